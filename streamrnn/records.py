@@ -1,0 +1,75 @@
+"""What flows: records in, observations, forecasts and dead letters out, and a report on each step for observers."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+Headers = tuple[tuple[str, bytes | None], ...]
+
+
+class TopicPartition(NamedTuple):
+    """One partition of one topic; an input partition is a task."""
+
+    topic: str
+    partition: int
+
+
+class Record(NamedTuple):
+    """One record as the log holds it."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp: int
+    """Milliseconds since the epoch, as the log has it; -1 where it has none."""
+    key: bytes | None
+    value: bytes | None
+    headers: Headers = ()
+
+
+class Output(NamedTuple):
+    """One record to be written: a forecast, a dead letter or a piece of state."""
+
+    topic: str
+    partition: int
+    key: bytes | None
+    value: bytes | None
+    timestamp: int
+    """Milliseconds since the epoch."""
+    headers: Headers = ()
+
+
+class Observation(NamedTuple):
+    """The decoded content of one record: one time, and the numeric fields of one key."""
+
+    key: str
+    time: int
+    """Event time, milliseconds since the epoch."""
+    fields: tuple[tuple[str, float], ...]
+    """(field, value) in the configured order; each is one series, named `<key>/<field>`."""
+
+
+@dataclass(slots=True)
+class StepReport:
+    """What a task did with the records that it was fed; observers make metrics of it."""
+
+    partition: TopicPartition
+    records: int = 0
+    forecasts: int = 0
+    dead_letters: Counter[str] = field(default_factory=Counter)
+    """By reason."""
+    drops: Counter[str] = field(default_factory=Counter)
+    """Records counted and not forecast, by reason."""
+    series: int = 0
+    """Held by the task now."""
+    event_time: int = -1
+    """Latest event time seen, milliseconds since the epoch."""
+    learning_steps: int = 0
+    skipped_steps: int = 0
+    """Learning steps thrown away because loss, gradient or weights were not finite."""
+    loss: float | None = None
+    """Of the last learning step: mean pinball loss in units of each series' scale."""
+    skill: tuple[float, ...] = ()
+    """By horizon: 1 - error / error of persistence, over the observations just fed; empty where nothing matured."""
+    coverage: tuple[float, ...] = ()
+    """By horizon: share of those observations inside the outermost interval forecast for them."""
