@@ -1,0 +1,147 @@
+"""The command line: `streamrnn run | demo | backtest | check`.
+
+Exit codes: 0 done; 2 usage; 69 broker unavailable; 70 internal error; 78 configuration or state does not fit.
+
+What a command needs is imported when it runs, so that `check` starts without the numerical libraries.
+"""
+
+import argparse
+import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+
+from streamrnn import __version__
+from streamrnn.errors import StreamrnnError
+from streamrnn.settings import Settings, describe, load
+
+INTERRUPTED = 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return the exit code. `argv` None: the arguments of the process.
+
+    Raises:
+        SystemExit: after --help and --version (0) and for arguments that cannot be understood (2).
+    """
+    arguments = _parser().parse_args(argv)
+    try:
+        code: int = arguments.command(arguments)
+    except StreamrnnError as error:
+        for line in str(error).splitlines():
+            _say(line)
+        code = error.exit_code
+    except KeyboardInterrupt:
+        code = INTERRUPTED
+    except Exception as error:  # noqa: BLE001 -- the last line of defence: whatever it is, the exit code says so
+        traceback.print_exc()
+        _say(f"internal error: {type(error).__name__}: {error}")
+        code = StreamrnnError.exit_code
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="streamrnn",
+        description="Streaming time-series forecasts from recurrent networks that learn online, exactly once.",
+    )
+    parser.add_argument("--version", action="version", version=f"streamrnn {__version__}")
+    configured = argparse.ArgumentParser(add_help=False)
+    configured.add_argument("-c", "--config", type=Path, metavar="FILE", help="YAML; see config/streamrnn.yaml")
+    configured.add_argument(
+        "--set",
+        dest="overrides",
+        action="append",
+        default=[],
+        metavar="SECTION.KEY=VALUE",
+        help="override a key; may be repeated",
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    run = commands.add_parser("run", parents=[configured], help="the daemon; SIGTERM ends it cleanly")
+    run.set_defaults(command=_run)
+
+    demo = commands.add_parser("demo", help="the daemon on an embedded log and a bundled stream")
+    demo.add_argument("--serve", action="store_true", help="go on serving metrics when the stream has ended")
+    demo.add_argument("--output", type=Path, default=Path("demo-output"), metavar="FOLDER", help="default: %(default)s")
+    demo.add_argument("--metrics-port", type=_port, metavar="PORT", help="0: any free port")
+    demo.set_defaults(command=_demo)
+
+    backtest = commands.add_parser("backtest", parents=[configured], help="the same forecasts from files")
+    backtest.add_argument("--input", dest="inputs", type=Path, nargs="+", required=True, metavar="FILE")
+    backtest.add_argument("--output", type=Path, required=True, metavar="OUT.jsonl")
+    backtest.set_defaults(command=_backtest)
+
+    check = commands.add_parser("check", parents=[configured], help="validate the configuration")
+    check.add_argument("--connect", action="store_true", help="also try the log: broker, topics, rights")
+    check.add_argument("--print", dest="show", action="store_true", help="print the effective configuration")
+    check.set_defaults(command=_check)
+    return parser
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    settings = load(arguments.config, arguments.overrides)
+    from streamrnn import app  # noqa: PLC0415 -- see the module docstring
+
+    return app.run(settings)
+
+
+def _demo(arguments: argparse.Namespace) -> int:
+    from streamrnn.demo import demo  # noqa: PLC0415
+
+    return demo(serve=arguments.serve, output=arguments.output, metrics_port=arguments.metrics_port)
+
+
+def _backtest(arguments: argparse.Namespace) -> int:
+    settings = load(arguments.config, arguments.overrides, topics_required=False)
+    from streamrnn.backtest import backtest  # noqa: PLC0415
+
+    return backtest(settings, arguments.inputs, arguments.output)
+
+
+def _check(arguments: argparse.Namespace) -> int:
+    settings = load(arguments.config, arguments.overrides)
+    lines = [describe(settings).rstrip()] if arguments.show else ["ok", *_summary(settings)]
+    if arguments.connect:
+        from streamrnn import app  # noqa: PLC0415
+
+        lines += app.connect(settings)
+    sys.stdout.write("\n".join(lines) + "\n")
+    return 0
+
+
+def _summary(settings: Settings) -> list[str]:
+    kafka, model, forecast, output = settings.kafka, settings.model, settings.forecast, settings.output
+    places = {
+        "kafka": f"kafka at {kafka.bootstrap_servers} ({kafka.security_protocol})",
+        "sqlite": f"sqlite in {settings.sqlite.path}",
+    }
+    names = [
+        f"{topic} -> "
+        + ", ".join(t.format(topic=topic, app=settings.app) for t in (output.forecasts, output.dead_letters))
+        for topic in settings.input.topics
+    ]
+    horizons, quantiles = (", ".join(map(str, numbers)) for numbers in (forecast.horizons, forecast.quantiles))
+    learning = "on" if settings.learning.enabled else "off"
+    return [
+        f"app        {settings.app}",
+        f"log        {places[settings.log]}",
+        f"topics     {'; '.join(names)}",
+        f"forecasts  {horizons} steps ahead, quantiles {quantiles}",
+        f"model      {model.cell}, {model.layers} x {model.hidden_size}, learning {learning}",
+    ]
+
+
+def _port(text: str) -> int:
+    port = int(text)
+    if not 0 <= port <= 65535:
+        raise argparse.ArgumentTypeError("must be from 0 to 65535")
+    return port
+
+
+def _say(line: str) -> None:
+    sys.stderr.write(f"streamrnn: {line}\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

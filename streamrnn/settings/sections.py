@@ -1,0 +1,275 @@
+"""The sections of the configuration: every key, its default and what is allowed; unknown keys are refused."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    SecretStr,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
+
+from streamrnn.settings import units, values
+
+
+def _quantity(parse: Callable[[str], float], least: str, most: str) -> BeforeValidator:
+    """Read a text with a unit, from `least` to `most`."""
+
+    def parsed(value: object) -> float:
+        number = parse(str(value))
+        if not parse(least) <= number <= parse(most):
+            raise ValueError(f"must be from {least} to {most}")
+        return number
+
+    return BeforeValidator(parsed)
+
+
+def _seconds(least: str, most: str) -> BeforeValidator:
+    return _quantity(units.duration, least, most)
+
+
+_AS_DURATION = PlainSerializer(units.duration_text, return_type=str)
+_AS_SIZE = PlainSerializer(units.size_text, return_type=str)
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _empty_is_absent(cls, value: object, info: ValidationInfo) -> object:
+        """Let an empty text leave out a key that may be left out: the way to say it in an environment variable."""
+        field = cls.model_fields[str(info.field_name)]
+        return None if value == "" and field.default is None else value
+
+
+class Kafka(_Section):
+    """The Kafka cluster, and how this process proves who it is."""
+
+    bootstrap_servers: Annotated[str, AfterValidator(values.servers)] = "localhost:9092"
+    """`host:port`, several separated by commas."""
+    client: Literal["auto", "kafka-python", "confluent"] = "auto"
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = None
+    sasl_username: str | None = None
+    sasl_password: SecretStr | None = None
+    ssl_cafile: Path | None = None
+    """PEM; absent: the authorities that this machine trusts."""
+    ssl_certfile: Path | None = None
+    """PEM; the client's certificate, for mutual TLS."""
+    ssl_keyfile: Path | None = None
+    ssl_keyfile_password: SecretStr | None = None
+    session_timeout: Annotated[float, _seconds("6s", "30m"), _AS_DURATION] = 45.0
+    """Seconds without a heartbeat after which the group gives this process's partitions to others."""
+    request_timeout: Annotated[float, _seconds("1s", "5m"), _AS_DURATION] = 10.0
+    """Seconds that a broker has to answer."""
+    transaction_timeout: Annotated[float, _seconds("1s", "15m"), _AS_DURATION] = 15.0
+    """Seconds after which the broker rolls back what a dead process left open."""
+
+    @field_validator("client")
+    @classmethod
+    def _client(cls, value: str) -> str:
+        if value == "confluent":
+            raise ValueError("is not in this version; allowed are 'auto' and 'kafka-python'")
+        return value
+
+
+class Sqlite(_Section):
+    """The embedded log: topics, offsets and state in one file."""
+
+    path: Path = Path("streamrnn.db")
+
+
+class Input(_Section):
+    """What is read, and what of a record is forecast."""
+
+    topics: Annotated[tuple[str, ...], BeforeValidator(values.topics)] = ()
+    """The only key without a default; `load` insists on it where a daemon is to read them."""
+    format: Literal["json"] = "json"
+    key: str | None = None
+    """Field that names the thing observed; absent: the record's Kafka key."""
+    time: str | None = None
+    """Field with the event time; absent: the record's Kafka timestamp."""
+    fields: Annotated[tuple[str, ...] | Literal["*"], BeforeValidator(values.fields)] = "*"
+    """Fields that are forecast, each a series; `*`: every numeric one."""
+    start: Literal["earliest", "latest"] = "earliest"
+    """Where a partition is read from as long as nothing was committed for it."""
+    max_record: Annotated[int, _quantity(units.size, "1KiB", "1MiB"), _AS_SIZE] = 64 * 1024
+    """Bytes of a record's value; a longer one is a dead letter."""
+    max_series: int = Field(default=100_000, ge=1, le=10_000_000)
+    """Per task; a record that would add another series is a dead letter."""
+
+
+class Output(_Section):
+    """Topics written, as templates in which `{topic}` is the input topic and `{app}` the application."""
+
+    forecasts: Annotated[str, BeforeValidator(values.template)] = "{topic}.forecasts"
+    dead_letters: Annotated[str, BeforeValidator(values.template)] = "{topic}.dead-letters"
+    state: Annotated[str, BeforeValidator(values.template)] = "{app}.state"
+
+
+class Forecast(_Section):
+    """What is said about the future."""
+
+    horizons: Annotated[tuple[int, ...], BeforeValidator(values.horizons)] = (1, 12, 24)
+    """Steps ahead."""
+    quantiles: Annotated[tuple[float, ...], BeforeValidator(values.quantiles)] = (0.05, 0.1, 0.5, 0.9, 0.95)
+
+
+class Model(_Section):
+    """The recurrent network that the series of a task share."""
+
+    cell: Literal["rnn_tanh", "rnn_relu", "gru", "lstm"] = "gru"
+    hidden_size: int = Field(default=32, ge=1, le=1024)
+    layers: int = Field(default=1, ge=1, le=8)
+    seed: int = Field(default=0, ge=0, le=2**63 - 1)
+
+
+class Learning(_Section):
+    """Truncated backpropagation through time, at learning points that the data define."""
+
+    enabled: bool = True
+    window: int = Field(default=48, ge=2, le=4096)
+    """Observations of a series that one gradient goes back through."""
+    every: int = Field(default=8, ge=1, le=1_000_000)
+    """A learning point comes after this many observations per series held ..."""
+    most: int = Field(default=2048, ge=1, le=1_000_000)
+    """... but after this many observations of the task at the latest."""
+    batch: int = Field(default=16, ge=1, le=4096)
+    """Windows that have just been completed, per learning step."""
+    replay: int = Field(default=16, ge=0, le=4096)
+    """Windows drawn from memory, per learning step."""
+    learning_rate: float = Field(default=0.003, gt=0, le=1)
+    clip_norm: float = Field(default=1.0, gt=0, le=1e6)
+    """Largest norm of a gradient."""
+    warm_up: int = Field(default=30, ge=0, le=1_000_000)
+    """Learning steps over which the learning rate rises."""
+    averaging: float = Field(default=0.98, ge=0, lt=1)
+    """Of the weights that forecast: the share of the old average that each learning step keeps."""
+
+
+class Commit(_Section):
+    """How often what was done becomes visible, and the state is saved."""
+
+    interval: Annotated[float, _seconds("1ms", "5m"), _AS_DURATION] = 0.5
+    snapshot_interval: Annotated[float, _seconds("1ms", "1h"), _AS_DURATION] = 30.0
+
+
+class Metrics(_Section):
+    """The HTTP server of /metrics, /healthz and /readyz."""
+
+    enabled: bool = True
+    host: str = Field(default="127.0.0.1", min_length=1)
+    """Address listened on. The default answers this machine only; the container image sets 0.0.0.0."""
+    port: int = Field(default=9108, ge=0, le=65535)
+    """0: any free port."""
+
+
+class Page(_Section):
+    """The live page."""
+
+    port: int = Field(default=8080, ge=0, le=65535)
+
+
+class Settings(_Section):
+    """The whole configuration."""
+
+    app: Annotated[str, AfterValidator(values.app)] = "streamrnn"
+    """Names the consumer group, the transactional ids and the state topic."""
+    log: Literal["kafka", "sqlite"] = "kafka"
+    kafka: Kafka = Kafka()
+    sqlite: Sqlite = Sqlite()
+    input: Input = Input()
+    output: Output = Output()
+    forecast: Forecast = Forecast()
+    model: Model = Model()
+    learning: Learning = Learning()
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    commit: Commit = Commit()
+    metrics: Metrics = Metrics()
+    page: Page = Page()
+    workers: int = 1
+
+    @field_validator("workers")
+    @classmethod
+    def _one_worker(cls, value: int) -> int:
+        if value != 1:
+            raise ValueError(
+                "must be 1 in this version; over Kafka, start the daemon several times with the same app instead: "
+                "each process takes a share of the partitions"
+            )
+        return value
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        conflicts = [*_security(self.kafka), *_intervals(self), *_names(self), *_ports(self)]
+        if conflicts:
+            text = "; ".join(f"{key}: {words}" for key, words in conflicts)
+            raise PydanticCustomError("conflict", "{text}", {"text": text, "conflicts": conflicts})
+        return self
+
+
+# What follows yields (key, words) where keys that are each allowed do not go together.
+
+
+def _security(kafka: Kafka) -> Iterator[tuple[str, str]]:
+    sasl, ssl = kafka.security_protocol.startswith("SASL"), kafka.security_protocol.endswith("SSL")
+    given = {name for name in Kafka.model_fields if getattr(kafka, name) is not None}
+    protocol = f"kafka.security_protocol is {kafka.security_protocol}"
+    for name in ("sasl_mechanism", "sasl_username", "sasl_password"):
+        if sasl and name not in given:
+            yield f"kafka.{name}", f"is missing: {protocol}"
+        if not sasl and name in given:
+            yield f"kafka.{name}", f"has no effect: {protocol}; SASL_SSL or SASL_PLAINTEXT would use it"
+    for name in ("ssl_cafile", "ssl_certfile", "ssl_keyfile", "ssl_keyfile_password"):
+        if not ssl and name in given:
+            yield f"kafka.{name}", f"has no effect: {protocol}; SSL or SASL_SSL would use it"
+    for name, other in (("ssl_keyfile", "ssl_certfile"), ("ssl_keyfile_password", "ssl_keyfile")):
+        if name in given and other not in given:
+            yield f"kafka.{name}", f"needs kafka.{other} beside it"
+
+
+def _intervals(settings: Settings) -> Iterator[tuple[str, str]]:
+    commit, timeout = settings.commit, settings.kafka.transaction_timeout
+    if settings.log == "kafka" and commit.interval >= timeout:
+        limit = units.duration_text(timeout)
+        yield "commit.interval", f"must be shorter than kafka.transaction_timeout, which is {limit}"
+    if commit.snapshot_interval < commit.interval:
+        yield "commit.snapshot_interval", f"must be at least commit.interval, {units.duration_text(commit.interval)}"
+    if settings.learning.most < settings.learning.every:
+        yield "learning.most", f"must be at least learning.every, which is {settings.learning.every}"
+
+
+def _names(settings: Settings) -> Iterator[tuple[str, str]]:
+    """Find topics that two things share: the input would not determine the order of the records there."""
+    taken = dict.fromkeys(settings.input.topics, "input.topics")
+    for topic in settings.input.topics:
+        for key in ("forecasts", "dead_letters", "state"):
+            name = getattr(settings.output, key).format(topic=topic, app=settings.app)
+            try:
+                values.topic(name)
+            except ValueError as error:
+                yield f"output.{key}", str(error)
+            if name in taken:
+                yield (
+                    f"output.{key}",
+                    f"for {topic} it is {name}, the topic of {taken[name]}; each needs its own: write {{topic}} into it",
+                )
+            taken[name] = f"output.{key} for {topic}"
+    for key in ("key", "time"):
+        if settings.input.fields != "*" and getattr(settings.input, key) in settings.input.fields:
+            yield "input.fields", f"must not name the field of input.{key}"
+
+
+def _ports(settings: Settings) -> Iterator[tuple[str, str]]:
+    if settings.metrics.enabled and settings.page.port == settings.metrics.port != 0:
+        yield "page.port", "is metrics.port already; choose another"
