@@ -1,0 +1,33 @@
+"""Fixtures for all tests."""
+
+import os
+import uuid
+import warnings
+from collections.abc import Iterator
+
+import pytest
+
+with warnings.catch_warnings():
+    # kafka-python 3.0.12 reads its schemas, while it is imported, through functions that Python 3.11 deprecates
+    warnings.filterwarnings("ignore", "(read|open)_text is deprecated", DeprecationWarning)
+    from support.broker import Broker, missing
+
+
+@pytest.fixture(scope="session")
+def broker() -> Iterator[str]:
+    """Yield the address of a real broker; without Java or Maven the test is skipped, or failed where CI is set."""
+    given = os.environ.get("KAFKA_BOOTSTRAP_SERVERS")
+    if given:
+        yield given
+        return
+    reason = missing()
+    if reason is not None:
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(f"no Kafka broker: {reason}")
+    with Broker() as started:
+        yield started.bootstrap
+
+
+@pytest.fixture
+def name() -> str:
+    """Return a name for topics and applications that no other test uses."""
+    return f"t{uuid.uuid4().hex[:12]}"

@@ -1,0 +1,344 @@
+"""The one contract of all logs: in memory, in SQLite, and on a real Kafka broker."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, closing
+from pathlib import Path
+
+import pytest
+from support.worlds import KafkaWorld, MemoryWorld, SqliteWorld, World, gather, join, wait_for
+
+from streamrnn.errors import Fenced, LogError
+from streamrnn.log import Committed, Log, Topic, Transaction
+from streamrnn.records import Output, Record, TopicPartition
+
+pytestmark = pytest.mark.timeout(120)
+
+
+@pytest.fixture(params=["memory", "sqlite", pytest.param("kafka", marks=pytest.mark.kafka)])
+def world(request: pytest.FixtureRequest, tmp_path: Path) -> World:
+    """One log system."""
+    if request.param == "memory":
+        return MemoryWorld()
+    if request.param == "sqlite":
+        return SqliteWorld(tmp_path / "log.db")
+    return KafkaWorld(request.getfixturevalue("broker"))
+
+
+@pytest.fixture
+def stack() -> Iterator[ExitStack]:
+    """Whatever a test opens is closed at its end, the latest first."""
+    with ExitStack() as opened:
+        yield opened
+
+
+def prepared(world: World, stack: ExitStack, name: str, partitions: int = 1) -> Log:
+    """Open a log with an input topic (named `name`), an output topic and a topic for state."""
+    log = stack.enter_context(closing(world.open(name)))
+    log.create(
+        [
+            Topic(name, partitions),
+            Topic(f"{name}.out", partitions),
+            Topic(f"{name}.state", partitions, compacted=True),
+        ]
+    )
+    return log
+
+
+def record(number: int, partition: int = 0) -> Record:
+    """Make an input record."""
+    return Record("", partition, -1, 1_700_000_000_000 + number, b"key", b"value %d" % number)
+
+
+def output(topic: str, value: bytes | None, key: bytes | None = b"key", partition: int = 0) -> Output:
+    """Make a record to be written."""
+    return Output(topic, partition, key, value, 1_700_000_000_000)
+
+
+def values(records: list[Record]) -> list[bytes | None]:
+    """Return the records' values."""
+    return [each.value for each in records]
+
+
+def write(transaction: Transaction, outputs: list[Output]) -> None:
+    """Send and commit; a log may refuse a record at either."""
+    transaction.send(outputs)
+    transaction.commit(1, "")
+
+
+def test_records_come_in_order_with_their_offsets(world: World, stack: ExitStack, name: str) -> None:
+    """Within a partition records come in the order in which they were written, with offsets from 0, none twice."""
+    log = prepared(world, stack, name, partitions=2)
+    world.produce(name, [record(number, partition=number % 2) for number in range(100)])
+    join(log, name)
+    found = gather(log, 100)
+    for partition in (0, 1):
+        own = [each for each in found if each.partition == partition]
+        assert [each.offset for each in own] == list(range(50))
+        assert values(own) == [b"value %d" % number for number in range(partition, 100, 2)]
+    assert {each.topic for each in found} == {name}
+    assert log.poll(0.05, 10).records == {}
+
+
+def test_bytes_and_times_survive(world: World, stack: ExitStack, name: str) -> None:
+    """Key, value, headers and timestamp of an input come as they were written, byte for byte."""
+    log = prepared(world, stack, name)
+    written = [
+        Record("", 0, -1, 0, None, b"", ()),
+        Record("", 0, -1, 1_700_000_000_123, b"", bytes(range(256)), (("h", b"\x00\xff"), ("h", b""))),
+        Record("", 0, -1, 1, b"\xff\x00", None, (("\u00e4", b"1"),)),
+    ]
+    world.produce(name, written)
+    join(log, name)
+    assert gather(log, 3) == [each._replace(topic=name, offset=offset) for offset, each in enumerate(written)]
+
+
+def test_outputs_survive(world: World, stack: ExitStack, name: str) -> None:
+    """What a transaction writes is read as it was given: empty, absent, and with times far from now."""
+    log = prepared(world, stack, name)
+    (partition,) = join(log, name)
+    sent = [
+        Output(f"{name}.out", 0, None, None, 1_700_000_000_000),
+        Output(f"{name}.out", 0, b"", b"", 0, (("h", None), ("h", b"\x00\xff"))),
+        Output(f"{name}.out", 0, b"k", bytes(range(256)), 4_102_444_800_000),  # the year 2100
+        Output(f"{name}.out", 0, b"k", b"v", -2_208_988_800_000),  # the year 1900
+    ]
+    with closing(log.transaction(partition)) as transaction:
+        transaction.send(sent)
+        transaction.commit(0, "")
+    found = world.read(f"{name}.out")
+    assert [Output(*each[:2], each.key, each.value, each.timestamp, each.headers) for each in found] == sent
+
+
+def test_nothing_is_visible_before_the_commit(world: World, stack: ExitStack, name: str) -> None:
+    """Outputs, state and offset appear together at the commit, and not before."""
+    log = prepared(world, stack, name)
+    (partition,) = join(log, name)
+    with closing(log.transaction(partition)) as transaction:
+        transaction.send([output(f"{name}.out", b"1"), output(f"{name}.state", b"s")])
+        transaction.send([output(f"{name}.out", b"2")])
+        assert world.read(f"{name}.out") == []
+        assert log.committed(partition) is None
+        transaction.commit(7, "meta")
+        assert values(world.read(f"{name}.out")) == [b"1", b"2"]
+        assert log.committed(partition) == Committed(7, "meta")
+        assert log.read_state(TopicPartition(f"{name}.state", 0)) == {b"key": b"s"}
+
+
+def test_close_rolls_back(world: World, stack: ExitStack, name: str) -> None:
+    """What was sent and not committed is gone after close, and does not come with the next transaction."""
+    log = prepared(world, stack, name)
+    (partition,) = join(log, name)
+    with closing(log.transaction(partition)) as transaction:
+        transaction.send([output(f"{name}.out", b"lost"), output(f"{name}.state", b"lost")])
+    with closing(log.transaction(partition)) as transaction:
+        transaction.send([output(f"{name}.out", b"kept")])
+        transaction.commit(1, "")
+    assert values(world.read(f"{name}.out")) == [b"kept"]
+    assert log.read_state(TopicPartition(f"{name}.state", 0)) == {}
+
+
+def test_a_later_writer_fences_an_earlier_one(world: World, stack: ExitStack, name: str) -> None:
+    """Once another writer of the partition is open, the first one's commit raises Fenced and writes nothing."""
+    log = prepared(world, stack, name)
+    (partition,) = join(log, name)
+    first = stack.enter_context(closing(log.transaction(partition)))
+    first.send([output(f"{name}.out", b"zombie"), output(f"{name}.state", b"zombie")])
+    other = stack.enter_context(closing(world.open(name)))
+    second = stack.enter_context(closing(other.transaction(partition)))
+    with pytest.raises(Fenced):
+        first.commit(5, "zombie")
+    assert other.committed(partition) is None
+    assert world.read(f"{name}.out") == []
+    assert other.read_state(TopicPartition(f"{name}.state", 0)) == {}
+    second.close()
+
+
+def test_a_fenced_writer_writes_nothing_later_either(world: World, stack: ExitStack, name: str) -> None:
+    """A fenced writer that begins only after it was fenced cannot commit: neither outputs nor an offset alone."""
+    log = prepared(world, stack, name)
+    (partition,) = join(log, name)
+    first = stack.enter_context(closing(log.transaction(partition)))
+    first.send([output(f"{name}.out", b"before")])
+    first.commit(1, "before")
+    stack.enter_context(closing(log.transaction(partition)))
+    with pytest.raises(Fenced):
+        first.commit(2, "after")
+    assert log.committed(partition) == Committed(1, "before")
+
+
+def test_a_stranger_cannot_commit(world: World, stack: ExitStack, name: str) -> None:
+    """A process to which the partition was not given may open its writer, and cannot commit."""
+    prepared(world, stack, name)
+    stranger = stack.enter_context(closing(world.open(name)))
+    partition = TopicPartition(name, 0)
+    transaction = stack.enter_context(closing(stranger.transaction(partition)))
+    transaction.send([output(f"{name}.out", b"1")])
+    with pytest.raises(Fenced):
+        transaction.commit(1, "")
+    assert stranger.committed(partition) is None
+    transaction.close()
+    assert world.read(f"{name}.out") == []
+
+
+def test_a_failed_writer_is_not_used_again(world: World, stack: ExitStack, name: str) -> None:
+    """After any exception a writer refuses everything, so that nothing of the failed commit goes out with another."""
+    log = prepared(world, stack, name)
+    (partition,) = join(log, name)
+    with closing(log.transaction(partition)) as transaction:
+        transaction.send([output(f"{name}.out", b"1")])
+        with pytest.raises(LogError, match="4,001 bytes"):
+            transaction.commit(1, "x" * 4001)
+        with pytest.raises(LogError, match="open a new one"):
+            transaction.commit(1, "")
+        with pytest.raises(LogError, match="open a new one"):
+            transaction.send([output(f"{name}.out", b"2")])
+    assert log.committed(partition) is None
+
+
+def test_metadata_of_4000_bytes_survives(world: World, stack: ExitStack, name: str) -> None:
+    """Offset and metadata are read back as committed, the last commit counting, up to 4,000 bytes of UTF-8."""
+    log = prepared(world, stack, name, partitions=2)
+    first, second = join(log, name)
+    with closing(log.transaction(first)) as transaction:
+        transaction.commit(3, "old")
+        transaction.commit(2**40, "\u00e4" * 2000)
+        assert log.committed(first) == Committed(2**40, "\u00e4" * 2000)
+    assert log.committed(second) is None
+    other = stack.enter_context(closing(world.open(f"{name}-other")))
+    assert other.committed(first) is None
+
+
+def test_state_is_the_latest_by_key(world: World, stack: ExitStack, name: str) -> None:
+    """State read back has the latest value of every key, without those deleted, and of one partition only."""
+    log = prepared(world, stack, name, partitions=2)
+    first, second = join(log, name)
+    topic = f"{name}.state"
+    with closing(log.transaction(first)) as transaction:
+        transaction.send([output(topic, b"1", b"a"), output(topic, b"1", b"b"), output(topic, b"1", b"c")])
+        transaction.commit(1, "")
+        transaction.send([output(topic, b"2", b"a"), output(topic, None, b"b"), output(topic, None, b"c")])
+        transaction.send([output(topic, b"3", b"c"), output(topic, b"x" * 500_000, b"large")])
+        transaction.commit(2, "")
+    with closing(log.transaction(second)) as transaction:
+        transaction.send([output(topic, b"other", b"a", partition=1)])
+        transaction.commit(1, "")
+    assert log.read_state(TopicPartition(topic, 0)) == {b"a": b"2", b"c": b"3", b"large": b"x" * 500_000}
+    assert log.read_state(TopicPartition(topic, 1)) == {b"a": b"other"}
+
+
+def test_another_process_goes_on(world: World, stack: ExitStack, name: str) -> None:
+    """Offset, metadata, state and outputs outlast the process: the next one goes on where the last one committed."""
+    log = prepared(world, stack, name)
+    world.produce(name, [record(number) for number in range(10)])
+    (partition,) = join(log, name)
+    assert len(gather(log, 4, limit=4)) == 4
+    with closing(log.transaction(partition)) as transaction:
+        transaction.send([output(f"{name}.out", b"1"), output(f"{name}.state", b"s")])
+        transaction.commit(4, "four")
+    log.close()
+    log = stack.enter_context(closing(world.open(name)))
+    join(log, name, start=None)
+    with closing(log.transaction(partition)) as transaction:
+        assert log.committed(partition) == Committed(4, "four")
+        assert log.read_state(TopicPartition(f"{name}.state", 0)) == {b"key": b"s"}
+        log.seek(partition, 4)
+        assert [each.offset for each in gather(log, 6)] == [4, 5, 6, 7, 8, 9]
+        transaction.commit(10, "ten")
+    assert log.committed(partition) == Committed(10, "ten")
+
+
+def test_bounds(world: World, stack: ExitStack, name: str) -> None:
+    """Bounds are the first offset there is, and that of the next record."""
+    log = prepared(world, stack, name)
+    partition = TopicPartition(name, 0)
+    assert log.bounds(partition) == (0, 0)
+    world.produce(name, [record(number) for number in range(3)])
+    assert log.bounds(partition) == (0, 3)
+    with pytest.raises(LogError, match=f"{name}/9"):
+        log.bounds(TopicPartition(name, 9))
+
+
+def test_create_is_idempotent_and_exact(world: World, stack: ExitStack, name: str) -> None:
+    """Creating what exists does nothing; another partition count is refused with both numbers."""
+    log = prepared(world, stack, name, partitions=2)
+    world.produce(name, [record(0)])
+    log.create([Topic(name, 2), Topic(f"{name}.state", 2, compacted=True)])
+    assert log.partitions(name) == 2
+    assert log.partitions(f"{name}.absent") == 0
+    assert log.bounds(TopicPartition(name, 0)) == (0, 1)
+    with pytest.raises(LogError, match=r"has 2 partitions, and 3 are\s+needed"):
+        log.create([Topic(name, 3)])
+
+
+def test_poll_keeps_to_its_limit(world: World, stack: ExitStack, name: str) -> None:
+    """No poll brings more than its limit, all partitions together, and none of them is starved."""
+    log = prepared(world, stack, name, partitions=2)
+    world.produce(name, [record(number, partition=number % 2) for number in range(40)])
+    join(log, name)
+    sizes: list[int] = []
+    seen: dict[int, int] = {0: 0, 1: 0}
+    while sum(seen.values()) < 40:
+        batches = log.poll(0.1, 3).records
+        sizes.append(sum(len(batch) for batch in batches.values()))
+        for partition, batch in batches.items():
+            seen[partition.partition] += len(batch)
+    assert max(sizes) <= 3
+    assert seen == {0: 20, 1: 20}
+
+
+def test_nothing_is_read_before_seek(world: World, stack: ExitStack, name: str) -> None:
+    """A newly assigned partition brings nothing until its position is set."""
+    log = prepared(world, stack, name, partitions=2)
+    world.produce(name, [record(number, partition=number % 2) for number in range(4)])
+    first, second = join(log, name, start=None)
+    for _ in range(5):
+        assert log.poll(0.05, 10).records == {}
+    log.seek(second, 1)
+    assert [(each.partition, each.offset) for each in gather(log, 1)] == [(1, 1)]
+    log.seek(first, 0)
+    assert [(each.partition, each.offset) for each in gather(log, 2)] == [(0, 0), (0, 1)]
+
+
+def test_seek_back_reads_again(world: World, stack: ExitStack, name: str) -> None:
+    """After a seek to an earlier offset the same records come again, and none of a later one in between."""
+    log = prepared(world, stack, name)
+    world.produce(name, [record(number) for number in range(20)])
+    (partition,) = join(log, name)
+    once = gather(log, 10, limit=10)
+    assert len(once) == 10
+    log.seek(partition, 5)
+    again = gather(log, 15, limit=4)
+    assert [each.offset for each in again] == list(range(5, 20))
+    assert again[:5] == once[5:]
+
+
+def test_a_position_outside_the_log_is_an_error(world: World, stack: ExitStack, name: str) -> None:
+    """Reading from an offset that the log does not hold raises, and never starts somewhere else."""
+    log = prepared(world, stack, name)
+    world.produce(name, [record(number) for number in range(3)])
+    (partition,) = join(log, name)
+    log.seek(partition, 17)
+    with pytest.raises(LogError, match="17"):
+        wait_for(log, lambda poll: bool(poll.records))
+
+
+def test_a_missing_topic_is_named(world: World, stack: ExitStack, name: str) -> None:
+    """Writing to a topic or partition that does not exist raises LogError with its name, and nothing is written."""
+    log = prepared(world, stack, name)
+    (partition,) = join(log, name)
+    transaction = log.transaction(partition)
+    with closing(transaction), pytest.raises(LogError, match=f"{name}.out/3"):
+        write(transaction, [output(f"{name}.out", b"0"), output(f"{name}.out", b"1", partition=3)])
+    assert world.read(f"{name}.out") == []
+    assert log.committed(partition) is None
+
+
+def test_state_needs_keys(world: World, stack: ExitStack, name: str) -> None:
+    """A record without a key is refused in a compacted topic, with the whole commit."""
+    log = prepared(world, stack, name)
+    (partition,) = join(log, name)
+    transaction = log.transaction(partition)
+    with closing(transaction), pytest.raises(LogError):
+        write(transaction, [output(f"{name}.out", b"0"), output(f"{name}.state", b"s", key=None)])
+    assert world.read(f"{name}.out") == []
+    assert log.committed(partition) is None
