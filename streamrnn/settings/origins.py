@@ -8,7 +8,7 @@ that a value means the same wherever it is written.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -116,33 +116,35 @@ class _TextLoader(yaml.SafeLoader):
 class _Dumper(yaml.SafeDumper):
     """Sections on lines of their own, lists on one line."""
 
-    def represent_sequence(
-        self, tag: str, sequence: Iterable[object], flow_style: bool | None = None
-    ) -> yaml.SequenceNode:  # noqa: ARG002, FBT001 -- PyYAML's
-        return super().represent_sequence(tag, sequence, flow_style=True)
+
+_Dumper.add_representer(
+    list, lambda dumper, items: dumper.represent_sequence("tag:yaml.org,2002:seq", items, flow_style=True)
+)
 
 
 def _from_yaml(path: Path) -> dict[str, Value]:
-    loader = _TextLoader(_read(path))
+    text = _read(path)
     try:
-        root = loader.get_single_node()
-        if root is None:
-            return {}
-        if not isinstance(root, yaml.MappingNode):
-            raise ConfigError(f"{path}: must hold sections and keys, such as `input: {{topics: [sensors]}}`")
-        values: dict[str, Value] = {}
-        for key, node, line in _leaves(loader, root):
-            if key in values:
-                raise ConfigError(f"{key} ({path}, line {line}): is written twice, first in {values[key].origin}")
-            values[key] = Value(loader.construct_object(node, deep=True), f"{path}, line {line}")
+        return _from_nodes(path, _TextLoader(text))
     except yaml.MarkedYAMLError as error:
         raise ConfigError(f"{path}{_where(error)}: is not valid YAML: {_problem(error)}") from None
     except (yaml.YAMLError, ValueError):
         raise ConfigError(
             f"{path}: is not valid YAML: it holds a character or a tag that YAML does not allow"
         ) from None
-    finally:
-        loader.dispose()
+
+
+def _from_nodes(path: Path, loader: _TextLoader) -> dict[str, Value]:
+    root = loader.get_single_node()
+    if root is None:
+        return {}
+    if not isinstance(root, yaml.MappingNode):
+        raise ConfigError(f"{path}: must hold sections and keys, such as `input: {{topics: [sensors]}}`")
+    values: dict[str, Value] = {}
+    for key, node, line in _leaves(loader, root):
+        if key in values:
+            raise ConfigError(f"{key} ({path}, line {line}): is written twice, first in {values[key].origin}")
+        values[key] = Value(loader.construct_object(node, deep=True), f"{path}, line {line}")
     return values
 
 

@@ -260,10 +260,8 @@ def _names(settings: Settings) -> Iterator[tuple[str, str]]:
             except ValueError as error:
                 yield f"output.{key}", str(error)
             if name in taken:
-                yield (
-                    f"output.{key}",
-                    f"for {topic} it is {name}, the topic of {taken[name]}; each needs its own: write {{topic}} into it",
-                )
+                words = f"the topic of {taken[name]}; each needs its own: write {{topic}} into it"
+                yield f"output.{key}", f"for {topic} it is {name}, {words}"
             taken[name] = f"output.{key} for {topic}"
     for key in ("key", "time"):
         if settings.input.fields != "*" and getattr(settings.input, key) in settings.input.fields:

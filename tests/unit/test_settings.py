@@ -1,0 +1,214 @@
+"""The sections: defaults, what is allowed, and what does not go together."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+from pydantic import ValidationError
+
+from streamrnn.errors import ConfigError
+from streamrnn.settings import Settings, describe, load
+from streamrnn.settings.values import servers, template
+
+
+@pytest.fixture(autouse=True)
+def _clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No test sees variables or secrets of the machine it runs on."""
+    import os
+
+    for name in os.environ:
+        if name.startswith("STREAMRNN_"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("STREAMRNN_SECRETS_DIR", str(tmp_path))
+
+
+def problem(*overrides: str) -> str:
+    """Return the message for overrides that must be refused."""
+    with pytest.raises(ConfigError) as caught:
+        load(None, ["input.topics=sensors", *overrides])
+    return str(caught.value)
+
+
+def test_every_key_but_the_topics_has_a_default() -> None:
+    """Naming the topics is enough, and naming none is refused with words that say where to name them."""
+    assert load(None, ["input.topics=sensors"]).input.topics == ("sensors",)
+    with pytest.raises(ConfigError, match=r"input\.topics: is missing.*STREAMRNN_INPUT__TOPICS"):
+        load(None, [])
+
+
+def test_topics_may_be_absent_where_files_are_read() -> None:
+    """With `topics_required` off, the defaults alone load."""
+    assert load(None, [], topics_required=False) == Settings()
+
+
+def test_the_defaults_are_those_of_the_design() -> None:
+    """The values that the documentation promises are the values of an empty configuration."""
+    settings = Settings()
+    assert (settings.app, settings.log, settings.device, settings.workers) == ("streamrnn", "kafka", "auto", 1)
+    assert settings.forecast.horizons == (1, 12, 24)
+    assert settings.forecast.quantiles == (0.05, 0.1, 0.5, 0.9, 0.95)
+    assert (settings.model.cell, settings.model.hidden_size, settings.model.layers) == ("gru", 32, 1)
+    assert (settings.commit.interval, settings.commit.snapshot_interval) == (0.5, 30.0)
+    assert (settings.metrics.port, settings.page.port) == (9108, 8080)
+    assert (settings.input.max_record, settings.input.max_series, settings.input.fields) == (65536, 100_000, "*")
+    assert settings.input.key is None
+    assert settings.input.time is None
+
+
+def test_settings_are_frozen() -> None:
+    """No key can be changed after loading, at the top or in a section."""
+    settings = Settings()
+    with pytest.raises(ValidationError):
+        settings.app = "other"  # type: ignore[misc]
+    with pytest.raises(ValidationError):
+        settings.model.layers = 2  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("tree", [{"kafak": {}}, {"kafka": {"cleint": "auto"}}])
+def test_unknown_keys_are_refused_in_code_too(tree: dict[str, dict[str, str]]) -> None:
+    """Settings built by a program refuse unknown keys, also in a section."""
+    with pytest.raises(ValidationError, match="Extra inputs"):
+        Settings.model_validate(tree)
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("app=my app", "must be letters, digits"),
+        ("app=", "must be letters, digits"),
+        ("log=rabbit", "allowed are 'kafka' or 'sqlite'"),
+        ("device=tpu", "allowed are 'auto', 'cpu' or 'cuda'"),
+        ("workers=2", "must be 1 in this version"),
+        ("workers=true", "must be a whole number"),
+        ("kafka.client=confluent", "is not in this version"),
+        ("kafka.client=rdkafka", "allowed are"),
+        ("kafka.bootstrap_servers=localhost", "must be host:port"),
+        ("kafka.bootstrap_servers=a:1,b:70000", "must be host:port"),
+        ("kafka.security_protocol=TLS", "allowed are 'PLAINTEXT', 'SSL', 'SASL_PLAINTEXT' or 'SASL_SSL'"),
+        ("kafka.session_timeout=45", "a number without a unit says too little"),
+        ("kafka.session_timeout=1s", "must be from 6s to 30m"),
+        ("input.topics=a b", "is no topic name"),
+        ("input.topics=a,a", "must not name a topic twice"),
+        ('input.topics=["a"', "is no JSON list"),
+        ('input.topics=[["a"]]', "must be a list"),
+        ("input.topics=..", "is no topic name"),
+        ("input.format=xml", "allowed are 'json'"),
+        ("input.fields=", "must be '*'"),
+        ("input.fields=a,a", "distinct field names"),
+        ("input.start=now", "allowed are 'earliest' or 'latest'"),
+        ("input.max_record=64KB", "KB is not a unit here"),
+        ("input.max_record=2MiB", "must be from 1KiB to 1MiB"),
+        ("input.max_series=0", "must be a whole number from 1 to 10000000"),
+        ("output.forecasts={partition}", "{topic} and {app} may stand"),
+        ("output.forecasts={topic", "{topic} and {app} may stand"),
+        ("output.forecasts={topic!r}", "{topic} and {app} may stand"),
+        ("output.forecasts={topic:>9}", "{topic} and {app} may stand"),
+        ("output.forecasts={topic} forecasts", "is no topic name"),
+        ("forecast.horizons=0,1", "whole numbers of steps from 1 to 1000"),
+        ("forecast.horizons=2,1", "each above the last"),
+        ("forecast.horizons=1,1", "each above the last"),
+        ("forecast.horizons=1001", "from 1 to 1000"),
+        ("forecast.horizons=1.5", "whole numbers"),
+        ("forecast.horizons=[1.5]", "whole numbers"),
+        ("forecast.horizons=[]", "must be 1 to 100"),
+        ("forecast.quantiles=0.1,0.9", "0.5 among them"),
+        ("forecast.quantiles=0,0.5", "between 0 and 1"),
+        ("forecast.quantiles=0.5,1", "between 0 and 1"),
+        ("forecast.quantiles=0.9,0.5", "each above the last"),
+        ("forecast.quantiles=[0.5, NaN]", "each above the last"),
+        ("model.cell=transformer", "'rnn_tanh', 'rnn_relu', 'gru' or 'lstm'"),
+        ("model.hidden_size=1025", "from 1 to 1024"),
+        ("model.layers=9", "from 1 to 8"),
+        ("learning.learning_rate=nan", "must be a number above 0 to 1"),
+        ("learning.learning_rate=0", "must be a number above 0 to 1"),
+        ("learning.averaging=1", "must be a number from 0 below 1"),
+        ("learning.enabled=perhaps", "must be true or false"),
+        ("commit.interval=0.5", "a number without a unit says too little"),
+        ("commit.interval=soon", "must be a number and its unit"),
+        ("metrics.port=65536", "from 0 to 65535"),
+        ("metrics.host=", "must be a text"),
+        ("page.port=-1", "from 0 to 65535"),
+    ],
+)
+def test_a_value_that_is_not_allowed_is_named_with_what_is(override: str, words: str) -> None:
+    """The message is one line that holds the key, the value, its origin and what is allowed."""
+    message = problem(override)
+    key, _, value = override.partition("=")
+    assert message.startswith(f"{key} = {value!r} (--set): ")
+    assert words in message
+    assert "\n" not in message
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        (["kafka.sasl_username=me"], "kafka.sasl_username = 'me' (--set): has no effect"),
+        (["kafka.security_protocol=SASL_SSL"], "kafka.sasl_password: is missing"),
+        (["kafka.ssl_cafile=ca.pem"], "kafka.ssl_cafile = 'ca.pem' (--set): has no effect"),
+        (["kafka.security_protocol=SSL", "kafka.ssl_keyfile=k"], "needs kafka.ssl_certfile beside it"),
+        (["kafka.security_protocol=SSL", "kafka.ssl_keyfile_password=k"], "needs kafka.ssl_keyfile beside it"),
+        (["commit.interval=15s"], "must be shorter than kafka.transaction_timeout, which is 15s"),
+        (["commit.snapshot_interval=100ms"], "must be at least commit.interval, 500ms"),
+        (["learning.most=4"], "must be at least learning.every, which is 8"),
+        (["page.port=9108"], "is metrics.port already"),
+        (["input.key=id", "input.fields=id,value"], "must not name the field of input.key"),
+        (["input.time=at", "input.fields=at"], "must not name the field of input.time"),
+        (["output.forecasts=sensors"], "the topic of input.topics"),
+        (["output.forecasts=x", "output.state=x"], "the topic of output.forecasts for sensors"),
+        (["input.topics=a,b"], "output.state: for b it is streamrnn.state, the topic of output.state for a"),
+        (["app=" + "a" * 100, "output.state={app}{app}{app}"], "is no topic name"),
+    ],
+)
+def test_keys_that_do_not_go_together_are_named(overrides: list[str], words: str) -> None:
+    """Two keys that are each allowed, and contradict each other, are refused under the name of one of them."""
+    assert words in problem(*overrides)
+
+
+def test_sasl_needs_mechanism_name_and_password() -> None:
+    """Each part of a SASL login that is missing has a line of its own."""
+    lines = problem("kafka.security_protocol=SASL_PLAINTEXT").splitlines()
+    missing = [line.partition(":")[0] for line in lines]
+    assert missing == ["kafka.sasl_mechanism", "kafka.sasl_username", "kafka.sasl_password"]
+
+
+def test_a_long_commit_interval_is_allowed_without_kafka() -> None:
+    """Kafka's transaction timeout bounds the commit interval of Kafka only."""
+    settings = load(None, ["input.topics=a", "log=sqlite", "commit.interval=20s"])
+    assert settings.commit.interval == 20.0
+
+
+def test_several_topics_are_allowed_with_a_state_topic_each() -> None:
+    """`{topic}` in every template keeps the topics of several inputs apart."""
+    settings = load(None, ["input.topics=a,b", "output.state={app}.{topic}.state"])
+    assert settings.input.topics == ("a", "b")
+
+
+def test_all_problems_are_reported_at_once() -> None:
+    """Three mistakes give three lines."""
+    lines = problem("model.cell=x", "device=x", "kafka.cleint=auto").splitlines()
+    assert len(lines) == 3
+
+
+def test_what_describe_prints_loads_as_the_same_settings(tmp_path: Path) -> None:
+    """The printed configuration is a configuration file with the same content."""
+    path = tmp_path / "effective.yaml"
+    overrides = ["input.topics=a", "commit.interval=1ms", "kafka.session_timeout=90s", "input.fields=no,0123,null"]
+    settings = load(None, overrides)
+    path.write_text(describe(settings))
+    assert load(path, []) == settings
+
+
+def test_describe_lists_every_section_and_key() -> None:
+    """Nothing of the settings is left out of the printed configuration."""
+    assert yaml.safe_load(describe(Settings())).keys() == Settings.model_fields.keys()
+
+
+@pytest.mark.parametrize("address", ["a:1", "10.0.0.1:9092,b.example.com:9093", "[::1]:9092", "a:1, b:2"])
+def test_addresses_of_every_usual_form_are_allowed(address: str) -> None:
+    """Names, IPv4 and bracketed IPv6 addresses, one or several."""
+    assert servers(address) == address
+
+
+def test_a_template_may_be_constant() -> None:
+    """A template need not hold a placeholder."""
+    assert template("forecasts") == "forecasts"

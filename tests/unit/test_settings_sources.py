@@ -1,0 +1,282 @@
+"""Where values come from: precedence, names, secrets, and the messages about them."""
+
+import itertools
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+
+from streamrnn.errors import ConfigError
+from streamrnn.settings import Settings, describe, load
+
+SECRET = "hunter2-très-secret"
+SASL = ["kafka.security_protocol=SASL_SSL", "kafka.sasl_mechanism=PLAIN", "kafka.sasl_username=me"]
+
+
+class Sources:
+    """A place to write a key in each source, and then to load."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.file, self.secrets, self.overrides = folder / "streamrnn.yaml", folder / "secrets", list[str]()
+        self.secrets.mkdir()
+        self.file.write_text("input: {topics: [sensors]}\n")
+        self.environment = monkeypatch
+        monkeypatch.setenv("STREAMRNN_SECRETS_DIR", str(self.secrets))
+
+    def write(self, source: str, value: str) -> None:
+        """Give `app` a value in one source; the default needs no writing."""
+        places: dict[str, Callable[[], object]] = {
+            "default": lambda: None,
+            "yaml": lambda: self.file.write_text(f"app: {value}\n" + self.file.read_text()),
+            "secrets": lambda: (self.secrets / "streamrnn_app").write_text(value),
+            "environment": lambda: self.environment.setenv("STREAMRNN_APP", value),
+            "command-line": lambda: self.overrides.append(f"app={value}"),
+        }
+        places[source]()
+
+    def load(self, *overrides: str) -> Settings:
+        """Load from all of the sources."""
+        return load(self.file, [*self.overrides, *overrides])
+
+    def problem(self, *overrides: str) -> str:
+        """Return the message of a configuration that must be refused."""
+        with pytest.raises(ConfigError) as caught:
+            self.load(*overrides)
+        return str(caught.value)
+
+
+@pytest.fixture
+def sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sources:
+    """Make sources of which only the YAML file says something: the topics."""
+    import os
+
+    for name in os.environ:
+        if name.startswith("STREAMRNN_"):
+            monkeypatch.delenv(name)
+    return Sources(tmp_path, monkeypatch)
+
+
+RANKS = ["command-line", "environment", "secrets", "yaml", "default"]
+
+
+@pytest.mark.parametrize(
+    ("winner", "loser"), [pytest.param(*pair, id="-over-".join(pair)) for pair in itertools.combinations(RANKS, 2)]
+)
+def test_precedence(sources: Sources, winner: str, loser: str) -> None:
+    """Command line wins over environment over secrets files over YAML over default."""
+    sources.write(loser, "loser")
+    sources.write(winner, "winner")
+    assert sources.load().app == "winner"
+
+
+def test_sources_complete_each_other_within_a_section(sources: Sources) -> None:
+    """A source that says one key of a section leaves the other keys to the other sources."""
+    sources.file.write_text("input: {topics: [sensors], key: id}\nmodel: {layers: 2}\n")
+    sources.environment.setenv("STREAMRNN_MODEL__CELL", "lstm")
+    (sources.secrets / "STREAMRNN_MODEL__SEED").write_text("7\n")
+    settings = sources.load("model.hidden_size=8")
+    assert settings.model.model_dump() == {"cell": "lstm", "hidden_size": 8, "layers": 2, "seed": 7}
+    assert settings.input.key == "id"
+
+
+def test_the_last_override_wins(sources: Sources) -> None:
+    """--set repeated for one key: the last one counts."""
+    assert sources.load("app=first", "app=second").app == "second"
+
+
+@pytest.mark.parametrize("text", ["a,b", "a, b", '["a", "b"]', ' ["a","b"]'])
+def test_lists_from_text_are_json_or_separated_by_commas(sources: Sources, text: str) -> None:
+    """Both ways to write a list in one line give the same list."""
+    sources.environment.setenv("STREAMRNN_INPUT__FIELDS", text)
+    assert sources.load().input.fields == ("a", "b")
+
+
+def test_an_empty_text_leaves_a_key_out(sources: Sources) -> None:
+    """An empty environment variable takes back what YAML says of a key that may be absent."""
+    sources.file.write_text("input: {topics: [sensors], key: id}\n")
+    sources.environment.setenv("STREAMRNN_INPUT__KEY", "")
+    assert sources.load().input.key is None
+
+
+def test_yaml_scalars_are_text(sources: Sources) -> None:
+    """What YAML 1.1 would turn into booleans, octal numbers or strings keeps its meaning."""
+    sources.file.write_text(
+        "app: 123\ninput: {topics: [on, 0777], fields: [no, 12:30, 'null']}\nlearning: {learning_rate: 1e-3}\n"
+        "output: {state: '{topic}.state'}"
+    )
+    settings = sources.load()
+    assert settings.app == "123"
+    assert settings.input.topics == ("on", "0777")
+    assert settings.input.fields == ("no", "12:30", "null")
+    assert settings.learning.learning_rate == 0.001
+
+
+def test_empty_sections_and_an_empty_file_say_nothing(sources: Sources) -> None:
+    """A section whose keys are all commented out is as good as absent."""
+    sources.file.write_text("kafka:\n  # client: auto\ninput: {topics: [sensors]}\n")
+    assert sources.load() == load(None, ["input.topics=sensors"])
+    sources.file.write_text("# nothing\n")
+    assert sources.load("input.topics=sensors") == load(None, ["input.topics=sensors"])
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("kafka: {bootstrap_server: x}", "kafka.bootstrap_servers (STREAMRNN_KAFKA__BOOTSTRAP_SERVERS)"),
+        ("model:\n  hiden_size: 3", "model.hidden_size (STREAMRNN_MODEL__HIDDEN_SIZE)"),
+        ("ap: x", "app (STREAMRNN_APP)"),
+    ],
+)
+def test_a_misspelt_key_gets_a_suggestion(sources: Sources, written: str, meant: str) -> None:
+    """An unknown key is refused with its line and the key that it resembles."""
+    sources.file.write_text(f"input: {{topics: [sensors]}}\n{written}\n")
+    line = 2 + written.count("\n")
+    message = sources.problem()
+    assert f"({sources.file}, line {line}): there is no such key; did you mean {meant}?" in message
+
+
+def test_an_unlike_key_gets_no_suggestion(sources: Sources) -> None:
+    """A key that resembles none is refused all the same."""
+    sources.file.write_text("input: {topics: [sensors]}\nzzzz: {qqqq: 1}\n")
+    assert "zzzz.qqqq" in sources.problem()
+    assert "did you mean" not in sources.problem()
+
+
+def test_an_unknown_environment_variable_is_refused(sources: Sources) -> None:
+    """A STREAMRNN_ variable that is no key is named, with the variable that it resembles."""
+    sources.environment.setenv("STREAMRNN_METRICS_PORT", "9200")
+    message = sources.problem()
+    assert "environment variable STREAMRNN_METRICS_PORT" in message
+    assert "did you mean metrics.port (STREAMRNN_METRICS__PORT)?" in message
+
+
+def test_an_unknown_secrets_file_is_refused_and_a_foreign_one_is_not_read(sources: Sources) -> None:
+    """In the secrets directory, names that begin with streamrnn_ are ours; others are left alone."""
+    (sources.secrets / "database_password").write_bytes(b"\xff")
+    assert sources.load()
+    (sources.secrets / "streamrnn_kafka__sasl_pasword").write_text(SECRET)
+    message = sources.problem()
+    assert "streamrnn_kafka__sasl_pasword): there is no such key; did you mean kafka.sasl_password" in message
+    assert SECRET not in message
+
+
+def test_what_kubernetes_sets_for_a_service_of_our_name_is_no_key(sources: Sources) -> None:
+    """Service links are passed over: a Service called streamrnn does not stop the daemon."""
+    for name, value in {
+        "STREAMRNN_SERVICE_HOST": "10.0.0.1",
+        "STREAMRNN_SERVICE_PORT": "9108",
+        "STREAMRNN_SERVICE_PORT_METRICS": "9108",
+        "STREAMRNN_PORT": "tcp://10.0.0.1:9108",
+        "STREAMRNN_PORT_9108_TCP": "tcp://10.0.0.1:9108",
+        "STREAMRNN_PORT_9108_TCP_PROTO": "tcp",
+        "STREAMRNN_PORT_9108_TCP_PORT": "9108",
+        "STREAMRNN_PORT_9108_TCP_ADDR": "10.0.0.1",
+        "STREAMRNN_METRICS_PORT": "udp://10.0.0.1:9108",
+    }.items():
+        sources.environment.setenv(name, value)
+    assert sources.load() == load(None, ["input.topics=sensors"])
+
+
+def test_a_section_is_not_a_key(sources: Sources) -> None:
+    """A value for a whole section is refused with an example of its keys."""
+    assert "kafka (--set): is a section; write its keys, such as kafka.bootstrap_servers" in sources.problem("kafka=x")
+
+
+@pytest.mark.parametrize("text", ["app: a\napp: b\n", "model: {cell: gru, cell: lstm}\n", "app: a\n'app': b\n"])
+def test_a_key_written_twice_is_refused(sources: Sources, text: str) -> None:
+    """YAML's last-one-wins loses a value silently; here it is a problem."""
+    sources.file.write_text(text)
+    assert "is written twice" in sources.problem()
+
+
+def test_two_secrets_files_for_one_key_are_refused(sources: Sources) -> None:
+    """Upper and lower case of one name: none of the two is preferred in silence."""
+    (sources.secrets / "streamrnn_app").write_text("a")
+    (sources.secrets / "STREAMRNN_APP").write_text("b")
+    assert "keep one of the two files" in sources.problem()
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"- a list", "must hold sections and keys"),
+        (b"just text", "must hold sections and keys"),
+        (b"app: [unclosed", "line 1, column 15: is not valid YAML"),
+        (b"app: \xff", "is not UTF-8 at byte 5"),
+        (b"app: \x00", "is not valid YAML"),
+        (b"a: 1\n---\nb: 2", "a file is one document"),
+        (b"model: {seed: !!int x}", "is not valid YAML"),
+    ],
+)
+def test_a_file_that_is_not_yaml_is_named(sources: Sources, content: bytes, words: str) -> None:
+    """The message names the file and, where it can, line and column."""
+    sources.file.write_bytes(content)
+    message = sources.problem()
+    assert message.startswith(str(sources.file))
+    assert words in message
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    """A missing file is a problem, never an empty configuration."""
+    with pytest.raises(ConfigError, match=r"absent\.yaml: cannot be read: No such file"):
+        load(tmp_path / "absent.yaml", ["input.topics=sensors"])
+
+
+def test_a_secrets_directory_that_is_named_must_exist(sources: Sources) -> None:
+    """A wrong STREAMRNN_SECRETS_DIR is a problem; only the default directory may be absent."""
+    sources.environment.setenv("STREAMRNN_SECRETS_DIR", str(sources.file))
+    assert "STREAMRNN_SECRETS_DIR" in sources.problem()
+    sources.environment.delenv("STREAMRNN_SECRETS_DIR")
+    assert sources.load()
+
+
+def test_an_override_without_equals_is_refused(sources: Sources) -> None:
+    """The message repeats what can be a key, and no more: the rest may be a secret."""
+    message = sources.problem(f"kafka.sasl_password:{SECRET}")
+    assert message == "--set kafka.sasl_password: must be written --set section.key=value"
+
+
+def test_a_secret_is_read_without_the_newline_that_ends_its_file(sources: Sources) -> None:
+    """Other white space belongs to the secret."""
+    (sources.secrets / "streamrnn_kafka__sasl_password").write_text(f" {SECRET} \n")
+    password = sources.load(*SASL).kafka.sasl_password
+    assert password is not None
+    assert password.get_secret_value() == f" {SECRET} "
+
+
+@pytest.mark.parametrize("key", ["sasl_password", "ssl_keyfile_password"])
+def test_a_secret_is_masked_wherever_settings_are_shown(sources: Sources, key: str) -> None:
+    """repr, str, JSON and the printed configuration show asterisks."""
+    overrides = ["kafka.sasl_password=x", "kafka.ssl_certfile=c", "kafka.ssl_keyfile=k", f"kafka.{key}={SECRET}"]
+    settings = sources.load(*SASL, *overrides)
+    shown = [repr(settings), str(settings), f"{settings.kafka}", settings.model_dump_json(), describe(settings)]
+    assert [SECRET in text for text in shown] == [False] * 5
+    assert "sasl_password: '**********'" in describe(settings)
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        [f"kafka.sasl_password={SECRET}"],
+        [f"kafka.sasl_pasword={SECRET}"],
+        [f"kafak={SECRET}"],
+        [f"kafka={SECRET}"],
+        [f"kafka.sasl_password={SECRET}", "kafka.ssl_cafile=x", "model.cell=x"],
+        [*SASL, f"kafka.ssl_keyfile_password={SECRET}", "kafka.sasl_password=x"],
+    ],
+)
+def test_a_secret_is_masked_in_messages(sources: Sources, overrides: Sequence[str]) -> None:
+    """A message about a secret, or about a misspelt key that may be one, does not repeat it; nor does its traceback."""
+    with pytest.raises(ConfigError) as caught:
+        sources.load(*overrides)
+    assert SECRET not in str(caught.getrepr(style="native", chain=True))
+
+
+@pytest.mark.parametrize("quote", ["*{}", "&{}", "!{}", "!!{}", "'{}", "[{}", "{}: x", "{{{}: x}}"])
+def test_a_secret_is_masked_when_the_yaml_around_it_is_broken(sources: Sources, quote: str) -> None:
+    """Characters that mean something in YAML break a password apart; the message does not repeat the pieces."""
+    word = "hunter2"
+    sources.file.write_text(f"kafka:\n  sasl_password: {quote.format(word)}\n")
+    with pytest.raises(ConfigError) as caught:
+        sources.load()
+    assert word not in str(caught.getrepr(style="native", chain=True))
