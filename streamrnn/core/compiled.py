@@ -1,0 +1,50 @@
+"""Compilation of the per-series formulas with numba.
+
+A compiled loop treats each row by itself, so that its arithmetic cannot depend on how many rows ride along or in which
+order. Neither fast-math nor contraction is allowed: both would let the compiler change bits.
+"""
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar, cast
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Singles = NDArray[np.float32]
+Halves = NDArray[np.float16]
+Integers = NDArray[np.int64]
+Booleans = NDArray[np.bool_]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def _cache_folder() -> Path:
+    """Where machine code is kept between runs: a folder of its own for every version of the sources.
+
+    Numba looks only at the file of the function that it compiles, not at those of the functions called from there.
+    """
+    here = Path(__file__).parent
+    sources = hashlib.blake2b(digest_size=8)
+    for path in sorted(here.glob("*.py")):
+        sources.update(path.read_bytes())
+    chosen = os.environ.get("NUMBA_CACHE_DIR")
+    root = Path(chosen) if chosen else here / "__pycache__"
+    if not os.access(root if root.exists() else root.parent, os.W_OK):
+        root = Path(tempfile.gettempdir()) / f"streamrnn-{os.getuid()}"
+    return root / f"kernels-{sources.hexdigest()}"
+
+
+numba.config.CACHE_DIR = str(_cache_folder())  # type: ignore[attr-defined]
+
+
+def compiled(function: Callable[P, R]) -> Callable[P, R]:
+    """Compile a function of arrays and numbers on its first call; the machine code is kept on disk."""
+    options: dict[str, Any] = {"cache": True, "error_model": "numpy", "fastmath": False}
+    return cast("Callable[P, R]", numba.njit(**options)(function))

@@ -1,0 +1,130 @@
+"""Learning online: truncated backpropagation through time over windows that end now, and over remembered ones."""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from streamrnn.core.memory import Windows
+from streamrnn.core.network import Shape, fresh, heads, split, unroll
+
+BETAS = (0.9, 0.99)
+"""Adam's; a stream drifts, so the second moment forgets faster than by default."""
+
+
+class Learned(NamedTuple):
+    """What a learning step did."""
+
+    loss: float
+    """Mean pinball loss in units of the scale; NaN where no label was known."""
+    skipped: bool
+    """Loss, gradient or weights were not finite: nothing was changed."""
+
+
+def pinball(quantiles: Tensor, labels: Tensor, levels: Tensor) -> Tensor:
+    """Mean pinball loss of `quantiles` (..., Q) over the `labels` (...) that are not NaN (Koenker & Bassett 1978)."""
+    known = ~labels.isnan()
+    error = torch.where(known, labels, 0.0).unsqueeze(-1) - quantiles
+    loss = torch.maximum(levels * error, (levels - 1) * error).mean(-1)
+    return (loss * known).sum() / known.sum().clamp(min=1)
+
+
+class Learner:
+    """The weights of a task, their optimizer (Adam, Kingma & Ba 2015) and their running average, which forecasts."""
+
+    def __init__(
+        self,
+        shape: Shape,
+        levels: NDArray[np.float64],
+        *,
+        seed: int,
+        learning_rate: float,
+        clip_norm: float,
+        warm_up: int,
+        averaging: float,
+        device: torch.device,
+    ) -> None:
+        self._shape, self._device = shape, device
+        self._levels = torch.tensor(levels, dtype=torch.float32, device=device)
+        self._rate, self._clip, self._warm_up, self._averaging = learning_rate, clip_norm, warm_up, averaging
+        self._weights = fresh(shape, seed).to(device).requires_grad_()
+        self._optimizer = torch.optim.Adam([self._weights], lr=learning_rate, betas=BETAS, foreach=False)
+        self.average = self._weights.detach().clone()
+        self.steps = 0
+
+    def learn(self, windows: Windows) -> Learned:
+        """One step on B windows; their gradient ends at their first row. The weights stay finite, whatever comes."""
+        self._optimizer.zero_grad()
+        loss = self._loss(windows)
+        if not loss.requires_grad or np.isnan(windows.labels).all():
+            return Learned(math.nan, skipped=False)
+        loss.backward()
+        norm = torch.nn.utils.clip_grad_norm_([self._weights], self._clip)
+        value = float(loss.detach())
+        if not (math.isfinite(value) and math.isfinite(float(norm))):
+            return Learned(value, skipped=True)
+        return Learned(value, skipped=not self._advance())
+
+    def save(self) -> dict[str, NDArray[np.generic]]:
+        """Arrays by name: weights, average, Adam's moments, and the numbers of steps taken, ours and Adam's."""
+        moments = self._optimizer.state.get(self._weights, {})
+        zeros = torch.zeros_like(self.average)
+        arrays = {
+            "weights": self._weights.detach(),
+            "average": self.average,
+            "first_moment": moments.get("exp_avg", zeros),
+            "second_moment": moments.get("exp_avg_sq", zeros),
+        }
+        saved: dict[str, NDArray[np.generic]] = {name: array.cpu().numpy() for name, array in arrays.items()}
+        taken = [self.steps, int(moments.get("step", 0))]
+        return {**saved, "learning_steps": np.array(taken, np.int64)}
+
+    def load(self, saved: dict[str, NDArray[np.generic]]) -> None:
+        """Take over what `save` gave."""
+        given = {name: torch.from_numpy(np.array(array)) for name, array in saved.items() if array.ndim == 1}
+        self.steps, adam_steps = given["learning_steps"].tolist()
+        with torch.no_grad():
+            self._weights.copy_(given["weights"])
+        self.average.copy_(given["average"])
+        self._optimizer.state.clear()
+        if adam_steps:
+            self._optimizer.state[self._weights] = {
+                "step": torch.tensor(float(adam_steps)),
+                "exp_avg": given["first_moment"].to(self._device),
+                "exp_avg_sq": given["second_moment"].to(self._device),
+            }
+
+    def _loss(self, windows: Windows) -> Tensor:
+        parts = split(self._weights, self._shape)
+        tensors = (torch.from_numpy(array.astype(np.float32)).to(self._device) for array in windows)
+        inputs, seasonals, hidden, labels = tensors
+        moments = inputs.transpose(0, 1)
+        top, _ = unroll(parts, self._shape, moments, hidden)
+        return pinball(
+            heads(parts, self._shape, top, moments, seasonals.transpose(0, 1)), labels.transpose(0, 1), self._levels
+        )
+
+    def _advance(self) -> bool:
+        """Adam's step and the running average; undone, and False, if the weights did not stay finite."""
+        before = self._weights.detach().clone()
+        self._optimizer.param_groups[0]["lr"] = self._rate * min(1.0, (self.steps + 1) / self._warm_up)
+        self._optimizer.step()
+        if not bool(torch.isfinite(self._weights).all()):
+            with torch.no_grad():
+                self._weights.copy_(before)
+            self._optimizer.state.clear()  # its moments are what carried them there
+            return False
+        self.steps += 1
+        decay = min(self._averaging, 1 - 1 / (self.steps / 5 + 1))
+        self.average.mul_(decay).add_(self._weights.detach(), alpha=1 - decay)
+        return True
+
+
+def device_of(name: str) -> torch.device:
+    """`auto`, `cpu` or `cuda` as a device; auto takes the GPU where there is one."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return torch.device(name)
