@@ -11,7 +11,7 @@ from operator import attrgetter
 
 from streamrnn.errors import Fenced, LogError
 from streamrnn.log import Committed, Poll, Topic
-from streamrnn.log.rules import check_metadata, out_of_range
+from streamrnn.log.rules import check_headers, check_metadata, out_of_range
 from streamrnn.records import Output, Record, TopicPartition
 
 _offset = attrgetter("offset")
@@ -200,7 +200,10 @@ class MemoryTransaction:
     def send(self, outputs: Sequence[Output]) -> None:
         """See `Transaction.send`."""
         self._require_usable()
+        self._usable = False  # until it has succeeded
+        check_headers(outputs)
         self._pending.extend(outputs)
+        self._usable = True
 
     def commit(self, offset: int, metadata: str) -> None:
         """See `Transaction.commit`."""

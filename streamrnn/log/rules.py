@@ -1,7 +1,9 @@
 """What every log checks alike."""
 
+from collections.abc import Sequence
+
 from streamrnn.errors import LogError
-from streamrnn.records import TopicPartition
+from streamrnn.records import Output, TopicPartition
 
 METADATA_BYTES = 4000
 """Most that can be committed with an offset; Kafka brokers take 4,096 by default, and the client ends on more."""
@@ -19,6 +21,21 @@ def check_metadata(partition: TopicPartition, metadata: str) -> None:
             f"the metadata committed with an offset of {partition.topic}/{partition.partition} has {size:,} bytes; "
             f"at most {METADATA_BYTES:,} are allowed: put less into it"
         )
+
+
+def check_headers(outputs: Sequence[Output]) -> None:
+    """Refuse headers without a value: they can be read, but kafka-python cannot write them.
+
+    Raises:
+        LogError: one has no value.
+    """
+    for output in outputs:
+        for name, value in output.headers:
+            if value is None:
+                raise LogError(
+                    f"a record for {output.topic}/{output.partition} has a header {name!r} without a value: leave it "
+                    "out, or give it an empty one"
+                )
 
 
 def out_of_range(partition: TopicPartition, offset: int, first: int, following: int) -> LogError:

@@ -98,7 +98,7 @@ def test_outputs_survive(world: World, stack: ExitStack, name: str) -> None:
     (partition,) = join(log, name)
     sent = [
         Output(f"{name}.out", 0, None, None, 1_700_000_000_000),
-        Output(f"{name}.out", 0, b"", b"", 0, (("h", None), ("h", b"\x00\xff"))),
+        Output(f"{name}.out", 0, b"", b"", 0, (("h", b""), ("h", b"\x00\xff"))),
         Output(f"{name}.out", 0, b"k", bytes(range(256)), 4_102_444_800_000),  # the year 2100
         Output(f"{name}.out", 0, b"k", b"v", -2_208_988_800_000),  # the year 1900
     ]
@@ -331,6 +331,15 @@ def test_a_missing_topic_is_named(world: World, stack: ExitStack, name: str) -> 
         write(transaction, [output(f"{name}.out", b"0"), output(f"{name}.out", b"1", partition=3)])
     assert world.read(f"{name}.out") == []
     assert log.committed(partition) is None
+
+
+def test_headers_need_values(world: World, stack: ExitStack, name: str) -> None:
+    """A header without a value is refused before anything is written, with its name."""
+    log = prepared(world, stack, name)
+    (partition,) = join(log, name)
+    transaction = log.transaction(partition)
+    with closing(transaction), pytest.raises(LogError, match="'h' without a value"):
+        transaction.send([Output(f"{name}.out", 0, b"", b"", 0, (("h", None),))])
 
 
 def test_state_needs_keys(world: World, stack: ExitStack, name: str) -> None:

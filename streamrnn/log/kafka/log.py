@@ -204,9 +204,19 @@ class KafkaLog:
             )
 
     def subscribe(self, topics: Sequence[str]) -> None:
-        """See `Log.subscribe`."""
+        """See `Log.subscribe`. Raises LogError where a topic does not exist.
+
+        The topics must be known to the client before it joins: a leader who learns of them while it joins gives out
+        nothing, and may not look again for long.
+        """
         with self._explained(f"cannot subscribe to {', '.join(topics)}"):
             self._consumer.subscribe(list(topics), listener=self._events)
+            deadline = time.monotonic() + self._request_timeout
+            cluster = self._consumer._cluster  # noqa: SLF001  # the public way asks for all topics, without a time limit
+            while missing := [topic for topic in topics if not cluster.partitions_for_topic(topic)]:
+                if time.monotonic() > deadline:
+                    raise LogError(f"cannot subscribe at {self._servers}: no topic {missing[0]}; create it first")
+                time.sleep(0.01)
 
     def poll(self, timeout: float, limit: int) -> Poll:
         """See `Log.poll`. After it has raised, the log is to be closed: every later poll raises the same error."""

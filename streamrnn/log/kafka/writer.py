@@ -21,7 +21,7 @@ from kafka import TopicPartition as KafkaPartition
 
 from streamrnn.errors import Fenced, LogError
 from streamrnn.log.kafka.client import Options, explained, opened
-from streamrnn.log.rules import check_metadata
+from streamrnn.log.rules import check_headers, check_metadata
 from streamrnn.records import Output, TopicPartition
 
 CLOSING = 5.0  # seconds to wait for an abort, and again for the threads beneath, when a writer is closed
@@ -92,6 +92,7 @@ class KafkaTransaction:
     def send(self, outputs: Sequence[Output]) -> None:
         """See `Transaction.send`."""
         with self._guarded(f"cannot write the outputs of {self._where}"):
+            check_headers(outputs)
             self._begin()
             for output in outputs:
                 self._append(output)
@@ -139,8 +140,8 @@ class KafkaTransaction:
     def _append(self, output: Output) -> None:
         """Hand one record to the producer, past its `send`.
 
-        That one refuses a record with neither key nor value and a header without a value, both of which may come in
-        and must be able to go to the dead letters; and it formats its own name for a log line with every record.
+        That one refuses a record with neither key nor value, which may come in and must be able to go to the dead
+        letters; and it formats its own name for a log line with every record.
         """
         target = KafkaPartition(output.topic, output.partition)
         if target not in self._targets:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from streamrnn.errors import Fenced, LogError
 from streamrnn.log import Committed, Poll, Topic
-from streamrnn.log.rules import check_metadata
+from streamrnn.log.rules import check_headers, check_metadata
 from streamrnn.log.sqlite.file import File, count, locate, owner, read, write
 from streamrnn.records import Output, Record, TopicPartition
 
@@ -178,7 +178,10 @@ class SqliteTransaction:
     def send(self, outputs: Sequence[Output]) -> None:
         """See `Transaction.send`."""
         self._require_usable()
+        self._usable = False  # until it has succeeded
+        check_headers(outputs)
         self._pending.extend(outputs)
+        self._usable = True
 
     def commit(self, offset: int, metadata: str) -> None:
         """See `Transaction.commit`."""
