@@ -1,0 +1,70 @@
+"""Small made streams, and the plainest way to run a forecaster over one."""
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streamrnn.core.forecaster import Forecaster, Forecasts
+
+HORIZONS, QUANTILES = (1, 3, 6), (0.05, 0.1, 0.5, 0.9, 0.95)
+START, HOUR = 1_700_000_000_000, 3_600_000
+
+
+def small(**changes: object) -> Forecaster:
+    """A forecaster small enough to learn hundreds of times in a second."""
+    settings: dict[str, object] = {
+        "horizons": HORIZONS, "quantiles": QUANTILES, "hidden_size": 8, "window": 12, "every": 4, "most": 64,
+        "batch": 4, "replay": 2, "device": "cpu",
+    }  # fmt: skip
+    return Forecaster(**{**settings, **changes})  # type: ignore[arg-type]
+
+
+def seasonal(rows: int, series: int, seed: int = 0) -> NDArray[np.float64]:
+    """(rows, series) hourly values with a daily season, noise and a slow walk."""
+    rng = np.random.default_rng(seed)
+    hours = np.arange(rows)[:, None]
+    phase = rng.uniform(0, 2 * np.pi, series)
+    walk = np.cumsum(rng.normal(size=(rows, series)), 0) * 0.1
+    return 50 + 10 * np.sin(2 * np.pi * hours / 24 + phase) + walk + rng.normal(size=(rows, series))
+
+
+def run(
+    forecaster: Forecaster,
+    values: NDArray[np.float64],
+    *,
+    first: int = 0,
+    cut: Callable[[int], list[list[int]]] | None = None,
+) -> list[Forecasts]:
+    """Step rows of `values` (T, S), one observation of every series a row; one record is one observation.
+
+    `cut` splits the series of a row into waves; learning points fall where the count of observations says.
+    """
+    series = values.shape[1]
+    while len(forecaster.names) < series:
+        forecaster.add(f"s{len(forecaster.names)}")
+    published: list[Forecasts] = []
+    for t, row in enumerate(values, start=first):
+        waves = [[s] for s in range(series)] if cut is None else cut(t)
+        parts = [wave(forecaster, np.array(part), row, START + t * HOUR) for part in waves]
+        published.append(Forecasts(*(np.concatenate(x) for x in zip(*(p[:-1] for p in parts), strict=True)), parts[-1].model))
+    return published
+
+
+def wave(forecaster: Forecaster, rows: NDArray[np.int64], row: NDArray[np.float64], time: int) -> Forecasts:
+    """One wave, and the learning point that it may have reached."""
+    forecasts, _ = forecaster.step(rows, row[rows], np.full(len(rows), time))
+    if forecaster.due(0):
+        forecaster.learn()
+    return forecasts
+
+
+def bits(published: list[Forecasts]) -> list[bytes]:
+    """Every published number, bit for bit."""
+    return [b"".join(a.tobytes() for a in (f.quantiles, f.target_times, f.anomaly, f.skill)) for f in published]
+
+
+def state(forecaster: Forecaster) -> dict[str, bytes]:
+    """The whole state, bit for bit."""
+    arrays = {**forecaster.save_shared(), **forecaster.save_rows(0, len(forecaster.names))}
+    return {name: array.tobytes() for name, array in arrays.items()}
