@@ -10,6 +10,7 @@ import sys
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from streamrnn import __version__
 from streamrnn.errors import StreamrnnError
@@ -40,13 +41,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     return code
 
 
+class _Exact(argparse.ArgumentParser):
+    """A parser that does not guess options from their beginnings: a script must not break when an option is added."""
+
+    def __init__(self, **keywords: Any) -> None:
+        super().__init__(**keywords, allow_abbrev=False)
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Exact(
         prog="streamrnn",
         description="Streaming time-series forecasts from recurrent networks that learn online, exactly once.",
     )
     parser.add_argument("--version", action="version", version=f"streamrnn {__version__}")
-    configured = argparse.ArgumentParser(add_help=False)
+    configured = _Exact(add_help=False)
     configured.add_argument("-c", "--config", type=Path, metavar="FILE", help="YAML; see config/streamrnn.yaml")
     configured.add_argument(
         "--set",
@@ -56,7 +64,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="SECTION.KEY=VALUE",
         help="override a key; may be repeated",
     )
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=_Exact)
 
     run = commands.add_parser("run", parents=[configured], help="the daemon; SIGTERM ends it cleanly")
     run.set_defaults(command=_run)

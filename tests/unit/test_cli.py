@@ -1,0 +1,199 @@
+"""The command line: what each command calls, what it prints, and its exit codes."""
+
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+
+import pytest
+
+from streamrnn import __version__, cli
+from streamrnn.errors import ConfigError, Fenced, LogError, RecordError, StateError, StreamrnnError
+from streamrnn.settings import Settings
+
+
+@pytest.fixture(autouse=True)
+def _clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No test sees variables or secrets of the machine it runs on."""
+    import os
+
+    for name in os.environ:
+        if name.startswith("STREAMRNN_"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("STREAMRNN_SECRETS_DIR", str(tmp_path))
+
+
+class Called(SimpleNamespace):
+    """What a command passed on."""
+
+    arguments: tuple[object, ...] = ()
+    keywords: dict[str, object] = {}  # noqa: RUF012
+
+
+def stand_in(monkeypatch: pytest.MonkeyPatch, module: str, function: str, result: object) -> Called:
+    """Replace a function that a command imports; `result` is returned, or raised if it is an exception."""
+    called = Called()
+
+    def record(*arguments: object, **keywords: object) -> object:
+        called.arguments, called.keywords = arguments, keywords
+        if isinstance(result, BaseException):
+            raise result
+        return result
+
+    replacement = ModuleType(module)
+    setattr(replacement, function, record)
+    monkeypatch.setitem(sys.modules, module, replacement)
+    monkeypatch.setattr(f"streamrnn.{module.rpartition('.')[2]}", replacement, raising=False)
+    return called
+
+
+def test_run_passes_the_settings_on_and_returns_the_code_of_the_daemon(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """`run -c FILE --set …` loads both and hands over to `app.run`."""
+    file = tmp_path / "c.yaml"
+    file.write_text("input: {topics: [sensors]}\napp: one\n")
+    called = stand_in(monkeypatch, "streamrnn.app", "run", 7)
+    assert cli.main(["run", "-c", str(file), "--set", "app=two", "--set", "model.layers=2"]) == 7
+    (settings,) = called.arguments
+    assert isinstance(settings, Settings)
+    assert (settings.app, settings.model.layers, settings.input.topics) == ("two", 2, ("sensors",))
+
+
+def test_demo_passes_its_options_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`demo` has a folder by default, and takes no configuration."""
+    called = stand_in(monkeypatch, "streamrnn.demo", "demo", 0)
+    assert cli.main(["demo"]) == 0
+    assert called.keywords == {"serve": False, "output": Path("demo-output"), "metrics_port": None}
+    assert cli.main(["demo", "--serve", "--output", "out", "--metrics-port", "0"]) == 0
+    assert called.keywords == {"serve": True, "output": Path("out"), "metrics_port": 0}
+
+
+def test_backtest_needs_no_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without -c the defaults hold, and topics are not asked for."""
+    called = stand_in(monkeypatch, "streamrnn.backtest", "backtest", 0)
+    assert cli.main(["backtest", "--input", "a.csv", "b.csv", "--output", "o.jsonl"]) == 0
+    assert called.arguments == (Settings(), [Path("a.csv"), Path("b.csv")], Path("o.jsonl"))
+
+
+def test_check_prints_ok_and_a_summary(capsys: pytest.CaptureFixture[str]) -> None:
+    """`check` says ok, the log, and where the forecasts of each topic go."""
+    assert cli.main(["check", "--set", "input.topics=sensors"]) == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith("ok\n")
+    assert "kafka at localhost:9092 (PLAINTEXT)" in printed
+    assert "sensors -> sensors.forecasts, sensors.dead-letters" in printed
+
+
+def test_check_print_prints_the_effective_configuration(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """What --print prints is a configuration that loads as the same, secrets masked."""
+    file = tmp_path / "printed.yaml"
+    assert cli.main(["check", "--print", "--set", "input.topics=sensors", "--set", "app=mine"]) == 0
+    file.write_text(capsys.readouterr().out)
+    assert cli.main(["check", "--print", "-c", str(file)]) == 0
+    assert capsys.readouterr().out == file.read_text()
+    assert "app: mine\n" in file.read_text()
+
+
+def test_check_connect_prints_what_was_found(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`check --connect` adds the lines of `app.connect`."""
+    stand_in(monkeypatch, "streamrnn.app", "connect", ["broker reached"])
+    assert cli.main(["check", "--connect", "--set", "input.topics=sensors"]) == 0
+    printed = capsys.readouterr().out.splitlines()
+    assert (printed[0], printed[-1]) == ("ok", "broker reached")
+
+
+def test_check_does_not_say_ok_when_it_cannot_connect(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A broker that is not there: exit code 69, and no `ok` on the way."""
+    stand_in(monkeypatch, "streamrnn.app", "connect", LogError("broker localhost:9092 does not answer"))
+    assert cli.main(["check", "--connect", "--set", "input.topics=sensors"]) == 69
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err == "streamrnn: broker localhost:9092 does not answer\n"
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (StreamrnnError("x"), 70),
+        (ConfigError("x"), 78),
+        (StateError("x"), 78),
+        (LogError("x"), 69),
+        (Fenced("x"), 69),
+        (RecordError("late", "x"), 70),
+        (KeyboardInterrupt(), 130),
+    ],
+)
+def test_an_error_has_the_exit_code_of_its_class(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: BaseException, code: int
+) -> None:
+    """Errors raised on purpose end with their code and one line, without a traceback."""
+    stand_in(monkeypatch, "streamrnn.app", "run", error)
+    assert cli.main(["run", "--set", "input.topics=sensors"]) == code
+    assert capsys.readouterr().err == ("" if code == 130 else "streamrnn: x\n")
+
+
+def test_an_unexpected_error_is_internal_and_leaves_a_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Exit code 70, the traceback for whoever mends it, and a last line in our form."""
+    stand_in(monkeypatch, "streamrnn.app", "run", ZeroDivisionError("division by zero"))
+    assert cli.main(["run", "--set", "input.topics=sensors"]) == 70
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0].startswith("Traceback")
+    assert lines[-1] == "streamrnn: internal error: ZeroDivisionError: division by zero"
+
+
+def test_each_problem_of_a_configuration_has_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+    """Two problems are two lines, each with our name in front; exit code 78."""
+    assert cli.main(["check", "--set", "input.topics=sensors", "--set", "device=x", "--set", "model.cell=x"]) == 78
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.split(" = ")[0] for line in lines] == ["streamrnn: model.cell", "streamrnn: device"]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["fly"],
+        ["run", "--fast"],
+        ["run", "--conf", "x", "--se", "y"],
+        ["demo", "-c", "x"],
+        ["demo", "--metrics-port", "70000"],
+        ["demo", "--metrics-port", "many"],
+        ["backtest", "--input", "a.csv"],
+        ["backtest", "--output", "o.jsonl"],
+    ],
+)
+def test_arguments_that_cannot_be_understood_end_with_code_2(
+    capsys: pytest.CaptureFixture[str], arguments: list[str]
+) -> None:
+    """Usage errors end with code 2 and say how it is used; options are not guessed from their beginnings."""
+    with pytest.raises(SystemExit) as ended:
+        cli.main(arguments)
+    assert ended.value.code == 2
+    assert capsys.readouterr().err.startswith("usage: streamrnn")
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    """--version prints name and version, and ends with 0."""
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["--version"])
+    assert ended.value.code == 0
+    assert capsys.readouterr().out == f"streamrnn {__version__}\n"
+
+
+@pytest.mark.parametrize(
+    "program",
+    ["import streamrnn", "from streamrnn import cli; assert cli.main(['check', '--set', 'input.topics=sensors']) == 0"],
+)
+def test_the_numerical_libraries_are_loaded_only_when_needed(program: str) -> None:
+    """`import streamrnn` and `streamrnn check` load neither torch nor numba, nor numpy, nor a Kafka client."""
+    heavy = "{'torch', 'numba', 'numpy', 'kafka', 'matplotlib'}"
+    script = f"import sys; {program}; loaded = {heavy} & set(sys.modules); sys.exit(repr(loaded) if loaded else 0)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
