@@ -1,0 +1,216 @@
+"""What the contract does not show of the log on a real Kafka broker: groups, topics, codecs, and what fails."""
+
+import gc
+import random
+import threading
+import zlib
+from collections.abc import Iterator
+from contextlib import ExitStack, closing
+
+import pytest
+from kafka import KafkaAdminClient
+from kafka import TopicPartition as KafkaPartition
+from kafka.admin import ConfigResource, ConfigResourceType
+from support.broker import free_ports
+from support.worlds import KafkaWorld, gather, join, wait_for
+
+from streamrnn.errors import ConfigError, Fenced, LogError
+from streamrnn.log import Topic
+from streamrnn.log.kafka import KafkaLog
+from streamrnn.records import Output, Record, TopicPartition
+
+pytestmark = [pytest.mark.kafka, pytest.mark.timeout(120)]
+REFUSED_SOCKETS = pytest.mark.filterwarnings(r"ignore:unclosed <socket.socket .*'0\.0\.0\.0', \d+\)>:ResourceWarning")
+"""The library leaves the socket of a refused connection, which has no other end, to the garbage collector."""
+
+
+COMPACTED = {
+    "cleanup.policy": "compact",
+    "segment.bytes": "33554432",
+    "min.cleanable.dirty.ratio": "0.1",
+    "max.compaction.lag.ms": "60000",
+    "message.timestamp.after.max.ms": "9223372036854775807",
+}
+
+
+@pytest.fixture
+def world(broker: str) -> KafkaWorld:
+    """The shared broker."""
+    return KafkaWorld(broker)
+
+
+@pytest.fixture
+def stack() -> Iterator[ExitStack]:
+    """Whatever a test opens is closed at its end, the latest first."""
+    with ExitStack() as opened:
+        yield opened
+
+
+def input_records(count: int) -> list[Record]:
+    """Make records of one partition."""
+    return [Record("", 0, -1, 1_700_000_000_000 + number, b"key", b"value %d" % number) for number in range(count)]
+
+
+@pytest.mark.parametrize("codec", ["gzip", "lz4", "snappy", "zstd"])
+def test_compressed_input_is_read(world: KafkaWorld, stack: ExitStack, name: str, codec: str) -> None:
+    """Input is read whichever of Kafka's codecs its producer used."""
+    log = stack.enter_context(closing(world.open(name)))
+    log.create([Topic(name, 1)])
+    world.produce(name, input_records(500), compression=codec)
+    join(log, name)
+    assert [each.value for each in gather(log, 500)] == [each.value for each in input_records(500)]
+
+
+def test_members_share_and_hand_over(world: KafkaWorld, stack: ExitStack, name: str) -> None:
+    """When a second process joins, partitions move; a writer of the time before cannot commit, and both can go on."""
+    first = stack.enter_context(closing(world.open(name)))
+    first.create([Topic(name, 2), Topic(f"{name}.out", 2)])
+    partitions = join(first, name)
+    old = {each: stack.enter_context(closing(first.transaction(each))) for each in partitions}
+    for each in partitions:
+        old[each].send([Output(f"{name}.out", each.partition, b"", b"before", 0)])
+    second = stack.enter_context(closing(world.open(name)))
+    second.subscribe([name])
+    owners: dict[TopicPartition, KafkaLog] = dict.fromkeys(partitions, first)
+    given: set[TopicPartition] = set()
+    while not given:
+        for log in (first, second):
+            poll = log.poll(0.1, 10)
+            given |= set(poll.assigned) if log is second else set()
+            owners.update(dict.fromkeys(poll.assigned, log))
+    wait_for(first, lambda poll: owners.update(dict.fromkeys(poll.assigned, first)) or len(set(owners.values())) == 2)
+    for each in partitions:
+        with pytest.raises(Fenced):
+            old[each].commit(1, "before")
+        with closing(owners[each].transaction(each)) as transaction:
+            transaction.send([Output(f"{name}.out", each.partition, b"", b"after", 0)])
+            transaction.commit(2, "after")
+    assert [each.value for each in world.read(f"{name}.out")] == [b"after", b"after"]
+
+
+def test_a_partition_that_was_fenced_and_kept_comes_again(world: KafkaWorld, stack: ExitStack, name: str) -> None:
+    """A writer that was fenced while its process keeps the partition does not leave it without a reader."""
+    log = stack.enter_context(closing(world.open(name)))
+    log.create([Topic(name, 1)])
+    (partition,) = join(log, name)
+    first = stack.enter_context(closing(log.transaction(partition)))
+    stack.enter_context(closing(log.transaction(partition)))
+    with pytest.raises(Fenced):
+        first.commit(1, "")
+    world.produce(name, input_records(1))
+    wait_for(log, lambda poll: list(poll.assigned) == [partition] and list(poll.revoked) == [partition])
+    assert log.poll(0.3, 10).records == {}
+    log.seek(partition, 0)
+    assert len(gather(log, 1)) == 1
+    with closing(log.transaction(partition)) as transaction:
+        transaction.commit(1, "")
+
+
+def test_state_behind_an_open_transaction_is_not_taken_for_all(broker: str, stack: ExitStack, name: str) -> None:
+    """State is not returned short where another's transaction is open in it: the read fails after a while."""
+    log = stack.enter_context(
+        closing(KafkaLog(bootstrap_servers=broker, app=name, request_timeout=1.0, transaction_timeout=2.0))
+    )
+    log.create([Topic(name, 2), Topic(f"{name}.state", 1, compacted=True)])
+    writer = stack.enter_context(closing(log.transaction(TopicPartition(name, 1))))
+    writer._timeout = 60.0
+    other = stack.enter_context(closing(KafkaLog(bootstrap_servers=broker, app=f"{name}-other")))
+    held = stack.enter_context(closing(other.transaction(TopicPartition(name, 0))))
+    held.send([Output(f"{name}.state", 0, b"key", b"value", 0)])
+    held._producer.flush(timeout=10)
+    with pytest.raises(LogError, match="stays at offset 0 of 1"):
+        log.read_state(TopicPartition(f"{name}.state", 0))
+
+
+def test_state_must_be_compacted(world: KafkaWorld, stack: ExitStack, name: str) -> None:
+    """A topic for state that exists and would delete its records in time is refused."""
+    log = stack.enter_context(closing(world.open(name)))
+    log.create([Topic(name, 1)])
+    with pytest.raises(LogError, match=r"cleanup\.policy is 'delete'"):
+        log.create([Topic(name, 1, compacted=True)])
+
+
+def test_topics_are_created_for_their_purpose(world: KafkaWorld, stack: ExitStack, name: str) -> None:
+    """State topics are compacted soon and in small segments; all take event times that lie ahead of the clock."""
+    log = stack.enter_context(closing(world.open(name)))
+    log.create([Topic(name, 1, compacted=True)])
+    with closing(KafkaAdminClient(bootstrap_servers=world.bootstrap)) as admin:
+        resource = ConfigResource(ConfigResourceType.TOPIC, name)
+        found = admin.describe_configs([resource], config_filter="all")["topic"][name]
+    assert {key: found[key]["value"] for key in COMPACTED} == COMPACTED
+
+
+def test_a_record_too_large_is_named(world: KafkaWorld, stack: ExitStack, name: str) -> None:
+    """A record that the broker refuses fails the commit with the remedy, and nothing of it is written."""
+    log = stack.enter_context(closing(world.open(name)))
+    log.create([Topic(name, 1), Topic(f"{name}.out", 1)])
+    (partition,) = join(log, name)
+    transaction = stack.enter_context(closing(log.transaction(partition)))
+    large = random.Random(0).randbytes(3_000_000)
+    transaction.send([Output(f"{name}.out", 0, b"", b"small", 0), Output(f"{name}.out", 0, b"", large, 0)])
+    with pytest.raises(LogError, match=r"max\.message\.bytes"):
+        transaction.commit(1, "")
+    transaction.close()
+    assert world.read(f"{name}.out") == []
+    assert log.committed(partition) is None
+
+
+def test_records_deleted_by_retention_are_an_error(world: KafkaWorld, stack: ExitStack, name: str) -> None:
+    """Where retention has overtaken the reader, reading raises, and does not go on with what is left."""
+    log = stack.enter_context(closing(world.open(name)))
+    log.create([Topic(name, 1)])
+    world.produce(name, input_records(10))
+    with closing(KafkaAdminClient(bootstrap_servers=world.bootstrap)) as admin:
+        admin.delete_records({KafkaPartition(name, 0): 5})
+    (partition,) = join(log, name)
+    assert log.bounds(partition) == (5, 10)
+    with pytest.raises(LogError, match="OffsetOutOfRange"):
+        gather(log, 1)
+
+
+def test_a_poll_that_failed_is_not_tried_again(
+    world: KafkaWorld, stack: ExitStack, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a batch that cannot be decoded the client would try it again for ever: the log stays at its first error."""
+    log = stack.enter_context(closing(world.open(name)))
+    log.create([Topic(name, 1)])
+    join(log, name)
+    calls = []
+
+    def broken(**_: object) -> None:
+        calls.append(1)
+        raise zlib.error("incorrect header check")
+
+    monkeypatch.setattr(log._consumer, "poll", broken)
+    for _ in range(2):
+        with pytest.raises(LogError, match=rf"{world.bootstrap}.*incorrect header check"):
+            log.poll(0.1, 10)
+    assert calls == [1]
+
+
+def test_a_missing_input_topic_is_named(broker: str, name: str) -> None:
+    """Subscribing to a topic that does not exist fails with its name."""
+    log = KafkaLog(bootstrap_servers=broker, app=name, request_timeout=1.0)
+    with closing(log), pytest.raises(LogError, match=f"no topic {name}"):
+        log.subscribe([name])
+
+
+@REFUSED_SOCKETS
+def test_an_unreachable_broker_is_named(name: str) -> None:
+    """Where nobody listens, opening fails with the address within the time limit, and leaves no thread behind."""
+    (port,) = free_ports(1)
+    before = set(threading.enumerate())
+    with pytest.raises(LogError, match=rf"cannot connect to Kafka at 127\.0\.0\.1:{port}"):
+        KafkaLog(bootstrap_servers=f"127.0.0.1:{port}", app=name, request_timeout=1.0)
+    for thread in set(threading.enumerate()) - before:
+        thread.join(5)
+        assert not thread.is_alive()
+    gc.collect()  # here, where the warnings about refused connections are expected
+
+
+def test_certificates_that_cannot_be_used_are_named() -> None:
+    """A certificate file that cannot be read is an error of the configuration that names its key and the file."""
+    with pytest.raises(ConfigError, match=r"kafka\.ssl_cafile: '/no/such\.pem'"):
+        KafkaLog(bootstrap_servers="127.0.0.1:1", app="a", security_protocol="SSL", ssl_cafile="/no/such.pem")
+    with pytest.raises(ConfigError, match=r"kafka\.ssl_certfile '/no/such\.pem'"):
+        KafkaLog(bootstrap_servers="127.0.0.1:1", app="a", security_protocol="SASL_SSL", ssl_certfile="/no/such.pem")
