@@ -97,7 +97,9 @@ def learner_and_windows() -> tuple[Learner, Windows]:
     return learner, windows
 
 
-@pytest.mark.parametrize(("part", "poison"), [("labels", np.inf), ("inputs", np.inf), ("inputs", np.nan), ("hidden", np.nan)])
+@pytest.mark.parametrize(
+    ("part", "poison"), [("labels", np.inf), ("inputs", np.inf), ("inputs", np.nan), ("hidden", np.nan)]
+)
 def test_a_step_that_is_not_finite_is_skipped(part: str, poison: float) -> None:
     """Non-finite loss or gradient: the step is reported as skipped, and no weight and no moment has moved."""
     learner, windows = learner_and_windows()

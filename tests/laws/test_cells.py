@@ -21,7 +21,9 @@ def reference(cell: str, layers: int, dtype: torch.dtype) -> nn.RNNBase:
 
 def ours(module: nn.RNNBase, shape: Shape) -> tuple[Tensor, dict[str, Tensor]]:
     """The module's weights in our flat vector, and its named parts."""
-    weights = torch.zeros(sum(torch.Size(s).numel() for s in shape.parts().values()), dtype=next(module.parameters()).dtype)
+    weights = torch.zeros(
+        sum(torch.Size(s).numel() for s in shape.parts().values()), dtype=next(module.parameters()).dtype
+    )
     for name, part in split(weights, shape).items():
         if hasattr(module, name):
             part.copy_(getattr(module, name).detach())

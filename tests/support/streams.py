@@ -47,7 +47,9 @@ def run(
     for t, row in enumerate(values, start=first):
         waves = [[s] for s in range(series)] if cut is None else cut(t)
         parts = [wave(forecaster, np.array(part), row, START + t * HOUR) for part in waves]
-        published.append(Forecasts(*(np.concatenate(x) for x in zip(*(p[:-1] for p in parts), strict=True)), parts[-1].model))
+        published.append(
+            Forecasts(*(np.concatenate(x) for x in zip(*(p[:-1] for p in parts), strict=True)), parts[-1].model)
+        )
     return published
 
 
