@@ -1,13 +1,15 @@
 """The laws of the forecaster: a pure function of what was observed, bit for bit."""
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.streams import HOUR, START, bits, run, seasonal, small, state
 
 from streamrnn.core.cells import CELLS
 from streamrnn.core.forecaster import Forecaster
-from support.streams import HOUR, START, bits, run, seasonal, small, state
 
 ROWS = 90
 
@@ -86,7 +88,7 @@ def test_the_same_forecaster_twice() -> None:
 
 
 def test_series_meet_only_in_the_network() -> None:
-    """Without learning one series' observations never touch another's forecasts; with it, only after a learning point."""
+    """Without learning no series touches the forecasts of another; with it, only after a learning point."""
     values = seasonal(ROWS, 2)
     other = values.copy()
     other[40:, 1] += 500
@@ -205,6 +207,6 @@ def test_the_model_changes_only_at_learning_points() -> None:
         forecast, _ = forecaster.step(np.array([0]), row, np.array([START + t * HOUR]))
         learned = forecaster.learn() if forecaster.due(0) else None
         seen.append((forecast.model, learned is not None))
-    for (model, learned), (following, _) in zip(seen[:-1], seen[1:], strict=True):
+    for (model, learned), (following, _) in itertools.pairwise(seen):
         assert (model != following) == learned
     assert sum(learned for _, learned in seen) >= 4

@@ -4,12 +4,12 @@ import math
 
 import numpy as np
 import pytest
+from support.streams import HORIZONS, HOUR, START, run, seasonal, small
 
 from streamrnn.core import season
 from streamrnn.core.inputs import DAY_DEPTH, FADE, SCALE_CLIP, SCALE_RATE, SCALE_TRUST
 from streamrnn.core.inputs import seasonal as read_season
 from streamrnn.core.series import RING
-from support.streams import HORIZONS, HOUR, START, run, seasonal, small
 
 ROWS = 400
 

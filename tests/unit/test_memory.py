@@ -1,13 +1,13 @@
 """The memory of windows."""
 
 import numpy as np
+from support.streams import HORIZONS, run, seasonal, small
 
 from streamrnn.core.memory import CAPACITY, STAGGER
-from support.streams import HORIZONS, run, seasonal, small
 
 
 def test_remembered_windows_are_pieces_of_the_past() -> None:
-    """Every series is captured once in as many rows as a window has, each window is another one, all labels are known."""
+    """Every series is captured once in as many rows as a window has; windows differ, and their labels are known."""
     forecaster = small(enabled=False)
     run(forecaster, seasonal(200, 3))
     saved = forecaster.save_shared()
