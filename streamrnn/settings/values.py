@@ -12,6 +12,8 @@ from typing import Literal
 
 _NAME = re.compile(r"[A-Za-z0-9._-]+", re.ASCII)
 _SERVER = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):([0-9]{1,5})", re.ASCII)
+_FIELD = re.compile(r"[^/\x00-\x1f\x7f-\x9f]+")  # a series is named key/field
+_FIELD_BYTES = 256
 _LAST_PORT = 65535
 _APP_LENGTH, _TOPIC_LENGTH = 100, 249
 _FURTHEST_HORIZON, _MEDIAN = 1000, 0.5
@@ -69,8 +71,10 @@ def fields(value: object) -> tuple[str, ...] | Literal["*"]:
     if value == "*":
         return "*"
     names = tuple(items(value))
-    if not names or not all(names) or len(set(names)) < len(names):
-        raise ValueError("must be '*' (every numeric field) or a list of distinct field names")
+    if not names or len(set(names)) < len(names) or not all(_FIELD.fullmatch(name) for name in names):
+        raise ValueError("must be '*' (every numeric field) or distinct names without '/' and control characters")
+    if any(len(name.encode()) > _FIELD_BYTES for name in names):
+        raise ValueError(f"must be names of at most {_FIELD_BYTES} bytes")
     return names
 
 
