@@ -106,7 +106,7 @@ def test_a_season_that_has_not_been_seen_says_nothing() -> None:
     ],
 )
 def test_seasons_follow_from_the_cadence(cadence: float, short: float, long: float) -> None:
-    """The calendar rule: a day and its week where they fit, else the hour or minute below, or the week and year above."""
+    """The calendar rule: a day and its week where they fit, else the hour or minute below, or week and year above."""
     assert season.seasons(float(cadence)) == (short, long)
 
 
