@@ -69,7 +69,25 @@ class StepReport:
     """Learning steps thrown away because loss, gradient or weights were not finite."""
     loss: float | None = None
     """Of the last learning step: mean pinball loss in units of each series' scale."""
-    skill: tuple[float, ...] = ()
-    """By horizon: 1 - error / error of persistence, over the observations just fed; empty where nothing matured."""
-    coverage: tuple[float, ...] = ()
-    """By horizon: share of those observations inside the outermost interval forecast for them."""
+    matured: tuple[float, ...] = ()
+    """By horizon: forecasts whose truth was among the records just fed. Empty where no record was accepted."""
+    error: tuple[float, ...] = ()
+    """By horizon: their absolute errors, added up, in units of each series' scale."""
+    persistence_error: tuple[float, ...] = ()
+    """By horizon: the same of persistence, the forecast that nothing changes."""
+    covered: tuple[float, ...] = ()
+    """By horizon: how many of them lay inside the outermost interval forecast for them."""
+    last_dead_letter: str | None = None
+    """Where the last dead letter came from, and what was wrong with it."""
+
+    @property
+    def skill(self) -> tuple[float | None, ...]:
+        """By horizon: 1 - error / error of persistence; None where persistence was never wrong or nothing matured."""
+        pairs = zip(self.error, self.persistence_error, strict=True)
+        return tuple(1 - error / naive if naive > 0 else None for error, naive in pairs)
+
+    @property
+    def coverage(self) -> tuple[float | None, ...]:
+        """By horizon: share of the matured forecasts whose outermost interval held; None where nothing matured."""
+        pairs = zip(self.covered, self.matured, strict=True)
+        return tuple(covered / matured if matured else None for covered, matured in pairs)

@@ -1,0 +1,191 @@
+"""The composition root: from the settings to a running daemon, and to the parts that other commands need.
+
+What is heavy (the numerical libraries, the Kafka client) is imported where it is needed, so that `check` stays light.
+"""
+
+import logging
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, nullcontext
+from types import FrameType
+from typing import TYPE_CHECKING
+
+from streamrnn.errors import LogError
+from streamrnn.formats.json import JsonDecoder
+from streamrnn.log import Log
+from streamrnn.observe import logs
+from streamrnn.observe.health import HealthServer
+from streamrnn.observe.metrics import Metrics
+from streamrnn.records import TopicPartition
+from streamrnn.settings import Settings
+from streamrnn.worker import OutputTopics, Worker
+
+if TYPE_CHECKING:
+    from streamrnn.core.forecaster import Forecaster
+    from streamrnn.task import Task, Timed
+
+logger = logging.getLogger(__name__)
+
+LONGEST_STOP = 9.5
+"""Seconds after the first signal in which the process ends by force; what was not committed is done again later."""
+
+
+def run(settings: Settings) -> int:
+    """Run the daemon until SIGTERM or SIGINT. Returns the exit code, 0.
+
+    Raises:
+        StreamrnnError: as `Worker.run` does, and where the metrics' port is taken; it holds the exit code.
+    """
+    logs.configure()
+    metrics = Metrics(horizons=settings.forecast.horizons)
+    worker = Worker(
+        connect=lambda: open_log(settings),
+        task=lambda partition: task(settings, partition, timed=metrics.timed),
+        outputs={topic: output_topics(settings, topic) for topic in settings.input.topics},
+        start=settings.input.start,
+        interval=settings.commit.interval,
+        snapshot_interval=settings.commit.snapshot_interval,
+        observer=metrics,
+    )
+    with _served(settings, worker, metrics), _stopped_by_signals(worker.stop):
+        worker.run()
+    logger.info("stopped")
+    return 0
+
+
+def connect(settings: Settings) -> list[str]:
+    """Try the log without writing to it: can it be reached, and which topics are there? Returns lines to be read.
+
+    Raises:
+        LogError: it cannot be reached, it refuses this user, or a topic that exists does not fit.
+    """
+    lines = []
+    with closing(open_log(settings)) as log:
+        lines.append(f"connected  {_place(settings)}")
+        for topic in settings.input.topics:
+            count = log.partitions(topic)
+            lines.append(f"input      {topic}: {_partitions(count, 'the daemon will wait for it')}")
+            for partition in range(count):
+                log.bounds(TopicPartition(topic, partition))  # may this user read it?
+            for name in output_topics(settings, topic):
+                existing = log.partitions(name)
+                if count and existing not in {0, count}:
+                    raise LogError(
+                        f"topic {name} has {existing} partitions, and its input topic {topic} has {count}: they must "
+                        "have the same number; delete the topic or choose another name (output)"
+                    )
+                lines.append(f"output     {name}: {_partitions(existing, 'the daemon will create it')}")
+    return lines
+
+
+def open_log(settings: Settings) -> Log:
+    """Open the log that the settings name. Raises LogError where it cannot be reached."""
+    if settings.log == "sqlite":
+        from streamrnn.log.sqlite import SqliteLog  # noqa: PLC0415 -- see the module docstring
+
+        return SqliteLog(path=settings.sqlite.path, app=settings.app)
+    from streamrnn.log.kafka import KafkaLog  # noqa: PLC0415
+
+    options = settings.kafka.model_dump(exclude={"client"})
+    for name in ("sasl_password", "ssl_keyfile_password"):
+        options[name] = options[name] and options[name].get_secret_value()
+    for name in ("ssl_cafile", "ssl_certfile", "ssl_keyfile"):
+        options[name] = options[name] and str(options[name])
+    return KafkaLog(app=settings.app, **options)
+
+
+def output_topics(settings: Settings, topic: str) -> OutputTopics:
+    """The topics that belong to an input topic."""
+    output = settings.output
+    return OutputTopics(
+        *(
+            template.format(topic=topic, app=settings.app)
+            for template in (output.forecasts, output.dead_letters, output.state)
+        )
+    )
+
+
+def forecaster(settings: Settings) -> "Forecaster":
+    """A new forecaster."""
+    from streamrnn.core.forecaster import Forecaster  # noqa: PLC0415
+
+    return Forecaster(
+        **settings.forecast.model_dump(),
+        **settings.model.model_dump(),
+        **settings.learning.model_dump(),
+        device=settings.device,
+    )
+
+
+def task(settings: Settings, partition: TopicPartition, *, timed: "Timed" = nullcontext) -> "Task":
+    """A new task for one input partition; `timed` as in `Task`."""
+    from streamrnn.task import Task  # noqa: PLC0415
+
+    names = output_topics(settings, partition.topic)
+    return Task(
+        partition=partition,
+        decode=JsonDecoder(
+            key=settings.input.key,
+            time=settings.input.time,
+            fields=settings.input.fields,
+            max_record=settings.input.max_record,
+        ),
+        forecaster=forecaster(settings),
+        horizons=settings.forecast.horizons,
+        quantiles=settings.forecast.quantiles,
+        max_series=settings.input.max_series,
+        forecasts=names.forecasts,
+        dead_letters=names.dead_letters,
+        timed=timed,
+    )
+
+
+@contextmanager
+def _served(settings: Settings, worker: Worker, metrics: Metrics) -> Iterator[None]:
+    """Serve metrics and health meanwhile, if that is configured."""
+    if not settings.metrics.enabled:
+        yield
+        return
+    server = HealthServer(
+        host=settings.metrics.host,
+        port=settings.metrics.port,
+        exposition=metrics.exposition,
+        age=lambda: time.monotonic() - worker.heartbeat,
+        unready=lambda: worker.unready,
+    )
+    logger.info("serving", extra={"host": settings.metrics.host, "port": server.port})
+    with closing(server):
+        yield
+
+
+@contextmanager
+def _stopped_by_signals(stop: Callable[[], None]) -> Iterator[None]:
+    """Call `stop` at the first SIGTERM or SIGINT; the second ends the process at once, which loses nothing."""
+
+    def handle(_number: int, _frame: FrameType | None) -> None:
+        for each in handled:
+            signal.signal(each, signal.SIG_DFL)
+        stop()
+        ending.start()
+
+    handled = (signal.SIGTERM, signal.SIGINT)
+    ending = threading.Timer(LONGEST_STOP, os._exit, [0])
+    ending.daemon = True
+    before = [signal.signal(each, handle) for each in handled]
+    try:
+        yield
+    finally:
+        ending.cancel()
+        for each, handler in zip(handled, before, strict=True):
+            signal.signal(each, handler)
+
+
+def _place(settings: Settings) -> str:
+    return settings.kafka.bootstrap_servers if settings.log == "kafka" else str(settings.sqlite.path)
+
+
+def _partitions(count: int, otherwise: str) -> str:
+    return f"{count} partitions" if count else f"does not exist yet, {otherwise}"

@@ -1,0 +1,1 @@
+"""Who watches the worker: metrics, health and logs. Nothing here changes what is forecast."""

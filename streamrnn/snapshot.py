@@ -1,0 +1,200 @@
+"""A task's state as pieces under fixed keys, for a log that keeps the latest value of each key.
+
+    meta               JSON: layout, offset of the next record, chain, counters, and a digest over all other pieces
+    series/<page>/<i>  the state of as many series as make about 256 KiB, in first-seen order, with their names
+    shared/<i>         what the series share: weights, optimiser, counters
+
+A page and the shared state are each one safetensors file, cut into chunks of at most 512 KiB. Before each piece stand
+the schema, the CRC-32 of what follows and the number of chunks. Only pages with a changed row are written again; the
+log makes them visible together with the rest, so that the latest values are always one snapshot.
+"""
+
+import struct
+import zlib
+from collections.abc import Iterable, Mapping, Sequence
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import orjson
+import safetensors.numpy
+
+from streamrnn.errors import StateError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from streamrnn.core.forecaster import Forecaster
+
+SCHEMA = 1
+"""Of the pieces; raised with every change that an older or newer program would misread."""
+PAGE_BYTES = 256 * 1024
+CHUNK_BYTES = 512 * 1024
+META = b"meta"
+REMEDY = "put the old value back, or start anew under another name (app)"
+
+Piece = tuple[bytes, bytes | None]
+"""Key and value; None deletes."""
+
+_HEAD = struct.Struct("<III")
+_SAFETENSORS_HEAD = struct.Struct("<Q")
+
+
+class Saved(NamedTuple):
+    """What a snapshot holds beside the forecaster."""
+
+    offset: int
+    """Of the next record to be fed."""
+    chain: bytes
+    accepted: int
+
+
+class Snapshot:
+    """The saved form of one task's forecaster: knows what was written, and so what must be written next."""
+
+    def __init__(self, forecaster: "Forecaster") -> None:
+        self._forecaster = forecaster
+        self._rows_per_page = max(1, PAGE_BYTES // forecaster.row_bytes)
+        self._dirty: set[int] = set()
+        self._pages: list[list[int]] = []
+        """CRC-32 of each chunk of each page, as written last."""
+        self._shared: list[int] = []
+        """The same of the shared state."""
+
+    def touch(self, rows: Iterable[int]) -> None:
+        """Note that the state of these rows changes."""
+        self._dirty.update(rows)
+
+    def pieces(self, offset: int, chain: bytes, accepted: int) -> list[Piece]:
+        """What must be written so that the log holds the present state; then it counts as written."""
+        written: list[Piece] = []
+        for page in sorted({row // self._rows_per_page for row in self._dirty}):
+            if page >= len(self._pages):
+                self._pages.extend([] for _ in range(page + 1 - len(self._pages)))
+            self._pages[page] = _cut(f"series/{page}", self._page(page), self._pages[page], written)
+        self._shared = _cut("shared", safetensors.numpy.save(self._forecaster.save_shared()), self._shared, written)
+        self._dirty.clear()
+        meta = {
+            "layout": self._layout(),
+            "offset": offset,
+            "chain": chain.hex(),
+            "accepted": accepted,
+            "series": len(self._forecaster.names),
+            "pages": len(self._pages),
+            "digest": self._digest(),
+        }
+        written.append((META, _framed(orjson.dumps(meta), 1)))
+        return written
+
+    def _page(self, page: int) -> bytes:
+        first = page * self._rows_per_page
+        names = self._forecaster.names[first : first + self._rows_per_page]
+        arrays = self._forecaster.save_rows(first, len(names))
+        # one entry only: the order of several is not defined, and equal states are to have equal bytes
+        return bytes(safetensors.numpy.save(arrays, {"names": orjson.dumps(names).decode()}))
+
+    def _layout(self) -> dict[str, object]:
+        return {**self._forecaster.layout, "rows_per_page": self._rows_per_page}
+
+    def _digest(self) -> str:
+        checksums = [checksum for page in self._pages for checksum in page] + self._shared
+        return blake2b(struct.pack(f"<{len(checksums)}I", *checksums), digest_size=16).hexdigest()
+
+    def restore(self, state: Mapping[bytes, bytes]) -> Saved:
+        """Load the forecaster, which must be new, from all pieces.
+
+        Raises:
+            StateError: a piece is missing or damaged, or was written under another schema or layout.
+        """
+        meta, _ = _opened(state, META.decode())
+        document = _json(meta)
+        _check_layout(document["layout"], self._layout())
+        pages, names = [], []
+        for page in range(document["pages"]):
+            blob, checksums = _joined(state, f"series/{page}")
+            pages.append(_arrays(blob))
+            names.extend(_names(blob))
+            self._pages.append(checksums)
+        blob, self._shared = _joined(state, "shared")
+        if self._digest() != document["digest"] or len(names) != document["series"]:
+            raise StateError(
+                f"the saved state's pieces are not of one snapshot: {len(names)} series in {len(pages)} pages, where "
+                f"{document['series']} were saved at offset {document['offset']}; something else has written to the "
+                "state topic: start anew under another name (app)"
+            )
+        self._forecaster.load(_arrays(blob), pages, names)
+        return Saved(document["offset"], bytes.fromhex(document["chain"]), document["accepted"])
+
+
+def layout_hash(layout: Mapping[str, object]) -> str:
+    """A short name for a layout."""
+    return blake2b(orjson.dumps(layout, option=orjson.OPT_SORT_KEYS), digest_size=8).hexdigest()
+
+
+def _framed(payload: bytes, chunks: int) -> bytes:
+    return _HEAD.pack(SCHEMA, zlib.crc32(payload), chunks) + payload
+
+
+def _cut(name: str, blob: bytes, before: Sequence[int], written: list[Piece]) -> list[int]:
+    """Add the chunks of a blob to `written`, and the deletion of those it has no more; return their checksums."""
+    chunks = [blob[start : start + CHUNK_BYTES] for start in range(0, len(blob), CHUNK_BYTES)]
+    for i, chunk in enumerate(chunks):
+        written.append((f"{name}/{i}".encode(), _framed(chunk, len(chunks))))
+    written.extend((f"{name}/{i}".encode(), None) for i in range(len(chunks), len(before)))
+    return [zlib.crc32(chunk) for chunk in chunks]
+
+
+def _opened(state: Mapping[bytes, bytes], key: str) -> tuple[bytes, int]:
+    """The payload of one piece, and the number of chunks that it is one of."""
+    piece = state.get(key.encode())
+    if piece is None:
+        raise StateError(f"the saved state has no piece {key!r}; start anew under another name (app)")
+    if len(piece) < _HEAD.size:
+        raise StateError(f"the piece {key!r} of the saved state is damaged: it has {len(piece)} bytes; {REMEDY}")
+    schema, checksum, chunks = _HEAD.unpack_from(piece)
+    if schema != SCHEMA:
+        raise StateError(
+            f"the piece {key!r} of the saved state has schema {schema}, and this program reads {SCHEMA}: use the "
+            "version that wrote it, or start anew under another name (app)"
+        )
+    payload = piece[_HEAD.size :]
+    if zlib.crc32(payload) != checksum:
+        raise StateError(
+            f"the piece {key!r} of the saved state is damaged: its checksum is {zlib.crc32(payload):08x}, and "
+            f"{checksum:08x} was written; start anew under another name (app)"
+        )
+    return payload, chunks
+
+
+def _joined(state: Mapping[bytes, bytes], name: str) -> tuple[bytes, list[int]]:
+    """A blob from its chunks, and their checksums."""
+    payload, chunks = _opened(state, f"{name}/0")
+    parts = [payload, *(_opened(state, f"{name}/{i}")[0] for i in range(1, chunks))]
+    return b"".join(parts), [zlib.crc32(part) for part in parts]
+
+
+def _json(payload: bytes) -> dict[str, Any]:
+    document: dict[str, Any] = orjson.loads(payload)
+    return document
+
+
+def _arrays(blob: bytes) -> "dict[str, NDArray[Any]]":
+    return {name: array.copy() for name, array in safetensors.numpy.load(blob).items()}  # copied, to be writable
+
+
+def _names(blob: bytes) -> list[str]:
+    """The names in a page's safetensors header, which is JSON after its length in 8 bytes."""
+    (length,) = _SAFETENSORS_HEAD.unpack_from(blob)
+    head = orjson.loads(blob[_SAFETENSORS_HEAD.size : _SAFETENSORS_HEAD.size + length])
+    names: list[str] = orjson.loads(head["__metadata__"]["names"])
+    return names
+
+
+def _check_layout(saved: Mapping[str, object], present: Mapping[str, object]) -> None:
+    present = _json(orjson.dumps(present))
+    differences = [
+        f"{key} was {saved.get(key)!r} when the state was saved and is {present.get(key)!r} now"
+        for key in sorted({*saved, *present})
+        if saved.get(key) != present.get(key)
+    ]
+    if differences:
+        raise StateError(f"the saved state does not fit: {'; '.join(differences)}; {REMEDY}")

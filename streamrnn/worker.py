@@ -1,0 +1,340 @@
+"""The only loop: poll, feed the tasks, commit; take partitions up and let them go; shut down."""
+
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Literal, NamedTuple, Protocol
+
+from streamrnn.errors import Fenced, LogError
+from streamrnn.lease import Lease
+from streamrnn.log import Log, Topic
+from streamrnn.records import Record, StepReport, TopicPartition
+from streamrnn.task import Task
+
+logger = logging.getLogger(__name__)
+
+POLL_RECORDS = 2000
+POLL_SECONDS = 0.2  # at most, so that a signal is soon seen
+LAG_SECONDS = 5.0  # between two looks at how far behind a partition is
+LOOK_AGAIN = 1.0  # seconds between two looks for an input topic that does not exist
+FIRST_RETRY, LAST_RETRY = 0.1, 10.0  # seconds to wait after a failure; doubled with each that follows
+STOPPING = 8.0  # seconds after a stop in which commits are still begun
+
+
+class OutputTopics(NamedTuple):
+    """The topics that belong to one input topic."""
+
+    forecasts: str
+    dead_letters: str
+    state: str
+
+
+class Observer(Protocol):
+    """Who is told what the worker does; it must not raise."""
+
+    def stepped(self, report: StepReport) -> None:
+        """Records were fed to a task."""
+
+    def committed(self, partition: TopicPartition, seconds: float) -> None:
+        """A commit took place, and took so long."""
+
+    def lag(self, partition: TopicPartition, records: int) -> None:
+        """So many records are there and not fed yet."""
+
+    def restarted(self, partition: TopicPartition) -> None:
+        """A task was thrown away after a failure; it will be restored."""
+
+    def released(self, partition: TopicPartition) -> None:
+        """A partition is no longer held."""
+
+
+class _Held:
+    """A partition that the log has given to this process, with or without a working lease."""
+
+    def __init__(self, partition: TopicPartition) -> None:
+        self.partition = partition
+        self.lease: Lease | None = None
+        self.patience: _Patience | None = None
+        self.next_commit = 0.0
+        self.next_snapshot = 0.0
+        self.next_lag = 0.0
+
+
+class _Patience:
+    """How often something that fails is tried again, and for how long. All times are readings of one clock, seconds."""
+
+    def __init__(self, now: float, limit: float) -> None:
+        self._give_up = now + limit
+        self._delay = FIRST_RETRY
+        self.next_try = now
+
+    def failed(self, error: LogError, now: float) -> None:
+        """Put off the next try. Raises the error when it has failed for too long."""
+        if now >= self._give_up:
+            raise error
+        self.next_try = now + self._delay
+        self._delay = min(2 * self._delay, LAST_RETRY)
+
+
+class Worker:
+    """Runs the tasks of the partitions that the log gives to this process.
+
+    `connect` opens the log, `task` makes a new task for a partition, `outputs` names the topics that belong to each
+    input topic. `interval` and `snapshot_interval` are the seconds between commits and between saved states,
+    `reachable_after` and `unavailable_after` those that the log may fail at the start and later on before the worker
+    gives up. `clock` counts seconds; it decides when something is done, never what.
+    """
+
+    def __init__(
+        self,
+        *,
+        connect: Callable[[], Log],
+        task: Callable[[TopicPartition], Task],
+        outputs: Mapping[str, OutputTopics],
+        start: Literal["earliest", "latest"],
+        interval: float,
+        snapshot_interval: float,
+        observer: Observer,
+        reachable_after: float = 30.0,
+        unavailable_after: float = 300.0,
+        poll_records: int = POLL_RECORDS,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self.unready = "the log is not connected yet"
+        """Why records are not being worked on; empty where they are."""
+        self.heartbeat = clock()
+        """When the loop last came round."""
+        self._connect = connect
+        self._task = task
+        self._outputs = outputs
+        self._start = start
+        self._interval = interval
+        self._snapshot_interval = snapshot_interval
+        self._observer = observer
+        self._unavailable_after = unavailable_after
+        self._poll_records = poll_records
+        self._clock = clock
+        self._sleep = sleep
+        self._stopping = False
+        self._log: Log | None = None
+        self._opened = clock()
+        self._held: dict[TopicPartition, _Held] = {}
+        self._patience: _Patience | None = _Patience(clock(), reachable_after)
+        """With the log as a whole; None while it works."""
+
+    def stop(self) -> None:
+        """End `run` after the feed at hand and a last commit. May be called from a signal handler or another thread."""
+        self._stopping = True
+
+    def run(self) -> None:
+        """Work until stopped.
+
+        Raises:
+            LogError: the log has failed for longer than it may.
+            StateError: saved state that cannot be gone on with.
+        """
+        try:
+            while not self._stopping:
+                try:
+                    self._open()
+                    self.turn()
+                except LogError as error:
+                    self._lost(error)
+            logger.info("stopping")
+            self._commit_all()
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """Roll back what is not committed, and leave the log. Never raises."""
+        for partition in list(self._held):
+            self._release(partition)
+        if self._log is not None:
+            self._log.close()
+            self._log = None
+
+    def _open(self) -> None:
+        """Connect, wait for the input topics, create the others and join the group, if that is not done."""
+        if self._log is not None:
+            return
+        log = self._log = self._connect()
+        self._opened = self._clock()
+        counts = {topic: log.partitions(topic) for topic in self._outputs}
+        while missing := [topic for topic, count in counts.items() if count == 0]:
+            self.unready = f"input topics that do not exist: {', '.join(missing)}"
+            logger.warning("input_topic_missing", extra={"topics": missing})
+            self._patience = None
+            self._wait(LOOK_AGAIN)
+            if self._stopping:
+                return
+            counts = {topic: log.partitions(topic) for topic in self._outputs}
+        for topic, count in counts.items():
+            names = self._outputs[topic]
+            log.create(
+                [Topic(names.forecasts, count), Topic(names.dead_letters, count), Topic(names.state, count, True)]  # noqa: FBT003 -- a record's field
+            )
+        log.subscribe(list(self._outputs))
+        self.unready = "no partition is assigned"
+        logger.info("subscribed", extra={"partitions": counts})
+
+    def turn(self) -> None:
+        """One round of the loop. Raises LogError where the log as a whole has failed, StateError as `run` does."""
+        if self._log is None or self._stopping:
+            return
+        self.heartbeat = self._clock()
+        polled = self._log.poll(self._patient(), self._poll_records)
+        if self.heartbeat - self._opened > LAST_RETRY:  # a log that works only at first is to be given up, too
+            self._patience = None
+        for partition in polled.revoked:
+            logger.info("partition_revoked", extra=_named(partition))
+            self._release(partition)
+        for partition in polled.assigned:
+            self._held[partition] = _Held(partition)
+        for partition, records in polled.records.items():
+            self._guarded(partition, partial(self._feed, records))
+        for partition in list(self._held):
+            self._guarded(partition, self._attend)
+        waiting = [f"{p.topic}/{p.partition}" for p, held in self._held.items() if held.lease is None]
+        replaying = [held.lease.where for held in self._held.values() if held.lease and held.lease.replaying]
+        self.unready = f"not restored yet: {', '.join(waiting + replaying)}" if waiting or replaying else ""
+        if not self._held:
+            self.unready = "no partition is assigned"
+
+    def _patient(self) -> float:
+        """Seconds that a poll may wait: until the next commit of something, or the next try to restore."""
+        now = self._clock()
+        due = [held.next_commit for held in self._held.values() if held.lease and held.lease.pending]
+        due += [held.patience.next_try if held.patience else now for held in self._held.values() if not held.lease]
+        return min([POLL_SECONDS, *(max(0.0, each - now) for each in due)])
+
+    def _guarded(self, partition: TopicPartition, work: Callable[[_Held], None]) -> None:
+        """Do something for a partition; where the log fails in it, throw the task away, to be restored later."""
+        held = self._held.get(partition)
+        if held is None:
+            return
+        self.heartbeat = self._clock()
+        try:
+            work(held)
+        except LogError as error:
+            self._discard(held)
+            self._observer.restarted(partition)
+            logger.warning("task_failed", extra={**_named(partition), "error": str(error)})
+            if isinstance(error, Fenced):
+                del self._held[partition]  # it comes back with an assignment, if it comes back
+                self._observer.released(partition)
+                return
+            now = self._clock()
+            held.patience = held.patience or _Patience(now, self._unavailable_after)
+            held.patience.failed(error, now)
+
+    def _feed(self, records: Sequence[Record], held: _Held) -> None:
+        if held.lease is None:
+            return  # they will be read again from where the lease is restored
+        report = held.lease.feed(records)
+        if report is None:
+            return
+        self._observer.stepped(report)
+        if report.last_dead_letter is not None:
+            counts = {"count": report.dead_letters.total(), "last": report.last_dead_letter}
+            logger.warning("dead_letter", extra={**_named(report.partition), **counts})
+        if report.skipped_steps:
+            logger.warning("learning_step_skipped", extra={**_named(report.partition), "count": report.skipped_steps})
+
+    def _attend(self, held: _Held) -> None:
+        """Restore or commit what is due, and look how far behind it is."""
+        now = self._clock()
+        if held.lease is None:
+            if held.patience is None or now >= held.patience.next_try:
+                self._restore(held)
+            return
+        if now >= held.next_commit:
+            self._commit(held, held.lease, snapshot=now >= held.next_snapshot)
+        if now >= held.next_lag:
+            self._look_at_lag(held.lease)
+            held.next_lag = self._clock() + LAG_SECONDS
+
+    def _look_at_lag(self, lease: Lease) -> None:
+        if self._log is None:
+            return
+        try:
+            _, following = self._log.bounds(lease.partition)
+        except LogError as error:  # no reason to throw the task away
+            logger.warning("lag_unknown", extra={**_named(lease.partition), "error": str(error)})
+        else:
+            self._observer.lag(lease.partition, max(0, following - lease.position))
+
+    def _restore(self, held: _Held) -> None:
+        log = self._log
+        if log is None:
+            return
+        begun, partition = self._clock(), held.partition
+        held.lease = Lease(
+            log=log,
+            partition=partition,
+            task=self._task(partition),
+            state=TopicPartition(self._outputs[partition.topic].state, partition.partition),
+            start=self._start,
+        )
+        self.heartbeat = now = self._clock()
+        held.next_commit = now + self._interval
+        # after a replay at once, so that a process that dies again and again has ever less to do once more
+        held.next_snapshot = now if held.lease.replaying else now + self._snapshot_interval
+        details = {"offset": held.lease.position, "replaying": held.lease.replaying, "seconds": round(now - begun, 3)}
+        logger.info("task_restored", extra={**_named(partition), **details})
+
+    def _commit(self, held: _Held, lease: Lease, *, snapshot: bool) -> None:
+        begun = self._clock()
+        before = lease.snapshot
+        if lease.commit(snapshot=snapshot):
+            self._observer.committed(lease.partition, self._clock() - begun)
+        now = self._clock()
+        held.next_commit = now + self._interval
+        if lease.snapshot != before:
+            held.next_snapshot = now + self._snapshot_interval
+        if not lease.replaying:
+            held.patience = None
+
+    def _commit_all(self) -> None:
+        """Commit every task with its state, as far as time allows; what is left out is replayed at the next start."""
+        deadline = self._clock() + STOPPING
+        for held in self._held.values():
+            if held.lease is None or self._clock() >= deadline:
+                continue
+            try:
+                self._commit(held, held.lease, snapshot=True)
+            except LogError as error:
+                logger.warning("last_commit_failed", extra={**_named(held.lease.partition), "error": str(error)})
+
+    def _lost(self, error: LogError) -> None:
+        """Let go of a log that has failed; wait before it is opened again. Raises the error after too long."""
+        self.close()
+        now = self._clock()
+        self._patience = self._patience or _Patience(now, self._unavailable_after)
+        self._patience.failed(error, now)
+        self.unready = str(error)
+        logger.warning("log_unavailable", extra={"error": str(error)})
+        self._wait(self._patience.next_try - now)
+
+    def _wait(self, seconds: float) -> None:
+        """Sleep, unless stopped."""
+        until = self._clock() + seconds
+        while not self._stopping and (left := until - self._clock()) > 0:
+            self.heartbeat = self._clock()
+            self._sleep(min(left, POLL_SECONDS))
+
+    def _release(self, partition: TopicPartition) -> None:
+        held = self._held.pop(partition, None)
+        if held is not None:
+            self._discard(held)
+            self._observer.released(partition)
+
+    def _discard(self, held: _Held) -> None:
+        if held.lease is not None:
+            held.lease.close()
+            held.lease = None
+
+
+def _named(partition: TopicPartition) -> dict[str, object]:
+    return {"topic": partition.topic, "partition": partition.partition}
