@@ -1,0 +1,55 @@
+# make venv    everything that streamrnn needs, in .venv, as requirements.lock says; needs Python 3.11 or newer
+# make demo    the daemon on an embedded log and a bundled stream
+# make test    all tests but the long ones; those against a broker need Java 17 and Maven, or KAFKA_BOOTSTRAP_SERVERS
+# make long    the long tests
+# make check   lint, format and types
+# make bench   the benchmarks
+# make lock    write requirements.lock anew; needs uv
+# make clean   remove what the other targets have made
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: help venv demo test long check bench lock clean
+
+help:
+	@sed -n 's/^# make/make/p' Makefile
+
+venv: $(STAMP)
+
+$(STAMP): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
+		{ echo "streamrnn needs Python 3.11 or newer, and '$(PYTHON)' is not: name another, make PYTHON=python3.11 venv" >&2; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || \
+		{ echo "'$(PYTHON)' lacks the modules venv and ensurepip: install them, on Debian by apt-get install python3-venv" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation -e .
+	@touch $(STAMP)
+
+demo: venv
+	$(BIN)/streamrnn demo
+
+test: venv
+	$(BIN)/python -m pytest -m "not long"
+
+long: venv
+	$(BIN)/python -m pytest -m long
+
+check: venv
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: venv
+	$(BIN)/python -m pytest -s -m "long or not long" tests/benchmarks
+
+lock:
+	uv pip compile --generate-hashes --all-extras --no-emit-index-url --no-annotate --python-version 3.11 --universal \
+		pyproject.toml -o requirements.lock
+
+clean:
+	rm -rf $(VENV) build dist demo-output .pytest_cache .mypy_cache .ruff_cache .hypothesis streamrnn.egg-info
+	find streamrnn tests -name __pycache__ -type d -prune -exec rm -rf {} +
