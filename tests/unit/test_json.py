@@ -1,0 +1,113 @@
+"""JSON records become observations, or are refused with a reason."""
+
+import json
+import re
+
+import pytest
+from support.fakes import decoder, record
+from support.inputs import ALL_FIELDS, BAD, T
+
+import streamrnn.formats
+from streamrnn.errors import ConfigError, RecordError
+from streamrnn.records import Observation
+
+
+def refused(decode: object, given: object) -> str:
+    with pytest.raises(RecordError) as caught:
+        decode(given)  # type: ignore[operator]
+    assert len(str(caught.value)) < 300
+    return caught.value.reason
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_record(name: str) -> None:
+    """Every kind of bad record is refused with its own documented reason and a short message."""
+    value, reason = BAD[name]
+    assert refused(decoder(fields=["a"]), record(0, value)) == reason
+
+
+@pytest.mark.parametrize("name", ALL_FIELDS)
+def test_bad_record_of_all_fields(name: str) -> None:
+    """Where all numeric fields are wanted, a record without one, or with one that cannot be a series, is refused."""
+    value, reason = ALL_FIELDS[name]
+    assert refused(decoder(), record(0, value)) == reason
+
+
+def test_every_reason_is_documented() -> None:
+    """The table of reasons in the package's docstring names exactly what the corpus provokes."""
+    table = set(re.findall(r"^\| `(\w+)`", streamrnn.formats.__doc__ or "", re.MULTILINE))
+    assert table == {reason for _, reason in [*BAD.values(), *ALL_FIELDS.values()]}
+
+
+def test_configured_fields_come_in_configured_order_as_they_were_written() -> None:
+    """Fields stand in the configured order whatever the record's, and a whole number stays whole."""
+    value = b'{"rpm": 1480, "series": "pump-7", "temperature": 71.0, "time": 1700000000000, "note": "x"}'
+    observation = decoder(fields=["temperature", "rpm"])(record(0, value))
+    assert observation == Observation("pump-7", T, (("temperature", 71.0), ("rpm", 1480)))
+    assert [type(number) for _, number in observation.fields] == [float, int]
+
+
+def test_all_fields_are_the_numeric_ones_in_the_records_order() -> None:
+    """With "*", key, time and whatever is not a number are no fields, and do not spoil the record."""
+    value = b'{"b": 1, "series": 7, "time": 1700000000000, "t": true, "n": null, "s": "x", "l": [1], "a": 2.5}'
+    assert decoder()(record(0, value)) == Observation("7", T, (("b", 1), ("a", 2.5)))
+
+
+def test_the_records_own_key_and_time() -> None:
+    """Without configured members the Kafka key and the Kafka timestamp name the series and the time."""
+    decode = decoder(key=None, time=None)
+    given = record(0, b'{"series": 3, "time": 4}', key="pümp".encode(), timestamp=T)
+    assert decode(given) == Observation("pümp", T, (("series", 3), ("time", 4)))
+    assert refused(decode, given._replace(key=None)) == "missing_key"
+    assert refused(decode, given._replace(key=b"")) == "invalid_key"
+    assert refused(decode, given._replace(key=b"\xff")) == "invalid_utf8"
+    assert refused(decode, given._replace(key=b"a\nb")) == "invalid_key"
+    assert refused(decode, given._replace(timestamp=-1)) == "missing_time"
+    assert refused(decode, given._replace(timestamp=-(10**13))) == "invalid_time"
+
+
+@pytest.mark.parametrize(
+    ("written", "milliseconds"),
+    [
+        ("2023-11-14T22:13:20Z", T),
+        ("2023-11-14T22:13:20", T),
+        ("2023-11-14 22:13:20.123456", T + 123),
+        ("2023-11-15T00:13:20+02:00", T),
+        ("1970-01-01", 0),
+        ("1969-12-31T23:59:59.999", -1),
+        ("1900-01-01", -2_208_988_800_000),
+        ("2199-12-31T23:59:59.999", 7_258_118_399_999),
+        (T, T),
+        (-5, -5),
+    ],
+)
+def test_time(written: object, milliseconds: int) -> None:
+    """Whole milliseconds and ISO-8601 mean the same time; ISO-8601 without an offset is UTC."""
+    value = json.dumps({"series": "p", "time": written, "a": 1}).encode()
+    assert decoder()(record(0, value)).time == milliseconds
+
+
+@pytest.mark.parametrize("key", ["x" * 256, "ä" * 128, "pump 7 / düse", "\N{NO-BREAK SPACE}", "/"])
+def test_usable_keys(key: str) -> None:
+    """A key may have up to 256 bytes of any text without control characters."""
+    value = json.dumps({"series": key, "time": T, "a": 1}).encode()
+    assert decoder()(record(0, value)).key == key
+
+
+def test_largest_numbers() -> None:
+    """1e37 is allowed in both directions, and so is the smallest number above zero."""
+    value = b'{"series": "p", "time": 1700000000000, "a": 1e37, "b": -1e37, "c": 5e-324}'
+    assert dict(decoder()(record(0, value)).fields) == {"a": 1e37, "b": -1e37, "c": 5e-324}
+
+
+def test_record_as_large_as_allowed() -> None:
+    """A value of exactly max_record bytes is decoded, one byte more is not."""
+    value = b'{"series": "p", "time": 1700000000000, "a": 1}'
+    assert decoder(max_record=len(value))(record(0, value)).key == "p"
+    assert refused(decoder(max_record=len(value) - 1), record(0, value)) == "too_large"
+
+
+def test_configured_field_with_a_slash() -> None:
+    """A configured field that could not be told from the key in a series' name is refused at the start."""
+    with pytest.raises(ConfigError, match=r"input\.fields: 'a/b'"):
+        decoder(fields=["a/b"])

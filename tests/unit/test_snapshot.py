@@ -1,0 +1,162 @@
+"""A task's state as pieces: only what changed is written, and what does not fit is refused."""
+
+import re
+import struct
+from typing import Any
+
+import numpy as np
+import pytest
+from support.fakes import FakeForecaster
+
+from streamrnn.errors import StateError
+from streamrnn.snapshot import CHUNK_BYTES, META, PAGE_BYTES, Saved, Snapshot
+
+CHAIN = bytes(range(16))
+WIDE = PAGE_BYTES // 8 // 3  # a series of 87 KB: two make a page
+
+
+def grown(series: int, *, size: int = WIDE, **changes: Any) -> tuple[FakeForecaster, Snapshot]:
+    forecaster = FakeForecaster(size=size, **changes)
+    snapshot = Snapshot(forecaster)
+    for number in range(series):
+        forecaster.add(f"p{number}/ä b")
+    observe(forecaster, snapshot, *range(series))
+    return forecaster, snapshot
+
+
+def observe(forecaster: FakeForecaster, snapshot: Snapshot, *rows: int) -> None:
+    times = [forecaster.last_time(row) + 1 for row in rows]
+    forecaster.step(np.array(rows), np.array([row + 0.25 for row in rows]), np.array(times))
+    snapshot.touch(rows)
+
+
+def kept(*saves: list[tuple[bytes, bytes | None]]) -> dict[bytes, bytes]:
+    """What a log that keeps the latest value of each key holds after some saves."""
+    state: dict[bytes, bytes] = {}
+    for key, value in (piece for save in saves for piece in save):
+        if value is None:
+            del state[key]
+        else:
+            state[key] = value
+    return state
+
+
+def same(one: FakeForecaster, other: FakeForecaster) -> bool:
+    return {k: v for k, v in vars(one).items() if k != "waves"} == {k: v for k, v in vars(other).items() if k != "waves"}
+
+
+def test_round_trip() -> None:
+    """A forecaster loaded from its pieces is the one that was saved."""
+    forecaster, snapshot = grown(5)
+    state = kept(snapshot.pieces(42, CHAIN, 7))
+    assert set(state) == {b"meta", b"series/0/0", b"series/1/0", b"series/2/0", b"shared/0"}
+    other = FakeForecaster(size=WIDE)
+    assert Snapshot(other).restore(state) == Saved(42, CHAIN, 7)
+    assert same(forecaster, other)
+
+
+def test_nothing_yet() -> None:
+    """A forecaster without a series can be saved and loaded."""
+    snapshot = Snapshot(FakeForecaster())
+    other = FakeForecaster()
+    assert Snapshot(other).restore(kept(snapshot.pieces(0, CHAIN, 0))) == Saved(0, CHAIN, 0)
+
+
+def test_only_changed_pages_are_written() -> None:
+    """After the first save a page is written when one of its rows has changed or been added, and not else."""
+    forecaster, snapshot = grown(5)
+    first = snapshot.pieces(1, CHAIN, 1)
+    assert [key for key, _ in snapshot.pieces(2, CHAIN, 1)] == [b"shared/0", META]
+    observe(forecaster, snapshot, 2)
+    second = snapshot.pieces(3, CHAIN, 2)
+    assert [key for key, _ in second] == [b"series/1/0", b"shared/0", META]
+    observe(forecaster, snapshot, forecaster.add("new/a"))
+    third = snapshot.pieces(4, CHAIN, 3)
+    assert [key for key, _ in third] == [b"series/2/0", b"shared/0", META]
+    other = FakeForecaster(size=WIDE)
+    loaded = Snapshot(other)
+    assert loaded.restore(kept(first, second, third)).offset == 4
+    assert same(forecaster, other)
+    observe(other, loaded, 0)
+    assert [key for key, _ in loaded.pieces(5, CHAIN, 4)] == [b"series/0/0", b"shared/0", META]
+
+
+def test_no_piece_is_larger_than_a_log_takes() -> None:
+    """A page of one huge series and a huge shared state are cut into chunks, and joined again."""
+    size = 3 * CHUNK_BYTES // 8
+    forecaster, snapshot = grown(2, size=size)
+    state = kept(snapshot.pieces(1, CHAIN, 1))
+    assert len(state) == 1 + 2 * 4 + 4
+    assert max(map(len, state.values())) <= CHUNK_BYTES + 12
+    other = FakeForecaster(size=size)
+    Snapshot(other).restore(state)
+    assert same(forecaster, other)
+
+
+def test_surplus_chunks_are_deleted() -> None:
+    """When the shared state shrinks, the chunks it does not need any more are deleted."""
+    forecaster, snapshot = grown(1, size=1)
+    forecaster.save_shared = lambda: {"weights": np.zeros(CHUNK_BYTES // 8 * 3)}  # type: ignore[method-assign]
+    first = snapshot.pieces(1, CHAIN, 1)
+    del forecaster.save_shared
+    second = snapshot.pieces(2, CHAIN, 1)
+    assert [(key, value is None) for key, value in second] == [
+        (b"shared/0", False), (b"shared/1", True), (b"shared/2", True), (b"shared/3", True), (META, False),
+    ]  # fmt: skip
+    assert Snapshot(FakeForecaster(size=1)).restore(kept(first, second)).offset == 2
+
+
+def test_equal_states_have_equal_bytes() -> None:
+    """Two forecasters in the same state are saved as the same bytes."""
+    assert grown(5)[1].pieces(1, CHAIN, 1) == grown(5)[1].pieces(1, CHAIN, 1)
+
+
+@pytest.mark.parametrize("key", ["meta", "series/0/0", "series/2/0", "shared/0"])
+def test_missing_piece(key: str) -> None:
+    """A missing piece is named, and what to do is said."""
+    state = kept(grown(5)[1].pieces(1, CHAIN, 1))
+    del state[key.encode()]
+    with pytest.raises(StateError, match=f"no piece '{key}'; start anew under another name"):
+        Snapshot(FakeForecaster(size=WIDE)).restore(state)
+
+
+@pytest.mark.parametrize("key", ["meta", "series/0/0", "series/2/0", "shared/0"])
+@pytest.mark.parametrize("place", [12, -1, None])
+def test_damaged_piece(key: str, place: int | None) -> None:
+    """One flipped bit, or a piece cut short, is noticed, and the piece is named."""
+    state = kept(grown(5)[1].pieces(1, CHAIN, 1))
+    piece = bytearray(state[key.encode()])
+    if place is None:
+        del piece[5:]
+    else:
+        piece[place] ^= 1
+    state[key.encode()] = bytes(piece)
+    with pytest.raises(StateError, match=f"'{key}' of the saved state is damaged"):
+        Snapshot(FakeForecaster(size=WIDE)).restore(state)
+
+
+def test_piece_of_another_snapshot() -> None:
+    """A page, sound in itself, that is older than the rest is noticed."""
+    forecaster, snapshot = grown(5)
+    first = snapshot.pieces(1, CHAIN, 1)
+    observe(forecaster, snapshot, 0)
+    state = kept(first, snapshot.pieces(2, CHAIN, 2))
+    state[b"series/0/0"] = dict(first)[b"series/0/0"] or b""
+    with pytest.raises(StateError, match="not of one snapshot"):
+        Snapshot(FakeForecaster(size=WIDE)).restore(state)
+
+
+def test_other_schema() -> None:
+    """State of another schema is refused with both numbers."""
+    state = kept(grown(5)[1].pieces(1, CHAIN, 1))
+    state[META] = struct.pack("<I", 99) + state[META][4:]
+    with pytest.raises(StateError, match="'meta' of the saved state has schema 99, and this program reads 1"):
+        Snapshot(FakeForecaster(size=WIDE)).restore(state)
+
+
+def test_other_layout() -> None:
+    """State of another layout is refused, naming each key with its old and its new value."""
+    state = kept(grown(5)[1].pieces(1, CHAIN, 1))
+    words = re.escape("version was 1 when the state was saved and is 2 now; put the old value back")
+    with pytest.raises(StateError, match=words):
+        Snapshot(FakeForecaster(size=WIDE, version=2)).restore(state)

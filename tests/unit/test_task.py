@@ -1,0 +1,167 @@
+"""What a task makes of records: order, waves, dead letters, drops and the report."""
+
+import json
+from contextlib import contextmanager
+
+import pytest
+from support.fakes import HORIZONS, INPUT, FakeForecaster, make_task, record
+from support.inputs import T
+
+from streamrnn.records import Record, StepReport
+
+
+def observation(offset: int, series: str, time: int, **fields: float) -> Record:
+    return record(offset, json.dumps({"series": series, "time": time, **fields}).encode())
+
+
+def said(outputs: list) -> list[str]:
+    """Outputs in short: series@offset, or the dead letter's reason."""
+    short = []
+    for output in outputs:
+        if output.topic == "sensors.forecasts":
+            document = json.loads(output.value)
+            short.append(f"{document['series']}@{document['source']['offset']}")
+            assert output.key == document["series"].encode()
+        else:
+            headers = dict(output.headers)
+            reason = headers["__streams.errors.message"].decode().split(":")[0]
+            short.append(f"{reason}@{headers['__streams.errors.offset'].decode()}")
+    return short
+
+
+def test_outputs_in_input_order() -> None:
+    """Forecasts and dead letters stand in the order of their records, fields in the record's order."""
+    records = [
+        observation(0, "p", T, a=1, b=2),
+        record(1, b"not json"),
+        observation(2, "q", T, b=3),
+        observation(3, "p", T + 1, b=4, a=5),
+        record(4, None),
+    ]
+    outputs, _ = make_task().feed(records)
+    assert said(outputs) == ["p/a@0", "p/b@0", "invalid_json@1", "q/b@2", "p/b@3", "p/a@3", "null_value@4"]
+
+
+def test_outputs_go_to_the_records_partition() -> None:
+    """Forecast and dead letter stay in the input's partition."""
+    outputs, _ = make_task().feed([observation(0, "p", T, a=1)._replace(partition=5), record(1, b"", partition=5)])
+    assert [(output.topic, output.partition) for output in outputs] == [
+        ("sensors.forecasts", 5),
+        ("sensors.dead-letters", 5),
+    ]
+
+
+def test_a_key_stands_once_in_a_wave() -> None:
+    """A wave ends when a key comes again; without that, records of different keys are one wave."""
+    forecaster = FakeForecaster(every=1000, most=1000)
+    records = [observation(i, key, T + i, a=i) for i, key in enumerate("pqrqps")]
+    make_task(forecaster).feed(records)
+    assert forecaster.waves == [[0, 1, 2], [1, 0, 3]]
+
+
+def test_waves_end_at_learning_points() -> None:
+    """After the record that reaches a learning point the wave is stepped, and then the task learns."""
+    forecaster = FakeForecaster(every=1000, most=4)
+    works: list[str] = []
+
+    @contextmanager
+    def timed(work: str):
+        works.append(work)
+        yield
+
+    records = [observation(i, f"p{i}", T, a=1, b=2, c=3) for i in range(5)]
+    _, report = make_task(forecaster, timed=timed).feed(records)
+    assert forecaster.waves == [[0, 1, 2, 3, 4, 5], [6, 7, 8, 9, 10, 11], [12, 13, 14]]
+    assert works == ["step", "learn", "step", "learn", "step"]
+    assert (report.learning_steps, report.skipped_steps) == (2, 0)
+    assert report.loss is not None
+
+
+def test_late_and_repeated_times() -> None:
+    """A time had before is a counted drop, an earlier one a dead letter; each key has a time of its own."""
+    task = make_task()
+    task.feed([observation(0, "p", T, a=1), observation(1, "q", T - 9, a=1)])
+    records = [
+        observation(2, "p", T, a=2),
+        observation(3, "p", T - 1, b=2),
+        observation(4, "q", T - 8, a=2),
+        observation(5, "p", T + 1, a=3),
+        observation(6, "p", T + 1, b=3),
+    ]
+    outputs, report = task.feed(records)
+    assert said(outputs) == ["late@3", "q/a@4", "p/a@5"]
+    assert report.drops == {"duplicate_time": 2}
+    assert report.dead_letters == {"late": 1}
+
+
+def test_too_many_series() -> None:
+    """A record that would add a series too many is a dead letter as a whole; known series go on."""
+    task = make_task(max_series=3)
+    outputs, report = task.feed(
+        [
+            observation(0, "p", T, a=1, b=1),
+            observation(1, "q", T, a=1, b=1),
+            observation(2, "r", T, a=1),
+            observation(3, "p", T + 1, a=1, b=1, c=1),
+            observation(4, "p", T + 1, a=1, b=1),
+            observation(5, "q", T + 1, a=1),
+        ]
+    )
+    assert said(outputs) == [
+        "p/a@0", "p/b@0", "too_many_series@1", "r/a@2", "too_many_series@3", "p/a@4", "p/b@4", "too_many_series@5",
+    ]  # fmt: skip
+    assert report.series == 3
+
+
+def test_report() -> None:
+    """Each record is counted once, and what matured is added up over the waves of the feed."""
+    task = make_task(FakeForecaster(every=1000, most=1000))
+    records = [
+        observation(0, "p", T, a=1, b=1),
+        observation(1, "p", T + 5, a=1),
+        observation(2, "p", T + 5, a=1),
+        record(3, b"x"),
+    ]
+    _, report = task.feed(records)
+    k = len(HORIZONS)
+    assert report == StepReport(
+        INPUT, records=4, forecasts=3, dead_letters=report.dead_letters, drops=report.drops, series=2,
+        event_time=T + 5, matured=(3.0,) * k, error=(2.0,) * k, persistence_error=(4.0,) * k, covered=(3.0,) * k,
+        last_dead_letter=report.last_dead_letter,
+    )  # fmt: skip
+    assert (report.dead_letters.total(), report.drops.total(), task.accepted) == (1, 1, 2)
+    assert report.last_dead_letter is not None
+    assert report.last_dead_letter.startswith("sensors/0 at 3: the value is not JSON")
+    assert (report.skill, report.coverage) == ((0.5,) * k, (1.0,) * k)
+
+
+def test_empty_feed() -> None:
+    """No records, no outputs, no step."""
+    forecaster = FakeForecaster()
+    task = make_task(forecaster)
+    before = task.chain
+    assert task.feed([])[0] == []
+    assert (forecaster.waves, task.chain) == ([], before)
+
+
+def test_key_with_slashes_after_loading() -> None:
+    """A key that holds slashes is told from its field when a task is loaded."""
+    task = make_task()
+    task.feed([observation(0, "site/a/b", T, x=1, y=2), observation(1, "site", T, x=1)])
+    loaded = make_task()
+    assert loaded.load(dict(task.save(2))) == 2
+    outputs, report = loaded.feed([observation(2, "site/a/b", T, x=1), observation(3, "site/a/b", T + 1, y=1)])
+    assert said(outputs) == ["site/a/b/y@3"]
+    assert report.drops == {"duplicate_time": 1}
+    assert report.series == 3
+
+
+def test_an_internal_error_is_no_dead_letter() -> None:
+    """A defect in the forecaster is raised, not hidden among the dead letters."""
+
+    class Broken(FakeForecaster):
+        def step(self, rows: object, values: object, times: object) -> object:
+            raise RuntimeError("broken")
+
+    with pytest.raises(RuntimeError, match="broken"):
+        make_task(Broken()).feed([observation(0, "p", T, a=1)])
