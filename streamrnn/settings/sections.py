@@ -37,8 +37,8 @@ def _seconds(least: str, most: str) -> BeforeValidator:
     return _quantity(units.duration, least, most)
 
 
-_AS_DURATION = PlainSerializer(units.duration_text, return_type=str)
-_AS_SIZE = PlainSerializer(units.size_text, return_type=str)
+_AS_DURATION = PlainSerializer(units.duration_text, return_type=str, when_used="json")
+_AS_SIZE = PlainSerializer(units.size_text, return_type=str, when_used="json")
 
 
 class _Section(BaseModel):

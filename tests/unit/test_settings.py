@@ -206,6 +206,15 @@ def test_describe_lists_every_section_and_key() -> None:
     assert yaml.safe_load(describe(Settings())).keys() == Settings.model_fields.keys()
 
 
+def test_a_program_gets_seconds_and_bytes_and_a_reader_gets_units() -> None:
+    """Dumped for a program, durations and sizes are numbers; dumped as JSON, they are as one writes them."""
+    settings = Settings()
+    assert settings.commit.model_dump() == {"interval": 0.5, "snapshot_interval": 30.0}
+    assert settings.input.model_dump()["max_record"] == 65536
+    assert settings.commit.model_dump(mode="json") == {"interval": "500ms", "snapshot_interval": "30s"}
+    assert settings.input.model_dump(mode="json")["max_record"] == "64KiB"
+
+
 @pytest.mark.parametrize("address", ["a:1", "10.0.0.1:9092,b.example.com:9093", "[::1]:9092", "a:1, b:2"])
 def test_addresses_of_every_usual_form_are_allowed(address: str) -> None:
     """Names, IPv4 and bracketed IPv6 addresses, one or several."""

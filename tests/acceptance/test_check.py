@@ -1,0 +1,81 @@
+"""`streamrnn check` as a user runs it: a process of its own, its output and its exit code."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[2]
+PASSWORD = "correct horse battery staple"
+
+
+def streamrnn(*arguments: str, secrets: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run the command with an environment that holds none of the machine's own configuration."""
+    own = {name: value for name, value in os.environ.items() if not name.startswith("STREAMRNN_")}
+    return subprocess.run(
+        [sys.executable, "-m", "streamrnn.cli", *arguments],
+        env={**own, "STREAMRNN_SECRETS_DIR": str(secrets), **environment},
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("name", ["streamrnn", "kafka-minimal", "sqlite"])
+def test_an_example_is_ok(name: str, tmp_path: Path) -> None:
+    """The examples pass, with exit code 0 and nothing on the error stream."""
+    done = streamrnn("check", "-c", f"config/{name}.yaml", secrets=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("ok\n")
+
+
+def test_a_password_from_a_secrets_file_completes_the_secure_example(tmp_path: Path) -> None:
+    """Without the file the password is missing; with it the example is ok, and the password is never printed."""
+    before = streamrnn("check", "-c", "config/secure.yaml", secrets=tmp_path)
+    assert before.returncode == 78
+    assert before.stderr.startswith("streamrnn: kafka.sasl_password: is missing")
+    (tmp_path / "streamrnn_kafka__sasl_password").write_text(f"{PASSWORD}\n")
+    after = streamrnn("check", "-c", "config/secure.yaml", secrets=tmp_path)
+    assert (after.returncode, after.stderr) == (0, "")
+    shown = streamrnn("check", "-c", "config/secure.yaml", "--print", secrets=tmp_path)
+    assert "sasl_password: '**********'" in shown.stdout
+    assert PASSWORD not in after.stdout + shown.stdout
+
+
+def test_every_mistake_has_a_line_with_key_value_origin_and_remedy(tmp_path: Path) -> None:
+    """A file with mistakes and a variable with one: exit code 78, a line for each, nothing printed as if it were ok."""
+    file = tmp_path / "mistakes.yaml"
+    file.write_text("input: {topics: [sensors]}\nforecast: {horizon: [1]}\ncommit:\n  interval: 500\n")
+    done = streamrnn("check", "-c", str(file), secrets=tmp_path, STREAMRNN_MODEL__CELL="gruu")
+    assert (done.returncode, done.stdout) == (78, "")
+    assert set(done.stderr.splitlines()) == {
+        f"streamrnn: forecast.horizon ({file}, line 2): there is no such key; "
+        "did you mean forecast.horizons (STREAMRNN_FORECAST__HORIZONS)?",
+        f"streamrnn: commit.interval = '500' ({file}, line 4): "
+        "a number without a unit says too little: write 500ms, 30s, 5m or 1h",
+        "streamrnn: model.cell = 'gruu' (environment variable STREAMRNN_MODEL__CELL): "
+        "allowed are 'rnn_tanh', 'rnn_relu', 'gru' or 'lstm'",
+    }
+
+
+def test_connecting_to_a_broker_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    """With --connect, a broker that does not answer gives exit code 69 and names the address."""
+    settings = ("--set", "input.topics=sensors", "--set", "kafka.bootstrap_servers=127.0.0.1:1")
+    timeouts = ("--set", "kafka.request_timeout=1s")
+    done = streamrnn("check", "--connect", *settings, *timeouts, secrets=tmp_path)
+    assert (done.returncode, done.stdout) == (69, "")
+    assert done.stderr.startswith("streamrnn: ")
+    assert "127.0.0.1:1" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_connecting_to_an_embedded_log_says_what_is_there(tmp_path: Path) -> None:
+    """With --connect and SQLite, the topics that do not exist yet are named as such."""
+    settings = ("--set", "input.topics=sensors", "--set", "log=sqlite", "--set", f"sqlite.path={tmp_path / 'log.db'}")
+    done = streamrnn("check", "--connect", *settings, secrets=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "sensors: does not exist yet" in done.stdout

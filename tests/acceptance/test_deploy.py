@@ -1,0 +1,264 @@
+"""The build and the deployment files: they agree with the program and each other, and expose nothing to the network."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from streamrnn.observe.metrics import Metrics
+from streamrnn.records import StepReport, TopicPartition
+from streamrnn.settings import Settings, load
+
+REPOSITORY = Path(__file__).parents[2]
+DEPLOY = REPOSITORY / "deploy"
+
+
+def read(path: str) -> Any:
+    """Read a YAML file of the deployment."""
+    return yaml.safe_load((DEPLOY / path).read_text())
+
+
+def instructions() -> list[tuple[str, str]]:
+    """Read the Dockerfile as (instruction, its arguments)."""
+    text = "\n".join(line for line in (REPOSITORY / "Dockerfile").read_text().splitlines() if not line.startswith("#"))
+    joined = re.sub(r"\\\n\s*", "", text)
+    return [(word, rest.strip()) for word, _, rest in (line.partition(" ") for line in joined.splitlines() if line)]
+
+
+def last_stage() -> list[tuple[str, str]]:
+    """Read what the Dockerfile says of the image that runs."""
+    stages = instructions()
+    start = max(index for index, (word, _) in enumerate(stages) if word == "FROM")
+    return stages[start:]
+
+
+def environment() -> dict[str, str]:
+    """Read the environment variables of the image that runs."""
+    pairs = [pair for word, rest in last_stage() if word == "ENV" for pair in rest.split()]
+    return dict(pair.split("=", 1) for pair in pairs)
+
+
+def test_the_image_knows_only_instructions_that_exist() -> None:
+    """A misspelt instruction would fail the build."""
+    known = {
+        "FROM",
+        "WORKDIR",
+        "RUN",
+        "COPY",
+        "ENV",
+        "USER",
+        "EXPOSE",
+        "STOPSIGNAL",
+        "HEALTHCHECK",
+        "ENTRYPOINT",
+        "CMD",
+    }
+    assert {word for word, _ in instructions()} <= known
+
+
+def test_the_image_does_not_run_as_root() -> None:
+    """The last user named is a number other than 0, and nothing is run after it."""
+    words = [word for word, _ in last_stage()]
+    users = [rest for word, rest in last_stage() if word == "USER"]
+    assert re.fullmatch(r"[1-9]\d*:[1-9]\d*", users[-1])
+    assert "RUN" not in words[words.index("USER") :]
+
+
+def test_the_image_installs_what_the_lock_says_and_nothing_else() -> None:
+    """Each pip install checks hashes, or takes no dependency."""
+    installs = [rest for word, rest in instructions() if word == "RUN" and "pip install" in rest]
+    kinds = ["--require-hashes" in rest or "--no-deps --no-build-isolation" in rest for rest in installs]
+    assert kinds == [True, True]
+
+
+def test_the_image_copies_only_what_exists_and_is_not_ignored() -> None:
+    """Every source of a COPY is in the repository, and .dockerignore lets it through."""
+    allowed = {line[1:] for line in (REPOSITORY / ".dockerignore").read_text().splitlines() if line.startswith("!")}
+    copies = [rest.split() for word, rest in instructions() if word == "COPY" and not rest.startswith("--from")]
+    sources = {source for *given, _ in copies for source in given}
+    assert sources == allowed
+    assert [source for source in sources if not (REPOSITORY / source).exists()] == []
+
+
+def test_the_image_is_checked_and_exposed_at_the_port_of_the_metrics() -> None:
+    """EXPOSE, HEALTHCHECK and the default of metrics.port are one number, and the image answers the network."""
+    said = dict(last_stage())
+    port = Settings().metrics.port
+    assert said["EXPOSE"] == str(port)
+    assert f"http://127.0.0.1:{port}/healthz" in said["HEALTHCHECK"]
+    assert environment()["STREAMRNN_METRICS__HOST"] == "0.0.0.0"
+
+
+def test_the_check_of_the_image_is_a_program_that_python_accepts() -> None:
+    """HEALTHCHECK, ENTRYPOINT and CMD are JSON lists, and the program in the first compiles."""
+    said = dict(last_stage())
+    command = json.loads(said["HEALTHCHECK"].partition("CMD ")[2])
+    assert command[:2] == ["python", "-c"]
+    compile(command[2], "HEALTHCHECK", "exec")
+    assert json.loads(said["ENTRYPOINT"]) == ["streamrnn"]
+    assert json.loads(said["CMD"])[0] == "run"
+
+
+def test_the_image_can_write_where_it_must() -> None:
+    """The folder of compiled code and the working folder are made for the user of the image."""
+    made = next(rest for word, rest in last_stage() if word == "RUN")
+    owned = made.partition("--owner=streamrnn")[2].split()
+    assert environment()["NUMBA_CACHE_DIR"] in owned
+    assert dict(last_stage())["WORKDIR"] in owned
+
+
+def test_what_configures_the_daemon_in_the_deployment_is_known_to_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The variables of image and Compose file, on the mounted configuration, load."""
+    service = read("compose.yaml")["services"]["streamrnn"]
+    mounted = next(volume for volume in service["volumes"] if ":/etc/streamrnn/" in volume).split(":")
+    for name in [name for name in os.environ if name.startswith("STREAMRNN_")]:
+        monkeypatch.delenv(name)
+    for name, value in {**environment(), **service["environment"]}.items():
+        if name.startswith("STREAMRNN_"):
+            monkeypatch.setenv(name, value)
+    settings = load(DEPLOY / mounted[0], [])
+    assert settings.kafka.bootstrap_servers == "kafka:29092"
+    assert service["command"] == ["run", "-c", mounted[1]]
+
+
+def test_compose_mounts_files_that_exist() -> None:
+    """Every file and build folder that the Compose file names is there, and every named volume is declared."""
+    compose = read("compose.yaml")
+    volumes = [volume.split(":")[0] for service in compose["services"].values() for volume in service["volumes"]]
+    files = [volume for volume in volumes if volume.startswith(".")]
+    assert [file for file in files if not (DEPLOY / file).is_file()] == []
+    assert {volume for volume in volumes if not volume.startswith(".")} == set(compose["volumes"])
+    assert (DEPLOY / compose["services"]["streamrnn"]["build"] / "Dockerfile").is_file()
+
+
+def test_compose_listens_on_this_machine_only() -> None:
+    """Every published port is bound to 127.0.0.1."""
+    ports = [port for service in read("compose.yaml")["services"].values() for port in service["ports"]]
+    assert len(ports) == 4
+    assert [port for port in ports if not port.startswith("127.0.0.1:")] == []
+
+
+def test_compose_names_exact_versions() -> None:
+    """No image floats."""
+    images = [service["image"] for service in read("compose.yaml")["services"].values() if "image" in service]
+    assert len(images) == 3
+    assert [image for image in images if not re.search(r":v?\d+\.\d+\.\d+$", image)] == []
+
+
+def test_compose_gives_the_daemon_time_to_end() -> None:
+    """The daemon ends within 10 s of SIGTERM; Docker kills it no sooner."""
+    grace = read("compose.yaml")["services"]["streamrnn"]["stop_grace_period"]
+    assert int(grace.removesuffix("s")) > 10
+
+
+def test_the_broker_of_the_deployment_advertises_an_address_for_each_listener() -> None:
+    """Every listener but the controller's is advertised, and the daemon uses the one for the inside."""
+    kafka = read("compose.yaml")["services"]["kafka"]["environment"]
+    listeners, advertised, protocols = (
+        dict(pair.split(":", 1) for pair in kafka[name].split(","))
+        for name in ("KAFKA_LISTENERS", "KAFKA_ADVERTISED_LISTENERS", "KAFKA_LISTENER_SECURITY_PROTOCOL_MAP")
+    )
+    assert listeners.keys() == protocols.keys() == advertised.keys() | {kafka["KAFKA_CONTROLLER_LISTENER_NAMES"]}
+    daemon = read("compose.yaml")["services"]["streamrnn"]["environment"]
+    assert advertised["INSIDE"] == f"//{daemon['STREAMRNN_KAFKA__BOOTSTRAP_SERVERS']}"
+
+
+def test_prometheus_asks_the_daemon_at_the_port_of_its_metrics() -> None:
+    """The target is the service's name and the default of metrics.port."""
+    jobs = {job["job_name"]: job["static_configs"] for job in read("prometheus.yml")["scrape_configs"]}
+    assert jobs["streamrnn"] == [{"targets": [f"streamrnn:{Settings().metrics.port}"]}]
+    assert "streamrnn" in read("compose.yaml")["services"]
+
+
+def test_grafana_reads_the_prometheus_of_the_deployment() -> None:
+    """Data source and panels name the same source, at the address of the service."""
+    (source,) = read("grafana/datasource.yaml")["datasources"]
+    assert source["url"] == "http://prometheus:9090"
+    board = json.loads((DEPLOY / "grafana/streamrnn.json").read_text())
+    assert {panel["datasource"]["uid"] for panel in board["panels"]} == {source["uid"]}
+    (provider,) = read("grafana/dashboards.yaml")["providers"]
+    volumes = read("compose.yaml")["services"]["grafana"]["volumes"]
+    assert f"./grafana/streamrnn.json:{provider['options']['path']}/streamrnn.json:ro" in volumes
+
+
+def test_the_dashboard_shows_only_metrics_that_the_daemon_has() -> None:
+    """Every name in a panel is in the exposition of a daemon that has worked, and so are the labels it groups by."""
+    metrics = Metrics(horizons=[1])
+    metrics.stepped(StepReport(TopicPartition("sensors", 0)))
+    exposed = metrics.exposition("")[1].decode()
+    # the type line is there before the first sample is
+    known = {name for name, kind in re.findall(r"^# TYPE (\w+) (\w+)$", exposed, re.MULTILINE)}
+    known |= {f"{name}_bucket" for name in known}
+    board = json.loads((DEPLOY / "grafana/streamrnn.json").read_text())
+    used = [
+        name for panel in board["panels"] for t in panel["targets"] for name in re.findall(r"streamrnn_\w+", t["expr"])
+    ]
+    assert len(used) >= len(board["panels"])
+    assert sorted(set(used) - known) == []
+
+
+def test_the_license_is_the_one_that_the_package_names() -> None:
+    """The full text of Apache-2.0 is there."""
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
+    text = (REPOSITORY / project["license-files"][0]).read_text()
+    assert project["license"] == "Apache-2.0"
+    assert "Version 2.0, January 2004" in text
+    assert "END OF TERMS AND CONDITIONS" in text
+
+
+def test_the_lock_holds_every_dependency_with_hashes() -> None:
+    """What pyproject.toml asks for is locked, and so is the build backend, which no isolated build brings."""
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())
+    extras = project["project"]["optional-dependencies"].values()
+    asked = [*project["project"]["dependencies"], *(item for extra in extras for item in extra)]
+    asked += project["build-system"]["requires"]
+    names = {re.split(r"[<>=! ]", item)[0].lower().replace("_", "-") for item in asked}
+    entries = re.findall(
+        r"^([a-z0-9-]+)==\S+.*\\\n    --hash=sha256:", (REPOSITORY / "requirements.lock").read_text(), re.M
+    )
+    assert names - set(entries) == set()
+
+
+@pytest.mark.parametrize("target", ["venv", "demo", "test", "long", "check", "bench", "lock", "clean"])
+def test_every_target_is_explained_and_runs(target: str) -> None:
+    """`make` alone lists the target, and make can say what it would do."""
+    help_text = subprocess.run(["make"], cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout
+    assert f"make {target} " in help_text
+    subprocess.run(["make", "--dry-run", target], cwd=REPOSITORY, capture_output=True, check=True)
+
+
+@pytest.mark.parametrize(
+    ("refused", "words"),
+    [("version_info", "needs Python 3.11 or newer"), ("ensurepip", "apt-get install python3-venv")],
+)
+def test_a_python_that_will_not_do_is_refused_in_one_line(tmp_path: Path, refused: str, words: str) -> None:
+    """Too old, or without venv: make says so, says what to do, and leaves nothing behind."""
+    for name in ("Makefile", "pyproject.toml", "requirements.lock"):
+        shutil.copy(REPOSITORY / name, tmp_path)
+    python = tmp_path / "python"
+    python.write_text(f'#!/bin/sh\ncase "$*" in *{refused}*) exit 1;; esac\n')
+    python.chmod(0o755)
+    done = subprocess.run(
+        ["make", f"PYTHON={python}", "venv"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    first, *rest = done.stderr.splitlines()
+    assert done.returncode == 2
+    assert words in first
+    assert [line for line in rest if not line.startswith("make: ***")] == []
+    assert not (tmp_path / ".venv").exists()
+
+
+def test_the_script_of_the_build_machine_is_sound() -> None:
+    """It is executable, stops at the first failure, and runs the checks and the tests."""
+    script = REPOSITORY / ".ci" / "run"
+    assert os.access(script, os.X_OK)
+    assert "set -euo pipefail" in script.read_text()
+    assert script.read_text().endswith("make check\nmake test\n")
+    subprocess.run(["bash", "-n", str(script)], check=True)
