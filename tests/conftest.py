@@ -13,18 +13,31 @@ with warnings.catch_warnings():
     from support.broker import Broker, missing
 
 
+def _require_java() -> None:
+    """Skip a test where no broker can be started; fail it where CI is set."""
+    reason = missing()
+    if reason is not None:
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(f"no Kafka broker: {reason}")
+
+
 @pytest.fixture(scope="session")
 def broker() -> Iterator[str]:
-    """Yield the address of a real broker; without Java or Maven the test is skipped, or failed where CI is set."""
+    """Yield the address of a real broker, shared by all tests: KAFKA_BOOTSTRAP_SERVERS, or one started here."""
     given = os.environ.get("KAFKA_BOOTSTRAP_SERVERS")
     if given:
         yield given
         return
-    reason = missing()
-    if reason is not None:
-        (pytest.fail if os.environ.get("CI") else pytest.skip)(f"no Kafka broker: {reason}")
+    _require_java()
     with Broker() as started:
         yield started.bootstrap
+
+
+@pytest.fixture
+def own_broker() -> Iterator[Broker]:
+    """Yield a broker of the test's own, which it may kill, pause and start again."""
+    _require_java()
+    with Broker() as started:
+        yield started
 
 
 @pytest.fixture

@@ -72,13 +72,13 @@ def test_members_share_and_hand_over(world: KafkaWorld, stack: ExitStack, name: 
     second = stack.enter_context(closing(world.open(name)))
     second.subscribe([name])
     owners: dict[TopicPartition, KafkaLog] = dict.fromkeys(partitions, first)
-    given: set[TopicPartition] = set()
-    while not given:
+    taken: list[TopicPartition] = []
+    while len(set(owners.values())) < 2 or not taken:
         for log in (first, second):
             poll = log.poll(0.1, 10)
-            given |= set(poll.assigned) if log is second else set()
+            taken += poll.revoked
             owners.update(dict.fromkeys(poll.assigned, log))
-    wait_for(first, lambda poll: owners.update(dict.fromkeys(poll.assigned, first)) or len(set(owners.values())) == 2)
+    assert sorted(taken) == partitions
     for each in partitions:
         with pytest.raises(Fenced):
             old[each].commit(1, "before")

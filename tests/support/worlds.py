@@ -120,6 +120,7 @@ def join(log: Log, topic: str, start: int | None = 0) -> list[TopicPartition]:
     own: set[TopicPartition] = set()
 
     def complete(poll: Poll) -> bool:
+        assert poll.records == {}, "records before seek"
         own.difference_update(poll.revoked)
         own.update(poll.assigned)
         return own == wanted

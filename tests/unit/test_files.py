@@ -34,7 +34,10 @@ def test_a_csv_row_becomes_a_record(write: Write) -> None:
     ]
 
 
-@pytest.mark.parametrize("cell", ["71.30", "-0.0", "1e-7", "0.1", ".5", "5.", "+3", "007", "12345678901234567890.5"])
+@pytest.mark.parametrize(
+    "cell",
+    ["71.30", "-0.0", "1e-7", "0.1", ".5", "5.", "+3", "007", "12345678901234567890.5", "+1700000000.1234567", "-.1"],
+)
 def test_a_number_keeps_its_value(write: Write, cell: str) -> None:
     """A number read from the record's value is the number that the file's text stands for."""
     (record,) = read_csv(write("a.csv", f"time,x\n1,{cell}\n"), 0)

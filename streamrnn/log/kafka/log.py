@@ -20,7 +20,7 @@ from kafka.coordinator.assignors.range import RangePartitionAssignor
 from streamrnn.errors import Fenced, LogError
 from streamrnn.log import Committed, Poll, Topic
 from streamrnn.log.kafka.client import explained, opened, options
-from streamrnn.log.kafka.writer import KafkaTransaction, Membership
+from streamrnn.log.kafka.writer import CLOSING, KafkaTransaction, Membership
 from streamrnn.records import Record, TopicPartition
 
 HAND_OUT_AGAIN = 2.0  # seconds: several heartbeats, in which a lost membership shows
@@ -216,7 +216,8 @@ class KafkaLog:
             while missing := [topic for topic in topics if not cluster.partitions_for_topic(topic)]:
                 if time.monotonic() > deadline:
                     raise LogError(f"cannot subscribe at {self._servers}: no topic {missing[0]}; create it first")
-                time.sleep(0.01)
+                cluster.request_update()  # again: one that was under way answers for the topics of the time before
+                time.sleep(0.05)
 
     def poll(self, timeout: float, limit: int) -> Poll:
         """See `Log.poll`. After it has raised, the log is to be closed: every later poll raises the same error."""
@@ -330,7 +331,7 @@ class KafkaLog:
     def close(self) -> None:
         """See `Log.close`."""
         with suppress(Exception):
-            self._consumer.close(autocommit=False, timeout_ms=self._request_timeout * 1000)
+            self._consumer.close(autocommit=False, timeout_ms=CLOSING * 1000)
         with suppress(Exception):
             self._admin.close()
 

@@ -24,7 +24,7 @@ from streamrnn.log.kafka.client import Options, explained, opened
 from streamrnn.log.rules import check_headers, check_metadata
 from streamrnn.records import Output, TopicPartition
 
-CLOSING = 5.0  # seconds to wait for an abort, and again for the threads beneath, when a writer is closed
+CLOSING = 2.0  # seconds to wait for an abort, for what is unsent, and for the threads beneath, when a writer is closed
 
 
 class Membership(NamedTuple):
