@@ -59,9 +59,9 @@ def test_settings_are_frozen() -> None:
     """No key can be changed after loading, at the top or in a section."""
     settings = Settings()
     with pytest.raises(ValidationError):
-        settings.app = "other"  # type: ignore[misc]
+        settings.app = "other"
     with pytest.raises(ValidationError):
-        settings.model.layers = 2  # type: ignore[misc]
+        settings.model.layers = 2
 
 
 @pytest.mark.parametrize("tree", [{"kafak": {}}, {"kafka": {"cleint": "auto"}}])
