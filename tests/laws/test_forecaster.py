@@ -182,6 +182,13 @@ def test_anomalies_stand_out() -> None:
     assert 0.001 <= (scores[200:1400] >= 1).mean() <= 0.025
 
 
+def test_false_alarms_stay_at_one_in_a_hundred() -> None:
+    """Errors with tails far heavier than the first guess: after a while 1% of the scores reach 1, not 4%."""
+    values = np.random.default_rng(8).standard_t(2, (4000, 1))
+    scores = np.array([f.anomaly[0] for f in run(small(enabled=False), values)])
+    assert 0.005 <= (scores[1000:] >= 1).mean() <= 0.018
+
+
 def test_target_times_follow_the_cadence() -> None:
     """A forecast for h rows ahead is dated h cadences after its origin."""
     forecaster = small()
