@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple, Protocol
 
 from streamrnn.errors import Fenced, LogError
 from streamrnn.lease import Lease
-from streamrnn.log import Log, Topic
+from streamrnn.log import Log, Poll, Topic
 from streamrnn.records import Record, StepReport, TopicPartition
 from streamrnn.task import Task
 
@@ -137,11 +137,7 @@ class Worker:
         """
         try:
             while not self._stopping:
-                try:
-                    self._open()
-                    self.turn()
-                except LogError as error:
-                    self._lost(error)
+                self.turn()
             logger.info("stopping")
             self._commit_all()
         finally:
@@ -155,10 +151,8 @@ class Worker:
             self._log.close()
             self._log = None
 
-    def _open(self) -> None:
-        """Connect, wait for the input topics, create the others and join the group, if that is not done."""
-        if self._log is not None:
-            return
+    def _open(self) -> Log:
+        """Connect, wait for the input topics, create the others and join the group."""
         log = self._log = self._connect()
         self._opened = self._clock()
         counts = {topic: log.partitions(topic) for topic in self._outputs}
@@ -168,7 +162,7 @@ class Worker:
             self._patience = None
             self._wait(LOOK_AGAIN)
             if self._stopping:
-                return
+                return log
             counts = {topic: log.partitions(topic) for topic in self._outputs}
         for topic, count in counts.items():
             names = self._outputs[topic]
@@ -178,24 +172,35 @@ class Worker:
         log.subscribe(list(self._outputs))
         self.unready = "no partition is assigned"
         logger.info("subscribed", extra={"partitions": counts})
+        return log
 
     def turn(self) -> None:
-        """One round of the loop. Raises LogError where the log as a whole has failed, StateError as `run` does."""
-        if self._log is None or self._stopping:
-            return
+        """One round of the loop. Raises as `run` does."""
         self.heartbeat = self._clock()
-        polled = self._log.poll(self._patient(), self._poll_records)
+        try:
+            log = self._log or self._open()
+            if self._stopping:
+                return
+            polled = log.poll(self._patient(), self._poll_records)
+        except LogError as error:
+            self._lost(error)
+        else:
+            self._work(log, polled)
+
+    def _work(self, log: Log, polled: Poll) -> None:
+        """Do what a poll has brought. The failures of single tasks are dealt with; that of one too often is raised."""
         if self.heartbeat - self._opened > LAST_RETRY:  # a log that works only at first is to be given up, too
             self._patience = None
         for partition in polled.revoked:
             logger.info("partition_revoked", extra=_named(partition))
             self._release(partition)
         for partition in polled.assigned:
+            self._release(partition)
             self._held[partition] = _Held(partition)
         for partition, records in polled.records.items():
             self._guarded(partition, partial(self._feed, records))
         for partition in list(self._held):
-            self._guarded(partition, self._attend)
+            self._guarded(partition, partial(self._attend, log))
         waiting = [f"{p.topic}/{p.partition}" for p, held in self._held.items() if held.lease is None]
         replaying = [held.lease.where for held in self._held.values() if held.lease and held.lease.replaying]
         self.unready = f"not restored yet: {', '.join(waiting + replaying)}" if waiting or replaying else ""
@@ -242,33 +247,28 @@ class Worker:
         if report.skipped_steps:
             logger.warning("learning_step_skipped", extra={**_named(report.partition), "count": report.skipped_steps})
 
-    def _attend(self, held: _Held) -> None:
+    def _attend(self, log: Log, held: _Held) -> None:
         """Restore or commit what is due, and look how far behind it is."""
         now = self._clock()
         if held.lease is None:
             if held.patience is None or now >= held.patience.next_try:
-                self._restore(held)
+                self._restore(log, held)
             return
         if now >= held.next_commit:
             self._commit(held, held.lease, snapshot=now >= held.next_snapshot)
         if now >= held.next_lag:
-            self._look_at_lag(held.lease)
+            self._look_at_lag(log, held.lease)
             held.next_lag = self._clock() + LAG_SECONDS
 
-    def _look_at_lag(self, lease: Lease) -> None:
-        if self._log is None:
-            return
+    def _look_at_lag(self, log: Log, lease: Lease) -> None:
         try:
-            _, following = self._log.bounds(lease.partition)
+            _, following = log.bounds(lease.partition)
         except LogError as error:  # no reason to throw the task away
             logger.warning("lag_unknown", extra={**_named(lease.partition), "error": str(error)})
         else:
             self._observer.lag(lease.partition, max(0, following - lease.position))
 
-    def _restore(self, held: _Held) -> None:
-        log = self._log
-        if log is None:
-            return
+    def _restore(self, log: Log, held: _Held) -> None:
         begun, partition = self._clock(), held.partition
         held.lease = Lease(
             log=log,

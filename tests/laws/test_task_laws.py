@@ -21,7 +21,15 @@ def forecaster(kind: str) -> Any:
     if kind == "fake":
         return FakeForecaster(every=3, most=40)
     return Forecaster(
-        horizons=HORIZONS, quantiles=QUANTILES, hidden_size=4, window=4, every=2, most=40, batch=4, replay=4, device="cpu"
+        horizons=HORIZONS,
+        quantiles=QUANTILES,
+        hidden_size=4,
+        window=4,
+        every=2,
+        most=40,
+        batch=4,
+        replay=4,
+        device="cpu",
     )
 
 

@@ -120,5 +120,7 @@ def make_task(
     )
 
 
-def record(offset: int, value: bytes | None, *, key: bytes | None = b"k", timestamp: int = 7, partition: int = 0) -> Record:
+def record(
+    offset: int, value: bytes | None, *, key: bytes | None = b"k", timestamp: int = 7, partition: int = 0
+) -> Record:
     return Record("sensors", partition, offset, timestamp, key, value)

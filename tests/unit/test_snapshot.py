@@ -42,7 +42,9 @@ def kept(*saves: list[tuple[bytes, bytes | None]]) -> dict[bytes, bytes]:
 
 
 def same(one: FakeForecaster, other: FakeForecaster) -> bool:
-    return {k: v for k, v in vars(one).items() if k != "waves"} == {k: v for k, v in vars(other).items() if k != "waves"}
+    return {k: v for k, v in vars(one).items() if k != "waves"} == {
+        k: v for k, v in vars(other).items() if k != "waves"
+    }
 
 
 def test_round_trip() -> None:

@@ -1,0 +1,229 @@
+"""Laws of the daemon: poll sizes, commits, crashes, failures and rebalances change no byte of what a reader sees."""
+
+import random
+from typing import Any
+
+import pytest
+from support.fakes import HORIZONS, QUANTILES, FakeForecaster, make_task
+from support.inputs import mixed
+from support.shop import APP, Clock, FaultyLog, broken, done, finish, hire, published, stock
+
+from streamrnn.core.forecaster import Forecaster
+from streamrnn.log.memory import MemoryStore
+from streamrnn.records import Record, TopicPartition
+from streamrnn.task import Task
+from streamrnn.worker import Worker
+
+PARTITIONS = 2
+
+
+class Killed(BaseException):
+    """The end of a process in the middle of whatever it does."""
+
+
+def records(seed: int, count: int = 150) -> list[Record]:
+    return [
+        record for p in range(PARTITIONS) for record in mixed(count, seed=10 * seed + p, keys=5 * p + 3, partition=p)
+    ]
+
+
+def real(partition: TopicPartition) -> Task:
+    forecaster = Forecaster(
+        horizons=HORIZONS,
+        quantiles=QUANTILES,
+        hidden_size=4,
+        window=4,
+        every=2,
+        most=40,
+        batch=4,
+        replay=4,
+        device="cpu",
+    )
+    return make_task(forecaster, partition=partition)
+
+
+def fake(partition: TopicPartition) -> Task:
+    return make_task(FakeForecaster(most=40), partition=partition)
+
+
+def uninterrupted(given: list[Record], task: Any) -> tuple[list[Record], list[Record]]:
+    """What one worker publishes that is never disturbed and polls much at a time."""
+    store, clock = stock(given, PARTITIONS), Clock()
+    finish(hire(lambda: FaultyLog(store, clock), clock, task=task), store)
+    forecasts, letters = published(store)
+    assert len(forecasts) > 100
+    assert len(letters) > 10
+    return forecasts, letters
+
+
+def varied(chance: random.Random) -> dict[str, Any]:
+    """Poll sizes and intervals of any size."""
+    interval = chance.choice([0.001, 0.02, 0.5])
+    return {
+        "poll_records": chance.choice([1, 3, 17, 1000]),
+        "interval": interval,
+        "snapshot_interval": interval * chance.choice([1, 4, 100]),
+    }
+
+
+class Crashing:
+    """Workers one after another on one store, each killed at an operation of the log chosen by chance."""
+
+    def __init__(self, store: MemoryStore, chance: random.Random, task: Any) -> None:
+        self.deaths: list[str] = []
+        self._store, self._chance, self._task = store, chance, task
+        self._clock = Clock()
+        self._left = 0
+
+    def _fault(self, name: str) -> None:
+        self._left -= 1
+        if self._left == 0:
+            self.deaths.append(name)
+            raise Killed
+
+    def live(self) -> None:
+        """One life; what is left of it is a member that has gone and a transaction that nobody ends."""
+        self._left = self._chance.choice([10, 20, 40])
+        self._left = self._chance.randint(1, self._left)
+        logs: list[FaultyLog] = []
+
+        def connect() -> FaultyLog:
+            logs.append(FaultyLog(self._store, self._clock, self._fault))
+            return logs[-1]
+
+        worker = hire(
+            connect,
+            self._clock,
+            task=self._task,
+            **(varied(self._chance) | {"poll_records": self._chance.choice([1, 3, 17])}),
+        )
+        try:
+            while not done(self._store):
+                worker.turn()
+        except Killed:
+            pass
+        for log in logs:
+            log.memory.close()
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_kills_at_any_operation(seed: int) -> None:
+    """However often and wherever the process is killed, a reader sees what one uninterrupted process publishes."""
+    given, chance = records(seed), random.Random(seed)
+    expected = uninterrupted(given, fake)
+    store = stock(given, PARTITIONS)
+    crashing = Crashing(store, chance, fake)
+    for _ in range(2000):
+        if done(store):
+            break
+        crashing.live()
+    assert done(store)
+    assert published(store) == expected
+    assert crashing.deaths
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_kills_with_the_real_forecaster(seed: int) -> None:
+    """The same with the network that learns."""
+    given, chance = records(100 + seed), random.Random(seed)
+    expected = uninterrupted(given, real)
+    store = stock(given, PARTITIONS)
+    crashing = Crashing(store, chance, real)
+    for _ in range(2000):
+        if done(store):
+            break
+        crashing.live()
+    assert done(store)
+    assert published(store) == expected
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_failures_of_the_log(seed: int) -> None:
+    """However often the log fails, one process goes on and publishes what it would have published."""
+    given, chance = records(seed), random.Random(seed)
+    store, clock = stock(given, PARTITIONS), Clock()
+    share = chance.choice([0.03, 0.06, 0.15])
+    faults = []
+
+    def fault(name: str) -> None:
+        if chance.random() < share:
+            faults.append(name)
+            raise broken(name)
+
+    patient = {"reachable_after": 10**6, "unavailable_after": 10**6}
+    worker = hire(lambda: FaultyLog(store, clock, fault), clock, **(patient | varied(chance) | {"poll_records": 9}))
+    finish(worker, store, turns=20_000)
+    assert published(store) == uninterrupted(given, fake)
+    assert faults
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_rebalances(seed: int) -> None:
+    """Whoever joins, leaves or dies, and whoever works first, a reader sees what one process publishes."""
+    given, chance = records(seed), random.Random(seed)
+    store, clock = stock(given, PARTITIONS), Clock()
+    crew: dict[Worker, list[FaultyLog]] = {}
+
+    def join() -> None:
+        logs: list[FaultyLog] = []
+
+        def connect() -> FaultyLog:
+            logs.append(FaultyLog(store, clock))
+            return logs[-1]
+
+        crew[hire(connect, clock, **varied(chance))] = logs
+
+    turns = 0
+    while not done(store):
+        turns += 1
+        assert turns < 20_000
+        move = chance.random()
+        if not crew or move < 0.02:
+            join()
+        worker = chance.choice(list(crew))
+        if move > 0.995:
+            worker.stop()
+            worker.run()
+            del crew[worker]
+        elif move > 0.99:
+            for log in crew.pop(worker):
+                log.memory.close()
+        else:
+            worker.turn()
+    assert published(store) == uninterrupted(given, fake)
+
+
+def test_one_process_or_many() -> None:
+    """The number of partitions that a process works on changes nothing of what it says for each."""
+    given = records(7)
+    forecasts, letters = uninterrupted(given, fake)
+    for number in range(PARTITIONS):
+        partition = TopicPartition("sensors", number)
+        outputs, _ = fake(partition).feed([r for r in given if r.partition == number])
+        said = [(o.key, o.value, o.timestamp, o.headers) for o in outputs if o.topic == "sensors.forecasts"]
+        seen = [(r.key, r.value, r.timestamp, r.headers) for r in forecasts if r.partition == number]
+        assert seen == said
+        assert len(letters) + len(forecasts) > len(said)
+
+
+def test_state_is_all_there_is() -> None:
+    """The end of a run with many kills leaves the same state as one without."""
+    given = records(3)
+    states = []
+    for crash in (False, True):
+        store = stock(given, PARTITIONS)
+        if crash:
+            crashing = Crashing(store, random.Random(1), fake)
+            for _ in range(30):
+                crashing.live()
+        clock = Clock()
+        worker = hire(lambda store=store, clock=clock: FaultyLog(store, clock), clock)  # type: ignore[misc]
+        finish(worker, store)
+        while worker.unready:
+            worker.turn()
+        worker.stop()
+        worker.run()
+        states.append({(r.partition, r.key): r.value for r in store.read("app.state")})
+        assert {offset for offset, _ in store.committed.values()} == {150}
+    assert states[0] == states[1]
+    assert (APP, TopicPartition("sensors", 0)) in store.committed
