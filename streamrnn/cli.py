@@ -69,15 +69,17 @@ def _parser() -> argparse.ArgumentParser:
     run = commands.add_parser("run", parents=[configured], help="the daemon; SIGTERM ends it cleanly")
     run.set_defaults(command=_run)
 
-    demo = commands.add_parser("demo", help="the daemon on an embedded log and a bundled stream")
-    demo.add_argument("--serve", action="store_true", help="go on serving metrics when the stream has ended")
+    demo = commands.add_parser("demo", help="the daemon on an embedded log and bundled streams")
+    demo.add_argument("--serve", action="store_true", help="then go on at a slow pace, until SIGINT or SIGTERM")
     demo.add_argument("--output", type=Path, default=Path("demo-output"), metavar="FOLDER", help="default: %(default)s")
     demo.add_argument("--metrics-port", type=_port, metavar="PORT", help="0: any free port")
+    demo.add_argument("--rows", type=_count, metavar="N", help="only the last N rows of each stream")
     demo.set_defaults(command=_demo)
 
     backtest = commands.add_parser("backtest", parents=[configured], help="the same forecasts from files")
     backtest.add_argument("--input", dest="inputs", type=Path, nargs="+", required=True, metavar="FILE")
     backtest.add_argument("--output", type=Path, required=True, metavar="OUT.jsonl")
+    backtest.add_argument("--jobs", type=_count, default=1, metavar="N", help="files at a time; default: %(default)s")
     backtest.set_defaults(command=_backtest)
 
     check = commands.add_parser("check", parents=[configured], help="validate the configuration")
@@ -97,14 +99,16 @@ def _run(arguments: argparse.Namespace) -> int:
 def _demo(arguments: argparse.Namespace) -> int:
     from streamrnn.demo import demo  # noqa: PLC0415
 
-    return demo(serve=arguments.serve, output=arguments.output, metrics_port=arguments.metrics_port)
+    return demo(
+        serve=arguments.serve, output=arguments.output, metrics_port=arguments.metrics_port, rows=arguments.rows
+    )
 
 
 def _backtest(arguments: argparse.Namespace) -> int:
     settings = load(arguments.config, arguments.overrides, topics_required=False)
     from streamrnn.backtest import backtest  # noqa: PLC0415
 
-    return backtest(settings, arguments.inputs, arguments.output)
+    return backtest(settings, arguments.inputs, arguments.output, jobs=arguments.jobs)
 
 
 def _check(arguments: argparse.Namespace) -> int:
@@ -145,6 +149,13 @@ def _port(text: str) -> int:
     if not 0 <= port <= 65535:
         raise argparse.ArgumentTypeError("must be from 0 to 65535")
     return port
+
+
+def _count(text: str) -> int:
+    count = int(text)
+    if count < 1:
+        raise argparse.ArgumentTypeError("must be at least 1")
+    return count
 
 
 def _say(line: str) -> None:

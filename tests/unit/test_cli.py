@@ -64,9 +64,9 @@ def test_demo_passes_its_options_on(monkeypatch: pytest.MonkeyPatch) -> None:
     """`demo` has a folder by default, and takes no configuration."""
     called = stand_in(monkeypatch, "streamrnn.demo", "demo", 0)
     assert cli.main(["demo"]) == 0
-    assert called.keywords == {"serve": False, "output": Path("demo-output"), "metrics_port": None}
-    assert cli.main(["demo", "--serve", "--output", "out", "--metrics-port", "0"]) == 0
-    assert called.keywords == {"serve": True, "output": Path("out"), "metrics_port": 0}
+    assert called.keywords == {"serve": False, "output": Path("demo-output"), "metrics_port": None, "rows": None}
+    assert cli.main(["demo", "--serve", "--output", "out", "--metrics-port", "0", "--rows", "9"]) == 0
+    assert called.keywords == {"serve": True, "output": Path("out"), "metrics_port": 0, "rows": 9}
 
 
 def test_backtest_needs_no_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -74,6 +74,9 @@ def test_backtest_needs_no_configuration(monkeypatch: pytest.MonkeyPatch) -> Non
     called = stand_in(monkeypatch, "streamrnn.backtest", "backtest", 0)
     assert cli.main(["backtest", "--input", "a.csv", "b.csv", "--output", "o.jsonl"]) == 0
     assert called.arguments == (Settings(), [Path("a.csv"), Path("b.csv")], Path("o.jsonl"))
+    assert called.keywords == {"jobs": 1}
+    assert cli.main(["backtest", "--input", "a.csv", "--output", "o.jsonl", "--jobs", "2"]) == 0
+    assert called.keywords == {"jobs": 2}
 
 
 def test_check_prints_ok_and_a_summary(capsys: pytest.CaptureFixture[str]) -> None:
@@ -165,6 +168,7 @@ def test_each_problem_of_a_configuration_has_a_line(capsys: pytest.CaptureFixtur
         ["demo", "-c", "x"],
         ["demo", "--metrics-port", "70000"],
         ["demo", "--metrics-port", "many"],
+        ["demo", "--rows", "0"],
         ["backtest", "--input", "a.csv"],
         ["backtest", "--output", "o.jsonl"],
     ],

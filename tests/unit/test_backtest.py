@@ -1,0 +1,152 @@
+"""The backtest: the daemon's forecasts from files."""
+
+import random
+from collections.abc import Sequence
+from pathlib import Path
+
+import orjson
+import pytest
+
+from streamrnn import app
+from streamrnn.backtest import backtest
+from streamrnn.errors import ConfigError, LogError
+from streamrnn.log.files import read_csv
+from streamrnn.records import TopicPartition
+from streamrnn.settings import Settings
+
+ROWS = 150
+SMALL = {"model": {"hidden_size": 4}, "learning": {"window": 8, "batch": 4, "replay": 2}, "device": "cpu"}
+
+
+def settings(**more: object) -> Settings:
+    """A configuration whose network is small."""
+    return Settings.model_validate({**SMALL, **more})
+
+
+def write_csv(path: Path, seed: int, fields: Sequence[str] = ("a", "b")) -> Path:
+    """A CSV file of random walks, a row a minute."""
+    walk = random.Random(seed)
+    values = [0.0] * len(fields)
+    lines = [",".join(("time", *fields))]
+    for row in range(ROWS):
+        values = [value + walk.gauss(0, 1) for value in values]
+        lines.append(",".join((str(1_700_000_000 + 60 * row), *(f"{value:.3f}" for value in values))))
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def published(configured: Settings, path: Path, number: int, topic: str) -> bytes:
+    """What a task says about a file, fed with all records at once."""
+    task = app.task(configured, TopicPartition(topic, number))
+    outputs, _ = task.feed([record._replace(topic=topic) for record in read_csv(path, number)])
+    return b"".join((output.value or b"") + b"\n" for output in outputs)
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_the_output_is_what_tasks_say_file_after_file(tmp_path: Path, jobs: int) -> None:
+    """Each file is a partition of its own, numbered by its place; the number of jobs changes no byte."""
+    files = [write_csv(tmp_path / f"{name}.csv", seed) for seed, name in enumerate(("one", "two"))]
+    assert backtest(settings(), files, tmp_path / "out.jsonl", jobs=jobs) == 0
+    expected = published(settings(), files[0], 0, "one") + published(settings(), files[1], 1, "two")
+    assert (tmp_path / "out.jsonl").read_bytes() == expected
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["one.csv", "out.jsonl", "two.csv"]
+
+
+def test_with_a_topic_configured_the_records_come_from_there(tmp_path: Path) -> None:
+    """The source names the first topic of the configuration, so that the bytes are those of a daemon reading it."""
+    file = write_csv(tmp_path / "one.csv", 1)
+    configured = settings(input={"topics": ["sensors", "others"]}, output={"state": "{app}.{topic}.state"})
+    backtest(configured, [file], tmp_path / "out.jsonl")
+    first, *_ = lines = (tmp_path / "out.jsonl").read_bytes().splitlines()
+    assert orjson.loads(first)["source"] == {"topic": "sensors", "partition": 0, "offset": 0}
+    assert orjson.loads(first)["series"] == "one/a"
+    assert b"\n".join(lines) + b"\n" == published(configured, file, 0, "sensors")
+
+
+def test_a_csv_file_is_read_whatever_the_configured_format(tmp_path: Path) -> None:
+    """Key, time and fields of a CSV file come from the file; those configured are for the topic's own records."""
+    file = write_csv(tmp_path / "one.csv", 1)
+    configured = settings(input={"key": "series", "time": "at", "fields": ["temperature"]})
+    backtest(configured, [file], tmp_path / "out.jsonl")
+    assert (tmp_path / "out.jsonl").read_bytes() == published(settings(), file, 0, "one")
+
+
+def test_a_jsonl_file_holds_records_in_the_configured_format(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Key, time and fields are found as in the topic; what is not usable is counted and told with an example."""
+    documents: list[object] = [{"id": f"k{row % 3}", "at": 60_000 * row, "x": row * row} for row in range(60)]
+    documents[30:30] = ["rubbish", {"id": "k0", "at": 1}, {"id": "k2", "at": 29 * 60_000, "x": 1}, "rubbish too"]
+    file = tmp_path / "records.jsonl"
+    file.write_bytes(b"".join(orjson.dumps(document) + b"\n" for document in documents))
+    configured = settings(input={"key": "id", "time": "at", "fields": ["x"]})
+    assert backtest(configured, [file], tmp_path / "out.jsonl") == 0
+    made = [orjson.loads(line) for line in (tmp_path / "out.jsonl").read_bytes().splitlines()]
+    assert [(each["series"], each["value"]) for each in made] == [(f"k{r % 3}/x", r * r) for r in range(60)]
+    told = capsys.readouterr().err
+    assert "records.jsonl: 2 records not usable, not_an_object; the first is record 30: the value must be" in told
+    assert "records.jsonl: 1 records not usable, missing_field; the first is record 31: the field 'x' is absent" in told
+    assert "records.jsonl: 1 records left out, duplicate_time" in told
+
+
+def test_scores_are_printed_by_key(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A closing table has a row for each key."""
+    files = [write_csv(tmp_path / f"{name}.csv", seed) for seed, name in enumerate(("one", "two"))]
+    backtest(settings(), files, tmp_path / "out.jsonl")
+    captured = capsys.readouterr()
+    rows = [line.split() for line in captured.out.splitlines()]
+    assert [row[0] for row in rows if row and row[0] in {"one", "two"}] == ["one", "two"]
+    assert "step 1 / 12 / 24" in captured.out
+    assert f"{2 * ROWS} records, {4 * ROWS} forecasts in {tmp_path / 'out.jsonl'}" in captured.err
+    assert "\x1b" not in captured.err + captured.out, "no terminal, so no bar and no colours"
+
+
+def test_many_keys_have_one_row_together(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A file with more keys than a table should have rows is one row that says how many they are."""
+    documents = [{"key": f"k{row % 30}", "time": 60_000 * row, "x": row} for row in range(120)]
+    file = tmp_path / "records.jsonl"
+    file.write_bytes(b"".join(orjson.dumps(document) + b"\n" for document in documents))
+    backtest(settings(input={"key": "key", "time": "time"}), [file], tmp_path / "out.jsonl")
+    printed = capsys.readouterr().out
+    assert "records.jsonl, 30 keys" in printed
+    assert "k7" not in printed
+
+
+def test_a_bad_line_is_found_before_the_work_begins(tmp_path: Path) -> None:
+    """An error in the last file leaves an earlier output alone, and nothing half done behind."""
+    good, bad = write_csv(tmp_path / "good.csv", 1), write_csv(tmp_path / "bad.csv", 2)
+    bad.write_text(bad.read_text() + "yesterday,1,2\n")
+    output = tmp_path / "out.jsonl"
+    output.write_text("from before")
+    with pytest.raises(LogError, match=rf"bad\.csv, line {ROWS + 2}: 'yesterday' is not a time"):
+        backtest(settings(), [good, bad], output)
+    assert output.read_text() == "from before"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bad.csv", "good.csv", "out.jsonl"]
+
+
+def test_an_interrupted_backtest_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C in the middle: no output, no temporary file."""
+    file = write_csv(tmp_path / "one.csv", 1)
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("streamrnn.backtest.Scorer.add", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        backtest(settings(), [file], tmp_path / "out.jsonl")
+    assert [path.name for path in tmp_path.iterdir()] == ["one.csv"]
+
+
+def test_files_that_cannot_be_used_are_refused(tmp_path: Path) -> None:
+    """Another kind of file, a missing one, an input as the output, an output in no folder: the message says which."""
+    file = write_csv(tmp_path / "one.csv", 1)
+    before = file.read_bytes()
+    with pytest.raises(ConfigError, match=r"one\.parquet is of no kind that is read; allowed are \.csv and \.jsonl"):
+        backtest(settings(), [tmp_path / "one.parquet"], tmp_path / "out.jsonl")
+    with pytest.raises(LogError, match=r"none\.csv cannot be read: No such file"):
+        backtest(settings(), [tmp_path / "none.csv"], tmp_path / "out.jsonl")
+    with pytest.raises(ConfigError, match=r"one\.csv is one of the inputs"):
+        backtest(settings(), [file], file)
+    with pytest.raises(ConfigError, match=r"out\.jsonl cannot be written: No such file or directory"):
+        backtest(settings(), [file], tmp_path / "nowhere" / "out.jsonl")
+    assert file.read_bytes() == before
