@@ -83,8 +83,8 @@ class Crashing:
 
     def live(self) -> None:
         """One life; what is left of it is a member that has gone and a transaction that nobody ends."""
-        self._left = self._chance.choice([10, 20, 40])
-        self._left = self._chance.randint(1, self._left)
+        # long enough now and then for a commit to be reached, which is progress
+        self._left = self._chance.randint(1, self._chance.choice([30, 60, 300]) if self.deaths else 30)
         logs: list[FaultyLog] = []
 
         def connect() -> FaultyLog:
