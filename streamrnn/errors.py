@@ -3,7 +3,7 @@
 StreamrnnError                  exit code 70
  ├── ConfigError                78  a key of the configuration: its name, its value, what is allowed, the file
  ├── StateError                 78  saved state that does not fit: its old and its new value, and the command that helps
- ├── LogError                   69  the log (Kafka or SQLite) cannot be reached or has refused: address, topic, partition
+ ├── LogError                   69  the log (Kafka or SQLite) is out of reach or has refused: address, topic, partition
  │    └── Fenced                69  another process has taken over this partition
  └── RecordError                    one record cannot be used: it goes to the dead letters, the loop goes on
 """
@@ -33,7 +33,7 @@ class LogError(StreamrnnError):
     exit_code = 69
 
 
-class Fenced(LogError):
+class Fenced(LogError):  # noqa: N818 -- the word that the field has for it
     """Another process has taken over: whatever this one still holds must be thrown away."""
 
 

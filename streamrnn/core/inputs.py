@@ -119,7 +119,7 @@ def read_lags(inputs: Singles, ring: Singles, now: int, s1: float, s12: float, s
 def read_inputs(
     series: Series, plan: Plan, row: int, value: float, passed: float, inputs: Singles, seasonals: Singles
 ) -> None:
-    """Fill `inputs` (F,) and `seasonals` (K, 4) of one series; its latest value came `passed` ms after the one before."""
+    """Fill `inputs` (F,) and `seasonals` (K, 4) of one series; its latest value came `passed` ms after another."""
     now, ring, count = series.seen[row] - 1, series.ring[row], series.seen[row]
     scale, steps, references = series.scale[row], plan.steps, plan.references
     s1 = current_scale(scale, steps, references[0], count, value)

@@ -27,7 +27,7 @@ class Poll(NamedTuple):
     assigned: Sequence[TopicPartition] = ()
     """Newly given to this process; nothing is read from them before `seek`."""
     revoked: Sequence[TopicPartition] = ()
-    """Taken away: their tasks and transactions are to be thrown away without a commit."""
+    """Taken away: their tasks and transactions are to be thrown away without a commit. Comes before `assigned`."""
 
 
 class Topic(NamedTuple):
@@ -74,13 +74,13 @@ class Log(Protocol):
         """Join the group; the partitions to read come with `poll`."""
 
     def poll(self, timeout: float, limit: int) -> Poll:
-        """At most `limit` committed records, in offset order within a partition; waits `timeout` seconds for the first."""
+        """At most `limit` committed records, in offset order by partition; waits `timeout` seconds for the first."""
 
     def seek(self, partition: TopicPartition, offset: int) -> None:
         """Read on from `offset`; needed once for every newly assigned partition."""
 
     def committed(self, partition: TopicPartition) -> Committed | None:
-        """Where the group stands; None where it never committed. Call after opening the transaction, which ends old ones."""
+        """Where the group stands; None: it never committed. To be asked once the transaction is open, which ends old ones."""
 
     def bounds(self, partition: TopicPartition) -> tuple[int, int]:
         """Offset of the first record that is still there, and of the next one to be written."""

@@ -30,43 +30,8 @@ class HealthServer:
         age: Callable[[], float],
         unready: Callable[[], str],
     ) -> None:
-        class Handler(BaseHTTPRequestHandler):
-            timeout = 10.0  # seconds for a request to come in
-
-            def do_GET(self) -> None:
-                path = self.path.partition("?")[0]
-                if path == "/metrics":
-                    content_type, body = exposition(self.headers.get("Accept", ""))
-                    self._answer(HTTPStatus.OK, body, content_type)
-                elif path == "/healthz":
-                    seconds = age()
-                    stalled = f"the loop last came round {seconds:.1f} s ago\n" if seconds >= STALLED else ""
-                    self._say(stalled)
-                elif path == "/readyz":
-                    reason = unready()
-                    self._say(reason and f"{reason}\n")
-                else:
-                    self._answer(HTTPStatus.NOT_FOUND, b"here are /metrics, /healthz and /readyz\n")
-
-            do_HEAD = do_GET  # noqa: N815 -- the name is the library's
-
-            def _say(self, complaint: str) -> None:
-                status = HTTPStatus.SERVICE_UNAVAILABLE if complaint else HTTPStatus.OK
-                self._answer(status, (complaint or "ok\n").encode())
-
-            def _answer(self, status: HTTPStatus, body: bytes, content_type: str = "text/plain; charset=utf-8") -> None:
-                self.send_response(status)
-                self.send_header("Content-Type", content_type)
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                if self.command != "HEAD":
-                    self.wfile.write(body)
-
-            def log_message(self, format: str, *args: object) -> None:  # noqa: A002 -- the name is the library's
-                """Keep requests out of the log."""
-
         try:
-            self._server = ThreadingHTTPServer((host, port), Handler)
+            self._server = ThreadingHTTPServer((host, port), _handler(exposition, age, unready))
         except OSError as error:
             raise ConfigError(
                 f"metrics.port: cannot listen on {host}:{port}: {error.strerror}; choose another port or metrics.host"
@@ -81,3 +46,46 @@ class HealthServer:
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
+
+
+def _handler(
+    exposition: Callable[[str], tuple[str, bytes]], age: Callable[[], float], unready: Callable[[], str]
+) -> type[BaseHTTPRequestHandler]:
+    """The server makes one of these for every request."""
+
+    class Handler(BaseHTTPRequestHandler):
+        timeout = 10.0  # seconds for a request to come in
+
+        def do_GET(self) -> None:
+            path = self.path.partition("?")[0]
+            if path == "/metrics":
+                content_type, body = exposition(self.headers.get("Accept", ""))
+                self._answer(HTTPStatus.OK, body, content_type)
+            elif path == "/healthz":
+                seconds = age()
+                stalled = f"the loop last came round {seconds:.1f} s ago\n" if seconds >= STALLED else ""
+                self._say(stalled)
+            elif path == "/readyz":
+                reason = unready()
+                self._say(reason and f"{reason}\n")
+            else:
+                self._answer(HTTPStatus.NOT_FOUND, b"here are /metrics, /healthz and /readyz\n")
+
+        do_HEAD = do_GET  # noqa: N815 -- the name is the library's
+
+        def _say(self, complaint: str) -> None:
+            status = HTTPStatus.SERVICE_UNAVAILABLE if complaint else HTTPStatus.OK
+            self._answer(status, (complaint or "ok\n").encode())
+
+        def _answer(self, status: HTTPStatus, body: bytes, content_type: str = "text/plain; charset=utf-8") -> None:
+            self.send_response(status)
+            self.send_header("Content-Type", content_type)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            if self.command != "HEAD":
+                self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 -- the name is the library's
+            """Keep requests out of the log."""
+
+    return Handler

@@ -7,16 +7,18 @@ named as the keys are.
 
 import difflib
 import os
+from collections import ChainMap
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
+from pydantic_settings import PydanticBaseSettingsSource
 
 from streamrnn.errors import ConfigError
 from streamrnn.settings.origins import Value, environment_name, gather, to_yaml
-from streamrnn.settings.sections import Settings
+from streamrnn.settings.sections import Settings, sources
 
 __all__ = ["Settings", "describe", "load"]
 
@@ -31,10 +33,12 @@ def load(path: Path | None, overrides: Sequence[str] = (), *, topics_required: b
             value of a secret is never repeated.
     """
     known = _known()
-    given = gather(path, overrides, os.environ)
-    given = {key: value for key, value in given.items() if not (value.value is None and key in _sections())}
+    origins = gather(path, overrides, os.environ)
+    given = {
+        key: value for key, value in ChainMap(*origins).items() if value.value is not None or key not in _sections()
+    }
     problems = [_unknown(key, given[key], known) for key in given if key not in known]
-    settings, invalid = _validated({key: value for key, value in given.items() if key in known}, known)
+    settings, invalid = _validated(origins, given, known)
     problems.extend(invalid)
     if settings is not None and topics_required and not settings.input.topics:
         problems.append(
@@ -65,18 +69,39 @@ def _known() -> dict[str, FieldInfo]:
     return known
 
 
-def _validated(given: Mapping[str, Value], known: Mapping[str, FieldInfo]) -> tuple[Settings | None, list[str]]:
-    tree: dict[str, object] = {section: {} for section in _sections()}
-    for key, (value, _) in given.items():
-        section, dot, name = key.partition(".")
-        if dot:
-            tree[section][name] = value  # type: ignore[index]
-        else:
-            tree[key] = value
+class _Source(PydanticBaseSettingsSource):
+    """One of our sources, for pydantic-settings to chain; unknown keys are left out: `load` has words for them."""
+
+    def __init__(self, given: Mapping[str, Value]) -> None:
+        super().__init__(Settings)
+        self._given = given
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[object, str, bool]:  # noqa: ARG002
+        """Not asked: a source gives all its keys at once."""
+        return None, field_name, False
+
+    def __call__(self) -> dict[str, object]:
+        """Sections with their keys."""
+        tree: dict[str, object] = {}
+        sections = {name: tree.setdefault(name, {}) for name in _sections()}
+        for key, (value, _) in self._given.items():
+            section, dot, name = key.partition(".")
+            into = sections[section] if dot else tree
+            into[name if dot else key] = value  # type: ignore[index]
+        return tree
+
+
+def _validated(
+    origins: Sequence[Mapping[str, Value]], given: Mapping[str, Value], known: Mapping[str, FieldInfo]
+) -> tuple[Settings | None, list[str]]:
+    chain = (_Source({key: source[key] for key in source if key in given and key in known}) for source in origins)
+    token = sources.set(tuple(chain))
     try:
-        return Settings.model_validate(tree), []
+        return Settings(), []
     except ValidationError as error:
         found = {key: words for details in error.errors() for key, words in _words(details, known)}
+    finally:
+        sources.reset(token)
     return None, [f"{_written(key, given.get(key), known[key])}: {words}" for key, words in found.items()]
 
 

@@ -1,7 +1,7 @@
 """Where the value of a key comes from: command line, environment, secrets files, YAML; each read as plain text.
 
-Each source is a function that returns `{key: Value}`, a key being written `section.key`; a later one wins over an
-earlier one. Nothing here knows which keys exist: `settings` does, and refuses the others.
+Each source is a function that returns `{key: Value}`, a key being written `section.key`; an earlier one wins over a
+later one. Nothing here knows which keys exist: `settings` does, and refuses the others.
 
 Scalars in YAML stay text (`no`, `0123` and `1e-3` are not turned into a boolean, an octal number and a string), so
 that a value means the same wherever it is written.
@@ -37,19 +37,19 @@ class Value(NamedTuple):
     """Where it stands, in words for a message: file and line, environment variable, secrets file or --set."""
 
 
-def gather(path: Path | None, overrides: Sequence[str], environment: Mapping[str, str]) -> dict[str, Value]:
-    """Read every key that is written anywhere: --set over environment over secrets files over YAML.
+def gather(path: Path | None, overrides: Sequence[str], environment: Mapping[str, str]) -> list[dict[str, Value]]:
+    """Read every source, the strongest first: --set, environment, secrets files, YAML.
 
     Raises:
         ConfigError: a file cannot be read or is not YAML, a key is written twice in one source, or an override is
             not of the form `section.key=value`.
     """
-    return {
-        **(_from_yaml(path) if path is not None else {}),
-        **_from_secrets(environment),
-        **_from_environment(environment),
-        **_from_overrides(overrides),
-    }
+    return [
+        _from_overrides(overrides),
+        _from_environment(environment),
+        _from_secrets(environment),
+        _from_yaml(path) if path is not None else {},
+    ]
 
 
 def environment_name(key: str) -> str:

@@ -1,6 +1,7 @@
 """The sections of the configuration: every key, its default and what is allowed; unknown keys are refused."""
 
 from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -17,6 +18,7 @@ from pydantic import (
     model_validator,
 )
 from pydantic_core import PydanticCustomError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from streamrnn.settings import units, values
 
@@ -39,6 +41,10 @@ def _seconds(least: str, most: str) -> BeforeValidator:
 
 _AS_DURATION = PlainSerializer(units.duration_text, return_type=str, when_used="json")
 _AS_SIZE = PlainSerializer(units.size_text, return_type=str, when_used="json")
+
+
+sources: ContextVar[tuple[PydanticBaseSettingsSource, ...]] = ContextVar("sources", default=())
+"""For the settings that are being loaded."""
 
 
 class _Section(BaseModel):
@@ -180,8 +186,10 @@ class Page(_Section):
     port: int = Field(default=8080, ge=0, le=65535)
 
 
-class Settings(_Section):
-    """The whole configuration."""
+class Settings(_Section, BaseSettings):
+    """The whole configuration. Made by itself it reads nothing; `load` gives it its sources."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, allow_inf_nan=False)
 
     app: Annotated[str, AfterValidator(values.app)] = "streamrnn"
     """Names the consumer group, the transactional ids and the state topic."""
@@ -198,6 +206,14 @@ class Settings(_Section):
     metrics: Metrics = Metrics()
     page: Page = Page()
     workers: int = 1
+
+    @classmethod
+    def settings_customise_sources(
+        cls, settings_cls: type[BaseSettings], init_settings: PydanticBaseSettingsSource, *_: object, **__: object
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """What `load` reads, the strongest first; else what a program passes, with no environment behind its back."""
+        del settings_cls
+        return sources.get() or (init_settings,)
 
     @field_validator("workers")
     @classmethod

@@ -53,6 +53,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "structlog": ("observe.logs",),
     "pydantic": ("settings",),
     "pydantic_core": ("settings",),
+    "pydantic_settings": ("settings",),
     "yaml": ("settings.origins",),
     "torch": ("core",),
     "numba": ("core.compiled",),

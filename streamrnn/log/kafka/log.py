@@ -80,6 +80,19 @@ class _Events(ConsumerRebalanceListener):  # type: ignore[misc]  # the library h
             return lost, gained
 
 
+READING: dict[str, object] = {
+    "enable_auto_commit": False,
+    "auto_offset_reset": "none",
+    "isolation_level": "read_committed",
+    "allow_auto_create_topics": False,
+    "fetch_max_wait_ms": 100,
+    "metadata_max_age_ms": 10_000,
+    "retry_backoff_ms": 20,
+    "metrics_enabled": False,
+}
+"""Of every consumer, that of the group and those that read state."""
+
+
 class KafkaLog:
     """One member of the group named by the application; the promises are those of `Log`. To be used by one thread.
 
@@ -107,8 +120,7 @@ class KafkaLog:
     ) -> None:
         self._app = app
         self._servers = bootstrap_servers
-        self._request_timeout = request_timeout
-        self._transaction_timeout = transaction_timeout
+        self._request_timeout, self._transaction_timeout = request_timeout, transaction_timeout
         self._common = options(
             bootstrap_servers=bootstrap_servers,
             app=app,
@@ -122,16 +134,6 @@ class KafkaLog:
             ssl_keyfile_password=ssl_keyfile_password,
             request_timeout=request_timeout,
         )
-        self._reading = {
-            "enable_auto_commit": False,
-            "auto_offset_reset": "none",
-            "isolation_level": "read_committed",
-            "allow_auto_create_topics": False,
-            "fetch_max_wait_ms": 100,
-            "metadata_max_age_ms": 10_000,
-            "retry_backoff_ms": 20,
-            "metrics_enabled": False,
-        }
         self._broken: LogError | None = None
         self._owned: dict[TopicPartition, Membership] = {}
         self._sought: set[TopicPartition] = set()
@@ -139,19 +141,16 @@ class KafkaLog:
         """Partitions whose writer was fenced though they were still ours: when to hand them out again."""
         self._admin = opened(KafkaAdminClient, self._common)
         try:
-            self._consumer = opened(
-                KafkaConsumer,
-                self._common,
-                **self._reading,
-                group_id=app,
-                partition_assignment_strategy=[RangePartitionAssignor],
-                session_timeout_ms=round(session_timeout * 1000),
-                heartbeat_interval_ms=500,
-            )
+            self._consumer = self._member(session_timeout)
         except BaseException:
             self._admin.close()
             raise
         self._events = _Events(self._consumer)
+
+    def _member(self, session_timeout: float) -> KafkaConsumer:
+        group = {"group_id": self._app, "partition_assignment_strategy": [RangePartitionAssignor]}
+        beats = {"session_timeout_ms": round(session_timeout * 1000), "heartbeat_interval_ms": 500}
+        return opened(KafkaConsumer, self._common, **READING, **group, **beats)
 
     def partitions(self, topic: str) -> int:
         """See `Log.partitions`."""
@@ -308,7 +307,7 @@ class KafkaLog:
         name = KafkaPartition(*partition)
         first, following = self.bounds(partition)
         state: dict[bytes, bytes] = {}
-        reader = opened(KafkaConsumer, self._common, **self._reading, max_partition_fetch_bytes=8 * 1024 * 1024)
+        reader = opened(KafkaConsumer, self._common, **READING, max_partition_fetch_bytes=8 * 1024 * 1024)
         with closing(reader), self._explained(f"cannot read the state in {partition.topic}/{partition.partition}"):
             reader.assign([name])
             reader.seek(name, first)
