@@ -18,7 +18,6 @@ from streamrnn.log.kafka.writer import KafkaTransaction, Membership, harden
 from streamrnn.records import Output, TopicPartition
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(120)]
-REFUSED_SOCKETS = pytest.mark.filterwarnings(r"ignore:unclosed <socket.socket .*'0\.0\.0\.0', \d+\)>:ResourceWarning")
 """The library leaves the socket of a refused connection, which has no other end, to the garbage collector."""
 
 
@@ -170,7 +169,6 @@ def test_no_step_of_a_commit_waits_for_ever(
     assert log.committed(TopicPartition(name, 0)) is None
 
 
-@REFUSED_SOCKETS
 @pytest.mark.parametrize(
     ("fault", "moment"), [("kill", "_group"), ("kill", "_require_same_epoch"), ("pause", "_require_same_epoch")]
 )
