@@ -1,0 +1,285 @@
+"""The two promises of the whole daemon over a real Kafka: the backtest's bytes, and exactly once through every kill."""
+
+import itertools
+import random
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
+
+import pytest
+from kafka import KafkaProducer
+from support.processes import PATIENCE, Daemon, Offsets, create_topics
+from support.worlds import KafkaWorld
+
+from streamrnn import app
+from streamrnn.backtest import backtest
+from streamrnn.demo.streams import FOLDER
+from streamrnn.log.files import read_csv
+from streamrnn.observe.metrics import Metrics
+from streamrnn.records import Output, Record, TopicPartition
+from streamrnn.settings import Settings, load
+from streamrnn.worker import Worker
+
+pytestmark = [pytest.mark.kafka, pytest.mark.timeout(120)]
+
+ALONE = ("nyc_taxi", "machine_temp", "tweets_a")
+"""Streams with a partition each; the last has three fields."""
+SHARING = ("cpu_asg", "aws_cpu_a")
+"""Streams in one partition."""
+
+
+def configured(bootstrap: str, topic: str, *overrides: str) -> Settings:
+    """The configuration of the daemon under test."""
+    fixed = ["device=cpu", "input.key=series", "input.time=time", f"input.topics={topic}", f"app={topic}"]
+    return load(None, [*fixed, f"kafka.bootstrap_servers={bootstrap}", *overrides])
+
+
+def with_key_and_time(record: Record) -> bytes:
+    """A CSV row's value as a topic holds it that several keys share."""
+    assert record.value is not None
+    return b'{"series":"%s","time":%d,' % (record.topic.encode(), record.timestamp) + record.value[1:]
+
+
+def files_and_topic(folder: Path, rows: int) -> tuple[list[Path], list[Record]]:
+    """Bundled streams, cut, as one file per partition, and the same as records of a topic's partitions."""
+    for stream in (*ALONE, *SHARING):
+        with (FOLDER / f"{stream}.csv").open() as whole:
+            (folder / f"{stream}.csv").write_text("".join(itertools.islice(whole, rows + 1)))
+    files = [folder / f"{stream}.csv" for stream in ALONE]
+    records = [record for number, file in enumerate(files) for record in read_csv(file, number)]
+    last = len(ALONE)
+    shared = [record for stream in SHARING for record in read_csv(folder / f"{stream}.csv", last)]
+    shared.sort(key=lambda record: record.offset)  # the two turn about; a file's rows stay in order
+    (folder / "shared.jsonl").write_bytes(b"".join(with_key_and_time(record) + b"\n" for record in shared))
+    return [*files, folder / "shared.jsonl"], [
+        record._replace(value=with_key_and_time(record)) for record in [*records, *shared]
+    ]
+
+
+def work(settings: Settings, ends: dict[TopicPartition, int], poll_records: int) -> None:
+    """Run the daemon's worker, as `app.run` composes it, until all is committed."""
+    worker = Worker(
+        connect=lambda: app.open_log(settings),
+        task=lambda partition: app.task(settings, partition),
+        outputs={topic: app.output_topics(settings, topic) for topic in settings.input.topics},
+        start=settings.input.start,
+        interval=settings.commit.interval,
+        snapshot_interval=settings.commit.snapshot_interval,
+        observer=Metrics(horizons=settings.forecast.horizons),
+        poll_records=poll_records,
+    )
+    with closing(worker), closing(Offsets(settings.kafka.bootstrap_servers, settings.app)) as offsets:
+        while not offsets.reached(ends):
+            worker.turn()
+
+
+def same_as_backtest(broker: str, topic: str, folder: Path, *, rows: int, poll_sizes: Sequence[int]) -> None:
+    """Compare what the worker writes, once per poll size, with the backtest's file."""
+    files, records = files_and_topic(folder, rows)
+    backtest(configured(broker, topic), files, folder / "expected.jsonl")
+    expected = (folder / "expected.jsonl").read_bytes().splitlines()
+    assert len(expected) == rows * 9  # fields: 1 + 1 + 3 + 1 + 3
+    world = KafkaWorld(broker)
+    create_topics(broker, topic, *(f"{topic}.by-{size}" for size in poll_sizes), partitions=len(files))
+    world.produce(topic, records)
+    ends = {
+        TopicPartition(topic, number): sum(record.partition == number for record in records)
+        for number in range(len(files))
+    }
+    for size in poll_sizes:
+        settings = configured(
+            broker, topic, f"app={topic}-{size}", f"output.forecasts={{topic}}.by-{size}", "commit.interval=50ms",
+            "commit.snapshot_interval=200ms",
+        )  # fmt: skip
+        work(settings, ends, size)
+        published = world.read(f"{topic}.by-{size}")
+        assert [record.value for record in published] == expected
+        assert world.read(f"{topic}.dead-letters") == []
+        for record in published:
+            assert record.value is not None
+            assert record.key is not None
+            assert record.headers == ()
+            assert record.value.startswith(b'{"series":"%s","time":%d,' % (record.key, record.timestamp))
+            assert b'"partition":%d,' % record.partition in record.value
+
+
+def test_the_same_streams_through_kafka_give_the_bytes_of_the_backtest(broker: str, name: str, tmp_path: Path) -> None:
+    """Over Kafka each partition gets, record for record, the bytes that the backtest gives, whatever the poll sizes.
+
+    Even `source` agrees, since topic, partitions and offsets are those of the files here.
+    """
+    same_as_backtest(broker, name, tmp_path, rows=250, poll_sizes=(7, 2000))
+
+
+@pytest.mark.long
+@pytest.mark.timeout(600)
+def test_longer_streams_through_kafka_give_the_bytes_of_the_backtest(broker: str, name: str, tmp_path: Path) -> None:
+    """The same law over more rows and more poll sizes."""
+    same_as_backtest(broker, name, tmp_path, rows=2000, poll_sizes=(3, 101, 500, 2000))
+
+
+class Trickle:
+    """A producer that sends a few records at a time, so that the daemon has always just been given something."""
+
+    def __init__(self, bootstrap: str, topic: str, records: Sequence[Record]) -> None:
+        self._producer = KafkaProducer(bootstrap_servers=bootstrap, metrics_enabled=False)
+        self._topic = topic
+        self._left = iter(records)
+        self.sent = 0
+
+    def send(self, count: int) -> None:
+        """Send the next records, and wait until the broker has them."""
+        batch = list(itertools.islice(self._left, count))
+        assert batch, "the input is used up"
+        futures = [
+            self._producer.send(self._topic, partition=r.partition, key=r.key, value=r.value, timestamp_ms=r.timestamp)
+            for r in batch
+        ]
+        self._producer.flush(timeout=PATIENCE)
+        assert all(future.succeeded() for future in futures)
+        self.sent += len(batch)
+
+    def close(self) -> None:
+        """Let go of the broker."""
+        self._producer.close()
+
+
+def stream(count: int, chance: random.Random) -> list[Record]:
+    """Records of two partitions with three keys each; some are bad, some repeat a time."""
+    records = []
+    for number in range(count):
+        partition, key = number % 2, chance.randrange(3)
+        time = 1_700_000_000_000 + 60_000 * (number - 2 * (chance.random() < 0.02))
+        value = b'{"series":"pump-%d","time":%d,"load":%.3f}' % (key, time, 50 + 9 * chance.random() + number % 24)
+        if chance.random() < 0.02:
+            value = b'{"series":"pump-%d","time":"yesterday"}' % key
+        records.append(Record("", partition, number, time, b"pump-%d" % key, value))
+    return records
+
+
+def uninterrupted(settings: Settings, topic: str, records: Sequence[Record]) -> list[Output]:
+    """What one task per partition says to the whole input, in one go, by topic and partition."""
+    said: list[Output] = []
+    for number in (0, 1):
+        task = app.task(settings, TopicPartition(topic, number))
+        said += task.feed([record for record in records if record.partition == number])[0]
+    return said
+
+
+def seen(record: Output | Record) -> tuple[object, ...]:
+    """What must be the same in a record."""
+    return record.partition, record.key, record.value, record.timestamp, record.headers
+
+
+SMALL = (
+    "model.hidden_size=8", "learning.window=12", "learning.most=8", "learning.every=4", "commit.interval=20ms",
+    "commit.snapshot_interval=400ms", "kafka.session_timeout=6s",
+)  # fmt: skip
+"""A learning step every eight records, commits between any two of them, a snapshot now and then."""
+
+
+MOST_LAG = 100  # records: the daemon never has less to do for long, nor runs through all in one go
+
+
+class Victim:
+    """One application whose daemon is killed and started again, while its input trickles in."""
+
+    def __init__(self, broker: str, topic: str, folder: Path, records: Sequence[Record]) -> None:
+        self.restored: list[dict[str, object]] = []
+        """The log's line on each task that was restored after a kill."""
+        self._broker, self._topic, self._folder = broker, topic, folder
+        self._lives = 0
+        self._partitions = [TopicPartition(topic, number) for number in (0, 1)]
+        with ExitStack() as stack:
+            self.input = stack.enter_context(closing(Trickle(broker, topic, records)))
+            self._offsets = stack.enter_context(closing(Offsets(broker, topic)))
+            self._closing = stack.pop_all()
+
+    def close(self) -> None:
+        """Let go of the broker."""
+        self._closing.close()
+
+    @contextmanager
+    def life(self, dies_learning: int | None = None) -> Iterator[Daemon]:
+        """Start the daemon; at the end of the block it is killed if it still runs."""
+        self._lives += 1
+        overrides = ["device=cpu", "input.key=series", "input.time=time", f"input.topics={self._topic}", *SMALL]
+        log = self._folder / f"life-{self._lives}.log"
+        with Daemon(self._broker, self._topic, log, *overrides, dies_learning=dies_learning) as daemon:
+            yield daemon
+        if self._lives > 1:
+            self.restored += daemon.events("task_restored")
+
+    def _committed(self) -> int:
+        return sum(self._offsets.committed(partition) for partition in self._partitions)
+
+    def _go_on(self) -> None:
+        """Send some more, unless the daemon has enough to do."""
+        if self.input.sent - self._committed() < MOST_LAG:
+            self.input.send(5)
+        else:
+            time.sleep(0.01)
+
+    def killed_learning(self, step: int) -> None:
+        """Live until a learning step, and die in it."""
+        with self.life(dies_learning=step) as daemon:
+            while daemon.running:
+                self._go_on()
+            assert daemon.wait() == -9
+
+    def killed(self, more: int) -> None:
+        """Live on until so many more records are committed; die whatever is going on."""
+        with self.life() as daemon:
+            goal = self._committed() + more
+            while daemon.running and self._committed() < goal:
+                self._go_on()
+            assert daemon.running
+            daemon.kill()
+
+    def finished(self, count: int) -> None:
+        """Live until everything is committed, and end cleanly."""
+        with self.life() as daemon:
+            self.input.send(count)
+            daemon.wait_for(lambda: self._committed() == count)
+            daemon.stop()
+
+
+def exactly_once(broker: str, topic: str, folder: Path, *, lives: Sequence[str], count: int, seed: int) -> None:
+    """Kill a daemon in the ways given, and compare all that it has written with an uninterrupted run."""
+    chance = random.Random(seed)
+    records = stream(count, chance)
+    names = [f"{topic}.forecasts", f"{topic}.dead-letters"]
+    create_topics(broker, topic, *names, partitions=2)
+    with closing(Victim(broker, topic, folder, records)) as victim:
+        for way in lives:
+            if way == "learning":
+                victim.killed_learning(chance.randrange(20, 40))
+            else:
+                victim.killed(chance.randrange(50, 200))
+        assert victim.input.sent < count
+        victim.finished(count)
+    assert any(line["replaying"] for line in victim.restored)  # else nothing of replays was tried
+    assert any(line["offset"] for line in victim.restored)  # nor of snapshots
+    world = KafkaWorld(broker)
+    expected = uninterrupted(configured(broker, topic, *SMALL), topic, world.read(topic))
+    for name in names:
+        written = [seen(record) for record in world.read(name)]
+        assert written
+        assert written == [seen(output) for output in expected if output.topic == name]
+
+
+def test_a_daemon_killed_again_and_again_writes_every_forecast_once(broker: str, name: str, tmp_path: Path) -> None:
+    """Killed in a learning step and at any moment, the daemon has written what an uninterrupted run says, once each."""
+    exactly_once(broker, name, tmp_path, lives=["learning", "any moment"], count=900, seed=1)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("seed", [2, 3, 4])
+def test_many_kills_lose_and_repeat_nothing(broker: str, name: str, tmp_path: Path, seed: int) -> None:
+    """The same law through many more kills."""
+    exactly_once(
+        broker, name, tmp_path, lives=["any moment", "learning", "any moment", "any moment", "learning", "any moment"],
+        count=2500, seed=seed,
+    )  # fmt: skip
