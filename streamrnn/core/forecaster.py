@@ -21,6 +21,8 @@ from streamrnn.core.stepper import CompiledStepper, Stepper, TorchStepper
 
 torch.set_num_threads(1)  # more would change the order of sums, and serve no matrix of this size
 
+SCORE_DIGITS = 4
+"""Decimals of anomaly score and skill."""
 FIRST_CAPACITY = 8
 """Rows; doubled whenever they are full."""
 VERSION = 1
@@ -148,7 +150,7 @@ class Forecaster:
         publish(self._series, self._plan, rows, values, network)
         self._memory.capture(self._series, self._past, rows)
         self._since = np.concatenate([self._since, rows])
-        return self.forecast(rows)._replace(anomaly=anomaly), Scores(*scores[:, self._published])
+        return self.forecast(rows)._replace(anomaly=anomaly.round(SCORE_DIGITS)), Scores(*scores[:, self._published])
 
     def forecast(self, rows: Integers) -> Forecasts:
         """The latest forecast of each row (B,); changes nothing. No anomaly scores: they belong to observations."""
@@ -158,7 +160,7 @@ class Forecaster:
         read_back(self._series, self._plan, rows, times, quantiles, skill, warming)
         chosen = self._published
         return Forecasts(
-            times[:, chosen], quantiles[:, chosen], np.zeros(count), skill[:, chosen], warming, self._model
+            times[:, chosen], quantiles[:, chosen], np.zeros(count), skill[:, chosen].round(SCORE_DIGITS), warming, self._model
         )  # fmt: skip
 
     def learn(self) -> Learned | None:
