@@ -57,11 +57,11 @@ ALL_FIELDS: dict[str, tuple[bytes | None, str]] = {
 """The same where all numeric fields are wanted."""
 
 
-def mixed(count: int, *, seed: int, keys: int = 7, partition: int = 0) -> list[Record]:
+def mixed(count: int, *, seed: int, keys: int = 7, partition: int = 0, start: int = T) -> list[Record]:
     """A stream of many keys, with changing fields, bad records, repeated and late times."""
     chance = random.Random(seed)
     bad = [value for value, _ in ALL_FIELDS.values()] + [value for value, _ in BAD.values()]
-    times = dict.fromkeys(range(keys), T)
+    times = dict.fromkeys(range(keys), start)
     records = []
     for offset in range(count):
         key = chance.randrange(keys)
@@ -70,7 +70,9 @@ def mixed(count: int, *, seed: int, keys: int = 7, partition: int = 0) -> list[R
         value: bytes | None = json.dumps({"series": f"pump/{key}", "time": times[key], **fields}).encode()
         if chance.random() < 0.08:
             value = chance.choice(bad)
-        records.append(Record("sensors", partition, offset, T + offset, chance.choice([None, b"k", b"\xff"]), value))
+        records.append(
+            Record("sensors", partition, offset, start + offset, chance.choice([None, b"k", b"\xff"]), value)
+        )
     return records
 
 

@@ -1,0 +1,236 @@
+"""The daemon as a process: signals, crashes and what a reader of its output topics sees, over SQLite and over Kafka."""
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.inputs import mixed
+from support.process import Daemon, until
+from support.worlds import KafkaWorld, SqliteWorld, World
+
+from streamrnn import app
+from streamrnn.errors import LogError
+from streamrnn.log import Log, Topic
+from streamrnn.records import Record, TopicPartition
+from streamrnn.settings import Settings, load
+
+pytestmark = pytest.mark.timeout(300)
+
+PARTITIONS = 2
+COUNT = 4000
+NOW = int(time.time() * 1000)
+"""First event time: a broker soon deletes what is older than its topic's retention, by the records' own time."""
+SMALL = [
+    "input.key=series", "input.time=time", "model.hidden_size=4", "learning.window=4", "learning.batch=4",
+    "learning.replay=4", "learning.most=200", "commit.interval=20ms", "commit.snapshot_interval=100ms",
+]  # fmt: skip
+
+
+class Site:
+    """A log system with an input topic, and the settings of a daemon over it."""
+
+    def __init__(self, world: World, name: str, folder: Path, overrides: list[str]) -> None:
+        self.name, self.folder = name, folder
+        self.overrides = [f"app={name}", f"input.topics={name}", *SMALL, *overrides]
+        self.settings: Settings = load(None, self.overrides)
+        self._world = world
+
+    def create(self) -> None:
+        """Create the input topic."""
+        with closing(self._world.open(f"{self.name}-creator")) as log:
+            log.create([Topic(self.name, PARTITIONS)])
+
+    def produce(self, records: list[Record]) -> None:
+        """Write input."""
+        self._world.produce(self.name, records)
+
+    def daemon(self, *overrides: str) -> Daemon:
+        """Start a daemon."""
+        return Daemon(self.folder, [*self.overrides, *overrides])
+
+    def offsets(self, log: Log) -> int:
+        """Sum of the committed offsets."""
+        found = [log.committed(TopicPartition(self.name, number)) for number in range(PARTITIONS)]
+        return sum(each.offset for each in found if each is not None)
+
+    def reaches(self, offset: int, daemon: Daemon) -> None:
+        """Wait until the sum of the committed offsets has reached a number."""
+        with closing(self._world.open(self.name)) as log:
+            until(lambda: daemon.alive() and self.offsets(log) >= offset, f"{offset} records committed")
+
+    def require(self, records: list[Record]) -> None:
+        """Check that a reader sees what one uninterrupted task per partition says; name the first difference."""
+        for seen, said in zip(self.published(), self.expected(records), strict=True):
+            for place, (one, other) in enumerate(zip(seen, said, strict=False)):
+                assert one == other, f"record {place} of {len(seen)} seen, {len(said)} said"
+            assert len(seen) == len(said)
+
+    def published(self) -> list[list[tuple[Any, ...]]]:
+        """What a reader of each output topic sees, by partition and in order."""
+        topics = app.output_topics(self.settings, self.name)
+        return [[_content(r) for r in self._world.read(topic)] for topic in (topics.forecasts, topics.dead_letters)]
+
+    def expected(self, records: list[Record]) -> list[list[tuple[Any, ...]]]:
+        """What one uninterrupted task per partition says about these records."""
+        topics = app.output_topics(self.settings, self.name)
+        found: dict[str, list[tuple[Any, ...]]] = {topics.forecasts: [], topics.dead_letters: []}
+        for number in range(PARTITIONS):
+            own = [record._replace(topic=self.name) for record in records if record.partition == number]
+            numbered = [record._replace(offset=offset) for offset, record in enumerate(own)]
+            for output in app.task(self.settings, TopicPartition(self.name, number)).feed(numbered)[0]:
+                found[output.topic].append(_content(output))
+        return list(found.values())
+
+
+def _content(record: Any) -> tuple[Any, ...]:
+    return record.partition, record.key, record.value, record.timestamp, record.headers
+
+
+@pytest.fixture
+def site(request: pytest.FixtureRequest, tmp_path: Path, name: str) -> Iterator[Site]:
+    """One log system without any topic; sqlite where the test does not choose."""
+    if getattr(request, "param", "sqlite") == "sqlite":
+        path = tmp_path / "log.db"
+        yield Site(SqliteWorld(path), name, tmp_path, ["log=sqlite", f"sqlite.path={path}"])
+    else:
+        bootstrap = request.getfixturevalue("broker")
+        quick = [f"kafka.bootstrap_servers={bootstrap}", "kafka.session_timeout=6s"]
+        yield Site(KafkaWorld(bootstrap), name, tmp_path, quick)
+
+
+both = pytest.mark.parametrize("site", ["sqlite", pytest.param("kafka", marks=pytest.mark.kafka)], indirect=True)
+
+
+def stream(seed: int = 1, count: int = COUNT) -> list[Record]:
+    """Mixed records for all partitions."""
+    records = [r for p in range(PARTITIONS) for r in mixed(count, seed=seed + p, keys=20, partition=p, start=NOW)]
+    # the producer of the test takes no record with neither key nor value
+    return [r._replace(key=b"k") if r.key is None and r.value is None else r for r in records]
+
+
+@both
+def test_kill_and_restart(site: Site) -> None:
+    """However often it is killed, a reader sees the bytes of an uninterrupted run: no gap, no repeat, no other order."""
+    records = stream()
+    site.create()
+    site.produce(records)
+    for share in (0.1, 0.4, 0.7):
+        with site.daemon() as daemon:
+            site.reaches(int(share * len(records)), daemon)
+            daemon.process.kill()
+            daemon.process.wait()
+    with site.daemon() as daemon:
+        site.reaches(len(records), daemon)
+        assert daemon.events("task_restored")
+        assert daemon.stop()[0] == 0
+    site.require(records)
+
+
+@both
+def test_sigterm_and_restart(site: Site) -> None:
+    """SIGTERM in the middle of the input ends it within 10 s with exit code 0, and the next run goes on without replay."""
+    records = stream()
+    site.create()
+    site.produce(records)
+    with site.daemon() as daemon:
+        site.reaches(len(records) // 4, daemon)
+        code, seconds = daemon.stop()
+        assert (code, daemon.events("last_commit_failed")) == (0, [])
+        assert seconds < 10
+        assert [event["event"] for event in daemon.events("stopped")] == ["stopped"]
+    with site.daemon() as daemon:
+        site.reaches(len(records), daemon)
+        assert {event["replaying"] for event in daemon.events("task_restored")} == {False}
+        assert daemon.stop(signal.SIGINT)[0] == 0
+    site.require(records)
+
+
+def test_health_and_metrics(site: Site) -> None:
+    """A running daemon is alive and ready, and counts what it does."""
+    site.create()
+    site.produce(stream(count=50))
+    with site.daemon() as daemon:
+        daemon.ready()
+        site.reaches(100, daemon)
+        assert daemon.get("/healthz") == (200, "ok\n")
+        _, text = daemon.get("/metrics")
+        assert f'streamrnn_records_total{{partition="1",topic="{site.name}"}} 50.0' in text
+        assert "pump" not in text
+        assert daemon.stop()[0] == 0
+
+
+def test_waiting_for_the_input_topic(site: Site) -> None:
+    """Without its input topic the daemon is alive and not ready, and starts once the topic is there."""
+    with site.daemon() as daemon:
+        until(lambda: "do not exist" in daemon.get("/readyz")[1], "the reason")
+        assert daemon.get("/healthz")[0] == 200
+        site.create()
+        daemon.ready()
+        assert daemon.stop()[0] == 0
+
+
+def test_sigterm_while_waiting(site: Site) -> None:
+    """A daemon that waits for its input topic ends at once, too."""
+    with site.daemon() as daemon:
+        until(lambda: bool(daemon.events("input_topic_missing")), "waiting")
+        code, seconds = daemon.stop()
+        assert code == 0
+        assert seconds < 10
+
+
+def test_state_that_does_not_fit(site: Site) -> None:
+    """Another network over saved state ends with 78 and one line with the old and the new value; nothing is written."""
+    site.create()
+    site.produce(stream(count=50))
+    with site.daemon() as daemon:
+        site.reaches(100, daemon)
+        assert daemon.stop()[0] == 0
+    before = site.published()
+    with site.daemon("model.hidden_size=8") as daemon:
+        assert daemon.process.wait(60) == 78
+        last = daemon.said.splitlines()[-1]
+        assert last.startswith("streamrnn: ")
+        assert "hidden_size was 4 when the state was saved and is 8 now" in last
+    assert site.published() == before
+
+
+def test_metrics_port_in_use(site: Site) -> None:
+    """A taken metrics port ends with 78 and names the key."""
+    site.create()
+    with site.daemon() as daemon:
+        daemon.ready()
+        port = daemon.events("serving")[0]["port"]
+        with site.daemon(f"metrics.port={port}") as second:
+            assert second.process.wait(60) == 78
+            assert f"metrics.port: cannot listen on 127.0.0.1:{port}" in second.said
+        assert daemon.stop()[0] == 0
+
+
+@both
+def test_check_connect(site: Site) -> None:
+    """`check --connect` says which topics are there, and finds output topics that do not fit; it writes nothing."""
+    lines: Callable[[], list[str]] = lambda: app.connect(site.settings)  # noqa: E731
+    assert f"input      {site.name}: does not exist yet, the daemon will wait for it" in lines()
+    site.create()
+    assert f"input      {site.name}: 2 partitions" in lines()
+    assert f"output     {site.name}.state: does not exist yet, the daemon will create it" in lines()
+    assert len(lines()) == 5
+    with closing(app.open_log(site.settings)) as log:
+        log.create([Topic(f"{site.name}.forecasts", 3)])
+    with pytest.raises(LogError, match=rf"topic {site.name}\.forecasts has 3 partitions, and its input .* has 2"):
+        lines()
+
+
+def test_broker_that_cannot_be_reached() -> None:
+    """A broker that is not there ends `check --connect` with 69 and one line that names it."""
+    command = [sys.executable, "-m", "streamrnn.cli", "check", "--connect"]
+    given = ["--set", "input.topics=x", "--set", "kafka.bootstrap_servers=127.0.0.1:1"]
+    done = subprocess.run([*command, *given], capture_output=True, text=True, check=False)
+    assert (done.returncode, len(done.stderr.splitlines())) == (69, 1)
+    assert "127.0.0.1:1" in done.stderr

@@ -1,0 +1,89 @@
+"""The daemon as a process of its own, over whatever log a test chooses."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+PATIENCE = 120.0  # seconds
+
+
+def until(satisfied: Callable[[], bool], what: str, patience: float = PATIENCE) -> None:
+    """Look again and again until something holds."""
+    deadline = time.monotonic() + patience
+    while not satisfied():
+        assert time.monotonic() < deadline, f"not within {patience:g} s: {what}"
+        time.sleep(0.01)
+
+
+class Daemon:
+    """`streamrnn run` with `--set` of the given keys; killed at the end if it still runs."""
+
+    def __init__(self, folder: Path, overrides: Sequence[str]) -> None:
+        self._log = folder / f"daemon-{time.monotonic_ns()}.log"
+        given = ["metrics.port=0", *overrides]
+        command = [sys.executable, "-m", "streamrnn.cli", "run"]
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("STREAMRNN_")}
+        with self._log.open("wb") as file:
+            self.process = subprocess.Popen(
+                [*command, *(part for each in given for part in ("--set", each))],
+                stdout=subprocess.DEVNULL, stderr=file, env=environment,
+            )  # fmt: skip
+
+    def __enter__(self) -> "Daemon":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.kill()
+
+    @property
+    def said(self) -> str:
+        """What it wrote to standard error so far."""
+        return self._log.read_text()
+
+    def events(self, name: str) -> list[dict[str, Any]]:
+        """The events of one name that it has logged."""
+        lines = [json.loads(line) for line in self.said.splitlines() if line.startswith("{") and line.endswith("}")]
+        return [line for line in lines if line["event"] == name]
+
+    def get(self, path: str) -> tuple[int, str]:
+        """Status and text of a page of its HTTP server."""
+        until(lambda: self.alive() and bool(self.events("serving")), "the HTTP server")
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.events('serving')[0]['port']}{path}") as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, error.read().decode()
+
+    def alive(self) -> bool:
+        """Whether it runs; fails the test where it has ended by itself."""
+        assert self.process.poll() is None, f"the daemon has ended with {self.process.returncode}:\n{self.said}"
+        return True
+
+    def ready(self) -> None:
+        """Wait until /readyz says so."""
+        until(lambda: self.alive() and self.get("/readyz")[0] == 200, "ready")
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> tuple[int, float]:
+        """Send a signal; return the exit code, and the seconds until it ended."""
+        begun = time.monotonic()
+        self.process.send_signal(number)
+        code = self.process.wait(PATIENCE)
+        return code, time.monotonic() - begun
+
+    def kill(self) -> None:
+        """Kill it, if it runs."""
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
