@@ -1,4 +1,4 @@
-"""Bad input never stops the daemon: each bad record becomes one dead letter, as it came, and the others are forecast."""
+"""Bad input never stops the daemon: each bad record becomes one dead letter as it came, and the others are forecast."""
 
 import json
 from contextlib import closing
@@ -20,6 +20,7 @@ CORPUS = {"a": BAD, "*": {n: c for n, c in (ALL_FIELDS | BAD).items() if c[1] no
 
 
 def good(step: int) -> bytes:
+    """A value that can be forecast."""
     return json.dumps({"series": "good", "time": T + 1000 * step, "a": step % 5 + 0.5}).encode()
 
 

@@ -116,7 +116,7 @@ def stream(seed: int = 1, count: int = COUNT) -> list[Record]:
 
 @both
 def test_kill_and_restart(site: Site) -> None:
-    """However often it is killed, a reader sees the bytes of an uninterrupted run: no gap, no repeat, no other order."""
+    """However often it is killed, a reader sees the bytes of an uninterrupted run: no gap, repeat or other order."""
     records = stream()
     site.create()
     site.produce(records)
@@ -134,7 +134,7 @@ def test_kill_and_restart(site: Site) -> None:
 
 @both
 def test_sigterm_and_restart(site: Site) -> None:
-    """SIGTERM in the middle of the input ends it within 10 s with exit code 0, and the next run goes on without replay."""
+    """SIGTERM amid the input ends it within 10 s with exit code 0, and the next run goes on without a replay."""
     records = stream()
     site.create()
     site.produce(records)

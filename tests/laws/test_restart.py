@@ -1,7 +1,7 @@
 """Laws of the daemon: poll sizes, commits, crashes, failures and rebalances change no byte of what a reader sees."""
 
 import random
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from support.fakes import HORIZONS, QUANTILES, FakeForecaster, make_task
@@ -12,7 +12,9 @@ from streamrnn.core.forecaster import Forecaster
 from streamrnn.log.memory import MemoryStore
 from streamrnn.records import Record, TopicPartition
 from streamrnn.task import Task
-from streamrnn.worker import Worker
+
+if TYPE_CHECKING:
+    from streamrnn.worker import Worker
 
 PARTITIONS = 2
 
@@ -22,12 +24,14 @@ class Killed(BaseException):
 
 
 def records(seed: int, count: int = 150) -> list[Record]:
+    """Mixed records for all partitions."""
     return [
         record for p in range(PARTITIONS) for record in mixed(count, seed=10 * seed + p, keys=5 * p + 3, partition=p)
     ]
 
 
 def real(partition: TopicPartition) -> Task:
+    """A task with a small network that learns."""
     forecaster = Forecaster(
         horizons=HORIZONS,
         quantiles=QUANTILES,
@@ -43,6 +47,7 @@ def real(partition: TopicPartition) -> Task:
 
 
 def fake(partition: TopicPartition) -> Task:
+    """A task with the fake forecaster."""
     return make_task(FakeForecaster(most=40), partition=partition)
 
 

@@ -18,6 +18,7 @@ COUNT = {"fake": 400, "real": 400}
 
 
 def forecaster(kind: str) -> Any:
+    """A forecaster that learns often."""
     if kind == "fake":
         return FakeForecaster(every=3, most=40)
     return Forecaster(
@@ -34,6 +35,7 @@ def forecaster(kind: str) -> Any:
 
 
 def run(task: Task, feeds: list[list[Record]]) -> list[Output]:
+    """All that a task says to some feeds."""
     return [output for feed in feeds for output in task.feed(feed)[0]]
 
 
@@ -53,7 +55,7 @@ def test_cuts_change_nothing(kind: str, seed: int) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("seed", range(4))
 def test_saving_and_loading_changes_nothing(kind: str, seed: int) -> None:
-    """A task that is saved and loaded any number of times, page by changed page, says what an uninterrupted one says."""
+    """A task saved and loaded any number of times, page by changed page, says what an uninterrupted one says."""
     chance = random.Random(seed)
     records = mixed(COUNT[kind], seed=seed, keys=chance.choice([1, 7, 40]))
     expected = run(make_task(forecaster(kind)), [records])

@@ -1,4 +1,5 @@
 """A small forecaster with the manners of the real one: what it says depends on every part of its state."""
+# ruff: noqa: D102 -- the methods are those of the real one
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -17,7 +18,7 @@ INPUT = TopicPartition("sensors", 0)
 
 
 class FakeForecaster:
-    """Forecasts a mix of a series' mean, the shared weight and the number of observations; learns at learning points."""
+    """Forecasts a mix of a series' mean, the shared weight and the count of observations; learns at learning points."""
 
     def __init__(self, *, every: int = 3, most: int = 16, size: int = 4, version: int = 1) -> None:
         self.names: list[str] = []
@@ -99,12 +100,14 @@ class FakeForecaster:
 
 
 def decoder(**changes: Any) -> JsonDecoder:
+    """A decoder for the field names of these tests."""
     return JsonDecoder(**{"key": "series", "time": "time", "fields": "*", "max_record": 65536, **changes})
 
 
 def make_task(
     forecaster: Any = None, *, decode: Callable[[Record], Any] | None = None, max_series: int = 1000, **changes: Any
 ) -> Task:
+    """A task over a fake forecaster."""
     return Task(
         **{
             "partition": INPUT,
@@ -123,4 +126,5 @@ def make_task(
 def record(
     offset: int, value: bytes | None, *, key: bytes | None = b"k", timestamp: int = 7, partition: int = 0
 ) -> Record:
+    """An input record."""
     return Record("sensors", partition, offset, timestamp, key, value)

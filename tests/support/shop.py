@@ -1,4 +1,5 @@
 """Workers over a log in memory, under a clock of the test's own, with failures wherever a test wants them."""
+# ruff: noqa: D102 -- the methods are those of the protocols
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence

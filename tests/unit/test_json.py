@@ -13,6 +13,7 @@ from streamrnn.records import Observation
 
 
 def refused(decode: object, given: object) -> str:
+    """The reason with which a record is refused."""
     with pytest.raises(RecordError) as caught:
         decode(given)  # type: ignore[operator]
     assert len(str(caught.value)) < 300

@@ -10,6 +10,7 @@ import urllib.request
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
+from typing import TYPE_CHECKING
 
 import pytest
 from support.fakes import INPUT
@@ -19,18 +20,22 @@ from streamrnn.observe import logs
 from streamrnn.observe.health import STALLED, HealthServer
 from streamrnn.observe.metrics import Metrics
 from streamrnn.records import StepReport, TopicPartition
-from streamrnn.worker import Observer
+
+if TYPE_CHECKING:
+    from streamrnn.worker import Observer
 
 OTHER = TopicPartition("sensors", 1)
 
 
 def samples(metrics: Metrics) -> dict[str, float]:
+    """What the metrics page says, by name and labels."""
     _, text = metrics.exposition("")
     lines = [line for line in text.decode().splitlines() if not line.startswith("#")]
     return {name: float(value) for name, value in (line.rsplit(" ", 1) for line in lines)}
 
 
 def report(partition: TopicPartition = INPUT, **changes: object) -> StepReport:
+    """A report in which every number is another."""
     made = StepReport(
         partition, records=10, forecasts=12, dead_letters=Counter(late=2, invalid_json=1),
         drops=Counter(duplicate_time=3), series=4, event_time=1_700_000_000_000, learning_steps=2, skipped_steps=1,
@@ -153,6 +158,7 @@ def served() -> Iterator[tuple[Loop, str]]:
 
 
 def get(address: str) -> tuple[int, str, str]:
+    """Status, text and content type of a page."""
     try:
         with urllib.request.urlopen(address, timeout=10) as answer:
             return answer.status, answer.read().decode(), answer.headers["Content-Type"]

@@ -16,6 +16,7 @@ WIDE = PAGE_BYTES // 8 // 3  # a series of 87 KB: two make a page
 
 
 def grown(series: int, *, size: int = WIDE, **changes: Any) -> tuple[FakeForecaster, Snapshot]:
+    """A forecaster with some series, each observed once, and its snapshot."""
     forecaster = FakeForecaster(size=size, **changes)
     snapshot = Snapshot(forecaster)
     for number in range(series):
@@ -25,6 +26,7 @@ def grown(series: int, *, size: int = WIDE, **changes: Any) -> tuple[FakeForecas
 
 
 def observe(forecaster: FakeForecaster, snapshot: Snapshot, *rows: int) -> None:
+    """One more observation of some rows."""
     times = [forecaster.last_time(row) + 1 for row in rows]
     forecaster.step(np.array(rows), np.array([row + 0.25 for row in rows]), np.array(times))
     snapshot.touch(rows)
@@ -42,6 +44,7 @@ def kept(*saves: list[tuple[bytes, bytes | None]]) -> dict[bytes, bytes]:
 
 
 def same(one: FakeForecaster, other: FakeForecaster) -> bool:
+    """Whether two forecasters are in the same state."""
     return {k: v for k, v in vars(one).items() if k != "waves"} == {
         k: v for k, v in vars(other).items() if k != "waves"
     }

@@ -11,6 +11,7 @@ from streamrnn.records import Record, StepReport
 
 
 def observation(offset: int, series: str, time: int, **fields: float) -> Record:
+    """A good record."""
     return record(offset, json.dumps({"series": series, "time": time, **fields}).encode())
 
 

@@ -16,6 +16,7 @@ T = 1_700_000_000_000
 
 
 def forecasts(**changes: object) -> Forecasts:
+    """A wave of one row."""
     quantiles = np.array([[[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]])
     target_times = np.array([[T + 60_000, T + 720_000]])
     made = Forecasts(target_times, quantiles, np.array([0.12]), np.array([[0.31, 0.22]]), np.array([False]), "3f9c1a")
@@ -52,7 +53,7 @@ def test_nothing_that_is_not_finite_is_written(name: str, bad: float) -> None:
     """A forecast with a number that JSON cannot hold is an internal error, never a null in the output."""
     given = forecasts()
     getattr(given, name).flat[-1] = bad
-    with pytest.raises(StreamrnnError, match="p/a.*not finite"):
+    with pytest.raises(StreamrnnError, match=r"p/a.*not finite"):
         forecast_outputs("f", [Row("p/a", T, 1.0, record(0, b""))], given, [1, 12], [0.1, 0.5, 0.95])
 
 

@@ -2,8 +2,7 @@
 
 import json
 import re
-from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from support.fakes import INPUT, FakeForecaster, make_task, record
@@ -14,6 +13,9 @@ from streamrnn.errors import Fenced, LogError, StateError
 from streamrnn.log import Topic
 from streamrnn.records import Record, TopicPartition
 from streamrnn.worker import OutputTopics, Worker
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 STATE = TopicPartition("app.state", 0)
 LATER = OutputTopics("later.forecasts", "later.dead-letters", "app.state")
@@ -31,18 +33,22 @@ class Bench:
         self.worker = self.another(watcher=self.watcher, **changes)
 
     def another(self, **changes: Any) -> Worker:
+        """One more worker over the same store."""
+
         def connect() -> FaultyLog:
             self.fault("connect")
-            self.logs.append(FaultyLog(self.store, self.clock, lambda name: self.fault(name)))
+            self.logs.append(FaultyLog(self.store, self.clock, lambda name: self.fault(name)))  # noqa: PLW0108 -- it changes
             return self.logs[-1]
 
         return hire(connect, self.clock, **changes)
 
     def turns(self, count: int) -> None:
+        """Let the worker come round so many times."""
         for _ in range(count):
             self.worker.turn()
 
     def manifest(self, partition: TopicPartition = INPUT) -> dict[str, Any]:
+        """What was committed with the offset."""
         manifest: dict[str, Any] = json.loads(self.store.committed[APP, partition].metadata)
         return manifest
 
@@ -58,6 +64,7 @@ class Bench:
         self.fault = fault
 
     def stop(self) -> None:
+        """Stop the worker, as a signal does."""
         self.worker.stop()
         self.worker.run()
 
@@ -340,7 +347,7 @@ def test_a_replay_is_silent() -> None:
 
 
 def test_start_at_the_end() -> None:
-    """With start=latest only what comes after the first assignment is forecast, also after a crash before any record."""
+    """With start=latest only what comes after the first assignment is forecast, whatever crashes before it comes."""
     bench = Bench(mixed(50, seed=1), start="latest")
     bench.turns(3)
     bench.clock.sleep(1)
@@ -398,6 +405,7 @@ def crashed(**changes: Any) -> Bench:
 
 
 def refused(bench: Bench, words: str, **changes: Any) -> None:
+    """Check that another worker refuses to go on, and writes nothing."""
     before = (dict(bench.store.committed), *map(bench.store.read, ("sensors.forecasts", "app.state")))
     worker = bench.another(**changes)
     with pytest.raises(StateError, match=words):  # noqa: PT012 -- each turn may be the one that raises
