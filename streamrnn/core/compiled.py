@@ -6,7 +6,6 @@ order. Neither fast-math nor contraction is allowed: both would let the compiler
 
 import hashlib
 import os
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar, cast
@@ -37,7 +36,8 @@ def _cache_folder() -> Path:
     chosen = os.environ.get("NUMBA_CACHE_DIR")
     root = Path(chosen) if chosen else here / "__pycache__"
     if not os.access(root if root.exists() else root.parent, os.W_OK):
-        root = Path(tempfile.gettempdir()) / f"streamrnn-{os.getuid()}"
+        # never a folder that others can write to: what lies there is run
+        root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "streamrnn"
     return root / f"kernels-{sources.hexdigest()}"
 
 
