@@ -158,8 +158,10 @@ class Forecaster:
         times, quantiles = np.empty((count, k), np.int64), np.empty((count, k, len(self._plan.levels)))
         skill, warming = np.empty((count, k)), np.empty(count, np.bool_)
         read_back(self._series, self._plan, rows, times, quantiles, skill, warming)
-        times, quantiles, skill = (array[:, self._published] for array in (times, quantiles, skill.round(SCORE_DIGITS)))
-        return Forecasts(times, quantiles, np.zeros(count), skill, warming, self._model)
+        chosen, skill = self._published, skill.round(SCORE_DIGITS)
+        return Forecasts(
+            times[:, chosen], quantiles[:, chosen], np.zeros(count), skill[:, chosen], warming, self._model
+        )
 
     def learn(self) -> Learned | None:
         """Learn, at a learning point only; None where there is nothing to learn from yet, or learning is off."""

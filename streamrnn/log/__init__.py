@@ -80,7 +80,7 @@ class Log(Protocol):
         """Read on from `offset`; needed once for every newly assigned partition."""
 
     def committed(self, partition: TopicPartition) -> Committed | None:
-        """Where the group stands; None: it never committed. To be asked once the transaction is open, which ends old ones."""
+        """Where the group stands; None: it never committed. Ask once the transaction is open, which ends older ones."""
 
     def bounds(self, partition: TopicPartition) -> tuple[int, int]:
         """Offset of the first record that is still there, and of the next one to be written."""
