@@ -11,10 +11,10 @@ from streamrnn.demo.daemon import Daemon
 from streamrnn.log import Log
 from streamrnn.records import TopicPartition
 
-LOOK_AGAIN = 0.05
+LOOK_AGAIN = 0.25
 """Seconds between two looks."""
-ANSWER = 10.0
-"""Seconds that the daemon has to answer."""
+ANSWER = 1.0
+"""Seconds that the daemon has to answer; another look follows."""
 _RECORDS = re.compile(rb'^streamrnn_records_total\{partition="(\d+)",topic="[^"]*"\} ([0-9.e+]+)$', re.MULTILINE)
 
 

@@ -201,7 +201,7 @@ def test_the_metrics_are_read_by_partition() -> None:
 
 
 def test_the_bundled_streams_are_whole() -> None:
-    """Each file has at most 6,000 rows, whose times rise, and the field that the picture shows; NOTICE names it."""
+    """Each file has at most 5,000 rows, whose times rise, and the field that the picture shows; NOTICE names it."""
     notice = (streams.FOLDER / "NOTICE").read_text()
     assert [stream.name for stream in streams.STREAMS] == NAMES
     for stream in streams.STREAMS:
@@ -209,7 +209,7 @@ def test_the_bundled_streams_are_whole() -> None:
             header, *rows = csv.reader(file)
         times = [datetime.fromisoformat(row[0]) for row in rows]
         assert stream.shown in header[1:]
-        assert 4000 < len(rows) <= 6000
+        assert 4000 < len(rows) <= 5000
         assert all(later - earlier >= timedelta(minutes=4) for earlier, later in pairwise(times))
         assert f"{stream.name}.csv" in notice
 
