@@ -3,7 +3,7 @@
 # make test    all tests but the long ones; those against a broker need Java 17 and Maven, or KAFKA_BOOTSTRAP_SERVERS
 # make long    the long tests
 # make check   lint, format and types
-# make bench   the benchmarks
+# make bench   the benchmarks; ARGS=--help says what may be chosen
 # make lock    write requirements.lock anew; needs uv
 # make clean   remove what the other targets have made
 
@@ -44,7 +44,7 @@ check: venv
 	$(BIN)/mypy
 
 bench: venv
-	$(BIN)/python -m pytest -s -m "long or not long" tests/benchmarks
+	PYTHONPATH=tests $(BIN)/python -m benchmarks.bench $(ARGS)
 
 lock:
 	uv pip compile --generate-hashes --all-extras --no-emit-index-url --no-annotate --python-version 3.11 --universal \

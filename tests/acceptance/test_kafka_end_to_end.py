@@ -2,15 +2,18 @@
 
 import itertools
 import random
+import signal
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from kafka import KafkaProducer
-from support.processes import PATIENCE, Daemon, Offsets, create_topics
-from support.worlds import KafkaWorld
+from support.outside import Offsets, create_topics, dying
+from support.process import Daemon, until
+from support.worlds import PATIENCE, KafkaWorld
 
 from streamrnn import app
 from streamrnn.backtest import backtest
@@ -174,7 +177,7 @@ def seen(record: Output | Record) -> tuple[object, ...]:
 
 SMALL = (
     "model.hidden_size=8", "learning.window=12", "learning.most=8", "learning.every=4", "commit.interval=20ms",
-    "commit.snapshot_interval=400ms", "kafka.session_timeout=6s",
+    "commit.snapshot_interval=1s", "kafka.session_timeout=6s",
 )  # fmt: skip
 """A learning step every eight records, commits between any two of them, a snapshot now and then."""
 
@@ -201,12 +204,12 @@ class Victim:
         self._closing.close()
 
     @contextmanager
-    def life(self, dies_learning: int | None = None) -> Iterator[Daemon]:
+    def life(self, **options: Any) -> Iterator[Daemon]:
         """Start the daemon; at the end of the block it is killed if it still runs."""
         self._lives += 1
-        overrides = ["device=cpu", "input.key=series", "input.time=time", f"input.topics={self._topic}", *SMALL]
-        log = self._folder / f"life-{self._lives}.log"
-        with Daemon(self._broker, self._topic, log, *overrides, dies_learning=dies_learning) as daemon:
+        places = [f"app={self._topic}", f"input.topics={self._topic}", f"kafka.bootstrap_servers={self._broker}"]
+        overrides = ["device=cpu", "input.key=series", "input.time=time", *places, *SMALL]
+        with Daemon(self._folder, overrides, **options) as daemon:
             yield daemon
         if self._lives > 1:
             self.restored += daemon.events("task_restored")
@@ -223,26 +226,25 @@ class Victim:
 
     def killed_learning(self, step: int) -> None:
         """Live until a learning step, and die in it."""
-        with self.life(dies_learning=step) as daemon:
-            while daemon.running:
+        with self.life(program=dying(step)) as daemon:
+            while daemon.process.poll() is None:
                 self._go_on()
-            assert daemon.wait() == -9
+            assert daemon.process.returncode == -signal.SIGKILL, daemon.said
 
     def killed(self, more: int) -> None:
         """Live on until so many more records are committed; die whatever is going on."""
         with self.life() as daemon:
             goal = self._committed() + more
-            while daemon.running and self._committed() < goal:
+            while daemon.alive() and self._committed() < goal:
                 self._go_on()
-            assert daemon.running
             daemon.kill()
 
     def finished(self, count: int) -> None:
         """Live until everything is committed, and end cleanly."""
         with self.life() as daemon:
             self.input.send(count)
-            daemon.wait_for(lambda: self._committed() == count)
-            daemon.stop()
+            until(lambda: daemon.alive() and self._committed() == count, "everything committed")
+            assert daemon.stop()[0] == 0
 
 
 def exactly_once(broker: str, topic: str, folder: Path, *, lives: Sequence[str], count: int, seed: int) -> None:

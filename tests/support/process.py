@@ -13,6 +13,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from support.broker import _die_with_parent
+
 PATIENCE = 120.0  # seconds
 
 
@@ -25,17 +27,23 @@ def until(satisfied: Callable[[], bool], what: str, patience: float = PATIENCE) 
 
 
 class Daemon:
-    """`streamrnn run` with `--set` of the given keys; killed at the end if it still runs."""
+    """`streamrnn run` with `--set` of the given keys; killed at the end if it still runs.
 
-    def __init__(self, folder: Path, overrides: Sequence[str]) -> None:
+    `program` are the interpreter's arguments that stand for the command `streamrnn`.
+    """
+
+    def __init__(
+        self, folder: Path, overrides: Sequence[str], *, program: Sequence[str] = ("-m", "streamrnn.cli")
+    ) -> None:
         self._log = folder / f"daemon-{time.monotonic_ns()}.log"
         given = ["metrics.port=0", *overrides]
-        command = [sys.executable, "-m", "streamrnn.cli", "run"]
+        command = [sys.executable, *program, "run"]
         environment = {name: value for name, value in os.environ.items() if not name.startswith("STREAMRNN_")}
         with self._log.open("wb") as file:
             self.process = subprocess.Popen(
                 [*command, *(part for each in given for part in ("--set", each))],
                 stdout=subprocess.DEVNULL, stderr=file, env=environment,
+                preexec_fn=_die_with_parent,  # noqa: PLW1509  # it takes no lock: one system call
             )  # fmt: skip
 
     def __enter__(self) -> "Daemon":
