@@ -10,6 +10,7 @@ from torch import Tensor
 
 from streamrnn.core.memory import Windows
 from streamrnn.core.network import Shape, fresh, heads, split, unroll
+from streamrnn.errors import ConfigError
 
 BETAS = (0.9, 0.99)
 """Adam's; a stream drifts, so the second moment forgets faster than by default."""
@@ -124,7 +125,13 @@ class Learner:
 
 
 def device_of(name: str) -> torch.device:
-    """`auto`, `cpu` or `cuda` as a device; auto takes the GPU where there is one."""
+    """`auto`, `cpu` or `cuda` as a device; auto takes the GPU where there is one.
+
+    Raises:
+        ConfigError: cuda is asked for, and there is none.
+    """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if name == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("device = 'cuda': torch finds no GPU here; set device to auto or cpu, or mend the driver")
     return torch.device(name)

@@ -18,7 +18,6 @@ from streamrnn.log.kafka.writer import KafkaTransaction, Membership, harden
 from streamrnn.records import Output, TopicPartition
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(120)]
-"""The library leaves the socket of a refused connection, which has no other end, to the garbage collector."""
 
 
 @pytest.fixture
