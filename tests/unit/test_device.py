@@ -18,5 +18,5 @@ def test_auto_takes_what_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_gpu_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """`cuda` without a GPU is an error of the configuration that says what to set."""
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(ConfigError, match="device = 'cuda': .*auto or cpu"):
+    with pytest.raises(ConfigError, match=r"device = 'cuda': .*auto or cpu"):
         device_of("cuda")
