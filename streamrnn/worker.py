@@ -334,6 +334,7 @@ class Worker:
         if held.lease is not None:
             held.lease.close()
             held.lease = None
+            self.heartbeat = self._clock()  # closing takes its time where a broker does not answer
 
 
 def _named(partition: TopicPartition) -> dict[str, object]:
