@@ -14,7 +14,7 @@ from streamrnn.task import Task
 
 logger = logging.getLogger(__name__)
 
-POLL_RECORDS = 2000
+POLL_RECORDS = 500
 POLL_SECONDS = 0.2  # at most, so that a signal is soon seen
 LAG_SECONDS = 5.0  # between two looks at how far behind a partition is
 LOOK_AGAIN = 1.0  # seconds between two looks for an input topic that does not exist

@@ -27,6 +27,11 @@ COMPACTED = {
     "max.compaction.lag.ms": "60000",
     "message.timestamp.after.max.ms": "9223372036854775807",
 }
+KEPT = {
+    "retention.ms": "-1",
+    "cleanup.policy": "delete",
+    "message.timestamp.after.max.ms": "9223372036854775807",
+}
 
 
 @pytest.fixture
@@ -127,13 +132,14 @@ def test_state_must_be_compacted(world: KafkaWorld, stack: ExitStack, name: str)
 
 
 def test_topics_are_created_for_their_purpose(world: KafkaWorld, stack: ExitStack, name: str) -> None:
-    """State topics are compacted soon and in small segments; all take event times that lie ahead of the clock."""
+    """State topics are compacted soon and in small segments; others keep forecasts of any age; all take event times."""
     log = stack.enter_context(closing(world.open(name)))
-    log.create([Topic(name, 1, compacted=True)])
-    with closing(KafkaAdminClient(bootstrap_servers=world.bootstrap)) as admin:
-        resource = ConfigResource(ConfigResourceType.TOPIC, name)
-        found = admin.describe_configs([resource], config_filter="all")["topic"][name]
-    assert {key: found[key]["value"] for key in COMPACTED} == COMPACTED
+    log.create([Topic(name, 1, compacted=True), Topic(f"{name}.out", 1)])
+    for topic, expected in ((name, COMPACTED), (f"{name}.out", KEPT)):
+        with closing(KafkaAdminClient(bootstrap_servers=world.bootstrap)) as admin:
+            resource = ConfigResource(ConfigResourceType.TOPIC, topic)
+            found = admin.describe_configs([resource], config_filter="all")["topic"][topic]
+        assert {key: found[key]["value"] for key in expected} == expected
 
 
 def test_a_record_too_large_is_named(world: KafkaWorld, stack: ExitStack, name: str) -> None:

@@ -27,6 +27,8 @@ HAND_OUT_AGAIN = 2.0  # seconds: several heartbeats, in which a lost membership 
 NO_LIMIT = str(2**63 - 1)
 EVENT_TIMES = {"message.timestamp.after.max.ms": NO_LIMIT}
 """Outputs carry event times, which may lie ahead of the broker's clock; brokers from 3.6 on refuse that by default."""
+KEPT = {"retention.ms": "-1"}
+"""Retention goes by event time too: forecasts of old records would be deleted as soon as they are written."""
 COMPACTION = {
     "cleanup.policy": "compact",
     "segment.bytes": str(32 * 1024 * 1024),
@@ -180,7 +182,7 @@ class KafkaLog:
                 self._require_compacted(topic.name)
 
     def _create(self, topic: Topic) -> None:
-        configs = COMPACTION if topic.compacted else {}
+        configs = COMPACTION if topic.compacted else KEPT
         # TopicAlreadyExistsError: by another process, just now
         with self._explained(f"cannot create topic {topic.name}"), suppress(errors.TopicAlreadyExistsError):
             try:
