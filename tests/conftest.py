@@ -4,6 +4,7 @@ import os
 import uuid
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -44,3 +45,12 @@ def own_broker() -> Iterator[Broker]:
 def name() -> str:
     """Return a name for topics and applications that no other test uses."""
     return f"t{uuid.uuid4().hex[:12]}"
+
+
+@pytest.fixture
+def bare_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No test sees variables or secrets of the machine it runs on."""
+    for name in list(os.environ):
+        if name.startswith("STREAMRNN_"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("STREAMRNN_SECRETS_DIR", str(tmp_path))

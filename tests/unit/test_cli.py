@@ -11,16 +11,7 @@ from streamrnn import __version__, cli
 from streamrnn.errors import ConfigError, Fenced, LogError, RecordError, StateError, StreamrnnError
 from streamrnn.settings import Settings
 
-
-@pytest.fixture(autouse=True)
-def _clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No test sees variables or secrets of the machine it runs on."""
-    import os
-
-    for name in os.environ:
-        if name.startswith("STREAMRNN_"):
-            monkeypatch.delenv(name)
-    monkeypatch.setenv("STREAMRNN_SECRETS_DIR", str(tmp_path))
+pytestmark = pytest.mark.usefixtures("bare_environment")
 
 
 class Called(SimpleNamespace):

@@ -13,15 +13,7 @@ FILES = sorted(CONFIG.glob("*.yaml"))
 SECRETS = {"secure": {"STREAMRNN_KAFKA__SASL_PASSWORD": "from the secrets file"}}
 
 
-@pytest.fixture(autouse=True)
-def _clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No test sees variables or secrets of the machine it runs on."""
-    import os
-
-    for name in os.environ:
-        if name.startswith("STREAMRNN_"):
-            monkeypatch.delenv(name)
-    monkeypatch.setenv("STREAMRNN_SECRETS_DIR", str(tmp_path))
+pytestmark = pytest.mark.usefixtures("bare_environment")
 
 
 def test_the_four_examples_are_there() -> None:

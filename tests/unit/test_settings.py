@@ -10,16 +10,7 @@ from streamrnn.errors import ConfigError
 from streamrnn.settings import Settings, describe, load
 from streamrnn.settings.values import servers, template
 
-
-@pytest.fixture(autouse=True)
-def _clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No test sees variables or secrets of the machine it runs on."""
-    import os
-
-    for name in os.environ:
-        if name.startswith("STREAMRNN_"):
-            monkeypatch.delenv(name)
-    monkeypatch.setenv("STREAMRNN_SECRETS_DIR", str(tmp_path))
+pytestmark = pytest.mark.usefixtures("bare_environment")
 
 
 def problem(*overrides: str) -> str:
