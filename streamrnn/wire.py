@@ -31,7 +31,6 @@ class Row(NamedTuple):
     time: int
     """Event time, milliseconds since the epoch."""
     value: float
-    """As it came: a whole number stays one."""
     record: Record
 
 

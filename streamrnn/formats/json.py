@@ -15,7 +15,7 @@ class JsonDecoder:
 
     `key` and `time` name the members that hold them; None: the record's own key and timestamp. `fields` are the members
     to observe, all of which must be there as numbers; "*": whatever member is a number, in the record's order, but for
-    the key and the time. `max_record` is in bytes. A number keeps the type that it was written in.
+    the key and the time. `max_record` is in bytes. `30` and `30.0` are the same observation.
 
     Raises:
         ConfigError: a configured field cannot be part of a series' name.
@@ -70,7 +70,7 @@ class JsonDecoder:
                 raise RecordError("not_a_number", f"the field {name!r} must be a number, not {shortened(value)}")
             if not -LARGEST <= value <= LARGEST:
                 raise _out_of_range(name, value)
-            observed.append((name, value))
+            observed.append((name, float(value)))
         return tuple(observed)
 
     def _all(self, document: dict[str, Any]) -> tuple[tuple[str, float], ...]:
@@ -85,7 +85,7 @@ class JsonDecoder:
                 )
             if not -LARGEST <= value <= LARGEST:
                 raise _out_of_range(name, value)
-            observed.append((name, value))
+            observed.append((name, float(value)))
         if not observed:
             raise RecordError("no_fields", "the record has no numeric field but its key and time")
         return tuple(observed)
