@@ -2,151 +2,132 @@
 
 import math
 
-from streamrnn.core.compiled import Floats, Integers, Singles, compiled
-from streamrnn.core.season import rounded, seasons
-from streamrnn.core.series import HALF_LIVES, RING, Plan, Series
 
-SCALE_RATE = 1 - 0.5 ** (1 / 300)
-SCALE_CLIP = 6.0
-"""A change counts at most as this many times the running one, ..."""
-SCALE_TRUST = 50
-"""... once so many observations have been seen."""
-MEAN_CLIP = 50.0
-"""An exponential mean follows at most so many scales at once: no single value may spoil it for long."""
-MEAN_RATES = tuple(1 - 0.5 ** (1 / half_life) for half_life in HALF_LIVES)
-INPUT_CLIP = 10.0
+from streamrnn.core.compiled import Floats, Singles, compiled
+from streamrnn.core.scaling import clip, current_scale, squash
+from streamrnn.core.seasonal import read_seasons
+from streamrnn.core.series import COMMON, EXPERTS, HALF_LIVES, TERMS, Plan, Series
+
+TERM_CLIP = 10.0
 ALIGNMENTS = (0, 1, 12, 24)
-"""Rows ahead at which the seasons are read into the recurrent layer."""
-DAY_DEPTH, WEEK_DEPTH = 7, 4
-"""Seasons that a profile looks back."""
-FADE = 0.75
-"""Weight of a season against the next younger one in a profile."""
+"""Rows ahead at which the seasons are read."""
+TWELVE, LONG_MEAN, LAST_MEAN = HALF_LIVES.index(12.0), HALF_LIVES.index(200.0), len(HALF_LIVES) - 1
+FURTHER_MEANS = (HALF_LIVES.index(2.0), HALF_LIVES.index(5.0), HALF_LIVES.index(40.0))
+LOG_CLIP = 3.0
 
 
 @compiled
-def update_scales(scale: Floats, ring: Singles, steps: Integers, count: int, value: float) -> None:
-    """Robust scale of the change over each step; `value` is relative to the center and not yet in the ring."""
-    for j in range(len(steps)):
-        step = steps[j]
-        if count < step:
-            continue
-        change = abs(value - ring[(count - step) % RING])
-        if count > SCALE_TRUST and scale[j] > 0:
-            change = min(change, SCALE_CLIP * scale[j])
-        rate = max(SCALE_RATE, 1.0 / (count - step + 1))
-        scale[j] += rate * (change - scale[j])
-
-
-@compiled
-def current_scale(scale: Floats, steps: Integers, j: int, count: int, value: float) -> float:
-    """Scale of the change over `steps[j]` rows, never 0; by the square-root law while it has been seen too rarely.
-
-    `count` observations were seen, the latest is `value` (it sets the smallest scale worth telling from rounding).
-    """
-    step = steps[j]
-    known = scale[j] if count > 2 * step + 8 else scale[0] * math.sqrt(step)
-    return max(known, 1e-8 * (abs(value) + 1e-6) + 1e-12)
-
-
-@compiled
-def update_means(means: Floats, count: int, value: float, unit: float) -> None:
-    """Exponential means of the value; plain means until they are old enough."""
-    for i in range(len(MEAN_RATES)):
-        rate = max(MEAN_RATES[i], 1.0 / (count + 1))
-        change = value - means[i]
-        if count > SCALE_TRUST:
-            change = min(max(change, -MEAN_CLIP * unit), MEAN_CLIP * unit)
-        means[i] += rate * change
-
-
-@compiled
-def squash(value: float) -> float:
-    """sign(x) log(1 + |x|), with |x| at most 10."""
-    return math.copysign(math.log1p(min(abs(value), INPUT_CLIP)), value)
-
-
-@compiled
-def seasonal(ring: Singles, now: int, rows: int, ahead: int, depth: int) -> tuple[float, float]:
-    """The latest value in the phase of `now + ahead`, and a fading mean over `depth` seasons, less the value at `now`.
-
-    `now` is the row number of the latest value. Both are 0 where the season of `rows` rows has not been seen.
-    """
-    if rows <= 0:
-        return 0.0, 0.0
-    here = ring[now % RING]
-    first = max((ahead + rows - 1) // rows, 1)
-    naive, total, mass, weight = 0.0, 0.0, 0.0, 1.0
-    for i in range(first, first + depth):
-        back = i * rows - ahead
-        if back > now or back >= RING:
-            break
-        distance = float(ring[(now - back) % RING]) - here
-        if mass == 0.0:
-            naive = distance
-        total += weight * distance
-        mass += weight
-        weight *= FADE
-    if mass == 0.0:
-        return 0.0, 0.0
-    return naive, total / mass
-
-
-@compiled
-def calendar(inputs: Singles, at: int, time: int, short: float, long: float) -> int:
+def calendar(terms: Singles, at: int, time: float, short: float, long: float) -> int:
     """Six numbers: two harmonics of the short season's phase, one of the long one's; the next free place."""
     for period, harmonic in ((short, 1), (short, 2), (long, 1)):
         if period > 0:
             phase = 2 * math.pi * harmonic * (time % period) / period
-            inputs[at], inputs[at + 1] = math.sin(phase), math.cos(phase)
+            terms[at], terms[at + 1] = math.sin(phase), math.cos(phase)
         else:
-            inputs[at], inputs[at + 1] = 0.0, 0.0
+            terms[at], terms[at + 1] = 0.0, 0.0
         at += 2
     return at
 
 
 @compiled
-def read_lags(inputs: Singles, ring: Singles, now: int, s1: float, s12: float, s24: float) -> int:
+def read_lags(terms: Singles, ring: Singles, now: int, value: float, s1: float, s12: float, s24: float) -> int:
     """Distances of the last twelve values and of the 24th from the latest one; the next free place."""
-    here = ring[now % RING]
-    unit = math.sqrt(s1 * s12)
+    unit, kept = math.sqrt(s1 * s12), len(ring)
     for k in range(1, 13):
-        inputs[k - 1] = squash((float(ring[(now - k) % RING]) - here) / unit) if k <= now else 0.0
-    inputs[12] = squash((float(ring[(now - 24) % RING]) - here) / s24) if now >= 24 else 0.0
+        terms[k - 1] = clip((ring[(now - k) % kept] - value) / unit, TERM_CLIP) if k <= now else 0.0
+    terms[12] = clip((ring[(now - 24) % kept] - value) / s24, TERM_CLIP) if now >= 24 else 0.0
     return 13
 
 
 @compiled
-def read_inputs(
-    series: Series, plan: Plan, row: int, value: float, passed: float, inputs: Singles, seasonals: Singles
+def read_terms(
+    series: Series, plan: Plan, row: int, cadence: float, aligned: Floats, terms: Singles, profiles: Singles
 ) -> None:
-    """Fill `inputs` (F,) and `seasonals` (K, 4) of one series; its latest value came `passed` ms after another."""
-    now, ring, count = series.seen[row] - 1, series.ring[row], series.seen[row]
-    scale, steps, references = series.scale[row], plan.steps, plan.references
-    s1 = current_scale(scale, steps, references[0], count, value)
-    s12 = current_scale(scale, steps, references[1], count, value)
-    s24 = current_scale(scale, steps, references[2], count, value)
-    cadence = rounded(series.cadence[row])
-    short, long = seasons(cadence)
-    short_rows = round(short / cadence) if short > 0 else 0
-    long_rows = round(long / cadence) if long > 0 else 0
-    at = read_lags(inputs, ring, now, s1, s12, s24)
-    for ahead in ALIGNMENTS:
-        unit = s24 if ahead == 24 else s12
-        naive, profile = seasonal(ring, now, short_rows, ahead, DAY_DEPTH)
-        inputs[at], inputs[at + 1] = squash(naive / unit), squash(profile / unit)
-        naive, profile = seasonal(ring, now, long_rows, ahead, WEEK_DEPTH)
-        inputs[at + 2], inputs[at + 3] = squash(naive / unit), squash(profile / unit)
-        at += 4
-    for i in range(len(HALF_LIVES)):
-        inputs[at] = squash((series.means[row, i] - value) / (s24 if i == 4 else s12))
-        at += 1
-    at = calendar(inputs, at, series.time[row], short, long)
-    inputs[at] = min(max(math.log(s12 / s1), -3.0), 3.0)
-    inputs[at + 1] = min(max(math.log(s24 / s1), -3.0), 3.0)
-    inputs[at + 2] = min(max(math.log(passed / cadence), -3.0), 3.0) if cadence > 0 and passed > 0 else 0.0
+    """Fill the regressors `terms` (D,) and `profiles` (8,), and `aligned` (4, 5): the seasons at ALIGNMENTS."""
+    count, time = series.seen[row], float(series.time[row])
+    value = series.value[row] - series.center[row]
+    s1, s12, s24 = reference_scales(series, plan, row)
+    at = read_lags(terms, series.ring[row], count - 1, value, s1, s12, s24)
+    for a in range(4):
+        read_seasons(series, row, time, cadence, ALIGNMENTS[a], aligned[a])
+        unit = s24 if a == 3 else s12
+        for i in range(2):
+            terms[at + 4 * i + a] = clip((aligned[a, i] - value) / unit, TERM_CLIP)
+            profiles[4 * i + a] = clip((aligned[a, 2 + i] - value) / s12, TERM_CLIP)
+    at += 8
+    terms[at] = clip((series.means[row, TWELVE] - value) / s12, TERM_CLIP)
+    terms[at + 1] = clip((series.means[row, LONG_MEAN] - value) / s24, TERM_CLIP)
+    at = calendar(terms, at + 2, time, series.period[row, 0], series.period[row, 1])
+    terms[at] = 1.0
+
+
+@compiled
+def reference_scales(series: Series, plan: Plan, row: int) -> tuple[float, float, float]:
+    """Scales of the changes over REFERENCE_STEPS."""
+    scale, steps, references = series.scale[row], plan.horizons, plan.references
+    count, value = series.seen[row], series.value[row]
+    return (
+        current_scale(scale, steps, references[0], count, value),
+        current_scale(scale, steps, references[1], count, value),
+        current_scale(scale, steps, references[2], count, value),
+    )
+
+
+@compiled
+def read_age(series: Series, row: int, cadence: float, passed: float, inputs: Singles, at: int) -> int:
+    """How long the seasons and the series have been known, and the time step; the next free place."""
+    short, long = series.period[row, 0], series.period[row, 1]
+    elapsed, count = float(series.time[row] - series.first[row]), series.seen[row]
+    inputs[at] = math.log(short / cadence) / 4 if short > 0 else 0.0
+    inputs[at + 1] = 1.0 if 0 < short < elapsed else 0.0
+    inputs[at + 2] = 1.0 if 0 < 2 * short < elapsed else 0.0
+    inputs[at + 3] = 1.0 if 0 < long < elapsed else 0.0
+    inputs[at + 4] = math.log1p(count - 1.0) / 5
+    inputs[at + 5] = min((count - 1) / 100, 3.0)
+    inputs[at + 6] = clip(math.log(passed / cadence), LOG_CLIP) if cadence > 0 and passed > 0 else 0.0
+    return at + 7
+
+
+@compiled
+def read_common(
+    series: Series, plan: Plan, row: int, cadence: float, passed: float, terms: Singles, profiles: Singles, inputs: Singles
+) -> None:
+    """Fill the first COMMON of `inputs` (F,); the latest value came `passed` ms after the one before."""
+    value = series.value[row] - series.center[row]
+    s1, s12, s24 = reference_scales(series, plan, row)
+    at = TERMS - 1
+    for d in range(at):
+        inputs[d] = squash(terms[d])
+    for p in range(8):
+        inputs[at + p] = squash(profiles[p])
+    at += 8
+    for i in range(3):
+        inputs[at + i] = squash(clip((series.means[row, FURTHER_MEANS[i]] - value) / s12, TERM_CLIP))
+    at += 3
+    spread = math.sqrt(series.variance[row]) + 1e-9 * abs(series.value[row]) + 1e-12
+    inputs[at] = squash(clip((value - series.means[row, LAST_MEAN]) / spread, 5.0))
+    inputs[at + 1] = clip(math.log(max(spread / s1, 1e-3)) / 2, LOG_CLIP)
+    inputs[at + 2] = clip(math.log(s12 / s1), LOG_CLIP)
+    inputs[at + 3] = clip(math.log(s24 / s1), LOG_CLIP)
+    read_age(series, row, cadence, passed, inputs, at + 4)
+
+
+@compiled
+def read_advice(points: Singles, trust: Singles, inputs: Singles) -> None:
+    """Fill the rest of `inputs` (F,) with the experts' forecasts (E,) for the reference horizon, and their trust."""
+    for e in range(len(EXPERTS)):
+        inputs[COMMON + e] = squash(points[e])
+        inputs[COMMON + len(EXPERTS) + e] = trust[e]
+
+
+@compiled
+def read_lead(series: Series, plan: Plan, row: int, cadence: float, units: Floats, lead: Singles) -> None:
+    """Fill `lead` (K, 3): log of the horizon, its share of the short season, and its scale against that of one step."""
+    short, one = series.period[row, 0], units[0]
     for k in range(len(plan.horizons)):
-        unit = current_scale(scale, steps, plan.scale_of[k], count, value)
-        naive, profile = seasonal(ring, now, short_rows, plan.horizons[k], DAY_DEPTH)
-        seasonals[k, 0], seasonals[k, 1] = squash(naive / unit), squash(profile / unit)
-        naive, profile = seasonal(ring, now, long_rows, plan.horizons[k], WEEK_DEPTH)
-        seasonals[k, 2], seasonals[k, 3] = squash(naive / unit), squash(profile / unit)
+        horizon = plan.horizons[k]
+        lead[k, 0] = math.log(horizon) / 3
+        lead[k, 1] = min(horizon * cadence / short, 2.0) if short > 0 else 0.0
+        lead[k, 2] = clip(math.log(units[k] / one) / 2, 8.0)
+
+

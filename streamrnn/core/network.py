@@ -1,6 +1,7 @@
-"""The network: stacked recurrent layers and one head of quantiles per horizon, which cannot cross.
+"""The network: stacked recurrent layers, and one head that answers for any horizon.
 
-Its weights are one flat vector with named parts, so that optimizer, averaging, checks and snapshots see one array.
+The head weighs the experts' forecasts by a gate and adds free quantile offsets. Its weights, like all others, are part
+of one flat vector with named parts, so that optimizer, averaging, checks and snapshots see one array.
 """
 
 import math
@@ -8,10 +9,15 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn.functional import linear, softplus
+from torch.nn.functional import linear, silu
 
 from streamrnn.core.cells import CELLS, GATES, STATES
-from streamrnn.core.series import INPUTS, SEASONALS
+from streamrnn.core.series import EXPERTS, INPUTS, LEAD
+
+KNOTS = (0.01, 0.05, 0.1, 0.5, 0.9, 0.95, 0.99)
+"""Levels of the quantiles that the network forecasts; those configured are read between them."""
+FIRST_OFFSETS = (-2.6, -1.3, -0.9, 0.0, 0.9, 1.3, 2.6)
+"""Units; of an untrained head."""
 
 
 class Shape(NamedTuple):
@@ -20,11 +26,11 @@ class Shape(NamedTuple):
     cell: str
     hidden_size: int
     layers: int
-    horizons: int
-    quantiles: int
-    middle: int
-    """Index of the median among the quantiles."""
+    width: int = 64
+    """Units of the head."""
     inputs: int = INPUTS
+    experts: int = len(EXPERTS)
+    knots: int = len(KNOTS)
 
     @property
     def states(self) -> tuple[int, int, int]:
@@ -32,7 +38,7 @@ class Shape(NamedTuple):
         return self.layers, STATES[self.cell], self.hidden_size
 
     def parts(self) -> dict[str, tuple[int, ...]]:
-        """Shapes by name, in the order of the flat vector; recurrent ones are those of torch.nn."""
+        """Shapes by name, in the order of the flat vector; recurrent ones are those of torch.nn, the head comes last."""
         gates = GATES[self.cell] * self.hidden_size
         parts: dict[str, tuple[int, ...]] = {}
         for layer in range(self.layers):
@@ -40,12 +46,22 @@ class Shape(NamedTuple):
             parts[f"weight_hh_l{layer}"] = (gates, self.hidden_size)
             parts[f"bias_ih_l{layer}"] = (gates,)
             parts[f"bias_hh_l{layer}"] = (gates,)
-        outputs = self.horizons * self.quantiles
-        parts["head_hidden"] = (outputs, self.hidden_size)
-        parts["head_inputs"] = (outputs, self.inputs)
-        parts["head_seasonals"] = (self.horizons, self.quantiles, SEASONALS)
-        parts["head_bias"] = (self.horizons, self.quantiles)
+        parts["head_hidden"] = (self.width, self.hidden_size)
+        parts["head_advice"] = (self.width, 2 * self.experts + LEAD)
+        parts["head_bias"] = (self.width,)
+        parts["out_weight"] = (self.experts + 1 + self.knots, self.width)
+        parts["out_bias"] = (self.experts + 1 + self.knots,)
         return parts
+
+    @property
+    def size(self) -> int:
+        """Numbers in the flat vector."""
+        return sum(math.prod(part) for part in self.parts().values())
+
+    @property
+    def head_size(self) -> int:
+        """Numbers of the head, the last ones of the flat vector."""
+        return sum(math.prod(part) for name, part in self.parts().items() if name.startswith(("head", "out")))
 
 
 def split(weights: Tensor, shape: Shape) -> dict[str, Tensor]:
@@ -58,19 +74,18 @@ def split(weights: Tensor, shape: Shape) -> dict[str, Tensor]:
 def fresh(shape: Shape, seed: int) -> Tensor:
     """First weights, float32: small random ones, gates that remember, intervals as wide as a normal error's."""
     generator = torch.Generator().manual_seed(seed)
-    weights = torch.zeros(sum(math.prod(size) for size in shape.parts().values()))
+    weights = torch.zeros(shape.size)
     hidden = shape.hidden_size
-    for name, part in split(weights, shape).items():
-        if name.startswith("weight"):
-            part.copy_(torch.randn(part.shape, generator=generator) / math.sqrt(part.shape[1]))
-        elif name == "head_hidden":
-            part.copy_(0.1 * torch.randn(part.shape, generator=generator) / math.sqrt(hidden))
+    parts = split(weights, shape)
+    for name, part in parts.items():
+        if part.dim() == 2:
+            shrink = 0.3 if name == "out_weight" else 1.0
+            part.copy_(shrink * torch.randn(part.shape, generator=generator) / math.sqrt(part.shape[1]))
         elif name.startswith("bias_ih") and shape.cell in ("gru", "lstm"):
             part[hidden : 2 * hidden] = 1.0  # the update gate of a GRU, the forget gate of an LSTM
         if name.startswith("weight_hh") and shape.cell == "rnn_relu":
             part.copy_(0.9 * torch.eye(hidden))  # Le et al. 2015: keeps a ReLU network from exploding
-    split(weights, shape)["head_bias"].fill_(math.log(math.e - 1))  # softplus of it is 1
-    split(weights, shape)["head_bias"][:, shape.middle] = 0.0
+    parts["out_bias"][-len(FIRST_OFFSETS) :] = torch.tensor(FIRST_OFFSETS)
     return weights
 
 
@@ -92,16 +107,21 @@ def unroll(parts: dict[str, Tensor], shape: Shape, inputs: Tensor, state: Tensor
     return inputs, torch.stack(last, 1)
 
 
-def heads(parts: dict[str, Tensor], shape: Shape, hidden: Tensor, inputs: Tensor, seasonals: Tensor) -> Tensor:
-    """Quantiles (..., K, Q) in units from `hidden` (..., H), `inputs` (..., F) and `seasonals` (..., K, 4).
+def squashed(values: Tensor) -> Tensor:
+    """sign(x) log(1 + |x|)."""
+    return values.sign() * values.abs().log1p()
 
-    The median is free; every other quantile lies a positive distance (softplus) beyond its inner neighbour.
+
+def heads(
+    parts: dict[str, Tensor], shape: Shape, hidden: Tensor, points: Tensor, trust: Tensor, lead: Tensor
+) -> Tensor:
+    """Forecasts at KNOTS (..., K, L), in units, from `hidden` (..., H), `points` and `trust` (..., K, E), `lead` (..., K, 3).
+
+    A softmax over the experts and persistence (point 0) gives the center, to which L free offsets are added. They are
+    not in order yet.
     """
-    flat = linear(hidden, parts["head_hidden"]) + linear(inputs, parts["head_inputs"])
-    free = flat.unflatten(-1, (shape.horizons, shape.quantiles)) + parts["head_bias"]
-    free = free + torch.einsum("...kp,kqp->...kq", seasonals, parts["head_seasonals"])
-    median = free[..., shape.middle : shape.middle + 1]
-    gaps = softplus(free)
-    up = median + gaps[..., shape.middle + 1 :].cumsum(-1)
-    down = median - gaps[..., : shape.middle].flip(-1).cumsum(-1).flip(-1)
-    return torch.cat([down, median, up], -1)
+    advice = torch.cat([squashed(points), trust, lead], -1)
+    given = linear(hidden, parts["head_hidden"]).unsqueeze(-2) + linear(advice, parts["head_advice"], parts["head_bias"])
+    out = linear(silu(given), parts["out_weight"], parts["out_bias"])
+    gate = out[..., : shape.experts + 1].softmax(-1)[..., : shape.experts]
+    return (gate * points).sum(-1, keepdim=True) + out[..., shape.experts + 1 :]

@@ -1,13 +1,12 @@
 """Cadence and calendar, found from event time alone."""
 
 from streamrnn.core.compiled import compiled
-from streamrnn.core.series import RING
 
 SECOND = 1_000.0
 MINUTE, HOUR, DAY, WEEK = 60 * SECOND, 3_600 * SECOND, 86_400 * SECOND, 604_800 * SECOND
 YEAR = 365.2425 * DAY
 PERIODS = (MINUTE, HOUR, DAY, WEEK, YEAR)
-"""ms; a season is the longest of the first three that the ring can hold, or the week or year for slower series."""
+"""ms."""
 ROUND_CADENCES = (
     *(SECOND * n for n in (1, 2, 5, 10, 15, 20, 30)),
     *(MINUTE * n for n in (1, 2, 3, 5, 10, 15, 20, 30)),
@@ -17,8 +16,8 @@ ROUND_CADENCES = (
 )
 TOLERANCE = 0.015
 """A cadence that close to a round one is taken for it: jitter must not move a season by rows."""
-FEWEST_ROWS = 4
-"""Of a season."""
+FEWEST_ROWS, MOST_ROWS = 4, 2016
+"""Of a short season: what a long one has at a cadence of five minutes is as much as can be told apart."""
 MOST_VOTES = 255
 
 
@@ -46,19 +45,24 @@ def rounded(cadence: float) -> float:
 def seasons(cadence: float) -> tuple[float, float]:
     """Periods (ms) of the short and of the long season at this cadence; 0: none.
 
-    A day, and the week above it, wherever the day has rows enough and fits into the ring; the hour or the minute for
+    The day, and the week above it, wherever the day has rows enough and not too many; the hour or the minute for
     faster series; the week and the year for daily ones.
     """
     if cadence <= 0:
         return 0.0, 0.0
-    chosen = -1
     for i in (2, 1, 0, 3, 4):
-        if FEWEST_ROWS <= PERIODS[i] / cadence < RING - 1:
-            chosen = i
-            break
-    if chosen < 0:
-        return 0.0, 0.0
-    longer = 0.0
-    if chosen < 4 and PERIODS[chosen + 1] / cadence < RING - 1:
-        longer = PERIODS[chosen + 1]
-    return PERIODS[chosen], longer
+        if FEWEST_ROWS <= PERIODS[i] / cadence <= MOST_ROWS:
+            return PERIODS[i], PERIODS[i + 1] if i < 4 else 0.0
+    return 0.0, 0.0
+
+
+@compiled
+def slots_of(period: float, cadence: float, most: int) -> int:
+    """Phases that a season is divided into: one a row, or fewer that several rows share."""
+    return min(max(round(period / cadence), 1), most)
+
+
+@compiled
+def phase(time: float, first: float, period: float) -> float:
+    """Share of the season that has passed at `time`, 0 to 1; a series' first observation has phase 0."""
+    return ((time - first) % period) / period

@@ -1,142 +1,149 @@
-"""The state of all series of a task: plain arrays, one row a series in first-seen order."""
+"""What a task knows of its series apart from the network: plain arrays, one row a series in first-seen order."""
 
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
-from streamrnn.core.compiled import Floats, Halves, Integers, Singles
+from streamrnn.core.compiled import Floats, Integers, Singles
 
-RING = 2048
-"""Past values kept per series: a week at a cadence of five minutes, twelve weeks of hours."""
+Shorts = NDArray[np.int16]
+
 REFERENCE_STEPS = (1, 12, 24)
-"""Steps whose scale the inputs are measured in, whatever the horizons."""
-HALF_LIVES = (2.0, 5.0, 12.0, 40.0, 200.0)
-"""Rows; of the exponential means among the inputs."""
-INPUTS = 12 + 1 + 16 + len(HALF_LIVES) + 6 + 2 + 1
-SEASONALS = 4
-"""Inputs of each horizon: naive and profile of the short season, naive and profile of the long one."""
-EXPERTS = 2
-"""Of the mixture: persistence with its residual quantiles, and the network."""
-FIRST_VARIANCE = 5.0
-"""Of the mixture's regrets: keeps it at its prior until some labels have matured."""
+"""Steps that are always followed, whatever the horizons: the inputs are measured in their scales."""
+LAGS = 24
+"""Rows back that the inputs look, not counting seasons."""
+HALF_LIVES = (2.0, 5.0, 12.0, 40.0, 200.0, 300.0)
+"""Rows; of the exponential means. The last one goes with the variance."""
+SMOOTHING = (0.3, 0.1)
+"""Of the two exponential smoothings among the experts."""
+SHORT_SLOTS, LONG_SLOTS = 288, 672
+"""Phases kept of the short and of the long season; where a season has more rows, several share one."""
+EXPERTS = (
+    "naive_short", "naive_long", "drifted_short", "drifted_long", "profile_short", "profile_long", "shape_short",
+    "shape_long", "smooth_fast", "smooth_slow", "mean", "holt_winters", "regression", "ridge",
+)  # fmt: skip
+"""Point forecasters, in the order of all arrays. Persistence is zero, and therefore none of them."""
+REGRESSIONS = 2
+"""Of the experts, the last ones: recursive least squares."""
+TERMS = 30
+"""Regressors of each: 12 lags, the 24th, four of either season, two means, six of the calendar, a constant."""
+PACKED = TERMS * (TERMS + 1) // 2
+PRIOR_COVARIANCE = (1.0, 0.02)
+"""Of the regressions' weights; the smaller one is a strong ridge."""
+COMMON = 29 + 8 + 3 + 11
+"""Inputs that belong to no horizon."""
+INPUTS = COMMON + 2 * len(EXPERTS)
+LEAD = 3
+"""Numbers that tell the head which horizon it answers for."""
+FIRST_TRUST = 4.0
+"""Running |error| of every expert and of persistence before there was any, in units of the scale."""
+POINT_CLIP = 10.0
+"""Units; no expert is believed to know more."""
 
 
 class Plan(NamedTuple):
-    """What the configuration fixes for all series."""
+    """What the configuration fixes for all series. K horizons: the configured ones and REFERENCE_STEPS."""
 
     horizons: Integers
-    """(K,) rows ahead, ascending; the first is 1 (the anomaly score needs it)."""
-    steps: Integers
-    """(J,) rows, ascending: horizons and REFERENCE_STEPS."""
-    scale_of: Integers
-    """(K,) index into `steps` of each horizon."""
+    """(K,) rows ahead, ascending; the first is 1."""
     references: Integers
-    """(3,) index into `steps` of REFERENCE_STEPS."""
+    """(3,) index into `horizons` of REFERENCE_STEPS."""
     slots: Integers
-    """(K,) first slot of each horizon in the ledger; horizon h has h slots."""
+    """(K,) first slot of each horizon among the pending forecasts; horizon h has h slots."""
     levels: Floats
     """(Q,) quantile levels, ascending, 0.5 among them."""
     middle: int
     """Index of 0.5 in `levels`."""
-    spread: Floats
-    """(Q,) first guess of the residual quantiles of persistence, in units of the scale."""
+    normal: Floats
+    """(Q,) quantiles of a normal error of mean absolute value 1."""
     tail: float
     """First guess of the ratio of the 99% interval to the outermost one that is forecast."""
 
 
 class Series(NamedTuple):
-    """One row a series. J steps, L ledger slots, W past rows, D layers, N vectors of a cell's state (LSTM: 2)."""
+    """One row a series. K horizons, L pending slots, G = longest horizon + 1, E experts, D regressors.
+
+    Values are kept as distances from the series' first one, so that single precision suffices.
+    """
 
     seen: Integers  # (S,) observations accepted
     time: Integers  # (S,) ms, of the latest observation
+    first: Integers  # (S,) ms, of the first one
+    value: Floats  # (S,) the latest one
+    center: Floats  # (S,) the first one
     cadence: Floats  # (S,) ms between observations; 0 until known
     votes: Integers  # (S,) how firmly the cadence is known
-    center: Floats  # (S,) the first value: the ring holds distances from it, so that single precision suffices
-    ring: Singles  # (S, RING)
-    scale: Floats  # (S, J) exponential mean of |y[t] - y[t - step]|, robust
-    means: Floats  # (S, 5) exponential means of the value
-    anchor: Floats  # (S, L) value at the origin of a pending forecast
-    unit: Singles  # (S, L) scale at the origin
-    pending: Singles  # (S, L, E, Q) the experts' quantiles, (quantile - anchor) / unit
-    mixed: Singles  # (S, L, Q) the mixture's
-    final: Singles  # (S, L, Q) the published ones
-    regret: Singles  # (S, K, Q, E)
-    variance: Singles  # (S, K, Q, E)
-    bound: Singles  # (S, K, Q, E)
-    residual: Singles  # (S, K, Q) residual quantiles of persistence, units
-    offset: Singles  # (S, K, Q) calibration offsets, in multiples of `miss`
-    miss: Singles  # (S, K) running |error| of the published median, units
-    error: Singles  # (S, K) recent mean |error| of the published median, units
-    naive: Singles  # (S, K) the same of persistence
-    tail: Singles  # (S,) ratio of the 99% interval to the outermost one
-    hidden: Singles  # (S, D, N, H)
-    labels: Singles  # (S, W, K) (y[t + h] - y[t]) / scale; NaN until it matures
+    period: Floats  # (S, 2) ms, of the short and the long season; 0: none
+    ring: Singles  # (S, R) the last R values
+    scale: Floats  # (S, K) exponential mean of |y[t] - y[t - h]|, robust
+    means: Floats  # (S, 6) exponential means, see HALF_LIVES
+    variance: Floats  # (S,) around the last of them
+    smooth: Floats  # (S, 2) exponential smoothing, see SMOOTHING
+    short: Singles  # (S, 3, SHORT_SLOTS) by phase: latest value, profile, Holt-Winters' season; NaN: unknown
+    long: Singles  # (S, 2, LONG_SLOTS) by phase: latest value, profile
+    before: Singles  # (S, 2) the value one season before the latest one; NaN: unknown
+    level: Floats  # (S,) of Holt-Winters
+    trend: Floats  # (S,)
+    terms: Shorts  # (S, G, D) regressors of the last G rows, coded
+    covariance: Singles  # (S, 2, D (D + 1) / 2) lower triangle, row by row
+    gain: Shorts  # (S, 2, G, D) of the last G rows, coded in `gain_unit`
+    gain_unit: Singles  # (S, 2, G) 0: nothing may be learned from that row
+    weights: Singles  # (S, 2, K, D)
+    residual: Singles  # (S, 2, K) running |error| of the regressions, units
+    unit: Singles  # (S, L) scale at the origin of a pending forecast
+    points: Shorts  # (S, L, E) the experts' pending forecasts, coded
+    error: Singles  # (S, K, E + 1) decayed sum of |error| of each expert, and of persistence; units
 
 
 def plan(horizons: tuple[int, ...], quantiles: tuple[float, ...], normal: Floats, tail: float) -> Plan:
     """Derive the fixed numbers; `normal` (Q,) are the quantiles of a normal error of mean absolute value 1."""
-    inner = sorted({1, *horizons})
-    steps = sorted({*inner, *REFERENCE_STEPS})
+    steps = sorted({*REFERENCE_STEPS, *horizons})
     return Plan(
-        horizons=np.array(inner, np.int64),
-        steps=np.array(steps, np.int64),
-        scale_of=np.array([steps.index(h) for h in inner], np.int64),
+        horizons=np.array(steps, np.int64),
         references=np.array([steps.index(h) for h in REFERENCE_STEPS], np.int64),
-        slots=np.concatenate([[0], np.cumsum(inner)[:-1]]).astype(np.int64),
+        slots=np.concatenate([[0], np.cumsum(steps)[:-1]]).astype(np.int64),
         levels=np.array(quantiles, np.float64),
         middle=quantiles.index(0.5),
-        spread=normal,
+        normal=normal,
         tail=tail,
     )
 
 
-def allocate(capacity: int, plan: Plan, window: int, states: tuple[int, int, int]) -> Series:
-    """Room for `capacity` new series; `window` rows of truncated BPTT, `states` = (D, N, H)."""
-    k, q, e = len(plan.horizons), len(plan.levels), EXPERTS
-    slots, rows = int(plan.horizons.sum()), window + int(plan.horizons[-1])
-    f4 = np.float32
+def allocate(capacity: int, plan: Plan) -> Series:
+    """Room for `capacity` new series."""
+    f4, i2, i8 = np.float32, np.int16, np.int64
+    k, slots, longest, e = len(plan.horizons), int(plan.horizons.sum()), int(plan.horizons[-1]) + 1, len(EXPERTS)
     new = Series(
-        seen=np.zeros(capacity, np.int64),
-        time=np.full(capacity, -1, np.int64),
-        cadence=np.zeros(capacity),
-        votes=np.zeros(capacity, np.int64),
+        seen=np.zeros(capacity, i8),
+        time=np.full(capacity, -1, i8),
+        first=np.zeros(capacity, i8),
+        value=np.zeros(capacity),
         center=np.zeros(capacity),
-        ring=np.zeros((capacity, RING), f4),
-        scale=np.zeros((capacity, len(plan.steps))),
+        cadence=np.zeros(capacity),
+        votes=np.zeros(capacity, i8),
+        period=np.zeros((capacity, 2)),
+        ring=np.zeros((capacity, max(longest, LAGS + 1)), f4),
+        scale=np.zeros((capacity, k)),
         means=np.zeros((capacity, len(HALF_LIVES))),
-        anchor=np.zeros((capacity, slots)),
+        variance=np.zeros(capacity),
+        smooth=np.zeros((capacity, len(SMOOTHING))),
+        short=np.full((capacity, 3, SHORT_SLOTS), np.nan, f4),
+        long=np.full((capacity, 2, LONG_SLOTS), np.nan, f4),
+        before=np.full((capacity, 2), np.nan, f4),
+        level=np.zeros(capacity),
+        trend=np.zeros(capacity),
+        terms=np.zeros((capacity, longest, TERMS), i2),
+        covariance=np.zeros((capacity, REGRESSIONS, PACKED), f4),
+        gain=np.zeros((capacity, REGRESSIONS, longest, TERMS), i2),
+        gain_unit=np.zeros((capacity, REGRESSIONS, longest), f4),
+        weights=np.zeros((capacity, REGRESSIONS, k, TERMS), f4),
+        residual=np.ones((capacity, REGRESSIONS, k), f4),
         unit=np.zeros((capacity, slots), f4),
-        pending=np.zeros((capacity, slots, e, q), f4),
-        mixed=np.zeros((capacity, slots, q), f4),
-        final=np.zeros((capacity, slots, q), f4),
-        regret=np.zeros((capacity, k, q, e), f4),
-        variance=np.full((capacity, k, q, e), FIRST_VARIANCE, f4),
-        bound=np.full((capacity, k, q, e), 1e-6, f4),
-        residual=np.zeros((capacity, k, q), f4),
-        offset=np.zeros((capacity, k, q), f4),
-        miss=np.zeros((capacity, k), f4),
-        error=np.zeros((capacity, k), f4),
-        naive=np.zeros((capacity, k), f4),
-        tail=np.full(capacity, plan.tail, f4),
-        hidden=np.zeros((capacity, *states), f4),
-        labels=np.full((capacity, rows, k), np.nan, f4),
+        points=np.zeros((capacity, slots, e), i2),
+        error=np.full((capacity, k, e + 1), FIRST_TRUST, f4),
     )
-    new.residual[:] = plan.spread
+    diagonal = np.cumsum(np.arange(1, TERMS + 1)) - 1
+    for r, prior in enumerate(PRIOR_COVARIANCE):
+        new.covariance[:, r, diagonal] = prior
     return new
-
-
-class Past(NamedTuple):
-    """What the network read in each series' last W rows, in half precision: only learning looks at it."""
-
-    inputs: Halves  # (S, W, F)
-    seasonals: Halves  # (S, W, K, 4)
-    hidden: Halves  # (S, W, D, N, H) before the row was read
-
-
-def allocate_past(capacity: int, rows: int, horizons: int, states: tuple[int, int, int]) -> Past:
-    """Room for the last `rows` rows of `capacity` new series."""
-    return Past(
-        np.zeros((capacity, rows, INPUTS), np.float16),
-        np.zeros((capacity, rows, horizons, SEASONALS), np.float16),
-        np.zeros((capacity, rows, *states), np.float16),
-    )
