@@ -1,4 +1,4 @@
-"""Intervals that keep their promise: residuals of persistence, offsets of what is published, the 99% tail.
+"""Intervals that keep their promise: residuals of the experts, offsets of what is published, the 99% tail.
 
 All three are quantile trackers: a step up where the truth lay above, down where below, balanced at the level
 (Gibbs & Candes 2021, "Adaptive conformal inference under distribution shift", applied to the quantiles themselves).
@@ -35,12 +35,12 @@ def early(rate: float, seen: int) -> float:
 
 
 @compiled
-def track_residuals(residual: Singles, levels: Floats, middle: int, truth: float, seen: int) -> None:
-    """Move the quantiles (Q,) of persistence's error, in units; its median stays where persistence says."""
-    rate = early(RESIDUAL_RATE, seen)
+def track_residuals(residual: Singles, levels: Floats, middle: int, error: float, size: float, seen: int) -> None:
+    """Move the quantiles (Q,) of an expert's error, whose usual size is `size`; the median stays where the expert says."""
+    rate = early(RESIDUAL_RATE, seen) * size
     for q in range(len(levels)):
         if q != middle:
-            residual[q] += rate * (levels[q] - below(truth, residual[q], levels[q]))
+            residual[q] += rate * (levels[q] - below(error, residual[q], levels[q]))
             residual[q] = min(residual[q], 0.0) if q < middle else max(residual[q], 0.0)
 
 

@@ -8,12 +8,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from streamrnn.core.compiled import Singles
 from streamrnn.core.memory import Windows
-from streamrnn.core.network import Shape, fresh, heads, split, unroll
+from streamrnn.core.network import KNOTS, Shape, fresh, heads, split, unroll
 from streamrnn.errors import ConfigError
 
 BETAS = (0.9, 0.99)
 """Adam's; a stream drifts, so the second moment forgets faster than by default."""
+
+
+WEIGHTS = (0.8, 5.0)
+"""Smallest and largest weight of a label."""
 
 
 class Learned(NamedTuple):
@@ -25,12 +30,18 @@ class Learned(NamedTuple):
     """Loss, gradient or weights were not finite: nothing was changed."""
 
 
-def pinball(quantiles: Tensor, labels: Tensor, levels: Tensor) -> Tensor:
-    """Mean pinball loss of `quantiles` (..., Q) over the `labels` (...) that are not NaN (Koenker & Bassett 1978)."""
+def pinball(knots: Tensor, labels: Tensor, trust: Tensor) -> Tensor:
+    """Mean pinball loss of `knots` (..., K, L) over the `labels` (..., K) that are not NaN (Koenker & Bassett 1978).
+
+    Each is weighted by how much better than persistence the best expert is, after `trust` (..., K, E): what counts in
+    the end is the error relative to what can be known.
+    """
+    levels = torch.tensor(KNOTS, device=knots.device)
     known = ~labels.isnan()
-    error = torch.where(known, labels, 0.0).unsqueeze(-1) - quantiles
+    error = torch.where(known, labels, 0.0).unsqueeze(-1) - knots
     loss = torch.maximum(levels * error, (levels - 1) * error).mean(-1)
-    return (loss * known).sum() / known.sum().clamp(min=1)
+    weight = (-trust.amin(-1)).exp().clamp(*WEIGHTS)
+    return (loss * weight * known).sum() / known.sum().clamp(min=1)
 
 
 class Learner:
@@ -39,8 +50,8 @@ class Learner:
     def __init__(
         self,
         shape: Shape,
-        levels: NDArray[np.float64],
         *,
+        start: Singles | None,
         seed: int,
         learning_rate: float,
         clip_norm: float,
@@ -49,9 +60,9 @@ class Learner:
         device: torch.device,
     ) -> None:
         self._shape, self._device = shape, device
-        self._levels = torch.tensor(levels, dtype=torch.float32, device=device)
         self._rate, self._clip, self._warm_up, self._averaging = learning_rate, clip_norm, warm_up, averaging
-        self._weights = fresh(shape, seed).to(device).requires_grad_()
+        first = fresh(shape, seed) if start is None else torch.from_numpy(start.copy())
+        self._weights = first.to(device).requires_grad_()
         self._optimizer = torch.optim.Adam([self._weights], lr=learning_rate, betas=BETAS, foreach=False)
         self.average = self._weights.detach().clone()
         self.steps = 0
@@ -100,13 +111,9 @@ class Learner:
 
     def _loss(self, windows: Windows) -> Tensor:
         parts = split(self._weights, self._shape)
-        tensors = (torch.from_numpy(array.astype(np.float32)).to(self._device) for array in windows)
-        inputs, seasonals, hidden, labels = tensors
-        moments = inputs.transpose(0, 1)
-        top, _ = unroll(parts, self._shape, moments, hidden)
-        return pinball(
-            heads(parts, self._shape, top, moments, seasonals.transpose(0, 1)), labels.transpose(0, 1), self._levels
-        )
+        inputs, points, trust, lead, labels, hidden = (torch.from_numpy(array).to(self._device) for array in windows)
+        top, _ = unroll(parts, self._shape, inputs.transpose(0, 1), hidden)
+        return pinball(heads(parts, self._shape, top.transpose(0, 1), points, trust, lead), labels, trust)
 
     def _advance(self) -> bool:
         """Adam's step and the running average; undone, and False, if the weights did not stay finite."""

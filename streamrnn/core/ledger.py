@@ -1,106 +1,145 @@
-"""What an observation does to its series: due forecasts are scored, then it is taken in, then described."""
+"""Pending forecasts, until their truth arrives: then members, intervals and the mixture are judged, and learn."""
+
+from typing import NamedTuple
+
+import numpy as np
 
 from streamrnn.core.calibration import exceedance, track_miss, track_offsets, track_residuals, track_tail
 from streamrnn.core.compiled import Floats, Integers, Singles, compiled
-from streamrnn.core.inputs import current_scale, read_inputs, update_means, update_scales
-from streamrnn.core.mixture import reward
-from streamrnn.core.season import vote
-from streamrnn.core.series import RING, Plan, Series
+from streamrnn.core.mixture import FIRST_BOUND, FIRST_VARIANCE, reward
+from streamrnn.core.scaling import decoded
+from streamrnn.core.series import POINT_CLIP, Plan, Series
 
 SKILL_RATE = 1 / 200
 ERROR_CLIP = 30.0
 """Units; how far one surprise may move the running errors (the scale of a young series may be far too small)."""
-LABEL_CLIP = 8.0
-"""Units; beyond it a label would teach the network only that spikes exist."""
 WARM = 32
 """Observations before a series counts as warm: until then its anomaly score is 0."""
 COUNT, ERROR, NAIVE, COVERED = 0, 1, 2, 3
 """Rows of the score table."""
 
 
+class Ledger(NamedTuple):
+    """One row a series. L pending slots, K horizons, Q quantiles, M members: X points, then N networks.
+
+    The points are persistence and some of the experts, each with the quantiles of its own residuals around it. All
+    quantiles are distances from the value at the origin, in units of its scale.
+    """
+
+    networks: Singles  # (S, L, N, Q) pending, of the networks
+    mixed: Singles  # (S, L, Q) of the mixture
+    final: Singles  # (S, L, Q) as published
+    residual: Singles  # (S, K, X, Q) quantiles of the residuals of the points
+    regret: Singles  # (S, K, Q, M)
+    variance: Singles  # (S, K, Q, M)
+    bound: Singles  # (S, K, Q, M)
+    offset: Singles  # (S, K, Q) calibration offsets, in multiples of `miss`
+    miss: Singles  # (S, K) running |error| of the published median
+    wrong: Singles  # (S, K) recent mean |error| of the published median
+    naive: Singles  # (S, K) the same of persistence
+    tail: Singles  # (S,) ratio of the 99% interval to the outermost one
+
+
+def allocate_ledger(capacity: int, plan: Plan, points: int, networks: int) -> Ledger:
+    """Room for `capacity` new series, with X points (persistence included) and N networks."""
+    k, q, slots, members = len(plan.horizons), len(plan.levels), int(plan.horizons.sum()), points + networks
+    f4 = np.float32
+    new = Ledger(
+        networks=np.zeros((capacity, slots, networks, q), f4),
+        mixed=np.zeros((capacity, slots, q), f4),
+        final=np.zeros((capacity, slots, q), f4),
+        residual=np.zeros((capacity, k, points, q), f4),
+        regret=np.zeros((capacity, k, q, members), f4),
+        variance=np.full((capacity, k, q, members), FIRST_VARIANCE, f4),
+        bound=np.full((capacity, k, q, members), FIRST_BOUND, f4),
+        offset=np.zeros((capacity, k, q), f4),
+        miss=np.zeros((capacity, k), f4),
+        wrong=np.zeros((capacity, k), f4),
+        naive=np.zeros((capacity, k), f4),
+        tail=np.full(capacity, plan.tail, f4),
+    )
+    new.residual[:] = plan.normal
+    return new
+
+
 @compiled
-def mature(series: Series, plan: Plan, row: int, k: int, value: float, scores: Floats) -> None:
-    """Score the forecast of horizon k that was made for this observation, and learn from it."""
-    horizon, now = plan.horizons[k], series.seen[row]
-    slot = plan.slots[k] + now % horizon
-    seen, middle = now - horizon, plan.middle
-    truth = (value - series.anchor[row, slot]) / series.unit[row, slot]
-    final, mixed = series.final[row, slot], series.mixed[row, slot]
+def point_of(series: Series, row: int, slot: int, chosen: Integers, x: int) -> float:
+    """Pending point forecast x in units: 0 for persistence, the first of `chosen` (X,), whose place there holds -1."""
+    return 0.0 if chosen[x] < 0 else decoded(series.points[row, slot, chosen[x]], POINT_CLIP)
+
+
+@compiled
+def mature(
+    series: Series, ledger: Ledger, plan: Plan, chosen: Integers, row: int, k: int, value: float, said: Floats,
+    scores: Floats,
+) -> float:  # fmt: skip
+    """Score the forecast of horizon k that was made for this observation, and learn from it; the truth in units."""
+    horizon, now, middle = plan.horizons[k], series.seen[row], plan.middle
+    slot, labels = plan.slots[k] + now % horizon, now - horizon
+    truth = (value - series.ring[row, labels % series.ring.shape[1]]) / series.unit[row, slot]
+    final, mixed, points = ledger.final[row, slot], ledger.mixed[row, slot], len(chosen)
     for q in range(len(plan.levels)):
+        for x in range(points):
+            said[x] = point_of(series, row, slot, chosen, x) + ledger.residual[row, k, x, q]
+        for n in range(ledger.networks.shape[2]):
+            said[points + n] = ledger.networks[row, slot, n, q]
         reward(
-            series.regret[row, k, q], series.variance[row, k, q], series.bound[row, k, q],
-            mixed[q], series.pending[row, slot, :, q], truth, plan.levels[q],
+            ledger.regret[row, k, q], ledger.variance[row, k, q], ledger.bound[row, k, q], mixed[q], said, truth,
+            plan.levels[q],
         )  # fmt: skip
-    track_residuals(series.residual[row, k], plan.levels, middle, truth, seen)
-    track_offsets(series.offset[row, k], final, plan.levels, middle, truth)
+    for x in range(points):
+        error = truth - point_of(series, row, slot, chosen, x)
+        unit = series.error[row, k, chosen[x]] / series.error[row, k, series.error.shape[2] - 1]  # persistence: 1
+        track_residuals(ledger.residual[row, k, x], plan.levels, middle, error, min(unit, 1.0), labels)
+    track_offsets(ledger.offset[row, k], final, plan.levels, middle, truth)
     wrong, naive = min(abs(truth - final[middle]), ERROR_CLIP), min(abs(truth), ERROR_CLIP)
-    rate = max(SKILL_RATE, 1.0 / (seen + 1))
-    series.miss[row, k] = track_miss(series.miss[row, k], wrong, seen)
-    series.error[row, k] += rate * (wrong - series.error[row, k])
-    series.naive[row, k] += rate * (naive - series.naive[row, k])
-    clipped = min(max(truth, -LABEL_CLIP), LABEL_CLIP)
-    series.labels[row, seen % series.labels.shape[1], k] = clipped
+    rate = max(SKILL_RATE, 1.0 / (labels + 1))
+    ledger.miss[row, k] = track_miss(ledger.miss[row, k], wrong, labels)
+    ledger.wrong[row, k] += rate * (wrong - ledger.wrong[row, k])
+    ledger.naive[row, k] += rate * (naive - ledger.naive[row, k])
     scores[COUNT, k] += 1
     scores[ERROR, k] += wrong
     scores[NAIVE, k] += naive
     scores[COVERED, k] += 1.0 if final[0] <= truth <= final[len(final) - 1] else 0.0
+    return truth
 
 
 @compiled
-def surprise(series: Series, plan: Plan, row: int, value: float) -> float:
+def surprise(series: Series, ledger: Ledger, plan: Plan, row: int, value: float) -> float:
     """Anomaly score of an observation, before anything is learned from it; 0 for a series that is not warm."""
     now = series.seen[row]
     if now < 1:
         return 0.0
     slot = plan.slots[0]  # horizon 1 has one slot
-    truth = (value - series.anchor[row, slot]) / series.unit[row, slot]
-    ratio = exceedance(series.final[row, slot], plan.middle, truth)
-    score = ratio / series.tail[row]
-    series.tail[row] = track_tail(series.tail[row], ratio)
+    truth = (value - series.ring[row, (now - 1) % series.ring.shape[1]]) / series.unit[row, slot]
+    ratio = exceedance(ledger.final[row, slot], plan.middle, truth)
+    score = ratio / ledger.tail[row]
+    ledger.tail[row] = track_tail(ledger.tail[row], ratio)
     return min(score, 1e6) if now >= WARM else 0.0
 
 
 @compiled
-def take_in(series: Series, plan: Plan, row: int, value: float, time: int) -> float:
-    """Update scale, means, cadence and ring; ms since the observation before (0 for the first)."""
-    count = series.seen[row]
-    passed = 0.0
-    if count == 0:
-        series.center[row] = value
-    else:
-        passed = float(time - series.time[row])
-        series.cadence[row], series.votes[row] = vote(series.cadence[row], series.votes[row], passed)
-    relative = value - series.center[row]
-    update_scales(series.scale[row], series.ring[row], plan.steps, count, relative)
-    unit = current_scale(series.scale[row], plan.steps, plan.references[2], count + 1, value)
-    update_means(series.means[row], count, value, unit)
-    series.ring[row, count % RING] = relative
-    series.time[row] = time
-    series.seen[row] = count + 1
-    return passed
-
-
-@compiled
-def observe(
+def settle(
     series: Series,
+    ledger: Ledger,
     plan: Plan,
+    chosen: Integers,
     rows: Integers,
     values: Floats,
-    times: Integers,
-    inputs: Singles,
-    seasonals: Singles,
+    truths: Singles,
     anomaly: Floats,
     scores: Floats,
 ) -> None:
-    """One wave: `rows` (B,) distinct, `values` (B,), `times` (B,) ms.
+    """One wave, before the bank takes it in: `rows` (B,) distinct, `values` (B,).
 
-    Fills `inputs` (B, F), `seasonals` (B, K, 4) and `anomaly` (B,), and adds to `scores` (4, K).
+    Fills `truths` (B, K), units, NaN where no forecast was due, and `anomaly` (B,), and adds to `scores` (4, K).
     """
+    said = np.empty(len(chosen) + ledger.networks.shape[2])
     for b in range(len(rows)):
         row = rows[b]
-        anomaly[b] = surprise(series, plan, row, values[b])
+        value = np.float32(values[b] - series.center[row])
+        anomaly[b] = surprise(series, ledger, plan, row, value)
         for k in range(len(plan.horizons)):
+            truths[b, k] = np.nan
             if series.seen[row] >= plan.horizons[k]:
-                mature(series, plan, row, k, values[b], scores)
-        passed = take_in(series, plan, row, values[b], times[b])
-        read_inputs(series, plan, row, values[b], passed, inputs[b], seasonals[b])
+                truths[b, k] = mature(series, ledger, plan, chosen, row, k, value, said, scores)

@@ -1,7 +1,7 @@
-"""What there is to learn from: each series' latest rows, and a bounded memory of older windows of all series.
+"""What there is to learn from: single rows for the head, and tapes of consecutive rows for the whole network.
 
-A window is T consecutive rows of one series with the hidden state before the first of them, and labels that are NaN
-where the truth was not known yet.
+Both are bounded for a task, however many series it has, and keep what the network read, rounded to half precision, until
+the labels have come and for a while after.
 """
 
 from typing import NamedTuple
@@ -9,105 +9,251 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from streamrnn.core.compiled import Integers, Singles
-from streamrnn.core.series import INPUTS, SEASONALS, Past, Series
+from streamrnn.core.adaptation import Examples
+from streamrnn.core.bank import Described
+from streamrnn.core.compiled import Integers, Singles, compiled
+from streamrnn.core.series import EXPERTS, INPUTS, LEAD
 
-CAPACITY = 64
-"""Windows in the memory of a task."""
-STAGGER = 7
-"""Rows between the captures of neighbouring series: not all are captured at once."""
-MIX = (0xBF58476D1CE4E5B9, 0x94D049BB133111EB, 0x9E3779B97F4A7C15)
-"""Constants of splitmix64 (Steele, Lea & Flood 2014)."""
+CAPACITY = 1024
+"""Rows kept for the head."""
+RECENT = 64
+"""Of those whose label came last, per horizon: the freshest that one step of the head may learn from."""
+SPACING = 64
+"""Waves that the rows kept should span, so that their labels can come."""
+TAPES = 64
+LABEL_CLIP = 8.0
+"""Units; beyond it a label would teach the network only that spikes exist."""
+FORGOTTEN = 1000
+"""Learning points after which a tape that waits for its series may be taken for another."""
+NONE = -1
+
+
+def halved(array: Singles) -> Singles:
+    """Rounded to half precision."""
+    return array.astype(np.float16).astype(np.float32)
+
+
+@compiled
+def deliver(
+    held: Integers, rows: Integers, seen: Integers, horizons: Integers, truths: Singles, taken: int, labels: Singles,
+    recent: Integers, delivered: Integers,
+) -> None:  # fmt: skip
+    """Give the rows kept their labels: `truths` (B, K), of series that had `seen` (B,) observations before this wave."""
+    for b in range(len(rows)):
+        for k in range(len(horizons)):
+            truth = truths[b, k]
+            if truth != truth:
+                continue
+            number = held[rows[b], (seen[b] - horizons[k]) % held.shape[1]]
+            if number < 0 or taken - number > len(labels):
+                continue
+            labels[number % len(labels), k] = min(max(truth, -LABEL_CLIP), LABEL_CLIP)
+            recent[k, delivered[k] % recent.shape[1]] = number
+            delivered[k] += 1
+
+
+class Rows:
+    """The last CAPACITY rows that were chosen, of all series, with the recurrent layers' output."""
+
+    def __init__(self, *, horizons: Integers, hidden: int) -> None:
+        k, e = len(horizons), len(EXPERTS)
+        f4, i8 = np.float32, np.int64
+        self._horizons = horizons
+        self._top = np.zeros((CAPACITY, hidden), f4)
+        self._points = np.zeros((CAPACITY, k, e), f4)
+        self._trust = np.zeros((CAPACITY, k, e), f4)
+        self._lead = np.zeros((CAPACITY, k, LEAD), f4)
+        self._labels = np.full((CAPACITY, k), np.nan, f4)
+        self._recent = np.zeros((k, RECENT), i8)
+        self._counts = np.zeros((3, k), i8)  # labels delivered; of them before the last step, and before that one
+        self._taken = 0
+
+    @staticmethod
+    def room(capacity: int, horizons: Integers) -> Integers:
+        """Per series: the numbers under which its last rows are kept."""
+        return np.full((capacity, int(horizons[-1]) + 1), NONE, np.int64)
+
+    def deliver(self, held: Integers, rows: Integers, seen: Integers, truths: Singles) -> None:
+        """Labels (B, K) that came with a wave, NaN: none, before it is taken in."""
+        deliver(held, rows, seen, self._horizons, truths, self._taken, self._labels, self._recent, self._counts[0])
+
+    def take(
+        self, held: Integers, series: int, rows: Integers, seen: Integers, top: Singles, described: Described
+    ) -> None:
+        """Keep those rows of a wave whose turn it is; of `series` in all, `seen` (B,) observations came before."""
+        stride = max(-(-SPACING * series // CAPACITY), 1)
+        chosen = np.flatnonzero((seen + rows) % stride == 0)
+        held[rows, seen % held.shape[1]] = NONE
+        if not len(chosen):
+            return
+        numbers = self._taken + np.arange(len(chosen))
+        places = numbers % CAPACITY
+        held[rows[chosen], seen[chosen] % held.shape[1]] = numbers
+        self._top[places] = halved(top[chosen])
+        self._points[places] = halved(described.points[chosen])
+        self._trust[places] = halved(described.trust[chosen])
+        self._lead[places] = halved(described.lead[chosen])
+        self._labels[places] = np.nan
+        self._taken += len(chosen)
+
+    def draw(self, generator: np.random.Generator) -> Examples | None:
+        """The rows whose labels came since the last step but one, and as many older ones; None where there are none."""
+        counts = self._counts
+        fresh = np.minimum(counts[0] - counts[2], RECENT)
+        counts[2], counts[1] = counts[1], counts[0]
+        if not fresh.sum():
+            return None
+        replay = generator.integers(max(self._taken - CAPACITY, 0), self._taken, int(fresh.max()))
+        places, steps = [], []
+        for k in range(len(fresh)):
+            last = self._recent[k, (counts[0, k] - 1 - np.arange(fresh[k])) % RECENT]
+            last = last[self._taken - last <= CAPACITY]
+            places += [last % CAPACITY, replay % CAPACITY]
+            steps.append(np.full(len(last) + len(replay), k))
+        at, k_of = np.concatenate(places), np.concatenate(steps)
+        return Examples(
+            self._top[at], self._points[at, k_of], self._trust[at, k_of], self._lead[at, k_of], self._labels[at, k_of]
+        )
+
+    def save(self) -> dict[str, NDArray[np.generic]]:
+        """Arrays by name."""
+        return {
+            "rows_top": self._top.astype(np.float16),
+            "rows_points": self._points.astype(np.float16),
+            "rows_trust": self._trust.astype(np.float16),
+            "rows_lead": self._lead.astype(np.float16),
+            "rows_labels": self._labels,
+            "rows_recent": self._recent,
+            "rows_counts": self._counts,
+            "rows_taken": np.array([self._taken], np.int64),
+        }
+
+    def load(self, saved: dict[str, NDArray[np.generic]]) -> None:
+        """Take over what `save` gave."""
+        arrays = {
+            "top": self._top, "points": self._points, "trust": self._trust, "lead": self._lead, "labels": self._labels,
+            "recent": self._recent, "counts": self._counts,
+        }  # fmt: skip
+        for name, array in arrays.items():
+            array[:] = saved[f"rows_{name}"]
+        self._taken = int(saved["rows_taken"].item())
 
 
 class Windows(NamedTuple):
-    """B windows of T rows."""
+    """B windows of T consecutive rows of a series each."""
 
-    inputs: NDArray[np.floating]  # (B, T, F)
-    seasonals: NDArray[np.floating]  # (B, T, K, 4)
-    hidden: NDArray[np.floating]  # (B, D, N, H)
-    labels: Singles  # (B, T, K)
+    inputs: Singles  # (B, T, F)
+    points: Singles  # (B, T, K, E)
+    trust: Singles  # (B, T, K, E)
+    lead: Singles  # (B, T, K, 3)
+    labels: Singles  # (B, T, K) NaN: not known
+    hidden: Singles  # (B, D, N, H) before the first row
 
     @classmethod
     def empty(cls, count: int, length: int, horizons: int, states: tuple[int, int, int]) -> "Windows":
-        """Room for `count` windows; without labels, nothing can be learned from them."""
+        """Room for `count` windows."""
+        f4, e = np.float32, len(EXPERTS)
         return cls(
-            np.zeros((count, length, INPUTS), np.float16),
-            np.zeros((count, length, horizons, SEASONALS), np.float16),
-            np.zeros((count, *states), np.float16),
-            np.full((count, length, horizons), np.nan, np.float32),
+            np.zeros((count, length, INPUTS), f4),
+            np.zeros((count, length, horizons, e), f4),
+            np.zeros((count, length, horizons, e), f4),
+            np.zeros((count, length, horizons, LEAD), f4),
+            np.full((count, length, horizons), np.nan, f4),
+            np.zeros((count, *states), f4),
         )
 
 
-def joined(first: Windows, second: Windows) -> Windows:
-    """All windows of both."""
-    return Windows(*(np.concatenate(pair) for pair in zip(first, second, strict=True)))
+@compiled
+def record(
+    tape_row: Integers, tape_start: Integers, rows: Integers, place: Integers, seen: Integers, horizons: Integers,
+    truths: Singles, described: Described, before: Singles, windows: Windows,
+) -> None:  # fmt: skip
+    """Write one wave on the running tapes; `place` (S,) is -1 everywhere, before and after."""
+    length = windows.inputs.shape[1]
+    for b in range(len(rows)):
+        place[rows[b]] = b
+    for c in range(len(tape_row)):
+        if tape_row[c] < 0:
+            continue
+        b = place[tape_row[c]]
+        if b < 0:
+            continue
+        at = seen[b] - tape_start[c]
+        if at == 0:
+            windows.hidden[c] = before[b]
+        if at < length:
+            windows.inputs[c, at] = described.inputs[b]
+            windows.points[c, at] = described.points[b]
+            windows.trust[c, at] = described.trust[b]
+            windows.lead[c, at] = described.lead[b]
+            windows.labels[c, at] = np.nan
+        for k in range(len(horizons)):
+            origin = at - horizons[k]
+            if 0 <= origin < length:
+                windows.labels[c, origin, k] = min(max(truths[b, k], -LABEL_CLIP), LABEL_CLIP)
+        if at >= length - 1 + horizons[len(horizons) - 1]:
+            tape_row[c] = -2 - tape_row[c]  # complete
+    for b in range(len(rows)):
+        place[rows[b]] = -1
 
 
-def remember(series: Series, past: Past, rows: Integers, inputs: Singles, seasonals: Singles, before: Singles) -> None:
-    """Write one wave into the rings of the past: what the network read, and its state `before` (B, D, N, H)."""
-    slots = (series.seen[rows] - 1) % past.inputs.shape[1]
-    past.inputs[rows, slots] = inputs
-    past.seasonals[rows, slots] = seasonals
-    past.hidden[rows, slots] = before
-    series.labels[rows, slots] = np.nan
+class Tapes:
+    """Windows being recorded, and complete ones: those just completed and a replay memory of older ones."""
 
+    def __init__(self, *, length: int, horizons: Integers, states: tuple[int, int, int]) -> None:
+        self._horizons = horizons
+        self.windows = Windows.empty(TAPES, length, len(horizons), states)
+        self._row = np.full(TAPES, NONE, np.int64)  # >= 0: running; -1: unused; below: complete
+        self._start = np.zeros(TAPES, np.int64)  # observations of the series before its first row
+        self._begun = np.zeros(TAPES, np.int64)  # number of the learning point
+        self._learned = np.ones(TAPES, np.bool_)
+        self._place = np.full(0, NONE, np.int64)
 
-def window(series: Series, past: Past, rows: Integers, back: int, length: int) -> Windows:
-    """Windows of `length` rows that begin `back` rows before each series' end."""
-    slots = (series.seen[rows, None] - back + np.arange(length)) % past.inputs.shape[1]
-    at = rows[:, None]
-    return Windows(
-        past.inputs[at, slots], past.seasonals[at, slots], past.hidden[rows, slots[:, 0]], series.labels[at, slots]
-    )
-
-
-class Memory:
-    """A bounded memory of windows whose labels are all known. A newcomer takes a random place once it is full."""
-
-    def __init__(self, *, length: int, horizons: int, states: tuple[int, int, int], seed: int) -> None:
-        self.windows = Windows.empty(CAPACITY, length, horizons, states)
-        self.captured = 0
-        self._length, self._seed = length, seed
-
-    def __len__(self) -> int:
-        return min(self.captured, CAPACITY)
-
-    def capture(self, series: Series, past: Past, rows: Integers) -> None:
-        """Take the oldest full window of those of `rows` whose turn it is, in their order."""
-        ring = past.inputs.shape[1]
-        counts: NDArray[np.int64] = series.seen[rows]
-        turn: Integers = rows[(counts >= ring) & ((counts + STAGGER * rows) % self._length == 0)]
-        if not len(turn):
+    def record(self, rows: Integers, seen: Integers, truths: Singles, described: Described, before: Singles) -> None:
+        """One wave; `seen` (B,) observations came before it, `before` (B, D, N, H) is the hidden state then."""
+        if not (self._row >= 0).any():
             return
-        fresh = window(series, past, turn, ring, self._length)
-        for i in range(len(turn)):
-            place = self._place()
-            for kept, new in zip(self.windows, fresh, strict=True):
-                kept[place] = new[i]
-            self.captured += 1
+        top = int(max(rows.max(), self._row.max())) + 1
+        if len(self._place) < top:
+            self._place = np.full(2 * top, NONE, np.int64)
+        rounded = Described(*(halved(array) for array in described[:4]), described.units)
+        record(
+            self._row, self._start, rows, self._place, seen, self._horizons, truths, rounded, halved(before), self.windows
+        )
 
-    def draw(self, count: int, generator: np.random.Generator) -> Windows:
-        """`count` windows, or as many as there are."""
-        chosen = generator.permutation(len(self))[:count]
+    def begin(self, rows: Integers, seen: Integers, point: int) -> None:
+        """Record these series from their next observation on, as far as there is room; `seen` (B,) came so far."""
+        running = self._row >= 0
+        free = np.flatnonzero(~running | (point - self._begun > FORGOTTEN))
+        room = min(len(rows), len(free), TAPES // 2 - int(running.sum()))
+        if room <= 0:
+            return
+        slots = free[np.argsort(self._begun[free], kind="stable")][:room]  # the oldest are overwritten
+        self._row[slots], self._start[slots] = rows[:room], seen[:room]
+        self._begun[slots], self._learned[slots] = point, False
+
+    def draw(self, batch: int, replay: int, generator: np.random.Generator) -> Windows | None:
+        """Windows completed since the last step, at most `batch`, and `replay` older ones; None without fresh ones."""
+        complete = self._row < NONE
+        fresh = np.flatnonzero(complete & ~self._learned)[:batch]
+        if not len(fresh):
+            return None
+        older = np.flatnonzero(complete & self._learned)
+        chosen = np.concatenate([fresh, generator.permutation(older)[:replay]])
+        self._learned[fresh] = True
         return Windows(*(array[chosen] for array in self.windows))
 
     def save(self) -> dict[str, NDArray[np.generic]]:
         """Arrays by name."""
-        saved: dict[str, NDArray[np.generic]] = {f"memory_{k}": v for k, v in self.windows._asdict().items()}
-        return {**saved, "memory_captured": np.array([self.captured], np.int64)}
+        saved: dict[str, NDArray[np.generic]] = {
+            f"tapes_{name}": array if name == "labels" else array.astype(np.float16)
+            for name, array in self.windows._asdict().items()
+        }
+        marks = np.stack([self._row, self._start, self._begun, self._learned])
+        return {**saved, "tapes_marks": marks}
 
     def load(self, saved: dict[str, NDArray[np.generic]]) -> None:
         """Take over what `save` gave."""
         for name, array in self.windows._asdict().items():
-            array[:] = saved[f"memory_{name}"]
-        self.captured = int(saved["memory_captured"].item())
-
-    def _place(self) -> int:
-        """The next free place, else a pseudo-random one that depends on the seed and on the number of captures only."""
-        if self.captured < CAPACITY:
-            return self.captured
-        x = (self.captured + 1) * MIX[2] + self._seed
-        x = ((x ^ (x >> 30 & 0x3FFFFFFFF)) * MIX[0]) % 2**64
-        x = ((x ^ (x >> 27)) * MIX[1]) % 2**64
-        return (x ^ (x >> 31)) % CAPACITY
+            array[:] = saved[f"tapes_{name}"]
+        self._row[:], self._start[:], self._begun[:], self._learned[:] = saved["tapes_marks"]

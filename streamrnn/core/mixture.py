@@ -1,47 +1,63 @@
-"""The skill gate: Bernstein online aggregation of quantile forecasts, per series, horizon and quantile.
+"""The mixture: Bernstein online aggregation of quantile forecasts, per series, horizon and quantile.
 
 After Wintenberger (2017), "Optimal learning with Bernstein online aggregation", with forgetting and a share of the
-prior (Herbster & Warmuth 1998). The prior leans on persistence: a network counts only where it has proved itself.
+prior (Herbster & Warmuth 1998). The prior leans on a pretrained network while a series is young: it has seen more than
+the series has to show.
 """
 
 import math
 
 from streamrnn.core.compiled import Floats, Singles, compiled
 
-PRIOR = (8 / 9, 1 / 9)
-"""Of persistence, of the network."""
 FORGET = 0.998
 """Per matured label."""
 SHARE = 0.002
-"""Of the prior in every weight: an expert that was bad comes back quickly."""
+"""Of the prior in every weight: a member that was bad comes back quickly."""
 REGRET_CLIP = 10.0
+YOUTH = 200.0
+"""Labels after which the prior of youth has faded to 1 / e."""
+FIRST_VARIANCE = 5.0
+"""Of the regrets: keeps the mixture at its prior until some labels have matured."""
+FIRST_BOUND = 1e-6
 
 
 @compiled
-def weigh(regret: Singles, variance: Singles, bound: Singles, weights: Floats) -> None:
-    """Fill `weights` (E,) from the running (E,) regrets, their second moments and their bounds."""
-    highest = -1e300
-    for e in range(len(weights)):
-        rate = min(0.5 / bound[e], math.sqrt(2.0 / variance[e]))
-        weights[e] = rate * regret[e] + math.log(rate) + math.log(PRIOR[e])
-        highest = max(highest, weights[e])
+def prior_of(young: Floats, grown: Floats, labels: int, prior: Floats) -> None:
+    """Fill `prior` (M,), which sums to 1, from the logs of the shares that members have in youth and later."""
+    fade = math.exp(-labels / YOUTH)
     total = 0.0
-    for e in range(len(weights)):
-        weights[e] = math.exp(weights[e] - highest)
-        total += weights[e]
-    for e in range(len(weights)):
-        weights[e] = (1 - SHARE) * weights[e] / total + SHARE * PRIOR[e]
+    for m in range(len(prior)):
+        prior[m] = math.exp(grown[m] + fade * (young[m] - grown[m]))
+        total += prior[m]
+    for m in range(len(prior)):
+        prior[m] /= total
+
+
+@compiled
+def weigh(regret: Singles, variance: Singles, bound: Singles, prior: Floats, weights: Floats) -> None:
+    """Fill `weights` (M,) from the running (M,) regrets, their second moments and their bounds."""
+    highest = -1e300
+    for m in range(len(weights)):
+        rate = min(0.5 / bound[m], math.sqrt(2.0 / variance[m]))
+        weights[m] = rate * regret[m] + math.log(rate * prior[m])
+        highest = max(highest, weights[m])
+    total = 0.0
+    for m in range(len(weights)):
+        weights[m] = math.exp(weights[m] - highest)
+        total += weights[m]
+    for m in range(len(weights)):
+        weights[m] = (1 - SHARE) * weights[m] / total + SHARE * prior[m]
 
 
 @compiled
 def reward(
-    regret: Singles, variance: Singles, bound: Singles, mixed: float, experts: Singles, truth: float, level: float
+    regret: Singles, variance: Singles, bound: Singles, mixed: float, said: Floats, truth: float, level: float
 ) -> None:
-    """Learn from one matured label, all in units of the scale: `mixed` was forecast out of `experts` (E,)."""
+    """Learn from one matured label, all in units of the scale: `mixed` was forecast out of what the members `said` (M,)."""
     slope = (1.0 if truth < mixed else 0.0) - level
-    for e in range(len(experts)):
-        gain = min(max(slope * (mixed - experts[e]), -REGRET_CLIP), REGRET_CLIP)
-        variance[e] = FORGET * variance[e] + gain * gain
-        bound[e] = max(FORGET * bound[e], abs(gain))
-        rate = min(0.5 / bound[e], math.sqrt(2.0 / variance[e]))
-        regret[e] = FORGET * regret[e] + gain - rate * gain * gain
+    for m in range(len(said)):
+        gain = min(max(slope * (mixed - said[m]), -REGRET_CLIP), REGRET_CLIP)
+        variance[m] = FORGET * variance[m] + gain * gain
+        bound[m] = max(FORGET * bound[m], abs(gain))
+        rate = min(0.5 / bound[m], math.sqrt(2.0 / variance[m]))
+        regret[m] = FORGET * regret[m] + gain - rate * gain * gain

@@ -1,4 +1,4 @@
-"""From the network's quantiles to the published ones, which also go into the ledger until their truth arrives."""
+"""From the members' quantiles to the published ones, which also go into the ledger until their truth arrives."""
 
 import math
 
@@ -6,14 +6,15 @@ import numpy as np
 
 from streamrnn.core.calibration import apply
 from streamrnn.core.compiled import Booleans, Floats, Integers, Singles, compiled
-from streamrnn.core.inputs import current_scale
-from streamrnn.core.ledger import WARM
-from streamrnn.core.mixture import weigh
+from streamrnn.core.ledger import WARM, Ledger, point_of
+from streamrnn.core.mixture import prior_of, weigh
 from streamrnn.core.season import rounded
 from streamrnn.core.series import Plan, Series
 
 UNIT_CLIP = 15.0
 """Units; no network may forecast further away than that."""
+YOUNG = 10
+"""Observations of a series up to which no network is heard: the units are not known yet."""
 DIGITS = 4
 """Decimal digits of a forecast below the scale of its series."""
 
@@ -30,38 +31,67 @@ def shortened(value: float, unit: float) -> float:
 
 
 @compiled
-def mix(series: Series, plan: Plan, row: int, k: int, slot: int, network: Singles, weights: Floats) -> None:
-    """Fill the ledger's slot with the experts' quantiles and their mixture; `network` (Q,) in units."""
-    pending, mixed = series.pending[row, slot], series.mixed[row, slot]
-    for q in range(len(plan.levels)):
-        pending[0, q] = series.residual[row, k, q]
-        pending[1, q] = min(max(network[q], -UNIT_CLIP), UNIT_CLIP)
-        weigh(series.regret[row, k, q], series.variance[row, k, q], series.bound[row, k, q], weights)
-        total = 0.0
-        for e in range(len(weights)):
-            total += weights[e] * pending[e, q]
-        mixed[q] = total
+def in_order(quantiles: Floats, middle: int) -> None:
+    """Sort what lies on either side of the median, and let none of it lie beyond."""
+    for q in range(middle - 1, -1, -1):
+        quantiles[q] = min(quantiles[q], quantiles[q + 1])
+    for q in range(middle + 1, len(quantiles)):
+        quantiles[q] = max(quantiles[q], quantiles[q - 1])
 
 
 @compiled
-def publish(series: Series, plan: Plan, rows: Integers, values: Floats, network: Singles) -> None:
-    """One wave into the ledger: `values` (B,) as observed, `network` (B, K, Q) in units."""
-    weights, published = np.zeros(series.pending.shape[2]), np.zeros(len(plan.levels))
+def mix(
+    series: Series, ledger: Ledger, plan: Plan, chosen: Integers, row: int, k: int, slot: int, prior: Floats,
+    weights: Floats, mixed: Floats,
+) -> None:  # fmt: skip
+    """Fill `mixed` (Q,) with the mixture of what the members say, the networks' part of which the ledger's slot holds."""
+    points = len(chosen)
+    for q in range(len(plan.levels)):
+        weigh(ledger.regret[row, k, q], ledger.variance[row, k, q], ledger.bound[row, k, q], prior, weights)
+        total = 0.0
+        for x in range(points):
+            total += weights[x] * (point_of(series, row, slot, chosen, x) + ledger.residual[row, k, x, q])
+        for n in range(len(weights) - points):
+            total += weights[points + n] * ledger.networks[row, slot, n, q]
+        mixed[q] = total
+    in_order(mixed, plan.middle)
+
+
+@compiled
+def publish(
+    series: Series,
+    ledger: Ledger,
+    plan: Plan,
+    chosen: Integers,
+    young: Floats,
+    grown: Floats,
+    rows: Integers,
+    networks: Singles,
+) -> None:
+    """One wave into the ledger: `networks` (B, N, K, Q) in units, priors of the members (M,) as logs."""
+    weights, prior = np.empty(len(grown)), np.empty(len(grown))
+    mixed, published = np.empty(len(plan.levels)), np.empty(len(plan.levels))
     for b in range(len(rows)):
-        row, value = rows[b], values[b]
+        row = rows[b]
         count = series.seen[row]
         for k in range(len(plan.horizons)):
-            slot = plan.slots[k] + (count - 1) % plan.horizons[k]
-            mix(series, plan, row, k, slot, network[b, k], weights)
-            apply(series.mixed[row, slot], series.offset[row, k], series.miss[row, k], plan.middle, published)
-            series.anchor[row, slot] = value
-            series.unit[row, slot] = current_scale(series.scale[row], plan.steps, plan.scale_of[k], count, value)
-            series.final[row, slot] = published
+            horizon = plan.horizons[k]
+            slot = plan.slots[k] + (count - 1) % horizon
+            for n in range(networks.shape[1]):
+                for q in range(len(plan.levels)):
+                    said = min(max(networks[b, n, k, q], -UNIT_CLIP), UNIT_CLIP)
+                    ledger.networks[row, slot, n, q] = said if count > YOUNG else plan.normal[q]
+            prior_of(young, grown, count - horizon, prior)
+            mix(series, ledger, plan, chosen, row, k, slot, prior, weights, mixed)
+            apply(mixed, ledger.offset[row, k], ledger.miss[row, k], plan.middle, published)
+            ledger.mixed[row, slot] = mixed
+            ledger.final[row, slot] = published
 
 
 @compiled
 def read_back(
     series: Series,
+    ledger: Ledger,
     plan: Plan,
     rows: Integers,
     target_times: Integers,
@@ -81,8 +111,8 @@ def read_back(
             horizon = plan.horizons[k]
             slot = plan.slots[k] + (count - 1) % horizon
             target_times[b, k] = series.time[row] + round(horizon * cadence)
-            naive = series.naive[row, k]
-            skill[b, k] = max(1.0 - series.error[row, k] / naive, -10.0) if naive > 0 else 0.0
-            value, unit = series.anchor[row, slot], series.unit[row, slot]
+            naive = ledger.naive[row, k]
+            skill[b, k] = max(1.0 - ledger.wrong[row, k] / naive, -10.0) if naive > 0 else 0.0
+            value, unit = series.value[row], series.unit[row, slot]
             for q in range(len(plan.levels)):
-                quantiles[b, k, q] = shortened(value + series.final[row, slot, q] * unit, unit)
+                quantiles[b, k, q] = shortened(value + ledger.final[row, slot, q] * unit, unit)

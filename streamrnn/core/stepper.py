@@ -1,31 +1,49 @@
-"""One step of the network for one wave: compiled loops on the CPU, torch on a GPU.
+"""One step of the network for one wave: compiled loops on the CPU; the recurrent layers may run on a GPU.
 
 The loops do each row by itself, so its bits do not depend on the wave; they are also ten times faster than torch on the
 few rows that a wave often has. A law ties both to the network of the learner.
 """
 
 import math
-from typing import Protocol
+from statistics import NormalDist
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
 
+from streamrnn.core.bank import Described
 from streamrnn.core.compiled import Integers, Singles, compiled
-from streamrnn.core.network import Shape, heads, split, unroll
+from streamrnn.core.head import Head, add_product, head_of, read_head, work_of
+from streamrnn.core.network import KNOTS, Shape, split, unroll
 
 HIDDEN_LIMIT = 1e3
 """A state beyond it (only a ReLU network can reach it) is set back to zero."""
 CODES = {"rnn_tanh": 0, "rnn_relu": 1, "gru": 2, "lstm": 3}
 
 
-class Stepper(Protocol):
-    """Carries the hidden state of a wave's rows one step on."""
+class Body(Protocol):
+    """The recurrent layers; carries the hidden state of a wave's rows one step on."""
 
     def load(self, weights: torch.Tensor) -> None:
         """Use these flat weights from now on."""
 
-    def step(self, hidden: Singles, rows: Integers, inputs: Singles, seasonals: Singles) -> Singles:
-        """Advance `hidden[rows]` (S, D, N, H) in place; quantiles (B, K, Q) in units."""
+    def step(self, hidden: Singles, rows: Integers, inputs: Singles) -> Singles:
+        """Advance `hidden[rows]` (S, D, N, H) in place by `inputs` (B, F); the top layer's output (B, H)."""
+
+
+class Reading(NamedTuple):
+    """How Q quantiles are read between the knots: linearly in the quantiles of the normal distribution."""
+
+    lower: Integers  # (Q,) index of the knot below
+    share: Singles  # (Q,) of the way to the next one; outside 0 to 1 beyond the outermost knots
+
+
+def reading(quantiles: tuple[float, ...]) -> Reading:
+    """For these levels."""
+    knots, wanted = (np.array([NormalDist().inv_cdf(p) for p in levels]) for levels in (KNOTS, quantiles))
+    lower = np.clip(np.searchsorted(knots, wanted + 1e-9) - 1, 0, len(knots) - 2).astype(np.int64)
+    share = (wanted - knots[lower]) / (knots[lower + 1] - knots[lower])
+    return Reading(lower, share.round(9).astype(np.float32))
 
 
 @compiled
@@ -35,21 +53,6 @@ def sigmoid(x: float) -> float:
         return 1.0 / (1.0 + math.exp(-x))
     small = math.exp(x)
     return small / (1.0 + small)
-
-
-@compiled
-def softplus(x: float) -> float:
-    """log(1 + exp(x)), without overflow."""
-    return max(x, 0.0) + math.log1p(math.exp(-abs(x)))
-
-
-@compiled
-def affine(out: Singles, vector: Singles, weight: Singles) -> None:
-    """out (M,) += vector (N,) @ weight (N, M), each element summed in the order of N."""
-    for i in range(len(vector)):
-        x = vector[i]
-        for j in range(len(out)):
-            out[j] += x * weight[i, j]
 
 
 @compiled
@@ -75,16 +78,6 @@ def advance(cell: int, state: Singles, given: Singles, kept: Singles) -> None:
 
 
 @compiled
-def ordered(free: Singles, middle: int, quantiles: Singles) -> None:
-    """Quantiles (Q,) from the head's free numbers: the median, and positive distances outward."""
-    quantiles[middle] = free[middle]
-    for q in range(middle + 1, len(free)):
-        quantiles[q] = quantiles[q - 1] + softplus(free[q])
-    for q in range(middle - 1, -1, -1):
-        quantiles[q] = quantiles[q + 1] - softplus(free[q])
-
-
-@compiled
 def layers_of(
     cell: int, state: Singles, inputs: Singles, into: Singles, within: Singles, biases: Singles, work: Singles
 ) -> None:
@@ -93,34 +86,21 @@ def layers_of(
     for layer in range(len(state)):
         work[0], work[1] = biases[layer, 0], biases[layer, 1]
         if layer == 0:
-            affine(work[0], inputs, into[:first])
+            add_product(work[0], inputs, into[:first])
         else:
             at = first + (layer - 1) * size
-            affine(work[0], state[layer - 1, 0], into[at : at + size])
-        affine(work[1], state[layer, 0], within[layer * size : (layer + 1) * size])
+            add_product(work[0], state[layer - 1, 0], into[at : at + size])
+        add_product(work[1], state[layer, 0], within[layer * size : (layer + 1) * size])
         advance(cell, state[layer], work[0], work[1])
 
 
 @compiled
 def step_rows(
-    cell: int,
-    middle: int,
-    hidden: Singles,
-    rows: Integers,
-    inputs: Singles,
-    seasonals: Singles,
-    quantiles: Singles,
-    into: Singles,
-    within: Singles,
+    cell: int, hidden: Singles, rows: Integers, inputs: Singles, top: Singles, into: Singles, within: Singles,
     biases: Singles,
-    head: Singles,
-    head_seasonals: Singles,
-    head_bias: Singles,
-) -> None:
-    """One wave: advances `hidden[rows]` and fills `quantiles` (B, K, Q); `head` is (H + F, K*Q)."""
-    size, (horizons, levels) = hidden.shape[3], head_bias.shape
+) -> None:  # fmt: skip
+    """One wave: advances `hidden[rows]` and fills `top` (B, H)."""
     work = np.empty((2, biases.shape[2]), np.float32)
-    flat = np.empty(horizons * levels, np.float32)
     for b in range(len(rows)):
         state = hidden[rows[b]]
         layers_of(cell, state, inputs[b], into, within, biases, work)
@@ -128,19 +108,44 @@ def step_rows(
             if not abs(value) <= HIDDEN_LIMIT:
                 state[:] = 0.0
                 break
-        flat[:] = 0.0
-        affine(flat, state[len(state) - 1, 0], head[:size])
-        affine(flat, inputs[b], head[size:])
-        for k in range(horizons):
-            free = flat[k * levels : (k + 1) * levels]
-            for q in range(levels):
-                free[q] += head_bias[k, q]
-                for p in range(seasonals.shape[2]):
-                    free[q] += seasonals[b, k, p] * head_seasonals[k, q, p]
-            ordered(free, middle, quantiles[b, k])
+        top[b] = state[len(state) - 1, 0]
 
 
-class CompiledStepper:
+@compiled
+def answer_rows(
+    top: Singles, points: Singles, trust: Singles, lead: Singles, head: Head, lower: Integers, share: Singles,
+    work: Singles, quantiles: Singles,
+) -> None:  # fmt: skip
+    """One wave: fills `quantiles` (B, K, Q), in units, from `top` (B, H) and the experts (B, K, E)."""
+    base, knots = np.empty(len(head.bias), np.float32), np.empty((points.shape[1], len(KNOTS)), np.float32)
+    for b in range(len(top)):
+        read_head(top[b], points[b], trust[b], lead[b], head, base, knots, work)
+        for k in range(len(knots)):
+            ordered = knots[k]
+            for i in range(1, len(ordered)):
+                for j in range(i, 0, -1):
+                    if ordered[j] < ordered[j - 1]:
+                        ordered[j], ordered[j - 1] = ordered[j - 1], ordered[j]
+            for q in range(len(lower)):
+                below = ordered[lower[q]]
+                quantiles[b, k, q] = below + share[q] * (ordered[lower[q] + 1] - below)
+
+
+def answer(head: Head, read: Reading, top: Singles, described: Described) -> Singles:
+    """What a head says of a wave: quantiles (B, K, Q) in units."""
+    quantiles = np.empty((*described.points.shape[:2], len(read.lower)), np.float32)
+    points, trust, lead = described.points, described.trust, described.lead
+    answer_rows(top, points, trust, lead, head, *read, work_of(head), quantiles)
+    return quantiles
+
+
+def head_from(weights: torch.Tensor, shape: Shape) -> Head:
+    """The head of a network's flat weights."""
+    tail = weights.detach().cpu().numpy()[-shape.head_size :]
+    return head_of(tail, shape.hidden_size, shape.experts, shape.width, shape.knots)
+
+
+class CompiledBody:
     """The loops above, for the CPU."""
 
     def __init__(self, shape: Shape) -> None:
@@ -154,22 +159,18 @@ class CompiledStepper:
             np.concatenate([parts[f"weight_ih_l{layer}"].T for layer in layers]),
             np.concatenate([parts[f"weight_hh_l{layer}"].T for layer in layers]),
             np.stack([np.stack([parts[f"bias_ih_l{layer}"], parts[f"bias_hh_l{layer}"]]) for layer in layers]),
-            np.concatenate([parts["head_hidden"].T, parts["head_inputs"].T]),
-            parts["head_seasonals"],
-            parts["head_bias"],
         )
         self._weights = tuple(np.array(array, order="C", copy=True) for array in arrays)
 
-    def step(self, hidden: Singles, rows: Integers, inputs: Singles, seasonals: Singles) -> Singles:
-        """See Stepper."""
-        quantiles = np.empty((len(rows), self._shape.horizons, self._shape.quantiles), np.float32)
-        code, middle = CODES[self._shape.cell], self._shape.middle
-        step_rows(code, middle, hidden, rows, inputs, seasonals, quantiles, *self._weights)
-        return quantiles
+    def step(self, hidden: Singles, rows: Integers, inputs: Singles) -> Singles:
+        """See Body."""
+        top = np.empty((len(rows), self._shape.hidden_size), np.float32)
+        step_rows(CODES[self._shape.cell], hidden, rows, inputs, top, *self._weights)
+        return top
 
 
-class TorchStepper:
-    """The learner's own network, in blocks of fixed size: on a GPU the bits of a row depend on the block's shape."""
+class TorchBody:
+    """The learner's own layers, in blocks of fixed size: on a GPU the bits of a row depend on the block's shape."""
 
     BLOCK = 256
 
@@ -180,25 +181,27 @@ class TorchStepper:
         """Use these flat weights from now on."""
         self._parts = split(weights.detach().to(self._device, copy=True), self._shape)
 
-    def step(self, hidden: Singles, rows: Integers, inputs: Singles, seasonals: Singles) -> Singles:
-        """See Stepper."""
+    def step(self, hidden: Singles, rows: Integers, inputs: Singles) -> Singles:
+        """See Body."""
         blocks = range(0, len(rows), self.BLOCK)
-        return np.concatenate(
-            [self._block(hidden, rows[i : i + self.BLOCK], inputs[i:], seasonals[i:]) for i in blocks]
-        )
+        return np.concatenate([self._block(hidden, rows[i : i + self.BLOCK], inputs[i:]) for i in blocks])
 
     @torch.inference_mode()
-    def _block(self, hidden: Singles, rows: Integers, inputs: Singles, seasonals: Singles) -> Singles:
+    def _block(self, hidden: Singles, rows: Integers, inputs: Singles) -> Singles:
         count = len(rows)
-        state, given, season = (self._padded(array[:count]) for array in (hidden[rows], inputs, seasonals))
+        state, given = (self._padded(array[:count]) for array in (hidden[rows], inputs))
         top, state = unroll(self._parts, self._shape, given.unsqueeze(0), state)
-        quantiles = heads(self._parts, self._shape, top[0], given, season)
         kept = state[:count].cpu().numpy()
         kept[~(np.abs(kept.reshape(count, -1)).max(1) <= HIDDEN_LIMIT)] = 0.0
         hidden[rows] = kept
-        return np.asarray(quantiles[:count].cpu().numpy())
+        return np.asarray(top[0, :count].cpu().numpy())
 
     def _padded(self, array: Singles) -> torch.Tensor:
         block = torch.zeros((self.BLOCK, *array.shape[1:]), device=self._device)
         block[: len(array)] = torch.from_numpy(np.ascontiguousarray(array)).to(self._device)
         return block
+
+
+def body_of(shape: Shape, device: torch.device) -> Body:
+    """The one for a device."""
+    return TorchBody(shape, device) if device.type == "cuda" else CompiledBody(shape)
