@@ -135,32 +135,42 @@ class Model(_Section):
     """The recurrent network that the series of a task share."""
 
     cell: Literal["rnn_tanh", "rnn_relu", "gru", "lstm"] = "gru"
-    hidden_size: int = Field(default=32, ge=1, le=1024)
+    hidden_size: int = Field(default=64, ge=1, le=1024)
     layers: int = Field(default=1, ge=1, le=8)
+    base: str = Field(default="default", min_length=1)
+    """Weights to start from: `default`, those that come with the package for this network, random ones if none do;
+    `none`, random ones; or a file that `streamrnn pretrain` wrote."""
     seed: int = Field(default=0, ge=0, le=2**63 - 1)
 
 
 class Learning(_Section):
-    """Truncated backpropagation through time, at learning points that the data define."""
+    """What is learned online, at learning points that the data define."""
 
     enabled: bool = True
+    head_every: int = Field(default=4, ge=1, le=1_000_000)
+    """The head of the base adapts after this many observations per series held ..."""
+    head_most: int = Field(default=256, ge=1, le=1_000_000)
+    """... but after this many observations of the task at the latest."""
+    head_rate: float = Field(default=0.001, gt=0, le=1)
+    """Learning rate of the head."""
     window: int = Field(default=48, ge=2, le=4096)
-    """Observations of a series that one gradient goes back through."""
-    every: int = Field(default=8, ge=1, le=1_000_000)
-    """A learning point comes after this many observations per series held ..."""
-    most: int = Field(default=2048, ge=1, le=1_000_000)
+    """Observations of a series that one gradient of the whole network goes back through."""
+    every: int = Field(default=16, ge=1, le=1_000_000)
+    """The whole network learns after this many observations per series held ..."""
+    most: int = Field(default=4096, ge=1, le=1_000_000)
     """... but after this many observations of the task at the latest."""
     batch: int = Field(default=16, ge=1, le=4096)
-    """Windows that have just been completed, per learning step."""
+    """Windows that have just been completed, per learning step of the whole network."""
     replay: int = Field(default=16, ge=0, le=4096)
-    """Windows drawn from memory, per learning step."""
-    learning_rate: float = Field(default=0.003, gt=0, le=1)
+    """Windows drawn from memory, per learning step of the whole network."""
+    learning_rate: float = Field(default=0.001, gt=0, le=1)
+    """Of the whole network."""
     clip_norm: float = Field(default=1.0, gt=0, le=1e6)
     """Largest norm of a gradient."""
     warm_up: int = Field(default=30, ge=0, le=1_000_000)
-    """Learning steps over which the learning rate rises."""
+    """Learning steps over which the learning rate of the whole network rises."""
     averaging: float = Field(default=0.98, ge=0, lt=1)
-    """Of the weights that forecast: the share of the old average that each learning step keeps."""
+    """Of the weights that forecast: the share of the old average that each learning step of the whole network keeps."""
 
 
 class Commit(_Section):
@@ -261,8 +271,10 @@ def _intervals(settings: Settings) -> Iterator[tuple[str, str]]:
         yield "commit.interval", f"must be shorter than kafka.transaction_timeout, which is {limit}"
     if commit.snapshot_interval < commit.interval:
         yield "commit.snapshot_interval", f"must be at least commit.interval, {units.duration_text(commit.interval)}"
-    if settings.learning.most < settings.learning.every:
-        yield "learning.most", f"must be at least learning.every, which is {settings.learning.every}"
+    for most, every in (("most", "every"), ("head_most", "head_every")):
+        least = getattr(settings.learning, every)
+        if getattr(settings.learning, most) < least:
+            yield f"learning.{most}", f"must be at least learning.{every}, which is {least}"
 
 
 def _names(settings: Settings) -> Iterator[tuple[str, str]]:
