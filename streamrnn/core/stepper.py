@@ -13,7 +13,7 @@ import torch
 
 from streamrnn.core.bank import Described
 from streamrnn.core.compiled import Integers, Singles, compiled
-from streamrnn.core.head import Head, add_product, head_of, read_head, work_of
+from streamrnn.core.head import Head, Work, add_product, head_of, read_head, work_of
 from streamrnn.core.network import KNOTS, Shape, split, unroll
 
 HIDDEN_LIMIT = 1e3
@@ -113,15 +113,14 @@ def step_rows(
 
 @compiled
 def answer_rows(
-    top: Singles, points: Singles, trust: Singles, lead: Singles, head: Head, lower: Integers, share: Singles,
-    work: Singles, quantiles: Singles,
+    top: Singles, points: Singles, trust: Singles, lead: Singles, head: Head, work: Work, lower: Integers,
+    share: Singles, knots: Singles, quantiles: Singles,
 ) -> None:  # fmt: skip
-    """One wave: fills `quantiles` (B, K, Q), in units, from `top` (B, H) and the experts (B, K, E)."""
-    base, knots = np.empty(len(head.bias), np.float32), np.empty((points.shape[1], len(KNOTS)), np.float32)
+    """One wave: fills `quantiles` (B, K, Q), in units, from `top` (B, H) and the experts (B, K, E), through `knots`."""
     for b in range(len(top)):
-        read_head(top[b], points[b], trust[b], lead[b], head, base, knots, work)
-        for k in range(len(knots)):
-            ordered = knots[k]
+        read_head(top, points, trust, lead, b, head, knots, work)
+        for k in range(knots.shape[1]):
+            ordered = knots[b, k]
             for i in range(1, len(ordered)):
                 for j in range(i, 0, -1):
                     if ordered[j] < ordered[j - 1]:
@@ -133,9 +132,11 @@ def answer_rows(
 
 def answer(head: Head, read: Reading, top: Singles, described: Described) -> Singles:
     """What a head says of a wave: quantiles (B, K, Q) in units."""
-    quantiles = np.empty((*described.points.shape[:2], len(read.lower)), np.float32)
+    shape = described.points.shape[:2]
+    knots = np.empty((*shape, len(KNOTS)), np.float32)
+    quantiles = np.empty((*shape, len(read.lower)), np.float32)
     points, trust, lead = described.points, described.trust, described.lead
-    answer_rows(top, points, trust, lead, head, *read, work_of(head), quantiles)
+    answer_rows(top, points, trust, lead, head, work_of(head), *read, knots, quantiles)
     return quantiles
 
 
