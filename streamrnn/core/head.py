@@ -6,8 +6,8 @@
     center = sum_e gate[e] points[e]
     knots  = center + o[E+1:]
 
-H hidden units, E experts, W the head's width, L knots, K horizons. All arithmetic is float32, and every element is summed
-in a fixed order: its bits depend on nothing but the row's own numbers and the weights.
+H hidden units, E experts, W the head's width, L knots, K horizons. All arithmetic is float32, and every element is
+summed in a fixed order: its bits depend on nothing but the row's own numbers and the weights.
 """
 
 import math
@@ -23,7 +23,11 @@ LEADS = 3
 """Numbers that tell a horizon to the head."""
 LANES = 8
 """The outputs are padded with zeros to a multiple of it: odd ends of a loop cost more than whole ones."""
-ZERO, ONE = np.float32(0), np.float32(1)  # a bare 1.0 would turn the arithmetic round it to float64
+ZERO, HALF, ONE = np.float32(0), np.float32(0.5), np.float32(1)  # a bare 1.0 would turn what it meets to float64
+C3, C4, C5, C6, C7 = (np.float32(1 / math.factorial(i)) for i in range(3, 8))
+LOWEST, HIGHEST = np.float32(-87), np.float32(88)
+LOG2, LOG2_COARSE = np.float32(math.log(2)), np.float32(355 / 512)  # the coarse one, times n, is exact
+LOG2_FINE = np.float32(math.log(2) - 355 / 512)
 
 
 class Head(NamedTuple):
@@ -75,11 +79,14 @@ def fill(head: Head, flat: Singles) -> None:
     ends = list(accumulate(math.prod(size) for size in sizes))
     if flat.shape != (ends[-1],):
         raise StateError(
-            f"weights of a head: an array of shape {flat.shape}, but {hidden} hidden units, {(given - LEADS) // 2} experts, "
-            f"width {width} and {outputs} outputs make ({ends[-1]},): use the state or the model that was saved for this shape"
+            f"weights of a head: an array of shape {flat.shape}, but {hidden} hidden units, {(given - LEADS) // 2} "
+            f"experts, width {width} and {outputs} outputs make ({ends[-1]},): "
+            "use the state or the model that was saved for this shape"
         )
     parts = [part.reshape(size) for part, size in zip(np.split(flat, ends[:-1]), sizes, strict=True)]
-    for target, part in zip((head.recurrent, head.given, head.bias, head.out[:, :outputs], head.out_bias), parts, strict=True):
+    for target, part in zip(
+        (head.recurrent, head.given, head.bias, head.out[:, :outputs], head.out_bias), parts, strict=True
+    ):
         target[...] = part.T
 
 
@@ -89,9 +96,27 @@ def flat_of(head: Head) -> Singles:
     return np.concatenate([part.T.ravel() for part in parts], dtype=np.float32)
 
 
-def work_of(head: Head) -> Singles:
-    """Room that `read_head` and `respond` write to, the same for every row: 5 rows, one for each vector on the way."""
-    return np.zeros((5, max(*head.given.shape, head.out.shape[1])), np.float32)
+class Work(NamedTuple):
+    """Room that `read_head` writes to, the same for every row; what `respond` leaves there is what a gradient needs."""
+
+    base: Singles
+    """(W,), c + A y."""
+    given: Singles
+    """(2E+3,), the inputs besides y."""
+    before: Singles
+    """(W,), what silu is taken of."""
+    share: Singles
+    """(W,), the logistic function of it."""
+    mid: Singles
+    """(W,), their product: silu."""
+    out: Singles
+    """(P,), first the gate (E+1), then the offsets (L)."""
+
+
+def work_of(head: Head) -> Work:
+    """Room for `head`."""
+    given, width = head.given.shape
+    return Work(*(np.zeros(size, np.float32) for size in (width, given, width, width, width, head.out.shape[1])))
 
 
 def _sizes(hidden: int, experts: int, width: int, knots: int) -> tuple[tuple[int, ...], ...]:
@@ -101,65 +126,94 @@ def _sizes(hidden: int, experts: int, width: int, knots: int) -> tuple[tuple[int
 
 
 @compiled
+def exponential(x: np.float32) -> np.float32:
+    """exp(x) within 2e-7 of itself for -87 <= x <= 88, and the value of the nearer end beyond.
+
+    2**n exp(r) with |r| <= log(2) / 2 and the Taylor series of exp(r). It has no branches, so that loops over it take
+    many elements at a time, and no call to the machine's own library, whose bits differ.
+    """
+    x = x if x > LOWEST else LOWEST
+    x = x if x < HIGHEST else HIGHEST
+    n = np.float32(np.floor(x / LOG2 + HALF))
+    r = (x - n * LOG2_COARSE) - n * LOG2_FINE
+    power = np.int32((np.int32(n) + np.int32(127)) << np.int32(23)).view(np.float32)  # the exponent's place in the bits
+    tail = C3 + r * (C4 + r * (C5 + r * (C6 + r * C7)))
+    return (ONE + (r + r * r * (HALF + r * tail))) * power
+
+
+@compiled
 def add_product(out: Singles, vector: Singles, weight: Singles) -> None:
     """out (M,) += vector (N,) @ weight (N, M), each element summed in the order of N."""
     size, whole = len(vector), len(vector) // 4 * 4
     for i in range(0, whole, 4):  # four at a time: the same order, and a fourth of the loads and stores of `out`
         w, x, y, z = vector[i], vector[i + 1], vector[i + 2], vector[i + 3]
         for j in range(len(out)):
-            out[j] = (((out[j] + w * weight[i, j]) + x * weight[i + 1, j]) + y * weight[i + 2, j]) + z * weight[i + 3, j]
+            out[j] = (((out[j] + w * weight[i, j]) + x * weight[i + 1, j]) + y * weight[i + 2, j]) + z * weight[
+                i + 3, j
+            ]
     for i in range(whole, size):
         for j in range(len(out)):
             out[j] += vector[i] * weight[i, j]
 
 
 @compiled
-def respond(base: Singles, points: Singles, trust: Singles, lead: Singles, head: Head, knots: Singles, work: Singles) -> None:
-    """`knots` (L,) of one horizon from base = c + A y (W,); leaves in `work` what a gradient needs.
+def recall(y: Singles, row: int, head: Head, work: Work) -> None:
+    """work.base (W,) = c + A y[row], the share of the top layer's output `y` (B, H), which all horizons have in common."""
+    for i in range(len(work.base)):
+        work.base[i] = head.bias[i]
+    add_product(work.base, y[row], head.recurrent)
 
-    The rows of `work`: the inputs (2E+3,), the sum before silu (W,), its logistic function (W,), mid (W,), and the gate (E+1,).
-    """
-    experts, width, outputs = len(points), len(base), len(head.out_bias)
-    given, before, share = work[0, : 2 * experts + LEADS], work[1, :width], work[2, :width]
-    mid, out = work[3, :width], work[4, : head.out.shape[1]]
+
+@compiled
+def respond(points: Singles, trust: Singles, lead: Singles, row: int, head: Head, knots: Singles, work: Work) -> None:
+    """Fill knots[row] from work.base and the row of `points` and `trust` (B, E) and `lead` (B, 3)."""
+    experts = points.shape[1]
     for e in range(experts):
-        given[e] = math.copysign(math.log1p(abs(points[e])), points[e])
-        given[experts + e] = trust[e]
-    given[2 * experts :] = lead
-    before[:] = base
-    add_product(before, given, head.given)
-    for i in range(width):
-        share[i] = ONE / (ONE + math.exp(-before[i]))
-        mid[i] = before[i] * share[i]
-    out[:outputs] = head.out_bias
-    out[outputs:] = ZERO
-    add_product(out, mid, head.out)
+        work.given[e] = math.copysign(math.log1p(abs(points[row, e])), points[row, e])
+        work.given[experts + e] = trust[row, e]
+    for i in range(LEADS):
+        work.given[2 * experts + i] = lead[row, i]
+    for i in range(len(work.base)):
+        work.before[i] = work.base[i]
+    add_product(work.before, work.given, head.given)
+    for i in range(len(work.base)):
+        work.share[i] = ONE / (ONE + exponential(-work.before[i]))
+        work.mid[i] = work.before[i] * work.share[i]
+    for i in range(len(work.out)):
+        work.out[i] = head.out_bias[i] if i < len(head.out_bias) else ZERO
+    add_product(work.out, work.mid, head.out)
+    center = weigh(work.out, points, row)
+    for q in range(knots.shape[1]):
+        knots[row, q] = center + work.out[experts + 1 + q]
+
+
+@compiled
+def weigh(out: Singles, points: Singles, row: int) -> np.floating:
+    """Softmax of the first E+1 of `out`, in place, and the mean of points[row] (E,) under it; persistence is at 0."""
+    experts = points.shape[1]
     largest = out[experts]
     for e in range(experts):
         largest = max(largest, out[e])
-    total = ZERO
     for e in range(experts + 1):
-        out[e] = math.exp(out[e] - largest)
+        out[e] = exponential(out[e] - largest)
+    total, center = out[experts], ZERO
+    for e in range(experts):
         total += out[e]
-    center = ZERO
+        center += out[e] * points[row, e]
     for e in range(experts + 1):
         out[e] /= total
-        if e < experts:
-            center += out[e] * points[e]
-    for q in range(len(knots)):
-        knots[q] = center + out[experts + 1 + q]
+    return np.float32(center / total)
 
 
 @compiled
 def read_head(
-    y: Singles, points: Singles, trust: Singles, lead: Singles, head: Head, base: Singles, knots: Singles, work: Singles
+    y: Singles, points: Singles, trust: Singles, lead: Singles, row: int, head: Head, knots: Singles, work: Work
 ) -> None:
-    """Fill `knots` (K, L), in units relative to the value, for one row and all its horizons.
+    """Fill knots[row] (K, L), in units relative to the value, for one row of a wave; the knots may be out of order.
 
-    `y` (H,) is the top layer's output, `points` and `trust` (K, E), `lead` (K, 3); `base` (W,) and `work` (see work_of)
-    are written over.
+    `y` (B, H) is the top layer's output, `points` and `trust` are (B, K, E), `lead` is (B, K, 3), `knots` (B, K, L);
+    `work` is written over.
     """
-    base[:] = head.bias
-    add_product(base, y, head.recurrent)
-    for k in range(len(points)):
-        respond(base, points[k], trust[k], lead[k], head, knots[k], work)
+    recall(y, row, head, work)
+    for k in range(points.shape[1]):
+        respond(points[row], trust[row], lead[row], k, head, knots[row], work)
