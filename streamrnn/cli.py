@@ -1,4 +1,4 @@
-"""The command line: `streamrnn run | demo | backtest | check`.
+"""The command line: `streamrnn run | demo | backtest | check | pretrain`.
 
 Exit codes: 0 done; 2 usage; 69 broker unavailable; 70 internal error; 78 configuration or state does not fit.
 
@@ -14,6 +14,7 @@ from typing import Any
 
 from streamrnn import __version__
 from streamrnn.errors import StreamrnnError
+from streamrnn.pretrain import command as pretrain
 from streamrnn.settings import Settings, describe, load
 
 INTERRUPTED = 130
@@ -86,6 +87,8 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument("--connect", action="store_true", help="also try the log: broker, topics, rights")
     check.add_argument("--print", dest="show", action="store_true", help="print the effective configuration")
     check.set_defaults(command=_check)
+
+    pretrain.add_to(commands).set_defaults(command=pretrain.run)
     return parser
 
 

@@ -73,7 +73,7 @@ def read(cycle: Floats, phase: Floats) -> Floats:
 
 
 def seasonal(generator: Generator, times: Integers, periods: tuple[float, float], told: list[str]) -> Floats:
-    """A season (T,) of the short period (ms), and what the long one (ms; 0: none) makes of it, at `times` (T,) in ms."""
+    """A season (T,) at `times` (T,): of the short period, and what the long one (0: none) makes of it; all in ms."""
     short, long = periods
     cycles = times / short
     number = np.floor(cycles).astype(np.int64)
@@ -129,7 +129,7 @@ def _slow_season(generator: Generator, pattern: Floats, cycles: Floats, told: li
 
 
 def shocks(generator: Generator, rows: int, season: Floats | None, told: list[str]) -> Floats:
-    """Independent in sign, not always in size: normal or heavy-tailed, in calm and wild times or times of the season."""
+    """Independent in sign, not always in size: normal or heavy-tailed, calm and wild by turns or by the season."""
     if generator.random() < 0.5:
         drawn = generator.normal(size=rows)
     else:
@@ -146,9 +146,7 @@ def shocks(generator: Generator, rows: int, season: Floats | None, told: list[st
     return drawn
 
 
-def process(
-    generator: Generator, rows: int, season: Floats | None, told: list[str], kind: str | None = None
-) -> Floats:
+def process(generator: Generator, rows: int, season: Floats | None, told: list[str], kind: str | None = None) -> Floats:
     """One process (T,) of a random kind, or of the given one."""
     kind = kind or str(generator.choice(list(PROCESSES), p=list(PROCESSES.values())))
     told.append(kind)

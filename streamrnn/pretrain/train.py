@@ -102,7 +102,7 @@ def train(
 ) -> Iterator[Trained]:
     """Train for `steps` steps and report `reports` times, the last time at the end.
 
-    `lot` makes the examples of a number, from 0. Seed, lots and steps fix every bit on a CPU with a fixed number of threads.
+    `lot` makes the examples of a number, from 0. Seed, lots and steps fix every bit on one thread of a CPU.
     """
     weights = fresh(shape, seed).to(device).requires_grad_()
     average = weights.detach().clone()

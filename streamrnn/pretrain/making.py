@@ -1,0 +1,96 @@
+"""The making of a base network, from the first series drawn to the file."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from streamrnn import console
+from streamrnn.core.learner import device_of
+from streamrnn.core.network import Shape
+from streamrnn.pretrain.card import Card, write_base
+from streamrnn.pretrain.examples import Examples, describe, some_horizons
+from streamrnn.pretrain.history import History, mixed, read_history
+from streamrnn.pretrain.lanes import Sizes
+from streamrnn.pretrain.prior import draw
+from streamrnn.pretrain.train import Trained, train
+
+REPORTS = 20
+"""Validations of a training, and the steps between them at least."""
+VALIDATION = ((96, 1280), (64, 2560), (24, 5120))
+"""Series and rows of the lots that are only scored."""
+VALIDATION_HORIZONS = (1, 6, 12, 24, 48)
+TRAINED_ON, SCORED = 0, 1
+"""Purposes of a seed: no series that is scored is ever trained on."""
+
+
+def make(
+    output: Path, *, cell: str, hidden_size: int, layers: int, steps: int, seed: int, device: str,
+    history: Sequence[Path], date: str,
+) -> None:  # fmt: skip
+    """Train, and keep the best weights that a validation has seen in the file `output`; `history` are CSV files.
+
+    Raises:
+        ConfigError: the device, a history or the output cannot be used.
+    """
+    shape = Shape(cell, hidden_size, layers)
+    place, own = device_of(device), read_history(history)
+    torch.set_num_threads(1)  # more would change the order of sums, and are no faster at this size
+    console.say(f"pretrain: {shape.size:,} weights, {steps:,} steps on {place.type}")
+    seen: Counter[str] = Counter()
+    lot = _lots(seed, own, seen)
+    validation = [_validation(number) for number in range(len(VALIDATION))]
+    best = None
+    reports = max(1, min(REPORTS, steps // REPORTS))
+    for trained in train(shape, lot, validation, steps=steps, reports=reports, seed=seed, device=place):
+        _tell(trained)
+        if best is None or trained.best.pinball < best.best.pinball:
+            best = trained
+            card = Card(
+                seed=seed,
+                steps=trained.step,
+                rows=trained.rows,
+                series=seen["series"],
+                ingredients=_shares(seen),
+                history=[path.name for path in history],
+                validation=trained.best._asdict(),
+                date=date,
+            )
+            write_base(output, best.weights, shape, card)
+
+
+def _lots(seed: int, history: Sequence[History], seen: Counter[str]) -> Callable[[int], Examples]:
+    """What makes the lots to train on; it counts in `seen` what they are made of."""
+    sizes = Sizes()
+
+    def lot(number: int) -> Examples:
+        generator = np.random.default_rng([seed, TRAINED_ON, number])
+        rows = sizes.lengths[number % len(sizes.lengths)]
+        stories = draw(generator, sizes.lot // rows, rows)
+        if history:
+            stories = mixed(generator, stories, history)
+        seen.update(part for told in stories.told for part in {"series", *told})
+        return describe(stories, some_horizons(generator))
+
+    return lot
+
+
+def _validation(number: int) -> Examples:
+    """A lot to score on, the same for all seeds."""
+    generator = np.random.default_rng([SCORED, number])
+    return describe(draw(generator, *VALIDATION[number]), VALIDATION_HORIZONS)
+
+
+def _tell(trained: Trained) -> None:
+    best = trained.best
+    console.say(
+        f"step {trained.step:,}: loss {trained.loss:.4f}; of persistence's error {best.error:.4f}, "
+        f"cold {best.cold:.4f} (ridge regression {best.expert:.4f}); pinball {best.pinball:.4f} "
+        f"(last {trained.last.pinball:.4f}, average {trained.average.pinball:.4f})"
+    )
+
+
+def _shares(seen: Counter[str]) -> dict[str, float]:
+    return {part: round(count / seen["series"], 4) for part, count in sorted(seen.items()) if part != "series"}
