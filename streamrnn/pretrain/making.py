@@ -22,8 +22,8 @@ REPORTS = 20
 VALIDATION = ((96, 1280), (64, 2560), (24, 5120))
 """Series and rows of the lots that are only scored."""
 VALIDATION_HORIZONS = (1, 6, 12, 24, 48)
-TRAINED_ON, SCORED = 0, 1
-"""Purposes of a seed: no series that is scored is ever trained on."""
+TRAINED_ON, SCORED = 1, 2
+"""Purposes of a seed, its first number: no series that is scored is ever trained on."""
 
 
 def make(
@@ -66,7 +66,7 @@ def _lots(seed: int, history: Sequence[History], seen: Counter[str]) -> Callable
     sizes = Sizes()
 
     def lot(number: int) -> Examples:
-        generator = np.random.default_rng([seed, TRAINED_ON, number])
+        generator = np.random.default_rng([TRAINED_ON, seed, number])
         rows = sizes.lengths[number % len(sizes.lengths)]
         stories = draw(generator, sizes.lot // rows, rows)
         if history:
