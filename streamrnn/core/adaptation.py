@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from streamrnn.core.compiled import Singles, compiled
+from streamrnn.core.compiled import Floats, Singles, compiled
 from streamrnn.core.head import (
     ONE,
     ZERO,
@@ -196,7 +196,7 @@ class HeadLearner:
         hidden: int,
         experts: int,
         width: int,
-        levels: Sequence[float],
+        levels: Sequence[float] | Floats,
         learning_rate: float = 1e-3,
         betas: tuple[float, float] = BETAS,
         clip_norm: float = 1.0,

@@ -158,7 +158,7 @@ def add_product(out: Singles, vector: Singles, weight: Singles) -> None:
 
 @compiled
 def recall(y: Singles, row: int, head: Head, work: Work) -> None:
-    """work.base (W,) = c + A y[row], the share of the top layer's output `y` (B, H), which all horizons have in common."""
+    """work.base (W,) = c + A y[row], what all horizons take from the top layer's output `y` (B, H)."""
     for i in range(len(work.base)):
         work.base[i] = head.bias[i]
     add_product(work.base, y[row], head.recurrent)

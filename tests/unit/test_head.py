@@ -1,0 +1,248 @@
+"""The compiled head and its learner are what torch makes of the same formulas."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch.nn.functional import silu
+
+from streamrnn.core.adaptation import Examples, HeadLearner
+from streamrnn.core.compiled import Singles
+from streamrnn.core.head import exponential, flat_of, head_of, read_head, work_of
+from streamrnn.errors import StateError
+
+LEVELS = (0.01, 0.05, 0.1, 0.5, 0.9, 0.95, 0.99)
+SMALL, FULL = (5, 3, 7, 7), (64, 14, 64, 7)
+"""Hidden units, experts, width, knots: odd ones, and those in use."""
+Shape = tuple[int, int, int, int]
+
+
+def numbers(*size: int, seed: int = 1) -> Singles:
+    """Normal numbers."""
+    return np.random.default_rng([seed, *size]).normal(size=size).astype(np.float32)
+
+
+def parts(shape: Shape) -> list[tuple[int, ...]]:
+    """Shapes of A, C, c, O, b."""
+    hidden, experts, width, knots = shape
+    outputs = experts + 1 + knots
+    return [(width, hidden), (width, 2 * experts + 3), (width,), (outputs, width), (outputs,)]
+
+
+def weights(shape: Shape) -> Singles:
+    """A flat tail."""
+    return 0.3 * numbers(sum(math.prod(size) for size in parts(shape)))
+
+
+def examples(shape: Shape, count: int = 40) -> Examples:
+    """Examples with labels far and near, some not known, and experts good enough and bad enough for every weight."""
+    hidden, experts, _, _ = shape
+    label, trust = 6 * numbers(count), numbers(count, experts, seed=2) - 3 * numbers(count, 1, seed=3)
+    label[::7] = np.nan
+    assert np.nanmax(abs(label)) > 8
+    assert np.exp(-trust.min(1)).min() < 0.8 < 5 < np.exp(-trust.min(1)).max()
+    return Examples(numbers(count, hidden), 3 * numbers(count, experts), trust, numbers(count, 3), label)
+
+
+def learner(shape: Shape, **changes: float) -> HeadLearner:
+    """One that begins at `weights`."""
+    hidden, experts, width, knots = shape
+    start, levels = weights(shape), LEVELS[:knots]
+    return HeadLearner(start=start, hidden=hidden, experts=experts, width=width, levels=levels, **changes)  # type: ignore[arg-type]
+
+
+def reference(flat: torch.Tensor, shape: Shape, given: Examples) -> tuple[torch.Tensor, torch.Tensor]:
+    """Knots (B, L) and loss, by torch, in the precision of `flat`."""
+    sizes, experts = parts(shape), shape[1]
+    pieces = flat.split([math.prod(size) for size in sizes])
+    a, c, c_bias, o, o_bias = (piece.view(size) for piece, size in zip(pieces, sizes, strict=True))
+    y, points, trust, lead, label = (torch.from_numpy(part).to(flat.dtype) for part in given)
+    inputs = torch.cat([points.sign() * points.abs().log1p(), trust, lead], 1)
+    out = silu(y @ a.T + inputs @ c.T + c_bias) @ o.T + o_bias
+    gate = out[:, : experts + 1].softmax(1)
+    knots = (gate[:, :experts] * points).sum(1, keepdim=True) + out[:, experts + 1 :]
+    known, levels = ~label.isnan(), torch.tensor(LEVELS, dtype=flat.dtype)
+    error = label.nan_to_num().clamp(-8, 8)[:, None] - knots
+    loss = torch.maximum(levels * error, (levels - 1) * error).mean(1)
+    weight = torch.exp(-trust.min(1).values).clamp(0.8, 5)
+    return knots, (weight * loss * known).sum() / known.sum()
+
+
+def read(flat: Singles, shape: Shape, y: Singles, points: Singles, trust: Singles, lead: Singles) -> Singles:
+    """Knots (B, K, L) of rows read one by one."""
+    head = head_of(flat, *shape)
+    knots, work = np.full((*points.shape[:2], shape[3]), np.nan, np.float32), work_of(head)
+    for row in range(len(y)):
+        read_head(y, points, trust, lead, row, head, knots, work)
+    return knots
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("shape", [SMALL, FULL])
+def test_the_head_is_its_formula(shape: Shape, dtype: torch.dtype) -> None:
+    """Knots agree with torch's within single precision."""
+    given = examples(shape)
+    expected, _ = reference(torch.from_numpy(weights(shape)).to(dtype), shape, given)
+    y, points, trust, lead, _ = given
+    knots = read(weights(shape), shape, y, points[:, None], trust[:, None], lead[:, None])
+    np.testing.assert_allclose(knots[:, 0], expected.numpy(), rtol=1e-5, atol=1e-5)
+
+
+def test_a_row_does_not_depend_on_its_neighbours() -> None:
+    """Any order and choice of rows and of horizons gives each the same bits."""
+    hidden, experts, _, _ = FULL
+    y, points, lead = numbers(50, hidden), 3 * numbers(50, 4, experts), numbers(50, 4, 3)
+    trust, order = numbers(50, 4, experts, seed=2), np.random.default_rng(5).permutation(50)[:20]
+    whole = read(weights(FULL), FULL, y, points, trust, lead)
+    some = read(weights(FULL), FULL, y[order], points[order], trust[order], lead[order])
+    np.testing.assert_array_equal(some, whole[order])
+    for k in range(4):
+        alone = read(weights(FULL), FULL, y, *(part[:, k : k + 1].copy() for part in (points, trust, lead)))
+        np.testing.assert_array_equal(alone[:, 0], whole[:, k])
+
+
+def test_the_exponential_is_one() -> None:
+    """It is within 2e-7 of the true one where float32 has it, and stays finite and positive beyond."""
+    x = np.linspace(-87, 88, 20001).astype(np.float32)
+    ours = np.array([exponential(value) for value in x], np.float64)
+    np.testing.assert_allclose(ours, np.exp(x.astype(np.float64)), rtol=2e-7)
+    ends = [exponential(np.float32(value)) for value in (-np.inf, -1e30, 1e30, np.inf)]
+    assert ends == [ours[0], ours[0], ours[-1], ours[-1]]
+
+
+@pytest.mark.parametrize("shape", [SMALL, FULL])
+def test_a_flat_tail_comes_back(shape: Shape) -> None:
+    """A head holds a copy of the flat tail, number by number; a tail of another size is refused."""
+    flat = weights(shape)
+    head = head_of(flat, *shape)
+    np.testing.assert_array_equal(flat_of(head), flat)
+    flat[:] = 0
+    assert flat_of(head).any()
+    with pytest.raises(StateError, match=f"width {shape[2]}"):
+        head_of(flat[1:], *shape)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("shape", [SMALL, FULL])
+def test_the_gradient_is_torchs(shape: Shape, dtype: torch.dtype) -> None:
+    """Loss and gradient agree with automatic differentiation, over labels that are far, near and not known."""
+    given = examples(shape)
+    flat = torch.from_numpy(weights(shape)).to(dtype).requires_grad_()
+    _, loss = reference(flat, shape, given)
+    loss.backward()
+    ours = learner(shape)
+    assert ours.learn(given).loss == pytest.approx(loss.item(), rel=1e-6)
+    gradient = flat_of(ours._slopes_by_part)
+    np.testing.assert_allclose(gradient, flat.grad.numpy(), rtol=1e-5, atol=1e-5 * float(flat.grad.abs().max()))
+
+
+@pytest.mark.parametrize("clip_norm", [0.1, 1e6])
+def test_the_optimizer_is_adam(clip_norm: float) -> None:
+    """Twenty steps, clipped or not, lead where torch.optim.Adam in double precision leads."""
+    given, ours = examples(SMALL), learner(SMALL, clip_norm=clip_norm, learning_rate=1e-2)
+    flat = torch.from_numpy(weights(SMALL)).double().requires_grad_()
+    optimizer = torch.optim.Adam([flat], lr=1e-2, betas=(0.9, 0.99))
+    for step in range(20):
+        part = Examples(*(array[step : step + 20] for array in given))
+        optimizer.zero_grad()
+        reference(flat, SMALL, part)[1].backward()
+        torch.nn.utils.clip_grad_norm_([flat], clip_norm)
+        optimizer.step()
+        ours.learn(part)
+    moved = np.abs(flat_of(ours.head) - weights(SMALL)).max()
+    assert moved > 0.02
+    np.testing.assert_allclose(flat_of(ours.head), flat.detach().numpy(), atol=2e-4 * moved)
+    adam = optimizer.state[flat]
+    for name, moment in (("first_moment", adam["exp_avg"]), ("second_moment", adam["exp_avg_sq"])):
+        np.testing.assert_allclose(ours.save()[name], moment, atol=1e-5 * float(moment.abs().max()))
+
+
+def test_a_learner_that_was_saved_goes_on_as_if_never_stopped() -> None:
+    """Save, load into a new one and learn on: the same bits; a saved state is a copy, and the head stays in place."""
+    given, first, second = examples(FULL), learner(FULL), learner(FULL)
+    head = second.head
+    for _ in range(5):
+        first.learn(given)
+    saved = first.save()
+    kept = {name: array.copy() for name, array in saved.items()}
+    first.learn(given)
+    np.testing.assert_equal(saved, kept)
+    second.load(saved)
+    second.learn(given)
+    np.testing.assert_equal(second.save(), first.save())
+    assert second.head is head
+    for part, expected in zip(head, head_of(flat_of(head), *FULL), strict=True):
+        np.testing.assert_array_equal(part, expected)
+
+
+def test_a_state_of_another_shape_is_refused() -> None:
+    """Saved weights that do not fit are not loaded."""
+    with pytest.raises(StateError, match="5 hidden units, 3 experts"):
+        learner(SMALL).load(learner(FULL).save())
+
+
+@pytest.mark.parametrize("poison", [np.inf, -np.inf, np.nan])
+@pytest.mark.parametrize("part", ["y", "points", "trust", "lead"])
+def test_a_step_that_is_not_finite_is_skipped(part: str, poison: float) -> None:
+    """One example with numbers beyond all bounds leaves weights, moments and count as they were."""
+    given, ours = examples(FULL), learner(FULL)
+    ours.learn(given)
+    before = ours.save()
+    poisoned = getattr(given, part).copy()
+    poisoned[3] = poison
+    learned = ours.learn(given._replace(**{part: poisoned}))
+    assert learned.skipped
+    np.testing.assert_equal(ours.save(), before)
+
+
+def test_a_step_to_weights_that_are_not_finite_is_skipped() -> None:
+    """A finite gradient that would carry the weights beyond float32 changes nothing."""
+    given, ours = examples(SMALL), learner(SMALL, learning_rate=math.inf)
+    before = ours.save()
+    learned = ours.learn(given)
+    assert learned.skipped
+    assert math.isfinite(learned.loss)
+    np.testing.assert_equal(ours.save(), before)
+
+
+def test_huge_finite_numbers_leave_finite_weights() -> None:
+    """However large the inputs, weights and moments stay finite."""
+    given, ours = examples(FULL), learner(FULL)
+    for size in (1e3, 1e9, 1e18, 1e30):
+        ours.learn(given._replace(y=given.y * np.float32(size), label=given.label * np.float32(size)))
+        assert all(np.isfinite(array).all() for array in ours.save().values())
+    assert ours.steps > 0
+
+
+def test_an_unknown_label_has_no_weight() -> None:
+    """Examples with a NaN label might as well be absent, whatever else they hold; without any label nothing changes."""
+    given, ours, without = examples(FULL), learner(FULL), learner(FULL)
+    known = ~np.isnan(given.label)
+    for part in (given.y, given.points, given.trust, given.lead):
+        part[~known] = np.inf
+    assert ours.learn(given) == without.learn(Examples(*(part[known] for part in given)))
+    np.testing.assert_equal(ours.save(), without.save())
+    before = ours.save()
+    nothing = ours.learn(given._replace(label=np.full_like(given.label, np.nan)))
+    assert (math.isnan(nothing.loss), nothing.skipped) == (True, False)
+    np.testing.assert_equal(ours.save(), before)
+
+
+def test_a_wild_label_teaches_as_one_at_the_limit() -> None:
+    """A label beyond eight units, even an infinite one, is one of eight."""
+    given, wild, tame = examples(SMALL), learner(SMALL), learner(SMALL)
+    given.label[1:3] = np.inf, -1e30
+    limited = given.label.copy()
+    limited[1:3] = 8, -8
+    assert wild.learn(given) == tame.learn(given._replace(label=limited))
+    np.testing.assert_equal(wild.save(), tame.save())
+
+
+def test_it_learns() -> None:
+    """Labels that follow one expert are learned: the loss falls below a third of what it was."""
+    given, ours = examples(FULL, 200), learner(FULL)
+    given = given._replace(label=given.points[:, 4].copy())
+    losses = [ours.learn(given).loss for _ in range(300)]
+    assert losses[-1] < losses[0] / 3
+    assert ours.steps == 300
