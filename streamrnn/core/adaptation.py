@@ -7,7 +7,6 @@ give the same bits.
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,9 +27,9 @@ from streamrnn.core.head import (
     views_of,
     work_of,
 )
+from streamrnn.core.learner import BETAS, Learned
+from streamrnn.core.memory import Examples
 
-BETAS = (0.9, 0.99)
-"""Adam's; a stream drifts, so the second moment forgets faster than by default."""
 LABEL_LIMIT = np.float32(8)
 """In units: a label beyond it teaches as one at it."""
 LIGHTEST, HEAVIEST = np.float32(0.8), np.float32(5)
@@ -40,30 +39,6 @@ EPSILON = np.float32(1e-8)
 
 SAVED = ("weights", "first_moment", "second_moment")
 """Names of the saved arrays, in the order of the rows of a learner's state."""
-
-
-class Learned(NamedTuple):
-    """What a learning step did."""
-
-    loss: float
-    """Mean weighted pinball loss in units; NaN where no label was known."""
-    skipped: bool
-    """Loss, gradient or weights were not finite: nothing was changed."""
-
-
-class Examples(NamedTuple):
-    """B origins, each with one horizon, float32."""
-
-    y: Singles
-    """(B, H), outputs of the top recurrent layer."""
-    points: Singles
-    """(B, E), the experts' point forecasts in units, relative to the value."""
-    trust: Singles
-    """(B, E), log of each expert's running error over persistence's."""
-    lead: Singles
-    """(B, 3), what tells the horizon."""
-    label: Singles
-    """(B,), what came, in units relative to the value; NaN where it is not known: the example then has no weight."""
 
 
 @compiled

@@ -9,7 +9,6 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from streamrnn.core.adaptation import Examples
 from streamrnn.core.bank import Described
 from streamrnn.core.compiled import Integers, Singles, compiled
 from streamrnn.core.series import EXPERTS, INPUTS, LEAD
@@ -31,6 +30,21 @@ NONE = -1
 def halved(array: Singles) -> Singles:
     """Rounded to half precision."""
     return array.astype(np.float16).astype(np.float32)
+
+
+class Examples(NamedTuple):
+    """B origins, each with one horizon, float32."""
+
+    y: Singles
+    """(B, H), outputs of the top recurrent layer."""
+    points: Singles
+    """(B, E), the experts' point forecasts in units, relative to the value."""
+    trust: Singles
+    """(B, E), log of each expert's running error over persistence's."""
+    lead: Singles
+    """(B, 3), what tells the horizon."""
+    label: Singles
+    """(B,), what came, in units relative to the value; NaN where it is not known: the example then has no weight."""
 
 
 @compiled

@@ -7,9 +7,10 @@ import pytest
 import torch
 from torch.nn.functional import silu
 
-from streamrnn.core.adaptation import Examples, HeadLearner
+from streamrnn.core.adaptation import HeadLearner
 from streamrnn.core.compiled import Singles
 from streamrnn.core.head import exponential, flat_of, head_of, read_head, work_of
+from streamrnn.core.memory import Examples
 from streamrnn.errors import StateError
 
 LEVELS = (0.01, 0.05, 0.1, 0.5, 0.9, 0.95, 0.99)
