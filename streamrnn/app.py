@@ -13,6 +13,7 @@ from contextlib import closing, contextmanager, nullcontext
 from types import FrameType
 from typing import TYPE_CHECKING
 
+from streamrnn.base import base_path
 from streamrnn.errors import LogError
 from streamrnn.formats.json import JsonDecoder
 from streamrnn.log import Log
@@ -24,6 +25,7 @@ from streamrnn.settings import Settings
 from streamrnn.worker import OutputTopics, Worker
 
 if TYPE_CHECKING:
+    from streamrnn.core.compiled import Singles
     from streamrnn.core.forecaster import Forecaster
     from streamrnn.task import Task, Timed
 
@@ -109,15 +111,34 @@ def output_topics(settings: Settings, topic: str) -> OutputTopics:
 
 
 def forecaster(settings: Settings) -> "Forecaster":
-    """A new forecaster."""
+    """A new forecaster.
+
+    Raises:
+        ConfigError: the base network cannot be read or does not fit, or the device is not there.
+    """
     from streamrnn.core.forecaster import Forecaster  # noqa: PLC0415
 
     return Forecaster(
         **settings.forecast.model_dump(),
-        **settings.model.model_dump(),
+        **settings.model.model_dump(exclude={"base"}),
         **settings.learning.model_dump(),
+        base=base(settings),
         device=settings.device,
     )
+
+
+def base(settings: Settings) -> "Singles | None":
+    """The weights of the base network that the settings name; None: there is none.
+
+    Raises:
+        ConfigError: it cannot be read or does not fit.
+    """
+    from streamrnn.core.network import Shape  # noqa: PLC0415
+    from streamrnn.pretrain.card import read_base  # noqa: PLC0415
+
+    model = settings.model
+    path = base_path(**model.model_dump(exclude={"seed"}))
+    return None if path is None else read_base(path, Shape(model.cell, model.hidden_size, model.layers))
 
 
 def task(settings: Settings, partition: TopicPartition, *, timed: "Timed" = nullcontext) -> "Task":

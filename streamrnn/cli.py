@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from streamrnn import __version__
+from streamrnn.base import base_path
 from streamrnn.errors import StreamrnnError
 from streamrnn.pretrain import command as pretrain
 from streamrnn.settings import Settings, describe, load
@@ -138,12 +139,14 @@ def _summary(settings: Settings) -> list[str]:
     ]
     horizons, quantiles = (", ".join(map(str, numbers)) for numbers in (forecast.horizons, forecast.quantiles))
     learning = "on" if settings.learning.enabled else "off"
+    base = base_path(**model.model_dump(exclude={"seed"})) or "none: the network starts from random weights"
     return [
         f"app        {settings.app}",
         f"log        {places[settings.log]}",
         f"topics     {'; '.join(names)}",
         f"forecasts  {horizons} steps ahead, quantiles {quantiles}",
         f"model      {model.cell}, {model.layers} x {model.hidden_size}, learning {learning}",
+        f"base       {base}",
     ]
 
 

@@ -38,7 +38,8 @@ def test_the_defaults_are_those_of_the_design() -> None:
     assert (settings.app, settings.log, settings.device, settings.workers) == ("streamrnn", "kafka", "auto", 1)
     assert settings.forecast.horizons == (1, 12, 24)
     assert settings.forecast.quantiles == (0.05, 0.1, 0.5, 0.9, 0.95)
-    assert (settings.model.cell, settings.model.hidden_size, settings.model.layers) == ("gru", 32, 1)
+    assert (settings.model.cell, settings.model.hidden_size, settings.model.layers) == ("gru", 64, 1)
+    assert settings.model.base == "default"
     assert (settings.commit.interval, settings.commit.snapshot_interval) == (0.5, 30.0)
     assert (settings.metrics.port, settings.page.port) == (9108, 8080)
     assert (settings.input.max_record, settings.input.max_series, settings.input.fields) == (65536, 100_000, "*")
@@ -115,6 +116,9 @@ def test_unknown_keys_are_refused_in_code_too(tree: dict[str, dict[str, str]]) -
         ("model.layers=9", "from 1 to 8"),
         ("learning.learning_rate=nan", "must be a number above 0 to 1"),
         ("learning.learning_rate=0", "must be a number above 0 to 1"),
+        ("model.base=", "must be a text"),
+        ("learning.head_rate=2", "must be a number above 0 to 1"),
+        ("learning.head_every=0", "from 1 to 1000000"),
         ("learning.averaging=1", "must be a number from 0 below 1"),
         ("learning.enabled=perhaps", "must be true or false"),
         ("commit.interval=0.5", "a number without a unit says too little"),
@@ -143,7 +147,8 @@ def test_a_value_that_is_not_allowed_is_named_with_what_is(override: str, words:
         (["kafka.security_protocol=SSL", "kafka.ssl_keyfile_password=k"], "needs kafka.ssl_keyfile beside it"),
         (["commit.interval=15s"], "must be shorter than kafka.transaction_timeout, which is 15s"),
         (["commit.snapshot_interval=100ms"], "must be at least commit.interval, 500ms"),
-        (["learning.most=4"], "must be at least learning.every, which is 8"),
+        (["learning.most=4"], "must be at least learning.every, which is 16"),
+        (["learning.head_most=3"], "must be at least learning.head_every, which is 4"),
         (["page.port=9108"], "is metrics.port already"),
         (["input.key=id", "input.fields=id,value"], "must not name the field of input.key"),
         (["input.time=at", "input.fields=at"], "must not name the field of input.time"),
