@@ -11,7 +11,7 @@ from streamrnn.core.compiled import Floats, Integers, Singles, compiled
 from streamrnn.core.experts import advise, score
 from streamrnn.core.inputs import read_advice, read_common, read_lead, read_terms
 from streamrnn.core.rls import predict, regress
-from streamrnn.core.scaling import current_scale, update_means, update_scales
+from streamrnn.core.scaling import current_scale, distance, update_means, update_scales
 from streamrnn.core.season import rounded, vote
 from streamrnn.core.seasonal import take_in_seasons
 from streamrnn.core.series import EXPERTS, INPUTS, LEAD, REGRESSIONS, SMOOTHING, TERMS, Plan, Series, allocate, plan
@@ -51,7 +51,7 @@ def take_in(series: Series, plan: Plan, row: int, observed: float, time: int) ->
     else:
         passed = float(time - series.time[row])
         series.cadence[row], series.votes[row] = vote(series.cadence[row], series.votes[row], passed)
-    value = np.float32(observed - series.center[row])
+    value = distance(observed, series.center[row])
     update_scales(series.scale[row], series.ring[row], plan.horizons, count, value)
     unit = current_scale(series.scale[row], plan.horizons, plan.references[2], count + 1, observed)
     series.variance[row] = update_means(series.means[row], series.variance[row], count, value, unit)
@@ -81,7 +81,7 @@ def observe(
     aligned, forecasts = np.empty((4, 5)), np.empty((REGRESSIONS, len(plan.horizons)))
     for b in range(len(rows)):
         row = rows[b]
-        value = np.float32(values[b] - series.center[row])
+        value = distance(values[b], series.center[row])
         for k in range(len(plan.horizons)):
             if series.seen[row] >= plan.horizons[k]:
                 score(series, plan, row, k, value)
@@ -104,7 +104,7 @@ Arrays = TypeVar("Arrays", bound=NamedTuple)
 def longer(held: Arrays, more: Arrays) -> Arrays:
     """The rows of `held`, then those of `more`."""
     pairs: Any = zip(held, more, strict=True)
-    return type(held)(*(np.concatenate(pair) for pair in pairs))
+    return type(held)._make(np.concatenate(pair) for pair in pairs)
 
 
 def planned(horizons: Sequence[int], quantiles: Sequence[float]) -> Plan:

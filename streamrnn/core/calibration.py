@@ -36,7 +36,7 @@ def early(rate: float, seen: int) -> float:
 
 @compiled
 def track_residuals(residual: Singles, levels: Floats, middle: int, error: float, size: float, seen: int) -> None:
-    """Move the quantiles (Q,) of an expert's error, whose usual size is `size`; the median stays where the expert says."""
+    """Move the quantiles (Q,) of an expert's error, whose usual size is `size`; the median stays at 0."""
     rate = early(RESIDUAL_RATE, seen) * size
     for q in range(len(levels)):
         if q != middle:
@@ -62,7 +62,7 @@ def track_miss(miss: float, wrong: float, seen: int) -> float:
 
 
 @compiled
-def apply(mixed: Singles, offset: Singles, miss: float, middle: int, published: Floats) -> None:
+def apply(mixed: Floats | Singles, offset: Singles, miss: float, middle: int, published: Floats) -> None:
     """Published quantiles (Q,): the mixture's, moved by the offsets, in order, none beyond the median."""
     last = len(mixed) - 1
     published[middle] = mixed[middle]

@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from streamrnn.core.compiled import Floats, Singles, compiled
-from streamrnn.core.rls import learn, predict
+from streamrnn.core.rls import learn
 from streamrnn.core.scaling import clip, code, current_scale, decoded
 from streamrnn.core.seasonal import DAMPING, read_seasons
 from streamrnn.core.series import EXPERTS, HALF_LIVES, POINT_CLIP, REGRESSIONS, Plan, Series
@@ -56,8 +56,9 @@ def damped(horizon: int) -> float:
 
 @compiled
 def advise(
-    series: Series, plan: Plan, row: int, cadence: float, now: Floats, forecasts: Floats, points: Singles, trust: Singles
-) -> None:
+    series: Series, plan: Plan, row: int, cadence: float, now: Floats, forecasts: Floats, points: Singles,
+    trust: Singles,
+) -> None:  # fmt: skip
     """Fill `points` (K, E) in units and `trust` (K, E), and keep the points until their labels come.
 
     `now` (5,) are the seasons at the latest row, `forecasts` (R, K) those of the regressions.

@@ -7,7 +7,7 @@ import numpy as np
 from streamrnn.core.calibration import exceedance, track_miss, track_offsets, track_residuals, track_tail
 from streamrnn.core.compiled import Floats, Integers, Singles, compiled
 from streamrnn.core.mixture import FIRST_BOUND, FIRST_VARIANCE, reward
-from streamrnn.core.scaling import decoded
+from streamrnn.core.scaling import decoded, distance
 from streamrnn.core.series import POINT_CLIP, Plan, Series
 
 SKILL_RATE = 1 / 200
@@ -137,7 +137,7 @@ def settle(
     said = np.empty(len(chosen) + ledger.networks.shape[2])
     for b in range(len(rows)):
         row = rows[b]
-        value = np.float32(values[b] - series.center[row])
+        value = distance(values[b], series.center[row])
         anomaly[b] = surprise(series, ledger, plan, row, value)
         for k in range(len(plan.horizons)):
             truths[b, k] = np.nan

@@ -53,7 +53,7 @@ def weigh(regret: Singles, variance: Singles, bound: Singles, prior: Floats, wei
 def reward(
     regret: Singles, variance: Singles, bound: Singles, mixed: float, said: Floats, truth: float, level: float
 ) -> None:
-    """Learn from one matured label, all in units of the scale: `mixed` was forecast out of what the members `said` (M,)."""
+    """Learn from one matured label, all in units of the scale: `mixed` was made of what the members `said` (M,)."""
     slope = (1.0 if truth < mixed else 0.0) - level
     for m in range(len(said)):
         gain = min(max(slope * (mixed - said[m]), -REGRET_CLIP), REGRET_CLIP)

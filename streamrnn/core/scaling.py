@@ -2,6 +2,8 @@
 
 import math
 
+import numpy as np
+
 from streamrnn.core.compiled import Floats, Integers, Singles, compiled
 from streamrnn.core.series import HALF_LIVES, LAGS
 
@@ -14,6 +16,12 @@ MEAN_CLIP = 50.0
 """An exponential mean follows at most so many scales at once: no single value may spoil it for long."""
 MEAN_RATES = tuple(1 - 0.5 ** (1 / half_life) for half_life in HALF_LIVES)
 CODES = 32767.0
+
+
+@compiled
+def distance(value: float, center: float) -> float:
+    """The value as all else is computed from it: its distance from the center, in single precision."""
+    return np.float32(value - center)  # type: ignore[return-value]  # which is no float to mypy
 
 
 @compiled

@@ -58,7 +58,7 @@ def write(table: Singles, slot: int, value: float, rate: float) -> float:
 def reset(series: Series, row: int, short: float, long: float) -> None:
     """Begin anew: the cadence has told of other seasons than before."""
     series.period[row, 0], series.period[row, 1] = short, long
-    series.short[row, :LATEST + 2] = math.nan
+    series.short[row, LATEST], series.short[row, PROFILE] = math.nan, math.nan
     series.short[row, HOLT_WINTERS] = 0.0
     series.long[row] = math.nan
     series.before[row] = math.nan
