@@ -1,7 +1,6 @@
 """The forecaster of a task: a bank of series, networks that they share, and the way from one to the other."""
 
 import hashlib
-import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -10,13 +9,13 @@ import torch
 from numpy.typing import NDArray
 
 from streamrnn.core.adaptation import HeadLearner
-from streamrnn.core.bank import FIRST_CAPACITY, Bank, longer
+from streamrnn.core.bank import FIRST_CAPACITY, Bank, Described, longer
 from streamrnn.core.compiled import Booleans, Floats, Integers, Singles
-from streamrnn.core.head import Head, flat_of
+from streamrnn.core.head import Head, flat_of, work_of
 from streamrnn.core.learner import Learned, Learner, device_of
 from streamrnn.core.ledger import Ledger, allocate_ledger, settle
 from streamrnn.core.memory import Rows, Tapes
-from streamrnn.core.network import KNOTS, Shape, fresh
+from streamrnn.core.network import KNOTS, Shape
 from streamrnn.core.publish import publish, read_back
 from streamrnn.core.series import EXPERTS, INPUTS, Series, allocate
 from streamrnn.core.stepper import Body, answer, body_of, head_from, reading
@@ -30,7 +29,7 @@ VERSION = 2
 MIXED = ("naive_short", "naive_long", "smooth_fast", "smooth_slow", "holt_winters", "regression", "ridge")
 """Experts that are members of the mixture, beside persistence and the networks."""
 PRIOR_POINT, PRIOR_NETWORK, YOUNG_NETWORK = 1.0, 10.0, 300.0
-"""Shares of the members in the mixture's prior, not yet divided by their sum: of a point, of a network, of one in youth."""
+"""Shares in the mixture's prior, not yet divided by their sum: of a point, of a network, and of one in youth."""
 
 
 class Forecasts(NamedTuple):
@@ -132,6 +131,7 @@ class Forecaster:
         """What saved state must agree in."""
         self._adopt_head()
         self._adopt()
+        self._work = work_of(self._live_head)
 
     @property
     def names(self) -> list[str]:
@@ -172,9 +172,10 @@ class Forecaster:
         settle(bank.series, self._ledger, plan, self._chosen, rows, values, truths, anomaly, scores)
         described = bank.observe(rows, values, times)
         before = self._hidden[-1][rows] if self._enabled else self._hidden[-1][:0]
-        tops = [body.step(hidden, rows, described.inputs) for body, hidden in zip(self._bodies, self._hidden, strict=True)]
-        said = [answer(head, self._reading, top, described) for head, top in zip(self._heads, self._tops(tops), strict=True)]
-        publish(bank.series, self._ledger, plan, self._chosen, self._young, self._grown, rows, np.stack(said, 1))
+        bodies = zip(self._bodies, self._hidden, strict=True)
+        tops = [body.step(hidden, rows, described.inputs) for body, hidden in bodies]
+        said = self._said(self._tops(tops), described)
+        publish(bank.series, self._ledger, plan, self._chosen, self._young, self._grown, rows, said)
         if self._enabled:
             if self._head is not None:
                 self._rows.deliver(self._kept, rows, seen, truths)
@@ -190,8 +191,9 @@ class Forecaster:
         times, quantiles = np.empty((count, k), np.int64), np.empty((count, k, len(plan.levels)))
         skill, warming = np.empty((count, k)), np.empty(count, np.bool_)
         read_back(self._bank.series, self._ledger, plan, rows, times, quantiles, skill, warming)
-        chosen, skill = self._published, skill.round(SCORE_DIGITS)
-        return Forecasts(times[:, chosen], quantiles[:, chosen], np.zeros(count), skill[:, chosen], warming, self._model)
+        chosen, silence = self._published, np.zeros(count)
+        skill = skill[:, chosen].round(SCORE_DIGITS)
+        return Forecasts(times[:, chosen], quantiles[:, chosen], silence, skill, warming, self._model)
 
     def learn(self) -> Learned | None:
         """Learn, at a learning point only; None where there is nothing to learn from yet, or learning is off."""
@@ -234,6 +236,15 @@ class Forecaster:
         learned = self._learner.learn(windows)
         self._adopt()
         return learned
+
+    def _said(self, tops: list[Singles], described: Described) -> Singles:
+        """The networks' quantiles (N, B, K, Q) in units."""
+        shape = described.points.shape[:2]
+        knots = np.empty((*shape, len(KNOTS)), np.float32)
+        said = np.empty((self._networks, *shape, len(self._reading.lower)), np.float32)
+        for n, (head, top) in enumerate(zip(self._heads, tops, strict=True)):
+            answer(head, self._work, self._reading, top, described, knots, said[n])
+        return said
 
     def _tops(self, tops: list[Singles]) -> list[Singles]:
         """What each head reads: the base's and the adapted one read the same layers."""

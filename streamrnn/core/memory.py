@@ -1,10 +1,10 @@
 """What there is to learn from: single rows for the head, and tapes of consecutive rows for the whole network.
 
-Both are bounded for a task, however many series it has, and keep what the network read, rounded to half precision, until
-the labels have come and for a while after.
+Both are bounded for a task, however many series it has, and keep what the network read, rounded to half precision,
+until the labels have come and for a while after.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,7 +52,7 @@ def deliver(
     held: Integers, rows: Integers, seen: Integers, horizons: Integers, truths: Singles, taken: int, labels: Singles,
     recent: Integers, delivered: Integers,
 ) -> None:  # fmt: skip
-    """Give the rows kept their labels: `truths` (B, K), of series that had `seen` (B,) observations before this wave."""
+    """Give the rows kept their labels: `truths` (B, K), of series that had `seen` (B,) observations before."""
     for b in range(len(rows)):
         for k in range(len(horizons)):
             truth = truths[b, k]
@@ -64,6 +64,44 @@ def deliver(
             labels[number % len(labels), k] = min(max(truth, -LABEL_CLIP), LABEL_CLIP)
             recent[k, delivered[k] % recent.shape[1]] = number
             delivered[k] += 1
+
+
+@compiled
+def keep(
+    held: Integers, rows: Integers, seen: Integers, stride: int, taken: int, kept: Examples, top: Singles,
+    points: Singles, trust: Singles, lead: Singles,
+) -> int:  # fmt: skip
+    """Keep every `stride`-th row of each series, in turns; how many have been taken in all."""
+    capacity = len(kept.label)
+    for b in range(len(rows)):
+        at = seen[b] % held.shape[1]
+        held[rows[b], at] = NONE
+        if (seen[b] + rows[b]) % stride != 0:
+            continue
+        held[rows[b], at] = taken
+        place = taken % capacity
+        kept.y[place] = top[b]
+        kept.points[place], kept.trust[place], kept.lead[place] = points[b], trust[b], lead[b]
+        kept.label[place] = np.nan
+        taken += 1
+    return taken
+
+
+@compiled
+def gather(
+    kept: Examples, recent: Integers, delivered: Integers, fresh: Integers, replay: Integers, taken: int,
+    drawn: Examples,
+) -> None:  # fmt: skip
+    """Fill `drawn`: per horizon the last `fresh` (K,) rows that got a label, then the rows numbered `replay`."""
+    capacity, at = len(kept.label), 0
+    for k in range(len(fresh)):
+        for i in range(fresh[k] + len(replay)):
+            number = recent[k, (delivered[k] - 1 - i) % recent.shape[1]] if i < fresh[k] else replay[i - fresh[k]]
+            place = number % capacity
+            drawn.y[at] = kept.y[place]
+            drawn.points[at], drawn.trust[at], drawn.lead[at] = kept.points[place, k], kept.trust[place, k], kept.lead[place, k]
+            drawn.label[at] = kept.label[place, k] if taken - number <= capacity else np.nan
+            at += 1
 
 
 class Rows:
@@ -81,6 +119,7 @@ class Rows:
         self._recent = np.zeros((k, RECENT), i8)
         self._counts = np.zeros((3, k), i8)  # labels delivered; of them before the last step, and before that one
         self._taken = 0
+        self._sizes = ((hidden,), (e,), (e,), (LEAD,), ())
 
     @staticmethod
     def room(capacity: int, horizons: Integers) -> Integers:
@@ -96,46 +135,31 @@ class Rows:
     ) -> None:
         """Keep those rows of a wave whose turn it is; of `series` in all, `seen` (B,) observations came before."""
         stride = max(-(-SPACING * series // CAPACITY), 1)
-        chosen = np.flatnonzero((seen + rows) % stride == 0)
-        held[rows, seen % held.shape[1]] = NONE
-        if not len(chosen):
-            return
-        numbers = self._taken + np.arange(len(chosen))
-        places = numbers % CAPACITY
-        held[rows[chosen], seen[chosen] % held.shape[1]] = numbers
-        self._top[places] = halved(top[chosen])
-        self._points[places] = halved(described.points[chosen])
-        self._trust[places] = halved(described.trust[chosen])
-        self._lead[places] = halved(described.lead[chosen])
-        self._labels[places] = np.nan
-        self._taken += len(chosen)
+        kept = Examples(self._top, self._points, self._trust, self._lead, self._labels)
+        given = (top, described.points, described.trust, described.lead)
+        self._taken = keep(held, rows, seen, stride, self._taken, kept, *given)
 
     def draw(self, generator: np.random.Generator) -> Examples | None:
         """The rows whose labels came since the last step but one, and as many older ones; None where there are none."""
         counts = self._counts
         fresh = np.minimum(counts[0] - counts[2], RECENT)
         counts[2], counts[1] = counts[1], counts[0]
-        if not fresh.sum():
+        if not fresh.any():
             return None
         replay = generator.integers(max(self._taken - CAPACITY, 0), self._taken, int(fresh.max()))
-        places, steps = [], []
-        for k in range(len(fresh)):
-            last = self._recent[k, (counts[0, k] - 1 - np.arange(fresh[k])) % RECENT]
-            last = last[self._taken - last <= CAPACITY]
-            places += [last % CAPACITY, replay % CAPACITY]
-            steps.append(np.full(len(last) + len(replay), k))
-        at, k_of = np.concatenate(places), np.concatenate(steps)
-        return Examples(
-            self._top[at], self._points[at, k_of], self._trust[at, k_of], self._lead[at, k_of], self._labels[at, k_of]
-        )
+        count = int(fresh.sum()) + len(replay) * len(fresh)
+        drawn = Examples(*(np.empty((count, *size), np.float32) for size in self._sizes))
+        kept = Examples(self._top, self._points, self._trust, self._lead, self._labels)
+        gather(kept, self._recent, counts[0], fresh, replay, self._taken, drawn)
+        return drawn
 
     def save(self) -> dict[str, NDArray[np.generic]]:
         """Arrays by name."""
         return {
-            "rows_top": self._top.astype(np.float16),
-            "rows_points": self._points.astype(np.float16),
-            "rows_trust": self._trust.astype(np.float16),
-            "rows_lead": self._lead.astype(np.float16),
+            "rows_top": self._top,
+            "rows_points": self._points,
+            "rows_trust": self._trust,
+            "rows_lead": self._lead,
             "rows_labels": self._labels,
             "rows_recent": self._recent,
             "rows_counts": self._counts,
@@ -144,7 +168,7 @@ class Rows:
 
     def load(self, saved: dict[str, NDArray[np.generic]]) -> None:
         """Take over what `save` gave."""
-        arrays = {
+        arrays: dict[str, NDArray[Any]] = {
             "top": self._top, "points": self._points, "trust": self._trust, "lead": self._lead, "labels": self._labels,
             "recent": self._recent, "counts": self._counts,
         }  # fmt: skip
@@ -178,6 +202,15 @@ class Windows(NamedTuple):
 
 
 @compiled
+def label(labels: Singles, at: int, horizons: Integers, truths: Singles) -> None:
+    """Give the rows of a tape, of which `labels` (T, K) are, what row `at` says of them: `truths` (K,)."""
+    for k in range(len(horizons)):
+        origin = at - horizons[k]
+        if 0 <= origin < len(labels):
+            labels[origin, k] = min(max(truths[k], -LABEL_CLIP), LABEL_CLIP)
+
+
+@compiled
 def record(
     tape_row: Integers, tape_start: Integers, rows: Integers, place: Integers, seen: Integers, horizons: Integers,
     truths: Singles, described: Described, before: Singles, windows: Windows,
@@ -201,10 +234,7 @@ def record(
             windows.trust[c, at] = described.trust[b]
             windows.lead[c, at] = described.lead[b]
             windows.labels[c, at] = np.nan
-        for k in range(len(horizons)):
-            origin = at - horizons[k]
-            if 0 <= origin < length:
-                windows.labels[c, origin, k] = min(max(truths[b, k], -LABEL_CLIP), LABEL_CLIP)
+        label(windows.labels[c], at, horizons, truths[b])
         if at >= length - 1 + horizons[len(horizons) - 1]:
             tape_row[c] = -2 - tape_row[c]  # complete
     for b in range(len(rows)):
@@ -230,10 +260,10 @@ class Tapes:
         top = int(max(rows.max(), self._row.max())) + 1
         if len(self._place) < top:
             self._place = np.full(2 * top, NONE, np.int64)
-        rounded = Described(*(halved(array) for array in described[:4]), described.units)
-        record(
-            self._row, self._start, rows, self._place, seen, self._horizons, truths, rounded, halved(before), self.windows
-        )
+        inputs, points, trust, lead, units = described
+        rounded = Described(halved(inputs), halved(points), halved(trust), halved(lead), units)
+        marks = self._row, self._start
+        record(*marks, rows, self._place, seen, self._horizons, truths, rounded, halved(before), self.windows)
 
     def begin(self, rows: Integers, seen: Integers, point: int) -> None:
         """Record these series from their next observation on, as far as there is room; `seen` (B,) came so far."""

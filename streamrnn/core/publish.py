@@ -44,7 +44,7 @@ def mix(
     series: Series, ledger: Ledger, plan: Plan, chosen: Integers, row: int, k: int, slot: int, prior: Floats,
     weights: Floats, mixed: Floats,
 ) -> None:  # fmt: skip
-    """Fill `mixed` (Q,) with the mixture of what the members say, the networks' part of which the ledger's slot holds."""
+    """Fill `mixed` (Q,) with the mixture of what the members say; the networks have theirs in the ledger's slot."""
     points = len(chosen)
     for q in range(len(plan.levels)):
         weigh(ledger.regret[row, k, q], ledger.variance[row, k, q], ledger.bound[row, k, q], prior, weights)
@@ -68,7 +68,7 @@ def publish(
     rows: Integers,
     networks: Singles,
 ) -> None:
-    """One wave into the ledger: `networks` (B, N, K, Q) in units, priors of the members (M,) as logs."""
+    """One wave into the ledger: `networks` (N, B, K, Q) in units, priors of the members (M,) as logs."""
     weights, prior = np.empty(len(grown)), np.empty(len(grown))
     mixed, published = np.empty(len(plan.levels)), np.empty(len(plan.levels))
     for b in range(len(rows)):
@@ -77,9 +77,9 @@ def publish(
         for k in range(len(plan.horizons)):
             horizon = plan.horizons[k]
             slot = plan.slots[k] + (count - 1) % horizon
-            for n in range(networks.shape[1]):
+            for n in range(len(networks)):
                 for q in range(len(plan.levels)):
-                    said = min(max(networks[b, n, k, q], -UNIT_CLIP), UNIT_CLIP)
+                    said = min(max(networks[n, b, k, q], -UNIT_CLIP), UNIT_CLIP)
                     ledger.networks[row, slot, n, q] = said if count > YOUNG else plan.normal[q]
             prior_of(young, grown, count - horizon, prior)
             mix(series, ledger, plan, chosen, row, k, slot, prior, weights, mixed)

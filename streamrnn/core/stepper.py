@@ -130,14 +130,12 @@ def answer_rows(
                 quantiles[b, k, q] = below + share[q] * (ordered[lower[q] + 1] - below)
 
 
-def answer(head: Head, read: Reading, top: Singles, described: Described) -> Singles:
-    """What a head says of a wave: quantiles (B, K, Q) in units."""
-    shape = described.points.shape[:2]
-    knots = np.empty((*shape, len(KNOTS)), np.float32)
-    quantiles = np.empty((*shape, len(read.lower)), np.float32)
+def answer(
+    head: Head, work: Work, read: Reading, top: Singles, described: Described, knots: Singles, quantiles: Singles
+) -> None:
+    """What a head says of a wave: fills `quantiles` (B, K, Q), in units, and, on the way, `knots` (B, K, L)."""
     points, trust, lead = described.points, described.trust, described.lead
-    answer_rows(top, points, trust, lead, head, work_of(head), *read, knots, quantiles)
-    return quantiles
+    answer_rows(top, points, trust, lead, head, work, *read, knots, quantiles)
 
 
 def head_from(weights: torch.Tensor, shape: Shape) -> Head:
