@@ -16,17 +16,21 @@ NARROWEST = 130
 """Characters in a line of a table; a narrower terminal breaks the line, and no number is cut."""
 
 Advance = Callable[[str, int], None]
-"""Called with what is being worked on, and with how many more records are done."""
+"""Called with what is being worked on, and with how many more records, or whatever is counted, are done."""
 
 
 class _Rate(ProgressColumn):
+    def __init__(self, unit: str) -> None:
+        super().__init__()
+        self._unit = unit
+
     def render(self, task: Task) -> Text:
-        return Text(f"{task.speed or 0:,.0f} records/s")
+        return Text(f"{task.speed or 0:,.0f} {self._unit}/s")
 
 
 @contextmanager
-def progress(total: int) -> Iterator[Advance]:
-    """Show a bar of `total` records on standard error meanwhile, if that is a terminal."""
+def progress(total: int, unit: str = "records") -> Iterator[Advance]:
+    """Show a bar of `total` units on standard error meanwhile, if that is a terminal."""
     if not sys.stderr.isatty():
         yield lambda _name, _count: None
         return
@@ -34,7 +38,7 @@ def progress(total: int) -> Iterator[Advance]:
         TextColumn("{task.description}"),
         BarColumn(),
         TextColumn("{task.completed:,}/{task.total:,}"),
-        _Rate(),
+        _Rate(unit),
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=Console(stderr=True), transient=True) as bars:

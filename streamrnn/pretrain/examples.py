@@ -6,12 +6,12 @@ import numpy as np
 
 from streamrnn.core.bank import Bank, Described
 from streamrnn.core.compiled import Floats, Halves, Integers
+from streamrnn.core.memory import LABEL_CLIP
 from streamrnn.core.network import KNOTS
 from streamrnn.core.series import REFERENCE_STEPS
-from streamrnn.pretrain.prior import Generator, Stories
+from streamrnn.pretrain.prior import Stories
+from streamrnn.pretrain.signals import Generator
 
-LABEL_CLIP = 8.0
-"""Units; beyond it a label would teach only that spikes exist."""
 HORIZONS = 5
 """Of each lot of examples: REFERENCE_STEPS, and random ones."""
 FARTHEST = 96
@@ -44,7 +44,7 @@ def describe(stories: Stories, horizons: tuple[int, ...]) -> Examples:
     A series with missing rows has fewer, and ends before the others: the rest of its rows are zeros without labels.
     """
     order = np.argsort(~stories.present, axis=0, kind="stable")
-    values, times = (np.take_along_axis(array, order, 0) for array in stories[:2])
+    values, times = np.take_along_axis(stories.values, order, 0), np.take_along_axis(stories.times, order, 0)
     lengths = stories.present.sum(0)
     bank = Bank(horizons=horizons, quantiles=KNOTS)
     series = np.array([bank.add(str(number)) for number in range(len(lengths))])

@@ -10,7 +10,8 @@ from streamrnn.core.compiled import Floats, Integers
 from streamrnn.errors import ConfigError, RecordError
 from streamrnn.formats.json import JsonDecoder
 from streamrnn.log.files import read_csv
-from streamrnn.pretrain.prior import Generator, Stories
+from streamrnn.pretrain.prior import Stories
+from streamrnn.pretrain.signals import Generator
 
 SHARE = 0.3
 """Of the series that are windows of the user's own, where there are any."""
@@ -63,11 +64,12 @@ def _series(path: Path) -> list[History]:
 
 def mixed(generator: Generator, stories: Stories, history: Sequence[History]) -> Stories:
     """The stories with SHARE of them replaced, in the mean, by windows that begin anywhere in a series of `history`."""
-    values, times, present, told = *(array.copy() for array in stories[:3]), list(stories.told)
+    values, times, present = stories.values.copy(), stories.times.copy(), stories.present.copy()
+    told = list(stories.told)
     rows, count = values.shape
     for n in np.flatnonzero(generator.random(count) < SHARE):
-        series = history[generator.integers(len(history))]
-        start = generator.integers(max(len(series.values) - rows, 0) + 1)
+        series = history[int(generator.integers(len(history)))]
+        start = int(generator.integers(max(len(series.values) - rows, 0) + 1))
         length = len(series.values[start : start + rows])
         values[:length, n], times[:length, n] = series.values[start : start + rows], series.times[start : start + rows]
         present[:, n] = np.arange(rows) < length

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from streamrnn.core.compiled import Booleans
 from streamrnn.pretrain.examples import Examples
-from streamrnn.pretrain.prior import Generator
+from streamrnn.pretrain.signals import Generator
 
 
 class Sizes(NamedTuple):
@@ -89,5 +89,5 @@ def _gathered(lanes: list[Lane], window: int, horizons: list[int], device: torch
     for field in range(len(Examples._fields)):
         pieces = [lane.examples[field][lane.series, lane.row : lane.row + window] for lane in lanes]
         part = torch.from_numpy(np.stack(pieces, 1)).to(device).float()
-        parts.append(part if part.dim() == 3 and field == 0 else part[:, :, horizons])
+        parts.append(part[:, :, horizons] if field else part)
     return Window(*parts)

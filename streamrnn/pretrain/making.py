@@ -1,7 +1,9 @@
 """The making of a base network, from the first series drawn to the file."""
 
+import math
 from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +12,7 @@ import torch
 from streamrnn import console
 from streamrnn.core.learner import device_of
 from streamrnn.core.network import Shape
+from streamrnn.errors import ConfigError
 from streamrnn.pretrain.card import Card, write_base
 from streamrnn.pretrain.examples import Examples, describe, some_horizons
 from streamrnn.pretrain.history import History, mixed, read_history
@@ -27,43 +30,54 @@ TRAINED_ON, SCORED = 1, 2
 
 
 def make(
-    output: Path, *, cell: str, hidden_size: int, layers: int, steps: int, seed: int, device: str,
-    history: Sequence[Path], date: str,
-) -> None:  # fmt: skip
+    output: Path,
+    *,
+    cell: str,
+    hidden_size: int,
+    layers: int,
+    steps: int,
+    seed: int,
+    device: str,
+    history: Sequence[Path],
+    date: str,
+    sizes: Sizes = Sizes(),  # noqa: B008 -- it is immutable
+    validation: Sequence[tuple[int, int]] = VALIDATION,
+) -> None:
     """Train, and keep the best weights that a validation has seen in the file `output`; `history` are CSV files.
 
     Raises:
         ConfigError: the device, a history or the output cannot be used.
+        LogError: a history cannot be read.
     """
+    if not output.parent.is_dir():
+        raise ConfigError(f"--output: there is no folder {output.parent}")
     shape = Shape(cell, hidden_size, layers)
     place, own = device_of(device), read_history(history)
     torch.set_num_threads(1)  # more would change the order of sums, and are no faster at this size
     console.say(f"pretrain: {shape.size:,} weights, {steps:,} steps on {place.type}")
     seen: Counter[str] = Counter()
-    lot = _lots(seed, own, seen)
-    validation = [_validation(number) for number in range(len(VALIDATION))]
-    best = None
-    reports = max(1, min(REPORTS, steps // REPORTS))
-    for trained in train(shape, lot, validation, steps=steps, reports=reports, seed=seed, device=place):
-        _tell(trained)
-        if best is None or trained.best.pinball < best.best.pinball:
-            best = trained
-            card = Card(
-                seed=seed,
-                steps=trained.step,
-                rows=trained.rows,
-                series=seen["series"],
-                ingredients=_shares(seen),
-                history=[path.name for path in history],
-                validation=trained.best._asdict(),
-                date=date,
-            )
-            write_base(output, best.weights, shape, card)
+    lot = lots(seed, own, seen, sizes)
+    scored = [scored_lot(number, *size) for number, size in enumerate(validation)]
+    reports, best = max(1, min(REPORTS, steps // REPORTS)), math.inf
+    with console.progress(steps, "steps") as advance:
+        for trained in train(
+            shape, lot, scored, steps=steps, reports=reports, seed=seed, device=place, sizes=sizes,
+            advance=partial(advance, "training", 1),
+        ):  # fmt: skip
+            _tell(trained)
+            if trained.best.pinball < best:
+                best = trained.best.pinball
+                card = Card(
+                    seed=seed, steps=trained.step, planned=steps, rows=trained.rows, series=seen["series"],
+                    ingredients=_shares(seen), history=[path.name for path in history],
+                    validation=trained.best._asdict(), date=date,
+                )  # fmt: skip
+                write_base(output, trained.weights, shape, card)
+    console.say(f"pretrain: {output} holds the best of {reports} validations")
 
 
-def _lots(seed: int, history: Sequence[History], seen: Counter[str]) -> Callable[[int], Examples]:
-    """What makes the lots to train on; it counts in `seen` what they are made of."""
-    sizes = Sizes()
+def lots(seed: int, history: Sequence[History], seen: Counter[str], sizes: Sizes) -> Callable[[int], Examples]:
+    """What makes the lots to train on, by number; it counts in `seen` what they are made of."""
 
     def lot(number: int) -> Examples:
         generator = np.random.default_rng([TRAINED_ON, seed, number])
@@ -77,10 +91,9 @@ def _lots(seed: int, history: Sequence[History], seen: Counter[str]) -> Callable
     return lot
 
 
-def _validation(number: int) -> Examples:
-    """A lot to score on, the same for all seeds."""
-    generator = np.random.default_rng([SCORED, number])
-    return describe(draw(generator, *VALIDATION[number]), VALIDATION_HORIZONS)
+def scored_lot(number: int, count: int, rows: int) -> Examples:
+    """A lot of `count` series to score on, the same for all seeds of a training."""
+    return describe(draw(np.random.default_rng([SCORED, number]), count, rows), VALIDATION_HORIZONS)
 
 
 def _tell(trained: Trained) -> None:

@@ -78,7 +78,8 @@ def _times(generator: Generator, rows: int, cadence: float, told: list[str]) -> 
         evenness = 10 ** generator.uniform(0, 1.5)
         steps = cadence * generator.gamma(evenness, 1 / evenness, rows)
     times = np.round(start + np.cumsum(steps)).astype(np.int64)
-    return times[0] + np.cumsum(np.maximum(np.diff(times, prepend=times[0]), 1))
+    ascending: Integers = times[0] + np.cumsum(np.maximum(np.diff(times, prepend=times[0]), 1))
+    return ascending
 
 
 def _values(generator: Generator, times: Integers, cadence: float, told: list[str]) -> Floats:

@@ -21,7 +21,8 @@ Generator = np.random.Generator
 
 def unit(values: Floats) -> Floats:
     """The values with mean 0 and deviation 1; all zero where they do not differ."""
-    return (values - values.mean()) / (values.std() + 1e-9)
+    scaled: Floats = (values - values.mean()) / (values.std() + 1e-9)
+    return scaled
 
 
 @compiled
@@ -93,7 +94,7 @@ def seasonal(generator: Generator, times: Integers, periods: tuple[float, float]
     if generator.random() < 0.6:
         told.append("size varies")
         sizes = smoothed(generator, generator.uniform(0, 0.98), number[-1] + 2)
-        pattern = pattern * np.exp(generator.uniform(0.02, 0.5) * sizes[number])
+        pattern *= np.exp(generator.uniform(0.02, 0.5) * sizes[number])
     return pattern
 
 
@@ -113,7 +114,9 @@ def _week(generator: Generator, cycle: Floats, phase: Floats, number: Integers, 
     sizes, levels = generator.normal(size=(2, WEEKDAYS)) * 0.08
     if generator.random() < 0.3:
         levels = levels + generator.normal(size=WEEKDAYS) * 0.5
-    return pattern * (1 + sizes[day]) + levels[day]
+    pattern *= 1 + sizes[day]
+    pattern += levels[day]
+    return pattern
 
 
 def _slow_season(generator: Generator, pattern: Floats, cycles: Floats, told: list[str]) -> Floats:
@@ -121,10 +124,10 @@ def _slow_season(generator: Generator, pattern: Floats, cycles: Floats, told: li
     wave, kind = read(profile(generator, []), cycles % 1), generator.random()
     if kind < 0.55:
         told.append("long season")
-        return pattern + wave * np.exp(generator.normal() * 0.8 + 0.5)
-    if kind < 0.75:
+        pattern += wave * np.exp(generator.normal() * 0.8 + 0.5)
+    elif kind < 0.75:
         told.append("long season")
-        return pattern * np.exp(generator.uniform(0.1, 0.6) * wave)
+        pattern *= np.exp(generator.uniform(0.1, 0.6) * wave)
     return pattern
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from streamrnn.core import learner
 from streamrnn.core.compiled import Singles
 from streamrnn.core.network import KNOTS, Shape, fresh, heads, split, unroll
 from streamrnn.core.series import EXPERTS
@@ -22,8 +23,6 @@ WARM_UP = 100
 CLIP_NORM = 1.0
 AVERAGING = 0.998
 """Decay per step of the running average of the weights."""
-WEIGHT_RANGE = (0.8, 5.0)
-"""Of a label: errors count by how well the best expert does, since relative error is what matters in the end."""
 MEDIAN = KNOTS.index(0.5)
 COMPARED = EXPERTS.index("ridge")
 """The expert that is strongest alone."""
@@ -69,20 +68,6 @@ class Trained(NamedTuple):
         return min(self.last, self.average, key=lambda scores: scores.pinball)
 
 
-def pinball(knots: Tensor, labels: Tensor) -> Tensor:
-    """Pinball loss (...) of `knots` (..., L) against `labels` (...), 0 where there is no label."""
-    known = ~labels.isnan()
-    error = torch.where(known, labels, 0.0).unsqueeze(-1) - knots
-    levels = torch.tensor(KNOTS, device=knots.device)
-    return torch.maximum(levels * error, (levels - 1) * error).mean(-1) * known
-
-
-def loss_of(knots: Tensor, labels: Tensor, trust: Tensor) -> Tensor:
-    """Mean pinball loss, each label weighted by the trust (..., E) that its best expert has earned."""
-    weight = torch.exp(-trust.amin(-1)).clamp(*WEIGHT_RANGE)
-    return (pinball(knots, labels) * weight).sum() / (~labels.isnan()).sum().clamp(min=1)
-
-
 def rate_of(step: int, steps: int) -> float:
     """Learning rate of one of `steps` steps, from 0: a rise, then half a cosine."""
     fall = LAST_RATE + (1 - LAST_RATE) * 0.5 * (1 + math.cos(math.pi * step / steps))
@@ -99,8 +84,9 @@ def train(
     seed: int,
     device: torch.device,
     sizes: Sizes = Sizes(),  # noqa: B008 -- it is immutable
+    advance: Callable[[], object] = lambda: None,
 ) -> Iterator[Trained]:
-    """Train for `steps` steps and report `reports` times, the last time at the end.
+    """Train for `steps` steps and report `reports` times, the last time at the end; `advance` is called after each.
 
     `lot` makes the examples of a number, from 0. Seed, lots and steps fix every bit on one thread of a CPU.
     """
@@ -109,28 +95,28 @@ def train(
     optimizer = torch.optim.Adam([weights], lr=LEARNING_RATE, betas=BETAS, foreach=False)
     state = torch.zeros(sizes.lanes, *shape.states, device=device)
     source = windows(np.random.default_rng(seed), sizes, lot, device)
-    rows, losses = 0, torch.zeros((), device=device)
+    since, total = 0, torch.zeros((), device=device)
     done = [round(steps * (i + 1) / reports) for i in range(reports)]
-    since = 0
     for step, (window, begun) in zip(range(steps), source, strict=False):
         state[torch.from_numpy(begun).to(device)] = 0.0
         optimizer.param_groups[0]["lr"] = rate_of(step, steps)
         knots, state = forecast(weights, shape, window, state)
-        loss = loss_of(knots, window.labels, window.trust)
+        loss = learner.pinball(knots, window.labels, window.trust)
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_([weights], CLIP_NORM)
         optimizer.step()
-        state, losses, rows = state.detach(), losses + loss.detach(), rows + sizes.window * sizes.lanes
+        state, total = state.detach(), total + loss.detach()
         decay = min(AVERAGING, 1 - 1 / (step / 5 + 1))
         average.mul_(decay).add_(weights.detach(), alpha=1 - decay)
         if step + 1 in done:
             now = weights.detach().clone()
-            scores = [validate(each, shape, validation, sizes.window, device) for each in (now, average)]
-            better = now if scores[0].pinball <= scores[1].pinball else average
-            mean = float(losses) / (step + 1 - since)
-            yield Trained(step + 1, rows, mean, *scores, better.cpu().numpy().copy())
-            losses, since = torch.zeros_like(losses), step + 1
+            last, mean = (validate(each, shape, validation, sizes.window, device) for each in (now, average))
+            better = now if last.pinball <= mean.pinball else average
+            rows = (step + 1) * sizes.window * sizes.lanes
+            yield Trained(step + 1, rows, float(total) / (step + 1 - since), last, mean, better.cpu().numpy().copy())
+            since, total = step + 1, torch.zeros_like(total)
+        advance()
 
 
 def forecast(weights: Tensor, shape: Shape, window: Window, state: Tensor) -> tuple[Tensor, Tensor]:
@@ -145,7 +131,7 @@ def validate(
     weights: Tensor, shape: Shape, validation: Sequence[Examples], length: int, device: torch.device
 ) -> Scores:
     """Score weights on whole series, read in windows of `length` rows."""
-    errors, cold, losses = [], [], []
+    errors, cold, pinballs = [], [], []
     for examples in validation:
         state = torch.zeros(len(examples.inputs), *shape.states, device=device)
         sums = torch.zeros(2, 3, *examples.labels.shape[::2], device=device)
@@ -158,12 +144,12 @@ def validate(
             scored = (row >= SCORED_FROM).float(), ((row >= SCORED_FROM) & (row < COLD_UNTIL)).float()
             sums += torch.stack([torch.einsum("t,tcbk->cbk", chosen, each) for chosen in scored])
             known = ~window.labels.isnan()
-            losses.append((pinball(knots, window.labels).sum().item(), known.sum().item()))
+            pinballs.append((learner.losses(knots, window.labels).sum().item(), known.sum().item()))
         errors.append(sums[0].flatten(1))
         cold.append(sums[1].flatten(1))
-    total, labels = map(sum, zip(*losses, strict=True))
-    all_errors, all_cold = torch.cat(errors, 1), torch.cat(cold, 1)
-    return Scores(_ratio(all_errors, 0), _ratio(all_cold, 0), total / max(labels, 1), _ratio(all_errors, 2))
+    all_errors, all_cold, all_pinballs = torch.cat(errors, 1), torch.cat(cold, 1), np.array(pinballs).sum(0)
+    pinball = float(all_pinballs[0] / max(all_pinballs[1], 1))
+    return Scores(_ratio(all_errors, 0), _ratio(all_cold, 0), pinball, _ratio(all_errors, 2))
 
 
 def _read(examples: Examples, start: int, length: int, device: torch.device) -> Window:
