@@ -2,12 +2,13 @@
 
 import math
 
-
 from streamrnn.core.compiled import Floats, Singles, compiled
 from streamrnn.core.scaling import clip, current_scale, squash
 from streamrnn.core.seasonal import read_seasons
 from streamrnn.core.series import COMMON, EXPERTS, HALF_LIVES, TERMS, Plan, Series
 
+INPUTS_VERSION = 1
+"""Raised with every change of what an input means: no shape would show it, and a base network would be misled."""
 TERM_CLIP = 10.0
 ALIGNMENTS = (0, 1, 12, 24)
 """Rows ahead at which the seasons are read."""
@@ -90,8 +91,9 @@ def read_age(series: Series, row: int, cadence: float, passed: float, inputs: Si
 
 @compiled
 def read_common(
-    series: Series, plan: Plan, row: int, cadence: float, passed: float, terms: Singles, profiles: Singles, inputs: Singles
-) -> None:
+    series: Series, plan: Plan, row: int, cadence: float, passed: float, terms: Singles, profiles: Singles,
+    inputs: Singles,
+) -> None:  # fmt: skip
     """Fill the first COMMON of `inputs` (F,); the latest value came `passed` ms after the one before."""
     value = series.value[row] - series.center[row]
     s1, s12, s24 = reference_scales(series, plan, row)
@@ -129,5 +131,3 @@ def read_lead(series: Series, plan: Plan, row: int, cadence: float, units: Float
         lead[k, 0] = math.log(horizon) / 3
         lead[k, 1] = min(horizon * cadence / short, 2.0) if short > 0 else 0.0
         lead[k, 2] = clip(math.log(units[k] / one) / 2, 8.0)
-
-

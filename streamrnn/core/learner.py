@@ -30,18 +30,25 @@ class Learned(NamedTuple):
     """Loss, gradient or weights were not finite: nothing was changed."""
 
 
-def pinball(knots: Tensor, labels: Tensor, trust: Tensor) -> Tensor:
-    """Mean pinball loss of `knots` (..., K, L) over the `labels` (..., K) that are not NaN (Koenker & Bassett 1978).
+def losses(knots: Tensor, labels: Tensor) -> Tensor:
+    """Pinball loss (...), mean over KNOTS, of `knots` (..., L) for `labels` (...); 0 where a label is NaN.
 
-    Each is weighted by how much better than persistence the best expert is, after `trust` (..., K, E): what counts in
-    the end is the error relative to what can be known.
+    After Koenker & Bassett 1978.
     """
     levels = torch.tensor(KNOTS, device=knots.device)
     known = ~labels.isnan()
     error = torch.where(known, labels, 0.0).unsqueeze(-1) - knots
-    loss = torch.maximum(levels * error, (levels - 1) * error).mean(-1)
+    return torch.maximum(levels * error, (levels - 1) * error).mean(-1) * known
+
+
+def pinball(knots: Tensor, labels: Tensor, trust: Tensor) -> Tensor:
+    """Mean pinball loss of `knots` (..., K, L) over the `labels` (..., K) that are not NaN.
+
+    Each is weighted by how much better than persistence the best expert is, after `trust` (..., K, E): what counts in
+    the end is the error relative to what can be known.
+    """
     weight = (-trust.amin(-1)).exp().clamp(*WEIGHTS)
-    return (loss * weight * known).sum() / known.sum().clamp(min=1)
+    return (losses(knots, labels) * weight).sum() / (~labels.isnan()).sum().clamp(min=1)
 
 
 class Learner:

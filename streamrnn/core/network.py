@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn.functional import linear, silu
 
 from streamrnn.core.cells import CELLS, GATES, STATES
+from streamrnn.core.inputs import INPUTS_VERSION
 from streamrnn.core.series import EXPERTS, INPUTS, LEAD
 
 KNOTS = (0.01, 0.05, 0.1, 0.5, 0.9, 0.95, 0.99)
@@ -38,7 +39,7 @@ class Shape(NamedTuple):
         return self.layers, STATES[self.cell], self.hidden_size
 
     def parts(self) -> dict[str, tuple[int, ...]]:
-        """Shapes by name, in the order of the flat vector; recurrent ones are those of torch.nn, the head comes last."""
+        """Shapes by name, in the order of the flat vector: the recurrent layers', as in torch.nn, then the head's."""
         gates = GATES[self.cell] * self.hidden_size
         parts: dict[str, tuple[int, ...]] = {}
         for layer in range(self.layers):
@@ -52,6 +53,10 @@ class Shape(NamedTuple):
         parts["out_weight"] = (self.experts + 1 + self.knots, self.width)
         parts["out_bias"] = (self.experts + 1 + self.knots,)
         return parts
+
+    def layout(self) -> dict[str, object]:
+        """All that the meaning of the flat vector follows from, as JSON has it."""
+        return {"inputs_version": INPUTS_VERSION, "shape": self._asdict(), "knots": list(KNOTS)}
 
     @property
     def size(self) -> int:
@@ -115,13 +120,14 @@ def squashed(values: Tensor) -> Tensor:
 def heads(
     parts: dict[str, Tensor], shape: Shape, hidden: Tensor, points: Tensor, trust: Tensor, lead: Tensor
 ) -> Tensor:
-    """Forecasts at KNOTS (..., K, L), in units, from `hidden` (..., H), `points` and `trust` (..., K, E), `lead` (..., K, 3).
+    """Forecasts (..., K, L) at KNOTS, in units; `hidden` (..., H), `points`, `trust` (..., K, E), `lead` (..., K, 3).
 
     A softmax over the experts and persistence (point 0) gives the center, to which L free offsets are added. They are
     not in order yet.
     """
     advice = torch.cat([squashed(points), trust, lead], -1)
-    given = linear(hidden, parts["head_hidden"]).unsqueeze(-2) + linear(advice, parts["head_advice"], parts["head_bias"])
+    recalled = linear(hidden, parts["head_hidden"]).unsqueeze(-2)
+    given = recalled + linear(advice, parts["head_advice"], parts["head_bias"])
     out = linear(silu(given), parts["out_weight"], parts["out_bias"])
     scores = out[..., : shape.experts + 1]
     shares = (scores - scores.amax(-1, keepdim=True)).exp()  # half the time of softmax on a slice
