@@ -27,12 +27,12 @@ from streamrnn.core.head import (
     views_of,
     work_of,
 )
-from streamrnn.core.learner import BETAS, Learned
-from streamrnn.core.memory import Examples
+from streamrnn.core.learner import BETAS, WEIGHTS, Learned
+from streamrnn.core.memory import LABEL_CLIP, Examples
 
-LABEL_LIMIT = np.float32(8)
+LABEL_LIMIT = np.float32(LABEL_CLIP)
 """In units: a label beyond it teaches as one at it."""
-LIGHTEST, HEAVIEST = np.float32(0.8), np.float32(5)
+LIGHTEST, HEAVIEST = np.float32(WEIGHTS[0]), np.float32(WEIGHTS[1])
 """Of the weights of examples."""
 EPSILON = np.float32(1e-8)
 """Adam's: keeps the step finite where there was no gradient yet."""
@@ -136,10 +136,7 @@ def advance(
     total = 0.0
     for slope in slopes:
         total += np.float64(slope) * np.float64(slope)
-    norm = math.sqrt(total)
-    if not math.isfinite(norm):
-        return False
-    scale = np.float32(min(1.0, clip / (norm + 1e-6)))
+    scale = np.float32(min(1.0, clip / (math.sqrt(total) + 1e-6)))  # a slope that is not finite comes through as NaN
     for i in range(len(slopes)):
         slope = slopes[i] * scale
         first = state[1, i] + betas[1, 0] * (slope - state[1, i])

@@ -1,4 +1,4 @@
-"""The forecaster of a task: a bank of series, networks that they share, and the way from one to the other."""
+"""The forecaster of a task: a bank of series, the networks that they share, and the mixture of what all of them say."""
 
 import hashlib
 from collections.abc import Sequence
@@ -8,17 +8,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from streamrnn.core.adaptation import HeadLearner
-from streamrnn.core.bank import FIRST_CAPACITY, Bank, Described, longer
+from streamrnn.core.bank import FIRST_CAPACITY, Bank, longer
 from streamrnn.core.compiled import Booleans, Floats, Integers, Singles
-from streamrnn.core.head import Head, flat_of, work_of
-from streamrnn.core.learner import Learned, Learner, device_of
+from streamrnn.core.learner import Learned
 from streamrnn.core.ledger import Ledger, allocate_ledger, settle
-from streamrnn.core.memory import Rows, Tapes
-from streamrnn.core.network import KNOTS, Shape
+from streamrnn.core.networks import Networks
 from streamrnn.core.publish import publish, read_back
 from streamrnn.core.series import EXPERTS, INPUTS, Series, allocate
-from streamrnn.core.stepper import Body, answer, body_of, head_from, reading
 
 torch.set_num_threads(1)  # more would change the order of sums, and serve no matrix of this size
 
@@ -53,10 +49,7 @@ class Scores(NamedTuple):
 
 
 class Forecaster:
-    """Forecasts of any number of series from networks that learn as they arrive.
-
-    With a base there are three: the base as it came, the base with a head that adapts to these series, and a copy all
-    of which learns by truncated backpropagation through time. Without one, only the last, from random weights.
+    """Forecasts of any number of series, from experts of each and from networks that learn as the series arrive.
 
     A pure function of what it was given: the same calls give the same bits, whatever the waves are cut into.
     """
@@ -72,9 +65,11 @@ class Forecaster:
         seed: int = 0,
         base: Singles | None = None,
         enabled: bool = True,
+        head: bool = True,
         head_every: int = 4,
         head_most: int = 256,
         head_rate: float = 1e-3,
+        whole: bool = True,
         window: int = 48,
         every: int = 16,
         most: int = 4096,
@@ -90,48 +85,25 @@ class Forecaster:
         self._bank = Bank(horizons=horizons, quantiles=quantiles)
         plan = self._bank.plan
         self._published = np.searchsorted(plan.horizons, np.array(horizons))
-        self._shape = shape = Shape(cell, hidden_size, layers)
-        self._reading = reading(tuple(quantiles))
-        where = device_of(device)
-        self._learner = Learner(
-            shape, start=base, seed=seed, learning_rate=learning_rate, clip_norm=clip_norm, warm_up=warm_up,
-            averaging=averaging, device=where,
+        self._networks = Networks(
+            horizons=plan.horizons, quantiles=quantiles, cell=cell, hidden_size=hidden_size, layers=layers, seed=seed,
+            base=base, enabled=enabled, head=head, head_every=head_every, head_most=head_most, head_rate=head_rate,
+            whole=whole, window=window, every=every, most=most, batch=batch, replay=replay,
+            learning_rate=learning_rate, clip_norm=clip_norm, warm_up=warm_up, averaging=averaging, device=device,
         )  # fmt: skip
-        self._bodies: list[Body] = [body_of(shape, where) for _ in range(1 if base is None else 2)]
-        self._base: torch.Tensor | None = None
-        self._head: HeadLearner | None = None
-        if base is not None:
-            self._base = torch.from_numpy(base.copy())
-            self._base_head = head_from(self._base, shape)
-            self._bodies[0].load(self._base)
-            self._head = HeadLearner(
-                start=base[-shape.head_size :], hidden=hidden_size, experts=len(EXPERTS), width=shape.width,
-                levels=np.array(KNOTS), learning_rate=head_rate, clip_norm=clip_norm,
-            )  # fmt: skip
-        self._rows = Rows(horizons=plan.horizons, hidden=hidden_size)
-        self._tapes = Tapes(length=window, horizons=plan.horizons, states=shape.states)
-        self._enabled, self._seed = enabled, seed
-        self._head_every, self._head_most, self._every, self._most = head_every, head_most, every, most
-        self._batch, self._replay = batch, replay
+        self._networks.grow(FIRST_CAPACITY)
         self._chosen = np.array([-1, *(EXPERTS.index(name) for name in MIXED)], np.int64)
-        networks = 1 if base is None else 3
-        grown = [PRIOR_POINT] * len(self._chosen) + [PRIOR_NETWORK if base is not None else PRIOR_POINT] * networks
-        young = [PRIOR_POINT] * len(self._chosen) + [YOUNG_NETWORK if base is not None else PRIOR_POINT] * networks
-        self._grown, self._young = np.log(grown), np.log(young)
-        self._networks = networks
-        self._ledger, self._kept, self._hidden = self._room(FIRST_CAPACITY)
-        self._since = np.zeros(0, np.int64)  # rows stepped since the last learning point of the whole network
-        self._since_head = 0
-        self._points = np.zeros(2, np.int64)  # learning points so far: of the head, of the whole network
+        trained = base is not None
+        self._grown = self._prior(PRIOR_NETWORK if trained else PRIOR_POINT)
+        self._young = self._prior(YOUNG_NETWORK if trained else PRIOR_POINT)
+        self._ledger = self._room(FIRST_CAPACITY)
         self.layout: dict[str, object] = {
             "version": VERSION, "cell": cell, "hidden_size": hidden_size, "layers": layers, "window": window,
             "horizons": list(horizons), "quantiles": list(quantiles), "inputs": INPUTS,
+            "networks": self._networks.count,
             "base": None if base is None else hashlib.blake2b(base.tobytes(), digest_size=8).hexdigest(),
         }  # fmt: skip
         """What saved state must agree in."""
-        self._adopt_head()
-        self._adopt()
-        self._work = work_of(self._live_head)
 
     @property
     def names(self) -> list[str]:
@@ -146,10 +118,9 @@ class Forecaster:
     def add(self, name: str) -> int:
         """Row of a new series."""
         row = self._bank.add(name)
-        if row == len(self._kept):
-            ledger, kept, hidden = self._room(row)
-            self._ledger, self._kept = longer(self._ledger, ledger), np.concatenate([self._kept, kept])
-            self._hidden = [np.concatenate(pair) for pair in zip(self._hidden, hidden, strict=True)]
+        if row == len(self._ledger.tail):
+            self._ledger = longer(self._ledger, self._room(row))
+            self._networks.grow(row)
         return row
 
     def last_time(self, row: int) -> int:
@@ -157,12 +128,8 @@ class Forecaster:
         return int(self._bank.series.time[row])
 
     def due(self, pending: int) -> bool:
-        """Whether a learning point is reached once `pending` more observations have been stepped.
-
-        That of the head is reached after `head_every` observations per series held, at the latest after `head_most` of
-        the task; that of the whole network after `every`, at the latest after `most`.
-        """
-        return self._head_due(pending) or self._whole_due(pending)
+        """Whether a learning point is reached once `pending` more observations have been stepped."""
+        return self._networks.due(len(self.names), pending)
 
     def step(self, rows: Integers, values: Floats, times: Integers) -> tuple[Forecasts, Scores]:
         """One wave: `rows` (B,) distinct, `values` (B,) finite, `times` (B,) ms, later than each row's last."""
@@ -171,17 +138,8 @@ class Forecaster:
         truths, seen = np.empty((count, len(plan.horizons)), np.float32), bank.series.seen[rows]
         settle(bank.series, self._ledger, plan, self._chosen, rows, values, truths, anomaly, scores)
         described = bank.observe(rows, values, times)
-        before = self._hidden[-1][rows] if self._enabled else self._hidden[-1][:0]
-        bodies = zip(self._bodies, self._hidden, strict=True)
-        tops = [body.step(hidden, rows, described.inputs) for body, hidden in bodies]
-        said = self._said(self._tops(tops), described)
+        said = self._networks.step(len(self.names), rows, seen, truths, described)
         publish(bank.series, self._ledger, plan, self._chosen, self._young, self._grown, rows, said)
-        if self._enabled:
-            if self._head is not None:
-                self._rows.deliver(self._kept, rows, seen, truths)
-                self._rows.take(self._kept, len(self.names), rows, seen, tops[0], described)
-            self._tapes.record(rows, seen, truths, described, before)
-        self._since, self._since_head = np.concatenate([self._since, rows]), self._since_head + count
         return self.forecast(rows)._replace(anomaly=anomaly.round(SCORE_DIGITS)), Scores(*scores[:, self._published])
 
     def forecast(self, rows: Integers) -> Forecasts:
@@ -193,66 +151,11 @@ class Forecaster:
         read_back(self._bank.series, self._ledger, plan, rows, times, quantiles, skill, warming)
         chosen, silence = self._published, np.zeros(count)
         skill = skill[:, chosen].round(SCORE_DIGITS)
-        return Forecasts(times[:, chosen], quantiles[:, chosen], silence, skill, warming, self._model)
+        return Forecasts(times[:, chosen], quantiles[:, chosen], silence, skill, warming, self._networks.version)
 
     def learn(self) -> Learned | None:
         """Learn, at a learning point only; None where there is nothing to learn from yet, or learning is off."""
-        learned = None
-        if self._head_due(0):
-            learned = self._learn_head()
-        if self._whole_due(0):
-            learned = self._learn_whole() or learned
-        return learned
-
-    def _head_due(self, pending: int) -> bool:
-        return self._since_head + pending >= min(self._head_every * len(self.names), self._head_most)
-
-    def _whole_due(self, pending: int) -> bool:
-        return len(self._since) + pending >= min(self._every * len(self.names), self._most)
-
-    def _learn_head(self) -> Learned | None:
-        generator = np.random.default_rng([self._seed, 1, self._points[0]])
-        self._since_head = 0
-        self._points[0] += 1
-        examples = self._rows.draw(generator) if self._enabled and self._head is not None else None
-        if examples is None or self._head is None:
-            return None
-        learned = self._head.learn(examples)
-        self._adopt_head()
-        return learned
-
-    def _learn_whole(self) -> Learned | None:
-        generator = np.random.default_rng([self._seed, 0, self._points[1]])
-        rows, self._since = np.unique(self._since), np.zeros(0, np.int64)
-        self._points[1] += 1
-        if not self._enabled:
-            return None
-        if len(rows) > self._batch:
-            rows = np.sort(generator.choice(rows, self._batch, replace=False))
-        windows = self._tapes.draw(self._batch, self._replay, generator)
-        self._tapes.begin(rows, self._bank.series.seen[rows], int(self._points[1]))
-        if windows is None:
-            return None
-        learned = self._learner.learn(windows)
-        self._adopt()
-        return learned
-
-    def _said(self, tops: list[Singles], described: Described) -> Singles:
-        """The networks' quantiles (N, B, K, Q) in units."""
-        shape = described.points.shape[:2]
-        knots = np.empty((*shape, len(KNOTS)), np.float32)
-        said = np.empty((self._networks, *shape, len(self._reading.lower)), np.float32)
-        for n, (head, top) in enumerate(zip(self._heads, tops, strict=True)):
-            answer(head, self._work, self._reading, top, described, knots, said[n])
-        return said
-
-    def _tops(self, tops: list[Singles]) -> list[Singles]:
-        """What each head reads: the base's and the adapted one read the same layers."""
-        return tops if self._head is None else [tops[0], *tops]
-
-    @property
-    def _heads(self) -> list[Head]:
-        return [self._live_head] if self._head is None else [self._base_head, self._head.head, self._live_head]
+        return self._networks.learn(self._bank.series.seen[: len(self.names)])
 
     def save_rows(self, first: int, count: int) -> dict[str, NDArray[np.generic]]:
         """State of rows first … first + count - 1, by name."""
@@ -261,13 +164,7 @@ class Forecaster:
 
     def save_shared(self) -> dict[str, NDArray[np.generic]]:
         """State that the series share, by name."""
-        own: dict[str, NDArray[np.generic]] = {
-            "since": self._since,
-            "since_head": np.array([self._since_head], np.int64),
-            "learning_points": self._points,
-        }
-        head = {} if self._head is None else {f"head_{name}": array for name, array in self._head.save().items()}
-        return {**self._learner.save(), **head, **self._rows.save(), **self._tapes.save(), **own}
+        return self._networks.save()
 
     def load(
         self,
@@ -276,56 +173,29 @@ class Forecaster:
         names: Sequence[str],
     ) -> None:
         """Take over saved state of the same layout: `pages` in order of rows, `names` of all rows."""
-        self._learner.load(shared)
-        if self._head is not None:
-            self._head.load({name[5:]: array for name, array in shared.items() if name.startswith("head_")})
-        self._rows.load(shared)
-        self._tapes.load(shared)
-        self._since = np.array(shared["since"], np.int64)
-        self._since_head = int(shared["since_head"].item())
-        self._points = np.array(shared["learning_points"], np.int64)
-        self._bank.series = allocate(FIRST_CAPACITY, self._bank.plan)
-        self._ledger, self._kept, self._hidden = self._room(FIRST_CAPACITY)
+        self._networks.load(shared)
+        self._bank.series, self._ledger = allocate(FIRST_CAPACITY, self._bank.plan), self._room(FIRST_CAPACITY)
+        self._networks.take_over({name: array[:0] for name, array in self._networks.arrays().items()})
+        self._networks.grow(FIRST_CAPACITY)
         joined = {
             name: np.concatenate([*(page[name] for page in pages), spare]) for name, spare in self._arrays().items()
         }
         self._bank.series = Series(**{name: joined[f"series_{name}"] for name in Series._fields})
         self._ledger = Ledger(**{name: joined[f"ledger_{name}"] for name in Ledger._fields})
-        self._kept = joined["kept"]
-        self._hidden = [joined[f"hidden_{i}"] for i in range(len(self._hidden))]
+        self._networks.take_over(joined)
         self._bank.names = list(names)
-        self._adopt_head()
-        self._adopt()
 
-    def _room(self, capacity: int) -> tuple[Ledger, Integers, list[Singles]]:
-        plan = self._bank.plan
-        hidden = [np.zeros((capacity, *self._shape.states), np.float32) for _ in self._bodies]
-        ledger = allocate_ledger(capacity, plan, len(self._chosen), self._networks)
-        return ledger, Rows.room(capacity, plan.horizons), hidden
+    def _prior(self, network: float) -> Floats:
+        """Logs of the members' shares in the mixture's prior."""
+        return np.log([PRIOR_POINT] * len(self._chosen) + [network] * self._networks.count)
+
+    def _room(self, capacity: int) -> Ledger:
+        return allocate_ledger(capacity, self._bank.plan, len(self._chosen), self._networks.count)
 
     def _arrays(self) -> dict[str, NDArray[np.generic]]:
         """Everything that is kept per series, by name."""
         return {
             **{f"series_{name}": array for name, array in self._bank.series._asdict().items()},
             **{f"ledger_{name}": array for name, array in self._ledger._asdict().items()},
-            **{f"hidden_{i}": array for i, array in enumerate(self._hidden)},
-            "kept": self._kept,
+            **self._networks.arrays(),
         }
-
-    def _adopt_head(self) -> None:
-        """Name the version that has the head as it is now."""
-        flat = np.zeros(0, np.float32) if self._head is None else flat_of(self._head.head)
-        self._head_version = hashlib.blake2b(flat.tobytes(), digest_size=6).digest()
-        self._name()
-
-    def _adopt(self) -> None:
-        """Forecast with the learner's averaged weights from now on."""
-        average = self._learner.average
-        self._bodies[-1].load(average)
-        self._live_head = head_from(average, self._shape)
-        self._version = hashlib.blake2b(average.cpu().numpy().tobytes(), digest_size=6).digest()
-        self._name()
-
-    def _name(self) -> None:
-        version = self._head_version + getattr(self, "_version", b"")
-        self._model = hashlib.blake2b(version, digest_size=6).hexdigest()

@@ -99,7 +99,8 @@ def gather(
             number = recent[k, (delivered[k] - 1 - i) % recent.shape[1]] if i < fresh[k] else replay[i - fresh[k]]
             place = number % capacity
             drawn.y[at] = kept.y[place]
-            drawn.points[at], drawn.trust[at], drawn.lead[at] = kept.points[place, k], kept.trust[place, k], kept.lead[place, k]
+            drawn.points[at], drawn.trust[at] = kept.points[place, k], kept.trust[place, k]
+            drawn.lead[at] = kept.lead[place, k]
             drawn.label[at] = kept.label[place, k] if taken - number <= capacity else np.nan
             at += 1
 

@@ -13,7 +13,7 @@ import torch
 
 from streamrnn.core.bank import Described
 from streamrnn.core.compiled import Integers, Singles, compiled
-from streamrnn.core.head import Head, Work, add_product, head_of, read_head, work_of
+from streamrnn.core.head import Head, Work, add_product, head_of, read_head
 from streamrnn.core.network import KNOTS, Shape, split, unroll
 
 HIDDEN_LIMIT = 1e3

@@ -147,16 +147,20 @@ class Learning(_Section):
     """What is learned online, at learning points that the data define."""
 
     enabled: bool = True
+    head: bool = True
+    """Whether the head of the base adapts, as one member of the mixture."""
     head_every: int = Field(default=4, ge=1, le=1_000_000)
-    """The head of the base adapts after this many observations per series held ..."""
+    """It does so after this many observations per series held ..."""
     head_most: int = Field(default=256, ge=1, le=1_000_000)
     """... but after this many observations of the task at the latest."""
     head_rate: float = Field(default=0.001, gt=0, le=1)
     """Learning rate of the head."""
+    whole: bool = True
+    """Whether a copy of the whole network learns by truncated backpropagation through time, as another member."""
     window: int = Field(default=48, ge=2, le=4096)
-    """Observations of a series that one gradient of the whole network goes back through."""
+    """Observations of a series that one of its gradients goes back through."""
     every: int = Field(default=16, ge=1, le=1_000_000)
-    """The whole network learns after this many observations per series held ..."""
+    """It learns after this many observations per series held ..."""
     most: int = Field(default=4096, ge=1, le=1_000_000)
     """... but after this many observations of the task at the latest."""
     batch: int = Field(default=16, ge=1, le=4096)

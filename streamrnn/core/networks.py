@@ -1,0 +1,223 @@
+"""The networks of a task, at three speeds of learning, and what they learn from.
+
+With a base there are three: the base as it came, the base with a head that adapts to these series often, and a copy all
+of which learns by truncated backpropagation through time. Without one, only the last, from random weights.
+"""
+
+import hashlib
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from streamrnn.core.adaptation import HeadLearner
+from streamrnn.core.bank import Described
+from streamrnn.core.compiled import Integers, Singles
+from streamrnn.core.head import Head, flat_of, work_of
+from streamrnn.core.learner import Learned, Learner, device_of
+from streamrnn.core.memory import Rows, Tapes
+from streamrnn.core.network import KNOTS, Shape
+from streamrnn.core.series import EXPERTS
+from streamrnn.core.stepper import Body, answer, body_of, head_from, reading
+
+HEAD, WHOLE = 0, 1
+"""The learners, in the order of their learning points."""
+
+
+class Networks:
+    """One to three networks, and one hidden state of each recurrent part per series."""
+
+    def __init__(
+        self,
+        *,
+        horizons: Integers,
+        quantiles: Sequence[float],
+        cell: str,
+        hidden_size: int,
+        layers: int,
+        seed: int,
+        base: Singles | None,
+        enabled: bool,
+        head: bool,
+        head_every: int,
+        head_most: int,
+        head_rate: float,
+        whole: bool,
+        window: int,
+        every: int,
+        most: int,
+        batch: int,
+        replay: int,
+        learning_rate: float,
+        clip_norm: float,
+        warm_up: int,
+        averaging: float,
+        device: str,
+    ) -> None:
+        """Arguments as in the configuration; `horizons` (K,) are those of the plan."""
+        self._horizons, self._seed, self._reading = horizons, seed, reading(tuple(quantiles))
+        self._shape, where = Shape(cell, hidden_size, layers), device_of(device)
+        self._every, self._most = (head_every, every), (head_most, most)
+        self._batch, self._replay = batch, replay
+        self._bodies: list[Body] = []
+        self._base = None if base is None else head_from(torch.from_numpy(base.copy()), self._shape)
+        self._head: HeadLearner | None = None
+        self._learner: Learner | None = None
+        if base is not None:
+            self._bodies.append(body_of(self._shape, where))
+            self._bodies[0].load(torch.from_numpy(base.copy()))
+            if enabled and head:
+                self._head = HeadLearner(
+                    start=base[-self._shape.head_size :], hidden=hidden_size, experts=len(EXPERTS),
+                    width=self._shape.width, levels=np.array(KNOTS), learning_rate=head_rate, clip_norm=clip_norm,
+                )  # fmt: skip
+        if base is None or (enabled and whole):
+            self._bodies.append(body_of(self._shape, where))
+            self._learner = Learner(
+                self._shape, start=base, seed=seed, learning_rate=learning_rate, clip_norm=clip_norm, warm_up=warm_up,
+                averaging=averaging, device=where,
+            )  # fmt: skip
+        self._learns = (self._head is not None, enabled and whole)
+        self._rows = Rows(horizons=horizons, hidden=hidden_size)
+        self._tapes = Tapes(length=window, horizons=horizons, states=self._shape.states)
+        self._hidden, self._kept = self._room(0)
+        self._since = np.zeros(0, np.int64)  # rows stepped since the last learning point of the whole network
+        self._points = np.zeros((2, 2), np.int64)  # rows since the last learning point, and such points so far
+        self._digests = [b"", b""]
+        self.version = ""
+        """Of the weights, all of them."""
+        self._adopt(HEAD)
+        self._adopt(WHOLE)
+        self._work = work_of(self._heads()[0][0])
+
+    @property
+    def count(self) -> int:
+        """Networks, N."""
+        return len(self._heads())
+
+    def grow(self, capacity: int) -> None:
+        """Room for `capacity` more series."""
+        hidden, kept = self._room(capacity)
+        self._hidden = [np.concatenate(pair) for pair in zip(self._hidden, hidden, strict=True)]
+        self._kept = np.concatenate([self._kept, kept])
+
+    def due(self, series: int, pending: int) -> bool:
+        """Whether a learning point is reached once `pending` more observations of `series` series have been stepped.
+
+        That of the head is reached after `head_every` observations per series held, at the latest after `head_most` of
+        the task; that of the whole network after `every`, at the latest after `most`.
+        """
+        return any(self._due(learner, series, pending) for learner in (HEAD, WHOLE))
+
+    def step(self, series: int, rows: Integers, seen: Integers, truths: Singles, described: Described) -> Singles:
+        """One wave of `series` series in all: quantiles (N, B, K, Q) in units.
+
+        `seen` (B,) observations came before; `truths` (B, K) are the labels that came with the wave, NaN: none.
+        """
+        before = self._hidden[-1][rows] if self._learns[WHOLE] else self._hidden[-1][:0]
+        bodies = zip(self._bodies, self._hidden, strict=True)
+        tops = [body.step(hidden, rows, described.inputs) for body, hidden in bodies]
+        shape = described.points.shape[:2]
+        knots = np.empty((*shape, len(KNOTS)), np.float32)
+        said = np.empty((self.count, *shape, len(self._reading.lower)), np.float32)
+        for n, (head, body) in enumerate(self._heads()):
+            answer(head, self._work, self._reading, tops[body], described, knots, said[n])
+        if self._learns[HEAD]:
+            self._rows.deliver(self._kept, rows, seen, truths)
+            self._rows.take(self._kept, series, rows, seen, tops[0], described)
+        if self._learns[WHOLE]:
+            self._tapes.record(rows, seen, truths, described, before)
+            self._since = np.concatenate([self._since, rows])
+        self._points[:, 0] += len(rows)
+        return said
+
+    def learn(self, seen: Integers) -> Learned | None:
+        """Learn, at a learning point only, of series that have `seen` (S,) observations; None: nothing to learn yet."""
+        learned = None
+        for learner, learn in ((HEAD, self._learn_head), (WHOLE, self._learn_whole)):
+            if self._due(learner, len(seen), 0):
+                generator = np.random.default_rng([self._seed, learner, self._points[learner, 1]])
+                self._points[learner] = 0, self._points[learner, 1] + 1
+                learned = learn(generator, seen) or learned
+        return learned
+
+    def save(self) -> dict[str, NDArray[np.generic]]:
+        """State that the series share, by name."""
+        saved: dict[str, NDArray[np.generic]] = {"points": self._points, "since": self._since}
+        if self._head is not None:
+            saved |= {f"head_{name}": array for name, array in self._head.save().items()}
+            saved |= self._rows.save()
+        if self._learner is not None:
+            saved |= {**self._learner.save(), **self._tapes.save()}
+        return saved
+
+    def load(self, saved: dict[str, NDArray[np.generic]]) -> None:
+        """Take over what `save` gave."""
+        self._points, self._since = np.array(saved["points"], np.int64), np.array(saved["since"], np.int64)
+        if self._head is not None:
+            self._head.load({name[5:]: array for name, array in saved.items() if name.startswith("head_")})
+            self._rows.load(saved)
+        if self._learner is not None:
+            self._learner.load(saved)
+            self._tapes.load(saved)
+        self._adopt(HEAD)
+        self._adopt(WHOLE)
+
+    def arrays(self) -> dict[str, NDArray[np.generic]]:
+        """What is kept per series, by name."""
+        return {"kept": self._kept, **{f"hidden_{i}": hidden for i, hidden in enumerate(self._hidden)}}
+
+    def take_over(self, arrays: dict[str, NDArray[np.generic]]) -> None:
+        """Replace what is kept per series."""
+        self._kept = np.array(arrays["kept"], np.int64)
+        self._hidden = [np.array(arrays[f"hidden_{i}"], np.float32) for i in range(len(self._bodies))]
+
+    def _due(self, learner: int, series: int, pending: int) -> bool:
+        rows = int(self._points[learner, 0]) + pending
+        return self._learns[learner] and rows >= min(self._every[learner] * series, self._most[learner])
+
+    def _heads(self) -> list[tuple[Head, int]]:
+        """Head of each network, and the number of the recurrent part that it reads."""
+        heads = [] if self._base is None else [(self._base, 0)]
+        if self._head is not None:
+            heads.append((self._head.head, 0))
+        if self._learner is not None:
+            heads.append((self._live, len(self._bodies) - 1))
+        return heads
+
+    def _room(self, capacity: int) -> tuple[list[Singles], Integers]:
+        hidden = [np.zeros((capacity, *self._shape.states), np.float32) for _ in self._bodies]
+        return hidden, Rows.room(capacity, self._horizons)
+
+    def _learn_head(self, generator: np.random.Generator, _: Integers) -> Learned | None:
+        examples = self._rows.draw(generator)
+        if examples is None or self._head is None:
+            return None
+        learned = self._head.learn(examples)
+        self._adopt(HEAD)
+        return learned
+
+    def _learn_whole(self, generator: np.random.Generator, seen: Integers) -> Learned | None:
+        rows, self._since = np.unique(self._since), np.zeros(0, np.int64)
+        if len(rows) > self._batch:
+            rows = np.sort(generator.choice(rows, self._batch, replace=False))
+        windows = self._tapes.draw(self._batch, self._replay, generator)
+        self._tapes.begin(rows, seen[rows], int(self._points[WHOLE, 1]))
+        if windows is None or self._learner is None:
+            return None
+        learned = self._learner.learn(windows)
+        self._adopt(WHOLE)
+        return learned
+
+    def _adopt(self, learner: int) -> None:
+        """Forecast with what was learned, from now on."""
+        flat = np.zeros(0, np.float32)
+        if learner == HEAD and self._head is not None:
+            flat = flat_of(self._head.head)
+        if learner == WHOLE and self._learner is not None:
+            flat = self._learner.average.cpu().numpy()
+            self._bodies[-1].load(self._learner.average)
+            self._live = head_from(self._learner.average, self._shape)
+        self._digests[learner] = hashlib.blake2b(flat.tobytes(), digest_size=6).digest()
+        self.version = hashlib.blake2b(b"".join(self._digests), digest_size=6).hexdigest()
