@@ -4,6 +4,7 @@
 # make long    the long tests
 # make check   lint, format and types
 # make bench   the benchmarks; ARGS=--help says what may be chosen
+# make ablate  what each part of the forecaster is worth; ARGS=--help says what may be chosen
 # make lock    write requirements.lock anew; needs uv
 # make clean   remove what the other targets have made
 
@@ -12,7 +13,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help venv demo test long check bench lock clean
+.PHONY: help venv demo test long check bench ablate lock clean
 
 help:
 	@sed -n 's/^# make/make/p' Makefile
@@ -45,6 +46,9 @@ check: venv
 
 bench: venv
 	PYTHONPATH=tests $(BIN)/python -m benchmarks.bench $(ARGS)
+
+ablate: venv
+	PYTHONPATH=tests $(BIN)/python -m benchmarks.ablate $(ARGS)
 
 lock:
 	uv pip compile --generate-hashes --all-extras --no-emit-index-url --no-annotate --python-version 3.11 --universal \
