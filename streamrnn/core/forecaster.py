@@ -1,7 +1,7 @@
 """The forecaster of a task: a bank of series, the networks that they share, and the mixture of what all of them say."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from streamrnn.core.bank import FIRST_CAPACITY, Bank, longer
 from streamrnn.core.compiled import Booleans, Floats, Integers, Singles
+from streamrnn.core.guests import Guests, Plain
 from streamrnn.core.learner import Learned
-from streamrnn.core.ledger import Ledger, allocate_ledger, settle
+from streamrnn.core.ledger import NETWORK, Ledger, allocate_ledger, settle
 from streamrnn.core.networks import Networks
 from streamrnn.core.publish import publish, read_back
 from streamrnn.core.series import EXPERTS, INPUTS, Series, allocate
@@ -79,9 +80,14 @@ class Forecaster:
         clip_norm: float = 1.0,
         warm_up: int = 30,
         averaging: float = 0.98,
+        experts: Sequence[Mapping[str, Plain]] = (),
         device: str = "auto",
     ) -> None:
-        """Arguments as in the configuration, sections `forecast`, `model` and `learning`; `base`: flat weights."""
+        """Arguments as in the configuration, sections `forecast`, `model`, `learning`, and `experts`; `base`: weights.
+
+        Raises:
+            ConfigError: one of `experts` cannot be used.
+        """
         self._bank = Bank(horizons=horizons, quantiles=quantiles)
         plan = self._bank.plan
         self._published = np.searchsorted(plan.horizons, np.array(horizons))
@@ -92,7 +98,11 @@ class Forecaster:
             learning_rate=learning_rate, clip_norm=clip_norm, warm_up=warm_up, averaging=averaging, device=device,
         )  # fmt: skip
         self._networks.grow(FIRST_CAPACITY)
-        self._chosen = np.array([-1, *(EXPERTS.index(name) for name in MIXED)], np.int64)
+        self._guests: Guests | None = None
+        if experts:
+            self._guests = Guests(experts=experts, horizons=plan.horizons, published=self._published, seed=seed)
+        guests = range(len(EXPERTS), len(EXPERTS) + len(experts))
+        self._chosen = np.array([-1, *(EXPERTS.index(name) for name in MIXED), *guests], np.int64)
         trained = base is not None
         self._grown = self._prior(PRIOR_NETWORK if trained else PRIOR_POINT)
         self._young = self._prior(YOUNG_NETWORK if trained else PRIOR_POINT)
@@ -104,6 +114,8 @@ class Forecaster:
             "base": None if base is None else hashlib.blake2b(base.tobytes(), digest_size=8).hexdigest(),
         }  # fmt: skip
         """What saved state must agree in."""
+        if self._guests is not None:
+            self.layout["experts"] = self._guests.layout
 
     @property
     def names(self) -> list[str]:
@@ -121,6 +133,8 @@ class Forecaster:
         if row == len(self._ledger.tail):
             self._ledger = longer(self._ledger, self._room(row))
             self._networks.grow(row)
+        if self._guests is not None:
+            self._guests.add()
         return row
 
     def last_time(self, row: int) -> int:
@@ -134,13 +148,17 @@ class Forecaster:
     def step(self, rows: Integers, values: Floats, times: Integers) -> tuple[Forecasts, Scores]:
         """One wave: `rows` (B,) distinct, `values` (B,) finite, `times` (B,) ms, later than each row's last."""
         bank, plan, count = self._bank, self._bank.plan, len(rows)
-        anomaly, scores = np.empty(count), np.zeros((4, len(plan.horizons)))
+        anomaly, scores = np.empty(count), np.zeros((NETWORK + self._networks.count, len(plan.horizons)))
         truths, seen = np.empty((count, len(plan.horizons)), np.float32), bank.series.seen[rows]
         settle(bank.series, self._ledger, plan, self._chosen, rows, values, truths, anomaly, scores)
+        self._networks.hear(scores)
         described = bank.observe(rows, values, times)
-        said = self._networks.step(len(self.names), rows, seen, truths, described)
-        publish(bank.series, self._ledger, plan, self._chosen, self._young, self._grown, rows, said)
-        return self.forecast(rows)._replace(anomaly=anomaly.round(SCORE_DIGITS)), Scores(*scores[:, self._published])
+        said = self._networks.step(rows, seen, truths, described)
+        points = np.zeros((count, len(plan.horizons), 0))
+        if self._guests is not None:
+            points = self._guests.step(bank.series, rows, values, truths, described.units)
+        publish(bank.series, self._ledger, plan, self._chosen, self._young, self._grown, rows, said, points)
+        return self.forecast(rows)._replace(anomaly=anomaly.round(SCORE_DIGITS)), Scores(*scores[:NETWORK, self._published])
 
     def forecast(self, rows: Integers) -> Forecasts:
         """The latest forecast of each row (B,); changes nothing. No anomaly scores: they belong to observations."""
@@ -160,7 +178,8 @@ class Forecaster:
     def save_rows(self, first: int, count: int) -> dict[str, NDArray[np.generic]]:
         """State of rows first … first + count - 1, by name."""
         end = min(first + count, len(self.names))
-        return {name: array[first:end] for name, array in self._arrays().items()}
+        guests = {} if self._guests is None else {"guests": self._guests.save(first, count)}
+        return {**{name: array[first:end] for name, array in self._arrays().items()}, **guests}
 
     def save_shared(self) -> dict[str, NDArray[np.generic]]:
         """State that the series share, by name."""
@@ -172,7 +191,11 @@ class Forecaster:
         pages: Sequence[dict[str, NDArray[np.generic]]],
         names: Sequence[str],
     ) -> None:
-        """Take over saved state of the same layout: `pages` in order of rows, `names` of all rows."""
+        """Take over saved state of the same layout: `pages` in order of rows, `names` of all rows.
+
+        Raises:
+            StateError: the models of `experts` cannot be loaded.
+        """
         self._networks.load(shared)
         self._bank.series, self._ledger = allocate(FIRST_CAPACITY, self._bank.plan), self._room(FIRST_CAPACITY)
         self._networks.take_over({name: array[:0] for name, array in self._networks.arrays().items()})
@@ -184,13 +207,16 @@ class Forecaster:
         self._ledger = Ledger(**{name: joined[f"ledger_{name}"] for name in Ledger._fields})
         self._networks.take_over(joined)
         self._bank.names = list(names)
+        if self._guests is not None:
+            self._guests.load([np.asarray(page["guests"], np.uint8) for page in pages])
 
     def _prior(self, network: float) -> Floats:
         """Logs of the members' shares in the mixture's prior."""
         return np.log([PRIOR_POINT] * len(self._chosen) + [network] * self._networks.count)
 
     def _room(self, capacity: int) -> Ledger:
-        return allocate_ledger(capacity, self._bank.plan, len(self._chosen), self._networks.count)
+        guests = 0 if self._guests is None else len(self._guests)
+        return allocate_ledger(capacity, self._bank.plan, len(self._chosen), self._networks.count, guests)
 
     def _arrays(self) -> dict[str, NDArray[np.generic]]:
         """Everything that is kept per series, by name."""

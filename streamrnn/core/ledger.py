@@ -6,30 +6,33 @@ import numpy as np
 
 from streamrnn.core.calibration import exceedance, track_miss, track_offsets, track_residuals, track_tail
 from streamrnn.core.compiled import Floats, Integers, Singles, compiled
+from streamrnn.core.experts import FIRST_ORIGIN, TRUST_RATE, TRUTH_CLIP
 from streamrnn.core.mixture import FIRST_BOUND, FIRST_VARIANCE, reward
 from streamrnn.core.scaling import decoded, distance
-from streamrnn.core.series import POINT_CLIP, Plan, Series
+from streamrnn.core.series import FIRST_TRUST, POINT_CLIP, Plan, Series, Shorts
 
 SKILL_RATE = 1 / 200
 ERROR_CLIP = 30.0
 """Units; how far one surprise may move the running errors (the scale of a young series may be far too small)."""
 WARM = 32
 """Observations before a series counts as warm: until then its anomaly score is 0."""
-COUNT, ERROR, NAIVE, COVERED = 0, 1, 2, 3
-"""Rows of the score table."""
+COUNT, ERROR, NAIVE, COVERED, NETWORK = 0, 1, 2, 3, 4
+"""Rows of the score table; from the last on, the |error| of each network's median."""
 
 
 class Ledger(NamedTuple):
-    """One row a series. L pending slots, K horizons, Q quantiles, M members: X points, then N networks.
+    """One row a series. L pending slots, K horizons, Q quantiles, G guests, M members: X points, then N networks.
 
-    The points are persistence and some of the experts, each with the quantiles of its own residuals around it. All
-    quantiles are distances from the value at the origin, in units of its scale.
+    The points are persistence, some of the experts, and all guests, each with the quantiles of its own residuals around
+    it. All quantiles are distances from the value at the origin, in units of its scale.
     """
 
     networks: Singles  # (S, L, N, Q) pending, of the networks
+    guests: Shorts  # (S, L, G) pending points of the guests, coded
     mixed: Singles  # (S, L, Q) of the mixture
     final: Singles  # (S, L, Q) as published
     residual: Singles  # (S, K, X, Q) quantiles of the residuals of the points
+    astray: Singles  # (S, K, G) decayed sum of |error| of each guest, as the series' `error` of its experts; units
     regret: Singles  # (S, K, Q, M)
     variance: Singles  # (S, K, Q, M)
     bound: Singles  # (S, K, Q, M)
@@ -40,15 +43,17 @@ class Ledger(NamedTuple):
     tail: Singles  # (S,) ratio of the 99% interval to the outermost one
 
 
-def allocate_ledger(capacity: int, plan: Plan, points: int, networks: int) -> Ledger:
-    """Room for `capacity` new series, with X points (persistence included) and N networks."""
+def allocate_ledger(capacity: int, plan: Plan, points: int, networks: int, guests: int = 0) -> Ledger:
+    """Room for `capacity` new series, with X points (persistence and G guests included) and N networks."""
     k, q, slots, members = len(plan.horizons), len(plan.levels), int(plan.horizons.sum()), points + networks
     f4 = np.float32
     new = Ledger(
         networks=np.zeros((capacity, slots, networks, q), f4),
+        guests=np.zeros((capacity, slots, guests), np.int16),
         mixed=np.zeros((capacity, slots, q), f4),
         final=np.zeros((capacity, slots, q), f4),
         residual=np.zeros((capacity, k, points, q), f4),
+        astray=np.full((capacity, k, guests), FIRST_TRUST, f4),
         regret=np.zeros((capacity, k, q, members), f4),
         variance=np.full((capacity, k, q, members), FIRST_VARIANCE, f4),
         bound=np.full((capacity, k, q, members), FIRST_BOUND, f4),
@@ -63,9 +68,26 @@ def allocate_ledger(capacity: int, plan: Plan, points: int, networks: int) -> Le
 
 
 @compiled
-def point_of(series: Series, row: int, slot: int, chosen: Integers, x: int) -> float:
-    """Pending point forecast x in units: 0 for persistence, the first of `chosen` (X,), whose place there holds -1."""
-    return 0.0 if chosen[x] < 0 else decoded(series.points[row, slot, chosen[x]], POINT_CLIP)
+def point_of(series: Series, ledger: Ledger, row: int, slot: int, chosen: Integers, x: int) -> float:
+    """Pending point x in units; `chosen` (X,) says whose: -1 persistence, below E an expert, from E on a guest."""
+    e = chosen[x]
+    if e < 0:
+        return 0.0
+    own = series.points.shape[2]
+    return decoded(series.points[row, slot, e] if e < own else ledger.guests[row, slot, e - own], POINT_CLIP)
+
+
+@compiled
+def track_point(series: Series, ledger: Ledger, row: int, k: int, e: int, error: float, labels: int) -> float:
+    """The usual |error| of point `e` (as in `chosen`) over persistence's, at most 1; a guest's is followed here."""
+    own = series.points.shape[2]
+    naive = series.error[row, k, own]
+    if e < own:
+        return min(series.error[row, k, e] / naive, 1.0)  # persistence is the last one: 1
+    size = min(ledger.astray[row, k, e - own] / naive, 1.0)
+    if labels >= FIRST_ORIGIN:
+        ledger.astray[row, k, e - own] = TRUST_RATE * ledger.astray[row, k, e - own] + min(abs(error), TRUTH_CLIP)
+    return size
 
 
 @compiled
@@ -80,7 +102,7 @@ def mature(
     final, mixed, points = ledger.final[row, slot], ledger.mixed[row, slot], len(chosen)
     for q in range(len(plan.levels)):
         for x in range(points):
-            said[x] = point_of(series, row, slot, chosen, x) + ledger.residual[row, k, x, q]
+            said[x] = point_of(series, ledger, row, slot, chosen, x) + ledger.residual[row, k, x, q]
         for n in range(ledger.networks.shape[2]):
             said[points + n] = ledger.networks[row, slot, n, q]
         reward(
@@ -88,9 +110,9 @@ def mature(
             plan.levels[q],
         )  # fmt: skip
     for x in range(points):
-        error = truth - point_of(series, row, slot, chosen, x)
-        unit = series.error[row, k, chosen[x]] / series.error[row, k, series.error.shape[2] - 1]  # persistence: 1
-        track_residuals(ledger.residual[row, k, x], plan.levels, middle, error, min(unit, 1.0), labels)
+        error = truth - point_of(series, ledger, row, slot, chosen, x)
+        size = track_point(series, ledger, row, k, chosen[x], error, labels)
+        track_residuals(ledger.residual[row, k, x], plan.levels, middle, error, size, labels)
     track_offsets(ledger.offset[row, k], final, plan.levels, middle, truth)
     wrong, naive = min(abs(truth - final[middle]), ERROR_CLIP), min(abs(truth), ERROR_CLIP)
     rate = max(SKILL_RATE, 1.0 / (labels + 1))
@@ -100,6 +122,8 @@ def mature(
     scores[COUNT, k] += 1
     scores[ERROR, k] += wrong
     scores[NAIVE, k] += naive
+    for n in range(ledger.networks.shape[2]):
+        scores[NETWORK + n, k] += min(abs(truth - ledger.networks[row, slot, n, middle]), ERROR_CLIP)
     scores[COVERED, k] += 1.0 if final[0] <= truth <= final[len(final) - 1] else 0.0
     return truth
 
@@ -132,7 +156,7 @@ def settle(
 ) -> None:
     """One wave, before the bank takes it in: `rows` (B,) distinct, `values` (B,).
 
-    Fills `truths` (B, K), units, NaN where no forecast was due, and `anomaly` (B,), and adds to `scores` (4, K).
+    Fills `truths` (B, K), units, NaN where no forecast was due, and `anomaly` (B,), and adds to `scores` (4 + N, K).
     """
     said = np.empty(len(chosen) + ledger.networks.shape[2])
     for b in range(len(rows)):

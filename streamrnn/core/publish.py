@@ -8,8 +8,9 @@ from streamrnn.core.calibration import apply
 from streamrnn.core.compiled import Booleans, Floats, Integers, Singles, compiled
 from streamrnn.core.ledger import WARM, Ledger, point_of
 from streamrnn.core.mixture import prior_of, weigh
+from streamrnn.core.scaling import code
 from streamrnn.core.season import rounded
-from streamrnn.core.series import Plan, Series
+from streamrnn.core.series import POINT_CLIP, Plan, Series
 
 UNIT_CLIP = 15.0
 """Units; no network may forecast further away than that."""
@@ -50,7 +51,7 @@ def mix(
         weigh(ledger.regret[row, k, q], ledger.variance[row, k, q], ledger.bound[row, k, q], prior, weights)
         total = 0.0
         for x in range(points):
-            total += weights[x] * (point_of(series, row, slot, chosen, x) + ledger.residual[row, k, x, q])
+            total += weights[x] * (point_of(series, ledger, row, slot, chosen, x) + ledger.residual[row, k, x, q])
         for n in range(len(weights) - points):
             total += weights[points + n] * ledger.networks[row, slot, n, q]
         mixed[q] = total
@@ -67,8 +68,9 @@ def publish(
     grown: Floats,
     rows: Integers,
     networks: Singles,
+    guests: Floats,
 ) -> None:
-    """One wave into the ledger: `networks` (N, B, K, Q) in units, priors of the members (M,) as logs."""
+    """One wave into the ledger: `networks` (N, B, K, Q), `guests` (B, K, G) in units, priors (M,) as logs."""
     weights, prior = np.empty(len(grown)), np.empty(len(grown))
     mixed, published = np.empty(len(plan.levels)), np.empty(len(plan.levels))
     for b in range(len(rows)):
@@ -81,6 +83,8 @@ def publish(
                 for q in range(len(plan.levels)):
                     said = min(max(networks[n, b, k, q], -UNIT_CLIP), UNIT_CLIP)
                     ledger.networks[row, slot, n, q] = said if count > YOUNG else plan.normal[q]
+            for g in range(guests.shape[2]):
+                ledger.guests[row, slot, g] = code(guests[b, k, g], POINT_CLIP)
             prior_of(young, grown, count - horizon, prior)
             mix(series, ledger, plan, chosen, row, k, slot, prior, weights, mixed)
             apply(mixed, ledger.offset[row, k], ledger.miss[row, k], plan.middle, published)
