@@ -4,6 +4,7 @@ Both are bounded for a task, however many series it has, and keep what the netwo
 until the labels have come and for a while after.
 """
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -49,42 +50,45 @@ class Examples(NamedTuple):
 
 @compiled
 def deliver(
-    held: Integers, rows: Integers, seen: Integers, horizons: Integers, truths: Singles, taken: int, labels: Singles,
-    recent: Integers, delivered: Integers,
+    held: Integers, seen: int, horizons: Integers, truths: Singles, taken: int, labels: Singles, recent: Integers,
+    delivered: Integers,
 ) -> None:  # fmt: skip
-    """Give the rows kept their labels: `truths` (B, K), of series that had `seen` (B,) observations before."""
-    for b in range(len(rows)):
-        for k in range(len(horizons)):
-            truth = truths[b, k]
-            if truth != truth:
-                continue
-            number = held[rows[b], (seen[b] - horizons[k]) % held.shape[1]]
-            if number < 0 or taken - number > len(labels):
-                continue
-            labels[number % len(labels), k] = min(max(truth, -LABEL_CLIP), LABEL_CLIP)
-            recent[k, delivered[k] % recent.shape[1]] = number
-            delivered[k] += 1
+    """Give the rows kept of one series their labels `truths` (K,), NaN: none; `seen` observations came before."""
+    for k in range(len(horizons)):
+        if math.isnan(truths[k]):
+            continue
+        number = held[(seen - horizons[k]) % len(held)]
+        if number < 0 or taken - number > len(labels):
+            continue
+        labels[number % len(labels), k] = min(max(truths[k], -LABEL_CLIP), LABEL_CLIP)
+        recent[k, delivered[k] % recent.shape[1]] = number
+        delivered[k] += 1
 
 
 @compiled
 def keep(
-    held: Integers, rows: Integers, seen: Integers, stride: int, taken: int, kept: Examples, top: Singles,
-    points: Singles, trust: Singles, lead: Singles,
-) -> int:  # fmt: skip
-    """Keep every `stride`-th row of each series, in turns; how many have been taken in all."""
+    held: Integers, rows: Integers, seen: Integers, horizons: Integers, truths: Singles, taken: Integers,
+    kept: Examples, recent: Integers, delivered: Integers, top: Singles, points: Singles, trust: Singles,
+    lead: Singles,
+) -> None:  # fmt: skip
+    """One wave, row by row, so that its size tells nowhere: labels come, and every so many rows of a series are kept.
+
+    `taken` (2,) counts the rows kept so far, and the series that were ever in a wave.
+    """
     capacity = len(kept.label)
     for b in range(len(rows)):
-        at = seen[b] % held.shape[1]
-        held[rows[b], at] = NONE
-        if (seen[b] + rows[b]) % stride != 0:
+        series, at = held[rows[b]], seen[b] % held.shape[1]
+        deliver(series, seen[b], horizons, truths[b], taken[0], kept.label, recent, delivered)
+        series[at] = NONE
+        taken[1] = max(taken[1], rows[b] + 1)
+        if (seen[b] + rows[b]) % max(-(-SPACING * taken[1] // capacity), 1) != 0:
             continue
-        held[rows[b], at] = taken
-        place = taken % capacity
+        series[at] = taken[0]
+        place = taken[0] % capacity
         kept.y[place] = top[b]
         kept.points[place], kept.trust[place], kept.lead[place] = points[b], trust[b], lead[b]
         kept.label[place] = np.nan
-        taken += 1
-    return taken
+        taken[0] += 1
 
 
 @compiled
@@ -119,7 +123,7 @@ class Rows:
         self._labels = np.full((CAPACITY, k), np.nan, f4)
         self._recent = np.zeros((k, RECENT), i8)
         self._counts = np.zeros((3, k), i8)  # labels delivered; of them before the last step, and before that one
-        self._taken = 0
+        self._taken = np.zeros(2, i8)  # rows kept so far, and series that were ever in a wave
         self._sizes = ((hidden,), (e,), (e,), (LEAD,), ())
 
     @staticmethod
@@ -127,18 +131,15 @@ class Rows:
         """Per series: the numbers under which its last rows are kept."""
         return np.full((capacity, int(horizons[-1]) + 1), NONE, np.int64)
 
-    def deliver(self, held: Integers, rows: Integers, seen: Integers, truths: Singles) -> None:
-        """Labels (B, K) that came with a wave, NaN: none, before it is taken in."""
-        deliver(held, rows, seen, self._horizons, truths, self._taken, self._labels, self._recent, self._counts[0])
-
     def take(
-        self, held: Integers, series: int, rows: Integers, seen: Integers, top: Singles, described: Described
+        self, held: Integers, rows: Integers, seen: Integers, truths: Singles, top: Singles, described: Described
     ) -> None:
-        """Keep those rows of a wave whose turn it is; of `series` in all, `seen` (B,) observations came before."""
-        stride = max(-(-SPACING * series // CAPACITY), 1)
+        """One wave: its labels (B, K), NaN: none, and those of its rows whose turn it is; `seen` (B,) came before."""
         kept = Examples(self._top, self._points, self._trust, self._lead, self._labels)
         given = (top, described.points, described.trust, described.lead)
-        self._taken = keep(held, rows, seen, stride, self._taken, kept, *given)
+        keep(
+            held, rows, seen, self._horizons, truths, self._taken, kept, self._recent, self._counts[0], *given
+        )  # fmt: skip
 
     def draw(self, generator: np.random.Generator) -> Examples | None:
         """The rows whose labels came since the last step but one, and as many older ones; None where there are none."""
@@ -147,11 +148,12 @@ class Rows:
         counts[2], counts[1] = counts[1], counts[0]
         if not fresh.any():
             return None
-        replay = generator.integers(max(self._taken - CAPACITY, 0), self._taken, int(fresh.max()))
+        taken = int(self._taken[0])
+        replay = generator.integers(max(taken - CAPACITY, 0), taken, int(fresh.max()))
         count = int(fresh.sum()) + len(replay) * len(fresh)
         drawn = Examples(*(np.empty((count, *size), np.float32) for size in self._sizes))
         kept = Examples(self._top, self._points, self._trust, self._lead, self._labels)
-        gather(kept, self._recent, counts[0], fresh, replay, self._taken, drawn)
+        gather(kept, self._recent, counts[0], fresh, replay, taken, drawn)
         return drawn
 
     def save(self) -> dict[str, NDArray[np.generic]]:
@@ -164,18 +166,17 @@ class Rows:
             "rows_labels": self._labels,
             "rows_recent": self._recent,
             "rows_counts": self._counts,
-            "rows_taken": np.array([self._taken], np.int64),
+            "rows_taken": self._taken,
         }
 
     def load(self, saved: dict[str, NDArray[np.generic]]) -> None:
         """Take over what `save` gave."""
         arrays: dict[str, NDArray[Any]] = {
             "top": self._top, "points": self._points, "trust": self._trust, "lead": self._lead, "labels": self._labels,
-            "recent": self._recent, "counts": self._counts,
+            "recent": self._recent, "counts": self._counts, "taken": self._taken,
         }  # fmt: skip
         for name, array in arrays.items():
             array[:] = saved[f"rows_{name}"]
-        self._taken = int(saved["rows_taken"].item())
 
 
 class Windows(NamedTuple):

@@ -110,8 +110,8 @@ class Networks:
         """
         return any(self._due(learner, series, pending) for learner in (HEAD, WHOLE))
 
-    def step(self, series: int, rows: Integers, seen: Integers, truths: Singles, described: Described) -> Singles:
-        """One wave of `series` series in all: quantiles (N, B, K, Q) in units.
+    def step(self, rows: Integers, seen: Integers, truths: Singles, described: Described) -> Singles:
+        """One wave: quantiles (N, B, K, Q) in units.
 
         `seen` (B,) observations came before; `truths` (B, K) are the labels that came with the wave, NaN: none.
         """
@@ -124,8 +124,7 @@ class Networks:
         for n, (head, body) in enumerate(self._heads()):
             answer(head, self._work, self._reading, tops[body], described, knots, said[n])
         if self._learns[HEAD]:
-            self._rows.deliver(self._kept, rows, seen, truths)
-            self._rows.take(self._kept, series, rows, seen, tops[0], described)
+            self._rows.take(self._kept, rows, seen, truths, tops[0], described)
         if self._learns[WHOLE]:
             self._tapes.record(rows, seen, truths, described, before)
             self._since = np.concatenate([self._since, rows])
