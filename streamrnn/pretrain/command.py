@@ -8,7 +8,7 @@ from typing import Any
 from streamrnn.settings import load
 
 STEPS = 16_000
-"""By default: half an hour of one core."""
+"""By default: about an hour of one core."""
 
 
 def add_to(commands: Any) -> argparse.ArgumentParser:
