@@ -49,8 +49,9 @@ def make(
         ConfigError: the device, a history or the output cannot be used.
         LogError: a history cannot be read.
     """
-    if not output.parent.is_dir():
-        raise ConfigError(f"--output: there is no folder {output.parent}")
+    if output.is_dir() or not output.parent.is_dir():
+        what = "it is a folder" if output.is_dir() else f"there is no folder {output.parent}"
+        raise ConfigError(f"--output: {output} cannot be written: {what}")
     shape = Shape(cell, hidden_size, layers)
     place, own = device_of(device), read_history(history)
     torch.set_num_threads(1)  # more would change the order of sums, and are no faster at this size

@@ -588,10 +588,12 @@ def test_history_is_mixed_in_and_named(tmp_path: Path) -> None:
     assert made(tmp_path / "other").read_bytes() != (tmp_path / "base").read_bytes()
 
 
-def test_a_folder_that_is_not_there_is_refused_at_once(tmp_path: Path) -> None:
-    """Nobody trains for half an hour to find that the result cannot be written."""
-    with pytest.raises(ConfigError, match="--output: there is no folder"):
+def test_an_output_that_cannot_be_written_is_refused_at_once(tmp_path: Path) -> None:
+    """Nobody trains for an hour to find that the result cannot be written."""
+    with pytest.raises(ConfigError, match="--output: .*base cannot be written: there is no folder .*lost"):
         made(tmp_path / "lost" / "base", steps=10**9)
+    with pytest.raises(ConfigError, match="--output: .* cannot be written: it is a folder"):
+        made(tmp_path, steps=10**9)
 
 
 @pytest.mark.usefixtures("bare_environment")
