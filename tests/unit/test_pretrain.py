@@ -590,9 +590,9 @@ def test_history_is_mixed_in_and_named(tmp_path: Path) -> None:
 
 def test_an_output_that_cannot_be_written_is_refused_at_once(tmp_path: Path) -> None:
     """Nobody trains for an hour to find that the result cannot be written."""
-    with pytest.raises(ConfigError, match="--output: .*base cannot be written: there is no folder .*lost"):
+    with pytest.raises(ConfigError, match=r"--output: .*base cannot be written: there is no folder .*lost"):
         made(tmp_path / "lost" / "base", steps=10**9)
-    with pytest.raises(ConfigError, match="--output: .* cannot be written: it is a folder"):
+    with pytest.raises(ConfigError, match=r"--output: .* cannot be written: it is a folder"):
         made(tmp_path, steps=10**9)
 
 
