@@ -125,7 +125,7 @@ class Learner:
     def _advance(self) -> bool:
         """Adam's step and the running average; undone, and False, if the weights did not stay finite."""
         before = self._weights.detach().clone()
-        self._optimizer.param_groups[0]["lr"] = self._rate * min(1.0, (self.steps + 1) / self._warm_up)
+        self._optimizer.param_groups[0]["lr"] = self._rate * min(1.0, (self.steps + 1) / max(self._warm_up, 1))
         self._optimizer.step()
         if not bool(torch.isfinite(self._weights).all()):
             with torch.no_grad():
