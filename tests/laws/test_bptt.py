@@ -7,16 +7,16 @@ import torch
 from streamrnn.core.cells import CELLS
 from streamrnn.core.learner import Learner, pinball
 from streamrnn.core.memory import Windows
-from streamrnn.core.network import Shape, fresh, heads, split, unroll
-from streamrnn.core.series import INPUTS, SEASONALS
+from streamrnn.core.network import KNOTS, Shape, fresh, heads, split, unroll
+from streamrnn.core.series import INPUTS
 
-STEPS, BATCH, LEVELS = 10, 3, (0.1, 0.5, 0.9)
+STEPS, BATCH, HORIZONS = 10, 3, 2
 
 
 def setting(cell: str) -> tuple[Shape, torch.Tensor, torch.Tensor, torch.Tensor]:
     """Shape, flat weights, inputs (T, B, F) and a first state."""
     torch.manual_seed(3)
-    shape = Shape(cell, 5, 2, 2, 3, 1)
+    shape = Shape(cell, 5, 2, width=4)
     return shape, fresh(shape, 0).requires_grad_(), torch.randn(STEPS, BATCH, INPUTS), torch.zeros(BATCH, *shape.states)
 
 
@@ -37,68 +37,106 @@ def test_a_window_over_the_whole_sequence_is_full_backpropagation(cell: str) -> 
     torch.testing.assert_close(weights.grad, whole, rtol=1e-5, atol=1e-7)
 
 
+def windows_of(shape: Shape, count: int = BATCH) -> Windows:
+    """Random windows, with some labels unknown and some beyond all bounds."""
+    generator = np.random.default_rng(0)
+    windows = Windows.empty(count, STEPS, HORIZONS, shape.states)
+    for array in windows:
+        array[:] = generator.normal(size=array.shape)
+    windows.labels[:, -3:, 1] = np.nan
+    return windows
+
+
+def learner_of(shape: Shape, **changes: float) -> Learner:
+    """A learner from the weights of seed 0."""
+    options = {"learning_rate": 0.01, "clip_norm": 1.0, "warm_up": 1, "averaging": 0.0, **changes}
+    return Learner(shape, start=None, seed=0, device=torch.device("cpu"), **options)  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("cell", CELLS)
 def test_a_learning_step_has_the_gradient_of_its_windows_and_of_nothing_before(cell: str) -> None:
     """A learner's first step is Adam's on the window's loss, its first state taken as a constant."""
-    shape, _, inputs, _ = setting(cell)
-    generator = np.random.default_rng(0)
-    hidden = generator.normal(size=(BATCH, *shape.states)).astype(np.float16) / 4
-    labels = generator.normal(size=(BATCH, STEPS, shape.horizons)).astype(np.float32)
-    labels[:, -3:, 1] = np.nan
-    seasonals = generator.normal(size=(BATCH, STEPS, shape.horizons, SEASONALS)).astype(np.float16)
-    read = inputs.transpose(0, 1).numpy().astype(np.float16)
-    learner = Learner(
-        shape, np.array(LEVELS), seed=0, learning_rate=0.01, clip_norm=1e9, warm_up=1, averaging=0.0,
-        device=torch.device("cpu"),
-    )  # fmt: skip
-    learned = learner.learn(Windows(read, seasonals, hidden, labels))
+    shape = setting(cell)[0]
+    windows = windows_of(shape)
+    learner = learner_of(shape, clip_norm=1e9)
+    learned = learner.learn(windows)
 
     weights = fresh(shape, 0).requires_grad_()
     parts = split(weights, shape)
-    moments = torch.from_numpy(read.astype(np.float32)).transpose(0, 1)
-    top, _ = unroll(parts, shape, moments, torch.from_numpy(hidden.astype(np.float32)))
-    given = heads(parts, shape, top, moments, torch.from_numpy(seasonals.astype(np.float32)).transpose(0, 1))
-    loss = pinball(given, torch.from_numpy(labels).transpose(0, 1), torch.tensor(LEVELS))
+    inputs, points, trust, lead, labels, hidden = (torch.from_numpy(array) for array in windows)
+    state, tops = hidden, []
+    for t in range(STEPS):
+        top, state = unroll(parts, shape, inputs[:, t].unsqueeze(0), state)
+        tops.append(top[0])
+    loss = pinball(heads(parts, shape, torch.stack(tops, 1), points, trust, lead), labels, trust)
     loss.backward()
-    optimizer = torch.optim.Adam([weights], lr=0.01, betas=(0.9, 0.99))
-    optimizer.step()
+    torch.optim.Adam([weights], lr=0.01, betas=(0.9, 0.99)).step()
     assert learned.loss == pytest.approx(loss.item(), rel=1e-6)
     assert not learned.skipped
     torch.testing.assert_close(learner.average, weights.detach(), rtol=0, atol=1e-6)
 
 
-def test_pinball_loss_is_the_mean_over_known_labels() -> None:
-    """The loss equals the textbook sum, label by label, and an unknown label changes nothing."""
+def test_learning_starts_from_the_weights_given() -> None:
+    """A base is copied, not learned on in place; without one the first weights follow from the seed."""
+    shape = Shape("gru", 4, 1, width=3)
+    base = fresh(shape, 5).numpy()
+    kept = base.copy()
+    learner = Learner(
+        shape, start=base, seed=0, learning_rate=0.01, clip_norm=1.0, warm_up=1, averaging=0.9,
+        device=torch.device("cpu"),
+    )  # fmt: skip
+    np.testing.assert_array_equal(learner.save()["weights"], base)
+    learner.learn(windows_of(shape))
+    np.testing.assert_array_equal(base, kept)
+    assert (learner.save()["weights"] != base).any()
+    np.testing.assert_array_equal(learner_of(shape).save()["weights"], fresh(shape, 0).numpy())
+
+
+@pytest.mark.parametrize("warm_up", [0, 1, 4])
+def test_the_learning_rate_rises_over_the_warm_up(warm_up: int) -> None:
+    """Step n of the warm-up has n / warm_up of the learning rate; without one it is whole at once."""
+    shape = Shape("gru", 4, 1, width=3)
+    learner, rates = learner_of(shape, warm_up=warm_up), []
+    for _ in range(6):
+        learner.learn(windows_of(shape))
+        rates.append(learner._optimizer.param_groups[0]["lr"])
+    assert rates == pytest.approx([0.01 * min(1, n / max(warm_up, 1)) for n in range(1, 7)])
+
+
+def test_pinball_loss_is_the_weighted_mean_over_known_labels() -> None:
+    """The loss equals the textbook sum, label by label, each weighted by what can be known of it."""
     generator = np.random.default_rng(1)
-    quantiles, labels = generator.normal(size=(4, 5, 3)), generator.normal(size=(4, 5))
+    knots, labels, trust = (generator.normal(size=size) for size in ((4, 5, len(KNOTS)), (4, 5), (4, 5, 6)))
     labels[1, 2] = labels[3, 0] = np.nan
+    trust[0] -= 3
     total, count = 0.0, 0
     for i, j in np.ndindex(4, 5):
         if not np.isnan(labels[i, j]):
             count += 1
-            for q, level in enumerate(LEVELS):
-                error = labels[i, j] - quantiles[i, j, q]
-                total += (level * error if error >= 0 else (level - 1) * error) / len(LEVELS)
-    loss = pinball(torch.from_numpy(quantiles), torch.from_numpy(labels), torch.tensor(LEVELS, dtype=torch.float64))
-    assert loss.item() == pytest.approx(total / count, rel=1e-12)
+            weight = min(max(np.exp(-trust[i, j].min()), 0.8), 5.0)
+            for q, level in enumerate(KNOTS):
+                error = labels[i, j] - knots[i, j, q]
+                total += weight * (level * error if error >= 0 else (level - 1) * error) / len(KNOTS)
+    loss = pinball(*(torch.from_numpy(array) for array in (knots, labels, trust)))
+    assert loss.item() == pytest.approx(total / count, rel=1e-6)
 
 
 def learner_and_windows() -> tuple[Learner, Windows]:
     """A small learner and windows that it can learn from."""
-    shape = Shape("gru", 4, 1, 1, 3, 1)
-    generator = np.random.default_rng(2)
-    windows = Windows.empty(2, 6, 1, shape.states)
-    windows.inputs[:] = generator.normal(size=windows.inputs.shape)
-    windows.labels[:] = generator.normal(size=windows.labels.shape)
-    learner = Learner(
-        shape, np.array(LEVELS), seed=0, learning_rate=0.01, clip_norm=1.0, warm_up=1, averaging=0.9,
-        device=torch.device("cpu"),
-    )  # fmt: skip
-    return learner, windows
+    shape = Shape("gru", 4, 1, width=3)
+    return learner_of(shape, averaging=0.9), windows_of(shape, 2)
 
 
 @pytest.mark.parametrize(
-    ("part", "poison"), [("labels", np.inf), ("inputs", np.inf), ("inputs", np.nan), ("hidden", np.nan)]
+    ("part", "poison"),
+    [
+        ("inputs", np.inf),
+        ("inputs", np.nan),
+        ("points", np.inf),
+        ("trust", np.nan),
+        ("lead", -np.inf),
+        ("hidden", np.nan),
+    ],
 )
 def test_a_step_that_is_not_finite_is_skipped(part: str, poison: float) -> None:
     """Non-finite loss or gradient: the step is reported as skipped, and no weight and no moment has moved."""

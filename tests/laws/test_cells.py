@@ -21,9 +21,7 @@ def reference(cell: str, layers: int, dtype: torch.dtype) -> nn.RNNBase:
 
 def ours(module: nn.RNNBase, shape: Shape) -> tuple[Tensor, dict[str, Tensor]]:
     """The module's weights in our flat vector, and its named parts."""
-    weights = torch.zeros(
-        sum(torch.Size(s).numel() for s in shape.parts().values()), dtype=next(module.parameters()).dtype
-    )
+    weights = torch.zeros(shape.size, dtype=next(module.parameters()).dtype)
     for name, part in split(weights, shape).items():
         if hasattr(module, name):
             part.copy_(getattr(module, name).detach())
@@ -36,7 +34,7 @@ def ours(module: nn.RNNBase, shape: Shape) -> tuple[Tensor, dict[str, Tensor]]:
 @pytest.mark.parametrize("cell", CELLS)
 def test_steps_equal_the_sequence(cell: str, layers: int, dtype: torch.dtype) -> None:
     """Outputs, last state and the gradients of all weights, inputs and first states are torch.nn's."""
-    module, shape = reference(cell, layers, dtype), Shape(cell, HIDDEN, layers, 1, 1, 0, INPUTS)
+    module, shape = reference(cell, layers, dtype), Shape(cell, HIDDEN, layers, width=1, inputs=INPUTS)
     weights, parts = ours(module, shape)
     inputs = torch.randn(STEPS, BATCH, INPUTS, dtype=dtype)
     state = 0.5 * torch.randn(BATCH, layers, STATES[cell], HIDDEN, dtype=dtype)

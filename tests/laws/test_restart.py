@@ -7,8 +7,8 @@ import pytest
 from support.fakes import HORIZONS, QUANTILES, FakeForecaster, make_task
 from support.inputs import mixed
 from support.shop import APP, Clock, FaultyLog, broken, done, finish, hire, published, stock
+from support.streams import small
 
-from streamrnn.core.forecaster import Forecaster
 from streamrnn.log.memory import MemoryStore
 from streamrnn.records import Record, TopicPartition
 from streamrnn.task import Task
@@ -31,18 +31,11 @@ def records(seed: int, count: int = 150) -> list[Record]:
 
 
 def real(partition: TopicPartition) -> Task:
-    """A task with a small network that learns."""
-    forecaster = Forecaster(
-        horizons=HORIZONS,
-        quantiles=QUANTILES,
-        hidden_size=4,
-        window=4,
-        every=2,
-        most=40,
-        batch=4,
-        replay=4,
-        device="cpu",
-    )
+    """A task with small networks that learn."""
+    forecaster = small(
+        networks=3, horizons=HORIZONS, quantiles=QUANTILES, hidden_size=4, window=4, every=2, most=40, head_every=1,
+        head_most=30, batch=4, replay=4,
+    )  # fmt: skip
     return make_task(forecaster, partition=partition)
 
 
@@ -129,7 +122,7 @@ def test_kills_at_any_operation(seed: int) -> None:
 
 @pytest.mark.parametrize("seed", range(3))
 def test_kills_with_the_real_forecaster(seed: int) -> None:
-    """The same with the network that learns."""
+    """The same with networks that learn."""
     given, chance = records(100 + seed), random.Random(seed)
     expected = uninterrupted(given, real)
     store = stock(given, PARTITIONS)

@@ -8,30 +8,23 @@ from typing import Any
 import pytest
 from support.fakes import HORIZONS, QUANTILES, FakeForecaster, make_task
 from support.inputs import cut, mixed
+from support.streams import small
 
-from streamrnn.core.forecaster import Forecaster
 from streamrnn.records import Output, Record
 from streamrnn.task import Task
 
-KINDS = ["fake", "real"]
-COUNT = {"fake": 400, "real": 400}
+KINDS = ["fake", "one network", "three networks"]
+COUNT = 400
 
 
 def forecaster(kind: str) -> Any:
     """A forecaster that learns often."""
     if kind == "fake":
         return FakeForecaster(every=3, most=40)
-    return Forecaster(
-        horizons=HORIZONS,
-        quantiles=QUANTILES,
-        hidden_size=4,
-        window=4,
-        every=2,
-        most=40,
-        batch=4,
-        replay=4,
-        device="cpu",
-    )
+    return small(
+        networks=1 if kind == "one network" else 3, horizons=HORIZONS, quantiles=QUANTILES, hidden_size=4, window=4,
+        every=2, most=40, head_every=1, head_most=30, batch=4, replay=4,
+    )  # fmt: skip
 
 
 def run(task: Task, feeds: list[list[Record]]) -> list[Output]:
@@ -43,7 +36,7 @@ def run(task: Task, feeds: list[list[Record]]) -> list[Output]:
 @pytest.mark.parametrize("seed", range(4))
 def test_cuts_change_nothing(kind: str, seed: int) -> None:
     """However the records are cut into feeds, outputs and state are the same, bit for bit."""
-    records = mixed(COUNT[kind], seed=seed)
+    records = mixed(COUNT, seed=seed)
     whole, pieces = make_task(forecaster(kind)), make_task(forecaster(kind))
     expected = run(whole, [records])
     chance = random.Random(seed)
@@ -57,7 +50,7 @@ def test_cuts_change_nothing(kind: str, seed: int) -> None:
 def test_saving_and_loading_changes_nothing(kind: str, seed: int) -> None:
     """A task saved and loaded any number of times, page by changed page, says what an uninterrupted one says."""
     chance = random.Random(seed)
-    records = mixed(COUNT[kind], seed=seed, keys=chance.choice([1, 7, 40]))
+    records = mixed(COUNT, seed=seed, keys=chance.choice([1, 7, 40]))
     expected = run(make_task(forecaster(kind)), [records])
     task, held, outputs, position = make_task(forecaster(kind)), {}, [], 0
     for feed in cut(records, chance, 60):
@@ -74,7 +67,7 @@ def test_saving_and_loading_changes_nothing(kind: str, seed: int) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_record_ends_once(kind: str) -> None:
     """Each record is in exactly one of: forecasts, dead letters, counted drops."""
-    records = mixed(COUNT[kind], seed=9)
+    records = mixed(COUNT, seed=9)
     task = make_task(forecaster(kind), max_series=15)
     outputs, report = task.feed(records)
     forecast = {json.loads(o.value or b"")["source"]["offset"] for o in outputs if o.topic == "sensors.forecasts"}
@@ -91,7 +84,7 @@ def test_every_record_ends_once(kind: str) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_outputs_follow_the_inputs_order(kind: str) -> None:
     """The offsets that outputs point to never go back."""
-    outputs, _ = make_task(forecaster(kind)).feed(mixed(COUNT[kind], seed=5))
+    outputs, _ = make_task(forecaster(kind)).feed(mixed(COUNT, seed=5))
     offsets = [
         json.loads(o.value or b"")["source"]["offset"]
         if o.topic == "sensors.forecasts"
