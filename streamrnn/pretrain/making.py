@@ -58,9 +58,10 @@ def make(
     console.say(f"pretrain: {shape.size:,} weights, {steps:,} steps on {place.type}")
     seen: Counter[str] = Counter()
     lot = lots(seed, own, seen, sizes)
-    scored = [scored_lot(number, *size) for number, size in enumerate(validation)]
     reports, best = max(1, min(REPORTS, steps // REPORTS)), math.inf
     with console.progress(steps, "steps") as advance:
+        advance("drawing series", 0)
+        scored = [scored_lot(number, *size) for number, size in enumerate(validation)]
         for trained in train(
             shape, lot, scored, steps=steps, reports=reports, seed=seed, device=place, sizes=sizes,
             advance=partial(advance, "training", 1),
