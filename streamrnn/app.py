@@ -42,6 +42,7 @@ def run(settings: Settings) -> int:
         StreamrnnError: as `Worker.run` does, and where the metrics' port is taken; it holds the exit code.
     """
     logs.configure()
+    try_experts(settings)
     metrics = Metrics(horizons=settings.forecast.horizons)
     worker = Worker(
         connect=lambda: open_log(settings),
@@ -114,7 +115,8 @@ def forecaster(settings: Settings) -> "Forecaster":
     """A new forecaster.
 
     Raises:
-        ConfigError: the base network cannot be read or does not fit, or the device is not there.
+        ConfigError: the base network cannot be read or does not fit, the device is not there, or an expert cannot be
+            used.
     """
     from streamrnn.core.forecaster import Forecaster  # noqa: PLC0415
 
@@ -123,6 +125,7 @@ def forecaster(settings: Settings) -> "Forecaster":
         **settings.model.model_dump(exclude={"base"}),
         **settings.learning.model_dump(),
         base=base(settings),
+        experts=settings.experts,
         device=settings.device,
     )
 
@@ -139,6 +142,18 @@ def base(settings: Settings) -> "Singles | None":
     model = settings.model
     path = base_path(**model.model_dump(exclude={"seed"}))
     return None if path is None else read_base(path, Shape(model.cell, model.hidden_size, model.layers))
+
+
+def try_experts(settings: Settings) -> None:
+    """Try the configured experts, if there are any, before anything depends on them.
+
+    Raises:
+        ConfigError: one of them cannot be used.
+    """
+    if settings.experts:
+        from streamrnn.core.guests import specified  # noqa: PLC0415
+
+        specified(settings.experts, seed=settings.model.seed)
 
 
 def task(settings: Settings, partition: TopicPartition, *, timed: "Timed" = nullcontext) -> "Task":

@@ -118,10 +118,11 @@ def _backtest(arguments: argparse.Namespace) -> int:
 def _check(arguments: argparse.Namespace) -> int:
     settings = load(arguments.config, arguments.overrides)
     lines = [describe(settings).rstrip()] if arguments.show else ["ok", *_summary(settings)]
-    if arguments.connect:
+    if arguments.connect or settings.experts:
         from streamrnn import app  # noqa: PLC0415
 
-        lines += app.connect(settings)
+        app.try_experts(settings)
+        lines += app.connect(settings) if arguments.connect else []
     sys.stdout.write("\n".join(lines) + "\n")
     return 0
 

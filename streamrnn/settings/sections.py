@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -215,6 +215,8 @@ class Settings(_Section, BaseSettings):
     forecast: Forecast = Forecast()
     model: Model = Model()
     learning: Learning = Learning()
+    experts: Annotated[tuple[dict[str, Any], ...], BeforeValidator(values.experts)] = ()
+    """More experts for the mixture, models of river: `{river: class, argument: value, ...}` each."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     commit: Commit = Commit()
     metrics: Metrics = Metrics()

@@ -10,6 +10,9 @@ import string
 from itertools import pairwise
 from typing import Literal
 
+Plain = str | int | float | bool | None
+"""What an argument of an expert may be."""
+
 _NAME = re.compile(r"[A-Za-z0-9._-]+", re.ASCII)
 _SERVER = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):([0-9]{1,5})", re.ASCII)
 _FIELD = re.compile(r"[^/\x00-\x1f\x7f-\x9f]+")  # a series is named key/field
@@ -102,6 +105,35 @@ def quantiles(value: object) -> tuple[float, ...]:
     if not rising or _MEDIAN not in levels or len(levels) > _MOST_QUANTILES:
         raise ValueError(words)
     return levels
+
+
+def experts(value: object) -> tuple[dict[str, Plain], ...]:
+    """Read mappings `{river: class, argument: value, ...}`; numbers, true, false and null are known by their looks."""
+    words = "must be a list of mappings such as {river: time_series.HoltWinters, alpha: 0.3}, of plain values"
+    if isinstance(value, str):
+        try:
+            value = json.loads(value or "[]")
+        except ValueError:
+            raise ValueError(f"{words}; where it is a text, as JSON") from None
+    if not isinstance(value, list | tuple) or not all(isinstance(item, dict) for item in value):
+        raise ValueError(words)
+    read = tuple({str(name): _plain(argument, words) for name, argument in item.items()} for item in value)
+    if not all(isinstance(expert.get("river"), str) for expert in read):
+        raise ValueError(f"{words}; river names the class")
+    return read
+
+
+def _plain(value: object, words: str) -> Plain:
+    """A number, true, false or null that a text holds, or else the text."""
+    if value is not None and not isinstance(value, str | int | float):
+        raise ValueError(words)
+    if not isinstance(value, str):
+        return value
+    try:
+        found = json.loads(value)
+    except ValueError:
+        return value
+    return found if found is None or isinstance(found, int | float) else value
 
 
 def template(value: object) -> str:

@@ -55,6 +55,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "pydantic_core": ("settings",),
     "pydantic_settings": ("settings",),
     "yaml": ("settings.origins",),
+    "river": ("core.guests",),
     "torch": ("core",),
     "numba": ("core.compiled",),
     "safetensors": ("snapshot",),
@@ -244,7 +245,7 @@ def fields(*sections: str) -> set[str]:
 
 def test_arguments_are_named_as_the_keys_of_the_configuration() -> None:
     """What a part takes from the configuration has the same name in both."""
-    assert keywords("core.forecaster", "Forecaster") == fields("forecast", "model", "learning") | {"device"}
+    assert keywords("core.forecaster", "Forecaster") == fields("forecast", "model", "learning") | {"device", "experts"}
     assert keywords("log.kafka.log", "KafkaLog") == fields("kafka") - {"client"} | {"app"}
     assert keywords("log.sqlite.log", "SqliteLog") == fields("sqlite") | {"app"}
     assert keywords("formats.json", "JsonDecoder") == fields("input") - {"topics", "format", "start", "max_series"}
