@@ -42,7 +42,7 @@ def run(settings: Settings) -> int:
         StreamrnnError: as `Worker.run` does, and where the metrics' port is taken; it holds the exit code.
     """
     logs.configure()
-    try_experts(settings)
+    try_river(settings)
     metrics = Metrics(horizons=settings.forecast.horizons)
     worker = Worker(
         connect=lambda: open_log(settings),
@@ -144,8 +144,8 @@ def base(settings: Settings) -> "Singles | None":
     return None if path is None else read_base(path, Shape(model.cell, model.hidden_size, model.layers))
 
 
-def try_experts(settings: Settings) -> None:
-    """Try the configured experts, if there are any, before anything depends on them.
+def try_river(settings: Settings) -> None:
+    """Try what river is wanted for, experts and the detector of drift, before anything depends on it.
 
     Raises:
         ConfigError: one of them cannot be used.
@@ -154,6 +154,10 @@ def try_experts(settings: Settings) -> None:
         from streamrnn.core.guests import specified  # noqa: PLC0415
 
         specified(settings.experts, seed=settings.model.seed)
+    if settings.learning.drift != "none":
+        from streamrnn.core.drift import Drift  # noqa: PLC0415
+
+        Drift(detector=settings.learning.drift)
 
 
 def task(settings: Settings, partition: TopicPartition, *, timed: "Timed" = nullcontext) -> "Task":

@@ -118,10 +118,10 @@ def _backtest(arguments: argparse.Namespace) -> int:
 def _check(arguments: argparse.Namespace) -> int:
     settings = load(arguments.config, arguments.overrides)
     lines = [describe(settings).rstrip()] if arguments.show else ["ok", *_summary(settings)]
-    if arguments.connect or settings.experts:
+    if arguments.connect or settings.experts or settings.learning.drift != "none":
         from streamrnn import app  # noqa: PLC0415
 
-        app.try_experts(settings)
+        app.try_river(settings)
         lines += app.connect(settings) if arguments.connect else []
     sys.stdout.write("\n".join(lines) + "\n")
     return 0

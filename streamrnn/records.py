@@ -69,6 +69,10 @@ class StepReport:
     """Learning steps thrown away because loss, gradient or weights were not finite."""
     loss: float | None = None
     """Of the last learning step: mean pinball loss in units of each series' scale."""
+    drift_alarms: int = 0
+    """Series whose detector of drift has given an alarm."""
+    expert_failures: int = 0
+    """Forecasts that a configured expert failed to make, and persistence took the place of."""
     matured: tuple[float, ...] = ()
     """By horizon: forecasts whose truth was among the records just fed. Empty where no record was accepted."""
     error: tuple[float, ...] = ()

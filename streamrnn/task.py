@@ -121,6 +121,7 @@ class Task:
         said = [output for output in outputs if output is not None]
         self.chain = chained(self.chain, said)
         report.series = len(self._forecaster.names)
+        report.drift_alarms, report.expert_failures = self._forecaster.take_counts()
         if self._scores:
             sums = np.sum(self._scores, axis=0).tolist()
             report.matured, report.error, report.persistence_error, report.covered = map(tuple, sums)

@@ -56,10 +56,11 @@ def forecast_outputs(
         forecasts.anomaly.tolist(),
         forecasts.skill.tolist(),
         forecasts.warming.tolist(),
+        forecasts.drifting.tolist(),
         strict=True,
     )
     outputs = []
-    for (series, time, value, record), target_time, curves, anomaly, skill, warming in numbers:
+    for (series, time, value, record), target_time, curves, anomaly, skill, warming, drifting in numbers:
         document = {
             "series": series,
             "time": time,
@@ -69,7 +70,7 @@ def forecast_outputs(
             "quantiles": dict(zip(levels, curves, strict=True)),
             "anomaly_score": anomaly,
             "skill": skill,
-            "status": "warming" if warming else "ok",
+            "status": "warming" if warming else "drifting" if drifting else "ok",
             "model": forecasts.model,
             "source": {"topic": record.topic, "partition": record.partition, "offset": record.offset},
         }

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from streamrnn.core.bank import FIRST_CAPACITY, Bank, longer
 from streamrnn.core.compiled import Booleans, Floats, Integers, Singles
+from streamrnn.core.drift import KEPT, Drift
 from streamrnn.core.guests import Guests, Plain
 from streamrnn.core.learner import Learned
 from streamrnn.core.ledger import NETWORK, Ledger, allocate_ledger, settle
@@ -37,6 +38,7 @@ class Forecasts(NamedTuple):
     anomaly: Floats  # (B,) of the observation itself; 1 is the edge of the 99% interval forecast for it
     skill: Floats  # (B, K) 1 - error / error of persistence, recent
     warming: Booleans  # (B,)
+    drifting: Booleans  # (B,) its detector of drift has given an alarm not long ago
     model: str  # version of the networks
 
 
@@ -47,6 +49,13 @@ class Scores(NamedTuple):
     error: Floats  # sum of |error| of the median, units of each series' scale
     persistence_error: Floats  # the same of persistence
     covered: Floats  # how many lay inside the outermost interval
+
+
+class Counts(NamedTuple):
+    """What has happened since they were taken last."""
+
+    drift_alarms: int
+    expert_failures: int  # forecasts of `experts` that persistence took the place of
 
 
 class Forecaster:
@@ -80,13 +89,14 @@ class Forecaster:
         clip_norm: float = 1.0,
         warm_up: int = 30,
         averaging: float = 0.98,
+        drift: str = "none",
         experts: Sequence[Mapping[str, Plain]] = (),
         device: str = "auto",
     ) -> None:
         """Arguments as in the configuration, sections `forecast`, `model`, `learning`, and `experts`; `base`: weights.
 
         Raises:
-            ConfigError: one of `experts` cannot be used.
+            ConfigError: one of `experts`, or `drift`, cannot be used.
         """
         self._bank = Bank(horizons=horizons, quantiles=quantiles)
         plan = self._bank.plan
@@ -98,6 +108,8 @@ class Forecaster:
             learning_rate=learning_rate, clip_norm=clip_norm, warm_up=warm_up, averaging=averaging, device=device,
         )  # fmt: skip
         self._networks.grow(FIRST_CAPACITY)
+        self._drift = None if drift == "none" else Drift(detector=drift)
+        self._taken = Counts(0, 0)
         self._guests: Guests | None = None
         if experts:
             self._guests = Guests(experts=experts, horizons=plan.horizons, published=self._published, seed=seed)
@@ -116,6 +128,8 @@ class Forecaster:
         """What saved state must agree in."""
         if self._guests is not None:
             self.layout["experts"] = self._guests.layout
+        if self._drift is not None:
+            self.layout["drift"] = self._drift.layout
 
     @property
     def names(self) -> list[str]:
@@ -135,6 +149,8 @@ class Forecaster:
             self._networks.grow(row)
         if self._guests is not None:
             self._guests.add()
+        if self._drift is not None:
+            self._drift.add()
         return row
 
     def last_time(self, row: int) -> int:
@@ -152,13 +168,23 @@ class Forecaster:
         truths, seen = np.empty((count, len(plan.horizons)), np.float32), bank.series.seen[rows]
         settle(bank.series, self._ledger, plan, self._chosen, rows, values, truths, anomaly, scores)
         self._networks.hear(scores)
+        if self._drift is not None:
+            self._watch(self._drift, rows, seen, truths)
         described = bank.observe(rows, values, times)
         said = self._networks.step(rows, seen, truths, described)
         points = np.zeros((count, len(plan.horizons), 0))
         if self._guests is not None:
             points = self._guests.step(bank.series, rows, values, truths, described.units)
         publish(bank.series, self._ledger, plan, self._chosen, self._young, self._grown, rows, said, points)
-        return self.forecast(rows)._replace(anomaly=anomaly.round(SCORE_DIGITS)), Scores(*scores[:NETWORK, self._published])
+        return self.forecast(rows)._replace(anomaly=anomaly.round(SCORE_DIGITS)), Scores(
+            *scores[:NETWORK, self._published]
+        )
+
+    def _watch(self, drift: Drift, rows: Integers, seen: Integers, truths: Singles) -> None:
+        """Feed the detectors with the errors of horizon 1, and let the mixture forget where there is an alarm."""
+        said = self._ledger.final[rows, 0, self._bank.plan.middle]  # that horizon has one slot, the first
+        scores = np.abs(truths[:, 0] - said) / np.maximum(self._ledger.naive[rows, 0], 1e-6)
+        self._ledger.regret[drift.step(rows, seen, scores)] *= KEPT
 
     def forecast(self, rows: Integers) -> Forecasts:
         """The latest forecast of each row (B,); changes nothing. No anomaly scores: they belong to observations."""
@@ -169,7 +195,18 @@ class Forecaster:
         read_back(self._bank.series, self._ledger, plan, rows, times, quantiles, skill, warming)
         chosen, silence = self._published, np.zeros(count)
         skill = skill[:, chosen].round(SCORE_DIGITS)
-        return Forecasts(times[:, chosen], quantiles[:, chosen], silence, skill, warming, self._networks.version)
+        drifting = np.zeros(count, np.bool_)
+        if self._drift is not None:
+            drifting = self._drift.lasting(rows, self._bank.series.seen[rows])
+        version = self._networks.version
+        return Forecasts(times[:, chosen], quantiles[:, chosen], silence, skill, warming, drifting, version)
+
+    def take_counts(self) -> Counts:
+        """What has happened since the last call."""
+        alarms = 0 if self._drift is None else self._drift.alarms
+        now = Counts(alarms, 0 if self._guests is None else self._guests.failures)
+        before, self._taken = self._taken, now
+        return Counts(*(a - b for a, b in zip(now, before, strict=True)))
 
     def learn(self) -> Learned | None:
         """Learn, at a learning point only; None where there is nothing to learn from yet, or learning is off."""
@@ -179,7 +216,8 @@ class Forecaster:
         """State of rows first … first + count - 1, by name."""
         end = min(first + count, len(self.names))
         guests = {} if self._guests is None else {"guests": self._guests.save(first, count)}
-        return {**{name: array[first:end] for name, array in self._arrays().items()}, **guests}
+        drift = {} if self._drift is None else {"drift": self._drift.save(first, count)}
+        return {**{name: array[first:end] for name, array in self._arrays().items()}, **guests, **drift}
 
     def save_shared(self) -> dict[str, NDArray[np.generic]]:
         """State that the series share, by name."""
@@ -194,7 +232,7 @@ class Forecaster:
         """Take over saved state of the same layout: `pages` in order of rows, `names` of all rows.
 
         Raises:
-            StateError: the models of `experts` cannot be loaded.
+            StateError: the models of `experts` or the detectors of `drift` cannot be loaded.
         """
         self._networks.load(shared)
         self._bank.series, self._ledger = allocate(FIRST_CAPACITY, self._bank.plan), self._room(FIRST_CAPACITY)
@@ -209,6 +247,8 @@ class Forecaster:
         self._bank.names = list(names)
         if self._guests is not None:
             self._guests.load([np.asarray(page["guests"], np.uint8) for page in pages])
+        if self._drift is not None:
+            self._drift.load([np.asarray(page["drift"], np.uint8) for page in pages])
 
     def _prior(self, network: float) -> Floats:
         """Logs of the members' shares in the mixture's prior."""

@@ -175,6 +175,8 @@ class Learning(_Section):
     """Learning steps over which the learning rate of the whole network rises."""
     averaging: float = Field(default=0.98, ge=0, lt=1)
     """Of the weights that forecast: the share of the old average that each learning step of the whole network keeps."""
+    drift: Literal["none", "adwin", "page_hinkley", "kswin"] = "none"
+    """Detector of drift, fed with the errors of each series; after an alarm its mixture forgets. It needs river."""
 
 
 class Commit(_Section):

@@ -55,7 +55,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "pydantic_core": ("settings",),
     "pydantic_settings": ("settings",),
     "yaml": ("settings.origins",),
-    "river": ("core.guests",),
+    "river": ("core.guests", "core.drift"),
     "torch": ("core",),
     "numba": ("core.compiled",),
     "safetensors": ("snapshot",),

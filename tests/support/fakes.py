@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from streamrnn.core.forecaster import Forecasts, Scores
+from streamrnn.core.forecaster import Counts, Forecasts, Scores
 from streamrnn.core.learner import Learned
 from streamrnn.formats.json import JsonDecoder
 from streamrnn.records import Record, TopicPartition
@@ -33,6 +33,7 @@ class FakeForecaster:
         self._since = 0
         self._seen = 0.0
         self._weight = 1.0
+        self._counts = Counts(0, 0)
 
     def add(self, name: str) -> int:
         self.names.append(name)
@@ -65,8 +66,15 @@ class FakeForecaster:
         anomaly = np.array([self._count[row] / 100 for row in rows])
         warming = np.array([self._count[row] < 3 for row in rows])
         ones = np.ones(k)
-        forecasts = Forecasts(targets, quantiles, anomaly, np.zeros((len(rows), k)), warming, f"{self._weight:.6f}")
+        self._counts = Counts(self._counts.drift_alarms + 1, self._counts.expert_failures + len(rows))
+        calm = np.zeros(len(rows), bool)
+        skill = np.zeros((len(rows), k))
+        forecasts = Forecasts(targets, quantiles, anomaly, skill, warming, calm, f"{self._weight:.6f}")
         return forecasts, Scores(ones * len(rows), ones, 2 * ones, ones * len(rows))
+
+    def take_counts(self) -> Counts:
+        taken, self._counts = self._counts, Counts(0, 0)
+        return taken
 
     def learn(self) -> Learned | None:
         self._weight = 0.9 * self._weight + 0.01 * self._seen + 0.001 * len(self.names)

@@ -40,6 +40,7 @@ def report(partition: TopicPartition = INPUT, **changes: object) -> StepReport:
         partition, records=10, forecasts=12, dead_letters=Counter(late=2, invalid_json=1),
         drops=Counter(duplicate_time=3), series=4, event_time=1_700_000_000_000, learning_steps=2, skipped_steps=1,
         loss=0.25, matured=(10.0, 8.0), error=(3.0, 4.0), persistence_error=(6.0, 4.0), covered=(9.0, 8.0),
+        drift_alarms=5, expert_failures=6,
     )  # fmt: skip
     for name, value in changes.items():
         setattr(made, name, value)
@@ -59,6 +60,8 @@ def test_reports_become_metrics() -> None:
     task = 'topic="sensors"'
     expected = {
         f'streamrnn_records_total{{partition="0",{task}}}': 20,
+        f'streamrnn_drift_alarms_total{{partition="0",{task}}}': 10,
+        f'streamrnn_expert_failures_total{{partition="0",{task}}}': 12,
         f'streamrnn_forecasts_total{{partition="0",{task}}}': 24,
         f'streamrnn_dead_letters_total{{partition="0",reason="late",{task}}}': 4,
         f'streamrnn_dead_letters_total{{partition="0",reason="invalid_json",{task}}}': 2,

@@ -128,7 +128,7 @@ def test_report() -> None:
     assert report == StepReport(
         INPUT, records=4, forecasts=3, dead_letters=report.dead_letters, drops=report.drops, series=2,
         event_time=T + 5, matured=(3.0,) * k, error=(2.0,) * k, persistence_error=(4.0,) * k, covered=(3.0,) * k,
-        last_dead_letter=report.last_dead_letter,
+        last_dead_letter=report.last_dead_letter, drift_alarms=2, expert_failures=3,
     )  # fmt: skip
     assert (report.dead_letters.total(), report.drops.total(), task.accepted) == (1, 1, 2)
     assert report.last_dead_letter is not None

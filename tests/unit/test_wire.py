@@ -19,7 +19,8 @@ def forecasts(**changes: object) -> Forecasts:
     """A wave of one row."""
     quantiles = np.array([[[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]])
     target_times = np.array([[T + 60_000, T + 720_000]])
-    made = Forecasts(target_times, quantiles, np.array([0.12]), np.array([[0.31, 0.22]]), np.array([False]), "3f9c1a")
+    no = np.array([False])
+    made = Forecasts(target_times, quantiles, np.array([0.12]), np.array([[0.31, 0.22]]), no, no, "3f9c1a")
     return made._replace(**changes)
 
 
@@ -44,6 +45,15 @@ def test_status_and_early_time() -> None:
     document = json.loads(output.value or b"")
     assert (document["status"], document["value"], document["time"]) == ("warming", 7, -5)
     assert output.timestamp == 0
+
+
+def test_status_of_a_drifting_series() -> None:
+    """A series with a recent alarm of drift says so, unless it is still warming."""
+    yes, row = np.array([True]), Row("p/a", T, 7.0, record(0, b""))
+    (output,) = forecast_outputs("f", [row], forecasts(drifting=yes), [1, 12], [0.1, 0.5, 0.95])
+    assert json.loads(output.value or b"")["status"] == "drifting"
+    (output,) = forecast_outputs("f", [row], forecasts(drifting=yes, warming=yes), [1, 12], [0.1, 0.5, 0.95])
+    assert json.loads(output.value or b"")["status"] == "warming"
 
 
 @pytest.mark.parametrize("name", ["quantiles", "anomaly", "skill"])
