@@ -67,6 +67,8 @@ class StepReport:
     learning_steps: int = 0
     skipped_steps: int = 0
     """Learning steps thrown away because loss, gradient or weights were not finite."""
+    taken_back_steps: int = 0
+    """Times that what had been learned was found worse than before, and taken back."""
     loss: float | None = None
     """Of the last learning step: mean pinball loss in units of each series' scale."""
     drift_alarms: int = 0

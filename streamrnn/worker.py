@@ -247,6 +247,9 @@ class Worker:
         if report.skipped_steps:
             logger.warning("learning_step_skipped", extra={**_named(report.partition), "count": report.skipped_steps})
 
+        if report.taken_back_steps:
+            logger.warning("learning_taken_back", extra={**_named(report.partition), "count": report.taken_back_steps})
+
     def _attend(self, log: Log, held: _Held) -> None:
         """Restore or commit what is due, and look how far behind it is."""
         now = self._clock()

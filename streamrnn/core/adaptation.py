@@ -215,6 +215,12 @@ class HeadLearner:
             fill(part, saved[name].astype(np.float32))
         self.steps = int(saved["steps"][0])
 
+    def restart(self, weights: Singles) -> None:
+        """Go on from these flat weights, with an optimizer that remembers nothing."""
+        self._state[:] = 0
+        fill(self.head, weights)
+        self.steps = 0
+
     def _advance(self) -> bool:
         first, second = (1 - beta ** (self.steps + 1) for beta in self._decays)
         rate, root = np.float32(self._rate / first), np.float32(math.sqrt(second))

@@ -28,6 +28,8 @@ class Learned(NamedTuple):
     """Mean pinball loss in units of the scale; NaN where no label was known."""
     skipped: bool
     """Loss, gradient or weights were not finite: nothing was changed."""
+    taken_back: bool = False
+    """Nothing was learned; what had been learned was worse, and earlier weights came back."""
 
 
 def losses(knots: Tensor, labels: Tensor) -> Tensor:
@@ -115,6 +117,13 @@ class Learner:
                 "exp_avg": given["first_moment"].to(self._device),
                 "exp_avg_sq": given["second_moment"].to(self._device),
             }
+
+    def restart(self, weights: Singles) -> None:
+        """Go on from these flat weights, with an optimizer that remembers nothing."""
+        with torch.no_grad():
+            self._weights.copy_(torch.from_numpy(weights))
+        self.average.copy_(self._weights.detach())
+        self._optimizer.state.clear()
 
     def _loss(self, windows: Windows) -> Tensor:
         parts = split(self._weights, self._shape)

@@ -5,6 +5,7 @@ of which learns by truncated backpropagation through time. Without one, only the
 """
 
 import hashlib
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -13,9 +14,11 @@ from numpy.typing import NDArray
 
 from streamrnn.core.adaptation import HeadLearner
 from streamrnn.core.bank import Described
-from streamrnn.core.compiled import Integers, Singles
+from streamrnn.core.compiled import Floats, Integers, Singles
+from streamrnn.core.guard import Guard
 from streamrnn.core.head import Head, flat_of, work_of
 from streamrnn.core.learner import Learned, Learner, device_of
+from streamrnn.core.ledger import COUNT, NAIVE, NETWORK
 from streamrnn.core.memory import Rows, Tapes
 from streamrnn.core.network import KNOTS, Shape
 from streamrnn.core.series import EXPERTS
@@ -90,6 +93,7 @@ class Networks:
         self._adopt(HEAD)
         self._adopt(WHOLE)
         self._work = work_of(self._heads()[0][0])
+        self._guards = [Guard(self._flat(learner)) for learner in (HEAD, WHOLE)]
 
     @property
     def count(self) -> int:
@@ -131,14 +135,25 @@ class Networks:
         self._points[:, 0] += len(rows)
         return said
 
+    def hear(self, scores: Floats) -> None:
+        """The table of scores (4 + N, K) of the labels that came with a wave."""
+        sums = scores.sum(1)
+        reference = sums[NAIVE] if self._base is None else sums[NETWORK]
+        for learner, own in ((HEAD, NETWORK + 1), (WHOLE, len(sums) - 1)):
+            if self._learns[learner]:
+                self._guards[learner].hear(float(sums[own]), float(reference), float(sums[COUNT]))
+
     def learn(self, seen: Integers) -> Learned | None:
-        """Learn, at a learning point only, of series that have `seen` (S,) observations; None: nothing to learn yet."""
+        """Learn, at a learning point only, of series that have `seen` (S,) observations; None: nothing to learn yet.
+
+        What was learned in the past is taken back first, where it has made the forecasts worse.
+        """
         learned = None
         for learner, learn in ((HEAD, self._learn_head), (WHOLE, self._learn_whole)):
             if self._due(learner, len(seen), 0):
                 generator = np.random.default_rng([self._seed, learner, self._points[learner, 1]])
                 self._points[learner] = 0, self._points[learner, 1] + 1
-                learned = learn(generator, seen) or learned
+                learned = self._taken_back(learner) or learn(generator, seen) or learned
         return learned
 
     def save(self) -> dict[str, NDArray[np.generic]]:
@@ -149,6 +164,8 @@ class Networks:
             saved |= self._rows.save()
         if self._learner is not None:
             saved |= {**self._learner.save(), **self._tapes.save()}
+        for learner, guard in enumerate(self._guards):
+            saved |= {f"guard_{learner}_{name}": array for name, array in guard.save().items()}
         return saved
 
     def load(self, saved: dict[str, NDArray[np.generic]]) -> None:
@@ -160,6 +177,8 @@ class Networks:
         if self._learner is not None:
             self._learner.load(saved)
             self._tapes.load(saved)
+        for learner, guard in enumerate(self._guards):
+            guard.load({name: saved[f"guard_{learner}_{name}"] for name in guard.save()})
         self._adopt(HEAD)
         self._adopt(WHOLE)
 
@@ -209,14 +228,30 @@ class Networks:
         self._adopt(WHOLE)
         return learned
 
+    def _taken_back(self, learner: int) -> Learned | None:
+        """Give the champion's weights back to a learner that the guard finds worse; None: it does not."""
+        guard = self._guards[learner]
+        if not guard.verdict(self._flat(learner)):
+            return None
+        if learner == HEAD and self._head is not None:
+            self._head.restart(guard.champion)
+        if learner == WHOLE and self._learner is not None:
+            self._learner.restart(guard.champion)
+        self._adopt(learner)
+        return Learned(math.nan, skipped=False, taken_back=True)
+
+    def _flat(self, learner: int) -> Singles:
+        """What a learner forecasts with."""
+        if learner == HEAD and self._head is not None:
+            return flat_of(self._head.head)
+        if learner == WHOLE and self._learner is not None:
+            return np.asarray(self._learner.average.cpu().numpy(), np.float32)
+        return np.zeros(0, np.float32)
+
     def _adopt(self, learner: int) -> None:
         """Forecast with what was learned, from now on."""
-        flat = np.zeros(0, np.float32)
-        if learner == HEAD and self._head is not None:
-            flat = flat_of(self._head.head)
         if learner == WHOLE and self._learner is not None:
-            flat = self._learner.average.cpu().numpy()
             self._bodies[-1].load(self._learner.average)
             self._live = head_from(self._learner.average, self._shape)
-        self._digests[learner] = hashlib.blake2b(flat.tobytes(), digest_size=6).digest()
+        self._digests[learner] = hashlib.blake2b(self._flat(learner).tobytes(), digest_size=6).digest()
         self.version = hashlib.blake2b(b"".join(self._digests), digest_size=6).hexdigest()

@@ -2,7 +2,8 @@
 
 The modules log events with stable names through Python's own logging: `subscribed`, `input_topic_missing`,
 `partition_revoked`, `task_restored`, `task_failed`, `log_unavailable`, `lag_unknown`, `last_commit_failed`,
-`dead_letter`, `learning_step_skipped`, `serving`, `stopping`, `stopped`. Those that bad input can bring about in any
+`dead_letter`, `learning_step_skipped`, `learning_taken_back`, `serving`, `stopping`,
+`stopped`. Those that bad input can bring about in any
 number are said once in a while, with the number of those left out.
 """
 
@@ -13,7 +14,7 @@ from collections.abc import Callable
 
 import structlog
 
-SELDOM = frozenset({"dead_letter", "learning_step_skipped", "input_topic_missing"})
+SELDOM = frozenset({"dead_letter", "learning_step_skipped", "learning_taken_back", "input_topic_missing"})
 PAUSE = 10.0
 """Seconds for which one of these events is not said again, per partition."""
 

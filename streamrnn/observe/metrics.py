@@ -53,6 +53,9 @@ class Metrics:
         self._drops = counter("drops", "Input records counted and not forecast", "reason")
         self._learning_steps = counter("learning_steps", "Learning steps")
         self._skipped = counter("skipped_learning_steps", "Learning steps thrown away: something was not finite")
+        self._taken_back = counter(
+            "learning_taken_back", "Times that earlier weights came back: what was learned was worse"
+        )
         self._alarms = counter("drift_alarms", "Alarms of the detectors of drift (learning.drift)")
         self._failures = counter("expert_failures", "Forecasts that a configured expert has failed to make (experts)")
         self._restarts = counter("task_restarts", "Tasks thrown away after a failure of the log")
@@ -86,6 +89,7 @@ class Metrics:
         self._series.labels(*task).set(report.series)
         self._learning_steps.labels(*task).inc(report.learning_steps)
         self._skipped.labels(*task).inc(report.skipped_steps)
+        self._taken_back.labels(*task).inc(report.taken_back_steps)
         self._alarms.labels(*task).inc(report.drift_alarms)
         self._failures.labels(*task).inc(report.expert_failures)
         if report.loss is not None:
