@@ -32,32 +32,11 @@ class Networks:
     """One to three networks, and one hidden state of each recurrent part per series."""
 
     def __init__(
-        self,
-        *,
-        horizons: Integers,
-        quantiles: Sequence[float],
-        cell: str,
-        hidden_size: int,
-        layers: int,
-        seed: int,
-        base: Singles | None,
-        enabled: bool,
-        head: bool,
-        head_every: int,
-        head_most: int,
-        head_rate: float,
-        whole: bool,
-        window: int,
-        every: int,
-        most: int,
-        batch: int,
-        replay: int,
-        learning_rate: float,
-        clip_norm: float,
-        warm_up: int,
-        averaging: float,
-        device: str,
-    ) -> None:
+        self, *, horizons: Integers, quantiles: Sequence[float], cell: str, hidden_size: int, layers: int, seed: int,
+        base: Singles | None, enabled: bool, head: bool, head_every: int, head_most: int, head_rate: float, whole: bool,
+        window: int, every: int, most: int, batch: int, replay: int, learning_rate: float, clip_norm: float,
+        warm_up: int, averaging: float, device: str,
+    ) -> None:  # fmt: skip
         """Arguments as in the configuration; `horizons` (K,) are those of the plan."""
         self._horizons, self._seed, self._reading = horizons, seed, reading(tuple(quantiles))
         self._shape, where = Shape(cell, hidden_size, layers), device_of(device)
