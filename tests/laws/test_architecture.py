@@ -25,10 +25,12 @@ HOUSE: dict[str, tuple[str, ...]] = {
     "log": ("records", "errors"),
     "formats": ("records", "errors"),
     "core": ("errors",),
+    "base": ("errors",),
     # floor 2
     "streamrnn": ("core",),
     "wire": ("core", "records", "errors"),
     "snapshot": ("core", "errors"),
+    "pretrain.card": ("core", "errors"),
     # floor 3
     "task": ("wire", "snapshot", "core", "formats", "records", "errors"),
     # floor 4
@@ -38,8 +40,21 @@ HOUSE: dict[str, tuple[str, ...]] = {
     "scoring": (),
     "report": (),
     "console": ("scoring",),
+    "pretrain": ("console", "pretrain.card", "core", "formats", "log", "settings", "errors"),
     # floor 5
-    "app": EVERYTHING,
+    "app": (
+        "base",
+        "pretrain.card",
+        "task",
+        "worker",
+        "observe",
+        "formats",
+        "log",
+        "core",
+        "records",
+        "settings",
+        "errors",
+    ),
     "backtest": EVERYTHING,
     "demo": EVERYTHING,
     "cli": EVERYTHING,
@@ -56,14 +71,14 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "pydantic_settings": ("settings",),
     "yaml": ("settings.origins",),
     "river": ("core.guests", "core.drift"),
-    "torch": ("core",),
+    "torch": ("core", "pretrain"),
     "numba": ("core.compiled",),
-    "safetensors": ("snapshot",),
+    "safetensors": ("snapshot", "pretrain.card"),
     "rich": ("console",),
     "matplotlib": ("report",),
     # the language of arrays, and of JSON: without a place of their own
-    "numpy": ("core", "wire", "snapshot", "task", "scoring", "report"),
-    "orjson": ("formats", "wire", "snapshot", "lease", "scoring", "report"),
+    "numpy": ("core", "pretrain", "wire", "snapshot", "task", "scoring", "report"),
+    "orjson": ("formats", "pretrain.card", "wire", "snapshot", "lease", "scoring", "report"),
 }
 
 LONGEST_MODULE = 350
@@ -118,8 +133,9 @@ def _target(source: str, name: str, parsed: Mapping[str, ast.Module]) -> str:
 
 
 def part(module: str) -> str:
-    """Name the part of the house that a module belongs to."""
-    return module.removeprefix("streamrnn.").partition(".")[0]
+    """Name the part of the house that a module belongs to; the table may name a module inside of a part, too."""
+    name = module.removeprefix("streamrnn.")
+    return name if name in HOUSE else name.partition(".")[0]
 
 
 def test_every_module_has_a_place_in_the_house() -> None:
