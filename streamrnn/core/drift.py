@@ -90,7 +90,7 @@ class Drift:
         self._detectors, self._until = [], []
         for page in pages:
             match loaded(page):
-                case [list(until), list(kept)] if len(until) == len(kept):
+                case [list(until), list(kept)] if {*map(type, kept)} <= {dict} and len(until) == len(kept):
                     self._until += until
                     self._detectors += [self._restored(state) for state in kept]
                 case _:
