@@ -30,7 +30,7 @@ def written(path: Path, seed: int) -> np.ndarray:
     """Write a base network; its weights."""
     weights = fresh(SHAPE, seed).numpy()
     card = Card(
-        seed=seed, steps=1, rows=1, series=1, ingredients={}, history=[], validation={}, date="2026-01-01"
+        seed=seed, steps=1, planned=1, rows=1, series=1, ingredients={}, history=[], validation={}, date="2026-01-01"
     )  # fmt: skip
     write_base(path, weights, SHAPE, card)
     return weights

@@ -32,6 +32,7 @@ def stand_in(monkeypatch: pytest.MonkeyPatch, module: str, function: str, result
         return result
 
     replacement = ModuleType(module)
+    replacement.try_river = lambda _: None  # type: ignore[attr-defined]
     setattr(replacement, function, record)
     monkeypatch.setitem(sys.modules, module, replacement)
     monkeypatch.setattr(f"streamrnn.{module.rpartition('.')[2]}", replacement, raising=False)
