@@ -68,7 +68,7 @@ class Forecaster:
         self, *, horizons: Sequence[int], quantiles: Sequence[float], cell: str = "gru", hidden_size: int = 64,
         layers: int = 1, seed: int = 0, base: Singles | None = None, enabled: bool = True, head: bool = True,
         head_every: int = 4, head_most: int = 256, head_rate: float = 1e-3, whole: bool = True, window: int = 48,
-        every: int = 16, most: int = 4096, batch: int = 16, replay: int = 16, learning_rate: float = 1e-3,
+        every: int = 64, most: int = 4096, batch: int = 16, replay: int = 16, learning_rate: float = 2e-3,
         clip_norm: float = 1.0, warm_up: int = 30, averaging: float = 0.98, drift: str = "none",
         experts: Sequence[Mapping[str, Plain]] = (), device: str = "auto",
     ) -> None:  # fmt: skip

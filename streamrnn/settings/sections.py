@@ -159,7 +159,7 @@ class Learning(_Section):
     """Whether a copy of the whole network learns by truncated backpropagation through time, as another member."""
     window: int = Field(default=48, ge=2, le=4096)
     """Observations of a series that one of its gradients goes back through."""
-    every: int = Field(default=16, ge=1, le=1_000_000)
+    every: int = Field(default=64, ge=1, le=1_000_000)
     """It learns after this many observations per series held ..."""
     most: int = Field(default=4096, ge=1, le=1_000_000)
     """... but after this many observations of the task at the latest."""
@@ -167,7 +167,7 @@ class Learning(_Section):
     """Windows that have just been completed, per learning step of the whole network."""
     replay: int = Field(default=16, ge=0, le=4096)
     """Windows drawn from memory, per learning step of the whole network."""
-    learning_rate: float = Field(default=0.001, gt=0, le=1)
+    learning_rate: float = Field(default=0.002, gt=0, le=1)
     """Of the whole network."""
     clip_norm: float = Field(default=1.0, gt=0, le=1e6)
     """Largest norm of a gradient."""
