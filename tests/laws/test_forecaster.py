@@ -313,3 +313,14 @@ def test_without_learning_the_networks_stay_as_they_are() -> None:
     shared, base = forecaster.save_shared(), fresh(Shape("gru", 8, 1), 9).numpy()
     np.testing.assert_array_equal(shared["average"], base)
     np.testing.assert_array_equal(shared["head_weights"], base[-len(shared["head_weights"]) :])
+
+
+def test_sums_over_waves_do_not_depend_on_the_waves() -> None:
+    """Errors of many sizes, summed for the guard of learning wave by wave or one by one: the same bits."""
+    values = seasonal(60, 6) * 1000.0 ** -np.arange(6)
+    values[40:, 3] = values[40, 3] * (1 + 1e-7 * np.random.default_rng(1).normal(size=20))
+    options: dict[str, Any] = {"networks": 3, "every": 8, "most": 1000, "head_most": 1000}
+    single, whole = small(**options), small(**options)
+    run(single, values)
+    run(whole, values, cut=lambda _: [list(range(6))])
+    assert state(whole) == state(single)
