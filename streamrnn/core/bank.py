@@ -57,7 +57,7 @@ def take_in(series: Series, plan: Plan, row: int, observed: float, time: int) ->
     series.variance[row] = update_means(series.means[row], series.variance[row], count, value, unit)
     for i in range(len(SMOOTHING)):
         series.smooth[row, i] += (SMOOTHING[i] if count else 1.0) * (value - series.smooth[row, i])
-    take_in_seasons(series, row, float(time), rounded(series.cadence[row]), value)
+    take_in_seasons(series, plan, row, float(time), rounded(series.cadence[row]), value)
     series.ring[row, count % series.ring.shape[1]] = value
     series.time[row], series.value[row], series.seen[row] = time, observed, count + 1
     return passed
@@ -107,18 +107,22 @@ def longer(held: Arrays, more: Arrays) -> Arrays:
     return type(held)._make(np.concatenate(pair) for pair in pairs)
 
 
-def planned(horizons: Sequence[int], quantiles: Sequence[float]) -> Plan:
-    """What all series of a task share."""
+def planned(horizons: Sequence[int], quantiles: Sequence[float], seasons: Sequence[float] | None) -> Plan:
+    """What all series of a task share; `seasons` as for the bank."""
+    periods = np.array([-1.0, -1.0] if seasons is None else [*(1000.0 * period for period in seasons), 0.0, 0.0][:2])
     outer = max(NormalDist().inv_cdf(quantiles[-1]), 0.5)
     normal = np.array([NormalDist().inv_cdf(q) * math.sqrt(math.pi / 2) for q in quantiles])
-    return plan(tuple(horizons), tuple(quantiles), normal, NormalDist().inv_cdf(0.995) / outer)
+    return plan(tuple(horizons), tuple(quantiles), periods, normal, NormalDist().inv_cdf(0.995) / outer)
 
 
 class Bank:
     """Any number of series, and what is known of them without a network."""
 
-    def __init__(self, *, horizons: Sequence[int], quantiles: Sequence[float]) -> None:
-        self.plan = planned(horizons, quantiles)
+    def __init__(
+        self, *, horizons: Sequence[int], quantiles: Sequence[float], seasons: Sequence[float] | None = None
+    ) -> None:
+        """`seasons`: periods in seconds, none to two, rising; None: they are found."""
+        self.plan = planned(horizons, quantiles, seasons)
         self.series = allocate(FIRST_CAPACITY, self.plan)
         self.names: list[str] = []
         """By row, in first-seen order."""

@@ -70,14 +70,16 @@ class Forecaster:
         head_every: int = 4, head_most: int = 256, head_rate: float = 1e-3, whole: bool = True, window: int = 48,
         every: int = 64, most: int = 4096, batch: int = 16, replay: int = 16, learning_rate: float = 2e-3,
         clip_norm: float = 1.0, warm_up: int = 30, averaging: float = 0.98, drift: str = "none",
-        experts: Sequence[Mapping[str, Plain]] = (), device: str = "auto",
+        experts: Sequence[Mapping[str, Plain]] = (), seasons: Sequence[float] | None = None, device: str = "auto",
     ) -> None:  # fmt: skip
-        """Arguments as in the configuration, sections `forecast`, `model`, `learning`, and `experts`; `base`: weights.
+        """Arguments as in the configuration, sections `forecast`, `model`, `learning`, and `experts`.
+
+        `base`: weights; `seasons`: periods in seconds, None: they are found.
 
         Raises:
             ConfigError: one of `experts`, or `drift`, cannot be used.
         """
-        self._bank = Bank(horizons=horizons, quantiles=quantiles)
+        self._bank = Bank(horizons=horizons, quantiles=quantiles, seasons=seasons)
         plan = self._bank.plan
         self._published = np.searchsorted(plan.horizons, np.array(horizons))
         self._networks = Networks(
@@ -101,6 +103,7 @@ class Forecaster:
         self.layout: dict[str, object] = {
             "version": VERSION, "cell": cell, "hidden_size": hidden_size, "layers": layers, "window": window,
             "horizons": list(horizons), "quantiles": list(quantiles), "inputs": INPUTS,
+            "seasons": None if seasons is None else list(seasons),
             "networks": self._networks.count,
             "base": None if base is None else hashlib.blake2b(base.tobytes(), digest_size=8).hexdigest(),
         }  # fmt: skip

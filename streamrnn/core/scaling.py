@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from streamrnn.core.compiled import Floats, Integers, Singles, compiled
-from streamrnn.core.series import HALF_LIVES, LAGS
+from streamrnn.core.series import HALF_LIVES
 
 SCALE_RATE = 1 - 0.5 ** (1 / 300)
 SCALE_CLIP = 6.0
@@ -89,6 +89,3 @@ def code(value: float, unit: float) -> int:
 def decoded(coded: int, unit: float) -> float:
     """What `code` has coded."""
     return coded * (unit / CODES)
-
-
-assert LAGS >= 24  # noqa: S101 - the inputs read that far back

@@ -3,8 +3,9 @@
 import math
 
 from streamrnn.core.compiled import Floats, Singles, compiled
+from streamrnn.core.period import is_due, look
 from streamrnn.core.season import phase, seasons, slots_of
-from streamrnn.core.series import SHORT_SLOTS, Series
+from streamrnn.core.series import SHORT_SLOTS, Plan, Series
 
 LATEST, PROFILE, HOLT_WINTERS = 0, 1, 2
 """Rows of a table."""
@@ -101,9 +102,27 @@ def take_in(series: Series, row: int, i: int, time: float, cadence: float, value
 
 
 @compiled
-def take_in_seasons(series: Series, row: int, time: float, cadence: float, value: float) -> None:
-    """Bring all of it up to date, before the time of the series is; `value` is a distance from the center."""
+def periods(series: Series, plan: Plan, row: int, cadence: float) -> tuple[float, float]:
+    """Periods (ms) of the short and of the long season; 0: none.
+
+    They are as configured, or else the calendar's; a season found in the values comes before these.
+    """
+    if plan.seasons[0] >= 0:
+        return plan.seasons[0], plan.seasons[1]
     short, long = seasons(cadence)
+    if cadence > 0 and is_due(series.seen[row]):
+        own = look(series.ring[row], series.seen[row], short / cadence, series.own[row] / cadence)
+        series.own[row] = own * cadence
+    own = series.own[row]
+    if own > 0:
+        return (own, short) if own < short or short <= 0 else (short, own)
+    return short, long
+
+
+@compiled
+def take_in_seasons(series: Series, plan: Plan, row: int, time: float, cadence: float, value: float) -> None:
+    """Bring all of it up to date, before the time of the series is; `value` is a distance from the center."""
+    short, long = periods(series, plan, row, cadence)
     if short != series.period[row, 0] or long != series.period[row, 1]:
         reset(series, row, short, long)
     slots, slot, rows = 0, 0, 0.0

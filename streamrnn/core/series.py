@@ -11,8 +11,8 @@ Shorts = NDArray[np.int16]
 
 REFERENCE_STEPS = (1, 12, 24)
 """Steps that are always followed, whatever the horizons: the inputs are measured in their scales."""
-LAGS = 24
-"""Rows back that the inputs look, not counting seasons."""
+RING = 512
+"""Values kept, in which a season is looked for; more where a horizon is longer."""
 HALF_LIVES = (2.0, 5.0, 12.0, 40.0, 200.0, 300.0)
 """Rows; of the exponential means. The last one goes with the variance."""
 SMOOTHING = (0.3, 0.1)
@@ -57,6 +57,8 @@ class Plan(NamedTuple):
     """Index of 0.5 in `levels`."""
     normal: Floats
     """(Q,) quantiles of a normal error of mean absolute value 1."""
+    seasons: Floats
+    """(2,) ms, of the short and the long season, 0: none; below 0: they are found."""
     tail: float
     """First guess of the ratio of the 99% interval to the outermost one that is forecast."""
 
@@ -74,6 +76,7 @@ class Series(NamedTuple):
     center: Floats  # (S,) the first one
     cadence: Floats  # (S,) ms between observations; 0 until known
     votes: Integers  # (S,) how firmly the cadence is known
+    own: Floats  # (S,) ms, of a season found in the values; 0: none
     period: Floats  # (S, 2) ms, of the short and the long season; 0: none
     ring: Singles  # (S, R) the last R values
     scale: Floats  # (S, K) exponential mean of |y[t] - y[t - h]|, robust
@@ -96,7 +99,7 @@ class Series(NamedTuple):
     error: Singles  # (S, K, E + 1) decayed sum of |error| of each expert, and of persistence; units
 
 
-def plan(horizons: tuple[int, ...], quantiles: tuple[float, ...], normal: Floats, tail: float) -> Plan:
+def plan(horizons: tuple[int, ...], quantiles: tuple[float, ...], seasons: Floats, normal: Floats, tail: float) -> Plan:
     """Derive the fixed numbers; `normal` (Q,) are the quantiles of a normal error of mean absolute value 1."""
     steps = sorted({*REFERENCE_STEPS, *horizons})
     return Plan(
@@ -106,6 +109,7 @@ def plan(horizons: tuple[int, ...], quantiles: tuple[float, ...], normal: Floats
         levels=np.array(quantiles, np.float64),
         middle=quantiles.index(0.5),
         normal=normal,
+        seasons=seasons,
         tail=tail,
     )
 
@@ -122,8 +126,9 @@ def allocate(capacity: int, plan: Plan) -> Series:
         center=np.zeros(capacity),
         cadence=np.zeros(capacity),
         votes=np.zeros(capacity, i8),
+        own=np.zeros(capacity),
         period=np.zeros((capacity, 2)),
-        ring=np.zeros((capacity, max(longest, LAGS + 1)), f4),
+        ring=np.zeros((capacity, max(longest, RING)), f4),
         scale=np.zeros((capacity, k)),
         means=np.zeros((capacity, len(HALF_LIVES))),
         variance=np.zeros(capacity),

@@ -129,6 +129,12 @@ class Forecast(_Section):
     horizons: Annotated[tuple[int, ...], BeforeValidator(values.horizons)] = (1, 12, 24)
     """Steps ahead."""
     quantiles: Annotated[tuple[float, ...], BeforeValidator(values.quantiles)] = (0.05, 0.1, 0.5, 0.9, 0.95)
+    seasons: Annotated[
+        tuple[float, ...] | None,
+        BeforeValidator(values.seasons),
+        PlainSerializer(values.seasons_text, return_type=str | list[str], when_used="json"),
+    ] = None
+    """Periods, seconds; None: found from event time and values."""
 
 
 class Model(_Section):

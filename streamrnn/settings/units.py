@@ -3,18 +3,18 @@
 import re
 from collections.abc import Mapping
 
-_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _BYTES = {"B": 1, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}
 _NUMBER_AND_UNIT = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,6})?)\s*([A-Za-z]*)", re.ASCII)
 
 
 def duration(text: str) -> float:
-    """Read the seconds in a text such as `500ms`, `30s`, `5m` or `1.5h`.
+    """Read the seconds in a text such as `500ms`, `30s`, `5m`, `1.5h` or `7d`.
 
     Raises:
         ValueError: no number, no unit, or an unknown unit; the message says what is allowed.
     """
-    number, unit = _split(text, _SECONDS, example="500ms, 30s, 5m or 1h")
+    number, unit = _split(text, _SECONDS, example="500ms, 30s, 5m, 1h or 7d")
     return round(float(number) * _SECONDS[unit], 9)
 
 
@@ -37,7 +37,7 @@ def duration_text(seconds: float) -> str:
     Exact for whole milliseconds, which is as fine as the configuration goes.
     """
     milliseconds = round(seconds * 1000)
-    for unit, thousandths in (("h", 3_600_000), ("m", 60_000), ("s", 1000)):
+    for unit, thousandths in (("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000)):
         if milliseconds and milliseconds % thousandths == 0:
             return f"{milliseconds // thousandths}{unit}"
     return f"{milliseconds}ms"

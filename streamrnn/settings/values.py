@@ -10,6 +10,8 @@ import string
 from itertools import pairwise
 from typing import Literal
 
+from streamrnn.settings import units
+
 Plain = str | int | float | bool | None
 """What an argument of an expert may be."""
 
@@ -22,6 +24,7 @@ _APP_LENGTH, _TOPIC_LENGTH = 100, 249
 _FURTHEST_HORIZON, _MEDIAN = 1000, 0.5
 # A forecast record holds horizons x quantiles numbers of up to 20 bytes, and a broker refuses records over 1 MiB.
 _MOST_HORIZONS, _MOST_QUANTILES = 100, 50
+_MOST_SEASONS = 2
 
 
 def items(value: object) -> list[str]:
@@ -105,6 +108,24 @@ def quantiles(value: object) -> tuple[float, ...]:
     if not rising or _MEDIAN not in levels or len(levels) > _MOST_QUANTILES:
         raise ValueError(words)
     return levels
+
+
+def seasons(value: object) -> tuple[float, ...] | None:
+    """Read the seconds of one or two seasons, the shorter one first; None where they are to be found."""
+    if value in (None, "auto"):
+        return None
+    if value == "none":
+        return ()
+    periods = tuple(units.duration(item) for item in items(value))
+    rising = all(low < high for low, high in pairwise((0.0, *periods)))
+    if not rising or not 1 <= len(periods) <= _MOST_SEASONS:
+        raise ValueError("must be auto, none, or one or two durations, the shorter one first, such as 24h, 7d")
+    return periods
+
+
+def seasons_text(periods: tuple[float, ...] | None) -> str | list[str]:
+    """Write what `seasons` reads as the same."""
+    return "auto" if periods is None else [units.duration_text(period) for period in periods] or "none"
 
 
 def experts(value: object) -> tuple[dict[str, Plain], ...]:

@@ -111,6 +111,11 @@ def test_unknown_keys_are_refused_in_code_too(tree: dict[str, dict[str, str]]) -
         ("forecast.quantiles=0.5,1", "between 0 and 1"),
         ("forecast.quantiles=0.9,0.5", "each above the last"),
         ("forecast.quantiles=[0.5, NaN]", "each above the last"),
+        ("forecast.seasons=daily", "must be a number and its unit"),
+        ("forecast.seasons=7d,24h", "the shorter one first"),
+        ("forecast.seasons=1h,1d,7d", "one or two durations"),
+        ("forecast.seasons=0h", "one or two durations"),
+        ("forecast.seasons=[]", "auto, none, or one or two durations"),
         ("model.cell=transformer", "'rnn_tanh', 'rnn_relu', 'gru' or 'lstm'"),
         ("model.hidden_size=1025", "from 1 to 1024"),
         ("model.layers=9", "from 1 to 8"),
@@ -147,7 +152,7 @@ def test_a_value_that_is_not_allowed_is_named_with_what_is(override: str, words:
         (["kafka.security_protocol=SSL", "kafka.ssl_keyfile_password=k"], "needs kafka.ssl_keyfile beside it"),
         (["commit.interval=15s"], "must be shorter than kafka.transaction_timeout, which is 15s"),
         (["commit.snapshot_interval=100ms"], "must be at least commit.interval, 500ms"),
-        (["learning.most=4"], "must be at least learning.every, which is 16"),
+        (["learning.most=4"], "must be at least learning.every, which is 64"),
         (["learning.head_most=3"], "must be at least learning.head_every, which is 4"),
         (["page.port=9108"], "is metrics.port already"),
         (["input.key=id", "input.fields=id,value"], "must not name the field of input.key"),
@@ -188,10 +193,12 @@ def test_all_problems_are_reported_at_once() -> None:
     assert len(lines) == 3
 
 
-def test_what_describe_prints_loads_as_the_same_settings(tmp_path: Path) -> None:
+@pytest.mark.parametrize("seasons", ["auto", "none", "90s", "24h,7d"])
+def test_what_describe_prints_loads_as_the_same_settings(tmp_path: Path, seasons: str) -> None:
     """The printed configuration is a configuration file with the same content."""
     path = tmp_path / "effective.yaml"
     overrides = ["input.topics=a", "commit.interval=1ms", "kafka.session_timeout=90s", "input.fields=no,0123,null"]
+    overrides.append(f"forecast.seasons={seasons}")
     settings = load(None, overrides)
     path.write_text(describe(settings))
     assert load(path, []) == settings

@@ -9,10 +9,10 @@ from streamrnn.settings.units import duration, duration_text, size, size_text
 
 @pytest.mark.parametrize(
     ("text", "seconds"),
-    [("500ms", 0.5), ("30s", 30.0), ("5m", 300.0), ("1.5h", 5400.0), (" 2 s ", 2.0), ("0.1ms", 1e-4)],
+    [("500ms", 0.5), ("30s", 30.0), ("5m", 300.0), ("1.5h", 5400.0), ("7d", 604800.0), (" 2 s ", 2.0), ("0.1ms", 1e-4)],
 )
 def test_a_duration_is_a_number_and_a_unit(text: str, seconds: float) -> None:
-    """Milliseconds, seconds, minutes and hours become seconds."""
+    """Milliseconds, seconds, minutes, hours and days become seconds."""
     assert duration(text) == seconds
 
 
@@ -22,7 +22,7 @@ def test_a_size_is_a_number_and_a_unit(text: str, count: int) -> None:
     assert size(text) == count
 
 
-@pytest.mark.parametrize("text", ["500", "", "s", "-1s", "1d", "1 000ms", "1e3s", "1S", "\u0661s", "9" * 400 + "s"])
+@pytest.mark.parametrize("text", ["500", "", "s", "-1s", "1w", "1 000ms", "1e3s", "1S", "\u0661s", "9" * 400 + "s"])
 def test_another_text_is_no_duration(text: str) -> None:
     """A bare number, an unknown unit and anything else is refused with an example."""
     with pytest.raises(ValueError, match="500ms"):
