@@ -12,6 +12,9 @@ RESIDUAL_RATE = 0.02
 OFFSET_RATE = 0.01
 EARLY = 20.0
 """Labels; while there are fewer than some multiples of it, a tracker steps further."""
+"""Over the root of the horizon: truths that overlap miss together, and offsets must not run after every bad stretch."""
+FIRST_OFFSET = 0.06
+"""Of a normal quantile, for a far horizon: what has learned from labels that overlap is too sure of itself."""
 OFFSET_LIMIT = 8.0
 MISS_RATE = 1 - 0.5 ** (1 / 200)
 MISS_CLIP = 8.0
@@ -36,20 +39,23 @@ def early(rate: float, seen: int) -> float:
 
 @compiled
 def track_residuals(residual: Singles, levels: Floats, middle: int, error: float, size: float, seen: int) -> None:
-    """Move the quantiles (Q,) of an expert's error, whose usual size is `size`; the median stays at 0."""
-    rate = early(RESIDUAL_RATE, seen) * size
+    """Move the quantiles (Q,) of a point's error, in multiples of its usual `size`; the median stays at 0."""
+    rate = early(RESIDUAL_RATE, seen)
     for q in range(len(levels)):
         if q != middle:
-            residual[q] += rate * (levels[q] - below(error, residual[q], levels[q]))
+            residual[q] += rate * (levels[q] - below(error, residual[q] * size, levels[q]))
             residual[q] = min(residual[q], 0.0) if q < middle else max(residual[q], 0.0)
 
 
 @compiled
-def track_offsets(offset: Singles, published: Singles, levels: Floats, middle: int, truth: float) -> None:
+def track_offsets(
+    offset: Singles, published: Singles, levels: Floats, middle: int, truth: float, horizon: int
+) -> None:
     """Move the calibration offsets (Q,) after the truth for `published` (Q,) is known; the median is left alone."""
+    rate = OFFSET_RATE / math.sqrt(horizon)
     for q in range(len(levels)):
         if q != middle:
-            moved = offset[q] + OFFSET_RATE * (levels[q] - below(truth, published[q], levels[q]))
+            moved = offset[q] + rate * (levels[q] - below(truth, published[q], levels[q]))
             offset[q] = min(max(moved, -OFFSET_LIMIT), OFFSET_LIMIT)
 
 

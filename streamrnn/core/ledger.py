@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from streamrnn.core.calibration import exceedance, track_miss, track_offsets, track_residuals, track_tail
+from streamrnn.core.calibration import FIRST_OFFSET, exceedance, track_miss, track_offsets, track_residuals, track_tail
 from streamrnn.core.compiled import Floats, Integers, Singles, compiled
 from streamrnn.core.experts import FIRST_ORIGIN, TRUST_RATE, TRUTH_CLIP
 from streamrnn.core.mixture import FIRST_BOUND, FIRST_VARIANCE, reward
@@ -31,7 +31,7 @@ class Ledger(NamedTuple):
     guests: Shorts  # (S, L, G) pending points of the guests, coded
     mixed: Singles  # (S, L, Q) of the mixture
     final: Singles  # (S, L, Q) as published
-    residual: Singles  # (S, K, X, Q) quantiles of the residuals of the points
+    residual: Singles  # (S, K, X, Q) quantiles of the residuals of the points, in multiples of their usual |error|
     astray: Singles  # (S, K, G) decayed sum of |error| of each guest, as the series' `error` of its experts; units
     regret: Singles  # (S, K, Q, M)
     variance: Singles  # (S, K, Q, M)
@@ -64,6 +64,7 @@ def allocate_ledger(capacity: int, plan: Plan, points: int, networks: int, guest
         tail=np.full(capacity, plan.tail, f4),
     )
     new.residual[:] = plan.normal
+    new.offset[:] = FIRST_OFFSET * np.outer(1 - plan.horizons**-0.5, plan.normal)
     return new
 
 
@@ -78,16 +79,11 @@ def point_of(series: Series, ledger: Ledger, row: int, slot: int, chosen: Intege
 
 
 @compiled
-def track_point(series: Series, ledger: Ledger, row: int, k: int, e: int, error: float, labels: int) -> float:
-    """The usual |error| of point `e` (as in `chosen`) over persistence's, at most 1; a guest's is followed here."""
+def usual(series: Series, ledger: Ledger, row: int, k: int, e: int) -> float:
+    """The usual |error| of point `e` (as in `chosen`) over persistence's, at most 1."""
     own = series.points.shape[2]
-    naive = series.error[row, k, own]
-    if e < own:
-        return min(series.error[row, k, e] / naive, 1.0)  # persistence is the last one: 1
-    size = min(ledger.astray[row, k, e - own] / naive, 1.0)
-    if labels >= FIRST_ORIGIN:
-        ledger.astray[row, k, e - own] = TRUST_RATE * ledger.astray[row, k, e - own] + min(abs(error), TRUTH_CLIP)
-    return size
+    error = series.error[row, k, e] if e < own else ledger.astray[row, k, e - own]  # persistence is the last one: 1
+    return min(error / series.error[row, k, own], 1.0)
 
 
 @compiled
@@ -102,7 +98,8 @@ def mature(
     final, mixed, points = ledger.final[row, slot], ledger.mixed[row, slot], len(chosen)
     for q in range(len(plan.levels)):
         for x in range(points):
-            said[x] = point_of(series, ledger, row, slot, chosen, x) + ledger.residual[row, k, x, q]
+            size = usual(series, ledger, row, k, chosen[x])
+            said[x] = point_of(series, ledger, row, slot, chosen, x) + ledger.residual[row, k, x, q] * size
         for n in range(ledger.networks.shape[2]):
             said[points + n] = ledger.networks[row, slot, n, q]
         reward(
@@ -111,9 +108,13 @@ def mature(
         )  # fmt: skip
     for x in range(points):
         error = truth - point_of(series, ledger, row, slot, chosen, x)
-        size = track_point(series, ledger, row, k, chosen[x], error, labels)
+        size = usual(series, ledger, row, k, chosen[x])
         track_residuals(ledger.residual[row, k, x], plan.levels, middle, error, size, labels)
-    track_offsets(ledger.offset[row, k], final, plan.levels, middle, truth)
+        guest = chosen[x] - series.points.shape[2]
+        if guest >= 0 and labels >= FIRST_ORIGIN:
+            astray = TRUST_RATE * ledger.astray[row, k, guest] + min(abs(error), TRUTH_CLIP)
+            ledger.astray[row, k, guest] = astray
+    track_offsets(ledger.offset[row, k], final, plan.levels, middle, truth, horizon)
     wrong, naive = min(abs(truth - final[middle]), ERROR_CLIP), min(abs(truth), ERROR_CLIP)
     rate = max(SKILL_RATE, 1.0 / (labels + 1))
     ledger.miss[row, k] = track_miss(ledger.miss[row, k], wrong, labels)

@@ -99,7 +99,7 @@ def is_multiple(period: float, of: float) -> bool:
 
 @compiled
 def look(ring: Singles, count: int, calendar: float, before: float) -> float:
-    """The period in rows; 0: none but the calendar's, which has `calendar` rows (0: none); `before` is the last answer."""
+    """The period in rows, 0: none but that of the calendar, which has `calendar` rows; `before` is the last answer."""
     kept = min(count, len(ring), HISTORY)
     found = np.empty(2 * kept // 3)
     autocorrelation(ring, count, found)

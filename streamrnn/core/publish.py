@@ -6,7 +6,7 @@ import numpy as np
 
 from streamrnn.core.calibration import apply
 from streamrnn.core.compiled import Booleans, Floats, Integers, Singles, compiled
-from streamrnn.core.ledger import WARM, Ledger, point_of
+from streamrnn.core.ledger import WARM, Ledger, point_of, usual
 from streamrnn.core.mixture import prior_of, weigh
 from streamrnn.core.scaling import code
 from streamrnn.core.season import rounded
@@ -51,7 +51,8 @@ def mix(
         weigh(ledger.regret[row, k, q], ledger.variance[row, k, q], ledger.bound[row, k, q], prior, weights)
         total = 0.0
         for x in range(points):
-            total += weights[x] * (point_of(series, ledger, row, slot, chosen, x) + ledger.residual[row, k, x, q])
+            spread = ledger.residual[row, k, x, q] * usual(series, ledger, row, k, chosen[x])
+            total += weights[x] * (point_of(series, ledger, row, slot, chosen, x) + spread)
         for n in range(len(weights) - points):
             total += weights[points + n] * ledger.networks[row, slot, n, q]
         mixed[q] = total

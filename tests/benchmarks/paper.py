@@ -2,7 +2,7 @@
 
     python -m benchmarks.paper ETTh1.csv --steps 24
 
-ETTh1 (Zhou et al. 2021, "Informer") has 17,420 hourly rows of seven channels. Values are z-scored by the rows 0 to 2879,
+ETTh1 (Zhou et al. 2021, "Informer"): 17,420 hourly rows of seven channels. Values are z-scored by the rows 0 to 2879,
 and scored at the origins 3,600 to 14,399: mean squared error of the median over channels, origins and steps.
 Beside it stands a baseline: the last value, moved along by the mean shape of the last seven days. The forecaster reads
 the rows once, in order, and learns online; only labels that have come are learned.
