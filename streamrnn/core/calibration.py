@@ -13,8 +13,6 @@ OFFSET_RATE = 0.01
 EARLY = 20.0
 """Labels; while there are fewer than some multiples of it, a tracker steps further."""
 """Over the root of the horizon: truths that overlap miss together, and offsets must not run after every bad stretch."""
-FIRST_OFFSET = 0.06
-"""Of a normal quantile, for a far horizon: what has learned from labels that overlap is too sure of itself."""
 OFFSET_LIMIT = 8.0
 MISS_RATE = 1 - 0.5 ** (1 / 200)
 MISS_CLIP = 8.0

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from streamrnn.core.calibration import FIRST_OFFSET, exceedance, track_miss, track_offsets, track_residuals, track_tail
+from streamrnn.core.calibration import exceedance, track_miss, track_offsets, track_residuals, track_tail
 from streamrnn.core.compiled import Floats, Integers, Singles, compiled
 from streamrnn.core.experts import FIRST_ORIGIN, TRUST_RATE, TRUTH_CLIP
 from streamrnn.core.mixture import FIRST_BOUND, FIRST_VARIANCE, reward
@@ -64,7 +64,6 @@ def allocate_ledger(capacity: int, plan: Plan, points: int, networks: int, guest
         tail=np.full(capacity, plan.tail, f4),
     )
     new.residual[:] = plan.normal
-    new.offset[:] = FIRST_OFFSET * np.outer(1 - plan.horizons**-0.5, plan.normal)
     return new
 
 
