@@ -10,6 +10,8 @@ from streamrnn.core.compiled import Floats, Singles, compiled
 
 RESIDUAL_RATE = 0.02
 OFFSET_RATE = 0.01
+RESIDUAL_LIMIT = 100.0
+"""Multiples of a point's usual error."""
 EARLY = 20.0
 """Labels; while there are fewer than some multiples of it, a tracker steps further."""
 """Over the root of the horizon: truths that overlap miss together, and offsets must not run after every bad stretch."""
@@ -36,19 +38,17 @@ def early(rate: float, seen: int) -> float:
 
 
 @compiled
-def track_residuals(residual: Singles, levels: Floats, middle: int, error: float, size: float, seen: int) -> None:
-    """Move the quantiles (Q,) of a point's error, in multiples of its usual `size`; the median stays at 0."""
+def track_residuals(residual: Singles, errors: Floats, sizes: Floats, level: float, seen: int) -> None:
+    """Move one quantile of the `errors` (X,) of points, in multiples of their usual `sizes` (X,); it keeps its side."""
     rate = early(RESIDUAL_RATE, seen)
-    for q in range(len(levels)):
-        if q != middle:
-            residual[q] += rate * (levels[q] - below(error, residual[q] * size, levels[q]))
-            residual[q] = min(residual[q], 0.0) if q < middle else max(residual[q], 0.0)
+    lowest, highest = (-RESIDUAL_LIMIT, 0.0) if level < 0.5 else (0.0, RESIDUAL_LIMIT)
+    for x in range(len(errors)):
+        moved = residual[x] + rate * (level - below(errors[x], residual[x] * sizes[x], level))
+        residual[x] = min(max(moved, lowest), highest)
 
 
 @compiled
-def track_offsets(
-    offset: Singles, published: Singles, levels: Floats, middle: int, truth: float, horizon: int
-) -> None:
+def track_offsets(offset: Singles, published: Singles, levels: Floats, middle: int, truth: float, horizon: int) -> None:
     """Move the calibration offsets (Q,) after the truth for `published` (Q,) is known; the median is left alone."""
     rate = OFFSET_RATE / math.sqrt(horizon)
     for q in range(len(levels)):

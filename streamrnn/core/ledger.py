@@ -31,7 +31,7 @@ class Ledger(NamedTuple):
     guests: Shorts  # (S, L, G) pending points of the guests, coded
     mixed: Singles  # (S, L, Q) of the mixture
     final: Singles  # (S, L, Q) as published
-    residual: Singles  # (S, K, X, Q) quantiles of the residuals of the points, in multiples of their usual |error|
+    residual: Singles  # (S, K, Q, X) quantiles of the residuals of the points, in multiples of their usual |error|
     astray: Singles  # (S, K, G) decayed sum of |error| of each guest, as the series' `error` of its experts; units
     regret: Singles  # (S, K, Q, M)
     variance: Singles  # (S, K, Q, M)
@@ -52,7 +52,7 @@ def allocate_ledger(capacity: int, plan: Plan, points: int, networks: int, guest
         guests=np.zeros((capacity, slots, guests), np.int16),
         mixed=np.zeros((capacity, slots, q), f4),
         final=np.zeros((capacity, slots, q), f4),
-        residual=np.zeros((capacity, k, points, q), f4),
+        residual=np.zeros((capacity, k, q, points), f4),
         astray=np.full((capacity, k, guests), FIRST_TRUST, f4),
         regret=np.zeros((capacity, k, q, members), f4),
         variance=np.full((capacity, k, q, members), FIRST_VARIANCE, f4),
@@ -63,56 +63,85 @@ def allocate_ledger(capacity: int, plan: Plan, points: int, networks: int, guest
         naive=np.zeros((capacity, k), f4),
         tail=np.full(capacity, plan.tail, f4),
     )
-    new.residual[:] = plan.normal
+    new.residual[:] = plan.normal[:, None]
     return new
 
 
 @compiled
-def point_of(series: Series, ledger: Ledger, row: int, slot: int, chosen: Integers, x: int) -> float:
-    """Pending point x in units; `chosen` (X,) says whose: -1 persistence, below E an expert, from E on a guest."""
-    e = chosen[x]
-    if e < 0:
-        return 0.0
-    own = series.points.shape[2]
-    return decoded(series.points[row, slot, e] if e < own else ledger.guests[row, slot, e - own], POINT_CLIP)
+def recall(
+    series: Series, ledger: Ledger, row: int, k: int, slot: int, chosen: Integers, points: Floats, sizes: Floats
+) -> None:
+    """Fill pending `points` (X,), units, and `sizes` (X,): their usual |error| over persistence's, at most 1.
+
+    `chosen` (X,) says whose they are: -1 persistence's, below E an expert's, from E on a guest's.
+    """
+    own, naive = series.points.shape[2], series.error[row, k, len(series.error[row, k]) - 1]
+    for x in range(len(chosen)):
+        e = chosen[x]
+        if e < 0:
+            points[x], sizes[x] = 0.0, 1.0
+        elif e < own:
+            points[x], sizes[x] = decoded(series.points[row, slot, e], POINT_CLIP), series.error[row, k, e] / naive
+        else:
+            coded, astray = ledger.guests[row, slot, e - own], ledger.astray[row, k, e - own]
+            points[x], sizes[x] = decoded(coded, POINT_CLIP), astray / naive
+        sizes[x] = min(sizes[x], 1.0)
 
 
 @compiled
-def usual(series: Series, ledger: Ledger, row: int, k: int, e: int) -> float:
-    """The usual |error| of point `e` (as in `chosen`) over persistence's, at most 1."""
-    own = series.points.shape[2]
-    error = series.error[row, k, e] if e < own else ledger.astray[row, k, e - own]  # persistence is the last one: 1
-    return min(error / series.error[row, k, own], 1.0)
+def listen(ledger: Ledger, row: int, k: int, slot: int, q: int, points: Floats, sizes: Floats, said: Floats) -> None:
+    """Fill `said` (M,): what all members say of one quantile, in units."""
+    count, residual = len(points), ledger.residual[row, k, q]
+    for x in range(count):
+        said[x] = points[x] + residual[x] * sizes[x]
+    for n in range(len(said) - count):
+        said[count + n] = ledger.networks[row, slot, n, q]
+
+
+@compiled
+def track_guests(ledger: Ledger, row: int, k: int, errors: Floats) -> None:
+    """Follow the size of the guests' errors, the last ones of `errors` (X,)."""
+    astray = ledger.astray[row, k]
+    first = len(errors) - len(astray)
+    for g in range(len(astray)):
+        astray[g] = TRUST_RATE * astray[g] + min(abs(errors[first + g]), TRUTH_CLIP)
+
+
+@compiled
+def judge(
+    series: Series, ledger: Ledger, plan: Plan, chosen: Integers, row: int, k: int, slot: int, labels: int,
+    truth: float, room: Floats,
+) -> None:  # fmt: skip
+    """Let mixture and residuals learn from the truth of a pending forecast; `room` (3, M) is written over."""
+    count = len(chosen)
+    points, sizes, said = room[0, :count], room[1, :count], room[2]
+    recall(series, ledger, row, k, slot, chosen, points, sizes)
+    for q in range(len(plan.levels)):
+        listen(ledger, row, k, slot, q, points, sizes, said)
+        reward(
+            ledger.regret[row, k, q], ledger.variance[row, k, q], ledger.bound[row, k, q], ledger.mixed[row, slot, q],
+            said, truth, plan.levels[q],
+        )  # fmt: skip
+    for x in range(count):
+        points[x] = truth - points[x]
+    for q in range(len(plan.levels)):
+        if q != plan.middle:
+            track_residuals(ledger.residual[row, k, q], points, sizes, plan.levels[q], labels)
+    if labels >= FIRST_ORIGIN:
+        track_guests(ledger, row, k, points)
 
 
 @compiled
 def mature(
-    series: Series, ledger: Ledger, plan: Plan, chosen: Integers, row: int, k: int, value: float, said: Floats,
+    series: Series, ledger: Ledger, plan: Plan, chosen: Integers, row: int, k: int, value: float, room: Floats,
     scores: Floats,
 ) -> float:  # fmt: skip
     """Score the forecast of horizon k that was made for this observation, and learn from it; the truth in units."""
     horizon, now, middle = plan.horizons[k], series.seen[row], plan.middle
     slot, labels = plan.slots[k] + now % horizon, now - horizon
     truth = (value - series.ring[row, labels % series.ring.shape[1]]) / series.unit[row, slot]
-    final, mixed, points = ledger.final[row, slot], ledger.mixed[row, slot], len(chosen)
-    for q in range(len(plan.levels)):
-        for x in range(points):
-            size = usual(series, ledger, row, k, chosen[x])
-            said[x] = point_of(series, ledger, row, slot, chosen, x) + ledger.residual[row, k, x, q] * size
-        for n in range(ledger.networks.shape[2]):
-            said[points + n] = ledger.networks[row, slot, n, q]
-        reward(
-            ledger.regret[row, k, q], ledger.variance[row, k, q], ledger.bound[row, k, q], mixed[q], said, truth,
-            plan.levels[q],
-        )  # fmt: skip
-    for x in range(points):
-        error = truth - point_of(series, ledger, row, slot, chosen, x)
-        size = usual(series, ledger, row, k, chosen[x])
-        track_residuals(ledger.residual[row, k, x], plan.levels, middle, error, size, labels)
-        guest = chosen[x] - series.points.shape[2]
-        if guest >= 0 and labels >= FIRST_ORIGIN:
-            astray = TRUST_RATE * ledger.astray[row, k, guest] + min(abs(error), TRUTH_CLIP)
-            ledger.astray[row, k, guest] = astray
+    judge(series, ledger, plan, chosen, row, k, slot, labels, truth, room)
+    final = ledger.final[row, slot]
     track_offsets(ledger.offset[row, k], final, plan.levels, middle, truth, horizon)
     wrong, naive = min(abs(truth - final[middle]), ERROR_CLIP), min(abs(truth), ERROR_CLIP)
     rate = max(SKILL_RATE, 1.0 / (labels + 1))
@@ -158,7 +187,7 @@ def settle(
 
     Fills `truths` (B, K), units, NaN where no forecast was due, and `anomaly` (B,), and adds to `scores` (4 + N, K).
     """
-    said = np.empty(len(chosen) + ledger.networks.shape[2])
+    room = np.empty((3, len(chosen) + ledger.networks.shape[2]))
     for b in range(len(rows)):
         row = rows[b]
         value = distance(values[b], series.center[row])
@@ -166,4 +195,4 @@ def settle(
         for k in range(len(plan.horizons)):
             truths[b, k] = np.nan
             if series.seen[row] >= plan.horizons[k]:
-                truths[b, k] = mature(series, ledger, plan, chosen, row, k, value, said, scores)
+                truths[b, k] = mature(series, ledger, plan, chosen, row, k, value, room, scores)

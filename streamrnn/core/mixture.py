@@ -7,7 +7,10 @@ the series has to show.
 
 import math
 
+import numpy as np
+
 from streamrnn.core.compiled import Floats, Singles, compiled
+from streamrnn.core.head import exponential
 
 FORGET = 0.998
 """Per matured label."""
@@ -34,16 +37,22 @@ def prior_of(young: Floats, grown: Floats, labels: int, prior: Floats) -> None:
 
 
 @compiled
+def rate_of(variance: float, bound: float) -> float:
+    """Learning rate of one member."""
+    return min(0.5 / bound, math.sqrt(2.0 / variance))
+
+
+@compiled
 def weigh(regret: Singles, variance: Singles, bound: Singles, prior: Floats, weights: Floats) -> None:
     """Fill `weights` (M,) from the running (M,) regrets, their second moments and their bounds."""
-    highest = -1e300
+    highest, total = -1e300, 0.0
     for m in range(len(weights)):
-        rate = min(0.5 / bound[m], math.sqrt(2.0 / variance[m]))
-        weights[m] = rate * regret[m] + math.log(rate * prior[m])
+        weights[m] = rate_of(variance[m], bound[m]) * regret[m]
+    for m in range(len(weights)):
         highest = max(highest, weights[m])
-    total = 0.0
     for m in range(len(weights)):
-        weights[m] = math.exp(weights[m] - highest)
+        weights[m] = exponential(np.float32(weights[m] - highest)) * rate_of(variance[m], bound[m]) * prior[m]
+    for m in range(len(weights)):
         total += weights[m]
     for m in range(len(weights)):
         weights[m] = (1 - SHARE) * weights[m] / total + SHARE * prior[m]
@@ -59,5 +68,4 @@ def reward(
         gain = min(max(slope * (mixed - said[m]), -REGRET_CLIP), REGRET_CLIP)
         variance[m] = FORGET * variance[m] + gain * gain
         bound[m] = max(FORGET * bound[m], abs(gain))
-        rate = min(0.5 / bound[m], math.sqrt(2.0 / variance[m]))
-        regret[m] = FORGET * regret[m] + gain - rate * gain * gain
+        regret[m] = FORGET * regret[m] + gain - rate_of(variance[m], bound[m]) * gain * gain

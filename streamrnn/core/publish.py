@@ -6,7 +6,7 @@ import numpy as np
 
 from streamrnn.core.calibration import apply
 from streamrnn.core.compiled import Booleans, Floats, Integers, Singles, compiled
-from streamrnn.core.ledger import WARM, Ledger, point_of, usual
+from streamrnn.core.ledger import WARM, Ledger, listen, recall
 from streamrnn.core.mixture import prior_of, weigh
 from streamrnn.core.scaling import code
 from streamrnn.core.season import rounded
@@ -43,19 +43,17 @@ def in_order(quantiles: Floats, middle: int) -> None:
 @compiled
 def mix(
     series: Series, ledger: Ledger, plan: Plan, chosen: Integers, row: int, k: int, slot: int, prior: Floats,
-    weights: Floats, mixed: Floats,
+    room: Floats, mixed: Floats,
 ) -> None:  # fmt: skip
-    """Fill `mixed` (Q,) with the mixture of what the members say; the networks have theirs in the ledger's slot."""
-    points = len(chosen)
+    """Fill `mixed` (Q,) with the mixture of what the members say; `room` (4, M) is written over."""
+    points, sizes, said, weights = room[0, : len(chosen)], room[1, : len(chosen)], room[2], room[3]
+    recall(series, ledger, row, k, slot, chosen, points, sizes)
     for q in range(len(plan.levels)):
         weigh(ledger.regret[row, k, q], ledger.variance[row, k, q], ledger.bound[row, k, q], prior, weights)
-        total = 0.0
-        for x in range(points):
-            spread = ledger.residual[row, k, x, q] * usual(series, ledger, row, k, chosen[x])
-            total += weights[x] * (point_of(series, ledger, row, slot, chosen, x) + spread)
-        for n in range(len(weights) - points):
-            total += weights[points + n] * ledger.networks[row, slot, n, q]
-        mixed[q] = total
+        listen(ledger, row, k, slot, q, points, sizes, said)
+        mixed[q] = 0.0
+        for m in range(len(said)):
+            mixed[q] += weights[m] * said[m]
     in_order(mixed, plan.middle)
 
 
@@ -72,7 +70,7 @@ def publish(
     guests: Floats,
 ) -> None:
     """One wave into the ledger: `networks` (N, B, K, Q), `guests` (B, K, G) in units, priors (M,) as logs."""
-    weights, prior = np.empty(len(grown)), np.empty(len(grown))
+    room, prior = np.empty((4, len(grown))), np.empty(len(grown))
     mixed, published = np.empty(len(plan.levels)), np.empty(len(plan.levels))
     for b in range(len(rows)):
         row = rows[b]
@@ -87,7 +85,7 @@ def publish(
             for g in range(guests.shape[2]):
                 ledger.guests[row, slot, g] = code(guests[b, k, g], POINT_CLIP)
             prior_of(young, grown, count - horizon, prior)
-            mix(series, ledger, plan, chosen, row, k, slot, prior, weights, mixed)
+            mix(series, ledger, plan, chosen, row, k, slot, prior, room, mixed)
             apply(mixed, ledger.offset[row, k], ledger.miss[row, k], plan.middle, published)
             ledger.mixed[row, slot] = mixed
             ledger.final[row, slot] = published

@@ -4,7 +4,6 @@ The loops do each row by itself, so its bits do not depend on the wave; they are
 few rows that a wave often has. A law ties both to the network of the learner.
 """
 
-import math
 from statistics import NormalDist
 from typing import NamedTuple, Protocol
 
@@ -13,11 +12,12 @@ import torch
 
 from streamrnn.core.bank import Described
 from streamrnn.core.compiled import Integers, Singles, compiled
-from streamrnn.core.head import Head, Work, add_product, head_of, read_head
+from streamrnn.core.head import ONE, ZERO, Head, Work, add_product, exponential, head_of, read_head
 from streamrnn.core.network import KNOTS, Shape, split, unroll
 
 HIDDEN_LIMIT = 1e3
 """A state beyond it (only a ReLU network can reach it) is set back to zero."""
+TWO = np.float32(2)
 CODES = {"rnn_tanh": 0, "rnn_relu": 1, "gru": 2, "lstm": 3}
 
 
@@ -47,34 +47,40 @@ def reading(quantiles: tuple[float, ...]) -> Reading:
 
 
 @compiled
-def sigmoid(x: float) -> float:
+def sigmoid(x: np.float32) -> np.float32:
     """Logistic function, without overflow."""
-    if x >= 0:
-        return 1.0 / (1.0 + math.exp(-x))
-    small = math.exp(x)
-    return small / (1.0 + small)
+    return ONE / (ONE + exponential(-x))
+
+
+@compiled
+def tanh(x: np.float32) -> np.float32:
+    """Hyperbolic tangent, within 2e-7 of itself."""
+    return ONE - TWO / (ONE + exponential(x + x))
 
 
 @compiled
 def advance(cell: int, state: Singles, given: Singles, kept: Singles) -> None:
     """Next `state` (N, H) in place from both shares (G*H,) of the gates."""
     size = state.shape[1]
-    for i in range(size):
-        if cell == 0:
-            state[0, i] = math.tanh(given[i] + kept[i])
-        elif cell == 1:
-            state[0, i] = max(given[i] + kept[i], np.float32(0.0))
-        elif cell == 2:
+    if cell == 0:
+        for i in range(size):
+            state[0, i] = tanh(given[i] + kept[i])
+    elif cell == 1:
+        for i in range(size):
+            state[0, i] = max(given[i] + kept[i], ZERO)
+    elif cell == 2:
+        for i in range(size):
             reset = sigmoid(given[i] + kept[i])
             update = sigmoid(given[size + i] + kept[size + i])
-            new = math.tanh(given[2 * size + i] + reset * kept[2 * size + i])
+            new = tanh(given[2 * size + i] + reset * kept[2 * size + i])
             state[0, i] = new + update * (state[0, i] - new)
-        else:
+    else:
+        for i in range(size):
             ingate = sigmoid(given[i] + kept[i])
             forget = sigmoid(given[size + i] + kept[size + i])
-            new = math.tanh(given[2 * size + i] + kept[2 * size + i])
+            new = tanh(given[2 * size + i] + kept[2 * size + i])
             state[1, i] = forget * state[1, i] + ingate * new
-            state[0, i] = sigmoid(given[3 * size + i] + kept[3 * size + i]) * math.tanh(state[1, i])
+            state[0, i] = sigmoid(given[3 * size + i] + kept[3 * size + i]) * tanh(state[1, i])
 
 
 @compiled

@@ -10,27 +10,37 @@ LEVELS = np.array([0.05, 0.1, 0.5, 0.9, 0.95])
 MIDDLE = 2
 
 
-def test_residual_quantiles_are_found() -> None:
-    """On skewed noise the trackers end near numpy's quantiles; the median stays where it was put."""
-    noise = np.random.default_rng(0).gamma(2.0, 1.0, 20_000) - 1.0
-    residual, history = np.zeros(5, np.float32), []
-    for seen, truth in enumerate(noise):
-        calibration.track_residuals(residual, LEVELS, MIDDLE, truth, 1.0, seen)
+def tracked(errors: Floats, sizes: Floats) -> Floats:
+    """Residual quantiles (T, Q, X) of points whose `errors` are (T, X) and usually of the `sizes` (X,)."""
+    residual, history = np.zeros((len(LEVELS), len(sizes)), np.float32), []
+    for seen, error in enumerate(errors):
+        for q in (0, 1, 3, 4):
+            calibration.track_residuals(residual[q], error, sizes, LEVELS[q], seen)
         history.append(residual.copy())
-    found, expected = np.mean(history[5000:], 0), np.quantile(noise, LEVELS)
-    assert found[MIDDLE] == 0
+    return np.array(history)
+
+
+def test_residual_quantiles_are_found() -> None:
+    """On skewed noise the trackers end near numpy's quantiles."""
+    noise = np.random.default_rng(0).gamma(2.0, 1.0, (20_000, 1)) - 1.0
+    found, expected = tracked(noise, np.ones(1))[5000:, :, 0].mean(0), np.quantile(noise, LEVELS)
     np.testing.assert_allclose(found[[0, 1, 3, 4]], expected[[0, 1, 3, 4]], atol=0.12)
 
 
-def test_residuals_move_by_their_usual_size() -> None:
-    """An expert whose errors are a tenth as large has residuals a tenth as large, step by step; none changes sides."""
-    large, little = np.zeros(5, np.float32), np.zeros(5, np.float32)
-    for seen, error in enumerate(np.random.default_rng(1).normal(size=500)):
-        calibration.track_residuals(large, LEVELS, MIDDLE, error, 1.0, seen)
-        calibration.track_residuals(little, LEVELS, MIDDLE, 0.1 * error, 0.1, seen)
-        np.testing.assert_allclose(little, 0.1 * large, atol=1e-5)
-        assert (large[:MIDDLE] <= 0).all()
-        assert (large[MIDDLE + 1 :] >= 0).all()
+def test_residuals_are_multiples_of_the_usual_error() -> None:
+    """A point whose errors are a tenth as large has the same residuals, step by step; none changes sides."""
+    noise = np.random.default_rng(1).normal(size=(500, 1))
+    found = tracked(noise * [1.0, 0.125], np.array([1.0, 0.125]))
+    np.testing.assert_array_equal(found[..., 0], found[..., 1])
+    assert (found[:, :MIDDLE] <= 0).all()
+    assert (found[:, MIDDLE + 1 :] >= 0).all()
+    assert found[:, 0].min() < -1
+
+
+def test_residuals_are_bounded() -> None:
+    """A point whose usual error says too little does not run away, and is found again."""
+    found = tracked(np.r_[np.full((20_000, 1), 1e6), np.zeros((1, 1))], np.ones(1))
+    assert found.max() <= calibration.RESIDUAL_LIMIT
 
 
 def covered(truths: Floats, width: float) -> tuple[Floats, Floats]:
@@ -41,7 +51,7 @@ def covered(truths: Floats, width: float) -> tuple[Floats, Floats]:
         calibration.apply(mixed, offset, max(miss, 0.1), MIDDLE, published)
         assert (np.diff(published) >= 0).all()
         inside.append(published[0] <= truth <= published[4])
-        calibration.track_offsets(offset, published.astype(np.float32), LEVELS, MIDDLE, truth)
+        calibration.track_offsets(offset, published.astype(np.float32), LEVELS, MIDDLE, truth, 1)
         miss = calibration.track_miss(miss, abs(truth), seen)
     return np.array(inside), offset
 
@@ -66,13 +76,21 @@ def test_coverage_survives_a_shift() -> None:
 
 def test_ties_carry_no_evidence() -> None:
     """Truths that equal the forecast move no offset, no residual."""
-    offset, residual = np.array([-1, 0.5, 0, 1, 2], np.float32), np.zeros(5, np.float32)
+    offset = np.array([-1, 0.5, 0, 1, 2], np.float32)
     before = offset.copy()
-    for seen in range(1000):
-        calibration.track_offsets(offset, np.ones(5, np.float32), LEVELS, MIDDLE, 1.0)
-        calibration.track_residuals(residual, LEVELS, MIDDLE, 0.0, 1.0, seen)
+    for _ in range(1000):
+        calibration.track_offsets(offset, np.ones(5, np.float32), LEVELS, MIDDLE, 1.0, 1)
     np.testing.assert_array_equal(offset, before)
-    assert (residual == 0).all()
+    assert (tracked(np.zeros((1000, 1)), np.ones(1)) == 0).all()
+
+
+def test_offsets_of_far_horizons_are_slower() -> None:
+    """By the root of the horizon: truths that overlap are fewer than they seem."""
+    near, far = np.zeros(5, np.float32), np.zeros(5, np.float32)
+    calibration.track_offsets(near, np.zeros(5, np.float32), LEVELS, MIDDLE, 1.0, 1)
+    calibration.track_offsets(far, np.zeros(5, np.float32), LEVELS, MIDDLE, 1.0, 25)
+    np.testing.assert_allclose(near, 5 * far, rtol=1e-6)
+    assert near[0] > 0
 
 
 def test_published_quantiles_keep_their_order() -> None:
@@ -93,7 +111,7 @@ def test_offsets_are_bounded() -> None:
     """However long the truth stays on one side, an offset is at most eight."""
     offset = np.zeros(5, np.float32)
     for _ in range(100_000):
-        calibration.track_offsets(offset, np.zeros(5, np.float32), LEVELS, MIDDLE, 1e30)
+        calibration.track_offsets(offset, np.zeros(5, np.float32), LEVELS, MIDDLE, 1e30, 1)
     assert offset.max() == calibration.OFFSET_LIMIT
 
 
