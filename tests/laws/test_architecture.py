@@ -266,4 +266,4 @@ def test_arguments_are_named_as_the_keys_of_the_configuration() -> None:
     assert keywords("log.sqlite.log", "SqliteLog") == fields("sqlite") | {"app"}
     assert keywords("formats.json", "JsonDecoder") == fields("input") - {"topics", "format", "start", "max_series"}
     assert keywords("worker", "Worker") >= fields("commit") | {"start"}
-    assert keywords("task", "Task") >= fields("forecast") | {"max_series"} | fields("output") - {"state"}
+    assert keywords("task", "Task") >= fields("forecast") - {"seasons"} | {"max_series"} | fields("output") - {"state"}
