@@ -9,6 +9,7 @@ import math
 from streamrnn.core.compiled import Floats, Singles, compiled
 
 RESIDUAL_RATE = 0.02
+OFFSET_POWER = -0.25
 OFFSET_RATE = 0.01
 RESIDUAL_LIMIT = 100.0
 """Multiples of a point's usual error."""
@@ -50,7 +51,7 @@ def track_residuals(residual: Singles, errors: Floats, sizes: Floats, level: flo
 @compiled
 def track_offsets(offset: Singles, published: Singles, levels: Floats, middle: int, truth: float, horizon: int) -> None:
     """Move the calibration offsets (Q,) after the truth for `published` (Q,) is known; the median is left alone."""
-    rate = OFFSET_RATE / math.sqrt(horizon)
+    rate = OFFSET_RATE * horizon**OFFSET_POWER
     for q in range(len(levels)):
         if q != middle:
             moved = offset[q] + rate * (levels[q] - below(truth, published[q], levels[q]))

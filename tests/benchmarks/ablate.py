@@ -60,6 +60,7 @@ PARTS = (
     Part("head", ("learning.head=false",)),
     Part("whole", ("learning.whole=false",)),
     Part("experts-in-mixture", (), _no_experts),
+    Part("seasons", ("forecast.seasons=none",)),
     Part("prior-of-youth", (), _no_youth),
     Part("calibration", (), _no_calibration),
 )

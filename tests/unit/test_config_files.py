@@ -16,9 +16,9 @@ SECRETS = {"secure": {"STREAMRNN_KAFKA__SASL_PASSWORD": "from the secrets file"}
 pytestmark = pytest.mark.usefixtures("bare_environment")
 
 
-def test_the_four_examples_are_there() -> None:
+def test_the_examples_are_there() -> None:
     """The files that the documentation names exist."""
-    assert [file.stem for file in FILES] == ["kafka-minimal", "secure", "sqlite", "streamrnn"]
+    assert [file.stem for file in FILES] == ["accurate", "kafka-minimal", "secure", "sqlite", "streamrnn"]
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
