@@ -85,12 +85,13 @@ def test_ties_carry_no_evidence() -> None:
 
 
 def test_offsets_of_far_horizons_are_slower() -> None:
-    """By the root of the horizon: truths that overlap are fewer than they seem."""
+    """Truths that overlap are fewer than they seem."""
     near, far = np.zeros(5, np.float32), np.zeros(5, np.float32)
     calibration.track_offsets(near, np.zeros(5, np.float32), LEVELS, MIDDLE, 1.0, 1)
     calibration.track_offsets(far, np.zeros(5, np.float32), LEVELS, MIDDLE, 1.0, 25)
-    np.testing.assert_allclose(near, 5 * far, rtol=1e-6)
-    assert near[0] > 0
+    assert (far[[0, 1, 3, 4]] > 0).all()
+    assert (far <= near).all()
+    assert far[4] < 0.8 * near[4]
 
 
 def test_published_quantiles_keep_their_order() -> None:
