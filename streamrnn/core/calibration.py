@@ -13,10 +13,9 @@ RESIDUAL_LIMIT = 100.0
 """Multiples of a point's usual error."""
 EARLY = 20.0
 """Labels; while there are fewer than some multiples of it, a tracker steps further."""
-"""Over the root of the horizon: truths that overlap miss together, and offsets must not run after every bad stretch."""
 OFFSET_RATE, OFFSET_POWER = 0.01, -0.08
-"""Per label, and a power of the horizon: truths that overlap miss together, and offsets that run after every bad stretch
-cost more than they mend. At -0.5 the pinball loss is 0.2% lower, and the coverage error half as large again."""
+"""Per label, times a power of the horizon: truths that overlap miss together, and to run after each bad stretch costs
+more than it mends. At -0.5 the pinball loss is 0.2% lower, and the coverage error half as large again."""
 OFFSET_LIMIT = 8.0
 MISS_RATE = 1 - 0.5 ** (1 / 200)
 MISS_CLIP = 8.0
