@@ -27,13 +27,14 @@ from streamrnn.core.head import (
     views_of,
     work_of,
 )
-from streamrnn.core.learner import BETAS, WEIGHTS, Learned
+from streamrnn.core.learner import ANCHOR, BETAS, WEIGHTS, Learned
 from streamrnn.core.memory import LABEL_CLIP, Examples
 
 LABEL_LIMIT = np.float32(LABEL_CLIP)
 """In units: a label beyond it teaches as one at it."""
 LIGHTEST, HEAVIEST = np.float32(WEIGHTS[0]), np.float32(WEIGHTS[1])
 """Of the weights of examples."""
+PULL = np.float32(ANCHOR)
 EPSILON = np.float32(1e-8)
 """Adam's: keeps the step finite where there was no gradient yet."""
 
@@ -186,6 +187,7 @@ class HeadLearner:
         self._slopes_by_part = views_of(self._slopes, *shape)
         self._work, self._pull = work_of(self.head), work_of(self.head)
         fill(self.head, start)
+        self._start = self._state[0].copy()
 
     def learn(self, examples: Examples) -> Learned:
         """One step; what is not finite, in loss, gradient or weights, makes it a skipped one, which changes nothing."""
@@ -197,6 +199,7 @@ class HeadLearner:
             return Learned(math.nan, skipped=False)
         if not (math.isfinite(loss) and self._advance()):
             return Learned(loss, skipped=True)
+        self._state[0] += PULL * (self._start - self._state[0])
         self.steps += 1
         return Learned(loss, skipped=False)
 

@@ -107,7 +107,7 @@ def longer(held: Arrays, more: Arrays) -> Arrays:
     return type(held)._make(np.concatenate(pair) for pair in pairs)
 
 
-def planned(horizons: Sequence[int], quantiles: Sequence[float], seasons: Sequence[float] | None) -> Plan:
+def planned(horizons: Sequence[int], quantiles: Sequence[float], seasons: Sequence[float] | None = None) -> Plan:
     """What all series of a task share; `seasons` as for the bank."""
     periods = np.array([-1.0, -1.0] if seasons is None else [*(1000.0 * period for period in seasons), 0.0, 0.0][:2])
     outer = max(NormalDist().inv_cdf(quantiles[-1]), 0.5)

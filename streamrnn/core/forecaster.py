@@ -141,7 +141,7 @@ class Forecaster:
 
     def due(self, pending: int) -> bool:
         """Whether a learning point is reached once `pending` more observations have been stepped."""
-        return self._networks.due(len(self.names), pending)
+        return self._networks.due(pending)
 
     def step(self, rows: Integers, values: Floats, times: Integers) -> tuple[Forecasts, Scores]:
         """One wave: `rows` (B,) distinct, `values` (B,) finite, `times` (B,) ms, later than each row's last."""

@@ -15,7 +15,9 @@ from streamrnn.errors import ConfigError
 
 BETAS = (0.9, 0.99)
 """Adam's; a stream drifts, so the second moment forgets faster than by default."""
-
+ANCHOR = 0.002
+"""Share of its distance from the base that a weight goes back at each step. What was learned from series that have
+fallen silent fades, and does not stand in the way of others."""
 
 WEIGHTS = (0.8, 5.0)
 """Smallest and largest weight of a label."""
@@ -71,6 +73,7 @@ class Learner:
         self._shape, self._device = shape, device
         self._rate, self._clip, self._warm_up, self._averaging = learning_rate, clip_norm, warm_up, averaging
         first = fresh(shape, seed) if start is None else torch.from_numpy(start.copy())
+        self._base = None if start is None else first.to(device, copy=True)
         self._weights = first.to(device).requires_grad_()
         self._optimizer = torch.optim.Adam([self._weights], lr=learning_rate, betas=BETAS, foreach=False)
         self.average = self._weights.detach().clone()
@@ -136,6 +139,9 @@ class Learner:
         before = self._weights.detach().clone()
         self._optimizer.param_groups[0]["lr"] = self._rate * min(1.0, (self.steps + 1) / max(self._warm_up, 1))
         self._optimizer.step()
+        if self._base is not None:
+            with torch.no_grad():
+                self._weights.lerp_(self._base, ANCHOR)
         if not bool(torch.isfinite(self._weights).all()):
             with torch.no_grad():
                 self._weights.copy_(before)

@@ -68,20 +68,19 @@ def deliver(
 @compiled
 def keep(
     held: Integers, rows: Integers, seen: Integers, horizons: Integers, truths: Singles, taken: Integers,
-    kept: Examples, recent: Integers, delivered: Integers, top: Singles, points: Singles, trust: Singles,
+    live: int, kept: Examples, recent: Integers, delivered: Integers, top: Singles, points: Singles, trust: Singles,
     lead: Singles,
 ) -> None:  # fmt: skip
     """One wave, row by row, so that its size tells nowhere: labels come, and every so many rows of a series are kept.
 
-    `taken` (2,) counts the rows kept so far, and the series that were ever in a wave.
+    `taken` (1,) counts the rows kept so far, `live` the series that there are now.
     """
     capacity = len(kept.label)
     for b in range(len(rows)):
         series, at = held[rows[b]], seen[b] % held.shape[1]
         deliver(series, seen[b], horizons, truths[b], taken[0], kept.label, recent, delivered)
         series[at] = NONE
-        taken[1] = max(taken[1], rows[b] + 1)
-        if (seen[b] + rows[b]) % max(-(-SPACING * taken[1] // capacity), 1) != 0:
+        if (seen[b] + rows[b]) % max(-(-SPACING * live // capacity), 1) != 0:
             continue
         series[at] = taken[0]
         place = taken[0] % capacity
@@ -123,7 +122,7 @@ class Rows:
         self._labels = np.full((CAPACITY, k), np.nan, f4)
         self._recent = np.zeros((k, RECENT), i8)
         self._counts = np.zeros((3, k), i8)  # labels delivered; of them before the last step, and before that one
-        self._taken = np.zeros(2, i8)  # rows kept so far, and series that were ever in a wave
+        self._taken = np.zeros(1, i8)  # rows kept so far
         self._sizes = ((hidden,), (e,), (e,), (LEAD,), ())
 
     @staticmethod
@@ -132,13 +131,17 @@ class Rows:
         return np.full((capacity, int(horizons[-1]) + 1), NONE, np.int64)
 
     def take(
-        self, held: Integers, rows: Integers, seen: Integers, truths: Singles, top: Singles, described: Described
-    ) -> None:
-        """One wave: its labels (B, K), NaN: none, and those of its rows whose turn it is; `seen` (B,) came before."""
+        self, held: Integers, rows: Integers, seen: Integers, truths: Singles, top: Singles, described: Described,
+        live: int,
+    ) -> None:  # fmt: skip
+        """One wave: its labels (B, K), NaN: none, and those of its rows whose turn it is; `seen` (B,) came before.
+
+        `live` series share the room.
+        """
         kept = Examples(self._top, self._points, self._trust, self._lead, self._labels)
         given = (top, described.points, described.trust, described.lead)
         keep(
-            held, rows, seen, self._horizons, truths, self._taken, kept, self._recent, self._counts[0], *given
+            held, rows, seen, self._horizons, truths, self._taken, live, kept, self._recent, self._counts[0], *given
         )  # fmt: skip
 
     def draw(self, generator: np.random.Generator) -> Examples | None:

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from streamrnn.core.activity import Activity
 from streamrnn.core.adaptation import HeadLearner
 from streamrnn.core.bank import Described
 from streamrnn.core.compiled import Floats, Integers, Singles
@@ -26,6 +27,8 @@ from streamrnn.core.stepper import Body, answer, body_of, head_from, reading
 
 HEAD, WHOLE = 0, 1
 """The learners, in the order of their learning points."""
+NEVER = -1
+"""Mark of a series that has not been seen."""
 
 
 class Networks:
@@ -64,6 +67,7 @@ class Networks:
         self._rows = Rows(horizons=horizons, hidden=hidden_size)
         self._tapes = Tapes(length=window, horizons=horizons, states=self._shape.states)
         self._hidden, self._kept = self._room(0)
+        self._activity, self._marks = Activity(), np.zeros((0, 2), np.int64)
         self._since = np.zeros(0, np.int64)  # rows stepped since the last learning point of the whole network
         self._points = np.zeros((2, 2), np.int64)  # rows since the last learning point, and such points so far
         self._digests = [b"", b""]
@@ -84,14 +88,15 @@ class Networks:
         hidden, kept = self._room(capacity)
         self._hidden = [np.concatenate(pair) for pair in zip(self._hidden, hidden, strict=True)]
         self._kept = np.concatenate([self._kept, kept])
+        self._marks = np.concatenate([self._marks, np.full((capacity, 2), NEVER, np.int64)])
 
-    def due(self, series: int, pending: int) -> bool:
-        """Whether a learning point is reached once `pending` more observations of `series` series have been stepped.
+    def due(self, pending: int) -> bool:
+        """Whether a learning point is reached once `pending` more observations have been stepped.
 
-        That of the head is reached after `head_every` observations per series held, at the latest after `head_most` of
+        That of the head is reached after `head_every` observations per live series, at the latest after `head_most` of
         the task; that of the whole network after `every`, at the latest after `most`.
         """
-        return any(self._due(learner, series, pending) for learner in (HEAD, WHOLE))
+        return any(self._due(learner, pending) for learner in (HEAD, WHOLE))
 
     def step(self, rows: Integers, seen: Integers, truths: Singles, described: Described) -> Singles:
         """One wave: quantiles (N, B, K, Q) in units.
@@ -107,11 +112,12 @@ class Networks:
         for n, (head, body) in enumerate(self._heads()):
             answer(head, self._work, self._reading, tops[body], described, knots, said[n])
         if self._learns[HEAD]:
-            self._rows.take(self._kept, rows, seen, truths, tops[0], described)
+            self._rows.take(self._kept, rows, seen, truths, tops[0], described, self._activity.live)
         if self._learns[WHOLE]:
             self._tapes.record(rows, seen, truths, described, before)
             self._since = np.concatenate([self._since, rows])
         self._points[:, 0] += len(rows)
+        self._activity.hear(self._marks, rows)
         return said
 
     def hear(self, scores: Floats) -> None:
@@ -129,15 +135,17 @@ class Networks:
         """
         learned = None
         for learner, learn in ((HEAD, self._learn_head), (WHOLE, self._learn_whole)):
-            if self._due(learner, len(seen), 0):
+            if self._due(learner, 0):
                 generator = np.random.default_rng([self._seed, learner, self._points[learner, 1]])
                 self._points[learner] = 0, self._points[learner, 1] + 1
                 learned = self._taken_back(learner) or learn(generator, seen) or learned
+        self._activity.turn()
         return learned
 
     def save(self) -> dict[str, NDArray[np.generic]]:
         """State that the series share, by name."""
         saved: dict[str, NDArray[np.generic]] = {"points": self._points, "since": self._since}
+        saved["activity"] = self._activity.save()
         if self._head is not None:
             saved |= {f"head_{name}": array for name, array in self._head.save().items()}
             saved |= self._rows.save()
@@ -150,6 +158,7 @@ class Networks:
     def load(self, saved: dict[str, NDArray[np.generic]]) -> None:
         """Take over what `save` gave."""
         self._points, self._since = np.array(saved["points"], np.int64), np.array(saved["since"], np.int64)
+        self._activity.load(saved["activity"])
         if self._head is not None:
             self._head.load({name[5:]: array for name, array in saved.items() if name.startswith("head_")})
             self._rows.load(saved)
@@ -163,16 +172,20 @@ class Networks:
 
     def arrays(self) -> dict[str, NDArray[np.generic]]:
         """What is kept per series, by name."""
-        return {"kept": self._kept, **{f"hidden_{i}": hidden for i, hidden in enumerate(self._hidden)}}
+        return {
+            "kept": self._kept,
+            "marks": self._marks,
+            **{f"hidden_{i}": hidden for i, hidden in enumerate(self._hidden)},
+        }
 
     def take_over(self, arrays: dict[str, NDArray[np.generic]]) -> None:
         """Replace what is kept per series."""
-        self._kept = np.array(arrays["kept"], np.int64)
+        self._kept, self._marks = np.array(arrays["kept"], np.int64), np.array(arrays["marks"], np.int64)
         self._hidden = [np.array(arrays[f"hidden_{i}"], np.float32) for i in range(len(self._bodies))]
 
-    def _due(self, learner: int, series: int, pending: int) -> bool:
+    def _due(self, learner: int, pending: int) -> bool:
         rows = int(self._points[learner, 0]) + pending
-        return self._learns[learner] and rows >= min(self._every[learner] * series, self._most[learner])
+        return self._learns[learner] and rows >= min(self._every[learner] * self._activity.live, self._most[learner])
 
     def _heads(self) -> list[tuple[Head, int]]:
         """Head of each network, and the number of the recurrent part that it reads."""

@@ -56,7 +56,7 @@ def test_every_mistake_has_a_line_with_key_value_origin_and_remedy(tmp_path: Pat
         f"streamrnn: forecast.horizon ({file}, line 2): there is no such key; "
         "did you mean forecast.horizons (STREAMRNN_FORECAST__HORIZONS)?",
         f"streamrnn: commit.interval = '500' ({file}, line 4): "
-        "a number without a unit says too little: write 500ms, 30s, 5m or 1h",
+        "a number without a unit says too little: write 500ms, 30s, 5m, 1h or 7d",
         "streamrnn: model.cell = 'gruu' (environment variable STREAMRNN_MODEL__CELL): "
         "allowed are 'rnn_tanh', 'rnn_relu', 'gru' or 'lstm'",
     }

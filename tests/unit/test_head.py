@@ -10,6 +10,7 @@ from torch.nn.functional import silu
 from streamrnn.core.adaptation import HeadLearner
 from streamrnn.core.compiled import Singles
 from streamrnn.core.head import exponential, flat_of, head_of, read_head, work_of
+from streamrnn.core.learner import ANCHOR
 from streamrnn.core.memory import Examples
 from streamrnn.errors import StateError
 
@@ -140,7 +141,7 @@ def test_the_gradient_is_torchs(shape: Shape, dtype: torch.dtype) -> None:
 
 @pytest.mark.parametrize("clip_norm", [0.1, 1e6])
 def test_the_optimizer_is_adam(clip_norm: float) -> None:
-    """Twenty steps, clipped or not, lead where torch.optim.Adam in double precision leads."""
+    """Twenty steps, clipped or not, lead where torch.optim.Adam in double precision and the pull of the start lead."""
     given, ours = examples(SMALL), learner(SMALL, clip_norm=clip_norm, learning_rate=1e-2)
     flat = torch.from_numpy(weights(SMALL)).double().requires_grad_()
     optimizer = torch.optim.Adam([flat], lr=1e-2, betas=(0.9, 0.99))
@@ -150,6 +151,8 @@ def test_the_optimizer_is_adam(clip_norm: float) -> None:
         reference(flat, SMALL, part)[1].backward()
         torch.nn.utils.clip_grad_norm_([flat], clip_norm)
         optimizer.step()
+        with torch.no_grad():
+            flat.lerp_(torch.from_numpy(weights(SMALL)).double(), ANCHOR)
         ours.learn(part)
     moved = np.abs(flat_of(ours.head) - weights(SMALL)).max()
     assert moved > 0.02
@@ -157,6 +160,17 @@ def test_the_optimizer_is_adam(clip_norm: float) -> None:
     adam = optimizer.state[flat]
     for name, moment in (("first_moment", adam["exp_avg"]), ("second_moment", adam["exp_avg_sq"])):
         np.testing.assert_allclose(ours.save()[name], moment, atol=1e-5 * float(moment.abs().max()))
+
+
+def test_what_was_learned_fades_where_nothing_speaks_for_it() -> None:
+    """Steps without a slope bring the weights back to the start, by a factor each."""
+    ours, start = learner(SMALL), weights(SMALL)
+    ours.restart(start + np.float32(1))
+    silent = examples(SMALL)._replace(points=0 * examples(SMALL).points, label=0 * examples(SMALL).label)
+    ours._clip = 0.0
+    for _ in range(100):
+        ours.learn(silent)
+    np.testing.assert_allclose(flat_of(ours.head) - start, (1 - ANCHOR) ** 100, rtol=1e-3)
 
 
 def test_a_learner_that_was_saved_goes_on_as_if_never_stopped() -> None:
