@@ -10,6 +10,7 @@ import numpy as np
 from streamrnn.core.compiled import Floats, Integers, Singles, compiled
 from streamrnn.core.experts import advise, score
 from streamrnn.core.inputs import read_advice, read_common, read_lead, read_terms
+from streamrnn.core.period import steps_between
 from streamrnn.core.rls import predict, regress
 from streamrnn.core.scaling import current_scale, distance, update_means, update_scales
 from streamrnn.core.season import rounded, vote
@@ -58,7 +59,8 @@ def take_in(series: Series, plan: Plan, row: int, observed: float, time: int) ->
     for i in range(len(SMOOTHING)):
         series.smooth[row, i] += (SMOOTHING[i] if count else 1.0) * (value - series.smooth[row, i])
     take_in_seasons(series, plan, row, float(time), rounded(series.cadence[row]), value)
-    series.ring[row, count % series.ring.shape[1]] = value
+    place = count % series.ring.shape[1]
+    series.ring[row, place], series.gaps[row, place] = value, steps_between(passed, rounded(series.cadence[row]))
     series.time[row], series.value[row], series.seen[row] = time, observed, count + 1
     return passed
 

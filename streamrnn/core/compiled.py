@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
 Halves = NDArray[np.float16]
+Shorts = NDArray[np.int16]
 Integers = NDArray[np.int64]
 Booleans = NDArray[np.bool_]
 

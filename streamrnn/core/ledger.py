@@ -5,11 +5,11 @@ from typing import NamedTuple
 import numpy as np
 
 from streamrnn.core.calibration import exceedance, track_miss, track_offsets, track_residuals, track_tail
-from streamrnn.core.compiled import Floats, Integers, Singles, compiled
+from streamrnn.core.compiled import Floats, Integers, Shorts, Singles, compiled
 from streamrnn.core.experts import FIRST_ORIGIN, TRUST_RATE, TRUTH_CLIP
 from streamrnn.core.mixture import FIRST_BOUND, FIRST_VARIANCE, reward
 from streamrnn.core.scaling import decoded, distance
-from streamrnn.core.series import FIRST_TRUST, POINT_CLIP, Plan, Series, Shorts
+from streamrnn.core.series import FIRST_TRUST, POINT_CLIP, Plan, Series
 
 SKILL_RATE = 1 / 200
 ERROR_CLIP = 30.0

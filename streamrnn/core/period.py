@@ -6,14 +6,16 @@ high at twice the lag, where what merely wanders to and fro has forgotten itself
 
 import numpy as np
 
-from streamrnn.core.compiled import Floats, Singles, compiled
+from streamrnn.core.compiled import Floats, Shorts, Singles, compiled
 
 HISTORY = 512
-"""Rows looked at."""
+"""Steps of the cadence looked back."""
+DENSE = 0.5
+"""Share of them that must not be missing."""
 FIRST_LOOKS = (128, 256)
-"""Rows after which it is looked for first; then after every HISTORY."""
+"""Observations after which it is looked for first; then after every HISTORY."""
 SHORTEST = 4
-"""Rows."""
+"""Steps."""
 VALLEY = 0.2
 """How far a peak stands above the lowest autocorrelation before it."""
 PEAK, KEPT = 0.5, 0.3
@@ -29,28 +31,49 @@ SPIKE_CLIP = 4.0
 
 
 @compiled
-def autocorrelation(ring: Singles, count: int, found: Floats) -> None:
-    """Fill `found` (L,) with the autocorrelation at the lags 0 … L - 1 of the last values, their trend taken off."""
-    kept = min(count, len(ring), HISTORY)
-    values, middle = np.empty(kept), (kept - 1) / 2
-    for i in range(kept):
-        values[i] = ring[(count - kept + i) % len(ring)]
-    mean, slope, weight = values.mean(), 0.0, 0.0
-    for i in range(kept):
-        slope += (i - middle) * (values[i] - mean)
-        weight += (i - middle) ** 2
-    for i in range(kept):
-        values[i] -= mean + slope / weight * (i - middle)
-    limit = SPIKE_CLIP * np.abs(values).mean()
-    for i in range(kept):
+def lay_out(ring: Singles, gaps: Shorts, count: int, values: Floats, known: Floats) -> int:
+    """Lay the last values out in time, a place (HISTORY,) for each step of the cadence; the first place in use.
+
+    `known` is 1 where there is a value, and 0 where the observation is missing.
+    """
+    place, last = HISTORY - 1, count - 1
+    for back in range(min(count, len(ring))):
+        at = (last - back) % len(ring)
+        values[place], known[place] = ring[at], 1.0
+        if place < gaps[at] or back + 1 == min(count, len(ring)):
+            break
+        place -= gaps[at]
+    return place
+
+
+@compiled
+def take_off_trend(values: Floats, known: Floats) -> None:
+    """Leave the distances from a straight line, wild ones cut, and 0 where nothing is known; their mean is 0."""
+    number, middle = known.sum(), (len(values) - 1) / 2
+    mean, slope, weight = (values * known).sum() / number, 0.0, 1e-9
+    for i in range(len(values)):
+        slope += (i - middle) * (values[i] - mean) * known[i]
+        weight += (i - middle) ** 2 * known[i]
+    for i in range(len(values)):
+        values[i] = (values[i] - mean - slope / weight * (i - middle)) * known[i]
+    limit = SPIKE_CLIP * np.abs(values).sum() / number
+    for i in range(len(values)):
         values[i] = min(max(values[i], -limit), limit)
-    values -= values.mean()
-    power = (values * values).mean()
+    mean = values.sum() / number
+    for i in range(len(values)):
+        values[i] = (values[i] - mean) * known[i]
+
+
+@compiled
+def autocorrelation(values: Floats, known: Floats, found: Floats) -> None:
+    """Fill `found` (L,) with the autocorrelation at the lags 0 … L - 1, over the pairs that are known."""
+    power = (values * values).sum() / known.sum()
     for lag in range(len(found)):
-        total = 0.0
-        for i in range(lag, kept):
+        total, pairs = 0.0, 0.0
+        for i in range(lag, len(values)):
             total += values[i] * values[i - lag]
-        found[lag] = total / (kept - lag) / power if power > 0 else 0.0
+            pairs += known[i] * known[i - lag]
+        found[lag] = total / pairs / power if pairs > 0 and power > 0 else 0.0
 
 
 @compiled
@@ -81,7 +104,7 @@ def first_peak(found: Floats) -> int:
 
 @compiled
 def refined(found: Floats, lag: int) -> float:
-    """The period in rows, from the furthest of its multiples; a whole number where that agrees."""
+    """The period in steps, from the furthest of its multiples; a whole number where that agrees."""
     period, times = float(lag), 1
     while (times + 1) * period + 1 < len(found):
         times += 1
@@ -98,11 +121,20 @@ def is_multiple(period: float, of: float) -> bool:
 
 
 @compiled
-def look(ring: Singles, count: int, calendar: float, before: float) -> float:
-    """The period in rows, 0: none but that of the calendar, which has `calendar` rows; `before` is the last answer."""
-    kept = min(count, len(ring), HISTORY)
-    found = np.empty(2 * kept // 3)
-    autocorrelation(ring, count, found)
+def look(ring: Singles, gaps: Shorts, count: int, calendar: float, before: float) -> float:
+    """The period in steps of the cadence, 0: none but that of the calendar, which has `calendar` steps.
+
+    `ring` and `gaps` (R,) hold the last values, and how many steps each came after the one before; `before` is the
+    last answer.
+    """
+    values, known = np.zeros(HISTORY), np.zeros(HISTORY)
+    first = lay_out(ring, gaps, count, values, known)
+    values, known = values[first:], known[first:]
+    if known.sum() < DENSE * len(known):
+        return 0.0
+    found = np.empty(2 * len(values) // 3)
+    take_off_trend(values, known)
+    autocorrelation(values, known, found)
     if before > 0 and found[min(round(before), len(found) - 1)] >= KEPT:
         return before
     lag = first_peak(found)
@@ -110,10 +142,16 @@ def look(ring: Singles, count: int, calendar: float, before: float) -> float:
         return 0.0
     if calendar > 0 and is_multiple(float(lag), calendar):
         return 0.0
-    known = round(calendar)
-    if 0 < known < len(found) and found[lag] < found[known] + AHEAD:
+    steps = round(calendar)
+    if 0 < steps < len(found) and found[lag] < found[steps] + AHEAD:
         return 0.0
     return refined(found, lag)
+
+
+@compiled
+def steps_between(passed: float, cadence: float) -> int:
+    """Steps of the cadence (ms) in the time that passed between two observations, 1 to HISTORY."""
+    return int(min(max(round(passed / cadence), 1), HISTORY)) if cadence > 0 else 1
 
 
 @compiled

@@ -111,7 +111,7 @@ def periods(series: Series, plan: Plan, row: int, cadence: float) -> tuple[float
         return plan.seasons[0], plan.seasons[1]
     short, long = seasons(cadence)
     if cadence > 0 and is_due(series.seen[row]):
-        own = look(series.ring[row], series.seen[row], short / cadence, series.own[row] / cadence)
+        own = look(series.ring[row], series.gaps[row], series.seen[row], short / cadence, series.own[row] / cadence)
         series.own[row] = own * cadence
     own = series.own[row]
     if own > 0:

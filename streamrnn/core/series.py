@@ -3,11 +3,8 @@
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from streamrnn.core.compiled import Floats, Integers, Singles
-
-Shorts = NDArray[np.int16]
+from streamrnn.core.compiled import Floats, Integers, Shorts, Singles
 
 REFERENCE_STEPS = (1, 12, 24)
 """Steps that are always followed, whatever the horizons: the inputs are measured in their scales."""
@@ -79,6 +76,7 @@ class Series(NamedTuple):
     own: Floats  # (S,) ms, of a season found in the values; 0: none
     period: Floats  # (S, 2) ms, of the short and the long season; 0: none
     ring: Singles  # (S, R) the last R values
+    gaps: Shorts  # (S, R) how many steps of the cadence each came after the one before
     scale: Floats  # (S, K) exponential mean of |y[t] - y[t - h]|, robust
     means: Floats  # (S, 6) exponential means, see HALF_LIVES
     variance: Floats  # (S,) around the last of them
@@ -129,6 +127,7 @@ def allocate(capacity: int, plan: Plan) -> Series:
         own=np.zeros(capacity),
         period=np.zeros((capacity, 2)),
         ring=np.zeros((capacity, max(longest, RING)), f4),
+        gaps=np.ones((capacity, max(longest, RING)), i2),
         scale=np.zeros((capacity, k)),
         means=np.zeros((capacity, len(HALF_LIVES))),
         variance=np.zeros(capacity),

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from streamrnn.core.bank import Bank
-from streamrnn.core.period import HISTORY, autocorrelation, look
+from streamrnn.core.period import HISTORY, autocorrelation, lay_out, look, take_off_trend
 from streamrnn.core.season import DAY, HOUR, MINUTE, SECOND, WEEK
 
+EVEN = np.ones(HISTORY, np.int16)
 CHANCE = np.random.default_rng(1)
 
 
@@ -43,15 +44,17 @@ def test_the_autocorrelation_is_that_of_numpy() -> None:
     last = np.clip(last, -limit, limit)
     last -= last.mean()
     expected = [(last[lag:] * last[: HISTORY - lag]).mean() / (last * last).mean() for lag in range(100)]
-    found = np.empty(100)
-    autocorrelation(ring_of(values), len(values), found)
+    laid, known, found = np.zeros(HISTORY), np.zeros(HISTORY), np.empty(100)
+    assert lay_out(ring_of(values), EVEN, len(values), laid, known) == 0
+    take_off_trend(laid, known)
+    autocorrelation(laid, known, found)
     np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-9)
 
 
 @pytest.mark.parametrize("period", [4, 7, 12, 30, 61.5, 100, 160])
 def test_a_period_is_found(period: float) -> None:
     """To a fifth of a row, a whole number exactly, whatever lies under it."""
-    found = look(ring_of(wave(period)), 900, 0.0, 0.0)
+    found = look(ring_of(wave(period)), EVEN, 900, 0.0, 0.0)
     assert found == period if isinstance(period, int) else abs(found - period) < 0.2
 
 
@@ -69,24 +72,47 @@ def test_what_has_no_period_has_none(kind: str) -> None:
                 values[n] += a * values[n - 1] + b * values[n - 2]
             if kind == "spike":
                 values[600] += 100
-        found += look(ring_of(values), 900, 0.0, 0.0)
+        found += look(ring_of(values), EVEN, 900, 0.0, 0.0)
     assert found == 0
+
+
+@pytest.mark.parametrize("missing", [0.1, 0.35])
+def test_missing_observations_shift_no_period(missing: float) -> None:
+    """A day stays a day, and a period of its own is found where it lies, with rows missing here and there."""
+    kept = np.flatnonzero(CHANCE.random(1200) > missing)
+    for period, expected in ((24, [DAY, WEEK]), (17, [17 * HOUR, DAY])):
+        bank = Bank(horizons=(1,), quantiles=(0.5,))
+        row, values = np.array([bank.add("s")]), wave(period, 1200)
+        for n in kept:
+            bank.observe(row, values[[n]], np.array([round(1_700_000_000_000 + n * HOUR)]))
+        np.testing.assert_allclose(bank.series.period[0], expected, rtol=0.02)
+
+
+def test_what_is_mostly_missing_has_no_period() -> None:
+    """Nor does a long gap bring old values into the present."""
+    gaps = np.full(HISTORY, 3, np.int16)
+    assert look(ring_of(wave(4)), gaps, 900, 0.0, 0.0) == 0
+    gaps = EVEN.copy()
+    gaps[899 % HISTORY] = HISTORY
+    values, known = np.zeros(HISTORY), np.zeros(HISTORY)
+    assert lay_out(ring_of(wave(4)), gaps, 900, values, known) == HISTORY - 1
+    assert known.sum() == 1
 
 
 def test_the_calendar_comes_first() -> None:
     """What is the calendar's season, a multiple of it, or no clearer than it, is not taken for a season of its own."""
     day = wave(24)
-    assert look(ring_of(day), 900, 24.0, 0.0) == 0
-    assert look(ring_of(day), 900, 12.0, 0.0) == 0
+    assert look(ring_of(day), EVEN, 900, 24.0, 0.0) == 0
+    assert look(ring_of(day), EVEN, 900, 12.0, 0.0) == 0
     both = np.sin(2 * np.pi * np.arange(900) / 24) + 0.8 * np.sin(2 * np.pi * np.arange(900) / 10)
-    assert look(ring_of(both), 900, 24.0, 0.0) == 0
-    assert look(ring_of(day), 900, 31.0, 0.0) == 24
+    assert look(ring_of(both), EVEN, 900, 24.0, 0.0) == 0
+    assert look(ring_of(day), EVEN, 900, 31.0, 0.0) == 24
 
 
 def test_a_period_that_was_found_is_kept_until_it_is_gone() -> None:
     """It is given up where the values repeat no more."""
-    assert look(ring_of(wave(12)), 900, 0.0, 12.0) == 12
-    assert look(ring_of(CHANCE.normal(size=900)), 900, 0.0, 12.0) == 0
+    assert look(ring_of(wave(12)), EVEN, 900, 0.0, 12.0) == 12
+    assert look(ring_of(CHANCE.normal(size=900)), EVEN, 900, 0.0, 12.0) == 0
 
 
 def test_a_bank_goes_by_a_period_of_its_own() -> None:
@@ -109,7 +135,7 @@ def test_looking_changes_nothing_but_the_season() -> None:
     """A wild value cannot make it fail, nor a ring that is longer than what is looked at."""
     values = wave(12)
     values[[700, 701]] = 3e37, -3e37
-    assert look(ring_of(values), 900, 0.0, 0.0) in {0.0, 12.0}
+    assert look(ring_of(values), EVEN, 900, 0.0, 0.0) in {0.0, 12.0}
     longer = np.zeros(1001, np.float32)
     longer[:900] = wave(12)
-    assert look(longer, 900, 0.0, 0.0) == 12
+    assert look(longer, np.ones(1001, np.int16), 900, 0.0, 0.0) == 12
