@@ -107,10 +107,12 @@ def periods(series: Series, plan: Plan, row: int, cadence: float) -> tuple[float
 
     They are as configured, or else the calendar's; a season found in the values comes before these.
     """
+    if cadence <= 0:
+        return 0.0, 0.0
     if plan.seasons[0] >= 0:
         return plan.seasons[0], plan.seasons[1]
     short, long = seasons(cadence)
-    if cadence > 0 and is_due(series.seen[row]):
+    if is_due(series.seen[row]):
         own = look(series.ring[row], series.gaps[row], series.seen[row], short / cadence, series.own[row] / cadence)
         series.own[row] = own * cadence
     own = series.own[row]

@@ -24,6 +24,8 @@ from streamrnn.scoring import Score, Scorer, together
 from streamrnn.settings import Settings, load
 
 BURN_IN, COLD = 0.1, (30, 300)
+NOTHING = -1e9
+"""Log of a share."""
 
 
 class Part(NamedTuple):
@@ -34,14 +36,18 @@ class Part(NamedTuple):
     remove: Callable[[Any], None] = lambda forecaster: None
 
 
+def _silence(forecaster: Any, members: slice) -> None:
+    """Give these members of the mixture no weight, and no merit that others are measured by."""
+    forecaster._young[members] = forecaster._grown[members] = NOTHING
+    forecaster._ledger.regret[..., members] = 0.0
+
+
 def _no_networks(forecaster: Any) -> None:
-    count = forecaster._networks.count
-    forecaster._young[-count:] = forecaster._grown[-count:] = -math.inf
+    _silence(forecaster, slice(-forecaster._networks.count, None))
 
 
 def _no_experts(forecaster: Any) -> None:
-    count = len(forecaster._young) - forecaster._networks.count
-    forecaster._young[1:count] = forecaster._grown[1:count] = -math.inf
+    _silence(forecaster, slice(1, len(forecaster._young) - forecaster._networks.count))
 
 
 def _no_calibration(forecaster: Any) -> None:

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from streamrnn.core.cells import CELLS
-from streamrnn.core.learner import Learner, pinball
+from streamrnn.core.learner import ANCHOR, Learner, pinball
 from streamrnn.core.memory import Windows
 from streamrnn.core.network import KNOTS, Shape, fresh, heads, split, unroll
 from streamrnn.core.series import INPUTS
@@ -47,10 +47,10 @@ def windows_of(shape: Shape, count: int = BATCH) -> Windows:
     return windows
 
 
-def learner_of(shape: Shape, **changes: float) -> Learner:
-    """A learner from the weights of seed 0."""
+def learner_of(shape: Shape, *, start: np.ndarray | None = None, **changes: float) -> Learner:
+    """A learner from the weights of seed 0, or from others."""
     options = {"learning_rate": 0.01, "clip_norm": 1.0, "warm_up": 1, "averaging": 0.0, **changes}
-    return Learner(shape, start=None, seed=0, device=torch.device("cpu"), **options)  # type: ignore[arg-type]
+    return Learner(shape, start=start, seed=0, device=torch.device("cpu"), **options)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("cell", CELLS)
@@ -170,3 +170,17 @@ def test_without_a_known_label_nothing_is_learned() -> None:
     assert np.isnan(learned.loss)
     assert not learned.skipped
     np.testing.assert_array_equal(learner.save()["weights"], before)
+
+
+@pytest.mark.parametrize("trained", [True, False])
+def test_what_was_learned_fades_where_there_is_a_base(trained: bool) -> None:
+    """Steps too small to count bring the weights back to the base, by a factor each; random weights do not pull."""
+    shape = setting("gru")[0]
+    base = np.random.default_rng(5).normal(size=shape.size).astype(np.float32) if trained else None
+    learner = learner_of(shape, start=base, clip_norm=1e-30)
+    first = learner.average.numpy().copy()
+    learner.restart(first + np.float32(1))
+    for _ in range(20):
+        assert not learner.learn(windows_of(shape)).skipped
+    left = learner.save()["weights"] - first
+    np.testing.assert_allclose(left, (1 - ANCHOR) ** 20 if trained else 1.0, rtol=1e-3)
