@@ -1,5 +1,6 @@
 """Small made streams, and the plainest way to run a forecaster over one."""
 
+import hashlib
 from collections.abc import Callable
 from typing import Any
 
@@ -52,19 +53,28 @@ def run(
     published: list[Forecasts] = []
     for t, row in enumerate(values, start=first):
         waves = [[s] for s in range(series)] if cut is None else cut(t)
-        parts = [wave(forecaster, np.array(part), row, START + t * HOUR) for part in waves]
-        published.append(
-            Forecasts(*(np.concatenate(x) for x in zip(*(p[:-1] for p in parts), strict=True)), parts[-1].model)
-        )
+        published.append(joined([wave(forecaster, np.array(part), row, START + t * HOUR) for part in waves]))
     return published
 
 
 def wave(forecaster: Forecaster, rows: NDArray[np.int64], row: NDArray[np.float64], time: int) -> Forecasts:
-    """One wave, and the learning point that it may have reached."""
-    forecasts, _ = forecaster.step(rows, row[rows], np.full(len(rows), time))
-    if forecaster.due(0):
-        forecaster.learn()
-    return forecasts
+    """One wave, or several where it would cross a learning point; learning where one is reached."""
+    parts, start = [], 0
+    while start < len(rows):
+        stop = start + 1
+        while stop < len(rows) and not forecaster.due(stop - start):
+            stop += 1
+        part = rows[start:stop]
+        parts.append(forecaster.step(part, row[part], np.full(len(part), time))[0])
+        if forecaster.due(0):
+            forecaster.learn()
+        start = stop
+    return joined(parts)
+
+
+def joined(parts: list[Forecasts]) -> Forecasts:
+    """Forecasts of several waves as if they were one."""
+    return Forecasts(*(np.concatenate(x) for x in zip(*(p[:-1] for p in parts), strict=True)), parts[-1].model)
 
 
 def bits(published: list[Forecasts]) -> list[bytes]:
@@ -73,6 +83,6 @@ def bits(published: list[Forecasts]) -> list[bytes]:
 
 
 def state(forecaster: Forecaster) -> dict[str, bytes]:
-    """The whole state, bit for bit."""
+    """The whole state, bit for bit: a digest of each array."""
     arrays = {**forecaster.save_shared(), **forecaster.save_rows(0, len(forecaster.names))}
-    return {name: array.tobytes() for name, array in arrays.items()}
+    return {name: hashlib.blake2b(array.tobytes()).digest() for name, array in arrays.items()}
