@@ -156,7 +156,7 @@ class Learning(_Section):
     head: bool = True
     """Whether the head of the base adapts, as one member of the mixture."""
     head_every: int = Field(default=4, ge=1, le=1_000_000)
-    """It does so after this many observations per series held ..."""
+    """It does so after this many observations per live series ..."""
     head_most: int = Field(default=256, ge=1, le=1_000_000)
     """... but after this many observations of the task at the latest."""
     head_rate: float = Field(default=0.001, gt=0, le=1)
@@ -166,7 +166,7 @@ class Learning(_Section):
     window: int = Field(default=48, ge=2, le=4096)
     """Observations of a series that one of its gradients goes back through."""
     every: int = Field(default=64, ge=1, le=1_000_000)
-    """It learns after this many observations per series held ..."""
+    """It learns after this many observations per live series ..."""
     most: int = Field(default=4096, ge=1, le=1_000_000)
     """... but after this many observations of the task at the latest."""
     batch: int = Field(default=16, ge=1, le=4096)
