@@ -31,10 +31,15 @@ class Guard:
         """Errors, added up, of both for some labels that came."""
         self.numbers[[OWN, REFERENCE, LABELS]] += own, reference, labels
 
+    @property
+    def over(self) -> bool:
+        """Whether the trial is over."""
+        return bool(self.numbers[LABELS] >= TRIAL)
+
     def verdict(self, weights: Singles) -> bool:
         """Whether `weights` are to be given up for `champion`; False, too, while the trial goes on."""
-        own, reference, labels, ratio, _ = self.numbers
-        if labels < TRIAL:
+        own, reference, _, ratio, _ = self.numbers
+        if not self.over:
             return False
         now = own / reference if reference > 0 else 1.0
         self.numbers[[OWN, REFERENCE, LABELS]] = 0.0

@@ -223,7 +223,7 @@ class Networks:
     def _taken_back(self, learner: int) -> Learned | None:
         """Give the champion's weights back to a learner that the guard finds worse; None: it does not."""
         guard = self._guards[learner]
-        if not guard.verdict(self._flat(learner)):
+        if not guard.over or not guard.verdict(self._flat(learner)):
             return None
         if learner == HEAD and self._head is not None:
             self._head.restart(guard.champion)
