@@ -105,11 +105,11 @@ class Feeder:
         self.held = Rows.room(1, np.array([1, 3]))
         self.seen = 0
 
-    def feed(self, count: int) -> None:
-        """So many rows; the label of horizon h that comes at row t is that of t - h: its thousandth."""
+    def feed(self, count: int, *, silent: bool = False) -> None:
+        """So many rows; the label of horizon h that comes at row t is that of t - h: its thousandth; `silent`: none."""
         for _ in range(count):
             t = float(self.seen)
-            truths = np.array([[(t - h) / 1000 if t >= h else np.nan for h in (1, 3)]], np.float32)
+            truths = np.array([[(t - h) / 1000 if t >= h and not silent else np.nan for h in (1, 3)]], np.float32)
             part = np.full((1, 2, len(EXPERTS)), t, np.float32)
             given = Described(np.zeros((1, INPUTS), np.float32), part, part, np.full((1, 2, LEAD), t, np.float32), t)
             self.rows.take(
@@ -155,6 +155,21 @@ def test_labels_that_wait_long_are_not_all_drawn() -> None:
     assert drawn.y.min() >= 2 * CAPACITY
     known = ~np.isnan(drawn.label)
     np.testing.assert_allclose(drawn.label[known], np.minimum(drawn.y[known, 0] / 1000, LABEL_CLIP), rtol=1e-6)
+
+
+def test_a_row_that_was_overwritten_teaches_nothing() -> None:
+    """Its label came, but what the network read of it has gone; the row in its place does not teach twice."""
+    feeder = Feeder()
+    feeder.feed(20)
+    feeder.feed(CAPACITY - 10, silent=True)  # the first ten rows are overwritten
+    feeder.feed(8)
+    drawn = feeder.draw()
+    assert drawn is not None
+    fresh = slice(19 + 8)  # labels of horizon 1; older rows come after them
+    known = ~np.isnan(drawn.label[fresh])
+    numbers = drawn.y[fresh][known, 0]
+    assert known.any()
+    assert len(set(numbers.tolist())) == len(numbers)
 
 
 def test_tapes_are_bounded_and_the_oldest_goes_first() -> None:
