@@ -68,14 +68,15 @@ def allocate_ledger(capacity: int, plan: Plan, points: int, networks: int, guest
 
 
 @compiled
-def recall(
+def read_points(
     series: Series, ledger: Ledger, row: int, k: int, slot: int, chosen: Integers, points: Floats, sizes: Floats
 ) -> None:
     """Fill pending `points` (X,), units, and `sizes` (X,): their usual |error| over persistence's, at most 1.
 
     `chosen` (X,) says whose they are: -1 persistence's, below E an expert's, from E on a guest's.
     """
-    own, naive = series.points.shape[2], series.error[row, k, len(series.error[row, k]) - 1]
+    own = series.points.shape[2]
+    naive = series.error[row, k, own]  # persistence comes after the experts
     for x in range(len(chosen)):
         e = chosen[x]
         if e < 0:
@@ -115,7 +116,7 @@ def judge(
     """Let mixture and residuals learn from the truth of a pending forecast; `room` (3, M) is written over."""
     count = len(chosen)
     points, sizes, said = room[0, :count], room[1, :count], room[2]
-    recall(series, ledger, row, k, slot, chosen, points, sizes)
+    read_points(series, ledger, row, k, slot, chosen, points, sizes)
     for q in range(len(plan.levels)):
         listen(ledger, row, k, slot, q, points, sizes, said)
         reward(

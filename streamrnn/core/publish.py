@@ -6,7 +6,7 @@ import numpy as np
 
 from streamrnn.core.calibration import apply
 from streamrnn.core.compiled import Booleans, Floats, Integers, Singles, compiled
-from streamrnn.core.ledger import WARM, Ledger, listen, recall
+from streamrnn.core.ledger import WARM, Ledger, listen, read_points
 from streamrnn.core.mixture import prior_of, weigh
 from streamrnn.core.scaling import code
 from streamrnn.core.season import rounded
@@ -47,7 +47,7 @@ def mix(
 ) -> None:  # fmt: skip
     """Fill `mixed` (Q,) with the mixture of what the members say; `room` (4, M) is written over."""
     points, sizes, said, weights = room[0, : len(chosen)], room[1, : len(chosen)], room[2], room[3]
-    recall(series, ledger, row, k, slot, chosen, points, sizes)
+    read_points(series, ledger, row, k, slot, chosen, points, sizes)
     for q in range(len(plan.levels)):
         weigh(ledger.regret[row, k, q], ledger.variance[row, k, q], ledger.bound[row, k, q], prior, weights)
         listen(ledger, row, k, slot, q, points, sizes, said)

@@ -5,11 +5,10 @@ from typing import NamedTuple
 import numpy as np
 
 from streamrnn.core.compiled import Floats, Integers, Shorts, Singles
+from streamrnn.core.period import HISTORY
 
 REFERENCE_STEPS = (1, 12, 24)
 """Steps that are always followed, whatever the horizons: the inputs are measured in their scales."""
-RING = 512
-"""Values kept, in which a season is looked for; more where a horizon is longer."""
 HALF_LIVES = (2.0, 5.0, 12.0, 40.0, 200.0, 300.0)
 """Rows; of the exponential means. The last one goes with the variance."""
 SMOOTHING = (0.3, 0.1)
@@ -126,8 +125,8 @@ def allocate(capacity: int, plan: Plan) -> Series:
         votes=np.zeros(capacity, i8),
         own=np.zeros(capacity),
         period=np.zeros((capacity, 2)),
-        ring=np.zeros((capacity, max(longest, RING)), f4),
-        gaps=np.ones((capacity, max(longest, RING)), i2),
+        ring=np.zeros((capacity, max(longest, HISTORY)), f4),
+        gaps=np.ones((capacity, max(longest, HISTORY)), i2),
         scale=np.zeros((capacity, k)),
         means=np.zeros((capacity, len(HALF_LIVES))),
         variance=np.zeros(capacity),
