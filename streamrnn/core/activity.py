@@ -3,11 +3,21 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from streamrnn.core.compiled import Integers
+from streamrnn.core.compiled import Integers, compiled
 
 PERIOD, FEWEST = 4, 16
 """A period has at least so many observations per live series, of which there are taken to be so many at least."""
 LIVE, ROWS, SQUARES, NUMBER = range(4)
+
+
+@compiled
+def count(marks: Integers, rows: Integers, numbers: Integers) -> None:
+    """One wave, into `numbers` (4,) and `marks` (S, 2)."""
+    for row in rows:
+        own = marks[row, 1] if marks[row, 0] == numbers[NUMBER] else 0
+        numbers[ROWS] += 1
+        numbers[SQUARES] += 2 * own + 1
+        marks[row, 0], marks[row, 1] = numbers[NUMBER], own + 1
 
 
 class Activity:
@@ -29,11 +39,7 @@ class Activity:
 
     def hear(self, marks: Integers, rows: Integers) -> None:
         """One wave: `rows` (B,) distinct; `marks` (S, 2) hold each series' latest period and its count there."""
-        number = self._numbers[NUMBER]
-        counts = np.where(marks[rows, 0] == number, marks[rows, 1], 0)
-        self._numbers[ROWS] += len(rows)
-        self._numbers[SQUARES] += (2 * counts + 1).sum()
-        marks[rows, 0], marks[rows, 1] = number, counts + 1
+        count(marks, rows, self._numbers)
 
     def turn(self) -> None:
         """At a learning point: begin a new period, if this one was long enough."""

@@ -1,4 +1,4 @@
-"""The bank of series: one wave of observations taken in, and described for the network."""
+"""The bank of series: one wave of observations taken in, described for the network, and what is said of it kept."""
 
 import math
 from collections.abc import Sequence
@@ -6,11 +6,14 @@ from statistics import NormalDist
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
-from streamrnn.core.compiled import Floats, Integers, Singles, compiled
+from streamrnn.core.compiled import Booleans, Floats, Integers, Singles, compiled
 from streamrnn.core.experts import advise, score
 from streamrnn.core.inputs import read_advice, read_common, read_lead, read_terms
+from streamrnn.core.ledger import NETWORK, Ledger, allocate_ledger, settle
 from streamrnn.core.period import steps_between
+from streamrnn.core.publish import publish, read_back
 from streamrnn.core.rls import predict, regress
 from streamrnn.core.scaling import current_scale, distance, update_means, update_scales
 from streamrnn.core.season import rounded, vote
@@ -19,6 +22,10 @@ from streamrnn.core.series import EXPERTS, INPUTS, LEAD, REGRESSIONS, SMOOTHING,
 
 FIRST_CAPACITY = 8
 """Rows; doubled whenever they are full."""
+MIXED = ("naive_short", "naive_long", "smooth_fast", "smooth_slow", "holt_winters", "regression", "ridge")
+"""Experts that are members of the mixture, beside persistence and the networks."""
+PRIOR_POINT, PRIOR_NETWORK, YOUNG_NETWORK = 1.0, 10.0, 300.0
+"""Shares in the mixture's prior, not yet divided by their sum: of a point, of a network, and of one in youth."""
 
 
 class Described(NamedTuple):
@@ -117,27 +124,147 @@ def planned(horizons: Sequence[int], quantiles: Sequence[float], seasons: Sequen
     return plan(tuple(horizons), tuple(quantiles), periods, normal, NormalDist().inv_cdf(0.995) / outer)
 
 
+class Taken(NamedTuple):
+    """What a wave of B observations told: what is known now, and what it said of the forecasts made for it."""
+
+    described: Described
+    seen: Integers  # (B,) observations of each series before this one
+    truths: Singles  # (B, K) labels that came, units; NaN: no forecast was due
+    anomaly: Floats  # (B,)
+    scores: Floats  # (4 + N, K) see ledger
+
+
+class Published(NamedTuple):
+    """Forecasts of B rows at the H configured horizons."""
+
+    target_times: Integers  # (B, H) ms
+    quantiles: Floats  # (B, H, Q) in the field's unit
+    skill: Floats  # (B, H) 1 - error / error of persistence, recent
+    warming: Booleans  # (B,)
+
+    @classmethod
+    def empty(cls, count: int, horizons: int, quantiles: int) -> "Published":
+        """Room for `count` rows."""
+        sizes = (count, horizons), (count, horizons, quantiles), (count, horizons), (count,)
+        types = (np.int64, np.float64, np.float64, np.bool_)
+        return cls(*(np.empty(size, kind) for size, kind in zip(sizes, types, strict=True)))
+
+
+@compiled
+def take(
+    series: Series, ledger: Ledger, plan: Plan, chosen: Integers, rows: Integers, values: Floats, times: Integers,
+    truths: Singles, anomaly: Floats, scores: Floats, described: Described,
+) -> None:  # fmt: skip
+    """One wave: settle what was forecast for it, then take it in."""
+    settle(series, ledger, plan, chosen, rows, values, truths, anomaly, scores)
+    observe(
+        series, plan, rows, values, times, described.inputs, described.points, described.trust, described.lead,
+        described.units,
+    )  # fmt: skip
+
+
+@compiled
+def conclude(
+    series: Series, ledger: Ledger, plan: Plan, chosen: Integers, young: Floats, grown: Floats, rows: Integers,
+    networks: Singles, guests: Floats, published: Published,
+) -> None:  # fmt: skip
+    """One wave: mix what all members say, write it down, and read it back."""
+    publish(series, ledger, plan, chosen, young, grown, rows, networks, guests)
+    read_back(
+        series, ledger, plan, rows, published.target_times, published.quantiles, published.skill, published.warming
+    )
+
+
 class Bank:
-    """Any number of series, and what is known of them without a network."""
+    """Any number of series: what is known of them, and what was forecast for them until the truth comes.
+
+    K horizons: the configured ones and REFERENCE_STEPS. N networks and G guests are members of the mixture.
+    """
 
     def __init__(
-        self, *, horizons: Sequence[int], quantiles: Sequence[float], seasons: Sequence[float] | None = None
-    ) -> None:
-        """`seasons`: periods in seconds, none to two, rising; None: they are found."""
+        self, *, horizons: Sequence[int], quantiles: Sequence[float], seasons: Sequence[float] | None = None,
+        networks: int = 0, trained: bool = False, guests: int = 0,
+    ) -> None:  # fmt: skip
+        """`seasons`: periods in seconds, none to two, rising; None: they are found. `trained`: networks have a base."""
         self.plan = planned(horizons, quantiles, seasons)
-        self.series = allocate(FIRST_CAPACITY, self.plan)
+        visiting = range(len(EXPERTS), len(EXPERTS) + guests)
+        self._chosen = np.array([-1, *(EXPERTS.index(name) for name in MIXED), *visiting], np.int64)
+        self._networks, self._guests = networks, guests
+        self._grown = self._prior(PRIOR_NETWORK if trained else PRIOR_POINT)
+        self._young = self._prior(YOUNG_NETWORK if trained else PRIOR_POINT)
+        self.series, self.ledger = self._room(FIRST_CAPACITY)
         self.names: list[str] = []
         """By row, in first-seen order."""
 
     def add(self, name: str) -> int:
         """Row of a new series."""
         if len(self.names) == len(self.series.seen):
-            self.series = longer(self.series, allocate(len(self.names), self.plan))
+            series, ledger = self._room(len(self.names))
+            self.series, self.ledger = longer(self.series, series), longer(self.ledger, ledger)
         self.names.append(name)
         return len(self.names) - 1
 
     def observe(self, rows: Integers, values: Floats, times: Integers) -> Described:
-        """One wave: `rows` (B,) distinct, `values` (B,) finite, `times` (B,) ms, later than each row's last."""
+        """One wave, without forecasts: as for `take`."""
         described = Described.empty(len(rows), len(self.plan.horizons))
         observe(self.series, self.plan, rows, values, times, *described)
         return described
+
+    def take(self, rows: Integers, values: Floats, times: Integers) -> Taken:
+        """One wave: `rows` (B,) distinct, `values` (B,) finite, `times` (B,) ms, later than each row's last."""
+        count, k = len(rows), len(self.plan.horizons)
+        taken = Taken(
+            Described.empty(count, k), self.series.seen[rows], np.empty((count, k), np.float32), np.empty(count),
+            np.zeros((NETWORK + self._networks, k)),
+        )  # fmt: skip
+        told = taken.truths, taken.anomaly, taken.scores, taken.described
+        take(self.series, self.ledger, self.plan, self._chosen, rows, values, times, *told)
+        return taken
+
+    def publish(self, rows: Integers, networks: Singles, guests: Floats) -> Published:
+        """What is forecast now, after `take`: of networks (N, B, K, Q) and points of guests (B, K, G), in units."""
+        published = self._blank(len(rows))
+        kept = self.series, self.ledger, self.plan, self._chosen, self._young, self._grown
+        conclude(*kept, rows, networks, guests, published)
+        return published
+
+    def forecast(self, rows: Integers) -> Published:
+        """The latest forecast of each row (B,); changes nothing."""
+        published = self._blank(len(rows))
+        read_back(self.series, self.ledger, self.plan, rows, *published)
+        return published
+
+    def misses(self, rows: Integers, truths: Singles) -> Floats:
+        """|error| one row ahead of what was published last, over the usual one of persistence; (B,), NaN: no label."""
+        said = self.ledger.final[rows, 0, self.plan.middle]  # that horizon has one slot, the first
+        wrong = np.abs(truths[:, 0].astype(np.float64) - said)
+        return np.asarray(wrong / np.maximum(self.ledger.naive[rows, 0], 1e-6))
+
+    def forget(self, rows: Integers, kept: float) -> None:
+        """Keep a share of what the mixture of these series has learned."""
+        self.ledger.regret[rows] *= kept
+
+    def arrays(self) -> dict[str, NDArray[np.generic]]:
+        """Everything that is kept per series, by name."""
+        return {
+            **{f"series_{name}": array for name, array in self.series._asdict().items()},
+            **{f"ledger_{name}": array for name, array in self.ledger._asdict().items()},
+        }
+
+    def load(self, saved: dict[str, Any], names: Sequence[str]) -> None:
+        """Take over arrays as `arrays` gave them, of the series `names`, and make room for more."""
+        spare = self._room(FIRST_CAPACITY)
+        self.series = longer(Series(**{name: saved[f"series_{name}"] for name in Series._fields}), spare[0])
+        self.ledger = longer(Ledger(**{name: saved[f"ledger_{name}"] for name in Ledger._fields}), spare[1])
+        self.names = list(names)
+
+    def _prior(self, network: float) -> Floats:
+        """Logs of the members' shares in the mixture's prior."""
+        return np.log([PRIOR_POINT] * len(self._chosen) + [network] * self._networks)
+
+    def _room(self, capacity: int) -> tuple[Series, Ledger]:
+        ledger = allocate_ledger(capacity, self.plan, len(self._chosen), self._networks, self._guests)
+        return allocate(capacity, self.plan), ledger
+
+    def _blank(self, count: int) -> Published:
+        return Published.empty(count, len(self.plan.published), len(self.plan.levels))

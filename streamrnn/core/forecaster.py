@@ -1,33 +1,27 @@
 """The forecaster of a task: a bank of series, the networks that they share, and the mixture of what all of them say."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from streamrnn.core.bank import FIRST_CAPACITY, Bank, longer
+from streamrnn.core.bank import FIRST_CAPACITY, Bank, Published, planned
 from streamrnn.core.compiled import Booleans, Floats, Integers, Singles
 from streamrnn.core.drift import KEPT, Drift
 from streamrnn.core.guests import Guests, Plain
 from streamrnn.core.learner import Learned
-from streamrnn.core.ledger import NETWORK, Ledger, allocate_ledger, settle
+from streamrnn.core.ledger import NETWORK
 from streamrnn.core.networks import Networks
-from streamrnn.core.publish import publish, read_back
-from streamrnn.core.series import EXPERTS, INPUTS, Series, allocate
+from streamrnn.core.series import INPUTS
 
 torch.set_num_threads(1)  # more would change the order of sums, and serve no matrix of this size
 
-SCORE_DIGITS = 4
-"""Decimals of anomaly score and skill."""
-VERSION = 2
+VERSION = 3
 """Of the arithmetic and of the layout of the state."""
-MIXED = ("naive_short", "naive_long", "smooth_fast", "smooth_slow", "holt_winters", "regression", "ridge")
-"""Experts that are members of the mixture, beside persistence and the networks."""
-PRIOR_POINT, PRIOR_NETWORK, YOUNG_NETWORK = 1.0, 10.0, 300.0
-"""Shares in the mixture's prior, not yet divided by their sum: of a point, of a network, and of one in youth."""
 
 
 class Forecasts(NamedTuple):
@@ -79,27 +73,25 @@ class Forecaster:
         Raises:
             ConfigError: one of `experts`, or `drift`, cannot be used.
         """
-        self._bank = Bank(horizons=horizons, quantiles=quantiles, seasons=seasons)
-        plan = self._bank.plan
-        self._published = np.searchsorted(plan.horizons, np.array(horizons))
         self._networks = Networks(
-            horizons=plan.horizons, quantiles=quantiles, cell=cell, hidden_size=hidden_size, layers=layers, seed=seed,
-            base=base, enabled=enabled, head=head, head_every=head_every, head_most=head_most, head_rate=head_rate,
-            whole=whole, window=window, every=every, most=most, batch=batch, replay=replay,
-            learning_rate=learning_rate, clip_norm=clip_norm, warm_up=warm_up, averaging=averaging, device=device,
+            horizons=planned(horizons, quantiles).horizons, quantiles=quantiles, cell=cell, hidden_size=hidden_size,
+            layers=layers, seed=seed, base=base, enabled=enabled, head=head, head_every=head_every,
+            head_most=head_most, head_rate=head_rate, whole=whole, window=window, every=every, most=most, batch=batch,
+            replay=replay, learning_rate=learning_rate, clip_norm=clip_norm, warm_up=warm_up, averaging=averaging,
+            device=device,
         )  # fmt: skip
         self._networks.grow(FIRST_CAPACITY)
+        self._bank = Bank(
+            horizons=horizons, quantiles=quantiles, seasons=seasons, networks=self._networks.count,
+            trained=base is not None, guests=len(experts),
+        )  # fmt: skip
+        plan = self._bank.plan
+        self._published = plan.published
         self._drift = None if drift == "none" else Drift(detector=drift)
         self._taken = Counts(0, 0)
         self._guests: Guests | None = None
         if experts:
-            self._guests = Guests(experts=experts, horizons=plan.horizons, published=self._published, seed=seed)
-        guests = range(len(EXPERTS), len(EXPERTS) + len(experts))
-        self._chosen = np.array([-1, *(EXPERTS.index(name) for name in MIXED), *guests], np.int64)
-        trained = base is not None
-        self._grown = self._prior(PRIOR_NETWORK if trained else PRIOR_POINT)
-        self._young = self._prior(YOUNG_NETWORK if trained else PRIOR_POINT)
-        self._ledger = self._room(FIRST_CAPACITY)
+            self._guests = Guests(experts=experts, horizons=plan.horizons, published=plan.published, seed=seed)
         self.layout: dict[str, object] = {
             "version": VERSION, "cell": cell, "hidden_size": hidden_size, "layers": layers, "window": window,
             "horizons": list(horizons), "quantiles": list(quantiles), "inputs": INPUTS,
@@ -121,14 +113,12 @@ class Forecaster:
     @property
     def row_bytes(self) -> int:
         """Bytes of state per series."""
-        return sum(array[:1].nbytes for array in self._arrays().values())
+        return sum(array[:1].nbytes for _, array in self._arrays())
 
     def add(self, name: str) -> int:
         """Row of a new series."""
         row = self._bank.add(name)
-        if row == len(self._ledger.tail):
-            self._ledger = longer(self._ledger, self._room(row))
-            self._networks.grow(row)
+        self._networks.grow_to(row + 1)
         if self._guests is not None:
             self._guests.add()
         if self._drift is not None:
@@ -145,43 +135,28 @@ class Forecaster:
 
     def step(self, rows: Integers, values: Floats, times: Integers) -> tuple[Forecasts, Scores]:
         """One wave: `rows` (B,) distinct, `values` (B,) finite, `times` (B,) ms, later than each row's last."""
-        bank, plan, count = self._bank, self._bank.plan, len(rows)
-        anomaly, scores = np.empty(count), np.zeros((NETWORK + self._networks.count, len(plan.horizons)))
-        truths, seen = np.empty((count, len(plan.horizons)), np.float32), bank.series.seen[rows]
-        settle(bank.series, self._ledger, plan, self._chosen, rows, values, truths, anomaly, scores)
-        self._networks.hear(scores)
+        taken = self._bank.take(rows, values, times)
+        self._networks.hear(taken.scores)
         if self._drift is not None:
-            self._watch(self._drift, rows, seen, truths)
-        described = bank.observe(rows, values, times)
-        said = self._networks.step(rows, seen, truths, described)
-        points = np.zeros((count, len(plan.horizons), 0))
+            alarmed = self._drift.step(rows, taken.seen, self._bank.misses(rows, taken.truths))
+            self._bank.forget(alarmed, KEPT)
+        said = self._networks.step(rows, taken.seen, taken.truths, taken.described)
+        points = np.zeros((*taken.truths.shape, 0))
         if self._guests is not None:
-            points = self._guests.step(bank.series, rows, values, truths, described.units)
-        publish(bank.series, self._ledger, plan, self._chosen, self._young, self._grown, rows, said, points)
-        return self.forecast(rows)._replace(anomaly=anomaly.round(SCORE_DIGITS)), Scores(
-            *scores[:NETWORK, self._published]
-        )
-
-    def _watch(self, drift: Drift, rows: Integers, seen: Integers, truths: Singles) -> None:
-        """Feed the detectors with the errors of horizon 1, and let the mixture forget where there is an alarm."""
-        said = self._ledger.final[rows, 0, self._bank.plan.middle]  # that horizon has one slot, the first
-        scores = np.abs(truths[:, 0] - said) / np.maximum(self._ledger.naive[rows, 0], 1e-6)
-        self._ledger.regret[drift.step(rows, seen, scores)] *= KEPT
+            points = self._guests.step(self._bank.series, rows, values, taken.truths, taken.described.units)
+        published = self._bank.publish(rows, said, points)
+        return self._forecasts(rows, published, taken.anomaly), Scores(*taken.scores[:NETWORK, self._published])
 
     def forecast(self, rows: Integers) -> Forecasts:
         """The latest forecast of each row (B,); changes nothing. No anomaly scores: they belong to observations."""
-        plan, count = self._bank.plan, len(rows)
-        k = len(plan.horizons)
-        times, quantiles = np.empty((count, k), np.int64), np.empty((count, k, len(plan.levels)))
-        skill, warming = np.empty((count, k)), np.empty(count, np.bool_)
-        read_back(self._bank.series, self._ledger, plan, rows, times, quantiles, skill, warming)
-        chosen, silence = self._published, np.zeros(count)
-        skill = skill[:, chosen].round(SCORE_DIGITS)
-        drifting = np.zeros(count, np.bool_)
+        return self._forecasts(rows, self._bank.forecast(rows), np.zeros(len(rows)))
+
+    def _forecasts(self, rows: Integers, published: Published, anomaly: Floats) -> Forecasts:
+        drifting = np.zeros(len(rows), np.bool_)
         if self._drift is not None:
             drifting = self._drift.lasting(rows, self._bank.series.seen[rows])
-        version = self._networks.version
-        return Forecasts(times[:, chosen], quantiles[:, chosen], silence, skill, warming, drifting, version)
+        times, quantiles, skill, warming = published
+        return Forecasts(times, quantiles, anomaly, skill, warming, drifting, self._networks.version)
 
     def take_counts(self) -> Counts:
         """What has happened since the last call."""
@@ -199,7 +174,7 @@ class Forecaster:
         end = min(first + count, len(self.names))
         guests = {} if self._guests is None else {"guests": self._guests.save(first, count)}
         drift = {} if self._drift is None else {"drift": self._drift.save(first, count)}
-        return {**{name: array[first:end] for name, array in self._arrays().items()}, **guests, **drift}
+        return {**{name: array[first:end] for name, array in self._arrays()}, **guests, **drift}
 
     def save_shared(self) -> dict[str, NDArray[np.generic]]:
         """State that the series share, by name."""
@@ -217,33 +192,15 @@ class Forecaster:
             StateError: the models of `experts` or the detectors of `drift` cannot be loaded.
         """
         self._networks.load(shared)
-        self._bank.series, self._ledger = allocate(FIRST_CAPACITY, self._bank.plan), self._room(FIRST_CAPACITY)
-        self._networks.take_over({name: array[:0] for name, array in self._networks.arrays().items()})
-        self._networks.grow(FIRST_CAPACITY)
-        joined = {
-            name: np.concatenate([*(page[name] for page in pages), spare]) for name, spare in self._arrays().items()
-        }
-        self._bank.series = Series(**{name: joined[f"series_{name}"] for name in Series._fields})
-        self._ledger = Ledger(**{name: joined[f"ledger_{name}"] for name in Ledger._fields})
+        joined = {name: np.concatenate([array[:0], *(page[name] for page in pages)]) for name, array in self._arrays()}
+        self._bank.load(joined, names)
         self._networks.take_over(joined)
-        self._bank.names = list(names)
+        self._networks.grow(FIRST_CAPACITY)
         if self._guests is not None:
             self._guests.load([np.asarray(page["guests"], np.uint8) for page in pages])
         if self._drift is not None:
             self._drift.load([np.asarray(page["drift"], np.uint8) for page in pages])
 
-    def _prior(self, network: float) -> Floats:
-        """Logs of the members' shares in the mixture's prior."""
-        return np.log([PRIOR_POINT] * len(self._chosen) + [network] * self._networks.count)
-
-    def _room(self, capacity: int) -> Ledger:
-        guests = 0 if self._guests is None else len(self._guests)
-        return allocate_ledger(capacity, self._bank.plan, len(self._chosen), self._networks.count, guests)
-
-    def _arrays(self) -> dict[str, NDArray[np.generic]]:
+    def _arrays(self) -> Iterable[tuple[str, NDArray[np.generic]]]:
         """Everything that is kept per series, by name."""
-        return {
-            **{f"series_{name}": array for name, array in self._bank.series._asdict().items()},
-            **{f"ledger_{name}": array for name, array in self._ledger._asdict().items()},
-            **self._networks.arrays(),
-        }
+        return itertools.chain(self._bank.arrays().items(), self._networks.arrays().items())

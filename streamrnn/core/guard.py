@@ -29,7 +29,9 @@ class Guard:
 
     def hear(self, own: float, reference: float, labels: float) -> None:
         """Errors, added up, of both for some labels that came."""
-        self.numbers[[OWN, REFERENCE, LABELS]] += own, reference, labels
+        self.numbers[OWN] += own
+        self.numbers[REFERENCE] += reference
+        self.numbers[LABELS] += labels
 
     @property
     def over(self) -> bool:

@@ -8,7 +8,7 @@ from streamrnn.core.calibration import exceedance, track_miss, track_offsets, tr
 from streamrnn.core.compiled import Floats, Integers, Shorts, Singles, compiled
 from streamrnn.core.experts import FIRST_ORIGIN, TRUST_RATE, TRUTH_CLIP
 from streamrnn.core.mixture import FIRST_BOUND, FIRST_VARIANCE, reward
-from streamrnn.core.scaling import decoded, distance
+from streamrnn.core.scaling import decoded, distance, exact, rough
 from streamrnn.core.series import FIRST_TRUST, POINT_CLIP, Plan, Series
 
 SKILL_RATE = 1 / 200
@@ -150,10 +150,10 @@ def mature(
     ledger.wrong[row, k] += rate * (wrong - ledger.wrong[row, k])
     ledger.naive[row, k] += rate * (naive - ledger.naive[row, k])
     scores[COUNT, k] += 1
-    scores[ERROR, k] += wrong
-    scores[NAIVE, k] += naive
+    scores[ERROR, k] += exact(wrong)
+    scores[NAIVE, k] += exact(naive)
     for n in range(ledger.networks.shape[2]):
-        scores[NETWORK + n, k] += min(abs(truth - ledger.networks[row, slot, n, middle]), ERROR_CLIP)
+        scores[NETWORK + n, k] += exact(min(abs(truth - ledger.networks[row, slot, n, middle]), ERROR_CLIP))
     scores[COVERED, k] += 1.0 if final[0] <= truth <= final[len(final) - 1] else 0.0
     return truth
 
@@ -169,7 +169,7 @@ def surprise(series: Series, ledger: Ledger, plan: Plan, row: int, value: float)
     ratio = exceedance(ledger.final[row, slot], plan.middle, truth)
     score = ratio / ledger.tail[row]
     ledger.tail[row] = track_tail(ledger.tail[row], ratio)
-    return min(score, 1e6) if now >= WARM else 0.0
+    return rough(min(score, 1e6)) if now >= WARM else 0.0
 
 
 @compiled

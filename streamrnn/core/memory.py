@@ -1,7 +1,8 @@
 """What there is to learn from: single rows for the head, and tapes of consecutive rows for the whole network.
 
-Both are bounded for a task, however many series it has, and keep what the network read, rounded to half precision,
-until the labels have come and for a while after.
+Both are bounded for a task, however many series it has, and keep what the network read until the labels have come and
+for a while after. Tapes are saved in half precision; what is drawn from them is rounded to it, so that a restart
+changes nothing.
 """
 
 import math
@@ -12,7 +13,8 @@ from numpy.typing import NDArray
 
 from streamrnn.core.bank import Described
 from streamrnn.core.compiled import Integers, Singles, compiled
-from streamrnn.core.series import EXPERTS, INPUTS, LEAD
+from streamrnn.core.network import Shape
+from streamrnn.core.series import LEAD
 
 CAPACITY = 1024
 """Rows kept for the head."""
@@ -111,8 +113,8 @@ def gather(
 class Rows:
     """The last CAPACITY rows that were chosen, of all series, with the recurrent layers' output."""
 
-    def __init__(self, *, horizons: Integers, hidden: int) -> None:
-        k, e = len(horizons), len(EXPERTS)
+    def __init__(self, *, horizons: Integers, shape: Shape) -> None:
+        k, e, hidden = len(horizons), shape.experts, shape.hidden_size
         f4, i8 = np.float32, np.int64
         self._horizons = horizons
         self._top = np.zeros((CAPACITY, hidden), f4)
@@ -193,16 +195,16 @@ class Windows(NamedTuple):
     hidden: Singles  # (B, D, N, H) before the first row
 
     @classmethod
-    def empty(cls, count: int, length: int, horizons: int, states: tuple[int, int, int]) -> "Windows":
+    def empty(cls, count: int, length: int, horizons: int, shape: Shape) -> "Windows":
         """Room for `count` windows."""
-        f4, e = np.float32, len(EXPERTS)
+        f4, e = np.float32, shape.experts
         return cls(
-            np.zeros((count, length, INPUTS), f4),
+            np.zeros((count, length, shape.inputs), f4),
             np.zeros((count, length, horizons, e), f4),
             np.zeros((count, length, horizons, e), f4),
             np.zeros((count, length, horizons, LEAD), f4),
             np.full((count, length, horizons), np.nan, f4),
-            np.zeros((count, *states), f4),
+            np.zeros((count, *shape.states), f4),
         )
 
 
@@ -249,9 +251,9 @@ def record(
 class Tapes:
     """Windows being recorded, and complete ones: those just completed and a replay memory of older ones."""
 
-    def __init__(self, *, length: int, horizons: Integers, states: tuple[int, int, int]) -> None:
+    def __init__(self, *, length: int, horizons: Integers, shape: Shape) -> None:
         self._horizons = horizons
-        self.windows = Windows.empty(TAPES, length, len(horizons), states)
+        self.windows = Windows.empty(TAPES, length, len(horizons), shape)
         self._row = np.full(TAPES, NONE, np.int64)  # >= 0: running; -1: unused; below: complete
         self._start = np.zeros(TAPES, np.int64)  # observations of the series before its first row
         self._begun = np.zeros(TAPES, np.int64)  # number of the learning point
@@ -265,10 +267,8 @@ class Tapes:
         top = int(max(rows.max(), self._row.max())) + 1
         if len(self._place) < top:
             self._place = np.full(2 * top, NONE, np.int64)
-        inputs, points, trust, lead, units = described
-        rounded = Described(halved(inputs), halved(points), halved(trust), halved(lead), units)
         marks = self._row, self._start
-        record(*marks, rows, self._place, seen, self._horizons, truths, rounded, halved(before), self.windows)
+        record(*marks, rows, self._place, seen, self._horizons, truths, described, before, self.windows)
 
     def begin(self, rows: Integers, seen: Integers, point: int) -> None:
         """Record these series from their next observation on, as far as there is room; `seen` (B,) came so far."""
@@ -290,7 +290,8 @@ class Tapes:
         older = np.flatnonzero(complete & self._learned)
         chosen = np.concatenate([fresh, generator.permutation(older)[:replay]])
         self._learned[fresh] = True
-        return Windows(*(array[chosen] for array in self.windows))
+        drawn = Windows(*(array[chosen] for array in self.windows))
+        return drawn._replace(**{name: halved(getattr(drawn, name)) for name in Windows._fields if name != "labels"})
 
     def save(self) -> dict[str, NDArray[np.generic]]:
         """Arrays by name."""

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import linear, silu
 
-from streamrnn.core.cells import CELLS, GATES, STATES
+from streamrnn.core.cells import GATES, LAYER, STATES, run
 from streamrnn.core.inputs import INPUTS_VERSION
 from streamrnn.core.series import EXPERTS, INPUTS, LEAD
 
@@ -43,10 +43,9 @@ class Shape(NamedTuple):
         gates = GATES[self.cell] * self.hidden_size
         parts: dict[str, tuple[int, ...]] = {}
         for layer in range(self.layers):
-            parts[f"weight_ih_l{layer}"] = (gates, self.inputs if layer == 0 else self.hidden_size)
-            parts[f"weight_hh_l{layer}"] = (gates, self.hidden_size)
-            parts[f"bias_ih_l{layer}"] = (gates,)
-            parts[f"bias_hh_l{layer}"] = (gates,)
+            given = self.inputs if layer == 0 else self.hidden_size
+            sizes = (gates, given), (gates, self.hidden_size), (gates,), (gates,)
+            parts |= {f"{name}_l{layer}": size for name, size in zip(LAYER, sizes, strict=True)}
         parts["head_hidden"] = (self.width, self.hidden_size)
         parts["head_advice"] = (self.width, 2 * self.experts + LEAD)
         parts["head_bias"] = (self.width,)
@@ -99,17 +98,10 @@ def unroll(parts: dict[str, Tensor], shape: Shape, inputs: Tensor, state: Tensor
 
     Returns the top layer's outputs (T, B, H) and the last state (B, D, N, H).
     """
-    step, last = CELLS[shape.cell], []
-    for layer in range(shape.layers):
-        given = linear(inputs, parts[f"weight_ih_l{layer}"], parts[f"bias_ih_l{layer}"])
-        weight, bias = parts[f"weight_hh_l{layer}"], parts[f"bias_hh_l{layer}"]
-        current, outputs = state[:, layer], []
-        for moment in given.unbind(0):
-            current = step(moment, current, weight, bias)
-            outputs.append(current[:, 0])
-        inputs = torch.stack(outputs)
-        last.append(current)
-    return inputs, torch.stack(last, 1)
+    weights = [parts[f"{name}_l{layer}"] for layer in range(shape.layers) for name in LAYER]
+    first = [vectors.contiguous() for vectors in state.permute(2, 1, 0, 3)]  # N of (D, B, H), as torch has it
+    outputs, last = run(shape.cell, inputs, first, weights)
+    return outputs, torch.stack(last).permute(2, 1, 0, 3)
 
 
 def squashed(values: Tensor) -> Tensor:

@@ -22,7 +22,6 @@ from streamrnn.core.learner import Learned, Learner, device_of
 from streamrnn.core.ledger import COUNT, NAIVE, NETWORK
 from streamrnn.core.memory import Rows, Tapes
 from streamrnn.core.network import KNOTS, Shape
-from streamrnn.core.series import EXPERTS
 from streamrnn.core.stepper import Body, answer, body_of, head_from, reading
 
 HEAD, WHOLE = 0, 1
@@ -54,8 +53,8 @@ class Networks:
             self._bodies[0].load(torch.from_numpy(base.copy()))
             if enabled and head:
                 self._head = HeadLearner(
-                    start=base[-self._shape.head_size :], hidden=hidden_size, experts=len(EXPERTS),
-                    width=self._shape.width, levels=np.array(KNOTS), learning_rate=head_rate, clip_norm=clip_norm,
+                    start=base[-self._shape.head_size :], hidden=hidden_size, experts=self._shape.experts,
+                    width=self._shape.width, levels=KNOTS, learning_rate=head_rate, clip_norm=clip_norm,
                 )  # fmt: skip
         if base is None or (enabled and whole):
             self._bodies.append(body_of(self._shape, where))
@@ -64,8 +63,8 @@ class Networks:
                 averaging=averaging, device=where,
             )  # fmt: skip
         self._learns = (self._head is not None, enabled and whole)
-        self._rows = Rows(horizons=horizons, hidden=hidden_size)
-        self._tapes = Tapes(length=window, horizons=horizons, states=self._shape.states)
+        self._rows = Rows(horizons=horizons, shape=self._shape)
+        self._tapes = Tapes(length=window, horizons=horizons, shape=self._shape)
         self._hidden, self._kept = self._room(0)
         self._activity, self._marks = Activity(), np.zeros((0, 2), np.int64)
         self._since = np.zeros(0, np.int64)  # rows stepped since the last learning point of the whole network
@@ -89,6 +88,11 @@ class Networks:
         self._hidden = [np.concatenate(pair) for pair in zip(self._hidden, hidden, strict=True)]
         self._kept = np.concatenate([self._kept, kept])
         self._marks = np.concatenate([self._marks, np.full((capacity, 2), NEVER, np.int64)])
+
+    def grow_to(self, rows: int) -> None:
+        """Room for as many series: twice as much as there is, where it is full."""
+        if rows > len(self._marks):
+            self.grow(len(self._marks))
 
     def due(self, pending: int) -> bool:
         """Whether a learning point is reached once `pending` more observations have been stepped.
@@ -122,11 +126,11 @@ class Networks:
 
     def hear(self, scores: Floats) -> None:
         """The table of scores (4 + N, K) of the labels that came with a wave."""
-        sums = scores.sum(1)
+        sums: list[float] = scores.sum(1).tolist()
         reference = sums[NAIVE] if self._base is None else sums[NETWORK]
         for learner, own in ((HEAD, NETWORK + 1), (WHOLE, len(sums) - 1)):
             if self._learns[learner]:
-                self._guards[learner].hear(float(sums[own]), float(reference), float(sums[COUNT]))
+                self._guards[learner].hear(sums[own], reference, sums[COUNT])
 
     def learn(self, seen: Integers) -> Learned | None:
         """Learn, at a learning point only, of series that have `seen` (S,) observations; None: nothing to learn yet.
@@ -241,9 +245,10 @@ class Networks:
         return np.zeros(0, np.float32)
 
     def _adopt(self, learner: int) -> None:
-        """Forecast with what was learned, from now on."""
+        """Forecast with what was learned, from now on. Each step of a head moves all of it, so that a part tells it."""
         if learner == WHOLE and self._learner is not None:
             self._bodies[-1].load(self._learner.average)
             self._live = head_from(self._learner.average, self._shape)
-        self._digests[learner] = hashlib.blake2b(self._flat(learner).tobytes(), digest_size=6).digest()
+        told = self._head.head.out_bias if learner == HEAD and self._head is not None else self._flat(learner)
+        self._digests[learner] = hashlib.blake2b(told.tobytes(), digest_size=6).digest()
         self.version = hashlib.blake2b(b"".join(self._digests), digest_size=6).hexdigest()

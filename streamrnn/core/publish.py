@@ -8,7 +8,7 @@ from streamrnn.core.calibration import apply
 from streamrnn.core.compiled import Booleans, Floats, Integers, Singles, compiled
 from streamrnn.core.ledger import WARM, Ledger, listen, read_points
 from streamrnn.core.mixture import prior_of, weigh
-from streamrnn.core.scaling import code
+from streamrnn.core.scaling import code, rough
 from streamrnn.core.season import rounded
 from streamrnn.core.series import POINT_CLIP, Plan, Series
 
@@ -104,18 +104,20 @@ def read_back(
 ) -> None:
     """The latest forecast of each row, as the ledger holds it; changes nothing but the arrays given to be filled.
 
-    `target_times` (B, K) ms, `quantiles` (B, K, Q), `skill` (B, K) = 1 - error / error of persistence, `warming` (B,).
+    Of the H published horizons: `target_times` (B, H) ms, `quantiles` (B, H, Q), `skill` (B, H) = 1 - error / error of
+    persistence, and `warming` (B,).
     """
     for b in range(len(rows)):
         row = rows[b]
         count, cadence = series.seen[row], rounded(series.cadence[row])
         warming[b] = count < WARM
-        for k in range(len(plan.horizons)):
+        for i in range(len(plan.published)):
+            k = plan.published[i]
             horizon = plan.horizons[k]
             slot = plan.slots[k] + (count - 1) % horizon
-            target_times[b, k] = series.time[row] + round(horizon * cadence)
+            target_times[b, i] = series.time[row] + round(horizon * cadence)
             naive = ledger.naive[row, k]
-            skill[b, k] = max(1.0 - ledger.wrong[row, k] / naive, -10.0) if naive > 0 else 0.0
+            skill[b, i] = rough(max(1.0 - ledger.wrong[row, k] / naive, -10.0)) if naive > 0 else 0.0
             value, unit = series.value[row], series.unit[row, slot]
             for q in range(len(plan.levels)):
-                quantiles[b, k, q] = shortened(value + ledger.final[row, slot, q] * unit, unit)
+                quantiles[b, i, q] = shortened(value + ledger.final[row, slot, q] * unit, unit)

@@ -16,6 +16,7 @@ MEAN_CLIP = 50.0
 """An exponential mean follows at most so many scales at once: no single value may spoil it for long."""
 MEAN_RATES = tuple(1 - 0.5 ** (1 / half_life) for half_life in HALF_LIVES)
 CODES = 32767.0
+GRID = 2.0**20
 
 
 @compiled
@@ -77,6 +78,18 @@ def clip(value: float, most: float) -> float:
     if value != value:
         return 0.0
     return min(max(value, -most), most)
+
+
+@compiled
+def rough(score: float) -> float:
+    """A score to four decimals."""
+    return np.rint(score * 1e4) / 1e4
+
+
+@compiled
+def exact(error: float) -> float:
+    """An error on a grid on which sums are exact: they must not depend on the order."""
+    return np.rint(error * GRID) / GRID
 
 
 @compiled

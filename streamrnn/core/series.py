@@ -45,6 +45,8 @@ class Plan(NamedTuple):
     """(K,) rows ahead, ascending; the first is 1."""
     references: Integers
     """(3,) index into `horizons` of REFERENCE_STEPS."""
+    published: Integers
+    """(H,) index into `horizons` of those that are configured."""
     slots: Integers
     """(K,) first slot of each horizon among the pending forecasts; horizon h has h slots."""
     levels: Floats
@@ -102,6 +104,7 @@ def plan(horizons: tuple[int, ...], quantiles: tuple[float, ...], seasons: Float
     return Plan(
         horizons=np.array(steps, np.int64),
         references=np.array([steps.index(h) for h in REFERENCE_STEPS], np.int64),
+        published=np.array([steps.index(h) for h in horizons], np.int64),
         slots=np.concatenate([[0], np.cumsum(steps)[:-1]]).astype(np.int64),
         levels=np.array(quantiles, np.float64),
         middle=quantiles.index(0.5),

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from streamrnn.core.cells import CELLS
+from streamrnn.core.cells import GATES
 from streamrnn.core.learner import ANCHOR, Learner, pinball
 from streamrnn.core.memory import Windows
 from streamrnn.core.network import KNOTS, Shape, fresh, heads, split, unroll
@@ -20,7 +20,7 @@ def setting(cell: str) -> tuple[Shape, torch.Tensor, torch.Tensor, torch.Tensor]
     return shape, fresh(shape, 0).requires_grad_(), torch.randn(STEPS, BATCH, INPUTS), torch.zeros(BATCH, *shape.states)
 
 
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", GATES)
 def test_a_window_over_the_whole_sequence_is_full_backpropagation(cell: str) -> None:
     """The gradient of a loss at the end reaches the first input, and equals that of one unbroken pass in two pieces."""
     shape, weights, inputs, state = setting(cell)
@@ -40,7 +40,7 @@ def test_a_window_over_the_whole_sequence_is_full_backpropagation(cell: str) -> 
 def windows_of(shape: Shape, count: int = BATCH) -> Windows:
     """Random windows, with some labels unknown and some beyond all bounds."""
     generator = np.random.default_rng(0)
-    windows = Windows.empty(count, STEPS, HORIZONS, shape.states)
+    windows = Windows.empty(count, STEPS, HORIZONS, shape)
     for array in windows:
         array[:] = generator.normal(size=array.shape)
     windows.labels[:, -3:, 1] = np.nan
@@ -53,7 +53,7 @@ def learner_of(shape: Shape, *, start: np.ndarray | None = None, **changes: floa
     return Learner(shape, start=start, seed=0, device=torch.device("cpu"), **options)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", GATES)
 def test_a_learning_step_has_the_gradient_of_its_windows_and_of_nothing_before(cell: str) -> None:
     """A learner's first step is Adam's on the window's loss, its first state taken as a constant."""
     shape = setting(cell)[0]

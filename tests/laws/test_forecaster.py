@@ -9,12 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.streams import HOUR, START, bits, run, seasonal, small, state
 
-from streamrnn.core.cells import CELLS
+from streamrnn.core.cells import GATES
 from streamrnn.core.forecaster import Forecaster
 from streamrnn.core.network import Shape, fresh
 
 ROWS = 90
-KINDS = [pytest.param(cell, 1, id=cell) for cell in CELLS] + [pytest.param("gru", 3, id="gru-with-a-base")]
+KINDS = [pytest.param(cell, 1, id=cell) for cell in GATES] + [pytest.param("gru", 3, id="gru-with-a-base")]
 NETWORKS = pytest.mark.parametrize("networks", [1, 3])
 
 

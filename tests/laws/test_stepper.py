@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from streamrnn.core.bank import Described
-from streamrnn.core.cells import CELLS
+from streamrnn.core.cells import GATES
 from streamrnn.core.compiled import Singles
 from streamrnn.core.head import work_of
 from streamrnn.core.network import KNOTS, Shape, fresh, heads, split, unroll
@@ -49,7 +49,7 @@ def said(weights: torch.Tensor, shape: Shape, top: Singles, given: Described) ->
 
 
 @pytest.mark.parametrize("layers", [1, 3])
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", GATES)
 def test_the_compiled_step_is_the_learners_network(cell: str, layers: int) -> None:
     """States and top outputs of one step agree with torch's within single precision; the torch body's likewise."""
     shape, weights, hidden, given = setting(cell, 9, layers)
@@ -89,7 +89,7 @@ def test_levels_that_are_knots_are_read_off_exactly() -> None:
 
 
 @pytest.mark.parametrize("hidden_size", [1, 5, 16, 24, 32, 37, 64])
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", GATES)
 def test_bits_do_not_depend_on_the_wave(cell: str, hidden_size: int) -> None:
     """Any cut and any order of the rows give each row the same bits."""
     shape, weights, hidden, given = setting(cell, hidden_size, 1)
@@ -121,7 +121,7 @@ def test_a_hidden_state_that_explodes_starts_anew() -> None:
         assert np.isfinite(moved).all()
 
 
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", GATES)
 def test_a_networks_quantiles_cannot_cross(cell: str) -> None:
     """Whatever the weights, every quantile lies at or above its lower neighbour."""
     shape, weights, hidden, given = setting(cell, 6, 1)

@@ -77,9 +77,9 @@ def test_after_an_alarm_the_mixture_forgets(monkeypatch: pytest.MonkeyPatch) -> 
     run(calm, values[-1:], first=149)
     monkeypatch.setattr(Drift, "step", lambda _self, rows, _seen, _scores: rows[rows == 1])
     (said,) = run(alarmed, values[-1:], first=149)
-    np.testing.assert_array_equal(alarmed._ledger.regret[0], calm._ledger.regret[0])
-    np.testing.assert_allclose(alarmed._ledger.regret[1], KEPT * calm._ledger.regret[1], rtol=1e-6)
-    assert (calm._ledger.regret[1] != 0).any()
+    np.testing.assert_array_equal(alarmed._bank.ledger.regret[0], calm._bank.ledger.regret[0])
+    np.testing.assert_allclose(alarmed._bank.ledger.regret[1], KEPT * calm._bank.ledger.regret[1], rtol=1e-6)
+    assert (calm._bank.ledger.regret[1] != 0).any()
     plain = calm.forecast(np.arange(2)).quantiles
     np.testing.assert_array_equal(said.quantiles[0], plain[0])
     assert (said.quantiles[1] != plain[1]).any()

@@ -70,7 +70,7 @@ def test_a_regressor_learns_the_change_over_its_horizon() -> None:
     values = np.tile(rng.normal(size=6), 60)[:, None] + 0.01 * rng.normal(size=(360, 1))
     forecaster = small(experts=[BAYES], enabled=False)
     run(forecaster, values)
-    said = forecaster._ledger.guests[0, :, 0] * (10 / 32767)
+    said = forecaster._bank.ledger.guests[0, :, 0] * (10 / 32767)
     last, unit = values[-1, 0], forecaster._bank.series.unit[0]
     assert last + said[0] * unit[0] == pytest.approx(values[-6, 0], abs=0.1)  # one row ahead: as one season ago
     assert last + said[1 + 359 % 3] * unit[1 + 359 % 3] == pytest.approx(values[-4, 0], abs=0.1)  # three rows ahead
@@ -105,8 +105,8 @@ def test_what_fails_is_persistence_and_counted(fail: Callable[[], float], anew: 
     forecaster._guests._models[0][0][0] = broken
     (said,) = run(forecaster, seasonal(41, 1)[40:], first=40)
     assert np.isfinite(said.quantiles).all()
-    assert not forecaster._ledger.guests[0, 0, 0]
-    assert forecaster._ledger.guests[0, 0, 1]  # the other one did say something
+    assert not forecaster._bank.ledger.guests[0, 0, 0]
+    assert forecaster._bank.ledger.guests[0, 0, 1]  # the other one did say something
     assert forecaster.take_counts().expert_failures == 1
     assert forecaster.take_counts().expert_failures == 0
     assert isinstance(forecaster._guests._models[0][0][0], HoltWinters if anew else Broken)

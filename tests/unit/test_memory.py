@@ -101,7 +101,7 @@ class Feeder:
     """Rows of one series whose numbers tell which row they are."""
 
     def __init__(self) -> None:
-        self.rows = Rows(horizons=np.array([1, 3]), hidden=2)
+        self.rows = Rows(horizons=np.array([1, 3]), shape=Shape("gru", 2, 1))
         self.held = Rows.room(1, np.array([1, 3]))
         self.seen = 0
 
@@ -174,7 +174,7 @@ def test_a_row_that_was_overwritten_teaches_nothing() -> None:
 
 def test_tapes_are_bounded_and_the_oldest_goes_first() -> None:
     """At most half of the tapes run at a time; a tape that waits for its series for long is given to another."""
-    tapes = Tapes(length=4, horizons=np.array([1]), states=(1, 1, 2))
+    tapes = Tapes(length=4, horizons=np.array([1]), shape=Shape("gru", 2, 1))
     everybody = np.arange(100)
     tapes.begin(everybody, np.zeros(100, np.int64), 1)
     assert (tapes.save()["tapes_marks"][0] >= 0).sum() == TAPES // 2
