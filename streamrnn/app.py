@@ -136,12 +136,12 @@ def base(settings: Settings) -> "Singles | None":
     Raises:
         ConfigError: it cannot be read or does not fit.
     """
-    from streamrnn.core.network import Shape  # noqa: PLC0415
+    from streamrnn.core.variant import shape_of  # noqa: PLC0415
     from streamrnn.pretrain.card import read_base  # noqa: PLC0415
 
-    model = settings.model
-    path = base_path(**model.model_dump(exclude={"seed"}))
-    return None if path is None else read_base(path, Shape(model.cell, model.hidden_size, model.layers))
+    path = base_path(**settings.model.model_dump(exclude={"seed"}))
+    shape = shape_of(**settings.model.model_dump(exclude={"seed", "base"}))
+    return None if path is None else read_base(path, shape)
 
 
 def try_river(settings: Settings) -> None:

@@ -8,7 +8,7 @@ SHIPPED = Path(__file__).parent / "pretrain" / "data"
 """Holds the base networks that come with the package."""
 
 
-def base_path(*, base: str, cell: str, hidden_size: int, layers: int) -> Path | None:
+def base_path(*, base: str, variant: str, cell: str, hidden_size: int, layers: int) -> Path | None:
     """The file that `base` (`default`, `none` or a path) means for this network; None: it starts from random weights.
 
     Raises:
@@ -17,7 +17,8 @@ def base_path(*, base: str, cell: str, hidden_size: int, layers: int) -> Path | 
     if base == "none":
         return None
     if base == "default":
-        shipped = SHIPPED / f"{cell}-{layers}x{hidden_size}.safetensors"
+        kind = cell if variant == "full" else f"{variant}-{cell}"
+        shipped = SHIPPED / f"{kind}-{layers}x{hidden_size}.safetensors"
         return shipped if shipped.is_file() else None
     path = Path(base)
     if not path.is_file():

@@ -38,11 +38,11 @@ class Described(NamedTuple):
     units: Floats  # (B, K) scale of the change over each horizon
 
     @classmethod
-    def empty(cls, count: int, horizons: int) -> "Described":
+    def empty(cls, count: int, horizons: int, inputs: int = INPUTS, experts: int = len(EXPERTS)) -> "Described":
         """Room for `count` observations."""
-        f4, e = np.float32, len(EXPERTS)
+        f4, e = np.float32, experts
         return cls(
-            np.empty((count, INPUTS), f4),
+            np.empty((count, inputs), f4),
             np.empty((count, horizons, e), f4),
             np.empty((count, horizons, e), f4),
             np.empty((count, horizons, LEAD), f4),
@@ -133,6 +133,16 @@ class Taken(NamedTuple):
     anomaly: Floats  # (B,)
     scores: Floats  # (4 + N, K) see ledger
 
+    @classmethod
+    def empty(
+        cls, seen: Integers, horizons: int, networks: int, inputs: int = INPUTS, experts: int = len(EXPERTS)
+    ) -> "Taken":
+        """Room for a wave of series with `seen` (B,) observations."""
+        count = len(seen)
+        described = Described.empty(count, horizons, inputs, experts)
+        truths = np.empty((count, horizons), np.float32)
+        return cls(described, seen, truths, np.empty(count), np.zeros((NETWORK + networks, horizons)))
+
 
 class Published(NamedTuple):
     """Forecasts of B rows at the H configured horizons."""
@@ -212,11 +222,7 @@ class Bank:
 
     def take(self, rows: Integers, values: Floats, times: Integers) -> Taken:
         """One wave: `rows` (B,) distinct, `values` (B,) finite, `times` (B,) ms, later than each row's last."""
-        count, k = len(rows), len(self.plan.horizons)
-        taken = Taken(
-            Described.empty(count, k), self.series.seen[rows], np.empty((count, k), np.float32), np.empty(count),
-            np.zeros((NETWORK + self._networks, k)),
-        )  # fmt: skip
+        taken = Taken.empty(self.series.seen[rows], len(self.plan.horizons), self._networks)
         told = taken.truths, taken.anomaly, taken.scores, taken.described
         take(self.series, self.ledger, self.plan, self._chosen, rows, values, times, *told)
         return taken

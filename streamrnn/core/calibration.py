@@ -49,9 +49,16 @@ def track_residuals(residual: Singles, errors: Floats, sizes: Floats, level: flo
 
 
 @compiled
-def track_offsets(offset: Singles, published: Singles, levels: Floats, middle: int, truth: float, horizon: int) -> None:
+def offset_rate(horizon: int) -> float:
+    """How far the offsets of a horizon move per label."""
+    return OFFSET_RATE * horizon**OFFSET_POWER
+
+
+@compiled
+def track_offsets(
+    offset: Singles, published: Floats | Singles, levels: Floats, middle: int, truth: float, rate: float
+) -> None:
     """Move the calibration offsets (Q,) after the truth for `published` (Q,) is known; the median is left alone."""
-    rate = OFFSET_RATE * horizon**OFFSET_POWER
     for q in range(len(levels)):
         if q != middle:
             moved = offset[q] + rate * (levels[q] - below(truth, published[q], levels[q]))

@@ -32,7 +32,7 @@ def _cache_folder() -> Path:
     """
     here = Path(__file__).parent
     sources = hashlib.blake2b(digest_size=8)
-    for path in sorted(here.glob("*.py")):
+    for path in sorted(here.rglob("*.py")):
         sources.update(path.read_bytes())
     chosen = os.environ.get("NUMBA_CACHE_DIR")
     root = Path(chosen) if chosen else here / "__pycache__"

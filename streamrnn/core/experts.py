@@ -43,8 +43,8 @@ def score(series: Series, plan: Plan, row: int, k: int, value: float) -> None:
 @compiled
 def read_trust(error: Singles, trust: Singles) -> None:
     """Fill `trust` (E,): log of the running |error| over persistence's, from `error` (E + 1,)."""
-    naive = max(error[len(EXPERTS)], 1e-2)
-    for e in range(len(EXPERTS)):
+    naive = max(error[len(trust)], 1e-2)
+    for e in range(len(trust)):
         trust[e] = min(max(math.log(max(error[e], 1e-2) / naive), -TRUST_CLIP), TRUST_CLIP)
 
 

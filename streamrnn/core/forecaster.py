@@ -16,7 +16,7 @@ from streamrnn.core.guests import Guests, Plain
 from streamrnn.core.learner import Learned
 from streamrnn.core.ledger import NETWORK
 from streamrnn.core.networks import Networks
-from streamrnn.core.series import INPUTS
+from streamrnn.core.variant import VARIANTS, shape_of
 
 torch.set_num_threads(1)  # more would change the order of sums, and serve no matrix of this size
 
@@ -59,12 +59,13 @@ class Forecaster:
     """
 
     def __init__(
-        self, *, horizons: Sequence[int], quantiles: Sequence[float], cell: str = "gru", hidden_size: int = 64,
-        layers: int = 1, seed: int = 0, base: Singles | None = None, enabled: bool = True, head: bool = True,
-        head_every: int = 4, head_most: int = 256, head_rate: float = 1e-3, whole: bool = True, window: int = 48,
-        every: int = 64, most: int = 4096, batch: int = 16, replay: int = 16, learning_rate: float = 2e-3,
-        clip_norm: float = 1.0, warm_up: int = 30, averaging: float = 0.98, drift: str = "none",
-        experts: Sequence[Mapping[str, Plain]] = (), seasons: Sequence[float] | None = None, device: str = "auto",
+        self, *, horizons: Sequence[int], quantiles: Sequence[float], variant: str = "full", cell: str = "gru",
+        hidden_size: int = 64, layers: int = 1, seed: int = 0, base: Singles | None = None, enabled: bool = True,
+        head: bool = True, head_every: int = 4, head_most: int = 256, head_rate: float = 1e-3, whole: bool = True,
+        window: int = 48, every: int = 64, most: int = 4096, batch: int = 16, replay: int = 16,
+        learning_rate: float = 2e-3, clip_norm: float = 1.0, warm_up: int = 30, averaging: float = 0.98,
+        drift: str = "none", experts: Sequence[Mapping[str, Plain]] = (), seasons: Sequence[float] | None = None,
+        device: str = "auto",
     ) -> None:  # fmt: skip
         """Arguments as in the configuration, sections `forecast`, `model`, `learning`, and `experts`.
 
@@ -73,17 +74,17 @@ class Forecaster:
         Raises:
             ConfigError: one of `experts`, or `drift`, cannot be used.
         """
+        shape = shape_of(variant=variant, cell=cell, hidden_size=hidden_size, layers=layers)
         self._networks = Networks(
-            horizons=planned(horizons, quantiles).horizons, quantiles=quantiles, cell=cell, hidden_size=hidden_size,
-            layers=layers, seed=seed, base=base, enabled=enabled, head=head, head_every=head_every,
-            head_most=head_most, head_rate=head_rate, whole=whole, window=window, every=every, most=most, batch=batch,
-            replay=replay, learning_rate=learning_rate, clip_norm=clip_norm, warm_up=warm_up, averaging=averaging,
-            device=device,
+            horizons=planned(horizons, quantiles).horizons, quantiles=quantiles, shape=shape, seed=seed, base=base,
+            enabled=enabled, head=head, head_every=head_every, head_most=head_most, head_rate=head_rate, whole=whole,
+            window=window, every=every, most=most, batch=batch, replay=replay, learning_rate=learning_rate,
+            clip_norm=clip_norm, warm_up=warm_up, averaging=averaging, device=device,
         )  # fmt: skip
         self._networks.grow(FIRST_CAPACITY)
-        self._bank = Bank(
+        self._bank = VARIANTS[variant].bank(
             horizons=horizons, quantiles=quantiles, seasons=seasons, networks=self._networks.count,
-            trained=base is not None, guests=len(experts),
+            trained=base is not None, **({"guests": len(experts)} if experts else {}),
         )  # fmt: skip
         plan = self._bank.plan
         self._published = plan.published
@@ -93,8 +94,8 @@ class Forecaster:
         if experts:
             self._guests = Guests(experts=experts, horizons=plan.horizons, published=plan.published, seed=seed)
         self.layout: dict[str, object] = {
-            "version": VERSION, "cell": cell, "hidden_size": hidden_size, "layers": layers, "window": window,
-            "horizons": list(horizons), "quantiles": list(quantiles), "inputs": INPUTS,
+            "version": VERSION, "variant": variant, "cell": cell, "hidden_size": hidden_size, "layers": layers,
+            "window": window, "horizons": list(horizons), "quantiles": list(quantiles), "inputs": shape.inputs,
             "seasons": None if seasons is None else list(seasons),
             "networks": self._networks.count,
             "base": None if base is None else hashlib.blake2b(base.tobytes(), digest_size=8).hexdigest(),
@@ -142,7 +143,7 @@ class Forecaster:
             self._bank.forget(alarmed, KEPT)
         said = self._networks.step(rows, taken.seen, taken.truths, taken.described)
         points = np.zeros((*taken.truths.shape, 0))
-        if self._guests is not None:
+        if self._guests is not None and isinstance(self._bank, Bank):
             points = self._guests.step(self._bank.series, rows, values, taken.truths, taken.described.units)
         published = self._bank.publish(rows, said, points)
         return self._forecasts(rows, published, taken.anomaly), Scores(*taken.scores[:NETWORK, self._published])

@@ -4,8 +4,9 @@ import math
 
 from streamrnn.core.compiled import Floats, Singles, compiled
 from streamrnn.core.scaling import clip, current_scale, squash
+from streamrnn.core.season import phase
 from streamrnn.core.seasonal import read_seasons
-from streamrnn.core.series import COMMON, EXPERTS, HALF_LIVES, TERMS, Plan, Series
+from streamrnn.core.series import COMMON, EXPERTS, HALF_LIVES, TERMS, Known, Plan, Series
 
 INPUTS_VERSION = 1
 """Raised with every change of what an input means: no shape would show it, and a base network would be misled."""
@@ -22,8 +23,8 @@ def calendar(terms: Singles, at: int, time: float, short: float, long: float) ->
     """Six numbers: two harmonics of the short season's phase, one of the long one's; the next free place."""
     for period, harmonic in ((short, 1), (short, 2), (long, 1)):
         if period > 0:
-            phase = 2 * math.pi * harmonic * (time % period) / period
-            terms[at], terms[at + 1] = math.sin(phase), math.cos(phase)
+            angle = 2 * math.pi * harmonic * phase(time, 0.0, period)
+            terms[at], terms[at + 1] = math.sin(angle), math.cos(angle)
         else:
             terms[at], terms[at + 1] = 0.0, 0.0
         at += 2
@@ -63,7 +64,7 @@ def read_terms(
 
 
 @compiled
-def reference_scales(series: Series, plan: Plan, row: int) -> tuple[float, float, float]:
+def reference_scales(series: Known, plan: Plan, row: int) -> tuple[float, float, float]:
     """Scales of the changes over REFERENCE_STEPS."""
     scale, steps, references = series.scale[row], plan.horizons, plan.references
     count, value = series.seen[row], series.value[row]
@@ -75,7 +76,7 @@ def reference_scales(series: Series, plan: Plan, row: int) -> tuple[float, float
 
 
 @compiled
-def read_age(series: Series, row: int, cadence: float, passed: float, inputs: Singles, at: int) -> int:
+def read_age(series: Known, row: int, cadence: float, passed: float, inputs: Singles, at: int) -> int:
     """How long the seasons and the series have been known, and the time step; the next free place."""
     short, long = series.period[row, 0], series.period[row, 1]
     elapsed, count = float(series.time[row] - series.first[row]), series.seen[row]
@@ -123,7 +124,7 @@ def read_advice(points: Singles, trust: Singles, inputs: Singles) -> None:
 
 
 @compiled
-def read_lead(series: Series, plan: Plan, row: int, cadence: float, units: Floats, lead: Singles) -> None:
+def read_lead(series: Known, plan: Plan, row: int, cadence: float, units: Floats, lead: Singles) -> None:
     """Fill `lead` (K, 3): log of the horizon, its share of the short season, and its scale against that of one step."""
     short, one = series.period[row, 0], units[0]
     for k in range(len(plan.horizons)):

@@ -50,45 +50,58 @@ class Examples(NamedTuple):
     """(B,), what came, in units relative to the value; NaN where it is not known: the example then has no weight."""
 
 
+class Kept(NamedTuple):
+    """Which row lies at each place: C places, rows are numbered as they were taken."""
+
+    origin: Integers
+    """(C,), observations of its series before it."""
+    previous: Integers
+    """(C,), number of the row of the same series that was kept before it; NONE: there is none."""
+
+
 @compiled
 def deliver(
-    held: Integers, seen: int, horizons: Integers, truths: Singles, taken: int, labels: Singles, recent: Integers,
-    delivered: Integers,
+    last: int, kept: Kept, seen: int, horizons: Integers, truths: Singles, taken: int, labels: Singles,
+    recent: Integers, delivered: Integers,
 ) -> None:  # fmt: skip
-    """Give the rows kept of one series their labels `truths` (K,), NaN: none; `seen` observations came before."""
-    for k in range(len(horizons)):
-        if math.isnan(truths[k]):
-            continue
-        number = held[(seen - horizons[k]) % len(held)]
-        if number < 0 or taken - number > len(labels):
-            continue
-        labels[number % len(labels), k] = min(max(truths[k], -LABEL_CLIP), LABEL_CLIP)
-        recent[k, delivered[k] % recent.shape[1]] = number
-        delivered[k] += 1
+    """Give the rows kept of one series, of which `last` is the latest, their labels `truths` (K,), NaN: none.
+
+    `seen` observations came before.
+    """
+    number, longest = last, horizons[len(horizons) - 1]
+    while number >= 0 and taken - number <= len(labels):
+        place = number % len(labels)
+        age = seen - kept.origin[place]
+        if age > longest:
+            break
+        for k in range(len(horizons)):
+            if horizons[k] == age and not math.isnan(truths[k]):
+                labels[place, k] = min(max(truths[k], -LABEL_CLIP), LABEL_CLIP)
+                recent[k, delivered[k] % recent.shape[1]] = number
+                delivered[k] += 1
+        number = kept.previous[place]
 
 
 @compiled
 def keep(
-    held: Integers, rows: Integers, seen: Integers, horizons: Integers, truths: Singles, taken: Integers,
-    live: int, kept: Examples, recent: Integers, delivered: Integers, top: Singles, points: Singles, trust: Singles,
-    lead: Singles,
+    last: Integers, rows: Integers, seen: Integers, horizons: Integers, truths: Singles, taken: Integers, live: int,
+    kept: Kept, held: Examples, recent: Integers, delivered: Integers, top: Singles, described: Described,
 ) -> None:  # fmt: skip
     """One wave, row by row, so that its size tells nowhere: labels come, and every so many rows of a series are kept.
 
     `taken` (1,) counts the rows kept so far, `live` the series that there are now.
     """
-    capacity = len(kept.label)
+    capacity = len(held.label)
     for b in range(len(rows)):
-        series, at = held[rows[b]], seen[b] % held.shape[1]
-        deliver(series, seen[b], horizons, truths[b], taken[0], kept.label, recent, delivered)
-        series[at] = NONE
-        if (seen[b] + rows[b]) % max(-(-SPACING * live // capacity), 1) != 0:
+        row = rows[b]
+        deliver(last[row], kept, seen[b], horizons, truths[b], taken[0], held.label, recent, delivered)
+        if (seen[b] + row) % max(-(-SPACING * live // capacity), 1) != 0:
             continue
-        series[at] = taken[0]
         place = taken[0] % capacity
-        kept.y[place] = top[b]
-        kept.points[place], kept.trust[place], kept.lead[place] = points[b], trust[b], lead[b]
-        kept.label[place] = np.nan
+        kept.origin[place], kept.previous[place], last[row] = seen[b], last[row], taken[0]
+        held.y[place], held.points[place] = top[b], described.points[b]
+        held.trust[place], held.lead[place] = described.trust[b], described.lead[b]
+        held.label[place] = np.nan
         taken[0] += 1
 
 
@@ -122,29 +135,28 @@ class Rows:
         self._trust = np.zeros((CAPACITY, k, e), f4)
         self._lead = np.zeros((CAPACITY, k, LEAD), f4)
         self._labels = np.full((CAPACITY, k), np.nan, f4)
+        self._kept = Kept(np.zeros(CAPACITY, i8), np.full(CAPACITY, NONE, i8))
         self._recent = np.zeros((k, RECENT), i8)
         self._counts = np.zeros((3, k), i8)  # labels delivered; of them before the last step, and before that one
         self._taken = np.zeros(1, i8)  # rows kept so far
         self._sizes = ((hidden,), (e,), (e,), (LEAD,), ())
 
     @staticmethod
-    def room(capacity: int, horizons: Integers) -> Integers:
-        """Per series: the numbers under which its last rows are kept."""
-        return np.full((capacity, int(horizons[-1]) + 1), NONE, np.int64)
+    def room(capacity: int) -> Integers:
+        """Per series: the number of the last of its rows that was kept."""
+        return np.full(capacity, NONE, np.int64)
 
     def take(
-        self, held: Integers, rows: Integers, seen: Integers, truths: Singles, top: Singles, described: Described,
+        self, last: Integers, rows: Integers, seen: Integers, truths: Singles, top: Singles, described: Described,
         live: int,
     ) -> None:  # fmt: skip
         """One wave: its labels (B, K), NaN: none, and those of its rows whose turn it is; `seen` (B,) came before.
 
         `live` series share the room.
         """
-        kept = Examples(self._top, self._points, self._trust, self._lead, self._labels)
-        given = (top, described.points, described.trust, described.lead)
-        keep(
-            held, rows, seen, self._horizons, truths, self._taken, live, kept, self._recent, self._counts[0], *given
-        )  # fmt: skip
+        held = Examples(self._top, self._points, self._trust, self._lead, self._labels)
+        counts = self._recent, self._counts[0], top, described
+        keep(last, rows, seen, self._horizons, truths, self._taken, live, self._kept, held, *counts)
 
     def draw(self, generator: np.random.Generator) -> Examples | None:
         """The rows whose labels came since the last step but one, and as many older ones; None where there are none."""
@@ -169,6 +181,8 @@ class Rows:
             "rows_trust": self._trust,
             "rows_lead": self._lead,
             "rows_labels": self._labels,
+            "rows_origin": self._kept.origin,
+            "rows_previous": self._kept.previous,
             "rows_recent": self._recent,
             "rows_counts": self._counts,
             "rows_taken": self._taken,
@@ -178,7 +192,8 @@ class Rows:
         """Take over what `save` gave."""
         arrays: dict[str, NDArray[Any]] = {
             "top": self._top, "points": self._points, "trust": self._trust, "lead": self._lead, "labels": self._labels,
-            "recent": self._recent, "counts": self._counts, "taken": self._taken,
+            "origin": self._kept.origin, "previous": self._kept.previous, "recent": self._recent,
+            "counts": self._counts, "taken": self._taken,
         }  # fmt: skip
         for name, array in arrays.items():
             array[:] = saved[f"rows_{name}"]

@@ -34,14 +34,14 @@ class Networks:
     """One to three networks, and one hidden state of each recurrent part per series."""
 
     def __init__(
-        self, *, horizons: Integers, quantiles: Sequence[float], cell: str, hidden_size: int, layers: int, seed: int,
-        base: Singles | None, enabled: bool, head: bool, head_every: int, head_most: int, head_rate: float, whole: bool,
-        window: int, every: int, most: int, batch: int, replay: int, learning_rate: float, clip_norm: float,
-        warm_up: int, averaging: float, device: str,
+        self, *, horizons: Integers, quantiles: Sequence[float], shape: Shape, seed: int, base: Singles | None,
+        enabled: bool, head: bool, head_every: int, head_most: int, head_rate: float, whole: bool, window: int,
+        every: int, most: int, batch: int, replay: int, learning_rate: float, clip_norm: float, warm_up: int,
+        averaging: float, device: str,
     ) -> None:  # fmt: skip
         """Arguments as in the configuration; `horizons` (K,) are those of the plan."""
         self._horizons, self._seed, self._reading = horizons, seed, reading(tuple(quantiles))
-        self._shape, where = Shape(cell, hidden_size, layers), device_of(device)
+        self._shape, where = shape, device_of(device)
         self._every, self._most = (head_every, every), (head_most, most)
         self._batch, self._replay = batch, replay
         self._bodies: list[Body] = []
@@ -53,8 +53,8 @@ class Networks:
             self._bodies[0].load(torch.from_numpy(base.copy()))
             if enabled and head:
                 self._head = HeadLearner(
-                    start=base[-self._shape.head_size :], hidden=hidden_size, experts=self._shape.experts,
-                    width=self._shape.width, levels=KNOTS, learning_rate=head_rate, clip_norm=clip_norm,
+                    start=base[-shape.head_size :], hidden=shape.hidden_size, experts=shape.experts,
+                    width=shape.width, levels=KNOTS, learning_rate=head_rate, clip_norm=clip_norm,
                 )  # fmt: skip
         if base is None or (enabled and whole):
             self._bodies.append(body_of(self._shape, where))
@@ -202,7 +202,7 @@ class Networks:
 
     def _room(self, capacity: int) -> tuple[list[Singles], Integers]:
         hidden = [np.zeros((capacity, *self._shape.states), np.float32) for _ in self._bodies]
-        return hidden, Rows.room(capacity, self._horizons)
+        return hidden, Rows.room(capacity)
 
     def _learn_head(self, generator: np.random.Generator, _: Integers) -> Learned | None:
         examples = self._rows.draw(generator)

@@ -1,6 +1,6 @@
 """What a task knows of its series apart from the network: plain arrays, one row a series in first-seen order."""
 
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -96,6 +96,23 @@ class Series(NamedTuple):
     unit: Singles  # (S, L) scale at the origin of a pending forecast
     points: Shorts  # (S, L, E) the experts' pending forecasts, coded
     error: Singles  # (S, K, E + 1) decayed sum of |error| of each expert, and of persistence; units
+
+
+class Known(Protocol):
+    """What either variant knows of its series, one row each; see Series."""
+
+    @property
+    def seen(self) -> Integers: ...  # noqa: D102
+    @property
+    def time(self) -> Integers: ...  # noqa: D102
+    @property
+    def first(self) -> Integers: ...  # noqa: D102
+    @property
+    def value(self) -> Floats: ...  # noqa: D102
+    @property
+    def period(self) -> Floats: ...  # noqa: D102
+    @property
+    def scale(self) -> Floats: ...  # noqa: D102
 
 
 def plan(horizons: tuple[int, ...], quantiles: tuple[float, ...], seasons: Floats, normal: Floats, tail: float) -> Plan:

@@ -37,9 +37,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     make(
         arguments.output,
-        cell=model.cell,
-        hidden_size=model.hidden_size,
-        layers=model.layers,
+        **model.model_dump(exclude={"base", "seed"}),
         steps=arguments.steps,
         seed=arguments.seed,
         device=arguments.device,

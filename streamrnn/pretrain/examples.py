@@ -1,14 +1,16 @@
 """Series as the network reads them: what the daemon's own bank makes of each row, and what came after it."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 
-from streamrnn.core.bank import Bank, Described
+from streamrnn.core.bank import Bank
 from streamrnn.core.compiled import Floats, Halves, Integers
 from streamrnn.core.memory import LABEL_CLIP
 from streamrnn.core.network import KNOTS
 from streamrnn.core.series import REFERENCE_STEPS
+from streamrnn.core.variant import AnyBank
 from streamrnn.pretrain.prior import Stories
 from streamrnn.pretrain.signals import Generator
 
@@ -38,18 +40,19 @@ def some_horizons(generator: Generator) -> tuple[int, ...]:
     return tuple(sorted(chosen))
 
 
-def describe(stories: Stories, horizons: tuple[int, ...]) -> Examples:
-    """Run the bank over the rows that are present; `horizons` hold REFERENCE_STEPS.
+def describe(stories: Stories, horizons: tuple[int, ...], kind: Callable[..., AnyBank] = Bank) -> Examples:
+    """Run a bank over the rows that are present; `horizons` hold REFERENCE_STEPS.
 
     A series with missing rows has fewer, and ends before the others: the rest of its rows are zeros without labels.
     """
     order = np.argsort(~stories.present, axis=0, kind="stable")
     values, times = np.take_along_axis(stories.values, order, 0), np.take_along_axis(stories.times, order, 0)
     lengths = stories.present.sum(0)
-    bank = Bank(horizons=horizons, quantiles=KNOTS)
+    bank = kind(horizons=horizons, quantiles=KNOTS)
     series = np.array([bank.add(str(number)) for number in range(len(lengths))])
-    blank = Described.empty(0, len(horizons))
     rows, count = values.shape
+    none = np.zeros(0, np.int64)
+    blank = bank.observe(none, np.zeros(0), none)
     held = [np.zeros((count, rows, *part.shape[1:]), np.float16) for part in blank[:-1]]
     units = np.ones((rows, count, len(horizons)))
     for t in range(int(lengths.max())):

@@ -10,8 +10,9 @@ import numpy as np
 import torch
 
 from streamrnn import console
+from streamrnn.core.bank import Bank
 from streamrnn.core.learner import device_of
-from streamrnn.core.network import Shape
+from streamrnn.core.variant import VARIANTS, AnyBank, shape_of
 from streamrnn.errors import ConfigError
 from streamrnn.pretrain.card import Card, write_base
 from streamrnn.pretrain.examples import Examples, describe, some_horizons
@@ -32,6 +33,7 @@ TRAINED_ON, SCORED = 1, 2
 def make(
     output: Path,
     *,
+    variant: str,
     cell: str,
     hidden_size: int,
     layers: int,
@@ -52,16 +54,17 @@ def make(
     if output.is_dir() or not output.parent.is_dir():
         what = "it is a folder" if output.is_dir() else f"there is no folder {output.parent}"
         raise ConfigError(f"--output: {output} cannot be written: {what}")
-    shape = Shape(cell, hidden_size, layers)
+    shape = shape_of(variant=variant, cell=cell, hidden_size=hidden_size, layers=layers)
+    bank = VARIANTS[variant].bank
     place, own = device_of(device), read_history(history)
     torch.set_num_threads(1)  # more would change the order of sums, and are no faster at this size
     console.say(f"pretrain: {shape.size:,} weights, {steps:,} steps on {place.type}")
     seen: Counter[str] = Counter()
-    lot = lots(seed, own, seen, sizes)
+    lot = lots(seed, own, seen, sizes, bank)
     reports, best = max(1, min(REPORTS, steps // REPORTS)), math.inf
     with console.progress(steps, "steps") as advance:
         advance("drawing series", 0)
-        scored = [scored_lot(number, *size) for number, size in enumerate(validation)]
+        scored = [scored_lot(number, *size, bank) for number, size in enumerate(validation)]
         for trained in train(
             shape, lot, scored, steps=steps, reports=reports, seed=seed, device=place, sizes=sizes,
             advance=partial(advance, "training", 1),
@@ -78,7 +81,9 @@ def make(
     console.say(f"pretrain: {output} holds the best of {reports} validations")
 
 
-def lots(seed: int, history: Sequence[History], seen: Counter[str], sizes: Sizes) -> Callable[[int], Examples]:
+def lots(
+    seed: int, history: Sequence[History], seen: Counter[str], sizes: Sizes, bank: Callable[..., AnyBank] = Bank
+) -> Callable[[int], Examples]:
     """What makes the lots to train on, by number; it counts in `seen` what they are made of."""
 
     def lot(number: int) -> Examples:
@@ -88,21 +93,21 @@ def lots(seed: int, history: Sequence[History], seen: Counter[str], sizes: Sizes
         if history:
             stories = mixed(generator, stories, history)
         seen.update(part for told in stories.told for part in {"series", *told})
-        return describe(stories, some_horizons(generator))
+        return describe(stories, some_horizons(generator), bank)
 
     return lot
 
 
-def scored_lot(number: int, count: int, rows: int) -> Examples:
+def scored_lot(number: int, count: int, rows: int, bank: Callable[..., AnyBank] = Bank) -> Examples:
     """A lot of `count` series to score on, the same for all seeds of a training."""
-    return describe(draw(np.random.default_rng([SCORED, number]), count, rows), VALIDATION_HORIZONS)
+    return describe(draw(np.random.default_rng([SCORED, number]), count, rows), VALIDATION_HORIZONS, bank)
 
 
 def _tell(trained: Trained) -> None:
     best = trained.best
     console.say(
         f"step {trained.step:,}: loss {trained.loss:.4f}; of persistence's error {best.error:.4f}, "
-        f"cold {best.cold:.4f} (ridge regression {best.expert:.4f}); pinball {best.pinball:.4f} "
+        f"cold {best.cold:.4f} (best expert {best.expert:.4f}); pinball {best.pinball:.4f} "
         f"(last {trained.last.pinball:.4f}, average {trained.average.pinball:.4f})"
     )
 

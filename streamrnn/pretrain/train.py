@@ -11,7 +11,6 @@ from torch import Tensor
 from streamrnn.core import learner
 from streamrnn.core.compiled import Singles
 from streamrnn.core.network import KNOTS, Shape, fresh, heads, split, unroll
-from streamrnn.core.series import EXPERTS
 from streamrnn.pretrain.examples import Examples
 from streamrnn.pretrain.lanes import Sizes, Window, windows
 
@@ -24,8 +23,6 @@ CLIP_NORM = 1.0
 AVERAGING = 0.998
 """Decay per step of the running average of the weights."""
 MEDIAN = KNOTS.index(0.5)
-COMPARED = EXPERTS.index("ridge")
-"""The expert that is strongest alone."""
 SCORED_FROM, COLD_UNTIL = 30, 300
 """Rows; scores begin with the first, and those of a cold start end with the second."""
 LEAST_ERROR = 1e-3
@@ -134,12 +131,13 @@ def validate(
     errors, cold, pinballs = [], [], []
     for examples in validation:
         state = torch.zeros(len(examples.inputs), *shape.states, device=device)
-        sums = torch.zeros(2, 3, *examples.labels.shape[::2], device=device)
+        candidates = 2 + shape.experts
+        sums = torch.zeros(2, candidates, *examples.labels.shape[::2], device=device)
         for start in range(0, examples.inputs.shape[1], length):
             window = _read(examples, start, length, device)
             knots, state = forecast(weights, shape, window, state)
-            candidates = (knots[..., MEDIAN], torch.zeros_like(window.labels), window.points[..., COMPARED])
-            each = torch.stack([(window.labels - candidate).abs().nan_to_num() for candidate in candidates], 1)
+            points = knots[..., MEDIAN], torch.zeros_like(window.labels), *window.points.unbind(-1)
+            each = torch.stack([(window.labels - point).abs().nan_to_num() for point in points], 1)
             row = torch.arange(start, start + len(each), device=device)
             scored = (row >= SCORED_FROM).float(), ((row >= SCORED_FROM) & (row < COLD_UNTIL)).float()
             sums += torch.stack([torch.einsum("t,tcbk->cbk", chosen, each) for chosen in scored])
@@ -149,7 +147,8 @@ def validate(
         cold.append(sums[1].flatten(1))
     all_errors, all_cold, all_pinballs = torch.cat(errors, 1), torch.cat(cold, 1), np.array(pinballs).sum(0)
     pinball = float(all_pinballs[0] / max(all_pinballs[1], 1))
-    return Scores(_ratio(all_errors, 0), _ratio(all_cold, 0), pinball, _ratio(all_errors, 2))
+    expert = min(_ratio(all_errors, candidate) for candidate in range(2, len(all_errors)))
+    return Scores(_ratio(all_errors, 0), _ratio(all_cold, 0), pinball, expert)
 
 
 def _read(examples: Examples, start: int, length: int, device: torch.device) -> Window:
@@ -158,6 +157,6 @@ def _read(examples: Examples, start: int, length: int, device: torch.device) -> 
 
 
 def _ratio(errors: Tensor, candidate: int) -> float:
-    """Geometric mean of one candidate's summed errors over persistence's; `errors` are (3, series and horizons)."""
+    """Geometric mean of one candidate's summed errors over persistence's; `errors` are (2 + E, series and horizons)."""
     scored = errors[:, errors[1] > LEAST_ERROR]
     return float((scored[candidate] / scored[1]).clamp(0.02, 10).log().mean().exp())

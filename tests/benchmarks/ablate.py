@@ -1,6 +1,7 @@
 """What each part of the forecaster is worth: the same streams with one part taken away at a time.
 
     make ablate [ARGS='--data DIR --only base,head --write FILE']
+    make ablate ARGS='-c config/lean.yaml --only nothing,learning,base,seasons'
 
 Streams are CSV files as `streamrnn backtest` reads them; by default those that come with the demo. A row of the table
 says what was taken away, and then: MAE of the median / MAE of persistence over all origins after the first tenth of a
@@ -38,8 +39,9 @@ class Part(NamedTuple):
 
 def _silence(forecaster: Any, members: slice) -> None:
     """Give these members of the mixture no weight, and no merit that others are measured by."""
-    forecaster._young[members] = forecaster._grown[members] = NOTHING
-    forecaster._ledger.regret[..., members] = 0.0
+    bank = forecaster._bank
+    bank._young[members] = bank._grown[members] = NOTHING
+    bank.ledger.regret[..., members] = 0.0
 
 
 def _no_networks(forecaster: Any) -> None:
@@ -47,15 +49,15 @@ def _no_networks(forecaster: Any) -> None:
 
 
 def _no_experts(forecaster: Any) -> None:
-    _silence(forecaster, slice(1, len(forecaster._young) - forecaster._networks.count))
+    _silence(forecaster, slice(1, len(forecaster._bank._young) - forecaster._networks.count))
 
 
 def _no_calibration(forecaster: Any) -> None:
-    forecaster._ledger.offset[:] = 0.0
+    forecaster._bank.ledger.offset[:] = 0.0
 
 
 def _no_youth(forecaster: Any) -> None:
-    forecaster._young[:] = forecaster._grown
+    forecaster._bank._young[:] = forecaster._bank._grown
 
 
 PARTS = (
@@ -84,9 +86,9 @@ class Row(NamedTuple):
     row_bytes: int
 
 
-def measure(part: Part, paths: Sequence[Path], extra: Sequence[str]) -> Row:
+def measure(part: Part, paths: Sequence[Path], config: Path | None, extra: Sequence[str]) -> Row:
     """Run all streams without a part."""
-    settings = load(None, ["input.topics=ablate", "device=cpu", *extra, *part.overrides])
+    settings = load(config, ["input.topics=ablate", "device=cpu", *extra, *part.overrides])
     late: list[Score] = []
     cold: list[Score] = []
     seconds, observations, row_bytes = 0.0, 0, 0
@@ -138,6 +140,7 @@ def main() -> None:
     """See the module docstring."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, help="folder of CSV files; default: the demo's streams")
+    parser.add_argument("-c", "--config", type=Path, metavar="FILE", help="YAML; default: the defaults")
     parser.add_argument("--only", help="parts, separated by commas")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="configuration of all rows")
     parser.add_argument("--write", type=Path, help="Markdown file to write the table to")
@@ -148,7 +151,7 @@ def main() -> None:
     rows: dict[str, Row] = {}
     for part in PARTS:
         if part.name in wanted:
-            rows[part.name] = measure(part, paths, arguments.set)
+            rows[part.name] = measure(part, paths, arguments.config, arguments.set)
             print(table({part.name: rows[part.name]}).splitlines()[-1], flush=True)  # noqa: T201
     if arguments.write:
         arguments.write.write_text(table(rows) + "\n")

@@ -11,17 +11,17 @@ from support.streams import HOUR, START, bits, run, seasonal, small, state
 
 from streamrnn.core.cells import GATES
 from streamrnn.core.forecaster import Forecaster
-from streamrnn.core.network import Shape, fresh
 
 ROWS = 90
-KINDS = [pytest.param(cell, 1, id=cell) for cell in GATES] + [pytest.param("gru", 3, id="gru-with-a-base")]
-NETWORKS = pytest.mark.parametrize("networks", [1, 3])
+BASED, LEAN = {"networks": 3}, {"networks": 3, "variant": "lean"}
+KINDS = pytest.mark.parametrize("kind", [*({"cell": cell} for cell in GATES), BASED, LEAN], ids=str)
+VARIANTS = pytest.mark.parametrize("kind", [{}, BASED, LEAN], ids=str)
 
 
-@NETWORKS
-def test_forecasting_changes_no_state(networks: int) -> None:
+@VARIANTS
+def test_forecasting_changes_no_state(kind: dict[str, Any]) -> None:
     """Asking for the latest forecasts gives what was published, and leaves every byte of the state alone."""
-    forecaster = small(networks=networks)
+    forecaster = small(**kind)
     published = run(forecaster, seasonal(ROWS, 3))
     before = state(forecaster)
     again = [forecaster.forecast(np.arange(3)) for _ in range(2)]
@@ -31,26 +31,26 @@ def test_forecasting_changes_no_state(networks: int) -> None:
         np.testing.assert_array_equal(forecast.target_times, published[-1].target_times)
 
 
-@pytest.mark.parametrize(("cell", "networks"), KINDS)
-def test_no_look_ahead(cell: str, networks: int) -> None:
+@KINDS
+def test_no_look_ahead(kind: dict[str, Any]) -> None:
     """Changing the observations from row t on changes no forecast made before t."""
     values = seasonal(ROWS, 2)
     changed = values.copy()
     changed[60:] = changed[60:] * -3 + 1000
-    first, second = (run(small(cell=cell, networks=networks), each) for each in (values, changed))
+    first, second = (run(small(**kind), each) for each in (values, changed))
     assert bits(first[:60]) == bits(second[:60])
     assert bits(first[60:]) != bits(second[60:])
 
 
-@pytest.mark.parametrize(("cell", "networks"), KINDS)
+@KINDS
 @settings(max_examples=5, deadline=None)
 @given(data=st.data())
-def test_waves_change_nothing(cell: str, networks: int, data: st.DataObject) -> None:
+def test_waves_change_nothing(kind: dict[str, Any], data: st.DataObject) -> None:
     """How the series are cut into waves changes no bit of a forecast, as long as none crosses a learning point."""
     series = 5
     values = seasonal(60, series)
     # multiples of 5 series: learning points fall at the ends of rows, whatever the waves
-    options = {"cell": cell, "networks": networks, "every": 8, "most": 1000, "head_most": 1000}
+    options = {**kind, "every": 8, "most": 1000, "head_most": 1000}
     single = small(**options)
     expected = run(single, values)
 
@@ -74,12 +74,12 @@ def test_waves_change_nothing_where_the_memory_is_full() -> None:
     assert state(whole) == state(single)
 
 
-@NETWORKS
-def test_the_number_of_rows_in_a_wave_changes_nothing(networks: int) -> None:
+@VARIANTS
+def test_the_number_of_rows_in_a_wave_changes_nothing(kind: dict[str, Any]) -> None:
     """A series among 300 others gets the bits that it gets alone while the network has not learned."""
     values = np.repeat(seasonal(40, 1), 300, axis=1) * np.linspace(1, 5, 300)
-    alone = run(small(networks=networks, enabled=False), values[:, 137:138])
-    among = run(small(networks=networks, enabled=False), values, cut=lambda _: [list(range(300))])
+    alone = run(small(**kind, enabled=False), values[:, 137:138])
+    among = run(small(**kind, enabled=False), values, cut=lambda _: [list(range(300))])
     for one, many in zip(alone, among, strict=True):
         np.testing.assert_array_equal(one.quantiles[0], many.quantiles[137])
 
@@ -94,12 +94,12 @@ def resumed_from(forecaster: Forecaster, **options: Any) -> Forecaster:
     return resumed
 
 
-@pytest.mark.parametrize(("cell", "networks"), KINDS)
+@KINDS
 @pytest.mark.parametrize("rows", [1, 30, 61])
-def test_saved_and_loaded_is_never_interrupted(cell: str, networks: int, rows: int) -> None:
+def test_saved_and_loaded_is_never_interrupted(kind: dict[str, Any], rows: int) -> None:
     """Save at any point, tapes and labels half recorded, load, go on: the same forecasts and state, bit for bit."""
     values = seasonal(ROWS, 11)
-    options = {"cell": cell, "networks": networks, "layers": 2}
+    options = {**kind, "layers": 2}
     whole, broken = small(**options), small(**options)
     expected = run(whole, values)
     run(broken, values[:rows])
@@ -110,47 +110,47 @@ def test_saved_and_loaded_is_never_interrupted(cell: str, networks: int, rows: i
     assert state(resumed) == state(whole)
 
 
-@NETWORKS
+@VARIANTS
 @pytest.mark.parametrize("series", [1, 7, 8, 9, 16])
-def test_series_that_come_after_a_restart_find_room(networks: int, series: int) -> None:
+def test_series_that_come_after_a_restart_find_room(kind: dict[str, Any], series: int) -> None:
     """New series after loading, across the doubling of the room, are what they are in a forecaster never stopped."""
     values = seasonal(60, series + 12)
-    whole, broken = small(networks=networks), small(networks=networks)
+    whole, broken = small(**kind), small(**kind)
     run(whole, values[:40, :series])
     run(broken, values[:40, :series])
-    resumed = resumed_from(broken, networks=networks)
+    resumed = resumed_from(broken, **kind)
     assert bits(run(resumed, values[40:], first=40)) == bits(run(whole, values[40:], first=40))
     assert state(resumed) == state(whole)
 
 
-@NETWORKS
-def test_the_same_forecaster_twice(networks: int) -> None:
+@VARIANTS
+def test_the_same_forecaster_twice(kind: dict[str, Any]) -> None:
     """Two runs over the same observations agree in every bit; another seed does not."""
     values = seasonal(ROWS, 3)
-    first = bits(run(small(networks=networks), values))
-    assert bits(run(small(networks=networks), values)) == first
-    assert bits(run(small(networks=networks, seed=1), values)) != first
+    first = bits(run(small(**kind), values))
+    assert bits(run(small(**kind), values)) == first
+    assert bits(run(small(**kind, seed=1), values)) != first
 
 
-@NETWORKS
-def test_series_meet_only_in_the_network(networks: int) -> None:
+@VARIANTS
+def test_series_meet_only_in_the_network(kind: dict[str, Any]) -> None:
     """Without learning no series touches the forecasts of another; with it, only after a learning point."""
     values = seasonal(ROWS, 2)
     other = values.copy()
     other[40:, 1] += 500
-    frozen, frozen_other = (run(small(networks=networks, enabled=False), each) for each in (values, other))
+    frozen, frozen_other = (run(small(**kind, enabled=False), each) for each in (values, other))
     for a, b in zip(frozen, frozen_other, strict=True):
         np.testing.assert_array_equal(a.quantiles[0], b.quantiles[0])
-    first, second = (run(small(networks=networks), each) for each in (values, other))
+    first, second = (run(small(**kind), each) for each in (values, other))
     other_network = [t for t in range(ROWS) if first[t].model != second[t].model]
     differing = [t for t in range(ROWS) if not np.array_equal(first[t].quantiles[0], second[t].quantiles[0])]
     assert min(differing) >= min(other_network) > 40
 
 
-@NETWORKS
-def test_state_is_bounded(networks: int) -> None:
+@VARIANTS
+def test_state_is_bounded(kind: dict[str, Any]) -> None:
     """A series, and what all share, take as many bytes after 2,000 observations as after 200."""
-    forecaster = small(networks=networks)
+    forecaster = small(**kind)
 
     def sizes() -> dict[str, tuple[Any, ...]]:
         saved = {**forecaster.save_rows(0, 1), **forecaster.save_shared()}
@@ -163,14 +163,14 @@ def test_state_is_bounded(networks: int) -> None:
     assert len(forecaster.save_shared()["since"]) <= 64
 
 
-@NETWORKS
-def test_a_series_takes_at_most_32_kib(networks: int) -> None:
-    """At the default settings, with a base or without one."""
-    base = None if networks == 1 else fresh(Shape("gru", 64, 1), 0).numpy()
-    forecaster = Forecaster(horizons=(1, 12, 24), quantiles=(0.05, 0.1, 0.5, 0.9, 0.95), base=base, device="cpu")
+@VARIANTS
+def test_a_series_takes_few_bytes(kind: dict[str, Any]) -> None:
+    """At most 32 KiB at the default settings, with a base or without one; 1.5 KiB at the lean ones."""
+    most, options = (1536, {"hidden_size": 24, "whole": False}) if kind == LEAN else (32 * 1024, {"hidden_size": 64})
+    forecaster = small(horizons=(1, 12, 24), **kind, **options)
     forecaster.add("one")
     saved = sum(array.nbytes for array in forecaster.save_rows(0, 1).values())
-    assert saved == forecaster.row_bytes <= 32 * 1024
+    assert saved == forecaster.row_bytes <= most
 
 
 def hostile(rows: int) -> np.ndarray:
@@ -190,10 +190,10 @@ def hostile(rows: int) -> np.ndarray:
     ], 1)  # fmt: skip
 
 
-@pytest.mark.parametrize(("cell", "networks"), KINDS)
-def test_quantiles_are_finite_and_in_order_whatever_comes(cell: str, networks: int) -> None:
+@KINDS
+def test_quantiles_are_finite_and_in_order_whatever_comes(kind: dict[str, Any]) -> None:
     """Whatever values come: quantiles never cross, and no forecast, state or weight is ever non-finite."""
-    forecaster = small(cell=cell, networks=networks, hidden_size=7)
+    forecaster = small(**kind, hidden_size=7)
     for forecast in run(forecaster, hostile(200)):
         assert np.isfinite(forecast.quantiles).all()
         assert np.isfinite(forecast.anomaly).all()
@@ -205,10 +205,10 @@ def test_quantiles_are_finite_and_in_order_whatever_comes(cell: str, networks: i
             assert np.isfinite(array.astype(np.float64)).all(), name
 
 
-@NETWORKS
-def test_uneven_times_do_no_harm(networks: int) -> None:
+@VARIANTS
+def test_uneven_times_do_no_harm(kind: dict[str, Any]) -> None:
     """Steps from a millisecond to centuries: forecasts stay finite and in order, and dated after their origin."""
-    rng, forecaster = np.random.default_rng(6), small(networks=networks)
+    rng, forecaster = np.random.default_rng(6), small(**kind)
     forecaster.add("one")
     time = -2_000_000_000_000
     for _ in range(300):
@@ -249,18 +249,18 @@ def test_a_base_that_knows_nothing_is_left_behind() -> None:
     """Random weights as a base lean on the mixture at first; later the forecasts are as good as without it."""
     values = seasonal(900, 2)
     errors = []
-    for networks in (1, 3):
-        medians = np.stack([f.quantiles[:, 2, 2] for f in run(small(networks=networks), values)])
+    for kind in ({}, BASED, LEAN):
+        medians = np.stack([f.quantiles[:, 2, 2] for f in run(small(**kind), values)])
         errors.append(np.abs(values[6:] - medians[:-6])[500:].mean())
     assert errors[1] < 1.1 * errors[0]
 
 
-@NETWORKS
-def test_anomalies_stand_out(networks: int) -> None:
+@VARIANTS
+def test_anomalies_stand_out(kind: dict[str, Any]) -> None:
     """A spike of ten times the noise scores above 1; on quiet rows about one in a hundred does."""
     values = seasonal(1500, 1)
     values[1400] += 60
-    scores = np.array([f.anomaly[0] for f in run(small(networks=networks), values)])
+    scores = np.array([f.anomaly[0] for f in run(small(**kind), values)])
     assert (scores[:32] == 0).all()
     assert scores[1400] > 1.5
     assert 0.001 <= (scores[200:1400] >= 1).mean() <= 0.025
@@ -290,10 +290,10 @@ def test_only_the_horizons_asked_for_are_published() -> None:
     assert scores.matured.shape == (2,)
 
 
-@NETWORKS
-def test_the_model_changes_only_at_learning_points(networks: int) -> None:
+@VARIANTS
+def test_the_model_changes_only_at_learning_points(kind: dict[str, Any]) -> None:
     """The networks' version is the same between two learning points and another one after each that learned."""
-    forecaster, seen = small(networks=networks, every=8, head_every=3), []
+    forecaster, seen = small(**kind, every=8, head_every=3), []
     values = seasonal(80, 1)
     forecaster.add("s0")
     for t, row in enumerate(values):
@@ -302,7 +302,7 @@ def test_the_model_changes_only_at_learning_points(networks: int) -> None:
         seen.append((forecast.model, learned is not None))
     for (model, learned), (following, _) in itertools.pairwise(seen):
         assert (model != following) == learned
-    assert sum(learned for _, learned in seen) >= (4 if networks == 1 else 15)
+    assert sum(learned for _, learned in seen) >= (15 if kind else 4)
 
 
 def test_without_learning_the_networks_stay_as_they_are() -> None:

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamrnn.core.forecaster import Forecaster, Forecasts
-from streamrnn.core.network import Shape, fresh
+from streamrnn.core.network import fresh
+from streamrnn.core.variant import shape_of
 
 HORIZONS, QUANTILES = (1, 3, 6), (0.05, 0.1, 0.5, 0.9, 0.95)
 START, HOUR = 1_700_000_000_000, 3_600_000
@@ -22,7 +23,8 @@ def small(*, networks: int = 1, **changes: Any) -> Forecaster:
     }  # fmt: skip
     settings.update(changes)
     if networks == 3:
-        shape = Shape(settings["cell"], settings["hidden_size"], settings["layers"])
+        sizes = {name: settings[name] for name in ("cell", "hidden_size", "layers")}
+        shape = shape_of(variant=settings.get("variant", "full"), **sizes)
         settings["base"] = fresh(shape, 9).numpy()
     return Forecaster(**settings)
 

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.usefixtures("bare_environment")
 
 def test_the_examples_are_there() -> None:
     """The files that the documentation names exist."""
-    assert [file.stem for file in FILES] == ["accurate", "kafka-minimal", "secure", "sqlite", "streamrnn"]
+    assert [file.stem for file in FILES] == ["accurate", "kafka-minimal", "lean", "secure", "sqlite", "streamrnn"]
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)

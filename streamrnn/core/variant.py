@@ -1,0 +1,36 @@
+"""The two variants of a forecaster: what is known of a series, and what its network reads."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from streamrnn.core import series
+from streamrnn.core.bank import Bank
+from streamrnn.core.lean import series as lean
+from streamrnn.core.lean.bank import LeanBank
+from streamrnn.core.network import Shape
+
+AnyBank = Bank | LeanBank
+
+
+class Variant(NamedTuple):
+    """One of them."""
+
+    bank: Callable[..., AnyBank]
+    inputs: int
+    """Numbers that the recurrent layers read."""
+    experts: int
+    """Forecasts that the head weighs."""
+    width: int
+    """Units of the head."""
+
+
+VARIANTS = {
+    "full": Variant(Bank, series.INPUTS, len(series.EXPERTS), 64),
+    "lean": Variant(LeanBank, lean.INPUTS, len(lean.EXPERTS), 32),
+}
+
+
+def shape_of(*, variant: str, cell: str, hidden_size: int, layers: int) -> Shape:
+    """Sizes of the network of a variant."""
+    _, inputs, experts, width = VARIANTS[variant]
+    return Shape(cell, hidden_size, layers, width=width, inputs=inputs, experts=experts)
