@@ -41,8 +41,7 @@ def run(settings: Settings) -> int:
     Raises:
         StreamrnnError: as `Worker.run` does, and where the metrics' port is taken; it holds the exit code.
     """
-    logs.configure()
-    try_river(settings)
+    prepare(settings)
     metrics = Metrics(horizons=settings.forecast.horizons)
     worker = Worker(
         connect=lambda: open_log(settings),
@@ -181,6 +180,16 @@ def task(settings: Settings, partition: TopicPartition, *, timed: "Timed" = null
         dead_letters=names.dead_letters,
         timed=timed,
     )
+
+
+def prepare(settings: Settings) -> None:
+    """What comes before any work: logging, and a look at what can be known to fail.
+
+    Raises:
+        ConfigError: as `try_river`.
+    """
+    logs.configure()
+    try_river(settings)
 
 
 @contextmanager

@@ -40,6 +40,7 @@ HOUSE: dict[str, tuple[str, ...]] = {
     "scoring": (),
     "report": (),
     "console": ("scoring",),
+    "workers": (),
     "pretrain": ("console", "pretrain.card", "core", "formats", "log", "settings", "errors"),
     # floor 5
     "app": (
