@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, nullcontext
+from functools import partial
 from types import FrameType
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,7 @@ from streamrnn.observe.health import HealthServer
 from streamrnn.observe.metrics import Metrics
 from streamrnn.records import TopicPartition
 from streamrnn.settings import Settings
+from streamrnn.watchdog import ending_after
 from streamrnn.worker import OutputTopics, Worker
 
 if TYPE_CHECKING:
@@ -51,6 +53,7 @@ def run(settings: Settings) -> int:
         interval=settings.commit.interval,
         snapshot_interval=settings.commit.snapshot_interval,
         observer=metrics,
+        watched=partial(ending_after, _longest_commit(settings)),
     )
     with _served(settings, worker, metrics), _stopped_by_signals(worker.stop):
         worker.run()
@@ -230,6 +233,11 @@ def _stopped_by_signals(stop: Callable[[], None]) -> Iterator[None]:
         ending.cancel()
         for each, handler in zip(handled, before, strict=True):
             signal.signal(each, handler)
+
+
+def _longest_commit(settings: Settings) -> float:
+    """Seconds after which a commit hangs for certain: all of its waits have time limits, which add up to less."""
+    return 2 * (settings.kafka.request_timeout + settings.kafka.transaction_timeout)
 
 
 def _place(settings: Settings) -> str:

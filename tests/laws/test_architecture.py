@@ -41,12 +41,14 @@ HOUSE: dict[str, tuple[str, ...]] = {
     "report": (),
     "console": ("scoring",),
     "workers": (),
+    "watchdog": ("errors",),
     "pretrain": ("console", "pretrain.card", "core", "formats", "log", "settings", "errors"),
     # floor 5
     "app": (
         "base",
         "pretrain.card",
         "task",
+        "watchdog",
         "worker",
         "observe",
         "formats",

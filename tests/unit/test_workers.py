@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -54,8 +55,10 @@ def test_stopping_ends_all(tmp_path: Path) -> None:
     pids = [noted(tmp_path, number)[0] for number in range(3)]
     assert all(map(alive, pids))
     crew.stop()
+    stopped = time.monotonic()
     thread.join()
     assert codes == [0]
+    assert time.monotonic() - stopped < workers.LONGEST_STOP / 2  # they were asked to, not killed in the end
     assert not any(map(alive, pids))
 
 
