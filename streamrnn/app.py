@@ -182,6 +182,7 @@ def task(settings: Settings, partition: TopicPartition, *, timed: "Timed" = null
         forecasts=names.forecasts,
         dead_letters=names.dead_letters,
         timed=timed,
+        strict=settings.numerics == "strict",
     )
 
 

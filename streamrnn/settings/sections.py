@@ -228,6 +228,8 @@ class Settings(_Section, BaseSettings):
     experts: Annotated[tuple[dict[str, Any], ...], BeforeValidator(values.experts)] = ()
     """More experts for the mixture, models of river: `{river: class, argument: value, ...}` each."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    numerics: Literal["lenient", "strict"] = "lenient"
+    """`strict`: state that was saved under other arithmetic (versions, instruction set, device) is refused."""
     commit: Commit = Commit()
     metrics: Metrics = Metrics()
     page: Page = Page()

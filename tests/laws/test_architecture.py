@@ -76,6 +76,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "river": ("core.guests", "core.drift"),
     "torch": ("core", "pretrain"),
     "numba": ("core.compiled",),
+    "llvmlite": ("core.compiled",),
     "safetensors": ("snapshot", "pretrain.card"),
     "rich": ("console",),
     "matplotlib": ("report",),
