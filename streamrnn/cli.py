@@ -1,4 +1,4 @@
-"""The command line: `streamrnn run | demo | backtest | check | pretrain`.
+"""The command line: `streamrnn run | demo | backtest | check | state | replay | pretrain`.
 
 Exit codes: 0 done; 2 usage; 69 broker unavailable; 70 internal error; 78 configuration or state does not fit.
 
@@ -17,6 +17,7 @@ from streamrnn.base import base_path
 from streamrnn.errors import StreamrnnError
 from streamrnn.pretrain import command as pretrain
 from streamrnn.settings import Settings, describe, load
+from streamrnn.state import command as state
 
 INTERRUPTED = 130
 
@@ -89,6 +90,7 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument("--print", dest="show", action="store_true", help="print the effective configuration")
     check.set_defaults(command=_check)
 
+    state.add_to(commands, configured)
     pretrain.add_to(commands).set_defaults(command=pretrain.run)
     return parser
 
