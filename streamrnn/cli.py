@@ -16,6 +16,7 @@ from streamrnn import __version__
 from streamrnn.base import base_path
 from streamrnn.errors import StreamrnnError
 from streamrnn.pretrain import command as pretrain
+from streamrnn.replay import command as replay
 from streamrnn.settings import Settings, describe, load
 from streamrnn.state import command as state
 
@@ -91,6 +92,7 @@ def _parser() -> argparse.ArgumentParser:
     check.set_defaults(command=_check)
 
     state.add_to(commands, configured)
+    replay.add_to(commands, configured)
     pretrain.add_to(commands).set_defaults(command=pretrain.run)
     return parser
 

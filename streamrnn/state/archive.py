@@ -59,7 +59,7 @@ def _chunks(kept: Iterable[Kept]) -> Iterator[bytes]:
         head = {
             "topic": partition.topic,
             "partition": partition.partition,
-            "committed": committed,
+            "committed": committed and list(committed),
             "pieces": [(key.decode(), len(value)) for key, value in pieces.items()],
         }
         text = orjson.dumps(head)

@@ -14,7 +14,12 @@ def add_to(commands: Any, configured: argparse.ArgumentParser) -> None:
     actions = state.add_subparsers(required=True, metavar="ACTION", dest="action")
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument(
-        "--partition", dest="partitions", action="append", default=[], metavar="TOPIC/N", help="may be repeated; default: all"
+        "--partition",
+        dest="partitions",
+        action="append",
+        default=[],
+        metavar="TOPIC/N",
+        help="may be repeated; default: all",
     )
 
     def add(name: str, words: str) -> argparse.ArgumentParser:

@@ -182,7 +182,7 @@ def _taken(log: Log, settings: Settings) -> Iterator[None]:
     while own != wanted:
         polled = log.poll(0.1, 1)  # no records: nothing was sought
         own = (own - set(polled.revoked)) | set(polled.assigned)
-        if time.monotonic() > deadline:
+        if log.others() or time.monotonic() > deadline:
             break
     if own != wanted or log.others():
         raise LogError(

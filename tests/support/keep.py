@@ -20,6 +20,10 @@ SMALL = [
 ]  # fmt: skip
 
 
+HALFWAY = 8
+"""Turns of a worker."""
+
+
 class Keep:
     """One log with the input topic `sensors`."""
 
@@ -38,7 +42,7 @@ class Keep:
 
     @contextmanager
     def running(self, settings: Settings) -> Iterator[Worker]:
-        """A worker that has committed all input; its state is saved with its first commit only, unless it is stopped."""
+        """A worker that has committed all input; its state is saved halfway, unless it is stopped."""
         worker = Worker(
             connect=lambda: self.open(settings),
             task=lambda partition: app.task(settings, partition),
@@ -47,12 +51,15 @@ class Keep:
             interval=0.0,
             snapshot_interval=1e9,
             observer=Watcher(),
-            poll_records=100,
+            poll_records=20,
         )
         with closing(worker):
-            for _ in range(10_000):
+            for turn in range(10_000):
                 worker.turn()
-                if self._done(settings):
+                if turn == HALFWAY:
+                    for held in worker._held.values():
+                        held.next_snapshot = 0.0
+                if self._done(settings) and not worker.unready:
                     break
             else:
                 raise AssertionError(worker.unready)
