@@ -1,6 +1,5 @@
 """`streamrnn replay` without another configuration: whether what was published is what the log leads to."""
 
-import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import closing
@@ -84,7 +83,8 @@ def _difference(found: Said, computed: Said) -> str:
         if one != other:
             if not (isinstance(one, bytes) and isinstance(other, bytes)):
                 return f"its {name} is {one!r}, and {other!r} was computed"
-            alike = len(os.path.commonprefix((one, other)))
+            pairs = enumerate(zip(one, other, strict=False))
+            alike = next((at for at, (a, b) in pairs if a != b), min(len(one), len(other)))
             part = slice(max(0, alike - SHOWN // 4), alike + SHOWN)
             return (
                 f"its {name} differs from byte {alike} on: {_short(one[part])} is published, {_short(other[part])} was "

@@ -163,6 +163,12 @@ def test_each_problem_of_a_configuration_has_a_line(capsys: pytest.CaptureFixtur
         ["demo", "--rows", "0"],
         ["backtest", "--input", "a.csv"],
         ["backtest", "--output", "o.jsonl"],
+        ["state"],
+        ["state", "reset"],
+        ["state", "reset", "--to", "yesterday"],
+        ["state", "export"],
+        ["state", "show", "--js"],
+        ["replay", "--from", "yesterday"],
     ],
 )
 def test_arguments_that_cannot_be_understood_end_with_code_2(

@@ -239,7 +239,7 @@ def test_a_damaged_file_is_refused(keep: Keep, place: int, tmp_path: Path) -> No
     assert len(list(archive.read(path))) == 2
     for damaged in (content[:place] + bytes([content[place] ^ 1]) + content[place + 1 or len(content) :], content[:-1]):
         path.write_bytes(damaged)
-        with pytest.raises(ConfigError, match="damaged or incomplete|does not begin so"):
+        with pytest.raises(ConfigError, match=r"damaged or incomplete|does not begin so"):
             list(archive.read(path))
 
 
@@ -295,7 +295,7 @@ def test_reset_mends_what_is_damaged(keep: Keep) -> None:
     settings = configured()
     keep.run(settings)
     spoil(keep, settings, {b"meta": b"x", b"foreign": b"y" * CHUNK_BYTES}, Committed(999, "mine"))
-    with pytest.raises(StateError, match="holds 0 to 150; say earliest"):
+    with pytest.raises(StateError, match="holds 0 to 150"):
         move.reset(settings, [], "committed", yes)
     assert move.reset(settings, [], "latest", yes) == 0
     assert show.verify(settings, [], replay=True) == 0
