@@ -408,6 +408,7 @@ def test_others_are_the_living_members(world: World, stack: ExitStack, name: str
     join(member, name)
     assert log.others()
     assert not member.others()
+    assert log.others()  # looking has not hidden it
     stranger = stack.enter_context(closing(world.open(f"{name}-other")))
     assert not stranger.others()
     member.close()
