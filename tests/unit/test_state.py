@@ -206,6 +206,10 @@ def test_import_refuses_where_state_exists(keep: Keep, tmp_path: Path) -> None:
     with pytest.raises(StateError, match=r"sensors/0 of one has state already .*state reset"):
         move.import_state(settings, [], tmp_path / "state")
     assert everything(keep, settings) == before
+    move.reset(settings, ["sensors/0"], "earliest", yes)
+    with pytest.raises(StateError, match=r"sensors/1 of one has state already"):
+        move.import_state(settings, [], tmp_path / "state")
+    assert everything(keep, settings)["state"][0] == {}  # type: ignore[index]
     move.reset(settings, [], "earliest", yes)
     move.import_state(settings, [], tmp_path / "state")
     assert everything(keep, settings) == before
@@ -299,6 +303,9 @@ def test_reset_mends_what_is_damaged(keep: Keep) -> None:
         move.reset(settings, [], "committed", yes)
     assert move.reset(settings, [], "latest", yes) == 0
     assert show.verify(settings, [], replay=True) == 0
+    spoil(keep, settings, {b"meta": b"x"})
+    with pytest.raises(StateError, match="sensors/0 was reset to offset 150, and there is state in one"):
+        show.verify(settings, [], replay=False)
 
 
 def test_nothing_is_reset_unless_confirmed(keep: Keep, capsys: pytest.CaptureFixture[str]) -> None:
