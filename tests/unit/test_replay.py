@@ -265,3 +265,14 @@ def test_both_sides_are_scored_alike(
     ]
     with pytest.raises(ConfigError, match=r"has none of \[1, 3\]"):
         beside(configured(), configured("forecast.horizons=7"), ("one", "two"), [], None, None)
+
+
+def test_one_record_said_twice_is_two_lives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A task that was reset and has said the same of the same record again is audited by the second time."""
+    keep = keep_of("memory", tmp_path, monkeypatch)
+    keep.produce([Record("sensors", 0, 0, T, None, b"no JSON")])
+    keep.run(configured())
+    reset(configured(), [], "earliest", yes)
+    keep.run(configured())
+    assert len(keep.world.read("sensors.dead-letters")) == 2
+    assert audit(configured(), [], None, None) == 0
