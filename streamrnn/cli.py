@@ -1,4 +1,4 @@
-"""The command line: `streamrnn run | demo | backtest | check | pretrain`.
+"""The command line: `streamrnn run | demo | backtest | check | state | replay | pretrain`.
 
 Exit codes: 0 done; 2 usage; 69 broker unavailable; 70 internal error; 78 configuration or state does not fit.
 
@@ -16,7 +16,9 @@ from streamrnn import __version__
 from streamrnn.base import base_path
 from streamrnn.errors import StreamrnnError
 from streamrnn.pretrain import command as pretrain
+from streamrnn.replay import command as replay
 from streamrnn.settings import Settings, describe, load
+from streamrnn.state import command as state
 
 INTERRUPTED = 130
 
@@ -90,6 +92,8 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument("--print", dest="show", action="store_true", help="print the effective configuration")
     check.set_defaults(command=_check)
 
+    state.add_to(commands, configured)
+    replay.add_to(commands, configured)
     pretrain.add_to(commands).set_defaults(command=pretrain.run)
     return parser
 

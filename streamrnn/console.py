@@ -12,8 +12,8 @@ from rich.text import Text
 
 from streamrnn.scoring import Score
 
-NARROWEST = 130
-"""Characters in a line of a table; a narrower terminal breaks the line, and no number is cut."""
+WIDEST = 1000
+"""Characters in a line of a table; a narrower terminal breaks the line, and neither a name nor a number is cut."""
 
 Advance = Callable[[str, int], None]
 """Called with what is being worked on, and with how many more records, or whatever is counted, are done."""
@@ -69,7 +69,7 @@ def score_table(first: str, horizons: Sequence[int], rows: Sequence[tuple[str, S
         cells = ["  ".join(_ratio(scores[place][1 + column]) for place in places) for column, _ in enumerate(measures)]
         shown.add_row(Text(name), *cells, f"{rate:,.0f}")
     console = Console()
-    console.width = max(console.width, NARROWEST)
+    console.width = max(console.width, console.measure(shown, options=console.options.update(width=WIDEST)).maximum)
     console.print(shown)
 
 

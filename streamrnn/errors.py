@@ -8,6 +8,9 @@ StreamrnnError                  exit code 70
  └── RecordError                    one record cannot be used: it goes to the dead letters, the loop goes on
 """
 
+ANEW = "start anew under another name (app), or at a place of your choice by streamrnn state reset"
+"""What helps where saved state cannot be gone on with."""
+
 
 class StreamrnnError(Exception):
     """An internal error, and the root of all others."""

@@ -9,39 +9,20 @@ manifest's: from there on it is as if nothing had happened.
 import logging
 import time
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from operator import attrgetter
-from typing import Literal, NamedTuple
+from typing import Literal
 
-import orjson
-
-from streamrnn.errors import StateError
+from streamrnn.errors import ANEW, StateError
 from streamrnn.log import Committed, Log, Transaction
+from streamrnn.manifest import NOTHING, Manifest, read_manifest, require_fit, require_offset, where
 from streamrnn.records import Output, Record, StepReport, TopicPartition
 from streamrnn.snapshot import SCHEMA, layout_hash
 from streamrnn.task import Task
 
 logger = logging.getLogger(__name__)
 
-ANEW = "start anew under another name (app)"
-
 _offset = attrgetter("offset")
-
-
-class _Manifest(NamedTuple):
-    """What is committed beside an offset, as JSON."""
-
-    schema: int
-    layout: str
-    snapshot: int
-    """Offset at which the state was saved."""
-    commit: int
-    """Number of this commit in the life of the task."""
-    chain: str
-    """The running hash over all outputs up to the committed offset."""
-
-    def text(self) -> str:
-        return orjson.dumps(self._asdict()).decode()
 
 
 class Lease:
@@ -67,11 +48,12 @@ class Lease:
         self.partition = partition
         self.position = 0
         """Offset of the next record to be fed."""
-        self.snapshot = -1
+        self.snapshot = NOTHING
         """Offset at which the state was saved last; -1: never."""
         self._log = log
         self._task = task
         self._state = state
+        self._began = NOTHING
         self._commits = 0
         self._committed: int | None = None
         self._replay: tuple[int, str] | None = None
@@ -87,7 +69,7 @@ class Lease:
     @property
     def where(self) -> str:
         """The partition in words."""
-        return f"{self.partition.topic}/{self.partition.partition}"
+        return where(self.partition)
 
     @property
     def replaying(self) -> bool:
@@ -103,61 +85,37 @@ class Lease:
         committed = self._log.committed(self.partition)
         first, following = self._log.bounds(self.partition)
         state = self._log.read_state(self._state)
+        require_offset(self.partition, committed, saved=bool(state), topic=self._state.topic)
         if committed is None:
-            if state:
-                raise StateError(
-                    f"{self.where} has saved state in {self._state.topic}, but no committed offset (Kafka forgets "
-                    f"the offsets of a group that was away for offsets.retention.minutes): {ANEW}"
-                )
-            self.position = first if start == "earliest" else following
+            self.position = self._began = first if start == "earliest" else following
             return
-        manifest = self._manifest(committed)
+        manifest = read_manifest(self.partition, committed)
+        if manifest.snapshot == NOTHING:
+            self.position = committed.offset
+        else:
+            self.position = self.snapshot = self._load(committed, state)
+        require_fit(
+            self.partition,
+            committed,
+            saved=self.position,
+            layout=self._task.layout,
+            bounds=(first, following),
+            topic=self._state.topic,
+        )
+        self._began, self._commits, self._committed = manifest.began, manifest.commit, committed.offset
+        self._replay = (committed.offset, manifest.chain)
+        self._end_replay()
+
+    def _load(self, committed: Committed, state: Mapping[bytes, bytes]) -> int:
         try:
-            self.position = self.snapshot = self._task.load(state)
+            position = self._task.load(state)
         except StateError as error:
             raise StateError(
                 f"{self.where}, committed at offset {committed.offset}, state in {self._state.topic}: {error}"
             ) from error
-        self._check(committed, manifest, first, following)
         if self._task.changed:
             logger.warning("numerics_changed", extra={"partition": self.where, "changed": self._task.changed})
-        self._commits, self._committed = manifest.commit, committed.offset
-        self._replay = (committed.offset, manifest.chain)
-        self._end_replay()
-
-    def _manifest(self, committed: Committed) -> _Manifest:
-        try:
-            manifest = _Manifest(**orjson.loads(committed.metadata))
-        except (orjson.JSONDecodeError, TypeError):
-            raise StateError(
-                f"the offset {committed.offset} of {self.where} was not committed by this program: its metadata is "
-                f"{committed.metadata[:60]!r}; do not move the group's offsets by hand, {ANEW}"
-            ) from None
-        if manifest.schema != SCHEMA:
-            raise StateError(
-                f"{self.where} was committed under schema {manifest.schema}, and this program reads {SCHEMA}: use the "
-                f"version that wrote it, or {ANEW}"
-            )
-        return manifest
-
-    def _check(self, committed: Committed, manifest: _Manifest, first: int, following: int) -> None:
-        layout = layout_hash(self._task.layout)
-        if (manifest.snapshot, manifest.layout) != (self.position, layout):
-            raise StateError(
-                f"{self.where}: the state in {self._state.topic} is of offset {self.position} and layout {layout}, and "
-                f"the commit at offset {committed.offset} belongs to offset {manifest.snapshot} and layout "
-                f"{manifest.layout}: something else has written to one of them; {ANEW}"
-            )
-        if first > self.position:
-            raise StateError(
-                f"{self.where} begins at offset {first} now, and offset {self.position} is needed to go on from (saved "
-                f"there, committed at {committed.offset}): retention has deleted records too early; {ANEW}"
-            )
-        if following < committed.offset:
-            raise StateError(
-                f"{self.where} ends at offset {following}, and {committed.offset} was committed: the topic was created "
-                f"anew; {ANEW}"
-            )
+        return position
 
     def feed(self, records: Sequence[Record]) -> StepReport | None:
         """Feed the task and write what it says; None where all of it had been written before.
@@ -219,12 +177,13 @@ class Lease:
             now = time.time_ns() // 1_000_000  # for compaction and retention; nothing reads it back
             self._transaction.send([Output(*self._state, key, value, now) for key, value in pieces])
             self.snapshot = self.position
-        manifest = _Manifest(
+        manifest = Manifest(
             SCHEMA,
             layout_hash(self._task.layout),
             self.snapshot,
             self._commits + 1,
             self._task.chain.hex(),
+            self._began,
         )
         self._transaction.commit(self.position, manifest.text())
         self._committed = self.position

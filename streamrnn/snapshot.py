@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import orjson
 import safetensors.numpy
 
-from streamrnn.errors import StateError
+from streamrnn.errors import ANEW, StateError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -30,7 +30,7 @@ SCHEMA = 1
 PAGE_BYTES = 256 * 1024
 CHUNK_BYTES = 512 * 1024
 META = b"meta"
-REMEDY = "put the old value back, or start anew under another name (app)"
+REMEDY = f"put the old value back, or {ANEW}"
 
 Piece = tuple[bytes, bytes | None]
 """Key and value; None deletes."""
@@ -85,6 +85,7 @@ class Snapshot:
             "accepted": accepted,
             "series": len(self._forecaster.names),
             "pages": len(self._pages),
+            "model": self._forecaster.model,
             "digest": self._digest(),
         }
         written.append((META, _framed(orjson.dumps(meta), 1)))
@@ -110,8 +111,7 @@ class Snapshot:
         Raises:
             StateError: a piece is missing or damaged, or was written under another schema or layout.
         """
-        meta, _ = _opened(state, META.decode())
-        document = _json(meta)
+        document = described(state)
         _check_layout(document["layout"], self._layout())
         changed = _differences(document["numerics"], self._forecaster.numerics)
         if changed and self._strict:
@@ -130,10 +130,19 @@ class Snapshot:
             raise StateError(
                 f"the saved state's pieces are not of one snapshot: {len(names)} series in {len(pages)} pages, where "
                 f"{document['series']} were saved at offset {document['offset']}; something else has written to the "
-                "state topic: start anew under another name (app)"
+                f"state topic: {ANEW}"
             )
         self._forecaster.load(_arrays(blob), pages, names)
         return Saved(document["offset"], bytes.fromhex(document["chain"]), document["accepted"], changed)
+
+
+def described(state: Mapping[bytes, bytes]) -> dict[str, Any]:
+    """What the piece `meta` says of all pieces, without a look at the others.
+
+    Raises:
+        StateError: it is missing or damaged, or was written under another schema.
+    """
+    return _json(_opened(state, META.decode())[0])
 
 
 def layout_hash(layout: Mapping[str, object]) -> str:
@@ -158,20 +167,20 @@ def _opened(state: Mapping[bytes, bytes], key: str) -> tuple[bytes, int]:
     """The payload of one piece, and the number of chunks that it is one of."""
     piece = state.get(key.encode())
     if piece is None:
-        raise StateError(f"the saved state has no piece {key!r}; start anew under another name (app)")
+        raise StateError(f"the saved state has no piece {key!r}; {ANEW}")
     if len(piece) < _HEAD.size:
         raise StateError(f"the piece {key!r} of the saved state is damaged: it has {len(piece)} bytes; {REMEDY}")
     schema, checksum, chunks = _HEAD.unpack_from(piece)
     if schema != SCHEMA:
         raise StateError(
             f"the piece {key!r} of the saved state has schema {schema}, and this program reads {SCHEMA}: use the "
-            "version that wrote it, or start anew under another name (app)"
+            f"version that wrote it, or {ANEW}"
         )
     payload = piece[_HEAD.size :]
     if zlib.crc32(payload) != checksum:
         raise StateError(
             f"the piece {key!r} of the saved state is damaged: its checksum is {zlib.crc32(payload):08x}, and "
-            f"{checksum:08x} was written; start anew under another name (app)"
+            f"{checksum:08x} was written; {ANEW}"
         )
     return payload, chunks
 

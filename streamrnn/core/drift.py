@@ -13,7 +13,7 @@ import numpy as np
 
 from streamrnn.core.compiled import Booleans, Floats, Integers
 from streamrnn.core.pickles import Bytes, dumped, loaded
-from streamrnn.errors import ConfigError, StateError
+from streamrnn.errors import ANEW, ConfigError, StateError
 
 FIRST = 100
 """Observations of a series up to which its detector is fed nothing: a young series is wrong for other reasons."""
@@ -94,7 +94,7 @@ class Drift:
                     self._until += until
                     self._detectors += [self._restored(state) for state in kept]
                 case _:
-                    raise StateError("the saved drift detectors are damaged; start anew under another name (app)")
+                    raise StateError(f"the saved drift detectors are damaged; {ANEW}")
 
     def _restored(self, state: dict[str, Any]) -> Any:
         detector = self._new()

@@ -115,6 +115,11 @@ class Forecaster:
         return self._bank.names
 
     @property
+    def model(self) -> str:
+        """Version of the networks."""
+        return self._networks.version
+
+    @property
     def row_bytes(self) -> int:
         """Bytes of state per series."""
         return sum(array[:1].nbytes for _, array in self._arrays())

@@ -24,9 +24,9 @@ from streamrnn.core.pickles import Bytes, dumped, loaded
 from streamrnn.core.rls import FIRST_ROW, TERM_CLIP
 from streamrnn.core.scaling import CODES
 from streamrnn.core.series import TERMS, Series
-from streamrnn.errors import ConfigError, StateError
+from streamrnn.errors import ANEW, ConfigError, StateError
 
-REMEDY = "put the old value of experts back, or start anew under another name (app)"
+REMEDY = f"put the old value of experts back, or {ANEW}"
 TRIAL = 200
 """Rows of a made-up series over which an expert is tried before it is let in."""
 

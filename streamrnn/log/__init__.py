@@ -5,7 +5,7 @@ the application. For each input partition it is given, it opens one `Transaction
 together is written: outputs, state, and the offset of the next record to read. Nothing of it is seen before `commit`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from streamrnn.records import Output, Record, TopicPartition
@@ -90,6 +90,18 @@ class Log(Protocol):
 
     def read_state(self, partition: TopicPartition) -> dict[bytes, bytes]:
         """All of one partition of a compacted topic: the latest value by key, without the deleted ones."""
+
+    def read(self, partition: TopicPartition, start: int, end: int) -> Iterator[Record]:
+        """Committed records of any partition from offset `start` to before `end`, in order; takes no part in the group.
+
+        Offsets that hold no record are passed over. Not for compacted topics. May be abandoned at any record.
+
+        Raises:
+            LogError: the log does not hold these offsets, or does not give them within its time limits.
+        """
+
+    def others(self) -> bool:
+        """Whether other members of the group are alive, as far as the log can tell."""
 
     def close(self) -> None:
         """Leave the group and let go of everything. Never raises."""

@@ -5,13 +5,13 @@ Several logs may open one store: each is a member of the group named by its appl
 
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
 
 from streamrnn.errors import Fenced, LogError
 from streamrnn.log import Committed, Poll, Topic
-from streamrnn.log.rules import check_headers, check_metadata, out_of_range
+from streamrnn.log.rules import check_headers, check_metadata, check_range, out_of_range
 from streamrnn.records import Output, Record, TopicPartition
 
 _offset = attrgetter("offset")
@@ -176,6 +176,16 @@ class MemoryLog:
         """See `Log.read_state`."""
         records = self._store.partition(partition).records
         return {record.key: record.value for record in records if record.key is not None and record.value is not None}
+
+    def read(self, partition: TopicPartition, start: int, end: int) -> Iterator[Record]:
+        """See `Log.read`."""
+        check_range(partition, start, end, self.bounds(partition))
+        records = self._store.partition(partition).records
+        yield from [record for record in records if start <= record.offset < end]
+
+    def others(self) -> bool:
+        """See `Log.others`."""
+        return any(member is not self for member in self._store.groups[self.app])
 
     def close(self) -> None:
         """See `Log.close`."""

@@ -38,6 +38,18 @@ def check_headers(outputs: Sequence[Output]) -> None:
                 )
 
 
+def check_range(partition: TopicPartition, start: int, end: int, bounds: tuple[int, int]) -> None:
+    """Refuse offsets that a partition, which has these bounds, does not hold.
+
+    Raises:
+        LogError: some of them lie outside.
+    """
+    first, following = bounds
+    for offset in (start, max(start, end)):
+        if not first <= offset <= following:
+            raise out_of_range(partition, offset, first, following)
+
+
 def out_of_range(partition: TopicPartition, offset: int, first: int, following: int) -> LogError:
     """The error for a position at which nothing can be read."""
     return LogError(

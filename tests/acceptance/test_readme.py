@@ -43,6 +43,8 @@ def test_every_shell_line_is_tried_here() -> None:
         ".venv/bin/streamrnn check",
         ".venv/bin/streamrnn run",
         ".venv/bin/streamrnn backtest",
+        ".venv/bin/streamrnn state",
+        ".venv/bin/streamrnn replay",
     )
     assert [line for line in lines() if not line.startswith(tried)] == []
 
@@ -74,6 +76,9 @@ def test_the_python_of_the_readme(tmp_path: Path) -> None:
     daemon = subprocess.Popen(run, cwd=tmp_path, env=environment, stderr=subprocess.PIPE)
     try:
         wait_until(lambda: forecast_count(tmp_path) == 2, daemon)
+        for line in lines():  # what may be typed beside it
+            if line.startswith((".venv/bin/streamrnn state", ".venv/bin/streamrnn replay")):
+                subprocess.run(command(line), cwd=tmp_path, check=True, capture_output=True)
     finally:
         stop(daemon)
 

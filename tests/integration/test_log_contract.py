@@ -362,3 +362,56 @@ def test_state_needs_keys(world: World, stack: ExitStack, name: str) -> None:
         write(transaction, [output(f"{name}.out", b"0"), output(f"{name}.state", b"s", key=None)])
     assert world.read(f"{name}.out") == []
     assert log.committed(partition) is None
+
+
+def test_anybody_may_read(world: World, stack: ExitStack, name: str) -> None:
+    """A log that joined nothing reads any range of any partition, and takes nothing from the group that has it."""
+    log = prepared(world, stack, name, partitions=2)
+    world.produce(name, [record(number, partition=number % 2) for number in range(3000)])
+    member = stack.enter_context(closing(world.open(name)))
+    join(member, name)
+    for start, end in ((0, 1500), (700, 705), (3, 3), (1500, 1500), (999, 1001)):
+        found = list(log.read(TopicPartition(name, 1), start, end))
+        assert [each.offset for each in found] == list(range(start, end))
+        assert values(found) == [b"value %d" % (2 * offset + 1) for offset in range(start, end)]
+    assert next(log.read(TopicPartition(name, 0), 7, 1500)).offset == 7  # abandoned
+    assert len(gather(member, 3000)) == 3000
+
+
+def test_only_what_is_committed_is_read(world: World, stack: ExitStack, name: str) -> None:
+    """Outputs are read as they were sent, and those that were rolled back are passed over."""
+    log = prepared(world, stack, name)
+    (partition,) = join(log, name)
+    out = TopicPartition(f"{name}.out", 0)
+    with closing(log.transaction(partition)) as transaction:
+        transaction.send([output(out.topic, b"lost")])
+    with closing(log.transaction(partition)) as transaction:
+        transaction.send([output(out.topic, b"kept")])
+        transaction.commit(1, "")
+    assert values(list(log.read(out, *log.bounds(out)))) == [b"kept"]
+
+
+@pytest.mark.parametrize(("start", "end"), [(0, 4), (4, 4), (17, 20)])
+def test_a_range_outside_the_log_is_an_error(world: World, stack: ExitStack, name: str, start: int, end: int) -> None:
+    """Offsets that are not there are named, instead of an end without them."""
+    log = prepared(world, stack, name)
+    world.produce(name, [record(number) for number in range(3)])
+    with pytest.raises(LogError, match=str(max(4, start))):
+        list(log.read(TopicPartition(name, 0), start, end))
+
+
+def test_others_are_the_living_members(world: World, stack: ExitStack, name: str) -> None:
+    """Who has subscribed and not closed is seen by everybody else of the application, and by no other application."""
+    log = prepared(world, stack, name)
+    assert not log.others()
+    member = stack.enter_context(closing(world.open(name)))
+    join(member, name)
+    assert log.others()
+    assert not member.others()
+    assert log.others()  # looking has not hidden it
+    stranger = stack.enter_context(closing(world.open(f"{name}-other")))
+    assert not stranger.others()
+    member.close()
+    assert not log.others()
+    join(log, name)
+    assert not log.others()

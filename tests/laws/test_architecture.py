@@ -34,7 +34,8 @@ HOUSE: dict[str, tuple[str, ...]] = {
     # floor 3
     "task": ("wire", "snapshot", "core", "formats", "records", "errors"),
     # floor 4
-    "lease": ("task", "snapshot", "log", "records", "errors"),
+    "manifest": ("wire", "snapshot", "log", "records", "errors"),
+    "lease": ("manifest", "task", "snapshot", "log", "records", "errors"),
     "worker": ("lease", "task", "snapshot", "log", "records", "errors"),
     "observe": ("streamrnn", "records", "errors"),
     "scoring": (),
@@ -59,6 +60,8 @@ HOUSE: dict[str, tuple[str, ...]] = {
         "errors",
     ),
     "backtest": EVERYTHING,
+    "state": EVERYTHING,
+    "replay": EVERYTHING,
     "demo": EVERYTHING,
     "cli": EVERYTHING,
 }
@@ -82,7 +85,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "matplotlib": ("report",),
     # the language of arrays, and of JSON: without a place of their own
     "numpy": ("core", "pretrain", "wire", "snapshot", "task", "scoring", "report"),
-    "orjson": ("formats", "pretrain.card", "wire", "snapshot", "lease", "scoring", "report"),
+    "orjson": ("formats", "pretrain.card", "wire", "snapshot", "manifest", "scoring", "report", "state", "replay"),
 }
 
 LONGEST_MODULE = 350

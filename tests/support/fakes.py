@@ -36,6 +36,10 @@ class FakeForecaster:
         self._weight = 1.0
         self._counts = Counts(0, 0)
 
+    @property
+    def model(self) -> str:
+        return f"{self._weight:.6f}"
+
     def add(self, name: str) -> int:
         self.names.append(name)
         self._count.append(0)

@@ -163,6 +163,12 @@ def test_each_problem_of_a_configuration_has_a_line(capsys: pytest.CaptureFixtur
         ["demo", "--rows", "0"],
         ["backtest", "--input", "a.csv"],
         ["backtest", "--output", "o.jsonl"],
+        ["state"],
+        ["state", "reset"],
+        ["state", "reset", "--to", "yesterday"],
+        ["state", "export"],
+        ["state", "show", "--js"],
+        ["replay", "--from", "yesterday"],
     ],
 )
 def test_arguments_that_cannot_be_understood_end_with_code_2(
@@ -193,3 +199,63 @@ def test_the_numerical_libraries_are_loaded_only_when_needed(program: str) -> No
     script = f"import sys; {program}; loaded = {heavy} & set(sys.modules); sys.exit(repr(loaded) if loaded else 0)"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "function", "passed"),
+    [
+        (["show"], "show.show", ([], {"as_json": False})),
+        (
+            ["show", "--json", "--partition", "a/0", "--partition", "a/1"],
+            "show.show",
+            (["a/0", "a/1"], {"as_json": True}),
+        ),
+        (["verify", "--replay"], "show.verify", ([], {"replay": True})),
+        (["export", "f"], "move.export_state", ([], Path("f"), {})),
+        (["import", "f", "--partition", "a/0"], "move.import_state", (["a/0"], Path("f"), {})),
+    ],
+)
+def test_state_passes_its_options_on(
+    monkeypatch: pytest.MonkeyPatch, arguments: list[str], function: str, passed: tuple[object, ...]
+) -> None:
+    """Each action is handed the settings, the partitions and its own options, and its code is returned."""
+    given: list[object] = []
+    monkeypatch.setattr(f"streamrnn.state.{function}", lambda *rest, **named: given.extend([*rest, named]) or 7)
+    assert cli.main(["state", *arguments, "--set", "input.topics=sensors"]) == 7
+    assert tuple(given[1:]) == passed
+    assert isinstance(given[0], Settings)
+
+
+@pytest.mark.parametrize(("answer", "confirmed"), [("yes", True), ("y", False), ("", False)])
+def test_reset_asks(monkeypatch: pytest.MonkeyPatch, answer: str, confirmed: bool) -> None:
+    """At a terminal only the whole word is a yes; without one it takes --yes."""
+    asked: list[bool] = []
+    monkeypatch.setattr("streamrnn.state.move.reset", lambda *given: asked.append(given[-1]()) or 0)
+    monkeypatch.setattr("builtins.input", lambda _: answer)
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(isatty=lambda: True))
+    command = ["state", "reset", "--to", "latest", "--set", "input.topics=sensors"]
+    assert cli.main(command) == 0
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(isatty=lambda: False))
+    assert cli.main(command) == 0
+    assert cli.main([*command, "--yes"]) == 0
+    assert asked == [confirmed, False, True]
+
+
+def test_replay_passes_its_options_on(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Without --with it is an audit; with it both configurations go on, each under the name of its file."""
+    from streamrnn.replay.place import Place
+
+    given: list[object] = []
+    monkeypatch.setattr("streamrnn.replay.audit.audit", lambda *rest: given.extend(rest) or 7)
+    monkeypatch.setattr("streamrnn.replay.beside.beside", lambda *rest: given.extend(rest) or 8)
+    command = ["replay", "--set", "input.topics=sensors", "--from", "7", "--to", "1970-01-02", "--partition", "a/0"]
+    assert cli.main(command) == 7
+    assert given[1:] == [["a/0"], Place(7), Place(None, 86_400_000)]
+    given.clear()
+    (tmp_path / "other.yaml").write_text("model: {layers: 2}\n")
+    assert cli.main([*command, "--with", str(tmp_path / "other.yaml")]) == 8
+    first, second, *rest = given
+    assert isinstance(first, Settings)
+    assert isinstance(second, Settings)
+    assert (first.model.layers, second.model.layers) == (1, 2)
+    assert rest == [("defaults", "other.yaml"), ["a/0"], Place(7), Place(None, 86_400_000)]

@@ -88,7 +88,7 @@ def test_manifest() -> None:
     bench = Bench(mixed(50, seed=1))
     finish(bench.worker, bench.store)
     assert bench.manifest() | {"chain": "", "layout": ""} == {
-        "schema": 1, "layout": "", "snapshot": 50, "commit": 1, "chain": "",
+        "schema": 1, "layout": "", "snapshot": 50, "commit": 1, "chain": "", "began": 0,
     }  # fmt: skip
     bench.store.append("sensors", mixed(30, seed=2))
     finish(bench.worker, bench.store)

@@ -1,8 +1,8 @@
 """One process's connection to Kafka: the group, the records read, offsets, topics and state."""
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager, closing, suppress
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, suppress
 from threading import Lock
 
 from kafka import (
@@ -20,7 +20,9 @@ from kafka.coordinator.assignors.range import RangePartitionAssignor
 from streamrnn.errors import Fenced, LogError
 from streamrnn.log import Committed, Poll, Topic
 from streamrnn.log.kafka.client import explained, opened, options
+from streamrnn.log.kafka.reader import READING, read
 from streamrnn.log.kafka.writer import CLOSING, KafkaTransaction, Membership
+from streamrnn.log.rules import check_range
 from streamrnn.records import Record, TopicPartition
 
 HAND_OUT_AGAIN = 2.0  # seconds: several heartbeats, in which a lost membership shows
@@ -80,19 +82,6 @@ class _Events(ConsumerRebalanceListener):  # type: ignore[misc]  # the library h
             lost, gained = self._lost, self._gained
             self._lost, self._gained = set(), set()
             return lost, gained
-
-
-READING: dict[str, object] = {
-    "enable_auto_commit": False,
-    "auto_offset_reset": "none",
-    "isolation_level": "read_committed",
-    "allow_auto_create_topics": False,
-    "fetch_max_wait_ms": 100,
-    "metadata_max_age_ms": 10_000,
-    "retry_backoff_ms": 20,
-    "metrics_enabled": False,
-}
-"""Of every consumer, that of the group and those that read state."""
 
 
 class KafkaLog:
@@ -306,28 +295,25 @@ class KafkaLog:
 
     def read_state(self, partition: TopicPartition) -> dict[bytes, bytes]:
         """See `Log.read_state`. To be called after `transaction`: an open transaction is waited for, but not long."""
-        name = KafkaPartition(*partition)
-        first, following = self.bounds(partition)
         state: dict[bytes, bytes] = {}
-        reader = opened(KafkaConsumer, self._common, **READING, max_partition_fetch_bytes=8 * 1024 * 1024)
-        with closing(reader), self._explained(f"cannot read the state in {partition.topic}/{partition.partition}"):
-            reader.assign([name])
-            reader.seek(name, first)
-            position, progress = first, time.monotonic()
-            while position < following:
-                for record in reader.poll(timeout_ms=500).get(name, ()):
-                    if record.value is None:
-                        state.pop(record.key, None)
-                    else:
-                        state[record.key] = record.value
-                if reader.position(name) != position:
-                    position, progress = reader.position(name), time.monotonic()
-                elif time.monotonic() - progress > self._transaction_timeout:
-                    raise LogError(
-                        f"{partition.topic}/{partition.partition} stays at offset {position} of {following}: another "
-                        "process's transaction is open in it, or a broker does not answer"
-                    )
+        for record in self.read(partition, *self.bounds(partition)):
+            if record.value is None:
+                state.pop(record.key or b"", None)
+            else:
+                state[record.key or b""] = record.value
         return state
+
+    def read(self, partition: TopicPartition, start: int, end: int) -> Iterator[Record]:
+        """See `Log.read`. An open transaction is waited for, but no longer than `transaction_timeout`."""
+        check_range(partition, start, end, self.bounds(partition))
+        return read(self._common, partition, start, end, patience=self._transaction_timeout)
+
+    def others(self) -> bool:
+        """See `Log.others`: those that the group's coordinator has not given up yet."""
+        with self._explained(f"cannot describe the group {self._app}"):
+            group = self._admin.describe_groups([self._app])[self._app]
+        own = self._membership().member
+        return any(member["member_id"] != own for member in group["members"])
 
     def close(self) -> None:
         """See `Log.close`."""

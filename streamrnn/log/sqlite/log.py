@@ -3,17 +3,19 @@
 import sqlite3
 import time
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from streamrnn.errors import Fenced, LogError
 from streamrnn.log import Committed, Poll, Topic
-from streamrnn.log.rules import check_headers, check_metadata
+from streamrnn.log.rules import check_headers, check_metadata, check_range
 from streamrnn.log.sqlite.file import File, count, locate, owner, read, write
+from streamrnn.log.sqlite.presence import Presence
 from streamrnn.records import Output, Record, TopicPartition
 
 LOOK_AGAIN = 0.01  # seconds between two looks for new records while poll waits
+BATCH = 1000  # records that `read` takes from the file at once
 
 
 class SqliteLog:
@@ -30,6 +32,7 @@ class SqliteLog:
         self._file = File(path)
         self._app = app
         self._member = uuid.uuid4().hex
+        self._presence = Presence(path, app)
         self._topics: tuple[str, ...] = ()
         self._positions: dict[TopicPartition, int | None] = {}
         """Of the partitions that the caller knows to be its own; None before `seek`. The first is served first."""
@@ -75,6 +78,7 @@ class SqliteLog:
     def subscribe(self, topics: Sequence[str]) -> None:
         """See `Log.subscribe`; takes over from any other member of the application."""
         self._topics = tuple(topics)
+        self._presence.show()
         with self._file.writing() as connection:
             connection.execute("INSERT OR REPLACE INTO members VALUES (?, ?)", (self._app, self._member))
 
@@ -147,8 +151,21 @@ class SqliteLog:
             held = locate(connection, self._file.path, partition)
             return dict(connection.execute("SELECT key, value FROM state WHERE number = ?", (held.number,)).fetchall())
 
+    def read(self, partition: TopicPartition, start: int, end: int) -> Iterator[Record]:
+        """See `Log.read`."""
+        check_range(partition, start, end, self.bounds(partition))
+        for first in range(start, end, BATCH):
+            with self._file.reading() as connection:
+                batch = read(connection, self._file.path, partition, first, min(BATCH, end - first))
+            yield from batch
+
+    def others(self) -> bool:
+        """See `Log.others`."""
+        return self._presence.others()
+
     def close(self) -> None:
         """See `Log.close`."""
+        self._presence.close()
         with suppress(LogError), self._file.writing() as connection:
             connection.execute("DELETE FROM members WHERE app = ? AND member = ?", (self._app, self._member))
         self._file.close()

@@ -1,0 +1,51 @@
+"""Reading a partition of Kafka without a group."""
+
+import time
+from collections.abc import Iterator
+from contextlib import closing
+
+from kafka import KafkaConsumer
+from kafka import TopicPartition as KafkaPartition
+
+from streamrnn.errors import LogError
+from streamrnn.log.kafka.client import Options, explained, opened
+from streamrnn.records import Record, TopicPartition
+
+READING: dict[str, object] = {
+    "enable_auto_commit": False,
+    "auto_offset_reset": "none",
+    "isolation_level": "read_committed",
+    "allow_auto_create_topics": False,
+    "fetch_max_wait_ms": 100,
+    "metadata_max_age_ms": 10_000,
+    "retry_backoff_ms": 20,
+    "metrics_enabled": False,
+}
+"""Of every consumer, that of the group and those without one."""
+FETCHED = 8 * 1024 * 1024  # bytes
+
+
+def read(common: Options, partition: TopicPartition, start: int, end: int, *, patience: float) -> Iterator[Record]:
+    """Committed records from offset `start` to before `end`, which must exist.
+
+    Raises:
+        LogError: nothing came for `patience` seconds, or the brokers refuse.
+    """
+    name = KafkaPartition(*partition)
+    where = f"{partition.topic}/{partition.partition}"
+    reader = opened(KafkaConsumer, common, **READING, max_partition_fetch_bytes=FETCHED)
+    with closing(reader), explained(f"cannot read {where} at {', '.join(common['bootstrap_servers'])}"):
+        reader.assign([name])
+        reader.seek(name, start)
+        position, progress = start, time.monotonic()
+        while position < end:
+            for each in reader.poll(timeout_ms=500).get(name, ()):
+                if each.offset < end:
+                    yield Record(*partition, each.offset, each.timestamp, each.key, each.value, tuple(each.headers))
+            if reader.position(name) != position:
+                position, progress = reader.position(name), time.monotonic()
+            elif time.monotonic() - progress > patience:
+                raise LogError(
+                    f"{where} stays at offset {position} of {end}: another process's transaction is open in it, or a "
+                    "broker does not answer"
+                )

@@ -1,0 +1,1 @@
+"""`streamrnn state`: the committed state of an application, looked at, checked, moved and reset."""

@@ -1,0 +1,278 @@
+"""`streamrnn replay`: what an audit finds, what it is spared, and another configuration beside the present one."""
+
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import orjson
+import pytest
+from support.inputs import T, mixed
+from support.keep import Keep, configured, keep_of
+from support.worlds import MemoryWorld
+
+from streamrnn import app
+from streamrnn.errors import ConfigError, StateError
+from streamrnn.formats.json import JsonDecoder
+from streamrnn.log.memory import MemoryLog
+from streamrnn.records import Observation, Record, TopicPartition
+from streamrnn.replay.audit import audit
+from streamrnn.replay.beside import beside
+from streamrnn.replay.place import Place, place
+from streamrnn.scoring import Scorer
+from streamrnn.state.move import reset
+
+pytestmark = pytest.mark.usefixtures("bare_environment")
+
+FIRST = TopicPartition("sensors", 0)
+FORECASTS, DEAD = TopicPartition("sensors.forecasts", 0), TopicPartition("sensors.dead-letters", 0)
+LATER = T + 1_000_000
+
+
+def yes() -> bool:
+    """Confirm."""
+    return True
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+def keep(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Keep:
+    """A log with two partitions of input, committed by a run that did not end cleanly."""
+    made = keep_of(request.param, tmp_path, monkeypatch, partitions=2)
+    made.produce([*mixed(150, seed=1), *mixed(150, seed=2, partition=1)])
+    made.run(configured(), clean=False)
+    return made
+
+
+@pytest.fixture
+def records(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Record]:
+    """The published forecasts of a log with one partition: change them, and they are changed."""
+    made = keep_of("memory", tmp_path, monkeypatch)
+    made.produce(mixed(150, seed=1))
+    made.run(configured(), clean=False)
+    assert isinstance(made.world, MemoryWorld)
+    return made.world.store.partition(FORECASTS).records
+
+
+def counts(text: str) -> list[tuple[int, ...]]:
+    """Equal, different, missing and surplus outputs in each line of an audit."""
+    lines = [line.rpartition(": ")[2] for line in text.splitlines()]
+    return [tuple(int(part.split()[0].replace(",", "")) for part in line.split(", ")) for line in lines]
+
+
+def test_an_audit_finds_nothing_in_what_the_daemon_wrote(keep: Keep, capsys: pytest.CaptureFixture[str]) -> None:
+    """Every published record is found equal, forecasts and dead letters, and nothing is changed by looking."""
+    topics = ("sensors.forecasts", "sensors.dead-letters", "sensors")
+    before = [keep.world.read(topic) for topic in topics]
+    assert audit(configured(), [], None, None) == 0
+    expected = [
+        (len([r for r in found if r.partition == number]), 0, 0, 0) for number in range(2) for found in before[:2]
+    ]
+    assert counts(capsys.readouterr().out) == expected
+    assert min(min(each[:1]) for each in expected) > 3
+    assert [keep.world.read(topic) for topic in topics] == before
+
+
+def test_an_audit_beside_a_running_daemon(keep: Keep) -> None:
+    """The daemon keeps its partitions and goes on."""
+    with keep.running(configured()) as worker:
+        assert audit(configured(), [], None, None) == 0
+        keep.produce(mixed(50, seed=3, start=LATER))
+        worker.stop()
+        worker.run()
+    assert audit(configured(), ["sensors/0"], None, None) == 0
+
+
+@pytest.mark.parametrize(("start", "end"), [(0, 150), (40, 70), (149, 150), (120, 999), (0, 1)])
+def test_a_range_is_all_that_is_compared(keep: Keep, start: int, end: int, capsys: pytest.CaptureFixture[str]) -> None:
+    """Outputs of records from the first offset to before the last one, and no others."""
+    assert audit(configured(), ["sensors/0"], Place(start), Place(end)) == 0
+    sources = [
+        orjson.loads(r.value or b"")["source"]["offset"]
+        for r in keep.world.read("sensors.forecasts")
+        if r.partition == 0
+    ]
+    assert counts(capsys.readouterr().out)[0] == (len([s for s in sources if start <= s < end]), 0, 0, 0)
+
+
+def test_times_are_those_of_the_log(keep: Keep, capsys: pytest.CaptureFixture[str]) -> None:
+    """A time stands for the first record that has it or a later one as its timestamp."""
+    assert audit(configured(), ["sensors/1"], Place(None, T + 20), Place(None, T + 90)) == 0
+    assert "offsets 20 to 90," in capsys.readouterr().out
+    assert audit(configured(), ["sensors/1"], Place(None, T + 20), Place(None, T + 10_000)) == 0
+    assert "offsets 20 to 150," in capsys.readouterr().out
+
+
+def test_places_are_offsets_or_times() -> None:
+    """Whole numbers are offsets, all else is ISO-8601, in UTC where it does not say."""
+    assert place("17") == Place(17)
+    assert place("2023-11-14T22:13:20Z") == place("2023-11-14T22:13:20") == Place(None, T)
+    assert place("2023-11-15") == Place(None, T + 6_400_000)
+    for text in ("-1", "1.5", "yesterday"):
+        with pytest.raises(ValueError, match=text):
+            place(text)
+
+
+def test_computing_begins_at_the_saved_state_where_it_can(keep: Keep, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From the snapshot on nothing before it is read, and it is as good; a range before it needs the beginning."""
+    log = keep.open(configured())
+    offsets: list[int] = []
+    read = log.read
+
+    def noting(partition: TopicPartition, start: int, end: int) -> object:
+        if partition == FIRST:
+            offsets.append(start)
+        return read(partition, start, end)
+
+    monkeypatch.setattr(log, "read", noting)
+    monkeypatch.setattr(app, "open_log", lambda _: log)
+    monkeypatch.setattr(log, "close", lambda: None)
+    committed = log.committed(FIRST)
+    assert committed is not None
+    snapshot = orjson.loads(committed.metadata)["snapshot"]
+    assert 0 < snapshot < 150
+    assert audit(configured(), ["sensors/0"], Place(snapshot), None) == 0
+    assert audit(configured(), ["sensors/0"], Place(snapshot - 1), None) == 0
+    assert offsets == [snapshot, 0]
+
+
+def _other_value(record: Record) -> Record:
+    return record._replace(value=(record.value or b"").replace(b'"ok"', b'"OK"').replace(b'"warming"', b'"WARMING"'))
+
+
+@pytest.mark.parametrize(
+    ("change", "found", "words"),
+    [
+        (
+            lambda r: r.__setitem__(9, _other_value(r[9])),
+            (-1, 1, 0, 0),
+            r"value differs from byte \d+ on: .*WARMING.*warm",
+        ),
+        (lambda r: r.__setitem__(9, r[9]._replace(timestamp=5)), (-1, 1, 0, 0), "its timestamp is 5, and 17000"),
+        (lambda r: r.__setitem__(9, r[9]._replace(key=b"x")), (-1, 1, 0, 0), "its key differs from byte 0"),
+        (lambda r: r.__setitem__(9, r[9]._replace(headers=(("h", b""),))), (-1, 1, 0, 0), "its headers is"),
+        (lambda r: r.pop(), (-1, 0, 1, 0), "was not published"),
+        (lambda r: r.pop(0), (-1, 0, 1, 0), "was not published|differs"),
+    ],
+)
+def test_an_audit_finds_what_is_not_as_it_should_be(
+    records: list[Record], change: Callable[[list[Record]], object], found: tuple[int, ...], words: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    """One changed byte, time, key or header, or one record too few, is counted, and the first is named with offsets."""
+    whole = len(records)
+    change(records)
+    with pytest.raises(StateError, match=rf"^sensors/0, sensors\.forecasts: input offset \d+.*({words})"):
+        audit(configured(), [], None, None)
+    first = counts(capsys.readouterr().out)[0]
+    if "differs" not in words or found[1]:
+        assert first == (whole + found[0], *found[1:])
+
+
+def test_an_audit_finds_another_order_and_records_too_many(
+    records: list[Record], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two records of one observation exchanged, and one that no input leads to."""
+    place_ = next(i for i in range(len(records) - 1) if records[i].timestamp == records[i + 1].timestamp)
+    one, other = records[place_], records[place_ + 1]
+    records[place_], records[place_ + 1] = other._replace(offset=one.offset), one._replace(offset=other.offset)
+    with pytest.raises(StateError, match="its key differs"):
+        audit(configured(), [], None, None)
+    records[place_], records[place_ + 1] = one, other
+    assert audit(configured(), [], None, None) == 0
+    record = records[-1]
+    monkeypatch.setattr(JsonDecoder, "__call__", _all_but(record, JsonDecoder.__call__))
+    with pytest.raises(StateError, match="the input does not lead to it"):
+        audit(configured(), [], None, None)
+
+
+def _all_but(record: Record, decode: Callable[[JsonDecoder, Record], Observation]) -> object:
+    """A decoder that sees a field less in the input of a forecast."""
+    source = orjson.loads(record.value or b"")["source"]["offset"]
+
+    def less(decoder: JsonDecoder, given: Record) -> Observation:
+        seen = decode(decoder, given)
+        return seen._replace(fields=seen.fields[:-1]) if given.offset == source else seen
+
+    return less
+
+
+def test_another_configuration_is_not_what_was_published(keep: Keep) -> None:
+    """An audit under a changed configuration says so."""
+    with pytest.raises(StateError, match=r"sensors/0.*\n.*sensors/"):
+        audit(configured("input.fields=a"), [], Place(0), None)
+
+
+@pytest.mark.parametrize("to", ["earliest", "latest", "committed"])
+def test_a_task_that_was_reset_is_audited_from_its_new_beginning(keep: Keep, to: str) -> None:
+    """What a former life has published is no part of the present one."""
+    keep.produce(mixed(60, seed=3, start=LATER))
+    reset(configured(), [], to, yes)  # type: ignore[arg-type]
+    keep.produce(mixed(60, seed=5, start=2 * LATER - T))
+    keep.run(configured(), clean=False)
+    assert audit(configured(), [], None, None) == 0
+    if to != "earliest":
+        with pytest.raises(ConfigError, match="--from 3: sensors/0 can be computed from offset"):
+            audit(configured(), [], Place(3), None)
+
+
+def test_a_beginning_that_is_gone(keep: Keep) -> None:
+    """Where retention has taken the first records an audit says from where it is possible."""
+    with closing(keep.open(configured())) as log:
+        committed = log.committed(FIRST)
+        assert committed is not None
+        snapshot = orjson.loads(committed.metadata)["snapshot"]
+        truncate = keep.world.store.truncate if isinstance(log, MemoryLog) else log.truncate  # type: ignore[attr-defined,union-attr]
+        truncate(FIRST, 5)
+    with pytest.raises(StateError, match=rf"its task began at 0: .* say --from {snapshot}"):
+        audit(configured(), ["sensors/0"], None, None)
+    assert audit(configured(), ["sensors/0"], Place(snapshot), None) == 0
+
+
+def test_nothing_yet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Without a commit there is nothing to audit; another configuration can still be tried."""
+    keep = keep_of("memory", tmp_path, monkeypatch)
+    assert audit(configured(), [], None, None) == 0
+    assert capsys.readouterr().out == "sensors/0: nothing is committed in this range\n"
+    with pytest.raises(StateError, match="nothing to compare"):
+        beside(configured(), configured(), ("a", "b"), [], None, None)
+    keep.produce(mixed(150, seed=1))
+    assert beside(configured(), configured(), ("a", "b"), [], None, None) == 0
+
+
+def test_both_sides_are_scored_alike(
+    keep: Keep, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The present configuration's scores are those of the published records; the same beside it has the same."""
+    tables: list[tuple[str, list[int], list[tuple[str, list[object], float]]]] = []
+    monkeypatch.setattr("streamrnn.console.score_table", lambda *arguments: tables.append(arguments))
+    other = configured("forecast.horizons=2,3", "learning.enabled=false")
+    assert beside(configured(), configured(), ("one", "two"), ["sensors/0"], Place(60), None) == 0
+    assert beside(configured(), other, ("one", "two"), ["sensors/0"], Place(60), None) == 0
+    scorer = Scorer(horizons=[1, 3], quantiles=configured().forecast.quantiles, first=60)
+    for record in keep.world.read("sensors.forecasts"):
+        if record.partition == 0:
+            scorer.add(record.value or b"")
+    expected = scorer.keys()
+    (_, horizons, rows), (_, common, fewer) = tables
+    assert (horizons, common) == ([1, 3], [3])
+    for side in ("one", "two"):
+        found = {name.split()[0]: scores for name, scores, _ in rows if name.endswith(side) and "all" not in name}
+        assert found == expected
+    assert {name.split()[0]: scores for name, scores, _ in fewer if name.endswith("one") and "all" not in name} == {
+        key: scores[1:] for key, scores in expected.items()
+    }
+    assert [name for name, _, _ in rows][-2:] == [
+        f"sensors/0, all {len(expected)} keys  {side}" for side in ("one", "two")
+    ]
+    with pytest.raises(ConfigError, match=r"has none of \[1, 3\]"):
+        beside(configured(), configured("forecast.horizons=7"), ("one", "two"), [], None, None)
+
+
+def test_one_record_said_twice_is_two_lives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A task that was reset and has said the same of the same record again is audited by the second time."""
+    keep = keep_of("memory", tmp_path, monkeypatch)
+    keep.produce([Record("sensors", 0, 0, T, None, b"no JSON")])
+    keep.run(configured())
+    reset(configured(), [], "earliest", yes)
+    keep.run(configured())
+    assert len(keep.world.read("sensors.dead-letters")) == 2
+    assert audit(configured(), [], None, None) == 0
