@@ -15,6 +15,7 @@ from typing import Any
 from streamrnn import __version__
 from streamrnn.base import base_path
 from streamrnn.errors import StreamrnnError
+from streamrnn.log.brokers import chosen
 from streamrnn.pretrain import command as pretrain
 from streamrnn.settings import Settings, describe, load
 
@@ -117,7 +118,8 @@ def _backtest(arguments: argparse.Namespace) -> int:
 
 def _check(arguments: argparse.Namespace) -> int:
     settings = load(arguments.config, arguments.overrides)
-    lines = [describe(settings).rstrip()] if arguments.show else ["ok", *_summary(settings)]
+    client = chosen(settings.kafka.client) if settings.log == "kafka" else ""
+    lines = [describe(settings).rstrip()] if arguments.show else ["ok", *_summary(settings, client)]
     if arguments.connect or settings.experts or settings.learning.drift != "none":
         from streamrnn import app  # noqa: PLC0415
 
@@ -127,10 +129,10 @@ def _check(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _summary(settings: Settings) -> list[str]:
+def _summary(settings: Settings, client: str) -> list[str]:
     kafka, model, forecast, output = settings.kafka, settings.model, settings.forecast, settings.output
     places = {
-        "kafka": f"kafka at {kafka.bootstrap_servers} ({kafka.security_protocol})",
+        "kafka": f"kafka at {kafka.bootstrap_servers} ({kafka.security_protocol}), by {client}",
         "sqlite": f"sqlite in {settings.sqlite.path}",
     }
     names = [

@@ -5,7 +5,7 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
-from support.worlds import KafkaWorld, MemoryWorld, SqliteWorld, World, gather, join, wait_for
+from support.worlds import KAFKA_CLIENTS, KafkaWorld, MemoryWorld, SqliteWorld, World, gather, join, wait_for
 
 from streamrnn.errors import Fenced, LogError
 from streamrnn.log import Committed, Log, Topic, Transaction
@@ -14,14 +14,16 @@ from streamrnn.records import Output, Record, TopicPartition
 pytestmark = pytest.mark.timeout(120)
 
 
-@pytest.fixture(params=["memory", "sqlite", pytest.param("kafka", marks=pytest.mark.kafka)])
+@pytest.fixture(
+    params=["memory", "sqlite", *(pytest.param(client, marks=pytest.mark.kafka) for client in KAFKA_CLIENTS)]
+)
 def world(request: pytest.FixtureRequest, tmp_path: Path) -> World:
     """One log system."""
     if request.param == "memory":
         return MemoryWorld()
     if request.param == "sqlite":
         return SqliteWorld(tmp_path / "log.db")
-    return KafkaWorld(request.getfixturevalue("broker"))
+    return KafkaWorld(request.getfixturevalue("broker"), request.param)
 
 
 @pytest.fixture
@@ -98,7 +100,7 @@ def test_outputs_survive(world: World, stack: ExitStack, name: str) -> None:
     (partition,) = join(log, name)
     sent = [
         Output(f"{name}.out", 0, None, None, 1_700_000_000_000),
-        Output(f"{name}.out", 0, b"", b"", 0, (("h", b""), ("h", b"\x00\xff"))),
+        Output(f"{name}.out", 0, b"", b"", 1, (("h", b""), ("h", b"\x00\xff"))),
         Output(f"{name}.out", 0, b"k", bytes(range(256)), 4_102_444_800_000),  # the year 2100
         Output(f"{name}.out", 0, b"k", b"v", -2_208_988_800_000),  # the year 1900
     ]

@@ -76,7 +76,7 @@ def test_check_prints_ok_and_a_summary(capsys: pytest.CaptureFixture[str]) -> No
     assert cli.main(["check", "--set", "input.topics=sensors"]) == 0
     printed = capsys.readouterr().out
     assert printed.startswith("ok\n")
-    assert "kafka at localhost:9092 (PLAINTEXT)" in printed
+    assert "kafka at localhost:9092 (PLAINTEXT), by " in printed
     assert "sensors -> sensors.forecasts, sensors.dead-letters" in printed
 
 
