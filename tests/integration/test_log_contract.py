@@ -170,6 +170,21 @@ def test_a_fenced_writer_writes_nothing_later_either(world: World, stack: ExitSt
     assert log.committed(partition) == Committed(1, "before")
 
 
+def test_a_fenced_writer_that_sends_again_is_fenced(world: World, stack: ExitStack, name: str) -> None:
+    """What a writer sends after it was fenced is not written, and its commit raises Fenced."""
+    log = prepared(world, stack, name)
+    (partition,) = join(log, name)
+    first = stack.enter_context(closing(log.transaction(partition)))
+    first.send([output(f"{name}.out", b"before")])
+    first.commit(1, "before")
+    second = stack.enter_context(closing(log.transaction(partition)))
+    with pytest.raises(Fenced):
+        first.send([output(f"{name}.out", b"after")])
+        first.commit(2, "after")
+    second.commit(3, "second")
+    assert values(world.read(f"{name}.out")) == [b"before"]
+
+
 def test_a_stranger_cannot_commit(world: World, stack: ExitStack, name: str) -> None:
     """A process to which the partition was not given may open its writer, and cannot commit."""
     prepared(world, stack, name)

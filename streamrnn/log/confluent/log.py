@@ -6,7 +6,7 @@ from concurrent.futures import Future
 from contextlib import AbstractContextManager, suppress
 from typing import Any
 
-from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException, Message
+from confluent_kafka import OFFSET_END, Consumer, IsolationLevel, KafkaError, KafkaException, Message
 from confluent_kafka import TopicPartition as KafkaPartition
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, OffsetSpec
 
@@ -39,7 +39,8 @@ PASSING = {
 class _Group:
     """What the group has given and taken, until the next poll takes it in; called by the library within a poll.
 
-    What is given is paused, and has a position at once, so that the library looks for none.
+    What is given is paused at its end, so that the library looks for no committed offset, which would wait for the open
+    transaction of a dead owner, and finds none out of range, after which it could be put nowhere else.
     """
 
     def __init__(self, consumer: Consumer) -> None:
@@ -52,7 +53,7 @@ class _Group:
 
     def given(self, consumer: Consumer, partitions: list[KafkaPartition]) -> None:
         """Take in what was assigned."""
-        held = [KafkaPartition(each.topic, each.partition, 0) for each in partitions]
+        held = [KafkaPartition(each.topic, each.partition, OFFSET_END) for each in partitions]
         consumer.assign(held)
         consumer.pause(held)
         self.place = consumer.consumer_group_metadata()
@@ -246,9 +247,7 @@ class ConfluentLog:
         if error.code() in PASSING:
             return
         if error.code() == KafkaError._AUTO_OFFSET_RESET:  # noqa: SLF001
-            if partition in self._sought:
-                raise out_of_range(partition, self._sought[partition], *self.bounds(partition))
-            return  # from where the library had put it, until it was told better
+            raise out_of_range(partition, self._sought.get(partition, -1), *self.bounds(partition))
         raise reason(f"cannot read at {self._servers}", error)
 
     def _reassign(self) -> tuple[list[TopicPartition], list[TopicPartition]]:
