@@ -48,6 +48,31 @@ def test_no_commit_after_the_membership_has_ended(log: Any, name: str) -> None:
     assert log.committed(partition) == (1, "member")
 
 
+def stale(place: Any) -> Any:
+    """The same place in the group, a generation later."""
+    if isinstance(place, bytes):  # librdkafka's form: seven letters, and the generation in four bytes
+        return place[:7] + (int.from_bytes(place[7:11], sys.byteorder) + 1).to_bytes(4, sys.byteorder) + place[11:]
+    return place._replace(generation=place.generation + 1)
+
+
+def test_an_aborted_offset_does_not_go_out_later(log: Any, name: str) -> None:
+    """The broker refuses a generation that is not the group's; the next writer commits its own offset, and not that."""
+    partition = TopicPartition(name, 0)
+    transaction = log.transaction(partition)
+    transaction.send([Output(f"{name}.out", 0, b"", b"value", 0)])
+    wrong = transaction._joined = stale(log._owned[partition])
+    transaction._membership = lambda: wrong  # the guard on our side is passed
+    with pytest.raises(Fenced):
+        transaction.commit(99, "stale")
+    with pytest.raises(LogError, match="open a new one"):
+        transaction.send([])
+    transaction.close()
+    with closing(log.transaction(partition)) as following:
+        following.send([Output(f"{name}.out", 0, b"", b"next", 0)])
+        following.commit(1, "next")
+    assert log.committed(partition) == (1, "next")
+
+
 @pytest.mark.parametrize(("fault", "moment"), [("kill", "_group"), ("kill", "_end"), ("pause", "_end")])
 def test_a_broker_that_goes_away_never_hangs_a_commit(
     own_broker: Broker, client: str, name: str, monkeypatch: pytest.MonkeyPatch, fault: str, moment: str

@@ -179,8 +179,7 @@ def test_a_fenced_writer_that_sends_again_is_fenced(world: World, stack: ExitSta
     first.commit(1, "before")
     second = stack.enter_context(closing(log.transaction(partition)))
     with pytest.raises(Fenced):
-        first.send([output(f"{name}.out", b"after")])
-        first.commit(2, "after")
+        write(first, [output(f"{name}.out", b"after")])
     second.commit(3, "second")
     assert values(world.read(f"{name}.out")) == [b"before"]
 

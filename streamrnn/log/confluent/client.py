@@ -12,6 +12,7 @@ from streamrnn.log.brokers import FENCING, REMEDIES, SILENT, UNREACHABLE, tls
 
 Options = dict[str, Any]
 logger = logging.getLogger("librdkafka")
+logger.addHandler(logging.NullHandler())  # as libraries do: where nobody has configured logging, nothing is printed
 
 LOCAL_REMEDIES = {
     KafkaError._AUTHENTICATION: REMEDIES[58],  # noqa: SLF001  # so the library names its own errors
@@ -114,19 +115,28 @@ def explained(failure: str, complaints: Complaints | None = None) -> Iterator[No
         yield
     except StreamrnnError:
         raise
-    except KafkaException as raised:
-        error = raised.args[0]
+    except Exception as raised:
+        error = _of_library(raised)
+        if error is None:  # BufferError, ValueError, TypeError
+            raise LogError(f"{failure}: {type(raised).__name__}: {raised}") from raised
         if error.code() in OUT_OF_REACH and complaints is not None and complaints.last is not None:
             error = complaints.last
         raise reason(failure, error) from raised
-    except Exception as error:
-        # also BufferError, ValueError, TypeError
-        raise LogError(f"{failure}: {type(error).__name__}: {error}") from error
+
+
+def _of_library(raised: BaseException | None) -> KafkaError | None:
+    """Find the library's own error. A fatal one, such as being fenced, may come as the cause of a SystemError."""
+    while raised is not None:
+        if isinstance(raised, KafkaException):
+            return raised.args[0]
+        raised = raised.__cause__
+    return None
 
 
 def reason(failure: str, error: KafkaError) -> LogError:
     """Make our error of the library's."""
+    text = f"{error.name()}: {error.str()}"
     if error.code() in FENCING or error.code() == KafkaError._FENCED:  # noqa: SLF001
-        return Fenced(f"{failure}: another process has taken over, or a time limit was exceeded ({error})")
+        return Fenced(f"{failure}: another process has taken over, or a time limit was exceeded ({text})")
     remedy = REMEDIES.get(error.code()) or LOCAL_REMEDIES.get(error.code())
-    return LogError(f"{failure}: {error}" if remedy is None else f"{failure}: {error}; {remedy}")
+    return LogError(f"{failure}: {text}" if remedy is None else f"{failure}: {text}; {remedy}")
