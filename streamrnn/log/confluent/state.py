@@ -18,6 +18,7 @@ READING: Options = {
     "allow.auto.create.topics": False,
     "check.crcs": True,
     "fetch.wait.max.ms": 100,
+    "queued.max.messages.kbytes": 8 * 1024,  # per partition; by default 64 MiB of each are read ahead
     "fetch.error.backoff.ms": 20,
     "topic.metadata.refresh.interval.ms": 10_000,
     "retry.backoff.ms": 20,
