@@ -1,5 +1,6 @@
 """The one contract of all logs: in memory, in SQLite, and on a real Kafka broker."""
 
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -302,6 +303,17 @@ def test_poll_keeps_to_its_limit(world: World, stack: ExitStack, name: str) -> N
             seen[partition.partition] += len(batch)
     assert max(sizes) <= 3
     assert seen == {0: 20, 1: 20}
+
+
+def test_a_poll_waits_for_the_first_record_only(world: World, stack: ExitStack, name: str) -> None:
+    """What is there is given at once, however long a poll may wait and however many it may bring."""
+    log = prepared(world, stack, name)
+    world.produce(name, [record(number) for number in range(3)])
+    join(log, name)
+    begun, found = time.monotonic(), 0
+    while found < 3:
+        found += sum(len(batch) for batch in log.poll(30.0, 1000).records.values())
+    assert time.monotonic() - begun < 15
 
 
 @pytest.mark.parametrize("world", ["memory", "sqlite"], indirect=True)
