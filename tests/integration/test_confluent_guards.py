@@ -47,14 +47,15 @@ def test_a_record_without_a_report_fails_the_commit(world: KafkaWorld, log: Any,
     assert log.committed(TopicPartition(name, 0)) is None
 
 
-def test_a_membership_without_a_generation_is_refused(log: Any, name: str) -> None:
+def test_a_membership_without_a_generation_is_refused(world: KafkaWorld, name: str) -> None:
     """A writer opened under the place of one who is in no group cannot commit, though the broker would let it."""
     partition = TopicPartition(name, 0)
-    log._owned[partition] = log._group._nowhere
-    log._consumer.unsubscribe()
-    with closing(log.transaction(partition)) as transaction, pytest.raises(Fenced):
-        transaction.commit(1, "")
-    assert log.committed(partition) is None
+    with closing(world.open(name)) as log:
+        log.create([Topic(name, 1)])
+        log._owned[partition] = log._group.place
+        with closing(log.transaction(partition)) as transaction, pytest.raises(Fenced):
+            transaction.commit(1, "")
+        assert log.committed(partition) is None
 
 
 def test_the_beginning_of_1970_is_a_millisecond_late(world: KafkaWorld, transaction: Any, name: str) -> None:

@@ -252,9 +252,10 @@ def test_an_unreachable_broker_is_named(client: str, name: str) -> None:
     """Where nobody listens, opening fails with the address within the time limit, and leaves no thread behind."""
     (port,) = free_ports(1)
     before = tasks()
-    with pytest.raises(LogError, match=rf"cannot connect to Kafka at 127\.0\.0\.1:{port}"):
+    with pytest.raises(LogError, match=rf"cannot connect to Kafka at 127\.0\.0\.1:{port}") as held:
         kafka_log(client)(bootstrap_servers=f"127.0.0.1:{port}", app=name, request_timeout=1.0)
-    require_gone(before)
+    require_gone(before)  # while the error is held, and with it whatever it refers to
+    assert held.value.__traceback__ is not None
 
 
 def test_a_closed_log_leaves_nothing(world: KafkaWorld, name: str) -> None:

@@ -96,10 +96,10 @@ def opened(kind: Callable[..., Client], wanted: Options) -> Client:
         client = kind({**given, "error_cb": complaints}, logger=logger)
         try:
             client.list_topics(wanted["client.id"], wanted["socket.timeout.ms"] / 1000)
-        except BaseException:
+        except KafkaException as error:
             client.poll(0)  # hear the complaints
-            del client  # which ends its threads; the error would keep it
-            raise
+            del client  # which ends its threads, where the error keeps neither this frame nor those of the library
+            raise error.with_traceback(None) from None
         return client
 
 
