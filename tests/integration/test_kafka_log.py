@@ -3,7 +3,7 @@
 import random
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -72,19 +72,31 @@ def test_members_share_and_hand_over(world: KafkaWorld, stack: ExitStack, name: 
     second = stack.enter_context(closing(world.open(name)))
     second.subscribe([name])
     owners: dict[TopicPartition, Log] = dict.fromkeys(partitions, first)
-    taken: list[TopicPartition] = []
-    while len(set(owners.values())) < 2 or not taken:
+    taken: set[TopicPartition] = set()
+    deadline = time.monotonic() + PATIENCE
+
+    def turn() -> None:
+        assert time.monotonic() < deadline
         for log in (first, second):
             poll = log.poll(0.1, 10)
-            taken += poll.revoked
+            taken.update(poll.revoked)
             owners.update(dict.fromkeys(poll.assigned, log))
+
+    while len(set(owners.values())) < 2 or not taken:
+        turn()
     assert sorted(taken) == partitions
     for each in partitions:
         with pytest.raises(Fenced):
             old[each].commit(1, "before")
-        with closing(owners[each].transaction(each)) as transaction:
-            transaction.send([Output(f"{name}.out", each.partition, b"", b"after", 0)])
-            transaction.commit(2, "after")
+    left = set(partitions)
+    while left:
+        for each in list(left):
+            # the group may come together once more; as for a worker, the next polls tell
+            with suppress(Fenced), closing(owners[each].transaction(each)) as transaction:
+                transaction.send([Output(f"{name}.out", each.partition, b"", b"after", 0)])
+                transaction.commit(2, "after")
+                left.remove(each)
+        turn()
     assert [each.value for each in world.read(f"{name}.out")] == [b"after", b"after"]
 
 
