@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, nullcontext
+from functools import partial
 from types import FrameType
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,7 @@ from streamrnn.observe.health import HealthServer
 from streamrnn.observe.metrics import Metrics
 from streamrnn.records import TopicPartition
 from streamrnn.settings import Settings
+from streamrnn.watchdog import ending_after
 from streamrnn.worker import OutputTopics, Worker
 
 if TYPE_CHECKING:
@@ -42,8 +44,7 @@ def run(settings: Settings) -> int:
     Raises:
         StreamrnnError: as `Worker.run` does, and where the metrics' port is taken; it holds the exit code.
     """
-    logs.configure()
-    try_river(settings)
+    prepare(settings)
     metrics = Metrics(horizons=settings.forecast.horizons)
     worker = Worker(
         connect=lambda: open_log(settings),
@@ -53,6 +54,7 @@ def run(settings: Settings) -> int:
         interval=settings.commit.interval,
         snapshot_interval=settings.commit.snapshot_interval,
         observer=metrics,
+        watched=partial(ending_after, _longest_commit(settings)),
     )
     with _served(settings, worker, metrics), _stopped_by_signals(worker.stop):
         worker.run()
@@ -190,7 +192,18 @@ def task(settings: Settings, partition: TopicPartition, *, timed: "Timed" = null
         forecasts=names.forecasts,
         dead_letters=names.dead_letters,
         timed=timed,
+        strict=settings.numerics == "strict",
     )
+
+
+def prepare(settings: Settings) -> None:
+    """What comes before any work: logging, and a look at what can be known to fail.
+
+    Raises:
+        ConfigError: as `try_river`.
+    """
+    logs.configure()
+    try_river(settings)
 
 
 @contextmanager
@@ -231,6 +244,11 @@ def _stopped_by_signals(stop: Callable[[], None]) -> Iterator[None]:
         ending.cancel()
         for each, handler in zip(handled, before, strict=True):
             signal.signal(each, handler)
+
+
+def _longest_commit(settings: Settings) -> float:
+    """Seconds after which a commit hangs for certain: all of its waits have time limits, which add up to less."""
+    return 2 * (settings.kafka.request_timeout + settings.kafka.transaction_timeout)
 
 
 def _place(settings: Settings) -> str:

@@ -70,6 +70,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=_Exact)
 
     run = commands.add_parser("run", parents=[configured], help="the daemon; SIGTERM ends it cleanly")
+    run.add_argument("--with-parent", action="store_true", help="end when standard input does")
     run.set_defaults(command=_run)
 
     demo = commands.add_parser("demo", help="the daemon on an embedded log and bundled streams")
@@ -96,8 +97,15 @@ def _parser() -> argparse.ArgumentParser:
 
 def _run(arguments: argparse.Namespace) -> int:
     settings = load(arguments.config, arguments.overrides)
-    from streamrnn import app  # noqa: PLC0415 -- see the module docstring
+    from streamrnn import app, workers  # noqa: PLC0415 -- see the module docstring
 
+    if settings.workers > 1:
+        app.prepare(settings)
+        given = ["--config", str(arguments.config)] if arguments.config else []
+        given += [part for override in arguments.overrides for part in ("--set", override)]
+        return workers.run(given, count=settings.workers, port=settings.metrics.port)
+    if arguments.with_parent:
+        workers.end_with_parent()
     return app.run(settings)
 
 

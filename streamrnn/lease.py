@@ -6,6 +6,7 @@ the records up to the committed offset, throws away what it says, and compares t
 manifest's: from there on it is as if nothing had happened.
 """
 
+import logging
 import time
 from bisect import bisect_left
 from collections.abc import Sequence
@@ -19,6 +20,8 @@ from streamrnn.log import Committed, Log, Transaction
 from streamrnn.records import Output, Record, StepReport, TopicPartition
 from streamrnn.snapshot import SCHEMA, layout_hash
 from streamrnn.task import Task
+
+logger = logging.getLogger(__name__)
 
 ANEW = "start anew under another name (app)"
 
@@ -116,6 +119,8 @@ class Lease:
                 f"{self.where}, committed at offset {committed.offset}, state in {self._state.topic}: {error}"
             ) from error
         self._check(committed, manifest, first, following)
+        if self._task.changed:
+            logger.warning("numerics_changed", extra={"partition": self.where, "changed": self._task.changed})
         self._commits, self._committed = manifest.commit, committed.offset
         self._replay = (committed.offset, manifest.chain)
         self._end_replay()
@@ -185,7 +190,10 @@ class Lease:
         if self._replay is None or self.position < self._replay[0]:
             return
         offset, chain = self._replay
-        if self._task.chain.hex() != chain:
+        if self._task.chain.hex() != chain and self._task.changed:
+            details = {"partition": self.where, "from": self.snapshot, "to": offset, "changed": self._task.changed}
+            logger.warning("replay_differs", extra=details)  # what was published stays; from here on it is the new bits
+        elif self._task.chain.hex() != chain:
             raise StateError(
                 f"{self.where}: fed once more from offset {self.snapshot} to {offset}, the task did not say the same "
                 f"(running hash {self._task.chain.hex()}, committed {chain}). The configuration, the "

@@ -46,13 +46,17 @@ class Saved(NamedTuple):
     """Of the next record to be fed."""
     chain: bytes
     accepted: int
+    changed: str = ""
+    """What of the numeric fingerprint was another then, in words."""
 
 
 class Snapshot:
     """The saved form of one task's forecaster: knows what was written, and so what must be written next."""
 
-    def __init__(self, forecaster: "Forecaster") -> None:
+    def __init__(self, forecaster: "Forecaster", *, strict: bool = False) -> None:
+        """`strict`: what was saved under another numeric fingerprint is not to be gone on with."""
         self._forecaster = forecaster
+        self._strict = strict
         self._rows_per_page = max(1, PAGE_BYTES // forecaster.row_bytes)
         self._dirty: set[int] = set()
         self._pages: list[list[int]] = []
@@ -75,6 +79,7 @@ class Snapshot:
         self._dirty.clear()
         meta = {
             "layout": self._layout(),
+            "numerics": self._forecaster.numerics,
             "offset": offset,
             "chain": chain.hex(),
             "accepted": accepted,
@@ -108,6 +113,12 @@ class Snapshot:
         meta, _ = _opened(state, META.decode())
         document = _json(meta)
         _check_layout(document["layout"], self._layout())
+        changed = _differences(document["numerics"], self._forecaster.numerics)
+        if changed and self._strict:
+            raise StateError(
+                f"the arithmetic is not that of the saved state: {changed}; forecasts could differ in their last "
+                "digits, which numerics: strict forbids: go back to what was, or set numerics: lenient"
+            )
         pages, names = [], []
         for page in range(document["pages"]):
             blob, checksums = _joined(state, f"series/{page}")
@@ -122,7 +133,7 @@ class Snapshot:
                 "state topic: start anew under another name (app)"
             )
         self._forecaster.load(_arrays(blob), pages, names)
-        return Saved(document["offset"], bytes.fromhex(document["chain"]), document["accepted"])
+        return Saved(document["offset"], bytes.fromhex(document["chain"]), document["accepted"], changed)
 
 
 def layout_hash(layout: Mapping[str, object]) -> str:
@@ -190,11 +201,14 @@ def _names(blob: bytes) -> list[str]:
 
 
 def _check_layout(saved: Mapping[str, object], present: Mapping[str, object]) -> None:
-    present = _json(orjson.dumps(present))
-    differences = [
+    differences = _differences(saved, _json(orjson.dumps(present)))
+    if differences:
+        raise StateError(f"the saved state does not fit: {differences}; {REMEDY}")
+
+
+def _differences(saved: Mapping[str, object], present: Mapping[str, object]) -> str:
+    return "; ".join(
         f"{key} was {saved.get(key)!r} when the state was saved and is {present.get(key)!r} now"
         for key in sorted({*saved, *present})
         if saved.get(key) != present.get(key)
-    ]
-    if differences:
-        raise StateError(f"the saved state does not fit: {'; '.join(differences)}; {REMEDY}")
+    )

@@ -60,12 +60,15 @@ class Task:
         forecasts: str,
         dead_letters: str,
         timed: Timed = nullcontext,
+        strict: bool = False,
     ) -> None:
         self.partition = partition
         self.chain = NO_CHAIN
         """Running hash over all outputs so far."""
         self.accepted = 0
         """Records forecast so far."""
+        self.changed = ""
+        """What of the numeric fingerprint was another when the state was saved that was loaded, in words."""
         self._decode = decode
         self._forecaster = forecaster
         self._horizons = tuple(horizons)
@@ -74,7 +77,7 @@ class Task:
         self._forecasts = forecasts
         self._dead_letters = dead_letters
         self._timed = timed
-        self._snapshot = Snapshot(forecaster)
+        self._snapshot = Snapshot(forecaster, strict=strict)
         self._keys: dict[str, _Key] = {}
         self._wave = 0
         self._scores: list[Scores] = []
@@ -209,7 +212,7 @@ class Task:
             StateError: a piece is missing or damaged, or was written under another schema or layout.
         """
         saved = self._snapshot.restore(state)
-        self.chain, self.accepted = saved.chain, saved.accepted
+        self.chain, self.accepted, self.changed = saved.chain, saved.accepted, saved.changed
         self._keys = {}
         for row, series in enumerate(self._forecaster.names):
             name, _, field = series.rpartition("/")  # a field has no slash, a key may have

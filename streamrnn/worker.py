@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Literal, NamedTuple, Protocol
 
@@ -83,7 +84,8 @@ class Worker:
     `connect` opens the log, `task` makes a new task for a partition, `outputs` names the topics that belong to each
     input topic. `interval` and `snapshot_interval` are the seconds between commits and between saved states,
     `reachable_after` and `unavailable_after` those that the log may fail at the start and later on before the worker
-    gives up. `clock` counts seconds; it decides when something is done, never what.
+    gives up. `watched` is entered for each commit, with its name. `clock` counts seconds; it decides when something is
+    done, never what.
     """
 
     def __init__(
@@ -96,6 +98,7 @@ class Worker:
         interval: float,
         snapshot_interval: float,
         observer: Observer,
+        watched: Callable[[str], AbstractContextManager[object]] = nullcontext,
         reachable_after: float = 30.0,
         unavailable_after: float = 300.0,
         poll_records: int = POLL_RECORDS,
@@ -113,6 +116,7 @@ class Worker:
         self._interval = interval
         self._snapshot_interval = snapshot_interval
         self._observer = observer
+        self._watched = watched
         self._unavailable_after = unavailable_after
         self._poll_records = poll_records
         self._clock = clock
@@ -290,7 +294,9 @@ class Worker:
     def _commit(self, held: _Held, lease: Lease, *, snapshot: bool) -> None:
         begun = self._clock()
         before = lease.snapshot
-        if lease.commit(snapshot=snapshot):
+        with self._watched(f"commit of {lease.where}"):
+            committed = lease.commit(snapshot=snapshot)
+        if committed:
             self._observer.committed(lease.partition, self._clock() - begun)
         now = self._clock()
         held.next_commit = now + self._interval

@@ -6,10 +6,12 @@ order. Neither fast-math nor contraction is allowed: both would let the compiler
 
 import hashlib
 import os
+import platform
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar, cast
 
+import llvmlite.binding
 import numba
 import numpy as np
 from numpy.typing import NDArray
@@ -49,3 +51,10 @@ def compiled(function: Callable[P, R]) -> Callable[P, R]:
     """Compile a function of arrays and numbers on its first call; the machine code is kept on disk."""
     options: dict[str, Any] = {"cache": True, "error_model": "numpy", "fastmath": False}
     return cast("Callable[P, R]", numba.njit(**options)(function))
+
+
+def compiler() -> str:
+    """What compiles, and for what: the instruction sets of which the bits of a sum or of the C library may depend."""
+    features = llvmlite.binding.get_host_cpu_features()
+    used = [name for name in ("fma", "avx2", "avx512f") if features.get(name)]
+    return " ".join([f"numba {numba.__version__}", f"llvmlite {llvmlite.__version__}", platform.machine(), *used])

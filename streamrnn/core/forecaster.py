@@ -13,9 +13,10 @@ from streamrnn.core.bank import FIRST_CAPACITY, Bank, Published, planned
 from streamrnn.core.compiled import Booleans, Floats, Integers, Singles
 from streamrnn.core.drift import KEPT, Drift
 from streamrnn.core.guests import Guests, Plain
-from streamrnn.core.learner import Learned
+from streamrnn.core.learner import Learned, device_of
 from streamrnn.core.ledger import NETWORK
 from streamrnn.core.networks import Networks
+from streamrnn.core.numerics import numerics
 from streamrnn.core.variant import VARIANTS, shape_of
 
 torch.set_num_threads(1)  # more would change the order of sums, and serve no matrix of this size
@@ -101,6 +102,8 @@ class Forecaster:
             "base": None if base is None else hashlib.blake2b(base.tobytes(), digest_size=8).hexdigest(),
         }  # fmt: skip
         """What saved state must agree in."""
+        self.numerics = numerics(device_of(device))
+        """What the bits depend on besides: see `numerics`."""
         if self._guests is not None:
             self.layout["experts"] = self._guests.layout
         if self._drift is not None:

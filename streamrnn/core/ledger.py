@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from streamrnn.core.calibration import exceedance, offset_rate, track_miss, track_offsets, track_residuals, track_tail
+from streamrnn.core.calibration import exceedance, track_miss, track_offsets, track_residuals, track_tail
 from streamrnn.core.compiled import Floats, Integers, Shorts, Singles, compiled
 from streamrnn.core.experts import FIRST_ORIGIN, TRUST_RATE, TRUTH_CLIP
 from streamrnn.core.mixture import FIRST_BOUND, FIRST_VARIANCE, reward
@@ -143,7 +143,7 @@ def mature(
     truth = (value - series.ring[row, labels % series.ring.shape[1]]) / series.unit[row, slot]
     judge(series, ledger, plan, chosen, row, k, slot, labels, truth, room)
     final = ledger.final[row, slot]
-    track_offsets(ledger.offset[row, k], final, plan.levels, middle, truth, offset_rate(horizon))
+    track_offsets(ledger.offset[row, k], final, plan.levels, middle, truth, 1)
     wrong, naive = min(abs(truth - final[middle]), ERROR_CLIP), min(abs(truth), ERROR_CLIP)
     rate = max(SKILL_RATE, 1.0 / (labels + 1))
     ledger.miss[row, k] = track_miss(ledger.miss[row, k], wrong, labels)

@@ -102,17 +102,28 @@ class Known(Protocol):
     """What either variant knows of its series, one row each; see Series."""
 
     @property
-    def seen(self) -> Integers: ...  # noqa: D102
+    def seen(self) -> Integers:
+        """(S,)."""
+
     @property
-    def time(self) -> Integers: ...  # noqa: D102
+    def time(self) -> Integers:
+        """(S,)."""
+
     @property
-    def first(self) -> Integers: ...  # noqa: D102
+    def first(self) -> Integers:
+        """(S,)."""
+
     @property
-    def value(self) -> Floats: ...  # noqa: D102
+    def value(self) -> Floats:
+        """(S,)."""
+
     @property
-    def period(self) -> Floats: ...  # noqa: D102
+    def period(self) -> Floats:
+        """(S, 2)."""
+
     @property
-    def scale(self) -> Floats: ...  # noqa: D102
+    def scale(self) -> Floats:
+        """(S, K)."""
 
 
 def plan(horizons: tuple[int, ...], quantiles: tuple[float, ...], seasons: Floats, normal: Floats, tail: float) -> Plan:

@@ -225,10 +225,13 @@ class Settings(_Section, BaseSettings):
     experts: Annotated[tuple[dict[str, Any], ...], BeforeValidator(values.experts)] = ()
     """More experts for the mixture, models of river: `{river: class, argument: value, ...}` each."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    numerics: Literal["lenient", "strict"] = "lenient"
+    """`strict`: state that was saved under other arithmetic (versions, instruction set, device) is refused."""
     commit: Commit = Commit()
     metrics: Metrics = Metrics()
     page: Page = Page()
-    workers: int = 1
+    workers: int = Field(default=1, ge=1, le=256)
+    """Processes that share the partitions; each has a port of its own for its metrics, from `metrics.port` on."""
 
     @classmethod
     def settings_customise_sources(
@@ -237,16 +240,6 @@ class Settings(_Section, BaseSettings):
         """What `load` reads, the strongest first; else what a program passes, with no environment behind its back."""
         del settings_cls
         return sources.get() or (init_settings,)
-
-    @field_validator("workers")
-    @classmethod
-    def _one_worker(cls, value: int) -> int:
-        if value != 1:
-            raise ValueError(
-                "must be 1 in this version; over Kafka, start the daemon several times with the same app instead: "
-                "each process takes a share of the partitions"
-            )
-        return value
 
     @model_validator(mode="after")
     def _agree(self) -> Self:
@@ -310,8 +303,13 @@ def _names(settings: Settings) -> Iterator[tuple[str, str]]:
 
 
 def _ports(settings: Settings) -> Iterator[tuple[str, str]]:
-    if settings.metrics.enabled and settings.page.port == settings.metrics.port != 0:
-        yield "page.port", "is metrics.port already; choose another"
+    first, count = settings.metrics.port, settings.workers
+    if settings.metrics.enabled and first and first <= settings.page.port < first + count:
+        yield "page.port", "is a port of metrics already (metrics.port and workers); choose another"
+    if settings.metrics.enabled and first + count - 1 > 65535:
+        yield "metrics.port", f"leaves no room for {count} ports, one for each of workers"
+    if settings.log == "sqlite" and count > 1:
+        yield "workers", "must be 1 with log: sqlite, whose file one process holds"
 
 
 def _variant(settings: Settings) -> Iterator[tuple[str, str]]:

@@ -1,6 +1,7 @@
 """The two promises of the whole daemon over a real Kafka: the backtest's bytes, and exactly once through every kill."""
 
 import itertools
+import os
 import random
 import signal
 import time
@@ -204,22 +205,23 @@ class Victim:
         self._closing.close()
 
     @contextmanager
-    def life(self, **options: Any) -> Iterator[Daemon]:
-        """Start the daemon; at the end of the block it is killed if it still runs."""
+    def life(self, *more: str, **options: Any) -> Iterator[Daemon]:
+        """Start the daemon, with `more` keys set; at the end of the block it is killed if it still runs."""
         self._lives += 1
         places = [f"app={self._topic}", f"input.topics={self._topic}", f"kafka.bootstrap_servers={self._broker}"]
-        overrides = ["device=cpu", "input.key=series", "input.time=time", *places, *SMALL]
+        overrides = ["device=cpu", "input.key=series", "input.time=time", *places, *SMALL, *more]
         with Daemon(self._folder, overrides, **options) as daemon:
             yield daemon
         if self._lives > 1:
             self.restored += daemon.events("task_restored")
 
-    def _committed(self) -> int:
+    def committed(self) -> int:
+        """Records of which the offsets are committed."""
         return sum(self._offsets.committed(partition) for partition in self._partitions)
 
     def _go_on(self) -> None:
         """Send some more, unless the daemon has enough to do."""
-        if self.input.sent - self._committed() < MOST_LAG:
+        if self.input.sent - self.committed() < MOST_LAG:
             self.input.send(5)
         else:
             time.sleep(0.01)
@@ -234,8 +236,8 @@ class Victim:
     def killed(self, more: int) -> None:
         """Live on until so many more records are committed; die whatever is going on."""
         with self.life() as daemon:
-            goal = self._committed() + more
-            while daemon.alive() and self._committed() < goal:
+            goal = self.committed() + more
+            while daemon.alive() and self.committed() < goal:
                 self._go_on()
             daemon.kill()
 
@@ -243,7 +245,7 @@ class Victim:
         """Live until everything is committed, and end cleanly."""
         with self.life() as daemon:
             self.input.send(count)
-            until(lambda: daemon.alive() and self._committed() == count, "everything committed")
+            until(lambda: daemon.alive() and self.committed() == count, "everything committed")
             assert daemon.stop()[0] == 0
 
 
@@ -251,8 +253,7 @@ def exactly_once(broker: str, topic: str, folder: Path, *, lives: Sequence[str],
     """Kill a daemon in the ways given, and compare all that it has written with an uninterrupted run."""
     chance = random.Random(seed)
     records = stream(count, chance)
-    names = [f"{topic}.forecasts", f"{topic}.dead-letters"]
-    create_topics(broker, topic, *names, partitions=2)
+    create_topics(broker, topic, f"{topic}.forecasts", f"{topic}.dead-letters", partitions=2)
     with closing(Victim(broker, topic, folder, records)) as victim:
         for way in lives:
             if way == "learning":
@@ -263,9 +264,14 @@ def exactly_once(broker: str, topic: str, folder: Path, *, lives: Sequence[str],
         victim.finished(count)
     assert any(line["replaying"] for line in victim.restored)  # else nothing of replays was tried
     assert any(line["offset"] for line in victim.restored)  # nor of snapshots
+    same_as_uninterrupted(broker, topic)
+
+
+def same_as_uninterrupted(broker: str, topic: str) -> None:
+    """Compare all that was written with an uninterrupted run over the same input."""
     world = KafkaWorld(broker)
     expected = uninterrupted(configured(broker, topic, *SMALL), topic, world.read(topic))
-    for name in names:
+    for name in (f"{topic}.forecasts", f"{topic}.dead-letters"):
         written = [seen(record) for record in world.read(name)]
         assert written
         assert written == [seen(output) for output in expected if output.topic == name]
@@ -274,6 +280,29 @@ def exactly_once(broker: str, topic: str, folder: Path, *, lives: Sequence[str],
 def test_a_daemon_killed_again_and_again_writes_every_forecast_once(broker: str, name: str, tmp_path: Path) -> None:
     """Killed in a learning step and at any moment, the daemon has written what an uninterrupted run says, once each."""
     exactly_once(broker, name, tmp_path, lives=["learning", "any moment"], count=900, seed=1)
+
+
+def children(pid: int) -> list[int]:
+    """The processes that this one has started."""
+    return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def test_two_workers_share_the_partitions(broker: str, name: str, tmp_path: Path) -> None:
+    """Each takes some; one that is killed is started again; all is written once; SIGTERM ends them all with 0."""
+    records = stream(600, random.Random(5))
+    create_topics(broker, name, f"{name}.forecasts", f"{name}.dead-letters", partitions=2)
+    with closing(Victim(broker, name, tmp_path, records)) as victim, victim.life("workers=2") as daemon:
+        until(lambda: len({event["partition"] for event in daemon.events("task_restored")}) == 2, "both partitions")
+        victim.input.send(300)
+        until(lambda: daemon.alive() and victim.committed() == 300, "the first half")
+        killed, _ = children(daemon.process.pid)
+        os.kill(killed, signal.SIGKILL)
+        victim.input.send(300)
+        until(lambda: daemon.alive() and victim.committed() == 600, "the second half")
+        (ended,) = daemon.events("worker_ended")
+        assert ended["code"] == -signal.SIGKILL
+        assert daemon.stop()[0] == 0
+    same_as_uninterrupted(broker, name)
 
 
 @pytest.mark.long

@@ -40,12 +40,15 @@ HOUSE: dict[str, tuple[str, ...]] = {
     "scoring": (),
     "report": (),
     "console": ("scoring",),
+    "workers": (),
+    "watchdog": ("errors",),
     "pretrain": ("console", "pretrain.card", "core", "formats", "log", "settings", "errors"),
     # floor 5
     "app": (
         "base",
         "pretrain.card",
         "task",
+        "watchdog",
         "worker",
         "observe",
         "formats",
@@ -74,6 +77,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "river": ("core.guests", "core.drift"),
     "torch": ("core", "pretrain"),
     "numba": ("core.compiled",),
+    "llvmlite": ("core.compiled",),
     "safetensors": ("snapshot", "pretrain.card"),
     "rich": ("console",),
     "matplotlib": ("report",),

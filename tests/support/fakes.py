@@ -23,6 +23,7 @@ class FakeForecaster:
     def __init__(self, *, every: int = 3, most: int = 16, size: int = 4, version: int = 1) -> None:
         self.names: list[str] = []
         self.layout: dict[str, Any] = {"version": version, "size": size}
+        self.numerics = {"arithmetic": "exact"}
         self.row_bytes = 24 + 8 * size
         self.waves: list[list[int]] = []
         """Rows of each step, for tests to look at."""

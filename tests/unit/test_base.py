@@ -85,7 +85,8 @@ def test_check_says_which_base_is_used(shipped: Path, capsys: pytest.CaptureFixt
 def test_a_base_that_comes_with_the_package_fits() -> None:
     """Every file that comes with the package can be read for the network that its name says."""
     for path in base.SHIPPED.glob("*.safetensors"):
-        cell, _, size = path.stem.partition("-")
+        *variant, cell, size = path.stem.split("-")
         layers, _, hidden_size = size.partition("x")
         names = [f"model.cell={cell}", f"model.layers={layers}", f"model.hidden_size={hidden_size}"]
+        names.append(f"model.variant={''.join(variant) or 'full'}")
         assert app.base(load(None, ["input.topics=a", *names])) is not None

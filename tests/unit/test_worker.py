@@ -2,7 +2,8 @@
 
 import json
 import re
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 from support.fakes import INPUT, FakeForecaster, make_task, record
@@ -13,9 +14,6 @@ from streamrnn.errors import Fenced, LogError, StateError
 from streamrnn.log import Topic
 from streamrnn.records import Record, TopicPartition
 from streamrnn.worker import OutputTopics, Worker
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 STATE = TopicPartition("app.state", 0)
 LATER = OutputTopics("later.forecasts", "later.dead-letters", "app.state")
@@ -487,6 +485,38 @@ def test_replay_that_says_something_else() -> None:
         return make_task(FakeForecaster(most=5), partition=partition)
 
     refused(crashed(), "from offset 60 to 120, the task did not say the same", task=task)
+
+
+def rough(**options: Any) -> Callable[[TopicPartition], Any]:
+    """Makes tasks on another kind of machine, where sums come out otherwise."""
+
+    def task(partition: TopicPartition) -> Any:
+        forecaster = FakeForecaster(most=5)
+        forecaster.numerics = {"arithmetic": "rough"}
+        return make_task(forecaster, partition=partition, **options)
+
+    return task
+
+
+def test_another_arithmetic_is_gone_on_with_and_told(caplog: pytest.LogCaptureFixture) -> None:
+    """What was published stays, each record once; from the committed offset on the new arithmetic speaks."""
+    bench = crashed()
+    before = bench.store.read("sensors.forecasts")
+    bench.store.append("sensors", mixed(120, seed=2)[60:])
+    finish(bench.another(task=rough()), bench.store)
+    changed = [record for record in caplog.records if record.msg in {"numerics_changed", "replay_differs"}]
+    assert [record.msg for record in changed] == ["numerics_changed", "replay_differs"]
+    assert "arithmetic was 'exact' when the state was saved and is 'rough' now" in str(vars(changed[1])["changed"])
+    after = bench.store.read("sensors.forecasts")
+    assert after[: len(before)] == before
+    sources = [json.loads(record.value or b"")["source"]["offset"] for record in after]
+    assert sources == sorted(sources)
+    assert len(after) > len(before)
+
+
+def test_another_arithmetic_is_refused_where_that_is_wanted() -> None:
+    """With numerics: strict, even where nothing would have to be replayed."""
+    refused(crashed(), "is 'rough' now; forecasts could differ .* numerics: strict forbids", task=rough(strict=True))
 
 
 def test_changed_configuration_after_a_clean_stop() -> None:

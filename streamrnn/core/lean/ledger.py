@@ -55,7 +55,7 @@ def follow(
         scores[NETWORK + n, k] += exact(min(abs(truth - said), ERROR_CLIP))
     for q in range(len(final)):
         final[q] = decoded(series.finals[row, slot, q], FINAL_CLIP)
-    track_offsets(series.offset[row, k], final, plan.levels, middle, truth, following.offset_rate[k])
+    track_offsets(series.offset[row, k], final, plan.levels, middle, truth, stride)
     wrong, naive = min(abs(truth - final[middle]), ERROR_CLIP), min(abs(truth), ERROR_CLIP)
     rate = max(min(SKILL_RATE * stride, 0.5), 1.0 / (origin // stride + 1))
     series.wrong[row, k] += rate * (wrong - series.wrong[row, k])

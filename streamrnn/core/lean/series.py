@@ -4,7 +4,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from streamrnn.core.calibration import offset_rate
 from streamrnn.core.compiled import Floats, Integers, Shorts, Singles, compiled
 from streamrnn.core.experts import TRUST_RATE
 from streamrnn.core.series import FIRST_TRUST, HALF_LIVES, Plan
@@ -39,8 +38,6 @@ class Following(NamedTuple):
     """(K,) of the decayed errors of the experts, per followed forecast; ..."""
     losses_kept: Floats
     """(K,) ... and of those of the members of the mixture."""
-    offset_rate: Floats
-    """(K,) how far the calibration offsets move per followed forecast."""
 
 
 class Series(NamedTuple):
@@ -82,8 +79,7 @@ def following(plan: Plan) -> Following:
     slots = -(-(plan.horizons + stride - 1) // stride)
     first = np.concatenate([[0], np.cumsum(slots)[:-1]]).astype(np.int64)
     errors_kept, losses_kept = (np.power(rate, stride, dtype=np.float64) for rate in (TRUST_RATE, KEEP))
-    rates = stride * np.array([offset_rate(horizon) for horizon in plan.horizons])
-    return Following(stride, slots, first, errors_kept, losses_kept, rates)
+    return Following(stride, slots, first, errors_kept, losses_kept)
 
 
 @compiled
