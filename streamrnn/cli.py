@@ -103,7 +103,7 @@ def _run(arguments: argparse.Namespace) -> int:
         app.prepare(settings)
         given = ["--config", str(arguments.config)] if arguments.config else []
         given += [part for override in arguments.overrides for part in ("--set", override)]
-        return workers.run(given, count=settings.workers, port=settings.metrics.port)
+        return workers.run(given, count=settings.workers, port=settings.metrics.port, instance=settings.kafka.instance)
     if arguments.with_parent:
         workers.end_with_parent()
     return app.run(settings)
