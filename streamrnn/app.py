@@ -18,6 +18,7 @@ from streamrnn.base import base_path
 from streamrnn.errors import LogError
 from streamrnn.formats.json import JsonDecoder
 from streamrnn.log import Log
+from streamrnn.log.brokers import chosen
 from streamrnn.observe import logs
 from streamrnn.observe.health import HealthServer
 from streamrnn.observe.metrics import Metrics
@@ -87,18 +88,27 @@ def connect(settings: Settings) -> list[str]:
 
 
 def open_log(settings: Settings) -> Log:
-    """Open the log that the settings name. Raises LogError where it cannot be reached."""
+    """Open the log that the settings name.
+
+    Raises:
+        ConfigError: its library is not installed, or a certificate cannot be used.
+        LogError: it cannot be reached.
+    """
     if settings.log == "sqlite":
         from streamrnn.log.sqlite import SqliteLog  # noqa: PLC0415 -- see the module docstring
 
         return SqliteLog(path=settings.sqlite.path, app=settings.app)
-    from streamrnn.log.kafka import KafkaLog  # noqa: PLC0415
-
     options = settings.kafka.model_dump(exclude={"client"})
     for name in ("sasl_password", "ssl_keyfile_password"):
         options[name] = options[name] and options[name].get_secret_value()
     for name in ("ssl_cafile", "ssl_certfile", "ssl_keyfile"):
         options[name] = options[name] and str(options[name])
+    if chosen(settings.kafka.client) == "confluent":
+        from streamrnn.log.confluent import ConfluentLog  # noqa: PLC0415
+
+        return ConfluentLog(app=settings.app, **options)
+    from streamrnn.log.kafka import KafkaLog  # noqa: PLC0415
+
     return KafkaLog(app=settings.app, **options)
 
 

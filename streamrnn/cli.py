@@ -15,6 +15,7 @@ from typing import Any
 from streamrnn import __version__
 from streamrnn.base import base_path
 from streamrnn.errors import StreamrnnError
+from streamrnn.log.brokers import chosen
 from streamrnn.pretrain import command as pretrain
 from streamrnn.replay import command as replay
 from streamrnn.settings import Settings, describe, load
@@ -106,7 +107,7 @@ def _run(arguments: argparse.Namespace) -> int:
         app.prepare(settings)
         given = ["--config", str(arguments.config)] if arguments.config else []
         given += [part for override in arguments.overrides for part in ("--set", override)]
-        return workers.run(given, count=settings.workers, port=settings.metrics.port)
+        return workers.run(given, count=settings.workers, port=settings.metrics.port, instance=settings.kafka.instance)
     if arguments.with_parent:
         workers.end_with_parent()
     return app.run(settings)
@@ -129,7 +130,8 @@ def _backtest(arguments: argparse.Namespace) -> int:
 
 def _check(arguments: argparse.Namespace) -> int:
     settings = load(arguments.config, arguments.overrides)
-    lines = [describe(settings).rstrip()] if arguments.show else ["ok", *_summary(settings)]
+    client = chosen(settings.kafka.client) if settings.log == "kafka" else ""
+    lines = [describe(settings).rstrip()] if arguments.show else ["ok", *_summary(settings, client)]
     if arguments.connect or settings.experts or settings.learning.drift != "none":
         from streamrnn import app  # noqa: PLC0415
 
@@ -139,10 +141,10 @@ def _check(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _summary(settings: Settings) -> list[str]:
+def _summary(settings: Settings, client: str) -> list[str]:
     kafka, model, forecast, output = settings.kafka, settings.model, settings.forecast, settings.output
     places = {
-        "kafka": f"kafka at {kafka.bootstrap_servers} ({kafka.security_protocol})",
+        "kafka": f"kafka at {kafka.bootstrap_servers} ({kafka.security_protocol}), by {client}",
         "sqlite": f"sqlite in {settings.sqlite.path}",
     }
     names = [

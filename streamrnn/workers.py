@@ -105,12 +105,16 @@ def _closed(pipe: IO[bytes] | None) -> None:
         pipe.close()
 
 
-def run(arguments: Sequence[str], *, count: int, port: int) -> int:
-    """Run `streamrnn run` with these arguments `count` times, metrics on `port` and the ports after it (0: any)."""
+def run(arguments: Sequence[str], *, count: int, port: int, instance: str | None = None) -> int:
+    """Run `streamrnn run` with these arguments `count` times, metrics on `port` and the ports after it (0: any).
+
+    Where there is a name of the instance, each process gets it with a number of its own.
+    """
     program = [sys.executable, "-m", "streamrnn.cli", "run", *arguments]
     commands = []
     for number in range(count):
         own = ["workers=1", f"metrics.port={port + number if port else 0}"]
+        own += [] if instance is None else [f"kafka.instance={instance}-{number}"]
         commands.append([*program, "--with-parent", *(part for each in own for part in ("--set", each))])
     workers = Workers(commands)
 

@@ -1,9 +1,9 @@
-"""What every log checks alike."""
+"""What every log checks and does alike."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from streamrnn.errors import LogError
-from streamrnn.records import Output, TopicPartition
+from streamrnn.records import Output, Record, TopicPartition
 
 METADATA_BYTES = 4000
 """Most that can be committed with an offset; Kafka brokers take 4,096 by default, and the client ends on more."""
@@ -57,3 +57,14 @@ def out_of_range(partition: TopicPartition, offset: int, first: int, following: 
         "(the next to be written); either retention has deleted records that were not read yet, or the topic was "
         "created anew"
     )
+
+
+def latest(records: Iterable[Record]) -> dict[bytes, bytes]:
+    """The latest value by key, without the deleted ones."""
+    values: dict[bytes, bytes] = {}
+    for record in records:
+        if record.value is None:
+            values.pop(record.key or b"", None)
+        else:
+            values[record.key or b""] = record.value
+    return values

@@ -64,6 +64,10 @@ class Kafka(_Section):
     bootstrap_servers: Annotated[str, AfterValidator(values.servers)] = "localhost:9092"
     """`host:port`, several separated by commas."""
     client: Literal["auto", "kafka-python", "confluent"] = "auto"
+    """The library; `auto`: confluent-kafka if it is installed, which is faster, else kafka-python."""
+    instance: Annotated[str, AfterValidator(values.app)] | None = None
+    """A name of this process that outlasts it: one that comes back within `session_timeout` gets its partitions back,
+    and nothing moves meanwhile. No two processes of an app may have the same."""
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
     sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = None
     sasl_username: str | None = None
@@ -80,13 +84,6 @@ class Kafka(_Section):
     """Seconds that a broker has to answer."""
     transaction_timeout: Annotated[float, _seconds("1s", "15m"), _AS_DURATION] = 15.0
     """Seconds after which the broker rolls back what a dead process left open."""
-
-    @field_validator("client")
-    @classmethod
-    def _client(cls, value: str) -> str:
-        if value == "confluent":
-            raise ValueError("is not in this version; allowed are 'auto' and 'kafka-python'")
-        return value
 
 
 class Sqlite(_Section):

@@ -69,7 +69,12 @@ def shares(bootstrap: str, topic: str, warm: int, total: int) -> dict[str, float
     spent: dict[str, float] = defaultdict(float)
     settings = load(
         None,
-        [f"kafka.bootstrap_servers={bootstrap}", f"input.topics={topic}", f"app={topic}-parts"]
+        [
+            f"kafka.bootstrap_servers={bootstrap}",
+            "kafka.client=kafka-python",
+            f"input.topics={topic}",
+            f"app={topic}-parts",
+        ]
         + [f"output.{name}={{topic}}.parts-{name.replace('_', '-')}" for name in ("forecasts", "dead_letters")],
     )
     worker = Worker(

@@ -171,7 +171,9 @@ def _offer(producer: KafkaProducer, topic: str, records: Sequence[Record], per_s
 
 def _named(bootstrap: str, topic: str) -> list[str]:
     """The only keys that are not left to their defaults."""
-    return [f"kafka.bootstrap_servers={bootstrap}", f"input.topics={topic}", f"app={topic}"]
+    # the client of the bare loop beside it
+    servers = [f"kafka.bootstrap_servers={bootstrap}", "kafka.client=kafka-python"]
+    return [*servers, f"input.topics={topic}", f"app={topic}"]
 
 
 def some_forecasts(bootstrap: str, topic: str, count: int) -> list[Record]:

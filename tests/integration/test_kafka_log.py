@@ -1,22 +1,21 @@
 """What the contract does not show of the log on a real Kafka broker: groups, topics, codecs, and what fails."""
 
 import random
-import threading
 import time
-import zlib
-from collections.abc import Iterator
-from contextlib import ExitStack, closing
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, suppress
+from pathlib import Path
+from typing import Any
 
 import pytest
 from kafka import KafkaAdminClient
 from kafka import TopicPartition as KafkaPartition
 from kafka.admin import ConfigResource, ConfigResourceType
 from support.broker import free_ports
-from support.worlds import KafkaWorld, gather, join, wait_for
+from support.worlds import KAFKA_CLIENTS, PATIENCE, KafkaWorld, gather, join, kafka_log, wait_for
 
 from streamrnn.errors import ConfigError, Fenced, LogError
-from streamrnn.log import Topic
-from streamrnn.log.kafka import KafkaLog
+from streamrnn.log import Log, Poll, Topic
 from streamrnn.records import Output, Record, TopicPartition
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(120)]
@@ -34,10 +33,10 @@ KEPT = {
 }
 
 
-@pytest.fixture
-def world(broker: str) -> KafkaWorld:
-    """The shared broker."""
-    return KafkaWorld(broker)
+@pytest.fixture(params=KAFKA_CLIENTS)
+def world(request: pytest.FixtureRequest, broker: str) -> KafkaWorld:
+    """The shared broker, and one of the clients."""
+    return KafkaWorld(broker, request.param)
 
 
 @pytest.fixture
@@ -72,20 +71,32 @@ def test_members_share_and_hand_over(world: KafkaWorld, stack: ExitStack, name: 
         old[each].send([Output(f"{name}.out", each.partition, b"", b"before", 0)])
     second = stack.enter_context(closing(world.open(name)))
     second.subscribe([name])
-    owners: dict[TopicPartition, KafkaLog] = dict.fromkeys(partitions, first)
-    taken: list[TopicPartition] = []
-    while len(set(owners.values())) < 2 or not taken:
+    owners: dict[TopicPartition, Log] = dict.fromkeys(partitions, first)
+    taken: set[TopicPartition] = set()
+    deadline = time.monotonic() + PATIENCE
+
+    def turn() -> None:
+        assert time.monotonic() < deadline
         for log in (first, second):
             poll = log.poll(0.1, 10)
-            taken += poll.revoked
+            taken.update(poll.revoked)
             owners.update(dict.fromkeys(poll.assigned, log))
+
+    while len(set(owners.values())) < 2 or not taken:
+        turn()
     assert sorted(taken) == partitions
     for each in partitions:
         with pytest.raises(Fenced):
             old[each].commit(1, "before")
-        with closing(owners[each].transaction(each)) as transaction:
-            transaction.send([Output(f"{name}.out", each.partition, b"", b"after", 0)])
-            transaction.commit(2, "after")
+    left = set(partitions)
+    while left:
+        for each in list(left):
+            # the group may come together once more; as for a worker, the next polls tell
+            with suppress(Fenced), closing(owners[each].transaction(each)) as transaction:
+                transaction.send([Output(f"{name}.out", each.partition, b"", b"after", 0)])
+                transaction.commit(2, "after")
+                left.remove(each)
+        turn()
     assert [each.value for each in world.read(f"{name}.out")] == [b"after", b"after"]
 
 
@@ -107,18 +118,16 @@ def test_a_partition_that_was_fenced_and_kept_comes_again(world: KafkaWorld, sta
         transaction.commit(1, "")
 
 
-def test_state_behind_an_open_transaction_is_not_taken_for_all(broker: str, stack: ExitStack, name: str) -> None:
+def test_state_behind_an_open_transaction_is_not_taken_for_all(world: KafkaWorld, stack: ExitStack, name: str) -> None:
     """State is not returned short where another's transaction is open in it: the read fails after a while."""
-    log = stack.enter_context(
-        closing(KafkaLog(bootstrap_servers=broker, app=name, request_timeout=1.0, transaction_timeout=2.0))
-    )
+    log = stack.enter_context(closing(world.open(name, request_timeout=1.0, transaction_timeout=2.0)))
     log.create([Topic(name, 2), Topic(f"{name}.state", 1, compacted=True)])
     writer = stack.enter_context(closing(log.transaction(TopicPartition(name, 1))))
     writer._timeout = 60.0
-    other = stack.enter_context(closing(KafkaLog(bootstrap_servers=broker, app=f"{name}-other")))
+    other = stack.enter_context(closing(world.open(f"{name}-other")))
     held = stack.enter_context(closing(other.transaction(TopicPartition(name, 0))))
     held.send([Output(f"{name}.state", 0, b"key", b"value", 0)])
-    held._producer.flush(timeout=10)
+    held._producer.flush(10)
     with pytest.raises(LogError, match="stays at offset 0 of 1"):
         log.read_state(TopicPartition(f"{name}.state", 0))
 
@@ -166,52 +175,126 @@ def test_records_deleted_by_retention_are_an_error(world: KafkaWorld, stack: Exi
         admin.delete_records({KafkaPartition(name, 0): 5})
     (partition,) = join(log, name)
     assert log.bounds(partition) == (5, 10)
-    with pytest.raises(LogError, match="OffsetOutOfRange"):
+    with pytest.raises(LogError, match=r"OffsetOutOfRange|it holds 5 to 10"):
         gather(log, 1)
 
 
-def test_a_poll_that_failed_is_not_tried_again(
-    world: KafkaWorld, stack: ExitStack, name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """After a batch that cannot be decoded the client would try it again for ever: the log stays at its first error."""
+def test_a_poll_that_failed_fails_again(world: KafkaWorld, stack: ExitStack, name: str) -> None:
+    """After an error of reading the log stays at it: it never goes on as if nothing were missing."""
     log = stack.enter_context(closing(world.open(name)))
     log.create([Topic(name, 1)])
-    join(log, name)
-    calls = []
-
-    def broken(**_: object) -> None:
-        calls.append(1)
-        raise zlib.error("incorrect header check")
-
-    monkeypatch.setattr(log._consumer, "poll", broken)
-    for _ in range(2):
-        with pytest.raises(LogError, match=rf"{world.bootstrap}.*incorrect header check"):
-            log.poll(0.1, 10)
-    assert calls == [1]
+    world.produce(name, input_records(1))
+    (partition,) = join(log, name)
+    log.seek(partition, 17)
+    with pytest.raises(LogError, match="17") as first:
+        gather(log, 1)
+    with pytest.raises(LogError, match="17") as second:
+        log.poll(0.1, 10)
+    assert second.value is first.value
 
 
-def test_a_missing_input_topic_is_named(broker: str, name: str) -> None:
+def test_a_missing_input_topic_is_named(world: KafkaWorld, name: str) -> None:
     """Subscribing to a topic that does not exist fails with its name."""
-    log = KafkaLog(bootstrap_servers=broker, app=name, request_timeout=1.0)
-    with closing(log), pytest.raises(LogError, match=f"no topic {name}"):
+    with closing(world.open(name, request_timeout=1.0)) as log, pytest.raises(LogError, match=f"no topic {name}"):
         log.subscribe([name])
 
 
-def test_an_unreachable_broker_is_named(name: str) -> None:
+def restart(log: Any, other: Log, open_again: Callable[[], Log], stack: ExitStack, topic: str) -> list[TopicPartition]:
+    """Close a member and open it again; return what is taken from the other one until the new one can read."""
+    log.close()
+    again = stack.enter_context(closing(open_again()))
+    again.subscribe([topic])
+    taken: list[TopicPartition] = []
+
+    def given(poll: Poll) -> bool:
+        taken.extend(other.poll(0, 10).revoked)
+        return bool(poll.assigned)
+
+    wait_for(again, given)
+    return taken
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_a_named_instance_comes_back_to_its_partitions(
+    world: KafkaWorld, stack: ExitStack, name: str, named: bool
+) -> None:
+    """A process restarted under its instance's name gets its partitions, and nothing moves elsewhere; else it does."""
+
+    def member(number: int) -> Log:
+        return world.open(name, instance=f"{name}-{number}" if named else None)
+
+    logs = [stack.enter_context(closing(member(number))) for number in range(2)]
+    logs[0].create([Topic(name, 2)])
+    owned: list[set[TopicPartition]] = [set(), set()]
+    deadline = time.monotonic() + PATIENCE
+    for log in logs:
+        log.subscribe([name])
+    while [len(each) for each in owned] != [1, 1]:
+        assert time.monotonic() < deadline
+        for own, log in zip(owned, logs, strict=True):
+            poll = log.poll(0.1, 10)
+            own.difference_update(poll.revoked)
+            own.update(poll.assigned)
+    assert restart(logs[1], logs[0], lambda: member(1), stack, name) == ([] if named else sorted(owned[0]))
+
+
+def test_a_second_process_of_a_name_fences_the_first(world: KafkaWorld, stack: ExitStack, name: str) -> None:
+    """Of two processes with the same instance's name only the later one can commit."""
+    first = stack.enter_context(closing(world.open(name, instance="same")))
+    first.create([Topic(name, 1)])
+    (partition,) = join(first, name)
+    early = stack.enter_context(closing(first.transaction(partition)))
+    second = stack.enter_context(closing(world.open(name, instance="same")))
+    assert join(second, name) == [partition]
+    with pytest.raises(LogError):
+        early.commit(1, "early")
+    early.close()
+    with closing(second.transaction(partition)) as late:
+        late.commit(2, "late")
+    assert second.committed(partition) == (2, "late")
+
+
+def tasks() -> set[str]:
+    """The threads of this process, of whatever language."""
+    return {each.name for each in Path("/proc/self/task").iterdir()}
+
+
+@pytest.mark.parametrize("client", KAFKA_CLIENTS)
+def test_an_unreachable_broker_is_named(client: str, name: str) -> None:
     """Where nobody listens, opening fails with the address within the time limit, and leaves no thread behind."""
     (port,) = free_ports(1)
-    before = {thread.ident for thread in threading.enumerate()}
-    with pytest.raises(LogError, match=rf"cannot connect to Kafka at 127\.0\.0\.1:{port}"):
-        KafkaLog(bootstrap_servers=f"127.0.0.1:{port}", app=name, request_timeout=1.0)
+    before = tasks()
+    with pytest.raises(LogError, match=rf"cannot connect to Kafka at 127\.0\.0\.1:{port}") as held:
+        kafka_log(client)(bootstrap_servers=f"127.0.0.1:{port}", app=name, request_timeout=1.0)
+    require_gone(before)  # while the error is held, and with it whatever it refers to
+    assert held.value.__traceback__ is not None
+
+
+def test_a_closed_log_leaves_nothing(world: KafkaWorld, name: str) -> None:
+    """No thread is left of a log and its writers once they are closed, and closing again does no harm."""
+    before = tasks()
+    log = world.open(name)
+    log.create([Topic(name, 1)])
+    (partition,) = join(log, name)
+    transaction = log.transaction(partition)
+    for each in (transaction, log, transaction, log):
+        each.close()
+    require_gone(before)
+
+
+def require_gone(before: set[str]) -> None:
+    """Wait until no threads are left but those of before."""
     deadline = time.monotonic() + 5
-    while left := {thread.ident for thread in threading.enumerate()} - before:
+    while left := tasks() - before:
         assert time.monotonic() < deadline, left
         time.sleep(0.01)
 
 
-def test_certificates_that_cannot_be_used_are_named() -> None:
+@pytest.mark.parametrize("client", KAFKA_CLIENTS)
+def test_certificates_that_cannot_be_used_are_named(client: str) -> None:
     """A certificate file that cannot be read is an error of the configuration that names its key and the file."""
+    options = {"bootstrap_servers": "127.0.0.1:1", "app": "a"}
     with pytest.raises(ConfigError, match=r"kafka\.ssl_cafile: '/no/such\.pem'"):
-        KafkaLog(bootstrap_servers="127.0.0.1:1", app="a", security_protocol="SSL", ssl_cafile="/no/such.pem")
+        kafka_log(client)(**options, security_protocol="SSL", ssl_cafile="/no/such.pem")
     with pytest.raises(ConfigError, match=r"kafka\.ssl_certfile '/no/such\.pem'"):
-        KafkaLog(bootstrap_servers="127.0.0.1:1", app="a", security_protocol="SASL_SSL", ssl_certfile="/no/such.pem")
+        kafka_log(client)(**options, security_protocol="SASL_SSL", ssl_certfile="/no/such.pem")

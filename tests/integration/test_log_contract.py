@@ -1,11 +1,12 @@
 """The one contract of all logs: in memory, in SQLite, and on a real Kafka broker."""
 
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
-from support.worlds import KafkaWorld, MemoryWorld, SqliteWorld, World, gather, join, wait_for
+from support.worlds import KAFKA_CLIENTS, KafkaWorld, MemoryWorld, SqliteWorld, World, gather, join, wait_for
 
 from streamrnn.errors import Fenced, LogError
 from streamrnn.log import Committed, Log, Topic, Transaction
@@ -14,14 +15,16 @@ from streamrnn.records import Output, Record, TopicPartition
 pytestmark = pytest.mark.timeout(120)
 
 
-@pytest.fixture(params=["memory", "sqlite", pytest.param("kafka", marks=pytest.mark.kafka)])
+@pytest.fixture(
+    params=["memory", "sqlite", *(pytest.param(client, marks=pytest.mark.kafka) for client in KAFKA_CLIENTS)]
+)
 def world(request: pytest.FixtureRequest, tmp_path: Path) -> World:
     """One log system."""
     if request.param == "memory":
         return MemoryWorld()
     if request.param == "sqlite":
         return SqliteWorld(tmp_path / "log.db")
-    return KafkaWorld(request.getfixturevalue("broker"))
+    return KafkaWorld(request.getfixturevalue("broker"), request.param)
 
 
 @pytest.fixture
@@ -98,7 +101,7 @@ def test_outputs_survive(world: World, stack: ExitStack, name: str) -> None:
     (partition,) = join(log, name)
     sent = [
         Output(f"{name}.out", 0, None, None, 1_700_000_000_000),
-        Output(f"{name}.out", 0, b"", b"", 0, (("h", b""), ("h", b"\x00\xff"))),
+        Output(f"{name}.out", 0, b"", b"", 1, (("h", b""), ("h", b"\x00\xff"))),
         Output(f"{name}.out", 0, b"k", bytes(range(256)), 4_102_444_800_000),  # the year 2100
         Output(f"{name}.out", 0, b"k", b"v", -2_208_988_800_000),  # the year 1900
     ]
@@ -166,6 +169,20 @@ def test_a_fenced_writer_writes_nothing_later_either(world: World, stack: ExitSt
     with pytest.raises(Fenced):
         first.commit(2, "after")
     assert log.committed(partition) == Committed(1, "before")
+
+
+def test_a_fenced_writer_that_sends_again_is_fenced(world: World, stack: ExitStack, name: str) -> None:
+    """What a writer sends after it was fenced is not written, and its commit raises Fenced."""
+    log = prepared(world, stack, name)
+    (partition,) = join(log, name)
+    first = stack.enter_context(closing(log.transaction(partition)))
+    first.send([output(f"{name}.out", b"before")])
+    first.commit(1, "before")
+    second = stack.enter_context(closing(log.transaction(partition)))
+    with pytest.raises(Fenced):
+        write(first, [output(f"{name}.out", b"after")])
+    second.commit(3, "second")
+    assert values(world.read(f"{name}.out")) == [b"before"]
 
 
 def test_a_stranger_cannot_commit(world: World, stack: ExitStack, name: str) -> None:
@@ -286,6 +303,17 @@ def test_poll_keeps_to_its_limit(world: World, stack: ExitStack, name: str) -> N
             seen[partition.partition] += len(batch)
     assert max(sizes) <= 3
     assert seen == {0: 20, 1: 20}
+
+
+def test_a_poll_waits_for_the_first_record_only(world: World, stack: ExitStack, name: str) -> None:
+    """What is there is given at once, however long a poll may wait and however many it may bring."""
+    log = prepared(world, stack, name)
+    world.produce(name, [record(number) for number in range(3)])
+    join(log, name)
+    begun, found = time.monotonic(), 0
+    while found < 3:
+        found += sum(len(batch) for batch in log.poll(30.0, 1000).records.values())
+    assert time.monotonic() - begun < 15
 
 
 @pytest.mark.parametrize("world", ["memory", "sqlite"], indirect=True)

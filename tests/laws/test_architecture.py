@@ -69,6 +69,7 @@ HOUSE: dict[str, tuple[str, ...]] = {
 # Where a library may be imported. A change of library then changes one place.
 LIBRARIES: dict[str, tuple[str, ...]] = {
     "kafka": ("log.kafka",),
+    "confluent_kafka": ("log.confluent",),
     "sqlite3": ("log.sqlite",),
     "prometheus_client": ("observe.metrics",),
     "structlog": ("observe.logs",),
@@ -270,6 +271,7 @@ def test_arguments_are_named_as_the_keys_of_the_configuration() -> None:
     """What a part takes from the configuration has the same name in both."""
     assert keywords("core.forecaster", "Forecaster") == fields("forecast", "model", "learning") | {"device", "experts"}
     assert keywords("log.kafka.log", "KafkaLog") == fields("kafka") - {"client"} | {"app"}
+    assert keywords("log.confluent.log", "ConfluentLog") == fields("kafka") - {"client"} | {"app"}
     assert keywords("log.sqlite.log", "SqliteLog") == fields("sqlite") | {"app"}
     assert keywords("formats.json", "JsonDecoder") == fields("input") - {"topics", "format", "start", "max_series"}
     assert keywords("worker", "Worker") >= fields("commit") | {"start"}

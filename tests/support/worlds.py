@@ -4,8 +4,9 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
+import pytest
 from kafka import KafkaConsumer, KafkaProducer
 from kafka import TopicPartition as KafkaPartition
 
@@ -16,6 +17,19 @@ from streamrnn.log.sqlite import SqliteLog
 from streamrnn.records import Record, TopicPartition
 
 PATIENCE = 30.0  # seconds
+
+
+KAFKA_CLIENTS = ("kafka-python", "confluent")
+
+
+def kafka_log(client: str) -> type[Any]:
+    """Find the log over one of Kafka's client libraries. Skips the test where that is not installed."""
+    if client == "kafka-python":
+        return KafkaLog
+    pytest.importorskip("confluent_kafka")
+    from streamrnn.log.confluent import ConfluentLog
+
+    return ConfluentLog
 
 
 class World(Protocol):
@@ -66,13 +80,15 @@ class SqliteWorld:
 
 
 class KafkaWorld:
-    """Clients of one broker."""
+    """Clients of one broker: those under test by one library, input and what others see by kafka-python."""
 
-    def __init__(self, bootstrap: str) -> None:
+    def __init__(self, bootstrap: str, client: str = "kafka-python") -> None:
         self.bootstrap = bootstrap
+        self._kind = kafka_log(client)
 
-    def open(self, app: str) -> Log:  # noqa: D102  # see World
-        return KafkaLog(bootstrap_servers=self.bootstrap, app=app)
+    def open(self, app: str, **options: object) -> Any:
+        """Open a log with options of Kafka's own; its type is that of the client."""
+        return self._kind(**{"bootstrap_servers": self.bootstrap, "app": app, **options})
 
     def produce(self, topic: str, records: Sequence[Record], compression: str | None = None) -> None:  # noqa: D102
         options = {"compression_type": compression, "linger_ms": 20, "metrics_enabled": False}

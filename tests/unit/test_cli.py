@@ -76,7 +76,7 @@ def test_check_prints_ok_and_a_summary(capsys: pytest.CaptureFixture[str]) -> No
     assert cli.main(["check", "--set", "input.topics=sensors"]) == 0
     printed = capsys.readouterr().out
     assert printed.startswith("ok\n")
-    assert "kafka at localhost:9092 (PLAINTEXT)" in printed
+    assert "kafka at localhost:9092 (PLAINTEXT), by " in printed
     assert "sensors -> sensors.forecasts, sensors.dead-letters" in printed
 
 
@@ -195,7 +195,7 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
 )
 def test_the_numerical_libraries_are_loaded_only_when_needed(program: str) -> None:
     """`import streamrnn` and `streamrnn check` load neither torch nor numba, nor numpy, nor a Kafka client."""
-    heavy = "{'torch', 'numba', 'numpy', 'kafka', 'matplotlib'}"
+    heavy = "{'torch', 'numba', 'numpy', 'kafka', 'confluent_kafka', 'matplotlib'}"
     script = f"import sys; {program}; loaded = {heavy} & set(sys.modules); sys.exit(repr(loaded) if loaded else 0)"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")

@@ -127,3 +127,24 @@ def test_ports_and_log_must_allow_for_them() -> None:
     ):
         with pytest.raises(ConfigError, match=said):
             load(None, ["input.topics=a", *given])
+
+
+@pytest.mark.parametrize("instance", [None, "pump"])
+def test_each_process_has_an_instance_name_of_its_own(monkeypatch: pytest.MonkeyPatch, instance: str | None) -> None:
+    """Two members of a group cannot share a name: each process gets the one that was given, and its number."""
+    started: list[list[str]] = []
+
+    class Listed:
+        def __init__(self, commands: list[list[str]]) -> None:
+            started.extend(commands)
+
+        def run(self) -> int:
+            return 0
+
+        def stop(self) -> None:
+            """Nothing runs."""
+
+    monkeypatch.setattr(workers, "Workers", Listed)
+    assert workers.run([], count=2, port=0, instance=instance) == 0
+    names = [[part for part in command if part.startswith("kafka.instance=")] for command in started]
+    assert names == ([[], []] if instance is None else [["kafka.instance=pump-0"], ["kafka.instance=pump-1"]])

@@ -1,6 +1,5 @@
 """What every client of the brokers has in common: options, security, opening, and errors in our own words."""
 
-import ssl
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -8,41 +7,11 @@ from typing import Any, TypeVar
 from kafka import errors
 from kafka.net.compat import KafkaNetClient
 
-from streamrnn.errors import ConfigError, Fenced, LogError, StreamrnnError
+from streamrnn.errors import Fenced, LogError, StreamrnnError
+from streamrnn.log.brokers import FENCING, REMEDIES, SILENT, UNREACHABLE, tls
 
 Client = TypeVar("Client")
 Options = Mapping[str, Any]
-
-FENCING = (
-    errors.CommitFailedError,
-    errors.FencedInstanceIdError,
-    errors.IllegalGenerationError,
-    errors.InvalidProducerEpochError,
-    errors.ProducerFencedError,
-    errors.UnknownMemberIdError,
-)
-
-REMEDIES: tuple[tuple[type[Exception], str], ...] = (
-    (errors.SaslAuthenticationFailedError, "check kafka.sasl_username and kafka.sasl_password"),
-    (errors.UnsupportedSaslMechanismError, "check kafka.sasl_mechanism"),
-    (errors.AuthorizationError, "the user lacks a right: see the access lists of the brokers"),
-    (errors.UnknownTopicOrPartitionError, "the topic or partition does not exist: create it"),
-    (
-        errors.MessageSizeTooLargeError,
-        "a record is larger than the topic takes: raise its max.message.bytes",
-    ),
-    (
-        errors.InvalidTimestampError,
-        "a record's time is too far from the broker's clock for the topic: raise its message.timestamp.after.max.ms "
-        "(and .before.max.ms)",
-    ),
-    (
-        errors.InvalidTransactionTimeoutError,
-        "kafka.transaction_timeout is above what the brokers allow (transaction.max.timeout.ms)",
-    ),
-    (errors.KafkaTimeoutError, "the brokers did not answer in time"),
-    (errors.KafkaConnectionError, "is a broker running there, and does kafka.security_protocol fit?"),
-)
 
 
 def options(
@@ -78,28 +47,8 @@ def options(
         common["sasl_plain_password"] = sasl_password
     if security_protocol.endswith("SSL"):
         # a context of our own: the library's ignores a list of ciphers and stumbles over a revocation list
-        common["ssl_context"] = _tls(ssl_cafile, ssl_certfile, ssl_keyfile, ssl_keyfile_password)
+        common["ssl_context"] = tls(ssl_cafile, ssl_certfile, ssl_keyfile, ssl_keyfile_password)
     return common
-
-
-def _tls(cafile: str | None, certfile: str | None, keyfile: str | None, password: str | None) -> ssl.SSLContext:
-    """Make a TLS context, version 1.2 or later, which checks the broker's certificate and host name."""
-    try:
-        context = ssl.create_default_context(cafile=cafile)
-    except OSError as error:
-        raise ConfigError(
-            f"kafka.ssl_cafile: {cafile!r} is not a readable file of PEM certificates: {error}"
-        ) from error
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    if certfile is not None:
-        try:
-            context.load_cert_chain(certfile, keyfile, password or "")
-        except OSError as error:
-            raise ConfigError(
-                f"kafka.ssl_certfile {certfile!r} and kafka.ssl_keyfile {keyfile!r} do not make a certificate with its "
-                f"key (and kafka.ssl_keyfile_password): {error}"
-            ) from error
-    return context
 
 
 def opened(kind: Callable[..., Client], common: Options, **particular: object) -> Client:
@@ -136,14 +85,25 @@ def explained(failure: str) -> Iterator[None]:
         yield
     except StreamrnnError:
         raise
-    except FENCING as error:
-        raise Fenced(f"{failure}: another process has taken over, or a time limit was exceeded ({error})") from error
     except Exception as error:
         # not only KafkaError: what comes over the wire also ends in OSError, ValueError, struct.error, codecs' errors
+        if isinstance(error, errors.CommitFailedError) or _number(error) in FENCING:
+            raise Fenced(
+                f"{failure}: another process has taken over, or a time limit was exceeded ({error})"
+            ) from error
         raise LogError(f"{failure}: {_reason(error)}") from error
 
 
+def _number(error: Exception) -> int | None:
+    """The protocol's number of an error that a broker has sent."""
+    return error.errno if isinstance(error, errors.BrokerResponseError) else None
+
+
 def _reason(error: Exception) -> str:
-    remedy = next((words for kind, words in REMEDIES if isinstance(error, kind)), None)
+    remedy = REMEDIES.get(_number(error) or 0)
+    if isinstance(error, errors.KafkaTimeoutError):
+        remedy = SILENT
+    elif isinstance(error, errors.KafkaConnectionError):
+        remedy = UNREACHABLE
     text = f"{type(error).__name__}: {error}" if not isinstance(error, errors.KafkaError) else str(error)
     return text if remedy is None else f"{text}; {remedy}"

@@ -19,24 +19,20 @@ from kafka.coordinator.assignors.range import RangePartitionAssignor
 
 from streamrnn.errors import Fenced, LogError
 from streamrnn.log import Committed, Poll, Topic
+from streamrnn.log.brokers import (
+    CLOSING,
+    EVENT_TIMES,
+    HAND_OUT_AGAIN,
+    no_topic,
+    require_compacted,
+    require_partitions,
+    topic_settings,
+)
 from streamrnn.log.kafka.client import explained, opened, options
 from streamrnn.log.kafka.reader import READING, read
-from streamrnn.log.kafka.writer import CLOSING, KafkaTransaction, Membership
-from streamrnn.log.rules import check_range
+from streamrnn.log.kafka.writer import KafkaTransaction, Membership
+from streamrnn.log.rules import check_range, latest
 from streamrnn.records import Record, TopicPartition
-
-HAND_OUT_AGAIN = 2.0  # seconds: several heartbeats, in which a lost membership shows
-NO_LIMIT = str(2**63 - 1)
-EVENT_TIMES = {"message.timestamp.after.max.ms": NO_LIMIT}
-"""Outputs carry event times, which may lie ahead of the broker's clock; brokers from 3.6 on refuse that by default."""
-KEPT = {"retention.ms": "-1"}
-"""Retention goes by event time too: forecasts of old records would be deleted as soon as they are written."""
-COMPACTION = {
-    "cleanup.policy": "compact",
-    "segment.bytes": str(32 * 1024 * 1024),
-    "min.cleanable.dirty.ratio": "0.1",
-    "max.compaction.lag.ms": "60000",
-}
 
 
 class _Events(ConsumerRebalanceListener):  # type: ignore[misc]  # the library has no types
@@ -105,6 +101,7 @@ class KafkaLog:
         ssl_certfile: str | None = None,
         ssl_keyfile: str | None = None,
         ssl_keyfile_password: str | None = None,
+        instance: str | None = None,
         session_timeout: float = 45.0,
         request_timeout: float = 10.0,
         transaction_timeout: float = 15.0,
@@ -132,14 +129,18 @@ class KafkaLog:
         """Partitions whose writer was fenced though they were still ours: when to hand them out again."""
         self._admin = opened(KafkaAdminClient, self._common)
         try:
-            self._consumer = self._member(session_timeout)
+            self._consumer = self._member(instance, session_timeout)
         except BaseException:
             self._admin.close()
             raise
         self._events = _Events(self._consumer)
 
-    def _member(self, session_timeout: float) -> KafkaConsumer:
-        group = {"group_id": self._app, "partition_assignment_strategy": [RangePartitionAssignor]}
+    def _member(self, instance: str | None, session_timeout: float) -> KafkaConsumer:
+        group = {
+            "group_id": self._app,
+            "group_instance_id": instance,
+            "partition_assignment_strategy": [RangePartitionAssignor],
+        }
         beats = {"session_timeout_ms": round(session_timeout * 1000), "heartbeat_interval_ms": 500}
         return opened(KafkaConsumer, self._common, **READING, **group, **beats)
 
@@ -161,37 +162,27 @@ class KafkaLog:
                 self._create(topic)
             with self._explained(f"topic {topic.name} was created and cannot be used yet"):
                 self._admin.wait_for_topics([topic.name], timeout_ms=self._request_timeout * 1000)
-            existing = self.partitions(topic.name)
-            if existing != topic.partitions:
-                raise LogError(
-                    f"topic {topic.name} at {self._servers} has {existing} partitions, and {topic.partitions} are "
-                    "needed"
-                )
+            require_partitions(topic, self.partitions(topic.name), self._servers)
             if topic.compacted:
-                self._require_compacted(topic.name)
+                require_compacted(topic, self._cleanup_policy(topic.name), self._servers)
 
     def _create(self, topic: Topic) -> None:
-        configs = COMPACTION if topic.compacted else KEPT
+        configs = topic_settings(topic)
         # TopicAlreadyExistsError: by another process, just now
         with self._explained(f"cannot create topic {topic.name}"), suppress(errors.TopicAlreadyExistsError):
             try:
-                self._create_with(topic, {**configs, **EVENT_TIMES})
-            except errors.InvalidConfigurationError:  # a broker before 3.6, which knows no such limit
                 self._create_with(topic, configs)
+            except errors.InvalidConfigurationError:  # a broker before 3.6, which knows no such limit
+                self._create_with(topic, {key: configs[key] for key in configs.keys() - EVENT_TIMES.keys()})
 
     def _create_with(self, topic: Topic, configs: Mapping[str, str]) -> None:
         self._admin.create_topics({topic.name: {"num_partitions": topic.partitions, "configs": configs}})
 
-    def _require_compacted(self, topic: str) -> None:
+    def _cleanup_policy(self, topic: str) -> str:
         with self._explained(f"cannot read the configuration of topic {topic}"):
             resource = ConfigResource(ConfigResourceType.TOPIC, topic)
             found = self._admin.describe_configs([resource], config_filter="all")
-            policy = found["topic"][topic]["cleanup.policy"]["value"]
-        if policy != "compact":
-            raise LogError(
-                f"topic {topic} at {self._servers} is to hold state, and its cleanup.policy is {policy!r}: it would be "
-                "deleted in time; set it to 'compact'"
-            )
+            return str(found["topic"][topic]["cleanup.policy"]["value"])
 
     def subscribe(self, topics: Sequence[str]) -> None:
         """See `Log.subscribe`. Raises LogError where a topic does not exist.
@@ -205,7 +196,7 @@ class KafkaLog:
             cluster = self._consumer._cluster  # noqa: SLF001  # the public way asks for all topics, without a time limit
             while missing := [topic for topic in topics if not cluster.partitions_for_topic(topic)]:
                 if time.monotonic() > deadline:
-                    raise LogError(f"cannot subscribe at {self._servers}: no topic {missing[0]}; create it first")
+                    raise no_topic(missing[0], self._servers)
                 cluster.request_update()  # again: one that was under way answers for the topics of the time before
                 time.sleep(0.05)
 
@@ -295,13 +286,7 @@ class KafkaLog:
 
     def read_state(self, partition: TopicPartition) -> dict[bytes, bytes]:
         """See `Log.read_state`. To be called after `transaction`: an open transaction is waited for, but not long."""
-        state: dict[bytes, bytes] = {}
-        for record in self.read(partition, *self.bounds(partition)):
-            if record.value is None:
-                state.pop(record.key or b"", None)
-            else:
-                state[record.key or b""] = record.value
-        return state
+        return latest(self.read(partition, *self.bounds(partition)))
 
     def read(self, partition: TopicPartition, start: int, end: int) -> Iterator[Record]:
         """See `Log.read`. An open transaction is waited for, but no longer than `transaction_timeout`."""
@@ -324,7 +309,7 @@ class KafkaLog:
 
     def _membership(self) -> Membership:
         now = self._consumer.group_metadata()
-        return Membership(now.generation_id, now.member_id)
+        return Membership(now.generation_id, now.member_id, now.group_instance_id)
 
     def _membership_of(self, partition: TopicPartition) -> Membership | None:
         """The place in the group under which a partition was given to this process, if it is still in force."""

@@ -7,7 +7,7 @@ from contextlib import closing
 from kafka import KafkaConsumer
 from kafka import TopicPartition as KafkaPartition
 
-from streamrnn.errors import LogError
+from streamrnn.log.brokers import stuck
 from streamrnn.log.kafka.client import Options, explained, opened
 from streamrnn.records import Record, TopicPartition
 
@@ -45,7 +45,4 @@ def read(common: Options, partition: TopicPartition, start: int, end: int, *, pa
             if reader.position(name) != position:
                 position, progress = reader.position(name), time.monotonic()
             elif time.monotonic() - progress > patience:
-                raise LogError(
-                    f"{where} stays at offset {position} of {end}: another process's transaction is open in it, or a "
-                    "broker does not answer"
-                )
+                raise stuck(partition, position, end)

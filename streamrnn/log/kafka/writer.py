@@ -20,11 +20,10 @@ from kafka import ConsumerGroupMetadata, KafkaProducer, OffsetAndMetadata, error
 from kafka import TopicPartition as KafkaPartition
 
 from streamrnn.errors import Fenced, LogError
+from streamrnn.log.brokers import CLOSING, no_target, transactional_id
 from streamrnn.log.kafka.client import Options, explained, opened
 from streamrnn.log.rules import check_headers, check_metadata
 from streamrnn.records import Output, TopicPartition
-
-CLOSING = 2.0  # seconds to wait for an abort, for what is unsent, and for the threads beneath, when a writer is closed
 
 
 class Membership(NamedTuple):
@@ -32,6 +31,7 @@ class Membership(NamedTuple):
 
     generation: int
     member: str
+    instance: str | None = None
 
 
 class KafkaTransaction:
@@ -65,7 +65,7 @@ class KafkaTransaction:
         self._producer = opened(
             KafkaProducer,
             common,
-            transactional_id=f"{app}.{partition.topic}.{partition.partition}",
+            transactional_id=transactional_id(app, partition),
             transaction_timeout_ms=round(transaction_timeout * 1000),
             delivery_timeout_ms=2 * common["request_timeout_ms"],
             max_block_ms=common["request_timeout_ms"],
@@ -146,9 +146,7 @@ class KafkaTransaction:
         target = KafkaPartition(output.topic, output.partition)
         if target not in self._targets:
             if output.partition not in self._producer.partitions_for(output.topic):
-                raise LogError(
-                    f"{output.topic}/{output.partition} does not exist: create the topic with more partitions"
-                )
+                raise no_target(output.topic, output.partition)
             self._manager.maybe_add_partition_to_transaction(target)
             self._targets.add(target)
         future, full, new, _ = self._accumulator.append(
@@ -163,7 +161,7 @@ class KafkaTransaction:
         joined, now = self._joined, self._membership()
         if joined is None or joined.generation < 0 or joined != now:
             raise Fenced(f"{self._where} does not belong to this process (any more): {joined} has become {now}")
-        return ConsumerGroupMetadata(self._app, joined.generation, joined.member, None)
+        return ConsumerGroupMetadata(self._app, joined.generation, joined.member, joined.instance)
 
     def _require_delivered(self) -> None:
         failed = next((future for future in self._futures if not future.succeeded()), None)

@@ -1,0 +1,5 @@
+"""The log on Apache Kafka, over confluent-kafka (librdkafka): nothing outside this folder imports that library."""
+
+from streamrnn.log.confluent.log import ConfluentLog
+
+__all__ = ["ConfluentLog"]

@@ -1,0 +1,142 @@
+"""What every client of the brokers has in common: options, security, opening, and errors in our own words."""
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+from confluent_kafka import KafkaError, KafkaException
+
+from streamrnn.errors import Fenced, LogError, StreamrnnError
+from streamrnn.log.brokers import FENCING, REMEDIES, SILENT, UNREACHABLE, tls
+
+Options = dict[str, Any]
+logger = logging.getLogger("librdkafka")
+logger.addHandler(logging.NullHandler())  # as libraries do: where nobody has configured logging, nothing is printed
+
+LOCAL_REMEDIES = {
+    KafkaError._AUTHENTICATION: REMEDIES[58],  # noqa: SLF001  # so the library names its own errors
+    KafkaError._SSL: "check kafka.security_protocol and the kafka.ssl_* files",  # noqa: SLF001
+    KafkaError._TRANSPORT: UNREACHABLE,  # noqa: SLF001
+    KafkaError._ALL_BROKERS_DOWN: UNREACHABLE,  # noqa: SLF001
+    KafkaError._TIMED_OUT: SILENT,  # noqa: SLF001
+    KafkaError._MSG_TIMED_OUT: SILENT,  # noqa: SLF001
+}
+OUT_OF_REACH = {KafkaError._TRANSPORT, KafkaError._TIMED_OUT, KafkaError._ALL_BROKERS_DOWN}  # noqa: SLF001
+"""Errors that say only that nobody answers; the connection's own complaint says why."""
+
+
+def options(
+    *,
+    bootstrap_servers: str,
+    app: str,
+    security_protocol: str,
+    sasl_mechanism: str | None,
+    sasl_username: str | None,
+    sasl_password: str | None,
+    ssl_cafile: str | None,
+    ssl_certfile: str | None,
+    ssl_keyfile: str | None,
+    ssl_keyfile_password: str | None,
+    request_timeout: float,
+) -> Options:
+    """Make the library's options that hold for every client; times in seconds.
+
+    Raises:
+        ConfigError: a certificate or key file cannot be used.
+    """
+    common = {
+        "bootstrap.servers": ",".join(server.strip() for server in bootstrap_servers.split(",")),
+        "client.id": app,
+        "security.protocol": security_protocol,
+        "socket.timeout.ms": round(request_timeout * 1000),
+        "socket.connection.setup.timeout.ms": round(request_timeout * 1000),
+        "reconnect.backoff.max.ms": 1000,
+        "sasl.mechanism": sasl_mechanism,
+        "sasl.username": sasl_username,
+        "sasl.password": sasl_password,
+    }
+    if security_protocol.endswith("SSL"):
+        tls(ssl_cafile, ssl_certfile, ssl_keyfile, ssl_keyfile_password)  # for its errors, which name the keys
+        common |= {
+            "ssl.ca.location": ssl_cafile,
+            "ssl.certificate.location": ssl_certfile,
+            "ssl.key.location": ssl_keyfile or ssl_certfile,
+            "ssl.key.password": ssl_keyfile_password,
+        }
+    return common
+
+
+class Complaints:
+    """What the library last said of the connections of a client; it tells of them in passing, and goes on trying."""
+
+    def __init__(self) -> None:
+        self.last: KafkaError | None = None
+
+    def __call__(self, error: KafkaError) -> None:
+        """Take one in, unless it says less than the one before."""
+        if self.last is None or error.code() != KafkaError._ALL_BROKERS_DOWN:  # noqa: SLF001
+            self.last = error
+
+
+Client = TypeVar("Client", bound=Any)
+
+
+def opened(kind: Callable[..., Client], wanted: Options) -> Client:
+    """Open a client with all its options; those that are None are left out. One that fails leaves no thread behind.
+
+    The library connects in the background and never says that it has given up: hence a first question.
+
+    Raises:
+        LogError: no broker can be reached, or it refuses this client.
+    """
+    complaints = Complaints()
+    given = {name: value for name, value in wanted.items() if value is not None}
+    with explained(f"cannot connect to Kafka at {wanted['bootstrap.servers']}", complaints):
+        client = kind({**given, "error_cb": complaints}, logger=logger)
+        try:
+            client.list_topics(wanted["client.id"], wanted["socket.timeout.ms"] / 1000)
+        except KafkaException as error:
+            client.poll(0)  # hear the complaints
+            del client  # which ends its threads, where the error keeps neither this frame nor those of the library
+            raise error.with_traceback(None) from None
+        return client
+
+
+@contextmanager
+def explained(failure: str, complaints: Complaints | None = None) -> Iterator[None]:
+    """Turn whatever the library raises within into a LogError that says what failed, why, and what may help.
+
+    Raises:
+        Fenced: the brokers say that another process has taken over.
+        LogError: any other error.
+    """
+    try:
+        yield
+    except StreamrnnError:
+        raise
+    except Exception as raised:
+        error = _of_library(raised)
+        if error is None:  # BufferError, ValueError, TypeError
+            raise LogError(f"{failure}: {type(raised).__name__}: {raised}") from raised
+        if error.code() in OUT_OF_REACH and complaints is not None and complaints.last is not None:
+            error = complaints.last
+        raise reason(failure, error) from raised
+
+
+def _of_library(raised: BaseException | None) -> KafkaError | None:
+    """Find the library's own error. A fatal one, such as being fenced, may come as the cause of a SystemError."""
+    while raised is not None:
+        if isinstance(raised, KafkaException):
+            return raised.args[0]
+        raised = raised.__cause__
+    return None
+
+
+def reason(failure: str, error: KafkaError) -> LogError:
+    """Make our error of the library's."""
+    text = f"{error.name()}: {error.str()}"
+    if error.code() in FENCING or error.code() == KafkaError._FENCED:  # noqa: SLF001
+        return Fenced(f"{failure}: another process has taken over, or a time limit was exceeded ({text})")
+    remedy = REMEDIES.get(error.code()) or LOCAL_REMEDIES.get(error.code())
+    return LogError(f"{failure}: {text}" if remedy is None else f"{failure}: {text}; {remedy}")

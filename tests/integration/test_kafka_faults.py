@@ -1,0 +1,147 @@
+"""What breaks beneath the log on Kafka, whichever client it uses: brokers that go away, memberships that are over."""
+
+import gc
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from typing import Any
+
+import pytest
+from support.broker import Broker
+from support.worlds import KAFKA_CLIENTS, KafkaWorld, join
+
+from streamrnn.errors import Fenced, LogError
+from streamrnn.log import Topic, Transaction
+from streamrnn.records import Output, TopicPartition
+
+pytestmark = [
+    pytest.mark.kafka,
+    pytest.mark.timeout(120),
+    # kafka-python, which also looks at what others see, leaves sockets of a broker that went away to the collector
+    pytest.mark.filterwarnings("ignore:unclosed <socket.socket:ResourceWarning"),
+]
+
+
+@pytest.fixture(params=KAFKA_CLIENTS)
+def client(request: pytest.FixtureRequest) -> str:
+    """One of the client libraries."""
+    return str(request.param)
+
+
+@pytest.fixture
+def log(broker: str, client: str, name: str) -> Iterator[Any]:
+    """A log that owns one partition of an input topic."""
+    with closing(KafkaWorld(broker, client).open(name)) as opened:
+        opened.create([Topic(name, 1), Topic(f"{name}.out", 1)])
+        join(opened, name)
+        yield opened
+
+
+def test_no_commit_after_the_membership_has_ended(log: Any, name: str) -> None:
+    """A writer opened while the partition was this process's cannot commit once the process has left the group."""
+    partition = TopicPartition(name, 0)
+    with closing(log.transaction(partition)) as transaction:
+        transaction.commit(1, "member")
+        log._consumer.unsubscribe()
+        deadline = time.monotonic() + 30
+        while log._membership_of(partition) is not None:
+            log.poll(0.1, 10)
+            assert time.monotonic() < deadline
+        with pytest.raises(Fenced, match="does not belong to this process"):
+            transaction.commit(2, "stranger")
+    assert log.committed(partition) == (1, "member")
+
+
+def stale(place: Any) -> Any:
+    """The same place in the group, a generation later."""
+    if isinstance(place, bytes):  # librdkafka's form: seven letters, and the generation in four bytes
+        return place[:7] + (int.from_bytes(place[7:11], sys.byteorder) + 1).to_bytes(4, sys.byteorder) + place[11:]
+    return place._replace(generation=place.generation + 1)
+
+
+def test_an_aborted_offset_does_not_go_out_later(log: Any, name: str) -> None:
+    """The broker refuses a generation that is not the group's; the next writer commits its own offset, and not that."""
+    partition = TopicPartition(name, 0)
+    transaction = log.transaction(partition)
+    transaction.send([Output(f"{name}.out", 0, b"", b"value", 0)])
+    wrong = transaction._joined = stale(log._owned[partition])
+    transaction._membership = lambda: wrong  # the guard on our side is passed
+    with pytest.raises(Fenced):
+        transaction.commit(99, "stale")
+    with pytest.raises(LogError, match="open a new one"):
+        transaction.send([])
+    transaction.close()
+    with closing(log.transaction(partition)) as following:
+        following.send([Output(f"{name}.out", 0, b"", b"next", 0)])
+        following.commit(1, "next")
+    assert log.committed(partition) == (1, "next")
+
+
+@pytest.mark.parametrize(("fault", "moment"), [("kill", "_group"), ("kill", "_end"), ("pause", "_end")])
+def test_a_broker_that_goes_away_never_hangs_a_commit(
+    own_broker: Broker, client: str, name: str, monkeypatch: pytest.MonkeyPatch, fault: str, moment: str
+) -> None:
+    """A commit to a broker that dies or freezes at its begin or just before its end is over in time, and is whole."""
+    world = KafkaWorld(own_broker.bootstrap, client)
+    partition = TopicPartition(name, 0)
+    options = {"request_timeout": 2.0, "transaction_timeout": 4.0}
+    with closing(world.open(name, **options)) as log:
+        log.create([Topic(name, 1), Topic(f"{name}.out", 1)])
+        join(log, name)
+        transaction = log.transaction(partition)
+        transaction.send([Output(f"{name}.out", 0, b"", b"first", 0)])
+        transaction.commit(1, "first")
+        transaction.send([Output(f"{name}.out", 0, b"", b"second", 0)])
+        reach = getattr(transaction, moment)
+
+        def strike(*arguments: object) -> object:
+            getattr(own_broker, fault)()
+            return reach(*arguments)
+
+        monkeypatch.setattr(transaction, moment, strike)
+        started = time.monotonic()
+        with pytest.raises(LogError, match=f"cannot commit {name}/0"):
+            transaction.commit(2, "second")
+        assert time.monotonic() - started < 10
+        transaction.close()
+        assert log.poll(0.2, 10).records == {}
+        own_broker.start() if fault == "kill" else own_broker.resume()
+        with closing(opened_again(log, partition)):
+            committed = log.committed(partition)
+            assert committed in [(1, "first"), (2, "second")]
+            assert [each.value for each in world.read(f"{name}.out")] == [b"first", b"second"][: committed.offset]
+        transaction = opened_again(log, partition)
+        with closing(transaction):
+            transaction.commit(3, "third")
+        assert log.committed(partition) == (3, "third")
+    gc.collect()  # here, where the warnings about refused connections are expected
+
+
+def opened_again(log: Any, partition: TopicPartition) -> Transaction:
+    """Poll, as a worker does, until the partition is this process's and its writer can be opened."""
+    deadline = time.monotonic() + 60
+    while True:
+        log.poll(0.2, 10)
+        if log._membership_of(partition) is not None:
+            with suppress(LogError):
+                return log.transaction(partition)
+        assert time.monotonic() < deadline
+
+
+def test_closing_never_hangs(own_broker: Broker, client: str, name: str) -> None:
+    """With a broker that answers nothing, an open transaction and unsent records, closing is over in seconds."""
+    world = KafkaWorld(own_broker.bootstrap, client)
+    log = world.open(name, request_timeout=2.0, transaction_timeout=4.0)
+    log.create([Topic(name, 1), Topic(f"{name}.out", 1)])
+    join(log, name)
+    transaction = log.transaction(TopicPartition(name, 0))
+    transaction.send([Output(f"{name}.out", 0, b"", b"value", 0)])
+    own_broker.pause()
+    transaction.send([Output(f"{name}.out", 0, b"", b"value", 0)])
+    started = time.monotonic()
+    transaction.close()
+    log.close()
+    assert time.monotonic() - started < 10
+    own_broker.resume()
+    gc.collect()
