@@ -9,6 +9,7 @@ import pytest
 from support.broker import Broker
 from support.fleet import WARM, Fleet, Founder
 from support.nursery import Nursery
+from support.proxy import Proxy
 from support.table import ROWS, Row, lines
 
 CLIENTS = ("kafka-python",)
@@ -29,6 +30,13 @@ def nursery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nursery]:
     """Yield a process to fork daemons from."""
     with Nursery(WARM) as made:
         yield made
+
+
+@pytest.fixture
+def relayed(own_broker: Broker) -> Iterator[tuple[Broker, Proxy]]:
+    """Yield a broker of the test's own, and the relay at its address for daemons."""
+    with Proxy(own_broker.advertised, own_broker.hidden) as proxy:
+        yield own_broker, proxy
 
 
 @pytest.fixture(params=CLIENTS)

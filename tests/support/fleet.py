@@ -172,6 +172,17 @@ class Fleet:
         daemon.kill()
         self.drop(daemon)
 
+    def kill_after_progress(self) -> None:
+        """Start one, let it commit something in every partition, and kill it."""
+        daemon = self.start()
+        self.progress(20)
+        self.kill(daemon)
+
+    def holds(self, daemon: Daemon) -> bool:
+        """Whether a daemon has been given a partition."""
+        daemon.alive()
+        return bool(daemon.events("task_restored"))
+
     # progress
 
     @property

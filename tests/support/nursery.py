@@ -123,9 +123,13 @@ def _fork(order: Order, main: Any) -> int:
         os._exit(code)
 
 
-def _ended(pid: int) -> int | None:
-    done, status = os.waitpid(pid, os.WNOHANG)
-    return os.waitstatus_to_exitcode(status) if done else None
+def _ended(pid: int, codes: dict[int, int]) -> int | None:
+    """The exit code, which the kernel tells once only, and several may ask."""
+    if pid not in codes:
+        done, status = os.waitpid(pid, os.WNOHANG)
+        if done:
+            codes[pid] = os.waitstatus_to_exitcode(status)
+    return codes.get(pid)
 
 
 def _serve(warm: Sequence[str]) -> None:
@@ -141,9 +145,10 @@ def _serve(warm: Sequence[str]) -> None:
         value = b'{"series":"s","time":%d,"load":%d}'
         task.feed([Record("t", 0, n, 0, b"k", value % (1_700_000_000_000 + 60_000 * n, n)) for n in range(40)])
         task.save(40)
+    codes: dict[int, int] = {}
     for line in sys.stdin:
         order = json.loads(line)
-        answer = _ended(order["wait"]) if "wait" in order else _fork(order, cli.main)
+        answer = _ended(order["wait"], codes) if "wait" in order else _fork(order, cli.main)
         print(json.dumps(answer), flush=True)
 
 
