@@ -1,7 +1,7 @@
 """A daemon that is killed at each of the requests that make up its commits, before, in and after each."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -9,13 +9,12 @@ import pytest
 from support.broker import Broker
 from support.fleet import Fleet, Founder
 from support.process import until
-from support.proxy import PASSED, TRANSACTIONAL, Fate, Proxy, Request
+from support.proxy import INIT_PRODUCER_ID, PASSED, TRANSACTIONAL, Fate, Proxy, Request
 from support.table import Row
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(900)]
 
-ONE_COMMIT = 8  # requests from the start: the writer is opened, then a commit with its state
-SEVERAL = 16  # and commits without it
+SEVERAL = 16  # requests from a start: the writer is opened, a commit with its state, commits without
 
 MOMENTS: dict[str, Callable[[Request], Fate]] = {
     "before": lambda request: Fate(bytes=0),
@@ -27,11 +26,12 @@ MOMENTS: dict[str, Callable[[Request], Fate]] = {
 
 @dataclass
 class Aim:
-    """Whom to kill, and when."""
+    """Whom to kill, and when: at which request, counted from 0, of these kinds."""
 
-    left: int
-    moment: str
     fleet: Fleet
+    moment: str
+    left: int
+    kinds: Collection[int]
 
 
 class Sniper:
@@ -45,7 +45,7 @@ class Sniper:
     def rule(self, request: Request) -> Fate:
         """What becomes of a request."""
         aim = self.aims.get(request.client)
-        if aim is None or request.api not in TRANSACTIONAL:
+        if aim is None or request.api not in aim.kinds:
             return PASSED
         aim.left -= 1
         if aim.left != -1:
@@ -55,11 +55,18 @@ class Sniper:
         return Fate(fate.bytes, fate.answered, then=aim.fleet.daemons[0].kill)
 
 
-def swept(fleet: Fleet, sniper: Sniper, moment: str, requests: int, row: Row) -> None:
-    """One life for each request; the next daemon goes on where the last was killed."""
+Targets = Sequence[tuple[int, Collection[int]]]
+"""For each life the request at which it ends: its number, from 0, among those of these kinds."""
+
+EACH_KIND: Targets = [(0, [INIT_PRODUCER_ID]), *((1, [kind]) for kind in TRANSACTIONAL if kind != INIT_PRODUCER_ID)]
+EVERY_ONE: Targets = [(number, TRANSACTIONAL) for number in range(SEVERAL)]
+
+
+def swept(fleet: Fleet, sniper: Sniper, moment: str, targets: Targets, row: Row) -> None:
+    """One life for each target; the next daemon goes on where the last was killed."""
     with fleet:
-        for number in range(requests):
-            sniper.aims[fleet.name] = Aim(number, moment, fleet)
+        for number, kinds in targets:
+            sniper.aims[fleet.name] = Aim(fleet, moment, number, kinds)
             daemon = fleet.start()
             process = daemon.process
             until(lambda process=process: process.poll() is not None, f"killed {moment} request {number}", 60.0)
@@ -70,7 +77,7 @@ def swept(fleet: Fleet, sniper: Sniper, moment: str, requests: int, row: Row) ->
         row.survive(fleet.finish(), 0)
 
 
-def sweep(relayed: tuple[Broker, Proxy], fleet: Founder, row: Row, *, requests: int) -> None:
+def sweep(relayed: tuple[Broker, Proxy], fleet: Founder, row: Row, targets: Targets) -> None:
     """All moments side by side, each with an application of its own."""
     broker, proxy = relayed
     sniper = Sniper()
@@ -78,19 +85,19 @@ def sweep(relayed: tuple[Broker, Proxy], fleet: Founder, row: Row, *, requests: 
     changes = {"bootstrap": broker.relayed, "partitions": 1, "most_lag": 60}
     fleets = {moment: fleet(broker, f"-{moment}", **changes) for moment in MOMENTS}
     with ThreadPoolExecutor(len(fleets)) as pool:
-        done = [pool.submit(swept, one, sniper, moment, requests, row) for moment, one in fleets.items()]
+        done = [pool.submit(swept, one, sniper, moment, targets, row) for moment, one in fleets.items()]
         for each in done:
             each.result()
     assert set(sniper.hits) == set(TRANSACTIONAL.values())
     row.remark = ", ".join(f"{name} {count}" for name, count in sorted(sniper.hits.items()))
 
 
-def test_killed_at_each_request_of_a_commit(relayed: tuple[Broker, Proxy], fleet: Founder, row: Row) -> None:
+def test_killed_at_each_kind_of_request_of_a_commit(relayed: tuple[Broker, Proxy], fleet: Founder, row: Row) -> None:
     """A commit either took place or did not, wherever the daemon was killed."""
-    sweep(relayed, fleet, row, requests=ONE_COMMIT)
+    sweep(relayed, fleet, row, EACH_KIND)
 
 
 @pytest.mark.faults
-def test_killed_at_each_request_of_several_commits(relayed: tuple[Broker, Proxy], fleet: Founder, row: Row) -> None:
-    """The same further into a life."""
-    sweep(relayed, fleet, row, requests=SEVERAL)
+def test_killed_at_every_request_from_the_start(relayed: tuple[Broker, Proxy], fleet: Founder, row: Row) -> None:
+    """The same at one request after another, from the first of a life, over several commits."""
+    sweep(relayed, fleet, row, EVERY_ONE)

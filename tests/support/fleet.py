@@ -13,7 +13,7 @@ from typing import NamedTuple
 import orjson
 from kafka import KafkaAdminClient, KafkaProducer
 from support.nursery import Nursery
-from support.oracle import Found, Verdict, judge, judge_part, seen, topics, undisturbed
+from support.oracle import Found, Verdict, judge, judge_part, sorted_out, topics, undisturbed
 from support.outside import create_topics
 from support.process import Daemon, until
 from support.worlds import KafkaWorld
@@ -250,11 +250,7 @@ class Fleet:
         return judge_part(expected, found)
 
     def _outputs(self) -> Found:
-        outputs: dict[TopicPartition, list] = {}
-        for topic in topics(self.settings):
-            for record in self.world.read(topic):
-                outputs.setdefault(TopicPartition(topic, record.partition), []).append(seen(record))
-        return Found(outputs, {}, {})
+        return Found(sorted_out(r for topic in topics(self.settings) for r in self.world.read(topic)), {}, {})
 
     def found(self) -> Found:
         """What is in the broker."""

@@ -6,16 +6,14 @@ end of the input, and must hold the same state.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from streamrnn import app
 from streamrnn.records import Headers, Output, Record, TopicPartition
 from streamrnn.settings import Settings
-
-WORDS = 12  # differences that are told in full
-
+from streamrnn.task import Task
 
 class Seen(NamedTuple):
     """What must be the same in a record."""
@@ -80,24 +78,47 @@ def topics(settings: Settings) -> list[str]:
 def undisturbed(settings: Settings, records: Iterable[Record], partitions: int) -> Found:
     """What a run that nothing disturbs says to this input of the settings' first topic, and the state that it leaves."""
     topic = settings.input.topics[0]
+    return in_one_go(
+        lambda partition: app.task(settings, partition),
+        topic=topic,
+        outputs=topics(settings),
+        state=app.output_topics(settings, topic).state,
+        records=records,
+        partitions=partitions,
+    )
+
+
+def in_one_go(
+    make: Callable[[TopicPartition], Task],
+    *,
+    topic: str,
+    outputs: Sequence[str],
+    state: str,
+    records: Iterable[Record],
+    partitions: int,
+) -> Found:
+    """Feed a new task for each partition all its records at once; `outputs` and `state` name the topics written."""
     inputs: dict[int, list[Record]] = {number: [] for number in range(partitions)}
     for record in records:
         inputs[record.partition].append(record)
-    outputs: dict[TopicPartition, list[Seen]] = {
-        TopicPartition(name, number): [] for name in topics(settings) for number in inputs
-    }
-    committed, state = {}, {}
+    said: dict[TopicPartition, list[Seen]] = {TopicPartition(name, n): [] for name in outputs for n in inputs}
+    committed, pieces = {}, {}
     for number, given in inputs.items():
         partition = TopicPartition(topic, number)
-        task = app.task(settings, partition)
-        said, _ = task.feed(given)
-        for output in said:
-            outputs[TopicPartition(output.topic, output.partition)].append(seen(output))
-        end = given[-1].offset + 1 if given else 0
-        committed[partition] = end
-        place = TopicPartition(app.output_topics(settings, topic).state, number)
-        state[place] = {key: value for key, value in task.save(end) if value is not None}
-    return Found(outputs, committed, state)
+        task = make(partition)
+        for output in task.feed(given)[0]:
+            said[TopicPartition(output.topic, output.partition)].append(seen(output))
+        end = committed[partition] = given[-1].offset + 1 if given else 0
+        pieces[TopicPartition(state, number)] = {key: value for key, value in task.save(end) if value is not None}
+    return Found(said, committed, pieces)
+
+
+def sorted_out(records: Iterable[Record]) -> dict[TopicPartition, list[Seen]]:
+    """Records that were read, by topic and partition, as they are compared."""
+    found: dict[TopicPartition, list[Seen]] = {}
+    for record in records:
+        found.setdefault(TopicPartition(record.topic, record.partition), []).append(seen(record))
+    return found
 
 
 def judge(expected: Found, found: Found) -> Verdict:
@@ -139,7 +160,7 @@ def _sequence(place: TopicPartition, wanted: Sequence[Seen], there: Sequence[See
     ]
     # the same records in another order are as many different ones as stand in the wrong place
     swapped = sum(a != b for a, b in zip(wanted, there, strict=False)) if not (lost or surplus) else 0
-    return Verdict(lost, repeated, foreign + swapped, words[:WORDS])
+    return Verdict(lost, repeated, foreign + swapped, words)
 
 
 def _state(partition: TopicPartition, wanted: Mapping[bytes, bytes], there: Mapping[bytes, bytes]) -> Verdict:
