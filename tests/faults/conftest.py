@@ -15,6 +15,7 @@ from support.table import ROWS, Row, lines
 CLIENTS = ("kafka-python",)
 """Values of `kafka.client` that are installed here."""
 
+
 @pytest.fixture
 def row(request: pytest.FixtureRequest) -> Iterator[Row]:
     """Yield the table's line for this test."""

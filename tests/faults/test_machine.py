@@ -1,7 +1,7 @@
-"""Deliver, crash, rebalance, restore and snapshot in any order, over the log in memory: the oracle holds at any time."""
+"""Deliver, crash, rebalance, restore and snapshot in any order, over the log in memory, and judge at any time."""
 
 import random
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -16,7 +16,9 @@ from support.table import Row
 from streamrnn.log.memory import MemoryStore
 from streamrnn.records import Record, TopicPartition
 from streamrnn.task import Task
-from streamrnn.worker import Worker
+
+if TYPE_CHECKING:
+    from streamrnn.worker import Worker
 
 PARTITIONS = 3
 LONGEST = 120  # records of a partition
@@ -164,7 +166,8 @@ def drive(examples: int, steps: int, row: Row) -> None:
     """Run so many scenes of so many steps."""
     slow = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
     run_state_machine_as_test(
-        Shop, settings=settings(max_examples=examples, stateful_step_count=steps, deadline=None, suppress_health_check=slow)
+        Shop,
+        settings=settings(max_examples=examples, stateful_step_count=steps, deadline=None, suppress_health_check=slow),
     )
     row.survive(Verdict(), examples)
 

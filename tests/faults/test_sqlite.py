@@ -36,7 +36,8 @@ class Embedded:
         self._folder, self._nursery = folder, nursery
         self._overrides = [
             "log=sqlite", f"sqlite.path={file}", "app=fault", f"input.topics={TOPIC}", "input.key=series",
-            "input.time=time", "device=cpu", "commit.interval=20ms", "commit.snapshot_interval=100ms", *LEAN, *overrides,
+            "input.time=time", "device=cpu", "commit.interval=20ms", "commit.snapshot_interval=100ms", *LEAN,
+            *overrides,
         ]  # fmt: skip
         self.settings = load(None, self._overrides)
         self._file = file

@@ -67,7 +67,9 @@ class Stand(NamedTuple):
 class Fleet:
     """One application, its topic and its daemons.
 
-    `direct` is the broker's address for the test itself, `bootstrap` that for the daemons, where it is another.
+    `direct` is the broker's address for the test itself, `bootstrap` that for the daemons, where it is another. Every
+    daemon runs the Python code `before` first. The topic is fed `batch` records at a time, as long as no more than
+    `most_lag` are not committed yet.
     """
 
     def __init__(
@@ -81,6 +83,7 @@ class Fleet:
         bootstrap: str | None = None,
         model: Sequence[str] = LEAN,
         overrides: Sequence[str] = (),
+        before: str = "",
         partitions: int = PARTITIONS,
         seed: int = 0,
         most_lag: int = 200,
@@ -91,7 +94,7 @@ class Fleet:
         self.stands: list[Stand] = []
         """All that was seen of the group's progress."""
         self.trouble: BaseException | None = None
-        self._folder, self._nursery, self._partitions = folder, nursery, partitions
+        self._folder, self._nursery, self._partitions, self._before = folder, nursery, partitions, before
         self._records = stream(random.Random(seed), partitions)
         self._most_lag, self._batch = most_lag, batch
         self._overrides = [
@@ -156,10 +159,9 @@ class Fleet:
 
     # daemons
 
-    def start(self, before: str = "", *, forked: bool = True) -> Daemon:
+    def start(self, before: str = "") -> Daemon:
         """Start one more daemon."""
-        nursery = self._nursery if forked else None
-        daemon = Daemon(self._folder, self._overrides, nursery=nursery, before=before)
+        daemon = Daemon(self._folder, self._overrides, nursery=self._nursery, before=before or self._before)
         self.daemons.append(daemon)
         return daemon
 
@@ -207,7 +209,9 @@ class Fleet:
             self.alive()
             if time.monotonic() > deadline:
                 told = "\n".join(daemon.said[-3000:] for daemon in self.daemons)
-                raise AssertionError(f"{self.name}: not within {patience:g} s: {what} (last trouble {self.trouble!r})\n{told}")
+                raise AssertionError(
+                    f"{self.name}: not within {patience:g} s: {what} (last trouble {self.trouble!r})\n{told}"
+                )
             time.sleep(0.01)
 
     def recovery(self, when: float) -> float | None:
@@ -225,7 +229,9 @@ class Fleet:
         """Let everything be committed and saved, end the daemons by SIGTERM, and judge."""
         self._feeding.clear()
         ends = self.ends()
-        self.wait(lambda: self.offsets == ends and self.stands[-1].snapshots == ends, f"all committed: {ends}", patience)
+        self.wait(
+            lambda: self.offsets == ends and self.stands[-1].snapshots == ends, f"all committed: {ends}", patience
+        )
         for daemon in self.daemons:
             code, seconds = daemon.stop()
             assert code == 0, daemon.said

@@ -149,7 +149,8 @@ def _serve(warm: Sequence[str]) -> None:
     for line in sys.stdin:
         order = json.loads(line)
         answer = _ended(order["wait"], codes) if "wait" in order else _fork(order, cli.main)
-        print(json.dumps(answer), flush=True)
+        sys.stdout.write(json.dumps(answer) + "\n")
+        sys.stdout.flush()
 
 
 if __name__ == "__main__":

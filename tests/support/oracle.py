@@ -15,6 +15,7 @@ from streamrnn.records import Headers, Output, Record, TopicPartition
 from streamrnn.settings import Settings
 from streamrnn.task import Task
 
+
 class Seen(NamedTuple):
     """What must be the same in a record."""
 
@@ -58,9 +59,14 @@ class Verdict:
         )
 
     @property
+    def counts(self) -> tuple[int, int, int]:
+        """Records lost, repeated and different."""
+        return self.lost, self.repeated, self.different
+
+    @property
     def good(self) -> bool:
         """Whether nothing differs."""
-        return not (self.lost or self.repeated or self.different)
+        return not any(self.counts)
 
     def require(self) -> None:
         """Fail, and tell what differs, where anything does."""
@@ -76,7 +82,7 @@ def topics(settings: Settings) -> list[str]:
 
 
 def undisturbed(settings: Settings, records: Iterable[Record], partitions: int) -> Found:
-    """What a run that nothing disturbs says to this input of the settings' first topic, and the state that it leaves."""
+    """What a run that nothing disturbs says to this input of the first topic, and the state that it leaves."""
     topic = settings.input.topics[0]
     return in_one_go(
         lambda partition: app.task(settings, partition),
@@ -167,8 +173,9 @@ def _state(partition: TopicPartition, wanted: Mapping[bytes, bytes], there: Mapp
     verdict = Verdict()
     for key in sorted({*wanted, *there}):
         if wanted.get(key) != there.get(key):
-            words = f"state {_where(partition)} {key!r}: wanted {_brief(wanted.get(key))}, there {_brief(there.get(key))}"
-            verdict += Verdict(different=1, words=[words])
+            words = f"state {_where(partition)} {key!r}:"
+            wants, has = _brief(wanted.get(key)), _brief(there.get(key))
+            verdict += Verdict(different=1, words=[words, f"  wanted {wants}", f"  there  {has}"])
     return verdict
 
 

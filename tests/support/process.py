@@ -30,8 +30,8 @@ def until(satisfied: Callable[[], bool], what: str, patience: float = PATIENCE) 
 class Daemon:
     """`streamrnn run` with `--set` of the given keys; killed at the end if it still runs.
 
-    `program` are the interpreter's arguments that stand for the command `streamrnn`. With a `nursery` it is forked there
-    instead, after the Python code `before`.
+    `program` are the interpreter's arguments that stand for the command `streamrnn`. With a `nursery` it is forked
+    there instead, after the Python code `before`.
     """
 
     def __init__(

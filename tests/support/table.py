@@ -30,9 +30,8 @@ class Row:
 def lines() -> list[str]:
     """The table, to be printed."""
     rows = [
-        (r.fault, r.injected, r.survived, r.verdict.lost, r.verdict.repeated, r.verdict.different, round(r.seconds), r.remark)
-        for r in ROWS
-    ]  # fmt: skip
+        (row.fault, row.injected, row.survived, *row.verdict.counts, round(row.seconds), row.remark) for row in ROWS
+    ]
     width = max(len(row.fault) for row in ROWS)
     return [
         f"{name:<{width}} {' '.join(f'{each!s:>9}' for each in numbers)}  {remark}"
