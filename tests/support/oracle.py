@@ -146,7 +146,9 @@ def judge_part(expected: Found, found: Found) -> Verdict:
     verdict = Verdict()
     for place, wanted in expected.outputs.items():
         there = found.outputs.get(place, ())
-        verdict += _sequence(place, wanted[: len(there)], there)
+        numbers = {record: number for number, record in enumerate(wanted)}
+        reached = 1 + max((numbers.get(record, -1) for record in there), default=-1)
+        verdict += _sequence(place, wanted[:reached], there)
     return verdict
 
 

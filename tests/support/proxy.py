@@ -94,9 +94,10 @@ class Proxy:
         self._started.set()
         self._loop.run_forever()
         server.close()
-        for task in self._tasks:
+        tasks = list(self._tasks)
+        for task in tasks:
             task.cancel()
-        self._loop.run_until_complete(asyncio.gather(*self._tasks, return_exceptions=True))
+        self._loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
         self._loop.run_until_complete(asyncio.sleep(0.05))  # transports close one round later
         self._loop.close()
 
@@ -110,6 +111,7 @@ class Proxy:
         try:
             await self._relay(reader, writer)
         finally:
+            writer.transport.abort()
             self._tasks.discard(task)
 
     async def _relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -117,7 +119,6 @@ class Proxy:
             await self._passing()
             there, back = await asyncio.open_connection("127.0.0.1", self._target)
         except OSError:  # the broker is down
-            writer.close()
             return
         fates: dict[int, Fate] = {}
         both = [
@@ -130,8 +131,7 @@ class Proxy:
             for task in both:
                 task.cancel()
             await asyncio.gather(*both, return_exceptions=True)
-            for each in (writer, back):
-                each.transport.abort()
+            back.transport.abort()
 
     async def _passing(self) -> None:
         if self.delay:
