@@ -40,13 +40,13 @@ def test_the_broker_is_killed(own_broker: Broker, fleet: Founder, row: Row) -> N
 @pytest.mark.faults
 def test_the_broker_is_killed_again_and_again(own_broker: Broker, fleet: Founder, row: Row) -> None:
     """The same, more often."""
-    restarted(fleet(own_broker), own_broker, own_broker.kill, 8, row)
+    restarted(fleet(own_broker), own_broker, own_broker.kill, 4, row)
 
 
 @pytest.mark.faults
 def test_the_broker_is_restarted(own_broker: Broker, fleet: Founder, row: Row) -> None:
     """Ended as an operator ends it."""
-    restarted(fleet(own_broker), own_broker, own_broker.shut_down, 4, row)
+    restarted(fleet(own_broker), own_broker, own_broker.shut_down, 2, row)
 
 
 @pytest.mark.faults

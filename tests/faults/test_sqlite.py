@@ -112,7 +112,7 @@ def test_kills_over_sqlite(tmp_path: Path, nursery: Nursery, row: Row) -> None:
 @pytest.mark.faults
 def test_many_kills_over_sqlite(tmp_path: Path, nursery: Nursery, row: Row) -> None:
     """The same, more often."""
-    killed(tmp_path, nursery, 100, row)
+    killed(tmp_path, nursery, 50, row)
 
 
 def full_for_a_while(one: Embedded, fill: Callable[[Daemon], None], empty: Callable[[Daemon], None], row: Row) -> None:

@@ -24,6 +24,7 @@ from streamrnn.settings import Settings, load
 
 PARTITIONS = 4
 KEYS = 3  # per partition
+PAUSE = 0.02  # seconds between two looks at the group, after which more is sent: the judge has to run it all once more
 START, MINUTE = 1_700_000_000_000, 60_000
 
 LEAN = (
@@ -145,8 +146,7 @@ class Fleet:
                     self.stands.append(Stand(time.monotonic(), offsets, saved))
                 if self._feeding.is_set() and self._sent - sum(offsets.values()) < self._most_lag:
                     self._send(producer)
-                else:
-                    self._closing.wait(0.01)
+                self._closing.wait(PAUSE)
 
     def _send(self, producer: KafkaProducer) -> None:
         batch = [next(self._records) for _ in range(self._batch)]
