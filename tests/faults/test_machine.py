@@ -18,6 +18,8 @@ from streamrnn.records import Record, TopicPartition
 from streamrnn.task import Task
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from streamrnn.worker import Worker
 
 PARTITIONS = 3
@@ -75,7 +77,8 @@ class Shop(RuleBasedStateMachine):
         self.store = stock([], PARTITIONS)
         self.crew: list[tuple[Worker, list[FaultyLog]]] = []
         self.left = 0
-        """Operations until the worker at hand is killed; 0: it is not."""
+        """Operations until `then`; 0: it is not to be."""
+        self.then: Callable[[], None] = self.die
 
     @property
     def records(self) -> list[Record]:
@@ -86,7 +89,11 @@ class Shop(RuleBasedStateMachine):
         """Count an operation of a log."""
         self.left -= 1
         if self.left == 0:
-            raise Killed
+            self.then()
+
+    def die(self) -> None:
+        """The end of the worker at hand."""
+        raise Killed
 
     @rule(partition=st.integers(0, PARTITIONS - 1), count=st.integers(1, 40))
     def deliver(self, partition: int, count: int) -> None:
@@ -111,6 +118,23 @@ class Shop(RuleBasedStateMachine):
 
         intervals = {"interval": interval, "snapshot_interval": interval * often}
         self.crew.append((hire(connect, self.clock, task=task, poll_records=poll, **intervals), logs))
+
+    @precondition(lambda self: 0 < len(self.crew) < 4)
+    @rule(data=st.data(), after=st.integers(1, 30), turns=st.integers(1, 8))
+    def freeze(self, data: Any, after: int, turns: int) -> None:
+        """A worker stops in the middle of something; another joins and works meanwhile; then the first goes on."""
+        worker, _ = data.draw(st.sampled_from(self.crew))
+        self.join(poll=17, interval=0.001, often=4)
+        newcomer, _ = self.crew[-1]
+
+        def meanwhile() -> None:
+            for _ in range(turns):
+                newcomer.turn()
+
+        self.left, self.then = after, meanwhile
+        while self.left > 0:
+            worker.turn()
+        self.then = self.die
 
     @precondition(lambda self: self.crew)
     @rule(data=st.data(), turns=st.integers(1, 25))
@@ -174,7 +198,7 @@ def drive(examples: int, steps: int, row: Row) -> None:
 
 def test_scenes_of_any_order(row: Row) -> None:
     """Deliver, crash, rebalance, restore and snapshot in any order."""
-    drive(30, 25, row)
+    drive(20, 25, row)
 
 
 @pytest.mark.faults
