@@ -41,7 +41,7 @@ long: venv
 	$(BIN)/python -m pytest -m long
 
 faults: venv
-	$(BIN)/python -m pytest tests/faults -q
+	$(BIN)/python -m pytest tests/faults
 
 check: venv
 	$(BIN)/ruff check .
