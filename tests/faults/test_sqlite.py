@@ -75,6 +75,7 @@ class Embedded:
     def finish(self) -> Verdict:
         """One more life, ended cleanly; then judge."""
         with self.life() as daemon:
+            until(lambda: daemon.alive() and len(daemon.events("task_restored")) == PARTITIONS, "all restored")
             end = sum(self.log.bounds(partition)[1] for partition in self._partitions)
             until(lambda: daemon.alive() and self.committed == end, "everything committed")
             assert daemon.stop()[0] == 0
