@@ -53,7 +53,8 @@ def test_the_broker_is_restarted(own_broker: Broker, fleet: Founder, row: Row) -
 @pytest.mark.parametrize("seconds", [30, 120])
 def test_the_broker_is_away(own_broker: Broker, fleet: Founder, row: Row, seconds: int) -> None:
     """Meanwhile the daemons say that they are not ready, and hold no more memory; then they go on."""
-    with fleet(own_broker) as one:
+    # commits fail one after another, each after its time; only then does a daemon come round to say so
+    with fleet(own_broker, overrides=["kafka.request_timeout=3s", "kafka.transaction_timeout=5s"]) as one:
         one.start()
         one.start()
         one.progress(50)
