@@ -2,6 +2,7 @@
 # make demo    the daemon on an embedded log and a bundled stream
 # make test    all tests but the long ones; those against a broker need Java 17 and Maven, or KAFKA_BOOTSTRAP_SERVERS
 # make long    the long tests
+# make faults  inject every fault, with a table of what came of each; about half an hour
 # make check   lint, format and types
 # make bench   the benchmarks; ARGS=--help says what may be chosen
 # make ablate  what each part of the forecaster is worth; ARGS=--help says what may be chosen
@@ -13,7 +14,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help venv demo test long check bench ablate lock clean
+.PHONY: help venv demo test long faults check bench ablate lock clean
 
 help:
 	@sed -n 's/^# make/make/p' Makefile
@@ -34,10 +35,13 @@ demo: venv
 	$(BIN)/streamrnn demo
 
 test: venv
-	$(BIN)/python -m pytest -m "not long"
+	$(BIN)/python -m pytest -m "not long and not faults"
 
 long: venv
 	$(BIN)/python -m pytest -m long
+
+faults: venv
+	$(BIN)/python -m pytest tests/faults
 
 check: venv
 	$(BIN)/ruff check .

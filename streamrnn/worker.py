@@ -57,9 +57,8 @@ class _Held:
         self.partition = partition
         self.lease: Lease | None = None
         self.patience: _Patience | None = None
-        self.next_commit = 0.0
-        self.next_snapshot = 0.0
-        self.next_lag = 0.0
+        self.next_commit = self.next_snapshot = self.next_lag = 0.0
+        self.silent = ""  # why the log did not answer when it was last asked how far behind it is
 
 
 class _Patience:
@@ -207,9 +206,9 @@ class Worker:
             self._guarded(partition, partial(self._attend, log))
         waiting = [f"{p.topic}/{p.partition}" for p, held in self._held.items() if held.lease is None]
         replaying = [held.lease.where for held in self._held.values() if held.lease and held.lease.replaying]
-        self.unready = f"not restored yet: {', '.join(waiting + replaying)}" if waiting or replaying else ""
-        if not self._held:
-            self.unready = "no partition is assigned"
+        unrestored = f"not restored yet: {', '.join(waiting + replaying)}" if waiting or replaying else ""
+        silent = next((held.silent for held in self._held.values() if held.silent), "")
+        self.unready = unrestored or silent if self._held else "no partition is assigned"
 
     def _patient(self) -> float:
         """Seconds that a poll may wait: until the next commit of something, or the next try to restore."""
@@ -250,7 +249,6 @@ class Worker:
             logger.warning("dead_letter", extra={**_named(report.partition), **counts})
         if report.skipped_steps:
             logger.warning("learning_step_skipped", extra={**_named(report.partition), "count": report.skipped_steps})
-
         if report.taken_back_steps:
             logger.warning("learning_taken_back", extra={**_named(report.partition), "count": report.taken_back_steps})
 
@@ -264,13 +262,15 @@ class Worker:
         if now >= held.next_commit:
             self._commit(held, held.lease, snapshot=now >= held.next_snapshot)
         if now >= held.next_lag:
-            self._look_at_lag(log, held.lease)
+            self._look_at_lag(log, held, held.lease)
             held.next_lag = self._clock() + LAG_SECONDS
 
-    def _look_at_lag(self, log: Log, lease: Lease) -> None:
+    def _look_at_lag(self, log: Log, held: _Held, lease: Lease) -> None:
+        held.silent = ""
         try:
             _, following = log.bounds(lease.partition)
         except LogError as error:  # no reason to throw the task away
+            held.silent = str(error)
             logger.warning("lag_unknown", extra={**_named(lease.partition), "error": str(error)})
         else:
             self._observer.lag(lease.partition, max(0, following - lease.position))

@@ -76,8 +76,10 @@ class Broker:
     """One node; started on entry, killed and its data removed on exit."""
 
     def __init__(self) -> None:
-        self.port, self._controller = free_ports(2)
+        self.port, self._controller, self.hidden, self.advertised = free_ports(4)
         self.bootstrap = f"127.0.0.1:{self.port}"
+        self.relayed = f"127.0.0.1:{self.advertised}"
+        """Who asks at `hidden` is sent here, where a relay to `hidden` may listen."""
         self._directory = Path(tempfile.mkdtemp(prefix="streamrnn-broker-"))
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -122,6 +124,13 @@ class Broker:
             self._process.wait()
             self._process = None
 
+    def shut_down(self) -> None:
+        """End the node by SIGTERM, as an operator does."""
+        assert self._process is not None
+        self._process.terminate()
+        self._process.wait(READY_WITHIN)
+        self._process = None
+
     def pause(self) -> None:
         """Freeze the node: its sockets stay open, and nothing is answered."""
         assert self._process is not None
@@ -154,10 +163,12 @@ class Broker:
             "process.roles": "broker,controller",
             "node.id": 1,
             "controller.quorum.voters": f"1@127.0.0.1:{self._controller}",
-            "listeners": f"PLAINTEXT://{self.bootstrap},CONTROLLER://127.0.0.1:{self._controller}",
-            "advertised.listeners": f"PLAINTEXT://{self.bootstrap}",
+            "listeners": f"PLAINTEXT://{self.bootstrap},RELAYED://127.0.0.1:{self.hidden},"
+            f"CONTROLLER://127.0.0.1:{self._controller}",
+            "advertised.listeners": f"PLAINTEXT://{self.bootstrap},RELAYED://{self.relayed}",
+            "inter.broker.listener.name": "PLAINTEXT",
             "controller.listener.names": "CONTROLLER",
-            "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT",
+            "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,RELAYED:PLAINTEXT",
             "log.dirs": self._directory / "data",
             "auto.create.topics.enable": "false",
             "offsets.topic.replication.factor": 1,

@@ -1,10 +1,10 @@
 """What tests and benchmarks see and do from outside around a daemon's process over a real broker."""
 
 import os
-import subprocess
 from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
+from typing import Protocol
 
 from kafka import KafkaAdminClient, KafkaConsumer
 from kafka import TopicPartition as KafkaPartition
@@ -28,18 +28,24 @@ Learner._advance = fatal
 """The gradient of a learning step is there, the weights have not moved yet, and the process is gone."""
 
 
+class Process(Protocol):
+    """A process, however it was started."""
+
+    pid: int
+
+
 def dying(step: int) -> tuple[str, ...]:
     """A program for `Daemon` that kills itself in the middle of a learning step, counted from its start."""
     return "-c", DIE_LEARNING.format(count=step) + RUN
 
 
-def cpu_seconds(process: subprocess.Popen[bytes]) -> float:
+def cpu_seconds(process: Process) -> float:
     """Processor time that a process has used so far, all its threads together."""
     fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def memory(process: subprocess.Popen[bytes]) -> int:
+def memory(process: Process) -> int:
     """Bytes of memory that a process holds now."""
     return int(Path(f"/proc/{process.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 

@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Any
 
 from support.broker import _die_with_parent
+from support.nursery import Forked, Nursery
 
 PATIENCE = 120.0  # seconds
 
@@ -29,19 +30,31 @@ def until(satisfied: Callable[[], bool], what: str, patience: float = PATIENCE) 
 class Daemon:
     """`streamrnn run` with `--set` of the given keys; killed at the end if it still runs.
 
-    `program` are the interpreter's arguments that stand for the command `streamrnn`.
+    `program` are the interpreter's arguments that stand for the command `streamrnn`. With a `nursery` it is forked
+    there instead, after the Python code `before`.
     """
 
     def __init__(
-        self, folder: Path, overrides: Sequence[str], *, program: Sequence[str] = ("-m", "streamrnn.cli")
+        self,
+        folder: Path,
+        overrides: Sequence[str],
+        *,
+        program: Sequence[str] = ("-m", "streamrnn.cli"),
+        nursery: Nursery | None = None,
+        before: str = "",
     ) -> None:
         self._log = folder / f"daemon-{time.monotonic_ns()}.log"
         given = ["metrics.port=0", *overrides]
-        command = [sys.executable, *program, "run"]
+        arguments = ["run", *(part for each in given for part in ("--set", each))]
         environment = {name: value for name, value in os.environ.items() if not name.startswith("STREAMRNN_")}
+        self.process: subprocess.Popen[bytes] | Forked
+        if nursery is not None:
+            self._log.touch()
+            self.process = nursery.start(arguments, self._log, before)
+            return
         with self._log.open("wb") as file:
             self.process = subprocess.Popen(
-                [*command, *(part for each in given for part in ("--set", each))],
+                [sys.executable, *program, *arguments],
                 stdout=subprocess.DEVNULL, stderr=file, env=environment,
                 preexec_fn=_die_with_parent,  # noqa: PLW1509  # it takes no lock: one system call
             )  # fmt: skip

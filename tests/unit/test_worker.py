@@ -381,6 +381,21 @@ def test_lag() -> None:
     assert bench.watcher.lags[INPUT] == 0
 
 
+def test_a_log_that_has_gone_silent() -> None:
+    """With nothing to commit, a log that does not answer is noticed at the next look, and so is its return."""
+    bench = Bench(mixed(50, seed=1))
+    finish(bench.worker, bench.store)
+    bench.turns(1)
+    assert bench.worker.unready == ""
+    bench.fail("bounds")
+    bench.clock.sleep(6)
+    bench.turns(1)
+    assert "no bounds" in bench.worker.unready
+    bench.clock.sleep(6)
+    bench.turns(1)
+    assert bench.worker.unready == ""
+
+
 def test_time_limit_of_a_stop() -> None:
     """Commits that take too long at a stop are left out: they are done again at the next start."""
     bench = Bench([*mixed(30, seed=1), *mixed(30, seed=2, partition=1), *mixed(30, seed=3, partition=2)], partitions=3)

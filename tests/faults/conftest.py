@@ -1,0 +1,66 @@
+"""Fixtures of the fault tests, and the table at their end."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.broker import Broker
+from support.fleet import WARM, Fleet, Founder
+from support.nursery import Nursery
+from support.proxy import Proxy
+from support.table import ROWS, Row, lines
+
+CLIENTS = ("kafka-python",)
+"""Values of `kafka.client` that are installed here."""
+
+
+@pytest.fixture
+def row(request: pytest.FixtureRequest) -> Iterator[Row]:
+    """Yield the table's line for this test."""
+    made = Row(request.node.name.removeprefix("test_"))
+    ROWS.append(made)
+    begun = time.monotonic()
+    yield made
+    made.seconds = time.monotonic() - begun
+
+
+@pytest.fixture(scope="session")
+def nursery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nursery]:
+    """Yield a process to fork daemons from."""
+    with Nursery(WARM) as made:
+        yield made
+
+
+@pytest.fixture
+def relayed(own_broker: Broker) -> Iterator[tuple[Broker, Proxy]]:
+    """Yield a broker of the test's own, and the relay at its address for daemons."""
+    with Proxy(own_broker.advertised, own_broker.hidden) as proxy:
+        yield own_broker, proxy
+
+
+@pytest.fixture(params=CLIENTS)
+def client(request: pytest.FixtureRequest) -> str:
+    """Return a value of `kafka.client`."""
+    return str(request.param)
+
+
+@pytest.fixture
+def fleet(client: str, name: str, tmp_path: Path, nursery: Nursery) -> Founder:
+    """Return what makes a fleet over a broker."""
+
+    def found(broker: Broker | str, suffix: str = "", **changes: Any) -> Fleet:
+        address = broker if isinstance(broker, str) else broker.bootstrap
+        return Fleet(address, name + suffix, tmp_path, **{"nursery": nursery, "client": client, **changes})
+
+    return found
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print what was injected and what came of it."""
+    if not ROWS:
+        return
+    terminalreporter.section("faults")
+    for line in lines():
+        terminalreporter.write_line(line)

@@ -1,0 +1,76 @@
+"""A broker that is restarted, killed in the middle of commits, or away for long."""
+
+import random
+import time
+from collections.abc import Callable
+
+import pytest
+from support.broker import Broker
+from support.fleet import Fleet, Founder
+from support.outside import memory
+from support.process import until
+from support.table import Row
+
+pytestmark = [pytest.mark.kafka, pytest.mark.timeout(900)]
+
+MOST_GROWTH = 64 * 1024 * 1024  # bytes that a daemon may hold more after an outage than before
+
+
+def restarted(fleet: Fleet, broker: Broker, end: Callable[[], None], times: int, row: Row) -> None:
+    """End the broker at any moment under load, and start it again on its data."""
+    chance = random.Random(3)
+    with fleet:
+        fleet.start()
+        fleet.start()
+        for _ in range(times):
+            fleet.progress(patience=120.0)
+            time.sleep(chance.uniform(0.0, 0.5))
+            end()
+            broker.start()
+            fleet.progress(patience=120.0)
+            row.survive(fleet.judge_part())
+        row.survive(fleet.finish(120.0), 0)
+
+
+def test_the_broker_is_killed(own_broker: Broker, fleet: Founder, row: Row) -> None:
+    """Killed during commits and started again, the broker and the daemons go on."""
+    restarted(fleet(own_broker), own_broker, own_broker.kill, 1, row)
+
+
+@pytest.mark.faults
+def test_the_broker_is_killed_again_and_again(own_broker: Broker, fleet: Founder, row: Row) -> None:
+    """The same, more often."""
+    restarted(fleet(own_broker), own_broker, own_broker.kill, 4, row)
+
+
+@pytest.mark.faults
+def test_the_broker_is_restarted(own_broker: Broker, fleet: Founder, row: Row) -> None:
+    """Ended as an operator ends it."""
+    restarted(fleet(own_broker), own_broker, own_broker.shut_down, 2, row)
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("seconds", [30, 120])
+def test_the_broker_is_away(own_broker: Broker, fleet: Founder, row: Row, seconds: int) -> None:
+    """Meanwhile the daemons say that they are not ready, and hold no more memory; then they go on."""
+    # commits fail one after another, each after its time; only then does a daemon come round to say so
+    with fleet(own_broker, overrides=["kafka.request_timeout=3s", "kafka.transaction_timeout=5s"]) as one:
+        one.start()
+        one.start()
+        one.progress(50)
+        before = [memory(daemon.process) for daemon in one.daemons]
+        own_broker.kill()
+        back = time.monotonic() + seconds
+        for daemon in one.daemons:
+            until(lambda daemon=daemon: daemon.get("/readyz")[0] == 503, "not ready", seconds)  # type: ignore[misc]
+            assert daemon.get("/healthz")[0] == 200
+        growth = 0
+        while time.monotonic() < back:
+            assert one.alive()
+            growth = max(growth, *(memory(d.process) - held for d, held in zip(one.daemons, before, strict=True)))
+            time.sleep(0.5)
+        assert growth < MOST_GROWTH
+        own_broker.start()
+        one.progress(patience=120.0)
+        row.survive(one.finish(120.0))
+        row.remark = f"not ready meanwhile; at most {growth / 2**20:.1f} MiB more memory"

@@ -1,0 +1,131 @@
+"""A network that is slow, cuts connections in mid-request, loses answers, or swallows everything and says nothing."""
+
+import random
+import threading
+
+import pytest
+from support.broker import Broker
+from support.fleet import Fleet, Founder
+from support.process import until
+from support.proxy import END_TXN, LOST, PASSED, Fate, Proxy, Request
+from support.table import Row
+
+pytestmark = [pytest.mark.kafka, pytest.mark.timeout(600)]
+
+IMPATIENT = ["kafka.request_timeout=3s", "kafka.transaction_timeout=6s"]
+Relayed = tuple[Broker, Proxy]
+
+
+def crew(relayed: Relayed, fleet: Founder, **changes: object) -> Fleet:
+    """A fleet whose daemons see the broker through the relay."""
+    broker, _ = relayed
+    return fleet(broker, bootstrap=broker.relayed, **changes)
+
+
+def answers_lost(relayed: Relayed, one: Fleet, times: int, row: Row) -> None:
+    """The end of every fifth transaction arrives, and its answer does not."""
+    _, proxy = relayed
+    seen = 0
+
+    def rule(request: Request) -> Fate:
+        nonlocal seen
+        seen += request.api == END_TXN
+        return LOST if request.api == END_TXN and seen % 5 == 0 else PASSED
+
+    with one:
+        one.start()
+        one.start()
+        one.progress()
+        proxy.rule = rule
+        one.wait(lambda: proxy.cuts >= times, f"{times} answers lost", 120.0)
+        proxy.rule = lambda _: PASSED
+        row.survive(one.finish(), proxy.cuts)
+
+
+def test_the_answer_to_a_commit_is_lost(relayed: Relayed, fleet: Founder, row: Row) -> None:
+    """Whether it took place is found out, and it is neither done again nor forgotten."""
+    answers_lost(relayed, crew(relayed, fleet), 6, row)
+
+
+@pytest.mark.faults
+def test_the_answers_to_many_commits_are_lost(relayed: Relayed, fleet: Founder, row: Row) -> None:
+    """The same, more often."""
+    answers_lost(relayed, crew(relayed, fleet), 50, row)
+
+
+@pytest.mark.faults
+def test_connections_are_cut_after_any_byte(relayed: Relayed, fleet: Founder, row: Row) -> None:
+    """One request in fifty, of whatever kind, arrives in part only, or its answer does not."""
+    _, proxy = relayed
+    chance = random.Random(4)
+
+    def rule(request: Request) -> Fate:
+        if chance.random() > 0.02:
+            return PASSED
+        return LOST if chance.random() < 0.3 else Fate(bytes=chance.randrange(request.size))
+
+    with crew(relayed, fleet) as one:
+        one.start()
+        one.start()
+        one.progress()
+        proxy.rule = rule
+        one.wait(lambda: proxy.cuts >= 60, "60 cuts", 200.0)
+        proxy.rule = lambda _: PASSED
+        one.progress()
+        row.survive(one.finish(), proxy.cuts)
+
+
+@pytest.mark.faults
+def test_connections_that_are_none(relayed: Relayed, fleet: Founder, row: Row) -> None:
+    """For twenty seconds nothing goes through and nothing is closed; then all that was held back arrives late."""
+    _, proxy = relayed
+    with crew(relayed, fleet, overrides=IMPATIENT) as one:
+        one.start()
+        one.start()
+        one.progress()
+        for _ in range(3):
+            proxy.freeze()
+            stuck = one.offsets
+            until(lambda: all(daemon.get("/readyz")[0] == 503 for daemon in one.daemons), "not ready", 60.0)
+            assert one.alive()
+            proxy.thaw()
+            one.progress(patience=90.0)
+            assert one.offsets != stuck
+            row.survive(one.judge_part())
+        row.survive(one.finish(), 0)
+
+
+@pytest.mark.faults
+def test_a_commit_into_silence(relayed: Relayed, fleet: Founder, row: Row) -> None:
+    """The network falls silent at the end of a transaction, for longer than anybody waits for it."""
+    _, proxy = relayed
+
+    def rule(request: Request) -> Fate:
+        if request.api == END_TXN and proxy.rule is rule:
+            proxy.rule = lambda _: PASSED
+            proxy.freeze()
+            threading.Timer(12.0, proxy.thaw).start()
+        return PASSED
+
+    with crew(relayed, fleet, overrides=IMPATIENT) as one:
+        one.start()
+        one.start()
+        for _ in range(3):
+            one.progress(patience=90.0)
+            proxy.rule = rule
+            one.wait(lambda: proxy.rule is not rule, "silence")
+            one.progress(patience=90.0)
+            row.survive(one.judge_part())
+        row.survive(one.finish(), 0)
+
+
+@pytest.mark.faults
+def test_a_slow_network(relayed: Relayed, fleet: Founder, row: Row) -> None:
+    """Every request and every answer takes 60 ms longer."""
+    _, proxy = relayed
+    with crew(relayed, fleet) as one:
+        one.start()
+        proxy.delay = 0.06
+        one.start()
+        one.progress(200, patience=120.0)
+        row.survive(one.finish(120.0))

@@ -1,0 +1,169 @@
+"""What happens to processes short of a kill at random: stopped, frozen, killed while restoring, joining and leaving."""
+
+import random
+import signal
+import time
+
+import pytest
+from support.fleet import Fleet, Founder
+from support.process import until
+from support.table import Row
+
+pytestmark = [pytest.mark.kafka, pytest.mark.timeout(600)]
+
+SESSION = 6.0  # seconds; that of a fleet
+
+DIE_IN = """
+import os, signal
+from streamrnn import app
+opened, left = app.open_log, {count}
+def open_log(settings):
+    log = opened(settings)
+    method = log.{method}
+    def fatal(*arguments):
+        global left
+        result = method(*arguments)
+        left -= 1
+        if left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return result
+    log.{method} = fatal
+    return log
+app.open_log = open_log
+"""
+"""A process that is gone as soon as an operation of its log is done for the count-th time."""
+
+RESTORING = ("transaction", "committed", "bounds", "read_state", "seek", "poll")
+"""What a log is asked while a partition is restored, in this order; the last also feeds the replay."""
+
+
+def dies_restoring(fleet: Fleet, method: str, count: int) -> None:
+    """Start a daemon, and wait until it has died there."""
+    process = fleet.start(DIE_IN.format(method=method, count=count)).process
+    until(lambda: process.poll() is not None, f"killed in {method}")
+    assert process.returncode == -signal.SIGKILL
+    fleet.daemons.clear()
+
+
+def test_killed_while_restoring(broker: str, fleet: Founder, row: Row) -> None:
+    """However often it dies on its way back, it comes back to the same state."""
+    with fleet(broker, overrides=["commit.snapshot_interval=1h"]) as one:  # all there is must be replayed each time
+        one.kill_after_progress()
+        for method, count in (("committed", 2), ("poll", 8)):
+            dies_restoring(one, method, count)
+            row.survive(one.judge_part())
+        one.start()
+        one.progress()
+        row.survive(one.judge_part(), 0)
+
+
+@pytest.mark.faults
+def test_killed_while_restoring_at_every_partition(broker: str, fleet: Founder, row: Row) -> None:
+    """The same at the first and the last partition, with a state to load."""
+    with fleet(broker) as one:
+        one.kill_after_progress()
+        for method in RESTORING:
+            for count in (1, 4):
+                dies_restoring(one, method, count)
+                row.survive(one.judge_part())
+        one.start()
+        row.survive(one.finish(), 0)
+
+
+def stopped_in_mid_batch(fleet: Fleet, times: int, row: Row) -> None:
+    """SIGTERM at any moment under load; how long the end took."""
+    chance, seconds = random.Random(5), []
+    with fleet:
+        for _ in range(times):
+            daemon = fleet.start()
+            fleet.progress()
+            time.sleep(chance.uniform(0.0, 0.5))
+            seconds.append(fleet.stop_one(daemon))
+            row.survive(fleet.judge_part())
+        fleet.start()
+        row.survive(fleet.finish(), 0)
+    row.remark = f"exit 0 within {max(seconds):.1f} s"
+    assert max(seconds) < 10.0
+
+
+def test_stopped_in_mid_batch(broker: str, fleet: Founder, row: Row) -> None:
+    """SIGTERM ends with a commit, and exit code 0."""
+    stopped_in_mid_batch(fleet(broker, most_lag=2000, batch=200), 2, row)
+
+
+@pytest.mark.faults
+def test_stopped_in_mid_batch_many_times(broker: str, fleet: Founder, row: Row) -> None:
+    """The same, more often."""
+    stopped_in_mid_batch(fleet(broker, most_lag=2000, batch=200), 10, row)
+
+
+def frozen(fleet: Fleet, seconds: list[float], row: Row) -> None:
+    """Two daemons, one of which is frozen for so long, in mid-commit as likely as not, and wakes up."""
+    with fleet:
+        fleet.start()
+        fleet.start()
+        fleet.progress()
+        for length in seconds:
+            victim = fleet.daemons[0]
+            victim.process.send_signal(signal.SIGSTOP)
+            if length > SESSION:
+                fleet.progress()  # the other has taken everything over
+            else:
+                time.sleep(length)
+            victim.process.send_signal(signal.SIGCONT)
+            fleet.progress(20)  # among them what the zombie still wanted to say, were it let
+            row.survive(fleet.judge_part())
+            fleet.daemons.reverse()
+        row.survive(fleet.finish(), 0)
+
+
+def test_a_zombie_publishes_nothing(broker: str, fleet: Founder, row: Row) -> None:
+    """Frozen for longer than the group waits, and woken when another has taken over."""
+    frozen(fleet(broker), [SESSION + 1], row)
+
+
+@pytest.mark.faults
+def test_zombies_of_all_ages_publish_nothing(broker: str, fleet: Founder, row: Row) -> None:
+    """Frozen for shorter and for longer, again and again."""
+    frozen(fleet(broker), [1.0, SESSION + 1, 3.0, SESSION + 1, SESSION + 1], row)
+
+
+@pytest.mark.faults
+def test_from_one_process_to_three_and_back(broker: str, fleet: Founder, row: Row) -> None:
+    """Partitions move with their state, under load."""
+    with fleet(broker) as one:
+        one.start()
+        one.progress()
+        for _ in range(2):
+            one.start()
+            one.start()
+            until(lambda: all(one.holds(daemon) for daemon in one.daemons), "a share for each of three")
+            one.progress(20)
+            row.survive(one.judge_part(), 2)
+            for _ in range(2):
+                one.stop_one(one.daemons[0])
+            one.progress(20)
+            row.survive(one.judge_part(), 2)
+        row.survive(one.finish(), 0)
+
+
+@pytest.mark.faults
+def test_a_storm_of_rebalances(broker: str, fleet: Founder, row: Row) -> None:
+    """Somebody joins or leaves every three seconds for two minutes; afterwards everything goes on."""
+    chance = random.Random(9)
+    with fleet(broker) as one:
+        one.start()
+        one.progress()
+        end, moves = time.monotonic() + 120.0, 0
+        while time.monotonic() < end:
+            began = time.monotonic()
+            if len(one.daemons) == 1 or (len(one.daemons) < 4 and chance.random() < 0.5):
+                one.start()
+            else:
+                one.stop_one(chance.choice(one.daemons))
+            moves += 1
+            time.sleep(max(0.0, began + 3.0 - time.monotonic()))
+        during = sum(one.offsets.values())
+        one.progress()
+        row.survive(one.finish(), moves)
+        row.remark = f"{during} records committed meanwhile"

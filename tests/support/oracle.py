@@ -1,0 +1,189 @@
+"""The judge of every fault: what an undisturbed run says, and in what a reader of committed records sees another thing.
+
+The undisturbed run is one task per partition, in memory, fed the whole input at once; it knows no process, no broker
+and no commit. A log that has been through faults must hold the same bytes in the same order, must have committed the
+end of the input, and must hold the same state.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from streamrnn import app
+from streamrnn.records import Headers, Output, Record, TopicPartition
+from streamrnn.settings import Settings
+from streamrnn.task import Task
+
+
+class Seen(NamedTuple):
+    """What must be the same in a record."""
+
+    key: bytes | None
+    value: bytes | None
+    timestamp: int
+    headers: Headers
+
+
+def seen(record: Output | Record) -> Seen:
+    """What must be the same in this record."""
+    return Seen(record.key, record.value, record.timestamp, tuple(record.headers))
+
+
+class Found(NamedTuple):
+    """What is in a log, or what should be."""
+
+    outputs: Mapping[TopicPartition, Sequence[Seen]]
+    """By output topic and partition, in order."""
+    committed: Mapping[TopicPartition, int]
+    """Offset of the next record to read, by input partition."""
+    state: Mapping[TopicPartition, Mapping[bytes, bytes]]
+    """The pieces by state partition; empty where they are not compared."""
+
+
+@dataclass
+class Verdict:
+    """How many records are lost, repeated or different, and what exactly."""
+
+    lost: int = 0
+    repeated: int = 0
+    different: int = 0
+    words: list[str] = field(default_factory=list)
+
+    def __add__(self, other: "Verdict") -> "Verdict":
+        return Verdict(
+            self.lost + other.lost,
+            self.repeated + other.repeated,
+            self.different + other.different,
+            [*self.words, *other.words],
+        )
+
+    @property
+    def counts(self) -> tuple[int, int, int]:
+        """Records lost, repeated and different."""
+        return self.lost, self.repeated, self.different
+
+    @property
+    def good(self) -> bool:
+        """Whether nothing differs."""
+        return not any(self.counts)
+
+    def require(self) -> None:
+        """Fail, and tell what differs, where anything does."""
+        assert self.good, "\n".join(
+            [f"lost {self.lost}, repeated {self.repeated}, different {self.different}:", *self.words]
+        )
+
+
+def topics(settings: Settings) -> list[str]:
+    """The topics whose records are compared."""
+    names = [app.output_topics(settings, topic) for topic in settings.input.topics]
+    return [topic for each in names for topic in (each.forecasts, each.dead_letters)]
+
+
+def undisturbed(settings: Settings, records: Iterable[Record], partitions: int) -> Found:
+    """What a run that nothing disturbs says to this input of the first topic, and the state that it leaves."""
+    topic = settings.input.topics[0]
+    return in_one_go(
+        lambda partition: app.task(settings, partition),
+        topic=topic,
+        outputs=topics(settings),
+        state=app.output_topics(settings, topic).state,
+        records=records,
+        partitions=partitions,
+    )
+
+
+def in_one_go(
+    make: Callable[[TopicPartition], Task],
+    *,
+    topic: str,
+    outputs: Sequence[str],
+    state: str,
+    records: Iterable[Record],
+    partitions: int,
+) -> Found:
+    """Feed a new task for each partition all its records at once; `outputs` and `state` name the topics written."""
+    inputs: dict[int, list[Record]] = {number: [] for number in range(partitions)}
+    for record in records:
+        inputs[record.partition].append(record)
+    said: dict[TopicPartition, list[Seen]] = {TopicPartition(name, n): [] for name in outputs for n in inputs}
+    committed, pieces = {}, {}
+    for number, given in inputs.items():
+        partition = TopicPartition(topic, number)
+        task = make(partition)
+        for output in task.feed(given)[0]:
+            said[TopicPartition(output.topic, output.partition)].append(seen(output))
+        end = committed[partition] = given[-1].offset + 1 if given else 0
+        pieces[TopicPartition(state, number)] = {key: value for key, value in task.save(end) if value is not None}
+    return Found(said, committed, pieces)
+
+
+def sorted_out(records: Iterable[Record]) -> dict[TopicPartition, list[Seen]]:
+    """Records that were read, by topic and partition, as they are compared."""
+    found: dict[TopicPartition, list[Seen]] = {}
+    for record in records:
+        found.setdefault(TopicPartition(record.topic, record.partition), []).append(seen(record))
+    return found
+
+
+def judge(expected: Found, found: Found) -> Verdict:
+    """Compare what is in a log with what should be."""
+    verdict = Verdict()
+    for place, wanted in expected.outputs.items():
+        verdict += _sequence(place, wanted, found.outputs.get(place, ()))
+    for partition, end in expected.committed.items():
+        if found.committed.get(partition) != end:
+            words = f"{_where(partition)}: committed {found.committed.get(partition)}, the input ends at {end}"
+            verdict += Verdict(different=1, words=[words])
+    for partition, pieces in expected.state.items() if found.state else ():
+        verdict += _state(partition, pieces, found.state.get(partition, {}))
+    return verdict
+
+
+def judge_part(expected: Found, found: Found) -> Verdict:
+    """Compare what is in a log before all the input was read: it must be the beginning of what should be there."""
+    verdict = Verdict()
+    for place, wanted in expected.outputs.items():
+        there = found.outputs.get(place, ())
+        numbers = {record: number for number, record in enumerate(wanted)}
+        reached = 1 + max((numbers.get(record, -1) for record in there), default=-1)
+        verdict += _sequence(place, wanted[:reached], there)
+    return verdict
+
+
+def _sequence(place: TopicPartition, wanted: Sequence[Seen], there: Sequence[Seen]) -> Verdict:
+    if list(wanted) == list(there):
+        return Verdict()
+    counts, have = Counter(wanted), Counter(there)
+    lost = sum((counts - have).values())
+    surplus = have - counts
+    repeated = sum(count for one, count in surplus.items() if one in counts)
+    foreign = sum(surplus.values()) - repeated
+    at = next((i for i, (a, b) in enumerate(zip(wanted, there, strict=False)) if a != b), min(len(wanted), len(there)))
+    words = [
+        f"{_where(place)}: {len(wanted)} records wanted, {len(there)} there; the first difference is at record {at}:",
+        f"  wanted {wanted[at] if at < len(wanted) else 'nothing'}",
+        f"  there  {there[at] if at < len(there) else 'nothing'}",
+    ]
+    # the same records in another order are as many different ones as stand in the wrong place
+    swapped = sum(a != b for a, b in zip(wanted, there, strict=False)) if not (lost or surplus) else 0
+    return Verdict(lost, repeated, foreign + swapped, words)
+
+
+def _state(partition: TopicPartition, wanted: Mapping[bytes, bytes], there: Mapping[bytes, bytes]) -> Verdict:
+    verdict = Verdict()
+    for key in sorted({*wanted, *there}):
+        if wanted.get(key) != there.get(key):
+            words = f"state {_where(partition)} {key!r}:"
+            wants, has = _brief(wanted.get(key)), _brief(there.get(key))
+            verdict += Verdict(different=1, words=[words, f"  wanted {wants}", f"  there  {has}"])
+    return verdict
+
+
+def _brief(value: bytes | None) -> str:
+    return "nothing" if value is None else f"{len(value)} bytes {value[:400]!r}"
+
+
+def _where(partition: TopicPartition) -> str:
+    return f"{partition.topic}/{partition.partition}"
