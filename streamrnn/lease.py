@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from operator import attrgetter
 from typing import Literal
 
-from streamrnn.errors import ANEW, StateError
+from streamrnn.errors import ANEW, Fenced, StateError
 from streamrnn.log import Committed, Log, Transaction
 from streamrnn.manifest import NOTHING, Manifest, read_manifest, require_fit, require_offset, where
 from streamrnn.records import Output, Record, StepReport, TopicPartition
@@ -85,6 +85,8 @@ class Lease:
         committed = self._log.committed(self.partition)
         first, following = self._log.bounds(self.partition)
         state = self._log.read_state(self._state)
+        if self._log.committed(self.partition) != committed:
+            raise Fenced(f"{self.where} was committed by another process while its state was read: it has taken over")
         require_offset(self.partition, committed, saved=bool(state), topic=self._state.topic)
         if committed is None:
             self.position = self._began = first if start == "earliest" else following

@@ -10,6 +10,7 @@ from typing import Literal, NamedTuple, Protocol
 from streamrnn.errors import Fenced, LogError
 from streamrnn.lease import Lease
 from streamrnn.log import Log, Poll, Topic
+from streamrnn.patience import LAST_RETRY, Patience
 from streamrnn.records import Record, StepReport, TopicPartition
 from streamrnn.task import Task
 
@@ -19,7 +20,6 @@ POLL_RECORDS = 500
 POLL_SECONDS = 0.2  # at most, so that a signal is soon seen
 LAG_SECONDS = 5.0  # between two looks at how far behind a partition is
 LOOK_AGAIN = 1.0  # seconds between two looks for an input topic that does not exist
-FIRST_RETRY, LAST_RETRY = 0.1, 10.0  # seconds to wait after a failure; doubled with each that follows
 STOPPING = 8.0  # seconds after a stop in which commits are still begun
 
 
@@ -56,25 +56,9 @@ class _Held:
     def __init__(self, partition: TopicPartition) -> None:
         self.partition = partition
         self.lease: Lease | None = None
-        self.patience: _Patience | None = None
+        self.patience: Patience | None = None
         self.next_commit = self.next_snapshot = self.next_lag = 0.0
         self.silent = ""  # why the log did not answer when it was last asked how far behind it is
-
-
-class _Patience:
-    """How often something that fails is tried again, and for how long. All times are readings of one clock, seconds."""
-
-    def __init__(self, now: float, limit: float) -> None:
-        self._give_up = now + limit
-        self._delay = FIRST_RETRY
-        self.next_try = now
-
-    def failed(self, error: LogError, now: float) -> None:
-        """Put off the next try. Raises the error when it has failed for too long."""
-        if now >= self._give_up:
-            raise error
-        self.next_try = now + self._delay
-        self._delay = min(2 * self._delay, LAST_RETRY)
 
 
 class Worker:
@@ -124,7 +108,7 @@ class Worker:
         self._log: Log | None = None
         self._opened = clock()
         self._held: dict[TopicPartition, _Held] = {}
-        self._patience: _Patience | None = _Patience(clock(), reachable_after)
+        self._patience: Patience | None = Patience(clock(), reachable_after)
         """With the log as a whole; None while it works."""
 
     def stop(self) -> None:
@@ -226,6 +210,7 @@ class Worker:
         try:
             work(held)
         except LogError as error:
+            self.unready = str(error)  # at once: the others may take long to fail, one after another
             self._discard(held)
             self._observer.restarted(partition)
             logger.warning("task_failed", extra={**_named(partition), "error": str(error)})
@@ -234,7 +219,7 @@ class Worker:
                 self._observer.released(partition)
                 return
             now = self._clock()
-            held.patience = held.patience or _Patience(now, self._unavailable_after)
+            held.patience = held.patience or Patience(now, self._unavailable_after)
             held.patience.failed(error, now)
 
     def _feed(self, records: Sequence[Record], held: _Held) -> None:
@@ -320,7 +305,7 @@ class Worker:
         """Let go of a log that has failed; wait before it is opened again. Raises the error after too long."""
         self.close()
         now = self._clock()
-        self._patience = self._patience or _Patience(now, self._unavailable_after)
+        self._patience = self._patience or Patience(now, self._unavailable_after)
         self._patience.failed(error, now)
         self.unready = str(error)
         logger.warning("log_unavailable", extra={"error": str(error)})

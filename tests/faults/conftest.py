@@ -12,8 +12,8 @@ from support.nursery import Nursery
 from support.proxy import Proxy
 from support.table import ROWS, Row, lines
 
-CLIENTS = ("kafka-python",)
-"""Values of `kafka.client` that are installed here."""
+CLIENTS = ("kafka-python", "confluent")
+"""Values of `kafka.client`."""
 
 
 @pytest.fixture

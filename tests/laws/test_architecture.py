@@ -36,7 +36,8 @@ HOUSE: dict[str, tuple[str, ...]] = {
     # floor 4
     "manifest": ("wire", "snapshot", "log", "records", "errors"),
     "lease": ("manifest", "task", "snapshot", "log", "records", "errors"),
-    "worker": ("lease", "task", "snapshot", "log", "records", "errors"),
+    "patience": ("errors",),
+    "worker": ("patience", "lease", "task", "snapshot", "log", "records", "errors"),
     "observe": ("streamrnn", "records", "errors"),
     "scoring": (),
     "report": (),

@@ -259,6 +259,31 @@ def test_a_fenced_task_is_dropped() -> None:
     assert bench.worker.unready == "no partition is assigned"
 
 
+def test_a_worker_that_freezes_while_it_restores_knows_that_it_was_replaced(caplog: pytest.LogCaptureFixture) -> None:
+    """Between its looks at the offset and at the state another has committed: the two do not belong together."""
+    bench = Bench([each for p in (0, 1) for each in mixed(60, seed=p, partition=p)], partitions=2)
+    finish(bench.worker, bench.store)
+    bench.worker.close()
+    for p in (0, 1):
+        bench.store.append("sensors", mixed(60, seed=2 + p, partition=p))
+    frozen, rival, looks = bench.another(), bench.another(), []
+
+    def fault(name: str) -> None:
+        looks.append(name)
+        if name == "read_state" and looks.count(name) == 2:  # of the second partition, the rival's from now on
+            bench.fault = lambda _: None
+            for _ in range(100):
+                rival.turn()
+
+    bench.fault = fault
+    for _ in range(3):
+        frozen.turn()
+    failed = [record for record in caplog.records if record.msg == "task_failed"]
+    assert "it has taken over" in str(vars(failed[0])["error"])
+    rival.close()
+    finish(frozen, bench.store)
+
+
 def test_a_revoked_partition_is_dropped_without_a_commit() -> None:
     """What was fed from a partition that is taken away is rolled back; the new owner says it."""
     bench = Bench(mixed(200, seed=1, partition=0) + mixed(200, seed=2, partition=1), partitions=2, poll_records=50)
@@ -330,6 +355,23 @@ def test_readiness() -> None:
     assert bench.worker.unready == "not restored yet: sensors/0"
     bench.turns(4)
     assert bench.worker.unready == ""
+
+
+def test_not_ready_from_the_first_failure_on() -> None:
+    """While the tasks of a silent log fail one after another, each for as long as it may, the first is told of."""
+    bench = Bench([each for p in (0, 1) for each in mixed(20, seed=p, partition=p)], partitions=2)
+    bench.turns(3)
+    told: list[str] = []
+
+    def fault(name: str) -> None:
+        if name == "commit":
+            told.append(bench.worker.unready)
+            raise broken("no commit")
+
+    bench.fault = fault
+    bench.clock.sleep(1)
+    bench.worker.turn()
+    assert told == ["", "no commit"]
 
 
 def test_a_replay_is_silent() -> None:
