@@ -15,7 +15,7 @@ from support.broker import free_ports
 from support.worlds import KAFKA_CLIENTS, PATIENCE, KafkaWorld, gather, join, kafka_log, wait_for
 
 from streamrnn.errors import ConfigError, Fenced, LogError
-from streamrnn.log import Log, Poll, Topic
+from streamrnn.log import Committed, Log, Poll, Topic
 from streamrnn.records import Output, Record, TopicPartition
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(120)]
@@ -49,6 +49,22 @@ def stack() -> Iterator[ExitStack]:
 def input_records(count: int) -> list[Record]:
     """Make records of one partition."""
     return [Record("", 0, -1, 1_700_000_000_000 + number, b"key", b"value %d" % number) for number in range(count)]
+
+
+def test_either_client_goes_on_where_the_other_has_committed(broker: str, name: str, stack: ExitStack) -> None:
+    """Offset, metadata and state that one client has written are the same to the other: they may be exchanged."""
+    partition, state = TopicPartition(name, 0), TopicPartition(f"{name}.state", 0)
+    expected: Committed | None = None
+    for turn, client in enumerate([*KAFKA_CLIENTS, *KAFKA_CLIENTS], start=1):
+        with closing(KafkaWorld(broker, client).open(name)) as log:
+            log.create([Topic(name, 1), Topic(state.topic, 1, compacted=True)])
+            join(log, name, start=None)
+            with closing(log.transaction(partition)) as transaction:
+                assert log.committed(partition) == expected
+                transaction.send([Output(*state, b"turn", b"%d" % turn, 1_700_000_000_000)])
+                expected = Committed(turn, f'{{"turn":{turn},"said":"\u00e4"}}')
+                transaction.commit(*expected)
+            assert log.read_state(state) == {b"turn": b"%d" % turn}
 
 
 @pytest.mark.parametrize("codec", ["gzip", "lz4", "snappy", "zstd"])

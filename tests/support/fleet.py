@@ -141,7 +141,9 @@ class Fleet:
                 found = admin.list_group_offsets(self.name).get(self.name, {})
                 there = {place.partition: each for place, each in found.items() if place.topic == self.name}
                 offsets = {number: each.offset for number, each in there.items()}
-                saved = {number: int(orjson.loads(each.metadata)["snapshot"]) for number, each in there.items()}
+                saved = {
+                    number: int(orjson.loads(each.metadata.rstrip("\0"))["snapshot"]) for number, each in there.items()
+                }
                 if not self.stands or (offsets, saved) != self.stands[-1][1:]:
                     self.stands.append(Stand(time.monotonic(), offsets, saved))
                 if self._feeding.is_set() and self._sent - sum(offsets.values()) < self._most_lag:

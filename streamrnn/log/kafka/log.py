@@ -252,7 +252,8 @@ class KafkaLog:
             found = self._consumer.committed(
                 KafkaPartition(*partition), metadata=True, timeout_ms=self._request_timeout * 1000
             )
-        return None if found is None else Committed(found.offset, found.metadata)
+        # librdkafka ends the text with a zero byte, which counts for this library
+        return None if found is None else Committed(found.offset, found.metadata.rstrip("\0"))
 
     def bounds(self, partition: TopicPartition) -> tuple[int, int]:
         """See `Log.bounds`."""
