@@ -121,7 +121,9 @@ def stream(seed: int = 1, count: int = COUNT) -> list[Record]:
     return [r._replace(key=b"k") if r.key is None and r.value is None else r for r in records]
 
 
-@both
+@pytest.mark.parametrize(
+    "site", ["sqlite", pytest.param("kafka", marks=[pytest.mark.kafka, pytest.mark.long])], indirect=True
+)
 def test_kill_and_restart(site: Site) -> None:
     """However often it is killed, a reader sees the bytes of an uninterrupted run: no gap, repeat or other order."""
     records = stream()

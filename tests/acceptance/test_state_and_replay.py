@@ -57,7 +57,7 @@ class Desk:
             until(there, f"offset {offset}")
 
 
-@pytest.fixture(params=["sqlite", pytest.param("kafka", marks=pytest.mark.kafka)])
+@pytest.fixture(params=["sqlite", pytest.param("kafka", marks=[pytest.mark.kafka, pytest.mark.long])])
 def desk(request: pytest.FixtureRequest, tmp_path: Path, name: str) -> Iterator[Desk]:
     """One over SQLite, one over a real broker."""
     if request.param == "sqlite":
