@@ -19,6 +19,7 @@ from streamrnn.core.bank import Bank
 from streamrnn.core.compiled import Floats, Singles
 from streamrnn.core.network import KNOTS, Shape, fresh
 from streamrnn.core.series import EXPERTS, REFERENCE_STEPS
+from streamrnn.core.variant import shape_of
 from streamrnn.errors import ConfigError, LogError
 from streamrnn.pretrain import command, making
 from streamrnn.pretrain.card import Card, read_base, read_card, write_base
@@ -433,9 +434,11 @@ def test_what_is_shipped_can_be_used() -> None:
     for path in shipped:
         card = read_card(path)
         shape = Shape(**card["shape"])
-        named = base_path(base="default", cell=shape.cell, hidden_size=shape.hidden_size, layers=shape.layers)
-        assert named == path
-        assert len(read_base(path, Shape(shape.cell, shape.hidden_size, shape.layers))) == shape.size
+        variant = path.stem.split("-")[0] if path.stem.count("-") == 2 else "full"
+        sizes = {"variant": variant, "cell": shape.cell, "hidden_size": shape.hidden_size, "layers": shape.layers}
+        assert shape == shape_of(**sizes)
+        assert base_path(base="default", **sizes) == path
+        assert len(read_base(path, shape)) == shape.size
         assert path.stat().st_size <= 1_000_000
         assert card.keys() == COMPLETE
         assert card["history"] == []
@@ -522,8 +525,8 @@ def test_windows_of_history_are_pieces_of_it() -> None:
 def made(path: Path, **changes: object) -> Path:
     """Make a base network in a second or two."""
     given: dict[str, object] = {
-        "cell": "gru", "hidden_size": 8, "layers": 1, "steps": 24, "seed": 3, "device": "cpu", "history": [],
-        "date": "2026-11-21", "sizes": TINY, "validation": ((4, 320),),
+        "variant": "full", "cell": "gru", "hidden_size": 8, "layers": 1, "steps": 24, "seed": 3, "device": "cpu",
+        "history": [], "date": "2026-11-21", "sizes": TINY, "validation": ((4, 320),),
     }  # fmt: skip
     making.make(path, **{**given, **changes})  # type: ignore[arg-type]
     return path
@@ -620,8 +623,8 @@ def test_the_command_passes_on_what_it_was_told(tmp_path: Path, monkeypatch: pyt
     (first, given), (_, defaults) = calls
     assert first == output
     assert given == {
-        "cell": "lstm", "hidden_size": 24, "layers": 2, "steps": 5, "seed": 9, "device": "auto", "history": [own],
-        "date": "2026-01-02",
+        "variant": "full", "cell": "lstm", "hidden_size": 24, "layers": 2, "steps": 5, "seed": 9, "device": "auto",
+        "history": [own], "date": "2026-01-02",
     }  # fmt: skip
     assert (defaults["cell"], defaults["steps"], defaults["history"]) == ("gru", command.STEPS, [])
 

@@ -76,7 +76,7 @@ def test_sources_complete_each_other_within_a_section(sources: Sources) -> None:
     (sources.secrets / "STREAMRNN_MODEL__SEED").write_text("7\n")
     settings = sources.load("model.hidden_size=8")
     assert settings.model.model_dump() == {
-        "cell": "lstm", "hidden_size": 8, "layers": 2, "base": "default", "seed": 7,
+        "variant": "full", "cell": "lstm", "hidden_size": 8, "layers": 2, "base": "default", "seed": 7,
     }  # fmt: skip
     assert settings.input.key == "id"
 
