@@ -160,7 +160,7 @@ def _summary(settings: Settings, client: str) -> list[str]:
         f"log        {places[settings.log]}",
         f"topics     {'; '.join(names)}",
         f"forecasts  {horizons} steps ahead, quantiles {quantiles}",
-        f"model      {model.cell}, {model.layers} x {model.hidden_size}, learning {learning}",
+        f"model      {model.variant} {model.cell}, {model.layers} x {model.hidden_size}, learning {learning}",
         f"base       {base}",
     ]
 
