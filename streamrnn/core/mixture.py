@@ -43,19 +43,26 @@ def rate_of(variance: float, bound: float) -> float:
 
 
 @compiled
+def share_out(weights: Floats, prior: Floats) -> None:
+    """Make `weights` (M,) sum to 1, with a share of the `prior` (M,) in each."""
+    total = 0.0
+    for m in range(len(weights)):
+        total += weights[m]
+    for m in range(len(weights)):
+        weights[m] = (1 - SHARE) * weights[m] / total + SHARE * prior[m]
+
+
+@compiled
 def weigh(regret: Singles, variance: Singles, bound: Singles, prior: Floats, weights: Floats) -> None:
     """Fill `weights` (M,) from the running (M,) regrets, their second moments and their bounds."""
-    highest, total = -1e300, 0.0
+    highest = -1e300
     for m in range(len(weights)):
         weights[m] = rate_of(variance[m], bound[m]) * regret[m]
     for m in range(len(weights)):
         highest = max(highest, weights[m])
     for m in range(len(weights)):
         weights[m] = exponential(np.float32(weights[m] - highest)) * rate_of(variance[m], bound[m]) * prior[m]
-    for m in range(len(weights)):
-        total += weights[m]
-    for m in range(len(weights)):
-        weights[m] = (1 - SHARE) * weights[m] / total + SHARE * prior[m]
+    share_out(weights, prior)
 
 
 @compiled

@@ -23,6 +23,9 @@ COMPACTION = {
     "max.compaction.lag.ms": "60000",
 }
 
+END_OF_METADATA = "\0"
+"""librdkafka writes it, and where it is missing reads on into what lies behind the text (librdkafka, issue 4649)."""
+
 FENCING = frozenset({22, 25, 47, 82, 90})
 """The protocol's numbers of: illegal generation, unknown member, invalid epoch, fenced instance, fenced producer."""
 _NO_RIGHT = "the user lacks a right: see the access lists of the brokers"

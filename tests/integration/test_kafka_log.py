@@ -67,6 +67,20 @@ def test_either_client_goes_on_where_the_other_has_committed(broker: str, name: 
             assert log.read_state(state) == {b"turn": b"%d" % turn}
 
 
+def test_the_text_of_an_offset_has_an_end(world: KafkaWorld, stack: ExitStack, name: str) -> None:
+    """Each client ends the metadata with a zero byte: without it librdkafka reads on over foreign memory."""
+    log = stack.enter_context(closing(world.open(name)))
+    log.create([Topic(name, 1)])
+    (partition,) = join(log, name)
+    transaction = stack.enter_context(closing(log.transaction(partition)))
+    with closing(KafkaAdminClient(bootstrap_servers=world.bootstrap)) as admin:
+        for text in ("", "{}", '{"said":"\u00e4"}', "x" * 4000):
+            transaction.commit(0, text)
+            assert log.committed(partition) == Committed(0, text)  # which waits until it is committed
+            (held,) = admin.list_group_offsets(name)[name].values()
+            assert held.metadata == text + "\0"
+
+
 @pytest.mark.parametrize("codec", ["gzip", "lz4", "snappy", "zstd"])
 def test_compressed_input_is_read(world: KafkaWorld, stack: ExitStack, name: str, codec: str) -> None:
     """Input is read whichever of Kafka's codecs its producer used."""

@@ -87,6 +87,11 @@ def configured(*overrides: str, name: str = "one") -> Settings:
     return load(None, [f"app={name}", *SMALL, *overrides])
 
 
+def yes() -> bool:
+    """Confirm."""
+    return True
+
+
 def keep_of(kind: str, folder: Path, monkeypatch: pytest.MonkeyPatch, partitions: int = 1) -> Keep:
     """A keep over a log of this kind, which the commands find, too."""
     keep = Keep(MemoryWorld() if kind == "memory" else SqliteWorld(folder / "log.db"), partitions)

@@ -7,7 +7,7 @@ from pathlib import Path
 import orjson
 import pytest
 from support.inputs import T, mixed
-from support.keep import Keep, configured, keep_of
+from support.keep import Keep, configured, keep_of, yes
 from support.worlds import MemoryWorld
 
 from streamrnn import app
@@ -26,11 +26,6 @@ pytestmark = pytest.mark.usefixtures("bare_environment")
 FIRST = TopicPartition("sensors", 0)
 FORECASTS, DEAD = TopicPartition("sensors.forecasts", 0), TopicPartition("sensors.dead-letters", 0)
 LATER = T + 1_000_000
-
-
-def yes() -> bool:
-    """Confirm."""
-    return True
 
 
 @pytest.fixture(params=["memory", "sqlite"])

@@ -7,7 +7,7 @@ from pathlib import Path
 import orjson
 import pytest
 from support.inputs import T, mixed
-from support.keep import Keep, configured, keep_of
+from support.keep import Keep, configured, keep_of, yes
 
 from streamrnn import app
 from streamrnn.errors import ConfigError, LogError, StateError, StreamrnnError
@@ -22,11 +22,6 @@ pytestmark = pytest.mark.usefixtures("bare_environment")
 
 FIRST, SECOND = TopicPartition("sensors", 0), TopicPartition("sensors", 1)
 LATER = T + 1_000_000
-
-
-def yes() -> bool:
-    """Confirm."""
-    return True
 
 
 @pytest.fixture(params=["memory", "sqlite"])

@@ -4,8 +4,6 @@ Persistence and the networks are mixed by their decayed errors, one weight for a
 a series whose network does not help. Only the forecasts that are followed up teach (see Following).
 """
 
-import math
-
 import numpy as np
 
 from streamrnn.core.calibration import apply, exceedance, track_offsets, track_tail
@@ -13,7 +11,7 @@ from streamrnn.core.compiled import Booleans, Floats, Integers, Singles, compile
 from streamrnn.core.experts import FIRST_ORIGIN, TRUTH_CLIP
 from streamrnn.core.lean.series import EXPERTS, Following, Series, place_of
 from streamrnn.core.ledger import COUNT, COVERED, ERROR, ERROR_CLIP, NAIVE, NETWORK, SKILL_RATE, WARM
-from streamrnn.core.mixture import SHARE, prior_of
+from streamrnn.core.mixture import prior_of, share_out
 from streamrnn.core.publish import UNIT_CLIP, YOUNG, in_order, shortened
 from streamrnn.core.scaling import code, decoded, exact, rough
 from streamrnn.core.season import rounded
@@ -21,6 +19,8 @@ from streamrnn.core.series import POINT_CLIP, Plan
 
 EDGE = 20.0
 """Power of the ratio of errors that a weight falls with: 5% worse is a third of the weight."""
+SMALLEST = 1e-6
+"""Decayed error that counts as none."""
 FINAL_CLIP = 32.0
 """Units; what is kept of a forecast in 16 bits."""
 
@@ -98,13 +98,10 @@ def settle(
 @compiled
 def weigh(loss: Singles, prior: Floats, weights: Floats) -> None:
     """Fill `weights` (M,) of the members from their decayed errors `loss` (M,)."""
-    best, total = loss.min(), 0.0
+    best = max(loss.min(), SMALLEST)
     for m in range(len(loss)):
-        weights[m] = prior[m] * math.exp(-EDGE * math.log(max(loss[m], 1e-6) / max(best, 1e-6)))
-    for m in range(len(loss)):
-        total += weights[m]
-    for m in range(len(loss)):
-        weights[m] = (1 - SHARE) * weights[m] / total + SHARE * prior[m]
+        weights[m] = prior[m] * (best / max(loss[m], SMALLEST)) ** EDGE
+    share_out(weights, prior)
 
 
 @compiled

@@ -21,6 +21,7 @@ from streamrnn.errors import Fenced, LogError
 from streamrnn.log import Committed, Poll, Topic
 from streamrnn.log.brokers import (
     CLOSING,
+    END_OF_METADATA,
     EVENT_TIMES,
     HAND_OUT_AGAIN,
     no_topic,
@@ -252,8 +253,7 @@ class KafkaLog:
             found = self._consumer.committed(
                 KafkaPartition(*partition), metadata=True, timeout_ms=self._request_timeout * 1000
             )
-        # librdkafka ends the text with a zero byte, which counts for this library
-        return None if found is None else Committed(found.offset, found.metadata.rstrip("\0"))
+        return None if found is None else Committed(found.offset, found.metadata.partition(END_OF_METADATA)[0])
 
     def bounds(self, partition: TopicPartition) -> tuple[int, int]:
         """See `Log.bounds`."""

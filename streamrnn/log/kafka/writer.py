@@ -20,7 +20,7 @@ from kafka import ConsumerGroupMetadata, KafkaProducer, OffsetAndMetadata, error
 from kafka import TopicPartition as KafkaPartition
 
 from streamrnn.errors import Fenced, LogError
-from streamrnn.log.brokers import CLOSING, no_target, transactional_id
+from streamrnn.log.brokers import CLOSING, END_OF_METADATA, no_target, transactional_id
 from streamrnn.log.kafka.client import Options, explained, opened
 from streamrnn.log.rules import check_headers, check_metadata
 from streamrnn.records import Output, TopicPartition
@@ -106,7 +106,7 @@ class KafkaTransaction:
             self._begin()
             self._producer.flush(timeout=self._timeout)
             self._require_delivered()
-            self._send_offset(OffsetAndMetadata(offset, metadata, -1), group, deadline)
+            self._send_offset(OffsetAndMetadata(offset, metadata + END_OF_METADATA, -1), group, deadline)
             self._require_same_epoch()
             self._end(deadline)
             self._require_same_epoch()
