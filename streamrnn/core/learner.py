@@ -1,12 +1,13 @@
 """Learning online: truncated backpropagation through time over windows that end now, and over remembered ones."""
 
 import math
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.optim.adam import adam
 
 from streamrnn.core.compiled import Singles
 from streamrnn.core.memory import Windows
@@ -15,6 +16,8 @@ from streamrnn.errors import ConfigError
 
 BETAS = (0.9, 0.99)
 """Adam's; a stream drifts, so the second moment forgets faster than by default."""
+EPSILON = 1e-8
+"""Adam's; torch's own default."""
 ANCHOR = 0.002
 """Share of its distance from the base that a weight goes back at each step. What was learned from series that have
 fallen silent fades, and does not stand in the way of others."""
@@ -75,13 +78,14 @@ class Learner:
         first = fresh(shape, seed) if start is None else torch.from_numpy(start.copy())
         self._base = None if start is None else first.to(device, copy=True)
         self._weights = first.to(device).requires_grad_()
-        self._optimizer = torch.optim.Adam([self._weights], lr=learning_rate, betas=BETAS, foreach=False)
         self.average = self._weights.detach().clone()
+        self._moments = torch.zeros_like(self.average), torch.zeros_like(self.average)
+        self._taken = torch.zeros(())  # steps of Adam's; begins anew when the moments do
         self.steps = 0
 
     def learn(self, windows: Windows) -> Learned:
         """One step on B windows; their gradient ends at their first row. The weights stay finite, whatever comes."""
-        self._optimizer.zero_grad()
+        self._weights.grad = None
         loss = self._loss(windows)
         if not loss.requires_grad or np.isnan(windows.labels).all():
             return Learned(math.nan, skipped=False)
@@ -94,39 +98,32 @@ class Learner:
 
     def save(self) -> dict[str, NDArray[np.generic]]:
         """Arrays by name: weights, average, Adam's moments, and the numbers of steps taken, ours and Adam's."""
-        moments = self._optimizer.state.get(self._weights, {})
-        zeros = torch.zeros_like(self.average)
         arrays = {
             "weights": self._weights.detach(),
             "average": self.average,
-            "first_moment": moments.get("exp_avg", zeros),
-            "second_moment": moments.get("exp_avg_sq", zeros),
+            "first_moment": self._moments[0],
+            "second_moment": self._moments[1],
         }
         saved: dict[str, NDArray[np.generic]] = {name: array.cpu().numpy() for name, array in arrays.items()}
-        taken = [self.steps, int(moments.get("step", 0))]
-        return {**saved, "learning_steps": np.array(taken, np.int64)}
+        return {**saved, "learning_steps": np.array([self.steps, int(self._taken)], np.int64)}
 
     def load(self, saved: dict[str, NDArray[np.generic]]) -> None:
         """Take over what `save` gave."""
         given = {name: torch.from_numpy(np.array(array)) for name, array in saved.items() if array.ndim == 1}
-        self.steps, adam_steps = given["learning_steps"].tolist()
+        self.steps, taken = given["learning_steps"].tolist()
         with torch.no_grad():
             self._weights.copy_(given["weights"])
         self.average.copy_(given["average"])
-        self._optimizer.state.clear()
-        if adam_steps:
-            self._optimizer.state[self._weights] = {
-                "step": torch.tensor(float(adam_steps)),
-                "exp_avg": given["first_moment"].to(self._device),
-                "exp_avg_sq": given["second_moment"].to(self._device),
-            }
+        self._moments[0].copy_(given["first_moment"])
+        self._moments[1].copy_(given["second_moment"])
+        self._taken.fill_(taken)
 
     def restart(self, weights: Singles) -> None:
         """Go on from these flat weights, with an optimizer that remembers nothing."""
         with torch.no_grad():
             self._weights.copy_(torch.from_numpy(weights))
         self.average.copy_(self._weights.detach())
-        self._optimizer.state.clear()
+        self._forget()
 
     def _loss(self, windows: Windows) -> Tensor:
         parts = split(self._weights, self._shape)
@@ -137,20 +134,31 @@ class Learner:
     def _advance(self) -> bool:
         """Adam's step and the running average; undone, and False, if the weights did not stay finite."""
         before = self._weights.detach().clone()
-        self._optimizer.param_groups[0]["lr"] = self._rate * min(1.0, (self.steps + 1) / max(self._warm_up, 1))
-        self._optimizer.step()
-        if self._base is not None:
-            with torch.no_grad():
+        rate = self._rate * min(1.0, (self.steps + 1) / max(self._warm_up, 1))
+        with torch.no_grad():
+            self._step(rate)
+            if self._base is not None:
                 self._weights.lerp_(self._base, ANCHOR)
-        if not bool(torch.isfinite(self._weights).all()):
-            with torch.no_grad():
+            if not bool(torch.isfinite(self._weights).all()):
                 self._weights.copy_(before)
-            self._optimizer.state.clear()  # its moments are what carried them there
-            return False
+                self._forget()  # the moments are what carried them there
+                return False
         self.steps += 1
         decay = min(self._averaging, 1 - 1 / (self.steps / 5 + 1))
         self.average.mul_(decay).add_(self._weights.detach(), alpha=1 - decay)
         return True
+
+    def _step(self, rate: float) -> None:
+        """Adam's step. torch's function, not its class: that loads torch's compiler, which takes a second or two."""
+        gradient, (first, second) = cast("Tensor", self._weights.grad), self._moments
+        adam(
+            [self._weights], [gradient], [first], [second], [], [self._taken], foreach=False, amsgrad=False,
+            beta1=BETAS[0], beta2=BETAS[1], lr=rate, weight_decay=0.0, eps=EPSILON, maximize=False,
+        )  # fmt: skip
+
+    def _forget(self) -> None:
+        for moment in (*self._moments, self._taken):
+            moment.zero_()
 
 
 def device_of(name: str) -> torch.device:
