@@ -20,11 +20,14 @@ READING: Options = {
     "check.crcs": True,
     "fetch.wait.max.ms": 100,
     "queued.max.messages.kbytes": 8 * 1024,  # per partition; by default 64 MiB of each are read ahead
+    "fetch.queue.backoff.ms": 5,  # where that is full; by default a second goes by before more is asked for
     "fetch.error.backoff.ms": 20,
     "topic.metadata.refresh.interval.ms": 10_000,
     "retry.backoff.ms": 20,
 }
 """Of every consumer, that of the group and those without one."""
+WHOLE: Options = {"max.partition.fetch.bytes": 8 * 1024 * 1024, "queued.max.messages.kbytes": 32 * 1024}
+"""Of a consumer that reads one partition from one end to the other."""
 
 
 def read(common: Options, partition: TopicPartition, start: int, end: int, *, patience: float) -> Iterator[Record]:
@@ -36,7 +39,8 @@ def read(common: Options, partition: TopicPartition, start: int, end: int, *, pa
     position = start
     failure = f"cannot read {partition.topic}/{partition.partition} at {common['bootstrap.servers']}"
     # the library wants a group, of which a reader that assigns partitions to itself never becomes a member
-    reader = opened(Consumer, {**common, **READING, "group.id": common["client.id"], "enable.partition.eof": True})
+    named: Options = {"group.id": common["client.id"], "enable.partition.eof": True}
+    reader = opened(Consumer, {**common, **READING, **WHOLE, **named})
     with closing(reader), explained(failure):
         reader.assign([KafkaPartition(*partition, position)])
         progress = time.monotonic()
