@@ -2,6 +2,7 @@
 
 import random
 import threading
+from contextlib import closing
 
 import pytest
 from support.broker import Broker
@@ -9,6 +10,10 @@ from support.fleet import Fleet, Founder
 from support.process import until
 from support.proxy import END_TXN, LOST, PASSED, Fate, Proxy, Request
 from support.table import Row
+from support.worlds import KAFKA_CLIENTS, KafkaWorld, gather, join
+
+from streamrnn.log import Topic
+from streamrnn.records import Record
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(600)]
 
@@ -129,3 +134,17 @@ def test_a_slow_network(relayed: Relayed, fleet: Founder, row: Row) -> None:
         one.start()
         one.progress(200, patience=120.0)
         row.survive(one.finish(120.0))
+
+
+@pytest.mark.parametrize("client", KAFKA_CLIENTS)
+def test_a_seek_is_not_overtaken(relayed: Relayed, client: str, name: str) -> None:
+    """Over a slow network too a partition is read from where it was sought to: no late answer moves it."""
+    broker, proxy = relayed
+    world = KafkaWorld(broker.bootstrap, client)
+    with closing(KafkaWorld(broker.relayed, client).open(name)) as log:
+        log.create([Topic(name, 2)])
+        world.produce(name, [Record(name, number % 2, -1, 0, b"key", b"%d" % number) for number in range(100)])
+        proxy.delay = 0.05
+        join(log, name)
+        found = gather(log, 100)
+    assert sorted(each.offset for each in found) == sorted([*range(50), *range(50)])

@@ -6,7 +6,7 @@ from concurrent.futures import Future
 from contextlib import AbstractContextManager, suppress
 from typing import Any
 
-from confluent_kafka import OFFSET_END, Consumer, IsolationLevel, KafkaError, KafkaException, Message
+from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException, Message
 from confluent_kafka import TopicPartition as KafkaPartition
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, OffsetSpec
 
@@ -21,6 +21,7 @@ from streamrnn.log.brokers import (
     topic_settings,
 )
 from streamrnn.log.confluent.client import explained, opened, options, reason
+from streamrnn.log.confluent.group import Group
 from streamrnn.log.confluent.reader import READING, read
 from streamrnn.log.confluent.writer import ConfluentTransaction
 from streamrnn.log.rules import check_range, latest, out_of_range
@@ -34,52 +35,6 @@ PASSING = {
     KafkaError._MAX_POLL_EXCEEDED,  # noqa: SLF001  # the partitions are lost, and a rebalance says so
 }
 """Errors among the records read after which the library goes on by itself."""
-
-
-class _Group:
-    """What the group has given and taken, until the next poll takes it in; called by the library within a poll.
-
-    What is given is paused at its end, so that the library looks for no committed offset, which would wait for the open
-    transaction of a dead owner, and finds none out of range, after which it could be put nowhere else.
-    """
-
-    def __init__(self, consumer: Consumer) -> None:
-        self._consumer = consumer
-        self.place = consumer.consumer_group_metadata()
-        """Group, generation and member, as bytes; those of the time when partitions were given last."""
-        self._nowhere = self.place
-        self._lost: set[TopicPartition] = set()
-        self._gained: set[TopicPartition] = set()
-
-    def given(self, consumer: Consumer, partitions: list[KafkaPartition]) -> None:
-        """Take in what was assigned."""
-        held = [KafkaPartition(each.topic, each.partition, OFFSET_END) for each in partitions]
-        consumer.assign(held)
-        consumer.pause(held)
-        self.place = consumer.consumer_group_metadata()
-        self._gained |= {TopicPartition(each.topic, each.partition) for each in partitions}
-
-    def taken(self, consumer: Consumer, partitions: list[KafkaPartition]) -> None:
-        """Take in what was revoked or lost."""
-        del consumer
-        self._lost |= {TopicPartition(each.topic, each.partition) for each in partitions}
-        self._gained -= self._lost
-
-    def hand_out_again(self, partition: TopicPartition) -> None:
-        """As if it had been taken and given anew."""
-        self._consumer.pause([KafkaPartition(*partition)])
-        self._lost.add(partition)
-        self._gained.add(partition)
-
-    def in_force(self, place: bytes) -> bool:
-        """Whether a place in the group is the one that this process has now; one without a generation never is."""
-        return bool(place != self._nowhere and place == self._consumer.consumer_group_metadata())
-
-    def changes(self) -> tuple[set[TopicPartition], set[TopicPartition]]:
-        """Hand over what was lost and gained since the last call."""
-        lost, gained = self._lost, self._gained
-        self._lost, self._gained = set(), set()
-        return lost, gained
 
 
 class ConfluentLog:
@@ -127,8 +82,6 @@ class ConfluentLog:
         )
         self._broken: LogError | None = None
         self._owned: dict[TopicPartition, bytes] = {}
-        self._sought: dict[TopicPartition, int] = {}
-        """Partitions that are read, and from which offset."""
         self._refused: dict[TopicPartition, float] = {}
         """Partitions whose writer was fenced though they were still ours: when to hand them out again."""
         self._admin = opened(AdminClient, self._common)
@@ -137,7 +90,7 @@ class ConfluentLog:
         except BaseException:
             del self._admin  # which ends its threads; the error would keep it
             raise
-        self._group = _Group(self._consumer)
+        self._group = Group(self._consumer)
 
     def _member(self, instance: str | None, session_timeout: float) -> Consumer:
         session = round(session_timeout * 1000)
@@ -235,7 +188,7 @@ class ConfluentLog:
             partition = TopicPartition(each.topic(), each.partition())
             if each.error() is not None:
                 self._failed(each.error(), partition)
-            elif partition in self._sought:
+            elif self._group.follows(partition, each.offset()):
                 headers = tuple(each.headers() or ())
                 records.setdefault(partition, []).append(
                     Record(*partition, each.offset(), each.timestamp()[1], each.key(), each.value(), headers)
@@ -247,7 +200,7 @@ class ConfluentLog:
         if error.code() in PASSING:
             return
         if error.code() == KafkaError._AUTO_OFFSET_RESET:  # noqa: SLF001
-            raise out_of_range(partition, self._sought.get(partition, -1), *self.bounds(partition))
+            raise out_of_range(partition, self._group.position(partition), *self.bounds(partition))
         raise reason(f"cannot read at {self._servers}", error)
 
     def _reassign(self) -> tuple[list[TopicPartition], list[TopicPartition]]:
@@ -261,7 +214,6 @@ class ConfluentLog:
         revoked = sorted(lost & self._owned.keys())
         for partition in revoked:
             del self._owned[partition]
-            self._sought.pop(partition, None)
             self._refused.pop(partition, None)
         assigned = sorted(gained)
         for partition in assigned:
@@ -271,9 +223,7 @@ class ConfluentLog:
     def seek(self, partition: TopicPartition, offset: int) -> None:
         """See `Log.seek`."""
         with self._explained(f"cannot read {partition.topic}/{partition.partition} from offset {offset}"):
-            self._consumer.seek(KafkaPartition(*partition, offset))
-            self._consumer.resume([KafkaPartition(*partition)])
-        self._sought[partition] = offset
+            self._group.read(partition, offset)
 
     def committed(self, partition: TopicPartition) -> Committed | None:
         """See `Log.committed`."""
