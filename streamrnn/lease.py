@@ -81,6 +81,11 @@ class Lease:
         """Whether anything waits to be committed."""
         return self.position != self._committed and not self.replaying
 
+    @property
+    def unsaved(self) -> tuple[int, int]:
+        """Records to be fed again after a crash, and series of which the state would be written now."""
+        return self.position - self.snapshot, self._task.unsaved
+
     def _restore(self, start: str) -> None:
         committed = self._log.committed(self.partition)
         first, following = self._log.bounds(self.partition)

@@ -68,10 +68,19 @@ class Snapshot:
         """Note that the state of these rows changes."""
         self._dirty.update(rows)
 
+    @property
+    def changed(self) -> int:
+        """Series in the pages that must be written next."""
+        held, most = len(self._forecaster.names), self._rows_per_page
+        return sum(min(most, held - page * most) for page in self._changed())
+
+    def _changed(self) -> list[int]:
+        return sorted({row // self._rows_per_page for row in self._dirty})
+
     def pieces(self, offset: int, chain: bytes, accepted: int) -> list[Piece]:
         """What must be written so that the log holds the present state; then it counts as written."""
         written: list[Piece] = []
-        for page in sorted({row // self._rows_per_page for row in self._dirty}):
+        for page in self._changed():
             if page >= len(self._pages):
                 self._pages.extend([] for _ in range(page + 1 - len(self._pages)))
             self._pages[page] = _cut(f"series/{page}", self._page(page), self._pages[page], written)

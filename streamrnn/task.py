@@ -201,6 +201,11 @@ class Task:
         report.skipped_steps += learned.skipped
         report.loss = learned.loss
 
+    @property
+    def unsaved(self) -> int:
+        """Series that the next save will write, about."""
+        return self._snapshot.changed
+
     def save(self, offset: int) -> list[Piece]:
         """The pieces of the state that changed since the last save or load; `offset`: of the next record to be fed."""
         return self._snapshot.pieces(offset, self.chain, self.accepted)

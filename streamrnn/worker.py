@@ -1,6 +1,7 @@
 """The only loop: poll, feed the tasks, commit; take partitions up and let them go; shut down."""
 
 import logging
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -10,6 +11,7 @@ from typing import Literal, NamedTuple, Protocol
 from streamrnn.errors import Fenced, LogError
 from streamrnn.lease import Lease
 from streamrnn.log import Log, Poll, Topic
+from streamrnn.pace import due
 from streamrnn.patience import LAST_RETRY, Patience
 from streamrnn.records import Record, StepReport, TopicPartition
 from streamrnn.task import Task
@@ -57,7 +59,8 @@ class _Held:
         self.partition = partition
         self.lease: Lease | None = None
         self.patience: Patience | None = None
-        self.next_commit = self.next_snapshot = self.next_lag = 0.0
+        self.next_commit = self.next_lag = 0.0
+        self.saved = 0.0  # when the state was saved last, or read
         self.silent = ""  # why the log did not answer when it was last asked how far behind it is
 
 
@@ -65,7 +68,7 @@ class Worker:
     """Runs the tasks of the partitions that the log gives to this process.
 
     `connect` opens the log, `task` makes a new task for a partition, `outputs` names the topics that belong to each
-    input topic. `interval` and `snapshot_interval` are the seconds between commits and between saved states,
+    input topic. `interval` are the seconds between commits, `snapshot_interval` those between saved states (see pace),
     `reachable_after` and `unavailable_after` those that the log may fail at the start and later on before the worker
     gives up. `watched` is entered for each commit, with its name. `clock` counts seconds; it decides when something is
     done, never what.
@@ -79,7 +82,7 @@ class Worker:
         outputs: Mapping[str, OutputTopics],
         start: Literal["earliest", "latest"],
         interval: float,
-        snapshot_interval: float,
+        snapshot_interval: float | None,
         observer: Observer,
         watched: Callable[[str], AbstractContextManager[object]] = nullcontext,
         reachable_after: float = 30.0,
@@ -245,10 +248,15 @@ class Worker:
                 self._restore(log, held)
             return
         if now >= held.next_commit:
-            self._commit(held, held.lease, snapshot=now >= held.next_snapshot)
+            self._commit(held, held.lease, snapshot=self._to_be_saved(held, held.lease, now))
         if now >= held.next_lag:
             self._look_at_lag(log, held, held.lease)
             held.next_lag = self._clock() + LAG_SECONDS
+
+    def _to_be_saved(self, held: _Held, lease: Lease, now: float) -> bool:
+        records, series = lease.unsaved
+        elapsed, tasks = now - held.saved, len(self._held)
+        return due(self._snapshot_interval, elapsed=elapsed, records=records, series=series, tasks=tasks)
 
     def _look_at_lag(self, log: Log, held: _Held, lease: Lease) -> None:
         held.silent = ""
@@ -272,7 +280,7 @@ class Worker:
         self.heartbeat = now = self._clock()
         held.next_commit = now + self._interval
         # after a replay at once, so that a process that dies again and again has ever less to do once more
-        held.next_snapshot = now if held.lease.replaying else now + self._snapshot_interval
+        held.saved = -math.inf if held.lease.replaying else now
         details = {"offset": held.lease.position, "replaying": held.lease.replaying, "seconds": round(now - begun, 3)}
         logger.info("task_restored", extra={**_named(partition), **details})
 
@@ -286,7 +294,7 @@ class Worker:
         now = self._clock()
         held.next_commit = now + self._interval
         if lease.snapshot != before:
-            held.next_snapshot = now + self._snapshot_interval
+            held.saved = now
         if not lease.replaying:
             held.patience = None
 

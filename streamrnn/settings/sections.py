@@ -39,6 +39,17 @@ def _seconds(least: str, most: str) -> BeforeValidator:
     return _quantity(units.duration, least, most)
 
 
+def _seconds_or_auto(least: str, most: str) -> BeforeValidator:
+    """As `_seconds`; None where it says `auto`."""
+    parsed = _seconds(least, most).func
+    return BeforeValidator(lambda value: None if value in (None, "auto") else parsed(value))  # type: ignore[call-arg]
+
+
+def _duration_or_auto(seconds: float | None) -> str:
+    return "auto" if seconds is None else units.duration_text(seconds)
+
+
+_AS_DURATION_OR_AUTO = PlainSerializer(_duration_or_auto, return_type=str, when_used="json")
 _AS_DURATION = PlainSerializer(units.duration_text, return_type=str, when_used="json")
 _AS_SIZE = PlainSerializer(units.size_text, return_type=str, when_used="json")
 
@@ -188,7 +199,8 @@ class Commit(_Section):
     """How often what was done becomes visible, and the state is saved."""
 
     interval: Annotated[float, _seconds("1ms", "5m"), _AS_DURATION] = 0.5
-    snapshot_interval: Annotated[float, _seconds("1ms", "1h"), _AS_DURATION] = 30.0
+    snapshot_interval: Annotated[float | None, _seconds_or_auto("1ms", "1h"), _AS_DURATION_OR_AUTO] = None
+    """None: `auto`, as often as is worth it at about 1 MB of state per second."""
 
 
 class Metrics(_Section):
@@ -275,7 +287,7 @@ def _intervals(settings: Settings) -> Iterator[tuple[str, str]]:
     if settings.log == "kafka" and commit.interval >= timeout:
         limit = units.duration_text(timeout)
         yield "commit.interval", f"must be shorter than kafka.transaction_timeout, which is {limit}"
-    if commit.snapshot_interval < commit.interval:
+    if commit.snapshot_interval is not None and commit.snapshot_interval < commit.interval:
         yield "commit.snapshot_interval", f"must be at least commit.interval, {units.duration_text(commit.interval)}"
     for most, every in (("most", "every"), ("head_most", "head_every")):
         least = getattr(settings.learning, every)

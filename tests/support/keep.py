@@ -1,5 +1,6 @@
 """Applications with a small real forecaster over one log, run in this process for a while."""
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -58,7 +59,7 @@ class Keep:
                 worker.turn()
                 if turn == HALFWAY:
                     for held in worker._held.values():
-                        held.next_snapshot = 0.0
+                        held.saved = -math.inf
                 if self._done(settings) and not worker.unready:
                     break
             else:

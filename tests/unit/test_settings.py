@@ -40,7 +40,7 @@ def test_the_defaults_are_those_of_the_design() -> None:
     assert settings.forecast.quantiles == (0.05, 0.1, 0.5, 0.9, 0.95)
     assert (settings.model.cell, settings.model.hidden_size, settings.model.layers) == ("gru", 64, 1)
     assert settings.model.base == "default"
-    assert (settings.commit.interval, settings.commit.snapshot_interval) == (0.5, 30.0)
+    assert (settings.commit.interval, settings.commit.snapshot_interval) == (0.5, None)
     assert (settings.metrics.port, settings.page.port) == (9108, 8080)
     assert (settings.input.max_record, settings.input.max_series, settings.input.fields) == (65536, 100_000, "*")
     assert settings.input.key is None
@@ -212,9 +212,9 @@ def test_describe_lists_every_section_and_key() -> None:
 def test_a_program_gets_seconds_and_bytes_and_a_reader_gets_units() -> None:
     """Dumped for a program, durations and sizes are numbers; dumped as JSON, they are as one writes them."""
     settings = Settings()
-    assert settings.commit.model_dump() == {"interval": 0.5, "snapshot_interval": 30.0}
+    assert settings.commit.model_dump() == {"interval": 0.5, "snapshot_interval": None}
     assert settings.input.model_dump()["max_record"] == 65536
-    assert settings.commit.model_dump(mode="json") == {"interval": "500ms", "snapshot_interval": "30s"}
+    assert settings.commit.model_dump(mode="json") == {"interval": "500ms", "snapshot_interval": "auto"}
     assert settings.input.model_dump(mode="json")["max_record"] == "64KiB"
 
 

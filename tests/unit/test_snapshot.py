@@ -70,9 +70,12 @@ def test_nothing_yet() -> None:
 def test_only_changed_pages_are_written() -> None:
     """After the first save a page is written when one of its rows has changed or been added, and not else."""
     forecaster, snapshot = grown(5)
+    assert snapshot.changed == 5
     first = snapshot.pieces(1, CHAIN, 1)
+    assert snapshot.changed == 0
     assert [key for key, _ in snapshot.pieces(2, CHAIN, 1)] == [b"shared/0", META]
     observe(forecaster, snapshot, 2)
+    assert snapshot.changed == 2
     second = snapshot.pieces(3, CHAIN, 2)
     assert [key for key, _ in second] == [b"series/1/0", b"shared/0", META]
     observe(forecaster, snapshot, forecaster.add("new/a"))

@@ -108,6 +108,23 @@ def test_snapshots_by_the_clock() -> None:
     assert 8 <= len(saved) <= 12
 
 
+def test_without_an_interval_snapshots_are_paced() -> None:
+    """A few records wait for five minutes; a thousand of one series only for what that series costs."""
+    bench = Bench([], snapshot_interval=None)
+    saved = set()
+    for number in range(600):
+        bench.store.append("sensors", [record(0, json.dumps({"series": "p", "time": T + number, "a": 1}).encode())])
+        finish(bench.worker, bench.store)
+        saved.add(bench.manifest()["snapshot"])
+        bench.clock.sleep(1.0)
+    assert 2 <= len(saved) <= 4
+    for records, at in ((mixed(300, seed=1), max(saved)), (mixed(1000, seed=2), 1900)):
+        bench.store.append("sensors", records)
+        bench.clock.sleep(5.0)
+        finish(bench.worker, bench.store)
+        assert bench.manifest()["snapshot"] == at
+
+
 def test_idle_commits_write_nothing() -> None:
     """With nothing new nothing is committed, but that the state is saved once where it lags behind."""
     bench = Bench(mixed(50, seed=1), snapshot_interval=5.0)
