@@ -15,7 +15,7 @@ from typing import Literal
 
 from streamrnn.errors import ANEW, Fenced, StateError
 from streamrnn.log import Committed, Log, Transaction
-from streamrnn.manifest import NOTHING, Manifest, read_manifest, require_fit, require_offset, where
+from streamrnn.manifest import NOTHING, Manifest, read_manifest, require_ended, require_fit, require_offset, where
 from streamrnn.records import Output, Record, StepReport, TopicPartition
 from streamrnn.snapshot import SCHEMA, layout_hash
 from streamrnn.task import Task
@@ -105,10 +105,14 @@ class Lease:
             self.partition,
             committed,
             saved=self.position,
-            layout=self._task.layout,
+            layout=self._task.saved_layout,
             bounds=(first, following),
             topic=self._state.topic,
         )
+        if self._task.carried:
+            require_ended(self.partition, committed, saved=self.position, carried=self._task.carried)
+            logger.warning("state_carried_over", extra={"partition": self.where, "what": self._task.carried})
+            self.snapshot = NOTHING  # what is there is of the old layout: the first commit replaces it
         self._began, self._commits, self._committed = manifest.began, manifest.commit, committed.offset
         self._replay = (committed.offset, manifest.chain)
         self._end_replay()

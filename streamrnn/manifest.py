@@ -86,6 +86,20 @@ def require_offset(partition: TopicPartition, committed: Committed | None, *, sa
         )
 
 
+def require_ended(partition: TopicPartition, committed: Committed, *, saved: int, carried: str) -> None:
+    """Require that nothing is to be fed again where the layout has changed: `carried`, as of the task, is not empty.
+
+    Raises:
+        StateError: the state was saved at `saved`, before the committed offset.
+    """
+    if carried and saved != committed.offset:
+        raise StateError(
+            f"{where(partition)}: the configuration has changed since the last run, which did not end cleanly: the "
+            f"records from offset {saved}, of which the state is, to {committed.offset}, which is committed, must be "
+            f"fed again under the old one ({carried}): put it back, run once and end it by SIGTERM; or {ANEW}"
+        )
+
+
 def require_fit(
     partition: TopicPartition,
     committed: Committed,

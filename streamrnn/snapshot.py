@@ -13,6 +13,7 @@ import struct
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from hashlib import blake2b
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
@@ -48,6 +49,10 @@ class Saved(NamedTuple):
     accepted: int
     changed: str = ""
     """What of the numeric fingerprint was another then, in words."""
+    carried: str = ""
+    """What was kept and what begins anew, in words, where the layout was another."""
+    layout: Mapping[str, object] = MappingProxyType({})
+    """As it was saved."""
 
 
 class Snapshot:
@@ -84,6 +89,7 @@ class Snapshot:
             if page >= len(self._pages):
                 self._pages.extend([] for _ in range(page + 1 - len(self._pages)))
             self._pages[page] = _cut(f"series/{page}", self._page(page), self._pages[page], written)
+        self._delete_surplus(written)
         self._shared = _cut("shared", safetensors.numpy.save(self._forecaster.save_shared()), self._shared, written)
         self._dirty.clear()
         meta = {
@@ -100,6 +106,13 @@ class Snapshot:
         written.append((META, _framed(orjson.dumps(meta), 1)))
         return written
 
+    def _delete_surplus(self, written: list[Piece]) -> None:
+        """Delete the pages that there are no more: of another layout fewer series may have filled one."""
+        count = -(-len(self._forecaster.names) // self._rows_per_page)
+        for page, chunks in enumerate(self._pages[count:], start=count):
+            written.extend((f"series/{page}/{i}".encode(), None) for i in range(len(chunks)))
+        del self._pages[count:]
+
     def _page(self, page: int) -> bytes:
         first = page * self._rows_per_page
         names = self._forecaster.names[first : first + self._rows_per_page]
@@ -114,6 +127,16 @@ class Snapshot:
         checksums = [checksum for page in self._pages for checksum in page] + self._shared
         return blake2b(struct.pack(f"<{len(checksums)}I", *checksums), digest_size=16).hexdigest()
 
+    def _carried(self, saved: Mapping[str, object]) -> str:
+        """What of state of another layout can be kept, in words; empty where the layout is this one."""
+        present = _json(orjson.dumps(self._layout()))
+        if saved == present:
+            return ""
+        carried = self._forecaster.carries(_without_pages(saved))
+        if not carried:
+            raise StateError(f"the saved state does not fit: {_differences(saved, present)}; {REMEDY}")
+        return carried
+
     def restore(self, state: Mapping[bytes, bytes]) -> Saved:
         """Load the forecaster, which must be new, from all pieces.
 
@@ -121,7 +144,7 @@ class Snapshot:
             StateError: a piece is missing or damaged, or was written under another schema or layout.
         """
         document = described(state)
-        _check_layout(document["layout"], self._layout())
+        carried = self._carried(document["layout"])
         changed = _differences(document["numerics"], self._forecaster.numerics)
         if changed and self._strict:
             raise StateError(
@@ -141,8 +164,12 @@ class Snapshot:
                 f"{document['series']} were saved at offset {document['offset']}; something else has written to the "
                 f"state topic: {ANEW}"
             )
-        self._forecaster.load(_arrays(blob), pages, names)
-        return Saved(document["offset"], bytes.fromhex(document["chain"]), document["accepted"], changed)
+        layout = _without_pages(document["layout"])
+        self._forecaster.load(_arrays(blob), pages, names, layout)
+        if carried:
+            self._dirty.update(range(len(names)))
+        offset, chain = document["offset"], bytes.fromhex(document["chain"])
+        return Saved(offset, chain, document["accepted"], changed, carried, layout)
 
 
 def described(state: Mapping[bytes, bytes]) -> dict[str, Any]:
@@ -218,10 +245,9 @@ def _names(blob: bytes) -> list[str]:
     return names
 
 
-def _check_layout(saved: Mapping[str, object], present: Mapping[str, object]) -> None:
-    differences = _differences(saved, _json(orjson.dumps(present)))
-    if differences:
-        raise StateError(f"the saved state does not fit: {differences}; {REMEDY}")
+def _without_pages(layout: Mapping[str, object]) -> dict[str, object]:
+    """The forecaster's part of a layout."""
+    return {key: value for key, value in layout.items() if key != "rows_per_page"}
 
 
 def _differences(saved: Mapping[str, object], present: Mapping[str, object]) -> str:

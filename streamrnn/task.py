@@ -69,6 +69,10 @@ class Task:
         """Records forecast so far."""
         self.changed = ""
         """What of the numeric fingerprint was another when the state was saved that was loaded, in words."""
+        self.carried = ""
+        """What of the state that was loaded was kept, in words, where it was saved under another layout."""
+        self.saved_layout: Mapping[str, object] = forecaster.layout
+        """Of the state that was loaded."""
         self._decode = decode
         self._forecaster = forecaster
         self._horizons = tuple(horizons)
@@ -218,6 +222,7 @@ class Task:
         """
         saved = self._snapshot.restore(state)
         self.chain, self.accepted, self.changed = saved.chain, saved.accepted, saved.changed
+        self.carried, self.saved_layout = saved.carried, saved.layout
         self._keys = {}
         for row, series in enumerate(self._forecaster.names):
             name, _, field = series.rpartition("/")  # a field has no slash, a key may have

@@ -8,9 +8,11 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from streamrnn.core.carry import Carrier
 from streamrnn.core.compiled import Booleans, Floats, Integers, Singles, compiled
 from streamrnn.core.experts import advise, score
 from streamrnn.core.inputs import read_advice, read_common, read_lead, read_terms
+from streamrnn.core.ledger import AXES as LEDGER_AXES
 from streamrnn.core.ledger import NETWORK, Ledger, allocate_ledger, settle
 from streamrnn.core.period import steps_between
 from streamrnn.core.publish import publish, read_back
@@ -18,6 +20,7 @@ from streamrnn.core.rls import predict, regress
 from streamrnn.core.scaling import current_scale, distance, update_means, update_scales
 from streamrnn.core.season import rounded, vote
 from streamrnn.core.seasonal import take_in_seasons
+from streamrnn.core.series import AXES as SERIES_AXES
 from streamrnn.core.series import EXPERTS, INPUTS, LEAD, REGRESSIONS, SMOOTHING, TERMS, Plan, Series, allocate, plan
 
 FIRST_CAPACITY = 8
@@ -185,6 +188,13 @@ def conclude(
     )
 
 
+def _named(series: Series, ledger: Ledger) -> dict[str, NDArray[np.generic]]:
+    return {
+        **{f"series_{name}": array for name, array in series._asdict().items()},
+        **{f"ledger_{name}": array for name, array in ledger._asdict().items()},
+    }
+
+
 class Bank:
     """Any number of series: what is known of them, and what was forecast for them until the truth comes.
 
@@ -252,10 +262,16 @@ class Bank:
 
     def arrays(self) -> dict[str, NDArray[np.generic]]:
         """Everything that is kept per series, by name."""
-        return {
-            **{f"series_{name}": array for name, array in self.series._asdict().items()},
-            **{f"ledger_{name}": array for name, array in self.ledger._asdict().items()},
-        }
+        return _named(self.series, self.ledger)
+
+    def carry(self, saved: dict[str, Any], old: Plan) -> dict[str, Any]:
+        """Arrays as `arrays` gave them under another plan, for this one; see carry."""
+        blank = self._room(1)
+        for pending in (blank[1].networks, blank[1].mixed, blank[1].final):
+            pending[:] = self.plan.normal
+        axes = {f"series_{name}": kinds for name, kinds in SERIES_AXES.items()}
+        axes |= {f"ledger_{name}": kinds for name, kinds in LEDGER_AXES.items()}
+        return Carrier(old, self.plan).rows(saved, axes, _named(*blank))
 
     def load(self, saved: dict[str, Any], names: Sequence[str]) -> None:
         """Take over arrays as `arrays` gave them, of the series `names`, and make room for more."""

@@ -3,13 +3,14 @@
 import hashlib
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from streamrnn.core.bank import FIRST_CAPACITY, Bank, Published, planned
+from streamrnn.core.carry import words
 from streamrnn.core.compiled import Booleans, Floats, Integers, Singles
 from streamrnn.core.drift import KEPT, Drift
 from streamrnn.core.guests import Guests, Plain
@@ -178,6 +179,10 @@ class Forecaster:
         """Learn, at a learning point only; None where there is nothing to learn from yet, or learning is off."""
         return self._networks.learn(self._bank.series.seen[: len(self.names)])
 
+    def carries(self, layout: Mapping[str, object]) -> str:
+        """What `load` keeps and what begins anew, in words, of state of another layout; empty: it cannot be loaded."""
+        return words(layout, self.layout)
+
     def save_rows(self, first: int, count: int) -> dict[str, NDArray[np.generic]]:
         """State of rows first … first + count - 1, by name."""
         end = min(first + count, len(self.names))
@@ -194,16 +199,24 @@ class Forecaster:
         shared: dict[str, NDArray[np.generic]],
         pages: Sequence[dict[str, NDArray[np.generic]]],
         names: Sequence[str],
+        layout: Mapping[str, object] | None = None,
     ) -> None:
-        """Take over saved state of the same layout: `pages` in order of rows, `names` of all rows.
+        """Take over saved state of the same layout, or of another `layout` that `carries` goes on with.
+
+        `pages` are in order of rows, `names` those of all rows.
 
         Raises:
             StateError: the models of `experts` or the detectors of `drift` cannot be loaded.
         """
-        self._networks.load(shared)
+        layout = layout or self.layout
+        anew = any(layout[key] != self.layout[key] for key in ("horizons", "window"))
+        if self.carries(layout):
+            old = planned(*(cast("list[Any]", layout[key]) for key in ("horizons", "quantiles")))
+            pages = [self._bank.carry(page, old) for page in pages]
+        self._networks.load(shared, collect_anew=anew)
         joined = {name: np.concatenate([array[:0], *(page[name] for page in pages)]) for name, array in self._arrays()}
         self._bank.load(joined, names)
-        self._networks.take_over(joined)
+        self._networks.take_over(joined, collect_anew=anew)
         self._networks.grow(FIRST_CAPACITY)
         if self._guests is not None:
             self._guests.load([np.asarray(page["guests"], np.uint8) for page in pages])

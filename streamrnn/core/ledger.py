@@ -43,6 +43,14 @@ class Ledger(NamedTuple):
     tail: Singles  # (S,) ratio of the 99% interval to the outermost one
 
 
+AXES = {
+    "networks": "L.Q", "guests": "L.", "mixed": "LQ", "final": "LQ", "residual": "KQ.", "astray": "K.",
+    "regret": "KQ.", "variance": "KQ.", "bound": "KQ.", "offset": "KQ", "miss": "K", "wrong": "K", "naive": "K",
+    "tail": "O",
+}  # fmt: skip
+"""What the axes after the first count; see carry."""
+
+
 def allocate_ledger(capacity: int, plan: Plan, points: int, networks: int, guests: int = 0) -> Ledger:
     """Room for `capacity` new series, with X points (persistence and G guests included) and N networks."""
     k, q, slots, members = len(plan.horizons), len(plan.levels), int(plan.horizons.sum()), points + networks

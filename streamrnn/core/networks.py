@@ -159,16 +159,18 @@ class Networks:
             saved |= {f"guard_{learner}_{name}": array for name, array in guard.save().items()}
         return saved
 
-    def load(self, saved: dict[str, NDArray[np.generic]]) -> None:
-        """Take over what `save` gave."""
+    def load(self, saved: dict[str, NDArray[np.generic]], *, collect_anew: bool = False) -> None:
+        """Take over what `save` gave; with `collect_anew` all but what there is to learn from."""
         self._points, self._since = np.array(saved["points"], np.int64), np.array(saved["since"], np.int64)
         self._activity.load(saved["activity"])
         if self._head is not None:
             self._head.load({name[5:]: array for name, array in saved.items() if name.startswith("head_")})
-            self._rows.load(saved)
+            if not collect_anew:
+                self._rows.load(saved)
         if self._learner is not None:
             self._learner.load(saved)
-            self._tapes.load(saved)
+            if not collect_anew:
+                self._tapes.load(saved)
         for learner, guard in enumerate(self._guards):
             guard.load({name: saved[f"guard_{learner}_{name}"] for name in guard.save()})
         self._adopt(HEAD)
@@ -182,9 +184,11 @@ class Networks:
             **{f"hidden_{i}": hidden for i, hidden in enumerate(self._hidden)},
         }
 
-    def take_over(self, arrays: dict[str, NDArray[np.generic]]) -> None:
-        """Replace what is kept per series."""
+    def take_over(self, arrays: dict[str, NDArray[np.generic]], *, collect_anew: bool = False) -> None:
+        """Replace what is kept per series; `collect_anew` as for `load`."""
         self._kept, self._marks = np.array(arrays["kept"], np.int64), np.array(arrays["marks"], np.int64)
+        if collect_anew:
+            self._kept = Rows.room(len(self._kept))
         self._hidden = [np.array(arrays[f"hidden_{i}"], np.float32) for i in range(len(self._bodies))]
 
     def _due(self, learner: int, pending: int) -> bool:

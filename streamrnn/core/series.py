@@ -98,6 +98,13 @@ class Series(NamedTuple):
     error: Singles  # (S, K, E + 1) decayed sum of |error| of each expert, and of persistence; units
 
 
+AXES = {
+    "ring": "R", "gaps": "R", "scale": "K", "terms": "R.", "gain": ".R.", "gain_unit": ".R", "weights": ".K.",
+    "residual": ".K", "unit": "L", "points": "L.", "error": "K.",
+}  # fmt: skip
+"""What the axes after the first count, where that follows from the configuration; see carry."""
+
+
 class Known(Protocol):
     """What either variant knows of its series, one row each; see Series."""
 

@@ -33,6 +33,8 @@ def add_to(commands: Any, configured: argparse.ArgumentParser) -> None:
     )
     add("export", "write it into one file").add_argument("file", type=Path, metavar="FILE")
     add("import", "take it over from a file, where there is none yet").add_argument("file", type=Path, metavar="FILE")
+    migrate = add("migrate", "write it anew for a changed configuration, as the next start would")
+    migrate.add_argument("--yes", action="store_true", help="do not ask")
     reset = add("reset", "delete it, and start anew at a place of your choice")
     reset.add_argument("--to", choices=("earliest", "latest", "committed"), required=True, help="where to start anew")
     reset.add_argument("--yes", action="store_true", help="do not ask")
@@ -56,6 +58,8 @@ def run(arguments: argparse.Namespace) -> int:
         return move.export_state(settings, partitions, arguments.file)
     if arguments.action == "import":
         return move.import_state(settings, partitions, arguments.file)
+    if arguments.action == "migrate":
+        return move.migrate(settings, partitions, lambda: arguments.yes or _confirmed())
     return move.reset(settings, partitions, arguments.to, lambda: arguments.yes or _confirmed())
 
 

@@ -1,4 +1,4 @@
-"""`streamrnn state export`, `import` and `reset`.
+"""`streamrnn state export`, `import`, `migrate` and `reset`.
 
 Who writes must be the group's only member: the log fences whoever else had the partition.
 """
@@ -6,12 +6,13 @@ Who writes must be the group's only member: the log fences whoever else had the 
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import Literal
 
 from streamrnn import app
 from streamrnn.errors import ConfigError, LogError, StateError
+from streamrnn.lease import Lease
 from streamrnn.log import Log, Topic
 from streamrnn.manifest import NOTHING, anew, read_manifest, where
 from streamrnn.records import Output, TopicPartition
@@ -102,6 +103,42 @@ def _import(log: Log, settings: Settings, kept: Kept) -> None:
         transaction.send(_outputs(settings, partition, list(pieces.items())))
         transaction.commit(*committed)
     sys.stdout.write(f"{where(partition)}: {_size(kept)}, committed at offset {committed.offset}\n")
+
+
+def migrate(settings: Settings, names: Sequence[str], confirm: Callable[[], bool]) -> int:
+    """Write the state anew in the layout of the configuration, as the daemon would at its next start.
+
+    `confirm` is asked once it is said what is kept and what begins anew. Returns the exit code: 0, or 2 where it was
+    not confirmed and nothing was changed.
+
+    Raises:
+        StateError: the state cannot be carried over.
+        LogError: the log cannot be reached, or the application is running.
+    """
+    with closing(app.open_log(settings)) as log:
+        _require_alone(log, settings)
+        wanted = []
+        for partition in chosen(log, settings, names):
+            fitting = require_sound(settings, look(log, settings, partition), log.bounds(partition))
+            carried = "" if fitting is None else fitting[1].carried
+            sys.stdout.write(f"{where(partition)}: {carried or 'nothing is to be migrated'}\n")
+            wanted += [partition] * bool(carried)
+        sys.stdout.flush()
+        if wanted and not confirm():
+            sys.stdout.write("Nothing was changed.\n")
+            return 2
+        with _taken(log, settings) if wanted else nullcontext():
+            for partition in wanted:
+                _migrate(log, settings, partition)
+    return 0
+
+
+def _migrate(log: Log, settings: Settings, partition: TopicPartition) -> None:
+    task, state = app.task(settings, partition), state_of(settings, partition)
+    lease = Lease(log=log, partition=partition, task=task, state=state, start=settings.input.start)
+    with closing(lease):
+        lease.commit(snapshot=True)
+        sys.stdout.write(f"{where(partition)}: migrated, as of offset {lease.position}\n")
 
 
 def reset(settings: Settings, names: Sequence[str], to: Place, confirm: Callable[[], bool]) -> int:

@@ -11,7 +11,7 @@ import orjson
 from streamrnn import app
 from streamrnn.errors import StateError
 from streamrnn.log import Log
-from streamrnn.manifest import NOTHING, read_manifest, require_fit, require_offset, where
+from streamrnn.manifest import NOTHING, read_manifest, require_ended, require_fit, require_offset, where
 from streamrnn.records import TopicPartition
 from streamrnn.settings import Settings
 from streamrnn.snapshot import described
@@ -111,7 +111,8 @@ def _verified(log: Log, settings: Settings, partition: TopicPartition, *, replay
     saved, task = fitting
     manifest, end = read_manifest(partition, kept.committed), kept.committed.offset
     if not replay:
-        return f"ok, committed at offset {end}, state of offset {saved}"
+        told = f", to be carried over: {task.carried}" if task.carried else ""
+        return f"ok, committed at offset {end}, state of offset {saved}{told}"
     records = log.read(partition, saved, end)
     while batch := list(islice(records, FEED)):
         task.feed(batch)
@@ -145,5 +146,6 @@ def require_sound(settings: Settings, kept: Kept, bounds: tuple[int, int]) -> "t
         raise StateError(
             f"{where(partition)}, committed at offset {committed.offset}, state in {topic}: {error}"
         ) from error
-    require_fit(partition, committed, saved=saved, layout=task.layout, bounds=bounds, topic=topic)
+    require_fit(partition, committed, saved=saved, layout=task.saved_layout, bounds=bounds, topic=topic)
+    require_ended(partition, committed, saved=saved, carried=task.carried)
     return None if anew else (saved, task)

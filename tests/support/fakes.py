@@ -1,7 +1,7 @@
 """A small forecaster with the manners of the real one: what it says depends on every part of its state."""
 # ruff: noqa: D102 -- the methods are those of the real one
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,9 +20,9 @@ INPUT = TopicPartition("sensors", 0)
 class FakeForecaster:
     """Forecasts a mix of a series' mean, the shared weight and the count of observations; learns at learning points."""
 
-    def __init__(self, *, every: int = 3, most: int = 16, size: int = 4, version: int = 1) -> None:
+    def __init__(self, *, every: int = 3, most: int = 16, size: int = 4, version: int = 1, **layout: int) -> None:
         self.names: list[str] = []
-        self.layout: dict[str, Any] = {"version": version, "size": size}
+        self.layout: dict[str, Any] = {"version": version, "size": size, **layout}
         self.numerics = {"arithmetic": "exact"}
         self.row_bytes = 24 + 8 * size
         self.waves: list[list[int]] = []
@@ -101,8 +101,19 @@ class FakeForecaster:
             "weights": np.array([self._seen, self._weight, *[0.0] * self._size]),
         }
 
-    def load(self, shared: dict[str, Any], pages: Sequence[dict[str, Any]], names: Sequence[str]) -> None:
+    def carries(self, layout: Mapping[str, Any]) -> str:
+        changed = {key for key in {*layout, *self.layout} if layout.get(key) != self.layout.get(key)}
+        return "the tempo" if changed == {"tempo"} else ""
+
+    def load(
+        self,
+        shared: dict[str, Any],
+        pages: Sequence[dict[str, Any]],
+        names: Sequence[str],
+        layout: Mapping[str, Any] | None = None,
+    ) -> None:
         assert not self.names
+        assert layout is None or layout == self.layout or self.carries(layout)
         self.names = list(names)
         for page in pages:
             self._count += page["count"].tolist()

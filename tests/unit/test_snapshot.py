@@ -56,7 +56,7 @@ def test_round_trip() -> None:
     state = kept(snapshot.pieces(42, CHAIN, 7))
     assert set(state) == {b"meta", b"series/0/0", b"series/1/0", b"series/2/0", b"shared/0"}
     other = FakeForecaster(size=WIDE)
-    assert Snapshot(other).restore(state) == Saved(42, CHAIN, 7)
+    assert Snapshot(other).restore(state) == Saved(42, CHAIN, 7, layout=other.layout)
     assert same(forecaster, other)
 
 
@@ -64,7 +64,7 @@ def test_nothing_yet() -> None:
     """A forecaster without a series can be saved and loaded."""
     snapshot = Snapshot(FakeForecaster())
     other = FakeForecaster()
-    assert Snapshot(other).restore(kept(snapshot.pieces(0, CHAIN, 0))) == Saved(0, CHAIN, 0)
+    assert Snapshot(other).restore(kept(snapshot.pieces(0, CHAIN, 0))) == Saved(0, CHAIN, 0, layout=other.layout)
 
 
 def test_only_changed_pages_are_written() -> None:
@@ -99,6 +99,29 @@ def test_no_piece_is_larger_than_a_log_takes() -> None:
     other = FakeForecaster(size=size)
     Snapshot(other).restore(state)
     assert same(forecaster, other)
+
+
+def test_pages_of_another_layout_are_replaced() -> None:
+    """What was carried over is written whole, and pages that there are no more are deleted."""
+
+    def slower() -> FakeForecaster:
+        made = FakeForecaster(size=WIDE, tempo=2)
+        made.row_bytes //= 2  # more rows fit into a page
+        return made
+
+    forecaster, snapshot = grown(5)
+    first = snapshot.pieces(1, CHAIN, 1)
+    other = slower()
+    loaded = Snapshot(other)
+    assert loaded.restore(kept(first)).carried == "the tempo"
+    assert loaded.changed == 5
+    second = loaded.pieces(1, CHAIN, 1)
+    assert [key for key, value in second if value is None] == [b"series/1/0", b"series/2/0"]
+    again = slower()
+    assert Snapshot(again).restore(kept(first, second)).carried == ""
+    assert again.names == forecaster.names
+    with pytest.raises(StateError, match="tempo was 2 when the state was saved and is None now"):
+        Snapshot(FakeForecaster(size=WIDE, version=2)).restore(kept(first, second))
 
 
 def test_surplus_chunks_are_deleted() -> None:

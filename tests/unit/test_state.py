@@ -15,7 +15,7 @@ from streamrnn.log import Committed
 from streamrnn.manifest import anew
 from streamrnn.records import Output, TopicPartition
 from streamrnn.settings import Settings
-from streamrnn.snapshot import CHUNK_BYTES
+from streamrnn.snapshot import CHUNK_BYTES, described
 from streamrnn.state import archive, kept, move, show
 
 pytestmark = pytest.mark.usefixtures("bare_environment")
@@ -287,6 +287,80 @@ def test_another_layout_may_follow_a_reset(keep: Keep) -> None:
     keep.run(other, clean=False)
     keep.run(other)
     assert show.verify(other, [], replay=True) == 0
+
+
+WIDER = ("forecast.horizons=1,3,5", "forecast.quantiles=0.1,0.3,0.5,0.9")
+
+
+def layouts(keep: Keep, settings: Settings) -> list[list[int]]:
+    """The horizons that the state of each partition is for."""
+    with closing(keep.open(settings)) as log:
+        states = [log.read_state(kept.state_of(settings, each)) for each in (FIRST, SECOND)]
+    return [described(state)["layout"]["horizons"] for state in states]
+
+
+def test_other_horizons_and_quantiles_are_gone_on_with(keep: Keep, caplog: pytest.LogCaptureFixture) -> None:
+    """What was learned is carried over at the next start and saved with its first commit, however that run ends."""
+    settings, wider = configured("forecast.quantiles=0.1,0.5,0.9"), configured(*WIDER)
+    keep.run(settings)
+    keep.produce([*mixed(60, seed=3, start=LATER), *mixed(60, seed=4, start=LATER, partition=1)])
+    keep.run(wider, clean=False)
+    (told, _) = [record for record in caplog.records if record.message == "state_carried_over"]
+    assert "horizons was [1, 3] and is [1, 3, 5]" in vars(told)["what"]
+    assert layouts(keep, wider) == [[1, 3, 5], [1, 3, 5]]
+    assert show.verify(wider, [], replay=True) == 0
+    caplog.clear()
+    keep.produce(mixed(60, seed=5, start=2 * LATER - T))
+    keep.run(wider)
+    assert "state_carried_over" not in caplog.messages
+    said = [orjson.loads(each.value) for each in keep.world.read("sensors.forecasts") if each.value]
+    assert sorted({len(each["horizon"]) for each in said}) == [2, 3]
+    assert show.verify(wider, [], replay=True) == 0
+    keep.run(settings)
+    assert layouts(keep, settings) == [[1, 3], [1, 3]]
+    assert show.verify(settings, [], replay=True) == 0
+
+
+def test_nothing_is_carried_over_that_must_be_fed_again(keep: Keep) -> None:
+    """After a run that did not end cleanly the old configuration is asked for, and one run of it suffices."""
+    settings, wider = configured(), configured(*WIDER)
+    keep.run(settings)
+    keep.produce(mixed(60, seed=3, start=LATER))
+    keep.run(settings, clean=False)
+    with pytest.raises(StateError, match=r"run once and end it by SIGTERM"):
+        keep.run(wider)
+    with pytest.raises(StateError, match=r"run once and end it by SIGTERM"):
+        show.verify(wider, [], replay=False)
+    keep.run(settings)
+    keep.run(wider)
+    assert show.verify(wider, [], replay=True) == 0
+
+
+def test_migrate_does_what_the_next_start_would(
+    keep: Keep, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    """It says what is kept, asks, and writes; the daemon then finds nothing to carry over."""
+    settings, wider = configured(), configured(*WIDER)
+    keep.run(settings)
+    before = everything(keep, settings)
+    assert move.migrate(wider, [], lambda: False) == 2
+    assert everything(keep, settings) == before
+    said = capsys.readouterr().out
+    assert "sensors/0: horizons was [1, 3] and is [1, 3, 5]; quantiles was" in said
+    assert "Nothing was changed" in said
+    assert move.migrate(wider, ["sensors/1"], yes) == 0
+    assert move.migrate(wider, [], yes) == 0
+    said = capsys.readouterr().out
+    assert "sensors/1: nothing is to be migrated" in said
+    assert "sensors/0: migrated, as of offset 150" in said
+    after = everything(keep, settings)
+    assert [each.offset for each in after["committed"]] == [each.offset for each in before["committed"]]  # type: ignore[attr-defined]
+    assert show.verify(wider, [], replay=True) == 0
+    caplog.clear()
+    keep.run(wider)
+    assert not [record for record in caplog.records if record.message == "state_carried_over"]
+    with pytest.raises(StateError, match="does not fit"):
+        move.migrate(configured("model.hidden_size=5"), [], yes)
 
 
 def test_reset_mends_what_is_damaged(keep: Keep) -> None:

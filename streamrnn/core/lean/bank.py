@@ -17,12 +17,13 @@ from streamrnn.core.bank import (
     longer,
     planned,
 )
+from streamrnn.core.carry import Carrier
 from streamrnn.core.compiled import Floats, Integers, Singles, compiled
 from streamrnn.core.inputs import read_lead
 from streamrnn.core.lean.inputs import advise, read_inputs, read_profiles
-from streamrnn.core.lean.ledger import publish, read_back, settle
+from streamrnn.core.lean.ledger import FINAL_CLIP, publish, read_back, settle
 from streamrnn.core.lean.profiles import write
-from streamrnn.core.lean.series import EXPERTS, INPUTS, Following, Series, allocate, following, place_of
+from streamrnn.core.lean.series import AXES, EXPERTS, INPUTS, Following, Series, allocate, following, place_of
 from streamrnn.core.scaling import code, current_scale, distance, update_means, update_scales
 from streamrnn.core.season import rounded, seasons, vote
 from streamrnn.core.series import POINT_CLIP, Plan
@@ -163,6 +164,15 @@ class LeanBank:
     def arrays(self) -> dict[str, NDArray[np.generic]]:
         """Everything that is kept per series, by name."""
         return {f"series_{name}": array for name, array in self.series._asdict().items()}
+
+    def carry(self, saved: dict[str, Any], old: Plan) -> dict[str, Any]:
+        """As Bank."""
+        blank = allocate(1, self.plan, self._networks)
+        for q, normal in enumerate(self.plan.normal.tolist()):
+            blank.finals[..., q] = code(normal, FINAL_CLIP)
+        arrays = {f"series_{name}": array for name, array in blank._asdict().items()}
+        axes = {f"series_{name}": kinds for name, kinds in AXES.items()}
+        return Carrier(old, self.plan, (following(old).slots, self._following.slots)).rows(saved, axes, arrays)
 
     def load(self, saved: dict[str, Any], names: Sequence[str]) -> None:
         """Take over arrays as `arrays` gave them, of the series `names`, and make room for more."""

@@ -73,6 +73,13 @@ class Series(NamedTuple):
     tail: Singles  # (S,) ratio of the 99% interval to the outermost one
 
 
+AXES = {
+    "ring": "R", "scale": "K", "error": "K.", "loss": "K.", "unit": "L", "points": "P.", "medians": "P.",
+    "finals": "PQ", "latest": "KQ", "offset": "KQ", "wrong": "K", "naive": "K", "tail": "O",
+}  # fmt: skip
+"""What the axes after the first count, where that follows from the configuration; see carry."""
+
+
 def following(plan: Plan) -> Following:
     """About FOLLOWED forecasts of a horizon at a time, or as many as it has."""
     stride = -(-plan.horizons // FOLLOWED)

@@ -2,7 +2,9 @@
 
 import logging
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, wait
 from contextlib import contextmanager
+from threading import Thread
 from typing import Any, TypeVar
 
 from confluent_kafka import KafkaError, KafkaException
@@ -11,6 +13,8 @@ from streamrnn.errors import Fenced, LogError, StreamrnnError
 from streamrnn.log.brokers import FENCING, REMEDIES, SILENT, UNREACHABLE, tls
 
 Options = dict[str, Any]
+Result = TypeVar("Result")
+GRACE = 0.5  # seconds that the library may take beyond a limit that it was given
 logger = logging.getLogger("librdkafka")
 logger.addHandler(logging.NullHandler())  # as libraries do: where nobody has configured logging, nothing is printed
 
@@ -122,6 +126,30 @@ def explained(failure: str, complaints: Complaints | None = None) -> Iterator[No
         if error.code() in OUT_OF_REACH and complaints is not None and complaints.last is not None:
             error = complaints.last
         raise reason(failure, error) from raised
+
+
+def bounded(call: Callable[..., Result], *arguments: Any, limit: float) -> Result:
+    """Call the library with a time limit, its last argument, in seconds, and see to it that it is kept.
+
+    Where the broker was away for a moment, the library waits for a change that does not come, and forgets its limit
+    (librdkafka, issues 5456 and 5511). What hangs stays behind in a thread of its own, with the client.
+
+    Raises:
+        LogError: the library did not come back; the client must not be used again.
+        Exception: as the call does.
+    """
+    done: Future[Result] = Future()
+
+    def work() -> None:
+        try:
+            done.set_result(call(*arguments, limit))
+        except BaseException as error:  # noqa: BLE001  # whatever it is, it is raised where it is waited for
+            done.set_exception(error)
+
+    Thread(target=work, daemon=True).start()
+    if not wait([done], limit + GRACE).done:
+        raise LogError(f"librdkafka has not come back from {call.__name__} within {limit + GRACE:.1f} s")
+    return done.result()
 
 
 def _of_library(raised: BaseException | None) -> KafkaError | None:

@@ -28,6 +28,8 @@ from streamrnn.log.rules import check_range, latest, out_of_range
 from streamrnn.records import Record, TopicPartition
 
 LOOK_AGAIN = 0.05  # seconds between two looks for a topic that is being created
+STALE = {KafkaError.FENCED_LEADER_EPOCH, KafkaError.UNKNOWN_LEADER_EPOCH, KafkaError.NOT_LEADER_FOR_PARTITION}
+"""Errors after which the leader of a partition must be asked for again."""
 PASSING = {
     KafkaError._TRANSPORT,  # noqa: SLF001  # so the library names its own errors
     KafkaError._ALL_BROKERS_DOWN,  # noqa: SLF001
@@ -239,6 +241,16 @@ class ConfluentLog:
             return self._bound(partition, OffsetSpec.earliest()), self._bound(partition, OffsetSpec.latest())
 
     def _bound(self, partition: TopicPartition, which: OffsetSpec) -> int:
+        try:
+            return self._list(partition, which)
+        except KafkaException as error:
+            if error.args[0].code() not in STALE:
+                raise
+        # the library goes on with what it knew of the leader until somebody asks
+        self._admin.list_topics(partition.topic, self._request_timeout)
+        return self._list(partition, which)
+
+    def _list(self, partition: TopicPartition, which: OffsetSpec) -> int:
         asked = self._admin.list_offsets(
             {KafkaPartition(*partition): which},
             isolation_level=IsolationLevel.READ_UNCOMMITTED,  # what an open transaction has written counts

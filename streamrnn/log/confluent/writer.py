@@ -13,10 +13,11 @@ from confluent_kafka import TopicPartition as KafkaPartition
 
 from streamrnn.errors import Fenced, LogError
 from streamrnn.log.brokers import CLOSING, no_target, transactional_id
-from streamrnn.log.confluent.client import Options, explained, opened
+from streamrnn.log.confluent.client import Options, bounded, explained, opened
 from streamrnn.log.rules import check_headers, check_metadata
 from streamrnn.records import Output, TopicPartition
 
+ADDING = 5.0  # seconds in which an offset is added to a transaction: later it never is, as was seen
 EPOCH_START = 1  # milliseconds: the library takes a timestamp of 0 for none, and would write the time of day
 
 
@@ -53,7 +54,7 @@ class ConfluentTransaction:
         self._producer = opened(Producer, {**common, **self._writing(app, common["socket.timeout.ms"])})
         try:
             with self._guarded(f"cannot open the writer of {self._where}"):
-                self._producer.init_transactions(transaction_timeout)
+                bounded(self._producer.init_transactions, limit=transaction_timeout)
         except BaseException:
             self.close()
             raise
@@ -94,7 +95,7 @@ class ConfluentTransaction:
             self._producer.flush(_left(deadline))
             self._require_delivered()
             following = KafkaPartition(*self._partition, offset, metadata)
-            self._producer.send_offsets_to_transaction([following], group, _left(deadline))
+            bounded(self._producer.send_offsets_to_transaction, [following], group, limit=min(_left(deadline), ADDING))
             self._end(deadline)
             self._sent = self._acknowledged = 0
             self._targets.clear()
@@ -106,7 +107,7 @@ class ConfluentTransaction:
         with suppress(Exception):
             if self._open:
                 # for the readers' sake: what is left open holds back all that comes after it until it times out
-                self._producer.abort_transaction(CLOSING)
+                bounded(self._producer.abort_transaction, limit=CLOSING)
         self._open = False
         with suppress(Exception):
             self._producer.purge()
@@ -159,7 +160,7 @@ class ConfluentTransaction:
             )
 
     def _end(self, deadline: float) -> None:
-        self._producer.commit_transaction(_left(deadline))
+        bounded(self._producer.commit_transaction, limit=_left(deadline))
         self._require_delivered()
 
     @contextmanager
