@@ -1,7 +1,9 @@
 """What is checked of librdkafka's promises, and what it cannot do."""
 
+import time
 from collections.abc import Iterator
 from contextlib import closing
+from threading import Event
 from typing import Any
 
 import pytest
@@ -10,6 +12,9 @@ from support.worlds import KafkaWorld, join
 from streamrnn.errors import Fenced, LogError
 from streamrnn.log import Topic
 from streamrnn.records import Output, TopicPartition
+
+confluent_kafka = pytest.importorskip("confluent_kafka")
+KafkaError, KafkaException = confluent_kafka.KafkaError, confluent_kafka.KafkaException
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(120)]
 
@@ -62,3 +67,65 @@ def test_the_beginning_of_1970_is_a_millisecond_late(world: KafkaWorld, transact
     """The library would write the time of day instead of 0."""
     transaction.commit(1, "")
     assert [each.timestamp for each in world.read(f"{name}.out")] == [1]
+
+
+class Hanging:
+    """A producer that does not come back from adding offsets."""
+
+    def __init__(self, producer: Any) -> None:
+        self._producer, self.released = producer, Event()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._producer, name)
+
+    def send_offsets_to_transaction(self, *_: object) -> None:
+        """Forget the time limit."""
+        self.released.wait()
+
+
+def test_a_library_that_hangs_is_left_behind(
+    monkeypatch: pytest.MonkeyPatch, world: KafkaWorld, log: Any, transaction: Any, name: str
+) -> None:
+    """The commit fails in time, and another writer does what it could not."""
+    monkeypatch.setattr("streamrnn.log.confluent.writer.ADDING", 0.2)
+    partition = TopicPartition(name, 0)
+    transaction._producer = hanging = Hanging(transaction._producer)
+    begun = time.monotonic()
+    with pytest.raises(LogError, match=r"has not come back from send_offsets_to_transaction within 0\.7 s"):
+        transaction.commit(1, "")
+    assert time.monotonic() - begun < 3.0
+    transaction.close()
+    with closing(log.transaction(partition)) as another:
+        assert log.committed(partition) is None
+        another.send([Output(f"{name}.out", 0, b"", b"other", 1)])
+        another.commit(1, "")
+    assert [each.value for each in world.read(f"{name}.out")] == [b"other"]
+    hanging.released.set()
+
+
+@pytest.mark.parametrize("code", [KafkaError.FENCED_LEADER_EPOCH, KafkaError.NOT_LEADER_FOR_PARTITION])
+def test_a_leader_that_has_changed_is_asked_for_again(
+    monkeypatch: pytest.MonkeyPatch, log: Any, name: str, code: int
+) -> None:
+    """After a broker was restarted, the bounds can be told once the topic's leader has been asked for."""
+    asked = []
+    real, ask = log._list, log._admin.list_topics
+
+    def listed(*arguments: Any) -> int:
+        if not asked:
+            raise KafkaException(KafkaError(code))
+        return int(real(*arguments))
+
+    class Admin:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(admin, name)
+
+        def list_topics(self, topic: str, timeout: float) -> Any:
+            asked.append(topic)
+            return ask(topic, timeout)
+
+    admin = log._admin
+    monkeypatch.setattr(log, "_admin", Admin())
+    monkeypatch.setattr(log, "_list", listed)
+    assert log.bounds(TopicPartition(name, 0)) == (0, 0)
+    assert asked == [name]
