@@ -72,6 +72,16 @@ def topic_settings(topic: Topic) -> dict[str, str]:
     return {**(COMPACTION if topic.compacted else KEPT), **EVENT_TIMES}
 
 
+def not_allowed(topic: Topic, servers: str) -> LogError:
+    """The error for a topic that is missing, and that this user may not create: says who may how."""
+    settings = " ".join(f"--config {name}={value}" for name, value in sorted(topic_settings(topic).items()))
+    return LogError(
+        f"topic {topic.name} does not exist at {servers}, and this user has no right to create it: who has may say "
+        f"kafka-topics.sh --bootstrap-server {servers} --create --topic {topic.name} --partitions {topic.partitions} "
+        f"{settings}"
+    )
+
+
 def require_partitions(topic: Topic, existing: int, servers: str) -> None:
     """Raise LogError where a topic has another number of partitions than it must have."""
     if existing != topic.partitions:

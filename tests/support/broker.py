@@ -25,6 +25,8 @@ from kafka import KafkaAdminClient
 
 VERSION = "4.1.0"
 READY_WITHIN = 90.0  # seconds
+PASSWORDS = {"daemon": "daemon-secret", "stranger": "stranger-secret"}
+"""Of the users of a secured broker."""
 POM = f"""<project xmlns="http://maven.apache.org/POM/4.0.0"><modelVersion>4.0.0</modelVersion>
 <groupId>streamrnn</groupId><artifactId>broker-for-tests</artifactId><version>1</version>
 <dependencies>
@@ -73,9 +75,15 @@ def _die_with_parent() -> None:
 
 
 class Broker:
-    """One node; started on entry, killed and its data removed on exit."""
+    """One node; started on entry, killed and its data removed on exit. It asks nobody who they are, unless `secured`.
 
-    def __init__(self) -> None:
+    A secured one also listens at `guarded`, where users say a name and a password, PASSWORDS, and keeps access lists.
+    """
+
+    def __init__(self, *, secured: bool = False) -> None:
+        self._secured = secured
+        (guarded,) = free_ports(1)
+        self.guarded = f"127.0.0.1:{guarded}"
         self.port, self._controller, self.hidden, self.advertised = free_ports(4)
         self.bootstrap = f"127.0.0.1:{self.port}"
         self.relayed = f"127.0.0.1:{self.advertised}"
@@ -159,6 +167,24 @@ class Broker:
         return False
 
     def _settings(self) -> dict[str, object]:
+        settings = self._open_settings()
+        if self._secured:
+            users = " ".join(f'user_{name}="{password}"' for name, password in PASSWORDS.items())
+            settings["listeners"] = f"{settings['listeners']},GUARDED://{self.guarded}"
+            settings["advertised.listeners"] = f"{settings['advertised.listeners']},GUARDED://{self.guarded}"
+            settings["listener.security.protocol.map"] = (
+                f"{settings['listener.security.protocol.map']},GUARDED:SASL_PLAINTEXT"
+            )
+            settings |= {
+                "sasl.enabled.mechanisms": "PLAIN",
+                "listener.name.guarded.plain.sasl.jaas.config":
+                    f"org.apache.kafka.common.security.plain.PlainLoginModule required {users};",
+                "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+                "super.users": "User:ANONYMOUS",
+            }  # fmt: skip
+        return settings
+
+    def _open_settings(self) -> dict[str, object]:
         return {
             "process.roles": "broker,controller",
             "node.id": 1,

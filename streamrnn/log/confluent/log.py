@@ -16,6 +16,7 @@ from streamrnn.log.brokers import (
     EVENT_TIMES,
     HAND_OUT_AGAIN,
     no_topic,
+    not_allowed,
     require_compacted,
     require_partitions,
     topic_settings,
@@ -134,6 +135,8 @@ class ConfluentLog:
                 code = error.args[0].code()
                 if code == KafkaError.INVALID_CONFIG:  # a broker before 3.6, which knows no such limit
                     self._create_with(topic, {key: settings[key] for key in settings.keys() - EVENT_TIMES.keys()})
+                elif code in (KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.CLUSTER_AUTHORIZATION_FAILED):
+                    raise not_allowed(topic, self._servers) from None
                 elif code != KafkaError.TOPIC_ALREADY_EXISTS:  # by another process, just now
                     raise
 

@@ -64,9 +64,16 @@ def opened(kind: Callable[..., Client], common: Options, **particular: object) -
         return networks[-1]
 
     servers = ", ".join(common["bootstrap_servers"])
+    failure = f"cannot connect to Kafka at {servers}"
     try:
-        with explained(f"cannot connect to Kafka at {servers}"):
-            return kind(**{**common, **particular}, kafka_client=network)
+        with explained(failure):
+            try:
+                return kind(**{**common, **particular}, kafka_client=network)
+            except errors.KafkaTimeoutError as error:
+                if not str(common["security_protocol"]).startswith("SASL"):
+                    raise
+                text = f"{_reason(error)}, or refused this user, which the library does not tell apart: {REMEDIES[58]}"
+                raise LogError(f"{failure}: {text}") from error
     except BaseException:
         for each in networks:
             each.close()

@@ -25,6 +25,7 @@ from streamrnn.log.brokers import (
     EVENT_TIMES,
     HAND_OUT_AGAIN,
     no_topic,
+    not_allowed,
     require_compacted,
     require_partitions,
     topic_settings,
@@ -175,6 +176,8 @@ class KafkaLog:
                 self._create_with(topic, configs)
             except errors.InvalidConfigurationError:  # a broker before 3.6, which knows no such limit
                 self._create_with(topic, {key: configs[key] for key in configs.keys() - EVENT_TIMES.keys()})
+            except (errors.TopicAuthorizationFailedError, errors.ClusterAuthorizationFailedError):
+                raise not_allowed(topic, self._servers) from None
 
     def _create_with(self, topic: Topic, configs: Mapping[str, str]) -> None:
         self._admin.create_topics({topic.name: {"num_partitions": topic.partitions, "configs": configs}})

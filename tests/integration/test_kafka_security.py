@@ -1,0 +1,130 @@
+"""A broker that asks for a name and a password, and keeps access lists."""
+
+import shlex
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from kafka import KafkaAdminClient
+from kafka.admin import ACL, ACLOperation, ACLPermissionType, ACLResourcePatternType, ResourcePattern, ResourceType
+from support.broker import PASSWORDS, Broker, missing
+from support.worlds import KAFKA_CLIENTS, KafkaWorld, gather, join
+
+from streamrnn.errors import LogError
+from streamrnn.log import Committed, Topic
+from streamrnn.records import Output, Record, TopicPartition
+
+pytestmark = [pytest.mark.kafka, pytest.mark.timeout(180)]
+RIGHTS = {
+    ResourceType.TOPIC: ["DESCRIBE", "READ", "WRITE", "DESCRIBE_CONFIGS"],
+    ResourceType.GROUP: ["DESCRIBE", "READ"],
+    ResourceType.TRANSACTIONAL_ID: ["DESCRIBE", "WRITE"],
+}
+"""What a daemon needs where its topics exist."""
+
+
+@pytest.fixture(scope="module")
+def secured() -> Iterator[Broker]:
+    """Yield a secured broker for this module's tests."""
+    reason = missing()
+    if reason is not None:
+        pytest.skip(reason)
+    with Broker(secured=True) as started:
+        yield started
+
+
+@pytest.fixture(params=KAFKA_CLIENTS)
+def guarded(request: pytest.FixtureRequest, secured: Broker) -> KafkaWorld:
+    """The guarded address, and one of the clients."""
+    return KafkaWorld(secured.guarded, request.param)
+
+
+@pytest.fixture
+def stack() -> Iterator[ExitStack]:
+    """Whatever a test opens is closed at its end, the latest first."""
+    with ExitStack() as opened:
+        yield opened
+
+
+def open_as(world: KafkaWorld, name: str, user: str, password: str | None = None) -> Any:
+    """Open a log as one of the users."""
+    secret = PASSWORDS[user] if password is None else password
+    said = {"sasl_mechanism": "PLAIN", "sasl_username": user, "sasl_password": secret}
+    return world.open(name, security_protocol="SASL_PLAINTEXT", **said)
+
+
+def allow(broker: Broker, user: str, prefix: str, rights: dict[ResourceType, list[str]]) -> None:
+    """Give rights to a user, to all whose name begins with the prefix."""
+    acls = [
+        ACL(
+            principal=f"User:{user}", host="*", operation=ACLOperation[right], permission_type=ACLPermissionType.ALLOW,
+            resource_pattern=ResourcePattern(kind, prefix, ACLResourcePatternType.PREFIXED),
+        )
+        for kind, granted in rights.items()
+        for right in granted
+    ]  # fmt: skip
+    with closing(KafkaAdminClient(bootstrap_servers=broker.bootstrap)) as admin:
+        admin.create_acls(acls)
+
+
+def obey(broker: Broker, command: Sequence[str]) -> None:
+    """Do what `kafka-topics.sh` would with these arguments."""
+    given = dict(zip(command[::2], command[1::2], strict=False))
+    configs = dict(each.split("=", 1) for flag, each in pairwise(command) if flag == "--config")
+    with closing(KafkaAdminClient(bootstrap_servers=broker.bootstrap)) as admin:
+        admin.create_topics({given["--topic"]: {"num_partitions": int(given["--partitions"]), "configs": configs}})
+        admin.wait_for_topics([given["--topic"]])
+
+
+def test_who_may_not_create_a_topic_is_told_how_it_is_done(
+    secured: Broker, guarded: KafkaWorld, stack: ExitStack, name: str
+) -> None:
+    """The message holds the whole command, and a topic made by it is what was wanted."""
+    allow(secured, "daemon", name, RIGHTS)
+    log = stack.enter_context(closing(open_as(guarded, name, "daemon")))
+    for topic in (Topic(f"{name}.state", 2, compacted=True), Topic(f"{name}.out", 3)):
+        with pytest.raises(LogError, match="this user has no right to create it") as refused:
+            log.create([topic])
+        words = shlex.split(str(refused.value).partition("kafka-topics.sh ")[2])
+        assert words[:3] == ["--bootstrap-server", secured.guarded, "--create"]
+        obey(secured, [*words[:2], *words[3:]])
+        log.create([topic])
+        assert log.partitions(topic.name) == topic.partitions
+
+
+def test_a_life_among_users(secured: Broker, guarded: KafkaWorld, stack: ExitStack, name: str) -> None:
+    """With the rights that are listed records are read, outputs, state and offset committed, and state is read."""
+    allow(secured, "daemon", name, RIGHTS)
+    outside = KafkaWorld(secured.bootstrap)
+    with closing(outside.open(name)) as log:
+        log.create([Topic(name, 1), Topic(f"{name}.out", 1), Topic(f"{name}.state", 1, compacted=True)])
+    outside.produce(name, [Record(name, 0, -1, 5, b"key", b"value")])
+    log = stack.enter_context(closing(open_as(guarded, name, "daemon")))
+    (partition,) = join(log, name)
+    (found,) = gather(log, 1)
+    assert found.value == b"value"
+    with closing(log.transaction(partition)) as transaction:
+        transaction.send([Output(f"{name}.out", 0, b"key", b"said", 7), Output(f"{name}.state", 0, b"piece", b"x", 7)])
+        transaction.commit(1, "{}")
+    assert log.committed(partition) == Committed(1, "{}")
+    assert log.read_state(TopicPartition(f"{name}.state", 0)) == {b"piece": b"x"}
+    assert not log.others()
+    assert [each.value for each in outside.read(f"{name}.out")] == [b"said"]
+
+
+@pytest.mark.parametrize(("user", "password"), [("daemon", "wrong"), ("nobody", "x")])
+def test_a_wrong_password_names_its_keys(guarded: KafkaWorld, name: str, user: str, password: str) -> None:
+    """Who is not let in hears which keys to check."""
+    with pytest.raises(LogError, match=r"kafka\.sasl_username and kafka\.sasl_password"):
+        open_as(guarded, name, user, password)
+
+
+def test_who_lacks_a_right_is_told_so(guarded: KafkaWorld, stack: ExitStack, secured: Broker, name: str) -> None:
+    """A user that may not even see a topic hears of the access lists."""
+    with closing(KafkaWorld(secured.bootstrap).open(name)) as log:
+        log.create([Topic(name, 1)])
+    log = stack.enter_context(closing(open_as(guarded, name, "stranger")))
+    with pytest.raises(LogError, match="lacks a right: see the access lists"):
+        log.partitions(name)
