@@ -199,8 +199,8 @@ def _cut(name: str, blob: bytes, before: Sequence[int], written: list[Piece]) ->
     return [zlib.crc32(chunk) for chunk in chunks]
 
 
-def _opened(state: Mapping[bytes, bytes], key: str) -> tuple[bytes, int]:
-    """The payload of one piece, and the number of chunks that it is one of."""
+def _opened(state: Mapping[bytes, bytes], key: str) -> tuple[bytes, int, int]:
+    """The payload of one piece, the number of chunks that it is one of, and its checksum."""
     piece = state.get(key.encode())
     if piece is None:
         raise StateError(f"the saved state has no piece {key!r}; {ANEW}")
@@ -218,14 +218,14 @@ def _opened(state: Mapping[bytes, bytes], key: str) -> tuple[bytes, int]:
             f"the piece {key!r} of the saved state is damaged: its checksum is {zlib.crc32(payload):08x}, and "
             f"{checksum:08x} was written; {ANEW}"
         )
-    return payload, chunks
+    return payload, chunks, checksum
 
 
 def _joined(state: Mapping[bytes, bytes], name: str) -> tuple[bytes, list[int]]:
     """A blob from its chunks, and their checksums."""
-    payload, chunks = _opened(state, f"{name}/0")
-    parts = [payload, *(_opened(state, f"{name}/{i}")[0] for i in range(1, chunks))]
-    return b"".join(parts), [zlib.crc32(part) for part in parts]
+    first, chunks, checksum = _opened(state, f"{name}/0")
+    others = [_opened(state, f"{name}/{i}") for i in range(1, chunks)]
+    return b"".join([first, *(part for part, *_ in others)]), [checksum, *(checksum for *_, checksum in others)]
 
 
 def _json(payload: bytes) -> dict[str, Any]:
