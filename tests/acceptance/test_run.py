@@ -141,7 +141,9 @@ def test_kill_and_restart(site: Site) -> None:
     site.require(records)
 
 
-@both
+@pytest.mark.parametrize(
+    "site", ["sqlite", pytest.param("kafka", marks=[pytest.mark.kafka, pytest.mark.long])], indirect=True
+)
 def test_sigterm_and_restart(site: Site) -> None:
     """SIGTERM amid the input ends it within 10 s with exit code 0, and the next run goes on without a replay."""
     records = stream()

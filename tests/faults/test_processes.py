@@ -86,14 +86,9 @@ def stopped_in_mid_batch(fleet: Fleet, times: int, row: Row) -> None:
     assert max(seconds) < 10.0
 
 
+@pytest.mark.faults
 def test_stopped_in_mid_batch(broker: str, fleet: Founder, row: Row) -> None:
     """SIGTERM ends with a commit, and exit code 0."""
-    stopped_in_mid_batch(fleet(broker, most_lag=2000, batch=200), 2, row)
-
-
-@pytest.mark.faults
-def test_stopped_in_mid_batch_many_times(broker: str, fleet: Founder, row: Row) -> None:
-    """The same, more often."""
     stopped_in_mid_batch(fleet(broker, most_lag=2000, batch=200), 10, row)
 
 

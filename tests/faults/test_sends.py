@@ -92,6 +92,7 @@ def sweep(relayed: tuple[Broker, Proxy], fleet: Founder, row: Row, targets: Targ
     row.remark = ", ".join(f"{name} {count}" for name, count in sorted(sniper.hits.items()))
 
 
+@pytest.mark.faults
 def test_killed_at_each_kind_of_request_of_a_commit(relayed: tuple[Broker, Proxy], fleet: Founder, row: Row) -> None:
     """A commit either took place or did not, wherever the daemon was killed."""
     sweep(relayed, fleet, row, EACH_KIND)

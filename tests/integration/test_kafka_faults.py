@@ -78,7 +78,10 @@ def test_an_aborted_offset_does_not_go_out_later(log: Any, name: str) -> None:
     assert log.committed(partition) == (1, "next")
 
 
-@pytest.mark.parametrize(("fault", "moment"), [("kill", "_group"), ("kill", "_end"), ("pause", "_end")])
+@pytest.mark.parametrize(
+    ("fault", "moment"),
+    [pytest.param("kill", "_group", marks=pytest.mark.long), ("kill", "_end"), ("pause", "_end")],
+)
 def test_a_broker_that_goes_away_never_hangs_a_commit(
     own_broker: Broker, client: str, name: str, monkeypatch: pytest.MonkeyPatch, fault: str, moment: str
 ) -> None:

@@ -48,11 +48,11 @@ def stack() -> Iterator[ExitStack]:
         yield opened
 
 
-def open_as(world: KafkaWorld, name: str, user: str, password: str | None = None) -> Any:
+def open_as(world: KafkaWorld, name: str, user: str, password: str | None = None, **options: float) -> Any:
     """Open a log as one of the users."""
     secret = PASSWORDS[user] if password is None else password
     said = {"sasl_mechanism": "PLAIN", "sasl_username": user, "sasl_password": secret}
-    return world.open(name, security_protocol="SASL_PLAINTEXT", **said)
+    return world.open(name, security_protocol="SASL_PLAINTEXT", **said, **options)
 
 
 def allow(broker: Broker, user: str, prefix: str, rights: dict[ResourceType, list[str]]) -> None:
@@ -118,7 +118,7 @@ def test_a_life_among_users(secured: Broker, guarded: KafkaWorld, stack: ExitSta
 def test_a_wrong_password_names_its_keys(guarded: KafkaWorld, name: str, user: str, password: str) -> None:
     """Who is not let in hears which keys to check."""
     with pytest.raises(LogError, match=r"kafka\.sasl_username and kafka\.sasl_password"):
-        open_as(guarded, name, user, password)
+        open_as(guarded, name, user, password, request_timeout=2.0)
 
 
 def test_who_lacks_a_right_is_told_so(guarded: KafkaWorld, stack: ExitStack, secured: Broker, name: str) -> None:

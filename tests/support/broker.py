@@ -143,6 +143,9 @@ class Broker:
         """Freeze the node: its sockets stay open, and nothing is answered."""
         assert self._process is not None
         self._process.send_signal(signal.SIGSTOP)
+        threads = Path(f"/proc/{self._process.pid}/task")
+        while not all("\nState:\tT" in (each / "status").read_text() for each in threads.iterdir()):
+            time.sleep(0.001)  # one after another stops, and any of them may still answer
 
     def resume(self) -> None:
         """Let a frozen node go on."""
