@@ -264,14 +264,14 @@ class Bank:
         """Everything that is kept per series, by name."""
         return _named(self.series, self.ledger)
 
-    def carry(self, saved: dict[str, Any], old: Plan) -> dict[str, Any]:
-        """Arrays as `arrays` gave them under another plan, for this one; see carry."""
+    def carrier(self, old: Plan) -> Carrier:
+        """What carries arrays as `arrays` gave them under another plan over to this one."""
         blank = self._room(1)
         for pending in (blank[1].networks, blank[1].mixed, blank[1].final):
             pending[:] = self.plan.normal
         axes = {f"series_{name}": kinds for name, kinds in SERIES_AXES.items()}
         axes |= {f"ledger_{name}": kinds for name, kinds in LEDGER_AXES.items()}
-        return Carrier(old, self.plan).rows(saved, axes, _named(*blank))
+        return Carrier(old, self.plan, axes, _named(*blank))
 
     def load(self, saved: dict[str, Any], names: Sequence[str]) -> None:
         """Take over arrays as `arrays` gave them, of the series `names`, and make room for more."""

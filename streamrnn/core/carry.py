@@ -5,9 +5,9 @@ for the labels that are still to come; a new quantile begins between its neighbo
 distribution. Windows to learn from are collected anew, unless only the quantiles change.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from statistics import NormalDist
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,12 +17,10 @@ from streamrnn.core.series import Plan
 
 KEYS = frozenset({"horizons", "quantiles", "window"})
 """Of the layout: what may change."""
-HORIZON, LEVEL, PENDING, FOLLOWED, RECENT, OUTERMOST = "K", "Q", "L", "P", "R", "O"
-"""What an axis counts: horizons, quantiles, pending slots of all horizons or of those followed up, latest rows.
-
-The last one is none: it says that an array belongs to the outermost quantile."""
-LEARNED_APART = frozenset({"regret", "variance", "bound"})
-"""Of a quantile: taken from its nearest neighbour, for nothing lies between two of them."""
+HORIZON, LEVEL, APART, PENDING, FOLLOWED, RECENT, HELD, OUTERMOST = "K", "Q", "N", "L", "P", "R", "H", "O"
+"""What an axis counts: horizons; quantiles, between two of which something lies, or nothing, so that a new one has what
+its nearest neighbour has; pending slots of all horizons, or of those followed up; latest rows, the oldest of which
+stands for those before it, or not ("H" or "R"). The last one is none: its array belongs to the outermost quantile."""
 
 ENOUGH = 16
 """Changes over a new horizon whose mean is believed."""
@@ -39,51 +37,59 @@ def words(saved: Mapping[str, object], present: Mapping[str, object]) -> str:
         return ""
     said = [f"{key} was {saved[key]} and is {present[key]}" for key in sorted(changed)]
     kept = "all that was learned of the series, the weights of the networks, and what horizons and quantiles share"
-    anew = ["windows to learn from"] if changed & {"horizons", "window"} else []
-    anew += ["added horizons (from the longest below) and quantiles (from their neighbours)"]
-    return f"{'; '.join(said)}: kept: {kept}; begins anew: {', '.join(anew)}"
+    anew = ["the windows to learn from"] if changed & {"horizons", "window"} else []
+    for key, source in (("horizons", "the longest below"), ("quantiles", "their neighbours")):
+        added = set(_numbers(present[key])) - set(_numbers(saved[key]))
+        anew += [f"{key} {', '.join(map(str, sorted(added)))} (from {source})"] if added else []
+    return f"{'; '.join(said)}: kept: {kept}; begins anew: {', '.join(anew) or 'nothing'}"
+
+
+def _numbers(given: object) -> Sequence[float]:
+    return cast("Sequence[float]", given)
 
 
 class Carrier:
     """From one plan to another; K, Q, L, P are counts of the old plan, K', Q', L', P' those of the new one.
 
-    `followed` are the slots of each horizon that is followed up, of the old and of the new plan; None: of a bank that
-    follows all of them.
+    `axes` name what each axis after the first counts, of the arrays that a plan shapes; `blank` is what one series
+    begins with under the new plan; `followed` are the slots of each horizon that are followed up, of either plan.
     """
 
-    def __init__(self, old: Plan, new: Plan, followed: tuple[Integers, Integers] | None = None) -> None:
-        self._old, self._new = old, new
+    def __init__(
+        self, old: Plan, new: Plan, axes: Mapping[str, str], blank: Saved,
+        followed: tuple[Integers, Integers] | None = None,
+    ) -> None:  # fmt: skip
+        self._old, self._new, self._axes, self._blank = old, new, axes, blank
         before = old.horizons.tolist()
         self._donors = [max(i for i, h in enumerate(before) if h <= horizon) for horizon in new.horizons.tolist()]
         self._kept = [before[donor] == h for donor, h in zip(self._donors, new.horizons.tolist(), strict=True)]
-        self._sizes = {PENDING: (old.horizons, new.horizons), FOLLOWED: followed or (old.horizons, new.horizons)}
+        self._sizes = {PENDING: (old.horizons, new.horizons)} | ({} if followed is None else {FOLLOWED: followed})
         self._mix = _between(old.levels, new.levels)
         self._nearest = self._mix.argmax(1)
 
-    def rows(self, saved: Saved, axes: Mapping[str, str], blank: Saved) -> Saved:
-        """The state of S series, by name, for the new plan: what is not in `axes` stays as it is.
-
-        `axes` name what each axis after the first counts; `blank` is what one series begins with under the new plan.
-        """
+    def rows(self, saved: Saved) -> Saved:
+        """The state of S series, by name, for the new plan: what the plan does not shape stays as it is."""
         carried = dict(saved)
-        for name, kinds in axes.items():
-            array = saved[name]
+        for name, kinds in self._axes.items():
+            array, blank = saved[name], self._blank[name]
             for axis, kind in reversed(list(enumerate(kinds, start=1))):  # the slots last: they are filled with blanks
                 if kind == HORIZON:
                     array = array.take(self._donors, axis)
+                elif kind == APART:
+                    array = array.take(self._nearest, axis)
                 elif kind == LEVEL:
-                    array = self._levels(array, axis, apart=name.split("_")[-1] in LEARNED_APART)
+                    array = self._levels(array, axis)
                 elif kind in self._sizes:
-                    array = self._slots(array, kind, blank[name])
-                elif kind == RECENT:
-                    array = _turned(array, axis, saved["series_seen"], blank[name], hold=name == "series_ring")
+                    array = self._slots(array, kind, blank)
+                elif kind in {RECENT, HELD}:
+                    array = _turned(array, axis, saved["series_seen"], blank, hold=kind == HELD)
                 elif kind == OUTERMOST and self._old.levels[-1] != self._new.levels[-1]:
-                    array = np.repeat(blank[name], len(array), 0)
+                    array = np.repeat(blank, len(array), 0)
             carried[name] = np.ascontiguousarray(array)
         return {**carried, **self._scaled(carried, saved["series_ring"])}
 
-    def _levels(self, array: NDArray[Any], axis: int, *, apart: bool) -> NDArray[Any]:
-        if apart or (self._mix.max(1) == 1.0).all():
+    def _levels(self, array: NDArray[Any], axis: int) -> NDArray[Any]:
+        if (self._mix.max(1) == 1.0).all():
             return array.take(self._nearest, axis)
         mixed = np.moveaxis(np.tensordot(self._mix, array.astype(np.float64), (1, axis)), 0, axis)
         rounded = mixed.round() if array.dtype.kind == "i" else mixed
@@ -129,7 +135,8 @@ def _between(old: Floats, new: Floats) -> Floats:
     shares, middle = np.zeros((len(new), len(old))), int(np.abs(known).argmin())
     for q, level in enumerate(new.tolist()):
         same = np.flatnonzero(old == level)
-        at, above = inverse(level), int(np.searchsorted(known, inverse(level)))
+        at = inverse(level)
+        above = int(np.searchsorted(known, at))
         if len(same):
             shares[q, same[0]] = 1.0
         elif 0 < above < len(old):

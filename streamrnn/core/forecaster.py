@@ -212,7 +212,8 @@ class Forecaster:
         anew = any(layout[key] != self.layout[key] for key in ("horizons", "window"))
         if self.carries(layout):
             old = planned(*(cast("list[Any]", layout[key]) for key in ("horizons", "quantiles")))
-            pages = [self._bank.carry(page, old) for page in pages]
+            carrier = self._bank.carrier(old)
+            pages = [carrier.rows(page) for page in pages]
         self._networks.load(shared, collect_anew=anew)
         joined = {name: np.concatenate([array[:0], *(page[name] for page in pages)]) for name, array in self._arrays()}
         self._bank.load(joined, names)

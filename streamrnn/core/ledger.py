@@ -45,7 +45,7 @@ class Ledger(NamedTuple):
 
 AXES = {
     "networks": "L.Q", "guests": "L.", "mixed": "LQ", "final": "LQ", "residual": "KQ.", "astray": "K.",
-    "regret": "KQ.", "variance": "KQ.", "bound": "KQ.", "offset": "KQ", "miss": "K", "wrong": "K", "naive": "K",
+    "regret": "KN.", "variance": "KN.", "bound": "KN.", "offset": "KQ", "miss": "K", "wrong": "K", "naive": "K",
     "tail": "O",
 }  # fmt: skip
 """What the axes after the first count; see carry."""

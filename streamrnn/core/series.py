@@ -99,7 +99,7 @@ class Series(NamedTuple):
 
 
 AXES = {
-    "ring": "R", "gaps": "R", "scale": "K", "terms": "R.", "gain": ".R.", "gain_unit": ".R", "weights": ".K.",
+    "ring": "H", "gaps": "R", "scale": "K", "terms": "R.", "gain": ".R.", "gain_unit": ".R", "weights": ".K.",
     "residual": ".K", "unit": "L", "points": "L.", "error": "K.",
 }  # fmt: skip
 """What the axes after the first count, where that follows from the configuration; see carry."""

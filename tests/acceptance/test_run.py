@@ -111,6 +111,9 @@ def site(request: pytest.FixtureRequest, tmp_path: Path, name: str) -> Iterator[
         yield Site(KafkaWorld(bootstrap), name, tmp_path, quick)
 
 
+sqlite_or_long = pytest.mark.parametrize(
+    "site", ["sqlite", pytest.param("kafka", marks=[pytest.mark.kafka, pytest.mark.long])], indirect=True
+)
 both = pytest.mark.parametrize("site", ["sqlite", pytest.param("kafka", marks=pytest.mark.kafka)], indirect=True)
 
 
@@ -121,9 +124,7 @@ def stream(seed: int = 1, count: int = COUNT) -> list[Record]:
     return [r._replace(key=b"k") if r.key is None and r.value is None else r for r in records]
 
 
-@pytest.mark.parametrize(
-    "site", ["sqlite", pytest.param("kafka", marks=[pytest.mark.kafka, pytest.mark.long])], indirect=True
-)
+@sqlite_or_long
 def test_kill_and_restart(site: Site) -> None:
     """However often it is killed, a reader sees the bytes of an uninterrupted run: no gap, repeat or other order."""
     records = stream()
@@ -141,9 +142,7 @@ def test_kill_and_restart(site: Site) -> None:
     site.require(records)
 
 
-@pytest.mark.parametrize(
-    "site", ["sqlite", pytest.param("kafka", marks=[pytest.mark.kafka, pytest.mark.long])], indirect=True
-)
+@sqlite_or_long
 def test_sigterm_and_restart(site: Site) -> None:
     """SIGTERM amid the input ends it within 10 s with exit code 0, and the next run goes on without a replay."""
     records = stream()

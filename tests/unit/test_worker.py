@@ -96,27 +96,26 @@ def test_manifest() -> None:
     assert len(bench.store.committed[APP, INPUT].metadata) < 200
 
 
-def test_snapshots_by_the_clock() -> None:
-    """The state is saved with the first commit, and again when the interval has passed."""
-    bench = Bench([], snapshot_interval=10.0)
+def saved_at(bench: Bench, seconds: int) -> set[int]:
+    """The offsets at which the state is saved while a record of one series comes every second."""
     saved = set()
-    for number in range(100):
+    for number in range(seconds):
         bench.store.append("sensors", [record(0, json.dumps({"series": "p", "time": T + number, "a": 1}).encode())])
         finish(bench.worker, bench.store)
         saved.add(bench.manifest()["snapshot"])
         bench.clock.sleep(1.0)
-    assert 8 <= len(saved) <= 12
+    return saved
+
+
+def test_snapshots_by_the_clock() -> None:
+    """The state is saved with the first commit, and again when the interval has passed."""
+    assert 8 <= len(saved_at(Bench([], snapshot_interval=10.0), seconds=100)) <= 12
 
 
 def test_without_an_interval_snapshots_are_paced() -> None:
     """A few records wait for five minutes; a thousand of one series only for what that series costs."""
     bench = Bench([], snapshot_interval=None)
-    saved = set()
-    for number in range(600):
-        bench.store.append("sensors", [record(0, json.dumps({"series": "p", "time": T + number, "a": 1}).encode())])
-        finish(bench.worker, bench.store)
-        saved.add(bench.manifest()["snapshot"])
-        bench.clock.sleep(1.0)
+    saved = saved_at(bench, seconds=600)
     assert 2 <= len(saved) <= 4
     for records, at in ((mixed(300, seed=1), max(saved)), (mixed(1000, seed=2), 1900)):
         bench.store.append("sensors", records)

@@ -165,14 +165,14 @@ class LeanBank:
         """Everything that is kept per series, by name."""
         return {f"series_{name}": array for name, array in self.series._asdict().items()}
 
-    def carry(self, saved: dict[str, Any], old: Plan) -> dict[str, Any]:
+    def carrier(self, old: Plan) -> Carrier:
         """As Bank."""
         blank = allocate(1, self.plan, self._networks)
         for q, normal in enumerate(self.plan.normal.tolist()):
             blank.finals[..., q] = code(normal, FINAL_CLIP)
         arrays = {f"series_{name}": array for name, array in blank._asdict().items()}
         axes = {f"series_{name}": kinds for name, kinds in AXES.items()}
-        return Carrier(old, self.plan, (following(old).slots, self._following.slots)).rows(saved, axes, arrays)
+        return Carrier(old, self.plan, axes, arrays, (following(old).slots, self._following.slots))
 
     def load(self, saved: dict[str, Any], names: Sequence[str]) -> None:
         """Take over arrays as `arrays` gave them, of the series `names`, and make room for more."""

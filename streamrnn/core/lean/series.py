@@ -74,7 +74,7 @@ class Series(NamedTuple):
 
 
 AXES = {
-    "ring": "R", "scale": "K", "error": "K.", "loss": "K.", "unit": "L", "points": "P.", "medians": "P.",
+    "ring": "H", "scale": "K", "error": "K.", "loss": "K.", "unit": "L", "points": "P.", "medians": "P.",
     "finals": "PQ", "latest": "KQ", "offset": "KQ", "wrong": "K", "naive": "K", "tail": "O",
 }  # fmt: skip
 """What the axes after the first count, where that follows from the configuration; see carry."""
