@@ -13,6 +13,8 @@ with warnings.catch_warnings():
     warnings.filterwarnings("ignore", "(read|open)_text is deprecated", DeprecationWarning)
     from support.broker import Broker, missing
 
+from support.table import pytest_runtest_logreport, pytest_terminal_summary  # noqa: F401  # hooks
+
 
 def _require_java() -> None:
     """Skip a test where no broker can be started; fail it where CI is set."""

@@ -10,7 +10,7 @@ from support.broker import Broker
 from support.fleet import WARM, Fleet, Founder
 from support.nursery import Nursery
 from support.proxy import Proxy
-from support.table import ROWS, Row, lines
+from support.table import LINE, Row
 
 CLIENTS = ("kafka-python", pytest.param("confluent", marks=pytest.mark.faults))
 """Values of `kafka.client`. In the short run it is the acceptance tests that go over confluent, the default."""
@@ -20,10 +20,10 @@ CLIENTS = ("kafka-python", pytest.param("confluent", marks=pytest.mark.faults))
 def row(request: pytest.FixtureRequest) -> Iterator[Row]:
     """Yield the table's line for this test."""
     made = Row(request.node.name.removeprefix("test_"))
-    ROWS.append(made)
     begun = time.monotonic()
     yield made
     made.seconds = time.monotonic() - begun
+    request.node.user_properties.append((LINE, made.cells))
 
 
 @pytest.fixture(scope="session")
@@ -55,12 +55,3 @@ def fleet(client: str, name: str, tmp_path: Path, nursery: Nursery) -> Founder:
         return Fleet(address, name + suffix, tmp_path, **{"nursery": nursery, "client": client, **changes})
 
     return found
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print what was injected and what came of it."""
-    if not ROWS:
-        return
-    terminalreporter.section("faults")
-    for line in lines():
-        terminalreporter.write_line(line)

@@ -1,10 +1,12 @@
-"""The table of what was injected and what came of it."""
+"""The table of what was injected and what came of it; its lines come with the tests' reports, from any process."""
 
 from dataclasses import dataclass, field
 
+import pytest
 from support.oracle import Verdict
 
-ROWS: list["Row"] = []
+LINE = "line of the table"
+LINES: list[list[object]] = []
 HEAD = ("fault", "injected", "survived", "lost", "repeated", "different", "seconds", "remark")
 
 
@@ -26,14 +28,25 @@ class Row:
         verdict.require()
         self.survived += injected
 
+    @property
+    def cells(self) -> list[object]:
+        """What stands under HEAD."""
+        return [self.fault, self.injected, self.survived, *self.verdict.counts, round(self.seconds), self.remark]
 
-def lines() -> list[str]:
-    """The table, to be printed."""
-    rows = [
-        (row.fault, row.injected, row.survived, *row.verdict.counts, round(row.seconds), row.remark) for row in ROWS
-    ]
-    width = max(len(row.fault) for row in ROWS)
-    return [
-        f"{name:<{width}} {' '.join(f'{each!s:>9}' for each in numbers)}  {remark}"
-        for name, *numbers, remark in (HEAD, *rows)
-    ]
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Take down the line that a test has made."""
+    if report.when == "teardown":
+        LINES.extend(cells for name, cells in report.user_properties if name == LINE and isinstance(cells, list))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print the table."""
+    if not LINES:
+        return
+    terminalreporter.section("faults")
+    width = max(len(str(fault)) for fault, *_ in LINES)
+    for fault, *numbers, remark in (list(HEAD), *LINES):
+        terminalreporter.write_line(
+            f"{fault!s:<{width}} {' '.join(f'{each!s:>9}' for each in numbers)}  {remark}".rstrip()
+        )
