@@ -1,3 +1,16 @@
-"""Streaming time-series forecasts from recurrent networks that learn online, exactly once."""
+"""Streaming time-series forecasts from recurrent networks that learn online, exactly once.
 
-__version__ = "0.1.0"
+`from streamrnn import Forecaster` is the forecaster as a library. It loads the numerical libraries when asked for.
+"""
+
+from importlib import import_module
+
+from streamrnn import version
+
+__version__ = version.VERSION
+
+
+def __getattr__(name: str) -> object:
+    if name == "Forecaster":
+        return import_module("streamrnn.library").Forecaster
+    raise AttributeError(f"module 'streamrnn' has no attribute {name!r}")

@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from streamrnn import __version__
 from streamrnn.base import base_path
 from streamrnn.errors import StreamrnnError
 from streamrnn.log.brokers import chosen
@@ -20,6 +19,7 @@ from streamrnn.pretrain import command as pretrain
 from streamrnn.replay import command as replay
 from streamrnn.settings import Settings, describe, load
 from streamrnn.state import command as state
+from streamrnn.version import VERSION
 
 INTERRUPTED = 130
 
@@ -58,7 +58,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="streamrnn",
         description="Streaming time-series forecasts from recurrent networks that learn online, exactly once.",
     )
-    parser.add_argument("--version", action="version", version=f"streamrnn {__version__}")
+    parser.add_argument("--version", action="version", version=f"streamrnn {VERSION}")
     configured = _Exact(add_help=False)
     configured.add_argument("-c", "--config", type=Path, metavar="FILE", help="YAML; see config/streamrnn.yaml")
     configured.add_argument(

@@ -11,8 +11,8 @@ from prometheus_client.gc_collector import GCCollector
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
-from streamrnn import __version__
 from streamrnn.records import StepReport, TopicPartition
+from streamrnn.version import VERSION
 
 TASK = ("topic", "partition")
 HALF_LIFE = 1000.0
@@ -36,7 +36,7 @@ class Metrics:
         PlatformCollector(registry=registry)
         GCCollector(registry=registry)
         build = Info("streamrnn_build", "Version of the program and of Python", registry=registry)
-        build.info({"version": __version__, "python": platform.python_version()})
+        build.info({"version": VERSION, "python": platform.python_version()})
 
         def counter(name: str, words: str, *labels: str) -> Counter:
             return Counter(f"streamrnn_{name}", words, (*TASK, *labels), registry=registry)

@@ -20,7 +20,7 @@ from streamrnn.errors import ConfigError
 from streamrnn.settings.origins import Value, environment_name, gather, to_yaml
 from streamrnn.settings.sections import Settings, sources
 
-__all__ = ["Settings", "describe", "load"]
+__all__ = ["Settings", "describe", "given", "load"]
 
 
 def load(path: Path | None, overrides: Sequence[str] = (), *, topics_required: bool = True) -> Settings:
@@ -32,13 +32,33 @@ def load(path: Path | None, overrides: Sequence[str] = (), *, topics_required: b
         ConfigError: with one line per problem: the key, its value, where that was written, and what is allowed. The
             value of a secret is never repeated.
     """
+    return _read(gather(path, overrides, os.environ), topics_required=topics_required)
+
+
+def given(sections: Mapping[str, object]) -> Settings:
+    """Make settings of what a program passes: `{section: {key: value}, key: value}`; nothing else is read.
+
+    Raises:
+        ConfigError: as for `load`.
+    """
+    flat: dict[str, Value] = {}
+    for name, section in sections.items():
+        keys = (
+            {f"{name}.{key}": each for key, each in section.items()}
+            if isinstance(section, Mapping)
+            else {name: section}
+        )
+        flat |= {key: Value(value, "argument") for key, value in keys.items()}
+    return _read([flat], topics_required=False)
+
+
+def _read(origins: Sequence[dict[str, Value]], *, topics_required: bool) -> Settings:
     known = _known()
-    origins = gather(path, overrides, os.environ)
-    given = {
+    written = {
         key: value for key, value in ChainMap(*origins).items() if value.value is not None or key not in _sections()
     }
-    problems = [_unknown(key, given[key], known) for key in given if key not in known]
-    settings, invalid = _validated(origins, given, known)
+    problems = [_unknown(key, written[key], known) for key in written if key not in known]
+    settings, invalid = _validated(origins, written, known)
     problems.extend(invalid)
     if settings is not None and topics_required and not settings.input.topics:
         problems.append(

@@ -26,8 +26,8 @@ HOUSE: dict[str, tuple[str, ...]] = {
     "formats": ("records", "errors"),
     "core": ("errors",),
     "base": ("errors",),
+    "version": (),
     # floor 2
-    "streamrnn": ("core",),
     "wire": ("core", "records", "errors"),
     "snapshot": ("core", "errors"),
     "pretrain.card": ("core", "errors"),
@@ -39,7 +39,7 @@ HOUSE: dict[str, tuple[str, ...]] = {
     "patience": ("errors",),
     "pace": (),
     "worker": ("patience", "pace", "lease", "task", "snapshot", "log", "records", "errors"),
-    "observe": ("streamrnn", "records", "errors"),
+    "observe": ("version", "records", "errors"),
     "scoring": (),
     "report": (),
     "console": ("scoring",),
@@ -65,6 +65,9 @@ HOUSE: dict[str, tuple[str, ...]] = {
     "state": EVERYTHING,
     "replay": EVERYTHING,
     "demo": EVERYTHING,
+    "library": EVERYTHING,
+    "river": ("library", "errors"),
+    "streamrnn": ("version",),
     "cli": EVERYTHING,
 }
 
@@ -79,7 +82,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "pydantic_core": ("settings",),
     "pydantic_settings": ("settings",),
     "yaml": ("settings.origins",),
-    "river": ("core.guests", "core.drift"),
+    "river": ("core.guests", "core.drift", "river"),
     "torch": ("core", "pretrain"),
     "numba": ("core.compiled",),
     "llvmlite": ("core.compiled",),
@@ -87,7 +90,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "rich": ("console",),
     "matplotlib": ("report",),
     # the language of arrays, and of JSON: without a place of their own
-    "numpy": ("core", "pretrain", "wire", "snapshot", "task", "scoring", "report"),
+    "numpy": ("core", "pretrain", "wire", "snapshot", "task", "scoring", "report", "library"),
     "orjson": ("formats", "pretrain.card", "wire", "snapshot", "manifest", "scoring", "report", "state", "replay"),
 }
 

@@ -1,0 +1,148 @@
+"""The forecaster without a log."""
+
+import json
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from support.streams import seasonal
+
+import streamrnn
+from streamrnn import app
+from streamrnn.errors import ConfigError
+from streamrnn.library import Forecaster
+from streamrnn.records import Record, TopicPartition
+from streamrnn.settings import Settings
+from streamrnn.state import archive
+from streamrnn.state.kept import Kept
+from streamrnn.task import Task
+
+SMALL: dict[str, Any] = {
+    "forecast": {"horizons": [1, 3]},
+    "model": {"hidden_size": 8, "base": "none"},
+    "learning": {"window": 8, "every": 3, "most": 4},
+    "device": "cpu",
+}
+START, MINUTE, ROWS, SERIES = 1_700_000_000_000, 60_000, 120, 3
+NAMES = [f"p{n}/load" for n in range(SERIES)]
+
+
+def run(forecaster: Forecaster, first: int = 0, last: int = ROWS) -> list[Any]:
+    """Feed rows of three series; the forecasts."""
+    values = seasonal(ROWS, SERIES)
+    return [forecaster.step(NAMES, START + MINUTE * i, values[i]) for i in range(first, last)]
+
+
+def same(left: list[Any], right: list[Any]) -> None:
+    """Whether forecasts agree to the bit."""
+    assert len(left) == len(right)
+    for one, other in zip(left, right, strict=True):
+        for mine, others in zip(one, other, strict=True):
+            np.testing.assert_array_equal(mine, others)
+
+
+def task() -> Task:
+    """A daemon's task of the same configuration."""
+    return app.task(Settings(**SMALL, input={"key": "k", "time": "t"}), TopicPartition("in", 0))
+
+
+def fed(made: Task) -> list[dict[str, Any]]:
+    """What the task says to the same rows as records."""
+    values, records = seasonal(ROWS, SERIES), []
+    for i in range(ROWS):
+        for n in range(SERIES):
+            value = json.dumps({"k": f"p{n}", "t": START + MINUTE * i, "load": values[i, n]}).encode()
+            records.append(Record("in", 0, len(records), START, None, value))
+    outputs, report = made.feed(records)
+    assert not report.dead_letters
+    return [json.loads(output.value or b"") for output in outputs]
+
+
+def test_it_says_what_a_daemon_says() -> None:
+    """Learning points fall between the same observations: the published numbers are the same to the last digit."""
+    published = fed(task())
+    said = run(Forecaster(**SMALL))
+    for i, each in enumerate(published):
+        row, series = divmod(i, SERIES)
+        assert each["series"] == NAMES[series]
+        np.testing.assert_array_equal(list(each["quantiles"].values()), said[row].quantiles[series].T)
+    assert len({each.model for each in said}) > 10  # it has learned on the way
+
+
+def test_saved_and_loaded_it_goes_on_as_if_nothing_had_happened(tmp_path: Path) -> None:
+    """By a file, and by pickle."""
+    unbroken = run(Forecaster(**SMALL))
+    first = Forecaster(**SMALL)
+    run(first, last=70)
+    first.save(tmp_path / "state")
+    same(run(Forecaster(**SMALL).load(tmp_path / "state"), first=70), unbroken[70:])
+    same(run(pickle.loads(pickle.dumps(first)), first=70), unbroken[70:])
+    assert first.names == NAMES
+    again = first.forecast(NAMES)  # anomaly scores belong to observations, and the model may have learned since
+    same([again._replace(anomaly=unbroken[69].anomaly, model=unbroken[69].model)], unbroken[69:70])
+
+
+def test_it_goes_on_from_what_a_daemon_has_exported(tmp_path: Path) -> None:
+    """The file names the partitions; with several of them one must be chosen."""
+    made = task()
+    fed(made)
+    pieces = {key: value for key, value in made.save(ROWS * SERIES) if value is not None}
+    archive.write(tmp_path / "one", [Kept(TopicPartition("in", 0), None, pieces)])
+    archive.write(tmp_path / "two", [Kept(TopicPartition("in", n), None, pieces) for n in range(2)])
+    expected = Forecaster(**SMALL)
+    run(expected)
+    for loaded in (
+        Forecaster(**SMALL).load(tmp_path / "one"),
+        Forecaster(**SMALL).load(str(tmp_path / "two"), partition="in/1"),
+    ):
+        same([loaded.forecast(NAMES)], [expected.forecast(NAMES)])
+    for partition in (None, "in/7"):
+        with pytest.raises(ConfigError, match="in/0, in/1"):
+            Forecaster(**SMALL).load(tmp_path / "two", partition)
+
+
+def test_what_cannot_be_observed_is_refused_with_words() -> None:
+    """Twice the same series, no number, no later time; the state is as before."""
+    forecaster = Forecaster(**SMALL)
+    run(forecaster, last=5)
+    for names, times, values, words in (
+        (["a", "a"], START, [1.0, 2.0], "named twice"),
+        (["a"], START, [np.nan], "a: its value is nan"),
+        (NAMES[:1], START, [1.0], "p0/load: its time 1700000000000 is not later than 1700000240000"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            forecaster.step(names, times, values)
+    assert forecaster.names == NAMES
+    same(run(forecaster, first=5), run(Forecaster(**SMALL))[5:])
+
+
+def test_times_may_be_those_of_numpy_and_lie_before_1970() -> None:
+    """Dates are milliseconds, too."""
+    said = []
+    for times in (np.arange("1949-01", "1959-01", dtype="datetime64[M]"), None):
+        forecaster = Forecaster(**SMALL)
+        moments = np.arange("1949-01", "1959-01", dtype="datetime64[M]").astype("datetime64[ms]").astype(int)
+        chosen = moments if times is None else times
+        said.append([forecaster.step(["a"], chosen[i], [float(i % 12)]) for i in range(len(chosen))])
+    same(*said)
+
+
+def test_a_misspelt_key_is_named() -> None:
+    """As in the configuration."""
+    with pytest.raises(ConfigError, match=r"model\.sell.*did you mean model\.cell"):
+        Forecaster(model={"sell": "gru"})
+    with pytest.raises(ConfigError, match="allowed are 'rnn_tanh'"):
+        Forecaster(model={"cell": "gur"})
+
+
+def test_the_package_gives_it_when_asked_and_stays_light_otherwise() -> None:
+    """`import streamrnn` loads no numerical library."""
+    assert streamrnn.Forecaster is Forecaster
+    with pytest.raises(AttributeError, match="Forcaster"):
+        _ = streamrnn.Forcaster
+    light = "import sys, streamrnn; sys.exit(bool({'torch', 'numpy', 'numba'} & sys.modules.keys()))"
+    subprocess.run([sys.executable, "-c", light], check=True)

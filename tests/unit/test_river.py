@@ -1,0 +1,103 @@
+"""The forecaster among those of River: its own checks, its own evaluation, its own data."""
+
+import csv
+import doctest
+import re
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import pytest
+from river import checks, datasets, evaluate, linear_model, metrics, optim, preprocessing, time_series
+
+import streamrnn.river
+from streamrnn.river import RecurrentForecaster
+
+CHECKS = list(checks.yield_checks(RecurrentForecaster()))
+DEV = Path(__file__).parents[3] / "shared" / "accuracy" / "data"
+LIBRARY = Path(__file__).parents[2] / "docs" / "library.md"
+HORIZON = 12
+Observed = tuple[dict[str, Any], float]
+
+
+@pytest.mark.parametrize("number", range(len(CHECKS)), ids=[each.__name__ for each in CHECKS])
+def test_rivers_own_checks(number: int) -> None:
+    """Each of them; none is skipped."""
+    model = RecurrentForecaster()
+    assert not model._unit_test_skips()
+    CHECKS[number](model)
+
+
+def error(model: Any, data: Iterable[Observed], before: int = 0) -> float:
+    """Mean absolute error under River's evaluation, over all steps of the horizon; so many rows are learned before."""
+    rows = iter(data)
+    for x, y in islice(rows, before):
+        model.learn_one(y, x)
+    by_step = evaluate.evaluate(rows, model, metrics.MAE(), HORIZON)
+    return sum(each.get() for each in by_step.metrics) / HORIZON
+
+
+def test_it_needs_no_more_than_144_months() -> None:
+    """On River's passengers it is ahead of what River's documentation shows for them."""
+    silent = [({}, passengers) for _, passengers in datasets.AirlinePassengers()]
+    rate = {"optimizer": optim.SGD(0.01), "intercept_lr": 0.3, "intercept_init": 110}
+    scaled = preprocessing.StandardScaler() | linear_model.LinearRegression(**rate)
+    smoothing = {"alpha": 0.3, "beta": 0.1, "gamma": 0.6, "seasonality": 12}
+    others = [
+        error(time_series.HoltWinters(**smoothing, multiplicative=True), silent),
+        error(time_series.HoltWinters(**smoothing), silent),
+        error(time_series.SNARIMAX(p=0, d=0, q=0, m=12, sp=3, sq=6, regressor=scaled), silent),
+    ]
+    assert error(RecurrentForecaster(HORIZON), datasets.AirlinePassengers()) < 0.8 * min(others)
+    # without times nobody knows that a forecast is asked for the time after the next
+    assert error(RecurrentForecaster(HORIZON, season=12), silent) < 1.2 * min(others)
+
+
+def stream(name: str, rows: int = 2500) -> Iterator[Observed]:
+    """The first column of one of the dev streams."""
+    with (DEV / f"{name}.csv").open() as file:
+        for row, _ in zip(csv.DictReader(file), range(rows), strict=False):
+            time, value = list(row.values())[:2]
+            yield {"time": datetime.fromisoformat(time).astimezone(UTC)}, float(value)
+
+
+@pytest.mark.skipif(not DEV.exists(), reason="the dev streams are not here")
+@pytest.mark.parametrize(("name", "season"), [("nyc_taxi", 48), ("load_pjme", 24), ("etth1", 24)])
+def test_it_is_ahead_of_rivers_on_real_streams(name: str, season: int) -> None:
+    """Of its Holt-Winters and its SNARIMAX, all told the season and no time; with the best of many parameters."""
+    silent = [({}, value) for _, value in stream(name)]
+    slow = linear_model.LinearRegression(optimizer=optim.SGD(0.001), intercept_lr=0.03)
+    others = (
+        time_series.HoltWinters(alpha=0.1, beta=0.001, gamma=0.3, seasonality=season),
+        time_series.SNARIMAX(p=12, d=0, q=0, m=season, sd=1, regressor=preprocessing.StandardScaler() | slow),
+    )
+    ours = error(RecurrentForecaster(HORIZON, season=season), silent, season)
+    assert ours < 0.95 * min(error(other, silent, season) for other in others)
+
+
+def test_the_examples_of_the_documentation() -> None:
+    """Each block of Python in docs/library.md runs."""
+    blocks = re.findall(r"^```python\n(.*?)^```$", LIBRARY.read_text(), re.MULTILINE | re.DOTALL)
+    for block in blocks:
+        exec(compile(block, str(LIBRARY), "exec"), {})
+    assert len(blocks) == 2
+
+
+def test_the_example_of_its_docstring() -> None:
+    """Runs, and says what it says there."""
+    failed, tried = doctest.testmod(streamrnn.river)
+    assert tried
+    assert not failed
+
+
+def test_an_observation_that_does_not_fit_is_refused() -> None:
+    """With words."""
+    model = RecurrentForecaster(3)
+    assert model.forecast(3) == [0.0] * 3
+    model.learn_one(1.0)
+    with pytest.raises(ValueError, match="its value is nan"):
+        model.learn_one(float("nan"))
+    with pytest.raises(ValueError, match="this model forecasts 1 to 3"):
+        model.forecast(5)
