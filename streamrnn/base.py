@@ -8,7 +8,10 @@ SHIPPED = Path(__file__).parent / "pretrain" / "data"
 """Holds the base networks that come with the package."""
 
 
-def base_path(*, base: str, variant: str, cell: str, hidden_size: int, layers: int) -> Path | None:
+def base_path(
+    *, base: str, variant: str, cell: str, hidden_size: int, layers: int, encoder: str = "recurrent",
+    context: int = 0, decay: bool = False,
+) -> Path | None:  # fmt: skip
     """The file that `base` (`default`, `none` or a path) means for this network; None: it starts from random weights.
 
     Raises:
@@ -17,6 +20,9 @@ def base_path(*, base: str, variant: str, cell: str, hidden_size: int, layers: i
     if base == "none":
         return None
     if base == "default":
+        del context
+        if encoder != "recurrent" or decay:
+            return None
         kind = cell if variant == "full" else f"{variant}-{cell}"
         shipped = SHIPPED / f"{kind}-{layers}x{hidden_size}.safetensors"
         return shipped if shipped.is_file() else None

@@ -62,7 +62,8 @@ class Forecaster:
 
     def __init__(
         self, *, horizons: Sequence[int], quantiles: Sequence[float], variant: str = "full", cell: str = "gru",
-        hidden_size: int = 64, layers: int = 1, seed: int = 0, base: Singles | None = None, enabled: bool = True,
+        hidden_size: int = 64, layers: int = 1, encoder: str = "recurrent", context: int = 16, decay: bool = False,
+        seed: int = 0, base: Singles | None = None, enabled: bool = True,
         head: bool = True, head_every: int = 4, head_most: int = 256, head_rate: float = 1e-3, whole: bool = True,
         window: int = 48, every: int = 64, most: int = 4096, batch: int = 16, replay: int = 16,
         learning_rate: float = 2e-3, clip_norm: float = 1.0, warm_up: int = 30, averaging: float = 0.98,
@@ -76,7 +77,10 @@ class Forecaster:
         Raises:
             ConfigError: one of `experts`, or `drift`, cannot be used.
         """
-        shape = shape_of(variant=variant, cell=cell, hidden_size=hidden_size, layers=layers)
+        shape = shape_of(
+            variant=variant, cell=cell, hidden_size=hidden_size, layers=layers, encoder=encoder, context=context,
+            decay=decay,
+        )  # fmt: skip
         self._networks = Networks(
             horizons=planned(horizons, quantiles).horizons, quantiles=quantiles, shape=shape, seed=seed, base=base,
             enabled=enabled, head=head, head_every=head_every, head_most=head_most, head_rate=head_rate, whole=whole,
@@ -101,6 +105,7 @@ class Forecaster:
             "seasons": None if seasons is None else list(seasons),
             "networks": self._networks.count,
             "base": None if base is None else hashlib.blake2b(base.tobytes(), digest_size=8).hexdigest(),
+            **shape.options,
         }  # fmt: skip
         """What saved state must agree in."""
         self.numerics = numerics(device_of(device))

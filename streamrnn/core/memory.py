@@ -127,7 +127,7 @@ class Rows:
     """The last CAPACITY rows that were chosen, of all series, with the recurrent layers' output."""
 
     def __init__(self, *, horizons: Integers, shape: Shape) -> None:
-        k, e, hidden = len(horizons), shape.experts, shape.hidden_size
+        k, e, hidden = len(horizons), shape.experts, shape.encoder.top
         f4, i8 = np.float32, np.int64
         self._horizons = horizons
         self._top = np.zeros((CAPACITY, hidden), f4)
@@ -207,7 +207,7 @@ class Windows(NamedTuple):
     trust: Singles  # (B, T, K, E)
     lead: Singles  # (B, T, K, 3)
     labels: Singles  # (B, T, K) NaN: not known
-    hidden: Singles  # (B, D, N, H) before the first row
+    hidden: Singles  # (B, *states) before the first row
 
     @classmethod
     def empty(cls, count: int, length: int, horizons: int, shape: Shape) -> "Windows":
@@ -276,7 +276,7 @@ class Tapes:
         self._place = np.full(0, NONE, np.int64)
 
     def record(self, rows: Integers, seen: Integers, truths: Singles, described: Described, before: Singles) -> None:
-        """One wave; `seen` (B,) observations came before it, `before` (B, D, N, H) is the hidden state then."""
+        """One wave; `seen` (B,) observations came before it, `before` (B, *states) is the state then."""
         if not (self._row >= 0).any():
             return
         top = int(max(rows.max(), self._row.max())) + 1

@@ -1,4 +1,4 @@
-"""The network: stacked recurrent layers, and one head that answers for any horizon.
+"""The network: recurrent layers (see encoders), and one head that answers for any horizon.
 
 The head weighs the experts' forecasts by a gate and adds free quantile offsets. Its weights, like all others, are part
 of one flat vector with named parts, so that optimizer, averaging, checks and snapshots see one array.
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import linear, silu
 
-from streamrnn.core.cells import GATES, LAYER, STATES, run
+from streamrnn.core.encoders import Encoder, encode
 from streamrnn.core.inputs import INPUTS_VERSION
 from streamrnn.core.series import EXPERTS, INPUTS, LEAD
 
@@ -19,6 +19,7 @@ KNOTS = (0.01, 0.05, 0.1, 0.5, 0.9, 0.95, 0.99)
 """Levels of the quantiles that the network forecasts; those configured are read between them."""
 FIRST_OFFSETS = (-2.6, -1.3, -0.9, 0.0, 0.9, 1.3, 2.6)
 """Units; of an untrained head."""
+FIRST_DECAY = 0.1
 
 
 class Shape(NamedTuple):
@@ -32,21 +33,33 @@ class Shape(NamedTuple):
     inputs: int = INPUTS
     experts: int = len(EXPERTS)
     knots: int = len(KNOTS)
+    kind: str = "recurrent"
+    """What the head reads of the past; see encoders."""
+    context: int = 0
+    decay: bool = False
+    """Whether the state decays with the time step."""
 
     @property
-    def states(self) -> tuple[int, int, int]:
-        """(D, N, H): layers, vectors of state of a cell, units."""
-        return self.layers, STATES[self.cell], self.hidden_size
+    def encoder(self) -> Encoder:
+        """The part below the head."""
+        gap = self.inputs - 2 * self.experts - 1 if self.decay else -1  # where `read_age` ends
+        return Encoder(self.cell, self.hidden_size, self.layers, self.inputs, self.kind, self.context, gap)
+
+    @property
+    def options(self) -> dict[str, object]:
+        """What of the encoder is not plain, named as in the configuration."""
+        looking = {} if self.kind == "recurrent" else {"encoder": self.kind, "context": self.context}
+        return looking | ({"decay": True} if self.decay else {})
+
+    @property
+    def states(self) -> tuple[int, ...]:
+        """Shape of the state of a series."""
+        return self.encoder.states
 
     def parts(self) -> dict[str, tuple[int, ...]]:
-        """Shapes by name, in the order of the flat vector: the recurrent layers', as in torch.nn, then the head's."""
-        gates = GATES[self.cell] * self.hidden_size
-        parts: dict[str, tuple[int, ...]] = {}
-        for layer in range(self.layers):
-            given = self.inputs if layer == 0 else self.hidden_size
-            sizes = (gates, given), (gates, self.hidden_size), (gates,), (gates,)
-            parts |= {f"{name}_l{layer}": size for name, size in zip(LAYER, sizes, strict=True)}
-        parts["head_hidden"] = (self.width, self.hidden_size)
+        """Shapes by name, in the order of the flat vector: the encoder's, then the head's."""
+        parts = self.encoder.parts()
+        parts["head_hidden"] = (self.width, self.encoder.top)
         parts["head_advice"] = (self.width, 2 * self.experts + LEAD)
         parts["head_bias"] = (self.width,)
         parts["out_weight"] = (self.experts + 1 + self.knots, self.width)
@@ -55,7 +68,8 @@ class Shape(NamedTuple):
 
     def layout(self) -> dict[str, object]:
         """All that the meaning of the flat vector follows from, as JSON has it."""
-        return {"inputs_version": INPUTS_VERSION, "shape": self._asdict(), "knots": list(KNOTS)}
+        sizes = {key: size for key, size in self._asdict().items() if key not in {"kind", "context", "decay"}}
+        return {"inputs_version": INPUTS_VERSION, "shape": sizes | self.options, "knots": list(KNOTS)}
 
     @property
     def size(self) -> int:
@@ -89,19 +103,15 @@ def fresh(shape: Shape, seed: int) -> Tensor:
             part[hidden : 2 * hidden] = 1.0  # the update gate of a GRU, the forget gate of an LSTM
         if name.startswith("weight_hh") and shape.cell == "rnn_relu":
             part.copy_(0.9 * torch.eye(hidden))  # Le et al. 2015: keeps a ReLU network from exploding
+        if name.startswith("decay"):
+            part.fill_(FIRST_DECAY if name == "decay_rate" else 0.0)
     parts["out_bias"][-len(FIRST_OFFSETS) :] = torch.tensor(FIRST_OFFSETS)
     return weights
 
 
 def unroll(parts: dict[str, Tensor], shape: Shape, inputs: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-    """Run the recurrent layers over `inputs` (T, B, F) from `state` (B, D, N, H).
-
-    Returns the top layer's outputs (T, B, H) and the last state (B, D, N, H).
-    """
-    weights = [parts[f"{name}_l{layer}"] for layer in range(shape.layers) for name in LAYER]
-    first = [vectors.contiguous() for vectors in state.permute(2, 1, 0, 3)]  # N of (D, B, H), as torch has it
-    outputs, last = run(shape.cell, inputs, first, weights)
-    return outputs, torch.stack(last).permute(2, 1, 0, 3)
+    """What the head reads (T, B, top) of `inputs` (T, B, F), from `state` (B, *states) on, and the last state."""
+    return encode(shape.encoder, parts, inputs, state)
 
 
 def squashed(values: Tensor) -> Tensor:
@@ -112,7 +122,7 @@ def squashed(values: Tensor) -> Tensor:
 def heads(
     parts: dict[str, Tensor], shape: Shape, hidden: Tensor, points: Tensor, trust: Tensor, lead: Tensor
 ) -> Tensor:
-    """Forecasts (..., K, L) at KNOTS, in units; `hidden` (..., H), `points`, `trust` (..., K, E), `lead` (..., K, 3).
+    """Forecasts (..., K, L) at KNOTS, in units; `hidden` (..., top), `points`, `trust` (..., K, E), `lead` (..., K, 3).
 
     A softmax over the experts and persistence (point 0) gives the center, to which L free offsets are added. They are
     not in order yet.

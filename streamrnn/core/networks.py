@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from streamrnn.core.activity import Activity
 from streamrnn.core.adaptation import HeadLearner
 from streamrnn.core.bank import Described
+from streamrnn.core.bodies import Body, body_of
 from streamrnn.core.compiled import Floats, Integers, Singles
 from streamrnn.core.guard import Guard
 from streamrnn.core.head import Head, flat_of, work_of
@@ -22,7 +23,7 @@ from streamrnn.core.learner import Learned, Learner, device_of
 from streamrnn.core.ledger import COUNT, NAIVE, NETWORK
 from streamrnn.core.memory import Rows, Tapes
 from streamrnn.core.network import KNOTS, Shape
-from streamrnn.core.stepper import Body, answer, body_of, head_from, reading
+from streamrnn.core.stepper import answer, head_from, reading
 
 HEAD, WHOLE = 0, 1
 """The learners, in the order of their learning points."""
@@ -53,7 +54,7 @@ class Networks:
             self._bodies[0].load(torch.from_numpy(base.copy()))
             if enabled and head:
                 self._head = HeadLearner(
-                    start=base[-shape.head_size :], hidden=shape.hidden_size, experts=shape.experts,
+                    start=base[-shape.head_size :], hidden=shape.encoder.top, experts=shape.experts,
                     width=shape.width, levels=KNOTS, learning_rate=head_rate, clip_norm=clip_norm,
                 )  # fmt: skip
         if base is None or (enabled and whole):

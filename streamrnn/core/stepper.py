@@ -1,11 +1,11 @@
-"""One step of the network for one wave: compiled loops on the CPU; the recurrent layers may run on a GPU.
+"""One step of cells and head for one wave, as compiled loops.
 
-The loops do each row by itself, so its bits do not depend on the wave; they are also ten times faster than torch on the
-few rows that a wave often has. A law ties both to the network of the learner.
+They do each row by itself, so that its bits do not depend on the wave; they are also ten times faster than torch on the
+few rows that a wave often has. Laws tie them to the network of the learner.
 """
 
 from statistics import NormalDist
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -13,22 +13,12 @@ import torch
 from streamrnn.core.bank import Described
 from streamrnn.core.compiled import Integers, Singles, compiled
 from streamrnn.core.head import ONE, ZERO, Head, Work, add_product, exponential, head_of, read_head
-from streamrnn.core.network import KNOTS, Shape, split, unroll
+from streamrnn.core.network import KNOTS, Shape
 
 HIDDEN_LIMIT = 1e3
 """A state beyond it (only a ReLU network can reach it) is set back to zero."""
 TWO = np.float32(2)
 CODES = {"rnn_tanh": 0, "rnn_relu": 1, "gru": 2, "lstm": 3}
-
-
-class Body(Protocol):
-    """The recurrent layers; carries the hidden state of a wave's rows one step on."""
-
-    def load(self, weights: torch.Tensor) -> None:
-        """Use these flat weights from now on."""
-
-    def step(self, hidden: Singles, rows: Integers, inputs: Singles) -> Singles:
-        """Advance `hidden[rows]` (S, D, N, H) in place by `inputs` (B, F); the top layer's output (B, H)."""
 
 
 class Reading(NamedTuple):
@@ -83,37 +73,62 @@ def advance(cell: int, state: Singles, given: Singles, kept: Singles) -> None:
             state[0, i] = sigmoid(given[3 * size + i] + kept[3 * size + i]) * tanh(state[1, i])
 
 
+class Layers(NamedTuple):
+    """Weights of D recurrent layers, laid out so that the innermost loop runs over neighbours; M gates in all."""
+
+    into: Singles  # (F + (D-1) H, M)
+    within: Singles  # (D*H, M)
+    biases: Singles  # (D, 2, M)
+    decay: Singles  # (2, D, H) rate and start; nothing where the state does not decay
+
+
 @compiled
-def layers_of(
-    cell: int, state: Singles, inputs: Singles, into: Singles, within: Singles, biases: Singles, work: Singles
-) -> None:
-    """Advance one row's `state` (D, N, H); `into` (F + (D-1) H, M), `within` (D*H, M), `biases` (D, 2, M)."""
+def layers_of(cell: int, state: Singles, inputs: Singles, layers: Layers, work: Singles) -> None:
+    """Advance one row's `state` (D, N, H) by `inputs` (F,); `work` (2, M) is room."""
     size, first = state.shape[2], len(inputs)
     for layer in range(len(state)):
-        work[0], work[1] = biases[layer, 0], biases[layer, 1]
+        work[0], work[1] = layers.biases[layer, 0], layers.biases[layer, 1]
         if layer == 0:
-            add_product(work[0], inputs, into[:first])
+            add_product(work[0], inputs, layers.into[:first])
         else:
             at = first + (layer - 1) * size
-            add_product(work[0], state[layer - 1, 0], into[at : at + size])
-        add_product(work[1], state[layer, 0], within[layer * size : (layer + 1) * size])
+            add_product(work[0], state[layer - 1, 0], layers.into[at : at + size])
+        add_product(work[1], state[layer, 0], layers.within[layer * size : (layer + 1) * size])
         advance(cell, state[layer], work[0], work[1])
 
 
 @compiled
+def fade(state: Singles, late: np.float32, decay: Singles) -> None:
+    """Let one row's `state` (D, N, H) decay with the time step `late`; see encoders."""
+    for layer in range(len(state)):
+        for i in range(state.shape[2]):
+            kept = exponential(-max(decay[0, layer, i] * max(late, ZERO) + decay[1, layer, i], ZERO))
+            for vector in range(state.shape[1]):
+                state[layer, vector, i] *= kept
+
+
+@compiled
+def is_wild(state: Singles) -> bool:
+    """Whether any number of a state is beyond HIDDEN_LIMIT, or none."""
+    for value in state.flat:  # noqa: SIM110 - compiled code has no generators
+        if not abs(value) <= HIDDEN_LIMIT:
+            return True
+    return False
+
+
+@compiled
 def step_rows(
-    cell: int, hidden: Singles, rows: Integers, inputs: Singles, top: Singles, into: Singles, within: Singles,
-    biases: Singles,
-) -> None:  # fmt: skip
-    """One wave: advances `hidden[rows]` and fills `top` (B, H)."""
-    work = np.empty((2, biases.shape[2]), np.float32)
+    cell: int, gap: int, hidden: Singles, rows: Integers, inputs: Singles, top: Singles, layers: Layers
+) -> None:
+    """One wave: advances `hidden[rows]` (S, D, N, H) and fills `top` (B, H); `gap` as for an Encoder."""
+    work = np.empty((2, layers.biases.shape[2]), np.float32)
     for b in range(len(rows)):
         state = hidden[rows[b]]
-        layers_of(cell, state, inputs[b], into, within, biases, work)
-        for value in state.flat:
-            if not abs(value) <= HIDDEN_LIMIT:
-                state[:] = 0.0
-                break
+        if gap >= 0:
+            fade(state, inputs[b, gap], layers.decay)
+        layers_of(cell, state, inputs[b], layers, work)
+        if is_wild(state):
+            state[:] = 0.0
         top[b] = state[len(state) - 1, 0]
 
 
@@ -147,66 +162,4 @@ def answer(
 def head_from(weights: torch.Tensor, shape: Shape) -> Head:
     """The head of a network's flat weights."""
     tail = weights.detach().cpu().numpy()[-shape.head_size :]
-    return head_of(tail, shape.hidden_size, shape.experts, shape.width, shape.knots)
-
-
-class CompiledBody:
-    """The loops above, for the CPU."""
-
-    def __init__(self, shape: Shape) -> None:
-        self._shape = shape
-
-    def load(self, weights: torch.Tensor) -> None:
-        """Lay the weights out so that the innermost loop runs over neighbours."""
-        parts = {name: part.detach().cpu().numpy() for name, part in split(weights, self._shape).items()}
-        layers = range(self._shape.layers)
-        arrays = (
-            np.concatenate([parts[f"weight_ih_l{layer}"].T for layer in layers]),
-            np.concatenate([parts[f"weight_hh_l{layer}"].T for layer in layers]),
-            np.stack([np.stack([parts[f"bias_ih_l{layer}"], parts[f"bias_hh_l{layer}"]]) for layer in layers]),
-        )
-        self._weights = tuple(np.array(array, order="C", copy=True) for array in arrays)
-
-    def step(self, hidden: Singles, rows: Integers, inputs: Singles) -> Singles:
-        """See Body."""
-        top = np.empty((len(rows), self._shape.hidden_size), np.float32)
-        step_rows(CODES[self._shape.cell], hidden, rows, inputs, top, *self._weights)
-        return top
-
-
-class TorchBody:
-    """The learner's own layers, in blocks of fixed size: on a GPU the bits of a row depend on the block's shape."""
-
-    BLOCK = 256
-
-    def __init__(self, shape: Shape, device: torch.device) -> None:
-        self._shape, self._device = shape, device
-
-    def load(self, weights: torch.Tensor) -> None:
-        """Use these flat weights from now on."""
-        self._parts = split(weights.detach().to(self._device, copy=True), self._shape)
-
-    def step(self, hidden: Singles, rows: Integers, inputs: Singles) -> Singles:
-        """See Body."""
-        blocks = range(0, len(rows), self.BLOCK)
-        return np.concatenate([self._block(hidden, rows[i : i + self.BLOCK], inputs[i:]) for i in blocks])
-
-    @torch.inference_mode()
-    def _block(self, hidden: Singles, rows: Integers, inputs: Singles) -> Singles:
-        count = len(rows)
-        state, given = (self._padded(array[:count]) for array in (hidden[rows], inputs))
-        top, state = unroll(self._parts, self._shape, given.unsqueeze(0), state)
-        kept = state[:count].cpu().numpy()
-        kept[~(np.abs(kept.reshape(count, -1)).max(1) <= HIDDEN_LIMIT)] = 0.0
-        hidden[rows] = kept
-        return np.asarray(top[0, :count].cpu().numpy())
-
-    def _padded(self, array: Singles) -> torch.Tensor:
-        block = torch.zeros((self.BLOCK, *array.shape[1:]), device=self._device)
-        block[: len(array)] = torch.from_numpy(np.ascontiguousarray(array)).to(self._device)
-        return block
-
-
-def body_of(shape: Shape, device: torch.device) -> Body:
-    """The one for a device."""
-    return TorchBody(shape, device) if device.type == "cuda" else CompiledBody(shape)
+    return head_of(tail, shape.encoder.top, shape.experts, shape.width, shape.knots)

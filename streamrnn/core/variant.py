@@ -30,7 +30,13 @@ VARIANTS = {
 }
 
 
-def shape_of(*, variant: str, cell: str, hidden_size: int, layers: int) -> Shape:
-    """Sizes of the network of a variant."""
+def shape_of(
+    *, variant: str, cell: str, hidden_size: int, layers: int, encoder: str = "recurrent", context: int = 16,
+    decay: bool = False,
+) -> Shape:  # fmt: skip
+    """Sizes of the network of a variant; arguments as in the configuration."""
     _, inputs, experts, width = VARIANTS[variant]
-    return Shape(cell, hidden_size, layers, width=width, inputs=inputs, experts=experts)
+    return Shape(
+        cell, hidden_size, layers, width=width, inputs=inputs, experts=experts, kind=encoder,
+        context=0 if encoder == "recurrent" else context, decay=decay,
+    )  # fmt: skip

@@ -70,8 +70,8 @@ def read_base(path: Path, shape: "Shape") -> Singles:
     ]
     if differences:
         raise ConfigError(
-            f"the base network {path} does not fit: {'; '.join(differences)}; set model.cell, model.hidden_size and "
-            "model.layers as they are there, or make one that fits (streamrnn pretrain), or set model.base to none"
+            f"the base network {path} does not fit: {'; '.join(differences)}; set model.cell and the "
+            "other keys of model as they are there, make one that fits (streamrnn pretrain), or set model.base to none"
         )
     weights = arrays.get(WEIGHTS)
     if weights is None or weights.shape != (shape.size,) or weights.dtype != np.float32:
@@ -109,7 +109,8 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, Singles]]:
 def _differences(part: str, held: Any, wanted: Any) -> list[tuple[str, Any, Any]]:
     """(name, there, here) of what differs; of sizes, only those that do."""
     if isinstance(held, dict) and isinstance(wanted, dict):
-        return [(name, held.get(name), size) for name, size in wanted.items() if held.get(name) != size]
+        names = {**wanted, **held}
+        return [(name, held.get(name), wanted.get(name)) for name in names if held.get(name) != wanted.get(name)]
     return [] if held == wanted else [(part, held, wanted)]
 
 

@@ -37,6 +37,9 @@ def make(
     cell: str,
     hidden_size: int,
     layers: int,
+    encoder: str = "recurrent",
+    context: int = 16,
+    decay: bool = False,
     steps: int,
     seed: int,
     device: str,
@@ -54,7 +57,10 @@ def make(
     if output.is_dir() or not output.parent.is_dir():
         what = "it is a folder" if output.is_dir() else f"there is no folder {output.parent}"
         raise ConfigError(f"--output: {output} cannot be written: {what}")
-    shape = shape_of(variant=variant, cell=cell, hidden_size=hidden_size, layers=layers)
+    shape = shape_of(
+        variant=variant, cell=cell, hidden_size=hidden_size, layers=layers, encoder=encoder, context=context,
+        decay=decay,
+    )  # fmt: skip
     bank = VARIANTS[variant].bank
     place, own = device_of(device), read_history(history)
     torch.set_num_threads(1)  # more would change the order of sums, and are no faster at this size

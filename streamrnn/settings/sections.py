@@ -153,6 +153,13 @@ class Model(_Section):
     cell: Literal["rnn_tanh", "rnn_relu", "gru", "lstm"] = "gru"
     hidden_size: int = Field(default=64, ge=1, le=1024)
     layers: int = Field(default=1, ge=1, le=8)
+    encoder: Literal["recurrent", "bidirectional", "attention"] = "recurrent"
+    """What is read of the past: the recurrent state; beside it a second network that reads the last observations
+    backwards; or beside it attention to the outputs after each of them."""
+    context: int = Field(default=16, ge=2, le=512)
+    """Observations that a bidirectional encoder or attention looks back upon."""
+    decay: bool = False
+    """Whether the hidden state decays with the time since the last observation, as in GRU-D."""
     base: str = Field(default="default", min_length=1)
     """Weights to start from: `default`, those that come with the package for this network, random ones if none do;
     `none`, random ones; or a file that `streamrnn pretrain` wrote."""
@@ -255,7 +262,7 @@ class Settings(_Section, BaseSettings):
 
     @model_validator(mode="after")
     def _agree(self) -> Self:
-        conflicts = [*_security(self.kafka), *_intervals(self), *_names(self), *_ports(self), *_variant(self)]
+        conflicts = [*_security(self.kafka), *_intervals(self), *_names(self), *_ports(self), *_model(self)]
         if conflicts:
             text = "; ".join(f"{key}: {words}" for key, words in conflicts)
             raise PydanticCustomError("conflict", "{text}", {"text": text, "conflicts": conflicts})
@@ -324,6 +331,11 @@ def _ports(settings: Settings) -> Iterator[tuple[str, str]]:
         yield "workers", "must be 1 with log: sqlite, whose file one process holds"
 
 
-def _variant(settings: Settings) -> Iterator[tuple[str, str]]:
+def _model(settings: Settings) -> Iterator[tuple[str, str]]:
+    if settings.model.encoder == "bidirectional" and settings.model.layers > 1:
+        yield (
+            "model.layers",
+            "must be 1 with model.encoder: bidirectional; a second one would read the future of the first",
+        )
     if settings.model.variant == "lean" and settings.experts:
         yield "experts", "need model.variant: full; the mixture of the lean one has no place for them"

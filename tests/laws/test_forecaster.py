@@ -14,7 +14,8 @@ from streamrnn.core.forecaster import Forecaster
 
 ROWS = 90
 BASED, LEAN = {"networks": 3}, {"networks": 3, "variant": "lean"}
-KINDS = pytest.mark.parametrize("kind", [*({"cell": cell} for cell in GATES), BASED, LEAN], ids=str)
+ENCODERS = {"encoder": "bidirectional", "context": 5}, {"encoder": "attention", "context": 5, "decay": True}
+KINDS = pytest.mark.parametrize("kind", [*({"cell": cell} for cell in GATES), *ENCODERS, BASED, LEAN], ids=str)
 VARIANTS = pytest.mark.parametrize("kind", [{}, BASED, LEAN], ids=str)
 
 

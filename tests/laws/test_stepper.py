@@ -8,12 +8,13 @@ import pytest
 import torch
 
 from streamrnn.core.bank import Described
+from streamrnn.core.bodies import CompiledBody, TorchBody
 from streamrnn.core.cells import GATES
 from streamrnn.core.compiled import Singles
 from streamrnn.core.head import work_of
 from streamrnn.core.network import KNOTS, Shape, fresh, heads, split, unroll
 from streamrnn.core.series import EXPERTS, INPUTS, LEAD
-from streamrnn.core.stepper import CompiledBody, TorchBody, answer, head_from, reading
+from streamrnn.core.stepper import answer, head_from, reading
 
 ROWS, HORIZONS = 300, 3
 LEVELS = (0.02, 0.1, 0.3, 0.5, 0.92)

@@ -13,7 +13,8 @@ from support.streams import small
 from streamrnn.records import Output, Record
 from streamrnn.task import Task
 
-KINDS = ["fake", "one network", "three networks"]
+ENCODERS = {"bidirectional": {"encoder": "bidirectional", "context": 3}, "attention": {"encoder": "attention"}}
+KINDS = ["fake", "one network", "three networks", *ENCODERS]
 COUNT = 400
 
 
@@ -22,8 +23,8 @@ def forecaster(kind: str) -> Any:
     if kind == "fake":
         return FakeForecaster(every=3, most=40)
     return small(
-        networks=1 if kind == "one network" else 3, horizons=HORIZONS, quantiles=QUANTILES, hidden_size=4, window=4,
-        every=2, most=40, head_every=1, head_most=30, batch=4, replay=4,
+        networks=3 if kind == "three networks" else 1, horizons=HORIZONS, quantiles=QUANTILES, hidden_size=4, window=4,
+        every=2, most=40, head_every=1, head_most=30, batch=4, replay=4, **ENCODERS.get(kind, {}),
     )  # fmt: skip
 
 

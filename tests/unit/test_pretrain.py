@@ -349,7 +349,7 @@ def test_a_base_network_comes_back_from_its_file(base: Path) -> None:
     card = read_card(base)
     assert card.keys() == COMPLETE
     assert {name: card[name] for name in Card._fields} == CARD._asdict()
-    assert (card["licence"], card["shape"], card["knots"]) == ("Apache-2.0", SMALL._asdict(), list(KNOTS))
+    assert (card["licence"], card["shape"], card["knots"]) == ("Apache-2.0", SMALL.layout()["shape"], list(KNOTS))
     assert list(base.parent.iterdir()) == [base]
 
 
@@ -359,6 +359,7 @@ def test_a_base_network_comes_back_from_its_file(base: Path) -> None:
         (SMALL._replace(cell="lstm"), "cell is gru there and lstm here"),
         (SMALL._replace(hidden_size=16), "hidden_size is 8 there and 16 here"),
         (SMALL._replace(layers=2), "layers is 1 there and 2 here"),
+        (SMALL._replace(kind="attention", context=4), "encoder is absent there and attention here; context is absent"),
         (SMALL._replace(inputs=9, experts=3), "inputs is 79 there and 9 here; experts is 14 there and 3 here"),
     ],
 )
@@ -624,6 +625,7 @@ def test_the_command_passes_on_what_it_was_told(tmp_path: Path, monkeypatch: pyt
     assert first == output
     assert given == {
         "variant": "full", "cell": "lstm", "hidden_size": 24, "layers": 2, "steps": 5, "seed": 9, "device": "auto",
+        "encoder": "recurrent", "context": 16, "decay": False,
         "history": [own], "date": "2026-01-02",
     }  # fmt: skip
     assert (defaults["cell"], defaults["steps"], defaults["history"]) == ("gru", command.STEPS, [])

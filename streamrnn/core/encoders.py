@@ -1,0 +1,146 @@
+"""What the head reads of a series' past, as torch: a recurrent state, and what may stand beside it.
+
+    recurrent      the output of the top layer
+    bidirectional  the same, and the end of a second network that reads the last W observations backwards from now
+    attention      the same, and a mean over the outputs after each of the last W observations, weighed by likeness
+
+Nothing lies past the origin: "backwards" begins at the latest observation. A series with fewer than W observations has
+as many as it has. Letters: T rows, B series, F inputs, D layers, N vectors of state, H units, W the context.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn.functional import linear, scaled_dot_product_attention
+
+from streamrnn.core.cells import GATES, LAYER, STATES, run
+
+KINDS = ("recurrent", "bidirectional", "attention")
+REVERSE = tuple(f"{name}_l0_reverse" for name in LAYER)
+"""Weights of the network that reads backwards, as torch.nn calls them."""
+ATTENTION = ("query", "key", "value")
+
+
+class Encoder(NamedTuple):
+    """What the sizes and the meaning of the recurrent weights follow from."""
+
+    cell: str
+    hidden_size: int
+    layers: int
+    inputs: int
+    kind: str = "recurrent"
+    context: int = 0
+    """Observations looked back upon, W."""
+    gap: int = -1
+    """Place of the time step among the inputs; the state decays with it. Below 0: it does not."""
+
+    @property
+    def kept(self) -> tuple[int, int, int]:
+        """(D, N, H) of the recurrent state."""
+        return self.layers, STATES[self.cell], self.hidden_size
+
+    @property
+    def remembered(self) -> int:
+        """Numbers that are remembered of each of the last W observations."""
+        return {"recurrent": 0, "bidirectional": self.inputs, "attention": self.hidden_size}[self.kind]
+
+    @property
+    def states(self) -> tuple[int, ...]:
+        """Shape of the state of a series: (D, N, H), or flat, the context and how much of it is filled behind it."""
+        depth, vectors, size = self.kept
+        if self.kind == "recurrent":
+            return self.kept
+        return (depth * vectors * size + self.context * self.remembered + 1,)
+
+    @property
+    def top(self) -> int:
+        """Numbers that the head reads."""
+        return self.hidden_size * (1 if self.kind == "recurrent" else 2)
+
+    def parts(self) -> dict[str, tuple[int, ...]]:
+        """Shapes of the weights by name, in the order of the flat vector; named as in torch.nn where that has them."""
+        size, parts = self.hidden_size, dict[str, tuple[int, ...]]()
+        for layer in range(self.layers):
+            shapes = self._layer(self.inputs if layer == 0 else size)
+            parts |= {f"{name}_l{layer}": shape for name, shape in zip(LAYER, shapes, strict=True)}
+        if self.kind == "bidirectional":
+            parts |= dict(zip(REVERSE, self._layer(self.inputs), strict=True))
+        if self.kind == "attention":
+            parts |= dict.fromkeys(ATTENTION, (size, size))
+        if self.gap >= 0:
+            parts |= {"decay_rate": (self.layers, size), "decay_start": (self.layers, size)}
+        return parts
+
+    def _layer(self, given: int) -> tuple[tuple[int, ...], ...]:
+        gates = GATES[self.cell] * self.hidden_size
+        return (gates, given), (gates, self.hidden_size), (gates,), (gates,)
+
+
+def encode(encoder: Encoder, parts: dict[str, Tensor], inputs: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+    """What the head reads (T, B, top) of `inputs` (T, B, F), from `state` (B, *states) on, and the last state."""
+    if encoder.kind == "recurrent":
+        return _carried(encoder, parts, inputs, state)
+    depth, vectors, size = encoder.kept
+    sizes = [depth * vectors * size, encoder.context * encoder.remembered, 1]
+    live, context, filled = state.split(sizes, 1)
+    tops, last = _carried(encoder, parts, inputs, live.view(-1, *encoder.kept))
+    entries = (inputs if encoder.kind == "bidirectional" else tops).transpose(0, 1)
+    known = torch.cat([context.view(len(state), encoder.context, -1), entries], 1)  # (B, W + T, .)
+    # (B, T) observations that the context holds after each row, at its end
+    count = (filled + torch.arange(1, len(inputs) + 1, device=filled.device)).clamp(max=encoder.context)
+    valid = torch.arange(encoder.context, device=filled.device) >= encoder.context - count.unsqueeze(-1)  # (B, T, W)
+    seen = known.unfold(1, encoder.context, 1)[:, 1:].transpose(2, 3)  # (B, T, W, .)
+    beside = (_backwards if encoder.kind == "bidirectional" else _attend)(encoder, parts, tops, seen, valid)
+    kept = known[:, len(inputs) :].flatten(1), count[:, -1:].to(state.dtype)
+    return torch.cat([tops, beside], -1), torch.cat([last.flatten(1), *kept], 1)
+
+
+def _carried(encoder: Encoder, parts: dict[str, Tensor], inputs: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+    """The recurrent layers; state (B, D, N, H)."""
+    weights = [parts[f"{name}_l{layer}"] for layer in range(encoder.layers) for name in LAYER]
+    vectors = [each.contiguous() for each in state.permute(2, 1, 0, 3)]  # N of (D, B, H), as torch has it
+    if encoder.gap < 0:
+        outputs, vectors = run(encoder.cell, inputs, vectors, weights)
+    else:
+        outputs, vectors = _decayed(encoder, parts, inputs, vectors, weights)
+    return outputs, torch.stack(vectors).permute(2, 1, 0, 3)
+
+
+def _decayed(
+    encoder: Encoder, parts: dict[str, Tensor], inputs: Tensor, vectors: Sequence[Tensor], weights: Sequence[Tensor]
+) -> tuple[Tensor, list[Tensor]]:
+    """GRU-D's decay of the hidden state (Che et al. 2018, equation 4), for any cell: exp(-max(0, r d + s)).
+
+    d is the time step as the inputs have it, the log of how much longer than usual it was, and 0 where it was not.
+    """
+    rows, kept = [], list(vectors)
+    rate, start = parts["decay_rate"].unsqueeze(1), parts["decay_start"].unsqueeze(1)  # (D, 1, H)
+    for row in inputs:
+        late = row[:, encoder.gap].clamp(min=0.0).unsqueeze(-1)  # (B, 1)
+        factor = (-(rate * late + start).clamp(min=0.0)).exp()
+        outputs, kept = run(encoder.cell, row.unsqueeze(0), [each * factor for each in kept], weights)
+        rows.append(outputs)
+    return torch.cat(rows), kept
+
+
+def _backwards(encoder: Encoder, parts: dict[str, Tensor], tops: Tensor, seen: Tensor, valid: Tensor) -> Tensor:
+    """Where a network ends that reads `seen` (B, T, W, F) from the newest to the oldest that is `valid`: (T, B, H)."""
+    weights, (batch, rows) = [parts[name] for name in REVERSE], seen.shape[:2]
+    steps = seen.flip(2).permute(2, 0, 1, 3).flatten(1, 2)  # (W, B T, F)
+    there = valid.flip(2).permute(2, 0, 1).flatten(1).unsqueeze(-1)  # (W, B T, 1)
+    state = [tops.new_zeros(1, batch * rows, encoder.hidden_size) for _ in range(STATES[encoder.cell])]
+    for step, known in zip(steps, there, strict=True):
+        moved = run(encoder.cell, step.unsqueeze(0), state, weights)[1]
+        state = [torch.where(known, new, old) for new, old in zip(moved, state, strict=True)]
+    return state[0].view(batch, rows, -1).transpose(0, 1)
+
+
+def _attend(encoder: Encoder, parts: dict[str, Tensor], tops: Tensor, seen: Tensor, valid: Tensor) -> Tensor:
+    """Scaled dot-product attention (Vaswani et al. 2017) of each output to those `seen` (B, T, W, H): (T, B, H)."""
+    del encoder
+    query, key, value = (parts[name] for name in ATTENTION)
+    asked = linear(tops.transpose(0, 1), query).unsqueeze(2)  # (B, T, 1, H)
+    found = scaled_dot_product_attention(asked, linear(seen, key), linear(seen, value), valid.unsqueeze(2))
+    return found.squeeze(2).transpose(0, 1)
