@@ -29,7 +29,12 @@ from streamrnn.log.rules import check_range, latest, out_of_range
 from streamrnn.records import Record, TopicPartition
 
 LOOK_AGAIN = 0.05  # seconds between two looks for a topic that is being created
-STALE = {KafkaError.FENCED_LEADER_EPOCH, KafkaError.UNKNOWN_LEADER_EPOCH, KafkaError.NOT_LEADER_FOR_PARTITION}
+STALE = {
+    KafkaError.FENCED_LEADER_EPOCH,
+    KafkaError.UNKNOWN_LEADER_EPOCH,
+    KafkaError.NOT_LEADER_FOR_PARTITION,
+    KafkaError._NOENT,  # noqa: SLF001  # it was told that there is none, once, while another was elected
+}
 """Errors after which the leader of a partition must be asked for again."""
 PASSING = {
     KafkaError._TRANSPORT,  # noqa: SLF001  # so the library names its own errors
@@ -259,7 +264,10 @@ class ConfluentLog:
             isolation_level=IsolationLevel.READ_UNCOMMITTED,  # what an open transaction has written counts
             request_timeout=self._request_timeout,
         )
-        return int(self._answer(asked).offset)
+        offset = int(self._answer(asked).offset)
+        if offset < 0:  # an answer without an offset and without an error, as came where a node had just died
+            raise KafkaException(KafkaError(KafkaError._NOENT, "no offset in the answer"))  # noqa: SLF001
+        return offset
 
     def transaction(self, partition: TopicPartition) -> ConfluentTransaction:
         """See `Log.transaction`."""
