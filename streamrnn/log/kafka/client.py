@@ -8,7 +8,7 @@ from kafka import errors
 from kafka.net.compat import KafkaNetClient
 
 from streamrnn.errors import Fenced, LogError, StreamrnnError
-from streamrnn.log.brokers import FENCING, REMEDIES, SILENT, UNREACHABLE, tls
+from streamrnn.log.brokers import FENCED_INSTANCE, FENCING, REMEDIES, SILENT, UNREACHABLE, name_taken, tls
 
 Client = TypeVar("Client")
 Options = Mapping[str, Any]
@@ -85,6 +85,7 @@ def explained(failure: str) -> Iterator[None]:
     """Turn whatever the library raises within into a LogError that says what failed, why, and what may help.
 
     Raises:
+        ConfigError: another process has joined under the same name.
         Fenced: the brokers say that another process has taken over.
         LogError: any other error.
     """
@@ -93,6 +94,8 @@ def explained(failure: str) -> Iterator[None]:
     except StreamrnnError:
         raise
     except Exception as error:
+        if _number(error) == FENCED_INSTANCE:
+            raise name_taken(failure) from error
         # not only KafkaError: what comes over the wire also ends in OSError, ValueError, struct.error, codecs' errors
         if isinstance(error, errors.CommitFailedError) or _number(error) in FENCING:
             raise Fenced(
