@@ -48,6 +48,7 @@ REMEDIES = {
 }
 """What may help, by the protocol's number of the error."""
 SILENT = "the brokers did not answer in time"
+NOT_TRUSTED = "check kafka.security_protocol and the kafka.ssl_* files"
 UNREACHABLE = "is a broker running there, and does kafka.security_protocol fit?"
 
 

@@ -90,7 +90,8 @@ def new_name() -> str:
 class Broker:
     """One node; started on entry, killed and its data removed on exit. It asks nobody who they are, unless `secured`.
 
-    A secured one also listens at `guarded`, where users say a name and a password, PASSWORDS, and keeps access lists.
+    A secured one also listens at `guarded`, where users say a name and a password, PASSWORDS, and keeps access lists;
+    with a `certificate`, a file of PEM with its key, that is over TLS.
     `heap` are MiB of memory; `data` is where records are kept, where that is to be a place of its own.
     """
 
@@ -98,6 +99,7 @@ class Broker:
         self,
         *,
         secured: bool = False,
+        certificate: Path | None = None,
         number: int = 1,
         ports: Sequence[int] = (),
         heap: int = 512,
@@ -116,7 +118,7 @@ class Broker:
         self.settings: dict[str, object] = self._open_settings() | {"log.dirs": data or self._directory / "data"}
         """Its configuration; read when it is formatted."""
         if secured:
-            self._secure()
+            self._secure(certificate)
 
     def __enter__(self) -> "Broker":
         try:
@@ -215,11 +217,12 @@ class Broker:
             return any(each["broker_id"] == self.number and not each.get("is_fenced") for each in known)
         return False
 
-    def _secure(self) -> None:
+    def _secure(self, certificate: Path | None) -> None:
         users = " ".join(f'user_{name}="{password}"' for name, password in PASSWORDS.items())
         for key in ("listeners", "advertised.listeners"):
             self.settings[key] = f"{self.settings[key]},GUARDED://{self.guarded}"
-        self.settings["listener.security.protocol.map"] = f"{PROTOCOLS},GUARDED:SASL_PLAINTEXT"
+        protocol = "SASL_PLAINTEXT" if certificate is None else "SASL_SSL"
+        self.settings["listener.security.protocol.map"] = f"{PROTOCOLS},GUARDED:{protocol}"
         self.settings |= {
             "sasl.enabled.mechanisms": "PLAIN",
             "listener.name.guarded.plain.sasl.jaas.config":
@@ -227,6 +230,8 @@ class Broker:
             "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
             "super.users": "User:ANONYMOUS",
         }  # fmt: skip
+        if certificate is not None:
+            self.settings |= {"ssl.keystore.type": "PEM", "ssl.keystore.location": certificate}
 
     def _open_settings(self) -> dict[str, object]:
         return {

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from confluent_kafka import KafkaError, KafkaException
 
 from streamrnn.errors import Fenced, LogError, StreamrnnError
-from streamrnn.log.brokers import FENCED_INSTANCE, FENCING, REMEDIES, SILENT, UNREACHABLE, name_taken, tls
+from streamrnn.log.brokers import FENCED_INSTANCE, FENCING, NOT_TRUSTED, REMEDIES, SILENT, UNREACHABLE, name_taken, tls
 
 Options = dict[str, Any]
 Result = TypeVar("Result")
@@ -20,7 +20,7 @@ logger.addHandler(logging.NullHandler())  # as libraries do: where nobody has co
 
 LOCAL_REMEDIES = {
     KafkaError._AUTHENTICATION: REMEDIES[58],  # noqa: SLF001  # so the library names its own errors
-    KafkaError._SSL: "check kafka.security_protocol and the kafka.ssl_* files",  # noqa: SLF001
+    KafkaError._SSL: NOT_TRUSTED,  # noqa: SLF001
     KafkaError._TRANSPORT: UNREACHABLE,  # noqa: SLF001
     KafkaError._ALL_BROKERS_DOWN: UNREACHABLE,  # noqa: SLF001
     KafkaError._TIMED_OUT: SILENT,  # noqa: SLF001

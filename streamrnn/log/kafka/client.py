@@ -1,5 +1,7 @@
 """What every client of the brokers has in common: options, security, opening, and errors in our own words."""
 
+import socket
+import ssl
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -8,7 +10,7 @@ from kafka import errors
 from kafka.net.compat import KafkaNetClient
 
 from streamrnn.errors import Fenced, LogError, StreamrnnError
-from streamrnn.log.brokers import FENCED_INSTANCE, FENCING, REMEDIES, SILENT, UNREACHABLE, name_taken, tls
+from streamrnn.log.brokers import FENCED_INSTANCE, FENCING, NOT_TRUSTED, REMEDIES, SILENT, UNREACHABLE, name_taken, tls
 
 Client = TypeVar("Client")
 Options = Mapping[str, Any]
@@ -70,6 +72,8 @@ def opened(kind: Callable[..., Client], common: Options, **particular: object) -
             try:
                 return kind(**{**common, **particular}, kafka_client=network)
             except errors.KafkaTimeoutError as error:
+                if (refusal := _tls_refusal(common)) is not None:
+                    raise LogError(f"{failure}: {refusal}; {NOT_TRUSTED}") from error
                 if not str(common["security_protocol"]).startswith("SASL"):
                     raise
                 text = f"{_reason(error)}, or refused this user, which the library does not tell apart: {REMEDIES[58]}"
@@ -78,6 +82,22 @@ def opened(kind: Callable[..., Client], common: Options, **particular: object) -
         for each in networks:
             each.close()
         raise
+
+
+def _tls_refusal(common: Options) -> ssl.SSLError | None:
+    """What speaks against the certificate of the first broker; the library keeps it to itself."""
+    if "ssl_context" not in common:
+        return None
+    host, _, port = common["bootstrap_servers"][0].rpartition(":")
+    name = host.strip("[]")
+    try:
+        with socket.create_connection((name, int(port)), common["request_timeout_ms"] / 1000) as plain:
+            common["ssl_context"].wrap_socket(plain, server_hostname=name).close()
+    except ssl.SSLError as error:
+        return error
+    except OSError:
+        pass
+    return None
 
 
 @contextmanager
