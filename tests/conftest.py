@@ -23,6 +23,12 @@ def _require_java() -> None:
         (pytest.fail if os.environ.get("CI") else pytest.skip)(f"no Kafka broker: {reason}")
 
 
+@pytest.fixture
+def java() -> None:
+    """What a test needs that starts brokers of its own."""
+    _require_java()
+
+
 @pytest.fixture(scope="session")
 def broker() -> Iterator[str]:
     """Yield the address of a real broker, shared by all tests: KAFKA_BOOTSTRAP_SERVERS, or one started here."""
@@ -36,9 +42,8 @@ def broker() -> Iterator[str]:
 
 
 @pytest.fixture
-def own_broker() -> Iterator[Broker]:
+def own_broker(java: None) -> Iterator[Broker]:
     """Yield a broker of the test's own, which it may kill, pause and start again."""
-    _require_java()
     with Broker() as started:
         yield started
 

@@ -11,6 +11,9 @@ from streamrnn.records import TopicPartition
 CLOSING = 2.0  # seconds to wait for an abort, for what is unsent, and for the threads beneath, when a client is closed
 HAND_OUT_AGAIN = 2.0  # seconds: several heartbeats, in which a lost membership shows
 
+MOST_BETWEEN_POLLS = 300.0
+"""Seconds in which a member must poll again; after that it has left the group, and others get its partitions."""
+
 NO_LIMIT = str(2**63 - 1)
 EVENT_TIMES = {"message.timestamp.after.max.ms": NO_LIMIT}
 """Outputs carry event times, which may lie ahead of the broker's clock; brokers from 3.6 on refuse that by default."""
@@ -26,8 +29,9 @@ COMPACTION = {
 END_OF_METADATA = "\0"
 """librdkafka writes it, and where it is missing reads on into what lies behind the text (librdkafka, issue 4649)."""
 
-FENCING = frozenset({22, 25, 47, 82, 90})
-"""The protocol's numbers of: illegal generation, unknown member, invalid epoch, fenced instance, fenced producer."""
+FENCING = frozenset({22, 25, 47, 90})
+"""The protocol's numbers of: illegal generation, unknown member, invalid epoch, fenced producer."""
+FENCED_INSTANCE = 82
 _NO_RIGHT = "the user lacks a right: see the access lists of the brokers"
 REMEDIES = {
     3: "the topic or partition does not exist: create it",
@@ -44,6 +48,7 @@ REMEDIES = {
 }
 """What may help, by the protocol's number of the error."""
 SILENT = "the brokers did not answer in time"
+NOT_TRUSTED = "check kafka.security_protocol and the kafka.ssl_* files"
 UNREACHABLE = "is a broker running there, and does kafka.security_protocol fit?"
 
 
@@ -60,6 +65,11 @@ def chosen(client: str) -> Literal["kafka-python", "confluent"]:
             "pip install 'streamrnn[confluent]', or choose 'auto' or 'kafka-python'"
         )
     return "confluent" if installed and client != "kafka-python" else "kafka-python"
+
+
+def between_polls(session_timeout: float) -> int:
+    """Milliseconds in which a member must poll again; never fewer than in which it must be heard of."""
+    return round(1000 * max(MOST_BETWEEN_POLLS, session_timeout))
 
 
 def transactional_id(app: str, partition: TopicPartition) -> str:
@@ -98,6 +108,14 @@ def require_compacted(topic: Topic, policy: str, servers: str) -> None:
             f"topic {topic.name} at {servers} is to hold state, and its cleanup.policy is {policy!r}: it would be "
             "deleted in time; set it to 'compact'"
         )
+
+
+def name_taken(failure: str) -> ConfigError:
+    """The error for a named process in whose name another has joined. To join once more would throw that one out."""
+    return ConfigError(
+        f"{failure}: another process of this app has joined under the same kafka.instance, and has taken this one's "
+        "place: if both are to run, give each a name of its own"
+    )
 
 
 def no_topic(topic: str, servers: str) -> LogError:

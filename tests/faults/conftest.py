@@ -2,11 +2,13 @@
 
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 from support.broker import Broker
+from support.cluster import Cluster
 from support.fleet import WARM, Fleet, Founder
 from support.nursery import Nursery
 from support.proxy import Proxy
@@ -40,6 +42,20 @@ def relayed(own_broker: Broker) -> Iterator[tuple[Broker, Proxy]]:
         yield own_broker, proxy
 
 
+@pytest.fixture
+def cluster(java: None) -> Iterator[Cluster]:
+    """Yield three nodes of the test's own."""
+    with Cluster() as started:
+        yield started
+
+
+@pytest.fixture
+def relays(cluster: Cluster) -> Iterator[list[Proxy]]:
+    """Yield the relays at the addresses of the three nodes for daemons, in their order."""
+    with ExitStack() as stack:
+        yield [stack.enter_context(Proxy(node.advertised, node.hidden)) for node in cluster.nodes]
+
+
 @pytest.fixture(params=CLIENTS)
 def client(request: pytest.FixtureRequest) -> str:
     """Return a value of `kafka.client`."""
@@ -50,7 +66,7 @@ def client(request: pytest.FixtureRequest) -> str:
 def fleet(client: str, name: str, tmp_path: Path, nursery: Nursery) -> Founder:
     """Return what makes a fleet over a broker."""
 
-    def found(broker: Broker | str, suffix: str = "", **changes: Any) -> Fleet:
+    def found(broker: Broker | Cluster | str, suffix: str = "", **changes: Any) -> Fleet:
         address = broker if isinstance(broker, str) else broker.bootstrap
         return Fleet(address, name + suffix, tmp_path, **{"nursery": nursery, "client": client, **changes})
 

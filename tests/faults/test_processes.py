@@ -37,6 +37,25 @@ RESTORING = ("transaction", "committed", "bounds", "read_state", "seek", "poll")
 """What a log is asked while a partition is restored, in this order; the last also feeds the replay."""
 
 
+STUCK = """
+import sys, time
+from streamrnn.log import brokers
+from streamrnn.worker import Worker
+brokers.MOST_BETWEEN_POLLS = 7.0
+feed, left = Worker._feed, 30
+def stuck(*arguments):
+    global left
+    left -= 1
+    if left == 0:
+        print("stuck", file=sys.stderr, flush=True)
+        time.sleep(25.0)
+        print("woken", file=sys.stderr, flush=True)
+    return feed(*arguments)
+Worker._feed = stuck
+"""
+"""A process that is busy with a feed for longer than the group waits for its next poll; its heartbeats go on."""
+
+
 def dies_restoring(fleet: Fleet, method: str, count: int) -> None:
     """Start a daemon, and wait until it has died there."""
     process = fleet.start(DIE_IN.format(method=method, count=count)).process
@@ -121,6 +140,40 @@ def test_a_zombie_publishes_nothing(broker: str, fleet: Founder, row: Row) -> No
 def test_zombies_of_all_ages_publish_nothing(broker: str, fleet: Founder, row: Row) -> None:
     """Frozen for shorter and for longer, again and again."""
     frozen(fleet(broker), [1.0, SESSION + 1, 3.0, SESSION + 1, SESSION + 1], row)
+
+
+@pytest.mark.faults
+def test_a_loop_that_is_stuck(broker: str, fleet: Founder, row: Row) -> None:
+    """It loses its partitions to another, has no say in them when it goes on, and gets some again."""
+    patient = ["kafka.transaction_timeout=60s"]  # what it left open is not ended by the brokers: it is up to the others
+    with fleet(broker, overrides=patient) as one:
+        one.start()
+        late = one.start(STUCK)
+        one.wait(lambda: "stuck" in late.said, "stuck")
+        one.progress(20)
+        assert "woken" not in late.said
+        one.wait(lambda: "woken" in late.said, "woken")
+        before = len(late.events("task_restored"))
+        one.wait(lambda: len(late.events("task_restored")) > before, "partitions given again")
+        one.progress(20)
+        row.survive(one.finish())
+
+
+@pytest.mark.faults
+def test_two_processes_of_one_name(broker: str, fleet: Founder, row: Row) -> None:
+    """The newer one takes over; the older one says why it ends."""
+    with fleet(broker, overrides=["kafka.instance=twin"]) as one:
+        older = one.start()
+        for _ in range(2):
+            one.progress(20)
+            newer, process = one.start(), older.process
+            until(lambda process=process: process.poll() is not None, "ended", 30.0)  # type: ignore[misc]
+            assert older.process.returncode == 78, older.said
+            assert "kafka.instance" in older.said
+            one.drop(older)
+            older = newer
+        one.progress(20)
+        row.survive(one.finish(), 2)
 
 
 @pytest.mark.faults

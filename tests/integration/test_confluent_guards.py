@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterator
 from contextlib import closing
 from threading import Event
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -103,18 +104,22 @@ def test_a_library_that_hangs_is_left_behind(
     hanging.released.set()
 
 
-@pytest.mark.parametrize("code", [KafkaError.FENCED_LEADER_EPOCH, KafkaError.NOT_LEADER_FOR_PARTITION])
+@pytest.mark.parametrize(
+    "code", [KafkaError.FENCED_LEADER_EPOCH, KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError._NOENT, None]
+)
 def test_a_leader_that_has_changed_is_asked_for_again(
-    monkeypatch: pytest.MonkeyPatch, log: Any, name: str, code: int
+    monkeypatch: pytest.MonkeyPatch, log: Any, name: str, code: int | None
 ) -> None:
-    """After a broker was restarted, the bounds can be told once the topic's leader has been asked for."""
+    """After a broker was lost, the bounds can be told once the topic's leader has been asked for; None: no error."""
     asked = []
-    real, ask = log._list, log._admin.list_topics
+    real, ask = log._answer, log._admin.list_topics
 
-    def listed(*arguments: Any) -> int:
-        if not asked:
-            raise KafkaException(KafkaError(code))
-        return int(real(*arguments))
+    def answer(futures: Any) -> Any:
+        if asked:
+            return real(futures)
+        if code is None:
+            return SimpleNamespace(offset=confluent_kafka.OFFSET_INVALID)
+        raise KafkaException(KafkaError(code))
 
     class Admin:
         def __getattr__(self, name: str) -> Any:
@@ -126,6 +131,13 @@ def test_a_leader_that_has_changed_is_asked_for_again(
 
     admin = log._admin
     monkeypatch.setattr(log, "_admin", Admin())
-    monkeypatch.setattr(log, "_list", listed)
+    monkeypatch.setattr(log, "_answer", answer)
     assert log.bounds(TopicPartition(name, 0)) == (0, 0)
     assert asked == [name]
+
+
+def test_an_answer_without_an_offset_is_none(monkeypatch: pytest.MonkeyPatch, log: Any, name: str) -> None:
+    """It is not taken for the end of a topic that was created anew, on which a daemon ends."""
+    monkeypatch.setattr(log, "_answer", lambda _: SimpleNamespace(offset=confluent_kafka.OFFSET_INVALID))
+    with pytest.raises(LogError, match="no offset in the answer"):
+        log.bounds(TopicPartition(name, 0))

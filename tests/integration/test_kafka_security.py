@@ -1,9 +1,12 @@
-"""A broker that asks for a name and a password, and keeps access lists."""
+"""A broker that asks for a name and a password, and keeps access lists; in plain text and over TLS."""
 
 import shlex
+import shutil
+import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -35,6 +38,33 @@ def secured() -> Iterator[Broker]:
         yield started
 
 
+def certificate(folder: Path, name: str) -> Path:
+    """Make a certificate for this machine that nobody but itself vouches for; in one file with its key."""
+    made = folder / f"{name}.pem"
+    names = ["-subj", f"/CN={name}", "-addext", "subjectAltName=IP:127.0.0.1"]
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", *names, "-keyout", "-"]
+    made.write_bytes(subprocess.run(command, check=True, capture_output=True).stdout)
+    return made
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The broker's own certificate."""
+    if shutil.which("openssl") is None:
+        pytest.skip("no openssl")
+    return certificate(tmp_path_factory.mktemp("tls"), "broker")
+
+
+@pytest.fixture(scope="module")
+def encrypted(authority: Path) -> Iterator[Broker]:
+    """Yield a broker that is secured by TLS, too."""
+    reason = missing()
+    if reason is not None:
+        pytest.skip(reason)
+    with Broker(secured=True, certificate=authority) as started:
+        yield started
+
+
 @pytest.fixture(params=KAFKA_CLIENTS)
 def guarded(request: pytest.FixtureRequest, secured: Broker) -> KafkaWorld:
     """The guarded address, and one of the clients."""
@@ -48,11 +78,11 @@ def stack() -> Iterator[ExitStack]:
         yield opened
 
 
-def open_as(world: KafkaWorld, name: str, user: str, password: str | None = None, **options: float) -> Any:
+def open_as(world: KafkaWorld, name: str, user: str, password: str | None = None, **options: Any) -> Any:
     """Open a log as one of the users."""
     secret = PASSWORDS[user] if password is None else password
     said = {"sasl_mechanism": "PLAIN", "sasl_username": user, "sasl_password": secret}
-    return world.open(name, security_protocol="SASL_PLAINTEXT", **said, **options)
+    return world.open(name, **{"security_protocol": "SASL_PLAINTEXT", **said, **options})
 
 
 def allow(broker: Broker, user: str, prefix: str, rights: dict[ResourceType, list[str]]) -> None:
@@ -94,14 +124,14 @@ def test_who_may_not_create_a_topic_is_told_how_it_is_done(
         assert log.partitions(topic.name) == topic.partitions
 
 
-def test_a_life_among_users(secured: Broker, guarded: KafkaWorld, stack: ExitStack, name: str) -> None:
-    """With the rights that are listed records are read, outputs, state and offset committed, and state is read."""
-    allow(secured, "daemon", name, RIGHTS)
-    outside = KafkaWorld(secured.bootstrap)
+def live(broker: Broker, world: KafkaWorld, name: str, stack: ExitStack, **options: Any) -> None:
+    """Read a record, commit an output, state and offset, and read the state, with the rights that are listed."""
+    allow(broker, "daemon", name, RIGHTS)
+    outside = KafkaWorld(broker.bootstrap)
     with closing(outside.open(name)) as log:
         log.create([Topic(name, 1), Topic(f"{name}.out", 1), Topic(f"{name}.state", 1, compacted=True)])
     outside.produce(name, [Record(name, 0, -1, 5, b"key", b"value")])
-    log = stack.enter_context(closing(open_as(guarded, name, "daemon")))
+    log = stack.enter_context(closing(open_as(world, name, "daemon", **options)))
     (partition,) = join(log, name)
     (found,) = gather(log, 1)
     assert found.value == b"value"
@@ -112,6 +142,26 @@ def test_a_life_among_users(secured: Broker, guarded: KafkaWorld, stack: ExitSta
     assert log.read_state(TopicPartition(f"{name}.state", 0)) == {b"piece": b"x"}
     assert not log.others()
     assert [each.value for each in outside.read(f"{name}.out")] == [b"said"]
+
+
+def test_a_life_among_users(secured: Broker, guarded: KafkaWorld, stack: ExitStack, name: str) -> None:
+    """The rights that are listed are enough."""
+    live(secured, guarded, name, stack)
+
+
+@pytest.mark.parametrize("client", KAFKA_CLIENTS)
+def test_a_life_over_tls(encrypted: Broker, authority: Path, stack: ExitStack, name: str, client: str) -> None:
+    """The broker's certificate is looked at, and what is said goes encrypted."""
+    options = {"security_protocol": "SASL_SSL", "ssl_cafile": str(authority)}
+    live(encrypted, KafkaWorld(encrypted.guarded, client), name, stack, **options)
+
+
+@pytest.mark.parametrize("client", KAFKA_CLIENTS)
+def test_a_broker_that_nobody_vouches_for(encrypted: Broker, tmp_path: Path, name: str, client: str) -> None:
+    """Its certificate is not taken, and the message names the keys to look at."""
+    options = {"security_protocol": "SASL_SSL", "ssl_cafile": str(certificate(tmp_path, "other"))}
+    with pytest.raises(LogError, match=r"certificate.*kafka\.ssl_"):
+        open_as(KafkaWorld(encrypted.guarded, client), name, "daemon", request_timeout=3.0, **options)
 
 
 @pytest.mark.parametrize(("user", "password"), [("daemon", "wrong"), ("nobody", "x")])

@@ -17,11 +17,15 @@ import subprocess
 import tempfile
 import time
 import uuid
+from collections.abc import Sequence
 from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 from types import TracebackType
 
-from kafka import KafkaAdminClient
+from kafka.errors import KafkaError
+from support.outside import admin
+
+from streamrnn.errors import LogError
 
 VERSION = "4.1.0"
 READY_WITHIN = 90.0  # seconds
@@ -74,30 +78,51 @@ def _die_with_parent() -> None:
     ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
 
 
+PROTOCOLS = "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,RELAYED:PLAINTEXT"
+PORTS = 5  # of one node
+
+
+def new_name() -> str:
+    """Make up a name for a cluster, as Kafka wants it."""
+    return base64.urlsafe_b64encode(b"\1" + uuid.uuid4().bytes[1:]).decode().rstrip("=")
+
+
 class Broker:
     """One node; started on entry, killed and its data removed on exit. It asks nobody who they are, unless `secured`.
 
-    A secured one also listens at `guarded`, where users say a name and a password, PASSWORDS, and keeps access lists.
+    A secured one also listens at `guarded`, where users say a name and a password, PASSWORDS, and keeps access lists;
+    with a `certificate`, a file of PEM with its key, that is over TLS.
+    `heap` are MiB of memory; `data` is where records are kept, where that is to be a place of its own.
     """
 
-    def __init__(self, *, secured: bool = False) -> None:
-        self._secured = secured
-        (guarded,) = free_ports(1)
-        self.guarded = f"127.0.0.1:{guarded}"
-        self.port, self._controller, self.hidden, self.advertised = free_ports(4)
-        self.bootstrap = f"127.0.0.1:{self.port}"
+    def __init__(
+        self,
+        *,
+        secured: bool = False,
+        certificate: Path | None = None,
+        number: int = 1,
+        ports: Sequence[int] = (),
+        heap: int = 512,
+        data: Path | None = None,
+    ) -> None:
+        self.number = number
+        self.port, controller, self.hidden, self.advertised, guarded = ports or free_ports(PORTS)
+        self.bootstrap, self.guarded = f"127.0.0.1:{self.port}", f"127.0.0.1:{guarded}"
         self.relayed = f"127.0.0.1:{self.advertised}"
         """Who asks at `hidden` is sent here, where a relay to `hidden` may listen."""
+        self.controller = f"127.0.0.1:{controller}"
+        self._heap = heap
         self._directory = Path(tempfile.mkdtemp(prefix="streamrnn-broker-"))
+        self._properties = self._directory / "server.properties"
         self._process: subprocess.Popen[bytes] | None = None
+        self.settings: dict[str, object] = self._open_settings() | {"log.dirs": data or self._directory / "data"}
+        """Its configuration; read when it is formatted."""
+        if secured:
+            self._secure(certificate)
 
     def __enter__(self) -> "Broker":
         try:
-            properties = self._directory / "server.properties"
-            properties.write_text("".join(f"{key}={value}\n" for key, value in self._settings().items()))
-            cluster = base64.urlsafe_b64encode(b"\1" + uuid.uuid4().bytes[1:]).decode().rstrip("=")
-            tool = self._java("kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(properties))
-            subprocess.run(tool, check=True, capture_output=True)
+            self.format(new_name())
             self.start()
         except BaseException:
             self.stop()
@@ -107,18 +132,50 @@ class Broker:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.stop()
 
+    def format(self, cluster: str) -> None:
+        """Make it a node of the cluster of this name, without any data."""
+        self._properties.write_text("".join(f"{key}={value}\n" for key, value in self.settings.items()))
+        tool = self._java("kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(self._properties))
+        subprocess.run(tool, check=True, capture_output=True)
+
     def start(self) -> None:
         """Start the node, on its data if it ran before, and wait until it answers."""
-        command = self._java("kafka.Kafka", str(self._directory / "server.properties"))
+        self.launch()
+        self.wait()
+
+    def launch(self) -> None:
+        """Start the node."""
         with (self._directory / "output").open("ab") as output:
             self._process = subprocess.Popen(
-                command,
+                self._java("kafka.Kafka", str(self._properties)),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
                 preexec_fn=_die_with_parent,  # noqa: PLW1509  # it takes no lock: one system call
             )
-        self._wait()
+
+    def wait(self) -> None:
+        """Wait until it answers, and its controller knows it."""
+        deadline = time.monotonic() + READY_WITHIN
+        while not self._serves():
+            if not self.alive or time.monotonic() > deadline:
+                raise RuntimeError(f"the broker did not start:\n{self.said[-4000:]}")
+            time.sleep(0.05)
+
+    @property
+    def voter(self) -> str:
+        """Its name among the controllers."""
+        return f"{self.number}@{self.controller}"
+
+    @property
+    def alive(self) -> bool:
+        """Whether the node runs."""
+        return self._process is not None and self._process.poll() is None
+
+    @property
+    def said(self) -> str:
+        """What it has printed."""
+        return (self._directory / "output").read_text(errors="replace")
 
     def stop(self) -> None:
         """Kill the node and remove its data."""
@@ -152,53 +209,41 @@ class Broker:
         assert self._process is not None
         self._process.send_signal(signal.SIGCONT)
 
-    def _wait(self) -> None:
-        deadline = time.monotonic() + READY_WITHIN
-        assert self._process is not None
-        while not self._listens():
-            if self._process.poll() is not None or time.monotonic() > deadline:
-                output = (self._directory / "output").read_text(errors="replace")
-                raise RuntimeError(f"the broker did not start:\n{output[-4000:]}")
-            time.sleep(0.05)
-        with closing(KafkaAdminClient(bootstrap_servers=self.bootstrap)) as admin:
-            while not admin.describe_cluster()["brokers"]:
-                time.sleep(0.05)
-
-    def _listens(self) -> bool:
-        with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), timeout=1):
-            return True
+    def _serves(self) -> bool:
+        port = ("127.0.0.1", self.port)
+        with suppress(OSError, KafkaError, LogError):
+            with socket.create_connection(port, timeout=1), closing(admin(self.bootstrap)) as asked:
+                known = asked.describe_cluster()["brokers"]
+            return any(each["broker_id"] == self.number and not each.get("is_fenced") for each in known)
         return False
 
-    def _settings(self) -> dict[str, object]:
-        settings = self._open_settings()
-        if self._secured:
-            users = " ".join(f'user_{name}="{password}"' for name, password in PASSWORDS.items())
-            settings["listeners"] = f"{settings['listeners']},GUARDED://{self.guarded}"
-            settings["advertised.listeners"] = f"{settings['advertised.listeners']},GUARDED://{self.guarded}"
-            settings["listener.security.protocol.map"] = (
-                f"{settings['listener.security.protocol.map']},GUARDED:SASL_PLAINTEXT"
-            )
-            settings |= {
-                "sasl.enabled.mechanisms": "PLAIN",
-                "listener.name.guarded.plain.sasl.jaas.config":
-                    f"org.apache.kafka.common.security.plain.PlainLoginModule required {users};",
-                "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
-                "super.users": "User:ANONYMOUS",
-            }  # fmt: skip
-        return settings
+    def _secure(self, certificate: Path | None) -> None:
+        users = " ".join(f'user_{name}="{password}"' for name, password in PASSWORDS.items())
+        for key in ("listeners", "advertised.listeners"):
+            self.settings[key] = f"{self.settings[key]},GUARDED://{self.guarded}"
+        protocol = "SASL_PLAINTEXT" if certificate is None else "SASL_SSL"
+        self.settings["listener.security.protocol.map"] = f"{PROTOCOLS},GUARDED:{protocol}"
+        self.settings |= {
+            "sasl.enabled.mechanisms": "PLAIN",
+            "listener.name.guarded.plain.sasl.jaas.config":
+                f"org.apache.kafka.common.security.plain.PlainLoginModule required {users};",
+            "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+            "super.users": "User:ANONYMOUS",
+        }  # fmt: skip
+        if certificate is not None:
+            self.settings |= {"ssl.keystore.type": "PEM", "ssl.keystore.location": certificate}
 
     def _open_settings(self) -> dict[str, object]:
         return {
             "process.roles": "broker,controller",
-            "node.id": 1,
-            "controller.quorum.voters": f"1@127.0.0.1:{self._controller}",
+            "node.id": self.number,
+            "controller.quorum.voters": self.voter,
             "listeners": f"PLAINTEXT://{self.bootstrap},RELAYED://127.0.0.1:{self.hidden},"
-            f"CONTROLLER://127.0.0.1:{self._controller}",
+            f"CONTROLLER://{self.controller}",
             "advertised.listeners": f"PLAINTEXT://{self.bootstrap},RELAYED://{self.relayed}",
             "inter.broker.listener.name": "PLAINTEXT",
             "controller.listener.names": "CONTROLLER",
-            "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,RELAYED:PLAINTEXT",
-            "log.dirs": self._directory / "data",
+            "listener.security.protocol.map": PROTOCOLS,
             "auto.create.topics.enable": "false",
             "offsets.topic.replication.factor": 1,
             "offsets.topic.num.partitions": 4,
@@ -215,4 +260,4 @@ class Broker:
 
     def _java(self, main: str, *arguments: str) -> list[str]:
         quiet = "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"
-        return ["java", "-Xmx512m", "-XX:+UseSerialGC", quiet, "-cp", f"{jars()}/*", main, *arguments]
+        return ["java", f"-Xmx{self._heap}m", "-XX:+UseSerialGC", quiet, "-cp", f"{jars()}/*", main, *arguments]

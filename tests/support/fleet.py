@@ -2,19 +2,16 @@
 
 import random
 import signal
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import NamedTuple
 
-import orjson
-from kafka import KafkaAdminClient, KafkaProducer
+from support.feeder import Feeder, Stand
 from support.nursery import Nursery
 from support.oracle import Found, Verdict, judge, judge_part, sorted_out, topics, undisturbed
-from support.outside import create_topics
+from support.outside import admin, create_topics
 from support.process import Daemon, until
 from support.worlds import KafkaWorld
 
@@ -24,7 +21,6 @@ from streamrnn.settings import Settings, load
 
 PARTITIONS = 4
 KEYS = 3  # per partition
-PAUSE = 0.02  # seconds between two looks at the group, after which more is sent: the judge has to run it all once more
 START, MINUTE = 1_700_000_000_000, 60_000
 
 LEAN = (
@@ -55,16 +51,6 @@ def stream(chance: random.Random, partitions: int = PARTITIONS) -> Iterator[Reco
         number += 1
 
 
-class Stand(NamedTuple):
-    """What the group had committed at a moment."""
-
-    when: float
-    offsets: dict[int, int]
-    """By partition."""
-    snapshots: dict[int, int]
-    """Offset of the saved state, by partition."""
-
-
 class Fleet:
     """One application, its topic and its daemons.
 
@@ -92,72 +78,25 @@ class Fleet:
     ) -> None:
         self.name, self.daemons = name, list[Daemon]()
         self.world = KafkaWorld(direct)
-        self.stands: list[Stand] = []
-        """All that was seen of the group's progress."""
-        self.trouble: BaseException | None = None
         self._folder, self._nursery, self._partitions, self._before = folder, nursery, partitions, before
-        self._records = stream(random.Random(seed), partitions)
-        self._most_lag, self._batch = most_lag, batch
         self._overrides = [
             "device=cpu", "input.key=series", "input.time=time", f"app={name}", f"input.topics={name}",
             f"kafka.bootstrap_servers={bootstrap or direct}", f"kafka.client={client}", *HASTY, *model, *overrides,
         ]  # fmt: skip
         self.settings: Settings = load(None, self._overrides)
-        self._feeding = threading.Event()
-        self._closing = threading.Event()
-        self._sent = 0
         create_topics(direct, name, *topics(self.settings), partitions=partitions)
-        self._thread = threading.Thread(target=self._watch, daemon=True)
+        records = stream(random.Random(seed), partitions)
+        self._feeder = Feeder(direct, name, name, records, most_lag=most_lag, batch=batch)
 
     def __enter__(self) -> "Fleet":
-        self._feeding.set()
-        self._thread.start()
+        self._feeder.start()
         until(lambda: bool(self.stands), "a look at the group")
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._closing.set()
         for daemon in self.daemons:
             daemon.kill()
-        self._thread.join(30.0)
-
-    # the test's own clients live in one thread, which feeds the topic and looks at the group by turns
-
-    def _watch(self) -> None:
-        while not self._closing.is_set():
-            try:
-                self._serve()
-            except Exception as error:  # a broker that is down, as some tests want it
-                self.trouble = error
-                self._closing.wait(0.2)
-
-    def _serve(self) -> None:
-        address = self.world.bootstrap
-        with (
-            closing(KafkaAdminClient(bootstrap_servers=address, request_timeout_ms=3000)) as admin,
-            closing(KafkaProducer(bootstrap_servers=address, metrics_enabled=False, max_block_ms=3000)) as producer,
-        ):
-            while not self._closing.is_set():
-                found = admin.list_group_offsets(self.name).get(self.name, {})
-                there = {place.partition: each for place, each in found.items() if place.topic == self.name}
-                offsets = {number: each.offset for number, each in there.items()}
-                saved = {
-                    number: int(orjson.loads(each.metadata.rstrip("\0"))["snapshot"]) for number, each in there.items()
-                }
-                if not self.stands or (offsets, saved) != self.stands[-1][1:]:
-                    self.stands.append(Stand(time.monotonic(), offsets, saved))
-                if self._feeding.is_set() and self._sent - sum(offsets.values()) < self._most_lag:
-                    self._send(producer)
-                self._closing.wait(PAUSE)
-
-    def _send(self, producer: KafkaProducer) -> None:
-        batch = [next(self._records) for _ in range(self._batch)]
-        futures = [
-            producer.send(self.name, partition=r.partition, key=r.key, value=r.value, timestamp_ms=r.timestamp)
-            for r in batch
-        ]
-        producer.flush(timeout=10)
-        self._sent += sum(future.succeeded() for future in futures)
+        self._feeder.close()
 
     # daemons
 
@@ -190,6 +129,11 @@ class Fleet:
     # progress
 
     @property
+    def stands(self) -> list[Stand]:
+        """All that was seen of the group's progress."""
+        return self._feeder.stands
+
+    @property
     def offsets(self) -> dict[int, int]:
         """Committed offsets by partition, as last seen."""
         return self.stands[-1].offsets
@@ -212,7 +156,7 @@ class Fleet:
             if time.monotonic() > deadline:
                 told = "\n".join(daemon.said[-3000:] for daemon in self.daemons)
                 raise AssertionError(
-                    f"{self.name}: not within {patience:g} s: {what} (last trouble {self.trouble!r})\n{told}"
+                    f"{self.name}: not within {patience:g} s: {what} (last trouble {self._feeder.trouble!r})\n{told}"
                 )
             time.sleep(0.01)
 
@@ -229,7 +173,7 @@ class Fleet:
 
     def finish(self, patience: float = 90.0) -> Verdict:
         """Let everything be committed and saved, end the daemons by SIGTERM, and judge."""
-        self._feeding.clear()
+        self._feeder.pause()
         ends = self.ends()
         self.wait(
             lambda: self.offsets == ends and self.stands[-1].snapshots == ends, f"all committed: {ends}", patience
@@ -266,8 +210,8 @@ class Fleet:
         places = [TopicPartition(state_topic, number) for number in range(self._partitions)]
         with closing(self.world.open(f"{self.name}-looking")) as log:
             state = {place: log.read_state(place) for place in places}
-        with closing(KafkaAdminClient(bootstrap_servers=self.world.bootstrap)) as admin:
-            found = admin.list_group_offsets(self.name)[self.name]
+        with closing(admin(self.world.bootstrap)) as client:
+            found = client.list_group_offsets(self.name)[self.name]
         committed = {TopicPartition(*place): each.offset for place, each in found.items()}
         return Found(self._outputs().outputs, committed, state)
 

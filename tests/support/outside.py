@@ -4,12 +4,13 @@ import os
 from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from kafka import KafkaAdminClient, KafkaConsumer
 from kafka import TopicPartition as KafkaPartition
 from kafka.admin import NewTopic
 
+from streamrnn.log.kafka.client import opened
 from streamrnn.records import TopicPartition
 
 RUN = "import sys; from streamrnn.cli import main; sys.exit(main())"
@@ -73,9 +74,25 @@ class Offsets:
         self._consumer.close()
 
 
+def impatient(bootstrap: str) -> dict[str, Any]:
+    """Options of a client that gives up soon."""
+    return {
+        "bootstrap_servers": bootstrap.split(","), "security_protocol": "PLAINTEXT", "request_timeout_ms": 3000,
+        "bootstrap_timeout_ms": 3000, "reconnect_backoff_max_ms": 500,
+    }  # fmt: skip
+
+
+def admin(bootstrap: str) -> KafkaAdminClient:
+    """Open a client that gives up soon. Raises LogError where nobody answers."""
+    return opened(KafkaAdminClient, impatient(bootstrap))
+
+
 def create_topics(bootstrap: str, *names: str, partitions: int) -> None:
-    """Create topics that keep records for ever: by default a broker deletes those of years ago within minutes."""
+    """Create topics that keep records for ever: by default a broker deletes those of years ago within minutes.
+
+    They have as many replicas as the brokers give to topics.
+    """
     configs = {"retention.ms": "-1"}
-    with closing(KafkaAdminClient(bootstrap_servers=bootstrap)) as admin:
-        admin.create_topics([NewTopic(name, partitions, 1, topic_configs=configs) for name in names])
-        admin.wait_for_topics(list(names), timeout_ms=10_000)
+    with closing(KafkaAdminClient(bootstrap_servers=bootstrap)) as client:
+        client.create_topics([NewTopic(name, partitions, -1, topic_configs=configs) for name in names])
+        client.wait_for_topics(list(names), timeout_ms=10_000)

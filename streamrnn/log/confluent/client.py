@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from confluent_kafka import KafkaError, KafkaException
 
 from streamrnn.errors import Fenced, LogError, StreamrnnError
-from streamrnn.log.brokers import FENCING, REMEDIES, SILENT, UNREACHABLE, tls
+from streamrnn.log.brokers import FENCED_INSTANCE, FENCING, NOT_TRUSTED, REMEDIES, SILENT, UNREACHABLE, name_taken, tls
 
 Options = dict[str, Any]
 Result = TypeVar("Result")
@@ -20,7 +20,7 @@ logger.addHandler(logging.NullHandler())  # as libraries do: where nobody has co
 
 LOCAL_REMEDIES = {
     KafkaError._AUTHENTICATION: REMEDIES[58],  # noqa: SLF001  # so the library names its own errors
-    KafkaError._SSL: "check kafka.security_protocol and the kafka.ssl_* files",  # noqa: SLF001
+    KafkaError._SSL: NOT_TRUSTED,  # noqa: SLF001
     KafkaError._TRANSPORT: UNREACHABLE,  # noqa: SLF001
     KafkaError._ALL_BROKERS_DOWN: UNREACHABLE,  # noqa: SLF001
     KafkaError._TIMED_OUT: SILENT,  # noqa: SLF001
@@ -112,6 +112,7 @@ def explained(failure: str, complaints: Complaints | None = None) -> Iterator[No
     """Turn whatever the library raises within into a LogError that says what failed, why, and what may help.
 
     Raises:
+        ConfigError: another process has joined under the same name.
         Fenced: the brokers say that another process has taken over.
         LogError: any other error.
     """
@@ -161,8 +162,10 @@ def _of_library(raised: BaseException | None) -> KafkaError | None:
     return None
 
 
-def reason(failure: str, error: KafkaError) -> LogError:
+def reason(failure: str, error: KafkaError) -> StreamrnnError:
     """Make our error of the library's."""
+    if error.code() == FENCED_INSTANCE:
+        return name_taken(failure)
     text = f"{error.name()}: {error.str()}"
     if error.code() in FENCING or error.code() == KafkaError._FENCED:  # noqa: SLF001
         return Fenced(f"{failure}: another process has taken over, or a time limit was exceeded ({text})")

@@ -15,6 +15,8 @@ from streamrnn.log import Committed, Poll, Topic
 from streamrnn.log.brokers import (
     EVENT_TIMES,
     HAND_OUT_AGAIN,
+    between_polls,
+    name_taken,
     no_topic,
     not_allowed,
     require_compacted,
@@ -29,7 +31,12 @@ from streamrnn.log.rules import check_range, latest, out_of_range
 from streamrnn.records import Record, TopicPartition
 
 LOOK_AGAIN = 0.05  # seconds between two looks for a topic that is being created
-STALE = {KafkaError.FENCED_LEADER_EPOCH, KafkaError.UNKNOWN_LEADER_EPOCH, KafkaError.NOT_LEADER_FOR_PARTITION}
+STALE = {
+    KafkaError.FENCED_LEADER_EPOCH,
+    KafkaError.UNKNOWN_LEADER_EPOCH,
+    KafkaError.NOT_LEADER_FOR_PARTITION,
+    KafkaError._NOENT,  # noqa: SLF001  # it was told that there is none, once, while another was elected
+}
 """Errors after which the leader of a partition must be asked for again."""
 PASSING = {
     KafkaError._TRANSPORT,  # noqa: SLF001  # so the library names its own errors
@@ -96,14 +103,13 @@ class ConfluentLog:
         self._group = Group(self._consumer)
 
     def _member(self, instance: str | None, session_timeout: float) -> Consumer:
-        session = round(session_timeout * 1000)
         group = {
             "group.id": self._app,
             "group.instance.id": instance,
             "partition.assignment.strategy": "range",
-            "session.timeout.ms": session,
+            "session.timeout.ms": round(session_timeout * 1000),
             "heartbeat.interval.ms": 500,
-            "max.poll.interval.ms": max(300_000, session),
+            "max.poll.interval.ms": between_polls(session_timeout),
         }
         return opened(Consumer, {**self._common, **READING, **group})
 
@@ -206,7 +212,10 @@ class ConfluentLog:
             return
         if error.code() == KafkaError._AUTO_OFFSET_RESET:  # noqa: SLF001
             raise out_of_range(partition, self._group.position(partition), *self.bounds(partition))
-        raise reason(f"cannot read at {self._servers}", error)
+        failure = f"cannot read at {self._servers}"
+        if error.code() == KafkaError._FATAL:  # noqa: SLF001  # to a member of a group only this one is
+            raise name_taken(failure)
+        raise reason(failure, error)
 
     def _reassign(self) -> tuple[list[TopicPartition], list[TopicPartition]]:
         """Take in what the group has given and taken since the last poll."""
@@ -259,7 +268,10 @@ class ConfluentLog:
             isolation_level=IsolationLevel.READ_UNCOMMITTED,  # what an open transaction has written counts
             request_timeout=self._request_timeout,
         )
-        return int(self._answer(asked).offset)
+        offset = int(self._answer(asked).offset)
+        if offset < 0:  # an answer without an offset and without an error, as came where a node had just died
+            raise KafkaException(KafkaError(KafkaError._NOENT, "no offset in the answer"))  # noqa: SLF001
+        return offset
 
     def transaction(self, partition: TopicPartition) -> ConfluentTransaction:
         """See `Log.transaction`."""

@@ -1,5 +1,7 @@
 """What every client of the brokers has in common: options, security, opening, and errors in our own words."""
 
+import socket
+import ssl
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -8,7 +10,7 @@ from kafka import errors
 from kafka.net.compat import KafkaNetClient
 
 from streamrnn.errors import Fenced, LogError, StreamrnnError
-from streamrnn.log.brokers import FENCING, REMEDIES, SILENT, UNREACHABLE, tls
+from streamrnn.log.brokers import FENCED_INSTANCE, FENCING, NOT_TRUSTED, REMEDIES, SILENT, UNREACHABLE, name_taken, tls
 
 Client = TypeVar("Client")
 Options = Mapping[str, Any]
@@ -70,6 +72,8 @@ def opened(kind: Callable[..., Client], common: Options, **particular: object) -
             try:
                 return kind(**{**common, **particular}, kafka_client=network)
             except errors.KafkaTimeoutError as error:
+                if (refusal := _tls_refusal(common)) is not None:
+                    raise LogError(f"{failure}: {refusal}; {NOT_TRUSTED}") from error
                 if not str(common["security_protocol"]).startswith("SASL"):
                     raise
                 text = f"{_reason(error)}, or refused this user, which the library does not tell apart: {REMEDIES[58]}"
@@ -80,11 +84,28 @@ def opened(kind: Callable[..., Client], common: Options, **particular: object) -
         raise
 
 
+def _tls_refusal(common: Options) -> ssl.SSLError | None:
+    """What speaks against the certificate of the first broker; the library keeps it to itself."""
+    if "ssl_context" not in common:
+        return None
+    host, _, port = common["bootstrap_servers"][0].rpartition(":")
+    name = host.strip("[]")
+    try:
+        with socket.create_connection((name, int(port)), common["request_timeout_ms"] / 1000) as plain:
+            common["ssl_context"].wrap_socket(plain, server_hostname=name).close()
+    except ssl.SSLError as error:
+        return error
+    except OSError:
+        pass
+    return None
+
+
 @contextmanager
 def explained(failure: str) -> Iterator[None]:
     """Turn whatever the library raises within into a LogError that says what failed, why, and what may help.
 
     Raises:
+        ConfigError: another process has joined under the same name.
         Fenced: the brokers say that another process has taken over.
         LogError: any other error.
     """
@@ -93,6 +114,8 @@ def explained(failure: str) -> Iterator[None]:
     except StreamrnnError:
         raise
     except Exception as error:
+        if _number(error) == FENCED_INSTANCE:
+            raise name_taken(failure) from error
         # not only KafkaError: what comes over the wire also ends in OSError, ValueError, struct.error, codecs' errors
         if isinstance(error, errors.CommitFailedError) or _number(error) in FENCING:
             raise Fenced(

@@ -24,6 +24,7 @@ from streamrnn.log.brokers import (
     END_OF_METADATA,
     EVENT_TIMES,
     HAND_OUT_AGAIN,
+    between_polls,
     no_topic,
     not_allowed,
     require_compacted,
@@ -143,7 +144,11 @@ class KafkaLog:
             "group_instance_id": instance,
             "partition_assignment_strategy": [RangePartitionAssignor],
         }
-        beats = {"session_timeout_ms": round(session_timeout * 1000), "heartbeat_interval_ms": 500}
+        beats = {
+            "session_timeout_ms": round(session_timeout * 1000),
+            "heartbeat_interval_ms": 500,
+            "max_poll_interval_ms": between_polls(session_timeout),
+        }
         return opened(KafkaConsumer, self._common, **READING, **group, **beats)
 
     def partitions(self, topic: str) -> int:

@@ -125,12 +125,7 @@ class KafkaTransaction:
                 self._sender.wakeup()
                 result.wait(timeout_ms=CLOSING * 1000)
         self._open = False
-        try:
-            self._producer.close(timeout=CLOSING)
-        except Exception:  # noqa: BLE001  # whatever it is, the thread and its sockets must go
-            self._sender.force_close()
-            self._sender.join(CLOSING)
-            self._producer._closed = True  # noqa: SLF001  # else its finaliser tries once more
+        let_go(self._producer)
 
     def _begin(self) -> None:
         if not self._open:
@@ -222,3 +217,13 @@ def harden(client: Any) -> None:
             return False
 
     client.await_ready = ready
+
+
+def let_go(producer: KafkaProducer) -> None:
+    """Close a producer, whatever becomes of what is unsent. Never raises."""
+    try:
+        producer.close(timeout=CLOSING)
+    except Exception:  # noqa: BLE001  # whatever it is, the thread and its sockets must go
+        producer._sender.force_close()  # noqa: SLF001
+        producer._sender.join(CLOSING)  # noqa: SLF001
+        producer._closed = True  # noqa: SLF001  # else its finaliser tries once more

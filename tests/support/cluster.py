@@ -1,0 +1,91 @@
+"""Three throw-away nodes, each controller and broker: one may be lost, and nothing else is.
+
+with Cluster() as cluster:
+    node = cluster.leader(TopicPartition("sensors", 0))
+    node.kill(); node.start(); cluster.heal()
+"""
+
+from contextlib import closing, suppress
+from types import TracebackType
+from typing import Any
+
+from kafka.errors import KafkaError
+from kafka.protocol.metadata import CoordinatorType
+from support.broker import PORTS, READY_WITHIN, Broker, free_ports, new_name
+from support.outside import admin
+from support.process import until
+
+from streamrnn.errors import LogError
+from streamrnn.records import TopicPartition
+
+NODES = 3
+OWN = ("__consumer_offsets", "__transaction_state")  # topics of the brokers themselves
+REPLICATED = {
+    "default.replication.factor": NODES,
+    "min.insync.replicas": NODES - 1,
+    "offsets.topic.replication.factor": NODES,
+    "transaction.state.log.replication.factor": NODES,
+    "transaction.state.log.min.isr": NODES - 1,
+}
+
+
+class Cluster:
+    """Started on entry, killed and its data removed on exit; each node may be killed and started again."""
+
+    def __init__(self) -> None:
+        ports = free_ports(NODES * PORTS)
+        self.nodes = [Broker(number=n + 1, ports=ports[n * PORTS : (n + 1) * PORTS], heap=256) for n in range(NODES)]
+        voters = ",".join(node.voter for node in self.nodes)
+        for node in self.nodes:
+            node.settings |= {**REPLICATED, "controller.quorum.voters": voters}
+        self.bootstrap = ",".join(node.bootstrap for node in self.nodes)
+        self.relayed = ",".join(node.relayed for node in self.nodes)
+        """Where relays to the nodes may listen."""
+
+    def __enter__(self) -> "Cluster":
+        try:
+            name = new_name()
+            for node in self.nodes:
+                node.format(name)
+                node.launch()
+            for node in self.nodes:
+                node.wait()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """Kill all nodes and remove their data."""
+        for node in self.nodes:
+            node.stop()
+
+    def leader(self, partition: TopicPartition) -> Broker:
+        """The node that leads a partition."""
+        return self._node(self._partitions(partition.topic)[partition.partition]["leader_id"])
+
+    def coordinator(self, *, group: str = "", transactions: str = "") -> Broker:
+        """The node that coordinates a group, or the transactions of a transactional id."""
+        kind = CoordinatorType.GROUP if group else CoordinatorType.TRANSACTION
+        with closing(admin(self.bootstrap)) as client:
+            return self._node(client._manager.run(client._find_coordinator_id, group or transactions, kind))
+
+    def heal(self, *topics: str) -> None:
+        """Wait until every replica of these topics, and of the brokers' own, has everything."""
+        until(lambda: all(self._whole(topic) for topic in (*topics, *OWN)), "all replicas in sync", READY_WITHIN)
+
+    def _whole(self, topic: str) -> bool:
+        with suppress(KafkaError, LogError):
+            return all(len(each["isr_nodes"]) == NODES for each in self._partitions(topic))
+        return False
+
+    def _partitions(self, topic: str) -> list[dict[str, Any]]:
+        with closing(admin(self.bootstrap)) as client:
+            (found,) = client.describe_topics([topic])
+        return sorted(found["partitions"], key=lambda each: int(each["partition_index"]))
+
+    def _node(self, number: int) -> Broker:
+        return next(node for node in self.nodes if node.number == number)
