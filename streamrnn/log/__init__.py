@@ -54,6 +54,7 @@ class Transaction(Protocol):
 
         Raises:
             Fenced: another process has taken the partition over; nothing was written.
+            ConfigError: another process has joined under this one's name, and goes on in its place.
             LogError: it failed, or it is unknown whether it took place.
         """
 

@@ -269,14 +269,14 @@ def test_a_named_instance_comes_back_to_its_partitions(
 
 
 def test_a_second_process_of_a_name_fences_the_first(world: KafkaWorld, stack: ExitStack, name: str) -> None:
-    """Of two processes with the same instance's name only the later one can commit."""
+    """Of two processes with the same instance's name only the later one can commit; the other is told the key."""
     first = stack.enter_context(closing(world.open(name, instance="same")))
     first.create([Topic(name, 1)])
     (partition,) = join(first, name)
     early = stack.enter_context(closing(first.transaction(partition)))
     second = stack.enter_context(closing(world.open(name, instance="same")))
     assert join(second, name) == [partition]
-    with pytest.raises(LogError):
+    with pytest.raises(ConfigError, match=r"kafka\.instance"):
         early.commit(1, "early")
     early.close()
     with closing(second.transaction(partition)) as late:
