@@ -139,18 +139,24 @@ def bounded(call: Callable[..., Result], *arguments: Any, limit: float) -> Resul
         LogError: the library did not come back; the client must not be used again.
         Exception: as the call does.
     """
+    done = started(call, *arguments, limit)
+    if not wait([done], limit + GRACE).done:
+        raise LogError(f"librdkafka has not come back from {call.__name__} within {limit + GRACE:.1f} s")
+    return done.result()
+
+
+def started(call: Callable[..., Result], *arguments: Any) -> Future[Result]:
+    """Call in a thread of its own, for which no end of the process waits."""
     done: Future[Result] = Future()
 
     def work() -> None:
         try:
-            done.set_result(call(*arguments, limit))
+            done.set_result(call(*arguments))
         except BaseException as error:  # noqa: BLE001  # whatever it is, it is raised where it is waited for
             done.set_exception(error)
 
     Thread(target=work, daemon=True).start()
-    if not wait([done], limit + GRACE).done:
-        raise LogError(f"librdkafka has not come back from {call.__name__} within {limit + GRACE:.1f} s")
-    return done.result()
+    return done
 
 
 def _of_library(raised: BaseException | None) -> KafkaError | None:

@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, suppress
+from functools import partial
 from typing import Any
 
 from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException, Message
@@ -25,6 +26,7 @@ from streamrnn.log.brokers import (
 )
 from streamrnn.log.confluent.client import explained, opened, options, reason
 from streamrnn.log.confluent.group import Group
+from streamrnn.log.confluent.openings import Opener, Openings
 from streamrnn.log.confluent.reader import READING, read
 from streamrnn.log.confluent.writer import ConfluentTransaction
 from streamrnn.log.rules import check_range, latest, out_of_range
@@ -101,6 +103,7 @@ class ConfluentLog:
             del self._admin  # which ends its threads; the error would keep it
             raise
         self._group = Group(self._consumer)
+        self._openings = Openings(self._opener)
 
     def _member(self, instance: str | None, session_timeout: float) -> Consumer:
         group = {
@@ -232,6 +235,8 @@ class ConfluentLog:
         assigned = sorted(gained)
         for partition in assigned:
             self._owned[partition] = self._group.place
+        self._openings.drop(revoked)
+        self._openings.begin(assigned)
         return assigned, revoked
 
     def seek(self, partition: TopicPartition, offset: int) -> None:
@@ -276,18 +281,23 @@ class ConfluentLog:
     def transaction(self, partition: TopicPartition) -> ConfluentTransaction:
         """See `Log.transaction`."""
         try:
-            return ConfluentTransaction(
-                self._common,
-                app=self._app,
-                partition=partition,
-                transaction_timeout=self._transaction_timeout,
-                membership=lambda: self._membership_of(partition),
-                partitions=self.partitions,
-                fenced=lambda: self._hand_out_later(partition),
-            )
+            return self._openings.take(partition)
         except Fenced:
             self._hand_out_later(partition)
             raise
+
+    def _opener(self, partition: TopicPartition) -> Opener:
+        return partial(
+            ConfluentTransaction,
+            self._common,
+            app=self._app,
+            partition=partition,
+            transaction_timeout=self._transaction_timeout,
+            joined=self._membership_of(partition),
+            membership=lambda: self._membership_of(partition),
+            partitions=self.partitions,
+            fenced=lambda: self._hand_out_later(partition),
+        )
 
     def _hand_out_later(self, partition: TopicPartition) -> None:
         if partition in self._owned:
@@ -312,6 +322,7 @@ class ConfluentLog:
 
     def close(self) -> None:
         """See `Log.close`."""
+        self._openings.close()
         with suppress(Exception):
             self._consumer.close()
         with suppress(AttributeError):

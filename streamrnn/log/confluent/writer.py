@@ -24,8 +24,9 @@ EPOCH_START = 1  # milliseconds: the library takes a timestamp of 0 for none, an
 class ConfluentTransaction:
     """The writer of one input partition; the promises are those of `Transaction`.
 
-    `membership` returns the place in the group under which the input partition belongs to this process now; None: it
-    does not. `partitions` returns the number of partitions of a topic. `fenced` is called before Fenced is raised.
+    `joined` is the place in the group under which the input partition belongs to this process, and `membership` returns
+    it as it is now; None: it does not. `partitions` returns the number of partitions of a topic. `fenced` is called
+    before Fenced is raised.
     """
 
     def __init__(
@@ -35,6 +36,7 @@ class ConfluentTransaction:
         app: str,
         partition: TopicPartition,
         transaction_timeout: float,
+        joined: bytes | None,
         membership: Callable[[], bytes | None],
         partitions: Callable[[str], int],
         fenced: Callable[[], None],
@@ -45,7 +47,7 @@ class ConfluentTransaction:
         self._membership = membership
         self._partitions = partitions
         self._fenced = fenced
-        self._joined = membership()
+        self._joined = joined
         self._usable = True
         self._open = False
         self._sent = self._acknowledged = 0
