@@ -134,7 +134,8 @@ def forecaster(settings: Settings) -> "Forecaster":
 
     return Forecaster(
         **settings.forecast.model_dump(),
-        **settings.model.model_dump(exclude={"base"}),
+        **settings.model.model_dump(exclude={"base", "joint"}),
+        joint=settings.model.joint or bool(settings.input.covariates),
         **settings.learning.model_dump(),
         base=base(settings),
         experts=settings.experts,
@@ -151,8 +152,8 @@ def base(settings: Settings) -> "Singles | None":
     from streamrnn.core.variant import shape_of  # noqa: PLC0415
     from streamrnn.pretrain.card import read_base  # noqa: PLC0415
 
-    path = base_path(**settings.model.model_dump(exclude={"seed"}))
-    shape = shape_of(**settings.model.model_dump(exclude={"seed", "base"}))
+    path = base_path(**settings.model.model_dump(exclude={"seed", "joint"}))
+    shape = shape_of(**settings.model.model_dump(exclude={"seed", "base", "joint"}))
     return None if path is None else read_base(path, shape)
 
 
@@ -183,6 +184,7 @@ def task(settings: Settings, partition: TopicPartition, *, timed: "Timed" = null
             key=settings.input.key,
             time=settings.input.time,
             fields=settings.input.fields,
+            covariates=settings.input.covariates,
             max_record=settings.input.max_record,
         ),
         forecaster=forecaster(settings),
@@ -193,6 +195,7 @@ def task(settings: Settings, partition: TopicPartition, *, timed: "Timed" = null
         dead_letters=names.dead_letters,
         timed=timed,
         strict=settings.numerics == "strict",
+        covariates=settings.input.covariates,
     )
 
 

@@ -25,6 +25,8 @@ Timed = Callable[[str], AbstractContextManager[object]]
 """Called with the name of a piece of work, "step" or "learn"; what it returns is entered while the work is done."""
 
 NEVER = -(2**63)
+NOWHERE = -1
+"""Place of what is not published."""
 
 
 class _Key:
@@ -45,7 +47,8 @@ class Task:
     """The forecasts of one input partition.
 
     `forecasts` and `dead_letters` name the topics that outputs go to, in the partition that the records come from.
-    `max_series` bounds the series held. `horizons` and `quantiles` are those of the forecaster.
+    `max_series` bounds the series held. Of the fields `covariates` nothing is published. `horizons` and `quantiles` are
+    those of the forecaster.
     """
 
     def __init__(
@@ -61,6 +64,7 @@ class Task:
         dead_letters: str,
         timed: Timed = nullcontext,
         strict: bool = False,
+        covariates: Sequence[str] = (),
     ) -> None:
         self.partition = partition
         self.chain = NO_CHAIN
@@ -81,6 +85,7 @@ class Task:
         self._forecasts = forecasts
         self._dead_letters = dead_letters
         self._timed = timed
+        self._covariates = frozenset(covariates)
         self._snapshot = Snapshot(forecaster, strict=strict)
         self._keys: dict[str, _Key] = {}
         self._wave = 0
@@ -170,8 +175,9 @@ class Task:
             row = key.rows[field]
             self._rows.append(row)
             self._pending.append(Row(names[row], observation.time, value, record))
-            self._places.append(len(outputs))
-            outputs.append(None)
+            published = field not in self._covariates
+            self._places.append(len(outputs) if published else NOWHERE)
+            outputs.extend([None] * published)
 
     def _end_wave(self, outputs: list[Output | None], report: StepReport) -> None:
         """Step the open wave, and put its forecasts in their places."""
@@ -184,9 +190,10 @@ class Task:
             forecasts, scores = self._forecaster.step(rows, values, times)
         said = forecast_outputs(self._forecasts, self._pending, forecasts, self._horizons, self._quantiles)
         for place, output in zip(self._places, said, strict=True):
-            outputs[place] = output
+            if place != NOWHERE:
+                outputs[place] = output
         self._snapshot.touch(self._rows)
-        report.forecasts += len(said)
+        report.forecasts += len(said) - self._places.count(NOWHERE)
         self._scores.append(scores)
         self._wave += 1
         self._rows.clear()

@@ -33,7 +33,8 @@ Saved = dict[str, NDArray[Any]]
 def words(saved: Mapping[str, object], present: Mapping[str, object]) -> str:
     """What is kept and what begins anew between two layouts; empty where not just KEYS have changed."""
     changed = {key for key in {*saved, *present} if saved.get(key) != present.get(key)}
-    if not changed or not changed <= KEYS or ("horizons" in changed and "experts" in saved):
+    fixed = "horizons" in changed and not saved.keys().isdisjoint({"experts", "joint"})
+    if not changed or not changed <= KEYS or fixed:
         return ""
     said = [f"{key} was {saved[key]} and is {present[key]}" for key in sorted(changed)]
     kept = "all that was learned of the series, the weights of the networks, and what horizons and quantiles share"

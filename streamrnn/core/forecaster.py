@@ -16,6 +16,7 @@ from streamrnn.core.drift import KEPT, Drift
 from streamrnn.core.guests import Guests, Plain
 from streamrnn.core.learner import Learned, device_of
 from streamrnn.core.ledger import NETWORK
+from streamrnn.core.neighbours import Neighbours
 from streamrnn.core.networks import Networks
 from streamrnn.core.numerics import numerics
 from streamrnn.core.variant import VARIANTS, shape_of
@@ -63,7 +64,7 @@ class Forecaster:
     def __init__(
         self, *, horizons: Sequence[int], quantiles: Sequence[float], variant: str = "full", cell: str = "gru",
         hidden_size: int = 64, layers: int = 1, encoder: str = "recurrent", context: int = 16, decay: bool = False,
-        seed: int = 0, base: Singles | None = None, enabled: bool = True,
+        joint: bool = False, seed: int = 0, base: Singles | None = None, enabled: bool = True,
         head: bool = True, head_every: int = 4, head_most: int = 256, head_rate: float = 1e-3, whole: bool = True,
         window: int = 48, every: int = 64, most: int = 4096, batch: int = 16, replay: int = 16,
         learning_rate: float = 2e-3, clip_norm: float = 1.0, warm_up: int = 30, averaging: float = 0.98,
@@ -90,12 +91,13 @@ class Forecaster:
         self._networks.grow(FIRST_CAPACITY)
         self._bank = VARIANTS[variant].bank(
             horizons=horizons, quantiles=quantiles, seasons=seasons, networks=self._networks.count,
-            trained=base is not None, **({"guests": len(experts)} if experts else {}),
+            trained=base is not None, **({"guests": len(experts) + joint} if experts or joint else {}),
         )  # fmt: skip
         plan = self._bank.plan
         self._published = plan.published
         self._drift = None if drift == "none" else Drift(detector=drift)
         self._taken = Counts(0, 0)
+        self._neighbours = Neighbours(plan) if joint else None
         self._guests: Guests | None = None
         if experts:
             self._guests = Guests(experts=experts, horizons=plan.horizons, published=plan.published, seed=seed)
@@ -114,6 +116,8 @@ class Forecaster:
             self.layout["experts"] = self._guests.layout
         if self._drift is not None:
             self.layout["drift"] = self._drift.layout
+        if joint:
+            self.layout["joint"] = True
 
     @property
     def names(self) -> list[str]:
@@ -136,6 +140,8 @@ class Forecaster:
         self._networks.grow_to(row + 1)
         if self._guests is not None:
             self._guests.add()
+        if self._neighbours is not None:
+            self._neighbours.add(name)
         if self._drift is not None:
             self._drift.add()
         return row
@@ -159,6 +165,8 @@ class Forecaster:
         points = np.zeros((*taken.truths.shape, 0))
         if self._guests is not None and isinstance(self._bank, Bank):
             points = self._guests.step(self._bank.series, rows, values, taken.truths, taken.described.units)
+        if self._neighbours is not None and isinstance(self._bank, Bank):
+            points = np.concatenate([points, self._neighbours.step(self._bank.series, rows, taken.truths)], 2)
         published = self._bank.publish(rows, said, points)
         return self._forecasts(rows, published, taken.anomaly), Scores(*taken.scores[:NETWORK, self._published])
 
@@ -224,6 +232,8 @@ class Forecaster:
         self._bank.load(joined, names)
         self._networks.take_over(joined, collect_anew=anew)
         self._networks.grow(FIRST_CAPACITY)
+        if self._neighbours is not None:
+            self._neighbours.load(joined, list(names))
         if self._guests is not None:
             self._guests.load([np.asarray(page["guests"], np.uint8) for page in pages])
         if self._drift is not None:
@@ -231,4 +241,5 @@ class Forecaster:
 
     def _arrays(self) -> Iterable[tuple[str, NDArray[np.generic]]]:
         """Everything that is kept per series, by name."""
-        return itertools.chain(self._bank.arrays().items(), self._networks.arrays().items())
+        beside = {} if self._neighbours is None else self._neighbours.arrays()
+        return itertools.chain(self._bank.arrays().items(), self._networks.arrays().items(), beside.items())

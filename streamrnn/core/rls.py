@@ -7,9 +7,9 @@ covariance is updated as P - v v', which stays symmetric in single precision (P 
 
 import math
 
-from streamrnn.core.compiled import Floats, Singles, compiled
+from streamrnn.core.compiled import Floats, Shorts, Singles, compiled
 from streamrnn.core.scaling import code, decoded
-from streamrnn.core.series import PACKED, PRIOR_COVARIANCE, REGRESSIONS, TERMS, Series
+from streamrnn.core.series import PRIOR_COVARIANCE, REGRESSIONS, TERMS, Series
 
 FORGET = (0.9995, 0.9998)
 """Per row, of either regression."""
@@ -31,7 +31,7 @@ def times(covariance: Singles, terms: Singles, product: Singles) -> float:
     """Fill `product` (D,) with P x from the packed triangle; x' P x."""
     at = 0
     product[:] = 0.0
-    for i in range(TERMS):
+    for i in range(len(terms)):
         x, total = terms[i], product[i]
         for j in range(i):
             total += covariance[at + j] * terms[j]
@@ -39,7 +39,7 @@ def times(covariance: Singles, terms: Singles, product: Singles) -> float:
         product[i] = total + covariance[at + i] * x
         at += i + 1
     total = 0.0
-    for i in range(TERMS):
+    for i in range(len(terms)):
         total += terms[i] * product[i]
     return total
 
@@ -49,7 +49,7 @@ def shrink(covariance: Singles, product: Singles, spread: float, forget: float) 
     """P becomes (P - v v') / `forget`, v = P x / sqrt(`spread`)."""
     root, grow = 1.0 / math.sqrt(spread), 1.0 / forget
     at = 0
-    for i in range(TERMS):
+    for i in range(len(product)):
         v = product[i] * root
         for j in range(i + 1):
             covariance[at + j] = (covariance[at + j] - v * (product[j] * root)) * grow
@@ -57,13 +57,30 @@ def shrink(covariance: Singles, product: Singles, spread: float, forget: float) 
 
 
 @compiled
-def restart(covariance: Singles, prior: float) -> None:
-    """Back to the prior; the weights stay."""
-    covariance[:PACKED] = 0.0
+def restart(covariance: Singles, prior: float, width: int) -> None:
+    """Back to the prior, of `width` terms; the weights stay."""
+    covariance[:] = 0.0
     at = -1
-    for i in range(TERMS):
+    for i in range(width):
         at += i + 1
         covariance[at] = prior
+
+
+@compiled
+def absorb(covariance: Singles, terms: Singles, product: Singles, prior: float, forget: float) -> float:
+    """Take regressors `terms` (D,) into the covariance; `product` (D,) becomes their gain, this is its size."""
+    width = len(terms)
+    news = times(covariance, terms, product)
+    if not 0.0 <= news < LARGEST * prior * width:
+        restart(covariance, prior, width)
+        news = times(covariance, terms, product)
+    spread = forget + news
+    shrink(covariance, product, spread, forget if news >= EXCITED * width * (1 - forget) else 1.0)
+    largest = 0.0
+    for d in range(width):
+        product[d] /= spread
+        largest = max(largest, abs(product[d]))
+    return largest
 
 
 @compiled
@@ -77,22 +94,27 @@ def regress(series: Series, row: int, terms: Singles, product: Singles) -> None:
         series.gain_unit[row, r, place] = 0.0
         if count <= FIRST_ROW:
             continue
-        covariance = series.covariance[row, r]
-        news = times(covariance, terms, product)
-        if not 0.0 <= news < LARGEST * PRIOR_COVARIANCE[r] * TERMS:
-            restart(covariance, PRIOR_COVARIANCE[r])
-            news = times(covariance, terms, product)
-        spread = FORGET[r] + news
-        largest = 0.0
-        for d in range(TERMS):
-            largest = max(largest, abs(product[d]))
-        largest /= spread
+        largest = absorb(series.covariance[row, r], terms, product, PRIOR_COVARIANCE[r], FORGET[r])
         series.gain_unit[row, r, place] = largest
         if largest > 0:
             for d in range(TERMS):
-                series.gain[row, r, place, d] = code(product[d] / spread, largest)
-        forget = FORGET[r] if news >= EXCITED * TERMS * (1 - FORGET[r]) else 1.0
-        shrink(covariance, product, spread, forget)
+                series.gain[row, r, place, d] = code(product[d], largest)
+
+
+@compiled
+def teach(
+    weights: Singles, running: float, terms: Shorts, gain: Shorts, unit: float, truth: float, most: float
+) -> float:
+    """Learn a label, `truth` in units, of coded `terms` and their coded `gain` (D,); the new running |error|."""
+    said = 0.0
+    for d in range(len(weights)):
+        said += weights[d] * decoded(terms[d], TERM_CLIP)
+    error, limit = truth - said, most * running
+    moved = (1 - RESIDUAL_RATE) * running + RESIDUAL_RATE * min(abs(error), 3 * limit)
+    error = min(max(error, -limit), limit)
+    for d in range(len(weights)):
+        weights[d] += decoded(gain[d], unit) * error
+    return max(moved, 1e-6)
 
 
 @compiled
@@ -100,19 +122,11 @@ def learn(series: Series, row: int, r: int, k: int, origin: int, truth: float) -
     """Learn the label of horizon k, `truth` in units, that belongs to the row numbered `origin`."""
     place = origin % series.terms.shape[1]
     unit = series.gain_unit[row, r, place]
-    if unit == 0:
-        return
-    weights, said = series.weights[row, r, k], 0.0
-    for d in range(TERMS):
-        said += weights[d] * decoded(series.terms[row, place, d], TERM_CLIP)
-    error = truth - said
-    running = float(series.residual[row, r, k])
-    most = ERROR_CLIP[r] * running
-    moved = (1 - RESIDUAL_RATE) * running + RESIDUAL_RATE * min(abs(error), 3 * most)
-    series.residual[row, r, k] = max(moved, 1e-6)
-    error = min(max(error, -most), most)
-    for d in range(TERMS):
-        weights[d] += decoded(series.gain[row, r, place, d], unit) * error
+    if unit > 0:
+        series.residual[row, r, k] = teach(
+            series.weights[row, r, k], float(series.residual[row, r, k]), series.terms[row, place],
+            series.gain[row, r, place], unit, truth, ERROR_CLIP[r],
+        )  # fmt: skip
 
 
 @compiled

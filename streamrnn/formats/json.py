@@ -22,17 +22,18 @@ class JsonDecoder:
     """
 
     def __init__(
-        self, *, key: str | None, time: str | None, fields: Sequence[str] | Literal["*"], max_record: int
-    ) -> None:
+        self, *, key: str | None, time: str | None, fields: Sequence[str] | Literal["*"], covariates: Sequence[str],
+        max_record: int,
+    ) -> None:  # fmt: skip
         self._key = key
         self._time = time
-        self._fields = None if fields == "*" else tuple(fields)
+        self._fields = None if fields == "*" else (*fields, *covariates)
         self._max_record = max_record
         unusable = next((name for name in self._fields or () if "/" in name or not usable_name(name)), None)
         if unusable is not None:
             raise ConfigError(
-                f"input.fields: {unusable!r} cannot name a series; allowed are 1 to 256 bytes without '/' and control "
-                "characters"
+                f"input.fields or input.covariates: {unusable!r} cannot name a series; allowed are 1 to 256 bytes "
+                "without '/' and control characters"
             )
 
     def __call__(self, record: Record) -> Observation:
@@ -64,7 +65,9 @@ class JsonDecoder:
             try:
                 value = document[name]
             except KeyError:
-                raise RecordError("missing_field", f"the field {name!r} is absent (input.fields)") from None
+                raise RecordError(
+                    "missing_field", f"the field {name!r} is absent (input.fields, input.covariates)"
+                ) from None
             kind = type(value)
             if kind is not float and kind is not int:
                 raise RecordError("not_a_number", f"the field {name!r} must be a number, not {shortened(value)}")

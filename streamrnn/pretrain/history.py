@@ -45,7 +45,7 @@ def read_history(paths: Sequence[Path]) -> list[History]:
 
 
 def _series(path: Path) -> list[History]:
-    decode = JsonDecoder(key=None, time=None, fields="*", max_record=LARGEST_RECORD)
+    decode = JsonDecoder(key=None, time=None, fields="*", covariates=(), max_record=LARGEST_RECORD)
     rows: dict[str, list[tuple[float, int]]] = {}
     for record in read_csv(path, 0):
         try:

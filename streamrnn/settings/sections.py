@@ -115,6 +115,8 @@ class Input(_Section):
     """Field with the event time; absent: the record's Kafka timestamp."""
     fields: Annotated[tuple[str, ...] | Literal["*"], BeforeValidator(values.fields)] = "*"
     """Fields that are forecast, each a series; `*`: every numeric one."""
+    covariates: Annotated[tuple[str, ...], BeforeValidator(values.covariates)] = ()
+    """Fields that the others of their key see, as with `model.joint`, and that are not forecast."""
     start: Literal["earliest", "latest"] = "earliest"
     """Where a partition is read from as long as nothing was committed for it."""
     max_record: Annotated[int, _quantity(units.size, "1KiB", "1MiB"), _AS_SIZE] = 64 * 1024
@@ -154,12 +156,13 @@ class Model(_Section):
     hidden_size: int = Field(default=64, ge=1, le=1024)
     layers: int = Field(default=1, ge=1, le=8)
     encoder: Literal["recurrent", "bidirectional", "attention"] = "recurrent"
-    """What is read of the past: the recurrent state; beside it a second network that reads the last observations
-    backwards; or beside it attention to the outputs after each of them."""
+    """What is read of the past: the recurrent state, and beside it the last observations backwards, or by attention."""
     context: int = Field(default=16, ge=2, le=512)
     """Observations that a bidirectional encoder or attention looks back upon."""
     decay: bool = False
     """Whether the hidden state decays with the time since the last observation, as in GRU-D."""
+    joint: bool = False
+    """Whether the fields of a key see each other: each by a regression on the last values of up to six others."""
     base: str = Field(default="default", min_length=1)
     """Weights to start from: `default`, those that come with the package for this network, random ones if none do;
     `none`, random ones; or a file that `streamrnn pretrain` wrote."""
@@ -332,10 +335,16 @@ def _ports(settings: Settings) -> Iterator[tuple[str, str]]:
 
 
 def _model(settings: Settings) -> Iterator[tuple[str, str]]:
-    if settings.model.encoder == "bidirectional" and settings.model.layers > 1:
+    model, read = settings.model, settings.input
+    if model.encoder == "bidirectional" and model.layers > 1:
         yield (
             "model.layers",
-            "must be 1 with model.encoder: bidirectional; a second one would read the future of the first",
+            "must be 1 with model.encoder: bidirectional; the second would read the first one's future",
         )
-    if settings.model.variant == "lean" and settings.experts:
-        yield "experts", "need model.variant: full; the mixture of the lean one has no place for them"
+    members = {"experts": settings.experts, "model.joint": model.joint, "input.covariates": read.covariates}
+    for key, given in members.items():
+        if model.variant == "lean" and given:
+            yield key, "need model.variant: full; the mixture of the lean one has no place for them"
+    forecast = () if read.fields == "*" else read.fields
+    for name in {*read.covariates} & {read.key, read.time, *forecast}:
+        yield "input.covariates", f"must not name {name!r}, which input.key, input.time or input.fields names"

@@ -74,11 +74,14 @@ def topics(value: object) -> tuple[str, ...]:
 
 def fields(value: object) -> tuple[str, ...] | Literal["*"]:
     """Read distinct field names, or `*` for every numeric field."""
-    if value == "*":
-        return "*"
+    return "*" if value == "*" else covariates(value, "'*' (every numeric field) or ")
+
+
+def covariates(value: object, otherwise: str = "") -> tuple[str, ...]:
+    """Read distinct field names; `otherwise` is what else would be allowed."""
     names = tuple(items(value))
-    if not names or len(set(names)) < len(names) or not all(_FIELD.fullmatch(name) for name in names):
-        raise ValueError("must be '*' (every numeric field) or distinct names without '/' and control characters")
+    if (otherwise and not names) or len(set(names)) < len(names) or not all(_FIELD.fullmatch(name) for name in names):
+        raise ValueError(f"must be {otherwise}distinct names without '/' and control characters")
     if any(len(name.encode()) > _FIELD_BYTES for name in names):
         raise ValueError(f"must be names of at most {_FIELD_BYTES} bytes")
     return names

@@ -13,8 +13,12 @@ from support.streams import small
 from streamrnn.records import Output, Record
 from streamrnn.task import Task
 
-ENCODERS = {"bidirectional": {"encoder": "bidirectional", "context": 3}, "attention": {"encoder": "attention"}}
-KINDS = ["fake", "one network", "three networks", *ENCODERS]
+KINDS_OF = {
+    "bidirectional": {"encoder": "bidirectional", "context": 3},
+    "attention": {"encoder": "attention"},
+    "joint": {"joint": True},
+}
+KINDS = ["fake", "one network", "three networks", *KINDS_OF]
 COUNT = 400
 
 
@@ -24,7 +28,7 @@ def forecaster(kind: str) -> Any:
         return FakeForecaster(every=3, most=40)
     return small(
         networks=3 if kind == "three networks" else 1, horizons=HORIZONS, quantiles=QUANTILES, hidden_size=4, window=4,
-        every=2, most=40, head_every=1, head_most=30, batch=4, replay=4, **ENCODERS.get(kind, {}),
+        every=2, most=40, head_every=1, head_most=30, batch=4, replay=4, **KINDS_OF.get(kind, {}),
     )  # fmt: skip
 
 

@@ -125,7 +125,9 @@ class FakeForecaster:
 
 def decoder(**changes: Any) -> JsonDecoder:
     """A decoder for the field names of these tests."""
-    return JsonDecoder(**{"key": "series", "time": "time", "fields": "*", "max_record": 65536, **changes})
+    return JsonDecoder(
+        **{"key": "series", "time": "time", "fields": "*", "covariates": (), "max_record": 65536, **changes}
+    )
 
 
 def make_task(

@@ -112,5 +112,5 @@ def test_record_as_large_as_allowed() -> None:
 
 def test_configured_field_with_a_slash() -> None:
     """A configured field that could not be told from the key in a series' name is refused at the start."""
-    with pytest.raises(ConfigError, match=r"input\.fields: 'a/b'"):
+    with pytest.raises(ConfigError, match=r"input\.fields or input\.covariates: 'a/b'"):
         decoder(fields=["a/b"])

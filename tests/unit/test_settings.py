@@ -1,11 +1,13 @@
 """The sections: defaults, what is allowed, and what does not go together."""
 
+import re
 from pathlib import Path
 
 import pytest
 import yaml
 from pydantic import ValidationError
 
+from streamrnn import app
 from streamrnn.errors import ConfigError
 from streamrnn.settings import Settings, describe, load
 from streamrnn.settings.values import servers, template
@@ -227,3 +229,31 @@ def test_addresses_of_every_usual_form_are_allowed(address: str) -> None:
 def test_a_template_may_be_constant() -> None:
     """A template need not hold a placeholder."""
     assert template("forecasts") == "forecasts"
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        (["input.covariates=a/b"], "must be distinct names without '/'"),
+        (["input.covariates=a,a"], "must be distinct names"),
+        (["input.covariates=a", "input.fields=a,b"], "must not name 'a', which input.key"),
+        (["input.covariates=k", "input.key=k"], "must not name 'k'"),
+        (["input.covariates=a", "model.variant=lean"], "need model.variant: full"),
+        (["model.joint=true", "model.variant=lean"], "need model.variant: full"),
+        (["model.encoder=bidirectional", "model.layers=2"], "must be 1 with model.encoder: bidirectional"),
+        (["model.encoder=backwards"], "allowed are 'recurrent', 'bidirectional' or 'attention'"),
+        (["model.context=1"], "from 2 to 512"),
+    ],
+)
+def test_models_and_covariates_that_cannot_be(overrides: list[str], words: str) -> None:
+    """Each is refused with what is allowed."""
+    with pytest.raises(ConfigError, match=re.escape(words)):
+        load(None, ["input.topics=t", *overrides])
+
+
+def test_covariates_bring_the_others_sight_with_them() -> None:
+    """A task with covariates is one whose fields see each other."""
+    settings = load(None, ["input.topics=t", "input.covariates=wind", "model.hidden_size=4", "device=cpu"])
+    assert app.forecaster(settings).layout["joint"] is True
+    plain = load(None, ["input.topics=t", "model.hidden_size=4", "device=cpu"])
+    assert "joint" not in app.forecaster(plain).layout

@@ -77,7 +77,7 @@ def test_sources_complete_each_other_within_a_section(sources: Sources) -> None:
     settings = sources.load("model.hidden_size=8")
     assert settings.model.model_dump() == {
         "variant": "full", "cell": "lstm", "hidden_size": 8, "layers": 2, "base": "default", "seed": 7,
-        "encoder": "recurrent", "context": 16, "decay": False,
+        "encoder": "recurrent", "context": 16, "decay": False, "joint": False,
     }  # fmt: skip
     assert settings.input.key == "id"
 

@@ -4,7 +4,7 @@ import json
 from contextlib import contextmanager
 
 import pytest
-from support.fakes import HORIZONS, INPUT, FakeForecaster, make_task, record
+from support.fakes import HORIZONS, INPUT, FakeForecaster, decoder, make_task, record
 from support.inputs import T
 
 from streamrnn.records import Record, StepReport
@@ -166,3 +166,23 @@ def test_an_internal_error_is_no_dead_letter() -> None:
 
     with pytest.raises(RuntimeError, match="broken"):
         make_task(Broken()).feed([observation(0, "p", T, a=1)])
+
+
+def test_of_covariates_nothing_is_published() -> None:
+    """They are observed, and count as series; the other fields' forecasts keep their places and their order."""
+    forecaster = FakeForecaster()
+    task = make_task(forecaster, decode=decoder(fields=("a", "c"), covariates=("b",)), covariates=("b",))
+    lines = [
+        {"series": "p", "time": 1000, "a": 1, "b": 2, "c": 3},
+        {"series": "q", "time": 1000, "b": 5, "c": 6, "a": 4},
+        {"series": "p", "time": 2000, "a": 7, "c": 9},
+        {"series": "p", "time": 3000, "a": 10, "b": 11, "c": 12},
+    ]
+    outputs, report = task.feed([record(i, json.dumps(line).encode()) for i, line in enumerate(lines)])
+    said = [json.loads(each.value) for each in outputs if each.topic == "sensors.forecasts"]
+    assert [(each["series"], each["value"]) for each in said] == [
+        ("p/a", 1), ("p/c", 3), ("q/a", 4), ("q/c", 6), ("p/a", 10), ("p/c", 12),
+    ]  # fmt: skip
+    assert forecaster.names == ["p/a", "p/c", "p/b", "q/a", "q/c", "q/b"]
+    assert (report.forecasts, report.series) == (6, 6)
+    assert dict(report.dead_letters) == {"missing_field": 1}
