@@ -148,7 +148,11 @@ def _serve(warm: Sequence[str]) -> None:
     codes: dict[int, int] = {}
     for line in sys.stdin:
         order = json.loads(line)
-        answer = _ended(order["wait"], codes) if "wait" in order else _fork(order, cli.main)
+        if "wait" in order:
+            answer = _ended(order["wait"], codes)
+        else:
+            answer = _fork(order, cli.main)
+            codes.pop(answer, None)  # of one that had the same number, thousands of processes ago
         sys.stdout.write(json.dumps(answer) + "\n")
         sys.stdout.flush()
 
