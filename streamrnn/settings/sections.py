@@ -346,5 +346,5 @@ def _model(settings: Settings) -> Iterator[tuple[str, str]]:
         if model.variant == "lean" and given:
             yield key, "need model.variant: full; the mixture of the lean one has no place for them"
     forecast = () if read.fields == "*" else read.fields
-    for name in {*read.covariates} & {read.key, read.time, *forecast}:
+    for name in sorted({*read.covariates} & {read.key, read.time, *forecast}):
         yield "input.covariates", f"must not name {name!r}, which input.key, input.time or input.fields names"
