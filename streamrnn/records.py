@@ -2,7 +2,11 @@
 
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 Headers = tuple[tuple[str, bytes | None], ...]
 
@@ -49,6 +53,27 @@ class Observation(NamedTuple):
     """(field, value) in the configured order; each is one series, named `<key>/<field>`."""
 
 
+class Wave(NamedTuple):
+    """Observations that were fed at once, B different series, and their forecasts. K horizons, Q quantiles."""
+
+    rows: "NDArray[np.int64]"
+    """(B,) the number of each series in its task: it stays, and no other series of the task gets it."""
+    series: list[str]
+    """B names."""
+    times: "NDArray[np.int64]"
+    """(B,) event times, milliseconds since the epoch."""
+    values: "NDArray[np.float64]"
+    """(B,) what was observed."""
+    anomaly: "NDArray[np.float64]"
+    """(B,) anomaly score of the observation."""
+    target_times: "NDArray[np.int64]"
+    """(B, K) milliseconds since the epoch."""
+    quantiles: "NDArray[np.float64]"
+    """(B, K, Q) in the unit of the values."""
+    skill: "NDArray[np.float64]"
+    """(B, K) 1 - error / error of persistence, recent."""
+
+
 @dataclass(slots=True)
 class StepReport:
     """What a task did with the records that it was fed; observers make metrics of it."""
@@ -83,6 +108,8 @@ class StepReport:
     """By horizon: the same of persistence, the forecast that nothing changes."""
     covered: tuple[float, ...] = ()
     """By horizon: how many of them lay inside the outermost interval forecast for them."""
+    waves: list[Wave] = field(default_factory=list)
+    """Of the records just fed, in their order."""
     last_dead_letter: str | None = None
     """Where the last dead letter came from, and what was wrong with it."""
 

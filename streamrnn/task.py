@@ -12,7 +12,7 @@ import numpy as np
 
 from streamrnn.errors import RecordError
 from streamrnn.formats import Decoder
-from streamrnn.records import Observation, Output, Record, StepReport, TopicPartition
+from streamrnn.records import Observation, Output, Record, StepReport, TopicPartition, Wave
 from streamrnn.snapshot import Piece, Snapshot
 from streamrnn.wire import NO_CHAIN, Row, chained, dead_letter, forecast_outputs
 
@@ -193,6 +193,18 @@ class Task:
             if place != NOWHERE:
                 outputs[place] = output
         self._snapshot.touch(self._rows)
+        report.waves.append(
+            Wave(
+                rows,
+                [row.series for row in self._pending],
+                times,
+                values,
+                forecasts.anomaly,
+                forecasts.target_times,
+                forecasts.quantiles,
+                forecasts.skill,
+            )
+        )
         report.forecasts += len(said) - self._places.count(NOWHERE)
         self._scores.append(scores)
         self._wave += 1
