@@ -128,8 +128,13 @@ def test_report() -> None:
     assert report == StepReport(
         INPUT, records=4, forecasts=3, dead_letters=report.dead_letters, drops=report.drops, series=2,
         event_time=T + 5, matured=(3.0,) * k, error=(2.0,) * k, persistence_error=(4.0,) * k, covered=(3.0,) * k,
-        last_dead_letter=report.last_dead_letter, drift_alarms=2, expert_failures=3,
+        last_dead_letter=report.last_dead_letter, drift_alarms=2, expert_failures=3, waves=report.waves,
     )  # fmt: skip
+    assert [(wave.series, wave.times.tolist(), wave.values.tolist()) for wave in report.waves] == [
+        (["p/a", "p/b"], [T, T], [1.0, 1.0]),
+        (["p/a"], [T + 5], [1.0]),
+    ]
+    assert [wave.rows.tolist() for wave in report.waves] == [[0, 1], [0]]
     assert (report.dead_letters.total(), report.drops.total(), task.accepted) == (1, 1, 2)
     assert report.last_dead_letter is not None
     assert report.last_dead_letter.startswith("sensors/0 at 3: the value is not JSON")
