@@ -18,7 +18,7 @@ from pydantic_settings import PydanticBaseSettingsSource
 
 from streamrnn.errors import ConfigError
 from streamrnn.settings.origins import Value, environment_name, gather, to_yaml
-from streamrnn.settings.sections import Settings, sources
+from streamrnn.settings.whole import Settings, sources
 
 __all__ = ["Settings", "describe", "given", "load"]
 

@@ -1,9 +1,8 @@
-"""The sections of the configuration: every key, its default and what is allowed; unknown keys are refused."""
+"""The sections of the configuration: their keys, defaults and what is allowed; unknown keys are refused."""
 
 from collections.abc import Callable
-from contextvars import ContextVar
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal
 
 from pydantic import (
     AfterValidator,
@@ -15,12 +14,9 @@ from pydantic import (
     SecretStr,
     ValidationInfo,
     field_validator,
-    model_validator,
 )
-from pydantic_core import PydanticCustomError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from streamrnn.settings import agreement, units, values
+from streamrnn.settings import units, values
 
 
 def _quantity(parse: Callable[[str], float], least: str, most: str) -> BeforeValidator:
@@ -54,11 +50,9 @@ _AS_DURATION = PlainSerializer(units.duration_text, return_type=str, when_used="
 _AS_SIZE = PlainSerializer(units.size_text, return_type=str, when_used="json")
 
 
-sources: ContextVar[tuple[PydanticBaseSettingsSource, ...]] = ContextVar("sources", default=())
-"""For the settings that are being loaded."""
+class Section(BaseModel):
+    """Frozen, and without unknown keys."""
 
-
-class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, allow_inf_nan=False)
 
     @field_validator("*", mode="before")
@@ -69,7 +63,7 @@ class _Section(BaseModel):
         return None if value == "" and field.default is None else value
 
 
-class Kafka(_Section):
+class Kafka(Section):
     """The Kafka cluster, and how this process proves who it is."""
 
     bootstrap_servers: Annotated[str, AfterValidator(values.servers)] = "localhost:9092"
@@ -97,13 +91,13 @@ class Kafka(_Section):
     """Seconds after which the broker rolls back what a dead process left open."""
 
 
-class Sqlite(_Section):
+class Sqlite(Section):
     """The embedded log: topics, offsets and state in one file."""
 
     path: Path = Path("streamrnn.db")
 
 
-class Input(_Section):
+class Input(Section):
     """What is read, and what of a record is forecast."""
 
     topics: Annotated[tuple[str, ...], BeforeValidator(values.topics)] = ()
@@ -125,7 +119,7 @@ class Input(_Section):
     """Per task; a record that would add another series is a dead letter."""
 
 
-class Output(_Section):
+class Output(Section):
     """Topics written, as templates in which `{topic}` is the input topic and `{app}` the application."""
 
     forecasts: Annotated[str, BeforeValidator(values.template)] = "{topic}.forecasts"
@@ -133,7 +127,7 @@ class Output(_Section):
     state: Annotated[str, BeforeValidator(values.template)] = "{app}.state"
 
 
-class Forecast(_Section):
+class Forecast(Section):
     """What is said about the future."""
 
     horizons: Annotated[tuple[int, ...], BeforeValidator(values.horizons)] = (1, 12, 24)
@@ -147,7 +141,7 @@ class Forecast(_Section):
     """Periods, seconds; None: found from event time and values."""
 
 
-class Model(_Section):
+class Model(Section):
     """The recurrent network that the series of a task share, and what is known of each series."""
 
     variant: Literal["full", "lean"] = "full"
@@ -169,7 +163,7 @@ class Model(_Section):
     seed: int = Field(default=0, ge=0, le=2**63 - 1)
 
 
-class Learning(_Section):
+class Learning(Section):
     """What is learned online, at learning points that the data define."""
 
     enabled: bool = True
@@ -205,7 +199,7 @@ class Learning(_Section):
     """Detector of drift, fed with the errors of each series; after an alarm its mixture forgets. It needs river."""
 
 
-class Commit(_Section):
+class Commit(Section):
     """How often what was done becomes visible, and the state is saved."""
 
     interval: Annotated[float, _seconds("1ms", "5m"), _AS_DURATION] = 0.5
@@ -213,7 +207,7 @@ class Commit(_Section):
     """None: `auto`, as often as is worth it at about 1 MB of state per second."""
 
 
-class Metrics(_Section):
+class Metrics(Section):
     """The HTTP server of /metrics, /healthz and /readyz."""
 
     enabled: bool = True
@@ -223,50 +217,7 @@ class Metrics(_Section):
     """0: any free port."""
 
 
-class Page(_Section):
+class Page(Section):
     """The live page."""
 
     port: int = Field(default=8080, ge=0, le=65535)
-
-
-class Settings(_Section, BaseSettings):
-    """The whole configuration. Made by itself it reads nothing; `load` gives it its sources."""
-
-    model_config = SettingsConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, allow_inf_nan=False)
-
-    app: Annotated[str, AfterValidator(values.app)] = "streamrnn"
-    """Names the consumer group, the transactional ids and the state topic."""
-    log: Literal["kafka", "sqlite"] = "kafka"
-    kafka: Kafka = Kafka()
-    sqlite: Sqlite = Sqlite()
-    input: Input = Input()
-    output: Output = Output()
-    forecast: Forecast = Forecast()
-    model: Model = Model()
-    learning: Learning = Learning()
-    experts: Annotated[tuple[dict[str, Any], ...], BeforeValidator(values.experts)] = ()
-    """More experts for the mixture, models of river: `{river: class, argument: value, ...}` each."""
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    numerics: Literal["lenient", "strict"] = "lenient"
-    """`strict`: state that was saved under other arithmetic (versions, instruction set, device) is refused."""
-    commit: Commit = Commit()
-    metrics: Metrics = Metrics()
-    page: Page = Page()
-    workers: int = Field(default=1, ge=1, le=256)
-    """Processes that share the partitions; each has a port of its own for its metrics, from `metrics.port` on."""
-
-    @classmethod
-    def settings_customise_sources(
-        cls, settings_cls: type[BaseSettings], init_settings: PydanticBaseSettingsSource, *_: object, **__: object
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """What `load` reads, the strongest first; else what a program passes, with no environment behind its back."""
-        del settings_cls
-        return sources.get() or (init_settings,)
-
-    @model_validator(mode="after")
-    def _agree(self) -> Self:
-        conflicts = list(agreement.conflicts(self))
-        if conflicts:
-            text = "; ".join(f"{key}: {words}" for key, words in conflicts)
-            raise PydanticCustomError("conflict", "{text}", {"text": text, "conflicts": conflicts})
-        return self

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import pytest
 
-from streamrnn.settings.sections import Settings
+from streamrnn.settings import Settings
 
 ROOT = Path(__file__).parents[2] / "streamrnn"
 EVERYTHING = ("*",)
@@ -90,7 +90,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "rich": ("console",),
     "matplotlib": ("report",),
     # the language of arrays, and of JSON: without a place of their own
-    "numpy": ("core", "pretrain", "wire", "snapshot", "task", "scoring", "report", "library"),
+    "numpy": ("core", "pretrain", "records", "wire", "snapshot", "task", "scoring", "report", "library"),
     "orjson": ("formats", "pretrain.card", "wire", "snapshot", "manifest", "scoring", "report", "state", "replay"),
 }
 

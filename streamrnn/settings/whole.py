@@ -1,15 +1,76 @@
-"""Keys that are each allowed and do not go together."""
+"""The whole configuration: its sections, and which of their keys do not go together."""
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from contextvars import ContextVar
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic_core import PydanticCustomError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from streamrnn.settings import units, values
+from streamrnn.settings.sections import (
+    Commit,
+    Forecast,
+    Input,
+    Kafka,
+    Learning,
+    Metrics,
+    Model,
+    Output,
+    Page,
+    Section,
+    Sqlite,
+)
 
-if TYPE_CHECKING:
-    from streamrnn.settings.sections import Kafka, Settings
+sources: ContextVar[tuple[PydanticBaseSettingsSource, ...]] = ContextVar("sources", default=())
+"""For the settings that are being loaded."""
 
 
-def conflicts(settings: "Settings") -> Iterator[tuple[str, str]]:
+class Settings(Section, BaseSettings):
+    """The whole configuration. Made by itself it reads nothing; `load` gives it its sources."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, allow_inf_nan=False)
+
+    app: Annotated[str, AfterValidator(values.app)] = "streamrnn"
+    """Names the consumer group, the transactional ids and the state topic."""
+    log: Literal["kafka", "sqlite"] = "kafka"
+    kafka: Kafka = Kafka()
+    sqlite: Sqlite = Sqlite()
+    input: Input = Input()
+    output: Output = Output()
+    forecast: Forecast = Forecast()
+    model: Model = Model()
+    learning: Learning = Learning()
+    experts: Annotated[tuple[dict[str, Any], ...], BeforeValidator(values.experts)] = ()
+    """More experts for the mixture, models of river: `{river: class, argument: value, ...}` each."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    numerics: Literal["lenient", "strict"] = "lenient"
+    """`strict`: state that was saved under other arithmetic (versions, instruction set, device) is refused."""
+    commit: Commit = Commit()
+    metrics: Metrics = Metrics()
+    page: Page = Page()
+    workers: int = Field(default=1, ge=1, le=256)
+    """Processes that share the partitions; each has a port of its own for its metrics, from `metrics.port` on."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls, settings_cls: type[BaseSettings], init_settings: PydanticBaseSettingsSource, *_: object, **__: object
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """What `load` reads, the strongest first; else what a program passes, with no environment behind its back."""
+        del settings_cls
+        return sources.get() or (init_settings,)
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        conflicts = list(_conflicts(self))
+        if conflicts:
+            text = "; ".join(f"{key}: {words}" for key, words in conflicts)
+            raise PydanticCustomError("conflict", "{text}", {"text": text, "conflicts": conflicts})
+        return self
+
+
+def _conflicts(settings: Settings) -> Iterator[tuple[str, str]]:
     """Find them all: each as a key, and what is wrong with it."""
     yield from _security(settings.kafka)
     yield from _intervals(settings)
@@ -18,9 +79,9 @@ def conflicts(settings: "Settings") -> Iterator[tuple[str, str]]:
     yield from _model(settings)
 
 
-def _security(kafka: "Kafka") -> Iterator[tuple[str, str]]:
+def _security(kafka: Kafka) -> Iterator[tuple[str, str]]:
     sasl, ssl = kafka.security_protocol.startswith("SASL"), kafka.security_protocol.endswith("SSL")
-    given = {name for name in type(kafka).model_fields if getattr(kafka, name) is not None}
+    given = {name for name in Kafka.model_fields if getattr(kafka, name) is not None}
     protocol = f"kafka.security_protocol is {kafka.security_protocol}"
     for name in ("sasl_mechanism", "sasl_username", "sasl_password"):
         if sasl and name not in given:
@@ -35,7 +96,7 @@ def _security(kafka: "Kafka") -> Iterator[tuple[str, str]]:
             yield f"kafka.{name}", f"needs kafka.{other} beside it"
 
 
-def _intervals(settings: "Settings") -> Iterator[tuple[str, str]]:
+def _intervals(settings: Settings) -> Iterator[tuple[str, str]]:
     commit, timeout = settings.commit, settings.kafka.transaction_timeout
     if settings.log == "kafka" and commit.interval >= timeout:
         limit = units.duration_text(timeout)
@@ -48,7 +109,7 @@ def _intervals(settings: "Settings") -> Iterator[tuple[str, str]]:
             yield f"learning.{most}", f"must be at least learning.{every}, which is {least}"
 
 
-def _names(settings: "Settings") -> Iterator[tuple[str, str]]:
+def _names(settings: Settings) -> Iterator[tuple[str, str]]:
     """Find topics that two things share: the input would not determine the order of the records there."""
     taken = dict.fromkeys(settings.input.topics, "input.topics")
     for topic in settings.input.topics:
@@ -67,7 +128,7 @@ def _names(settings: "Settings") -> Iterator[tuple[str, str]]:
             yield "input.fields", f"must not name the field of input.{key}"
 
 
-def _ports(settings: "Settings") -> Iterator[tuple[str, str]]:
+def _ports(settings: Settings) -> Iterator[tuple[str, str]]:
     first, count = settings.metrics.port, settings.workers
     if settings.metrics.enabled and first and first <= settings.page.port < first + count:
         yield "page.port", "is a port of metrics already (metrics.port and workers); choose another"
@@ -77,7 +138,7 @@ def _ports(settings: "Settings") -> Iterator[tuple[str, str]]:
         yield "workers", "must be 1 with log: sqlite, whose file one process holds"
 
 
-def _model(settings: "Settings") -> Iterator[tuple[str, str]]:
+def _model(settings: Settings) -> Iterator[tuple[str, str]]:
     model, read = settings.model, settings.input
     if model.encoder == "bidirectional" and model.layers > 1:
         yield (
