@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike
 
 from streamrnn import app
 from streamrnn.core.compiled import Floats, Integers
+from streamrnn.core.direction import Directions
 from streamrnn.core.forecaster import Forecasts
 from streamrnn.errors import ConfigError
 from streamrnn.records import TopicPartition
@@ -18,6 +19,8 @@ from streamrnn.state import archive
 from streamrnn.state.kept import Kept
 from streamrnn.wire import NO_CHAIN
 
+ARRAYS = ("target_times", "quantiles", "anomaly", "skill", "warming", "drifting")
+"""Of Forecasts: those with a row for each observation."""
 HERE = TopicPartition("library", 0)
 """What a file says that state comes from which no log has brought."""
 
@@ -146,5 +149,8 @@ def _joined(parts: Sequence[Forecasts]) -> Forecasts:
     """The parts of one wave; the model is the last one's."""
     if len(parts) == 1:
         return parts[0]
-    arrays = {name: np.concatenate([getattr(part, name) for part in parts]) for name in Forecasts._fields[:-1]}
-    return Forecasts(**arrays, model=parts[-1].model)
+    joined: dict[str, Any] = {name: np.concatenate([getattr(part, name) for part in parts]) for name in ARRAYS}
+    directions = [part.directions for part in parts if part.directions is not None]
+    if directions:
+        joined["directions"] = Directions(*(np.concatenate(each) for each in zip(*directions, strict=True)))
+    return Forecasts(**joined, model=parts[-1].model)

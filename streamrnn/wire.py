@@ -57,10 +57,11 @@ def forecast_outputs(
         forecasts.skill.tolist(),
         forecasts.warming.tolist(),
         forecasts.drifting.tolist(),
+        _directions(forecasts),
         strict=True,
     )
     outputs = []
-    for (series, time, value, record), target_time, curves, anomaly, skill, warming, drifting in numbers:
+    for (series, time, value, record), target_time, curves, anomaly, skill, warming, drifting, direction in numbers:
         document = {
             "series": series,
             "time": time,
@@ -72,10 +73,22 @@ def forecast_outputs(
             "skill": skill,
             "status": "warming" if warming else "drifting" if drifting else "ok",
             "model": forecasts.model,
+            **direction,
             "source": {"topic": record.topic, "partition": record.partition, "offset": record.offset},
         }
         outputs.append(Output(topic, record.partition, series.encode(), orjson.dumps(document), max(time, 0)))
     return outputs
+
+
+def _directions(forecasts: "Forecasts") -> list[dict[str, object]]:
+    """What each forecast says of directions, if it does."""
+    said = forecasts.directions
+    if said is None:
+        return [{}] * len(forecasts.anomaly)
+    down, flat, up = (said.probabilities[..., c].tolist() for c in range(3))
+    numbers = (down, flat, up, said.band.tolist(), said.log_loss.tolist(), said.base_log_loss.tolist())
+    names = ("down", "flat", "up", "band", "log_loss", "base_log_loss")
+    return [{"direction": dict(zip(names, row, strict=True))} for row in zip(*numbers, strict=True)]
 
 
 def dead_letter(topic: str, record: Record, error: RecordError) -> Output:

@@ -2,7 +2,8 @@
 
 A horizon that is new begins with what was learned for the longest one below it, and with forecasts of persistence
 for the labels that are still to come; a new quantile begins between its neighbours, in the quantiles of the normal
-distribution. Windows to learn from are collected anew, unless only the quantiles change.
+distribution. Windows to learn from are collected anew, unless only the quantiles change, and what was learned of
+directions is when these are switched on or horizons change.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from streamrnn.core.compiled import Floats, Integers, Singles
 from streamrnn.core.series import Plan
 
-KEYS = frozenset({"horizons", "quantiles", "window"})
+KEYS = frozenset({"direction", "horizons", "quantiles", "window"})
 """Of the layout: what may change."""
 HORIZON, LEVEL, APART, PENDING, FOLLOWED, RECENT, HELD, OUTERMOST = "K", "Q", "N", "L", "P", "R", "H", "O"
 """What an axis counts: horizons; quantiles, between two of which something lies, or nothing, so that a new one has what
@@ -36,9 +37,10 @@ def words(saved: Mapping[str, object], present: Mapping[str, object]) -> str:
     fixed = "horizons" in changed and not saved.keys().isdisjoint({"experts", "joint"})
     if not changed or not changed <= KEYS or fixed:
         return ""
-    said = [f"{key} was {saved[key]} and is {present[key]}" for key in sorted(changed)]
+    said = [f"{key} was {saved.get(key, 'off')} and is {present.get(key, 'off')}" for key in sorted(changed)]
     kept = "all that was learned of the series, the weights of the networks, and what horizons and quantiles share"
     anew = ["the windows to learn from"] if changed & {"horizons", "window"} else []
+    anew += ["what was learned of directions"] if changed & {"direction", "horizons"} and "direction" in present else []
     for key, source in (("horizons", "the longest below"), ("quantiles", "their neighbours")):
         added = set(_numbers(present[key])) - set(_numbers(saved[key]))
         anew += [f"{key} {', '.join(map(str, sorted(added)))} (from {source})"] if added else []

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from streamrnn.core.bank import FIRST_CAPACITY, Bank, Published, planned
 from streamrnn.core.carry import words
 from streamrnn.core.compiled import Booleans, Floats, Integers, Singles
+from streamrnn.core.direction import PREFIX as DIRECTION
+from streamrnn.core.direction import Compass, Directions
 from streamrnn.core.drift import KEPT, Drift
 from streamrnn.core.guests import Guests, Plain
 from streamrnn.core.learner import Learned, device_of
@@ -37,6 +39,7 @@ class Forecasts(NamedTuple):
     warming: Booleans  # (B,)
     drifting: Booleans  # (B,) its detector of drift has given an alarm not long ago
     model: str  # version of the networks
+    directions: Directions | None = None  # where they are wanted
 
 
 class Scores(NamedTuple):
@@ -69,7 +72,7 @@ class Forecaster:
         window: int = 48, every: int = 64, most: int = 4096, batch: int = 16, replay: int = 16,
         learning_rate: float = 2e-3, clip_norm: float = 1.0, warm_up: int = 30, averaging: float = 0.98,
         drift: str = "none", experts: Sequence[Mapping[str, Plain]] = (), seasons: Sequence[float] | None = None,
-        device: str = "auto",
+        direction: bool = False, flat: float = 0.5, device: str = "auto",
     ) -> None:  # fmt: skip
         """Arguments as in the configuration, sections `forecast`, `model`, `learning`, and `experts`.
 
@@ -98,6 +101,7 @@ class Forecaster:
         self._drift = None if drift == "none" else Drift(detector=drift)
         self._taken = Counts(0, 0)
         self._neighbours = Neighbours(plan) if joint else None
+        self._compass = Compass(flat=flat, horizons=horizons, levels=quantiles) if direction else None
         self._guests: Guests | None = None
         if experts:
             self._guests = Guests(experts=experts, horizons=plan.horizons, published=plan.published, seed=seed)
@@ -118,6 +122,8 @@ class Forecaster:
             self.layout["drift"] = self._drift.layout
         if joint:
             self.layout["joint"] = True
+        if direction:
+            self.layout["direction"] = flat
 
     @property
     def names(self) -> list[str]:
@@ -142,6 +148,8 @@ class Forecaster:
             self._guests.add()
         if self._neighbours is not None:
             self._neighbours.add(name)
+        if self._compass is not None:
+            self._compass.add(name)
         if self._drift is not None:
             self._drift.add()
         return row
@@ -168,18 +176,28 @@ class Forecaster:
         if self._neighbours is not None and isinstance(self._bank, Bank):
             points = np.concatenate([points, self._neighbours.step(self._bank.series, rows, taken.truths)], 2)
         published = self._bank.publish(rows, said, points)
-        return self._forecasts(rows, published, taken.anomaly), Scores(*taken.scores[:NETWORK, self._published])
+        directions = None
+        if self._compass is not None:
+            directions = self._compass.step(
+                rows, taken.seen, values, np.ascontiguousarray(taken.truths[:, self._published]),
+                np.ascontiguousarray(taken.described.units[:, self._published]), published.quantiles,
+            )  # fmt: skip
+        scores = Scores(*taken.scores[:NETWORK, self._published])
+        return self._forecasts(rows, published, taken.anomaly, directions), scores
 
     def forecast(self, rows: Integers) -> Forecasts:
         """The latest forecast of each row (B,); changes nothing. No anomaly scores: they belong to observations."""
-        return self._forecasts(rows, self._bank.forecast(rows), np.zeros(len(rows)))
+        directions = None if self._compass is None else self._compass.read(rows, self._bank.series.seen[rows] - 1)
+        return self._forecasts(rows, self._bank.forecast(rows), np.zeros(len(rows)), directions)
 
-    def _forecasts(self, rows: Integers, published: Published, anomaly: Floats) -> Forecasts:
+    def _forecasts(
+        self, rows: Integers, published: Published, anomaly: Floats, directions: Directions | None
+    ) -> Forecasts:
         drifting = np.zeros(len(rows), np.bool_)
         if self._drift is not None:
             drifting = self._drift.lasting(rows, self._bank.series.seen[rows])
         times, quantiles, skill, warming = published
-        return Forecasts(times, quantiles, anomaly, skill, warming, drifting, self._networks.version)
+        return Forecasts(times, quantiles, anomaly, skill, warming, drifting, self._networks.version, directions)
 
     def take_counts(self) -> Counts:
         """What has happened since the last call."""
@@ -228,12 +246,16 @@ class Forecaster:
             carrier = self._bank.carrier(old)
             pages = [carrier.rows(page) for page in pages]
         self._networks.load(shared, collect_anew=anew)
-        joined = {name: np.concatenate([array[:0], *(page[name] for page in pages)]) for name, array in self._arrays()}
+        blank = any(layout.get(key) != self.layout.get(key) for key in ("direction", "horizons"))
+        held = [each for each in self._arrays() if not (blank and each[0].startswith(DIRECTION))]
+        joined = {name: np.concatenate([array[:0], *(page[name] for page in pages)]) for name, array in held}
         self._bank.load(joined, names)
         self._networks.take_over(joined, collect_anew=anew)
         self._networks.grow(FIRST_CAPACITY)
         if self._neighbours is not None:
             self._neighbours.load(joined, list(names))
+        if self._compass is not None:
+            self._compass.load({} if blank else joined, list(names))
         if self._guests is not None:
             self._guests.load([np.asarray(page["guests"], np.uint8) for page in pages])
         if self._drift is not None:
@@ -241,5 +263,5 @@ class Forecaster:
 
     def _arrays(self) -> Iterable[tuple[str, NDArray[np.generic]]]:
         """Everything that is kept per series, by name."""
-        beside = {} if self._neighbours is None else self._neighbours.arrays()
-        return itertools.chain(self._bank.arrays().items(), self._networks.arrays().items(), beside.items())
+        parts = self._bank, self._networks, self._neighbours, self._compass
+        return itertools.chain.from_iterable(part.arrays().items() for part in parts if part is not None)

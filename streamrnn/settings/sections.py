@@ -139,6 +139,10 @@ class Forecast(Section):
         PlainSerializer(values.seasons_text, return_type=str | list[str], when_used="json"),
     ] = None
     """Periods, seconds; None: found from event time and values."""
+    direction: bool = False
+    """Whether the probabilities that a series will fall, stay or rise are said, too."""
+    flat: float = Field(default=0.5, gt=0, le=10)
+    """With `direction`: a change of at most so many times the series' usual one over the horizon is none."""
 
 
 class Model(Section):

@@ -17,6 +17,7 @@ KINDS_OF = {
     "bidirectional": {"encoder": "bidirectional", "context": 3},
     "attention": {"encoder": "attention"},
     "joint": {"joint": True},
+    "direction": {"direction": True},
 }
 KINDS = ["fake", "one network", "three networks", *KINDS_OF]
 COUNT = 400

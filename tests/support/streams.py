@@ -76,7 +76,7 @@ def wave(forecaster: Forecaster, rows: NDArray[np.int64], row: NDArray[np.float6
 
 def joined(parts: list[Forecasts]) -> Forecasts:
     """Forecasts of several waves as if they were one."""
-    return Forecasts(*(np.concatenate(x) for x in zip(*(p[:-1] for p in parts), strict=True)), parts[-1].model)
+    return Forecasts(*(np.concatenate(x) for x in zip(*(p[:6] for p in parts), strict=True)), parts[-1].model)
 
 
 def bits(published: list[Forecasts]) -> list[bytes]:
