@@ -1,13 +1,14 @@
-"""What each part of the forecaster is worth: the same streams with one part taken away at a time.
+"""What each part of the forecaster is worth, and each model: the same streams with one part taken away, or changed.
 
     make ablate [ARGS='--data DIR --only base,head --write FILE']
+    make ablate ARGS='--models --data DIR'
     make ablate ARGS='-c config/lean.yaml --only nothing,learning,base,seasons'
 
 Streams are CSV files as `streamrnn backtest` reads them; by default those that come with the demo. A row of the table
-says what was taken away, and then: MAE of the median / MAE of persistence over all origins after the first tenth of a
-stream, mean pinball loss / that of persistence with the quantiles of its last 500 errors, the first of these over the
-origins of rows 30 to 299 (geometric means over series, streams and horizons), processor time of the whole task per
-series and observation, and state per series. Streams run one by one, each in a task of its own.
+says what was taken away, or which model it is, and then: MAE of the median / MAE of persistence over all origins after
+the first tenth of a stream, mean pinball loss / that of persistence with the quantiles of its last 500 errors, the first
+of these over the origins of rows 30 to 299 (geometric means over series, streams and horizons), processor time of the
+whole task per series and observation, and state per series. Streams run one by one, each in a task of its own.
 """
 
 import argparse
@@ -74,6 +75,21 @@ PARTS = (
 )
 
 
+ALONE = ("model.base=none",)
+MODELS = (
+    Part("gru-with-base"),
+    Part("gru", ALONE),
+    Part("lstm", (*ALONE, "model.cell=lstm")),
+    Part("rnn_tanh", (*ALONE, "model.cell=rnn_tanh")),
+    Part("rnn_relu", (*ALONE, "model.cell=rnn_relu")),
+    Part("gru-two-layers", (*ALONE, "model.layers=2")),
+    Part("gru-bidirectional", (*ALONE, "model.encoder=bidirectional")),
+    Part("gru-attention", (*ALONE, "model.encoder=attention")),
+    Part("gru-decay", (*ALONE, "model.decay=true")),
+    Part("gru-joint-with-base", ("model.joint=true",)),
+)
+
+
 class Row(NamedTuple):
     """Of the table."""
 
@@ -126,9 +142,9 @@ def by_horizon(held: Scorer) -> list[list[Score]]:
     return [list(each) for each in zip(*held.series().values(), strict=True)]
 
 
-def table(rows: dict[str, Row]) -> str:
-    """As Markdown."""
-    head = "| without | relMAE | pinball | relMAE, rows 30-299 | covered | µs per observation | bytes per series |"
+def table(rows: dict[str, Row], subject: str) -> str:
+    """As Markdown; `subject`: what a row's name is."""
+    head = f"| {subject} | relMAE | pinball | relMAE, rows 30-299 | covered | µs per observation | bytes per series |"
     lines = [head, "|-|-|-|-|-|-|-|"]
     for name, row in rows.items():
         numbers = " | ".join(f"{number:.4f}" for number in row[:4])
@@ -141,20 +157,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, help="folder of CSV files; default: the demo's streams")
     parser.add_argument("-c", "--config", type=Path, metavar="FILE", help="YAML; default: the defaults")
-    parser.add_argument("--only", help="parts, separated by commas")
+    parser.add_argument("--models", action="store_true", help="models instead of parts taken away")
+    parser.add_argument("--only", help="parts or models, separated by commas")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="configuration of all rows")
     parser.add_argument("--write", type=Path, help="Markdown file to write the table to")
     arguments = parser.parse_args()
     folder = arguments.data or Path(streamrnn.demo.streams.__file__).parent / "data"
     paths = sorted(folder.glob("*.csv"))
-    wanted = arguments.only.split(",") if arguments.only else [part.name for part in PARTS]
+    parts, subject = (MODELS, "model") if arguments.models else (PARTS, "without")
+    wanted = arguments.only.split(",") if arguments.only else [part.name for part in parts]
     rows: dict[str, Row] = {}
-    for part in PARTS:
+    for part in parts:
         if part.name in wanted:
             rows[part.name] = measure(part, paths, arguments.config, arguments.set)
-            print(table({part.name: rows[part.name]}).splitlines()[-1], flush=True)  # noqa: T201
+            print(table({part.name: rows[part.name]}, subject).splitlines()[-1], flush=True)  # noqa: T201
     if arguments.write:
-        arguments.write.write_text(table(rows) + "\n")
+        arguments.write.write_text(table(rows, subject) + "\n")
 
 
 if __name__ == "__main__":
