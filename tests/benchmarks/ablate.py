@@ -5,10 +5,11 @@
     make ablate ARGS='-c config/lean.yaml --only nothing,learning,base,seasons'
 
 Streams are CSV files as `streamrnn backtest` reads them; by default those that come with the demo. A row of the table
-says what was taken away, or which model it is, and then: MAE of the median / MAE of persistence over all origins after
-the first tenth of a stream, mean pinball loss / that of persistence with the quantiles of its last 500 errors, the
-first of these over the origins of rows 30 to 299 (geometric means over series, streams and horizons), processor time of the
-whole task per series and observation, and state per series. Streams run one by one, each in a task of its own.
+says what was taken away, or which model it is, and then: MAE of the median / MAE of persistence over all origins
+after the first tenth of a stream, mean pinball loss / that of persistence with the quantiles of its last 500 errors,
+the first of these over the origins of rows 30 to 299 (geometric means over series, streams and horizons), processor
+time of the whole task per series and observation, and state per series. Streams run one by one, each in a task of its
+own.
 """
 
 import argparse
