@@ -38,13 +38,14 @@ WARM = [" ".join((*each, "learning.enabled=false", "device=cpu", "input.key=seri
         for each in (LEAN, WHOLE)]  # fmt: skip
 
 
-def stream(chance: random.Random, partitions: int = PARTITIONS) -> Iterator[Record]:
+def stream(chance: random.Random, partitions: int = PARTITIONS, fields: Sequence[str] = ("load",)) -> Iterator[Record]:
     """Records without end, a few of which are bad or repeat a time."""
     number = 0
     while True:
         partition, key = number % partitions, chance.randrange(KEYS)
         time = START + MINUTE * (number - 2 * (chance.random() < 0.02))
-        value = b'{"series":"pump-%d","time":%d,"load":%.3f}' % (key, time, 50 + 9 * chance.random() + number % 24)
+        observed = ",".join(f'"{field}":{50 + 9 * chance.random() + number % 24:.3f}' for field in fields).encode()
+        value = b'{"series":"pump-%d","time":%d,%s}' % (key, time, observed)
         if chance.random() < 0.02:
             value = b'{"series":"pump-%d","time":"yesterday"}' % key
         yield Record("", partition, number, time, b"pump-%d" % key, value)
@@ -73,6 +74,7 @@ class Fleet:
         before: str = "",
         partitions: int = PARTITIONS,
         seed: int = 0,
+        fields: Sequence[str] = ("load",),
         most_lag: int = 200,
         batch: int = 12,
     ) -> None:
@@ -85,7 +87,7 @@ class Fleet:
         ]  # fmt: skip
         self.settings: Settings = load(None, self._overrides)
         create_topics(direct, name, *topics(self.settings), partitions=partitions)
-        records = stream(random.Random(seed), partitions)
+        records = stream(random.Random(seed), partitions, fields)
         self._feeder = Feeder(direct, name, name, records, most_lag=most_lag, batch=batch)
 
     def __enter__(self) -> "Fleet":

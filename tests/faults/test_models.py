@@ -1,0 +1,37 @@
+"""Every model keeps its word in the daemon, on a real broker, through kills."""
+
+import random
+
+import pytest
+from support.fleet import WHOLE, Founder
+from support.table import Row
+
+pytestmark = [pytest.mark.kafka, pytest.mark.timeout(300)]
+
+MODELS = {
+    "lstm, bidirectional, directions": (
+        "model.cell=lstm", "model.encoder=bidirectional", "model.context=4", "forecast.direction=true",
+    ),
+    "gru, attention, decay, joint": ("model.encoder=attention", "model.decay=true", "model.joint=true"),
+    "rnn_tanh, two layers": ("model.cell=rnn_tanh", "model.layers=2"),
+    "rnn_relu, covariates": ("model.cell=rnn_relu", "input.covariates=speed"),
+}  # fmt: skip
+SHORT = list(MODELS)[:2]
+"""Of the short run."""
+
+
+@pytest.mark.parametrize(
+    "model", [each if each in SHORT else pytest.param(each, marks=pytest.mark.faults) for each in MODELS]
+)
+def test_a_model_is_killed(broker: str, fleet: Founder, row: Row, model: str) -> None:
+    """While it learns, as often as it has gone on; what it says is what one undisturbed task says."""
+    fields = ("load", "speed")
+    with fleet(broker, model=(*WHOLE, *MODELS[model]), fields=fields, partitions=2, seed=len(model)) as one:
+        chance = random.Random(model)
+        for _ in range(3):
+            one.start()
+            one.progress(chance.randrange(5, 60))
+            one.kill(one.daemons[0])
+        one.start()
+        one.progress()
+        row.survive(one.finish(), 3)
