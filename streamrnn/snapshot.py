@@ -251,8 +251,11 @@ def _without_pages(layout: Mapping[str, object]) -> dict[str, object]:
 
 
 def _differences(saved: Mapping[str, object], present: Mapping[str, object]) -> str:
+    def told(side: Mapping[str, object], key: str) -> str:
+        return repr(side[key]) if key in side else "not set"  # what is as it is by default is left out of a layout
+
     return "; ".join(
-        f"{key} was {saved.get(key)!r} when the state was saved and is {present.get(key)!r} now"
+        f"{key} was {told(saved, key)} when the state was saved and is {told(present, key)} now"
         for key in sorted({*saved, *present})
         if saved.get(key) != present.get(key)
     )

@@ -194,19 +194,27 @@ def test_sigterm_while_waiting(site: Site) -> None:
         assert seconds < 10
 
 
-def test_state_that_does_not_fit(site: Site) -> None:
-    """Another network over saved state ends with 78 and one line with the old and the new value; nothing is written."""
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ("model.hidden_size=8", "hidden_size was 4 when the state was saved and is 8 now"),
+        ("model.cell=lstm", "cell was 'gru' when the state was saved and is 'lstm' now"),
+        ("model.encoder=attention", "encoder was not set when the state was saved and is 'attention' now"),
+    ],
+)
+def test_state_that_does_not_fit(site: Site, change: str, words: str) -> None:
+    """Another model over saved state ends with 78 and one line with the old and the new value; nothing is written."""
     site.create()
     site.produce(stream(count=50))
     with site.daemon() as daemon:
         site.reaches(100, daemon)
         assert daemon.stop()[0] == 0
     before = site.published()
-    with site.daemon("model.hidden_size=8") as daemon:
+    with site.daemon(change) as daemon:
         assert daemon.process.wait(60) == 78
         last = daemon.said.splitlines()[-1]
         assert last.startswith("streamrnn: ")
-        assert "hidden_size was 4 when the state was saved and is 8 now" in last
+        assert words in last
     assert site.published() == before
 
 
