@@ -134,7 +134,8 @@ def forecaster(settings: Settings) -> "Forecaster":
 
     return Forecaster(
         **settings.forecast.model_dump(),
-        **settings.model.model_dump(exclude={"base", "joint"}),
+        **settings.model.network,
+        seed=settings.model.seed,
         joint=settings.model.joint or bool(settings.input.covariates),
         **settings.learning.model_dump(),
         base=base(settings),
@@ -152,8 +153,8 @@ def base(settings: Settings) -> "Singles | None":
     from streamrnn.core.variant import shape_of  # noqa: PLC0415
     from streamrnn.pretrain.card import read_base  # noqa: PLC0415
 
-    path = base_path(**settings.model.model_dump(exclude={"seed", "joint"}))
-    shape = shape_of(**settings.model.model_dump(exclude={"seed", "base", "joint"}))
+    path = base_path(base=settings.model.base, **settings.model.network)
+    shape = shape_of(**settings.model.network)
     return None if path is None else read_base(path, shape)
 
 

@@ -10,7 +10,7 @@ SHIPPED = Path(__file__).parent / "pretrain" / "data"
 
 def base_path(
     *, base: str, variant: str, cell: str, hidden_size: int, layers: int, encoder: str = "recurrent",
-    context: int = 0, decay: bool = False,
+    context: int = 0, decay: bool = False,  # noqa: ARG001 -- weights do not depend on the context
 ) -> Path | None:  # fmt: skip
     """The file that `base` (`default`, `none` or a path) means for this network; None: it starts from random weights.
 
@@ -20,7 +20,6 @@ def base_path(
     if base == "none":
         return None
     if base == "default":
-        del context
         if encoder != "recurrent" or decay:
             return None
         kind = cell if variant == "full" else f"{variant}-{cell}"

@@ -37,7 +37,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     make(
         arguments.output,
-        **model.model_dump(exclude={"base", "seed", "joint"}),
+        **model.network,
         steps=arguments.steps,
         seed=arguments.seed,
         device=arguments.device,

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
@@ -165,6 +165,11 @@ class Model(Section):
     """Weights to start from: `default`, those that come with the package for this network, random ones if none do;
     `none`, random ones; or a file that `streamrnn pretrain` wrote."""
     seed: int = Field(default=0, ge=0, le=2**63 - 1)
+
+    @property
+    def network(self) -> dict[str, Any]:
+        """The keys that say what the network is, and so which weights fit."""
+        return self.model_dump(exclude={"joint", "base", "seed"})
 
 
 class Learning(Section):
