@@ -18,7 +18,7 @@ from streamrnn.base import base_path
 from streamrnn.errors import LogError
 from streamrnn.formats.json import JsonDecoder
 from streamrnn.log import Log
-from streamrnn.log.brokers import chosen
+from streamrnn.log.brokers import Connection, chosen
 from streamrnn.observe import logs
 from streamrnn.observe.health import HealthServer
 from streamrnn.observe.metrics import Metrics
@@ -98,7 +98,7 @@ def open_log(settings: Settings) -> Log:
         from streamrnn.log.sqlite import SqliteLog  # noqa: PLC0415 -- see the module docstring
 
         return SqliteLog(path=settings.sqlite.path, app=settings.app)
-    options = settings.kafka.model_dump(exclude={"client"})
+    options = settings.kafka.model_dump(exclude={"client"}) | {"app": settings.app}
     for name in ("sasl_password", "ssl_keyfile_password"):
         options[name] = options[name] and options[name].get_secret_value()
     for name in ("ssl_cafile", "ssl_certfile", "ssl_keyfile"):
@@ -106,10 +106,10 @@ def open_log(settings: Settings) -> Log:
     if chosen(settings.kafka.client) == "confluent":
         from streamrnn.log.confluent import ConfluentLog  # noqa: PLC0415
 
-        return ConfluentLog(app=settings.app, **options)
+        return ConfluentLog(Connection(**options))
     from streamrnn.log.kafka import KafkaLog  # noqa: PLC0415
 
-    return KafkaLog(app=settings.app, **options)
+    return KafkaLog(Connection(**options))
 
 
 def output_topics(settings: Settings, topic: str) -> OutputTopics:

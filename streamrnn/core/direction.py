@@ -186,7 +186,7 @@ class Compass:
     """The directions of all series. `flat`: a change of at most so many times the usual one over a horizon is flat."""
 
     def __init__(self, *, flat: float, horizons: Sequence[int], levels: Sequence[float]) -> None:
-        self._flat = flat
+        self._flat = self.layout = flat
         self._horizons = np.array(horizons, np.int64)
         self._levels = np.array(levels, np.float64)
         self._count = 0

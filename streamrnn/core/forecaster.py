@@ -111,19 +111,16 @@ class Forecaster:
             "seasons": None if seasons is None else list(seasons),
             "networks": self._networks.count,
             "base": None if base is None else hashlib.blake2b(base.tobytes(), digest_size=8).hexdigest(),
-            **shape.options,
+            **shape.options, **self._options(),
         }  # fmt: skip
         """What saved state must agree in."""
         self.numerics = numerics(device_of(device))
         """What the bits depend on besides: see `numerics`."""
-        if self._guests is not None:
-            self.layout["experts"] = self._guests.layout
-        if self._drift is not None:
-            self.layout["drift"] = self._drift.layout
-        if joint:
-            self.layout["joint"] = True
-        if direction:
-            self.layout["direction"] = flat
+
+    def _options(self) -> dict[str, object]:
+        """Of the layout: what is there only where it is configured."""
+        parts = {"experts": self._guests, "drift": self._drift, "joint": self._neighbours, "direction": self._compass}
+        return {name: part.layout for name, part in parts.items() if part is not None}
 
     @property
     def names(self) -> list[str]:

@@ -105,6 +105,9 @@ def regress(
 class Neighbours:
     """The regressions of all series, and who sees whom."""
 
+    layout = True
+    """What of it saved state must agree in: that it is there."""
+
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
         self._held = self._room(0)

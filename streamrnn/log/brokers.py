@@ -1,6 +1,7 @@
 """What the Kafka clients share: which of them is taken, settings of topics, certificates, words for errors."""
 
 import ssl
+from dataclasses import dataclass, field
 from importlib.util import find_spec
 from typing import Literal
 
@@ -50,6 +51,30 @@ REMEDIES = {
 SILENT = "the brokers did not answer in time"
 NOT_TRUSTED = "check kafka.security_protocol and the kafka.ssl_* files"
 UNREACHABLE = "is a broker running there, and does kafka.security_protocol fit?"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Connection:
+    """Where the brokers of an application are, and who it is there: the keys of the configuration, section `kafka`.
+
+    Times are in seconds.
+    """
+
+    app: str
+    """Names the group, and the writers."""
+    bootstrap_servers: str
+    security_protocol: str = "PLAINTEXT"
+    sasl_mechanism: str | None = None
+    sasl_username: str | None = None
+    sasl_password: str | None = field(default=None, repr=False)
+    ssl_cafile: str | None = None
+    ssl_certfile: str | None = None
+    ssl_keyfile: str | None = None
+    ssl_keyfile_password: str | None = field(default=None, repr=False)
+    instance: str | None = None
+    session_timeout: float = 45.0
+    request_timeout: float = 10.0
+    transaction_timeout: float = 15.0
 
 
 def chosen(client: str) -> Literal["kafka-python", "confluent"]:
@@ -136,12 +161,13 @@ def stuck(partition: TopicPartition, position: int, following: int) -> LogError:
     )
 
 
-def tls(cafile: str | None, certfile: str | None, keyfile: str | None, password: str | None) -> ssl.SSLContext:
+def tls(connection: Connection) -> ssl.SSLContext:
     """Make a TLS context, version 1.2 or later, which checks the broker's certificate and host name.
 
     Raises:
         ConfigError: a certificate or key file cannot be used.
     """
+    cafile, certfile, keyfile = connection.ssl_cafile, connection.ssl_certfile, connection.ssl_keyfile
     try:
         context = ssl.create_default_context(cafile=cafile)
     except OSError as error:
@@ -151,7 +177,7 @@ def tls(cafile: str | None, certfile: str | None, keyfile: str | None, password:
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     if certfile is not None:
         try:
-            context.load_cert_chain(certfile, keyfile, password or "")
+            context.load_cert_chain(certfile, keyfile, connection.ssl_keyfile_password or "")
         except OSError as error:
             raise ConfigError(
                 f"kafka.ssl_certfile {certfile!r} and kafka.ssl_keyfile {keyfile!r} do not make a certificate with its "

@@ -16,6 +16,7 @@ from support.worlds import KAFKA_CLIENTS, PATIENCE, KafkaWorld, gather, join, ka
 
 from streamrnn.errors import ConfigError, Fenced, LogError
 from streamrnn.log import Committed, Log, Poll, Topic
+from streamrnn.log.brokers import Connection
 from streamrnn.records import Output, Record, TopicPartition
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(120)]
@@ -295,7 +296,7 @@ def test_an_unreachable_broker_is_named(client: str, name: str) -> None:
     (port,) = free_ports(1)
     before = tasks()
     with pytest.raises(LogError, match=rf"cannot connect to Kafka at 127\.0\.0\.1:{port}") as held:
-        kafka_log(client)(bootstrap_servers=f"127.0.0.1:{port}", app=name, request_timeout=1.0)
+        kafka_log(client)(Connection(bootstrap_servers=f"127.0.0.1:{port}", app=name, request_timeout=1.0))
     require_gone(before)  # while the error is held, and with it whatever it refers to
     assert held.value.__traceback__ is not None
 
@@ -325,6 +326,6 @@ def test_certificates_that_cannot_be_used_are_named(client: str) -> None:
     """A certificate file that cannot be read is an error of the configuration that names its key and the file."""
     options = {"bootstrap_servers": "127.0.0.1:1", "app": "a"}
     with pytest.raises(ConfigError, match=r"kafka\.ssl_cafile: '/no/such\.pem'"):
-        kafka_log(client)(**options, security_protocol="SSL", ssl_cafile="/no/such.pem")
+        kafka_log(client)(Connection(**options, security_protocol="SSL", ssl_cafile="/no/such.pem"))
     with pytest.raises(ConfigError, match=r"kafka\.ssl_certfile '/no/such\.pem'"):
-        kafka_log(client)(**options, security_protocol="SASL_SSL", ssl_certfile="/no/such.pem")
+        kafka_log(client)(Connection(**options, security_protocol="SASL_SSL", ssl_certfile="/no/such.pem"))

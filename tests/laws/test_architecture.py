@@ -1,6 +1,7 @@
 """The house: which part may import which, which library stays behind which file, and how long a thing may be."""
 
 import ast
+import dataclasses
 import sys
 from collections.abc import Iterator, Mapping
 from functools import cache
@@ -10,6 +11,7 @@ from typing import NamedTuple
 
 import pytest
 
+from streamrnn.log.brokers import Connection
 from streamrnn.settings import Settings
 
 ROOT = Path(__file__).parents[2] / "streamrnn"
@@ -275,9 +277,10 @@ def fields(*sections: str) -> set[str]:
 def test_arguments_are_named_as_the_keys_of_the_configuration() -> None:
     """What a part takes from the configuration has the same name in both."""
     assert keywords("core.forecaster", "Forecaster") == fields("forecast", "model", "learning") | {"device", "experts"}
-    assert keywords("log.kafka.log", "KafkaLog") == fields("kafka") - {"client"} | {"app"}
-    assert keywords("log.confluent.log", "ConfluentLog") == fields("kafka") - {"client"} | {"app"}
+    assert {each.name for each in dataclasses.fields(Connection)} == fields("kafka") - {"client"} | {"app"}
     assert keywords("log.sqlite.log", "SqliteLog") == fields("sqlite") | {"app"}
     assert keywords("formats.json", "JsonDecoder") == fields("input") - {"topics", "format", "start", "max_series"}
     assert keywords("worker", "Worker") >= fields("commit") | {"start"}
-    assert keywords("task", "Task") >= fields("forecast") - {"seasons"} | {"max_series"} | fields("output") - {"state"}
+    assert keywords("task", "Task") >= fields("forecast") - {"seasons", "direction", "flat"} | {"max_series"} | fields(
+        "output"
+    ) - {"state"}

@@ -1,7 +1,7 @@
 """A throw-away Apache Kafka broker: one node, controller and broker in one, on free loopback ports.
 
     with Broker() as broker:
-        KafkaLog(bootstrap_servers=broker.bootstrap, ...)
+        KafkaLog(Connection(bootstrap_servers=broker.bootstrap, ...))
         broker.kill(); broker.start()      # on the same data and ports; also pause and resume
 
 Needs Java 17 or later, and Maven once, to fetch Kafka's jars.

@@ -11,6 +11,7 @@ from kafka import KafkaConsumer, KafkaProducer
 from kafka import TopicPartition as KafkaPartition
 
 from streamrnn.log import Log, Poll
+from streamrnn.log.brokers import Connection
 from streamrnn.log.kafka import KafkaLog
 from streamrnn.log.memory import MemoryLog, MemoryStore
 from streamrnn.log.sqlite import SqliteLog
@@ -88,7 +89,7 @@ class KafkaWorld:
 
     def open(self, app: str, **options: object) -> Any:
         """Open a log with options of Kafka's own; its type is that of the client."""
-        return self._kind(**{"bootstrap_servers": self.bootstrap, "app": app, **options})
+        return self._kind(Connection(**{"bootstrap_servers": self.bootstrap, "app": app, **options}))
 
     def produce(self, topic: str, records: Sequence[Record], compression: str | None = None) -> None:  # noqa: D102
         options = {"compression_type": compression, "linger_ms": 20, "metrics_enabled": False}

@@ -10,7 +10,17 @@ from typing import Any, TypeVar
 from confluent_kafka import KafkaError, KafkaException
 
 from streamrnn.errors import Fenced, LogError, StreamrnnError
-from streamrnn.log.brokers import FENCED_INSTANCE, FENCING, NOT_TRUSTED, REMEDIES, SILENT, UNREACHABLE, name_taken, tls
+from streamrnn.log.brokers import (
+    FENCED_INSTANCE,
+    FENCING,
+    NOT_TRUSTED,
+    REMEDIES,
+    SILENT,
+    UNREACHABLE,
+    Connection,
+    name_taken,
+    tls,
+)
 
 Options = dict[str, Any]
 Result = TypeVar("Result")
@@ -30,43 +40,30 @@ OUT_OF_REACH = {KafkaError._TRANSPORT, KafkaError._TIMED_OUT, KafkaError._ALL_BR
 """Errors that say only that nobody answers; the connection's own complaint says why."""
 
 
-def options(
-    *,
-    bootstrap_servers: str,
-    app: str,
-    security_protocol: str,
-    sasl_mechanism: str | None,
-    sasl_username: str | None,
-    sasl_password: str | None,
-    ssl_cafile: str | None,
-    ssl_certfile: str | None,
-    ssl_keyfile: str | None,
-    ssl_keyfile_password: str | None,
-    request_timeout: float,
-) -> Options:
+def options(connection: Connection) -> Options:
     """Make the library's options that hold for every client; times in seconds.
 
     Raises:
         ConfigError: a certificate or key file cannot be used.
     """
     common = {
-        "bootstrap.servers": ",".join(server.strip() for server in bootstrap_servers.split(",")),
-        "client.id": app,
-        "security.protocol": security_protocol,
-        "socket.timeout.ms": round(request_timeout * 1000),
-        "socket.connection.setup.timeout.ms": round(request_timeout * 1000),
+        "bootstrap.servers": ",".join(server.strip() for server in connection.bootstrap_servers.split(",")),
+        "client.id": connection.app,
+        "security.protocol": connection.security_protocol,
+        "socket.timeout.ms": round(connection.request_timeout * 1000),
+        "socket.connection.setup.timeout.ms": round(connection.request_timeout * 1000),
         "reconnect.backoff.max.ms": 1000,
-        "sasl.mechanism": sasl_mechanism,
-        "sasl.username": sasl_username,
-        "sasl.password": sasl_password,
+        "sasl.mechanism": connection.sasl_mechanism,
+        "sasl.username": connection.sasl_username,
+        "sasl.password": connection.sasl_password,
     }
-    if security_protocol.endswith("SSL"):
-        tls(ssl_cafile, ssl_certfile, ssl_keyfile, ssl_keyfile_password)  # for its errors, which name the keys
+    if connection.security_protocol.endswith("SSL"):
+        tls(connection)  # for its errors, which name the keys
         common |= {
-            "ssl.ca.location": ssl_cafile,
-            "ssl.certificate.location": ssl_certfile,
-            "ssl.key.location": ssl_keyfile or ssl_certfile,
-            "ssl.key.password": ssl_keyfile_password,
+            "ssl.ca.location": connection.ssl_cafile,
+            "ssl.certificate.location": connection.ssl_certfile,
+            "ssl.key.location": connection.ssl_keyfile or connection.ssl_certfile,
+            "ssl.key.password": connection.ssl_keyfile_password,
         }
     return common
 

@@ -16,6 +16,7 @@ from streamrnn.log import Committed, Poll, Topic
 from streamrnn.log.brokers import (
     EVENT_TIMES,
     HAND_OUT_AGAIN,
+    Connection,
     between_polls,
     name_taken,
     no_topic,
@@ -58,61 +59,32 @@ class ConfluentLog:
     is written one millisecond later.
     """
 
-    def __init__(
-        self,
-        *,
-        bootstrap_servers: str,
-        app: str,
-        security_protocol: str = "PLAINTEXT",
-        sasl_mechanism: str | None = None,
-        sasl_username: str | None = None,
-        sasl_password: str | None = None,
-        ssl_cafile: str | None = None,
-        ssl_certfile: str | None = None,
-        ssl_keyfile: str | None = None,
-        ssl_keyfile_password: str | None = None,
-        instance: str | None = None,
-        session_timeout: float = 45.0,
-        request_timeout: float = 10.0,
-        transaction_timeout: float = 15.0,
-    ) -> None:
-        self._app = app
-        self._servers = bootstrap_servers
-        self._request_timeout, self._transaction_timeout = request_timeout, transaction_timeout
-        self._common = options(
-            bootstrap_servers=bootstrap_servers,
-            app=app,
-            security_protocol=security_protocol,
-            sasl_mechanism=sasl_mechanism,
-            sasl_username=sasl_username,
-            sasl_password=sasl_password,
-            ssl_cafile=ssl_cafile,
-            ssl_certfile=ssl_certfile,
-            ssl_keyfile=ssl_keyfile,
-            ssl_keyfile_password=ssl_keyfile_password,
-            request_timeout=request_timeout,
-        )
+    def __init__(self, connection: Connection) -> None:
+        self._app, self._servers = connection.app, connection.bootstrap_servers
+        self._request_timeout = connection.request_timeout
+        self._transaction_timeout = connection.transaction_timeout
+        self._common = options(connection)
         self._broken: LogError | None = None
         self._owned: dict[TopicPartition, bytes] = {}
         self._refused: dict[TopicPartition, float] = {}
         """Partitions whose writer was fenced though they were still ours: when to hand them out again."""
         self._admin = opened(AdminClient, self._common)
         try:
-            self._consumer = self._member(instance, session_timeout)
+            self._consumer = self._member(connection)
         except BaseException:
             del self._admin  # which ends its threads; the error would keep it
             raise
         self._group = Group(self._consumer)
         self._openings = Openings(self._opener)
 
-    def _member(self, instance: str | None, session_timeout: float) -> Consumer:
+    def _member(self, connection: Connection) -> Consumer:
         group = {
             "group.id": self._app,
-            "group.instance.id": instance,
+            "group.instance.id": connection.instance,
             "partition.assignment.strategy": "range",
-            "session.timeout.ms": round(session_timeout * 1000),
+            "session.timeout.ms": round(connection.session_timeout * 1000),
             "heartbeat.interval.ms": 500,
-            "max.poll.interval.ms": between_polls(session_timeout),
+            "max.poll.interval.ms": between_polls(connection.session_timeout),
         }
         return opened(Consumer, {**self._common, **READING, **group})
 

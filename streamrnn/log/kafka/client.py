@@ -10,46 +10,43 @@ from kafka import errors
 from kafka.net.compat import KafkaNetClient
 
 from streamrnn.errors import Fenced, LogError, StreamrnnError
-from streamrnn.log.brokers import FENCED_INSTANCE, FENCING, NOT_TRUSTED, REMEDIES, SILENT, UNREACHABLE, name_taken, tls
+from streamrnn.log.brokers import (
+    FENCED_INSTANCE,
+    FENCING,
+    NOT_TRUSTED,
+    REMEDIES,
+    SILENT,
+    UNREACHABLE,
+    Connection,
+    name_taken,
+    tls,
+)
 
 Client = TypeVar("Client")
 Options = Mapping[str, Any]
 
 
-def options(
-    *,
-    bootstrap_servers: str,
-    app: str,
-    security_protocol: str,
-    sasl_mechanism: str | None,
-    sasl_username: str | None,
-    sasl_password: str | None,
-    ssl_cafile: str | None,
-    ssl_certfile: str | None,
-    ssl_keyfile: str | None,
-    ssl_keyfile_password: str | None,
-    request_timeout: float,
-) -> dict[str, Any]:
+def options(connection: Connection) -> dict[str, Any]:
     """Make the library's options that hold for every client; times in seconds.
 
     Raises:
         ConfigError: a certificate or key file cannot be used.
     """
     common: dict[str, Any] = {
-        "bootstrap_servers": [server.strip() for server in bootstrap_servers.split(",")],
-        "client_id": app,
-        "security_protocol": security_protocol,
-        "request_timeout_ms": round(request_timeout * 1000),
-        "bootstrap_timeout_ms": round(request_timeout * 1000),
+        "bootstrap_servers": [server.strip() for server in connection.bootstrap_servers.split(",")],
+        "client_id": connection.app,
+        "security_protocol": connection.security_protocol,
+        "request_timeout_ms": round(connection.request_timeout * 1000),
+        "bootstrap_timeout_ms": round(connection.request_timeout * 1000),
         "reconnect_backoff_max_ms": 1000,
     }
-    if sasl_mechanism is not None:
-        common["sasl_mechanism"] = sasl_mechanism
-        common["sasl_plain_username"] = sasl_username
-        common["sasl_plain_password"] = sasl_password
-    if security_protocol.endswith("SSL"):
+    if connection.sasl_mechanism is not None:
+        common["sasl_mechanism"] = connection.sasl_mechanism
+        common["sasl_plain_username"] = connection.sasl_username
+        common["sasl_plain_password"] = connection.sasl_password
+    if connection.security_protocol.endswith("SSL"):
         # a context of our own: the library's ignores a list of ciphers and stumbles over a revocation list
-        common["ssl_context"] = tls(ssl_cafile, ssl_certfile, ssl_keyfile, ssl_keyfile_password)
+        common["ssl_context"] = tls(connection)
     return common
 
 

@@ -24,6 +24,7 @@ from streamrnn.log.brokers import (
     END_OF_METADATA,
     EVENT_TIMES,
     HAND_OUT_AGAIN,
+    Connection,
     between_polls,
     no_topic,
     not_allowed,
@@ -91,40 +92,11 @@ class KafkaLog:
     poll about two seconds later reports it as revoked and assigned.
     """
 
-    def __init__(
-        self,
-        *,
-        bootstrap_servers: str,
-        app: str,
-        security_protocol: str = "PLAINTEXT",
-        sasl_mechanism: str | None = None,
-        sasl_username: str | None = None,
-        sasl_password: str | None = None,
-        ssl_cafile: str | None = None,
-        ssl_certfile: str | None = None,
-        ssl_keyfile: str | None = None,
-        ssl_keyfile_password: str | None = None,
-        instance: str | None = None,
-        session_timeout: float = 45.0,
-        request_timeout: float = 10.0,
-        transaction_timeout: float = 15.0,
-    ) -> None:
-        self._app = app
-        self._servers = bootstrap_servers
-        self._request_timeout, self._transaction_timeout = request_timeout, transaction_timeout
-        self._common = options(
-            bootstrap_servers=bootstrap_servers,
-            app=app,
-            security_protocol=security_protocol,
-            sasl_mechanism=sasl_mechanism,
-            sasl_username=sasl_username,
-            sasl_password=sasl_password,
-            ssl_cafile=ssl_cafile,
-            ssl_certfile=ssl_certfile,
-            ssl_keyfile=ssl_keyfile,
-            ssl_keyfile_password=ssl_keyfile_password,
-            request_timeout=request_timeout,
-        )
+    def __init__(self, connection: Connection) -> None:
+        self._app, self._servers = connection.app, connection.bootstrap_servers
+        self._request_timeout = connection.request_timeout
+        self._transaction_timeout = connection.transaction_timeout
+        self._common = options(connection)
         self._broken: LogError | None = None
         self._owned: dict[TopicPartition, Membership] = {}
         self._sought: set[TopicPartition] = set()
@@ -132,22 +104,22 @@ class KafkaLog:
         """Partitions whose writer was fenced though they were still ours: when to hand them out again."""
         self._admin = opened(KafkaAdminClient, self._common)
         try:
-            self._consumer = self._member(instance, session_timeout)
+            self._consumer = self._member(connection)
         except BaseException:
             self._admin.close()
             raise
         self._events = _Events(self._consumer)
 
-    def _member(self, instance: str | None, session_timeout: float) -> KafkaConsumer:
+    def _member(self, connection: Connection) -> KafkaConsumer:
         group = {
             "group_id": self._app,
-            "group_instance_id": instance,
+            "group_instance_id": connection.instance,
             "partition_assignment_strategy": [RangePartitionAssignor],
         }
         beats = {
-            "session_timeout_ms": round(session_timeout * 1000),
+            "session_timeout_ms": round(connection.session_timeout * 1000),
             "heartbeat_interval_ms": 500,
-            "max_poll_interval_ms": between_polls(session_timeout),
+            "max_poll_interval_ms": between_polls(connection.session_timeout),
         }
         return opened(KafkaConsumer, self._common, **READING, **group, **beats)
 
