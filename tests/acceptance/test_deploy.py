@@ -190,7 +190,7 @@ def test_grafana_reads_the_prometheus_of_the_deployment() -> None:
 
 def test_the_dashboard_shows_only_metrics_that_the_daemon_has() -> None:
     """Every name in a panel is in the exposition of a daemon that has worked, and so are the labels it groups by."""
-    metrics = Metrics(horizons=[1])
+    metrics = Metrics(horizons=[1], quantiles=[0.05, 0.95], max_series=1)
     metrics.stepped(StepReport(TopicPartition("sensors", 0)))
     exposed = metrics.exposition("")[1].decode()
     # the type line is there before the first sample is
