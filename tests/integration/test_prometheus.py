@@ -6,7 +6,7 @@ import os
 import random
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -177,3 +177,111 @@ def test_every_query_has_an_answer_and_no_alert_fires(plant: Plant, tmp_path: Pa
         until = time.monotonic() + 5.0
         meanwhile(work, lambda: time.monotonic() > until, "quiet")
         assert server.firing() == set()
+
+
+# Each alert that can be provoked in seconds; the others fire in made series only (test_rules_are_sound)
+
+UNPROVOKED = {"StreamrnnSkillNegative", "StreamrnnCoverageOff"}
+"""They need hours of a stream that changes faster than forecasts can follow."""
+FAILING = {"name": "streamrnn-failing", "rules": [{"record": "failing", "expr": "up * on () up"}]}
+"""A group that cannot be evaluated: many series are matched with many."""
+
+
+def down(plant: Plant) -> None:
+    """Stop answering."""
+    plant.server.close()
+
+
+def nothing(plant: Plant) -> None:
+    """Work as ever."""
+    plant.work()
+
+
+def stalled(plant: Plant) -> None:
+    """Have a round of the loop last for minutes."""
+    plant.worker.heartbeat = time.monotonic() - 100.0
+
+
+def not_ready(plant: Plant) -> None:
+    """Lose the log."""
+    plant.fault = "poll"
+    plant.worker.turn()
+
+
+def restoring(plant: Plant) -> None:
+    """Fail to read the state of a task that was thrown away."""
+    (held,) = plant.worker._held.values()
+    plant.fault = "read_state" if held.lease is None else "commit"
+    plant.work()
+
+
+def lag_growing(plant: Plant) -> None:
+    """Have far more come than is taken in."""
+    plant.append(*[{"series": "p0", "time": START, "a": 1}] * 2000)
+    plant.worker._held[("sensors", 0)].next_lag = 0.0  # type: ignore[index]  # a pair like any other
+    plant.worker.turn()
+
+
+def no_forecasts(plant: Plant) -> None:
+    """Have every record come twice."""
+    plant.append(*[{"series": "p0", "time": START + plant.rows * HOUR, "a": 1}] * 5)
+    plant.worker.turn()
+
+
+def dead_letters(plant: Plant) -> None:
+    """Mix records without a time among the good ones."""
+    plant.append({"series": "p0", "a": 1})
+    plant.work(1)
+
+
+def restarts(plant: Plant) -> None:
+    """Fail at every other commit."""
+    plant.fault = "commit" if plant.fault == "" else ""
+    plant.work(1)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    ("alert", "provoke", "overrides"),
+    [
+        ("StreamrnnDown", down, []),
+        ("StreamrnnMetricsMissing", nothing, []),
+        ("StreamrnnRulesFailing", nothing, []),
+        ("StreamrnnStalled", stalled, []),
+        ("StreamrnnNotReady", not_ready, []),
+        ("StreamrnnRestoring", restoring, []),
+        ("StreamrnnLagGrowing", lag_growing, []),
+        ("StreamrnnNoForecasts", no_forecasts, []),
+        ("StreamrnnDeadLetters", dead_letters, []),
+        ("StreamrnnLearningDiverging", nothing, ["learning.learning_rate=1", "learning.warm_up=20"]),
+        ("StreamrnnSeriesNearLimit", nothing, [f"input.max_series={KEYS}"]),
+        ("StreamrnnRestarts", restarts, []),
+    ],
+)
+def test_what_an_alert_is_for_lets_it_fire(
+    alert: str, provoke: Callable[[Plant], None], overrides: list[str], tmp_path: Path
+) -> None:
+    """It does not fire before, fires when it should, and what it says can be read."""
+    with closing(Plant(*overrides)) as plant:
+        if alert != "StreamrnnLearningDiverging":  # its weights are to grow under its eyes
+            plant.warm()
+        beside = [FAILING] if alert == "StreamrnnRulesFailing" else []
+        itself = alert == "StreamrnnMetricsMissing"  # another program under the job's name
+        with Prometheus(tmp_path, [plant.address], beside=beside, itself=itself) as server:
+
+            def calm() -> bool:
+                return bool(server.ask("streamrnn_ready")) and alert not in server.firing()
+
+            if provoke is not nothing:
+                meanwhile(plant.work, calm, "the first scrape")
+            meanwhile(lambda: provoke(plant), lambda: alert in server.firing(), alert)
+            (said, *_) = [each["annotations"] for each in server.alerts() if each["labels"]["alertname"] == alert]
+    assert said["runbook_url"].startswith("docs/runbook.md#")
+    assert "<no value>" not in said["summary"] + said["description"]
+    assert "error expanding" not in said["summary"] + said["description"]
+
+
+def test_every_alert_is_provoked_or_known_not_to_be() -> None:
+    """The list of provoked alerts has no gap."""
+    (mark,) = [m for m in test_what_an_alert_is_for_lets_it_fire.pytestmark if m.name == "parametrize"]
+    assert {name for name, *_ in mark.args[1]} | UNPROVOKED == alerts()

@@ -43,12 +43,17 @@ def short_rules() -> list[dict[str, Any]]:
 
 
 class Prometheus:
-    """A server that scrapes `targets` (host:port) as the job streamrnn, and itself; ended on leaving."""
+    """A server that scrapes `targets` (host:port) as the job streamrnn, and itself; ended on leaving.
 
-    def __init__(self, folder: Path, targets: Sequence[str], *, beside: Sequence[dict[str, Any]] = ()) -> None:
+    `beside` are more groups of rules; `itself`: it is a target of the job streamrnn, too.
+    """
+
+    def __init__(
+        self, folder: Path, targets: Sequence[str], *, beside: Sequence[dict[str, Any]] = (), itself: bool = False
+    ) -> None:
         (port,) = free_ports(1)
         self.address = f"127.0.0.1:{port}"
-        jobs = {"streamrnn": list(targets), "prometheus": [self.address]}
+        jobs = {"streamrnn": [*targets, *([self.address] if itself else [])], "prometheus": [self.address]}
         configuration = {
             "global": {"scrape_interval": "500ms", "scrape_timeout": "500ms", "evaluation_interval": "500ms"},
             "rule_files": ["rules.yml"],
