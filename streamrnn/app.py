@@ -45,7 +45,7 @@ def run(settings: Settings) -> int:
         StreamrnnError: as `Worker.run` does, and where the metrics' port is taken; it holds the exit code.
     """
     prepare(settings)
-    metrics = Metrics(horizons=settings.forecast.horizons)
+    metrics = metrics_of(settings)
     worker = Worker(
         connect=lambda: open_log(settings),
         task=lambda partition: task(settings, partition, timed=metrics.timed),
@@ -60,6 +60,12 @@ def run(settings: Settings) -> int:
         worker.run()
     logger.info("stopped")
     return 0
+
+
+def metrics_of(settings: Settings) -> Metrics:
+    """The metrics of a process with these settings."""
+    forecast = settings.forecast
+    return Metrics(horizons=forecast.horizons, quantiles=forecast.quantiles, max_series=settings.input.max_series)
 
 
 def connect(settings: Settings) -> list[str]:
@@ -216,12 +222,21 @@ def _served(settings: Settings, worker: Worker, metrics: Metrics) -> Iterator[No
     if not settings.metrics.enabled:
         yield
         return
+
+    def age() -> float:
+        return time.monotonic() - worker.heartbeat
+
+    def unready() -> str:
+        return worker.unready
+
+    metrics.watch(age=age, unready=unready)
     server = HealthServer(
         host=settings.metrics.host,
         port=settings.metrics.port,
         exposition=metrics.exposition,
-        age=lambda: time.monotonic() - worker.heartbeat,
-        unready=lambda: worker.unready,
+        worst=metrics.worst,
+        age=age,
+        unready=unready,
     )
     logger.info("serving", extra={"host": settings.metrics.host, "port": server.port})
     with closing(server):

@@ -50,6 +50,8 @@ class Lease:
         """Offset of the next record to be fed."""
         self.snapshot = NOTHING
         """Offset at which the state was saved last; -1: never."""
+        self.saved_bytes = 0
+        """Of state that was written so far."""
         self._log = log
         self._task = task
         self._state = state
@@ -187,6 +189,7 @@ class Lease:
             pieces = self._task.save(self.position)
             now = time.time_ns() // 1_000_000  # for compaction and retention; nothing reads it back
             self._transaction.send([Output(*self._state, key, value, now) for key, value in pieces])
+            self.saved_bytes += sum(len(key) + len(value or b"") for key, value in pieces)
             self.snapshot = self.position
         manifest = Manifest(
             SCHEMA,

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     import numpy as np
@@ -74,6 +74,23 @@ class Wave(NamedTuple):
     """(B, K) 1 - error / error of persistence, recent."""
 
 
+class LearningStep(NamedTuple):
+    """What a learner said of its last step."""
+
+    loss: float
+    """Mean pinball loss in units of each series' scale; NaN where no label was known."""
+    gradient_norm: float
+    """Before it was clipped."""
+    weight_norm: float
+    """After the step."""
+
+
+QUALITY = (
+    "matured", "error", "persistence_error", "covered", "pinball", "width", "seasonal_error", "beside_seasonal",
+)  # fmt: skip
+"""What a report says by horizon of the forecasts whose truth has come, in the order of the forecaster's scores."""
+
+
 @dataclass(slots=True)
 class StepReport:
     """What a task did with the records that it was fed; observers make metrics of it."""
@@ -87,6 +104,10 @@ class StepReport:
     """Records counted and not forecast, by reason."""
     series: int = 0
     """Held by the task now."""
+    new_series: int = 0
+    """Of these, seen for the first time."""
+    state_bytes: int = 0
+    """Size of what the task keeps of its series in memory."""
     event_time: int = -1
     """Latest event time seen, milliseconds since the epoch."""
     learning_steps: int = 0
@@ -94,8 +115,8 @@ class StepReport:
     """Learning steps thrown away because loss, gradient or weights were not finite."""
     taken_back_steps: int = 0
     """Times that what had been learned was found worse than before, and taken back."""
-    loss: float | None = None
-    """Of the last learning step: mean pinball loss in units of each series' scale."""
+    learned: dict[str, LearningStep] = field(default_factory=dict)
+    """The last learning step by learner: `head`, `whole`."""
     drift_alarms: int = 0
     """Series whose detector of drift has given an alarm."""
     expert_failures: int = 0
@@ -108,10 +129,23 @@ class StepReport:
     """By horizon: the same of persistence, the forecast that nothing changes."""
     covered: tuple[float, ...] = ()
     """By horizon: how many of them lay inside the outermost interval forecast for them."""
+    pinball: tuple[float, ...] = ()
+    """By horizon: their pinball losses, each the mean over the quantiles, added up, in units of each series' scale."""
+    width: tuple[float, ...] = ()
+    """By horizon: the widths of their outermost intervals, added up, in the same units."""
+    seasonal_error: tuple[float, ...] = ()
+    """By horizon: absolute errors of the value one season before, where a season had passed by then."""
+    beside_seasonal: tuple[float, ...] = ()
+    """By horizon: errors of the forecasts for the same truths."""
     waves: list[Wave] = field(default_factory=list)
     """Of the records just fed, in their order."""
     last_dead_letter: str | None = None
     """Where the last dead letter came from, and what was wrong with it."""
+
+    @property
+    def loss(self) -> float | None:
+        """Of the last learning step: mean pinball loss in units of each series' scale."""
+        return next((step.loss for step in reversed(self.learned.values())), None)
 
     @property
     def skill(self) -> tuple[float | None, ...]:
@@ -124,3 +158,34 @@ class StepReport:
         """By horizon: share of the matured forecasts whose outermost interval held; None where nothing matured."""
         pairs = zip(self.covered, self.matured, strict=True)
         return tuple(covered / matured if matured else None for covered, matured in pairs)
+
+
+class Observer(Protocol):
+    """Who is told what the worker does; it must not raise."""
+
+    def assigned(self, partition: TopicPartition) -> None:
+        """A partition was given to this process; its task is restored next."""
+
+    def restored(self, partition: TopicPartition, seconds: float) -> None:
+        """A task was made and its state loaded, which took so long; what was not in the state is fed once more."""
+
+    def stepped(self, report: StepReport) -> None:
+        """Records were fed to a task."""
+
+    def committed(self, partition: TopicPartition, seconds: float, saved: int) -> None:
+        """A commit took place, and took so long; so many bytes of state went with it."""
+
+    def aborted(self, partition: TopicPartition) -> None:
+        """A transaction with something in it was rolled back."""
+
+    def lag(self, partition: TopicPartition, records: int) -> None:
+        """So many records are there and not fed yet."""
+
+    def restarted(self, partition: TopicPartition) -> None:
+        """A task was thrown away after a failure; it will be restored."""
+
+    def released(self, partition: TopicPartition) -> None:
+        """A partition is no longer held."""
+
+    def turned(self, seconds: float, restoring: int) -> None:
+        """The loop came round and worked so long, waiting apart; so many tasks are not where they were yet."""

@@ -12,7 +12,7 @@ import numpy as np
 
 from streamrnn.errors import RecordError
 from streamrnn.formats import Decoder
-from streamrnn.records import Observation, Output, Record, StepReport, TopicPartition, Wave
+from streamrnn.records import QUALITY, LearningStep, Observation, Output, Record, StepReport, TopicPartition, Wave
 from streamrnn.snapshot import Piece, Snapshot
 from streamrnn.wire import NO_CHAIN, Row, chained, dead_letter, forecast_outputs
 
@@ -89,6 +89,7 @@ class Task:
         self._snapshot = Snapshot(forecaster, strict=strict)
         self._keys: dict[str, _Key] = {}
         self._wave = 0
+        self._row_bytes = forecaster.row_bytes
         self._scores: list[Scores] = []
         """Of the waves of this feed."""
         self._rows: list[int] = []
@@ -109,6 +110,7 @@ class Task:
         Each record ends in forecasts (one per field), in a dead letter, or in a drop counted in the report.
         """
         report = StepReport(self.partition, records=len(records))
+        held = len(self._forecaster.names)
         outputs: list[Output | None] = []
         for record in records:
             try:
@@ -133,10 +135,13 @@ class Task:
         said = [output for output in outputs if output is not None]
         self.chain = chained(self.chain, said)
         report.series = len(self._forecaster.names)
+        report.new_series = report.series - held
+        report.state_bytes = report.series * self._row_bytes
         report.drift_alarms, report.expert_failures = self._forecaster.take_counts()
         if self._scores:
             sums = np.sum(self._scores, axis=0).tolist()
-            report.matured, report.error, report.persistence_error, report.covered = map(tuple, sums)
+            for name, by_horizon in zip(QUALITY, sums, strict=True):
+                setattr(report, name, tuple(by_horizon))
             self._scores.clear()
         return said, report
 
@@ -222,7 +227,8 @@ class Task:
             return
         report.learning_steps += 1
         report.skipped_steps += learned.skipped
-        report.loss = learned.loss
+        norms = learned.gradient_norm, learned.weight_norm
+        report.learned[learned.learner] = LearningStep(learned.loss, *norms)
 
     @property
     def unsaved(self) -> int:

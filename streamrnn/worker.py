@@ -6,14 +6,14 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
-from typing import Literal, NamedTuple, Protocol
+from typing import Literal, NamedTuple
 
 from streamrnn.errors import Fenced, LogError
 from streamrnn.lease import Lease
 from streamrnn.log import Log, Poll, Topic
 from streamrnn.pace import due
 from streamrnn.patience import LAST_RETRY, Patience
-from streamrnn.records import Record, StepReport, TopicPartition
+from streamrnn.records import Observer, Record, TopicPartition
 from streamrnn.task import Task
 
 logger = logging.getLogger(__name__)
@@ -31,25 +31,6 @@ class OutputTopics(NamedTuple):
     forecasts: str
     dead_letters: str
     state: str
-
-
-class Observer(Protocol):
-    """Who is told what the worker does; it must not raise."""
-
-    def stepped(self, report: StepReport) -> None:
-        """Records were fed to a task."""
-
-    def committed(self, partition: TopicPartition, seconds: float) -> None:
-        """A commit took place, and took so long."""
-
-    def lag(self, partition: TopicPartition, records: int) -> None:
-        """So many records are there and not fed yet."""
-
-    def restarted(self, partition: TopicPartition) -> None:
-        """A task was thrown away after a failure; it will be restored."""
-
-    def released(self, partition: TopicPartition) -> None:
-        """A partition is no longer held."""
 
 
 class _Held:
@@ -179,6 +160,7 @@ class Worker:
 
     def _work(self, log: Log, polled: Poll) -> None:
         """Do what a poll has brought. The failures of single tasks are dealt with; that of one too often is raised."""
+        begun = self._clock()
         if self.heartbeat - self._opened > LAST_RETRY:  # a log that works only at first is to be given up, too
             self._patience = None
         for partition in polled.revoked:
@@ -187,6 +169,7 @@ class Worker:
         for partition in polled.assigned:
             self._release(partition)
             self._held[partition] = _Held(partition)
+            self._observer.assigned(partition)
         for partition, records in polled.records.items():
             self._guarded(partition, partial(self._feed, records))
         for partition in list(self._held):
@@ -196,6 +179,7 @@ class Worker:
         unrestored = f"not restored yet: {', '.join(waiting + replaying)}" if waiting or replaying else ""
         silent = next((held.silent for held in self._held.values() if held.silent), "")
         self.unready = unrestored or silent if self._held else "no partition is assigned"
+        self._observer.turned(self._clock() - begun, len(waiting) + len(replaying))
 
     def _patient(self) -> float:
         """Seconds that a poll may wait: until the next commit of something, or the next try to restore."""
@@ -281,16 +265,17 @@ class Worker:
         held.next_commit = now + self._interval
         # after a replay at once, so that a process that dies again and again has ever less to do once more
         held.saved = -math.inf if held.lease.replaying else now
+        self._observer.restored(partition, now - begun)
         details = {"offset": held.lease.position, "replaying": held.lease.replaying, "seconds": round(now - begun, 3)}
         logger.info("task_restored", extra={**_named(partition), **details})
 
     def _commit(self, held: _Held, lease: Lease, *, snapshot: bool) -> None:
         begun = self._clock()
-        before = lease.snapshot
+        before, saved = lease.snapshot, lease.saved_bytes
         with self._watched(f"commit of {lease.where}"):
             committed = lease.commit(snapshot=snapshot)
         if committed:
-            self._observer.committed(lease.partition, self._clock() - begun)
+            self._observer.committed(lease.partition, self._clock() - begun, lease.saved_bytes - saved)
         now = self._clock()
         held.next_commit = now + self._interval
         if lease.snapshot != before:
@@ -334,6 +319,8 @@ class Worker:
 
     def _discard(self, held: _Held) -> None:
         if held.lease is not None:
+            if held.lease.pending:
+                self._observer.aborted(held.partition)
             held.lease.close()
             held.lease = None
             self.heartbeat = self._clock()  # closing takes its time where a broker does not answer

@@ -197,11 +197,12 @@ class HeadLearner:
         loss = gradient_of(given, self._levels, self.head, back, self._slopes_by_part, self._work, self._pull)
         if np.isnan(given.label).all():
             return Learned(math.nan, skipped=False)
+        norm = float(np.linalg.norm(self._slopes.astype(np.float64)))  # the sum of their squares may overflow singles
         if not (math.isfinite(loss) and self._advance()):
-            return Learned(loss, skipped=True)
+            return Learned(loss, skipped=True, gradient_norm=norm, weight_norm=self._weight_norm())
         self._state[0] += PULL * (self._start - self._state[0])
         self.steps += 1
-        return Learned(loss, skipped=False)
+        return Learned(loss, skipped=False, gradient_norm=norm, weight_norm=self._weight_norm())
 
     def save(self) -> dict[str, NDArray[np.generic]]:
         """Arrays by name, copies: weights and moments in the order of the flat tail, and the number of steps taken."""
@@ -223,6 +224,9 @@ class HeadLearner:
         self._state[:] = 0
         fill(self.head, weights)
         self.steps = 0
+
+    def _weight_norm(self) -> float:
+        return float(np.linalg.norm(self._state[0]))
 
     def _advance(self) -> bool:
         first, second = (1 - beta ** (self.steps + 1) for beta in self._decays)

@@ -16,6 +16,7 @@ from streamrnn.core.ledger import AXES as LEDGER_AXES
 from streamrnn.core.ledger import NETWORK, Ledger, allocate_ledger, settle
 from streamrnn.core.period import steps_between
 from streamrnn.core.publish import publish, read_back
+from streamrnn.core.quality import MEASURES, assess
 from streamrnn.core.rls import predict, regress
 from streamrnn.core.scaling import current_scale, distance, update_means, update_scales
 from streamrnn.core.season import rounded, vote
@@ -236,6 +237,12 @@ class Bank:
         told = taken.truths, taken.anomaly, taken.scores, taken.described
         take(self.series, self.ledger, self.plan, self._chosen, rows, values, times, *told)
         return taken
+
+    def assess(self, rows: Integers, values: Floats) -> Floats:
+        """How good the forecasts for these observations were, before `take`: (4, K), see quality."""
+        sums = np.zeros((MEASURES, len(self.plan.horizons)))
+        assess(self.series, self.ledger, self.plan, rows, values, sums)
+        return sums
 
     def publish(self, rows: Integers, networks: Singles, guests: Floats) -> Published:
         """What is forecast now, after `take`: of networks (N, B, K, Q) and points of guests (B, K, G), in units."""

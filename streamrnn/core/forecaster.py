@@ -49,6 +49,10 @@ class Scores(NamedTuple):
     error: Floats  # sum of |error| of the median, units of each series' scale
     persistence_error: Floats  # the same of persistence
     covered: Floats  # how many lay inside the outermost interval
+    pinball: Floats  # sum of their pinball losses, mean over the quantiles, units
+    width: Floats  # sum of the widths of their outermost intervals, units
+    seasonal_error: Floats  # sum of |error| of the value one season before, where a season had passed
+    beside_seasonal: Floats  # sum of |error| of the median for the same truths
 
 
 class Counts(NamedTuple):
@@ -161,6 +165,7 @@ class Forecaster:
 
     def step(self, rows: Integers, values: Floats, times: Integers) -> tuple[Forecasts, Scores]:
         """One wave: `rows` (B,) distinct, `values` (B,) finite, `times` (B,) ms, later than each row's last."""
+        quality = self._bank.assess(rows, values)
         taken = self._bank.take(rows, values, times)
         self._networks.hear(taken.scores)
         if self._drift is not None:
@@ -179,7 +184,7 @@ class Forecaster:
                 rows, taken.seen, values, np.ascontiguousarray(taken.truths[:, self._published]),
                 np.ascontiguousarray(taken.described.units[:, self._published]), published.quantiles,
             )  # fmt: skip
-        scores = Scores(*taken.scores[:NETWORK, self._published])
+        scores = Scores(*taken.scores[:NETWORK, self._published], *quality[:, self._published])
         return self._forecasts(rows, published, taken.anomaly, directions), scores
 
     def forecast(self, rows: Integers) -> Forecasts:

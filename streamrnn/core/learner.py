@@ -35,6 +35,12 @@ class Learned(NamedTuple):
     """Loss, gradient or weights were not finite: nothing was changed."""
     taken_back: bool = False
     """Nothing was learned; what had been learned was worse, and earlier weights came back."""
+    gradient_norm: float = math.nan
+    """Of the whole gradient before it was clipped; not finite where the step was skipped for it."""
+    weight_norm: float = math.nan
+    """Of the weights that learn, after the step."""
+    learner: str = ""
+    """`head` or `whole`."""
 
 
 def losses(knots: Tensor, labels: Tensor) -> Tensor:
@@ -90,11 +96,12 @@ class Learner:
         if not loss.requires_grad or np.isnan(windows.labels).all():
             return Learned(math.nan, skipped=False)
         loss.backward()
-        norm = torch.nn.utils.clip_grad_norm_([self._weights], self._clip)
+        norm = float(torch.nn.utils.clip_grad_norm_([self._weights], self._clip))
         value = float(loss.detach())
-        if not (math.isfinite(value) and math.isfinite(float(norm))):
-            return Learned(value, skipped=True)
-        return Learned(value, skipped=not self._advance())
+        finite = math.isfinite(value) and math.isfinite(norm)
+        skipped = not (finite and self._advance())
+        weights = float(torch.linalg.vector_norm(self._weights.detach()))
+        return Learned(value, skipped=skipped, gradient_norm=norm, weight_norm=weights)
 
     def save(self) -> dict[str, NDArray[np.generic]]:
         """Arrays by name: weights, average, Adam's moments, and the numbers of steps taken, ours and Adam's."""

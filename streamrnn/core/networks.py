@@ -213,7 +213,7 @@ class Networks:
         examples = self._rows.draw(generator)
         if examples is None or self._head is None:
             return None
-        learned = self._head.learn(examples)
+        learned = self._head.learn(examples)._replace(learner="head")
         self._adopt(HEAD)
         return learned
 
@@ -225,7 +225,7 @@ class Networks:
         self._tapes.begin(rows, seen[rows], int(self._points[WHOLE, 1]))
         if windows is None or self._learner is None:
             return None
-        learned = self._learner.learn(windows)
+        learned = self._learner.learn(windows)._replace(learner="whole")
         self._adopt(WHOLE)
         return learned
 

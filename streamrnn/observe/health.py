@@ -1,9 +1,10 @@
-"""The HTTP server of /metrics, /healthz and /readyz; it has a thread of its own and only reads."""
+"""The HTTP server of /metrics, /series, /healthz and /readyz; it has a thread of its own and only reads."""
 
 import threading
 from collections.abc import Callable
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import parse_qsl
 
 from streamrnn.errors import ConfigError
 
@@ -14,7 +15,8 @@ STALLED = 30.0
 class HealthServer:
     """Serves from construction until `close`.
 
-    `exposition` makes the metrics for an Accept header, `age` says how many seconds ago the loop last came round,
+    `exposition` makes the metrics for an Accept header, `worst` the JSON of /series for a query (a ValueError says what
+    is wrong with it), `age` says how many seconds ago the loop last came round,
     `unready` why records are not being worked on (empty: they are). Port 0 takes any free one; `port` says which.
 
     Raises:
@@ -27,11 +29,12 @@ class HealthServer:
         host: str,
         port: int,
         exposition: Callable[[str], tuple[str, bytes]],
+        worst: Callable[[dict[str, str]], bytes],
         age: Callable[[], float],
         unready: Callable[[], str],
     ) -> None:
         try:
-            self._server = ThreadingHTTPServer((host, port), _handler(exposition, age, unready))
+            self._server = ThreadingHTTPServer((host, port), _handler(exposition, worst, age, unready))
         except OSError as error:
             raise ConfigError(
                 f"metrics.port: cannot listen on {host}:{port}: {error.strerror}; choose another port or metrics.host"
@@ -48,8 +51,16 @@ class HealthServer:
         self._thread.join()
 
 
+def stalled(seconds: float) -> str:
+    """What is wrong with a loop that came round so many seconds ago; empty: nothing."""
+    return f"the loop last came round {seconds:.1f} s ago" if seconds >= STALLED else ""
+
+
 def _handler(
-    exposition: Callable[[str], tuple[str, bytes]], age: Callable[[], float], unready: Callable[[], str]
+    exposition: Callable[[str], tuple[str, bytes]],
+    worst: Callable[[dict[str, str]], bytes],
+    age: Callable[[], float],
+    unready: Callable[[], str],
 ) -> type[BaseHTTPRequestHandler]:
     """The server makes one of these for every request."""
 
@@ -57,25 +68,32 @@ def _handler(
         timeout = 10.0  # seconds for a request to come in
 
         def do_GET(self) -> None:
-            path = self.path.partition("?")[0]
-            if path == "/metrics":
-                content_type, body = exposition(self.headers.get("Accept", ""))
-                self._answer(HTTPStatus.OK, body, content_type)
-            elif path == "/healthz":
-                seconds = age()
-                stalled = f"the loop last came round {seconds:.1f} s ago\n" if seconds >= STALLED else ""
-                self._say(stalled)
-            elif path == "/readyz":
-                reason = unready()
-                self._say(reason and f"{reason}\n")
-            else:
-                self._answer(HTTPStatus.NOT_FOUND, b"here are /metrics, /healthz and /readyz\n")
+            path, _, query = self.path.partition("?")
+            pages: dict[str, Callable[[], None]] = {
+                "/metrics": lambda: self._show(*exposition(self.headers.get("Accept", ""))),
+                "/series": lambda: self._list(dict(parse_qsl(query))),
+                "/healthz": lambda: self._say(stalled(age())),
+                "/readyz": lambda: self._say(unready()),
+            }
+            pages.get(path, self._nothing)()
 
         do_HEAD = do_GET  # noqa: N815 -- the name is the library's
 
+        def _show(self, content_type: str, body: bytes) -> None:
+            self._answer(HTTPStatus.OK, body, content_type)
+
+        def _nothing(self) -> None:
+            self._answer(HTTPStatus.NOT_FOUND, b"here are /metrics, /series, /healthz and /readyz\n")
+
+        def _list(self, query: dict[str, str]) -> None:
+            try:
+                self._show("application/json", worst(query))
+            except ValueError as error:
+                self._answer(HTTPStatus.BAD_REQUEST, f"{error}\n".encode())
+
         def _say(self, complaint: str) -> None:
             status = HTTPStatus.SERVICE_UNAVAILABLE if complaint else HTTPStatus.OK
-            self._answer(status, (complaint or "ok\n").encode())
+            self._answer(status, f"{complaint or 'ok'}\n".encode())
 
         def _answer(self, status: HTTPStatus, body: bytes, content_type: str = "text/plain; charset=utf-8") -> None:
             self.send_response(status)

@@ -1,150 +1,273 @@
-"""Prometheus metrics of one process, made of what the worker reports. No label carries a series' name."""
+"""Prometheus metrics of one process, made of what the worker reports. No label carries a series' name.
 
+The names and meanings are in `catalogue`.
+"""
+
+import json
+import logging
 import platform
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
+from functools import wraps
+from typing import Any, TypeVar, cast
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
+import numpy as np
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, disable_created_metrics
+from prometheus_client.core import GaugeHistogramMetricFamily
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.gc_collector import GCCollector
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
+from prometheus_client.registry import Collector
 
+from streamrnn.observe.catalogue import BY_HORIZON, BY_LEARNER, METRICS, TASK, Metric
+from streamrnn.observe.series import SeriesTable
 from streamrnn.records import StepReport, TopicPartition
 from streamrnn.version import VERSION
 
-TASK = ("topic", "partition")
 HALF_LIFE = 1000.0
 """Matured forecasts over which skill and coverage forget half."""
-SHORT = (0.00003, 0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
-"""Seconds; bounds of a step's and a learning step's histogram."""
-LONG = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
-"""Seconds; bounds of a commit's."""
+BY_QUALITY = {
+    "matured": "matured_forecasts", "error": "error", "persistence_error": "persistence_error",
+    "covered": "covered_forecasts", "pinball": "pinball_loss", "width": "interval_width",
+    "seasonal_error": "seasonal_error", "beside_seasonal": "error_beside_seasonal",
+}  # fmt: skip
+"""Counters of what a report says by horizon."""
+LEARNERS = [("head",), ("whole",)]
+MOST_LISTED = 1000
+"""Series that /series names at once."""
+
+logger = logging.getLogger(__name__)
+disable_created_metrics()  # type: ignore[no-untyped-call]  # when a counter was born: half as much text again, which nothing here reads
+
+Told = TypeVar("Told", bound=Callable[..., None])
+
+
+def _harmless(told: Told) -> Told:
+    """Keep a defect of the metrics out of the worker's loop; it is logged."""
+
+    @wraps(told)
+    def called(*arguments: Any) -> None:
+        try:
+            told(*arguments)
+        except Exception:  # it was told and has no way to answer: a wrong number is better than no forecasts
+            logger.exception("metrics_failed", extra={"in": told.__name__})
+
+    return cast("Told", called)
 
 
 class Metrics:
-    """An observer of the worker. Each has a registry of its own. `horizons` are those of the forecasts, in steps."""
+    """An observer of the worker. Each has a registry of its own.
 
-    def __init__(self, *, horizons: Sequence[int]) -> None:
+    `horizons` are those of the forecasts, in steps; `quantiles` their levels, ascending; `max_series` bounds the series
+    of a task.
+    """
+
+    def __init__(self, *, horizons: Sequence[int], quantiles: Sequence[float], max_series: int) -> None:
         self._horizons = [str(horizon) for horizon in horizons]
+        self._nominal = quantiles[-1] - quantiles[0]
         self._recent: dict[TopicPartition, list[tuple[float, float, float, float]]] = {}
         """By horizon, fading sums of: matured, error, persistence error, covered."""
         self._event_times: dict[TopicPartition, int] = {}
+        self._table = SeriesTable(horizons=horizons)
         registry = self._registry = CollectorRegistry()
-        ProcessCollector(registry=registry)
-        PlatformCollector(registry=registry)
-        GCCollector(registry=registry)
+        for collector in (ProcessCollector, PlatformCollector, GCCollector):
+            collector(registry=registry)
         build = Info("streamrnn_build", "Version of the program and of Python", registry=registry)
         build.info({"version": VERSION, "python": platform.python_version()})
+        self._counters = {m.name: Counter(*_declared(m), registry=registry) for m in METRICS if m.kind == "counter"}
+        self._gauges = {m.name: Gauge(*_declared(m), registry=registry) for m in METRICS if m.kind == "gauge"}
+        self._histograms = {
+            m.name: Histogram(*_declared(m), buckets=m.bounds, registry=registry)
+            for m in METRICS
+            if m.kind == "histogram"
+        }
+        registry.register(_Distributions(self._table))
+        self._gauges["series_limit"].set(max_series)
 
-        def counter(name: str, words: str, *labels: str) -> Counter:
-            return Counter(f"streamrnn_{name}", words, (*TASK, *labels), registry=registry)
-
-        def gauge(name: str, words: str, *labels: str) -> Gauge:
-            return Gauge(f"streamrnn_{name}", words, (*TASK, *labels), registry=registry)
-
-        def histogram(name: str, words: str, bounds: Sequence[float]) -> Histogram:
-            return Histogram(f"streamrnn_{name}", words, buckets=bounds, registry=registry)
-
-        self._records = counter("records", "Input records taken in")
-        self._forecasts = counter("forecasts", "Forecast records made")
-        self._dead_letters = counter("dead_letters", "Input records that became dead letters", "reason")
-        self._drops = counter("drops", "Input records counted and not forecast", "reason")
-        self._learning_steps = counter("learning_steps", "Learning steps")
-        self._skipped = counter("skipped_learning_steps", "Learning steps thrown away: something was not finite")
-        self._taken_back = counter(
-            "learning_taken_back", "Times that earlier weights came back: what was learned was worse"
-        )
-        self._alarms = counter("drift_alarms", "Alarms of the detectors of drift (learning.drift)")
-        self._failures = counter("expert_failures", "Forecasts that a configured expert has failed to make (experts)")
-        self._restarts = counter("task_restarts", "Tasks thrown away after a failure of the log")
-        self._matured = counter("matured_forecasts", "Forecasts whose truth has arrived", "horizon")
-        self._error = counter("error", "Their absolute errors, in units of each series' scale", "horizon")
-        self._naive = counter("persistence_error", "The same of persistence", "horizon")
-        self._covered = counter("covered_forecasts", "Those with the truth inside the outermost interval", "horizon")
-        self._skill = gauge("skill_ratio", "1 - error / error of persistence, recent", "horizon")
-        self._coverage = gauge("coverage_ratio", "Share of covered among matured forecasts, recent", "horizon")
-        self._series = gauge("series", "Series held")
-        self._loss = gauge("loss", "Pinball loss of the last learning step, in units of each series' scale")
-        self._lag = gauge("lag_records", "Input records that wait to be taken in")
-        self._lag_seconds = gauge("lag_seconds", "Age of the latest event time taken in")
-        self._step = histogram("step_seconds", "Forecasting one wave", SHORT)
-        self._learn = histogram("learn_seconds", "One learning step", SHORT)
-        self._commit = histogram("commit_seconds", "Committing one task", LONG)
+    def watch(self, *, age: Callable[[], float], unready: Callable[[], str]) -> None:
+        """Tell at each scrape how long ago the loop came round, and whether it is ready: `unready` is empty."""
+        self._gauges["loop_age_seconds"].set_function(age)
+        self._gauges["ready"].set_function(lambda: not unready())
 
     def timed(self, work: str) -> AbstractContextManager[object]:
         """Time a piece of a task's work: "step" or "learn"."""
-        return {"step": self._step, "learn": self._learn}[work].time()
+        return self._histograms[f"{work}_seconds"].time()
 
+    @_harmless
+    def assigned(self, partition: TopicPartition) -> None:
+        """See `Observer.assigned`. Its counters begin at 0, so that their first increase is seen as one."""
+        task = _labels(partition)
+        for metric in METRICS:
+            if metric.kind == "counter" and metric.labels == TASK:
+                self._counters[metric.name].labels(*task)
+            elif metric.kind == "counter" and metric.labels == BY_HORIZON:
+                for horizon in self._horizons:
+                    self._counters[metric.name].labels(*task, horizon)
+        self._counters["assigned_partitions"].labels(*task).inc()
+
+    @_harmless
+    def restored(self, partition: TopicPartition, seconds: float) -> None:  # noqa: ARG002 -- the histogram has no labels
+        """See `Observer.restored`."""
+        self._histograms["restore_seconds"].observe(seconds)
+
+    @_harmless
     def stepped(self, report: StepReport) -> None:
         """See `Observer.stepped`."""
         task = _labels(report.partition)
-        self._records.labels(*task).inc(report.records)
-        self._forecasts.labels(*task).inc(report.forecasts)
-        for reason, count in report.dead_letters.items():
-            self._dead_letters.labels(*task, reason).inc(count)
-        for reason, count in report.drops.items():
-            self._drops.labels(*task, reason).inc(count)
-        self._series.labels(*task).set(report.series)
-        self._learning_steps.labels(*task).inc(report.learning_steps)
-        self._skipped.labels(*task).inc(report.skipped_steps)
-        self._taken_back.labels(*task).inc(report.taken_back_steps)
-        self._alarms.labels(*task).inc(report.drift_alarms)
-        self._failures.labels(*task).inc(report.expert_failures)
-        if report.loss is not None:
-            self._loss.labels(*task).set(report.loss)
+        self._count(
+            task,
+            records=report.records,
+            forecasts=report.forecasts,
+            new_series=report.new_series,
+            learning_steps=report.learning_steps,
+            skipped_learning_steps=report.skipped_steps,
+            learning_taken_back=report.taken_back_steps,
+            drift_alarms=report.drift_alarms,
+            expert_failures=report.expert_failures,
+            anomalies=sum(int(np.count_nonzero(wave.anomaly >= 1)) for wave in report.waves),
+        )
+        for name, counts in (("dead_letters", report.dead_letters), ("drops", report.drops)):
+            for reason, count in counts.items():
+                self._counters[name].labels(*task, reason).inc(count)
+        self._gauges["series"].labels(*task).set(report.series)
+        self._gauges["state_bytes"].labels(*task).set(report.state_bytes)
+        for learner, step in report.learned.items():
+            for name, value in step._asdict().items():
+                self._gauges[name].labels(*task, learner).set(value)
         if report.event_time != -1:
-            self._event_times[report.partition] = report.event_time
-            self._lag_seconds.labels(*task).set_function(
-                lambda: time.time() - self._event_times[report.partition] / 1e3
-            )
+            self._dated(report.partition, report.event_time)
         self._score(report)
+        self._table.stepped(report)
+
+    def _count(self, task: tuple[str, str], **amounts: int) -> None:
+        for name, amount in amounts.items():
+            if amount:
+                self._counters[name].labels(*task).inc(amount)
+
+    def _dated(self, partition: TopicPartition, event_time: int) -> None:
+        known = partition in self._event_times
+        self._event_times[partition] = event_time
+        if not known:
+            age = self._gauges["lag_seconds"].labels(*_labels(partition))
+            age.set_function(lambda: time.time() - self._event_times.get(partition, event_time) / 1e3)
 
     def _score(self, report: StepReport) -> None:
         if not report.matured:
             return
         recent = self._recent.setdefault(report.partition, [(0.0, 0.0, 0.0, 0.0)] * len(self._horizons))
-        new = zip(report.matured, report.error, report.persistence_error, report.covered, strict=True)
-        counters = (self._matured, self._error, self._naive, self._covered)
-        for k, (horizon, sums) in enumerate(zip(self._horizons, new, strict=True)):
+        for k, horizon in enumerate(self._horizons):
             labels = (*_labels(report.partition), horizon)
-            for each, amount in zip(counters, sums, strict=True):
-                each.labels(*labels).inc(amount)
-            fade = 0.5 ** (sums[0] / HALF_LIFE)
-            matured, error, naive, covered = (fade * old + more for old, more in zip(recent[k], sums, strict=True))
+            for said, name in BY_QUALITY.items():
+                by_horizon = getattr(report, said)
+                if by_horizon and by_horizon[k]:
+                    self._counters[name].labels(*labels).inc(by_horizon[k])
+            new = report.matured[k], report.error[k], report.persistence_error[k], report.covered[k]
+            fade = 0.5 ** (new[0] / HALF_LIFE)
+            matured, error, naive, covered = (fade * old + more for old, more in zip(recent[k], new, strict=True))
             recent[k] = (matured, error, naive, covered)
             if naive > 0:
-                self._skill.labels(*labels).set(1 - error / naive)
+                self._gauges["skill_ratio"].labels(*labels).set(1 - error / naive)
             if matured > 0:
-                self._coverage.labels(*labels).set(covered / matured)
+                self._gauges["coverage_ratio"].labels(*labels).set(covered / matured)
+                self._gauges["coverage_error_ratio"].labels(*labels).set(covered / matured - self._nominal)
 
-    def committed(self, partition: TopicPartition, seconds: float) -> None:  # noqa: ARG002 -- the histogram has no labels
+    @_harmless
+    def committed(self, partition: TopicPartition, seconds: float, saved: int) -> None:
         """See `Observer.committed`."""
-        self._commit.observe(seconds)
+        self._histograms["commit_seconds"].observe(seconds)
+        self._count(_labels(partition), state_written_bytes=saved)
 
+    @_harmless
+    def aborted(self, partition: TopicPartition) -> None:
+        """See `Observer.aborted`."""
+        self._count(_labels(partition), aborted_transactions=1)
+
+    @_harmless
     def lag(self, partition: TopicPartition, records: int) -> None:
         """See `Observer.lag`."""
-        self._lag.labels(*_labels(partition)).set(records)
+        self._gauges["lag_records"].labels(*_labels(partition)).set(records)
 
+    @_harmless
     def restarted(self, partition: TopicPartition) -> None:
         """See `Observer.restarted`."""
-        self._restarts.labels(*_labels(partition)).inc()
+        self._count(_labels(partition), task_restarts=1)
 
+    @_harmless
     def released(self, partition: TopicPartition) -> None:
         """See `Observer.released`; what stands for the present of a task goes, what counts stays."""
         task = _labels(partition)
-        for gauge in (self._series, self._loss, self._lag, self._lag_seconds):
-            gauge.remove(*task)
-        for gauge in (self._skill, self._coverage):
-            for horizon in self._horizons:
-                gauge.remove(*task, horizon)
+        self._count(task, released_partitions=1)
+        beside: dict[tuple[str, ...], Sequence[tuple[str, ...]]] = {
+            TASK: [()],
+            BY_HORIZON: [(horizon,) for horizon in self._horizons],
+            BY_LEARNER: LEARNERS,
+        }
+        for metric in METRICS:
+            if metric.kind == "gauge":
+                for labels in beside.get(metric.labels, []):
+                    self._gauges[metric.name].remove(*task, *labels)
         self._recent.pop(partition, None)
+        self._event_times.pop(partition, None)
+        self._table.released(partition)
+
+    @_harmless
+    def turned(self, seconds: float, restoring: int) -> None:
+        """See `Observer.turned`."""
+        self._counters["loop_busy_seconds"].inc(seconds)
+        self._gauges["restoring_tasks"].set(restoring)
 
     def exposition(self, accept: str) -> tuple[str, bytes]:
         """All metrics as text, in the format that an Accept header asks for: its content type, and the text."""
         encode, content_type = choose_encoder(accept)
         return content_type, encode(self._registry)
+
+    def worst(self, query: dict[str, str]) -> bytes:
+        """The worst series as JSON; `query` may say `by`, `horizon`, `topic` and `count`. See `SeriesTable.worst`.
+
+        Raises:
+            ValueError: a part of the query cannot be understood; says what is allowed.
+        """
+        unknown = query.keys() - {"by", "horizon", "topic", "count"}
+        if unknown:
+            raise ValueError(f"{sorted(unknown)[0]}: not known; there are by, horizon, topic and count")
+        count = query.get("count", "20")
+        if not (count.isdecimal() and 1 <= int(count) <= MOST_LISTED):
+            raise ValueError(f"count={count}: must be from 1 to {MOST_LISTED}")
+        horizon = query.get("horizon", self._horizons[0])
+        if horizon not in self._horizons:
+            raise ValueError(f"horizon={horizon}: must be one of {', '.join(self._horizons)}")
+        found = self._table.worst(
+            query.get("by", "skill"), horizon=int(horizon), count=int(count), topic=query.get("topic")
+        )
+        return json.dumps(found, indent=1).encode()
+
+
+class _Distributions(Collector):
+    """Histograms over the series as they stand, made when they are asked for."""
+
+    def __init__(self, table: SeriesTable) -> None:
+        self._table = table
+
+    def collect(self) -> Iterator[Any]:
+        """One family for each distribution in the catalogue."""
+        for metric in METRICS:
+            if metric.kind != "distribution":
+                continue
+            name, words, labels = _declared(metric)
+            family = GaugeHistogramMetricFamily(name, words, labels=labels)
+            bounds = [*map(str, metric.bounds), "+Inf"]
+            measure = metric.name.removeprefix("series_").removesuffix("_seconds")
+            for where, values in self._table.values(measure):
+                places = np.searchsorted(metric.bounds, values, side="left")  # a value on a bound lies below it
+                counts = np.bincount(places, minlength=len(bounds)).cumsum().tolist()
+                family.add_metric(where, list(zip(bounds, counts, strict=True)), float(values.sum()))
+            yield family
+
+
+def _declared(metric: Metric) -> tuple[str, str, tuple[str, ...]]:
+    return f"streamrnn_{metric.name}", metric.words, metric.labels
 
 
 def _labels(partition: TopicPartition) -> tuple[str, str]:

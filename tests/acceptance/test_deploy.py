@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -12,12 +13,12 @@ from typing import Any
 import pytest
 import yaml
 
-from streamrnn.observe.metrics import Metrics
-from streamrnn.records import StepReport, TopicPartition
+from streamrnn.observe.catalogue import METRICS
 from streamrnn.settings import Settings, load
 
 REPOSITORY = Path(__file__).parents[2]
 DEPLOY = REPOSITORY / "deploy"
+COUNTERS = {metric.name for metric in METRICS if metric.kind == "counter"}
 
 
 def read(path: str) -> Any:
@@ -133,7 +134,7 @@ def test_compose_mounts_files_that_exist() -> None:
     compose = read("compose.yaml")
     volumes = [volume.split(":")[0] for service in compose["services"].values() for volume in service["volumes"]]
     files = [volume for volume in volumes if volume.startswith(".")]
-    assert [file for file in files if not (DEPLOY / file).is_file()] == []
+    assert [file for file in files if not (DEPLOY / file).exists()] == []
     assert {volume for volume in volumes if not volume.startswith(".")} == set(compose["volumes"])
     assert (DEPLOY / compose["services"]["streamrnn"]["build"] / "Dockerfile").is_file()
 
@@ -177,31 +178,61 @@ def test_prometheus_asks_the_daemon_at_the_port_of_its_metrics() -> None:
     assert "streamrnn" in read("compose.yaml")["services"]
 
 
+def boards() -> list[Any]:
+    """Read the dashboards."""
+    return [json.loads(path.read_text()) for path in sorted((DEPLOY / "grafana/dashboards").glob("*.json"))]
+
+
 def test_grafana_reads_the_prometheus_of_the_deployment() -> None:
     """Data source and panels name the same source, at the address of the service."""
     (source,) = read("grafana/datasource.yaml")["datasources"]
     assert source["url"] == "http://prometheus:9090"
-    board = json.loads((DEPLOY / "grafana/streamrnn.json").read_text())
-    assert {panel["datasource"]["uid"] for panel in board["panels"]} == {source["uid"]}
+    assert {panel["datasource"]["uid"] for board in boards() for panel in board["panels"]} == {source["uid"]}
     (provider,) = read("grafana/dashboards.yaml")["providers"]
     volumes = read("compose.yaml")["services"]["grafana"]["volumes"]
-    assert f"./grafana/streamrnn.json:{provider['options']['path']}/streamrnn.json:ro" in volumes
+    assert f"./grafana/dashboards:{provider['options']['path']}:ro" in volumes
 
 
-def test_the_dashboard_shows_only_metrics_that_the_daemon_has() -> None:
-    """Every name in a panel is in the exposition of a daemon that has worked, and so are the labels it groups by."""
-    metrics = Metrics(horizons=[1])
-    metrics.stepped(StepReport(TopicPartition("sensors", 0)))
-    exposed = metrics.exposition("")[1].decode()
-    # the type line is there before the first sample is
-    known = {name for name, kind in re.findall(r"^# TYPE (\w+) (\w+)$", exposed, re.MULTILINE)}
-    known |= {f"{name}_bucket" for name in known}
-    board = json.loads((DEPLOY / "grafana/streamrnn.json").read_text())
-    used = [
-        name for panel in board["panels"] for t in panel["targets"] for name in re.findall(r"streamrnn_\w+", t["expr"])
-    ]
-    assert len(used) >= len(board["panels"])
-    assert sorted(set(used) - known) == []
+def test_prometheus_finds_its_rules_where_compose_mounts_them() -> None:
+    """The rules lie beside the configuration, in the image as in the repository."""
+    (name,) = read("prometheus.yml")["rule_files"]
+    assert f"./{name}:/etc/prometheus/{name}:ro" in read("compose.yaml")["services"]["prometheus"]["volumes"]
+
+
+def test_what_is_generated_is_up_to_date(tmp_path: Path) -> None:
+    """`make generate` would change no file: dashboards and tables are those of the code."""
+    command = [sys.executable, "deploy/generate.py", "--output", str(tmp_path)]
+    subprocess.run(command, cwd=REPOSITORY, check=True)
+    made = [path.relative_to(tmp_path) for path in sorted(tmp_path.rglob("*")) if path.is_file()]
+    assert [path for path in made if (REPOSITORY / path).read_bytes() != (tmp_path / path).read_bytes()] == []
+    shown = {path.name for path in (DEPLOY / "grafana/dashboards").iterdir()}
+    assert shown == {path.name for path in made if path.suffix == ".json"}
+
+
+def test_every_alert_has_its_page_in_the_runbook() -> None:
+    """Each alert links to a heading that is there, and each heading is that of an alert."""
+    alerts = [rule for group in read("rules.yml")["groups"] for rule in group["rules"] if "alert" in rule]
+    linked = [rule["annotations"]["runbook_url"].partition("#")[2] for rule in alerts]
+    text = (REPOSITORY / "docs/runbook.md").read_text()
+    assert linked == [title.lower().replace(" ", "-") for title in re.findall(r"^## (.+)$", text, re.MULTILINE)]
+    assert all({"summary", "description"} <= rule["annotations"].keys() for rule in alerts)
+    assert {rule["labels"]["severity"] for rule in alerts} == {"warning", "critical"}
+
+
+def test_rules_and_dashboards_name_only_what_there_is() -> None:
+    """Every metric named is in the catalogue, with the endings that its kind has, or is recorded by a rule."""
+    endings = {"histogram": ("_bucket", "_sum", "_count"), "distribution": ("_bucket", "_gsum", "_gcount")}
+    known = {f"streamrnn_{m.name}{end}" for m in METRICS for end in endings.get(m.kind, ("",))}
+    known = {f"{name}_total" if name[10:] in COUNTERS else name for name in known} | {"streamrnn_build_info"}
+    rules = [rule for group in read("rules.yml")["groups"] for rule in group["rules"]]
+    known |= {rule["record"] for rule in rules if "record" in rule}
+    queries = [rule["expr"] for rule in rules]
+    queries += [target["expr"] for board in boards() for panel in board["panels"] for target in panel["targets"]]
+    assert len(queries) > 80
+    used = {name for query in queries for name in re.findall(r"\w+:streamrnn_[\w:]+|\bstreamrnn_\w+", query)}
+    assert used - known == set()
+    recorded = {rule["record"] for rule in rules if "record" in rule}
+    assert recorded - used == set()  # none is made for nobody
 
 
 def test_the_license_is_the_one_that_the_package_names() -> None:
@@ -226,7 +257,7 @@ def test_the_lock_holds_every_dependency_with_hashes() -> None:
     assert names - set(entries) == set()
 
 
-@pytest.mark.parametrize("target", ["venv", "demo", "test", "long", "check", "bench", "lock", "clean"])
+@pytest.mark.parametrize("target", ["venv", "demo", "test", "long", "check", "bench", "generate", "lock", "clean"])
 def test_every_target_is_explained_and_runs(target: str) -> None:
     """`make` alone lists the target, and make can say what it would do."""
     help_text = subprocess.run(["make"], cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout

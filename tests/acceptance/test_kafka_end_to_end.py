@@ -20,7 +20,6 @@ from streamrnn import app
 from streamrnn.backtest import backtest
 from streamrnn.demo.streams import FOLDER
 from streamrnn.log.files import read_csv
-from streamrnn.observe.metrics import Metrics
 from streamrnn.records import Output, Record, TopicPartition
 from streamrnn.settings import Settings, load
 from streamrnn.worker import Worker
@@ -70,7 +69,7 @@ def work(settings: Settings, ends: dict[TopicPartition, int], poll_records: int)
         start=settings.input.start,
         interval=settings.commit.interval,
         snapshot_interval=settings.commit.snapshot_interval,
-        observer=Metrics(horizons=settings.forecast.horizons),
+        observer=app.metrics_of(settings),
         poll_records=poll_records,
     )
     with closing(worker), closing(Offsets(settings.kafka.bootstrap_servers, settings.app)) as offsets:

@@ -16,7 +16,6 @@ from streamrnn.core.forecaster import Forecaster
 from streamrnn.formats.json import JsonDecoder
 from streamrnn.log.kafka import KafkaLog
 from streamrnn.log.kafka.writer import KafkaTransaction
-from streamrnn.observe.metrics import Metrics
 from streamrnn.records import TopicPartition
 from streamrnn.settings import load
 from streamrnn.worker import POLL_RECORDS, Worker
@@ -84,7 +83,7 @@ def shares(bootstrap: str, topic: str, warm: int, total: int) -> dict[str, float
         start=settings.input.start,
         interval=settings.commit.interval,
         snapshot_interval=settings.commit.snapshot_interval,
-        observer=Metrics(horizons=settings.forecast.horizons),
+        observer=app.metrics_of(settings),
     )
     offsets = Offsets(bootstrap, settings.app)
     with _timed(spent), closing(worker), closing(offsets):

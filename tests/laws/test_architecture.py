@@ -92,7 +92,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "rich": ("console",),
     "matplotlib": ("report",),
     # the language of arrays, and of JSON: without a place of their own
-    "numpy": ("core", "pretrain", "records", "wire", "snapshot", "task", "scoring", "report", "library"),
+    "numpy": ("core", "pretrain", "records", "wire", "snapshot", "task", "scoring", "report", "library", "observe"),
     "orjson": ("formats", "pretrain.card", "wire", "snapshot", "manifest", "scoring", "report", "state", "replay"),
 }
 

@@ -89,6 +89,8 @@ def test_a_learning_step_has_the_gradient_of_its_windows_and_of_nothing_before(
     loss.backward()
     torch.optim.Adam([weights], lr=0.01, betas=(0.9, 0.99)).step()
     assert learned.loss == pytest.approx(loss.item(), rel=1e-6)
+    assert learned.gradient_norm == pytest.approx(weights.grad.norm().item(), rel=1e-4)
+    assert learned.weight_norm == pytest.approx(weights.norm().item(), rel=1e-4)
     assert not learned.skipped
     moment = torch.from_numpy(learner.save()["first_moment"])
     torch.testing.assert_close(moment, 0.1 * weights.grad, rtol=1e-4, atol=1e-7)

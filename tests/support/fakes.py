@@ -75,7 +75,8 @@ class FakeForecaster:
         calm = np.zeros(len(rows), bool)
         skill = np.zeros((len(rows), k))
         forecasts = Forecasts(targets, quantiles, anomaly, skill, warming, calm, f"{self._weight:.6f}")
-        return forecasts, Scores(ones * len(rows), ones, 2 * ones, ones * len(rows))
+        quality = 0.5 * ones, 4 * ones, 3 * ones, ones
+        return forecasts, Scores(ones * len(rows), ones, 2 * ones, ones * len(rows), *quality)
 
     def take_counts(self) -> Counts:
         taken, self._counts = self._counts, Counts(0, 0)
@@ -84,7 +85,7 @@ class FakeForecaster:
     def learn(self) -> Learned | None:
         self._weight = 0.9 * self._weight + 0.01 * self._seen + 0.001 * len(self.names)
         self._since, self._seen = 0, 0.0
-        return Learned(self._weight, skipped=False)
+        return Learned(self._weight, skipped=False, gradient_norm=2.0, weight_norm=self._weight, learner="whole")
 
     def save_rows(self, first: int, count: int) -> dict[str, Any]:
         chosen = slice(first, first + count)

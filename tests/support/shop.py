@@ -40,12 +40,28 @@ class Watcher:
         self.lags: dict[TopicPartition, int] = {}
         self.restarts: Counter[TopicPartition] = Counter()
         self.releases: Counter[TopicPartition] = Counter()
+        self.assignments: Counter[TopicPartition] = Counter()
+        self.restores: Counter[TopicPartition] = Counter()
+        self.saved: Counter[TopicPartition] = Counter()
+        self.aborts: Counter[TopicPartition] = Counter()
+        self.busy = 0.0
+        self.restoring = 0
 
     def stepped(self, report: StepReport) -> None:
         self.reports.append(report)
 
-    def committed(self, partition: TopicPartition, seconds: float) -> None:
+    def assigned(self, partition: TopicPartition) -> None:
+        self.assignments[partition] += 1
+
+    def restored(self, partition: TopicPartition, seconds: float) -> None:
+        self.restores[partition] += 1
+
+    def committed(self, partition: TopicPartition, seconds: float, saved: int) -> None:
         self.commits[partition] += 1
+        self.saved[partition] += saved
+
+    def aborted(self, partition: TopicPartition) -> None:
+        self.aborts[partition] += 1
 
     def lag(self, partition: TopicPartition, records: int) -> None:
         self.lags[partition] = records
@@ -55,6 +71,10 @@ class Watcher:
 
     def released(self, partition: TopicPartition) -> None:
         self.releases[partition] += 1
+
+    def turned(self, seconds: float, restoring: int) -> None:
+        self.busy += seconds
+        self.restoring = restoring
 
 
 class FaultyLog:

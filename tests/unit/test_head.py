@@ -134,7 +134,10 @@ def test_the_gradient_is_torchs(shape: Shape, dtype: torch.dtype) -> None:
     _, loss = reference(flat, shape, given)
     loss.backward()
     ours = learner(shape)
-    assert ours.learn(given).loss == pytest.approx(loss.item(), rel=1e-6)
+    learned = ours.learn(given)
+    assert learned.loss == pytest.approx(loss.item(), rel=1e-6)
+    assert learned.gradient_norm == pytest.approx(flat.grad.norm().item(), rel=1e-4)
+    assert learned.weight_norm == pytest.approx(np.linalg.norm(flat_of(ours.head)), rel=1e-6)
     gradient = flat_of(ours._slopes_by_part)
     np.testing.assert_allclose(gradient, flat.grad.numpy(), rtol=1e-5, atol=1e-5 * float(flat.grad.abs().max()))
 

@@ -1,30 +1,51 @@
-"""Metrics, health and logs: what an operator sees."""
+"""Metrics and health: what an operator sees."""
 
-import io
 import json
 import logging
 import re
-import sys
+import time
 import urllib.error
 import urllib.request
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 from support.fakes import INPUT
 
 from streamrnn.errors import ConfigError
-from streamrnn.observe import logs
+from streamrnn.observe.catalogue import METRICS
 from streamrnn.observe.health import STALLED, HealthServer
 from streamrnn.observe.metrics import Metrics
-from streamrnn.records import StepReport, TopicPartition
+from streamrnn.records import QUALITY, LearningStep, StepReport, TopicPartition, Wave
 
 if TYPE_CHECKING:
-    from streamrnn.worker import Observer
+    from streamrnn.records import Observer
 
 OTHER = TopicPartition("sensors", 1)
+OPENMETRICS = "application/openmetrics-text; version=1.0.0"
+
+
+def made(*horizons: int) -> Metrics:
+    """Metrics of forecasts at these horizons, in quantiles from 5% to 95%."""
+    return Metrics(horizons=horizons, quantiles=(0.05, 0.5, 0.95), max_series=1000)
+
+
+def wave(rows: Sequence[int], skill: Any, anomaly: Any = None, times: Any = None) -> Wave:
+    """A wave of these rows, whose series are named by their numbers; `skill` (B, K)."""
+    count = len(rows)
+    return Wave(
+        np.array(rows),
+        [f"pump/{row}" for row in rows],
+        np.arange(count) if times is None else np.array(times),
+        np.zeros(count),
+        np.zeros(count) if anomaly is None else np.array(anomaly),
+        np.zeros((count, 1), np.int64),
+        np.zeros((count, 1, 1)),
+        np.array(skill, np.float64),
+    )
 
 
 def samples(metrics: Metrics) -> dict[str, float]:
@@ -39,8 +60,10 @@ def report(partition: TopicPartition = INPUT, **changes: object) -> StepReport:
     made = StepReport(
         partition, records=10, forecasts=12, dead_letters=Counter(late=2, invalid_json=1),
         drops=Counter(duplicate_time=3), series=4, event_time=1_700_000_000_000, learning_steps=2, skipped_steps=1,
-        loss=0.25, matured=(10.0, 8.0), error=(3.0, 4.0), persistence_error=(6.0, 4.0), covered=(9.0, 8.0),
-        drift_alarms=5, expert_failures=6,
+        learned={"whole": LearningStep(0.25, 2.5, 7.5)},
+        matured=(10.0, 8.0), error=(3.0, 4.0), persistence_error=(6.0, 4.0), covered=(9.0, 8.0),
+        drift_alarms=5, expert_failures=6, taken_back_steps=7, new_series=3, state_bytes=4000, pinball=(1.5, 2.5),
+        width=(20.0, 30.0), seasonal_error=(5.0, 0.0), beside_seasonal=(2.0, 0.0),
     )  # fmt: skip
     for name, value in changes.items():
         setattr(made, name, value)
@@ -49,13 +72,19 @@ def report(partition: TopicPartition = INPUT, **changes: object) -> StepReport:
 
 def test_reports_become_metrics() -> None:
     """Every number of a report is found under its name, with its unit, and adds up over reports."""
-    metrics: Observer = Metrics(horizons=(1, 12))
+    metrics: Observer = made(1, 12)
     assert isinstance(metrics, Metrics)
-    metrics.stepped(report())
-    metrics.stepped(report(loss=None))
-    metrics.committed(INPUT, 0.02)
+    metrics.assigned(INPUT)
+    metrics.restored(INPUT, 1.5)
+    metrics.stepped(report(waves=[wave([0, 1, 2], np.zeros((3, 2)), [0.5, 1.0, 9.0])]))
+    metrics.stepped(report(learned={}))
+    metrics.committed(INPUT, 0.02, 0)
+    metrics.committed(INPUT, 0.02, 1234)
+    metrics.aborted(INPUT)
     metrics.restarted(INPUT)
     metrics.lag(INPUT, 77)
+    metrics.turned(0.25, 3)
+    metrics.turned(0.5, 2)
     found = samples(metrics)
     task = 'topic="sensors"'
     expected = {
@@ -69,7 +98,24 @@ def test_reports_become_metrics() -> None:
         f'streamrnn_series{{partition="0",{task}}}': 4,
         f'streamrnn_learning_steps_total{{partition="0",{task}}}': 4,
         f'streamrnn_skipped_learning_steps_total{{partition="0",{task}}}': 2,
-        f'streamrnn_loss{{partition="0",{task}}}': 0.25,
+        f'streamrnn_learning_taken_back_total{{partition="0",{task}}}': 14,
+        f'streamrnn_loss{{learner="whole",partition="0",{task}}}': 0.25,
+        f'streamrnn_gradient_norm{{learner="whole",partition="0",{task}}}': 2.5,
+        f'streamrnn_weight_norm{{learner="whole",partition="0",{task}}}': 7.5,
+        f'streamrnn_new_series_total{{partition="0",{task}}}': 6,
+        f'streamrnn_state_bytes{{partition="0",{task}}}': 4000,
+        f'streamrnn_state_written_bytes_total{{partition="0",{task}}}': 1234,
+        f'streamrnn_assigned_partitions_total{{partition="0",{task}}}': 1,
+        f'streamrnn_aborted_transactions_total{{partition="0",{task}}}': 1,
+        f'streamrnn_anomalies_total{{partition="0",{task}}}': 2,
+        f'streamrnn_pinball_loss_total{{horizon="12",partition="0",{task}}}': 5,
+        f'streamrnn_interval_width_total{{horizon="1",partition="0",{task}}}': 40,
+        f'streamrnn_seasonal_error_total{{horizon="1",partition="0",{task}}}': 10,
+        f'streamrnn_error_beside_seasonal_total{{horizon="1",partition="0",{task}}}': 4,
+        "streamrnn_series_limit": 1000,
+        "streamrnn_restoring_tasks": 2,
+        "streamrnn_loop_busy_seconds_total": 0.75,
+        "streamrnn_restore_seconds_sum": 1.5,
         f'streamrnn_matured_forecasts_total{{horizon="12",partition="0",{task}}}': 16,
         f'streamrnn_covered_forecasts_total{{horizon="1",partition="0",{task}}}': 18,
         f'streamrnn_error_total{{horizon="1",partition="0",{task}}}': 6,
@@ -77,10 +123,11 @@ def test_reports_become_metrics() -> None:
         f'streamrnn_skill_ratio{{horizon="1",partition="0",{task}}}': 0.5,
         f'streamrnn_skill_ratio{{horizon="12",partition="0",{task}}}': 0.0,
         f'streamrnn_coverage_ratio{{horizon="1",partition="0",{task}}}': 0.9,
+        f'streamrnn_coverage_error_ratio{{horizon="12",partition="0",{task}}}': 0.1,
         f'streamrnn_lag_records{{partition="0",{task}}}': 77,
         f'streamrnn_task_restarts_total{{partition="0",{task}}}': 1,
-        "streamrnn_commit_seconds_count": 1,
-        "streamrnn_commit_seconds_sum": 0.02,
+        "streamrnn_commit_seconds_count": 2,
+        "streamrnn_commit_seconds_sum": 0.04,
     }
     assert {name: found.get(name) for name in expected} == pytest.approx(expected)
     assert found[f'streamrnn_lag_seconds{{partition="0",{task}}}'] > 10**7
@@ -89,7 +136,7 @@ def test_reports_become_metrics() -> None:
 
 def test_recent_skill_forgets() -> None:
     """Skill and coverage are of the recent past: after many better forecasts the old ones do not count."""
-    metrics = Metrics(horizons=(1,))
+    metrics = made(1)
     for _ in range(100):
         metrics.stepped(report(matured=(100.0,), error=(90.0,), persistence_error=(100.0,), covered=(0.0,)))
     for _ in range(150):
@@ -101,7 +148,7 @@ def test_recent_skill_forgets() -> None:
 
 def test_work_is_timed() -> None:
     """Steps and learning steps are timed, each on its own; there is no third kind of work."""
-    metrics = Metrics(horizons=(1,))
+    metrics = made(1)
     with metrics.timed("step"), metrics.timed("learn"):
         pass
     with metrics.timed("step"):
@@ -114,28 +161,165 @@ def test_work_is_timed() -> None:
 
 def test_a_released_partition_leaves_no_gauges() -> None:
     """What a partition counted stays when it goes, what stood for its present goes."""
-    metrics = Metrics(horizons=(1, 12))
+    metrics = made(1, 12)
     for partition in (INPUT, OTHER):
-        metrics.stepped(report(partition))
+        metrics.stepped(report(partition, waves=[wave([0], [[0.0, 0.0]])]))
         metrics.lag(partition, 1)
     metrics.released(INPUT)
     metrics.released(TopicPartition("never", 0))
-    names = [name for name in samples(metrics) if 'partition="0"' in name and "_created" not in name]
+    assert samples(metrics)['streamrnn_series_skill_gcount{horizon="1",topic="sensors"}'] == 1
+    names = [name for name in samples(metrics) if 'partition="0"' in name]
     assert names
     assert all("_total" in name for name in names)
     assert sum('partition="1"' in name and "_total" not in name for name in samples(metrics)) > 5
 
 
 def test_names_follow_the_rules() -> None:
-    """Every metric of ours starts with streamrnn_, and no label but the few allowed ones is used."""
-    metrics = Metrics(horizons=(1, 12))
-    metrics.stepped(report())
+    """Every metric of ours starts with streamrnn_, has a help text, and no label but the few allowed ones is used."""
+    metrics = made(1, 12)
+    metrics.stepped(report(waves=[wave([0], [[0.0, 0.0]])]))
     metrics.lag(INPUT, 1)
     labels = set()
     for name in samples(metrics):
         assert re.match(r"streamrnn_|process_|python_", name)
         labels |= set(re.findall(r'(\w+)="', name)) if name.startswith("streamrnn_") else set()
-    assert labels == {"topic", "partition", "reason", "horizon", "le", "version", "python"}
+    assert labels == {"topic", "partition", "reason", "horizon", "learner", "le", "version", "python"}
+    for metric in METRICS:
+        assert re.fullmatch(r"[a-z_]+", metric.name)
+        assert not re.search(r"_(total|count|sum|bucket|info)$", metric.name)
+        assert metric.words
+
+
+@pytest.mark.parametrize("accept", ["", OPENMETRICS])
+def test_every_metric_of_the_catalogue_is_shown(accept: str) -> None:
+    """In either format each metric of the catalogue is there, and no other of ours; OpenMetrics ends as it must."""
+    metrics = made(1)
+    metrics.stepped(report(waves=[wave([0], [[0.0]])]))
+    content_type, text = metrics.exposition(accept)
+    shown = set(re.findall(r"^# TYPE streamrnn_(\w+?)(?:_total|_gcount|_gsum)? \w+$", text.decode(), re.MULTILINE))
+    assert shown == {metric.name for metric in METRICS} | {"build" if accept else "build_info"}
+    assert content_type.startswith("application/openmetrics" if accept else "text/plain")
+    assert text.endswith(b"# EOF\n") == bool(accept)
+
+
+def test_counters_begin_at_zero() -> None:
+    """What a partition counts is there, as 0, once the partition is: else its first increase would not be seen."""
+    metrics = made(1, 12)
+    metrics.assigned(INPUT)
+    found = samples(metrics)
+    for name in ("records", "skipped_learning_steps", "task_restarts", "aborted_transactions"):
+        assert found[f'streamrnn_{name}_total{{partition="0",topic="sensors"}}'] == 0
+    assert found['streamrnn_error_total{horizon="12",partition="0",topic="sensors"}'] == 0
+
+
+def test_a_defect_stays_out_of_the_loop(caplog: pytest.LogCaptureFixture) -> None:
+    """What goes wrong in the metrics is logged, and the worker hears nothing of it."""
+    broken: Any = None
+    made(1).stepped(broken)
+    assert [record.msg for record in caplog.records] == ["metrics_failed"]
+    assert caplog.records[0].levelno == logging.ERROR
+
+
+# Series
+
+
+def distribution(metrics: Metrics, name: str, **labels: str) -> list[float]:
+    """Cumulated counts of a distribution."""
+    found = samples(metrics)
+    said = [f'{label}="{value}"' for label, value in labels.items()]
+    return [value for key, value in found.items() if key.startswith(f"{name}_bucket") and all(x in key for x in said)]
+
+
+def test_distributions_are_of_the_series_as_they_stand() -> None:
+    """Each series counts once, with what was said of it last, over all partitions of its topic."""
+    generator, metrics = np.random.default_rng(7), made(1, 12)
+    latest: dict[tuple[TopicPartition, int], tuple[float, float, float]] = {}
+    for _ in range(40):
+        for partition in (INPUT, OTHER):
+            waves = []
+            for _wave in range(3):
+                rows = generator.choice(200, generator.integers(1, 50), replace=False)
+                skill, anomaly = generator.normal(0.2, 0.4, (len(rows), 2)), generator.exponential(1.0, len(rows))
+                waves.append(wave(rows, skill, anomaly))
+                latest |= {(partition, r): (*s, a) for r, s, a in zip(rows.tolist(), skill, anomaly, strict=True)}
+            metrics.stepped(report(partition, waves=waves))
+    expected = np.array(list(latest.values()), np.float32)
+    bounds = {metric.name: [*metric.bounds, np.inf] for metric in METRICS}
+    for column, horizon in enumerate(("1", "12")):
+        counts = distribution(metrics, "streamrnn_series_skill", horizon=horizon)
+        assert counts == [(expected[:, column] <= bound).sum() for bound in bounds["series_skill"]]
+    counts = distribution(metrics, "streamrnn_series_anomaly")
+    assert counts == [(expected[:, 2] <= bound).sum() for bound in bounds["series_anomaly"]]
+    found = samples(metrics)
+    assert found['streamrnn_series_anomaly_gcount{topic="sensors"}'] == len(latest)
+    assert found['streamrnn_series_anomaly_gsum{topic="sensors"}'] == pytest.approx(expected[:, 2].sum(), rel=1e-4)
+
+
+def test_silence_is_measured_in_event_time() -> None:
+    """A series is silent since its own last observation, until the latest one of its partition."""
+    metrics = made(1)
+    metrics.stepped(report(waves=[wave([0, 1], [[0.0], [0.0]], times=[0, 5_000]), wave([1], [[0.0]], times=[90_000])]))
+    assert distribution(metrics, "streamrnn_series_silence_seconds")[:4] == [1, 1, 1, 2]
+    assert samples(metrics)['streamrnn_series_silence_seconds_gsum{topic="sensors"}'] == 90
+
+
+def named(metrics: Metrics, **query: str) -> list[str]:
+    """Names of the worst series."""
+    return [each["series"] for each in json.loads(metrics.worst(query))]
+
+
+def test_the_worst_series_are_named() -> None:
+    """Least skill at the horizon asked for, most anomaly or longest silence comes first."""
+    metrics = made(1, 12)
+    skill = np.array([[0.5, -1.0], [0.1, 0.3], [-2.0, 0.4], [0.2, 0.2]])
+    metrics.stepped(report(waves=[wave([0, 1, 2, 3], skill, [0.1, 3.0, 0.2, 0.3], [9000, 8000, 7000, 1000])]))
+    metrics.stepped(report(OTHER, waves=[wave([5], [[-1.0, 0.9]], [0.0])]))
+    assert named(metrics, count="3") == ["pump/2", "pump/5", "pump/1"]
+    assert named(metrics, horizon="12", count="1") == ["pump/0"]
+    assert named(metrics, by="anomaly", count="1") == ["pump/1"]
+    assert named(metrics, by="silence", count="1", topic="sensors") == ["pump/3"]
+    assert named(metrics, topic="other") == []
+    first = json.loads(metrics.worst({"count": "1"}))[0]
+    expected = {"skill": {"1": -2.0, "12": 0.4}, "anomaly_score": 0.2, "time": 7000}
+    assert first == {"series": "pump/2", "topic": "sensors", "partition": 0, **expected}
+
+
+@pytest.mark.parametrize(
+    ("query", "words"),
+    [
+        ({"by": "size"}, "by=size: must be one of skill, anomaly, silence"),
+        ({"horizon": "3"}, "horizon=3: must be one of 1, 12"),
+        ({"count": "0"}, "count=0: must be from 1 to 1000"),
+        ({"sort": "skill"}, "sort: not known; there are by, horizon, topic and count"),
+    ],
+)
+def test_a_query_that_cannot_be_understood_is_told(query: dict[str, str], words: str) -> None:
+    """The message names the part of the query, and what is allowed."""
+    with pytest.raises(ValueError, match=re.escape(words)):
+        made(1, 12).worst(query)
+
+
+def test_a_scrape_of_many_series_is_quick_and_small() -> None:
+    """100,000 series in 16 partitions, with dead letters of every kind: at most 50 ms of work and 200 KB of text."""
+    metrics, generator = made(1, 12, 24), np.random.default_rng(1)
+    reasons = Counter({f"reason_{number}": 1 for number in range(18)})
+    sums = dict.fromkeys(QUALITY, (1.0, 2.0, 3.0))
+    for number in range(16):
+        partition, rows = TopicPartition("sensors", number), np.arange(6250)
+        metrics.assigned(partition)
+        waves = [wave(rows, generator.normal(0.3, 0.3, (len(rows), 3)), generator.exponential(1, len(rows)))]
+        learned = {name: LearningStep(1.0, 1.0, 1.0) for name in ("head", "whole")}
+        metrics.stepped(report(partition, waves=waves, dead_letters=reasons, learned=learned, **sums))
+        metrics.lag(partition, 10**6)
+    for accept in ("", OPENMETRICS):
+        taken = []
+        for _ in range(5):
+            begun = time.thread_time()  # of this thread alone: other work on the machine does not count
+            _, text = metrics.exposition(accept)
+            taken.append(time.thread_time() - begun)
+        assert b'_gcount{horizon="24",topic="sensors"} 100000' in text
+        assert len(text) <= 200_000
+        assert min(taken) <= 0.05
 
 
 # Health
@@ -152,9 +336,15 @@ class Loop:
 @pytest.fixture
 def served() -> Iterator[tuple[Loop, str]]:
     """Yield a loop, and the address of a server over it."""
-    loop, metrics = Loop(), Metrics(horizons=(1,))
+    loop, metrics = Loop(), made(1)
+    metrics.watch(age=lambda: loop.age, unready=lambda: loop.unready)
     server = HealthServer(
-        host="127.0.0.1", port=0, exposition=metrics.exposition, age=lambda: loop.age, unready=lambda: loop.unready
+        host="127.0.0.1",
+        port=0,
+        exposition=metrics.exposition,
+        worst=metrics.worst,
+        age=lambda: loop.age,
+        unready=lambda: loop.unready,
     )
     with closing(server):
         yield loop, f"http://127.0.0.1:{server.port}"
@@ -198,70 +388,34 @@ def test_metrics_page(served: tuple[Loop, str]) -> None:
     assert get(f"{address}/")[0] == 404
 
 
+def test_the_loop_is_in_the_metrics(served: tuple[Loop, str]) -> None:
+    """How long ago the loop came round, and whether it is ready, are told as /healthz and /readyz tell them."""
+    loop, address = served
+    loop.age = 12.5
+    text = get(f"{address}/metrics")[1]
+    assert "streamrnn_loop_age_seconds 12.5" in text
+    assert "streamrnn_ready 1.0" in text
+    loop.unready = "no partition is assigned"
+    assert "streamrnn_ready 0.0" in get(f"{address}/metrics")[1]
+
+
+def test_series_page(served: tuple[Loop, str]) -> None:
+    """/series is JSON; what it cannot understand is a 400 that says why."""
+    _, address = served
+    assert get(f"{address}/series?by=anomaly&count=5") == (200, "[]", "application/json")
+    assert get(f"{address}/series?count=many")[:2] == (400, "count=many: must be from 1 to 1000\n")
+
+
 def test_port_in_use(served: tuple[Loop, str]) -> None:
     """A taken port is a configuration error that names the key and the port."""
     _, address = served
     port = int(address.rsplit(":", 1)[1])
     with pytest.raises(ConfigError, match=rf"metrics\.port: cannot listen on 127\.0\.0\.1:{port}"):
-        HealthServer(host="127.0.0.1", port=port, exposition=lambda _: ("", b""), age=lambda: 0.0, unready=lambda: "")
-
-
-# Logs
-
-
-@pytest.fixture
-def written(monkeypatch: pytest.MonkeyPatch) -> Iterator[io.StringIO]:
-    """Yield standard error as the configured logging writes to it."""
-    stream = io.StringIO()
-    monkeypatch.setattr(sys, "stderr", stream)
-    root = logging.getLogger()
-    before = root.handlers[:], root.level, logging.getLogger("streamrnn").level
-    logs.configure()
-    yield stream
-    root.handlers[:] = before[0]
-    root.setLevel(before[1])
-    logging.getLogger("streamrnn").setLevel(before[2])
-
-
-def test_events_are_json_lines(written: io.StringIO) -> None:
-    """Without a terminal each event is one JSON object with its name, level, time and details."""
-    logging.getLogger("streamrnn.worker").info("task_restored", extra={"topic": "sensors", "partition": 0, "offset": 7})
-    logging.getLogger("kafka").info("chatter")
-    (line,) = written.getvalue().splitlines()
-    event = json.loads(line)
-    assert re.fullmatch(r"\d{4}-\d\d-\d\dT.*Z", event.pop("timestamp"))
-    assert event == {
-        "event": "task_restored", "level": "info", "logger": "streamrnn.worker", "topic": "sensors", "partition": 0,
-        "offset": 7,
-    }  # fmt: skip
-
-
-def test_an_exception_is_in_its_event(written: io.StringIO) -> None:
-    """A traceback is part of its line."""
-    try:
-        raise ValueError("words")
-    except ValueError:
-        logging.getLogger("streamrnn").exception("broken")
-    (line,) = written.getvalue().splitlines()
-    assert "ValueError: words" in json.loads(line)["exception"]
-
-
-def test_what_input_can_bring_about_is_said_seldom() -> None:
-    """Dead letters of a partition are said once in ten seconds, with the number left out; other events always."""
-    now = [0.0]
-    seldom = logs.Seldom(clock=lambda: now[0])
-
-    def said(event: str, partition: int = 0) -> int | None:
-        record = logging.makeLogRecord({"msg": event, "topic": "sensors", "partition": partition})
-        return getattr(record, "suppressed", 0) if seldom.filter(record) else None
-
-    assert [said("dead_letter") for _ in range(3)] == [0, None, None]
-    assert said("dead_letter", 1) == 0
-    assert [said("task_failed") for _ in range(2)] == [0, 0]
-    now[0] = logs.PAUSE - 0.1
-    assert said("dead_letter") is None
-    now[0] = logs.PAUSE
-    assert said("dead_letter") == 3
-    assert said("dead_letter") is None
-    now[0] = 2 * logs.PAUSE
-    assert said("dead_letter") == 1
+        HealthServer(
+            host="127.0.0.1",
+            port=port,
+            exposition=lambda _: ("", b""),
+            worst=lambda _: b"",
+            age=lambda: 0.0,
+            unready=lambda: "",
+        )

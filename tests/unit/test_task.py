@@ -75,7 +75,8 @@ def test_waves_end_at_learning_points() -> None:
     assert forecaster.waves == [[0, 1, 2, 3, 4, 5], [6, 7, 8, 9, 10, 11], [12, 13, 14]]
     assert works == ["step", "learn", "step", "learn", "step"]
     assert (report.learning_steps, report.skipped_steps) == (2, 0)
-    assert report.loss is not None
+    assert report.learned["whole"].gradient_norm == 2.0
+    assert report.loss == report.learned["whole"].loss
 
 
 def test_late_and_repeated_times() -> None:
@@ -128,7 +129,9 @@ def test_report() -> None:
     assert report == StepReport(
         INPUT, records=4, forecasts=3, dead_letters=report.dead_letters, drops=report.drops, series=2,
         event_time=T + 5, matured=(3.0,) * k, error=(2.0,) * k, persistence_error=(4.0,) * k, covered=(3.0,) * k,
-        last_dead_letter=report.last_dead_letter, drift_alarms=2, expert_failures=3, waves=report.waves,
+        last_dead_letter=report.last_dead_letter, drift_alarms=2, expert_failures=3, waves=report.waves, new_series=2,
+        state_bytes=2 * FakeForecaster().row_bytes, pinball=(1.0,) * k, width=(8.0,) * k, seasonal_error=(6.0,) * k,
+        beside_seasonal=(2.0,) * k,
     )  # fmt: skip
     assert [(wave.series, wave.times.tolist(), wave.values.tolist()) for wave in report.waves] == [
         (["p/a", "p/b"], [T, T], [1.0, 1.0]),

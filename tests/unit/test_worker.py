@@ -263,6 +263,31 @@ def test_failures_with_success_between_are_not_added_up() -> None:
     assert bench.watcher.restarts[INPUT] == 40
 
 
+def test_what_an_observer_is_told() -> None:
+    """Each assignment, restoration, abort and byte of state; how long the loop worked, what is not restored."""
+    bench = Bench(mixed(50, seed=1), snapshot_interval=1000.0)
+    finish(bench.worker, bench.store)
+    watcher = bench.watcher
+    told = watcher.assignments[INPUT], watcher.restores[INPUT], watcher.aborts[INPUT], watcher.restarts[INPUT]
+    assert told == (1, 1, 0, 0)
+    state = sum(len(r.key or b"") + len(r.value or b"") for r in bench.store.read("app.state"))
+    assert watcher.saved == {INPUT: state}
+    bench.store.append("sensors", mixed(50, seed=2))
+    bench.turns(1)
+    bench.fail("commit")
+    bench.clock.sleep(1.0)
+    bench.turns(1)
+    assert (watcher.aborts[INPUT], watcher.restarts[INPUT], watcher.restoring) == (1, 1, 1)
+    bench.clock.sleep(1.0)
+    finish(bench.worker, bench.store)
+    assert (watcher.restores[INPUT], watcher.assignments[INPUT], watcher.restoring) == (2, 1, 0)
+    before = watcher.busy
+    bench.fault = lambda name: bench.clock.sleep(0.25 if name in {"poll", "bounds"} else 0.0)
+    bench.clock.sleep(10.0)
+    bench.turns(1)
+    assert watcher.busy == before + 0.25  # the poll is waiting, the look at the lag is work
+
+
 def test_a_fenced_task_is_dropped() -> None:
     """After Fenced a task writes nothing more until the partition is assigned again."""
     bench = Bench(mixed(50, seed=1))
