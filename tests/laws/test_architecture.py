@@ -40,11 +40,14 @@ HOUSE: dict[str, tuple[str, ...]] = {
     "pace": (),
     "worker": ("patience", "pace", "lease", "task", "snapshot", "log", "records", "errors"),
     "observe": ("version", "records", "errors"),
+    "observe.several": ("worker", "records"),
     "scoring": (),
     "report": (),
     "console": ("scoring",),
-    "workers": (),
+    "child": (),
+    "workers": ("child",),
     "watchdog": ("errors",),
+    "page": ("child", "observe", "version", "records", "errors"),
     "pretrain": ("console", "pretrain.card", "core", "formats", "log", "settings", "errors"),
     # floor 5
     "app": (
@@ -53,7 +56,9 @@ HOUSE: dict[str, tuple[str, ...]] = {
         "task",
         "watchdog",
         "worker",
+        "page",
         "observe",
+        "observe.several",
         "formats",
         "log",
         "core",
@@ -89,9 +94,23 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "safetensors": ("snapshot", "pretrain.card"),
     "rich": ("console",),
     "matplotlib": ("report",),
+    "fastapi": ("page.api", "page.live"),
+    "uvicorn": ("page.server",),
+    "nicegui": ("page.live", "page.parts"),
     # the language of arrays, and of JSON: without a place of their own
-    "numpy": ("core", "pretrain", "records", "wire", "snapshot", "task", "scoring", "report", "library"),
-    "orjson": ("formats", "pretrain.card", "wire", "snapshot", "manifest", "scoring", "report", "state", "replay"),
+    "numpy": ("core", "page", "pretrain", "records", "wire", "snapshot", "task", "scoring", "report", "library"),
+    "orjson": (
+        "formats",
+        "page",
+        "pretrain.card",
+        "wire",
+        "snapshot",
+        "manifest",
+        "scoring",
+        "report",
+        "state",
+        "replay",
+    ),
 }
 
 LONGEST_MODULE = 350
