@@ -180,7 +180,7 @@ class Picture:
             with box("span"):
                 box("i", "ring")
                 text("span", "", "anomaly")
-        self._chart = ui.echart(chart.options(store.history.levels)).classes("chart").props("role=img")
+        self._chart = ui.echart({}).classes("chart").props("role=img")
         self._cells = self._table()
 
     def _table(self) -> list[list[TextElement]]:
@@ -207,6 +207,8 @@ class Picture:
             return
         self._drawn = drawn
         present = history.present(place)
+        if not self._chart.options:  # series without numbers are more than ECharts can draw
+            self._chart.options.update(chart.options(history.levels))
         chart.filled(self._chart.options, chart.columns(history, place, horizon), present.time)
         steps = words.count(history.horizons[horizon], "step")
         _property(self._chart, "aria-label", f"{name}: observed, and as forecast {steps} before")
