@@ -64,6 +64,8 @@ def _take(store: Store, channel: socket.socket) -> None:
             data = channel.recv(LONGEST_MESSAGE, socket.MSG_DONTWAIT)
         except BlockingIOError:
             return
+        except ConnectionResetError:
+            data = b""
         if not data:  # the daemon is gone, and standard input ends, too
             asyncio.get_running_loop().remove_reader(channel)
             return
