@@ -107,7 +107,7 @@ class Ask:
         return Status(
             VERSION,
             self._store.told.app,
-            self._store.held(),
+            places.held,
             places.left_out,
             places.displaced,
             traffic.records,

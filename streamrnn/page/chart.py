@@ -10,6 +10,10 @@ from streamrnn.page.history import History
 
 OBSERVED, FORECAST, ANOMALY, QUIET = "#e8710a", "#3b82f6", "#dc2626", "#8b95a5"
 """Colours that can be read on light and on dark ground, also by who does not tell red from green."""
+LONG = 5
+"""Usual steps without an observation after which a line breaks off."""
+LABELS = {"year": "{yyyy}", "month": "{MMM}", "day": "{d} {MMM}", "hour": "{HH}:{mm}", "minute": "{HH}:{mm}"}
+"""Times on the axis."""
 DIGITS = 7
 """Significant digits that are sent to the browser."""
 
@@ -41,24 +45,32 @@ def bands(levels: Sequence[float]) -> list[tuple[int, int, str]]:
 def columns(history: History, place: int, horizon: int) -> dict[str, list[Any]]:
     """What is drawn, by the times of observations and then of what is forecast; `horizon` is an index.
 
-    Empty where there is nothing to draw. Numbers are None where there is none.
+    Numbers are None where there is none, and where a line is to break off.
     """
     past = history.past(place, history.history)
     times, ahead = history.ahead(place, horizon)
     later = times > past.times[-1]  # before a cadence is known, target times repeat the origin's
-    times, ahead = times[later], ahead[later]
+    times, ahead = np.concatenate([past.times, times[later]]), ahead[later]
     quantiles = np.concatenate([past.forecasts[:, horizon], ahead])
-    rest = np.full(len(times), np.nan)
-    found = {
-        "time": np.concatenate([past.times, times]).tolist(),
-        "observed": _sent(np.concatenate([past.values, rest])),
-        "median": _sent(quantiles[:, history.levels.index(0.5)]),
-        "anomaly": _sent(np.concatenate([np.where(past.anomaly >= 1, past.values, np.nan), rest])),
+    rest = np.full(len(ahead), np.nan)
+    numbers = {
+        "observed": np.concatenate([past.values, rest]),
+        "median": quantiles[:, history.levels.index(0.5)],
+        "anomaly": np.concatenate([np.where(past.anomaly >= 1, past.values, np.nan), rest]),
     }
     for low, high, percent in bands(history.levels):
-        found[f"low {percent}"] = _sent(quantiles[:, low])
-        found[f"width {percent}"] = _sent(quantiles[:, high] - quantiles[:, low])
-    return found
+        numbers[f"low {percent}"] = quantiles[:, low]
+        numbers[f"width {percent}"] = quantiles[:, high] - quantiles[:, low]
+    breaks = _breaks(times)
+    drawn = {name: _sent(np.insert(values, breaks, np.nan)) for name, values in numbers.items()}
+    return {"time": np.insert(times, breaks, times[breaks - 1] + 1).tolist(), **drawn}
+
+
+def _breaks(times: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Before which points a line breaks off: those that come long after the one before them."""
+    steps = np.diff(times)
+    usual = np.median(steps) if len(steps) else 0
+    return np.flatnonzero(steps > LONG * usual) + 1
 
 
 def _sent(values: NDArray[np.float64]) -> list[float | None]:
@@ -100,7 +112,7 @@ def options(levels: Sequence[float]) -> dict[str, Any]:
         },
         "xAxis": {
             "type": "time",
-            "axisLabel": {**quiet, "hideOverlap": True},
+            "axisLabel": {**quiet, "hideOverlap": True, "formatter": LABELS},
             "axisLine": {"lineStyle": {"color": QUIET, "opacity": 0.4}},
             "splitLine": {"show": False},
         },

@@ -85,7 +85,7 @@ class Tiles:
         traffic, tasks = self._store.traffic, self._store.traffic.tasks()
         tell(self._numbers["rate"], f"{traffic.rate():,.1f}" if traffic.rate() < 100 else f"{traffic.rate():,.0f}")
         tell(self._numbers["lag"], f"{sum(task.lag for task in tasks):,}" if tasks else words.NOTHING)
-        tell(self._numbers["series"], f"{self._store.held():,}")
+        tell(self._numbers["series"], f"{self._store.history.places.held:,}")
         tell(self._numbers["skill"], words.percent(self._store.middle(self._store.skills())))
         tell(self._numbers["coverage"], words.percent(self._store.middle(self._store.coverages())))
         tell(self._numbers["dead"], f"{traffic.dead_letters:,}")
@@ -117,8 +117,12 @@ class Chooser:
     def _row(self, number: int) -> tuple[ui.element, TextElement, TextElement]:
         row = box("a")
         # a plain click stays on the page; one that opens another tab goes to the link
-        with row.on("click.prevent", lambda _: self._choose(self._places[number]), args=[]):
+        with row.on("click.prevent", lambda _: self._pick(number), args=[]):
             return row, text("span", "series"), text("span", "number")
+
+    def _pick(self, number: int) -> None:
+        if number < len(self._places):  # what a browser says may be late, or made up
+            self._choose(self._places[number])
 
     def _look_for(self, search: str) -> None:
         self._search = search

@@ -30,6 +30,8 @@ class Places:
         self.most = most
         self.series: list[Series | None] = []
         """By place; None: it was given up."""
+        self.held = 0
+        """Series that have a place now."""
         self.displaced = 0
         """Series that had to go so far."""
         self._rows: dict[TopicPartition, NDArray[np.int64]] = {}
@@ -133,6 +135,7 @@ class Places:
             self._leave(place)
             self.displaced += 1
             self.series[place], self._row[place] = series, row
+        self.held += 1
         self._by_name.setdefault(series.name, []).append(place)
         self._task[place] = self._tasks.setdefault(series.partition, len(self._tasks))
         self._rows[series.partition][row] = place
@@ -145,6 +148,7 @@ class Places:
         series = self.series[place]
         if series is None:
             return
+        self.held -= 1
         same = self._by_name[series.name]
         same.remove(place)
         if not same:

@@ -56,17 +56,18 @@ class Scores:
         with np.errstate(divide="ignore", invalid="ignore"):
             return np.where(matured >= ENOUGH, covered / matured, np.nan)
 
-    def overall(self, place: int | slice = slice(None)) -> NDArray[np.float64]:
-        """(S,) skill over all horizons that can be told, together; NaN: none can. Of one place, a number."""
+    def overall(self, place: int | slice) -> NDArray[np.float64]:
+        """(S,) skill over all horizons that can be told, together; NaN: none can. Of one place: ()."""
         sums = self._sums[:, place]
         _, error, naive, _ = np.where(sums[0] >= ENOUGH, sums, 0.0)
         with np.errstate(divide="ignore", invalid="ignore"):
             skill: NDArray[np.float64] = 1 - error.sum(-1) / naive.sum(-1)
         return skill
 
-    def covered(self) -> NDArray[np.float64]:
+    def covered(self, places: slice) -> NDArray[np.float64]:
         """(S,) coverage over all horizons that can be told, together; NaN: none can."""
-        matured, _, _, covered = np.where(self._sums[0] >= ENOUGH, self._sums, 0.0)
+        sums = self._sums[:, places]
+        matured, _, _, covered = np.where(sums[0] >= ENOUGH, sums, 0.0)
         with np.errstate(divide="ignore", invalid="ignore"):
             share: NDArray[np.float64] = covered.sum(-1) / matured.sum(-1)
         return share

@@ -56,10 +56,6 @@ class Store:
         self.traffic.take(message)
         self.history.take(message)
 
-    def held(self) -> int:
-        """How many series there are."""
-        return sum(series is not None for series in self.history.places.series)
-
     def line(self, place: int) -> Line:
         """The series at a place."""
         series = self.history.places.at(place)
@@ -88,11 +84,11 @@ class Store:
 
     def skills(self) -> NDArray[np.float64]:
         """Skill over all horizons by place; NaN: none yet."""
-        return self.history.scores.overall()[: len(self.history.places)]
+        return self.history.scores.overall(slice(len(self.history.places)))
 
     def coverages(self) -> NDArray[np.float64]:
         """Coverage over all horizons by place; NaN: none yet."""
-        return self.history.scores.covered()[: len(self.history.places)]
+        return self.history.scores.covered(slice(len(self.history.places)))
 
     @staticmethod
     def middle(shares: NDArray[np.float64]) -> float | None:

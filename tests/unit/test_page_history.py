@@ -134,14 +134,14 @@ def test_memory_is_bounded_and_the_silent_go() -> None:
     assert places.most == 3
     feed(store, names, wave([0, 1, 2], 0))
     feed(store, names, wave([0, 1, 3], 1))
-    assert (places.find("pump-3/rpm"), places.left_out, store.held()) == (None, 1, 3)
+    assert (places.find("pump-3/rpm"), places.left_out, places.held) == (None, 1, 3)
     steps = iter(range(2, 100))
     while places.find("pump-3/rpm") is None:
         step = next(steps)
         feed(store, names, wave([0, 1, 3], step))
     assert step >= PATIENCE
     assert step <= 2 * PATIENCE
-    assert (places.find("pump-2/rpm"), places.left_out, places.displaced, store.held()) == (None, 1, 1, 3)
+    assert (places.find("pump-2/rpm"), places.left_out, places.displaced, places.held) == (None, 1, 1, 3)
     assert store.history.past(place(store, "pump-3/rpm"), 20).times.tolist() == [step * MINUTE]
     feed(store, names, *(wave([0, 1, 3], later) for later in range(step + 1, 100)))
     assert store.history.count[place(store, "pump-3/rpm")] == 100 - step
