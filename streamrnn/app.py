@@ -6,10 +6,11 @@ What is heavy (the numerical libraries, the Kafka client) is imported where it i
 import logging
 import os
 import signal
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, nullcontext
+from contextlib import ExitStack, closing, contextmanager, nullcontext
 from functools import partial
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -22,7 +23,8 @@ from streamrnn.log.brokers import Connection, chosen
 from streamrnn.observe import logs
 from streamrnn.observe.health import HealthServer
 from streamrnn.observe.metrics import Metrics
-from streamrnn.records import TopicPartition
+from streamrnn.observe.several import Several
+from streamrnn.records import Observer, TopicPartition
 from streamrnn.settings import Settings
 from streamrnn.watchdog import ending_after
 from streamrnn.worker import OutputTopics, Worker
@@ -38,14 +40,23 @@ LONGEST_STOP = 9.5
 """Seconds after the first signal in which the process ends by force; what was not committed is done again later."""
 
 
-def run(settings: Settings) -> int:
+def run(settings: Settings, channel: int | None = None) -> int:
     """Run the daemon until SIGTERM or SIGINT. Returns the exit code, 0.
 
+    `channel`: where this is one of several workers, the file descriptor that leads to the page they share.
+
     Raises:
-        StreamrnnError: as `Worker.run` does, and where the metrics' port is taken; it holds the exit code.
+        StreamrnnError: as `Worker.run` does, and where the port of metrics or page is taken; it holds the exit code.
     """
     prepare(settings)
     metrics = metrics_of(settings)
+    with _fed(settings, channel) as feeds:
+        _work(settings, metrics, Several([metrics, *feeds]))
+    logger.info("stopped")
+    return 0
+
+
+def _work(settings: Settings, metrics: Metrics, observer: Observer) -> None:
     worker = Worker(
         connect=lambda: open_log(settings),
         task=lambda partition: task(settings, partition, timed=metrics.timed),
@@ -53,13 +64,11 @@ def run(settings: Settings) -> int:
         start=settings.input.start,
         interval=settings.commit.interval,
         snapshot_interval=settings.commit.snapshot_interval,
-        observer=metrics,
+        observer=observer,
         watched=partial(ending_after, _longest_commit(settings)),
     )
     with _served(settings, worker, metrics), _stopped_by_signals(worker.stop):
         worker.run()
-    logger.info("stopped")
-    return 0
 
 
 def metrics_of(settings: Settings) -> Metrics:
@@ -241,6 +250,54 @@ def _served(settings: Settings, worker: Worker, metrics: Metrics) -> Iterator[No
     logger.info("serving", extra={"host": settings.metrics.host, "port": server.port})
     with closing(server):
         yield
+
+
+@contextmanager
+def paged(settings: Settings, workers: int) -> "Iterator[list[socket.socket]]":
+    """Run the page's process meanwhile, if that is configured: the channels to it, one for each worker.
+
+    Raises:
+        ConfigError: its port is taken, or its extra is not installed.
+    """
+    if not settings.page.enabled:
+        yield []
+        return
+    from streamrnn.page.process import PageProcess  # noqa: PLC0415 -- see the module docstring
+
+    page = settings.page
+    process = PageProcess(
+        host=page.host,
+        port=page.port,
+        channels=workers,
+        told={
+            "app": settings.app,
+            "topics": settings.input.topics,
+            "horizons": settings.forecast.horizons,
+            "quantiles": settings.forecast.quantiles,
+            "token": page.token and page.token.get_secret_value(),
+            "history": page.history,
+            "memory": page.memory,
+        },
+    )
+    logger.info("serving_page", extra={"host": page.host, "port": process.port, "token": page.token is not None})
+    with closing(process):
+        yield process.channels
+
+
+@contextmanager
+def _fed(settings: Settings, channel: int | None) -> Iterator[list[Observer]]:
+    """Have the page told what happens meanwhile: an own one, or at the other end of `channel` that of all workers."""
+    if not settings.page.enabled:
+        yield []
+        return
+    from streamrnn.page.feed import Feed  # noqa: PLC0415
+
+    with ExitStack() as stack:
+        if channel is None:
+            (end,) = stack.enter_context(paged(settings, 1))
+        else:
+            end = stack.enter_context(closing(socket.socket(fileno=channel)))
+        yield [stack.enter_context(closing(Feed(end, hidden=settings.input.covariates)))]
 
 
 @contextmanager

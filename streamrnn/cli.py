@@ -15,6 +15,7 @@ from typing import Any
 from streamrnn.base import base_path
 from streamrnn.errors import StreamrnnError
 from streamrnn.log.brokers import chosen
+from streamrnn.page.process import require
 from streamrnn.pretrain import command as pretrain
 from streamrnn.replay import command as replay
 from streamrnn.settings import Settings, describe, load
@@ -73,6 +74,7 @@ def _parser() -> argparse.ArgumentParser:
 
     run = commands.add_parser("run", parents=[configured], help="the daemon; SIGTERM ends it cleanly")
     run.add_argument("--with-parent", action="store_true", help="end when standard input does")
+    run.add_argument("--channel", type=int, metavar="FD", help="a descriptor that leads to the page")
     run.set_defaults(command=_run)
 
     demo = commands.add_parser("demo", help="the daemon on an embedded log and bundled streams")
@@ -107,10 +109,17 @@ def _run(arguments: argparse.Namespace) -> int:
         app.prepare(settings)
         given = ["--config", str(arguments.config)] if arguments.config else []
         given += [part for override in arguments.overrides for part in ("--set", override)]
-        return workers.run(given, count=settings.workers, port=settings.metrics.port, instance=settings.kafka.instance)
+        with app.paged(settings, settings.workers) as ends:
+            return workers.run(
+                given,
+                count=settings.workers,
+                port=settings.metrics.port,
+                instance=settings.kafka.instance,
+                channels=[end.fileno() for end in ends],
+            )
     if arguments.with_parent:
         workers.end_with_parent()
-    return app.run(settings)
+    return app.run(settings, arguments.channel)
 
 
 def _demo(arguments: argparse.Namespace) -> int:
@@ -131,6 +140,8 @@ def _backtest(arguments: argparse.Namespace) -> int:
 def _check(arguments: argparse.Namespace) -> int:
     settings = load(arguments.config, arguments.overrides)
     client = chosen(settings.kafka.client) if settings.log == "kafka" else ""
+    if settings.page.enabled:
+        require()
     lines = [describe(settings).rstrip()] if arguments.show else ["ok", *_summary(settings, client)]
     if arguments.connect or settings.experts or settings.learning.drift != "none":
         from streamrnn import app  # noqa: PLC0415
@@ -162,7 +173,18 @@ def _summary(settings: Settings, client: str) -> list[str]:
         f"forecasts  {horizons} steps ahead, quantiles {quantiles}",
         f"model      {model.variant} {model.cell}, {model.layers} x {model.hidden_size}, learning {learning}",
         f"base       {base}",
+        f"page       {_page(settings)}",
     ]
+
+
+def _page(settings: Settings) -> str:
+    """Say where the live page will be, and who may see it."""
+    page = settings.page
+    if not page.enabled:
+        return "none (page.enabled)"
+    host = f"[{page.host}]" if ":" in page.host else page.host
+    where = f"http://{host}:{page.port}/" if page.port else f"at any free port of {host}"
+    return f"{where}, {'with a token' if page.token else 'for whoever reaches it'}"
 
 
 def _port(text: str) -> int:

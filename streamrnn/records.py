@@ -2,7 +2,7 @@
 
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     import numpy as np
@@ -160,8 +160,8 @@ class StepReport:
         return tuple(covered / matured if matured else None for covered, matured in pairs)
 
 
-class Observer(Protocol):
-    """Who is told what the worker does; it must not raise."""
+class Observer:
+    """Who is told what the worker does; it must not raise. What it does not care for does nothing."""
 
     def assigned(self, partition: TopicPartition) -> None:
         """A partition was given to this process; its task is restored next."""

@@ -24,7 +24,7 @@ from streamrnn.scoring import Score, Scorer, together
 from streamrnn.settings import Settings, describe
 
 APP, TOPIC = "demo", "demo"
-METRICS_PORT = 9108
+METRICS_PORT, PAGE_PORT = 9108, 8080
 UNSCORED = 0.1
 """Share of a stream's rows after which forecasts are scored."""
 PACE = 0.1
@@ -37,7 +37,8 @@ def demo(*, serve: bool, output: Path, metrics_port: int | None, rows: int | Non
     """Run the demo on the last `rows` rows of each stream (None: all); leave everything in the folder `output`.
 
     Metrics are served on `metrics_port`; 0: any free port, None: 9108, or any free one where that is taken. With
-    `serve` the daemon runs on afterwards, and the streams begin again at ten rows a second, until SIGINT or SIGTERM.
+    `serve` the daemon runs on afterwards, and the streams begin again at ten rows a second, until SIGINT or SIGTERM;
+    and if the extra `page` is installed, the live page is on port 8080, or any free one.
 
     Returns:
         The exit code, 0.
@@ -46,7 +47,8 @@ def demo(*, serve: bool, output: Path, metrics_port: int | None, rows: int | Non
         ConfigError: the folder cannot be written.
         StreamrnnError: the daemon did not end as it should.
     """
-    port = _port(metrics_port)
+    port = _port(metrics_port, METRICS_PORT)
+    page = serve and find_spec("nicegui") is not None
     settings = Settings.model_validate(
         {
             "app": APP,
@@ -54,6 +56,7 @@ def demo(*, serve: bool, output: Path, metrics_port: int | None, rows: int | Non
             "sqlite": {"path": output / "demo.db"},
             "input": {"topics": [TOPIC]},
             "metrics": {"port": port},
+            "page": {"enabled": page, "port": _port(None, PAGE_PORT, besides=port)},
         }
     )
     streams = [records(stream, number, rows) for number, stream in enumerate(STREAMS)]
@@ -65,6 +68,8 @@ def demo(*, serve: bool, output: Path, metrics_port: int | None, rows: int | Non
     console.say(f"{total:,} records of {len(STREAMS)} real streams, in the log {settings.sqlite.path}")
     with _ended_like_interrupted(), running(output / "streamrnn.yaml", output / "daemon.log") as daemon:
         console.say(f"streamrnn run -c {output / 'streamrnn.yaml'}; metrics at http://127.0.0.1:{port}/metrics")
+        if page:
+            console.say(f"the live page is at http://127.0.0.1:{settings.page.port}/")
         begun = time.monotonic()
         with closing(SqliteLog(path=settings.sqlite.path, app=APP)) as log:
             names, counts = [stream.name for stream in STREAMS], [len(stream) for stream in streams]
@@ -82,11 +87,11 @@ def demo(*, serve: bool, output: Path, metrics_port: int | None, rows: int | Non
     return 0
 
 
-def _port(wanted: int | None) -> int:
-    """The port to serve metrics on: the one that is wanted, else the usual one, else a free one."""
+def _port(wanted: int | None, usual: int, besides: int = 0) -> int:
+    """The port to serve something on: what is wanted, else the usual one, else a free one, but not `besides`."""
     if wanted:
         return wanted
-    for port in (0,) if wanted == 0 else (METRICS_PORT, 0):
+    for port in (0,) if wanted == 0 or usual == besides else (usual, 0):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the daemon does
             try:
@@ -95,7 +100,7 @@ def _port(wanted: int | None) -> int:
                 continue
             found: int = probe.getsockname()[1]
             return found
-    raise ConfigError("metrics.port: no port is free on 127.0.0.1; name one with --metrics-port")
+    raise ConfigError("no port is free on 127.0.0.1 for metrics or page; name one with --metrics-port")
 
 
 def _prepare(output: Path, settings: Settings, streams: Sequence[Sequence[Record]]) -> None:

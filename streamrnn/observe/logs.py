@@ -2,8 +2,8 @@
 
 The modules log events with stable names through Python's own logging: `subscribed`, `input_topic_missing`,
 `partition_revoked`, `task_restored`, `task_failed`, `log_unavailable`, `lag_unknown`, `last_commit_failed`,
-`dead_letter`, `learning_step_skipped`, `learning_taken_back`, `serving`, `stopping`,
-`stopped`. Those that bad input can bring about in any
+`dead_letter`, `learning_step_skipped`, `learning_taken_back`, `serving`, `serving_page`, `page_ended`,
+`page_not_started`, `page_feed_failed`, `stopping`, `stopped`. Those that bad input can bring about in any
 number are said once in a while, with the number of those left out.
 """
 

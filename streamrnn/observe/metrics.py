@@ -23,7 +23,7 @@ from prometheus_client.registry import Collector
 
 from streamrnn.observe.catalogue import BY_HORIZON, BY_LEARNER, METRICS, TASK, Metric
 from streamrnn.observe.series import SeriesTable
-from streamrnn.records import StepReport, TopicPartition
+from streamrnn.records import Observer, StepReport, TopicPartition
 from streamrnn.version import VERSION
 
 HALF_LIFE = 1000.0
@@ -57,7 +57,7 @@ def _harmless(told: Told) -> Told:
     return cast("Told", called)
 
 
-class Metrics:
+class Metrics(Observer):
     """An observer of the worker. Each has a registry of its own.
 
     `horizons` are those of the forecasts, in steps; `quantiles` their levels, ascending; `max_series` bounds the series

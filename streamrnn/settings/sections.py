@@ -227,6 +227,17 @@ class Metrics(Section):
 
 
 class Page(Section):
-    """The live page."""
+    """The live page and its HTTP API, in a process of their own."""
 
+    enabled: bool = False
+    """Needs the extra `page`."""
+    host: str = Field(default="127.0.0.1", min_length=1)
+    """Address listened on. The default answers this machine only."""
     port: int = Field(default=8080, ge=0, le=65535)
+    """0: any free port."""
+    token: Annotated[SecretStr, AfterValidator(values.token)] | None = None
+    """What who wants to see the page must know; None: whoever reaches the port sees it."""
+    history: int = Field(default=240, ge=10, le=100_000)
+    """Observations of a series that are shown and scored."""
+    memory: Annotated[int, _quantity(units.size, "1MiB", "64GiB"), _AS_SIZE] = 512 * 1024 * 1024
+    """Bytes for all histories; of more series than it can hold the page shows those that were seen lately."""

@@ -10,6 +10,8 @@ import string
 from itertools import pairwise
 from typing import Literal
 
+from pydantic import SecretStr
+
 from streamrnn.settings import units
 
 Plain = str | int | float | bool | None
@@ -18,6 +20,7 @@ Plain = str | int | float | bool | None
 _NAME = re.compile(r"[A-Za-z0-9._-]+", re.ASCII)
 _SERVER = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):([0-9]{1,5})", re.ASCII)
 _FIELD = re.compile(r"[^/\x00-\x1f\x7f-\x9f]+")  # a series is named key/field
+_TOKEN = re.compile(r"[!-~]{1,1000}", re.ASCII)
 _FIELD_BYTES = 256
 _LAST_PORT = 65535
 _APP_LENGTH, _TOPIC_LENGTH = 100, 249
@@ -54,6 +57,13 @@ def app(value: str) -> str:
     """Check a name that is to begin a transactional id and a topic name."""
     if not _NAME.fullmatch(value) or len(value) > _APP_LENGTH:
         raise ValueError(f"must be letters, digits, '.', '_' and '-', at most {_APP_LENGTH}")
+    return value
+
+
+def token(value: SecretStr) -> SecretStr:
+    """Check a secret that is to stand in an HTTP header."""
+    if not _TOKEN.fullmatch(value.get_secret_value()):
+        raise ValueError("must be printable ASCII without spaces, at most 1000 characters")
     return value
 
 

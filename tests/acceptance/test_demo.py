@@ -155,13 +155,10 @@ def test_a_taken_port_is_passed_over_unless_it_is_asked_for() -> None:
         busy.bind(("127.0.0.1", 0))
         busy.listen()
         port = busy.getsockname()[1]
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(demo, "METRICS_PORT", port)
-            assert demo._port(None) not in {port, 0}
-        assert demo._port(port) == port
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(demo, "METRICS_PORT", port)
-        assert demo._port(None) == port
+        assert demo._port(None, port) not in {port, 0}
+        assert demo._port(port, demo.METRICS_PORT) == port
+    assert demo._port(None, port) == port
+    assert demo._port(None, port, besides=port) not in {port, 0}
 
 
 def test_without_matplotlib_the_extra_is_named(

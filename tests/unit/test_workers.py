@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from support.process import until
 
-from streamrnn import workers
+from streamrnn import child, workers
 from streamrnn.errors import ConfigError
 from streamrnn.settings import load
 
@@ -64,7 +64,7 @@ def test_stopping_ends_all(tmp_path: Path) -> None:
 
 def test_one_that_is_killed_is_started_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The others go on; the next start waits longer each time."""
-    monkeypatch.setattr(workers, "FIRST_PAUSE", 0.2)
+    monkeypatch.setattr(child, "FIRST_PAUSE", 0.2)
     crew = workers.Workers(lives(tmp_path, 2))
     thread = threading.Thread(target=crew.run)
     thread.start()
@@ -72,7 +72,7 @@ def test_one_that_is_killed_is_started_again(tmp_path: Path, monkeypatch: pytest
     other = noted(tmp_path, 1)
     os.kill(noted(tmp_path, 0)[0], signal.SIGKILL)
     until(lambda: len(noted(tmp_path, 0)) == 2, "a second start")
-    assert crew._workers[0].pause == 2 * workers.FIRST_PAUSE
+    assert crew._workers[0].pause == 2 * child.FIRST_PAUSE
     assert noted(tmp_path, 1) == other
     crew.stop()
     thread.join()
@@ -89,7 +89,7 @@ def test_what_a_new_start_would_not_change_ends_all(tmp_path: Path, code: int) -
 
 def test_a_worker_ends_with_its_parent(tmp_path: Path) -> None:
     """However the parent ends, SIGKILL included, the worker stops cleanly."""
-    child = (
+    worker = (
         "import signal, sys, threading; from streamrnn.workers import end_with_parent; done = threading.Event()\n"
         "signal.signal(signal.SIGTERM, lambda *_: done.set()); end_with_parent()\n"
         "open(sys.argv[1], 'w').write('up'); done.wait(60); open(sys.argv[1], 'w').write('down')"
@@ -99,7 +99,7 @@ def test_a_worker_ends_with_its_parent(tmp_path: Path) -> None:
         "Workers([[sys.executable, '-c', sys.argv[1], sys.argv[2]]]).run()"
     )
     mark = tmp_path / "mark"
-    process = subprocess.Popen(program(parent, child, mark))
+    process = subprocess.Popen(program(parent, worker, mark))
     until(lambda: mark.exists() and mark.read_text() == "up", "the worker")
     process.kill()
     process.wait()
@@ -108,11 +108,11 @@ def test_a_worker_ends_with_its_parent(tmp_path: Path) -> None:
 
 def test_a_crash_after_long_work_is_the_first_again() -> None:
     """One that ran for a minute starts anew after the shortest pause; one that ended by itself, at once."""
-    worker = workers._Worker(["true"])
+    worker = child.Child(["true"])
     worker.pause = 16.0
     worker._started = 100.0
-    worker.ended(-9, 100.0 + workers.STABLE + 1)
-    assert worker.next_start == pytest.approx(161.0 + workers.FIRST_PAUSE)
+    worker.ended(-9, 100.0 + child.STABLE + 1)
+    assert worker.next_start == pytest.approx(161.0 + child.FIRST_PAUSE)
     worker.ended(0, 200.0)
     assert worker.next_start == pytest.approx(200.0)
 
@@ -135,7 +135,8 @@ def test_each_process_has_an_instance_name_of_its_own(monkeypatch: pytest.Monkey
     started: list[list[str]] = []
 
     class Listed:
-        def __init__(self, commands: list[list[str]]) -> None:
+        def __init__(self, commands: list[list[str]], inherits: list[int]) -> None:
+            assert inherits == []
             started.extend(commands)
 
         def run(self) -> int:
@@ -145,6 +146,6 @@ def test_each_process_has_an_instance_name_of_its_own(monkeypatch: pytest.Monkey
             """Nothing runs."""
 
     monkeypatch.setattr(workers, "Workers", Listed)
-    assert workers.run([], count=2, port=0, instance=instance) == 0
+    assert workers.run([], count=2, port=0, instance=instance, channels=[]) == 0
     names = [[part for part in command if part.startswith("kafka.instance=")] for command in started]
     assert names == ([[], []] if instance is None else [["kafka.instance=pump-0"], ["kafka.instance=pump-1"]])

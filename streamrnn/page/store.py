@@ -1,0 +1,102 @@
+"""All that the page's process knows, and how it is asked: one thread takes in and answers, so nothing is locked."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streamrnn.page.history import History
+from streamrnn.page.messages import Message
+from streamrnn.page.traffic import Traffic
+
+
+@dataclass(frozen=True)
+class Told:
+    """What the daemon says of itself when it starts the page's process."""
+
+    app: str
+    topics: list[str]
+    horizons: list[int]
+    quantiles: list[float]
+    token: str | None
+    history: int
+    memory: int
+    host: str
+    port: int
+
+
+@dataclass(frozen=True)
+class Line:
+    """A series in a list."""
+
+    series: str
+    topic: str
+    partition: int
+    time: int
+    """Event time of its last observation, milliseconds since the epoch."""
+    value: float
+    anomaly_score: float
+    skill: float | None
+    """Over all horizons; null until enough has matured since the page is there."""
+
+
+class Store:
+    """History, scores and traffic under one roof."""
+
+    def __init__(self, told: Told) -> None:
+        self.told = told
+        self.history = History(
+            horizons=told.horizons, quantiles=told.quantiles, history=told.history, memory=told.memory
+        )
+        self.traffic = Traffic()
+
+    def take(self, message: Message) -> None:
+        """Take in a message."""
+        self.traffic.take(message)
+        self.history.take(message)
+
+    def line(self, place: int) -> Line:
+        """The series at a place."""
+        series = self.history.places.at(place)
+        present = self.history.present(place)
+        skill = number(float(self.history.scores.overall(place)))
+        return Line(series.name, *series.partition, present.time, present.value, present.anomaly, skill)
+
+    def listed(self, search: str, sort: str, limit: int) -> tuple[int, list[int]]:
+        """How many series there are whose names hold `search`, in any case, and the places of the first.
+
+        `sort`: `name`; `best` and `worst` go by skill, and leave out those that have none yet.
+        """
+        wanted = search.casefold()
+        found = [
+            (series.name, place)
+            for place, series in enumerate(self.history.places.series)
+            if series is not None and wanted in series.name.casefold()
+        ]
+        if sort == "name":
+            return len(found), [place for _, place in sorted(found)[:limit]]
+        places = np.array([place for _, place in found], np.int64)
+        skill = self.skills()[places] if len(places) else np.zeros(0)
+        places, skill = places[~np.isnan(skill)], skill[~np.isnan(skill)]
+        order = np.argsort(skill if sort == "worst" else -skill, kind="stable")
+        return len(places), places[order[:limit]].tolist()
+
+    def skills(self) -> NDArray[np.float64]:
+        """Skill over all horizons by place; NaN: none yet."""
+        return self.history.scores.overall(slice(len(self.history.places)))
+
+    def coverages(self) -> NDArray[np.float64]:
+        """Coverage over all horizons by place; NaN: none yet."""
+        return self.history.scores.covered(slice(len(self.history.places)))
+
+    @staticmethod
+    def middle(shares: NDArray[np.float64]) -> float | None:
+        """The median of those that are known."""
+        known = shares[~np.isnan(shares)]
+        return float(np.median(known)) if len(known) else None
+
+
+def number(value: float) -> float | None:
+    """A number for JSON."""
+    return value if math.isfinite(value) else None

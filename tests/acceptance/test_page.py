@@ -1,0 +1,357 @@
+"""The live page as a user meets it: in a browser, beside a daemon, and when something goes wrong."""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from support.pages import HORIZONS, LEVELS, MINUTE, TASK, report, told, wave
+from support.process import Daemon, until
+
+from streamrnn.child import FIRST_PAUSE
+from streamrnn.errors import ConfigError
+from streamrnn.log import Topic
+from streamrnn.log.sqlite import SqliteLog
+from streamrnn.page import process as processes
+from streamrnn.page.feed import Feed
+from streamrnn.page.process import PageProcess
+from streamrnn.records import Record
+
+pytestmark = pytest.mark.timeout(300)
+
+SMALL = ["model.hidden_size=4", "model.base=none", "learning.enabled=false", "commit.interval=20ms"]
+ODD = '<img src=x onerror="alert(1)">&/rpm'
+TOKEN = "correct-horse-battery-staple"
+PATIENCE = 60.0  # seconds
+
+
+class Shown:
+    """A page's process, and a feed that tells it of some series."""
+
+    def __init__(self, **changes: Any) -> None:
+        known = {**told(**changes).__dict__}
+        known.pop("host")
+        known.pop("port")
+        self.process = PageProcess(host="127.0.0.1", port=0, channels=1, told=known)
+        self.url = f"http://127.0.0.1:{self.process.port}"
+        self.feed = Feed(self.process.channels[0])
+        self.step = 0
+
+    def tell(self, steps: int, names: tuple[str, ...] = ("pump-0/rpm", "pump-1/rpm", ODD)) -> None:
+        """Tell of some more observations of each series, the last one an anomaly."""
+        waves = []
+        for _ in range(steps):
+            self.step += 1
+            made = wave(range(len(names)), self.step, names=names)
+            start = 1_700_000_000_000 + self.step * MINUTE
+            times = np.full(len(names), start, np.int64)
+            waves.append(made._replace(times=times, target_times=made.target_times + start - made.times[0]))
+        waves[-1].anomaly[:] = 1.5
+        self.feed.stepped(report(*waves))
+
+    def get(self, path: str, **headers: str) -> tuple[int, Any]:
+        """Status and content of an answer; 0 where there is none."""
+        request = urllib.request.Request(self.url + path, headers=headers)
+        try:
+            with urllib.request.urlopen(request, timeout=10) as answer:
+                return answer.status, json.load(answer)
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, None
+        except OSError:
+            return 0, None
+
+    def serves(self) -> None:
+        """Wait until it answers."""
+        until(lambda: self.get("/status")[0] in {200, 401}, "the page", PATIENCE)
+
+    def close(self) -> None:
+        """End all of it."""
+        self.feed.close()
+        self.process.close()
+
+
+@pytest.fixture(scope="module")
+def shown() -> Iterator[Shown]:
+    """A page that has seen a few series."""
+    with closing(Shown(history=100)) as made:
+        made.serves()
+        made.tell(80)
+        until(lambda: made.get("/status")[1]["series"] == 3, "the series", PATIENCE)
+        yield made
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    """A browser."""
+    found = shutil.which("chromium") or shutil.which("google-chrome") or shutil.which("chrome")
+    if found is None:
+        (pytest.fail if os.environ.get("CI") else pytest.skip)("no browser: install chromium")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox", "--disable-gpu"])
+        yield browser
+        browser.close()
+
+
+@contextmanager
+def visit(browser: Browser, url: str, *, width: int = 1440, scheme: Any = "light", **more: Any) -> Iterator[Page]:
+    """Look at a page; nothing may go wrong in the browser, and nothing be fetched from elsewhere."""
+    complaints: list[str] = []
+    context: BrowserContext = browser.new_context(viewport={"width": width, "height": 850}, color_scheme=scheme, **more)
+    page = context.new_page()
+    page.set_default_timeout(PATIENCE * 1000)
+    expect.set_options(timeout=PATIENCE * 1000)
+    page.on("console", lambda said: complaints.append(said.text) if said.type in {"error", "warning"} else None)
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("dialog", lambda dialog: complaints.append(dialog.message))
+    page.on("request", lambda made: None if _own(made.url, url) else complaints.append(made.url))
+    page.on("websocket", lambda made: None if _own(made.url, url) else complaints.append(made.url))
+    page.goto(url)
+    yield page
+    assert complaints == []
+    context.close()
+
+
+def _own(asked: str, url: str) -> bool:
+    here = url.split("/")[2]
+    return asked.startswith(("data:", "blob:")) or asked.split("/")[2] == here
+
+
+def drawn(page: Page) -> str:
+    """Wait until something is drawn; what is."""
+    picture = page.locator(".chart canvas")
+    expect(picture).to_be_visible()
+    return str(picture.evaluate("canvas => canvas.toDataURL()"))
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1440])
+def test_a_series_is_picked_and_moves(shown: Shown, chromium: Browser, width: int, scheme: str) -> None:
+    """On a phone and a desk, light and dark: pick a series, see it move; the address is a link to it."""
+    with visit(chromium, f"{shown.url}/", width=width, scheme=scheme) as page:
+        page.get_by_role("link", name="pump-1/rpm").click()
+        expect(page.get_by_role("heading", level=1)).to_have_text("pump-1/rpm")
+        page.wait_for_url("**/?series=pump-1%2Frpm*")
+        before, said = drawn(page), page.locator("h1 + div").inner_text()
+        shown.tell(3)
+        expect(page.locator("h1 + div")).not_to_have_text(said)
+        page.wait_for_function("before => document.querySelector('.chart canvas').toDataURL() !== before", arg=before)
+        assert page.evaluate("document.documentElement.scrollWidth") == width
+        ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
+        assert (sum(int(part) for part in ground[4:-1].split(",")) < 3 * 128) == (scheme == "dark")
+
+
+def test_a_link_leads_to_its_series(shown: Shown, chromium: Browser) -> None:
+    """Series and horizon of the address are shown; a name is text, whatever stands in it."""
+    with visit(
+        chromium, f"{shown.url}/?series=%3Cimg+src%3Dx+onerror%3D%22alert%281%29%22%3E%26%2Frpm&horizon=3"
+    ) as page:
+        expect(page.get_by_role("heading", level=1)).to_have_text(ODD)
+        expect(page.get_by_role("button", name="3", exact=True)).to_have_attribute("aria-pressed", "true")
+        assert page.locator("img[src=x]").count() == 0
+        drawn(page)
+    with visit(chromium, f"{shown.url}/?series=%3Cb%3Enone&horizon=x&partition=-1&topic=%22") as page:
+        expect(page.get_by_text("No series <b>none")).to_be_visible()
+
+
+def test_it_is_used_by_keyboard(shown: Shown, chromium: Browser) -> None:
+    """The slash leads to the search, which the server answers, tabs to its results, Enter picks, and horizons, too."""
+    with visit(chromium, f"{shown.url}/") as page:
+        drawn(page)
+        page.keyboard.press("/")
+        page.keyboard.type("PUMP-1")
+        expect(page.locator(".list a:not(.hidden)")).to_have_count(1)
+        page.locator(".list a").first.focus()
+        page.keyboard.press("Enter")
+        expect(page.get_by_role("heading", level=1)).to_have_text("pump-1/rpm")
+        page.get_by_role("button", name="1", exact=True).focus()
+        page.keyboard.press("Space")
+        expect(page.get_by_role("button", name="1", exact=True)).to_have_attribute("aria-pressed", "true")
+        page.wait_for_url("**horizon=1")
+
+
+def test_light_and_dark_are_remembered(shown: Shown, chromium: Browser) -> None:
+    """What was chosen is still so after the page was loaded again."""
+    with visit(chromium, f"{shown.url}/", scheme="light") as page:
+        drawn(page)
+        page.get_by_role("button", name="Dark / light").click()
+        expect(page.locator("body.body--dark")).to_be_visible()
+        page.reload()
+        expect(page.locator("body.body--dark")).to_be_visible()
+
+
+def test_a_page_without_series_says_what_it_waits_for(chromium: Browser) -> None:
+    """Empty, it names the topics; the first observation appears by itself."""
+    with closing(Shown()) as empty:
+        empty.serves()
+        with visit(chromium, f"{empty.url}/") as page:
+            expect(page.get_by_text("waits for the first observation from sensors")).to_be_visible()
+            empty.tell(1)
+            expect(page.get_by_role("heading", level=1)).to_be_visible()
+            drawn(page)
+
+
+def test_a_token_is_asked_for_and_leads_to_the_link(chromium: Browser) -> None:
+    """A wrong one is refused, the right one shows the series of the link, live."""
+    with closing(Shown(token=TOKEN)) as guarded:
+        guarded.serves()
+        assert guarded.get("/series")[0] == 401
+        assert guarded.get("/series", Authorization=f"Bearer {TOKEN}")[0] == 200
+        guarded.tell(5)
+        context = chromium.new_context()
+        page = context.new_page()
+        page.goto(f"{guarded.url}/?series=pump-1%2Frpm")
+        for given in ("wrong", TOKEN):
+            page.get_by_label("token").fill(given)
+            page.get_by_role("button").click()
+        expect(page.get_by_role("heading", level=1)).to_have_text("pump-1/rpm", timeout=PATIENCE * 1000)
+        drawn(page)
+        context.close()
+
+
+def test_a_page_that_is_killed_comes_back(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is said once, the next one is started on the same port, and is told the names again."""
+    with closing(Shown()) as page:
+        page.serves()
+        page.tell(5)
+        until(lambda: page.get("/status")[1]["series"] == 3, "the series", PATIENCE)
+        first = page.process._child.process
+        assert first is not None
+        first.kill()
+        until(lambda: page.process._child.process not in {None, first}, "another process", PATIENCE)
+        page.serves()
+        page.tell(5)
+        until(lambda: page.get("/series/pump-1/rpm/forecast")[0] == 200, "the series again", PATIENCE)
+        ended = [record for record in caplog.records if record.message == "page_ended"]
+        assert [record.__dict__["code"] for record in ended] == [-signal.SIGKILL]
+        assert page.process._child.pause == 2 * FIRST_PAUSE
+
+
+def test_a_port_that_is_taken_is_told() -> None:
+    """The error names key, address and remedy, before anything is started."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(ConfigError, match=rf"page\.port: cannot listen on 127\.0\.0\.1:{port}: .*in use"):
+            PageProcess(host="127.0.0.1", port=port, channels=1, told={})
+
+
+def test_without_the_extra_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No NiceGUI: the error says what to install."""
+    monkeypatch.setattr(processes, "find_spec", lambda _: None)
+    with pytest.raises(ConfigError, match=r"pip install 'streamrnn\[page\]'"):
+        processes.require()
+
+
+@pytest.fixture
+def daemon(tmp_path: Path) -> Iterator[Daemon]:
+    """A daemon with a page, over a log with a hundred records of two series."""
+    path = tmp_path / "log.db"
+    with closing(SqliteLog(path=path, app="producer")) as log:
+        log.create([Topic("sensors", 1)])
+    produce(path, range(100))
+    overrides = [
+        "log=sqlite",
+        f"sqlite.path={path}",
+        "input.topics=sensors",
+        *SMALL,
+        "page.enabled=true",
+        "page.port=0",
+    ]
+    with Daemon(tmp_path, overrides) as made:
+        yield made
+
+
+def produce(path: Path, steps: range) -> None:
+    """Write input."""
+    with closing(SqliteLog(path=path, app="producer")) as log:
+        log.append("sensors", [record(step) for step in steps])
+
+
+def record(step: int) -> Record:
+    """An observation of two series."""
+    time = 1_700_000_000_000 + step * MINUTE
+    value = json.dumps({"temperature": 20 + step % 7, "rpm": step % 5})
+    return Record("sensors", 0, 0, time, b"pump-0", value.encode())
+
+
+def asked(daemon: Daemon, path: str) -> Any:
+    """What a daemon's page answers; None: nothing yet."""
+    events = daemon.events("serving_page")
+    if not events:
+        return None
+    assert events[0]["host"] == "127.0.0.1"
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{events[0]['port']}{path}", timeout=10) as answer:
+            return json.load(answer)
+    except (OSError, urllib.error.HTTPError):
+        return None
+
+
+def test_the_daemon_goes_on_without_its_page(daemon: Daemon, tmp_path: Path) -> None:
+    """Its page shows what it forecasts; killed, it comes back, and the loop has not noticed; both end together."""
+    until(lambda: daemon.alive() and (asked(daemon, "/series") or {"total": 0})["total"] == 2, "the series")
+    until(lambda: asked(daemon, "/status")["observations"] == 200, "all observations")
+    found = asked(daemon, "/series/pump-0/temperature/forecast")
+    (child,) = children(daemon.process.pid)
+    os.kill(child, signal.SIGKILL)
+    until(lambda: bool(daemon.events("page_ended")), "the end of the page")
+    produce(tmp_path / "log.db", range(100, 120))
+    until(lambda: daemon.alive() and children(daemon.process.pid) not in {(), (child,)}, "another page")
+    until(lambda: asked(daemon, "/status") is not None, "the page again")
+    produce(tmp_path / "log.db", range(120, 140))
+    until(lambda: (asked(daemon, "/series") or {"total": 0})["total"] == 2, "the series again")
+    assert asked(daemon, "/series/pump-0/temperature/forecast")["time"] > found["time"]
+    (child,) = children(daemon.process.pid)
+    assert daemon.stop()[0] == 0
+    assert not Path(f"/proc/{child}").exists()
+    assert len(daemon.events("page_ended")) == 1
+    assert daemon.events("task_failed") == []
+
+
+def children(pid: int) -> tuple[int, ...]:
+    """The processes that a process has started."""
+    by_thread = [path.read_text().split() for path in Path(f"/proc/{pid}/task").glob("*/children")]
+    return tuple(int(child) for children in by_thread for child in children)
+
+
+def test_a_page_ends_with_a_daemon_that_is_killed(daemon: Daemon) -> None:
+    """SIGKILL of the daemon leaves no page behind."""
+    until(lambda: asked(daemon, "/status") is not None, "the page")
+    (child,) = children(daemon.process.pid)
+    daemon.kill()
+    until(lambda: not Path(f"/proc/{child}").exists(), "the page's end", PATIENCE)
+
+
+def test_check_says_where_the_page_will_be(tmp_path: Path) -> None:
+    """The address and whether a token guards it; without the extra, what to install."""
+    command = [sys.executable, "-m", "streamrnn.cli", "check", "--set", "input.topics=a"]
+
+    def said(*given: str) -> str:
+        overrides = [part for each in given for part in ("--set", each)]
+        done = subprocess.run([*command, *overrides], capture_output=True, text=True, check=True, cwd=tmp_path)
+        return next(line for line in done.stdout.splitlines() if line.startswith("page"))
+
+    assert said() == "page       none (page.enabled)"
+    assert said("page.enabled=true") == "page       http://127.0.0.1:8080/, for whoever reaches it"
+    assert said("page.enabled=true", "page.token=abc", "page.host=::", "page.port=80") == (
+        "page       http://[::]:80/, with a token"
+    )
+
+
+def test_levels_and_horizons_of_the_page_are_those_of_the_forecasts(shown: Shown) -> None:
+    """What the API names is what was configured."""
+    found = shown.get("/series/pump-0/rpm/forecast")[1]
+    assert (found["horizon"], list(found["quantiles"])) == (list(HORIZONS), [f"{level:g}" for level in LEVELS])
+    assert (found["topic"], found["partition"]) == TASK
