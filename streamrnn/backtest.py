@@ -135,20 +135,19 @@ def _distinct(option: str, path: Path, others: Sequence[Path]) -> None:
 def _try_report(report: Path) -> None:
     """See that a report can be made and written, before the work begins."""
     try:
-        from streamrnn.report import page  # noqa: F401, PLC0415 -- an extra
-    except ImportError as error:
+        from streamrnn.report.page import page  # noqa: F401, PLC0415 -- an extra
+    except ModuleNotFoundError as error:
+        library = str(error.name).partition(".")[0]
         raise ConfigError(
-            f"--report: needs {error.name}, which is not installed: pip install 'streamrnn[report]'"
+            f"--report: needs {library}, which is not installed: pip install 'streamrnn[report]'"
         ) from None
     if report.is_dir():
         raise ConfigError(f"--report: {report} is a folder; name a file in it")
     try:
-        with _beside(report).open("wb"):
-            pass
+        _beside(report).touch()
+        _beside(report).unlink()
     except OSError as error:
         raise ConfigError(f"--report: {report} cannot be written: {error.strerror}") from error
-    finally:
-        _beside(report).unlink(missing_ok=True)
 
 
 def _beside(report: Path) -> Path:

@@ -87,7 +87,7 @@ class _Drawn:
             if self._row % self._stretch == 0:
                 self._close()
             both = [*self._extremes, row]
-            self._extremes = [min(both, key=_value), max(both, key=_value)]
+            self._extremes = [min(both, key=_value), max(reversed(both), key=_value)]  # of equals the outer ones
         self._row += 1
 
     def _close(self) -> None:

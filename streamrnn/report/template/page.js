@@ -107,6 +107,11 @@
     return [low - margin, high + margin];
   }
 
+  function highest(packed, s, from, to) {
+    const seen = packed.bins.flatMap((time, i) => (time <= to && (packed.bins[i + 1] ?? Infinity) >= from ? [0, 1, 3].map((f) => packed.errors[s][f][i]) : []));
+    return Math.max(...seen.filter((error) => error !== null), 0) * 1.1 || 1;
+  }
+
   function series(element) {
     const number = Number(element.dataset.series), s = horizon(), packed = data.series[number], open = opened(number);
     const { times, values } = open, levels = open.quantiles[s], middle = levels[levels.length - 1];
@@ -130,7 +135,7 @@
       hovermode: "x unified", showlegend: false, dragmode: touch ? false : "zoom", margin: { l: 56, r: 12, t: 8, b: 28 },
       xaxis: axis({ type: "date", anchor: "y2", fixedrange: false, range: [times[view[0]], times[view[1]]] }),
       yaxis: axis({ domain: [0.32, 1], range: bounds(open, levels, view) }),
-      yaxis2: axis({ domain: [0, 0.2], rangemode: "tozero", nticks: 3 }),
+      yaxis2: axis({ domain: [0, 0.2], range: [0, highest(packed, s, times[view[0]], times[view[1]])], nticks: 3 }),
       shapes: packed.alarms.map((at) => ({ type: "line", x0: at, x1: at, yref: "paper", y0: 0, y1: 1, line: { color: colour("alarm"), width: 1.5, dash: "dash" } })),
     });
     if (!element.dataset.listens) {
