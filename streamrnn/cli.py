@@ -88,6 +88,7 @@ def _parser() -> argparse.ArgumentParser:
     backtest.add_argument("--input", dest="inputs", type=Path, nargs="+", required=True, metavar="FILE")
     backtest.add_argument("--output", type=Path, required=True, metavar="OUT.jsonl")
     backtest.add_argument("--jobs", type=_count, default=1, metavar="N", help="files at a time; default: %(default)s")
+    backtest.add_argument("--report", type=Path, metavar="FILE.html", help="also a page to look at, in one file")
     backtest.set_defaults(command=_backtest)
 
     check = commands.add_parser("check", parents=[configured], help="validate the configuration")
@@ -134,7 +135,7 @@ def _backtest(arguments: argparse.Namespace) -> int:
     settings = load(arguments.config, arguments.overrides, topics_required=False)
     from streamrnn.backtest import backtest  # noqa: PLC0415
 
-    return backtest(settings, arguments.inputs, arguments.output, jobs=arguments.jobs)
+    return backtest(settings, arguments.inputs, arguments.output, jobs=arguments.jobs, report=arguments.report)
 
 
 def _check(arguments: argparse.Namespace) -> int:

@@ -170,14 +170,14 @@ def _draw(output: Path, forecasts: Sequence[Sequence[bytes]]) -> None:
     if find_spec("matplotlib") is None:
         console.say("no picture: it needs matplotlib; install it by pip install 'streamrnn[report]'")
         return
-    from streamrnn import report  # noqa: PLC0415 -- see above
+    from streamrnn.report import picture  # noqa: PLC0415 -- see above
 
     path = output / "forecasts.png"
     panels = [
-        report.panel(stream.title, _of(stream, made), stream.rows_shown)
+        picture.panel(stream.title, _of(stream, made), stream.rows_shown)
         for stream, made in zip(STREAMS, forecasts, strict=True)
     ]
-    report.draw("Forecasts beside what came", panels, path)
+    picture.draw("Forecasts beside what came", panels, path)
     console.say(f"picture: {path}")
 
 

@@ -1,6 +1,8 @@
 """The backtest: the daemon's forecasts from files."""
 
 import random
+import re
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -150,3 +152,50 @@ def test_files_that_cannot_be_used_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"out\.jsonl cannot be written: No such file or directory"):
         backtest(settings(), [file], tmp_path / "nowhere" / "out.jsonl")
     assert file.read_bytes() == before
+
+
+def embedded(report: Path) -> object:
+    """What the charts of a report read."""
+    (text,) = re.findall(r'<script type="application/json" id="data">(.*?)</script>', report.read_text(), re.DOTALL)
+    return orjson.loads(text)
+
+
+def test_a_report_is_made_of_the_output(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It changes no byte of the output and no line of the table, and is the same from several processes."""
+    files = [write_csv(tmp_path / f"{name}.csv", seed) for seed, name in enumerate(("one", "two"))]
+    backtest(settings(), files, tmp_path / "bare.jsonl")
+    bare = capsys.readouterr().out
+    for jobs in (1, 2):
+        assert backtest(settings(), files, tmp_path / "out.jsonl", jobs, tmp_path / f"{jobs}.html") == 0
+        captured = capsys.readouterr()
+        assert [line.split()[:-1] for line in captured.out.splitlines()] == [
+            line.split()[:-1] for line in bare.splitlines()
+        ], "but for the last column, the pace"
+        assert f"report: {tmp_path / f'{jobs}.html'}, " in captured.err
+        assert (tmp_path / "out.jsonl").read_bytes() == (tmp_path / "bare.jsonl").read_bytes()
+    assert embedded(tmp_path / "1.html") == embedded(tmp_path / "2.html")
+    text = (tmp_path / "1.html").read_text()
+    assert all(f">{name}/{field}<" in text for name in ("one", "two") for field in ("a", "b"))
+    assert "hidden_size: 4\n" in text
+    assert sorted(path.name for path in tmp_path.iterdir() if path.name.startswith(".")) == []
+
+
+def test_a_report_that_cannot_be_made_is_found_before_the_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A place that cannot be written, a file that is needed, a library that is missing: nothing is forecast."""
+    file, output = write_csv(tmp_path / "one.csv", 1), tmp_path / "out.jsonl"
+    before = file.read_bytes()
+    monkeypatch.setattr("streamrnn.backtest._all", lambda *_, **__: pytest.fail("the work has begun"))
+    for report, words in (
+        (tmp_path / "nowhere" / "r.html", r"--report: .*r\.html cannot be written: No such file or directory"),
+        (tmp_path, r"--report: .* is a folder; name a file in it"),
+        (file, r"--report: .*one\.csv is one of the inputs or the output"),
+        (output, r"--report: .*out\.jsonl is one of the inputs or the output"),
+    ):
+        with pytest.raises(ConfigError, match=words):
+            backtest(settings(), [file], output, report=report)
+    monkeypatch.setitem(sys.modules, "plotly.offline", None)
+    monkeypatch.delitem(sys.modules, "streamrnn.report.page", raising=False)
+    with pytest.raises(ConfigError, match=r"--report: needs plotly, which is not installed: .*'streamrnn\[report\]'"):
+        backtest(settings(), [file], output, report=tmp_path / "r.html")
+    assert file.read_bytes() == before
+    assert [path.name for path in tmp_path.iterdir()] == ["one.csv"]

@@ -66,9 +66,9 @@ def test_backtest_needs_no_configuration(monkeypatch: pytest.MonkeyPatch) -> Non
     called = stand_in(monkeypatch, "streamrnn.backtest", "backtest", 0)
     assert cli.main(["backtest", "--input", "a.csv", "b.csv", "--output", "o.jsonl"]) == 0
     assert called.arguments == (Settings(), [Path("a.csv"), Path("b.csv")], Path("o.jsonl"))
-    assert called.keywords == {"jobs": 1}
-    assert cli.main(["backtest", "--input", "a.csv", "--output", "o.jsonl", "--jobs", "2"]) == 0
-    assert called.keywords == {"jobs": 2}
+    assert called.keywords == {"jobs": 1, "report": None}
+    assert cli.main(["backtest", "--input", "a.csv", "--output", "o.jsonl", "--jobs", "2", "--report", "r.html"]) == 0
+    assert called.keywords == {"jobs": 2, "report": Path("r.html")}
 
 
 def test_check_prints_ok_and_a_summary(capsys: pytest.CaptureFixture[str]) -> None:
@@ -195,7 +195,7 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
 )
 def test_the_numerical_libraries_are_loaded_only_when_needed(program: str) -> None:
     """`import streamrnn` and `streamrnn check` load neither torch nor numba, nor numpy, nor a Kafka client."""
-    heavy = "{'torch', 'numba', 'numpy', 'kafka', 'confluent_kafka', 'matplotlib'}"
+    heavy = "{'torch', 'numba', 'numpy', 'kafka', 'confluent_kafka', 'matplotlib', 'plotly', 'jinja2'}"
     script = f"import sys; {program}; loaded = {heavy} & set(sys.modules); sys.exit(repr(loaded) if loaded else 0)"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")

@@ -1,0 +1,149 @@
+"""What a report adds up, against whole arrays and against known distributions."""
+
+import pickle
+from statistics import NormalDist
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from support.forecasts import forecast_record
+
+from streamrnn.report.references import HOUR
+from streamrnn.report.tally import FORECASTERS, MOST_BINS, Sums, Tally, shown
+from streamrnn.scoring import Scorer
+
+HORIZONS = (1, 3, 30)
+LEVELS = (0.05, 0.1, 0.5, 0.9, 0.95)
+ROWS, FIRST, SEASON = 903, 90, 24
+
+Floats = NDArray[np.float64]
+
+
+def world(seed: int, rows: int = ROWS) -> tuple[Floats, Floats]:
+    """A noisy daily wave (T,), and forecasts (T, K, Q) of some worth."""
+    random = np.random.default_rng(seed)
+    values = 10 * np.sin(2 * np.pi * np.arange(rows) / SEASON) + np.cumsum(random.normal(size=rows))
+    return values, values[:, None, None] + np.sort(random.normal(0.3, 4, size=(rows, len(HORIZONS), 5)), axis=2)
+
+
+def record(name: str, row: int, value: float, made: Floats, **more: object) -> bytes:
+    """One record of an hourly series."""
+    return forecast_record(name, row, value, made, horizons=HORIZONS, levels=LEVELS, cadence=HOUR, **more)  # type: ignore[arg-type]
+
+
+def tallied(*worlds: tuple[str, Floats, Floats], first: int = FIRST) -> list[Sums]:
+    """Sums of several series, whose records come in turn."""
+    tally = Tally(horizons=HORIZONS, quantiles=LEVELS, first=first)
+    for row in range(len(worlds[0][1])):
+        for name, values, made in worlds:
+            tally.add(record(name, row, values[row], made[row]))
+    return tally.sums()
+
+
+def test_sums_are_those_of_whole_arrays() -> None:
+    """Errors, pinball loss, intervals and shares at every horizon, from every origin after the first ones."""
+    worlds = [(name, *world(seed)) for seed, name in enumerate(("a/x", "a/y"))]
+    levels = np.array(LEVELS)
+    for (name, values, made), sums in zip(worlds, tallied(*worlds), strict=True):
+        assert (sums.name, sums.rows, sums.season) == (name, ROWS, SEASON)
+        assert (sums.first, sums.last) == (0, (ROWS - 1) * HOUR)
+        for k, step in enumerate(HORIZONS):
+            origins = np.arange(FIRST, ROWS - step)
+            truth, quantiles = values[origins + step], made[origins, k]
+            naive = values[origins + step - SEASON * -(-step // SEASON)]
+            assert sums.scored[k] == len(origins)
+            assert sums.error[0, k] == pytest.approx(np.abs(truth - quantiles[:, 2]).sum())
+            assert sums.error[1, k] == pytest.approx(np.abs(truth - values[origins]).sum())
+            known = origins >= 100  # the season is chosen with the first twenty rows that begin with a scored one
+            assert sums.error[2, k] == pytest.approx(np.abs(truth - np.where(known, naive, values[origins])).sum())
+            miss = truth[:, None] - quantiles
+            pinball = np.where(miss > 0, levels * miss, (levels - 1) * miss)
+            assert sums.pinball[0, k] == pytest.approx(pinball.mean(1).sum())
+            for i, (low, high) in enumerate(((0, 4), (1, 3))):
+                inside = (quantiles[:, low] <= truth) & (truth <= quantiles[:, high])
+                assert sums.covered[0, k, i] == inside.sum()
+            assert sums.below[k] == pytest.approx((truth[:, None] < quantiles).sum(0))
+
+
+def test_persistence_is_that_of_the_table() -> None:
+    """Ratios to persistence, its quantiles included, are those that the command prints."""
+    values, made = world(5)
+    scorer = Scorer(horizons=HORIZONS, quantiles=LEVELS, first=FIRST)
+    for row in range(ROWS):
+        scorer.add(record("a/x", row, values[row], made[row]))
+    (sums,) = tallied(("a/x", values, made))
+    for k, score in enumerate(scorer.series()["a/x"]):
+        assert sums.scored[k] == score.scored
+        assert sums.error[0, k] / sums.error[1, k] == pytest.approx(score.persistence)
+        assert sums.pinball[0, k] / sums.pinball[1, k] == pytest.approx(score.pinball)
+        assert sums.covered[0, k, 0] / sums.scored[k] == pytest.approx(score.coverage)
+
+
+def test_a_reference_has_the_quantiles_of_its_own_errors() -> None:
+    """Of noise the intervals of every reference hold about what they are for: they are made of errors gone by."""
+    values = np.random.default_rng(2).normal(size=3000)
+    (sums,) = tallied(("a/x", values, np.repeat(values, 15).reshape(-1, 3, 5)), first=600)
+    for f in range(1, len(FORECASTERS)):
+        assert sums.covered[f, 0] / sums.scored[0] == pytest.approx((0.9, 0.8), abs=0.02)
+
+
+def test_known_quantiles_are_found_reliable() -> None:
+    """Truths drawn from the distribution that the forecasts name: as many lie below a quantile as its level says."""
+    random = np.random.default_rng(7)
+    quantiles = np.array([NormalDist().inv_cdf(level) for level in LEVELS])
+    rows = 3000
+    (sums,) = tallied(("a/x", random.normal(size=rows), np.tile(quantiles, (rows, 3, 1))))
+    shares = sums.below / sums.scored[:, None]
+    for level, found in zip(LEVELS, shares.T, strict=True):
+        assert found == pytest.approx(level, abs=4 * np.sqrt(level * (1 - level) / rows))
+    assert sums.covered[0] / sums.scored[:, None] == pytest.approx(np.tile((0.9, 0.8), (3, 1)), abs=0.03)
+
+
+def test_a_truth_that_equals_a_quantile_counts_at_its_level() -> None:
+    """A series that never changes, forecast exactly, is neither above nor below: it is just reliable."""
+    (sums,) = tallied(("a/x", np.full(100, 5.0), np.full((100, 3, 5), 5.0)), first=0)
+    assert sums.below / sums.scored[:, None] == pytest.approx(np.tile(LEVELS, (3, 1)))
+    assert (sums.covered[0] == sums.scored[:, None]).all()
+
+
+def test_the_course_leaves_nothing_out() -> None:
+    """However long a series, its course has few stretches of equally many rows, which add up to all its errors."""
+    rows = 20 * (2 * MOST_BINS + 3) + 7
+    values, made = world(3, rows)
+    (sums,) = tallied(("a/x", values, made))
+    assert len(sums.bin_times) == 65  # eighty rows each, but for the last
+    assert (np.diff(sums.bin_times) == 80 * HOUR).all()
+    for k, step in enumerate(HORIZONS):
+        origins = np.arange(rows - step)
+        missed = np.abs(values[origins + step] - made[origins, k, 2])
+        assert sums.bin_counts[:, k].sum() == len(origins)
+        assert sums.bin_errors[:, 0, k].sum() == pytest.approx(missed.sum())
+        assert sums.bin_errors[1, 0, k] == pytest.approx(missed[80 - step : 160 - step].sum())
+
+
+def test_alarms_and_anomalies_are_noted() -> None:
+    """An alarm is where the status becomes `drifting`, an anomaly a score of 1 or more."""
+    tally, nothing = Tally(horizons=HORIZONS, quantiles=LEVELS), np.zeros((3, 5))
+    drifting, anomalous = {10, 11, 12, 30}, {5: 1.0, 6: 0.99, 7: 3.0}
+    for row in range(50):
+        status = "drifting" if row in drifting else "ok"
+        tally.add(record("a/x", row, 0.0, nothing, status=status, anomaly=anomalous.get(row, 0.0)))
+    (sums,) = tally.sums()
+    assert (sums.alarms, sums.anomalies) == ([10 * HOUR, 30 * HOUR], 2)
+
+
+def test_what_is_held_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After four times as many records, a series holds no more."""
+    monkeypatch.setattr("streamrnn.report.tally.MOST_BINS", 32)
+    sizes = []
+    tally, nothing = Tally(horizons=HORIZONS, quantiles=LEVELS, first=60), np.zeros((3, 5))
+    for row in range(4 * 640):
+        tally.add(record("a/x", row, float(row % 7), nothing))
+        if row in {640 - 1, 4 * 640 - 1}:
+            sizes.append(len(pickle.dumps(tally._series)))
+    assert sizes[1] <= 1.01 * sizes[0]
+
+
+def test_three_horizons_at_most_are_shown_one_by_one() -> None:
+    """The first, the middle and the last."""
+    assert [shown(range(count)) for count in (1, 2, 3, 100)] == [[0], [0, 1], [0, 1, 2], [0, 50, 99]]
