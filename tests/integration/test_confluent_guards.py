@@ -104,6 +104,30 @@ def test_a_library_that_hangs_is_left_behind(
     hanging.released.set()
 
 
+def test_an_error_that_the_library_has_lost_is_asked_for_again(
+    world: KafkaWorld, log: Any, transaction: Any, name: str
+) -> None:
+    """A call that ends without saying why is made once more; where that says no more, the commit fails in words."""
+    real, lost = transaction._producer, [1, 2]
+
+    def flush(limit: float) -> Any:
+        if lost:
+            lost.pop()
+            raise SystemError("<method 'flush'> returned NULL without setting an exception")
+        return real.flush(limit)
+
+    calls = ("begin_transaction", "produce", "poll", "send_offsets_to_transaction", "commit_transaction")
+    transaction._producer = SimpleNamespace(flush=flush, **{call: getattr(real, call) for call in calls})
+    transaction.send([Output(f"{name}.out", 0, b"k", b"v", 1)])
+    lost.pop()
+    transaction.commit(1, "")
+    assert [record.value for record in world.read(f"{name}.out")] == [b"value", b"v"]
+    lost += [1, 2]
+    transaction.send([Output(f"{name}.out", 0, b"k", b"w", 2)])
+    with pytest.raises(LogError, match=f"cannot commit {name}/0 .*without setting an exception"):
+        transaction.commit(2, "")
+
+
 @pytest.mark.parametrize(
     "code", [KafkaError.FENCED_LEADER_EPOCH, KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError._NOENT, None]
 )

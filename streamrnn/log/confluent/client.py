@@ -142,6 +142,20 @@ def bounded(call: Callable[..., Result], *arguments: Any, limit: float) -> Resul
     return done.result()
 
 
+def served(call: Callable[[float], Result], limit: float) -> Result:
+    """Call what runs callbacks, for at most `limit` seconds; once more where the library has lost an error.
+
+    A fatal error is raised between two callbacks, and where the second one clears it, all that is left is a SystemError
+    without a cause. The next call tells of it, or goes on.
+    """
+    try:
+        return call(limit)
+    except SystemError as error:
+        if _of_library(error) is not None:
+            raise
+        return call(limit)
+
+
 def started(call: Callable[..., Result], *arguments: Any) -> Future[Result]:
     """Call in a thread of its own, for which no end of the process waits."""
     done: Future[Result] = Future()

@@ -13,7 +13,7 @@ from confluent_kafka import TopicPartition as KafkaPartition
 
 from streamrnn.errors import Fenced, LogError
 from streamrnn.log.brokers import CLOSING, no_target, transactional_id
-from streamrnn.log.confluent.client import Options, bounded, explained, opened
+from streamrnn.log.confluent.client import Options, bounded, explained, opened, served
 from streamrnn.log.rules import check_headers, check_metadata
 from streamrnn.records import Output, TopicPartition
 
@@ -85,7 +85,7 @@ class ConfluentTransaction:
             self._begin()
             for output in outputs:
                 self._append(output)
-            self._producer.poll(0)
+            served(self._producer.poll, 0)
 
     def commit(self, offset: int, metadata: str) -> None:
         """See `Transaction.commit`."""
@@ -94,7 +94,7 @@ class ConfluentTransaction:
             check_metadata(self._partition, metadata)
             group = self._group()
             self._begin()
-            self._producer.flush(_left(deadline))
+            served(self._producer.flush, _left(deadline))
             self._require_delivered()
             following = KafkaPartition(*self._partition, offset, metadata)
             bounded(self._producer.send_offsets_to_transaction, [following], group, limit=min(_left(deadline), ADDING))
