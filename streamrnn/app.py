@@ -25,11 +25,12 @@ from streamrnn.observe.metrics import Metrics
 from streamrnn.records import TopicPartition
 from streamrnn.settings import Settings
 from streamrnn.watchdog import ending_after
-from streamrnn.worker import OutputTopics, Worker
+from streamrnn.worker import OutputTopics, Worker, untraced
 
 if TYPE_CHECKING:
     from streamrnn.core.compiled import Singles
     from streamrnn.core.forecaster import Forecaster
+    from streamrnn.observe.traces import Traces
     from streamrnn.task import Task, Timed
 
 logger = logging.getLogger(__name__)
@@ -45,18 +46,22 @@ def run(settings: Settings) -> int:
         StreamrnnError: as `Worker.run` does, and where the metrics' port is taken; it holds the exit code.
     """
     prepare(settings)
-    metrics = metrics_of(settings)
+    metrics, traces = metrics_of(settings), traces_of(settings)
     worker = Worker(
         connect=lambda: open_log(settings),
-        task=lambda partition: task(settings, partition, timed=metrics.timed),
+        task=lambda partition: task(
+            settings, partition, timed=traces.beside(metrics.timed, partition) if traces else metrics.timed
+        ),
         outputs={topic: output_topics(settings, topic) for topic in settings.input.topics},
         start=settings.input.start,
         interval=settings.commit.interval,
         snapshot_interval=settings.commit.snapshot_interval,
         observer=metrics,
         watched=partial(ending_after, _longest_commit(settings)),
+        traced=traces.span if traces else untraced,
     )
-    with _served(settings, worker, metrics), _stopped_by_signals(worker.stop):
+    sending = closing(traces) if traces else nullcontext()
+    with sending, _served(settings, worker, metrics), _stopped_by_signals(worker.stop):
         worker.run()
     logger.info("stopped")
     return 0
@@ -66,6 +71,20 @@ def metrics_of(settings: Settings) -> Metrics:
     """The metrics of a process with these settings."""
     forecast = settings.forecast
     return Metrics(horizons=forecast.horizons, quantiles=forecast.quantiles, max_series=settings.input.max_series)
+
+
+def traces_of(settings: Settings) -> "Traces | None":
+    """The traces of a process with these settings; None: it has none.
+
+    Raises:
+        ConfigError: their libraries are not installed.
+    """
+    if not settings.traces.enabled:
+        return None
+    from streamrnn.observe.traces import exported  # noqa: PLC0415 -- see the module docstring
+
+    logger.info("tracing")
+    return exported()
 
 
 def connect(settings: Settings) -> list[str]:
@@ -211,7 +230,7 @@ def prepare(settings: Settings) -> None:
     Raises:
         ConfigError: as `try_river`.
     """
-    logs.configure()
+    logs.configure(**settings.logging.model_dump())
     try_river(settings)
 
 

@@ -78,6 +78,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "sqlite3": ("log.sqlite",),
     "prometheus_client": ("observe.metrics",),
     "structlog": ("observe.logs",),
+    "opentelemetry": ("observe.traces",),
     "pydantic": ("settings",),
     "pydantic_core": ("settings",),
     "pydantic_settings": ("settings",),
