@@ -10,6 +10,7 @@ from pathlib import Path
 from dashboards import boards
 
 from streamrnn.observe.catalogue import GROUPS, Metric
+from streamrnn.observe.events import EVENTS
 
 REPOSITORY = Path(__file__).parents[1]
 MARK = "<!-- from here on made by make generate -->\n"
@@ -29,7 +30,8 @@ def files() -> Iterator[tuple[str, str]]:
     """Every file: its path in the repository, and what is in it."""
     for name, text in boards().items():
         yield f"deploy/grafana/dashboards/{name}", text
-    yield "docs/metrics.md", _behind_the_mark("docs/metrics.md", "\n".join(_metrics()))
+    for path, lines in (("docs/metrics.md", _metrics()), ("docs/logs.md", _events())):
+        yield path, _behind_the_mark(path, "\n".join(lines))
 
 
 def _behind_the_mark(path: str, made: str) -> str:
@@ -47,6 +49,15 @@ def _metrics() -> Iterator[str]:
             labels = ", ".join(f"`{label}`" for label in metric.labels) or "none"
             yield f"| `{_shown(metric)}` | {metric.kind} | {labels} | {metric.words} |"
         yield ""
+
+
+def _events() -> Iterator[str]:
+    yield "| event | level | beside it | what it says |"
+    yield "|-|-|-|-|"
+    for name, event in EVENTS.items():
+        details = ", ".join(f"`{detail}`" for detail in event.details) or "nothing"
+        seldom = " Seldom." if event.seldom else ""
+        yield f"| `{name}` | {event.level} | {details} | {event.words}{seldom} |"
 
 
 def _shown(metric: Metric) -> str:

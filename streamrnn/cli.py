@@ -104,13 +104,13 @@ def _parser() -> argparse.ArgumentParser:
 
 def _run(arguments: argparse.Namespace) -> int:
     settings = load(arguments.config, arguments.overrides)
-    from streamrnn import app, workers  # noqa: PLC0415 -- see the module docstring
+    from streamrnn import app, daemon, workers  # noqa: PLC0415 -- see the module docstring
 
     if settings.workers > 1:
         app.prepare(settings)
         given = ["--config", str(arguments.config)] if arguments.config else []
         given += [part for override in arguments.overrides for part in ("--set", override)]
-        with app.paged(settings, settings.workers) as ends:
+        with daemon.paged(settings, settings.workers) as ends:
             return workers.run(
                 given,
                 count=settings.workers,
@@ -120,7 +120,7 @@ def _run(arguments: argparse.Namespace) -> int:
             )
     if arguments.with_parent:
         workers.end_with_parent()
-    return app.run(settings, arguments.channel)
+    return daemon.run(settings, arguments.channel)
 
 
 def _demo(arguments: argparse.Namespace) -> int:

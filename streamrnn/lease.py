@@ -113,7 +113,7 @@ class Lease:
         )
         if self._task.carried:
             require_ended(self.partition, committed, saved=self.position, carried=self._task.carried)
-            logger.warning("state_carried_over", extra={"partition": self.where, "what": self._task.carried})
+            logger.warning("state_carried_over", extra={**self.partition._asdict(), "what": self._task.carried})
             self.snapshot = NOTHING  # what is there is of the old layout: the first commit replaces it
         self._began, self._commits, self._committed = manifest.began, manifest.commit, committed.offset
         self._replay = (committed.offset, manifest.chain)
@@ -127,7 +127,7 @@ class Lease:
                 f"{self.where}, committed at offset {committed.offset}, state in {self._state.topic}: {error}"
             ) from error
         if self._task.changed:
-            logger.warning("numerics_changed", extra={"partition": self.where, "changed": self._task.changed})
+            logger.warning("numerics_changed", extra={**self.partition._asdict(), "changed": self._task.changed})
         return position
 
     def feed(self, records: Sequence[Record]) -> StepReport | None:
@@ -162,8 +162,10 @@ class Lease:
             return
         offset, chain = self._replay
         if self._task.chain.hex() != chain and self._task.changed:
-            details = {"partition": self.where, "from": self.snapshot, "to": offset, "changed": self._task.changed}
-            logger.warning("replay_differs", extra=details)  # what was published stays; from here on it is the new bits
+            details = {"from": self.snapshot, "to": offset, "changed": self._task.changed}
+            logger.warning(
+                "replay_differs", extra={**self.partition._asdict(), **details}
+            )  # what was published stays; from here on it is the new bits
         elif self._task.chain.hex() != chain:
             raise StateError(
                 f"{self.where}: fed once more from offset {self.snapshot} to {offset}, the task did not say the same "

@@ -74,6 +74,15 @@ class Wave(NamedTuple):
     """(B, K) 1 - error / error of persistence, recent."""
 
 
+class DeadLetter(NamedTuple):
+    """Where a record was that could not be used, and why."""
+
+    offset: int
+    reason: str
+    text: str
+    """What was wrong with it, in words that may quote it."""
+
+
 class LearningStep(NamedTuple):
     """What a learner said of its last step."""
 
@@ -139,8 +148,8 @@ class StepReport:
     """By horizon: errors of the forecasts for the same truths."""
     waves: list[Wave] = field(default_factory=list)
     """Of the records just fed, in their order."""
-    last_dead_letter: str | None = None
-    """Where the last dead letter came from, and what was wrong with it."""
+    last_dead_letter: DeadLetter | None = None
+    """The last one of them."""
 
     @property
     def loss(self) -> float | None:

@@ -12,7 +12,17 @@ import numpy as np
 
 from streamrnn.errors import RecordError
 from streamrnn.formats import Decoder
-from streamrnn.records import QUALITY, LearningStep, Observation, Output, Record, StepReport, TopicPartition, Wave
+from streamrnn.records import (
+    QUALITY,
+    DeadLetter,
+    LearningStep,
+    Observation,
+    Output,
+    Record,
+    StepReport,
+    TopicPartition,
+    Wave,
+)
 from streamrnn.snapshot import Piece, Snapshot
 from streamrnn.wire import NO_CHAIN, Row, chained, dead_letter, forecast_outputs
 
@@ -22,7 +32,7 @@ if TYPE_CHECKING:
     from streamrnn.core.forecaster import Forecaster, Scores
 
 Timed = Callable[[str], AbstractContextManager[object]]
-"""Called with the name of a piece of work, "step" or "learn"; what it returns is entered while the work is done."""
+"""Called with the name of a piece of work, "decode", "step" or "learn"; what it returns is entered meanwhile."""
 
 NEVER = -(2**63)
 NOWHERE = -1
@@ -112,14 +122,17 @@ class Task:
         report = StepReport(self.partition, records=len(records))
         held = len(self._forecaster.names)
         outputs: list[Output | None] = []
-        for record in records:
+        with self._timed("decode"):
+            decoded = [self._decoded(record) for record in records]
+        for record, observation in zip(records, decoded, strict=True):
             try:
-                observation = self._decode(record)
+                if isinstance(observation, RecordError):
+                    raise observation
                 key = self._admitted(observation)
             except RecordError as error:
                 outputs.append(dead_letter(self._dead_letters, record, error))
                 report.dead_letters[error.reason] += 1
-                report.last_dead_letter = f"{record.topic}/{record.partition} at {record.offset}: {error}"
+                report.last_dead_letter = DeadLetter(record.offset, error.reason, str(error))
                 continue
             if key is None:
                 report.drops["duplicate_time"] += 1
@@ -144,6 +157,12 @@ class Task:
                 setattr(report, name, tuple(by_horizon))
             self._scores.clear()
         return said, report
+
+    def _decoded(self, record: Record) -> Observation | RecordError:
+        try:
+            return self._decode(record)
+        except RecordError as error:
+            return error
 
     def _admitted(self, observation: Observation) -> _Key | None:
         """The key of an observation that may be forecast, with a row for each field; None: its time was had before.

@@ -25,6 +25,15 @@ LOOK_AGAIN = 1.0  # seconds between two looks for an input topic that does not e
 STOPPING = 8.0  # seconds after a stop in which commits are still begun
 
 
+Traced = Callable[..., AbstractContextManager[object]]
+"""Called with the name of a piece of work, and the partition that it is for; what it returns is entered meanwhile."""
+
+
+def untraced(_work: str, _partition: TopicPartition | None = None) -> AbstractContextManager[object]:
+    """Trace nothing."""
+    return nullcontext()
+
+
 class OutputTopics(NamedTuple):
     """The topics that belong to one input topic."""
 
@@ -51,8 +60,8 @@ class Worker:
     `connect` opens the log, `task` makes a new task for a partition, `outputs` names the topics that belong to each
     input topic. `interval` are the seconds between commits, `snapshot_interval` those between saved states (see pace),
     `reachable_after` and `unavailable_after` those that the log may fail at the start and later on before the worker
-    gives up. `watched` is entered for each commit, with its name. `clock` counts seconds; it decides when something is
-    done, never what.
+    gives up. `watched` is entered for each commit, with its name; `traced` for each poll, feed and commit. `clock`
+    counts seconds; it decides when something is done, never what.
     """
 
     def __init__(
@@ -66,6 +75,7 @@ class Worker:
         snapshot_interval: float | None,
         observer: Observer,
         watched: Callable[[str], AbstractContextManager[object]] = nullcontext,
+        traced: Traced = untraced,
         reachable_after: float = 30.0,
         unavailable_after: float = 300.0,
         poll_records: int = POLL_RECORDS,
@@ -84,6 +94,7 @@ class Worker:
         self._snapshot_interval = snapshot_interval
         self._observer = observer
         self._watched = watched
+        self._traced = traced
         self._unavailable_after = unavailable_after
         self._poll_records = poll_records
         self._clock = clock
@@ -152,7 +163,8 @@ class Worker:
             log = self._log or self._open()
             if self._stopping:
                 return
-            polled = log.poll(self._patient(), self._poll_records)
+            with self._traced("poll"):
+                polled = log.poll(self._patient(), self._poll_records)
         except LogError as error:
             self._lost(error)
         else:
@@ -164,7 +176,7 @@ class Worker:
         if self.heartbeat - self._opened > LAST_RETRY:  # a log that works only at first is to be given up, too
             self._patience = None
         for partition in polled.revoked:
-            logger.info("partition_revoked", extra=_named(partition))
+            logger.info("partition_revoked", extra=partition._asdict())
             self._release(partition)
         for partition in polled.assigned:
             self._release(partition)
@@ -200,7 +212,7 @@ class Worker:
             self.unready = str(error)  # at once: the others may take long to fail, one after another
             self._discard(held)
             self._observer.restarted(partition)
-            logger.warning("task_failed", extra={**_named(partition), "error": str(error)})
+            logger.warning("task_failed", extra={**partition._asdict(), "error": str(error)})
             if isinstance(error, Fenced):
                 del self._held[partition]  # it comes back with an assignment, if it comes back
                 self._observer.released(partition)
@@ -212,17 +224,24 @@ class Worker:
     def _feed(self, records: Sequence[Record], held: _Held) -> None:
         if held.lease is None:
             return  # they will be read again from where the lease is restored
-        report = held.lease.feed(records)
+        with self._traced("feed", held.partition):
+            report = held.lease.feed(records)
         if report is None:
             return
         self._observer.stepped(report)
         if report.last_dead_letter is not None:
-            counts = {"count": report.dead_letters.total(), "last": report.last_dead_letter}
-            logger.warning("dead_letter", extra={**_named(report.partition), **counts})
+            offset, _, text = report.last_dead_letter
+            reasons, task = dict(report.dead_letters), report.partition._asdict()
+            logger.warning(
+                "dead_letter", extra={**task, "count": sum(reasons.values()), "reasons": reasons, "offset": offset}
+            )
+            logger.debug("dead_letter_text", extra={**task, "text": text})
         if report.skipped_steps:
-            logger.warning("learning_step_skipped", extra={**_named(report.partition), "count": report.skipped_steps})
+            logger.warning("learning_step_skipped", extra={**report.partition._asdict(), "count": report.skipped_steps})
         if report.taken_back_steps:
-            logger.warning("learning_taken_back", extra={**_named(report.partition), "count": report.taken_back_steps})
+            logger.warning(
+                "learning_taken_back", extra={**report.partition._asdict(), "count": report.taken_back_steps}
+            )
 
     def _attend(self, log: Log, held: _Held) -> None:
         """Restore or commit what is due, and look how far behind it is."""
@@ -248,7 +267,7 @@ class Worker:
             _, following = log.bounds(lease.partition)
         except LogError as error:  # no reason to throw the task away
             held.silent = str(error)
-            logger.warning("lag_unknown", extra={**_named(lease.partition), "error": str(error)})
+            logger.warning("lag_unknown", extra={**lease.partition._asdict(), "error": str(error)})
         else:
             self._observer.lag(lease.partition, max(0, following - lease.position))
 
@@ -267,16 +286,19 @@ class Worker:
         held.saved = -math.inf if held.lease.replaying else now
         self._observer.restored(partition, now - begun)
         details = {"offset": held.lease.position, "replaying": held.lease.replaying, "seconds": round(now - begun, 3)}
-        logger.info("task_restored", extra={**_named(partition), **details})
+        logger.info("task_restored", extra={**partition._asdict(), **details})
 
     def _commit(self, held: _Held, lease: Lease, *, snapshot: bool) -> None:
         begun = self._clock()
         before, saved = lease.snapshot, lease.saved_bytes
-        with self._watched(f"commit of {lease.where}"):
+        with self._watched(f"commit of {lease.where}"), self._traced("commit", lease.partition):
             committed = lease.commit(snapshot=snapshot)
-        if committed:
-            self._observer.committed(lease.partition, self._clock() - begun, lease.saved_bytes - saved)
         now = self._clock()
+        if committed:
+            seconds, written = now - begun, lease.saved_bytes - saved
+            self._observer.committed(lease.partition, seconds, written)
+            details = {"offset": lease.position, "seconds": round(seconds, 3), "state_bytes": written}
+            logger.debug("committed", extra={**lease.partition._asdict(), **details})
         held.next_commit = now + self._interval
         if lease.snapshot != before:
             held.saved = now
@@ -292,7 +314,7 @@ class Worker:
             try:
                 self._commit(held, held.lease, snapshot=True)
             except LogError as error:
-                logger.warning("last_commit_failed", extra={**_named(held.lease.partition), "error": str(error)})
+                logger.warning("last_commit_failed", extra={**held.lease.partition._asdict(), "error": str(error)})
 
     def _lost(self, error: LogError) -> None:
         """Let go of a log that has failed; wait before it is opened again. Raises the error after too long."""
@@ -324,7 +346,3 @@ class Worker:
             held.lease.close()
             held.lease = None
             self.heartbeat = self._clock()  # closing takes its time where a broker does not answer
-
-
-def _named(partition: TopicPartition) -> dict[str, object]:
-    return {"topic": partition.topic, "partition": partition.partition}

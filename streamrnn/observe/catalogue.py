@@ -37,6 +37,7 @@ SERVICE = (
     Metric("drops", "counter", "Input records counted and not forecast", (*TASK, "reason")),
     Metric("lag_records", "gauge", "Input records that wait to be taken in"),
     Metric("lag_seconds", "gauge", "Age of the latest event time taken in"),
+    Metric("decode_seconds", "histogram", "Decoding the records of one feed", PROCESS, SHORT),
     Metric("step_seconds", "histogram", "Forecasting one wave", PROCESS, SHORT),
     Metric("learn_seconds", "histogram", "One learning point", PROCESS, SHORT),
     Metric("commit_seconds", "histogram", "Committing one task", PROCESS, LONG),

@@ -1,26 +1,29 @@
-"""What the process says of itself on standard error: JSON lines, or coloured text on a terminal.
+"""What the process says of itself on standard error: JSON lines, or coloured text for people.
 
-The modules log events with stable names through Python's own logging: `subscribed`, `input_topic_missing`,
-`partition_revoked`, `task_restored`, `task_failed`, `log_unavailable`, `lag_unknown`, `last_commit_failed`,
-`dead_letter`, `learning_step_skipped`, `learning_taken_back`, `serving`, `serving_page`, `page_ended`,
-`page_not_started`, `page_feed_failed`, `stopping`, `stopped`. Those that bad input can bring about in any
-number are said once in a while, with the number of those left out.
+The modules log through Python's own logging; `events` has the vocabulary. What bad input or a broker can bring about in
+any number is said once in a while, with the number of those left out. Nothing that a record holds is said above debug.
 """
 
 import logging
 import sys
 import time
 from collections.abc import Callable
+from typing import Literal
 
 import structlog
 
-SELDOM = frozenset({"dead_letter", "learning_step_skipped", "learning_taken_back", "input_topic_missing"})
+from streamrnn.observe.events import EVENTS
+
+SELDOM = frozenset(name for name, event in EVENTS.items() if event.seldom)
 PAUSE = 10.0
 """Seconds for which one of these events is not said again, per partition."""
 
 
 class Seldom(logging.Filter):
-    """Lets through each of the `SELDOM` events once per pause and partition; `suppressed` counts those in between."""
+    """Lets through each of the `SELDOM` events once per pause and partition; `suppressed` counts those in between.
+
+    So it does with what opentelemetry says, which says it of every batch that no collector takes.
+    """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__()
@@ -29,7 +32,7 @@ class Seldom(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether the event is to be said."""
-        if record.msg not in SELDOM:
+        if record.msg not in SELDOM and not record.name.startswith("opentelemetry"):
             return True
         key = (record.msg, getattr(record, "topic", None), getattr(record, "partition", None))
         now = self._clock()
@@ -42,10 +45,11 @@ class Seldom(logging.Filter):
         return True
 
 
-def configure() -> None:
-    """Send what is logged to standard error, once for the process."""
-    terminal = sys.stderr.isatty()
-    renderer = structlog.dev.ConsoleRenderer() if terminal else structlog.processors.JSONRenderer()
+def configure(*, format: Literal["auto", "json", "text"] = "auto", level: str = "info") -> None:  # noqa: A002 -- the key
+    """Send what is logged to standard error, from this level on, once for the process. `auto`: text on a terminal."""
+    text = sys.stderr.isatty() if format == "auto" else format == "text"
+    colors = sys.stderr.isatty()
+    renderer = structlog.dev.ConsoleRenderer(colors=colors) if text else structlog.processors.JSONRenderer()
     handler = logging.StreamHandler(sys.stderr)
     handler.addFilter(Seldom())
     handler.setFormatter(
@@ -58,7 +62,7 @@ def configure() -> None:
             ],
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                *([] if terminal else [structlog.processors.format_exc_info]),
+                *([] if text else [structlog.processors.format_exc_info]),
                 renderer,
             ],
         )
@@ -66,4 +70,4 @@ def configure() -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)  # of the libraries: at DEBUG the Kafka client writes out payloads
-    logging.getLogger("streamrnn").setLevel(logging.INFO)
+    logging.getLogger("streamrnn").setLevel(level.upper())

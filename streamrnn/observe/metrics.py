@@ -92,7 +92,7 @@ class Metrics(Observer):
         self._gauges["ready"].set_function(lambda: not unready())
 
     def timed(self, work: str) -> AbstractContextManager[object]:
-        """Time a piece of a task's work: "step" or "learn"."""
+        """Time a piece of a task's work: "decode", "step" or "learn"."""
         return self._histograms[f"{work}_seconds"].time()
 
     @_harmless

@@ -104,7 +104,8 @@ class SeriesTable:
         table = self._tables.get(partition) or Table.empty(FIRST_ROOM, len(self._horizons))
         while len(table.times) < rows:
             more = Table.empty(len(table.times), len(self._horizons))
-            table = Table(*(np.concatenate(pair) for pair in zip(table, more, strict=True)))
+            pairs: Any = zip(table, more, strict=True)
+            table = Table(*(np.concatenate(pair) for pair in pairs))
         self._tables[partition] = table
         return table
 

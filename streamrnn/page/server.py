@@ -82,10 +82,10 @@ def _first_line() -> bytes:
 
 def main() -> None:
     """Run this process."""
-    logs.configure()
-    logging.getLogger("nicegui").setLevel(logging.ERROR)  # it warns of every address that it does not know
     os.nice(POLITE)
     told = Told(**json.loads(_first_line()))
+    logs.configure(**told.logging)
+    logging.getLogger("nicegui").setLevel(logging.ERROR)  # it warns of every address that it does not know
     listener, *channels = (socket.socket(fileno=int(number)) for number in sys.argv[1:])
     asyncio.run(serve(told, listener, channels))
 

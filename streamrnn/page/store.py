@@ -1,7 +1,8 @@
 """All that the page's process knows, and how it is asked: one thread takes in and answers, so nothing is locked."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +25,8 @@ class Told:
     memory: int
     host: str
     port: int
+    logging: dict[str, Any] = field(default_factory=dict)
+    """The section of the configuration."""
 
 
 @dataclass(frozen=True)

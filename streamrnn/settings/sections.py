@@ -226,6 +226,22 @@ class Metrics(Section):
     """0: any free port."""
 
 
+class Logging(Section):
+    """What is written to standard error."""
+
+    format: Literal["auto", "json", "text"] = "auto"
+    """`auto`: text on a terminal, else one JSON object a line."""
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    """Of what this program says; of the libraries only warnings are written, whose debug level has payloads."""
+
+
+class Traces(Section):
+    """Spans of the loop's work, by OpenTelemetry."""
+
+    enabled: bool = False
+    """They are sent where the environment says (OTEL_EXPORTER_OTLP_ENDPOINT and its like)."""
+
+
 class Page(Section):
     """The live page and its HTTP API, in a process of their own."""
 

@@ -15,12 +15,14 @@ from streamrnn.settings.sections import (
     Input,
     Kafka,
     Learning,
+    Logging,
     Metrics,
     Model,
     Output,
     Page,
     Section,
     Sqlite,
+    Traces,
 )
 
 sources: ContextVar[tuple[PydanticBaseSettingsSource, ...]] = ContextVar("sources", default=())
@@ -49,6 +51,8 @@ class Settings(Section, BaseSettings):
     """`strict`: state that was saved under other arithmetic (versions, instruction set, device) is refused."""
     commit: Commit = Commit()
     metrics: Metrics = Metrics()
+    logging: Logging = Logging()
+    traces: Traces = Traces()
     page: Page = Page()
     workers: int = Field(default=1, ge=1, le=256)
     """Processes that share the partitions; each has a port of its own for its metrics, from `metrics.port` on."""

@@ -11,7 +11,7 @@ from support.outside import Offsets
 
 import streamrnn.lease
 import streamrnn.task
-from streamrnn import app
+from streamrnn import app, daemon
 from streamrnn.core.forecaster import Forecaster
 from streamrnn.formats.json import JsonDecoder
 from streamrnn.log.kafka import KafkaLog
@@ -83,7 +83,7 @@ def shares(bootstrap: str, topic: str, warm: int, total: int) -> dict[str, float
         start=settings.input.start,
         interval=settings.commit.interval,
         snapshot_interval=settings.commit.snapshot_interval,
-        observer=app.metrics_of(settings),
+        observer=daemon.metrics_of(settings),
     )
     offsets = Offsets(bootstrap, settings.app)
     with _timed(spent), closing(worker), closing(offsets):

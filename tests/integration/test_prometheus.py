@@ -16,7 +16,7 @@ from support import prometheus
 from support.prometheus import DEPLOY, Prometheus, meanwhile, shortened
 from support.shop import FaultyLog, broken
 
-from streamrnn import app
+from streamrnn import app, daemon
 from streamrnn.log import Topic
 from streamrnn.log.memory import MemoryStore
 from streamrnn.observe.health import HealthServer
@@ -51,7 +51,7 @@ class Plant:
 
     def __init__(self, *overrides: str) -> None:
         settings = load(None, [*OVERRIDES, *overrides])
-        self.store, self.metrics = MemoryStore(), app.metrics_of(settings)
+        self.store, self.metrics = MemoryStore(), daemon.metrics_of(settings)
         self.store.create(Topic("sensors", 1))
         self.fault = ""
         self.rows = 0

@@ -147,9 +147,9 @@ def test_recent_skill_forgets() -> None:
 
 
 def test_work_is_timed() -> None:
-    """Steps and learning steps are timed, each on its own; there is no third kind of work."""
+    """Decoding, steps and learning steps are timed, each on its own; there is no fourth kind of work."""
     metrics = made(1)
-    with metrics.timed("step"), metrics.timed("learn"):
+    with metrics.timed("decode"), metrics.timed("step"), metrics.timed("learn"):
         pass
     with metrics.timed("step"):
         pass

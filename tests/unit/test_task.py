@@ -73,7 +73,7 @@ def test_waves_end_at_learning_points() -> None:
     records = [observation(i, f"p{i}", T, a=1, b=2, c=3) for i in range(5)]
     _, report = make_task(forecaster, timed=timed).feed(records)
     assert forecaster.waves == [[0, 1, 2, 3, 4, 5], [6, 7, 8, 9, 10, 11], [12, 13, 14]]
-    assert works == ["step", "learn", "step", "learn", "step"]
+    assert works == ["decode", "step", "learn", "step", "learn", "step"]
     assert (report.learning_steps, report.skipped_steps) == (2, 0)
     assert report.learned["whole"].gradient_norm == 2.0
     assert report.loss == report.learned["whole"].loss
@@ -140,7 +140,8 @@ def test_report() -> None:
     assert [wave.rows.tolist() for wave in report.waves] == [[0, 1], [0]]
     assert (report.dead_letters.total(), report.drops.total(), task.accepted) == (1, 1, 2)
     assert report.last_dead_letter is not None
-    assert report.last_dead_letter.startswith("sensors/0 at 3: the value is not JSON")
+    assert report.last_dead_letter[:2] == (3, "invalid_json")
+    assert report.last_dead_letter.text.startswith("the value is not JSON")
     assert (report.skill, report.coverage) == ((0.5,) * k, (1.0,) * k)
 
 

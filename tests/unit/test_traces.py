@@ -1,0 +1,164 @@
+"""Spans of the loop's work, and what they cost where there are none."""
+
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import Any
+
+import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from support.fakes import INPUT, FakeForecaster, make_task
+from support.inputs import mixed
+from support.shop import Clock, FaultyLog, finish, hire, published, stock
+
+from streamrnn import daemon
+from streamrnn.errors import ConfigError
+from streamrnn.log.memory import MemoryStore
+from streamrnn.observe.metrics import Metrics
+from streamrnn.observe.traces import Traces, exported
+from streamrnn.settings import load
+from streamrnn.worker import Worker
+
+
+@pytest.fixture
+def spans() -> Iterator[tuple[Traces, Callable[[], list[ReadableSpan]]]]:
+    """Yield traces, and what returns the spans that have ended."""
+    exporter, provider = InMemorySpanExporter(), TracerProvider(shutdown_on_exit=False)
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    traces = Traces(provider)
+    yield traces, lambda: list(exporter.get_finished_spans())
+    traces.close()
+
+
+def hired(traces: Traces | None, metrics: Metrics) -> tuple[Worker, MemoryStore]:
+    """A worker over some records, with traces or without."""
+    store, clock = stock(mixed(300, seed=1)), Clock()
+    timed = metrics.timed if traces is None else traces.beside(metrics.timed, INPUT)
+    changes = {} if traces is None else {"traced": traces.span}
+    worker = hire(
+        lambda: FaultyLog(store, clock),
+        clock,
+        task=lambda partition: make_task(FakeForecaster(most=40), partition=partition, timed=timed),
+        poll_records=100,
+        **changes,
+    )
+    return worker, store
+
+
+def test_the_loops_work_is_in_spans(spans: tuple[Traces, Callable[[], list[ReadableSpan]]]) -> None:
+    """Polls, feeds and commits are spans; decoding, steps and learning lie inside of their feed, each with its task."""
+    traces, ended = spans
+    metrics = Metrics(horizons=(1, 3), quantiles=(0.1, 0.5, 0.9), max_series=10)
+    worker, store = hired(traces, metrics)
+    finish(worker, store)
+    worker.close()
+    by_name: dict[str, list[ReadableSpan]] = {}
+    for span in ended():
+        by_name.setdefault(span.name, []).append(span)
+    assert by_name.keys() == {"poll", "feed", "decode", "step", "learn", "commit"}
+    assert len(by_name["feed"]) == len(by_name["decode"]) == 3
+    feeds = {span.context.span_id: span for span in by_name["feed"]}
+    for name in ("decode", "step", "learn"):
+        for span in by_name[name]:
+            assert span.parent is not None
+            feed = feeds[span.parent.span_id]
+            assert feed.start_time <= span.start_time <= span.end_time <= feed.end_time  # type: ignore[operator]
+    for name in ("poll", "feed", "commit"):
+        assert {span.parent for span in by_name[name]} == {None}
+    for name in by_name.keys() - {"poll"}:
+        assert {tuple(sorted((span.attributes or {}).items())) for span in by_name[name]} == {
+            (("partition", 0), ("topic", "sensors"))
+        }
+    _, text = metrics.exposition("")
+    assert f"streamrnn_step_seconds_count {len(by_name['step'])}.0" in text.decode()  # both are told
+
+
+def test_traces_change_nothing(spans: tuple[Traces, Callable[[], list[ReadableSpan]]]) -> None:
+    """What is published is the same with traces and without."""
+    said = []
+    for traces in (spans[0], None):
+        worker, store = hired(traces, Metrics(horizons=(1, 3), quantiles=(0.1, 0.5, 0.9), max_series=10))
+        finish(worker, store)
+        worker.close()
+        said.append(published(store))
+    assert said[0] == said[1]
+    assert said[0][0]
+
+
+def test_off_by_default() -> None:
+    """Without them the daemon has no traces, and its parts load nothing of OpenTelemetry."""
+    assert daemon.traces_of(load(None, ["input.topics=a"])) is None
+    script = "import sys; import streamrnn.app; sys.exit(any(name.startswith('opentelemetry') for name in sys.modules))"
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
+
+
+def test_a_missing_library_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The message names the key and the command that helps."""
+    monkeypatch.setitem(sys.modules, "opentelemetry.exporter.otlp.proto.http.trace_exporter", None)
+    with pytest.raises(ConfigError, match=r"traces\.enabled: .* is not installed: pip install 'streamrnn\[traces\]'"):
+        exported()
+
+
+class Collector:
+    """A collector that takes what is sent to it."""
+
+    def __init__(self) -> None:
+        self.requests: list[ExportTraceServiceRequest] = []
+        collector = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                assert self.path == "/v1/traces"
+                collector.requests.append(ExportTraceServiceRequest.FromString(body))
+                self.send_response(200)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
+                pass
+
+        self._server = HTTPServer(("127.0.0.1", 0), Handler)
+        self.address = f"http://127.0.0.1:{self._server.server_port}"
+        self._thread = threading.Thread(target=self._server.serve_forever)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop."""
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+def test_spans_go_where_the_environment_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Over OTLP by HTTP, under the name of the environment; closing sends what is left."""
+    with closing(Collector()) as collector:
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.address)
+        monkeypatch.setenv("OTEL_SERVICE_NAME", "pumps")
+        with closing(exported()) as traces, traces.span("poll"):
+            pass
+    (request,) = collector.requests
+    (sent,) = request.resource_spans
+    names = {each.key: each.value.string_value for each in sent.resource.attributes}
+    assert names["service.name"] == "pumps"
+    assert [span.name for scope in sent.scope_spans for span in scope.spans] == ["poll"]
+
+
+def test_a_collector_that_is_away_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Spans are taken at once where nobody takes them, and the end waits for two seconds at most."""
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")
+    traces = exported()
+    begun = time.monotonic()
+    for _ in range(1000):
+        with traces.span("step", INPUT):
+            pass
+    assert time.monotonic() - begun < 1.0
+    traces.close()
+    assert time.monotonic() - begun < 4.0
