@@ -47,7 +47,7 @@ DRAWN = """() => {
 async def viewer(url: str, ending: Event) -> int:
     """Look at the page until told to end; how many messages came."""
     page = await asyncio.to_thread(lambda: urllib.request.urlopen(url).read().decode())
-    (client,) = set(re.findall(r'"client_id": ?"([0-9a-f-]+)"', page))
+    (client,) = set(re.findall(r"client_id\W+([0-9a-f-]{36})", page))
     query = f"client_id={client}&tab_id={client}&document_id={client}&next_message_id=0&implicit_handshake=true"
     address = f"{url.replace('http', 'ws', 1)}_nicegui_ws/socket.io/?{query}&EIO=4&transport=websocket"
     count = 0
