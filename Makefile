@@ -1,6 +1,6 @@
 # make venv    everything that streamrnn needs, in .venv, as requirements.lock says; needs Python 3.11 or newer
 # make demo    the daemon on an embedded log and a bundled stream
-# make test    all tests but the long ones; those against a broker need Java 17 and Maven, or KAFKA_BOOTSTRAP_SERVERS
+# make test    all tests but the long ones; those against a broker need Java 17 and Maven, or KAFKA_BOOTSTRAP_SERVERS, those of the page Chromium
 # make long    the long tests
 # make faults  inject every fault, over either Kafka client at once, with a table each of what came of it; about half an hour
 # make check   lint, format and types

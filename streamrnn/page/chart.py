@@ -1,6 +1,7 @@
 """The picture of a series: what came, and for one horizon what had been forecast for it and what is forecast now."""
 
 from collections.abc import Sequence
+from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ LONG = 5
 LABELS = {"year": "{yyyy}", "month": "{MMM}", "day": "{d} {MMM}", "hour": "{HH}:{mm}", "minute": "{HH}:{mm}"}
 """Times on the axis."""
 DIGITS = 7
-"""Significant digits that are sent to the browser."""
+"""Significant digits of the largest number that are sent to the browser."""
 
 # Only numbers stand in what it makes: an observation, the median and the intervals at one time.
 TOOLTIP = """(points) => {
@@ -74,7 +75,11 @@ def _breaks(times: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def _sent(values: NDArray[np.float64]) -> list[float | None]:
-    return [float(f"{value:.{DIGITS}g}") if np.isfinite(value) else None for value in values.tolist()]
+    known = np.isfinite(values)
+    largest = np.abs(values, where=known, out=np.zeros(len(values))).max(initial=0.0)
+    if largest > 0:  # beyond what a picture shows, digits are only more to send
+        values = np.round(values, DIGITS - 1 - int(np.floor(np.log10(largest))))
+    return [value if isfinite(value) else None for value in values.tolist()]
 
 
 def options(levels: Sequence[float]) -> dict[str, Any]:

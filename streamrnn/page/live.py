@@ -40,14 +40,16 @@ SILENT = 10.0
 """Seconds without a record after which the page no longer says that it is live."""
 
 
-class View:
-    """What one browser sees. `series`, `topic` and `partition` name the series that its link is to."""
+Wanted = tuple[str, str | None, int | None]
+"""Name, topic and partition of a series, as a link has them; an empty name: any series."""
 
-    def __init__(
-        self, store: Store, series: str, topic: str | None, partition: int | None, horizon: int | None
-    ) -> None:
+
+class View:
+    """What one browser sees. `wanted` is the series that its link is to, `horizon` the steps of its forecasts."""
+
+    def __init__(self, store: Store, wanted: Wanted, horizon: int | None) -> None:
         self._store = store
-        self._wanted = (series, topic, partition)
+        self._wanted = wanted
         horizons = store.history.horizons
         self._horizon = horizons.index(horizon) if horizon in horizons else len(horizons) // 2
         self._updates = 0
@@ -175,13 +177,8 @@ def mount(app: FastAPI, store: Store) -> None:
         ui.add_css(STYLE)
         ui.add_body_html(SLASH)
         ui.dark_mode({"0": False, "1": True}.get(request.cookies.get(THEME, "")))
-        View(
-            store,
-            query.get("series", ""),
-            query.get("topic"),
-            _whole(query.get("partition")),
-            _whole(query.get("horizon")),
-        )
+        wanted = (query.get("series", ""), query.get("topic"), _whole(query.get("partition")))
+        View(store, wanted, _whole(query.get("horizon")))
 
     ui.run_with(
         app,

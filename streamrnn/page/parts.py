@@ -86,8 +86,9 @@ class Tiles:
         tell(self._numbers["rate"], f"{traffic.rate():,.1f}" if traffic.rate() < 100 else f"{traffic.rate():,.0f}")
         tell(self._numbers["lag"], f"{sum(task.lag for task in tasks):,}" if tasks else words.NOTHING)
         tell(self._numbers["series"], f"{self._store.history.places.held:,}")
-        tell(self._numbers["skill"], words.percent(self._store.middle(self._store.skills())))
-        tell(self._numbers["coverage"], words.percent(self._store.middle(self._store.coverages())))
+        skill, coverage = self._store.lately.ask("middle", self._store.middle)
+        tell(self._numbers["skill"], words.percent(skill))
+        tell(self._numbers["coverage"], words.percent(coverage))
         tell(self._numbers["dead"], f"{traffic.dead_letters:,}")
 
 
@@ -134,7 +135,9 @@ class Chooser:
 
     def update(self, chosen: int | None) -> None:
         """Show what is so now; `chosen` is the place of the series that is shown."""
-        total, self._places = self._store.listed(self._search, self._sort, ROWS)
+        question = (self._search, self._sort, ROWS)
+        total, places = self._store.lately.ask(question, lambda: self._store.listed(*question))
+        self._places = [place for place in places if self._store.history.places.series[place] is not None]
         for sort, made in self._sorts.items():
             _property(made, "aria-pressed", str(sort == self._sort).lower())
         for number, (row, name, skill) in enumerate(self._rows):

@@ -1,8 +1,10 @@
 """All that the page's process knows, and how it is asked: one thread takes in and answers, so nothing is locked."""
 
 import math
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +12,8 @@ from numpy.typing import NDArray
 from streamrnn.page.history import History
 from streamrnn.page.messages import Message
 from streamrnn.page.traffic import Traffic
+
+Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,26 @@ class Line:
     """Over all horizons; null until enough has matured since the page is there."""
 
 
+class Lately:
+    """Remembers answers for a second: many browsers ask for the same at about the same time."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._second = -1
+        self._answers: dict[object, Any] = {}
+
+    def ask(self, question: object, find: Callable[[], Answer]) -> Answer:
+        """What `find` finds for a question, or has found in this second."""
+        second = int(self._clock())
+        if second != self._second:
+            self._second = second
+            self._answers.clear()
+        if question not in self._answers:
+            self._answers[question] = find()
+        answer: Answer = self._answers[question]
+        return answer
+
+
 class Store:
     """History, scores and traffic under one roof."""
 
@@ -53,6 +77,8 @@ class Store:
             horizons=told.horizons, quantiles=told.quantiles, history=told.history, memory=told.memory
         )
         self.traffic = Traffic()
+        self.lately = Lately()
+        """For the views of the page."""
 
     def take(self, message: Message) -> None:
         """Take in a message."""
@@ -89,15 +115,12 @@ class Store:
         """Skill over all horizons by place; NaN: none yet."""
         return self.history.scores.overall(slice(len(self.history.places)))
 
-    def coverages(self) -> NDArray[np.float64]:
-        """Coverage over all horizons by place; NaN: none yet."""
-        return self.history.scores.covered(slice(len(self.history.places)))
-
-    @staticmethod
-    def middle(shares: NDArray[np.float64]) -> float | None:
-        """The median of those that are known."""
-        known = shares[~np.isnan(shares)]
-        return float(np.median(known)) if len(known) else None
+    def middle(self) -> tuple[float | None, float | None]:
+        """Skill and coverage over all horizons of the middle series, by either; None: none is scored yet."""
+        coverages = self.history.scores.covered(slice(len(self.history.places)))
+        known = [shares[~np.isnan(shares)] for shares in (self.skills(), coverages)]
+        skill, coverage = (float(np.median(shares)) if len(shares) else None for shares in known)
+        return skill, coverage
 
 
 def number(value: float) -> float | None:

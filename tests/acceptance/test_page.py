@@ -27,7 +27,7 @@ from streamrnn.log.sqlite import SqliteLog
 from streamrnn.page import process as processes
 from streamrnn.page.feed import Feed
 from streamrnn.page.process import PageProcess
-from streamrnn.records import Record
+from streamrnn.records import Record, TopicPartition
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -221,22 +221,46 @@ def test_a_token_is_asked_for_and_leads_to_the_link(chromium: Browser) -> None:
         context.close()
 
 
+def kill(process: PageProcess) -> None:
+    """Kill the page's process, and wait for the next one."""
+    first = process._child.process
+    assert first is not None
+    first.kill()
+    until(lambda: process._child.process not in {None, first}, "another process", PATIENCE)
+
+
 def test_a_page_that_is_killed_comes_back(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is said once, the next one is started on the same port, and is told the names again."""
     with closing(Shown()) as page:
         page.serves()
         page.tell(5)
         until(lambda: page.get("/status")[1]["series"] == 3, "the series", PATIENCE)
-        first = page.process._child.process
-        assert first is not None
-        first.kill()
-        until(lambda: page.process._child.process not in {None, first}, "another process", PATIENCE)
+        kill(page.process)
         page.serves()
         page.tell(5)
         until(lambda: page.get("/series/pump-1/rpm/forecast")[0] == 200, "the series again", PATIENCE)
         ended = [record for record in caplog.records if record.message == "page_ended"]
         assert [record.__dict__["code"] for record in ended] == [-signal.SIGKILL]
         assert page.process._child.pause == 2 * FIRST_PAUSE
+
+
+def test_workers_share_a_page() -> None:
+    """Two workers tell one page, each of its own partition; when the page is another one, both are greeted."""
+    known = {name: value for name, value in told().__dict__.items() if name not in {"host", "port"}}
+    with closing(PageProcess(host="127.0.0.1", port=0, channels=2, told=known)) as process:
+        shown = Shown.__new__(Shown)
+        shown.process, shown.url = process, f"http://127.0.0.1:{process.port}"
+        feeds = [Feed(channel) for channel in process.channels]
+        for life in range(2):
+            shown.serves()
+            for number, feed in enumerate(feeds):
+                feed.stepped(report(wave([0], life), partition=TopicPartition("sensors", number)))
+            until(lambda: shown.get("/series")[1]["total"] == 2, "both series", PATIENCE)
+            found = {(line["series"], line["partition"]) for line in shown.get("/series")[1]["series"]}
+            assert found == {("pump-0/rpm", 0), ("pump-0/rpm", 1)}
+            kill(process)
+        for feed in feeds:
+            feed.close()
 
 
 def test_a_port_that_is_taken_is_told() -> None:

@@ -16,10 +16,10 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing
 from multiprocessing.synchronize import Event
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import websockets
@@ -34,6 +34,8 @@ from streamrnn.page.store import Store, Told
 from streamrnn.records import TopicPartition, Wave
 
 SERIES = 1000
+FORGOTTEN = 4.0
+"""Seconds after which the page has given up a viewer that left."""
 APPENDED = 20_000
 DRAWN = """() => {
   const canvas = document.querySelector('.chart canvas');
@@ -44,54 +46,65 @@ DRAWN = """() => {
 """Milliseconds from the beginning of the navigation until something is drawn."""
 
 
-async def viewer(url: str, ending: Event) -> int:
-    """Look at the page until told to end; how many messages came."""
+class Viewers:
+    """Several viewers, in a process of their own; they look while `looking` is set."""
+
+    def __init__(self, url: str, viewers: int) -> None:
+        context = multiprocessing.get_context("spawn")
+        self.looking, self.ending = context.Event(), context.Event()
+        self.count = context.Value("i", 0)
+        """Messages that came."""
+        self.viewers = viewers
+        self.process = context.Process(target=view, args=(url, viewers, self.looking, self.ending, self.count))
+        self.process.start()
+
+    def look(self) -> None:
+        """Begin to look, and wait until all of them see something new."""
+        before = self.count.value
+        self.looking.set()
+        until(lambda: self.count.value > before + 3 * self.viewers, "the viewers")
+
+    def look_away(self) -> None:
+        """Leave, and wait until the page has noticed."""
+        self.looking.clear()
+        time.sleep(FORGOTTEN)
+
+    def close(self) -> None:
+        """End them."""
+        self.ending.set()
+        self.process.join()
+
+
+def view(url: str, viewers: int, looking: Event, ending: Event, count: Any) -> None:
+    """Look, or wait until told to."""
+    os.nice(10)  # they stand for other machines
+
+    async def all_of_them() -> None:
+        await asyncio.gather(*(viewer(url, looking, count) for _ in range(viewers)))
+
+    while not ending.is_set():
+        if looking.wait(0.1):
+            asyncio.run(all_of_them())
+
+
+async def viewer(url: str, looking: Event, count: Any) -> None:
+    """Look at the page; `count` the messages that come."""
     page = await asyncio.to_thread(lambda: urllib.request.urlopen(url).read().decode())
-    (client,) = set(re.findall(r'"client_id": ?"([0-9a-f-]+)"', page))
+    (client,) = set(re.findall(r"client_id\W+([0-9a-f-]{36})", page))
     query = f"client_id={client}&tab_id={client}&document_id={client}&next_message_id=0&implicit_handshake=true"
     address = f"{url.replace('http', 'ws', 1)}_nicegui_ws/socket.io/?{query}&EIO=4&transport=websocket"
-    count = 0
     async with websockets.connect(address, max_size=None) as socket:
         await socket.recv()
         await socket.send("40")
-        while not ending.is_set():
+        while looking.is_set():
             try:
-                said = await asyncio.wait_for(socket.recv(), 0.2)
+                said = str(await asyncio.wait_for(socket.recv(), 0.2))
             except TimeoutError:
                 continue
             if said == "2":
                 await socket.send("3")
-            count += str(said).startswith("42")
-    return count
-
-
-def view(url: str, count: int, ending: Event, counts: "multiprocessing.Queue[int]") -> None:
-    """Several viewers, as a process of their own."""
-    os.nice(10)  # they stand for other machines
-
-    async def all_of_them() -> Sequence[int]:
-        return await asyncio.gather(*(viewer(url, ending) for _ in range(count)))
-
-    counts.put(sum(asyncio.run(all_of_them())))
-
-
-@contextmanager
-def viewed(url: str, count: int) -> Iterator[None]:
-    """Have the page looked at meanwhile; an error if nothing came."""
-    context = multiprocessing.get_context("spawn")
-    ending, counts = context.Event(), context.Queue()
-    process = context.Process(target=view, args=(url, count, ending, counts))
-    process.start()
-    begun = time.monotonic()
-    try:
-        time.sleep(5)  # loading is not looking
-        yield
-    finally:
-        ending.set()
-        seen, seconds = counts.get(timeout=60), time.monotonic() - begun
-        process.join()
-        print(f"  {count} viewers got {seen / seconds / count:.2f} messages a second each", flush=True)  # noqa: T201
-        assert seen > count * seconds / 4
+            with count.get_lock():
+                count.value += said.startswith("42")
 
 
 def stretch(daemon: Daemon, path: Path, app: str, seconds: float) -> tuple[float, float]:
@@ -157,9 +170,9 @@ def main() -> None:
     """Measure, and print what was found."""
     parser = argparse.ArgumentParser(prog="benchmarks.page", allow_abbrev=False)
     parser.add_argument("--viewers", type=int, default=20)
-    parser.add_argument("--turns", type=int, default=4, help="stretches of each kind (default: %(default)s)")
-    parser.add_argument("--seconds", type=float, default=15, help="of a stretch (default: %(default)s)")
-    parser.add_argument("--records", type=int, default=1_200_000, help="in the log (default: %(default)s)")
+    parser.add_argument("--turns", type=int, default=12, help="stretches of each kind (default: %(default)s)")
+    parser.add_argument("--seconds", type=float, default=5, help="of a stretch (default: %(default)s)")
+    parser.add_argument("--records", type=int, default=2_500_000, help="in the log (default: %(default)s)")
     given = parser.parse_args()
 
     def say(words: str) -> None:
@@ -187,17 +200,23 @@ def main() -> None:
             time.sleep(20)
             plots = first_plots(url, 5)
             say(f"time to the first plot, daemon at full speed, s: {', '.join(f'{each:.2f}' for each in plots)}")
-            walls, shares = [], []
-            for _ in range(given.turns):
-                without = stretch(daemon, path, "bench", given.seconds)
-                with viewed(url, given.viewers):
+            walls, shares, seen = [], [], []
+            with closing(Viewers(url, given.viewers)) as viewers:
+                for _ in range(given.turns):
+                    without = stretch(daemon, path, "bench", given.seconds)
+                    viewers.look()
+                    before, begun = viewers.count.value, time.monotonic()
                     looked_at = stretch(daemon, path, "bench", given.seconds)
-                say(f"  without {without[0]:,.0f}, with {looked_at[0]:,.0f} records/s")
-                walls.append(looked_at[0] / without[0])
-                shares.append(looked_at[1] / without[1])
+                    seen.append((viewers.count.value - before) / (time.monotonic() - begun) / given.viewers)
+                    viewers.look_away()
+                    say(f"  without {without[0]:,.0f}, with {looked_at[0]:,.0f} records/s")
+                    walls.append(looked_at[0] / without[0])
+                    shares.append(looked_at[1] / without[1])
+            say(f"messages a second to each viewer: {min(seen):.2f} to {max(seen):.2f}")
+            assert min(seen) > 0.5, "the page did not keep its viewers up to date"
             for name, ratios in (("records/s", walls), ("records per processor second", shares)):
-                spread = ", ".join(f"{each:.3f}" for each in ratios)
-                say(f"{given.viewers} viewers, ratio of {name}: {statistics.median(ratios):.3f} ({spread})")
+                middle, low, high = statistics.median(ratios), min(ratios), max(ratios)
+                say(f"{given.viewers} viewers, ratio of {name}: {middle:.3f} ({low:.3f} to {high:.3f})")
             daemon.alive()
     say(f"load average {os.getloadavg()[0]:.1f}")
 

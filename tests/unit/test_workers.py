@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -136,7 +137,7 @@ def test_each_process_has_an_instance_name_of_its_own(monkeypatch: pytest.Monkey
 
     class Listed:
         def __init__(self, commands: list[list[str]], inherits: list[int]) -> None:
-            assert inherits == []
+            assert inherits == [7, 9]
             started.extend(commands)
 
         def run(self) -> int:
@@ -146,6 +147,29 @@ def test_each_process_has_an_instance_name_of_its_own(monkeypatch: pytest.Monkey
             """Nothing runs."""
 
     monkeypatch.setattr(workers, "Workers", Listed)
-    assert workers.run([], count=2, port=0, instance=instance, channels=[]) == 0
+    assert workers.run([], count=2, port=0, instance=instance, channels=[7, 9]) == 0
     names = [[part for part in command if part.startswith("kafka.instance=")] for command in started]
+    assert [command[command.index("--channel") + 1] for command in started] == ["7", "9"]
     assert names == ([[], []] if instance is None else [["kafka.instance=pump-0"], ["kafka.instance=pump-1"]])
+
+
+def test_each_process_inherits_its_channel(tmp_path: Path) -> None:
+    """A worker has the descriptor of its own channel to the page, and no other's."""
+    notes = (
+        "import os, sys, time; held = [fd for fd in os.listdir('/proc/self/fd') if int(fd) > 2]\n"
+        "open(sys.argv[1], 'w').write(' '.join(held) + '.'); time.sleep(60)"
+    )
+    here, there = socket.socketpair()
+    with here, there:
+        channels = [here.fileno(), there.fileno()]
+        crew = workers.Workers([program(notes, tmp_path / str(number)) for number in range(2)], channels)
+        thread = threading.Thread(target=crew.run)
+        thread.start()
+        paths = [tmp_path / str(number) for number in range(2)]
+        until(lambda: all(path.exists() and path.read_text().endswith(".") for path in paths), "two workers")
+        crew.stop()
+        thread.join()
+    for number, path in enumerate(paths):
+        held = path.read_text().rstrip(".").split()
+        assert str(channels[number]) in held
+        assert str(channels[1 - number]) not in held
