@@ -10,6 +10,7 @@ from support.chromium import chromium
 from support.reports import HOLE, WIDTH, made_report
 
 SERIES = ["pump-0/<b>rpm", "pump-1/x", "pump-1/y", "pump-2/&lt;", "pump-3/\"'"]
+PATIENCE = 120_000  # ms
 A4_PIXELS = 690
 """A page's width less its margins, as the style has it."""
 
@@ -33,6 +34,7 @@ def browser() -> Iterator[Any]:
 def opened(browser: Any, report: Path, request: pytest.FixtureRequest) -> Iterator[Any]:
     """The page, opened with the options that the test asks for; complaints and requests are looked at in the end."""
     context = browser.new_context(**getattr(request, "param", {}))
+    context.set_default_timeout(PATIENCE)
     page = context.new_page()
     said: list[str] = []
     asked: list[str] = []
@@ -126,6 +128,23 @@ def test_a_hole_in_time_is_not_bridged(opened: Any) -> None:
     band = element.evaluate("e => Array.from(e.data[0].x)")
     assert band.count(None) == 2
     assert all(time <= before for time in band[: band.index(None)])
+
+
+def test_anomalies_and_alarms_are_marked(opened: Any) -> None:
+    """Each anomaly has a ring around its value, each alarm of drift a line at its time."""
+    element = chart(opened, 0)
+    rings = element.evaluate(
+        "e => { const t = e.data.find((t) => t.name === 'anomaly'); return [t.x, t.y].map((a) => [...a]); }"
+    )
+    truth = element.evaluate(
+        "e => { const t = e.data.find((t) => t.name === 'truth'); return [t.x, t.y].map((a) => [...a]); }"
+    )
+    values = dict(zip(*truth, strict=True))
+    assert len(rings[0]) == 17
+    assert all(values[time] == value for time, value in zip(*rings, strict=True))
+    assert element.evaluate("e => e.layout.shapes.map((each) => each.x0)") == [
+        60_000 * (row + WIDTH * (row >= HOLE)) for row in range(151, 1700, 200)
+    ]
 
 
 def test_fields_are_shown_on_demand(opened: Any) -> None:
