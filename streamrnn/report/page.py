@@ -74,6 +74,7 @@ def page(
     levels = [quantiles[place] for pair in pairs for place in pair] + [0.5]
     drawn = _curves(runs, records, [*best, *worst], horizons, places, levels)
     data = {
+        "latest": LATEST,
         "horizons": [horizons[place] for place in places],
         "intervals": _named(quantiles, pairs),
         "forecasters": FORECASTERS,

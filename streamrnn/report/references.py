@@ -5,6 +5,7 @@ A season is chosen once, from the rows before the first one that is scored. Cand
 naive forecasts erred least on those rows is taken. As long as a reference has no season, it does without.
 """
 
+from array import array
 from collections.abc import Sequence
 from itertools import pairwise
 from statistics import median
@@ -51,7 +52,7 @@ class HoltWinters:
         self._row = 0
         self._damping = damping
         self._reach = [(h, sum(damping**i for i in range(1, h + 1))) for h in horizons]
-        self._runs = [_Run(smoothing, [0.0] * self._phases) for smoothing in smoothings]
+        self._runs = [_Run(smoothing, array("d", [0.0] * self._phases)) for smoothing in smoothings]
 
     def step(self, value: float) -> list[float]:
         """Take in the next value; the forecasts (K) made with it."""
@@ -78,14 +79,14 @@ class HoltWinters:
         mean = sum(self._opening) / self._period
         for run in self._runs:
             run.level, run.trend, run.error = mean, 0.0, 0.0
-            run.season = [value - mean for value in self._opening]
+            run.season = array("d", [value - mean for value in self._opening])
         self._opening.clear()
 
 
 class _Run:
     """The method with one smoothing of the level."""
 
-    def __init__(self, smoothing: float, season: list[float]) -> None:
+    def __init__(self, smoothing: float, season: "array[float]") -> None:
         self._smoothing = smoothing
         self.level, self.trend = 0.0, 0.0
         self.season = season
@@ -116,10 +117,8 @@ class References:
         self._seasons = seasons
         self.season: int | None = None
         """In rows; 0: there is none; None: not chosen yet."""
-        self._times: list[int] = []
-        self._values: list[float] = []
-        """The latest ones; `_dropped` rows before them are forgotten."""
-        self._dropped = 0
+        self._times, self._values = array("q"), array("d")
+        """The latest ones; times only until a season is chosen."""
         self._smooth = HoltWinters(horizons=horizons, period=0)
 
     def forecast(self, times: Sequence[int], values: Sequence[float], *, scored: bool) -> Floats:
@@ -144,7 +143,7 @@ class References:
         self._smooth = HoltWinters(horizons=self._horizons, period=self.season)
         for value in self._values:
             self._smooth.step(value)
-        self._times.clear()
+        del self._times[:]
 
     def _naive(self) -> list[float]:
         """What was there one season before each target, or more where the target is more than a season ahead."""
@@ -157,7 +156,7 @@ class References:
     def _forget(self) -> None:
         """Drop values that nothing will ask for again."""
         if self.season is not None:
-            self._times.clear()
+            del self._times[:]
             del self._values[: -(self.season + 1)]
 
 

@@ -101,32 +101,35 @@ class Tally:
 
 
 class _Course:
-    """Errors over time, in at most MOST_BINS stretches of equally many rows."""
+    """Errors over time, in at most MOST_BINS stretches of equally many rows. S horizons."""
 
-    def __init__(self) -> None:
+    def __init__(self, horizons: int) -> None:
         self._width, self._fill = 1, 0
-        self._times: list[int] = []
-        self._errors: list[Floats] = []
-        self._counts: list[NDArray[np.int64]] = []
+        """How often rows are added to a stretch, and how often they were in all."""
+        self._times = np.zeros(MOST_BINS, np.int64)
+        self._errors = np.zeros((MOST_BINS, len(FORECASTERS), horizons))
+        self._counts = np.zeros((MOST_BINS, horizons), np.int64)
 
     def add(self, time: int, errors: Floats) -> None:
         """Add the errors (N, F, S) of the next rows, always equally many, from `time` on; NaN: not forecast."""
-        if self._fill % self._width == 0:
-            if len(self._times) == MOST_BINS:
-                self._width, self._fill = 2 * self._width, 0
-                self._times = self._times[::2]
-                self._errors = [a + b for a, b in zip(self._errors[::2], self._errors[1::2], strict=True)]
-                self._counts = [a + b for a, b in zip(self._counts[::2], self._counts[1::2], strict=True)]
-            self._times.append(time)
-            self._errors.append(np.zeros(errors.shape[1:]))
-            self._counts.append(np.zeros(errors.shape[2], np.int64))
-        self._errors[-1] += np.nansum(np.abs(errors), axis=0)
-        self._counts[-1] += np.isfinite(errors[:, 0]).sum(0)
+        if self._fill == MOST_BINS * self._width:
+            self._width *= 2
+            half = MOST_BINS // 2
+            self._times[:half] = self._times[::2]
+            for sums in (self._errors, self._counts):
+                sums[:half] = sums[::2] + sums[1::2]
+                sums[half:] = 0
+        place, inside = divmod(self._fill, self._width)
+        if inside == 0:
+            self._times[place] = time
+        self._errors[place] += np.nansum(np.abs(errors), axis=0)
+        self._counts[place] += np.isfinite(errors[:, 0]).sum(0)
         self._fill += 1
 
     def read(self) -> tuple[NDArray[np.int64], Floats, NDArray[np.int64]]:
         """Times (B,), errors (B, F, S) and how many (B, S)."""
-        return np.array(self._times, np.int64), np.array(self._errors), np.array(self._counts)
+        used = -(-self._fill // self._width)
+        return self._times[:used], self._errors[:used], self._counts[:used]
 
 
 class _Series:
@@ -144,12 +147,12 @@ class _Series:
         self._rows, self._first, self._last = 0, 0, 0
         self._anomalies, self._drifting = 0, False
         self._alarms: list[int] = []
-        self._course = _Course()
+        self._course = _Course(len(self._shown))
         # of the rows before those that are open, as far back as the longest horizon
         self._points, self._made = np.empty((0, f, k)), np.empty((0, f, k, q))
         self._counts = np.empty(0, np.bool_)
-        self._errors = np.empty((0, f, k))
-        """Of the last rows, and NaN where nothing had been forecast for a row."""
+        self._errors = np.empty((0, f - 1, k), np.float32)
+        """Of the references for the last rows, and NaN where nothing had been forecast for a row."""
         self._scored = np.zeros(k, np.int64)
         self._error, self._pinball = np.zeros((f, k)), np.zeros((f, k))
         self._covered, self._below = np.zeros((f, k, len(self._pairs))), np.zeros((k, q))
@@ -180,14 +183,14 @@ class _Series:
         points[:, 1:] = self._references.forecast(times, numbers, scored=counts[0])
         self._points = np.concatenate([self._points, points])
         errors = self._missed(values)
-        made[:, 1:] = points[:, 1:, :, None] + self._spread(errors)[1:]
+        made[:, 1:] = points[:, 1:, :, None] + self._spread(errors[:, 1:])
         self._made, self._counts = np.concatenate([self._made, made]), np.concatenate([self._counts, counts])
         self._score(values, errors)
         self._course.add(times[0], errors[:, :, self._shown])
         longest = int(self._horizons[-1])
         self._points, self._made = self._points[-longest:], self._made[-longest:]
         self._counts = self._counts[-longest:]
-        self._errors = np.concatenate([self._errors, errors])[-ERRORS:]
+        self._errors = np.concatenate([self._errors, errors[:, 1:].astype(np.float32)])[-ERRORS:]
         self._rows += len(self._open)
         self._open.clear()
 
@@ -207,8 +210,8 @@ class _Series:
         return slice(first, count), slice(origin, origin + max(count - first, 0))
 
     def _spread(self, errors: Floats) -> Floats:
-        """Quantiles (F, K, Q) of the last errors up to the first of the open rows; 0 as long as there are too few."""
-        spread = np.zeros(self._made.shape[1:])
+        """Quantiles (F - 1, K, Q) of the references' errors up to the first of the open rows; 0 while they are few."""
+        spread = np.zeros((len(NAMES), *self._made.shape[2:]))
         known = np.concatenate([self._errors, errors[:1]])[-ERRORS:]
         for k, horizon in enumerate(self._horizons.tolist()):
             count = min(self._rows + 1 - horizon, ERRORS)

@@ -28,11 +28,19 @@ def lines() -> list[str]:
     return [line for block in blocks("sh") for line in block.splitlines() if line]
 
 
+def commands(start: str) -> list[list[str]]:
+    """The shell lines that begin so, run from any folder."""
+    found = [shlex.split(line) for line in lines() if line.startswith(start)]
+    return [
+        [str(ROOT / program), *(str(ROOT / word) if word.startswith("config/") else word for word in rest)]
+        for program, *rest in found
+    ]
+
+
 def command(start: str) -> list[str]:
     """The one shell line that begins so, run from any folder."""
-    (line,) = [line for line in lines() if line.startswith(start)]
-    program, *rest = shlex.split(line)
-    return [str(ROOT / program), *(str(ROOT / word) if word.startswith("config/") else word for word in rest)]
+    (only,) = commands(start)
+    return only
 
 
 def test_every_shell_line_is_tried_here() -> None:
@@ -58,13 +66,15 @@ def test_the_two_commands_exist(target: str) -> None:
 
 
 def test_the_backtest_of_the_readme(tmp_path: Path) -> None:
-    """A CSV in, one forecast per row and field out."""
+    """A CSV in, one forecast per row and field out; and a report where one is asked for."""
     rows = [f"2024-01-01T{hour:02d}:00:00Z,{hour * 2.5},{100 - hour}" for hour in range(24)]
     (tmp_path / "machine.csv").write_text("\n".join(["time,temperature,rpm", *rows]) + "\n")
-    subprocess.run(command(".venv/bin/streamrnn backtest"), cwd=tmp_path, check=True, capture_output=True)
+    for each in commands(".venv/bin/streamrnn backtest"):
+        subprocess.run(each, cwd=tmp_path, check=True, capture_output=True)
     records = [json.loads(line) for line in (tmp_path / "forecasts.jsonl").read_text().splitlines()]
     assert [r["series"] for r in records[:2]] == ["machine/temperature", "machine/rpm"]
     assert len(records) == 48
+    assert ">machine/rpm<" in (tmp_path / "report.html").read_text()
 
 
 def test_the_python_of_the_readme(tmp_path: Path) -> None:

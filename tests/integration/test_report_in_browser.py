@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 from support.chromium import chromium
-from support.reports import made_report
+from support.reports import HOLE, WIDTH, made_report
 
 SERIES = ["pump-0/<b>rpm", "pump-1/x", "pump-1/y", "pump-2/&lt;", "pump-3/\"'"]
+PATIENCE = 120_000  # ms
 A4_PIXELS = 690
 """A page's width less its margins, as the style has it."""
 
@@ -33,6 +34,7 @@ def browser() -> Iterator[Any]:
 def opened(browser: Any, report: Path, request: pytest.FixtureRequest) -> Iterator[Any]:
     """The page, opened with the options that the test asks for; complaints and requests are looked at in the end."""
     context = browser.new_context(**getattr(request, "param", {}))
+    context.set_default_timeout(PATIENCE)
     page = context.new_page()
     said: list[str] = []
     asked: list[str] = []
@@ -89,12 +91,11 @@ def test_a_series_can_be_zoomed_by_keyboard_and_by_buttons(opened: Any) -> None:
     """The last rows are seen at first; keys and buttons show more, less, earlier and later ones."""
     element = chart(opened, 1)
     start, end = seen(element)
-    assert end - start == 199 * 60_000
+    assert end - start == (199 + WIDTH) * 60_000
     element.focus()
     opened.keyboard.press("0")
     whole = seen(element)
-    assert whole == element.evaluate("e => [e.data[0].x[0], e.data[0].x.at(-1)]")
-    assert whole[1] == end == 1699 * 60_000
+    assert whole[1] == end == (1699 + WIDTH) * 60_000
     assert whole[0] < 60 * 60_000
     opened.keyboard.press("+")
     inside = seen(element)
@@ -113,6 +114,37 @@ def test_a_series_can_be_zoomed_by_keyboard_and_by_buttons(opened: Any) -> None:
         "([e, least]) => e._fullLayout.xaxis._rl[0] > least", arg=[element.element_handle(), start]
     )
     assert seen(element)[1] < end
+
+
+def test_a_hole_in_time_is_not_bridged(opened: Any) -> None:
+    """Where nothing was observed for long, there is no line and no band; thinned rows are connected all the same."""
+    element = chart(opened, 0)
+    before, after = (HOLE - 1) * 60_000, (HOLE + WIDTH) * 60_000
+    for name in ("truth", "median"):
+        times = element.evaluate("(e, name) => Array.from(e.data.find((trace) => trace.name === name).x)", name)
+        assert times[times.index(before) + 1] is None
+        assert times.index(after) == times.index(before) + 2
+        assert times.count(None) == 2  # the other one is at the end
+    band = element.evaluate("e => Array.from(e.data[0].x)")
+    assert band.count(None) == 2
+    assert all(time <= before for time in band[: band.index(None)])
+
+
+def test_anomalies_and_alarms_are_marked(opened: Any) -> None:
+    """Each anomaly has a ring around its value, each alarm of drift a line at its time."""
+    element = chart(opened, 0)
+    rings = element.evaluate(
+        "e => { const t = e.data.find((t) => t.name === 'anomaly'); return [t.x, t.y].map((a) => [...a]); }"
+    )
+    truth = element.evaluate(
+        "e => { const t = e.data.find((t) => t.name === 'truth'); return [t.x, t.y].map((a) => [...a]); }"
+    )
+    values = dict(zip(*truth, strict=True))
+    assert len(rings[0]) == 17
+    assert all(values[time] == value for time, value in zip(*rings, strict=True))
+    assert element.evaluate("e => e.layout.shapes.map((each) => each.x0)") == [
+        60_000 * (row + WIDTH * (row >= HOLE)) for row in range(151, 1700, 200)
+    ]
 
 
 def test_fields_are_shown_on_demand(opened: Any) -> None:

@@ -9,6 +9,8 @@ from support.forecasts import forecast_record
 from streamrnn.report.page import Run, page
 from streamrnn.report.tally import Tally
 
+HOLE, WIDTH = 1650, 500
+"""A row before which nothing was observed for so many minutes."""
 HORIZONS, LEVELS = (1, 12, 24), (0.05, 0.1, 0.5, 0.9, 0.95)
 
 
@@ -31,7 +33,14 @@ def made_report(
                 anomaly, status = float(row % 97 == 90) * 2, "drifting" if row % 200 > 150 else "ok"
                 made.append(
                     forecast_record(
-                        name, row, truth, quantiles, horizons=HORIZONS, levels=LEVELS, anomaly=anomaly, status=status
+                        name,
+                        row + WIDTH * (row >= HOLE),
+                        truth,
+                        quantiles,
+                        horizons=HORIZONS,
+                        levels=LEVELS,
+                        anomaly=anomaly,
+                        status=status,
                     )
                 )
         for record in made:

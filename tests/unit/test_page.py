@@ -11,7 +11,7 @@ from plotly.offline import get_plotlyjs
 from support.reports import made_report
 
 from streamrnn.report.figures import EXTREMES
-from streamrnn.report.page import MOST_SERIES, page
+from streamrnn.report.page import MOST_SERIES, _embedded, page
 from streamrnn.settings import Settings, describe
 
 EVIL = "</script><script>alert(1)</script><img src=x onerror=alert(2)>\"'&{{7*7}}"
@@ -79,6 +79,12 @@ def test_names_are_only_names(report: str) -> None:
     assert f"{EVIL}.csv" in elements.text["th"]
     assert EVIL not in report.replace(get_plotlyjs(), "")
     assert "49" not in elements.text["h4"]
+
+
+def test_no_text_ends_the_script_that_holds_it() -> None:
+    """What is embedded has no beginning of an element in it, and reads as what it was."""
+    assert "<" not in _embedded([EVIL])
+    assert orjson.loads(_embedded([EVIL])) == [EVIL]
 
 
 def test_nothing_is_fetched(report: str) -> None:

@@ -5,6 +5,7 @@
   const charts = [...document.querySelectorAll(".chart")];
   const redraw = new Map(); // of each chart that has been drawn, what draws it again
   const LAST = 200; // rows that a series shows at first
+  const HOLE = 10; // times the usual step: what is further apart is not connected
   const touch = matchMedia("(pointer: coarse)").matches; // there a drag scrolls the page, and the buttons zoom
 
   const colour = (name) => getComputedStyle(root).getPropertyValue("--" + name).trim();
@@ -88,9 +89,44 @@
   function opened(number) {
     const packed = data.series[number];
     if (!packed.open) {
-      packed.open = { times: unpack(packed.times), values: unpack(packed.values), quantiles: packed.quantiles.map((levels) => levels.map(unpack)) };
+      const times = unpack(packed.times);
+      packed.open = { times, values: unpack(packed.values), quantiles: packed.quantiles.map((levels) => levels.map(unpack)), runs: runs(times) };
     }
     return packed.open;
+  }
+
+  // stretches of rows between holes in time; before the latest rows, which are all drawn, rows are further apart
+  function runs(times) {
+    const split = Math.max(times.length - data.latest, 0), found = [];
+    const usual = (from, to) => {
+      const gaps = [...times.subarray(from + 1, to)].map((time, i) => time - times[from + i]).sort((a, b) => a - b);
+      return gaps[gaps.length >> 1] ?? 0;
+    };
+    const [older, latest] = [usual(0, split), usual(split, times.length)];
+    let start = 0;
+    for (let i = 1; i <= times.length; i++) {
+      if (i < times.length && times[i] - times[i - 1] <= HOLE * (i <= split ? Math.max(older, latest) : latest)) continue;
+      found.push([start, i]);
+      start = i;
+    }
+    return found;
+  }
+
+  const joined = (open, numbers) => ({
+    x: open.runs.flatMap(([from, to]) => [...open.times.subarray(from, to), null]), y: open.runs.flatMap(([from, to]) => [...numbers.subarray(from, to), null]),
+  });
+
+  // what lies between two curves, an outline for each stretch
+  function outlines(open, low, high) {
+    const [x, y] = [[], []];
+    for (const [start, to] of open.runs) {
+      let from = start;
+      while (from < to && Number.isNaN(low[from])) from++;
+      if (from === to) continue;
+      x.push(...open.times.subarray(from, to), ...open.times.slice(from, to).reverse(), open.times[from], null);
+      y.push(...high.subarray(from, to), ...low.slice(from, to).reverse(), high[from], null);
+    }
+    return { x, y };
   }
 
   const horizon = () => Number(document.querySelector("#horizon input:checked")?.value ?? 0);
@@ -117,14 +153,13 @@
     const { times, values } = open, levels = open.quantiles[s], middle = levels[levels.length - 1];
     if (!views.has(element)) views.set(element, end(times));
     const view = views.get(element);
-    const band = (low, high, alpha) => [
-      { x: times, y: low, mode: "lines", line: { width: 0 }, hoverinfo: "skip" },
-      { x: times, y: high, mode: "lines", line: { width: 0 }, fill: "tonexty", fillcolor: faded("f0", alpha), hoverinfo: "skip" },
-    ];
+    const band = (low, high, alpha) => ({
+      ...outlines(open, low, high), mode: "lines", line: { width: 0 }, fill: "toself", fillcolor: faded("f0", alpha), hoverinfo: "skip",
+    });
     const traces = [
-      ...data.intervals.flatMap((_, i) => band(levels[2 * i], levels[2 * i + 1], i ? 0.22 : 0.14)),
-      { x: times, y: middle, name: "median", mode: "lines", line: { color: colour("f0"), width: 1.8 }, hovertemplate: "median %{y:.5~g}<extra></extra>" },
-      { x: times, y: values, name: "truth", mode: "lines", line: { color: colour("truth"), width: 1.2 }, hovertemplate: "truth %{y:.5~g}<extra></extra>" },
+      ...data.intervals.map((_, i) => band(levels[2 * i], levels[2 * i + 1], i ? 0.22 : 0.14)),
+      { ...joined(open, middle), name: "median", mode: "lines", line: { color: colour("f0"), width: 1.8 }, hovertemplate: "median %{y:.5~g}<extra></extra>" },
+      { ...joined(open, values), name: "truth", mode: "lines", line: { color: colour("truth"), width: 1.2 }, hovertemplate: "truth %{y:.5~g}<extra></extra>" },
       {
         x: packed.anomalies.map((at) => times[at]), y: packed.anomalies.map((at) => values[at]), name: "anomaly", mode: "markers", hoverinfo: "skip",
         marker: { color: "rgba(0,0,0,0)", size: 9, line: { color: colour("anomaly"), width: 1.8 } },
