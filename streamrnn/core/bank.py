@@ -16,7 +16,7 @@ from streamrnn.core.ledger import AXES as LEDGER_AXES
 from streamrnn.core.ledger import NETWORK, Ledger, allocate_ledger, settle
 from streamrnn.core.period import steps_between
 from streamrnn.core.publish import publish, read_back
-from streamrnn.core.quality import MEASURES, assess
+from streamrnn.core.quality import MEASURES, Pending, assess
 from streamrnn.core.rls import predict, regress
 from streamrnn.core.scaling import current_scale, distance, update_means, update_scales
 from streamrnn.core.season import rounded, vote
@@ -241,7 +241,9 @@ class Bank:
     def assess(self, rows: Integers, values: Floats) -> Floats:
         """How good the forecasts for these observations were, before `take`: (4, K), see quality."""
         sums = np.zeros((MEASURES, len(self.plan.horizons)))
-        assess(self.series, self.ledger, self.plan, rows, values, sums)
+        plan = self.plan
+        pending = Pending.of(self.series, self.ledger)
+        assess(pending, plan.horizons, plan.slots, plan.levels, plan.middle, rows, values, sums)
         return sums
 
     def publish(self, rows: Integers, networks: Singles, guests: Floats) -> Published:

@@ -126,7 +126,7 @@ class Metrics(Observer):
             learning_taken_back=report.taken_back_steps,
             drift_alarms=report.drift_alarms,
             expert_failures=report.expert_failures,
-            anomalies=sum(int(np.count_nonzero(wave.anomaly >= 1)) for wave in report.waves),
+            anomalies=self._table.stepped(report),
         )
         for name, counts in (("dead_letters", report.dead_letters), ("drops", report.drops)):
             for reason, count in counts.items():
@@ -139,7 +139,6 @@ class Metrics(Observer):
         if report.event_time != -1:
             self._dated(report.partition, report.event_time)
         self._score(report)
-        self._table.stepped(report)
 
     def _count(self, task: tuple[str, str], **amounts: int) -> None:
         for name, amount in amounts.items():

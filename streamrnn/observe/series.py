@@ -51,15 +51,16 @@ class SeriesTable:
         self._horizons = tuple(horizons)
         self._tables: dict[TopicPartition, Table] = {}
 
-    def stepped(self, report: StepReport) -> None:
-        """Take in what was said of the records just fed."""
+    def stepped(self, report: StepReport) -> int:
+        """Take in what was said of the records just fed; return how many of them were anomalies."""
         if not report.waves:
-            return
-        table = self._room(report.partition, max(int(wave.rows.max()) for wave in report.waves) + 1)
+            return 0
         rows, series, times, anomaly, skill = _joined(report.waves)
+        table = self._room(report.partition, int(rows.max()) + 1)
         # of a row that occurs more than once, the last one stays
         table.names[rows], table.skill[rows] = series, skill
         table.anomaly[rows], table.times[rows] = anomaly, times
+        return int(np.count_nonzero(anomaly >= 1))
 
     def released(self, partition: TopicPartition) -> None:
         """Forget a task."""
@@ -125,6 +126,6 @@ def _joined(waves: Sequence[Wave]) -> tuple[Any, ...]:
         (wave,) = waves
         return wave.rows, wave.series, wave.times, wave.anomaly, wave.skill
     series = [name for wave in waves for name in wave.series]
-    arrays = (np.concatenate([getattr(wave, part) for wave in waves]) for part in ("rows", "times", "anomaly", "skill"))
-    rows, times, anomaly, skill = arrays
-    return rows, series, times, anomaly, skill
+    joined = np.concatenate
+    rows, times = joined([wave.rows for wave in waves]), joined([wave.times for wave in waves])
+    return rows, series, times, joined([wave.anomaly for wave in waves]), joined([wave.skill for wave in waves])
