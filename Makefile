@@ -6,6 +6,7 @@
 # make check   lint, format and types
 # make bench   the benchmarks; ARGS=--help says what may be chosen
 # make ablate  what each part of the forecaster is worth; ARGS=--help says what may be chosen
+# make pictures  draw the pictures of docs/models.md anew; needs the extra `report`
 # make lock    write requirements.lock anew; needs uv
 # make clean   remove what the other targets have made
 
@@ -14,7 +15,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help venv demo test long faults faults-kafka-python faults-confluent check bench ablate lock clean
+.PHONY: help venv demo test long faults faults-kafka-python faults-confluent check bench ablate pictures lock clean
 
 help:
 	@sed -n 's/^# make/make/p' Makefile
@@ -59,6 +60,9 @@ bench: venv
 
 ablate: venv
 	PYTHONPATH=tests $(BIN)/python -m benchmarks.ablate $(ARGS)
+
+pictures: venv
+	PYTHONPATH=tests $(BIN)/python -m benchmarks.pictures
 
 lock:
 	uv pip compile --generate-hashes --all-extras --no-emit-index-url --no-annotate --python-version 3.11 --universal \
