@@ -7,6 +7,7 @@
 # make bench   the benchmarks; ARGS=--help says what may be chosen
 # make ablate  what each part of the forecaster is worth; ARGS=--help says what may be chosen
 # make generate  write the dashboards and the tables of docs/metrics.md and docs/logs.md anew, from the code
+# make pictures  draw the pictures of docs/models.md anew; needs the extra `report`
 # make lock    write requirements.lock anew; needs uv
 # make clean   remove what the other targets have made
 
@@ -15,7 +16,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help venv demo test long faults faults-kafka-python faults-confluent check bench ablate generate lock clean
+.PHONY: help venv demo test long faults faults-kafka-python faults-confluent check bench ablate generate pictures lock clean
 
 help:
 	@sed -n 's/^# make/make/p' Makefile
@@ -63,6 +64,9 @@ ablate: venv
 
 generate: venv
 	$(BIN)/python deploy/generate.py
+
+pictures: venv
+	PYTHONPATH=tests $(BIN)/python -m benchmarks.pictures
 
 lock:
 	uv pip compile --generate-hashes --all-extras --no-emit-index-url --no-annotate --python-version 3.11 --universal \
