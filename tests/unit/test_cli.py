@@ -128,7 +128,7 @@ def test_an_error_has_the_exit_code_of_its_class(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: BaseException, code: int
 ) -> None:
     """Errors raised on purpose end with their code and one line, without a traceback."""
-    stand_in(monkeypatch, "streamrnn.app", "run", error)
+    stand_in(monkeypatch, "streamrnn.daemon", "run", error)
     assert cli.main(["run", "--set", "input.topics=sensors"]) == code
     assert capsys.readouterr().err == ("" if code == 130 else "streamrnn: x\n")
 
@@ -137,7 +137,7 @@ def test_an_unexpected_error_is_internal_and_leaves_a_traceback(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Exit code 70, the traceback for whoever mends it, and a last line in our form."""
-    stand_in(monkeypatch, "streamrnn.app", "run", ZeroDivisionError("division by zero"))
+    stand_in(monkeypatch, "streamrnn.daemon", "run", ZeroDivisionError("division by zero"))
     assert cli.main(["run", "--set", "input.topics=sensors"]) == 70
     lines = capsys.readouterr().err.splitlines()
     assert lines[0].startswith("Traceback")
