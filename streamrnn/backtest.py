@@ -230,7 +230,9 @@ def _file(
     forecasts_topic = app.output_topics(settings, topic).forecasts
     forecast, first = settings.forecast, int(source.records * UNSCORED)
     scorer = Scorer(horizons=forecast.horizons, quantiles=forecast.quantiles, first=first)
-    tally = Tally(**forecast.model_dump(), first=first) if tallied else None
+    tally = None
+    if tallied:
+        tally = Tally(horizons=forecast.horizons, quantiles=forecast.quantiles, seasons=forecast.seasons, first=first)
     result = Result(source, 0, Counter(), {}, Counter(), 0.0, {}, State(), [])
     forecasts, begun = 0, time.monotonic()
     records = (record._replace(topic=topic) for record in READERS[source.path.suffix](source.path, source.partition[1]))

@@ -120,7 +120,7 @@ def test_pages_of_another_layout_are_replaced() -> None:
     again = slower()
     assert Snapshot(again).restore(kept(first, second)).carried == ""
     assert again.names == forecaster.names
-    with pytest.raises(StateError, match="tempo was 2 when the state was saved and is None now"):
+    with pytest.raises(StateError, match="tempo was 2 when the state was saved and is not set now"):
         Snapshot(FakeForecaster(size=WIDE, version=2)).restore(kept(first, second))
 
 
