@@ -47,7 +47,8 @@ def test_run_passes_the_settings_on_and_returns_the_code_of_the_daemon(
     file.write_text("input: {topics: [sensors]}\napp: one\n")
     called = stand_in(monkeypatch, "streamrnn.app", "run", 7)
     assert cli.main(["run", "-c", str(file), "--set", "app=two", "--set", "model.layers=2"]) == 7
-    (settings,) = called.arguments
+    settings, channel = called.arguments
+    assert channel is None
     assert isinstance(settings, Settings)
     assert (settings.app, settings.model.layers, settings.input.topics) == ("two", 2, ("sensors",))
 
