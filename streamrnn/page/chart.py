@@ -108,7 +108,7 @@ def options(levels: Sequence[float]) -> dict[str, Any]:
     return {
         "animation": False,
         "useUTC": True,
-        "grid": {"left": 8, "right": 16, "top": 16, "bottom": 8, "containLabel": True},
+        "grid": {"left": 8, "right": 28, "top": 16, "bottom": 8, "containLabel": True},
         "tooltip": {
             "trigger": "axis",
             "confine": True,

@@ -13,7 +13,7 @@ from streamrnn.page.store import Store
 
 ROWS = 12
 """Series in the list at once."""
-LOW_WIDTH = 0.005
+NEITHER = 0.005
 """Shares within this of 0 count as neither good nor bad."""
 
 
@@ -53,7 +53,7 @@ def colored(element: TextElement, share: float | None) -> None:
     """Write a skill, in the colour of what it means."""
     tell(element, words.percent(share))
     value = 0.0 if share is None or np.isnan(share) else share
-    wanted = "good" if value > LOW_WIDTH else "bad" if value < -LOW_WIDTH else "none"
+    wanted = "good" if value > NEITHER else "bad" if value < -NEITHER else "none"
     if wanted not in element.classes:
         element.classes(remove="good bad none", add=wanted)
 
@@ -224,8 +224,8 @@ class Picture:
         middle = history.levels.index(0.5)
         for k, (median, interval, skilled, covered) in enumerate(self._cells):
             tell(median, words.quantity(float(present.quantiles[k, middle])))
-            low, high = (words.quantity(float(value)) for value in present.quantiles[k, [0, -1]])
-            tell(interval, f"{low} … {high}")
+            low, high = present.quantiles[k, [0, -1]].tolist()
+            tell(interval, f"{words.quantity(low, high)} … {words.quantity(high, low)}")
             colored(skilled, float(skill[k]))
             tell(covered, words.percent(float(coverage[k])))
 

@@ -6,11 +6,11 @@ from datetime import UTC, datetime
 NOTHING = "\N{EN DASH}"
 
 
-def quantity(value: float) -> str:
-    """A number to four digits or so: 71.35, 12,346, 1.2e+09."""
-    size = abs(value)
-    if not math.isfinite(value) or value == 0:
-        return "0" if value == 0 else NOTHING
+def quantity(value: float, beside: float = 0.0) -> str:
+    """A number to four digits or so (71.35, 12,346, 1.2e+09), no finer than the larger one that stands beside it."""
+    size = max(abs(value), abs(beside))
+    if not math.isfinite(size) or size == 0:
+        return "0" if size == 0 else NOTHING
     if not 1e-3 <= size < 1e7:
         return f"{value:.3g}"
     return f"{value:,.{max(0, 3 - math.floor(math.log10(size)))}f}"

@@ -1,6 +1,7 @@
 """The demo: the whole way, on real streams."""
 
 import csv
+import json
 import re
 import signal
 import socket
@@ -114,10 +115,13 @@ def test_the_demo_ends_with_a_table_and_a_picture(tmp_path: Path) -> None:
 
 
 def test_with_serve_it_goes_on_until_it_is_told_to_end(tmp_path: Path) -> None:
-    """With --serve the streams begin again after the table, are forecast, and SIGTERM ends all of it with code 0."""
+    """With --serve the streams begin again after the table, are forecast and shown; SIGTERM ends it all with code 0."""
     with started(tmp_path / "out", "--rows", "60", "--serve") as running:
+        page = running.wait_for(r"live page is at (http\S+)")[1]
         url = running.wait_for(r"begin again, .* metrics at (http\S+)")[1]
         scrape(running, url, more_than=5 * 60 + 10)
+        with urlopen(f"{page}series", timeout=10) as answer:
+            assert json.load(answer)["total"] == 9
         running.process.send_signal(signal.SIGTERM)
         code, printed = running.end()
     assert code == 0

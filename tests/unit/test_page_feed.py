@@ -90,7 +90,7 @@ def test_a_page_that_does_not_listen_costs_no_time(page: Page, monkeypatch: pyte
     """Nobody reads: telling takes no longer, what does not fit is counted, and later said, with the gap it left."""
     monkeypatch.setattr(feed, "WAITING", 500)
     with closing(Feed(page.channel)) as observer:
-        longest, count = 0.0, 30_000
+        longest, count = 0.0, 10_000
         for step in range(count // 10):
             begun = time.perf_counter()
             observer.stepped(report(wave(range(10), step)))

@@ -132,19 +132,24 @@ def test_memory_is_bounded_and_the_silent_go() -> None:
     store, names = Store(told(memory=int(3 * width) + 10)), Names()
     places = store.history.places
     assert places.most == 3
-    feed(store, names, wave([0, 1, 2], 0))
-    feed(store, names, wave([0, 1, 3], 1))
+    feed(store, names, *(wave([0, 1, 2], step) for step in range(40)))
+    assert not np.isnan(store.history.scores.skill(place(store, "pump-2/rpm"))).any()
+    feed(store, names, wave([0, 1, 3], 40))
     assert (places.find("pump-3/rpm"), places.left_out, places.held) == (None, 1, 3)
-    steps = iter(range(2, 100))
+    steps = iter(range(41, 100))
     while places.find("pump-3/rpm") is None:
         step = next(steps)
         feed(store, names, wave([0, 1, 3], step))
-    assert step >= PATIENCE
-    assert step <= 2 * PATIENCE
+    assert PATIENCE <= step - 40 <= 2 * PATIENCE
     assert (places.find("pump-2/rpm"), places.left_out, places.displaced, places.held) == (None, 1, 1, 3)
-    assert store.history.past(place(store, "pump-3/rpm"), 20).times.tolist() == [step * MINUTE]
+    newcomer = place(store, "pump-3/rpm")
+    assert store.history.past(newcomer, 20).times.tolist() == [step * MINUTE]
+    assert np.isnan(store.history.scores.skill(newcomer)).all()  # what was scored there was the other's
     feed(store, names, *(wave([0, 1, 3], later) for later in range(step + 1, 100)))
-    assert store.history.count[place(store, "pump-3/rpm")] == 100 - step
+    assert store.history.count[newcomer] == 100 - step
+    assert store.history.scores.skill(newcomer) == pytest.approx(
+        scored([wave([3], at) for at in range(step, 100)], 3)[0]
+    )
 
 
 def test_those_that_speak_are_not_displaced() -> None:
