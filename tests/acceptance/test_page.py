@@ -225,9 +225,13 @@ def kill(process: PageProcess) -> None:
     until(lambda: process._child.process not in {None, first}, "another process", PATIENCE)
 
 
-def test_a_page_that_is_killed_comes_back(caplog: pytest.LogCaptureFixture) -> None:
-    """Two workers share a page. Killed, it is started again on the same port, which is said once; both tell it all."""
+def test_a_page_that_is_killed_comes_back(caplog: pytest.LogCaptureFixture, chromium: Browser) -> None:
+    """Two workers share a page. Killed, it is started again on the same port, which is said once; both tell it all.
+
+    A browser that looks at it finds it again by itself.
+    """
     with closing(Shown(channels=2)) as shown:
+        browser = chromium.new_page()
         second = Feed(shown.process.channels[1])
         for life in range(2):
             if life:
@@ -238,6 +242,12 @@ def test_a_page_that_is_killed_comes_back(caplog: pytest.LogCaptureFixture) -> N
             until(lambda: shown.get("/series")[1]["total"] == 2, "both series", PATIENCE)
             found = {(line["series"], line["partition"]) for line in shown.get("/series")[1]["series"]}
             assert found == {("pump-0/rpm", 0), ("pump-0/rpm", 1)}
+            if not life:
+                browser.goto(f"{shown.url}/?series=pump-0%2Frpm&topic=sensors&partition=1")
+            expect(browser.locator("h1 + div")).to_contain_text(
+                f"00:0{life}:00 UTC · sensors/1", timeout=PATIENCE * 1000
+            )
+        browser.close()
         second.close()
         ended = [record for record in caplog.records if record.message == "page_ended"]
         assert [record.__dict__["code"] for record in ended] == [-signal.SIGKILL]
