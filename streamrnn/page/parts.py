@@ -98,6 +98,7 @@ class Chooser:
     def __init__(self, store: Store, choose: Callable[[int], None], link: Callable[[int], str]) -> None:
         self._store, self._choose, self._link = store, choose, link
         self._sort, self._search = "name", ""
+        self._chosen: int | None = None
         self._places: list[int] = []
         self._rows: list[tuple[ui.element, TextElement, TextElement]] = []
         with box("aside", "card").props('aria-label="Series"'):
@@ -127,14 +128,15 @@ class Chooser:
 
     def _look_for(self, search: str) -> None:
         self._search = search
-        self.update(None)
+        self.update(self._chosen)
 
     def _by(self, sort: str) -> None:
         self._sort = sort
-        self.update(None)
+        self.update(self._chosen)
 
     def update(self, chosen: int | None) -> None:
         """Show what is so now; `chosen` is the place of the series that is shown."""
+        self._chosen = chosen
         question = (self._search, self._sort, ROWS)
         total, places = self._store.lately.ask(question, lambda: self._store.listed(*question))
         self._places = [place for place in places if self._store.history.places.series[place] is not None]
@@ -150,23 +152,19 @@ class Chooser:
                 colored(skill, line.skill)
                 _property(row, "href", self._link(place))
                 _property(row, "title", line.series)
-                if chosen is not None:
-                    _property(row, "aria-current", str(place == chosen).lower())
+                _property(row, "aria-current", str(place == chosen).lower())
         tell(self._note, self._words(total))
 
     def _words(self, total: int) -> str:
-        if total == 0 and self._sort != "name":
-            return (
-                "No series has been scored yet: that takes some thirty matured forecasts."
-                if not self._search
-                else "None."
-            )
-        if total == 0:
-            return "No series has such a name." if self._search else "No series yet."
         more = total - len(self._places)
-        return (
-            f"and {more:,} more; search to find them" if more else "Skill: share of persistence's error that is saved."
-        )
+        if more:
+            return f"and {more:,} more; search to find them"
+        if total:
+            return "Skill: share of persistence's error that is saved."
+        if self._search:
+            return "No series has such a name."
+        scored = "No series has been scored yet: that takes some thirty matured forecasts."
+        return "No series yet." if self._sort == "name" else scored
 
 
 class Picture:

@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -17,8 +18,10 @@ from typing import Any
 import numpy as np
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from support.outside import create_topics
 from support.pages import HORIZONS, LEVELS, MINUTE, TASK, report, told, wave
 from support.process import Daemon, until
+from support.worlds import KafkaWorld
 
 from streamrnn.child import FIRST_PAUSE
 from streamrnn.errors import ConfigError
@@ -192,31 +195,24 @@ def test_light_and_dark_are_remembered(shown: Shown, chromium: Browser) -> None:
         expect(page.locator("body.body--dark")).to_be_visible()
 
 
-def test_a_page_without_series_says_what_it_waits_for(chromium: Browser) -> None:
-    """Empty, it names the topics; the first observation appears by itself."""
-    with closing(Shown()) as empty:
-        empty.serves()
-        with visit(chromium, f"{empty.url}/") as page:
-            expect(page.get_by_text("waits for the first observation from sensors")).to_be_visible()
-            empty.tell(1)
-            expect(page.get_by_role("heading", level=1)).to_be_visible()
-            drawn(page)
-
-
-def test_a_token_is_asked_for_and_leads_to_the_link(chromium: Browser) -> None:
-    """A wrong one is refused, the right one shows the series of the link, live."""
+def test_a_token_is_asked_for_and_the_first_series_appears(chromium: Browser) -> None:
+    """A wrong token is refused; with the right one an empty page says what it waits for, and shows it when it comes."""
     with closing(Shown(token=TOKEN)) as guarded:
         guarded.serves()
         assert guarded.get("/series")[0] == 401
         assert guarded.get("/series", Authorization=f"Bearer {TOKEN}")[0] == 200
-        guarded.tell(5)
         context = chromium.new_context()
         page = context.new_page()
+        page.set_default_timeout(PATIENCE * 1000)
         page.goto(f"{guarded.url}/?series=pump-1%2Frpm")
         for given in ("wrong", TOKEN):
             page.get_by_label("token").fill(given)
             page.get_by_role("button").click()
-        expect(page.get_by_role("heading", level=1)).to_have_text("pump-1/rpm", timeout=PATIENCE * 1000)
+        expect(page.get_by_text("No series pump-1/rpm")).to_be_visible(timeout=PATIENCE * 1000)
+        page.get_by_role("link", name="streamrnn").click()
+        expect(page.get_by_text("waits for the first observation from sensors")).to_be_visible()
+        guarded.tell(5)
+        expect(page.get_by_role("heading", level=1)).to_have_text("pump-0/rpm")
         drawn(page)
         context.close()
 
@@ -229,9 +225,13 @@ def kill(process: PageProcess) -> None:
     until(lambda: process._child.process not in {None, first}, "another process", PATIENCE)
 
 
-def test_a_page_that_is_killed_comes_back(caplog: pytest.LogCaptureFixture) -> None:
-    """Two workers share a page. Killed, it is started again on the same port, which is said once; both tell it all."""
+def test_a_page_that_is_killed_comes_back(caplog: pytest.LogCaptureFixture, chromium: Browser) -> None:
+    """Two workers share a page. Killed, it is started again on the same port, which is said once; both tell it all.
+
+    A browser that looks at it finds it again by itself.
+    """
     with closing(Shown(channels=2)) as shown:
+        browser = chromium.new_page()
         second = Feed(shown.process.channels[1])
         for life in range(2):
             if life:
@@ -242,6 +242,12 @@ def test_a_page_that_is_killed_comes_back(caplog: pytest.LogCaptureFixture) -> N
             until(lambda: shown.get("/series")[1]["total"] == 2, "both series", PATIENCE)
             found = {(line["series"], line["partition"]) for line in shown.get("/series")[1]["series"]}
             assert found == {("pump-0/rpm", 0), ("pump-0/rpm", 1)}
+            if not life:
+                browser.goto(f"{shown.url}/?series=pump-0%2Frpm&topic=sensors&partition=1")
+            expect(browser.locator("h1 + div")).to_contain_text(
+                f"00:0{life}:00 UTC · sensors/1", timeout=PATIENCE * 1000
+            )
+        browser.close()
         second.close()
         ended = [record for record in caplog.records if record.message == "page_ended"]
         assert [record.__dict__["code"] for record in ended] == [-signal.SIGKILL]
@@ -387,3 +393,24 @@ def test_levels_and_horizons_of_the_page_are_those_of_the_forecasts(shown: Shown
     found = shown.get("/series/pump-0/rpm/forecast")[1]
     assert (found["horizon"], list(found["quantiles"])) == (list(HORIZONS), [f"{level:g}" for level in LEVELS])
     assert (found["topic"], found["partition"]) == TASK
+
+
+@pytest.mark.kafka
+@pytest.mark.long
+def test_workers_over_kafka_share_a_page(broker: str, name: str, tmp_path: Path) -> None:
+    """`workers: 2`: one page shows the series of all partitions, whichever process works on them."""
+    create_topics(broker, name, partitions=4)
+    start = int(time.time() * 1000) - 100 * MINUTE
+    records = [
+        record(step)._replace(timestamp=start + step * MINUTE, partition=p) for step in range(50) for p in range(4)
+    ]
+    KafkaWorld(broker).produce(name, [each._replace(key=b"pump-%d" % each.partition) for each in records])
+    given = [f"kafka.bootstrap_servers={broker}", f"input.topics={name}", f"app={name}", "workers=2"]
+    with Daemon(tmp_path, [*given, *SMALL, "page.enabled=true", "page.port=0"]) as daemon:
+        until(lambda: daemon.alive() and (asked(daemon, "/series") or {"total": 0})["total"] == 8, "all series")
+        until(lambda: len(asked(daemon, "/status")["tasks"]) == 4, "what waits in all partitions")
+        found = asked(daemon, "/series")["series"]
+        assert sorted({(line["series"], line["partition"]) for line in found}) == sorted(
+            (f"pump-{number}/{field}", number) for number in range(4) for field in ("rpm", "temperature")
+        )
+        assert daemon.stop()[0] == 0
