@@ -26,8 +26,6 @@ from streamrnn.worker import Worker
 
 SCRAPE = 5.0
 """Seconds between two scrapes."""
-POLL = 100
-"""Records of a poll: a fifth of the daemon's, so that there are many turns to compare."""
 LEAN = ["model.variant=lean", "model.hidden_size=24"]
 
 
@@ -55,7 +53,6 @@ class Side:
             start="earliest",
             interval=settings.commit.interval,
             snapshot_interval=None,
-            poll_records=POLL,
             observer=self.metrics if watched else Silent(),  # type: ignore[arg-type]
         )
 
@@ -115,7 +112,7 @@ def main(argv: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="observed", allow_abbrev=False)
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--series", type=int, nargs="+", default=[1, 1000])
-    parser.add_argument("--records", type=int, default=12_000)
+    parser.add_argument("--records", type=int, default=20_000)
     arguments = parser.parse_args(argv)
     logs.configure(level="warning")
     for name, overrides in (("full", []), ("lean", LEAN)):

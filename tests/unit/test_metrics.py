@@ -258,9 +258,11 @@ def test_distributions_are_of_the_series_as_they_stand() -> None:
 def test_silence_is_measured_in_event_time() -> None:
     """A series is silent since its own last observation, until the latest one of its partition."""
     metrics = made(1)
-    metrics.stepped(report(waves=[wave([0, 1], [[0.0], [0.0]], times=[0, 5_000]), wave([1], [[0.0]], times=[90_000])]))
-    assert distribution(metrics, "streamrnn_series_silence_seconds")[:4] == [1, 1, 1, 2]
-    assert samples(metrics)['streamrnn_series_silence_seconds_gsum{topic="sensors"}'] == 90
+    metrics.stepped(
+        report(waves=[wave([0, 1], [[0.0], [0.0]], times=[80_000, 5_000]), wave([1], [[0.0]], times=[90_000])])
+    )
+    assert distribution(metrics, "streamrnn_series_silence_seconds")[:4] == [1, 2, 2, 2]  # 10 s are in the bucket of 10
+    assert samples(metrics)['streamrnn_series_silence_seconds_gsum{topic="sensors"}'] == 10
 
 
 def named(metrics: Metrics, **query: str) -> list[str]:
