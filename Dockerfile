@@ -21,10 +21,11 @@ COPY --from=build /opt/streamrnn /opt/streamrnn
 ENV PATH=/opt/streamrnn/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     NUMBA_CACHE_DIR=/var/cache/streamrnn \
-    STREAMRNN_METRICS__HOST=0.0.0.0
+    STREAMRNN_METRICS__HOST=0.0.0.0 \
+    STREAMRNN_PAGE__HOST=0.0.0.0
 USER 10001:10001
 WORKDIR /var/lib/streamrnn
-EXPOSE 9108
+EXPOSE 9108 8080
 STOPSIGNAL SIGTERM
 # asks the default port; with another metrics.port, give `docker run` a --health-cmd of its own
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 \

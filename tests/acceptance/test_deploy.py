@@ -89,12 +89,12 @@ def test_the_image_copies_only_what_exists_and_is_not_ignored() -> None:
 
 
 def test_the_image_is_checked_and_exposed_at_the_port_of_the_metrics() -> None:
-    """EXPOSE, HEALTHCHECK and the default of metrics.port are one number, and the image answers the network."""
+    """EXPOSE, HEALTHCHECK and the defaults of metrics.port and page.port agree, and the image answers the network."""
     said = dict(last_stage())
     port = Settings().metrics.port
-    assert said["EXPOSE"] == str(port)
+    assert said["EXPOSE"] == f"{port} {Settings().page.port}"
     assert f"http://127.0.0.1:{port}/healthz" in said["HEALTHCHECK"]
-    assert environment()["STREAMRNN_METRICS__HOST"] == "0.0.0.0"
+    assert environment()["STREAMRNN_METRICS__HOST"] == environment()["STREAMRNN_PAGE__HOST"] == "0.0.0.0"
 
 
 def test_the_check_of_the_image_is_a_program_that_python_accepts() -> None:
@@ -142,7 +142,7 @@ def test_compose_mounts_files_that_exist() -> None:
 def test_compose_listens_on_this_machine_only() -> None:
     """Every published port is bound to 127.0.0.1."""
     ports = [port for service in read("compose.yaml")["services"].values() for port in service["ports"]]
-    assert len(ports) == 4
+    assert len(ports) == 5
     assert [port for port in ports if not port.startswith("127.0.0.1:")] == []
 
 
