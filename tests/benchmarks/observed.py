@@ -16,7 +16,7 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)  # kafka-python 3.0.12 under Python 3.11
     from benchmarks.over_kafka import observations
 
-from streamrnn import app
+from streamrnn import app, daemon
 from streamrnn.core.quality import MEASURES
 from streamrnn.log import Topic
 from streamrnn.log.memory import MemoryLog, MemoryStore
@@ -44,7 +44,7 @@ class Side:
         self.store, self.watched = MemoryStore(), watched
         self.turns: list[float] = []
         self.store.create(Topic("bench", 1))
-        self.metrics = app.metrics_of(settings)
+        self.metrics = daemon.metrics_of(settings)
         timed = {"timed": self.metrics.timed} if watched else {}
         self.worker = Worker(
             connect=lambda: MemoryLog(store=self.store, app="bench"),
