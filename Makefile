@@ -37,7 +37,7 @@ demo: venv
 	$(BIN)/streamrnn demo
 
 test: venv
-	$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile -m "not long and not faults"
+	$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile --no-loadscope-reorder -m "not long and not faults"
 
 long: venv
 	$(BIN)/python -m pytest -m long

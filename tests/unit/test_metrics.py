@@ -315,7 +315,7 @@ def test_a_scrape_of_many_series_is_quick_and_small() -> None:
         metrics.lag(partition, 10**6)
     for accept in ("", OPENMETRICS):
         taken = []
-        for _ in range(5):
+        for _ in range(20):  # the least of many: what shares the core makes all but some of them slower
             begun = time.thread_time()  # of this thread alone: other work on the machine does not count
             _, text = metrics.exposition(accept)
             taken.append(time.thread_time() - begun)
