@@ -192,7 +192,7 @@ class Compass:
         self._count = 0
         self._kept = self._room(0)
 
-    def add(self, name: str) -> None:  # noqa: ARG002 -- as of Neighbours
+    def add(self) -> None:
         """One more series."""
         if self._count == len(self._kept.terms):
             self._kept = longer(self._kept, self._room(max(self._count, 1)))

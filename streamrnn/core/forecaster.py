@@ -150,7 +150,7 @@ class Forecaster:
         if self._neighbours is not None:
             self._neighbours.add(name)
         if self._compass is not None:
-            self._compass.add(name)
+            self._compass.add()
         if self._drift is not None:
             self._drift.add()
         return row

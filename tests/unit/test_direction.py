@@ -71,7 +71,7 @@ def test_the_layer_is_that_of_torch(came: int) -> None:
     """Softmax and a learning step are those of torch: cross-entropy, and Adagrad at its first step."""
     rng = np.random.default_rng(came)
     compass = Compass(flat=0.5, horizons=HORIZONS, levels=LEVELS)
-    compass.add("s")
+    compass.add()
     kept = compass._kept
     kept.terms[0, 1] = rng.normal(size=TERMS - 1)
     kept.weights[0, 1] = rng.normal(size=(CLASSES, TERMS))
