@@ -13,10 +13,10 @@ from streamrnn.core.compiled import Booleans, Floats, Integers, Singles, compile
 from streamrnn.core.experts import advise, score
 from streamrnn.core.inputs import read_advice, read_common, read_lead, read_terms
 from streamrnn.core.ledger import AXES as LEDGER_AXES
-from streamrnn.core.ledger import NETWORK, Ledger, allocate_ledger, settle
+from streamrnn.core.ledger import Ledger, allocate_ledger, settle
 from streamrnn.core.period import steps_between
 from streamrnn.core.publish import publish, read_back
-from streamrnn.core.quality import MEASURES, Pending, assess
+from streamrnn.core.quality import NETWORK
 from streamrnn.core.rls import predict, regress
 from streamrnn.core.scaling import current_scale, distance, update_means, update_scales
 from streamrnn.core.season import rounded, vote
@@ -135,7 +135,7 @@ class Taken(NamedTuple):
     seen: Integers  # (B,) observations of each series before this one
     truths: Singles  # (B, K) labels that came, units; NaN: no forecast was due
     anomaly: Floats  # (B,)
-    scores: Floats  # (4 + N, K) see ledger
+    scores: Floats  # (8 + N, K) see quality
 
     @classmethod
     def empty(
@@ -237,14 +237,6 @@ class Bank:
         told = taken.truths, taken.anomaly, taken.scores, taken.described
         take(self.series, self.ledger, self.plan, self._chosen, rows, values, times, *told)
         return taken
-
-    def assess(self, rows: Integers, values: Floats) -> Floats:
-        """How good the forecasts for these observations were, before `take`: (4, K), see quality."""
-        sums = np.zeros((MEASURES, len(self.plan.horizons)))
-        plan = self.plan
-        pending = Pending.of(self.series, self.ledger)
-        assess(pending, plan.horizons, plan.slots, plan.levels, plan.middle, rows, values, sums)
-        return sums
 
     def publish(self, rows: Integers, networks: Singles, guests: Floats) -> Published:
         """What is forecast now, after `take`: of networks (N, B, K, Q) and points of guests (B, K, G), in units."""

@@ -17,10 +17,10 @@ from streamrnn.core.direction import Compass, Directions
 from streamrnn.core.drift import KEPT, Drift
 from streamrnn.core.guests import Guests, Plain
 from streamrnn.core.learner import Learned, device_of
-from streamrnn.core.ledger import NETWORK
 from streamrnn.core.neighbours import Neighbours
 from streamrnn.core.networks import Networks
 from streamrnn.core.numerics import numerics
+from streamrnn.core.quality import NETWORK
 from streamrnn.core.variant import VARIANTS, shape_of
 
 torch.set_num_threads(1)  # more would change the order of sums, and serve no matrix of this size
@@ -165,7 +165,6 @@ class Forecaster:
 
     def step(self, rows: Integers, values: Floats, times: Integers) -> tuple[Forecasts, Scores]:
         """One wave: `rows` (B,) distinct, `values` (B,) finite, `times` (B,) ms, later than each row's last."""
-        quality = self._bank.assess(rows, values)
         taken = self._bank.take(rows, values, times)
         self._networks.hear(taken.scores)
         if self._drift is not None:
@@ -184,7 +183,7 @@ class Forecaster:
                 rows, taken.seen, values, np.ascontiguousarray(taken.truths[:, self._published]),
                 np.ascontiguousarray(taken.described.units[:, self._published]), published.quantiles,
             )  # fmt: skip
-        scores = Scores(*taken.scores[:NETWORK, self._published], *quality[:, self._published])
+        scores = Scores(*taken.scores[:NETWORK, self._published])
         return self._forecasts(rows, published, taken.anomaly, directions), scores
 
     def forecast(self, rows: Integers) -> Forecasts:

@@ -8,16 +8,14 @@ from streamrnn.core.calibration import exceedance, track_miss, track_offsets, tr
 from streamrnn.core.compiled import Floats, Integers, Shorts, Singles, compiled
 from streamrnn.core.experts import FIRST_ORIGIN, TRUST_RATE, TRUTH_CLIP
 from streamrnn.core.mixture import FIRST_BOUND, FIRST_VARIANCE, reward
-from streamrnn.core.scaling import decoded, distance, exact, rough
-from streamrnn.core.series import FIRST_TRUST, POINT_CLIP, Plan, Series
+from streamrnn.core.quality import BESIDE, ERROR_CLIP, NETWORK, SEASONAL, clipped, weigh_up
+from streamrnn.core.scaling import decoded, distance, rough
+from streamrnn.core.series import EXPERTS, FIRST_TRUST, POINT_CLIP, Plan, Series
 
 SKILL_RATE = 1 / 200
-ERROR_CLIP = 30.0
-"""Units; how far one surprise may move the running errors (the scale of a young series may be far too small)."""
 WARM = 32
 """Observations before a series counts as warm: until then its anomaly score is 0."""
-COUNT, ERROR, NAIVE, COVERED, NETWORK = 0, 1, 2, 3, 4
-"""Rows of the score table; from the last on, the |error| of each network's median."""
+NAIVE_SEASONAL = EXPERTS.index("naive_short")
 
 
 class Ledger(NamedTuple):
@@ -157,12 +155,15 @@ def mature(
     ledger.miss[row, k] = track_miss(ledger.miss[row, k], wrong, labels)
     ledger.wrong[row, k] += rate * (wrong - ledger.wrong[row, k])
     ledger.naive[row, k] += rate * (naive - ledger.naive[row, k])
-    scores[COUNT, k] += 1
-    scores[ERROR, k] += exact(wrong)
-    scores[NAIVE, k] += exact(naive)
+    weigh_up(final, plan.levels, middle, truth, scores, k)
     for n in range(ledger.networks.shape[2]):
-        scores[NETWORK + n, k] += exact(min(abs(truth - ledger.networks[row, slot, n, middle]), ERROR_CLIP))
-    scores[COVERED, k] += 1.0 if final[0] <= truth <= final[len(final) - 1] else 0.0
+        scores[NETWORK + n, k] += clipped(truth - ledger.networks[row, slot, n, middle])
+    season = series.period[row, 0]
+    if season > 0 and series.time[row] - series.first[row] >= season + horizon * series.cadence[row]:
+        # a season had passed at the origin
+        said = decoded(series.points[row, slot, NAIVE_SEASONAL], POINT_CLIP)
+        scores[SEASONAL, k] += clipped(truth - said)
+        scores[BESIDE, k] += clipped(truth - final[middle])
     return truth
 
 
@@ -194,7 +195,7 @@ def settle(
 ) -> None:
     """One wave, before the bank takes it in: `rows` (B,) distinct, `values` (B,).
 
-    Fills `truths` (B, K), units, NaN where no forecast was due, and `anomaly` (B,), and adds to `scores` (4 + N, K).
+    Fills `truths` (B, K), units, NaN where no forecast was due, and `anomaly` (B,), and adds to `scores` (8 + N, K).
     """
     room = np.empty((3, len(chosen) + ledger.networks.shape[2]))
     for b in range(len(rows)):

@@ -20,9 +20,9 @@ from streamrnn.core.compiled import Floats, Integers, Singles
 from streamrnn.core.guard import Guard
 from streamrnn.core.head import Head, flat_of, work_of
 from streamrnn.core.learner import Learned, Learner, device_of
-from streamrnn.core.ledger import COUNT, NAIVE, NETWORK
 from streamrnn.core.memory import Rows, Tapes
 from streamrnn.core.network import KNOTS, Shape
+from streamrnn.core.quality import COUNT, NAIVE, NETWORK
 from streamrnn.core.stepper import answer, head_from, reading
 
 HEAD, WHOLE = 0, 1
@@ -126,7 +126,7 @@ class Networks:
         return said
 
     def hear(self, scores: Floats) -> None:
-        """The table of scores (4 + N, K) of the labels that came with a wave."""
+        """The table of scores (8 + N, K) of the labels that came with a wave."""
         sums: list[float] = scores.sum(1).tolist()
         reference = sums[NAIVE] if self._base is None else sums[NETWORK]
         for learner, own in ((HEAD, NETWORK + 1), (WHOLE, len(sums) - 1)):

@@ -2,6 +2,8 @@
 
 from typing import Literal, NamedTuple
 
+from streamrnn.records import TopicPartition
+
 TASK = ("topic", "partition")
 SHORT = (0.00003, 0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
 """Seconds; bounds of a step's and a learning step's histogram."""
@@ -24,6 +26,16 @@ class Metric(NamedTuple):
     labels: tuple[str, ...] = TASK
     bounds: tuple[float, ...] = ()
     """Of a histogram or a distribution."""
+
+    @property
+    def declared(self) -> tuple[str, str, tuple[str, ...]]:
+        """Name, meaning and labels, as the library asks for them."""
+        return f"streamrnn_{self.name}", self.words, self.labels
+
+
+def labels_of(partition: TopicPartition) -> tuple[str, str]:
+    """The values of TASK."""
+    return partition.topic, str(partition.partition)
 
 
 BY_HORIZON = (*TASK, "horizon")

@@ -14,26 +14,19 @@ from typing import Any, TypeVar, cast
 
 import numpy as np
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, disable_created_metrics
-from prometheus_client.core import GaugeHistogramMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeHistogramMetricFamily, GaugeMetricFamily
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.gc_collector import GCCollector
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
-from streamrnn.observe.catalogue import BY_HORIZON, BY_LEARNER, METRICS, TASK, Metric
+from streamrnn.observe.catalogue import BY_HORIZON, BY_LEARNER, METRICS, TASK, labels_of
+from streamrnn.observe.quality import Quality
 from streamrnn.observe.series import SeriesTable
 from streamrnn.records import Observer, StepReport, TopicPartition
 from streamrnn.version import VERSION
 
-HALF_LIFE = 1000.0
-"""Matured forecasts over which skill and coverage forget half."""
-BY_QUALITY = {
-    "matured": "matured_forecasts", "error": "error", "persistence_error": "persistence_error",
-    "covered": "covered_forecasts", "pinball": "pinball_loss", "width": "interval_width",
-    "seasonal_error": "seasonal_error", "beside_seasonal": "error_beside_seasonal",
-}  # fmt: skip
-"""Counters of what a report says by horizon."""
 LEARNERS = [("head",), ("whole",)]
 MOST_LISTED = 1000
 """Series that /series names at once."""
@@ -66,22 +59,19 @@ class Metrics(Observer):
 
     def __init__(self, *, horizons: Sequence[int], quantiles: Sequence[float], max_series: int) -> None:
         self._horizons = [str(horizon) for horizon in horizons]
-        self._nominal = quantiles[-1] - quantiles[0]
-        self._recent: dict[TopicPartition, list[tuple[float, float, float, float]]] = {}
-        """By horizon, fading sums of: matured, error, persistence error, covered."""
         self._event_times: dict[TopicPartition, int] = {}
         self._table = SeriesTable(horizons=horizons)
+        self._quality = Quality(horizons=horizons, nominal=quantiles[-1] - quantiles[0])
         registry = self._registry = CollectorRegistry()
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
             collector(registry=registry)
         build = Info("streamrnn_build", "Version of the program and of Python", registry=registry)
         build.info({"version": VERSION, "python": platform.python_version()})
-        self._counters = {m.name: Counter(*_declared(m), registry=registry) for m in METRICS if m.kind == "counter"}
-        self._gauges = {m.name: Gauge(*_declared(m), registry=registry) for m in METRICS if m.kind == "gauge"}
+        own = [m for m in METRICS if m.labels != BY_HORIZON]
+        self._counters = {m.name: Counter(*m.declared, registry=registry) for m in own if m.kind == "counter"}
+        self._gauges = {m.name: Gauge(*m.declared, registry=registry) for m in own if m.kind == "gauge"}
         self._histograms = {
-            m.name: Histogram(*_declared(m), buckets=m.bounds, registry=registry)
-            for m in METRICS
-            if m.kind == "histogram"
+            m.name: Histogram(*m.declared, buckets=m.bounds, registry=registry) for m in own if m.kind == "histogram"
         }
         self._children: dict[tuple[str, ...], Any] = {}
         """Of counters and gauges, by name and labels: the library takes longer to find one than to change it."""
@@ -89,6 +79,7 @@ class Metrics(Observer):
             name.removesuffix("_seconds"): _Stopwatch(histogram) for name, histogram in self._histograms.items()
         }
         registry.register(_Distributions(self._table))
+        registry.register(_ByHorizon(self._quality))
         self._gauges["series_limit"].set(max_series)
 
     def watch(self, *, age: Callable[[], float], unready: Callable[[], str]) -> None:
@@ -103,13 +94,11 @@ class Metrics(Observer):
     @_harmless
     def assigned(self, partition: TopicPartition) -> None:
         """See `Observer.assigned`. Its counters begin at 0, so that their first increase is seen as one."""
-        task = _labels(partition)
+        task = labels_of(partition)
         for metric in METRICS:
             if metric.kind == "counter" and metric.labels == TASK:
                 self._at(metric.name, *task)
-            elif metric.kind == "counter" and metric.labels == BY_HORIZON:
-                for horizon in self._horizons:
-                    self._at(metric.name, *task, horizon)
+        self._quality.assigned(partition)
         self._at("assigned_partitions", *task).inc()
 
     @_harmless
@@ -120,7 +109,7 @@ class Metrics(Observer):
     @_harmless
     def stepped(self, report: StepReport) -> None:
         """See `Observer.stepped`."""
-        task = _labels(report.partition)
+        task = labels_of(report.partition)
         self._count(
             task,
             records=report.records,
@@ -143,7 +132,7 @@ class Metrics(Observer):
                 self._at(name, *task, learner).set(value)
         if report.event_time != -1:
             self._dated(report.partition, report.event_time)
-        self._score(report)
+        self._quality.stepped(report)
 
     def _at(self, name: str, *labels: str) -> Any:
         child = self._children.get((name, *labels))
@@ -161,58 +150,37 @@ class Metrics(Observer):
         known = partition in self._event_times
         self._event_times[partition] = event_time
         if not known:
-            age = self._at("lag_seconds", *_labels(partition))
+            age = self._at("lag_seconds", *labels_of(partition))
             age.set_function(lambda: time.time() - self._event_times.get(partition, event_time) / 1e3)
-
-    def _score(self, report: StepReport) -> None:
-        if not report.matured:
-            return
-        recent = self._recent.setdefault(report.partition, [(0.0, 0.0, 0.0, 0.0)] * len(self._horizons))
-        for k, horizon in enumerate(self._horizons):
-            labels = (*_labels(report.partition), horizon)
-            for said, name in BY_QUALITY.items():
-                by_horizon = getattr(report, said)
-                if by_horizon and by_horizon[k]:
-                    self._at(name, *labels).inc(by_horizon[k])
-            new = report.matured[k], report.error[k], report.persistence_error[k], report.covered[k]
-            fade = 0.5 ** (new[0] / HALF_LIFE)
-            matured, error, naive, covered = (fade * old + more for old, more in zip(recent[k], new, strict=True))
-            recent[k] = (matured, error, naive, covered)
-            if naive > 0:
-                self._at("skill_ratio", *labels).set(1 - error / naive)
-            if matured > 0:
-                self._at("coverage_ratio", *labels).set(covered / matured)
-                self._at("coverage_error_ratio", *labels).set(covered / matured - self._nominal)
 
     @_harmless
     def committed(self, partition: TopicPartition, seconds: float, saved: int) -> None:
         """See `Observer.committed`."""
         self._histograms["commit_seconds"].observe(seconds)
-        self._count(_labels(partition), state_written_bytes=saved)
+        self._count(labels_of(partition), state_written_bytes=saved)
 
     @_harmless
     def aborted(self, partition: TopicPartition) -> None:
         """See `Observer.aborted`."""
-        self._count(_labels(partition), aborted_transactions=1)
+        self._count(labels_of(partition), aborted_transactions=1)
 
     @_harmless
     def lag(self, partition: TopicPartition, records: int) -> None:
         """See `Observer.lag`."""
-        self._at("lag_records", *_labels(partition)).set(records)
+        self._at("lag_records", *labels_of(partition)).set(records)
 
     @_harmless
     def restarted(self, partition: TopicPartition) -> None:
         """See `Observer.restarted`."""
-        self._count(_labels(partition), task_restarts=1)
+        self._count(labels_of(partition), task_restarts=1)
 
     @_harmless
     def released(self, partition: TopicPartition) -> None:
         """See `Observer.released`; what stands for the present of a task goes, what counts stays."""
-        task = _labels(partition)
+        task = labels_of(partition)
         self._count(task, released_partitions=1)
         beside: dict[tuple[str, ...], Sequence[tuple[str, ...]]] = {
             TASK: [()],
-            BY_HORIZON: [(horizon,) for horizon in self._horizons],
             BY_LEARNER: LEARNERS,
         }
         for metric in METRICS:
@@ -220,8 +188,8 @@ class Metrics(Observer):
                 for labels in beside.get(metric.labels, []):
                     self._gauges[metric.name].remove(*task, *labels)
                     self._children.pop((metric.name, *task, *labels), None)
-        self._recent.pop(partition, None)
         self._event_times.pop(partition, None)
+        self._quality.released(partition)
         self._table.released(partition)
 
     @_harmless
@@ -270,6 +238,25 @@ class _Stopwatch:
         self._observe(time.perf_counter() - self._begun)
 
 
+class _ByHorizon(Collector):
+    """Counters and gauges that have a horizon, made when they are asked for."""
+
+    def __init__(self, quality: Quality) -> None:
+        self._quality = quality
+
+    def collect(self) -> Iterator[Any]:
+        """One family for each of the catalogue."""
+        kinds = {"counter": CounterMetricFamily, "gauge": GaugeMetricFamily}
+        families: dict[str, Any] = {}
+        for metric in METRICS:
+            if metric.labels == BY_HORIZON:
+                name, words, labels = metric.declared
+                families[metric.name] = kinds[metric.kind](name, words, labels=labels)
+        for name, where, value in self._quality.values():
+            families[name].add_metric(where, value)
+        yield from families.values()
+
+
 class _Distributions(Collector):
     """Histograms over the series as they stand, made when they are asked for."""
 
@@ -281,7 +268,7 @@ class _Distributions(Collector):
         for metric in METRICS:
             if metric.kind != "distribution":
                 continue
-            name, words, labels = _declared(metric)
+            name, words, labels = metric.declared
             family = GaugeHistogramMetricFamily(name, words, labels=labels)
             bounds = [*map(str, metric.bounds), "+Inf"]
             measure = metric.name.removeprefix("series_").removesuffix("_seconds")
@@ -290,11 +277,3 @@ class _Distributions(Collector):
                 counts = [int(np.count_nonzero(values <= bound)) for bound in metric.bounds] + [len(values)]
                 family.add_metric(where, list(zip(bounds, counts, strict=True)), float(values.sum()))
             yield family
-
-
-def _declared(metric: Metric) -> tuple[str, str, tuple[str, ...]]:
-    return f"streamrnn_{metric.name}", metric.words, metric.labels
-
-
-def _labels(partition: TopicPartition) -> tuple[str, str]:
-    return partition.topic, str(partition.partition)

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 FIRST_ROOM = 64
 """Series; doubled whenever they are full."""
+WANTED = ("rows", "times", "anomaly", "skill")
+"""Of a wave."""
 MEASURES = ("skill", "anomaly", "silence")
 
 
@@ -55,11 +57,13 @@ class SeriesTable:
         """Take in what was said of the records just fed; return how many of them were anomalies."""
         if not report.waves:
             return 0
-        rows, series, times, anomaly, skill = _joined(report.waves)
+        rows, times, anomaly, skill = _joined(report.waves)
         table = self._room(report.partition, int(rows.max()) + 1)
+        if np.isnan(table.times[rows]).any():
+            for wave in report.waves:
+                table.names[wave.rows] = wave.series
         # of a row that occurs more than once, the last one stays
-        table.names[rows], table.skill[rows] = series, skill
-        table.anomaly[rows], table.times[rows] = anomaly, times
+        table.skill[rows], table.anomaly[rows], table.times[rows] = skill, anomaly, times
         return int(np.count_nonzero(anomaly >= 1))
 
     def released(self, partition: TopicPartition) -> None:
@@ -124,8 +128,5 @@ class SeriesTable:
 def _joined(waves: Sequence[Wave]) -> tuple[Any, ...]:
     if len(waves) == 1:
         (wave,) = waves
-        return wave.rows, wave.series, wave.times, wave.anomaly, wave.skill
-    series = [name for wave in waves for name in wave.series]
-    joined = np.concatenate
-    rows, times = joined([wave.rows for wave in waves]), joined([wave.times for wave in waves])
-    return rows, series, times, joined([wave.anomaly for wave in waves]), joined([wave.skill for wave in waves])
+        return wave.rows, wave.times, wave.anomaly, wave.skill
+    return tuple(np.concatenate([getattr(wave, name) for wave in waves]) for name in WANTED)

@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -17,7 +16,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect
+from support.chromium import chromium as started
+from support.chromium import keep
 from support.outside import create_topics
 from support.pages import HORIZONS, LEVELS, MINUTE, TASK, report, told, wave
 from support.process import Daemon, until
@@ -99,13 +100,8 @@ def shown() -> Iterator[Shown]:
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
     """A browser."""
-    found = shutil.which("chromium") or shutil.which("google-chrome") or shutil.which("chrome")
-    if found is None:
-        (pytest.fail if os.environ.get("CI") else pytest.skip)("no browser: install chromium")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox", "--disable-gpu"])
+    with started() as browser:
         yield browser
-        browser.close()
 
 
 @contextmanager
@@ -123,6 +119,7 @@ def visit(browser: Browser, url: str, *, width: int = 1440, scheme: Any = "light
     page.on("websocket", lambda made: None if _own(made.url, url) else complaints.append(made.url))
     page.goto(url)
     yield page
+    keep(page)
     assert complaints == []
     context.close()
 

@@ -1,125 +1,172 @@
-"""What being watched costs: a worker with metrics, scrapes and log beside one without any, turn by turn in one process.
+"""What being watched costs: a daemon with everything on beside one with everything off, by turns in one run.
 
 PYTHONPATH=tests python -m benchmarks.observed
+
+On: metrics, scraped every 5 s; the log at its usual level; the live page, and a viewer who looks at it. Off: none of
+it. Each has a SQLite log of its own that holds its input already; while one works, the other is stopped.
 """
 
 import argparse
+import math
+import os
+import shutil
+import signal
+import statistics
 import sys
+import tempfile
+import threading
 import time
 import warnings
 from collections.abc import Sequence
-from typing import Any
-
-import numpy as np
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import Any, NamedTuple
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)  # kafka-python 3.0.12 under Python 3.11
     from benchmarks.over_kafka import observations
+    from benchmarks.page import Viewers
+from support.outside import cpu_seconds
+from support.process import Daemon, until
 
-from streamrnn import app, daemon
-from streamrnn.core.quality import MEASURES
 from streamrnn.log import Topic
-from streamrnn.log.memory import MemoryLog, MemoryStore
-from streamrnn.observe import logs
-from streamrnn.settings import load
-from streamrnn.worker import Worker
+from streamrnn.log.sqlite import SqliteLog
+from streamrnn.records import TopicPartition
 
 SCRAPE = 5.0
 """Seconds between two scrapes."""
-LEAN = ["model.variant=lean", "model.hidden_size=24"]
+VARIANTS: dict[str, list[str]] = {"full": [], "lean": ["model.variant=lean", "model.hidden_size=24"]}
+RATES = {("full", 1): 2_500, ("full", 1000): 25_000, ("lean", 1): 8_000, ("lean", 1000): 60_000}
+"""Records per second that no daemon reaches: what its log has to hold."""
+ON = ["page.enabled=true", "page.port=0"]
+OFF = ["metrics.enabled=false", "logging.level=error"]
+STEADY = ["commit.snapshot_interval=1h"]
+"""A snapshot falls into one turn and not into the next."""
+APPENDED = 20_000
+WARM = 10.0
+"""Seconds of work before anything is measured: functions are compiled, networks have begun to learn."""
 
 
-class Silent:
-    """An observer that is told everything and does nothing."""
+class Seen(NamedTuple):
+    """A commit that was seen."""
 
-    def __getattr__(self, _: str) -> Any:
-        return lambda *_: None
+    offset: int
+    time: float
+    cpu: float
 
 
 class Side:
-    """One of the two workers, over a log in memory of its own, and the processor seconds of each of its turns."""
+    """One of the two daemons."""
 
-    def __init__(self, overrides: Sequence[str], *, watched: bool) -> None:
-        settings = load(None, ["input.topics=bench", *overrides])
-        self.store, self.watched = MemoryStore(), watched
-        self.turns: list[float] = []
-        self.store.create(Topic("bench", 1))
-        self.metrics = daemon.metrics_of(settings)
-        timed = {"timed": self.metrics.timed} if watched else {}
-        self.worker = Worker(
-            connect=lambda: MemoryLog(store=self.store, app="bench"),
-            task=lambda partition: self._task(app.task(settings, partition, **timed)),  # type: ignore[arg-type]
-            outputs={"bench": app.output_topics(settings, "bench")},
-            start="earliest",
-            interval=settings.commit.interval,
-            snapshot_interval=None,
-            observer=self.metrics if watched else Silent(),  # type: ignore[arg-type]
-        )
+    def __init__(self, folder: Path, filled: Path, overrides: Sequence[str]) -> None:
+        self.path = folder / "log.db"
+        folder.mkdir()
+        shutil.copy(filled, self.path)
+        self.log = SqliteLog(path=self.path, app="bench")
+        common = ["log=sqlite", f"sqlite.path={self.path}", "input.topics=bench", "app=bench", *STEADY]
+        self.daemon = Daemon(folder, [*common, *overrides])
 
-    def _task(self, task: Any) -> Any:
-        if not self.watched:
-            bank = task._forecaster._bank
-            nothing = np.zeros((MEASURES, len(bank.plan.horizons)))
-            bank.assess = lambda *_: nothing
-        return task
+    def work(self, seconds: float) -> tuple[float, float]:
+        """Let it go on for so long, from commit to commit: records per second, and per second of its processor time."""
+        self.daemon.process.send_signal(signal.SIGCONT)
+        self._next()  # it may have been under way when the daemon was stopped
+        first = self._next()
+        time.sleep(seconds)
+        last = self._next()
+        self.daemon.process.send_signal(signal.SIGSTOP)
+        count = last.offset - first.offset
+        return count / (last.time - first.time), count / (last.cpu - first.cpu)
 
-    def turn(self) -> None:
-        """Come round once."""
-        begun = time.thread_time()
-        self.worker.turn()
-        self.turns.append(time.thread_time() - begun)
+    def _next(self) -> Seen:
+        """Wait for the next commit."""
+        before = self._offset()
+        until(lambda: self.daemon.alive() and self._offset() > before, "a commit")
+        return Seen(self._offset(), time.monotonic(), cpu_seconds(self.daemon.process))
 
-    def scrape(self) -> float:
-        """Processor seconds of a scrape."""
-        begun = time.thread_time()
-        self.metrics.exposition("")
-        return time.thread_time() - begun
+    def _offset(self) -> int:
+        committed = self.log.committed(TopicPartition("bench", 0))
+        return 0 if committed is None else committed.offset
 
-
-def ratio(overrides: Sequence[str], series: int, warm: int, rounds: int) -> float:
-    """Throughput of the watched side over that of the other: the median over turns that did the same, and a scrape."""
-    sides = [Side(overrides, watched=watched) for watched in (True, False)]
-    records = list(observations(series, range(warm + rounds), 1_700_000_000_000))
-    first = series * warm
-    for side in sides:
-        side.store.append("bench", records[:first])
-    _work(sides, first)
-    for side in sides:
-        side.store.append("bench", records[first:])
-        side.turns.clear()
-    _work(sides, len(records))
-    watched, other = (np.array(side.turns) for side in sides)
-    busy = watched > np.median(watched) / 4  # turns that found records
-    scraped = min(sides[0].scrape() for _ in range(5)) / SCRAPE
-    return float(np.median(other[busy] / watched[busy])) * (1 - scraped)
+    def close(self) -> None:
+        """End it."""
+        self.daemon.process.send_signal(signal.SIGCONT)
+        self.daemon.kill()
+        self.log.close()
 
 
-def _work(sides: Sequence[Side], count: int) -> None:
-    """Take turns, either side first, until all has been forecast and committed."""
-    number = 0
-    while any(_committed(side) < count for side in sides):
-        for side in sides if number % 2 else sides[::-1]:
-            side.turn()
-        number += 1
+class Scrapes:
+    """Asks a daemon for its metrics again and again; while it is stopped, the answer takes as long."""
+
+    def __init__(self, daemon: Daemon) -> None:
+        self.ended = threading.Event()
+        self.daemon = daemon
+        self.count = 0
+        self.thread = threading.Thread(target=self._run, daemon=True)
+        self.thread.start()
+
+    def _run(self) -> None:
+        with suppress(ConnectionError):  # the daemon was killed
+            while not self.ended.wait(SCRAPE):
+                assert self.daemon.get("/metrics")[0] == 200
+                self.count += 1
 
 
-def _committed(side: Side) -> int:
-    return max((each.offset for each in side.store.committed.values()), default=0)
+def ratios(folder: Path, variant: str, series: int, turns: int, seconds: float) -> list[tuple[float, float]]:
+    """Rate of the watched daemon over that of the other, in wall time and in processor time, by turns."""
+    filled = folder / "filled.db"
+    with closing(SqliteLog(path=filled, app="producer")) as log:
+        log.create([Topic("bench", 1)])
+        count = int(RATES[variant, series] * (WARM + turns * (seconds + 1.5)))
+        held: list[Any] = []
+        for record in observations(series, range(count // series), 1_700_000_000_000):
+            held.append(record._replace(topic="bench", partition=0))
+            if len(held) == APPENDED:
+                log.append("bench", held)
+                held = []
+        log.append("bench", held)
+    found = []
+    with (
+        closing(Side(folder / "on", filled, [*VARIANTS[variant], *ON])) as on,
+        closing(Side(folder / "off", filled, [*VARIANTS[variant], *OFF])) as off,
+    ):
+        off.work(WARM)
+        until(lambda: bool(on.daemon.events("serving_page")), "the page")
+        url = f"http://127.0.0.1:{on.daemon.events('serving_page')[0]['port']}/"
+        with closing(Viewers(url, 1)) as viewers:
+            viewers.looking.set()
+            scrapes = Scrapes(on.daemon)
+            on.work(WARM)
+            before = viewers.count.value
+            for number in range(turns):
+                both = [side.work(seconds) for side in ((on, off) if number % 2 else (off, on))]
+                watched, other = both if number % 2 else both[::-1]
+                found.append((watched[0] / other[0], watched[1] / other[1]))
+            assert viewers.count.value > before, "the viewer saw nothing"
+            assert scrapes.count, "it was not scraped"
+            scrapes.ended.set()
+            viewers.looking.clear()
+    return found
 
 
 def main(argv: Sequence[str]) -> int:
     """Measure and print."""
     parser = argparse.ArgumentParser(prog="observed", allow_abbrev=False)
-    parser.add_argument("--repeat", type=int, default=3)
+    parser.add_argument("--turns", type=int, default=60)
+    parser.add_argument("--seconds", type=float, default=0.5)
+    parser.add_argument("--variants", nargs="+", default=list(VARIANTS))
     parser.add_argument("--series", type=int, nargs="+", default=[1, 1000])
-    parser.add_argument("--records", type=int, default=20_000)
     arguments = parser.parse_args(argv)
-    logs.configure(level="warning")
-    for name, overrides in (("full", []), ("lean", LEAN)):
+    sys.stdout.write(f"load average {os.getloadavg()[0]:.1f}\n")
+    for variant in arguments.variants:
         for series in arguments.series:
-            rounds = max(arguments.records // series, 12)
-            found = [ratio(overrides, series, max(rounds // 4, 30), rounds) for _ in range(arguments.repeat)]
-            sys.stdout.write(f"{name}, {series:,} series: {', '.join(f'{each:.3f}' for each in found)}\n")
+            with tempfile.TemporaryDirectory() as folder:
+                found = ratios(Path(folder), variant, series, arguments.turns, arguments.seconds)
+            for name, those in zip(("wall time", "processor time"), zip(*found, strict=True), strict=True):
+                logs = [math.log(each) for each in those]
+                mean, error = math.exp(statistics.mean(logs)), statistics.stdev(logs) / math.sqrt(len(logs))
+                sys.stdout.write(
+                    f"{variant}, {series:,} series, {name}: {mean:.3f} +- {error:.3f} ({len(logs)} turns)\n"
+                )
             sys.stdout.flush()
     return 0
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.chromium import chromium
+from support.chromium import chromium, keep
 from support.reports import HOLE, WIDTH, made_report
 
 SERIES = ["pump-0/<b>rpm", "pump-1/x", "pump-1/y", "pump-2/&lt;", "pump-3/\"'"]
@@ -43,6 +43,7 @@ def opened(browser: Any, report: Path, request: pytest.FixtureRequest) -> Iterat
     page.on("request", lambda each: asked.append(each.url))
     page.goto(report.as_uri())
     yield page
+    keep(page)
     context.close()
     assert said == []
     assert [url for url in asked if not url.startswith(("blob:", "data:"))] == [report.as_uri()]

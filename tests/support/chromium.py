@@ -1,12 +1,24 @@
 """A browser for tests: the machine's own Chromium, driven by Playwright."""
 
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
+
+PICTURES = Path(__file__).parents[2] / "build" / "screenshots"
+"""What the tests saw last, for people to look at."""
+
+
+def keep(page: Any) -> None:
+    """Save a picture of what a browser shows, under the name of the test."""
+    test = os.environ["PYTEST_CURRENT_TEST"].rpartition("::")[2].partition(" (")[0]
+    PICTURES.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=PICTURES / f"{re.sub('[^a-z0-9]+', '_', test.lower()).strip('_')}.png")
 
 
 @contextmanager

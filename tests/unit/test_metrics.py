@@ -137,10 +137,11 @@ def test_reports_become_metrics() -> None:
 def test_recent_skill_forgets() -> None:
     """Skill and coverage are of the recent past: after many better forecasts the old ones do not count."""
     metrics = made(1)
-    for _ in range(100):
-        metrics.stepped(report(matured=(100.0,), error=(90.0,), persistence_error=(100.0,), covered=(0.0,)))
-    for _ in range(150):
-        metrics.stepped(report(matured=(100.0,), error=(10.0,), persistence_error=(100.0,), covered=(90.0,)))
+    others = dict.fromkeys(QUALITY[4:], (1.0,))
+    for times, error, covered in ((100, 90.0, 0.0), (150, 10.0, 90.0)):
+        told = {"matured": (100.0,), "error": (error,), "persistence_error": (100.0,), "covered": (covered,)}
+        for _ in range(times):
+            metrics.stepped(report(**told, **others))
     found = samples(metrics)
     assert found['streamrnn_skill_ratio{horizon="1",partition="0",topic="sensors"}'] == pytest.approx(0.9, abs=0.01)
     assert found['streamrnn_coverage_ratio{horizon="1",partition="0",topic="sensors"}'] == pytest.approx(0.9, abs=0.01)

@@ -7,7 +7,7 @@ import pytest
 from support.streams import HORIZONS, HOUR, QUANTILES, START, seasonal, small
 
 from streamrnn.core.lean.series import NONE, place_of
-from streamrnn.core.ledger import ERROR_CLIP
+from streamrnn.core.quality import ERROR_CLIP
 
 if TYPE_CHECKING:
     from streamrnn.core.forecaster import Forecaster, Scores

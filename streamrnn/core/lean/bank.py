@@ -23,9 +23,7 @@ from streamrnn.core.inputs import read_lead
 from streamrnn.core.lean.inputs import advise, read_inputs, read_profiles
 from streamrnn.core.lean.ledger import FINAL_CLIP, publish, read_back, settle
 from streamrnn.core.lean.profiles import write
-from streamrnn.core.lean.quality import Pending, assess
 from streamrnn.core.lean.series import AXES, EXPERTS, INPUTS, Following, Series, allocate, following, place_of
-from streamrnn.core.quality import MEASURES
 from streamrnn.core.scaling import code, current_scale, distance, update_means, update_scales
 from streamrnn.core.season import rounded, seasons, vote
 from streamrnn.core.series import POINT_CLIP, Plan
@@ -137,14 +135,6 @@ class LeanBank:
         told = taken.truths, taken.anomaly, taken.scores, taken.described
         take(self.series, self.plan, self._following, rows, values, times, *told)
         return taken
-
-    def assess(self, rows: Integers, values: Floats) -> Floats:
-        """As Bank."""
-        sums = np.zeros((MEASURES, len(self.plan.horizons)))
-        plan = self.plan
-        pending = Pending.of(self.series)
-        assess(pending, self._following, plan.horizons, plan.slots, plan.levels, rows, values, sums)
-        return sums
 
     def observe(self, rows: Integers, values: Floats, times: Integers) -> Described:
         """What `take` describes."""

@@ -10,10 +10,11 @@ from streamrnn.core.calibration import apply, exceedance, track_offsets, track_t
 from streamrnn.core.compiled import Booleans, Floats, Integers, Singles, compiled
 from streamrnn.core.experts import FIRST_ORIGIN, TRUTH_CLIP
 from streamrnn.core.lean.series import EXPERTS, Following, Series, place_of
-from streamrnn.core.ledger import COUNT, COVERED, ERROR, ERROR_CLIP, NAIVE, NETWORK, SKILL_RATE, WARM
+from streamrnn.core.ledger import SKILL_RATE, WARM
 from streamrnn.core.mixture import prior_of, share_out
 from streamrnn.core.publish import UNIT_CLIP, YOUNG, in_order, shortened
-from streamrnn.core.scaling import code, decoded, exact, rough
+from streamrnn.core.quality import ERROR_CLIP, NETWORK, clipped, weigh_up
+from streamrnn.core.scaling import code, decoded, rough
 from streamrnn.core.season import rounded
 from streamrnn.core.series import POINT_CLIP, Plan
 
@@ -40,19 +41,19 @@ def follow(
     """Learn from the `truth`, units, of a forecast that was followed up; `final` (Q,) is written over."""
     horizon, stride, middle = plan.horizons[k], following.stride[k], plan.middle
     origin = series.seen[row] - horizon
-    clipped = min(max(truth, -TRUTH_CLIP), TRUTH_CLIP)
+    near = min(max(truth, -TRUTH_CLIP), TRUTH_CLIP)
     if origin >= FIRST_ORIGIN:
         error, kept = series.error[row, k], following.errors_kept[k]
         for e in range(len(EXPERTS)):
             said = min(max(decoded(series.points[row, slot, e], POINT_CLIP), -TRUTH_CLIP), TRUTH_CLIP)
-            error[e] = kept * error[e] + stride * abs(clipped - said)
-        error[len(EXPERTS)] = kept * error[len(EXPERTS)] + stride * abs(clipped)
+            error[e] = kept * error[e] + stride * abs(near - said)
+        error[len(EXPERTS)] = kept * error[len(EXPERTS)] + stride * abs(near)
     loss, kept = series.loss[row, k], following.losses_kept[k]
-    loss[0] = kept * loss[0] + stride * abs(clipped)
+    loss[0] = kept * loss[0] + stride * abs(near)
     for n in range(series.medians.shape[2]):
         said = decoded(series.medians[row, slot, n], FINAL_CLIP)
-        loss[1 + n] = kept * loss[1 + n] + stride * min(abs(clipped - said), ERROR_CLIP)
-        scores[NETWORK + n, k] += exact(min(abs(truth - said), ERROR_CLIP))
+        loss[1 + n] = kept * loss[1 + n] + stride * min(abs(near - said), ERROR_CLIP)
+        scores[NETWORK + n, k] += clipped(truth - said)
     for q in range(len(final)):
         final[q] = decoded(series.finals[row, slot, q], FINAL_CLIP)
     track_offsets(series.offset[row, k], final, plan.levels, middle, truth, stride)
@@ -60,10 +61,7 @@ def follow(
     rate = max(min(SKILL_RATE * stride, 0.5), 1.0 / (origin // stride + 1))
     series.wrong[row, k] += rate * (wrong - series.wrong[row, k])
     series.naive[row, k] += rate * (naive - series.naive[row, k])
-    scores[COUNT, k] += 1
-    scores[ERROR, k] += exact(wrong)
-    scores[NAIVE, k] += exact(naive)
-    scores[COVERED, k] += 1.0 if final[0] <= truth <= final[len(final) - 1] else 0.0
+    weigh_up(final, plan.levels, middle, truth, scores, k)
 
 
 @compiled
