@@ -2,7 +2,7 @@
 # make demo    the daemon on an embedded log and a bundled stream
 # make test    all tests but the long ones; those against a broker need Java 17 and Maven, or KAFKA_BOOTSTRAP_SERVERS, those of the page Chromium
 # make long    the long tests
-# make faults  inject every fault, over either Kafka client at once, with a table each of what came of it; about half an hour
+# make faults  inject every fault, over either Kafka client, with a table of what came of it; about half an hour
 # make check   lint, format and types
 # make bench   the benchmarks; ARGS=--help says what may be chosen
 # make ablate  what each part of the forecaster is worth; ARGS=--help says what may be chosen
@@ -16,7 +16,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help venv demo test long faults faults-kafka-python faults-confluent check bench ablate generate pictures lock clean
+.PHONY: help venv demo test long faults check bench ablate generate pictures lock clean
 
 help:
 	@sed -n 's/^# make/make/p' Makefile
@@ -43,13 +43,7 @@ long: venv
 	$(BIN)/python -m pytest -m long
 
 faults: venv
-	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target faults-kafka-python faults-confluent
-
-faults-kafka-python: venv
-	$(BIN)/python -m pytest tests/faults -k "not confluent"
-
-faults-confluent: venv
-	$(BIN)/python -m pytest tests/faults -k confluent
+	$(BIN)/python -m pytest tests/faults --numprocesses=3 --dist=worksteal
 
 check: venv
 	$(BIN)/ruff check .

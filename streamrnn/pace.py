@@ -16,6 +16,8 @@ def due(interval: float | None, *, elapsed: float, records: int, series: int, ta
     With an `interval`, in seconds, that decides. Without, it is as often as is worth it and keeps the traffic of a
     process bounded: `series` are those of the task that would be written, `tasks` the number of tasks in this process.
     """
+    if records == 0:
+        return False
     if interval is not None:
         return elapsed >= interval
     return elapsed >= LONGEST or (records >= WORTH_IT and elapsed >= tasks * (SHARED + PER_SERIES * series))

@@ -250,8 +250,11 @@ class Worker:
             if held.patience is None or now >= held.patience.next_try:
                 self._restore(log, held)
             return
-        if now >= held.next_commit:
-            self._commit(held, held.lease, snapshot=self._to_be_saved(held, held.lease, now))
+        if now >= held.next_commit and not held.lease.replaying:
+            snapshot = self._to_be_saved(held, held.lease, now)
+            if snapshot or held.lease.pending:
+                self._commit(held, held.lease, snapshot=snapshot)
+            held.patience = None
         if now >= held.next_lag:
             self._look_at_lag(log, held, held.lease)
             held.next_lag = self._clock() + LAG_SECONDS
@@ -281,7 +284,8 @@ class Worker:
             start=self._start,
         )
         self.heartbeat = now = self._clock()
-        held.next_commit = now + self._interval
+        # at once, what was under way has waited long enough; after a failure as if nothing had been
+        held.next_commit = now if held.patience is None else now + self._interval
         # after a replay at once, so that a process that dies again and again has ever less to do once more
         held.saved = -math.inf if held.lease.replaying else now
         self._observer.restored(partition, now - begun)
@@ -302,8 +306,6 @@ class Worker:
         held.next_commit = now + self._interval
         if lease.snapshot != before:
             held.saved = now
-        if not lease.replaying:
-            held.patience = None
 
     def _commit_all(self) -> None:
         """Commit every task with its state, as far as time allows; what is left out is replayed at the next start."""

@@ -27,7 +27,7 @@ from streamrnn.core.head import (
     views_of,
     work_of,
 )
-from streamrnn.core.learner import ANCHOR, BETAS, WEIGHTS, Learned
+from streamrnn.core.learning import ANCHOR, BETAS, WEIGHTS, Learned
 from streamrnn.core.memory import LABEL_CLIP, Examples
 
 LABEL_LIMIT = np.float32(LABEL_CLIP)

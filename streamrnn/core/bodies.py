@@ -1,4 +1,4 @@
-"""The encoder of a network, stepped wave by wave: compiled loops on the CPU, torch in blocks of fixed size on a GPU.
+"""The encoder of a network, stepped wave by wave: compiled loops on the CPU; see blocks for a GPU.
 
 The loops do each row by itself, so that its bits do not depend on the wave; laws tie them to the encoders of the
 learner.
@@ -8,19 +8,17 @@ import math
 from typing import NamedTuple, Protocol
 
 import numpy as np
-import torch
 
 from streamrnn.core.compiled import Integers, Singles, compiled
-from streamrnn.core.encoders import ATTENTION
 from streamrnn.core.head import ZERO, add_product, exponential
-from streamrnn.core.network import Shape, split, unroll
-from streamrnn.core.stepper import CODES, HIDDEN_LIMIT, Layers, fade, is_wild, layers_of, step_rows
+from streamrnn.core.shapes import ATTENTION, Shape, views
+from streamrnn.core.stepper import CODES, Layers, fade, is_wild, layers_of, step_rows
 
 
 class Body(Protocol):
     """An encoder; carries the state of a wave's rows one step on."""
 
-    def load(self, weights: torch.Tensor) -> None:
+    def load(self, weights: Singles) -> None:
         """Use these flat weights from now on."""
 
     def step(self, hidden: Singles, rows: Integers, inputs: Singles) -> Singles:
@@ -127,10 +125,10 @@ class CompiledBody:
     def __init__(self, shape: Shape) -> None:
         self._shape, self._encoder = shape, shape.encoder
 
-    def load(self, weights: torch.Tensor) -> None:
+    def load(self, weights: Singles) -> None:
         """See Body."""
         encoder, none = self._encoder, np.empty((2, 0, 0), np.float32)
-        parts = {name: part.detach().cpu().numpy() for name, part in split(weights, self._shape).items()}
+        parts = views(weights, self._shape)
         decay = np.stack([parts["decay_rate"], parts["decay_start"]]) if encoder.gap >= 0 else none
         self._layers = _layers(parts, [f"l{layer}" for layer in range(encoder.layers)], decay)
         self._reverse = _layers(parts, ["l0_reverse"], none) if encoder.kind == "bidirectional" else self._layers
@@ -151,39 +149,10 @@ class CompiledBody:
         return top
 
 
-class TorchBody:
-    """The learner's own layers, in blocks of fixed size: on a GPU the bits of a row depend on the block's shape."""
+def body_of(shape: Shape, device: str) -> Body:
+    """The one for a device, `cpu` or `cuda`."""
+    if device == "cpu":
+        return CompiledBody(shape)
+    from streamrnn.core.blocks import TorchBody  # noqa: PLC0415 -- torch takes over a second to load
 
-    BLOCK = 256
-
-    def __init__(self, shape: Shape, device: torch.device) -> None:
-        self._shape, self._device = shape, device
-
-    def load(self, weights: torch.Tensor) -> None:
-        """Use these flat weights from now on."""
-        self._parts = split(weights.detach().to(self._device, copy=True), self._shape)
-
-    def step(self, hidden: Singles, rows: Integers, inputs: Singles) -> Singles:
-        """See Body."""
-        blocks = range(0, len(rows), self.BLOCK)
-        return np.concatenate([self._block(hidden, rows[i : i + self.BLOCK], inputs[i:]) for i in blocks])
-
-    @torch.inference_mode()
-    def _block(self, hidden: Singles, rows: Integers, inputs: Singles) -> Singles:
-        count = len(rows)
-        state, given = (self._padded(array[:count]) for array in (hidden[rows], inputs))
-        top, state = unroll(self._parts, self._shape, given.unsqueeze(0), state)
-        kept = state[:count].cpu().numpy()
-        kept[~(np.abs(kept.reshape(count, -1)).max(1) <= HIDDEN_LIMIT)] = 0.0
-        hidden[rows] = kept
-        return np.asarray(top[0, :count].cpu().numpy())
-
-    def _padded(self, array: Singles) -> torch.Tensor:
-        block = torch.zeros((self.BLOCK, *array.shape[1:]), device=self._device)
-        block[: len(array)] = torch.from_numpy(np.ascontiguousarray(array)).to(self._device)
-        return block
-
-
-def body_of(shape: Shape, device: torch.device) -> Body:
-    """The one for a device."""
-    return TorchBody(shape, device) if device.type == "cuda" else CompiledBody(shape)
+    return TorchBody(shape, device)

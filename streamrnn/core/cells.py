@@ -1,17 +1,14 @@
-"""Recurrent cells by name: torch's own layers, run over a sequence.
-
-G gates and N vectors of state depend on the cell: see GATES and STATES.
-"""
+"""Recurrent cells by name: torch's own layers, run over a sequence."""
 
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-GATES = {"rnn_tanh": 1, "rnn_relu": 1, "gru": 3, "lstm": 4}
-STATES = {"rnn_tanh": 1, "rnn_relu": 1, "gru": 1, "lstm": 2}
-LAYER = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
-"""Weights of a layer, in torch's order: of the inputs (G*H, F), of the state (G*H, H), and a bias (G*H,) of either."""
+from streamrnn.core.shapes import LAYER
+
+torch.set_num_threads(1)  # more would change the order of sums, and serve no matrix of this size
+
 RUNS = {"rnn_tanh": torch.rnn_tanh, "rnn_relu": torch.rnn_relu, "gru": torch.gru}
 
 

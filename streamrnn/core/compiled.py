@@ -56,5 +56,5 @@ def compiled(function: Callable[P, R]) -> Callable[P, R]:
 def compiler() -> str:
     """What compiles, and for what: the instruction sets of which the bits of a sum or of the C library may depend."""
     features = llvmlite.binding.get_host_cpu_features()
-    used = [name for name in ("fma", "avx2", "avx512f") if features.get(name)]
+    used = [name for name in ("fma", "avx2", "avx512f", "avx512bw", "avx512dq", "avx512vl") if features.get(name)]
     return " ".join([f"numba {numba.__version__}", f"llvmlite {llvmlite.__version__}", platform.machine(), *used])

@@ -9,73 +9,13 @@ as many as it has. Letters: T rows, B series, F inputs, D layers, N vectors of s
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn.functional import linear, scaled_dot_product_attention
 
-from streamrnn.core.cells import GATES, LAYER, STATES, run
-
-KINDS = ("recurrent", "bidirectional", "attention")
-REVERSE = tuple(f"{name}_l0_reverse" for name in LAYER)
-"""Weights of the network that reads backwards, as torch.nn calls them."""
-ATTENTION = ("query", "key", "value")
-
-
-class Encoder(NamedTuple):
-    """What the sizes and the meaning of the recurrent weights follow from."""
-
-    cell: str
-    hidden_size: int
-    layers: int
-    inputs: int
-    kind: str = "recurrent"
-    context: int = 0
-    """Observations looked back upon, W."""
-    gap: int = -1
-    """Place of the time step among the inputs; the state decays with it. Below 0: it does not."""
-
-    @property
-    def kept(self) -> tuple[int, int, int]:
-        """(D, N, H) of the recurrent state."""
-        return self.layers, STATES[self.cell], self.hidden_size
-
-    @property
-    def remembered(self) -> int:
-        """Numbers that are remembered of each of the last W observations."""
-        return {"recurrent": 0, "bidirectional": self.inputs, "attention": self.hidden_size}[self.kind]
-
-    @property
-    def states(self) -> tuple[int, ...]:
-        """Shape of the state of a series: (D, N, H), or flat, the context and how much of it is filled behind it."""
-        depth, vectors, size = self.kept
-        if self.kind == "recurrent":
-            return self.kept
-        return (depth * vectors * size + self.context * self.remembered + 1,)
-
-    @property
-    def top(self) -> int:
-        """Numbers that the head reads."""
-        return self.hidden_size * (1 if self.kind == "recurrent" else 2)
-
-    def parts(self) -> dict[str, tuple[int, ...]]:
-        """Shapes of the weights by name, in the order of the flat vector; named as in torch.nn where that has them."""
-        size, parts = self.hidden_size, dict[str, tuple[int, ...]]()
-        for layer in range(self.layers):
-            shapes = self._layer(self.inputs if layer == 0 else size)
-            parts |= {f"{name}_l{layer}": shape for name, shape in zip(LAYER, shapes, strict=True)}
-        if self.kind == "bidirectional":
-            parts |= dict(zip(REVERSE, self._layer(self.inputs), strict=True))
-        if self.kind == "attention":
-            parts |= dict.fromkeys(ATTENTION, (size, size))
-        if self.gap >= 0:
-            parts |= {"decay_rate": (self.layers, size), "decay_start": (self.layers, size)}
-        return parts
-
-    def _layer(self, given: int) -> tuple[tuple[int, ...], ...]:
-        gates = GATES[self.cell] * self.hidden_size
-        return (gates, given), (gates, self.hidden_size), (gates,), (gates,)
+from streamrnn.core.cells import run
+from streamrnn.core.shapes import ATTENTION, LAYER, REVERSE, STATES, Encoder
 
 
 def encode(encoder: Encoder, parts: dict[str, Tensor], inputs: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:

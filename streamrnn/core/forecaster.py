@@ -6,24 +6,22 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, cast
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from streamrnn.core.bank import FIRST_CAPACITY, Bank, Published, planned
 from streamrnn.core.carry import words
 from streamrnn.core.compiled import Booleans, Floats, Integers, Singles
+from streamrnn.core.device import device_of
 from streamrnn.core.direction import PREFIX as DIRECTION
 from streamrnn.core.direction import Compass, Directions
 from streamrnn.core.drift import KEPT, Drift
 from streamrnn.core.guests import Guests, Plain
-from streamrnn.core.learner import Learned, device_of
+from streamrnn.core.learning import Learned
 from streamrnn.core.neighbours import Neighbours
 from streamrnn.core.networks import Networks
 from streamrnn.core.numerics import numerics
 from streamrnn.core.quality import NETWORK
 from streamrnn.core.variant import VARIANTS, shape_of
-
-torch.set_num_threads(1)  # more would change the order of sums, and serve no matrix of this size
 
 VERSION = 3
 """Of the arithmetic and of the layout of the state."""

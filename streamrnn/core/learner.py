@@ -1,7 +1,7 @@
 """Learning online: truncated backpropagation through time over windows that end now, and over remembered ones."""
 
 import math
-from typing import NamedTuple, cast
+from typing import cast
 
 import numpy as np
 import torch
@@ -10,37 +10,13 @@ from torch import Tensor
 from torch.optim.adam import adam
 
 from streamrnn.core.compiled import Singles
+from streamrnn.core.learning import ANCHOR, BETAS, WEIGHTS, Learned
 from streamrnn.core.memory import Windows
-from streamrnn.core.network import KNOTS, Shape, fresh, heads, split, unroll
-from streamrnn.errors import ConfigError
+from streamrnn.core.network import fresh, heads, split, unroll
+from streamrnn.core.shapes import KNOTS, Shape
 
-BETAS = (0.9, 0.99)
-"""Adam's; a stream drifts, so the second moment forgets faster than by default."""
 EPSILON = 1e-8
 """Adam's; torch's own default."""
-ANCHOR = 0.002
-"""Share of its distance from the base that a weight goes back at each step. What was learned from series that have
-fallen silent fades, and does not stand in the way of others."""
-
-WEIGHTS = (0.8, 5.0)
-"""Smallest and largest weight of a label."""
-
-
-class Learned(NamedTuple):
-    """What a learning step did."""
-
-    loss: float
-    """Mean pinball loss in units of the scale; NaN where no label was known."""
-    skipped: bool
-    """Loss, gradient or weights were not finite: nothing was changed."""
-    taken_back: bool = False
-    """Nothing was learned; what had been learned was worse, and earlier weights came back."""
-    gradient_norm: float = math.nan
-    """Of the whole gradient before it was clipped; not finite where the step was skipped for it."""
-    weight_norm: float = math.nan
-    """Of the weights that learn, after the step."""
-    learner: str = ""
-    """`head` or `whole`."""
 
 
 def losses(knots: Tensor, labels: Tensor) -> Tensor:
@@ -77,7 +53,7 @@ class Learner:
         clip_norm: float,
         warm_up: int,
         averaging: float,
-        device: torch.device,
+        device: str,
     ) -> None:
         self._shape, self._device = shape, device
         self._rate, self._clip, self._warm_up, self._averaging = learning_rate, clip_norm, warm_up, averaging
@@ -166,16 +142,3 @@ class Learner:
     def _forget(self) -> None:
         for moment in (*self._moments, self._taken):
             moment.zero_()
-
-
-def device_of(name: str) -> torch.device:
-    """`auto`, `cpu` or `cuda` as a device; auto takes the GPU where there is one.
-
-    Raises:
-        ConfigError: cuda is asked for, and there is none.
-    """
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if name == "cuda" and not torch.cuda.is_available():
-        raise ConfigError("device = 'cuda': torch finds no GPU here; set device to auto or cpu, or mend the driver")
-    return torch.device(name)

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from streamrnn.core.bank import Described
 from streamrnn.core.compiled import Integers, Singles, compiled
-from streamrnn.core.network import Shape
 from streamrnn.core.series import LEAD
+from streamrnn.core.shapes import Shape
 
 CAPACITY = 1024
 """Rows kept for the head."""

@@ -5,81 +5,17 @@ of one flat vector with named parts, so that optimizer, averaging, checks and sn
 """
 
 import math
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn.functional import linear, silu
 
-from streamrnn.core.encoders import Encoder, encode
-from streamrnn.core.inputs import INPUTS_VERSION
-from streamrnn.core.series import EXPERTS, INPUTS, LEAD
+from streamrnn.core.encoders import encode
+from streamrnn.core.shapes import Shape
 
-KNOTS = (0.01, 0.05, 0.1, 0.5, 0.9, 0.95, 0.99)
-"""Levels of the quantiles that the network forecasts; those configured are read between them."""
 FIRST_OFFSETS = (-2.6, -1.3, -0.9, 0.0, 0.9, 1.3, 2.6)
 """Units; of an untrained head."""
 FIRST_DECAY = 0.1
-
-
-class Shape(NamedTuple):
-    """What the sizes of all weights follow from."""
-
-    cell: str
-    hidden_size: int
-    layers: int
-    width: int = 64
-    """Units of the head."""
-    inputs: int = INPUTS
-    experts: int = len(EXPERTS)
-    knots: int = len(KNOTS)
-    kind: str = "recurrent"
-    """What the head reads of the past; see encoders."""
-    context: int = 0
-    decay: bool = False
-    """Whether the state decays with the time step."""
-
-    @property
-    def encoder(self) -> Encoder:
-        """The part below the head."""
-        gap = self.inputs - 2 * self.experts - 1 if self.decay else -1  # where `read_age` ends
-        return Encoder(self.cell, self.hidden_size, self.layers, self.inputs, self.kind, self.context, gap)
-
-    @property
-    def options(self) -> dict[str, object]:
-        """What of the encoder is not plain, named as in the configuration."""
-        looking = {} if self.kind == "recurrent" else {"encoder": self.kind, "context": self.context}
-        return looking | ({"decay": True} if self.decay else {})
-
-    @property
-    def states(self) -> tuple[int, ...]:
-        """Shape of the state of a series."""
-        return self.encoder.states
-
-    def parts(self) -> dict[str, tuple[int, ...]]:
-        """Shapes by name, in the order of the flat vector: the encoder's, then the head's."""
-        parts = self.encoder.parts()
-        parts["head_hidden"] = (self.width, self.encoder.top)
-        parts["head_advice"] = (self.width, 2 * self.experts + LEAD)
-        parts["head_bias"] = (self.width,)
-        parts["out_weight"] = (self.experts + 1 + self.knots, self.width)
-        parts["out_bias"] = (self.experts + 1 + self.knots,)
-        return parts
-
-    def layout(self) -> dict[str, object]:
-        """All that the meaning of the flat vector follows from, as JSON has it."""
-        sizes = {key: size for key, size in self._asdict().items() if key not in {"kind", "context", "decay"}}
-        return {"inputs_version": INPUTS_VERSION, "shape": sizes | self.options, "knots": list(KNOTS)}
-
-    @property
-    def size(self) -> int:
-        """Numbers in the flat vector."""
-        return sum(math.prod(part) for part in self.parts().values())
-
-    @property
-    def head_size(self) -> int:
-        """Numbers of the head, the last ones of the flat vector."""
-        return sum(math.prod(part) for name, part in self.parts().items() if name.startswith(("head", "out")))
 
 
 def split(weights: Tensor, shape: Shape) -> dict[str, Tensor]:

@@ -9,7 +9,6 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from streamrnn.core.activity import Activity
@@ -17,12 +16,14 @@ from streamrnn.core.adaptation import HeadLearner
 from streamrnn.core.bank import Described
 from streamrnn.core.bodies import Body, body_of
 from streamrnn.core.compiled import Floats, Integers, Singles
+from streamrnn.core.device import device_of
 from streamrnn.core.guard import Guard
 from streamrnn.core.head import Head, flat_of, work_of
-from streamrnn.core.learner import Learned, Learner, device_of
+from streamrnn.core.late import LateLearner
+from streamrnn.core.learning import Learned
 from streamrnn.core.memory import Rows, Tapes
-from streamrnn.core.network import KNOTS, Shape
 from streamrnn.core.quality import COUNT, NAIVE, NETWORK
+from streamrnn.core.shapes import KNOTS, Shape
 from streamrnn.core.stepper import answer, head_from, reading
 
 HEAD, WHOLE = 0, 1
@@ -46,12 +47,12 @@ class Networks:
         self._every, self._most = (head_every, every), (head_most, most)
         self._batch, self._replay = batch, replay
         self._bodies: list[Body] = []
-        self._base = None if base is None else head_from(torch.from_numpy(base.copy()), self._shape)
+        self._base = None if base is None else head_from(base.copy(), self._shape)
         self._head: HeadLearner | None = None
-        self._learner: Learner | None = None
+        self._learner: LateLearner | None = None
         if base is not None:
             self._bodies.append(body_of(self._shape, where))
-            self._bodies[0].load(torch.from_numpy(base.copy()))
+            self._bodies[0].load(base)
             if enabled and head:
                 self._head = HeadLearner(
                     start=base[-shape.head_size :], hidden=shape.encoder.top, experts=shape.experts,
@@ -59,7 +60,7 @@ class Networks:
                 )  # fmt: skip
         if base is None or (enabled and whole):
             self._bodies.append(body_of(self._shape, where))
-            self._learner = Learner(
+            self._learner = LateLearner(
                 self._shape, start=base, seed=seed, learning_rate=learning_rate, clip_norm=clip_norm, warm_up=warm_up,
                 averaging=averaging, device=where,
             )  # fmt: skip
@@ -246,7 +247,7 @@ class Networks:
         if learner == HEAD and self._head is not None:
             return flat_of(self._head.head)
         if learner == WHOLE and self._learner is not None:
-            return np.asarray(self._learner.average.cpu().numpy(), np.float32)
+            return self._learner.average
         return np.zeros(0, np.float32)
 
     def _adopt(self, learner: int) -> None:

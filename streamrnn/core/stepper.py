@@ -8,12 +8,11 @@ from statistics import NormalDist
 from typing import NamedTuple
 
 import numpy as np
-import torch
 
 from streamrnn.core.bank import Described
 from streamrnn.core.compiled import Integers, Singles, compiled
 from streamrnn.core.head import ONE, ZERO, Head, Work, add_product, exponential, head_of, read_head
-from streamrnn.core.network import KNOTS, Shape
+from streamrnn.core.shapes import KNOTS, Shape
 
 HIDDEN_LIMIT = 1e3
 """A state beyond it (only a ReLU network can reach it) is set back to zero."""
@@ -159,7 +158,6 @@ def answer(
     answer_rows(top, points, trust, lead, head, work, *read, knots, quantiles)
 
 
-def head_from(weights: torch.Tensor, shape: Shape) -> Head:
+def head_from(weights: Singles, shape: Shape) -> Head:
     """The head of a network's flat weights."""
-    tail = weights.detach().cpu().numpy()[-shape.head_size :]
-    return head_of(tail, shape.encoder.top, shape.experts, shape.width, shape.knots)
+    return head_of(weights[-shape.head_size :], shape.encoder.top, shape.experts, shape.width, shape.knots)

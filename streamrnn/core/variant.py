@@ -7,7 +7,7 @@ from streamrnn.core import series
 from streamrnn.core.bank import Bank
 from streamrnn.core.lean import series as lean
 from streamrnn.core.lean.bank import LeanBank
-from streamrnn.core.network import Shape
+from streamrnn.core.shapes import Shape
 
 AnyBank = Bank | LeanBank
 

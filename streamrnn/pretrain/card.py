@@ -12,7 +12,7 @@ from streamrnn.core.compiled import Singles
 from streamrnn.errors import ConfigError
 
 if TYPE_CHECKING:  # at run time it would bring torch, which those that only look at a card can do without
-    from streamrnn.core.network import Shape
+    from streamrnn.core.shapes import Shape
 
 WEIGHTS, CARD = "weights", "card"
 """The one tensor of the file, and the one entry of its metadata."""

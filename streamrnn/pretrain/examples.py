@@ -8,8 +8,8 @@ import numpy as np
 from streamrnn.core.bank import Bank
 from streamrnn.core.compiled import Floats, Halves, Integers
 from streamrnn.core.memory import LABEL_CLIP
-from streamrnn.core.network import KNOTS
 from streamrnn.core.series import REFERENCE_STEPS
+from streamrnn.core.shapes import KNOTS
 from streamrnn.core.variant import AnyBank
 from streamrnn.pretrain.prior import Stories
 from streamrnn.pretrain.signals import Generator

@@ -11,7 +11,7 @@ import torch
 
 from streamrnn import console
 from streamrnn.core.bank import Bank
-from streamrnn.core.learner import device_of
+from streamrnn.core.device import device_of
 from streamrnn.core.variant import VARIANTS, AnyBank, shape_of
 from streamrnn.errors import ConfigError
 from streamrnn.pretrain.card import Card, write_base
@@ -62,7 +62,7 @@ def make(
         decay=decay,
     )  # fmt: skip
     bank = VARIANTS[variant].bank
-    place, own = device_of(device), read_history(history)
+    place, own = torch.device(device_of(device)), read_history(history)
     torch.set_num_threads(1)  # more would change the order of sums, and are no faster at this size
     console.say(f"pretrain: {shape.size:,} weights, {steps:,} steps on {place.type}")
     seen: Counter[str] = Counter()

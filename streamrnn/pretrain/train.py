@@ -10,7 +10,8 @@ from torch import Tensor
 
 from streamrnn.core import learner
 from streamrnn.core.compiled import Singles
-from streamrnn.core.network import KNOTS, Shape, fresh, heads, split, unroll
+from streamrnn.core.network import fresh, heads, split, unroll
+from streamrnn.core.shapes import KNOTS, Shape
 from streamrnn.pretrain.examples import Examples
 from streamrnn.pretrain.lanes import Sizes, Window, windows
 

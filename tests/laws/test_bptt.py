@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 import torch
 
-from streamrnn.core.cells import GATES
-from streamrnn.core.learner import ANCHOR, Learner, pinball
+from streamrnn.core.learner import Learner, pinball
+from streamrnn.core.learning import ANCHOR
 from streamrnn.core.memory import Windows
-from streamrnn.core.network import KNOTS, Shape, fresh, heads, split, unroll
+from streamrnn.core.network import fresh, heads, split, unroll
 from streamrnn.core.series import INPUTS
+from streamrnn.core.shapes import GATES, KNOTS, Shape
 
 STEPS, BATCH, HORIZONS = 10, 3, 2
 
@@ -62,7 +63,7 @@ def windows_of(shape: Shape, count: int = BATCH) -> Windows:
 def learner_of(shape: Shape, *, start: np.ndarray | None = None, **changes: float) -> Learner:
     """A learner from the weights of seed 0, or from others."""
     options = {"learning_rate": 0.01, "clip_norm": 1.0, "warm_up": 1, "averaging": 0.0, **changes}
-    return Learner(shape, start=start, seed=0, device=torch.device("cpu"), **options)  # type: ignore[arg-type]
+    return Learner(shape, start=start, seed=0, device="cpu", **options)  # type: ignore[arg-type]
 
 
 @KINDS
@@ -105,7 +106,7 @@ def test_learning_starts_from_the_weights_given() -> None:
     kept = base.copy()
     learner = Learner(
         shape, start=base, seed=0, learning_rate=0.01, clip_norm=1.0, warm_up=1, averaging=0.9,
-        device=torch.device("cpu"),
+        device="cpu",
     )  # fmt: skip
     np.testing.assert_array_equal(learner.save()["weights"], base)
     learner.learn(windows_of(shape))

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.streams import HOUR, START, bits, run, seasonal, small, state
 
-from streamrnn.core.cells import GATES
 from streamrnn.core.forecaster import Forecaster
+from streamrnn.core.shapes import GATES
 
 ROWS = 90
 BASED, LEAN = {"networks": 3}, {"networks": 3, "variant": "lean"}

@@ -6,7 +6,8 @@ import torch
 from support.recall import FEWEST, LEVEL, SHOWN, learn, reach, remembering, stream
 
 from streamrnn.core.memory import Windows
-from streamrnn.core.network import Shape, fresh, split, unroll
+from streamrnn.core.network import fresh, split, unroll
+from streamrnn.core.shapes import Shape
 
 ROWS = 140
 LAST = 40

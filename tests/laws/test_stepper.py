@@ -8,12 +8,13 @@ import pytest
 import torch
 
 from streamrnn.core.bank import Described
-from streamrnn.core.bodies import CompiledBody, TorchBody
-from streamrnn.core.cells import GATES
+from streamrnn.core.blocks import TorchBody
+from streamrnn.core.bodies import CompiledBody
 from streamrnn.core.compiled import Singles
 from streamrnn.core.head import work_of
-from streamrnn.core.network import KNOTS, Shape, fresh, heads, split, unroll
+from streamrnn.core.network import fresh, heads, split, unroll
 from streamrnn.core.series import EXPERTS, INPUTS, LEAD
+from streamrnn.core.shapes import GATES, KNOTS, Shape
 from streamrnn.core.stepper import answer, head_from, reading
 
 ROWS, HORIZONS = 300, 3
@@ -44,7 +45,7 @@ def said(weights: torch.Tensor, shape: Shape, top: Singles, given: Described) ->
     """Quantiles (B, K, Q) at LEVELS of a wave."""
     knots = np.empty((len(top), HORIZONS, len(KNOTS)), np.float32)
     quantiles = np.empty((len(top), HORIZONS, len(LEVELS)), np.float32)
-    head = head_from(weights, shape)
+    head = head_from(weights.numpy(), shape)
     answer(head, work_of(head), reading(LEVELS), top, given, knots, quantiles)
     return quantiles
 
@@ -57,8 +58,8 @@ def test_the_compiled_step_is_the_learners_network(cell: str, layers: int) -> No
     top, state = unroll(
         split(weights, shape), shape, torch.from_numpy(given.inputs).unsqueeze(0), torch.from_numpy(hidden)
     )
-    for body in (CompiledBody(shape), TorchBody(shape, torch.device("cpu"))):
-        body.load(weights)
+    for body in (CompiledBody(shape), TorchBody(shape, "cpu")):
+        body.load(weights.numpy())
         moved = hidden.copy()
         outputs = body.step(moved, np.arange(ROWS), given.inputs)
         np.testing.assert_allclose(moved, state.numpy(), atol=2e-6)
@@ -95,7 +96,7 @@ def test_bits_do_not_depend_on_the_wave(cell: str, hidden_size: int) -> None:
     """Any cut and any order of the rows give each row the same bits."""
     shape, weights, hidden, given = setting(cell, hidden_size, 1)
     body = CompiledBody(shape)
-    body.load(weights)
+    body.load(weights.numpy())
     whole = hidden.copy()
     top = body.step(whole, np.arange(ROWS), given.inputs)
     expected = said(weights, shape, top, given)
@@ -113,8 +114,8 @@ def test_a_hidden_state_that_explodes_starts_anew() -> None:
     """A state beyond all bounds, or not finite, is set to zero, and only that row's; both bodies agree."""
     shape, weights, hidden, given = setting("rnn_relu", 4, 2)
     hidden[3], hidden[5, 0, 0, 0] = 1e20, np.nan
-    for body in (CompiledBody(shape), TorchBody(shape, torch.device("cpu"))):
-        body.load(weights)
+    for body in (CompiledBody(shape), TorchBody(shape, "cpu")):
+        body.load(weights.numpy())
         moved = hidden.copy()
         body.step(moved, np.arange(ROWS), given.inputs)
         assert (moved[[3, 5]] == 0).all()
@@ -128,6 +129,6 @@ def test_a_networks_quantiles_cannot_cross(cell: str) -> None:
     shape, weights, hidden, given = setting(cell, 6, 1)
     wild = weights + 3 * torch.randn(weights.shape, generator=torch.Generator().manual_seed(0))
     body = CompiledBody(shape)
-    body.load(wild)
+    body.load(wild.numpy())
     top = body.step(hidden.copy(), np.arange(ROWS), given.inputs)
     assert (np.diff(said(wild, shape, top, given), axis=2) >= 0).all()

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from streamrnn.core.forecaster import Counts, Forecasts, Scores
-from streamrnn.core.learner import Learned
+from streamrnn.core.learning import Learned
 from streamrnn.formats.json import JsonDecoder
 from streamrnn.records import Record, TopicPartition
 from streamrnn.task import Task

@@ -17,7 +17,8 @@ from torch import Tensor
 
 from streamrnn.core.learner import Learner
 from streamrnn.core.memory import Windows
-from streamrnn.core.network import KNOTS, Shape, fresh, heads, split, squashed, unroll
+from streamrnn.core.network import fresh, heads, split, squashed, unroll
+from streamrnn.core.shapes import KNOTS, Shape
 
 LEVEL, CALL, NOISE = 4.0, 8.0, 0.5
 SHOWN, FEWEST, MOST = 8, 100, 110
@@ -93,7 +94,7 @@ def learn(cell: str, points: int, *, seed: int = 0) -> Learning:
     shape = Shape(cell, HIDDEN, 1, width=16, inputs=1, experts=1)
     learner = Learner(
         shape, start=None, seed=seed, learning_rate=RATE, clip_norm=1.0, warm_up=10, averaging=0.9,
-        device=torch.device("cpu"),
+        device="cpu",
     )  # fmt: skip
     first = fresh(shape, seed)
     if cell in REMEMBERED:

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from streamrnn import app, base, cli
-from streamrnn.core.network import Shape, fresh
+from streamrnn.core.network import fresh
+from streamrnn.core.shapes import Shape
 from streamrnn.errors import ConfigError
 from streamrnn.pretrain.card import Card, write_base
 from streamrnn.settings import load

@@ -10,7 +10,7 @@ from torch.nn.functional import silu
 from streamrnn.core.adaptation import HeadLearner
 from streamrnn.core.compiled import Singles
 from streamrnn.core.head import exponential, flat_of, head_of, read_head, work_of
-from streamrnn.core.learner import ANCHOR
+from streamrnn.core.learning import ANCHOR
 from streamrnn.core.memory import Examples
 from streamrnn.errors import StateError
 

@@ -9,8 +9,9 @@ from support.streams import HORIZONS, QUANTILES, run, seasonal, small
 from streamrnn.core.bank import Bank, Described
 from streamrnn.core.compiled import Floats, Singles
 from streamrnn.core.memory import CAPACITY, LABEL_CLIP, RECENT, TAPES, Examples, Rows, Tapes, halved
-from streamrnn.core.network import Shape, fresh, split, unroll
+from streamrnn.core.network import fresh, split, unroll
 from streamrnn.core.series import EXPERTS, INPUTS, LEAD
+from streamrnn.core.shapes import Shape
 
 STEPS = np.array(sorted({1, 12, 24, *HORIZONS}))
 FROZEN = {"learning_rate": 0.0, "head_rate": 0.0}

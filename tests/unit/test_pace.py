@@ -8,7 +8,7 @@ from streamrnn.pace import LONGEST, WORTH_IT, due
 @pytest.mark.parametrize("elapsed", [0.0, 9.99, 10.0, 1000.0])
 def test_an_interval_decides_alone(elapsed: float) -> None:
     """With an interval neither records nor series count."""
-    for records, series in ((0, 0), (10**6, 1), (1, 10**6)):
+    for records, series in ((1, 0), (10**6, 1), (1, 10**6)):
         assert due(10.0, elapsed=elapsed, records=records, series=series, tasks=3) == (elapsed >= 10.0)
 
 
@@ -20,6 +20,12 @@ def test_traffic_is_bounded(series: int, tasks: int, seconds: float) -> None:
     """The more there is to be written, the longer it takes until it is; never longer than five minutes."""
     for elapsed in (seconds - 0.01, seconds + 0.01):
         assert due(None, elapsed=elapsed, records=10**6, series=series, tasks=tasks) == (elapsed > seconds)
+
+
+@pytest.mark.parametrize("interval", [None, 10.0])
+def test_what_has_not_changed_is_not_saved(interval: float | None) -> None:
+    """However long it was."""
+    assert not due(interval, elapsed=1e9, records=0, series=0, tasks=1)
 
 
 def test_what_is_soon_fed_again_is_not_saved() -> None:

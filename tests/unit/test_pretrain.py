@@ -17,8 +17,9 @@ from streamrnn.base import SHIPPED, base_path
 from streamrnn.cli import main
 from streamrnn.core.bank import Bank
 from streamrnn.core.compiled import Floats, Singles
-from streamrnn.core.network import KNOTS, Shape, fresh
+from streamrnn.core.network import fresh
 from streamrnn.core.series import EXPERTS, REFERENCE_STEPS
+from streamrnn.core.shapes import KNOTS, Shape
 from streamrnn.core.variant import shape_of
 from streamrnn.errors import ConfigError, LogError
 from streamrnn.pretrain import command, making
