@@ -16,7 +16,8 @@ from typing import Literal
 from streamrnn.errors import ANEW, Fenced, StateError
 from streamrnn.log import Committed, Log, Transaction
 from streamrnn.manifest import NOTHING, Manifest, read_manifest, require_ended, require_fit, require_offset, where
-from streamrnn.records import Output, Record, StepReport, TopicPartition
+from streamrnn.pace import Unsaved
+from streamrnn.records import WHOLE, Output, Record, StepReport, TopicPartition
 from streamrnn.snapshot import SCHEMA, layout_hash
 from streamrnn.task import Task
 
@@ -57,6 +58,7 @@ class Lease:
         self._state = state
         self._began = NOTHING
         self._commits = 0
+        self._learned = False
         self._committed: int | None = None
         self._replay: tuple[int, str] | None = None
         """The committed offset that is to be reached, and the running hash that is to be found there."""
@@ -84,9 +86,9 @@ class Lease:
         return self.position != self._committed and not self.replaying
 
     @property
-    def unsaved(self) -> tuple[int, int]:
-        """Records to be fed again after a crash, and series of which the state would be written now."""
-        return self.position - self.snapshot, self._task.unsaved
+    def unsaved(self) -> Unsaved:
+        """What was done since the state was last saved."""
+        return Unsaved(self.position - self.snapshot, self._task.unsaved, self._learned)
 
     def _restore(self, start: str) -> None:
         committed = self._log.committed(self.partition)
@@ -153,6 +155,7 @@ class Lease:
 
     def _advance(self, records: Sequence[Record]) -> tuple[list[Output], StepReport]:
         said = self._task.feed(records)
+        self._learned |= WHOLE in said[1].learned
         if records:
             self.position = records[-1].offset + 1
         return said
@@ -192,7 +195,7 @@ class Lease:
             now = time.time_ns() // 1_000_000  # for compaction and retention; nothing reads it back
             self._transaction.send([Output(*self._state, key, value, now) for key, value in pieces])
             self.saved_bytes += sum(len(key) + len(value or b"") for key, value in pieces)
-            self.snapshot = self.position
+            self.snapshot, self._learned = self.position, False
         manifest = Manifest(
             SCHEMA,
             layout_hash(self._task.layout),

@@ -1,5 +1,7 @@
 """How often state is saved: what lies between two times is fed again after a crash, what is saved must be written."""
 
+from typing import NamedTuple
+
 LONGEST = 300.0
 """Seconds between two times, where nothing else is configured and something has changed."""
 WORTH_IT = 1_000
@@ -10,14 +12,26 @@ SHARED = 2.5
 """Seconds for what the series of a task share: weights, and what is to be learned from again."""
 
 
-def due(interval: float | None, *, elapsed: float, records: int, series: int, tasks: int) -> bool:
-    """Whether a task's state is to be saved, `elapsed` seconds and `records` after the last time.
+class Unsaved(NamedTuple):
+    """What a task has done since its state was last saved."""
+
+    records: int
+    """To be fed again after a crash."""
+    series: int
+    """That changed, and would be written."""
+    learned: bool
+    """Whether a whole network has learned: to do that again a process has to load torch, for over a second."""
+
+
+def due(interval: float | None, unsaved: Unsaved, *, elapsed: float, tasks: int) -> bool:
+    """Whether a task's state is to be saved, `elapsed` seconds after the last time.
 
     With an `interval`, in seconds, that decides. Without, it is as often as is worth it and keeps the traffic of a
-    process bounded: `series` are those of the task that would be written, `tasks` the number of tasks in this process.
+    process of so many `tasks` bounded.
     """
-    if records == 0:
+    if unsaved.records == 0:
         return False
     if interval is not None:
         return elapsed >= interval
-    return elapsed >= LONGEST or (records >= WORTH_IT and elapsed >= tasks * (SHARED + PER_SERIES * series))
+    worth_it = unsaved.learned or unsaved.records >= WORTH_IT
+    return elapsed >= LONGEST or (worth_it and elapsed >= tasks * (SHARED + PER_SERIES * unsaved.series))

@@ -83,6 +83,10 @@ class DeadLetter(NamedTuple):
     """What was wrong with it, in words that may quote it."""
 
 
+HEAD, WHOLE = "head", "whole"
+"""Learners: of the head of a network, and of all of it."""
+
+
 class LearningStep(NamedTuple):
     """What a learner said of its last step."""
 
@@ -125,7 +129,7 @@ class StepReport:
     taken_back_steps: int = 0
     """Times that what had been learned was found worse than before, and taken back."""
     learned: dict[str, LearningStep] = field(default_factory=dict)
-    """The last learning step by learner: `head`, `whole`."""
+    """The last learning step by learner, HEAD or WHOLE."""
     drift_alarms: int = 0
     """Series whose detector of drift has given an alarm."""
     expert_failures: int = 0

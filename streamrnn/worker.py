@@ -260,9 +260,7 @@ class Worker:
             held.next_lag = self._clock() + LAG_SECONDS
 
     def _to_be_saved(self, held: _Held, lease: Lease, now: float) -> bool:
-        records, series = lease.unsaved
-        elapsed, tasks = now - held.saved, len(self._held)
-        return due(self._snapshot_interval, elapsed=elapsed, records=records, series=series, tasks=tasks)
+        return due(self._snapshot_interval, lease.unsaved, elapsed=now - held.saved, tasks=len(self._held))
 
     def _look_at_lag(self, log: Log, held: _Held, lease: Lease) -> None:
         held.silent = ""

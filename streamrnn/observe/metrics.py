@@ -24,10 +24,10 @@ from prometheus_client.registry import Collector
 from streamrnn.observe.catalogue import BY_HORIZON, BY_LEARNER, METRICS, TASK, labels_of
 from streamrnn.observe.quality import Quality
 from streamrnn.observe.series import SeriesTable
-from streamrnn.records import Observer, StepReport, TopicPartition
+from streamrnn.records import HEAD, WHOLE, Observer, StepReport, TopicPartition
 from streamrnn.version import VERSION
 
-LEARNERS = [("head",), ("whole",)]
+LEARNERS = [(HEAD,), (WHOLE,)]
 MOST_LISTED = 1000
 """Series that /series names at once."""
 

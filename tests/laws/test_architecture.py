@@ -36,10 +36,10 @@ HOUSE: dict[str, tuple[str, ...]] = {
     # floor 3
     "task": ("wire", "snapshot", "core", "formats", "records", "errors"),
     # floor 4
-    "manifest": ("wire", "snapshot", "log", "records", "errors"),
-    "lease": ("manifest", "task", "snapshot", "log", "records", "errors"),
-    "patience": ("errors",),
     "pace": (),
+    "manifest": ("wire", "snapshot", "log", "records", "errors"),
+    "lease": ("manifest", "pace", "task", "snapshot", "log", "records", "errors"),
+    "patience": ("errors",),
     "worker": ("patience", "pace", "lease", "task", "snapshot", "log", "records", "errors"),
     "observe": ("version", "records", "errors"),
     "scoring": (),

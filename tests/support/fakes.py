@@ -9,7 +9,7 @@ import numpy as np
 from streamrnn.core.forecaster import Counts, Forecasts, Scores
 from streamrnn.core.learning import Learned
 from streamrnn.formats.json import JsonDecoder
-from streamrnn.records import Record, TopicPartition
+from streamrnn.records import HEAD, Record, TopicPartition
 from streamrnn.task import Task
 
 HORIZONS = (1, 3)
@@ -39,6 +39,8 @@ class FakeForecaster:
     @property
     def model(self) -> str:
         return f"{self._weight:.6f}"
+
+    learner = HEAD
 
     def add(self, name: str) -> int:
         self.names.append(name)
@@ -85,7 +87,7 @@ class FakeForecaster:
     def learn(self) -> Learned | None:
         self._weight = 0.9 * self._weight + 0.01 * self._seen + 0.001 * len(self.names)
         self._since, self._seen = 0, 0.0
-        return Learned(self._weight, skipped=False, gradient_norm=2.0, weight_norm=self._weight, learner="whole")
+        return Learned(self._weight, skipped=False, gradient_norm=2.0, weight_norm=self._weight, learner=self.learner)
 
     def save_rows(self, first: int, count: int) -> dict[str, Any]:
         chosen = slice(first, first + count)

@@ -75,8 +75,8 @@ def test_waves_end_at_learning_points() -> None:
     assert forecaster.waves == [[0, 1, 2, 3, 4, 5], [6, 7, 8, 9, 10, 11], [12, 13, 14]]
     assert works == ["decode", "step", "learn", "step", "learn", "step"]
     assert (report.learning_steps, report.skipped_steps) == (2, 0)
-    assert report.learned["whole"].gradient_norm == 2.0
-    assert report.loss == report.learned["whole"].loss
+    assert report.learned["head"].gradient_norm == 2.0
+    assert report.loss == report.learned["head"].loss
 
 
 def test_late_and_repeated_times() -> None:

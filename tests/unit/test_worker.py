@@ -13,7 +13,7 @@ from support.shop import APP, Clock, FaultyLog, Watcher, broken, done, finish, h
 
 from streamrnn.errors import Fenced, LogError, StateError
 from streamrnn.log import Topic
-from streamrnn.records import Record, TopicPartition
+from streamrnn.records import WHOLE, Record, TopicPartition
 from streamrnn.worker import OutputTopics, Worker
 
 STATE = TopicPartition("app.state", 0)
@@ -147,6 +147,16 @@ def test_without_an_interval_snapshots_are_paced() -> None:
         bench.clock.sleep(5.0)
         finish(bench.worker, bench.store)
         assert bench.manifest()["snapshot"] == at
+
+
+def test_what_a_whole_network_has_learned_is_soon_saved() -> None:
+    """After a crash it would have to be learned again, which takes longer than to save it every few seconds."""
+
+    class Learning(FakeForecaster):
+        learner = WHOLE
+
+    bench = Bench([], snapshot_interval=None, task=lambda partition: make_task(Learning(), partition=partition))
+    assert 20 <= len(saved_at(bench, seconds=100)) <= 40
 
 
 def test_idle_commits_write_nothing() -> None:
