@@ -63,7 +63,7 @@ class Side:
         folder.mkdir()
         shutil.copy(filled, self.path)
         self.log = SqliteLog(path=self.path, app="bench")
-        common = ["log=sqlite", f"sqlite.path={self.path}", "input.topics=bench", "app=bench", *STEADY]
+        common = ["log=sqlite", f"sqlite.path={self.path}", "input.topics=bench", "app=bench"]
         self.daemon = Daemon(folder, [*common, *overrides])
 
     def work(self, seconds: float) -> tuple[float, float]:
@@ -111,12 +111,12 @@ class Scrapes:
                 self.count += 1
 
 
-def ratios(folder: Path, variant: str, series: int, turns: int, seconds: float) -> list[tuple[float, float]]:
-    """Rate of the watched daemon over that of the other, in wall time and in processor time, by turns."""
+def fill(folder: Path, variant: str, series: int, seconds: float) -> Path:
+    """A SQLite log with as much input as a daemon needs for so long."""
     filled = folder / "filled.db"
     with closing(SqliteLog(path=filled, app="producer")) as log:
         log.create([Topic("bench", 1)])
-        count = int(RATES[variant, series] * (WARM + turns * (seconds + 1.5)))
+        count = int(RATES[variant, series] * seconds)
         held: list[Any] = []
         for record in observations(series, range(count // series), 1_700_000_000_000):
             held.append(record._replace(topic="bench", partition=0))
@@ -124,10 +124,16 @@ def ratios(folder: Path, variant: str, series: int, turns: int, seconds: float) 
                 log.append("bench", held)
                 held = []
         log.append("bench", held)
+    return filled
+
+
+def ratios(folder: Path, variant: str, series: int, turns: int, seconds: float) -> list[tuple[float, float]]:
+    """Rate of the watched daemon over that of the other, in wall time and in processor time, by turns."""
+    filled = fill(folder, variant, series, WARM + turns * (seconds + 1.5))
     found = []
     with (
-        closing(Side(folder / "on", filled, [*VARIANTS[variant], *ON])) as on,
-        closing(Side(folder / "off", filled, [*VARIANTS[variant], *OFF])) as off,
+        closing(Side(folder / "on", filled, [*VARIANTS[variant], *STEADY, *ON])) as on,
+        closing(Side(folder / "off", filled, [*VARIANTS[variant], *STEADY, *OFF])) as off,
     ):
         off.work(WARM)
         until(lambda: bool(on.daemon.events("serving_page")), "the page")
