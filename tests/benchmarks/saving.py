@@ -36,12 +36,9 @@ def main(argv: Sequence[str]) -> int:
             written = saving.daemon.get("/metrics")[1]
     means = [sum(column) / len(column) for column in zip(*rates, strict=True)]
     saved = next(line for line in written.splitlines() if line.startswith("streamrnn_state_written_bytes_total{"))
+    written_mb, ratio = float(saved.split()[-1]) / 1e6, means[0] / means[1]
     sys.stdout.write(
-        f"{given.variant}, 1,000 series: {means[0]:,.0f} records/s with snapshots, {means[1]:,.0f} without, "
-    )
-    megabytes, ratio = float(saved.split()[-1]) / 1e6, means[0] / means[1]
-    sys.stdout.write(
-        f"{given.variant}, 1,000 series, records/s: {means[0]:,.0f} with snapshots ({megabytes:,.0f} MB), "
+        f"{given.variant}, 1,000 series: {means[0]:,.0f} records/s with snapshots ({written_mb:,.0f} MB), "
     )
     sys.stdout.write(f"{means[1]:,.0f} without, ratio {ratio:.3f}\n")
     return 0
