@@ -375,7 +375,7 @@ def test_another_layout_is_refused(base: Path, shape: Shape, words: str) -> None
 @pytest.mark.parametrize(("name", "value"), [("INPUTS_VERSION", 2), ("KNOTS", (0.1, 0.5, 0.9, 0.95, 0.96, 0.97, 0.98))])
 def test_another_version_is_refused(base: Path, name: str, value: object, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file whose inputs or quantiles mean something else is refused, though all sizes are equal."""
-    monkeypatch.setattr(f"streamrnn.core.network.{name}", value)
+    monkeypatch.setattr(f"streamrnn.core.shapes.{name}", value)
     with pytest.raises(ConfigError, match=f"{name.lower()} is .* there and .* here"):
         read_base(base, SMALL)
 
