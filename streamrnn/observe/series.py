@@ -129,4 +129,5 @@ def _joined(waves: Sequence[Wave]) -> tuple[Any, ...]:
     if len(waves) == 1:
         (wave,) = waves
         return wave.rows, wave.times, wave.anomaly, wave.skill
-    return tuple(np.concatenate([getattr(wave, name) for wave in waves]) for name in WANTED)
+    by_field = dict(zip(Wave._fields, zip(*waves, strict=True), strict=True))
+    return tuple(np.concatenate(by_field[name]) for name in WANTED)

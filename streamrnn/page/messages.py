@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from streamrnn.records import TopicPartition, Wave
 
-LARGEST = 32 * 1024
-"""Bytes of arrays in a message, and ..."""
+LARGEST = 96 * 1024
+"""Bytes of arrays in a message: a socket takes about 200 KiB at once."""
 LONGEST = 128
-"""... observations: with the names of as many series it still fits into what a socket takes at once, about 200 KiB."""
+"""Observations in a message that names series, so that as many long names still fit in."""
 HELLO = b"hello"
 """What the page's process says on a channel when it begins: it knows no series yet."""
 
@@ -137,11 +137,14 @@ def pieces(partition: TopicPartition, waves: Sequence[Wave], names: Names) -> It
         yield empty(partition)
         return
     named, told = names.take(partition, waves)
-    columns = [np.concatenate([getattr(wave, name) for wave in waves])[told] for name in Columns._fields]
+    by_field = dict(zip(Wave._fields, zip(*waves, strict=True), strict=True))
+    columns = [np.concatenate(by_field[name]) for name in Columns._fields]
+    if not told.all():
+        columns = [column[told] for column in columns]
     rows = columns[0]
     names_of = dict(named)
     width = max(1, sum(column[:1].nbytes for column in columns))
-    most = max(1, min(LONGEST, LARGEST // width))
+    most = max(1, min(LONGEST if named else len(rows), LARGEST // width))
     for start in range(0, max(1, len(rows)), most):
         part = Columns(*(column[start : start + most] for column in columns))
         first = dict.fromkeys(row for row in part.rows.tolist() if row in names_of)

@@ -16,14 +16,14 @@ import uvicorn
 from streamrnn.observe import logs
 from streamrnn.page import api, live
 from streamrnn.page.access import Access
-from streamrnn.page.messages import HELLO, LARGEST, decode
+from streamrnn.page.messages import HELLO, decode
 from streamrnn.page.store import Store, Told
 
 logger = logging.getLogger(__name__)
 
 POLITE = 10
 """How much less than the workers this process is to have of the processor (nice)."""
-LONGEST_MESSAGE = 16 * LARGEST
+LONGEST_MESSAGE = 512 * 1024
 """Bytes; more than a socket takes in one piece."""
 AT_ONCE = 20
 """Messages taken in before others have their turn."""
