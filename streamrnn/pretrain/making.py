@@ -63,7 +63,6 @@ def make(
     )  # fmt: skip
     bank = VARIANTS[variant].bank
     place, own = torch.device(device_of(device)), read_history(history)
-    torch.set_num_threads(1)  # more would change the order of sums, and are no faster at this size
     console.say(f"pretrain: {shape.size:,} weights, {steps:,} steps on {place.type}")
     seen: Counter[str] = Counter()
     lot = lots(seed, own, seen, sizes, bank)
