@@ -53,6 +53,8 @@ class Lease:
         """Offset at which the state was saved last; -1: never."""
         self.saved_bytes = 0
         """Of state that was written so far."""
+        self.awaited = False
+        """Whether it goes on where another ended, and has committed nothing new yet: readers are waiting for it."""
         self._log = log
         self._task = task
         self._state = state
@@ -88,7 +90,7 @@ class Lease:
     @property
     def unsaved(self) -> Unsaved:
         """What was done since the state was last saved."""
-        return Unsaved(self.position - self.snapshot, self._task.unsaved, self._learned)
+        return Unsaved(self.position - self.snapshot, *self._task.unsaved, self._learned)
 
     def _restore(self, start: str) -> None:
         committed = self._log.committed(self.partition)
@@ -119,6 +121,7 @@ class Lease:
             self.snapshot = NOTHING  # what is there is of the old layout: the first commit replaces it
         self._began, self._commits, self._committed = manifest.began, manifest.commit, committed.offset
         self._replay = (committed.offset, manifest.chain)
+        self.awaited = True
         self._end_replay()
 
     def _load(self, committed: Committed, state: Mapping[bytes, bytes]) -> int:
@@ -132,6 +135,10 @@ class Lease:
             logger.warning("numerics_changed", extra={**self.partition._asdict(), "changed": self._task.changed})
         return position
 
+    def repeated(self, records: Sequence[Record]) -> int:
+        """How many of these, the first ones, are fed once more: what they lead to was written before."""
+        return 0 if self._replay is None else bisect_left(records, self._replay[0], key=_offset)
+
     def feed(self, records: Sequence[Record]) -> StepReport | None:
         """Feed the task and write what it says; None where all of it had been written before.
 
@@ -140,7 +147,7 @@ class Lease:
             LogError: the outputs cannot be written.
         """
         if self._replay is not None:
-            had = bisect_left(records, self._replay[0], key=_offset)
+            had = self.repeated(records)
             self._advance(records[:had])
             if had < len(records):
                 self.position = max(self.position, self._replay[0])  # what lay between is not in the log any more
@@ -205,6 +212,7 @@ class Lease:
             self._began,
         )
         self._transaction.commit(self.position, manifest.text())
+        self.awaited &= self.position == self._committed  # the state alone is not what is waited for
         self._committed = self.position
         self._commits += 1
         return True

@@ -8,8 +8,8 @@ WORTH_IT = 1_000
 """Records; to feed fewer of them again takes a tenth of a second."""
 PER_SERIES = 0.03
 """Seconds that each changed series adds: some 30 KB of the default configuration, and so about 1 MB/s."""
-SHARED = 2.5
-"""Seconds for what the series of a task share: weights, and what is to be learned from again."""
+RATE = 1e6
+"""Bytes per second of what the series of a task share: weights, and what is to be learned from again."""
 
 
 class Unsaved(NamedTuple):
@@ -19,6 +19,8 @@ class Unsaved(NamedTuple):
     """To be fed again after a crash."""
     series: int
     """That changed, and would be written."""
+    shared: int
+    """Bytes of what the series share that were written last: about as many are to be expected."""
     learned: bool
     """Whether a whole network has learned: to do that again a process has to load torch, for over a second."""
 
@@ -34,4 +36,5 @@ def due(interval: float | None, unsaved: Unsaved, *, elapsed: float, tasks: int)
     if interval is not None:
         return elapsed >= interval
     worth_it = unsaved.learned or unsaved.records >= WORTH_IT
-    return elapsed >= LONGEST or (worth_it and elapsed >= tasks * (SHARED + PER_SERIES * unsaved.series))
+    wait = unsaved.shared / RATE + PER_SERIES * unsaved.series
+    return elapsed >= LONGEST or (worth_it and elapsed >= tasks * wait)

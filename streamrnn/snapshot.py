@@ -4,9 +4,10 @@
     series/<page>/<i>  the state of as many series as make about 256 KiB, in first-seen order, with their names
     shared/<i>         what the series share: weights, optimiser, counters
 
-A page and the shared state are each one safetensors file, cut into chunks of at most 512 KiB. Before each piece stand
-the schema, the CRC-32 of what follows and the number of chunks. Only pages with a changed row are written again; the
-log makes them visible together with the rest, so that the latest values are always one snapshot.
+A page and the shared state are each one safetensors file. The latter is cut into chunks of at most 16 KiB, none with
+parts of two arrays, so that what one array has grown by moves no other. Before each piece stand the schema, the CRC-32
+of what follows and the number of chunks. Only pages with a changed row are written again, and of the shared state what
+has changed; the log makes them visible together, so that the latest values are always one snapshot.
 """
 
 import struct
@@ -30,6 +31,9 @@ SCHEMA = 1
 """Of the pieces; raised with every change that an older or newer program would misread."""
 PAGE_BYTES = 256 * 1024
 CHUNK_BYTES = 512 * 1024
+"""Of a page, which is larger than it should be only where a single series is."""
+SHARED_BYTES = 16 * 1024
+"""Of a chunk of the shared state: a learning step changes a quarter of it, a few records much less."""
 META = b"meta"
 REMEDY = f"put the old value back, or {ANEW}"
 
@@ -68,6 +72,10 @@ class Snapshot:
         """CRC-32 of each chunk of each page, as written last."""
         self._shared: list[int] = []
         """The same of the shared state."""
+        self._digests: dict[bytes, bytes] = {}
+        """Of each piece of the shared state, as the log has it; checksums of 32 bits would once take two for one."""
+        self.shared_bytes = 0
+        """Of the shared state that were written last."""
 
     def touch(self, rows: Iterable[int]) -> None:
         """Note that the state of these rows changes."""
@@ -88,9 +96,11 @@ class Snapshot:
         for page in self._changed():
             if page >= len(self._pages):
                 self._pages.extend([] for _ in range(page + 1 - len(self._pages)))
-            self._pages[page] = _cut(f"series/{page}", self._page(page), self._pages[page], written)
+            chunks = _cut(self._page(page), CHUNK_BYTES)
+            written.extend(_framed_all(f"series/{page}", chunks, len(self._pages[page])))
+            self._pages[page] = _checksums(chunks)
         self._delete_surplus(written)
-        self._shared = _cut("shared", safetensors.numpy.save(self._forecaster.save_shared()), self._shared, written)
+        written.extend(self._changed_chunks())
         self._dirty.clear()
         meta = {
             "layout": self._layout(),
@@ -105,6 +115,16 @@ class Snapshot:
         }
         written.append((META, _framed(orjson.dumps(meta), 1)))
         return written
+
+    def _changed_chunks(self) -> list[Piece]:
+        blob = safetensors.numpy.save(self._forecaster.save_shared())
+        chunks = [chunk for array in _arrays_of(blob) for chunk in _cut(array, SHARED_BYTES)]
+        pieces = _framed_all("shared", chunks, len(self._shared))
+        digests = {key: _digest(piece) for key, piece in pieces if piece is not None}
+        changed = [piece for piece in pieces if digests.get(piece[0]) != self._digests.get(piece[0])]
+        self._shared, self._digests = _checksums(chunks), digests
+        self.shared_bytes = sum(len(piece or b"") for _, piece in changed)
+        return changed
 
     def _delete_surplus(self, written: list[Piece]) -> None:
         """Delete the pages that there are no more: of another layout fewer series may have filled one."""
@@ -164,6 +184,7 @@ class Snapshot:
                 f"{document['series']} were saved at offset {document['offset']}; something else has written to the "
                 f"state topic: {ANEW}"
             )
+        self._digests = {key: _digest(state[key]) for key in (f"shared/{i}".encode() for i in range(len(self._shared)))}
         layout = _without_pages(document["layout"])
         self._forecaster.load(_arrays(blob), pages, names, layout)
         if carried:
@@ -190,13 +211,32 @@ def _framed(payload: bytes, chunks: int) -> bytes:
     return _HEAD.pack(SCHEMA, zlib.crc32(payload), chunks) + payload
 
 
-def _cut(name: str, blob: bytes, before: Sequence[int], written: list[Piece]) -> list[int]:
-    """Add the chunks of a blob to `written`, and the deletion of those it has no more; return their checksums."""
-    chunks = [blob[start : start + CHUNK_BYTES] for start in range(0, len(blob), CHUNK_BYTES)]
-    for i, chunk in enumerate(chunks):
-        written.append((f"{name}/{i}".encode(), _framed(chunk, len(chunks))))
-    written.extend((f"{name}/{i}".encode(), None) for i in range(len(chunks), len(before)))
+def _cut(blob: bytes, size: int) -> list[bytes]:
+    """The chunks of a blob, at least one."""
+    return [blob[start : start + size] for start in range(0, max(len(blob), 1), size)]
+
+
+def _arrays_of(blob: bytes) -> list[bytes]:
+    """A safetensors file as its header and the bytes of each array."""
+    (length,) = _SAFETENSORS_HEAD.unpack_from(blob)
+    start = _SAFETENSORS_HEAD.size + length
+    head = orjson.loads(blob[_SAFETENSORS_HEAD.size : start])
+    bounds = sorted(array["data_offsets"] for array in head.values())
+    return [blob[:start], *(blob[start + first : start + end] for first, end in bounds)]
+
+
+def _framed_all(name: str, chunks: Sequence[bytes], before: int) -> list[Piece]:
+    """The pieces of these chunks, and the deletion of those there are no more of `before`."""
+    pieces: list[Piece] = [(f"{name}/{i}".encode(), _framed(chunk, len(chunks))) for i, chunk in enumerate(chunks)]
+    return pieces + [(f"{name}/{i}".encode(), None) for i in range(len(chunks), before)]
+
+
+def _checksums(chunks: Sequence[bytes]) -> list[int]:
     return [zlib.crc32(chunk) for chunk in chunks]
+
+
+def _digest(piece: bytes) -> bytes:
+    return blake2b(piece, digest_size=16).digest()
 
 
 def _opened(state: Mapping[bytes, bytes], key: str) -> tuple[bytes, int, int]:

@@ -250,9 +250,9 @@ class Task:
         report.learned[learned.learner] = LearningStep(learned.loss, *norms)
 
     @property
-    def unsaved(self) -> int:
-        """Series that the next save will write, about."""
-        return self._snapshot.changed
+    def unsaved(self) -> tuple[int, int]:
+        """Series that the next save will write, and bytes of what they share that the last one wrote."""
+        return self._snapshot.changed, self._snapshot.shared_bytes
 
     def save(self, offset: int) -> list[Piece]:
         """The pieces of the state that changed since the last save or load; `offset`: of the next record to be fed."""

@@ -9,8 +9,10 @@ from functools import partial
 from typing import Literal, NamedTuple
 
 from streamrnn.errors import Fenced, LogError
+from streamrnn.held import Held
 from streamrnn.lease import Lease
 from streamrnn.log import Log, Poll, Topic
+from streamrnn.notice import notice
 from streamrnn.pace import due
 from streamrnn.patience import LAST_RETRY, Patience
 from streamrnn.records import Observer, Record, TopicPartition
@@ -19,6 +21,7 @@ from streamrnn.task import Task
 logger = logging.getLogger(__name__)
 
 POLL_RECORDS = 500
+FIRST_RECORDS = 16  # of a partition that are committed by themselves after a restart: they have waited long enough
 POLL_SECONDS = 0.2  # at most, so that a signal is soon seen
 LAG_SECONDS = 5.0  # between two looks at how far behind a partition is
 LOOK_AGAIN = 1.0  # seconds between two looks for an input topic that does not exist
@@ -40,18 +43,6 @@ class OutputTopics(NamedTuple):
     forecasts: str
     dead_letters: str
     state: str
-
-
-class _Held:
-    """A partition that the log has given to this process, with or without a working lease."""
-
-    def __init__(self, partition: TopicPartition) -> None:
-        self.partition = partition
-        self.lease: Lease | None = None
-        self.patience: Patience | None = None
-        self.next_commit = self.next_lag = 0.0
-        self.saved = 0.0  # when the state was saved last, or read
-        self.silent = ""  # why the log did not answer when it was last asked how far behind it is
 
 
 class Worker:
@@ -102,7 +93,7 @@ class Worker:
         self._stopping = False
         self._log: Log | None = None
         self._opened = clock()
-        self._held: dict[TopicPartition, _Held] = {}
+        self._held: dict[TopicPartition, Held] = {}
         self._patience: Patience | None = Patience(clock(), reachable_after)
         """With the log as a whole; None while it works."""
 
@@ -180,27 +171,31 @@ class Worker:
             self._release(partition)
         for partition in polled.assigned:
             self._release(partition)
-            self._held[partition] = _Held(partition)
+            self._held[partition] = Held(partition)
             self._observer.assigned(partition)
         for partition, records in polled.records.items():
-            self._guarded(partition, partial(self._feed, records))
+            self._guarded(partition, partial(self._take, records))
         for partition in list(self._held):
             self._guarded(partition, partial(self._attend, log))
+        now = self._clock()
+        unrestored = (each.partition for each in self._held.values() if each.lease is None and each.next_try <= now)
+        if first := next(unrestored, None):  # one at a time: what is there works meanwhile
+            self._guarded(first, partial(self._restore, log))
         waiting = [f"{p.topic}/{p.partition}" for p, held in self._held.items() if held.lease is None]
         replaying = [held.lease.where for held in self._held.values() if held.lease and held.lease.replaying]
-        unrestored = f"not restored yet: {', '.join(waiting + replaying)}" if waiting or replaying else ""
+        why = f"not restored yet: {', '.join(waiting + replaying)}" if waiting or replaying else ""
         silent = next((held.silent for held in self._held.values() if held.silent), "")
-        self.unready = unrestored or silent if self._held else "no partition is assigned"
+        self.unready = why or silent if self._held else "no partition is assigned"
         self._observer.turned(self._clock() - begun, len(waiting) + len(replaying))
 
     def _patient(self) -> float:
         """Seconds that a poll may wait: until the next commit of something, or the next try to restore."""
         now = self._clock()
         due = [held.next_commit for held in self._held.values() if held.lease and held.lease.pending]
-        due += [held.patience.next_try if held.patience else now for held in self._held.values() if not held.lease]
+        due += [held.next_try for held in self._held.values() if not held.lease]
         return min([POLL_SECONDS, *(max(0.0, each - now) for each in due)])
 
-    def _guarded(self, partition: TopicPartition, work: Callable[[_Held], None]) -> None:
+    def _guarded(self, partition: TopicPartition, work: Callable[[Held], None]) -> None:
         """Do something for a partition; where the log fails in it, throw the task away, to be restored later."""
         held = self._held.get(partition)
         if held is None:
@@ -221,48 +216,45 @@ class Worker:
             held.patience = held.patience or Patience(now, self._unavailable_after)
             held.patience.failed(error, now)
 
-    def _feed(self, records: Sequence[Record], held: _Held) -> None:
-        if held.lease is None:
+    def _take(self, records: Sequence[Record], held: Held) -> None:
+        """Feed what was polled; where a task goes on, the first few become visible before the others are fed."""
+        lease = held.lease
+        if lease is None:
             return  # they will be read again from where the lease is restored
-        with self._traced("feed", held.partition):
-            report = held.lease.feed(records)
-        if report is None:
-            return
-        self._observer.stepped(report)
-        if report.last_dead_letter is not None:
-            offset, _, text = report.last_dead_letter
-            reasons, task = dict(report.dead_letters), report.partition._asdict()
-            logger.warning(
-                "dead_letter", extra={**task, "count": sum(reasons.values()), "reasons": reasons, "offset": offset}
-            )
-            logger.debug("dead_letter_text", extra={**task, "text": text})
-        if report.skipped_steps:
-            logger.warning("learning_step_skipped", extra={**report.partition._asdict(), "count": report.skipped_steps})
-        if report.taken_back_steps:
-            logger.warning(
-                "learning_taken_back", extra={**report.partition._asdict(), "count": report.taken_back_steps}
-            )
+        few = lease.repeated(records) + FIRST_RECORDS if lease.awaited else len(records)
+        self._feed(lease, records[:few])
+        if few < len(records):
+            self._commit_if_due(held, lease)
+            self._feed(lease, records[few:])
 
-    def _attend(self, log: Log, held: _Held) -> None:
-        """Restore or commit what is due, and look how far behind it is."""
-        now = self._clock()
+    def _feed(self, lease: Lease, records: Sequence[Record]) -> None:
+        with self._traced("feed", lease.partition):
+            report = lease.feed(records)
+        if report is not None:
+            self._observer.stepped(report)
+            notice(report)
+
+    def _attend(self, log: Log, held: Held) -> None:
+        """Commit what is due, and look how far behind it is."""
         if held.lease is None:
-            if held.patience is None or now >= held.patience.next_try:
-                self._restore(log, held)
             return
-        if now >= held.next_commit and not held.lease.replaying:
-            snapshot = self._to_be_saved(held, held.lease, now)
-            if snapshot or held.lease.pending:
-                self._commit(held, held.lease, snapshot=snapshot)
-            held.patience = None
-        if now >= held.next_lag:
+        self._commit_if_due(held, held.lease)
+        if self._clock() >= held.next_lag:
             self._look_at_lag(log, held, held.lease)
             held.next_lag = self._clock() + LAG_SECONDS
 
-    def _to_be_saved(self, held: _Held, lease: Lease, now: float) -> bool:
-        return due(self._snapshot_interval, lease.unsaved, elapsed=now - held.saved, tasks=len(self._held))
+    def _commit_if_due(self, held: Held, lease: Lease) -> None:
+        now = self._clock()
+        if now < held.next_commit or lease.replaying:
+            return
+        elapsed, tasks = now - held.saved, len(self._held)
+        saving = not (lease.awaited and lease.pending)
+        snapshot = saving and due(self._snapshot_interval, lease.unsaved, elapsed=elapsed, tasks=tasks)
+        if snapshot or lease.pending:
+            self._commit(held, lease, snapshot=snapshot)
+        held.patience = None
 
-    def _look_at_lag(self, log: Log, held: _Held, lease: Lease) -> None:
+    def _look_at_lag(self, log: Log, held: Held, lease: Lease) -> None:
         held.silent = ""
         try:
             _, following = log.bounds(lease.partition)
@@ -272,7 +264,7 @@ class Worker:
         else:
             self._observer.lag(lease.partition, max(0, following - lease.position))
 
-    def _restore(self, log: Log, held: _Held) -> None:
+    def _restore(self, log: Log, held: Held) -> None:
         begun, partition = self._clock(), held.partition
         held.lease = Lease(
             log=log,
@@ -284,24 +276,24 @@ class Worker:
         self.heartbeat = now = self._clock()
         # at once, what was under way has waited long enough; after a failure as if nothing had been
         held.next_commit = now if held.patience is None else now + self._interval
-        # after a replay at once, so that a process that dies again and again has ever less to do once more
+        # after a replay with the second commit, so that a process that dies again and again has ever less to do
         held.saved = -math.inf if held.lease.replaying else now
         self._observer.restored(partition, now - begun)
         details = {"offset": held.lease.position, "replaying": held.lease.replaying, "seconds": round(now - begun, 3)}
         logger.info("task_restored", extra={**partition._asdict(), **details})
 
-    def _commit(self, held: _Held, lease: Lease, *, snapshot: bool) -> None:
+    def _commit(self, held: Held, lease: Lease, *, snapshot: bool) -> None:
         begun = self._clock()
-        before, saved = lease.snapshot, lease.saved_bytes
+        before, saved, awaited = lease.snapshot, lease.saved_bytes, lease.awaited
         with self._watched(f"commit of {lease.where}"), self._traced("commit", lease.partition):
             committed = lease.commit(snapshot=snapshot)
         now = self._clock()
+        held.next_commit = now if awaited else now + self._interval
         if committed:
             seconds, written = now - begun, lease.saved_bytes - saved
             self._observer.committed(lease.partition, seconds, written)
             details = {"offset": lease.position, "seconds": round(seconds, 3), "state_bytes": written}
             logger.debug("committed", extra={**lease.partition._asdict(), **details})
-        held.next_commit = now + self._interval
         if lease.snapshot != before:
             held.saved = now
 
@@ -339,7 +331,7 @@ class Worker:
             self._discard(held)
             self._observer.released(partition)
 
-    def _discard(self, held: _Held) -> None:
+    def _discard(self, held: Held) -> None:
         if held.lease is not None:
             if held.lease.pending:
                 self._observer.aborted(held.partition)

@@ -9,9 +9,12 @@ import pytest
 from support.fakes import FakeForecaster
 
 from streamrnn.errors import StateError
-from streamrnn.snapshot import CHUNK_BYTES, META, PAGE_BYTES, Saved, Snapshot
+from streamrnn.snapshot import CHUNK_BYTES, META, PAGE_BYTES, SHARED_BYTES, Saved, Snapshot
 
 CHAIN = bytes(range(16))
+PAGE = b"series/0/0"
+HEADER, SINCE, WEIGHTS = b"shared/0", b"shared/1", b"shared/2"
+"""Of the shared state of the fake: what names its arrays, then each of them, the weights in several chunks."""
 WIDE = PAGE_BYTES // 8 // 3  # a series of 87 KB: two make a page
 
 
@@ -54,7 +57,7 @@ def test_round_trip() -> None:
     """A forecaster loaded from its pieces is the one that was saved."""
     forecaster, snapshot = grown(5)
     state = kept(snapshot.pieces(42, CHAIN, 7))
-    assert set(state) == {b"meta", b"series/0/0", b"series/1/0", b"series/2/0", b"shared/0"}
+    assert {key for key in state if not key.startswith(b"shared/")} == {META, *(b"series/%d/0" % i for i in range(3))}
     other = FakeForecaster(size=WIDE)
     assert Snapshot(other).restore(state) == Saved(42, CHAIN, 7, layout=other.layout)
     assert same(forecaster, other)
@@ -67,26 +70,32 @@ def test_nothing_yet() -> None:
     assert Snapshot(other).restore(kept(snapshot.pieces(0, CHAIN, 0))) == Saved(0, CHAIN, 0, layout=other.layout)
 
 
-def test_only_changed_pages_are_written() -> None:
-    """After the first save a page is written when one of its rows has changed or been added, and not else."""
+def test_only_what_has_changed_is_written() -> None:
+    """After the first save a page is written when one of its rows has changed or been added, and not else.
+
+    Of the shared state only those chunks are written that are not as they were.
+    """
     forecaster, snapshot = grown(5)
     assert snapshot.changed == 5
     first = snapshot.pieces(1, CHAIN, 1)
     assert snapshot.changed == 0
-    assert [key for key, _ in snapshot.pieces(2, CHAIN, 1)] == [b"shared/0", META]
+    assert HEADER in kept(first)
+    assert [key for key, _ in snapshot.pieces(2, CHAIN, 1)] == [META]
+    assert snapshot.shared_bytes == 0
     observe(forecaster, snapshot, 2)
     assert snapshot.changed == 2
     second = snapshot.pieces(3, CHAIN, 2)
-    assert [key for key, _ in second] == [b"series/1/0", b"shared/0", META]
+    assert [key for key, _ in second] == [b"series/1/0", SINCE, WEIGHTS, META]
+    assert 16_384 < snapshot.shared_bytes < 17_000
     observe(forecaster, snapshot, forecaster.add("new/a"))
     third = snapshot.pieces(4, CHAIN, 3)
-    assert [key for key, _ in third] == [b"series/2/0", b"shared/0", META]
+    assert [key for key, _ in third] == [b"series/2/0", SINCE, WEIGHTS, META]
     other = FakeForecaster(size=WIDE)
     loaded = Snapshot(other)
     assert loaded.restore(kept(first, second, third)).offset == 4
     assert same(forecaster, other)
     observe(other, loaded, 0)
-    assert [key for key, _ in loaded.pieces(5, CHAIN, 4)] == [b"series/0/0", b"shared/0", META]
+    assert [key for key, _ in loaded.pieces(5, CHAIN, 4)] == [b"series/0/0", SINCE, WEIGHTS, META]
 
 
 def test_no_piece_is_larger_than_a_log_takes() -> None:
@@ -94,8 +103,11 @@ def test_no_piece_is_larger_than_a_log_takes() -> None:
     size = 3 * CHUNK_BYTES // 8
     forecaster, snapshot = grown(2, size=size)
     state = kept(snapshot.pieces(1, CHAIN, 1))
-    assert len(state) == 1 + 2 * 4 + 4
+    shared = [value for key, value in state.items() if key.startswith(b"shared/")]
+    assert len(state) - len(shared) == 1 + 2 * 4
     assert max(map(len, state.values())) <= CHUNK_BYTES + 12
+    assert len(shared) == 2 + 3 * CHUNK_BYTES // SHARED_BYTES + 1
+    assert max(map(len, shared)) <= SHARED_BYTES + 12
     other = FakeForecaster(size=size)
     Snapshot(other).restore(state)
     assert same(forecaster, other)
@@ -131,9 +143,8 @@ def test_surplus_chunks_are_deleted() -> None:
     first = snapshot.pieces(1, CHAIN, 1)
     del forecaster.save_shared
     second = snapshot.pieces(2, CHAIN, 1)
-    assert [(key, value is None) for key, value in second] == [
-        (b"shared/0", False), (b"shared/1", True), (b"shared/2", True), (b"shared/3", True), (META, False),
-    ]  # fmt: skip
+    assert [key for key, value in second if value is not None] == [HEADER, SINCE, WEIGHTS, META]
+    assert {key for key, value in second if value is None} == kept(first).keys() - {HEADER, SINCE, WEIGHTS, META, PAGE}
     assert Snapshot(FakeForecaster(size=1)).restore(kept(first, second)).offset == 2
 
 
