@@ -16,6 +16,9 @@ from streamrnn.records import TopicPartition
 from streamrnn.settings import Settings
 from streamrnn.worker import OutputTopics
 
+WARM_UP = 8  # records: two learning points of the head, by default
+MINUTE = 60_000  # milliseconds
+
 if TYPE_CHECKING:
     from streamrnn.core.compiled import Singles
     from streamrnn.core.forecaster import Forecaster
@@ -116,6 +119,24 @@ def base(settings: Settings) -> "Singles | None":
     path = base_path(base=settings.model.base, **settings.model.network)
     shape = shape_of(**settings.model.network)
     return None if path is None else read_base(path, shape)
+
+
+def warm_up(settings: Settings) -> None:
+    """Load all that forecasts are made with, but for torch, by making a few: the first record need not wait for it.
+
+    Raises:
+        ConfigError: as `forecaster`.
+    """
+    from streamrnn.core.loading import loading  # noqa: PLC0415
+
+    with loading():
+        import numpy as np  # noqa: PLC0415
+
+        made = forecaster(settings)
+        rows = np.array([made.add("warm/up")])
+        for number in range(WARM_UP):
+            made.step(rows, np.array([float(number)]), np.array([number * MINUTE]))
+            made.learn()
 
 
 def try_river(settings: Settings) -> None:

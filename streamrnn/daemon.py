@@ -57,6 +57,7 @@ def _work(settings: Settings, metrics: Metrics, traces: "Traces | None", observe
         interval=settings.commit.interval,
         snapshot_interval=settings.commit.snapshot_interval,
         observer=observer,
+        ready=lambda: app.warm_up(settings),
         watched=partial(ending_after, _longest_commit(settings)),
         traced=traces.span if traces else untraced,
     )

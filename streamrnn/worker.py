@@ -51,8 +51,9 @@ class Worker:
     `connect` opens the log, `task` makes a new task for a partition, `outputs` names the topics that belong to each
     input topic. `interval` are the seconds between commits, `snapshot_interval` those between saved states (see pace),
     `reachable_after` and `unavailable_after` those that the log may fail at the start and later on before the worker
-    gives up. `watched` is entered for each commit, with its name; `traced` for each poll, feed and commit. `clock`
-    counts seconds; it decides when something is done, never what.
+    gives up. `ready` is called once, when the first partitions are given to it: what takes long to load is to be loaded
+    then, while their writers are opened. `watched` is entered for each commit, with its name; `traced` for each poll,
+    feed and commit. `clock` counts seconds; it decides when something is done, never what.
     """
 
     def __init__(
@@ -65,6 +66,7 @@ class Worker:
         interval: float,
         snapshot_interval: float | None,
         observer: Observer,
+        ready: Callable[[], None] | None = None,
         watched: Callable[[str], AbstractContextManager[object]] = nullcontext,
         traced: Traced = untraced,
         reachable_after: float = 30.0,
@@ -84,6 +86,7 @@ class Worker:
         self._interval = interval
         self._snapshot_interval = snapshot_interval
         self._observer = observer
+        self._ready = ready
         self._watched = watched
         self._traced = traced
         self._unavailable_after = unavailable_after
@@ -173,6 +176,9 @@ class Worker:
             self._release(partition)
             self._held[partition] = Held(partition)
             self._observer.assigned(partition)
+        if polled.assigned and self._ready is not None:
+            self._ready()
+            self._ready = None
         for partition, records in polled.records.items():
             self._guarded(partition, partial(self._take, records))
         for partition in list(self._held):

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from streamrnn.core.compiled import Singles
 from streamrnn.core.learning import Learned
+from streamrnn.core.loading import loading
 from streamrnn.core.memory import Windows
 from streamrnn.core.shapes import Shape
 
@@ -65,7 +66,8 @@ class LateLearner:
 
     def _made(self) -> "Learner":
         if self._learner is None:
-            from streamrnn.core.learner import Learner  # noqa: PLC0415 -- see the module docstring
+            with loading():
+                from streamrnn.core.learner import Learner  # noqa: PLC0415 -- see the module docstring
 
             self._learner = Learner(**self._arguments)
             if self._arrays:

@@ -52,6 +52,7 @@ def options(connection: Connection) -> Options:
         "security.protocol": connection.security_protocol,
         "socket.timeout.ms": round(connection.request_timeout * 1000),
         "socket.connection.setup.timeout.ms": round(connection.request_timeout * 1000),
+        "reconnect.backoff.ms": 10,  # that it waits before it connects for the first time, too
         "reconnect.backoff.max.ms": 1000,
         "sasl.mechanism": connection.sasl_mechanism,
         "sasl.username": connection.sasl_username,

@@ -26,7 +26,11 @@ READING: Options = {
     "retry.backoff.ms": 20,
 }
 """Of every consumer, that of the group and those without one."""
-WHOLE: Options = {"max.partition.fetch.bytes": 8 * 1024 * 1024, "queued.max.messages.kbytes": 32 * 1024}
+WHOLE: Options = {
+    "max.partition.fetch.bytes": 8 * 1024 * 1024,
+    "queued.max.messages.kbytes": 32 * 1024,
+    "fetch.wait.max.ms": 5,  # the last fetch finds nothing: that the partition has come to its end is told after it
+}
 """Of a consumer that reads one partition from one end to the other."""
 
 
@@ -42,6 +46,8 @@ def read(common: Options, partition: TopicPartition, start: int, end: int, *, pa
     named: Options = {"group.id": common["client.id"], "enable.partition.eof": True}
     reader = opened(Consumer, {**common, **READING, **WHOLE, **named})
     with closing(reader), explained(failure):
+        # a topic that it has not asked for yet, the library may look for a second later
+        reader.list_topics(partition.topic, common["socket.timeout.ms"] / 1000)
         reader.assign([KafkaPartition(*partition, position)])
         progress = time.monotonic()
         while position < end:

@@ -22,7 +22,14 @@ READING: dict[str, object] = {
     "metrics_enabled": False,
 }
 """Of every consumer, that of the group and those without one."""
-FETCHED = 8 * 1024 * 1024  # bytes
+WHOLE: dict[str, object] = {
+    **READING,
+    "max_partition_fetch_bytes": 8 * 1024 * 1024,
+    "fetch_max_wait_ms": 5,
+    "retry_backoff_ms": 2,
+}
+"""Of a consumer that reads one partition from one end to the other, and is all that its caller waits for."""
+LOOK_AGAIN = 20  # milliseconds: behind the last record lies what ended its transaction, for which no poll comes back
 
 
 def read(common: Options, partition: TopicPartition, start: int, end: int, *, patience: float) -> Iterator[Record]:
@@ -33,13 +40,15 @@ def read(common: Options, partition: TopicPartition, start: int, end: int, *, pa
     """
     name = KafkaPartition(*partition)
     where = f"{partition.topic}/{partition.partition}"
-    reader = opened(KafkaConsumer, common, **READING, max_partition_fetch_bytes=FETCHED)
+    reader = opened(KafkaConsumer, common, **WHOLE)
     with closing(reader), explained(f"cannot read {where} at {', '.join(common['bootstrap_servers'])}"):
+        # the library does not pass its setting on, and would ask for the topic a tenth of a second later
+        reader._cluster.config["retry_backoff_ms"] = WHOLE["retry_backoff_ms"]  # noqa: SLF001
         reader.assign([name])
         reader.seek(name, start)
         position, progress = start, time.monotonic()
         while position < end:
-            for each in reader.poll(timeout_ms=500).get(name, ()):
+            for each in reader.poll(timeout_ms=LOOK_AGAIN).get(name, ()):
                 if each.offset < end:
                     yield Record(*partition, each.offset, each.timestamp, each.key, each.value, tuple(each.headers))
             if reader.position(name) != position:
