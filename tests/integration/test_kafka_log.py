@@ -163,6 +163,23 @@ def test_state_behind_an_open_transaction_is_not_taken_for_all(world: KafkaWorld
         log.read_state(TopicPartition(f"{name}.state", 0))
 
 
+def test_state_is_read_without_waiting(world: KafkaWorld, stack: ExitStack, name: str) -> None:
+    """A restart waits for it once per partition: for round trips, and for none of the libraries' pauses (to 0.6 s)."""
+    state = TopicPartition(f"{name}.state", 0)
+    log = stack.enter_context(closing(world.open(name)))
+    log.create([Topic(name, 1), Topic(state.topic, 1, compacted=True)])
+    (partition,) = join(log, name)
+    transaction = stack.enter_context(closing(log.transaction(partition)))
+    transaction.send([Output(*state, b"%d" % number, bytes(16_000), 1_700_000_000_000) for number in range(100)])
+    transaction.commit(0, "{}")
+    took = []
+    for _ in range(8):
+        begun = time.monotonic()
+        assert len(log.read_state(state)) == 100
+        took.append(time.monotonic() - begun)
+    assert min(took) < 0.15, took
+
+
 def test_state_must_be_compacted(world: KafkaWorld, stack: ExitStack, name: str) -> None:
     """A topic for state that exists and would delete its records in time is refused."""
     log = stack.enter_context(closing(world.open(name)))

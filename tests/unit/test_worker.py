@@ -487,6 +487,38 @@ def test_after_a_restart_the_first_records_do_not_wait_for_the_others() -> None:
     assert committed == [(120 + FIRST_RECORDS, 60), (220, 220)]
 
 
+def test_what_is_saved_alone_is_not_what_readers_wait_for() -> None:
+    """A replay has ended, and its state is saved, before there is anything new: that is still hurried."""
+    bench = crashed()
+    watcher = Watcher()
+    bench.worker = bench.another(watcher=watcher)
+    bench.turns(3)
+    assert bench.manifest()["snapshot"] == 120
+    bench.clock.sleep(60.0)
+    bench.store.append("sensors", mixed(100, seed=3))
+    bench.turns(1)
+    assert [report.records for report in watcher.reports] == [FIRST_RECORDS, 100 - FIRST_RECORDS]
+
+
+def test_what_takes_long_to_load_is_loaded_when_there_is_something_to_do() -> None:
+    """Once, when the first partitions are given, and before one of them is restored."""
+    done: list[str] = []
+
+    def fault(name: str) -> None:
+        done.append(name)
+        if name == "poll" and done.count("poll") == 5:  # the log is lost, opened again, and gives the same once more
+            raise broken()
+
+    bench = Bench(mixed(60, seed=1), partitions=2)
+    bench.fault = fault
+    bench.worker = bench.another(ready=lambda: done.append("ready"))
+    for _ in range(10):
+        bench.turns(1)
+        bench.clock.sleep(1.0)
+    told = [name for name in done if name in {"subscribe", "ready", "transaction"}]
+    assert told == ["subscribe", "ready", "transaction", "transaction", "subscribe", "transaction", "transaction"]
+
+
 def test_one_partition_is_restored_after_another() -> None:
     """What is restored works before the next is."""
     bench = Bench(mixed(60, seed=1, partition=0), partitions=2)
