@@ -82,7 +82,10 @@ WEIGHTS_FORGOTTEN = """
 from streamrnn.core.forecaster import Forecaster
 from streamrnn.lease import Lease
 load = Forecaster.load
-Forecaster.load = lambda forecaster, shared, *rest: load(forecaster, forecaster.save_shared(), *rest)
+def forgetful(forecaster, shared, *rest):
+    fresh = {name: array for name, array in forecaster.save_shared().items() if "weights" in name or name == "average"}
+    load(forecaster, {**shared, **fresh}, *rest)
+Forecaster.load = forgetful
 Lease._end_replay = lambda lease: setattr(lease, "_replay", None)
 """
 FENCING_IGNORED = """
