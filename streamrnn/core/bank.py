@@ -220,7 +220,7 @@ class Bank:
     def add(self, name: str) -> int:
         """Row of a new series."""
         if len(self.names) == len(self.series.seen):
-            series, ledger = self._room(len(self.names))
+            series, ledger = self._room(max(len(self.names), FIRST_CAPACITY))
             self.series, self.ledger = longer(self.series, series), longer(self.ledger, ledger)
         self.names.append(name)
         return len(self.names) - 1
@@ -275,10 +275,9 @@ class Bank:
         return Carrier(old, self.plan, axes, _named(*blank))
 
     def load(self, saved: dict[str, Any], names: Sequence[str]) -> None:
-        """Take over arrays as `arrays` gave them, of the series `names`, and make room for more."""
-        spare = self._room(FIRST_CAPACITY)
-        self.series = longer(Series(**{name: saved[f"series_{name}"] for name in Series._fields}), spare[0])
-        self.ledger = longer(Ledger(**{name: saved[f"ledger_{name}"] for name in Ledger._fields}), spare[1])
+        """Take over arrays as `arrays` gave them, of the series `names`; room for more is made when they come."""
+        self.series = Series(**{name: saved[f"series_{name}"] for name in Series._fields})
+        self.ledger = Ledger(**{name: saved[f"ledger_{name}"] for name in Ledger._fields})
         self.names = list(names)
 
     def _prior(self, network: float) -> Floats:

@@ -22,6 +22,8 @@ from streamrnn.records import TopicPartition
 START, STEP = 1_700_000_000_000, 60_000
 TOPIC = "many"
 PATIENCE = 600.0
+NEW = 100
+"""Records that have come meanwhile."""
 
 
 def main(argv: Sequence[str]) -> int:
@@ -47,7 +49,7 @@ def measure(bootstrap: str, folder: Path, given: argparse.Namespace) -> None:
     ]  # fmt: skip
     create_topics(bootstrap, TOPIC, partitions=1)
     sent = fill(bootstrap, 0, 3 * given.series, given.series)
-    with closing(KafkaWorld(bootstrap).open(f"{TOPIC}-looking")) as log:
+    with closing(KafkaWorld(bootstrap).open(TOPIC)) as log:
 
         def committed(daemon: Daemon, offset: int) -> None:
             until(lambda: daemon.alive() and reached(log, offset), f"offset {offset}", PATIENCE)
@@ -60,17 +62,20 @@ def measure(bootstrap: str, folder: Path, given: argparse.Namespace) -> None:
         committed(daemon, sent)
         for _ in range(given.times):
             daemon.kill()
+            fill(bootstrap, sent, NEW, given.series)
             begun = time.monotonic()
             daemon = Daemon(folder, overrides)
             until(lambda daemon=daemon: daemon.alive() and bool(daemon.events("task_restored")), "the state", PATIENCE)  # type: ignore[misc]
             restored = time.monotonic() - begun
-            until(lambda daemon=daemon: daemon.alive() and daemon.get("/readyz")[0] == 200, "the replay", PATIENCE)  # type: ignore[misc]
-            ready = time.monotonic() - begun
+            committed(daemon, sent + 1)
+            forecast = time.monotonic() - begun
             told = daemon.events("task_restored")[0]
             sys.stdout.write(
-                f"{given.client}: from {told['offset']}, task and state {told['seconds']:.2f} s, replay "
-                f"{ready - restored:.2f} s; since the start of the process {restored:.2f} s and {ready:.2f} s\n"
+                f"{given.client}: task and state {told['seconds']:.2f} s, {sent - told['offset']:,} fed again in "
+                f"{forecast - restored:.2f} s; since the process began {restored:.2f} s and {forecast:.2f} s\n"
             )
+            sent += NEW
+            committed(daemon, sent)
             sys.stdout.flush()
         daemon.kill()
 

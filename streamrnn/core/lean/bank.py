@@ -125,7 +125,7 @@ class LeanBank:
     def add(self, name: str) -> int:
         """Row of a new series."""
         if len(self.names) == len(self.series.seen):
-            self.series = longer(self.series, allocate(len(self.names), self.plan, self._networks))
+            self.series = longer(self.series, allocate(max(len(self.names), FIRST_CAPACITY), self.plan, self._networks))
         self.names.append(name)
         return len(self.names) - 1
 
@@ -175,9 +175,8 @@ class LeanBank:
         return Carrier(old, self.plan, axes, arrays, (following(old).slots, self._following.slots))
 
     def load(self, saved: dict[str, Any], names: Sequence[str]) -> None:
-        """Take over arrays as `arrays` gave them, of the series `names`, and make room for more."""
-        held = Series(**{name: saved[f"series_{name}"] for name in Series._fields})
-        self.series = longer(held, allocate(FIRST_CAPACITY, self.plan, self._networks))
+        """Take over arrays as `arrays` gave them, of the series `names`; room for more is made when they come."""
+        self.series = Series(**{name: saved[f"series_{name}"] for name in Series._fields})
         self.names = list(names)
 
     def _blank(self, count: int) -> Published:
