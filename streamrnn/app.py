@@ -16,9 +16,6 @@ from streamrnn.records import TopicPartition
 from streamrnn.settings import Settings
 from streamrnn.worker import OutputTopics
 
-WARM_UP = 8  # records: two learning points of the head, by default
-MINUTE = 60_000  # milliseconds
-
 if TYPE_CHECKING:
     from streamrnn.core.compiled import Singles
     from streamrnn.core.forecaster import Forecaster
@@ -130,13 +127,9 @@ def warm_up(settings: Settings) -> None:
     from streamrnn.core.loading import loading  # noqa: PLC0415
 
     with loading():
-        import numpy as np  # noqa: PLC0415
+        from streamrnn.core.warm import used  # noqa: PLC0415
 
-        made = forecaster(settings)
-        rows = np.array([made.add("warm/up")])
-        for number in range(WARM_UP):
-            made.step(rows, np.array([float(number)]), np.array([number * MINUTE]))
-            made.learn()
+        used(forecaster(settings))
 
 
 def try_river(settings: Settings) -> None:

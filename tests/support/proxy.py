@@ -90,10 +90,11 @@ class Proxy:
 
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)
-        server = self._loop.run_until_complete(asyncio.start_server(self._accept, "127.0.0.1", self._port))
+        server = self._loop.run_until_complete(asyncio.start_server(self._accepted, "127.0.0.1", self._port))
         self._started.set()
         self._loop.run_forever()
         server.close()
+        self._loop.run_until_complete(asyncio.sleep(0.05))  # who is just being let in is seen a few rounds later
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
@@ -104,15 +105,14 @@ class Proxy:
     def _stop(self) -> None:
         self._loop.stop()
 
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._tasks.add(task)
-        try:
-            await self._relay(reader, writer)
-        finally:
+    def _accepted(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        def ended(task: asyncio.Task[None]) -> None:  # even where it was cancelled before it had begun
             writer.transport.abort()
             self._tasks.discard(task)
+
+        task = self._loop.create_task(self._relay(reader, writer))
+        self._tasks.add(task)
+        task.add_done_callback(ended)
 
     async def _relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
