@@ -177,7 +177,7 @@ def test_state_is_read_without_waiting(world: KafkaWorld, stack: ExitStack, name
         begun = time.monotonic()
         assert len(log.read_state(state)) == 100
         took.append(time.monotonic() - begun)
-    assert min(took) < 0.15, took
+    assert min(took) < 0.12, took
 
 
 def test_state_must_be_compacted(world: KafkaWorld, stack: ExitStack, name: str) -> None:
