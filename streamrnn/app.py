@@ -121,15 +121,18 @@ def base(settings: Settings) -> "Singles | None":
 def warm_up(settings: Settings) -> None:
     """Load all that forecasts are made with, but for torch, by making a few: the first record need not wait for it.
 
+    The garbage collector then leaves what was loaded alone.
+
     Raises:
         ConfigError: as `forecaster`.
     """
-    from streamrnn.core.loading import loading  # noqa: PLC0415
+    from streamrnn.core.loading import freeze_collector, loading  # noqa: PLC0415
 
     with loading():
         from streamrnn.core.warm import used  # noqa: PLC0415
 
         used(forecaster(settings))
+    freeze_collector()
 
 
 def try_river(settings: Settings) -> None:

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from streamrnn import app, console
+from streamrnn.core.loading import freeze_collector
 from streamrnn.errors import ConfigError
 from streamrnn.log.files import read_csv, read_jsonl
 from streamrnn.records import Record, TopicPartition
@@ -227,6 +228,7 @@ def _file(
             update={"input": settings.input.model_copy(update={"key": None, "time": None, "fields": "*"})}
         )
     task = app.task(settings, source.partition)
+    freeze_collector()
     forecasts_topic = app.output_topics(settings, topic).forecasts
     forecast, first = settings.forecast, int(source.records * UNSCORED)
     scorer = Scorer(horizons=forecast.horizons, quantiles=forecast.quantiles, first=first)

@@ -4,7 +4,7 @@ import gc
 
 import pytest
 
-from streamrnn.core.loading import loading
+from streamrnn.core.loading import freeze_collector, loading
 
 
 def test_the_search_goes_on_afterwards() -> None:
@@ -24,3 +24,15 @@ def test_it_is_left_as_it_was() -> None:
         with loading():
             assert not gc.isenabled()
         assert not gc.isenabled()
+
+
+def test_what_was_loaded_is_not_collected_again() -> None:
+    """Frozen objects are in no generation, and the thresholds are higher than Python's own."""
+    before = gc.get_threshold()
+    try:
+        freeze_collector()
+        assert gc.get_freeze_count() > 1000
+        assert all(now > default for now, default in zip(gc.get_threshold(), before, strict=True))
+    finally:
+        gc.set_threshold(*before)
+        gc.unfreeze()
