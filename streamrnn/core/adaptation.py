@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from streamrnn.core.compiled import Floats, Singles, compiled
+from streamrnn.core.compiled import Floats, Singles, compiled, compiled_allocating
 from streamrnn.core.head import (
     ONE,
     ZERO,
@@ -104,7 +104,7 @@ def descend(y: Singles, back: Singles, slopes: Head, work: Work, pull: Work) -> 
     add_outer(slopes.recurrent, y, pull.before)
 
 
-@compiled
+@compiled_allocating
 def gradient_of(
     examples: Examples, levels: Singles, head: Head, back: Singles, slopes: Head, work: Work, pull: Work
 ) -> float:
@@ -125,7 +125,7 @@ def gradient_of(
     return float(loss) if known else math.nan
 
 
-@compiled
+@compiled_allocating
 def advance(
     state: Singles, slopes: Singles, clip: float, rate: np.float32, root: np.float32, betas: Singles, fresh: Singles
 ) -> bool:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamrnn.core.carry import Carrier
-from streamrnn.core.compiled import Booleans, Floats, Integers, Singles, compiled
+from streamrnn.core.compiled import Booleans, Floats, Integers, Singles, compiled, compiled_allocating
 from streamrnn.core.experts import advise, score
 from streamrnn.core.inputs import read_advice, read_common, read_lead, read_terms
 from streamrnn.core.ledger import AXES as LEDGER_AXES
@@ -76,7 +76,7 @@ def take_in(series: Series, plan: Plan, row: int, observed: float, time: int) ->
     return passed
 
 
-@compiled
+@compiled_allocating
 def observe(
     series: Series,
     plan: Plan,

@@ -9,7 +9,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from streamrnn.core.compiled import Integers, Singles, compiled
+from streamrnn.core.compiled import Integers, Singles, compiled, compiled_allocating
 from streamrnn.core.head import ZERO, add_product, exponential
 from streamrnn.core.shapes import ATTENTION, Shape, views
 from streamrnn.core.stepper import CODES, Layers, fade, is_wild, layers_of, step_rows
@@ -33,7 +33,7 @@ class Attention(NamedTuple):
     value: Singles
 
 
-@compiled
+@compiled_allocating
 def push(context: Singles, entry: Singles) -> None:
     """Put an entry (C,) at the end of a `context` (W, C), and drop the first one."""
     for i in range(len(context) - 1):
@@ -72,7 +72,7 @@ def attend(context: Singles, count: int, top: Singles, attention: Attention, fou
     add_product(found, mean, attention.value)
 
 
-@compiled
+@compiled_allocating
 def step_beside(
     cell: int, gap: int, kept: tuple[int, int, int], hidden: Singles, rows: Integers, inputs: Singles, top: Singles,
     layers: Layers, reverse: Layers, attention: Attention,

@@ -9,7 +9,7 @@ import os
 import platform
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar, cast
+from typing import ParamSpec, TypeVar, cast
 
 import llvmlite.binding
 import numba
@@ -48,9 +48,22 @@ numba.config.CACHE_DIR = str(_cache_folder())  # type: ignore[attr-defined]
 
 
 def compiled(function: Callable[P, R]) -> Callable[P, R]:
-    """Compile a function of arrays and numbers on its first call; the machine code is kept on disk."""
-    options: dict[str, Any] = {"cache": True, "error_model": "numpy", "fastmath": False}
-    return cast("Callable[P, R]", numba.njit(**options)(function))
+    """Compile a function of arrays and numbers that allocates no array; see `compiled_allocating`.
+
+    Its code is inlined wherever it is called, and counts no references: both cost more than most of the arithmetic,
+    since numba copies every array of a named tuple at each call. An allocation fails to compile.
+    """
+    return _compiled(function, _nrt=False)
+
+
+def compiled_allocating(function: Callable[P, R]) -> Callable[P, R]:
+    """Compile a function of arrays and numbers on its first call; the machine code is cached on disk."""
+    return _compiled(function, _nrt=True)  # named, because numba otherwise takes it from the caller
+
+
+def _compiled(function: Callable[P, R], **options: bool) -> Callable[P, R]:
+    options |= {"cache": True, "fastmath": False, "forceinline": True}
+    return cast("Callable[P, R]", numba.njit(error_model="numpy", **options)(function))
 
 
 def compiler() -> str:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamrnn.core.bank import longer
-from streamrnn.core.compiled import Floats, Integers, Singles, compiled
+from streamrnn.core.compiled import Floats, Integers, Singles, compiled, compiled_allocating
 
 CLASSES = 3
 """Down, flat, up."""
@@ -95,7 +95,7 @@ def imply(said: Floats, levels: Floats, flat: float, probabilities: Floats) -> N
         probabilities[c] = (probabilities[c] + LEAST_IMPLIED) / (1.0 + CLASSES * LEAST_IMPLIED)
 
 
-@compiled
+@compiled_allocating
 def describe(implied: Floats, counts: Singles, terms: Singles) -> None:
     """Fill `terms` (TERMS - 1,): logs of `implied` (CLASSES,) and of the frequencies, each less their mean."""
     total, means = 0.0, np.zeros(2)
@@ -150,7 +150,7 @@ def learn(kept: Kept, row: int, h: int, slot: int, came: int, room: Floats) -> N
             counts[c] /= 2
 
 
-@compiled
+@compiled_allocating
 def take(
     kept: Kept, horizons: Integers, levels: Floats, flat: float, rows: Integers, seen: Integers, truths: Singles,
     changes: Floats,

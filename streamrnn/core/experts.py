@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from streamrnn.core.compiled import Floats, Singles, compiled
+from streamrnn.core.compiled import Floats, Singles, compiled, compiled_allocating
 from streamrnn.core.rls import learn
 from streamrnn.core.scaling import clip, code, current_scale, decoded
 from streamrnn.core.seasonal import DAMPING, read_seasons
@@ -54,7 +54,7 @@ def damped(horizon: int) -> float:
     return DAMPING * (1 - DAMPING**horizon) / (1 - DAMPING)
 
 
-@compiled
+@compiled_allocating
 def advise(
     series: Series, plan: Plan, row: int, cadence: float, now: Floats, forecasts: Floats, points: Singles,
     trust: Singles,

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from streamrnn.core.calibration import exceedance, track_miss, track_offsets, track_residuals, track_tail
-from streamrnn.core.compiled import Floats, Integers, Shorts, Singles, compiled
+from streamrnn.core.compiled import Floats, Integers, Shorts, Singles, compiled, compiled_allocating
 from streamrnn.core.experts import FIRST_ORIGIN, TRUST_RATE, TRUTH_CLIP
 from streamrnn.core.mixture import FIRST_BOUND, FIRST_VARIANCE, reward
 from streamrnn.core.quality import BESIDE, ERROR_CLIP, NETWORK, SEASONAL, clipped, weigh_up
@@ -181,7 +181,7 @@ def surprise(series: Series, ledger: Ledger, plan: Plan, row: int, value: float)
     return rough(min(score, 1e6)) if now >= WARM else 0.0
 
 
-@compiled
+@compiled_allocating
 def settle(
     series: Series,
     ledger: Ledger,

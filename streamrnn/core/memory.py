@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamrnn.core.bank import Described
-from streamrnn.core.compiled import Integers, Singles, compiled
+from streamrnn.core.compiled import Integers, Singles, compiled, compiled_allocating
 from streamrnn.core.series import LEAD
 from streamrnn.core.shapes import Shape
 
@@ -82,7 +82,7 @@ def deliver(
         number = kept.previous[place]
 
 
-@compiled
+@compiled_allocating
 def keep(
     last: Integers, rows: Integers, seen: Integers, horizons: Integers, truths: Singles, taken: Integers, live: int,
     kept: Kept, held: Examples, recent: Integers, delivered: Integers, top: Singles, described: Described,
@@ -105,7 +105,7 @@ def keep(
         taken[0] += 1
 
 
-@compiled
+@compiled_allocating
 def gather(
     kept: Examples, recent: Integers, delivered: Integers, fresh: Integers, replay: Integers, taken: int,
     drawn: Examples,
@@ -232,7 +232,7 @@ def label(labels: Singles, at: int, horizons: Integers, truths: Singles) -> None
             labels[origin, k] = min(max(truths[k], -LABEL_CLIP), LABEL_CLIP)
 
 
-@compiled
+@compiled_allocating
 def record(
     tape_row: Integers, tape_start: Integers, rows: Integers, place: Integers, seen: Integers, horizons: Integers,
     truths: Singles, described: Described, before: Singles, windows: Windows,

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamrnn.core.bank import longer
-from streamrnn.core.compiled import Floats, Integers, Shorts, Singles, compiled
+from streamrnn.core.compiled import Floats, Integers, Shorts, Singles, compiled, compiled_allocating
 from streamrnn.core.experts import TRUTH_CLIP
 from streamrnn.core.inputs import LAST_MEAN, TERM_CLIP, reference_scales
 from streamrnn.core.rls import FIRST_ROW, FORECAST_CLIP, absorb, restart, teach
@@ -74,7 +74,7 @@ def learn(held: Regressions, row: int, count: int, horizons: Integers, truths: S
             )  # fmt: skip
 
 
-@compiled
+@compiled_allocating
 def regress(
     series: Series, plan: Plan, held: Regressions, others: Integers, rows: Integers, truths: Singles, points: Floats
 ) -> None:

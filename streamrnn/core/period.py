@@ -6,7 +6,7 @@ high at twice the lag, where what merely wanders to and fro has forgotten itself
 
 import numpy as np
 
-from streamrnn.core.compiled import Floats, Shorts, Singles, compiled
+from streamrnn.core.compiled import Floats, Shorts, Singles, compiled, compiled_allocating
 
 HISTORY = 512
 """Steps of the cadence looked back."""
@@ -46,7 +46,7 @@ def lay_out(ring: Singles, gaps: Shorts, count: int, values: Floats, known: Floa
     return place
 
 
-@compiled
+@compiled_allocating
 def take_off_trend(values: Floats, known: Floats) -> None:
     """Leave the distances from a straight line, wild ones cut, and 0 where nothing is known; their mean is 0."""
     number, middle = known.sum(), (len(values) - 1) / 2
@@ -64,7 +64,7 @@ def take_off_trend(values: Floats, known: Floats) -> None:
         values[i] = (values[i] - mean) * known[i]
 
 
-@compiled
+@compiled_allocating
 def autocorrelation(values: Floats, known: Floats, found: Floats) -> None:
     """Fill `found` (L,) with the autocorrelation at the lags 0 … L - 1, over the pairs that are known."""
     power = (values * values).sum() / known.sum()
@@ -86,7 +86,7 @@ def highest(found: Floats, lag: int, reach: int) -> int:
     return best
 
 
-@compiled
+@compiled_allocating
 def first_peak(found: Floats) -> int:
     """The lag of the first of the high peaks; 0: there is none."""
     top, lowest, most = len(found) // 2, 1.0, 0.0
@@ -120,7 +120,7 @@ def is_multiple(period: float, of: float) -> bool:
     return times >= 1 and abs(period - times * of) <= max(1.0, 0.04 * period)
 
 
-@compiled
+@compiled_allocating
 def look(ring: Singles, gaps: Shorts, count: int, calendar: float, before: float) -> float:
     """The period in steps of the cadence, 0: none but that of the calendar, which has `calendar` steps.
 

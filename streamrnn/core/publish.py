@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from streamrnn.core.calibration import apply
-from streamrnn.core.compiled import Booleans, Floats, Integers, Singles, compiled
+from streamrnn.core.compiled import Booleans, Floats, Integers, Singles, compiled, compiled_allocating
 from streamrnn.core.ledger import WARM, Ledger, listen, read_points
 from streamrnn.core.mixture import prior_of, weigh
 from streamrnn.core.scaling import code, rough
@@ -57,7 +57,7 @@ def mix(
     in_order(mixed, plan.middle)
 
 
-@compiled
+@compiled_allocating
 def publish(
     series: Series,
     ledger: Ledger,

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from streamrnn.core.bank import Described
-from streamrnn.core.compiled import Integers, Singles, compiled
+from streamrnn.core.compiled import Integers, Singles, compiled, compiled_allocating
 from streamrnn.core.head import ONE, ZERO, Head, Work, add_product, exponential, head_of, read_head
 from streamrnn.core.shapes import KNOTS, Shape
 
@@ -81,7 +81,7 @@ class Layers(NamedTuple):
     decay: Singles  # (2, D, H) rate and start; nothing where the state does not decay
 
 
-@compiled
+@compiled_allocating
 def layers_of(cell: int, state: Singles, inputs: Singles, layers: Layers, work: Singles) -> None:
     """Advance one row's `state` (D, N, H) by `inputs` (F,); `work` (2, M) is room."""
     size, first = state.shape[2], len(inputs)
@@ -106,7 +106,7 @@ def fade(state: Singles, late: np.float32, decay: Singles) -> None:
                 state[layer, vector, i] *= kept
 
 
-@compiled
+@compiled_allocating
 def is_wild(state: Singles) -> bool:
     """Whether any number of a state is beyond HIDDEN_LIMIT, or none."""
     for value in state.flat:  # noqa: SIM110 - compiled code has no generators
@@ -115,7 +115,7 @@ def is_wild(state: Singles) -> bool:
     return False
 
 
-@compiled
+@compiled_allocating
 def step_rows(
     cell: int, gap: int, hidden: Singles, rows: Integers, inputs: Singles, top: Singles, layers: Layers
 ) -> None:

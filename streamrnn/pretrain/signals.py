@@ -6,7 +6,7 @@ afterwards what a network has seen.
 
 import numpy as np
 
-from streamrnn.core.compiled import Floats, Integers, compiled
+from streamrnn.core.compiled import Floats, Integers, compiled_allocating
 
 GRID = 512
 """Points that a profile is drawn at, linear between."""
@@ -25,7 +25,7 @@ def unit(values: Floats) -> Floats:
     return scaled
 
 
-@compiled
+@compiled_allocating
 def recursive(past: Floats, shocks: Floats) -> Floats:
     """The process y[t] = shocks[t] + sum over i of past[i] y[t - 1 - i], from rest."""
     values = shocks.copy()

@@ -18,7 +18,7 @@ from streamrnn.core.bank import (
     planned,
 )
 from streamrnn.core.carry import Carrier
-from streamrnn.core.compiled import Floats, Integers, Singles, compiled
+from streamrnn.core.compiled import Floats, Integers, Singles, compiled, compiled_allocating
 from streamrnn.core.inputs import read_lead
 from streamrnn.core.lean.inputs import advise, read_inputs, read_profiles
 from streamrnn.core.lean.ledger import FINAL_CLIP, publish, read_back, settle
@@ -79,7 +79,7 @@ def describe(
     read_lead(series, plan, row, cadence, units, described.lead[b])
 
 
-@compiled
+@compiled_allocating
 def take(
     series: Series, plan: Plan, following: Following, rows: Integers, values: Floats, times: Integers, truths: Singles,
     anomaly: Floats, scores: Floats, described: Described,

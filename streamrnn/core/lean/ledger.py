@@ -7,7 +7,7 @@ a series whose network does not help. Only the forecasts that are followed up te
 import numpy as np
 
 from streamrnn.core.calibration import apply, exceedance, track_offsets, track_tail
-from streamrnn.core.compiled import Booleans, Floats, Integers, Singles, compiled
+from streamrnn.core.compiled import Booleans, Floats, Integers, Singles, compiled, compiled_allocating
 from streamrnn.core.experts import FIRST_ORIGIN, TRUTH_CLIP
 from streamrnn.core.lean.series import EXPERTS, Following, Series, place_of
 from streamrnn.core.ledger import SKILL_RATE, WARM
@@ -93,7 +93,7 @@ def settle(
     return score
 
 
-@compiled
+@compiled_allocating
 def weigh(loss: Singles, prior: Floats, weights: Floats) -> None:
     """Fill `weights` (M,) of the members from their decayed errors `loss` (M,)."""
     best = max(loss.min(), SMALLEST)
@@ -102,7 +102,7 @@ def weigh(loss: Singles, prior: Floats, weights: Floats) -> None:
     share_out(weights, prior)
 
 
-@compiled
+@compiled_allocating
 def publish(
     series: Series, plan: Plan, following: Following, young: Floats, grown: Floats, rows: Integers, networks: Singles
 ) -> None:  # fmt: skip
