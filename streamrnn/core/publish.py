@@ -16,6 +16,8 @@ UNIT_CLIP = 15.0
 """Units; no network may forecast further away than that."""
 YOUNG = 10
 """Observations of a series up to which no network is heard: the units are not known yet."""
+FIRST_SCALE = 0.25
+"""Share of a value that the next one is taken to differ by before any change was observed; the mean on real streams."""
 DIGITS = 4
 """Decimal digits of a forecast below the scale of its series."""
 
@@ -29,6 +31,19 @@ def shortened(value: float, unit: float) -> float:
     if abs(scaled) >= 2.0**52:
         return value
     return np.rint(scaled) / power
+
+
+@compiled
+def published_unit(unit: float, scale: float, horizon: int, count: int, value: float) -> float:
+    """Unit of the published quantiles: `unit`, but wide for a young series that has not changed yet.
+
+    Its one-step `scale` is then 0, and the size of its `value`, 1 for a zero, is all that is known after `count`
+    observations.
+    """
+    if scale > 0 or count > YOUNG:
+        return unit
+    size = abs(value) if value != 0 else 1.0
+    return max(unit, FIRST_SCALE * size * math.sqrt(horizon) / count)
 
 
 @compiled
@@ -118,6 +133,7 @@ def read_back(
             target_times[b, i] = series.time[row] + round(horizon * cadence)
             naive = ledger.naive[row, k]
             skill[b, i] = rough(max(1.0 - ledger.wrong[row, k] / naive, -10.0)) if naive > 0 else 0.0
-            value, unit = series.value[row], series.unit[row, slot]
+            value, scale = series.value[row], series.scale[row, 0]
+            unit = published_unit(series.unit[row, slot], scale, horizon, count, value)
             for q in range(len(plan.levels)):
                 quantiles[b, i, q] = shortened(value + ledger.final[row, slot, q] * unit, unit)

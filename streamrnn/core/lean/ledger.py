@@ -12,7 +12,7 @@ from streamrnn.core.experts import FIRST_ORIGIN, TRUTH_CLIP
 from streamrnn.core.lean.series import EXPERTS, Following, Series, place_of
 from streamrnn.core.ledger import SKILL_RATE, WARM
 from streamrnn.core.mixture import prior_of, share_out
-from streamrnn.core.publish import UNIT_CLIP, YOUNG, in_order, shortened
+from streamrnn.core.publish import UNIT_CLIP, YOUNG, in_order, published_unit, shortened
 from streamrnn.core.quality import ERROR_CLIP, NETWORK, clipped, weigh_up
 from streamrnn.core.scaling import code, decoded, rough
 from streamrnn.core.season import rounded
@@ -145,9 +145,11 @@ def read_back(
         for i in range(len(plan.published)):
             k = plan.published[i]
             horizon = plan.horizons[k]
+            scale, value = series.scale[row, 0], series.value[row]
             unit = series.unit[row, plan.slots[k] + (count - 1) % horizon]
+            unit = published_unit(unit, scale, horizon, count, value)
             target_times[b, i] = series.time[row] + round(horizon * cadence)
             naive = series.naive[row, k]
             skill[b, i] = rough(max(1.0 - series.wrong[row, k] / naive, -10.0)) if naive > 0 else 0.0
             for q in range(len(plan.levels)):
-                quantiles[b, i, q] = shortened(series.value[row] + series.latest[row, k, q] * unit, unit)
+                quantiles[b, i, q] = shortened(value + series.latest[row, k, q] * unit, unit)
