@@ -19,12 +19,11 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 from support.chromium import chromium as started
 from support.chromium import keep
-from support.outside import create_topics
+from support.kafka_probe import create_topics
+from support.log_backends import KafkaWorld
 from support.pages import HORIZONS, LEVELS, MINUTE, TASK, report, told, wave
 from support.process import Daemon, until
-from support.worlds import KafkaWorld
 
-from streamrnn.child import FIRST_PAUSE
 from streamrnn.errors import ConfigError
 from streamrnn.log import Topic
 from streamrnn.log.sqlite import SqliteLog
@@ -32,6 +31,7 @@ from streamrnn.page import process as processes
 from streamrnn.page.feed import Feed
 from streamrnn.page.process import PageProcess
 from streamrnn.records import Record, TopicPartition
+from streamrnn.runtime.child import FIRST_PAUSE
 
 pytestmark = pytest.mark.timeout(300)
 

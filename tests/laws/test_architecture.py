@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import pytest
 
-from streamrnn.log.brokers import Connection
+from streamrnn.log.kafka_common import Connection
 from streamrnn.settings import Settings
 
 ROOT = Path(__file__).parents[2] / "streamrnn"

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from confluent_kafka import KafkaError, KafkaException
 
 from streamrnn.errors import Fenced, LogError, StreamrnnError
-from streamrnn.log.brokers import (
+from streamrnn.log.kafka_common import (
     FENCED_INSTANCE,
     FENCING,
     NOT_TRUSTED,

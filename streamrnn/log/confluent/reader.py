@@ -7,8 +7,8 @@ from contextlib import closing
 from confluent_kafka import Consumer, KafkaError
 from confluent_kafka import TopicPartition as KafkaPartition
 
-from streamrnn.log.brokers import stuck
 from streamrnn.log.confluent.client import Options, explained, opened, reason
+from streamrnn.log.kafka_common import stuck
 from streamrnn.records import Record, TopicPartition
 
 READING: Options = {

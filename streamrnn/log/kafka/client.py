@@ -10,7 +10,7 @@ from kafka import errors
 from kafka.net.compat import KafkaNetClient
 
 from streamrnn.errors import Fenced, LogError, StreamrnnError
-from streamrnn.log.brokers import (
+from streamrnn.log.kafka_common import (
     FENCED_INSTANCE,
     FENCING,
     NOT_TRUSTED,

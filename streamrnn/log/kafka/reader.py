@@ -7,8 +7,8 @@ from contextlib import closing
 from kafka import KafkaConsumer
 from kafka import TopicPartition as KafkaPartition
 
-from streamrnn.log.brokers import stuck
 from streamrnn.log.kafka.client import Options, explained, opened
+from streamrnn.log.kafka_common import stuck
 from streamrnn.records import Record, TopicPartition
 
 READING: dict[str, object] = {
