@@ -85,7 +85,8 @@ def _parser() -> argparse.ArgumentParser:
     demo.set_defaults(command=_demo)
 
     backtest = commands.add_parser("backtest", parents=[configured], help="the same forecasts from files")
-    backtest.add_argument("--input", dest="inputs", type=Path, nargs="+", required=True, metavar="FILE")
+    files: dict[str, Any] = {"action": "extend", "nargs": "+", "type": Path, "metavar": "FILE"}
+    backtest.add_argument("--input", dest="inputs", required=True, help="may be repeated", **files)
     backtest.add_argument("--output", type=Path, required=True, metavar="OUT.jsonl")
     backtest.add_argument("--jobs", type=_count, default=1, metavar="N", help="files at a time; default: %(default)s")
     backtest.add_argument("--report", type=Path, metavar="FILE.html", help="also a page to look at, in one file")

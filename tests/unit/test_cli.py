@@ -1,7 +1,9 @@
 """The command line: what each command calls, what it prints, and its exit codes."""
 
+import argparse
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
@@ -70,6 +72,45 @@ def test_backtest_needs_no_configuration(monkeypatch: pytest.MonkeyPatch) -> Non
     assert called.keywords == {"jobs": 1, "report": None}
     assert cli.main(["backtest", "--input", "a.csv", "--output", "o.jsonl", "--jobs", "2", "--report", "r.html"]) == 0
     assert called.keywords == {"jobs": 2, "report": Path("r.html")}
+
+
+def test_repeated_inputs_of_a_backtest_add_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`--input a --input b c` reads the three files, in this order."""
+    called = stand_in(monkeypatch, "streamrnn.backtest", "backtest", 0)
+    inputs = ["--input", "a.csv", "--input", "b.csv", "c.csv"]
+    assert cli.main(["backtest", *inputs, "--output", "o.jsonl"]) == 0
+    assert called.arguments == (Settings(), [Path("a.csv"), Path("b.csv"), Path("c.csv")], Path("o.jsonl"))
+
+
+def test_repeated_histories_of_a_base_network_add_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`--history a --history b` reads both files, and a later command line starts from none."""
+    called = stand_in(monkeypatch, "streamrnn.pretrain.making", "make", None)
+    for _ in range(2):
+        assert cli.main(["pretrain", "--output", "base", "--history", "a.csv", "--history", "b.csv"]) == 0
+        assert called.keywords["history"] == [Path("a.csv"), Path("b.csv")]
+    assert cli.main(["pretrain", "--output", "base"]) == 0
+    assert called.keywords["history"] == []
+
+
+def test_every_option_of_several_values_may_be_repeated() -> None:
+    """No command has an option whose earlier values are lost where it is repeated."""
+    lists = [
+        option
+        for parser in parsers(cli._parser())
+        for option in parser._actions
+        if option.option_strings and (option.nargs in ("+", "*") or isinstance(option.default, list))
+    ]
+    assert {option.option_strings[0] for option in lists} == {"--set", "--input", "--history", "--partition"}
+    assert [option.option_strings for option in lists if isinstance(option, argparse._StoreAction)] == []
+
+
+def parsers(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
+    """Yield a parser and those of its subcommands."""
+    yield parser
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for inner in action.choices.values():
+                yield from parsers(inner)
 
 
 def test_check_prints_ok_and_a_summary(capsys: pytest.CaptureFixture[str]) -> None:

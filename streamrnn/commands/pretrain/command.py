@@ -19,7 +19,15 @@ def add_to(commands: Any) -> argparse.ArgumentParser:
     parser.add_argument("--steps", type=_count, default=STEPS, metavar="N", help="default: %(default)s")
     parser.add_argument("--seed", type=_seed, default=0, metavar="N", help="default: %(default)s")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="cpu", help="default: %(default)s")
-    parser.add_argument("--history", type=Path, nargs="+", default=[], metavar="F.csv", help="learn from these, too")
+    parser.add_argument(
+        "--history",
+        action="extend",
+        type=Path,
+        nargs="+",
+        default=[],
+        metavar="F.csv",
+        help="learn from these, too; may be repeated",
+    )
     today = datetime.now(UTC).date().isoformat()
     parser.add_argument("--date", type=_date, default=today, metavar="YYYY-MM-DD", help="of the card; default: today")
     return parser

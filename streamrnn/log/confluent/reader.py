@@ -16,7 +16,6 @@ READING: Options = {
     "enable.auto.offset.store": False,
     "auto.offset.reset": "error",
     "isolation.level": "read_committed",
-    "allow.auto.create.topics": False,
     "check.crcs": True,
     "fetch.wait.max.ms": 100,
     "queued.max.messages.kbytes": 8 * 1024,  # per partition; by default 64 MiB of each are read ahead

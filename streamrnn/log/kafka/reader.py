@@ -15,7 +15,6 @@ READING: dict[str, object] = {
     "enable_auto_commit": False,
     "auto_offset_reset": "none",
     "isolation_level": "read_committed",
-    "allow_auto_create_topics": False,
     "fetch_max_wait_ms": 100,
     "metadata_max_age_ms": 10_000,
     "retry_backoff_ms": 20,

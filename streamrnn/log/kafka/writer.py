@@ -69,7 +69,6 @@ class KafkaTransaction:
             transaction_timeout_ms=round(transaction_timeout * 1000),
             delivery_timeout_ms=2 * common["request_timeout_ms"],
             max_block_ms=common["request_timeout_ms"],
-            allow_auto_create_topics=False,
             compression_type="lz4",
             batch_size=256 * 1024,
             linger_ms=20,
