@@ -6,6 +6,7 @@ from contextlib import closing
 from functools import partial
 
 import pytest
+from streamrnn.worker import Worker
 from support.broker import Broker
 from support.fakes import FakeForecaster, make_task
 from support.outside import Offsets, admin, create_topics
@@ -17,7 +18,6 @@ from streamrnn.errors import LogError
 from streamrnn.log import Topic
 from streamrnn.records import Output, Record, TopicPartition
 from streamrnn.settings import Settings, load
-from streamrnn.worker import Worker
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(120), pytest.mark.usefixtures("bare_environment")]
 
