@@ -11,7 +11,7 @@ from streamrnn.errors import OutputError
 
 @contextmanager
 def written_atomically(path: Path) -> Iterator[IO[bytes]]:
-    """Open a file for writing that appears as `path` when the block ends, complete and on disk; on an error, not at all.
+    """Open a file that appears as `path`, complete and on disk, when the block ends; on an error, not at all.
 
     Raises:
         OutputError: it cannot be written.

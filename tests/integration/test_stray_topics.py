@@ -6,17 +6,17 @@ from contextlib import closing
 from functools import partial
 
 import pytest
-from streamrnn.worker import Worker
 from support.broker import Broker
 from support.fakes import FakeForecaster, make_task
-from support.outside import Offsets, admin, create_topics
-from support.shop import Watcher
-from support.worlds import KAFKA_CLIENTS, PATIENCE, KafkaWorld, join, kafka_log
+from support.kafka_probe import Offsets, admin, create_topics
+from support.log_backends import KAFKA_CLIENTS, PATIENCE, KafkaWorld, join, kafka_log
+from support.worker_harness import Watcher
 
 from streamrnn import app, cli
 from streamrnn.errors import LogError
 from streamrnn.log import Topic
 from streamrnn.records import Output, Record, TopicPartition
+from streamrnn.runtime.worker import Worker
 from streamrnn.settings import Settings, load
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(120), pytest.mark.usefixtures("bare_environment")]

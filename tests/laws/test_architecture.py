@@ -1,4 +1,4 @@
-"""The structure of the package: which part may import which, which library stays behind which file, and how long a thing may be."""
+"""The structure of the package: floors of imports, one place per library, and sizes."""
 
 import ast
 import dataclasses

@@ -13,7 +13,7 @@ import pytest
 from river.time_series import HoltWinters
 from support.streams import bits, run, seasonal, small
 
-from streamrnn.core.experts.classical import river_experts
+from streamrnn.core.experts import river_experts
 from streamrnn.core.experts.river_experts import RiverExperts, specified
 from streamrnn.core.experts.safe_pickle import dumped, loaded
 from streamrnn.errors import ConfigError, StateError

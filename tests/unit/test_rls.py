@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 from support.bank import bank_of, observe
 
-from streamrnn.core.experts.classical import rls
+from streamrnn.core.experts import rls
 from streamrnn.core.jit import Floats
 from streamrnn.core.series.plan import planned
 from streamrnn.core.series.state import PRIOR_COVARIANCE, TERMS, Series, allocate
