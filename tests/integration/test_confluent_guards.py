@@ -58,7 +58,7 @@ def test_a_membership_without_a_generation_is_refused(world: KafkaWorld, name: s
     partition = TopicPartition(name, 0)
     with closing(world.open(name)) as log:
         log.create([Topic(name, 1)])
-        log._owned[partition] = log._group.place
+        log._owned[partition] = log._group.membership
         with closing(log.transaction(partition)) as transaction, pytest.raises(Fenced):
             transaction.commit(1, "")
         assert log.committed(partition) is None
@@ -88,11 +88,11 @@ def test_a_library_that_hangs_is_left_behind(
     monkeypatch: pytest.MonkeyPatch, world: KafkaWorld, log: Any, transaction: Any, name: str
 ) -> None:
     """The commit fails in time, and another writer does what it could not."""
-    monkeypatch.setattr("streamrnn.log.confluent.writer.ADDING", 0.2)
+    monkeypatch.setattr("streamrnn.log.confluent.writer.OFFSET_TIMEOUT", 0.2)
     partition = TopicPartition(name, 0)
     transaction._producer = hanging = Hanging(transaction._producer)
     begun = time.monotonic()
-    with pytest.raises(LogError, match=r"has not come back from send_offsets_to_transaction within 0\.7 s"):
+    with pytest.raises(LogError, match=r"did not return from send_offsets_to_transaction within 0\.7 s"):
         transaction.commit(1, "")
     assert time.monotonic() - begun < 3.0
     transaction.close()

@@ -45,7 +45,7 @@ def test_no_commit_after_the_membership_has_ended(log: Any, name: str) -> None:
         transaction.commit(1, "member")
         log._consumer.unsubscribe()
         deadline = time.monotonic() + 30
-        while log._membership_of(partition) is not None:
+        while log.membership_of(partition) is not None:
             log.poll(0.1, 10)
             assert time.monotonic() < deadline
         with pytest.raises(Fenced, match="does not belong to this process"):
@@ -80,7 +80,7 @@ def test_an_aborted_offset_does_not_go_out_later(log: Any, name: str) -> None:
 
 @pytest.mark.parametrize(
     ("fault", "moment"),
-    [pytest.param("kill", "_group", marks=pytest.mark.long), ("kill", "_end"), ("pause", "_end")],
+    [pytest.param("kill", "_membership", marks=pytest.mark.long), ("kill", "_end"), ("pause", "_end")],
 )
 def test_a_broker_that_goes_away_never_hangs_a_commit(
     own_broker: Broker, client: str, name: str, monkeypatch: pytest.MonkeyPatch, fault: str, moment: str
@@ -126,7 +126,7 @@ def opened_again(log: Any, partition: TopicPartition) -> Transaction:
     deadline = time.monotonic() + 60
     while True:
         log.poll(0.2, 10)
-        if log._membership_of(partition) is not None:
+        if log.membership_of(partition) is not None:
             with suppress(LogError):
                 return log.transaction(partition)
         assert time.monotonic() < deadline

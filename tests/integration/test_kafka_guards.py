@@ -117,7 +117,7 @@ def test_no_commit_outside_the_membership(
     assert joined is not None
     assert joined.generation >= 0
     found = joined._replace(generation=joined.generation + 1) if now == "other" else now
-    transaction._membership = lambda: found
+    log.membership_of = lambda _: found
     with pytest.raises(Fenced, match="does not belong to this process"):
         transaction.commit(1, "")
     transaction.close()

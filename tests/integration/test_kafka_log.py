@@ -159,7 +159,7 @@ def test_state_behind_an_open_transaction_is_not_taken_for_all(world: KafkaWorld
     held = stack.enter_context(closing(other.transaction(TopicPartition(name, 0))))
     held.send([Output(f"{name}.state", 0, b"key", b"value", 0)])
     held._producer.flush(10)
-    with pytest.raises(LogError, match="stays at offset 0 of 1"):
+    with pytest.raises(LogError, match="makes no progress at offset 0 of 1"):
         log.read_state(TopicPartition(f"{name}.state", 0))
 
 
@@ -243,7 +243,7 @@ def test_a_poll_that_failed_fails_again(world: KafkaWorld, stack: ExitStack, nam
 
 def test_a_missing_input_topic_is_named(world: KafkaWorld, name: str) -> None:
     """Subscribing to a topic that does not exist fails with its name."""
-    with closing(world.open(name, request_timeout=1.0)) as log, pytest.raises(LogError, match=f"no topic {name}"):
+    with closing(world.open(name, request_timeout=1.0)) as log, pytest.raises(LogError, match=f"topic {name} does not exist"):
         log.subscribe([name])
 
 

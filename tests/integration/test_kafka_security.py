@@ -115,7 +115,7 @@ def test_who_may_not_create_a_topic_is_told_how_it_is_done(
     allow(secured, "daemon", name, RIGHTS)
     log = stack.enter_context(closing(open_as(guarded, name, "daemon")))
     for topic in (Topic(f"{name}.state", 2, compacted=True), Topic(f"{name}.out", 3)):
-        with pytest.raises(LogError, match="this user has no right to create it") as refused:
+        with pytest.raises(LogError, match="this user has no permission to create it") as refused:
             log.create([topic])
         words = shlex.split(str(refused.value).partition("kafka-topics.sh ")[2])
         assert words[:3] == ["--bootstrap-server", secured.guarded, "--create"]
@@ -176,5 +176,5 @@ def test_who_lacks_a_right_is_told_so(guarded: KafkaWorld, stack: ExitStack, sec
     with closing(KafkaWorld(secured.bootstrap).open(name)) as log:
         log.create([Topic(name, 1)])
     log = stack.enter_context(closing(open_as(guarded, name, "stranger")))
-    with pytest.raises(LogError, match="lacks a right: see the access lists"):
+    with pytest.raises(LogError, match="lacks a permission: check the brokers' access control lists"):
         log.partitions(name)

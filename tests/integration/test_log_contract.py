@@ -285,7 +285,7 @@ def test_create_is_idempotent_and_exact(world: World, stack: ExitStack, name: st
     assert log.partitions(name) == 2
     assert log.partitions(f"{name}.absent") == 0
     assert log.bounds(TopicPartition(name, 0)) == (0, 1)
-    with pytest.raises(LogError, match=r"has 2 partitions, and 3 are\s+needed"):
+    with pytest.raises(LogError, match=r"has 2 partitions, but 3 are needed"):
         log.create([Topic(name, 3)])
 
 

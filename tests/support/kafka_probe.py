@@ -10,7 +10,7 @@ from kafka import KafkaAdminClient, KafkaConsumer
 from kafka import TopicPartition as KafkaPartition
 from kafka.admin import NewTopic
 
-from streamrnn.log.kafka.client import opened
+from streamrnn.log.kafka.client import open_kafka_python
 from streamrnn.records import TopicPartition
 
 RUN = "import sys; from streamrnn.cli import main; sys.exit(main())"
@@ -84,7 +84,7 @@ def impatient(bootstrap: str) -> dict[str, Any]:
 
 def admin(bootstrap: str) -> KafkaAdminClient:
     """Open a client that gives up soon. Raises LogError where nobody answers."""
-    return opened(KafkaAdminClient, impatient(bootstrap))
+    return open_kafka_python(KafkaAdminClient, impatient(bootstrap))
 
 
 def create_topics(bootstrap: str, *names: str, partitions: int) -> None:
