@@ -17,7 +17,7 @@ from typing import NamedTuple, TypeVar
 import orjson
 from kafka import KafkaAdminClient, KafkaProducer, OffsetSpec
 from kafka import TopicPartition as KafkaPartition
-from support.kafka_probe import impatient
+from support.kafka_probe import short_timeouts
 
 from streamrnn.log.kafka.client import open_kafka_python
 from streamrnn.log.kafka.writer import close_producer
@@ -100,7 +100,7 @@ class _Clients:
     """Used until the first trouble."""
 
     def __init__(self, bootstrap: str) -> None:
-        common = impatient(bootstrap)
+        common = short_timeouts(bootstrap)
         limits = {"max_block_ms": 3000, "delivery_timeout_ms": 6000}
         self._admin: KafkaAdminClient = open_kafka_python(KafkaAdminClient, common)
         try:

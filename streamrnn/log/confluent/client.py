@@ -82,9 +82,10 @@ def open_confluent(kind: Callable[..., Client], wanted: Options) -> Client:
             client.list_topics(wanted["client.id"], wanted["socket.timeout.ms"] / 1000)
         except KafkaException as error:
             client.poll(0)  # runs the error callback
-            del client  # ends its threads, as the error keeps neither this frame nor those of the library
-            cause = reported.last if error.args[0].code() in NO_ANSWER else None
-            raise (error if cause is None else KafkaException(cause)).with_traceback(None) from None
+            del client  # ends its threads, once the error no longer refers to the library's frames
+            cause = (reported.last if error.args[0].code() in NO_ANSWER else None) or error.args[0]
+            error.with_traceback(None)
+            raise KafkaException(cause) from None
         return client
 
 
