@@ -11,10 +11,7 @@ MAX_METADATA_BYTES = 4000  # brokers accept 4,096 by default, and more is a fata
 
 
 class FailClosedWriter:
-    """The part of a transaction that refuses every call after the first exception and after `close`.
-
-    Nothing left over from a failed transaction can then become part of a later one.
-    """
+    """Refuses every call after an exception, so that no record of a failed transaction is committed later."""
 
     def __init__(self, name: str) -> None:
         self._name = name

@@ -46,10 +46,7 @@ class Connection:
 
 
 def choose_client(client: str) -> Literal["kafka-python", "confluent"]:
-    """Return the client library for a value of `kafka.client`; `auto` prefers the faster one. Imports neither.
-
-    Raises ConfigError if the library is not installed.
-    """
+    """Return the client library for a value of `kafka.client`; raises ConfigError if it is not installed."""
     installed = find_spec("confluent_kafka") is not None
     if client == "confluent" and not installed:
         raise ConfigError(
@@ -60,15 +57,12 @@ def choose_client(client: str) -> Literal["kafka-python", "confluent"]:
 
 
 def transactional_id(app: str, partition: TopicPartition) -> str:
-    """Return the transactional id of an input partition's writer, equal for both clients so that they fence another."""
+    """Return the transactional id of an input partition's writer; it is the same for both client libraries."""
     return f"{app}.{partition.topic}.{partition.partition}"
 
 
 def tls_context(connection: Connection) -> ssl.SSLContext:
-    """Return a TLS context, version 1.2 or later, that verifies the broker's certificate and host name.
-
-    Raises ConfigError if a certificate or key file is unusable.
-    """
+    """Return a TLS context that verifies the broker; raises ConfigError if a certificate or key file is unusable."""
     cafile, certfile, keyfile = connection.ssl_cafile, connection.ssl_certfile, connection.ssl_keyfile
     try:
         context = ssl.create_default_context(cafile=cafile)
