@@ -117,7 +117,7 @@ def _require_distinct(option: str, path: Path, others: Sequence[Path]) -> None:
 
 def _require_report_libraries() -> None:
     try:
-        from streamrnn.evaluation.report import page  # noqa: F401, PLC0415 -- an extra
+        from streamrnn.evaluation.report.page import render_report  # noqa: F401, PLC0415 -- an extra
     except ModuleNotFoundError as error:
         raise missing_extra("--report", str(error.name).partition(".")[0], "report") from None
 

@@ -137,10 +137,10 @@ def test_anomalies_and_alarms_are_marked(opened: Any) -> None:
     rings = element.evaluate(
         "e => { const t = e.data.find((t) => t.name === 'anomaly'); return [t.x, t.y].map((a) => [...a]); }"
     )
-    truth = element.evaluate(
+    observed = element.evaluate(
         "e => { const t = e.data.find((t) => t.name === 'observed'); return [t.x, t.y].map((a) => [...a]); }"
     )
-    values = dict(zip(*truth, strict=True))
+    values = dict(zip(*observed, strict=True))
     assert len(rings[0]) == 17
     assert all(values[time] == value for time, value in zip(*rings, strict=True))
     assert element.evaluate("e => e.layout.shapes.map((each) => each.x0)") == [

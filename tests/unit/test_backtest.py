@@ -85,12 +85,12 @@ def test_a_jsonl_file_holds_records_in_the_configured_format(
     assert backtest(configured, [file], tmp_path / "out.jsonl") == 0
     made = [orjson.loads(line) for line in (tmp_path / "out.jsonl").read_bytes().splitlines()]
     assert [(each["series"], each["value"]) for each in made] == [(f"k{r % 3}/x", r * r) for r in range(60)]
-    errors = capsys.readouterr().err
-    assert "records.jsonl: 2 records not usable, not_an_object; the first is record 30: the value must be" in errors
+    printed = capsys.readouterr().err
+    assert "records.jsonl: 2 records not usable, not_an_object; the first is record 30: the value must be" in printed
     assert (
-        "records.jsonl: 1 records not usable, missing_field; the first is record 31: the field 'x' is absent" in errors
+        "records.jsonl: 1 records not usable, missing_field; the first is record 31: the field 'x' is absent" in printed
     )
-    assert "records.jsonl: 1 records left out, duplicate_time" in errors
+    assert "records.jsonl: 1 records left out, duplicate_time" in printed
 
 
 def test_scores_are_printed_by_key(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -203,7 +203,7 @@ def test_an_impossible_report_is_found_before_any_forecast(tmp_path: Path, monke
     file, output = write_csv(tmp_path / "one.csv", 1), tmp_path / "out.jsonl"
     before = file.read_bytes()
     monkeypatch.setattr(
-        "streamrnn.commands.backtest._forecast_files", lambda *_, **__: pytest.fail("forecasting has begun")
+        "streamrnn.commands.backtest._forecast_files", lambda *_, **__: pytest.fail("it has begun")
     )
     for report, error, words in (
         (tmp_path / "nowhere" / "r.html", OutputError, r"r\.html cannot be written: No such file or directory"),

@@ -161,4 +161,4 @@ def test_series_of_one_name_in_two_files_are_separate() -> None:
 def test_a_report_without_a_forecast_says_so() -> None:
     """The page says so if no record could be used."""
     nothing = {"horizons": (1,), "quantiles": (0.5,), "configuration": "", "drift": False, "versions": {}}
-    assert "no record of these files could be forecast" in render_report([], [], **nothing)  # type: ignore[arg-type]
+    assert "No record of these files could be forecast" in render_report([], [], **nothing)  # type: ignore[arg-type]
