@@ -202,9 +202,7 @@ def test_an_impossible_report_is_found_before_any_forecast(tmp_path: Path, monke
     """With an unwritable path, the path of another file, or a missing library nothing is forecast."""
     file, output = write_csv(tmp_path / "one.csv", 1), tmp_path / "out.jsonl"
     before = file.read_bytes()
-    monkeypatch.setattr(
-        "streamrnn.commands.backtest._forecast_files", lambda *_, **__: pytest.fail("it has begun")
-    )
+    monkeypatch.setattr("streamrnn.commands.backtest._forecast_files", lambda *_, **__: pytest.fail("it has begun"))
     for report, error, words in (
         (tmp_path / "nowhere" / "r.html", OutputError, r"r\.html cannot be written: No such file or directory"),
         (tmp_path, OutputError, r"--report: .* is a directory; name a file in it"),
