@@ -16,7 +16,8 @@ from streamrnn.commands.replay.compare import beside
 from streamrnn.commands.replay.position import Place, place
 from streamrnn.commands.state.transfer import reset
 from streamrnn.errors import ConfigError, StateError
-from streamrnn.evaluation.scoring import Scorer
+from streamrnn.evaluation.figures import Floats, measures_by_key
+from streamrnn.evaluation.tally import Tally
 from streamrnn.formats.json import JsonDecoder
 from streamrnn.log.memory import MemoryLog
 from streamrnn.records import Observation, Record, TopicPartition
@@ -237,24 +238,26 @@ def test_both_sides_are_scored_alike(
     keep: Keep, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The present configuration's scores are those of the published records; the same beside it has the same."""
-    tables: list[tuple[str, list[int], list[tuple[str, list[object], float]]]] = []
+    tables: list[tuple[str, list[int], list[tuple[str, Floats, float]]]] = []
     monkeypatch.setattr("streamrnn.commands.console.score_table", lambda *arguments: tables.append(arguments))
     other = configured("forecast.horizons=2,3", "learning.enabled=false")
     assert beside(configured(), configured(), ("one", "two"), ["sensors/0"], Place(60), None) == 0
     assert beside(configured(), other, ("one", "two"), ["sensors/0"], Place(60), None) == 0
-    scorer = Scorer(horizons=[1, 3], quantiles=configured().forecast.quantiles, first=60)
+    tally = Tally(horizons=[1, 3], quantiles=configured().forecast.quantiles, first=60)
     for record in keep.world.read("sensors.forecasts"):
         if record.partition == 0:
-            scorer.add(record.value or b"")
-    expected = scorer.keys()
+            tally.add(record.value or b"")
+    expected = {key: measures.tolist() for key, measures in measures_by_key(tally.sums()).items()}
+
+    def by_key(rows: list[tuple[str, Floats, float]], side: str) -> str:
+        ours = [(name.split()[0], measures) for name, measures, _ in rows if name.endswith(side)]
+        return repr({key: measures.tolist() for key, measures in ours if not key.startswith("sensors/")})
+
     (_, horizons, rows), (_, common, fewer) = tables
     assert (horizons, common) == ([1, 3], [3])
     for side in ("one", "two"):
-        found = {name.split()[0]: scores for name, scores, _ in rows if name.endswith(side) and "all" not in name}
-        assert found == expected
-    assert {name.split()[0]: scores for name, scores, _ in fewer if name.endswith("one") and "all" not in name} == {
-        key: scores[1:] for key, scores in expected.items()
-    }
+        assert by_key(rows, side) == repr(expected)
+    assert by_key(fewer, "one") == repr({key: measures[1:] for key, measures in expected.items()})
     assert [name for name, _, _ in rows][-2:] == [
         f"sensors/0, all {len(expected)} keys  {side}" for side in ("one", "two")
     ]

@@ -3,12 +3,12 @@
 import sys
 from collections.abc import Sequence
 from contextlib import closing
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from streamrnn import app
+from streamrnn.commands.slices import in_slices
 from streamrnn.commands.state.stored import Kept, chosen, look, state_of
 from streamrnn.errors import StateError
 from streamrnn.log import Log
@@ -19,9 +19,6 @@ from streamrnn.settings import Settings
 
 if TYPE_CHECKING:
     from streamrnn.runtime.task import Task
-
-FEED = 200
-"""Records fed at once in a replay."""
 
 
 def show(settings: Settings, names: Sequence[str], *, as_json: bool) -> int:
@@ -114,7 +111,7 @@ def _verified(log: Log, settings: Settings, partition: TopicPartition, *, replay
         told = f", to be carried over: {task.carried}" if task.carried else ""
         return f"ok, committed at offset {end}, state of offset {saved}{told}"
     records = log.read(partition, saved, end)
-    while batch := list(islice(records, FEED)):
+    for batch in in_slices(records):
         task.feed(batch)
     if task.chain.hex() != manifest.chain:
         raise StateError(
