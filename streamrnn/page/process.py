@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from importlib.util import find_spec
 
 from streamrnn.errors import ConfigError
-from streamrnn.runtime.child import Child
+from streamrnn.runtime.processes import ChildProcess
 
 logger = logging.getLogger(__name__)
 
@@ -58,7 +58,7 @@ class PageProcess:
         inherited = [each.fileno() for each in (self._listener, *self._theirs)]
         command = [sys.executable, "-m", "streamrnn.page.server", *map(str, inherited)]
         line = json.dumps({**told, "host": host, "port": self.port}).encode() + b"\n"
-        self._child = Child(command, inherits=inherited, told=line)
+        self._child = ChildProcess(command, inherits=inherited, first_input=line)
         self._child.start(time.monotonic())
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="page-process", daemon=True)

@@ -33,7 +33,7 @@ from streamrnn.page import process as processes
 from streamrnn.page.feed import Feed
 from streamrnn.page.process import PageProcess
 from streamrnn.records import Record, TopicPartition
-from streamrnn.runtime.child import FIRST_PAUSE
+from streamrnn.runtime.processes import FIRST_PAUSE
 
 pytestmark = pytest.mark.timeout(300)
 
