@@ -56,8 +56,8 @@ def _events() -> Iterator[str]:
     yield "|-|-|-|-|"
     for name, event in EVENTS.items():
         details = ", ".join(f"`{detail}`" for detail in event.details) or "nothing"
-        seldom = " Seldom." if event.seldom else ""
-        yield f"| `{name}` | {event.level} | {details} | {event.words}{seldom} |"
+        seldom = " Seldom." if event.rate_limited else ""
+        yield f"| `{name}` | {event.level} | {details} | {event.description}{seldom} |"
 
 
 def _shown(metric: Metric) -> str:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from streamrnn import app
 from streamrnn.observe.composite import CompositeObserver
 from streamrnn.observe.health import HealthServer
+from streamrnn.observe.logging import ReportLogger
 from streamrnn.observe.metrics import Metrics
 from streamrnn.records import Observer
 from streamrnn.runtime.watchdog import ending_after
@@ -41,7 +42,7 @@ def run(settings: Settings, channel: int | None = None) -> int:
     app.prepare(settings)
     metrics, traces = metrics_of(settings), traces_of(settings)
     with _fed(settings, channel) as feeds:
-        _work(settings, metrics, traces, CompositeObserver([metrics, *feeds]))
+        _work(settings, metrics, traces, CompositeObserver([metrics, ReportLogger(), *feeds]))
     logger.info("stopped")
     return 0
 

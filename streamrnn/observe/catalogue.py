@@ -33,7 +33,7 @@ class Metric(NamedTuple):
         return f"streamrnn_{self.name}", self.words, self.labels
 
 
-def labels_of(partition: TopicPartition) -> tuple[str, str]:
+def task_labels(partition: TopicPartition) -> tuple[str, str]:
     """The values of TASK."""
     return partition.topic, str(partition.partition)
 

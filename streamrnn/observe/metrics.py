@@ -21,7 +21,7 @@ from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
-from streamrnn.observe.catalogue import BY_HORIZON, BY_LEARNER, METRICS, TASK, labels_of
+from streamrnn.observe.catalogue import BY_HORIZON, BY_LEARNER, METRICS, TASK, task_labels
 from streamrnn.observe.quality import Quality
 from streamrnn.observe.series import SeriesTable
 from streamrnn.records import HEAD, WHOLE, Observer, StepReport, TopicPartition
@@ -94,7 +94,7 @@ class Metrics(Observer):
     @_harmless
     def assigned(self, partition: TopicPartition) -> None:
         """See `Observer.assigned`. Its counters begin at 0, so that their first increase is seen as one."""
-        task = labels_of(partition)
+        task = task_labels(partition)
         for metric in METRICS:
             if metric.kind == "counter" and metric.labels == TASK:
                 self._at(metric.name, *task)
@@ -109,7 +109,7 @@ class Metrics(Observer):
     @_harmless
     def stepped(self, report: StepReport) -> None:
         """See `Observer.stepped`."""
-        task = labels_of(report.partition)
+        task = task_labels(report.partition)
         self._count(
             task,
             records=report.records,
@@ -117,7 +117,7 @@ class Metrics(Observer):
             new_series=report.new_series,
             learning_steps=report.learning_steps,
             skipped_learning_steps=report.skipped_steps,
-            learning_taken_back=report.taken_back_steps,
+            learning_taken_back=report.rollbacks,
             drift_alarms=report.drift_alarms,
             expert_failures=report.expert_failures,
             anomalies=self._table.stepped(report),
@@ -150,34 +150,34 @@ class Metrics(Observer):
         known = partition in self._event_times
         self._event_times[partition] = event_time
         if not known:
-            age = self._at("lag_seconds", *labels_of(partition))
+            age = self._at("lag_seconds", *task_labels(partition))
             age.set_function(lambda: time.time() - self._event_times.get(partition, event_time) / 1e3)
 
     @_harmless
     def committed(self, partition: TopicPartition, seconds: float, saved: int) -> None:
         """See `Observer.committed`."""
         self._histograms["commit_seconds"].observe(seconds)
-        self._count(labels_of(partition), state_written_bytes=saved)
+        self._count(task_labels(partition), state_written_bytes=saved)
 
     @_harmless
     def aborted(self, partition: TopicPartition) -> None:
         """See `Observer.aborted`."""
-        self._count(labels_of(partition), aborted_transactions=1)
+        self._count(task_labels(partition), aborted_transactions=1)
 
     @_harmless
     def lag(self, partition: TopicPartition, records: int) -> None:
         """See `Observer.lag`."""
-        self._at("lag_records", *labels_of(partition)).set(records)
+        self._at("lag_records", *task_labels(partition)).set(records)
 
     @_harmless
     def restarted(self, partition: TopicPartition) -> None:
         """See `Observer.restarted`."""
-        self._count(labels_of(partition), task_restarts=1)
+        self._count(task_labels(partition), task_restarts=1)
 
     @_harmless
     def released(self, partition: TopicPartition) -> None:
         """See `Observer.released`; what stands for the present of a task goes, what counts stays."""
-        task = labels_of(partition)
+        task = task_labels(partition)
         self._count(task, released_partitions=1)
         beside: dict[tuple[str, ...], Sequence[tuple[str, ...]]] = {
             TASK: [()],
@@ -193,8 +193,8 @@ class Metrics(Observer):
         self._table.released(partition)
 
     @_harmless
-    def turned(self, seconds: float, restoring: int) -> None:
-        """See `Observer.turned`."""
+    def iterated(self, seconds: float, restoring: int) -> None:
+        """See `Observer.iterated`."""
         self._counters["loop_busy_seconds"].inc(seconds)
         self._gauges["restoring_tasks"].set(restoring)
 
@@ -252,7 +252,7 @@ class _ByHorizon(Collector):
             if metric.labels == BY_HORIZON:
                 name, words, labels = metric.declared
                 families[metric.name] = kinds[metric.kind](name, words, labels=labels)
-        for name, where, value in self._quality.values():
+        for name, where, value in self._quality.samples():
             families[name].add_metric(where, value)
         yield from families.values()
 

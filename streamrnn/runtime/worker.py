@@ -12,7 +12,6 @@ from streamrnn.errors import Fenced, LogError
 from streamrnn.log import Log, Poll, Topic
 from streamrnn.records import Observer, Record, TopicPartition
 from streamrnn.runtime.held import Held
-from streamrnn.runtime.notice import notice
 from streamrnn.runtime.partition import OwnedPartition
 from streamrnn.runtime.retry import LAST_RETRY, Backoff
 from streamrnn.runtime.snapshot_policy import due
@@ -192,7 +191,7 @@ class Worker:
         why = f"not restored yet: {', '.join(waiting + replaying)}" if waiting or replaying else ""
         silent = next((held.silent for held in self._held.values() if held.silent), "")
         self.unready = why or silent if self._held else "no partition is assigned"
-        self._observer.turned(self._clock() - begun, len(waiting) + len(replaying))
+        self._observer.iterated(self._clock() - begun, len(waiting) + len(replaying))
 
     def _patient(self) -> float:
         """Seconds that a poll may wait: until the next commit of something, or the next try to restore."""
@@ -238,7 +237,6 @@ class Worker:
             report = lease.feed(records)
         if report is not None:
             self._observer.stepped(report)
-            notice(report)
 
     def _attend(self, log: Log, held: Held) -> None:
         """Commit what is due, and look how far behind it is."""
