@@ -1,4 +1,4 @@
-"""Every metric of the daemon: its name, kind, labels and meaning. `docs/metrics.md` is made of it."""
+"""Every metric of the daemon: its name, kind, labels and meaning. `docs/reference/metrics.md` is made of it."""
 
 from typing import Literal, NamedTuple
 

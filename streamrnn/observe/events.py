@@ -1,4 +1,4 @@
-"""The vocabulary of the log: every event that the daemon logs. `docs/logs.md` is made of it."""
+"""The vocabulary of the log: every event that the daemon logs. `docs/reference/logs.md` is made of it."""
 
 from typing import Literal, NamedTuple
 
