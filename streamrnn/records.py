@@ -106,11 +106,11 @@ QUALITY = (
     "matured_forecasts", "error", "persistence_error", "covered_forecasts", "pinball_loss", "interval_width",
     "seasonal_error", "error_beside_seasonal",
 )  # fmt: skip
-"""The rows of `StepReport.scores`, named as their metrics. Errors, losses and widths are in units of each series' scale.
+"""Rows of `StepReport.scores`, named as their metrics. Errors, losses and widths are in units of each series' scale.
 
-Counts: forecasts whose label arrived; those whose outermost interval covered it. Sums over them: absolute error of the
-median; the same of persistence; pinball loss, averaged over the quantiles; width of the outermost interval; absolute
-error of the value one season before, where one is known; absolute error of the median for those same labels.
+Counts: forecasts whose label arrived, and those whose outermost interval covered it. Sums over them: absolute error of
+the median, the same of persistence, pinball loss averaged over the quantiles, width of the outermost interval, absolute
+error of the value one season before where one is known, and absolute error of the median for those same labels.
 """
 
 

@@ -51,7 +51,7 @@ def _work(settings: Settings, metrics: Metrics, traces: "Traces | None", observe
     worker = Worker(
         connect=lambda: app.open_log(settings),
         task=lambda partition: app.task(
-            settings, partition, timed=traces.beside(metrics.timed, partition) if traces else metrics.timed
+            settings, partition, timed=traces.with_spans(metrics.timed, partition) if traces else metrics.timed
         ),
         outputs={topic: app.output_topics(settings, topic) for topic in settings.input.topics},
         start=settings.input.start,
@@ -81,10 +81,10 @@ def traces_of(settings: Settings) -> "Traces | None":
     """
     if not settings.traces.enabled:
         return None
-    from streamrnn.observe.traces import exported  # noqa: PLC0415 -- an extra
+    from streamrnn.observe.traces import otlp_traces  # noqa: PLC0415 -- an extra
 
     logger.info("tracing")
-    return exported()
+    return otlp_traces()
 
 
 @contextmanager

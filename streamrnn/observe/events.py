@@ -1,4 +1,4 @@
-"""The vocabulary of the log: every event that the daemon logs. The reference of log events is generated from it."""
+"""The vocabulary of the log: every event that the daemon logs. `docs/reference/logs.md` is generated from it."""
 
 from typing import Literal, NamedTuple
 

@@ -34,8 +34,8 @@ class Quality:
     `horizons` are in steps; `nominal` is the coverage that the outermost interval aims at.
     """
 
-    def __init__(self, *, horizons: Sequence[int], nominal: float) -> None:
-        self._horizons = [str(horizon) for horizon in horizons]
+    def __init__(self, *, horizons: Sequence[str], nominal: float) -> None:
+        self._horizons = tuple(horizons)
         self._nominal = nominal
         self._sums: dict[TopicPartition, NDArray[np.float64]] = {}
         """(8, K), with the rows of QUALITY."""

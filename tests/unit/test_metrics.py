@@ -187,7 +187,7 @@ def test_names_follow_the_rules() -> None:
     for metric in METRICS:
         assert re.fullmatch(r"[a-z_]+", metric.name)
         assert not re.search(r"_(total|count|sum|bucket|info)$", metric.name)
-        assert metric.words
+        assert metric.description
 
 
 @pytest.mark.parametrize("accept", ["", OPENMETRICS])
@@ -292,7 +292,7 @@ def test_the_worst_series_are_named() -> None:
         ({"by": "size"}, "by=size: must be one of skill, anomaly, silence"),
         ({"horizon": "3"}, "horizon=3: must be one of 1, 12"),
         ({"count": "0"}, "count=0: must be from 1 to 1000"),
-        ({"sort": "skill"}, "sort: not known; there are by, horizon, topic and count"),
+        ({"sort": "skill"}, "sort: unknown parameter; allowed are by, horizon, topic and count"),
     ],
 )
 def test_a_query_that_cannot_be_understood_is_told(query: dict[str, str], words: str) -> None:
@@ -369,7 +369,7 @@ def test_healthz_is_the_loops_progress(served: tuple[Loop, str]) -> None:
     loop.age = STALLED - 0.1
     assert get(f"{address}/healthz")[:2] == (200, "ok\n")
     loop.age = STALLED
-    assert get(f"{address}/healthz")[:2] == (503, "the loop last came round 30.0 s ago\n")
+    assert get(f"{address}/healthz")[:2] == (503, "last iteration of the loop 30.0 s ago\n")
 
 
 def test_readyz_says_why_not(served: tuple[Loop, str]) -> None:
