@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from streamrnn import app
 from streamrnn.observe.composite import CompositeObserver
 from streamrnn.observe.health import HealthServer
+from streamrnn.observe.logging import ReportLogger
 from streamrnn.observe.metrics import Metrics
 from streamrnn.records import Observer
 from streamrnn.runtime.watchdog import ending_after
@@ -41,7 +42,7 @@ def run(settings: Settings, channel: int | None = None) -> int:
     app.prepare(settings)
     metrics, traces = metrics_of(settings), traces_of(settings)
     with _fed(settings, channel) as feeds:
-        _work(settings, metrics, traces, CompositeObserver([metrics, *feeds]))
+        _work(settings, metrics, traces, CompositeObserver([metrics, ReportLogger(), *feeds]))
     logger.info("stopped")
     return 0
 
@@ -50,7 +51,7 @@ def _work(settings: Settings, metrics: Metrics, traces: "Traces | None", observe
     worker = Worker(
         connect=lambda: app.open_log(settings),
         task=lambda partition: app.task(
-            settings, partition, timed=traces.beside(metrics.timed, partition) if traces else metrics.timed
+            settings, partition, timed=traces.with_spans(metrics.timed, partition) if traces else metrics.timed
         ),
         outputs={topic: app.output_topics(settings, topic) for topic in settings.input.topics},
         start=settings.input.start,
@@ -80,10 +81,10 @@ def traces_of(settings: Settings) -> "Traces | None":
     """
     if not settings.traces.enabled:
         return None
-    from streamrnn.observe.traces import exported  # noqa: PLC0415 -- an extra
+    from streamrnn.observe.traces import otlp_traces  # noqa: PLC0415 -- an extra
 
     logger.info("tracing")
-    return exported()
+    return otlp_traces()
 
 
 @contextmanager

@@ -13,7 +13,6 @@ import numpy as np
 from streamrnn.errors import RecordError
 from streamrnn.formats import Decoder
 from streamrnn.records import (
-    QUALITY,
     DeadLetter,
     LearningStep,
     Observation,
@@ -150,9 +149,7 @@ class Task:
         report.state_bytes = report.series * self._row_bytes
         report.drift_alarms, report.expert_failures = self._forecaster.take_counts()
         if self._scores:
-            sums = np.sum(self._scores, axis=0).tolist()
-            for name, by_horizon in zip(QUALITY, sums, strict=True):
-                setattr(report, name, tuple(by_horizon))
+            report.scores = np.sum(self._scores, axis=0)
             self._scores.clear()
         return written, report
 
@@ -238,7 +235,7 @@ class Task:
             learned = self._forecaster.learn()
         if learned is None:
             return
-        report.taken_back_steps += learned.taken_back
+        report.rollbacks += learned.taken_back
         if learned.taken_back:
             return
         report.learning_steps += 1

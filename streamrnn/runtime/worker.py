@@ -164,7 +164,7 @@ class Worker:
             self._try(partition, partial(self._commit_and_check_lag, log))
         self._open_next()
         restoring = self._update_readiness()
-        self._observer.turned(self._now() - begun, restoring)
+        self._observer.iterated(self._now() - begun, restoring)
 
     def _assign(self, log: Log, partitions: Sequence[TopicPartition]) -> None:
         for partition in partitions:

@@ -277,7 +277,7 @@ def test_what_an_alert_is_for_lets_it_fire(
                 meanwhile(plant.work, calm, "the first scrape")
             meanwhile(lambda: provoke(plant), lambda: alert in server.firing(), alert)
             (said, *_) = [each["annotations"] for each in server.alerts() if each["labels"]["alertname"] == alert]
-    assert said["runbook_url"].startswith("docs/runbook.md#")
+    assert said["runbook_url"].startswith("docs/how-to/runbook.md#")
     assert "<no value>" not in said["summary"] + said["description"]
     assert "error expanding" not in said["summary"] + said["description"]
 

@@ -72,7 +72,7 @@ class Watcher:
     def released(self, partition: TopicPartition) -> None:
         self.releases[partition] += 1
 
-    def turned(self, seconds: float, restoring: int) -> None:
+    def iterated(self, seconds: float, restoring: int) -> None:
         self.busy += seconds
         self.restoring = restoring
 

@@ -131,7 +131,7 @@ def life(records: list[Record]) -> None:
             failures.remove(operation)
             raise broken()
 
-    worker = hire(lambda: FaultyLog(store, clock, fault), clock, poll_records=1)
+    worker = hire(lambda: FaultyLog(store, clock, fault), clock, poll_records=1, observer=logs.ReportLogger())
     finish(worker, store)
     store.append("sensors", mixed(50, seed=9))
     finish(worker, store)
@@ -182,7 +182,7 @@ def test_no_payload_is_told_above_debug(written: io.StringIO, monkeypatch: pytes
 def test_what_input_can_bring_about_is_said_seldom() -> None:
     """Dead letters of a partition are said once in ten seconds, with the number left out; other events always."""
     now = [0.0]
-    seldom = logs.Seldom(clock=lambda: now[0])
+    seldom = logs.RateLimit(clock=lambda: now[0])
 
     def said(event: str, partition: int = 0) -> int | None:
         name = event.partition(".")[0] if "." in event else "streamrnn.runtime.worker"
