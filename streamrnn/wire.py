@@ -132,7 +132,14 @@ def _directions(forecasts: "Forecasts") -> list[dict[str, object]]:
     if directions is None:
         return [{}] * len(forecasts.anomaly)
     down, flat, up = (directions.probabilities[..., c].tolist() for c in range(3))
-    columns = (down, flat, up, directions.band.tolist(), directions.log_loss.tolist(), directions.base_log_loss.tolist())
+    columns = (
+        down,
+        flat,
+        up,
+        directions.band.tolist(),
+        directions.log_loss.tolist(),
+        directions.base_log_loss.tolist(),
+    )
     names = ("down", "flat", "up", "band", "log_loss", "base_log_loss")
     return [{"direction": dict(zip(names, row, strict=True))} for row in zip(*columns, strict=True)]
 

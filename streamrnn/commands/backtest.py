@@ -28,7 +28,7 @@ from streamrnn.evaluation.scoring import Score, Scorer, together
 from streamrnn.evaluation.tally import Sums, Tally
 from streamrnn.log.files import read_csv, read_jsonl
 from streamrnn.records import Record, TopicPartition
-from streamrnn.runtime.snapshot import described
+from streamrnn.runtime.snapshot import read_meta
 from streamrnn.runtime.task import Task
 from streamrnn.settings import Settings, describe
 
@@ -262,7 +262,7 @@ def _file(
 def _state(task: Task, offset: int) -> State:
     """What is to be told of a task's state."""
     pieces = {key: value for key, value in task.save(offset) if value is not None}
-    meta, own = described(pieces), sum(len(value) for key, value in pieces.items() if key.startswith(b"series/"))
+    meta, own = read_meta(pieces), sum(len(value) for key, value in pieces.items() if key.startswith(b"series/"))
     return State(meta["series"], own, sum(map(len, pieces.values())) - own, meta["numerics"])
 
 

@@ -11,16 +11,18 @@ import time
 from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
 from operator import attrgetter
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from streamrnn.errors import START_OVER, Fenced, StateError
 from streamrnn.log import Committed, Log, Transaction
 from streamrnn.records import WHOLE, Output, Record, StepReport, TopicPartition
 from streamrnn.runtime.manifest import NOTHING, Manifest, read_manifest, require_ended, require_fit, require_offset
-from streamrnn.runtime.retry import Backoff
 from streamrnn.runtime.snapshot import SCHEMA, layout_hash
 from streamrnn.runtime.snapshot_policy import Unsaved
 from streamrnn.runtime.task import Task
+
+if TYPE_CHECKING:
+    from streamrnn.runtime.retry import Backoff
 
 logger = logging.getLogger(__name__)
 

@@ -69,7 +69,7 @@ class ChildProcess:
 
 
 class WorkerProcesses:
-    """Runs each of `commands` as a process until `stop`; each inherits one of the file descriptors `inherits`, if any."""
+    """Runs each of `commands` as a process until `stop`; each inherits one of the descriptors `inherits`, if any."""
 
     def __init__(self, commands: Sequence[Sequence[str]], inherits: Sequence[int] = ()) -> None:
         self._workers = [ChildProcess(command, inherits=inherits[n : n + 1]) for n, command in enumerate(commands)]

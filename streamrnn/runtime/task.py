@@ -249,7 +249,7 @@ class Task:
         return self._snapshot.changed, self._snapshot.shared_bytes
 
     def save(self, offset: int) -> list[Piece]:
-        """Return the pieces of the state that changed since the last save or load; `offset` is that of the next record."""
+        """Return the changed pieces of the state since the last save or load; `offset` is that of the next record."""
         return self._snapshot.pieces(offset, self.output_hash, self.accepted)
 
     def load(self, state: "Mapping[bytes, bytes]") -> int:

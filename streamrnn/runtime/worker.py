@@ -159,10 +159,10 @@ class Worker:
             self._release(partition)
         self._assign(log, polled.assigned)
         for partition, records in polled.records.items():
-            self._try(partition, partial(self._feed_first, records))
+            self._try(log, partition, partial(self._feed_first, records))
         for partition in list(self._owned):
-            self._try(partition, partial(self._commit_and_check_lag, log))
-        self._open_next()
+            self._try(log, partition, partial(self._commit_and_check_lag, log))
+        self._open_next(log)
         restoring = self._update_readiness()
         self._observer.iterated(self._now() - begun, restoring)
 
@@ -177,11 +177,9 @@ class Worker:
 
     def _closed_partition(self, log: Log, partition: TopicPartition) -> OwnedPartition:
         state = TopicPartition(self._outputs[partition.topic].state, partition.partition)
-        return OwnedPartition(
-            log=log, partition=partition, make_task=self._make_task, state=state, start=self._start
-        )
+        return OwnedPartition(log=log, partition=partition, make_task=self._make_task, state=state, start=self._start)
 
-    def _try(self, partition: TopicPartition, work: Callable[[OwnedPartition], None]) -> None:
+    def _try(self, log: Log, partition: TopicPartition, work: Callable[[OwnedPartition], None]) -> None:
         """Call `work` with an owned partition; if the log fails, close the partition, to be opened again later."""
         owned = self._owned.get(partition)
         if owned is None:
@@ -201,8 +199,7 @@ class Worker:
             now = self._now()
             backoff = owned.backoff or Backoff(now, self._limits.unavailable_after)
             backoff.failed(error, now)
-            assert self._log is not None
-            self._owned[partition] = self._closed_partition(self._log, partition)
+            self._owned[partition] = self._closed_partition(log, partition)
             self._owned[partition].backoff = backoff
 
     def _feed_first(self, records: Sequence[Record], owned: OwnedPartition) -> None:
@@ -250,12 +247,12 @@ class Worker:
         else:
             self._observer.lag(owned.partition, max(0, following - owned.position))
 
-    def _open_next(self) -> None:
+    def _open_next(self, log: Log) -> None:
         """Open one partition that is due: the open ones process records between two of these."""
         now = self._now()
         due = (owned.partition for owned in self._owned.values() if not owned.is_open and owned.next_try <= now)
         if first := next(due, None):
-            self._try(first, self._open_partition)
+            self._try(log, first, self._open_partition)
 
     def _open_partition(self, owned: OwnedPartition) -> None:
         begun, partition = self._now(), owned.partition

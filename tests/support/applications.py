@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from support.log_backends import MemoryWorld, SqliteWorld
-from support.worker_harness import Watcher
+from support.worker_harness import RecordingObserver
 
 from streamrnn import app
 from streamrnn.log import Log, Topic
@@ -51,19 +51,19 @@ class Keep:
             start=settings.input.start,
             interval=0.0,
             snapshot_interval=1e9,
-            observer=Watcher(),
+            observer=RecordingObserver(),
             poll_records=20,
         )
         with closing(worker):
             for turn in range(10_000):
-                worker.turn()
+                worker.run_once()
                 if turn == HALFWAY:
                     for held in worker._held.values():
                         held.saved = -math.inf
-                if self._done(settings) and not worker.unready:
+                if self._done(settings) and not worker.not_ready_reason:
                     break
             else:
-                raise AssertionError(worker.unready)
+                raise AssertionError(worker.not_ready_reason)
             yield worker
 
     def _done(self, settings: Settings) -> bool:

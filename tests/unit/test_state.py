@@ -14,8 +14,8 @@ from streamrnn.commands.state import archive, show, stored, transfer
 from streamrnn.errors import ConfigError, LogError, StateError, StreamrnnError
 from streamrnn.log import Committed
 from streamrnn.records import Output, TopicPartition
-from streamrnn.runtime.manifest import anew
-from streamrnn.runtime.snapshot import CHUNK_BYTES, described
+from streamrnn.runtime.manifest import initial_manifest
+from streamrnn.runtime.snapshot import CHUNK_BYTES, read_meta
 from streamrnn.settings import Settings
 
 pytestmark = pytest.mark.usefixtures("bare_environment")
@@ -263,7 +263,7 @@ def test_reset_starts_anew(keep: Keep, to: transfer.Place, capsys: pytest.Captur
     assert transfer.reset(settings, ["sensors/0"], to, yes) == 0
     assert "sensors/0: committed at offset 150, " in capsys.readouterr().out
     left = everything(keep, settings)
-    assert left["committed"][0] == Committed(offset, anew(offset).text())  # type: ignore[index]
+    assert left["committed"][0] == Committed(offset, initial_manifest(offset).text())  # type: ignore[index]
     assert left["state"][0] == {}  # type: ignore[index]
     assert left["committed"][1].offset == 150  # type: ignore[index]
     assert left["state"][1] != {}  # type: ignore[index]
@@ -298,7 +298,7 @@ def layouts(keep: Keep, settings: Settings) -> list[list[int]]:
     """The horizons that the state of each partition is for."""
     with closing(keep.open(settings)) as log:
         states = [log.read_state(stored.state_of(settings, each)) for each in (FIRST, SECOND)]
-    return [described(state)["layout"]["horizons"] for state in states]
+    return [read_meta(state)["layout"]["horizons"] for state in states]
 
 
 def test_other_horizons_and_quantiles_are_gone_on_with(keep: Keep, caplog: pytest.LogCaptureFixture) -> None:

@@ -16,7 +16,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from support.fakes import INPUT, FakeForecaster, make_task
 from support.inputs import mixed
-from support.worker_harness import Clock, FaultyLog, finish, hire, published, stock
+from support.worker_harness import Clock, FaultyLog, finish, make_store, make_worker, published
 
 from streamrnn.commands import run
 from streamrnn.errors import ConfigError
@@ -39,10 +39,10 @@ def spans() -> Iterator[tuple[Traces, Callable[[], list[ReadableSpan]]]]:
 
 def hired(traces: Traces | None, metrics: Metrics) -> tuple[Worker, MemoryStore]:
     """A worker over some records, with traces or without."""
-    store, clock = stock(mixed(300, seed=1)), Clock()
+    store, clock = make_store(mixed(300, seed=1)), Clock()
     timed = metrics.timed if traces is None else traces.with_spans(metrics.timed, INPUT)
-    changes = {} if traces is None else {"traced": traces.span}
-    worker = hire(
+    changes = {} if traces is None else {"span": traces.span}
+    worker = make_worker(
         lambda: FaultyLog(store, clock),
         clock,
         task=lambda partition: make_task(FakeForecaster(most=40), partition=partition, timed=timed),
@@ -94,7 +94,7 @@ def test_traces_change_nothing(spans: tuple[Traces, Callable[[], list[ReadableSp
 
 def test_off_by_default() -> None:
     """Without them the daemon has no traces, and its parts load nothing of OpenTelemetry."""
-    assert run.traces_of(load(None, ["input.topics=a"])) is None
+    assert run.make_traces(load(None, ["input.topics=a"])) is None
     script = "import sys; import streamrnn.app; sys.exit(any(name.startswith('opentelemetry') for name in sys.modules))"
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
 

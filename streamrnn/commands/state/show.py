@@ -14,7 +14,7 @@ from streamrnn.errors import StateError
 from streamrnn.log import Log
 from streamrnn.records import TopicPartition
 from streamrnn.runtime.manifest import NOTHING, read_manifest, require_ended, require_fit, require_offset, where
-from streamrnn.runtime.snapshot import described
+from streamrnn.runtime.snapshot import read_meta
 from streamrnn.settings import Settings
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def _shown(log: Log, kept: Kept) -> dict[str, Any]:
         found |= {"began": None if manifest.began == NOTHING else manifest.began}
     found |= {"pieces": len(pieces), "bytes": sum(map(len, pieces.values()))}
     if pieces:
-        meta = described(pieces)
+        meta = read_meta(pieces)
         found |= {"accepted": meta["accepted"], "series": meta["series"], "model": meta.get("model")}
         found["layout"] = meta["layout"]
     return found
@@ -111,15 +111,15 @@ def _verified(log: Log, settings: Settings, partition: TopicPartition, *, replay
     saved, task = fitting
     manifest, end = read_manifest(partition, kept.committed), kept.committed.offset
     if not replay:
-        told = f", to be carried over: {task.carried}" if task.carried else ""
+        told = f", to be carried over: {task.migration}" if task.migration else ""
         return f"ok, committed at offset {end}, state of offset {saved}{told}"
     records = log.read(partition, saved, end)
     while batch := list(islice(records, FEED)):
         task.feed(batch)
-    if task.chain.hex() != manifest.chain:
+    if task.output_hash.hex() != manifest.chain:
         raise StateError(
             f"{where(partition)}: replayed from offset {saved} to {end}, the task does not say what was said before "
-            f"(running hash {task.chain.hex()}, committed {manifest.chain}): the configuration, the program, the "
+            f"(running hash {task.output_hash.hex()}, committed {manifest.chain}): the configuration, the program, the "
             "machine's arithmetic or the records have changed since; restore them"
         )
     return f"ok, committed at offset {end}, state of offset {saved}, and the replay in between says the same"
@@ -147,5 +147,5 @@ def require_sound(settings: Settings, kept: Kept, bounds: tuple[int, int]) -> "t
             f"{where(partition)}, committed at offset {committed.offset}, state in {topic}: {error}"
         ) from error
     require_fit(partition, committed, saved=saved, layout=task.saved_layout, bounds=bounds, topic=topic)
-    require_ended(partition, committed, saved=saved, carried=task.carried)
+    require_ended(partition, committed, saved=saved, carried=task.migration)
     return None if anew else (saved, task)
