@@ -12,7 +12,7 @@ from streamrnn.errors import LogError
 from streamrnn.log.kafka_common import chosen
 from streamrnn.page.process import require
 from streamrnn.records import TopicPartition
-from streamrnn.settings import Settings, describe, load
+from streamrnn.settings import Settings, load, to_yaml
 from streamrnn.weights import base_path
 
 
@@ -29,7 +29,7 @@ def _check(arguments: argparse.Namespace) -> int:
     client = chosen(settings.kafka.client) if settings.log == "kafka" else ""
     if settings.page.enabled:
         require()
-    lines = [describe(settings).rstrip()] if arguments.show else ["ok", *_summary(settings, client)]
+    lines = [to_yaml(settings).rstrip()] if arguments.show else ["ok", *_summary(settings, client)]
     if settings.experts or settings.learning.drift != "none":
         from streamrnn import app  # noqa: PLC0415 -- numpy
 

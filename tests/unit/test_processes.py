@@ -142,7 +142,7 @@ def test_ports_and_log_must_allow_several_workers() -> None:
     assert load(None, ["input.topics=a", "workers=4"]).workers == 4
     for overrides, message in (
         (["workers=2", "log=sqlite"], "must be 1 with log: sqlite"),
-        (["workers=3", "page.port=9110"], "is a port of metrics already"),
+        (["workers=3", "page.port=9110"], "is also a metrics port"),
         (["workers=3", "metrics.port=65534"], "leaves no room for 3 ports"),
     ):
         with pytest.raises(ConfigError, match=message):
