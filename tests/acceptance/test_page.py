@@ -446,7 +446,7 @@ def test_check_says_where_the_page_will_be(tmp_path: Path) -> None:
         return next(line for line in done.stdout.splitlines() if line.startswith("page"))
 
     assert said() == "page       none (page.enabled)"
-    assert said("page.enabled=true") == "page       http://127.0.0.1:8080/, for whoever reaches it"
+    assert said("page.enabled=true") == "page       http://127.0.0.1:8080/, without a token"
     assert said("page.enabled=true", "page.token=abc", "page.host=::", "page.port=80") == (
         "page       http://[::]:80/, with a token"
     )
