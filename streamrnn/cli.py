@@ -17,7 +17,7 @@ from streamrnn.commands.replay import command as replay
 from streamrnn.commands.state import command as state
 from streamrnn.errors import StreamrnnError
 from streamrnn.log.kafka_common import chosen
-from streamrnn.page.process import require
+from streamrnn.page.process import require_nicegui
 from streamrnn.settings import Settings, describe, load
 from streamrnn.version import VERSION
 from streamrnn.weights import base_path
@@ -145,7 +145,7 @@ def _check(arguments: argparse.Namespace) -> int:
     settings = load(arguments.config, arguments.overrides)
     client = chosen(settings.kafka.client) if settings.log == "kafka" else ""
     if settings.page.enabled:
-        require()
+        require_nicegui()
     lines = [describe(settings).rstrip()] if arguments.show else ["ok", *_summary(settings, client)]
     if arguments.connect or settings.experts or settings.learning.drift != "none":
         from streamrnn import app  # noqa: PLC0415

@@ -131,7 +131,7 @@ def paged(settings: Settings, workers: int) -> Iterator[list[socket.socket]]:
         host=page.host,
         port=page.port,
         channels=workers,
-        told={
+        config={
             "app": settings.app,
             "topics": settings.input.topics,
             "horizons": settings.forecast.horizons,
@@ -153,14 +153,14 @@ def _fed(settings: Settings, channel: int | None) -> Iterator[list[Observer]]:
     if not settings.page.enabled:
         yield []
         return
-    from streamrnn.page.feed import Feed  # noqa: PLC0415
+    from streamrnn.page.data.feed import PageFeed  # noqa: PLC0415
 
     with ExitStack() as stack:
         if channel is None:
             (end,) = stack.enter_context(paged(settings, 1))
         else:
             end = stack.enter_context(closing(socket.socket(fileno=channel)))
-        yield [stack.enter_context(closing(Feed(end, hidden=settings.input.covariates)))]
+        yield [stack.enter_context(closing(PageFeed(end, hidden=settings.input.covariates)))]
 
 
 @contextmanager

@@ -54,7 +54,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
     "runtime": ("wire", "formats", "log", "core", "records", "files", "errors"),
     "observe": ("version", "records", "errors"),
     "evaluation": ("version", "files", "errors"),
-    "page": ("runtime.processes", "observe", "version", "records", "errors"),
+    "page": ("runtime.child", "observe", "version", "records", "errors"),
     # floor 3: the parts put together
     "app": ("weights", "runtime", "observe", "formats", "log", "core.*", "core", "records", "settings", "errors"),
     "library": EVERYTHING,
@@ -82,9 +82,9 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "llvmlite": ("core.jit",),
     "safetensors": ("runtime.snapshot", "weights.card"),
     "rich": ("commands.console",),
-    "fastapi": ("page.api", "page.live"),
+    "fastapi": ("page.api", "page.ui.live"),
     "uvicorn": ("page.server",),
-    "nicegui": ("page.live", "page.parts"),
+    "nicegui": ("page.ui.live", "page.ui.parts"),
     "jinja2": ("evaluation.report",),
     "plotly": ("evaluation.report",),
     "matplotlib": ("evaluation.report",),
@@ -177,7 +177,7 @@ def test_the_table_itself_goes_down_only() -> None:
     upwards = [
         (name, below)
         for name in FLOORS
-        for below in granted(name) - {"core.*", "runtime.processes"}
+        for below in granted(name) - {"core.*", "runtime.child"}
         if order.index(below) >= order.index(name)
     ]
     assert upwards == []
