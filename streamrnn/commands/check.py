@@ -10,7 +10,7 @@ from typing import Any
 
 from streamrnn.errors import LogError
 from streamrnn.log.kafka_common import chosen
-from streamrnn.page.process import require
+from streamrnn.page.process import require_nicegui
 from streamrnn.records import TopicPartition
 from streamrnn.settings import Settings, load, to_yaml
 from streamrnn.weights import base_path
@@ -28,7 +28,7 @@ def _check(arguments: argparse.Namespace) -> int:
     settings = load(arguments.config, arguments.overrides)
     client = chosen(settings.kafka.client) if settings.log == "kafka" else ""
     if settings.page.enabled:
-        require()
+        require_nicegui()
     lines = [to_yaml(settings).rstrip()] if arguments.show else ["ok", *_summary(settings, client)]
     if settings.experts or settings.learning.drift != "none":
         from streamrnn import app  # noqa: PLC0415 -- numpy

@@ -169,7 +169,7 @@ def _page_process(settings: Settings, workers: int) -> Iterator[list[socket.sock
         host=page.host,
         port=page.port,
         channels=workers,
-        told={
+        config={
             "app": settings.app,
             "topics": settings.input.topics,
             "horizons": settings.forecast.horizons,
@@ -191,14 +191,14 @@ def _page_feed(settings: Settings, channel: int | None) -> Iterator[list[Observe
     if not settings.page.enabled:
         yield []
         return
-    from streamrnn.page.feed import Feed  # noqa: PLC0415 -- numpy
+    from streamrnn.page.data.feed import PageFeed  # noqa: PLC0415 -- numpy
 
     with ExitStack() as stack:
         if channel is None:
             (end,) = stack.enter_context(_page_process(settings, 1))
         else:
             end = stack.enter_context(closing(socket.socket(fileno=channel)))
-        yield [stack.enter_context(closing(Feed(end, hidden=settings.input.covariates)))]
+        yield [stack.enter_context(closing(PageFeed(end, hidden=settings.input.covariates)))]
 
 
 @contextmanager

@@ -2,8 +2,10 @@
 
 import threading
 from collections.abc import Callable
+from functools import partial
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 from urllib.parse import parse_qsl
 
 from streamrnn.errors import ConfigError
@@ -39,7 +41,7 @@ class HealthServer:
     ) -> None:
         self.exposition, self.worst, self.age, self.unready = exposition, worst, age, unready
         try:
-            self._server = ThreadingHTTPServer((host, port), _handler(self))
+            self._server = ThreadingHTTPServer((host, port), partial(_Handler, self))
         except OSError as error:
             raise ConfigError(
                 f"metrics.port: cannot listen on {host}:{port}: {error.strerror}; choose another port or metrics.host"
@@ -61,48 +63,49 @@ def stalled(age: float) -> str:
     return f"last iteration of the loop {age:.1f} s ago" if age >= STALLED else ""
 
 
-def _handler(sources: HealthServer) -> type[BaseHTTPRequestHandler]:
-    """Return the class that the server instantiates for every request."""
+class _Handler(BaseHTTPRequestHandler):
+    """Answers one request."""
 
-    class Handler(BaseHTTPRequestHandler):
-        timeout = 10.0  # seconds to receive a request
+    timeout = 10.0  # seconds to receive a request
 
-        def do_GET(self) -> None:
-            path, _, query = self.path.partition("?")
-            match path:
-                case "/metrics":
-                    content_type, body = sources.exposition(self.headers.get("Accept", ""))
-                    self._answer(HTTPStatus.OK, body, content_type)
-                case "/series":
-                    self._answer_series(dict(parse_qsl(query)))
-                case "/healthz":
-                    self._answer_check(stalled(sources.age()))
-                case "/readyz":
-                    self._answer_check(sources.unready())
-                case _:
-                    self._answer(HTTPStatus.NOT_FOUND, b"not found; see /metrics, /series, /healthz and /readyz\n")
+    def __init__(self, sources: HealthServer, *arguments: Any) -> None:
+        self._sources = sources
+        super().__init__(*arguments)  # answers the request
 
-        do_HEAD = do_GET  # noqa: N815 -- the name is the library's
+    def do_GET(self) -> None:
+        path, _, query = self.path.partition("?")
+        match path:
+            case "/metrics":
+                content_type, body = self._sources.exposition(self.headers.get("Accept", ""))
+                self._answer(HTTPStatus.OK, body, content_type)
+            case "/series":
+                self._answer_series(dict(parse_qsl(query)))
+            case "/healthz":
+                self._answer_check(stalled(self._sources.age()))
+            case "/readyz":
+                self._answer_check(self._sources.unready())
+            case _:
+                self._answer(HTTPStatus.NOT_FOUND, b"not found; see /metrics, /series, /healthz and /readyz\n")
 
-        def _answer_series(self, query: dict[str, str]) -> None:
-            try:
-                self._answer(HTTPStatus.OK, sources.worst(query), "application/json")
-            except ValueError as error:
-                self._answer(HTTPStatus.BAD_REQUEST, f"{error}\n".encode())
+    do_HEAD = do_GET  # noqa: N815 -- the name is the library's
 
-        def _answer_check(self, problem: str) -> None:
-            status = HTTPStatus.SERVICE_UNAVAILABLE if problem else HTTPStatus.OK
-            self._answer(status, f"{problem or 'ok'}\n".encode())
+    def _answer_series(self, query: dict[str, str]) -> None:
+        try:
+            self._answer(HTTPStatus.OK, self._sources.worst(query), "application/json")
+        except ValueError as error:
+            self._answer(HTTPStatus.BAD_REQUEST, f"{error}\n".encode())
 
-        def _answer(self, status: HTTPStatus, body: bytes, content_type: str = "text/plain; charset=utf-8") -> None:
-            self.send_response(status)
-            self.send_header("Content-Type", content_type)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            if self.command != "HEAD":
-                self.wfile.write(body)
+    def _answer_check(self, problem: str) -> None:
+        status = HTTPStatus.SERVICE_UNAVAILABLE if problem else HTTPStatus.OK
+        self._answer(status, f"{problem or 'ok'}\n".encode())
 
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 -- the name is the library's
-            """Keep requests out of the log."""
+    def _answer(self, status: HTTPStatus, body: bytes, content_type: str = "text/plain; charset=utf-8") -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", content_type)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
 
-    return Handler
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 -- the name is the library's
+        """Keep requests out of the log."""
