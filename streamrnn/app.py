@@ -89,10 +89,7 @@ def base(settings: Settings) -> "Singles | None":
 def warm_up(settings: Settings) -> None:
     """Make a few forecasts, which loads all libraries but torch, so that the first record need not wait for them.
 
-    Afterwards the garbage collector ignores the loaded objects.
-
-    Raises:
-        ConfigError: as `forecaster`.
+    Afterwards the garbage collector ignores the loaded objects. Raises as `forecaster` does.
     """
     from streamrnn.core.garbage import freeze_collector, loading  # noqa: PLC0415
 
@@ -104,11 +101,7 @@ def warm_up(settings: Settings) -> None:
 
 
 def try_river(settings: Settings) -> None:
-    """Construct the configured experts and drift detector of river once.
-
-    Raises:
-        ConfigError: one of them is invalid, or river is not installed.
-    """
+    """Raise ConfigError if a configured expert or drift detector of river is invalid, or river is not installed."""
     if settings.experts:
         from streamrnn.core.experts.river_experts import specified  # noqa: PLC0415
 
@@ -126,13 +119,7 @@ def task(settings: Settings, partition: TopicPartition, *, timed: "Timed" = null
     topics, forecast = output_topics(settings, partition.topic), settings.forecast
     return Task(
         partition=partition,
-        decode=JsonDecoder(
-            key=settings.input.key,
-            time=settings.input.time,
-            fields=settings.input.fields,
-            covariates=settings.input.covariates,
-            max_record=settings.input.max_record,
-        ),
+        decode=JsonDecoder(**settings.input.model_dump(exclude={"topics", "format", "start", "max_series"})),
         encode=OutputEncoder(topics=topics, horizons=forecast.horizons, quantiles=forecast.quantiles),
         forecaster=forecaster(settings),
         max_series=settings.input.max_series,
@@ -143,10 +130,6 @@ def task(settings: Settings, partition: TopicPartition, *, timed: "Timed" = null
 
 
 def prepare(settings: Settings) -> None:
-    """Configure logging, and fail early if river cannot be used.
-
-    Raises:
-        ConfigError: as `try_river`.
-    """
+    """Configure logging; raise ConfigError at once if river cannot be used."""
     logs.configure(**settings.logging.model_dump())
     try_river(settings)

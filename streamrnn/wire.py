@@ -43,12 +43,9 @@ class Row(NamedTuple):
 
 
 class OutputEncoder:
-    """Encodes the forecasts and dead letters of a task.
+    """Encodes the forecasts, of K horizons and Q quantiles, and the dead letters of a task.
 
-    Args:
-        topics: The topics to write to; outputs stay in the partition number of their input record.
-        horizons: The forecaster's K horizons, in steps.
-        quantiles: The forecaster's Q quantile levels.
+    Outputs go to the partition number of their input record.
     """
 
     def __init__(self, *, topics: OutputTopics, horizons: Sequence[int], quantiles: Sequence[float]) -> None:
@@ -59,24 +56,15 @@ class OutputEncoder:
     def forecasts(self, rows: Sequence[Row], forecasts: "Forecasts") -> list[Output]:
         """Return one record per row of a wave, in the order of the rows.
 
-        The record's timestamp is the event time, or 0 for a time before 1970, which no log can store.
-
-        Raises:
-            StreamrnnError: a number is not finite, which no input can cause.
+        The record's timestamp is the event time, or 0 for a time before 1970, which no log can store. Numbers that are
+        not finite, which no input can cause, raise StreamrnnError.
         """
         if not np.isfinite(forecasts.quantiles.sum() + forecasts.anomaly.sum() + forecasts.skill.sum()):
             raise StreamrnnError(f"a forecast for one of {[row.series for row in rows]} is not finite: this is a bug")
-        columns = zip(
-            rows,
-            forecasts.target_times.tolist(),
-            forecasts.quantiles.transpose(0, 2, 1).tolist(),
-            forecasts.anomaly.tolist(),
-            forecasts.skill.tolist(),
-            forecasts.warming.tolist(),
-            forecasts.drifting.tolist(),
-            _directions(forecasts),
-            strict=True,
-        )
+        quantiles = forecasts.quantiles.transpose(0, 2, 1)
+        arrays = (forecasts.target_times, quantiles, forecasts.anomaly, forecasts.skill)
+        flags = (forecasts.warming, forecasts.drifting)
+        columns = zip(rows, *(array.tolist() for array in (*arrays, *flags)), _directions(forecasts), strict=True)
         outputs = []
         for (series, time, value, record), target_time, curves, anomaly, skill, warming, drifting, direction in columns:
             document = {
@@ -107,23 +95,14 @@ class OutputEncoder:
         for name, part in (("key", record.key), ("value", record.value)):
             if part is not None and len(part) > LARGEST_COPY:
                 message += f" (the {name} is cut here to its first {LARGEST_COPY:,} of {len(part):,} bytes)"
-        headers = {
-            "exception": type(error).__name__,
-            "message": message,
-            "topic": record.topic,
-            "partition": str(record.partition),
-            "offset": str(record.offset),
+        origin = {"topic": record.topic, "partition": str(record.partition), "offset": str(record.offset)}
+        headers = {"exception": type(error).__name__, "message": message, **origin}
+        encoded = {
+            f"__streams.errors.{name}": text.encode("utf-8", "backslashreplace") for name, text in headers.items()
         }
-        return Output(
-            self._topics.dead_letters,
-            record.partition,
-            None if record.key is None else record.key[:LARGEST_COPY],
-            None if record.value is None else record.value[:LARGEST_COPY],
-            record.timestamp,
-            tuple(
-                (f"__streams.errors.{name}", text.encode("utf-8", "backslashreplace")) for name, text in headers.items()
-            ),
-        )
+        key, value = record.key and record.key[:LARGEST_COPY], record.value and record.value[:LARGEST_COPY]
+        topic = self._topics.dead_letters
+        return Output(topic, record.partition, key, value, record.timestamp, tuple(encoded.items()))
 
 
 def _directions(forecasts: "Forecasts") -> list[dict[str, object]]:
@@ -152,14 +131,8 @@ def extend_hash(output_hash: bytes, outputs: Sequence[Output]) -> bytes:
     for output in outputs:
         key, value = output.key, output.value
         digest = blake2b(output_hash, digest_size=HASH_BYTES)
-        digest.update(
-            _LENGTHS.pack(
-                output.timestamp,
-                _ABSENT if key is None else len(key),
-                _ABSENT if value is None else len(value),
-                len(output.headers),
-            )
-        )
+        sizes = (_ABSENT if part is None else len(part) for part in (key, value))
+        digest.update(_LENGTHS.pack(output.timestamp, *sizes, len(output.headers)))
         digest.update(key or b"")
         digest.update(value or b"")
         for name, content in output.headers:

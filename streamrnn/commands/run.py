@@ -51,13 +51,8 @@ def _run_workers(settings: Settings, arguments: argparse.Namespace) -> int:
     options = ["--config", str(arguments.config)] if arguments.config else []
     options += [part for override in arguments.overrides for part in ("--set", override)]
     with _page_process(settings, settings.workers) as channels:
-        return run_workers(
-            options,
-            count=settings.workers,
-            port=settings.metrics.port,
-            instance=settings.kafka.instance,
-            channels=[channel.fileno() for channel in channels],
-        )
+        ports, instance, fds = settings.metrics.port, settings.kafka.instance, [each.fileno() for each in channels]
+        return run_workers(options, count=settings.workers, port=ports, instance=instance, channels=fds)
 
 
 def run_daemon(settings: Settings, channel: int | None = None) -> int:
@@ -111,11 +106,7 @@ def make_metrics(settings: Settings) -> "Metrics":
 
 
 def make_traces(settings: Settings) -> "Traces | None":
-    """Return a recorder of spans, or None if traces are not enabled.
-
-    Raises:
-        ConfigError: the libraries are not installed.
-    """
+    """Return a recorder of spans, or None if traces are not enabled. Raises ConfigError without their libraries."""
     if not settings.traces.enabled:
         return None
     from streamrnn.observe.traces import otlp_traces  # noqa: PLC0415 -- an extra
@@ -132,54 +123,38 @@ def _health_server(settings: Settings, worker: "Worker", metrics: "Metrics") -> 
         return
     from streamrnn.observe.health import HealthServer  # noqa: PLC0415
 
-    def age() -> float:
-        return time.monotonic() - worker.heartbeat
-
-    def unready() -> str:
-        return worker.not_ready_reason
-
-    metrics.watch(age=age, unready=unready)
-    server = HealthServer(
-        host=settings.metrics.host,
-        port=settings.metrics.port,
-        exposition=metrics.exposition,
-        worst=metrics.worst,
-        age=age,
-        unready=unready,
-    )
-    logger.info("serving", extra={"host": settings.metrics.host, "port": server.port})
+    state: dict[str, Any] = {
+        "age": lambda: time.monotonic() - worker.heartbeat,
+        "unready": lambda: worker.not_ready_reason,
+    }
+    metrics.watch(**state)
+    host, port = settings.metrics.host, settings.metrics.port
+    server = HealthServer(host=host, port=port, exposition=metrics.exposition, worst=metrics.worst, **state)
+    logger.info("serving", extra={"host": host, "port": server.port})
     with closing(server):
         yield
 
 
 @contextmanager
 def _page_process(settings: Settings, workers: int) -> Iterator[list[socket.socket]]:
-    """Run the page's process, if enabled; yield its channels, one per worker.
-
-    Raises:
-        ConfigError: its port is in use, or its extra is not installed.
-    """
+    """Run the page's process, if enabled; yield its channels, one per worker."""
     if not settings.page.enabled:
         yield []
         return
     from streamrnn.page.process import PageProcess  # noqa: PLC0415 -- an extra
 
     page = settings.page
-    process = PageProcess(
-        host=page.host,
-        port=page.port,
-        channels=workers,
-        config={
-            "app": settings.app,
-            "topics": settings.input.topics,
-            "horizons": settings.forecast.horizons,
-            "quantiles": settings.forecast.quantiles,
-            "token": page.token and page.token.get_secret_value(),
-            "history": page.history,
-            "memory": page.memory,
-            "logging": settings.logging.model_dump(),
-        },
-    )
+    config = {
+        "app": settings.app,
+        "topics": settings.input.topics,
+        "horizons": settings.forecast.horizons,
+        "quantiles": settings.forecast.quantiles,
+        "token": page.token and page.token.get_secret_value(),
+        "history": page.history,
+        "memory": page.memory,
+        "logging": settings.logging.model_dump(),
+    }
+    process = PageProcess(host=page.host, port=page.port, channels=workers, config=config)
     logger.info("serving_page", extra={"host": page.host, "port": process.port, "token": page.token is not None})
     with closing(process):
         yield process.channels

@@ -1,7 +1,7 @@
-"""The manifest committed with each offset, and checks that offset, saved state and input belong together."""
+"""The manifest committed with each offset, and restoring a task from offset and state that belong together."""
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import orjson
 
@@ -10,6 +10,9 @@ from streamrnn.log import Committed
 from streamrnn.records import TopicPartition
 from streamrnn.runtime.snapshot import SCHEMA, layout_hash
 from streamrnn.wire import NO_OUTPUTS
+
+if TYPE_CHECKING:
+    from streamrnn.runtime.task import Task
 
 NOTHING = -1
 """Offset of a snapshot that does not exist; first offset of a task if it is unknown."""
@@ -66,86 +69,63 @@ def read_manifest(partition: TopicPartition, committed: Committed) -> Manifest:
     return manifest
 
 
-def require_offset(partition: TopicPartition, committed: Committed | None, *, saved: bool, topic: str) -> None:
-    """Require that saved state has a committed offset, and that a task that was reset has no state.
+def restore_task(
+    task: "Task", committed: Committed | None, state: Mapping[bytes, bytes], *, bounds: tuple[int, int], topic: str
+) -> tuple[Manifest, int] | None:
+    """Load the state of a partition into a new task; return its manifest and the offset of the next record to feed.
 
-    `saved` tells whether the state topic `topic` has state of the partition.
+    The result is None if nothing was committed. `bounds` are the first and next offset of the input; `topic` is that of
+    the state, for messages.
 
     Raises:
-        StateError: otherwise.
+        StateError: committed offset, state, configuration and input do not fit together.
     """
-    if saved and committed is None:
+    partition, (first, following) = task.partition, bounds
+    if committed is None and state:
         raise StateError(
             f"{partition} has saved state in {topic}, but no committed offset (Kafka deletes the offsets of a group "
             f"without members after offsets.retention.minutes): {START_OVER}"
         )
-    if saved and committed is not None and read_manifest(partition, committed).snapshot == NOTHING:
+    if committed is None:
+        return None
+    manifest, position = read_manifest(partition, committed), committed.offset
+    if manifest.snapshot == NOTHING and state:
         raise StateError(
-            f"{partition} was reset to offset {committed.offset}, but {topic} has state of it: another program has "
-            f"written to the topic; {START_OVER}"
+            f"{partition} was reset to offset {position}, but {topic} has state of it: another program has written to "
+            f"the topic; {START_OVER}"
         )
-
-
-def require_ended(partition: TopicPartition, committed: Committed, *, saved: int, carried: str) -> None:
-    """Require that a state which is migrated needs no replay.
-
-    Args:
-        partition: The input partition.
-        committed: Its committed offset.
-        saved: Offset at which the state was saved.
-        carried: The task's `migration`; empty if the layout is unchanged.
-
-    Raises:
-        StateError: the state was saved before the committed offset.
-    """
-    if carried and saved != committed.offset:
+    if manifest.snapshot != NOTHING:
+        try:
+            position = task.load(state)
+        except StateError as error:
+            raise StateError(f"{partition}, committed at offset {position}, state in {topic}: {error}") from error
+        _require_match(task, committed, manifest, position, topic)
+    if first > position:
         raise StateError(
-            f"{partition}: the configuration has changed since a run that did not end cleanly ({carried}). The records "
-            f"from offset {saved}, the saved state, to {committed.offset}, the committed offset, can only be replayed "
-            f"with the old configuration: restore it, run once and end it with SIGTERM; or {START_OVER}"
-        )
-
-
-def require_fit(
-    partition: TopicPartition,
-    committed: Committed,
-    *,
-    saved: int,
-    layout: Mapping[str, object],
-    bounds: tuple[int, int],
-    topic: str,
-) -> None:
-    """Require that the committed offset, the saved state and the input fit together.
-
-    Args:
-        partition: The input partition.
-        committed: Its committed offset. A task that was reset needs nothing else.
-        saved: Offset at which the state was saved.
-        layout: Layout of the state.
-        bounds: First and next offset of the input.
-        topic: The state topic, for messages.
-
-    Raises:
-        StateError: they do not.
-    """
-    manifest = read_manifest(partition, committed)
-    first, following = bounds
-    found = layout_hash(layout)
-    if manifest.snapshot == NOTHING:
-        saved = committed.offset
-    elif (manifest.snapshot, manifest.layout) != (saved, found):
-        raise StateError(
-            f"{partition}: the state in {topic} has offset {saved} and layout {found}, but the commit at offset "
-            f"{committed.offset} requires offset {manifest.snapshot} and layout {manifest.layout}: another program has "
-            f"written to one of them; {START_OVER}"
-        )
-    if first > saved:
-        raise StateError(
-            f"{partition} begins at offset {first}, but offset {saved} is needed to resume (state saved there, "
+            f"{partition} begins at offset {first}, but offset {position} is needed to resume (state saved there, "
             f"committed at {committed.offset}): retention has deleted records too early; {START_OVER}"
         )
     if following < committed.offset:
         raise StateError(
             f"{partition} ends at offset {following}, but {committed.offset} was committed: the topic was deleted and "
             f"created again; {START_OVER}"
+        )
+    return manifest, position
+
+
+def _require_match(task: "Task", committed: Committed, manifest: Manifest, position: int, topic: str) -> None:
+    """Require that the loaded state is the one that the manifest names, and that a migrated state needs no replay."""
+    found = layout_hash(task.saved_layout)
+    if (manifest.snapshot, manifest.layout) != (position, found):
+        raise StateError(
+            f"{task.partition}: the state in {topic} has offset {position} and layout {found}, but the commit at "
+            f"offset {committed.offset} requires offset {manifest.snapshot} and layout {manifest.layout}: another "
+            f"program has written to one of them; {START_OVER}"
+        )
+    if task.migration and position != committed.offset:
+        raise StateError(
+            f"{task.partition}: the configuration has changed since a run that did not end cleanly ({task.migration}). "
+            f"The records from offset {position}, the saved state, to {committed.offset}, the committed offset, can "
+            f"only be replayed with the old configuration: restore it, run once and end it with SIGTERM; or "
+            f"{START_OVER}"
         )

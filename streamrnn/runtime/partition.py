@@ -9,14 +9,14 @@ nothing had happened.
 import logging
 import time
 from bisect import bisect_left
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from operator import attrgetter
 from typing import TYPE_CHECKING, Literal
 
 from streamrnn.errors import START_OVER, Fenced, StateError
-from streamrnn.log import Committed, Log, Transaction
+from streamrnn.log import Log, Transaction
 from streamrnn.records import WHOLE, Output, Record, StepReport, TopicPartition
-from streamrnn.runtime.manifest import NOTHING, Manifest, read_manifest, require_ended, require_fit, require_offset
+from streamrnn.runtime.manifest import NOTHING, Manifest, restore_task
 from streamrnn.runtime.snapshot import SCHEMA, layout_hash
 from streamrnn.runtime.snapshot_policy import Unsaved
 from streamrnn.runtime.task import Task
@@ -32,14 +32,8 @@ _offset = attrgetter("offset")
 class OwnedPartition:
     """An input partition that the log has assigned to this process, from `open` to `close`.
 
-    After a LogError it must be closed, and a new one opened.
-
-    Args:
-        log: The log that assigned the partition.
-        partition: The input partition.
-        make_task: Returns a new task for the partition.
-        state: The partition of the state topic that belongs to it.
-        start: Where to begin if nothing was committed yet.
+    `state` is its partition of the state topic; `start` applies if nothing was committed yet. After a LogError it must
+    be closed, and a new one opened.
     """
 
     def __init__(
@@ -127,48 +121,25 @@ class OwnedPartition:
 
     def _restore(self) -> None:
         committed = self._log.committed(self.partition)
-        first, following = self._log.bounds(self.partition)
+        bounds = self._log.bounds(self.partition)
         state = self._log.read_state(self._state)
         if self._log.committed(self.partition) != committed:
-            raise Fenced(
-                f"another process committed {self.partition} while its state was being read: it has taken over"
-            )
-        require_offset(self.partition, committed, saved=bool(state), topic=self._state.topic)
-        if committed is None:
-            self.position = self._began = first if self._start == "earliest" else following
+            raise Fenced(f"{self.partition} was committed by another process during the restore: it has taken over")
+        restored = restore_task(self._task, committed, state, bounds=bounds, topic=self._state.topic)
+        if committed is None or restored is None:
+            self.position = self._began = bounds[self._start == "latest"]
             return
-        manifest = read_manifest(self.partition, committed)
-        if manifest.snapshot == NOTHING:
-            self.position = committed.offset
-        else:
-            self.position = self.snapshot = self._load(committed, state)
-        require_fit(
-            self.partition,
-            committed,
-            saved=self.position,
-            layout=self._task.saved_layout,
-            bounds=(first, following),
-            topic=self._state.topic,
-        )
+        manifest, self.position = restored
+        self.snapshot = manifest.snapshot
+        if difference := self._task.numerics_difference:
+            logger.warning("numerics_changed", extra={**self.partition._asdict(), "changed": difference})
         if self._task.migration:
-            require_ended(self.partition, committed, saved=self.position, carried=self._task.migration)
             logger.warning("state_carried_over", extra={**self.partition._asdict(), "what": self._task.migration})
             self.snapshot = NOTHING  # the stored state has the old layout: the first commit replaces it
         self._began, self._commits, self._committed = manifest.began, manifest.commit, committed.offset
         self._replay = (committed.offset, manifest.chain)
         self.resuming = True
         self._end_replay()
-
-    def _load(self, committed: Committed, state: Mapping[bytes, bytes]) -> int:
-        try:
-            position = self._task.load(state)
-        except StateError as error:
-            raise StateError(
-                f"{self.partition}, committed at offset {committed.offset}, state in {self._state.topic}: {error}"
-            ) from error
-        if difference := self._task.numerics_difference:
-            logger.warning("numerics_changed", extra={**self.partition._asdict(), "changed": difference})
-        return position
 
     def count_replayed(self, records: Sequence[Record]) -> int:
         """Return how many of these records, the first ones, belong to the replay."""

@@ -129,14 +129,10 @@ class WorkerProcesses:
 def run_workers(
     arguments: Sequence[str], *, count: int, port: int, instance: str | None = None, channels: Sequence[int] = ()
 ) -> int:
-    """Run `streamrnn run` several times with the same arguments; return the exit code.
+    """Run `streamrnn run` as `count` processes with the same arguments; return the exit code.
 
-    Args:
-        arguments: Arguments of each process.
-        count: Number of processes.
-        port: Metrics port of the first process, the next ones have the ports after it; 0 for any free port.
-        instance: Prefix of the instance names, if any.
-        channels: File descriptors that lead to the page, one for each process, if any.
+    Their metrics have `port` and the ports after it (0: any), their instance names begin with `instance`, and each
+    inherits one of the file descriptors `channels` that lead to the page.
     """
     program = [sys.executable, "-m", "streamrnn.cli", "run", *arguments]
     commands = []

@@ -7,12 +7,7 @@ FIRST_RETRY, LAST_RETRY = 0.1, 10.0
 
 
 class Backoff:
-    """The retries of a failing operation. Times are seconds of one clock.
-
-    Args:
-        now: Time of the first failure.
-        limit: Seconds after which `failed` raises.
-    """
+    """The retries of an operation that fails since `now`. Times are seconds of one clock."""
 
     def __init__(self, now: float, limit: float) -> None:
         self.next_try = now
@@ -20,7 +15,7 @@ class Backoff:
         self._delay = FIRST_RETRY
 
     def failed(self, error: LogError, now: float) -> None:
-        """Postpone the next try; raise `error` after the time limit."""
+        """Postpone the next try; raise `error` once it has failed for `limit` seconds."""
         if now >= self._give_up:
             raise error
         self.next_try = now + self._delay

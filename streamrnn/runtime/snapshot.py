@@ -99,7 +99,7 @@ class Snapshot:
                 self._pages.extend([] for _ in range(page + 1 - len(self._pages)))
             chunks = _split(self._page(page), CHUNK_BYTES)
             written.extend(_frame_all(f"series/{page}", chunks, len(self._pages[page])))
-            self._pages[page] = _checksums(chunks)
+            self._pages[page] = [*map(zlib.crc32, chunks)]
         self._delete_surplus(written)
         written.extend(self._changed_chunks())
         self._dirty.clear()
@@ -123,7 +123,7 @@ class Snapshot:
         pieces = _frame_all("shared", chunks, len(self._shared))
         digests = {key: _digest(piece) for key, piece in pieces if piece is not None}
         changed = [piece for piece in pieces if digests.get(piece[0]) != self._digests.get(piece[0])]
-        self._shared, self._digests = _checksums(chunks), digests
+        self._shared, self._digests = [*map(zlib.crc32, chunks)], digests
         self.shared_bytes = sum(len(piece or b"") for _, piece in changed)
         return changed
 
@@ -150,7 +150,7 @@ class Snapshot:
 
     def _migration(self, saved: Mapping[str, object]) -> str:
         """Describe the migration from a saved layout; empty if the layouts are equal."""
-        current = _json(orjson.dumps(self._layout()))
+        current = orjson.loads(orjson.dumps(self._layout()))
         if saved == current:
             return ""
         migration = self._forecaster.carries(_without_pages(saved))
@@ -179,7 +179,7 @@ class Snapshot:
         for page in range(meta["pages"]):
             blob, checksums = _join(state, f"series/{page}")
             pages.append(_arrays(blob))
-            names.extend(_names(blob))
+            names.extend(orjson.loads(_header(blob)[1]["__metadata__"]["names"]))
             self._pages.append(checksums)
         blob, self._shared = _join(state, "shared")
         if self._digest() != meta["digest"] or len(names) != meta["series"]:
@@ -202,7 +202,8 @@ def read_meta(state: Mapping[bytes, bytes]) -> dict[str, Any]:
     Raises:
         StateError: it is missing or damaged, or has another schema.
     """
-    return _json(_open_piece(state, META.decode())[0])
+    meta: dict[str, Any] = orjson.loads(_open_piece(state, META.decode())[0])
+    return meta
 
 
 def layout_hash(layout: Mapping[str, object]) -> str:
@@ -219,12 +220,17 @@ def _split(blob: bytes, size: int) -> list[bytes]:
     return [blob[start : start + size] for start in range(0, max(len(blob), 1), size)]
 
 
+def _header(blob: bytes) -> tuple[int, dict[str, Any]]:
+    """Return the length and the content of the header of a safetensors file: 8 bytes with its length, then JSON."""
+    (length,) = _SAFETENSORS_HEAD.unpack_from(blob)
+    end = _SAFETENSORS_HEAD.size + length
+    return end, orjson.loads(blob[_SAFETENSORS_HEAD.size : end])
+
+
 def _split_arrays(blob: bytes) -> list[bytes]:
     """Divide a safetensors file into its header and the bytes of each array."""
-    (length,) = _SAFETENSORS_HEAD.unpack_from(blob)
-    start = _SAFETENSORS_HEAD.size + length
-    head = orjson.loads(blob[_SAFETENSORS_HEAD.size : start])
-    bounds = sorted(array["data_offsets"] for array in head.values())
+    start, header = _header(blob)
+    bounds = sorted(array["data_offsets"] for array in header.values())
     return [blob[:start], *(blob[start + first : start + end] for first, end in bounds)]
 
 
@@ -232,10 +238,6 @@ def _frame_all(name: str, chunks: Sequence[bytes], before: int) -> list[Piece]:
     """Return the pieces of these chunks, and deletions of the surplus ones of `before` chunks."""
     pieces: list[Piece] = [(f"{name}/{i}".encode(), _frame(chunk, len(chunks))) for i, chunk in enumerate(chunks)]
     return pieces + [(f"{name}/{i}".encode(), None) for i in range(len(chunks), before)]
-
-
-def _checksums(chunks: Sequence[bytes]) -> list[int]:
-    return [zlib.crc32(chunk) for chunk in chunks]
 
 
 def _digest(piece: bytes) -> bytes:
@@ -271,21 +273,8 @@ def _join(state: Mapping[bytes, bytes], name: str) -> tuple[bytes, list[int]]:
     return b"".join([first, *(part for part, *_ in others)]), [checksum, *(checksum for *_, checksum in others)]
 
 
-def _json(payload: bytes) -> dict[str, Any]:
-    document: dict[str, Any] = orjson.loads(payload)
-    return document
-
-
 def _arrays(blob: bytes) -> "dict[str, NDArray[Any]]":
     return {name: array.copy() for name, array in safetensors.numpy.load(blob).items()}  # writable copies
-
-
-def _names(blob: bytes) -> list[str]:
-    """Return the names in a page's safetensors header: 8 bytes with its length, then JSON."""
-    (length,) = _SAFETENSORS_HEAD.unpack_from(blob)
-    head = orjson.loads(blob[_SAFETENSORS_HEAD.size : _SAFETENSORS_HEAD.size + length])
-    names: list[str] = orjson.loads(head["__metadata__"]["names"])
-    return names
 
 
 def _without_pages(layout: Mapping[str, object]) -> dict[str, object]:

@@ -12,16 +12,7 @@ import numpy as np
 
 from streamrnn.errors import RecordError
 from streamrnn.formats import Decoder
-from streamrnn.records import (
-    DeadLetter,
-    LearningStep,
-    Observation,
-    Output,
-    Record,
-    StepReport,
-    TopicPartition,
-    Wave,
-)
+from streamrnn.records import DeadLetter, LearningStep, Observation, Output, Record, StepReport, TopicPartition, Wave
 from streamrnn.runtime.snapshot import Piece, Snapshot
 from streamrnn.wire import NO_OUTPUTS, OutputEncoder, Row, extend_hash
 
@@ -55,15 +46,8 @@ class _Key:
 class Task:
     """Forecasts the series of one input partition.
 
-    Args:
-        partition: The input partition.
-        decode: Returns the observation in a record.
-        encode: Encodes forecasts and dead letters; has the forecaster's horizons and quantiles.
-        forecaster: A new forecaster.
-        max_series: Limit of the number of series.
-        covariates: Fields whose forecasts are not published.
-        strict: Whether to reject state that was saved under another numeric fingerprint.
-        timed: Times the stages of a feed.
+    `encode` has the horizons and quantiles of the new `forecaster`. Forecasts of `covariates` are not published.
+    `strict` rejects state of another numeric fingerprint.
     """
 
     def __init__(
@@ -211,18 +195,9 @@ class Task:
             if index != UNPUBLISHED:
                 outputs[index] = output
         self._snapshot.touch(self._rows)
-        report.waves.append(
-            Wave(
-                rows,
-                [row.series for row in self._pending],
-                times,
-                values,
-                forecasts.anomaly,
-                forecasts.target_times,
-                forecasts.quantiles,
-                forecasts.skill,
-            )
-        )
+        names, made = [row.series for row in self._pending], forecasts
+        wave = Wave(rows, names, times, values, made.anomaly, made.target_times, made.quantiles, made.skill)
+        report.waves.append(wave)
         report.forecasts += len(rows) - self._indices.count(UNPUBLISHED)
         self._scores.append(scores)
         self._wave += 1
@@ -253,11 +228,7 @@ class Task:
         return self._snapshot.pieces(offset, self.output_hash, self.accepted)
 
     def load(self, state: "Mapping[bytes, bytes]") -> int:
-        """Load all pieces of a saved state; return the offset of the next record to feed.
-
-        Raises:
-            StateError: a piece is missing or damaged, or has an incompatible schema or layout.
-        """
+        """Load all pieces of a saved state; return the offset of the next record to feed. Raises StateError."""
         saved = self._snapshot.restore(state)
         self.output_hash, self.accepted = saved.output_hash, saved.accepted
         self.numerics_difference, self.migration = saved.numerics_difference, saved.migration

@@ -17,7 +17,7 @@ DUMP_SECONDS = 1.0
 
 def exit_process(operation: str, seconds: float) -> None:
     """Log what exceeded its time limit, dump the stacks of all threads, and exit with code 70. No commit is lost."""
-    _daemon_timer(DUMP_SECONDS, lambda: os._exit(StreamrnnError.exit_code)).start()
+    _timer(DUMP_SECONDS, lambda: os._exit(StreamrnnError.exit_code)).start()
     logger.critical("hung", extra={"in": operation, "seconds": seconds})
     faulthandler.dump_traceback()
     os._exit(StreamrnnError.exit_code)
@@ -25,7 +25,7 @@ def exit_process(operation: str, seconds: float) -> None:
 
 def deadline(seconds: float, operation: str, end: Callable[[str, float], None] = exit_process) -> threading.Timer:
     """Return a timer, not started yet, that calls `end` with the operation and the time limit."""
-    return _daemon_timer(seconds, lambda: end(operation, seconds))
+    return _timer(seconds, lambda: end(operation, seconds))
 
 
 @contextmanager
@@ -39,7 +39,7 @@ def time_limit(seconds: float, operation: str, end: Callable[[str, float], None]
         timer.cancel()
 
 
-def _daemon_timer(seconds: float, call: Callable[[], None]) -> threading.Timer:
+def _timer(seconds: float, call: Callable[[], None]) -> threading.Timer:
     timer = threading.Timer(seconds, call)
     timer.daemon = True
     return timer

@@ -19,30 +19,18 @@ from streamrnn.wire import OutputTopics
 
 logger = logging.getLogger(__name__)
 
-FIRST_RECORDS = 16
-"""Records that a resuming partition commits first: readers have been waiting for them."""
-POLL_SECONDS = 0.2
-"""Longest wait of a poll, so that a stop is noticed soon."""
-LAG_SECONDS = 5.0
-"""Seconds between two lag checks of a partition."""
-MISSING_TOPIC_SECONDS = 1.0
-"""Seconds between two checks for a missing input topic."""
-LAST_COMMITS_SECONDS = 8.0
-"""Seconds after a stop in which commits are still started."""
+FIRST_RECORDS = 16  # that a resuming partition commits first: readers have been waiting for them
+POLL_SECONDS = 0.2  # longest wait of a poll, so that a stop is noticed soon
+LAG_SECONDS = 5.0  # between two lag checks of a partition
+MISSING_TOPIC_SECONDS = 1.0  # between two checks for a missing input topic
+LAST_COMMITS_SECONDS = 8.0  # after a stop, in which commits are still started
 
 
 class Worker:
     """Runs the tasks of the partitions that the log assigns to this process.
 
-    Args:
-        connect: Opens the log.
-        make_task: Returns a new task for a partition.
-        outputs: Output topics by input topic.
-        start: Where to begin in a partition without a commit.
-        commits: How often to commit.
-        hooks: Observer, and functions called around the work.
-        limits: Poll size, and how long the log may fail.
-        clock: The clock, for tests.
+    `connect` opens the log, `make_task` returns a new task for a partition, `outputs` maps input topics to output
+    topics, and `start` applies to partitions without a commit.
     """
 
     def __init__(

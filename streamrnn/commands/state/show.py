@@ -13,7 +13,7 @@ from streamrnn.commands.state.stored import Kept, chosen, look, state_of
 from streamrnn.errors import StateError
 from streamrnn.log import Log
 from streamrnn.records import TopicPartition
-from streamrnn.runtime.manifest import NOTHING, read_manifest, require_ended, require_fit, require_offset, where
+from streamrnn.runtime.manifest import NOTHING, read_manifest, restore_task, where
 from streamrnn.runtime.snapshot import read_meta
 from streamrnn.settings import Settings
 
@@ -134,18 +134,8 @@ def require_sound(settings: Settings, kept: Kept, bounds: tuple[int, int]) -> "t
         StateError: a piece is missing or damaged, or state, committed offset, configuration and input do not fit.
     """
     partition, committed, pieces = kept
-    topic = state_of(settings, partition).topic
-    require_offset(partition, committed, saved=bool(pieces), topic=topic)
-    if committed is None:
+    task, topic = app.task(settings, partition), state_of(settings, partition).topic
+    restored = restore_task(task, committed, pieces, bounds=bounds, topic=topic)
+    if restored is None or restored[0].snapshot == NOTHING:
         return None
-    task = app.task(settings, partition)
-    anew = read_manifest(partition, committed).snapshot == NOTHING
-    try:
-        saved = committed.offset if anew else task.load(pieces)
-    except StateError as error:
-        raise StateError(
-            f"{where(partition)}, committed at offset {committed.offset}, state in {topic}: {error}"
-        ) from error
-    require_fit(partition, committed, saved=saved, layout=task.saved_layout, bounds=bounds, topic=topic)
-    require_ended(partition, committed, saved=saved, carried=task.migration)
-    return None if anew else (saved, task)
+    return restored[1], task
