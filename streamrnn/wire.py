@@ -97,12 +97,10 @@ class OutputEncoder:
                 message += f" (the {name} is cut here to its first {LARGEST_COPY:,} of {len(part):,} bytes)"
         origin = {"topic": record.topic, "partition": str(record.partition), "offset": str(record.offset)}
         headers = {"exception": type(error).__name__, "message": message, **origin}
-        encoded = {
-            f"__streams.errors.{name}": text.encode("utf-8", "backslashreplace") for name, text in headers.items()
-        }
+        encoded = [(f"__streams.errors.{k}", v.encode("utf-8", "backslashreplace")) for k, v in headers.items()]
         key, value = record.key and record.key[:LARGEST_COPY], record.value and record.value[:LARGEST_COPY]
         topic = self._topics.dead_letters
-        return Output(topic, record.partition, key, value, record.timestamp, tuple(encoded.items()))
+        return Output(topic, record.partition, key, value, record.timestamp, tuple(encoded))
 
 
 def _directions(forecasts: "Forecasts") -> list[dict[str, object]]:

@@ -51,8 +51,8 @@ def _run_workers(settings: Settings, arguments: argparse.Namespace) -> int:
     options = ["--config", str(arguments.config)] if arguments.config else []
     options += [part for override in arguments.overrides for part in ("--set", override)]
     with _page_process(settings, settings.workers) as channels:
-        ports, instance, fds = settings.metrics.port, settings.kafka.instance, [each.fileno() for each in channels]
-        return run_workers(options, count=settings.workers, port=ports, instance=instance, channels=fds)
+        port, instance, fds = settings.metrics.port, settings.kafka.instance, [each.fileno() for each in channels]
+        return run_workers(options, count=settings.workers, port=port, instance=instance, channels=fds)
 
 
 def run_daemon(settings: Settings, channel: int | None = None) -> int:

@@ -231,7 +231,7 @@ class Victim:
         with self.life(program=dying(step)) as daemon:
             while daemon.process.poll() is None:
                 self._go_on()
-            assert daemon.process.returncode == -signal.SIGKILL, daemon.said
+            assert daemon.process.returncode == -signal.SIGKILL, daemon.stderr
 
     def killed(self, more: int) -> None:
         """Live on until so many more records are committed; die whatever is going on."""

@@ -258,7 +258,7 @@ def test_state_that_does_not_fit(site: Site, change: str, words: str) -> None:
     before = site.published()
     with site.daemon(change) as daemon:
         assert daemon.process.wait(60) == 78
-        last = daemon.said.splitlines()[-1]
+        last = daemon.stderr.splitlines()[-1]
         assert last.startswith("streamrnn: ")
         assert words in last
     assert site.published() == before
@@ -272,7 +272,7 @@ def test_metrics_port_in_use(site: Site) -> None:
         port = daemon.events("serving")[0]["port"]
         with site.daemon(f"metrics.port={port}") as second:
             assert second.process.wait(60) == 78
-            assert f"metrics.port: cannot listen on 127.0.0.1:{port}" in second.said
+            assert f"metrics.port: cannot listen on 127.0.0.1:{port}" in second.stderr
         assert daemon.stop()[0] == 0
 
 

@@ -4,7 +4,7 @@ import signal
 from collections.abc import Sequence
 
 import pytest
-from support.daemons import Founder
+from support.daemons import FleetFactory
 from support.oracle import Found, Seen, judge, judge_part
 from support.table import Row
 
@@ -121,7 +121,7 @@ Worker._close_partition = commit_and_close
         pytest.param(WEIGHTS_FORGOTTEN, id="weights are not restored"),
     ],
 )
-def test_a_wrong_restore_is_detected(broker: str, fleet: Founder, row: Row, bug: str) -> None:
+def test_a_wrong_restore_is_detected(broker: str, fleet: FleetFactory, row: Row, bug: str) -> None:
     """One kill reveals it."""
     with fleet(broker, before=bug, overrides=["commit.snapshot_interval=2s"]) as one:
         one.start()
@@ -140,7 +140,7 @@ def test_a_wrong_restore_is_detected(broker: str, fleet: Founder, row: Row, bug:
 @pytest.mark.kafka
 @pytest.mark.faults
 @pytest.mark.parametrize("client", ["kafka-python"])  # the bug is planted into its writer
-def test_an_unfenced_zombie_is_detected(broker: str, fleet: Founder, row: Row) -> None:
+def test_an_unfenced_zombie_is_detected(broker: str, fleet: FleetFactory, row: Row) -> None:
     """A writer that is not fenced, and commits its pending outputs when its partition is revoked."""
     with fleet(broker, before=FENCING_IGNORED) as one:
         one.start()
