@@ -6,8 +6,8 @@
 # make check   lint, format and types
 # make bench   the benchmarks; ARGS=--help says what may be chosen
 # make ablate  what each part of the forecaster is worth; ARGS=--help says what may be chosen
-# make generate  write the dashboards and the tables of docs/metrics.md and docs/logs.md anew, from the code
-# make pictures  draw the pictures of docs/models.md anew; needs the extra `report`
+# make generate  generate the dashboards and the tables of docs/reference from the code and config/streamrnn.yaml
+# make pictures  draw the pictures of docs/explanation/models.md; needs the extra `report`
 # make lock    write requirements.lock anew; needs uv
 # make clean   remove what the other targets have made
 

@@ -35,7 +35,7 @@ from support.broker import Broker
 from support.kafka_probe import create_topics
 from support.log_backends import KafkaWorld
 
-RESULTS = Path(__file__).with_name("RESULTS.md")
+RESULTS = Path(__file__).parents[2] / "benchmarks/RESULTS.md"
 REPOSITORY = Path(__file__).parents[2]
 
 Row = tuple[str, str]
@@ -49,7 +49,7 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--rounds", type=int, default=300, help="observations per series after (default: %(default)s)")
     parser.add_argument("--repeat", type=int, default=3, help="of throughput and latency (default: %(default)s)")
     parser.add_argument("--seconds", type=int, default=20, help="of each latency (default: %(default)s)")
-    parser.add_argument("--write", action="store_true", help="append the table to tests/benchmarks/RESULTS.md")
+    parser.add_argument("--write", action="store_true", help="append the table to benchmarks/RESULTS.md")
     arguments = parser.parse_args(argv)
     load = os.getloadavg()[0]
     with Broker() as broker, tempfile.TemporaryDirectory() as folder:

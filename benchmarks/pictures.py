@@ -1,8 +1,8 @@
-"""The pictures of docs/models.md: made from what runs, and drawn plainly where there is nothing to measure.
+"""Draw the pictures of docs/explanation/models.md, from measurements where there is something to measure.
 
     python -m benchmarks.pictures
 
-Writes docs/gradients.svg, docs/recall.svg, docs/cells.svg and docs/windows.svg, and prints the table of the page.
+Writes gradients.svg, recall.svg, cells.svg and windows.svg to docs/images, and prints the table of the page.
 The two measured ones take about three minutes on one core: four cells, each learning a recall with two seeds.
 """
 
@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Circle, FancyArrowPatch, FancyBboxPatch
 from support.recall import SERIES, WINDOW, Learning, learn, reach
 
-DOCS = Path(__file__).parents[2] / "docs"
+IMAGES = Path(__file__).parents[2] / "docs/images"
 SEEDS, POINTS, DISTANCE, BLOCK = (0, 1), 360, 100, 20
 """Of the measured pictures: seeds; learning points; rows back; learning points that a dot is the mean of."""
 COLOURS = {"rnn_tanh": "#d55e00", "rnn_relu": "#cc79a7", "lstm": "#0072b2", "gru": "#009e73"}
@@ -29,8 +29,8 @@ mpl.rcParams.update({"svg.hashsalt": "streamrnn", "svg.fonttype": "none", "font.
 
 
 def save(figure: Figure, name: str) -> None:
-    """Write it to docs, the same bytes each time."""
-    figure.savefig(DOCS / name, format="svg", facecolor="white", metadata={"Date": None, "Creator": None})
+    """Write it to docs/images, the same bytes each time."""
+    figure.savefig(IMAGES / name, format="svg", facecolor="white", metadata={"Date": None, "Creator": None})
 
 
 def gradients(learned: dict[str, Sequence[Learning]]) -> None:

@@ -53,7 +53,7 @@ OVERVIEW = (
     ),
     Panel(
         "Alerts",
-        "Alerts that fire now; docs/runbook.md has what to do.",
+        "Alerts that fire now; docs/how-to/runbook.md has what to do.",
         [('count(ALERTS{alertname=~"Streamrnn.*", alertstate="firing"}) or vector(0)', "firing")],
         kind="stat",
         width=6,

@@ -1,9 +1,10 @@
-"""Write what is made from the code: the dashboards of Grafana, and the tables of docs/metrics.md and docs/logs.md.
+"""Generate the Grafana dashboards and the tables of docs/reference: metrics, log events and configuration keys.
 
 make generate
 """
 
 import argparse
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -13,11 +14,12 @@ from streamrnn.observe.catalogue import GROUPS, Metric
 from streamrnn.observe.events import EVENTS
 
 REPOSITORY = Path(__file__).parents[1]
-MARK = "<!-- from here on made by make generate -->\n"
+MARK = "<!-- everything below is written by make generate -->\n"
+TABLE_OF_KEYS = ("| key | default | meaning |", "|-|-|-|")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Write all files, into the repository or another folder."""
+    """Write all generated files below the repository or another folder."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--output", type=Path, default=REPOSITORY, metavar="FOLDER")
     folder = parser.parse_args(arguments).output
@@ -27,40 +29,67 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def files() -> Iterator[tuple[str, str]]:
-    """Every file: its path in the repository, and what is in it."""
+    """Yield the path and the text of every generated file."""
     for name, text in boards().items():
         yield f"deploy/grafana/dashboards/{name}", text
-    for path, lines in (("docs/metrics.md", _metrics()), ("docs/logs.md", _events())):
-        yield path, _behind_the_mark(path, "\n".join(lines))
+    for name, lines in (("metrics", _metrics()), ("logs", _events()), ("configuration", _keys())):
+        path = f"docs/reference/{name}.md"
+        yield path, _below_the_mark(path, "\n".join(lines))
 
 
-def _behind_the_mark(path: str, made: str) -> str:
-    """A document with what is made in the place of what was made before."""
+def _below_the_mark(path: str, generated: str) -> str:
+    """Return a document with everything below the mark replaced."""
     written, mark, _ = (REPOSITORY / path).read_text(encoding="utf-8").partition(MARK)
-    return f"{written}{mark}\n{made.rstrip()}\n"
+    return f"{written}{mark}\n{generated.rstrip()}\n"
 
 
 def _metrics() -> Iterator[str]:
     for group, metrics in GROUPS.items():
         yield f"## {group}\n"
-        yield "| metric | type | labels | what it is |"
+        yield "| metric | type | labels | meaning |"
         yield "|-|-|-|-|"
         for metric in metrics:
             labels = ", ".join(f"`{label}`" for label in metric.labels) or "none"
-            yield f"| `{_shown(metric)}` | {metric.kind} | {labels} | {metric.words} |"
+            yield f"| `{_exposed_name(metric)}` | {metric.kind} | {labels} | {metric.description} |"
         yield ""
 
 
 def _events() -> Iterator[str]:
-    yield "| event | level | beside it | what it says |"
+    yield "| event | level | details | meaning |"
     yield "|-|-|-|-|"
     for name, event in EVENTS.items():
-        details = ", ".join(f"`{detail}`" for detail in event.details) or "nothing"
-        seldom = " Seldom." if event.seldom else ""
-        yield f"| `{name}` | {event.level} | {details} | {event.words}{seldom} |"
+        details = ", ".join(f"`{detail}`" for detail in event.details) or "none"
+        limited = " Rate-limited." if event.rate_limited else ""
+        yield f"| `{name}` | {event.level} | {details} | {event.description}{limited} |"
 
 
-def _shown(metric: Metric) -> str:
+def _keys() -> Iterator[str]:
+    """Yield one table per section of config/streamrnn.yaml: key, default and comment of every key."""
+    yield "## Top level\n"
+    top, sections = [], []
+    for key, default, comment in _annotated():
+        section, _, name = key.rpartition(".")
+        row = f"| `{name}` | `{default}` | {comment.replace('|', chr(92) + '|')} |"
+        if not default:
+            sections.append([f"## {name}\n", f"{comment[:1].upper()}{comment[1:]}.\n", *TABLE_OF_KEYS])
+        else:
+            (sections[-1] if section else top).append(row)
+    for table in ([*TABLE_OF_KEYS, *top], *sections):
+        yield from table
+        yield ""
+
+
+def _annotated() -> Iterator[tuple[str, str, str]]:
+    """Yield `section.key`, default (empty for a section) and comment of every key of config/streamrnn.yaml."""
+    text = (REPOSITORY / "config/streamrnn.yaml").read_text(encoding="utf-8")
+    joined = re.sub(r"\n {8,}# ", " ", text)  # comments that continue on the next line
+    section = ""
+    for indent, key, default, comment in re.findall(r"^( *)(\w+):(.*?)(?: +# (.*))?$", joined, re.MULTILINE):
+        section = section if indent else key
+        yield f"{section}.{key}" if indent else key, default.strip(), comment
+
+
+def _exposed_name(metric: Metric) -> str:
     return f"streamrnn_{metric.name}{'_total' if metric.kind == 'counter' else ''}"
 
 

@@ -31,9 +31,9 @@ from streamrnn.evaluation.tally import UNSCORED_SHARE, Tally
 from streamrnn.files import written_atomically
 from streamrnn.log.files import read_csv, read_jsonl
 from streamrnn.records import Record, TopicPartition
-from streamrnn.runtime.snapshot import described
+from streamrnn.runtime.snapshot import read_meta
 from streamrnn.runtime.task import Task
-from streamrnn.settings import Settings, describe
+from streamrnn.settings import Settings, to_yaml
 
 MAX_KEYS = 20
 """Keys of a file that have a row of their own in the table."""
@@ -131,7 +131,7 @@ def _report_page(settings: Settings, results: Sequence[FileResult], output: Path
             records,
             horizons=settings.forecast.horizons,
             quantiles=settings.forecast.quantiles,
-            configuration=describe(settings),
+            configuration=to_yaml(settings),
             drift=settings.learning.drift != "none",
             versions=results[0].numerics,
         )

@@ -213,7 +213,7 @@ def test_every_alert_has_its_page_in_the_runbook() -> None:
     """Each alert links to a heading that is there, and each heading is that of an alert."""
     alerts = [rule for group in read("rules.yml")["groups"] for rule in group["rules"] if "alert" in rule]
     linked = [rule["annotations"]["runbook_url"].partition("#")[2] for rule in alerts]
-    text = (REPOSITORY / "docs/runbook.md").read_text()
+    text = (REPOSITORY / "docs/how-to/runbook.md").read_text()
     assert linked == [title.lower().replace(" ", "-") for title in re.findall(r"^## (.+)$", text, re.MULTILINE)]
     assert all({"summary", "description"} <= rule["annotations"].keys() for rule in alerts)
     assert {rule["labels"]["severity"] for rule in alerts} == {"warning", "critical"}

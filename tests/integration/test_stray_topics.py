@@ -4,18 +4,20 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from functools import partial
+from types import SimpleNamespace
 
 import pytest
 from support.broker import Broker
-from support.fakes import FakeForecaster, make_task
+from support.fakes import make_task
 from support.kafka_probe import Offsets, admin, create_topics
 from support.log_backends import KAFKA_CLIENTS, PATIENCE, KafkaWorld, join, kafka_log
-from support.worker_harness import Watcher
+from support.worker_harness import RecordingObserver
 
 from streamrnn import app, cli
 from streamrnn.errors import LogError
 from streamrnn.log import Topic
 from streamrnn.records import Output, Record, TopicPartition
+from streamrnn.runtime.options import CommitPolicy, Hooks
 from streamrnn.runtime.worker import Worker
 from streamrnn.settings import Settings, load
 
@@ -83,8 +85,8 @@ def test_a_worker_creates_only_its_outputs(creating: str, client: str, name: str
     with closing(worker(settings, wait)) as running, closing(Offsets(creating, settings.app)) as offsets:
         deadline = time.monotonic() + PATIENCE
         while not offsets.committed(source):
-            running.turn()
-            assert time.monotonic() < deadline, running.unready
+            running.run_once()
+            assert time.monotonic() < deadline, running.not_ready_reason
     assert found == [set()]
     assert topics() == {source.topic, *app.output_topics(settings, source.topic)}
 
@@ -93,13 +95,12 @@ def worker(settings: Settings, sleep: Callable[[float], None]) -> Worker:
     """Return the daemon's worker, with small fake tasks."""
     return Worker(
         connect=lambda: app.open_log(settings),
-        task=lambda partition: make_task(FakeForecaster(), partition=partition, **targets(settings, partition.topic)),
+        make_task=lambda partition: make_task(partition=partition, topics=app.output_topics(settings, partition.topic)),
         outputs={topic: app.output_topics(settings, topic) for topic in settings.input.topics},
         start="earliest",
-        interval=settings.commit.interval,
-        snapshot_interval=30.0,
-        observer=Watcher(),
-        sleep=sleep,
+        commits=CommitPolicy(settings.commit.interval, snapshot_interval=30.0),
+        hooks=Hooks(observer=RecordingObserver()),
+        clock=SimpleNamespace(monotonic=time.monotonic, sleep=sleep),
     )
 
 

@@ -12,7 +12,7 @@ from support.reports import made_report
 
 from streamrnn.evaluation.figures import MAX_EXTREMES
 from streamrnn.evaluation.report.page import MAX_LINES, _embedded, render_report
-from streamrnn.settings import Settings, describe
+from streamrnn.settings import Settings, to_yaml
 
 EVIL = "</script><script>alert(1)</script><img src=x onerror=alert(2)>\"'&{{7*7}}"
 
@@ -54,7 +54,7 @@ def data(text: str) -> dict[str, object]:
 @pytest.fixture(scope="module")
 def report() -> str:
     """Return a report on two files, one of which has names that attempt script injection."""
-    configuration = describe(
+    configuration = to_yaml(
         Settings.model_validate(
             {
                 "kafka": {

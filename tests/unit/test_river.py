@@ -2,7 +2,6 @@
 
 import csv
 import doctest
-import re
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from itertools import islice
@@ -17,7 +16,6 @@ from streamrnn.river import RecurrentForecaster
 
 CHECKS = list(checks.yield_checks(RecurrentForecaster()))
 DEV = Path(__file__).parents[3] / "shared" / "accuracy" / "data"
-LIBRARY = Path(__file__).parents[2] / "docs" / "library.md"
 HORIZON = 12
 Observed = tuple[dict[str, Any], float]
 
@@ -75,14 +73,6 @@ def test_it_is_ahead_of_rivers_on_real_streams(name: str, season: int) -> None:
     )
     ours = error(RecurrentForecaster(HORIZON, season=season), silent, season)
     assert ours < 0.95 * min(error(other, silent, season) for other in others)
-
-
-def test_the_examples_of_the_documentation() -> None:
-    """Each block of Python in docs/library.md runs."""
-    blocks = re.findall(r"^```python\n(.*?)^```$", LIBRARY.read_text(), re.MULTILINE | re.DOTALL)
-    for block in blocks:
-        exec(compile(block, str(LIBRARY), "exec"), {})
-    assert len(blocks) == 2
 
 
 def test_the_example_of_its_docstring() -> None:
