@@ -31,7 +31,6 @@ from streamrnn.evaluation.tally import UNSCORED_SHARE, Tally
 from streamrnn.files import written_atomically
 from streamrnn.log.files import read_csv, read_jsonl
 from streamrnn.records import Record, TopicPartition
-from streamrnn.runtime.snapshot import read_meta
 from streamrnn.runtime.task import Task
 from streamrnn.settings import Settings, to_yaml
 
@@ -237,7 +236,7 @@ def _forecast_file(
 def _state_sizes(task: Task, offset: int) -> tuple[tuple[int, int, int], dict[str, str]]:
     """Return the series, bytes by series and shared bytes of a task's state as saved, and its numeric fingerprint."""
     pieces = {key: value for key, value in task.save(offset) if value is not None}
-    meta, by_series = described(pieces), sum(len(value) for key, value in pieces.items() if key.startswith(b"series/"))
+    meta, by_series = read_meta(pieces), sum(len(value) for key, value in pieces.items() if key.startswith(b"series/"))
     return (meta["series"], by_series, sum(map(len, pieces.values())) - by_series), meta["numerics"]
 
 

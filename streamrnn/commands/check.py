@@ -9,7 +9,7 @@ from contextlib import closing
 from typing import Any
 
 from streamrnn.errors import LogError
-from streamrnn.log.kafka_common import chosen
+from streamrnn.log.kafka_common import choose_client
 from streamrnn.page.process import require_nicegui
 from streamrnn.records import TopicPartition
 from streamrnn.settings import Settings, load, to_yaml
@@ -26,7 +26,7 @@ def add_check_command(commands: Any, configured: argparse.ArgumentParser) -> Non
 
 def _check(arguments: argparse.Namespace) -> int:
     settings = load(arguments.config, arguments.overrides)
-    client = chosen(settings.kafka.client) if settings.log == "kafka" else ""
+    client = choose_client(settings.kafka.client) if settings.log == "kafka" else ""
     if settings.page.enabled:
         require_nicegui()
     lines = [to_yaml(settings).rstrip()] if arguments.show else ["ok", *_summary(settings, client)]

@@ -11,7 +11,7 @@ import pytest
 
 from streamrnn import app
 from streamrnn.commands.backtest import backtest
-from streamrnn.errors import ConfigError, InputError, OutputError, StreamrnnError
+from streamrnn.errors import ConfigError, InputError, OutputError
 from streamrnn.log.files import read_csv
 from streamrnn.records import TopicPartition
 from streamrnn.settings import Settings
