@@ -268,7 +268,10 @@ OPERATIONS = (
         "Time of a commit",
         "Median and 99th percentile.",
         [
-            ("histogram_quantile(0.5, sum by (le) (rate(streamrnn_commit_seconds_bucket[$__rate_interval])))", "median"),
+            (
+                "histogram_quantile(0.5, sum by (le) (rate(streamrnn_commit_seconds_bucket[$__rate_interval])))",
+                "median",
+            ),
             ("histogram_quantile(0.99, sum by (le) (rate(streamrnn_commit_seconds_bucket[$__rate_interval])))", "99%"),
         ],
         "s",
