@@ -1,4 +1,4 @@
-"""The dashboards of Grafana, in Python; `deploy/generate.py` writes them as JSON into deploy/grafana/dashboards."""
+"""The Grafana dashboards; `deploy/generate.py` writes them as JSON to deploy/grafana/dashboards."""
 
 import json
 from collections.abc import Sequence
@@ -14,30 +14,31 @@ BY = '{topic=~"$topic"}'
 
 
 class Panel(NamedTuple):
-    """One picture: its queries, each with its legend."""
+    """One panel of a dashboard."""
 
     title: str
-    words: str
+    description: str
     queries: Sequence[tuple[str, str]]
+    """(query, legend)"""
     unit: str = "short"
     kind: str = "timeseries"
-    """`timeseries`, `stat` or `heatmap` (of a query by `le`)."""
+    """`timeseries`, `stat` or `heatmap` of a query by `le`."""
     width: int = 12
     height: int = 8
 
 
 OVERVIEW = (
     Panel(
-        "Daemons that answer",
-        "Processes that Prometheus reaches, of those that it should.",
+        "Daemons up",
+        "Processes that Prometheus reaches, of all configured ones.",
         [('sum(up{job="streamrnn"})', "up"), ('count(up{job="streamrnn"})', "all")],
         kind="stat",
         width=6,
         height=4,
     ),
     Panel(
-        "Working",
-        "Processes that work on records; /readyz of the others says why not.",
+        "Ready",
+        "Processes that process records; /readyz of the others gives the reason.",
         [("sum(streamrnn_ready)", "ready")],
         kind="stat",
         width=6,
@@ -45,7 +46,7 @@ OVERVIEW = (
     ),
     Panel(
         "Series",
-        "Series held by all tasks.",
+        "Series of all tasks.",
         [(f"sum(streamrnn_series{BY})", "series")],
         kind="stat",
         width=6,
@@ -53,7 +54,7 @@ OVERVIEW = (
     ),
     Panel(
         "Alerts",
-        "Alerts that fire now; docs/how-to/runbook.md has what to do.",
+        "Firing alerts; docs/how-to/runbook.md explains each.",
         [('count(ALERTS{alertname=~"Streamrnn.*", alertstate="firing"}) or vector(0)', "firing")],
         kind="stat",
         width=6,
@@ -61,7 +62,7 @@ OVERVIEW = (
     ),
     Panel(
         "Throughput",
-        "Records taken in and forecasts made, per second.",
+        "Records processed and forecasts produced per second.",
         [
             (f"sum(rate(streamrnn_records_total{BY}[$__rate_interval]))", "records"),
             (f"sum(rate(streamrnn_forecasts_total{BY}[$__rate_interval]))", "forecasts"),
@@ -69,24 +70,24 @@ OVERVIEW = (
         "ops",
     ),
     Panel(
-        "Records that wait",
-        "Input records that are there and not taken in yet.",
+        "Lag",
+        "Input records not yet processed.",
         [(f"sum by (topic) (streamrnn_lag_records{BY})", "{{topic}}")],
     ),
     Panel(
         "Skill by horizon",
-        "1 - error / error of persistence over an hour. Above 0 is better than repeating the last value.",
+        "1 - error / error of persistence over an hour. A skill above 0 is better than repeating the last value.",
         [(f"topic_horizon:streamrnn_skill:ratio1h{BY}", "{{topic}}, {{horizon}} steps")],
         "percentunit",
     ),
     Panel(
-        "Coverage less what it should be",
-        "Share of truths inside the outermost interval, less the share that it is made for; recent.",
+        "Coverage error",
+        "Recent share of labels inside the outermost interval, minus its nominal coverage.",
         [(f"avg by (topic, horizon) (streamrnn_coverage_error_ratio{BY})", "{{topic}}, {{horizon}} steps")],
         "percentunit",
     ),
     Panel(
-        "Not forecast",
+        "Records without a forecast",
         "Dead letters and drops per second, by reason.",
         [
             (f"sum by (reason) (rate(streamrnn_dead_letters_total{BY}[$__rate_interval]))", "{{reason}}"),
@@ -96,7 +97,7 @@ OVERVIEW = (
     ),
     Panel(
         "Anomalies",
-        "Share of observations outside the 99% interval that was forecast for them.",
+        "Share of observations outside their 99% forecast interval.",
         [
             (
                 f"sum by (topic) (rate(streamrnn_anomalies_total{BY}[$__rate_interval]))"
@@ -117,19 +118,19 @@ QUALITY = (
     ),
     Panel(
         "Skill against the season before",
-        "1 - error / error of the value one season before, over an hour, where a season is known.",
+        "1 - error / error of the value one season before, over an hour, for series with a known season.",
         [(f"topic_horizon:streamrnn_seasonal_skill:ratio1h{BY}", "{{topic}}, {{horizon}} steps")],
         "percentunit",
     ),
     Panel(
         "Series by skill",
-        "How many series stand where, at the horizon chosen above. GET /series of the daemon names the worst.",
+        "Number of series by skill, at the selected horizon. GET /series of the daemon lists the worst.",
         [('sum by (le) (streamrnn_series_skill_bucket{topic=~"$topic", horizon="$horizon"})', "{{le}}")],
         kind="heatmap",
     ),
     Panel(
         "Share of series worse than persistence",
-        "Series with a skill of 0 or less.",
+        "Share of series with a skill of 0 or less.",
         [
             (
                 f'sum by (topic, horizon) (streamrnn_series_skill_bucket{{topic=~"$topic", le="0.0"}})'
@@ -141,23 +142,23 @@ QUALITY = (
     ),
     Panel(
         "Pinball loss",
-        "Mean over the quantiles, in units of each series' scale, over an hour.",
+        "Mean over quantiles and forecasts of an hour, in units of each series' scale.",
         [(f"topic_horizon:streamrnn_pinball_loss:mean1h{BY}", "{{topic}}, {{horizon}} steps")],
     ),
     Panel(
         "Width of the outermost interval",
-        "In units of each series' scale, over an hour.",
+        "Mean over an hour, in units of each series' scale.",
         [(f"topic_horizon:streamrnn_interval_width:mean1h{BY}", "{{topic}}, {{horizon}} steps")],
     ),
     Panel(
         "Coverage",
-        "Share of truths inside the outermost interval over an hour; by default that is the 90% interval.",
+        "Share of labels inside the outermost interval (by default 90%), over an hour.",
         [(f"topic_horizon:streamrnn_coverage:ratio1h{BY}", "{{topic}}, {{horizon}} steps")],
         "percentunit",
     ),
     Panel(
-        "Median series",
-        "Skill that half of the series have or exceed.",
+        "Median skill",
+        "Median of the skill over all series.",
         [
             (
                 f"histogram_quantile(0.5, sum by (topic, horizon, le) (streamrnn_series_skill_bucket{BY}))",
@@ -168,13 +169,13 @@ QUALITY = (
     ),
     Panel(
         "Series by anomaly score",
-        "The latest score of each series; 1 is the edge of the 99% interval.",
+        "Latest score of each series; 1 is the edge of the 99% interval.",
         [(f"sum by (le) (streamrnn_series_anomaly_bucket{BY})", "{{le}}")],
         kind="heatmap",
     ),
     Panel(
         "Series by silence",
-        "Seconds of event time since each series was seen last.",
+        "Seconds of event time since the last observation of each series.",
         [(f"sum by (le) (streamrnn_series_silence_seconds_bucket{BY})", "{{le}}")],
         kind="heatmap",
     ),
@@ -187,32 +188,32 @@ MODEL = (
         [(f"avg by (topic, learner) (streamrnn_loss{BY})", "{{topic}}, {{learner}}")],
     ),
     Panel(
-        "Norm of the gradient",
-        "Of the last learning step, before it was clipped; the largest of the partitions.",
+        "Gradient norm",
+        "Of the last learning step, before clipping; largest of all partitions.",
         [(f"max by (topic, learner) (streamrnn_gradient_norm{BY})", "{{topic}}, {{learner}}")],
     ),
     Panel(
-        "Norm of the weights",
-        "Of the weights that learn; the largest of the partitions.",
+        "Weight norm",
+        "Norm of the trained weights; largest of all partitions.",
         [(f"max by (topic, learner) (streamrnn_weight_norm{BY})", "{{topic}}, {{learner}}")],
     ),
     Panel(
         "Learning steps",
-        "Per second.",
+        "Learning steps per second.",
         [(f"sum by (topic) (rate(streamrnn_learning_steps_total{BY}[$__rate_interval]))", "{{topic}}")],
         "ops",
     ),
     Panel(
-        "Steps skipped and taken back",
-        "In an hour: steps that were not finite, and times that earlier weights came back.",
+        "Skipped steps and rollbacks",
+        "Per hour: steps discarded because a value was not finite, and rollbacks to earlier weights.",
         [
             (f"sum by (topic) (increase(streamrnn_skipped_learning_steps_total{BY}[1h]))", "{{topic}} skipped"),
-            (f"sum by (topic) (increase(streamrnn_learning_taken_back_total{BY}[1h]))", "{{topic}} taken back"),
+            (f"sum by (topic) (increase(streamrnn_learning_taken_back_total{BY}[1h]))", "{{topic}} rollbacks"),
         ],
     ),
     Panel(
-        "Drift alarms and failures of experts",
-        "Per second.",
+        "Drift alarms and expert failures",
+        "Drift alarms, and forecasts that a configured expert failed to make, per second.",
         [
             (f"sum by (topic) (rate(streamrnn_drift_alarms_total{BY}[$__rate_interval]))", "{{topic}} alarms"),
             (f"sum by (topic) (rate(streamrnn_expert_failures_total{BY}[$__rate_interval]))", "{{topic}} failures"),
@@ -221,18 +222,18 @@ MODEL = (
     ),
     Panel(
         "Time of a step",
-        "Forecasting one wave; half of them take less, and 99 of 100.",
+        "Median and 99th percentile of the time to forecast one wave.",
         [
-            ("histogram_quantile(0.5, sum by (le) (rate(streamrnn_step_seconds_bucket[$__rate_interval])))", "half"),
+            ("histogram_quantile(0.5, sum by (le) (rate(streamrnn_step_seconds_bucket[$__rate_interval])))", "median"),
             ("histogram_quantile(0.99, sum by (le) (rate(streamrnn_step_seconds_bucket[$__rate_interval])))", "99%"),
         ],
         "s",
     ),
     Panel(
         "Time of a learning point",
-        "Half of them take less, and 99 of 100.",
+        "Median and 99th percentile.",
         [
-            ("histogram_quantile(0.5, sum by (le) (rate(streamrnn_learn_seconds_bucket[$__rate_interval])))", "half"),
+            ("histogram_quantile(0.5, sum by (le) (rate(streamrnn_learn_seconds_bucket[$__rate_interval])))", "median"),
             ("histogram_quantile(0.99, sum by (le) (rate(streamrnn_learn_seconds_bucket[$__rate_interval])))", "99%"),
         ],
         "s",
@@ -242,64 +243,67 @@ MODEL = (
 OPERATIONS = (
     Panel(
         "Busy",
-        "Share of the time that the loop works, waiting for records apart. Near 1 it can take no more.",
+        "Share of time that the loop is busy, without the wait for records. Near 1 the process is saturated.",
         [("instance:streamrnn_loop_busy:ratio5m", "{{instance}}")],
         "percentunit",
     ),
     Panel(
-        "Time since the loop came round",
-        "Above 30 s /healthz says 503.",
+        "Time since the last iteration",
+        "Time since the last iteration of the loop; from 30 s on /healthz answers 503.",
         [("streamrnn_loop_age_seconds", "{{instance}}")],
         "s",
     ),
     Panel(
-        "Records that wait, by partition",
-        "Input records that are there and not taken in yet.",
+        "Lag by partition",
+        "Input records not yet processed.",
         [(f"streamrnn_lag_records{BY}", "{{topic}} {{partition}}")],
     ),
     Panel(
         "Age of the latest event",
-        "Of the latest event time taken in; with old data it is as old as they are.",
+        "Age of the latest event time processed; large when old data are processed.",
         [(f"streamrnn_lag_seconds{BY}", "{{topic}} {{partition}}")],
         "s",
     ),
     Panel(
         "Time of a commit",
-        "Half of them take less, and 99 of 100.",
+        "Median and 99th percentile.",
         [
-            ("histogram_quantile(0.5, sum by (le) (rate(streamrnn_commit_seconds_bucket[$__rate_interval])))", "half"),
+            (
+                "histogram_quantile(0.5, sum by (le) (rate(streamrnn_commit_seconds_bucket[$__rate_interval])))",
+                "median",
+            ),
             ("histogram_quantile(0.99, sum by (le) (rate(streamrnn_commit_seconds_bucket[$__rate_interval])))", "99%"),
         ],
         "s",
     ),
     Panel(
         "Restoring",
-        "Tasks that are not back where they were, and seconds that the making of one took on average.",
+        "Tasks not yet restored, and mean seconds to create a task and load its state.",
         [
             ("sum(streamrnn_restoring_tasks)", "tasks"),
             ("sum(streamrnn_restore_seconds_sum) / sum(streamrnn_restore_seconds_count)", "seconds"),
         ],
     ),
     Panel(
-        "Partitions given and taken",
-        "In an hour.",
+        "Rebalances",
+        "Partitions assigned and released per hour.",
         [
-            (f"sum by (topic) (increase(streamrnn_assigned_partitions_total{BY}[1h]))", "{{topic}} given"),
-            (f"sum by (topic) (increase(streamrnn_released_partitions_total{BY}[1h]))", "{{topic}} taken"),
+            (f"sum by (topic) (increase(streamrnn_assigned_partitions_total{BY}[1h]))", "{{topic}} assigned"),
+            (f"sum by (topic) (increase(streamrnn_released_partitions_total{BY}[1h]))", "{{topic}} released"),
         ],
     ),
     Panel(
         "Failures",
-        "In an hour: transactions rolled back, tasks thrown away, processes started again.",
+        "Per hour: transactions rolled back, tasks discarded, processes restarted.",
         [
             (f"sum by (topic) (increase(streamrnn_aborted_transactions_total{BY}[1h]))", "{{topic}} rolled back"),
-            (f"sum by (topic) (increase(streamrnn_task_restarts_total{BY}[1h]))", "{{topic}} thrown away"),
+            (f"sum by (topic) (increase(streamrnn_task_restarts_total{BY}[1h]))", "{{topic}} discarded"),
             ('sum(changes(process_start_time_seconds{job="streamrnn"}[1h]))', "processes"),
         ],
     ),
     Panel(
         "Series",
-        "Series held, and new ones per second.",
+        "Series, and new ones per second.",
         [
             (f"sum by (topic) (streamrnn_series{BY})", "{{topic}}"),
             (f"sum by (topic) (rate(streamrnn_new_series_total{BY}[$__rate_interval]))", "{{topic}} new"),
@@ -307,13 +311,13 @@ OPERATIONS = (
     ),
     Panel(
         "Share of input.max_series",
-        "Of the partition with most series.",
+        "Largest share of all partitions.",
         [("topic:streamrnn_series:share_of_limit", "{{topic}}")],
         "percentunit",
     ),
     Panel(
         "State in memory",
-        "Of the series held, and of the whole process.",
+        "State of all series, and resident memory of the process.",
         [
             (f"sum by (topic) (streamrnn_state_bytes{BY})", "{{topic}}"),
             ('process_resident_memory_bytes{job="streamrnn"}', "{{instance}}"),
@@ -322,7 +326,7 @@ OPERATIONS = (
     ),
     Panel(
         "State written",
-        "To the log, per second.",
+        "State written to the log, bytes per second.",
         [(f"sum by (topic) (rate(streamrnn_state_written_bytes_total{BY}[$__rate_interval]))", "{{topic}}")],
         "Bps",
     ),
@@ -334,11 +338,11 @@ BOARDS: dict[str, tuple[str, Sequence[Panel]]] = {
     "model": ("streamrnn: model health", MODEL),
     "operations": ("streamrnn: operations", OPERATIONS),
 }
-"""By the name of the file: title and panels."""
+"""Title and panels, by file name."""
 
 
 def boards() -> dict[str, str]:
-    """Every dashboard as JSON, by the name of its file."""
+    """Return every dashboard as JSON, by file name."""
     return {f"{name}.json": _json(name, title, panels) for name, (title, panels) in BOARDS.items()}
 
 
@@ -357,7 +361,7 @@ def _json(name: str, title: str, panels: Sequence[Panel]) -> str:
         query = "label_values(streamrnn_series_skill_bucket, horizon)"
         board.with_variable(_variable("horizon", "Horizon", query, several=False))
     for number, panel in enumerate(panels, start=1):
-        board.with_panel(_built(panel).id(number))
+        board.with_panel(_build_panel(panel).id(number))
     return json.dumps(board.build(), cls=JSONEncoder, indent=1, sort_keys=True) + "\n"
 
 
@@ -366,9 +370,9 @@ def _variable(name: str, label: str, query: str, *, several: bool) -> dashboard.
     return variable.multi(several).include_all(several).all_value(".*" if several else "")
 
 
-def _built(panel: Panel) -> timeseries.Panel | stat.Panel | heatmap.Panel:
+def _build_panel(panel: Panel) -> timeseries.Panel | stat.Panel | heatmap.Panel:
     kinds = {"timeseries": timeseries.Panel, "stat": stat.Panel, "heatmap": heatmap.Panel}
-    built = kinds[panel.kind]().title(panel.title).description(panel.words).datasource(SOURCE)
+    built = kinds[panel.kind]().title(panel.title).description(panel.description).datasource(SOURCE)
     built.unit(panel.unit).span(panel.width).height(panel.height)
     for letter, (query, legend) in zip("ABCDEF", panel.queries, strict=False):
         target = prometheus.Dataquery().expr(query).legend_format(legend).ref_id(letter).datasource(SOURCE)

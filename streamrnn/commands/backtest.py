@@ -31,6 +31,7 @@ from streamrnn.evaluation.tally import UNSCORED_SHARE, Tally
 from streamrnn.files import written_atomically
 from streamrnn.log.files import read_csv, read_jsonl
 from streamrnn.records import Record, TopicPartition
+from streamrnn.runtime.snapshot import read_meta
 from streamrnn.runtime.task import Task
 from streamrnn.settings import Settings, to_yaml
 

@@ -91,12 +91,7 @@ QUALITY = (
     Metric(
         "interval_width", "counter", "Widths of the outermost intervals, in units of each series' scale", BY_HORIZON
     ),
-    Metric(
-        "seasonal_error",
-        "counter",
-        "Absolute errors of the value one season before, where one is known (model.variant: full)",
-        BY_HORIZON,
-    ),
+    Metric("seasonal_error", "counter", "Absolute errors of the value one season before, if known", BY_HORIZON),
     Metric("error_beside_seasonal", "counter", "Absolute errors of the forecasts for those same labels", BY_HORIZON),
     Metric("skill_ratio", "gauge", "1 - error / error of persistence, recent", BY_HORIZON),
     Metric("coverage_ratio", "gauge", "Share of matured forecasts that were covered, recent", BY_HORIZON),

@@ -4,14 +4,12 @@ The worker's thread writes and the metrics server's thread reads without a lock:
 """
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from streamrnn.records import StepReport, TopicPartition
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 INITIAL_ROWS = 64
 """Capacity of a new table, in series; a full table doubles."""
@@ -21,13 +19,13 @@ MEASURES = ("skill", "anomaly", "silence")
 class Table(NamedTuple):
     """The S series of one task, with K horizons; NaN in rows not seen since the task was restored."""
 
-    names: "NDArray[np.object_]"
+    names: NDArray[np.object_]
     """(S,)"""
-    skill: "NDArray[np.float32]"
+    skill: NDArray[np.float32]
     """(S, K)"""
-    anomaly: "NDArray[np.float32]"
+    anomaly: NDArray[np.float32]
     """(S,)"""
-    times: "NDArray[np.float64]"
+    times: NDArray[np.float64]
     """(S,) event times of the latest observations, milliseconds since the epoch."""
 
     @classmethod
@@ -41,7 +39,7 @@ class Table(NamedTuple):
         )
 
     @property
-    def silence(self) -> "NDArray[np.float64]":
+    def silence(self) -> NDArray[np.float64]:
         """Seconds of event time from each series' latest observation to the latest of all, shape (S,)."""
         seen = ~np.isnan(self.times)
         latest = self.times[seen].max() if seen.any() else 0.0
@@ -75,7 +73,7 @@ class SeriesTable:
         """Drop the table of a task."""
         self._tables.pop(partition, None)
 
-    def values(self, measure: str) -> Iterator[tuple[tuple[str, ...], "NDArray[Any]"]]:
+    def values(self, measure: str) -> Iterator[tuple[tuple[str, ...], NDArray[Any]]]:
         """Yield labels and the values of all seen series: by topic, and for `skill` by topic and horizon."""
         by_topic: dict[str, list[Table]] = {}
         for partition, table in list(self._tables.items()):
@@ -99,14 +97,13 @@ class SeriesTable:
         if horizon not in self._horizons:
             raise ValueError(f"horizon={horizon}: must be one of {', '.join(self._horizons)}")
         column = self._horizons.index(horizon)
-        found = []
+        found: list[tuple[float, dict[str, object]]] = []
         for partition, table in list(self._tables.items()):
-            if topic not in (None, partition.topic):
-                continue
-            rank = table.skill[:, column] if measure == "skill" else -getattr(table, measure)
-            seen = np.flatnonzero(~np.isnan(table.times))
-            for row in seen[np.argsort(rank[seen], kind="stable")[:count]].tolist():
-                found.append((float(rank[row]), self._summary(partition, table, row)))  # noqa: PERF401
+            if topic in (None, partition.topic):
+                rank = table.skill[:, column] if measure == "skill" else -getattr(table, measure)
+                seen = np.flatnonzero(~np.isnan(table.times))
+                rows = seen[np.argsort(rank[seen], kind="stable")[:count]].tolist()
+                found += [(float(rank[row]), self._summary(partition, table, row)) for row in rows]
         found.sort(key=lambda pair: pair[0])
         return [summary for _, summary in found[:count]]
 

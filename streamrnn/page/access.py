@@ -50,8 +50,8 @@ class Access:
     """An ASGI application that guards another one.
 
     Without a token, requests are answered only under an IP address, `localhost` or `host`, the address listened on: any
-    other name could be one that a foreign site resolves to this server (DNS rebinding). `port` tells the cookies of
-    several daemons on one machine apart.
+    other name could be one that a foreign site resolves to this server (DNS rebinding). `port` distinguishes the
+    cookies of several daemons on one machine.
     """
 
     def __init__(self, app: Application, *, host: str, port: int, token: str | None) -> None:

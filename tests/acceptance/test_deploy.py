@@ -1,4 +1,4 @@
-"""The build and the deployment files: they agree with the program and each other, and expose nothing to the network."""
+"""The build and deployment files: they agree with the program and each other, and expose nothing to the network."""
 
 import json
 import os
@@ -34,7 +34,7 @@ def instructions() -> list[tuple[str, str]]:
 
 
 def last_stage() -> list[tuple[str, str]]:
-    """Read what the Dockerfile says of the image that runs."""
+    """Read the last stage of the Dockerfile, the image that runs."""
     stages = instructions()
     start = max(index for index, (word, _) in enumerate(stages) if word == "FROM")
     return stages[start:]
@@ -46,7 +46,7 @@ def environment() -> dict[str, str]:
     return dict(pair.split("=", 1) for pair in pairs)
 
 
-def test_the_image_knows_only_instructions_that_exist() -> None:
+def test_the_dockerfile_has_only_known_instructions() -> None:
     """A misspelt instruction would fail the build."""
     known = {
         "FROM",
@@ -72,8 +72,8 @@ def test_the_image_does_not_run_as_root() -> None:
     assert "RUN" not in words[words.index("USER") :]
 
 
-def test_the_image_installs_what_the_lock_says_and_nothing_else() -> None:
-    """Each pip install checks hashes, or takes no dependency."""
+def test_the_image_installs_only_locked_packages() -> None:
+    """Each pip install checks hashes, or installs no dependency."""
     installs = [rest for word, rest in instructions() if word == "RUN" and "pip install" in rest]
     kinds = ["--require-hashes" in rest or "--no-deps --no-build-isolation" in rest for rest in installs]
     assert kinds == [True, True]
@@ -88,35 +88,35 @@ def test_the_image_copies_only_what_exists_and_is_not_ignored() -> None:
     assert [source for source in sources if not (REPOSITORY / source).exists()] == []
 
 
-def test_the_image_is_checked_and_exposed_at_the_port_of_the_metrics() -> None:
-    """EXPOSE, HEALTHCHECK and the defaults of metrics.port and page.port agree, and the image answers the network."""
-    said = dict(last_stage())
+def test_ports_of_the_image() -> None:
+    """EXPOSE and HEALTHCHECK use the default ports, and the image listens on all addresses."""
+    last = dict(last_stage())
     port = Settings().metrics.port
-    assert said["EXPOSE"] == f"{port} {Settings().page.port}"
-    assert f"http://127.0.0.1:{port}/healthz" in said["HEALTHCHECK"]
+    assert last["EXPOSE"] == f"{port} {Settings().page.port}"
+    assert f"http://127.0.0.1:{port}/healthz" in last["HEALTHCHECK"]
     assert environment()["STREAMRNN_METRICS__HOST"] == environment()["STREAMRNN_PAGE__HOST"] == "0.0.0.0"
 
 
-def test_the_check_of_the_image_is_a_program_that_python_accepts() -> None:
-    """HEALTHCHECK, ENTRYPOINT and CMD are JSON lists, and the program in the first compiles."""
-    said = dict(last_stage())
-    command = json.loads(said["HEALTHCHECK"].partition("CMD ")[2])
+def test_the_health_check_of_the_image_compiles() -> None:
+    """HEALTHCHECK, ENTRYPOINT and CMD are JSON lists, and the program in HEALTHCHECK compiles."""
+    last = dict(last_stage())
+    command = json.loads(last["HEALTHCHECK"].partition("CMD ")[2])
     assert command[:2] == ["python", "-c"]
     compile(command[2], "HEALTHCHECK", "exec")
-    assert json.loads(said["ENTRYPOINT"]) == ["streamrnn"]
-    assert json.loads(said["CMD"])[0] == "run"
+    assert json.loads(last["ENTRYPOINT"]) == ["streamrnn"]
+    assert json.loads(last["CMD"])[0] == "run"
 
 
-def test_the_image_can_write_where_it_must() -> None:
-    """The folder of compiled code and the working folder are made for the user of the image."""
+def test_writable_folders_of_the_image() -> None:
+    """The folder of compiled code and the working folder belong to the user of the image."""
     made = next(rest for word, rest in last_stage() if word == "RUN")
     owned = made.partition("--owner=streamrnn")[2].split()
     assert environment()["NUMBA_CACHE_DIR"] in owned
     assert dict(last_stage())["WORKDIR"] in owned
 
 
-def test_what_configures_the_daemon_in_the_deployment_is_known_to_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The variables of image and Compose file, on the mounted configuration, load."""
+def test_the_configuration_of_the_deployment_is_valid(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The environment of image and Compose file loads with the mounted configuration."""
     service = read("compose.yaml")["services"]["streamrnn"]
     mounted = next(volume for volume in service["volumes"] if ":/etc/streamrnn/" in volume).split(":")
     for name in [name for name in os.environ if name.startswith("STREAMRNN_")]:
@@ -130,7 +130,7 @@ def test_what_configures_the_daemon_in_the_deployment_is_known_to_it(monkeypatch
 
 
 def test_compose_mounts_files_that_exist() -> None:
-    """Every file and build folder that the Compose file names is there, and every named volume is declared."""
+    """Every mounted file and build folder exists, and every named volume is declared."""
     compose = read("compose.yaml")
     volumes = [volume.split(":")[0] for service in compose["services"].values() for volume in service["volumes"]]
     files = [volume for volume in volumes if volume.startswith(".")]
@@ -146,21 +146,21 @@ def test_compose_listens_on_this_machine_only() -> None:
     assert [port for port in ports if not port.startswith("127.0.0.1:")] == []
 
 
-def test_compose_names_exact_versions() -> None:
-    """No image floats."""
+def test_compose_pins_exact_versions() -> None:
+    """Every image has a full version."""
     images = [service["image"] for service in read("compose.yaml")["services"].values() if "image" in service]
     assert len(images) == 3
     assert [image for image in images if not re.search(r":v?\d+\.\d+\.\d+$", image)] == []
 
 
-def test_compose_gives_the_daemon_time_to_end() -> None:
-    """The daemon ends within 10 s of SIGTERM; Docker kills it no sooner."""
+def test_compose_gives_the_daemon_time_to_stop() -> None:
+    """The daemon stops within 10 s of SIGTERM; Docker kills it no sooner."""
     grace = read("compose.yaml")["services"]["streamrnn"]["stop_grace_period"]
     assert int(grace.removesuffix("s")) > 10
 
 
 def test_the_broker_of_the_deployment_advertises_an_address_for_each_listener() -> None:
-    """Every listener but the controller's is advertised, and the daemon uses the one for the inside."""
+    """Every listener except the controller's is advertised, and the daemon uses the inner one."""
     kafka = read("compose.yaml")["services"]["kafka"]["environment"]
     listeners, advertised, protocols = (
         dict(pair.split(":", 1) for pair in kafka[name].split(","))
@@ -171,8 +171,8 @@ def test_the_broker_of_the_deployment_advertises_an_address_for_each_listener() 
     assert advertised["INSIDE"] == f"//{daemon['STREAMRNN_KAFKA__BOOTSTRAP_SERVERS']}"
 
 
-def test_prometheus_asks_the_daemon_at_the_port_of_its_metrics() -> None:
-    """The target is the service's name and the default of metrics.port."""
+def test_prometheus_scrapes_the_default_port() -> None:
+    """The target is the service's name with the default of metrics.port."""
     jobs = {job["job_name"]: job["static_configs"] for job in read("prometheus.yml")["scrape_configs"]}
     assert jobs["streamrnn"] == [{"targets": [f"streamrnn:{Settings().metrics.port}"]}]
     assert "streamrnn" in read("compose.yaml")["services"]
@@ -183,8 +183,8 @@ def boards() -> list[Any]:
     return [json.loads(path.read_text()) for path in sorted((DEPLOY / "grafana/dashboards").glob("*.json"))]
 
 
-def test_grafana_reads_the_prometheus_of_the_deployment() -> None:
-    """Data source and panels name the same source, at the address of the service."""
+def test_grafana_uses_the_prometheus_of_the_deployment() -> None:
+    """Data source and panels name one source, at the address of the service."""
     (source,) = read("grafana/datasource.yaml")["datasources"]
     assert source["url"] == "http://prometheus:9090"
     assert {panel["datasource"]["uid"] for board in boards() for panel in board["panels"]} == {source["uid"]}
@@ -193,14 +193,14 @@ def test_grafana_reads_the_prometheus_of_the_deployment() -> None:
     assert f"./grafana/dashboards:{provider['options']['path']}:ro" in volumes
 
 
-def test_prometheus_finds_its_rules_where_compose_mounts_them() -> None:
-    """The rules lie beside the configuration, in the image as in the repository."""
+def test_compose_mounts_the_rules() -> None:
+    """The rules are mounted beside Prometheus' configuration."""
     (name,) = read("prometheus.yml")["rule_files"]
     assert f"./{name}:/etc/prometheus/{name}:ro" in read("compose.yaml")["services"]["prometheus"]["volumes"]
 
 
 def test_what_is_generated_is_up_to_date(tmp_path: Path) -> None:
-    """`make generate` would change no file: dashboards and tables are those of the code."""
+    """`make generate` changes no file: dashboards and tables match the code."""
     command = [sys.executable, "deploy/generate.py", "--output", str(tmp_path)]
     subprocess.run(command, cwd=REPOSITORY, check=True)
     made = [path.relative_to(tmp_path) for path in sorted(tmp_path.rglob("*")) if path.is_file()]
@@ -209,8 +209,8 @@ def test_what_is_generated_is_up_to_date(tmp_path: Path) -> None:
     assert shown == {path.name for path in made if path.suffix == ".json"}
 
 
-def test_every_alert_has_its_page_in_the_runbook() -> None:
-    """Each alert links to a heading that is there, and each heading is that of an alert."""
+def test_every_alert_has_a_section_in_the_runbook() -> None:
+    """Each alert links to a heading of the runbook, and each heading belongs to an alert."""
     alerts = [rule for group in read("rules.yml")["groups"] for rule in group["rules"] if "alert" in rule]
     linked = [rule["annotations"]["runbook_url"].partition("#")[2] for rule in alerts]
     text = (REPOSITORY / "docs/how-to/runbook.md").read_text()
@@ -219,8 +219,8 @@ def test_every_alert_has_its_page_in_the_runbook() -> None:
     assert {rule["labels"]["severity"] for rule in alerts} == {"warning", "critical"}
 
 
-def test_rules_and_dashboards_name_only_what_there_is() -> None:
-    """Every metric named is in the catalogue, with the endings that its kind has, or is recorded by a rule."""
+def test_rules_and_dashboards_use_existing_metrics() -> None:
+    """Every metric in a query is in the catalogue, with the suffixes of its kind, or recorded by a rule."""
     endings = {"histogram": ("_bucket", "_sum", "_count"), "distribution": ("_bucket", "_gsum", "_gcount")}
     known = {f"streamrnn_{m.name}{end}" for m in METRICS for end in endings.get(m.kind, ("",))}
     known = {f"{name}_total" if name[10:] in COUNTERS else name for name in known} | {"streamrnn_build_info"}
@@ -232,11 +232,11 @@ def test_rules_and_dashboards_name_only_what_there_is() -> None:
     used = {name for query in queries for name in re.findall(r"\w+:streamrnn_[\w:]+|\bstreamrnn_\w+", query)}
     assert used - known == set()
     recorded = {rule["record"] for rule in rules if "record" in rule}
-    assert recorded - used == set()  # none is made for nobody
+    assert recorded - used == set()  # no recorded rule is unused
 
 
-def test_the_license_is_the_one_that_the_package_names() -> None:
-    """The full text of Apache-2.0 is there."""
+def test_the_license_matches_the_package() -> None:
+    """The license file has the full text of Apache-2.0."""
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
     text = (REPOSITORY / project["license-files"][0]).read_text()
     assert project["license"] == "Apache-2.0"
@@ -244,31 +244,28 @@ def test_the_license_is_the_one_that_the_package_names() -> None:
     assert "END OF TERMS AND CONDITIONS" in text
 
 
-def test_the_lock_holds_every_dependency_with_hashes() -> None:
-    """What pyproject.toml asks for is locked, and so is the build backend, which no isolated build brings."""
+def test_the_lock_has_every_dependency_with_hashes() -> None:
+    """All dependencies of pyproject.toml are locked, also the build backend, as builds are not isolated."""
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())
     extras = project["project"]["optional-dependencies"].values()
-    asked = [*project["project"]["dependencies"], *(item for extra in extras for item in extra)]
-    asked += project["build-system"]["requires"]
-    names = {re.split(r"[<>=! ]", item)[0].lower().replace("_", "-") for item in asked}
+    required = [*project["project"]["dependencies"], *(item for extra in extras for item in extra)]
+    required += project["build-system"]["requires"]
+    names = {re.split(r"[<>=! ]", item)[0].lower().replace("_", "-") for item in required}
     entries = re.findall(
         r"^([a-z0-9-]+)==\S+.*\\\n    --hash=sha256:", (REPOSITORY / "requirements.lock").read_text(), re.M
     )
     assert names - set(entries) == set()
 
 
-def test_releases_that_do_not_fit_are_excluded() -> None:
-    """confluent-kafka stays below 3, an incompatible rewrite under the same name; nicegui is at least 3.12.
-
-    Releases of nicegui before that are not supported by the page.
-    """
+def test_incompatible_releases_are_excluded() -> None:
+    """confluent-kafka is below 3, an incompatible rewrite; nicegui is at least 3.12, as the page requires."""
     extras = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     bounds = {item for extra in extras.values() for item in extra if re.match("confluent-kafka|nicegui", item)}
     assert bounds == {"confluent-kafka>=2.16,<3", "nicegui>=3.12"}
 
 
-def test_the_lock_names_no_registry_and_no_folder() -> None:
-    """It installs from any mirror: it has no address, no option but hashes, and no path."""
+def test_the_lock_has_no_registry_and_no_path() -> None:
+    """The lock installs from any mirror: it has no URL, no path, and no option except hashes."""
     lines = (REPOSITORY / "requirements.lock").read_text().splitlines()
     entries = [line for line in lines if not line.startswith("#")]
     assert [line for line in entries if not re.match(r"[a-z0-9-]+==[^/@]+$|    --hash=sha256:[0-9a-f]{64}", line)] == []
@@ -277,7 +274,7 @@ def test_the_lock_names_no_registry_and_no_folder() -> None:
 
 @pytest.mark.parametrize("target", ["venv", "demo", "test", "long", "check", "bench", "generate", "lock", "clean"])
 def test_every_target_is_explained_and_runs(target: str) -> None:
-    """`make` alone lists the target, and make can say what it would do."""
+    """`make` alone lists the target, and its dry run succeeds."""
     help_text = subprocess.run(["make"], cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout
     assert f"make {target} " in help_text
     subprocess.run(["make", "--dry-run", target], cwd=REPOSITORY, capture_output=True, check=True)
@@ -287,8 +284,8 @@ def test_every_target_is_explained_and_runs(target: str) -> None:
     ("refused", "words"),
     [("version_info", "needs Python 3.11 or newer"), ("ensurepip", "apt-get install python3-venv")],
 )
-def test_a_python_that_will_not_do_is_refused_in_one_line(tmp_path: Path, refused: str, words: str) -> None:
-    """Too old, or without venv: make says so, says what to do, and leaves nothing behind."""
+def test_an_unsuitable_python_is_refused(tmp_path: Path, refused: str, words: str) -> None:
+    """If Python is too old or has no venv, make prints the remedy in one line and creates nothing."""
     for name in ("Makefile", "pyproject.toml", "requirements.lock"):
         shutil.copy(REPOSITORY / name, tmp_path)
     python = tmp_path / "python"
@@ -304,8 +301,8 @@ def test_a_python_that_will_not_do_is_refused_in_one_line(tmp_path: Path, refuse
     assert not (tmp_path / ".venv").exists()
 
 
-def test_the_script_of_the_build_machine_is_sound() -> None:
-    """It is executable, stops at the first failure, and runs the checks and the tests."""
+def test_the_ci_script() -> None:
+    """The script is executable, stops at the first failure, and runs the checks and the tests."""
     script = REPOSITORY / ".ci" / "run"
     assert os.access(script, os.X_OK)
     assert "set -euo pipefail" in script.read_text()

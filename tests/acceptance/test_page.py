@@ -326,16 +326,16 @@ def test_a_port_in_use() -> None:
             PageProcess(host="127.0.0.1", port=port, channels=1, config={})
 
 
-def test_without_the_extra_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No NiceGUI: the error says what to install."""
+def test_the_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without NiceGUI the error names the extra to install."""
     monkeypatch.setattr(processes, "find_spec", lambda _: None)
     with pytest.raises(ConfigError, match=r"pip install 'streamrnn\[page\]'"):
-        processes.require()
+        processes.require_nicegui()
 
 
 @pytest.fixture
 def daemon(tmp_path: Path) -> Iterator[Daemon]:
-    """A daemon with a page, over a log with a hundred records of two series."""
+    """Yield a daemon with a page, over a log with a hundred records of two series."""
     path = tmp_path / "log.db"
     with closing(SqliteLog(path=path, app="producer")) as log:
         log.create([Topic("sensors", 1)])

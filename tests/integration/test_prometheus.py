@@ -1,4 +1,4 @@
-"""A real Prometheus over a working daemon: every query has an answer, and alerts fire when they should only."""
+"""A real Prometheus over a running daemon: every query has an answer, and alerts fire only when they should."""
 
 import json
 import math
@@ -32,14 +32,14 @@ OVERRIDES = ["input.topics=sensors", "input.key=series", "input.time=time", "com
 
 @pytest.fixture(autouse=True)
 def tools() -> None:
-    """Skip a test where there is no Prometheus; fail it where CI is set."""
+    """Skip a test without Prometheus; fail it under CI."""
     reason = prometheus.missing()
     if reason is not None:
         (pytest.fail if os.environ.get("CI") else pytest.skip)(f"no Prometheus: {reason}")
 
 
 class _Time:
-    """Real seconds, as FaultyLog wants them."""
+    """A clock of real seconds for FaultyLog."""
 
     def __call__(self) -> float:
         return time.monotonic()
@@ -49,7 +49,7 @@ class _Time:
 
 
 class Plant:
-    """A daemon in this process, over a log in memory: its worker comes round when the test says so."""
+    """A daemon in this process, over a log in memory; the test calls each iteration of its worker."""
 
     def __init__(self, *overrides: str) -> None:
         settings = load(None, [*OVERRIDES, *overrides])
@@ -66,13 +66,13 @@ class Plant:
             commits=CommitPolicy(settings.commit.interval, snapshot_interval=1.0),
             hooks=Hooks(observer=self.metrics),
         )
-        told: dict[str, Any] = {
+        loop: dict[str, Any] = {
             "age": lambda: time.monotonic() - self.worker.heartbeat,
             "unready": lambda: self.worker.not_ready_reason,
         }
-        self.metrics.watch(**told)
+        self.metrics.watch(**loop)
         self.server = HealthServer(
-            host="127.0.0.1", port=0, exposition=self.metrics.exposition, worst=self.metrics.worst, **told
+            host="127.0.0.1", port=0, exposition=self.metrics.exposition, worst=self.metrics.worst, **loop
         )
         self.address = f"127.0.0.1:{self.server.port}"
 
@@ -81,12 +81,12 @@ class Plant:
             raise log_error(f"no {operation}")
 
     def close(self) -> None:
-        """End it."""
+        """Stop worker and server."""
         self.worker.close()
         self.server.close()
 
     def feed(self, rows: int = 1) -> None:
-        """Append rows of hourly values of every series, with a day and noise in them."""
+        """Append rows of hourly values of every series, with a daily season and noise."""
         for _ in range(rows):
             self.rows += 1
             day = [10 * math.sin(self.rows * math.tau / 24 + key) for key in range(KEYS)]
@@ -98,12 +98,12 @@ class Plant:
         self.store.append("sensors", [Record("sensors", 0, 0, 0, None, json.dumps(each).encode()) for each in contents])
 
     def work(self, rows: int = 5) -> None:
-        """Take in some rows that come."""
+        """Append and process some rows."""
         self.feed(rows)
         self.worker.run_once()
 
     def warm(self) -> None:
-        """Take in what makes forecasts good, the quality known and the learners learn."""
+        """Process enough rows for good forecasts, scores and learning steps."""
         self.feed(400)
         while "sensors.forecasts" not in self.store._topics or len(self.store.read("sensors.forecasts")) < 400 * KEYS:
             self.worker.run_once()
@@ -111,32 +111,32 @@ class Plant:
 
 @pytest.fixture
 def plant() -> Iterator[Plant]:
-    """Yield a daemon that has worked for a while."""
+    """Yield a warm daemon."""
     with closing(Plant()) as plant:
         plant.warm()
         yield plant
 
 
 def test_rules_are_sound() -> None:
-    """Promtool accepts rules and configuration, and each alert fires and clears in made series."""
+    """Promtool accepts rules and configuration, and each alert fires and clears on synthetic series."""
     for command in (["check", "config", "prometheus.yml"], ["test", "rules", "rules-test.yml"]):
         done = subprocess.run(["promtool", *command], cwd=DEPLOY, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_every_alert_is_tested() -> None:
-    """The made series let every alert fire."""
+    """The synthetic series cover every alert."""
     text = (DEPLOY / "rules-test.yml").read_text()
     assert {name for name in alerts() if f"- name: {name}," not in text} == set()
 
 
 def alerts() -> set[str]:
-    """Names of all alerts."""
+    """Return the names of all alerts."""
     return {rule["alert"] for group in prometheus.short_rules() for rule in group["rules"] if "alert" in rule}
 
 
 def queries() -> dict[str, str]:
-    """What panels and rules ask, by where it is asked; alerts, which answer only when something is wrong, apart."""
+    """Return the queries of panels and recording rules by location; alerts answer only when something is wrong."""
     found = {}
     for path in sorted((DEPLOY / "grafana/dashboards").glob("*.json")):
         for panel in json.loads(path.read_text())["panels"]:
@@ -150,13 +150,13 @@ def queries() -> dict[str, str]:
 
 
 def test_every_query_has_an_answer_and_no_alert_fires(plant: Plant, tmp_path: Path) -> None:
-    """On a daemon that works, with one bad record in some hundred, each panel and each recorded rule has data."""
+    """On a healthy daemon with few bad records, each panel and each recorded rule has data."""
     bad = [{"series": "p0", "time": START, "a": 1}, {"series": "p0", "a": 1}]  # late; without a time
 
     def work() -> None:
         plant.work()
         if plant.rows % 100 == 0:
-            last = {"series": "p1", "time": START + plant.rows * HOUR, "a": 1.0}  # had before
+            last = {"series": "p1", "time": START + plant.rows * HOUR, "a": 1.0}  # a duplicate time
             plant.append(*bad, last)
 
     with Prometheus(tmp_path, [plant.address]) as server:
@@ -180,12 +180,12 @@ def test_every_query_has_an_answer_and_no_alert_fires(plant: Plant, tmp_path: Pa
         assert server.firing() == set()
 
 
-# Each alert that can be provoked in seconds; the others fire in made series only (test_rules_are_sound)
+# Alerts that can be provoked in seconds; the others fire on synthetic series only (test_rules_are_sound)
 
 UNPROVOKED = {"StreamrnnSkillNegative", "StreamrnnCoverageOff"}
-"""They need hours of a stream that changes faster than forecasts can follow."""
+"""Alerts that need hours of a stream that changes faster than forecasts adapt."""
 FAILING = {"name": "streamrnn-failing", "rules": [{"record": "failing", "expr": "up * on () up"}]}
-"""A group that cannot be evaluated: many series are matched with many."""
+"""A group that cannot be evaluated: a many-to-many match."""
 
 
 def down(plant: Plant) -> None:
@@ -194,12 +194,12 @@ def down(plant: Plant) -> None:
 
 
 def nothing(plant: Plant) -> None:
-    """Work as ever."""
+    """Continue normally."""
     plant.work()
 
 
 def stalled(plant: Plant) -> None:
-    """Have a round of the loop last for minutes."""
+    """Set the last iteration of the loop minutes back."""
     plant.worker.heartbeat = time.monotonic() - 100.0
 
 
@@ -210,27 +210,27 @@ def not_ready(plant: Plant) -> None:
 
 
 def restoring(plant: Plant) -> None:
-    """Fail to read the state of a task that was thrown away."""
+    """Discard a task and fail to read its state."""
     (owned,) = plant.worker._owned.values()
     plant.fault = "commit" if owned.is_open else "read_state"
     plant.work()
 
 
 def lag_growing(plant: Plant) -> None:
-    """Have far more come than is taken in."""
+    """Append far more records than are processed."""
     plant.append(*[{"series": "p0", "time": START, "a": 1}] * 2000)
     plant.worker._owned[("sensors", 0)].next_lag_check = 0.0  # type: ignore[index]  # a pair like any other
     plant.worker.run_once()
 
 
 def no_forecasts(plant: Plant) -> None:
-    """Have every record come twice."""
+    """Append duplicates of a record."""
     plant.append(*[{"series": "p0", "time": START + plant.rows * HOUR, "a": 1}] * 5)
     plant.worker.run_once()
 
 
 def dead_letters(plant: Plant) -> None:
-    """Mix records without a time among the good ones."""
+    """Mix records without a time with good ones."""
     plant.append({"series": "p0", "a": 1})
     plant.work(1)
 
@@ -259,16 +259,14 @@ def restarts(plant: Plant) -> None:
         ("StreamrnnRestarts", restarts, []),
     ],
 )
-def test_what_an_alert_is_for_lets_it_fire(
-    alert: str, provoke: Callable[[Plant], None], overrides: list[str], tmp_path: Path
-) -> None:
-    """It does not fire before, fires when it should, and what it says can be read."""
+def test_alerts_fire(alert: str, provoke: Callable[[Plant], None], overrides: list[str], tmp_path: Path) -> None:
+    """An alert does not fire before its condition, fires with it, and its texts are complete."""
     with closing(Plant(*overrides)) as plant:
-        if alert != "StreamrnnLearningDiverging":  # its weights are to grow under its eyes
+        if alert != "StreamrnnLearningDiverging":  # its weights must grow during scrapes
             plant.warm()
-        beside = [FAILING] if alert == "StreamrnnRulesFailing" else []
+        extra = [FAILING] if alert == "StreamrnnRulesFailing" else []
         itself = alert == "StreamrnnMetricsMissing"  # another program under the job's name
-        with Prometheus(tmp_path, [plant.address], beside=beside, itself=itself) as server:
+        with Prometheus(tmp_path, [plant.address], extra_groups=extra, itself=itself) as server:
 
             def calm() -> bool:
                 return bool(server.ask("streamrnn_ready")) and alert not in server.firing()
@@ -276,13 +274,15 @@ def test_what_an_alert_is_for_lets_it_fire(
             if provoke is not nothing:
                 meanwhile(plant.work, calm, "the first scrape")
             meanwhile(lambda: provoke(plant), lambda: alert in server.firing(), alert)
-            (said, *_) = [each["annotations"] for each in server.alerts() if each["labels"]["alertname"] == alert]
-    assert said["runbook_url"].startswith("docs/how-to/runbook.md#")
-    assert "<no value>" not in said["summary"] + said["description"]
-    assert "error expanding" not in said["summary"] + said["description"]
+            (annotations, *_) = [
+                each["annotations"] for each in server.alerts() if each["labels"]["alertname"] == alert
+            ]
+    assert annotations["runbook_url"].startswith("docs/how-to/runbook.md#")
+    assert "<no value>" not in annotations["summary"] + annotations["description"]
+    assert "error expanding" not in annotations["summary"] + annotations["description"]
 
 
-def test_every_alert_is_provoked_or_known_not_to_be() -> None:
-    """The list of provoked alerts has no gap."""
-    (mark,) = [m for m in test_what_an_alert_is_for_lets_it_fire.pytestmark if m.name == "parametrize"]
+def test_every_alert_is_provoked_or_excluded() -> None:
+    """The lists of provoked and excluded alerts cover all alerts."""
+    (mark,) = [m for m in test_alerts_fire.pytestmark if m.name == "parametrize"]
     assert {name for name, *_ in mark.args[1]} | UNPROVOKED == alerts()

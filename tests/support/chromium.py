@@ -1,4 +1,4 @@
-"""A browser for tests: the machine's own Chromium, driven by Playwright."""
+"""A browser for tests: the installed Chromium, driven by Playwright."""
 
 import os
 import re
@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 PICTURES = Path(__file__).parents[2] / "build" / "screenshots"
-"""What the tests saw last, for people to look at."""
+"""The last screenshot of each test."""
 
 
 def keep(page: Any) -> None:
-    """Save a picture of what a browser shows, under the name of the test."""
+    """Save a screenshot under the name of the test."""
     test = os.environ["PYTEST_CURRENT_TEST"].rpartition("::")[2].partition(" (")[0]
     PICTURES.mkdir(parents=True, exist_ok=True)
     page.screenshot(path=PICTURES / f"{re.sub('[^a-z0-9]+', '_', test.lower()).strip('_')}.png")
@@ -23,7 +23,7 @@ def keep(page: Any) -> None:
 
 @contextmanager
 def chromium() -> Iterator[Any]:
-    """Start a headless browser. Where there is none the test is skipped; where CI is set it fails."""
+    """Start a headless browser. Without one the test is skipped, or fails under CI."""
     path = shutil.which("chromium") or shutil.which("google-chrome")
     if path is None:
         (pytest.fail if os.environ.get("CI") else pytest.skip)("no browser: install chromium")

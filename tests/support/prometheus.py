@@ -1,4 +1,4 @@
-"""Prometheus as a process of its own, over the rules of the deployment with their durations made short."""
+"""A Prometheus process with the rules of the deployment, their durations shortened."""
 
 import json
 import re
@@ -17,23 +17,23 @@ from support.broker import _die_with_parent, free_ports
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 WINDOWS = {"5m": "5s", "10m": "5s", "15m": "6s", "1h": "8s"}
-"""What the ranges of the queries become; two scrapes a second fill them all."""
+"""Shortened ranges of the queries; two scrapes a second fill them all."""
 READY_WITHIN = 30.0  # seconds
 
 
 def missing() -> str | None:
-    """What must be installed before the rules can be tried; None: nothing."""
+    """Return what must be installed for the tests of the rules; None if nothing."""
     absent = [tool for tool in ("prometheus", "promtool") if shutil.which(tool) is None]
     return f"install Prometheus ({' and '.join(absent)} not found)" if absent else None
 
 
 def shortened(query: str) -> str:
-    """A query with short ranges and offsets."""
+    """Return a query with short ranges and offsets."""
     return re.sub(r"(?<=\[|\s)(5m|10m|15m|1h)\b", lambda found: WINDOWS[found[0]], query)
 
 
 def short_rules() -> list[dict[str, Any]]:
-    """The groups of the deployment, in which what lasts for two seconds fires."""
+    """Return the rule groups of the deployment, with alerts that fire after two seconds."""
     groups: list[dict[str, Any]] = yaml.safe_load((DEPLOY / "rules.yml").read_text())["groups"]
     for rule in (rule for group in groups for rule in group["rules"]):
         rule["expr"] = shortened(rule["expr"])
@@ -43,13 +43,13 @@ def short_rules() -> list[dict[str, Any]]:
 
 
 class Prometheus:
-    """A server that scrapes `targets` (host:port) as the job streamrnn, and itself; ended on leaving.
+    """A server that scrapes `targets` (host:port) as the job streamrnn, and itself, until the context exits.
 
-    `beside` are more groups of rules; `itself`: it is a target of the job streamrnn, too.
+    `extra_groups` are further groups of rules; `itself`: the server is also a target of the job streamrnn.
     """
 
     def __init__(
-        self, folder: Path, targets: Sequence[str], *, beside: Sequence[dict[str, Any]] = (), itself: bool = False
+        self, folder: Path, targets: Sequence[str], *, extra_groups: Sequence[dict[str, Any]] = (), itself: bool = False
     ) -> None:
         (port,) = free_ports(1)
         self.address = f"127.0.0.1:{port}"
@@ -62,7 +62,7 @@ class Prometheus:
             ],
         }
         (folder / "prometheus.yml").write_text(yaml.safe_dump(configuration))
-        (folder / "rules.yml").write_text(yaml.safe_dump({"groups": [*short_rules(), *beside]}))
+        (folder / "rules.yml").write_text(yaml.safe_dump({"groups": [*short_rules(), *extra_groups]}))
         self._log = folder / "prometheus.log"
         options = [f"--web.listen-address={self.address}", "--storage.tsdb.path=data", "--config.file=prometheus.yml"]
         with self._log.open("wb") as file:
@@ -93,7 +93,7 @@ class Prometheus:
             return False
 
     def ask(self, query: str) -> list[tuple[dict[str, str], float]]:
-        """The present answer to a query: labels and value of each series, those without a number left out."""
+        """Return the current labels and values of a query, without NaN values."""
         encoded = urllib.parse.urlencode({"query": query})
         with urllib.request.urlopen(f"http://{self.address}/api/v1/query?{encoded}", timeout=10) as answer:
             found = json.loads(answer.read())["data"]["result"]
@@ -101,18 +101,18 @@ class Prometheus:
         return [(labels, value) for labels, value in pairs if value == value]
 
     def firing(self) -> set[str]:
-        """Names of the alerts that fire."""
+        """Return the names of the firing alerts."""
         return {labels["alertname"] for labels, _ in self.ask('ALERTS{alertstate="firing"}')}
 
     def alerts(self) -> list[dict[str, Any]]:
-        """What the pending and firing alerts say."""
+        """Return the pending and firing alerts."""
         with urllib.request.urlopen(f"http://{self.address}/api/v1/alerts", timeout=10) as answer:
             found: list[dict[str, Any]] = json.loads(answer.read())["data"]["alerts"]
         return found
 
 
 def meanwhile(work: Callable[[], None], satisfied: Callable[[], bool], what: str, patience: float = 40.0) -> None:
-    """Work on until something holds, which is looked at four times a second."""
+    """Call `work` until the condition holds, which is checked four times a second."""
     deadline = time.monotonic() + patience
     while not satisfied():
         assert time.monotonic() < deadline, f"not within {patience:g} s: {what}"

@@ -1,4 +1,4 @@
-"""What the daemon says of itself in its log."""
+"""The process log."""
 
 import ast
 import io
@@ -24,7 +24,7 @@ LEVELS = {"debug", "info", "warning", "error", "critical", "exception"}
 
 @pytest.fixture
 def written() -> Iterator[io.StringIO]:
-    """Yield standard error as the configured logging writes to it."""
+    """Yield a stream that the configured logging writes to instead of standard error."""
     stream = io.StringIO()
     root = logging.getLogger()
     before = root.handlers[:], root.level, logging.getLogger("streamrnn").level
@@ -36,14 +36,14 @@ def written() -> Iterator[io.StringIO]:
 
 
 def configure(stream: io.StringIO, **options: Any) -> None:
-    """Configure the logging with this as standard error (pytest puts its own there for each test)."""
+    """Configure the logging with this stream as standard error."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "stderr", stream)
         logs.configure(**options)
 
 
 def test_events_are_json_lines(written: io.StringIO) -> None:
-    """Without a terminal each event is one JSON object with its name, level, time and details."""
+    """Without a terminal each event is one JSON object with name, level, time and details."""
     logging.getLogger("streamrnn.runtime.worker").info(
         "task_restored", extra={"topic": "sensors", "partition": 0, "offset": 7}
     )
@@ -71,10 +71,10 @@ def test_an_exception_is_in_its_event(written: io.StringIO) -> None:
     ("chosen", "terminal", "json_lines"),
     [("auto", False, True), ("auto", True, False), ("text", False, False), ("json", True, True)],
 )
-def test_the_format_is_the_one_asked_for(
+def test_formats(
     chosen: str, terminal: bool, json_lines: bool, written: io.StringIO, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """`auto` goes by the terminal; text has colours on a terminal only."""
+    """`auto` is text on a terminal, else JSON; text has colours on a terminal only."""
     monkeypatch.setattr(written, "isatty", lambda: terminal)
     configure(written, format=chosen)
     logging.getLogger("streamrnn").info("stopping")
@@ -84,8 +84,8 @@ def test_the_format_is_the_one_asked_for(
     assert ("\x1b[" in line) == (terminal and not json_lines)
 
 
-def test_the_level_is_of_this_program_alone(written: io.StringIO) -> None:
-    """At `debug` our own details are written, and no library's; at `error` no warnings of ours."""
+def test_the_level_applies_to_this_package_only(written: io.StringIO) -> None:
+    """At `debug` the package's debug events are written, but no library's; at `error` none of its warnings."""
     for level, expected in (("debug", ["committed", "task_failed"]), ("error", [])):
         written.truncate(0)
         configure(written, level=level)
@@ -96,7 +96,7 @@ def test_the_level_is_of_this_program_alone(written: io.StringIO) -> None:
 
 
 def logged() -> list[tuple[str, str, set[str], str]]:
-    """List every event that the code logs: its name, the level, the details that are named there, and where."""
+    """Return every event logged in the code: name, level, literal detail names, and location."""
     found = []
     for path in sorted(PACKAGE.rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text())):
@@ -113,8 +113,8 @@ def logged() -> list[tuple[str, str, set[str], str]]:
     return found
 
 
-def test_the_vocabulary_is_that_of_the_code() -> None:
-    """Every event logged is documented, at its level and with its details, and every one documented is logged."""
+def test_the_vocabulary_matches_the_code() -> None:
+    """Every logged event is documented with its level and details, and every documented one is logged."""
     found = logged()
     assert {name for name, *_ in found} == EVENTS.keys()
     for name, level, keys, where in found:
@@ -123,7 +123,7 @@ def test_the_vocabulary_is_that_of_the_code() -> None:
 
 
 def life(records: list[Record]) -> None:
-    """A worker that takes the records in, loses a task, the log and the sight of its end, and ends."""
+    """Run a worker that processes the records, loses a task, the log and the end offsets, and stops."""
     store, clock, failures = make_store(records), Clock(), ["commit", "poll"]
 
     def fault(operation: str) -> None:
@@ -143,8 +143,8 @@ def life(records: list[Record]) -> None:
     assert failures == []
 
 
-def test_what_is_told_is_documented(written: io.StringIO) -> None:
-    """The details of what a life of a task logs are those of the vocabulary, no more and no fewer."""
+def test_details_match_the_vocabulary(written: io.StringIO) -> None:
+    """The details logged in the life of a task are exactly the documented ones."""
     configure(written, level="debug")
     life(mixed(300, seed=1))
     common = {"event", "level", "logger", "timestamp", "suppressed"}
@@ -158,45 +158,45 @@ def test_what_is_told_is_documented(written: io.StringIO) -> None:
 
 
 def secret(value: bytes | None) -> bytes | None:
-    """A bad record's value with a word in it that must not be told."""
+    """Return a bad record's value with a word that must not be logged."""
     return value and value.replace(b'"p"', b'"s3cret"').replace(b'"a"', b'"s3cret-field"')
 
 
-def test_no_payload_is_told_above_debug(written: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keys, fields and values of good and bad records are in no line at info; at debug the bad ones may be quoted."""
+def test_no_payload_is_logged_above_debug(written: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At info no line contains keys, fields or values of records; at debug bad ones may be quoted."""
     monkeypatch.setattr(logs, "PAUSE", 0.0)
     contents = [secret(value) for value, _ in (*BAD.values(), *ALL_FIELDS.values())]
     contents += [b'{"series": "s3cret", "time": %d, "s3cret": 77.125}' % (T + step) for step in (0, 1000, 1000, 5)]
     contents += [b"s3cret", b'{"series": "s3cret", "time": "s3cret"}', b'{"series": "x", "time": 5, "a": "s3cret"}']
     records = [Record("sensors", 0, 0, T, b"s3cret", content) for content in contents]
     life(records)
-    told = written.getvalue()
-    assert "dead_letter" in told
-    assert "s3cret" not in told
-    assert "77.125" not in told
+    lines = written.getvalue()
+    assert "dead_letter" in lines
+    assert "s3cret" not in lines
+    assert "77.125" not in lines
     configure(written, level="debug")
     life(records)
     assert "s3cret" in written.getvalue()
 
 
-def test_what_input_can_bring_about_is_said_seldom() -> None:
-    """Dead letters of a partition are said once in ten seconds, with the number left out; other events always."""
+def test_rate_limit() -> None:
+    """Dead letters of a partition are logged once in ten seconds, with the number suppressed; other events always."""
     now = [0.0]
-    seldom = logs.RateLimit(clock=lambda: now[0])
+    limit = logs.RateLimit(clock=lambda: now[0])
 
-    def said(event: str, partition: int = 0) -> int | None:
+    def logged_with(event: str, partition: int = 0) -> int | None:
         name = event.partition(".")[0] if "." in event else "streamrnn.runtime.worker"
         record = logging.makeLogRecord({"name": name, "msg": event, "topic": "sensors", "partition": partition})
-        return getattr(record, "suppressed", 0) if seldom.filter(record) else None
+        return getattr(record, "suppressed", 0) if limit.filter(record) else None
 
-    assert [said("dead_letter") for _ in range(3)] == [0, None, None]
-    assert said("dead_letter", 1) == 0
-    assert [said("task_failed") for _ in range(2)] == [0, 0]
-    assert [said("opentelemetry. Failed to export") for _ in range(2)] == [0, None]
+    assert [logged_with("dead_letter") for _ in range(3)] == [0, None, None]
+    assert logged_with("dead_letter", 1) == 0
+    assert [logged_with("task_failed") for _ in range(2)] == [0, 0]
+    assert [logged_with("opentelemetry. Failed to export") for _ in range(2)] == [0, None]
     now[0] = logs.PAUSE - 0.1
-    assert said("dead_letter") is None
+    assert logged_with("dead_letter") is None
     now[0] = logs.PAUSE
-    assert said("dead_letter") == 3
-    assert said("dead_letter") is None
+    assert logged_with("dead_letter") == 3
+    assert logged_with("dead_letter") is None
     now[0] = 2 * logs.PAUSE
-    assert said("dead_letter") == 1
+    assert logged_with("dead_letter") == 1

@@ -1,4 +1,4 @@
-"""Metrics and health: what an operator sees."""
+"""Metrics and the health server."""
 
 import json
 import logging
@@ -31,12 +31,12 @@ OPENMETRICS = "application/openmetrics-text; version=1.0.0"
 
 
 def made(*horizons: int) -> Metrics:
-    """Metrics of forecasts at these horizons, in quantiles from 5% to 95%."""
+    """Return metrics of forecasts at these horizons, in quantiles from 5% to 95%."""
     return Metrics(horizons=horizons, quantiles=(0.05, 0.5, 0.95), max_series=1000)
 
 
 def wave(rows: Sequence[int], skill: Any, anomaly: Any = None, times: Any = None) -> Wave:
-    """A wave of these rows, whose series are named by their numbers; `skill` (B, K)."""
+    """Return a wave of these rows; `skill` has shape (B, K)."""
     count = len(rows)
     return Wave(
         np.array(rows),
@@ -51,14 +51,14 @@ def wave(rows: Sequence[int], skill: Any, anomaly: Any = None, times: Any = None
 
 
 def samples(metrics: Metrics) -> dict[str, float]:
-    """What the metrics page says, by name and labels."""
+    """Return the exposed values by name and labels."""
     _, text = metrics.exposition("")
     lines = [line for line in text.decode().splitlines() if not line.startswith("#")]
     return {name: float(value) for name, value in (line.rsplit(" ", 1) for line in lines)}
 
 
 def report(partition: TopicPartition = INPUT, **changes: object) -> StepReport:
-    """A report in which every number is another."""
+    """Return a report in which all numbers differ."""
     made = StepReport(
         partition, records=10, forecasts=12, dead_letters=Counter(late=2, invalid_json=1),
         drops=Counter(duplicate_time=3), series=4, event_time=1_700_000_000_000, learning_steps=2, skipped_steps=1,
@@ -71,7 +71,7 @@ def report(partition: TopicPartition = INPUT, **changes: object) -> StepReport:
 
 
 def test_reports_become_metrics() -> None:
-    """Every number of a report is found under its name, with its unit, and adds up over reports."""
+    """Every number of a report is exposed under its name; counters add up over reports."""
     metrics: Observer = made(1, 12)
     assert isinstance(metrics, Metrics)
     metrics.assigned(INPUT)
@@ -134,8 +134,8 @@ def test_reports_become_metrics() -> None:
     assert any(name.startswith('streamrnn_build_info{python="3.') for name in found)
 
 
-def test_recent_skill_forgets() -> None:
-    """Skill and coverage are of the recent past: after many better forecasts the old ones do not count."""
+def test_recent_skill_fades() -> None:
+    """Skill and coverage weight the recent past: after many better forecasts the old ones do not count."""
     metrics = made(1)
     for times, error, covered in ((100, 90.0, 0.0), (150, 10.0, 90.0)):
         scores = np.array([[100.0], [error], [100.0], [covered], *[[1.0]] * 4])
@@ -147,7 +147,7 @@ def test_recent_skill_forgets() -> None:
 
 
 def test_work_is_timed() -> None:
-    """Decoding, steps and learning steps are timed, each on its own; there is no fourth kind of work."""
+    """Decoding, steps and learning points are timed separately; other names are errors."""
     metrics = made(1)
     with metrics.timed("decode"), metrics.timed("step"), metrics.timed("learn"):
         pass
@@ -160,7 +160,7 @@ def test_work_is_timed() -> None:
 
 
 def test_a_released_partition_leaves_no_gauges() -> None:
-    """What a partition counted stays when it goes, what stood for its present goes."""
+    """When a partition is released, its counters stay and its gauges are removed."""
     metrics = made(1, 12)
     for partition in (INPUT, OTHER):
         metrics.stepped(report(partition, waves=[wave([0], [[0.0, 0.0]])]))
@@ -175,7 +175,7 @@ def test_a_released_partition_leaves_no_gauges() -> None:
 
 
 def test_names_follow_the_rules() -> None:
-    """Every metric of ours starts with streamrnn_, has a help text, and no label but the few allowed ones is used."""
+    """Every metric starts with streamrnn_, has a help text, and uses only the allowed labels."""
     metrics = made(1, 12)
     metrics.stepped(report(waves=[wave([0], [[0.0, 0.0]])]))
     metrics.lag(INPUT, 1)
@@ -192,7 +192,7 @@ def test_names_follow_the_rules() -> None:
 
 @pytest.mark.parametrize("accept", ["", OPENMETRICS])
 def test_every_metric_of_the_catalogue_is_shown(accept: str) -> None:
-    """In either format each metric of the catalogue is there, and no other of ours; OpenMetrics ends as it must."""
+    """In both formats exactly the metrics of the catalogue are exposed; OpenMetrics ends with its EOF mark."""
     metrics = made(1)
     metrics.stepped(report(waves=[wave([0], [[0.0]])], scores=np.ones((8, 1))))
     content_type, text = metrics.exposition(accept)
@@ -203,7 +203,7 @@ def test_every_metric_of_the_catalogue_is_shown(accept: str) -> None:
 
 
 def test_counters_begin_at_zero() -> None:
-    """What a partition counts is there, as 0, once the partition is: else its first increase would not be seen."""
+    """Counters are exposed as 0 once the partition is assigned, so that Prometheus sees their first increase."""
     metrics = made(1, 12)
     metrics.assigned(INPUT)
     found = samples(metrics)
@@ -212,8 +212,8 @@ def test_counters_begin_at_zero() -> None:
     assert found['streamrnn_error_total{horizon="12",partition="0",topic="sensors"}'] == 0
 
 
-def test_a_defect_stays_out_of_the_loop(caplog: pytest.LogCaptureFixture) -> None:
-    """What goes wrong in the metrics is logged, and the worker hears nothing of it."""
+def test_metrics_never_raise(caplog: pytest.LogCaptureFixture) -> None:
+    """An exception in the metrics is logged and does not reach the worker."""
     broken: Any = None
     made(1).stepped(broken)
     assert [record.msg for record in caplog.records] == ["metrics_failed"]
@@ -224,14 +224,14 @@ def test_a_defect_stays_out_of_the_loop(caplog: pytest.LogCaptureFixture) -> Non
 
 
 def distribution(metrics: Metrics, name: str, **labels: str) -> list[float]:
-    """Cumulated counts of a distribution."""
+    """Return the cumulative counts of a distribution."""
     found = samples(metrics)
-    said = [f'{label}="{value}"' for label, value in labels.items()]
-    return [value for key, value in found.items() if key.startswith(f"{name}_bucket") and all(x in key for x in said)]
+    wanted = [f'{label}="{value}"' for label, value in labels.items()]
+    return [value for key, value in found.items() if key.startswith(f"{name}_bucket") and all(x in key for x in wanted)]
 
 
-def test_distributions_are_of_the_series_as_they_stand() -> None:
-    """Each series counts once, with what was said of it last, over all partitions of its topic."""
+def test_distributions_over_the_current_series() -> None:
+    """Each series counts once, with its latest scores, over all partitions of its topic."""
     generator, metrics = np.random.default_rng(7), made(1, 12)
     latest: dict[tuple[TopicPartition, int], tuple[float, float, float]] = {}
     for _ in range(40):
@@ -256,7 +256,7 @@ def test_distributions_are_of_the_series_as_they_stand() -> None:
 
 
 def test_silence_is_measured_in_event_time() -> None:
-    """A series is silent since its own last observation, until the latest one of its partition."""
+    """Silence lasts from a series' last observation to the latest one of its partition."""
     metrics = made(1)
     metrics.stepped(
         report(waves=[wave([0, 1], [[0.0], [0.0]], times=[80_000, 5_000]), wave([1], [[0.0]], times=[90_000])])
@@ -266,12 +266,12 @@ def test_silence_is_measured_in_event_time() -> None:
 
 
 def named(metrics: Metrics, **query: str) -> list[str]:
-    """Names of the worst series."""
+    """Return the names of the worst series."""
     return [each["series"] for each in json.loads(metrics.worst(query))]
 
 
-def test_the_worst_series_are_named() -> None:
-    """Least skill at the horizon asked for, most anomaly or longest silence comes first."""
+def test_worst_series() -> None:
+    """Lowest skill at the horizon, highest anomaly score or longest silence comes first."""
     metrics = made(1, 12)
     skill = np.array([[0.5, -1.0], [0.1, 0.3], [-2.0, 0.4], [0.2, 0.2]])
     metrics.stepped(report(waves=[wave([0, 1, 2, 3], skill, [0.1, 3.0, 0.2, 0.3], [9000, 8000, 7000, 1000])]))
@@ -295,13 +295,13 @@ def test_the_worst_series_are_named() -> None:
         ({"sort": "skill"}, "sort: unknown parameter; allowed are by, horizon, topic and count"),
     ],
 )
-def test_a_query_that_cannot_be_understood_is_told(query: dict[str, str], words: str) -> None:
-    """The message names the part of the query, and what is allowed."""
+def test_invalid_queries(query: dict[str, str], words: str) -> None:
+    """The error names the parameter and what is allowed."""
     with pytest.raises(ValueError, match=re.escape(words)):
         made(1, 12).worst(query)
 
 
-def test_a_scrape_of_many_series_is_quick_and_small() -> None:
+def test_a_scrape_of_many_series_is_fast_and_small() -> None:
     """100,000 series in 16 partitions, with dead letters of every kind: at most 50 ms of work and 200 KB of text."""
     metrics, generator = made(1, 12, 24), np.random.default_rng(1)
     reasons = Counter({f"reason_{number}": 1 for number in range(18)})
@@ -314,21 +314,21 @@ def test_a_scrape_of_many_series_is_quick_and_small() -> None:
         metrics.stepped(report(partition, waves=waves, dead_letters=reasons, learned=learned, scores=scores))
         metrics.lag(partition, 10**6)
     for accept in ("", OPENMETRICS):
-        taken = []
-        for _ in range(20):  # the least of many: what shares the core makes all but some of them slower
+        durations = []
+        for _ in range(20):  # the minimum: other processes on the core slow down most of them
             begun = time.thread_time()  # of this thread alone: other work on the machine does not count
             _, text = metrics.exposition(accept)
-            taken.append(time.thread_time() - begun)
+            durations.append(time.thread_time() - begun)
         assert b'_gcount{horizon="24",topic="sensors"} 100000' in text
         assert len(text) <= 200_000
-        assert min(taken) <= 0.05
+        assert min(durations) <= 0.05
 
 
 # Health
 
 
 class Loop:
-    """What the server asks."""
+    """The state of a loop."""
 
     def __init__(self) -> None:
         self.age = 0.0
@@ -337,7 +337,7 @@ class Loop:
 
 @pytest.fixture
 def served() -> Iterator[tuple[Loop, str]]:
-    """Yield a loop, and the address of a server over it."""
+    """Yield a loop and the address of its health server."""
     loop, metrics = Loop(), made(1)
     metrics.watch(age=lambda: loop.age, unready=lambda: loop.unready)
     server = HealthServer(
@@ -353,7 +353,7 @@ def served() -> Iterator[tuple[Loop, str]]:
 
 
 def get(address: str) -> tuple[int, str, str]:
-    """Status, text and content type of a page."""
+    """Return status, text and content type of an answer."""
     try:
         with urllib.request.urlopen(address, timeout=10) as answer:
             return answer.status, answer.read().decode(), answer.headers["Content-Type"]
@@ -362,8 +362,8 @@ def get(address: str) -> tuple[int, str, str]:
             return error.code, error.read().decode(), error.headers["Content-Type"]
 
 
-def test_healthz_is_the_loops_progress(served: tuple[Loop, str]) -> None:
-    """/healthz is 200 while the loop comes round, whatever readiness says, and 503 after 30 s without."""
+def test_healthz(served: tuple[Loop, str]) -> None:
+    """/healthz is 200 while the loop iterates, ready or not, and 503 after 30 s without an iteration."""
     loop, address = served
     loop.unready = "busy"
     loop.age = STALLED - 0.1
@@ -372,8 +372,8 @@ def test_healthz_is_the_loops_progress(served: tuple[Loop, str]) -> None:
     assert get(f"{address}/healthz")[:2] == (503, "last iteration of the loop 30.0 s ago\n")
 
 
-def test_readyz_says_why_not(served: tuple[Loop, str]) -> None:
-    """/readyz is 200 when records are being worked on, else 503 with the reason."""
+def test_readyz(served: tuple[Loop, str]) -> None:
+    """/readyz is 200 while records are processed, else 503 with the reason."""
     loop, address = served
     assert get(f"{address}/readyz")[:2] == (200, "ok\n")
     loop.unready = "not restored yet: sensors/0"
@@ -381,7 +381,7 @@ def test_readyz_says_why_not(served: tuple[Loop, str]) -> None:
 
 
 def test_metrics_page(served: tuple[Loop, str]) -> None:
-    """/metrics is Prometheus' text; any other path is not found."""
+    """/metrics is in Prometheus' text format; an unknown path is 404."""
     _, address = served
     status, text, content_type = get(f"{address}/metrics?x=1")
     assert status == 200
@@ -390,8 +390,8 @@ def test_metrics_page(served: tuple[Loop, str]) -> None:
     assert get(f"{address}/")[0] == 404
 
 
-def test_the_loop_is_in_the_metrics(served: tuple[Loop, str]) -> None:
-    """How long ago the loop came round, and whether it is ready, are told as /healthz and /readyz tell them."""
+def test_loop_metrics(served: tuple[Loop, str]) -> None:
+    """The age of the last iteration and readiness are exposed as /healthz and /readyz report them."""
     loop, address = served
     loop.age = 12.5
     text = get(f"{address}/metrics")[1]
@@ -402,14 +402,14 @@ def test_the_loop_is_in_the_metrics(served: tuple[Loop, str]) -> None:
 
 
 def test_series_page(served: tuple[Loop, str]) -> None:
-    """/series is JSON; what it cannot understand is a 400 that says why."""
+    """/series is JSON; an invalid query is 400 with the reason."""
     _, address = served
     assert get(f"{address}/series?by=anomaly&count=5") == (200, "[]", "application/json")
     assert get(f"{address}/series?count=many")[:2] == (400, "count=many: must be from 1 to 1000\n")
 
 
 def test_port_in_use(served: tuple[Loop, str]) -> None:
-    """A taken port is a configuration error that names the key and the port."""
+    """A port in use is a configuration error that names the key and the port."""
     _, address = served
     port = int(address.rsplit(":", 1)[1])
     with pytest.raises(ConfigError, match=rf"metrics\.port: cannot listen on 127\.0\.0\.1:{port}"):

@@ -1,4 +1,4 @@
-"""Spans of the loop's work, and what they cost where there are none."""
+"""OpenTelemetry spans of the loop."""
 
 import subprocess
 import sys
@@ -29,7 +29,7 @@ from streamrnn.settings import load
 
 @pytest.fixture
 def spans() -> Iterator[tuple[Traces, Callable[[], list[ReadableSpan]]]]:
-    """Yield traces, and what returns the spans that have ended."""
+    """Yield traces, and a function that returns the finished spans."""
     exporter, provider = InMemorySpanExporter(), TracerProvider(shutdown_on_exit=False)
     provider.add_span_processor(SimpleSpanProcessor(exporter))
     traces = Traces(provider)
@@ -37,8 +37,8 @@ def spans() -> Iterator[tuple[Traces, Callable[[], list[ReadableSpan]]]]:
     traces.close()
 
 
-def hired(traces: Traces | None, metrics: Metrics) -> tuple[Worker, MemoryStore]:
-    """A worker over some records, with traces or without."""
+def traced_worker(traces: Traces | None, metrics: Metrics) -> tuple[Worker, MemoryStore]:
+    """Return a worker over some records, with or without traces."""
     store, clock = make_store(mixed(300, seed=1)), Clock()
     timed = metrics.timed if traces is None else traces.with_spans(metrics.timed, INPUT)
     changes = {} if traces is None else {"span": traces.span}
@@ -52,11 +52,11 @@ def hired(traces: Traces | None, metrics: Metrics) -> tuple[Worker, MemoryStore]
     return worker, store
 
 
-def test_the_loops_work_is_in_spans(spans: tuple[Traces, Callable[[], list[ReadableSpan]]]) -> None:
-    """Polls, feeds and commits are spans; decoding, steps and learning lie inside of their feed, each with its task."""
+def test_spans_of_the_loop(spans: tuple[Traces, Callable[[], list[ReadableSpan]]]) -> None:
+    """Polls, feeds and commits are spans; decoding, steps and learning are nested in their feed, each with its task."""
     traces, ended = spans
     metrics = Metrics(horizons=(1, 3), quantiles=(0.1, 0.5, 0.9), max_series=10)
-    worker, store = hired(traces, metrics)
+    worker, store = traced_worker(traces, metrics)
     finish(worker, store)
     worker.close()
     by_name: dict[str, list[ReadableSpan]] = {}
@@ -77,30 +77,30 @@ def test_the_loops_work_is_in_spans(spans: tuple[Traces, Callable[[], list[Reada
             (("partition", 0), ("topic", "sensors"))
         }
     _, text = metrics.exposition("")
-    assert f"streamrnn_step_seconds_count {len(by_name['step'])}.0" in text.decode()  # both are told
+    assert f"streamrnn_step_seconds_count {len(by_name['step'])}.0" in text.decode()  # traces and metrics count alike
 
 
 def test_traces_change_nothing(spans: tuple[Traces, Callable[[], list[ReadableSpan]]]) -> None:
-    """What is published is the same with traces and without."""
-    said = []
+    """Forecasts and dead letters are the same with and without traces."""
+    outputs = []
     for traces in (spans[0], None):
-        worker, store = hired(traces, Metrics(horizons=(1, 3), quantiles=(0.1, 0.5, 0.9), max_series=10))
+        worker, store = traced_worker(traces, Metrics(horizons=(1, 3), quantiles=(0.1, 0.5, 0.9), max_series=10))
         finish(worker, store)
         worker.close()
-        said.append(published(store))
-    assert said[0] == said[1]
-    assert said[0][0]
+        outputs.append(published(store))
+    assert outputs[0] == outputs[1]
+    assert outputs[0][0]
 
 
 def test_off_by_default() -> None:
-    """Without them the daemon has no traces, and its parts load nothing of OpenTelemetry."""
+    """By default the daemon has no traces and does not import OpenTelemetry."""
     assert run.make_traces(load(None, ["input.topics=a"])) is None
     script = "import sys; import streamrnn.app; sys.exit(any(name.startswith('opentelemetry') for name in sys.modules))"
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
 
 
-def test_a_missing_library_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The message names the key and the command that helps."""
+def test_a_missing_library(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error names the key and the command that installs the extra."""
     monkeypatch.setitem(sys.modules, "opentelemetry.exporter.otlp.proto.http.trace_exporter", None)
     with pytest.raises(
         ConfigError, match=r"traces\.enabled: needs .*, which is not installed: pip install 'streamrnn\[traces\]'"
@@ -109,7 +109,7 @@ def test_a_missing_library_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Collector:
-    """A collector that takes what is sent to it."""
+    """A collector that stores what it receives."""
 
     def __init__(self) -> None:
         self.requests: list[ExportTraceServiceRequest] = []
@@ -133,14 +133,14 @@ class Collector:
         self._thread.start()
 
     def close(self) -> None:
-        """Stop."""
+        """Stop the server."""
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
 
 
-def test_spans_go_where_the_environment_says(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Over OTLP by HTTP, under the name of the environment; closing sends what is left."""
+def test_the_environment_configures_the_exporter(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Spans are exported over OTLP by HTTP, under the environment's service name; closing exports the last ones."""
     with closing(Collector()) as collector:
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.address)
         monkeypatch.setenv("OTEL_SERVICE_NAME", "pumps")
@@ -153,8 +153,8 @@ def test_spans_go_where_the_environment_says(monkeypatch: pytest.MonkeyPatch) ->
     assert [span.name for scope in sent.scope_spans for span in scope.spans] == ["poll"]
 
 
-def test_a_collector_that_is_away_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Spans are taken at once where nobody takes them, and the end waits for two seconds at most."""
+def test_an_unreachable_collector_does_not_block(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Recording spans does not wait for the collector, and closing waits two seconds at most."""
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")
     traces = otlp_traces()
     begun = time.monotonic()
