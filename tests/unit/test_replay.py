@@ -12,9 +12,9 @@ from support.log_backends import MemoryWorld
 
 from streamrnn import app
 from streamrnn.commands.replay.audit import audit
-from streamrnn.commands.replay.compare import beside
-from streamrnn.commands.replay.position import Place, place
-from streamrnn.commands.state.transfer import reset
+from streamrnn.commands.replay.compare import compare_configurations
+from streamrnn.commands.replay.position import Position, parse_position
+from streamrnn.commands.state.transfer import reset_state
 from streamrnn.errors import ConfigError, StateError
 from streamrnn.evaluation.scoring import Scorer
 from streamrnn.formats.json import JsonDecoder
@@ -79,7 +79,7 @@ def test_an_audit_beside_a_running_daemon(keep: Keep) -> None:
 @pytest.mark.parametrize(("start", "end"), [(0, 150), (40, 70), (149, 150), (120, 999), (0, 1)])
 def test_a_range_is_all_that_is_compared(keep: Keep, start: int, end: int, capsys: pytest.CaptureFixture[str]) -> None:
     """Outputs of records from the first offset to before the last one, and no others."""
-    assert audit(configured(), ["sensors/0"], Place(start), Place(end)) == 0
+    assert audit(configured(), ["sensors/0"], Position(start), Position(end)) == 0
     sources = [
         orjson.loads(r.value or b"")["source"]["offset"]
         for r in keep.world.read("sensors.forecasts")
@@ -90,20 +90,20 @@ def test_a_range_is_all_that_is_compared(keep: Keep, start: int, end: int, capsy
 
 def test_times_are_those_of_the_log(keep: Keep, capsys: pytest.CaptureFixture[str]) -> None:
     """A time stands for the first record that has it or a later one as its timestamp."""
-    assert audit(configured(), ["sensors/1"], Place(None, T + 20), Place(None, T + 90)) == 0
+    assert audit(configured(), ["sensors/1"], Position(None, T + 20), Position(None, T + 90)) == 0
     assert "offsets 20 to 90," in capsys.readouterr().out
-    assert audit(configured(), ["sensors/1"], Place(None, T + 20), Place(None, T + 10_000)) == 0
+    assert audit(configured(), ["sensors/1"], Position(None, T + 20), Position(None, T + 10_000)) == 0
     assert "offsets 20 to 150," in capsys.readouterr().out
 
 
 def test_places_are_offsets_or_times() -> None:
     """Whole numbers are offsets, all else is ISO-8601, in UTC where it does not say."""
-    assert place("17") == Place(17)
-    assert place("2023-11-14T22:13:20Z") == place("2023-11-14T22:13:20") == Place(None, T)
-    assert place("2023-11-15") == Place(None, T + 6_400_000)
+    assert parse_position("17") == Position(17)
+    assert parse_position("2023-11-14T22:13:20Z") == parse_position("2023-11-14T22:13:20") == Position(None, T)
+    assert parse_position("2023-11-15") == Position(None, T + 6_400_000)
     for text in ("-1", "1.5", "yesterday"):
         with pytest.raises(ValueError, match=text):
-            place(text)
+            parse_position(text)
 
 
 def test_computing_begins_at_the_saved_state_where_it_can(keep: Keep, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -124,8 +124,8 @@ def test_computing_begins_at_the_saved_state_where_it_can(keep: Keep, monkeypatc
     assert committed is not None
     snapshot = orjson.loads(committed.metadata)["snapshot"]
     assert 0 < snapshot < 150
-    assert audit(configured(), ["sensors/0"], Place(snapshot), None) == 0
-    assert audit(configured(), ["sensors/0"], Place(snapshot - 1), None) == 0
+    assert audit(configured(), ["sensors/0"], Position(snapshot), None) == 0
+    assert audit(configured(), ["sensors/0"], Position(snapshot - 1), None) == 0
     assert offsets == [snapshot, 0]
 
 
@@ -166,16 +166,16 @@ def test_an_audit_finds_another_order_and_records_too_many(
     records: list[Record], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Two records of one observation exchanged, and one that no input leads to."""
-    place_ = next(i for i in range(len(records) - 1) if records[i].timestamp == records[i + 1].timestamp)
-    one, other = records[place_], records[place_ + 1]
-    records[place_], records[place_ + 1] = other._replace(offset=one.offset), one._replace(offset=other.offset)
+    index = next(i for i in range(len(records) - 1) if records[i].timestamp == records[i + 1].timestamp)
+    one, other = records[index], records[index + 1]
+    records[index], records[index + 1] = other._replace(offset=one.offset), one._replace(offset=other.offset)
     with pytest.raises(StateError, match="its key differs"):
         audit(configured(), [], None, None)
-    records[place_], records[place_ + 1] = one, other
+    records[index], records[index + 1] = one, other
     assert audit(configured(), [], None, None) == 0
     record = records[-1]
     monkeypatch.setattr(JsonDecoder, "__call__", _all_but(record, JsonDecoder.__call__))
-    with pytest.raises(StateError, match="the input does not lead to it"):
+    with pytest.raises(StateError, match="the replay has no such output"):
         audit(configured(), [], None, None)
 
 
@@ -193,20 +193,20 @@ def _all_but(record: Record, decode: Callable[[JsonDecoder, Record], Observation
 def test_another_configuration_is_not_what_was_published(keep: Keep) -> None:
     """An audit under a changed configuration says so."""
     with pytest.raises(StateError, match=r"sensors/0.*\n.*sensors/"):
-        audit(configured("input.fields=a"), [], Place(0), None)
+        audit(configured("input.fields=a"), [], Position(0), None)
 
 
 @pytest.mark.parametrize("to", ["earliest", "latest", "committed"])
 def test_a_task_that_was_reset_is_audited_from_its_new_beginning(keep: Keep, to: str) -> None:
     """What a former life has published is no part of the present one."""
     keep.produce(mixed(60, seed=3, start=LATER))
-    reset(configured(), [], to, yes)  # type: ignore[arg-type]
+    reset_state(configured(), [], to, yes)  # type: ignore[arg-type]
     keep.produce(mixed(60, seed=5, start=2 * LATER - T))
     keep.run(configured(), clean=False)
     assert audit(configured(), [], None, None) == 0
     if to != "earliest":
         with pytest.raises(ConfigError, match="--from 3: sensors/0 can be computed from offset"):
-            audit(configured(), [], Place(3), None)
+            audit(configured(), [], Position(3), None)
 
 
 def test_a_beginning_that_is_gone(keep: Keep) -> None:
@@ -217,9 +217,9 @@ def test_a_beginning_that_is_gone(keep: Keep) -> None:
         snapshot = orjson.loads(committed.metadata)["snapshot"]
         truncate = keep.world.store.truncate if isinstance(log, MemoryLog) else log.truncate  # type: ignore[attr-defined,union-attr]
         truncate(FIRST, 5)
-    with pytest.raises(StateError, match=rf"its task began at 0: .* say --from {snapshot}"):
+    with pytest.raises(StateError, match=rf"its task began at 0: .* use --from {snapshot}"):
         audit(configured(), ["sensors/0"], None, None)
-    assert audit(configured(), ["sensors/0"], Place(snapshot), None) == 0
+    assert audit(configured(), ["sensors/0"], Position(snapshot), None) == 0
 
 
 def test_nothing_yet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -228,9 +228,9 @@ def test_nothing_yet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: py
     assert audit(configured(), [], None, None) == 0
     assert capsys.readouterr().out == "sensors/0: nothing is committed in this range\n"
     with pytest.raises(StateError, match="nothing to compare"):
-        beside(configured(), configured(), ("a", "b"), [], None, None)
+        compare_configurations(configured(), configured(), ("a", "b"), [], None, None)
     keep.produce(mixed(150, seed=1))
-    assert beside(configured(), configured(), ("a", "b"), [], None, None) == 0
+    assert compare_configurations(configured(), configured(), ("a", "b"), [], None, None) == 0
 
 
 def test_both_sides_are_scored_alike(
@@ -240,8 +240,8 @@ def test_both_sides_are_scored_alike(
     tables: list[tuple[str, list[int], list[tuple[str, list[object], float]]]] = []
     monkeypatch.setattr("streamrnn.commands.console.score_table", lambda *arguments: tables.append(arguments))
     other = configured("forecast.horizons=2,3", "learning.enabled=false")
-    assert beside(configured(), configured(), ("one", "two"), ["sensors/0"], Place(60), None) == 0
-    assert beside(configured(), other, ("one", "two"), ["sensors/0"], Place(60), None) == 0
+    assert compare_configurations(configured(), configured(), ("one", "two"), ["sensors/0"], Position(60), None) == 0
+    assert compare_configurations(configured(), other, ("one", "two"), ["sensors/0"], Position(60), None) == 0
     scorer = Scorer(horizons=[1, 3], quantiles=configured().forecast.quantiles, first=60)
     for record in keep.world.read("sensors.forecasts"):
         if record.partition == 0:
@@ -259,7 +259,7 @@ def test_both_sides_are_scored_alike(
         f"sensors/0, all {len(expected)} keys  {side}" for side in ("one", "two")
     ]
     with pytest.raises(ConfigError, match=r"has none of \[1, 3\]"):
-        beside(configured(), configured("forecast.horizons=7"), ("one", "two"), [], None, None)
+        compare_configurations(configured(), configured("forecast.horizons=7"), ("one", "two"), [], None, None)
 
 
 def test_one_record_said_twice_is_two_lives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -267,7 +267,7 @@ def test_one_record_said_twice_is_two_lives(tmp_path: Path, monkeypatch: pytest.
     keep = keep_of("memory", tmp_path, monkeypatch)
     keep.produce([Record("sensors", 0, 0, T, None, b"no JSON")])
     keep.run(configured())
-    reset(configured(), [], "earliest", yes)
+    reset_state(configured(), [], "earliest", yes)
     keep.run(configured())
     assert len(keep.world.read("sensors.dead-letters")) == 2
     assert audit(configured(), [], None, None) == 0
