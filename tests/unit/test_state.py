@@ -1,4 +1,4 @@
-"""`streamrnn state`: what it shows, finds wrong, moves and deletes, and when it refuses."""
+"""`streamrnn state`: show, verify, export, import, migrate and reset."""
 
 from collections.abc import Callable
 from contextlib import closing
@@ -11,7 +11,7 @@ from support.inputs import T, mixed
 
 from streamrnn import app
 from streamrnn.commands.state import show, stored, transfer
-from streamrnn.errors import ConfigError, InputError, LogError, StateError, StreamrnnError
+from streamrnn.errors import ConfigError, InputError, LogError, OutputError, StateError, StreamrnnError
 from streamrnn.log import Committed
 from streamrnn.records import Output, TopicPartition
 from streamrnn.runtime.archive import read_archive
@@ -27,14 +27,14 @@ LATER = T + 1_000_000
 
 @pytest.fixture(params=["memory", "sqlite"])
 def keep(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Keep:
-    """A log with two partitions of input."""
+    """Return a log with two input partitions."""
     made = keep_of(request.param, tmp_path, monkeypatch, partitions=2)
     made.produce([*mixed(150, seed=1), *mixed(150, seed=2, partition=1)])
     return made
 
 
 def everything(keep: Keep, settings: Settings) -> dict[str, object]:
-    """All that the log holds for an application: offsets, state and outputs."""
+    """Return an application's offsets, state and outputs."""
     with closing(keep.open(settings)) as log:
         return {
             "committed": [log.committed(each) for each in (FIRST, SECOND)],
@@ -46,7 +46,7 @@ def everything(keep: Keep, settings: Settings) -> dict[str, object]:
 def spoil(
     keep: Keep, settings: Settings, pieces: dict[bytes, bytes | None], committed: Committed | None = None
 ) -> None:
-    """Write pieces into the state of the first partition, and move its offset, as nobody should."""
+    """Write pieces into the state of the first partition, and optionally move its offset."""
     with closing(keep.open(settings)) as log:
         before = committed or log.committed(FIRST)
         assert before is not None
@@ -60,7 +60,7 @@ def spoil(
 
 
 def test_show(keep: Keep, capsys: pytest.CaptureFixture[str]) -> None:
-    """Offsets, counts, sizes and layout of each partition are those that were committed."""
+    """Offsets, counts, sizes and layout of each partition are the committed ones."""
     settings = configured()
     assert show.show_state(settings, [], as_json=True) == 0
     assert [each["committed"] for each in orjson.loads(capsys.readouterr().out)] == [None, None]
@@ -82,8 +82,8 @@ def test_show(keep: Keep, capsys: pytest.CaptureFixture[str]) -> None:
     assert f"weights {shown['model']}, chain {shown['chain']}" in text
 
 
-def test_looking_changes_nothing(keep: Keep, tmp_path: Path) -> None:
-    """Beside a running daemon show, verify and export neither write nor take anything from it."""
+def test_reading_changes_nothing(keep: Keep, tmp_path: Path) -> None:
+    """With a running daemon, show, verify and export write nothing and take over no partition."""
     settings = configured()
     with keep.running(settings) as worker:
         before = everything(keep, settings)
@@ -100,7 +100,7 @@ def test_looking_changes_nothing(keep: Keep, tmp_path: Path) -> None:
 
 
 def test_state_and_offset_are_of_one_commit(keep: Keep, monkeypatch: pytest.MonkeyPatch) -> None:
-    """When a daemon commits between the reading of the offset and that of the state, both are read once more."""
+    """If a daemon commits between the reads of the offset and of the state, both are read again."""
     settings = configured()
     keep.run(settings, clean=False)
     old = everything(keep, settings)
@@ -112,8 +112,8 @@ def test_state_and_offset_are_of_one_commit(keep: Keep, monkeypatch: pytest.Monk
     assert found.committed == everything(keep, settings)["committed"][0]  # type: ignore[index]
 
 
-def test_verify_finds_nothing_in_what_is_sound(keep: Keep, capsys: pytest.CaptureFixture[str]) -> None:
-    """Nothing saved, a clean end and an unclean one are all sound."""
+def test_verify_accepts_valid_state(keep: Keep, capsys: pytest.CaptureFixture[str]) -> None:
+    """No state, and the state after a clean and an unclean end, are valid."""
     settings = configured()
     assert show.verify_state(settings, [], replay=True) == 0
     keep.run(settings, clean=False)
@@ -129,7 +129,7 @@ def test_verify_finds_nothing_in_what_is_sound(keep: Keep, capsys: pytest.Captur
 def test_verify_finds_a_damaged_piece(
     keep: Keep, key: bytes, damage: Callable[[bytes], bytes | None], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A piece that is missing or has another byte is named, with its partition; the other one is still found sound."""
+    """A missing or changed piece is named with its partition; the other partition is still verified."""
     settings = configured()
     keep.run(settings)
     piece = everything(keep, settings)["state"][0][key]  # type: ignore[index]
@@ -139,8 +139,8 @@ def test_verify_finds_a_damaged_piece(
     assert capsys.readouterr().out.startswith("sensors/1: ok")
 
 
-def test_verify_finds_what_does_not_fit(keep: Keep) -> None:
-    """Another configuration, an older page, a moved offset and a foreign one are told from each other."""
+def test_verify_distinguishes_causes(keep: Keep) -> None:
+    """Another configuration, an older piece, a moved offset and another program's offset have messages of their own."""
     settings = configured()
     keep.run(settings, clean=False)
     old = everything(keep, settings)
@@ -163,10 +163,10 @@ def test_verify_finds_what_does_not_fit(keep: Keep) -> None:
 
 
 @pytest.mark.parametrize("clean", [True, False])
-def test_imported_state_goes_on_as_if_it_had_never_moved(
+def test_imported_state_continues_with_the_same_forecasts(
     keep: Keep, clean: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Under another name and in another kind of log the next forecasts are those that would have come anyway."""
+    """Under another name and in another kind of log, the next forecasts are those of the original application."""
     settings, more = configured(), [*mixed(80, seed=3, start=LATER), *mixed(80, seed=4, partition=1, start=LATER)]
     keep.run(settings, clean=clean)
     had = keep.world.read("sensors.forecasts")
@@ -196,7 +196,7 @@ def test_imported_state_goes_on_as_if_it_had_never_moved(
 
 
 def test_import_refuses_where_state_exists(keep: Keep, tmp_path: Path) -> None:
-    """Nothing is overwritten; after a reset it is not in the way any more."""
+    """Nothing is overwritten; after a reset the import succeeds."""
     settings = configured()
     keep.run(settings)
     transfer.export_state(settings, [], tmp_path / "state")
@@ -213,8 +213,8 @@ def test_import_refuses_where_state_exists(keep: Keep, tmp_path: Path) -> None:
     assert everything(keep, settings) == before
 
 
-def test_import_wants_all_or_nothing(keep: Keep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where one partition's input lacks the offsets, no partition is written; those that fit may be chosen."""
+def test_import_is_atomic(keep: Keep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If one partition does not fit its input, no partition is written; the others can be selected."""
     settings = configured()
     keep.run(settings)
     transfer.export_state(settings, [], tmp_path / "state")
@@ -233,7 +233,7 @@ def test_import_wants_all_or_nothing(keep: Keep, tmp_path: Path, monkeypatch: py
 
 @pytest.mark.parametrize("place", [0, 20, 30, 400, -1])
 def test_a_damaged_file_is_refused(keep: Keep, place: int, tmp_path: Path) -> None:
-    """One flipped bit anywhere, or an end that is missing, is noticed before anything is taken from the file."""
+    """A flipped bit anywhere, or a missing end, is detected before anything is read."""
     settings, path = configured(), tmp_path / "state"
     keep.run(settings)
     transfer.export_state(settings, [], path)
@@ -246,7 +246,7 @@ def test_a_damaged_file_is_refused(keep: Keep, place: int, tmp_path: Path) -> No
 
 
 def test_a_file_appears_only_when_it_is_complete(keep: Keep, tmp_path: Path) -> None:
-    """An export that fails leaves what was there, and nothing half."""
+    """A failed export leaves the old file and no partial one."""
     (tmp_path / "state").write_text("old")
     with pytest.raises(StateError, match="one has no state yet"):
         transfer.export_state(configured(), [], tmp_path / "state")
@@ -255,8 +255,8 @@ def test_a_file_appears_only_when_it_is_complete(keep: Keep, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("to", ["earliest", "latest", "committed"])
-def test_reset_starts_anew(keep: Keep, to: transfer.Start, capsys: pytest.CaptureFixture[str]) -> None:
-    """No piece is left, the offset is where it was wanted, and the next run says what a new application says there."""
+def test_reset_deletes_the_state(keep: Keep, to: transfer.Start, capsys: pytest.CaptureFixture[str]) -> None:
+    """No piece is left, the offset is as requested, and the next outputs are those of a new task started there."""
     settings = configured()
     keep.run(settings)
     keep.produce(mixed(60, seed=3, start=LATER))
@@ -281,7 +281,7 @@ def test_reset_starts_anew(keep: Keep, to: transfer.Start, capsys: pytest.Captur
 
 
 def test_another_layout_may_follow_a_reset(keep: Keep) -> None:
-    """What was refused before is taken up afterwards, even though its first run ends uncleanly."""
+    """After a reset a run under another layout succeeds, also after its first run ends uncleanly."""
     settings, other = configured(), configured("model.hidden_size=5")
     keep.run(settings)
     with pytest.raises(StateError, match="state reset"):
@@ -296,14 +296,14 @@ WIDER = ("forecast.horizons=1,3,5", "forecast.quantiles=0.1,0.3,0.5,0.9")
 
 
 def layouts(keep: Keep, settings: Settings) -> list[list[int]]:
-    """The horizons that the state of each partition is for."""
+    """Return the horizons in the layout of each partition's state."""
     with closing(keep.open(settings)) as log:
         states = [log.read_state(stored.state_partition(settings, each)) for each in (FIRST, SECOND)]
     return [described(state)["layout"]["horizons"] for state in states]
 
 
-def test_other_horizons_and_quantiles_are_gone_on_with(keep: Keep, caplog: pytest.LogCaptureFixture) -> None:
-    """What was learned is carried over at the next start and saved with its first commit, however that run ends."""
+def test_state_is_migrated_to_other_horizons_and_quantiles(keep: Keep, caplog: pytest.LogCaptureFixture) -> None:
+    """The state is migrated at the next start and saved with its first commit, however that run ends."""
     settings, wider = configured("forecast.quantiles=0.1,0.5,0.9"), configured(*WIDER)
     keep.run(settings)
     keep.produce([*mixed(60, seed=3, start=LATER), *mixed(60, seed=4, start=LATER, partition=1)])
@@ -324,8 +324,8 @@ def test_other_horizons_and_quantiles_are_gone_on_with(keep: Keep, caplog: pytes
     assert show.verify_state(settings, [], replay=True) == 0
 
 
-def test_nothing_is_carried_over_that_must_be_fed_again(keep: Keep) -> None:
-    """After a run that did not end cleanly the old configuration is asked for, and one run of it suffices."""
+def test_a_replay_requires_the_old_configuration(keep: Keep) -> None:
+    """After an unclean end the error requires one run under the old configuration, which suffices."""
     settings, wider = configured(), configured(*WIDER)
     keep.run(settings)
     keep.produce(mixed(60, seed=3, start=LATER))
@@ -342,7 +342,7 @@ def test_nothing_is_carried_over_that_must_be_fed_again(keep: Keep) -> None:
 def test_migrate_does_what_the_next_start_would(
     keep: Keep, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It says what is kept, asks, and writes; the daemon then finds nothing to carry over."""
+    """It lists the changes, asks, and writes; the daemon then has nothing to migrate."""
     settings, wider = configured(), configured(*WIDER)
     keep.run(settings)
     before = everything(keep, settings)
@@ -367,7 +367,7 @@ def test_migrate_does_what_the_next_start_would(
 
 
 def test_reset_mends_what_is_damaged(keep: Keep) -> None:
-    """Damaged pieces, foreign offsets and state without an offset are no hindrance."""
+    """Damaged pieces, another program's offsets and state without an offset do not prevent a reset."""
     settings = configured()
     keep.run(settings)
     spoil(keep, settings, {b"meta": b"x", b"foreign": b"y" * CHUNK_BYTES}, Committed(999, "mine"))
@@ -381,7 +381,7 @@ def test_reset_mends_what_is_damaged(keep: Keep) -> None:
 
 
 def test_nothing_is_reset_unless_confirmed(keep: Keep, capsys: pytest.CaptureFixture[str]) -> None:
-    """What would happen is said first; without a yes nothing does, and the exit code is that of usage."""
+    """The changes are listed first; without confirmation nothing is changed and the exit code is 2."""
     settings = configured()
     keep.run(settings)
     before = everything(keep, settings)
@@ -391,7 +391,7 @@ def test_nothing_is_reset_unless_confirmed(keep: Keep, capsys: pytest.CaptureFix
 
 
 def test_a_running_daemon_is_left_alone(keep: Keep, tmp_path: Path) -> None:
-    """Reset and import refuse while the group has another member, which goes on undisturbed."""
+    """Reset and import are refused while the group has another member, which is not disturbed."""
     settings = configured()
     with keep.running(settings) as worker:
         transfer.export_state(settings, [], tmp_path / "state")
@@ -406,8 +406,8 @@ def test_a_running_daemon_is_left_alone(keep: Keep, tmp_path: Path) -> None:
     assert transfer.reset_state(settings, [], "earliest", yes) == 0
 
 
-def test_a_daemon_that_starts_meanwhile_is_not_overrun(keep: Keep) -> None:
-    """Who joins while the question is open keeps its partitions: nothing is reset."""
+def test_a_daemon_that_starts_meanwhile_keeps_its_partitions(keep: Keep) -> None:
+    """If another member joins before the confirmation, nothing is reset."""
     settings = configured()
     keep.run(settings)
     before = everything(keep, settings)
@@ -424,9 +424,20 @@ def test_a_daemon_that_starts_meanwhile_is_not_overrun(keep: Keep) -> None:
 
 
 def test_partitions_are_named(keep: Keep) -> None:
-    """A partition that is not there is refused with those that are."""
+    """The error for an unknown partition lists the existing ones."""
     for name in ("sensors/2", "sensors", "other/0"):
         with pytest.raises(ConfigError, match="allowed are sensors/0 to sensors/1"):
             show.show_state(configured(), [name], as_json=False)
     with pytest.raises(LogError, match="the input topic absent does not exist"):
         show.show_state(configured("input.topics=absent"), [], as_json=False)
+
+
+def test_file_errors_have_their_own_exit_codes(keep: Keep, tmp_path: Path) -> None:
+    """A file that cannot be written is an output error (73), one that cannot be read an input error (66)."""
+    keep.run(configured())
+    with pytest.raises(OutputError, match=r"absent/state cannot be written: No such file") as caught:
+        transfer.export_state(configured(), [], tmp_path / "absent" / "state")
+    assert caught.value.exit_code == 73
+    with pytest.raises(InputError, match=r"absent cannot be read: No such file") as unread:
+        transfer.import_state(configured(name="two"), [], tmp_path / "absent")
+    assert unread.value.exit_code == 66
