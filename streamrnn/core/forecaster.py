@@ -19,8 +19,8 @@ from streamrnn.core.experts.river_experts import Plain, RiverExperts
 from streamrnn.core.fingerprint import numeric_fingerprint
 from streamrnn.core.jit import Booleans, Floats, Integers, Singles
 from streamrnn.core.learning.ensemble_trainer import EnsembleTrainer
-from streamrnn.core.learning.step import Learned
-from streamrnn.core.network.device import device_of
+from streamrnn.core.learning.step import LearningStep
+from streamrnn.core.network.device import resolve_device
 from streamrnn.core.series.migration import words
 from streamrnn.core.series.plan import planned
 from streamrnn.core.variants import VARIANTS, shape_of
@@ -123,7 +123,7 @@ class CoreForecaster:
             **shape.options, **self._options(),
         }  # fmt: skip
         """The configuration that the arrays of a snapshot depend on."""
-        self.numerics = numeric_fingerprint(device_of(device))
+        self.numerics = numeric_fingerprint(resolve_device(device))
         """Versions and hardware that the bits of a forecast depend on."""
 
     def _options(self) -> dict[str, object]:
@@ -171,7 +171,7 @@ class CoreForecaster:
     def step(self, rows: Integers, values: Floats, times: Integers) -> tuple[Forecasts, Scores]:
         """One wave: `rows` (B,) distinct, `values` (B,) finite, `times` (B,) ms, later than each row's last."""
         taken = self._bank.take(rows, values, times)
-        self._networks.hear(taken.scores)
+        self._networks.track_errors(taken.scores)
         if self._drift is not None:
             alarmed = self._drift.step(rows, taken.seen, self._bank.misses(rows, taken.truths))
             self._bank.forget(alarmed, KEPT)
@@ -212,7 +212,7 @@ class CoreForecaster:
         before, self._taken = self._taken, now
         return Counts(*(a - b for a, b in zip(now, before, strict=True)))
 
-    def learn(self) -> Learned | None:
+    def learn(self) -> LearningStep | None:
         """Learn, at a learning point only; None where there is nothing to learn from yet, or learning is off."""
         return self._networks.learn(self._bank.series.seen[: len(self.names)])
 
@@ -251,12 +251,12 @@ class CoreForecaster:
             old = planned(*(cast("list[Any]", layout[key]) for key in ("horizons", "quantiles")))
             carrier = self._bank.carrier(old)
             pages = [carrier.rows(page) for page in pages]
-        self._networks.load(shared, collect_anew=anew)
+        self._networks.load(shared, reset_buffers=anew)
         blank = any(layout.get(key) != self.layout.get(key) for key in ("direction", "horizons"))
         held = [each for each in self._arrays() if not (blank and each[0].startswith(DIRECTION))]
         joined = {name: np.concatenate([array[:0], *(page[name] for page in pages)]) for name, array in held}
         self._bank.load(joined, names)
-        self._networks.take_over(joined, collect_anew=anew)
+        self._networks.load_arrays(joined, reset_buffers=anew)
         self._networks.grow(FIRST_CAPACITY)
         if self._neighbours is not None:
             self._neighbours.load(joined, list(names))
