@@ -99,7 +99,7 @@ def _parser() -> argparse.ArgumentParser:
 
     state.add_to(commands, configured)
     replay.add_to(commands, configured)
-    pretrain.add_to(commands).set_defaults(command=pretrain.run)
+    pretrain.add_pretrain_command(commands).set_defaults(command=pretrain.run_pretrain)
     return parser
 
 

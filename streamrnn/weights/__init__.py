@@ -1,4 +1,4 @@
-"""Where the base network is that a configuration asks for; free of the numerical libraries, so that `check` may ask."""
+"""Files of pretrained weights. This module is free of the numerical libraries, so that `check` is fast."""
 
 from pathlib import Path
 
@@ -6,14 +6,14 @@ from streamrnn.core.config import ModelConfig
 from streamrnn.errors import ConfigError
 
 SHIPPED = Path(__file__).parent / "data"
-"""Holds the base networks that come with the package."""
+"""Folder of the base networks that come with the package."""
 
 
 def base_path(base: str, model: ModelConfig) -> Path | None:
     """Return the file that `base` (`default`, `none` or a path) names for this network; None: random first weights.
 
     Raises:
-        ConfigError: a path is given, and there is no such file.
+        ConfigError: There is no such file.
     """
     if base == "none":
         return None
@@ -26,7 +26,7 @@ def base_path(base: str, model: ModelConfig) -> Path | None:
     path = Path(base)
     if not path.is_file():
         raise ConfigError(
-            f"model.base = {base!r}: there is no such file here ({Path.cwd()}); name one that `streamrnn pretrain` "
-            "wrote, or set it to default or none"
+            f"model.base = {base!r}: there is no such file here ({Path.cwd()}); set it to a file written by "
+            "`streamrnn pretrain`, to default or to none"
         )
     return path

@@ -1,4 +1,4 @@
-"""`streamrnn pretrain`: the command line of it, free of the numerical libraries until it runs."""
+"""The command `streamrnn pretrain`, free of the numerical libraries until it runs."""
 
 import argparse
 from dataclasses import replace
@@ -9,11 +9,11 @@ from typing import Any
 from streamrnn.settings import load
 
 STEPS = 16_000
-"""By default: about an hour of one core."""
+"""Default: about an hour on one core."""
 
 
-def add_to(commands: Any) -> argparse.ArgumentParser:
-    """Add the command to the subparsers; the caller sets what it calls."""
+def add_pretrain_command(commands: Any) -> argparse.ArgumentParser:
+    """Add the command to the subparsers; the caller sets its function."""
     parser: argparse.ArgumentParser = commands.add_parser("pretrain", help="make a base network from synthetic series")
     parser.add_argument("--output", type=Path, required=True, metavar="FILE", help="safetensors")
     parser.add_argument("-c", "--config", type=Path, metavar="FILE", help="YAML: the shape of the network (model)")
@@ -34,12 +34,13 @@ def add_to(commands: Any) -> argparse.ArgumentParser:
     return parser
 
 
-def run(arguments: argparse.Namespace) -> int:
+def run_pretrain(arguments: argparse.Namespace) -> int:
     """Make a base network.
 
     Raises:
-        ConfigError: the configuration, the device, a history or the output cannot be used.
-        LogError: a history cannot be read.
+        ConfigError: The configuration is invalid, or there is no such device.
+        InputError: A history cannot be used.
+        OutputError: The output cannot be written.
     """
     model = load(arguments.config, topics_required=False).model.config
     from streamrnn.commands.pretrain.pipeline import make_base_network  # noqa: PLC0415 -- see the docstring of cli
