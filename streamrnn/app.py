@@ -7,6 +7,7 @@ from contextlib import closing, nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from streamrnn.core.config import ForecastConfig, LearningConfig
 from streamrnn.errors import LogError
 from streamrnn.formats.json import JsonDecoder
 from streamrnn.log import Log
@@ -95,9 +96,9 @@ def forecaster(settings: Settings) -> "CoreForecaster":
 
     model = settings.model.config
     return CoreForecaster(
-        settings.forecast.config,
+        ForecastConfig(**settings.forecast.model_dump()),
         replace(model, joint=model.joint or bool(settings.input.covariates)),
-        settings.learning.config,
+        LearningConfig(**settings.learning.model_dump()),
         base=base(settings),
         experts=settings.experts,
         device=settings.device,

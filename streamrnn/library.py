@@ -21,8 +21,7 @@ from streamrnn.wire import NO_CHAIN
 
 ARRAYS = ("target_times", "quantiles", "anomaly", "skill", "warming", "drifting")
 """Fields of Forecasts with a row per observation."""
-HERE = TopicPartition("library", 0)
-"""Partition that saved state is labelled with."""
+HERE = TopicPartition("library", 0)  # partition that saved state is labelled with
 
 
 class Forecaster:

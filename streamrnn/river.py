@@ -115,18 +115,10 @@ class RecurrentForecaster(time_series.base.Forecaster):
         return max(round((time - self._last) * (self._seen - 1) / (self._last - self._first)), 1)
 
     def _create(self) -> Forecaster:
+        seasons = None if self.season is None else [f"{self.season}ms"]
         return Forecaster(
-            forecast={
-                "horizons": list(range(1, self.horizon + 2)),
-                "seasons": None if self.season is None else [f"{self.season}ms"],
-            },
-            model={
-                "cell": self.cell,
-                "hidden_size": self.hidden_size,
-                "layers": self.layers,
-                "base": self.base,
-                "seed": self.seed,
-            },
+            forecast={"horizons": list(range(1, self.horizon + 2)), "seasons": seasons},
+            model={name: getattr(self, name) for name in ("cell", "hidden_size", "layers", "base", "seed")},
             learning=self.learning or {},
             device="cpu",
         )

@@ -19,7 +19,7 @@ from streamrnn.core.experts.river_experts import Plain, RiverExperts
 from streamrnn.core.fingerprint import numeric_fingerprint
 from streamrnn.core.jit import Booleans, Floats, Integers, Singles
 from streamrnn.core.learning.ensemble_trainer import EnsembleTrainer
-from streamrnn.core.learning.step import LearningStep
+from streamrnn.core.learning.step import LearningResult
 from streamrnn.core.network.device import resolve_device
 from streamrnn.core.series.migration import words
 from streamrnn.core.series.plan import planned
@@ -69,24 +69,12 @@ class CoreForecaster:
     """
 
     def __init__(
-        self,
-        forecast: ForecastConfig,
-        model: ModelConfig,
-        learning: LearningConfig,
-        *,
-        base: Singles | None = None,
-        experts: Sequence[Mapping[str, Plain]] = (),
-        device: str = "auto",
-    ) -> None:
+        self, forecast: ForecastConfig, model: ModelConfig, learning: LearningConfig, *, base: Singles | None = None,
+        experts: Sequence[Mapping[str, Plain]] = (), device: str = "auto",
+    ) -> None:  # fmt: skip
         """Create a forecaster without series.
 
-        Args:
-            forecast: What is forecast.
-            model: The network.
-            learning: How it learns.
-            base: Pretrained weights, flat; None: random ones.
-            experts: River models, as in the configuration.
-            device: `auto`, `cpu` or `cuda`.
+        `base` are pretrained flat weights, None: random ones; `experts` and `device` are as in the configuration.
 
         Raises:
             ConfigError: One of `experts` or `learning.drift` cannot be used, or there is no such device.
@@ -116,9 +104,8 @@ class CoreForecaster:
         self.layout: dict[str, object] = {
             "version": STATE_VERSION, "variant": model.variant, "cell": model.cell, "hidden_size": model.hidden_size,
             "layers": model.layers, "window": learning.window, "horizons": list(horizons),
-            "quantiles": list(quantiles), "inputs": shape.inputs,
+            "quantiles": list(quantiles), "inputs": shape.inputs, "networks": self._networks.count,
             "seasons": None if forecast.seasons is None else list(forecast.seasons),
-            "networks": self._networks.count,
             "base": None if base is None else hashlib.blake2b(base.tobytes(), digest_size=8).hexdigest(),
             **shape.options, **self._options(),
         }  # fmt: skip
@@ -212,7 +199,7 @@ class CoreForecaster:
         before, self._taken = self._taken, now
         return Counts(*(a - b for a, b in zip(now, before, strict=True)))
 
-    def learn(self) -> LearningStep | None:
+    def learn(self) -> LearningResult | None:
         """Learn, at a learning point only; None where there is nothing to learn from yet, or learning is off."""
         return self._networks.learn(self._bank.series.seen[: len(self.names)])
 

@@ -26,11 +26,10 @@ def collector_paused() -> Iterator[None]:
     A large library creates more than a hundred thousand objects, none of them garbage; traversing them repeatedly takes
     a quarter of the import time.
     """
-    if not gc.isenabled():
-        yield
-        return
+    enabled = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
-        gc.enable()
+        if enabled:
+            gc.enable()

@@ -153,11 +153,6 @@ class ForecastSettings(Section):
     flat: float = Field(default=ForecastConfig.flat, gt=0, le=10)
     """With `direction`: a change counts as flat up to this multiple of the series' typical change over the horizon."""
 
-    @property
-    def config(self) -> ForecastConfig:
-        """Configuration of the core."""
-        return ForecastConfig(**self.model_dump())
-
 
 class ModelSettings(Section):
     """The recurrent network that all series of a partition share."""
@@ -220,11 +215,6 @@ class LearningSettings(Section):
     """Decay of the exponential moving average of the weights that forecast, per optimizer step of the whole network."""
     drift: DetectorName = LearningConfig.drift
     """Drift detector on the errors of each series; an alarm discounts the series' past regrets. Needs river."""
-
-    @property
-    def config(self) -> LearningConfig:
-        """Configuration of the core."""
-        return LearningConfig(**self.model_dump())
 
 
 class CommitSettings(Section):

@@ -5,8 +5,7 @@ from pathlib import Path
 from streamrnn.core.config import ModelConfig
 from streamrnn.errors import ConfigError
 
-SHIPPED = Path(__file__).parent / "data"
-"""Folder of the base networks that come with the package."""
+SHIPPED = Path(__file__).parent / "data"  # folder of the base networks that come with the package
 
 
 def base_path(base: str, model: ModelConfig) -> Path | None:

@@ -15,8 +15,7 @@ from streamrnn.files import written_atomically
 if TYPE_CHECKING:
     from streamrnn.core.network.shapes import Shape
 
-WEIGHTS, CARD = "weights", "card"
-"""Name of the file's only tensor, and key of its only metadata entry."""
+WEIGHTS, CARD = "weights", "card"  # name of the file's only tensor, and key of its only metadata entry
 LICENCE = "Apache-2.0"
 
 
@@ -24,20 +23,13 @@ class Card(NamedTuple):
     """Description of the training of a base network."""
 
     seed: int
-    steps: int
-    """Optimizer steps of the weights, ..."""
-    planned: int
-    """... and of the whole training, which the learning rate depends on."""
-    rows: int
-    """Rows read in training, with repetitions."""
-    series: int
-    """Synthetic series drawn."""
-    ingredients: dict[str, float]
-    """Ingredients of the series, with their shares."""
-    history: list[str]
-    """Further files that were trained on."""
-    validation: dict[str, float]
-    """Scores on synthetic series that were not trained on."""
+    steps: int  # optimizer steps of the weights,
+    planned: int  # ... and of the whole training, which the learning rate depends on.
+    rows: int  # rows read in training, with repetitions
+    series: int  # synthetic series drawn
+    ingredients: dict[str, float]  # ingredients of the series, with their shares
+    history: list[str]  # further files that were trained on
+    validation: dict[str, float]  # scores on synthetic series that were not trained on
     date: str
 
 

@@ -20,21 +20,14 @@ from streamrnn.core.jit import Booleans
 class BatchSizes(NamedTuple):
     """Sizes of batches and shards."""
 
-    window: int = 64
-    """Rows of a window of truncated backpropagation."""
+    window: int = 64  # rows of a window of truncated backpropagation
     lanes: int = 128
-    horizons: int = 3
-    """Horizons of a batch, out of those of the examples."""
-    lengths: tuple[int, ...] = (1280, 2560, 5120, 2560)
-    """Rows per series of successive shards; multiples of `window`."""
-    shard: int = 245_760
-    """Rows of a shard, over all its series."""
-    pool: int = 12
-    """Shards to draw series from; a new one replaces the oldest."""
-    first: int = 4
-    """Shards before the first batch."""
-    reuse: int = 8
-    """Mean number of times that a row is read."""
+    horizons: int = 3  # horizons of a batch, out of those of the examples
+    lengths: tuple[int, ...] = (1280, 2560, 5120, 2560)  # rows per series of successive shards; multiples of `window`
+    shard: int = 245_760  # rows of a shard, over all its series
+    pool: int = 12  # shards to draw series from; a new one replaces the oldest
+    first: int = 4  # shards before the first batch
+    reuse: int = 8  # mean number of times that a row is read
 
     @property
     def lifetime(self) -> int:

@@ -14,12 +14,9 @@ from streamrnn.core.network.shapes import KNOTS
 from streamrnn.core.series.plan import REFERENCE_STEPS
 from streamrnn.core.variants import AnyBank
 
-HORIZONS = 5
-"""Horizons of a shard of examples: REFERENCE_STEPS, and random ones."""
-FARTHEST = 96
-"""Largest random horizon."""
-UNLABELLED = 10
-"""First rows of a series without labels: the features are not yet informative."""
+HORIZONS = 5  # horizons of a shard of examples: REFERENCE_STEPS, and random ones
+FARTHEST = 96  # largest random horizon
+UNLABELLED = 10  # first rows of a series without labels: the features are not yet informative
 
 
 class SeriesExamples(NamedTuple):

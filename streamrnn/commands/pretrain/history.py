@@ -13,12 +13,9 @@ from streamrnn.errors import InputError, RecordError
 from streamrnn.formats.json import JsonDecoder
 from streamrnn.log.files import read_csv
 
-SHARE = 0.3
-"""Share of the user's own series, where there are any."""
-FEWEST_ROWS = 300
-"""Smallest number of rows of a series to learn from."""
-LARGEST_RECORD = 1 << 20
-"""Bytes of a row."""
+SHARE = 0.3  # share of the user's own series, where there are any
+FEWEST_ROWS = 300  # smallest number of rows of a series to learn from
+LARGEST_RECORD = 1 << 20  # bytes of a row
 
 
 class HistorySeries(NamedTuple):

@@ -22,26 +22,16 @@ from streamrnn.core.variants import VARIANTS, AnyBank, shape_of
 from streamrnn.errors import OutputError
 from streamrnn.weights.card import Card, write_base
 
-REPORTS = 20
-"""Largest number of validations of a training, and smallest number of steps between them."""
-VALIDATION = ((96, 1280), (64, 2560), (24, 5120))
-"""Series and rows of the validation shards."""
+REPORTS = 20  # largest number of validations of a training, and smallest number of steps between them
+VALIDATION = ((96, 1280), (64, 2560), (24, 5120))  # series and rows of the validation shards
 VALIDATION_HORIZONS = (1, 6, 12, 24, 48)
-TRAINING_SEED, VALIDATION_SEED = 1, 2
-"""First number of a seed: no validation series is ever trained on."""
+TRAINING_SEED, VALIDATION_SEED = 1, 2  # first number of a seed: no validation series is ever trained on
 
 
 def make_base_network(
-    output: Path,
-    model: ModelConfig,
-    *,
-    steps: int,
-    device: str,
-    history: Sequence[Path],
-    date: str,
-    sizes: BatchSizes = BatchSizes(),  # noqa: B008 -- immutable
-    validation: Sequence[tuple[int, int]] = VALIDATION,
-) -> None:
+    output: Path, model: ModelConfig, *, steps: int, device: str, history: Sequence[Path], date: str,
+    sizes: BatchSizes = BatchSizes(), validation: Sequence[tuple[int, int]] = VALIDATION,  # noqa: B008 -- immutable
+) -> None:  # fmt: skip
     """Train a base network and write the weights with the best validation score to `output`.
 
     Args:
@@ -88,12 +78,9 @@ def make_base_network(
 
 
 def shard_maker(
-    seed: int,
-    history: Sequence[HistorySeries],
-    seen: Counter[str],
-    sizes: BatchSizes,
+    seed: int, history: Sequence[HistorySeries], seen: Counter[str], sizes: BatchSizes,
     make_bank: Callable[..., AnyBank] = Bank,
-) -> Callable[[int], SeriesExamples]:
+) -> Callable[[int], SeriesExamples]:  # fmt: skip
     """Return a function that makes a training shard by number and counts its ingredients in `seen`."""
 
     def make_shard(number: int) -> SeriesExamples:

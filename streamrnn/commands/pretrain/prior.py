@@ -18,18 +18,12 @@ CADENCES = {
     YEAR / 12: 0.3,
 }  # fmt: skip
 """Milliseconds between rows, with weights: most streams have a row per hour or per five minutes."""
-ODD_CADENCE = 0.08
-"""Share of series with a cadence that is not round."""
-EARLIEST, LATEST = 35 * YEAR, 65 * YEAR
-"""Range of the first time of a series, 2005 to 2035, ms since the epoch."""
-MARKETS = 0.04
-"""Share of series that are the exponential of a random walk, as prices are."""
-SEASONAL = 0.7
-"""Share of the others that have a season, ..."""
-OWN_PERIOD = 0.12
-"""... and share of those with a period that is not the calendar's."""
-FEWEST_PRESENT = 100
-"""First rows of a series, which are never missing."""
+ODD_CADENCE = 0.08  # share of series with a cadence that is not round
+EARLIEST, LATEST = 35 * YEAR, 65 * YEAR  # range of the first time of a series, 2005 to 2035, ms since the epoch
+MARKETS = 0.04  # share of series that are the exponential of a random walk, as prices are
+SEASONAL = 0.7  # share of the others that have a season
+OWN_PERIOD = 0.12  # share of those with a period that is not the calendar's
+FEWEST_PRESENT = 100  # first rows of a series, which are never missing
 
 
 class SyntheticSeries(NamedTuple):

@@ -7,10 +7,8 @@ import numpy as np
 
 from streamrnn.core.jit import Floats, Integers, compiled_allocating
 
-GRID = 512
-"""Points of a profile, interpolated linearly."""
-BURN_IN = 200
-"""Discarded first rows of a process, so that it does not start from rest."""
+GRID = 512  # points of a profile, interpolated linearly
+BURN_IN = 200  # discarded first rows of a process, so that it does not start from rest
 PROCESSES = {"ar1": 0.34, "walk": 0.2, "cycle": 0.12, "smooth": 0.12, "ar": 0.12, "arma": 0.1}
 """Probabilities of the kinds of process."""
 WEEKDAYS = 7

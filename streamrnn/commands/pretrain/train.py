@@ -15,48 +15,34 @@ from streamrnn.core.learning import bptt
 from streamrnn.core.network.shapes import KNOTS, Shape
 from streamrnn.core.network.torch_network import head_knots, initial_weights, split_weights, unroll
 
-LEARNING_RATE, FINAL_SHARE = 2e-3, 0.03
-"""Largest learning rate, and the share of it at the end."""
+LEARNING_RATE, FINAL_SHARE = 2e-3, 0.03  # largest learning rate, and the share of it at the end
 BETAS = (0.9, 0.98)
-WARM_UP = 100
-"""Steps over which the learning rate rises."""
+WARM_UP = 100  # steps over which the learning rate rises
 CLIP_NORM = 1.0
-AVERAGING = 0.998
-"""Decay of the running average of the weights, per step."""
+AVERAGING = 0.998  # decay of the running average of the weights, per step
 MEDIAN = KNOTS.index(0.5)
-SCORED_FROM, COLD_UNTIL = 30, 300
-"""Rows: first row that is scored, and end of the cold start."""
-LEAST_ERROR = 1e-3
-"""Units; with a smaller error of persistence no ratio to it is formed."""
+SCORED_FROM, COLD_UNTIL = 30, 300  # rows: first row that is scored, and end of the cold start
+LEAST_ERROR = 1e-3  # units; with a smaller error of persistence no ratio to it is formed
 
 
 class ValidationScores(NamedTuple):
     """Scores on series that were not trained on; ratios are geometric means over series and horizons."""
 
-    error: float
-    """Ratio of the median's error to persistence's."""
-    cold: float
-    """The same for the rows from SCORED_FROM to COLD_UNTIL."""
-    pinball: float
-    """Mean pinball loss over KNOTS, in units."""
-    expert: float
-    """`error` of the best expert alone."""
+    error: float  # ratio of the median's error to persistence's
+    cold: float  # the same for the rows from SCORED_FROM to COLD_UNTIL
+    pinball: float  # mean pinball loss over KNOTS, in units
+    expert: float  # `error` of the best expert alone
 
 
 class TrainingReport(NamedTuple):
     """Result of one validation during a training."""
 
     step: int
-    rows: int
-    """Rows read so far, with repetitions."""
-    loss: float
-    """Mean loss since the previous report."""
-    last: ValidationScores
-    """Scores of the current weights."""
-    average: ValidationScores
-    """Scores of their running average."""
-    weights: Singles
-    """The better of both by pinball loss."""
+    rows: int  # rows read so far, with repetitions
+    loss: float  # mean loss since the previous report
+    last: ValidationScores  # scores of the current weights
+    average: ValidationScores  # scores of their running average
+    weights: Singles  # the better of both by pinball loss
 
     @property
     def best(self) -> ValidationScores:
@@ -67,10 +53,8 @@ class TrainingReport(NamedTuple):
 class Schedule(NamedTuple):
     """Length of a training."""
 
-    steps: int
-    """Optimizer steps."""
-    reports: int
-    """Validations, evenly spaced, the last one after the last step."""
+    steps: int  # optimizer steps
+    reports: int  # validations, evenly spaced, the last one after the last step
 
     def learning_rate(self, step: int) -> float:
         """Return the learning rate of a step, counted from 0: a linear warm-up, then half a cosine."""
@@ -79,16 +63,10 @@ class Schedule(NamedTuple):
 
 
 def train_network(
-    shape: Shape,
-    make_shard: Callable[[int], SeriesExamples],
-    validation: Sequence[SeriesExamples],
-    schedule: Schedule,
-    *,
-    seed: int,
-    device: torch.device,
-    sizes: BatchSizes = BatchSizes(),  # noqa: B008 -- immutable
-    advance: Callable[[], object] = lambda: None,
-) -> Iterator[TrainingReport]:
+    shape: Shape, make_shard: Callable[[int], SeriesExamples], validation: Sequence[SeriesExamples],
+    schedule: Schedule, *, seed: int, device: torch.device,
+    sizes: BatchSizes = BatchSizes(), advance: Callable[[], object] = lambda: None,  # noqa: B008 -- immutable
+) -> Iterator[TrainingReport]:  # fmt: skip
     """Train a network, and yield a report after each validation.
 
     On one thread of a CPU the seed, the shards and the schedule determine every bit.

@@ -12,12 +12,11 @@ from torch.optim.adam import adam
 from streamrnn.core.config import LearningConfig
 from streamrnn.core.jit import Singles
 from streamrnn.core.learning.replay_buffer import Windows
-from streamrnn.core.learning.step import ANCHOR, BETAS, WEIGHTS, LearningStep
+from streamrnn.core.learning.step import ANCHOR, BETAS, WEIGHTS, LearningResult
 from streamrnn.core.network.shapes import KNOTS, Shape
 from streamrnn.core.network.torch_network import head_knots, initial_weights, split_weights, unroll
 
-EPSILON = 1e-8
-"""Of Adam; torch's default."""
+EPSILON = 1e-8  # of Adam; torch's default
 
 
 def pinball_losses(knots: Tensor, labels: Tensor) -> Tensor:
@@ -56,28 +55,24 @@ class BpttLearner:
         self._adam_steps = torch.zeros(())  # since the moments were zero
         self.steps = 0
 
-    def learn(self, windows: Windows) -> LearningStep:
+    def learn(self, windows: Windows) -> LearningResult:
         """Take one optimizer step on B windows. Gradients end at their first row; the weights stay finite."""
         self._weights.grad = None
         loss = self._loss(windows)
         if not loss.requires_grad or np.isnan(windows.labels).all():
-            return LearningStep(math.nan, skipped=False)
+            return LearningResult(math.nan, skipped=False)
         loss.backward()
         norm = float(torch.nn.utils.clip_grad_norm_([self._weights], self._learning.clip_norm))
         value = float(loss.detach())
         finite = math.isfinite(value) and math.isfinite(norm)
         skipped = not (finite and self._advance())
         weights = float(torch.linalg.vector_norm(self._weights.detach()))
-        return LearningStep(value, skipped=skipped, gradient_norm=norm, weight_norm=weights)
+        return LearningResult(value, skipped=skipped, gradient_norm=norm, weight_norm=weights)
 
     def save(self) -> dict[str, NDArray[np.generic]]:
         """Return the arrays by name: weights, average, moments, and the numbers of steps, ours and Adam's."""
-        arrays = {
-            "weights": self._weights.detach(),
-            "average": self.average,
-            "first_moment": self._moments[0],
-            "second_moment": self._moments[1],
-        }
+        names = "weights", "average", "first_moment", "second_moment"
+        arrays = dict(zip(names, (self._weights.detach(), self.average, *self._moments), strict=True))
         saved: dict[str, NDArray[np.generic]] = {name: array.cpu().numpy() for name, array in arrays.items()}
         return {**saved, "learning_steps": np.array([self.steps, int(self._adam_steps)], np.int64)}
 

@@ -19,7 +19,7 @@ from streamrnn.core.learning.head_learner import HeadLearner
 from streamrnn.core.learning.lazy_learner import LazyLearner
 from streamrnn.core.learning.replay_buffer import RowBuffer, WindowBuffer
 from streamrnn.core.learning.rollback import Rollback
-from streamrnn.core.learning.step import LearningStep
+from streamrnn.core.learning.step import LearningResult
 from streamrnn.core.network.device import resolve_device
 from streamrnn.core.network.encoder_cpu import WaveEncoder, make_encoder
 from streamrnn.core.network.head import Head, allocate_activations, flatten_head
@@ -27,26 +27,17 @@ from streamrnn.core.network.kernels import forecast_wave, knot_interpolation, ne
 from streamrnn.core.network.shapes import KNOTS, Shape
 from streamrnn.core.series.wave import WaveFeatures
 
-HEAD, WHOLE = 0, 1
-"""The learners, in the order of their learning points."""
-UNSEEN = -1
-"""Mark of a series without observations."""
+HEAD, WHOLE = 0, 1  # the learners, in the order of their learning points
+UNSEEN = -1  # mark of a series without observations
 
 
 class EnsembleTrainer:
     """One to three networks, and a hidden state per series and encoder."""
 
     def __init__(
-        self,
-        horizons: Integers,
-        quantiles: Sequence[float],
-        shape: Shape,
-        learning: LearningConfig,
-        *,
-        seed: int,
-        base: Singles | None,
-        device: str,
-    ) -> None:
+        self, horizons: Integers, quantiles: Sequence[float], shape: Shape, learning: LearningConfig, *, seed: int,
+        base: Singles | None, device: str,
+    ) -> None:  # fmt: skip
         """Create the networks, without series; `horizons` (K,) are those of the plan."""
         self._seed, self._interpolation = seed, knot_interpolation(tuple(quantiles))
         self._shape, place = shape, resolve_device(device)
@@ -138,7 +129,7 @@ class EnsembleTrainer:
             if self._learns[learner]:
                 self._rollbacks[learner].add_errors(sums[own], reference, sums[COUNT])
 
-    def learn(self, seen: Integers) -> LearningStep | None:
+    def learn(self, seen: Integers) -> LearningResult | None:
         """Learn if a learning point is reached; None: not reached, or no data yet.
 
         `seen` (S,) are the numbers of observations. A learner whose trial has failed is rolled back instead.
@@ -211,7 +202,7 @@ class EnsembleTrainer:
         hidden = [np.zeros((capacity, *self._shape.states), np.float32) for _ in self._encoders]
         return hidden, RowBuffer.initial_last(capacity)
 
-    def _learn_head(self, generator: np.random.Generator, _: Integers) -> LearningStep | None:
+    def _learn_head(self, generator: np.random.Generator, _: Integers) -> LearningResult | None:
         examples = self._rows.draw(generator)
         if examples is None or self._head is None:
             return None
@@ -219,7 +210,7 @@ class EnsembleTrainer:
         self._use_learned(HEAD)
         return result
 
-    def _learn_whole(self, generator: np.random.Generator, seen: Integers) -> LearningStep | None:
+    def _learn_whole(self, generator: np.random.Generator, seen: Integers) -> LearningResult | None:
         rows, self._since = np.unique(self._since), np.zeros(0, np.int64)
         if len(rows) > self._batch:
             rows = np.sort(generator.choice(rows, self._batch, replace=False))
@@ -231,7 +222,7 @@ class EnsembleTrainer:
         self._use_learned(WHOLE)
         return result
 
-    def _roll_back(self, learner: int) -> LearningStep | None:
+    def _roll_back(self, learner: int) -> LearningResult | None:
         """Restore the champion's weights if the learner's trial has ended and failed; else None."""
         rollback = self._rollbacks[learner]
         if not rollback.complete or not rollback.end_trial(self._forecasting_weights(learner)):
@@ -241,7 +232,7 @@ class EnsembleTrainer:
         if learner == WHOLE and self._learner is not None:
             self._learner.restart(rollback.champion)
         self._use_learned(learner)
-        return LearningStep(math.nan, skipped=False, rolled_back=True)
+        return LearningResult(math.nan, skipped=False, rolled_back=True)
 
     def _forecasting_weights(self, learner: int) -> Singles:
         if learner == HEAD and self._head is not None:

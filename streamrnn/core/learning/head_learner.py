@@ -11,9 +11,10 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from streamrnn.core.config import LearningConfig
 from streamrnn.core.jit import Floats, Singles, compiled, compiled_allocating
 from streamrnn.core.learning.replay_buffer import LABEL_CLIP, Examples
-from streamrnn.core.learning.step import ANCHOR, BETAS, WEIGHTS, LearningStep
+from streamrnn.core.learning.step import ANCHOR, BETAS, WEIGHTS, LearningResult
 from streamrnn.core.network.head import (
     Head,
     HeadActivations,
@@ -27,15 +28,12 @@ from streamrnn.core.network.head import (
 )
 from streamrnn.core.vector_math import ONE, ZERO, add_product, exponential
 
-LABEL_LIMIT = np.float32(LABEL_CLIP)
-"""Units; larger labels are clipped to it."""
+LABEL_LIMIT = np.float32(LABEL_CLIP)  # units; larger labels are clipped to it
 MIN_WEIGHT, MAX_WEIGHT = np.float32(WEIGHTS[0]), np.float32(WEIGHTS[1])
 ANCHOR_SHARE = np.float32(ANCHOR)
-EPSILON = np.float32(1e-8)
-"""Of Adam: keeps the step finite while there was no gradient."""
+EPSILON = np.float32(1e-8)  # of Adam: keeps the step finite while there was no gradient
 
-ARRAYS = ("weights", "first_moment", "second_moment")
-"""Saved arrays, in the order of the rows of a learner's state."""
+ARRAYS = ("weights", "first_moment", "second_moment")  # saved arrays, in the order of the rows of a learner's state
 
 
 @compiled
@@ -155,33 +153,18 @@ def adam_step(
 class HeadLearner:
     """A copy of a head that learns, and its optimizer (Adam, Kingma & Ba 2015).
 
-    Args:
-        start: Flat tail of the network's weights, float32; copied.
-        hidden: H of the head.
-        experts: E of the head.
-        width: W of the head.
-        levels: Quantile levels of the knots, (L,).
-        learning_rate: Of Adam.
-        betas: Of Adam.
-        clip_norm: Largest norm of a gradient.
+    `start` is the flat tail of the network's weights; `hidden`, `experts` and `width` are the H, E and W of the head;
+    `levels` (L,) are those of the knots; `clip_norm` is the largest norm of a gradient.
     """
 
     def __init__(
-        self,
-        *,
-        start: Singles,
-        hidden: int,
-        experts: int,
-        width: int,
-        levels: Sequence[float] | Floats,
-        learning_rate: float = 1e-3,
-        betas: tuple[float, float] = BETAS,
-        clip_norm: float = 1.0,
-    ) -> None:
+        self, *, start: Singles, hidden: int, experts: int, width: int, levels: Sequence[float] | Floats,
+        learning_rate: float = LearningConfig.head_rate, clip_norm: float = LearningConfig.clip_norm,
+    ) -> None:  # fmt: skip
         shape = (hidden, experts, width, len(levels))
         self._levels = np.array(levels, np.float32)
-        self._rate, self._decays, self._clip = learning_rate, betas, clip_norm
-        self._betas = np.array([betas, [1 - beta for beta in betas]], np.float32)
+        self._rate, self._clip = learning_rate, clip_norm
+        self._betas = np.array([BETAS, [1 - beta for beta in BETAS]], np.float32)
         self._state = np.zeros((3, padded_size(*shape)), np.float32)
         self._parts = {name: head_views(row, *shape) for name, row in zip(ARRAYS, self._state, strict=True)}
         self.head = self._parts["weights"]
@@ -193,20 +176,20 @@ class HeadLearner:
         fill_head(self.head, start)
         self._start = self._state[0].copy()
 
-    def learn(self, examples: Examples) -> LearningStep:
+    def learn(self, examples: Examples) -> LearningResult:
         """Take one optimizer step; if loss, gradient or weights are not finite, skip it and change nothing."""
         contiguous = Examples(*(np.ascontiguousarray(part, np.float32) for part in examples))
         self._gradient[:] = 0
         out, scratch = np.ascontiguousarray(self.head.out.T), (self._work, self._back)
         loss = loss_gradient(contiguous, self._levels, self.head, out, self._gradient_parts, *scratch)
         if np.isnan(contiguous.label).all():
-            return LearningStep(math.nan, skipped=False)
+            return LearningResult(math.nan, skipped=False)
         norm = float(np.linalg.norm(self._gradient.astype(np.float64)))  # in float32 the squares may overflow
         if not (math.isfinite(loss) and self._advance()):
-            return LearningStep(loss, skipped=True, gradient_norm=norm, weight_norm=self._weight_norm())
+            return LearningResult(loss, skipped=True, gradient_norm=norm, weight_norm=self._weight_norm())
         self._state[0] += ANCHOR_SHARE * (self._start - self._state[0])
         self.steps += 1
-        return LearningStep(loss, skipped=False, gradient_norm=norm, weight_norm=self._weight_norm())
+        return LearningResult(loss, skipped=False, gradient_norm=norm, weight_norm=self._weight_norm())
 
     def save(self) -> dict[str, NDArray[np.generic]]:
         """Return copies of the arrays by name: weights and moments as flat tails, and the number of steps."""
@@ -233,6 +216,6 @@ class HeadLearner:
         return float(np.linalg.norm(self._state[0]))
 
     def _advance(self) -> bool:
-        first, second = (1 - beta ** (self.steps + 1) for beta in self._decays)
+        first, second = (1 - beta ** (self.steps + 1) for beta in BETAS)
         rate, root = np.float32(self._rate / first), np.float32(math.sqrt(second))
         return adam_step(self._state, self._gradient, self._clip, rate, root, self._betas, self._result)

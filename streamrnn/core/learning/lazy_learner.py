@@ -12,7 +12,7 @@ from streamrnn.core.config import LearningConfig
 from streamrnn.core.garbage import collector_paused
 from streamrnn.core.jit import Singles
 from streamrnn.core.learning.replay_buffer import Windows
-from streamrnn.core.learning.step import LearningStep
+from streamrnn.core.learning.step import LearningResult
 from streamrnn.core.network.shapes import Shape
 
 if TYPE_CHECKING:
@@ -25,9 +25,8 @@ class LazyLearner:
     def __init__(
         self, shape: Shape, learning: LearningConfig, *, start: Singles | None, seed: int, device: str
     ) -> None:
-        self._arguments: dict[str, Any] = {
-            "shape": shape, "learning": learning, "start": start, "seed": seed, "device": device,
-        }  # fmt: skip
+        self._shape, self._learning = shape, learning
+        self._options: dict[str, Any] = {"start": start, "seed": seed, "device": device}
         self._learner: BpttLearner | None = None
         self._arrays = dict[str, NDArray[np.generic]]()
         """State as in `BpttLearner.save`, until the learner is created."""
@@ -47,7 +46,7 @@ class LazyLearner:
             return np.asarray(self._arrays["average"], np.float32)
         return np.asarray(self._learner.average.cpu().numpy(), np.float32)
 
-    def learn(self, windows: Windows) -> LearningStep:
+    def learn(self, windows: Windows) -> LearningResult:
         """See BpttLearner."""
         return self._create().learn(windows)
 
@@ -71,7 +70,7 @@ class LazyLearner:
             with collector_paused():
                 from streamrnn.core.learning.bptt import BpttLearner  # noqa: PLC0415 -- see the module docstring
 
-            self._learner = BpttLearner(**self._arguments)
+            self._learner = BpttLearner(self._shape, self._learning, **self._options)
             if self._arrays:
                 self._learner.load(self._arrays)
                 self._arrays = {}

@@ -16,17 +16,12 @@ from streamrnn.core.network.shapes import Shape
 from streamrnn.core.series.state import LEAD
 from streamrnn.core.series.wave import WaveFeatures
 
-CAPACITY = 1024
-"""Rows stored for the head."""
-RECENT = 64
-"""Largest number of newly labelled rows, per horizon, in one step of the head."""
-SPACING = 64
-"""Waves that the stored rows should span, so that their labels can mature."""
+CAPACITY = 1024  # rows stored for the head
+RECENT = 64  # largest number of newly labelled rows, per horizon, in one step of the head
+SPACING = 64  # waves that the stored rows should span, so that their labels can mature
 WINDOW_COUNT = 64
-LABEL_CLIP = 8.0
-"""Units; beyond it a label would only teach the network that spikes exist."""
-ABANDONED_AFTER = 1000
-"""Learning points after which a window that waits for its series may be reused."""
+LABEL_CLIP = 8.0  # units; beyond it a label would only teach the network that spikes exist
+ABANDONED_AFTER = 1000  # learning points after which a window that waits for its series may be reused
 NONE = -1
 
 
@@ -62,10 +57,7 @@ class StoredRows(NamedTuple):
 
 @compiled
 def label_rows(last: int, stored: StoredRows, seen: int, horizons: Integers, truths: Singles) -> None:
-    """Label the stored rows of one series with `truths` (K,), NaN: none; `last` is the number of its latest row.
-
-    The series has `seen` earlier observations.
-    """
+    """Label the stored rows of a series with `seen` observations; `truths` (K,), `last`: number of its latest row."""
     number, longest = last, horizons[len(horizons) - 1]
     while number >= 0 and stored.taken[0] - number <= len(stored.labels):
         at = number % len(stored.labels)
@@ -126,17 +118,11 @@ class RowBuffer:
         k, e, f4, i8 = len(horizons), shape.experts, np.float32, np.int64
         self._horizons = horizons
         self._stored = StoredRows(
-            top=np.zeros((CAPACITY, shape.encoder.top), f4),
-            points=np.zeros((CAPACITY, k, e), f4),
-            trust=np.zeros((CAPACITY, k, e), f4),
-            lead=np.zeros((CAPACITY, k, LEAD), f4),
-            labels=np.full((CAPACITY, k), np.nan, f4),
-            origin=np.zeros(CAPACITY, i8),
-            previous=np.full(CAPACITY, NONE, i8),
-            recent=np.zeros((k, RECENT), i8),
-            counts=np.zeros((3, k), i8),
-            taken=np.zeros(1, i8),
-        )
+            np.zeros((CAPACITY, shape.encoder.top), f4), np.zeros((CAPACITY, k, e), f4),
+            np.zeros((CAPACITY, k, e), f4), np.zeros((CAPACITY, k, LEAD), f4), np.full((CAPACITY, k), np.nan, f4),
+            np.zeros(CAPACITY, i8), np.full(CAPACITY, NONE, i8), np.zeros((k, RECENT), i8), np.zeros((3, k), i8),
+            np.zeros(1, i8),
+        )  # fmt: skip
         self._sizes = ((shape.encoder.top,), (e,), (e,), (LEAD,), ())
 
     @staticmethod
@@ -148,16 +134,10 @@ class RowBuffer:
         self, last: Integers, rows: Integers, seen: Integers, truths: Singles, top: Singles, features: WaveFeatures,
         live: int,
     ) -> None:  # fmt: skip
-        """Add one wave of B rows.
+        """Add one wave of B rows after `seen` (B,) observations each, with encodings `top` (B, H).
 
-        Args:
-            last: Number of the last stored row of each series, (S,); updated.
-            rows: Series of the wave, (B,).
-            seen: Earlier observations of each, (B,).
-            truths: Labels that mature with the wave, (B, K); NaN: none.
-            top: Encodings, (B, H).
-            features: Inputs of the head.
-            live: Series that share the buffer.
+        `truths` (B, K) are the labels that mature, NaN: none; `live` series share the buffer; `last` (S,) are the
+        numbers of the series' last stored rows, and updated.
         """
         store_rows(last, rows, seen, self._horizons, truths, live, self._stored, top, features)
 
@@ -198,15 +178,11 @@ class Windows(NamedTuple):
     @classmethod
     def empty(cls, count: int, length: int, horizons: int, shape: Shape) -> "Windows":
         """Allocate `count` windows."""
-        f4, e = np.float32, shape.experts
-        return cls(
-            np.zeros((count, length, shape.inputs), f4),
-            np.zeros((count, length, horizons, e), f4),
-            np.zeros((count, length, horizons, e), f4),
-            np.zeros((count, length, horizons, LEAD), f4),
-            np.full((count, length, horizons), np.nan, f4),
-            np.zeros((count, *shape.states), f4),
-        )
+        e, rows = shape.experts, (length, horizons)
+        sizes = (length, shape.inputs), (*rows, e), (*rows, e), (*rows, LEAD), rows, shape.states
+        windows = cls(*(np.zeros((count, *size), np.float32) for size in sizes))
+        windows.labels[:] = np.nan
+        return windows
 
 
 @compiled

@@ -11,10 +11,8 @@ from numpy.typing import NDArray
 
 from streamrnn.core.jit import Singles
 
-TRIAL = 3_000
-"""Labels."""
-MARGIN = 1.02
-"""Error ratio above which weights are worse."""
+TRIAL = 3_000  # labels
+MARGIN = 1.02  # error ratio above which weights are worse
 OWN, REFERENCE, LABELS, RATIO, ROLLBACKS = range(5)
 
 

@@ -21,8 +21,7 @@ from streamrnn.core.series.state import LEAD
 from streamrnn.core.vector_math import ONE, ZERO, add_product, exponential
 from streamrnn.errors import StateError
 
-LANES = 8
-"""The outputs are padded with zeros to a multiple of it, because the remainder of a vectorized loop is slow."""
+LANES = 8  # the outputs are padded with zeros to a multiple of it, because the remainder of a vectorized loop is slow
 
 
 class Head(NamedTuple):

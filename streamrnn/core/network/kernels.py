@@ -15,8 +15,7 @@ from streamrnn.core.network.shapes import KNOTS, Shape
 from streamrnn.core.series.wave import WaveFeatures
 from streamrnn.core.vector_math import ONE, ZERO, add_product, exponential
 
-HIDDEN_LIMIT = 1e3
-"""A state beyond it, which only a ReLU network can reach, is reset to zero."""
+HIDDEN_LIMIT = 1e3  # a state beyond it, which only a ReLU network can reach, is reset to zero
 TWO = np.float32(2)
 CODES = {"rnn_tanh": 0, "rnn_relu": 1, "gru": 2, "lstm": 3}
 

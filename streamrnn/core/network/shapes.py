@@ -29,10 +29,8 @@ class Encoder(NamedTuple):
     layers: int
     inputs: int
     kind: str = "recurrent"
-    context: int = 0
-    """Length of the context, W."""
-    gap: int = -1
-    """Index of the input that the state decays with, the time step; negative: no decay."""
+    context: int = 0  # length of the context, W
+    gap: int = -1  # index of the input that the state decays with, the time step; negative: no decay
 
     @property
     def recurrent_shape(self) -> tuple[int, int, int]:
@@ -81,16 +79,13 @@ class Shape(NamedTuple):
     cell: str
     hidden_size: int
     layers: int
-    width: int = 64
-    """Units of the head."""
+    width: int = 64  # units of the head
     inputs: int = INPUTS
     experts: int = len(EXPERTS)
     knots: int = len(KNOTS)
-    kind: str = "recurrent"
-    """See encoders."""
+    kind: str = "recurrent"  # see encoders
     context: int = 0
-    decay: bool = False
-    """Whether the state decays with the time step."""
+    decay: bool = False  # whether the state decays with the time step
 
     @property
     def encoder(self) -> Encoder:

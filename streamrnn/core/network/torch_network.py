@@ -13,8 +13,7 @@ from torch.nn.functional import linear, silu
 from streamrnn.core.network.encoders import encode
 from streamrnn.core.network.shapes import Shape
 
-INITIAL_OFFSETS = (-2.6, -1.3, -0.9, 0.0, 0.9, 1.3, 2.6)
-"""Quantile offsets of an untrained head, units."""
+INITIAL_OFFSETS = (-2.6, -1.3, -0.9, 0.0, 0.9, 1.3, 2.6)  # quantile offsets of an untrained head, units
 INITIAL_DECAY = 0.1
 
 
