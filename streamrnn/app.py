@@ -11,7 +11,7 @@ from streamrnn.core.config import ForecastConfig, LearningConfig
 from streamrnn.errors import LogError
 from streamrnn.formats.json import JsonDecoder
 from streamrnn.log import Log
-from streamrnn.log.kafka_common import Connection, chosen
+from streamrnn.log.kafka_common import Connection, choose_client
 from streamrnn.observe import logging as logs
 from streamrnn.records import TopicPartition
 from streamrnn.runtime.worker import OutputTopics
@@ -65,7 +65,7 @@ def open_log(settings: Settings) -> Log:
         options[name] = options[name] and options[name].get_secret_value()
     for name in ("ssl_cafile", "ssl_certfile", "ssl_keyfile"):
         options[name] = options[name] and str(options[name])
-    if chosen(settings.kafka.client) == "confluent":
+    if choose_client(settings.kafka.client) == "confluent":
         from streamrnn.log.confluent import ConfluentLog  # noqa: PLC0415
 
         return ConfluentLog(Connection(**options))

@@ -16,7 +16,7 @@ from streamrnn.commands.pretrain import command as pretrain
 from streamrnn.commands.replay import command as replay
 from streamrnn.commands.state import command as state
 from streamrnn.errors import StreamrnnError
-from streamrnn.log.kafka_common import chosen
+from streamrnn.log.kafka_common import choose_client
 from streamrnn.page.process import require
 from streamrnn.settings import Settings, load, to_yaml
 from streamrnn.version import VERSION
@@ -143,7 +143,7 @@ def _backtest(arguments: argparse.Namespace) -> int:
 
 def _check(arguments: argparse.Namespace) -> int:
     settings = load(arguments.config, arguments.overrides)
-    client = chosen(settings.kafka.client) if settings.log == "kafka" else ""
+    client = choose_client(settings.kafka.client) if settings.log == "kafka" else ""
     if settings.page.enabled:
         require()
     lines = [to_yaml(settings).rstrip()] if arguments.show else ["ok", *_summary(settings, client)]

@@ -96,7 +96,7 @@ def backtest(
     Raises:
         ConfigError: a file is of another kind, the output or the report cannot be written, or what the report needs is
             not installed.
-        LogError: a file cannot be read.
+        InputError: a file cannot be read.
     """
     _distinct("--output", output, inputs)
     if report is not None:

@@ -90,10 +90,9 @@ OwnedPartition._end_replay = lambda lease: setattr(lease, "_replay", None)
 """
 FENCING_IGNORED = """
 import os
-from kafka import ConsumerGroupMetadata
 from streamrnn.log.kafka import writer
 from streamrnn.runtime.worker import Worker
-opened, discard = writer.opened, Worker._discard
+opened, discard = writer.open_kafka_python, Worker._discard
 def unfenced(kind, common, **particular):
     if "transactional_id" in particular:
         particular["transactional_id"] += f".{os.getpid()}"
@@ -105,8 +104,8 @@ def last_words(worker, held):
         except Exception:
             pass
     discard(worker, held)
-writer.opened = unfenced
-writer.KafkaTransaction._group = lambda self: ConsumerGroupMetadata(self._app, -1, "", None)
+writer.open_kafka_python = unfenced
+writer.KafkaTransaction._membership = lambda self: writer.Membership(-1, "")
 Worker._discard = last_words
 """
 

@@ -39,9 +39,9 @@ RESTORING = ("transaction", "committed", "bounds", "read_state", "seek", "poll")
 
 STUCK = """
 import sys, time
-from streamrnn.log import brokers
+from streamrnn.log import kafka_common
 from streamrnn.runtime.worker import Worker
-brokers.MOST_BETWEEN_POLLS = 7.0
+kafka_common.MAX_POLL_INTERVAL = 7.0
 feed, left = Worker._feed, 30
 def stuck(*arguments):
     global left

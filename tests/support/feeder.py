@@ -17,10 +17,10 @@ from typing import NamedTuple, TypeVar
 import orjson
 from kafka import KafkaAdminClient, KafkaProducer, OffsetSpec
 from kafka import TopicPartition as KafkaPartition
-from support.kafka_probe import impatient
+from support.kafka_probe import short_timeouts
 
-from streamrnn.log.kafka.client import opened
-from streamrnn.log.kafka.writer import let_go
+from streamrnn.log.kafka.client import open_kafka_python
+from streamrnn.log.kafka.writer import close_producer
 from streamrnn.log.kafka_common import END_OF_METADATA
 from streamrnn.records import Record
 
@@ -100,11 +100,11 @@ class _Clients:
     """Used until the first trouble."""
 
     def __init__(self, bootstrap: str) -> None:
-        common = impatient(bootstrap)
+        common = short_timeouts(bootstrap)
         limits = {"max_block_ms": 3000, "delivery_timeout_ms": 6000}
-        self._admin: KafkaAdminClient = opened(KafkaAdminClient, common)
+        self._admin: KafkaAdminClient = open_kafka_python(KafkaAdminClient, common)
         try:
-            self._producer: KafkaProducer = opened(KafkaProducer, common, metrics_enabled=False, **limits)
+            self._producer: KafkaProducer = open_kafka_python(KafkaProducer, common, metrics_enabled=False, **limits)
         except BaseException:
             self._admin.close()
             raise
@@ -134,7 +134,7 @@ class _Clients:
 
     def close(self) -> None:
         """Let go of the brokers, reached or not."""
-        let_go(self._producer)
+        close_producer(self._producer)
         self._admin.close()
 
 

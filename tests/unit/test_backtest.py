@@ -11,7 +11,7 @@ import pytest
 
 from streamrnn import app
 from streamrnn.commands.backtest import backtest
-from streamrnn.errors import ConfigError, LogError
+from streamrnn.errors import ConfigError, InputError
 from streamrnn.log.files import read_csv
 from streamrnn.records import TopicPartition
 from streamrnn.settings import Settings
@@ -120,7 +120,7 @@ def test_a_bad_line_is_found_before_the_work_begins(tmp_path: Path) -> None:
     bad.write_text(bad.read_text() + "yesterday,1,2\n")
     output = tmp_path / "out.jsonl"
     output.write_text("from before")
-    with pytest.raises(LogError, match=rf"bad\.csv, line {ROWS + 2}: 'yesterday' is not a time"):
+    with pytest.raises(InputError, match=rf"bad\.csv, line {ROWS + 2}: 'yesterday' is not a time"):
         backtest(settings(), [good, bad], output)
     assert output.read_text() == "from before"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["bad.csv", "good.csv", "out.jsonl"]
@@ -145,7 +145,7 @@ def test_files_that_cannot_be_used_are_refused(tmp_path: Path) -> None:
     before = file.read_bytes()
     with pytest.raises(ConfigError, match=r"one\.parquet is of no kind that is read; allowed are \.csv and \.jsonl"):
         backtest(settings(), [tmp_path / "one.parquet"], tmp_path / "out.jsonl")
-    with pytest.raises(LogError, match=r"none\.csv cannot be read: No such file"):
+    with pytest.raises(InputError, match=r"none\.csv cannot be read: No such file"):
         backtest(settings(), [tmp_path / "none.csv"], tmp_path / "out.jsonl")
     with pytest.raises(ConfigError, match=r"one\.csv is one of the inputs"):
         backtest(settings(), [file], file)
