@@ -19,8 +19,6 @@ from streamrnn.runtime.snapshot import Snapshot
 from streamrnn.settings import from_sections
 from streamrnn.wire import NO_CHAIN
 
-ARRAYS = ("target_times", "quantiles", "anomaly", "skill", "warming", "drifting")
-"""Fields of Forecasts with a row per observation."""
 HERE = TopicPartition("library", 0)  # partition that saved state is labelled with
 
 
@@ -35,9 +33,7 @@ class Forecaster:
     """
 
     def __init__(self, **sections: object) -> None:
-        """Create a forecaster from `forecast`, `model`, `learning`, `experts`, `device` and `numerics`.
-
-        Each is a section or key as in the configuration.
+        """Create a forecaster; `sections` are `forecast`, `model`, `learning`, `experts`, `device` and `numerics`.
 
         Raises:
             ConfigError: With one line per problem.
@@ -66,12 +62,9 @@ class Forecaster:
         return list(self._core.names)
 
     def step(self, names: Sequence[str], times: ArrayLike, values: ArrayLike) -> Forecasts:
-        """Add one observation for each of B series and return their forecasts.
+        """Add one observation for each of B series, `values` (B,), and return their forecasts.
 
-        Args:
-            names: Of the series, (B,), each once; a new name adds a series.
-            times: Event times, (B,) or one for all: milliseconds since 1970, or numpy's datetime64.
-            values: Finite numbers, (B,).
+        A new name adds a series; `times`, (B,) or one for all, are milliseconds since 1970 or numpy's datetime64.
 
         Raises:
             ValueError: A name is repeated, a value is not finite, or a time is not later than the series' last.
@@ -158,7 +151,8 @@ def _join(parts: Sequence[Forecasts]) -> Forecasts:
     """Join the parts of one wave; the model is that of the last part."""
     if len(parts) == 1:
         return parts[0]
-    joined: dict[str, Any] = {name: np.concatenate([getattr(part, name) for part in parts]) for name in ARRAYS}
+    names = [name for name in Forecasts._fields if name not in {"model", "directions"}]
+    joined: dict[str, Any] = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
     directions = [part.directions for part in parts if part.directions is not None]
     if directions:
         joined["directions"] = Directions(*(np.concatenate(each) for each in zip(*directions, strict=True)))

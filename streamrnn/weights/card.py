@@ -23,8 +23,8 @@ class Card(NamedTuple):
     """Description of the training of a base network."""
 
     seed: int
-    steps: int  # optimizer steps of the weights,
-    planned: int  # ... and of the whole training, which the learning rate depends on.
+    steps: int  # optimizer steps of the weights
+    planned: int  # optimizer steps of the whole training, which the learning rate depends on
     rows: int  # rows read in training, with repetitions
     series: int  # synthetic series drawn
     ingredients: dict[str, float]  # ingredients of the series, with their shares

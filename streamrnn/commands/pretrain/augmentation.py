@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from streamrnn.commands.pretrain.signals import Generator, autoregress, standardize
+from streamrnn.commands.pretrain.signals import Generator, autoregress, happens, standardize
 from streamrnn.core.jit import Floats
 
 LEAST = 1e-9
@@ -12,25 +12,21 @@ def add_disturbances(generator: Generator, values: Floats, ingredients: list[str
     """Add level shifts, decaying spikes, a second regime or outliers, or (mostly) none of them."""
     rows, size = len(values), values.std() + LEAST
     values = values.copy()
-    if generator.random() < 0.3:
-        ingredients.append("level shifts")
+    if happens(generator, 0.3, "level shifts", ingredients):
         for start in generator.integers(0, rows, generator.poisson(10 ** generator.uniform(-0.3, 1))):
             values[start:] += generator.standard_t(3) * size * 0.8
-    if generator.random() < 0.25:
-        ingredients.append("spikes")
+    if happens(generator, 0.25, "spikes", ingredients):
         count = generator.poisson(rows * 10 ** generator.uniform(-3.3, -1.5))
         hits = np.zeros(rows)
         heights = generator.exponential(size=count) * generator.uniform(1, 8) * generator.choice([1, 1, 1, -1])
         hits[generator.integers(0, rows, count)] = heights
         fading = generator.choice([0.0, generator.uniform(0, 0.97)])
         values += size * autoregress(np.array([fading]), hits)
-    if generator.random() < 0.12:
-        ingredients.append("regimes")
+    if happens(generator, 0.12, "regimes", ingredients):
         length = 10 ** generator.uniform(1.2, 3)
         other = np.cumsum(generator.random(rows) < 1 / length) % 2 == 1
         values = np.where(other, values * generator.uniform(0.1, 1) + generator.normal() * 1.5 * size, values)
-    if generator.random() < 0.05:
-        ingredients.append("wild values")
+    if happens(generator, 0.05, "wild values", ingredients):
         wild = generator.random(rows) < 10 ** generator.uniform(-3.3, -2)
         values[wild] += generator.normal(size=wild.sum()) * size * 10 ** generator.uniform(0.5, 1.7)
     return values
@@ -66,21 +62,17 @@ def apply_recording(generator: Generator, values: Floats, ingredients: list[str]
     """Round, freeze, repeat or negate values at random, then scale and shift the series."""
     rows, size = len(values), values.std() + LEAST
     values = values.copy()
-    if generator.random() < 0.2:
-        ingredients.append("rounded")
+    if happens(generator, 0.2, "rounded", ingredients):
         step = size * 10 ** generator.uniform(-2, -0.3)
         values = np.round(values / step) * step
-    if generator.random() < 0.08:
-        ingredients.append("stuck")
+    if happens(generator, 0.08, "stuck", ingredients):
         for start in generator.integers(0, rows, generator.poisson(4)):
             values[start : start + int(10 ** generator.uniform(0.5, 2.3))] = values[start]
-    if generator.random() < 0.05:
-        ingredients.append("held")
+    if happens(generator, 0.05, "held", ingredients):
         sent = generator.random(rows) > generator.uniform(0, 0.4)
         sent[0] = True
         values = values[np.maximum.accumulate(np.where(sent, np.arange(rows), 0))]
-    if generator.random() < 0.2:
-        ingredients.append("upside down")
+    if happens(generator, 0.2, "upside down", ingredients):
         values = -values
     values = values * 10 ** generator.uniform(-2, 3)
     if generator.random() < 0.5:

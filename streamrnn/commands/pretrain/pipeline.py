@@ -34,15 +34,8 @@ def make_base_network(
 ) -> None:  # fmt: skip
     """Train a base network and write the weights with the best validation score to `output`.
 
-    Args:
-        output: The safetensors file.
-        model: The network; its seed is that of the training.
-        steps: Optimizer steps.
-        device: `auto`, `cpu` or `cuda`.
-        history: CSV files to train on beside synthetic series.
-        date: Of the card.
-        sizes: Of batches and shards.
-        validation: Series and rows of each validation shard.
+    `model.seed` is the seed of the training, `history` are further CSV files to train on, and `validation` are the
+    series and rows of each validation shard.
 
     Raises:
         ConfigError: There is no such device.

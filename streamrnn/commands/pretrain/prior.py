@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from streamrnn.commands.pretrain.augmentation import add_disturbances, apply_measurement, apply_recording
-from streamrnn.commands.pretrain.signals import Generator, draw_process, draw_season, draw_shocks
+from streamrnn.commands.pretrain.signals import Generator, draw_process, draw_season, draw_shocks, happens
 from streamrnn.core.jit import Booleans, Floats, Integers
 from streamrnn.core.series.calendar import DAY, HOUR, MINUTE, SECOND, WEEK, YEAR, seasons
 
@@ -50,8 +50,7 @@ def draw_series(generator: Generator, count: int, rows: int) -> SyntheticSeries:
 
 
 def _cadence(generator: Generator, ingredients: list[str]) -> float:
-    if generator.random() < ODD_CADENCE:
-        ingredients.append("odd cadence")
+    if happens(generator, ODD_CADENCE, "odd cadence", ingredients):
         return float(np.round(10 ** generator.uniform(np.log10(SECOND / 4), np.log10(DAY))))
     weights = np.array(list(CADENCES.values()))
     return float(generator.choice(list(CADENCES), p=weights / weights.sum()))
@@ -79,8 +78,7 @@ def _times(generator: Generator, rows: int, cadence: float, ingredients: list[st
 def _values(generator: Generator, times: Integers, cadence: float, ingredients: list[str]) -> Floats:
     """Draw values (T,): the sum of a season, processes, noise and a trend, disturbed, measured and recorded."""
     rows = len(times)
-    if generator.random() < MARKETS:
-        ingredients.append("market")
+    if happens(generator, MARKETS, "market", ingredients):
         walk = draw_process(generator, rows, None, ingredients, "walk")
         return apply_recording(generator, np.exp(walk * 10 ** generator.uniform(-2, -0.3)), ingredients)
     season, values = None, np.zeros(rows)
@@ -91,11 +89,9 @@ def _values(generator: Generator, times: Integers, cadence: float, ingredients: 
         ingredients.append("no season")
     for _ in range(generator.choice([1, 2, 3], p=[0.45, 0.4, 0.15])):
         values += draw_process(generator, rows, season, ingredients) * np.exp(generator.normal() * 0.9 - 0.2)
-    if generator.random() < 0.35:
-        ingredients.append("noise")
+    if happens(generator, 0.35, "noise", ingredients):
         values += draw_shocks(generator, rows, season, ingredients) * np.exp(generator.normal() - 1.5)
-    if generator.random() < 0.25:
-        ingredients.append("trend")
+    if happens(generator, 0.25, "trend", ingredients):
         corners, heights = np.sort(generator.choice(rows, 6, replace=False)), np.cumsum(generator.normal(size=6))
         values += np.interp(np.arange(rows), corners, heights) * np.exp(generator.normal() * 0.7)
     disturbed = add_disturbances(generator, values, ingredients)
@@ -116,11 +112,9 @@ def _present(generator: Generator, times: Integers, cadence: float, ingredients:
     """Draw which rows (T,) are present: mostly all."""
     rows = len(times)
     present = np.ones(rows, np.bool_)
-    if DAY / 24 <= cadence <= DAY and generator.random() < (0.35 if cadence == DAY else 0.03):
-        ingredients.append("working days")
+    if DAY / 24 <= cadence <= DAY and happens(generator, 0.35 if cadence == DAY else 0.03, "working days", ingredients):
         present &= times // int(DAY) % 7 < 5
-    if generator.random() < 0.15:
-        ingredients.append("missing")
+    if happens(generator, 0.15, "missing", ingredients):
         kind = generator.random()
         if kind < 0.7:
             present &= generator.random(rows) > 10 ** generator.uniform(-2.7, -0.7)

@@ -16,6 +16,13 @@ WEEKDAYS = 7
 Generator = np.random.Generator
 
 
+def happens(generator: Generator, probability: float, ingredient: str, ingredients: list[str]) -> bool:
+    """Return True with a probability, and then append to `ingredients`."""
+    chosen = bool(generator.random() < probability)
+    ingredients += [ingredient] * chosen
+    return chosen
+
+
 def standardize(values: Floats) -> Floats:
     """Scale to mean 0 and standard deviation 1; constant values become zero."""
     scaled: Floats = (values - values.mean()) / (values.std() + 1e-9)
@@ -84,12 +91,10 @@ def draw_season(generator: Generator, times: Integers, periods: tuple[float, flo
         pattern = sample_profile(cycle, phase)
         if long > 0:
             pattern = _slow_season(generator, pattern, times / long, ingredients)
-    if generator.random() < 0.5:
-        ingredients.append("shape drifts")
+    if happens(generator, 0.5, "shape drifts", ingredients):
         path = np.cumsum(generator.normal(size=len(times))) / np.sqrt(len(times)) * generator.uniform(0.1, 1)
         pattern = pattern + np.clip(path, -1, 1) * sample_profile(draw_profile(generator, []), phase)
-    if generator.random() < 0.6:
-        ingredients.append("size varies")
+    if happens(generator, 0.6, "size varies", ingredients):
         sizes = draw_ar1(generator, generator.uniform(0, 0.98), number[-1] + 2)
         pattern *= np.exp(generator.uniform(0.02, 0.5) * sizes[number])
     return pattern
@@ -100,8 +105,7 @@ def _weekly_season(
 ) -> Floats:
     """Vary a daily season over the week: weekends, and each weekday a little."""
     pattern = sample_profile(cycle, phase)
-    if generator.random() < 0.4:
-        ingredients.append("days alike")
+    if happens(generator, 0.4, "days alike", ingredients):
         return pattern
     ingredients.append("weekends")
     day = (number + generator.integers(WEEKDAYS)) % WEEKDAYS
@@ -139,11 +143,9 @@ def draw_shocks(generator: Generator, rows: int, season: Floats | None, ingredie
     else:
         ingredients.append("heavy tails")
         drawn = generator.standard_t(generator.uniform(2.3, 7), size=rows)
-    if generator.random() < 0.45:
-        ingredients.append("volatility")
+    if happens(generator, 0.45, "volatility", ingredients):
         drawn *= np.exp(generator.uniform(0.2, 1.2) * draw_ar1(generator, _memory(generator, 2.7, 0.5), rows))
-    if season is not None and generator.random() < 0.35:
-        ingredients.append("seasonal volatility")
+    if season is not None and happens(generator, 0.35, "seasonal volatility", ingredients):
         phase = np.zeros(rows)
         phase[-len(season) :] = np.clip(standardize(season), -3, 3)
         drawn *= np.exp(generator.choice([-1, 1]) * generator.uniform(0.1, 0.8) * phase)

@@ -69,17 +69,8 @@ def train_network(
 ) -> Iterator[TrainingReport]:  # fmt: skip
     """Train a network, and yield a report after each validation.
 
-    On one thread of a CPU the seed, the shards and the schedule determine every bit.
-
-    Args:
-        shape: The network.
-        make_shard: Returns the examples of a shard number, from 0.
-        validation: Examples to score on.
-        schedule: Numbers of steps and reports.
-        seed: Of the first weights and the order of the examples.
-        device: Of the tensors.
-        sizes: Of batches and shards.
-        advance: Called after each step.
+    `make_shard` returns the examples of a shard number, from 0, and `advance` is called after each step. On one thread
+    of a CPU the seed, the shards and the schedule determine every bit.
     """
     weights = initial_weights(shape, seed).to(device).requires_grad_()
     average = weights.detach().clone()
