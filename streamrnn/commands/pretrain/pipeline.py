@@ -46,8 +46,8 @@ def make_base_network(
         what = "it is a folder" if output.is_dir() else f"there is no folder {output.parent}"
         raise OutputError(f"--output: {output} cannot be written: {what}")
     shape, bank = shape_of(model), VARIANTS[model.variant].bank
-    place, histories = torch.device(resolve_device(device)), read_history(history)
-    console.say(f"pretrain: {shape.size:,} weights, {steps:,} steps on {place.type}")
+    target, histories = torch.device(resolve_device(device)), read_history(history)
+    console.say(f"pretrain: {shape.size:,} weights, {steps:,} steps on {target.type}")
     seen: Counter[str] = Counter()
     make_shard = shard_maker(model.seed, histories, seen, sizes, bank)
     schedule, best = Schedule(steps, max(1, min(REPORTS, steps // REPORTS))), math.inf
@@ -55,7 +55,7 @@ def make_base_network(
         advance("drawing series", 0)
         shards = [validation_shard(number, *size, bank) for number, size in enumerate(validation)]
         for report in train_network(
-            shape, make_shard, shards, schedule, seed=model.seed, device=place, sizes=sizes,
+            shape, make_shard, shards, schedule, seed=model.seed, device=target, sizes=sizes,
             advance=partial(advance, "training", 1),
         ):  # fmt: skip
             _print_report(report)
