@@ -1,22 +1,24 @@
-# make venv    everything that streamrnn needs, in .venv, as requirements.lock says; needs Python 3.11 or newer
-# make demo    the daemon on an embedded log and a bundled stream
-# make test    all tests but the long ones; those against a broker need Java 17 and Maven, or KAFKA_BOOTSTRAP_SERVERS, those of the page Chromium
-# make long    the long tests
-# make faults  inject every fault, over either Kafka client, with a table of what came of it; about half an hour
-# make check   lint, format and types
-# make bench   the benchmarks; ARGS=--help says what may be chosen
-# make ablate  what each part of the forecaster is worth; ARGS=--help says what may be chosen
-# make generate  write the dashboards and the tables of docs/metrics.md and docs/logs.md anew, from the code
-# make pictures  draw the pictures of docs/models.md anew; needs the extra `report`
-# make lock    write requirements.lock anew; needs uv
-# make clean   remove what the other targets have made
+# make venv      create .venv with everything in requirements.lock; needs Python 3.11 or newer
+# make demo      run the daemon on an embedded log and a bundled stream
+# make set-up    install Java, Maven, Prometheus and Chromium for the tests, by apt-get where that is permitted
+# make test      run all tests but the long ones; without the tools of set-up some are skipped
+# make long      run the long tests
+# make faults    run the fault injection tests with either Kafka client and print a table; takes about half an hour
+# make check     lint, check formatting and types
+# make bench     run the benchmarks; ARGS=--help lists the options
+# make ablate    measure the forecaster without each of its parts; ARGS=--help lists the options
+# make golden    write tests/laws/golden.json, the digests of the outputs, where outputs are meant to change
+# make generate  write the dashboards and the generated tables of the documentation
+# make pictures  draw the pictures of the documentation; needs the extra `report`
+# make lock      write requirements.lock; needs uv
+# make clean     remove what the other targets have created
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help venv demo test long faults check bench ablate generate pictures lock clean
+.PHONY: help venv demo set-up test long faults check bench ablate golden generate pictures lock clean
 
 help:
 	@sed -n 's/^# make/make/p' Makefile
@@ -25,9 +27,9 @@ venv: $(STAMP)
 
 $(STAMP): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
-		{ echo "streamrnn needs Python 3.11 or newer, and '$(PYTHON)' is not: name another, make PYTHON=python3.11 venv" >&2; exit 1; }
+		{ echo "streamrnn needs Python 3.11 or newer, and '$(PYTHON)' is older: choose another, such as make PYTHON=python3.11 venv" >&2; exit 1; }
 	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || \
-		{ echo "'$(PYTHON)' lacks the modules venv and ensurepip: install them, on Debian by apt-get install python3-venv" >&2; exit 1; }
+		{ echo "'$(PYTHON)' lacks the modules venv and ensurepip: install them; on Debian, apt-get install python3-venv" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet --require-hashes -r requirements.lock
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation -e .
@@ -36,13 +38,16 @@ $(STAMP): requirements.lock pyproject.toml
 demo: venv
 	$(BIN)/streamrnn demo
 
-test: venv
+set-up:
+	@PYTHON=$(PYTHON) tests/set_up.sh
+
+test: set-up venv
 	$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile --no-loadscope-reorder -m "not long and not faults"
 
-long: venv
+long: set-up venv
 	$(BIN)/python -m pytest -m long
 
-faults: venv
+faults: set-up venv
 	$(BIN)/python -m pytest tests/faults --numprocesses=3 --dist=worksteal
 
 check: venv
@@ -56,6 +61,9 @@ bench: venv
 ablate: venv
 	PYTHONPATH=tests:. $(BIN)/python -m benchmarks.ablate $(ARGS)
 
+golden: venv
+	PYTHONPATH=tests:. $(BIN)/python -m support.golden
+
 generate: venv
 	$(BIN)/python deploy/generate.py
 
@@ -68,4 +76,4 @@ lock:
 
 clean:
 	rm -rf $(VENV) build dist demo-output .pytest_cache .mypy_cache .ruff_cache .hypothesis streamrnn.egg-info
-	find streamrnn tests -name __pycache__ -type d -prune -exec rm -rf {} +
+	find streamrnn benchmarks tests -name __pycache__ -type d -prune -exec rm -rf {} +

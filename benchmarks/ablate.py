@@ -1,21 +1,21 @@
-"""What each part of the forecaster is worth, and each model: the same streams with one part taken away, or changed.
+"""Measure the forecaster without one of its parts, or with another model, on the same streams.
 
     make ablate [ARGS='--data DIR --only base,head --write FILE']
     make ablate ARGS='--models --data DIR'
     make ablate ARGS='-c config/lean.yaml --only nothing,learning,base,seasons'
 
-Streams are CSV files as `streamrnn backtest` reads them; by default those that come with the demo. A row of the table
-says what was taken away, or which model it is, and then: MAE of the median / MAE of persistence over all origins
+Streams are CSV files as `streamrnn backtest` reads them; by default those of the demo. A row of the table has the part
+that was removed or the model, and then: MAE of the median / MAE of persistence over all origins
 after the first tenth of a stream, mean pinball loss / that of persistence with the quantiles of its last 500 errors,
 the first of these over the origins of rows 30 to 299 (geometric means over series, streams and horizons), processor
-time of the whole task per series and observation, and state per series. Streams run one by one, each in a task of its
-own.
+time of the whole task per series and observation, and state per series. Each stream has its own task.
 """
 
 import argparse
 import math
 import time
 from collections.abc import Callable, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -28,11 +28,11 @@ from streamrnn.settings import Settings, load
 
 BURN_IN, COLD = 0.1, (30, 300)
 NOTHING = -1e9
-"""Log of a share."""
+"""Log of an aggregation weight of zero."""
 
 
 class Part(NamedTuple):
-    """Something that can be taken away: by the configuration, or in the forecaster before each wave."""
+    """A part to remove: by the configuration, or in the forecaster before each record."""
 
     name: str
     overrides: Sequence[str] = ()
@@ -40,7 +40,7 @@ class Part(NamedTuple):
 
 
 def _silence(forecaster: Any, members: slice) -> None:
-    """Give these members of the mixture no weight, and no merit that others are measured by."""
+    """Give these experts of the ensemble no weight and no influence on the regrets of the others."""
     bank = forecaster._bank
     bank._young[members] = bank._grown[members] = NOTHING
     bank.ledger.regret[..., members] = 0.0
@@ -92,25 +92,25 @@ MODELS = (
 
 
 class Row(NamedTuple):
-    """Of the table."""
+    """A row of the table."""
 
     error: float
     pinball: float
     cold: float
     coverage: float
-    """Share inside the outermost interval."""
+    """Coverage of the outermost interval."""
     microseconds: float
     row_bytes: int
 
 
-def measure(part: Part, paths: Sequence[Path], config: Path | None, extra: Sequence[str]) -> Row:
-    """Run all streams without a part."""
+def measure(part: Part, paths: Sequence[Path], config: Path | None, extra: Sequence[str], rows: int | None) -> Row:
+    """Run all streams without a part, their first `rows` records each."""
     settings = load(config, ["input.topics=ablate", "device=cpu", *extra, *part.overrides])
     late: list[Score] = []
     cold: list[Score] = []
     seconds, observations, row_bytes = 0.0, 0, 0
     for path in paths:
-        records = list(read_csv(path, 0))
+        records = list(islice(read_csv(path, 0), rows))
         task = app.task(settings, TopicPartition(path.stem, 0))
         forecaster = task._forecaster
         scorers = scorer(settings, int(len(records) * BURN_IN)), scorer(settings, COLD[0])
@@ -144,7 +144,7 @@ def by_horizon(held: Scorer) -> list[list[Score]]:
 
 
 def table(rows: dict[str, Row], subject: str) -> str:
-    """As Markdown; `subject`: what a row's name is."""
+    """Return the table as Markdown; `subject` is the heading of the names."""
     head = f"| {subject} | relMAE | pinball | relMAE, rows 30-299 | covered | µs per observation | bytes per series |"
     lines = [head, "|-|-|-|-|-|-|-|"]
     for name, row in rows.items():
@@ -154,14 +154,15 @@ def table(rows: dict[str, Row], subject: str) -> str:
 
 
 def main() -> None:
-    """See the module docstring."""
+    """Print a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, help="folder of CSV files; default: the demo's streams")
     parser.add_argument("-c", "--config", type=Path, metavar="FILE", help="YAML; default: the defaults")
-    parser.add_argument("--models", action="store_true", help="models instead of parts taken away")
-    parser.add_argument("--only", help="parts or models, separated by commas")
+    parser.add_argument("--models", action="store_true", help="compare models instead of removing parts")
+    parser.add_argument("--only", help="parts or models, comma-separated")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="configuration of all rows")
     parser.add_argument("--write", type=Path, help="Markdown file to write the table to")
+    parser.add_argument("--rows", type=int, help="rows to read of each file; default: all")
     arguments = parser.parse_args()
     folder = arguments.data or Path(streamrnn.commands.demo.streams.__file__).parent / "data"
     paths = sorted(folder.glob("*.csv"))
@@ -170,7 +171,7 @@ def main() -> None:
     rows: dict[str, Row] = {}
     for part in parts:
         if part.name in wanted:
-            rows[part.name] = measure(part, paths, arguments.config, arguments.set)
+            rows[part.name] = measure(part, paths, arguments.config, arguments.set, arguments.rows)
             print(table({part.name: rows[part.name]}, subject).splitlines()[-1], flush=True)  # noqa: T201
     if arguments.write:
         arguments.write.write_text(table(rows, subject) + "\n")

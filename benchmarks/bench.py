@@ -1,6 +1,6 @@
-"""Measure the daemon against a bare loop of the client library, in one run on one machine: `make bench`.
+"""Measure the daemon against a plain loop of the client library: `make bench`.
 
-The figures that count are ratios within a run: the machine and what else it does are the same for both sides.
+Compare ratios within a run rather than rates: both sides then share the machine and its load.
 """
 
 import argparse
@@ -21,39 +21,32 @@ from pathlib import Path
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)  # kafka-python 3.0.12 under Python 3.11
-    from benchmarks.over_kafka import (
-        STEP,
-        Rate,
-        bare_rate,
-        daemon_rate,
-        latency,
-        observations,
-        some_forecasts,
-    )
+    from benchmarks.over_kafka import Rate, bare_rate, daemon_rate, latency, some_forecasts
+    from benchmarks.workload import STEP, kafka, observations, spread
 
-from support.broker import Broker
 from support.kafka_probe import create_topics
 from support.log_backends import KafkaWorld
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
-REPOSITORY = Path(__file__).parents[2]
+REPOSITORY = Path(__file__).parents[1]
 
 Row = tuple[str, str]
 
 
 def main(argv: Sequence[str]) -> int:
-    """Measure, print a table, and with --write append it to RESULTS.md."""
+    """Print a table of measurements, and with --write append it to RESULTS.md."""
     parser = argparse.ArgumentParser(prog="make bench", allow_abbrev=False)
     parser.add_argument("--series", type=int, default=1000)
     parser.add_argument("--warm", type=int, default=100, help="observations per series left out (default: %(default)s)")
     parser.add_argument("--rounds", type=int, default=300, help="observations per series after (default: %(default)s)")
-    parser.add_argument("--repeat", type=int, default=3, help="of throughput and latency (default: %(default)s)")
-    parser.add_argument("--seconds", type=int, default=20, help="of each latency (default: %(default)s)")
-    parser.add_argument("--write", action="store_true", help="append the table to tests/benchmarks/RESULTS.md")
+    parser.add_argument("--repeat", type=int, default=3, help="runs of throughput and latency (default: %(default)s)")
+    parser.add_argument("--seconds", type=int, default=20, help="seconds of each latency run (default: %(default)s)")
+    parser.add_argument("--write", action="store_true", help="append the table to benchmarks/RESULTS.md")
+    parser.add_argument("--bootstrap-servers", help="default: a broker started for the benchmark")
     arguments = parser.parse_args(argv)
     load = os.getloadavg()[0]
-    with Broker() as broker, tempfile.TemporaryDirectory() as folder:
-        rows = measured(broker.bootstrap, Path(folder), arguments)
+    with kafka(arguments.bootstrap_servers) as bootstrap, tempfile.TemporaryDirectory() as folder:
+        rows = measure(bootstrap, Path(folder), arguments)
     text = entry(rows, load, argv)
     sys.stdout.write(text)
     if arguments.write:
@@ -62,9 +55,9 @@ def main(argv: Sequence[str]) -> int:
     return 0
 
 
-def measured(bootstrap: str, folder: Path, arguments: argparse.Namespace) -> list[Row]:
-    """All rows of the table."""
-    from benchmarks.in_process import core, shares  # torch, and much memory: not before the daemon has to do with less
+def measure(bootstrap: str, folder: Path, arguments: argparse.Namespace) -> list[Row]:
+    """Return the rows of the table."""
+    from benchmarks.in_process import core, shares  # torch takes much memory
 
     series, warm, rounds = arguments.series, arguments.warm, arguments.rounds
     first, total = series * warm, series * (warm + rounds)
@@ -76,29 +69,29 @@ def measured(bootstrap: str, folder: Path, arguments: argparse.Namespace) -> lis
     )
     daemons, bares, memories, usual, quick = [], [], [], [], []
     for number in range(arguments.repeat):
-        topic = f"bench-{number}"
+        topic = f"bench-{os.getpid()}-{number}"
         create_topics(bootstrap, topic, f"{topic}-bare", partitions=1)
         KafkaWorld(bootstrap).produce(topic, records)
         say(f"{number + 1}: daemon")
         rate, memory = daemon_rate(bootstrap, topic, folder, first, total)
         daemons.append(rate)
         memories.append(memory)
-        said = some_forecasts(bootstrap, topic, 10_000)
-        say(f"{number + 1}: {rate.per_second:,.0f} records/s; bare loop")
-        bares.append(alone(bare_rate, bootstrap, topic, said, first, total))
+        forecasts = some_forecasts(bootstrap, topic, 10_000)
+        say(f"{number + 1}: {rate.per_second:,.0f} records/s; plain loop")
+        bares.append(in_new_process(bare_rate, bootstrap, topic, forecasts, first, total))
         say(f"{number + 1}: {bares[-1].per_second:,.0f} records/s; latency")
         usual.append(latency(bootstrap, topic, folder, live))
         quick.append(latency(bootstrap, topic, folder, later, "commit.interval=100ms"))
         say(f"{number + 1}: p50 {usual[-1].median:.0f} and {quick[-1].median:.0f} ms")
     say("where the time goes")
-    parts = shares(bootstrap, f"bench-{arguments.repeat - 1}", first, total)
+    parts = shares(bootstrap, topic, first, total)
     say("the task alone")
-    many, one = core(series, warm, rounds), core(1, warm, 4000)
-    sizes = [len(record.value or b"") for record in said]
+    many, one = core(series, warm, rounds), core(1, warm, 10 * rounds)
+    sizes = [len(record.value or b"") for record in forecasts]
     return [
         (f"daemon, {series:,} series, learning on, records/s", spread([rate.per_second for rate in daemons])),
         (
-            f"bare kafka-python loop, outputs of {statistics.mean(sizes):.0f} bytes, records/s",
+            f"plain kafka-python loop, outputs of {statistics.mean(sizes):.0f} bytes, records/s",
             spread([rate.per_second for rate in bares]),
         ),
         (
@@ -115,7 +108,7 @@ def measured(bootstrap: str, folder: Path, arguments: argparse.Namespace) -> lis
             spread([1000 * rate.cpu / rate.records for rate in daemons], "{:.3f}"),
         ),
         (
-            "bare loop, processor seconds per 1,000 records",
+            "plain loop, processor seconds per 1,000 records",
             spread([1000 * rate.cpu / rate.records for rate in bares], "{:.3f}"),
         ),
         ("daemon, resident memory, MB", spread([memory / 1e6 for memory in memories])),
@@ -134,25 +127,19 @@ def measured(bootstrap: str, folder: Path, arguments: argparse.Namespace) -> lis
     ]
 
 
-def alone(work: Callable[..., Rate], *arguments: object) -> Rate:
-    """Do something in a process of its own, as the daemon has one: this one holds much that slows its interpreter."""
+def in_new_process(work: Callable[..., Rate], *arguments: object) -> Rate:
+    """Call a function in a new process: the many objects of this one slow the interpreter."""
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
         return pool.submit(work, *arguments).result()
 
 
-def spread(values: Sequence[float], form: str = "{:,.0f}") -> str:
-    """Median of some runs, and the range."""
-    text = form.format(statistics.median(values))
-    return text if len(values) == 1 else f"{text} ({form.format(min(values))} to {form.format(max(values))})"
-
-
 def entry(rows: Sequence[Row], load: float, argv: Sequence[str]) -> str:
-    """A table, and what must be known to judge it."""
-    told: Callable[..., str] = lambda *command: subprocess.run(  # noqa: E731
+    """Return the table with the machine, the load and the command."""
+    output: Callable[..., str] = lambda *command: subprocess.run(  # noqa: E731
         command, cwd=REPOSITORY, capture_output=True, text=True, check=False
     ).stdout.strip()
-    commit = told("git", "rev-parse", "--short", "HEAD") or "unknown"
-    changed = ", with uncommitted changes" if told("git", "status", "--porcelain", "streamrnn") else ""
+    commit = output("git", "rev-parse", "--short", "HEAD") or "unknown"
+    changed = ", with uncommitted changes" if output("git", "status", "--porcelain", "streamrnn") else ""
     command = " ".join(["make bench", *([f"ARGS='{' '.join(argv)}'"] if argv else [])])
     lines = [
         f"\n## {datetime.now(UTC):%Y-%m-%d %H:%M} UTC, commit {commit}{changed}\n",
@@ -167,7 +154,7 @@ def entry(rows: Sequence[Row], load: float, argv: Sequence[str]) -> str:
 
 
 def processor() -> str:
-    """Name of the processor, as the kernel has it."""
+    """Return the name of the processor from /proc/cpuinfo."""
     lines = Path("/proc/cpuinfo").read_text().splitlines()
     found = {line.partition(":")[0].strip(): line.partition(":")[2].strip() for line in lines}
     name = found.get("model name", platform.machine())
@@ -175,7 +162,7 @@ def processor() -> str:
 
 
 def say(line: str) -> None:
-    """One line of progress."""
+    """Write a line of progress to standard error."""
     sys.stderr.write(f"{line}\n")
 
 

@@ -1,4 +1,4 @@
-"""What is measured in this process: the task without any log, and where the time goes over Kafka."""
+"""Measurements in this process: the task without a log, and the share of each part of the loop over Kafka."""
 
 import time
 from collections import defaultdict
@@ -10,7 +10,7 @@ from support.kafka_probe import Offsets
 
 import streamrnn.runtime.partition
 import streamrnn.runtime.task
-from benchmarks.over_kafka import observations
+from benchmarks.workload import observations
 from streamrnn import app
 from streamrnn.commands import run
 from streamrnn.core.forecaster import CoreForecaster
@@ -32,11 +32,11 @@ PARTS: tuple[tuple[str, Any, str], ...] = (
     ("save", streamrnn.runtime.task.Task, "save"),
     ("commit", KafkaTransaction, "commit"),
 )
-"""Pieces of work, none of which calls another, and the function that does it."""
+"""Parts of the loop, none of which calls another: name, owner and function."""
 
 
 class Core(NamedTuple):
-    """The task alone."""
+    """Measurements of the task alone."""
 
     per_second: float
     row_bytes: int
@@ -46,7 +46,7 @@ class Core(NamedTuple):
 
 
 def core(series: int, warm: int, measured: int) -> Core:
-    """How fast a task with the defaults takes in rounds of all series, in feeds as large as the daemon's."""
+    """Measure a task with defaults on rounds of all series, in batches as large as the daemon's."""
     task = app.task(load(None, ["input.topics=bench"]), TopicPartition("bench", 0))
     records = [r._replace(offset=i) for i, r in enumerate(observations(series, range(warm + measured), 0))]
     feeds = [records[start : start + POLL_RECORDS] for start in range(0, len(records), POLL_RECORDS)]
@@ -62,9 +62,9 @@ def core(series: int, warm: int, measured: int) -> Core:
 
 
 def shares(bootstrap: str, topic: str, warm: int, total: int) -> dict[str, float]:
-    """Microseconds per record that the daemon's thread spends in each piece of work, timers and all.
+    """Return the microseconds per record that the daemon's thread spends in each part, including the timers.
 
-    The library's threads run meanwhile and hold the interpreter now and then, whatever the piece of work.
+    The threads of the client library interrupt all parts.
     """
     spent: dict[str, float] = defaultdict(float)
     settings = load(
@@ -98,7 +98,7 @@ def shares(bootstrap: str, topic: str, warm: int, total: int) -> dict[str, float
 
 
 def _turn_until(worker: Worker, offsets: Offsets, partition: TopicPartition, offset: int) -> int:
-    """Let the worker work until an offset is committed, looking now and then; return what was."""
+    """Run the worker until `offset` is committed and return the committed offset."""
     while True:
         until = time.monotonic() + 1.0
         while time.monotonic() < until:
@@ -110,7 +110,7 @@ def _turn_until(worker: Worker, offsets: Offsets, partition: TopicPartition, off
 
 @contextmanager
 def _timed(spent: dict[str, float]) -> Iterator[None]:
-    """Add up the seconds of each piece of work meanwhile."""
+    """Add up the seconds of each part during the context."""
     before = [(owner, name, getattr(owner, name)) for _, owner, name in PARTS]
     for part, owner, name in PARTS:
         setattr(owner, name, _stopwatch(part, getattr(owner, name), spent))

@@ -1,14 +1,13 @@
-"""What is measured over a real broker: the daemon as a process, and beside it a bare loop of the client library."""
+"""Measurements over a real broker: the daemon, and a plain loop of the client library for comparison."""
 
 import statistics
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 from kafka import KafkaConsumer, KafkaProducer, OffsetAndMetadata
 from kafka import TopicPartition as KafkaPartition
 from support.kafka_probe import Offsets, cpu_seconds, memory
@@ -18,16 +17,15 @@ from support.process import Daemon, until
 from streamrnn.records import Record, TopicPartition
 
 COMMIT = 0.5  # seconds: the daemon's default
-STEP = 60_000  # milliseconds of event time between two observations of a series
 
 
 class Rate(NamedTuple):
-    """A steady stretch of work."""
+    """Work between two commits."""
 
     records: int
     seconds: float
     cpu: float
-    """Processor seconds, where they were counted."""
+    """Processor seconds."""
 
     @property
     def per_second(self) -> float:
@@ -43,18 +41,8 @@ class Latency(NamedTuple):
     records: int
 
 
-def observations(series: int, rounds: range, start: int) -> Iterator[Record]:
-    """One record per series and round, the same each time: a daily season and noise; the keys are s0, s1 and so on."""
-    phases = np.random.default_rng(0).uniform(0, 2 * np.pi, series)
-    for number in rounds:
-        noise = np.random.default_rng([1, number]).normal(size=series)
-        values = 50 + 10 * np.sin(2 * np.pi * number / 1440 + phases) + noise
-        for key, value in enumerate(values.tolist()):
-            yield Record("", 0, -1, start + number * STEP, b"s%d" % key, b'{"value":%.3f}' % value)
-
-
 def steady(points: Sequence[tuple[float, int, float]], first: int, last: int) -> Rate:
-    """The stretch between commits from offset `first` on and before `last`; points: time, offset, CPU seconds."""
+    """Return the work between the first and the last commit in [first, last); points: time, offset, CPU seconds."""
     inside = [point for point in points if first <= point[1] < last]
     assert len(inside) > 2, f"only {len(inside)} commits were seen between {first} and {last}: measure for longer"
     (t0, o0, c0), (t1, o1, c1) = inside[0], inside[-1]
@@ -62,11 +50,11 @@ def steady(points: Sequence[tuple[float, int, float]], first: int, last: int) ->
 
 
 def daemon_rate(bootstrap: str, topic: str, folder: Path, warm: int, total: int) -> tuple[Rate, int]:
-    """How fast the daemon, with its defaults, works off `total` records, the first `warm` left out; and its memory."""
+    """Return the rate of a daemon with defaults over `total` records without the first `warm`, and its memory."""
     partition, points = TopicPartition(topic, 0), [(0.0, 0, 0.0)]
     with (
         closing(Offsets(bootstrap, topic)) as offsets,
-        Daemon(folder, _named(bootstrap, topic)) as daemon,
+        Daemon(folder, _overrides(bootstrap, topic)) as daemon,
     ):
 
         def done() -> bool:
@@ -76,17 +64,17 @@ def daemon_rate(bootstrap: str, topic: str, folder: Path, warm: int, total: int)
             return offset >= total
 
         while daemon.alive() and not done():
-            time.sleep(0.04)  # often enough for the time of a commit, seldom enough not to disturb
-        held = memory(daemon.process)
+            time.sleep(0.04)  # precise enough for a commit interval of 0.5 s, without loading the broker
+        resident = memory(daemon.process)
         assert daemon.stop()[0] == 0
-    return steady(points, warm, total), held
+    return steady(points, warm, total), resident
 
 
-def bare_rate(bootstrap: str, topic: str, said: Sequence[Record], warm: int, total: int) -> Rate:
-    """How fast the library alone reads, sends real forecasts one for one, and commits both in transactions."""
+def bare_rate(bootstrap: str, topic: str, forecasts: Sequence[Record], warm: int, total: int) -> Rate:
+    """Return the rate of the client library alone: it reads, sends a real forecast per record, and commits both."""
     name, input_partition = f"{topic}-bare", KafkaPartition(topic, 0)
     done, begun, due, points = 0, False, 0.0, [(0.0, 0, 0.0)]
-    payloads = [(record.key, record.value) for record in said]
+    payloads = [(record.key, record.value) for record in forecasts]
     with (
         closing(
             KafkaConsumer(
@@ -123,7 +111,7 @@ def bare_rate(bootstrap: str, topic: str, said: Sequence[Record], warm: int, tot
 def latency(
     bootstrap: str, topic: str, folder: Path, records: Sequence[Record], *overrides: str, per_second: int = 1000
 ) -> Latency:
-    """From sending to a visible forecast, `per_second` records offered; the first quarter is left out."""
+    """Return the time from sending to a visible forecast at `per_second` records, without the first quarter."""
     forecasts = KafkaPartition(f"{topic}.forecasts", 0)
     with (
         closing(Offsets(bootstrap, topic)) as offsets,
@@ -131,7 +119,7 @@ def latency(
             KafkaConsumer(bootstrap_servers=bootstrap, isolation_level="read_committed", metrics_enabled=False)
         ) as consumer,
         closing(KafkaProducer(bootstrap_servers=bootstrap, metrics_enabled=False)) as producer,
-        Daemon(folder, [*_named(bootstrap, topic), *overrides]) as daemon,
+        Daemon(folder, [*_overrides(bootstrap, topic), *overrides]) as daemon,
     ):
         first = offsets.committed(TopicPartition(topic, 0))
         consumer.assign([forecasts])
@@ -139,24 +127,24 @@ def latency(
         consumer.position(forecasts)
         until(lambda: daemon.alive() and bool(daemon.events("task_restored")), "the restored task")
         sent: list[float] = []
-        offering = threading.Thread(target=_offer, args=(producer, topic, records, per_second, sent))
-        offering.start()
-        took: list[float] = []
+        sending = threading.Thread(target=_send, args=(producer, topic, records, per_second, sent))
+        sending.start()
+        delays: list[float] = []
         deadline = time.monotonic() + len(records) / per_second + PATIENCE
-        while len(took) < len(records):
+        while len(delays) < len(records):
             assert daemon.alive()
-            assert time.monotonic() < deadline, f"{len(took)} of {len(records)} forecasts came"
+            assert time.monotonic() < deadline, f"{len(delays)} of {len(records)} forecasts came"
             for record in consumer.poll(timeout_ms=100, max_records=5000).get(forecasts, ()):
-                offset = int(record.value[record.value.rindex(b":") + 1 : -2])  # source stands last, its offset too
-                took.append(time.monotonic() - sent[offset - first])
-        offering.join()
+                offset = int(record.value[record.value.rindex(b":") + 1 : -2])  # the last number of the record
+                delays.append(time.monotonic() - sent[offset - first])
+        sending.join()
         assert daemon.stop()[0] == 0
-    milliseconds = [1000 * seconds for seconds in took[len(took) // 4 :]]
+    milliseconds = [1000 * seconds for seconds in delays[len(delays) // 4 :]]
     return Latency(statistics.median(milliseconds), statistics.quantiles(milliseconds, n=100)[-1], len(milliseconds))
 
 
-def _offer(producer: KafkaProducer, topic: str, records: Sequence[Record], per_second: int, sent: list[float]) -> None:
-    """Send records at a steady pace, a few every hundredth of a second; note when."""
+def _send(producer: KafkaProducer, topic: str, records: Sequence[Record], per_second: int, sent: list[float]) -> None:
+    """Send records at a steady rate in batches every 10 ms; append the times to `sent`."""
     begun, few, futures = time.monotonic(), max(1, per_second // 100), []
     for start in range(0, len(records), few):
         time.sleep(max(0.0, begun + start / per_second - time.monotonic()))
@@ -169,13 +157,12 @@ def _offer(producer: KafkaProducer, topic: str, records: Sequence[Record], per_s
     assert all(future.succeeded() for future in futures)
 
 
-def _named(bootstrap: str, topic: str) -> list[str]:
-    """The only keys that are not left to their defaults."""
-    # the client of the bare loop beside it
+def _overrides(bootstrap: str, topic: str) -> list[str]:
+    """Return the keys without their default value; the client library is that of the plain loop."""
     servers = [f"kafka.bootstrap_servers={bootstrap}", "kafka.client=kafka-python"]
     return [*servers, f"input.topics={topic}", f"app={topic}"]
 
 
 def some_forecasts(bootstrap: str, topic: str, count: int) -> list[Record]:
-    """The last forecasts that were published."""
+    """Return the last published forecasts."""
     return KafkaWorld(bootstrap).read(f"{topic}.forecasts")[-count:]

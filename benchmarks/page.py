@@ -1,8 +1,8 @@
-"""What the live page costs: `PYTHONPATH=.:tests python -m benchmarks.page`.
+"""Measure the cost of the live page: `PYTHONPATH=tests:. python -m benchmarks.page`.
 
-The daemon runs over a SQLite log that holds its input already. Some viewers come and go meanwhile: each loads the page
-and keeps its WebSocket open as a browser does, without drawing, which other machines would do. The figure that counts
-is the ratio of the daemon's rates with and without them, in stretches of one run by turns.
+The daemon reads a SQLite log that already has its input. Viewers come and go in alternating turns: each loads the page
+and keeps its WebSocket open as a browser does, without drawing. Compare the ratio of the daemon's rates with and
+without them.
 """
 
 import argparse
@@ -11,8 +11,6 @@ import multiprocessing
 import os
 import re
 import shutil
-import statistics
-import sys
 import tempfile
 import time
 import urllib.request
@@ -24,10 +22,10 @@ from typing import Any
 import numpy as np
 import websockets
 from playwright.sync_api import sync_playwright
+from support.kafka_probe import cpu_seconds
 from support.process import Daemon, until
 
-from benchmarks.over_kafka import observations
-from streamrnn.log import Topic
+from benchmarks.workload import fill_sqlite, spread, write_line
 from streamrnn.log.sqlite import SqliteLog
 from streamrnn.page.messages import Names, decode, pieces
 from streamrnn.page.store import Store, Told
@@ -35,8 +33,7 @@ from streamrnn.records import TopicPartition, Wave
 
 SERIES = 1000
 FORGOTTEN = 4.0
-"""Seconds after which the page has given up a viewer that left."""
-APPENDED = 20_000
+"""Seconds after which the page has dropped a viewer that left."""
 DRAWN = """() => {
   const canvas = document.querySelector('.chart canvas');
   if (!canvas || !canvas.width) return false;
@@ -47,48 +44,48 @@ DRAWN = """() => {
 
 
 class Viewers:
-    """Several viewers, in a process of their own; they look while `looking` is set."""
+    """Viewers in a separate process; they view the page while `looking` is set."""
 
     def __init__(self, url: str, viewers: int) -> None:
         context = multiprocessing.get_context("spawn")
         self.looking, self.ending = context.Event(), context.Event()
         self.count = context.Value("i", 0)
-        """Messages that came."""
+        """Messages received."""
         self.viewers = viewers
         self.process = context.Process(target=view, args=(url, viewers, self.looking, self.ending, self.count))
         self.process.start()
 
     def look(self) -> None:
-        """Begin to look, and wait until all of them see something new."""
+        """Start viewing, and wait until every viewer has received messages."""
         before = self.count.value
         self.looking.set()
         until(lambda: self.count.value > before + 3 * self.viewers, "the viewers")
 
     def look_away(self) -> None:
-        """Leave, and wait until the page has noticed."""
+        """Stop viewing, and wait until the page has noticed."""
         self.looking.clear()
         time.sleep(FORGOTTEN)
 
     def close(self) -> None:
-        """End them."""
+        """End the process."""
         self.ending.set()
         self.process.join()
 
 
 def view(url: str, viewers: int, looking: Event, ending: Event, count: Any) -> None:
-    """Look, or wait until told to."""
-    os.nice(10)  # they stand for other machines
+    """View the page while `looking` is set, until `ending` is."""
+    os.nice(10)  # real viewers use other machines
 
-    async def all_of_them() -> None:
+    async def view_all() -> None:
         await asyncio.gather(*(viewer(url, looking, count) for _ in range(viewers)))
 
     while not ending.is_set():
         if looking.wait(0.1):
-            asyncio.run(all_of_them())
+            asyncio.run(view_all())
 
 
 async def viewer(url: str, looking: Event, count: Any) -> None:
-    """Look at the page; `count` the messages that come."""
+    """Load the page and add the messages received to `count`."""
     page = await asyncio.to_thread(lambda: urllib.request.urlopen(url).read().decode())
     (client,) = set(re.findall(r"client_id\W+([0-9a-f-]{36})", page))
     query = f"client_id={client}&tab_id={client}&document_id={client}&next_message_id=0&implicit_handshake=true"
@@ -98,24 +95,28 @@ async def viewer(url: str, looking: Event, count: Any) -> None:
         await socket.send("40")
         while looking.is_set():
             try:
-                said = str(await asyncio.wait_for(socket.recv(), 0.2))
+                message = str(await asyncio.wait_for(socket.recv(), 0.2))
             except TimeoutError:
                 continue
-            if said == "2":
+            if message == "2":
                 await socket.send("3")
             with count.get_lock():
-                count.value += said.startswith("42")
+                count.value += message.startswith("42")
 
 
-def stretch(daemon: Daemon, path: Path, app: str, seconds: float) -> tuple[float, float]:
-    """The daemon's records per second, and per second of its own processor time, over so many seconds."""
-    status, ticks = Path(f"/proc/{daemon.process.pid}/stat"), os.sysconf("SC_CLK_TCK")
+def page_url(daemon: Daemon) -> str:
+    """Return the address of a daemon's page, once it is served."""
+    until(lambda: bool(daemon.events("serving_page")), "the page")
+    return f"http://127.0.0.1:{daemon.events('serving_page')[0]['port']}/"
+
+
+def rates(daemon: Daemon, path: Path, seconds: float) -> tuple[float, float]:
+    """Return the daemon's records per second, and per processor second, over some seconds."""
 
     def now() -> tuple[int, float, float]:
-        with closing(SqliteLog(path=path, app=app)) as log:
+        with closing(SqliteLog(path=path, app="bench")) as log:
             committed = log.committed(TopicPartition("bench", 0))
-        user, system = status.read_text().rpartition(")")[2].split()[11:13]
-        return 0 if committed is None else committed.offset, time.monotonic(), (int(user) + int(system)) / ticks
+        return 0 if committed is None else committed.offset, time.monotonic(), cpu_seconds(daemon.process)
 
     first = now()
     time.sleep(seconds)
@@ -125,7 +126,7 @@ def stretch(daemon: Daemon, path: Path, app: str, seconds: float) -> tuple[float
 
 
 def intake(rows: int) -> float:
-    """Observations per second that the page's process can take in, in waves of so many."""
+    """Return the observations per second that the page's process accepts in waves of `rows`."""
     told = Told("bench", ["bench"], [1, 12, 24], [0.05, 0.1, 0.5, 0.9, 0.95], None, 240, 512 << 20, "127.0.0.1", 0)
     store, names, task = Store(told), Names(), TopicPartition("bench", 0)
     count = 100_000
@@ -150,7 +151,7 @@ def intake(rows: int) -> float:
 
 
 def first_plots(url: str, times: int) -> list[float]:
-    """Seconds from the beginning of a navigation until a series is drawn, each in a browser that has seen nothing."""
+    """Return the seconds from a navigation until a series is drawn, each with an empty browser cache."""
     found = []
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
@@ -167,58 +168,45 @@ def first_plots(url: str, times: int) -> list[float]:
 
 
 def main() -> None:
-    """Measure, and print what was found."""
+    """Print the measurements."""
     parser = argparse.ArgumentParser(prog="benchmarks.page", allow_abbrev=False)
     parser.add_argument("--viewers", type=int, default=20)
-    parser.add_argument("--turns", type=int, default=12, help="stretches of each kind (default: %(default)s)")
-    parser.add_argument("--seconds", type=float, default=5, help="of a stretch (default: %(default)s)")
+    parser.add_argument("--turns", type=int, default=12, help="with and without viewers each (default: %(default)s)")
+    parser.add_argument("--seconds", type=float, default=5, help="length of a turn (default: %(default)s)")
+    parser.add_argument("--warm", type=float, default=20, help="seconds before the first turn (default: %(default)s)")
     parser.add_argument("--records", type=int, default=2_500_000, help="in the log (default: %(default)s)")
     given = parser.parse_args()
-
-    def say(words: str) -> None:
-        sys.stdout.write(f"{words}\n")
-        sys.stdout.flush()
-
-    say(f"load average {os.getloadavg()[0]:.1f}")
+    write_line(f"load average {os.getloadavg()[0]:.1f}")
     for rows in (250, 5, 1):
-        say(f"taken in by the page in waves of {rows}: {intake(rows):,.0f} observations/s")
+        write_line(f"accepted by the page in waves of {rows}: {intake(rows):,.0f} observations/s")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "bench.db"
-        with closing(SqliteLog(path=path, app="producer")) as log:
-            log.create([Topic("bench", 1)])
-            held = []
-            for record in observations(SERIES, range(given.records // SERIES), 1_700_000_000_000):
-                held.append(record._replace(topic="bench", partition=0))
-                if len(held) == APPENDED:
-                    log.append("bench", held)
-                    held = []
+        fill_sqlite(path, SERIES, given.records)
         overrides = ["log=sqlite", f"sqlite.path={path}", "input.topics=bench", "app=bench"]
         with Daemon(Path(folder), [*overrides, "page.enabled=true", "page.port=0"]) as daemon:
-            until(lambda: bool(daemon.events("serving_page")), "the page")
-            url = f"http://127.0.0.1:{daemon.events('serving_page')[0]['port']}/"
-            until(lambda: stretch(daemon, path, "bench", 1)[0] > 0, "the first records")
-            time.sleep(20)
+            url = page_url(daemon)
+            until(lambda: rates(daemon, path, 1)[0] > 0, "the first records")
+            time.sleep(given.warm)
             plots = first_plots(url, 5)
-            say(f"time to the first plot, daemon at full speed, s: {', '.join(f'{each:.2f}' for each in plots)}")
-            walls, shares, seen = [], [], []
+            write_line(f"time to the first plot, daemon at full speed, s: {', '.join(f'{each:.2f}' for each in plots)}")
+            walls, shares, received = [], [], []
             with closing(Viewers(url, given.viewers)) as viewers:
                 for _ in range(given.turns):
-                    without = stretch(daemon, path, "bench", given.seconds)
+                    without = rates(daemon, path, given.seconds)
                     viewers.look()
                     before, begun = viewers.count.value, time.monotonic()
-                    looked_at = stretch(daemon, path, "bench", given.seconds)
-                    seen.append((viewers.count.value - before) / (time.monotonic() - begun) / given.viewers)
+                    viewed = rates(daemon, path, given.seconds)
+                    received.append((viewers.count.value - before) / (time.monotonic() - begun) / given.viewers)
                     viewers.look_away()
-                    say(f"  without {without[0]:,.0f}, with {looked_at[0]:,.0f} records/s")
-                    walls.append(looked_at[0] / without[0])
-                    shares.append(looked_at[1] / without[1])
-            say(f"messages a second to each viewer: {min(seen):.2f} to {max(seen):.2f}")
-            assert min(seen) > 0.5, "the page did not keep its viewers up to date"
+                    write_line(f"  without {without[0]:,.0f}, with {viewed[0]:,.0f} records/s")
+                    walls.append(viewed[0] / without[0])
+                    shares.append(viewed[1] / without[1])
+            write_line(f"messages per second to each viewer: {min(received):.2f} to {max(received):.2f}")
+            assert min(received) > 0.5, "the page did not update its viewers"
             for name, ratios in (("records/s", walls), ("records per processor second", shares)):
-                middle, low, high = statistics.median(ratios), min(ratios), max(ratios)
-                say(f"{given.viewers} viewers, ratio of {name}: {middle:.3f} ({low:.3f} to {high:.3f})")
+                write_line(f"{given.viewers} viewers, ratio of {name}: {spread(ratios, '{:.3f}')}")
             daemon.alive()
-    say(f"load average {os.getloadavg()[0]:.1f}")
+    write_line(f"load average {os.getloadavg()[0]:.1f}")
 
 
 if __name__ == "__main__":

@@ -1,13 +1,14 @@
-"""The pictures of docs/models.md: made from what runs, and drawn plainly where there is nothing to measure.
+"""Draw the pictures of the documentation of models, two of them from measurements.
 
-    python -m benchmarks.pictures
+    PYTHONPATH=tests:. python -m benchmarks.pictures
 
-Writes docs/gradients.svg, docs/recall.svg, docs/cells.svg and docs/windows.svg, and prints the table of the page.
-The two measured ones take about three minutes on one core: four cells, each learning a recall with two seeds.
+Writes gradients.svg, recall.svg, cells.svg and windows.svg, and prints the figures of the page. The measured ones take
+about three minutes on one core: four cells, each learning a recall task with two seeds.
 """
 
-# ruff: noqa: RUF001 - the signs of multiplication and subtraction are meant
+# ruff: noqa: RUF001 - multiplication and minus signs
 
+import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,23 +19,23 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Circle, FancyArrowPatch, FancyBboxPatch
 from support.recall import SERIES, WINDOW, Learning, learn, reach
 
-DOCS = Path(__file__).parents[2] / "docs"
+DOCS = Path(__file__).parents[1] / "docs" / "images"
 SEEDS, POINTS, DISTANCE, BLOCK = (0, 1), 360, 100, 20
-"""Of the measured pictures: seeds; learning points; rows back; learning points that a dot is the mean of."""
+"""Of the measured pictures: seeds; optimizer steps; rows back; optimizer steps that a point is the mean of."""
 COLOURS = {"rnn_tanh": "#d55e00", "rnn_relu": "#cc79a7", "lstm": "#0072b2", "gru": "#009e73"}
-"""They differ for the colour-blind, and on white and on black: the background is white, whatever the page's."""
+"""Colours that the colour-blind can distinguish."""
 INK, PALE = "#222222", "#e8eef4"
 
 mpl.rcParams.update({"svg.hashsalt": "streamrnn", "svg.fonttype": "none", "font.family": "sans-serif", "font.size": 9})
 
 
-def save(figure: Figure, name: str) -> None:
-    """Write it to docs, the same bytes each time."""
-    figure.savefig(DOCS / name, format="svg", facecolor="white", metadata={"Date": None, "Creator": None})
+def save(figure: Figure, path: Path) -> None:
+    """Write a figure, always with the same bytes."""
+    figure.savefig(path, format="svg", facecolor="white", metadata={"Date": None, "Creator": None})
 
 
-def gradients(learned: dict[str, Sequence[Learning]]) -> None:
-    """How far back a gradient reaches, before and after learning; geometric mean of the seeds."""
+def gradients(learned: dict[str, Sequence[Learning]], folder: Path) -> None:
+    """Draw the gradient by distance, before and after learning; geometric mean of the seeds."""
     figure = Figure(figsize=(8.0, 3.4), layout="constrained")
     axes = figure.subplots(1, 2, sharey=True)
     for each, title in zip(axes, ("first weights", "after learning the recall"), strict=True):
@@ -51,14 +52,15 @@ def gradients(learned: dict[str, Sequence[Learning]]) -> None:
     axes[0].set_ylim(1e-14, 1e2)
     axes[0].set_ylabel("norm of the gradient with respect to the state")
     axes[1].legend(frameon=False)
-    save(figure, "gradients.svg")
+    save(figure, folder / "gradients.svg")
 
 
-def recall(learned: dict[str, Sequence[Learning]]) -> None:
-    """The error at the answers, over the observations so far."""
+def recall(learned: dict[str, Sequence[Learning]], folder: Path) -> None:
+    """Draw the error at the answers by observations so far."""
     figure = Figure(figsize=(8.0, 3.2), layout="constrained")
     axes = figure.subplots()
-    seen = np.arange(BLOCK, POINTS + 1, BLOCK) * WINDOW * SERIES / 1e6
+    points = len(next(iter(learned.values()))[0].error)
+    seen = np.arange(BLOCK, points + 1, BLOCK) * WINDOW * SERIES / 1e6
     for cell, runs in learned.items():
         for n, run in enumerate(runs):
             error = run.error.reshape(-1, BLOCK).mean(1)
@@ -71,37 +73,37 @@ def recall(learned: dict[str, Sequence[Learning]]) -> None:
     axes.margins(x=0)
     axes.legend(frameon=False, loc="lower left")
     tidy(axes)
-    save(figure, "recall.svg")
+    save(figure, folder / "recall.svg")
 
 
 def tidy(axes: Axes) -> None:
-    """A light grid, and no frame."""
+    """Draw a light grid and no frame."""
     axes.grid(alpha=0.25, lw=0.5)
     axes.spines[["top", "right"]].set_visible(False)
 
 
 def blank(axes: Axes, width: float, height: float, title: str) -> None:
-    """A sheet to draw on."""
+    """Clear the axes and set their title."""
     axes.set(xlim=(0, width), ylim=(0, height), aspect="equal")
     axes.set_axis_off()
     axes.set_title(title, loc="left", fontsize=10)
 
 
 def box(axes: Axes, x: float, y: float, text: str, *, width: float = 0.9, colour: str = PALE) -> None:
-    """A box around its middle."""
+    """Draw a box with its text around (x, y)."""
     corner = (x - width / 2, y - 0.28)
     axes.add_patch(FancyBboxPatch(corner, width, 0.56, boxstyle="round,pad=0.02", fc=colour, ec=INK, lw=0.9))
     axes.text(x, y, text, ha="center", va="center", fontsize=8)
 
 
 def gate(axes: Axes, x: float, y: float, text: str) -> None:
-    """A circle: what is multiplied or added there."""
+    """Draw the circle of a multiplication or an addition."""
     axes.add_patch(Circle((x, y), 0.2, fc="white", ec=INK, lw=0.9))
     axes.text(x, y, text, ha="center", va="center", fontsize=9)
 
 
 def arrow(axes: Axes, start: tuple[float, float], end: tuple[float, float], colour: str = INK, ls: str = "-") -> None:
-    """From one place to another."""
+    """Draw an arrow."""
     axes.add_patch(
         FancyArrowPatch(
             start, end, arrowstyle="-|>", mutation_scale=9, color=colour, lw=1.1, ls=ls, shrinkA=0, shrinkB=0
@@ -109,8 +111,8 @@ def arrow(axes: Axes, start: tuple[float, float], end: tuple[float, float], colo
     )
 
 
-def cells() -> None:
-    """What happens to the hidden state in one row, in each kind of cell."""
+def cells(folder: Path) -> None:
+    """Draw the step of each kind of cell."""
     figure = Figure(figsize=(9.0, 2.9), layout="constrained")
     plain, lstm, gru = figure.subplots(1, 3)
     blank(plain, 5, 4, "rnn_tanh, rnn_relu")
@@ -147,7 +149,7 @@ def cells() -> None:
     gru.text(0.0, 3.55, "h before", fontsize=8)
     gru.text(4.0, 3.55, "h after", fontsize=8)
     gru.text(1.0, 0.15, "every gate reads the inputs x and h before", fontsize=8)
-    save(figure, "cells.svg")
+    save(figure, folder / "cells.svg")
 
 
 def ends(axes: Axes, y: float, name: str) -> None:
@@ -157,7 +159,7 @@ def ends(axes: Axes, y: float, name: str) -> None:
     axes.text(1.0, 0.15, "every box reads the inputs x and h before", fontsize=8)
 
 
-def windows() -> None:
+def windows(folder: Path) -> None:
     """Where a gradient goes back to, and what an encoder looks back upon."""
     figure = Figure(figsize=(9.0, 4.2), layout="constrained")
     upper, lower = figure.subplots(2, 1)
@@ -195,16 +197,20 @@ def windows() -> None:
     lower.text(12.7, 1.5, "the origin:\nnothing is read\nbeyond it", fontsize=8)
     lower.plot([8.5, 12.45], [0.25, 0.25], color=INK, lw=0.9)
     lower.text(10.4, -0.14, "context", ha="center", fontsize=8)
-    save(figure, "windows.svg")
+    save(figure, folder / "windows.svg")
 
 
 def main() -> None:
-    """See the module docstring."""
-    cells()
-    windows()
-    learned = {cell: [learn(cell, POINTS, seed=seed) for seed in SEEDS] for cell in COLOURS}
-    gradients(learned)
-    recall(learned)
+    """Draw all pictures."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--points", type=int, default=POINTS, help=f"optimizer steps, a multiple of {BLOCK}")
+    parser.add_argument("--output", type=Path, default=DOCS, metavar="FOLDER", help="default: %(default)s")
+    given = parser.parse_args()
+    cells(given.output)
+    windows(given.output)
+    learned = {cell: [learn(cell, given.points, seed=seed) for seed in SEEDS] for cell in COLOURS}
+    gradients(learned, given.output)
+    recall(learned, given.output)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,10 @@
-"""How long readers wait when a daemon is killed under a steady load and started again at once, over a real broker.
+"""Measure how long readers wait after a daemon is killed under a steady load and restarted at once, over Kafka.
 
-PYTHONPATH=.:tests python -m benchmarks.restarts
+PYTHONPATH=tests:. python -m benchmarks.restarts
 """
 
 import argparse
+import os
 import random
 import sys
 import tempfile
@@ -11,27 +12,28 @@ import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from statistics import median
 
 from confluent_kafka import Consumer, Producer
 from confluent_kafka import TopicPartition as KafkaPartition
-from support.broker import Broker
 from support.kafka_probe import create_topics
 from support.process import Daemon, until
 
-START, STEP = 1_700_000_000_000, 60_000
-SURELY_NEW = 0.3  # seconds after the kill: what was committed before has reached its readers, and nothing new has
+from benchmarks.workload import START, STEP, kafka, spread, write_line
+
+SURELY_NEW = (
+    0.3  # seconds after the kill: forecasts committed before it have reached the readers, and no later ones have
+)
 PATIENCE = 60.0
 LATEST = -1
-"""Offset: the end, to librdkafka."""
+"""librdkafka's offset for the end of a partition."""
 
 
 class Load:
-    """Feeds a topic at a steady pace, and notes when forecasts of each of its partitions arrive."""
+    """Feed a topic at a steady rate, and record when forecasts of each partition arrive."""
 
     def __init__(self, bootstrap: str, topic: str, *, partitions: int, series: int, per_second: float) -> None:
         self.arrivals: list[tuple[float, int]] = []
-        """When, and of which partition."""
+        """Arrival times and partitions of forecasts."""
         self.sent = 0
         self._topic, self._partitions, self._series, self._pace = topic, partitions, series, per_second
         self._producer = Producer({"bootstrap.servers": bootstrap, "linger.ms": 5})
@@ -72,11 +74,11 @@ class Load:
         self._consumer.close()
 
     def first_after(self, when: float) -> float | None:
-        """When the first forecast of any partition arrived."""
+        """Return when the first forecast after `when` arrived."""
         return min((each for each, _ in self.arrivals if each > when), default=None)
 
     def all_after(self, when: float) -> float | None:
-        """When the first forecast of the last partition arrived."""
+        """Return when every partition has had a forecast after `when`."""
         firsts: dict[int, float] = {}
         for each, partition in self.arrivals:
             if each > when:
@@ -85,27 +87,32 @@ class Load:
 
 
 def main(argv: Sequence[str]) -> int:
-    """Measure and print."""
+    """Print the measurements."""
     parser = argparse.ArgumentParser(prog="restarts", allow_abbrev=False)
     parser.add_argument("--client", choices=("kafka-python", "confluent"), default="confluent")
     parser.add_argument("--times", type=int, default=20)
     parser.add_argument("--partitions", type=int, default=4)
     parser.add_argument("--series", type=int, default=12)
-    parser.add_argument("--per-second", type=float, default=100, help="records, of all partitions")
-    parser.add_argument("--between", type=float, default=12, help="seconds between two kills, at most; half at least")
+    parser.add_argument("--per-second", type=float, default=100, help="records of all partitions")
+    parser.add_argument(
+        "--between",
+        type=float,
+        default=12,
+        help="most seconds between two kills; at least half of it",
+    )
     parser.add_argument("--set", dest="overrides", action="append", default=[], metavar="KEY=VALUE")
+    parser.add_argument("--bootstrap-servers", help="default: a broker started for the benchmark")
     given = parser.parse_args(argv)
-    with Broker() as broker, tempfile.TemporaryDirectory() as folder:
-        waits = measured(broker.bootstrap, Path(folder), given)
+    with kafka(given.bootstrap_servers) as bootstrap, tempfile.TemporaryDirectory() as folder:
+        waits = measure(bootstrap, Path(folder), given)
     for name, column in zip(("any partition", "all partitions"), zip(*waits, strict=True), strict=True):
-        ordered = ", ".join(f"{each:.1f}" for each in sorted(column))
-        sys.stdout.write(f"{given.client}, {name}: median {median(column):.2f} s ({ordered})\n")
+        write_line(f"{given.client}, seconds to a forecast of {name}: {spread(column, '{:.2f}')}")
     return 0
 
 
-def measured(bootstrap: str, folder: Path, given: argparse.Namespace) -> list[tuple[float, float]]:
-    """Seconds from each kill to the next forecast of any partition, and of all of them."""
-    topic, chance, waits = "restarts", random.Random(2), []
+def measure(bootstrap: str, folder: Path, given: argparse.Namespace) -> list[tuple[float, float]]:
+    """Return the seconds from each kill to the next forecast of any partition, and of all partitions."""
+    topic, chance, waits = f"restarts-{os.getpid()}", random.Random(2), []
     overrides = [
         "device=cpu", "input.key=series", "input.time=time", f"app={topic}", f"input.topics={topic}",
         f"kafka.bootstrap_servers={bootstrap}", f"kafka.client={given.client}", "kafka.instance=one",
@@ -126,8 +133,7 @@ def measured(bootstrap: str, folder: Path, given: argparse.Namespace) -> list[tu
             assert first is not None
             assert last is not None
             waits.append((first - killed, last - killed))
-            sys.stdout.write(f"{first - killed:.2f} {last - killed:.2f}\n")
-            sys.stdout.flush()
+            write_line(f"{first - killed:.2f} {last - killed:.2f}")
         daemon.kill()
     return waits
 

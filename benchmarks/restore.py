@@ -1,9 +1,10 @@
-"""How long one partition with many series takes to go on after a kill: its state, and what is fed again.
+"""Measure how long one partition with many series takes to recover after a kill: restore and replay.
 
-PYTHONPATH=.:tests python -m benchmarks.restore
+PYTHONPATH=tests:. python -m benchmarks.restore
 """
 
 import argparse
+import os
 import sys
 import tempfile
 import time
@@ -12,36 +13,36 @@ from contextlib import closing
 from pathlib import Path
 
 from confluent_kafka import Producer
-from support.broker import Broker
 from support.kafka_probe import create_topics
 from support.log_backends import KafkaWorld
 from support.process import Daemon, until
 
+from benchmarks.workload import START, STEP, kafka, write_line
 from streamrnn.records import TopicPartition
 
-START, STEP = 1_700_000_000_000, 60_000
-TOPIC = "many"
+TOPIC = f"restore-{os.getpid()}"
 PATIENCE = 600.0
 NEW = 100
-"""Records that have come meanwhile."""
+"""New records after each kill."""
 
 
 def main(argv: Sequence[str]) -> int:
-    """Measure and print."""
+    """Print the measurements."""
     parser = argparse.ArgumentParser(prog="restore", allow_abbrev=False)
     parser.add_argument("--client", choices=("kafka-python", "confluent"), default="confluent")
     parser.add_argument("--series", type=int, default=10_000)
-    parser.add_argument("--again", type=int, default=10_000, help="records to be fed again")
+    parser.add_argument("--again", type=int, default=10_000, help="records to replay")
     parser.add_argument("--times", type=int, default=3)
     parser.add_argument("--set", dest="overrides", action="append", default=[], metavar="KEY=VALUE")
+    parser.add_argument("--bootstrap-servers", help="default: a broker started for the benchmark")
     given = parser.parse_args(argv)
-    with Broker() as broker, tempfile.TemporaryDirectory() as folder:
-        measure(broker.bootstrap, Path(folder), given)
+    with kafka(given.bootstrap_servers) as bootstrap, tempfile.TemporaryDirectory() as folder:
+        measure(bootstrap, Path(folder), given)
     return 0
 
 
 def measure(bootstrap: str, folder: Path, given: argparse.Namespace) -> None:
-    """Save a state, feed some more, kill; then see how long the next process takes, several times."""
+    """Save a snapshot, feed more records, kill the daemon, and time the next process, several times."""
     overrides = [
         "device=cpu", "input.key=series", "input.time=time", f"app={TOPIC}", f"input.topics={TOPIC}",
         f"kafka.bootstrap_servers={bootstrap}", f"kafka.client={given.client}", "kafka.instance=one",
@@ -56,7 +57,7 @@ def measure(bootstrap: str, folder: Path, given: argparse.Namespace) -> None:
 
         daemon = Daemon(folder, overrides)
         committed(daemon, sent)
-        daemon.stop()  # which saves the state
+        daemon.stop()  # saves a snapshot
         daemon = Daemon(folder, overrides)
         sent = fill(bootstrap, sent, given.again, given.series)
         committed(daemon, sent)
@@ -69,19 +70,18 @@ def measure(bootstrap: str, folder: Path, given: argparse.Namespace) -> None:
             restored = time.monotonic() - begun
             committed(daemon, sent + 1)
             forecast = time.monotonic() - begun
-            told = daemon.events("task_restored")[0]
-            sys.stdout.write(
-                f"{given.client}: task and state {told['seconds']:.2f} s, {sent - told['offset']:,} fed again in "
-                f"{forecast - restored:.2f} s; since the process began {restored:.2f} s and {forecast:.2f} s\n"
+            event = daemon.events("task_restored")[0]
+            write_line(
+                f"{given.client}: task and state {event['seconds']:.2f} s, {sent - event['offset']:,} replayed in "
+                f"{forecast - restored:.2f} s; since the start of the process {restored:.2f} s and {forecast:.2f} s"
             )
             sent += NEW
             committed(daemon, sent)
-            sys.stdout.flush()
         daemon.kill()
 
 
 def fill(bootstrap: str, first: int, count: int, series: int) -> int:
-    """Send records of so many series in turn; returns the offset after them."""
+    """Send records of the series in turn and return the end offset."""
     with_limit = {"bootstrap.servers": bootstrap, "linger.ms": 20, "queue.buffering.max.messages": 2 * count}
     producer = Producer(with_limit)
     for number in range(first, first + count):
@@ -93,7 +93,7 @@ def fill(bootstrap: str, first: int, count: int, series: int) -> int:
 
 
 def reached(log: object, offset: int) -> bool:
-    """Whether the input is committed up to an offset."""
+    """Return whether the input is committed up to an offset."""
     found = log.committed(TopicPartition(TOPIC, 0))  # type: ignore[attr-defined]
     return found is not None and found.offset >= offset
 

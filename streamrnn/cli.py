@@ -97,8 +97,8 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument("--print", dest="show", action="store_true", help="print the effective configuration")
     check.set_defaults(command=_check)
 
-    state.add_to(commands, configured)
-    replay.add_to(commands, configured)
+    state.add_state_command(commands, configured)
+    replay.add_replay_command(commands, configured)
     pretrain.add_pretrain_command(commands).set_defaults(command=pretrain.run_pretrain)
     return parser
 

@@ -8,13 +8,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from streamrnn import app
-from streamrnn.commands.state import archive
-from streamrnn.commands.state.stored import Kept
 from streamrnn.core.ensemble.direction import Directions
 from streamrnn.core.forecaster import Forecasts
 from streamrnn.core.jit import Floats, Integers
 from streamrnn.errors import ConfigError
 from streamrnn.records import TopicPartition
+from streamrnn.runtime.archive import StoredPartition, read_archive, write_archive
 from streamrnn.runtime.snapshot import Snapshot
 from streamrnn.settings import from_sections
 from streamrnn.wire import NO_CHAIN
@@ -96,9 +95,9 @@ class Forecaster:
         """Write the state to a file, in the format of `streamrnn state export`.
 
         Raises:
-            ConfigError: it cannot be written.
+            OutputError: It cannot be written.
         """
-        archive.write(Path(path), [Kept(HERE, None, self._pieces())])
+        write_archive(Path(path), [StoredPartition(HERE, None, self._pieces())])
 
     def load(self, path: str | Path, partition: str | None = None) -> Self:
         """Restore the state from a file of `save` or `streamrnn state export`.
@@ -106,13 +105,14 @@ class Forecaster:
         `partition`, such as `sensors/0`, chooses one of several.
 
         Raises:
-            ConfigError: it cannot be read, is damaged, or does not hold the partition.
-            StateError: it was saved with another layout, or with `numerics: strict` another numeric fingerprint.
+            InputError: It cannot be read or is damaged.
+            ConfigError: It does not hold the partition.
+            StateError: It was saved with another layout, or with `numerics: strict` another numeric fingerprint.
         """
-        held = {f"{kept.partition.topic}/{kept.partition.partition}": kept for kept in archive.read(Path(path))}
-        if (partition is None and len(held) != 1) or (partition is not None and partition not in held):
-            raise ConfigError(f"{path} holds {', '.join(held) or 'nothing'}: name one of them as the partition")
-        self._restore(held[partition or next(iter(held))].pieces)
+        partitions = {str(stored.partition): stored for stored in read_archive(Path(path))}
+        if (partition is None and len(partitions) != 1) or (partition is not None and partition not in partitions):
+            raise ConfigError(f"{path} holds {', '.join(partitions) or 'nothing'}: name one of them as the partition")
+        self._restore(partitions[partition or next(iter(partitions))].pieces)
         return self
 
     def __getstate__(self) -> dict[str, Any]:

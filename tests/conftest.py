@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 with warnings.catch_warnings():
-    # kafka-python 3.0.12 reads its schemas, while it is imported, through functions that Python 3.11 deprecates
+    # on import, kafka-python 3.0.12 reads its schemas with functions that Python 3.11 deprecates
     warnings.filterwarnings("ignore", "(read|open)_text is deprecated", DeprecationWarning)
     from support.broker import Broker, missing
 
@@ -17,7 +17,7 @@ from support.table import pytest_runtest_logreport, pytest_terminal_summary  # n
 
 
 def _require_java() -> None:
-    """Skip a test where no broker can be started; fail it where CI is set."""
+    """Skip the test if no broker can be started; with CI set, fail it."""
     reason = missing()
     if reason is not None:
         (pytest.fail if os.environ.get("CI") else pytest.skip)(f"no Kafka broker: {reason}")
@@ -25,13 +25,13 @@ def _require_java() -> None:
 
 @pytest.fixture
 def java() -> None:
-    """What a test needs that starts brokers of its own."""
+    """Require what a test needs to start brokers."""
     _require_java()
 
 
 @pytest.fixture(scope="session")
 def broker() -> Iterator[str]:
-    """Yield the address of a real broker, shared by all tests: KAFKA_BOOTSTRAP_SERVERS, or one started here."""
+    """Yield the address of the broker that all tests share: KAFKA_BOOTSTRAP_SERVERS, or one started here."""
     given = os.environ.get("KAFKA_BOOTSTRAP_SERVERS")
     if given:
         yield given
@@ -43,7 +43,7 @@ def broker() -> Iterator[str]:
 
 @pytest.fixture
 def own_broker(java: None) -> Iterator[Broker]:
-    """Yield a broker of the test's own, which it may kill, pause and start again."""
+    """Yield a broker that no other test uses; the test may kill, pause and restart it."""
     with Broker() as started:
         yield started
 
@@ -56,7 +56,7 @@ def name() -> str:
 
 @pytest.fixture
 def bare_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No test sees variables or secrets of the machine it runs on."""
+    """Hide the environment variables and secrets of this machine."""
     for name in list(os.environ):
         if name.startswith("STREAMRNN_"):
             monkeypatch.delenv(name)

@@ -9,14 +9,14 @@ import os
 from collections import ChainMap
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
-from pydantic_settings import PydanticBaseSettingsSource
 
 from streamrnn.errors import ConfigError
-from streamrnn.settings.model import Settings, active_sources
+from streamrnn.settings.model import Settings
 from streamrnn.settings.sources import SourceValue, dump_yaml, environment_name, read_sources
 
 __all__ = ["Settings", "from_sections", "load", "to_yaml"]
@@ -59,7 +59,7 @@ def _build(sources: Sequence[dict[str, SourceValue]], *, topics_required: bool) 
         key: value for key, value in ChainMap(*sources).items() if value.value is not None or key not in _sections()
     }
     problems = [_unknown(key, values[key], known) for key in values if key not in known]
-    settings, invalid = _validate(sources, values, known)
+    settings, invalid = _validate(values, known)
     problems.extend(invalid)
     if settings is not None and topics_required and not settings.input.topics:
         problems.append(
@@ -85,39 +85,15 @@ def _known() -> dict[str, FieldInfo]:
     return known
 
 
-class _Source(PydanticBaseSettingsSource):
-    """One source in the form that pydantic-settings chains."""
-
-    def __init__(self, values: Mapping[str, SourceValue]) -> None:
-        super().__init__(Settings)
-        self._values = values
-
-    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[object, str, bool]:  # noqa: ARG002
-        """Return no value: `__call__` returns all of them at once."""
-        return None, field_name, False
-
-    def __call__(self) -> dict[str, object]:
-        """Return the sections with their keys."""
-        tree: dict[str, object] = {}
-        sections = {name: tree.setdefault(name, {}) for name in _sections()}
-        for key, (value, _) in self._values.items():
-            section, dot, name = key.partition(".")
-            target = sections[section] if dot else tree
-            target[name if dot else key] = value  # type: ignore[index]
-        return tree
-
-
-def _validate(
-    sources: Sequence[Mapping[str, SourceValue]], values: Mapping[str, SourceValue], known: Mapping[str, FieldInfo]
-) -> tuple[Settings | None, list[str]]:
-    chain = (_Source({key: source[key] for key in source if key in values and key in known}) for source in sources)
-    token = active_sources.set(tuple(chain))
+def _validate(values: Mapping[str, SourceValue], known: Mapping[str, FieldInfo]) -> tuple[Settings | None, list[str]]:
+    tree: dict[str, Any] = {}
+    for key in values.keys() & known.keys():
+        section, dot, name = key.partition(".")
+        (tree.setdefault(section, {}) if dot else tree)[name or key] = values[key].value
     try:
-        return Settings(), []
+        return Settings.model_validate(tree), []
     except ValidationError as error:
         problems = {key: problem for details in error.errors() for key, problem in _problems(details, known)}
-    finally:
-        active_sources.reset(token)
     return None, [f"{_assignment(key, values.get(key), known[key])}: {problem}" for key, problem in problems.items()]
 
 

@@ -1,12 +1,10 @@
 """The whole configuration, and the checks across its sections."""
 
 from collections.abc import Iterator
-from contextvars import ContextVar
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from streamrnn.settings import units, validators
 from streamrnn.settings.sections import (
@@ -25,14 +23,9 @@ from streamrnn.settings.sections import (
     TracesSettings,
 )
 
-active_sources: ContextVar[tuple[PydanticBaseSettingsSource, ...]] = ContextVar("active_sources", default=())
-"""Sources of the settings being loaded; empty: only the arguments of `Settings`."""
 
-
-class Settings(Section, BaseSettings):
-    """The whole configuration. The constructor reads no files and no environment; `load` does."""
-
-    model_config = SettingsConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, allow_inf_nan=False)
+class Settings(Section):
+    """The whole configuration."""
 
     app: Annotated[str, AfterValidator(validators.check_app)] = "streamrnn"
     """Name of the application: of its consumer group, its transactional ids and its state topic."""
@@ -56,14 +49,6 @@ class Settings(Section, BaseSettings):
     page: PageSettings = PageSettings()
     workers: int = Field(default=1, ge=1, le=256)
     """Processes that share the partitions; each serves its metrics on its own port, starting at `metrics.port`."""
-
-    @classmethod
-    def settings_customise_sources(
-        cls, settings_cls: type[BaseSettings], init_settings: PydanticBaseSettingsSource, *_: object, **__: object
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Return the sources that `load` has set, else the arguments only."""
-        del settings_cls
-        return active_sources.get() or (init_settings,)
 
     @model_validator(mode="after")
     def _agree(self) -> Self:

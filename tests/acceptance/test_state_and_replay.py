@@ -78,7 +78,7 @@ def test_a_life_with_state(desk: Desk) -> None:
         desk.reaches(COUNT, daemon)
         shown = json.loads(desk.command("state", "show", "--json"))
         assert [each["committed"] for each in shown] == [COUNT, COUNT]
-        assert "the replay in between says the same" in desk.command("state", "verify", "--replay")
+        assert "the replay gives the published outputs" in desk.command("state", "verify", "--replay")
         assert ": 0 equal" not in desk.command("replay")
         refusal = desk.command("state", "reset", "--to", "earliest", "--yes", code=69)
         assert f"{desk.name} is running: its group has members" in refusal
@@ -92,12 +92,12 @@ def test_a_life_with_state(desk: Desk) -> None:
     desk.command("state", "export", "state.bin")
     other = (f"app={desk.name}-two", f"output.state={desk.name}-two.state")
     desk.command("state", "import", "state.bin", overrides=other)
-    assert "has state already" in desk.command("state", "import", "state.bin", overrides=other, code=78)
+    assert "already has state" in desk.command("state", "import", "state.bin", overrides=other, code=78)
     assert "ok, committed" in desk.command("state", "verify", overrides=other)
     refusal = desk.command("state", "verify", overrides=("model.hidden_size=5",), code=78)
     assert "hidden_size was 4 when the state was saved and is 5 now" in refusal
     assert "streamrnn state reset" in refusal
-    assert "say --yes" in desk.command("state", "reset", "--to", "earliest", code=2)
+    assert "use --yes" in desk.command("state", "reset", "--to", "earliest", code=2)
     desk.command("state", "reset", "--to", "earliest", "--yes", "--partition", f"{desk.name}/0")
     with Daemon(desk.folder, desk.given) as daemon:
         desk.reaches(COUNT + 100, daemon)

@@ -77,7 +77,6 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "opentelemetry": ("observe.traces",),
     "pydantic": ("settings",),
     "pydantic_core": ("settings",),
-    "pydantic_settings": ("settings",),
     "yaml": ("settings.sources",),
     "river": ("core.experts.river_experts", "core.experts.drift", "river"),
     "torch": ("core.network", "core.learning.bptt", "core.fingerprint", "commands.pretrain"),

@@ -246,15 +246,15 @@ def test_the_numerical_libraries_are_loaded_only_when_needed(program: str) -> No
 @pytest.mark.parametrize(
     ("arguments", "function", "passed"),
     [
-        (["show"], "show.show", ([], {"as_json": False})),
+        (["show"], "show.show_state", ([], {"as_json": False})),
         (
             ["show", "--json", "--partition", "a/0", "--partition", "a/1"],
-            "show.show",
+            "show.show_state",
             (["a/0", "a/1"], {"as_json": True}),
         ),
-        (["verify", "--replay"], "show.verify", ([], {"replay": True})),
-        (["export", "f"], "move.export_state", ([], Path("f"), {})),
-        (["import", "f", "--partition", "a/0"], "move.import_state", (["a/0"], Path("f"), {})),
+        (["verify", "--replay"], "show.verify_state", ([], {"replay": True})),
+        (["export", "f"], "transfer.export_state", ([], Path("f"), {})),
+        (["import", "f", "--partition", "a/0"], "transfer.import_state", (["a/0"], Path("f"), {})),
     ],
 )
 def test_state_passes_its_options_on(
@@ -274,7 +274,7 @@ def test_state_passes_its_options_on(
 def test_reset_asks(monkeypatch: pytest.MonkeyPatch, answer: str, confirmed: bool) -> None:
     """At a terminal only the whole word is a yes; without one it takes --yes."""
     asked: list[bool] = []
-    monkeypatch.setattr("streamrnn.commands.state.transfer.reset", lambda *given: asked.append(given[-1]()) or 0)
+    monkeypatch.setattr("streamrnn.commands.state.transfer.reset_state", lambda *given: asked.append(given[-1]()) or 0)
     monkeypatch.setattr("builtins.input", lambda _: answer)
     monkeypatch.setattr("sys.stdin", SimpleNamespace(isatty=lambda: True))
     command = ["state", "reset", "--to", "latest", "--set", "input.topics=sensors"]
@@ -287,14 +287,16 @@ def test_reset_asks(monkeypatch: pytest.MonkeyPatch, answer: str, confirmed: boo
 
 def test_replay_passes_its_options_on(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Without --with it is an audit; with it both configurations go on, each under the name of its file."""
-    from streamrnn.commands.replay.position import Place
+    from streamrnn.commands.replay.position import Position
 
     given: list[object] = []
     monkeypatch.setattr("streamrnn.commands.replay.audit.audit", lambda *rest: given.extend(rest) or 7)
-    monkeypatch.setattr("streamrnn.commands.replay.compare.beside", lambda *rest: given.extend(rest) or 8)
+    monkeypatch.setattr(
+        "streamrnn.commands.replay.compare.compare_configurations", lambda *rest: given.extend(rest) or 8
+    )
     command = ["replay", "--set", "input.topics=sensors", "--from", "7", "--to", "1970-01-02", "--partition", "a/0"]
     assert cli.main(command) == 7
-    assert given[1:] == [["a/0"], Place(7), Place(None, 86_400_000)]
+    assert given[1:] == [["a/0"], Position(7), Position(None, 86_400_000)]
     given.clear()
     (tmp_path / "other.yaml").write_text("model: {layers: 2}\n")
     assert cli.main([*command, "--with", str(tmp_path / "other.yaml")]) == 8
@@ -302,4 +304,4 @@ def test_replay_passes_its_options_on(monkeypatch: pytest.MonkeyPatch, tmp_path:
     assert isinstance(first, Settings)
     assert isinstance(second, Settings)
     assert (first.model.layers, second.model.layers) == (1, 2)
-    assert rest == [("defaults", "other.yaml"), ["a/0"], Place(7), Place(None, 86_400_000)]
+    assert rest == [("defaults", "other.yaml"), ["a/0"], Position(7), Position(None, 86_400_000)]

@@ -13,11 +13,10 @@ from support.streams import seasonal
 
 import streamrnn
 from streamrnn import app
-from streamrnn.commands.state import archive
-from streamrnn.commands.state.stored import Kept
 from streamrnn.errors import ConfigError
 from streamrnn.library import Forecaster
 from streamrnn.records import Record, TopicPartition
+from streamrnn.runtime.archive import StoredPartition, write_archive
 from streamrnn.runtime.task import Task
 from streamrnn.settings import Settings
 
@@ -91,8 +90,8 @@ def test_it_goes_on_from_what_a_daemon_has_exported(tmp_path: Path) -> None:
     made = task()
     fed(made)
     pieces = {key: value for key, value in made.save(ROWS * SERIES) if value is not None}
-    archive.write(tmp_path / "one", [Kept(TopicPartition("in", 0), None, pieces)])
-    archive.write(tmp_path / "two", [Kept(TopicPartition("in", n), None, pieces) for n in range(2)])
+    write_archive(tmp_path / "one", [StoredPartition(TopicPartition("in", 0), None, pieces)])
+    write_archive(tmp_path / "two", [StoredPartition(TopicPartition("in", n), None, pieces) for n in range(2)])
     expected = Forecaster(**SMALL)
     run(expected)
     for loaded in (

@@ -1,4 +1,4 @@
-"""`streamrnn replay`: what an audit finds, what it is spared, and another configuration beside the present one."""
+"""`streamrnn replay`: audits of the published outputs, and comparisons of two configurations."""
 
 from collections.abc import Callable
 from contextlib import closing
@@ -12,9 +12,9 @@ from support.log_backends import MemoryWorld
 
 from streamrnn import app
 from streamrnn.commands.replay.audit import audit
-from streamrnn.commands.replay.compare import beside
-from streamrnn.commands.replay.position import Place, place
-from streamrnn.commands.state.transfer import reset
+from streamrnn.commands.replay.compare import compare_configurations
+from streamrnn.commands.replay.position import Position, parse_position
+from streamrnn.commands.state.transfer import reset_state
 from streamrnn.errors import ConfigError, StateError
 from streamrnn.evaluation.scoring import Scorer
 from streamrnn.formats.json import JsonDecoder
@@ -30,7 +30,7 @@ LATER = T + 1_000_000
 
 @pytest.fixture(params=["memory", "sqlite"])
 def keep(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Keep:
-    """A log with two partitions of input, committed by a run that did not end cleanly."""
+    """Return a log with two input partitions, committed by a run that ended uncleanly."""
     made = keep_of(request.param, tmp_path, monkeypatch, partitions=2)
     made.produce([*mixed(150, seed=1), *mixed(150, seed=2, partition=1)])
     made.run(configured(), clean=False)
@@ -39,7 +39,7 @@ def keep(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mon
 
 @pytest.fixture
 def records(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Record]:
-    """The published forecasts of a log with one partition: change them, and they are changed."""
+    """Return the published forecasts of a log with one partition; changes to the list change the log."""
     made = keep_of("memory", tmp_path, monkeypatch)
     made.produce(mixed(150, seed=1))
     made.run(configured(), clean=False)
@@ -48,13 +48,13 @@ def records(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Record]:
 
 
 def counts(text: str) -> list[tuple[int, ...]]:
-    """Equal, different, missing and surplus outputs in each line of an audit."""
+    """Return the equal, different, missing and surplus outputs of each line of an audit."""
     lines = [line.rpartition(": ")[2] for line in text.splitlines()]
     return [tuple(int(part.split()[0].replace(",", "")) for part in line.split(", ")) for line in lines]
 
 
-def test_an_audit_finds_nothing_in_what_the_daemon_wrote(keep: Keep, capsys: pytest.CaptureFixture[str]) -> None:
-    """Every published record is found equal, forecasts and dead letters, and nothing is changed by looking."""
+def test_an_audit_of_a_daemon_finds_no_difference(keep: Keep, capsys: pytest.CaptureFixture[str]) -> None:
+    """All published forecasts and dead letters are equal, and the audit changes nothing."""
     topics = ("sensors.forecasts", "sensors.dead-letters", "sensors")
     before = [keep.world.read(topic) for topic in topics]
     assert audit(configured(), [], None, None) == 0
@@ -67,7 +67,7 @@ def test_an_audit_finds_nothing_in_what_the_daemon_wrote(keep: Keep, capsys: pyt
 
 
 def test_an_audit_beside_a_running_daemon(keep: Keep) -> None:
-    """The daemon keeps its partitions and goes on."""
+    """The daemon keeps its partitions and continues."""
     with keep.running(configured()) as worker:
         assert audit(configured(), [], None, None) == 0
         keep.produce(mixed(50, seed=3, start=LATER))
@@ -77,9 +77,11 @@ def test_an_audit_beside_a_running_daemon(keep: Keep) -> None:
 
 
 @pytest.mark.parametrize(("start", "end"), [(0, 150), (40, 70), (149, 150), (120, 999), (0, 1)])
-def test_a_range_is_all_that_is_compared(keep: Keep, start: int, end: int, capsys: pytest.CaptureFixture[str]) -> None:
-    """Outputs of records from the first offset to before the last one, and no others."""
-    assert audit(configured(), ["sensors/0"], Place(start), Place(end)) == 0
+def test_an_audit_compares_the_given_range(
+    keep: Keep, start: int, end: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Only the outputs of records in the range are compared; its end is exclusive."""
+    assert audit(configured(), ["sensors/0"], Position(start), Position(end)) == 0
     sources = [
         orjson.loads(r.value or b"")["source"]["offset"]
         for r in keep.world.read("sensors.forecasts")
@@ -89,25 +91,25 @@ def test_a_range_is_all_that_is_compared(keep: Keep, start: int, end: int, capsy
 
 
 def test_times_are_those_of_the_log(keep: Keep, capsys: pytest.CaptureFixture[str]) -> None:
-    """A time stands for the first record that has it or a later one as its timestamp."""
-    assert audit(configured(), ["sensors/1"], Place(None, T + 20), Place(None, T + 90)) == 0
+    """A time selects the first record whose timestamp is not before it."""
+    assert audit(configured(), ["sensors/1"], Position(None, T + 20), Position(None, T + 90)) == 0
     assert "offsets 20 to 90," in capsys.readouterr().out
-    assert audit(configured(), ["sensors/1"], Place(None, T + 20), Place(None, T + 10_000)) == 0
+    assert audit(configured(), ["sensors/1"], Position(None, T + 20), Position(None, T + 10_000)) == 0
     assert "offsets 20 to 150," in capsys.readouterr().out
 
 
-def test_places_are_offsets_or_times() -> None:
-    """Whole numbers are offsets, all else is ISO-8601, in UTC where it does not say."""
-    assert place("17") == Place(17)
-    assert place("2023-11-14T22:13:20Z") == place("2023-11-14T22:13:20") == Place(None, T)
-    assert place("2023-11-15") == Place(None, T + 6_400_000)
+def test_positions_are_offsets_or_times() -> None:
+    """Whole numbers are offsets, everything else is an ISO 8601 time, in UTC by default."""
+    assert parse_position("17") == Position(17)
+    assert parse_position("2023-11-14T22:13:20Z") == parse_position("2023-11-14T22:13:20") == Position(None, T)
+    assert parse_position("2023-11-15") == Position(None, T + 6_400_000)
     for text in ("-1", "1.5", "yesterday"):
         with pytest.raises(ValueError, match=text):
-            place(text)
+            parse_position(text)
 
 
 def test_computing_begins_at_the_saved_state_where_it_can(keep: Keep, monkeypatch: pytest.MonkeyPatch) -> None:
-    """From the snapshot on nothing before it is read, and it is as good; a range before it needs the beginning."""
+    """A range after the snapshot is computed from it; an earlier range is computed from the beginning."""
     log = keep.open(configured())
     offsets: list[int] = []
     read = log.read
@@ -124,8 +126,8 @@ def test_computing_begins_at_the_saved_state_where_it_can(keep: Keep, monkeypatc
     assert committed is not None
     snapshot = orjson.loads(committed.metadata)["snapshot"]
     assert 0 < snapshot < 150
-    assert audit(configured(), ["sensors/0"], Place(snapshot), None) == 0
-    assert audit(configured(), ["sensors/0"], Place(snapshot - 1), None) == 0
+    assert audit(configured(), ["sensors/0"], Position(snapshot), None) == 0
+    assert audit(configured(), ["sensors/0"], Position(snapshot - 1), None) == 0
     assert offsets == [snapshot, 0]
 
 
@@ -148,11 +150,11 @@ def _other_value(record: Record) -> Record:
         (lambda r: r.pop(0), (-1, 0, 1, 0), "was not published|differs"),
     ],
 )
-def test_an_audit_finds_what_is_not_as_it_should_be(
+def test_an_audit_finds_every_difference(
     records: list[Record], change: Callable[[list[Record]], object], found: tuple[int, ...], words: str,
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
-    """One changed byte, time, key or header, or one record too few, is counted, and the first is named with offsets."""
+    """A changed byte, time, key or header, or a missing record, is counted; the first is described with offsets."""
     whole = len(records)
     change(records)
     with pytest.raises(StateError, match=rf"^sensors/0, sensors\.forecasts: input offset \d+.*({words})"):
@@ -162,25 +164,25 @@ def test_an_audit_finds_what_is_not_as_it_should_be(
         assert first == (whole + found[0], *found[1:])
 
 
-def test_an_audit_finds_another_order_and_records_too_many(
+def test_an_audit_finds_another_order_and_surplus_records(
     records: list[Record], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Two records of one observation exchanged, and one that no input leads to."""
-    place_ = next(i for i in range(len(records) - 1) if records[i].timestamp == records[i + 1].timestamp)
-    one, other = records[place_], records[place_ + 1]
-    records[place_], records[place_ + 1] = other._replace(offset=one.offset), one._replace(offset=other.offset)
+    """Two swapped records of one observation, and a record without an input."""
+    index = next(i for i in range(len(records) - 1) if records[i].timestamp == records[i + 1].timestamp)
+    one, other = records[index], records[index + 1]
+    records[index], records[index + 1] = other._replace(offset=one.offset), one._replace(offset=other.offset)
     with pytest.raises(StateError, match="its key differs"):
         audit(configured(), [], None, None)
-    records[place_], records[place_ + 1] = one, other
+    records[index], records[index + 1] = one, other
     assert audit(configured(), [], None, None) == 0
     record = records[-1]
     monkeypatch.setattr(JsonDecoder, "__call__", _all_but(record, JsonDecoder.__call__))
-    with pytest.raises(StateError, match="the input does not lead to it"):
+    with pytest.raises(StateError, match="the replay has no such output"):
         audit(configured(), [], None, None)
 
 
 def _all_but(record: Record, decode: Callable[[JsonDecoder, Record], Observation]) -> object:
-    """A decoder that sees a field less in the input of a forecast."""
+    """Return a decoder that drops the last field of the input of one forecast."""
     source = orjson.loads(record.value or b"")["source"]["offset"]
 
     def less(decoder: JsonDecoder, given: Record) -> Observation:
@@ -190,58 +192,58 @@ def _all_but(record: Record, decode: Callable[[JsonDecoder, Record], Observation
     return less
 
 
-def test_another_configuration_is_not_what_was_published(keep: Keep) -> None:
-    """An audit under a changed configuration says so."""
+def test_an_audit_finds_another_configuration(keep: Keep) -> None:
+    """An audit under a changed configuration finds differences in each partition."""
     with pytest.raises(StateError, match=r"sensors/0.*\n.*sensors/"):
-        audit(configured("input.fields=a"), [], Place(0), None)
+        audit(configured("input.fields=a"), [], Position(0), None)
 
 
 @pytest.mark.parametrize("to", ["earliest", "latest", "committed"])
 def test_a_task_that_was_reset_is_audited_from_its_new_beginning(keep: Keep, to: str) -> None:
-    """What a former life has published is no part of the present one."""
+    """Outputs before the reset are not compared."""
     keep.produce(mixed(60, seed=3, start=LATER))
-    reset(configured(), [], to, yes)  # type: ignore[arg-type]
+    reset_state(configured(), [], to, yes)  # type: ignore[arg-type]
     keep.produce(mixed(60, seed=5, start=2 * LATER - T))
     keep.run(configured(), clean=False)
     assert audit(configured(), [], None, None) == 0
     if to != "earliest":
         with pytest.raises(ConfigError, match="--from 3: sensors/0 can be computed from offset"):
-            audit(configured(), [], Place(3), None)
+            audit(configured(), [], Position(3), None)
 
 
-def test_a_beginning_that_is_gone(keep: Keep) -> None:
-    """Where retention has taken the first records an audit says from where it is possible."""
+def test_an_audit_after_retention(keep: Keep) -> None:
+    """If retention has deleted the first records, the error names the offset from which an audit is possible."""
     with closing(keep.open(configured())) as log:
         committed = log.committed(FIRST)
         assert committed is not None
         snapshot = orjson.loads(committed.metadata)["snapshot"]
         truncate = keep.world.store.truncate if isinstance(log, MemoryLog) else log.truncate  # type: ignore[attr-defined,union-attr]
         truncate(FIRST, 5)
-    with pytest.raises(StateError, match=rf"its task began at 0: .* say --from {snapshot}"):
+    with pytest.raises(StateError, match=rf"its task began at 0: .* use --from {snapshot}"):
         audit(configured(), ["sensors/0"], None, None)
-    assert audit(configured(), ["sensors/0"], Place(snapshot), None) == 0
+    assert audit(configured(), ["sensors/0"], Position(snapshot), None) == 0
 
 
-def test_nothing_yet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """Without a commit there is nothing to audit; another configuration can still be tried."""
+def test_without_a_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Without a commit there is nothing to audit, but two configurations can be compared."""
     keep = keep_of("memory", tmp_path, monkeypatch)
     assert audit(configured(), [], None, None) == 0
     assert capsys.readouterr().out == "sensors/0: nothing is committed in this range\n"
     with pytest.raises(StateError, match="nothing to compare"):
-        beside(configured(), configured(), ("a", "b"), [], None, None)
+        compare_configurations(configured(), configured(), ("a", "b"), [], None, None)
     keep.produce(mixed(150, seed=1))
-    assert beside(configured(), configured(), ("a", "b"), [], None, None) == 0
+    assert compare_configurations(configured(), configured(), ("a", "b"), [], None, None) == 0
 
 
 def test_both_sides_are_scored_alike(
     keep: Keep, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The present configuration's scores are those of the published records; the same beside it has the same."""
+    """The scores are those of the published records, and equal configurations have equal scores."""
     tables: list[tuple[str, list[int], list[tuple[str, list[object], float]]]] = []
     monkeypatch.setattr("streamrnn.commands.console.score_table", lambda *arguments: tables.append(arguments))
     other = configured("forecast.horizons=2,3", "learning.enabled=false")
-    assert beside(configured(), configured(), ("one", "two"), ["sensors/0"], Place(60), None) == 0
-    assert beside(configured(), other, ("one", "two"), ["sensors/0"], Place(60), None) == 0
+    assert compare_configurations(configured(), configured(), ("one", "two"), ["sensors/0"], Position(60), None) == 0
+    assert compare_configurations(configured(), other, ("one", "two"), ["sensors/0"], Position(60), None) == 0
     scorer = Scorer(horizons=[1, 3], quantiles=configured().forecast.quantiles, first=60)
     for record in keep.world.read("sensors.forecasts"):
         if record.partition == 0:
@@ -259,15 +261,15 @@ def test_both_sides_are_scored_alike(
         f"sensors/0, all {len(expected)} keys  {side}" for side in ("one", "two")
     ]
     with pytest.raises(ConfigError, match=r"has none of \[1, 3\]"):
-        beside(configured(), configured("forecast.horizons=7"), ("one", "two"), [], None, None)
+        compare_configurations(configured(), configured("forecast.horizons=7"), ("one", "two"), [], None, None)
 
 
-def test_one_record_said_twice_is_two_lives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A task that was reset and has said the same of the same record again is audited by the second time."""
+def test_a_repeated_output_marks_a_reset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If a task publishes the same output again after a reset, the second one is audited."""
     keep = keep_of("memory", tmp_path, monkeypatch)
     keep.produce([Record("sensors", 0, 0, T, None, b"no JSON")])
     keep.run(configured())
-    reset(configured(), [], "earliest", yes)
+    reset_state(configured(), [], "earliest", yes)
     keep.run(configured())
     assert len(keep.world.read("sensors.dead-letters")) == 2
     assert audit(configured(), [], None, None) == 0

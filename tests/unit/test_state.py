@@ -1,4 +1,4 @@
-"""`streamrnn state`: what it shows, finds wrong, moves and deletes, and when it refuses."""
+"""`streamrnn state`: show, verify, export, import, migrate and reset."""
 
 from collections.abc import Callable
 from contextlib import closing
@@ -10,10 +10,11 @@ from support.applications import Keep, configured, keep_of, yes
 from support.inputs import T, mixed
 
 from streamrnn import app
-from streamrnn.commands.state import archive, show, stored, transfer
-from streamrnn.errors import ConfigError, LogError, StateError, StreamrnnError
+from streamrnn.commands.state import show, stored, transfer
+from streamrnn.errors import ConfigError, InputError, LogError, OutputError, StateError, StreamrnnError
 from streamrnn.log import Committed
 from streamrnn.records import Output, TopicPartition
+from streamrnn.runtime.archive import read_archive
 from streamrnn.runtime.manifest import anew
 from streamrnn.runtime.snapshot import CHUNK_BYTES, described
 from streamrnn.settings import Settings
@@ -26,18 +27,18 @@ LATER = T + 1_000_000
 
 @pytest.fixture(params=["memory", "sqlite"])
 def keep(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Keep:
-    """A log with two partitions of input."""
+    """Return a log with two input partitions."""
     made = keep_of(request.param, tmp_path, monkeypatch, partitions=2)
     made.produce([*mixed(150, seed=1), *mixed(150, seed=2, partition=1)])
     return made
 
 
 def everything(keep: Keep, settings: Settings) -> dict[str, object]:
-    """All that the log holds for an application: offsets, state and outputs."""
+    """Return an application's offsets, state and outputs."""
     with closing(keep.open(settings)) as log:
         return {
             "committed": [log.committed(each) for each in (FIRST, SECOND)],
-            "state": [log.read_state(stored.state_of(settings, each)) for each in (FIRST, SECOND)],
+            "state": [log.read_state(stored.state_partition(settings, each)) for each in (FIRST, SECOND)],
             "outputs": [keep.world.read(f"sensors.{name}") for name in ("forecasts", "dead-letters")],
         }
 
@@ -45,7 +46,7 @@ def everything(keep: Keep, settings: Settings) -> dict[str, object]:
 def spoil(
     keep: Keep, settings: Settings, pieces: dict[bytes, bytes | None], committed: Committed | None = None
 ) -> None:
-    """Write pieces into the state of the first partition, and move its offset, as nobody should."""
+    """Write pieces into the state of the first partition, and optionally move its offset."""
     with closing(keep.open(settings)) as log:
         before = committed or log.committed(FIRST)
         assert before is not None
@@ -53,18 +54,18 @@ def spoil(
         log.poll(0, 1)
         with closing(log.transaction(FIRST)) as transaction:
             transaction.send(
-                [Output(*stored.state_of(settings, FIRST), key, value, 0) for key, value in pieces.items()]
+                [Output(*stored.state_partition(settings, FIRST), key, value, 0) for key, value in pieces.items()]
             )
             transaction.commit(*before)
 
 
 def test_show(keep: Keep, capsys: pytest.CaptureFixture[str]) -> None:
-    """Offsets, counts, sizes and layout of each partition are those that were committed."""
+    """Offsets, counts, sizes and layout of each partition are the committed ones."""
     settings = configured()
-    assert show.show(settings, [], as_json=True) == 0
+    assert show.show_state(settings, [], as_json=True) == 0
     assert [each["committed"] for each in orjson.loads(capsys.readouterr().out)] == [None, None]
     keep.run(settings, clean=False)
-    assert show.show(settings, ["sensors/1"], as_json=True) == 0
+    assert show.show_state(settings, ["sensors/1"], as_json=True) == 0
     (shown,) = orjson.loads(capsys.readouterr().out)
     pieces = everything(keep, settings)["state"][1]  # type: ignore[index]
     assert (shown["partition"], shown["committed"], shown["following"], shown["began"]) == ("sensors/1", 150, 150, 0)
@@ -73,21 +74,21 @@ def test_show(keep: Keep, capsys: pytest.CaptureFixture[str]) -> None:
     assert (shown["layout"]["hidden_size"], shown["layout"]["horizons"]) == (4, [1, 3])
     models = [orjson.loads(r.value or b"") for r in keep.world.read("sensors.forecasts") if r.partition == 1]
     assert shown["model"] in {model["model"] for model in models}
-    assert show.show(settings, [], as_json=False) == 0
+    assert show.show_state(settings, [], as_json=False) == 0
     text = capsys.readouterr().out
     assert text.startswith("sensors/0   committed at offset 150, commit ")
-    assert f"state of offset {shown['snapshot']}, {150 - shown['snapshot']} offsets to be replayed" in text
+    assert f"state saved at offset {shown['snapshot']}, {150 - shown['snapshot']} offsets to replay" in text
     assert "hidden_size 4" in text
     assert f"weights {shown['model']}, chain {shown['chain']}" in text
 
 
-def test_looking_changes_nothing(keep: Keep, tmp_path: Path) -> None:
-    """Beside a running daemon show, verify and export neither write nor take anything from it."""
+def test_reading_changes_nothing(keep: Keep, tmp_path: Path) -> None:
+    """With a running daemon, show, verify and export write nothing and take over no partition."""
     settings = configured()
     with keep.running(settings) as worker:
         before = everything(keep, settings)
-        show.show(settings, [], as_json=False)
-        show.verify(settings, [], replay=True)
+        show.show_state(settings, [], as_json=False)
+        show.verify_state(settings, [], replay=True)
         transfer.export_state(settings, [], tmp_path / "state")
         assert everything(keep, settings) == before
         keep.produce(mixed(50, seed=3, start=LATER))
@@ -95,11 +96,11 @@ def test_looking_changes_nothing(keep: Keep, tmp_path: Path) -> None:
         worker.run()
     with closing(keep.open(settings)) as log:
         assert log.bounds(FIRST)[1] == 200
-    assert show.verify(settings, [], replay=True) == 0
+    assert show.verify_state(settings, [], replay=True) == 0
 
 
 def test_state_and_offset_are_of_one_commit(keep: Keep, monkeypatch: pytest.MonkeyPatch) -> None:
-    """When a daemon commits between the reading of the offset and that of the state, both are read once more."""
+    """If a daemon commits between the reads of the offset and of the state, both are read again."""
     settings = configured()
     keep.run(settings, clean=False)
     old = everything(keep, settings)
@@ -107,20 +108,20 @@ def test_state_and_offset_are_of_one_commit(keep: Keep, monkeypatch: pytest.Monk
     with closing(keep.open(settings)) as log:
         answers = [old["committed"][0], *[log.committed(FIRST)] * 9]  # type: ignore[index]
         monkeypatch.setattr(log, "committed", lambda _: answers.pop(0))
-        found = stored.look(log, settings, FIRST)
+        found = stored.read_stored(log, settings, FIRST)
     assert found.committed == everything(keep, settings)["committed"][0]  # type: ignore[index]
 
 
-def test_verify_finds_nothing_in_what_is_sound(keep: Keep, capsys: pytest.CaptureFixture[str]) -> None:
-    """Nothing saved, a clean end and an unclean one are all sound."""
+def test_verify_accepts_valid_state(keep: Keep, capsys: pytest.CaptureFixture[str]) -> None:
+    """No state, and the state after a clean and an unclean end, are valid."""
     settings = configured()
-    assert show.verify(settings, [], replay=True) == 0
+    assert show.verify_state(settings, [], replay=True) == 0
     keep.run(settings, clean=False)
-    assert show.verify(settings, [], replay=True) == 0
-    assert "the replay in between says the same" in capsys.readouterr().out
+    assert show.verify_state(settings, [], replay=True) == 0
+    assert "the replay gives the published outputs" in capsys.readouterr().out
     keep.run(settings)
-    assert show.verify(settings, ["sensors/0"], replay=False) == 0
-    assert capsys.readouterr().out == "sensors/0: ok, committed at offset 150, state of offset 150\n"
+    assert show.verify_state(settings, ["sensors/0"], replay=False) == 0
+    assert capsys.readouterr().out == "sensors/0: ok, committed at offset 150, state saved at offset 150\n"
 
 
 @pytest.mark.parametrize("key", [b"meta", b"series/0/0", b"shared/0"])
@@ -128,44 +129,44 @@ def test_verify_finds_nothing_in_what_is_sound(keep: Keep, capsys: pytest.Captur
 def test_verify_finds_a_damaged_piece(
     keep: Keep, key: bytes, damage: Callable[[bytes], bytes | None], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A piece that is missing or has another byte is named, with its partition; the other one is still found sound."""
+    """A missing or changed piece is named with its partition; the other partition is still verified."""
     settings = configured()
     keep.run(settings)
     piece = everything(keep, settings)["state"][0][key]  # type: ignore[index]
     spoil(keep, settings, {key: damage(piece)})
     with pytest.raises(StateError, match=rf"^sensors/0, committed at offset 150.*'{key.decode()}'.*state reset$"):
-        show.verify(settings, [], replay=False)
+        show.verify_state(settings, [], replay=False)
     assert capsys.readouterr().out.startswith("sensors/1: ok")
 
 
-def test_verify_finds_what_does_not_fit(keep: Keep) -> None:
-    """Another configuration, an older page, a moved offset and a foreign one are told from each other."""
+def test_verify_distinguishes_causes(keep: Keep) -> None:
+    """Another configuration, an older piece, a moved offset and another program's offset have messages of their own."""
     settings = configured()
     keep.run(settings, clean=False)
     old = everything(keep, settings)
     with pytest.raises(StateError, match="hidden_size was 4 when the state was saved and is 5 now"):
-        show.verify(configured("model.hidden_size=5"), [], replay=False)
-    with pytest.raises(StateError, match="does not say what was said before"):
-        show.verify(configured("input.fields=a"), [], replay=True)
-    assert show.verify(configured("input.fields=a"), [], replay=False) == 0
+        show.verify_state(configured("model.hidden_size=5"), [], replay=False)
+    with pytest.raises(StateError, match="gives other outputs than the ones published"):
+        show.verify_state(configured("input.fields=a"), [], replay=True)
+    assert show.verify_state(configured("input.fields=a"), [], replay=False) == 0
     keep.run(settings)
     new = everything(keep, settings)
     spoil(keep, settings, {b"series/0/0": old["state"][0][b"series/0/0"]})  # type: ignore[index]
     with pytest.raises(StateError, match="not of one snapshot"):
-        show.verify(settings, [], replay=False)
+        show.verify_state(settings, [], replay=False)
     spoil(keep, settings, new["state"][0], old["committed"][0])  # type: ignore[index]
     with pytest.raises(StateError, match="something else has written to one of them"):
-        show.verify(settings, [], replay=False)
+        show.verify_state(settings, [], replay=False)
     spoil(keep, settings, {}, Committed(150, "mine"))
     with pytest.raises(StateError, match="was not committed by this program"):
-        show.verify(settings, [], replay=False)
+        show.verify_state(settings, [], replay=False)
 
 
 @pytest.mark.parametrize("clean", [True, False])
-def test_imported_state_goes_on_as_if_it_had_never_moved(
+def test_imported_state_continues_with_the_same_forecasts(
     keep: Keep, clean: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Under another name and in another kind of log the next forecasts are those that would have come anyway."""
+    """Under another name and in another kind of log, the next forecasts are those of the original application."""
     settings, more = configured(), [*mixed(80, seed=3, start=LATER), *mixed(80, seed=4, partition=1, start=LATER)]
     keep.run(settings, clean=clean)
     had = keep.world.read("sensors.forecasts")
@@ -181,7 +182,7 @@ def test_imported_state_goes_on_as_if_it_had_never_moved(
     moved = configured(name="two")
     assert transfer.import_state(moved, [], tmp_path / "state") == 0
     other.produce(more)
-    assert show.verify(moved, [], replay=True) == 0
+    assert show.verify_state(moved, [], replay=True) == 0
     other.run(moved)
     new = [
         [r._replace(offset=0) for r in stayed if r.partition == number][
@@ -195,25 +196,25 @@ def test_imported_state_goes_on_as_if_it_had_never_moved(
 
 
 def test_import_refuses_where_state_exists(keep: Keep, tmp_path: Path) -> None:
-    """Nothing is overwritten; after a reset it is not in the way any more."""
+    """Nothing is overwritten; after a reset the import succeeds."""
     settings = configured()
     keep.run(settings)
     transfer.export_state(settings, [], tmp_path / "state")
     before = everything(keep, settings)
-    with pytest.raises(StateError, match=r"sensors/0 of one has state already .*state reset"):
+    with pytest.raises(StateError, match=r"sensors/0 of one already has state .*state reset"):
         transfer.import_state(settings, [], tmp_path / "state")
     assert everything(keep, settings) == before
-    transfer.reset(settings, ["sensors/0"], "earliest", yes)
-    with pytest.raises(StateError, match=r"sensors/1 of one has state already"):
+    transfer.reset_state(settings, ["sensors/0"], "earliest", yes)
+    with pytest.raises(StateError, match=r"sensors/1 of one already has state"):
         transfer.import_state(settings, [], tmp_path / "state")
     assert everything(keep, settings)["state"][0] == {}  # type: ignore[index]
-    transfer.reset(settings, [], "earliest", yes)
+    transfer.reset_state(settings, [], "earliest", yes)
     transfer.import_state(settings, [], tmp_path / "state")
     assert everything(keep, settings) == before
 
 
-def test_import_wants_all_or_nothing(keep: Keep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where one partition's input lacks the offsets, no partition is written; those that fit may be chosen."""
+def test_import_is_atomic(keep: Keep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If one partition does not fit its input, no partition is written; the others can be selected."""
     settings = configured()
     keep.run(settings)
     transfer.export_state(settings, [], tmp_path / "state")
@@ -227,25 +228,25 @@ def test_import_wants_all_or_nothing(keep: Keep, tmp_path: Path, monkeypatch: py
     with pytest.raises(StateError, match="hidden_size was 4"):
         transfer.import_state(configured("model.hidden_size=5"), ["sensors/0"], tmp_path / "state")
     assert transfer.import_state(settings, ["sensors/0"], tmp_path / "state") == 0
-    assert show.verify(settings, [], replay=True) == 0
+    assert show.verify_state(settings, [], replay=True) == 0
 
 
 @pytest.mark.parametrize("place", [0, 20, 30, 400, -1])
 def test_a_damaged_file_is_refused(keep: Keep, place: int, tmp_path: Path) -> None:
-    """One flipped bit anywhere, or an end that is missing, is noticed before anything is taken from the file."""
+    """A flipped bit anywhere, or a missing end, is detected before anything is read."""
     settings, path = configured(), tmp_path / "state"
     keep.run(settings)
     transfer.export_state(settings, [], path)
     content = path.read_bytes()
-    assert len(list(archive.read(path))) == 2
+    assert len(list(read_archive(path))) == 2
     for damaged in (content[:place] + bytes([content[place] ^ 1]) + content[place + 1 or len(content) :], content[:-1]):
         path.write_bytes(damaged)
-        with pytest.raises(ConfigError, match=r"damaged or incomplete|does not begin so"):
-            list(archive.read(path))
+        with pytest.raises(InputError, match=r"damaged or incomplete|is not a file of"):
+            list(read_archive(path))
 
 
 def test_a_file_appears_only_when_it_is_complete(keep: Keep, tmp_path: Path) -> None:
-    """An export that fails leaves what was there, and nothing half."""
+    """A failed export leaves the old file and no partial one."""
     (tmp_path / "state").write_text("old")
     with pytest.raises(StateError, match="one has no state yet"):
         transfer.export_state(configured(), [], tmp_path / "state")
@@ -254,20 +255,20 @@ def test_a_file_appears_only_when_it_is_complete(keep: Keep, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("to", ["earliest", "latest", "committed"])
-def test_reset_starts_anew(keep: Keep, to: transfer.Place, capsys: pytest.CaptureFixture[str]) -> None:
-    """No piece is left, the offset is where it was wanted, and the next run says what a new application says there."""
+def test_reset_deletes_the_state(keep: Keep, to: transfer.Start, capsys: pytest.CaptureFixture[str]) -> None:
+    """No piece is left, the offset is as requested, and the next outputs are those of a new task started there."""
     settings = configured()
     keep.run(settings)
     keep.produce(mixed(60, seed=3, start=LATER))
     offset = {"earliest": 0, "latest": 210, "committed": 150}[to]
-    assert transfer.reset(settings, ["sensors/0"], to, yes) == 0
+    assert transfer.reset_state(settings, ["sensors/0"], to, yes) == 0
     assert "sensors/0: committed at offset 150, " in capsys.readouterr().out
     left = everything(keep, settings)
     assert left["committed"][0] == Committed(offset, anew(offset).text())  # type: ignore[index]
     assert left["state"][0] == {}  # type: ignore[index]
     assert left["committed"][1].offset == 150  # type: ignore[index]
     assert left["state"][1] != {}  # type: ignore[index]
-    assert show.verify(settings, [], replay=True) == 0
+    assert show.verify_state(settings, [], replay=True) == 0
     had = len([r for r in keep.world.read("sensors.forecasts") if r.partition == 0])
     keep.run(settings)
     keep.produce(mixed(60, seed=5, start=2 * LATER - T))
@@ -276,33 +277,33 @@ def test_reset_starts_anew(keep: Keep, to: transfer.Place, capsys: pytest.Captur
     with closing(keep.open(settings)) as log:
         outputs, _ = app.task(settings, FIRST).feed(list(log.read(FIRST, offset, 270)))
     assert said == [output.value for output in outputs if output.topic == "sensors.forecasts"]
-    assert show.verify(settings, [], replay=True) == 0
+    assert show.verify_state(settings, [], replay=True) == 0
 
 
 def test_another_layout_may_follow_a_reset(keep: Keep) -> None:
-    """What was refused before is taken up afterwards, even though its first run ends uncleanly."""
+    """After a reset a run under another layout succeeds, also after its first run ends uncleanly."""
     settings, other = configured(), configured("model.hidden_size=5")
     keep.run(settings)
     with pytest.raises(StateError, match="state reset"):
         keep.run(other)
-    transfer.reset(other, [], "earliest", yes)
+    transfer.reset_state(other, [], "earliest", yes)
     keep.run(other, clean=False)
     keep.run(other)
-    assert show.verify(other, [], replay=True) == 0
+    assert show.verify_state(other, [], replay=True) == 0
 
 
 WIDER = ("forecast.horizons=1,3,5", "forecast.quantiles=0.1,0.3,0.5,0.9")
 
 
 def layouts(keep: Keep, settings: Settings) -> list[list[int]]:
-    """The horizons that the state of each partition is for."""
+    """Return the horizons in the layout of each partition's state."""
     with closing(keep.open(settings)) as log:
-        states = [log.read_state(stored.state_of(settings, each)) for each in (FIRST, SECOND)]
+        states = [log.read_state(stored.state_partition(settings, each)) for each in (FIRST, SECOND)]
     return [described(state)["layout"]["horizons"] for state in states]
 
 
-def test_other_horizons_and_quantiles_are_gone_on_with(keep: Keep, caplog: pytest.LogCaptureFixture) -> None:
-    """What was learned is carried over at the next start and saved with its first commit, however that run ends."""
+def test_state_is_migrated_to_other_horizons_and_quantiles(keep: Keep, caplog: pytest.LogCaptureFixture) -> None:
+    """The state is migrated at the next start and saved with its first commit, however that run ends."""
     settings, wider = configured("forecast.quantiles=0.1,0.5,0.9"), configured(*WIDER)
     keep.run(settings)
     keep.produce([*mixed(60, seed=3, start=LATER), *mixed(60, seed=4, start=LATER, partition=1)])
@@ -310,21 +311,21 @@ def test_other_horizons_and_quantiles_are_gone_on_with(keep: Keep, caplog: pytes
     (told, _) = [record for record in caplog.records if record.message == "state_carried_over"]
     assert "horizons was [1, 3] and is [1, 3, 5]" in vars(told)["what"]
     assert layouts(keep, wider) == [[1, 3, 5], [1, 3, 5]]
-    assert show.verify(wider, [], replay=True) == 0
+    assert show.verify_state(wider, [], replay=True) == 0
     caplog.clear()
     keep.produce(mixed(60, seed=5, start=2 * LATER - T))
     keep.run(wider)
     assert "state_carried_over" not in caplog.messages
     said = [orjson.loads(each.value) for each in keep.world.read("sensors.forecasts") if each.value]
     assert sorted({len(each["horizon"]) for each in said}) == [2, 3]
-    assert show.verify(wider, [], replay=True) == 0
+    assert show.verify_state(wider, [], replay=True) == 0
     keep.run(settings)
     assert layouts(keep, settings) == [[1, 3], [1, 3]]
-    assert show.verify(settings, [], replay=True) == 0
+    assert show.verify_state(settings, [], replay=True) == 0
 
 
-def test_nothing_is_carried_over_that_must_be_fed_again(keep: Keep) -> None:
-    """After a run that did not end cleanly the old configuration is asked for, and one run of it suffices."""
+def test_a_replay_requires_the_old_configuration(keep: Keep) -> None:
+    """After an unclean end the error requires one run under the old configuration, which suffices."""
     settings, wider = configured(), configured(*WIDER)
     keep.run(settings)
     keep.produce(mixed(60, seed=3, start=LATER))
@@ -332,81 +333,81 @@ def test_nothing_is_carried_over_that_must_be_fed_again(keep: Keep) -> None:
     with pytest.raises(StateError, match=r"run once and end it by SIGTERM"):
         keep.run(wider)
     with pytest.raises(StateError, match=r"run once and end it by SIGTERM"):
-        show.verify(wider, [], replay=False)
+        show.verify_state(wider, [], replay=False)
     keep.run(settings)
     keep.run(wider)
-    assert show.verify(wider, [], replay=True) == 0
+    assert show.verify_state(wider, [], replay=True) == 0
 
 
 def test_migrate_does_what_the_next_start_would(
     keep: Keep, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It says what is kept, asks, and writes; the daemon then finds nothing to carry over."""
+    """It lists the changes, asks, and writes; the daemon then has nothing to migrate."""
     settings, wider = configured(), configured(*WIDER)
     keep.run(settings)
     before = everything(keep, settings)
-    assert transfer.migrate(wider, [], lambda: False) == 2
+    assert transfer.migrate_state(wider, [], lambda: False) == 2
     assert everything(keep, settings) == before
     said = capsys.readouterr().out
     assert "sensors/0: horizons was [1, 3] and is [1, 3, 5]; quantiles was" in said
     assert "Nothing was changed" in said
-    assert transfer.migrate(wider, ["sensors/1"], yes) == 0
-    assert transfer.migrate(wider, [], yes) == 0
+    assert transfer.migrate_state(wider, ["sensors/1"], yes) == 0
+    assert transfer.migrate_state(wider, [], yes) == 0
     said = capsys.readouterr().out
-    assert "sensors/1: nothing is to be migrated" in said
-    assert "sensors/0: migrated, as of offset 150" in said
+    assert "sensors/1: nothing to migrate" in said
+    assert "sensors/0: migrated at offset 150" in said
     after = everything(keep, settings)
     assert [each.offset for each in after["committed"]] == [each.offset for each in before["committed"]]  # type: ignore[attr-defined]
-    assert show.verify(wider, [], replay=True) == 0
+    assert show.verify_state(wider, [], replay=True) == 0
     caplog.clear()
     keep.run(wider)
     assert not [record for record in caplog.records if record.message == "state_carried_over"]
     with pytest.raises(StateError, match="does not fit"):
-        transfer.migrate(configured("model.hidden_size=5"), [], yes)
+        transfer.migrate_state(configured("model.hidden_size=5"), [], yes)
 
 
 def test_reset_mends_what_is_damaged(keep: Keep) -> None:
-    """Damaged pieces, foreign offsets and state without an offset are no hindrance."""
+    """Damaged pieces, another program's offsets and state without an offset do not prevent a reset."""
     settings = configured()
     keep.run(settings)
     spoil(keep, settings, {b"meta": b"x", b"foreign": b"y" * CHUNK_BYTES}, Committed(999, "mine"))
-    with pytest.raises(StateError, match="holds 0 to 150"):
-        transfer.reset(settings, [], "committed", yes)
-    assert transfer.reset(settings, [], "latest", yes) == 0
-    assert show.verify(settings, [], replay=True) == 0
+    with pytest.raises(StateError, match="has offsets 0 to 150"):
+        transfer.reset_state(settings, [], "committed", yes)
+    assert transfer.reset_state(settings, [], "latest", yes) == 0
+    assert show.verify_state(settings, [], replay=True) == 0
     spoil(keep, settings, {b"meta": b"x"})
     with pytest.raises(StateError, match="sensors/0 was reset to offset 150, and there is state in one"):
-        show.verify(settings, [], replay=False)
+        show.verify_state(settings, [], replay=False)
 
 
 def test_nothing_is_reset_unless_confirmed(keep: Keep, capsys: pytest.CaptureFixture[str]) -> None:
-    """What would happen is said first; without a yes nothing does, and the exit code is that of usage."""
+    """The changes are listed first; without confirmation nothing is changed and the exit code is 2."""
     settings = configured()
     keep.run(settings)
     before = everything(keep, settings)
-    assert transfer.reset(settings, [], "earliest", lambda: False) == 2
+    assert transfer.reset_state(settings, [], "earliest", lambda: False) == 2
     assert "sensors/1: committed at offset 150" in capsys.readouterr().out
     assert everything(keep, settings) == before
 
 
 def test_a_running_daemon_is_left_alone(keep: Keep, tmp_path: Path) -> None:
-    """Reset and import refuse while the group has another member, which goes on undisturbed."""
+    """Reset and import are refused while the group has another member, which is not disturbed."""
     settings = configured()
     with keep.running(settings) as worker:
         transfer.export_state(settings, [], tmp_path / "state")
         before = everything(keep, settings)
         with pytest.raises(LogError, match="one is running: its group has members"):
-            transfer.reset(settings, [], "earliest", yes)
+            transfer.reset_state(settings, [], "earliest", yes)
         with pytest.raises(LogError, match="one is running"):
             transfer.import_state(settings, [], tmp_path / "state")
         assert everything(keep, settings) == before
         worker.stop()
         worker.run()
-    assert transfer.reset(settings, [], "earliest", yes) == 0
+    assert transfer.reset_state(settings, [], "earliest", yes) == 0
 
 
-def test_a_daemon_that_starts_meanwhile_is_not_overrun(keep: Keep) -> None:
-    """Who joins while the question is open keeps its partitions: nothing is reset."""
+def test_a_daemon_that_starts_meanwhile_keeps_its_partitions(keep: Keep) -> None:
+    """If another member joins before the confirmation, nothing is reset."""
     settings = configured()
     keep.run(settings)
     before = everything(keep, settings)
@@ -417,15 +418,26 @@ def test_a_daemon_that_starts_meanwhile_is_not_overrun(keep: Keep) -> None:
             member.poll(0, 1)
             return True
 
-        with pytest.raises(StreamrnnError, match="another one has joined"):
-            transfer.reset(settings, [], "earliest", late)
+        with pytest.raises(StreamrnnError, match="another process has joined"):
+            transfer.reset_state(settings, [], "earliest", late)
         assert everything(keep, settings) == before
 
 
 def test_partitions_are_named(keep: Keep) -> None:
-    """A partition that is not there is refused with those that are."""
+    """The error for an unknown partition lists the existing ones."""
     for name in ("sensors/2", "sensors", "other/0"):
         with pytest.raises(ConfigError, match="allowed are sensors/0 to sensors/1"):
-            show.show(configured(), [name], as_json=False)
+            show.show_state(configured(), [name], as_json=False)
     with pytest.raises(LogError, match="the input topic absent does not exist"):
-        show.show(configured("input.topics=absent"), [], as_json=False)
+        show.show_state(configured("input.topics=absent"), [], as_json=False)
+
+
+def test_file_errors_have_their_own_exit_codes(keep: Keep, tmp_path: Path) -> None:
+    """A file that cannot be written is an output error (73), one that cannot be read an input error (66)."""
+    keep.run(configured())
+    with pytest.raises(OutputError, match=r"absent/state cannot be written: No such file") as caught:
+        transfer.export_state(configured(), [], tmp_path / "absent" / "state")
+    assert caught.value.exit_code == 73
+    with pytest.raises(InputError, match=r"absent cannot be read: No such file") as unread:
+        transfer.import_state(configured(name="two"), [], tmp_path / "absent")
+    assert unread.value.exit_code == 66

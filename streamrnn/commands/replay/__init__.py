@@ -1,1 +1,1 @@
-"""`streamrnn replay`: a range of the log computed once more, beside the daemon and without a trace."""
+"""`streamrnn replay`: compute a range of the log again, without writing to it."""

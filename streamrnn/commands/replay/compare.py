@@ -1,30 +1,27 @@
-"""`streamrnn replay --with`: what another configuration would have said, scored beside the present one."""
+"""`streamrnn replay --with`: score the forecasts of two configurations on the same records."""
 
 import time
 from collections.abc import Sequence
 from contextlib import closing
-from itertools import islice
 
 from streamrnn import app
 from streamrnn.commands import console
-from streamrnn.commands.replay.offset_range import Span, span
-from streamrnn.commands.replay.position import Place
-from streamrnn.commands.state.stored import chosen
+from streamrnn.commands.replay.offset_range import OffsetRange, find_range
+from streamrnn.commands.replay.position import Position
+from streamrnn.commands.slices import in_slices
+from streamrnn.commands.state.stored import select_partitions
 from streamrnn.errors import ConfigError, StateError
 from streamrnn.evaluation.scoring import Score, Scorer, together
 from streamrnn.log import Log
 from streamrnn.records import Record, TopicPartition
-from streamrnn.runtime.manifest import where
 from streamrnn.settings import Settings
 
-FEED = 200
-"""Records fed at once."""
 MOST_KEYS = 20
-"""Of a partition, that have rows of their own in the table."""
+"""Most keys of a partition for which the table has a row each."""
 
 
 class Side:
-    """One configuration at work on one partition."""
+    """One configuration on one partition."""
 
     def __init__(self, settings: Settings, partition: TopicPartition, first: int) -> None:
         self.seconds = 0.0
@@ -35,7 +32,7 @@ class Side:
         self._scorer = Scorer(horizons=self._horizons, quantiles=settings.forecast.quantiles, first=first)
 
     def feed(self, batch: Sequence[Record]) -> None:
-        """Forecast records and score what was forecast before."""
+        """Forecast from records and score earlier forecasts against them."""
         begun = time.monotonic()
         outputs, _ = self._task.feed(batch)
         self.seconds += time.monotonic() - begun
@@ -50,22 +47,22 @@ class Side:
         return {key: [scores[place] for place in places] for key, scores in self._scorer.keys().items()}
 
 
-def beside(
+def compare_configurations(
     settings: Settings,
     other: Settings,
     labels: tuple[str, str],
     names: Sequence[str],
-    start: Place | None,
-    end: Place | None,
+    start: Position | None,
+    end: Position | None,
 ) -> int:
-    """Forecast a range under two configurations from the same record on; write a table of their scores.
+    """Forecast a range under two configurations, write a table of their scores, and return the exit code.
 
-    Both begin without state, where the task began or the input begins, and are scored from `start` on. Only reads.
-    Returns the exit code, 0.
+    Both start without state where the task started or the input begins, and are scored from `start` on. Only reads the
+    log.
 
     Raises:
         ConfigError: they have no horizon in common, or the range cannot be computed.
-        StateError: there is nothing in the range.
+        StateError: the range is empty.
         LogError: the log cannot be reached.
     """
     horizons = sorted({*settings.forecast.horizons} & {*other.forecast.horizons})
@@ -76,44 +73,43 @@ def beside(
         )
     rows: list[tuple[str, list[Score], float]] = []
     with closing(app.open_log(settings)) as log:
-        for partition in chosen(log, settings, names):
-            found = span(log, partition, log.committed(partition), start, end)
-            if found is None:
-                console.say(f"{where(partition)}: no record lies in this range")
+        for partition in select_partitions(log, settings, names):
+            offsets = find_range(log, partition, log.committed(partition), start, end)
+            if offsets is None:
+                console.say(f"{partition}: no records in this range")
                 continue
             console.say(
-                f"{where(partition)}: computed from offset {found.begin}, scored from {found.start} to {found.end}"
+                f"{partition}: computed from offset {offsets.begin}, scored from {offsets.start} to {offsets.end}"
             )
-            sides = [Side(each, partition, found.start) for each in (settings, other)]
-            _run(log, partition, found, sides)
-            rows += _rows(where(partition), labels, sides, horizons)
+            sides = [Side(each, partition, offsets.start) for each in (settings, other)]
+            _feed(log, partition, offsets, sides)
+            rows += _rows(str(partition), labels, sides, horizons)
     if not rows:
         raise StateError("there is nothing to compare: no partition has a forecast in this range")
     console.score_table("stream", horizons, rows)
     return 0
 
 
-def _run(log: Log, partition: TopicPartition, found: Span, sides: Sequence[Side]) -> None:
-    records = log.read(partition, found.begin, found.end)
-    with console.progress(found.end - found.begin) as advance:
-        while batch := list(islice(records, FEED)):
+def _feed(log: Log, partition: TopicPartition, offsets: OffsetRange, sides: Sequence[Side]) -> None:
+    with console.progress(offsets.end - offsets.begin) as advance:
+        for batch in in_slices(log.read(partition, offsets.begin, offsets.end)):
             for side in sides:
                 side.feed(batch)
-            advance(where(partition), len(batch))
+            advance(str(partition), len(batch))
 
 
 def _rows(
     name: str, labels: tuple[str, str], sides: Sequence[Side], horizons: Sequence[int]
 ) -> list[tuple[str, list[Score], float]]:
-    """For each key a row of each side, and where there are several also of all together."""
+    """Return a row per key and side, and with several keys also one for all of them."""
     scores = [side.scores(horizons) for side in sides]
     keys = list(dict.fromkeys(key for each in scores for key in each))
     rows = []
     for key in [*(keys if len(keys) <= MOST_KEYS else ()), *([None] if len(keys) > 1 else ())]:
         for label, side, by_key in zip(labels, sides, scores, strict=True):
-            held = list(by_key.values()) if key is None else [by_key[key]] if key in by_key else []
-            if held:
-                title = f"{name}, all {len(held):,} keys" if key is None else key
-                joined = [together(each) for each in zip(*held, strict=True)]
+            scored = list(by_key.values()) if key is None else [by_key[key]] if key in by_key else []
+            if scored:
+                title = f"{name}, all {len(scored):,} keys" if key is None else key
+                joined = [together(each) for each in zip(*scored, strict=True)]
                 rows.append((f"{title}  {label}", joined, side.records / max(side.seconds, 1e-9)))
     return rows

@@ -1,35 +1,35 @@
-"""Which records of a partition are looked at, and where the computing of them must begin."""
+"""The range of offsets to compare, and the offset at which computing starts."""
 
 from typing import NamedTuple
 
-from streamrnn.commands.replay.position import Place
+from streamrnn.commands.replay.position import Position
 from streamrnn.errors import ConfigError, StateError
 from streamrnn.log import Committed, Log
 from streamrnn.records import TopicPartition
-from streamrnn.runtime.manifest import NOTHING, read_manifest, where
+from streamrnn.runtime.manifest import NOTHING, read_manifest
 
 
-class Span(NamedTuple):
-    """Offsets of one input partition."""
+class OffsetRange(NamedTuple):
+    """Offsets of an input partition."""
 
     begin: int
-    """Where computing begins ..."""
+    """First offset to compute."""
     start: int
-    """... where the range begins that is looked at ..."""
+    """First offset to compare."""
     end: int
-    """... and where both end; this one is not within."""
+    """End of both, exclusive."""
 
 
-def span(
-    log: Log, partition: TopicPartition, committed: Committed | None, start: Place | None, end: Place | None
-) -> Span | None:
-    """The range from `start` to `end`, as far as it is committed (without a commit: as far as there are records).
+def find_range(
+    log: Log, partition: TopicPartition, committed: Committed | None, start: Position | None, end: Position | None
+) -> OffsetRange | None:
+    """Return the range from `start` to `end`, up to the committed offset or, without one, to the end of the log.
 
-    Computing begins where the task's life began, or where retention has left the first record. None: it is empty.
+    Computing starts where the task started, or at the first record that retention has left. None: the range is empty.
 
     Raises:
-        StateError: the committed offset is not this program's, or lies beyond the log.
-        ConfigError: the range lies before the task's life.
+        StateError: the committed offset was not committed by this program, or is beyond the end of the log.
+        ConfigError: the range starts before the task did.
     """
     first, following = log.bounds(partition)
     begin, last = first, following
@@ -38,22 +38,22 @@ def span(
         begin = first if manifest.began == NOTHING else max(first, manifest.began)
         last = committed.offset
         if last > following:
-            raise StateError(f"{where(partition)} ends at offset {following}, and {last} was committed")
+            raise StateError(f"{partition} ends at offset {following}, before the committed offset {last}")
     wanted = begin if start is None else _offset(log, partition, start)
     if start is not None and start.offset is not None and wanted < begin:
         raise ConfigError(
-            f"--from {wanted}: {where(partition)} can be computed from offset {begin} on, where its task began, or "
-            "where retention has left the first record"
+            f"--from {wanted}: {partition} can be computed from offset {begin} on, where its task started or where "
+            "retention has left the first record"
         )
     wanted = max(wanted, begin)
     last = last if end is None else min(last, _offset(log, partition, end))
-    return Span(begin, wanted, last) if wanted < last else None
+    return OffsetRange(begin, wanted, last) if wanted < last else None
 
 
-def _offset(log: Log, partition: TopicPartition, at: Place) -> int:
-    if at.offset is not None:
-        return at.offset
+def _offset(log: Log, partition: TopicPartition, position: Position) -> int:
+    if position.offset is not None:
+        return position.offset
     first, following = log.bounds(partition)
-    # timestamps need not rise, so that no search is quicker than looking
-    found = (record.offset for record in log.read(partition, first, following) if record.timestamp >= at.time)
-    return next(found, following)
+    # a linear search, as timestamps need not be in order
+    later = (record.offset for record in log.read(partition, first, following) if record.timestamp >= position.time)
+    return next(later, following)

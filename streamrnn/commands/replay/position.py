@@ -1,26 +1,22 @@
-"""A place in a partition, as it is said on the command line."""
+"""A position in a partition, as given on the command line."""
 
-from datetime import UTC, datetime
 from typing import NamedTuple
 
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+from streamrnn.timestamps import parse_iso
 
 
-class Place(NamedTuple):
-    """An offset, or the first record whose timestamp in the log is not before a time."""
+class Position(NamedTuple):
+    """An offset, or the first record whose timestamp is not before a time."""
 
     offset: int | None
     time: int = 0
-    """Milliseconds since the epoch, where there is no offset."""
+    """Milliseconds since the epoch, if `offset` is None."""
 
 
-def place(text: str) -> Place:
-    """An offset, written as a whole number, or a time in ISO-8601 (UTC where it does not say).
+def parse_position(text: str) -> Position:
+    """Return the position for an offset or an ISO 8601 time; without an offset from UTC the time is in UTC.
 
     Raises:
-        ValueError: it is neither.
+        ValueError: the text is neither.
     """
-    if text.isdecimal():
-        return Place(int(text))
-    time = datetime.fromisoformat(text)
-    return Place(None, round(((time if time.tzinfo else time.replace(tzinfo=UTC)) - EPOCH).total_seconds() * 1000))
+    return Position(int(text)) if text.isdecimal() else Position(None, parse_iso(text))

@@ -1,4 +1,4 @@
-"""What an output topic holds of one input partition, in the order of the records that it came from."""
+"""The published outputs of an input partition, in the order of the input."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -8,41 +8,42 @@ import orjson
 from streamrnn.log import Log
 from streamrnn.records import Output, Record, TopicPartition
 
-DEAD = "__streams.errors."
-"""Begins the names of a dead letter's headers."""
+HEADER_PREFIX = "__streams.errors."
+"""Prefix of the headers of a dead letter."""
 
 
-class Said(NamedTuple):
-    """One output, computed or published, and the offset of the input record that it speaks of."""
+class SourcedOutput(NamedTuple):
+    """A computed or published output with the offset of its input record."""
 
     source: int
     output: Output
     offset: int = -1
-    """Of the published record itself; -1: it was computed."""
+    """Offset of the published record; -1 for a computed output."""
 
 
-def source_of(said: Output | Record) -> tuple[TopicPartition, int] | None:
-    """The input partition and the offset that a forecast or a dead letter speaks of; None: it is neither."""
-    named = {name: (value or b"").decode() for name, value in said.headers if name.startswith(DEAD)}
+def source_of(output: Output | Record) -> tuple[TopicPartition, int] | None:
+    """Return the input partition and offset of a forecast or dead letter; None for another record."""
+    named = {name: (value or b"").decode() for name, value in output.headers if name.startswith(HEADER_PREFIX)}
     try:
-        source = {name.removeprefix(DEAD): text for name, text in named.items()} or orjson.loads(said.value or b"")[
-            "source"
-        ]
+        source = {name.removeprefix(HEADER_PREFIX): text for name, text in named.items()}
+        source = source or orjson.loads(output.value or b"")["source"]
         return TopicPartition(source["topic"], int(source["partition"])), int(source["offset"])
-    except (ValueError, KeyError, TypeError):  # somebody else's record; orjson's own error is a ValueError
+    except (ValueError, KeyError, TypeError):  # written by another program; orjson's own error is a ValueError
         return None
 
 
-def published(log: Log, topic: TopicPartition, source: TopicPartition, start: int, end: int) -> Iterator[Said]:
-    """What the task in its present life has published of the input offsets from `start` to before `end`."""
+def read_published(
+    log: Log, topic: TopicPartition, source: TopicPartition, start: int, end: int
+) -> Iterator[SourcedOutput]:
+    """Yield the outputs since the task's last reset for the input offsets from `start` to before `end`."""
     if not log.partitions(topic.topic):
         return
-    for record, offset in _sourced(log, topic, source, _latest_life(log, topic, source)):
+    for record, offset in _sourced(log, topic, source, _last_reset(log, topic, source)):
         if offset >= end:
             return
         if offset >= start:
             output = Output(*topic, record.key, record.value, record.timestamp, record.headers)
-            yield Said(offset, output, record.offset)
+            yield SourcedOutput(offset, output, record.offset)
 
 
 def _sourced(log: Log, topic: TopicPartition, source: TopicPartition, begin: int) -> Iterator[tuple[Record, int]]:
@@ -52,8 +53,8 @@ def _sourced(log: Log, topic: TopicPartition, source: TopicPartition, begin: int
             yield record, found[1]
 
 
-def _latest_life(log: Log, topic: TopicPartition, source: TopicPartition) -> int:
-    """Offset of an output topic from which on nothing is said twice: a task that was reset may repeat itself."""
+def _last_reset(log: Log, topic: TopicPartition, source: TopicPartition) -> int:
+    """Return the offset of an output topic after which input offsets rise: a task that was reset repeats outputs."""
     begin, _ = log.bounds(topic)
     latest = -1
     keys: set[bytes | None] = set()

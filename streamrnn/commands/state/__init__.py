@@ -1,1 +1,1 @@
-"""`streamrnn state`: the committed state of an application, looked at, checked, moved and reset."""
+"""`streamrnn state`: show, verify, export, import, migrate and reset the committed state of an application."""

@@ -1,78 +1,68 @@
-"""What a log keeps of an application's partitions: the committed offset and the pieces of the state."""
+"""Reading the committed offset and the state of partitions from the log."""
 
 import time
 from collections.abc import Sequence
-from typing import NamedTuple
 
 from streamrnn import app
 from streamrnn.errors import ConfigError, LogError, StateError
 from streamrnn.log import Committed, Log
 from streamrnn.records import TopicPartition
-from streamrnn.runtime.manifest import read_manifest, where
+from streamrnn.runtime.archive import StoredPartition
+from streamrnn.runtime.manifest import read_manifest
 from streamrnn.runtime.snapshot import described
 from streamrnn.settings import Settings
 
-BETWEEN = 0.1  # seconds between two looks, until offset and state are of one commit
+RETRY_SECONDS = 0.1
+"""Wait before reading again, until offset and state belong to the same commit."""
 
 
-class Kept(NamedTuple):
-    """Of one partition."""
-
-    partition: TopicPartition
-    committed: Committed | None
-    pieces: dict[bytes, bytes]
-    """Of the state; empty: there is none."""
-
-
-def chosen(log: Log, settings: Settings, names: Sequence[str]) -> list[TopicPartition]:
-    """The partitions named as in `sensors/0`, or without names all of the configured topics.
+def select_partitions(log: Log, settings: Settings, names: Sequence[str]) -> list[TopicPartition]:
+    """Return the partitions with names such as `sensors/0`; without names, all partitions of the input topics.
 
     Raises:
-        ConfigError: a name is none of a configured topic's partition.
+        ConfigError: a name is not a partition of an input topic.
         LogError: an input topic does not exist.
     """
     counts = {topic: log.partitions(topic) for topic in settings.input.topics}
     for topic, count in counts.items():
         if not count:
             raise LogError(f"the input topic {topic} does not exist: create it, or correct input.topics")
-    present = {where(each): each for topic, count in counts.items() for each in _all(topic, count)}
+    partitions = [TopicPartition(topic, number) for topic, count in counts.items() for number in range(count)]
+    by_name = {str(partition): partition for partition in partitions}
     for name in names:
-        if name not in present:
+        if name not in by_name:
             raise ConfigError(
-                f"--partition: {name!r} is no partition of an input topic; allowed are "
+                f"--partition: {name!r} is not a partition of an input topic; allowed are "
                 + ", ".join(f"{topic}/0 to {topic}/{count - 1}" for topic, count in counts.items())
             )
-    return [present[name] for name in names] if names else list(present.values())
+    return [by_name[name] for name in names] if names else partitions
 
 
-def _all(topic: str, count: int) -> list[TopicPartition]:
-    return [TopicPartition(topic, number) for number in range(count)]
-
-
-def state_of(settings: Settings, partition: TopicPartition) -> TopicPartition:
-    """The partition of the state topic that belongs to an input partition."""
+def state_partition(settings: Settings, partition: TopicPartition) -> TopicPartition:
+    """Return the partition of the state topic that belongs to an input partition."""
     return TopicPartition(app.output_topics(settings, partition.topic).state, partition.partition)
 
 
-def look(log: Log, settings: Settings, partition: TopicPartition) -> Kept:
-    """What is kept of one partition, of one and the same commit even if a daemon commits meanwhile.
+def read_stored(log: Log, settings: Settings, partition: TopicPartition) -> StoredPartition:
+    """Return the offset and the state of one commit, even if a daemon commits meanwhile.
 
-    State that no commit speaks of is given as it is found.
+    State that belongs to no commit is returned as it is.
     """
-    topic = state_of(settings, partition)
+    topic = state_partition(settings, partition)
     exists = log.partitions(topic.topic) > 0
     before: list[Committed | None] = []
     while True:
         committed = log.committed(partition)
         pieces = log.read_state(topic) if exists else {}
-        sound = all(_together(partition, each, pieces) for each in (committed, log.committed(partition)))
-        if sound or committed in before:  # nobody commits, so that another look would find the same
-            return Kept(partition, committed, pieces)
+        consistent = all(_belong(partition, each, pieces) for each in (committed, log.committed(partition)))
+        if consistent or committed in before:  # without a new commit, reading again would return the same
+            return StoredPartition(partition, committed, pieces)
         before.append(committed)
-        time.sleep(BETWEEN)
+        time.sleep(RETRY_SECONDS)
 
 
-def _together(partition: TopicPartition, committed: Committed | None, pieces: dict[bytes, bytes]) -> bool:
+def _belong(partition: TopicPartition, committed: Committed | None, pieces: dict[bytes, bytes]) -> bool:
+    """Return whether the state was saved by this commit."""
     if committed is None or not pieces:
         return committed is None and not pieces
     try:

@@ -1,6 +1,6 @@
 """`streamrnn state export`, `import`, `migrate` and `reset`.
 
-Who writes must be the group's only member: the log fences whoever else had the partition.
+The actions that write join the consumer group and require to be its only member: the log then fences earlier writers.
 """
 
 import sys
@@ -11,223 +11,223 @@ from pathlib import Path
 from typing import Literal
 
 from streamrnn import app
-from streamrnn.commands.state import archive
-from streamrnn.commands.state.show import require_sound
-from streamrnn.commands.state.stored import Kept, chosen, look, state_of
+from streamrnn.commands.state.show import load_stored
+from streamrnn.commands.state.stored import read_stored, select_partitions, state_partition
 from streamrnn.errors import ConfigError, LogError, StateError
 from streamrnn.log import Log, Topic
 from streamrnn.records import Output, TopicPartition
-from streamrnn.runtime.manifest import NOTHING, anew, read_manifest, where
+from streamrnn.runtime.archive import StoredPartition, read_archive, write_archive
+from streamrnn.runtime.manifest import NOTHING, anew, read_manifest
 from streamrnn.runtime.partition import OwnedPartition
 from streamrnn.settings import Settings
 
-PATIENCE = 30.0  # seconds for the group to give out its partitions
+ASSIGNMENT_SECONDS = 30.0
+"""Longest wait for the group to assign its partitions."""
 
-Place = Literal["earliest", "latest", "committed"]
+Start = Literal["earliest", "latest", "committed"]
 
 
 def export_state(settings: Settings, names: Sequence[str], path: Path) -> int:
-    """Write the state of the partitions into one file. Only reads the log. Returns the exit code, 0.
+    """Write the state of the partitions to one file and return the exit code. Only reads the log.
 
     Raises:
-        StateError: no partition has state, or some of it is not sound.
-        ConfigError: the file cannot be written.
+        StateError: no partition has state, or some state is damaged.
+        OutputError: the file cannot be written.
         LogError: the log cannot be reached.
     """
     with closing(app.open_log(settings)) as log:
-        partitions = chosen(log, settings, names)
-        archive.write(path, _sound(log, settings, partitions))
+        write_archive(path, _verified(log, settings, select_partitions(log, settings, names)))
     return 0
 
 
-def _sound(log: Log, settings: Settings, partitions: Sequence[TopicPartition]) -> Iterator[Kept]:
-    """What is kept of those that have anything, each once it was found sound."""
+def _verified(log: Log, settings: Settings, partitions: Sequence[TopicPartition]) -> Iterator[StoredPartition]:
+    """Yield each partition that has state, after checking it."""
     found = False
     for partition in partitions:
-        kept = look(log, settings, partition)
-        if require_sound(settings, kept, log.bounds(partition)) is None:
-            sys.stdout.write(f"{where(partition)}: nothing is saved, left out\n")
+        stored = read_stored(log, settings, partition)
+        if load_stored(settings, stored, log.bounds(partition)) is None:
+            sys.stdout.write(f"{partition}: skipped, there is no state\n")
             continue
         found = True
-        sys.stdout.write(f"{where(partition)}: {_size(kept)}\n")
-        yield kept
+        sys.stdout.write(f"{partition}: {stored.size}\n")
+        yield stored
     if not found:
         raise StateError(f"{settings.app} has no state yet: there is nothing to export")
 
 
 def import_state(settings: Settings, names: Sequence[str], path: Path) -> int:
-    """Take over the state in a file; nothing is written before all of it is found to fit. Returns the exit code, 0.
+    """Write the state in a file to the log, all of it or nothing, and return the exit code.
 
     Raises:
-        StateError: a partition has state already, or the file's does not fit the configuration or the input.
-        ConfigError: the file cannot be read, or holds none of the partitions.
+        StateError: a partition already has state, or the file's state does not fit the configuration or the input.
+        InputError: the file cannot be read.
+        ConfigError: a partition is not in the file.
         LogError: the log cannot be reached, or the application is running.
     """
     with closing(app.open_log(settings)) as log:
-        _require_alone(log, settings)
-        wanted = chosen(log, settings, names)
-        within = [kept.partition for kept in archive.read(path)]
-        for partition in within if not names else wanted:
-            if partition not in wanted or partition not in within:
+        _require_stopped(log, settings)
+        selected = select_partitions(log, settings, names)
+        contained = [stored.partition for stored in read_archive(path)]
+        for partition in selected if names else contained:
+            if partition not in selected or partition not in contained:
                 raise ConfigError(
-                    f"{where(partition)} is not among both the configured input and the content of {path}, which is "
-                    f"{', '.join(map(where, within))}; choose by --partition, or correct input.topics"
+                    f"{partition} is not in both the configured input and {path}, which contains "
+                    f"{', '.join(map(str, contained))}; select with --partition, or correct input.topics"
                 )
-        for kept in archive.read(path):
-            if kept.partition in wanted:
-                _require_room(log, settings, kept.partition)
-                require_sound(settings, kept, log.bounds(kept.partition))
-        with _taken(log, settings):
-            for kept in archive.read(path):
-                if kept.partition in wanted and kept.committed is not None:
-                    _import(log, settings, kept)
+        for stored in read_archive(path):
+            if stored.partition in selected:
+                _require_no_state(log, settings, stored.partition)
+                load_stored(settings, stored, log.bounds(stored.partition))
+        with _joined(log, settings):
+            for stored in read_archive(path):
+                if stored.partition in selected:
+                    _import(log, settings, stored)
     return 0
 
 
-def _require_room(log: Log, settings: Settings, partition: TopicPartition) -> None:
-    _, committed, pieces = look(log, settings, partition)
+def _require_no_state(log: Log, settings: Settings, partition: TopicPartition) -> None:
+    _, committed, pieces = read_stored(log, settings, partition)
     if pieces or (committed is not None and read_manifest(partition, committed).snapshot != NOTHING):
-        offset = "nowhere" if committed is None else f"offset {committed.offset}"
+        offset = "no committed offset" if committed is None else f"committed at offset {committed.offset}"
         raise StateError(
-            f"{where(partition)} of {settings.app} has state already ({len(pieces)} pieces, committed at {offset}): "
-            "import under another name (app), or delete it by streamrnn state reset"
+            f"{partition} of {settings.app} already has state ({len(pieces)} pieces, {offset}): import under another "
+            "name (app), or delete it by streamrnn state reset"
         )
 
 
-def _import(log: Log, settings: Settings, kept: Kept) -> None:
-    partition, committed, pieces = kept
+def _import(log: Log, settings: Settings, stored: StoredPartition) -> None:
+    partition, committed, pieces = stored
     if committed is None:
         return
     with closing(log.transaction(partition)) as transaction:
-        _require_room(log, settings, partition)  # once more: earlier writers can do nothing any more
+        _require_no_state(log, settings, partition)  # again, as earlier writers are fenced only now
         transaction.send(_outputs(settings, partition, list(pieces.items())))
         transaction.commit(*committed)
-    sys.stdout.write(f"{where(partition)}: {_size(kept)}, committed at offset {committed.offset}\n")
+    sys.stdout.write(f"{partition}: {stored.size}, committed at offset {committed.offset}\n")
 
 
-def migrate(settings: Settings, names: Sequence[str], confirm: Callable[[], bool]) -> int:
-    """Write the state anew in the layout of the configuration, as the daemon would at its next start.
+def migrate_state(settings: Settings, names: Sequence[str], confirm: Callable[[], bool]) -> int:
+    """Convert the state to the configured layout, as the daemon would at its next start.
 
-    `confirm` is asked once it is said what is kept and what begins anew. Returns the exit code: 0, or 2 where it was
-    not confirmed and nothing was changed.
+    Returns the exit code: 2 if `confirm`, which is called after the changes are listed, declines.
 
     Raises:
-        StateError: the state cannot be carried over.
+        StateError: the state cannot be converted.
         LogError: the log cannot be reached, or the application is running.
     """
     with closing(app.open_log(settings)) as log:
-        _require_alone(log, settings)
-        wanted = []
-        for partition in chosen(log, settings, names):
-            fitting = require_sound(settings, look(log, settings, partition), log.bounds(partition))
-            carried = "" if fitting is None else fitting[1].carried
-            sys.stdout.write(f"{where(partition)}: {carried or 'nothing is to be migrated'}\n")
-            wanted += [partition] * bool(carried)
-        sys.stdout.flush()
-        if wanted and not confirm():
-            sys.stdout.write("Nothing was changed.\n")
+        _require_stopped(log, settings)
+        outdated = []
+        for partition in select_partitions(log, settings, names):
+            loaded = load_stored(settings, read_stored(log, settings, partition), log.bounds(partition))
+            migration = "" if loaded is None else loaded[1].carried
+            sys.stdout.write(f"{partition}: {migration or 'nothing to migrate'}\n")
+            outdated += [partition] * bool(migration)
+        if outdated and not _confirmed(confirm):
             return 2
-        with _taken(log, settings) if wanted else nullcontext():
-            for partition in wanted:
+        with _joined(log, settings) if outdated else nullcontext():
+            for partition in outdated:
                 _migrate(log, settings, partition)
     return 0
 
 
+def _confirmed(confirm: Callable[[], bool]) -> bool:
+    sys.stdout.flush()
+    confirmed = confirm()
+    if not confirmed:
+        sys.stdout.write("Nothing was changed.\n")
+    return confirmed
+
+
 def _migrate(log: Log, settings: Settings, partition: TopicPartition) -> None:
-    task, state = app.task(settings, partition), state_of(settings, partition)
+    task, state = app.task(settings, partition), state_partition(settings, partition)
     lease = OwnedPartition(log=log, partition=partition, task=task, state=state, start=settings.input.start)
     with closing(lease):
         lease.commit(snapshot=True)
-        sys.stdout.write(f"{where(partition)}: migrated, as of offset {lease.position}\n")
+        sys.stdout.write(f"{partition}: migrated at offset {lease.position}\n")
 
 
-def reset(settings: Settings, names: Sequence[str], to: Place, confirm: Callable[[], bool]) -> int:
-    """Delete the state of the partitions and let them start anew; `confirm` is asked once it is said what will happen.
+def reset_state(settings: Settings, names: Sequence[str], start: Start, confirm: Callable[[], bool]) -> int:
+    """Delete the state of the partitions, so that they start without state at `start`.
 
-    Returns the exit code: 0, or 2 where it was not confirmed and nothing was changed.
+    Returns the exit code: 2 if `confirm`, which is called after the changes are listed, declines.
 
     Raises:
-        StateError: there is no such place.
+        StateError: there is no committed offset to start at.
         LogError: the log cannot be reached, or the application is running.
     """
     with closing(app.open_log(settings)) as log:
-        _require_alone(log, settings)
-        places = {each: _place(log, each, to) for each in chosen(log, settings, names)}
-        for partition, offset in places.items():
-            kept = look(log, settings, partition)
-            before = "nothing" if kept.committed is None else f"committed at offset {kept.committed.offset}"
-            sys.stdout.write(f"{where(partition)}: {before}, {_size(kept)} -> starts anew at offset {offset}\n")
-        sys.stdout.write("What has been published stays; records that are read again are forecast again.\n")
-        sys.stdout.flush()
-        if not confirm():
-            sys.stdout.write("Nothing was changed.\n")
+        _require_stopped(log, settings)
+        offsets = {each: _start_offset(log, each, start) for each in select_partitions(log, settings, names)}
+        for partition, offset in offsets.items():
+            stored = read_stored(log, settings, partition)
+            before = f"committed at offset {stored.committed.offset}" if stored.committed else "nothing committed"
+            sys.stdout.write(f"{partition}: {before}, {stored.size} -> starts without state at offset {offset}\n")
+        sys.stdout.write("Published records remain; records that are read again are forecast again.\n")
+        if not _confirmed(confirm):
             return 2
-        with _taken(log, settings):
-            for partition in places:
-                _reset(log, settings, partition, to)
+        with _joined(log, settings):
+            for partition in offsets:
+                _reset(log, settings, partition, start)
     return 0
 
 
-def _place(log: Log, partition: TopicPartition, to: Place) -> int:
+def _start_offset(log: Log, partition: TopicPartition, start: Start) -> int:
     first, following = log.bounds(partition)
-    if to != "committed":
-        return first if to == "earliest" else following
+    if start != "committed":
+        return first if start == "earliest" else following
     committed = log.committed(partition)
     if committed is None or not first <= committed.offset <= following:
         found = "nothing is committed" if committed is None else f"the committed offset is {committed.offset}"
         raise StateError(
-            f"--to committed: {found} for {where(partition)}, which holds {first} to {following}; say earliest or "
-            "latest"
+            f"--to committed: {found} for {partition}, which has offsets {first} to {following}; use earliest or latest"
         )
     return committed.offset
 
 
-def _reset(log: Log, settings: Settings, partition: TopicPartition, to: Place) -> None:
+def _reset(log: Log, settings: Settings, partition: TopicPartition, start: Start) -> None:
     with closing(log.transaction(partition)) as transaction:
-        pieces = log.read_state(state_of(settings, partition))
-        offset = _place(log, partition, to)
+        pieces = log.read_state(state_partition(settings, partition))
+        offset = _start_offset(log, partition, start)
         transaction.send(_outputs(settings, partition, [(key, None) for key in pieces]))
         transaction.commit(offset, anew(offset).text())
-    sys.stdout.write(f"{where(partition)}: reset to offset {offset}\n")
+    sys.stdout.write(f"{partition}: reset to offset {offset}\n")
 
 
 def _outputs(
     settings: Settings, partition: TopicPartition, pieces: Sequence[tuple[bytes, bytes | None]]
 ) -> list[Output]:
-    now = time.time_ns() // 1_000_000  # for compaction and retention; nothing reads it back
-    return [Output(*state_of(settings, partition), key, value, now) for key, value in pieces]
+    now = time.time_ns() // 1_000_000  # for the log's compaction and retention only
+    return [Output(*state_partition(settings, partition), key, value, now) for key, value in pieces]
 
 
-def _require_alone(log: Log, settings: Settings) -> None:
+def _require_stopped(log: Log, settings: Settings) -> None:
     if log.others():
         raise LogError(
-            f"{settings.app} is running: its group has members. End them by SIGTERM first (a killed one is given up by "
-            "Kafka after kafka.session_timeout); nothing was changed"
+            f"{settings.app} is running: its group has members. Stop them by SIGTERM first (Kafka removes a killed one "
+            "after kafka.session_timeout); nothing was changed"
         )
 
 
 @contextmanager
-def _taken(log: Log, settings: Settings) -> Iterator[None]:
-    """Join the group, alone; create the topics for state where they do not exist."""
+def _joined(log: Log, settings: Settings) -> Iterator[None]:
+    """Join the group as its only member; create missing state topics."""
     for topic in settings.input.topics:
         count = log.partitions(topic)
         log.create([Topic(app.output_topics(settings, topic).state, count, compacted=True)])
     wanted = {TopicPartition(topic, n) for topic in settings.input.topics for n in range(log.partitions(topic))}
     log.subscribe(settings.input.topics)
     own: set[TopicPartition] = set()
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + ASSIGNMENT_SECONDS
     while own != wanted:
-        polled = log.poll(0.1, 1)  # no records: nothing was sought
+        polled = log.poll(0.1, 1)  # returns no records, as there was no seek
         own = (own - set(polled.revoked)) | set(polled.assigned)
         if log.others() or time.monotonic() > deadline:
             break
     if own != wanted or log.others():
         raise LogError(
-            f"the group {settings.app} has not given out all of its partitions to this process within {PATIENCE:g} s: "
-            "another one has joined it, or died just now; end it and try again. Nothing was changed"
+            f"the group {settings.app} has not assigned all of its partitions to this process within "
+            f"{ASSIGNMENT_SECONDS:g} s: another process has joined it, or has just died; stop it and try again. "
+            "Nothing was changed"
         )
     yield
-
-
-def _size(kept: Kept) -> str:
-    return f"{sum(map(len, kept.pieces.values())):,} bytes of state in {len(kept.pieces):,} pieces"

@@ -1,0 +1,58 @@
+"""Every benchmark starts on a small input and prints a figure."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+WITHOUT_FIGURES = {"__init__", "workload", "over_kafka", "in_process"}
+ARGUMENTS: dict[str, list[str]] = {
+    "ablate": ["--only", "nothing,learning", "--rows", "60"],
+    "bench": ["--series=200", "--warm=5", "--rounds=150", "--repeat=1", "--seconds=1"],
+    "directions": ["--data", "{folder}"],
+    "overhead": ["snapshots", "--turns=2", "--seconds=0.2", "--warm=0.5", "--variants=lean", "--series=1"],
+    "page": ["--viewers=1", "--turns=1", "--seconds=1", "--warm=0", "--records=200000"],
+    "paper": ["{folder}/small.csv", "--steps=2", "--origins", "3600", "3605"],
+    "pictures": ["--points=20", "--output", "{folder}"],
+    "restarts": ["--times=1", "--partitions=1", "--between=1"],
+    "restore": ["--times=1", "--series=100", "--again=200"],
+}
+FIGURES = {
+    "ablate": r"\| nothing \| [0-9.]+ \|",
+    "bench": r"\| ratio \| [0-9.]+",
+    "directions": r"\| small \| [0-9.]+ \|",
+    "overhead": r"processor time: [0-9.]+ \+-",
+    "page": r"1 viewers, ratio of records/s: [0-9.]+",
+    "paper": r"streamrnn [0-9.]+",
+    "pictures": r"gru seed 0 error [0-9.]+",
+    "restarts": r"seconds to a forecast of all partitions: [0-9.]+",
+    "restore": r"replayed in [0-9.]+ s",
+}
+
+
+def test_every_benchmark_is_tested() -> None:
+    """A new module is added to the tables above."""
+    assert {path.stem for path in (ROOT / "benchmarks").glob("*.py")} - WITHOUT_FIGURES == ARGUMENTS.keys()
+    assert FIGURES.keys() == ARGUMENTS.keys()
+
+
+@pytest.mark.parametrize("name", ARGUMENTS)
+def test_a_benchmark_prints_a_figure(name: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    """It ends without an error after it has printed a figure in the expected form."""
+    rows = 80 if name == "directions" else 3620
+    lines = [f"2016-07-{1 + n // 24 % 28:02d}T{n % 24:02d}:00:00," + f"{n % 24 + n % 7 / 10}" for n in range(rows)]
+    (tmp_path / "small.csv").write_text("\n".join(["date,OT", *lines]) + "\n")
+    arguments = [each.format(folder=tmp_path) for each in ARGUMENTS[name]]
+    if name in {"bench", "restarts", "restore"}:
+        arguments += ["--bootstrap-servers", request.getfixturevalue("broker")]
+    environment = {**os.environ, "PYTHONPATH": f"{ROOT / 'tests'}:{ROOT}"}
+    done = subprocess.run(
+        [sys.executable, "-m", f"benchmarks.{name}", *arguments],
+        cwd=ROOT, env=environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert re.search(FIGURES[name], done.stdout), done.stdout
