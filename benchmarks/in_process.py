@@ -12,7 +12,7 @@ import streamrnn.runtime.task
 from benchmarks.workload import observations
 from streamrnn import app
 from streamrnn.commands import run
-from streamrnn.core.forecaster import Forecaster
+from streamrnn.core.forecaster import CoreForecaster
 from streamrnn.formats.json import JsonDecoder
 from streamrnn.log.kafka import KafkaLog
 from streamrnn.log.kafka.writer import KafkaTransaction
@@ -25,8 +25,8 @@ from streamrnn.wire import OutputEncoder
 PARTS: tuple[tuple[str, Any, str], ...] = (
     ("poll", KafkaLog, "poll"),
     ("decode", JsonDecoder, "__call__"),
-    ("step", Forecaster, "step"),
-    ("learn", Forecaster, "learn"),
+    ("step", CoreForecaster, "step"),
+    ("learn", CoreForecaster, "learn"),
     ("encode", OutputEncoder, "forecasts"),
     ("hash", streamrnn.runtime.task, "extend_hash"),
     ("send", KafkaTransaction, "send"),

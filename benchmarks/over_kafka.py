@@ -92,7 +92,7 @@ def bare_rate(bootstrap: str, topic: str, forecasts: Sequence[Record], warm: int
     ):  # fmt: skip
         producer.init_transactions()
         while points[-1][1] < total:
-            for record in consumer.poll(timeout_ms=1000, max_records=2000).get(input_partition, ()):
+            for record in consumer.poll(timeout_ms=200, max_records=2000).get(input_partition, ()):
                 if not begun:
                     producer.begin_transaction()
                     begun = True

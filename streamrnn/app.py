@@ -4,8 +4,10 @@ The core and the clients of the logs are imported where they are needed: they ta
 """
 
 from contextlib import nullcontext
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from streamrnn.core.config import ForecastConfig, LearningConfig
 from streamrnn.formats.json import JsonDecoder
 from streamrnn.log import Log
 from streamrnn.log.kafka_common import Connection, choose_client
@@ -16,7 +18,7 @@ from streamrnn.weights import base_path
 from streamrnn.wire import OutputEncoder, OutputTopics
 
 if TYPE_CHECKING:
-    from streamrnn.core.forecaster import Forecaster
+    from streamrnn.core.forecaster import CoreForecaster
     from streamrnn.core.jit import Singles
     from streamrnn.runtime.task import Task, Timed
 
@@ -52,20 +54,19 @@ def output_topics(settings: Settings, topic: str) -> OutputTopics:
     return OutputTopics(**{name: text.format(topic=topic, app=settings.app) for name, text in templates.items()})
 
 
-def forecaster(settings: Settings) -> "Forecaster":
+def forecaster(settings: Settings) -> "CoreForecaster":
     """Return a new forecaster.
 
     Raises:
         ConfigError: the base network cannot be read or does not fit, the device is missing, or an expert is invalid.
     """
-    from streamrnn.core.forecaster import Forecaster  # noqa: PLC0415
+    from streamrnn.core.forecaster import CoreForecaster  # noqa: PLC0415
 
-    return Forecaster(
-        **settings.forecast.model_dump(),
-        **settings.model.network,
-        seed=settings.model.seed,
-        joint=settings.model.joint or bool(settings.input.covariates),
-        **settings.learning.model_dump(),
+    model = settings.model.config
+    return CoreForecaster(
+        ForecastConfig(**settings.forecast.model_dump()),
+        replace(model, joint=model.joint or bool(settings.input.covariates)),
+        LearningConfig(**settings.learning.model_dump()),
         base=base(settings),
         experts=settings.experts,
         device=settings.device,
@@ -81,9 +82,9 @@ def base(settings: Settings) -> "Singles | None":
     from streamrnn.core.variants import shape_of  # noqa: PLC0415
     from streamrnn.weights.card import read_base  # noqa: PLC0415
 
-    path = base_path(base=settings.model.base, **settings.model.network)
-    shape = shape_of(**settings.model.network)
-    return None if path is None else read_base(path, shape)
+    model = settings.model.config
+    path = base_path(settings.model.base, model)
+    return None if path is None else read_base(path, shape_of(model))
 
 
 def warm_up(settings: Settings) -> None:
@@ -91,12 +92,12 @@ def warm_up(settings: Settings) -> None:
 
     Afterwards the garbage collector ignores the loaded objects. Raises as `forecaster` does.
     """
-    from streamrnn.core.garbage import freeze_collector, loading  # noqa: PLC0415
+    from streamrnn.core.garbage import collector_paused, freeze_collector  # noqa: PLC0415
 
-    with loading():
-        from streamrnn.core.warm_up import used  # noqa: PLC0415
+    with collector_paused():
+        from streamrnn.core.warm_up import load_kernels  # noqa: PLC0415
 
-        used(forecaster(settings))
+        load_kernels(forecaster(settings))
     freeze_collector()
 
 

@@ -1,4 +1,4 @@
-"""The forecaster without a log: in a notebook, or inside another service."""
+"""The forecaster without a log, for notebooks and other services."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,106 +18,108 @@ from streamrnn.runtime.snapshot import Snapshot
 from streamrnn.settings import from_sections
 from streamrnn.wire import NO_OUTPUTS
 
-ARRAYS = ("target_times", "quantiles", "anomaly", "skill", "warming", "drifting")
-"""Of Forecasts: those with a row for each observation."""
-HERE = TopicPartition("library", 0)
-"""What a file says that state comes from which no log has brought."""
+HERE = TopicPartition("library", 0)  # partition that saved state is labelled with
 
 
 class Forecaster:
-    """Forecasts of any number of series, which it learns as they arrive.
+    """Forecasts any number of series, and learns from each observation.
 
-    It is what the daemon holds for each partition, and says the same to the bit where it is given the same:
+    The daemon has one for each partition; with the same observations both return the same bits.
 
         forecaster = Forecaster(forecast={"horizons": [1, 12]}, model={"cell": "lstm"})
-        said = forecaster.step(["pump-1/load", "pump-2/load"], time, [51.5, 48.2])
-        said.quantiles   # (B, H, Q)
+        forecasts = forecaster.step(["pump-1/load", "pump-2/load"], time, [51.5, 48.2])
+        forecasts.quantiles   # (B, H, Q)
     """
 
     def __init__(self, **sections: object) -> None:
-        """`sections`: `forecast`, `model`, `learning`, `experts`, `device` and `numerics`, as in the configuration.
+        """Create a forecaster; `sections` are `forecast`, `model`, `learning`, `experts`, `device` and `numerics`.
 
         Raises:
-            ConfigError: with one line per problem, as for the configuration.
+            ConfigError: With one line per problem.
         """
-        self._sections = sections
+        self._configure(sections)
+
+    def _configure(self, sections: Mapping[str, object]) -> None:
+        self._sections = dict(sections)
         self._settings = from_sections(sections)
         self._core = app.forecaster(self._settings)
         self._rows: dict[str, int] = {}
 
     @property
     def horizons(self) -> tuple[int, ...]:
-        """Steps ahead, H of them."""
+        """Steps ahead, (H,)."""
         return self._settings.forecast.horizons
 
     @property
     def quantiles(self) -> tuple[float, ...]:
-        """Levels, Q of them."""
+        """Quantile levels, (Q,)."""
         return self._settings.forecast.quantiles
 
     @property
     def names(self) -> list[str]:
-        """Of all series, in first-seen order."""
+        """Names of all series, in the order of their first observations."""
         return list(self._core.names)
 
     def step(self, names: Sequence[str], times: ArrayLike, values: ArrayLike) -> Forecasts:
-        """One observation each of B series: `values` (B,) at `times` (B,) or one for all, in the order of the records.
+        """Add one observation for each of B series, `values` (B,), and return their forecasts.
 
-        `times` are milliseconds since 1970, or numpy's datetime64.
+        A new name adds a series; `times`, (B,) or one for all, are milliseconds since 1970 or numpy's datetime64.
 
         Raises:
-            ValueError: a name comes twice, a value is not finite, or a time is not later than that series' last.
+            ValueError: A name is repeated, a value is not finite, or a time is not later than the series' last.
         """
         observed = np.array(np.broadcast_to(np.asarray(values, np.float64), len(names)))
-        moments = np.array(np.broadcast_to(_milliseconds(times), len(names)))
-        self._require(names, observed, moments)
+        milliseconds = np.array(np.broadcast_to(_milliseconds(times), len(names)))
+        self._require_valid(names, observed, milliseconds)
         for name in names:
             if name not in self._rows:
                 self._rows[name] = self._core.add(name)
         rows, parts, at = np.array([self._rows[name] for name in names], np.int64), list[Forecasts](), 0
-        while at < len(rows):  # learning points lie between observations, as they do for records
+        while at < len(rows):  # learning points lie between the same observations as in the daemon
             end = next((n for n in range(at + 1, len(rows) + 1) if self._core.due(n - at)), len(rows))
-            parts.append(self._core.step(rows[at:end], observed[at:end], moments[at:end])[0])
+            parts.append(self._core.step(rows[at:end], observed[at:end], milliseconds[at:end])[0])
             if self._core.due(0):
                 self._core.learn()
             at = end
-        return _joined(parts)
+        return _join(parts)
 
     def forecast(self, names: Sequence[str]) -> Forecasts:
-        """The latest forecasts of B series again; changes nothing.
+        """Return the latest forecasts of B series, without changing anything.
 
         Raises:
-            KeyError: a series has not been observed yet.
+            KeyError: A series has no observation.
         """
         return self._core.forecast(np.array([self._rows[name] for name in names], np.int64))
 
     def save(self, path: str | Path) -> None:
-        """Write all that was learned to a file, in the format of `streamrnn state export`.
+        """Write the state to a file, in the format of `streamrnn state export`.
 
         Raises:
-            OutputError: it cannot be written.
+            OutputError: It cannot be written.
         """
         write_archive(Path(path), [StoredPartition(HERE, None, self._pieces())])
 
     def load(self, path: str | Path, partition: str | None = None) -> Self:
-        """Go on from a file that `save` or `streamrnn state export` wrote; `partition`, as in `sensors/0`, if of many.
+        """Restore the state from a file of `save` or `streamrnn state export`.
+
+        `partition`, such as `sensors/0`, chooses one of several.
 
         Raises:
-            InputError: it cannot be read or is damaged.
-            ConfigError: it does not hold the partition.
-            StateError: it was saved under another layout, or its arithmetic differs under `numerics: strict`.
+            InputError: It cannot be read or is damaged.
+            ConfigError: It does not hold the partition.
+            StateError: It was saved with another layout, or with `numerics: strict` another numeric fingerprint.
         """
-        held = {str(stored.partition): stored for stored in read_archive(Path(path))}
-        if (partition is None and len(held) != 1) or (partition is not None and partition not in held):
-            raise ConfigError(f"{path} holds {', '.join(held) or 'nothing'}: name one of them as the partition")
-        self._restore(held[partition or next(iter(held))].pieces)
+        partitions = {str(stored.partition): stored for stored in read_archive(Path(path))}
+        if (partition is None and len(partitions) != 1) or (partition is not None and partition not in partitions):
+            raise ConfigError(f"{path} holds {', '.join(partitions) or 'nothing'}: name one of them as the partition")
+        self._restore(partitions[partition or next(iter(partitions))].pieces)
         return self
 
     def __getstate__(self) -> dict[str, Any]:
         return {"sections": self._sections, "pieces": self._pieces()}
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
-        self.__init__(**state["sections"])  # type: ignore[misc]
+        self._configure(state["sections"])
         self._restore(state["pieces"])
 
     def _pieces(self) -> dict[bytes, bytes]:
@@ -130,26 +132,27 @@ class Forecaster:
         Snapshot(self._core, strict=self._settings.numerics == "strict").restore(pieces)
         self._rows = {name: row for row, name in enumerate(self._core.names)}
 
-    def _require(self, names: Sequence[str], values: Floats, times: Integers) -> None:
+    def _require_valid(self, names: Sequence[str], values: Floats, times: Integers) -> None:
         if len(set(names)) < len(names):
-            raise ValueError("a series is named twice: give the observations of one series in steps of their own")
+            raise ValueError("a series is named twice: pass the observations of one series in separate steps")
         for name, value, time in zip(names, values.tolist(), times.tolist(), strict=True):
             if not np.isfinite(value):
-                raise ValueError(f"{name}: its value is {value}; leave an observation out that is missing")
+                raise ValueError(f"{name}: its value is {value}; omit missing observations")
             if name in self._rows and time <= (last := self._core.last_time(self._rows[name])):
-                raise ValueError(f"{name}: its time {time} is not later than {last}, the one before (milliseconds)")
+                raise ValueError(f"{name}: its time {time} is not later than its previous time {last} (milliseconds)")
 
 
 def _milliseconds(times: ArrayLike) -> Integers:
-    given = np.asarray(times)
-    return given.astype("datetime64[ms]").astype(np.int64) if given.dtype.kind == "M" else given.astype(np.int64)
+    array = np.asarray(times)
+    return array.astype("datetime64[ms]").astype(np.int64) if array.dtype.kind == "M" else array.astype(np.int64)
 
 
-def _joined(parts: Sequence[Forecasts]) -> Forecasts:
-    """The parts of one wave; the model is the last one's."""
+def _join(parts: Sequence[Forecasts]) -> Forecasts:
+    """Join the parts of one wave; the model is that of the last part."""
     if len(parts) == 1:
         return parts[0]
-    joined: dict[str, Any] = {name: np.concatenate([getattr(part, name) for part in parts]) for name in ARRAYS}
+    names = [name for name in Forecasts._fields if name not in {"model", "directions"}]
+    joined: dict[str, Any] = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
     directions = [part.directions for part in parts if part.directions is not None]
     if directions:
         joined["directions"] = Directions(*(np.concatenate(each) for each in zip(*directions, strict=True)))

@@ -1,4 +1,4 @@
-"""The forecaster among those of River (extra `river`)."""
+"""The forecaster as a River model (extra `river`)."""
 
 import math
 from datetime import UTC, datetime
@@ -12,22 +12,22 @@ NAME = "y"
 
 
 class RecurrentForecaster(time_series.base.Forecaster):
-    """A recurrent network that learns online, beside experts and a mixture of them all; median forecasts.
+    """Recurrent networks and experts that learn online, aggregated to median forecasts.
 
-    It is the forecaster of the daemon for one series, `streamrnn.Forecaster`. Nothing needs to be scaled or made
-    stationary before. It forecasts from the first observation on: at first as persistence does.
+    `streamrnn.Forecaster` for one series. The values need no scaling or differencing. Forecasts begin with the first
+    observation, at first with those of persistence.
 
-    The time of an observation is the first of its features that is a datetime; without any they are equally far apart:
-    a millisecond, of which the calendar knows no season. A forecast is for the times in `xs`, which may begin one step
-    later than after the latest observation: River's `evaluate` asks for that.
+    The time of an observation is the first feature that is a datetime; without one, observations are a millisecond
+    apart, which has no calendar season. A forecast is for the times in `xs`, the first of which may be two steps after
+    the latest observation, as in River's `evaluate`.
 
     Parameters
     ----------
     horizon
-        Steps ahead that can be forecast, all from 1 on.
+        Largest number of steps ahead.
     season
-        Observations in a season, such as 12 for months, which are then taken for equally far apart; None: seasons are
-        found from the times and the values.
+        Observations in a season, such as 12 for months, which are then assumed to be equidistant; None: seasons are
+        detected from times and values.
     cell
         `gru`, `lstm`, `rnn_tanh` or `rnn_relu`.
     hidden_size
@@ -35,11 +35,11 @@ class RecurrentForecaster(time_series.base.Forecaster):
     layers
         Recurrent layers.
     base
-        Weights to start from: `default`, those of the package for a network of this shape, or `none`, random ones.
+        First weights: `default` (those of the package for this network, if any) or `none` (random).
     learning
-        Further keys of the section `learning` of streamrnn's configuration.
+        Keys of the section `learning` of the configuration.
     seed
-        Of random weights, and of what is learned from again.
+        Of random weights and of the draws from the replay buffers.
 
     Examples
     --------
@@ -80,27 +80,27 @@ class RecurrentForecaster(time_series.base.Forecaster):
         self._medians: list[float] = []
 
     def learn_one(self, y: float, x: dict[str, Any] | None = None) -> None:
-        """Take in one observation.
+        """Add one observation.
 
         Raises:
-            ValueError: `y` is not finite, or its time is not later than the one before.
+            ValueError: `y` is not finite, or its time is not later than the previous one.
         """
         if self._forecaster is None:
-            self._forecaster = self._new()
+            self._forecaster = self._create()
         time = _time(x)
-        said = self._forecaster.step([NAME], self._seen if time is None or self.season else time, float(y))
+        forecasts = self._forecaster.step([NAME], self._seen if time is None or self.season else time, float(y))
         self._first, self._last = time if self._first is None else self._first, time
         self._seen += 1
-        self._medians = said.quantiles[0, :, self._forecaster.quantiles.index(0.5)].tolist()
+        self._medians = forecasts.quantiles[0, :, self._forecaster.quantiles.index(0.5)].tolist()
 
     def forecast(self, horizon: int, xs: list[dict[str, Any]] | None = None) -> list[float]:
-        """Medians at each step of the horizon, or at the times in `xs`; 0 before anything is known.
+        """Return medians for the steps of the horizon, or for the times in `xs`; 0 before the first observation.
 
         Raises:
-            ValueError: it is longer than the one that the model was made for.
+            ValueError: The horizon exceeds the model's.
         """
         if not 1 <= horizon <= self.horizon:
-            raise ValueError(f"horizon = {horizon}: this model forecasts 1 to {self.horizon} steps; make it for more")
+            raise ValueError(f"horizon = {horizon}: must be from 1 to {self.horizon}, the horizon of this model")
         if not self._medians:
             return [0.0] * horizon
         steps = [self._steps_to(x) for x in xs or ()]
@@ -108,34 +108,26 @@ class RecurrentForecaster(time_series.base.Forecaster):
         return [self._medians[min(step, self.horizon + 1) - 1] for step in known]
 
     def _steps_to(self, x: dict[str, Any]) -> int | None:
-        """Steps from the latest observation to the time in `x`, as long as they were in the mean; None: not known."""
+        """Return the steps of mean length from the latest observation to the time in `x`; None: unknown."""
         time = _time(x)
         if time is None or self._first is None or self._last is None or self._seen < 2:
             return None
         return max(round((time - self._last) * (self._seen - 1) / (self._last - self._first)), 1)
 
-    def _new(self) -> Forecaster:
+    def _create(self) -> Forecaster:
+        seasons = None if self.season is None else [f"{self.season}ms"]
         return Forecaster(
-            forecast={
-                "horizons": list(range(1, self.horizon + 2)),
-                "seasons": None if self.season is None else [f"{self.season}ms"],
-            },
-            model={
-                "cell": self.cell,
-                "hidden_size": self.hidden_size,
-                "layers": self.layers,
-                "base": self.base,
-                "seed": self.seed,
-            },
+            forecast={"horizons": list(range(1, self.horizon + 2)), "seasons": seasons},
+            model={name: getattr(self, name) for name in ("cell", "hidden_size", "layers", "base", "seed")},
             learning=self.learning or {},
             device="cpu",
         )
 
 
 def _time(x: dict[str, Any] | None) -> int | None:
-    """Milliseconds; None: there is none."""
+    """Return the first datetime in `x` in milliseconds; None: there is none."""
     for moment in (x or {}).values():
         if isinstance(moment, datetime):
-            zoned = moment if moment.tzinfo else moment.replace(tzinfo=UTC)  # whatever the zone of this machine is
+            zoned = moment if moment.tzinfo else moment.replace(tzinfo=UTC)  # independent of the machine's time zone
             return math.floor(zoned.timestamp() * 1000)
     return None

@@ -25,7 +25,7 @@ from streamrnn.errors import START_OVER, StateError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from streamrnn.core.forecaster import Forecaster
+    from streamrnn.core.forecaster import CoreForecaster
 
 SCHEMA = 1
 """Version of this format; increased with every change that another version would misread."""
@@ -64,7 +64,7 @@ class Snapshot:
     `strict` rejects snapshots of another numeric fingerprint.
     """
 
-    def __init__(self, forecaster: "Forecaster", *, strict: bool = False) -> None:
+    def __init__(self, forecaster: "CoreForecaster", *, strict: bool = False) -> None:
         self._forecaster = forecaster
         self._strict = strict
         self._rows_per_page = max(1, PAGE_BYTES // forecaster.row_bytes)

@@ -19,7 +19,7 @@ from streamrnn.wire import NO_OUTPUTS, OutputEncoder, Row, extend_hash
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from streamrnn.core.forecaster import Forecaster, Scores
+    from streamrnn.core.forecaster import CoreForecaster, Scores
 
 Timed = Callable[[str], AbstractContextManager[object]]
 """Returns a context manager that times a stage: "decode", "step" or "learn"."""
@@ -56,7 +56,7 @@ class Task:
         partition: TopicPartition,
         decode: Decoder,
         encode: OutputEncoder,
-        forecaster: "Forecaster",
+        forecaster: "CoreForecaster",
         max_series: int,
         covariates: Collection[str] = (),
         strict: bool = False,
@@ -210,8 +210,8 @@ class Task:
             learned = self._forecaster.learn()
         if learned is None:
             return
-        report.rollbacks += learned.taken_back
-        if learned.taken_back:
+        report.rollbacks += learned.rolled_back
+        if learned.rolled_back:
             return
         report.learning_steps += 1
         report.skipped_steps += learned.skipped

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import (
     AfterValidator,
@@ -16,6 +16,15 @@ from pydantic import (
     field_validator,
 )
 
+from streamrnn.core.config import (
+    CellName,
+    DetectorName,
+    EncoderKind,
+    ForecastConfig,
+    LearningConfig,
+    ModelConfig,
+    VariantName,
+)
 from streamrnn.settings import units, validators
 
 
@@ -130,81 +139,81 @@ class OutputSettings(Section):
 class ForecastSettings(Section):
     """The forecasts to publish."""
 
-    horizons: Annotated[tuple[int, ...], BeforeValidator(validators.parse_horizons)] = (1, 12, 24)
+    horizons: Annotated[tuple[int, ...], BeforeValidator(validators.parse_horizons)] = ForecastConfig.horizons
     """Steps ahead."""
-    quantiles: Annotated[tuple[float, ...], BeforeValidator(validators.parse_quantiles)] = (0.05, 0.1, 0.5, 0.9, 0.95)
+    quantiles: Annotated[tuple[float, ...], BeforeValidator(validators.parse_quantiles)] = ForecastConfig.quantiles
     seasons: Annotated[
         tuple[float, ...] | None,
         BeforeValidator(validators.parse_seasons),
         PlainSerializer(validators.format_seasons, return_type=str | list[str], when_used="json"),
-    ] = None
+    ] = ForecastConfig.seasons
     """Seasonal periods in seconds; None: detect them from event times and values."""
-    direction: bool = False
+    direction: bool = ForecastConfig.direction
     """Also publish the probabilities that a series falls, stays flat or rises."""
-    flat: float = Field(default=0.5, gt=0, le=10)
+    flat: float = Field(default=ForecastConfig.flat, gt=0, le=10)
     """With `direction`: a change counts as flat up to this multiple of the series' typical change over the horizon."""
 
 
 class ModelSettings(Section):
     """The recurrent network that all series of a partition share."""
 
-    variant: Literal["full", "lean"] = "full"
+    variant: VariantName = ModelConfig.variant
     """`lean` needs a twentieth of the memory and a third of the time, for very many series; it is less accurate."""
-    cell: Literal["rnn_tanh", "rnn_relu", "gru", "lstm"] = "gru"
-    hidden_size: int = Field(default=64, ge=1, le=1024)
-    layers: int = Field(default=1, ge=1, le=8)
-    encoder: Literal["recurrent", "bidirectional", "attention"] = "recurrent"
+    cell: CellName = ModelConfig.cell
+    hidden_size: int = Field(default=ModelConfig.hidden_size, ge=1, le=1024)
+    layers: int = Field(default=ModelConfig.layers, ge=1, le=8)
+    encoder: EncoderKind = ModelConfig.encoder
     """Input of the head: the recurrent state, alone or with a backward pass or attention over the last observations."""
-    context: int = Field(default=16, ge=2, le=512)
+    context: int = Field(default=ModelConfig.context, ge=2, le=512)
     """Observations that a bidirectional or attention encoder reads."""
-    decay: bool = False
+    decay: bool = ModelConfig.decay
     """Decay the hidden state with the time since the last observation, as GRU-D does."""
-    joint: bool = False
+    joint: bool = ModelConfig.joint
     """Regress each field of a key on the last values of up to six other fields."""
     base: str = Field(default="default", min_length=1)
     """Initial weights: `default` (the bundled weights for this network, random if there are none), `none` (random),
     or a file written by `streamrnn pretrain`."""
-    seed: int = Field(default=0, ge=0, le=2**63 - 1)
+    seed: int = Field(default=ModelConfig.seed, ge=0, le=2**63 - 1)
 
     @property
-    def network(self) -> dict[str, Any]:
-        """The keys that define the network, and so which weights fit."""
-        return self.model_dump(exclude={"joint", "base", "seed"})
+    def config(self) -> ModelConfig:
+        """Configuration of the core."""
+        return ModelConfig(**self.model_dump(exclude={"base"}))
 
 
 class LearningSettings(Section):
     """Online learning, at learning points that depend on the data only."""
 
-    enabled: bool = True
-    head: bool = True
+    enabled: bool = LearningConfig.enabled
+    head: bool = LearningConfig.head
     """Adapt the head of the pretrained network, as one expert of the ensemble."""
-    head_every: int = Field(default=4, ge=1, le=1_000_000)
+    head_every: int = Field(default=LearningConfig.head_every, ge=1, le=1_000_000)
     """Observations per active series between two steps of the head ..."""
-    head_most: int = Field(default=256, ge=1, le=1_000_000)
+    head_most: int = Field(default=LearningConfig.head_most, ge=1, le=1_000_000)
     """... and the largest number of observations of the partition between them."""
-    head_rate: float = Field(default=0.001, gt=0, le=1)
+    head_rate: float = Field(default=LearningConfig.head_rate, gt=0, le=1)
     """Learning rate of the head."""
-    whole: bool = True
+    whole: bool = LearningConfig.whole
     """Train a copy of the whole network by truncated backpropagation through time, as another expert."""
-    window: int = Field(default=48, ge=2, le=4096)
+    window: int = Field(default=LearningConfig.window, ge=2, le=4096)
     """Steps of truncated backpropagation."""
-    every: int = Field(default=64, ge=1, le=1_000_000)
+    every: int = Field(default=LearningConfig.every, ge=1, le=1_000_000)
     """Observations per active series between two steps of the whole network ..."""
-    most: int = Field(default=4096, ge=1, le=1_000_000)
+    most: int = Field(default=LearningConfig.most, ge=1, le=1_000_000)
     """... and the largest number of observations of the partition between them."""
-    batch: int = Field(default=16, ge=1, le=4096)
+    batch: int = Field(default=LearningConfig.batch, ge=1, le=4096)
     """New windows per optimizer step of the whole network."""
-    replay: int = Field(default=16, ge=0, le=4096)
+    replay: int = Field(default=LearningConfig.replay, ge=0, le=4096)
     """Windows from the replay buffer per optimizer step of the whole network."""
-    learning_rate: float = Field(default=0.002, gt=0, le=1)
+    learning_rate: float = Field(default=LearningConfig.learning_rate, gt=0, le=1)
     """Learning rate of the whole network."""
-    clip_norm: float = Field(default=1.0, gt=0, le=1e6)
+    clip_norm: float = Field(default=LearningConfig.clip_norm, gt=0, le=1e6)
     """Gradient clipping: the largest norm."""
-    warm_up: int = Field(default=30, ge=0, le=1_000_000)
+    warm_up: int = Field(default=LearningConfig.warm_up, ge=0, le=1_000_000)
     """Optimizer steps over which the learning rate of the whole network rises."""
-    averaging: float = Field(default=0.98, ge=0, lt=1)
+    averaging: float = Field(default=LearningConfig.averaging, ge=0, lt=1)
     """Decay of the exponential moving average of the weights that forecast, per optimizer step of the whole network."""
-    drift: Literal["none", "adwin", "page_hinkley", "kswin"] = "none"
+    drift: DetectorName = LearningConfig.drift
     """Drift detector on the errors of each series; an alarm discounts the series' past regrets. Needs river."""
 
 

@@ -87,7 +87,7 @@ def test_repeated_inputs_of_a_backtest_add_up(monkeypatch: pytest.MonkeyPatch) -
 
 def test_repeated_histories_of_a_base_network_add_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """`--history a --history b` reads both files, and a later command line starts from none."""
-    called = stub(monkeypatch, "streamrnn.commands.pretrain.pipeline.make", None)
+    called = stub(monkeypatch, "streamrnn.commands.pretrain.pipeline.make_base_network", None)
     for _ in range(2):
         assert cli.main(["pretrain", "--output", "base", "--history", "a.csv", "--history", "b.csv"]) == 0
         assert called.keywords["history"] == [Path("a.csv"), Path("b.csv")]

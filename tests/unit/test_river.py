@@ -89,5 +89,5 @@ def test_an_observation_that_does_not_fit_is_refused() -> None:
     model.learn_one(1.0)
     with pytest.raises(ValueError, match="its value is nan"):
         model.learn_one(float("nan"))
-    with pytest.raises(ValueError, match="this model forecasts 1 to 3"):
+    with pytest.raises(ValueError, match="must be from 1 to 3"):
         model.forecast(5)

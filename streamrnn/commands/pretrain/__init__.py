@@ -1,1 +1,1 @@
-"""The making of a base network: synthetic series, and training on them. Nothing of it runs in the daemon."""
+"""Pretraining of base networks on synthetic series; the daemon does not use it."""

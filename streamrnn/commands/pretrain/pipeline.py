@@ -1,4 +1,4 @@
-"""The making of a base network, from the first series drawn to the file."""
+"""Pretraining of a base network: data, training, and the file with the best weights."""
 
 import math
 from collections import Counter
@@ -10,110 +10,96 @@ import numpy as np
 import torch
 
 from streamrnn.commands import console
-from streamrnn.commands.pretrain.batches import Sizes
-from streamrnn.commands.pretrain.examples import Examples, describe, some_horizons
-from streamrnn.commands.pretrain.history import History, mixed, read_history
-from streamrnn.commands.pretrain.prior import draw
-from streamrnn.commands.pretrain.train import Trained, train
+from streamrnn.commands.pretrain.batches import BatchSizes
+from streamrnn.commands.pretrain.examples import SeriesExamples, build_examples, draw_horizons
+from streamrnn.commands.pretrain.history import HistorySeries, mix_history, read_history
+from streamrnn.commands.pretrain.prior import draw_series
+from streamrnn.commands.pretrain.train import Schedule, TrainingReport, train_network
 from streamrnn.core.banks.full import Bank
-from streamrnn.core.network.device import device_of
+from streamrnn.core.config import ModelConfig
+from streamrnn.core.network.device import resolve_device
 from streamrnn.core.variants import VARIANTS, AnyBank, shape_of
-from streamrnn.errors import ConfigError
+from streamrnn.errors import OutputError
 from streamrnn.weights.card import Card, write_base
 
-REPORTS = 20
-"""Validations of a training, and the steps between them at least."""
-VALIDATION = ((96, 1280), (64, 2560), (24, 5120))
-"""Series and rows of the lots that are only scored."""
+REPORTS = 20  # largest number of validations of a training, and smallest number of steps between them
+VALIDATION = ((96, 1280), (64, 2560), (24, 5120))  # series and rows of the validation shards
 VALIDATION_HORIZONS = (1, 6, 12, 24, 48)
-TRAINED_ON, SCORED = 1, 2
-"""Purposes of a seed, its first number: no series that is scored is ever trained on."""
+TRAINING_SEED, VALIDATION_SEED = 1, 2  # first number of a seed: no validation series is ever trained on
 
 
-def make(
-    output: Path,
-    *,
-    variant: str,
-    cell: str,
-    hidden_size: int,
-    layers: int,
-    encoder: str = "recurrent",
-    context: int = 16,
-    decay: bool = False,
-    steps: int,
-    seed: int,
-    device: str,
-    history: Sequence[Path],
-    date: str,
-    sizes: Sizes = Sizes(),  # noqa: B008 -- it is immutable
-    validation: Sequence[tuple[int, int]] = VALIDATION,
-) -> None:
-    """Train, and keep the best weights that a validation has seen in the file `output`; `history` are CSV files.
+def make_base_network(
+    output: Path, model: ModelConfig, *, steps: int, device: str, history: Sequence[Path], date: str,
+    sizes: BatchSizes = BatchSizes(), validation: Sequence[tuple[int, int]] = VALIDATION,  # noqa: B008 -- immutable
+) -> None:  # fmt: skip
+    """Train a base network and write the weights with the best validation score to `output`.
+
+    `model.seed` is the seed of the training, `history` are further CSV files to train on, and `validation` are the
+    series and rows of each validation shard.
 
     Raises:
-        ConfigError: the device, a history or the output cannot be used.
-        InputError: a history cannot be read.
+        ConfigError: There is no such device.
+        InputError: A history cannot be used.
+        OutputError: The output cannot be written.
     """
     if output.is_dir() or not output.parent.is_dir():
         what = "it is a folder" if output.is_dir() else f"there is no folder {output.parent}"
-        raise ConfigError(f"--output: {output} cannot be written: {what}")
-    shape = shape_of(
-        variant=variant, cell=cell, hidden_size=hidden_size, layers=layers, encoder=encoder, context=context,
-        decay=decay,
-    )  # fmt: skip
-    bank = VARIANTS[variant].bank
-    place, own = torch.device(device_of(device)), read_history(history)
-    console.say(f"pretrain: {shape.size:,} weights, {steps:,} steps on {place.type}")
+        raise OutputError(f"--output: {output} cannot be written: {what}")
+    shape, bank = shape_of(model), VARIANTS[model.variant].bank
+    target, histories = torch.device(resolve_device(device)), read_history(history)
+    console.say(f"pretrain: {shape.size:,} weights, {steps:,} steps on {target.type}")
     seen: Counter[str] = Counter()
-    lot = lots(seed, own, seen, sizes, bank)
-    reports, best = max(1, min(REPORTS, steps // REPORTS)), math.inf
+    make_shard = shard_maker(model.seed, histories, seen, sizes, bank)
+    schedule, best = Schedule(steps, max(1, min(REPORTS, steps // REPORTS))), math.inf
     with console.progress(steps, "steps") as advance:
         advance("drawing series", 0)
-        scored = [scored_lot(number, *size, bank) for number, size in enumerate(validation)]
-        for trained in train(
-            shape, lot, scored, steps=steps, reports=reports, seed=seed, device=place, sizes=sizes,
+        shards = [validation_shard(number, *size, bank) for number, size in enumerate(validation)]
+        for report in train_network(
+            shape, make_shard, shards, schedule, seed=model.seed, device=target, sizes=sizes,
             advance=partial(advance, "training", 1),
         ):  # fmt: skip
-            _tell(trained)
-            if trained.best.pinball < best:
-                best = trained.best.pinball
+            _print_report(report)
+            if report.best.pinball < best:
+                best = report.best.pinball
                 card = Card(
-                    seed=seed, steps=trained.step, planned=steps, rows=trained.rows, series=seen["series"],
+                    seed=model.seed, steps=report.step, planned=steps, rows=report.rows, series=seen["series"],
                     ingredients=_shares(seen), history=[path.name for path in history],
-                    validation=trained.best._asdict(), date=date,
+                    validation=report.best._asdict(), date=date,
                 )  # fmt: skip
-                write_base(output, trained.weights, shape, card)
-    console.say(f"pretrain: {output} holds the best of {reports} validations")
+                write_base(output, report.weights, shape, card)
+    console.say(f"pretrain: {output} holds the best of {schedule.reports} validations")
 
 
-def lots(
-    seed: int, history: Sequence[History], seen: Counter[str], sizes: Sizes, bank: Callable[..., AnyBank] = Bank
-) -> Callable[[int], Examples]:
-    """What makes the lots to train on, by number; it counts in `seen` what they are made of."""
+def shard_maker(
+    seed: int, history: Sequence[HistorySeries], seen: Counter[str], sizes: BatchSizes,
+    make_bank: Callable[..., AnyBank] = Bank,
+) -> Callable[[int], SeriesExamples]:  # fmt: skip
+    """Return a function that makes a training shard by number and counts its ingredients in `seen`."""
 
-    def lot(number: int) -> Examples:
-        generator = np.random.default_rng([TRAINED_ON, seed, number])
+    def make_shard(number: int) -> SeriesExamples:
+        generator = np.random.default_rng([TRAINING_SEED, seed, number])
         rows = sizes.lengths[number % len(sizes.lengths)]
-        stories = draw(generator, sizes.lot // rows, rows)
+        series = draw_series(generator, sizes.shard // rows, rows)
         if history:
-            stories = mixed(generator, stories, history)
-        seen.update(part for told in stories.told for part in {"series", *told})
-        return describe(stories, some_horizons(generator), bank)
+            series = mix_history(generator, series, history)
+        seen.update(part for ingredients in series.ingredients for part in {"series", *ingredients})
+        return build_examples(series, draw_horizons(generator), make_bank)
 
-    return lot
-
-
-def scored_lot(number: int, count: int, rows: int, bank: Callable[..., AnyBank] = Bank) -> Examples:
-    """A lot of `count` series to score on, the same for all seeds of a training."""
-    return describe(draw(np.random.default_rng([SCORED, number]), count, rows), VALIDATION_HORIZONS, bank)
+    return make_shard
 
 
-def _tell(trained: Trained) -> None:
-    best = trained.best
+def validation_shard(number: int, count: int, rows: int, make_bank: Callable[..., AnyBank] = Bank) -> SeriesExamples:
+    """Make a validation shard of `count` series, the same for all training seeds."""
+    series = draw_series(np.random.default_rng([VALIDATION_SEED, number]), count, rows)
+    return build_examples(series, VALIDATION_HORIZONS, make_bank)
+
+
+def _print_report(report: TrainingReport) -> None:
+    best = report.best
     console.say(
-        f"step {trained.step:,}: loss {trained.loss:.4f}; of persistence's error {best.error:.4f}, "
+        f"step {report.step:,}: loss {report.loss:.4f}; of persistence's error {best.error:.4f}, "
         f"cold {best.cold:.4f} (best expert {best.expert:.4f}); pinball {best.pinball:.4f} "
-        f"(last {trained.last.pinball:.4f}, average {trained.average.pinball:.4f})"
+        f"(last {report.last.pinball:.4f}, average {report.average.pinball:.4f})"
     )
 
 

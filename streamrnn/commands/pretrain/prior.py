@@ -1,14 +1,14 @@
-"""Synthetic series as streams send them: values, times and missing rows, of every kind that a network is to know.
+"""Synthetic series for pretraining: values, times and missing rows, with the ingredients of each series.
 
-A seed fixes every number. What a series is made of is told with it.
+A seed determines every number.
 """
 
 from typing import NamedTuple
 
 import numpy as np
 
-from streamrnn.commands.pretrain.augmentation import measured, recorded, struck
-from streamrnn.commands.pretrain.signals import Generator, process, seasonal, shocks
+from streamrnn.commands.pretrain.augmentation import add_disturbances, apply_measurement, apply_recording
+from streamrnn.commands.pretrain.signals import Generator, draw_process, draw_season, draw_shocks, happens
 from streamrnn.core.jit import Booleans, Floats, Integers
 from streamrnn.core.series.calendar import DAY, HOUR, MINUTE, SECOND, WEEK, YEAR, seasons
 
@@ -17,64 +17,57 @@ CADENCES = {
     SECOND: 0.4, 10 * SECOND: 0.4, 30 * SECOND: 0.3, 2 * HOUR: 0.3, 4 * HOUR: 0.3, 6 * HOUR: 0.3, WEEK: 0.3,
     YEAR / 12: 0.3,
 }  # fmt: skip
-"""ms between rows, and how often each is drawn: most streams come by the hour or every five minutes."""
-ODD_CADENCE = 0.08
-"""Share of series whose cadence is no round one."""
-EARLIEST, LATEST = 35 * YEAR, 65 * YEAR
-"""ms since the epoch between which series start: 2005 to 2035."""
-MARKETS = 0.04
-"""Share of series that are a walk and nothing else, as prices are."""
-SEASONAL = 0.7
-"""Share of the others that have a season at all, ..."""
-OWN_PERIOD = 0.12
-"""... and share of those whose period is no calendar's."""
-FEWEST_PRESENT = 100
-"""Rows of a series that are never missing, so that each can be learned from."""
+"""Milliseconds between rows, with weights: most streams have a row per hour or per five minutes."""
+ODD_CADENCE = 0.08  # share of series with a cadence that is not round
+EARLIEST, LATEST = 35 * YEAR, 65 * YEAR  # range of the first time of a series, 2005 to 2035, ms since the epoch
+MARKETS = 0.04  # share of series that are the exponential of a random walk, as prices are
+SEASONAL = 0.7  # share of the others that have a season
+OWN_PERIOD = 0.12  # share of those with a period that is not the calendar's
+FEWEST_PRESENT = 100  # first rows of a series, which are never missing
 
 
-class Stories(NamedTuple):
-    """N series of T rows; a missing row has a value and a time, too, but nobody ever sees them."""
+class SyntheticSeries(NamedTuple):
+    """N series of T rows; missing rows, too, have a value and a time, which are not used."""
 
     values: Floats  # (T, N)
     times: Integers  # (T, N) ms since the epoch, strictly ascending
     present: Booleans  # (T, N) False: the row is missing
-    told: list[tuple[str, ...]]  # (N,) what each series is made of
+    ingredients: list[tuple[str, ...]]  # (N,) random choices of each series
 
 
-def draw(generator: Generator, count: int, rows: int) -> Stories:
-    """`count` series of `rows` rows."""
+def draw_series(generator: Generator, count: int, rows: int) -> SyntheticSeries:
+    """Draw `count` series of `rows` rows."""
     values, times = np.empty((rows, count)), np.empty((rows, count), np.int64)
-    present, told = np.ones((rows, count), np.bool_), []
+    present, ingredients = np.ones((rows, count), np.bool_), []
     for series in range(count):
         parts: list[str] = []
         cadence = _cadence(generator, parts)
         times[:, series] = _times(generator, rows, cadence, parts)
         values[:, series] = _values(generator, times[:, series], cadence, parts)
         present[:, series] = _present(generator, times[:, series], cadence, parts)
-        told.append(tuple(parts))
-    return Stories(values, times, present, told)
+        ingredients.append(tuple(parts))
+    return SyntheticSeries(values, times, present, ingredients)
 
 
-def _cadence(generator: Generator, told: list[str]) -> float:
-    if generator.random() < ODD_CADENCE:
-        told.append("odd cadence")
+def _cadence(generator: Generator, ingredients: list[str]) -> float:
+    if happens(generator, ODD_CADENCE, "odd cadence", ingredients):
         return float(np.round(10 ** generator.uniform(np.log10(SECOND / 4), np.log10(DAY))))
     weights = np.array(list(CADENCES.values()))
     return float(generator.choice(list(CADENCES), p=weights / weights.sum()))
 
 
-def _times(generator: Generator, rows: int, cadence: float, told: list[str]) -> Integers:
-    """Times (T,) in ms: even, or with jitter, or as the events fell."""
+def _times(generator: Generator, rows: int, cadence: float, ingredients: list[str]) -> Integers:
+    """Draw times (T,) in ms: even, with jitter, or irregular."""
     start = generator.uniform(EARLIEST, LATEST) // cadence * cadence
     kind = generator.random()
     if kind < 0.9:
         steps = np.full(rows, cadence)
     elif kind < 0.97:
-        told.append("jitter")
+        ingredients.append("jitter")
         late = np.clip(generator.normal(size=rows + 1) * 10 ** generator.uniform(-2.5, -0.8), -0.45, 0.45)
         steps = cadence * (1 + np.diff(late))
     else:
-        told.append("irregular")
+        ingredients.append("irregular")
         evenness = 10 ** generator.uniform(0, 1.5)
         steps = cadence * generator.gamma(evenness, 1 / evenness, rows)
     times = np.round(start + np.cumsum(steps)).astype(np.int64)
@@ -82,50 +75,46 @@ def _times(generator: Generator, rows: int, cadence: float, told: list[str]) -> 
     return ascending
 
 
-def _values(generator: Generator, times: Integers, cadence: float, told: list[str]) -> Floats:
-    """Values (T,): the sum of a season, processes, noise and a trend, then all that happens to it."""
+def _values(generator: Generator, times: Integers, cadence: float, ingredients: list[str]) -> Floats:
+    """Draw values (T,): the sum of a season, processes, noise and a trend, disturbed, measured and recorded."""
     rows = len(times)
-    if generator.random() < MARKETS:
-        told.append("market")
-        walk = process(generator, rows, None, told, "walk")
-        return recorded(generator, np.exp(walk * 10 ** generator.uniform(-2, -0.3)), told)
+    if happens(generator, MARKETS, "market", ingredients):
+        walk = draw_process(generator, rows, None, ingredients, "walk")
+        return apply_recording(generator, np.exp(walk * 10 ** generator.uniform(-2, -0.3)), ingredients)
     season, values = None, np.zeros(rows)
     if generator.random() < SEASONAL:
-        season = seasonal(generator, times, _periods(generator, cadence, told), told)
+        season = draw_season(generator, times, _periods(generator, cadence, ingredients), ingredients)
         values += season * np.exp(generator.normal() * 0.8 + 0.3)
     else:
-        told.append("no season")
+        ingredients.append("no season")
     for _ in range(generator.choice([1, 2, 3], p=[0.45, 0.4, 0.15])):
-        values += process(generator, rows, season, told) * np.exp(generator.normal() * 0.9 - 0.2)
-    if generator.random() < 0.35:
-        told.append("noise")
-        values += shocks(generator, rows, season, told) * np.exp(generator.normal() - 1.5)
-    if generator.random() < 0.25:
-        told.append("trend")
+        values += draw_process(generator, rows, season, ingredients) * np.exp(generator.normal() * 0.9 - 0.2)
+    if happens(generator, 0.35, "noise", ingredients):
+        values += draw_shocks(generator, rows, season, ingredients) * np.exp(generator.normal() - 1.5)
+    if happens(generator, 0.25, "trend", ingredients):
         corners, heights = np.sort(generator.choice(rows, 6, replace=False)), np.cumsum(generator.normal(size=6))
         values += np.interp(np.arange(rows), corners, heights) * np.exp(generator.normal() * 0.7)
-    return recorded(generator, measured(generator, struck(generator, values, told), told), told)
+    disturbed = add_disturbances(generator, values, ingredients)
+    return apply_recording(generator, apply_measurement(generator, disturbed, ingredients), ingredients)
 
 
-def _periods(generator: Generator, cadence: float, told: list[str]) -> tuple[float, float]:
-    """Short and long period (ms): mostly those of the calendar that the forecaster, too, will find."""
+def _periods(generator: Generator, cadence: float, ingredients: list[str]) -> tuple[float, float]:
+    """Draw the short and the long period (ms): mostly those of the calendar, which the forecaster detects."""
     short, long = seasons(cadence)
     if short <= 0 or generator.random() < OWN_PERIOD:
-        told.append("own period")
+        ingredients.append("own period")
         return cadence * 10 ** generator.uniform(0.6, 2.8), 0.0
-    told.append("calendar")
+    ingredients.append("calendar")
     return short, long
 
 
-def _present(generator: Generator, times: Integers, cadence: float, told: list[str]) -> Booleans:
-    """Which rows (T,) arrive: mostly all."""
+def _present(generator: Generator, times: Integers, cadence: float, ingredients: list[str]) -> Booleans:
+    """Draw which rows (T,) are present: mostly all."""
     rows = len(times)
     present = np.ones(rows, np.bool_)
-    if DAY / 24 <= cadence <= DAY and generator.random() < (0.35 if cadence == DAY else 0.03):
-        told.append("working days")
+    if DAY / 24 <= cadence <= DAY and happens(generator, 0.35 if cadence == DAY else 0.03, "working days", ingredients):
         present &= times // int(DAY) % 7 < 5
-    if generator.random() < 0.15:
-        told.append("missing")
+    if happens(generator, 0.15, "missing", ingredients):
         kind = generator.random()
         if kind < 0.7:
             present &= generator.random(rows) > 10 ** generator.uniform(-2.7, -0.7)

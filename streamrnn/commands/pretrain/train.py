@@ -1,4 +1,4 @@
-"""The training of a base network: truncated backpropagation through time over series without end."""
+"""Training of a base network: truncated backpropagation through time over an endless supply of series."""
 
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -8,98 +8,82 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from streamrnn.commands.pretrain.batches import Sizes, Window, windows
-from streamrnn.commands.pretrain.examples import Examples
+from streamrnn.commands.pretrain.batches import Batch, BatchSizes, iterate_batches
+from streamrnn.commands.pretrain.examples import SeriesExamples
 from streamrnn.core.jit import Singles
 from streamrnn.core.learning import bptt
 from streamrnn.core.network.shapes import KNOTS, Shape
-from streamrnn.core.network.torch_network import fresh, heads, split, unroll
+from streamrnn.core.network.torch_network import head_knots, initial_weights, split_weights, unroll
 
-LEARNING_RATE, LAST_RATE = 2e-3, 0.03
-"""Of Adam, and the share of it that is left in the end."""
+LEARNING_RATE, FINAL_SHARE = 2e-3, 0.03  # largest learning rate, and the share of it at the end
 BETAS = (0.9, 0.98)
-WARM_UP = 100
-"""Steps in which the learning rate rises."""
+WARM_UP = 100  # steps over which the learning rate rises
 CLIP_NORM = 1.0
-AVERAGING = 0.998
-"""Decay per step of the running average of the weights."""
+AVERAGING = 0.998  # decay of the running average of the weights, per step
 MEDIAN = KNOTS.index(0.5)
-SCORED_FROM, COLD_UNTIL = 30, 300
-"""Rows; scores begin with the first, and those of a cold start end with the second."""
-LEAST_ERROR = 1e-3
-"""Units; where persistence errs less, no ratio to it is formed."""
+SCORED_FROM, COLD_UNTIL = 30, 300  # rows: first row that is scored, and end of the cold start
+LEAST_ERROR = 1e-3  # units; with a smaller error of persistence no ratio to it is formed
 
 
-class Scores(NamedTuple):
-    """Of forecasts of series that were not trained on; errors of the median are ratios to persistence's.
+class ValidationScores(NamedTuple):
+    """Scores on series that were not trained on; ratios are geometric means over series and horizons."""
 
-    Ratios are geometric means over series and horizons.
-    """
-
-    error: float
-    cold: float
-    """The same, of the rows from SCORED_FROM to COLD_UNTIL only."""
-    pinball: float
-    """Mean pinball loss over KNOTS, in units."""
-    expert: float
-    """`error` of the best expert alone."""
+    error: float  # ratio of the median's error to persistence's
+    cold: float  # the same for the rows from SCORED_FROM to COLD_UNTIL
+    pinball: float  # mean pinball loss over KNOTS, in units
+    expert: float  # `error` of the best expert alone
 
 
-class Trained(NamedTuple):
-    """Where a training stands."""
+class TrainingReport(NamedTuple):
+    """Result of one validation during a training."""
 
     step: int
-    rows: int
-    """Rows read until now, each counted as often as it was read."""
-    loss: float
-    """Mean over the steps since the last such report."""
-    last: Scores
-    """Of the weights as they are."""
-    average: Scores
-    """Of their running average."""
-    weights: Singles
-    """The better ones of both by pinball loss."""
+    rows: int  # rows read so far, with repetitions
+    loss: float  # mean loss since the previous report
+    last: ValidationScores  # scores of the current weights
+    average: ValidationScores  # scores of their running average
+    weights: Singles  # the better of both by pinball loss
 
     @property
-    def best(self) -> Scores:
-        """The scores of `weights`."""
+    def best(self) -> ValidationScores:
+        """Scores of `weights`."""
         return min(self.last, self.average, key=lambda scores: scores.pinball)
 
 
-def rate_of(step: int, steps: int) -> float:
-    """Learning rate of one of `steps` steps, from 0: a rise, then half a cosine."""
-    fall = LAST_RATE + (1 - LAST_RATE) * 0.5 * (1 + math.cos(math.pi * step / steps))
-    return LEARNING_RATE * min(1.0, (step + 1) / WARM_UP) * fall
+class Schedule(NamedTuple):
+    """Length of a training."""
+
+    steps: int  # optimizer steps
+    reports: int  # validations, evenly spaced, the last one after the last step
+
+    def learning_rate(self, step: int) -> float:
+        """Return the learning rate of a step, counted from 0: a linear warm-up, then half a cosine."""
+        fall = FINAL_SHARE + (1 - FINAL_SHARE) * 0.5 * (1 + math.cos(math.pi * step / self.steps))
+        return LEARNING_RATE * min(1.0, (step + 1) / WARM_UP) * fall
 
 
-def train(
-    shape: Shape,
-    lot: Callable[[int], Examples],
-    validation: Sequence[Examples],
-    *,
-    steps: int,
-    reports: int,
-    seed: int,
-    device: torch.device,
-    sizes: Sizes = Sizes(),  # noqa: B008 -- it is immutable
-    advance: Callable[[], object] = lambda: None,
-) -> Iterator[Trained]:
-    """Train for `steps` steps and report `reports` times, the last time at the end; `advance` is called after each.
+def train_network(
+    shape: Shape, make_shard: Callable[[int], SeriesExamples], validation: Sequence[SeriesExamples],
+    schedule: Schedule, *, seed: int, device: torch.device,
+    sizes: BatchSizes = BatchSizes(), advance: Callable[[], object] = lambda: None,  # noqa: B008 -- immutable
+) -> Iterator[TrainingReport]:  # fmt: skip
+    """Train a network, and yield a report after each validation.
 
-    `lot` makes the examples of a number, from 0. Seed, lots and steps fix every bit on one thread of a CPU.
+    `make_shard` returns the examples of a shard number, from 0, and `advance` is called after each step. On one thread
+    of a CPU the seed, the shards and the schedule determine every bit.
     """
-    weights = fresh(shape, seed).to(device).requires_grad_()
+    weights = initial_weights(shape, seed).to(device).requires_grad_()
     average = weights.detach().clone()
     optimizer = torch.optim.Adam([weights], lr=LEARNING_RATE, betas=BETAS, foreach=False)
     state = torch.zeros(sizes.lanes, *shape.states, device=device)
-    source = windows(np.random.default_rng(seed), sizes, lot, device)
+    batches = iterate_batches(np.random.default_rng(seed), sizes, make_shard, device)
     since, total = 0, torch.zeros((), device=device)
-    done = [round(steps * (i + 1) / reports) for i in range(reports)]
-    for step, (window, begun) in zip(range(steps), source, strict=False):
-        state[torch.from_numpy(begun).to(device)] = 0.0
-        optimizer.param_groups[0]["lr"] = rate_of(step, steps)
-        knots, state = forecast(weights, shape, window, state)
-        loss = bptt.pinball(knots, window.labels, window.trust)
+    done = [round(schedule.steps * (i + 1) / schedule.reports) for i in range(schedule.reports)]
+    for step, (batch, begins) in zip(range(schedule.steps), batches, strict=False):
+        state[torch.from_numpy(begins).to(device)] = 0.0
+        optimizer.param_groups[0]["lr"] = schedule.learning_rate(step)
+        knots, state = forecast_batch(weights, shape, batch, state)
+        loss = bptt.mean_pinball(knots, batch.labels, batch.trust)
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_([weights], CLIP_NORM)
@@ -109,55 +93,56 @@ def train(
         average.mul_(decay).add_(weights.detach(), alpha=1 - decay)
         if step + 1 in done:
             now = weights.detach().clone()
-            last, mean = (validate(each, shape, validation, sizes.window, device) for each in (now, average))
+            last, mean = (validate_weights(each, shape, validation, sizes.window, device) for each in (now, average))
             better = now if last.pinball <= mean.pinball else average
             rows = (step + 1) * sizes.window * sizes.lanes
-            yield Trained(step + 1, rows, float(total) / (step + 1 - since), last, mean, better.cpu().numpy().copy())
+            loss_mean = float(total) / (step + 1 - since)
+            yield TrainingReport(step + 1, rows, loss_mean, last, mean, better.cpu().numpy().copy())
             since, total = step + 1, torch.zeros_like(total)
         advance()
 
 
-def forecast(weights: Tensor, shape: Shape, window: Window, state: Tensor) -> tuple[Tensor, Tensor]:
-    """Knots (T, B, K, L) and the state (B, D, N, H) after the window."""
-    parts = split(weights, shape)
-    hidden, state = unroll(parts, shape, window.inputs, state)
-    return heads(parts, shape, hidden, window.points, window.trust, window.lead), state
+def forecast_batch(weights: Tensor, shape: Shape, batch: Batch, state: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the knots (T, B, K, L) and the state (B, *states) after the batch."""
+    parts = split_weights(weights, shape)
+    hidden, state = unroll(parts, shape, batch.inputs, state)
+    return head_knots(parts, shape, hidden, batch.points, batch.trust, batch.lead), state
 
 
 @torch.no_grad()
-def validate(
-    weights: Tensor, shape: Shape, validation: Sequence[Examples], length: int, device: torch.device
-) -> Scores:
-    """Score weights on whole series, read in windows of `length` rows."""
+def validate_weights(
+    weights: Tensor, shape: Shape, validation: Sequence[SeriesExamples], length: int, device: torch.device
+) -> ValidationScores:
+    """Score weights on whole series, in batches of `length` rows."""
     errors, cold, pinballs = [], [], []
     for examples in validation:
         state = torch.zeros(len(examples.inputs), *shape.states, device=device)
         candidates = 2 + shape.experts
         sums = torch.zeros(2, candidates, *examples.labels.shape[::2], device=device)
         for start in range(0, examples.inputs.shape[1], length):
-            window = _read(examples, start, length, device)
-            knots, state = forecast(weights, shape, window, state)
-            points = knots[..., MEDIAN], torch.zeros_like(window.labels), *window.points.unbind(-1)
-            each = torch.stack([(window.labels - point).abs().nan_to_num() for point in points], 1)
+            batch = _slice_rows(examples, start, length, device)
+            knots, state = forecast_batch(weights, shape, batch, state)
+            points = knots[..., MEDIAN], torch.zeros_like(batch.labels), *batch.points.unbind(-1)
+            each = torch.stack([(batch.labels - point).abs().nan_to_num() for point in points], 1)
             row = torch.arange(start, start + len(each), device=device)
             scored = (row >= SCORED_FROM).float(), ((row >= SCORED_FROM) & (row < COLD_UNTIL)).float()
             sums += torch.stack([torch.einsum("t,tcbk->cbk", chosen, each) for chosen in scored])
-            known = ~window.labels.isnan()
-            pinballs.append((bptt.losses(knots, window.labels).sum().item(), known.sum().item()))
+            known = ~batch.labels.isnan()
+            pinballs.append((bptt.pinball_losses(knots, batch.labels).sum().item(), known.sum().item()))
         errors.append(sums[0].flatten(1))
         cold.append(sums[1].flatten(1))
     all_errors, all_cold, all_pinballs = torch.cat(errors, 1), torch.cat(cold, 1), np.array(pinballs).sum(0)
     pinball = float(all_pinballs[0] / max(all_pinballs[1], 1))
     expert = min(_ratio(all_errors, candidate) for candidate in range(2, len(all_errors)))
-    return Scores(_ratio(all_errors, 0), _ratio(all_cold, 0), pinball, expert)
+    return ValidationScores(_ratio(all_errors, 0), _ratio(all_cold, 0), pinball, expert)
 
 
-def _read(examples: Examples, start: int, length: int, device: torch.device) -> Window:
+def _slice_rows(examples: SeriesExamples, start: int, length: int, device: torch.device) -> Batch:
     parts = (torch.from_numpy(part[:, start : start + length]).to(device) for part in examples)
-    return Window(*(part.float().transpose(0, 1) for part in parts))
+    return Batch(*(part.float().transpose(0, 1) for part in parts))
 
 
 def _ratio(errors: Tensor, candidate: int) -> float:
-    """Geometric mean of one candidate's summed errors over persistence's; `errors` are (2 + E, series and horizons)."""
+    """Return the geometric mean of a candidate's error sums over persistence's; `errors` (2 + E, N K)."""
     scored = errors[:, errors[1] > LEAST_ERROR]
     return float((scored[candidate] / scored[1]).clamp(0.02, 10).log().mean().exp())

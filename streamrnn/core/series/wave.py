@@ -32,6 +32,9 @@ class Described(NamedTuple):
         )
 
 
+WaveFeatures = Described
+
+
 def longer(held: Arrays, more: Arrays) -> Arrays:
     """The rows of `held`, then those of `more`."""
     pairs: Any = zip(held, more, strict=True)
