@@ -13,7 +13,7 @@ import streamrnn.runtime.task
 from benchmarks.over_kafka import observations
 from streamrnn import app
 from streamrnn.commands import run
-from streamrnn.core.forecaster import Forecaster
+from streamrnn.core.forecaster import CoreForecaster
 from streamrnn.formats.json import JsonDecoder
 from streamrnn.log.kafka import KafkaLog
 from streamrnn.log.kafka.writer import KafkaTransaction
@@ -24,8 +24,8 @@ from streamrnn.settings import load
 PARTS: tuple[tuple[str, Any, str], ...] = (
     ("poll", KafkaLog, "poll"),
     ("decode", JsonDecoder, "__call__"),
-    ("step", Forecaster, "step"),
-    ("learn", Forecaster, "learn"),
+    ("step", CoreForecaster, "step"),
+    ("learn", CoreForecaster, "learn"),
     ("encode", streamrnn.runtime.task, "forecast_outputs"),
     ("chain", streamrnn.runtime.task, "chained"),
     ("send", KafkaTransaction, "send"),

@@ -4,6 +4,7 @@ What is heavy (the numerical libraries, the Kafka client) is imported where it i
 """
 
 from contextlib import closing, nullcontext
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from streamrnn.errors import LogError
@@ -17,7 +18,7 @@ from streamrnn.settings import Settings
 from streamrnn.weights import base_path
 
 if TYPE_CHECKING:
-    from streamrnn.core.forecaster import Forecaster
+    from streamrnn.core.forecaster import CoreForecaster
     from streamrnn.core.jit import Singles
     from streamrnn.runtime.task import Task, Timed
 
@@ -83,21 +84,20 @@ def output_topics(settings: Settings, topic: str) -> OutputTopics:
     )
 
 
-def forecaster(settings: Settings) -> "Forecaster":
+def forecaster(settings: Settings) -> "CoreForecaster":
     """A new forecaster.
 
     Raises:
         ConfigError: the base network cannot be read or does not fit, the device is not there, or an expert cannot be
             used.
     """
-    from streamrnn.core.forecaster import Forecaster  # noqa: PLC0415
+    from streamrnn.core.forecaster import CoreForecaster  # noqa: PLC0415
 
-    return Forecaster(
-        **settings.forecast.model_dump(),
-        **settings.model.network,
-        seed=settings.model.seed,
-        joint=settings.model.joint or bool(settings.input.covariates),
-        **settings.learning.model_dump(),
+    model = settings.model.config
+    return CoreForecaster(
+        settings.forecast.config,
+        replace(model, joint=model.joint or bool(settings.input.covariates)),
+        settings.learning.config,
         base=base(settings),
         experts=settings.experts,
         device=settings.device,
@@ -113,9 +113,9 @@ def base(settings: Settings) -> "Singles | None":
     from streamrnn.core.variants import shape_of  # noqa: PLC0415
     from streamrnn.weights.card import read_base  # noqa: PLC0415
 
-    path = base_path(base=settings.model.base, **settings.model.network)
-    shape = shape_of(**settings.model.network)
-    return None if path is None else read_base(path, shape)
+    model = settings.model.config
+    path = base_path(settings.model.base, model)
+    return None if path is None else read_base(path, shape_of(model))
 
 
 def warm_up(settings: Settings) -> None:

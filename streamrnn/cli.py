@@ -169,7 +169,7 @@ def _summary(settings: Settings, client: str) -> list[str]:
     ]
     horizons, quantiles = (", ".join(map(str, numbers)) for numbers in (forecast.horizons, forecast.quantiles))
     learning = "on" if settings.learning.enabled else "off"
-    base = base_path(base=model.base, **model.network) or "none: the network starts from random weights"
+    base = base_path(model.base, model.config) or "none: the network starts from random weights"
     return [
         f"app        {settings.app}",
         f"log        {places[settings.log]}",

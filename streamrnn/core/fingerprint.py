@@ -11,7 +11,7 @@ import numpy as np
 from streamrnn.core.jit import compiler
 
 
-def numerics(device: str) -> dict[str, str]:
+def numeric_fingerprint(device: str) -> dict[str, str]:
     """By name, as text. Where all of it is the same, so are the bits; where something differs, they may differ."""
     return {
         "torch": f"{_torch_version()} {os.environ.get('ATEN_CPU_CAPABILITY', 'native')}",

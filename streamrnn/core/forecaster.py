@@ -9,13 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamrnn.core.banks.full import FIRST_CAPACITY, Bank, Published
+from streamrnn.core.config import ForecastConfig, LearningConfig, ModelConfig
 from streamrnn.core.ensemble.direction import PREFIX as DIRECTION
 from streamrnn.core.ensemble.direction import DirectionClassifier, Directions
 from streamrnn.core.ensemble.forecast_scores import NETWORK
 from streamrnn.core.experts.cross_series import CrossSeriesExpert
 from streamrnn.core.experts.drift import KEPT, Drift
 from streamrnn.core.experts.river_experts import Plain, RiverExperts
-from streamrnn.core.fingerprint import numerics
+from streamrnn.core.fingerprint import numeric_fingerprint
 from streamrnn.core.jit import Booleans, Floats, Integers, Singles
 from streamrnn.core.learning.ensemble_trainer import EnsembleTrainer
 from streamrnn.core.learning.step import Learned
@@ -24,8 +25,8 @@ from streamrnn.core.series.migration import words
 from streamrnn.core.series.plan import planned
 from streamrnn.core.variants import VARIANTS, shape_of
 
-VERSION = 3
-"""Of the arithmetic and of the layout of the state."""
+STATE_VERSION = 3
+"""Version of the state's layout and of the arithmetic that it belongs to."""
 
 
 class Forecasts(NamedTuple):
@@ -61,64 +62,69 @@ class Counts(NamedTuple):
     expert_failures: int  # forecasts of `experts` that persistence took the place of
 
 
-class Forecaster:
+class CoreForecaster:
     """Forecasts of any number of series, from experts of each and from networks that learn as the series arrive.
 
     A pure function of what it was given: the same calls give the same bits, whatever the waves are cut into.
     """
 
     def __init__(
-        self, *, horizons: Sequence[int], quantiles: Sequence[float], variant: str = "full", cell: str = "gru",
-        hidden_size: int = 64, layers: int = 1, encoder: str = "recurrent", context: int = 16, decay: bool = False,
-        joint: bool = False, seed: int = 0, base: Singles | None = None, enabled: bool = True,
-        head: bool = True, head_every: int = 4, head_most: int = 256, head_rate: float = 1e-3, whole: bool = True,
-        window: int = 48, every: int = 64, most: int = 4096, batch: int = 16, replay: int = 16,
-        learning_rate: float = 2e-3, clip_norm: float = 1.0, warm_up: int = 30, averaging: float = 0.98,
-        drift: str = "none", experts: Sequence[Mapping[str, Plain]] = (), seasons: Sequence[float] | None = None,
-        direction: bool = False, flat: float = 0.5, device: str = "auto",
-    ) -> None:  # fmt: skip
-        """Arguments as in the configuration, sections `forecast`, `model`, `learning`, and `experts`.
+        self,
+        forecast: ForecastConfig,
+        model: ModelConfig,
+        learning: LearningConfig,
+        *,
+        base: Singles | None = None,
+        experts: Sequence[Mapping[str, Plain]] = (),
+        device: str = "auto",
+    ) -> None:
+        """Create a forecaster without series.
 
-        `base`: weights; `seasons`: periods in seconds, None: they are found.
+        Args:
+            forecast: What is forecast.
+            model: The network.
+            learning: How it learns.
+            base: Pretrained weights, flat; None: random ones.
+            experts: River models, as in the configuration.
+            device: `auto`, `cpu` or `cuda`.
 
         Raises:
-            ConfigError: one of `experts`, or `drift`, cannot be used.
+            ConfigError: One of `experts` or `learning.drift` cannot be used, or there is no such device.
         """
-        shape = shape_of(
-            variant=variant, cell=cell, hidden_size=hidden_size, layers=layers, encoder=encoder, context=context,
-            decay=decay,
-        )  # fmt: skip
-        self._networks = EnsembleTrainer(
-            horizons=planned(horizons, quantiles).horizons, quantiles=quantiles, shape=shape, seed=seed, base=base,
-            enabled=enabled, head=head, head_every=head_every, head_most=head_most, head_rate=head_rate, whole=whole,
-            window=window, every=every, most=most, batch=batch, replay=replay, learning_rate=learning_rate,
-            clip_norm=clip_norm, warm_up=warm_up, averaging=averaging, device=device,
-        )  # fmt: skip
+        horizons, quantiles, shape = forecast.horizons, forecast.quantiles, shape_of(model)
+        steps = planned(horizons, quantiles).horizons
+        self._networks = EnsembleTrainer(steps, quantiles, shape, learning, seed=model.seed, base=base, device=device)
         self._networks.grow(FIRST_CAPACITY)
-        self._bank = VARIANTS[variant].bank(
-            horizons=horizons, quantiles=quantiles, seasons=seasons, networks=self._networks.count,
-            trained=base is not None, **({"guests": len(experts) + joint} if experts or joint else {}),
+        extra = {"guests": len(experts) + model.joint} if experts or model.joint else {}
+        self._bank = VARIANTS[model.variant].bank(
+            horizons=horizons, quantiles=quantiles, seasons=forecast.seasons, networks=self._networks.count,
+            trained=base is not None, **extra,
         )  # fmt: skip
         plan = self._bank.plan
         self._published = plan.published
-        self._drift = None if drift == "none" else Drift(detector=drift)
+        self._drift = None if learning.drift == "none" else Drift(detector=learning.drift)
         self._taken = Counts(0, 0)
-        self._neighbours = CrossSeriesExpert(plan) if joint else None
-        self._compass = DirectionClassifier(flat=flat, horizons=horizons, levels=quantiles) if direction else None
+        self._neighbours = CrossSeriesExpert(plan) if model.joint else None
+        self._compass: DirectionClassifier | None = None
+        if forecast.direction:
+            self._compass = DirectionClassifier(flat=forecast.flat, horizons=horizons, levels=quantiles)
         self._guests: RiverExperts | None = None
         if experts:
-            self._guests = RiverExperts(experts=experts, horizons=plan.horizons, published=plan.published, seed=seed)
+            self._guests = RiverExperts(
+                experts=experts, horizons=plan.horizons, published=plan.published, seed=model.seed
+            )
         self.layout: dict[str, object] = {
-            "version": VERSION, "variant": variant, "cell": cell, "hidden_size": hidden_size, "layers": layers,
-            "window": window, "horizons": list(horizons), "quantiles": list(quantiles), "inputs": shape.inputs,
-            "seasons": None if seasons is None else list(seasons),
+            "version": STATE_VERSION, "variant": model.variant, "cell": model.cell, "hidden_size": model.hidden_size,
+            "layers": model.layers, "window": learning.window, "horizons": list(horizons),
+            "quantiles": list(quantiles), "inputs": shape.inputs,
+            "seasons": None if forecast.seasons is None else list(forecast.seasons),
             "networks": self._networks.count,
             "base": None if base is None else hashlib.blake2b(base.tobytes(), digest_size=8).hexdigest(),
             **shape.options, **self._options(),
         }  # fmt: skip
-        """What saved state must agree in."""
-        self.numerics = numerics(device_of(device))
-        """What the bits depend on besides: see `numerics`."""
+        """The configuration that the arrays of a snapshot depend on."""
+        self.numerics = numeric_fingerprint(device_of(device))
+        """Versions and hardware that the bits of a forecast depend on."""
 
     def _options(self) -> dict[str, object]:
         """Of the layout: what is there only where it is configured."""

@@ -6,6 +6,7 @@ from typing import NamedTuple
 from streamrnn.core.banks.full import Bank
 from streamrnn.core.banks.lean import state as lean
 from streamrnn.core.banks.lean.bank import LeanBank
+from streamrnn.core.config import ModelConfig
 from streamrnn.core.network.shapes import Shape
 from streamrnn.core.series import state
 
@@ -30,13 +31,10 @@ VARIANTS = {
 }
 
 
-def shape_of(
-    *, variant: str, cell: str, hidden_size: int, layers: int, encoder: str = "recurrent", context: int = 16,
-    decay: bool = False,
-) -> Shape:  # fmt: skip
-    """Sizes of the network of a variant; arguments as in the configuration."""
-    _, inputs, experts, width = VARIANTS[variant]
+def shape_of(model: ModelConfig) -> Shape:
+    """Return the shape of the network that `model` describes."""
+    _, inputs, experts, width = VARIANTS[model.variant]
     return Shape(
-        cell, hidden_size, layers, width=width, inputs=inputs, experts=experts, kind=encoder,
-        context=0 if encoder == "recurrent" else context, decay=decay,
+        model.cell, model.hidden_size, model.layers, width=width, inputs=inputs, experts=experts, kind=model.encoder,
+        context=0 if model.encoder == "recurrent" else model.context, decay=model.decay,
     )  # fmt: skip

@@ -25,7 +25,7 @@ from streamrnn.errors import ANEW, StateError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from streamrnn.core.forecaster import Forecaster
+    from streamrnn.core.forecaster import CoreForecaster
 
 SCHEMA = 1
 """Of the pieces; raised with every change that an older or newer program would misread."""
@@ -62,7 +62,7 @@ class Saved(NamedTuple):
 class Snapshot:
     """The saved form of one task's forecaster: knows what was written, and so what must be written next."""
 
-    def __init__(self, forecaster: "Forecaster", *, strict: bool = False) -> None:
+    def __init__(self, forecaster: "CoreForecaster", *, strict: bool = False) -> None:
         """`strict`: what was saved under another numeric fingerprint is not to be gone on with."""
         self._forecaster = forecaster
         self._strict = strict

@@ -29,7 +29,7 @@ from streamrnn.wire import NO_CHAIN, Row, chained, dead_letter, forecast_outputs
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from streamrnn.core.forecaster import Forecaster, Scores
+    from streamrnn.core.forecaster import CoreForecaster, Scores
 
 Timed = Callable[[str], AbstractContextManager[object]]
 """Called with the name of a piece of work, "decode", "step" or "learn"; what it returns is entered meanwhile."""
@@ -66,7 +66,7 @@ class Task:
         *,
         partition: TopicPartition,
         decode: Decoder,
-        forecaster: "Forecaster",
+        forecaster: "CoreForecaster",
         horizons: Sequence[int],
         quantiles: Sequence[float],
         max_series: int,

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import (
     AfterValidator,
@@ -16,6 +16,15 @@ from pydantic import (
     field_validator,
 )
 
+from streamrnn.core.config import (
+    CellName,
+    DetectorName,
+    EncoderKind,
+    ForecastConfig,
+    LearningConfig,
+    ModelConfig,
+    VariantName,
+)
 from streamrnn.settings import units, validators
 
 
@@ -130,82 +139,92 @@ class Output(Section):
 class Forecast(Section):
     """What is said about the future."""
 
-    horizons: Annotated[tuple[int, ...], BeforeValidator(validators.horizons)] = (1, 12, 24)
+    horizons: Annotated[tuple[int, ...], BeforeValidator(validators.horizons)] = ForecastConfig.horizons
     """Steps ahead."""
-    quantiles: Annotated[tuple[float, ...], BeforeValidator(validators.quantiles)] = (0.05, 0.1, 0.5, 0.9, 0.95)
+    quantiles: Annotated[tuple[float, ...], BeforeValidator(validators.quantiles)] = ForecastConfig.quantiles
     seasons: Annotated[
         tuple[float, ...] | None,
         BeforeValidator(validators.seasons),
         PlainSerializer(validators.seasons_text, return_type=str | list[str], when_used="json"),
-    ] = None
+    ] = ForecastConfig.seasons
     """Periods, seconds; None: found from event time and values."""
-    direction: bool = False
+    direction: bool = ForecastConfig.direction
     """Whether the probabilities that a series will fall, stay or rise are said, too."""
-    flat: float = Field(default=0.5, gt=0, le=10)
+    flat: float = Field(default=ForecastConfig.flat, gt=0, le=10)
     """With `direction`: a change of at most so many times the series' usual one over the horizon is none."""
+
+    @property
+    def config(self) -> ForecastConfig:
+        """The section as the core takes it."""
+        return ForecastConfig(**self.model_dump())
 
 
 class Model(Section):
     """The recurrent network that the series of a task share, and what is known of each series."""
 
-    variant: Literal["full", "lean"] = "full"
+    variant: VariantName = ModelConfig.variant
     """`lean`: a twentieth of the state and a third of the time, for very many series; less accurate."""
-    cell: Literal["rnn_tanh", "rnn_relu", "gru", "lstm"] = "gru"
-    hidden_size: int = Field(default=64, ge=1, le=1024)
-    layers: int = Field(default=1, ge=1, le=8)
-    encoder: Literal["recurrent", "bidirectional", "attention"] = "recurrent"
+    cell: CellName = ModelConfig.cell
+    hidden_size: int = Field(default=ModelConfig.hidden_size, ge=1, le=1024)
+    layers: int = Field(default=ModelConfig.layers, ge=1, le=8)
+    encoder: EncoderKind = ModelConfig.encoder
     """What is read of the past: the recurrent state, and beside it the last observations backwards, or by attention."""
-    context: int = Field(default=16, ge=2, le=512)
+    context: int = Field(default=ModelConfig.context, ge=2, le=512)
     """Observations that a bidirectional encoder or attention looks back upon."""
-    decay: bool = False
+    decay: bool = ModelConfig.decay
     """Whether the hidden state decays with the time since the last observation, as in GRU-D."""
-    joint: bool = False
+    joint: bool = ModelConfig.joint
     """Whether the fields of a key see each other: each by a regression on the last values of up to six others."""
     base: str = Field(default="default", min_length=1)
     """Weights to start from: `default`, those that come with the package for this network, random ones if none do;
     `none`, random ones; or a file that `streamrnn pretrain` wrote."""
-    seed: int = Field(default=0, ge=0, le=2**63 - 1)
+    seed: int = Field(default=ModelConfig.seed, ge=0, le=2**63 - 1)
 
     @property
-    def network(self) -> dict[str, Any]:
-        """The keys that say what the network is, and so which weights fit."""
-        return self.model_dump(exclude={"joint", "base", "seed"})
+    def config(self) -> ModelConfig:
+        """The section as the core takes it: all but `base`."""
+        return ModelConfig(**self.model_dump(exclude={"base"}))
 
 
 class Learning(Section):
     """What is learned online, at learning points that the data define."""
 
-    enabled: bool = True
-    head: bool = True
+    enabled: bool = LearningConfig.enabled
+    head: bool = LearningConfig.head
     """Whether the head of the base adapts, as one member of the mixture."""
-    head_every: int = Field(default=4, ge=1, le=1_000_000)
+    head_every: int = Field(default=LearningConfig.head_every, ge=1, le=1_000_000)
     """It does so after this many observations per live series ..."""
-    head_most: int = Field(default=256, ge=1, le=1_000_000)
+    head_most: int = Field(default=LearningConfig.head_most, ge=1, le=1_000_000)
     """... but after this many observations of the task at the latest."""
-    head_rate: float = Field(default=0.001, gt=0, le=1)
+    head_rate: float = Field(default=LearningConfig.head_rate, gt=0, le=1)
     """Learning rate of the head."""
-    whole: bool = True
+    whole: bool = LearningConfig.whole
     """Whether a copy of the whole network learns by truncated backpropagation through time, as another member."""
-    window: int = Field(default=48, ge=2, le=4096)
+    window: int = Field(default=LearningConfig.window, ge=2, le=4096)
     """Observations of a series that one of its gradients goes back through."""
-    every: int = Field(default=64, ge=1, le=1_000_000)
+    every: int = Field(default=LearningConfig.every, ge=1, le=1_000_000)
     """It learns after this many observations per live series ..."""
-    most: int = Field(default=4096, ge=1, le=1_000_000)
+    most: int = Field(default=LearningConfig.most, ge=1, le=1_000_000)
     """... but after this many observations of the task at the latest."""
-    batch: int = Field(default=16, ge=1, le=4096)
+    batch: int = Field(default=LearningConfig.batch, ge=1, le=4096)
     """Windows that have just been completed, per learning step of the whole network."""
-    replay: int = Field(default=16, ge=0, le=4096)
+    replay: int = Field(default=LearningConfig.replay, ge=0, le=4096)
     """Windows drawn from memory, per learning step of the whole network."""
-    learning_rate: float = Field(default=0.002, gt=0, le=1)
+    learning_rate: float = Field(default=LearningConfig.learning_rate, gt=0, le=1)
     """Of the whole network."""
-    clip_norm: float = Field(default=1.0, gt=0, le=1e6)
+    clip_norm: float = Field(default=LearningConfig.clip_norm, gt=0, le=1e6)
     """Largest norm of a gradient."""
-    warm_up: int = Field(default=30, ge=0, le=1_000_000)
+    warm_up: int = Field(default=LearningConfig.warm_up, ge=0, le=1_000_000)
     """Learning steps over which the learning rate of the whole network rises."""
-    averaging: float = Field(default=0.98, ge=0, lt=1)
+    averaging: float = Field(default=LearningConfig.averaging, ge=0, lt=1)
     """Of the weights that forecast: the share of the old average that each learning step of the whole network keeps."""
-    drift: Literal["none", "adwin", "page_hinkley", "kswin"] = "none"
+    drift: DetectorName = LearningConfig.drift
     """Detector of drift, fed with the errors of each series; after an alarm its mixture forgets. It needs river."""
+
+    @property
+    def config(self) -> LearningConfig:
+        """The section as the core takes it."""
+        return LearningConfig(**self.model_dump())
 
 
 class Commit(Section):

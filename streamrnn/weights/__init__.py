@@ -2,17 +2,15 @@
 
 from pathlib import Path
 
+from streamrnn.core.config import ModelConfig
 from streamrnn.errors import ConfigError
 
 SHIPPED = Path(__file__).parent / "data"
 """Holds the base networks that come with the package."""
 
 
-def base_path(
-    *, base: str, variant: str, cell: str, hidden_size: int, layers: int, encoder: str = "recurrent",
-    context: int = 0, decay: bool = False,  # noqa: ARG001 -- weights do not depend on the context
-) -> Path | None:  # fmt: skip
-    """The file that `base` (`default`, `none` or a path) means for this network; None: it starts from random weights.
+def base_path(base: str, model: ModelConfig) -> Path | None:
+    """Return the file that `base` (`default`, `none` or a path) names for this network; None: random first weights.
 
     Raises:
         ConfigError: a path is given, and there is no such file.
@@ -20,10 +18,10 @@ def base_path(
     if base == "none":
         return None
     if base == "default":
-        if encoder != "recurrent" or decay:
+        if model.encoder != "recurrent" or model.decay:
             return None
-        kind = cell if variant == "full" else f"{variant}-{cell}"
-        shipped = SHIPPED / f"{kind}-{layers}x{hidden_size}.safetensors"
+        kind = model.cell if model.variant == "full" else f"{model.variant}-{model.cell}"
+        shipped = SHIPPED / f"{kind}-{model.layers}x{model.hidden_size}.safetensors"
         return shipped if shipped.is_file() else None
     path = Path(base)
     if not path.is_file():

@@ -79,13 +79,13 @@ def restore(lease, start):
 OwnedPartition._restore = restore
 """
 WEIGHTS_FORGOTTEN = """
-from streamrnn.core.forecaster import Forecaster
+from streamrnn.core.forecaster import CoreForecaster
 from streamrnn.runtime.partition import OwnedPartition
-load = Forecaster.load
+load = CoreForecaster.load
 def forgetful(forecaster, shared, *rest):
     fresh = {name: array for name, array in forecaster.save_shared().items() if "weights" in name or name == "average"}
     load(forecaster, {**shared, **fresh}, *rest)
-Forecaster.load = forgetful
+CoreForecaster.load = forgetful
 OwnedPartition._end_replay = lambda lease: setattr(lease, "_replay", None)
 """
 FENCING_IGNORED = """

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import pytest
 
+from streamrnn.core.config import ForecastConfig, LearningConfig, ModelConfig
 from streamrnn.log.kafka_common import Connection
 from streamrnn.settings import Settings
 
@@ -24,7 +25,8 @@ FLOORS: dict[str, tuple[str, ...]] = {
     "version": (),
     "timestamps": (),
     "files": ("errors",),
-    "settings": ("errors",),
+    "core.config": (),
+    "settings": ("core.config", "errors"),
     "records": ("errors",),
     # floor 1: the edges, and the numerical core, which knows none of them
     "log": ("records", "timestamps", "errors"),
@@ -45,6 +47,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
         "core.vector_math",
         "core.garbage",
         "core.jit",
+        "core.config",
         "errors",
     ),
     "core": ("core.*", "errors"),
@@ -325,7 +328,10 @@ def fields(*sections: str) -> set[str]:
 
 def test_arguments_are_named_as_the_keys_of_the_configuration() -> None:
     """What a part takes from the configuration has the same name in both."""
-    assert keywords("core.forecaster", "Forecaster") == fields("forecast", "model", "learning") | {"device", "experts"}
+    sections = {"forecast": ForecastConfig, "model": ModelConfig, "learning": LearningConfig}
+    for section, config in sections.items():
+        assert {each.name for each in dataclasses.fields(config)} == fields(section) - {"base"}
+        assert getattr(Settings(), section).config == config(), f"{section}: one default per key"
     assert {each.name for each in dataclasses.fields(Connection)} == fields("kafka") - {"client"} | {"app"}
     assert keywords("log.sqlite.log", "SqliteLog") == fields("sqlite") | {"app"}
     assert keywords("formats.json", "JsonDecoder") == fields("input") - {"topics", "format", "start", "max_series"}

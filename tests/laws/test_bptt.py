@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from streamrnn.core.config import LearningConfig
 from streamrnn.core.learning.bptt import BpttLearner, pinball
 from streamrnn.core.learning.replay_buffer import Windows
 from streamrnn.core.learning.step import ANCHOR
@@ -70,7 +71,8 @@ def windows_of(shape: Shape, count: int = BATCH) -> Windows:
 def learner_of(shape: Shape, *, start: np.ndarray | None = None, **changes: float) -> BpttLearner:
     """A learner from the weights of seed 0, or from others."""
     options = {"learning_rate": 0.01, "clip_norm": 1.0, "warm_up": 1, "averaging": 0.0, **changes}
-    return BpttLearner(shape, start=start, seed=0, device="cpu", **options)  # type: ignore[arg-type]
+    learning = LearningConfig(**options)  # type: ignore[arg-type]
+    return BpttLearner(shape, learning, start=start, seed=0, device="cpu")
 
 
 @KINDS
@@ -111,10 +113,7 @@ def test_learning_starts_from_the_weights_given() -> None:
     shape = Shape("gru", 4, 1, width=3)
     base = fresh(shape, 5).numpy()
     kept = base.copy()
-    learner = BpttLearner(
-        shape, start=base, seed=0, learning_rate=0.01, clip_norm=1.0, warm_up=1, averaging=0.9,
-        device="cpu",
-    )  # fmt: skip
+    learner = learner_of(shape, start=base, averaging=0.9)
     np.testing.assert_array_equal(learner.save()["weights"], base)
     learner.learn(windows_of(shape))
     np.testing.assert_array_equal(base, kept)

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.streams import HOUR, START, bits, run, seasonal, small, state
+from support.streams import HOUR, START, bits, forecaster_of, run, seasonal, small, state
 
-from streamrnn.core.forecaster import Forecaster
+from streamrnn.core.forecaster import CoreForecaster
 from streamrnn.core.network.shapes import GATES
 
 ROWS = 90
@@ -85,7 +85,7 @@ def test_the_number_of_rows_in_a_wave_changes_nothing(kind: dict[str, Any]) -> N
         np.testing.assert_array_equal(one.quantiles[0], many.quantiles[137])
 
 
-def resumed_from(forecaster: Forecaster, **options: Any) -> Forecaster:
+def resumed_from(forecaster: CoreForecaster, **options: Any) -> CoreForecaster:
     """A new forecaster that takes over the state of another, in pages of four series."""
     count = len(forecaster.names)
     pages = [{k: a.copy() for k, a in forecaster.save_rows(at, 4).items()} for at in range(0, count, 4)]
@@ -225,7 +225,7 @@ def test_uneven_times_do_no_harm(kind: dict[str, Any]) -> None:
 def test_a_series_that_cannot_be_forecast_falls_back() -> None:
     """On random walks no horizon is worse than persistence by more than 2%; the network's own forecast is another."""
     values = np.cumsum(np.random.default_rng(3).normal(size=(1500, 4)), 0)
-    forecaster = Forecaster(horizons=(1, 6), quantiles=(0.1, 0.5, 0.9), hidden_size=16, device="cpu")
+    forecaster = forecaster_of(horizons=(1, 6), quantiles=(0.1, 0.5, 0.9), hidden_size=16)
     medians = np.stack([f.quantiles[:, :, 1] for f in run(forecaster, values)])
     own = forecaster.save_rows(0, 4)["ledger_networks"][:, :, 0, 1]
     for k, h in enumerate((1, 6)):
@@ -237,7 +237,7 @@ def test_a_series_that_cannot_be_forecast_falls_back() -> None:
 def test_a_series_that_can_be_forecast_is_forecast() -> None:
     """On a noisy daily season the error is below half of persistence's, and the 80% interval holds 80% ± 6."""
     values = seasonal(1500, 2)
-    forecaster = Forecaster(horizons=(1, 6), quantiles=(0.1, 0.5, 0.9), hidden_size=16, device="cpu")
+    forecaster = forecaster_of(horizons=(1, 6), quantiles=(0.1, 0.5, 0.9), hidden_size=16)
     quantiles = np.stack([f.quantiles for f in run(forecaster, values)])
     truth, said = values[6:], quantiles[:-6, :, 1]
     error = np.abs(truth - said[..., 1])[300:].mean()

@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from streamrnn.core.config import LearningConfig
 from streamrnn.core.learning.bptt import BpttLearner
 from streamrnn.core.learning.replay_buffer import Windows
 from streamrnn.core.network.shapes import KNOTS, Shape
@@ -92,10 +93,8 @@ def learn(cell: str, points: int, *, seed: int = 0) -> Learning:
     """Go once over a stream, learning at `points` points."""
     torch.set_num_threads(1)
     shape = Shape(cell, HIDDEN, 1, width=16, inputs=1, experts=1)
-    learner = BpttLearner(
-        shape, start=None, seed=seed, learning_rate=RATE, clip_norm=1.0, warm_up=10, averaging=0.9,
-        device="cpu",
-    )  # fmt: skip
+    learning = LearningConfig(learning_rate=RATE, clip_norm=1.0, warm_up=10, averaging=0.9)
+    learner = BpttLearner(shape, learning, start=None, seed=seed, device="cpu")
     first = fresh(shape, seed)
     if cell in REMEMBERED:
         first = remembering(first, shape, REMEMBERED[cell], seed)

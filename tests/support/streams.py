@@ -2,12 +2,14 @@
 
 import hashlib
 from collections.abc import Callable
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from streamrnn.core.forecaster import Forecaster, Forecasts
+from streamrnn.core.config import ForecastConfig, LearningConfig, ModelConfig
+from streamrnn.core.forecaster import CoreForecaster, Forecasts
 from streamrnn.core.network.torch_network import fresh
 from streamrnn.core.variants import shape_of
 
@@ -15,18 +17,31 @@ HORIZONS, QUANTILES = (1, 3, 6), (0.05, 0.1, 0.5, 0.9, 0.95)
 START, HOUR = 1_700_000_000_000, 3_600_000
 
 
-def small(*, networks: int = 1, **changes: Any) -> Forecaster:
+CONFIGS = ForecastConfig, ModelConfig, LearningConfig
+
+
+def forecaster_of(**changes: Any) -> CoreForecaster:
+    """Build a forecaster on the CPU whose configuration differs from the defaults in `changes`, keys of any section."""
+    sections = [[field.name for field in fields(kind)] for kind in CONFIGS]
+    configs = [
+        kind(**{name: changes.pop(name) for name in names if name in changes})
+        for kind, names in zip(CONFIGS, sections, strict=True)
+    ]
+    return CoreForecaster(*configs, **{"device": "cpu", **changes})
+
+
+def small(*, networks: int = 1, **changes: Any) -> CoreForecaster:
     """A forecaster small enough to learn hundreds of times in a second; three networks: it has a base."""
     settings: dict[str, Any] = {
         "horizons": HORIZONS, "quantiles": QUANTILES, "cell": "gru", "hidden_size": 8, "layers": 1, "window": 12,
-        "every": 4, "most": 64, "head_every": 2, "head_most": 32, "batch": 4, "replay": 2, "device": "cpu",
+        "every": 4, "most": 64, "head_every": 2, "head_most": 32, "batch": 4, "replay": 2,
     }  # fmt: skip
     settings.update(changes)
     if networks == 3:
-        sizes = {name: settings[name] for name in ("cell", "hidden_size", "layers")}
-        shape = shape_of(variant=settings.get("variant", "full"), **sizes)
+        names = {field.name for field in fields(ModelConfig)} & settings.keys()
+        shape = shape_of(ModelConfig(**{name: settings[name] for name in names}))
         settings["base"] = fresh(shape, 9).numpy()
-    return Forecaster(**settings)
+    return forecaster_of(**settings)
 
 
 def seasonal(rows: int, series: int, seed: int = 0) -> NDArray[np.float64]:
@@ -39,7 +54,7 @@ def seasonal(rows: int, series: int, seed: int = 0) -> NDArray[np.float64]:
 
 
 def run(
-    forecaster: Forecaster,
+    forecaster: CoreForecaster,
     values: NDArray[np.float64],
     *,
     first: int = 0,
@@ -59,7 +74,7 @@ def run(
     return published
 
 
-def wave(forecaster: Forecaster, rows: NDArray[np.int64], row: NDArray[np.float64], time: int) -> Forecasts:
+def wave(forecaster: CoreForecaster, rows: NDArray[np.int64], row: NDArray[np.float64], time: int) -> Forecasts:
     """One wave, or several where it would cross a learning point; learning where one is reached."""
     parts, start = [], 0
     while start < len(rows):
@@ -84,7 +99,7 @@ def bits(published: list[Forecasts]) -> list[bytes]:
     return [b"".join(a.tobytes() for a in (f.quantiles, f.target_times, f.anomaly, f.skill)) for f in published]
 
 
-def state(forecaster: Forecaster) -> dict[str, bytes]:
+def state(forecaster: CoreForecaster) -> dict[str, bytes]:
     """The whole state, bit for bit: a digest of each array."""
     arrays = {**forecaster.save_shared(), **forecaster.save_rows(0, len(forecaster.names))}
     return {name: hashlib.blake2b(array.tobytes()).digest() for name, array in arrays.items()}

@@ -15,7 +15,7 @@ DRIVER = "libc.so.6"
 LATE = """
 import sys
 from streamrnn import app
-from streamrnn.core import device
+from streamrnn.core.network import device
 from streamrnn.records import Record, TopicPartition
 from streamrnn.settings import load
 device.DRIVER = "libnone.so"

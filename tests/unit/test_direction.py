@@ -23,7 +23,7 @@ from streamrnn.core.ensemble.direction import (
     learn,
     respond,
 )
-from streamrnn.core.forecaster import Forecaster
+from streamrnn.core.forecaster import CoreForecaster
 from streamrnn.wire import Row, forecast_outputs
 
 LEVELS = np.array([0.05, 0.25, 0.5, 0.75, 0.95])
@@ -89,7 +89,7 @@ def test_the_layer_is_that_of_torch(came: int) -> None:
     assert kept.counts[0, 1].tolist() == [2.0 if c == came else 1.0 for c in range(CLASSES)]
 
 
-def said_of(forecaster: Forecaster, values: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def said_of(forecaster: CoreForecaster, values: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Of one series: probabilities (T, H, CLASSES) and bands (T, H)."""
     row, found = np.array([forecaster.add("s")]), []
     for t, value in enumerate(values):

@@ -7,11 +7,13 @@ import sys
 
 import torch
 
-from streamrnn.core.fingerprint import numerics
+from streamrnn.core.fingerprint import numeric_fingerprint
 
 TELL = (
-    "import json, torch; from streamrnn.core.forecaster import Forecaster; "
-    "print(json.dumps(Forecaster(horizons=(1,), quantiles=(0.5,), hidden_size=4, device='cpu').numerics))"
+    "import json, torch; from streamrnn.core.forecaster import CoreForecaster; "
+    "from streamrnn.core.config import ForecastConfig, LearningConfig, ModelConfig; "
+    "configs = ForecastConfig(horizons=(1,), quantiles=(0.5,)), ModelConfig(hidden_size=4), LearningConfig(); "
+    "print(json.dumps(CoreForecaster(*configs, device='cpu').numerics))"
 )
 
 
@@ -29,7 +31,7 @@ def test_the_same_machine_has_the_same_one() -> None:
     first = told()
     assert first == told()
     assert first["torch"].split()[0] == torch.__version__
-    assert set(first) == set(numerics("cpu"))
+    assert set(first) == set(numeric_fingerprint("cpu"))
 
 
 def test_torch_computes_in_one_thread() -> None:

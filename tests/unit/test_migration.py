@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from support.streams import run, seasonal, small
 
-from streamrnn.core.forecaster import Forecaster
+from streamrnn.core.forecaster import CoreForecaster
 from streamrnn.core.series.migration import words
 
 KINDS = pytest.mark.parametrize("kind", [{}, {"variant": "lean"}], ids=["full", "lean"])
@@ -15,7 +15,7 @@ STILL: dict[str, Any] = {"networks": 3, "enabled": False}
 ROWS = 120
 
 
-def carried(forecaster: Forecaster, **options: Any) -> Forecaster:
+def carried(forecaster: CoreForecaster, **options: Any) -> CoreForecaster:
     """A new forecaster that goes on with the state of another, which was configured otherwise."""
     count = len(forecaster.names)
     pages = [{k: a.copy() for k, a in forecaster.save_rows(at, 3).items()} for at in range(0, count, 3)]

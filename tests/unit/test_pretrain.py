@@ -34,14 +34,15 @@ from streamrnn.commands.pretrain.train import (
     MEDIAN,
     SCORED_FROM,
     WARM_UP,
+    Schedule,
     Scores,
     Trained,
     forecast,
-    rate_of,
     train,
     validate,
 )
 from streamrnn.core.banks.full import Bank
+from streamrnn.core.config import ModelConfig
 from streamrnn.core.jit import Floats, Singles
 from streamrnn.core.network.shapes import KNOTS, Shape
 from streamrnn.core.network.torch_network import fresh
@@ -224,7 +225,7 @@ def trained(seed: int = 0, steps: int = 150, shape: Shape = SMALL) -> list[Train
 
     sizes = Sizes(window=16, lanes=8, horizons=2, lengths=(256,), lot=2048, shelf=2, first=1, reuse=40)
     scored = [describe(days(rows=320, seed=1000), STEPS)]
-    return list(train(shape, lot, scored, steps=steps, reports=3, seed=seed, device=CPU, sizes=sizes))
+    return list(train(shape, lot, scored, Schedule(steps, 3), seed=seed, device=CPU, sizes=sizes))
 
 
 def test_a_training_learns() -> None:
@@ -284,7 +285,7 @@ def test_the_state_is_carried_over_a_series_and_no_further(monkeypatch: pytest.M
 
 def test_the_learning_rate_rises_and_falls() -> None:
     """A rise over WARM_UP steps, then half a cosine down to LAST_RATE of the highest."""
-    rates = [rate_of(step, 2000) for step in range(2000)]
+    rates = [Schedule(2000, 1).learning_rate(step) for step in range(2000)]
     top = rates.index(max(rates))
     assert top == WARM_UP - 1
     assert rates[0] == pytest.approx(LEARNING_RATE / WARM_UP, rel=1e-3)
@@ -446,9 +447,9 @@ def test_what_is_shipped_can_be_used() -> None:
         card = read_card(path)
         shape = Shape(**card["shape"])
         variant = path.stem.split("-")[0] if path.stem.count("-") == 2 else "full"
-        sizes = {"variant": variant, "cell": shape.cell, "hidden_size": shape.hidden_size, "layers": shape.layers}
-        assert shape == shape_of(**sizes)
-        assert base_path(base="default", **sizes) == path
+        model = ModelConfig(variant, shape.cell, shape.hidden_size, shape.layers)  # type: ignore[arg-type]
+        assert shape == shape_of(model)
+        assert base_path("default", model) == path
         assert len(read_base(path, shape)) == shape.size
         assert path.stat().st_size <= 1_000_000
         assert card.keys() == COMPLETE
@@ -533,13 +534,13 @@ def test_windows_of_history_are_pieces_of_it() -> None:
 # The whole
 
 
-def made(path: Path, **changes: object) -> Path:
+def made(path: Path, *, seed: int = 3, **changes: object) -> Path:
     """Make a base network in a second or two."""
     given: dict[str, object] = {
-        "variant": "full", "cell": "gru", "hidden_size": 8, "layers": 1, "steps": 24, "seed": 3, "device": "cpu",
-        "history": [], "date": "2026-11-21", "sizes": TINY, "validation": ((4, 320),),
+        "steps": 24, "device": "cpu", "history": [], "date": "2026-11-21", "sizes": TINY, "validation": ((4, 320),),
     }  # fmt: skip
-    pipeline.make(path, **{**given, **changes})  # type: ignore[arg-type]
+    model = ModelConfig(hidden_size=8, seed=seed)
+    pipeline.make_base_network(path, model, **{**given, **changes})  # type: ignore[arg-type]
     return path
 
 
@@ -624,21 +625,18 @@ def test_an_output_that_cannot_be_written_is_refused_at_once(tmp_path: Path) -> 
 @pytest.mark.usefixtures("bare_environment")
 def test_the_command_passes_on_what_it_was_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Options and the configured model reach the making."""
-    calls: list[tuple[object, dict[str, object]]] = []
-    monkeypatch.setattr(pipeline, "make", lambda output, **given: calls.append((output, given)))
+    calls: list[tuple[object, ModelConfig, dict[str, object]]] = []
+    monkeypatch.setattr(pipeline, "make_base_network", lambda *args, **given: calls.append((*args, given)))
     (tmp_path / "c.yaml").write_text("model: {cell: lstm, hidden_size: 24, layers: 2}\n")
     output, own = tmp_path / "b", tmp_path / "o.csv"
     options = ["--steps", "5", "--seed", "9", "--device", "auto", "--history", str(own), "--date", "2026-01-02"]
     assert main(["pretrain", "--output", str(output), "-c", str(tmp_path / "c.yaml"), *options]) == 0
     assert main(["pretrain", "--output", str(output)]) == 0
-    (first, given), (_, defaults) = calls
+    (first, model, given), (_, default, defaults) = calls
     assert first == output
-    assert given == {
-        "variant": "full", "cell": "lstm", "hidden_size": 24, "layers": 2, "steps": 5, "seed": 9, "device": "auto",
-        "encoder": "recurrent", "context": 16, "decay": False,
-        "history": [own], "date": "2026-01-02",
-    }  # fmt: skip
-    assert (defaults["cell"], defaults["steps"], defaults["history"]) == ("gru", command.STEPS, [])
+    assert model == ModelConfig(cell="lstm", hidden_size=24, layers=2, seed=9)
+    assert given == {"steps": 5, "device": "auto", "history": [own], "date": "2026-01-02"}
+    assert (default, defaults["steps"], defaults["history"]) == (ModelConfig(), command.STEPS, [])
 
 
 @pytest.mark.usefixtures("bare_environment")

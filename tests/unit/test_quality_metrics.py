@@ -10,7 +10,7 @@ from streamrnn.core.banks.lean.state import NONE, place_of
 from streamrnn.core.ensemble.forecast_scores import ERROR_CLIP
 
 if TYPE_CHECKING:
-    from streamrnn.core.forecaster import Forecaster, Scores
+    from streamrnn.core.forecaster import CoreForecaster, Scores
 
 ROWS, SERIES, DAY = 150, 3, 24
 LEVELS = np.array(QUANTILES)
@@ -21,7 +21,7 @@ class Story:
 
     def __init__(self, values: Any, **options: Any) -> None:
         self.values = values
-        self.forecaster: Forecaster = small(seasons=[DAY * 3600.0], enabled=False, **options)
+        self.forecaster: CoreForecaster = small(seasons=[DAY * 3600.0], enabled=False, **options)
         self.bank = self.forecaster._bank
         self.rows = np.array([self.forecaster.add(f"s{number}") for number in range(SERIES)])
         self.said, self.units, self.scores = [], [], []

@@ -1,6 +1,7 @@
 """`streamrnn pretrain`: the command line of it, free of the numerical libraries until it runs."""
 
 import argparse
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -40,14 +41,13 @@ def run(arguments: argparse.Namespace) -> int:
         ConfigError: the configuration, the device, a history or the output cannot be used.
         LogError: a history cannot be read.
     """
-    model = load(arguments.config, topics_required=False).model
-    from streamrnn.commands.pretrain.pipeline import make  # noqa: PLC0415 -- see the docstring of cli
+    model = load(arguments.config, topics_required=False).model.config
+    from streamrnn.commands.pretrain.pipeline import make_base_network  # noqa: PLC0415 -- see the docstring of cli
 
-    make(
+    make_base_network(
         arguments.output,
-        **model.network,
+        replace(model, seed=arguments.seed),
         steps=arguments.steps,
-        seed=arguments.seed,
         device=arguments.device,
         history=arguments.history,
         date=arguments.date,

@@ -14,8 +14,9 @@ from streamrnn.commands.pretrain.batches import Sizes
 from streamrnn.commands.pretrain.examples import Examples, describe, some_horizons
 from streamrnn.commands.pretrain.history import History, mixed, read_history
 from streamrnn.commands.pretrain.prior import draw
-from streamrnn.commands.pretrain.train import Trained, train
+from streamrnn.commands.pretrain.train import Schedule, Trained, train
 from streamrnn.core.banks.full import Bank
+from streamrnn.core.config import ModelConfig
 from streamrnn.core.network.device import device_of
 from streamrnn.core.variants import VARIANTS, AnyBank, shape_of
 from streamrnn.errors import ConfigError
@@ -30,25 +31,28 @@ TRAINED_ON, SCORED = 1, 2
 """Purposes of a seed, its first number: no series that is scored is ever trained on."""
 
 
-def make(
+def make_base_network(
     output: Path,
+    model: ModelConfig,
     *,
-    variant: str,
-    cell: str,
-    hidden_size: int,
-    layers: int,
-    encoder: str = "recurrent",
-    context: int = 16,
-    decay: bool = False,
     steps: int,
-    seed: int,
     device: str,
     history: Sequence[Path],
     date: str,
     sizes: Sizes = Sizes(),  # noqa: B008 -- it is immutable
     validation: Sequence[tuple[int, int]] = VALIDATION,
 ) -> None:
-    """Train, and keep the best weights that a validation has seen in the file `output`; `history` are CSV files.
+    """Train a base network and write the weights with the best validation score to `output`.
+
+    Args:
+        output: The safetensors file.
+        model: The network; its seed is that of the training.
+        steps: Optimizer steps.
+        device: `auto`, `cpu` or `cuda`.
+        history: CSV files to train on beside synthetic series.
+        date: Of the card.
+        sizes: Of windows and lots.
+        validation: Series and rows of each lot that is only scored.
 
     Raises:
         ConfigError: the device, a history or the output cannot be used.
@@ -57,33 +61,29 @@ def make(
     if output.is_dir() or not output.parent.is_dir():
         what = "it is a folder" if output.is_dir() else f"there is no folder {output.parent}"
         raise ConfigError(f"--output: {output} cannot be written: {what}")
-    shape = shape_of(
-        variant=variant, cell=cell, hidden_size=hidden_size, layers=layers, encoder=encoder, context=context,
-        decay=decay,
-    )  # fmt: skip
-    bank = VARIANTS[variant].bank
+    shape, bank = shape_of(model), VARIANTS[model.variant].bank
     place, own = torch.device(device_of(device)), read_history(history)
     console.say(f"pretrain: {shape.size:,} weights, {steps:,} steps on {place.type}")
     seen: Counter[str] = Counter()
-    lot = lots(seed, own, seen, sizes, bank)
-    reports, best = max(1, min(REPORTS, steps // REPORTS)), math.inf
+    lot = lots(model.seed, own, seen, sizes, bank)
+    schedule, best = Schedule(steps, max(1, min(REPORTS, steps // REPORTS))), math.inf
     with console.progress(steps, "steps") as advance:
         advance("drawing series", 0)
         scored = [scored_lot(number, *size, bank) for number, size in enumerate(validation)]
         for trained in train(
-            shape, lot, scored, steps=steps, reports=reports, seed=seed, device=place, sizes=sizes,
+            shape, lot, scored, schedule, seed=model.seed, device=place, sizes=sizes,
             advance=partial(advance, "training", 1),
         ):  # fmt: skip
             _tell(trained)
             if trained.best.pinball < best:
                 best = trained.best.pinball
                 card = Card(
-                    seed=seed, steps=trained.step, planned=steps, rows=trained.rows, series=seen["series"],
+                    seed=model.seed, steps=trained.step, planned=steps, rows=trained.rows, series=seen["series"],
                     ingredients=_shares(seen), history=[path.name for path in history],
                     validation=trained.best._asdict(), date=date,
                 )  # fmt: skip
                 write_base(output, trained.weights, shape, card)
-    console.say(f"pretrain: {output} holds the best of {reports} validations")
+    console.say(f"pretrain: {output} holds the best of {schedule.reports} validations")
 
 
 def lots(

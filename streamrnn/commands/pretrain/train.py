@@ -66,27 +66,35 @@ class Trained(NamedTuple):
         return min(self.last, self.average, key=lambda scores: scores.pinball)
 
 
-def rate_of(step: int, steps: int) -> float:
-    """Learning rate of one of `steps` steps, from 0: a rise, then half a cosine."""
-    fall = LAST_RATE + (1 - LAST_RATE) * 0.5 * (1 + math.cos(math.pi * step / steps))
-    return LEARNING_RATE * min(1.0, (step + 1) / WARM_UP) * fall
+class Schedule(NamedTuple):
+    """Length of a training."""
+
+    steps: int
+    """Optimizer steps."""
+    reports: int
+    """Validations, evenly spaced, the last one after the last step."""
+
+    def learning_rate(self, step: int) -> float:
+        """Return the learning rate of a step, counted from 0: a linear warm-up, then half a cosine."""
+        fall = LAST_RATE + (1 - LAST_RATE) * 0.5 * (1 + math.cos(math.pi * step / self.steps))
+        return LEARNING_RATE * min(1.0, (step + 1) / WARM_UP) * fall
 
 
 def train(
     shape: Shape,
     lot: Callable[[int], Examples],
     validation: Sequence[Examples],
+    schedule: Schedule,
     *,
-    steps: int,
-    reports: int,
     seed: int,
     device: torch.device,
     sizes: Sizes = Sizes(),  # noqa: B008 -- it is immutable
     advance: Callable[[], object] = lambda: None,
 ) -> Iterator[Trained]:
-    """Train for `steps` steps and report `reports` times, the last time at the end; `advance` is called after each.
+    """Train a network, and yield a report after each validation; call `advance` after each step.
 
-    `lot` makes the examples of a number, from 0. Seed, lots and steps fix every bit on one thread of a CPU.
+    `lot` returns the training examples of a lot number, from 0. On one thread of a CPU the seed, the lots and the
+    schedule determine every bit.
     """
     weights = fresh(shape, seed).to(device).requires_grad_()
     average = weights.detach().clone()
@@ -94,10 +102,10 @@ def train(
     state = torch.zeros(sizes.lanes, *shape.states, device=device)
     source = windows(np.random.default_rng(seed), sizes, lot, device)
     since, total = 0, torch.zeros((), device=device)
-    done = [round(steps * (i + 1) / reports) for i in range(reports)]
-    for step, (window, begun) in zip(range(steps), source, strict=False):
+    done = [round(schedule.steps * (i + 1) / schedule.reports) for i in range(schedule.reports)]
+    for step, (window, begun) in zip(range(schedule.steps), source, strict=False):
         state[torch.from_numpy(begun).to(device)] = 0.0
-        optimizer.param_groups[0]["lr"] = rate_of(step, steps)
+        optimizer.param_groups[0]["lr"] = schedule.learning_rate(step)
         knots, state = forecast(weights, shape, window, state)
         loss = bptt.pinball(knots, window.labels, window.trust)
         optimizer.zero_grad()

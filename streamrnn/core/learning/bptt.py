@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.optim.adam import adam
 
+from streamrnn.core.config import LearningConfig
 from streamrnn.core.jit import Singles
 from streamrnn.core.learning.replay_buffer import Windows
 from streamrnn.core.learning.step import ANCHOR, BETAS, WEIGHTS, Learned
@@ -44,19 +45,9 @@ class BpttLearner:
     """The weights of a task, their optimizer (Adam, Kingma & Ba 2015) and their running average, which forecasts."""
 
     def __init__(
-        self,
-        shape: Shape,
-        *,
-        start: Singles | None,
-        seed: int,
-        learning_rate: float,
-        clip_norm: float,
-        warm_up: int,
-        averaging: float,
-        device: str,
+        self, shape: Shape, learning: LearningConfig, *, start: Singles | None, seed: int, device: str
     ) -> None:
-        self._shape, self._device = shape, device
-        self._rate, self._clip, self._warm_up, self._averaging = learning_rate, clip_norm, warm_up, averaging
+        self._shape, self._learning, self._device = shape, learning, device
         first = fresh(shape, seed) if start is None else torch.from_numpy(start.copy())
         self._base = None if start is None else first.to(device, copy=True)
         self._weights = first.to(device).requires_grad_()
@@ -72,7 +63,7 @@ class BpttLearner:
         if not loss.requires_grad or np.isnan(windows.labels).all():
             return Learned(math.nan, skipped=False)
         loss.backward()
-        norm = float(torch.nn.utils.clip_grad_norm_([self._weights], self._clip))
+        norm = float(torch.nn.utils.clip_grad_norm_([self._weights], self._learning.clip_norm))
         value = float(loss.detach())
         finite = math.isfinite(value) and math.isfinite(norm)
         skipped = not (finite and self._advance())
@@ -117,7 +108,7 @@ class BpttLearner:
     def _advance(self) -> bool:
         """Adam's step and the running average; undone, and False, if the weights did not stay finite."""
         before = self._weights.detach().clone()
-        rate = self._rate * min(1.0, (self.steps + 1) / max(self._warm_up, 1))
+        rate = self._learning.learning_rate * min(1.0, (self.steps + 1) / max(self._learning.warm_up, 1))
         with torch.no_grad():
             self._step(rate)
             if self._base is not None:
@@ -127,7 +118,7 @@ class BpttLearner:
                 self._forget()  # the moments are what carried them there
                 return False
         self.steps += 1
-        decay = min(self._averaging, 1 - 1 / (self.steps / 5 + 1))
+        decay = min(self._learning.averaging, 1 - 1 / (self.steps / 5 + 1))
         self.average.mul_(decay).add_(self._weights.detach(), alpha=1 - decay)
         return True
 

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from streamrnn.core.config import LearningConfig
 from streamrnn.core.ensemble.forecast_scores import COUNT, NAIVE, NETWORK
 from streamrnn.core.jit import Floats, Integers, Singles
 from streamrnn.core.learning.effective_series import EffectiveSeries
@@ -36,16 +37,22 @@ class EnsembleTrainer:
     """One to three networks, and one hidden state of each recurrent part per series."""
 
     def __init__(
-        self, *, horizons: Integers, quantiles: Sequence[float], shape: Shape, seed: int, base: Singles | None,
-        enabled: bool, head: bool, head_every: int, head_most: int, head_rate: float, whole: bool, window: int,
-        every: int, most: int, batch: int, replay: int, learning_rate: float, clip_norm: float, warm_up: int,
-        averaging: float, device: str,
-    ) -> None:  # fmt: skip
-        """Arguments as in the configuration; `horizons` (K,) are those of the plan."""
-        self._horizons, self._seed, self._reading = horizons, seed, reading(tuple(quantiles))
+        self,
+        horizons: Integers,
+        quantiles: Sequence[float],
+        shape: Shape,
+        learning: LearningConfig,
+        *,
+        seed: int,
+        base: Singles | None,
+        device: str,
+    ) -> None:
+        """Create the networks, without series; `horizons` (K,) are those of the plan."""
+        self._seed, self._reading = seed, reading(tuple(quantiles))
         self._shape, where = shape, device_of(device)
-        self._every, self._most = (head_every, every), (head_most, most)
-        self._batch, self._replay = batch, replay
+        self._every, self._most = (learning.head_every, learning.every), (learning.head_most, learning.most)
+        self._batch, self._replay = learning.batch, learning.replay
+        whole = learning.enabled and learning.whole
         self._bodies: list[WaveEncoder] = []
         self._base = None if base is None else head_from(base.copy(), self._shape)
         self._head: HeadLearner | None = None
@@ -53,20 +60,17 @@ class EnsembleTrainer:
         if base is not None:
             self._bodies.append(body_of(self._shape, where))
             self._bodies[0].load(base)
-            if enabled and head:
+            if learning.enabled and learning.head:
                 self._head = HeadLearner(
                     start=base[-shape.head_size :], hidden=shape.encoder.top, experts=shape.experts,
-                    width=shape.width, levels=KNOTS, learning_rate=head_rate, clip_norm=clip_norm,
+                    width=shape.width, levels=KNOTS, learning_rate=learning.head_rate, clip_norm=learning.clip_norm,
                 )  # fmt: skip
-        if base is None or (enabled and whole):
+        if base is None or whole:
             self._bodies.append(body_of(self._shape, where))
-            self._learner = LazyLearner(
-                self._shape, start=base, seed=seed, learning_rate=learning_rate, clip_norm=clip_norm, warm_up=warm_up,
-                averaging=averaging, device=where,
-            )  # fmt: skip
-        self._learns = (self._head is not None, enabled and whole)
+            self._learner = LazyLearner(self._shape, learning, start=base, seed=seed, device=where)
+        self._learns = (self._head is not None, whole)
         self._rows = RowBuffer(horizons=horizons, shape=self._shape)
-        self._tapes = WindowBuffer(length=window, horizons=horizons, shape=self._shape)
+        self._tapes = WindowBuffer(length=learning.window, horizons=horizons, shape=self._shape)
         self._hidden, self._kept = self._room(0)
         self._activity, self._marks = EffectiveSeries(), np.zeros((0, 2), np.int64)
         self._since = np.zeros(0, np.int64)  # rows stepped since the last learning point of the whole network

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from streamrnn.core.config import LearningConfig
 from streamrnn.core.garbage import loading
 from streamrnn.core.jit import Singles
 from streamrnn.core.learning.replay_buffer import Windows
@@ -24,8 +25,12 @@ class LazyLearner:
     Without `start` it is made at once: torch draws its first weights.
     """
 
-    def __init__(self, shape: Shape, *, start: Singles | None, **options: Any) -> None:
-        self._arguments: dict[str, Any] = {"shape": shape, "start": start, **options}
+    def __init__(
+        self, shape: Shape, learning: LearningConfig, *, start: Singles | None, seed: int, device: str
+    ) -> None:
+        self._arguments: dict[str, Any] = {
+            "shape": shape, "learning": learning, "start": start, "seed": seed, "device": device,
+        }  # fmt: skip
         self._learner: BpttLearner | None = None
         self._arrays = dict[str, NDArray[np.generic]]()
         """Where it stands, as `Learner.save` has it, until it is made."""
