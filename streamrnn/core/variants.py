@@ -1,33 +1,29 @@
-"""The two variants of a forecaster: what is known of a series, and what its network reads."""
+"""The two variants of a forecaster: their banks, and the sizes of their networks."""
 
-from collections.abc import Callable
 from typing import NamedTuple
 
-from streamrnn.core.banks.full import Bank
-from streamrnn.core.banks.lean import state as lean
+from streamrnn.core.banks.full import FullBank
 from streamrnn.core.banks.lean.bank import LeanBank
+from streamrnn.core.banks.lean.features import LEAN_INPUTS
+from streamrnn.core.banks.protocol import SeriesBank
 from streamrnn.core.config import ModelConfig
 from streamrnn.core.network.shapes import Shape
-from streamrnn.core.series import state
-
-AnyBank = Bank | LeanBank
+from streamrnn.core.series.lean_state import LEAN_EXPERTS
+from streamrnn.core.series.state import EXPERTS, INPUTS
 
 
 class Variant(NamedTuple):
-    """One of them."""
+    """One variant."""
 
-    bank: Callable[..., AnyBank]
-    inputs: int
-    """Numbers that the recurrent layers read."""
-    experts: int
-    """Forecasts that the head weighs."""
-    width: int
-    """Units of the head."""
+    bank: type[SeriesBank]
+    inputs: int  # of the recurrent layers, F
+    experts: int  # point forecasts that the head weights, E
+    width: int  # hidden units of the head
 
 
 VARIANTS = {
-    "full": Variant(Bank, state.INPUTS, len(state.EXPERTS), 64),
-    "lean": Variant(LeanBank, lean.INPUTS, len(lean.EXPERTS), 32),
+    "full": Variant(FullBank, INPUTS, len(EXPERTS), 64),
+    "lean": Variant(LeanBank, LEAN_INPUTS, len(LEAN_EXPERTS), 32),
 }
 
 

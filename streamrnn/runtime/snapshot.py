@@ -152,7 +152,7 @@ class Snapshot:
         present = _json(orjson.dumps(self._layout()))
         if saved == present:
             return ""
-        carried = self._forecaster.carries(_without_pages(saved))
+        carried = self._forecaster.describe_migration(_without_pages(saved))
         if not carried:
             raise StateError(f"the saved state does not fit: {_differences(saved, present)}; {REMEDY}")
         return carried

@@ -15,7 +15,7 @@ from streamrnn.core.network.kernels import answer, head_from, reading
 from streamrnn.core.network.shapes import GATES, KNOTS, Shape
 from streamrnn.core.network.torch_network import fresh, heads, split, unroll
 from streamrnn.core.series.state import EXPERTS, INPUTS, LEAD
-from streamrnn.core.series.wave import Described
+from streamrnn.core.series.wave import WaveFeatures
 
 ROWS, HORIZONS = 300, 3
 LEVELS = (0.02, 0.1, 0.3, 0.5, 0.92)
@@ -27,7 +27,7 @@ class Setting(NamedTuple):
     shape: Shape
     weights: torch.Tensor
     hidden: Singles
-    given: Described
+    given: WaveFeatures
 
 
 def setting(cell: str, hidden: int, layers: int) -> Setting:
@@ -38,10 +38,10 @@ def setting(cell: str, hidden: int, layers: int) -> Setting:
     rng, e = np.random.default_rng(4), len(EXPERTS)
     sizes = (shape.states, (INPUTS,), (HORIZONS, e), (HORIZONS, e), (HORIZONS, LEAD))
     state, *given = (rng.normal(size=(ROWS, *size)).astype(np.float32) / 2 for size in sizes)
-    return Setting(shape, weights, state, Described(*given, np.ones((ROWS, HORIZONS))))
+    return Setting(shape, weights, state, WaveFeatures(*given, np.ones((ROWS, HORIZONS))))
 
 
-def said(weights: torch.Tensor, shape: Shape, top: Singles, given: Described) -> Singles:
+def said(weights: torch.Tensor, shape: Shape, top: Singles, given: WaveFeatures) -> Singles:
     """Quantiles (B, K, Q) at LEVELS of a wave."""
     knots = np.empty((len(top), HORIZONS, len(KNOTS)), np.float32)
     quantiles = np.empty((len(top), HORIZONS, len(LEVELS)), np.float32)
@@ -103,7 +103,7 @@ def test_bits_do_not_depend_on_the_wave(cell: str, hidden_size: int) -> None:
     rng = np.random.default_rng(6)
     order, moved = rng.permutation(ROWS), hidden.copy()
     for rows in np.split(order, np.sort(rng.choice(ROWS, 20, replace=False))):
-        part = Described(*(array[rows] for array in given))
+        part = WaveFeatures(*(array[rows] for array in given))
         outputs = body.step(moved, rows, part.inputs)
         np.testing.assert_array_equal(outputs, top[rows])
         np.testing.assert_array_equal(said(weights, shape, outputs, part), expected[rows])

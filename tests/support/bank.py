@@ -6,21 +6,21 @@ import numpy as np
 from numpy.typing import ArrayLike
 from support.streams import HOUR, START
 
-from streamrnn.core.banks.full import Bank
-from streamrnn.core.series.wave import Described
+from streamrnn.core.banks.full import FullBank
+from streamrnn.core.series.wave import WaveFeatures
 
 LEVELS = (0.1, 0.5, 0.9)
 
 
-def bank_of(horizons: Sequence[int] = (1, 12, 24), series: int = 1) -> Bank:
+def bank_of(horizons: Sequence[int] = (1, 12, 24), series: int = 1) -> FullBank:
     """A bank that holds so many series."""
-    bank = Bank(horizons=horizons, quantiles=LEVELS)
+    bank = FullBank(horizons=horizons, quantiles=LEVELS)
     for s in range(series):
         bank.add(f"s{s}")
     return bank
 
 
-def observe(bank: Bank, values: ArrayLike, times: ArrayLike | None = None, row: int = 0) -> Described:
+def observe(bank: FullBank, values: ArrayLike, times: ArrayLike | None = None, row: int = 0) -> WaveFeatures:
     """Let a bank observe consecutive values of one series; without times, hourly ones from its next hour on.
 
     A wave has distinct rows; that the compiled loop takes them one after another is what makes this the same, faster.

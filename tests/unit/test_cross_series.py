@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from support.streams import HOUR, START, small
 
 from streamrnn.core.experts.cross_series import NONE, OTHERS, CrossSeriesExpert
-from streamrnn.core.series.plan import planned
+from streamrnn.core.series.plan import make_plan
 
 LEAD, ROWS = 3, 1500
 
@@ -58,7 +58,7 @@ def test_other_keys_are_not_seen() -> None:
 
 def test_the_first_other_fields_of_a_key_are_seen_in_the_order_of_their_coming() -> None:
     """At most six; a key's name may have slashes."""
-    neighbours = CrossSeriesExpert(planned((1, 3), (0.1, 0.5, 0.9)))
+    neighbours = CrossSeriesExpert(make_plan((1, 3), (0.1, 0.5, 0.9)))
     for name in ["a/b/0", "c/0", *(f"a/b/{n}" for n in range(1, 8)), "c/1"]:
         neighbours.add(name)
     others = neighbours._others.tolist()  # what is behind the forecasts

@@ -7,7 +7,7 @@ import pytest
 from support.bank import LEVELS, bank_of, observe
 from support.streams import HOUR, START, seasonal
 
-from streamrnn.core.banks.full import Bank
+from streamrnn.core.banks.full import FullBank
 from streamrnn.core.experts.classical import TRUST_RATE
 from streamrnn.core.series import calendar
 from streamrnn.core.series.features import ALIGNMENTS
@@ -112,7 +112,7 @@ def test_a_description_knows_nothing_of_what_comes() -> None:
 def test_rows_of_a_bank_do_not_meet() -> None:
     """A series is described the same alone and among others that come later, across the doubling of the room."""
     values = seasonal(120, 20)
-    alone, together = Bank(horizons=HORIZONS, quantiles=LEVELS), Bank(horizons=HORIZONS, quantiles=LEVELS)
+    alone, together = FullBank(horizons=HORIZONS, quantiles=LEVELS), FullBank(horizons=HORIZONS, quantiles=LEVELS)
     alone.add("one")
     expected = observe(alone, values[:, 11])
     for t, row in enumerate(values):

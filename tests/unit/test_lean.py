@@ -4,15 +4,15 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from streamrnn.core.banks.lean.state import EXPERTS, FOLLOWED, NONE, SHORT_BINS, following, place_of
 from support.streams import HOUR, START, run, small
 
 from streamrnn import app
 from streamrnn.core.banks.lean import ledger, profiles
 from streamrnn.core.banks.lean.bank import LeanBank
-from streamrnn.core.banks.lean.state import EXPERTS, FOLLOWED, NONE, SHORT_BINS, following, place_of
 from streamrnn.core.ensemble import aggregation
 from streamrnn.core.experts.classical import FIRST_ORIGIN, TRUST_RATE, TRUTH_CLIP
-from streamrnn.core.series.plan import planned
+from streamrnn.core.series.plan import make_plan
 from streamrnn.core.series.scaling import decoded
 from streamrnn.core.series.state import FIRST_TRUST, POINT_CLIP
 from streamrnn.errors import ConfigError
@@ -66,7 +66,7 @@ def test_a_gap_shifts_no_bin() -> None:
 @given(st.sets(st.integers(1, 200), min_size=1, max_size=4))
 def test_no_followed_forecast_is_written_over_before_its_truth(horizons: set[int]) -> None:
     """Slots of a horizon are taken in turns, each for longer than the horizon; one origin in a block is followed."""
-    plan = planned(sorted(horizons), LEVELS)
+    plan = make_plan(sorted(horizons), LEVELS)
     rules = following(plan)
     for k, horizon in enumerate(plan.horizons):
         last: dict[int, int] = {}
@@ -86,7 +86,7 @@ def test_no_followed_forecast_is_written_over_before_its_truth(horizons: set[int
 @pytest.mark.parametrize("period", [2, 3, 4, 6, 7, 12, 24, 60, 288])
 def test_what_is_followed_is_no_phase_of_a_season(period: int) -> None:
     """Whatever comes every so many rows is seen as often as it comes."""
-    rules = following(planned(HORIZONS, LEVELS))
+    rules = following(make_plan(HORIZONS, LEVELS))
     for k in (1, 2):
         origins = [origin for origin in range(100 * period) if place_of(rules, k, origin) != NONE]
         counts = np.bincount(np.array(origins) % period, minlength=period)

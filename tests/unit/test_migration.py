@@ -21,7 +21,7 @@ def carried(forecaster: CoreForecaster, **options: Any) -> CoreForecaster:
     pages = [{k: a.copy() for k, a in forecaster.save_rows(at, 3).items()} for at in range(0, count, 3)]
     shared = {k: a.copy() for k, a in forecaster.save_shared().items()}
     resumed = small(**options)
-    assert resumed.carries(forecaster.layout)
+    assert resumed.describe_migration(forecaster.layout)
     resumed.load(shared, pages, forecaster.names, forecaster.layout)
     return resumed
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from streamrnn.core.banks.full import Bank
+from streamrnn.core.banks.full import FullBank
 from streamrnn.core.series.calendar import DAY, HOUR, MINUTE, SECOND, WEEK
 from streamrnn.core.series.period_detection import HISTORY, autocorrelation, lay_out, look, take_off_trend
 
@@ -27,7 +27,7 @@ def wave(period: float, rows: int = 900, noise: float = 0.3) -> np.ndarray:
 
 def periods(values: np.ndarray, cadence: float, seasons: list[float] | None = None) -> list[float]:
     """The short and the long season (ms) that a bank goes by after these values."""
-    bank = Bank(horizons=(1,), quantiles=(0.5,), seasons=seasons)
+    bank = FullBank(horizons=(1,), quantiles=(0.5,), seasons=seasons)
     row = np.array([bank.add("s")])
     for n, value in enumerate(values):
         bank.observe(row, np.array([value]), np.array([round(1_700_000_000_000 + n * cadence)]))
@@ -92,7 +92,7 @@ def test_missing_observations_shift_no_period(missing: float) -> None:
     """A day stays a day, and a period of its own is found where it lies, with rows missing here and there."""
     kept = np.flatnonzero(CHANCE.random(1200) > missing)
     for period, expected in ((24, [DAY, WEEK]), (17, [17 * HOUR, DAY])):
-        bank = Bank(horizons=(1,), quantiles=(0.5,))
+        bank = FullBank(horizons=(1,), quantiles=(0.5,))
         row, values = np.array([bank.add("s")]), wave(period, 1200)
         for n in kept:
             bank.observe(row, values[[n]], np.array([round(1_700_000_000_000 + n * HOUR)]))

@@ -41,7 +41,7 @@ from streamrnn.commands.pretrain.train import (
     train,
     validate,
 )
-from streamrnn.core.banks.full import Bank
+from streamrnn.core.banks.full import FullBank
 from streamrnn.core.config import ModelConfig
 from streamrnn.core.jit import Floats, Singles
 from streamrnn.core.network.shapes import KNOTS, Shape
@@ -88,7 +88,7 @@ def test_examples_are_what_the_bank_says_row_by_row() -> None:
     examples = describe(made, STEPS)
     for n in range(made.values.shape[1]):
         rows = np.flatnonzero(made.present[:, n])
-        bank = Bank(horizons=STEPS, quantiles=KNOTS)
+        bank = FullBank(horizons=STEPS, quantiles=KNOTS)
         series = np.array([bank.add("alone")])
         units: list[Floats] = []
         for place, row in enumerate(rows):

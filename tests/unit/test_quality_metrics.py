@@ -4,9 +4,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from streamrnn.core.banks.lean.state import NONE, place_of
 from support.streams import HORIZONS, HOUR, QUANTILES, START, seasonal, small
 
-from streamrnn.core.banks.lean.state import NONE, place_of
 from streamrnn.core.ensemble.forecast_scores import ERROR_CLIP
 
 if TYPE_CHECKING:

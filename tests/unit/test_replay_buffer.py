@@ -6,7 +6,7 @@ import torch
 from support.bank import observe
 from support.streams import HORIZONS, QUANTILES, run, seasonal, small
 
-from streamrnn.core.banks.full import Bank
+from streamrnn.core.banks.full import FullBank
 from streamrnn.core.jit import Floats, Singles
 from streamrnn.core.learning.replay_buffer import (
     CAPACITY,
@@ -21,21 +21,21 @@ from streamrnn.core.learning.replay_buffer import (
 from streamrnn.core.network.shapes import Shape
 from streamrnn.core.network.torch_network import fresh, split, unroll
 from streamrnn.core.series.state import EXPERTS, INPUTS, LEAD
-from streamrnn.core.series.wave import Described
+from streamrnn.core.series.wave import WaveFeatures
 
 STEPS = np.array(sorted({1, 12, 24, *HORIZONS}))
 FROZEN = {"learning_rate": 0.0, "head_rate": 0.0}
 """Learning points as usual, and weights that stay as they are."""
 
 
-def described(values: Floats) -> Described:
+def described(values: Floats) -> WaveFeatures:
     """What a bank tells of one series from its first row on."""
-    bank = Bank(horizons=HORIZONS, quantiles=QUANTILES)
+    bank = FullBank(horizons=HORIZONS, quantiles=QUANTILES)
     bank.add("one")
     return observe(bank, values)
 
 
-def labels_of(values: Floats, given: Described) -> Floats:
+def labels_of(values: Floats, given: WaveFeatures) -> Floats:
     """(T, K): the change that came, in units of the origin; NaN where it did not come."""
     labels = np.full((len(values), len(STEPS)), np.nan)
     for k, h in enumerate(STEPS):
@@ -43,7 +43,7 @@ def labels_of(values: Floats, given: Described) -> Floats:
     return labels
 
 
-def hidden_before(given: Described, row: int, networks: int) -> Singles:
+def hidden_before(given: WaveFeatures, row: int, networks: int) -> Singles:
     """The state (D, N, H) of a network that stays at its first weights, before a row."""
     shape = Shape("gru", 8, 1)
     parts = split(fresh(shape, 9 if networks == 3 else 0), shape)
@@ -123,7 +123,7 @@ class Feeder:
             t = float(self.seen)
             truths = np.array([[(t - h) / 1000 if t >= h and not silent else np.nan for h in (1, 3)]], np.float32)
             part = np.full((1, 2, len(EXPERTS)), t, np.float32)
-            given = Described(np.zeros((1, INPUTS), np.float32), part, part, np.full((1, 2, LEAD), t, np.float32), t)
+            given = WaveFeatures(np.zeros((1, INPUTS), np.float32), part, part, np.full((1, 2, LEAD), t, np.float32), t)
             self.rows.take(
                 self.held, np.array([0]), np.array([self.seen]), truths, np.full((1, 2), t, np.float32), given, 1
             )

@@ -9,7 +9,7 @@ from support.bank import bank_of, observe
 
 from streamrnn.core.experts import rls
 from streamrnn.core.jit import Floats
-from streamrnn.core.series.plan import planned
+from streamrnn.core.series.plan import make_plan
 from streamrnn.core.series.state import PRIOR_COVARIANCE, TERMS, Series, allocate
 
 HORIZONS = (1, 12, 24)
@@ -32,7 +32,7 @@ def terms_of(rows: int, seed: int = 0) -> NDArray[np.float32]:
 
 def fed(terms: NDArray[np.float32], truths: Floats) -> tuple[Series, list[Floats]]:
     """A series that has seen the terms (T, D), and learned the truths (T, K) as they came; its forecasts (T, R, K)."""
-    series = allocate(1, planned(HORIZONS, (0.5,)))
+    series = allocate(1, make_plan(HORIZONS, (0.5,)))
     series.seen[0] = FIRST
     product, forecasts = np.empty(TERMS, np.float32), []
     for t in range(len(terms)):

@@ -7,7 +7,7 @@ import pytest
 from support.bank import bank_of, observe
 from support.streams import HOUR, START
 
-from streamrnn.core.banks.full import Bank
+from streamrnn.core.banks.full import FullBank
 from streamrnn.core.jit import Floats
 from streamrnn.core.series import calendar
 from streamrnn.core.series.scaling import code, decoded
@@ -17,7 +17,7 @@ from streamrnn.core.series.state import LONG_SLOTS, SHORT_SLOTS
 DAY_ROWS = 24
 
 
-def found(bank: Bank, ahead: int, cadence: float = HOUR) -> Floats:
+def found(bank: FullBank, ahead: int, cadence: float = HOUR) -> Floats:
     """What the seasons say of `ahead` rows after the latest one, as values: latest short, long, profile short, long."""
     read = np.empty(5)
     read_seasons(bank.series, 0, float(bank.series.time[0]), float(cadence), ahead, read)

@@ -7,12 +7,12 @@ import numpy as np
 
 from streamrnn.commands.pretrain.prior import Stories
 from streamrnn.commands.pretrain.signals import Generator
-from streamrnn.core.banks.full import Bank
+from streamrnn.core.banks.full import FullBank
+from streamrnn.core.banks.protocol import SeriesBank
 from streamrnn.core.jit import Floats, Halves, Integers
 from streamrnn.core.learning.replay_buffer import LABEL_CLIP
 from streamrnn.core.network.shapes import KNOTS
 from streamrnn.core.series.plan import REFERENCE_STEPS
-from streamrnn.core.variants import AnyBank
 
 HORIZONS = 5
 """Of each lot of examples: REFERENCE_STEPS, and random ones."""
@@ -40,7 +40,7 @@ def some_horizons(generator: Generator) -> tuple[int, ...]:
     return tuple(sorted(chosen))
 
 
-def describe(stories: Stories, horizons: tuple[int, ...], kind: Callable[..., AnyBank] = Bank) -> Examples:
+def describe(stories: Stories, horizons: tuple[int, ...], kind: Callable[..., SeriesBank] = FullBank) -> Examples:
     """Run a bank over the rows that are present; `horizons` hold REFERENCE_STEPS.
 
     A series with missing rows has fewer, and ends before the others: the rest of its rows are zeros without labels.

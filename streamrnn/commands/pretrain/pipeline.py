@@ -15,10 +15,11 @@ from streamrnn.commands.pretrain.examples import Examples, describe, some_horizo
 from streamrnn.commands.pretrain.history import History, mixed, read_history
 from streamrnn.commands.pretrain.prior import draw
 from streamrnn.commands.pretrain.train import Schedule, Trained, train
-from streamrnn.core.banks.full import Bank
+from streamrnn.core.banks.full import FullBank
+from streamrnn.core.banks.protocol import SeriesBank
 from streamrnn.core.config import ModelConfig
 from streamrnn.core.network.device import device_of
-from streamrnn.core.variants import VARIANTS, AnyBank, shape_of
+from streamrnn.core.variants import VARIANTS, shape_of
 from streamrnn.errors import ConfigError
 from streamrnn.weights.card import Card, write_base
 
@@ -87,7 +88,7 @@ def make_base_network(
 
 
 def lots(
-    seed: int, history: Sequence[History], seen: Counter[str], sizes: Sizes, bank: Callable[..., AnyBank] = Bank
+    seed: int, history: Sequence[History], seen: Counter[str], sizes: Sizes, bank: Callable[..., SeriesBank] = FullBank
 ) -> Callable[[int], Examples]:
     """What makes the lots to train on, by number; it counts in `seen` what they are made of."""
 
@@ -103,7 +104,7 @@ def lots(
     return lot
 
 
-def scored_lot(number: int, count: int, rows: int, bank: Callable[..., AnyBank] = Bank) -> Examples:
+def scored_lot(number: int, count: int, rows: int, bank: Callable[..., SeriesBank] = FullBank) -> Examples:
     """A lot of `count` series to score on, the same for all seeds of a training."""
     return describe(draw(np.random.default_rng([SCORED, number]), count, rows), VALIDATION_HORIZONS, bank)
 

@@ -10,7 +10,7 @@ import numpy as np
 from streamrnn.commands.pretrain.augmentation import measured, recorded, struck
 from streamrnn.commands.pretrain.signals import Generator, process, seasonal, shocks
 from streamrnn.core.jit import Booleans, Floats, Integers
-from streamrnn.core.series.calendar import DAY, HOUR, MINUTE, SECOND, WEEK, YEAR, seasons
+from streamrnn.core.series.calendar import DAY, HOUR, MINUTE, SECOND, WEEK, YEAR, calendar_seasons
 
 CADENCES = {
     HOUR: 5.0, 5 * MINUTE: 5.0, DAY: 3.5, 30 * MINUTE: 2.5, 15 * MINUTE: 1.5, 10 * MINUTE: 1.0, MINUTE: 1.0,
@@ -109,7 +109,7 @@ def _values(generator: Generator, times: Integers, cadence: float, told: list[st
 
 def _periods(generator: Generator, cadence: float, told: list[str]) -> tuple[float, float]:
     """Short and long period (ms): mostly those of the calendar that the forecaster, too, will find."""
-    short, long = seasons(cadence)
+    short, long = calendar_seasons(cadence)
     if short <= 0 or generator.random() < OWN_PERIOD:
         told.append("own period")
         return cadence * 10 ** generator.uniform(0.6, 2.8), 0.0

@@ -1,6 +1,7 @@
 """Bank of the full variant: all classical experts, a ledger of every pending forecast, and optional extra experts."""
 
 from functools import cached_property
+from typing import ClassVar
 
 import numpy as np
 
@@ -88,9 +89,7 @@ def forecast_wave(
 class FullBank(SeriesBank):
     """Bank of the full variant."""
 
-    axes = {f"series_{name}": kinds for name, kinds in AXES.items()} | {
-        f"ledger_{name}": kinds for name, kinds in LEDGER_AXES.items()
-    }
+    axes: ClassVar = {"series": AXES, "ledger": LEDGER_AXES}
     series: FullState
     ledger: Ledger
 

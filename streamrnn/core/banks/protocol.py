@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,9 +19,9 @@ from streamrnn.core.series.wave import WaveFeatures, append_rows
 FIRST_CAPACITY = 8
 """Initial rows; doubled when they are full."""
 PRIOR_POINT, PRIOR_NETWORK, YOUNG_NETWORK = 1.0, 10.0, 300.0
-"""Shares in the mixture's prior before normalization: of a point forecast, of a pretrained network in a mature series, and
-in a young one."""
+"""Shares in the mixture's prior before normalization: a point forecast; a pretrained network, in mature and young series."""
 
+Value = TypeVar("Value")
 Rows = Integers | slice | int
 Tables = dict[str, Any]
 """NamedTuples of arrays with one row per series, by the prefix of their saved names."""
@@ -49,8 +49,8 @@ class SeriesBank(ABC):
     K horizons: the configured ones and REFERENCE_STEPS. The mixture's members are point forecasts and N networks.
     """
 
-    axes: ClassVar[Mapping[str, str]]
-    """Kinds of the axes of saved arrays, see migration."""
+    axes: ClassVar[Mapping[str, Mapping[str, str]]]
+    """Kinds of the axes of saved arrays, by table and name, see migration."""
     series: AnyState
     names: list[str]
     """Names of the series by row, in first-seen order."""
@@ -79,7 +79,7 @@ class SeriesBank(ABC):
 
     @abstractmethod
     def update(self, rows: Integers, values: Floats, times: Integers) -> WaveUpdate:
-        """Score what is due and store a wave: `rows` (B,) distinct, `values` (B,) finite, `times` (B,) ms, ascending."""
+        """Score what is due, then store a wave: `rows` (B,) distinct, `values` (B,) finite, `times` (B,) ms, rising."""
 
     @abstractmethod
     def publish(self, rows: Integers, networks: Singles, points: Floats) -> PublishedForecasts:
@@ -126,7 +126,7 @@ class SeriesBank(ABC):
 
     def arrays(self) -> dict[str, NDArray[np.generic]]:
         """Return the saved arrays by name, one row per series."""
-        return _named(self._tables)
+        return _flat({prefix: table._asdict() for prefix, table in self._tables.items()})
 
     def load(self, saved: Mapping[str, Any], names: Sequence[str]) -> None:
         """Load arrays as returned by `arrays`, of the series `names`."""
@@ -140,7 +140,8 @@ class SeriesBank(ABC):
         """Return the conversion of arrays saved under the plan `old`."""
         blank = self._allocate(1)
         self._set_pending(blank)
-        return Migration(old, self.plan, self.axes, _named(blank), self._evaluated_slots(old))
+        arrays = _flat({prefix: table._asdict() for prefix, table in blank.items()})
+        return Migration(old, self.plan, _flat(self.axes), arrays, self._evaluated_slots(old))
 
     def _set_tables(self, tables: Tables) -> None:
         self._tables = tables
@@ -170,5 +171,6 @@ class SeriesBank(ABC):
         return None
 
 
-def _named(tables: Tables) -> dict[str, NDArray[np.generic]]:
-    return {f"{prefix}_{name}": array for prefix, table in tables.items() for name, array in table._asdict().items()}
+def _flat(tables: Mapping[str, Mapping[str, Value]]) -> dict[str, Value]:
+    """Join the entries of several tables, named by table and entry."""
+    return {f"{prefix}_{name}": value for prefix, table in tables.items() for name, value in table.items()}

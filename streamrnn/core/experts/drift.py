@@ -55,7 +55,7 @@ class Drift:
         self._until.append(0)
 
     def step(self, rows: Integers, seen: Integers, errors: Floats) -> Integers:
-        """Feed relative `errors` (B,) of `rows` (B,) with `seen` (B,) observations before; return the rows with an alarm."""
+        """Feed relative `errors` (B,) of a wave with `seen` (B,) observations before; return the rows with an alarm."""
         found = []
         for row, count, error in zip(rows.tolist(), seen.tolist(), errors.tolist(), strict=True):
             if count < FIRST or not math.isfinite(error):

@@ -222,7 +222,9 @@ class RiverExperts:
         for row in rows:
             if not isinstance(row, list) or [[type(model) for model in models] for models in row] != kinds:
                 names = ", ".join(spec.name for spec in self._specs)
-                raise StateError(f"the saved models of river are not those of the configured experts, {names}; {REMEDY}")
+                raise StateError(
+                    f"the saved models of river are not those of the configured experts, {names}; {REMEDY}"
+                )
         self._models = rows
 
     def _models_of(self, spec: Spec) -> int:

@@ -25,7 +25,7 @@ from streamrnn.core.network.encoder_cpu import WaveEncoder, body_of
 from streamrnn.core.network.head import Head, flat_of, work_of
 from streamrnn.core.network.kernels import answer, head_from, reading
 from streamrnn.core.network.shapes import KNOTS, Shape
-from streamrnn.core.series.wave import Described
+from streamrnn.core.series.wave import WaveFeatures
 
 HEAD, WHOLE = 0, 1
 """The learners, in the order of their learning points."""
@@ -108,7 +108,7 @@ class EnsembleTrainer:
         """
         return any(self._due(learner, pending) for learner in (HEAD, WHOLE))
 
-    def step(self, rows: Integers, seen: Integers, truths: Singles, described: Described) -> Singles:
+    def step(self, rows: Integers, seen: Integers, truths: Singles, described: WaveFeatures) -> Singles:
         """One wave: quantiles (N, B, K, Q) in units.
 
         `seen` (B,) observations came before; `truths` (B, K) are the labels that came with the wave, NaN: none.

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from streamrnn.core.jit import Integers, Singles, compiled, compiled_allocating
 from streamrnn.core.network.shapes import Shape
 from streamrnn.core.series.state import LEAD
-from streamrnn.core.series.wave import Described
+from streamrnn.core.series.wave import WaveFeatures
 
 CAPACITY = 1024
 """Rows kept for the head."""
@@ -85,7 +85,7 @@ def deliver(
 @compiled_allocating
 def keep(
     last: Integers, rows: Integers, seen: Integers, horizons: Integers, truths: Singles, taken: Integers, live: int,
-    kept: Kept, held: Examples, recent: Integers, delivered: Integers, top: Singles, described: Described,
+    kept: Kept, held: Examples, recent: Integers, delivered: Integers, top: Singles, described: WaveFeatures,
 ) -> None:  # fmt: skip
     """One wave, row by row, so that its size tells nowhere: labels come, and every so many rows of a series are kept.
 
@@ -147,7 +147,7 @@ class RowBuffer:
         return np.full(capacity, NONE, np.int64)
 
     def take(
-        self, last: Integers, rows: Integers, seen: Integers, truths: Singles, top: Singles, described: Described,
+        self, last: Integers, rows: Integers, seen: Integers, truths: Singles, top: Singles, described: WaveFeatures,
         live: int,
     ) -> None:  # fmt: skip
         """One wave: its labels (B, K), NaN: none, and those of its rows whose turn it is; `seen` (B,) came before.
@@ -235,7 +235,7 @@ def label(labels: Singles, at: int, horizons: Integers, truths: Singles) -> None
 @compiled_allocating
 def record(
     tape_row: Integers, tape_start: Integers, rows: Integers, place: Integers, seen: Integers, horizons: Integers,
-    truths: Singles, described: Described, before: Singles, windows: Windows,
+    truths: Singles, described: WaveFeatures, before: Singles, windows: Windows,
 ) -> None:  # fmt: skip
     """Write one wave on the running tapes; `place` (S,) is -1 everywhere, before and after."""
     length = windows.inputs.shape[1]
@@ -275,7 +275,7 @@ class WindowBuffer:
         self._learned = np.ones(TAPES, np.bool_)
         self._place = np.full(0, NONE, np.int64)
 
-    def record(self, rows: Integers, seen: Integers, truths: Singles, described: Described, before: Singles) -> None:
+    def record(self, rows: Integers, seen: Integers, truths: Singles, described: WaveFeatures, before: Singles) -> None:
         """One wave; `seen` (B,) observations came before it, `before` (B, *states) is the state then."""
         if not (self._row >= 0).any():
             return

@@ -12,7 +12,7 @@ import numpy as np
 from streamrnn.core.jit import Integers, Singles, compiled, compiled_allocating
 from streamrnn.core.network.head import Head, Work, head_of, read_head
 from streamrnn.core.network.shapes import KNOTS, Shape
-from streamrnn.core.series.wave import Described
+from streamrnn.core.series.wave import WaveFeatures
 from streamrnn.core.vector_math import ONE, ZERO, add_product, exponential
 
 HIDDEN_LIMIT = 1e3
@@ -152,7 +152,7 @@ def answer_rows(
 
 
 def answer(
-    head: Head, work: Work, read: Reading, top: Singles, described: Described, knots: Singles, quantiles: Singles
+    head: Head, work: Work, read: Reading, top: Singles, described: WaveFeatures, knots: Singles, quantiles: Singles
 ) -> None:
     """What a head says of a wave: fills `quantiles` (B, K, Q), in units, and, on the way, `knots` (B, K, L)."""
     points, trust, lead = described.points, described.trust, described.lead

@@ -67,7 +67,9 @@ def reset_seasons(series: FullState, row: int, short: float, long: float) -> Non
 
 
 @compiled
-def update_holt_winters(series: FullState, row: int, slot: int, slots: int, rows: float, value: float, young: bool) -> None:  # noqa: FBT001 - compiled code takes no keywords
+def update_holt_winters(
+    series: FullState, row: int, slot: int, slots: int, rows: float, value: float, young: bool
+) -> None:
     """Update level, trend and a season of `rows` rows in `slots` slots; `young` (first season): a slow level only."""
     level, trend, count = series.level[row], series.trend[row], series.seen[row]
     expected = level + DAMPING * trend

@@ -1,6 +1,7 @@
 """Bank of the lean variant: fewer experts, binned profiles, and a sample of the pending forecasts."""
 
 from functools import cached_property
+from typing import ClassVar
 
 import numpy as np
 
@@ -91,7 +92,7 @@ def forecast_lean_wave(
 class LeanBank(SeriesBank):
     """Bank of the lean variant; seasons that are not configured are the calendar's."""
 
-    axes = {f"series_{name}": kinds for name, kinds in LEAN_AXES.items()}
+    axes: ClassVar = {"series": LEAN_AXES}
     series: LeanState
 
     def update(self, rows: Integers, values: Floats, times: Integers) -> WaveUpdate:
