@@ -126,12 +126,12 @@ def warm_up(settings: Settings) -> None:
     Raises:
         ConfigError: as `forecaster`.
     """
-    from streamrnn.core.garbage import freeze_collector, loading  # noqa: PLC0415
+    from streamrnn.core.garbage import collector_paused, freeze_collector  # noqa: PLC0415
 
-    with loading():
-        from streamrnn.core.warm_up import used  # noqa: PLC0415
+    with collector_paused():
+        from streamrnn.core.warm_up import load_kernels  # noqa: PLC0415
 
-        used(forecaster(settings))
+        load_kernels(forecaster(settings))
     freeze_collector()
 
 

@@ -18,7 +18,7 @@ from streamrnn.commands.state import command as state
 from streamrnn.errors import StreamrnnError
 from streamrnn.log.kafka_common import chosen
 from streamrnn.page.process import require
-from streamrnn.settings import Settings, describe, load
+from streamrnn.settings import Settings, load, to_yaml
 from streamrnn.version import VERSION
 from streamrnn.weights import base_path
 
@@ -146,7 +146,7 @@ def _check(arguments: argparse.Namespace) -> int:
     client = chosen(settings.kafka.client) if settings.log == "kafka" else ""
     if settings.page.enabled:
         require()
-    lines = [describe(settings).rstrip()] if arguments.show else ["ok", *_summary(settings, client)]
+    lines = [to_yaml(settings).rstrip()] if arguments.show else ["ok", *_summary(settings, client)]
     if arguments.connect or settings.experts or settings.learning.drift != "none":
         from streamrnn import app  # noqa: PLC0415
 

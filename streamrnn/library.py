@@ -16,7 +16,7 @@ from streamrnn.core.jit import Floats, Integers
 from streamrnn.errors import ConfigError
 from streamrnn.records import TopicPartition
 from streamrnn.runtime.snapshot import Snapshot
-from streamrnn.settings import given
+from streamrnn.settings import from_sections
 from streamrnn.wire import NO_CHAIN
 
 ARRAYS = ("target_times", "quantiles", "anomaly", "skill", "warming", "drifting")
@@ -42,7 +42,7 @@ class Forecaster:
             ConfigError: with one line per problem, as for the configuration.
         """
         self._sections = sections
-        self._settings = given(sections)
+        self._settings = from_sections(sections)
         self._core = app.forecaster(self._settings)
         self._rows: dict[str, int] = {}
 

@@ -30,7 +30,7 @@ from streamrnn.log.files import read_csv, read_jsonl
 from streamrnn.records import Record, TopicPartition
 from streamrnn.runtime.snapshot import described
 from streamrnn.runtime.task import Task
-from streamrnn.settings import Settings, describe
+from streamrnn.settings import Settings, to_yaml
 
 FEED = 200
 """Records fed at once: between two looks at the progress."""
@@ -174,7 +174,7 @@ def _write_report(settings: Settings, results: Sequence[Result], output: Path, r
                 records,
                 horizons=settings.forecast.horizons,
                 quantiles=settings.forecast.quantiles,
-                configuration=describe(settings),
+                configuration=to_yaml(settings),
                 drift=settings.learning.drift != "none",
                 versions=results[0].state.numerics,
             )

@@ -20,8 +20,8 @@ from streamrnn.core.experts.river_experts import Plain, RiverExperts
 from streamrnn.core.fingerprint import numeric_fingerprint
 from streamrnn.core.jit import Booleans, Floats, Integers, Singles
 from streamrnn.core.learning.ensemble_trainer import EnsembleTrainer
-from streamrnn.core.learning.step import Learned
-from streamrnn.core.network.device import device_of
+from streamrnn.core.learning.step import LearningStep
+from streamrnn.core.network.device import resolve_device
 from streamrnn.core.series.migration import LayoutChange
 from streamrnn.core.series.plan import make_plan
 from streamrnn.core.variants import VARIANTS, shape_of
@@ -125,7 +125,7 @@ class CoreForecaster:
             **shape.options, **self._options(),
         }  # fmt: skip
         """The configuration that the arrays of a snapshot depend on."""
-        self.numerics = numeric_fingerprint(device_of(device))
+        self.numerics = numeric_fingerprint(resolve_device(device))
         """Versions and hardware that the bits of a forecast depend on."""
 
     def _options(self) -> dict[str, object]:
@@ -176,7 +176,7 @@ class CoreForecaster:
         """Process one wave: `rows` (B,) distinct, `values` (B,) finite, `times` (B,) ms, later than each row's last."""
         bank, update = self._bank, self._bank.update(rows, values, times)
         features, seen, truths = update.features, update.seen, update.truths
-        self._networks.hear(update.scores)
+        self._networks.track_errors(update.scores)
         if self._drift is not None:
             alarms = self._drift.step(rows, seen, bank.one_step_errors(rows, truths))
             bank.discount_regret(alarms, DISCOUNT)
@@ -218,7 +218,7 @@ class CoreForecaster:
         before, self._counts = self._counts, now
         return Counts(*(a - b for a, b in zip(now, before, strict=True)))
 
-    def learn(self) -> Learned | None:
+    def learn(self) -> LearningStep | None:
         """Learn, at a learning point only; None where there is nothing to learn from yet, or learning is off."""
         return self._networks.learn(self._bank.observations(slice(len(self.names))))
 
@@ -266,8 +266,8 @@ class CoreForecaster:
             if not (change.resets_directions and name.startswith(DIRECTION))
         }
         self._bank.load(saved, names)
-        self._networks.load(shared, collect_anew=change.resets_windows)
-        self._networks.take_over(saved, collect_anew=change.resets_windows)
+        self._networks.load(shared, reset_buffers=change.resets_windows)
+        self._networks.load_arrays(saved, reset_buffers=change.resets_windows)
         self._networks.grow(FIRST_CAPACITY)
         if self._cross_series is not None:
             self._cross_series.load(saved, names)

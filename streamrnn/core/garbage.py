@@ -1,18 +1,18 @@
-"""The garbage collector, while libraries are loaded and while a service runs."""
+"""Control of the garbage collector during imports and in a running service."""
 
 import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 THRESHOLDS = (20_000, 50, 1_000)
-"""Of the collector: a task has many objects that live long, and few that refer to each other."""
+"""Of the collector: a task has many long-lived objects, few of which refer to each other."""
 
 
 def freeze_collector() -> None:
-    """Leave all objects that exist now out of garbage collection, and collect less often, for the rest of the process.
+    """Exclude all current objects from garbage collection, and collect less often from now on.
 
-    Python's defaults would look through the libraries and the keys of a task every few waves, which takes longer than
-    encoding the forecasts.
+    With Python's defaults the collector would traverse the libraries and the keys of a task every few waves, which
+    takes longer than encoding the forecasts.
     """
     gc.collect()
     gc.freeze()
@@ -20,11 +20,11 @@ def freeze_collector() -> None:
 
 
 @contextmanager
-def loading() -> Iterator[None]:
-    """Look for no garbage meanwhile.
+def collector_paused() -> Iterator[None]:
+    """Disable the garbage collector while importing.
 
-    The modules of a large library are a hundred thousand objects and more, none of which is garbage. To look through
-    them again and again takes a quarter of the time.
+    A large library creates more than a hundred thousand objects, none of them garbage; traversing them repeatedly takes
+    a quarter of the import time.
     """
     if not gc.isenabled():
         yield

@@ -1,7 +1,7 @@
-"""Compilation of the per-series formulas with numba.
+"""Compilation of the per-series loops with numba.
 
-A compiled loop treats each row by itself, so that its arithmetic cannot depend on how many rows ride along or in which
-order. Neither fast-math nor contraction is allowed: both would let the compiler change bits.
+A compiled loop computes each row by itself, so that its result cannot depend on the other rows of a wave or their
+order. Fast-math and contraction are disabled, because both let the compiler change bits.
 """
 
 import hashlib
@@ -28,9 +28,9 @@ R = TypeVar("R")
 
 
 def _cache_folder() -> Path:
-    """Where machine code is kept between runs: a folder of its own for every version of the sources.
+    """Return the folder of the machine code, one for each version of the sources.
 
-    Numba looks only at the file of the function that it compiles, not at those of the functions called from there.
+    Numba's own cache checks only the file of the compiled function, not those of the functions that it calls.
     """
     here = Path(__file__).parent
     sources = hashlib.blake2b(digest_size=8)
@@ -39,7 +39,7 @@ def _cache_folder() -> Path:
     chosen = os.environ.get("NUMBA_CACHE_DIR")
     root = Path(chosen) if chosen else here / "__pycache__"
     if not os.access(root if root.exists() else root.parent, os.W_OK):
-        # never a folder that others can write to: what lies there is run
+        # never a folder writable by others, as its contents are executed
         root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "streamrnn"
     return root / f"kernels-{sources.hexdigest()}"
 
@@ -48,17 +48,17 @@ numba.config.CACHE_DIR = str(_cache_folder())  # type: ignore[attr-defined]
 
 
 def compiled(function: Callable[P, R]) -> Callable[P, R]:
-    """Compile a function of arrays and numbers that allocates no array; see `compiled_allocating`.
+    """Compile a function of arrays and numbers that allocates no array; an allocation is a compile error.
 
-    Its code is inlined wherever it is called, and counts no references: both cost more than most of the arithmetic,
-    since numba copies every array of a named tuple at each call. An allocation fails to compile.
+    The code is inlined and without reference counting: calls and counts cost more than most of the arithmetic, because
+    numba copies every array of a named tuple at each call.
     """
     return _compiled(function, _nrt=False)
 
 
 def compiled_allocating(function: Callable[P, R]) -> Callable[P, R]:
-    """Compile a function of arrays and numbers on its first call; the machine code is cached on disk."""
-    return _compiled(function, _nrt=True)  # named, because numba otherwise takes it from the caller
+    """Compile a function of arrays and numbers that may allocate arrays, at its first call; cached on disk."""
+    return _compiled(function, _nrt=True)  # explicit, because numba otherwise inherits it from the caller
 
 
 def _compiled(function: Callable[P, R], **options: Any) -> Callable[P, R]:
@@ -66,8 +66,8 @@ def _compiled(function: Callable[P, R], **options: Any) -> Callable[P, R]:
     return cast("Callable[P, R]", numba.njit(**options)(function))
 
 
-def compiler() -> str:
-    """What compiles, and for what: the instruction sets of which the bits of a sum or of the C library may depend."""
+def compiler_description() -> str:
+    """Return the compiler's versions and the instruction sets that bits may depend on."""
     features = llvmlite.binding.get_host_cpu_features()
     used = [name for name in ("fma", "avx2", "avx512f", "avx512bw", "avx512dq", "avx512vl") if features.get(name)]
     return " ".join([f"numba {numba.__version__}", f"llvmlite {llvmlite.__version__}", platform.machine(), *used])

@@ -241,8 +241,8 @@ class Task:
             learned = self._forecaster.learn()
         if learned is None:
             return
-        report.taken_back_steps += learned.taken_back
-        if learned.taken_back:
+        report.taken_back_steps += learned.rolled_back
+        if learned.rolled_back:
             return
         report.learning_steps += 1
         report.skipped_steps += learned.skipped

@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from streamrnn.core.config import LearningConfig
-from streamrnn.core.learning.bptt import BpttLearner, pinball
+from streamrnn.core.learning.bptt import BpttLearner, mean_pinball
 from streamrnn.core.learning.replay_buffer import Windows
 from streamrnn.core.learning.step import ANCHOR
 from streamrnn.core.network.shapes import GATES, KNOTS, Shape
-from streamrnn.core.network.torch_network import fresh, heads, split, unroll
+from streamrnn.core.network.torch_network import head_knots, initial_weights, split_weights, unroll
 from streamrnn.core.series.state import INPUTS
 
 STEPS, BATCH, HORIZONS = 10, 3, 2
@@ -30,7 +30,12 @@ def setting(cell: str, kind: Mapping[str, Any] = PLAIN) -> tuple[Shape, torch.Te
     """Shape, flat weights, inputs (T, B, F) and a first state."""
     torch.manual_seed(3)
     shape = Shape(cell, 5, 2, width=4, **kind)
-    return shape, fresh(shape, 0).requires_grad_(), torch.randn(STEPS, BATCH, INPUTS), torch.zeros(BATCH, *shape.states)
+    return (
+        shape,
+        initial_weights(shape, 0).requires_grad_(),
+        torch.randn(STEPS, BATCH, INPUTS),
+        torch.zeros(BATCH, *shape.states),
+    )
 
 
 @KINDS
@@ -44,13 +49,13 @@ def test_a_window_over_the_whole_sequence_is_full_backpropagation(cell: str, kin
     weights, inputs, state = (tensor.detach().double() for tensor in single)
     weights.requires_grad_()
     inputs.requires_grad_()
-    outputs, _ = unroll(split(weights, shape), shape, inputs, state)
+    outputs, _ = unroll(split_weights(weights, shape), shape, inputs, state)
     outputs[-1].sum().backward()
     assert weights.grad is not None
     assert inputs.grad is not None
     whole, reached = weights.grad.clone(), inputs.grad[0].abs().sum()
     weights.grad = None
-    parts = split(weights, shape)
+    parts = split_weights(weights, shape)
     _, middle = unroll(parts, shape, inputs[: STEPS // 2].detach(), state)
     late, _ = unroll(parts, shape, inputs[STEPS // 2 :].detach(), middle)
     late[-1].sum().backward()
@@ -88,14 +93,14 @@ def test_a_learning_step_has_the_gradient_of_its_windows_and_of_nothing_before(
     learner = learner_of(shape, clip_norm=1e9)
     learned = learner.learn(windows)
 
-    weights = fresh(shape, 0).requires_grad_()
-    parts = split(weights, shape)
+    weights = initial_weights(shape, 0).requires_grad_()
+    parts = split_weights(weights, shape)
     inputs, points, trust, lead, labels, hidden = (torch.from_numpy(array) for array in windows)
     state, tops = hidden, []
     for t in range(STEPS):
         top, state = unroll(parts, shape, inputs[:, t].unsqueeze(0), state)
         tops.append(top[0])
-    loss = pinball(heads(parts, shape, torch.stack(tops, 1), points, trust, lead), labels, trust)
+    loss = mean_pinball(head_knots(parts, shape, torch.stack(tops, 1), points, trust, lead), labels, trust)
     loss.backward()
     torch.optim.Adam([weights], lr=0.01, betas=(0.9, 0.99)).step()
     assert learned.loss == pytest.approx(loss.item(), rel=1e-6)
@@ -111,14 +116,14 @@ def test_a_learning_step_has_the_gradient_of_its_windows_and_of_nothing_before(
 def test_learning_starts_from_the_weights_given() -> None:
     """A base is copied, not learned on in place; without one the first weights follow from the seed."""
     shape = Shape("gru", 4, 1, width=3)
-    base = fresh(shape, 5).numpy()
+    base = initial_weights(shape, 5).numpy()
     kept = base.copy()
     learner = learner_of(shape, start=base, averaging=0.9)
     np.testing.assert_array_equal(learner.save()["weights"], base)
     learner.learn(windows_of(shape))
     np.testing.assert_array_equal(base, kept)
     assert (learner.save()["weights"] != base).any()
-    np.testing.assert_array_equal(learner_of(shape).save()["weights"], fresh(shape, 0).numpy())
+    np.testing.assert_array_equal(learner_of(shape).save()["weights"], initial_weights(shape, 0).numpy())
 
 
 @pytest.mark.parametrize("warm_up", [0, 1, 4])
@@ -146,7 +151,7 @@ def test_pinball_loss_is_the_weighted_mean_over_known_labels() -> None:
             for q, level in enumerate(KNOTS):
                 error = labels[i, j] - knots[i, j, q]
                 total += weight * (level * error if error >= 0 else (level - 1) * error) / len(KNOTS)
-    loss = pinball(*(torch.from_numpy(array) for array in (knots, labels, trust)))
+    loss = mean_pinball(*(torch.from_numpy(array) for array in (knots, labels, trust)))
     assert loss.item() == pytest.approx(total / count, rel=1e-6)
 
 

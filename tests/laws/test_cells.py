@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from streamrnn.core.network.shapes import GATES, STATES, Shape
-from streamrnn.core.network.torch_network import split, unroll
+from streamrnn.core.network.torch_network import split_weights, unroll
 
 REFERENCE = {"rnn_tanh": nn.RNN, "rnn_relu": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
 TOLERANCE = {torch.float32: 1e-6, torch.float64: 1e-12}
@@ -22,11 +22,11 @@ def reference(cell: str, layers: int, dtype: torch.dtype) -> nn.RNNBase:
 def ours(module: nn.RNNBase, shape: Shape) -> tuple[Tensor, dict[str, Tensor]]:
     """The module's weights in our flat vector, and its named parts."""
     weights = torch.zeros(shape.size, dtype=next(module.parameters()).dtype)
-    for name, part in split(weights, shape).items():
+    for name, part in split_weights(weights, shape).items():
         if hasattr(module, name):
             part.copy_(getattr(module, name).detach())
     weights.requires_grad_()
-    return weights, split(weights, shape)
+    return weights, split_weights(weights, shape)
 
 
 @pytest.mark.parametrize("dtype", TOLERANCE, ids=str)
@@ -54,6 +54,6 @@ def test_the_flat_vector_is_the_module(cell: str, layers: int, dtype: torch.dtyp
     (expected * target).mean().backward()
     torch.testing.assert_close(mine.grad, theirs.grad, rtol=0, atol=tolerance)
     torch.testing.assert_close(my_state.grad, their_state.grad, rtol=0, atol=tolerance)
-    gradients = split(weights.grad, shape)
+    gradients = split_weights(weights.grad, shape)
     for name, parameter in module.named_parameters():
         torch.testing.assert_close(gradients[name], parameter.grad, rtol=0, atol=tolerance)

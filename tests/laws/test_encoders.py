@@ -11,7 +11,7 @@ from streamrnn.core.network.encoder_cpu import CpuEncoder
 from streamrnn.core.network.encoder_gpu import GpuEncoder
 from streamrnn.core.network.encoders import encode
 from streamrnn.core.network.shapes import GATES, STATES, Encoder, Shape
-from streamrnn.core.network.torch_network import fresh, split, unroll
+from streamrnn.core.network.torch_network import initial_weights, split_weights, unroll
 
 MODULES = {"rnn_tanh": nn.RNN, "rnn_relu": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
 CELLS = {"rnn_tanh": nn.RNNCell, "rnn_relu": nn.RNNCell, "gru": nn.GRUCell, "lstm": nn.LSTMCell}
@@ -104,17 +104,17 @@ def test_no_time_lost_is_no_decay() -> None:
     """With the first weights, a series whose observations come in time is read as without decay, to the bit."""
     shape = Shape("gru", HIDDEN, 2, width=4, decay=True)
     plain = shape._replace(decay=False)
-    weights = fresh(shape, 3)
-    parts = split(weights, shape)
+    weights = initial_weights(shape, 3)
+    parts = split_weights(weights, shape)
     same = torch.cat([parts[name].flatten() for name in plain.parts()])
     inputs = torch.randn(STEPS, shape.inputs).numpy()
     inputs[:, shape.encoder.gap] = -np.abs(inputs[:, shape.encoder.gap])
     ends = []
     for each, flat in ((shape, weights), (plain, same)):
-        body, state = CpuEncoder(each), np.zeros((1, *each.states), np.float32)
-        body.load(flat.numpy())
+        encoder, state = CpuEncoder(each), np.zeros((1, *each.states), np.float32)
+        encoder.load(flat.numpy())
         for row in inputs:
-            body.step(state, np.zeros(1, np.int64), row[None])
+            encoder.step(state, np.zeros(1, np.int64), row[None])
         ends.append(state)
     np.testing.assert_array_equal(*ends)
 
@@ -124,20 +124,20 @@ def test_no_time_lost_is_no_decay() -> None:
 @pytest.mark.parametrize("kind", BESIDE)
 @pytest.mark.parametrize("cell", GATES)
 def test_the_compiled_step_is_the_learners_encoder(cell: str, kind: str, layers: int, decay: bool) -> None:
-    """Series of 1 to 11 observations in one wave: what the head reads and the states, row by row; so the torch body."""
+    """Encodings and states of series of 1 to 11 observations in one wave equal torch's, row by row."""
     shape = Shape(cell, HIDDEN, layers, width=4, kind=kind, context=CONTEXT, decay=decay)
     torch.manual_seed(1)
-    weights = fresh(shape, 0) + 0.05 * torch.randn(shape.size)
+    weights = initial_weights(shape, 0) + 0.05 * torch.randn(shape.size)
     given = torch.randn(STEPS, STEPS, shape.inputs)  # series b begins with row b
     expected = {
-        b: unroll(split(weights, shape), shape, given[b:, b : b + 1], torch.zeros(1, *shape.states))
+        b: unroll(split_weights(weights, shape), shape, given[b:, b : b + 1], torch.zeros(1, *shape.states))
         for b in range(STEPS)
     }
-    for body in (CpuEncoder(shape), GpuEncoder(shape, "cpu")):
-        body.load(weights.numpy())
+    for encoder in (CpuEncoder(shape), GpuEncoder(shape, "cpu")):
+        encoder.load(weights.numpy())
         hidden = np.zeros((STEPS, *shape.states), np.float32)
         for t in range(STEPS):
-            read = body.step(hidden, np.arange(t + 1), given[t, : t + 1].numpy())
+            read = encoder.step(hidden, np.arange(t + 1), given[t, : t + 1].numpy())
             for b in range(t + 1):
                 np.testing.assert_allclose(read[b], expected[b][0][t - b, 0].numpy(), rtol=1e-5, atol=2e-6)
         for b in range(STEPS):
@@ -148,27 +148,27 @@ def test_the_compiled_step_is_the_learners_encoder(cell: str, kind: str, layers:
 def test_bits_do_not_depend_on_the_wave(kind: str) -> None:
     """Any cut and any order of the rows give each row the same bits."""
     shape, rng = Shape("gru", 24, 1, kind=kind, context=7, decay=True), np.random.default_rng(2)
-    body, rows = CpuEncoder(shape), 60
-    body.load(fresh(shape, 1).numpy())
+    encoder, rows = CpuEncoder(shape), 60
+    encoder.load(initial_weights(shape, 1).numpy())
     given = rng.normal(size=(20, rows, shape.inputs)).astype(np.float32)
     whole, cut = (np.zeros((rows, *shape.states), np.float32) for _ in range(2))
     for inputs in given:
-        read, order = body.step(whole, np.arange(rows), inputs), rng.permutation(rows)
+        read, order = encoder.step(whole, np.arange(rows), inputs), rng.permutation(rows)
         for part in np.split(order, np.sort(rng.choice(rows, 9, replace=False))):
-            np.testing.assert_array_equal(body.step(cut, part, inputs[part]), read[part])
+            np.testing.assert_array_equal(encoder.step(cut, part, inputs[part]), read[part])
     np.testing.assert_array_equal(cut, whole)
 
 
 @pytest.mark.parametrize("kind", BESIDE)
-def test_a_state_that_explodes_starts_anew_with_its_context(kind: str) -> None:
+def test_a_state_that_explodes_is_reset_with_its_context(kind: str) -> None:
     """Only that row's."""
     shape = Shape("rnn_relu", 4, 1, kind=kind, context=3)
-    body, state = CpuEncoder(shape), np.zeros((2, *shape.states), np.float32)
-    body.load(fresh(shape, 1).numpy())
+    encoder, state = CpuEncoder(shape), np.zeros((2, *shape.states), np.float32)
+    encoder.load(initial_weights(shape, 1).numpy())
     inputs = np.ones((2, shape.inputs), np.float32)
-    body.step(state, np.arange(2), inputs)
+    encoder.step(state, np.arange(2), inputs)
     state[0, 0] = 1e20
-    read = body.step(state, np.arange(2), inputs)
+    read = encoder.step(state, np.arange(2), inputs)
     assert not state[0].any()
     assert not read[0].any()
     assert state[1].any()

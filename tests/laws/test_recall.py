@@ -7,7 +7,7 @@ from support.recall import FEWEST, LEVEL, SHOWN, learn, reach, remembering, stre
 
 from streamrnn.core.learning.replay_buffer import Windows
 from streamrnn.core.network.shapes import Shape
-from streamrnn.core.network.torch_network import fresh, split, unroll
+from streamrnn.core.network.torch_network import initial_weights, split_weights, unroll
 
 ROWS = 140
 LAST = 40
@@ -24,7 +24,7 @@ def windows_of(shape: Shape) -> Windows:
 def reached(cell: str, remembered: int | None = None) -> np.ndarray:
     """Norms of the gradient from 0 to 100 rows back, at first weights."""
     shape = Shape(cell, 16, 1, width=4, inputs=3, experts=1)
-    weights = fresh(shape, 0)
+    weights = initial_weights(shape, 0)
     if remembered is not None:
         weights = remembering(weights, shape, remembered, 0)
     return reach(weights, shape, windows_of(shape), 100)
@@ -34,8 +34,8 @@ def reached(cell: str, remembered: int | None = None) -> np.ndarray:
 def test_the_norm_is_that_of_the_jacobian(cell: str) -> None:
     """Over three rows the norm is the one that finite differences of the state give, within a tenth."""
     shape = Shape(cell, 16, 1, width=4, inputs=3, experts=1)
-    weights, windows = fresh(shape, 0), windows_of(shape)
-    parts = split(weights.double(), shape)
+    weights, windows = initial_weights(shape, 0), windows_of(shape)
+    parts = split_weights(weights.double(), shape)
     inputs = torch.from_numpy(windows.inputs).double().transpose(0, 1)
     state = unroll(parts, shape, inputs[: ROWS - 3], torch.from_numpy(windows.hidden).double())[1]
     squares = 0.0

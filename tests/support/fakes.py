@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from streamrnn.core.forecaster import Counts, Forecasts, Scores
-from streamrnn.core.learning.step import Learned
+from streamrnn.core.learning.step import LearningStep
 from streamrnn.formats.json import JsonDecoder
 from streamrnn.records import HEAD, Record, TopicPartition
 from streamrnn.runtime.task import Task
@@ -84,10 +84,12 @@ class FakeForecaster:
         taken, self._counts = self._counts, Counts(0, 0)
         return taken
 
-    def learn(self) -> Learned | None:
+    def learn(self) -> LearningStep | None:
         self._weight = 0.9 * self._weight + 0.01 * self._seen + 0.001 * len(self.names)
         self._since, self._seen = 0, 0.0
-        return Learned(self._weight, skipped=False, gradient_norm=2.0, weight_norm=self._weight, learner=self.learner)
+        return LearningStep(
+            self._weight, skipped=False, gradient_norm=2.0, weight_norm=self._weight, learner=self.learner
+        )
 
     def save_rows(self, first: int, count: int) -> dict[str, Any]:
         chosen = slice(first, first + count)

@@ -19,7 +19,7 @@ from streamrnn.core.config import LearningConfig
 from streamrnn.core.learning.bptt import BpttLearner
 from streamrnn.core.learning.replay_buffer import Windows
 from streamrnn.core.network.shapes import KNOTS, Shape
-from streamrnn.core.network.torch_network import fresh, heads, split, squashed, unroll
+from streamrnn.core.network.torch_network import head_knots, initial_weights, signed_log, split_weights, unroll
 
 LEVEL, CALL, NOISE = 4.0, 8.0, 0.5
 SHOWN, FEWEST, MOST = 8, 100, 110
@@ -79,7 +79,7 @@ def remembering(weights: Tensor, shape: Shape, rows: int, seed: int) -> Tensor:
     Tallec & Ollivier 2018 ("Can recurrent neural networks warp time?"). Cells without gates stay as they are.
     """
     weights, size = weights.clone(), shape.hidden_size
-    bias = split(weights, shape)["bias_ih_l0"]
+    bias = split_weights(weights, shape)["bias_ih_l0"]
     drawn = torch.rand(size, generator=torch.Generator().manual_seed(seed + 1))
     kept = (1 + drawn * (rows - 2)).log()
     if shape.cell in ("gru", "lstm"):
@@ -95,12 +95,12 @@ def learn(cell: str, points: int, *, seed: int = 0) -> Learning:
     shape = Shape(cell, HIDDEN, 1, width=16, inputs=1, experts=1)
     learning = LearningConfig(learning_rate=RATE, clip_norm=1.0, warm_up=10, averaging=0.9)
     learner = BpttLearner(shape, learning, start=None, seed=seed, device="cpu")
-    first = fresh(shape, seed)
+    first = initial_weights(shape, seed)
     if cell in REMEMBERED:
         first = remembering(first, shape, REMEMBERED[cell], seed)
         learner.restart(first.numpy())
     drawn = stream(WINDOW * points + 1, seed)
-    read = squashed(torch.from_numpy(drawn.values)).unsqueeze(-1)  # (S, T, 1)
+    read = signed_log(torch.from_numpy(drawn.values)).unsqueeze(-1)  # (S, T, 1)
     state = torch.zeros(SERIES, *shape.states)
     error, right = np.full(points, math.nan), np.full(points, math.nan)
     for n in range(points):
@@ -118,9 +118,9 @@ def learn(cell: str, points: int, *, seed: int = 0) -> Learning:
 def forecast(weights: Tensor, shape: Shape, read: Tensor, state: Tensor) -> tuple[NDArray[np.float32], Tensor]:
     """Medians (S, T) for the row after each that is `read` (S, T, 1), from `state` on, and the last state."""
     with torch.inference_mode():
-        parts = split(weights, shape)
+        parts = split_weights(weights, shape)
         top, state = unroll(parts, shape, read.transpose(0, 1), state)
-        knots = heads(parts, shape, top.transpose(0, 1), *_advice(*read.shape[:2]))
+        knots = head_knots(parts, shape, top.transpose(0, 1), *_advice(*read.shape[:2]))
     return knots[:, :, 0, MEDIAN].numpy(), state.clone()
 
 
@@ -142,7 +142,7 @@ def reach(weights: Tensor, shape: Shape, windows: Windows, distance: int, direct
 
     Of random directions of the output, root mean square over them and the windows' series.
     """
-    parts = split(weights.detach(), shape)
+    parts = split_weights(weights.detach(), shape)
     inputs = torch.from_numpy(windows.inputs).transpose(0, 1)
     start = inputs.shape[0] - distance
     state = unroll(parts, shape, inputs[:start], torch.from_numpy(windows.hidden))[1]

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from streamrnn.core.config import ForecastConfig, LearningConfig, ModelConfig
 from streamrnn.core.forecaster import CoreForecaster, Forecasts
-from streamrnn.core.network.torch_network import fresh
+from streamrnn.core.network.torch_network import initial_weights
 from streamrnn.core.variants import shape_of
 
 HORIZONS, QUANTILES = (1, 3, 6), (0.05, 0.1, 0.5, 0.9, 0.95)
@@ -40,7 +40,7 @@ def small(*, networks: int = 1, **changes: Any) -> CoreForecaster:
     if networks == 3:
         names = {field.name for field in fields(ModelConfig)} & settings.keys()
         shape = shape_of(ModelConfig(**{name: settings[name] for name in names}))
-        settings["base"] = fresh(shape, 9).numpy()
+        settings["base"] = initial_weights(shape, 9).numpy()
     return forecaster_of(**settings)
 
 

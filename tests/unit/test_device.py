@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from streamrnn.core.network import device
-from streamrnn.core.network.device import device_of
+from streamrnn.core.network.device import resolve_device
 from streamrnn.errors import ConfigError
 
 DRIVER = "libc.so.6"
@@ -39,8 +39,8 @@ def test_auto_takes_what_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
     for driver, found, kind in ((DRIVER, True, "cuda"), (DRIVER, False, "cpu"), ("libnone.so", True, "cpu")):
         monkeypatch.setattr(device, "DRIVER", driver)
         monkeypatch.setattr(torch.cuda, "is_available", lambda found=found: found)
-        assert device_of("auto") == kind
-        assert device_of("cpu") == "cpu"
+        assert resolve_device("auto") == kind
+        assert resolve_device("cpu") == "cpu"
 
 
 def test_without_a_driver_torch_is_not_loaded() -> None:
@@ -54,4 +54,4 @@ def test_a_gpu_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(device, "DRIVER", DRIVER)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(ConfigError, match=r"device = 'cuda': .*auto or cpu"):
-        device_of("cuda")
+        resolve_device("cuda")

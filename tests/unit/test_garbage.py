@@ -1,33 +1,33 @@
-"""No garbage is looked for while libraries are loaded, and whoever has turned the search off keeps it off."""
+"""Pausing and freezing of the garbage collector."""
 
 import gc
 
 import pytest
 
-from streamrnn.core.garbage import freeze_collector, loading
+from streamrnn.core.garbage import collector_paused, freeze_collector
 
 
-def test_the_search_goes_on_afterwards() -> None:
-    """Whether loading has succeeded or not."""
+def test_the_collector_is_enabled_again_afterwards() -> None:
+    """Also after an error."""
     assert gc.isenabled()
-    with loading():
+    with collector_paused():
         assert not gc.isenabled()
     assert gc.isenabled()
-    with pytest.raises(ImportError, match="gone"), loading():
+    with pytest.raises(ImportError, match="gone"), collector_paused():
         raise ImportError("gone")
     assert gc.isenabled()
 
 
-def test_it_is_left_as_it_was() -> None:
-    """Within another, and in a process that does without."""
-    with loading():
-        with loading():
+def test_a_disabled_collector_stays_disabled() -> None:
+    """Within another pause, and in a process that has disabled it."""
+    with collector_paused():
+        with collector_paused():
             assert not gc.isenabled()
         assert not gc.isenabled()
 
 
-def test_what_was_loaded_is_not_collected_again() -> None:
-    """Frozen objects are in no generation, and the thresholds are higher than Python's own."""
+def test_existing_objects_are_frozen() -> None:
+    """Existing objects are in no generation, and the thresholds are above Python's defaults."""
     before = gc.get_threshold()
     try:
         freeze_collector()

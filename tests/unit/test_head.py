@@ -11,7 +11,7 @@ from streamrnn.core.jit import Singles
 from streamrnn.core.learning.head_learner import HeadLearner
 from streamrnn.core.learning.replay_buffer import Examples
 from streamrnn.core.learning.step import ANCHOR
-from streamrnn.core.network.head import flat_of, head_of, read_head, work_of
+from streamrnn.core.network.head import allocate_activations, fill_knots, flatten_head, unpack_head
 from streamrnn.core.vector_math import exponential
 from streamrnn.errors import StateError
 
@@ -74,10 +74,10 @@ def reference(flat: torch.Tensor, shape: Shape, given: Examples) -> tuple[torch.
 
 def read(flat: Singles, shape: Shape, y: Singles, points: Singles, trust: Singles, lead: Singles) -> Singles:
     """Knots (B, K, L) of rows read one by one."""
-    head = head_of(flat, *shape)
-    knots, work = np.full((*points.shape[:2], shape[3]), np.nan, np.float32), work_of(head)
+    head = unpack_head(flat, *shape)
+    knots, work = np.full((*points.shape[:2], shape[3]), np.nan, np.float32), allocate_activations(head)
     for row in range(len(y)):
-        read_head(y, points, trust, lead, row, head, knots, work)
+        fill_knots(y, points, trust, lead, row, head, knots, work)
     return knots
 
 
@@ -118,12 +118,12 @@ def test_the_exponential_is_one() -> None:
 def test_a_flat_tail_comes_back(shape: Shape) -> None:
     """A head holds a copy of the flat tail, number by number; a tail of another size is refused."""
     flat = weights(shape)
-    head = head_of(flat, *shape)
-    np.testing.assert_array_equal(flat_of(head), flat)
+    head = unpack_head(flat, *shape)
+    np.testing.assert_array_equal(flatten_head(head), flat)
     flat[:] = 0
-    assert flat_of(head).any()
+    assert flatten_head(head).any()
     with pytest.raises(StateError, match=f"width {shape[2]}"):
-        head_of(flat[1:], *shape)
+        unpack_head(flat[1:], *shape)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -138,8 +138,8 @@ def test_the_gradient_is_torchs(shape: Shape, dtype: torch.dtype) -> None:
     learned = ours.learn(given)
     assert learned.loss == pytest.approx(loss.item(), rel=1e-6)
     assert learned.gradient_norm == pytest.approx(flat.grad.norm().item(), rel=1e-4)
-    assert learned.weight_norm == pytest.approx(np.linalg.norm(flat_of(ours.head)), rel=1e-6)
-    gradient = flat_of(ours._slopes_by_part)
+    assert learned.weight_norm == pytest.approx(np.linalg.norm(flatten_head(ours.head)), rel=1e-6)
+    gradient = flatten_head(ours._gradient_parts)
     np.testing.assert_allclose(gradient, flat.grad.numpy(), rtol=1e-5, atol=1e-5 * float(flat.grad.abs().max()))
 
 
@@ -158,9 +158,9 @@ def test_the_optimizer_is_adam(clip_norm: float) -> None:
         with torch.no_grad():
             flat.lerp_(torch.from_numpy(weights(SMALL)).double(), ANCHOR)
         ours.learn(part)
-    moved = np.abs(flat_of(ours.head) - weights(SMALL)).max()
+    moved = np.abs(flatten_head(ours.head) - weights(SMALL)).max()
     assert moved > 0.02
-    np.testing.assert_allclose(flat_of(ours.head), flat.detach().numpy(), atol=2e-4 * moved)
+    np.testing.assert_allclose(flatten_head(ours.head), flat.detach().numpy(), atol=2e-4 * moved)
     adam = optimizer.state[flat]
     for name, moment in (("first_moment", adam["exp_avg"]), ("second_moment", adam["exp_avg_sq"])):
         np.testing.assert_allclose(ours.save()[name], moment, atol=1e-5 * float(moment.abs().max()))
@@ -174,7 +174,7 @@ def test_what_was_learned_fades_where_nothing_speaks_for_it() -> None:
     ours._clip = 0.0
     for _ in range(100):
         ours.learn(silent)
-    np.testing.assert_allclose(flat_of(ours.head) - start, (1 - ANCHOR) ** 100, rtol=1e-3)
+    np.testing.assert_allclose(flatten_head(ours.head) - start, (1 - ANCHOR) ** 100, rtol=1e-3)
 
 
 def test_a_learner_that_was_saved_goes_on_as_if_never_stopped() -> None:
@@ -191,7 +191,7 @@ def test_a_learner_that_was_saved_goes_on_as_if_never_stopped() -> None:
     second.learn(given)
     np.testing.assert_equal(second.save(), first.save())
     assert second.head is head
-    for part, expected in zip(head, head_of(flat_of(head), *FULL), strict=True):
+    for part, expected in zip(head, unpack_head(flatten_head(head), *FULL), strict=True):
         np.testing.assert_array_equal(part, expected)
 
 

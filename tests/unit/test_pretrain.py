@@ -45,7 +45,7 @@ from streamrnn.core.banks.full import FullBank
 from streamrnn.core.config import ModelConfig
 from streamrnn.core.jit import Floats, Singles
 from streamrnn.core.network.shapes import KNOTS, Shape
-from streamrnn.core.network.torch_network import fresh
+from streamrnn.core.network.torch_network import initial_weights
 from streamrnn.core.series.plan import REFERENCE_STEPS
 from streamrnn.core.series.state import EXPERTS
 from streamrnn.core.variants import shape_of
@@ -298,7 +298,7 @@ def test_the_learning_rate_rises_and_falls() -> None:
 def test_scores_are_those_of_the_whole_series() -> None:
     """Validation in windows equals a plain loop over whole series: ratios to persistence, cold ones, pinball loss."""
     lots = [describe(stories(count=5, rows=400, seed=seed), STEPS) for seed in (1, 2)]
-    weights = fresh(SMALL, 3)
+    weights = initial_weights(SMALL, 3)
     ratios: dict[str, list[float]] = {"error": [], "cold": [], "expert": []}
     total = count = 0.0
     for examples in lots:

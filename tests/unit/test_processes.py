@@ -124,7 +124,7 @@ def test_ports_and_log_must_allow_for_them() -> None:
     assert load(None, ["input.topics=a", "workers=4"]).workers == 4
     for given, said in (
         (["workers=2", "log=sqlite"], "must be 1 with log: sqlite"),
-        (["workers=3", "page.port=9110"], "is a port of metrics already"),
+        (["workers=3", "page.port=9110"], "is also a metrics port"),
         (["workers=3", "metrics.port=65534"], "leaves no room for 3 ports"),
     ):
         with pytest.raises(ConfigError, match=said):

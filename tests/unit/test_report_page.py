@@ -12,7 +12,7 @@ from support.reports import made_report
 
 from streamrnn.evaluation.figures import EXTREMES
 from streamrnn.evaluation.report.page import MOST_SERIES, _embedded, page
-from streamrnn.settings import Settings, describe
+from streamrnn.settings import Settings, to_yaml
 
 EVIL = "</script><script>alert(1)</script><img src=x onerror=alert(2)>\"'&{{7*7}}"
 
@@ -54,7 +54,7 @@ def data(text: str) -> dict[str, object]:
 @pytest.fixture(scope="module")
 def report() -> str:
     """A report on two files, in one of which things are named to do harm."""
-    configuration = describe(
+    configuration = to_yaml(
         Settings.model_validate(
             {
                 "kafka": {

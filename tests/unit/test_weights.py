@@ -7,7 +7,7 @@ import pytest
 
 from streamrnn import app, cli, weights
 from streamrnn.core.network.shapes import Shape
-from streamrnn.core.network.torch_network import fresh
+from streamrnn.core.network.torch_network import initial_weights
 from streamrnn.errors import ConfigError
 from streamrnn.settings import load
 from streamrnn.weights.card import Card, write_base
@@ -29,7 +29,7 @@ def shipped(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 
 def written(path: Path, seed: int) -> np.ndarray:
     """Write a base network; its weights."""
-    weights = fresh(SHAPE, seed).numpy()
+    weights = initial_weights(SHAPE, seed).numpy()
     card = Card(
         seed=seed, steps=1, planned=1, rows=1, series=1, ingredients={}, history=[], validation={}, date="2026-01-01"
     )  # fmt: skip

@@ -21,7 +21,7 @@ from streamrnn.evaluation.scoring import Score, Scorer, together
 from streamrnn.log import Topic
 from streamrnn.log.sqlite import SqliteLog
 from streamrnn.records import Record
-from streamrnn.settings import Settings, describe
+from streamrnn.settings import Settings, to_yaml
 
 APP, TOPIC = "demo", "demo"
 METRICS_PORT, PAGE_PORT = 9108, 8080
@@ -108,7 +108,7 @@ def _prepare(output: Path, settings: Settings, streams: Sequence[Sequence[Record
     output.mkdir(parents=True, exist_ok=True)
     for name in ("demo.db", "demo.db-wal", "demo.db-shm"):  # of an earlier demo
         (output / name).unlink(missing_ok=True)
-    (output / "streamrnn.yaml").write_text(describe(settings), encoding="utf-8")
+    (output / "streamrnn.yaml").write_text(to_yaml(settings), encoding="utf-8")
     with closing(SqliteLog(path=settings.sqlite.path, app="demo-producer")) as log:
         log.create([Topic(TOPIC, len(streams))])
         for stream in streams:

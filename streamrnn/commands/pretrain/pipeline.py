@@ -18,7 +18,7 @@ from streamrnn.commands.pretrain.train import Schedule, Trained, train
 from streamrnn.core.banks.full import FullBank
 from streamrnn.core.banks.protocol import SeriesBank
 from streamrnn.core.config import ModelConfig
-from streamrnn.core.network.device import device_of
+from streamrnn.core.network.device import resolve_device
 from streamrnn.core.variants import VARIANTS, shape_of
 from streamrnn.errors import ConfigError
 from streamrnn.weights.card import Card, write_base
@@ -63,7 +63,7 @@ def make_base_network(
         what = "it is a folder" if output.is_dir() else f"there is no folder {output.parent}"
         raise ConfigError(f"--output: {output} cannot be written: {what}")
     shape, bank = shape_of(model), VARIANTS[model.variant].bank
-    place, own = torch.device(device_of(device)), read_history(history)
+    place, own = torch.device(resolve_device(device)), read_history(history)
     console.say(f"pretrain: {shape.size:,} weights, {steps:,} steps on {place.type}")
     seen: Counter[str] = Counter()
     lot = lots(model.seed, own, seen, sizes, bank)

@@ -13,7 +13,7 @@ from streamrnn.commands.pretrain.examples import Examples
 from streamrnn.core.jit import Singles
 from streamrnn.core.learning import bptt
 from streamrnn.core.network.shapes import KNOTS, Shape
-from streamrnn.core.network.torch_network import fresh, heads, split, unroll
+from streamrnn.core.network.torch_network import head_knots, initial_weights, split_weights, unroll
 
 LEARNING_RATE, LAST_RATE = 2e-3, 0.03
 """Of Adam, and the share of it that is left in the end."""
@@ -96,7 +96,7 @@ def train(
     `lot` returns the training examples of a lot number, from 0. On one thread of a CPU the seed, the lots and the
     schedule determine every bit.
     """
-    weights = fresh(shape, seed).to(device).requires_grad_()
+    weights = initial_weights(shape, seed).to(device).requires_grad_()
     average = weights.detach().clone()
     optimizer = torch.optim.Adam([weights], lr=LEARNING_RATE, betas=BETAS, foreach=False)
     state = torch.zeros(sizes.lanes, *shape.states, device=device)
@@ -107,7 +107,7 @@ def train(
         state[torch.from_numpy(begun).to(device)] = 0.0
         optimizer.param_groups[0]["lr"] = schedule.learning_rate(step)
         knots, state = forecast(weights, shape, window, state)
-        loss = bptt.pinball(knots, window.labels, window.trust)
+        loss = bptt.mean_pinball(knots, window.labels, window.trust)
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_([weights], CLIP_NORM)
@@ -127,9 +127,9 @@ def train(
 
 def forecast(weights: Tensor, shape: Shape, window: Window, state: Tensor) -> tuple[Tensor, Tensor]:
     """Knots (T, B, K, L) and the state (B, D, N, H) after the window."""
-    parts = split(weights, shape)
+    parts = split_weights(weights, shape)
     hidden, state = unroll(parts, shape, window.inputs, state)
-    return heads(parts, shape, hidden, window.points, window.trust, window.lead), state
+    return head_knots(parts, shape, hidden, window.points, window.trust, window.lead), state
 
 
 @torch.no_grad()
@@ -151,7 +151,7 @@ def validate(
             scored = (row >= SCORED_FROM).float(), ((row >= SCORED_FROM) & (row < COLD_UNTIL)).float()
             sums += torch.stack([torch.einsum("t,tcbk->cbk", chosen, each) for chosen in scored])
             known = ~window.labels.isnan()
-            pinballs.append((bptt.losses(knots, window.labels).sum().item(), known.sum().item()))
+            pinballs.append((bptt.pinball_losses(knots, window.labels).sum().item(), known.sum().item()))
         errors.append(sums[0].flatten(1))
         cold.append(sums[1].flatten(1))
     all_errors, all_cold, all_pinballs = torch.cat(errors, 1), torch.cat(cold, 1), np.array(pinballs).sum(0)

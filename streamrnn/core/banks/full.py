@@ -67,7 +67,7 @@ def observe_wave(
 
 
 @compiled
-def update_wave(
+def update_full_wave(
     series: FullState, ledger: Ledger, plan: Plan, chosen: Integers, rows: Integers, values: Floats, times: Integers,
     truths: Singles, anomaly: Floats, scores: Floats, features: WaveFeatures,
 ) -> None:  # fmt: skip
@@ -77,7 +77,7 @@ def update_wave(
 
 
 @compiled
-def forecast_wave(
+def forecast_full_wave(
     series: FullState, ledger: Ledger, plan: Plan, chosen: Integers, young: Floats, mature: Floats, rows: Integers,
     networks: Singles, extra: Floats, published: PublishedForecasts,
 ) -> None:  # fmt: skip
@@ -106,14 +106,14 @@ class FullBank(SeriesBank):
             self.series.seen[rows], horizons, self._networks, WaveFeatures.empty(len(rows), horizons)
         )  # fmt: skip
         filled = new.truths, new.anomaly, new.scores, new.features
-        update_wave(self.series, self.ledger, self.plan, self._chosen, rows, values, times, *filled)
+        update_full_wave(self.series, self.ledger, self.plan, self._chosen, rows, values, times, *filled)
         return new
 
     def publish(self, rows: Integers, networks: Singles, points: Floats) -> PublishedForecasts:
         """See SeriesBank."""
         published = self._empty_forecasts(len(rows))
         state = self.series, self.ledger, self.plan, self._chosen, self._young, self._mature
-        forecast_wave(*state, rows, networks, points, published)
+        forecast_full_wave(*state, rows, networks, points, published)
         return published
 
     def latest(self, rows: Integers) -> PublishedForecasts:

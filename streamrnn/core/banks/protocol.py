@@ -19,7 +19,7 @@ from streamrnn.core.series.wave import WaveFeatures, append_rows
 FIRST_CAPACITY = 8
 """Initial rows; doubled when they are full."""
 PRIOR_POINT, PRIOR_NETWORK, YOUNG_NETWORK = 1.0, 10.0, 300.0
-"""Shares in the mixture's prior before normalization: a point forecast; a pretrained network, in mature and young series."""
+"""Shares in the mixture's prior, not normalized: a point forecast; a pretrained network, in mature and young series."""
 
 Value = TypeVar("Value")
 Rows = Integers | slice | int

@@ -49,7 +49,7 @@ class Spec(NamedTuple):
 
 
 def specified(experts: Sequence[Mapping[str, Plain]], *, seed: int) -> tuple[Spec, ...]:
-    """Look up and try the experts, each `{"river": class, argument: value, ...}`; `seed` is the default of that argument.
+    """Look up and try the experts, each `{"river": class, argument: value, ...}`; `seed`: default of that argument.
 
     Raises:
         ConfigError: river is not installed or has no such class; the class is neither a forecaster nor a regressor,
@@ -106,7 +106,7 @@ def _try(spec: Spec) -> None:
         raise ConfigError(f"{spec.key}: river = {spec.name} cannot be saved and loaded: {cause}") from None
     if _rehearse(spec, again, 0) != outputs or _rehearse(spec, copy, TRIAL) != _rehearse(spec, model, TRIAL):
         raise ConfigError(
-            f"{spec.key}: river = {spec.name} is not deterministic: it forecasts otherwise when run again, or saved and loaded"
+            f"{spec.key}: river = {spec.name} does not forecast the same when run again, or saved and loaded"
         )
 
 

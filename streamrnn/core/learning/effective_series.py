@@ -1,18 +1,18 @@
-"""How many series are alive in a task: learning points count observations per live series, not per series ever seen."""
+"""The effective number of series of a task: learning points count observations per live series."""
 
 import numpy as np
 from numpy.typing import NDArray
 
 from streamrnn.core.jit import Integers, compiled
 
-PERIOD, FEWEST = 4, 16
-"""A period has at least so many observations per live series, of which there are taken to be so many at least."""
+PERIOD, MIN_SERIES = 4, 16
+"""A period has at least PERIOD observations per live series, of which at least MIN_SERIES are assumed."""
 LIVE, ROWS, SQUARES, NUMBER = range(4)
 
 
 @compiled
-def count(marks: Integers, rows: Integers, numbers: Integers) -> None:
-    """One wave, into `numbers` (4,) and `marks` (S, 2)."""
+def count_rows(marks: Integers, rows: Integers, numbers: Integers) -> None:
+    """Add one wave to `numbers` (4,) and `marks` (S, 2)."""
     for row in rows:
         own = marks[row, 1] if marks[row, 0] == numbers[NUMBER] else 0
         numbers[ROWS] += 1
@@ -21,36 +21,36 @@ def count(marks: Integers, rows: Integers, numbers: Integers) -> None:
 
 
 class EffectiveSeries:
-    """Counts the observations of each series in a period. From those of the last whole one comes how many are alive.
+    """Counts the observations of each series in a period and derives the number of live series from the last one.
 
-    That is the squared sum of the counts over the sum of their squares (the inverse of Simpson's index, 1949): how many
-    equally fast series would be as concentrated. One that speaks rarely hardly counts. A period ends at a
-    learning point, so that waves have no part in it.
+    That is the squared sum of the counts over the sum of their squares (the inverse of Simpson's index, 1949): the
+    number of equally frequent series with the same concentration. A series with rare observations hardly counts. A
+    period ends at a learning point, so that the cut into waves has no effect.
     """
 
     def __init__(self) -> None:
         self._numbers = np.array([1, 0, 0, 0], np.int64)
-        """Live series; observations of this period, sum of the squares of the series' counts, number of the period."""
+        """Live series; observations of this period; sum of the squared counts per series; number of the period."""
 
     @property
     def live(self) -> int:
-        """Live series, at least 1."""
+        """Number of live series, at least 1."""
         return int(self._numbers[LIVE])
 
-    def hear(self, marks: Integers, rows: Integers) -> None:
-        """One wave: `rows` (B,) distinct; `marks` (S, 2) hold each series' latest period and its count there."""
-        count(marks, rows, self._numbers)
+    def add(self, marks: Integers, rows: Integers) -> None:
+        """Count one wave of distinct `rows` (B,); `marks` (S, 2): each series' latest period and its count."""
+        count_rows(marks, rows, self._numbers)
 
-    def turn(self) -> None:
-        """At a learning point: begin a new period, if this one was long enough."""
+    def end_period(self) -> None:
+        """Begin a new period if this one was long enough; to be called at a learning point."""
         live, rows, squares, number = (int(n) for n in self._numbers)
-        if rows >= PERIOD * max(live, FEWEST):
+        if rows >= PERIOD * max(live, MIN_SERIES):
             self._numbers[:] = max((rows * rows + squares // 2) // squares, 1), 0, 0, number + 1
 
     def save(self) -> NDArray[np.generic]:
-        """What `load` takes."""
+        """Return the counters."""
         return self._numbers.copy()
 
     def load(self, saved: NDArray[np.generic]) -> None:
-        """Take over what `save` gave."""
+        """Restore what `save` returned."""
         self._numbers[:] = saved

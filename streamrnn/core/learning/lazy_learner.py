@@ -1,6 +1,6 @@
-"""A learner that waits with torch until it has to learn.
+"""A BpttLearner that is created at its first learning step.
 
-To load torch takes over a second: a process that goes on where another was killed has its forecasts out by then.
+torch takes over a second to import: a process that takes over from another publishes its first forecasts before that.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamrnn.core.config import LearningConfig
-from streamrnn.core.garbage import loading
+from streamrnn.core.garbage import collector_paused
 from streamrnn.core.jit import Singles
 from streamrnn.core.learning.replay_buffer import Windows
-from streamrnn.core.learning.step import Learned
+from streamrnn.core.learning.step import LearningStep
 from streamrnn.core.network.shapes import Shape
 
 if TYPE_CHECKING:
@@ -20,10 +20,7 @@ if TYPE_CHECKING:
 
 
 class LazyLearner:
-    """A `Learner` that is made when it has to learn for the first time; its arguments, and what it is asked, are its.
-
-    Without `start` it is made at once: torch draws its first weights.
-    """
+    """Same interface as BpttLearner. Without `start` the learner is created at once, as torch draws its weights."""
 
     def __init__(
         self, shape: Shape, learning: LearningConfig, *, start: Singles | None, seed: int, device: str
@@ -33,13 +30,13 @@ class LazyLearner:
         }  # fmt: skip
         self._learner: BpttLearner | None = None
         self._arrays = dict[str, NDArray[np.generic]]()
-        """Where it stands, as `Learner.save` has it, until it is made."""
+        """State as in `BpttLearner.save`, until the learner is created."""
         if start is None:
-            self._made()
+            self._create()
         else:
-            still = np.zeros_like(start)
+            zeros = np.zeros_like(start)
             self._arrays = {
-                "weights": start, "average": start, "first_moment": still, "second_moment": still,
+                "weights": start, "average": start, "first_moment": zeros, "second_moment": zeros,
                 "learning_steps": np.zeros(2, np.int64),
             }  # fmt: skip
 
@@ -50,28 +47,28 @@ class LazyLearner:
             return np.asarray(self._arrays["average"], np.float32)
         return np.asarray(self._learner.average.cpu().numpy(), np.float32)
 
-    def learn(self, windows: Windows) -> Learned:
-        """See `Learner.learn`."""
-        return self._made().learn(windows)
+    def learn(self, windows: Windows) -> LearningStep:
+        """See BpttLearner."""
+        return self._create().learn(windows)
 
     def restart(self, weights: Singles) -> None:
-        """See `Learner.restart`."""
-        self._made().restart(weights)
+        """See BpttLearner."""
+        self._create().restart(weights)
 
     def save(self) -> dict[str, NDArray[np.generic]]:
-        """See `Learner.save`."""
+        """See BpttLearner."""
         return dict(self._arrays) if self._learner is None else self._learner.save()
 
     def load(self, saved: dict[str, NDArray[np.generic]]) -> None:
-        """See `Learner.load`."""
+        """See BpttLearner."""
         if self._learner is None:
             self._arrays = {name: np.array(saved[name]) for name in self._arrays}
         else:
             self._learner.load(saved)
 
-    def _made(self) -> "BpttLearner":
+    def _create(self) -> "BpttLearner":
         if self._learner is None:
-            with loading():
+            with collector_paused():
                 from streamrnn.core.learning.bptt import BpttLearner  # noqa: PLC0415 -- see the module docstring
 
             self._learner = BpttLearner(**self._arguments)

@@ -1,12 +1,12 @@
-"""What there is to learn from: single rows for the head, and tapes of consecutive rows for the whole network.
+"""Replay buffers: single rows for the head, and windows of consecutive rows for the whole network.
 
-Both are bounded for a task, however many series it has, and keep what the network read until the labels have come and
-for a while after. Tapes are saved in half precision; what is drawn from them is rounded to it, so that a restart
-changes nothing.
+Both are of a fixed size per task, however many series it has. They store what the network read at a row, add the labels
+as they mature, and overwrite the oldest entries. Windows are saved in half precision and rounded to it when they are
+drawn, so that a restart changes no bit.
 """
 
 import math
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,185 +17,171 @@ from streamrnn.core.series.state import LEAD
 from streamrnn.core.series.wave import WaveFeatures
 
 CAPACITY = 1024
-"""Rows kept for the head."""
+"""Rows stored for the head."""
 RECENT = 64
-"""Of those whose label came last, per horizon: the freshest that one step of the head may learn from."""
+"""Largest number of newly labelled rows, per horizon, in one step of the head."""
 SPACING = 64
-"""Waves that the rows kept should span, so that their labels can come."""
-TAPES = 64
+"""Waves that the stored rows should span, so that their labels can mature."""
+WINDOW_COUNT = 64
 LABEL_CLIP = 8.0
-"""Units; beyond it a label would teach the network only that spikes exist."""
-FORGOTTEN = 1000
-"""Learning points after which a tape that waits for its series may be taken for another."""
+"""Units; beyond it a label would only teach the network that spikes exist."""
+ABANDONED_AFTER = 1000
+"""Learning points after which a window that waits for its series may be reused."""
 NONE = -1
 
 
-def halved(array: Singles) -> Singles:
-    """Rounded to half precision."""
+def round_to_half(array: Singles) -> Singles:
+    """Round to half precision."""
     return array.astype(np.float16).astype(np.float32)
 
 
 class Examples(NamedTuple):
     """B origins, each with one horizon, float32."""
 
-    y: Singles
-    """(B, H), outputs of the top recurrent layer."""
-    points: Singles
-    """(B, E), the experts' point forecasts in units, relative to the value."""
-    trust: Singles
-    """(B, E), log of each expert's running error over persistence's."""
-    lead: Singles
-    """(B, 3), what tells the horizon."""
-    label: Singles
-    """(B,), what came, in units relative to the value; NaN where it is not known: the example then has no weight."""
+    y: Singles  # (B, H), encodings
+    points: Singles  # (B, E), the experts' point forecasts in units, relative to the value
+    trust: Singles  # (B, E), log of each expert's running error over persistence's
+    lead: Singles  # (B, 3), description of the horizon
+    label: Singles  # (B,), in units relative to the value; NaN: unknown, the example has no weight
 
 
-class Kept(NamedTuple):
-    """Which row lies at each place: C places, rows are numbered as they were taken."""
+class StoredRows(NamedTuple):
+    """A ring of C rows, numbered in the order of storing; row n is at index n % C. The field names are saved."""
 
-    origin: Integers
-    """(C,), observations of its series before it."""
-    previous: Integers
-    """(C,), number of the row of the same series that was kept before it; NONE: there is none."""
+    top: Singles  # (C, H), encodings
+    points: Singles  # (C, K, E)
+    trust: Singles  # (C, K, E)
+    lead: Singles  # (C, K, 3)
+    labels: Singles  # (C, K), NaN: not yet matured
+    origin: Integers  # (C,), earlier observations of the row's series
+    previous: Integers  # (C,), number of the series' previous stored row, or NONE
+    recent: Integers  # (K, RECENT), numbers of the rows that were labelled last, a ring per horizon
+    counts: Integers  # (3, K), labels so far: now, at the last draw, at the draw before it
+    taken: Integers  # (1,), rows stored so far
 
 
 @compiled
-def deliver(
-    last: int, kept: Kept, seen: int, horizons: Integers, truths: Singles, taken: int, labels: Singles,
-    recent: Integers, delivered: Integers,
-) -> None:  # fmt: skip
-    """Give the rows kept of one series, of which `last` is the latest, their labels `truths` (K,), NaN: none.
+def label_rows(last: int, stored: StoredRows, seen: int, horizons: Integers, truths: Singles) -> None:
+    """Label the stored rows of one series with `truths` (K,), NaN: none; `last` is the number of its latest row.
 
-    `seen` observations came before.
+    The series has `seen` earlier observations.
     """
     number, longest = last, horizons[len(horizons) - 1]
-    while number >= 0 and taken - number <= len(labels):
-        place = number % len(labels)
-        age = seen - kept.origin[place]
+    while number >= 0 and stored.taken[0] - number <= len(stored.labels):
+        at = number % len(stored.labels)
+        age = seen - stored.origin[at]
         if age > longest:
             break
         for k in range(len(horizons)):
             if horizons[k] == age and not math.isnan(truths[k]):
-                labels[place, k] = min(max(truths[k], -LABEL_CLIP), LABEL_CLIP)
-                recent[k, delivered[k] % recent.shape[1]] = number
-                delivered[k] += 1
-        number = kept.previous[place]
+                stored.labels[at, k] = min(max(truths[k], -LABEL_CLIP), LABEL_CLIP)
+                stored.recent[k, stored.counts[0, k] % stored.recent.shape[1]] = number
+                stored.counts[0, k] += 1
+        number = stored.previous[at]
 
 
 @compiled_allocating
-def keep(
-    last: Integers, rows: Integers, seen: Integers, horizons: Integers, truths: Singles, taken: Integers, live: int,
-    kept: Kept, held: Examples, recent: Integers, delivered: Integers, top: Singles, described: WaveFeatures,
+def store_rows(
+    last: Integers, rows: Integers, seen: Integers, horizons: Integers, truths: Singles, live: int, stored: StoredRows,
+    top: Singles, features: WaveFeatures,
 ) -> None:  # fmt: skip
-    """One wave, row by row, so that its size tells nowhere: labels come, and every so many rows of a series are kept.
+    """Add one wave, row by row so that its size has no effect: label stored rows, and store every n-th of a series.
 
-    `taken` (1,) counts the rows kept so far, `live` the series that there are now.
+    n is the smallest number for which SPACING waves of the `live` series fit.
     """
-    capacity = len(held.label)
+    capacity = len(stored.labels)
     for b in range(len(rows)):
         row = rows[b]
-        deliver(last[row], kept, seen[b], horizons, truths[b], taken[0], held.label, recent, delivered)
+        label_rows(last[row], stored, seen[b], horizons, truths[b])
         if (seen[b] + row) % max(-(-SPACING * live // capacity), 1) != 0:
             continue
-        place = taken[0] % capacity
-        kept.origin[place], kept.previous[place], last[row] = seen[b], last[row], taken[0]
-        held.y[place], held.points[place] = top[b], described.points[b]
-        held.trust[place], held.lead[place] = described.trust[b], described.lead[b]
-        held.label[place] = np.nan
-        taken[0] += 1
+        at = stored.taken[0] % capacity
+        stored.origin[at], stored.previous[at], last[row] = seen[b], last[row], stored.taken[0]
+        stored.top[at], stored.points[at] = top[b], features.points[b]
+        stored.trust[at], stored.lead[at] = features.trust[b], features.lead[b]
+        stored.labels[at] = np.nan
+        stored.taken[0] += 1
 
 
 @compiled_allocating
-def gather(
-    kept: Examples, recent: Integers, delivered: Integers, fresh: Integers, replay: Integers, taken: int,
-    drawn: Examples,
-) -> None:  # fmt: skip
-    """Fill `drawn`: per horizon the last `fresh` (K,) rows that got a label, then the rows numbered `replay`."""
-    capacity, at = len(kept.label), 0
+def gather_examples(stored: StoredRows, fresh: Integers, replay: Integers, drawn: Examples) -> None:
+    """Fill `drawn`: per horizon the `fresh` (K,) rows that were labelled last, then the rows numbered `replay`."""
+    capacity, out = len(stored.labels), 0
     for k in range(len(fresh)):
         for i in range(fresh[k] + len(replay)):
-            number = recent[k, (delivered[k] - 1 - i) % recent.shape[1]] if i < fresh[k] else replay[i - fresh[k]]
-            place = number % capacity
-            drawn.y[at] = kept.y[place]
-            drawn.points[at], drawn.trust[at] = kept.points[place, k], kept.trust[place, k]
-            drawn.lead[at] = kept.lead[place, k]
-            drawn.label[at] = kept.label[place, k] if taken - number <= capacity else np.nan
-            at += 1
+            latest = stored.recent[k, (stored.counts[0, k] - 1 - i) % stored.recent.shape[1]]
+            number = latest if i < fresh[k] else replay[i - fresh[k]]
+            at = number % capacity
+            drawn.y[out] = stored.top[at]
+            drawn.points[out], drawn.trust[out] = stored.points[at, k], stored.trust[at, k]
+            drawn.lead[out] = stored.lead[at, k]
+            drawn.label[out] = stored.labels[at, k] if stored.taken[0] - number <= capacity else np.nan
+            out += 1
 
 
 class RowBuffer:
-    """The last CAPACITY rows that were chosen, of all series, with the recurrent layers' output."""
+    """The last CAPACITY stored rows of all series, with their encodings."""
 
     def __init__(self, *, horizons: Integers, shape: Shape) -> None:
-        k, e, hidden = len(horizons), shape.experts, shape.encoder.top
-        f4, i8 = np.float32, np.int64
+        k, e, f4, i8 = len(horizons), shape.experts, np.float32, np.int64
         self._horizons = horizons
-        self._top = np.zeros((CAPACITY, hidden), f4)
-        self._points = np.zeros((CAPACITY, k, e), f4)
-        self._trust = np.zeros((CAPACITY, k, e), f4)
-        self._lead = np.zeros((CAPACITY, k, LEAD), f4)
-        self._labels = np.full((CAPACITY, k), np.nan, f4)
-        self._kept = Kept(np.zeros(CAPACITY, i8), np.full(CAPACITY, NONE, i8))
-        self._recent = np.zeros((k, RECENT), i8)
-        self._counts = np.zeros((3, k), i8)  # labels delivered; of them before the last step, and before that one
-        self._taken = np.zeros(1, i8)  # rows kept so far
-        self._sizes = ((hidden,), (e,), (e,), (LEAD,), ())
+        self._stored = StoredRows(
+            top=np.zeros((CAPACITY, shape.encoder.top), f4),
+            points=np.zeros((CAPACITY, k, e), f4),
+            trust=np.zeros((CAPACITY, k, e), f4),
+            lead=np.zeros((CAPACITY, k, LEAD), f4),
+            labels=np.full((CAPACITY, k), np.nan, f4),
+            origin=np.zeros(CAPACITY, i8),
+            previous=np.full(CAPACITY, NONE, i8),
+            recent=np.zeros((k, RECENT), i8),
+            counts=np.zeros((3, k), i8),
+            taken=np.zeros(1, i8),
+        )
+        self._sizes = ((shape.encoder.top,), (e,), (e,), (LEAD,), ())
 
     @staticmethod
-    def room(capacity: int) -> Integers:
-        """Per series: the number of the last of its rows that was kept."""
+    def initial_last(capacity: int) -> Integers:
+        """Return the numbers of the last stored rows for `capacity` new series."""
         return np.full(capacity, NONE, np.int64)
 
-    def take(
-        self, last: Integers, rows: Integers, seen: Integers, truths: Singles, top: Singles, described: WaveFeatures,
+    def add(
+        self, last: Integers, rows: Integers, seen: Integers, truths: Singles, top: Singles, features: WaveFeatures,
         live: int,
     ) -> None:  # fmt: skip
-        """One wave: its labels (B, K), NaN: none, and those of its rows whose turn it is; `seen` (B,) came before.
+        """Add one wave of B rows.
 
-        `live` series share the room.
+        Args:
+            last: Number of the last stored row of each series, (S,); updated.
+            rows: Series of the wave, (B,).
+            seen: Earlier observations of each, (B,).
+            truths: Labels that mature with the wave, (B, K); NaN: none.
+            top: Encodings, (B, H).
+            features: Inputs of the head.
+            live: Series that share the buffer.
         """
-        held = Examples(self._top, self._points, self._trust, self._lead, self._labels)
-        counts = self._recent, self._counts[0], top, described
-        keep(last, rows, seen, self._horizons, truths, self._taken, live, self._kept, held, *counts)
+        store_rows(last, rows, seen, self._horizons, truths, live, self._stored, top, features)
 
     def draw(self, generator: np.random.Generator) -> Examples | None:
-        """The rows whose labels came since the last step but one, and as many older ones; None where there are none."""
-        counts = self._counts
+        """Return the rows labelled since the draw before the last, and as many older ones; None if there are none."""
+        counts = self._stored.counts
         fresh = np.minimum(counts[0] - counts[2], RECENT)
         counts[2], counts[1] = counts[1], counts[0]
         if not fresh.any():
             return None
-        taken = int(self._taken[0])
+        taken = int(self._stored.taken[0])
         replay = generator.integers(max(taken - CAPACITY, 0), taken, int(fresh.max()))
         count = int(fresh.sum()) + len(replay) * len(fresh)
         drawn = Examples(*(np.empty((count, *size), np.float32) for size in self._sizes))
-        kept = Examples(self._top, self._points, self._trust, self._lead, self._labels)
-        gather(kept, self._recent, counts[0], fresh, replay, taken, drawn)
+        gather_examples(self._stored, fresh, replay, drawn)
         return drawn
 
     def save(self) -> dict[str, NDArray[np.generic]]:
-        """Arrays by name."""
-        return {
-            "rows_top": self._top,
-            "rows_points": self._points,
-            "rows_trust": self._trust,
-            "rows_lead": self._lead,
-            "rows_labels": self._labels,
-            "rows_origin": self._kept.origin,
-            "rows_previous": self._kept.previous,
-            "rows_recent": self._recent,
-            "rows_counts": self._counts,
-            "rows_taken": self._taken,
-        }
+        """Return the arrays by name."""
+        return {f"rows_{name}": array for name, array in self._stored._asdict().items()}
 
     def load(self, saved: dict[str, NDArray[np.generic]]) -> None:
-        """Take over what `save` gave."""
-        arrays: dict[str, NDArray[Any]] = {
-            "top": self._top, "points": self._points, "trust": self._trust, "lead": self._lead, "labels": self._labels,
-            "origin": self._kept.origin, "previous": self._kept.previous, "recent": self._recent,
-            "counts": self._counts, "taken": self._taken,
-        }  # fmt: skip
-        for name, array in arrays.items():
+        """Restore what `save` returned."""
+        for name, array in self._stored._asdict().items():
             array[:] = saved[f"rows_{name}"]
 
 
@@ -206,12 +192,12 @@ class Windows(NamedTuple):
     points: Singles  # (B, T, K, E)
     trust: Singles  # (B, T, K, E)
     lead: Singles  # (B, T, K, 3)
-    labels: Singles  # (B, T, K) NaN: not known
+    labels: Singles  # (B, T, K) NaN: unknown
     hidden: Singles  # (B, *states) before the first row
 
     @classmethod
     def empty(cls, count: int, length: int, horizons: int, shape: Shape) -> "Windows":
-        """Room for `count` windows."""
+        """Allocate `count` windows."""
         f4, e = np.float32, shape.experts
         return cls(
             np.zeros((count, length, shape.inputs), f4),
@@ -224,8 +210,8 @@ class Windows(NamedTuple):
 
 
 @compiled
-def label(labels: Singles, at: int, horizons: Integers, truths: Singles) -> None:
-    """Give the rows of a tape, of which `labels` (T, K) are, what row `at` says of them: `truths` (K,)."""
+def label_window(labels: Singles, at: int, horizons: Integers, truths: Singles) -> None:
+    """Label the rows of a window, `labels` (T, K), with the `truths` (K,) that mature at row `at`."""
     for k in range(len(horizons)):
         origin = at - horizons[k]
         if 0 <= origin < len(labels):
@@ -233,72 +219,75 @@ def label(labels: Singles, at: int, horizons: Integers, truths: Singles) -> None
 
 
 @compiled_allocating
-def record(
-    tape_row: Integers, tape_start: Integers, rows: Integers, place: Integers, seen: Integers, horizons: Integers,
-    truths: Singles, described: WaveFeatures, before: Singles, windows: Windows,
+def record_wave(
+    series: Integers, start: Integers, rows: Integers, lookup: Integers, seen: Integers, horizons: Integers,
+    truths: Singles, features: WaveFeatures, hidden: Singles, windows: Windows,
 ) -> None:  # fmt: skip
-    """Write one wave on the running tapes; `place` (S,) is -1 everywhere, before and after."""
+    """Add one wave to the open windows; `series` and `start` (C,) as in WindowBuffer.
+
+    `lookup` (S,) is scratch, NONE everywhere before and after.
+    """
     length = windows.inputs.shape[1]
     for b in range(len(rows)):
-        place[rows[b]] = b
-    for c in range(len(tape_row)):
-        if tape_row[c] < 0:
+        lookup[rows[b]] = b
+    for c in range(len(series)):
+        if series[c] < 0:
             continue
-        b = place[tape_row[c]]
+        b = lookup[series[c]]
         if b < 0:
             continue
-        at = seen[b] - tape_start[c]
+        at = seen[b] - start[c]
         if at == 0:
-            windows.hidden[c] = before[b]
+            windows.hidden[c] = hidden[b]
         if at < length:
-            windows.inputs[c, at] = described.inputs[b]
-            windows.points[c, at] = described.points[b]
-            windows.trust[c, at] = described.trust[b]
-            windows.lead[c, at] = described.lead[b]
+            windows.inputs[c, at] = features.inputs[b]
+            windows.points[c, at] = features.points[b]
+            windows.trust[c, at] = features.trust[b]
+            windows.lead[c, at] = features.lead[b]
             windows.labels[c, at] = np.nan
-        label(windows.labels[c], at, horizons, truths[b])
+        label_window(windows.labels[c], at, horizons, truths[b])
         if at >= length - 1 + horizons[len(horizons) - 1]:
-            tape_row[c] = -2 - tape_row[c]  # complete
+            series[c] = -2 - series[c]  # complete
     for b in range(len(rows)):
-        place[rows[b]] = -1
+        lookup[rows[b]] = NONE
 
 
 class WindowBuffer:
-    """Windows being recorded, and complete ones: those just completed and a replay memory of older ones."""
+    """WINDOW_COUNT windows: open ones that are being recorded, newly completed ones, and older ones for replay."""
 
     def __init__(self, *, length: int, horizons: Integers, shape: Shape) -> None:
         self._horizons = horizons
-        self.windows = Windows.empty(TAPES, length, len(horizons), shape)
-        self._row = np.full(TAPES, NONE, np.int64)  # >= 0: running; -1: unused; below: complete
-        self._start = np.zeros(TAPES, np.int64)  # observations of the series before its first row
-        self._begun = np.zeros(TAPES, np.int64)  # number of the learning point
-        self._learned = np.ones(TAPES, np.bool_)
-        self._place = np.full(0, NONE, np.int64)
+        self.windows = Windows.empty(WINDOW_COUNT, length, len(horizons), shape)
+        self._series = np.full(WINDOW_COUNT, NONE, np.int64)  # >= 0: open; NONE: unused; below: complete
+        self._start = np.zeros(WINDOW_COUNT, np.int64)  # observations of the series before the first row
+        self._opened = np.zeros(WINDOW_COUNT, np.int64)  # number of the learning point
+        self._learned = np.ones(WINDOW_COUNT, np.bool_)
+        self._lookup = np.full(0, NONE, np.int64)
 
-    def record(self, rows: Integers, seen: Integers, truths: Singles, described: WaveFeatures, before: Singles) -> None:
-        """One wave; `seen` (B,) observations came before it, `before` (B, *states) is the state then."""
-        if not (self._row >= 0).any():
+    def record(self, rows: Integers, seen: Integers, truths: Singles, features: WaveFeatures, hidden: Singles) -> None:
+        """Add one wave to the open windows; `seen` (B,) and `hidden` (B, *states) are those before it."""
+        if not (self._series >= 0).any():
             return
-        top = int(max(rows.max(), self._row.max())) + 1
-        if len(self._place) < top:
-            self._place = np.full(2 * top, NONE, np.int64)
-        marks = self._row, self._start
-        record(*marks, rows, self._place, seen, self._horizons, truths, described, before, self.windows)
+        size = int(max(rows.max(), self._series.max())) + 1
+        if len(self._lookup) < size:
+            self._lookup = np.full(2 * size, NONE, np.int64)
+        marks = self._series, self._start
+        record_wave(*marks, rows, self._lookup, seen, self._horizons, truths, features, hidden, self.windows)
 
-    def begin(self, rows: Integers, seen: Integers, point: int) -> None:
-        """Record these series from their next observation on, as far as there is room; `seen` (B,) came so far."""
-        running = self._row >= 0
-        free = np.flatnonzero(~running | (point - self._begun > FORGOTTEN))
-        room = min(len(rows), len(free), TAPES // 2 - int(running.sum()))
-        if room <= 0:
+    def open(self, rows: Integers, seen: Integers, point: int) -> None:
+        """Open windows for these series with `seen` (B,) observations, as many as fit, at learning point `point`."""
+        recording = self._series >= 0
+        free = np.flatnonzero(~recording | (point - self._opened > ABANDONED_AFTER))
+        count = min(len(rows), len(free), WINDOW_COUNT // 2 - int(recording.sum()))
+        if count <= 0:
             return
-        slots = free[np.argsort(self._begun[free], kind="stable")][:room]  # the oldest are overwritten
-        self._row[slots], self._start[slots] = rows[:room], seen[:room]
-        self._begun[slots], self._learned[slots] = point, False
+        chosen = free[np.argsort(self._opened[free], kind="stable")][:count]  # the oldest are overwritten
+        self._series[chosen], self._start[chosen] = rows[:count], seen[:count]
+        self._opened[chosen], self._learned[chosen] = point, False
 
     def draw(self, batch: int, replay: int, generator: np.random.Generator) -> Windows | None:
-        """Windows completed since the last step, at most `batch`, and `replay` older ones; None without fresh ones."""
-        complete = self._row < NONE
+        """Return at most `batch` newly completed windows and `replay` older ones; None if none was completed."""
+        complete = self._series < NONE
         fresh = np.flatnonzero(complete & ~self._learned)[:batch]
         if not len(fresh):
             return None
@@ -306,19 +295,20 @@ class WindowBuffer:
         chosen = np.concatenate([fresh, generator.permutation(older)[:replay]])
         self._learned[fresh] = True
         drawn = Windows(*(array[chosen] for array in self.windows))
-        return drawn._replace(**{name: halved(getattr(drawn, name)) for name in Windows._fields if name != "labels"})
+        rounded = {name: round_to_half(getattr(drawn, name)) for name in Windows._fields if name != "labels"}
+        return drawn._replace(**rounded)
 
     def save(self) -> dict[str, NDArray[np.generic]]:
-        """Arrays by name."""
+        """Return the arrays by name."""
         saved: dict[str, NDArray[np.generic]] = {
             f"tapes_{name}": array if name == "labels" else array.astype(np.float16)
             for name, array in self.windows._asdict().items()
         }
-        marks = np.stack([self._row, self._start, self._begun, self._learned])
+        marks = np.stack([self._series, self._start, self._opened, self._learned])
         return {**saved, "tapes_marks": marks}
 
     def load(self, saved: dict[str, NDArray[np.generic]]) -> None:
-        """Take over what `save` gave."""
+        """Restore what `save` returned."""
         for name, array in self.windows._asdict().items():
             array[:] = saved[f"tapes_{name}"]
-        self._row[:], self._start[:], self._begun[:], self._learned[:] = saved["tapes_marks"]
+        self._series[:], self._start[:], self._opened[:], self._learned[:] = saved["tapes_marks"]

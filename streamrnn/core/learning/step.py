@@ -1,30 +1,29 @@
-"""What a learning step is told by, and what it tells."""
+"""Constants and result of a learning step."""
 
 import math
 from typing import NamedTuple
 
 BETAS = (0.9, 0.99)
-"""Adam's; a stream drifts, so the second moment forgets faster than by default."""
+"""Of Adam; a stream drifts, so the second moment decays faster than by default."""
 ANCHOR = 0.002
-"""Share of its distance from the base that a weight goes back at each step. What was learned from series that have
-fallen silent fades, and does not stand in the way of others."""
-
+"""Share of its distance from the pretrained value by which a weight returns at each step, so that what was learned from
+series that have ended fades."""
 WEIGHTS = (0.8, 5.0)
 """Smallest and largest weight of a label."""
 
 
-class Learned(NamedTuple):
-    """What a learning step did."""
+class LearningStep(NamedTuple):
+    """Result of a learning step."""
 
     loss: float
-    """Mean pinball loss in units of the scale; NaN where no label was known."""
+    """Mean pinball loss in units of the scale; NaN without a known label."""
     skipped: bool
-    """Loss, gradient or weights were not finite: nothing was changed."""
-    taken_back: bool = False
-    """Nothing was learned; what had been learned was worse, and earlier weights came back."""
+    """Loss, gradient or weights were not finite, and nothing was changed."""
+    rolled_back: bool = False
+    """Earlier weights were restored because learning had made the forecasts worse; nothing was learned."""
     gradient_norm: float = math.nan
-    """Of the whole gradient before it was clipped; not finite where the step was skipped for it."""
+    """Norm of the gradient before clipping; not finite where the step was skipped for it."""
     weight_norm: float = math.nan
-    """Of the weights that learn, after the step."""
+    """Norm of the trained weights after the step."""
     learner: str = ""
     """`head` or `whole`."""

@@ -1,4 +1,4 @@
-"""The device that a network runs on. Only where there is a driver torch is asked: it takes over a second to load."""
+"""The device of the network. torch, which takes over a second to import, is imported only where a driver exists."""
 
 import ctypes
 import sys
@@ -8,19 +8,19 @@ from streamrnn.errors import ConfigError
 DRIVER = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
 
 
-def device_of(name: str) -> str:
-    """`cpu` or `cuda`, of `auto`, `cpu` or `cuda`; auto takes the GPU where there is one.
+def resolve_device(name: str) -> str:
+    """Return `cpu` or `cuda` for `auto`, `cpu` or `cuda`; `auto` prefers the GPU.
 
     Raises:
-        ConfigError: cuda is asked for, and there is none.
+        ConfigError: `cuda` without a usable GPU.
     """
-    found = name != "cpu" and _driven() and _found()
-    if name == "cuda" and not found:
-        raise ConfigError("device = 'cuda': torch finds no GPU here; set device to auto or cpu, or mend the driver")
-    return "cuda" if found else "cpu"
+    available = name != "cpu" and _has_driver() and _has_gpu()
+    if name == "cuda" and not available:
+        raise ConfigError("device = 'cuda': torch finds no GPU here; set device to auto or cpu, or repair the driver")
+    return "cuda" if available else "cpu"
 
 
-def _driven() -> bool:
+def _has_driver() -> bool:
     try:
         ctypes.CDLL(DRIVER)
     except OSError:
@@ -28,7 +28,7 @@ def _driven() -> bool:
     return True
 
 
-def _found() -> bool:
+def _has_gpu() -> bool:
     import torch  # noqa: PLC0415 -- see the module docstring
 
     return torch.cuda.is_available()

@@ -1,11 +1,11 @@
-"""What the head reads of a series' past, as torch: a recurrent state, and what may stand beside it.
+"""Encoders in torch: the input of the head, a recurrent state alone or with a second vector.
 
     recurrent      the output of the top layer
-    bidirectional  the same, and the end of a second network that reads the last W observations backwards from now
-    attention      the same, and a mean over the outputs after each of the last W observations, weighed by likeness
+    bidirectional  the same, and the last output of a second network that reads the last W observations backwards
+    attention      the same, and attention to the outputs of the last W observations
 
 Nothing lies past the origin: "backwards" begins at the latest observation. A series with fewer than W observations has
-as many as it has. Letters: T rows, B series, F inputs, D layers, N vectors of state, H units, W the context.
+a shorter context. Letters: T rows, B series, F inputs, D layers, N vectors of state, H units, W length of the context.
 """
 
 from collections.abc import Sequence
@@ -14,73 +14,73 @@ import torch
 from torch import Tensor
 from torch.nn.functional import linear, scaled_dot_product_attention
 
-from streamrnn.core.network.cells import run
+from streamrnn.core.network.cells import run_cell
 from streamrnn.core.network.shapes import ATTENTION, LAYER, REVERSE, STATES, Encoder
 
 
 def encode(encoder: Encoder, parts: dict[str, Tensor], inputs: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-    """What the head reads (T, B, top) of `inputs` (T, B, F), from `state` (B, *states) on, and the last state."""
+    """Return the encodings (T, B, top) of `inputs` (T, B, F) and the last state, from `state` (B, *states) on."""
     if encoder.kind == "recurrent":
-        return _carried(encoder, parts, inputs, state)
-    depth, vectors, size = encoder.kept
-    sizes = [depth * vectors * size, encoder.context * encoder.remembered, 1]
-    live, context, filled = state.split(sizes, 1)
-    tops, last = _carried(encoder, parts, inputs, live.view(-1, *encoder.kept))
+        return _run_layers(encoder, parts, inputs, state)
+    depth, vectors, size = encoder.recurrent_shape
+    sizes = [depth * vectors * size, encoder.context * encoder.entry_size, 1]
+    recurrent, context, filled = state.split(sizes, 1)
+    tops, last = _run_layers(encoder, parts, inputs, recurrent.view(-1, *encoder.recurrent_shape))
     entries = (inputs if encoder.kind == "bidirectional" else tops).transpose(0, 1)
     known = torch.cat([context.view(len(state), encoder.context, -1), entries], 1)  # (B, W + T, .)
-    # (B, T) observations that the context holds after each row, at its end
+    # (B, T) entries of the context after each row, the newest last
     count = (filled + torch.arange(1, len(inputs) + 1, device=filled.device)).clamp(max=encoder.context)
     valid = torch.arange(encoder.context, device=filled.device) >= encoder.context - count.unsqueeze(-1)  # (B, T, W)
     seen = known.unfold(1, encoder.context, 1)[:, 1:].transpose(2, 3)  # (B, T, W, .)
-    beside = (_backwards if encoder.kind == "bidirectional" else _attend)(encoder, parts, tops, seen, valid)
-    kept = known[:, len(inputs) :].flatten(1), count[:, -1:].to(state.dtype)
-    return torch.cat([tops, beside], -1), torch.cat([last.flatten(1), *kept], 1)
+    second = (_read_backwards if encoder.kind == "bidirectional" else _attend)(encoder, parts, tops, seen, valid)
+    tail = known[:, len(inputs) :].flatten(1), count[:, -1:].to(state.dtype)
+    return torch.cat([tops, second], -1), torch.cat([last.flatten(1), *tail], 1)
 
 
-def _carried(encoder: Encoder, parts: dict[str, Tensor], inputs: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-    """The recurrent layers; state (B, D, N, H)."""
+def _run_layers(encoder: Encoder, parts: dict[str, Tensor], inputs: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+    """Run the recurrent layers; state (B, D, N, H)."""
     weights = [parts[f"{name}_l{layer}"] for layer in range(encoder.layers) for name in LAYER]
-    vectors = [each.contiguous() for each in state.permute(2, 1, 0, 3)]  # N of (D, B, H), as torch has it
+    vectors = [each.contiguous() for each in state.permute(2, 1, 0, 3)]  # N of (D, B, H), as torch expects
     if encoder.gap < 0:
-        outputs, vectors = run(encoder.cell, inputs, vectors, weights)
+        outputs, vectors = run_cell(encoder.cell, inputs, vectors, weights)
     else:
-        outputs, vectors = _decayed(encoder, parts, inputs, vectors, weights)
+        outputs, vectors = _run_with_decay(encoder, parts, inputs, vectors, weights)
     return outputs, torch.stack(vectors).permute(2, 1, 0, 3)
 
 
-def _decayed(
+def _run_with_decay(
     encoder: Encoder, parts: dict[str, Tensor], inputs: Tensor, vectors: Sequence[Tensor], weights: Sequence[Tensor]
 ) -> tuple[Tensor, list[Tensor]]:
-    """GRU-D's decay of the hidden state (Che et al. 2018, equation 4), for any cell: exp(-max(0, r d + s)).
+    """Decay the hidden state as GRU-D does (Che et al. 2018, equation 4), for any cell: exp(-max(0, r d + s)).
 
-    d is the time step as the inputs have it, the log of how much longer than usual it was, and 0 where it was not.
+    d is the time step as it is among the inputs: the log of its ratio to the usual one, at least 0.
     """
-    rows, kept = [], list(vectors)
+    rows, state = [], list(vectors)
     rate, start = parts["decay_rate"].unsqueeze(1), parts["decay_start"].unsqueeze(1)  # (D, 1, H)
     for row in inputs:
-        late = row[:, encoder.gap].clamp(min=0.0).unsqueeze(-1)  # (B, 1)
-        factor = (-(rate * late + start).clamp(min=0.0)).exp()
-        outputs, kept = run(encoder.cell, row.unsqueeze(0), [each * factor for each in kept], weights)
+        gap = row[:, encoder.gap].clamp(min=0.0).unsqueeze(-1)  # (B, 1)
+        factor = (-(rate * gap + start).clamp(min=0.0)).exp()
+        outputs, state = run_cell(encoder.cell, row.unsqueeze(0), [each * factor for each in state], weights)
         rows.append(outputs)
-    return torch.cat(rows), kept
+    return torch.cat(rows), state
 
 
-def _backwards(encoder: Encoder, parts: dict[str, Tensor], tops: Tensor, seen: Tensor, valid: Tensor) -> Tensor:
-    """Where a network ends that reads `seen` (B, T, W, F) from the newest to the oldest that is `valid`: (T, B, H)."""
+def _read_backwards(encoder: Encoder, parts: dict[str, Tensor], tops: Tensor, seen: Tensor, valid: Tensor) -> Tensor:
+    """Return the last output (T, B, H) of the reverse network over the `valid` entries of `seen` (B, T, W, F)."""
     weights, (batch, rows) = [parts[name] for name in REVERSE], seen.shape[:2]
     steps = seen.flip(2).permute(2, 0, 1, 3).flatten(1, 2)  # (W, B T, F)
-    there = valid.flip(2).permute(2, 0, 1).flatten(1).unsqueeze(-1)  # (W, B T, 1)
+    present = valid.flip(2).permute(2, 0, 1).flatten(1).unsqueeze(-1)  # (W, B T, 1)
     state = [tops.new_zeros(1, batch * rows, encoder.hidden_size) for _ in range(STATES[encoder.cell])]
-    for step, known in zip(steps, there, strict=True):
-        moved = run(encoder.cell, step.unsqueeze(0), state, weights)[1]
+    for step, known in zip(steps, present, strict=True):
+        moved = run_cell(encoder.cell, step.unsqueeze(0), state, weights)[1]
         state = [torch.where(known, new, old) for new, old in zip(moved, state, strict=True)]
     return state[0].view(batch, rows, -1).transpose(0, 1)
 
 
 def _attend(encoder: Encoder, parts: dict[str, Tensor], tops: Tensor, seen: Tensor, valid: Tensor) -> Tensor:
-    """Scaled dot-product attention (Vaswani et al. 2017) of each output to those `seen` (B, T, W, H): (T, B, H)."""
+    """Scaled dot-product attention (Vaswani et al. 2017) of each output to `seen` (B, T, W, H): (T, B, H)."""
     del encoder
     query, key, value = (parts[name] for name in ATTENTION)
-    asked = linear(tops.transpose(0, 1), query).unsqueeze(2)  # (B, T, 1, H)
-    found = scaled_dot_product_attention(asked, linear(seen, key), linear(seen, value), valid.unsqueeze(2))
-    return found.squeeze(2).transpose(0, 1)
+    queries = linear(tops.transpose(0, 1), query).unsqueeze(2)  # (B, T, 1, H)
+    result = scaled_dot_product_attention(queries, linear(seen, key), linear(seen, value), valid.unsqueeze(2))
+    return result.squeeze(2).transpose(0, 1)

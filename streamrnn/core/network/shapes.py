@@ -1,6 +1,6 @@
-"""Sizes and names of all weights of a network, and what follows from them. Nothing here needs torch.
+"""Sizes and names of all weights of a network, without torch.
 
-G gates and N vectors of state depend on the cell: see GATES and STATES.
+The cell determines the number of gates G and of state vectors N: see GATES and STATES.
 """
 
 import math
@@ -13,17 +13,16 @@ from streamrnn.core.series.state import EXPERTS, INPUTS, LEAD
 GATES = {"rnn_tanh": 1, "rnn_relu": 1, "gru": 3, "lstm": 4}
 STATES = {"rnn_tanh": 1, "rnn_relu": 1, "gru": 1, "lstm": 2}
 LAYER = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
-"""Weights of a layer, in torch's order: of the inputs (G*H, F), of the state (G*H, H), and a bias (G*H,) of either."""
-KINDS = ("recurrent", "bidirectional", "attention")
+"""Weights of a layer, in torch's order: for the inputs (G*H, F) and the state (G*H, H), and a bias (G*H,) for each."""
 REVERSE = tuple(f"{name}_l0_reverse" for name in LAYER)
-"""Weights of the network that reads backwards, as torch.nn calls them."""
+"""Weights of the network that reads backwards, named as in torch.nn."""
 ATTENTION = ("query", "key", "value")
 KNOTS = (0.01, 0.05, 0.1, 0.5, 0.9, 0.95, 0.99)
-"""Levels of the quantiles that the network forecasts; those configured are read between them."""
+"""Levels of the network's own quantiles; the configured ones are interpolated between them."""
 
 
 class Encoder(NamedTuple):
-    """What the sizes and the meaning of the recurrent weights follow from."""
+    """The recurrent part of a network."""
 
     cell: str
     hidden_size: int
@@ -31,35 +30,34 @@ class Encoder(NamedTuple):
     inputs: int
     kind: str = "recurrent"
     context: int = 0
-    """Observations looked back upon, W."""
+    """Length of the context, W."""
     gap: int = -1
-    """Place of the time step among the inputs; the state decays with it. Below 0: it does not."""
+    """Index of the input that the state decays with, the time step; negative: no decay."""
 
     @property
-    def kept(self) -> tuple[int, int, int]:
-        """(D, N, H) of the recurrent state."""
+    def recurrent_shape(self) -> tuple[int, int, int]:
+        """Shape of the recurrent state, (D, N, H)."""
         return self.layers, STATES[self.cell], self.hidden_size
 
     @property
-    def remembered(self) -> int:
-        """Numbers that are remembered of each of the last W observations."""
+    def entry_size(self) -> int:
+        """Size of one entry of the context."""
         return {"recurrent": 0, "bidirectional": self.inputs, "attention": self.hidden_size}[self.kind]
 
     @property
     def states(self) -> tuple[int, ...]:
-        """Shape of the state of a series: (D, N, H), or flat, the context and how much of it is filled behind it."""
-        depth, vectors, size = self.kept
+        """Shape of a series' state: (D, N, H), or flat, followed by the context and its number of entries."""
         if self.kind == "recurrent":
-            return self.kept
-        return (depth * vectors * size + self.context * self.remembered + 1,)
+            return self.recurrent_shape
+        return (math.prod(self.recurrent_shape) + self.context * self.entry_size + 1,)
 
     @property
     def top(self) -> int:
-        """Numbers that the head reads."""
+        """Size of the encoding, the input of the head."""
         return self.hidden_size * (1 if self.kind == "recurrent" else 2)
 
     def parts(self) -> dict[str, tuple[int, ...]]:
-        """Shapes of the weights by name, in the order of the flat vector; named as in torch.nn where that has them."""
+        """Shapes of the weights in the order of the flat vector, by their names in torch.nn where it has them."""
         size, parts = self.hidden_size, dict[str, tuple[int, ...]]()
         for layer in range(self.layers):
             shapes = self._layer(self.inputs if layer == 0 else size)
@@ -72,13 +70,13 @@ class Encoder(NamedTuple):
             parts |= {"decay_rate": (self.layers, size), "decay_start": (self.layers, size)}
         return parts
 
-    def _layer(self, given: int) -> tuple[tuple[int, ...], ...]:
+    def _layer(self, inputs: int) -> tuple[tuple[int, ...], ...]:
         gates = GATES[self.cell] * self.hidden_size
-        return (gates, given), (gates, self.hidden_size), (gates,), (gates,)
+        return (gates, inputs), (gates, self.hidden_size), (gates,), (gates,)
 
 
 class Shape(NamedTuple):
-    """What the sizes of all weights follow from."""
+    """The network: encoder and head."""
 
     cell: str
     hidden_size: int
@@ -89,30 +87,30 @@ class Shape(NamedTuple):
     experts: int = len(EXPERTS)
     knots: int = len(KNOTS)
     kind: str = "recurrent"
-    """What the head reads of the past; see encoders."""
+    """See encoders."""
     context: int = 0
     decay: bool = False
     """Whether the state decays with the time step."""
 
     @property
     def encoder(self) -> Encoder:
-        """The part below the head."""
+        """The recurrent part."""
         gap = self.inputs - 2 * self.experts - 1 if self.decay else -1  # where `read_age` ends
         return Encoder(self.cell, self.hidden_size, self.layers, self.inputs, self.kind, self.context, gap)
 
     @property
     def options(self) -> dict[str, object]:
-        """What of the encoder is not plain, named as in the configuration."""
-        looking = {} if self.kind == "recurrent" else {"encoder": self.kind, "context": self.context}
-        return looking | ({"decay": True} if self.decay else {})
+        """Options of the encoder that differ from the defaults, by their names in the configuration."""
+        kind = {} if self.kind == "recurrent" else {"encoder": self.kind, "context": self.context}
+        return kind | ({"decay": True} if self.decay else {})
 
     @property
     def states(self) -> tuple[int, ...]:
-        """Shape of the state of a series."""
+        """Shape of a series' state."""
         return self.encoder.states
 
     def parts(self) -> dict[str, tuple[int, ...]]:
-        """Shapes by name, in the order of the flat vector: the encoder's, then the head's."""
+        """Shapes of the weights by name, in the order of the flat vector: the encoder, then the head."""
         parts = self.encoder.parts()
         parts["head_hidden"] = (self.width, self.encoder.top)
         parts["head_advice"] = (self.width, 2 * self.experts + LEAD)
@@ -122,25 +120,25 @@ class Shape(NamedTuple):
         return parts
 
     def layout(self) -> dict[str, object]:
-        """All that the meaning of the flat vector follows from, as JSON has it."""
+        """Description of the flat vector for JSON: two networks with equal layouts can exchange weights."""
         sizes = {key: size for key, size in self._asdict().items() if key not in {"kind", "context", "decay"}}
         return {"inputs_version": INPUTS_VERSION, "shape": sizes | self.options, "knots": list(KNOTS)}
 
     @property
     def size(self) -> int:
-        """Numbers in the flat vector."""
+        """Length of the flat vector."""
         return sum(math.prod(part) for part in self.parts().values())
 
     @property
     def head_size(self) -> int:
-        """Numbers of the head, the last ones of the flat vector."""
+        """Length of the head, which is the tail of the flat vector."""
         return sum(math.prod(part) for name, part in self.parts().items() if name.startswith(("head", "out")))
 
 
-def views(weights: Singles, shape: Shape) -> dict[str, Singles]:
-    """Named views of the flat vector."""
-    found, at = dict[str, Singles](), 0
+def named_views(weights: Singles, shape: Shape) -> dict[str, Singles]:
+    """Return named views of the flat vector."""
+    parts, at = dict[str, Singles](), 0
     for name, size in shape.parts().items():
-        found[name] = weights[at : at + math.prod(size)].reshape(size)
+        parts[name] = weights[at : at + math.prod(size)].reshape(size)
         at += math.prod(size)
-    return found
+    return parts

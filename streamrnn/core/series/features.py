@@ -6,7 +6,7 @@ from streamrnn.core.jit import Floats, Singles, compiled
 from streamrnn.core.series.calendar import phase
 from streamrnn.core.series.lean_state import AnyState
 from streamrnn.core.series.plan import Plan
-from streamrnn.core.series.scaling import clip, current_scale, signed_log
+from streamrnn.core.series.scaling import clip, current_scale, signed_log1p
 from streamrnn.core.series.seasonal_state import read_seasons
 from streamrnn.core.series.state import COMMON, EXPERTS, HALF_LIVES, TERMS, FullState
 
@@ -99,7 +99,7 @@ def fill_spread(
 ) -> None:
     """Fill four inputs from `at`: distance of the centered `value` from its mean, and ratios of scales."""
     spread = math.sqrt(series.variance[row]) + 1e-9 * abs(series.value[row]) + 1e-12
-    inputs[at] = signed_log(clip((value - series.means[row, LAST_MEAN]) / spread, 5.0))
+    inputs[at] = signed_log1p(clip((value - series.means[row, LAST_MEAN]) / spread, 5.0))
     inputs[at + 1] = clip(math.log(max(spread / s1, 1e-3)) / 2, LOG_CLIP)
     inputs[at + 2] = clip(math.log(s12 / s1), LOG_CLIP)
     inputs[at + 3] = clip(math.log(s24 / s1), LOG_CLIP)
@@ -115,12 +115,12 @@ def fill_common_inputs(
     s1, s12, s24 = reference_scales(series, plan, row)
     at = TERMS - 1
     for d in range(at):
-        inputs[d] = signed_log(terms[d])
+        inputs[d] = signed_log1p(terms[d])
     for p in range(8):
-        inputs[at + p] = signed_log(profiles[p])
+        inputs[at + p] = signed_log1p(profiles[p])
     at += 8
     for i in range(3):
-        inputs[at + i] = signed_log(clip((series.means[row, FURTHER_MEANS[i]] - value) / s12, TERM_CLIP))
+        inputs[at + i] = signed_log1p(clip((series.means[row, FURTHER_MEANS[i]] - value) / s12, TERM_CLIP))
     at += 3
     fill_spread(series, row, value, s1, s12, s24, inputs, at)
     fill_age(series, row, cadence, passed, inputs, at + 4)
@@ -130,7 +130,7 @@ def fill_common_inputs(
 def fill_expert_inputs(points: Singles, trust: Singles, inputs: Singles) -> None:
     """Fill the rest of `inputs` (F,) with the experts' forecasts and trust (E,) at the middle reference horizon."""
     for e in range(len(EXPERTS)):
-        inputs[COMMON + e] = signed_log(points[e])
+        inputs[COMMON + e] = signed_log1p(points[e])
         inputs[COMMON + len(EXPERTS) + e] = trust[e]
 
 

@@ -168,7 +168,7 @@ def _interpolation(old: Floats, new: Floats) -> Floats:
 
 
 def _resize_ring(array: NDArray[Any], axis: int, seen: Integers, blank: NDArray[Any], *, hold: bool) -> NDArray[Any]:
-    """Copy a ring of the latest rows to one of another size, filled up from `blank`, or by `hold` with its oldest row."""
+    """Copy a ring of the latest rows to another size; the rest is `blank`, or with `hold` its oldest row."""
     ring, rows = np.moveaxis(array, axis, 1), np.arange(len(array))[:, None]
     before, size = ring.shape[1], blank.shape[axis]
     if before == size:

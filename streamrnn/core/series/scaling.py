@@ -70,7 +70,7 @@ def update_means(means: Floats, variance: float, count: int, value: float, unit:
 
 
 @compiled
-def signed_log(value: float) -> float:
+def signed_log1p(value: float) -> float:
     """Return sign(x) log(1 + |x|)."""
     return math.copysign(math.log1p(abs(value)), value)
 

@@ -68,7 +68,13 @@ def reset_seasons(series: FullState, row: int, short: float, long: float) -> Non
 
 @compiled
 def update_holt_winters(
-    series: FullState, row: int, slot: int, slots: int, rows: float, value: float, young: bool
+    series: FullState,
+    row: int,
+    slot: int,
+    slots: int,
+    rows: float,
+    value: float,
+    young: bool,  # noqa: FBT001 - compiled code takes no keywords
 ) -> None:
     """Update level, trend and a season of `rows` rows in `slots` slots; `young` (first season): a slow level only."""
     level, trend, count = series.level[row], series.trend[row], series.seen[row]

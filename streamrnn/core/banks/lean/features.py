@@ -16,7 +16,7 @@ from streamrnn.core.series.features import (
 )
 from streamrnn.core.series.lean_state import LEAN_EXPERTS, LeanState
 from streamrnn.core.series.plan import Plan
-from streamrnn.core.series.scaling import clip, signed_log
+from streamrnn.core.series.scaling import clip, signed_log1p
 from streamrnn.core.series.state import HALF_LIVES, POINT_CLIP
 
 LAGS, PROFILES, MEANS, CALENDAR, EXTRA = 13, 8, 5, 6, 11
@@ -77,12 +77,12 @@ def fill_lean_inputs(
     inputs[at + MEANS - 1] = clip((series.means[row, LONG_MEAN] - value) / s24, TERM_CLIP)
     at += MEANS
     for d in range(at):
-        inputs[d] = signed_log(inputs[d])
+        inputs[d] = signed_log1p(inputs[d])
     fill_calendar(inputs, at, float(series.time[row]), series.period[row, 0], series.period[row, 1])
     at += CALENDAR
     fill_spread(series, row, value, s1, s12, s24, inputs, at)
     fill_age(series, row, cadence, passed, inputs, at + 4)
     at += EXTRA
     for e in range(len(LEAN_EXPERTS)):
-        inputs[at + e] = signed_log(points[e])
+        inputs[at + e] = signed_log1p(points[e])
         inputs[at + len(LEAN_EXPERTS) + e] = trust[e]
