@@ -26,8 +26,8 @@ from streamrnn.core.series.migration import LayoutChange
 from streamrnn.core.series.plan import make_plan
 from streamrnn.core.variants import VARIANTS, shape_of
 
-STATE_VERSION = 3
-"""Version of the state's layout and of the arithmetic that it belongs to."""
+STATE_VERSION = 3  # of the state's layout and of the arithmetic that it belongs to
+Arrays = dict[str, NDArray[np.generic]]
 
 
 class Forecasts(NamedTuple):
@@ -64,11 +64,7 @@ class Counts(NamedTuple):
 
 
 class CoreForecaster:
-    """Online forecaster of any number of series.
-
-    Its forecasts are a pure function of the observations and the configuration: they do not depend on how the
-    observations are divided into waves.
-    """
+    """Online forecaster of any number of series: a pure function of observations and configuration, not of waves."""
 
     def __init__(
         self,
@@ -226,31 +222,23 @@ class CoreForecaster:
         """Return what `load` retains and resets of state of another `layout`; empty where it cannot be loaded."""
         return LayoutChange(layout, self.layout).describe()
 
-    def save_rows(self, first: int, count: int) -> dict[str, NDArray[np.generic]]:
+    def save_rows(self, first: int, count: int) -> Arrays:
         """Return the state of rows first to first + count - 1, by name."""
         end = min(first + count, len(self.names))
         river = {} if self._river is None else {"guests": self._river.save(first, count)}
         drift = {} if self._drift is None else {"drift": self._drift.save(first, count)}
         return {**{name: array[first:end] for name, array in self._arrays()}, **river, **drift}
 
-    def save_shared(self) -> dict[str, NDArray[np.generic]]:
+    def save_shared(self) -> Arrays:
         """Return the state that the series share, by name."""
         return self._networks.save()
 
     def load(
-        self,
-        shared: dict[str, NDArray[np.generic]],
-        pages: Sequence[dict[str, NDArray[np.generic]]],
-        names: Sequence[str],
-        layout: Mapping[str, object] | None = None,
+        self, shared: Arrays, pages: Sequence[Arrays], names: Sequence[str], layout: Mapping[str, object] | None = None
     ) -> None:
-        """Load saved state, into a new forecaster.
+        """Load saved state into a new forecaster: `shared` and, in order of rows, `pages`, of all series `names`.
 
-        Args:
-            shared: from `save_shared`.
-            pages: from `save_rows`, in order of rows.
-            names: of all series by row.
-            layout: of the saved state, if another one that `describe_migration` accepts.
+        `layout`: that of the saved state, if another one that `describe_migration` accepts.
 
         Raises:
             StateError: the models of `experts` or the detectors of `drift` cannot be loaded.

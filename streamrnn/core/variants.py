@@ -4,33 +4,26 @@ from typing import NamedTuple
 
 from streamrnn.core.banks.full import FullBank
 from streamrnn.core.banks.lean.bank import LeanBank
-from streamrnn.core.banks.lean.features import LEAN_INPUTS
 from streamrnn.core.banks.protocol import SeriesBank
 from streamrnn.core.config import ModelConfig
 from streamrnn.core.network.shapes import Shape
-from streamrnn.core.series.lean_state import LEAN_EXPERTS
-from streamrnn.core.series.state import EXPERTS, INPUTS
 
 
 class Variant(NamedTuple):
     """One variant."""
 
     bank: type[SeriesBank]
-    inputs: int  # of the recurrent layers, F
-    experts: int  # point forecasts that the head weights, E
     width: int  # hidden units of the head
 
 
-VARIANTS = {
-    "full": Variant(FullBank, INPUTS, len(EXPERTS), 64),
-    "lean": Variant(LeanBank, LEAN_INPUTS, len(LEAN_EXPERTS), 32),
-}
+VARIANTS = {"full": Variant(FullBank, 64), "lean": Variant(LeanBank, 32)}
 
 
 def shape_of(model: ModelConfig) -> Shape:
     """Return the shape of the network that `model` describes."""
-    _, inputs, experts, width = VARIANTS[model.variant]
+    bank, width = VARIANTS[model.variant]
+    context = 0 if model.encoder == "recurrent" else model.context
     return Shape(
-        model.cell, model.hidden_size, model.layers, width=width, inputs=inputs, experts=experts, kind=model.encoder,
-        context=0 if model.encoder == "recurrent" else model.context, decay=model.decay,
+        model.cell, model.hidden_size, model.layers, width=width, inputs=bank.inputs, experts=bank.experts,
+        kind=model.encoder, context=context, decay=model.decay,
     )  # fmt: skip

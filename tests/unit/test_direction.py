@@ -34,11 +34,8 @@ def test_between_quantiles_a_probability_is_that_of_numpy() -> None:
     """Linear between the quantiles; equal quantiles make a step."""
     quantiles = np.array([-2.0, -0.5, 0.1, 0.1, 3.0])
     for change in np.linspace(-2.0, 2.99, 100):
-        assert (
-            probability_below(change, quantiles, LEVELS)
-            == pytest.approx(np.interp(change, quantiles, LEVELS), abs=1e-12)
-            or change == 0.1
-        )
+        expected = np.interp(change, quantiles, LEVELS)
+        assert probability_below(change, quantiles, LEVELS) == pytest.approx(expected, abs=1e-12) or change == 0.1
     assert probability_below(0.1, quantiles, LEVELS) == 0.75
 
 
@@ -214,8 +211,7 @@ def test_the_record_has_directions_if_configured() -> None:
     published = json.loads(output.value or b"")["direction"]
     assert list(published) == ["down", "flat", "up", "band", "log_loss", "base_log_loss"]
     assert all(len(each) == len(HORIZONS) for each in published.values())
-    assert [
-        sum(each) for each in zip(published["down"], published["flat"], published["up"], strict=True)
-    ] == pytest.approx([1.0, 1.0])
+    classes = (published[name] for name in ("down", "flat", "up"))
+    assert [sum(each) for each in zip(*classes, strict=True)] == pytest.approx([1.0, 1.0])
     (output,) = forecast_outputs("f", given, forecasts._replace(directions=None), HORIZONS, (0.05, 0.1, 0.5, 0.9, 0.95))
     assert "direction" not in json.loads(output.value or b"")

@@ -17,7 +17,7 @@ from streamrnn.core.series.period_detection import steps_between
 from streamrnn.core.series.plan import Plan
 from streamrnn.core.series.scaling import centered, current_scale
 from streamrnn.core.series.seasonal_state import update_seasons
-from streamrnn.core.series.state import AXES, EXPERTS, REGRESSIONS, SMOOTHING, TERMS, FullState, allocate_full
+from streamrnn.core.series.state import AXES, EXPERTS, INPUTS, REGRESSIONS, SMOOTHING, TERMS, FullState, allocate_full
 from streamrnn.core.series.update import begin_update, finish_update
 from streamrnn.core.series.wave import WaveFeatures
 
@@ -89,6 +89,7 @@ def forecast_full_wave(
 class FullBank(SeriesBank):
     """Bank of the full variant."""
 
+    inputs, experts = INPUTS, len(EXPERTS)
     axes: ClassVar = {"series": AXES, "ledger": LEDGER_AXES}
     series: FullState
     ledger: Ledger
@@ -99,37 +100,25 @@ class FullBank(SeriesBank):
         observe_wave(self.series, self.plan, rows, values, times, features)
         return features
 
-    def update(self, rows: Integers, values: Floats, times: Integers) -> WaveUpdate:
-        """See SeriesBank."""
-        horizons = len(self.plan.horizons)
-        new = WaveUpdate.empty(
-            self.series.seen[rows], horizons, self._networks, WaveFeatures.empty(len(rows), horizons)
-        )  # fmt: skip
-        filled = new.truths, new.anomaly, new.scores, new.features
-        update_full_wave(self.series, self.ledger, self.plan, self._chosen, rows, values, times, *filled)
-        return new
-
-    def publish(self, rows: Integers, networks: Singles, points: Floats) -> PublishedForecasts:
-        """See SeriesBank."""
-        published = self._empty_forecasts(len(rows))
-        state = self.series, self.ledger, self.plan, self._chosen, self._young, self._mature
-        forecast_full_wave(*state, rows, networks, points, published)
-        return published
-
-    def latest(self, rows: Integers) -> PublishedForecasts:
-        """See SeriesBank."""
-        published = self._empty_forecasts(len(rows))
-        read_forecasts(self.series, self.ledger, self.plan, rows, published)
-        return published
-
     def discount_regret(self, rows: Integers, factor: float) -> None:
-        """See SeriesBank."""
+        """Multiply the regrets of the members by `factor`."""
         self.ledger.regret[rows] *= factor
 
     @property
     def expert_state(self) -> FullState:
         """State that river and cross-series experts read."""
         return self.series
+
+    def _update(self, rows: Integers, values: Floats, times: Integers, new: WaveUpdate) -> None:
+        filled = new.truths, new.anomaly, new.scores, new.features
+        update_full_wave(self.series, self.ledger, self.plan, self._chosen, rows, values, times, *filled)
+
+    def _publish(self, rows: Integers, networks: Singles, points: Floats, published: PublishedForecasts) -> None:
+        state = self.series, self.ledger, self.plan, self._chosen, self._young, self._mature
+        forecast_full_wave(*state, rows, networks, points, published)
+
+    def _read(self, rows: Integers, published: PublishedForecasts) -> None:
+        read_forecasts(self.series, self.ledger, self.plan, rows, published)
 
     def _set_tables(self, tables: Tables) -> None:
         super()._set_tables(tables)

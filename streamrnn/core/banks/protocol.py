@@ -16,15 +16,13 @@ from streamrnn.core.series.plan import Plan, make_plan
 from streamrnn.core.series.state import FullState
 from streamrnn.core.series.wave import WaveFeatures, append_rows
 
-FIRST_CAPACITY = 8
-"""Initial rows; doubled when they are full."""
+FIRST_CAPACITY = 8  # initial rows; doubled when they are full
 PRIOR_POINT, PRIOR_NETWORK, YOUNG_NETWORK = 1.0, 10.0, 300.0
 """Shares in the mixture's prior, not normalized: a point forecast; a pretrained network, in mature and young series."""
 
 Value = TypeVar("Value")
 Rows = Integers | slice | int
-Tables = dict[str, Any]
-"""NamedTuples of arrays with one row per series, by the prefix of their saved names."""
+Tables = dict[str, Any]  # tuples of arrays with one row per series, by the prefix of their saved names
 
 
 class WaveUpdate(NamedTuple):
@@ -36,12 +34,6 @@ class WaveUpdate(NamedTuple):
     anomaly: Floats  # (B,)
     scores: Floats  # (8 + N, K), see forecast_scores
 
-    @classmethod
-    def empty(cls, seen: Integers, horizons: int, networks: int, features: WaveFeatures) -> "WaveUpdate":
-        """Allocate the result for series with `seen` (B,) observations."""
-        truths = np.empty((len(seen), horizons), np.float32)
-        return cls(features, seen, truths, np.empty(len(seen)), np.zeros((NETWORK + networks, horizons)))
-
 
 class SeriesBank(ABC):
     """State and pending forecasts of any number of series.
@@ -49,25 +41,19 @@ class SeriesBank(ABC):
     K horizons: the configured ones and REFERENCE_STEPS. The mixture's members are point forecasts and N networks.
     """
 
-    axes: ClassVar[Mapping[str, Mapping[str, str]]]
-    """Kinds of the axes of saved arrays, by table and name, see migration."""
+    inputs: ClassVar[int]  # of the networks' recurrent layers, F
+    experts: ClassVar[int]  # point forecasts that the networks' heads weight, E
+    axes: ClassVar[Mapping[str, Mapping[str, str]]]  # kinds of axes by table and array, see migration
     series: AnyState
-    names: list[str]
-    """Names of the series by row, in first-seen order."""
+    names: list[str]  # names of the series by row, in first-seen order
 
     def __init__(
         self, *, horizons: Sequence[int], quantiles: Sequence[float], seasons: Sequence[float] | None = None,
         networks: int = 0, trained: bool = False, extra_experts: int = 0,
     ) -> None:  # fmt: skip
-        """Create an empty bank.
+        """Create an empty bank of N `networks`, `trained`: pretrained, and G `extra_experts` (full variant only).
 
-        Args:
-            horizons: rows ahead, ascending.
-            quantiles: levels, ascending, 0.5 among them.
-            seasons: up to two periods in seconds, ascending; None: detected.
-            networks: number of networks, N.
-            trained: whether they are pretrained.
-            extra_experts: number of river and cross-series experts, G; full variant only.
+        `horizons`, `quantiles` and `seasons` as for `make_plan`.
         """
         self.plan = make_plan(horizons, quantiles, seasons)
         self._networks, self._extra_experts, self.names = networks, extra_experts, []
@@ -77,25 +63,35 @@ class SeriesBank(ABC):
         )
         self._set_tables(self._allocate(FIRST_CAPACITY))
 
-    @abstractmethod
     def update(self, rows: Integers, values: Floats, times: Integers) -> WaveUpdate:
         """Score what is due, then store a wave: `rows` (B,) distinct, `values` (B,) finite, `times` (B,) ms, rising."""
-
-    @abstractmethod
-    def publish(self, rows: Integers, networks: Singles, points: Floats) -> PublishedForecasts:
-        """Forecast after `update`; in units: `networks` (N, B, K, Q), extra experts' `points` (B, K, G)."""
-
-    @abstractmethod
-    def latest(self, rows: Integers) -> PublishedForecasts:
-        """Return the latest forecast of each row (B,); changes nothing."""
-
-    @abstractmethod
-    def discount_regret(self, rows: Integers, factor: float) -> None:
-        """Multiply what the aggregation weights of these series are computed from by `factor`."""
+        count, horizons = len(rows), len(self.plan.horizons)
+        new = WaveUpdate(
+            WaveFeatures.empty(count, horizons, self.inputs, self.experts), self.series.seen[rows],
+            np.empty((count, horizons), np.float32), np.empty(count), np.zeros((NETWORK + self._networks, horizons)),
+        )  # fmt: skip
+        self._update(rows, values, times, new)
+        return new
 
     def observe(self, rows: Integers, values: Floats, times: Integers) -> WaveFeatures:
         """Return the features of a wave, arguments as for `update`; forecasts need not be published in between."""
         return self.update(rows, values, times).features
+
+    def publish(self, rows: Integers, networks: Singles, points: Floats) -> PublishedForecasts:
+        """Forecast after `update`; in units: `networks` (N, B, K, Q), extra experts' `points` (B, K, G)."""
+        published = PublishedForecasts.empty(len(rows), len(self.plan.published), len(self.plan.levels))
+        self._publish(rows, networks, points, published)
+        return published
+
+    def latest(self, rows: Integers) -> PublishedForecasts:
+        """Return the latest forecast of each row (B,); changes nothing."""
+        published = PublishedForecasts.empty(len(rows), len(self.plan.published), len(self.plan.levels))
+        self._read(rows, published)
+        return published
+
+    @abstractmethod
+    def discount_regret(self, rows: Integers, factor: float) -> None:
+        """Multiply what the aggregation weights of these series are computed from by `factor`."""
 
     @property
     def expert_state(self) -> FullState:
@@ -146,16 +142,21 @@ class SeriesBank(ABC):
     def _set_tables(self, tables: Tables) -> None:
         self._tables = tables
 
-    def _empty_forecasts(self, count: int) -> PublishedForecasts:
-        return PublishedForecasts.empty(count, len(self.plan.published), len(self.plan.levels))
+    @abstractmethod
+    def _update(self, rows: Integers, values: Floats, times: Integers, new: WaveUpdate) -> None: ...
+
+    @abstractmethod
+    def _publish(self, rows: Integers, networks: Singles, points: Floats, published: PublishedForecasts) -> None: ...
+
+    @abstractmethod
+    def _read(self, rows: Integers, published: PublishedForecasts) -> None: ...
 
     @abstractmethod
     def _count_points(self) -> int:
         """Return the number of point forecasts in the mixture, persistence included."""
 
     @abstractmethod
-    def _allocate(self, capacity: int) -> Tables:
-        """Allocate `capacity` new series."""
+    def _allocate(self, capacity: int) -> Tables: ...
 
     @abstractmethod
     def _one_step(self, rows: Integers) -> tuple[Singles, Singles]:
@@ -165,9 +166,8 @@ class SeriesBank(ABC):
     def _set_pending(self, blank: Tables) -> None:
         """Fill the pending forecasts of new series with those of persistence."""
 
-    def _evaluated_slots(self, old: Plan) -> tuple[Integers, Integers] | None:
-        """Return the evaluated slots (K,) under the plan `old` and this one; None: all are."""
-        del old
+    def _evaluated_slots(self, _old: Plan) -> tuple[Integers, Integers] | None:
+        """Return the evaluated slots (K,) under another plan and this one; None: all are."""
         return None
 
 

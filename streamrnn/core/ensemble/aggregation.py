@@ -11,18 +11,13 @@ import numpy as np
 from streamrnn.core.jit import Floats, Singles, compiled
 from streamrnn.core.vector_math import exponential
 
-FORGET = 0.998
-"""Decay of the regrets per matured label."""
-SHARE = 0.002
-"""Share of the prior in every weight, with which a member recovers quickly."""
-REGRET_CLIP = 10.0
-"""Largest change of a regret per label, units."""
-YOUTH = 200.0
-"""Labels after which the prior of young series has decayed to 1 / e."""
+FORGET = 0.998  # decay of the regrets per matured label
+SHARE = 0.002  # share of the prior in every weight, with which a member recovers quickly
+REGRET_CLIP = 10.0  # largest change of a regret per label, units
+YOUTH = 200.0  # labels after which the prior of young series has decayed to 1 / e
 FIRST_VARIANCE = 5.0
 """Initial second moment of the regrets, units squared: the weights stay near the prior for the first labels."""
-FIRST_BOUND = 1e-6
-"""Initial largest change of a regret, units."""
+FIRST_BOUND = 1e-6  # initial largest change of a regret, units
 
 
 @compiled

@@ -8,25 +8,17 @@ import math
 
 from streamrnn.core.jit import Floats, Singles, compiled
 
-RESIDUAL_RATE = 0.02
-"""Step per label, multiples of a point forecast's running |error|."""
-RESIDUAL_LIMIT = 100.0
-"""Largest residual quantile, in the same multiples."""
-EARLY = 20.0
-"""Labels over which the larger first steps decay."""
+RESIDUAL_RATE = 0.02  # step per label, multiples of a point forecast's running |error|
+RESIDUAL_LIMIT = 100.0  # largest residual quantile, in the same multiples
+EARLY = 20.0  # labels over which the larger first steps decay
 OFFSET_RATE = 0.01
 """Step per label, multiples of the running |error|. Labels of a far horizon overlap and miss together; smaller steps
 there would lower the pinball loss by a thousandth, and leave coverage off its level for longer."""
-OFFSET_LIMIT = 8.0
-"""Largest offset, multiples of the running |error|."""
-MISS_RATE = 1 - 0.5 ** (1 / 200)
-"""Per label: a half-life of 200."""
-MISS_CLIP = 8.0
-"""Largest new error, multiples of the running |error|."""
-TAIL_RATE = 0.05
-"""Step of the log of the tail's ratio, per observation."""
-TAIL_SHARE = 0.01
-"""Share of observations outside the interval behind the anomaly score."""
+OFFSET_LIMIT = 8.0  # largest offset, multiples of the running |error|
+MISS_RATE = 1 - 0.5 ** (1 / 200)  # per label: a half-life of 200
+MISS_CLIP = 8.0  # largest new error, multiples of the running |error|
+TAIL_RATE = 0.05  # step of the log of the tail's ratio, per observation
+TAIL_SHARE = 0.01  # share of observations outside the interval behind the anomaly score
 
 
 @compiled
@@ -45,10 +37,7 @@ def early_rate(rate: float, seen: int) -> float:
 
 @compiled
 def track_residuals(residual: Singles, errors: Floats, sizes: Floats, level: float, seen: int) -> None:
-    """Update one residual quantile of X points from their `errors`, in multiples of their running `sizes` (X,).
-
-    A quantile below the median stays at most 0, one above at least 0.
-    """
+    """Update one residual quantile of X points, multiples of their running |error| `sizes` (X,); it keeps its sign."""
     rate = early_rate(RESIDUAL_RATE, seen)
     lowest, highest = (-RESIDUAL_LIMIT, 0.0) if level < 0.5 else (0.0, RESIDUAL_LIMIT)
     for x in range(len(errors)):
@@ -60,10 +49,7 @@ def track_residuals(residual: Singles, errors: Floats, sizes: Floats, level: flo
 def track_offsets(
     offset: Singles, published: Floats | Singles, levels: Floats, middle: int, truth: float, labels: int
 ) -> None:
-    """Update the conformal offsets (Q,), the median's excepted, from the truth of the `published` quantiles (Q,).
-
-    `labels`: weight of the truth.
-    """
+    """Update the offsets (Q,), the median's excepted, by the truth of `published` (Q,) with the weight of `labels`."""
     for q in range(len(levels)):
         if q != middle:
             moved = offset[q] + labels * OFFSET_RATE * (levels[q] - below_indicator(truth, published[q], levels[q]))

@@ -15,27 +15,17 @@ from numpy.typing import NDArray
 from streamrnn.core.jit import Floats, Integers, Singles, compiled, compiled_allocating
 from streamrnn.core.series.wave import append_rows
 
-CLASSES = 3
-"""Number of classes: down, flat, up."""
-TERMS = 2 * CLASSES + 1
-"""Inputs: logs of the implied probabilities and of the frequencies, and a constant."""
-FIRST_SHARES = (0.8, 0.2)
-"""Initial weights of the implied probabilities and of the frequencies."""
+CLASSES = 3  # number of classes: down, flat, up
+TERMS = 2 * CLASSES + 1  # inputs: logs of the implied probabilities and of the frequencies, and a constant
+FIRST_SHARES = (0.8, 0.2)  # initial weights of the implied probabilities and of the frequencies
 LEARNING_RATE = 0.1
-FADING = 0.9998
-"""Decay of the sums of squared gradients per label, which keeps the learning rate above zero."""
-FIRST_SQUARES = 0.01
-"""Initial sum of squared gradients."""
-LEAST_IMPLIED = 0.001
-"""Probability added to each implied one before normalization."""
-LEAST = 0.0005
-"""Smallest probability of a class."""
-MOST = 1_000_000.0
-"""Labels after which the counts are halved: single precision counts to some millions only."""
-LOSS_RATE = 1 / 200
-"""Rate of the running losses, per label."""
-PREFIX = "direction_"
-"""Prefix of the names of saved arrays."""
+FADING = 0.9998  # decay of the sums of squared gradients per label, which keeps the learning rate above zero
+FIRST_SQUARES = 0.01  # initial sum of squared gradients
+LEAST_IMPLIED = 0.001  # probability added to each implied one before normalization
+LEAST = 0.0005  # smallest probability of a class
+MOST = 1_000_000.0  # labels after which the counts are halved: single precision counts to some millions only
+LOSS_RATE = 1 / 200  # rate of the running losses, per label
+PREFIX = "direction_"  # prefix of the names of saved arrays
 
 
 class DirectionState(NamedTuple):
@@ -61,7 +51,7 @@ class Directions(NamedTuple):
 
 @compiled
 def tail_probability(beyond: float, width: float, outer: float, inner: float) -> float:
-    """Return the probability of a value at least `beyond` outside the outermost quantile, by an exponential tail.
+    """Return the probability of a value `beyond` the outermost quantile or further, by an exponential tail.
 
     `width` is the distance from that quantile, with probability `outer` outside, to the next one, with `inner`.
     """
@@ -157,10 +147,9 @@ def update_directions(
     state: DirectionState, horizons: Integers, levels: Floats, flat: float, rows: Integers, seen: Integers,
     truths: Singles, changes: Floats,
 ) -> None:  # fmt: skip
-    """Learn from the labels of one wave, and store the inputs of its forecasts.
+    """Learn from `truths` (B, H), NaN: none, and store inputs from the quantiles of the change, `changes` (B, H, Q).
 
-    `seen` (B,): observations before the wave; in units: `truths` (B, H), NaN: none, and the quantiles of the change,
-    `changes` (B, H, Q).
+    Both in units; `seen` (B,): observations before the wave.
     """
     scratch = np.empty(CLASSES)
     for b in range(len(rows)):
@@ -189,13 +178,7 @@ def read_directions(
 
 
 class DirectionClassifier:
-    """Direction classifiers of all series.
-
-    Args:
-        flat: largest change that counts as flat, as a multiple of the usual change over the horizon.
-        horizons: the H configured ones.
-        levels: quantile levels (Q,).
-    """
+    """Direction classifiers of all series. `flat`: largest change that counts as flat, units."""
 
     def __init__(self, *, flat: float, horizons: Sequence[int], levels: Sequence[float]) -> None:
         self._flat = self.layout = flat
@@ -213,15 +196,10 @@ class DirectionClassifier:
     def step(
         self, rows: Integers, seen: Integers, values: Floats, truths: Singles, units: Floats, quantiles: Floats
     ) -> Directions:
-        """Learn from a wave and return its direction forecasts.
+        """Learn from a wave with `seen` (B,) observations before it, and return its direction forecasts.
 
-        Args:
-            rows: (B,) distinct.
-            seen: (B,) observations before the wave.
-            values: (B,) in the field's unit.
-            truths: (B, H) labels of earlier forecasts, units; NaN: none.
-            units: (B, H) scale of the change over each horizon.
-            quantiles: (B, H, Q) as published, in the field's unit.
+        In the field's unit: `values` (B,), published `quantiles` (B, H, Q), and `units` (B, H), the scales of changes.
+        In units: `truths` (B, H), labels of earlier forecasts, NaN: none.
         """
         changes = (quantiles - values[:, None, None]) / units[:, :, None]
         update_directions(self._state, self._horizons, self._levels, self._flat, rows, seen, truths, changes)
@@ -256,11 +234,10 @@ class DirectionClassifier:
             terms=np.zeros((capacity, int(self._horizons.sum()), TERMS - 1), f4),
             weights=np.zeros((capacity, count, CLASSES, TERMS), f4),
             squares=np.full((capacity, count, CLASSES, TERMS), FIRST_SQUARES, f4),
-            counts=np.ones((capacity, count, CLASSES), f4),
-            band=np.zeros((capacity, count)),
+            counts=np.ones((capacity, count, CLASSES), f4), band=np.zeros((capacity, count)),
             loss=np.full((capacity, count), math.log(CLASSES), f4),
             base_loss=np.full((capacity, count), math.log(CLASSES), f4),
-        )
+        )  # fmt: skip
         for c in range(CLASSES):
             new.weights[:, :, c, c], new.weights[:, :, c, CLASSES + c] = FIRST_SHARES
         return new

@@ -5,8 +5,7 @@ import numpy as np
 from streamrnn.core.jit import Floats, Singles, compiled
 from streamrnn.core.series.scaling import round_to_grid
 
-ERROR_CLIP = 30.0
-"""Largest error in a running sum, units: the scale of a young series may be far too small."""
+ERROR_CLIP = 30.0  # largest error in a running sum, units: the scale of a young series may be far too small
 COUNT, ERROR, NAIVE, COVERED, PINBALL, WIDTH, SEASONAL, BESIDE, NETWORK = range(9)
 """Rows of a table of sums whose columns are the horizons; errors in units.
 

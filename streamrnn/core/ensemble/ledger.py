@@ -13,10 +13,8 @@ from streamrnn.core.series.plan import Plan
 from streamrnn.core.series.scaling import centered, decode16, round_score
 from streamrnn.core.series.state import EXPERTS, FIRST_TRUST, POINT_CLIP, FullState
 
-SKILL_RATE = 1 / 200
-"""Rate of the recent mean errors, per label."""
-WARM = 32
-"""Observations up to which a series is warming up: its anomaly score is 0."""
+SKILL_RATE = 1 / 200  # rate of the recent mean errors, per label
+WARM = 32  # observations up to which a series is warming up: its anomaly score is 0
 NAIVE_SEASONAL = EXPERTS.index("naive_short")
 
 
@@ -57,20 +55,14 @@ def allocate_ledger(capacity: int, plan: Plan, points: int, networks: int, extra
     f4 = np.float32
     new = Ledger(
         networks=np.zeros((capacity, slots, networks, q), f4),
-        guests=np.zeros((capacity, slots, extra_experts), np.int16),
-        mixed=np.zeros((capacity, slots, q), f4),
-        final=np.zeros((capacity, slots, q), f4),
-        residual=np.zeros((capacity, k, q, points), f4),
-        astray=np.full((capacity, k, extra_experts), FIRST_TRUST, f4),
-        regret=np.zeros((capacity, k, q, members), f4),
+        guests=np.zeros((capacity, slots, extra_experts), np.int16), mixed=np.zeros((capacity, slots, q), f4),
+        final=np.zeros((capacity, slots, q), f4), residual=np.zeros((capacity, k, q, points), f4),
+        astray=np.full((capacity, k, extra_experts), FIRST_TRUST, f4), regret=np.zeros((capacity, k, q, members), f4),
         variance=np.full((capacity, k, q, members), FIRST_VARIANCE, f4),
-        bound=np.full((capacity, k, q, members), FIRST_BOUND, f4),
-        offset=np.zeros((capacity, k, q), f4),
-        miss=np.zeros((capacity, k), f4),
-        wrong=np.zeros((capacity, k), f4),
-        naive=np.zeros((capacity, k), f4),
+        bound=np.full((capacity, k, q, members), FIRST_BOUND, f4), offset=np.zeros((capacity, k, q), f4),
+        miss=np.zeros((capacity, k), f4), wrong=np.zeros((capacity, k), f4), naive=np.zeros((capacity, k), f4),
         tail=np.full(capacity, plan.tail, f4),
-    )
+    )  # fmt: skip
     new.residual[:] = plan.normal[:, None]
     return new
 
@@ -79,7 +71,7 @@ def allocate_ledger(capacity: int, plan: Plan, points: int, networks: int, extra
 def fill_points(
     series: FullState, ledger: Ledger, row: int, k: int, slot: int, chosen: Integers, points: Floats, sizes: Floats
 ) -> None:
-    """Fill pending `points` (X,), units, and `sizes` (X,): their running |error| over persistence's, at most 1.
+    """Fill pending `points` (X,), units, and `sizes` (X,), their running |error| over persistence's, at most 1.
 
     `chosen` (X,): -1 for persistence, below E a classical expert, from E on an extra one.
     """

@@ -15,14 +15,10 @@ from streamrnn.core.series.plan import Plan
 from streamrnn.core.series.scaling import encode16, round_score
 from streamrnn.core.series.state import POINT_CLIP, FullState
 
-UNIT_CLIP = 15.0
-"""Largest quantile of a network, units."""
-YOUNG = 10
-"""Observations of a series up to which networks are replaced by persistence: its scale is not yet known."""
-FIRST_SCALE = 0.25
-"""Scale before any change was observed, as a share of the value; the mean on real streams."""
-DIGITS = 4
-"""Decimal digits of a forecast below the scale of its series."""
+UNIT_CLIP = 15.0  # largest quantile of a network, units
+YOUNG = 10  # observations of a series up to which networks are replaced by persistence: its scale is not yet known
+FIRST_SCALE = 0.25  # scale before any change was observed, as a share of the value; the mean on real streams
+DIGITS = 4  # decimal digits of a forecast below the scale of its series
 
 
 class PublishedForecasts(NamedTuple):
@@ -36,9 +32,8 @@ class PublishedForecasts(NamedTuple):
     @classmethod
     def empty(cls, count: int, horizons: int, quantiles: int) -> "PublishedForecasts":
         """Allocate forecasts of `count` rows."""
-        sizes = (count, horizons), (count, horizons, quantiles), (count, horizons), (count,)
-        types = (np.int64, np.float64, np.float64, np.bool_)
-        return cls(*(np.empty(size, kind) for size, kind in zip(sizes, types, strict=True)))
+        size = count, horizons
+        return cls(np.empty(size, np.int64), np.empty((*size, quantiles)), np.empty(size), np.empty(count, np.bool_))
 
 
 @compiled
@@ -54,11 +49,7 @@ def round_to_unit(value: float, unit: float) -> float:
 
 @compiled
 def published_unit(unit: float, scale: float, horizon: int, count: int, value: float) -> float:
-    """Return the unit of the published quantiles: `unit`, but wide for a young series that has not changed yet.
-
-    Its one-step `scale` is then 0, and the size of its `value`, 1 for a zero, is all that is known after `count`
-    observations.
-    """
+    """Return `unit`, or FIRST_SCALE of the size of `value` (1 for 0) while a young series is constant: `scale` 0."""
     if scale > 0 or count > YOUNG:
         return unit
     size = abs(value) if value != 0 else 1.0
@@ -96,10 +87,7 @@ def publish_wave(
     series: FullState, ledger: Ledger, plan: Plan, chosen: Integers, young: Floats, mature: Floats, rows: Integers,
     networks: Singles, extra: Floats,
 ) -> None:  # fmt: skip
-    """Forecast one wave, and store it in the ledger.
-
-    In units: `networks` (N, B, K, Q), `extra` points (B, K, G). `young` and `mature` (M,) are log shares of the prior.
-    """
+    """Forecast and store a wave: `networks` (N, B, K, Q), `extra` (B, K, G); units. Log priors `young`, `mature`."""
     scratch, prior = np.empty((4, len(mature))), np.empty(len(mature))
     mixed, published = np.empty(len(plan.levels)), np.empty(len(plan.levels))
     for b in range(len(rows)):
@@ -133,8 +121,7 @@ def fill_forecast(
     unit = published_unit(unit, series.scale[row, 0], horizon, count, value)
     published.warming[b] = count < WARM
     published.target_times[b, i] = series.time[row] + round(horizon * round_cadence(series.cadence[row]))
-    skill = round_score(max(1.0 - error / persistence_error, -10.0)) if persistence_error > 0 else 0.0
-    published.skill[b, i] = skill
+    published.skill[b, i] = round_score(max(1.0 - error / persistence_error, -10.0)) if persistence_error > 0 else 0.0
     for q in range(len(latest)):
         published.quantiles[b, i, q] = round_to_unit(value + latest[q] * unit, unit)
 

@@ -11,14 +11,10 @@ from streamrnn.core.series.scaling import clip, current_scale, decode16, encode1
 from streamrnn.core.series.seasonal_state import DAMPING, read_seasons
 from streamrnn.core.series.state import EXPERTS, HALF_LIVES, POINT_CLIP, REGRESSIONS, FullState
 
-TRUST_RATE = 0.5 ** (1 / 120)
-"""Decay of the errors per label: a half-life of 120."""
-FIRST_ORIGIN = 8
-"""Number of the first row whose forecasts count: the scale is not known before."""
-TRUST_CLIP = 5.0
-"""Largest log of a ratio of errors."""
-TRUTH_CLIP = 8.0
-"""Largest label that experts are scored by, units: a spike beyond it cannot be forecast."""
+TRUST_RATE = 0.5 ** (1 / 120)  # decay of the errors per label: a half-life of 120
+FIRST_ORIGIN = 8  # number of the first row whose forecasts count: the scale is not known before
+TRUST_CLIP = 5.0  # largest log of a ratio of errors
+TRUTH_CLIP = 8.0  # largest label that experts are scored by, units: a spike beyond it cannot be forecast
 LONG_MEAN = HALF_LIVES.index(200.0)
 SIMPLE = len(EXPERTS) - REGRESSIONS
 

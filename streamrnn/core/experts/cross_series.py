@@ -21,20 +21,14 @@ from streamrnn.core.series.scaling import clip, decode16, encode16
 from streamrnn.core.series.state import TERMS, FullState
 from streamrnn.core.series.wave import append_rows
 
-OTHERS = 6
-"""Most other fields of a key that a series' regression reads."""
-LAGS = (1, 2, 3, 4, 5, 6, 8, 12)
-"""Rows."""
-EACH = len(LAGS) + 1
-"""Regressors per other field."""
-WIDTH = TERMS + OTHERS * EACH
-"""Number of regressors, D."""
+OTHERS = 6  # most other fields of a key that a series' regression reads
+LAGS = (1, 2, 3, 4, 5, 6, 8, 12)  # rows
+EACH = len(LAGS) + 1  # regressors per other field
+WIDTH = TERMS + OTHERS * EACH  # number of regressors, D
 FORGET, PRIOR, ERROR_CLIP = 0.9998, 0.05, 1.5
 """Forgetting factor, variance of the first weights, and clipping of errors, as in rls."""
-FIRST_RESIDUAL = 1.0
-"""Initial running |error|, units."""
-NONE = -1
-"""Row of a missing field."""
+FIRST_RESIDUAL = 1.0  # initial running |error|, units
+NONE = -1  # row of a missing field
 
 
 class Regressions(NamedTuple):
@@ -159,13 +153,12 @@ class CrossSeriesExpert:
     def _allocate(self, capacity: int) -> Regressions:
         size, horizons = int(self._plan.horizons[-1]) + 1, len(self._plan.horizons)
         new = Regressions(
-            terms=np.zeros((capacity, size, WIDTH), np.int16),
-            gain=np.zeros((capacity, size, WIDTH), np.int16),
+            terms=np.zeros((capacity, size, WIDTH), np.int16), gain=np.zeros((capacity, size, WIDTH), np.int16),
             gain_unit=np.zeros((capacity, size), np.float32),
             covariance=np.zeros((capacity, WIDTH * (WIDTH + 1) // 2), np.float32),
             weights=np.zeros((capacity, horizons, WIDTH), np.float32),
             residual=np.full((capacity, horizons), FIRST_RESIDUAL, np.float32),
-        )
+        )  # fmt: skip
         for covariance in new.covariance:
             reset_covariance(covariance, PRIOR, WIDTH)
         return new

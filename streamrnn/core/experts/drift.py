@@ -15,14 +15,10 @@ from streamrnn.core.experts.safe_pickle import Bytes, dumped, loaded
 from streamrnn.core.jit import Booleans, Floats, Integers
 from streamrnn.errors import ANEW, ConfigError, StateError
 
-FIRST = 100
-"""Observations of a series before its detector is fed: early errors have other reasons."""
-LARGEST = 10.0
-"""Largest relative error that is fed: detectors compare means."""
-DISCOUNT = 0.2
-"""Factor of the members' regrets after an alarm."""
-LASTING = 100
-"""Observations after an alarm for which a series counts as drifting."""
+FIRST = 100  # observations of a series before its detector is fed: early errors have other reasons
+LARGEST = 10.0  # largest relative error that is fed: detectors compare means
+DISCOUNT = 0.2  # factor of the members' regrets after an alarm
+LASTING = 100  # observations after an alarm for which a series counts as drifting
 SIGNIFICANCE = 0.0005
 """Level of the KSWIN test, which runs at every observation: river's default, 0.005, alarms far too often."""
 
@@ -34,8 +30,7 @@ class Drift:
         """Check that river is installed; raises ConfigError."""
         self._name = detector
         self._detectors: list[Any] = []
-        self._until: list[int] = []
-        """By row: number of the observation up to which the series is drifting."""
+        self._until: list[int] = []  # by row: number of the observation up to which the series is drifting
         self.alarms = 0
         try:
             self._new()
@@ -82,11 +77,7 @@ class Drift:
         return dumped([self._until[chosen], states])
 
     def load(self, pages: Sequence[Bytes]) -> None:
-        """Load the saved detectors of all rows, in order.
-
-        Raises:
-            StateError: they cannot be loaded.
-        """
+        """Load the saved detectors of all rows, in order; raises StateError if they are damaged."""
         self._detectors, self._until = [], []
         for page in pages:
             match loaded(page):

@@ -27,8 +27,7 @@ from streamrnn.core.series.state import TERMS, FullState
 from streamrnn.errors import ANEW, ConfigError, StateError
 
 REMEDY = f"put the old value of experts back, or {ANEW}"
-TRIAL = 200
-"""Rows of the synthetic series that an expert must pass at the start."""
+TRIAL = 200  # rows of the synthetic series that an expert must pass at the start
 
 Plain = str | int | float | bool | None
 Terms = dict[int, float]
@@ -168,8 +167,7 @@ class RiverExperts:
         self._horizons: list[int] = horizons[published].tolist()
         self._models: list[list[list[Any]]] = []
         """By row and expert: one model of a forecaster, or a regressor's per published horizon."""
-        self.failures = 0
-        """Forecasts of models that failed and were replaced by persistence."""
+        self.failures = 0  # forecasts of models that failed and were replaced by persistence
 
     @property
     def layout(self) -> list[object]:
@@ -209,15 +207,9 @@ class RiverExperts:
         return dumped(self._models[first : first + count])
 
     def load(self, pages: Sequence[Bytes]) -> None:
-        """Load the saved models of all rows, in order.
-
-        Raises:
-            StateError: they cannot be loaded, or are not those of these experts.
-        """
-        rows: list[Any] = []
-        for page in pages:
-            found = loaded(page)
-            rows.extend(found if isinstance(found, list) else [found])
+        """Load the saved models of all rows, in order; raises StateError if they are damaged or of other experts."""
+        found = [loaded(page) for page in pages]
+        rows: list[Any] = [row for page in found for row in (page if isinstance(page, list) else [page])]
         kinds = [[type(spec.model())] * self._models_of(spec) for spec in self._specs]
         for row in rows:
             if not isinstance(row, list) or [[type(model) for model in models] for models in row] != kinds:

@@ -11,22 +11,14 @@ from streamrnn.core.jit import Floats, Shorts, Singles, compiled
 from streamrnn.core.series.scaling import decode16, encode16
 from streamrnn.core.series.state import PRIOR_COVARIANCE, REGRESSIONS, TERMS, FullState
 
-FORGET = (0.9995, 0.9998)
-"""Forgetting factors of the two regressions, per row."""
-ERROR_CLIP = (1.5, 1.0)
-"""Largest error that updates the weights of each, multiples of the running |error|."""
-RESIDUAL_RATE = 0.005
-"""Rate of the running |error|, per label."""
-FIRST_ROW = 30
-"""Number of the first row that is learned from: the scale is not known before."""
-TERM_CLIP = 10.0
-"""Largest regressor, units."""
-FORECAST_CLIP = 15.0
-"""Largest forecast, units."""
-LARGEST = 1e5
-"""Multiple of the prior from which on a covariance has diverged and is reset."""
-EXCITED = 0.1
-"""Forgetting is suspended for a row with less information than this share of what it would discard."""
+FORGET = (0.9995, 0.9998)  # forgetting factors of the two regressions, per row
+ERROR_CLIP = (1.5, 1.0)  # largest error that updates the weights of each, multiples of the running |error|
+RESIDUAL_RATE = 0.005  # rate of the running |error|, per label
+FIRST_ROW = 30  # number of the first row that is learned from: the scale is not known before
+TERM_CLIP = 10.0  # largest regressor, units
+FORECAST_CLIP = 15.0  # largest forecast, units
+LARGEST = 1e5  # multiple of the prior from which on a covariance has diverged and is reset
+EXCITED = 0.1  # forgetting is suspended for a row with less information than this share of what it would discard
 
 
 @compiled
@@ -108,9 +100,9 @@ def update_regressions(series: FullState, row: int, terms: Singles, product: Sin
 def update_weights(
     weights: Singles, running: float, terms: Shorts, gain: Shorts, unit: float, truth: float, most: float
 ) -> float:
-    """Update `weights` (D,) by a label, `truth` in units, and return the new running |error|.
+    """Update `weights` (D,) by a label, `truth` in units, clipped at `most` running errors; return the running |error|.
 
-    `terms` and `gain` (D,) are 16-bit codes, of TERM_CLIP and `unit`; errors are clipped at `most` times `running`.
+    `terms` and `gain` (D,) are 16-bit codes in TERM_CLIP and in `unit`.
     """
     forecast = 0.0
     for d in range(len(weights)):

@@ -51,11 +51,7 @@ def dumped(objects: object) -> Bytes:
 
 
 def loaded(data: Bytes) -> object:
-    """Deserialize the result of `dumped`.
-
-    Raises:
-        StateError: the bytes are damaged, or refer to a name that is not allowed.
-    """
+    """Deserialize the result of `dumped`; raises StateError if it is damaged or refers to names not allowed."""
     try:
         return _Unpickler(io.BytesIO(data.tobytes())).load()
     except Exception as error:  # damaged bytes may raise anything

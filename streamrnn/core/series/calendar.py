@@ -7,20 +7,14 @@ from streamrnn.core.jit import compiled
 SECOND = 1_000.0
 MINUTE, HOUR, DAY, WEEK = 60 * SECOND, 3_600 * SECOND, 86_400 * SECOND, 604_800 * SECOND
 YEAR = 365.2425 * DAY
-PERIODS = (MINUTE, HOUR, DAY, WEEK, YEAR)
-"""Milliseconds."""
+PERIODS = (MINUTE, HOUR, DAY, WEEK, YEAR)  # milliseconds
 ROUND_CADENCES = (
-    *(SECOND * n for n in (1, 2, 5, 10, 15, 20, 30)),
-    *(MINUTE * n for n in (1, 2, 3, 5, 10, 15, 20, 30)),
-    *(HOUR * n for n in (1, 2, 3, 4, 6, 8, 12)),
-    DAY,
-    WEEK,
-)
-"""Milliseconds."""
+    *(SECOND * n for n in (1, 2, 5, 10, 15, 20, 30)), *(MINUTE * n for n in (1, 2, 3, 5, 10, 15, 20, 30)),
+    *(HOUR * n for n in (1, 2, 3, 4, 6, 8, 12)), DAY, WEEK,
+)  # fmt: skip
 TOLERANCE = 0.015
 """Largest relative distance at which a cadence is rounded, so that jitter does not move a season by rows."""
-FEWEST_ROWS, MOST_ROWS = 4, 2016
-"""Rows of a short season; the largest is a week at a cadence of five minutes."""
+FEWEST_ROWS, MOST_ROWS = 4, 2016  # rows of a short season; the largest is a week at a cadence of five minutes
 MOST_VOTES = 255
 
 
@@ -48,8 +42,7 @@ def round_cadence(cadence: float) -> float:
 def calendar_seasons(cadence: float) -> tuple[float, float]:
     """Return the periods (ms) of the short and the long season at this cadence; 0: none.
 
-    Day and week where a day has FEWEST_ROWS to MOST_ROWS rows; hour or minute for faster series; week and year for
-    daily ones.
+    Day and week if a day has FEWEST_ROWS to MOST_ROWS rows; hour or minute for faster series, week and year for daily.
     """
     if cadence <= 0:
         return 0.0, 0.0

@@ -12,10 +12,8 @@ from streamrnn.core.series.state import COMMON, EXPERTS, HALF_LIVES, TERMS, Full
 
 INPUTS_VERSION = 1
 """Incremented when the meaning of an input changes, which pretrained weights depend on and no shape shows."""
-TERM_CLIP = 10.0
-"""Largest regressor, units."""
-ALIGNMENTS = (0, 1, 12, 24)
-"""Rows ahead at which the seasons are inputs."""
+TERM_CLIP = 10.0  # largest regressor, units
+ALIGNMENTS = (0, 1, 12, 24)  # rows ahead at which the seasons are inputs
 TWELVE, LONG_MEAN, LAST_MEAN = HALF_LIVES.index(12.0), HALF_LIVES.index(200.0), len(HALF_LIVES) - 1
 FURTHER_MEANS = (HALF_LIVES.index(2.0), HALF_LIVES.index(5.0), HALF_LIVES.index(40.0))
 LOG_CLIP = 3.0

@@ -1,9 +1,8 @@
 """Migration of saved state to other horizons, quantiles or windows.
 
-Learned state is converted as far as the new plan has a counterpart. A new horizon starts from the state of the longest
-old one below it, with forecasts of persistence pending; a new quantile is interpolated between its neighbours, in the
-quantiles of the normal distribution. Training windows are discarded unless only the quantiles change, the direction
-classifier is reset where it is switched on or horizons change.
+A new horizon starts from the state of the longest old one below it, with forecasts of persistence pending; a new
+quantile is interpolated between its neighbours, in quantiles of the normal distribution. Other horizons or windows
+discard the training windows; other horizons, or switching it on, reset the direction classifier.
 """
 
 from collections.abc import Iterable, Mapping
@@ -16,17 +15,13 @@ from numpy.typing import NDArray
 from streamrnn.core.jit import Floats, Integers, Singles
 from streamrnn.core.series.plan import Plan
 
-KEYS = frozenset({"direction", "horizons", "quantiles", "window"})
-"""Keys of the layout that may change."""
+KEYS = frozenset({"direction", "horizons", "quantiles", "window"})  # keys of the layout that may change
 HORIZON, LEVEL, NEAREST, PENDING, FOLLOWED, RECENT, HOLD, OUTERMOST = "K", "Q", "N", "L", "P", "R", "H", "O"
-"""Kinds of axes: horizons; quantiles, interpolated or copied from the nearest; pending slots of all horizons, or of the
-evaluated ones; latest rows, filled up with blanks or with the oldest known value. OUTERMOST marks an array without such
-an axis that belongs to the outermost quantile."""
+"""Kinds of axes: horizons; quantiles, interpolated or copied from the nearest; pending slots, all or evaluated ones;
+latest rows, filled up with blanks or the oldest value; none, of an array that belongs to the outermost quantile."""
 
-ENOUGH = 16
-"""Fewest changes over a new horizon from which its scale is the mean change."""
-SMALLEST = 1e-12
-"""Smallest scale, as of a constant series."""
+ENOUGH = 16  # fewest changes over a new horizon from which its scale is the mean change
+SMALLEST = 1e-12  # smallest scale, as of a constant series
 
 Saved = dict[str, NDArray[Any]]
 
@@ -62,12 +57,8 @@ class LayoutChange:
 class Migration:
     """Conversion of saved arrays from one plan to another: K, Q, L, P count the old plan's axes, K', ... the new one's.
 
-    Args:
-        old: plan of the saved arrays.
-        new: plan to convert to.
-        axes: kind of each axis after the first, of the arrays whose shape depends on the plan.
-        blank: arrays of one new series under the new plan.
-        followed: evaluated slots of each horizon under the old and the new plan, where some are not.
+    `axes`: kinds of the axes after the first, of arrays whose shape depends on the plan; `blank`: arrays of one new
+    series; `followed`: evaluated slots of each horizon under either plan, if not all.
     """
 
     def __init__(
@@ -127,11 +118,7 @@ class Migration:
         return np.concatenate(parts, 1)
 
     def _scales(self, converted: Saved, ring: Singles) -> Saved:
-        """Return the arrays of scales, completed for new horizons.
-
-        Such a scale is the mean change over the horizon in `ring` (S, R) where that has ENOUGH, else it follows from
-        the next shorter one by the square-root law.
-        """
+        """Return the scales, of new horizons by the mean change in `ring` (S, R), or by the square-root law."""
         scale, unit, at = converted["series_scale"].copy(), converted["series_unit"].copy(), 0
         seen, (_, size) = converted["series_seen"], ring.shape
         for k, horizon in enumerate(self._new.horizons.tolist()):

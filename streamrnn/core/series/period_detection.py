@@ -8,34 +8,21 @@ import numpy as np
 
 from streamrnn.core.jit import Floats, Shorts, Singles, compiled, compiled_allocating
 
-HISTORY = 512
-"""Steps of the cadence that are searched."""
-DENSE = 0.5
-"""Least share of them with an observation."""
-FIRST_LOOKS = (128, 256)
-"""Observations after which the first searches run; later ones run every HISTORY."""
-SHORTEST = 4
-"""Shortest period, steps."""
-VALLEY = 0.2
-"""Least height of a peak above the lowest autocorrelation before it."""
-PEAK, RETAIN = 0.5, 0.3
-"""Least autocorrelation at which a period is accepted, and at which it is retained later."""
-NEARLY = 0.9
-"""Share of the highest peak from which on the first peak is the period, instead of a multiple of it."""
-ECHO = 0.7
-"""Least autocorrelation at twice the lag, as a share of the peak."""
-AHEAD = 0.15
-"""Least advantage over the autocorrelation at the calendar's season."""
-SPIKE_CLIP = 4.0
-"""Largest distance from the trend, as a multiple of the mean distance."""
+HISTORY = 512  # steps of the cadence that are searched
+DENSE = 0.5  # least share of them with an observation
+FIRST_LOOKS = (128, 256)  # observations after which the first searches run; later ones run every HISTORY
+SHORTEST = 4  # shortest period, steps
+VALLEY = 0.2  # least height of a peak above the lowest autocorrelation before it
+PEAK, RETAIN = 0.5, 0.3  # least autocorrelation at which a period is accepted, and at which it is retained later
+NEARLY = 0.9  # share of the highest peak from which on the first peak is the period, instead of a multiple of it
+ECHO = 0.7  # least autocorrelation at twice the lag, as a share of the peak
+AHEAD = 0.15  # least advantage over the autocorrelation at the calendar's season
+SPIKE_CLIP = 4.0  # largest distance from the trend, as a multiple of the mean distance
 
 
 @compiled
 def place_on_grid(ring: Singles, gaps: Shorts, count: int, values: Floats, known: Floats) -> int:
-    """Fill `values` (HISTORY,), one per step of the cadence, from the last values; return the first index in use.
-
-    `known` becomes 1 where there is an observation, 0 where it is missing.
-    """
+    """Fill `values`, one per step of the cadence, and `known`, 1: observed, (HISTORY,); return the first index used."""
     step, last = HISTORY - 1, count - 1
     for back in range(min(count, len(ring))):
         at = (last - back) % len(ring)

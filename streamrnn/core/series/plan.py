@@ -9,8 +9,7 @@ import numpy as np
 
 from streamrnn.core.jit import Floats, Integers
 
-REFERENCE_STEPS = (1, 12, 24)
-"""Horizons that are always evaluated: the network's inputs are in units of their scales."""
+REFERENCE_STEPS = (1, 12, 24)  # horizons that are always evaluated: the network's inputs are in units of their scales
 
 
 class Plan(NamedTuple):

@@ -7,19 +7,13 @@ import numpy as np
 from streamrnn.core.jit import Floats, Integers, Singles, compiled
 from streamrnn.core.series.state import HALF_LIVES
 
-SCALE_RATE = 1 - 0.5 ** (1 / 300)
-"""Per observation: a half-life of 300."""
-SCALE_CLIP = 6.0
-"""Largest change that updates a scale, as a multiple of it, ..."""
-SCALE_TRUST = 50
-"""... after this many observations."""
-MEAN_CLIP = 50.0
-"""Largest change that updates an exponential mean, in units: limits the effect of a single value."""
+SCALE_RATE = 1 - 0.5 ** (1 / 300)  # per observation: a half-life of 300
+SCALE_CLIP = 6.0  # largest change that updates a scale, as a multiple of it, ...
+SCALE_TRUST = 50  # ... after this many observations
+MEAN_CLIP = 50.0  # largest change that updates an exponential mean, in units: limits the effect of a single value
 MEAN_RATES = tuple(1 - 0.5 ** (1 / half_life) for half_life in HALF_LIVES)
-CODES = 32767.0
-"""Largest 16-bit code."""
-GRID = 2.0**20
-"""Grid points per unit of a summed error."""
+CODES = 32767.0  # largest 16-bit code
+GRID = 2.0**20  # grid points per unit of a summed error
 
 
 @compiled

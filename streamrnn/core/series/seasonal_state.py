@@ -8,12 +8,9 @@ from streamrnn.core.series.period_detection import detect_period, detection_due
 from streamrnn.core.series.plan import Plan
 from streamrnn.core.series.state import SHORT_SLOTS, FullState
 
-LATEST, PROFILE, HOLT_WINTERS = 0, 1, 2
-"""Rows of the tables `short` and `long` of a series."""
-PROFILE_RATES = (0.2, 0.35)
-"""Rates per season, of the short and the long one."""
-SMOOTH_FROM = 144
-"""Number of slots from which on a profile is averaged over neighbouring slots."""
+LATEST, PROFILE, HOLT_WINTERS = 0, 1, 2  # rows of the tables `short` and `long` of a series
+PROFILE_RATES = (0.2, 0.35)  # rates per season, of the short and the long one
+SMOOTH_FROM = 144  # number of slots from which on a profile is averaged over neighbouring slots
 LEVEL, TREND, SEASON, DAMPING = 0.3, 0.01, 0.1, 0.98
 """Holt-Winters: rates of level, trend and season per row, and damping of the trend per row."""
 
@@ -25,16 +22,8 @@ def slot_of(time: float, first: float, period: float, slots: int) -> int:
 
 
 @compiled
-def read_latest(table: Singles, slots: int, slot: int) -> float:
-    """Return the latest value at a phase; NaN: unknown."""
-    return float(table[LATEST, slot]) if slots > 0 else math.nan
-
-
-@compiled
 def read_profile(table: Singles, slots: int, slot: int) -> float:
     """Return the profile at a phase, averaged over neighbouring slots where these are narrow; NaN: unknown."""
-    if slots <= 0:
-        return math.nan
     if slots < SMOOTH_FROM:
         return float(table[PROFILE, slot])
     total, known = 0.0, 0
@@ -68,14 +57,8 @@ def reset_seasons(series: FullState, row: int, short: float, long: float) -> Non
 
 @compiled
 def update_holt_winters(
-    series: FullState,
-    row: int,
-    slot: int,
-    slots: int,
-    rows: float,
-    value: float,
-    young: bool,  # noqa: FBT001 - compiled code takes no keywords
-) -> None:
+    series: FullState, row: int, slot: int, slots: int, rows: float, value: float, young: bool  # noqa: FBT001
+) -> None:  # fmt: skip
     """Update level, trend and a season of `rows` rows in `slots` slots; `young` (first season): a slow level only."""
     level, trend, count = series.level[row], series.trend[row], series.seen[row]
     expected = level + DAMPING * trend
@@ -112,10 +95,7 @@ def update_season(series: FullState, row: int, i: int, time: float, cadence: flo
 
 @compiled
 def season_periods(series: FullState, plan: Plan, row: int, cadence: float) -> tuple[float, float]:
-    """Return the periods (ms) of the short and the long season; 0: none.
-
-    As configured, or else the calendar's and one detected in the values.
-    """
+    """Return the periods (ms) of both seasons, 0: none: as configured, or the calendar's and a detected one."""
     if cadence <= 0:
         return 0.0, 0.0
     if plan.seasons[0] >= 0:
@@ -162,7 +142,7 @@ def read_seasons(series: FullState, row: int, time: float, cadence: float, ahead
         slots = slot_count(period, cadence, len(table[0]))
         slot = slot_of(then, first, period, slots)
         near = ahead * cadence < period / 2 and slot == slot_of(time, first, period, slots)
-        found[i] = series.before[row, i] if near else read_latest(table, slots, slot)
+        found[i] = series.before[row, i] if near else float(table[LATEST, slot])
         found[2 + i] = read_profile(table, slots, slot)
         if i == 0:
             found[4] = float(table[HOLT_WINTERS, slot])

@@ -10,8 +10,7 @@ from streamrnn.core.series.plan import Plan
 
 HALF_LIVES = (2.0, 5.0, 12.0, 40.0, 200.0, 300.0)
 """Half-lives of the exponential means, rows; the variance belongs to the last one."""
-SMOOTHING = (0.3, 0.1)
-"""Rates of the two exponential smoothings among the experts, per row."""
+SMOOTHING = (0.3, 0.1)  # rates of the two exponential smoothings among the experts, per row
 SHORT_SLOTS, LONG_SLOTS = 288, 672
 """Most phases of the short and the long season; in a longer season several rows share one."""
 EXPERTS = (
@@ -19,22 +18,15 @@ EXPERTS = (
     "shape_long", "smooth_fast", "smooth_slow", "mean", "holt_winters", "regression", "ridge",
 )  # fmt: skip
 """Point forecasters, in the order of all arrays. Persistence, which forecasts 0, is not among them."""
-REGRESSIONS = 2
-"""Number of recursive least squares regressions, the last of the experts."""
-TERMS = 30
-"""Regressors of each: 12 lags, the 24th, four of either season, two means, six of the calendar, a constant."""
+REGRESSIONS = 2  # number of recursive least squares regressions, the last of the experts
+TERMS = 30  # regressors of each: 12 lags, the 24th, four of either season, two means, six of the calendar, a constant
 PACKED = TERMS * (TERMS + 1) // 2
-PRIOR_COVARIANCE = (1.0, 0.02)
-"""Variance of the regressions' first weights; the smaller one is a strong ridge."""
-COMMON = 29 + 8 + 3 + 11
-"""Inputs that do not depend on a horizon."""
+PRIOR_COVARIANCE = (1.0, 0.02)  # variance of the regressions' first weights; the smaller one is a strong ridge
+COMMON = 29 + 8 + 3 + 11  # inputs that do not depend on a horizon
 INPUTS = COMMON + 2 * len(EXPERTS)
-LEAD = 3
-"""Inputs of the head that describe the horizon."""
-FIRST_TRUST = 4.0
-"""Initial decayed sum of |error| of the experts and of persistence, units."""
-POINT_CLIP = 10.0
-"""Largest expert forecast, units."""
+LEAD = 3  # inputs of the head that describe the horizon
+FIRST_TRUST = 4.0  # initial decayed sum of |error| of the experts and of persistence, units
+POINT_CLIP = 10.0  # largest expert forecast, units
 
 
 class FullState(NamedTuple):
@@ -86,36 +78,21 @@ def allocate_full(capacity: int, plan: Plan) -> FullState:
     f4, i2, i8 = np.float32, np.int16, np.int64
     k, slots, longest, e = len(plan.horizons), int(plan.horizons.sum()), int(plan.horizons[-1]) + 1, len(EXPERTS)
     new = FullState(
-        seen=np.zeros(capacity, i8),
-        time=np.full(capacity, -1, i8),
-        first=np.zeros(capacity, i8),
-        value=np.zeros(capacity),
-        center=np.zeros(capacity),
-        cadence=np.zeros(capacity),
-        votes=np.zeros(capacity, i8),
-        own=np.zeros(capacity),
-        period=np.zeros((capacity, 2)),
-        ring=np.zeros((capacity, max(longest, HISTORY)), f4),
-        gaps=np.ones((capacity, max(longest, HISTORY)), i2),
-        scale=np.zeros((capacity, k)),
-        means=np.zeros((capacity, len(HALF_LIVES))),
-        variance=np.zeros(capacity),
-        smooth=np.zeros((capacity, len(SMOOTHING))),
-        short=np.full((capacity, 3, SHORT_SLOTS), np.nan, f4),
-        long=np.full((capacity, 2, LONG_SLOTS), np.nan, f4),
-        before=np.full((capacity, 2), np.nan, f4),
-        level=np.zeros(capacity),
-        trend=np.zeros(capacity),
-        terms=np.zeros((capacity, longest, TERMS), i2),
+        seen=np.zeros(capacity, i8), time=np.full(capacity, -1, i8), first=np.zeros(capacity, i8),
+        value=np.zeros(capacity), center=np.zeros(capacity), cadence=np.zeros(capacity), votes=np.zeros(capacity, i8),
+        own=np.zeros(capacity), period=np.zeros((capacity, 2)), ring=np.zeros((capacity, max(longest, HISTORY)), f4),
+        gaps=np.ones((capacity, max(longest, HISTORY)), i2), scale=np.zeros((capacity, k)),
+        means=np.zeros((capacity, len(HALF_LIVES))), variance=np.zeros(capacity),
+        smooth=np.zeros((capacity, len(SMOOTHING))), short=np.full((capacity, 3, SHORT_SLOTS), np.nan, f4),
+        long=np.full((capacity, 2, LONG_SLOTS), np.nan, f4), before=np.full((capacity, 2), np.nan, f4),
+        level=np.zeros(capacity), trend=np.zeros(capacity), terms=np.zeros((capacity, longest, TERMS), i2),
         covariance=np.zeros((capacity, REGRESSIONS, PACKED), f4),
         gain=np.zeros((capacity, REGRESSIONS, longest, TERMS), i2),
         gain_unit=np.zeros((capacity, REGRESSIONS, longest), f4),
-        weights=np.zeros((capacity, REGRESSIONS, k, TERMS), f4),
-        residual=np.ones((capacity, REGRESSIONS, k), f4),
-        unit=np.zeros((capacity, slots), f4),
-        points=np.zeros((capacity, slots, e), i2),
+        weights=np.zeros((capacity, REGRESSIONS, k, TERMS), f4), residual=np.ones((capacity, REGRESSIONS, k), f4),
+        unit=np.zeros((capacity, slots), f4), points=np.zeros((capacity, slots, e), i2),
         error=np.full((capacity, k, e + 1), FIRST_TRUST, f4),
-    )
+    )  # fmt: skip
     diagonal = np.cumsum(np.arange(1, TERMS + 1)) - 1
     for r, prior in enumerate(PRIOR_COVARIANCE):
         new.covariance[:, r, diagonal] = prior

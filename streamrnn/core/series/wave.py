@@ -24,12 +24,9 @@ class WaveFeatures(NamedTuple):
         """Allocate features of `count` observations."""
         f4, e = np.float32, experts
         return cls(
-            np.empty((count, inputs), f4),
-            np.empty((count, horizons, e), f4),
-            np.empty((count, horizons, e), f4),
-            np.empty((count, horizons, LEAD), f4),
-            np.empty((count, horizons)),
-        )
+            np.empty((count, inputs), f4), np.empty((count, horizons, e), f4), np.empty((count, horizons, e), f4),
+            np.empty((count, horizons, LEAD), f4), np.empty((count, horizons)),
+        )  # fmt: skip
 
 
 def append_rows(first: Arrays, more: Arrays) -> Arrays:

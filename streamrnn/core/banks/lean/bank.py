@@ -92,35 +92,24 @@ def forecast_lean_wave(
 class LeanBank(SeriesBank):
     """Bank of the lean variant; seasons that are not configured are the calendar's."""
 
+    inputs, experts = LEAN_INPUTS, len(LEAN_EXPERTS)
     axes: ClassVar = {"series": LEAN_AXES}
     series: LeanState
-
-    def update(self, rows: Integers, values: Floats, times: Integers) -> WaveUpdate:
-        """See SeriesBank."""
-        horizons = len(self.plan.horizons)
-        features = WaveFeatures.empty(len(rows), horizons, LEAN_INPUTS, len(LEAN_EXPERTS))
-        new = WaveUpdate.empty(self.series.seen[rows], horizons, self._networks, features)
-        filled = new.truths, new.anomaly, new.scores, new.features
-        update_lean_wave(self.series, self.plan, self._follow_up, rows, values, times, *filled)
-        return new
-
-    def publish(self, rows: Integers, networks: Singles, points: Floats) -> PublishedForecasts:
-        """See SeriesBank."""
-        del points  # the lean variant has no extra experts
-        published = self._empty_forecasts(len(rows))
-        state = self.series, self.plan, self._follow_up, self._young, self._mature
-        forecast_lean_wave(*state, rows, networks, published)
-        return published
-
-    def latest(self, rows: Integers) -> PublishedForecasts:
-        """See SeriesBank."""
-        published = self._empty_forecasts(len(rows))
-        read_lean_forecasts(self.series, self.plan, rows, published)
-        return published
 
     def discount_regret(self, rows: Integers, factor: float) -> None:
         """Multiply the decayed errors of the members by `factor`."""
         self.series.loss[rows] *= factor
+
+    def _update(self, rows: Integers, values: Floats, times: Integers, new: WaveUpdate) -> None:
+        filled = new.truths, new.anomaly, new.scores, new.features
+        update_lean_wave(self.series, self.plan, self._follow_up, rows, values, times, *filled)
+
+    def _publish(self, rows: Integers, networks: Singles, _: Floats, published: PublishedForecasts) -> None:
+        state = self.series, self.plan, self._follow_up, self._young, self._mature
+        forecast_lean_wave(*state, rows, networks, published)
+
+    def _read(self, rows: Integers, published: PublishedForecasts) -> None:
+        read_lean_forecasts(self.series, self.plan, rows, published)
 
     def _set_tables(self, tables: Tables) -> None:
         super()._set_tables(tables)

@@ -5,24 +5,15 @@ import math
 from streamrnn.core.banks.lean.profiles import read_bins
 from streamrnn.core.experts.classical import fill_trust
 from streamrnn.core.jit import Floats, Singles, compiled
-from streamrnn.core.series.features import (
-    TERM_CLIP,
-    TWELVE,
-    fill_age,
-    fill_calendar,
-    fill_lags,
-    fill_spread,
-    reference_scales,
-)
+from streamrnn.core.series import features
 from streamrnn.core.series.lean_state import LEAN_EXPERTS, LeanState
 from streamrnn.core.series.plan import Plan
 from streamrnn.core.series.scaling import clip, signed_log1p
 from streamrnn.core.series.state import HALF_LIVES, POINT_CLIP
 
-LAGS, PROFILES, MEANS, CALENDAR, EXTRA = 13, 8, 5, 6, 11
-"""Inputs of each kind."""
+LAGS, PROFILES, MEANS, CALENDAR, EXTRA = 13, 8, 5, 6, 11  # inputs of each kind
 LEAN_INPUTS = LAGS + PROFILES + MEANS + CALENDAR + EXTRA + 2 * len(LEAN_EXPERTS)
-NEAR_MEANS = (HALF_LIVES.index(2.0), HALF_LIVES.index(5.0), TWELVE, HALF_LIVES.index(40.0))
+NEAR_MEANS = (HALF_LIVES.index(2.0), HALF_LIVES.index(5.0), features.TWELVE, HALF_LIVES.index(40.0))
 FAST, LONG_MEAN = HALF_LIVES.index(5.0), HALF_LIVES.index(200.0)
 
 
@@ -60,28 +51,25 @@ def fill_lean_inputs(
     series: LeanState, plan: Plan, row: int, cadence: float, passed: float, found: Floats, points: Singles,
     trust: Singles, inputs: Singles,
 ) -> None:  # fmt: skip
-    """Fill `inputs` (F,); `passed`: ms since the previous observation.
-
-    `found` (1 + K, 2): from fill_profiles; `points` and `trust` (E,): at the middle reference horizon.
-    """
+    """Fill `inputs` (F,), with `found` (1 + K, 2) from fill_profiles, `points` and `trust` (E,) at 12 rows."""
     value = series.value[row] - series.center[row]
-    s1, s12, s24 = reference_scales(series, plan, row)
-    fill_lags(inputs, series.ring[row], series.seen[row] - 1, value, s1, s12, s24)
+    s1, s12, s24 = features.reference_scales(series, plan, row)
+    features.fill_lags(inputs, series.ring[row], series.seen[row] - 1, value, s1, s12, s24)
     for a in range(4):
         then = found[1 + plan.references[a - 1]] if a > 0 else found[0]
         for i in range(2):
-            inputs[LAGS + 4 * i + a] = clip((then[i] - value) / s12, TERM_CLIP)
+            inputs[LAGS + 4 * i + a] = clip((then[i] - value) / s12, features.TERM_CLIP)
     at = LAGS + PROFILES
     for i in range(MEANS - 1):
-        inputs[at + i] = clip((series.means[row, NEAR_MEANS[i]] - value) / s12, TERM_CLIP)
-    inputs[at + MEANS - 1] = clip((series.means[row, LONG_MEAN] - value) / s24, TERM_CLIP)
+        inputs[at + i] = clip((series.means[row, NEAR_MEANS[i]] - value) / s12, features.TERM_CLIP)
+    inputs[at + MEANS - 1] = clip((series.means[row, LONG_MEAN] - value) / s24, features.TERM_CLIP)
     at += MEANS
     for d in range(at):
         inputs[d] = signed_log1p(inputs[d])
-    fill_calendar(inputs, at, float(series.time[row]), series.period[row, 0], series.period[row, 1])
+    features.fill_calendar(inputs, at, float(series.time[row]), series.period[row, 0], series.period[row, 1])
     at += CALENDAR
-    fill_spread(series, row, value, s1, s12, s24, inputs, at)
-    fill_age(series, row, cadence, passed, inputs, at + 4)
+    features.fill_spread(series, row, value, s1, s12, s24, inputs, at)
+    features.fill_age(series, row, cadence, passed, inputs, at + 4)
     at += EXTRA
     for e in range(len(LEAN_EXPERTS)):
         inputs[at + e] = signed_log1p(points[e])

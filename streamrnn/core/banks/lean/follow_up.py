@@ -10,10 +10,8 @@ from streamrnn.core.series.plan import Plan
 
 FOLLOWED = 3
 """Forecasts of one horizon that are pending evaluation at a time, or one more; the others are published only."""
-LOSS_DECAY = 0.998
-"""Decay of the errors of the mixture's members, per row."""
-NONE = -1
-"""Slot of a forecast that is not evaluated."""
+LOSS_DECAY = 0.998  # decay of the errors of the mixture's members, per row
+NONE = -1  # slot of a forecast that is not evaluated
 
 
 class FollowUp(NamedTuple):

@@ -18,12 +18,9 @@ from streamrnn.core.series.plan import Plan
 from streamrnn.core.series.scaling import decode16, encode16, round_score
 from streamrnn.core.series.state import POINT_CLIP
 
-EDGE = 20.0
-"""Exponent of the ratio of errors in a weight: a member 5% worse has a third of the weight."""
-SMALLEST = 1e-6
-"""Smallest decayed error, units."""
-FINAL_CLIP = 32.0
-"""Largest quantile in 16-bit codes, units."""
+EDGE = 20.0  # exponent of the ratio of errors in a weight: a member 5% worse has a third of the weight
+SMALLEST = 1e-6  # smallest decayed error, units
+FINAL_CLIP = 32.0  # largest quantile in 16-bit codes, units
 
 
 @compiled

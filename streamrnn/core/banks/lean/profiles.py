@@ -5,16 +5,12 @@ import math
 from streamrnn.core.jit import Singles, compiled
 from streamrnn.core.series.calendar import phase, slot_count
 
-RATES = (0.2, 0.35)
-"""Rates per season, of the short and the long one."""
+RATES = (0.2, 0.35)  # rates per season, of the short and the long one
 
 
 @compiled
 def write_bin(bins: Singles, i: int, time: float, first: float, period: float, cadence: float, value: float) -> None:
-    """Update the bin of the phase of `time`: a plain mean of its first values, an exponential one later.
-
-    `i`: 0 for the short season, 1 for the long one; times in ms.
-    """
+    """Update the bin of `time` (ms), a plain mean at first, then exponential; `i`: short (0) or long (1) season."""
     count = slot_count(period, cadence, len(bins))
     rows = max(period / cadence / count, 1.0)
     at = phase(time, first, period) * count + 0.5 / rows
