@@ -153,7 +153,7 @@ class Snapshot:
         current = orjson.loads(orjson.dumps(self._layout()))
         if saved == current:
             return ""
-        migration = self._forecaster.carries(_without_pages(saved))
+        migration = self._forecaster.describe_migration(_without_pages(saved))
         if not migration:
             raise StateError(
                 f"the saved state does not fit the configuration: {_differences(saved, current)}; restore the old "

@@ -1,4 +1,4 @@
-"""The laws of the forecaster: a pure function of what was observed, bit for bit."""
+"""Laws of the forecaster: a pure function of the observations, bit for bit."""
 
 import itertools
 from typing import Any
@@ -21,7 +21,7 @@ VARIANTS = pytest.mark.parametrize("kind", [{}, BASED, LEAN], ids=str)
 
 @VARIANTS
 def test_forecasting_changes_no_state(kind: dict[str, Any]) -> None:
-    """Asking for the latest forecasts gives what was published, and leaves every byte of the state alone."""
+    """Reading the latest forecasts returns what was published, and changes no byte of the state."""
     forecaster = small(**kind)
     published = run(forecaster, seasonal(ROWS, 3))
     before = state(forecaster)
@@ -46,8 +46,8 @@ def test_no_look_ahead(kind: dict[str, Any]) -> None:
 @KINDS
 @settings(max_examples=5, deadline=None)
 @given(data=st.data())
-def test_waves_change_nothing(kind: dict[str, Any], data: st.DataObject) -> None:
-    """How the series are cut into waves changes no bit of a forecast, as long as none crosses a learning point."""
+def test_forecasts_do_not_depend_on_waves(kind: dict[str, Any], data: st.DataObject) -> None:
+    """Dividing the series into waves that cross no learning point changes no bit of a forecast."""
     series = 5
     values = seasonal(60, series)
     # multiples of 5 series: learning points fall at the ends of rows, whatever the waves
@@ -64,8 +64,8 @@ def test_waves_change_nothing(kind: dict[str, Any], data: st.DataObject) -> None
     assert state(other) == state(single)
 
 
-def test_waves_change_nothing_where_the_memory_is_full() -> None:
-    """A label that comes just as its row leaves the memory is had, or not had, whatever the waves."""
+def test_forecasts_do_not_depend_on_waves_when_the_buffer_is_full() -> None:
+    """A label that matures when its row leaves the buffer is stored or not, independently of the waves."""
     series = 37
     values = seasonal(180, series)
     options = {"networks": 3, "horizons": (80, 82, 83, 84, 85), "every": 40, "most": 10**6, "head_most": 10**6}
@@ -76,8 +76,8 @@ def test_waves_change_nothing_where_the_memory_is_full() -> None:
 
 
 @VARIANTS
-def test_the_number_of_rows_in_a_wave_changes_nothing(kind: dict[str, Any]) -> None:
-    """A series among 300 others gets the bits that it gets alone while the network has not learned."""
+def test_forecasts_do_not_depend_on_the_size_of_a_wave(kind: dict[str, Any]) -> None:
+    """Without learning, a series among 300 others has the same bits as alone."""
     values = np.repeat(seasonal(40, 1), 300, axis=1) * np.linspace(1, 5, 300)
     alone = run(small(**kind, enabled=False), values[:, 137:138])
     among = run(small(**kind, enabled=False), values, cut=lambda _: [list(range(300))])
@@ -86,7 +86,7 @@ def test_the_number_of_rows_in_a_wave_changes_nothing(kind: dict[str, Any]) -> N
 
 
 def resumed_from(forecaster: CoreForecaster, **options: Any) -> CoreForecaster:
-    """A new forecaster that takes over the state of another, in pages of four series."""
+    """Load the state of a forecaster into a new one, in pages of four series."""
     count = len(forecaster.names)
     pages = [{k: a.copy() for k, a in forecaster.save_rows(at, 4).items()} for at in range(0, count, 4)]
     shared = {k: a.copy() for k, a in forecaster.save_shared().items()}
@@ -98,7 +98,7 @@ def resumed_from(forecaster: CoreForecaster, **options: Any) -> CoreForecaster:
 @KINDS
 @pytest.mark.parametrize("rows", [1, 30, 61])
 def test_saved_and_loaded_is_never_interrupted(kind: dict[str, Any], rows: int) -> None:
-    """Save at any point, tapes and labels half recorded, load, go on: the same forecasts and state, bit for bit."""
+    """Save at any point, windows and labels incomplete, load, continue: the same forecasts and state, bit for bit."""
     values = seasonal(ROWS, 11)
     options = {**kind, "layers": 2}
     whole, broken = small(**options), small(**options)
@@ -113,8 +113,8 @@ def test_saved_and_loaded_is_never_interrupted(kind: dict[str, Any], rows: int) 
 
 @VARIANTS
 @pytest.mark.parametrize("series", [1, 7, 8, 9, 16])
-def test_series_that_come_after_a_restart_find_room(kind: dict[str, Any], series: int) -> None:
-    """New series after loading, across the doubling of the room, are what they are in a forecaster never stopped."""
+def test_series_can_be_added_after_a_restart(kind: dict[str, Any], series: int) -> None:
+    """Series added after loading, when arrays grow, are forecast as without a restart."""
     values = seasonal(60, series + 12)
     whole, broken = small(**kind), small(**kind)
     run(whole, values[:40, :series])
@@ -125,7 +125,7 @@ def test_series_that_come_after_a_restart_find_room(kind: dict[str, Any], series
 
 
 @VARIANTS
-def test_the_same_forecaster_twice(kind: dict[str, Any]) -> None:
+def test_forecasts_are_deterministic(kind: dict[str, Any]) -> None:
     """Two runs over the same observations agree in every bit; another seed does not."""
     values = seasonal(ROWS, 3)
     first = bits(run(small(**kind), values))
@@ -134,8 +134,8 @@ def test_the_same_forecaster_twice(kind: dict[str, Any]) -> None:
 
 
 @VARIANTS
-def test_series_meet_only_in_the_network(kind: dict[str, Any]) -> None:
-    """Without learning no series touches the forecasts of another; with it, only after a learning point."""
+def test_series_interact_only_through_the_networks(kind: dict[str, Any]) -> None:
+    """Without learning no series changes the forecasts of another; with it, only after a learning point."""
     values = seasonal(ROWS, 2)
     other = values.copy()
     other[40:, 1] += 500
@@ -150,7 +150,7 @@ def test_series_meet_only_in_the_network(kind: dict[str, Any]) -> None:
 
 @VARIANTS
 def test_state_is_bounded(kind: dict[str, Any]) -> None:
-    """A series, and what all share, take as many bytes after 2,000 observations as after 200."""
+    """The state per series and the shared state have the same size after 2,000 observations as after 200."""
     forecaster = small(**kind)
 
     def sizes() -> dict[str, tuple[Any, ...]]:
@@ -165,8 +165,8 @@ def test_state_is_bounded(kind: dict[str, Any]) -> None:
 
 
 @VARIANTS
-def test_a_series_takes_few_bytes(kind: dict[str, Any]) -> None:
-    """At most 32 KiB at the default settings, with a base or without one; 1.5 KiB at the lean ones."""
+def test_state_per_series_is_small(kind: dict[str, Any]) -> None:
+    """At most 32 KiB with default settings, pretrained or not; 1.5 KiB with lean ones."""
     most, options = (1536, {"hidden_size": 24, "whole": False}) if kind == LEAN else (32 * 1024, {"hidden_size": 64})
     forecaster = small(horizons=(1, 12, 24), **kind, **options)
     forecaster.add("one")
@@ -175,7 +175,7 @@ def test_a_series_takes_few_bytes(kind: dict[str, Any]) -> None:
 
 
 def hostile(rows: int) -> np.ndarray:
-    """(rows, 10): spikes, constants, shifts, tiny and huge values."""
+    """Return (rows, 10): spikes, constants, shifts, tiny and huge values."""
     rng = np.random.default_rng(5)
     return np.stack([
         rng.choice([0.0, 1e37, -1e37], rows, p=[0.98, 0.01, 0.01]),
@@ -192,23 +192,23 @@ def hostile(rows: int) -> np.ndarray:
 
 
 @KINDS
-def test_quantiles_are_finite_and_in_order_whatever_comes(kind: dict[str, Any]) -> None:
-    """Whatever values come: quantiles never cross, and no forecast, state or weight is ever non-finite."""
+def test_quantiles_are_finite_and_monotone_for_hostile_values(kind: dict[str, Any]) -> None:
+    """Quantiles never cross, and no forecast, state or weight is ever non-finite."""
     forecaster = small(**kind, hidden_size=7)
     for forecast in run(forecaster, hostile(200)):
         assert np.isfinite(forecast.quantiles).all()
         assert np.isfinite(forecast.anomaly).all()
         assert np.isfinite(forecast.skill).all()
         assert (np.diff(forecast.quantiles, axis=2) >= 0).all()
-    unknown = ("label", "series_short", "series_long", "series_before")  # NaN there says: not known
+    unknown = ("label", "series_short", "series_long", "series_before")  # NaN there means unknown
     for name, array in {**forecaster.save_shared(), **forecaster.save_rows(0, 10)}.items():
         if not any(part in name for part in unknown):
             assert np.isfinite(array.astype(np.float64)).all(), name
 
 
 @VARIANTS
-def test_uneven_times_do_no_harm(kind: dict[str, Any]) -> None:
-    """Steps from a millisecond to centuries: forecasts stay finite and in order, and dated after their origin."""
+def test_irregular_times(kind: dict[str, Any]) -> None:
+    """With steps from a millisecond to months, forecasts are finite, monotone, and dated after their origin."""
     rng, forecaster = np.random.default_rng(6), small(**kind)
     forecaster.add("one")
     time = -2_000_000_000_000
@@ -222,8 +222,8 @@ def test_uneven_times_do_no_harm(kind: dict[str, Any]) -> None:
         assert (forecast.target_times >= time).all()
 
 
-def test_a_series_that_cannot_be_forecast_falls_back() -> None:
-    """On random walks no horizon is worse than persistence by more than 2%; the network's own forecast is another."""
+def test_random_walks_fall_back_to_persistence() -> None:
+    """On random walks no horizon is more than 2% worse than persistence, while the network's own forecast differs."""
     values = np.cumsum(np.random.default_rng(3).normal(size=(1500, 4)), 0)
     forecaster = forecaster_of(horizons=(1, 6), quantiles=(0.1, 0.5, 0.9), hidden_size=16)
     medians = np.stack([f.quantiles[:, :, 1] for f in run(forecaster, values)])
@@ -234,20 +234,20 @@ def test_a_series_that_cannot_be_forecast_falls_back() -> None:
     assert (np.abs(own) > 1e-2).any()
 
 
-def test_a_series_that_can_be_forecast_is_forecast() -> None:
-    """On a noisy daily season the error is below half of persistence's, and the 80% interval holds 80% ± 6."""
+def test_a_seasonal_series_is_forecast() -> None:
+    """On a noisy daily season the error is below half of persistence's, and the 80% interval covers 80% ± 6."""
     values = seasonal(1500, 2)
     forecaster = forecaster_of(horizons=(1, 6), quantiles=(0.1, 0.5, 0.9), hidden_size=16)
     quantiles = np.stack([f.quantiles for f in run(forecaster, values)])
-    truth, said = values[6:], quantiles[:-6, :, 1]
-    error = np.abs(truth - said[..., 1])[300:].mean()
-    inside = ((truth >= said[..., 0]) & (truth <= said[..., 2]))[600:].mean()  # they are too wide before
+    truth, predicted = values[6:], quantiles[:-6, :, 1]
+    error = np.abs(truth - predicted[..., 1])[300:].mean()
+    inside = ((truth >= predicted[..., 0]) & (truth <= predicted[..., 2]))[600:].mean()  # they are too wide before
     assert error < 0.5 * np.abs(values[6:] - values[:-6])[300:].mean()
     assert 0.74 <= inside <= 0.86
 
 
-def test_a_base_that_knows_nothing_is_left_behind() -> None:
-    """Random weights as a base lean on the mixture at first; later the forecasts are as good as without it."""
+def test_useless_pretrained_weights_lose_their_weight() -> None:
+    """With random weights as pretrained ones, later forecasts are as good as without them."""
     values = seasonal(900, 2)
     errors = []
     for kind in ({}, BASED, LEAN):
@@ -258,7 +258,7 @@ def test_a_base_that_knows_nothing_is_left_behind() -> None:
 
 @VARIANTS
 def test_anomalies_stand_out(kind: dict[str, Any]) -> None:
-    """A spike of ten times the noise scores above 1; on quiet rows about one in a hundred does."""
+    """A spike of ten times the noise scores above 1; about 1% of the other rows do."""
     values = seasonal(1500, 1)
     values[1400] += 60
     scores = np.array([f.anomaly[0] for f in run(small(**kind), values)])
@@ -268,7 +268,7 @@ def test_anomalies_stand_out(kind: dict[str, Any]) -> None:
 
 
 def test_false_alarms_stay_at_one_in_a_hundred() -> None:
-    """Errors with tails far heavier than the first guess: after a while 1% of the scores reach 1, not 4%."""
+    """With heavy-tailed errors, 1% of the scores reach 1 after adaptation, not 4%."""
     values = np.random.default_rng(8).standard_t(2, (4000, 1))
     scores = np.array([f.anomaly[0] for f in run(small(enabled=False), values)])
     assert 0.005 <= (scores[1000:] >= 1).mean() <= 0.018
@@ -281,8 +281,8 @@ def test_target_times_follow_the_cadence() -> None:
     assert (last.target_times - (START + 39 * HOUR)).tolist() == [[h * HOUR for h in (1, 3, 6)]]
 
 
-def test_only_the_horizons_asked_for_are_published() -> None:
-    """The forecaster needs steps 1, 12 and 24 for itself; what is published are the configured ones."""
+def test_only_configured_horizons_are_published() -> None:
+    """Steps 1, 12 and 24 are always evaluated, and published only if configured."""
     forecast = run(small(horizons=(3, 6)), seasonal(30, 1))[-1]
     assert forecast.quantiles.shape == (1, 2, 5)
     full = run(small(), seasonal(30, 1))[-1]
@@ -293,7 +293,7 @@ def test_only_the_horizons_asked_for_are_published() -> None:
 
 @VARIANTS
 def test_the_model_changes_only_at_learning_points(kind: dict[str, Any]) -> None:
-    """The networks' version is the same between two learning points and another one after each that learned."""
+    """The networks' version changes at each learning point that learned, and at no other time."""
     forecaster, seen = small(**kind, every=8, head_every=3), []
     values = seasonal(80, 1)
     forecaster.add("s0")
@@ -301,13 +301,13 @@ def test_the_model_changes_only_at_learning_points(kind: dict[str, Any]) -> None
         forecast, _ = forecaster.step(np.array([0]), row, np.array([START + t * HOUR]))
         learned = forecaster.learn() if forecaster.due(0) else None
         seen.append((forecast.model, learned is not None))
-    for (model, learned), (following, _) in itertools.pairwise(seen):
-        assert (model != following) == learned
+    for (model, learned), (next_model, _) in itertools.pairwise(seen):
+        assert (model != next_model) == learned
     assert sum(learned for _, learned in seen) >= (15 if kind else 4)
 
 
 def test_without_learning_the_networks_stay_as_they_are() -> None:
-    """With `enabled` off there is the base alone, and the model keeps its name; so does a network without a base."""
+    """With `enabled` off the version never changes, with pretrained weights and without."""
     for networks in (1, 3):
         forecaster = small(networks=networks, enabled=False)
         models = {forecast.model for forecast in run(forecaster, seasonal(ROWS, 2))}
@@ -316,7 +316,7 @@ def test_without_learning_the_networks_stay_as_they_are() -> None:
 
 
 def test_sums_over_waves_do_not_depend_on_the_waves() -> None:
-    """Errors of many sizes, summed for the guard of learning wave by wave or one by one: the same bits."""
+    """Errors of many magnitudes, summed for the rollback wave by wave or one by one, give the same bits."""
     values = seasonal(60, 6) * 1000.0 ** -np.arange(6)
     values[40:, 3] = values[40, 3] * (1 + 1e-7 * np.random.default_rng(1).normal(size=20))
     options: dict[str, Any] = {"networks": 3, "every": 8, "most": 1000, "head_most": 1000}

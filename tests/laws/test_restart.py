@@ -1,4 +1,4 @@
-"""Laws of the daemon: poll sizes, commits, crashes, failures and rebalances change no byte of what a reader sees."""
+"""Laws of the daemon: poll sizes, commits, crashes, failures and rebalances change no committed byte."""
 
 import random
 from typing import TYPE_CHECKING, Any
@@ -30,18 +30,18 @@ PARTITIONS = 2
 
 
 class Killed(BaseException):
-    """The end of a process in the middle of whatever it does."""
+    """End of a process at an arbitrary operation."""
 
 
 def records(seed: int, count: int = 150) -> list[Record]:
-    """Mixed records for all partitions."""
+    """Return mixed records for all partitions."""
     return [
         record for p in range(PARTITIONS) for record in mixed(count, seed=10 * seed + p, keys=5 * p + 3, partition=p)
     ]
 
 
 def real(partition: TopicPartition) -> Task:
-    """A task with small networks that learn."""
+    """Return a task with small networks that learn."""
     forecaster = small(
         networks=3, horizons=HORIZONS, quantiles=QUANTILES, hidden_size=4, window=4, every=2, most=40, head_every=1,
         head_most=30, batch=4, replay=4,
@@ -50,12 +50,12 @@ def real(partition: TopicPartition) -> Task:
 
 
 def fake(partition: TopicPartition) -> Task:
-    """A task with the fake forecaster."""
+    """Return a task with the fake forecaster."""
     return make_task(FakeForecaster(most=40), partition=partition)
 
 
 def uninterrupted(given: list[Record], task: Any) -> tuple[list[Record], list[Record]]:
-    """What one worker publishes that is never disturbed and polls much at a time."""
+    """Return what one worker publishes without faults and with large polls."""
     store, clock = make_store(given, PARTITIONS), Clock()
     finish(make_worker(lambda: FaultyLog(store, clock), clock, task=task), store)
     forecasts, letters = published(store)
@@ -65,7 +65,7 @@ def uninterrupted(given: list[Record], task: Any) -> tuple[list[Record], list[Re
 
 
 def varied(chance: random.Random) -> dict[str, Any]:
-    """Poll sizes and intervals of any size."""
+    """Return random poll sizes and intervals."""
     interval = chance.choice([0.001, 0.02, 0.5])
     return {
         "poll_records": chance.choice([1, 3, 17, 1000]),
@@ -75,7 +75,7 @@ def varied(chance: random.Random) -> dict[str, Any]:
 
 
 class Crashing:
-    """Workers one after another on one store, each killed at an operation of the log chosen by chance."""
+    """Consecutive workers on one store, each killed at a random operation of the log."""
 
     def __init__(self, store: MemoryStore, chance: random.Random, task: Any) -> None:
         self.deaths: list[str] = []
@@ -90,7 +90,7 @@ class Crashing:
             raise Killed
 
     def live(self) -> None:
-        """One life; what is left of it is a member that has gone and a transaction that nobody ends."""
+        """Run one worker until it is killed, leaving an absent group member and an open transaction."""
         # long enough now and then for a commit to be reached, which is progress
         self._left = self._chance.randint(1, self._chance.choice([30, 60, 300]) if self.deaths else 30)
         logs: list[FaultyLog] = []
@@ -116,7 +116,7 @@ class Crashing:
 
 @pytest.mark.parametrize("seed", range(30))
 def test_kills_at_any_operation(seed: int) -> None:
-    """However often and wherever the process is killed, a reader sees what one uninterrupted process publishes."""
+    """Wherever the process is killed, readers see what one uninterrupted process publishes."""
     given, chance = records(seed), random.Random(seed)
     expected = uninterrupted(given, fake)
     store = make_store(given, PARTITIONS)
@@ -132,7 +132,7 @@ def test_kills_at_any_operation(seed: int) -> None:
 
 @pytest.mark.parametrize("seed", range(3))
 def test_kills_with_the_real_forecaster(seed: int) -> None:
-    """The same with networks that learn."""
+    """Kills with networks that learn."""
     given, chance = records(100 + seed), random.Random(seed)
     expected = uninterrupted(given, real)
     store = make_store(given, PARTITIONS)
@@ -147,7 +147,7 @@ def test_kills_with_the_real_forecaster(seed: int) -> None:
 
 @pytest.mark.parametrize("seed", range(20))
 def test_failures_of_the_log(seed: int) -> None:
-    """However often the log fails, one process goes on and publishes what it would have published."""
+    """With random failures of the log, one process publishes what it would have published without them."""
     given, chance = records(seed), random.Random(seed)
     store, clock = make_store(given, PARTITIONS), Clock()
     share = chance.choice([0.03, 0.06, 0.15])
@@ -169,7 +169,7 @@ def test_failures_of_the_log(seed: int) -> None:
 
 @pytest.mark.parametrize("seed", range(20))
 def test_rebalances(seed: int) -> None:
-    """Whoever joins, leaves or dies, and whoever works first, a reader sees what one process publishes."""
+    """With workers that join, leave and die at random, readers see what one process publishes."""
     given, chance = records(seed), random.Random(seed)
     store, clock = make_store(given, PARTITIONS), Clock()
     crew: dict[Worker, list[FaultyLog]] = {}
@@ -204,20 +204,20 @@ def test_rebalances(seed: int) -> None:
 
 
 def test_one_process_or_many() -> None:
-    """The number of partitions that a process works on changes nothing of what it says for each."""
+    """The outputs of a partition do not depend on the other partitions of the process."""
     given = records(7)
     forecasts, letters = uninterrupted(given, fake)
     for number in range(PARTITIONS):
         partition = TopicPartition("sensors", number)
         outputs, _ = fake(partition).feed([r for r in given if r.partition == number])
-        said = [(o.key, o.value, o.timestamp, o.headers) for o in outputs if o.topic == "sensors.forecasts"]
+        direct = [(o.key, o.value, o.timestamp, o.headers) for o in outputs if o.topic == "sensors.forecasts"]
         seen = [(r.key, r.value, r.timestamp, r.headers) for r in forecasts if r.partition == number]
-        assert seen == said
-        assert len(letters) + len(forecasts) > len(said)
+        assert seen == direct
+        assert len(letters) + len(forecasts) > len(direct)
 
 
-def test_state_is_all_there_is() -> None:
-    """The end of a run with many kills leaves the same state as one without."""
+def test_kills_leave_the_same_state() -> None:
+    """A run with many kills ends in the same state as one without."""
     given = records(3)
     states = []
     for crash in (False, True):

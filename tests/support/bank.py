@@ -1,4 +1,4 @@
-"""One series through a bank, many rows at a time."""
+"""Many rows of one series through a bank."""
 
 from collections.abc import Sequence
 
@@ -6,24 +6,24 @@ import numpy as np
 from numpy.typing import ArrayLike
 from support.streams import HOUR, START
 
-from streamrnn.core.banks.full import Bank
-from streamrnn.core.series.wave import Described
+from streamrnn.core.banks.full import FullBank
+from streamrnn.core.series.wave import WaveFeatures
 
 LEVELS = (0.1, 0.5, 0.9)
 
 
-def bank_of(horizons: Sequence[int] = (1, 12, 24), series: int = 1) -> Bank:
-    """A bank that holds so many series."""
-    bank = Bank(horizons=horizons, quantiles=LEVELS)
+def bank_of(horizons: Sequence[int] = (1, 12, 24), series: int = 1) -> FullBank:
+    """Return a bank with `series` new series."""
+    bank = FullBank(horizons=horizons, quantiles=LEVELS)
     for s in range(series):
         bank.add(f"s{s}")
     return bank
 
 
-def observe(bank: Bank, values: ArrayLike, times: ArrayLike | None = None, row: int = 0) -> Described:
-    """Let a bank observe consecutive values of one series; without times, hourly ones from its next hour on.
+def observe(bank: FullBank, values: ArrayLike, times: ArrayLike | None = None, row: int = 0) -> WaveFeatures:
+    """Feed consecutive values of one series, by default hourly ones, and return their features.
 
-    A wave has distinct rows; that the compiled loop takes them one after another is what makes this the same, faster.
+    All are one wave with the same row repeated: the kernels process them in order, which is faster than single waves.
     """
     given = np.asarray(values, np.float64)
     seen = int(bank.series.seen[row])

@@ -108,7 +108,7 @@ class FakeForecaster:
             "weights": np.array([self._seen, self._weight, *[0.0] * self._size]),
         }
 
-    def carries(self, layout: Mapping[str, Any]) -> str:
+    def describe_migration(self, layout: Mapping[str, Any]) -> str:
         changed = {key for key in {*layout, *self.layout} if layout.get(key) != self.layout.get(key)}
         return "the tempo" if changed == {"tempo"} else ""
 
@@ -120,7 +120,7 @@ class FakeForecaster:
         layout: Mapping[str, Any] | None = None,
     ) -> None:
         assert not self.names
-        assert layout is None or layout == self.layout or self.carries(layout)
+        assert layout is None or layout == self.layout or self.describe_migration(layout)
         self.names = list(names)
         for page in pages:
             self._count += page["count"].tolist()

@@ -1,4 +1,4 @@
-"""What the network reads, against the plain formulas over the whole history."""
+"""Inputs of the network against formulas over the whole history."""
 
 import math
 
@@ -7,7 +7,7 @@ import pytest
 from support.bank import LEVELS, bank_of, observe
 from support.streams import HOUR, START, seasonal
 
-from streamrnn.core.banks.full import Bank
+from streamrnn.core.banks.full import FullBank
 from streamrnn.core.experts.classical import TRUST_RATE
 from streamrnn.core.series import calendar
 from streamrnn.core.series.features import ALIGNMENTS
@@ -18,7 +18,7 @@ E = len(EXPERTS)
 
 
 def test_inputs_are_those_of_the_formulas() -> None:
-    """Lags, seasons, means and calendar of the last row, computed anew from the whole history."""
+    """Lags, seasons, means and calendar of the last row, recomputed from the whole history."""
     y, bank = seasonal(ROWS, 1)[:, 0], bank_of(HORIZONS)
     given = observe(bank, y)
     s1, s12, s24 = (bank.series.scale[0, HORIZONS.index(step)] for step in (1, 12, 24))
@@ -42,27 +42,27 @@ def test_inputs_are_those_of_the_formulas() -> None:
     )  # fmt: skip
 
 
-def test_points_are_those_of_their_names() -> None:
-    """Each simple expert's forecast, times the unit and plus the value, is what its name says."""
+def test_expert_forecasts_match_their_definitions() -> None:
+    """Each classical expert's forecast, in the field's unit, equals its formula."""
     y, bank = seasonal(ROWS, 1)[:, 0], bank_of(HORIZONS)
     given = observe(bank, y)
     smooth = {"smooth_fast": bank.series.smooth[0, 0], "smooth_slow": bank.series.smooth[0, 1]}
     smooth["mean"] = bank.series.means[0, 4]
     for k, h in enumerate(HORIZONS):
-        said = dict(zip(EXPERTS, given.points[-1, k].astype(float) * given.units[-1, k], strict=True))
+        forecasts = dict(zip(EXPERTS, given.points[-1, k].astype(float) * given.units[-1, k], strict=True))
         for name, rows in (("short", 24), ("long", 168)):
             then = y[-1 - (rows - h)] if h < rows else y[-1]
-            assert said[f"naive_{name}"] == pytest.approx(then - y[-1], abs=1e-3)
-            assert said[f"drifted_{name}"] == pytest.approx(then - y[-1 - rows], abs=1e-3)
+            assert forecasts[f"naive_{name}"] == pytest.approx(then - y[-1], abs=1e-3)
+            assert forecasts[f"drifted_{name}"] == pytest.approx(then - y[-1 - rows], abs=1e-3)
         for name, value in smooth.items():
-            assert said[name] == pytest.approx(value - (y[-1] - y[0]), abs=1e-3)
+            assert forecasts[name] == pytest.approx(value - (y[-1] - y[0]), abs=1e-3)
         profile = bank.series.short[0, 1, (ROWS - 1 + h) % 24]
-        assert said["profile_short"] == pytest.approx(profile - (y[-1] - y[0]), abs=1e-3)
-        assert said["shape_short"] == pytest.approx(profile - bank.series.short[0, 1, (ROWS - 1) % 24], abs=1e-3)
+        assert forecasts["profile_short"] == pytest.approx(profile - (y[-1] - y[0]), abs=1e-3)
+        assert forecasts["shape_short"] == pytest.approx(profile - bank.series.short[0, 1, (ROWS - 1) % 24], abs=1e-3)
 
 
-def test_lead_tells_the_horizon() -> None:
-    """Log of the horizon, its share of the season, and its scale against that of one step."""
+def test_lead_describes_the_horizon() -> None:
+    """Log of the horizon, its share of the season, and log of its scale over that of one step."""
     bank = bank_of(HORIZONS)
     given = observe(bank, seasonal(ROWS, 1)[:, 0])
     units = given.units[-1]
@@ -71,36 +71,36 @@ def test_lead_tells_the_horizon() -> None:
 
 
 def test_trust_is_the_running_error_over_persistences() -> None:
-    """The log of decayed sums of |error|, each in the units of its origin, over all labels that have come."""
+    """The log of decayed sums of |error|, each in the units of its origin, over all matured labels."""
     y, bank = seasonal(300, 1)[:, 0], bank_of(HORIZONS)
     given = observe(bank, y)
     for k, h in enumerate(HORIZONS):
         errors = np.full(E + 1, FIRST_TRUST)
         for t in range(8, 300 - h):
             truth = np.clip((y[t + h] - y[t]) / given.units[t, k], -8, 8)
-            said = np.clip(given.points[t, k], -8, 8)
-            errors = TRUST_RATE * errors + np.abs(truth - np.append(said, 0.0))
+            forecasts = np.clip(given.points[t, k], -8, 8)
+            errors = TRUST_RATE * errors + np.abs(truth - np.append(forecasts, 0.0))
         expected = np.clip(np.log(errors[:E] / errors[E]), -5, 5)
         np.testing.assert_allclose(given.trust[-1, k], expected, atol=2e-3)
     at = list(HORIZONS).index(12)
     np.testing.assert_array_equal(given.inputs[-1, COMMON + E :], given.trust[-1, at])
-    advice = given.points[-1, at]
+    forecasts = given.points[-1, at]
     np.testing.assert_allclose(
-        given.inputs[-1, COMMON : COMMON + E], np.sign(advice) * np.log1p(np.abs(advice)), atol=1e-6
+        given.inputs[-1, COMMON : COMMON + E], np.sign(forecasts) * np.log1p(np.abs(forecasts)), atol=1e-6
     )
     assert given.inputs.shape[1] == INPUTS
 
 
-def test_new_series_are_trusted_alike() -> None:
-    """Before any label all trusts are 0, and no expert has anything to say of a first value."""
+def test_new_series_have_equal_trust() -> None:
+    """Before any label all trusts are 0, and all experts forecast persistence."""
     given = observe(bank_of(), [3.5])
     assert (given.trust == 0).all()
     assert (given.points == 0).all()
     assert np.isfinite(given.inputs).all()
 
 
-def test_a_description_knows_nothing_of_what_comes() -> None:
-    """Changing values from row t on changes nothing of what was described before."""
+def test_features_are_causal() -> None:
+    """Changing values from row t on changes no feature before t."""
     y = seasonal(300, 1)[:, 0]
     other = y.copy()
     other[200:] = -7 * other[200:] + 1e6
@@ -109,10 +109,10 @@ def test_a_description_knows_nothing_of_what_comes() -> None:
         assert (a[200:] != b[200:]).any()
 
 
-def test_rows_of_a_bank_do_not_meet() -> None:
-    """A series is described the same alone and among others that come later, across the doubling of the room."""
+def test_series_of_a_bank_are_independent() -> None:
+    """A series has the same features alone and among others that are added later, when arrays grow."""
     values = seasonal(120, 20)
-    alone, together = Bank(horizons=HORIZONS, quantiles=LEVELS), Bank(horizons=HORIZONS, quantiles=LEVELS)
+    alone, together = FullBank(horizons=HORIZONS, quantiles=LEVELS), FullBank(horizons=HORIZONS, quantiles=LEVELS)
     alone.add("one")
     expected = observe(alone, values[:, 11])
     for t, row in enumerate(values):
@@ -124,11 +124,11 @@ def test_rows_of_a_bank_do_not_meet() -> None:
             np.testing.assert_array_equal(a[11], b[t])
 
 
-def test_there_are_as_many_terms_as_the_regressions_have() -> None:
-    """All are filled but one: a day ahead the latest value of the phase is the present one. The last is constant."""
+def test_all_regressors_are_filled() -> None:
+    """All but one: a day ahead the latest value of the phase is the present one. The last is constant."""
     bank = bank_of()
     observe(bank, seasonal(400, 1)[:, 0])
-    kept = bank.series.terms[0]
-    assert kept.shape[1] == TERMS
-    assert (kept[:, -1] == round(32767 / 10)).all()
-    assert np.flatnonzero(np.abs(kept).max(0) == 0).tolist() == [13 + ALIGNMENTS.index(24)]
+    terms = bank.series.terms[0]
+    assert terms.shape[1] == TERMS
+    assert (terms[:, -1] == round(32767 / 10)).all()
+    assert np.flatnonzero(np.abs(terms).max(0) == 0).tolist() == [13 + ALIGNMENTS.index(24)]

@@ -1,4 +1,4 @@
-"""Intervals of a series of which no change has been observed yet."""
+"""Intervals of a series before any change has been observed."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ LEAN = {"variant": "lean", "hidden_size": 8}
 
 
 def published(values: list[float], **changes: object) -> np.ndarray:
-    """Quantiles (T, K, Q) published after each of the values."""
+    """Return the quantiles (T, K, Q) published after each value."""
     forecaster = small(**changes)
     row = np.array([forecaster.add("pump/temperature")])
     steps = enumerate(values)
@@ -30,14 +30,14 @@ def test_the_first_intervals_are_as_wide_as_a_change_may_be(value: float, change
 
 @pytest.mark.parametrize("changes", [{}, LEAN], ids=["full", "lean"])
 def test_a_zero_has_an_interval_too(changes: dict[str, object]) -> None:
-    """A first value of 0 says nothing of the scale: 1 is taken for its size."""
+    """A first value of 0 has no scale: its size is assumed to be 1."""
     (quantiles,) = published([0.0], **changes)
     assert quantiles[0, -1] - quantiles[0, 0] > 0.5
 
 
 @pytest.mark.parametrize("changes", [{}, LEAN], ids=["full", "lean"])
-def test_they_narrow_while_nothing_changes(changes: dict[str, object]) -> None:
-    """Each repetition of a value is evidence that it stays; after ten a constant series has the narrowest intervals."""
+def test_intervals_of_a_constant_series_narrow(changes: dict[str, object]) -> None:
+    """Each repetition of a value narrows the intervals; after ten they are the narrowest."""
     quantiles = published([5.0] * 12, **changes)
     widths = quantiles[:, 0, -1] - quantiles[:, 0, 0]
     assert (np.diff(widths[:10]) < 0).all()

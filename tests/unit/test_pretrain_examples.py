@@ -17,7 +17,7 @@ from streamrnn.commands.pretrain.examples import (
     build_examples,
     draw_horizons,
 )
-from streamrnn.core.banks.full import Bank
+from streamrnn.core.banks.full import FullBank
 from streamrnn.core.network.shapes import KNOTS
 from streamrnn.core.series.plan import REFERENCE_STEPS
 
@@ -33,7 +33,7 @@ def test_examples_equal_the_banks_features_row_by_row() -> None:
     examples = build_examples(made, STEPS)
     for n in range(made.values.shape[1]):
         rows = np.flatnonzero(made.present[:, n])
-        bank = Bank(horizons=STEPS, quantiles=KNOTS)
+        bank = FullBank(horizons=STEPS, quantiles=KNOTS)
         series = np.array([bank.add("alone")])
         units: list[Floats] = []
         for at, row in enumerate(rows):

@@ -1,4 +1,4 @@
-"""The forecaster's score sums, compared with the published forecasts and their labels."""
+"""Published scores, recomputed from the published forecasts and the labels."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from support.streams import HORIZONS, HOUR, QUANTILES, START, seasonal, small
 
-from streamrnn.core.banks.lean.state import NONE, place_of
+from streamrnn.core.banks.lean.follow_up import NONE, follow_up_slot
 from streamrnn.core.ensemble.forecast_scores import ERROR_CLIP
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ LEVELS = np.array(QUANTILES)
 
 
 class Story:
-    """A forecaster stepped over hourly series: its forecasts, their units and its scores, by row."""
+    """A forecaster stepped over hourly series: its quantiles, units and scores by row."""
 
     def __init__(self, values: Any, **options: Any) -> None:
         self.values = values
@@ -32,26 +32,26 @@ class Story:
             self.scores.append(scores)
 
     def _units(self) -> Any:
-        """Return the units of the latest forecasts, shape (S, K)."""
+        """Return the units (S, K) of the latest forecasts."""
         plan, series = self.bank.plan, self.bank.series
-        places = [
+        slots = [
             [plan.slots[k] + (series.seen[row] - 1) % plan.horizons[k] for k in plan.published] for row in self.rows
         ]
-        return np.take_along_axis(series.unit[self.rows], np.array(places), 1).astype(np.float64)
+        return np.take_along_axis(series.unit[self.rows], np.array(slots), 1).astype(np.float64)
 
-    def followed(self, k: int, origin: int) -> bool:
-        """Return whether the forecast of the k-th horizon made at this row is scored."""
-        following = getattr(self.bank, "_following", None)
-        return following is None or place_of(following, int(self.bank.plan.published[k]), origin) != NONE
+    def evaluated(self, k: int, origin: int) -> bool:
+        """Return whether the forecast of the k-th horizon made at row `origin` is evaluated."""
+        follow_up = getattr(self.bank, "_follow_up", None)
+        return follow_up is None or follow_up_slot(follow_up, int(self.bank.plan.published[k]), origin) != NONE
 
 
 @pytest.mark.parametrize("variant", ["full", "lean"])
-def test_pinball_loss_and_width_of_published_forecasts(variant: str) -> None:
-    """When a label arrives, loss and width of the forecast published for it are summed, in units."""
+def test_pinball_loss_and_width_match_the_published_forecasts(variant: str) -> None:
+    """When a label matures, the loss and width of the forecast published for it are summed, in units."""
     story = Story(seasonal(ROWS, SERIES), variant=variant)
     for k, horizon in enumerate(HORIZONS):
         for t in range(horizon, ROWS):
-            if not story.followed(k, t - horizon):
+            if not story.evaluated(k, t - horizon):
                 assert story.scores[t].pinball[k] == story.scores[t].width[k] == 0
                 continue
             quantiles, unit = story.quantiles[t - horizon][:, k], story.units[t - horizon][:, k]
@@ -59,14 +59,12 @@ def test_pinball_loss_and_width_of_published_forecasts(variant: str) -> None:
             loss = np.minimum(np.maximum(LEVELS * error, (LEVELS - 1) * error).mean(1), ERROR_CLIP)
             assert story.scores[t].matured[k] == SERIES
             assert story.scores[t].pinball[k] == pytest.approx(loss.sum(), rel=2e-3, abs=2e-3)
-            if t == horizon:  # before its first change a series is published with wider intervals than are scored
-                continue
             width = np.minimum((quantiles[:, -1] - quantiles[:, 0]) / unit, ERROR_CLIP)
             assert story.scores[t].width[k] == pytest.approx(width.sum(), rel=2e-3, abs=2e-3)
 
 
-def test_the_seasonal_error_is_that_of_the_value_a_season_before() -> None:
-    """Once a season has passed at the origin, the errors of the value a day before and of the median are summed."""
+def test_the_seasonal_forecast_is_the_value_a_season_before() -> None:
+    """From one season before the origin on, the errors of the value a day before and of the median are summed."""
     story = Story(seasonal(ROWS, SERIES))
     total = np.zeros(len(HORIZONS))
     for t, scores in enumerate(story.scores):
@@ -82,8 +80,8 @@ def test_the_seasonal_error_is_that_of_the_value_a_season_before() -> None:
     assert (total > 0).all()
 
 
-def test_no_seasonal_error_without_a_season() -> None:
-    """The lean variant stores no seasonal value, and a series without a season has none."""
+def test_without_a_season_there_is_no_seasonal_error() -> None:
+    """The lean variant stores no seasonal naive forecast, and a series without a season has none."""
     lean = Story(seasonal(ROWS, SERIES), variant="lean")
     assert not np.sum([scores.seasonal_error for scores in lean.scores])
     none = small(seasons=[], enabled=False)

@@ -6,7 +6,7 @@ import torch
 from support.bank import observe
 from support.streams import HORIZONS, QUANTILES, run, seasonal, small
 
-from streamrnn.core.banks.full import Bank
+from streamrnn.core.banks.full import FullBank
 from streamrnn.core.jit import Floats, Singles
 from streamrnn.core.learning.replay_buffer import (
     CAPACITY,
@@ -30,7 +30,7 @@ FROZEN = {"learning_rate": 0.0, "head_rate": 0.0}
 
 def features_of(values: Floats) -> WaveFeatures:
     """Return the bank's features of one series from its first row on."""
-    bank = Bank(horizons=HORIZONS, quantiles=QUANTILES)
+    bank = FullBank(horizons=HORIZONS, quantiles=QUANTILES)
     bank.add("one")
     return observe(bank, values)
 

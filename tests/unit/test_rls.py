@@ -9,46 +9,46 @@ from support.bank import bank_of, observe
 
 from streamrnn.core.experts import rls
 from streamrnn.core.jit import Floats
-from streamrnn.core.series.plan import planned
-from streamrnn.core.series.state import PRIOR_COVARIANCE, TERMS, Series, allocate
+from streamrnn.core.series.plan import make_plan
+from streamrnn.core.series.state import PRIOR_COVARIANCE, TERMS, FullState, allocate_full
 
 HORIZONS = (1, 12, 24)
 FIRST = 100
-"""Rows seen before the first one here."""
+"""Observations before the first row."""
 
 
 def packed(matrix: Floats) -> Floats:
-    """The lower triangle, row by row."""
+    """Return the lower triangle, row by row."""
     return matrix[np.tril_indices(TERMS)]
 
 
 def terms_of(rows: int, seed: int = 0) -> NDArray[np.float32]:
-    """(rows, TERMS) correlated regressors, the last one a constant."""
+    """Return (rows, TERMS) correlated regressors, the last one constant."""
     rng = np.random.default_rng(seed)
     terms = rng.normal(size=(rows, TERMS)) @ rng.normal(size=(TERMS, TERMS)) / 6
     terms[:, -1] = 1
     return terms.astype(np.float32)
 
 
-def fed(terms: NDArray[np.float32], truths: Floats) -> tuple[Series, list[Floats]]:
-    """A series that has seen the terms (T, D), and learned the truths (T, K) as they came; its forecasts (T, R, K)."""
-    series = allocate(1, planned(HORIZONS, (0.5,)))
+def fed(terms: NDArray[np.float32], truths: Floats) -> tuple[FullState, list[Floats]]:
+    """Feed regressors (T, D) and labels (T, K) as they mature; return the state and the forecasts (T, R, K)."""
+    series = allocate_full(1, make_plan(HORIZONS, (0.5,)))
     series.seen[0] = FIRST
     product, forecasts = np.empty(TERMS, np.float32), []
     for t in range(len(terms)):
         for k, h in enumerate(HORIZONS):
             if t >= h:
                 for r in range(2):
-                    rls.learn(series, 0, r, k, FIRST + t - h, truths[t - h, k])
+                    rls.learn_regression(series, 0, r, k, FIRST + t - h, truths[t - h, k])
         series.seen[0] += 1
-        rls.regress(series, 0, terms[t], product)
+        rls.update_regressions(series, 0, terms[t], product)
         forecasts.append(np.empty((2, len(HORIZONS))))
-        rls.predict(series, 0, terms[t], forecasts[-1])
+        rls.predict_regressions(series, 0, terms[t], forecasts[-1])
     return series, forecasts
 
 
 def reference(terms: Floats, truths: Floats, r: int, horizon: int, *, clipped: bool = True) -> dict[str, Any]:
-    """Robust least squares of one horizon, row by row, labels at once: their delay changes no weight."""
+    """Compute robust least squares of one horizon row by row; that labels are not delayed changes no weight."""
     forget, prior, most = rls.FORGET[r], PRIOR_COVARIANCE[r], rls.ERROR_CLIP[r]
     covariance, weights, running = np.eye(TERMS) * prior, np.zeros(TERMS), 1.0
     for t, x in enumerate(terms):
@@ -57,7 +57,7 @@ def reference(terms: Floats, truths: Floats, r: int, horizon: int, *, clipped: b
         keeps = forget if news >= rls.EXCITED * TERMS * (1 - forget) else 1.0
         covariance = (covariance - np.outer(gain, x @ covariance)) / keeps
         if t + horizon >= len(terms):
-            continue  # its label has not come
+            continue  # its label has not matured
         error = truths[t] - weights @ x
         limit = most * running
         running = max(0.995 * running + 0.005 * min(abs(error), 3 * limit), 1e-6)
@@ -66,7 +66,7 @@ def reference(terms: Floats, truths: Floats, r: int, horizon: int, *, clipped: b
 
 
 def test_it_is_recursive_least_squares() -> None:
-    """Weights, covariance and running error equal those of the textbook, for all horizons, spikes clipped."""
+    """Weights, covariance and running error equal those of the textbook recursion, with spikes clipped."""
     rng = np.random.default_rng(1)
     terms = terms_of(600)
     truths = terms @ rng.normal(size=(TERMS, 3)) * 0.3 + rng.normal(size=(600, 3))
@@ -97,8 +97,8 @@ def test_without_clipping_it_is_weighted_ridge_regression() -> None:
         assert forecasts[-1][r, 1] == pytest.approx(terms[-1] @ expected, abs=1e-3)
 
 
-def test_a_spike_teaches_at_most_its_clip() -> None:
-    """However far a label lies out, the weights move by the gain times the clipped error."""
+def test_a_spike_is_clipped() -> None:
+    """The weights move by the gain times the clipped error, however large the label."""
     terms, moves = terms_of(200), []
     for spike in (100.0, 1e30):
         truths = np.zeros((200, 3))
@@ -111,14 +111,14 @@ def test_a_spike_teaches_at_most_its_clip() -> None:
 def test_nothing_is_learned_before_the_scale_is_known() -> None:
     """The first 30 rows of a series leave the weights at zero, and its forecasts are those of persistence."""
     bank = bank_of()
-    described = observe(bank, np.random.default_rng(0).normal(size=rls.FIRST_ROW))
+    features = observe(bank, np.random.default_rng(0).normal(size=rls.FIRST_ROW))
     assert (bank.series.weights == 0).all()
-    assert (described.points[..., -2:] == 0).all()
+    assert (features.points[..., -2:] == 0).all()
     assert (observe(bank, np.random.default_rng(1).normal(size=200)).points[-1, :, -2:] != 0).all()
 
 
-def test_a_stretch_without_news_winds_nothing_up() -> None:
-    """After 100,000 rows that say nothing of most terms, it stays finite and learns as soon as there is news again."""
+def test_rows_without_information_do_not_wind_up_the_covariance() -> None:
+    """After 100,000 rows with most terms at 0 all stays finite, and new information is learned at once."""
     rng, news = np.random.default_rng(4), 800
     terms = np.zeros((100_000 + news, TERMS), np.float32)
     terms[:, -1] = 1
@@ -126,49 +126,49 @@ def test_a_stretch_without_news_winds_nothing_up() -> None:
     truths = rng.normal(size=(len(terms), len(HORIZONS)))
     truths[-news:] = 0.1 * truths[-news:] + terms[-news:] @ rng.normal(size=(TERMS, 1)) / 3
     series, forecasts = fed(terms, truths)
-    said = np.array(forecasts)
-    assert np.isfinite(said).all()
+    outputs = np.array(forecasts)
+    assert np.isfinite(outputs).all()
     assert np.isfinite(series.covariance).all()
     late = slice(-news // 2, None)
     for r in range(2):
-        assert np.abs(truths[late, 0] - said[late, r, 0]).mean() < 0.3 * np.abs(truths[late, 0]).mean()
+        assert np.abs(truths[late, 0] - outputs[late, r, 0]).mean() < 0.3 * np.abs(truths[late, 0]).mean()
 
 
 @pytest.mark.parametrize("quiet", [0.0, 1e-9])
-def test_a_long_quiet_does_no_harm(quiet: float) -> None:
-    """100,000 rows that (almost) never change, then a jump: weights and forecasts stay finite and bounded."""
+def test_long_constant_stretches_leave_everything_finite(quiet: float) -> None:
+    """100,000 (almost) constant rows, then a jump: weights and forecasts stay finite and bounded."""
     rng, bank = np.random.default_rng(4), bank_of()
     observe(bank, np.cumsum(rng.normal(size=2000)))
     for _ in range(10):
         observe(bank, quiet * rng.normal(size=10_000))
         assert np.isfinite(bank.series.covariance).all()
-    described = observe(bank, np.cumsum(rng.normal(size=2000)))
-    for array in (*described, bank.series.weights, bank.series.covariance, bank.series.residual):
+    features = observe(bank, np.cumsum(rng.normal(size=2000)))
+    for array in (*features, bank.series.weights, bank.series.covariance, bank.series.residual):
         assert np.isfinite(array).all()
-    assert np.abs(described.points).max() <= 10
+    assert np.abs(features.points).max() <= 10
 
 
 @pytest.mark.parametrize("size", [1e-300, 1e-9, 1e9, 1e36])
 def test_huge_and_tiny_values_stay_finite(size: float) -> None:
-    """Values near the ends of what is accepted, jumps between them included, leave finite weights and forecasts."""
+    """Values near the accepted limits, and jumps between them, leave finite weights and forecasts."""
     rng, bank = np.random.default_rng(5), bank_of()
     values = rng.normal(size=3000) * np.where(rng.random(3000) < 0.01, size, 1.0)
-    described = observe(bank, np.clip(np.concatenate([values, values * size]), -1e37, 1e37))
+    features = observe(bank, np.clip(np.concatenate([values, values * size]), -1e37, 1e37))
     series = bank.series
-    for array in (*described, series.weights, series.covariance, series.residual, series.gain_unit):
+    for array in (*features, series.weights, series.covariance, series.residual, series.gain_unit):
         assert np.isfinite(array).all()
-    assert np.abs(described.points).max() <= 10
+    assert np.abs(features.points).max() <= 10
 
 
-def test_a_covariance_that_has_lost_its_footing_starts_anew() -> None:
-    """A covariance with a negative or a vast direction is set back to the prior; the weights stay."""
+def test_a_diverged_covariance_is_reset() -> None:
+    """A covariance with a negative or huge eigenvalue is reset to the prior; the weights stay."""
     terms = terms_of(50)
     for wrong in (-1.0, 1e12):
         series, _ = fed(terms, np.ones((50, 3)))
         weights = series.weights.copy()
         series.covariance[0, 0] = 0
         series.covariance[0, 0, np.cumsum(np.arange(1, TERMS + 1)) - 1] = wrong
-        rls.regress(series, 0, terms[0], np.empty(TERMS, np.float32))
+        rls.update_regressions(series, 0, terms[0], np.empty(TERMS, np.float32))
         matrix = np.zeros((TERMS, TERMS))
         matrix[np.tril_indices(TERMS)] = series.covariance[0, 0]
         spread = np.linalg.eigvalsh(matrix)

@@ -7,14 +7,14 @@ import pytest
 from support.bank import bank_of, observe
 from support.streams import seasonal
 
-from streamrnn.core.series.scaling import SCALE_CLIP, SCALE_RATE, SCALE_TRUST, clip, current_scale, squash
+from streamrnn.core.series.scaling import SCALE_CLIP, SCALE_RATE, SCALE_TRUST, clip, current_scale, signed_log1p
 from streamrnn.core.series.state import HALF_LIVES, SMOOTHING
 
 ROWS, HORIZONS = 400, (1, 3, 12, 24, 36)
 
 
 def spiky() -> np.ndarray:
-    """A season, a walk, noise and one spike."""
+    """Return a season with a random walk, noise and one spike."""
     values = seasonal(ROWS, 1)[:, 0]
     values[150] += 500
     return values
@@ -34,22 +34,22 @@ def test_scales_are_the_robust_mean_of_changes() -> None:
         assert bank.series.scale[0, k] == pytest.approx(expected, rel=1e-4)
 
 
-def test_a_scale_that_is_not_known_yet_follows_the_square_root_law() -> None:
-    """Until 2 h + 8 rows have come, the scale of h steps is that of one step times the root of h; it is never 0."""
+def test_an_unknown_scale_follows_the_square_root_law() -> None:
+    """Up to 2 h + 8 rows the scale of h steps is that of one step times the root of h; it is never 0."""
     bank = bank_of(HORIZONS)
-    described = observe(bank, np.cumsum(np.random.default_rng(0).normal(size=100)))
+    features = observe(bank, np.cumsum(np.random.default_rng(0).normal(size=100)))
     for t in range(1, 100):
         for k, step in enumerate(HORIZONS):
             if t + 1 <= 2 * step + 8:
-                assert described.units[t, k] == pytest.approx(described.units[t, 0] * math.sqrt(step))
-    np.testing.assert_allclose(described.units[-1], bank.series.scale[0])
+                assert features.units[t, k] == pytest.approx(features.units[t, 0] * math.sqrt(step))
+    np.testing.assert_allclose(features.units[-1], bank.series.scale[0])
     still = observe(bank_of(HORIZONS), np.full(100, 1e30))
     assert (still.units > 0).all()
     assert current_scale(np.zeros(1), np.array([1]), 0, 100, 0.0) > 0
 
 
 def test_means_and_smoothing_are_the_plain_formulas() -> None:
-    """Exponential means with their half-lives, plain means before; a spike moves them by 50 scales at most."""
+    """Exponential means with their half-lives, plain means at first; a spike moves them by at most 50 scales."""
     y, bank = spiky(), bank_of(HORIZONS)
     observe(bank, y[:100])
     origin, d = y[0], y[:100] - y[0]
@@ -74,15 +74,15 @@ def test_means_and_smoothing_are_the_plain_formulas() -> None:
     assert (np.abs(bank.series.means[0] - before) <= 50 * 1.3 * unit * np.maximum(rates, 1 / 101)).all()
 
 
-def test_values_are_kept_as_distances_from_the_first() -> None:
-    """A small signal on a large level has the same description as on a level of zero."""
+def test_values_are_stored_as_distances_from_the_first() -> None:
+    """A small signal on a large level has the same features as on a level of zero."""
     values = np.round(seasonal(300, 1)[:, 0] * 64) / 64  # exact on either level
     low, high = (observe(bank_of(), values + level) for level in (0.0, 2.0**20))
     np.testing.assert_array_equal(low.points[-1], high.points[-1])
 
 
-def test_size_and_level_do_not_matter() -> None:
-    """Described is the same for a x + b, in both inputs and experts, within rounding; units grow with a."""
+def test_features_are_invariant_to_level_and_scale() -> None:
+    """Features are the same for a x + b, in both inputs and experts, within rounding; units grow with a."""
     values = seasonal(400, 1)[:, 0]
     first, second = observe(bank_of(), values), observe(bank_of(), 1000 * values - 7)
     np.testing.assert_allclose(first.points, second.points, atol=2e-2)
@@ -90,8 +90,8 @@ def test_size_and_level_do_not_matter() -> None:
     np.testing.assert_allclose(second.units[50:], 1000 * first.units[50:], rtol=1e-4)
 
 
-def test_squash_and_clip() -> None:
-    """sign(x) log(1 + |x|); a clip bounds, and makes 0 of what is not known."""
+def test_signed_log1p_and_clip() -> None:
+    """sign(x) log(1 + |x|); `clip` bounds, and replaces NaN by 0."""
     for x in (-20.0, -0.5, 0.0, 3.0):
-        assert squash(x) == pytest.approx(np.sign(x) * np.log1p(abs(x)))
+        assert signed_log1p(x) == pytest.approx(np.sign(x) * np.log1p(abs(x)))
     assert [clip(x, 2.0) for x in (-5.0, 1.5, 9.0, math.inf, math.nan)] == [-2, 1.5, 2, 2, 0]

@@ -1,4 +1,4 @@
-"""Cadence, calendar and tables by phase."""
+"""Cadence, calendar seasons and tables by phase."""
 
 import math
 
@@ -7,18 +7,18 @@ import pytest
 from support.bank import bank_of, observe
 from support.streams import HOUR, START
 
-from streamrnn.core.banks.full import Bank
+from streamrnn.core.banks.full import FullBank
 from streamrnn.core.jit import Floats
 from streamrnn.core.series import calendar
-from streamrnn.core.series.scaling import code, decoded
+from streamrnn.core.series.scaling import decode16, encode16
 from streamrnn.core.series.seasonal_state import DAMPING, LEVEL, SEASON, TREND, read_seasons
 from streamrnn.core.series.state import LONG_SLOTS, SHORT_SLOTS
 
 DAY_ROWS = 24
 
 
-def found(bank: Bank, ahead: int, cadence: float = HOUR) -> Floats:
-    """What the seasons say of `ahead` rows after the latest one, as values: latest short, long, profile short, long."""
+def found(bank: FullBank, ahead: int, cadence: float = HOUR) -> Floats:
+    """Return latest short, latest long, profile short and profile long, `ahead` rows after the latest, as values."""
     read = np.empty(5)
     read_seasons(bank.series, 0, float(bank.series.time[0]), float(cadence), ahead, read)
     return read[:4] + bank.series.center[0]
@@ -46,55 +46,55 @@ def found(bank: Bank, ahead: int, cadence: float = HOUR) -> Floats:
 )
 def test_seasons_follow_from_the_cadence(cadence: float, short: float, long: float) -> None:
     """The calendar rule: a day and its week where they fit, else the hour or minute below, or week and year above."""
-    assert calendar.seasons(float(cadence)) == (short, long)
+    assert calendar.calendar_seasons(float(cadence)) == (short, long)
 
 
 @pytest.mark.parametrize("cadence", calendar.ROUND_CADENCES)
 def test_every_round_cadence_has_a_season(cadence: float) -> None:
-    """Its short season is one of the calendar's with 4 to 2016 rows, the long one the next above it."""
-    short, long = calendar.seasons(cadence)
+    """The short season is one of the calendar's with 4 to 2016 rows, the long one the next longer."""
+    short, long = calendar.calendar_seasons(cadence)
     periods = [*calendar.PERIODS, 0.0]
     assert long == periods[periods.index(short) + 1]
     assert calendar.FEWEST_ROWS <= short / cadence <= calendar.MOST_ROWS
     for near in (0.99, 1.01):
-        assert calendar.rounded(cadence * near) == cadence
-    assert calendar.rounded(cadence * 1.03) == pytest.approx(cadence * 1.03)
-    assert 1 <= calendar.slots_of(short, cadence, SHORT_SLOTS) <= SHORT_SLOTS
-    assert calendar.slots_of(long, cadence, LONG_SLOTS) <= LONG_SLOTS
+        assert calendar.round_cadence(cadence * near) == cadence
+    assert calendar.round_cadence(cadence * 1.03) == pytest.approx(cadence * 1.03)
+    assert 1 <= calendar.slot_count(short, cadence, SHORT_SLOTS) <= SHORT_SLOTS
+    assert calendar.slot_count(long, cadence, LONG_SLOTS) <= LONG_SLOTS
 
 
 def test_the_cadence_survives_jitter_and_gaps() -> None:
-    """With 1% jitter and every tenth message missing the cadence is the round one; after a change it follows."""
+    """With 1% jitter and 10% missing messages the cadence is the round one; it follows a change."""
     rng = np.random.default_rng(0)
     cadence, votes = 0.0, 0
     for _ in range(500):
         passed = (2 if rng.random() < 0.1 else 1) * 300_000 * (1 + rng.normal() * 0.01)
-        cadence, votes = calendar.vote(cadence, votes, passed)
-    assert calendar.rounded(cadence) == 300_000
+        cadence, votes = calendar.vote_cadence(cadence, votes, passed)
+    assert calendar.round_cadence(cadence) == 300_000
     for _ in range(600):
-        cadence, votes = calendar.vote(cadence, votes, 60_000.0)
-    assert calendar.rounded(cadence) == 60_000
+        cadence, votes = calendar.vote_cadence(cadence, votes, 60_000.0)
+    assert calendar.round_cadence(cadence) == 60_000
 
 
 def daily(hours: Floats) -> Floats:
-    """A value for each hour of the day; no two alike."""
+    """Return a different value for each hour of the day."""
     return 50 + 10 * np.sin(2 * np.pi * np.floor(hours) / DAY_ROWS) + 0.3 * (np.floor(hours) % DAY_ROWS)
 
 
 def smoothed(hour: float) -> float:
-    """The profile of the week is read as the mean over five neighbouring hours."""
+    """Return the weekly profile: the mean over five neighbouring hours."""
     return float(daily(hour + np.arange(-2.0, 3.0)).mean())
 
 
 def test_a_gap_shifts_no_season() -> None:
-    """With rows missing here and there, and two days at a stretch, all reads are those of the series without gaps."""
+    """With single rows and two whole days missing, all reads equal those of the series without gaps."""
     rng, hours = np.random.default_rng(1), np.arange(24.0 * 28)
-    kept = rng.random(len(hours)) > 0.1
-    kept[:4] = True
-    kept[500:548] = False
+    present = rng.random(len(hours)) > 0.1
+    present[:4] = True
+    present[500:548] = False
     whole, gappy = bank_of(), bank_of()
     compared = 0
-    for hour, here in zip(hours, kept, strict=True):
+    for hour, here in zip(hours, present, strict=True):
         value, time = daily(np.array([hour])), [START + HOUR * hour]
         observe(whole, value, time)
         if not here:
@@ -114,21 +114,21 @@ def test_a_gap_shifts_no_season() -> None:
 
 
 def test_jitter_shifts_no_season() -> None:
-    """Messages that come up to 30% of a cadence early or late, for days, are read at the phase they belong to."""
+    """Messages up to 30% of a cadence early or late are assigned to their phase."""
     rng, hours = np.random.default_rng(2), np.arange(24 * 14)
     bank = bank_of()
     observe(bank, daily(hours[: 24 * 10]))
     for hour in hours[24 * 10 :]:
         time = START + HOUR * (hour + rng.uniform(-0.3, 0.3))
         observe(bank, daily(np.array([float(hour)])), [time])
-        assert calendar.rounded(bank.series.cadence[0]) == HOUR
+        assert calendar.round_cadence(bank.series.cadence[0]) == HOUR
         for ahead in (0, 1, 7, 24):
             expected = [*daily(np.full(3, float(hour + ahead))), smoothed(hour + ahead)]
             np.testing.assert_allclose(found(bank, ahead), expected, atol=1e-4)
 
 
-def test_a_season_of_many_rows_is_kept_in_bins() -> None:
-    """A day of 1,440 minutes is kept in 288 phases of five: what is read is at most a phase's width away."""
+def test_a_season_of_many_rows_is_binned() -> None:
+    """A day of 1,440 minutes has 288 phases of five; reads are at most the width of a phase off."""
     minutes, cadence = np.arange(1440 * 3), 60_000
     values = 100 * np.sin(2 * np.pi * minutes / 1440)
     bank = bank_of()
@@ -143,11 +143,11 @@ def test_a_season_of_many_rows_is_kept_in_bins() -> None:
                 short, _, profile, _ = found(bank, ahead, cadence)
                 assert abs(short - expected) <= 5.5 * steepest
                 assert abs(profile - expected) <= 5.5 * steepest
-    assert calendar.slots_of(calendar.DAY, float(cadence), SHORT_SLOTS) == SHORT_SLOTS
+    assert calendar.slot_count(calendar.DAY, float(cadence), SHORT_SLOTS) == SHORT_SLOTS
 
 
-def test_what_was_a_season_ago_is_not_what_has_just_come() -> None:
-    """At no rows ahead the latest value of the phase is the one of a season ago, not the present one."""
+def test_the_value_a_season_ago_is_not_the_present_one() -> None:
+    """At zero rows ahead the latest value of the phase is the one a season ago."""
     rng, bank = np.random.default_rng(3), bank_of()
     values = rng.normal(size=24 * 9)
     for t, value in enumerate(values):
@@ -160,15 +160,15 @@ def test_what_was_a_season_ago_is_not_what_has_just_come() -> None:
             assert found(bank, 1)[1] == pytest.approx(values[t - 167], abs=1e-6)
 
 
-def test_a_season_that_has_not_been_seen_says_nothing() -> None:
-    """Before a whole season has passed it is not known, and what is made of it is 0."""
+def test_an_unseen_season_is_unknown() -> None:
+    """Before a whole season has passed, reads are NaN and seasonal experts forecast 0."""
     bank = bank_of()
-    described = observe(bank, np.random.default_rng(0).normal(size=23))
+    features = observe(bank, np.random.default_rng(0).normal(size=23))
     assert np.isnan(found(bank, 1)).all()
-    assert (described.points[:, :, :8] == 0).all()
+    assert (features.points[:, :, :8] == 0).all()
 
 
-def test_holt_winters_is_the_textbooks() -> None:
+def test_holt_winters_matches_the_textbook() -> None:
     """Damped additive Holt-Winters, written out: level, trend, season and forecasts agree row by row."""
     rng, days = np.random.default_rng(4), 12
     hours = np.arange(DAY_ROWS * days)
@@ -176,7 +176,7 @@ def test_holt_winters_is_the_textbooks() -> None:
     bank = bank_of()
     level, trend, seasons, origin = 0.0, 0.0, np.zeros(DAY_ROWS), values[0]
     for t, value in enumerate(values - origin):
-        described = observe(bank, [values[t]])
+        features = observe(bank, [values[t]])
         slot, before = t % DAY_ROWS, level
         if t < DAY_ROWS:
             level += min(0.02 + 1 / (t + 1), 1.0) * (value - level)
@@ -190,13 +190,13 @@ def test_holt_winters_is_the_textbooks() -> None:
         if t >= 2 * DAY_ROWS:
             for k, h in enumerate((1, 12, 24)):
                 rise = sum(DAMPING**i for i in range(1, h + 1)) * trend
-                expected = (level + rise + seasons[(t + h) % DAY_ROWS] - value) / described.units[0, k]
-                assert described.points[0, k, 11] == pytest.approx(np.clip(expected, -10, 10), abs=1e-3)
+                expected = (level + rise + seasons[(t + h) % DAY_ROWS] - value) / features.units[0, k]
+                assert features.points[0, k, 11] == pytest.approx(np.clip(expected, -10, 10), abs=1e-3)
     np.testing.assert_allclose(bank.series.short[0, 2, :DAY_ROWS], seasons, atol=1e-4)
 
 
-def test_another_cadence_begins_the_seasons_anew() -> None:
-    """A series that changes from hours to seconds forgets its day, and reads minute and hour."""
+def test_another_cadence_resets_the_seasons() -> None:
+    """A series that changes from hours to seconds gets the seasons minute and hour."""
     bank = bank_of()
     observe(bank, np.arange(400.0))
     last = int(bank.series.time[0])
@@ -205,9 +205,15 @@ def test_another_cadence_begins_the_seasons_anew() -> None:
     assert found(bank, 1, 1_000)[0] == 0
 
 
-def test_a_coded_number_comes_back() -> None:
-    """Sixteen bits hold a number to 1 / 65,534 of the unit, the ends and 0 exactly; beyond it, the nearer end."""
+def test_16_bit_codes_round_trip() -> None:
+    """Codes are exact to 1 / 65,534 of the unit, and exact at 0 and the ends, at which they clip."""
     for value in np.linspace(-10, 10, 4001):
-        assert abs(decoded(code(float(value), 10.0), 10.0) - value) <= 10 / 65_534 * (1 + 1e-9)
-    assert [decoded(code(value, 10.0), 10.0) for value in (0.0, 10.0, -10.0, 1e30, -math.inf)] == [0, 10, -10, 10, -10]
-    assert -32767 <= code(-1e300, 1e-300) < code(1e300, 1e-300) <= 32767
+        assert abs(decode16(encode16(float(value), 10.0), 10.0) - value) <= 10 / 65_534 * (1 + 1e-9)
+    assert [decode16(encode16(value, 10.0), 10.0) for value in (0.0, 10.0, -10.0, 1e30, -math.inf)] == [
+        0,
+        10,
+        -10,
+        10,
+        -10,
+    ]
+    assert -32767 <= encode16(-1e300, 1e-300) < encode16(1e300, 1e-300) <= 32767

@@ -7,12 +7,12 @@ import numpy as np
 
 from streamrnn.commands.pretrain.prior import SyntheticSeries
 from streamrnn.commands.pretrain.signals import Generator
-from streamrnn.core.banks.full import Bank
+from streamrnn.core.banks.full import FullBank
+from streamrnn.core.banks.protocol import SeriesBank
 from streamrnn.core.jit import Floats, Halves, Integers
 from streamrnn.core.learning.replay_buffer import LABEL_CLIP
 from streamrnn.core.network.shapes import KNOTS
 from streamrnn.core.series.plan import REFERENCE_STEPS
-from streamrnn.core.variants import AnyBank
 
 HORIZONS = 5  # horizons of a shard of examples: REFERENCE_STEPS, and random ones
 FARTHEST = 96  # largest random horizon
@@ -38,7 +38,7 @@ def draw_horizons(generator: Generator) -> tuple[int, ...]:
 
 
 def build_examples(
-    series: SyntheticSeries, horizons: tuple[int, ...], make_bank: Callable[..., AnyBank] = Bank
+    series: SyntheticSeries, horizons: tuple[int, ...], make_bank: Callable[..., SeriesBank] = FullBank
 ) -> SeriesExamples:
     """Run a bank over the rows that are present; `horizons` include REFERENCE_STEPS.
 

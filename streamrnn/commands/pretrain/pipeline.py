@@ -15,10 +15,11 @@ from streamrnn.commands.pretrain.examples import SeriesExamples, build_examples,
 from streamrnn.commands.pretrain.history import HistorySeries, mix_history, read_history
 from streamrnn.commands.pretrain.prior import draw_series
 from streamrnn.commands.pretrain.train import Schedule, TrainingReport, train_network
-from streamrnn.core.banks.full import Bank
+from streamrnn.core.banks.full import FullBank
+from streamrnn.core.banks.protocol import SeriesBank
 from streamrnn.core.config import ModelConfig
 from streamrnn.core.network.device import resolve_device
-from streamrnn.core.variants import VARIANTS, AnyBank, shape_of
+from streamrnn.core.variants import VARIANTS, shape_of
 from streamrnn.errors import OutputError
 from streamrnn.weights.card import Card, write_base
 
@@ -72,7 +73,7 @@ def make_base_network(
 
 def shard_maker(
     seed: int, history: Sequence[HistorySeries], seen: Counter[str], sizes: BatchSizes,
-    make_bank: Callable[..., AnyBank] = Bank,
+    make_bank: Callable[..., SeriesBank] = FullBank,
 ) -> Callable[[int], SeriesExamples]:  # fmt: skip
     """Return a function that makes a training shard by number and counts its ingredients in `seen`."""
 
@@ -88,7 +89,7 @@ def shard_maker(
     return make_shard
 
 
-def validation_shard(number: int, count: int, rows: int, make_bank: Callable[..., AnyBank] = Bank) -> SeriesExamples:
+def validation_shard(number: int, count: int, rows: int, make_bank: Callable[..., SeriesBank] = FullBank) -> SeriesExamples:
     """Make a validation shard of `count` series, the same for all training seeds."""
     series = draw_series(np.random.default_rng([VALIDATION_SEED, number]), count, rows)
     return build_examples(series, VALIDATION_HORIZONS, make_bank)

@@ -10,7 +10,7 @@ import numpy as np
 from streamrnn.commands.pretrain.augmentation import add_disturbances, apply_measurement, apply_recording
 from streamrnn.commands.pretrain.signals import Generator, draw_process, draw_season, draw_shocks, happens
 from streamrnn.core.jit import Booleans, Floats, Integers
-from streamrnn.core.series.calendar import DAY, HOUR, MINUTE, SECOND, WEEK, YEAR, seasons
+from streamrnn.core.series.calendar import DAY, HOUR, MINUTE, SECOND, WEEK, YEAR, calendar_seasons
 
 CADENCES = {
     HOUR: 5.0, 5 * MINUTE: 5.0, DAY: 3.5, 30 * MINUTE: 2.5, 15 * MINUTE: 1.5, 10 * MINUTE: 1.0, MINUTE: 1.0,
@@ -100,7 +100,7 @@ def _values(generator: Generator, times: Integers, cadence: float, ingredients: 
 
 def _periods(generator: Generator, cadence: float, ingredients: list[str]) -> tuple[float, float]:
     """Draw the short and the long period (ms): mostly those of the calendar, which the forecaster detects."""
-    short, long = seasons(cadence)
+    short, long = calendar_seasons(cadence)
     if short <= 0 or generator.random() < OWN_PERIOD:
         ingredients.append("own period")
         return cadence * 10 ** generator.uniform(0.6, 2.8), 0.0

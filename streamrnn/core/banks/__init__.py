@@ -1,1 +1,1 @@
-"""Banks of series: all state per series, in two variants."""
+"""Banks of series: state and pending forecasts per series, in two variants behind SeriesBank."""

@@ -1,8 +1,7 @@
-"""The mixture: Bernstein online aggregation of quantile forecasts, per series, horizon and quantile.
+"""Bernstein online aggregation (BOA) of quantile forecasts, per series, horizon and quantile.
 
 After Wintenberger (2017), "Optimal learning with Bernstein online aggregation", with forgetting and a share of the
-prior (Herbster & Warmuth 1998). The prior leans on a pretrained network while a series is young: it has seen more than
-the series has to show.
+prior (Herbster & Warmuth 1998). While a series is young, the prior favours the pretrained networks.
 """
 
 import math
@@ -12,39 +11,36 @@ import numpy as np
 from streamrnn.core.jit import Floats, Singles, compiled
 from streamrnn.core.vector_math import exponential
 
-FORGET = 0.998
-"""Per matured label."""
-SHARE = 0.002
-"""Of the prior in every weight: a member that was bad comes back quickly."""
-REGRET_CLIP = 10.0
-YOUTH = 200.0
-"""Labels after which the prior of youth has faded to 1 / e."""
+FORGET = 0.998  # decay of the regrets per matured label
+SHARE = 0.002  # share of the prior in every weight, with which a member recovers quickly
+REGRET_CLIP = 10.0  # largest change of a regret per label, units
+YOUTH = 200.0  # labels after which the prior of young series has decayed to 1 / e
 FIRST_VARIANCE = 5.0
-"""Of the regrets: keeps the mixture at its prior until some labels have matured."""
-FIRST_BOUND = 1e-6
+"""Initial second moment of the regrets, units squared: the weights stay near the prior for the first labels."""
+FIRST_BOUND = 1e-6  # initial largest change of a regret, units
 
 
 @compiled
-def prior_of(young: Floats, grown: Floats, labels: int, prior: Floats) -> None:
-    """Fill `prior` (M,), which sums to 1, from the logs of the shares that members have in youth and later."""
+def fill_prior(young: Floats, mature: Floats, labels: int, prior: Floats) -> None:
+    """Fill `prior` (M,), which sums to 1, from the log shares (M,) of members in young and in mature series."""
     fade = math.exp(-labels / YOUTH)
     total = 0.0
     for m in range(len(prior)):
-        prior[m] = math.exp(grown[m] + fade * (young[m] - grown[m]))
+        prior[m] = math.exp(mature[m] + fade * (young[m] - mature[m]))
         total += prior[m]
     for m in range(len(prior)):
         prior[m] /= total
 
 
 @compiled
-def rate_of(variance: float, bound: float) -> float:
-    """Learning rate of one member."""
+def boa_rate(variance: float, bound: float) -> float:
+    """Return the BOA learning rate of one member."""
     return min(0.5 / bound, math.sqrt(2.0 / variance))
 
 
 @compiled
-def share_out(weights: Floats, prior: Floats) -> None:
-    """Make `weights` (M,) sum to 1, with a share of the `prior` (M,) in each."""
+def normalize_weights(weights: Floats, prior: Floats) -> None:
+    """Normalize `weights` (M,) to sum to 1, with SHARE of the `prior` (M,)."""
     total = 0.0
     for m in range(len(weights)):
         total += weights[m]
@@ -53,26 +49,26 @@ def share_out(weights: Floats, prior: Floats) -> None:
 
 
 @compiled
-def weigh(regret: Singles, variance: Singles, bound: Singles, prior: Floats, weights: Floats) -> None:
-    """Fill `weights` (M,) from the running (M,) regrets, their second moments and their bounds."""
+def fill_weights(regret: Singles, variance: Singles, bound: Singles, prior: Floats, weights: Floats) -> None:
+    """Fill the aggregation weights (M,) from the regrets, their second moments and their bounds (M,)."""
     highest = -1e300
     for m in range(len(weights)):
-        weights[m] = rate_of(variance[m], bound[m]) * regret[m]
+        weights[m] = boa_rate(variance[m], bound[m]) * regret[m]
     for m in range(len(weights)):
         highest = max(highest, weights[m])
     for m in range(len(weights)):
-        weights[m] = exponential(np.float32(weights[m] - highest)) * rate_of(variance[m], bound[m]) * prior[m]
-    share_out(weights, prior)
+        weights[m] = exponential(np.float32(weights[m] - highest)) * boa_rate(variance[m], bound[m]) * prior[m]
+    normalize_weights(weights, prior)
 
 
 @compiled
-def reward(
-    regret: Singles, variance: Singles, bound: Singles, mixed: float, said: Floats, truth: float, level: float
+def update_regrets(
+    regret: Singles, variance: Singles, bound: Singles, mixed: float, outputs: Floats, truth: float, level: float
 ) -> None:
-    """Learn from one matured label, all in units of the scale: `mixed` was made of what the members `said` (M,)."""
+    """Update the regrets (M,) from a label, in units; `mixed` is the weighted mean of the members' `outputs` (M,)."""
     slope = (1.0 if truth < mixed else 0.0) - level
-    for m in range(len(said)):
-        gain = min(max(slope * (mixed - said[m]), -REGRET_CLIP), REGRET_CLIP)
+    for m in range(len(outputs)):
+        gain = min(max(slope * (mixed - outputs[m]), -REGRET_CLIP), REGRET_CLIP)
         variance[m] = FORGET * variance[m] + gain * gain
         bound[m] = max(FORGET * bound[m], abs(gain))
-        regret[m] = FORGET * regret[m] + gain - rate_of(variance[m], bound[m]) * gain * gain
+        regret[m] = FORGET * regret[m] + gain - boa_rate(variance[m], bound[m]) * gain * gain

@@ -1,6 +1,6 @@
-"""Intervals that keep their promise: residuals of the experts, offsets of what is published, the 99% tail.
+"""Online conformal calibration: residual quantiles of the experts, offsets of the published quantiles, the 99% tail.
 
-All three are quantile trackers: a step up where the truth lay above, down where below, balanced at the level
+Each is a quantile tracker that steps up where the truth lies above and down where it lies below, balanced at the level
 (Gibbs & Candes 2021, "Adaptive conformal inference under distribution shift", applied to the quantiles themselves).
 """
 
@@ -8,43 +8,40 @@ import math
 
 from streamrnn.core.jit import Floats, Singles, compiled
 
-RESIDUAL_RATE = 0.02
-RESIDUAL_LIMIT = 100.0
-"""Multiples of a point's usual error."""
-EARLY = 20.0
-"""Labels; while there are fewer than some multiples of it, a tracker steps further."""
+RESIDUAL_RATE = 0.02  # step per label, multiples of a point forecast's running |error|
+RESIDUAL_LIMIT = 100.0  # largest residual quantile, in the same multiples
+EARLY = 20.0  # labels over which the larger first steps decay
 OFFSET_RATE = 0.01
-"""Per label of any horizon. Truths of a far one overlap and miss together; slower offsets there would lower the pinball
-loss by a thousandth, and break the promise for longer."""
-OFFSET_LIMIT = 8.0
-MISS_RATE = 1 - 0.5 ** (1 / 200)
-MISS_CLIP = 8.0
-TAIL_RATE = 0.05
-TAIL_SHARE = 0.01
-"""Observations that may lie outside the interval behind the anomaly score."""
+"""Step per label, multiples of the running |error|. Labels of a far horizon overlap and miss together; smaller steps
+there would lower the pinball loss by a thousandth, and leave coverage off its level for longer."""
+OFFSET_LIMIT = 8.0  # largest offset, multiples of the running |error|
+MISS_RATE = 1 - 0.5 ** (1 / 200)  # per label: a half-life of 200
+MISS_CLIP = 8.0  # largest new error, multiples of the running |error|
+TAIL_RATE = 0.05  # step of the log of the tail's ratio, per observation
+TAIL_SHARE = 0.01  # share of observations outside the interval behind the anomaly score
 
 
 @compiled
-def below(truth: float, quantile: float, level: float) -> float:
-    """1 where the truth lay below the quantile; a tie carries no evidence and counts at the nominal rate."""
+def below_indicator(truth: float, quantile: float, level: float) -> float:
+    """Return 1 where the truth lies below the quantile, else 0; `level` for a tie, which carries no evidence."""
     if truth == quantile:
         return level
     return 1.0 if truth < quantile else 0.0
 
 
 @compiled
-def early(rate: float, seen: int) -> float:
-    """A tracker's step after `seen` labels."""
+def early_rate(rate: float, seen: int) -> float:
+    """Return a tracker's step after `seen` labels: larger at first."""
     return max(rate, 0.2 / (1.0 + seen / EARLY))
 
 
 @compiled
 def track_residuals(residual: Singles, errors: Floats, sizes: Floats, level: float, seen: int) -> None:
-    """Move one quantile of the `errors` (X,) of points, in multiples of their usual `sizes` (X,); it keeps its side."""
-    rate = early(RESIDUAL_RATE, seen)
+    """Update one residual quantile of X points, multiples of their running |error| `sizes` (X,); it keeps its sign."""
+    rate = early_rate(RESIDUAL_RATE, seen)
     lowest, highest = (-RESIDUAL_LIMIT, 0.0) if level < 0.5 else (0.0, RESIDUAL_LIMIT)
     for x in range(len(errors)):
-        moved = residual[x] + rate * (level - below(errors[x], residual[x] * sizes[x], level))
+        moved = residual[x] + rate * (level - below_indicator(errors[x], residual[x] * sizes[x], level))
         residual[x] = min(max(moved, lowest), highest)
 
 
@@ -52,38 +49,35 @@ def track_residuals(residual: Singles, errors: Floats, sizes: Floats, level: flo
 def track_offsets(
     offset: Singles, published: Floats | Singles, levels: Floats, middle: int, truth: float, labels: int
 ) -> None:
-    """Move the calibration offsets (Q,) after the truth for `published` (Q,) is known; the median is left alone.
-
-    The truth stands for so many `labels`.
-    """
+    """Update the offsets (Q,), the median's excepted, by the truth of `published` (Q,) with the weight of `labels`."""
     for q in range(len(levels)):
         if q != middle:
-            moved = offset[q] + labels * OFFSET_RATE * (levels[q] - below(truth, published[q], levels[q]))
+            moved = offset[q] + labels * OFFSET_RATE * (levels[q] - below_indicator(truth, published[q], levels[q]))
             offset[q] = min(max(moved, -OFFSET_LIMIT), OFFSET_LIMIT)
 
 
 @compiled
-def track_miss(miss: float, wrong: float, seen: int) -> float:
-    """Running |error| of the median, each new one clipped; `seen` labels came before."""
-    if seen > 0 and miss > 0:
-        wrong = min(wrong, MISS_CLIP * miss)
-    return miss + max(MISS_RATE, 1.0 / (seen + 1)) * (wrong - miss)
+def track_error(running: float, error: float, seen: int) -> float:
+    """Return the running |error| of the median after a clipped `error`, units; `seen` labels came before."""
+    if seen > 0 and running > 0:
+        error = min(error, MISS_CLIP * running)
+    return running + max(MISS_RATE, 1.0 / (seen + 1)) * (error - running)
 
 
 @compiled
-def apply(mixed: Floats | Singles, offset: Singles, miss: float, middle: int, published: Floats) -> None:
-    """Published quantiles (Q,): the mixture's, moved by the offsets, in order, none beyond the median."""
+def apply_offsets(mixed: Floats | Singles, offset: Singles, running: float, middle: int, published: Floats) -> None:
+    """Fill `published` (Q,): the mixture's quantiles plus offsets times `running` |error|, monotone from the median."""
     last = len(mixed) - 1
     published[middle] = mixed[middle]
     for q in range(middle - 1, -1, -1):
-        published[q] = min(mixed[q] + offset[q] * miss, published[q + 1])
+        published[q] = min(mixed[q] + offset[q] * running, published[q + 1])
     for q in range(middle + 1, last + 1):
-        published[q] = max(mixed[q] + offset[q] * miss, published[q - 1])
+        published[q] = max(mixed[q] + offset[q] * running, published[q - 1])
 
 
 @compiled
 def exceedance(published: Singles, middle: int, truth: float) -> float:
-    """Distance of the truth from the median, in widths of the outermost interval on that side."""
+    """Return the distance of the truth from the median, in widths of the outermost interval on that side."""
     last = len(published) - 1
     if truth >= published[middle]:
         return (truth - published[middle]) / max(published[last] - published[middle], 1e-3)
@@ -92,5 +86,5 @@ def exceedance(published: Singles, middle: int, truth: float) -> float:
 
 @compiled
 def track_tail(tail: float, ratio: float) -> float:
-    """Move the ratio that is exceeded once in a hundred observations; it stays positive."""
+    """Update the ratio that is exceeded by TAIL_SHARE of observations; it stays positive."""
     return min(max(tail * math.exp(TAIL_RATE * ((1.0 if ratio > tail else 0.0) - TAIL_SHARE)), 1e-3), 1e3)

@@ -1,31 +1,44 @@
-"""From the members' quantiles to the published ones, which also go into the ledger until their truth arrives."""
+"""Published quantiles: aggregation of the members' quantiles, calibration, and conversion to the field's unit."""
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 
-from streamrnn.core.ensemble.aggregation import prior_of, weigh
-from streamrnn.core.ensemble.conformal import apply
-from streamrnn.core.ensemble.ledger import WARM, Ledger, listen, read_points
+from streamrnn.core.ensemble.aggregation import fill_prior, fill_weights
+from streamrnn.core.ensemble.conformal import apply_offsets
+from streamrnn.core.ensemble.ledger import WARM, Ledger, fill_member_quantiles, fill_points
 from streamrnn.core.jit import Booleans, Floats, Integers, Singles, compiled, compiled_allocating
-from streamrnn.core.series.calendar import rounded
+from streamrnn.core.series.calendar import round_cadence
+from streamrnn.core.series.lean_state import AnyState
 from streamrnn.core.series.plan import Plan
-from streamrnn.core.series.scaling import code, rough
-from streamrnn.core.series.state import POINT_CLIP, Series
+from streamrnn.core.series.scaling import encode16, round_score
+from streamrnn.core.series.state import POINT_CLIP, FullState
 
-UNIT_CLIP = 15.0
-"""Units; no network may forecast further away than that."""
-YOUNG = 10
-"""Observations of a series up to which no network is heard: the units are not known yet."""
-FIRST_SCALE = 0.25
-"""Share of a value that the next one is taken to differ by before any change was observed; the mean on real streams."""
-DIGITS = 4
-"""Decimal digits of a forecast below the scale of its series."""
+UNIT_CLIP = 15.0  # largest quantile of a network, units
+YOUNG = 10  # observations of a series up to which networks are replaced by persistence: its scale is not yet known
+FIRST_SCALE = 0.25  # scale before any change was observed, as a share of the value; the mean on real streams
+DIGITS = 4  # decimal digits of a forecast below the scale of its series
+
+
+class PublishedForecasts(NamedTuple):
+    """Latest forecasts of B rows at the H configured horizons."""
+
+    target_times: Integers  # (B, H) ms
+    quantiles: Floats  # (B, H, Q) in the field's unit
+    skill: Floats  # (B, H) 1 - recent error / recent error of persistence
+    warming: Booleans  # (B,)
+
+    @classmethod
+    def empty(cls, count: int, horizons: int, quantiles: int) -> "PublishedForecasts":
+        """Allocate forecasts of `count` rows."""
+        size = count, horizons
+        return cls(np.empty(size, np.int64), np.empty((*size, quantiles)), np.empty(size), np.empty(count, np.bool_))
 
 
 @compiled
-def shortened(value: float, unit: float) -> float:
-    """The value to 1/10,000 of the scale: what lies below says nothing, and costs bytes."""
+def round_to_unit(value: float, unit: float) -> float:
+    """Round to about 1/10,000 of the unit: digits below that carry no information, and cost bytes."""
     digits = min(max(DIGITS - math.floor(math.log10(unit)), 0), 15)
     power = 10.0**digits
     scaled = value * power
@@ -36,11 +49,7 @@ def shortened(value: float, unit: float) -> float:
 
 @compiled
 def published_unit(unit: float, scale: float, horizon: int, count: int, value: float) -> float:
-    """Unit of the published quantiles: `unit`, but wide for a young series that has not changed yet.
-
-    Its one-step `scale` is then 0, and the size of its `value`, 1 for a zero, is all that is known after `count`
-    observations.
-    """
+    """Return `unit`, or FIRST_SCALE of the size of `value` (1 for 0) while a young series is constant: `scale` 0."""
     if scale > 0 or count > YOUNG:
         return unit
     size = abs(value) if value != 0 else 1.0
@@ -48,8 +57,8 @@ def published_unit(unit: float, scale: float, horizon: int, count: int, value: f
 
 
 @compiled
-def in_order(quantiles: Floats, middle: int) -> None:
-    """Sort what lies on either side of the median, and let none of it lie beyond."""
+def make_monotone(quantiles: Floats, middle: int) -> None:
+    """Remove crossings on either side of the median, in place."""
     for q in range(middle - 1, -1, -1):
         quantiles[q] = min(quantiles[q], quantiles[q + 1])
     for q in range(middle + 1, len(quantiles)):
@@ -57,36 +66,29 @@ def in_order(quantiles: Floats, middle: int) -> None:
 
 
 @compiled
-def mix(
-    series: Series, ledger: Ledger, plan: Plan, chosen: Integers, row: int, k: int, slot: int, prior: Floats,
-    room: Floats, mixed: Floats,
+def mix_members(
+    series: FullState, ledger: Ledger, plan: Plan, chosen: Integers, row: int, k: int, slot: int, prior: Floats,
+    scratch: Floats, mixed: Floats,
 ) -> None:  # fmt: skip
-    """Fill `mixed` (Q,) with the mixture of what the members say; `room` (4, M) is written over."""
-    points, sizes, said, weights = room[0, : len(chosen)], room[1, : len(chosen)], room[2], room[3]
-    read_points(series, ledger, row, k, slot, chosen, points, sizes)
+    """Fill `mixed` (Q,), units, with the weighted mean of the members' quantiles; `scratch` (4, M)."""
+    points, sizes, outputs, weights = scratch[0, : len(chosen)], scratch[1, : len(chosen)], scratch[2], scratch[3]
+    fill_points(series, ledger, row, k, slot, chosen, points, sizes)
     for q in range(len(plan.levels)):
-        weigh(ledger.regret[row, k, q], ledger.variance[row, k, q], ledger.bound[row, k, q], prior, weights)
-        listen(ledger, row, k, slot, q, points, sizes, said)
+        fill_weights(ledger.regret[row, k, q], ledger.variance[row, k, q], ledger.bound[row, k, q], prior, weights)
+        fill_member_quantiles(ledger, row, k, slot, q, points, sizes, outputs)
         mixed[q] = 0.0
-        for m in range(len(said)):
-            mixed[q] += weights[m] * said[m]
-    in_order(mixed, plan.middle)
+        for m in range(len(outputs)):
+            mixed[q] += weights[m] * outputs[m]
+    make_monotone(mixed, plan.middle)
 
 
 @compiled_allocating
-def publish(
-    series: Series,
-    ledger: Ledger,
-    plan: Plan,
-    chosen: Integers,
-    young: Floats,
-    grown: Floats,
-    rows: Integers,
-    networks: Singles,
-    guests: Floats,
-) -> None:
-    """One wave into the ledger: `networks` (N, B, K, Q), `guests` (B, K, G) in units, priors (M,) as logs."""
-    room, prior = np.empty((4, len(grown))), np.empty(len(grown))
+def publish_wave(
+    series: FullState, ledger: Ledger, plan: Plan, chosen: Integers, young: Floats, mature: Floats, rows: Integers,
+    networks: Singles, extra: Floats,
+) -> None:  # fmt: skip
+    """Forecast and store a wave: `networks` (N, B, K, Q), `extra` (B, K, G); units. Log priors `young`, `mature`."""
+    scratch, prior = np.empty((4, len(mature))), np.empty(len(mature))
     mixed, published = np.empty(len(plan.levels)), np.empty(len(plan.levels))
     for b in range(len(rows)):
         row = rows[b]
@@ -96,45 +98,42 @@ def publish(
             slot = plan.slots[k] + (count - 1) % horizon
             for n in range(len(networks)):
                 for q in range(len(plan.levels)):
-                    said = min(max(networks[n, b, k, q], -UNIT_CLIP), UNIT_CLIP)
-                    ledger.networks[row, slot, n, q] = said if count > YOUNG else plan.normal[q]
-            for g in range(guests.shape[2]):
-                ledger.guests[row, slot, g] = code(guests[b, k, g], POINT_CLIP)
-            prior_of(young, grown, count - horizon, prior)
-            mix(series, ledger, plan, chosen, row, k, slot, prior, room, mixed)
-            apply(mixed, ledger.offset[row, k], ledger.miss[row, k], plan.middle, published)
+                    output = min(max(networks[n, b, k, q], -UNIT_CLIP), UNIT_CLIP)
+                    ledger.networks[row, slot, n, q] = output if count > YOUNG else plan.normal[q]
+            for g in range(extra.shape[2]):
+                ledger.guests[row, slot, g] = encode16(extra[b, k, g], POINT_CLIP)
+            fill_prior(young, mature, count - horizon, prior)
+            mix_members(series, ledger, plan, chosen, row, k, slot, prior, scratch, mixed)
+            apply_offsets(mixed, ledger.offset[row, k], ledger.miss[row, k], plan.middle, published)
             ledger.mixed[row, slot] = mixed
             ledger.final[row, slot] = published
 
 
 @compiled
-def read_back(
-    series: Series,
-    ledger: Ledger,
-    plan: Plan,
-    rows: Integers,
-    target_times: Integers,
-    quantiles: Floats,
-    skill: Floats,
-    warming: Booleans,
-) -> None:
-    """The latest forecast of each row, as the ledger holds it; changes nothing but the arrays given to be filled.
+def fill_forecast(
+    series: AnyState, plan: Plan, row: int, i: int, latest: Singles, error: float, persistence_error: float,
+    published: PublishedForecasts, b: int,
+) -> None:  # fmt: skip
+    """Fill entry (b, i) of `published` from the quantiles `latest` (Q,), units, and the recent mean errors, units."""
+    count, k = series.seen[row], plan.published[i]
+    horizon, value = plan.horizons[k], series.value[row]
+    unit = series.unit[row, plan.slots[k] + (count - 1) % horizon]
+    unit = published_unit(unit, series.scale[row, 0], horizon, count, value)
+    published.warming[b] = count < WARM
+    published.target_times[b, i] = series.time[row] + round(horizon * round_cadence(series.cadence[row]))
+    published.skill[b, i] = round_score(max(1.0 - error / persistence_error, -10.0)) if persistence_error > 0 else 0.0
+    for q in range(len(latest)):
+        published.quantiles[b, i, q] = round_to_unit(value + latest[q] * unit, unit)
 
-    Of the H published horizons: `target_times` (B, H) ms, `quantiles` (B, H, Q), `skill` (B, H) = 1 - error / error of
-    persistence, and `warming` (B,).
-    """
+
+@compiled
+def read_forecasts(
+    series: FullState, ledger: Ledger, plan: Plan, rows: Integers, published: PublishedForecasts
+) -> None:
+    """Fill `published` with the latest forecast of each row (B,), as stored in the ledger."""
     for b in range(len(rows)):
         row = rows[b]
-        count, cadence = series.seen[row], rounded(series.cadence[row])
-        warming[b] = count < WARM
         for i in range(len(plan.published)):
             k = plan.published[i]
-            horizon = plan.horizons[k]
-            slot = plan.slots[k] + (count - 1) % horizon
-            target_times[b, i] = series.time[row] + round(horizon * cadence)
-            naive = ledger.naive[row, k]
-            skill[b, i] = rough(max(1.0 - ledger.wrong[row, k] / naive, -10.0)) if naive > 0 else 0.0
-            value, scale = series.value[row], series.scale[row, 0]
-            unit = published_unit(series.unit[row, slot], scale, horizon, count, value)
-            for q in range(len(plan.levels)):
-                quantiles[b, i, q] = shortened(value + ledger.final[row, slot, q] * unit, unit)
+            latest = ledger.final[row, plan.slots[k] + (series.seen[row] - 1) % plan.horizons[k]]
+            fill_forecast(series, plan, row, i, latest, ledger.wrong[row, k], ledger.naive[row, k], published, b)

@@ -1,68 +1,64 @@
-"""Point forecasts that need no network, and how far each is to be trusted."""
+"""Classical point forecasts, such as seasonal naive and Holt-Winters, and their running errors."""
 
 import math
 
 import numpy as np
 
-from streamrnn.core.experts.rls import learn
+from streamrnn.core.experts.rls import learn_regression
 from streamrnn.core.jit import Floats, Singles, compiled, compiled_allocating
 from streamrnn.core.series.plan import Plan
-from streamrnn.core.series.scaling import clip, code, current_scale, decoded
+from streamrnn.core.series.scaling import clip, current_scale, decode16, encode16
 from streamrnn.core.series.seasonal_state import DAMPING, read_seasons
-from streamrnn.core.series.state import EXPERTS, HALF_LIVES, POINT_CLIP, REGRESSIONS, Series
+from streamrnn.core.series.state import EXPERTS, HALF_LIVES, POINT_CLIP, REGRESSIONS, FullState
 
-TRUST_RATE = 0.5 ** (1 / 120)
-"""Of the running errors, kept per label."""
-FIRST_ORIGIN = 8
-"""Rows before this one are no measure of anybody."""
-TRUST_CLIP = 5.0
-TRUTH_CLIP = 8.0
-"""Units; what lies beyond is a spike that nobody could have known."""
+TRUST_RATE = 0.5 ** (1 / 120)  # decay of the errors per label: a half-life of 120
+FIRST_ORIGIN = 8  # number of the first row whose forecasts count: the scale is not known before
+TRUST_CLIP = 5.0  # largest log of a ratio of errors
+TRUTH_CLIP = 8.0  # largest label that experts are scored by, units: a spike beyond it cannot be forecast
 LONG_MEAN = HALF_LIVES.index(200.0)
 SIMPLE = len(EXPERTS) - REGRESSIONS
 
 
 @compiled
-def score(series: Series, plan: Plan, row: int, k: int, value: float) -> None:
-    """Judge the experts by the label of horizon k, and let the regressions learn it; `value` less the center."""
+def score_experts(series: FullState, plan: Plan, row: int, k: int, value: float) -> None:
+    """Update the experts' errors and the regressions by the label of horizon k; `value` is centered."""
     now, horizon = series.seen[row], plan.horizons[k]
     origin, slot = now - horizon, plan.slots[k] + now % horizon
     truth = (value - series.ring[row, origin % series.ring.shape[1]]) / series.unit[row, slot]
     for r in range(REGRESSIONS):
-        learn(series, row, r, k, origin, truth)
+        learn_regression(series, row, r, k, origin, truth)
     if origin < FIRST_ORIGIN:
         return
     truth = min(max(truth, -TRUTH_CLIP), TRUTH_CLIP)
     error = series.error[row, k]
     for e in range(len(EXPERTS)):
-        said = decoded(series.points[row, slot, e], POINT_CLIP)
-        wrong = abs(truth - min(max(said, -TRUTH_CLIP), TRUTH_CLIP))
-        error[e] = TRUST_RATE * error[e] + wrong
+        forecast = decode16(series.points[row, slot, e], POINT_CLIP)
+        error[e] = TRUST_RATE * error[e] + abs(truth - min(max(forecast, -TRUTH_CLIP), TRUTH_CLIP))
     error[len(EXPERTS)] = TRUST_RATE * error[len(EXPERTS)] + abs(truth)
 
 
 @compiled
-def read_trust(error: Singles, trust: Singles) -> None:
-    """Fill `trust` (E,): log of the running |error| over persistence's, from `error` (E + 1,)."""
-    naive = max(error[len(trust)], 1e-2)
+def fill_trust(error: Singles, trust: Singles) -> None:
+    """Fill `trust` (E,): log of each decayed |error| over persistence's, the last of `error` (E + 1,)."""
+    persistence = max(error[len(trust)], 1e-2)
     for e in range(len(trust)):
-        trust[e] = min(max(math.log(max(error[e], 1e-2) / naive), -TRUST_CLIP), TRUST_CLIP)
+        trust[e] = min(max(math.log(max(error[e], 1e-2) / persistence), -TRUST_CLIP), TRUST_CLIP)
 
 
 @compiled
-def damped(horizon: int) -> float:
-    """Sum of the powers of the damping up to the horizon: how often the trend is added."""
+def damping_sum(horizon: int) -> float:
+    """Return the sum of the powers of the damping up to the horizon, by which the trend is multiplied."""
     return DAMPING * (1 - DAMPING**horizon) / (1 - DAMPING)
 
 
 @compiled_allocating
-def advise(
-    series: Series, plan: Plan, row: int, cadence: float, now: Floats, forecasts: Floats, points: Singles,
+def forecast_experts(
+    series: FullState, plan: Plan, row: int, cadence: float, now: Floats, forecasts: Floats, points: Singles,
     trust: Singles,
 ) -> None:  # fmt: skip
-    """Fill `points` (K, E) in units and `trust` (K, E), and keep the points until their labels come.
+    """Fill `points` (K, E), units, and `trust` (K, E), and store the points until their labels arrive.
 
-    `now` (5,) are the seasons at the latest row, `forecasts` (R, K) those of the regressions.
+    `now` (5,): the seasons at the latest row, see read_seasons; `forecasts` (R, K): of the regressions, units.
     """
     count, time = series.seen[row], float(series.time[row])
     value = series.value[row] - series.center[row]
@@ -82,12 +78,12 @@ def advise(
         points[k, 9] = clip((series.smooth[row, 1] - value) / unit, POINT_CLIP)
         points[k, 10] = clip((series.means[row, LONG_MEAN] - value) / unit, POINT_CLIP)
         season = then[4] if then[4] == then[4] else 0.0
-        rise = damped(horizon) * series.trend[row]
+        rise = damping_sum(horizon) * series.trend[row]
         points[k, 11] = clip((series.level[row] + rise + season - value) / unit, POINT_CLIP) if grown else 0.0
         for r in range(REGRESSIONS):
             points[k, SIMPLE + r] = clip(forecasts[r, k], POINT_CLIP)
         slot = plan.slots[k] + (count - 1) % horizon
         series.unit[row, slot] = unit
         for e in range(len(EXPERTS)):
-            series.points[row, slot, e] = code(points[k, e], POINT_CLIP)
-        read_trust(series.error[row, k], trust[k])
+            series.points[row, slot, e] = encode16(points[k, e], POINT_CLIP)
+        fill_trust(series.error[row, k], trust[k])

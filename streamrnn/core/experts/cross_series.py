@@ -1,51 +1,50 @@
-"""Fields of one key that see each other: a regression of each series on its own terms and on the others' last values.
+"""Regression of each series on its own terms and on the last values of the other fields of its key.
 
-The terms of a series are those of its own regressions and, for each of the first OTHERS other fields of its key, how
-far its last values lie from its latest one, and that from its mean. The regression is that of rls, one gain for all
-horizons; what it says is one more expert in the mixture.
+The regressors of a series are those of its own regressions and, for each of the first OTHERS other fields of its key,
+the distances of its last values from its latest one, and of that from its mean. The regression is recursive least
+squares as in rls; its forecast is one more expert in the mixture.
 """
 
 import math
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from streamrnn.core.experts.classical import TRUTH_CLIP
-from streamrnn.core.experts.rls import FIRST_ROW, FORECAST_CLIP, absorb, restart, teach
+from streamrnn.core.experts.rls import FIRST_ROW, FORECAST_CLIP, reset_covariance, update_covariance, update_weights
 from streamrnn.core.jit import Floats, Integers, Shorts, Singles, compiled, compiled_allocating
 from streamrnn.core.series.features import LAST_MEAN, TERM_CLIP, reference_scales
 from streamrnn.core.series.plan import Plan
-from streamrnn.core.series.scaling import clip, code, decoded
-from streamrnn.core.series.state import TERMS, Series
-from streamrnn.core.series.wave import longer
+from streamrnn.core.series.scaling import clip, decode16, encode16
+from streamrnn.core.series.state import TERMS, FullState
+from streamrnn.core.series.wave import append_rows
 
-OTHERS = 6
-"""Fields that a series sees beside itself."""
-LAGS = (1, 2, 3, 4, 5, 6, 8, 12)
-EACH = len(LAGS) + 1
-WIDTH = TERMS + OTHERS * EACH
-"""Terms, D."""
+OTHERS = 6  # most other fields of a key that a series' regression reads
+LAGS = (1, 2, 3, 4, 5, 6, 8, 12)  # rows
+EACH = len(LAGS) + 1  # regressors per other field
+WIDTH = TERMS + OTHERS * EACH  # number of regressors, D
 FORGET, PRIOR, ERROR_CLIP = 0.9998, 0.05, 1.5
-"""As in rls."""
-FIRST_RESIDUAL = 1.0
-NONE = -1
+"""Forgetting factor, variance of the first weights, and clipping of errors, as in rls."""
+FIRST_RESIDUAL = 1.0  # initial running |error|, units
+NONE = -1  # row of a missing field
 
 
 class Regressions(NamedTuple):
-    """One row a series; R rows are kept, K horizons."""
+    """One row per series. R = longest horizon + 1 latest rows, K horizons, D regressors."""
 
-    terms: Shorts  # (S, R, D) coded
-    gain: Shorts  # (S, R, D) coded
-    gain_unit: Singles  # (S, R) 0: nothing is learned of that row
-    covariance: Singles  # (S, D (D + 1) / 2) packed
+    terms: Shorts  # (S, R, D) 16-bit codes
+    gain: Shorts  # (S, R, D) 16-bit codes in `gain_unit`
+    gain_unit: Singles  # (S, R) 0: the row is not learned from
+    covariance: Singles  # (S, D (D + 1) / 2) packed lower triangle
     weights: Singles  # (S, K, D)
     residual: Singles  # (S, K) running |error|, units
 
 
 @compiled
-def read_others(series: Series, plan: Plan, others: Integers, terms: Singles) -> None:
-    """Fill `terms` (D,) from TERMS on with what the `others` (OTHERS,) say; 0 where one is not there."""
+def fill_other_fields(series: FullState, plan: Plan, others: Integers, terms: Singles) -> None:
+    """Fill `terms` (D,) from TERMS on from the rows `others` (OTHERS,); 0 for a missing one."""
     terms[TERMS:] = 0.0
     for m in range(len(others)):
         row, at = others[m], TERMS + m * EACH
@@ -61,66 +60,71 @@ def read_others(series: Series, plan: Plan, others: Integers, terms: Singles) ->
 
 
 @compiled
-def learn(held: Regressions, row: int, count: int, horizons: Integers, truths: Singles) -> None:
-    """Learn the labels `truths` (K,) of a series that has `count` observations, NaN: none has come."""
-    size = held.terms.shape[1]
+def learn_cross_series(state: Regressions, row: int, count: int, horizons: Integers, truths: Singles) -> None:
+    """Update the weights by the labels `truths` (K,), units, NaN: none, of a series with `count` observations."""
+    size = state.terms.shape[1]
     for k in range(len(horizons)):
         before = (count - 1 - horizons[k]) % size
-        unit = float(held.gain_unit[row, before]) if count > horizons[k] else 0.0
+        unit = float(state.gain_unit[row, before]) if count > horizons[k] else 0.0
         if unit > 0 and not math.isnan(truths[k]):
             truth = min(max(float(truths[k]), -TRUTH_CLIP), TRUTH_CLIP)
-            held.residual[row, k] = teach(
-                held.weights[row, k], float(held.residual[row, k]), held.terms[row, before], held.gain[row, before],
-                unit, truth, ERROR_CLIP,
+            state.residual[row, k] = update_weights(
+                state.weights[row, k], float(state.residual[row, k]), state.terms[row, before],
+                state.gain[row, before], unit, truth, ERROR_CLIP,
             )  # fmt: skip
 
 
 @compiled_allocating
-def regress(
-    series: Series, plan: Plan, held: Regressions, others: Integers, rows: Integers, truths: Singles, points: Floats
+def step_cross_series(
+    series: FullState, plan: Plan, state: Regressions, others: Integers, rows: Integers, truths: Singles, points: Floats
 ) -> None:
-    """One wave that the bank has taken in: learn its labels `truths` (B, K), and fill `points` (B, K), in units."""
+    """Learn from the labels `truths` (B, K) of a wave that the bank has stored, and fill `points` (B, K); units."""
     terms, product = np.zeros(WIDTH, np.float32), np.zeros(WIDTH, np.float32)
     for b in range(len(rows)):
         row, count = rows[b], series.seen[rows[b]]
-        place = (count - 1) % held.terms.shape[1]
-        learn(held, row, count, plan.horizons, truths[b])
-        held.gain_unit[row, place], points[b] = 0.0, 0.0
+        at = (count - 1) % state.terms.shape[1]
+        learn_cross_series(state, row, count, plan.horizons, truths[b])
+        state.gain_unit[row, at], points[b] = 0.0, 0.0
         if count <= FIRST_ROW:
             continue
         for d in range(TERMS):
-            terms[d] = decoded(series.terms[row, (count - 1) % series.terms.shape[1], d], TERM_CLIP)
-        read_others(series, plan, others[row], terms)
+            terms[d] = decode16(series.terms[row, (count - 1) % series.terms.shape[1], d], TERM_CLIP)
+        fill_other_fields(series, plan, others[row], terms)
         for k in range(len(plan.horizons)):
             total = 0.0
             for d in range(WIDTH):
-                total += held.weights[row, k, d] * terms[d]
+                total += state.weights[row, k, d] * terms[d]
             points[b, k] = clip(total, FORECAST_CLIP)
-        largest = absorb(held.covariance[row], terms, product, PRIOR, FORGET)
-        held.gain_unit[row, place] = largest
+        largest = update_covariance(state.covariance[row], terms, product, PRIOR, FORGET)
+        state.gain_unit[row, at] = largest
         for d in range(WIDTH):
-            held.terms[row, place, d] = code(terms[d], TERM_CLIP)
-            held.gain[row, place, d] = code(product[d], largest) if largest > 0 else 0
+            state.terms[row, at, d] = encode16(terms[d], TERM_CLIP)
+            state.gain[row, at, d] = encode16(product[d], largest) if largest > 0 else 0
 
 
 class CrossSeriesExpert:
-    """The regressions of all series, and who sees whom."""
+    """The regressions of all series, and the fields that each of them reads."""
 
     layout = True
-    """What of it saved state must agree in: that it is there."""
+    """Entry of the layout that saved state must match."""
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
-        self._held = self._room(0)
+        self.reset()
+
+    def reset(self) -> None:
+        """Remove all series."""
+        self._state = self._allocate(0)
         self._others = np.zeros((0, OTHERS), np.int64)
-        self._rows: dict[str, list[int]] = {}
-        """By key, in first-seen order."""
+        self._rows: dict[str, list[int]] = {}  # by key, in first-seen order
 
     def add(self, name: str) -> None:
-        """One more series; `name` is that of its key, a slash and that of its field."""
+        """Add a series, `name` = `<key>/<field>`."""
         row = sum(map(len, self._rows.values()))
         if row >= len(self._others):
-            self.grow(max(row, 1))
+            capacity = max(row, 1)
+            self._state = append_rows(self._state, self._allocate(capacity))
+            self._others = np.concatenate([self._others, np.full((capacity, OTHERS), NONE, np.int64)])
         mates = self._rows.setdefault(name.rpartition("/")[0], [])
         self._others[row, : len(mates[:OTHERS])] = mates[:OTHERS]
         for mate in mates:
@@ -128,40 +132,33 @@ class CrossSeriesExpert:
             self._others[mate, free] = row
         mates.append(row)
 
-    def grow(self, capacity: int) -> None:
-        """Room for `capacity` more series."""
-        self._held = longer(self._held, self._room(capacity))
-        self._others = np.concatenate([self._others, np.full((capacity, OTHERS), NONE, np.int64)])
-
-    def step(self, series: Series, rows: Integers, truths: Singles) -> Floats:
-        """Points (B, K, 1) in units, of a wave that the bank has taken in; `truths` (B, K) in units, NaN: no label."""
+    def step(self, series: FullState, rows: Integers, truths: Singles) -> Floats:
+        """Learn from a wave that the bank has stored, `truths` (B, K), NaN: none; return points (B, K, 1). In units."""
         points = np.empty(truths.shape)
-        regress(series, self._plan, self._held, self._others, rows, truths, points)
+        step_cross_series(series, self._plan, self._state, self._others, rows, truths, points)
         return points[:, :, None]
 
     def arrays(self) -> dict[str, NDArray[np.generic]]:
-        """What is kept per series, by name."""
-        return {f"neighbours_{name}": array for name, array in self._held._asdict().items()}
+        """Return the saved arrays by name, one row per series."""
+        return {f"neighbours_{name}": array for name, array in self._state._asdict().items()}
 
-    def load(self, arrays: dict[str, NDArray[np.generic]], names: list[str]) -> None:
-        """Take over what `arrays` gave, of the series `names`."""
-        self.__init__(self._plan)  # type: ignore[misc]
+    def load(self, arrays: Mapping[str, Any], names: Sequence[str]) -> None:
+        """Load the arrays of the series `names`."""
+        self.reset()
         for name in names:
             self.add(name)
-        spare = self._room(len(self._others) - len(names))
-        held: dict[str, Any] = {name: arrays[f"neighbours_{name}"] for name in Regressions._fields}
-        self._held = longer(Regressions(**held), spare)
+        saved = Regressions(**{name: arrays[f"neighbours_{name}"] for name in Regressions._fields})
+        self._state = append_rows(saved, self._allocate(len(self._others) - len(names)))
 
-    def _room(self, capacity: int) -> Regressions:
+    def _allocate(self, capacity: int) -> Regressions:
         size, horizons = int(self._plan.horizons[-1]) + 1, len(self._plan.horizons)
-        room = Regressions(
-            terms=np.zeros((capacity, size, WIDTH), np.int16),
-            gain=np.zeros((capacity, size, WIDTH), np.int16),
+        new = Regressions(
+            terms=np.zeros((capacity, size, WIDTH), np.int16), gain=np.zeros((capacity, size, WIDTH), np.int16),
             gain_unit=np.zeros((capacity, size), np.float32),
             covariance=np.zeros((capacity, WIDTH * (WIDTH + 1) // 2), np.float32),
             weights=np.zeros((capacity, horizons, WIDTH), np.float32),
             residual=np.full((capacity, horizons), FIRST_RESIDUAL, np.float32),
-        )
-        for covariance in room.covariance:
-            restart(covariance, PRIOR, WIDTH)
-        return room
+        )  # fmt: skip
+        for covariance in new.covariance:
+            reset_covariance(covariance, PRIOR, WIDTH)
+        return new

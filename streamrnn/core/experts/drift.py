@@ -1,7 +1,7 @@
-"""Detection of drift: a detector of river per series, fed with how wrong the forecasts one step ahead are.
+"""Drift detection: one river detector per series, fed with the relative errors of its one-step forecasts.
 
-What it is fed with is |error| of the published median over the running |error| of persistence. After an alarm the
-mixture of that series forgets most of what its members have earned: the best one before may not be the best one after.
+The relative error is |error| of the published median over the recent mean |error| of persistence. After an alarm the
+regrets of the series' members are discounted: the best member before may not be the best one after.
 """
 
 import math
@@ -15,27 +15,22 @@ from streamrnn.core.experts.safe_pickle import Bytes, dumped, loaded
 from streamrnn.core.jit import Booleans, Floats, Integers
 from streamrnn.errors import START_OVER, ConfigError, StateError
 
-FIRST = 100
-"""Observations of a series up to which its detector is fed nothing: a young series is wrong for other reasons."""
-LARGEST = 10.0
-"""A score counts at most as much: detectors compare means."""
-KEPT = 0.2
-"""Share of the members' regrets that is left after an alarm."""
-LASTING = 100
-"""Observations after an alarm for which a series counts as drifting."""
+FIRST = 100  # observations of a series before its detector is fed: early errors have other reasons
+LARGEST = 10.0  # largest relative error that is fed: detectors compare means
+DISCOUNT = 0.2  # factor of the members' regrets after an alarm
+LASTING = 100  # observations after an alarm for which a series counts as drifting
 SIGNIFICANCE = 0.0005
-"""Of KSWIN, which tests at every observation: river's own 0.005 would give alarms all the time."""
+"""Level of the KSWIN test, which runs at every observation: river's default, 0.005, alarms far too often."""
 
 
 class Drift:
-    """The detectors of all series. `detector`: `adwin`, `page_hinkley` or `kswin`."""
+    """Drift detectors of all series. `detector`: `adwin`, `page_hinkley` or `kswin`."""
 
     def __init__(self, *, detector: str) -> None:
-        """Raises ConfigError where river is not installed."""
+        """Check that river is installed; raises ConfigError."""
         self._name = detector
         self._detectors: list[Any] = []
-        self._until: list[int] = []
-        """By row: the series counts as drifting up to this observation."""
+        self._until: list[int] = []  # by row: number of the observation up to which the series is drifting
         self.alarms = 0
         try:
             self._new()
@@ -46,53 +41,49 @@ class Drift:
 
     @property
     def layout(self) -> list[object]:
-        """What saved detectors must agree in: the version of river too, for it promises nothing about its pickles."""
+        """Entry of the layout that saved detectors must match; includes river's version, whose state is not stable."""
         return [version("river"), self._name]
 
     def add(self) -> None:
-        """A detector for a new series."""
+        """Add a detector for a new series."""
         self._detectors.append(self._new())
         self._until.append(0)
 
-    def step(self, rows: Integers, seen: Integers, scores: Floats) -> Integers:
-        """Feed a wave: `rows` (B,), `seen` (B,) observations before it, `scores` (B,); the rows with an alarm."""
+    def step(self, rows: Integers, seen: Integers, errors: Floats) -> Integers:
+        """Feed relative `errors` (B,) of a wave with `seen` (B,) observations before; return the rows with an alarm."""
         found = []
-        for row, count, score in zip(rows.tolist(), seen.tolist(), scores.tolist(), strict=True):
-            if count < FIRST or not math.isfinite(score):
+        for row, count, error in zip(rows.tolist(), seen.tolist(), errors.tolist(), strict=True):
+            if count < FIRST or not math.isfinite(error):
                 continue
             detector = self._detectors[row]
             before = getattr(detector, "estimation", 0.0)
-            detector.update(min(score, LARGEST))
-            # ADWIN tells a rise from a fall, and to become better is no reason to forget
+            detector.update(min(error, LARGEST))
+            # ADWIN alarms on falling errors too, which call for no discount
             if detector.drift_detected and (self._name != "adwin" or detector.estimation > before):
                 self._until[row] = count + LASTING
                 found.append(row)
         self.alarms += len(found)
         return np.array(found, np.int64)
 
-    def lasting(self, rows: Integers, seen: Integers) -> Booleans:
-        """Which of the rows (B,) count as drifting, after `seen` (B,) observations."""
+    def is_drifting(self, rows: Integers, seen: Integers) -> Booleans:
+        """Return which of the rows (B,) are drifting after `seen` (B,) observations."""
         return np.array([self._until[row] for row in rows.tolist()], np.int64) >= seen
 
     def save(self, first: int, count: int) -> Bytes:
-        """The detectors of rows first ... first + count - 1."""
+        """Return the detectors of rows first to first + count - 1, pickled."""
         chosen = slice(first, first + count)
-        # without bound methods, which only a pickle that can call anything would bring back
-        kept = [{k: v for k, v in vars(detector).items() if not callable(v)} for detector in self._detectors[chosen]]
-        return dumped([self._until[chosen], kept])
+        # without bound methods, which safe_pickle does not load
+        states = [{k: v for k, v in vars(detector).items() if not callable(v)} for detector in self._detectors[chosen]]
+        return dumped([self._until[chosen], states])
 
     def load(self, pages: Sequence[Bytes]) -> None:
-        """Take over the saved detectors of all rows, in order.
-
-        Raises:
-            StateError: they cannot be loaded.
-        """
+        """Load the saved detectors of all rows, in order; raises StateError if they are damaged."""
         self._detectors, self._until = [], []
         for page in pages:
             match loaded(page):
-                case [list(until), list(kept)] if {*map(type, kept)} <= {dict} and len(until) == len(kept):
+                case [list(until), list(states)] if {*map(type, states)} <= {dict} and len(until) == len(states):
                     self._until += until
-                    self._detectors += [self._restored(state) for state in kept]
+                    self._detectors += [self._restored(state) for state in states]
                 case _:
                     raise StateError(f"the saved drift detectors are damaged; {START_OVER}")
 

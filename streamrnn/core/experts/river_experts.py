@@ -1,9 +1,9 @@
-"""Experts from river: its forecasters and regressors as members of the mixture, models of their own for every series.
+"""Forecasters and regressors of river as members of the mixture, with separate models for every series.
 
-A forecaster gets the values as they come. A regressor gets the terms that the own regressions have, one model for each
-horizon, and learns the change over that horizon, in units of the series' scale, once its label has come. The terms are
-kept until then anyway, do not depend on what a series is measured in, and hold lags, seasons and the calendar. They are
-named by numbers: the hash of a text, and with it the order of a set of them, differs from process to process.
+A forecaster learns from the values. A regressor, one model per horizon, learns the change over the horizon in units of
+the series' scale when the label arrives. Its features are the regressors of the classical regressions, which are stored
+until then anyway and do not depend on level and scale. They are named by integers, because the hash of a string, and
+with it the order of a set, differs from process to process.
 """
 
 import importlib
@@ -23,12 +23,11 @@ from streamrnn.core.experts.rls import FIRST_ROW, TERM_CLIP
 from streamrnn.core.experts.safe_pickle import Bytes, dumped, loaded
 from streamrnn.core.jit import Floats, Integers, Singles
 from streamrnn.core.series.scaling import CODES
-from streamrnn.core.series.state import TERMS, Series
+from streamrnn.core.series.state import TERMS, FullState
 from streamrnn.errors import START_OVER, ConfigError, StateError
 
 REMEDY = f"put the old value of experts back, or {START_OVER}"
-TRIAL = 200
-"""Rows of a made-up series over which an expert is tried before it is let in."""
+TRIAL = 200  # rows of the synthetic series that an expert must pass at the start
 
 Plain = str | int | float | bool | None
 Terms = dict[int, float]
@@ -38,27 +37,22 @@ Label = tuple[Terms, float]
 class Spec(NamedTuple):
     """One configured expert."""
 
-    key: str
-    """Where it stands in the configuration."""
-    name: str
-    """Class, such as `time_series.HoltWinters`."""
+    key: str  # in the configuration, such as `experts[0]`
+    name: str  # class, such as `time_series.HoltWinters`
     arguments: tuple[tuple[str, Plain], ...]
-    forecasts: bool
-    """It forecasts by itself; else it is a regressor."""
+    forecasts: bool  # a forecaster; else a regressor
 
     def model(self) -> Any:
-        """A new model; raises whatever the class raises."""
+        """Return a new model; raises what the class raises."""
         return _class(self.key, self.name)(**dict(self.arguments))
 
 
 def specified(experts: Sequence[Mapping[str, Plain]], *, seed: int) -> tuple[Spec, ...]:
-    """The experts, `{"river": class, argument: value, ...}` each, looked up and tried.
-
-    An argument `seed` that a class has and nobody has given becomes `seed`.
+    """Look up and try the experts, each `{"river": class, argument: value, ...}`; `seed`: default of that argument.
 
     Raises:
         ConfigError: river is not installed or has no such class; the class is neither a forecaster nor a regressor,
-            refuses its arguments, never forecasts, is not the same function twice, or cannot be saved.
+            refuses its arguments, never forecasts, is not deterministic, or cannot be saved.
     """
     return tuple(_specified(f"experts[{i}]", dict(expert), seed) for i, expert in enumerate(experts))
 
@@ -99,42 +93,42 @@ def _class(key: str, name: str) -> type:
 
 @cache
 def _try(spec: Spec) -> None:
-    """Refuse at the start what would spoil the forecasts, or the state at the first restart."""
+    """Reject an expert that never forecasts, is not deterministic, or does not survive a restart."""
     model, again = spec.model(), spec.model()
-    said = _rehearsed(spec, model, 0)
-    if said[-1] is None:
+    outputs = _rehearse(spec, model, 0)
+    if outputs[-1] is None:
         raise ConfigError(f"{spec.key}: river = {spec.name} forecasts nothing after {TRIAL} rows of a plain series")
     try:
         copy = loaded(dumped(model))
     except Exception as error:  # noqa: BLE001 -- pickle raises what it meets, and `loaded` what it refuses
-        words = error.__cause__ or error
-        raise ConfigError(f"{spec.key}: river = {spec.name} cannot be saved and loaded: {words}") from None
-    if _rehearsed(spec, again, 0) != said or _rehearsed(spec, copy, TRIAL) != _rehearsed(spec, model, TRIAL):
+        cause = error.__cause__ or error
+        raise ConfigError(f"{spec.key}: river = {spec.name} cannot be saved and loaded: {cause}") from None
+    if _rehearse(spec, again, 0) != outputs or _rehearse(spec, copy, TRIAL) != _rehearse(spec, model, TRIAL):
         raise ConfigError(
-            f"{spec.key}: river = {spec.name} does not say the same when it is run again, or saved and loaded"
+            f"{spec.key}: river = {spec.name} does not forecast the same when run again, or saved and loaded"
         )
 
 
-def _rehearsed(spec: Spec, model: Any, first: int) -> list[float | None]:
-    """What a model says of a made-up series from row `first` on; None where it failed."""
-    said: list[float | None] = []
+def _rehearse(spec: Spec, model: Any, first: int) -> list[float | None]:
+    """Return a model's forecasts of a synthetic series from row `first` on; None where it failed."""
+    outputs: list[float | None] = []
     with _quiet():
         for row in range(first, first + TRIAL):
             value = 5.0 + math.sin(row / 4) + row % 7 / 10
             terms = {d: math.cos(row * (d + 1)) for d in range(TERMS)}
             try:
                 if spec.forecasts:
-                    said += _forecast(model, value, [1], [1.0])
+                    outputs += _forecast(model, value, [1], [1.0])
                 else:
-                    said.append(_regress(model, terms, (terms, value)))
+                    outputs.append(_regress(model, terms, (terms, value)))
             except Exception:  # noqa: BLE001 -- a foreign model may raise anything
-                said.append(None)
-    return said
+                outputs.append(None)
+    return outputs
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep a model's warnings of its own arithmetic to itself: what is not finite is seen in what it says."""
+    """Silence a model's arithmetic warnings: its forecasts are checked for finite numbers."""
     with np.errstate(all="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
@@ -148,52 +142,47 @@ def _finite(number: Any) -> float:
 
 
 def _forecast(model: Any, value: float, horizons: Sequence[int], units: Sequence[float]) -> list[float]:
-    """Learn a value, and forecast the change over each horizon in its unit."""
+    """Learn a value, and return the forecast change over each horizon, in units."""
     model.learn_one(value)
     path = model.forecast(horizon=horizons[-1])
     return [_finite((path[h - 1] - value) / unit) for h, unit in zip(horizons, units, strict=True)]
 
 
 def _regress(model: Any, terms: Terms, label: Label | None) -> float:
-    """Learn the label that has come, and forecast from the terms of the latest row."""
+    """Learn the label, if any, and return the forecast from the terms of the latest row."""
     if label is not None:
         model.learn_one(*label)
     return _finite(model.predict_one(terms))
 
 
 class RiverExperts:
-    """The models of all series: of G experts, at those of the K horizons that are published."""
+    """River models of all series: G experts, at the published ones of the K horizons."""
 
     def __init__(
         self, *, experts: Sequence[Mapping[str, Plain]], horizons: Integers, published: Integers, seed: int
     ) -> None:
-        """`horizons` (K,) of the plan, `published`: the places of those that are. Raises as `specified`."""
+        """Look up and try the experts; raises as `specified`. `horizons` (K,), `published` (H,): of the plan."""
         self._specs = specified(experts, seed=seed)
         self._width, self._published = len(horizons), published
         self._horizons: list[int] = horizons[published].tolist()
         self._models: list[list[list[Any]]] = []
-        """By row and expert: the one model of a forecaster, or a regressor's for each published horizon."""
-        self.failures = 0
-        """Forecasts that a model failed to make, and persistence took the place of."""
-
-    def __len__(self) -> int:
-        """G."""
-        return len(self._specs)
+        """By row and expert: one model of a forecaster, or a regressor's per published horizon."""
+        self.failures = 0  # forecasts of models that failed and were replaced by persistence
 
     @property
     def layout(self) -> list[object]:
-        """What saved models must agree in: the version of river too, for it promises nothing about its pickles."""
+        """Entry of the layout that saved models must match; includes river's version, whose pickles are not stable."""
         return [version("river"), *([spec.name, dict(spec.arguments)] for spec in self._specs)]
 
     def add(self) -> None:
-        """Models for a new series."""
+        """Add models for a new series."""
         models = [[spec.model() for _ in range(self._models_of(spec))] for spec in self._specs]
         self._models.append(models)
 
-    def step(self, series: Series, rows: Integers, values: Floats, truths: Singles, units: Floats) -> Floats:
-        """Learn a wave that the bank has taken in; the points (B, K, G) in units, 0 where a model has failed.
+    def step(self, series: FullState, rows: Integers, values: Floats, truths: Singles, units: Floats) -> Floats:
+        """Learn from a wave that the bank has stored, and return points (B, K, G), units, 0 where a model has failed.
 
-        `values` (B,), `truths` (B, K) in units, NaN where no label has come, `units` (B, K).
+        `values` (B,) in the field's unit, `truths` (B, K) in units, NaN: none, `units` (B, K).
         """
         points = np.zeros((len(rows), self._width, len(self._specs)))
         regresses = not all(spec.forecasts for spec in self._specs)
@@ -205,40 +194,36 @@ class RiverExperts:
                 for g, spec in enumerate(self._specs):
                     models = self._models[row][g]
                     if spec.forecasts:
-                        said = self._forecasts(spec, models, value, unit)
+                        outputs = self._forecasts(spec, models, value, unit)
                     elif series.seen[row] > FIRST_ROW:
-                        said = [self._regression(spec, models, j, terms, label) for j, label in enumerate(labels)]
+                        outputs = [self._regression(spec, models, j, terms, label) for j, label in enumerate(labels)]
                     else:
                         continue
-                    points[b, self._published, g] = said
+                    points[b, self._published, g] = outputs
         return points
 
     def save(self, first: int, count: int) -> Bytes:
-        """The models of rows first ... first + count - 1."""
+        """Return the models of rows first to first + count - 1, pickled."""
         return dumped(self._models[first : first + count])
 
     def load(self, pages: Sequence[Bytes]) -> None:
-        """Take over the saved models of all rows, in order.
-
-        Raises:
-            StateError: they cannot be loaded, or are not those of these experts.
-        """
-        rows: list[Any] = []
-        for page in pages:
-            found = loaded(page)
-            rows.extend(found if isinstance(found, list) else [found])
+        """Load the saved models of all rows, in order; raises StateError if they are damaged or of other experts."""
+        found = [loaded(page) for page in pages]
+        rows: list[Any] = [row for page in found for row in (page if isinstance(page, list) else [page])]
         kinds = [[type(spec.model())] * self._models_of(spec) for spec in self._specs]
         for row in rows:
             if not isinstance(row, list) or [[type(model) for model in models] for models in row] != kinds:
                 names = ", ".join(spec.name for spec in self._specs)
-                raise StateError(f"the saved models of river are not those that experts name, {names}; {REMEDY}")
+                raise StateError(
+                    f"the saved models of river are not those of the configured experts, {names}; {REMEDY}"
+                )
         self._models = rows
 
     def _models_of(self, spec: Spec) -> int:
         return 1 if spec.forecasts else len(self._horizons)
 
-    def _labels(self, series: Series, row: int, truths: Singles) -> list[Label | None]:
-        """By published horizon: the terms of the row whose label has come now, and the label; None where none has."""
+    def _labels(self, series: FullState, row: int, truths: Singles) -> list[Label | None]:
+        """Return, by published horizon, the terms of the origin and its label that arrived now; None: none arrived."""
         labels: list[Label | None] = []
         for horizon, truth in zip(self._horizons, truths.tolist(), strict=True):
             origin = int(series.seen[row]) - 1 - horizon
@@ -263,13 +248,13 @@ class RiverExperts:
             return 0.0
 
     def _failed(self, spec: Spec, models: list[Any], j: int, error: Exception) -> None:
-        """Count it; a model whose numbers have gone astray starts anew, since they would never come back."""
+        """Count the failure; replace a model with an arithmetic error, because its state may have diverged."""
         self.failures += 1
         if isinstance(error, ArithmeticError):
             models[j] = spec.model()
 
 
-def _terms(series: Series, row: int, number: int) -> Terms:
-    """The regressors of the row with that number, one of the last that are kept."""
-    kept = series.terms[row, number % series.terms.shape[1]]
-    return dict(enumerate((kept * (TERM_CLIP / CODES)).tolist()))
+def _terms(series: FullState, row: int, number: int) -> Terms:
+    """Return the regressors of the row numbered `number`, one of the latest."""
+    coded = series.terms[row, number % series.terms.shape[1]]
+    return dict(enumerate((coded * (TERM_CLIP / CODES)).tolist()))

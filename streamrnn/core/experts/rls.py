@@ -1,34 +1,29 @@
-"""Recursive least squares, robust: direct forecasts for every horizon from one gain per row.
+"""Robust recursive least squares: direct forecasts for every horizon from one gain per row.
 
-The gain of a row is kept until the labels of all its horizons have come, and applied then: exact, and one covariance
-serves all horizons. An error counts at most as a multiple of its own running size, so that a spike teaches little. The
-covariance is updated as P - v v', which stays symmetric in single precision (P - k (P x)' does not).
+The gain of a row is stored and applied when the labels of its horizons arrive, which is exact, so that one covariance
+serves all horizons. Errors are clipped at a multiple of their running size. The covariance is updated as P - v v',
+which stays symmetric in single precision; P - k (P x)' does not.
 """
 
 import math
 
 from streamrnn.core.jit import Floats, Shorts, Singles, compiled
-from streamrnn.core.series.scaling import code, decoded
-from streamrnn.core.series.state import PRIOR_COVARIANCE, REGRESSIONS, TERMS, Series
+from streamrnn.core.series.scaling import decode16, encode16
+from streamrnn.core.series.state import PRIOR_COVARIANCE, REGRESSIONS, TERMS, FullState
 
-FORGET = (0.9995, 0.9998)
-"""Per row, of either regression."""
-ERROR_CLIP = (1.5, 1.0)
-"""Times the running |error|."""
-RESIDUAL_RATE = 0.005
-FIRST_ROW = 30
-"""Row from which on there is anything to learn from: before, the scale is not known."""
-TERM_CLIP = 10.0
-FORECAST_CLIP = 15.0
-LARGEST = 1e5
-"""Times the prior: a covariance beyond it has lost its footing."""
-EXCITED = 0.1
-"""Nothing is forgotten by a row that carries less news than this share of what forgetting takes away."""
+FORGET = (0.9995, 0.9998)  # forgetting factors of the two regressions, per row
+ERROR_CLIP = (1.5, 1.0)  # largest error that updates the weights of each, multiples of the running |error|
+RESIDUAL_RATE = 0.005  # rate of the running |error|, per label
+FIRST_ROW = 30  # number of the first row that is learned from: the scale is not known before
+TERM_CLIP = 10.0  # largest regressor, units
+FORECAST_CLIP = 15.0  # largest forecast, units
+LARGEST = 1e5  # multiple of the prior from which on a covariance has diverged and is reset
+EXCITED = 0.1  # forgetting is suspended for a row with less information than this share of what it would discard
 
 
 @compiled
-def times(covariance: Singles, terms: Singles, product: Singles) -> float:
-    """Fill `product` (D,) with P x from the packed triangle; x' P x."""
+def quadratic_form(covariance: Singles, terms: Singles, product: Singles) -> float:
+    """Fill `product` (D,) with P x from the packed lower triangle, and return x' P x."""
     at = 0
     product[:] = 0.0
     for i in range(len(terms)):
@@ -45,8 +40,8 @@ def times(covariance: Singles, terms: Singles, product: Singles) -> float:
 
 
 @compiled
-def shrink(covariance: Singles, product: Singles, spread: float, forget: float) -> None:
-    """P becomes (P - v v') / `forget`, v = P x / sqrt(`spread`)."""
+def downdate(covariance: Singles, product: Singles, spread: float, forget: float) -> None:
+    """Replace P by (P - v v') / `forget`, with v = P x / sqrt(`spread`)."""
     root, grow = 1.0 / math.sqrt(spread), 1.0 / forget
     at = 0
     for i in range(len(product)):
@@ -57,8 +52,8 @@ def shrink(covariance: Singles, product: Singles, spread: float, forget: float) 
 
 
 @compiled
-def restart(covariance: Singles, prior: float, width: int) -> None:
-    """Back to the prior, of `width` terms; the weights stay."""
+def reset_covariance(covariance: Singles, prior: float, width: int) -> None:
+    """Reset the covariance of `width` terms to `prior` times the identity."""
     covariance[:] = 0.0
     at = -1
     for i in range(width):
@@ -67,15 +62,15 @@ def restart(covariance: Singles, prior: float, width: int) -> None:
 
 
 @compiled
-def absorb(covariance: Singles, terms: Singles, product: Singles, prior: float, forget: float) -> float:
-    """Take regressors `terms` (D,) into the covariance; `product` (D,) becomes their gain, this is its size."""
+def update_covariance(covariance: Singles, terms: Singles, product: Singles, prior: float, forget: float) -> float:
+    """Update the covariance by the regressors `terms` (D,); fill `product` (D,) with their gain, return its maximum."""
     width = len(terms)
-    news = times(covariance, terms, product)
+    news = quadratic_form(covariance, terms, product)
     if not 0.0 <= news < LARGEST * prior * width:
-        restart(covariance, prior, width)
-        news = times(covariance, terms, product)
+        reset_covariance(covariance, prior, width)
+        news = quadratic_form(covariance, terms, product)
     spread = forget + news
-    shrink(covariance, product, spread, forget if news >= EXCITED * width * (1 - forget) else 1.0)
+    downdate(covariance, product, spread, forget if news >= EXCITED * width * (1 - forget) else 1.0)
     largest = 0.0
     for d in range(width):
         product[d] /= spread
@@ -84,54 +79,57 @@ def absorb(covariance: Singles, terms: Singles, product: Singles, prior: float, 
 
 
 @compiled
-def regress(series: Series, row: int, terms: Singles, product: Singles) -> None:
-    """Take the regressors (D,) of the latest row in: their gain is kept for its labels."""
-    count, kept = series.seen[row], series.terms.shape[1]
-    place = (count - 1) % kept
+def update_regressions(series: FullState, row: int, terms: Singles, product: Singles) -> None:
+    """Update the covariances by the regressors (D,) of the latest row, and store their gains for its labels."""
+    count, size = series.seen[row], series.terms.shape[1]
+    at = (count - 1) % size
     for d in range(TERMS):
-        series.terms[row, place, d] = code(terms[d], TERM_CLIP)
+        series.terms[row, at, d] = encode16(terms[d], TERM_CLIP)
     for r in range(REGRESSIONS):
-        series.gain_unit[row, r, place] = 0.0
+        series.gain_unit[row, r, at] = 0.0
         if count <= FIRST_ROW:
             continue
-        largest = absorb(series.covariance[row, r], terms, product, PRIOR_COVARIANCE[r], FORGET[r])
-        series.gain_unit[row, r, place] = largest
+        largest = update_covariance(series.covariance[row, r], terms, product, PRIOR_COVARIANCE[r], FORGET[r])
+        series.gain_unit[row, r, at] = largest
         if largest > 0:
             for d in range(TERMS):
-                series.gain[row, r, place, d] = code(product[d], largest)
+                series.gain[row, r, at, d] = encode16(product[d], largest)
 
 
 @compiled
-def teach(
+def update_weights(
     weights: Singles, running: float, terms: Shorts, gain: Shorts, unit: float, truth: float, most: float
 ) -> float:
-    """Learn a label, `truth` in units, of coded `terms` and their coded `gain` (D,); the new running |error|."""
-    said = 0.0
+    """Update `weights` (D,) by a label, `truth` in units, clipped at `most` running errors; return the running |error|.
+
+    `terms` and `gain` (D,) are 16-bit codes in TERM_CLIP and in `unit`.
+    """
+    forecast = 0.0
     for d in range(len(weights)):
-        said += weights[d] * decoded(terms[d], TERM_CLIP)
-    error, limit = truth - said, most * running
+        forecast += weights[d] * decode16(terms[d], TERM_CLIP)
+    error, limit = truth - forecast, most * running
     moved = (1 - RESIDUAL_RATE) * running + RESIDUAL_RATE * min(abs(error), 3 * limit)
     error = min(max(error, -limit), limit)
     for d in range(len(weights)):
-        weights[d] += decoded(gain[d], unit) * error
+        weights[d] += decode16(gain[d], unit) * error
     return max(moved, 1e-6)
 
 
 @compiled
-def learn(series: Series, row: int, r: int, k: int, origin: int, truth: float) -> None:
-    """Learn the label of horizon k, `truth` in units, that belongs to the row numbered `origin`."""
-    place = origin % series.terms.shape[1]
-    unit = series.gain_unit[row, r, place]
+def learn_regression(series: FullState, row: int, r: int, k: int, origin: int, truth: float) -> None:
+    """Update regression r by the label of horizon k, `truth` in units, of the row numbered `origin`."""
+    at = origin % series.terms.shape[1]
+    unit = series.gain_unit[row, r, at]
     if unit > 0:
-        series.residual[row, r, k] = teach(
-            series.weights[row, r, k], float(series.residual[row, r, k]), series.terms[row, place],
-            series.gain[row, r, place], unit, truth, ERROR_CLIP[r],
+        series.residual[row, r, k] = update_weights(
+            series.weights[row, r, k], float(series.residual[row, r, k]), series.terms[row, at],
+            series.gain[row, r, at], unit, truth, ERROR_CLIP[r],
         )  # fmt: skip
 
 
 @compiled
-def predict(series: Series, row: int, terms: Singles, forecasts: Floats) -> None:
-    """Fill `forecasts` (R, K), in units relative to the latest value."""
+def predict_regressions(series: FullState, row: int, terms: Singles, forecasts: Floats) -> None:
+    """Fill `forecasts` (R, K): changes from the latest value, units."""
     young = series.seen[row] <= FIRST_ROW
     for r in range(REGRESSIONS):
         for k in range(forecasts.shape[1]):

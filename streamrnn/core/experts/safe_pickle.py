@@ -1,7 +1,7 @@
-"""Objects of river as bytes, and back through an unpickler that makes nothing but data and river's own classes.
+"""Serialization of river models by pickle, with an unpickler restricted to data and classes of river.
 
-A pickle is a programme: whoever can write to the state topic could let a plain unpickler call anything. This one looks
-up classes of river's packages of models, a few containers, and what numpy makes its arrays with.
+A pickle can call any function, so that write access to the state topic would allow code execution. The unpickler looks
+up only classes of river's model packages, a few containers, and constructors of numpy arrays.
 """
 
 import io
@@ -10,7 +10,7 @@ import pickle
 import numpy as np
 from numpy.typing import NDArray
 
-from streamrnn.errors import StateError
+from streamrnn.errors import ANEW, StateError
 
 Bytes = NDArray[np.uint8]
 
@@ -19,7 +19,7 @@ PACKAGES = frozenset({
     "_river_rust", "base", "bayes", "compose", "covariance", "drift", "ensemble", "forest", "linear_model", "metrics",
     "neighbors", "optim", "preprocessing", "proba", "rules", "stats", "time_series", "tree", "utils",
 })  # fmt: skip
-"""Of river, those that models are made of: none that reads files or the network."""
+"""Packages of river that models use: none that reads files or the network."""
 PLAIN = frozenset({
     "builtins.bool", "builtins.complex", "builtins.dict", "builtins.float", "builtins.frozenset", "builtins.int",
     "builtins.list", "builtins.set", "collections.Counter", "collections.OrderedDict", "collections.defaultdict",
@@ -28,38 +28,33 @@ PLAIN = frozenset({
     "numpy.core.multiarray._reconstruct", "numpy.core.multiarray.scalar", "numpy.core.numeric._frombuffer",
     "river.tree.splitter.ebst_splitter.EBSTNode._update_estimator_univariate",
 })  # fmt: skip
-"""What else may be looked up, by name."""
+"""Other names that may be looked up."""
 
 
 class _Unpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> object:
-        """The class of that name, if it is one of those that the state may hold."""
+        """Return the class of that name if it is allowed."""
         if f"{module}.{name}" in PLAIN:
             return super().find_class(module, name)
         package, _, rest = module.partition(".")
         if package == "river" and rest.partition(".")[0] in PACKAGES and "." not in name:
             found = super().find_class(module, name)
-            # a function could be called, and what a module has merely imported is not river's
+            # no functions, and no classes that the module has only imported
             if isinstance(found, type) and found.__module__.startswith("river."):
                 return found
-        raise pickle.UnpicklingError(f"it asks for {module}.{name}, which no model of river is made of")
+        raise pickle.UnpicklingError(f"{module}.{name} is not allowed in a model of river")
 
 
 def dumped(objects: object) -> Bytes:
-    """One object, or a list of several, as bytes."""
+    """Serialize an object."""
     return np.frombuffer(pickle.dumps(objects, PROTOCOL), np.uint8)
 
 
 def loaded(data: Bytes) -> object:
-    """What `dumped` has made of an object.
-
-    Raises:
-        StateError: the bytes are damaged, or ask for anything that no model of river is made of.
-    """
+    """Deserialize the result of `dumped`; raises StateError if it is damaged or refers to names not allowed."""
     try:
         return _Unpickler(io.BytesIO(data.tobytes())).load()
-    except Exception as error:  # damaged bytes may raise whatever they like
+    except Exception as error:  # damaged bytes may raise anything
         raise StateError(
-            f"the saved models of river cannot be loaded: {error}; use the version of river that wrote them, or start "
-            "anew under another name (app)"
+            f"the saved models of river cannot be loaded: {error}; use the version of river that wrote them, or {ANEW}"
         ) from error

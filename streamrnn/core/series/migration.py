@@ -1,12 +1,11 @@
-"""State carried over to other horizons, quantiles or windows: what was learned stays, as far as it has a place.
+"""Migration of saved state to other horizons, quantiles or windows.
 
-A horizon that is new begins with what was learned for the longest one below it, and with forecasts of persistence
-for the labels that are still to come; a new quantile begins between its neighbours, in the quantiles of the normal
-distribution. Windows to learn from are collected anew, unless only the quantiles change, and what was learned of
-directions is when these are switched on or horizons change.
+A new horizon starts from the state of the longest old one below it, with forecasts of persistence pending; a new
+quantile is interpolated between its neighbours, in quantiles of the normal distribution. Other horizons or windows
+discard the training windows; other horizons, or switching it on, reset the direction classifier.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from statistics import NormalDist
 from typing import Any, cast
 
@@ -16,46 +15,50 @@ from numpy.typing import NDArray
 from streamrnn.core.jit import Floats, Integers, Singles
 from streamrnn.core.series.plan import Plan
 
-KEYS = frozenset({"direction", "horizons", "quantiles", "window"})
-"""Of the layout: what may change."""
-HORIZON, LEVEL, APART, PENDING, FOLLOWED, RECENT, HELD, OUTERMOST = "K", "Q", "N", "L", "P", "R", "H", "O"
-"""What an axis counts: horizons; quantiles, between two of which something lies, or nothing, so that a new one has what
-its nearest neighbour has; pending slots of all horizons, or of those followed up; latest rows, the oldest of which
-stands for those before it, or not ("H" or "R"). The last one is none: its array belongs to the outermost quantile."""
+KEYS = frozenset({"direction", "horizons", "quantiles", "window"})  # keys of the layout that may change
+HORIZON, LEVEL, NEAREST, PENDING, FOLLOWED, RECENT, HOLD, OUTERMOST = "K", "Q", "N", "L", "P", "R", "H", "O"
+"""Kinds of axes: horizons; quantiles, interpolated or copied from the nearest; pending slots, all or evaluated ones;
+latest rows, filled up with blanks or the oldest value; none, of an array that belongs to the outermost quantile."""
 
-ENOUGH = 16
-"""Changes over a new horizon whose mean is believed."""
-SMALLEST = 1e-12
-"""Scale; as of a series that does not move."""
+ENOUGH = 16  # fewest changes over a new horizon from which its scale is the mean change
+SMALLEST = 1e-12  # smallest scale, as of a constant series
 
 Saved = dict[str, NDArray[Any]]
 
 
-def words(saved: Mapping[str, object], present: Mapping[str, object]) -> str:
-    """What is kept and what begins anew between two layouts; empty where not just KEYS have changed."""
-    changed = {key for key in {*saved, *present} if saved.get(key) != present.get(key)}
-    fixed = "horizons" in changed and not saved.keys().isdisjoint({"experts", "joint"})
-    if not changed or not changed <= KEYS or fixed:
-        return ""
-    said = [f"{key} was {saved.get(key, 'off')} and is {present.get(key, 'off')}" for key in sorted(changed)]
-    kept = "all that was learned of the series, the weights of the networks, and what horizons and quantiles share"
-    anew = ["the windows to learn from"] if changed & {"horizons", "window"} else []
-    anew += ["what was learned of directions"] if changed & {"direction", "horizons"} and "direction" in present else []
-    for key, source in (("horizons", "the longest below"), ("quantiles", "their neighbours")):
-        added = set(_numbers(present[key])) - set(_numbers(saved[key]))
-        anew += [f"{key} {', '.join(map(str, sorted(added)))} (from {source})"] if added else []
-    return f"{'; '.join(said)}: kept: {kept}; begins anew: {', '.join(anew) or 'nothing'}"
+class LayoutChange:
+    """Difference between the layout of saved state and the present layout, and what a migration resets."""
+
+    def __init__(self, saved: Mapping[str, object], present: Mapping[str, object]) -> None:
+        self._saved, self._present = saved, present
+        self._keys = {key for key in {*saved, *present} if saved.get(key) != present.get(key)}
+        fixed = "horizons" in self._keys and not saved.keys().isdisjoint({"experts", "joint"})
+        self.migrates = bool(self._keys) and self._keys <= KEYS and not fixed
+        """Whether the layouts differ, in a way that can be migrated."""
+        self.resets_windows = bool(self._keys & {"horizons", "window"})
+        self.resets_directions = bool(self._keys & {"direction", "horizons"})
+
+    def describe(self) -> str:
+        """Return what a migration retains and resets, in words; empty where there is none."""
+        if not self.migrates:
+            return ""
+        saved, present = self._saved, self._present
+        changes = [f"{k} was {saved.get(k, 'off')} and is {present.get(k, 'off')}" for k in sorted(self._keys)]
+        resets = ["training windows"] if self.resets_windows else []
+        resets += ["the direction classifier"] if self.resets_directions and "direction" in present else []
+        for key, source in (("horizons", "the longest below"), ("quantiles", "their neighbours")):
+            before, after = (set(cast("Iterable[float]", layout[key])) for layout in (saved, present))
+            if added := after - before:
+                resets.append(f"{key} {', '.join(map(str, sorted(added)))} (initialized from {source})")
+        retained = "the state of the series, the weights of the networks, and all horizons and quantiles in common"
+        return f"{'; '.join(changes)}; retained: {retained}; reset: {', '.join(resets) or 'nothing'}"
 
 
-def _numbers(given: object) -> Sequence[float]:
-    return cast("Sequence[float]", given)
+class Migration:
+    """Conversion of saved arrays from one plan to another: K, Q, L, P count the old plan's axes, K', ... the new one's.
 
-
-class Carrier:
-    """From one plan to another; K, Q, L, P are counts of the old plan, K', Q', L', P' those of the new one.
-
-    `axes` name what each axis after the first counts, of the arrays that a plan shapes; `blank` is what one series
-    begins with under the new plan; `followed` are the slots of each horizon that are followed up, of either plan.
+    `axes`: kinds of the axes after the first, of arrays whose shape depends on the plan; `blank`: arrays of one new
+    series; `followed`: evaluated slots of each horizon under either plan, if not all.
     """
 
     def __init__(
@@ -63,65 +66,63 @@ class Carrier:
         followed: tuple[Integers, Integers] | None = None,
     ) -> None:  # fmt: skip
         self._old, self._new, self._axes, self._blank = old, new, axes, blank
-        before = old.horizons.tolist()
-        self._donors = [max(i for i, h in enumerate(before) if h <= horizon) for horizon in new.horizons.tolist()]
-        self._kept = [before[donor] == h for donor, h in zip(self._donors, new.horizons.tolist(), strict=True)]
+        before, after = old.horizons.tolist(), new.horizons.tolist()
+        self._donors = [max(i for i, h in enumerate(before) if h <= horizon) for horizon in after]
+        self._common = [before[donor] == horizon for donor, horizon in zip(self._donors, after, strict=True)]
         self._sizes = {PENDING: (old.horizons, new.horizons)} | ({} if followed is None else {FOLLOWED: followed})
-        self._mix = _between(old.levels, new.levels)
-        self._nearest = self._mix.argmax(1)
+        self._shares = _interpolation(old.levels, new.levels)
+        self._nearest = self._shares.argmax(1)
 
-    def rows(self, saved: Saved) -> Saved:
-        """The state of S series, by name, for the new plan: what the plan does not shape stays as it is."""
-        carried = dict(saved)
+    def convert(self, saved: Saved) -> Saved:
+        """Return the state of S series, by name, for the new plan."""
+        converted = dict(saved)
         for name, kinds in self._axes.items():
             array, blank = saved[name], self._blank[name]
-            for axis, kind in reversed(list(enumerate(kinds, start=1))):  # the slots last: they are filled with blanks
+            for axis, kind in reversed(list(enumerate(kinds, start=1))):  # slots last: they are filled from `blank`
                 if kind == HORIZON:
                     array = array.take(self._donors, axis)
-                elif kind == APART:
+                elif kind == NEAREST:
                     array = array.take(self._nearest, axis)
                 elif kind == LEVEL:
                     array = self._levels(array, axis)
                 elif kind in self._sizes:
                     array = self._slots(array, kind, blank)
-                elif kind in {RECENT, HELD}:
-                    array = _turned(array, axis, saved["series_seen"], blank, hold=kind == HELD)
+                elif kind in {RECENT, HOLD}:
+                    array = _resize_ring(array, axis, saved["series_seen"], blank, hold=kind == HOLD)
                 elif kind == OUTERMOST and self._old.levels[-1] != self._new.levels[-1]:
                     array = np.repeat(blank, len(array), 0)
-            carried[name] = np.ascontiguousarray(array)
-        return {**carried, **self._scaled(carried, saved["series_ring"])}
+            converted[name] = np.ascontiguousarray(array)
+        return {**converted, **self._scales(converted, saved["series_ring"])}
 
     def _levels(self, array: NDArray[Any], axis: int) -> NDArray[Any]:
-        if (self._mix.max(1) == 1.0).all():
-            return array.take(self._nearest, axis)
-        mixed = np.moveaxis(np.tensordot(self._mix, array.astype(np.float64), (1, axis)), 0, axis)
-        rounded = mixed.round() if array.dtype.kind == "i" else mixed
+        """Interpolate between quantiles; levels in common are copied."""
+        common = self._shares.max(1) == 1.0
         exact = array.take(self._nearest, axis)
-        same = np.expand_dims(self._mix.max(1) == 1.0, [i for i in range(array.ndim) if i != axis])
+        if common.all():
+            return exact
+        mixed = np.moveaxis(np.tensordot(self._shares, array.astype(np.float64), (1, axis)), 0, axis)
+        rounded = mixed.round() if array.dtype.kind == "i" else mixed
+        same = np.expand_dims(common, [i for i in range(array.ndim) if i != axis])
         return np.asarray(np.where(same, exact, rounded.astype(array.dtype)))
 
     def _slots(self, array: NDArray[Any], kind: str, blank: NDArray[Any]) -> NDArray[Any]:
-        """Pending forecasts (S, L, ...) of the horizons that stay; those of new ones are `blank` (1, L', ...)."""
+        """Return the pending forecasts (S, L', ...): of new horizons from `blank` (1, L', ...), else from `array`."""
         before, after = self._sizes[kind]
         starts = np.concatenate([[0], np.cumsum(before)])
         parts, at = [], 0
         for k, size in enumerate(after.tolist()):
             first = int(starts[self._donors[k]])
-            fresh = np.repeat(blank[:, at : at + size], len(array), 0)
-            parts.append(array[:, first : first + size] if self._kept[k] else fresh)
+            new = np.repeat(blank[:, at : at + size], len(array), 0)
+            parts.append(array[:, first : first + size] if self._common[k] else new)
             at += size
         return np.concatenate(parts, 1)
 
-    def _scaled(self, carried: Saved, ring: Singles) -> Saved:
-        """Scales of new horizons, which are those of what is pending, too.
-
-        They are the mean change over so many rows among the values kept in `ring` (S, R), where there are enough; else
-        they grow by the square-root law.
-        """
-        scale, unit, at = carried["series_scale"].copy(), carried["series_unit"].copy(), 0
-        seen, (_, size) = carried["series_seen"], ring.shape
+    def _scales(self, converted: Saved, ring: Singles) -> Saved:
+        """Return the scales, of new horizons by the mean change in `ring` (S, R), or by the square-root law."""
+        scale, unit, at = converted["series_scale"].copy(), converted["series_unit"].copy(), 0
+        seen, (_, size) = converted["series_seen"], ring.shape
         for k, horizon in enumerate(self._new.horizons.tolist()):
-            if not self._kept[k]:
+            if not self._common[k]:
                 scale[:, k] *= np.sqrt(horizon / self._old.horizons[self._donors[k]])
                 for row in np.flatnonzero(np.minimum(seen, size) >= horizon + ENOUGH):
                     latest = ring[row, np.arange(max(seen[row] - size, 0), seen[row]) % size].astype(np.float64)
@@ -131,8 +132,8 @@ class Carrier:
         return {"series_scale": scale, "series_unit": unit}
 
 
-def _between(old: Floats, new: Floats) -> Floats:
-    """Shares (Q', Q) of the old levels in each new one; beyond the outermost, the way from the median is stretched."""
+def _interpolation(old: Floats, new: Floats) -> Floats:
+    """Return the shares (Q', Q) of old levels in each new one; beyond the outermost, its distance is extrapolated."""
     inverse = NormalDist().inv_cdf
     known = np.array([inverse(level) for level in old])
     shares, middle = np.zeros((len(new), len(old))), int(np.abs(known).argmin())
@@ -153,20 +154,17 @@ def _between(old: Floats, new: Floats) -> Floats:
     return shares
 
 
-def _turned(array: NDArray[Any], axis: int, seen: Integers, blank: NDArray[Any], *, hold: bool) -> NDArray[Any]:
-    """A ring of the latest rows in a ring of another size.
-
-    Where that is larger, the rest is as in `blank`, or with `hold` the oldest value that is known.
-    """
-    held, rows = np.moveaxis(array, axis, 1), np.arange(len(array))[:, None]
-    before, size = held.shape[1], blank.shape[axis]
+def _resize_ring(array: NDArray[Any], axis: int, seen: Integers, blank: NDArray[Any], *, hold: bool) -> NDArray[Any]:
+    """Copy a ring of the latest rows to another size; the rest is `blank`, or with `hold` its oldest row."""
+    ring, rows = np.moveaxis(array, axis, 1), np.arange(len(array))[:, None]
+    before, size = ring.shape[1], blank.shape[axis]
     if before == size:
         return array
-    turned = np.repeat(np.moveaxis(blank, axis, 1), len(array), 0)
+    resized = np.repeat(np.moveaxis(blank, axis, 1), len(array), 0)
     if hold:
-        turned[:] = held[rows, np.maximum(seen - before, 0)[:, None] % before]
+        resized[:] = ring[rows, np.maximum(seen - before, 0)[:, None] % before]
     numbers = seen[:, None] - 1 - np.arange(min(before, size))[None, :]
     known = numbers >= 0
-    places = np.broadcast_to(rows, numbers.shape)[known]
-    turned[places, numbers[known] % size] = held[places, numbers[known] % before]
-    return np.moveaxis(turned, 1, axis)
+    at = np.broadcast_to(rows, numbers.shape)[known]
+    resized[at, numbers[known] % size] = ring[at, numbers[known] % before]
+    return np.moveaxis(resized, 1, axis)

@@ -1,4 +1,4 @@
-"""Level and scale of a series: robust, causal, and the unit of everything else."""
+"""Level and scale of a series: robust and causal. Forecasts and errors are in units of the scale."""
 
 import math
 
@@ -7,27 +7,24 @@ import numpy as np
 from streamrnn.core.jit import Floats, Integers, Singles, compiled
 from streamrnn.core.series.state import HALF_LIVES
 
-SCALE_RATE = 1 - 0.5 ** (1 / 300)
-SCALE_CLIP = 6.0
-"""A change counts at most as this many times the running one, ..."""
-SCALE_TRUST = 50
-"""... once so many observations have been seen."""
-MEAN_CLIP = 50.0
-"""An exponential mean follows at most so many scales at once: no single value may spoil it for long."""
+SCALE_RATE = 1 - 0.5 ** (1 / 300)  # per observation: a half-life of 300
+SCALE_CLIP = 6.0  # largest change that updates a scale, as a multiple of it, ...
+SCALE_TRUST = 50  # ... after this many observations
+MEAN_CLIP = 50.0  # largest change that updates an exponential mean, in units: limits the effect of a single value
 MEAN_RATES = tuple(1 - 0.5 ** (1 / half_life) for half_life in HALF_LIVES)
-CODES = 32767.0
-GRID = 2.0**20
+CODES = 32767.0  # largest 16-bit code
+GRID = 2.0**20  # grid points per unit of a summed error
 
 
 @compiled
-def distance(value: float, center: float) -> float:
-    """The value as all else is computed from it: its distance from the center, in single precision."""
+def centered(value: float, center: float) -> float:
+    """Return the distance of a value from the series' center, in single precision."""
     return np.float32(value - center)  # type: ignore[return-value]  # which is no float to mypy
 
 
 @compiled
 def update_scales(scale: Floats, ring: Singles, steps: Integers, count: int, value: float) -> None:
-    """Robust scale (K,) of the change over each of `steps` (K,); `value` is not yet in the ring."""
+    """Update the robust scale (K,) of the change over each of `steps` (K,); `value` is not yet in the ring."""
     for k in range(len(steps)):
         step = steps[k]
         if count < step:
@@ -41,9 +38,9 @@ def update_scales(scale: Floats, ring: Singles, steps: Integers, count: int, val
 
 @compiled
 def current_scale(scale: Floats, steps: Integers, k: int, count: int, value: float) -> float:
-    """Scale of the change over `steps[k]` rows, never 0; by the square-root law while it has been seen too rarely.
+    """Return the scale of the change over `steps[k]` rows, never 0; by the square-root law up to 2 h + 8 observations.
 
-    `count` observations were seen, the latest is `value` (it sets the smallest scale worth telling from rounding).
+    `count` observations include the latest, `value`, which sets the smallest scale distinguishable from rounding.
     """
     step = steps[k]
     known = scale[k] if count > 2 * step + 8 else scale[0] * math.sqrt(step)
@@ -52,7 +49,7 @@ def current_scale(scale: Floats, steps: Integers, k: int, count: int, value: flo
 
 @compiled
 def update_means(means: Floats, variance: float, count: int, value: float, unit: float) -> float:
-    """Move the exponential means (6,) of the value, plain means until they are old enough; the new variance."""
+    """Update the exponential means (6,), which start as plain means; return the variance around the last of them."""
     last = len(MEAN_RATES) - 1
     for i in range(len(MEAN_RATES)):
         rate = max(MEAN_RATES[i], 1.0 / (count + 1))
@@ -67,38 +64,38 @@ def update_means(means: Floats, variance: float, count: int, value: float, unit:
 
 
 @compiled
-def squash(value: float) -> float:
-    """sign(x) log(1 + |x|)."""
+def signed_log1p(value: float) -> float:
+    """Return sign(x) log(1 + |x|)."""
     return math.copysign(math.log1p(abs(value)), value)
 
 
 @compiled
 def clip(value: float, most: float) -> float:
-    """The value, at most `most` in size; 0 for NaN, which says that something is not known."""
+    """Return the value clipped to ±`most`; 0 for NaN, which marks an unknown value."""
     if value != value:
         return 0.0
     return min(max(value, -most), most)
 
 
 @compiled
-def rough(score: float) -> float:
-    """A score to four decimals."""
+def round_score(score: float) -> float:
+    """Round a score to four decimals."""
     return np.rint(score * 1e4) / 1e4
 
 
 @compiled
-def exact(error: float) -> float:
-    """An error on a grid on which sums are exact: they must not depend on the order."""
+def round_to_grid(error: float) -> float:
+    """Round an error to a grid on which sums are exact, so that they do not depend on the order."""
     return np.rint(error * GRID) / GRID
 
 
 @compiled
-def code(value: float, unit: float) -> int:
-    """A number of at most `unit` in size as 16 bits."""
+def encode16(value: float, unit: float) -> int:
+    """Encode a number of at most ±`unit` in 16 bits."""
     return round(min(max(value / unit, -1.0), 1.0) * CODES)
 
 
 @compiled
-def decoded(coded: int, unit: float) -> float:
-    """What `code` has coded."""
+def decode16(coded: int, unit: float) -> float:
+    """Decode the result of `encode16`."""
     return coded * (unit / CODES)

@@ -1,1 +1,1 @@
-"""The lean variant: what is known of a series in 1.5 KiB, with five simple experts, for very many series at a time."""
+"""Bank of the lean variant: a twentieth of the state and a third of the time per series of the full one."""

@@ -1,0 +1,53 @@
+"""Choice of the forecasts that the lean variant stores and evaluates when their label arrives."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from streamrnn.core.experts.classical import TRUST_RATE
+from streamrnn.core.jit import Floats, Integers, compiled
+from streamrnn.core.series.plan import Plan
+
+FOLLOWED = 3
+"""Forecasts of one horizon that are pending evaluation at a time, or one more; the others are published only."""
+LOSS_DECAY = 0.998  # decay of the errors of the mixture's members, per row
+NONE = -1  # slot of a forecast that is not evaluated
+
+
+class FollowUp(NamedTuple):
+    """Evaluated forecasts. K horizons."""
+
+    stride: Integers  # (K,) length of a block of rows, of which one origin is evaluated
+    slots: Integers  # (K,) slots of each horizon
+    first: Integers  # (K,) first slot of each horizon
+    error_decay: Floats  # (K,) of the experts' errors, per evaluated forecast
+    loss_decay: Floats  # (K,) of the members' errors, per evaluated forecast
+
+
+def make_follow_up(plan: Plan) -> FollowUp:
+    """Choose about FOLLOWED forecasts of each horizon, or all of a shorter one."""
+    stride = -(-plan.horizons // FOLLOWED)
+    slots = -(-(plan.horizons + stride - 1) // stride)
+    first = np.concatenate([[0], np.cumsum(slots)[:-1]]).astype(np.int64)
+    error_decay, loss_decay = (np.power(rate, stride, dtype=np.float64) for rate in (TRUST_RATE, LOSS_DECAY))
+    return FollowUp(stride, slots, first, error_decay, loss_decay)
+
+
+@compiled
+def hash32(number: int) -> int:
+    """Return a 32-bit integer hash."""
+    mixed = (number + 1) * 0x9E3779B1 & 0xFFFFFFFF
+    mixed = (mixed ^ mixed >> 15) * 0x2C1B3C6D & 0xFFFFFFFF
+    return mixed ^ mixed >> 12
+
+
+@compiled
+def follow_up_slot(follow_up: FollowUp, k: int, origin: int) -> int:
+    """Return the slot of the forecast of horizon k made at row `origin`; NONE: it is not evaluated.
+
+    The row of a block is pseudorandom: a fixed one would sample an event that recurs every hour always or never.
+    """
+    block = origin // follow_up.stride[k]
+    if origin % follow_up.stride[k] != hash32(block) % follow_up.stride[k]:
+        return NONE
+    return int(follow_up.first[k] + block % follow_up.slots[k])
