@@ -22,15 +22,8 @@ def wait_until_committed(
 ) -> list[float]:
     """Wait until all input is committed, showing progress; return the records per second of each partition.
 
-    The daemon feeds one partition after the other, so the time in which a partition's count rises is spent on it.
-
-    Args:
-        daemon: The running daemon.
-        port: The port of its metrics.
-        log: Its log.
-        topic: The input topic.
-        names: A name per partition.
-        counts: The number of records per partition.
+    `port` is that of the daemon's metrics; `names` and `counts` (records) are by partition. The daemon feeds one
+    partition after the other, so the time in which a partition's count rises is spent on it.
 
     Raises:
         StreamrnnError: the daemon has ended.
