@@ -90,10 +90,8 @@ def backtest(
         rows = [row for result in results for row in _table_rows(result)]
         console.score_table("stream", settings.forecast.horizons, rows)
         records, forecasts = sum(file.records for file in files), sum(result.run.forecasts for result in results)
-        console.say(
-            f"{records:,} records, {forecasts:,} forecasts in {output}, {seconds:.1f} s "
-            f"({records / seconds:,.0f} records/s)"
-        )
+        rate = f"{seconds:.1f} s ({records / seconds:,.0f} records/s)"
+        console.say(f"{records:,} records, {forecasts:,} forecasts in {output}, {rate}")
         if page_file is not None:
             page_file.write(_report_page(settings, results, output).encode())
     if report is not None:
@@ -159,7 +157,7 @@ def _forecast_files(
     ):
         parts = [Path(folder) / str(file.partition.partition) for file in files]
         if processes is None:
-            found = map(partial(forecast, advance=advance), files, parts)
+            found: Iterator[FileResult] = map(partial(forecast, advance=advance), files, parts)
         else:
             found = processes.map(forecast, files, parts)
         for file, part, result in zip(files, parts, found, strict=True):

@@ -11,9 +11,8 @@ from streamrnn.commands.demo.daemon import Daemon
 from streamrnn.log import Log
 from streamrnn.records import TopicPartition
 
-POLL_INTERVAL = 0.25  # seconds
-TIMEOUT = 1.0
-"""Seconds for one answer of the daemon; the next poll follows."""
+POLL_INTERVAL, TIMEOUT = 0.25, 1.0
+"""Seconds between two polls, and until a poll is given up."""
 _RECORDS = re.compile(rb'^streamrnn_records_total\{partition="(\d+)",topic="[^"]*"\} ([0-9.e+]+)$', re.MULTILINE)
 
 
