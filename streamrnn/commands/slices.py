@@ -5,7 +5,8 @@ from itertools import islice
 
 from streamrnn.records import Record
 
-SLICE = 200  # records fed at once, between two updates of the progress bar
+SLICE = 200
+"""Records fed at once, between two updates of the progress bar."""
 
 
 def in_slices(records: Iterable[Record]) -> Iterator[list[Record]]:
