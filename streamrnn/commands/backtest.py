@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import nullcontext
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from shutil import copyfileobj
@@ -54,16 +55,12 @@ class FileResult(NamedTuple):
 
     run: FileRun
     """Counts and times; sums by series only if a report is wanted."""
-    dead_letters: Counter[str]
-    """By reason."""
     examples: dict[str, str]
     """By reason: position and message of the first dead letter."""
-    drops: Counter[str]
-    """Records counted but not forecast, by reason."""
     measures: dict[str, Floats]
     """By key: measures (K, 4) of the printed table."""
     numerics: dict[str, str]
-    """The numeric fingerprint."""
+    """The numeric fingerprint, only if a report is wanted."""
 
 
 def backtest(
@@ -93,10 +90,8 @@ def backtest(
         rows = [row for result in results for row in _table_rows(result)]
         console.score_table("stream", settings.forecast.horizons, rows)
         records, forecasts = sum(file.records for file in files), sum(result.run.forecasts for result in results)
-        console.say(
-            f"{records:,} records, {forecasts:,} forecasts in {output}, {seconds:.1f} s "
-            f"({records / seconds:,.0f} records/s)"
-        )
+        rate = f"{seconds:.1f} s ({records / seconds:,.0f} records/s)"
+        console.say(f"{records:,} records, {forecasts:,} forecasts in {output}, {rate}")
         if page_file is not None:
             page_file.write(_report_page(settings, results, output).encode())
     if report is not None:
@@ -149,15 +144,25 @@ def _forecast_files(
     settings: Settings, files: Sequence[InputFile], output: Path, jobs: int, *, want_sums: bool
 ) -> list[FileResult]:
     """Forecast all files, in this process or in several, and write the output."""
+    parallel = jobs > 1 and len(files) > 1
+    # spawned, not forked: the numerical libraries have threads
+    pool = ProcessPoolExecutor(min(jobs, len(files)), mp_context=get_context("spawn")) if parallel else nullcontext()
+    forecast = partial(_forecast_file, settings, want_sums=want_sums)
     results = []
     with (
         written_atomically(output) as whole,
         TemporaryDirectory(prefix=f".{output.name}.", dir=output.parent) as folder,
         console.progress(sum(file.records for file in files)) as advance,
+        pool as processes,
     ):
         parts = [Path(folder) / str(file.partition.partition) for file in files]
-        found = _results(settings, files, parts, jobs, advance, want_sums=want_sums)
-        for part, result in zip(parts, found, strict=True):
+        if processes is None:
+            found: Iterator[FileResult] = map(partial(forecast, advance=advance), files, parts)
+        else:
+            found = processes.map(forecast, files, parts)
+        for file, part, result in zip(files, parts, found, strict=True):
+            if processes is not None:
+                advance(file.path.name, file.records)
             with part.open("rb") as forecasts:
                 copyfileobj(forecasts, whole)
             part.unlink()
@@ -165,33 +170,12 @@ def _forecast_files(
     return results
 
 
-def _results(
-    settings: Settings,
-    files: Sequence[InputFile],
-    parts: Sequence[Path],
-    jobs: int,
-    advance: console.Advance,
-    *,
-    want_sums: bool,
-) -> Iterator[FileResult]:
-    """Yield the results of all files in order."""
-    if jobs <= 1 or len(files) <= 1:
-        for file, part in zip(files, parts, strict=True):
-            yield _forecast_file(settings, file, part, want_sums, advance)
-        return
-    # spawned, not forked: the numerical libraries have threads
-    with ProcessPoolExecutor(min(jobs, len(files)), mp_context=get_context("spawn")) as pool:
-        results = pool.map(_forecast_file, [settings] * len(files), files, parts, [want_sums] * len(files))
-        for file, result in zip(files, results, strict=True):
-            advance(file.path.name, file.records)
-            yield result
-
-
 def _forecast_file(
     settings: Settings,
     file: InputFile,
     part: Path,
-    want_sums: bool,  # noqa: FBT001 -- mapped by a pool
+    *,
+    want_sums: bool,
     advance: console.Advance = lambda _name, _count: None,
 ) -> FileResult:
     """Run one file through a task of its own, and write the forecasts to `part`."""
@@ -229,9 +213,9 @@ def _forecast_file(
     seconds = time.monotonic() - begun
     sums = tally.sums()
     sizes, numerics = _state_sizes(task, file.records) if want_sums else ((0, 0, 0), {})
-    counts = (file.records, forecasts, dead_letters.total(), drops.total(), seconds)
+    counts = (file.records, forecasts, dead_letters, drops, seconds)
     run = FileRun(path.name, *counts, *sizes, sums if want_sums else [])
-    return FileResult(run, dead_letters, examples, drops, measures_by_key(sums), numerics)
+    return FileResult(run, examples, measures_by_key(sums), numerics)
 
 
 def _state_sizes(task: Task, offset: int) -> tuple[tuple[int, int, int], dict[str, str]]:
@@ -252,9 +236,9 @@ def _print_dead_letters(results: Sequence[FileResult]) -> None:
     """Write dead letters and drops to standard error."""
     for result in results:
         name = result.run.name
-        for reason, count in sorted(result.dead_letters.items()):
+        for reason, count in sorted(result.run.dead_letters.items()):
             console.say(f"{name}: {count:,} records not usable, {reason}; the first is {result.examples[reason]}")
-        for reason, count in sorted(result.drops.items()):
+        for reason, count in sorted(result.run.drops.items()):
             console.say(f"{name}: {count:,} records left out, {reason}")
 
 

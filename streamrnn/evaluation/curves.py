@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -85,8 +86,11 @@ class _CurveBuilder:
         else:
             if self._row % self._stretch == 0:
                 self._end_stretch()
-            both = [*self._extremes, row]
-            self._extremes = [min(both, key=_value), max(reversed(both), key=_value)]  # on a tie the outer ones
+            both = [*self._extremes, row]  # on a tie the outer rows are drawn
+            self._extremes = [
+                min(both, key=itemgetter(2)),
+                max(reversed(both), key=itemgetter(2)),
+            ]
         self._row += 1
 
     def _end_stretch(self) -> None:
@@ -99,8 +103,3 @@ class _CurveBuilder:
         self._end_stretch()
         _, times, values, anomalies, quantiles = zip(*self._drawn, strict=True)
         return Curve(np.array(times, np.int64), np.array(values), np.array(anomalies, np.bool_), np.array(quantiles))
-
-
-def _value(row: tuple[Any, ...]) -> float:
-    value: float = row[2]
-    return value

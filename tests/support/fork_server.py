@@ -135,10 +135,11 @@ def _ended(pid: int, codes: dict[int, int]) -> int | None:
 def _serve(warm: Sequence[str]) -> None:
     from streamrnn import app, cli, settings
     from streamrnn.log import kafka, sqlite
+    from streamrnn.observe import composite, health, metrics
     from streamrnn.records import Record, TopicPartition
+    from streamrnn.runtime import worker
 
-    assert kafka
-    assert sqlite
+    assert all((kafka, sqlite, composite, health, metrics, worker))  # imported before the first fork
     for overrides in warm:  # loads the kernels; without learning, which starts threads
         chosen = settings.load(None, ["input.topics=t", *overrides.split()])
         task = app.task(chosen, TopicPartition("t", 0))

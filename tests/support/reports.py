@@ -1,5 +1,6 @@
 """A report from synthetic forecasts, without a forecaster."""
 
+from collections import Counter
 from collections.abc import Sequence
 from statistics import NormalDist
 
@@ -46,7 +47,8 @@ def made_report(
                 )
         for record in made:
             tally.add(record)
-        runs.append(FileRun(file, rows, len(made), 1, 2, 0.5, len(names), 30_000 * len(names), 2_000_000, tally.sums()))
+        counts = (rows, len(made), Counter(late=1), Counter(duplicate_time=2))
+        runs.append(FileRun(file, *counts, 0.5, len(names), 30_000 * len(names), 2_000_000, tally.sums()))
         lines += [line + b"\n" for line in made]
     return render_report(
         runs,

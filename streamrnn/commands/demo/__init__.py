@@ -26,10 +26,8 @@ from streamrnn.settings import Settings, to_yaml
 
 APP, TOPIC = "demo", "demo"
 METRICS_PORT, PAGE_PORT = 9108, 8080
-ROW_INTERVAL = 0.1
-"""Seconds between two rows of a stream with --serve."""
-BATCH = 5000
-"""Records read at once."""
+ROW_INTERVAL = 0.1  # seconds between two rows of a stream with --serve
+BATCH = 5000  # records read at once
 
 
 def demo(*, serve: bool, output: Path, metrics_port: int | None, rows: int | None = None) -> int:
@@ -184,9 +182,8 @@ def _drawn_series(stream: Stream, forecasts: Sequence[bytes]) -> list[bytes]:
 
 def _repeat_streams(settings: Settings, streams: Sequence[Sequence[Record]], daemon: Daemon, port: int) -> None:
     """Append the streams again at a slow pace, with later times, until interrupted."""
-    console.say(
-        f"the streams begin again, at {1 / ROW_INTERVAL:g} rows/s each; metrics at http://127.0.0.1:{port}/metrics"
-    )
+    metrics = f"http://127.0.0.1:{port}/metrics"
+    console.say(f"the streams begin again, at {1 / ROW_INTERVAL:g} rows/s each; metrics at {metrics}")
     console.say("Ctrl-C ends it")
     repeated = [repeat_later(stream) for stream in streams]
     try:

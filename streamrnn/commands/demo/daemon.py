@@ -10,8 +10,7 @@ from pathlib import Path
 
 from streamrnn.errors import StreamrnnError
 
-STOP_TIMEOUT = 15.0
-"""Seconds until a stopping daemon is killed; it should take less than ten."""
+STOP_TIMEOUT = 15.0  # seconds until a stopping daemon is killed; it should take less than ten
 
 
 class Daemon:

@@ -11,9 +11,8 @@ from streamrnn.commands.demo.daemon import Daemon
 from streamrnn.log import Log
 from streamrnn.records import TopicPartition
 
-POLL_INTERVAL = 0.25  # seconds
-TIMEOUT = 1.0
-"""Seconds for one answer of the daemon; the next poll follows."""
+POLL_INTERVAL, TIMEOUT = 0.25, 1.0
+"""Seconds between two polls, and until a poll is given up."""
 _RECORDS = re.compile(rb'^streamrnn_records_total\{partition="(\d+)",topic="[^"]*"\} ([0-9.e+]+)$', re.MULTILINE)
 
 
@@ -22,15 +21,8 @@ def wait_until_committed(
 ) -> list[float]:
     """Wait until all input is committed, showing progress; return the records per second of each partition.
 
-    The daemon feeds one partition after the other, so the time in which a partition's count rises is spent on it.
-
-    Args:
-        daemon: The running daemon.
-        port: The port of its metrics.
-        log: Its log.
-        topic: The input topic.
-        names: A name per partition.
-        counts: The number of records per partition.
+    `port` is that of the daemon's metrics; `names` and `counts` (records) are by partition. The daemon feeds one
+    partition after the other, so the time in which a partition's count rises is spent on it.
 
     Raises:
         StreamrnnError: the daemon has ended.

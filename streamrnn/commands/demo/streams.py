@@ -8,8 +8,7 @@ from streamrnn.log.files import read_csv
 from streamrnn.records import Record
 
 FOLDER = Path(__file__).parent / "data"
-WEEK = 7 * 86_400_000
-"""ms"""
+WEEK = 7 * 86_400_000  # ms
 
 
 class Stream(NamedTuple):

@@ -1,5 +1,6 @@
 """Reports for people: an HTML page of a backtest, and a picture of forecasts."""
 
+from collections import Counter
 from typing import NamedTuple
 
 from streamrnn.evaluation.tally import Sums
@@ -11,9 +12,10 @@ class FileRun(NamedTuple):
     name: str
     records: int
     forecasts: int
-    dead_letters: int
-    dropped: int
-    """Records counted but not forecast."""
+    dead_letters: Counter[str]
+    """By reason."""
+    drops: Counter[str]
+    """Records counted but not forecast, by reason."""
     seconds: float
     stored_series: int
     """Series in the state, covariates included."""
