@@ -2,11 +2,14 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+pytestmark = pytest.mark.timeout(600)
 
 ROOT = Path(__file__).parents[2]
 WITHOUT_FIGURES = {"__init__", "workload", "over_kafka", "in_process"}
@@ -47,6 +50,8 @@ def test_a_benchmark_prints_a_figure(name: str, request: pytest.FixtureRequest, 
     lines = [f"2016-07-{1 + n // 24 % 28:02d}T{n % 24:02d}:00:00," + f"{n % 24 + n % 7 / 10}" for n in range(rows)]
     (tmp_path / "small.csv").write_text("\n".join(["date,OT", *lines]) + "\n")
     arguments = [each.format(folder=tmp_path) for each in ARGUMENTS[name]]
+    if name == "page" and shutil.which("chromium") is None:
+        (pytest.fail if os.environ.get("CI") else pytest.skip)("no browser: install chromium")
     if name in {"bench", "restarts", "restore"}:
         arguments += ["--bootstrap-servers", request.getfixturevalue("broker")]
     environment = {**os.environ, "PYTHONPATH": f"{ROOT / 'tests'}:{ROOT}"}
