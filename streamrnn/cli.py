@@ -75,9 +75,9 @@ def _parser() -> argparse.ArgumentParser:
     _add_demo(commands)
     _add_backtest(commands, configured)
     add_check_command(commands, configured)
-    state.add_to(commands, configured)
-    replay.add_to(commands, configured)
-    pretrain.add_to(commands).set_defaults(command=pretrain.run)
+    state.add_state_command(commands, configured)
+    replay.add_replay_command(commands, configured)
+    pretrain.add_pretrain_command(commands).set_defaults(command=pretrain.run_pretrain)
     return parser
 
 

@@ -213,6 +213,8 @@ def test_the_record_has_directions_if_configured() -> None:
     published = json.loads(output.value or b"")["direction"]
     assert list(published) == ["down", "flat", "up", "band", "log_loss", "base_log_loss"]
     assert all(len(each) == len(HORIZONS) for each in published.values())
-    assert [sum(each) for each in zip(published["down"], published["flat"], published["up"], strict=True)] == pytest.approx([1.0, 1.0])
+    assert [
+        sum(each) for each in zip(published["down"], published["flat"], published["up"], strict=True)
+    ] == pytest.approx([1.0, 1.0])
     (output,) = encode.forecasts(given, forecasts._replace(directions=None))
     assert "direction" not in json.loads(output.value or b"")

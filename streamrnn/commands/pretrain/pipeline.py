@@ -89,7 +89,9 @@ def shard_maker(
     return make_shard
 
 
-def validation_shard(number: int, count: int, rows: int, make_bank: Callable[..., SeriesBank] = FullBank) -> SeriesExamples:
+def validation_shard(
+    number: int, count: int, rows: int, make_bank: Callable[..., SeriesBank] = FullBank
+) -> SeriesExamples:
     """Make a validation shard of `count` series, the same for all training seeds."""
     series = draw_series(np.random.default_rng([VALIDATION_SEED, number]), count, rows)
     return build_examples(series, VALIDATION_HORIZONS, make_bank)

@@ -10,7 +10,7 @@ import pickle
 import numpy as np
 from numpy.typing import NDArray
 
-from streamrnn.errors import ANEW, StateError
+from streamrnn.errors import START_OVER, StateError
 
 Bytes = NDArray[np.uint8]
 
@@ -56,5 +56,5 @@ def loaded(data: Bytes) -> object:
         return _Unpickler(io.BytesIO(data.tobytes())).load()
     except Exception as error:  # damaged bytes may raise anything
         raise StateError(
-            f"the saved models of river cannot be loaded: {error}; use the version of river that wrote them, or {ANEW}"
+            f"the saved models of river cannot be loaded: {error}; use the version of river that wrote them, or {START_OVER}"
         ) from error
