@@ -56,5 +56,6 @@ def loaded(data: Bytes) -> object:
         return _Unpickler(io.BytesIO(data.tobytes())).load()
     except Exception as error:  # damaged bytes may raise anything
         raise StateError(
-            f"the saved models of river cannot be loaded: {error}; use the version of river that wrote them, or {START_OVER}"
+            f"the saved models of river cannot be loaded: {error}; use the version of river that wrote them, or "
+            f"{START_OVER}"
         ) from error

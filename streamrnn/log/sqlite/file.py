@@ -40,7 +40,7 @@ def _unpack(text: str) -> Headers:
     return tuple((name, None if value is None else bytes.fromhex(value)) for name, value in json.loads(text))
 
 
-class StoredPartition(NamedTuple):
+class PartitionRow(NamedTuple):
     """A partition's row in the table `partitions`."""
 
     number: int
@@ -75,14 +75,14 @@ class LogTables(NamedTuple):
         row = self.execute("SELECT member FROM members WHERE app = ?", (app,)).fetchone()
         return None if row is None else str(row[0])
 
-    def find(self, partition: TopicPartition) -> StoredPartition:
+    def find(self, partition: TopicPartition) -> PartitionRow:
         """Return a partition's row. Raises LogError if it does not exist."""
         row = self.execute(
             "SELECT number, compacted, first, following FROM partitions WHERE topic = ? AND partition = ?", partition
         ).fetchone()
         if row is None:
             raise LogError(f"{partition} does not exist in {self.path}: create the topic first")
-        return StoredPartition(*row)
+        return PartitionRow(*row)
 
     def select(self, partition: TopicPartition, offset: int, limit: int) -> list[Record]:
         """Return at most `limit` records from `offset` on. Raises LogError if the offset is out of range."""
