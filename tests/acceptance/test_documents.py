@@ -30,6 +30,8 @@ NOT_RUN = {
 """Languages of blocks that no test runs, and why."""
 KAFKA = ("README.md", "docs/tutorial/kafka.md")
 """Documents that need a broker."""
+PATIENCE = 300.0
+"""Seconds to wait for the first forecasts, which the first process on a machine compiles for."""
 RUNNING = ("docs/reference/state.md", "docs/reference/metrics.md")
 """Documents that speak of a daemon that runs already."""
 FORECAST = [
@@ -91,7 +93,7 @@ def before(document: str, block: Block, reader: Reader) -> None:
     elif document in RUNNING and block.language == "sh":
         reader.start_daemon("run", "-c", "config/sqlite.yaml")
     if not reader.broker and reader.running and block.language in {"sh", "python"}:
-        until(lambda: committed(reader.folder / "streamrnn.db"), "committed forecasts")
+        until(lambda: committed(reader.folder / "streamrnn.db"), "committed forecasts", PATIENCE)
 
 
 def committed(path: Path) -> bool:

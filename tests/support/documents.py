@@ -2,7 +2,7 @@
 
 Shell blocks run in bash. Two commands do not end by themselves or need Docker, and are run by the reader: `streamrnn
 run` becomes a daemon in the background, and `docker compose` is checked against the Compose file, whose daemon is run
-here. `support/stand_ins.py` replaces pip, make, curl, openssl and `streamrnn pretrain`; its docstring says how.
+here. `support/stand_ins.py` replaces python3, pip, make, curl, openssl and `streamrnn pretrain`, as its docstring says.
 
 Python blocks run in one process per document, in one namespace. Replaced in them are the address of the broker and the
 endless iteration of a consumer, which ends here after three seconds without a record.
@@ -99,7 +99,7 @@ class Reader:
         (folder / "secrets").mkdir()
         self._programs = folder / "programs"
         self._programs.mkdir()
-        for program in ("streamrnn", "pip", "make", "curl", "openssl"):
+        for program in ("streamrnn", "python3", "pip", "make", "curl", "openssl"):
             path = self._programs / program
             path.write_text(f'#!/bin/sh\nexec {sys.executable} {STAND_INS} {program} "$@"\n')
             path.chmod(0o755)
@@ -154,7 +154,7 @@ class Reader:
         here = here.replace(PAGE, f"127.0.0.1:{self.page}").replace(METRICS, f"localhost:{self.metrics}")
         done = subprocess.run(
             ["bash", "-euo", "pipefail", "-c", here],
-            cwd=self.folder, env=self.environment, capture_output=True, text=True, check=False, timeout=200,
+            cwd=self.folder, env=self.environment, capture_output=True, text=True, check=False, timeout=400,
         )  # fmt: skip
         assert done.returncode == 0, f"{block.place}: exit code {done.returncode}\n{script}\n{done.stdout}{done.stderr}"
 
@@ -219,7 +219,7 @@ class Reader:
                 partitions = [KafkaPartition(topic, number) for number in consumer.partitions_for_topic(topic) or ()]
                 return bool(partitions) and sum(consumer.end_offsets(partitions).values()) > 0
 
-            until(written, f"records in {topic}")
+            until(written, f"records in {topic}", 300.0)
 
     def _compose(self, block: Block, words: list[str]) -> None:
         """Check a `docker compose` command against the Compose file, and do here what it would do there."""

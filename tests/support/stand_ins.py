@@ -1,5 +1,6 @@
 """Stand-ins for programs in the documents' shell blocks: `python stand_ins.py PROGRAM ARGUMENT...`.
 
+python3    `-m venv FOLDER` makes an environment that has these stand-ins; everything else is run
 pip        checks that the requirements are valid and the extras exist; installs nothing
 make       prints what the target would do (--dry-run), in the repository
 curl       requests the address, with the headers given; of server-sent events only the first is read
@@ -21,6 +22,16 @@ from packaging.requirements import Requirement
 ROOT = Path(os.environ["ROOT"])
 
 
+def python3(*arguments: str) -> int:
+    """Make a virtual environment without programs of its own, or run Python."""
+    if arguments[:2] != ("-m", "venv"):
+        return subprocess.run([sys.executable, *arguments], check=False).returncode
+    script = Path(arguments[2]) / "bin/activate"
+    script.parent.mkdir(parents=True)
+    script.touch()
+    return 0
+
+
 def pip(command: str, *arguments: str) -> int:
     """Check the arguments of `pip install`."""
     if command != "install":
@@ -36,7 +47,7 @@ def pip(command: str, *arguments: str) -> int:
 
 def make(*arguments: str) -> int:
     """Print what a target would do."""
-    return subprocess.run(["make", "--dry-run", *arguments], cwd=ROOT, check=False).returncode
+    return subprocess.run([shutil.which("make", path=os.defpath) or "make", "--dry-run", *arguments], cwd=ROOT, check=False).returncode
 
 
 def curl(*arguments: str) -> int:
@@ -76,5 +87,5 @@ def streamrnn(*arguments: str) -> int:
 
 
 if __name__ == "__main__":
-    program = {"pip": pip, "make": make, "curl": curl, "openssl": openssl, "streamrnn": streamrnn}[sys.argv[1]]
-    sys.exit(program(*sys.argv[2:]))
+    programs = (python3, pip, make, curl, openssl, streamrnn)
+    sys.exit({program.__name__: program for program in programs}[sys.argv[1]](*sys.argv[2:]))
