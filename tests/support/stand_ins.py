@@ -10,6 +10,7 @@ streamrnn  runs the command; `pretrain` trains a tiny number of steps on tiny da
 
 import os
 import secrets
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -47,7 +48,10 @@ def pip(command: str, *arguments: str) -> int:
 
 def make(*arguments: str) -> int:
     """Print what a target would do."""
-    return subprocess.run([shutil.which("make", path=os.defpath) or "make", "--dry-run", *arguments], cwd=ROOT, check=False).returncode
+    path = os.environ["PATH"].partition(":")[2]  # without the stand-ins: this one would call itself for ever
+    program = shutil.which("make", path=path)
+    assert program is not None
+    return subprocess.run([program, "--dry-run", *arguments], cwd=ROOT, check=False).returncode
 
 
 def curl(*arguments: str) -> int:
