@@ -51,16 +51,16 @@ check: venv
 	$(BIN)/mypy
 
 bench: venv
-	PYTHONPATH=tests $(BIN)/python -m benchmarks.bench $(ARGS)
+	PYTHONPATH=tests:. $(BIN)/python -m benchmarks.bench $(ARGS)
 
 ablate: venv
-	PYTHONPATH=tests $(BIN)/python -m benchmarks.ablate $(ARGS)
+	PYTHONPATH=tests:. $(BIN)/python -m benchmarks.ablate $(ARGS)
 
 generate: venv
 	$(BIN)/python deploy/generate.py
 
 pictures: venv
-	PYTHONPATH=tests $(BIN)/python -m benchmarks.pictures
+	PYTHONPATH=tests:. $(BIN)/python -m benchmarks.pictures
 
 lock:
 	uv pip compile --generate-hashes --all-extras --no-emit-index-url --no-annotate --python-version 3.11 --universal \

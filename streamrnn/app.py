@@ -6,20 +6,20 @@ What is heavy (the numerical libraries, the Kafka client) is imported where it i
 from contextlib import closing, nullcontext
 from typing import TYPE_CHECKING
 
-from streamrnn.base import base_path
 from streamrnn.errors import LogError
 from streamrnn.formats.json import JsonDecoder
 from streamrnn.log import Log
-from streamrnn.log.brokers import Connection, chosen
-from streamrnn.observe import logs
+from streamrnn.log.kafka_common import Connection, chosen
+from streamrnn.observe import logging as logs
 from streamrnn.records import TopicPartition
+from streamrnn.runtime.worker import OutputTopics
 from streamrnn.settings import Settings
-from streamrnn.worker import OutputTopics
+from streamrnn.weights import base_path
 
 if TYPE_CHECKING:
-    from streamrnn.core.compiled import Singles
     from streamrnn.core.forecaster import Forecaster
-    from streamrnn.task import Task, Timed
+    from streamrnn.core.jit import Singles
+    from streamrnn.runtime.task import Task, Timed
 
 
 def connect(settings: Settings) -> list[str]:
@@ -110,8 +110,8 @@ def base(settings: Settings) -> "Singles | None":
     Raises:
         ConfigError: it cannot be read or does not fit.
     """
-    from streamrnn.core.variant import shape_of  # noqa: PLC0415
-    from streamrnn.pretrain.card import read_base  # noqa: PLC0415
+    from streamrnn.core.variants import shape_of  # noqa: PLC0415
+    from streamrnn.weights.card import read_base  # noqa: PLC0415
 
     path = base_path(base=settings.model.base, **settings.model.network)
     shape = shape_of(**settings.model.network)
@@ -126,10 +126,10 @@ def warm_up(settings: Settings) -> None:
     Raises:
         ConfigError: as `forecaster`.
     """
-    from streamrnn.core.loading import freeze_collector, loading  # noqa: PLC0415
+    from streamrnn.core.garbage import freeze_collector, loading  # noqa: PLC0415
 
     with loading():
-        from streamrnn.core.warm import used  # noqa: PLC0415
+        from streamrnn.core.warm_up import used  # noqa: PLC0415
 
         used(forecaster(settings))
     freeze_collector()
@@ -142,18 +142,18 @@ def try_river(settings: Settings) -> None:
         ConfigError: one of them cannot be used.
     """
     if settings.experts:
-        from streamrnn.core.guests import specified  # noqa: PLC0415
+        from streamrnn.core.experts.river_experts import specified  # noqa: PLC0415
 
         specified(settings.experts, seed=settings.model.seed)
     if settings.learning.drift != "none":
-        from streamrnn.core.drift import Drift  # noqa: PLC0415
+        from streamrnn.core.experts.drift import Drift  # noqa: PLC0415
 
         Drift(detector=settings.learning.drift)
 
 
 def task(settings: Settings, partition: TopicPartition, *, timed: "Timed" = nullcontext) -> "Task":
     """A new task for one input partition; `timed` as in `Task`."""
-    from streamrnn.task import Task  # noqa: PLC0415
+    from streamrnn.runtime.task import Task  # noqa: PLC0415
 
     names = output_topics(settings, partition.topic)
     return Task(

@@ -12,15 +12,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from streamrnn.base import base_path
+from streamrnn.commands.pretrain import command as pretrain
+from streamrnn.commands.replay import command as replay
+from streamrnn.commands.state import command as state
 from streamrnn.errors import StreamrnnError
-from streamrnn.log.brokers import chosen
+from streamrnn.log.kafka_common import chosen
 from streamrnn.page.process import require
-from streamrnn.pretrain import command as pretrain
-from streamrnn.replay import command as replay
 from streamrnn.settings import Settings, describe, load
-from streamrnn.state import command as state
 from streamrnn.version import VERSION
+from streamrnn.weights import base_path
 
 INTERRUPTED = 130
 
@@ -85,7 +85,8 @@ def _parser() -> argparse.ArgumentParser:
     demo.set_defaults(command=_demo)
 
     backtest = commands.add_parser("backtest", parents=[configured], help="the same forecasts from files")
-    backtest.add_argument("--input", dest="inputs", type=Path, nargs="+", required=True, metavar="FILE")
+    files: dict[str, Any] = {"action": "extend", "nargs": "+", "type": Path, "metavar": "FILE"}
+    backtest.add_argument("--input", dest="inputs", required=True, help="may be repeated", **files)
     backtest.add_argument("--output", type=Path, required=True, metavar="OUT.jsonl")
     backtest.add_argument("--jobs", type=_count, default=1, metavar="N", help="files at a time; default: %(default)s")
     backtest.add_argument("--report", type=Path, metavar="FILE.html", help="also a page to look at, in one file")
@@ -104,14 +105,16 @@ def _parser() -> argparse.ArgumentParser:
 
 def _run(arguments: argparse.Namespace) -> int:
     settings = load(arguments.config, arguments.overrides)
-    from streamrnn import app, daemon, workers  # noqa: PLC0415 -- see the module docstring
+    from streamrnn import app  # noqa: PLC0415 -- see the module docstring
+    from streamrnn.commands import run  # noqa: PLC0415
+    from streamrnn.runtime import processes  # noqa: PLC0415
 
     if settings.workers > 1:
         app.prepare(settings)
         given = ["--config", str(arguments.config)] if arguments.config else []
         given += [part for override in arguments.overrides for part in ("--set", override)]
-        with daemon.paged(settings, settings.workers) as ends:
-            return workers.run(
+        with run.paged(settings, settings.workers) as ends:
+            return processes.run(
                 given,
                 count=settings.workers,
                 port=settings.metrics.port,
@@ -119,12 +122,12 @@ def _run(arguments: argparse.Namespace) -> int:
                 channels=[end.fileno() for end in ends],
             )
     if arguments.with_parent:
-        workers.end_with_parent()
-    return daemon.run(settings, arguments.channel)
+        processes.end_with_parent()
+    return run.run(settings, arguments.channel)
 
 
 def _demo(arguments: argparse.Namespace) -> int:
-    from streamrnn.demo import demo  # noqa: PLC0415
+    from streamrnn.commands.demo import demo  # noqa: PLC0415
 
     return demo(
         serve=arguments.serve, output=arguments.output, metrics_port=arguments.metrics_port, rows=arguments.rows
@@ -133,7 +136,7 @@ def _demo(arguments: argparse.Namespace) -> int:
 
 def _backtest(arguments: argparse.Namespace) -> int:
     settings = load(arguments.config, arguments.overrides, topics_required=False)
-    from streamrnn.backtest import backtest  # noqa: PLC0415
+    from streamrnn.commands.backtest import backtest  # noqa: PLC0415
 
     return backtest(settings, arguments.inputs, arguments.output, jobs=arguments.jobs, report=arguments.report)
 

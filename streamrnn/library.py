@@ -8,15 +8,15 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from streamrnn import app
-from streamrnn.core.compiled import Floats, Integers
-from streamrnn.core.direction import Directions
+from streamrnn.commands.state import archive
+from streamrnn.commands.state.stored import Kept
+from streamrnn.core.ensemble.direction import Directions
 from streamrnn.core.forecaster import Forecasts
+from streamrnn.core.jit import Floats, Integers
 from streamrnn.errors import ConfigError
 from streamrnn.records import TopicPartition
+from streamrnn.runtime.snapshot import Snapshot
 from streamrnn.settings import given
-from streamrnn.snapshot import Snapshot
-from streamrnn.state import archive
-from streamrnn.state.kept import Kept
 from streamrnn.wire import NO_CHAIN
 
 ARRAYS = ("target_times", "quantiles", "anomaly", "skill", "warming", "drifting")

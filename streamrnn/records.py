@@ -17,6 +17,10 @@ class TopicPartition(NamedTuple):
     topic: str
     partition: int
 
+    def __str__(self) -> str:
+        """Return the partition as messages name it, such as `sensors/0`."""
+        return f"{self.topic}/{self.partition}"
+
 
 class Record(NamedTuple):
     """One record as the log holds it."""

@@ -8,20 +8,21 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from streamrnn.core.bank import FIRST_CAPACITY, Bank, Published, planned
-from streamrnn.core.carry import words
-from streamrnn.core.compiled import Booleans, Floats, Integers, Singles
-from streamrnn.core.device import device_of
-from streamrnn.core.direction import PREFIX as DIRECTION
-from streamrnn.core.direction import Compass, Directions
-from streamrnn.core.drift import KEPT, Drift
-from streamrnn.core.guests import Guests, Plain
-from streamrnn.core.learning import Learned
-from streamrnn.core.neighbours import Neighbours
-from streamrnn.core.networks import Networks
-from streamrnn.core.numerics import numerics
-from streamrnn.core.quality import NETWORK
-from streamrnn.core.variant import VARIANTS, shape_of
+from streamrnn.core.banks.full import FIRST_CAPACITY, Bank, Published
+from streamrnn.core.ensemble.direction import PREFIX as DIRECTION
+from streamrnn.core.ensemble.direction import DirectionClassifier, Directions
+from streamrnn.core.ensemble.forecast_scores import NETWORK
+from streamrnn.core.experts.cross_series import CrossSeriesExpert
+from streamrnn.core.experts.drift import KEPT, Drift
+from streamrnn.core.experts.river_experts import Plain, RiverExperts
+from streamrnn.core.fingerprint import numerics
+from streamrnn.core.jit import Booleans, Floats, Integers, Singles
+from streamrnn.core.learning.ensemble_trainer import EnsembleTrainer
+from streamrnn.core.learning.step import Learned
+from streamrnn.core.network.device import device_of
+from streamrnn.core.series.migration import words
+from streamrnn.core.series.plan import planned
+from streamrnn.core.variants import VARIANTS, shape_of
 
 VERSION = 3
 """Of the arithmetic and of the layout of the state."""
@@ -87,7 +88,7 @@ class Forecaster:
             variant=variant, cell=cell, hidden_size=hidden_size, layers=layers, encoder=encoder, context=context,
             decay=decay,
         )  # fmt: skip
-        self._networks = Networks(
+        self._networks = EnsembleTrainer(
             horizons=planned(horizons, quantiles).horizons, quantiles=quantiles, shape=shape, seed=seed, base=base,
             enabled=enabled, head=head, head_every=head_every, head_most=head_most, head_rate=head_rate, whole=whole,
             window=window, every=every, most=most, batch=batch, replay=replay, learning_rate=learning_rate,
@@ -102,11 +103,11 @@ class Forecaster:
         self._published = plan.published
         self._drift = None if drift == "none" else Drift(detector=drift)
         self._taken = Counts(0, 0)
-        self._neighbours = Neighbours(plan) if joint else None
-        self._compass = Compass(flat=flat, horizons=horizons, levels=quantiles) if direction else None
-        self._guests: Guests | None = None
+        self._neighbours = CrossSeriesExpert(plan) if joint else None
+        self._compass = DirectionClassifier(flat=flat, horizons=horizons, levels=quantiles) if direction else None
+        self._guests: RiverExperts | None = None
         if experts:
-            self._guests = Guests(experts=experts, horizons=plan.horizons, published=plan.published, seed=seed)
+            self._guests = RiverExperts(experts=experts, horizons=plan.horizons, published=plan.published, seed=seed)
         self.layout: dict[str, object] = {
             "version": VERSION, "variant": variant, "cell": cell, "hidden_size": hidden_size, "layers": layers,
             "window": window, "horizons": list(horizons), "quantiles": list(quantiles), "inputs": shape.inputs,

@@ -11,7 +11,7 @@ from operator import attrgetter
 
 from streamrnn.errors import Fenced, LogError
 from streamrnn.log import Committed, Poll, Topic
-from streamrnn.log.rules import check_headers, check_metadata, check_range, out_of_range
+from streamrnn.log.checks import check_headers, check_metadata, check_range, out_of_range
 from streamrnn.records import Output, Record, TopicPartition
 
 _offset = attrgetter("offset")

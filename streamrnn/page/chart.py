@@ -18,21 +18,22 @@ LABELS = {"year": "{yyyy}", "month": "{MMM}", "day": "{d} {MMM}", "hour": "{HH}:
 DIGITS = 7
 """Significant digits of the largest number that are sent to the browser."""
 
-# Only numbers stand in what it makes: an observation, the median and the intervals at one time.
+# Returns HTML made of numbers and column names alone: the name of a series would have to be escaped.
+# ECharts adds dimensions without a name to stacked series, and a gap's row has no numbers, so no tooltip.
 TOOLTIP = """(points) => {
-  const row = points[0].value, names = points[0].dimensionNames;
-  const shown = (number) => Number(number.toPrecision(6)).toLocaleString('en');
-  const time = new Date(row[0]).toISOString().replace('T', ' ').slice(0, 19) + ' UTC';
-  const value = (name) => row[names.indexOf(name)];
-  const lines = [`<b>${time}</b>`];
-  if (value('observed') != null) lines.push(`observed ${shown(value('observed'))}`);
-  if (value('median') != null) lines.push(`forecast ${shown(value('median'))}`);
-  for (const name of names) {
-    if (!name.startsWith('low ') || value(name) == null) continue;
-    const width = value('width ' + name.slice(4));
-    lines.push(`${name.slice(4)}% from ${shown(value(name))} to ${shown(value(name) + width)}`);
+  const row = points[0].value;
+  const values = new Map(points[0].dimensionNames.flatMap((name, index) => name ? [[name, row[index]]] : []));
+  const shown = (number) => number.toLocaleString('en', {maximumSignificantDigits: 6});
+  const lines = [];
+  if (values.get('observed') != null) lines.push(`observed ${shown(values.get('observed'))}`);
+  if (values.get('median') != null) lines.push(`forecast ${shown(values.get('median'))}`);
+  for (const [name, low] of values) {
+    if (!name.startsWith('low ') || low == null) continue;
+    const percent = name.slice(4), high = low + values.get('width ' + percent);
+    lines.push(`${percent}% from ${shown(low)} to ${shown(high)}`);
   }
-  return lines.join('<br>');
+  const time = new Date(values.get('time')).toISOString().replace('T', ' ').slice(0, 19) + ' UTC';
+  return lines.length ? [`<b>${time}</b>`, ...lines].join('<br>') : '';
 }"""
 
 

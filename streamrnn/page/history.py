@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamrnn.page.messages import Columns, Message
-from streamrnn.page.places import Places
 from streamrnn.page.scores import Scores
+from streamrnn.page.slots import Places
 
 NEVER = np.iinfo(np.int64).min
 

@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 from fastapi import FastAPI, Request
 from nicegui import ui
 
-from streamrnn.page import words
+from streamrnn.page import formatting
 from streamrnn.page.parts import Chooser, Notes, Picture, Tiles, box, button, pressed, show, tell, text
 from streamrnn.page.store import Store
 
@@ -151,7 +151,7 @@ class View:
         line = self._store.line(place)
         tell(self._title, line.series)
         where = f"{line.topic}/{line.partition}"
-        tell(self._last, f"{words.quantity(line.value)} at {words.moment(line.time)} · {where}")
+        tell(self._last, f"{formatting.quantity(line.value)} at {formatting.moment(line.time)} · {where}")
         self._picture.update(place, self._horizon, line.series)
 
     def _say_what_is_missing(self) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 from nicegui import ui
 from nicegui.elements.mixins.text_element import TextElement
 
-from streamrnn.page import chart, words
+from streamrnn.page import chart, formatting
 from streamrnn.page.store import Store
 
 ROWS = 12
@@ -51,7 +51,7 @@ def show(element: ui.element, *, shown: bool) -> None:
 
 def colored(element: TextElement, share: float | None) -> None:
     """Write a skill, in the colour of what it means."""
-    tell(element, words.percent(share))
+    tell(element, formatting.percent(share))
     value = 0.0 if share is None or np.isnan(share) else share
     wanted = "good" if value > NEITHER else "bad" if value < -NEITHER else "none"
     if wanted not in element.classes:
@@ -84,11 +84,11 @@ class Tiles:
         """Show what is so now."""
         traffic, tasks = self._store.traffic, self._store.traffic.tasks()
         tell(self._numbers["rate"], f"{traffic.rate():,.1f}" if traffic.rate() < 100 else f"{traffic.rate():,.0f}")
-        tell(self._numbers["lag"], f"{sum(task.lag for task in tasks):,}" if tasks else words.NOTHING)
+        tell(self._numbers["lag"], f"{sum(task.lag for task in tasks):,}" if tasks else formatting.NOTHING)
         tell(self._numbers["series"], f"{self._store.history.places.held:,}")
         skill, coverage = self._store.lately.ask("middle", self._store.middle)
-        tell(self._numbers["skill"], words.percent(skill))
-        tell(self._numbers["coverage"], words.percent(coverage))
+        tell(self._numbers["skill"], formatting.percent(skill))
+        tell(self._numbers["coverage"], formatting.percent(coverage))
         tell(self._numbers["dead"], f"{traffic.dead_letters:,}")
 
 
@@ -200,7 +200,7 @@ class Picture:
             with box("tbody"):
                 for horizon in self._store.history.horizons:
                     with box("tr"):
-                        text("td", "", words.count(horizon, "step"))
+                        text("td", "", formatting.count(horizon, "step"))
                         cells.append([text("td", f"number {kind}") for _, kind in heads[1:]])
         return cells
 
@@ -215,17 +215,17 @@ class Picture:
         if not self._chart.options:  # series without numbers are more than ECharts can draw
             self._chart.options.update(chart.options(history.levels))
         chart.filled(self._chart.options, chart.columns(history, place, horizon), present.time)
-        steps = words.count(history.horizons[horizon], "step")
+        steps = formatting.count(history.horizons[horizon], "step")
         _property(self._chart, "aria-label", f"{name}: observed, and as forecast {steps} before")
         self._chart.update()
         skill, coverage = history.scores.skill(place), history.scores.coverage(place)
         middle = history.levels.index(0.5)
         for k, (median, interval, skilled, covered) in enumerate(self._cells):
-            tell(median, words.quantity(float(present.quantiles[k, middle])))
+            tell(median, formatting.quantity(float(present.quantiles[k, middle])))
             low, high = present.quantiles[k, [0, -1]].tolist()
-            tell(interval, f"{words.quantity(low, high)} … {words.quantity(high, low)}")
+            tell(interval, f"{formatting.quantity(low, high)} … {formatting.quantity(high, low)}")
             colored(skilled, float(skill[k]))
-            tell(covered, words.percent(float(coverage[k])))
+            tell(covered, formatting.percent(float(coverage[k])))
 
 
 class Notes:
@@ -245,14 +245,14 @@ class Notes:
     def update(self) -> None:
         """Show what is so now."""
         places, traffic = self._store.history.places, self._store.traffic
-        last = words.count(self._store.history.history, "observation")
+        last = formatting.count(self._store.history.history, "observation")
         parts = [f"The last {last} of up to {_series(places.most)} are held."]
         if places.left_out:
             parts.append(f"{_series(places.left_out)} left out (page.memory).")
         if places.displaced:
             parts.append(f"{places.displaced:,} displaced after a silence.")
         if traffic.lost:
-            parts.append(f"{words.count(traffic.lost, 'observation')} came faster than the page could take them.")
+            parts.append(f"{formatting.count(traffic.lost, 'observation')} came faster than the page could take them.")
         tell(self._held, " ".join(parts))
 
 
@@ -263,7 +263,7 @@ def pressed(buttons: Sequence[TextElement], chosen: int) -> None:
 
 
 def _series(number: int) -> str:
-    return words.count(number, "series", "series")
+    return formatting.count(number, "series", "series")
 
 
 def _property(element: ui.element, name: str, value: Any) -> None:

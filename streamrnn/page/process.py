@@ -14,8 +14,8 @@ import time
 from collections.abc import Mapping
 from importlib.util import find_spec
 
-from streamrnn.child import Child
 from streamrnn.errors import ConfigError
+from streamrnn.runtime.child import Child
 
 logger = logging.getLogger(__name__)
 

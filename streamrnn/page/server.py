@@ -13,7 +13,7 @@ from functools import partial
 
 import uvicorn
 
-from streamrnn.observe import logs
+from streamrnn.observe import logging as logs
 from streamrnn.page import api, live
 from streamrnn.page.access import Access
 from streamrnn.page.messages import HELLO, decode

@@ -17,8 +17,8 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import PydanticBaseSettingsSource
 
 from streamrnn.errors import ConfigError
-from streamrnn.settings.origins import Value, environment_name, gather, to_yaml
-from streamrnn.settings.whole import Settings, sources
+from streamrnn.settings.model import Settings, sources
+from streamrnn.settings.sources import Value, environment_name, gather, to_yaml
 
 __all__ = ["Settings", "describe", "given", "load"]
 

@@ -16,7 +16,7 @@ from pydantic import (
     field_validator,
 )
 
-from streamrnn.settings import units, values
+from streamrnn.settings import units, validators
 
 
 def _quantity(parse: Callable[[str], float], least: str, most: str) -> BeforeValidator:
@@ -66,11 +66,11 @@ class Section(BaseModel):
 class Kafka(Section):
     """The Kafka cluster, and how this process proves who it is."""
 
-    bootstrap_servers: Annotated[str, AfterValidator(values.servers)] = "localhost:9092"
+    bootstrap_servers: Annotated[str, AfterValidator(validators.servers)] = "localhost:9092"
     """`host:port`, several separated by commas."""
     client: Literal["auto", "kafka-python", "confluent"] = "auto"
     """The library; `auto`: confluent-kafka if it is installed, which is faster, else kafka-python."""
-    instance: Annotated[str, AfterValidator(values.app)] | None = None
+    instance: Annotated[str, AfterValidator(validators.app)] | None = None
     """A name of this process that outlasts it: one that comes back within `session_timeout` gets its partitions back,
     and nothing moves meanwhile. No two processes of an app may have the same."""
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
@@ -100,16 +100,16 @@ class Sqlite(Section):
 class Input(Section):
     """What is read, and what of a record is forecast."""
 
-    topics: Annotated[tuple[str, ...], BeforeValidator(values.topics)] = ()
+    topics: Annotated[tuple[str, ...], BeforeValidator(validators.topics)] = ()
     """The only key without a default; `load` insists on it where a daemon is to read them."""
     format: Literal["json"] = "json"
     key: str | None = None
     """Field that names the thing observed; absent: the record's Kafka key."""
     time: str | None = None
     """Field with the event time; absent: the record's Kafka timestamp."""
-    fields: Annotated[tuple[str, ...] | Literal["*"], BeforeValidator(values.fields)] = "*"
+    fields: Annotated[tuple[str, ...] | Literal["*"], BeforeValidator(validators.fields)] = "*"
     """Fields that are forecast, each a series; `*`: every numeric one."""
-    covariates: Annotated[tuple[str, ...], BeforeValidator(values.covariates)] = ()
+    covariates: Annotated[tuple[str, ...], BeforeValidator(validators.covariates)] = ()
     """Fields that the others of their key see, as with `model.joint`, and that are not forecast."""
     start: Literal["earliest", "latest"] = "earliest"
     """Where a partition is read from as long as nothing was committed for it."""
@@ -122,21 +122,21 @@ class Input(Section):
 class Output(Section):
     """Topics written, as templates in which `{topic}` is the input topic and `{app}` the application."""
 
-    forecasts: Annotated[str, BeforeValidator(values.template)] = "{topic}.forecasts"
-    dead_letters: Annotated[str, BeforeValidator(values.template)] = "{topic}.dead-letters"
-    state: Annotated[str, BeforeValidator(values.template)] = "{app}.state"
+    forecasts: Annotated[str, BeforeValidator(validators.template)] = "{topic}.forecasts"
+    dead_letters: Annotated[str, BeforeValidator(validators.template)] = "{topic}.dead-letters"
+    state: Annotated[str, BeforeValidator(validators.template)] = "{app}.state"
 
 
 class Forecast(Section):
     """What is said about the future."""
 
-    horizons: Annotated[tuple[int, ...], BeforeValidator(values.horizons)] = (1, 12, 24)
+    horizons: Annotated[tuple[int, ...], BeforeValidator(validators.horizons)] = (1, 12, 24)
     """Steps ahead."""
-    quantiles: Annotated[tuple[float, ...], BeforeValidator(values.quantiles)] = (0.05, 0.1, 0.5, 0.9, 0.95)
+    quantiles: Annotated[tuple[float, ...], BeforeValidator(validators.quantiles)] = (0.05, 0.1, 0.5, 0.9, 0.95)
     seasons: Annotated[
         tuple[float, ...] | None,
-        BeforeValidator(values.seasons),
-        PlainSerializer(values.seasons_text, return_type=str | list[str], when_used="json"),
+        BeforeValidator(validators.seasons),
+        PlainSerializer(validators.seasons_text, return_type=str | list[str], when_used="json"),
     ] = None
     """Periods, seconds; None: found from event time and values."""
     direction: bool = False
@@ -251,7 +251,7 @@ class Page(Section):
     """Address listened on. The default answers this machine only."""
     port: int = Field(default=8080, ge=0, le=65535)
     """0: any free port."""
-    token: Annotated[SecretStr, AfterValidator(values.token)] | None = None
+    token: Annotated[SecretStr, AfterValidator(validators.token)] | None = None
     """What who wants to see the page must know; None: whoever reaches the port sees it."""
     history: int = Field(default=240, ge=10, le=100_000)
     """Observations of a series that are shown and scored."""

@@ -7,8 +7,8 @@ from contextlib import closing
 from itertools import islice
 from pathlib import Path
 
-from streamrnn.demo.daemon import running
-from streamrnn.demo.streams import FOLDER
+from streamrnn.commands.demo.daemon import running
+from streamrnn.commands.demo.streams import FOLDER
 from streamrnn.log import Topic
 from streamrnn.log.files import read_csv
 from streamrnn.log.sqlite import SqliteLog

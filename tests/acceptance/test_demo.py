@@ -18,8 +18,8 @@ from urllib.request import urlopen
 
 import pytest
 
-from streamrnn import demo
-from streamrnn.demo import progress, streams
+from streamrnn.commands import demo
+from streamrnn.commands.demo import progress, streams
 
 PATIENCE = 120.0  # seconds
 NAMES = ["nyc_taxi", "machine_temp", "cpu_asg", "aws_cpu_a", "tweets_a"]

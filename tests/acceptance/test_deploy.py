@@ -257,6 +257,24 @@ def test_the_lock_holds_every_dependency_with_hashes() -> None:
     assert names - set(entries) == set()
 
 
+def test_releases_that_do_not_fit_are_excluded() -> None:
+    """confluent-kafka stays below 3, an incompatible rewrite under the same name; nicegui is at least 3.12.
+
+    Releases of nicegui before that are not supported by the page.
+    """
+    extras = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    bounds = {item for extra in extras.values() for item in extra if re.match("confluent-kafka|nicegui", item)}
+    assert bounds == {"confluent-kafka>=2.16,<3", "nicegui>=3.12"}
+
+
+def test_the_lock_names_no_registry_and_no_folder() -> None:
+    """It installs from any mirror: it has no address, no option but hashes, and no path."""
+    lines = (REPOSITORY / "requirements.lock").read_text().splitlines()
+    entries = [line for line in lines if not line.startswith("#")]
+    assert [line for line in entries if not re.match(r"[a-z0-9-]+==[^/@]+$|    --hash=sha256:[0-9a-f]{64}", line)] == []
+    assert [line for line in lines if re.search(r"://|/tmp/|/home/|--(extra-)?index-url |--find-links", line)] == []
+
+
 @pytest.mark.parametrize("target", ["venv", "demo", "test", "long", "check", "bench", "generate", "lock", "clean"])
 def test_every_target_is_explained_and_runs(target: str) -> None:
     """`make` alone lists the target, and make can say what it would do."""

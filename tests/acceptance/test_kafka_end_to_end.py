@@ -12,17 +12,18 @@ from typing import Any
 
 import pytest
 from kafka import KafkaProducer
-from support.outside import Offsets, create_topics, dying
+from support.kafka_probe import Offsets, create_topics, dying
+from support.log_backends import PATIENCE, KafkaWorld
 from support.process import Daemon, until
-from support.worlds import PATIENCE, KafkaWorld
 
-from streamrnn import app, daemon
-from streamrnn.backtest import backtest
-from streamrnn.demo.streams import FOLDER
+from streamrnn import app
+from streamrnn.commands import run
+from streamrnn.commands.backtest import backtest
+from streamrnn.commands.demo.streams import FOLDER
 from streamrnn.log.files import read_csv
 from streamrnn.records import Output, Record, TopicPartition
+from streamrnn.runtime.worker import Worker
 from streamrnn.settings import Settings, load
-from streamrnn.worker import Worker
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(120)]
 
@@ -61,7 +62,7 @@ def files_and_topic(folder: Path, rows: int) -> tuple[list[Path], list[Record]]:
 
 
 def work(settings: Settings, ends: dict[TopicPartition, int], poll_records: int) -> None:
-    """Run the daemon's worker, as `daemon.run` composes it, until all is committed."""
+    """Run the daemon's worker, as `run.run` composes it, until all is committed."""
     worker = Worker(
         connect=lambda: app.open_log(settings),
         task=lambda partition: app.task(settings, partition),
@@ -69,7 +70,7 @@ def work(settings: Settings, ends: dict[TopicPartition, int], poll_records: int)
         start=settings.input.start,
         interval=settings.commit.interval,
         snapshot_interval=settings.commit.snapshot_interval,
-        observer=daemon.metrics_of(settings),
+        observer=run.metrics_of(settings),
         poll_records=poll_records,
     )
     with closing(worker), closing(Offsets(settings.kafka.bootstrap_servers, settings.app)) as offsets:

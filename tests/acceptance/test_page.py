@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -11,20 +12,20 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
 from support.chromium import chromium as started
 from support.chromium import keep
-from support.outside import create_topics
+from support.kafka_probe import create_topics
+from support.log_backends import KafkaWorld
 from support.pages import HORIZONS, LEVELS, MINUTE, TASK, report, told, wave
 from support.process import Daemon, until
-from support.worlds import KafkaWorld
 
-from streamrnn.child import FIRST_PAUSE
 from streamrnn.errors import ConfigError
 from streamrnn.log import Topic
 from streamrnn.log.sqlite import SqliteLog
@@ -32,6 +33,7 @@ from streamrnn.page import process as processes
 from streamrnn.page.feed import Feed
 from streamrnn.page.process import PageProcess
 from streamrnn.records import Record, TopicPartition
+from streamrnn.runtime.child import FIRST_PAUSE
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -151,6 +153,71 @@ def test_a_series_is_picked_and_moves(shown: Shown, chromium: Browser, width: in
         assert page.evaluate("document.documentElement.scrollWidth") == width
         ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
         assert (sum(int(part) for part in ground[4:-1].split(",")) < 3 * 128) == (scheme == "dark")
+
+
+def point(page: Page, share: float, *, touch: bool = False) -> None:
+    """Hover over the chart, or tap it, at this share of its width."""
+    canvas = page.locator(".chart canvas")
+    box = canvas.bounding_box()
+    assert box is not None
+    position: Any = {"x": share * box["width"], "y": box["height"] / 3}
+    canvas.tap(position=position) if touch else canvas.hover(position=position)
+
+
+def tooltip(page: Page) -> Locator:
+    """Return the box of the chart's tooltip."""
+    return page.locator(".chart > div:not(:has(canvas))")
+
+
+def expect_tooltip(page: Page, shown: Shown, name: str) -> None:
+    """Wait until the tooltip shows the value of a series and its last horizon's forecast, as the API returns them."""
+    past = shown.get(f"/series/{name}/history")[1]
+    quantiles = past["forecasts"][-1]["quantiles"]
+    columns = [past["value"], quantiles["0.5"], quantiles["0.1"], quantiles["0.9"]]
+    times = [f"{datetime.fromtimestamp(each / 1000, UTC):%Y-%m-%d %H:%M:%S} UTC" for each in past["time"]]
+    rows = dict(zip(times, zip(*columns, strict=True), strict=True))
+    pattern = re.compile(r"(.* UTC)\nobserved (\S+)\nforecast (\S+)\n80% from (\S+) to (\S+)")
+
+    def matches() -> bool:
+        found = pattern.fullmatch(tooltip(page).inner_text())
+        return found is not None and rows[found[1]] == pytest.approx([*map(float, found.groups()[1:])], 1e-5, 1e-5)
+
+    until(matches, f"the tooltip of {name}", PATIENCE)
+
+
+@pytest.mark.parametrize("touch", [False, True], ids=["mouse", "touch"])
+def test_tooltip_and_curve_belong_to_the_series(shown: Shown, chromium: Browser, touch: bool) -> None:
+    """Title, tooltip and curve are those of the new series after a switch, also with the tooltip open."""
+    more: Any = {"width": 390, "has_touch": True, "is_mobile": True} if touch else {}
+    addresses = [f"{shown.url}/?series=pump-{number}%2Frpm" for number in (0, 1)]
+    with visit(chromium, addresses[0], **more) as page, visit(chromium, addresses[1], **more) as fresh:
+        drawn(page)
+        point(page, 0.5, touch=touch)
+        expect_tooltip(page, shown, "pump-0/rpm")
+        link = page.get_by_role("link", name="pump-1/rpm")
+        link.tap() if touch else link.press("Enter")  # the mouse stays on the chart, its tooltip open
+        expect(page.get_by_role("heading", level=1)).to_have_text("pump-1/rpm")
+        if not touch:  # a tap outside the chart may close it
+            expect_tooltip(page, shown, "pump-1/rpm")
+        for each in (page, fresh):
+            point(each, 0.4, touch=touch)
+            expect_tooltip(each, shown, "pump-1/rpm")
+        until(lambda: drawn(page) == drawn(fresh), "the curve of pump-1/rpm", PATIENCE)
+
+
+def test_a_gap_has_no_tooltip(chromium: Browser) -> None:
+    """Between two observations that are many steps apart the tooltip is hidden."""
+    with closing(Shown(history=100)) as gapped:
+        gapped.serves()
+        gapped.tell(40)
+        gapped.step += 40
+        gapped.tell(40)
+        until(lambda: gapped.get("/status")[1]["observations"] == 240, "the observations", PATIENCE)
+        with visit(chromium, f"{gapped.url}/?series=pump-0%2Frpm") as page:
+            drawn(page)
+            for share, visible in ((0.2, True), (0.42, False), (0.8, True)):
+                point(page, share)
+                expect(tooltip(page)).to_be_visible(visible=visible)
 
 
 def test_a_link_leads_to_its_series(shown: Shown, chromium: Browser) -> None:

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 from support.inputs import mixed
+from support.log_backends import KafkaWorld, SqliteWorld, World
 from support.process import Daemon, until
-from support.worlds import KafkaWorld, SqliteWorld, World
 
 from streamrnn import app
 from streamrnn.errors import LogError

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 from support.inputs import T, mixed
+from support.log_backends import KafkaWorld, SqliteWorld
 from support.process import Daemon, until
-from support.worlds import KafkaWorld, SqliteWorld
 
 from streamrnn.log import Topic
 from streamrnn.records import TopicPartition

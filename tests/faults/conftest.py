@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from support.broker import Broker
 from support.cluster import Cluster
-from support.fleet import WARM, Fleet, Founder
-from support.nursery import Nursery
+from support.daemons import WARM, Fleet, Founder
+from support.fork_server import Nursery
 from support.proxy import Proxy
 from support.table import LINE, Row
 

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import pytest
 from support.broker import Broker
-from support.fleet import Fleet, Founder
-from support.outside import memory
+from support.daemons import Fleet, Founder
+from support.kafka_probe import memory
 from support.process import until
 from support.table import Row
 

@@ -8,12 +8,12 @@ from functools import partial
 import pytest
 from support.broker import Broker
 from support.cluster import Cluster
-from support.fleet import Founder
+from support.daemons import Founder
 from support.process import until
 from support.proxy import END_TXN, LOST, PASSED, TXN_OFFSET_COMMIT, Fate, Proxy, Request
 from support.table import Row
 
-from streamrnn.log.brokers import transactional_id
+from streamrnn.log.kafka_common import transactional_id
 from streamrnn.records import TopicPartition
 
 SWIFT = ["kafka.request_timeout=3s", "kafka.session_timeout=15s"]

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 from support.broker import Broker
-from support.fleet import Founder
-from support.outside import memory
+from support.daemons import Founder
+from support.kafka_probe import memory
 from support.process import until
 from support.table import Row
 

@@ -6,12 +6,12 @@ from threading import Event
 
 import pytest
 from support.broker import Broker
+from support.daemons import PARTITIONS, stream
 from support.feeder import Feeder, _Clients
-from support.fleet import PARTITIONS, stream
-from support.outside import create_topics
+from support.kafka_probe import create_topics
+from support.log_backends import KafkaWorld
 from support.process import until
 from support.proxy import LOST, PASSED, PRODUCE, Proxy
-from support.worlds import KafkaWorld
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(300)]
 

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from statistics import quantiles
 
 import pytest
-from support.fleet import LEAN, WHOLE, Fleet, Founder
+from support.daemons import LEAN, WHOLE, Fleet, Founder
 from support.oracle import Verdict
 from support.table import Row
 

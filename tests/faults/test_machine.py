@@ -10,17 +10,17 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from support.fakes import FakeForecaster, make_task
 from support.inputs import mixed
 from support.oracle import Found, Verdict, in_one_go, judge, judge_part, sorted_out
-from support.shop import APP, OUTPUTS, Clock, FaultyLog, finish, hire, stock
 from support.table import Row
+from support.worker_harness import APP, OUTPUTS, Clock, FaultyLog, finish, hire, stock
 
 from streamrnn.log.memory import MemoryStore
 from streamrnn.records import Record, TopicPartition
-from streamrnn.task import Task
+from streamrnn.runtime.task import Task
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from streamrnn.worker import Worker
+    from streamrnn.runtime.worker import Worker
 
 PARTITIONS = 3
 LONGEST = 120  # records of a partition

@@ -3,7 +3,7 @@
 import random
 
 import pytest
-from support.fleet import WHOLE, Founder
+from support.daemons import WHOLE, Founder
 from support.table import Row
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(300)]

@@ -6,11 +6,11 @@ from contextlib import closing
 
 import pytest
 from support.broker import Broker
-from support.fleet import Fleet, Founder
+from support.daemons import Fleet, Founder
+from support.log_backends import KAFKA_CLIENTS, KafkaWorld, gather, join
 from support.process import until
 from support.proxy import END_TXN, LOST, PASSED, Fate, Proxy, Request
 from support.table import Row
-from support.worlds import KAFKA_CLIENTS, KafkaWorld, gather, join
 
 from streamrnn.log import Topic
 from streamrnn.records import Record

@@ -4,7 +4,7 @@ import signal
 from collections.abc import Sequence
 
 import pytest
-from support.fleet import Founder
+from support.daemons import Founder
 from support.oracle import Found, Seen, judge, judge_part
 from support.table import Row
 
@@ -60,39 +60,39 @@ def test_a_part_is_a_beginning() -> None:
 
 
 REPLAY_PUBLISHED = """
-from streamrnn.lease import Lease
+from streamrnn.runtime.partition import OwnedPartition
 def feed(lease, records):
     outputs, report = lease._advance(records)
     if outputs:
         lease._transaction.send(outputs)
     lease._end_replay()
     return report
-Lease.feed = feed
-Lease._end_replay = lambda lease: setattr(lease, "_replay", None)
+OwnedPartition.feed = feed
+OwnedPartition._end_replay = lambda lease: setattr(lease, "_replay", None)
 """
 STATE_FORGOTTEN = """
-from streamrnn.lease import Lease
+from streamrnn.runtime.partition import OwnedPartition
 def restore(lease, start):
     committed = lease._log.committed(lease.partition)
     if committed is not None:
         lease.position = lease._committed = committed.offset
-Lease._restore = restore
+OwnedPartition._restore = restore
 """
 WEIGHTS_FORGOTTEN = """
 from streamrnn.core.forecaster import Forecaster
-from streamrnn.lease import Lease
+from streamrnn.runtime.partition import OwnedPartition
 load = Forecaster.load
 def forgetful(forecaster, shared, *rest):
     fresh = {name: array for name, array in forecaster.save_shared().items() if "weights" in name or name == "average"}
     load(forecaster, {**shared, **fresh}, *rest)
 Forecaster.load = forgetful
-Lease._end_replay = lambda lease: setattr(lease, "_replay", None)
+OwnedPartition._end_replay = lambda lease: setattr(lease, "_replay", None)
 """
 FENCING_IGNORED = """
 import os
 from kafka import ConsumerGroupMetadata
 from streamrnn.log.kafka import writer
-from streamrnn.worker import Worker
+from streamrnn.runtime.worker import Worker
 opened, discard = writer.opened, Worker._discard
 def unfenced(kind, common, **particular):
     if "transactional_id" in particular:

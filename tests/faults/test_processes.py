@@ -5,7 +5,7 @@ import signal
 import time
 
 import pytest
-from support.fleet import Fleet, Founder
+from support.daemons import Fleet, Founder
 from support.process import until
 from support.table import Row
 
@@ -40,7 +40,7 @@ RESTORING = ("transaction", "committed", "bounds", "read_state", "seek", "poll")
 STUCK = """
 import sys, time
 from streamrnn.log import brokers
-from streamrnn.worker import Worker
+from streamrnn.runtime.worker import Worker
 brokers.MOST_BETWEEN_POLLS = 7.0
 feed, left = Worker._feed, 30
 def stuck(*arguments):

@@ -5,7 +5,7 @@ import time
 from statistics import median
 
 import pytest
-from support.fleet import Fleet, Founder
+from support.daemons import Fleet, Founder
 from support.process import until
 from support.table import Row
 

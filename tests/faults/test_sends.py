@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pytest
 from support.broker import Broker
-from support.fleet import Fleet, Founder
+from support.daemons import Fleet, Founder
 from support.process import until
 from support.proxy import INIT_PRODUCER_ID, PASSED, TRANSACTIONAL, Fate, Proxy, Request
 from support.table import Row

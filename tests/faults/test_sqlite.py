@@ -10,12 +10,12 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
-from support.fleet import LEAN, stream
-from support.nursery import Nursery
+from support.daemons import LEAN, stream
+from support.fork_server import Nursery
+from support.log_backends import SqliteWorld
 from support.oracle import Found, Verdict, judge, sorted_out, topics, undisturbed
 from support.process import Daemon, until
 from support.table import Row
-from support.worlds import SqliteWorld
 
 from streamrnn import app
 from streamrnn.log import Topic

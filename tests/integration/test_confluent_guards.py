@@ -8,7 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from support.worlds import KafkaWorld, join
+from support.log_backends import KafkaWorld, join
 
 from streamrnn.errors import Fenced, LogError
 from streamrnn.log import Topic

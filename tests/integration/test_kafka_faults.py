@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from support.broker import Broker
-from support.worlds import KAFKA_CLIENTS, KafkaWorld, join
+from support.log_backends import KAFKA_CLIENTS, KafkaWorld, join
 
 from streamrnn.errors import Fenced, LogError
 from streamrnn.log import Topic, Transaction

@@ -8,7 +8,7 @@ from contextlib import closing
 import pytest
 from kafka import errors
 from kafka.producer.transaction_manager import ProducerIdAndEpoch, TransactionalRequestResult
-from support.worlds import KafkaWorld, join
+from support.log_backends import KafkaWorld, join
 
 from streamrnn.errors import Fenced, LogError
 from streamrnn.log import Topic

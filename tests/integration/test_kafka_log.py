@@ -12,11 +12,11 @@ from kafka import KafkaAdminClient
 from kafka import TopicPartition as KafkaPartition
 from kafka.admin import ConfigResource, ConfigResourceType
 from support.broker import free_ports
-from support.worlds import KAFKA_CLIENTS, PATIENCE, KafkaWorld, gather, join, kafka_log, wait_for
+from support.log_backends import KAFKA_CLIENTS, PATIENCE, KafkaWorld, gather, join, kafka_log, wait_for
 
 from streamrnn.errors import ConfigError, Fenced, LogError
 from streamrnn.log import Committed, Log, Poll, Topic
-from streamrnn.log.brokers import Connection
+from streamrnn.log.kafka_common import Connection
 from streamrnn.records import Output, Record, TopicPartition
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(120)]

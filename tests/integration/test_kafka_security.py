@@ -13,7 +13,7 @@ import pytest
 from kafka import KafkaAdminClient
 from kafka.admin import ACL, ACLOperation, ACLPermissionType, ACLResourcePatternType, ResourcePattern, ResourceType
 from support.broker import PASSWORDS, Broker, missing
-from support.worlds import KAFKA_CLIENTS, KafkaWorld, gather, join
+from support.log_backends import KAFKA_CLIENTS, KafkaWorld, gather, join
 
 from streamrnn.errors import LogError
 from streamrnn.log import Committed, Topic

@@ -6,7 +6,7 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
-from support.worlds import KAFKA_CLIENTS, KafkaWorld, MemoryWorld, SqliteWorld, World, gather, join, wait_for
+from support.log_backends import KAFKA_CLIENTS, KafkaWorld, MemoryWorld, SqliteWorld, World, gather, join, wait_for
 
 from streamrnn.errors import Fenced, LogError
 from streamrnn.log import Committed, Log, Topic, Transaction

@@ -14,15 +14,16 @@ from typing import Any
 import pytest
 from support import prometheus
 from support.prometheus import DEPLOY, Prometheus, meanwhile, shortened
-from support.shop import FaultyLog, broken
+from support.worker_harness import FaultyLog, broken
 
-from streamrnn import app, daemon
+from streamrnn import app
+from streamrnn.commands import run
 from streamrnn.log import Topic
 from streamrnn.log.memory import MemoryStore
 from streamrnn.observe.health import HealthServer
 from streamrnn.records import Record
+from streamrnn.runtime.worker import Worker
 from streamrnn.settings import load
-from streamrnn.worker import Worker
 
 KEYS, HOUR, START = 4, 3_600_000, 1_700_000_000_000
 OVERRIDES = ["input.topics=sensors", "input.key=series", "input.time=time", "commit.interval=50ms"]
@@ -51,7 +52,7 @@ class Plant:
 
     def __init__(self, *overrides: str) -> None:
         settings = load(None, [*OVERRIDES, *overrides])
-        self.store, self.metrics = MemoryStore(), daemon.metrics_of(settings)
+        self.store, self.metrics = MemoryStore(), run.metrics_of(settings)
         self.store.create(Topic("sensors", 1))
         self.fault = ""
         self.rows = 0

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import torch
 
-from streamrnn.core.learner import Learner, pinball
-from streamrnn.core.learning import ANCHOR
-from streamrnn.core.memory import Windows
-from streamrnn.core.network import fresh, heads, split, unroll
-from streamrnn.core.series import INPUTS
-from streamrnn.core.shapes import GATES, KNOTS, Shape
+from streamrnn.core.learning.bptt import BpttLearner, pinball
+from streamrnn.core.learning.replay_buffer import Windows
+from streamrnn.core.learning.step import ANCHOR
+from streamrnn.core.network.shapes import GATES, KNOTS, Shape
+from streamrnn.core.network.torch_network import fresh, heads, split, unroll
+from streamrnn.core.series.state import INPUTS
 
 STEPS, BATCH, HORIZONS = 10, 3, 2
 
@@ -67,10 +67,10 @@ def windows_of(shape: Shape, count: int = BATCH) -> Windows:
     return windows
 
 
-def learner_of(shape: Shape, *, start: np.ndarray | None = None, **changes: float) -> Learner:
+def learner_of(shape: Shape, *, start: np.ndarray | None = None, **changes: float) -> BpttLearner:
     """A learner from the weights of seed 0, or from others."""
     options = {"learning_rate": 0.01, "clip_norm": 1.0, "warm_up": 1, "averaging": 0.0, **changes}
-    return Learner(shape, start=start, seed=0, device="cpu", **options)  # type: ignore[arg-type]
+    return BpttLearner(shape, start=start, seed=0, device="cpu", **options)  # type: ignore[arg-type]
 
 
 @KINDS
@@ -111,7 +111,7 @@ def test_learning_starts_from_the_weights_given() -> None:
     shape = Shape("gru", 4, 1, width=3)
     base = fresh(shape, 5).numpy()
     kept = base.copy()
-    learner = Learner(
+    learner = BpttLearner(
         shape, start=base, seed=0, learning_rate=0.01, clip_norm=1.0, warm_up=1, averaging=0.9,
         device="cpu",
     )  # fmt: skip
@@ -127,7 +127,7 @@ def test_the_learning_rate_rises_over_the_warm_up(monkeypatch: pytest.MonkeyPatc
     """Step n of the warm-up has n / warm_up of the learning rate; without one it is whole at once."""
     shape = Shape("gru", 4, 1, width=3)
     learner, rates = learner_of(shape, warm_up=warm_up), []
-    monkeypatch.setattr("streamrnn.core.learner.adam", lambda *_, lr, **__: rates.append(lr))
+    monkeypatch.setattr("streamrnn.core.learning.bptt.adam", lambda *_, lr, **__: rates.append(lr))
     for _ in range(6):
         learner.learn(windows_of(shape))
     assert rates == pytest.approx([0.01 * min(1, n / max(warm_up, 1)) for n in range(1, 7)])
@@ -151,7 +151,7 @@ def test_pinball_loss_is_the_weighted_mean_over_known_labels() -> None:
     assert loss.item() == pytest.approx(total / count, rel=1e-6)
 
 
-def learner_and_windows() -> tuple[Learner, Windows]:
+def learner_and_windows() -> tuple[BpttLearner, Windows]:
     """A small learner and windows that it can learn from."""
     shape = Shape("gru", 4, 1, width=3)
     return learner_of(shape, averaging=0.9), windows_of(shape, 2)
@@ -184,7 +184,7 @@ def test_weights_that_leave_the_finite_are_brought_back(monkeypatch: pytest.Monk
     learner, windows = learner_and_windows()
     before = learner.save()["weights"].copy()
     with monkeypatch.context() as patched:
-        patched.setattr("streamrnn.core.learner.adam", lambda weights, *_, **__: weights[0].fill_(np.inf))
+        patched.setattr("streamrnn.core.learning.bptt.adam", lambda weights, *_, **__: weights[0].fill_(np.inf))
         assert learner.learn(windows).skipped
     np.testing.assert_array_equal(learner.save()["weights"], before)
     assert not learner.learn(windows).skipped

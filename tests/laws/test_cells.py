@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from streamrnn.core.network import split, unroll
-from streamrnn.core.shapes import GATES, STATES, Shape
+from streamrnn.core.network.shapes import GATES, STATES, Shape
+from streamrnn.core.network.torch_network import split, unroll
 
 REFERENCE = {"rnn_tanh": nn.RNN, "rnn_relu": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
 TOLERANCE = {torch.float32: 1e-6, torch.float64: 1e-12}

@@ -7,11 +7,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from streamrnn.core.blocks import TorchBody
-from streamrnn.core.bodies import CompiledBody
-from streamrnn.core.encoders import encode
-from streamrnn.core.network import fresh, split, unroll
-from streamrnn.core.shapes import GATES, STATES, Encoder, Shape
+from streamrnn.core.network.encoder_cpu import CpuEncoder
+from streamrnn.core.network.encoder_gpu import GpuEncoder
+from streamrnn.core.network.encoders import encode
+from streamrnn.core.network.shapes import GATES, STATES, Encoder, Shape
+from streamrnn.core.network.torch_network import fresh, split, unroll
 
 MODULES = {"rnn_tanh": nn.RNN, "rnn_relu": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
 CELLS = {"rnn_tanh": nn.RNNCell, "rnn_relu": nn.RNNCell, "gru": nn.GRUCell, "lstm": nn.LSTMCell}
@@ -111,7 +111,7 @@ def test_no_time_lost_is_no_decay() -> None:
     inputs[:, shape.encoder.gap] = -np.abs(inputs[:, shape.encoder.gap])
     ends = []
     for each, flat in ((shape, weights), (plain, same)):
-        body, state = CompiledBody(each), np.zeros((1, *each.states), np.float32)
+        body, state = CpuEncoder(each), np.zeros((1, *each.states), np.float32)
         body.load(flat.numpy())
         for row in inputs:
             body.step(state, np.zeros(1, np.int64), row[None])
@@ -133,7 +133,7 @@ def test_the_compiled_step_is_the_learners_encoder(cell: str, kind: str, layers:
         b: unroll(split(weights, shape), shape, given[b:, b : b + 1], torch.zeros(1, *shape.states))
         for b in range(STEPS)
     }
-    for body in (CompiledBody(shape), TorchBody(shape, "cpu")):
+    for body in (CpuEncoder(shape), GpuEncoder(shape, "cpu")):
         body.load(weights.numpy())
         hidden = np.zeros((STEPS, *shape.states), np.float32)
         for t in range(STEPS):
@@ -148,7 +148,7 @@ def test_the_compiled_step_is_the_learners_encoder(cell: str, kind: str, layers:
 def test_bits_do_not_depend_on_the_wave(kind: str) -> None:
     """Any cut and any order of the rows give each row the same bits."""
     shape, rng = Shape("gru", 24, 1, kind=kind, context=7, decay=True), np.random.default_rng(2)
-    body, rows = CompiledBody(shape), 60
+    body, rows = CpuEncoder(shape), 60
     body.load(fresh(shape, 1).numpy())
     given = rng.normal(size=(20, rows, shape.inputs)).astype(np.float32)
     whole, cut = (np.zeros((rows, *shape.states), np.float32) for _ in range(2))
@@ -163,7 +163,7 @@ def test_bits_do_not_depend_on_the_wave(kind: str) -> None:
 def test_a_state_that_explodes_starts_anew_with_its_context(kind: str) -> None:
     """Only that row's."""
     shape = Shape("rnn_relu", 4, 1, kind=kind, context=3)
-    body, state = CompiledBody(shape), np.zeros((2, *shape.states), np.float32)
+    body, state = CpuEncoder(shape), np.zeros((2, *shape.states), np.float32)
     body.load(fresh(shape, 1).numpy())
     inputs = np.ones((2, shape.inputs), np.float32)
     body.step(state, np.arange(2), inputs)

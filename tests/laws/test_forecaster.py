@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from support.streams import HOUR, START, bits, run, seasonal, small, state
 
 from streamrnn.core.forecaster import Forecaster
-from streamrnn.core.shapes import GATES
+from streamrnn.core.network.shapes import GATES
 
 ROWS = 90
 BASED, LEAN = {"networks": 3}, {"networks": 3, "variant": "lean"}

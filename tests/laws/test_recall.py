@@ -5,9 +5,9 @@ import pytest
 import torch
 from support.recall import FEWEST, LEVEL, SHOWN, learn, reach, remembering, stream
 
-from streamrnn.core.memory import Windows
-from streamrnn.core.network import fresh, split, unroll
-from streamrnn.core.shapes import Shape
+from streamrnn.core.learning.replay_buffer import Windows
+from streamrnn.core.network.shapes import Shape
+from streamrnn.core.network.torch_network import fresh, split, unroll
 
 ROWS = 140
 LAST = 40

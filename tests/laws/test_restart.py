@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from support.fakes import HORIZONS, QUANTILES, FakeForecaster, make_task
 from support.inputs import mixed
-from support.shop import APP, Clock, FaultyLog, broken, done, finish, hire, published, stock
 from support.streams import small
+from support.worker_harness import APP, Clock, FaultyLog, broken, done, finish, hire, published, stock
 
 from streamrnn.log.memory import MemoryStore
 from streamrnn.records import Record, TopicPartition
-from streamrnn.task import Task
+from streamrnn.runtime.task import Task
 
 if TYPE_CHECKING:
-    from streamrnn.worker import Worker
+    from streamrnn.runtime.worker import Worker
 
 PARTITIONS = 2
 

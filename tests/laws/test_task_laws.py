@@ -11,7 +11,7 @@ from support.inputs import cut, mixed
 from support.streams import small
 
 from streamrnn.records import Output, Record
-from streamrnn.task import Task
+from streamrnn.runtime.task import Task
 
 KINDS_OF = {
     "bidirectional": {"encoder": "bidirectional", "context": 3},

@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from support.streams import HOUR, START
 
-from streamrnn.core.bank import Bank, Described
+from streamrnn.core.banks.full import Bank
+from streamrnn.core.series.wave import Described
 
 LEVELS = (0.1, 0.5, 0.9)
 

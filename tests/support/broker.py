@@ -23,7 +23,7 @@ from pathlib import Path
 from types import TracebackType
 
 from kafka.errors import KafkaError
-from support.outside import admin
+from support.kafka_probe import admin
 
 from streamrnn.errors import LogError
 

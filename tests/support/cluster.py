@@ -12,7 +12,7 @@ from typing import Any
 from kafka.errors import KafkaError
 from kafka.protocol.metadata import CoordinatorType
 from support.broker import PORTS, READY_WITHIN, Broker, free_ports, new_name
-from support.outside import admin
+from support.kafka_probe import admin
 from support.process import until
 
 from streamrnn.errors import LogError

@@ -26,7 +26,7 @@ import yaml
 from kafka import KafkaConsumer
 from kafka import TopicPartition as KafkaPartition
 from support.broker import _die_with_parent, free_ports
-from support.outside import create_topics
+from support.kafka_probe import create_topics
 from support.process import until
 
 ROOT = Path(__file__).parents[2]

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from streamrnn.core.forecaster import Counts, Forecasts, Scores
-from streamrnn.core.learning import Learned
+from streamrnn.core.learning.step import Learned
 from streamrnn.formats.json import JsonDecoder
 from streamrnn.records import HEAD, Record, TopicPartition
-from streamrnn.task import Task
+from streamrnn.runtime.task import Task
 
 HORIZONS = (1, 3)
 QUANTILES = (0.1, 0.5, 0.9)

@@ -17,11 +17,11 @@ from typing import NamedTuple, TypeVar
 import orjson
 from kafka import KafkaAdminClient, KafkaProducer, OffsetSpec
 from kafka import TopicPartition as KafkaPartition
-from support.outside import impatient
+from support.kafka_probe import impatient
 
-from streamrnn.log.brokers import END_OF_METADATA
 from streamrnn.log.kafka.client import opened
 from streamrnn.log.kafka.writer import let_go
+from streamrnn.log.kafka_common import END_OF_METADATA
 from streamrnn.records import Record
 
 PAUSE = 0.02  # seconds between two turns: the judge has to run all that was sent once more

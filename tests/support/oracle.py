@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 from streamrnn import app
 from streamrnn.records import Headers, Output, Record, TopicPartition
+from streamrnn.runtime.task import Task
 from streamrnn.settings import Settings
-from streamrnn.task import Task
 
 
 class Seen(NamedTuple):

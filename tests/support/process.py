@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Any
 
 from support.broker import _die_with_parent
-from support.nursery import Forked, Nursery
+from support.fork_server import Forked, Nursery
 
 PATIENCE = 120.0  # seconds
 

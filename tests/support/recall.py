@@ -15,10 +15,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from streamrnn.core.learner import Learner
-from streamrnn.core.memory import Windows
-from streamrnn.core.network import fresh, heads, split, squashed, unroll
-from streamrnn.core.shapes import KNOTS, Shape
+from streamrnn.core.learning.bptt import BpttLearner
+from streamrnn.core.learning.replay_buffer import Windows
+from streamrnn.core.network.shapes import KNOTS, Shape
+from streamrnn.core.network.torch_network import fresh, heads, split, squashed, unroll
 
 LEVEL, CALL, NOISE = 4.0, 8.0, 0.5
 SHOWN, FEWEST, MOST = 8, 100, 110
@@ -92,7 +92,7 @@ def learn(cell: str, points: int, *, seed: int = 0) -> Learning:
     """Go once over a stream, learning at `points` points."""
     torch.set_num_threads(1)
     shape = Shape(cell, HIDDEN, 1, width=16, inputs=1, experts=1)
-    learner = Learner(
+    learner = BpttLearner(
         shape, start=None, seed=seed, learning_rate=RATE, clip_norm=1.0, warm_up=10, averaging=0.9,
         device="cpu",
     )  # fmt: skip

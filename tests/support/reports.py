@@ -6,8 +6,8 @@ from statistics import NormalDist
 import numpy as np
 from support.forecasts import forecast_record
 
-from streamrnn.report.page import Run, page
-from streamrnn.report.tally import Tally
+from streamrnn.evaluation.report.page import Run, page
+from streamrnn.evaluation.tally import Tally
 
 HOLE, WIDTH = 1650, 500
 """A row before which nothing was observed for so many minutes."""

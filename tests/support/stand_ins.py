@@ -80,8 +80,8 @@ def streamrnn(*arguments: str) -> int:
     from streamrnn.cli import main
 
     if arguments[0] == "pretrain":
-        from streamrnn.pretrain.lanes import Sizes
-        from streamrnn.pretrain.making import make as pretrain
+        from streamrnn.commands.pretrain.batches import Sizes
+        from streamrnn.commands.pretrain.pipeline import make as pretrain
 
         sizes = Sizes(window=16, lanes=8, horizons=2, lengths=(128, 256), lot=1024, shelf=3, first=2, reuse=4)
         assert pretrain.__kwdefaults__ is not None

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamrnn.core.forecaster import Forecaster, Forecasts
-from streamrnn.core.network import fresh
-from streamrnn.core.variant import shape_of
+from streamrnn.core.network.torch_network import fresh
+from streamrnn.core.variants import shape_of
 
 HORIZONS, QUANTILES = (1, 3, 6), (0.05, 0.1, 0.5, 0.9, 0.95)
 START, HOUR = 1_700_000_000_000, 3_600_000

@@ -10,7 +10,7 @@ import orjson
 import pytest
 
 from streamrnn import app
-from streamrnn.backtest import backtest
+from streamrnn.commands.backtest import backtest
 from streamrnn.errors import ConfigError, LogError
 from streamrnn.log.files import read_csv
 from streamrnn.records import TopicPartition
@@ -133,7 +133,7 @@ def test_an_interrupted_backtest_leaves_nothing(tmp_path: Path, monkeypatch: pyt
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("streamrnn.backtest.Scorer.add", interrupted)
+    monkeypatch.setattr("streamrnn.commands.backtest.Scorer.add", interrupted)
     with pytest.raises(KeyboardInterrupt):
         backtest(settings(), [file], tmp_path / "out.jsonl")
     assert [path.name for path in tmp_path.iterdir()] == ["one.csv"]
@@ -184,7 +184,7 @@ def test_a_report_that_cannot_be_made_is_found_before_the_work(tmp_path: Path, m
     """A place that cannot be written, a file that is needed, a library that is missing: nothing is forecast."""
     file, output = write_csv(tmp_path / "one.csv", 1), tmp_path / "out.jsonl"
     before = file.read_bytes()
-    monkeypatch.setattr("streamrnn.backtest._all", lambda *_, **__: pytest.fail("the work has begun"))
+    monkeypatch.setattr("streamrnn.commands.backtest._all", lambda *_, **__: pytest.fail("the work has begun"))
     for report, words in (
         (tmp_path / "nowhere" / "r.html", r"--report: .*r\.html cannot be written: No such file or directory"),
         (tmp_path, r"--report: .* is a folder; name a file in it"),
@@ -194,7 +194,7 @@ def test_a_report_that_cannot_be_made_is_found_before_the_work(tmp_path: Path, m
         with pytest.raises(ConfigError, match=words):
             backtest(settings(), [file], output, report=report)
     monkeypatch.setitem(sys.modules, "plotly.offline", None)
-    monkeypatch.delitem(sys.modules, "streamrnn.report.page", raising=False)
+    monkeypatch.delitem(sys.modules, "streamrnn.evaluation.report.page", raising=False)
     with pytest.raises(ConfigError, match=r"--report: needs plotly, which is not installed: .*'streamrnn\[report\]'"):
         backtest(settings(), [file], output, report=tmp_path / "r.html")
     assert file.read_bytes() == before

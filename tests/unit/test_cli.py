@@ -1,7 +1,9 @@
 """The command line: what each command calls, what it prints, and its exit codes."""
 
+import argparse
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
@@ -45,7 +47,7 @@ def test_run_passes_the_settings_on_and_returns_the_code_of_the_daemon(
     """`run -c FILE --set …` loads both and hands over to `daemon.run`."""
     file = tmp_path / "c.yaml"
     file.write_text("input: {topics: [sensors]}\napp: one\n")
-    called = stand_in(monkeypatch, "streamrnn.daemon", "run", 7)
+    called = stand_in(monkeypatch, "streamrnn.commands.run", "run", 7)
     assert cli.main(["run", "-c", str(file), "--set", "app=two", "--set", "model.layers=2"]) == 7
     settings, channel = called.arguments
     assert channel is None
@@ -55,7 +57,7 @@ def test_run_passes_the_settings_on_and_returns_the_code_of_the_daemon(
 
 def test_demo_passes_its_options_on(monkeypatch: pytest.MonkeyPatch) -> None:
     """`demo` has a folder by default, and takes no configuration."""
-    called = stand_in(monkeypatch, "streamrnn.demo", "demo", 0)
+    called = stand_in(monkeypatch, "streamrnn.commands.demo", "demo", 0)
     assert cli.main(["demo"]) == 0
     assert called.keywords == {"serve": False, "output": Path("demo-output"), "metrics_port": None, "rows": None}
     assert cli.main(["demo", "--serve", "--output", "out", "--metrics-port", "0", "--rows", "9"]) == 0
@@ -64,12 +66,51 @@ def test_demo_passes_its_options_on(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_backtest_needs_no_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without -c the defaults hold, and topics are not asked for."""
-    called = stand_in(monkeypatch, "streamrnn.backtest", "backtest", 0)
+    called = stand_in(monkeypatch, "streamrnn.commands.backtest", "backtest", 0)
     assert cli.main(["backtest", "--input", "a.csv", "b.csv", "--output", "o.jsonl"]) == 0
     assert called.arguments == (Settings(), [Path("a.csv"), Path("b.csv")], Path("o.jsonl"))
     assert called.keywords == {"jobs": 1, "report": None}
     assert cli.main(["backtest", "--input", "a.csv", "--output", "o.jsonl", "--jobs", "2", "--report", "r.html"]) == 0
     assert called.keywords == {"jobs": 2, "report": Path("r.html")}
+
+
+def test_repeated_inputs_of_a_backtest_add_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`--input a --input b c` reads the three files, in this order."""
+    called = stand_in(monkeypatch, "streamrnn.backtest", "backtest", 0)
+    inputs = ["--input", "a.csv", "--input", "b.csv", "c.csv"]
+    assert cli.main(["backtest", *inputs, "--output", "o.jsonl"]) == 0
+    assert called.arguments == (Settings(), [Path("a.csv"), Path("b.csv"), Path("c.csv")], Path("o.jsonl"))
+
+
+def test_repeated_histories_of_a_base_network_add_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`--history a --history b` reads both files, and a later command line starts from none."""
+    called = stand_in(monkeypatch, "streamrnn.pretrain.making", "make", None)
+    for _ in range(2):
+        assert cli.main(["pretrain", "--output", "base", "--history", "a.csv", "--history", "b.csv"]) == 0
+        assert called.keywords["history"] == [Path("a.csv"), Path("b.csv")]
+    assert cli.main(["pretrain", "--output", "base"]) == 0
+    assert called.keywords["history"] == []
+
+
+def test_every_option_of_several_values_may_be_repeated() -> None:
+    """No command has an option whose earlier values are lost where it is repeated."""
+    lists = [
+        option
+        for parser in parsers(cli._parser())
+        for option in parser._actions
+        if option.option_strings and (option.nargs in ("+", "*") or isinstance(option.default, list))
+    ]
+    assert {option.option_strings[0] for option in lists} == {"--set", "--input", "--history", "--partition"}
+    assert [option.option_strings for option in lists if isinstance(option, argparse._StoreAction)] == []
+
+
+def parsers(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
+    """Yield a parser and those of its subcommands."""
+    yield parser
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for inner in action.choices.values():
+                yield from parsers(inner)
 
 
 def test_check_prints_ok_and_a_summary(capsys: pytest.CaptureFixture[str]) -> None:
@@ -128,7 +169,7 @@ def test_an_error_has_the_exit_code_of_its_class(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: BaseException, code: int
 ) -> None:
     """Errors raised on purpose end with their code and one line, without a traceback."""
-    stand_in(monkeypatch, "streamrnn.daemon", "run", error)
+    stand_in(monkeypatch, "streamrnn.commands.run", "run", error)
     assert cli.main(["run", "--set", "input.topics=sensors"]) == code
     assert capsys.readouterr().err == ("" if code == 130 else "streamrnn: x\n")
 
@@ -137,7 +178,7 @@ def test_an_unexpected_error_is_internal_and_leaves_a_traceback(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Exit code 70, the traceback for whoever mends it, and a last line in our form."""
-    stand_in(monkeypatch, "streamrnn.daemon", "run", ZeroDivisionError("division by zero"))
+    stand_in(monkeypatch, "streamrnn.commands.run", "run", ZeroDivisionError("division by zero"))
     assert cli.main(["run", "--set", "input.topics=sensors"]) == 70
     lines = capsys.readouterr().err.splitlines()
     assert lines[0].startswith("Traceback")
@@ -221,7 +262,9 @@ def test_state_passes_its_options_on(
 ) -> None:
     """Each action is handed the settings, the partitions and its own options, and its code is returned."""
     given: list[object] = []
-    monkeypatch.setattr(f"streamrnn.state.{function}", lambda *rest, **named: given.extend([*rest, named]) or 7)
+    monkeypatch.setattr(
+        f"streamrnn.commands.state.{function}", lambda *rest, **named: given.extend([*rest, named]) or 7
+    )
     assert cli.main(["state", *arguments, "--set", "input.topics=sensors"]) == 7
     assert tuple(given[1:]) == passed
     assert isinstance(given[0], Settings)
@@ -231,7 +274,7 @@ def test_state_passes_its_options_on(
 def test_reset_asks(monkeypatch: pytest.MonkeyPatch, answer: str, confirmed: bool) -> None:
     """At a terminal only the whole word is a yes; without one it takes --yes."""
     asked: list[bool] = []
-    monkeypatch.setattr("streamrnn.state.move.reset", lambda *given: asked.append(given[-1]()) or 0)
+    monkeypatch.setattr("streamrnn.commands.state.transfer.reset", lambda *given: asked.append(given[-1]()) or 0)
     monkeypatch.setattr("builtins.input", lambda _: answer)
     monkeypatch.setattr("sys.stdin", SimpleNamespace(isatty=lambda: True))
     command = ["state", "reset", "--to", "latest", "--set", "input.topics=sensors"]
@@ -244,11 +287,11 @@ def test_reset_asks(monkeypatch: pytest.MonkeyPatch, answer: str, confirmed: boo
 
 def test_replay_passes_its_options_on(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Without --with it is an audit; with it both configurations go on, each under the name of its file."""
-    from streamrnn.replay.place import Place
+    from streamrnn.commands.replay.position import Place
 
     given: list[object] = []
-    monkeypatch.setattr("streamrnn.replay.audit.audit", lambda *rest: given.extend(rest) or 7)
-    monkeypatch.setattr("streamrnn.replay.beside.beside", lambda *rest: given.extend(rest) or 8)
+    monkeypatch.setattr("streamrnn.commands.replay.audit.audit", lambda *rest: given.extend(rest) or 7)
+    monkeypatch.setattr("streamrnn.commands.replay.compare.beside", lambda *rest: given.extend(rest) or 8)
     command = ["replay", "--set", "input.topics=sensors", "--from", "7", "--to", "1970-01-02", "--partition", "a/0"]
     assert cli.main(command) == 7
     assert given[1:] == [["a/0"], Place(7), Place(None, 86_400_000)]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from support.forecasts import MINUTE, forecast_record
 
-from streamrnn.report.curves import LATEST, OLDER, Curve, curves
+from streamrnn.evaluation.curves import LATEST, OLDER, Curve, curves
 
 HORIZONS, LEVELS = (1, 4, 9), (0.1, 0.5, 0.9)
 NAME = 'pump "7",\\"time":1/ä\u2028<x>'

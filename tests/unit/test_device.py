@@ -6,8 +6,8 @@ import sys
 import pytest
 import torch
 
-from streamrnn.core import device
-from streamrnn.core.device import device_of
+from streamrnn.core.network import device
+from streamrnn.core.network.device import device_of
 from streamrnn.errors import ConfigError
 
 DRIVER = "libc.so.6"

@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 from support.fakes import record
 from support.streams import HOUR, START, run, seasonal, small
 
-from streamrnn.core.direction import (
+from streamrnn.core.ensemble.direction import (
     CLASSES,
     FIRST_SQUARES,
     LEARNING_RATE,
     LEAST,
     TERMS,
-    Compass,
+    DirectionClassifier,
     below,
     imply,
     learn,
@@ -70,7 +70,7 @@ def test_what_is_implied_adds_up() -> None:
 def test_the_layer_is_that_of_torch(came: int) -> None:
     """Softmax and a learning step are those of torch: cross-entropy, and Adagrad at its first step."""
     rng = np.random.default_rng(came)
-    compass = Compass(flat=0.5, horizons=HORIZONS, levels=LEVELS)
+    compass = DirectionClassifier(flat=0.5, horizons=HORIZONS, levels=LEVELS)
     compass.add()
     kept = compass._kept
     kept.terms[0, 1] = rng.normal(size=TERMS - 1)

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from support.streams import bits, run, seasonal, small
 
-from streamrnn.core.drift import FIRST, KEPT, LASTING, Drift
-from streamrnn.core.pickles import dumped
+from streamrnn.core.experts.drift import FIRST, KEPT, LASTING, Drift
+from streamrnn.core.experts.safe_pickle import dumped
 from streamrnn.errors import ConfigError, StateError
 
 DETECTORS = ("adwin", "page_hinkley", "kswin")

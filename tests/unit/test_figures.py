@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 
-from streamrnn.report.figures import EDGES, PARTS, Figures, geometric
-from streamrnn.report.tally import Sums
+from streamrnn.evaluation.figures import EDGES, PARTS, Figures, geometric
+from streamrnn.evaluation.tally import Sums
 
 
 @dataclass

@@ -7,11 +7,12 @@ import pytest
 import torch
 from torch.nn.functional import silu
 
-from streamrnn.core.adaptation import HeadLearner
-from streamrnn.core.compiled import Singles
-from streamrnn.core.head import exponential, flat_of, head_of, read_head, work_of
-from streamrnn.core.learning import ANCHOR
-from streamrnn.core.memory import Examples
+from streamrnn.core.jit import Singles
+from streamrnn.core.learning.head_learner import HeadLearner
+from streamrnn.core.learning.replay_buffer import Examples
+from streamrnn.core.learning.step import ANCHOR
+from streamrnn.core.network.head import flat_of, head_of, read_head, work_of
+from streamrnn.core.vector_math import exponential
 from streamrnn.errors import StateError
 
 LEVELS = (0.01, 0.05, 0.1, 0.5, 0.9, 0.95, 0.99)

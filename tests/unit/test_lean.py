@@ -7,14 +7,14 @@ from hypothesis import strategies as st
 from support.streams import HOUR, START, run, small
 
 from streamrnn import app
-from streamrnn.core import mixture
-from streamrnn.core.bank import planned
-from streamrnn.core.experts import FIRST_ORIGIN, TRUST_RATE, TRUTH_CLIP
-from streamrnn.core.lean import ledger, profiles
-from streamrnn.core.lean.bank import LeanBank
-from streamrnn.core.lean.series import EXPERTS, FOLLOWED, NONE, SHORT_BINS, following, place_of
-from streamrnn.core.scaling import decoded
-from streamrnn.core.series import FIRST_TRUST, POINT_CLIP
+from streamrnn.core.banks.lean import ledger, profiles
+from streamrnn.core.banks.lean.bank import LeanBank
+from streamrnn.core.banks.lean.state import EXPERTS, FOLLOWED, NONE, SHORT_BINS, following, place_of
+from streamrnn.core.ensemble import aggregation
+from streamrnn.core.experts.classical import FIRST_ORIGIN, TRUST_RATE, TRUTH_CLIP
+from streamrnn.core.series.plan import planned
+from streamrnn.core.series.scaling import decoded
+from streamrnn.core.series.state import FIRST_TRUST, POINT_CLIP
 from streamrnn.errors import ConfigError
 from streamrnn.settings import load
 
@@ -131,7 +131,7 @@ def test_a_member_that_is_worse_loses_its_weight_and_comes_back_with_the_prior()
     ledger.weigh(np.array([7.0, 7.0, 7.7], np.float32), prior, weights)
     assert weights[2] / weights[1] == pytest.approx(1.1**-20, rel=0.02)
     ledger.weigh(np.array([1.0, 100.0, 100.0], np.float32), prior, weights)
-    np.testing.assert_allclose(weights[1:], mixture.SHARE * prior[1:], rtol=1e-6)
+    np.testing.assert_allclose(weights[1:], aggregation.SHARE * prior[1:], rtol=1e-6)
     assert weights.sum() == pytest.approx(1.0)
 
 

@@ -13,13 +13,13 @@ from support.streams import seasonal
 
 import streamrnn
 from streamrnn import app
+from streamrnn.commands.state import archive
+from streamrnn.commands.state.stored import Kept
 from streamrnn.errors import ConfigError
 from streamrnn.library import Forecaster
 from streamrnn.records import Record, TopicPartition
+from streamrnn.runtime.task import Task
 from streamrnn.settings import Settings
-from streamrnn.state import archive
-from streamrnn.state.kept import Kept
-from streamrnn.task import Task
 
 SMALL: dict[str, Any] = {
     "forecast": {"horizons": [1, 3]},

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from support.pages import MINUTE, feed, told, wave
 
-from streamrnn.page import chart, words
+from streamrnn.page import chart, formatting
 from streamrnn.page.messages import Names
 from streamrnn.page.store import Lately, Store
 
@@ -60,19 +60,21 @@ def test_a_series_of_one_observation_is_drawn() -> None:
     ("value", "beside", "written"),
     [
         (0.0, 0.0, "0"), (71.3456, 0.0, "71.35"), (-0.0123, 0.0, "-0.01230"), (12_345.6, 0.0, "12,346"),
-        (1.2e9, 0.0, "1.2e+09"), (5.1, 10_243.0, "5"), (float("nan"), 0.0, words.NOTHING),
+        (1.2e9, 0.0, "1.2e+09"), (5.1, 10_243.0, "5"), (float("nan"), 0.0, formatting.NOTHING),
     ],
 )  # fmt: skip
 def test_numbers_are_short(value: float, beside: float, written: str) -> None:
     """Four digits or so, as many as those of the number that stands beside it."""
-    assert words.quantity(value, beside) == written
+    assert formatting.quantity(value, beside) == written
 
 
 def test_words_for_counts_shares_and_times() -> None:
     """One is not several; a share that is not known is a dash; times are in UTC."""
-    assert [words.count(1, "step"), words.count(12_000, "step")] == ["1 step", "12,000 steps"]
-    assert [words.percent(0.123), words.percent(None), words.percent(float("nan"))] == ["12%"] + [words.NOTHING] * 2
-    assert words.moment(1_700_000_000_000) == "2023-11-14 22:13:20 UTC"
+    assert [formatting.count(1, "step"), formatting.count(12_000, "step")] == ["1 step", "12,000 steps"]
+    assert [formatting.percent(0.123), formatting.percent(None), formatting.percent(float("nan"))] == ["12%"] + [
+        formatting.NOTHING
+    ] * 2
+    assert formatting.moment(1_700_000_000_000) == "2023-11-14 22:13:20 UTC"
 
 
 def test_what_many_ask_is_found_once_a_second() -> None:

@@ -12,7 +12,7 @@ import pytest
 from support.pages import HORIZONS, LEVELS, TASK, report, wave
 from support.process import until
 
-from streamrnn.observe.several import Several
+from streamrnn.observe.composite import CompositeObserver
 from streamrnn.page import feed
 from streamrnn.page.feed import Feed
 from streamrnn.page.messages import HELLO, Message, decode
@@ -153,7 +153,7 @@ def test_several_observers_are_told_the_same() -> None:
         def __getattr__(self, what: str) -> object:
             return lambda *told: heard.append((self._name, what, *told))
 
-    both = Several([Listener("one"), Listener("two")])  # type: ignore[list-item]
+    both = CompositeObserver([Listener("one"), Listener("two")])  # type: ignore[list-item]
     told = []
     for name, method in inspect.getmembers(Observer, inspect.isfunction):
         words = tuple(object() for _ in list(inspect.signature(method).parameters)[1:])

@@ -9,7 +9,7 @@ from support.pages import HORIZONS, LEVELS, MINUTE, TASK, feed, told, wave
 from streamrnn.page import scores
 from streamrnn.page.history import History
 from streamrnn.page.messages import Names, decode, pieces
-from streamrnn.page.places import PATIENCE, Places, Series
+from streamrnn.page.slots import PATIENCE, Places, Series
 from streamrnn.page.store import Store
 from streamrnn.records import TopicPartition, Wave
 

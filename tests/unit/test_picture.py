@@ -6,7 +6,7 @@ import numpy as np
 import orjson
 import pytest
 
-from streamrnn.report.picture import draw, panel
+from streamrnn.evaluation.report.picture import draw, panel
 
 HORIZONS = (1, 4)
 ROWS = 40

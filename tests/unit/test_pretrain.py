@@ -13,22 +13,21 @@ import pytest
 import safetensors.numpy
 import torch
 
-from streamrnn.base import SHIPPED, base_path
 from streamrnn.cli import main
-from streamrnn.core.bank import Bank
-from streamrnn.core.compiled import Floats, Singles
-from streamrnn.core.network import fresh
-from streamrnn.core.series import EXPERTS, REFERENCE_STEPS
-from streamrnn.core.shapes import KNOTS, Shape
-from streamrnn.core.variant import shape_of
-from streamrnn.errors import ConfigError, LogError
-from streamrnn.pretrain import command, making
-from streamrnn.pretrain.card import Card, read_base, read_card, write_base
-from streamrnn.pretrain.examples import FARTHEST, HORIZONS, LABEL_CLIP, UNWEIGHTED, Examples, describe, some_horizons
-from streamrnn.pretrain.history import FEWEST_ROWS, SHARE, History, mixed, read_history
-from streamrnn.pretrain.lanes import Sizes, Window, windows
-from streamrnn.pretrain.prior import Stories, draw
-from streamrnn.pretrain.train import (
+from streamrnn.commands.pretrain import command, pipeline
+from streamrnn.commands.pretrain.batches import Sizes, Window, windows
+from streamrnn.commands.pretrain.examples import (
+    FARTHEST,
+    HORIZONS,
+    LABEL_CLIP,
+    UNWEIGHTED,
+    Examples,
+    describe,
+    some_horizons,
+)
+from streamrnn.commands.pretrain.history import FEWEST_ROWS, SHARE, History, mixed, read_history
+from streamrnn.commands.pretrain.prior import Stories, draw
+from streamrnn.commands.pretrain.train import (
     COLD_UNTIL,
     LAST_RATE,
     LEARNING_RATE,
@@ -42,6 +41,16 @@ from streamrnn.pretrain.train import (
     train,
     validate,
 )
+from streamrnn.core.banks.full import Bank
+from streamrnn.core.jit import Floats, Singles
+from streamrnn.core.network.shapes import KNOTS, Shape
+from streamrnn.core.network.torch_network import fresh
+from streamrnn.core.series.plan import REFERENCE_STEPS
+from streamrnn.core.series.state import EXPERTS
+from streamrnn.core.variants import shape_of
+from streamrnn.errors import ConfigError, LogError
+from streamrnn.weights import SHIPPED, base_path
+from streamrnn.weights.card import Card, read_base, read_card, write_base
 
 HOUR, START = 3_600_000, 1_700_000_000_000
 STEPS = (1, 5, 12, 24)
@@ -233,7 +242,7 @@ def test_the_better_weights_are_given(monkeypatch: pytest.MonkeyPatch) -> None:
     """A report has the weights or their running average, whichever has the smaller pinball loss, with its scores."""
     scored = [describe(days(rows=320, seed=1000), STEPS)]
     calm = trained(steps=30)
-    monkeypatch.setattr("streamrnn.pretrain.train.LEARNING_RATE", 0.1)  # too much: only the average is of use
+    monkeypatch.setattr("streamrnn.commands.pretrain.train.LEARNING_RATE", 0.1)  # too much: only the average is of use
     wild = trained(steps=60)
     for report in (*calm, *wild):
         assert report.best.pinball == min(report.last.pinball, report.average.pinball)
@@ -264,7 +273,7 @@ def test_the_state_is_carried_over_a_series_and_no_further(monkeypatch: pytest.M
             assert not arguments[-1].requires_grad  # type: ignore[attr-defined]
         return knots, state
 
-    monkeypatch.setattr("streamrnn.pretrain.train.forecast", watched)
+    monkeypatch.setattr("streamrnn.commands.pretrain.train.forecast", watched)
     trained(steps=40)
     for turn in range(40):
         if turn % 16 == 0:  # all series have 256 rows, and all lanes began at once
@@ -375,7 +384,7 @@ def test_another_layout_is_refused(base: Path, shape: Shape, words: str) -> None
 @pytest.mark.parametrize(("name", "value"), [("INPUTS_VERSION", 2), ("KNOTS", (0.1, 0.5, 0.9, 0.95, 0.96, 0.97, 0.98))])
 def test_another_version_is_refused(base: Path, name: str, value: object, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file whose inputs or quantiles mean something else is refused, though all sizes are equal."""
-    monkeypatch.setattr(f"streamrnn.core.shapes.{name}", value)
+    monkeypatch.setattr(f"streamrnn.core.network.shapes.{name}", value)
     with pytest.raises(ConfigError, match=f"{name.lower()} is .* there and .* here"):
         read_base(base, SMALL)
 
@@ -423,7 +432,7 @@ def test_a_file_that_cannot_be_read_or_written_is_named(tmp_path: Path) -> None:
 
 def test_a_card_is_read_without_torch(base: Path) -> None:
     """Who only looks at a base network need not load what trains one."""
-    code = f"import sys, pathlib; from streamrnn.pretrain.card import read_card; read_card(pathlib.Path({str(base)!r}))"
+    code = f"import sys, pathlib; from streamrnn.weights.card import read_card; read_card(pathlib.Path({str(base)!r}))"
     done = subprocess.run([sys.executable, "-c", f"{code}; sys.exit('torch' in sys.modules)"], check=False)
     assert done.returncode == 0
 
@@ -530,7 +539,7 @@ def made(path: Path, **changes: object) -> Path:
         "variant": "full", "cell": "gru", "hidden_size": 8, "layers": 1, "steps": 24, "seed": 3, "device": "cpu",
         "history": [], "date": "2026-11-21", "sizes": TINY, "validation": ((4, 320),),
     }  # fmt: skip
-    making.make(path, **{**given, **changes})  # type: ignore[arg-type]
+    pipeline.make(path, **{**given, **changes})  # type: ignore[arg-type]
     return path
 
 
@@ -564,7 +573,7 @@ def test_the_best_weights_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPat
             for step, score in enumerate(scores, 1)
         ]
 
-    monkeypatch.setattr(making, "train", reports)
+    monkeypatch.setattr(pipeline, "train", reports)
     path = made(tmp_path / "base", steps=3)
     assert (read_base(path, Shape("gru", 8, 1)) == 2).all()
     assert read_card(path)["steps"] == 2
@@ -579,14 +588,14 @@ def test_no_series_is_trained_on_and_scored(monkeypatch: pytest.MonkeyPatch) -> 
         seeds.append(list(generator.bit_generator.seed_seq.entropy))  # type: ignore[attr-defined]
         return draw(generator, 2, rows)
 
-    monkeypatch.setattr(making, "draw", noted)
+    monkeypatch.setattr(pipeline, "draw", noted)
     for seed in (0, 1, 2, 7):
-        lot = making.lots(seed, [], Counter(), TINY)
+        lot = pipeline.lots(seed, [], Counter(), TINY)
         for number in range(3):
             lot(number)
     training, seeds[:] = list(seeds), []
     for number in range(3):
-        making.scored_lot(number, 2, 128)
+        pipeline.scored_lot(number, 2, 128)
     assert len({tuple(seed) for seed in training}) == 12
     assert len({tuple(seed) for seed in seeds}) == 3
     # a seed is padded with zeros to four numbers
@@ -616,7 +625,7 @@ def test_an_output_that_cannot_be_written_is_refused_at_once(tmp_path: Path) -> 
 def test_the_command_passes_on_what_it_was_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Options and the configured model reach the making."""
     calls: list[tuple[object, dict[str, object]]] = []
-    monkeypatch.setattr(making, "make", lambda output, **given: calls.append((output, given)))
+    monkeypatch.setattr(pipeline, "make", lambda output, **given: calls.append((output, given)))
     (tmp_path / "c.yaml").write_text("model: {cell: lstm, hidden_size: 24, layers: 2}\n")
     output, own = tmp_path / "b", tmp_path / "o.csv"
     options = ["--steps", "5", "--seed", "9", "--device", "auto", "--history", str(own), "--date", "2026-01-02"]

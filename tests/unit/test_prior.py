@@ -5,11 +5,11 @@ import math
 import numpy as np
 import pytest
 
-from streamrnn.core.compiled import Floats
-from streamrnn.core.season import DAY, HOUR, WEEK
-from streamrnn.pretrain import prior
-from streamrnn.pretrain.prior import FEWEST_PRESENT, MARKETS, ODD_CADENCE, SEASONAL, Stories, draw
-from streamrnn.pretrain.signals import PROCESSES, process, recursive, seasonal
+from streamrnn.commands.pretrain import prior
+from streamrnn.commands.pretrain.prior import FEWEST_PRESENT, MARKETS, ODD_CADENCE, SEASONAL, Stories, draw
+from streamrnn.commands.pretrain.signals import PROCESSES, process, recursive, seasonal
+from streamrnn.core.jit import Floats
+from streamrnn.core.series.calendar import DAY, HOUR, WEEK
 
 MADE = 1 - MARKETS
 """Share of the series that are made of parts; the others are a market's walk."""

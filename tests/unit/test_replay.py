@@ -6,20 +6,20 @@ from pathlib import Path
 
 import orjson
 import pytest
+from support.applications import Keep, configured, keep_of, yes
 from support.inputs import T, mixed
-from support.keep import Keep, configured, keep_of, yes
-from support.worlds import MemoryWorld
+from support.log_backends import MemoryWorld
 
 from streamrnn import app
+from streamrnn.commands.replay.audit import audit
+from streamrnn.commands.replay.compare import beside
+from streamrnn.commands.replay.position import Place, place
+from streamrnn.commands.state.transfer import reset
 from streamrnn.errors import ConfigError, StateError
+from streamrnn.evaluation.scoring import Scorer
 from streamrnn.formats.json import JsonDecoder
 from streamrnn.log.memory import MemoryLog
 from streamrnn.records import Observation, Record, TopicPartition
-from streamrnn.replay.audit import audit
-from streamrnn.replay.beside import beside
-from streamrnn.replay.place import Place, place
-from streamrnn.scoring import Scorer
-from streamrnn.state.move import reset
 
 pytestmark = pytest.mark.usefixtures("bare_environment")
 
@@ -238,7 +238,7 @@ def test_both_sides_are_scored_alike(
 ) -> None:
     """The present configuration's scores are those of the published records; the same beside it has the same."""
     tables: list[tuple[str, list[int], list[tuple[str, list[object], float]]]] = []
-    monkeypatch.setattr("streamrnn.console.score_table", lambda *arguments: tables.append(arguments))
+    monkeypatch.setattr("streamrnn.commands.console.score_table", lambda *arguments: tables.append(arguments))
     other = configured("forecast.horizons=2,3", "learning.enabled=false")
     assert beside(configured(), configured(), ("one", "two"), ["sensors/0"], Place(60), None) == 0
     assert beside(configured(), other, ("one", "two"), ["sensors/0"], Place(60), None) == 0

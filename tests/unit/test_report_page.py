@@ -10,8 +10,8 @@ import pytest
 from plotly.offline import get_plotlyjs
 from support.reports import made_report
 
-from streamrnn.report.figures import EXTREMES
-from streamrnn.report.page import MOST_SERIES, _embedded, page
+from streamrnn.evaluation.figures import EXTREMES
+from streamrnn.evaluation.report.page import MOST_SERIES, _embedded, page
 from streamrnn.settings import Settings, describe
 
 EVIL = "</script><script>alert(1)</script><img src=x onerror=alert(2)>\"'&{{7*7}}"

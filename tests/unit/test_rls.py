@@ -7,10 +7,10 @@ import pytest
 from numpy.typing import NDArray
 from support.bank import bank_of, observe
 
-from streamrnn.core import rls
-from streamrnn.core.bank import planned
-from streamrnn.core.compiled import Floats
-from streamrnn.core.series import PRIOR_COVARIANCE, TERMS, Series, allocate
+from streamrnn.core.experts import rls
+from streamrnn.core.jit import Floats
+from streamrnn.core.series.plan import planned
+from streamrnn.core.series.state import PRIOR_COVARIANCE, TERMS, Series, allocate
 
 HORIZONS = (1, 12, 24)
 FIRST = 100

@@ -7,8 +7,8 @@ import pytest
 from support.bank import bank_of, observe
 from support.streams import seasonal
 
-from streamrnn.core.scaling import SCALE_CLIP, SCALE_RATE, SCALE_TRUST, clip, current_scale, squash
-from streamrnn.core.series import HALF_LIVES, SMOOTHING
+from streamrnn.core.series.scaling import SCALE_CLIP, SCALE_RATE, SCALE_TRUST, clip, current_scale, squash
+from streamrnn.core.series.state import HALF_LIVES, SMOOTHING
 
 ROWS, HORIZONS = 400, (1, 3, 12, 24, 36)
 

@@ -8,7 +8,7 @@ import orjson
 import pytest
 from numpy.typing import NDArray
 
-from streamrnn.scoring import DAY, GAPS, Score, Scorer, season, together
+from streamrnn.evaluation.scoring import DAY, GAPS, Score, Scorer, season, together
 
 HOUR = DAY // 24
 HORIZONS = (1, 3, 30)

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from streamrnn import app
 from streamrnn.errors import ConfigError
 from streamrnn.settings import Settings, describe, load
-from streamrnn.settings.values import servers, template
+from streamrnn.settings.validators import servers, template
 
 pytestmark = pytest.mark.usefixtures("bare_environment")
 
@@ -161,7 +161,7 @@ def test_a_value_that_is_not_allowed_is_named_with_what_is(override: str, words:
         (["input.time=at", "input.fields=at"], "must not name the field of input.time"),
         (["output.forecasts=sensors"], "the topic of input.topics"),
         (["output.forecasts=x", "output.state=x"], "the topic of output.forecasts for sensors"),
-        (["input.topics=a,b"], "output.state: for b it is streamrnn.state, the topic of output.state for a"),
+        (["input.topics=a,b"], "output.state: for b it is streamrnn.commands.state, the topic of output.state for a"),
         (["app=" + "a" * 100, "output.state={app}{app}{app}"], "is no topic name"),
     ],
 )

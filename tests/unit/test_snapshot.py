@@ -9,7 +9,7 @@ import pytest
 from support.fakes import FakeForecaster
 
 from streamrnn.errors import StateError
-from streamrnn.snapshot import CHUNK_BYTES, META, PAGE_BYTES, SHARED_BYTES, Saved, Snapshot
+from streamrnn.runtime.snapshot import CHUNK_BYTES, META, PAGE_BYTES, SHARED_BYTES, Saved, Snapshot
 
 CHAIN = bytes(range(16))
 PAGE = b"series/0/0"

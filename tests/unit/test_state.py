@@ -6,17 +6,17 @@ from pathlib import Path
 
 import orjson
 import pytest
+from support.applications import Keep, configured, keep_of, yes
 from support.inputs import T, mixed
-from support.keep import Keep, configured, keep_of, yes
 
 from streamrnn import app
+from streamrnn.commands.state import archive, show, stored, transfer
 from streamrnn.errors import ConfigError, LogError, StateError, StreamrnnError
 from streamrnn.log import Committed
-from streamrnn.manifest import anew
 from streamrnn.records import Output, TopicPartition
+from streamrnn.runtime.manifest import anew
+from streamrnn.runtime.snapshot import CHUNK_BYTES, described
 from streamrnn.settings import Settings
-from streamrnn.snapshot import CHUNK_BYTES, described
-from streamrnn.state import archive, kept, move, show
 
 pytestmark = pytest.mark.usefixtures("bare_environment")
 
@@ -37,7 +37,7 @@ def everything(keep: Keep, settings: Settings) -> dict[str, object]:
     with closing(keep.open(settings)) as log:
         return {
             "committed": [log.committed(each) for each in (FIRST, SECOND)],
-            "state": [log.read_state(kept.state_of(settings, each)) for each in (FIRST, SECOND)],
+            "state": [log.read_state(stored.state_of(settings, each)) for each in (FIRST, SECOND)],
             "outputs": [keep.world.read(f"sensors.{name}") for name in ("forecasts", "dead-letters")],
         }
 
@@ -52,7 +52,9 @@ def spoil(
         log.subscribe(["sensors"])
         log.poll(0, 1)
         with closing(log.transaction(FIRST)) as transaction:
-            transaction.send([Output(*kept.state_of(settings, FIRST), key, value, 0) for key, value in pieces.items()])
+            transaction.send(
+                [Output(*stored.state_of(settings, FIRST), key, value, 0) for key, value in pieces.items()]
+            )
             transaction.commit(*before)
 
 
@@ -86,7 +88,7 @@ def test_looking_changes_nothing(keep: Keep, tmp_path: Path) -> None:
         before = everything(keep, settings)
         show.show(settings, [], as_json=False)
         show.verify(settings, [], replay=True)
-        move.export_state(settings, [], tmp_path / "state")
+        transfer.export_state(settings, [], tmp_path / "state")
         assert everything(keep, settings) == before
         keep.produce(mixed(50, seed=3, start=LATER))
         worker.stop()
@@ -105,7 +107,7 @@ def test_state_and_offset_are_of_one_commit(keep: Keep, monkeypatch: pytest.Monk
     with closing(keep.open(settings)) as log:
         answers = [old["committed"][0], *[log.committed(FIRST)] * 9]  # type: ignore[index]
         monkeypatch.setattr(log, "committed", lambda _: answers.pop(0))
-        found = kept.look(log, settings, FIRST)
+        found = stored.look(log, settings, FIRST)
     assert found.committed == everything(keep, settings)["committed"][0]  # type: ignore[index]
 
 
@@ -167,7 +169,7 @@ def test_imported_state_goes_on_as_if_it_had_never_moved(
     settings, more = configured(), [*mixed(80, seed=3, start=LATER), *mixed(80, seed=4, partition=1, start=LATER)]
     keep.run(settings, clean=clean)
     had = keep.world.read("sensors.forecasts")
-    assert move.export_state(settings, [], tmp_path / "state") == 0
+    assert transfer.export_state(settings, [], tmp_path / "state") == 0
     keep.produce(more)
     keep.run(settings)
     stayed = keep.world.read("sensors.forecasts")
@@ -177,7 +179,7 @@ def test_imported_state_goes_on_as_if_it_had_never_moved(
     other = keep_of(kind, tmp_path / "other", monkeypatch, partitions=2)
     other.produce([*mixed(150, seed=1), *mixed(150, seed=2, partition=1)])
     moved = configured(name="two")
-    assert move.import_state(moved, [], tmp_path / "state") == 0
+    assert transfer.import_state(moved, [], tmp_path / "state") == 0
     other.produce(more)
     assert show.verify(moved, [], replay=True) == 0
     other.run(moved)
@@ -196,17 +198,17 @@ def test_import_refuses_where_state_exists(keep: Keep, tmp_path: Path) -> None:
     """Nothing is overwritten; after a reset it is not in the way any more."""
     settings = configured()
     keep.run(settings)
-    move.export_state(settings, [], tmp_path / "state")
+    transfer.export_state(settings, [], tmp_path / "state")
     before = everything(keep, settings)
     with pytest.raises(StateError, match=r"sensors/0 of one has state already .*state reset"):
-        move.import_state(settings, [], tmp_path / "state")
+        transfer.import_state(settings, [], tmp_path / "state")
     assert everything(keep, settings) == before
-    move.reset(settings, ["sensors/0"], "earliest", yes)
+    transfer.reset(settings, ["sensors/0"], "earliest", yes)
     with pytest.raises(StateError, match=r"sensors/1 of one has state already"):
-        move.import_state(settings, [], tmp_path / "state")
+        transfer.import_state(settings, [], tmp_path / "state")
     assert everything(keep, settings)["state"][0] == {}  # type: ignore[index]
-    move.reset(settings, [], "earliest", yes)
-    move.import_state(settings, [], tmp_path / "state")
+    transfer.reset(settings, [], "earliest", yes)
+    transfer.import_state(settings, [], tmp_path / "state")
     assert everything(keep, settings) == before
 
 
@@ -214,17 +216,17 @@ def test_import_wants_all_or_nothing(keep: Keep, tmp_path: Path, monkeypatch: py
     """Where one partition's input lacks the offsets, no partition is written; those that fit may be chosen."""
     settings = configured()
     keep.run(settings)
-    move.export_state(settings, [], tmp_path / "state")
+    transfer.export_state(settings, [], tmp_path / "state")
     (tmp_path / "other").mkdir()
     other = keep_of("sqlite", tmp_path / "other", monkeypatch, partitions=2)
     other.produce([*mixed(150, seed=1), *mixed(149, seed=2, partition=1)])
     with pytest.raises(StateError, match="sensors/1 ends at offset 149, and 150 was committed"):
-        move.import_state(settings, [], tmp_path / "state")
+        transfer.import_state(settings, [], tmp_path / "state")
     with closing(other.open(settings)) as log:
         assert log.committed(FIRST) is None
     with pytest.raises(StateError, match="hidden_size was 4"):
-        move.import_state(configured("model.hidden_size=5"), ["sensors/0"], tmp_path / "state")
-    assert move.import_state(settings, ["sensors/0"], tmp_path / "state") == 0
+        transfer.import_state(configured("model.hidden_size=5"), ["sensors/0"], tmp_path / "state")
+    assert transfer.import_state(settings, ["sensors/0"], tmp_path / "state") == 0
     assert show.verify(settings, [], replay=True) == 0
 
 
@@ -233,7 +235,7 @@ def test_a_damaged_file_is_refused(keep: Keep, place: int, tmp_path: Path) -> No
     """One flipped bit anywhere, or an end that is missing, is noticed before anything is taken from the file."""
     settings, path = configured(), tmp_path / "state"
     keep.run(settings)
-    move.export_state(settings, [], path)
+    transfer.export_state(settings, [], path)
     content = path.read_bytes()
     assert len(list(archive.read(path))) == 2
     for damaged in (content[:place] + bytes([content[place] ^ 1]) + content[place + 1 or len(content) :], content[:-1]):
@@ -246,19 +248,19 @@ def test_a_file_appears_only_when_it_is_complete(keep: Keep, tmp_path: Path) -> 
     """An export that fails leaves what was there, and nothing half."""
     (tmp_path / "state").write_text("old")
     with pytest.raises(StateError, match="one has no state yet"):
-        move.export_state(configured(), [], tmp_path / "state")
+        transfer.export_state(configured(), [], tmp_path / "state")
     assert (tmp_path / "state").read_text() == "old"
     assert [each.name for each in tmp_path.iterdir() if "state" in each.name] == ["state"]
 
 
 @pytest.mark.parametrize("to", ["earliest", "latest", "committed"])
-def test_reset_starts_anew(keep: Keep, to: move.Place, capsys: pytest.CaptureFixture[str]) -> None:
+def test_reset_starts_anew(keep: Keep, to: transfer.Place, capsys: pytest.CaptureFixture[str]) -> None:
     """No piece is left, the offset is where it was wanted, and the next run says what a new application says there."""
     settings = configured()
     keep.run(settings)
     keep.produce(mixed(60, seed=3, start=LATER))
     offset = {"earliest": 0, "latest": 210, "committed": 150}[to]
-    assert move.reset(settings, ["sensors/0"], to, yes) == 0
+    assert transfer.reset(settings, ["sensors/0"], to, yes) == 0
     assert "sensors/0: committed at offset 150, " in capsys.readouterr().out
     left = everything(keep, settings)
     assert left["committed"][0] == Committed(offset, anew(offset).text())  # type: ignore[index]
@@ -283,7 +285,7 @@ def test_another_layout_may_follow_a_reset(keep: Keep) -> None:
     keep.run(settings)
     with pytest.raises(StateError, match="state reset"):
         keep.run(other)
-    move.reset(other, [], "earliest", yes)
+    transfer.reset(other, [], "earliest", yes)
     keep.run(other, clean=False)
     keep.run(other)
     assert show.verify(other, [], replay=True) == 0
@@ -295,7 +297,7 @@ WIDER = ("forecast.horizons=1,3,5", "forecast.quantiles=0.1,0.3,0.5,0.9")
 def layouts(keep: Keep, settings: Settings) -> list[list[int]]:
     """The horizons that the state of each partition is for."""
     with closing(keep.open(settings)) as log:
-        states = [log.read_state(kept.state_of(settings, each)) for each in (FIRST, SECOND)]
+        states = [log.read_state(stored.state_of(settings, each)) for each in (FIRST, SECOND)]
     return [described(state)["layout"]["horizons"] for state in states]
 
 
@@ -343,13 +345,13 @@ def test_migrate_does_what_the_next_start_would(
     settings, wider = configured(), configured(*WIDER)
     keep.run(settings)
     before = everything(keep, settings)
-    assert move.migrate(wider, [], lambda: False) == 2
+    assert transfer.migrate(wider, [], lambda: False) == 2
     assert everything(keep, settings) == before
     said = capsys.readouterr().out
     assert "sensors/0: horizons was [1, 3] and is [1, 3, 5]; quantiles was" in said
     assert "Nothing was changed" in said
-    assert move.migrate(wider, ["sensors/1"], yes) == 0
-    assert move.migrate(wider, [], yes) == 0
+    assert transfer.migrate(wider, ["sensors/1"], yes) == 0
+    assert transfer.migrate(wider, [], yes) == 0
     said = capsys.readouterr().out
     assert "sensors/1: nothing is to be migrated" in said
     assert "sensors/0: migrated, as of offset 150" in said
@@ -360,7 +362,7 @@ def test_migrate_does_what_the_next_start_would(
     keep.run(wider)
     assert not [record for record in caplog.records if record.message == "state_carried_over"]
     with pytest.raises(StateError, match="does not fit"):
-        move.migrate(configured("model.hidden_size=5"), [], yes)
+        transfer.migrate(configured("model.hidden_size=5"), [], yes)
 
 
 def test_reset_mends_what_is_damaged(keep: Keep) -> None:
@@ -369,8 +371,8 @@ def test_reset_mends_what_is_damaged(keep: Keep) -> None:
     keep.run(settings)
     spoil(keep, settings, {b"meta": b"x", b"foreign": b"y" * CHUNK_BYTES}, Committed(999, "mine"))
     with pytest.raises(StateError, match="holds 0 to 150"):
-        move.reset(settings, [], "committed", yes)
-    assert move.reset(settings, [], "latest", yes) == 0
+        transfer.reset(settings, [], "committed", yes)
+    assert transfer.reset(settings, [], "latest", yes) == 0
     assert show.verify(settings, [], replay=True) == 0
     spoil(keep, settings, {b"meta": b"x"})
     with pytest.raises(StateError, match="sensors/0 was reset to offset 150, and there is state in one"):
@@ -382,7 +384,7 @@ def test_nothing_is_reset_unless_confirmed(keep: Keep, capsys: pytest.CaptureFix
     settings = configured()
     keep.run(settings)
     before = everything(keep, settings)
-    assert move.reset(settings, [], "earliest", lambda: False) == 2
+    assert transfer.reset(settings, [], "earliest", lambda: False) == 2
     assert "sensors/1: committed at offset 150" in capsys.readouterr().out
     assert everything(keep, settings) == before
 
@@ -391,16 +393,16 @@ def test_a_running_daemon_is_left_alone(keep: Keep, tmp_path: Path) -> None:
     """Reset and import refuse while the group has another member, which goes on undisturbed."""
     settings = configured()
     with keep.running(settings) as worker:
-        move.export_state(settings, [], tmp_path / "state")
+        transfer.export_state(settings, [], tmp_path / "state")
         before = everything(keep, settings)
         with pytest.raises(LogError, match="one is running: its group has members"):
-            move.reset(settings, [], "earliest", yes)
+            transfer.reset(settings, [], "earliest", yes)
         with pytest.raises(LogError, match="one is running"):
-            move.import_state(settings, [], tmp_path / "state")
+            transfer.import_state(settings, [], tmp_path / "state")
         assert everything(keep, settings) == before
         worker.stop()
         worker.run()
-    assert move.reset(settings, [], "earliest", yes) == 0
+    assert transfer.reset(settings, [], "earliest", yes) == 0
 
 
 def test_a_daemon_that_starts_meanwhile_is_not_overrun(keep: Keep) -> None:
@@ -416,7 +418,7 @@ def test_a_daemon_that_starts_meanwhile_is_not_overrun(keep: Keep) -> None:
             return True
 
         with pytest.raises(StreamrnnError, match="another one has joined"):
-            move.reset(settings, [], "earliest", late)
+            transfer.reset(settings, [], "earliest", late)
         assert everything(keep, settings) == before
 
 

@@ -8,9 +8,9 @@ import pytest
 from numpy.typing import NDArray
 from support.forecasts import forecast_record
 
-from streamrnn.report.references import HOUR
-from streamrnn.report.tally import FORECASTERS, MOST_BINS, Sums, Tally, shown
-from streamrnn.scoring import Scorer
+from streamrnn.evaluation.baselines import HOUR
+from streamrnn.evaluation.scoring import Scorer
+from streamrnn.evaluation.tally import FORECASTERS, MOST_BINS, Sums, Tally, shown
 
 HORIZONS = (1, 3, 30)
 LEVELS = (0.05, 0.1, 0.5, 0.9, 0.95)
@@ -134,7 +134,7 @@ def test_alarms_and_anomalies_are_noted() -> None:
 
 def test_what_is_held_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """After four times as many records, a series holds no more."""
-    monkeypatch.setattr("streamrnn.report.tally.MOST_BINS", 32)
+    monkeypatch.setattr("streamrnn.evaluation.tally.MOST_BINS", 32)
     sizes = []
     tally, nothing = Tally(horizons=HORIZONS, quantiles=LEVELS, first=60), np.zeros((3, 5))
     for row in range(4 * 640):

@@ -16,15 +16,15 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from support.fakes import INPUT, FakeForecaster, make_task
 from support.inputs import mixed
-from support.shop import Clock, FaultyLog, finish, hire, published, stock
+from support.worker_harness import Clock, FaultyLog, finish, hire, published, stock
 
-from streamrnn import daemon
+from streamrnn.commands import run
 from streamrnn.errors import ConfigError
 from streamrnn.log.memory import MemoryStore
 from streamrnn.observe.metrics import Metrics
 from streamrnn.observe.traces import Traces, exported
+from streamrnn.runtime.worker import Worker
 from streamrnn.settings import load
-from streamrnn.worker import Worker
 
 
 @pytest.fixture
@@ -94,7 +94,7 @@ def test_traces_change_nothing(spans: tuple[Traces, Callable[[], list[ReadableSp
 
 def test_off_by_default() -> None:
     """Without them the daemon has no traces, and its parts load nothing of OpenTelemetry."""
-    assert daemon.traces_of(load(None, ["input.topics=a"])) is None
+    assert run.traces_of(load(None, ["input.topics=a"])) is None
     script = "import sys; import streamrnn.app; sys.exit(any(name.startswith('opentelemetry') for name in sys.modules))"
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
 

@@ -4,11 +4,11 @@ import subprocess
 import sys
 import threading
 
-from streamrnn.watchdog import ending_after
+from streamrnn.runtime.watchdog import ending_after
 
 HANGS = """
 import threading
-from streamrnn.watchdog import ending_after
+from streamrnn.runtime.watchdog import ending_after
 
 def stuck():
     threading.Event().wait()

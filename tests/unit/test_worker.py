@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from support.fakes import INPUT, FakeForecaster, make_task, record
 from support.inputs import T, mixed
-from support.shop import APP, Clock, FaultyLog, Watcher, broken, done, finish, hire, published, stock
+from support.worker_harness import APP, Clock, FaultyLog, Watcher, broken, done, finish, hire, published, stock
 
 from streamrnn.errors import Fenced, LogError, StateError
 from streamrnn.log import Topic
 from streamrnn.records import WHOLE, Record, TopicPartition
-from streamrnn.worker import FIRST_RECORDS, OutputTopics, Worker
+from streamrnn.runtime.worker import FIRST_RECORDS, OutputTopics, Worker
 
 STATE = TopicPartition("app.state", 0)
 LATER = OutputTopics("later.forecasts", "later.dead-letters", "app.state")

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from confluent_kafka import KafkaError, KafkaException
 
 from streamrnn.errors import Fenced, LogError, StreamrnnError
-from streamrnn.log.brokers import (
+from streamrnn.log.kafka_common import (
     FENCED_INSTANCE,
     FENCING,
     NOT_TRUSTED,
@@ -49,6 +49,7 @@ def options(connection: Connection) -> Options:
     common = {
         "bootstrap.servers": ",".join(server.strip() for server in connection.bootstrap_servers.split(",")),
         "client.id": connection.app,
+        "allow.auto.create.topics": False,  # by default only consumers ask for topics without creating them
         "security.protocol": connection.security_protocol,
         "socket.timeout.ms": round(connection.request_timeout * 1000),
         "socket.connection.setup.timeout.ms": round(connection.request_timeout * 1000),
@@ -87,7 +88,8 @@ Client = TypeVar("Client", bound=Any)
 def opened(kind: Callable[..., Client], wanted: Options) -> Client:
     """Open a client with all its options; those that are None are left out. One that fails leaves no thread behind.
 
-    The library connects in the background and never says that it has given up: hence a first question.
+    The library connects in the background and reports no failure, so this requests the metadata of one topic, which
+    need not exist: that answer is small, however many topics the brokers have.
 
     Raises:
         LogError: no broker can be reached, or it refuses this client.

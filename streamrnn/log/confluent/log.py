@@ -13,7 +13,13 @@ from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, OffsetS
 
 from streamrnn.errors import Fenced, LogError
 from streamrnn.log import Committed, Poll, Topic
-from streamrnn.log.brokers import (
+from streamrnn.log.checks import check_range, latest, out_of_range
+from streamrnn.log.confluent.client import explained, opened, options, reason
+from streamrnn.log.confluent.group import Group
+from streamrnn.log.confluent.pending_writers import Opener, Openings
+from streamrnn.log.confluent.reader import READING, read
+from streamrnn.log.confluent.writer import ConfluentTransaction
+from streamrnn.log.kafka_common import (
     EVENT_TIMES,
     HAND_OUT_AGAIN,
     Connection,
@@ -25,12 +31,6 @@ from streamrnn.log.brokers import (
     require_partitions,
     topic_settings,
 )
-from streamrnn.log.confluent.client import explained, opened, options, reason
-from streamrnn.log.confluent.group import Group
-from streamrnn.log.confluent.openings import Opener, Openings
-from streamrnn.log.confluent.reader import READING, read
-from streamrnn.log.confluent.writer import ConfluentTransaction
-from streamrnn.log.rules import check_range, latest, out_of_range
 from streamrnn.records import Record, TopicPartition
 
 LOOK_AGAIN = 0.05  # seconds between two looks for a topic that is being created

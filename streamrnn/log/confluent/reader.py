@@ -7,8 +7,8 @@ from contextlib import closing
 from confluent_kafka import Consumer, KafkaError
 from confluent_kafka import TopicPartition as KafkaPartition
 
-from streamrnn.log.brokers import stuck
 from streamrnn.log.confluent.client import Options, explained, opened, reason
+from streamrnn.log.kafka_common import stuck
 from streamrnn.records import Record, TopicPartition
 
 READING: Options = {
@@ -16,7 +16,6 @@ READING: Options = {
     "enable.auto.offset.store": False,
     "auto.offset.reset": "error",
     "isolation.level": "read_committed",
-    "allow.auto.create.topics": False,
     "check.crcs": True,
     "fetch.wait.max.ms": 100,
     "queued.max.messages.kbytes": 8 * 1024,  # per partition; by default 64 MiB of each are read ahead

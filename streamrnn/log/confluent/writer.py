@@ -12,9 +12,9 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from confluent_kafka import TopicPartition as KafkaPartition
 
 from streamrnn.errors import Fenced, LogError
-from streamrnn.log.brokers import CLOSING, no_target, transactional_id
+from streamrnn.log.checks import check_headers, check_metadata
 from streamrnn.log.confluent.client import Options, bounded, explained, opened, served
-from streamrnn.log.rules import check_headers, check_metadata
+from streamrnn.log.kafka_common import CLOSING, no_target, transactional_id
 from streamrnn.records import Output, TopicPartition
 
 ADDING = 5.0  # seconds in which an offset is added to a transaction: later it never is, as was seen

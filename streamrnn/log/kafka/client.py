@@ -10,7 +10,7 @@ from kafka import errors
 from kafka.net.compat import KafkaNetClient
 
 from streamrnn.errors import Fenced, LogError, StreamrnnError
-from streamrnn.log.brokers import (
+from streamrnn.log.kafka_common import (
     FENCED_INSTANCE,
     FENCING,
     NOT_TRUSTED,
@@ -60,6 +60,8 @@ def opened(kind: Callable[..., Client], common: Options, **particular: object) -
 
     def network(**config: object) -> KafkaNetClient:
         networks.append(KafkaNetClient(**config))
+        # the library ignores its own option of this name, and would create each missing topic that it looks up
+        networks[-1].cluster.config["allow_auto_create_topics"] = False
         return networks[-1]
 
     servers = ", ".join(common["bootstrap_servers"])

@@ -19,7 +19,11 @@ from kafka.coordinator.assignors.range import RangePartitionAssignor
 
 from streamrnn.errors import Fenced, LogError
 from streamrnn.log import Committed, Poll, Topic
-from streamrnn.log.brokers import (
+from streamrnn.log.checks import check_range, latest
+from streamrnn.log.kafka.client import explained, opened, options
+from streamrnn.log.kafka.reader import READING, read
+from streamrnn.log.kafka.writer import KafkaTransaction, Membership
+from streamrnn.log.kafka_common import (
     CLOSING,
     END_OF_METADATA,
     EVENT_TIMES,
@@ -32,10 +36,6 @@ from streamrnn.log.brokers import (
     require_partitions,
     topic_settings,
 )
-from streamrnn.log.kafka.client import explained, opened, options
-from streamrnn.log.kafka.reader import READING, read
-from streamrnn.log.kafka.writer import KafkaTransaction, Membership
-from streamrnn.log.rules import check_range, latest
 from streamrnn.records import Record, TopicPartition
 
 

@@ -7,15 +7,14 @@ from contextlib import closing
 from kafka import KafkaConsumer
 from kafka import TopicPartition as KafkaPartition
 
-from streamrnn.log.brokers import stuck
 from streamrnn.log.kafka.client import Options, explained, opened
+from streamrnn.log.kafka_common import stuck
 from streamrnn.records import Record, TopicPartition
 
 READING: dict[str, object] = {
     "enable_auto_commit": False,
     "auto_offset_reset": "none",
     "isolation_level": "read_committed",
-    "allow_auto_create_topics": False,
     "fetch_max_wait_ms": 100,
     "metadata_max_age_ms": 10_000,
     "retry_backoff_ms": 20,

@@ -20,9 +20,9 @@ from kafka import ConsumerGroupMetadata, KafkaProducer, OffsetAndMetadata, error
 from kafka import TopicPartition as KafkaPartition
 
 from streamrnn.errors import Fenced, LogError
-from streamrnn.log.brokers import CLOSING, END_OF_METADATA, no_target, transactional_id
+from streamrnn.log.checks import check_headers, check_metadata
 from streamrnn.log.kafka.client import Options, explained, opened
-from streamrnn.log.rules import check_headers, check_metadata
+from streamrnn.log.kafka_common import CLOSING, END_OF_METADATA, no_target, transactional_id
 from streamrnn.records import Output, TopicPartition
 
 
@@ -69,7 +69,6 @@ class KafkaTransaction:
             transaction_timeout_ms=round(transaction_timeout * 1000),
             delivery_timeout_ms=2 * common["request_timeout_ms"],
             max_block_ms=common["request_timeout_ms"],
-            allow_auto_create_topics=False,
             compression_type="lz4",
             batch_size=256 * 1024,
             linger_ms=20,

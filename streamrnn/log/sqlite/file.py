@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from streamrnn.errors import LogError
-from streamrnn.log.rules import out_of_range
+from streamrnn.log.checks import out_of_range
 from streamrnn.records import Headers, Output, Record, TopicPartition
 
 BUSY = 10.0  # seconds to wait for a lock that another process holds

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from streamrnn.errors import Fenced, LogError
 from streamrnn.log import Committed, Poll, Topic
-from streamrnn.log.rules import check_headers, check_metadata, check_range
+from streamrnn.log.checks import check_headers, check_metadata, check_range
 from streamrnn.log.sqlite.file import File, count, locate, owner, read, write
-from streamrnn.log.sqlite.presence import Presence
+from streamrnn.log.sqlite.member_lock import Presence
 from streamrnn.records import Output, Record, TopicPartition
 
 LOOK_AGAIN = 0.01  # seconds between two looks for new records while poll waits

@@ -1,0 +1,180 @@
+"""What each part of the forecaster is worth, and each model: the same streams with one part taken away, or changed.
+
+    make ablate [ARGS='--data DIR --only base,head --write FILE']
+    make ablate ARGS='--models --data DIR'
+    make ablate ARGS='-c config/lean.yaml --only nothing,learning,base,seasons'
+
+Streams are CSV files as `streamrnn backtest` reads them; by default those that come with the demo. A row of the table
+says what was taken away, or which model it is, and then: MAE of the median / MAE of persistence over all origins
+after the first tenth of a stream, mean pinball loss / that of persistence with the quantiles of its last 500 errors,
+the first of these over the origins of rows 30 to 299 (geometric means over series, streams and horizons), processor
+time of the whole task per series and observation, and state per series. Streams run one by one, each in a task of its
+own.
+"""
+
+import argparse
+import math
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import streamrnn.commands.demo.streams
+from streamrnn import app
+from streamrnn.evaluation.scoring import Score, Scorer, together
+from streamrnn.log.files import read_csv
+from streamrnn.records import TopicPartition
+from streamrnn.settings import Settings, load
+
+BURN_IN, COLD = 0.1, (30, 300)
+NOTHING = -1e9
+"""Log of a share."""
+
+
+class Part(NamedTuple):
+    """Something that can be taken away: by the configuration, or in the forecaster before each wave."""
+
+    name: str
+    overrides: Sequence[str] = ()
+    remove: Callable[[Any], None] = lambda forecaster: None
+
+
+def _silence(forecaster: Any, members: slice) -> None:
+    """Give these members of the mixture no weight, and no merit that others are measured by."""
+    bank = forecaster._bank
+    bank._young[members] = bank._grown[members] = NOTHING
+    bank.ledger.regret[..., members] = 0.0
+
+
+def _no_networks(forecaster: Any) -> None:
+    _silence(forecaster, slice(-forecaster._networks.count, None))
+
+
+def _no_experts(forecaster: Any) -> None:
+    _silence(forecaster, slice(1, len(forecaster._bank._young) - forecaster._networks.count))
+
+
+def _no_calibration(forecaster: Any) -> None:
+    forecaster._bank.ledger.offset[:] = 0.0
+
+
+def _no_youth(forecaster: Any) -> None:
+    forecaster._bank._young[:] = forecaster._bank._grown
+
+
+PARTS = (
+    Part("nothing"),
+    Part("networks", ("learning.enabled=false",), _no_networks),
+    Part("base", ("model.base=none",)),
+    Part("learning", ("learning.enabled=false",)),
+    Part("head", ("learning.head=false",)),
+    Part("whole", ("learning.whole=false",)),
+    Part("experts-in-mixture", (), _no_experts),
+    Part("seasons", ("forecast.seasons=none",)),
+    Part("prior-of-youth", (), _no_youth),
+    Part("calibration", (), _no_calibration),
+)
+
+
+ALONE = ("model.base=none",)
+MODELS = (
+    Part("gru-with-base"),
+    Part("gru", ALONE),
+    Part("lstm", (*ALONE, "model.cell=lstm")),
+    Part("rnn_tanh", (*ALONE, "model.cell=rnn_tanh")),
+    Part("rnn_relu", (*ALONE, "model.cell=rnn_relu")),
+    Part("gru-two-layers", (*ALONE, "model.layers=2")),
+    Part("gru-bidirectional", (*ALONE, "model.encoder=bidirectional")),
+    Part("gru-attention", (*ALONE, "model.encoder=attention")),
+    Part("gru-decay", (*ALONE, "model.decay=true")),
+    Part("gru-joint-with-base", ("model.joint=true",)),
+)
+
+
+class Row(NamedTuple):
+    """Of the table."""
+
+    error: float
+    pinball: float
+    cold: float
+    coverage: float
+    """Share inside the outermost interval."""
+    microseconds: float
+    row_bytes: int
+
+
+def measure(part: Part, paths: Sequence[Path], config: Path | None, extra: Sequence[str]) -> Row:
+    """Run all streams without a part."""
+    settings = load(config, ["input.topics=ablate", "device=cpu", *extra, *part.overrides])
+    late: list[Score] = []
+    cold: list[Score] = []
+    seconds, observations, row_bytes = 0.0, 0, 0
+    for path in paths:
+        records = list(read_csv(path, 0))
+        task = app.task(settings, TopicPartition(path.stem, 0))
+        forecaster = task._forecaster
+        scorers = scorer(settings, int(len(records) * BURN_IN)), scorer(settings, COLD[0])
+        for record in records:
+            part.remove(forecaster)
+            begun = time.process_time()
+            outputs, _ = task.feed([record])
+            seconds += time.process_time() - begun
+            observations += len(outputs)
+            for output in outputs:
+                if output.topic == settings.output.forecasts.format(topic=path.stem):
+                    scorers[0].add(output.value or b"")
+                    if record.offset < COLD[1]:
+                        scorers[1].add(output.value or b"")
+        late += [together(each) for each in by_horizon(scorers[0])]
+        cold += [together(each) for each in by_horizon(scorers[1])]
+        row_bytes = forecaster.row_bytes
+    all_late, all_cold = together(late), together(cold)
+    numbers = (all_late.persistence, all_late.pinball, all_cold.persistence, all_late.coverage)
+    return Row(*(math.nan if n is None else n for n in numbers), seconds / observations * 1e6, row_bytes)
+
+
+def scorer(settings: Settings, first: int) -> Scorer:
+    """Of what these settings forecast, from the record at offset `first` on."""
+    return Scorer(horizons=settings.forecast.horizons, quantiles=settings.forecast.quantiles, first=first)
+
+
+def by_horizon(held: Scorer) -> list[list[Score]]:
+    """Scores of all series, horizon by horizon."""
+    return [list(each) for each in zip(*held.series().values(), strict=True)]
+
+
+def table(rows: dict[str, Row], subject: str) -> str:
+    """As Markdown; `subject`: what a row's name is."""
+    head = f"| {subject} | relMAE | pinball | relMAE, rows 30-299 | covered | µs per observation | bytes per series |"
+    lines = [head, "|-|-|-|-|-|-|-|"]
+    for name, row in rows.items():
+        numbers = " | ".join(f"{number:.4f}" for number in row[:4])
+        lines.append(f"| {name} | {numbers} | {row.microseconds:.0f} | {row.row_bytes:,} |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """See the module docstring."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, help="folder of CSV files; default: the demo's streams")
+    parser.add_argument("-c", "--config", type=Path, metavar="FILE", help="YAML; default: the defaults")
+    parser.add_argument("--models", action="store_true", help="models instead of parts taken away")
+    parser.add_argument("--only", help="parts or models, separated by commas")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="configuration of all rows")
+    parser.add_argument("--write", type=Path, help="Markdown file to write the table to")
+    arguments = parser.parse_args()
+    folder = arguments.data or Path(streamrnn.commands.demo.streams.__file__).parent / "data"
+    paths = sorted(folder.glob("*.csv"))
+    parts, subject = (MODELS, "model") if arguments.models else (PARTS, "without")
+    wanted = arguments.only.split(",") if arguments.only else [part.name for part in parts]
+    rows: dict[str, Row] = {}
+    for part in parts:
+        if part.name in wanted:
+            rows[part.name] = measure(part, paths, arguments.config, arguments.set)
+            print(table({part.name: rows[part.name]}, subject).splitlines()[-1], flush=True)  # noqa: T201
+    if arguments.write:
+        arguments.write.write_text(table(rows, subject) + "\n")
+
+
+if __name__ == "__main__":
+    main()

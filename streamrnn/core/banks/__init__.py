@@ -1,0 +1,1 @@
+"""Banks of series: all state per series, in two variants."""

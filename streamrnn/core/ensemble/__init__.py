@@ -1,0 +1,1 @@
+"""Aggregation of forecasts, conformal intervals, and the ledger of pending forecasts."""

@@ -1,0 +1,1 @@
+"""Point forecasters other than the networks."""

@@ -1,0 +1,1 @@
+"""Online learning: learners, replay buffers and rollback."""

@@ -1,0 +1,1 @@
+"""The recurrent network: weights, encoders and head."""

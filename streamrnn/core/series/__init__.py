@@ -1,0 +1,1 @@
+"""State of single series: scales, calendar, seasons and features."""

@@ -1,0 +1,135 @@
+"""What the network reads of a series: free of level and scale, from the past alone."""
+
+import math
+
+from streamrnn.core.jit import Floats, Singles, compiled
+from streamrnn.core.series.calendar import phase
+from streamrnn.core.series.plan import Plan
+from streamrnn.core.series.scaling import clip, current_scale, squash
+from streamrnn.core.series.seasonal_state import read_seasons
+from streamrnn.core.series.state import COMMON, EXPERTS, HALF_LIVES, TERMS, Known, Series
+
+INPUTS_VERSION = 1
+"""Raised with every change of what an input means: no shape would show it, and a base network would be misled."""
+TERM_CLIP = 10.0
+ALIGNMENTS = (0, 1, 12, 24)
+"""Rows ahead at which the seasons are read."""
+TWELVE, LONG_MEAN, LAST_MEAN = HALF_LIVES.index(12.0), HALF_LIVES.index(200.0), len(HALF_LIVES) - 1
+FURTHER_MEANS = (HALF_LIVES.index(2.0), HALF_LIVES.index(5.0), HALF_LIVES.index(40.0))
+LOG_CLIP = 3.0
+
+
+@compiled
+def calendar(terms: Singles, at: int, time: float, short: float, long: float) -> int:
+    """Six numbers: two harmonics of the short season's phase, one of the long one's; the next free place."""
+    for period, harmonic in ((short, 1), (short, 2), (long, 1)):
+        if period > 0:
+            angle = 2 * math.pi * harmonic * phase(time, 0.0, period)
+            terms[at], terms[at + 1] = math.sin(angle), math.cos(angle)
+        else:
+            terms[at], terms[at + 1] = 0.0, 0.0
+        at += 2
+    return at
+
+
+@compiled
+def read_lags(terms: Singles, ring: Singles, now: int, value: float, s1: float, s12: float, s24: float) -> int:
+    """Distances of the last twelve values and of the 24th from the latest one; the next free place."""
+    unit, kept = math.sqrt(s1 * s12), len(ring)
+    for k in range(1, 13):
+        terms[k - 1] = clip((ring[(now - k) % kept] - value) / unit, TERM_CLIP) if k <= now else 0.0
+    terms[12] = clip((ring[(now - 24) % kept] - value) / s24, TERM_CLIP) if now >= 24 else 0.0
+    return 13
+
+
+@compiled
+def read_terms(
+    series: Series, plan: Plan, row: int, cadence: float, aligned: Floats, terms: Singles, profiles: Singles
+) -> None:
+    """Fill the regressors `terms` (D,) and `profiles` (8,), and `aligned` (4, 5): the seasons at ALIGNMENTS."""
+    count, time = series.seen[row], float(series.time[row])
+    value = series.value[row] - series.center[row]
+    s1, s12, s24 = reference_scales(series, plan, row)
+    at = read_lags(terms, series.ring[row], count - 1, value, s1, s12, s24)
+    for a in range(4):
+        read_seasons(series, row, time, cadence, ALIGNMENTS[a], aligned[a])
+        unit = s24 if a == 3 else s12
+        for i in range(2):
+            terms[at + 4 * i + a] = clip((aligned[a, i] - value) / unit, TERM_CLIP)
+            profiles[4 * i + a] = clip((aligned[a, 2 + i] - value) / s12, TERM_CLIP)
+    at += 8
+    terms[at] = clip((series.means[row, TWELVE] - value) / s12, TERM_CLIP)
+    terms[at + 1] = clip((series.means[row, LONG_MEAN] - value) / s24, TERM_CLIP)
+    at = calendar(terms, at + 2, time, series.period[row, 0], series.period[row, 1])
+    terms[at] = 1.0
+
+
+@compiled
+def reference_scales(series: Known, plan: Plan, row: int) -> tuple[float, float, float]:
+    """Scales of the changes over REFERENCE_STEPS."""
+    scale, steps, references = series.scale[row], plan.horizons, plan.references
+    count, value = series.seen[row], series.value[row]
+    return (
+        current_scale(scale, steps, references[0], count, value),
+        current_scale(scale, steps, references[1], count, value),
+        current_scale(scale, steps, references[2], count, value),
+    )
+
+
+@compiled
+def read_age(series: Known, row: int, cadence: float, passed: float, inputs: Singles, at: int) -> int:
+    """How long the seasons and the series have been known, and the time step; the next free place."""
+    short, long = series.period[row, 0], series.period[row, 1]
+    elapsed, count = float(series.time[row] - series.first[row]), series.seen[row]
+    inputs[at] = math.log(short / cadence) / 4 if short > 0 else 0.0
+    inputs[at + 1] = 1.0 if 0 < short < elapsed else 0.0
+    inputs[at + 2] = 1.0 if 0 < 2 * short < elapsed else 0.0
+    inputs[at + 3] = 1.0 if 0 < long < elapsed else 0.0
+    inputs[at + 4] = math.log1p(count - 1.0) / 5
+    inputs[at + 5] = min((count - 1) / 100, 3.0)
+    inputs[at + 6] = clip(math.log(passed / cadence), LOG_CLIP) if cadence > 0 and passed > 0 else 0.0
+    return at + 7
+
+
+@compiled
+def read_common(
+    series: Series, plan: Plan, row: int, cadence: float, passed: float, terms: Singles, profiles: Singles,
+    inputs: Singles,
+) -> None:  # fmt: skip
+    """Fill the first COMMON of `inputs` (F,); the latest value came `passed` ms after the one before."""
+    value = series.value[row] - series.center[row]
+    s1, s12, s24 = reference_scales(series, plan, row)
+    at = TERMS - 1
+    for d in range(at):
+        inputs[d] = squash(terms[d])
+    for p in range(8):
+        inputs[at + p] = squash(profiles[p])
+    at += 8
+    for i in range(3):
+        inputs[at + i] = squash(clip((series.means[row, FURTHER_MEANS[i]] - value) / s12, TERM_CLIP))
+    at += 3
+    spread = math.sqrt(series.variance[row]) + 1e-9 * abs(series.value[row]) + 1e-12
+    inputs[at] = squash(clip((value - series.means[row, LAST_MEAN]) / spread, 5.0))
+    inputs[at + 1] = clip(math.log(max(spread / s1, 1e-3)) / 2, LOG_CLIP)
+    inputs[at + 2] = clip(math.log(s12 / s1), LOG_CLIP)
+    inputs[at + 3] = clip(math.log(s24 / s1), LOG_CLIP)
+    read_age(series, row, cadence, passed, inputs, at + 4)
+
+
+@compiled
+def read_advice(points: Singles, trust: Singles, inputs: Singles) -> None:
+    """Fill the rest of `inputs` (F,) with the experts' forecasts (E,) for the reference horizon, and their trust."""
+    for e in range(len(EXPERTS)):
+        inputs[COMMON + e] = squash(points[e])
+        inputs[COMMON + len(EXPERTS) + e] = trust[e]
+
+
+@compiled
+def read_lead(series: Known, plan: Plan, row: int, cadence: float, units: Floats, lead: Singles) -> None:
+    """Fill `lead` (K, 3): log of the horizon, its share of the short season, and its scale against that of one step."""
+    short, one = series.period[row, 0], units[0]
+    for k in range(len(plan.horizons)):
+        horizon = plan.horizons[k]
+        lead[k, 0] = math.log(horizon) / 3
+        lead[k, 1] = min(horizon * cadence / short, 2.0) if short > 0 else 0.0
+        lead[k, 2] = clip(math.log(units[k] / one) / 2, 8.0)

@@ -1,0 +1,1 @@
+"""Scores of published forecasts: baselines, tables and reports."""

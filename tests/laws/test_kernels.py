@@ -1,0 +1,134 @@
+"""The compiled step is the learner's network, and its bits do not depend on the wave."""
+
+from statistics import NormalDist
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+import torch
+
+from streamrnn.core.jit import Singles
+from streamrnn.core.network.encoder_cpu import CpuEncoder
+from streamrnn.core.network.encoder_gpu import GpuEncoder
+from streamrnn.core.network.head import work_of
+from streamrnn.core.network.kernels import answer, head_from, reading
+from streamrnn.core.network.shapes import GATES, KNOTS, Shape
+from streamrnn.core.network.torch_network import fresh, heads, split, unroll
+from streamrnn.core.series.state import EXPERTS, INPUTS, LEAD
+from streamrnn.core.series.wave import Described
+
+ROWS, HORIZONS = 300, 3
+LEVELS = (0.02, 0.1, 0.3, 0.5, 0.92)
+
+
+class Setting(NamedTuple):
+    """A shape, weights far from their first values, hidden states, and what the bank tells of 300 rows."""
+
+    shape: Shape
+    weights: torch.Tensor
+    hidden: Singles
+    given: Described
+
+
+def setting(cell: str, hidden: int, layers: int) -> Setting:
+    """Random ones."""
+    shape = Shape(cell, hidden, layers, width=6)
+    torch.manual_seed(2)
+    weights = fresh(shape, 0) + 0.05 * torch.randn_like(fresh(shape, 0))
+    rng, e = np.random.default_rng(4), len(EXPERTS)
+    sizes = (shape.states, (INPUTS,), (HORIZONS, e), (HORIZONS, e), (HORIZONS, LEAD))
+    state, *given = (rng.normal(size=(ROWS, *size)).astype(np.float32) / 2 for size in sizes)
+    return Setting(shape, weights, state, Described(*given, np.ones((ROWS, HORIZONS))))
+
+
+def said(weights: torch.Tensor, shape: Shape, top: Singles, given: Described) -> Singles:
+    """Quantiles (B, K, Q) at LEVELS of a wave."""
+    knots = np.empty((len(top), HORIZONS, len(KNOTS)), np.float32)
+    quantiles = np.empty((len(top), HORIZONS, len(LEVELS)), np.float32)
+    head = head_from(weights.numpy(), shape)
+    answer(head, work_of(head), reading(LEVELS), top, given, knots, quantiles)
+    return quantiles
+
+
+@pytest.mark.parametrize("layers", [1, 3])
+@pytest.mark.parametrize("cell", GATES)
+def test_the_compiled_step_is_the_learners_network(cell: str, layers: int) -> None:
+    """States and top outputs of one step agree with torch's within single precision; the torch body's likewise."""
+    shape, weights, hidden, given = setting(cell, 9, layers)
+    top, state = unroll(
+        split(weights, shape), shape, torch.from_numpy(given.inputs).unsqueeze(0), torch.from_numpy(hidden)
+    )
+    for body in (CpuEncoder(shape), GpuEncoder(shape, "cpu")):
+        body.load(weights.numpy())
+        moved = hidden.copy()
+        outputs = body.step(moved, np.arange(ROWS), given.inputs)
+        np.testing.assert_allclose(moved, state.numpy(), atol=2e-6)
+        np.testing.assert_allclose(outputs, top[0].numpy(), atol=2e-6)
+
+
+def test_an_answer_is_the_learners_head_read_between_its_knots() -> None:
+    """Quantiles are torch's knots, sorted, and linear in the normal distribution's quantiles between them."""
+    shape, weights, _, given = setting("gru", 9, 1)
+    top = np.random.default_rng(1).normal(size=(ROWS, 9)).astype(np.float32)
+    advice = (torch.from_numpy(part) for part in (top, given.points, given.trust, given.lead))
+    knots = heads(split(weights, shape), shape, *advice).sort(-1).values.numpy()
+    at, wanted = ([NormalDist().inv_cdf(p) for p in levels] for levels in (KNOTS, LEVELS))
+    expected = [[np.interp(wanted, at, curve) for curve in row] for row in knots]
+    np.testing.assert_allclose(said(weights, shape, top, given), expected, atol=1e-5)
+
+
+def test_levels_that_are_knots_are_read_off_exactly() -> None:
+    """At a knot's own level its value is published bit for bit; beyond the outermost ones the line goes on."""
+    lower, share = reading(KNOTS)
+    values = np.arange(len(KNOTS), dtype=np.float32) ** 2
+    np.testing.assert_array_equal(values[lower] + share * (values[lower + 1] - values[lower]), values)
+    lower, share = reading((0.001, 0.5, 0.999))
+    inner, outer, beyond = (NormalDist().inv_cdf(p) for p in (0.95, 0.99, 0.999))
+    further = (beyond - inner) / (outer - inner)
+    assert (lower[0], lower[2]) == (0, len(KNOTS) - 2)
+    assert share[2] == pytest.approx(further, rel=1e-6)
+    assert share[0] == pytest.approx(1 - further, rel=1e-6)
+
+
+@pytest.mark.parametrize("hidden_size", [1, 5, 16, 24, 32, 37, 64])
+@pytest.mark.parametrize("cell", GATES)
+def test_bits_do_not_depend_on_the_wave(cell: str, hidden_size: int) -> None:
+    """Any cut and any order of the rows give each row the same bits."""
+    shape, weights, hidden, given = setting(cell, hidden_size, 1)
+    body = CpuEncoder(shape)
+    body.load(weights.numpy())
+    whole = hidden.copy()
+    top = body.step(whole, np.arange(ROWS), given.inputs)
+    expected = said(weights, shape, top, given)
+    rng = np.random.default_rng(6)
+    order, moved = rng.permutation(ROWS), hidden.copy()
+    for rows in np.split(order, np.sort(rng.choice(ROWS, 20, replace=False))):
+        part = Described(*(array[rows] for array in given))
+        outputs = body.step(moved, rows, part.inputs)
+        np.testing.assert_array_equal(outputs, top[rows])
+        np.testing.assert_array_equal(said(weights, shape, outputs, part), expected[rows])
+    np.testing.assert_array_equal(moved, whole)
+
+
+def test_a_hidden_state_that_explodes_starts_anew() -> None:
+    """A state beyond all bounds, or not finite, is set to zero, and only that row's; both bodies agree."""
+    shape, weights, hidden, given = setting("rnn_relu", 4, 2)
+    hidden[3], hidden[5, 0, 0, 0] = 1e20, np.nan
+    for body in (CpuEncoder(shape), GpuEncoder(shape, "cpu")):
+        body.load(weights.numpy())
+        moved = hidden.copy()
+        body.step(moved, np.arange(ROWS), given.inputs)
+        assert (moved[[3, 5]] == 0).all()
+        assert np.abs(moved[4]).max() > 0
+        assert np.isfinite(moved).all()
+
+
+@pytest.mark.parametrize("cell", GATES)
+def test_a_networks_quantiles_cannot_cross(cell: str) -> None:
+    """Whatever the weights, every quantile lies at or above its lower neighbour."""
+    shape, weights, hidden, given = setting(cell, 6, 1)
+    wild = weights + 3 * torch.randn(weights.shape, generator=torch.Generator().manual_seed(0))
+    body = CpuEncoder(shape)
+    body.load(wild.numpy())
+    top = body.step(hidden.copy(), np.arange(ROWS), given.inputs)
+    assert (np.diff(said(wild, shape, top, given), axis=2) >= 0).all()

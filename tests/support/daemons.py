@@ -1,0 +1,230 @@
+"""One application as several daemons over one topic, fed all the while, and watched from outside."""
+
+import random
+import signal
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, suppress
+from pathlib import Path
+from types import TracebackType
+
+from support.feeder import Feeder, Stand
+from support.fork_server import Nursery
+from support.kafka_probe import admin, create_topics
+from support.log_backends import KafkaWorld
+from support.oracle import Found, Verdict, judge, judge_part, sorted_out, topics, undisturbed
+from support.process import Daemon, until
+
+from streamrnn import app
+from streamrnn.records import Record, TopicPartition
+from streamrnn.settings import Settings, load
+
+PARTITIONS = 4
+KEYS = 3  # per partition
+START, MINUTE = 1_700_000_000_000, 60_000
+
+LEAN = (
+    "model.variant=lean", "model.hidden_size=24", "learning.whole=false", "learning.head_every=1",
+    "learning.head_most=4",
+)  # fmt: skip
+"""Quick to start and to feed; the head of the base learns at every fourth record."""
+WHOLE = (
+    "model.hidden_size=8", "model.base=none", "learning.window=12", "learning.every=2", "learning.most=8",
+)  # fmt: skip
+"""The whole network learns at every eighth record."""
+HASTY = ("commit.interval=100ms", "commit.snapshot_interval=500ms", "kafka.session_timeout=6s")
+"""Commits between any two records; a dead member is soon missed."""
+WARM = [" ".join((*each, "learning.enabled=false", "device=cpu", "input.key=series", "input.time=time"))
+        for each in (LEAN, WHOLE)]  # fmt: skip
+
+
+def stream(chance: random.Random, partitions: int = PARTITIONS, fields: Sequence[str] = ("load",)) -> Iterator[Record]:
+    """Records without end, a few of which are bad or repeat a time."""
+    number = 0
+    while True:
+        partition, key = number % partitions, chance.randrange(KEYS)
+        time = START + MINUTE * (number - 2 * (chance.random() < 0.02))
+        observed = ",".join(f'"{field}":{50 + 9 * chance.random() + number % 24:.3f}' for field in fields).encode()
+        value = b'{"series":"pump-%d","time":%d,%s}' % (key, time, observed)
+        if chance.random() < 0.02:
+            value = b'{"series":"pump-%d","time":"yesterday"}' % key
+        yield Record("", partition, number, time, b"pump-%d" % key, value)
+        number += 1
+
+
+class Fleet:
+    """One application, its topic and its daemons.
+
+    `direct` is the broker's address for the test itself, `bootstrap` that for the daemons, where it is another. Every
+    daemon runs the Python code `before` first. The topic is fed `batch` records at a time, as long as no more than
+    `most_lag` are not committed yet.
+    """
+
+    def __init__(
+        self,
+        direct: str,
+        name: str,
+        folder: Path,
+        *,
+        nursery: Nursery | None,
+        client: str = "kafka-python",
+        bootstrap: str | None = None,
+        model: Sequence[str] = LEAN,
+        overrides: Sequence[str] = (),
+        before: str = "",
+        partitions: int = PARTITIONS,
+        seed: int = 0,
+        fields: Sequence[str] = ("load",),
+        most_lag: int = 200,
+        batch: int = 12,
+    ) -> None:
+        self.name, self.daemons = name, list[Daemon]()
+        self.world = KafkaWorld(direct)
+        self._folder, self._nursery, self._partitions, self._before = folder, nursery, partitions, before
+        self._overrides = [
+            "device=cpu", "input.key=series", "input.time=time", f"app={name}", f"input.topics={name}",
+            f"kafka.bootstrap_servers={bootstrap or direct}", f"kafka.client={client}", *HASTY, *model, *overrides,
+        ]  # fmt: skip
+        self.settings: Settings = load(None, self._overrides)
+        create_topics(direct, name, *topics(self.settings), partitions=partitions)
+        records = stream(random.Random(seed), partitions, fields)
+        self._feeder = Feeder(direct, name, name, records, most_lag=most_lag, batch=batch)
+
+    def __enter__(self) -> "Fleet":
+        self._feeder.start()
+        until(lambda: bool(self.stands), "a look at the group")
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        for daemon in self.daemons:
+            daemon.kill()
+        self._feeder.close()
+
+    # daemons
+
+    def start(self, before: str = "") -> Daemon:
+        """Start one more daemon."""
+        daemon = Daemon(self._folder, self._overrides, nursery=self._nursery, before=before or self._before)
+        self.daemons.append(daemon)
+        return daemon
+
+    def drop(self, daemon: Daemon) -> None:
+        """Forget a daemon that has ended."""
+        self.daemons.remove(daemon)
+
+    def kill(self, daemon: Daemon) -> None:
+        """Kill one at once."""
+        daemon.kill()
+        self.drop(daemon)
+
+    def kill_after_progress(self) -> None:
+        """Start one, let it commit something in every partition, and kill it."""
+        daemon = self.start()
+        self.progress(20)
+        self.kill(daemon)
+
+    def holds(self, daemon: Daemon) -> bool:
+        """Whether a daemon has been given a partition."""
+        daemon.alive()
+        return bool(daemon.events("task_restored"))
+
+    # progress
+
+    @property
+    def stands(self) -> list[Stand]:
+        """All that was seen of the group's progress."""
+        return self._feeder.stands
+
+    @property
+    def offsets(self) -> dict[int, int]:
+        """Committed offsets by partition, as last seen."""
+        return self.stands[-1].offsets
+
+    def alive(self) -> bool:
+        """Whether all daemons run; fails the test where one has ended by itself."""
+        return all(daemon.alive() for daemon in list(self.daemons))
+
+    def progress(self, more: int = 1, patience: float = 60.0) -> None:
+        """Wait until every partition has committed so many more records."""
+        before = self.offsets
+        goals = {number: before.get(number, 0) + more for number in range(self._partitions)}
+        self.wait(lambda: all(self.offsets.get(n, 0) >= goal for n, goal in goals.items()), "progress", patience)
+
+    def wait(self, satisfied: Callable[[], bool], what: str, patience: float = 60.0) -> None:
+        """Wait until something holds; fail where a daemon ends meanwhile."""
+        deadline = time.monotonic() + patience
+        while not satisfied():
+            self.alive()
+            if time.monotonic() > deadline:
+                told = "\n".join(daemon.said[-3000:] for daemon in self.daemons)
+                raise AssertionError(
+                    f"{self.name}: not within {patience:g} s: {what} (last trouble {self._feeder.trouble!r})\n{told}"
+                )
+            time.sleep(0.01)
+
+    def recovery(self, when: float) -> float | None:
+        """Seconds from a moment until every partition had committed something more; None: it never did."""
+        before = next((stand.offsets for stand in reversed(self.stands) if stand.when <= when), {})
+        for stand in self.stands:
+            later = stand.when > when
+            if later and all(stand.offsets.get(n, 0) > before.get(n, 0) for n in range(self._partitions)):
+                return stand.when - when
+        return None
+
+    # the end
+
+    def finish(self, patience: float = 90.0) -> Verdict:
+        """Let everything be committed and saved, end the daemons by SIGTERM, and judge."""
+        self._feeder.pause()
+        ends = self.ends()
+        self.wait(
+            lambda: self.offsets == ends and self.stands[-1].snapshots == ends, f"all committed: {ends}", patience
+        )
+        for daemon in self.daemons:
+            code, seconds = daemon.stop()
+            assert code == 0, daemon.said
+            assert seconds < 10.0
+        self.daemons.clear()
+        return self.judge()
+
+    def ends(self) -> dict[int, int]:
+        """Where the input ends, by partition."""
+        with closing(self.world.open(f"{self.name}-looking")) as log:
+            return {n: log.bounds(TopicPartition(self.name, n))[1] for n in range(self._partitions)}
+
+    def judge(self) -> Verdict:
+        """Compare everything that is in the broker with an undisturbed run."""
+        expected = undisturbed(self.settings, self.world.read(self.name), self._partitions)
+        return judge(expected, self.found())
+
+    def judge_part(self) -> Verdict:
+        """Compare what is in the broker by now."""
+        found = self._outputs()  # before the input, of which there is ever more
+        expected = undisturbed(self.settings, self.world.read(self.name), self._partitions)
+        return judge_part(expected, found)
+
+    def _outputs(self) -> Found:
+        return Found(sorted_out(r for topic in topics(self.settings) for r in self.world.read(topic)), {}, {})
+
+    def found(self) -> Found:
+        """What is in the broker."""
+        state_topic = app.output_topics(self.settings, self.name).state
+        places = [TopicPartition(state_topic, number) for number in range(self._partitions)]
+        with closing(self.world.open(f"{self.name}-looking")) as log:
+            state = {place: log.read_state(place) for place in places}
+        with closing(admin(self.world.bootstrap)) as client:
+            found = client.list_group_offsets(self.name)[self.name]
+        committed = {TopicPartition(*place): each.offset for place, each in found.items()}
+        return Found(self._outputs().outputs, committed, state)
+
+    def stop_one(self, daemon: Daemon, number: signal.Signals = signal.SIGTERM) -> float:
+        """End one by a signal; returns the seconds it took."""
+        code, seconds = daemon.stop(number)
+        assert code == 0, daemon.said
+        with suppress(ValueError):
+            self.drop(daemon)
+        return seconds
+
+
+Founder = Callable[..., Fleet]
+"""Makes a fleet over a broker; keywords as those of `Fleet`."""
