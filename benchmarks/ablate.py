@@ -13,15 +13,17 @@ own.
 """
 
 import argparse
-import math
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
 import streamrnn.commands.demo.streams
 from streamrnn import app
-from streamrnn.evaluation.scoring import Score, Scorer, together
+from streamrnn.evaluation.figures import mean_measures, table_measures
+from streamrnn.evaluation.tally import Tally
 from streamrnn.log.files import read_csv
 from streamrnn.records import TopicPartition
 from streamrnn.settings import Settings, load
@@ -106,14 +108,13 @@ class Row(NamedTuple):
 def measure(part: Part, paths: Sequence[Path], config: Path | None, extra: Sequence[str]) -> Row:
     """Run all streams without a part."""
     settings = load(config, ["input.topics=ablate", "device=cpu", *extra, *part.overrides])
-    late: list[Score] = []
-    cold: list[Score] = []
+    late, cold = [], []
     seconds, observations, row_bytes = 0.0, 0, 0
     for path in paths:
         records = list(read_csv(path, 0))
         task = app.task(settings, TopicPartition(path.stem, 0))
         forecaster = task._forecaster
-        scorers = scorer(settings, int(len(records) * BURN_IN)), scorer(settings, COLD[0])
+        tallies = tally(settings, int(len(records) * BURN_IN)), tally(settings, COLD[0])
         for record in records:
             part.remove(forecaster)
             begun = time.process_time()
@@ -122,25 +123,21 @@ def measure(part: Part, paths: Sequence[Path], config: Path | None, extra: Seque
             observations += len(outputs)
             for output in outputs:
                 if output.topic == settings.output.forecasts.format(topic=path.stem):
-                    scorers[0].add(output.value or b"")
+                    tallies[0].add(output.value or b"")
                     if record.offset < COLD[1]:
-                        scorers[1].add(output.value or b"")
-        late += [together(each) for each in by_horizon(scorers[0])]
-        cold += [together(each) for each in by_horizon(scorers[1])]
+                        tallies[1].add(output.value or b"")
+        late.append(mean_measures(map(table_measures, tallies[0].sums())))
+        cold.append(mean_measures(map(table_measures, tallies[1].sums())))
         row_bytes = forecaster.row_bytes
-    all_late, all_cold = together(late), together(cold)
-    numbers = (all_late.persistence, all_late.pinball, all_cold.persistence, all_late.coverage)
-    return Row(*(math.nan if n is None else n for n in numbers), seconds / observations * 1e6, row_bytes)
+    error, _, pinball, covered = mean_measures(np.concatenate(late)).tolist()
+    early_error = float(mean_measures(np.concatenate(cold))[0])
+    return Row(error, pinball, early_error, covered, seconds / observations * 1e6, row_bytes)
 
 
-def scorer(settings: Settings, first: int) -> Scorer:
-    """Of what these settings forecast, from the record at offset `first` on."""
-    return Scorer(horizons=settings.forecast.horizons, quantiles=settings.forecast.quantiles, first=first)
-
-
-def by_horizon(held: Scorer) -> list[list[Score]]:
-    """Scores of all series, horizon by horizon."""
-    return [list(each) for each in zip(*held.series().values(), strict=True)]
+def tally(settings: Settings, first: int) -> Tally:
+    """Return a tally of these settings' forecasts, scored from the record at offset `first` on."""
+    forecast = settings.forecast
+    return Tally(horizons=forecast.horizons, quantiles=forecast.quantiles, seasons=forecast.seasons, first=first)
 
 
 def table(rows: dict[str, Row], subject: str) -> str:

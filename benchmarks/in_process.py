@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 
 from support.kafka_probe import Offsets
 
-import streamrnn.runtime.partition
 import streamrnn.runtime.task
 from benchmarks.over_kafka import observations
 from streamrnn import app
@@ -18,16 +17,18 @@ from streamrnn.formats.json import JsonDecoder
 from streamrnn.log.kafka import KafkaLog
 from streamrnn.log.kafka.writer import KafkaTransaction
 from streamrnn.records import TopicPartition
-from streamrnn.runtime.worker import POLL_RECORDS, Worker
+from streamrnn.runtime.options import POLL_RECORDS, CommitPolicy, Hooks
+from streamrnn.runtime.worker import Worker
 from streamrnn.settings import load
+from streamrnn.wire import OutputEncoder
 
 PARTS: tuple[tuple[str, Any, str], ...] = (
     ("poll", KafkaLog, "poll"),
     ("decode", JsonDecoder, "__call__"),
     ("step", Forecaster, "step"),
     ("learn", Forecaster, "learn"),
-    ("encode", streamrnn.runtime.task, "forecast_outputs"),
-    ("chain", streamrnn.runtime.task, "chained"),
+    ("encode", OutputEncoder, "forecasts"),
+    ("hash", streamrnn.runtime.task, "extend_hash"),
     ("send", KafkaTransaction, "send"),
     ("save", streamrnn.runtime.task.Task, "save"),
     ("commit", KafkaTransaction, "commit"),
@@ -79,12 +80,11 @@ def shares(bootstrap: str, topic: str, warm: int, total: int) -> dict[str, float
     )
     worker = Worker(
         connect=lambda: app.open_log(settings),
-        task=lambda partition: app.task(settings, partition),
+        make_task=lambda partition: app.task(settings, partition),
         outputs={topic: app.output_topics(settings, topic)},
         start=settings.input.start,
-        interval=settings.commit.interval,
-        snapshot_interval=settings.commit.snapshot_interval,
-        observer=run.metrics_of(settings),
+        commits=CommitPolicy(**settings.commit.model_dump()),
+        hooks=Hooks(observer=run.make_metrics(settings)),
     )
     offsets = Offsets(bootstrap, settings.app)
     with _timed(spent), closing(worker), closing(offsets):
@@ -102,7 +102,7 @@ def _turn_until(worker: Worker, offsets: Offsets, partition: TopicPartition, off
     while True:
         until = time.monotonic() + 1.0
         while time.monotonic() < until:
-            worker.turn()
+            worker.run_once()
         committed = offsets.committed(partition)
         if committed >= offset:
             return committed

@@ -29,8 +29,8 @@ from support.process import Daemon, until
 from benchmarks.over_kafka import observations
 from streamrnn.log import Topic
 from streamrnn.log.sqlite import SqliteLog
-from streamrnn.page.messages import Names, decode, pieces
-from streamrnn.page.store import Store, Told
+from streamrnn.page.data.messages import SentNames, decode_message, split_into_messages
+from streamrnn.page.data.store import PageConfig, Store
 from streamrnn.records import TopicPartition, Wave
 
 SERIES = 1000
@@ -125,9 +125,11 @@ def stretch(daemon: Daemon, path: Path, app: str, seconds: float) -> tuple[float
 
 
 def intake(rows: int) -> float:
-    """Observations per second that the page's process can take in, in waves of so many."""
-    told = Told("bench", ["bench"], [1, 12, 24], [0.05, 0.1, 0.5, 0.9, 0.95], None, 240, 512 << 20, "127.0.0.1", 0)
-    store, names, task = Store(told), Names(), TopicPartition("bench", 0)
+    """Return the observations per second that the page's process can store, in waves of `rows`."""
+    config = PageConfig(
+        "bench", ["bench"], [1, 12, 24], [0.05, 0.1, 0.5, 0.9, 0.95], None, 240, 512 << 20, "127.0.0.1", 0
+    )
+    store, names, task = Store(config), SentNames(), TopicPartition("bench", 0)
     count = 100_000
     made = []
     for step in range(count // 500):
@@ -142,10 +144,10 @@ def intake(rows: int) -> float:
                     series, name, times, times * 1.0, times * 0.0, np.zeros(shape, np.int64), quantiles, np.zeros(shape)
                 )
             )
-        made += [message.encode() for message in pieces(task, waves, names)]
+        made += [message.encode() for message in split_into_messages(task, waves, names)]
     begun = time.perf_counter()
     for data in made:
-        store.take(decode(data, 3, 5))
+        store.add(decode_message(data, 3, 5))
     return count / (time.perf_counter() - begun)
 
 

@@ -51,7 +51,7 @@ def _metrics() -> Iterator[str]:
         yield "|-|-|-|-|"
         for metric in metrics:
             labels = ", ".join(f"`{label}`" for label in metric.labels) or "none"
-            yield f"| `{_exposed_name(metric)}` | {metric.kind} | {labels} | {metric.words} |"
+            yield f"| `{_exposed_name(metric)}` | {metric.kind} | {labels} | {metric.description} |"
         yield ""
 
 
@@ -60,8 +60,8 @@ def _events() -> Iterator[str]:
     yield "|-|-|-|-|"
     for name, event in EVENTS.items():
         details = ", ".join(f"`{detail}`" for detail in event.details) or "none"
-        limited = " Rate-limited." if event.seldom else ""
-        yield f"| `{name}` | {event.level} | {details} | {event.words}{limited} |"
+        limited = " Rate-limited." if event.rate_limited else ""
+        yield f"| `{name}` | {event.level} | {details} | {event.description}{limited} |"
 
 
 def _keys() -> Iterator[str]:

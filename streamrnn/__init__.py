@@ -1,6 +1,6 @@
 """Streaming time-series forecasts from recurrent networks that learn online, exactly once.
 
-`from streamrnn import Forecaster` is the forecaster as a library. It loads the numerical libraries when asked for.
+`from streamrnn import Forecaster` imports the library, and only then the numerical libraries.
 """
 
 from importlib import import_module

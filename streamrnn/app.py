@@ -1,20 +1,19 @@
 """The composition root: from the settings to the parts that the commands need.
 
-What is heavy (the numerical libraries, the Kafka client) is imported where it is needed, so that `check` stays light.
+The core and the clients of the logs are imported where they are needed: they take long to load.
 """
 
-from contextlib import closing, nullcontext
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
-from streamrnn.errors import LogError
 from streamrnn.formats.json import JsonDecoder
 from streamrnn.log import Log
-from streamrnn.log.kafka_common import Connection, chosen
+from streamrnn.log.kafka_common import Connection, choose_client
 from streamrnn.observe import logging as logs
 from streamrnn.records import TopicPartition
-from streamrnn.runtime.worker import OutputTopics
 from streamrnn.settings import Settings
 from streamrnn.weights import base_path
+from streamrnn.wire import OutputEncoder, OutputTopics
 
 if TYPE_CHECKING:
     from streamrnn.core.forecaster import Forecaster
@@ -22,37 +21,12 @@ if TYPE_CHECKING:
     from streamrnn.runtime.task import Task, Timed
 
 
-def connect(settings: Settings) -> list[str]:
-    """Try the log without writing to it: can it be reached, and which topics are there? Returns lines to be read.
-
-    Raises:
-        LogError: it cannot be reached, it refuses this user, or a topic that exists does not fit.
-    """
-    lines = []
-    with closing(open_log(settings)) as log:
-        lines.append(f"connected  {_place(settings)}")
-        for topic in settings.input.topics:
-            count = log.partitions(topic)
-            lines.append(f"input      {topic}: {_partitions(count, 'the daemon will wait for it')}")
-            for partition in range(count):
-                log.bounds(TopicPartition(topic, partition))  # may this user read it?
-            for name in output_topics(settings, topic):
-                existing = log.partitions(name)
-                if count and existing not in {0, count}:
-                    raise LogError(
-                        f"topic {name} has {existing} partitions, and its input topic {topic} has {count}: they must "
-                        "have the same number; delete the topic or choose another name (output)"
-                    )
-                lines.append(f"output     {name}: {_partitions(existing, 'the daemon will create it')}")
-    return lines
-
-
 def open_log(settings: Settings) -> Log:
-    """Open the log that the settings name.
+    """Open the configured log.
 
     Raises:
-        ConfigError: its library is not installed, or a certificate cannot be used.
-        LogError: it cannot be reached.
+        ConfigError: its library is not installed, or a certificate is invalid.
+        LogError: it is unavailable.
     """
     if settings.log == "sqlite":
         from streamrnn.log.sqlite import SqliteLog  # noqa: PLC0415 -- see the module docstring
@@ -63,7 +37,7 @@ def open_log(settings: Settings) -> Log:
         options[name] = options[name] and options[name].get_secret_value()
     for name in ("ssl_cafile", "ssl_certfile", "ssl_keyfile"):
         options[name] = options[name] and str(options[name])
-    if chosen(settings.kafka.client) == "confluent":
+    if choose_client(settings.kafka.client) == "confluent":
         from streamrnn.log.confluent import ConfluentLog  # noqa: PLC0415
 
         return ConfluentLog(Connection(**options))
@@ -73,22 +47,16 @@ def open_log(settings: Settings) -> Log:
 
 
 def output_topics(settings: Settings, topic: str) -> OutputTopics:
-    """The topics that belong to an input topic."""
-    output = settings.output
-    return OutputTopics(
-        *(
-            template.format(topic=topic, app=settings.app)
-            for template in (output.forecasts, output.dead_letters, output.state)
-        )
-    )
+    """Return the topics that belong to an input topic."""
+    templates = settings.output.model_dump()
+    return OutputTopics(**{name: text.format(topic=topic, app=settings.app) for name, text in templates.items()})
 
 
 def forecaster(settings: Settings) -> "Forecaster":
-    """A new forecaster.
+    """Return a new forecaster.
 
     Raises:
-        ConfigError: the base network cannot be read or does not fit, the device is not there, or an expert cannot be
-            used.
+        ConfigError: the base network cannot be read or does not fit, the device is missing, or an expert is invalid.
     """
     from streamrnn.core.forecaster import Forecaster  # noqa: PLC0415
 
@@ -105,7 +73,7 @@ def forecaster(settings: Settings) -> "Forecaster":
 
 
 def base(settings: Settings) -> "Singles | None":
-    """The weights of the base network that the settings name; None: there is none.
+    """Return the weights of the configured base network; None if there is none.
 
     Raises:
         ConfigError: it cannot be read or does not fit.
@@ -119,12 +87,9 @@ def base(settings: Settings) -> "Singles | None":
 
 
 def warm_up(settings: Settings) -> None:
-    """Load all that forecasts are made with, but for torch, by making a few: the first record need not wait for it.
+    """Make a few forecasts, which loads all libraries but torch, so that the first record need not wait for them.
 
-    The garbage collector then leaves what was loaded alone.
-
-    Raises:
-        ConfigError: as `forecaster`.
+    Afterwards the garbage collector ignores the loaded objects. Raises as `forecaster` does.
     """
     from streamrnn.core.garbage import freeze_collector, loading  # noqa: PLC0415
 
@@ -136,11 +101,7 @@ def warm_up(settings: Settings) -> None:
 
 
 def try_river(settings: Settings) -> None:
-    """Try what river is wanted for, experts and the detector of drift, before anything depends on it.
-
-    Raises:
-        ConfigError: one of them cannot be used.
-    """
+    """Raise ConfigError if a configured expert or drift detector of river is invalid, or river is not installed."""
     if settings.experts:
         from streamrnn.core.experts.river_experts import specified  # noqa: PLC0415
 
@@ -152,44 +113,23 @@ def try_river(settings: Settings) -> None:
 
 
 def task(settings: Settings, partition: TopicPartition, *, timed: "Timed" = nullcontext) -> "Task":
-    """A new task for one input partition; `timed` as in `Task`."""
+    """Return a new task for an input partition; `timed` is that of `Task`."""
     from streamrnn.runtime.task import Task  # noqa: PLC0415
 
-    names = output_topics(settings, partition.topic)
+    topics, forecast = output_topics(settings, partition.topic), settings.forecast
     return Task(
         partition=partition,
-        decode=JsonDecoder(
-            key=settings.input.key,
-            time=settings.input.time,
-            fields=settings.input.fields,
-            covariates=settings.input.covariates,
-            max_record=settings.input.max_record,
-        ),
+        decode=JsonDecoder(**settings.input.model_dump(exclude={"topics", "format", "start", "max_series"})),
+        encode=OutputEncoder(topics=topics, horizons=forecast.horizons, quantiles=forecast.quantiles),
         forecaster=forecaster(settings),
-        horizons=settings.forecast.horizons,
-        quantiles=settings.forecast.quantiles,
         max_series=settings.input.max_series,
-        forecasts=names.forecasts,
-        dead_letters=names.dead_letters,
-        timed=timed,
-        strict=settings.numerics == "strict",
         covariates=settings.input.covariates,
+        strict=settings.numerics == "strict",
+        timed=timed,
     )
 
 
 def prepare(settings: Settings) -> None:
-    """What comes before any work: logging, and a look at what can be known to fail.
-
-    Raises:
-        ConfigError: as `try_river`.
-    """
+    """Configure logging; raise ConfigError at once if river cannot be used."""
     logs.configure(**settings.logging.model_dump())
     try_river(settings)
-
-
-def _place(settings: Settings) -> str:
-    return settings.kafka.bootstrap_servers if settings.log == "kafka" else str(settings.sqlite.path)
-
-
-def _partitions(count: int, otherwise: str) -> str:
-    return f"{count} partitions" if count else f"does not exist yet, {otherwise}"

@@ -5,29 +5,29 @@ StreamrnnError                  exit code 70  an internal error
  ├── StateError                 78  saved state that does not fit: the old and the new value, and the command that helps
  ├── InputError                 66  an input file cannot be read: its path, the line, what is allowed
  ├── OutputError                73  an output file cannot be written: its path and why
- ├── LogError                   69  the log (Kafka or SQLite) is out of reach or has refused: address, topic, partition
- │    └── Fenced                69  another process has taken over this partition
- └── RecordError                    one record cannot be used: it becomes a dead letter, and the loop goes on
+ ├── LogError                   69  the log (Kafka or SQLite) is unavailable or refuses: address, topic, partition
+ │    └── Fenced                69  another process owns this partition now
+ └── RecordError                    one record is unusable: it becomes a dead letter, and the loop continues
 """
 
-ANEW = "start anew under another name (app), or at a place of your choice by streamrnn state reset"
-"""What helps where saved state cannot be gone on with."""
+START_OVER = "start over under another name (app), or choose a start offset with streamrnn state reset"
+"""The remedy for saved state that cannot be used."""
 
 
 class StreamrnnError(Exception):
-    """An internal error, and the root of all others."""
+    """An internal error, and the base class of all others."""
 
     exit_code = 70
 
 
 class ConfigError(StreamrnnError):
-    """A configuration that cannot be used."""
+    """An invalid configuration."""
 
     exit_code = 78
 
 
 class StateError(StreamrnnError):
-    """Saved state that is damaged or does not fit this configuration."""
+    """Saved state that is damaged or does not fit the configuration."""
 
     exit_code = 78
 
@@ -45,19 +45,19 @@ class OutputError(StreamrnnError):
 
 
 class LogError(StreamrnnError):
-    """The log cannot be reached, or has refused an operation."""
+    """The log is unavailable, or refused an operation."""
 
     exit_code = 69
 
 
-class Fenced(LogError):  # noqa: N818 -- the word that the field has for it
-    """Another process has taken over: whatever this one still holds must be thrown away."""
+class Fenced(LogError):  # noqa: N818 -- Kafka's own term
+    """Another process owns the partition: uncommitted work of this process must be discarded."""
 
 
 class RecordError(StreamrnnError):
-    """One record cannot be used; it goes to the dead letters.
+    """One unusable record, which becomes a dead letter.
 
-    `reason` is one of a small, documented set of words and labels a metric; the message says the rest.
+    `reason` is one of a small, documented set of words and labels a metric; the message gives the details.
     """
 
     def __init__(self, reason: str, message: str) -> None:

@@ -16,8 +16,8 @@ from streamrnn.core.jit import Floats, Integers
 from streamrnn.errors import ConfigError
 from streamrnn.records import TopicPartition
 from streamrnn.runtime.snapshot import Snapshot
-from streamrnn.settings import given
-from streamrnn.wire import NO_CHAIN
+from streamrnn.settings import from_sections
+from streamrnn.wire import NO_OUTPUTS
 
 ARRAYS = ("target_times", "quantiles", "anomaly", "skill", "warming", "drifting")
 """Of Forecasts: those with a row for each observation."""
@@ -42,7 +42,7 @@ class Forecaster:
             ConfigError: with one line per problem, as for the configuration.
         """
         self._sections = sections
-        self._settings = given(sections)
+        self._settings = from_sections(sections)
         self._core = app.forecaster(self._settings)
         self._rows: dict[str, int] = {}
 
@@ -123,7 +123,7 @@ class Forecaster:
     def _pieces(self) -> dict[bytes, bytes]:
         snapshot = Snapshot(self._core)
         snapshot.touch(range(len(self._core.names)))
-        return {key: value for key, value in snapshot.pieces(0, NO_CHAIN, 0) if value is not None}
+        return {key: value for key, value in snapshot.pieces(0, NO_OUTPUTS, 0) if value is not None}
 
     def _restore(self, pieces: Mapping[bytes, bytes]) -> None:
         self._core = app.forecaster(self._settings)

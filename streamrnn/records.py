@@ -1,4 +1,4 @@
-"""What flows: records in, observations, forecasts and dead letters out, and a report on each step for observers."""
+"""The data types that every part shares: records, observations, waves, dead letters, and the reports on a task."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ Headers = tuple[tuple[str, bytes | None], ...]
 
 
 class TopicPartition(NamedTuple):
-    """One partition of one topic; an input partition is a task."""
+    """One partition of one topic. Each input partition has one task."""
 
     topic: str
     partition: int
@@ -23,20 +23,20 @@ class TopicPartition(NamedTuple):
 
 
 class Record(NamedTuple):
-    """One record as the log holds it."""
+    """One record of the log."""
 
     topic: str
     partition: int
     offset: int
     timestamp: int
-    """Milliseconds since the epoch, as the log has it; -1 where it has none."""
+    """The log's timestamp in milliseconds since the epoch; -1 if it has none."""
     key: bytes | None
     value: bytes | None
     headers: Headers = ()
 
 
 class Output(NamedTuple):
-    """One record to be written: a forecast, a dead letter or a piece of state."""
+    """One record to write: a forecast, a dead letter or a piece of state."""
 
     topic: str
     partition: int
@@ -48,161 +48,134 @@ class Output(NamedTuple):
 
 
 class Observation(NamedTuple):
-    """The decoded content of one record: one time, and the numeric fields of one key."""
+    """The decoded content of one record: the values of one key at one time."""
 
     key: str
     time: int
     """Event time, milliseconds since the epoch."""
     fields: tuple[tuple[str, float], ...]
-    """(field, value) in the configured order; each is one series, named `<key>/<field>`."""
+    """(field, value) in the configured order; each field is one series, named `<key>/<field>`."""
 
 
 class Wave(NamedTuple):
-    """Observations that were fed at once, B different series, and their forecasts. K horizons, Q quantiles."""
+    """Observations of B different series, processed in one batch, and their forecasts. K horizons, Q quantiles."""
 
     rows: "NDArray[np.int64]"
-    """(B,) the number of each series in its task: it stays, and no other series of the task gets it."""
+    """(B,) index of each series in its task; it never changes and is never reused."""
     series: list[str]
     """B names."""
     times: "NDArray[np.int64]"
     """(B,) event times, milliseconds since the epoch."""
     values: "NDArray[np.float64]"
-    """(B,) what was observed."""
+    """(B,) observed values."""
     anomaly: "NDArray[np.float64]"
-    """(B,) anomaly score of the observation."""
+    """(B,) anomaly scores of the observations."""
     target_times: "NDArray[np.int64]"
     """(B, K) milliseconds since the epoch."""
     quantiles: "NDArray[np.float64]"
     """(B, K, Q) in the unit of the values."""
     skill: "NDArray[np.float64]"
-    """(B, K) 1 - error / error of persistence, recent."""
+    """(B, K) 1 - error / error of persistence, over the recent past."""
 
 
 class DeadLetter(NamedTuple):
-    """Where a record was that could not be used, and why."""
+    """A record that could not be used."""
 
     offset: int
     reason: str
     text: str
-    """What was wrong with it, in words that may quote it."""
+    """The error message; it may quote the record."""
 
 
 HEAD, WHOLE = "head", "whole"
-"""Learners: of the head of a network, and of all of it."""
+"""Learners: of the network's head, and of the whole network."""
 
 
 class LearningStep(NamedTuple):
-    """What a learner said of its last step."""
+    """The result of a learner's last step."""
 
     loss: float
-    """Mean pinball loss in units of each series' scale; NaN where no label was known."""
+    """Mean pinball loss in units of each series' scale; NaN without labels."""
     gradient_norm: float
-    """Before it was clipped."""
+    """Before clipping."""
     weight_norm: float
     """After the step."""
 
 
 QUALITY = (
-    "matured", "error", "persistence_error", "covered", "pinball", "width", "seasonal_error", "beside_seasonal",
+    "matured_forecasts", "error", "persistence_error", "covered_forecasts", "pinball_loss", "interval_width",
+    "seasonal_error", "error_beside_seasonal",
 )  # fmt: skip
-"""What a report says by horizon of the forecasts whose truth has come, in the order of the forecaster's scores."""
+"""Rows of `StepReport.scores`, named as their metrics. Errors, losses and widths are in units of each series' scale.
+
+Counts: forecasts whose label arrived, and those whose outermost interval covered it. Sums over them: absolute error of
+the median, the same of persistence, pinball loss averaged over the quantiles, width of the outermost interval, absolute
+error of the value one season before where one is known, and absolute error of the median for those same labels.
+"""
 
 
 @dataclass(slots=True)
 class StepReport:
-    """What a task did with the records that it was fed; observers make metrics of it."""
+    """What a task did with one batch of records, for the observers."""
 
     partition: TopicPartition
     records: int = 0
     forecasts: int = 0
     dead_letters: Counter[str] = field(default_factory=Counter)
-    """By reason."""
+    """Dead letters by reason."""
     drops: Counter[str] = field(default_factory=Counter)
-    """Records counted and not forecast, by reason."""
+    """Records dropped without a forecast, by reason."""
     series: int = 0
-    """Held by the task now."""
+    """All series of the task."""
     new_series: int = 0
-    """Of these, seen for the first time."""
+    """Series seen for the first time."""
     state_bytes: int = 0
-    """Size of what the task keeps of its series in memory."""
+    """Size in memory of the state of all series."""
     event_time: int = -1
-    """Latest event time seen, milliseconds since the epoch."""
+    """Latest event time of the batch, milliseconds since the epoch; -1 without an accepted record."""
     learning_steps: int = 0
     skipped_steps: int = 0
-    """Learning steps thrown away because loss, gradient or weights were not finite."""
-    taken_back_steps: int = 0
-    """Times that what had been learned was found worse than before, and taken back."""
+    """Learning steps discarded because the loss, the gradient or the weights were not finite."""
+    rollbacks: int = 0
+    """Times that earlier weights were restored because learning had made the forecasts worse."""
     learned: dict[str, LearningStep] = field(default_factory=dict)
-    """The last learning step by learner, HEAD or WHOLE."""
+    """The last step of each learner, HEAD or WHOLE."""
     drift_alarms: int = 0
-    """Series whose detector of drift has given an alarm."""
     expert_failures: int = 0
-    """Forecasts that a configured expert failed to make, and persistence took the place of."""
-    matured: tuple[float, ...] = ()
-    """By horizon: forecasts whose truth was among the records just fed. Empty where no record was accepted."""
-    error: tuple[float, ...] = ()
-    """By horizon: their absolute errors, added up, in units of each series' scale."""
-    persistence_error: tuple[float, ...] = ()
-    """By horizon: the same of persistence, the forecast that nothing changes."""
-    covered: tuple[float, ...] = ()
-    """By horizon: how many of them lay inside the outermost interval forecast for them."""
-    pinball: tuple[float, ...] = ()
-    """By horizon: their pinball losses, each the mean over the quantiles, added up, in units of each series' scale."""
-    width: tuple[float, ...] = ()
-    """By horizon: the widths of their outermost intervals, added up, in the same units."""
-    seasonal_error: tuple[float, ...] = ()
-    """By horizon: absolute errors of the value one season before, where a season had passed by then."""
-    beside_seasonal: tuple[float, ...] = ()
-    """By horizon: errors of the forecasts for the same truths."""
+    """Forecasts that a configured expert failed to make and persistence replaced."""
+    scores: "NDArray[np.float64] | None" = field(default=None, compare=False)
+    """(8, K) counts and sums of the forecasts that matured, with the rows of QUALITY; None if nothing was accepted."""
     waves: list[Wave] = field(default_factory=list)
-    """Of the records just fed, in their order."""
+    """The waves of the batch, in order."""
     last_dead_letter: DeadLetter | None = None
-    """The last one of them."""
-
-    @property
-    def loss(self) -> float | None:
-        """Of the last learning step: mean pinball loss in units of each series' scale."""
-        return next((step.loss for step in reversed(self.learned.values())), None)
-
-    @property
-    def skill(self) -> tuple[float | None, ...]:
-        """By horizon: 1 - error / error of persistence; None where persistence was never wrong or nothing matured."""
-        pairs = zip(self.error, self.persistence_error, strict=True)
-        return tuple(1 - error / naive if naive > 0 else None for error, naive in pairs)
-
-    @property
-    def coverage(self) -> tuple[float | None, ...]:
-        """By horizon: share of the matured forecasts whose outermost interval held; None where nothing matured."""
-        pairs = zip(self.covered, self.matured, strict=True)
-        return tuple(covered / matured if matured else None for covered, matured in pairs)
 
 
 class Observer:
-    """Who is told what the worker does; it must not raise. What it does not care for does nothing."""
+    """Receives the events of the worker; every method does nothing unless overridden, and none may raise."""
 
     def assigned(self, partition: TopicPartition) -> None:
-        """A partition was given to this process; its task is restored next."""
+        """Handle the assignment of a partition to this process, before its task is restored."""
 
     def restored(self, partition: TopicPartition, seconds: float) -> None:
-        """A task was made and its state loaded, which took so long; what was not in the state is fed once more."""
+        """Handle a restored task: how long it took. Input since the snapshot is replayed next."""
 
     def stepped(self, report: StepReport) -> None:
-        """Records were fed to a task."""
+        """Handle the report on a batch of records."""
 
     def committed(self, partition: TopicPartition, seconds: float, saved: int) -> None:
-        """A commit took place, and took so long; so many bytes of state went with it."""
+        """Handle a commit: how long it took, and how many bytes of state it wrote."""
 
     def aborted(self, partition: TopicPartition) -> None:
-        """A transaction with something in it was rolled back."""
+        """Handle the rollback of a transaction that was not empty."""
 
     def lag(self, partition: TopicPartition, records: int) -> None:
-        """So many records are there and not fed yet."""
+        """Handle a measurement of the lag: the number of input records not yet processed."""
 
     def restarted(self, partition: TopicPartition) -> None:
-        """A task was thrown away after a failure; it will be restored."""
+        """Handle a task discarded after a failure; it will be restored."""
 
     def released(self, partition: TopicPartition) -> None:
-        """A partition is no longer held."""
+        """Handle the loss of a partition: revoked, or given up at the end."""
 
-    def turned(self, seconds: float, restoring: int) -> None:
-        """The loop came round and worked so long, waiting apart; so many tasks are not where they were yet."""
+    def iterated(self, seconds: float, restoring: int) -> None:
+        """Handle one iteration of the loop: busy seconds without the wait for records, and tasks not yet restored."""

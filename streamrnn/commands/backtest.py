@@ -1,50 +1,47 @@
-"""The daemon's forecasts from files: the same task, with a file where the log's partition would be.
+"""The daemon's forecasts from files: the same task, with a file in place of a partition of the log.
 
-Each file is one partition, whose number is its place among the inputs; the topic is the first of `input.topics`, or the
-file's stem where none is configured. In a CSV file the first column is the time, the other columns are the fields, and
-the file's stem is the key. A `.jsonl` file holds a partition's values as the input topic would, one a line, in the
-configured format; its stem is the key where none is configured (`input.key`).
+Each file is one partition, numbered in the order of the inputs; the topic is the first of `input.topics`, or the file's
+stem if none is configured. In a CSV file the first column is the time, the other columns are the fields, and the file's
+stem is the key. A `.jsonl` file holds a partition's values in the configured format, one per line; its stem is the key
+if none is configured (`input.key`).
 
-The output is what the daemon would publish for such a partition: byte by byte, if topic, partition and offsets (the
-number of the row in its file) are the same, and but for `source` if they are not. A report is made of that output
-alone, in one HTML file (`streamrnn/evaluation/report/`).
+The output is what the daemon publishes for such a partition, byte for byte, except that offsets in `source` are the
+numbers of the rows. The report is made from that output alone, as one HTML file (`streamrnn/evaluation/report/`).
 """
 
-import os
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from itertools import islice
+from contextlib import nullcontext
 from multiprocessing import get_context
 from pathlib import Path
+from shutil import copyfileobj
+from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 from streamrnn import app
 from streamrnn.commands import console
+from streamrnn.commands.slices import in_slices
 from streamrnn.core.garbage import freeze_collector
-from streamrnn.errors import ConfigError
-from streamrnn.evaluation.scoring import Score, Scorer, together
-from streamrnn.evaluation.tally import Sums, Tally
+from streamrnn.errors import ConfigError, InputError, OutputError, missing_extra
+from streamrnn.evaluation.figures import Floats, mean_measures, measures_by_key
+from streamrnn.evaluation.report import FileRun
+from streamrnn.evaluation.tally import UNSCORED_SHARE, Tally
+from streamrnn.files import written_atomically
 from streamrnn.log.files import read_csv, read_jsonl
 from streamrnn.records import Record, TopicPartition
-from streamrnn.runtime.snapshot import described
+from streamrnn.runtime.snapshot import read_meta
 from streamrnn.runtime.task import Task
-from streamrnn.settings import Settings, describe
+from streamrnn.settings import Settings, to_yaml
 
-FEED = 200
-"""Records fed at once: between two looks at the progress."""
-UNSCORED = 0.1
-"""Share of a file's records after which forecasts are scored."""
-MOST_KEYS = 20
-"""Of a file, that have a row of their own in the table."""
-BLOCK = 1 << 20
-"""Bytes copied at once."""
+MAX_KEYS = 20
+"""Keys of a file that have a row of their own in the table."""
 
 READERS: dict[str, Callable[[Path, int], Iterator[Record]]] = {".csv": read_csv, ".jsonl": read_jsonl}
 
 
-class Input(NamedTuple):
+class InputFile(NamedTuple):
     """One file as a partition."""
 
     path: Path
@@ -52,81 +49,65 @@ class Input(NamedTuple):
     records: int
 
 
-class Result(NamedTuple):
-    """What came of one file."""
+class FileResult(NamedTuple):
+    """What the forecasts of one file yielded."""
 
-    source: Input
-    forecasts: int
+    run: FileRun
+    """Counts and times; sums by series only if a report is wanted."""
     dead_letters: Counter[str]
     """By reason."""
     examples: dict[str, str]
-    """By reason: what was wrong with the first, and where."""
+    """By reason: position and message of the first dead letter."""
     drops: Counter[str]
-    """Records counted and not forecast, by reason."""
-    seconds: float
-    scores: dict[str, list[Score]]
-    """By key: at each horizon."""
-    state: "State"
-    sums: list[Sums]
-    """By series; empty where no report is wanted."""
-
-
-class State(NamedTuple):
-    """What a task's state would be in a log."""
-
-    series: int = 0
-    """Series held."""
-    own: int = 0
-    """Bytes of what is kept by series ..."""
-    shared: int = 0
-    """... and of all else: networks, memories."""
-    numerics: dict[str, str] = {}  # noqa: RUF012 -- never changed
+    """Records counted but not forecast, by reason."""
+    measures: dict[str, Floats]
+    """By key: measures (K, 4) of the printed table."""
+    numerics: dict[str, str]
     """The numeric fingerprint."""
 
 
 def backtest(
     settings: Settings, inputs: Sequence[Path], output: Path, jobs: int = 1, report: Path | None = None
 ) -> int:
-    """Forecast files, `jobs` of them at a time; write one JSON record a line into `output`, file after file.
+    """Forecast files, `jobs` at a time, and write one JSON record per line into `output`, file after file.
 
-    Every file is read once beforehand, so that a line that cannot be used is found before the work begins, as is a
-    `report` that could not be written. Output and report appear under their names when all is done. A table of scores
-    goes to standard output. Returns the exit code, 0.
+    All inputs are read once beforehand and the outputs are opened, so that most errors appear before the work begins.
+    Output and report appear under their names when complete. A table of scores goes to standard output. Returns the
+    exit code, 0.
 
     Raises:
-        ConfigError: a file is of another kind, the output or the report cannot be written, or what the report needs is
-            not installed.
-        LogError: a file cannot be read.
+        ConfigError: one file has two roles, or a library that the report needs is not installed.
+        InputError: an input file cannot be read or is of an unknown kind.
+        OutputError: the output or the report cannot be written.
     """
-    _distinct("--output", output, inputs)
+    _require_distinct("--output", output, inputs)
     if report is not None:
-        _distinct("--report", report, [*inputs, output])
-        _try_report(report)
-    sources = [_input(settings, path, number) for number, path in enumerate(inputs)]
-    parts = [output.with_name(f".{output.name}.{os.getpid()}.{number}") for number in range(len(sources))]
-    try:
+        _require_distinct("--report", report, [*inputs, output])
+        _require_report_libraries()
+    files = [_input_file(settings, path, number) for number, path in enumerate(inputs)]
+    with nullcontext() if report is None else written_atomically(report) as page_file:
         begun = time.monotonic()
-        with console.progress(sum(source.records for source in sources)) as advance:
-            results = list(_all(settings, sources, parts, jobs, advance, tallied=report is not None))
+        results = _forecast_files(settings, files, output, jobs, want_sums=report is not None)
         seconds = time.monotonic() - begun
-        _join(parts, output)
-    except OSError as error:
-        raise ConfigError(f"--output: {output} cannot be written: {error.strerror}") from error
-    finally:
-        for part in parts:
-            part.unlink(missing_ok=True)
-    _tell(results, settings.forecast.horizons)
-    records, forecasts = sum(source.records for source in sources), sum(result.forecasts for result in results)
-    rate = records / seconds
-    console.say(f"{records:,} records, {forecasts:,} forecasts in {output}, {seconds:.1f} s ({rate:,.0f} records/s)")
+        _print_dead_letters(results)
+        rows = [row for result in results for row in _table_rows(result)]
+        console.score_table("stream", settings.forecast.horizons, rows)
+        records, forecasts = sum(file.records for file in files), sum(result.run.forecasts for result in results)
+        console.say(
+            f"{records:,} records, {forecasts:,} forecasts in {output}, {seconds:.1f} s "
+            f"({records / seconds:,.0f} records/s)"
+        )
+        if page_file is not None:
+            page_file.write(_report_page(settings, results, output).encode())
     if report is not None:
-        _write_report(settings, results, output, report)
         console.say(f"report: {report}, {report.stat().st_size / 1e6:.1f} MB")
     return 0
 
 
-def _distinct(option: str, path: Path, others: Sequence[Path]) -> None:
-    """Refuse a file that is to be written where another one is."""
+def _require_distinct(option: str, path: Path, others: Sequence[Path]) -> None:
+    """Refuse an output path that is a directory or one of the other files."""
+    if path.is_dir():
+        raise OutputError(f"{option}: {path} is a directory; name a file in it")
     if any(
         path.resolve() == other.resolve() or (path.exists() and other.exists() and path.samefile(other))
         for other in others
@@ -134,175 +115,152 @@ def _distinct(option: str, path: Path, others: Sequence[Path]) -> None:
         raise ConfigError(f"{option}: {path} is one of the inputs or the output; choose another name")
 
 
-def _try_report(report: Path) -> None:
-    """See that a report can be made and written, before the work begins."""
+def _require_report_libraries() -> None:
     try:
-        from streamrnn.evaluation.report.page import page  # noqa: F401, PLC0415 -- an extra
+        from streamrnn.evaluation.report.page import render_report  # noqa: F401, PLC0415 -- an extra
     except ModuleNotFoundError as error:
-        library = str(error.name).partition(".")[0]
-        raise ConfigError(
-            f"--report: needs {library}, which is not installed: pip install 'streamrnn[report]'"
-        ) from None
-    if report.is_dir():
-        raise ConfigError(f"--report: {report} is a folder; name a file in it")
-    try:
-        _beside(report).touch()
-        _beside(report).unlink()
-    except OSError as error:
-        raise ConfigError(f"--report: {report} cannot be written: {error.strerror}") from error
+        raise missing_extra("--report", str(error.name).partition(".")[0], "report") from None
 
 
-def _beside(report: Path) -> Path:
-    return report.with_name(f".{report.name}.{os.getpid()}")
+def _report_page(settings: Settings, results: Sequence[FileResult], output: Path) -> str:
+    from streamrnn.evaluation.report.page import render_report  # noqa: PLC0415 -- an extra
 
-
-def _write_report(settings: Settings, results: Sequence[Result], output: Path, report: Path) -> None:
-    from streamrnn.evaluation.report.page import Run, page  # noqa: PLC0415 -- an extra
-
-    runs = [
-        Run(
-            each.source.path.name, each.source.records, each.forecasts, each.dead_letters.total(), each.drops.total(),
-            each.seconds, each.state.series, each.state.own, each.state.shared, each.sums,
+    with output.open("rb") as records:
+        return render_report(
+            [result.run for result in results],
+            records,
+            horizons=settings.forecast.horizons,
+            quantiles=settings.forecast.quantiles,
+            configuration=to_yaml(settings),
+            drift=settings.learning.drift != "none",
+            versions=results[0].numerics,
         )
-        for each in results
-    ]  # fmt: skip
-    part = _beside(report)
-    try:
-        with output.open("rb") as records:
-            text = page(
-                runs,
-                records,
-                horizons=settings.forecast.horizons,
-                quantiles=settings.forecast.quantiles,
-                configuration=describe(settings),
-                drift=settings.learning.drift != "none",
-                versions=results[0].state.numerics,
-            )
-        part.write_text(text, encoding="utf-8")
-        part.replace(report)
-    except OSError as error:
-        raise ConfigError(f"--report: {report} cannot be written: {error.strerror}") from error
-    finally:
-        part.unlink(missing_ok=True)
 
 
-def _input(settings: Settings, path: Path, number: int) -> Input:
+def _input_file(settings: Settings, path: Path, number: int) -> InputFile:
     reader = READERS.get(path.suffix)
     if reader is None:
-        raise ConfigError(f"--input: {path} is of no kind that is read; allowed are {' and '.join(READERS)}")
+        raise InputError(f"--input: {path} is of an unknown kind; allowed are {' and '.join(READERS)}")
     topic = settings.input.topics[0] if settings.input.topics else path.stem
-    return Input(path, TopicPartition(topic, number), sum(1 for _ in reader(path, number)))
+    return InputFile(path, TopicPartition(topic, number), sum(1 for _ in reader(path, number)))
 
 
-def _all(
+def _forecast_files(
+    settings: Settings, files: Sequence[InputFile], output: Path, jobs: int, *, want_sums: bool
+) -> list[FileResult]:
+    """Forecast all files, in this process or in several, and write the output."""
+    results = []
+    with (
+        written_atomically(output) as whole,
+        TemporaryDirectory(prefix=f".{output.name}.", dir=output.parent) as folder,
+        console.progress(sum(file.records for file in files)) as advance,
+    ):
+        parts = [Path(folder) / str(file.partition.partition) for file in files]
+        found = _results(settings, files, parts, jobs, advance, want_sums=want_sums)
+        for part, result in zip(parts, found, strict=True):
+            with part.open("rb") as forecasts:
+                copyfileobj(forecasts, whole)
+            part.unlink()
+            results.append(result)
+    return results
+
+
+def _results(
     settings: Settings,
-    sources: Sequence[Input],
+    files: Sequence[InputFile],
     parts: Sequence[Path],
     jobs: int,
     advance: console.Advance,
     *,
-    tallied: bool,
-) -> Iterator[Result]:
-    """The results of all files in their order, in this process or in several."""
-    if jobs <= 1 or len(sources) <= 1:
-        for source, part in zip(sources, parts, strict=True):
-            yield _file(settings, source, part, tallied, advance)
+    want_sums: bool,
+) -> Iterator[FileResult]:
+    """Yield the results of all files in order."""
+    if jobs <= 1 or len(files) <= 1:
+        for file, part in zip(files, parts, strict=True):
+            yield _forecast_file(settings, file, part, want_sums, advance)
         return
-    # not forked: the numerical libraries have threads
-    with ProcessPoolExecutor(min(jobs, len(sources)), mp_context=get_context("spawn")) as pool:
-        for result in pool.map(_file, [settings] * len(sources), sources, parts, [tallied] * len(sources)):
-            advance(result.source.path.name, result.source.records)
+    # spawned, not forked: the numerical libraries have threads
+    with ProcessPoolExecutor(min(jobs, len(files)), mp_context=get_context("spawn")) as pool:
+        results = pool.map(_forecast_file, [settings] * len(files), files, parts, [want_sums] * len(files))
+        for file, result in zip(files, results, strict=True):
+            advance(file.path.name, file.records)
             yield result
 
 
-def _file(
+def _forecast_file(
     settings: Settings,
-    source: Input,
+    file: InputFile,
     part: Path,
-    tallied: bool,  # noqa: FBT001 -- mapped over by a pool
+    want_sums: bool,  # noqa: FBT001 -- mapped by a pool
     advance: console.Advance = lambda _name, _count: None,
-) -> Result:
+) -> FileResult:
     """Run one file through a task of its own, and write the forecasts to `part`."""
-    topic = source.partition.topic
-    if source.path.suffix == ".csv":  # as read_csv makes it: a value with the fields only
+    path, (topic, number) = file.path, file.partition
+    if path.suffix == ".csv":  # read_csv writes values that hold the fields only
         settings = settings.model_copy(
             update={"input": settings.input.model_copy(update={"key": None, "time": None, "fields": "*"})}
         )
-    task = app.task(settings, source.partition)
+    task = app.task(settings, file.partition)
     freeze_collector()
     forecasts_topic = app.output_topics(settings, topic).forecasts
-    forecast, first = settings.forecast, int(source.records * UNSCORED)
-    scorer = Scorer(horizons=forecast.horizons, quantiles=forecast.quantiles, first=first)
-    tally = None
-    if tallied:
-        tally = Tally(horizons=forecast.horizons, quantiles=forecast.quantiles, seasons=forecast.seasons, first=first)
-    result = Result(source, 0, Counter(), {}, Counter(), 0.0, {}, State(), [])
+    forecast = settings.forecast
+    tally = Tally(
+        horizons=forecast.horizons,
+        quantiles=forecast.quantiles,
+        seasons=forecast.seasons,
+        first=int(file.records * UNSCORED_SHARE),
+    )
+    dead_letters, drops, examples = Counter[str](), Counter[str](), dict[str, str]()
     forecasts, begun = 0, time.monotonic()
-    records = (record._replace(topic=topic) for record in READERS[source.path.suffix](source.path, source.partition[1]))
-    with part.open("wb") as file:
-        while batch := list(islice(records, FEED)):
+    with part.open("wb") as lines:
+        for batch in in_slices(record._replace(topic=topic) for record in READERS[path.suffix](path, number)):
             outputs, report = task.feed(batch)
             for output in outputs:
                 if output.topic == forecasts_topic:
                     value = output.value or b""
-                    scorer.add(value)
-                    if tally is not None:
-                        tally.add(value)
-                    file.write(value + b"\n")
+                    tally.add(value)
+                    lines.write(value + b"\n")
                 else:
-                    _note(result.examples, dict(output.headers))
+                    _add_example(examples, dict(output.headers))
             forecasts += report.forecasts
-            result.dead_letters.update(report.dead_letters)
-            result.drops.update(report.drops)
-            advance(source.path.name, len(batch))
-    result = result._replace(forecasts=forecasts, seconds=time.monotonic() - begun, scores=scorer.keys())
-    return result if tally is None else result._replace(state=_state(task, source.records), sums=tally.sums())
+            dead_letters.update(report.dead_letters)
+            drops.update(report.drops)
+            advance(path.name, len(batch))
+    seconds = time.monotonic() - begun
+    sums = tally.sums()
+    sizes, numerics = _state_sizes(task, file.records) if want_sums else ((0, 0, 0), {})
+    counts = (file.records, forecasts, dead_letters.total(), drops.total(), seconds)
+    run = FileRun(path.name, *counts, *sizes, sums if want_sums else [])
+    return FileResult(run, dead_letters, examples, drops, measures_by_key(sums), numerics)
 
 
-def _state(task: Task, offset: int) -> State:
-    """What is to be told of a task's state."""
+def _state_sizes(task: Task, offset: int) -> tuple[tuple[int, int, int], dict[str, str]]:
+    """Return the series, bytes by series and shared bytes of a task's state as saved, and its numeric fingerprint."""
     pieces = {key: value for key, value in task.save(offset) if value is not None}
-    meta, own = described(pieces), sum(len(value) for key, value in pieces.items() if key.startswith(b"series/"))
-    return State(meta["series"], own, sum(map(len, pieces.values())) - own, meta["numerics"])
+    meta, by_series = described(pieces), sum(len(value) for key, value in pieces.items() if key.startswith(b"series/"))
+    return (meta["series"], by_series, sum(map(len, pieces.values())) - by_series), meta["numerics"]
 
 
-def _note(examples: dict[str, str], headers: dict[str, bytes | None]) -> None:
-    """Keep the first dead letter of each reason."""
+def _add_example(examples: dict[str, str], headers: Mapping[str, bytes | None]) -> None:
+    """Store the message of the first dead letter of each reason."""
     message, offset = ((headers[f"__streams.errors.{name}"] or b"").decode() for name in ("message", "offset"))
-    reason, _, words = message.partition(": ")
-    examples.setdefault(reason, f"record {offset}: {words}")
+    reason, _, explanation = message.partition(": ")
+    examples.setdefault(reason, f"record {offset}: {explanation}")
 
 
-def _join(parts: Sequence[Path], output: Path) -> None:
-    """Make one file of the parts, and give it its name."""
-    first, *others = parts
-    with first.open("ab") as whole:
-        for part in others:
-            with part.open("rb") as file:
-                while block := file.read(BLOCK):
-                    whole.write(block)
-        whole.flush()
-        os.fsync(whole.fileno())
-    first.replace(output)
-
-
-def _tell(results: Sequence[Result], horizons: Sequence[int]) -> None:
-    """Dead letters and drops to standard error, scores to standard output."""
+def _print_dead_letters(results: Sequence[FileResult]) -> None:
+    """Write dead letters and drops to standard error."""
     for result in results:
-        name = result.source.path.name
+        name = result.run.name
         for reason, count in sorted(result.dead_letters.items()):
             console.say(f"{name}: {count:,} records not usable, {reason}; the first is {result.examples[reason]}")
         for reason, count in sorted(result.drops.items()):
             console.say(f"{name}: {count:,} records left out, {reason}")
-    rows = [
-        (name, scores, result.source.records / result.seconds) for result in results for name, scores in _named(result)
-    ]
-    console.score_table("stream", horizons, rows)
 
 
-def _named(result: Result) -> list[tuple[str, list[Score]]]:
-    """The scores of a file by key, or where it has many keys those of all together."""
-    if len(result.scores) <= MOST_KEYS:
-        return list(result.scores.items())
-    name = f"{result.source.path.name}, {len(result.scores):,} keys"
-    return [(name, [together(each) for each in zip(*result.scores.values(), strict=True)])]
+def _table_rows(result: FileResult) -> list[tuple[str, Floats, float]]:
+    """Return the table's rows of one file: one per key, or a single one if there are many keys."""
+    run, measures = result.run, result.measures
+    if len(measures) > MAX_KEYS:
+        measures = {f"{run.name}, {len(measures):,} keys": mean_measures(measures.values())}
+    return [(name, each, run.records / run.seconds) for name, each in measures.items()]

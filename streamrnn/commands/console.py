@@ -1,5 +1,6 @@
-"""What commands say to a person: progress on standard error, tables on standard output."""
+"""Output of commands for people: progress on standard error, tables on standard output."""
 
+import math
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -10,13 +11,14 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn,
 from rich.table import Table
 from rich.text import Text
 
-from streamrnn.evaluation.scoring import Score
+from streamrnn.evaluation.figures import MEASURES, Floats
+from streamrnn.evaluation.tally import selected_horizons
 
-WIDEST = 1000
-"""Characters in a line of a table; a narrower terminal breaks the line, and neither a name nor a number is cut."""
+MAX_WIDTH = 1000
+"""Characters in a line of a table; a narrower terminal wraps the line, so that no name or number is cut."""
 
 Advance = Callable[[str, int], None]
-"""Called with what is being worked on, and with how many more records, or whatever is counted, are done."""
+"""Called with the name of the current item and the number of units just finished."""
 
 
 class _Rate(ProgressColumn):
@@ -30,7 +32,7 @@ class _Rate(ProgressColumn):
 
 @contextmanager
 def progress(total: int, unit: str = "records") -> Iterator[Advance]:
-    """Show a bar of `total` units on standard error meanwhile, if that is a terminal."""
+    """Show a progress bar of `total` units on standard error while the block runs, if that is a terminal."""
     if not sys.stderr.isatty():
         yield lambda _name, _count: None
         return
@@ -47,31 +49,30 @@ def progress(total: int, unit: str = "records") -> Iterator[Advance]:
 
 
 def say(line: str) -> None:
-    """Write one line to standard error: where a command stands."""
+    """Write one line to standard error."""
     sys.stderr.write(f"{line}\n")
     sys.stderr.flush()
 
 
-def score_table(first: str, horizons: Sequence[int], rows: Sequence[tuple[str, Sequence[Score], float]]) -> None:
+def score_table(title: str, horizons: Sequence[int], rows: Sequence[tuple[str, Floats, float]]) -> None:
     """Write a table of scores to standard output, at three horizons at most.
 
-    A row is a name, its scores by horizon, and records per second; `first` is the heading above the names.
+    A row is a name, its measures (K, 4) and records per second; `title` is the heading above the names.
     """
-    places = sorted({0, len(horizons) // 2, len(horizons) - 1})
-    steps = " / ".join(str(horizons[place]) for place in places)
-    measures = ("MAE : persistence", "MAE : seasonal naive", "pinball : persistence", "covered")
-    shown = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
-    shown.add_column(first, no_wrap=True, vertical="bottom")
-    for measure in measures:
-        shown.add_column(f"{measure}\nstep {steps}", justify="right", no_wrap=True)
-    shown.add_column("records/s", justify="right", vertical="bottom")
-    for name, scores, rate in rows:
-        cells = ["  ".join(_ratio(scores[place][1 + column]) for place in places) for column, _ in enumerate(measures)]
-        shown.add_row(Text(name), *cells, f"{rate:,.0f}")
+    selected = selected_horizons(horizons)
+    steps = " / ".join(str(horizons[k]) for k in selected)
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    table.add_column(title, no_wrap=True, vertical="bottom")
+    for measure in MEASURES:
+        table.add_column(f"{measure}\nstep {steps}", justify="right", no_wrap=True)
+    table.add_column("records/s", justify="right", vertical="bottom")
+    for name, measures, rate in rows:
+        cells = ["  ".join(map(_cell, column)) for column in measures[selected].T.tolist()]
+        table.add_row(Text(name), *cells, f"{rate:,.0f}")
     console = Console()
-    console.width = max(console.width, console.measure(shown, options=console.options.update(width=WIDEST)).maximum)
-    console.print(shown)
+    console.width = max(console.width, console.measure(table, options=console.options.update(width=MAX_WIDTH)).maximum)
+    console.print(table)
 
 
-def _ratio(value: float | None) -> str:
-    return "    -" if value is None else f"{value:.3f}"
+def _cell(value: float) -> str:
+    return "    -" if math.isnan(value) else f"{value:.3f}"

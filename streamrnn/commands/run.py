@@ -1,189 +1,205 @@
-"""The daemon: its loop, with whoever watches it, from the first connection to the last commit."""
+"""`streamrnn run`: the daemon, from the first connection to the last commit."""
 
+import argparse
 import logging
-import os
 import signal
 import socket
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager, nullcontext
 from functools import partial
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from streamrnn import app
-from streamrnn.observe.composite import CompositeObserver
-from streamrnn.observe.health import HealthServer
-from streamrnn.observe.metrics import Metrics
 from streamrnn.records import Observer
-from streamrnn.runtime.watchdog import ending_after
-from streamrnn.runtime.worker import Worker, untraced
-from streamrnn.settings import Settings
+from streamrnn.runtime.processes import run_workers, stop_with_parent
+from streamrnn.runtime.watchdog import deadline, time_limit
+from streamrnn.settings import Settings, load
 
 if TYPE_CHECKING:
+    from streamrnn.observe.metrics import Metrics
     from streamrnn.observe.traces import Traces
+    from streamrnn.runtime.worker import Worker
 
 logger = logging.getLogger(__name__)
 
-LONGEST_STOP = 9.5
-"""Seconds after the first signal in which the process ends by force; what was not committed is done again later."""
+STOP_SECONDS = 9.5
+"""Seconds after the first signal in which the process exits by force; the next start replays uncommitted records."""
 
 
-def run(settings: Settings, channel: int | None = None) -> int:
-    """Run the daemon until SIGTERM or SIGINT. Returns the exit code, 0.
+def add_run_command(commands: Any, configured: argparse.ArgumentParser) -> None:
+    """Add the command to the subparsers; `configured` has the options of every command with a configuration."""
+    run = commands.add_parser("run", parents=[configured], help="the daemon; SIGTERM ends it cleanly")
+    run.add_argument("--with-parent", action="store_true", help="end when standard input does")
+    run.add_argument("--channel", type=int, metavar="FD", help="a descriptor that leads to the page")
+    run.set_defaults(command=_run)
 
-    `channel`: where this is one of several workers, the file descriptor that leads to the page they share.
+
+def _run(arguments: argparse.Namespace) -> int:
+    settings = load(arguments.config, arguments.overrides)
+    if settings.workers > 1:
+        return _run_workers(settings, arguments)
+    if arguments.with_parent:
+        stop_with_parent()
+    return run_daemon(settings, arguments.channel)
+
+
+def _run_workers(settings: Settings, arguments: argparse.Namespace) -> int:
+    from streamrnn import app  # noqa: PLC0415 -- the numerical libraries
+
+    app.prepare(settings)
+    options = ["--config", str(arguments.config)] if arguments.config else []
+    options += [part for override in arguments.overrides for part in ("--set", override)]
+    with _page_process(settings, settings.workers) as channels:
+        port, instance, fds = settings.metrics.port, settings.kafka.instance, [each.fileno() for each in channels]
+        return run_workers(options, count=settings.workers, port=port, instance=instance, channels=fds)
+
+
+def run_daemon(settings: Settings, channel: int | None = None) -> int:
+    """Run the daemon until SIGTERM or SIGINT. Returns the exit code 0.
+
+    `channel` is the file descriptor that leads to the shared page, if this is one of several workers.
 
     Raises:
-        StreamrnnError: as `Worker.run` does, and where the port of metrics or page is taken; it holds the exit code.
+        StreamrnnError: as `Worker.run` does, or the port of metrics or page is in use.
     """
+    from streamrnn import app  # noqa: PLC0415 -- the numerical libraries
+    from streamrnn.observe.composite import CompositeObserver  # noqa: PLC0415
+    from streamrnn.observe.logging import ReportLogger  # noqa: PLC0415
+    from streamrnn.runtime.options import CommitPolicy, Hooks, no_span  # noqa: PLC0415
+    from streamrnn.runtime.worker import Worker  # noqa: PLC0415
+
     app.prepare(settings)
-    metrics, traces = metrics_of(settings), traces_of(settings)
-    with _fed(settings, channel) as feeds:
-        _work(settings, metrics, traces, CompositeObserver([metrics, *feeds]))
+    metrics, traces = make_metrics(settings), make_traces(settings)
+    with _page_feed(settings, channel) as feeds:
+        worker = Worker(
+            connect=lambda: app.open_log(settings),
+            make_task=lambda partition: app.task(
+                settings, partition, timed=traces.with_spans(metrics.timed, partition) if traces else metrics.timed
+            ),
+            outputs={topic: app.output_topics(settings, topic) for topic in settings.input.topics},
+            start=settings.input.start,
+            commits=CommitPolicy(**settings.commit.model_dump()),
+            hooks=Hooks(
+                observer=CompositeObserver([metrics, ReportLogger(), *feeds]),
+                warm_up=lambda: app.warm_up(settings),
+                limit_commit=partial(time_limit, _commit_seconds(settings)),
+                span=traces.span if traces else no_span,
+            ),
+        )
+        with (
+            closing(traces) if traces else nullcontext(),
+            _health_server(settings, worker, metrics),
+            _stopped_by_signals(worker.stop),
+        ):
+            worker.run()
     logger.info("stopped")
     return 0
 
 
-def _work(settings: Settings, metrics: Metrics, traces: "Traces | None", observer: Observer) -> None:
-    worker = Worker(
-        connect=lambda: app.open_log(settings),
-        task=lambda partition: app.task(
-            settings, partition, timed=traces.beside(metrics.timed, partition) if traces else metrics.timed
-        ),
-        outputs={topic: app.output_topics(settings, topic) for topic in settings.input.topics},
-        start=settings.input.start,
-        interval=settings.commit.interval,
-        snapshot_interval=settings.commit.snapshot_interval,
-        observer=observer,
-        ready=lambda: app.warm_up(settings),
-        watched=partial(ending_after, _longest_commit(settings)),
-        traced=traces.span if traces else untraced,
-    )
-    sending = closing(traces) if traces else nullcontext()
-    with sending, _served(settings, worker, metrics), _stopped_by_signals(worker.stop):
-        worker.run()
+def make_metrics(settings: Settings) -> "Metrics":
+    """Return new metrics of the configured forecasts."""
+    from streamrnn.observe.metrics import Metrics  # noqa: PLC0415 -- numpy
 
-
-def metrics_of(settings: Settings) -> Metrics:
-    """The metrics of a process with these settings."""
     forecast = settings.forecast
     return Metrics(horizons=forecast.horizons, quantiles=forecast.quantiles, max_series=settings.input.max_series)
 
 
-def traces_of(settings: Settings) -> "Traces | None":
-    """The traces of a process with these settings; None: it has none.
-
-    Raises:
-        ConfigError: their libraries are not installed.
-    """
+def make_traces(settings: Settings) -> "Traces | None":
+    """Return a recorder of spans, or None if traces are not enabled. Raises ConfigError without their libraries."""
     if not settings.traces.enabled:
         return None
-    from streamrnn.observe.traces import exported  # noqa: PLC0415 -- an extra
+    from streamrnn.observe.traces import otlp_traces  # noqa: PLC0415 -- an extra
 
     logger.info("tracing")
-    return exported()
+    return otlp_traces()
 
 
 @contextmanager
-def _served(settings: Settings, worker: Worker, metrics: Metrics) -> Iterator[None]:
-    """Serve metrics and health meanwhile, if that is configured."""
+def _health_server(settings: Settings, worker: "Worker", metrics: "Metrics") -> Iterator[None]:
+    """Serve metrics and health, if enabled."""
     if not settings.metrics.enabled:
         yield
         return
+    from streamrnn.observe.health import HealthServer  # noqa: PLC0415
 
-    def age() -> float:
-        return time.monotonic() - worker.heartbeat
-
-    def unready() -> str:
-        return worker.unready
-
-    metrics.watch(age=age, unready=unready)
-    server = HealthServer(
-        host=settings.metrics.host,
-        port=settings.metrics.port,
-        exposition=metrics.exposition,
-        worst=metrics.worst,
-        age=age,
-        unready=unready,
-    )
-    logger.info("serving", extra={"host": settings.metrics.host, "port": server.port})
+    state: dict[str, Any] = {
+        "age": lambda: time.monotonic() - worker.heartbeat,
+        "unready": lambda: worker.not_ready_reason,
+    }
+    metrics.watch(**state)
+    host, port = settings.metrics.host, settings.metrics.port
+    server = HealthServer(host=host, port=port, exposition=metrics.exposition, worst=metrics.worst, **state)
+    logger.info("serving", extra={"host": host, "port": server.port})
     with closing(server):
         yield
 
 
 @contextmanager
-def paged(settings: Settings, workers: int) -> Iterator[list[socket.socket]]:
-    """Run the page's process meanwhile, if that is configured: the channels to it, one for each worker.
-
-    Raises:
-        ConfigError: its port is taken, or its extra is not installed.
-    """
+def _page_process(settings: Settings, workers: int) -> Iterator[list[socket.socket]]:
+    """Run the page's process, if enabled; yield its channels, one per worker."""
     if not settings.page.enabled:
         yield []
         return
     from streamrnn.page.process import PageProcess  # noqa: PLC0415 -- an extra
 
     page = settings.page
-    process = PageProcess(
-        host=page.host,
-        port=page.port,
-        channels=workers,
-        told={
-            "app": settings.app,
-            "topics": settings.input.topics,
-            "horizons": settings.forecast.horizons,
-            "quantiles": settings.forecast.quantiles,
-            "token": page.token and page.token.get_secret_value(),
-            "history": page.history,
-            "memory": page.memory,
-            "logging": settings.logging.model_dump(),
-        },
-    )
+    config = {
+        "app": settings.app,
+        "topics": settings.input.topics,
+        "horizons": settings.forecast.horizons,
+        "quantiles": settings.forecast.quantiles,
+        "token": page.token and page.token.get_secret_value(),
+        "history": page.history,
+        "memory": page.memory,
+        "logging": settings.logging.model_dump(),
+    }
+    process = PageProcess(host=page.host, port=page.port, channels=workers, config=config)
     logger.info("serving_page", extra={"host": page.host, "port": process.port, "token": page.token is not None})
     with closing(process):
         yield process.channels
 
 
 @contextmanager
-def _fed(settings: Settings, channel: int | None) -> Iterator[list[Observer]]:
-    """Have the page told what happens meanwhile: an own one, or at the other end of `channel` that of all workers."""
+def _page_feed(settings: Settings, channel: int | None) -> Iterator[list[Observer]]:
+    """Yield the observer that feeds the page, if enabled: the page at the end of `channel`, or else one of its own."""
     if not settings.page.enabled:
         yield []
         return
-    from streamrnn.page.feed import Feed  # noqa: PLC0415
+    from streamrnn.page.data.feed import PageFeed  # noqa: PLC0415 -- numpy
 
     with ExitStack() as stack:
         if channel is None:
-            (end,) = stack.enter_context(paged(settings, 1))
+            (end,) = stack.enter_context(_page_process(settings, 1))
         else:
             end = stack.enter_context(closing(socket.socket(fileno=channel)))
-        yield [stack.enter_context(closing(Feed(end, hidden=settings.input.covariates)))]
+        yield [stack.enter_context(closing(PageFeed(end, hidden=settings.input.covariates)))]
 
 
 @contextmanager
 def _stopped_by_signals(stop: Callable[[], None]) -> Iterator[None]:
-    """Call `stop` at the first SIGTERM or SIGINT; the second ends the process at once, which loses nothing."""
+    """Call `stop` at the first SIGTERM or SIGINT; the second ends the process at once, without losing a commit.
+
+    If the block has not ended STOP_SECONDS after the first, the process exits with code 70.
+    """
 
     def handle(_number: int, _frame: FrameType | None) -> None:
         for each in handled:
             signal.signal(each, signal.SIG_DFL)
         stop()
-        ending.start()
+        forced_exit.start()
 
     handled = (signal.SIGTERM, signal.SIGINT)
-    ending = threading.Timer(LONGEST_STOP, os._exit, [0])
-    ending.daemon = True
+    forced_exit = deadline(STOP_SECONDS, "stop")
     before = [signal.signal(each, handle) for each in handled]
     try:
         yield
     finally:
-        ending.cancel()
+        forced_exit.cancel()
         for each, handler in zip(handled, before, strict=True):
             signal.signal(each, handler)
 
 
-def _longest_commit(settings: Settings) -> float:
-    """Seconds after which a commit hangs for certain: all of its waits have time limits, which add up to less."""
+def _commit_seconds(settings: Settings) -> float:
+    """Return the time limit of a commit: more than the sum of the time limits of its requests."""
     return 2 * (settings.kafka.request_timeout + settings.kafka.transaction_timeout)

@@ -1,1 +1,1 @@
-"""Scores of published forecasts: baselines, tables and reports."""
+"""Evaluation of published forecast records: baselines, sums of errors, figures and the report."""

@@ -1,8 +1,9 @@
-"""Forecasts of one series to compare with: persistence, seasonal naive, Holt-Winters; from its own past alone.
+"""Baseline forecasts of one series, each from its own past: persistence, seasonal naive, Holt-Winters.
 
-A season is chosen once, from the rows before the first one that is scored. Candidates are the durations that were told
-(`forecast.seasons`), else the minute, the hour, the day and the week, where they have 4 to 2,016 rows; the one whose
-naive forecasts erred least on those rows is taken. As long as a reference has no season, it does without.
+The season is chosen once, from the rows before the first scored one. Candidates are the configured durations
+(`forecast.seasons`), else minute, hour, day and week, where they span MIN_SEASON to MAX_SEASON rows; the one whose
+naive forecasts had the smallest errors on those rows wins. Until then there is no season: seasonal naive equals
+persistence, and Holt-Winters has no seasonal component.
 """
 
 from array import array
@@ -15,27 +16,27 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
-NAMES = ("persistence", "seasonal naive", "Holt-Winters")
+BASELINES = ("persistence", "seasonal naive", "Holt-Winters")
 
 MINUTE, HOUR, DAY, WEEK = 60_000, 3_600_000, 86_400_000, 604_800_000
 """ms"""
-FEWEST_ROWS, MOST_ROWS = 4, 2016
-"""Of a season; the most are a week of rows every five minutes."""
-FIRST_LOOK, LAST_LOOK = 50, 4096
-"""Rows that a season is chosen from, at least and at most."""
+MIN_SEASON, MAX_SEASON = 4, 2016
+"""Rows of a season; the maximum is a week of rows every five minutes."""
+MIN_HISTORY, MAX_HISTORY = 50, 4096
+"""Rows from which a season is chosen."""
 
 SMOOTHINGS = (0.1, 0.3, 0.7)
-"""Of the level: of three side by side, the one with the smallest errors one step ahead so far makes the forecast."""
+"""Smoothing of the level: three filters run side by side, and the one with the smallest one-step errors forecasts."""
 TREND, SEASON, DAMPING = 0.01, 0.1, 0.98
-"""Of the trend and the season, and by how much a trend fades with each step."""
+"""Smoothing of trend and season, and the factor by which the trend fades with each step."""
 
 
 class HoltWinters:
-    """Holt-Winters' additive method with a damped trend, one value at a time.
+    """Additive Holt-Winters with a damped trend, updated one value at a time.
 
-    The equations are those of Hyndman & Athanasopoulos, Forecasting: Principles and Practice, 8.3 and 8.4. The level
-    begins as the mean of the first `period` values, the season as their distances from it; until then, and with a
-    period of 0, there is no season.
+    Equations: Hyndman & Athanasopoulos, Forecasting: Principles and Practice, 8.3 and 8.4. The level starts as the
+    mean of the first `period` values and the season as their distances from it; before that, and with a period of 0,
+    there is no seasonal component.
     """
 
     def __init__(
@@ -48,43 +49,43 @@ class HoltWinters:
     ) -> None:
         self._period = period
         self._phases = max(period, 1)
-        self._opening: list[float] = []
+        self._first_season: list[float] = []
         self._row = 0
         self._damping = damping
-        self._reach = [(h, sum(damping**i for i in range(1, h + 1))) for h in horizons]
-        self._runs = [_Run(smoothing, array("d", [0.0] * self._phases)) for smoothing in smoothings]
+        self._trend_factors = [(h, sum(damping**i for i in range(1, h + 1))) for h in horizons]
+        self._filters = [_Filter(smoothing, array("d", [0.0] * self._phases)) for smoothing in smoothings]
 
-    def step(self, value: float) -> list[float]:
-        """Take in the next value; the forecasts (K) made with it."""
+    def update(self, value: float) -> list[float]:
+        """Add the next value and return the forecasts (K) from it."""
         phase = self._row % self._phases
         if self._row == 0:
-            for run in self._runs:
-                run.level = value
-        opening = self._row < self._period
-        for run in self._runs:
-            run.take_in(value, phase, self._damping, 0.0 if opening or not self._period else SEASON)
+            for each in self._filters:
+                each.level = value
+        starting = self._row < self._period
+        for each in self._filters:
+            each.update(value, phase, self._damping, 0.0 if starting or not self._period else SEASON)
         self._row += 1
-        if opening:
-            self._opening.append(value)
+        if starting:
+            self._first_season.append(value)
             if self._row == self._period:
-                self._open()
-        best = min(self._runs, key=lambda run: run.error)
+                self._initialise()
+        best = min(self._filters, key=lambda each: each.error)
         return [
-            best.level + reach * best.trend + best.season[(self._row - 1 + horizon) % self._phases]
-            for horizon, reach in self._reach
+            best.level + factor * best.trend + best.season[(self._row - 1 + horizon) % self._phases]
+            for horizon, factor in self._trend_factors
         ]
 
-    def _open(self) -> None:
-        """The first season is complete: begin with it."""
-        mean = sum(self._opening) / self._period
-        for run in self._runs:
-            run.level, run.trend, run.error = mean, 0.0, 0.0
-            run.season = array("d", [value - mean for value in self._opening])
-        self._opening.clear()
+    def _initialise(self) -> None:
+        """Start from the first complete season."""
+        mean = sum(self._first_season) / self._period
+        for each in self._filters:
+            each.level, each.trend, each.error = mean, 0.0, 0.0
+            each.season = array("d", [value - mean for value in self._first_season])
+        self._first_season.clear()
 
 
-class _Run:
-    """The method with one smoothing of the level."""
+class _Filter:
+    """Holt-Winters with one smoothing of the level."""
 
     def __init__(self, smoothing: float, season: "array[float]") -> None:
         self._smoothing = smoothing
@@ -92,98 +93,94 @@ class _Run:
         self.season = season
         """By phase."""
         self.error = 0.0
-        """Absolute errors one step ahead, added up."""
+        """Sum of absolute one-step errors."""
 
-    def take_in(self, value: float, phase: int, damping: float, rate: float) -> None:
-        """Bring level, trend and season up to date; `rate` is that of the season."""
-        rise = damping * self.trend
-        expected = self.level + rise
-        surprise = value - expected - self.season[phase]
-        self.error += abs(surprise)
-        moved = expected + self._smoothing * surprise
-        self.trend = TREND * (moved - self.level) + (1 - TREND) * rise
-        self.level = moved
-        self.season[phase] += rate * surprise
+    def update(self, value: float, phase: int, damping: float, rate: float) -> None:
+        """Update level, trend and season; `rate` is the smoothing of the season."""
+        slope = damping * self.trend
+        expected = self.level + slope
+        residual = value - expected - self.season[phase]
+        self.error += abs(residual)
+        level = expected + self._smoothing * residual
+        self.trend = TREND * (level - self.level) + (1 - TREND) * slope
+        self.level = level
+        self.season[phase] += rate * residual
 
 
-class References:
-    """The three forecasts of one series at K horizons, row after row.
+class Baselines:
+    """The three baselines of one series at K horizons.
 
-    `horizons` are steps, rising; `seasons` the durations (s) that were told, None where one is to be found.
+    `horizons` are steps, ascending; `seasons` the configured durations in seconds, None to choose from the calendar.
     """
 
     def __init__(self, *, horizons: Sequence[int], seasons: Sequence[float] | None) -> None:
         self._horizons = horizons
         self._seasons = seasons
         self.season: int | None = None
-        """In rows; 0: there is none; None: not chosen yet."""
+        """Rows; 0 if there is none, None before it is chosen."""
         self._times, self._values = array("q"), array("d")
-        """The latest ones; times only until a season is chosen."""
-        self._smooth = HoltWinters(horizons=horizons, period=0)
+        """The latest rows; times only until the season is chosen."""
+        self._holt_winters = HoltWinters(horizons=horizons, period=0)
 
     def forecast(self, times: Sequence[int], values: Sequence[float], *, scored: bool) -> Floats:
-        """Forecasts (N, 3, K) in the order of `NAMES`, made at N more rows: each from the rows up to its own.
+        """Add N rows and return the forecasts from each, shape (N, 3, K), in the order of `BASELINES`.
 
-        `times` are ms; `scored` says that the first of the rows is scored, so that a season must be chosen now, from
+        `times` are ms; `scored` tells that the first of these rows is scored, so that the season must be chosen from
         the rows before.
         """
-        held = len(self._values)
-        if self.season is None and held >= FIRST_LOOK and (scored or held >= LAST_LOOK):
-            self._choose()
-        found = []
+        known = len(self._values)
+        if self.season is None and known >= MIN_HISTORY and (scored or known >= MAX_HISTORY):
+            self._choose_season()
+        forecasts = []
         for time, value in zip(times, values, strict=True):
             self._times.append(time)
             self._values.append(value)
-            found.append(([value] * len(self._horizons), self._naive(), self._smooth.step(value)))
-        self._forget()
-        return np.array(found, np.float64)
-
-    def _choose(self) -> None:
-        self.season = season(self._times, self._values, self._horizons, self._seasons)
-        self._smooth = HoltWinters(horizons=self._horizons, period=self.season)
-        for value in self._values:
-            self._smooth.step(value)
-        del self._times[:]
-
-    def _naive(self) -> list[float]:
-        """What was there one season before each target, or more where the target is more than a season ahead."""
-        row, forecasts = len(self._values) - 1, []
-        for horizon in self._horizons:
-            back = row + horizon - lag(self.season, horizon) if self.season else row
-            forecasts.append(self._values[back if back >= 0 else row])
-        return forecasts
-
-    def _forget(self) -> None:
-        """Drop values that nothing will ask for again."""
-        if self.season is not None:
+            forecasts.append(([value] * len(self._horizons), self._seasonal_naive(), self._holt_winters.update(value)))
+        if self.season is not None:  # drop what no forecast needs any more
             del self._times[:]
             del self._values[: -(self.season + 1)]
+        return np.array(forecasts, np.float64)
+
+    def _choose_season(self) -> None:
+        self.season = choose_season(self._times, self._values, self._horizons, self._seasons)
+        self._holt_winters = HoltWinters(horizons=self._horizons, period=self.season)
+        for value in self._values:
+            self._holt_winters.update(value)
+
+    def _seasonal_naive(self) -> list[float]:
+        """Return the value a whole number of seasons before each target, or the latest value where there is none."""
+        row, forecasts = len(self._values) - 1, []
+        for horizon in self._horizons:
+            earlier = row + horizon - season_lag(self.season, horizon) if self.season else row
+            forecasts.append(self._values[earlier if earlier >= 0 else row])
+        return forecasts
 
 
-def lag(season: int, horizon: int) -> int:
-    """The fewest whole seasons that are at least a horizon, in rows."""
+def season_lag(season: int, horizon: int) -> int:
+    """Return the rows of the fewest whole seasons that span a horizon."""
     return season * -(-horizon // season)
 
 
-def season(times: Sequence[int], values: Sequence[float], horizons: Sequence[int], told: Sequence[float] | None) -> int:
-    """The season (rows) of which the naive forecasts of these rows erred least; 0: there is none.
+def choose_season(
+    times: Sequence[int], values: Sequence[float], horizons: Sequence[int], configured: Sequence[float] | None
+) -> int:
+    """Return the season (rows) whose naive forecasts have the smallest errors on these rows; 0 if there is none.
 
-    `told`: durations (s) to choose from, None: those of the calendar. Of seasons too long to be tried here the
-    shortest is taken where no other is left.
+    Candidates are the `configured` durations in seconds, or those of the calendar for None. If all candidates are too
+    long to be tried on these rows, the shortest is returned.
     """
     cadence = median(later - earlier for earlier, later in pairwise(times))
-    periods = [MINUTE, HOUR, DAY, WEEK] if told is None else [1000 * duration for duration in told]
-    rows = [round(period / cadence) for period in periods] if cadence > 0 else []
-    rows = [each for each in rows if FEWEST_ROWS <= each <= MOST_ROWS]
-    tried = [each for each in rows if lag(each, horizons[-1]) + FIRST_LOOK <= len(values)]
+    periods = [MINUTE, HOUR, DAY, WEEK] if configured is None else [1000 * duration for duration in configured]
+    candidates = [round(period / cadence) for period in periods] if cadence > 0 else []
+    candidates = [season for season in candidates if MIN_SEASON <= season <= MAX_SEASON]
+    tried = [season for season in candidates if season_lag(season, horizons[-1]) + MIN_HISTORY <= len(values)]
     if not tried:
-        return min(rows, default=0)
-    first = max(lag(each, horizons[-1]) for each in tried)
+        return min(candidates, default=0)
+    first = max(season_lag(season, horizons[-1]) for season in tried)  # the same rows for every candidate
     known = np.array(values)
 
-    def error(period: int) -> float:
-        """Of the same rows for every period."""
-        lags = [lag(period, horizon) for horizon in horizons]
-        return sum(float(np.abs(known[first:] - known[first - back : -back]).mean()) for back in lags)
+    def error(season: int) -> float:
+        lags = [season_lag(season, horizon) for horizon in horizons]
+        return sum(float(np.abs(known[first:] - known[first - lag : -lag]).mean()) for lag in lags)
 
     return min(tried, key=error)

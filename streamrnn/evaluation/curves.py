@@ -1,4 +1,4 @@
-"""The few series that a report draws: truth and forecasts row by row, read once more from the forecast records."""
+"""Curves of the few series that a report draws: truth and forecasts by row, from a second pass over the records."""
 
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,94 +11,93 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 
 LATEST = 800
-"""Rows at the end of a series of which every one is drawn; ..."""
+"""Latest rows of a series, all of which are drawn."""
 OLDER = 800
-"""... of those before, as many: of each stretch of equally many rows the lowest and the highest."""
+"""About how many earlier rows are drawn: the lowest and the highest value of each of OLDER / 2 stretches."""
 
 _BEGIN, _END = b'{"series":', b',"time":'
-"""What a record begins with, and what follows upon its series: a quotation mark in a name is written otherwise."""
+"""Text of a record before and after the name of its series; a quotation mark inside the name is escaped."""
 
 
 class Curve(NamedTuple):
-    """One series at N rows, and what had been forecast for these rows; NaN where nothing had."""
+    """N rows of one series and what had been forecast for them, S horizons and L levels; NaN without forecast."""
 
     times: NDArray[np.int64]
-    """(N,) event times, ms."""
+    """Event times (ms), shape (N,)."""
     values: Floats
-    """(N,) what was observed."""
+    """Observed values, shape (N,)."""
     anomalies: NDArray[np.bool_]
-    """(N,) whether the value lay outside of the 99% interval forecast for it."""
+    """Whether the value lay outside the 99% interval forecast for it, shape (N,)."""
     quantiles: Floats
-    """(N, S, L) at S horizons and L levels."""
+    """Shape (N, S, L)."""
 
 
-def curves(
+def read_curves(
     records: Iterable[bytes],
     rows: Mapping[str, int],
     horizons: Sequence[int],
-    places: Sequence[int],
+    selected: Sequence[int],
     levels: Sequence[float],
 ) -> dict[str, Curve]:
-    """Curves of the series that `rows` has names and numbers of rows of, from all records in their order.
+    """Return curves of the series named in `rows`, which holds their numbers of rows, from all records in order.
 
-    `places` (S) are those of the horizons to be drawn among all, `levels` (L) the quantiles.
+    `selected` (S) are indices into `horizons`, `levels` (L) the quantiles.
     """
     names = [repr(float(level)) for level in levels]
-    drawn = {
-        orjson.dumps(name): _Drawn(count, [horizons[place] for place in places], len(levels))
+    builders = {
+        orjson.dumps(name): _CurveBuilder(count, [horizons[k] for k in selected], len(levels))
         for name, count in rows.items()
     }
     for record in records:
-        found = drawn.get(record[len(_BEGIN) : record.find(_END)])
-        if found is not None:
+        builder = builders.get(record[len(_BEGIN) : record.find(_END)])
+        if builder is not None:
             document = orjson.loads(record)
-            made = [[document["quantiles"][name][place] for name in names] for place in places]
-            found.add(document, made)
-    return {name: found.curve() for name, found in zip(rows, drawn.values(), strict=True)}
+            builder.add(document, [[document["quantiles"][name][k] for name in names] for k in selected])
+    return {name: builder.curve() for name, builder in zip(rows, builders.values(), strict=True)}
 
 
-class _Drawn:
-    """One series on its way; no more is held than what will be drawn, and the forecasts that await their row."""
+class _CurveBuilder:
+    """One curve in the making: the rows to be drawn, and the forecasts that wait for their row."""
 
     def __init__(self, rows: int, horizons: Sequence[int], levels: int) -> None:
         self._horizons = horizons
-        self._nothing = np.full((len(horizons), levels), np.nan)
-        self._waiting: deque[list[list[float]]] = deque(maxlen=horizons[-1] + 1)
+        self._absent = np.full((len(horizons), levels), np.nan)
+        self._pending: deque[list[list[float]]] = deque(maxlen=horizons[-1] + 1)
         self._older = max(rows - LATEST, 0)
         self._stretch = max(-(-2 * self._older // OLDER), 2)
-        """Rows, of which two are drawn."""
+        """Rows of which two are drawn."""
         self._row = 0
         self._extremes: list[tuple[Any, ...]] = []
-        """The lowest and the highest row of the stretch so far; one row while it has no more."""
-        self._kept: list[tuple[Any, ...]] = []
+        """The lowest and the highest row of the current stretch."""
+        self._drawn: list[tuple[Any, ...]] = []
 
-    def add(self, record: Mapping[str, Any], made: list[list[float]]) -> None:
-        """One more row, with the forecasts (S, L) made at it."""
-        self._waiting.append(made)
-        due = self._nothing.copy()
+    def add(self, record: Mapping[str, Any], forecast: list[list[float]]) -> None:
+        """Add the next row with its forecast (S, L)."""
+        self._pending.append(forecast)
+        due = self._absent.copy()
         for i, horizon in enumerate(self._horizons):
-            if horizon < len(self._waiting):
-                due[i] = self._waiting[-1 - horizon][i]
+            if horizon < len(self._pending):
+                due[i] = self._pending[-1 - horizon][i]
         row = (self._row, record["time"], record["value"], record["anomaly_score"] >= 1, due)
         if self._row >= self._older:
-            self._close()
-            self._kept.append(row)
+            self._end_stretch()
+            self._drawn.append(row)
         else:
             if self._row % self._stretch == 0:
-                self._close()
+                self._end_stretch()
             both = [*self._extremes, row]
-            self._extremes = [min(both, key=_value), max(reversed(both), key=_value)]  # of equals the outer ones
+            self._extremes = [min(both, key=_value), max(reversed(both), key=_value)]  # on a tie the outer ones
         self._row += 1
 
-    def _close(self) -> None:
-        """The stretch is complete: its two rows are drawn, in their order."""
-        self._kept += [row for _, row in sorted({row[0]: row for row in self._extremes}.items())]
+    def _end_stretch(self) -> None:
+        """Draw the two rows of the stretch, in their order."""
+        self._drawn += [row for _, row in sorted({row[0]: row for row in self._extremes}.items())]
         self._extremes = []
 
     def curve(self) -> Curve:
-        """What there is."""
-        self._close()
-        _, times, values, anomalies, quantiles = zip(*self._kept, strict=True)
+        """Return the curve of all rows so far."""
+        self._end_stretch()
+        _, times, values, anomalies, quantiles = zip(*self._drawn, strict=True)
         return Curve(np.array(times, np.int64), np.array(values), np.array(anomalies, np.bool_), np.array(quantiles))
 
 

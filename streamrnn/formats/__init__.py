@@ -1,4 +1,4 @@
-"""From a record's bytes to an observation: one file per format, and here what all formats judge alike.
+"""Decoding of records into observations: one module per format, and here the checks that all formats share.
 
 A decoder is called with a record and returns its observation, or raises RecordError with one of these reasons, which
 become dead letters and label a metric:
@@ -9,14 +9,14 @@ become dead letters and label a metric:
 | `too_large` | the value has more bytes than `max_record` |
 | `invalid_utf8` | the value, or the Kafka key where it names the series, is not UTF-8 |
 | `invalid_json` | the value is not JSON (NaN and Infinity are not JSON, nor is a number beyond the largest double) |
-| `not_an_object` | the value is JSON, and not an object |
+| `not_an_object` | the value is JSON but not an object |
 | `missing_key` | there is no key: the field is absent or null, or the record has no Kafka key |
 | `invalid_key` | the key is neither text nor an integer, is empty, has control characters or more than 256 bytes |
 | `missing_time` | there is no time: the field is absent or null, or the record has no Kafka timestamp |
 | `invalid_time` | the time is neither whole milliseconds nor ISO-8601 text, or lies outside the years 1900 to 2199 |
 | `missing_field` | a configured field is absent |
 | `not_a_number` | a configured field is text, a truth value, null, a list or an object |
-| `out_of_range` | a number is larger than 1e37 in size |
+| `out_of_range` | the absolute value of a number is larger than 1e37 |
 | `no_fields` | all numeric fields are wanted, and there are none |
 | `invalid_field` | the name of a numeric field is empty, has a `/` or control characters or more than 256 bytes |
 
@@ -24,31 +24,29 @@ The task adds `late` and `too_many_series`.
 """
 
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from contextlib import suppress
 
 from streamrnn.errors import RecordError
 from streamrnn.records import Observation, Record
+from streamrnn.timestamps import parse_iso
 
 Decoder = Callable[[Record], Observation]
 
 NAME_BYTES = 256
 LARGEST = 1e37
-"""In size; what lies beyond is close to the end of single precision, in which the network reckons."""
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-MILLISECOND = timedelta(milliseconds=1)
-FIRST_TIME = (datetime(1900, 1, 1, tzinfo=UTC) - EPOCH) // MILLISECOND
-LAST_TIME = (datetime(2200, 1, 1, tzinfo=UTC) - EPOCH) // MILLISECOND - 1
+"""Largest absolute value, close to the end of the single precision in which the network computes."""
+FIRST_TIME, LAST_TIME = parse_iso("1900-01-01"), parse_iso("2200-01-01") - 1
 
 
 def usable_name(name: str) -> bool:
-    """Whether a text can be a key or a field: not empty, at most 256 bytes of UTF-8, no control characters."""
-    if name.isprintable() and 0 < len(name) <= NAME_BYTES // 4:  # the common case, in which nothing need be encoded
+    """Return whether a text can be a key or a field: 1 to 256 bytes of UTF-8 without control characters."""
+    if name.isprintable() and 0 < len(name) <= NAME_BYTES // 4:  # the common case, without encoding
         return True
     return 0 < len(name.encode()) <= NAME_BYTES and not any(c < " " or "\x7f" <= c <= "\x9f" for c in name)
 
 
-def key_from(value: object) -> str:
-    """The key in a field's value: text or an integer, which is written in decimal.
+def parse_key(value: object) -> str:
+    """Return the key in a field's value, which is text or an integer.
 
     Raises:
         RecordError: missing_key, invalid_key.
@@ -59,14 +57,14 @@ def key_from(value: object) -> str:
     if not usable_name(key):
         raise RecordError(
             "invalid_key",
-            f"the key {shortened(value)} must be text or an integer, of 1 to {NAME_BYTES} bytes without control "
+            f"the key {shorten(value)} must be text or an integer, of 1 to {NAME_BYTES} bytes without control "
             "characters",
         )
     return key
 
 
-def key_of(record: Record) -> str:
-    """The key in the record's own key: UTF-8 text.
+def record_key(record: Record) -> str:
+    """Return the record's own key, which is UTF-8 text.
 
     Raises:
         RecordError: missing_key, invalid_utf8, invalid_key.
@@ -74,15 +72,15 @@ def key_of(record: Record) -> str:
     if record.key is None:
         raise RecordError("missing_key", "the record has no key, and no field is configured to hold one (input.key)")
     try:
-        return key_from(record.key.decode())
+        return parse_key(record.key.decode())
     except UnicodeDecodeError as error:
         raise RecordError("invalid_utf8", f"the record's key is not UTF-8: {error}") from None
 
 
-def time_from(value: object) -> int:
-    """The event time in a field's value, as milliseconds since the epoch.
+def parse_time(value: object) -> int:
+    """Return the event time in a field's value, in milliseconds since the epoch.
 
-    A number must be whole milliseconds; text is ISO-8601, UTC where it names no offset.
+    A number is whole milliseconds; text is ISO-8601, in UTC without an offset.
 
     Raises:
         RecordError: missing_time, invalid_time.
@@ -91,26 +89,19 @@ def time_from(value: object) -> int:
         return value
     if value is None:
         raise RecordError("missing_time", "the field that holds the time is absent or null")
-    time = LAST_TIME + 1
-    if type(value) is int:
-        time = value
-    elif type(value) is str:
-        try:
-            moment = datetime.fromisoformat(value)
-            time = ((moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - EPOCH) // MILLISECOND
-        except (ValueError, OverflowError):
-            pass
-    if not FIRST_TIME <= time <= LAST_TIME:
-        raise RecordError(
-            "invalid_time",
-            f"the time {shortened(value)} must be whole milliseconds since 1970 or ISO-8601 text, in the years 1900 to "
-            "2199",
-        )
-    return time
+    if type(value) is str:
+        with suppress(ValueError, OverflowError):
+            time = parse_iso(value)
+            if FIRST_TIME <= time <= LAST_TIME:
+                return time
+    raise RecordError(
+        "invalid_time",
+        f"the time {shorten(value)} must be whole milliseconds since 1970 or ISO-8601 text, in the years 1900 to 2199",
+    )
 
 
-def time_of(record: Record) -> int:
-    """The event time in the record's own timestamp, as milliseconds since the epoch.
+def record_time(record: Record) -> int:
+    """Return the record's own timestamp as event time, in milliseconds since the epoch.
 
     Raises:
         RecordError: missing_time, invalid_time.
@@ -119,10 +110,10 @@ def time_of(record: Record) -> int:
         raise RecordError(
             "missing_time", "the record has no timestamp, and no field is configured for one (input.time)"
         )
-    return time_from(record.timestamp)
+    return parse_time(record.timestamp)
 
 
-def shortened(value: object) -> str:
-    """Write a value that may be of any size in at most 60 characters."""
+def shorten(value: object) -> str:
+    """Return the representation of a value in at most 60 characters."""
     text = repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."

@@ -1,4 +1,4 @@
-"""JSON objects: one record is one key at one time, its members are the fields."""
+"""JSON objects: one record is one key at one time, and its members are the fields."""
 
 from collections.abc import Sequence
 from typing import Any, Literal
@@ -6,16 +6,22 @@ from typing import Any, Literal
 import orjson
 
 from streamrnn.errors import ConfigError, RecordError
-from streamrnn.formats import LARGEST, key_from, key_of, shortened, time_from, time_of, usable_name
+from streamrnn.formats import LARGEST, parse_key, parse_time, record_key, record_time, shorten, usable_name
 from streamrnn.records import Observation, Record
+
+Fields = tuple[tuple[str, float], ...]
 
 
 class JsonDecoder:
-    """From a record whose value is a JSON object to an observation.
+    """Decoder of records whose value is a JSON object. `30` and `30.0` are the same observation.
 
-    `key` and `time` name the members that hold them; None: the record's own key and timestamp. `fields` are the members
-    to observe, all of which must be there as numbers; "*": whatever member is a number, in the record's order, but for
-    the key and the time. `max_record` is in bytes. `30` and `30.0` are the same observation.
+    Args:
+        key: Member that holds the key; None for the record's own key.
+        time: Member that holds the event time; None for the record's own timestamp.
+        fields: Members to observe, which must all be present as numbers; "*" for every numeric member other than key
+            and time, in the record's order.
+        covariates: Further members to observe.
+        max_record: Largest size of a value in bytes.
 
     Raises:
         ConfigError: a configured field cannot be part of a series' name.
@@ -40,7 +46,7 @@ class JsonDecoder:
         """Decode one record.
 
         Raises:
-            RecordError: with one of the reasons listed in `streamrnn.formats`, `late` and `too_many_series` apart.
+            RecordError: with one of the reasons listed in `streamrnn.formats` except `late` and `too_many_series`.
         """
         value = record.value
         if value is None:
@@ -54,12 +60,14 @@ class JsonDecoder:
         except orjson.JSONDecodeError as error:
             raise _not_json(value, error) from None
         if type(document) is not dict:
-            raise RecordError("not_an_object", f"the value must be a JSON object, not {shortened(document)}")
-        key = key_of(record) if self._key is None else key_from(document.get(self._key))
-        time = time_of(record) if self._time is None else time_from(document.get(self._time))
-        return Observation(key, time, self._all(document) if self._fields is None else self._configured(document))
+            raise RecordError("not_an_object", f"the value must be a JSON object, not {shorten(document)}")
+        key = record_key(record) if self._key is None else parse_key(document.get(self._key))
+        time = record_time(record) if self._time is None else parse_time(document.get(self._time))
+        return Observation(
+            key, time, self._all_fields(document) if self._fields is None else self._configured_fields(document)
+        )
 
-    def _configured(self, document: dict[str, Any]) -> tuple[tuple[str, float], ...]:
+    def _configured_fields(self, document: dict[str, Any]) -> Fields:
         observed = []
         for name in self._fields or ():
             try:
@@ -70,13 +78,13 @@ class JsonDecoder:
                 ) from None
             kind = type(value)
             if kind is not float and kind is not int:
-                raise RecordError("not_a_number", f"the field {name!r} must be a number, not {shortened(value)}")
+                raise RecordError("not_a_number", f"the field {name!r} must be a number, not {shorten(value)}")
             if not -LARGEST <= value <= LARGEST:
                 raise _out_of_range(name, value)
             observed.append((name, float(value)))
         return tuple(observed)
 
-    def _all(self, document: dict[str, Any]) -> tuple[tuple[str, float], ...]:
+    def _all_fields(self, document: dict[str, Any]) -> Fields:
         observed = []
         for name, value in document.items():
             kind = type(value)
@@ -84,7 +92,7 @@ class JsonDecoder:
                 continue
             if "/" in name or not usable_name(name):
                 raise RecordError(
-                    "invalid_field", f"the name of the field {shortened(name)} must be 1 to 256 bytes without '/'"
+                    "invalid_field", f"the name of the field {shorten(name)} must be 1 to 256 bytes without '/'"
                 )
             if not -LARGEST <= value <= LARGEST:
                 raise _out_of_range(name, value)

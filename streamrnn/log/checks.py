@@ -1,66 +1,89 @@
-"""What every log checks and does alike."""
+"""Checks and helpers that all logs share."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 
 from streamrnn.errors import LogError
+from streamrnn.log import Topic
 from streamrnn.records import Output, Record, TopicPartition
 
-METADATA_BYTES = 4000
-"""Most that can be committed with an offset; Kafka brokers take 4,096 by default, and the client ends on more."""
+MAX_METADATA_BYTES = 4000  # brokers accept 4,096 by default, and more is a fatal error for a producer
+
+
+class FailClosedWriter:
+    """Refuses every call after an exception, so that no record of a failed transaction is committed later."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._usable = True
+
+    @contextmanager
+    def _fail_closed(self) -> Iterator[None]:
+        if not self._usable:
+            raise LogError(f"the writer of {self._name} has failed or is closed: open a new one")
+        self._usable = False
+        yield
+        self._usable = True
 
 
 def check_metadata(partition: TopicPartition, metadata: str) -> None:
-    """Refuse offset metadata that some log could not hold.
-
-    Raises:
-        LogError: longer than 4,000 bytes of UTF-8.
-    """
+    """Raise LogError if offset metadata is longer than 4,000 bytes of UTF-8."""
     size = len(metadata.encode())
-    if size > METADATA_BYTES:
+    if size > MAX_METADATA_BYTES:
         raise LogError(
-            f"the metadata committed with an offset of {partition.topic}/{partition.partition} has {size:,} bytes; "
-            f"at most {METADATA_BYTES:,} are allowed: put less into it"
+            f"the metadata committed with an offset of {partition} has {size:,} bytes; at most {MAX_METADATA_BYTES:,} "
+            "are allowed: shorten it"
         )
 
 
 def check_headers(outputs: Sequence[Output]) -> None:
-    """Refuse headers without a value: they can be read, but kafka-python cannot write them.
-
-    Raises:
-        LogError: one has no value.
-    """
+    """Raise LogError if a header has no value: kafka-python reads such headers but cannot write them."""
     for output in outputs:
         for name, value in output.headers:
             if value is None:
                 raise LogError(
-                    f"a record for {output.topic}/{output.partition} has a header {name!r} without a value: leave it "
-                    "out, or give it an empty one"
+                    f"a record for {output.topic}/{output.partition} has a header {name!r} without a value: omit the "
+                    "header or give it an empty value"
                 )
 
 
+def check_key(output: Record | Output) -> None:
+    """Raise LogError if a record for a compacted topic has no key."""
+    if output.key is None:
+        raise LogError(f"a record for {output.topic}/{output.partition} has no key, which a compacted topic requires")
+
+
+def check_partition_count(topic: Topic, existing: int, location: str) -> None:
+    """Raise LogError if a topic exists with another number of partitions than required."""
+    if existing != topic.partitions:
+        raise LogError(
+            f"topic {topic.name} {location} has {existing} partitions, but {topic.partitions} are needed: delete the "
+            "topic or configure another name"
+        )
+
+
 def check_range(partition: TopicPartition, start: int, end: int, bounds: tuple[int, int]) -> None:
-    """Refuse offsets that a partition, which has these bounds, does not hold.
-
-    Raises:
-        LogError: some of them lie outside.
-    """
-    first, following = bounds
+    """Raise LogError if a range of offsets is not within the partition's bounds."""
     for offset in (start, max(start, end)):
-        if not first <= offset <= following:
-            raise out_of_range(partition, offset, first, following)
+        check_position(partition, offset, bounds)
 
 
-def out_of_range(partition: TopicPartition, offset: int, first: int, following: int) -> LogError:
-    """The error for a position at which nothing can be read."""
+def check_position(partition: TopicPartition, offset: int, bounds: tuple[int, int]) -> None:
+    """Raise LogError if a read position is not within the partition's bounds."""
+    if not bounds[0] <= offset <= bounds[1]:
+        raise out_of_range(partition, offset, bounds)
+
+
+def out_of_range(partition: TopicPartition, offset: int, bounds: tuple[int, int]) -> LogError:
+    """Return the error for a read position outside the partition's bounds."""
     return LogError(
-        f"{partition.topic}/{partition.partition} cannot be read from offset {offset}: it holds {first} to {following} "
-        "(the next to be written); either retention has deleted records that were not read yet, or the topic was "
-        "created anew"
+        f"{partition} cannot be read from offset {offset}: it holds {bounds[0]} to {bounds[1]} (the next to be "
+        "written); retention has deleted records before they were read, or the topic was recreated"
     )
 
 
-def latest(records: Iterable[Record]) -> dict[bytes, bytes]:
-    """The latest value by key, without the deleted ones."""
+def latest_values(records: Iterable[Record]) -> dict[bytes, bytes]:
+    """Return the latest value of each key, without deleted keys."""
     values: dict[bytes, bytes] = {}
     for record in records:
         if record.value is None:

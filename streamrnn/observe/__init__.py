@@ -1,1 +1,1 @@
-"""Who watches the worker: metrics, health and logs. Nothing here changes what is forecast."""
+"""Observability of the worker: metrics, health, logs and traces. Nothing here changes a forecast."""

@@ -1,57 +1,21 @@
-"""Several observers of one worker."""
+"""An observer that forwards every event to several others."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
-from streamrnn.records import Observer, StepReport, TopicPartition
+from streamrnn.records import Observer
 
 
 class CompositeObserver(Observer):
-    """An observer that tells others, in their order."""
+    """Forwards every event to several observers, in their order."""
 
     def __init__(self, observers: Sequence[Observer]) -> None:
-        self._observers = observers
+        for event in vars(Observer):
+            if not event.startswith("_"):
+                handlers = [getattr(observer, event) for observer in observers]
+                setattr(self, event, partial(_call_each, handlers))
 
-    def assigned(self, partition: TopicPartition) -> None:
-        """See `Observer.assigned`."""
-        for observer in self._observers:
-            observer.assigned(partition)
 
-    def restored(self, partition: TopicPartition, seconds: float) -> None:
-        """See `Observer.restored`."""
-        for observer in self._observers:
-            observer.restored(partition, seconds)
-
-    def stepped(self, report: StepReport) -> None:
-        """See `Observer.stepped`."""
-        for observer in self._observers:
-            observer.stepped(report)
-
-    def committed(self, partition: TopicPartition, seconds: float, saved: int) -> None:
-        """See `Observer.committed`."""
-        for observer in self._observers:
-            observer.committed(partition, seconds, saved)
-
-    def aborted(self, partition: TopicPartition) -> None:
-        """See `Observer.aborted`."""
-        for observer in self._observers:
-            observer.aborted(partition)
-
-    def lag(self, partition: TopicPartition, records: int) -> None:
-        """See `Observer.lag`."""
-        for observer in self._observers:
-            observer.lag(partition, records)
-
-    def restarted(self, partition: TopicPartition) -> None:
-        """See `Observer.restarted`."""
-        for observer in self._observers:
-            observer.restarted(partition)
-
-    def released(self, partition: TopicPartition) -> None:
-        """See `Observer.released`."""
-        for observer in self._observers:
-            observer.released(partition)
-
-    def turned(self, seconds: float, restoring: int) -> None:
-        """See `Observer.turned`."""
-        for observer in self._observers:
-            observer.turned(seconds, restoring)
+def _call_each(handlers: Sequence[Callable[..., None]], *arguments: object) -> None:
+    for handler in handlers:
+        handler(*arguments)

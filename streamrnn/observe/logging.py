@@ -1,7 +1,7 @@
-"""What the process says of itself on standard error: JSON lines, or coloured text for people.
+"""The process log on standard error: JSON lines, or coloured text on a terminal.
 
-The modules log through Python's own logging; `events` has the vocabulary. What bad input or a broker can bring about in
-any number is said once in a while, with the number of those left out. Nothing that a record holds is said above debug.
+The modules log through Python's own logging, with the event names of `events`. Events that bad input or a broker can
+cause in any number are rate limited. No content of a record is logged above debug level.
 """
 
 import logging
@@ -13,45 +13,68 @@ from typing import Literal
 import structlog
 
 from streamrnn.observe.events import EVENTS
+from streamrnn.records import Observer, StepReport
 
-SELDOM = frozenset(name for name, event in EVENTS.items() if event.seldom)
+RATE_LIMITED = frozenset(name for name, event in EVENTS.items() if event.rate_limited)
 PAUSE = 10.0
-"""Seconds for which one of these events is not said again, per partition."""
+"""Seconds between two log lines of a rate-limited event, per partition."""
+
+logger = logging.getLogger(__name__)
 
 
-class Seldom(logging.Filter):
-    """Lets through each of the `SELDOM` events once per pause and partition; `suppressed` counts those in between.
+class RateLimit(logging.Filter):
+    """Passes each rate-limited event once per pause and partition; `suppressed` counts those omitted since.
 
-    So it does with what opentelemetry says, which says it of every batch that no collector takes.
+    The messages of opentelemetry are limited too: without a collector it logs one for every batch.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__()
         self._clock = clock
-        self._said: dict[tuple[object, ...], tuple[float, int]] = {}
+        self._logged: dict[tuple[object, ...], tuple[float, int]] = {}
+        """Time of the last line, and how many were suppressed since, by event and partition."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether the event is to be said."""
-        if record.msg not in SELDOM and not record.name.startswith("opentelemetry"):
+        """Return whether to log the event."""
+        if record.msg not in RATE_LIMITED and not record.name.startswith("opentelemetry"):
             return True
         key = (record.msg, getattr(record, "topic", None), getattr(record, "partition", None))
         now = self._clock()
-        last, suppressed = self._said.get(key, (-PAUSE, 0))
-        if key in self._said and now - last < PAUSE:
-            self._said[key] = (last, suppressed + 1)
+        last, suppressed = self._logged.get(key, (-PAUSE, 0))
+        if key in self._logged and now - last < PAUSE:
+            self._logged[key] = (last, suppressed + 1)
             return False
-        self._said[key] = (now, 0)
+        self._logged[key] = (now, 0)
         record.suppressed = suppressed
         return True
 
 
+class ReportLogger(Observer):
+    """Logs dead letters, and learning steps that were skipped or rolled back."""
+
+    def stepped(self, report: StepReport) -> None:
+        """See `Observer.stepped`."""
+        task = report.partition._asdict()
+        if report.last_dead_letter is not None:
+            offset, _, text = report.last_dead_letter
+            reasons = dict(report.dead_letters)
+            logger.warning(
+                "dead_letter", extra={**task, "count": sum(reasons.values()), "reasons": reasons, "offset": offset}
+            )
+            logger.debug("dead_letter_text", extra={**task, "text": text})
+        if report.skipped_steps:
+            logger.warning("learning_step_skipped", extra={**task, "count": report.skipped_steps})
+        if report.rollbacks:
+            logger.warning("learning_taken_back", extra={**task, "count": report.rollbacks})
+
+
 def configure(*, format: Literal["auto", "json", "text"] = "auto", level: str = "info") -> None:  # noqa: A002 -- the key
-    """Send what is logged to standard error, from this level on, once for the process. `auto`: text on a terminal."""
+    """Send the log to standard error, from this level on. `auto`: text on a terminal, else JSON lines."""
     text = sys.stderr.isatty() if format == "auto" else format == "text"
     colors = sys.stderr.isatty()
     renderer = structlog.dev.ConsoleRenderer(colors=colors) if text else structlog.processors.JSONRenderer()
     handler = logging.StreamHandler(sys.stderr)
-    handler.addFilter(Seldom())
+    handler.addFilter(RateLimit())
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[
@@ -69,5 +92,5 @@ def configure(*, format: Literal["auto", "json", "text"] = "auto", level: str = 
     )
     root = logging.getLogger()
     root.handlers[:] = [handler]
-    root.setLevel(logging.WARNING)  # of the libraries: at DEBUG the Kafka client writes out payloads
+    root.setLevel(logging.WARNING)  # for libraries: at DEBUG the Kafka client logs payloads
     logging.getLogger("streamrnn").setLevel(level.upper())

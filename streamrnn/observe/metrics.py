@@ -1,6 +1,6 @@
-"""Prometheus metrics of one process, made of what the worker reports. No label carries a series' name.
+"""Prometheus metrics of one process, updated by the worker's events. No label carries a series' name.
 
-The names and meanings are in `catalogue`.
+`catalogue` declares the metrics.
 """
 
 import json
@@ -21,47 +21,46 @@ from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
-from streamrnn.observe.catalogue import BY_HORIZON, BY_LEARNER, METRICS, TASK, labels_of
+from streamrnn.observe.catalogue import BY_HORIZON, BY_LEARNER, METRICS, TASK, task_labels
 from streamrnn.observe.quality import Quality
 from streamrnn.observe.series import SeriesTable
 from streamrnn.records import HEAD, WHOLE, Observer, StepReport, TopicPartition
 from streamrnn.version import VERSION
 
 LEARNERS = [(HEAD,), (WHOLE,)]
-MOST_LISTED = 1000
-"""Series that /series names at once."""
+MAX_COUNT = 1000
+"""Most series in one answer of /series."""
 
 logger = logging.getLogger(__name__)
-disable_created_metrics()  # type: ignore[no-untyped-call]  # when a counter was born: half as much text again, which nothing here reads
+disable_created_metrics()  # type: ignore[no-untyped-call]  # creation times add half as much text, and nothing reads them
 
-Told = TypeVar("Told", bound=Callable[..., None])
+Handler = TypeVar("Handler", bound=Callable[..., None])
 
 
-def _harmless(told: Told) -> Told:
-    """Keep a defect of the metrics out of the worker's loop; it is logged."""
+def _never_raises(handler: Handler) -> Handler:
+    """Log every exception of an event handler: a wrong metric is better than no forecasts."""
 
-    @wraps(told)
-    def called(*arguments: Any) -> None:
+    @wraps(handler)
+    def guarded(*arguments: Any) -> None:
         try:
-            told(*arguments)
-        except Exception:  # it was told and has no way to answer: a wrong number is better than no forecasts
-            logger.exception("metrics_failed", extra={"in": told.__name__})
+            handler(*arguments)
+        except Exception:
+            logger.exception("metrics_failed", extra={"in": handler.__name__})
 
-    return cast("Told", called)
+    return cast("Handler", guarded)
 
 
 class Metrics(Observer):
-    """An observer of the worker. Each has a registry of its own.
+    """An observer of the worker that keeps the metrics, in a registry of its own.
 
-    `horizons` are those of the forecasts, in steps; `quantiles` their levels, ascending; `max_series` bounds the series
-    of a task.
+    `horizons` are in steps; `quantiles` are levels, ascending; `max_series` is the limit of series per task.
     """
 
     def __init__(self, *, horizons: Sequence[int], quantiles: Sequence[float], max_series: int) -> None:
         self._horizons = [str(horizon) for horizon in horizons]
         self._event_times: dict[TopicPartition, int] = {}
-        self._table = SeriesTable(horizons=horizons)
-        self._quality = Quality(horizons=horizons, nominal=quantiles[-1] - quantiles[0])
+        self._table = SeriesTable(horizons=self._horizons)
+        self._quality = Quality(horizons=self._horizons, nominal=quantiles[-1] - quantiles[0])
         registry = self._registry = CollectorRegistry()
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
             collector(registry=registry)
@@ -74,42 +73,42 @@ class Metrics(Observer):
             m.name: Histogram(*m.declared, buckets=m.bounds, registry=registry) for m in own if m.kind == "histogram"
         }
         self._children: dict[tuple[str, ...], Any] = {}
-        """Of counters and gauges, by name and labels: the library takes longer to find one than to change it."""
-        self._watches = {
+        """Counters and gauges by name and label values; a lookup in the library takes longer than an update."""
+        self._stopwatches = {
             name.removesuffix("_seconds"): _Stopwatch(histogram) for name, histogram in self._histograms.items()
         }
-        registry.register(_Distributions(self._table))
-        registry.register(_ByHorizon(self._quality))
+        registry.register(_DistributionCollector(self._table))
+        registry.register(_QualityCollector(self._quality))
         self._gauges["series_limit"].set(max_series)
 
     def watch(self, *, age: Callable[[], float], unready: Callable[[], str]) -> None:
-        """Tell at each scrape how long ago the loop came round, and whether it is ready: `unready` is empty."""
+        """Read at each scrape the seconds since the loop's last iteration, and whether `unready` is empty."""
         self._gauges["loop_age_seconds"].set_function(age)
         self._gauges["ready"].set_function(lambda: not unready())
 
     def timed(self, work: str) -> AbstractContextManager[object]:
-        """Time a piece of a task's work: "decode", "step" or "learn"; none lies inside of another of its name."""
-        return self._watches[work]
+        """Return a context manager that times "decode", "step" or "learn"; it must not be nested in itself."""
+        return self._stopwatches[work]
 
-    @_harmless
+    @_never_raises
     def assigned(self, partition: TopicPartition) -> None:
-        """See `Observer.assigned`. Its counters begin at 0, so that their first increase is seen as one."""
-        task = labels_of(partition)
+        """See `Observer.assigned`. Counters start at 0, so that Prometheus sees their first increase."""
+        task = task_labels(partition)
         for metric in METRICS:
             if metric.kind == "counter" and metric.labels == TASK:
-                self._at(metric.name, *task)
+                self._child(metric.name, *task)
         self._quality.assigned(partition)
-        self._at("assigned_partitions", *task).inc()
+        self._child("assigned_partitions", *task).inc()
 
-    @_harmless
+    @_never_raises
     def restored(self, partition: TopicPartition, seconds: float) -> None:  # noqa: ARG002 -- the histogram has no labels
         """See `Observer.restored`."""
         self._histograms["restore_seconds"].observe(seconds)
 
-    @_harmless
+    @_never_raises
     def stepped(self, report: StepReport) -> None:
         """See `Observer.stepped`."""
-        task = labels_of(report.partition)
+        task = task_labels(report.partition)
         self._count(
             task,
             records=report.records,
@@ -117,24 +116,24 @@ class Metrics(Observer):
             new_series=report.new_series,
             learning_steps=report.learning_steps,
             skipped_learning_steps=report.skipped_steps,
-            learning_taken_back=report.taken_back_steps,
+            learning_taken_back=report.rollbacks,
             drift_alarms=report.drift_alarms,
             expert_failures=report.expert_failures,
             anomalies=self._table.stepped(report),
         )
         for name, counts in (("dead_letters", report.dead_letters), ("drops", report.drops)):
             for reason, count in counts.items():
-                self._at(name, *task, reason).inc(count)
-        self._at("series", *task).set(report.series)
-        self._at("state_bytes", *task).set(report.state_bytes)
+                self._child(name, *task, reason).inc(count)
+        self._child("series", *task).set(report.series)
+        self._child("state_bytes", *task).set(report.state_bytes)
         for learner, step in report.learned.items():
             for name, value in step._asdict().items():
-                self._at(name, *task, learner).set(value)
+                self._child(name, *task, learner).set(value)
         if report.event_time != -1:
-            self._dated(report.partition, report.event_time)
+            self._set_age(report.partition, report.event_time)
         self._quality.stepped(report)
 
-    def _at(self, name: str, *labels: str) -> Any:
+    def _child(self, name: str, *labels: str) -> Any:
         child = self._children.get((name, *labels))
         if child is None:
             family = self._counters.get(name) or self._gauges[name]
@@ -144,136 +143,133 @@ class Metrics(Observer):
     def _count(self, task: tuple[str, str], **amounts: int) -> None:
         for name, amount in amounts.items():
             if amount:
-                self._at(name, *task).inc(amount)
+                self._child(name, *task).inc(amount)
 
-    def _dated(self, partition: TopicPartition, event_time: int) -> None:
+    def _set_age(self, partition: TopicPartition, event_time: int) -> None:
         known = partition in self._event_times
         self._event_times[partition] = event_time
         if not known:
-            age = self._at("lag_seconds", *labels_of(partition))
+            age = self._child("lag_seconds", *task_labels(partition))
             age.set_function(lambda: time.time() - self._event_times.get(partition, event_time) / 1e3)
 
-    @_harmless
+    @_never_raises
     def committed(self, partition: TopicPartition, seconds: float, saved: int) -> None:
         """See `Observer.committed`."""
         self._histograms["commit_seconds"].observe(seconds)
-        self._count(labels_of(partition), state_written_bytes=saved)
+        self._count(task_labels(partition), state_written_bytes=saved)
 
-    @_harmless
+    @_never_raises
     def aborted(self, partition: TopicPartition) -> None:
         """See `Observer.aborted`."""
-        self._count(labels_of(partition), aborted_transactions=1)
+        self._count(task_labels(partition), aborted_transactions=1)
 
-    @_harmless
+    @_never_raises
     def lag(self, partition: TopicPartition, records: int) -> None:
         """See `Observer.lag`."""
-        self._at("lag_records", *labels_of(partition)).set(records)
+        self._child("lag_records", *task_labels(partition)).set(records)
 
-    @_harmless
+    @_never_raises
     def restarted(self, partition: TopicPartition) -> None:
         """See `Observer.restarted`."""
-        self._count(labels_of(partition), task_restarts=1)
+        self._count(task_labels(partition), task_restarts=1)
 
-    @_harmless
+    @_never_raises
     def released(self, partition: TopicPartition) -> None:
-        """See `Observer.released`; what stands for the present of a task goes, what counts stays."""
-        task = labels_of(partition)
+        """See `Observer.released`. The gauges of the task are removed, its counters stay."""
+        task = task_labels(partition)
         self._count(task, released_partitions=1)
-        beside: dict[tuple[str, ...], Sequence[tuple[str, ...]]] = {
-            TASK: [()],
-            BY_LEARNER: LEARNERS,
-        }
+        further_labels: dict[tuple[str, ...], Sequence[tuple[str, ...]]] = {TASK: [()], BY_LEARNER: LEARNERS}
         for metric in METRICS:
             if metric.kind == "gauge":
-                for labels in beside.get(metric.labels, []):
+                for labels in further_labels.get(metric.labels, []):
                     self._gauges[metric.name].remove(*task, *labels)
                     self._children.pop((metric.name, *task, *labels), None)
         self._event_times.pop(partition, None)
         self._quality.released(partition)
         self._table.released(partition)
 
-    @_harmless
-    def turned(self, seconds: float, restoring: int) -> None:
-        """See `Observer.turned`."""
+    @_never_raises
+    def iterated(self, seconds: float, restoring: int) -> None:
+        """See `Observer.iterated`."""
         self._counters["loop_busy_seconds"].inc(seconds)
         self._gauges["restoring_tasks"].set(restoring)
 
     def exposition(self, accept: str) -> tuple[str, bytes]:
-        """All metrics as text, in the format that an Accept header asks for: its content type, and the text."""
+        """Return the content type and the text of all metrics, in the format that an Accept header asks for."""
         encode, content_type = choose_encoder(accept)
         return content_type, encode(self._registry)
 
     def worst(self, query: dict[str, str]) -> bytes:
-        """The worst series as JSON; `query` may say `by`, `horizon`, `topic` and `count`. See `SeriesTable.worst`.
+        """Return the worst series as JSON, by the parameters `by`, `horizon`, `topic` and `count`.
 
         Raises:
-            ValueError: a part of the query cannot be understood; says what is allowed.
+            ValueError: an invalid parameter; the message lists what is allowed.
         """
         unknown = query.keys() - {"by", "horizon", "topic", "count"}
         if unknown:
-            raise ValueError(f"{sorted(unknown)[0]}: not known; there are by, horizon, topic and count")
+            raise ValueError(f"{sorted(unknown)[0]}: unknown parameter; allowed are by, horizon, topic and count")
         count = query.get("count", "20")
-        if not (count.isdecimal() and 1 <= int(count) <= MOST_LISTED):
-            raise ValueError(f"count={count}: must be from 1 to {MOST_LISTED}")
-        horizon = query.get("horizon", self._horizons[0])
-        if horizon not in self._horizons:
-            raise ValueError(f"horizon={horizon}: must be one of {', '.join(self._horizons)}")
-        found = self._table.worst(
-            query.get("by", "skill"), horizon=int(horizon), count=int(count), topic=query.get("topic")
+        if not (count.isdecimal() and 1 <= int(count) <= MAX_COUNT):
+            raise ValueError(f"count={count}: must be from 1 to {MAX_COUNT}")
+        worst = self._table.worst(
+            query.get("by", "skill"),
+            horizon=query.get("horizon", self._horizons[0]),
+            count=int(count),
+            topic=query.get("topic"),
         )
-        return json.dumps(found, indent=1).encode()
+        return json.dumps(worst, indent=1).encode()
 
 
 class _Stopwatch:
-    """Enters how long it was entered for into a histogram; less work than the library's own."""
+    """Observes in a histogram the seconds spent in its context; cheaper than the library's timer."""
 
     def __init__(self, histogram: Histogram) -> None:
         self._observe = histogram.observe
-        self._begun = 0.0
+        self._start = 0.0
 
     def __enter__(self) -> None:
-        self._begun = time.perf_counter()
+        self._start = time.perf_counter()
 
     def __exit__(self, *_: object) -> None:
-        self._observe(time.perf_counter() - self._begun)
+        self._observe(time.perf_counter() - self._start)
 
 
-class _ByHorizon(Collector):
-    """Counters and gauges that have a horizon, made when they are asked for."""
+class _QualityCollector(Collector):
+    """Exports the counters and gauges with a horizon label, built at each scrape."""
 
     def __init__(self, quality: Quality) -> None:
         self._quality = quality
 
     def collect(self) -> Iterator[Any]:
-        """One family for each of the catalogue."""
+        """Yield one family per metric."""
         kinds = {"counter": CounterMetricFamily, "gauge": GaugeMetricFamily}
         families: dict[str, Any] = {}
         for metric in METRICS:
             if metric.labels == BY_HORIZON:
-                name, words, labels = metric.declared
-                families[metric.name] = kinds[metric.kind](name, words, labels=labels)
-        for name, where, value in self._quality.values():
-            families[name].add_metric(where, value)
+                name, description, labels = metric.declared
+                families[metric.name] = kinds[metric.kind](name, description, labels=labels)
+        for name, label_values, value in self._quality.samples():
+            families[name].add_metric(label_values, value)
         yield from families.values()
 
 
-class _Distributions(Collector):
-    """Histograms over the series as they stand, made when they are asked for."""
+class _DistributionCollector(Collector):
+    """Exports histograms over the current series, built at each scrape."""
 
     def __init__(self, table: SeriesTable) -> None:
         self._table = table
 
     def collect(self) -> Iterator[Any]:
-        """One family for each distribution in the catalogue."""
+        """Yield one family per distribution."""
         for metric in METRICS:
             if metric.kind != "distribution":
                 continue
-            name, words, labels = metric.declared
-            family = GaugeHistogramMetricFamily(name, words, labels=labels)
+            name, description, labels = metric.declared
+            family = GaugeHistogramMetricFamily(name, description, labels=labels)
             bounds = [*map(str, metric.bounds), "+Inf"]
             measure = metric.name.removeprefix("series_").removesuffix("_seconds")
-            for where, values in self._table.values(measure):
-                # a few comparisons of all values take less than finding the place of each
+            for label_values, values in self._table.values(measure):
+                # one comparison of all values per bucket is faster than searchsorted
                 counts = [int(np.count_nonzero(values <= bound)) for bound in metric.bounds] + [len(values)]
-                family.add_metric(where, list(zip(bounds, counts, strict=True)), float(values.sum()))
+                family.add_metric(label_values, list(zip(bounds, counts, strict=True)), float(values.sum()))
             yield family

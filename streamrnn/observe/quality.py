@@ -1,6 +1,6 @@
-"""What the forecasts of every task were worth, added up by horizon; the metrics are made of it when they are asked for.
+"""Running scores of the forecasts by task and horizon, as metrics.
 
-The worker writes, the server of the metrics reads, each in a thread of its own.
+The worker's thread writes and the metrics server's thread reads.
 """
 
 from collections.abc import Iterator, Sequence
@@ -8,26 +8,20 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from streamrnn.observe.catalogue import labels_of
-from streamrnn.records import StepReport, TopicPartition
+from streamrnn.observe.catalogue import task_labels
+from streamrnn.records import QUALITY, StepReport, TopicPartition
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 HALF_LIFE = 1000.0
-"""Matured forecasts over which skill and coverage forget half."""
-COUNTERS = {
-    "matured": "matured_forecasts", "error": "error", "persistence_error": "persistence_error",
-    "covered": "covered_forecasts", "pinball": "pinball_loss", "width": "interval_width",
-    "seasonal_error": "seasonal_error", "beside_seasonal": "error_beside_seasonal",
-}  # fmt: skip
-"""What a report says by horizon, in its order, and the counter of it."""
+"""Matured forecasts after which their weight in the recent skill and coverage has halved."""
 RECENT = 4
-"""So many of these, the first ones, are also followed as fading sums."""
+"""The first rows of QUALITY are also summed with this fading weight."""
 
 
-class Value(NamedTuple):
-    """Of a metric."""
+class Sample(NamedTuple):
+    """The value of one metric under one set of labels."""
 
     name: str
     labels: tuple[str, ...]
@@ -35,54 +29,48 @@ class Value(NamedTuple):
 
 
 class Quality:
-    """The sums of all tasks of this process.
+    """Score sums of all tasks of this process.
 
-    `horizons` are those of the forecasts, in steps; `nominal` is what the outermost interval ought to cover.
+    `horizons` are in steps; `nominal` is the coverage that the outermost interval aims at.
     """
 
-    def __init__(self, *, horizons: Sequence[int], nominal: float) -> None:
-        self._horizons = [str(horizon) for horizon in horizons]
+    def __init__(self, *, horizons: Sequence[str], nominal: float) -> None:
+        self._horizons = tuple(horizons)
         self._nominal = nominal
         self._sums: dict[TopicPartition, NDArray[np.float64]] = {}
-        """(8, K)"""
+        """(8, K), with the rows of QUALITY."""
         self._recent: dict[TopicPartition, NDArray[np.float64]] = {}
-        """(4, K)"""
+        """(RECENT, K)"""
 
     def assigned(self, partition: TopicPartition) -> None:
-        """Begin at 0, so that the first increase is seen as one."""
-        self._sums.setdefault(partition, np.zeros((len(COUNTERS), len(self._horizons))))
+        """Start the counters of a task at 0, so that Prometheus sees their first increase."""
+        self._sums.setdefault(partition, np.zeros((len(QUALITY), len(self._horizons))))
 
     def stepped(self, report: StepReport) -> None:
-        """Take in what matured among the records just fed."""
-        if not report.matured:
+        """Add the forecasts that matured in a batch."""
+        scores = report.scores
+        if scores is None:
             return
-        new = np.array([getattr(report, name) for name in COUNTERS])
         self.assigned(report.partition)
-        self._sums[report.partition] += new
+        self._sums[report.partition] += scores
         recent = self._recent.get(report.partition, 0.0)
-        self._recent[report.partition] = recent * 0.5 ** (new[0] / HALF_LIFE) + new[:RECENT]
+        self._recent[report.partition] = recent * 0.5 ** (scores[0] / HALF_LIFE) + scores[:RECENT]
 
     def released(self, partition: TopicPartition) -> None:
-        """Forget what stands for the present of a task; what counts stays."""
+        """Drop the recent scores of a task; its counters stay."""
         self._recent.pop(partition, None)
 
-    def values(self) -> Iterator[Value]:
-        """What the metrics of the catalogue that have a horizon stand at."""
-        yield from self._counted()
-        yield from self._rated()
-
-    def _counted(self) -> Iterator[Value]:
+    def samples(self) -> Iterator[Sample]:
+        """Yield the current values of all metrics with a horizon label."""
         for partition, sums in list(self._sums.items()):
-            for counter, by_horizon in zip(COUNTERS.values(), sums.tolist(), strict=True):
+            for name, by_horizon in zip(QUALITY, sums.tolist(), strict=True):
                 for horizon, value in zip(self._horizons, by_horizon, strict=True):
-                    yield Value(counter, (*labels_of(partition), horizon), value)
-
-    def _rated(self) -> Iterator[Value]:
+                    yield Sample(name, (*task_labels(partition), horizon), value)
         for partition, recent in list(self._recent.items()):
             for horizon, (matured, error, naive, covered) in zip(self._horizons, recent.T.tolist(), strict=True):
-                labels = (*labels_of(partition), horizon)
+                labels = (*task_labels(partition), horizon)
                 if naive > 0:
-                    yield Value("skill_ratio", labels, 1 - error / naive)
+                    yield Sample("skill_ratio", labels, 1 - error / naive)
                 if matured > 0:
-                    yield Value("coverage_ratio", labels, covered / matured)
-                    yield Value("coverage_error_ratio", labels, covered / matured - self._nominal)
+                    yield Sample("coverage_ratio", labels, covered / matured)
+                    yield Sample("coverage_error_ratio", labels, covered / matured - self._nominal)

@@ -1,4 +1,4 @@
-"""The live page and the HTTP API: a process of its own, and an observer in each worker that tells it what is forecast.
+"""The live page and the HTTP API: a process of their own, fed over sockets by an observer in each worker.
 
-`feed` and `process` belong to the daemon, and are light; everything else runs in the page's process alone.
+The daemon imports only `data.feed` and `process`, which are light; everything else runs in the page's process.
 """

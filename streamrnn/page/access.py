@@ -1,4 +1,4 @@
-"""Who may see the page: nobody from another site, and where there is a token, who knows it."""
+"""Access control of the page: requests from other sites are refused, and a token is required if one is configured."""
 
 import hmac
 import ipaddress
@@ -16,10 +16,9 @@ Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _WITH_PORT = re.compile(r":[0-9]+$", re.ASCII)
 LOGIN = "/login"
-LONGEST_FORM = 4096
-"""Bytes."""
-WEEK = 7 * 86_400
-"""Seconds for which a browser remembers that it was let in."""
+MAX_FORM_BYTES = 4096
+COOKIE_SECONDS = 7 * 86_400
+"""How long a browser stays logged in."""
 
 HEADERS = (
     (
@@ -30,7 +29,7 @@ HEADERS = (
     (b"x-frame-options", b"DENY"),
     (b"referrer-policy", b"same-origin"),
 )
-"""With every answer: a browser fetches nothing from elsewhere, and shows the page in no other."""
+"""Headers of every answer: nothing is loaded from other hosts, and no other page may frame this one."""
 
 FORM = """<!doctype html><html lang="en"><meta charset="utf-8"><title>streamrnn</title>
 <meta name="viewport" content="width=device-width, initial-scale=1"><meta name="color-scheme" content="light dark">
@@ -41,18 +40,18 @@ input,button{{font:inherit;padding:.6rem .75rem;border-radius:.5rem;border:1px s
 button{{background:#2563eb;border-color:#2563eb;color:#fff;cursor:pointer}} [role=alert]{{color:#dc2626}}
 </style>
 <form method="post" action="{action}"><h1>streamrnn</h1>
-<label for="token">This page asks for its token (page.token).</label>
+<label for="token">This page needs its token (page.token).</label>
 <input id="token" name="token" type="password" autocomplete="current-password" required autofocus>
-{complaint}<button>Show the page</button></form></html>
+{error}<button>Show the page</button></form></html>
 """
 
 
 class Access:
-    """An ASGI application around another one that lets in who may see it.
+    """An ASGI application that guards another one.
 
-    `host` is the address listened on, `port` makes cookies of several daemons on one machine differ. `token` None: who
-    reaches it is let in, if they call it by an address, by `localhost` or by `host`: any other name could be one that a
-    foreign site has made to lead here.
+    Without a token, requests are answered only under an IP address, `localhost` or `host`, the address listened on: any
+    other name could be one that a foreign site resolves to this server (DNS rebinding). `port` tells the cookies of
+    several daemons on one machine apart.
     """
 
     def __init__(self, app: Application, *, host: str, port: int, token: str | None) -> None:
@@ -60,39 +59,39 @@ class Access:
         self._hosts = {"localhost", host.lower()}
         self._token = None if token is None else token.encode()
         self._cookie = f"streamrnn_{port}"
-        self._pass = "" if token is None else hmac.new(token.encode(), b"streamrnn page", sha256).hexdigest()
+        self._cookie_value = "" if token is None else hmac.new(token.encode(), b"streamrnn page", sha256).hexdigest()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request, or have it answered."""
+        """Answer a request, or forward it."""
         if scope["type"] not in {"http", "websocket"}:
             await self._app(scope, receive, send)
             return
         headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
         answer = _Answer(scope, send)
-        complaint = self._foreign(headers)
-        if complaint:
-            await answer.text(403, complaint)
-        elif self._token is None or self._known(headers):
+        refusal = self._refusal(headers)
+        if refusal:
+            await answer.text(403, refusal)
+        elif self._token is None or self._authenticated(headers):
             await self._app(scope, receive, answer.send)
         elif (scope.get("method"), scope["path"]) == ("POST", LOGIN):
             await self._log_in(scope, receive, answer)
         elif scope["type"] == "http" and "text/html" in headers.get(b"accept", ""):
             await answer.html(401, _form(scope, ""))
         else:
-            words = "this needs the token: Authorization: Bearer TOKEN (page.token)"
-            await answer.text(401, words, (b"www-authenticate", b"Bearer"))
+            text = "a token is required (page.token): Authorization: Bearer TOKEN"
+            await answer.text(401, text, (b"www-authenticate", b"Bearer"))
 
-    def _foreign(self, headers: MutableMapping[bytes, str]) -> str:
-        """Why a request is not answered that another site has brought a browser to make; empty: it is."""
+    def _refusal(self, headers: MutableMapping[bytes, str]) -> str:
+        """Return why a request may come from another site and is refused; empty if it is not."""
         host = headers.get(b"host", "")
         origin = headers.get(b"origin")
-        if origin is not None and _place(origin) != host.lower():
-            return f"requests from pages of other sites are refused: Origin {origin!r} is not {host!r}"
-        if self._token is None and not self._named(host):
-            return f"without a token (page.token) this is not served under the name {host!r}, only under an address"
+        if origin is not None and origin.lower().partition("://")[2] != host.lower():
+            return f"requests from other sites are refused: Origin {origin!r} differs from Host {host!r}"
+        if self._token is None and not self._trusted_name(host):
+            return f"Host {host!r} is refused: without a token (page.token) use an IP address or localhost"
         return ""
 
-    def _named(self, host: str) -> bool:
+    def _trusted_name(self, host: str) -> bool:
         name = host.lower().rpartition(":")[0] if _WITH_PORT.search(host) else host.lower()
         try:
             ipaddress.ip_address(name.strip("[]"))
@@ -100,55 +99,56 @@ class Access:
             return name in self._hosts
         return True
 
-    def _known(self, headers: MutableMapping[bytes, str]) -> bool:
-        kind, _, given = headers.get(b"authorization", "").partition(" ")
-        if kind.lower() == "bearer" and self._right(given.strip()):
+    def _authenticated(self, headers: MutableMapping[bytes, str]) -> bool:
+        kind, _, token = headers.get(b"authorization", "").partition(" ")
+        if kind.lower() == "bearer" and self._is_token(token.strip()):
             return True
         for part in headers.get(b"cookie", "").split(";"):
             name, _, value = part.strip().partition("=")
-            if name == self._cookie and hmac.compare_digest(value.encode(), self._pass.encode()):
+            if name == self._cookie and hmac.compare_digest(value.encode(), self._cookie_value.encode()):
                 return True
         return False
 
-    def _right(self, given: str) -> bool:
-        return self._token is not None and hmac.compare_digest(given.encode(), self._token)
+    def _is_token(self, token: str) -> bool:
+        return self._token is not None and hmac.compare_digest(token.encode(), self._token)
 
     async def _log_in(self, scope: Scope, receive: Receive, answer: "_Answer") -> None:
-        body = await _body(receive)
-        given = parse_qs(body.decode("latin-1")).get("token", [""])[0]
-        if not self._right(given):
+        body = await _read_form(receive)
+        if not self._is_token(parse_qs(body.decode("latin-1")).get("token", [""])[0]):
             await answer.html(401, _form(scope, "This is not the token."))
             return
         secure = "; Secure" if scope.get("scheme") == "https" else ""
-        cookie = f"{self._cookie}={self._pass}; Path=/; Max-Age={WEEK}; HttpOnly; SameSite=Lax{secure}"
+        cookie = (
+            f"{self._cookie}={self._cookie_value}; Path=/; Max-Age={COOKIE_SECONDS}; HttpOnly; SameSite=Lax{secure}"
+        )
         query = scope["query_string"]
-        place = b"/?" + query if query else b"/"
-        await answer.html(303, "", (b"location", place), (b"set-cookie", cookie.encode()))
+        location = b"/?" + query if query else b"/"
+        await answer.html(303, "", (b"location", location), (b"set-cookie", cookie.encode()))
 
 
 class _Answer:
-    """Sends an answer to one request, with the headers of all."""
+    """Sends the answer to one request, with HEADERS."""
 
     def __init__(self, scope: Scope, send: Send) -> None:
         self._websocket = scope["type"] == "websocket"
         self._send = send
 
     async def send(self, message: MutableMapping[str, Any]) -> None:
-        """Pass on what the application inside says."""
+        """Forward a message of the guarded application."""
         if message["type"] == "http.response.start":
             message["headers"] = [*message.get("headers", ()), *HEADERS]
         await self._send(message)
 
-    async def text(self, status: int, words: str, *headers: tuple[bytes, bytes]) -> None:
+    async def text(self, status: int, text: str, *headers: tuple[bytes, bytes]) -> None:
         """Answer with a line of text."""
-        await self._whole(status, f"{words}\n", b"text/plain; charset=utf-8", headers)
+        await self._send_all(status, f"{text}\n", b"text/plain; charset=utf-8", headers)
 
     async def html(self, status: int, text: str, *headers: tuple[bytes, bytes]) -> None:
         """Answer with a page."""
-        await self._whole(status, text, b"text/html; charset=utf-8", headers)
+        await self._send_all(status, text, b"text/html; charset=utf-8", headers)
 
-    async def _whole(self, status: int, text: str, kind: bytes, headers: tuple[tuple[bytes, bytes], ...]) -> None:
-        if self._websocket:  # closed before it was accepted, a browser sees it as refused
+    async def _send_all(self, status: int, text: str, kind: bytes, headers: tuple[tuple[bytes, bytes], ...]) -> None:
+        if self._websocket:  # closing it before it is accepted refuses it
             await self._send({"type": "websocket.close", "code": 1008})
             return
         own = ((b"content-type", kind), (b"cache-control", b"no-store"), *headers)
@@ -156,25 +156,20 @@ class _Answer:
         await self.send({"type": "http.response.body", "body": text.encode()})
 
 
-def _place(origin: str) -> str:
-    """Name and port in an Origin header, as a Host header has them."""
-    return origin.lower().partition("://")[2]
-
-
-def _form(scope: Scope, complaint: str) -> str:
-    """The form that asks for the token, and leads back to the series that the link was to."""
+def _form(scope: Scope, error: str) -> str:
+    """Return the login form; it leads back to the series of the link."""
     query = scope["query_string"].decode("latin-1")
     action = f"{LOGIN}?{query}" if query else LOGIN
-    return FORM.format(action=escape(action), complaint=complaint and f'<p role="alert">{escape(complaint)}</p>')
+    return FORM.format(action=escape(action), error=error and f'<p role="alert">{escape(error)}</p>')
 
 
-async def _body(receive: Receive) -> bytes:
-    """What a form has sent; nothing where it is longer than a form of ours."""
+async def _read_form(receive: Receive) -> bytes:
+    """Return the body of a form; nothing if it is longer than the login form can be."""
     body = b""
     while True:
         message = await receive()
         body += bytes(message.get("body", b""))
-        if len(body) > LONGEST_FORM:
+        if len(body) > MAX_FORM_BYTES:
             return b""
         if not message.get("more_body"):
             return body

@@ -1,6 +1,6 @@
-"""The page's process as the daemon sees it: started, started again where it ends by itself, and ended with the daemon.
+"""The daemon's side of the page's process: start it, restart it if it ends, and stop it with the daemon.
 
-The daemon itself holds the port and all channels, so that nothing has to be found anew when the process is another one.
+The daemon owns the port and all channels, so they stay the same when the process is restarted.
 """
 
 import json
@@ -14,65 +14,62 @@ import time
 from collections.abc import Mapping
 from importlib.util import find_spec
 
-from streamrnn.errors import ConfigError
-from streamrnn.runtime.child import Child
+from streamrnn.errors import ConfigError, missing_extra
+from streamrnn.runtime.processes import ChildProcess
 
 logger = logging.getLogger(__name__)
 
-LOOK = 0.1
-"""Seconds between two looks at the process."""
-LONGEST_STOP = 2.0
-"""Seconds that it has to end."""
+CHECK_SECONDS = 0.1
+"""Seconds between two checks of the process."""
+STOP_SECONDS = 2.0
+"""Time limit for the process to end before it is killed."""
 
 
-def require() -> None:
-    """See that what the page needs is installed.
-
-    Raises:
-        ConfigError: it is not.
-    """
+def require_nicegui() -> None:
+    """Raise a ConfigError if the extra `page` is not installed."""
     if find_spec("nicegui") is None:
-        raise ConfigError(
-            "page.enabled: the page needs nicegui, which is not installed; install it by "
-            "pip install 'streamrnn[page]', or leave the page out: page.enabled: false"
-        )
+        raise missing_extra("page.enabled", "nicegui", "page")
 
 
 class PageProcess:
-    """Runs from construction until `close`, for as many workers as there are to be `channels`.
+    """Runs from construction until `close`.
 
-    `told` is what the process must know (see `server.Told`). Port 0 takes any free one; `port` says which.
+    Args:
+        host: Address to listen on.
+        port: 0 takes any free one; the attribute `port` is the one in use.
+        channels: Number of workers.
+        config: The fields of `PageConfig`, without host and port.
 
     Raises:
         ConfigError: the address cannot be listened on, or the extra `page` is not installed.
     """
 
-    def __init__(self, *, host: str, port: int, channels: int, told: Mapping[str, object]) -> None:
-        require()
-        self._listener = _listening(host, port)
+    def __init__(self, *, host: str, port: int, channels: int, config: Mapping[str, object]) -> None:
+        require_nicegui()
+        self._listener = _listen(host, port)
         self.port: int = self._listener.getsockname()[1]
         pairs = [socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET) for _ in range(channels)]
         self.channels = [ours for ours, _ in pairs]
-        """The ends for the workers."""
+        """One end per worker."""
         self._theirs = [theirs for _, theirs in pairs]
         inherited = [each.fileno() for each in (self._listener, *self._theirs)]
         command = [sys.executable, "-m", "streamrnn.page.server", *map(str, inherited)]
-        line = json.dumps({**told, "host": host, "port": self.port}).encode() + b"\n"
-        self._child = Child(command, inherits=inherited, told=line)
+        line = json.dumps({**config, "host": host, "port": self.port}).encode() + b"\n"
+        self._child = ChildProcess(command, inherits=inherited, first_input=line)
         self._child.start(time.monotonic())
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="page-process", daemon=True)
         self._thread.start()
 
     def close(self) -> None:
-        """End the process, and give up the port."""
+        """Stop the process and release the port."""
         self._closing.set()
         self._thread.join()
         process = self._child.process
         if process is not None:
             process.send_signal(signal.SIGTERM)
             try:
-                process.wait(LONGEST_STOP)
+                process.wait(STOP_SECONDS)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
@@ -81,8 +78,8 @@ class PageProcess:
             each.close()
 
     def _watch(self) -> None:
-        """Start it again where it has ended, after a pause that grows; the port stays ours meanwhile."""
-        while not self._closing.wait(LOOK):
+        """Restart the process if it ends, after a growing pause; the daemon keeps the port open meanwhile."""
+        while not self._closing.wait(CHECK_SECONDS):
             now = time.monotonic()
             process = self._child.process
             if process is None:
@@ -96,12 +93,12 @@ class PageProcess:
     def _start(self, now: float) -> None:
         try:
             self._child.start(now)
-        except OSError as error:  # no memory, no process: the daemon goes on without
+        except OSError as error:  # such as no memory; the daemon continues without the page
             self._child.ended(1, now)
             logger.warning("page_not_started", extra={"error": str(error)})
 
 
-def _listening(host: str, port: int) -> socket.socket:
+def _listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, port), family=family, backlog=128)

@@ -1,6 +1,6 @@
-"""The page's process: takes in what the workers tell, and serves the page and the API until its standard input ends.
+"""The page's process: receives the workers' messages, and serves the page and the API until standard input ends.
 
-python -m streamrnn.page.server LISTENER CHANNEL...    file descriptors; the first line of standard input is `Told`
+python -m streamrnn.page.server LISTENER CHANNEL...    file descriptors; first line of standard input: a `PageConfig`
 """
 
 import asyncio
@@ -14,41 +14,40 @@ from functools import partial
 import uvicorn
 
 from streamrnn.observe import logging as logs
-from streamrnn.page import api, live
 from streamrnn.page.access import Access
-from streamrnn.page.messages import HELLO, decode
-from streamrnn.page.store import Store, Told
+from streamrnn.page.api import create_api
+from streamrnn.page.data.messages import HELLO, decode_message
+from streamrnn.page.data.store import PageConfig, Store
+from streamrnn.page.ui.live import mount_page
 
-logger = logging.getLogger(__name__)
-
-POLITE = 10
-"""How much less than the workers this process is to have of the processor (nice)."""
-LONGEST_MESSAGE = 512 * 1024
-"""Bytes; more than a socket takes in one piece."""
-AT_ONCE = 20
-"""Messages taken in before others have their turn."""
-ENDING = 1
-"""Seconds that answers under way have when the process ends."""
+NICENESS = 10
+"""Lowers the priority of this process below that of the workers."""
+MAX_MESSAGE = 512 * 1024
+"""Bytes; more than a socket buffers."""
+BATCH = 20
+"""Messages received before other events of the loop are handled."""
+SHUTDOWN_SECONDS = 1
+"""Time limit for pending answers when the process ends."""
 
 
-async def serve(told: Told, listener: socket.socket, channels: list[socket.socket]) -> None:
-    """Serve until told to end."""
-    store = Store(told)
-    app = api.create(store)
-    live.mount(app, store)
+async def serve(page: PageConfig, listener: socket.socket, channels: list[socket.socket]) -> None:
+    """Serve until standard input ends."""
+    store = Store(page)
+    app = create_api(store)
+    mount_page(app, store)
     config = uvicorn.Config(
-        Access(app, host=told.host, port=told.port, token=told.token),
+        Access(app, host=page.host, port=page.port, token=page.token),
         log_config=None,
         access_log=False,
         server_header=False,
-        timeout_graceful_shutdown=ENDING,
+        timeout_graceful_shutdown=SHUTDOWN_SECONDS,
     )
     server = uvicorn.Server(config)
     loop = asyncio.get_running_loop()
     for channel in channels:
-        loop.add_reader(channel, partial(_take, store, channel))
+        loop.add_reader(channel, partial(_receive, store, channel))
         channel.send(HELLO, socket.MSG_DONTWAIT)
-    loop.add_reader(sys.stdin, _end, server)  # nothing comes after the first line but its end
+    loop.add_reader(sys.stdin, _end, server)  # after the first line it can only end
     await server.serve([listener])
 
 
@@ -56,39 +55,38 @@ def _end(server: uvicorn.Server) -> None:
     server.should_exit = True
 
 
-def _take(store: Store, channel: socket.socket) -> None:
-    """Take in what waits at a channel."""
-    told = store.told
-    for _ in range(AT_ONCE):
+def _receive(store: Store, channel: socket.socket) -> None:
+    """Store the messages waiting on a channel."""
+    for _ in range(BATCH):
         try:
-            data = channel.recv(LONGEST_MESSAGE, socket.MSG_DONTWAIT)
+            data = channel.recv(MAX_MESSAGE, socket.MSG_DONTWAIT)
         except BlockingIOError:
             return
         except ConnectionResetError:
             data = b""
-        if not data:  # the daemon is gone, and standard input ends, too
+        if not data:  # the daemon is gone, and standard input ends too
             asyncio.get_running_loop().remove_reader(channel)
             return
-        store.take(decode(data, len(told.horizons), len(told.quantiles)))
+        store.add(decode_message(data, len(store.config.horizons), len(store.config.quantiles)))
 
 
-def _first_line() -> bytes:
-    """Read no further than that: the end of standard input must still be seen."""
+def _read_first_line() -> bytes:
+    """Return the first line of standard input, without buffering what follows."""
     line = b""
     while not line.endswith(b"\n") and (byte := os.read(sys.stdin.fileno(), 1)):
         line += byte
     return line
 
 
-def main() -> None:
+def run_page_server() -> None:
     """Run this process."""
-    os.nice(POLITE)
-    told = Told(**json.loads(_first_line()))
-    logs.configure(**told.logging)
-    logging.getLogger("nicegui").setLevel(logging.ERROR)  # it warns of every address that it does not know
+    os.nice(NICENESS)
+    page = PageConfig(**json.loads(_read_first_line()))
+    logs.configure(**page.logging)
+    logging.getLogger("nicegui").setLevel(logging.ERROR)  # it warns of every unknown address
     listener, *channels = (socket.socket(fileno=int(number)) for number in sys.argv[1:])
-    asyncio.run(serve(told, listener, channels))
+    asyncio.run(serve(page, listener, channels))
 
 
 if __name__ == "__main__":
-    main()
+    run_page_server()

@@ -1,1 +1,1 @@
-"""The loop of the daemon: poll, feed, commit; tasks, their snapshots, and restarts."""
+"""The loop of the daemon: polls, feeds and commits; tasks, their snapshots, and restarts."""

@@ -1,139 +1,131 @@
-"""What is committed beside an offset, and whether offset, saved state and input belong together."""
+"""The manifest committed with each offset, and restoring a task from offset and state that belong together."""
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import orjson
 
-from streamrnn.errors import ANEW, StateError
+from streamrnn.errors import START_OVER, StateError
 from streamrnn.log import Committed
 from streamrnn.records import TopicPartition
 from streamrnn.runtime.snapshot import SCHEMA, layout_hash
-from streamrnn.wire import NO_CHAIN
+from streamrnn.wire import NO_OUTPUTS
+
+if TYPE_CHECKING:
+    from streamrnn.runtime.task import Task
 
 NOTHING = -1
-"""Offset of a snapshot that was never saved; beginning of a task that is not known."""
+"""Offset of a snapshot that does not exist; first offset of a task if it is unknown."""
 
 
 class Manifest(NamedTuple):
-    """What is committed beside an offset, as JSON."""
+    """The metadata of a committed offset, stored as JSON under these names."""
 
     schema: int
     layout: str
-    """Its hash; empty where nothing was saved."""
+    """Hash of the state's layout; empty if no state is saved."""
     snapshot: int
-    """Offset at which the state was saved; -1: never, the task is to start anew at the committed offset."""
+    """Offset at which the state was saved; -1 if the task starts without state at the committed offset."""
     commit: int
-    """Number of this commit in the life of the task."""
+    """Number of commits of the task so far."""
     chain: str
-    """The running hash over all outputs up to the committed offset."""
+    """Output hash at the committed offset, hexadecimal."""
     began: int = NOTHING
-    """Offset of the first record of the task's life; -1: not known."""
+    """Offset of the task's first record; -1 if unknown."""
 
     def text(self) -> str:
-        """As it is committed."""
+        """Return the manifest as JSON."""
         return orjson.dumps(self._asdict()).decode()
 
 
-def anew(offset: int) -> Manifest:
-    """The manifest that lets a task start anew at an offset."""
-    return Manifest(SCHEMA, "", NOTHING, 0, NO_CHAIN.hex(), offset)
+def initial_manifest(offset: int) -> Manifest:
+    """Return the manifest of a task that starts without state at an offset."""
+    return Manifest(SCHEMA, "", NOTHING, 0, NO_OUTPUTS.hex(), offset)
 
 
 def where(partition: TopicPartition) -> str:
-    """A partition in words."""
-    return f"{partition.topic}/{partition.partition}"
+    """Return a partition as messages name it."""
+    return str(partition)
 
 
 def read_manifest(partition: TopicPartition, committed: Committed) -> Manifest:
-    """The manifest of a committed offset.
+    """Return the manifest of a committed offset.
 
     Raises:
-        StateError: it is none of this program, or of another schema.
+        StateError: another program committed it, or it has another schema.
     """
     try:
         manifest = Manifest(**orjson.loads(committed.metadata))
     except (orjson.JSONDecodeError, TypeError):
         raise StateError(
-            f"the offset {committed.offset} of {where(partition)} was not committed by this program: its metadata is "
-            f"{committed.metadata[:60]!r}; do not move the group's offsets by hand, {ANEW}"
+            f"offset {committed.offset} of {partition} was not committed by streamrnn: its metadata is "
+            f"{committed.metadata[:60]!r}; do not set the group's offsets by other means: {START_OVER}"
         ) from None
     if manifest.schema != SCHEMA:
         raise StateError(
-            f"{where(partition)} was committed under schema {manifest.schema}, and this program reads {SCHEMA}: use "
-            f"the version that wrote it, or {ANEW}"
+            f"{partition} was committed with schema {manifest.schema}, and this program reads {SCHEMA}: use the "
+            f"version that wrote it, or {START_OVER}"
         )
     return manifest
 
 
-def require_offset(partition: TopicPartition, committed: Committed | None, *, saved: bool, topic: str) -> None:
-    """Require that saved state has a committed offset, and a task that is to start anew has no state.
+def restore_task(
+    task: "Task", committed: Committed | None, state: Mapping[bytes, bytes], *, bounds: tuple[int, int], topic: str
+) -> tuple[Manifest, int] | None:
+    """Load the state of a partition into a new task; return its manifest and the offset of the next record to feed.
 
-    `saved`: whether there is any state; `topic`: where.
-
-    Raises:
-        StateError: it is otherwise.
-    """
-    if saved and committed is None:
-        raise StateError(
-            f"{where(partition)} has saved state in {topic}, but no committed offset (Kafka forgets the offsets of a "
-            f"group that was away for offsets.retention.minutes): {ANEW}"
-        )
-    if saved and committed is not None and read_manifest(partition, committed).snapshot == NOTHING:
-        raise StateError(
-            f"{where(partition)} was reset to offset {committed.offset}, and there is state in {topic}: something else "
-            f"has written to it; {ANEW}"
-        )
-
-
-def require_ended(partition: TopicPartition, committed: Committed, *, saved: int, carried: str) -> None:
-    """Require that nothing is to be fed again where the layout has changed: `carried`, as of the task, is not empty.
+    The result is None if nothing was committed. `bounds` are the first and next offset of the input; `topic` is that of
+    the state, for messages.
 
     Raises:
-        StateError: the state was saved at `saved`, before the committed offset.
+        StateError: committed offset, state, configuration and input do not fit together.
     """
-    if carried and saved != committed.offset:
+    partition, (first, following) = task.partition, bounds
+    if committed is None and state:
         raise StateError(
-            f"{where(partition)}: the configuration has changed since the last run, which did not end cleanly: the "
-            f"records from offset {saved}, of which the state is, to {committed.offset}, which is committed, must be "
-            f"fed again under the old one ({carried}): put it back, run once and end it by SIGTERM; or {ANEW}"
+            f"{partition} has saved state in {topic}, but no committed offset (Kafka deletes the offsets of a group "
+            f"without members after offsets.retention.minutes): {START_OVER}"
         )
-
-
-def require_fit(
-    partition: TopicPartition,
-    committed: Committed,
-    *,
-    saved: int,
-    layout: Mapping[str, object],
-    bounds: tuple[int, int],
-    topic: str,
-) -> None:
-    """Require that a committed offset, the state saved at offset `saved` and an input with these bounds fit together.
-
-    `layout` is the task's, `topic` holds its state. A task that is to start anew needs the committed offset only.
-
-    Raises:
-        StateError: they do not.
-    """
-    manifest = read_manifest(partition, committed)
-    first, following = bounds
-    own = layout_hash(layout)
-    if manifest.snapshot == NOTHING:
-        saved = committed.offset
-    elif (manifest.snapshot, manifest.layout) != (saved, own):
+    if committed is None:
+        return None
+    manifest, position = read_manifest(partition, committed), committed.offset
+    if manifest.snapshot == NOTHING and state:
         raise StateError(
-            f"{where(partition)}: the state in {topic} is of offset {saved} and layout {own}, and "
-            f"the commit at offset {committed.offset} belongs to offset {manifest.snapshot} and layout "
-            f"{manifest.layout}: something else has written to one of them; {ANEW}"
+            f"{partition} was reset to offset {position}, but {topic} has state of it: another program has written to "
+            f"the topic; {START_OVER}"
         )
-    if first > saved:
+    if manifest.snapshot != NOTHING:
+        try:
+            position = task.load(state)
+        except StateError as error:
+            raise StateError(f"{partition}, committed at offset {position}, state in {topic}: {error}") from error
+        _require_match(task, committed, manifest, position, topic)
+    if first > position:
         raise StateError(
-            f"{where(partition)} begins at offset {first} now, and offset {saved} is needed to go on from (saved "
-            f"there, committed at {committed.offset}): retention has deleted records too early; {ANEW}"
+            f"{partition} begins at offset {first}, but offset {position} is needed to resume (state saved there, "
+            f"committed at {committed.offset}): retention has deleted records too early; {START_OVER}"
         )
     if following < committed.offset:
         raise StateError(
-            f"{where(partition)} ends at offset {following}, and {committed.offset} was committed: the topic was "
-            f"created anew; {ANEW}"
+            f"{partition} ends at offset {following}, but {committed.offset} was committed: the topic was deleted and "
+            f"created again; {START_OVER}"
+        )
+    return manifest, position
+
+
+def _require_match(task: "Task", committed: Committed, manifest: Manifest, position: int, topic: str) -> None:
+    """Require that the loaded state is the one that the manifest names, and that a migrated state needs no replay."""
+    found = layout_hash(task.saved_layout)
+    if (manifest.snapshot, manifest.layout) != (position, found):
+        raise StateError(
+            f"{task.partition}: the state in {topic} has offset {position} and layout {found}, but the commit at "
+            f"offset {committed.offset} requires offset {manifest.snapshot} and layout {manifest.layout}: another "
+            f"program has written to one of them; {START_OVER}"
+        )
+    if task.migration and position != committed.offset:
+        raise StateError(
+            f"{task.partition}: the configuration has changed since a run that did not end cleanly ({task.migration}). "
+            f"The records from offset {position}, the saved state, to {committed.offset}, the committed offset, can "
+            f"only be replayed with the old configuration: restore it, run once and end it with SIGTERM; or "
+            f"{START_OVER}"
         )

@@ -1,33 +1,28 @@
-"""One input partition as long as this process holds it: its task, its transaction, and where they stand.
+"""An input partition that this process owns: its task, its transaction and its progress.
 
-Every commit writes, in one transaction, the outputs, the offset of the next record and a manifest; from time to time
-also the changed pieces of the state. Whoever holds the partition next loads the pieces, feeds the task once more with
-the records up to the committed offset, throws away what it says, and compares the running hash over it with the
-manifest's: from there on it is as if nothing had happened.
+Each commit writes, in one transaction, the outputs, the offset of the next record and a manifest; some commits also
+write the changed pieces of the state. The next owner loads the pieces, replays the records up to the committed offset
+without publishing their outputs, and compares the output hash with the manifest's. From there on it continues as if
+nothing had happened.
 """
 
 import logging
 import time
 from bisect import bisect_left
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from operator import attrgetter
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from streamrnn.errors import ANEW, Fenced, StateError
-from streamrnn.log import Committed, Log, Transaction
+from streamrnn.errors import START_OVER, Fenced, StateError
+from streamrnn.log import Log, Transaction
 from streamrnn.records import WHOLE, Output, Record, StepReport, TopicPartition
-from streamrnn.runtime.manifest import (
-    NOTHING,
-    Manifest,
-    read_manifest,
-    require_ended,
-    require_fit,
-    require_offset,
-    where,
-)
+from streamrnn.runtime.manifest import NOTHING, Manifest, restore_task
 from streamrnn.runtime.snapshot import SCHEMA, layout_hash
 from streamrnn.runtime.snapshot_policy import Unsaved
 from streamrnn.runtime.task import Task
+
+if TYPE_CHECKING:
+    from streamrnn.runtime.retry import Backoff
 
 logger = logging.getLogger(__name__)
 
@@ -35,14 +30,10 @@ _offset = attrgetter("offset")
 
 
 class OwnedPartition:
-    """One held partition. Opening it takes it over from whoever held it before.
+    """An input partition that the log has assigned to this process, from `open` to `close`.
 
-    `state` is the partition of the state topic that belongs to it; `start` says where reading begins as long as nothing
-    was committed. Any LogError ends the lease: close it and open another.
-
-    Raises:
-        StateError: what was committed cannot be gone on with.
-        LogError: the log cannot be reached.
+    `state` is its partition of the state topic; `start` applies if nothing was committed yet. After a LogError it must
+    be closed, and a new one opened.
     """
 
     def __init__(
@@ -50,117 +41,124 @@ class OwnedPartition:
         *,
         log: Log,
         partition: TopicPartition,
-        task: Task,
+        make_task: Callable[[TopicPartition], Task],
         state: TopicPartition,
         start: Literal["earliest", "latest"],
     ) -> None:
         self.partition = partition
+        self.is_open = False
         self.position = 0
-        """Offset of the next record to be fed."""
+        """Offset of the next record to feed."""
         self.snapshot = NOTHING
-        """Offset at which the state was saved last; -1: never."""
+        """Offset of the last snapshot; -1 if there is none."""
         self.saved_bytes = 0
-        """Of state that was written so far."""
-        self.awaited = False
-        """Whether it goes on where another ended, and has committed nothing new yet: readers are waiting for it."""
+        """Bytes of state written so far."""
+        self.resuming = False
+        """Whether it resumes from a commit and has not committed new outputs yet: readers are waiting for them."""
+        # The worker's schedule, in seconds of its clock
+        self.next_commit = 0.0
+        self.next_lag_check = 0.0
+        self.last_snapshot = 0.0
+        self.backoff: Backoff | None = None
+        """The retries, if it failed and has not committed since."""
+        self.lag_error = ""
+        """Why the last lag check failed; empty if it succeeded."""
         self._log = log
-        self._task = task
+        self._make_task = make_task
         self._state = state
+        self._start = start
+        self._task: Task
+        self._transaction: Transaction
         self._began = NOTHING
         self._commits = 0
         self._learned = False
         self._committed: int | None = None
         self._replay: tuple[int, str] | None = None
-        """The committed offset that is to be reached, and the running hash that is to be found there."""
-        self._transaction: Transaction = log.transaction(partition)
-        try:
-            self._restore(start)
-            log.seek(partition, self.position)
-        except BaseException:
-            self.close()
-            raise
+        """Committed offset and output hash to reach by the replay."""
 
     @property
-    def where(self) -> str:
-        """The partition in words."""
-        return where(self.partition)
+    def next_try(self) -> float:
+        """Time at which it may be opened."""
+        return self.backoff.next_try if self.backoff else 0.0
 
     @property
     def replaying(self) -> bool:
-        """Whether the task is still on its way back to the committed offset."""
+        """Whether the replay has not reached the committed offset yet."""
         return self._replay is not None
 
     @property
     def pending(self) -> bool:
-        """Whether anything waits to be committed."""
-        return self.position != self._committed and not self.replaying
+        """Whether there are uncommitted outputs or offsets."""
+        return self.is_open and self.position != self._committed and not self.replaying
 
     @property
     def unsaved(self) -> Unsaved:
-        """What was done since the state was last saved."""
+        """Changes since the last snapshot."""
         return Unsaved(self.position - self.snapshot, *self._task.unsaved, self._learned)
 
-    def _restore(self, start: str) -> None:
+    def open(self) -> None:
+        """Take the partition over from its previous owner, and restore its state.
+
+        Raises:
+            StateError: the commit or the saved state cannot be used.
+            LogError: the log is unavailable.
+        """
+        self._task = self._make_task(self.partition)
+        self._transaction = self._log.transaction(self.partition)
+        try:
+            self._restore()
+            self._log.seek(self.partition, self.position)
+        except BaseException:
+            self._transaction.close()
+            raise
+        self.is_open = True
+
+    def close(self) -> None:
+        """Roll back uncommitted work, and release the transaction. Never raises."""
+        if self.is_open:
+            self._transaction.close()
+        self.is_open = False
+
+    def _restore(self) -> None:
         committed = self._log.committed(self.partition)
-        first, following = self._log.bounds(self.partition)
+        bounds = self._log.bounds(self.partition)
         state = self._log.read_state(self._state)
         if self._log.committed(self.partition) != committed:
-            raise Fenced(f"{self.where} was committed by another process while its state was read: it has taken over")
-        require_offset(self.partition, committed, saved=bool(state), topic=self._state.topic)
-        if committed is None:
-            self.position = self._began = first if start == "earliest" else following
+            raise Fenced(f"{self.partition} was committed by another process during the restore: it has taken over")
+        restored = restore_task(self._task, committed, state, bounds=bounds, topic=self._state.topic)
+        if committed is None or restored is None:
+            self.position = self._began = bounds[self._start == "latest"]
             return
-        manifest = read_manifest(self.partition, committed)
-        if manifest.snapshot == NOTHING:
-            self.position = committed.offset
-        else:
-            self.position = self.snapshot = self._load(committed, state)
-        require_fit(
-            self.partition,
-            committed,
-            saved=self.position,
-            layout=self._task.saved_layout,
-            bounds=(first, following),
-            topic=self._state.topic,
-        )
-        if self._task.carried:
-            require_ended(self.partition, committed, saved=self.position, carried=self._task.carried)
-            logger.warning("state_carried_over", extra={**self.partition._asdict(), "what": self._task.carried})
-            self.snapshot = NOTHING  # what is there is of the old layout: the first commit replaces it
+        manifest, self.position = restored
+        self.snapshot = manifest.snapshot
+        if difference := self._task.numerics_difference:
+            logger.warning("numerics_changed", extra={**self.partition._asdict(), "changed": difference})
+        if self._task.migration:
+            logger.warning("state_carried_over", extra={**self.partition._asdict(), "what": self._task.migration})
+            self.snapshot = NOTHING  # the stored state has the old layout: the first commit replaces it
         self._began, self._commits, self._committed = manifest.began, manifest.commit, committed.offset
         self._replay = (committed.offset, manifest.chain)
-        self.awaited = True
+        self.resuming = True
         self._end_replay()
 
-    def _load(self, committed: Committed, state: Mapping[bytes, bytes]) -> int:
-        try:
-            position = self._task.load(state)
-        except StateError as error:
-            raise StateError(
-                f"{self.where}, committed at offset {committed.offset}, state in {self._state.topic}: {error}"
-            ) from error
-        if self._task.changed:
-            logger.warning("numerics_changed", extra={**self.partition._asdict(), "changed": self._task.changed})
-        return position
-
-    def repeated(self, records: Sequence[Record]) -> int:
-        """How many of these, the first ones, are fed once more: what they lead to was written before."""
+    def count_replayed(self, records: Sequence[Record]) -> int:
+        """Return how many of these records, the first ones, belong to the replay."""
         return 0 if self._replay is None else bisect_left(records, self._replay[0], key=_offset)
 
     def feed(self, records: Sequence[Record]) -> StepReport | None:
-        """Feed the task and write what it says; None where all of it had been written before.
+        """Feed the task and write its outputs; return None if all records belong to the replay.
 
         Raises:
-            StateError: a replay did not say what was said before.
+            StateError: the outputs of a replay differ from the committed ones.
             LogError: the outputs cannot be written.
         """
         if self._replay is not None:
-            had = self.repeated(records)
-            self._advance(records[:had])
-            if had < len(records):
-                self.position = max(self.position, self._replay[0])  # what lay between is not in the log any more
+            replayed = self.count_replayed(records)
+            self._advance(records[:replayed])
+            if replayed < len(records):
+                self.position = max(self.position, self._replay[0])  # the log may lack the offsets in between
             self._end_replay()
-            records = records[had:]
+            records = records[replayed:]
         if not records:
             return None
         outputs, report = self._advance(records)
@@ -169,62 +167,55 @@ class OwnedPartition:
         return report
 
     def _advance(self, records: Sequence[Record]) -> tuple[list[Output], StepReport]:
-        said = self._task.feed(records)
-        self._learned |= WHOLE in said[1].learned
+        outputs, report = self._task.feed(records)
+        self._learned |= WHOLE in report.learned
         if records:
             self.position = records[-1].offset + 1
-        return said
+        return outputs, report
 
     def _end_replay(self) -> None:
+        """Compare the output hashes once the replay has reached the committed offset."""
         if self._replay is None or self.position < self._replay[0]:
             return
-        offset, chain = self._replay
-        if self._task.chain.hex() != chain and self._task.changed:
-            details = {"from": self.snapshot, "to": offset, "changed": self._task.changed}
-            logger.warning(
-                "replay_differs", extra={**self.partition._asdict(), **details}
-            )  # what was published stays; from here on it is the new bits
-        elif self._task.chain.hex() != chain:
+        offset, expected = self._replay
+        output_hash, difference = self._task.output_hash.hex(), self._task.numerics_difference
+        if output_hash != expected and difference:  # published outputs stay; later ones have the new arithmetic
+            details = {"from": self.snapshot, "to": offset, "changed": difference}
+            logger.warning("replay_differs", extra={**self.partition._asdict(), **details})
+        elif output_hash != expected:
             raise StateError(
-                f"{self.where}: fed once more from offset {self.snapshot} to {offset}, the task did not say the same "
-                f"(running hash {self._task.chain.hex()}, committed {chain}). The configuration, the "
-                "program, the machine's arithmetic or the records have changed since a run that did not end cleanly: "
-                f"restore them, run once and end it by SIGTERM before changing them; or {ANEW}"
+                f"{self.partition}: replaying offsets {self.snapshot} to {offset} produced different outputs (output "
+                f"hash {output_hash}, committed {expected}). The configuration, the program, the machine's arithmetic "
+                "or the records have changed since a run that did not end cleanly: restore them, run once and end it "
+                f"with SIGTERM before changing them; or {START_OVER}"
             )
         self._replay = None
 
     def commit(self, *, snapshot: bool) -> bool:
-        """Make visible what was written, together with the offset reached, and with `snapshot` the state as well.
+        """Commit the outputs and the position, and with `snapshot` the state; return whether anything was committed.
 
-        The first commit of all carries the state in any case. Nothing is written, and the answer is False, where there
-        is nothing new, or the replay has not ended.
+        The first commit of all always has the state. Nothing is committed during a replay, or without changes.
 
         Raises:
-            LogError: it failed, or it is unknown whether it took place; Fenced: another process holds the partition.
+            LogError: the commit failed, or its outcome is unknown.
+            Fenced: another process owns the partition.
         """
         snapshot = (snapshot or self.snapshot < 0) and self.snapshot != self.position
         if self.replaying or (self.position == self._committed and not snapshot):
             return False
         if snapshot:
-            pieces = self._task.save(self.position)
-            now = time.time_ns() // 1_000_000  # for compaction and retention; nothing reads it back
-            self._transaction.send([Output(*self._state, key, value, now) for key, value in pieces])
-            self.saved_bytes += sum(len(key) + len(value or b"") for key, value in pieces)
-            self.snapshot, self._learned = self.position, False
-        manifest = Manifest(
-            SCHEMA,
-            layout_hash(self._task.layout),
-            self.snapshot,
-            self._commits + 1,
-            self._task.chain.hex(),
-            self._began,
-        )
+            self._send_snapshot()
+        layout, output_hash = layout_hash(self._task.layout), self._task.output_hash.hex()
+        manifest = Manifest(SCHEMA, layout, self.snapshot, self._commits + 1, output_hash, self._began)
         self._transaction.commit(self.position, manifest.text())
-        self.awaited &= self.position == self._committed  # the state alone is not what is waited for
+        self.resuming &= self.position == self._committed  # readers do not wait for a snapshot alone
         self._committed = self.position
         self._commits += 1
         return True
 
-    def close(self) -> None:
-        """Roll back what is not committed, and let go. Never raises."""
-        self._transaction.close()
+    def _send_snapshot(self) -> None:
+        pieces = self._task.save(self.position)
+        now = time.time_ns() // 1_000_000  # for compaction and retention only
+        self._transaction.send([Output(*self._state, key, value, now) for key, value in pieces])
+        self.saved_bytes += sum(len(key) + len(value or b"") for key, value in pieces)
+        self.snapshot, self._learned = self.position, False

@@ -1,4 +1,4 @@
-"""Several worker processes for one configuration: started, started again where one crashes, and ended together."""
+"""Child processes: restarted after a crash, and the worker processes of one configuration."""
 
 import logging
 import os
@@ -8,46 +8,92 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from types import FrameType
 
-from streamrnn.runtime.child import Child
+from streamrnn.errors import StreamrnnError
 
 logger = logging.getLogger(__name__)
 
-FINAL = (2, 69, 78)
-"""Exit codes that a new start would not change: they end all workers, and are that of the whole."""
-LOOK = 0.1
-"""Seconds between two looks at the workers."""
-LONGEST_STOP = 10.0
-"""Seconds that the workers have to end; each of them ends by force shortly before."""
+FIRST_PAUSE, LAST_PAUSE = 1.0, 30.0
+"""Seconds before a crashed process is restarted; doubled with each crash in a row."""
+STABLE = 60.0
+"""Seconds of run time after which a crash is the first of a row."""
+FINAL_CODES = (2, 69, 78)
+"""Exit codes that a restart would not change: they end all workers and become the exit code of the whole."""
+CHECK_SECONDS = 0.1
+"""Seconds between two checks of the workers."""
+STOP_SECONDS = 10.0
+"""Seconds that the workers have to stop; each of them exits by itself shortly before."""
 
 
-class Workers:
-    """Runs each of `commands` as a process of its own, until `stop`; each gets one of the file descriptors `inherits`.
+class ChildProcess:
+    """A process that can be restarted. Its standard input begins with `first_input`, and ends when this process ends.
 
-    Without these, none gets any.
+    It inherits the file descriptors `inherits`. Times are seconds of one clock.
     """
 
+    def __init__(self, command: Sequence[str], *, inherits: Sequence[int] = (), first_input: bytes = b"") -> None:
+        self.process: subprocess.Popen[bytes] | None = None
+        self.pause = FIRST_PAUSE
+        self.next_start = 0.0
+        self._command = command
+        self._inherits = inherits
+        self._first_input = first_input
+        self._started = 0.0
+
+    def start(self, now: float) -> None:
+        """Start the process."""
+        # in a session of its own, so that Ctrl+C reaches this process only
+        self.process = subprocess.Popen(  # noqa: S603 -- our own command
+            self._command, stdin=subprocess.PIPE, pass_fds=self._inherits, start_new_session=True
+        )
+        self._started = now
+        if self._first_input and self.process.stdin is not None:
+            with suppress(BrokenPipeError):  # it has ended already, which the next poll notices
+                self.process.stdin.write(self._first_input)
+                self.process.stdin.flush()
+
+    def ended(self, code: int, now: float) -> None:
+        """Schedule the next start after an exit."""
+        self.close_input()
+        self.process = None
+        self.pause = FIRST_PAUSE if now - self._started > STABLE else self.pause
+        self.next_start = now + (self.pause if code else 0.0)
+        self.pause = min(2 * self.pause, LAST_PAUSE) if code else self.pause
+
+    def close_input(self) -> None:
+        """Close its standard input."""
+        if self.process is not None and self.process.stdin is not None:
+            self.process.stdin.close()
+
+
+class WorkerProcesses:
+    """Runs each of `commands` as a process until `stop`; each inherits one of the descriptors `inherits`, if any."""
+
     def __init__(self, commands: Sequence[Sequence[str]], inherits: Sequence[int] = ()) -> None:
-        self._workers = [Child(command, inherits=inherits[n : n + 1]) for n, command in enumerate(commands)]
+        self._workers = [ChildProcess(command, inherits=inherits[n : n + 1]) for n, command in enumerate(commands)]
         self._stopping = threading.Event()
         self._code = 0
 
     def stop(self) -> None:
-        """End all of them. May be called from a signal handler."""
+        """Stop all processes. Safe in signal handlers."""
         self._stopping.set()
 
     def run(self) -> int:
-        """Work until stopped, or until one of them ends for good. Returns the exit code."""
+        """Run until stopped, or until a process ends with a final exit code. Returns the exit code.
+
+        It is 70 where a process had to be ended by force.
+        """
         try:
-            while not self._stopping.wait(LOOK):
+            while not self._stopping.wait(CHECK_SECONDS):
                 for number, worker in enumerate(self._workers):
-                    self._look(number, worker)
+                    self._check(number, worker)
         finally:
             self._end()
         return self._code
 
-    def _look(self, number: int, worker: Child) -> None:
+    def _check(self, number: int, worker: ChildProcess) -> None:
         now = time.monotonic()
         if worker.process is None:
             if now >= worker.next_start:
@@ -58,32 +104,35 @@ class Workers:
             return
         logger.warning("worker_ended", extra={"worker": number, "code": code})
         worker.ended(code, now)
-        if code in FINAL:
+        if code in FINAL_CODES:
             self._code = code
             self.stop()
 
     def _end(self) -> None:
-        running = [worker.process for worker in self._workers if worker.process is not None]
-        for process in running:
+        running = [(n, worker.process) for n, worker in enumerate(self._workers) if worker.process is not None]
+        for _, process in running:
             process.terminate()
-        deadline = time.monotonic() + LONGEST_STOP
-        for process in running:
+        deadline = time.monotonic() + STOP_SECONDS
+        for number, process in running:
             try:
-                process.wait(max(0.0, deadline - time.monotonic()))
+                code = process.wait(max(0.0, deadline - time.monotonic()))
             except subprocess.TimeoutExpired:
                 process.kill()
-                process.wait()
+                code = process.wait()
+            if code in {-signal.SIGKILL, StreamrnnError.exit_code}:
+                logger.warning("worker_ended", extra={"worker": number, "code": code})
+                self._code = self._code or StreamrnnError.exit_code
         for worker in self._workers:
             worker.close_input()
 
 
-def run(
+def run_workers(
     arguments: Sequence[str], *, count: int, port: int, instance: str | None = None, channels: Sequence[int] = ()
 ) -> int:
-    """Run `streamrnn run` with these arguments `count` times, metrics on `port` and the ports after it (0: any).
+    """Run `streamrnn run` as `count` processes with the same arguments; return the exit code.
 
-    Where there is a name of the instance, each process gets it with a number of its own; where there are channels to
-    the page (file descriptors), each gets one of them.
+    Their metrics have `port` and the ports after it (0: any), their instance names begin with `instance`, and each
+    inherits one of the file descriptors `channels` that lead to the page.
     """
     program = [sys.executable, "-m", "streamrnn.cli", "run", *arguments]
     commands = []
@@ -92,7 +141,7 @@ def run(
         own += [] if instance is None else [f"kafka.instance={instance}-{number}"]
         paged = [part for channel in channels[number : number + 1] for part in ("--channel", str(channel))]
         commands.append([*program, "--with-parent", *paged, *(part for each in own for part in ("--set", each))])
-    workers = Workers(commands, channels)
+    workers = WorkerProcesses(commands, channels)
 
     def handle(_number: int, _frame: FrameType | None) -> None:
         workers.stop()
@@ -105,8 +154,8 @@ def run(
             signal.signal(each, handler)
 
 
-def end_with_parent() -> None:
-    """Stop this process cleanly when the one that started it has ended: then its standard input ends."""
+def stop_with_parent() -> None:
+    """Stop this process cleanly when its parent has ended, which closes its standard input."""
 
     def watch() -> None:
         while os.read(sys.stdin.fileno(), 1):

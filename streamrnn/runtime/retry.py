@@ -1,20 +1,21 @@
-"""How long a failure is borne."""
+"""Retries with exponential backoff and a time limit."""
 
 from streamrnn.errors import LogError
 
-FIRST_RETRY, LAST_RETRY = 0.1, 10.0  # seconds to wait after a failure; doubled with each that follows
+FIRST_RETRY, LAST_RETRY = 0.1, 10.0
+"""Seconds to wait after the first failure, and at most; doubled with each failure in a row."""
 
 
 class Backoff:
-    """How often something that fails is tried again, and for how long. All times are readings of one clock, seconds."""
+    """The retries of an operation that fails since `now`. Times are seconds of one clock."""
 
     def __init__(self, now: float, limit: float) -> None:
+        self.next_try = now
         self._give_up = now + limit
         self._delay = FIRST_RETRY
-        self.next_try = now
 
     def failed(self, error: LogError, now: float) -> None:
-        """Put off the next try. Raises the error when it has failed for too long."""
+        """Postpone the next try; raise `error` once it has failed for `limit` seconds."""
         if now >= self._give_up:
             raise error
         self.next_try = now + self._delay

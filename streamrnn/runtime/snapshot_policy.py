@@ -1,40 +1,40 @@
-"""How often state is saved: what lies between two times is fed again after a crash, what is saved must be written."""
+"""When to save state: the input after a snapshot is replayed after a crash, but each snapshot must be written."""
 
 from typing import NamedTuple
 
-LONGEST = 300.0
-"""Seconds between two times, where nothing else is configured and something has changed."""
-WORTH_IT = 1_000
-"""Records; to feed fewer of them again takes a tenth of a second."""
-PER_SERIES = 0.03
-"""Seconds that each changed series adds: some 30 KB of the default configuration, and so about 1 MB/s."""
-RATE = 1e6
-"""Bytes per second of what the series of a task share: weights, and what is to be learned from again."""
+LONGEST_INTERVAL = 300.0
+"""Seconds between snapshots of a changed state, if no interval is configured."""
+WORTHWHILE_RECORDS = 1_000
+"""Replaying fewer records takes less than a tenth of a second."""
+SECONDS_PER_SERIES = 0.03
+"""Added to the interval by each changed series: about 30 KB in the default configuration, hence about 1 MB/s."""
+SHARED_BYTES_PER_SECOND = 1e6
+"""Write rate of the state that the series of a task share: weights and the replay buffer."""
 
 
 class Unsaved(NamedTuple):
-    """What a task has done since its state was last saved."""
+    """Changes of a task since its last snapshot."""
 
     records: int
-    """To be fed again after a crash."""
+    """Records to replay after a crash."""
     series: int
-    """That changed, and would be written."""
+    """Changed series, which a snapshot writes."""
     shared: int
-    """Bytes of what the series share that were written last: about as many are to be expected."""
+    """Bytes of shared state in the last snapshot, an estimate for the next."""
     learned: bool
-    """Whether a whole network has learned: to do that again a process has to load torch, for over a second."""
+    """Whether a whole network has learned: replaying that loads torch, which takes more than a second."""
 
 
-def due(interval: float | None, unsaved: Unsaved, *, elapsed: float, tasks: int) -> bool:
-    """Whether a task's state is to be saved, `elapsed` seconds after the last time.
+def snapshot_due(interval: float | None, unsaved: Unsaved, *, elapsed: float, tasks: int) -> bool:
+    """Return whether to save a task's state, `elapsed` seconds after its last snapshot.
 
-    With an `interval`, in seconds, that decides. Without, it is as often as is worth it and keeps the traffic of a
-    process of so many `tasks` bounded.
+    A configured `interval` in seconds decides alone. Otherwise the benefit decides, within a bounded write rate of a
+    process with this number of `tasks`.
     """
     if unsaved.records == 0:
         return False
     if interval is not None:
         return elapsed >= interval
-    worth_it = unsaved.learned or unsaved.records >= WORTH_IT
-    wait = unsaved.shared / RATE + PER_SERIES * unsaved.series
-    return elapsed >= LONGEST or (worth_it and elapsed >= tasks * wait)
+    worthwhile = unsaved.learned or unsaved.records >= WORTHWHILE_RECORDS
+    wait = unsaved.shared / SHARED_BYTES_PER_SECOND + SECONDS_PER_SERIES * unsaved.series
+    return elapsed >= LONGEST_INTERVAL or (worthwhile and elapsed >= tasks * wait)

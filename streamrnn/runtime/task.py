@@ -1,10 +1,10 @@
-"""One partition's task: records in, forecasts and dead letters out. No clock, no I/O, no randomness of its own.
+"""The task of one input partition: records in, forecasts and dead letters out. No clock, no I/O, no own randomness.
 
-What it says is a function of its partition's records and of the configuration alone: not of how the records are cut
-into feeds, nor of when its state was saved and loaded.
+The outputs are a function of the partition's records and of the configuration alone: neither the sizes of the feeds nor
+saving and loading the state changes them.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
@@ -12,19 +12,9 @@ import numpy as np
 
 from streamrnn.errors import RecordError
 from streamrnn.formats import Decoder
-from streamrnn.records import (
-    QUALITY,
-    DeadLetter,
-    LearningStep,
-    Observation,
-    Output,
-    Record,
-    StepReport,
-    TopicPartition,
-    Wave,
-)
+from streamrnn.records import DeadLetter, LearningStep, Observation, Output, Record, StepReport, TopicPartition, Wave
 from streamrnn.runtime.snapshot import Piece, Snapshot
-from streamrnn.wire import NO_CHAIN, Row, chained, dead_letter, forecast_outputs
+from streamrnn.wire import NO_OUTPUTS, OutputEncoder, Row, extend_hash
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,15 +22,15 @@ if TYPE_CHECKING:
     from streamrnn.core.forecaster import Forecaster, Scores
 
 Timed = Callable[[str], AbstractContextManager[object]]
-"""Called with the name of a piece of work, "decode", "step" or "learn"; what it returns is entered meanwhile."""
+"""Returns a context manager that times a stage: "decode", "step" or "learn"."""
 
 NEVER = -(2**63)
-NOWHERE = -1
-"""Place of what is not published."""
+UNPUBLISHED = -1
+"""Output index of a forecast that is not published."""
 
 
 class _Key:
-    """What the task knows of one key."""
+    """State of one key."""
 
     __slots__ = ("latest", "rows", "wave")
 
@@ -50,15 +40,14 @@ class _Key:
         self.rows: dict[str, int] = {}
         """The forecaster's row by field."""
         self.wave = -1
-        """Number of the latest wave that it is in."""
+        """Number of the latest wave that contains it."""
 
 
 class Task:
-    """The forecasts of one input partition.
+    """Forecasts the series of one input partition.
 
-    `forecasts` and `dead_letters` name the topics that outputs go to, in the partition that the records come from.
-    `max_series` bounds the series held. Of the fields `covariates` nothing is published. `horizons` and `quantiles` are
-    those of the forecaster.
+    `encode` has the horizons and quantiles of the new `forecaster`. Forecasts of `covariates` are not published.
+    `strict` rejects state of another numeric fingerprint.
     """
 
     def __init__(
@@ -66,71 +55,63 @@ class Task:
         *,
         partition: TopicPartition,
         decode: Decoder,
+        encode: OutputEncoder,
         forecaster: "Forecaster",
-        horizons: Sequence[int],
-        quantiles: Sequence[float],
         max_series: int,
-        forecasts: str,
-        dead_letters: str,
-        timed: Timed = nullcontext,
+        covariates: Collection[str] = (),
         strict: bool = False,
-        covariates: Sequence[str] = (),
+        timed: Timed = nullcontext,
     ) -> None:
         self.partition = partition
-        self.chain = NO_CHAIN
+        self.output_hash = NO_OUTPUTS
         """Running hash over all outputs so far."""
         self.accepted = 0
         """Records forecast so far."""
-        self.changed = ""
-        """What of the numeric fingerprint was another when the state was saved that was loaded, in words."""
-        self.carried = ""
-        """What of the state that was loaded was kept, in words, where it was saved under another layout."""
+        self.numerics_difference = ""
+        """How the loaded snapshot's numeric fingerprint differs from this process's; empty if equal."""
+        self.migration = ""
+        """How the loaded state was migrated to the configured layout; empty if it had that layout."""
         self.saved_layout: Mapping[str, object] = forecaster.layout
-        """Of the state that was loaded."""
+        """Layout of the loaded state."""
         self._decode = decode
+        self._encode = encode
         self._forecaster = forecaster
-        self._horizons = tuple(horizons)
-        self._quantiles = tuple(quantiles)
         self._max_series = max_series
-        self._forecasts = forecasts
-        self._dead_letters = dead_letters
-        self._timed = timed
         self._covariates = frozenset(covariates)
+        self._timed = timed
         self._snapshot = Snapshot(forecaster, strict=strict)
         self._keys: dict[str, _Key] = {}
         self._wave = 0
         self._row_bytes = forecaster.row_bytes
         self._scores: list[Scores] = []
-        """Of the waves of this feed."""
+        """Scores of the waves of this feed."""
+        # The open wave, by row: the forecaster's row, the observation, and the index of its forecast in the outputs
         self._rows: list[int] = []
-        """Of the open wave: the forecaster's row, ..."""
         self._pending: list[Row] = []
-        """... what was observed, ..."""
-        self._places: list[int] = []
-        """... and the place of its forecast among the outputs of this feed."""
+        self._indices: list[int] = []
 
     @property
     def layout(self) -> "Mapping[str, object]":
-        """What the shape of the state depends on."""
+        """The parameters that the shape of the state depends on."""
         return self._forecaster.layout
 
     def feed(self, records: Sequence[Record]) -> tuple[list[Output], StepReport]:
-        """Take in records in the order of their offsets; return what they lead to, in the same order.
+        """Process records in the order of their offsets; return their outputs in the same order.
 
-        Each record ends in forecasts (one per field), in a dead letter, or in a drop counted in the report.
+        Each record becomes forecasts (one per field), a dead letter, or a drop counted in the report.
         """
         report = StepReport(self.partition, records=len(records))
-        held = len(self._forecaster.names)
+        known = len(self._forecaster.names)
         outputs: list[Output | None] = []
         with self._timed("decode"):
-            decoded = [self._decoded(record) for record in records]
+            decoded = [self._decode_or_error(record) for record in records]
         for record, observation in zip(records, decoded, strict=True):
             try:
                 if isinstance(observation, RecordError):
                     raise observation
-                key = self._admitted(observation)
+                key = self._accept(observation)
             except RecordError as error:
-                outputs.append(dead_letter(self._dead_letters, record, error))
+                outputs.append(self._encode.dead_letter(record, error))
                 report.dead_letters[error.reason] += 1
                 report.last_dead_letter = DeadLetter(record.offset, error.reason, str(error))
                 continue
@@ -145,27 +126,25 @@ class Task:
                 self._end_wave(outputs, report)
                 self._learn(report)
         self._end_wave(outputs, report)
-        said = [output for output in outputs if output is not None]
-        self.chain = chained(self.chain, said)
+        written = [output for output in outputs if output is not None]
+        self.output_hash = extend_hash(self.output_hash, written)
         report.series = len(self._forecaster.names)
-        report.new_series = report.series - held
+        report.new_series = report.series - known
         report.state_bytes = report.series * self._row_bytes
         report.drift_alarms, report.expert_failures = self._forecaster.take_counts()
         if self._scores:
-            sums = np.sum(self._scores, axis=0).tolist()
-            for name, by_horizon in zip(QUALITY, sums, strict=True):
-                setattr(report, name, tuple(by_horizon))
+            report.scores = np.sum(self._scores, axis=0)
             self._scores.clear()
-        return said, report
+        return written, report
 
-    def _decoded(self, record: Record) -> Observation | RecordError:
+    def _decode_or_error(self, record: Record) -> Observation | RecordError:
         try:
             return self._decode(record)
         except RecordError as error:
             return error
 
-    def _admitted(self, observation: Observation) -> _Key | None:
-        """The key of an observation that may be forecast, with a row for each field; None: its time was had before.
+    def _accept(self, observation: Observation) -> _Key | None:
+        """Return the key of a valid observation, with a row for each field; None for a duplicate timestamp.
 
         Raises:
             RecordError: late, too_many_series.
@@ -178,11 +157,11 @@ class Task:
             raise RecordError("late", f"its time {time} lies before {key.latest}, the latest of the key {name!r}")
         new = [field for field, _ in fields if field not in key.rows]
         if new:
-            held = len(self._forecaster.names)
-            if held + len(new) > self._max_series:
+            known = len(self._forecaster.names)
+            if known + len(new) > self._max_series:
                 raise RecordError(
                     "too_many_series",
-                    f"{len(new)} new series of the key {name!r}, {held} are held and {self._max_series} allowed "
+                    f"{len(new)} new series of the key {name!r}, {known} are held and {self._max_series} allowed "
                     "(input.max_series)",
                 )
             self._keys[name] = key
@@ -200,11 +179,11 @@ class Task:
             self._rows.append(row)
             self._pending.append(Row(names[row], observation.time, value, record))
             published = field not in self._covariates
-            self._places.append(len(outputs) if published else NOWHERE)
+            self._indices.append(len(outputs) if published else UNPUBLISHED)
             outputs.extend([None] * published)
 
     def _end_wave(self, outputs: list[Output | None], report: StepReport) -> None:
-        """Step the open wave, and put its forecasts in their places."""
+        """Forecast the open wave, and set its outputs."""
         if not self._rows:
             return
         rows = np.array(self._rows, np.int64)
@@ -212,36 +191,26 @@ class Task:
         times = np.array([row.time for row in self._pending], np.int64)
         with self._timed("step"):
             forecasts, scores = self._forecaster.step(rows, values, times)
-        said = forecast_outputs(self._forecasts, self._pending, forecasts, self._horizons, self._quantiles)
-        for place, output in zip(self._places, said, strict=True):
-            if place != NOWHERE:
-                outputs[place] = output
+        for index, output in zip(self._indices, self._encode.forecasts(self._pending, forecasts), strict=True):
+            if index != UNPUBLISHED:
+                outputs[index] = output
         self._snapshot.touch(self._rows)
-        report.waves.append(
-            Wave(
-                rows,
-                [row.series for row in self._pending],
-                times,
-                values,
-                forecasts.anomaly,
-                forecasts.target_times,
-                forecasts.quantiles,
-                forecasts.skill,
-            )
-        )
-        report.forecasts += len(said) - self._places.count(NOWHERE)
+        names, made = [row.series for row in self._pending], forecasts
+        wave = Wave(rows, names, times, values, made.anomaly, made.target_times, made.quantiles, made.skill)
+        report.waves.append(wave)
+        report.forecasts += len(rows) - self._indices.count(UNPUBLISHED)
         self._scores.append(scores)
         self._wave += 1
         self._rows.clear()
         self._pending.clear()
-        self._places.clear()
+        self._indices.clear()
 
     def _learn(self, report: StepReport) -> None:
         with self._timed("learn"):
             learned = self._forecaster.learn()
         if learned is None:
             return
-        report.taken_back_steps += learned.taken_back
+        report.rollbacks += learned.taken_back
         if learned.taken_back:
             return
         report.learning_steps += 1
@@ -251,22 +220,19 @@ class Task:
 
     @property
     def unsaved(self) -> tuple[int, int]:
-        """Series that the next save will write, and bytes of what they share that the last one wrote."""
+        """Number of changed series, and bytes of shared state that the last save wrote."""
         return self._snapshot.changed, self._snapshot.shared_bytes
 
     def save(self, offset: int) -> list[Piece]:
-        """The pieces of the state that changed since the last save or load; `offset`: of the next record to be fed."""
-        return self._snapshot.pieces(offset, self.chain, self.accepted)
+        """Return the changed pieces of the state since the last save or load; `offset` is that of the next record."""
+        return self._snapshot.pieces(offset, self.output_hash, self.accepted)
 
     def load(self, state: "Mapping[bytes, bytes]") -> int:
-        """Go on where a task was saved, from all its pieces; return the offset of the next record to be fed.
-
-        Raises:
-            StateError: a piece is missing or damaged, or was written under another schema or layout.
-        """
+        """Load all pieces of a saved state; return the offset of the next record to feed. Raises StateError."""
         saved = self._snapshot.restore(state)
-        self.chain, self.accepted, self.changed = saved.chain, saved.accepted, saved.changed
-        self.carried, self.saved_layout = saved.carried, saved.layout
+        self.output_hash, self.accepted = saved.output_hash, saved.accepted
+        self.numerics_difference, self.migration = saved.numerics_difference, saved.migration
+        self.saved_layout = saved.layout
         self._keys = {}
         for row, series in enumerate(self._forecaster.names):
             name, _, field = series.rpartition("/")  # a field has no slash, a key may have

@@ -1,4 +1,4 @@
-"""The end of a process that hangs in a commit: the transaction then times out, and the next process takes over."""
+"""Time limits after which the process exits: its transactions then time out, and another process takes over."""
 
 import faulthandler
 import logging
@@ -11,25 +11,35 @@ from streamrnn.errors import StreamrnnError
 
 logger = logging.getLogger(__name__)
 
+DUMP_SECONDS = 1.0
+"""Time limit of the log line and the stack dump, which block where standard error is not read."""
 
-def end_process() -> None:
-    """End at once, with what every thread is doing on standard error; nothing that is not committed is lost by it."""
+
+def exit_process(operation: str, seconds: float) -> None:
+    """Log what exceeded its time limit, dump the stacks of all threads, and exit with code 70. No commit is lost."""
+    _timer(DUMP_SECONDS, lambda: os._exit(StreamrnnError.exit_code)).start()
+    logger.critical("hung", extra={"in": operation, "seconds": seconds})
     faulthandler.dump_traceback()
     os._exit(StreamrnnError.exit_code)
 
 
+def deadline(seconds: float, operation: str, end: Callable[[str, float], None] = exit_process) -> threading.Timer:
+    """Return a timer, not started yet, that calls `end` with the operation and the time limit."""
+    return _timer(seconds, lambda: end(operation, seconds))
+
+
 @contextmanager
-def ending_after(seconds: float, what: str, end: Callable[[], None] = end_process) -> Iterator[None]:
-    """Within: something that must be done in so many seconds, or else the process is ended."""
-
-    def hung() -> None:
-        logger.critical("hung", extra={"in": what, "seconds": seconds})
-        end()
-
-    timer = threading.Timer(seconds, hung)
-    timer.daemon = True
+def time_limit(seconds: float, operation: str, end: Callable[[str, float], None] = exit_process) -> Iterator[None]:
+    """Call `end` if the block takes longer than this."""
+    timer = deadline(seconds, operation, end)
     timer.start()
     try:
         yield
     finally:
         timer.cancel()
+
+
+def _timer(seconds: float, call: Callable[[], None]) -> threading.Timer:
+    timer = threading.Timer(seconds, call)
+    timer.daemon = True
+    return timer

@@ -1,4 +1,4 @@
-"""The whole configuration: its sections, and which of their keys do not go together."""
+"""The whole configuration, and the checks across its sections."""
 
 from collections.abc import Iterator
 from contextvars import ContextVar
@@ -10,72 +10,72 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from streamrnn.settings import units, validators
 from streamrnn.settings.sections import (
-    Commit,
-    Forecast,
-    Input,
-    Kafka,
-    Learning,
-    Logging,
-    Metrics,
-    Model,
-    Output,
-    Page,
+    CommitSettings,
+    ForecastSettings,
+    InputSettings,
+    KafkaSettings,
+    LearningSettings,
+    LoggingSettings,
+    MetricsSettings,
+    ModelSettings,
+    OutputSettings,
+    PageSettings,
     Section,
-    Sqlite,
-    Traces,
+    SqliteSettings,
+    TracesSettings,
 )
 
-sources: ContextVar[tuple[PydanticBaseSettingsSource, ...]] = ContextVar("sources", default=())
-"""For the settings that are being loaded."""
+active_sources: ContextVar[tuple[PydanticBaseSettingsSource, ...]] = ContextVar("active_sources", default=())
+"""Sources of the settings being loaded; empty: only the arguments of `Settings`."""
 
 
 class Settings(Section, BaseSettings):
-    """The whole configuration. Made by itself it reads nothing; `load` gives it its sources."""
+    """The whole configuration. The constructor reads no files and no environment; `load` does."""
 
     model_config = SettingsConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, allow_inf_nan=False)
 
-    app: Annotated[str, AfterValidator(validators.app)] = "streamrnn"
-    """Names the consumer group, the transactional ids and the state topic."""
+    app: Annotated[str, AfterValidator(validators.check_app)] = "streamrnn"
+    """Name of the application: of its consumer group, its transactional ids and its state topic."""
     log: Literal["kafka", "sqlite"] = "kafka"
-    kafka: Kafka = Kafka()
-    sqlite: Sqlite = Sqlite()
-    input: Input = Input()
-    output: Output = Output()
-    forecast: Forecast = Forecast()
-    model: Model = Model()
-    learning: Learning = Learning()
-    experts: Annotated[tuple[dict[str, Any], ...], BeforeValidator(validators.experts)] = ()
-    """More experts for the mixture, models of river: `{river: class, argument: value, ...}` each."""
+    kafka: KafkaSettings = KafkaSettings()
+    sqlite: SqliteSettings = SqliteSettings()
+    input: InputSettings = InputSettings()
+    output: OutputSettings = OutputSettings()
+    forecast: ForecastSettings = ForecastSettings()
+    model: ModelSettings = ModelSettings()
+    learning: LearningSettings = LearningSettings()
+    experts: Annotated[tuple[dict[str, Any], ...], BeforeValidator(validators.parse_experts)] = ()
+    """Additional experts, each a river model: `{river: class, argument: value, ...}`."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     numerics: Literal["lenient", "strict"] = "lenient"
-    """`strict`: state that was saved under other arithmetic (versions, instruction set, device) is refused."""
-    commit: Commit = Commit()
-    metrics: Metrics = Metrics()
-    logging: Logging = Logging()
-    traces: Traces = Traces()
-    page: Page = Page()
+    """`strict` rejects state saved under another numeric fingerprint (versions, instruction set, device)."""
+    commit: CommitSettings = CommitSettings()
+    metrics: MetricsSettings = MetricsSettings()
+    logging: LoggingSettings = LoggingSettings()
+    traces: TracesSettings = TracesSettings()
+    page: PageSettings = PageSettings()
     workers: int = Field(default=1, ge=1, le=256)
-    """Processes that share the partitions; each has a port of its own for its metrics, from `metrics.port` on."""
+    """Processes that share the partitions; each serves its metrics on its own port, starting at `metrics.port`."""
 
     @classmethod
     def settings_customise_sources(
         cls, settings_cls: type[BaseSettings], init_settings: PydanticBaseSettingsSource, *_: object, **__: object
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """What `load` reads, the strongest first; else what a program passes, with no environment behind its back."""
+        """Return the sources that `load` has set, else the arguments only."""
         del settings_cls
-        return sources.get() or (init_settings,)
+        return active_sources.get() or (init_settings,)
 
     @model_validator(mode="after")
     def _agree(self) -> Self:
         conflicts = list(_conflicts(self))
         if conflicts:
-            text = "; ".join(f"{key}: {words}" for key, words in conflicts)
+            text = "; ".join(f"{key}: {problem}" for key, problem in conflicts)
             raise PydanticCustomError("conflict", "{text}", {"text": text, "conflicts": conflicts})
         return self
 
 
 def _conflicts(settings: Settings) -> Iterator[tuple[str, str]]:
-    """Find them all: each as a key, and what is wrong with it."""
+    """Yield each key that contradicts another one, with the problem."""
     yield from _security(settings.kafka)
     yield from _intervals(settings)
     yield from _names(settings)
@@ -83,9 +83,9 @@ def _conflicts(settings: Settings) -> Iterator[tuple[str, str]]:
     yield from _model(settings)
 
 
-def _security(kafka: Kafka) -> Iterator[tuple[str, str]]:
+def _security(kafka: KafkaSettings) -> Iterator[tuple[str, str]]:
     sasl, ssl = kafka.security_protocol.startswith("SASL"), kafka.security_protocol.endswith("SSL")
-    given = {name for name in Kafka.model_fields if getattr(kafka, name) is not None}
+    given = {name for name in KafkaSettings.model_fields if getattr(kafka, name) is not None}
     protocol = f"kafka.security_protocol is {kafka.security_protocol}"
     for name in ("sasl_mechanism", "sasl_username", "sasl_password"):
         if sasl and name not in given:
@@ -97,16 +97,16 @@ def _security(kafka: Kafka) -> Iterator[tuple[str, str]]:
             yield f"kafka.{name}", f"has no effect: {protocol}; SSL or SASL_SSL would use it"
     for name, other in (("ssl_keyfile", "ssl_certfile"), ("ssl_keyfile_password", "ssl_keyfile")):
         if name in given and other not in given:
-            yield f"kafka.{name}", f"needs kafka.{other} beside it"
+            yield f"kafka.{name}", f"requires kafka.{other}"
 
 
 def _intervals(settings: Settings) -> Iterator[tuple[str, str]]:
     commit, timeout = settings.commit, settings.kafka.transaction_timeout
     if settings.log == "kafka" and commit.interval >= timeout:
-        limit = units.duration_text(timeout)
+        limit = units.format_duration(timeout)
         yield "commit.interval", f"must be shorter than kafka.transaction_timeout, which is {limit}"
     if commit.snapshot_interval is not None and commit.snapshot_interval < commit.interval:
-        yield "commit.snapshot_interval", f"must be at least commit.interval, {units.duration_text(commit.interval)}"
+        yield "commit.snapshot_interval", f"must be at least commit.interval, {units.format_duration(commit.interval)}"
     for most, every in (("most", "every"), ("head_most", "head_every")):
         least = getattr(settings.learning, every)
         if getattr(settings.learning, most) < least:
@@ -114,19 +114,19 @@ def _intervals(settings: Settings) -> Iterator[tuple[str, str]]:
 
 
 def _names(settings: Settings) -> Iterator[tuple[str, str]]:
-    """Find topics that two things share: the input would not determine the order of the records there."""
-    taken = dict.fromkeys(settings.input.topics, "input.topics")
+    """Find topics with two uses: the order of the records in them would not depend on the input alone."""
+    used = dict.fromkeys(settings.input.topics, "input.topics")
     for topic in settings.input.topics:
         for key in ("forecasts", "dead_letters", "state"):
             name = getattr(settings.output, key).format(topic=topic, app=settings.app)
             try:
-                validators.topic(name)
+                validators.check_topic(name)
             except ValueError as error:
                 yield f"output.{key}", str(error)
-            if name in taken:
-                words = f"the topic of {taken[name]}; each needs its own: write {{topic}} into it"
-                yield f"output.{key}", f"for {topic} it is {name}, {words}"
-            taken[name] = f"output.{key} for {topic}"
+            if name in used:
+                remedy = "each needs its own topic; include {topic} in the name"
+                yield f"output.{key}", f"for {topic} it is {name}, the topic of {used[name]}: {remedy}"
+            used[name] = f"output.{key} for {topic}"
     for key in ("key", "time"):
         if settings.input.fields != "*" and getattr(settings.input, key) in settings.input.fields:
             yield "input.fields", f"must not name the field of input.{key}"
@@ -135,24 +135,21 @@ def _names(settings: Settings) -> Iterator[tuple[str, str]]:
 def _ports(settings: Settings) -> Iterator[tuple[str, str]]:
     first, count = settings.metrics.port, settings.workers
     if settings.metrics.enabled and first and first <= settings.page.port < first + count:
-        yield "page.port", "is a port of metrics already (metrics.port and workers); choose another"
+        yield "page.port", "is also a metrics port (metrics.port and workers); choose another port"
     if settings.metrics.enabled and first + count - 1 > 65535:
-        yield "metrics.port", f"leaves no room for {count} ports, one for each of workers"
+        yield "metrics.port", f"must be at most {65535 - count + 1}: each of the {count} workers has a port"
     if settings.log == "sqlite" and count > 1:
-        yield "workers", "must be 1 with log: sqlite, whose file one process holds"
+        yield "workers", "must be 1 with log: sqlite, as one process owns the file"
 
 
 def _model(settings: Settings) -> Iterator[tuple[str, str]]:
     model, read = settings.model, settings.input
     if model.encoder == "bidirectional" and model.layers > 1:
-        yield (
-            "model.layers",
-            "must be 1 with model.encoder: bidirectional; the second would read the first one's future",
-        )
-    members = {"experts": settings.experts, "model.joint": model.joint, "input.covariates": read.covariates}
-    for key, given in members.items():
+        yield "model.layers", "must be 1 with model.encoder: bidirectional, as a second layer would read the future"
+    full_only = {"experts": settings.experts, "model.joint": model.joint, "input.covariates": read.covariates}
+    for key, given in full_only.items():
         if model.variant == "lean" and given:
-            yield key, "need model.variant: full; the mixture of the lean one has no place for them"
+            yield key, "requires model.variant: full"
     forecast = () if read.fields == "*" else read.fields
     for name in sorted({*read.covariates} & {read.key, read.time, *forecast}):
         yield "input.covariates", f"must not name {name!r}, which input.key, input.time or input.fields names"

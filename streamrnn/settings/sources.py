@@ -1,10 +1,10 @@
-"""Where the value of a key comes from: command line, environment, secrets files, YAML; each read as plain text.
+"""Sources of the configuration: command line, environment, secrets files and YAML, all read as text.
 
-Each source is a function that returns `{key: Value}`, a key being written `section.key`; an earlier one wins over a
-later one. Nothing here knows which keys exist: `settings` does, and refuses the others.
+Each source is a function that returns `{"section.key": SourceValue}`. Whether the keys exist is checked in the package
+`settings`.
 
-Scalars in YAML stay text (`no`, `0123` and `1e-3` are not turned into a boolean, an octal number and a string), so
-that a value means the same wherever it is written.
+Scalars in YAML stay text (`no` is not a boolean and `0123` not an octal number), so that a value has the same meaning
+in all sources.
 """
 
 import re
@@ -19,7 +19,7 @@ from streamrnn.errors import ConfigError
 PREFIX = "STREAMRNN_"
 SECRETS_DIRECTORY = "STREAMRNN_SECRETS_DIR"
 _DEFAULT_SECRETS = Path("/run/secrets")
-# Kubernetes sets such variables for every Service, also for one that happens to be called streamrnn.
+# Kubernetes sets these variables for every Service, including one named streamrnn.
 _SERVICE_LINK = re.compile(
     r"""\w+_SERVICE_(HOST|PORT(_\w+)?)=.*
     | \w+_PORT(_\d+_(TCP|UDP|SCTP))?=(tcp|udp|sctp)://.*
@@ -28,21 +28,23 @@ _SERVICE_LINK = re.compile(
 )
 
 
-class Value(NamedTuple):
-    """What a source says of one key."""
+class SourceValue(NamedTuple):
+    """The value of a key in one source."""
 
     value: object
-    """Text, None, a list or a mapping of these."""
+    """Text, None, or a list or mapping of these."""
     origin: str
-    """Where it stands, in words for a message: file and line, environment variable, secrets file or --set."""
+    """File and line, environment variable, secrets file or `--set`, for messages."""
 
 
-def gather(path: Path | None, overrides: Sequence[str], environment: Mapping[str, str]) -> list[dict[str, Value]]:
-    """Read every source, the strongest first: --set, environment, secrets files, YAML.
+def read_sources(
+    path: Path | None, overrides: Sequence[str], environment: Mapping[str, str]
+) -> list[dict[str, SourceValue]]:
+    """Read all sources, in order of precedence: --set, environment, secrets files, YAML.
 
     Raises:
-        ConfigError: a file cannot be read or is not YAML, a key is written twice in one source, or an override is
-            not of the form `section.key=value`.
+        ConfigError: a file cannot be read or is not YAML, a source has a key twice, or an override is not of the form
+            `section.key=value`.
     """
     return [
         _from_overrides(overrides),
@@ -53,12 +55,12 @@ def gather(path: Path | None, overrides: Sequence[str], environment: Mapping[str
 
 
 def environment_name(key: str) -> str:
-    """Name the environment variable of a key: `kafka.client` is `STREAMRNN_KAFKA__CLIENT`."""
+    """Return the environment variable of a key: `STREAMRNN_KAFKA__CLIENT` for `kafka.client`."""
     return PREFIX + key.replace(".", "__").upper()
 
 
-def to_yaml(tree: Mapping[str, object]) -> str:
-    """Write plain values as YAML, in the order given."""
+def dump_yaml(tree: Mapping[str, object]) -> str:
+    """Return plain values as YAML, in the given order."""
     return yaml.dump(tree, Dumper=_Dumper, sort_keys=False, default_flow_style=False, allow_unicode=True, width=120)
 
 
@@ -66,55 +68,55 @@ def _key(name: str) -> str:
     return name[len(PREFIX) :].lower().replace("__", ".")
 
 
-def _from_overrides(overrides: Sequence[str]) -> dict[str, Value]:
+def _from_overrides(overrides: Sequence[str]) -> dict[str, SourceValue]:
     values = {}
     for override in overrides:
         key, equals, text = override.partition("=")
         if not equals:
-            # only what can be a key is repeated: the rest may be a secret
+            # the rest is not repeated, as it may be a secret
             shown = re.match(r"[\w.]*", override)
             raise ConfigError(f"--set {shown[0] if shown else ''}: must be written --set section.key=value")
-        values[key.strip()] = Value(text, "--set")
+        values[key.strip()] = SourceValue(text, "--set")
     return values
 
 
-def _from_environment(environment: Mapping[str, str]) -> dict[str, Value]:
+def _from_environment(environment: Mapping[str, str]) -> dict[str, SourceValue]:
     return {
-        _key(name): Value(text, f"environment variable {name}")
+        _key(name): SourceValue(text, f"environment variable {name}")
         for name, text in sorted(environment.items())
         if name.startswith(PREFIX) and name != SECRETS_DIRECTORY and not _SERVICE_LINK.fullmatch(f"{name}={text}")
     }
 
 
-def _from_secrets(environment: Mapping[str, str]) -> dict[str, Value]:
+def _from_secrets(environment: Mapping[str, str]) -> dict[str, SourceValue]:
     directory = Path(environment.get(SECRETS_DIRECTORY) or _DEFAULT_SECRETS)
     if not directory.is_dir():
         if SECRETS_DIRECTORY in environment:
             raise ConfigError(f"{SECRETS_DIRECTORY} = {directory}: is not a directory")
         return {}
-    values: dict[str, Value] = {}
+    values: dict[str, SourceValue] = {}
     for path in sorted(directory.iterdir()):
         if not path.name.upper().startswith(PREFIX):
-            continue  # somebody else's: the directory is shared
+            continue  # other programs may use the directory too
         key = _key(path.name)
         if key in values:
-            raise ConfigError(f"{key}: both {values[key].origin} and {path.name} say it; keep one of the two files")
-        # an editor or `echo` ends the file with a newline, which is no part of the secret
-        values[key] = Value(_read(path).rstrip("\r\n"), f"secrets file {path}")
+            raise ConfigError(f"{key}: is in both {values[key].origin} and {path.name}; delete one of the two files")
+        # editors and `echo` end a file with a newline, which is not part of the secret
+        values[key] = SourceValue(_read(path).rstrip("\r\n"), f"secrets file {path}")
     return values
 
 
 class _TextLoader(yaml.SafeLoader):
-    """YAML whose scalars are text, and null."""
+    """A YAML loader that resolves scalars to text and null only."""
 
-    yaml_implicit_resolvers = {  # noqa: RUF012 -- the name and the kind are PyYAML's
+    yaml_implicit_resolvers = {  # noqa: RUF012 -- PyYAML defines it so
         first: [(tag, pattern) for tag, pattern in resolvers if tag.endswith(":null")]
         for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
 
 
 class _Dumper(yaml.SafeDumper):
-    """Sections on lines of their own, lists on one line."""
+    """A YAML dumper that writes lists on one line."""
 
 
 _Dumper.add_representer(
@@ -122,7 +124,7 @@ _Dumper.add_representer(
 )
 
 
-def _from_yaml(path: Path) -> dict[str, Value]:
+def _from_yaml(path: Path) -> dict[str, SourceValue]:
     text = _read(path)
     try:
         return _from_nodes(path, _TextLoader(text))
@@ -130,26 +132,26 @@ def _from_yaml(path: Path) -> dict[str, Value]:
         raise ConfigError(f"{path}{_where(error)}: is not valid YAML: {_problem(error)}") from None
     except (yaml.YAMLError, ValueError):
         raise ConfigError(
-            f"{path}: is not valid YAML: it holds a character or a tag that YAML does not allow"
+            f"{path}: is not valid YAML: it contains a character or a tag that YAML does not allow"
         ) from None
 
 
-def _from_nodes(path: Path, loader: _TextLoader) -> dict[str, Value]:
+def _from_nodes(path: Path, loader: _TextLoader) -> dict[str, SourceValue]:
     root = loader.get_single_node()
     if root is None:
         return {}
     if not isinstance(root, yaml.MappingNode):
-        raise ConfigError(f"{path}: must hold sections and keys, such as `input: {{topics: [sensors]}}`")
-    values: dict[str, Value] = {}
+        raise ConfigError(f"{path}: must contain sections and keys, such as `input: {{topics: [sensors]}}`")
+    values: dict[str, SourceValue] = {}
     for key, node, line in _leaves(loader, root):
         if key in values:
-            raise ConfigError(f"{key} ({path}, line {line}): is written twice, first in {values[key].origin}")
-        values[key] = Value(loader.construct_object(node, deep=True), f"{path}, line {line}")
+            raise ConfigError(f"{key} ({path}, line {line}): is written twice; it is also in {values[key].origin}")
+        values[key] = SourceValue(loader.construct_object(node, deep=True), f"{path}, line {line}")
     return values
 
 
 def _leaves(loader: _TextLoader, root: yaml.MappingNode) -> Iterator[tuple[str, yaml.Node, int]]:
-    """List (key, node, line) of what stands in a section or beside the sections; a section is a mapping at the top."""
+    """Yield the key, node and line of each value; a mapping at the top level is a section."""
     for name_node, node in root.value:
         name = str(loader.construct_object(name_node))
         if not isinstance(node, yaml.MappingNode):
@@ -165,10 +167,10 @@ def _where(error: yaml.MarkedYAMLError) -> str:
 
 
 def _problem(error: yaml.MarkedYAMLError) -> str:
-    # the other kinds of error repeat a piece of the value, and the value may be a secret
+    # other kinds of errors quote the value, which may be a secret
     if isinstance(error, yaml.scanner.ScannerError | yaml.parser.ParserError):
         return str(error.problem)
-    return "a value that begins with *, & or ! needs quotes, keys are plain words, and a file is one document"
+    return "values that begin with *, & or ! need quotes, keys must be plain words, and a file must be one document"
 
 
 def _read(path: Path) -> str:

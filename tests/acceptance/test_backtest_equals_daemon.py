@@ -1,4 +1,4 @@
-"""A backtest says what the daemon says."""
+"""A backtest writes the same bytes as the daemon."""
 
 import subprocess
 import sys
@@ -28,7 +28,7 @@ metrics: {{enabled: false}}
 
 
 def test_a_backtest_is_byte_identical_to_what_the_daemon_publishes(tmp_path: Path) -> None:
-    """Real streams through `streamrnn run` and through `streamrnn backtest`: the same forecasts, to the last byte."""
+    """`streamrnn run` and `streamrnn backtest` on real streams give the same forecasts, byte for byte."""
     files = []
     for name in STREAMS:
         files.append(tmp_path / f"{name}.csv")
@@ -61,7 +61,7 @@ def _committed(log: SqliteLog, number: int) -> int:
 
 
 def _published(log: SqliteLog, partitions: int) -> list[bytes]:
-    """The forecasts in the log, partition after partition."""
+    """Return the forecasts in the log, partition after partition."""
     log.subscribe(["sensors.forecasts"])
     log.poll(0, 1)
     for number in range(partitions):

@@ -1,4 +1,4 @@
-"""Bad input never stops the daemon: each bad record becomes one dead letter as it came, and the others are forecast."""
+"""Bad input never stops the daemon: each bad record becomes one unchanged dead letter, the others are forecast."""
 
 import json
 from contextlib import closing
@@ -20,25 +20,25 @@ CORPUS = {"a": BAD, "*": {n: c for n, c in (ALL_FIELDS | BAD).items() if c[1] no
 
 
 def good(step: int) -> bytes:
-    """A value that can be forecast."""
+    """Return a value that can be forecast."""
     return json.dumps({"series": "good", "time": T + 1000 * step, "a": step % 5 + 0.5}).encode()
 
 
 def records(fields: str) -> tuple[list[Record], dict[int, str]]:
-    """Bad records, each between two good ones, late and repeated ones; and the reason by offset."""
+    """Return bad records between good ones, then a late and a repeated one; and the expected reason by offset."""
     values: list[bytes | None] = [good(0)]
     reasons = {}
     for step, (value, reason) in enumerate(CORPUS[fields].values(), 1):
         reasons[len(values)] = reason
         values += [value, good(step)]
     reasons[len(values)] = "late"
-    values += [good(1), good(len(CORPUS[fields]))]  # the second: a time had before, counted and dropped
+    values += [good(1), good(len(CORPUS[fields]))]  # the second has a duplicate timestamp: counted and dropped
     return [Record("sensors", 0, n, T + n, None if n % 2 else b"\xff\x00", v) for n, v in enumerate(values)], reasons
 
 
 @pytest.mark.parametrize("fields", ["a", "*"])
-def test_daemon(tmp_path: Path, fields: str) -> None:
-    """Through the whole daemon: one dead letter per bad record with bytes, place and reason; forecasts of the rest."""
+def test_the_daemon_forecasts_all_but_the_bad_records(tmp_path: Path, fields: str) -> None:
+    """There is one dead letter per bad record with its bytes, offset and reason, and a forecast of every other one."""
     given, reasons = records(fields)
     path = tmp_path / "log.db"
     with closing(SqliteLog(path=path, app="producer")) as log:
@@ -74,8 +74,8 @@ def test_daemon(tmp_path: Path, fields: str) -> None:
 
 
 @pytest.mark.parametrize("scale", [1e37, 1e-300, 5e-324, 0.0])
-def test_extreme_numbers(scale: float) -> None:
-    """Numbers at the ends of what is allowed, before and among ordinary ones, leave forecasts and state finite."""
+def test_extreme_numbers_leave_everything_finite(scale: float) -> None:
+    """Numbers at the limits of the allowed range, among ordinary ones, leave forecasts and state finite."""
     settings = load(None, [*OVERRIDES, "learning.window=8", "learning.every=2", "model.hidden_size=8"])
     task = app.task(settings, TopicPartition("sensors", 0))
     chance = np.random.default_rng(1)
@@ -93,6 +93,6 @@ def test_extreme_numbers(scale: float) -> None:
         assert (np.diff(curves, axis=0) >= 0).all()
     state = task._forecaster.save_shared() | task._forecaster.save_rows(0, 3)
     for name, array in state.items():
-        if array.dtype.kind == "f":  # NaN is a label that has not matured, or a phase that has not been seen
+        if array.dtype.kind == "f":  # NaN: a label that has not matured, or a phase without a value
             absent = name.endswith(("labels", "series_short", "series_long", "series_before")) & np.isnan(array)
             assert (np.isfinite(array) | absent).all(), name

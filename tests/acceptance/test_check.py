@@ -53,10 +53,10 @@ def test_every_mistake_has_a_line_with_key_value_origin_and_remedy(tmp_path: Pat
     done = streamrnn("check", "-c", str(file), secrets=tmp_path, STREAMRNN_MODEL__CELL="gruu")
     assert (done.returncode, done.stdout) == (78, "")
     assert set(done.stderr.splitlines()) == {
-        f"streamrnn: forecast.horizon ({file}, line 2): there is no such key; "
+        f"streamrnn: forecast.horizon ({file}, line 2): is not a key; "
         "did you mean forecast.horizons (STREAMRNN_FORECAST__HORIZONS)?",
         f"streamrnn: commit.interval = '500' ({file}, line 4): "
-        "a number without a unit says too little: write 500ms, 30s, 5m, 1h or 7d",
+        "the unit is missing; write a number with a unit, such as 500ms, 30s, 5m, 1h or 7d",
         "streamrnn: model.cell = 'gruu' (environment variable STREAMRNN_MODEL__CELL): "
         "allowed are 'rnn_tanh', 'rnn_relu', 'gru' or 'lstm'",
     }

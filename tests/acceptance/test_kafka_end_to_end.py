@@ -22,6 +22,7 @@ from streamrnn.commands.backtest import backtest
 from streamrnn.commands.demo.streams import FOLDER
 from streamrnn.log.files import read_csv
 from streamrnn.records import Output, Record, TopicPartition
+from streamrnn.runtime.options import CommitPolicy, Hooks, Limits
 from streamrnn.runtime.worker import Worker
 from streamrnn.settings import Settings, load
 
@@ -65,17 +66,16 @@ def work(settings: Settings, ends: dict[TopicPartition, int], poll_records: int)
     """Run the daemon's worker, as `run.run` composes it, until all is committed."""
     worker = Worker(
         connect=lambda: app.open_log(settings),
-        task=lambda partition: app.task(settings, partition),
+        make_task=lambda partition: app.task(settings, partition),
         outputs={topic: app.output_topics(settings, topic) for topic in settings.input.topics},
         start=settings.input.start,
-        interval=settings.commit.interval,
-        snapshot_interval=settings.commit.snapshot_interval,
-        observer=run.metrics_of(settings),
-        poll_records=poll_records,
+        commits=CommitPolicy(**settings.commit.model_dump()),
+        hooks=Hooks(observer=run.make_metrics(settings)),
+        limits=Limits(poll_records=poll_records),
     )
     with closing(worker), closing(Offsets(settings.kafka.bootstrap_servers, settings.app)) as offsets:
         while not offsets.reached(ends):
-            worker.turn()
+            worker.run_once()
 
 
 def same_as_backtest(broker: str, topic: str, folder: Path, *, rows: int, poll_sizes: Sequence[int]) -> None:
@@ -231,7 +231,7 @@ class Victim:
         with self.life(program=dying(step)) as daemon:
             while daemon.process.poll() is None:
                 self._go_on()
-            assert daemon.process.returncode == -signal.SIGKILL, daemon.said
+            assert daemon.process.returncode == -signal.SIGKILL, daemon.stderr
 
     def killed(self, more: int) -> None:
         """Live on until so many more records are committed; die whatever is going on."""

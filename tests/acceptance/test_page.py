@@ -1,4 +1,4 @@
-"""The live page as a user meets it: in a browser, beside a daemon, and when something goes wrong."""
+"""The live page in a browser, with a daemon, and in failures."""
 
 import json
 import os
@@ -23,17 +23,17 @@ from support.chromium import chromium as started
 from support.chromium import keep
 from support.kafka_probe import create_topics
 from support.log_backends import KafkaWorld
-from support.pages import HORIZONS, LEVELS, MINUTE, TASK, report, told, wave
+from support.pages import HORIZONS, LEVELS, MINUTE, TASK, page_config, report, wave
 from support.process import Daemon, until
 
 from streamrnn.errors import ConfigError
 from streamrnn.log import Topic
 from streamrnn.log.sqlite import SqliteLog
 from streamrnn.page import process as processes
-from streamrnn.page.feed import Feed
+from streamrnn.page.data.feed import PageFeed
 from streamrnn.page.process import PageProcess
 from streamrnn.records import Record, TopicPartition
-from streamrnn.runtime.child import FIRST_PAUSE
+from streamrnn.runtime.processes import FIRST_PAUSE
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -44,19 +44,19 @@ PATIENCE = 60.0  # seconds
 
 
 class Shown:
-    """A page's process, and a feed that tells it of some series."""
+    """A page's process, and a feed that sends it some series."""
 
     def __init__(self, channels: int = 1, **changes: Any) -> None:
-        known = {**told(**changes).__dict__}
+        known = {**page_config(**changes).__dict__}
         known.pop("host")
         known.pop("port")
-        self.process = PageProcess(host="127.0.0.1", port=0, channels=channels, told=known)
+        self.process = PageProcess(host="127.0.0.1", port=0, channels=channels, config=known)
         self.url = f"http://127.0.0.1:{self.process.port}"
-        self.feed = Feed(self.process.channels[0])
+        self.feed = PageFeed(self.process.channels[0])
         self.step = 0
 
-    def tell(self, steps: int, names: tuple[str, ...] = ("pump-0/rpm", "pump-1/rpm", ODD)) -> None:
-        """Tell of some more observations of each series, the last one an anomaly."""
+    def send(self, steps: int, names: tuple[str, ...] = ("pump-0/rpm", "pump-1/rpm", ODD)) -> None:
+        """Send some more observations of each series, the last one an anomaly."""
         waves = []
         for _ in range(steps):
             self.step += 1
@@ -68,7 +68,7 @@ class Shown:
         self.feed.stepped(report(*waves))
 
     def get(self, path: str, **headers: str) -> tuple[int, Any]:
-        """Status and content of an answer; 0 where there is none."""
+        """Return status and content of an answer; status 0 if there is none."""
         request = urllib.request.Request(self.url + path, headers=headers)
         try:
             with urllib.request.urlopen(request, timeout=10) as answer:
@@ -80,49 +80,49 @@ class Shown:
             return 0, None
 
     def serves(self) -> None:
-        """Wait until it answers."""
+        """Wait until the page answers."""
         until(lambda: self.get("/status")[0] in {200, 401}, "the page", PATIENCE)
 
     def close(self) -> None:
-        """End all of it."""
+        """Stop the feed and the process."""
         self.feed.close()
         self.process.close()
 
 
 @pytest.fixture(scope="module")
 def shown() -> Iterator[Shown]:
-    """A page that has seen a few series."""
+    """Yield a page with a few series."""
     with closing(Shown(history=100)) as made:
         made.serves()
-        made.tell(80)
+        made.send(80)
         until(lambda: made.get("/status")[1]["series"] == 3, "the series", PATIENCE)
         yield made
 
 
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    """A browser."""
+    """Yield a browser."""
     with started() as browser:
         yield browser
 
 
 @contextmanager
 def visit(browser: Browser, url: str, *, width: int = 1440, scheme: Any = "light", **more: Any) -> Iterator[Page]:
-    """Look at a page; nothing may go wrong in the browser, and nothing be fetched from elsewhere."""
-    complaints: list[str] = []
+    """Open a page; fail on errors in the browser and on requests to other hosts."""
+    problems: list[str] = []
     context: BrowserContext = browser.new_context(viewport={"width": width, "height": 850}, color_scheme=scheme, **more)
     page = context.new_page()
     page.set_default_timeout(PATIENCE * 1000)
     expect.set_options(timeout=PATIENCE * 1000)
-    page.on("console", lambda said: complaints.append(said.text) if said.type in {"error", "warning"} else None)
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.on("dialog", lambda dialog: complaints.append(dialog.message))
-    page.on("request", lambda made: None if _own(made.url, url) else complaints.append(made.url))
-    page.on("websocket", lambda made: None if _own(made.url, url) else complaints.append(made.url))
+    page.on("console", lambda message: problems.append(message.text) if message.type in {"error", "warning"} else None)
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.on("dialog", lambda dialog: problems.append(dialog.message))
+    page.on("request", lambda made: None if _own(made.url, url) else problems.append(made.url))
+    page.on("websocket", lambda made: None if _own(made.url, url) else problems.append(made.url))
     page.goto(url)
     yield page
     keep(page)
-    assert complaints == []
+    assert problems == []
     context.close()
 
 
@@ -132,7 +132,7 @@ def _own(asked: str, url: str) -> bool:
 
 
 def drawn(page: Page) -> str:
-    """Wait until something is drawn; what is."""
+    """Wait until the chart is drawn; return its picture."""
     picture = page.locator(".chart canvas")
     expect(picture).to_be_visible()
     return str(picture.evaluate("canvas => canvas.toDataURL()"))
@@ -140,15 +140,15 @@ def drawn(page: Page) -> str:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [390, 1440])
-def test_a_series_is_picked_and_moves(shown: Shown, chromium: Browser, width: int, scheme: str) -> None:
-    """On a phone and a desk, light and dark: pick a series, see it move; the address is a link to it."""
+def test_a_chosen_series_is_updated(shown: Shown, chromium: Browser, width: int, scheme: str) -> None:
+    """On a phone and a desktop, light and dark: a chosen series is updated, and the address links to it."""
     with visit(chromium, f"{shown.url}/", width=width, scheme=scheme) as page:
         page.get_by_role("link", name="pump-1/rpm").click()
         expect(page.get_by_role("heading", level=1)).to_have_text("pump-1/rpm")
         page.wait_for_url("**/?series=pump-1%2Frpm*")
-        before, said = drawn(page), page.locator("h1 + div").inner_text()
-        shown.tell(3)
-        expect(page.locator("h1 + div")).not_to_have_text(said)
+        before, last = drawn(page), page.locator("h1 + div").inner_text()
+        shown.send(3)
+        expect(page.locator("h1 + div")).not_to_have_text(last)
         page.wait_for_function("before => document.querySelector('.chart canvas').toDataURL() !== before", arg=before)
         assert page.evaluate("document.documentElement.scrollWidth") == width
         ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
@@ -209,9 +209,9 @@ def test_a_gap_has_no_tooltip(chromium: Browser) -> None:
     """Between two observations that are many steps apart the tooltip is hidden."""
     with closing(Shown(history=100)) as gapped:
         gapped.serves()
-        gapped.tell(40)
+        gapped.send(40)
         gapped.step += 40
-        gapped.tell(40)
+        gapped.send(40)
         until(lambda: gapped.get("/status")[1]["observations"] == 240, "the observations", PATIENCE)
         with visit(chromium, f"{gapped.url}/?series=pump-0%2Frpm") as page:
             drawn(page)
@@ -221,7 +221,7 @@ def test_a_gap_has_no_tooltip(chromium: Browser) -> None:
 
 
 def test_a_link_leads_to_its_series(shown: Shown, chromium: Browser) -> None:
-    """Series and horizon of the address are shown; a name is text, whatever stands in it."""
+    """Series and horizon of the address are shown; a name is never parsed as HTML."""
     with visit(
         chromium, f"{shown.url}/?series=%3Cimg+src%3Dx+onerror%3D%22alert%281%29%22%3E%26%2Frpm&horizon=3"
     ) as page:
@@ -233,8 +233,8 @@ def test_a_link_leads_to_its_series(shown: Shown, chromium: Browser) -> None:
         expect(page.get_by_text("No series <b>none")).to_be_visible()
 
 
-def test_it_is_used_by_keyboard(shown: Shown, chromium: Browser) -> None:
-    """The slash leads to the search, which the server answers, tabs to its results, Enter picks, and horizons, too."""
+def test_keyboard_use(shown: Shown, chromium: Browser) -> None:
+    """The slash focuses the search; results and horizons are chosen by keys."""
     with visit(chromium, f"{shown.url}/") as page:
         drawn(page)
         page.keyboard.press("/")
@@ -249,8 +249,8 @@ def test_it_is_used_by_keyboard(shown: Shown, chromium: Browser) -> None:
         page.wait_for_url("**horizon=1")
 
 
-def test_light_and_dark_are_remembered(shown: Shown, chromium: Browser) -> None:
-    """What was chosen is still so after the page was loaded again."""
+def test_the_theme_is_remembered(shown: Shown, chromium: Browser) -> None:
+    """The chosen theme survives a reload."""
     with visit(chromium, f"{shown.url}/", scheme="light") as page:
         drawn(page)
         page.get_by_role("button", name="Dark / light").click()
@@ -259,8 +259,8 @@ def test_light_and_dark_are_remembered(shown: Shown, chromium: Browser) -> None:
         expect(page.locator("body.body--dark")).to_be_visible()
 
 
-def test_a_token_is_asked_for_and_the_first_series_appears(chromium: Browser) -> None:
-    """A wrong token is refused; with the right one an empty page says what it waits for, and shows it when it comes."""
+def test_login_and_the_first_series(chromium: Browser) -> None:
+    """A wrong token is refused; after login an empty page says what it waits for, and shows the first series."""
     with closing(Shown(token=TOKEN)) as guarded:
         guarded.serves()
         assert guarded.get("/series")[0] == 401
@@ -275,28 +275,28 @@ def test_a_token_is_asked_for_and_the_first_series_appears(chromium: Browser) ->
         expect(page.get_by_text("No series pump-1/rpm")).to_be_visible(timeout=PATIENCE * 1000)
         page.get_by_role("link", name="streamrnn").click()
         expect(page.get_by_text("waits for the first observation from sensors")).to_be_visible()
-        guarded.tell(5)
+        guarded.send(5)
         expect(page.get_by_role("heading", level=1)).to_have_text("pump-0/rpm")
         drawn(page)
         context.close()
 
 
 def kill(process: PageProcess) -> None:
-    """Kill the page's process, and wait for the next one."""
+    """Kill the page's process and wait for its restart."""
     first = process._child.process
     assert first is not None
     first.kill()
     until(lambda: process._child.process not in {None, first}, "another process", PATIENCE)
 
 
-def test_a_page_that_is_killed_comes_back(caplog: pytest.LogCaptureFixture, chromium: Browser) -> None:
-    """Two workers share a page. Killed, it is started again on the same port, which is said once; both tell it all.
+def test_a_killed_page_is_restarted(caplog: pytest.LogCaptureFixture, chromium: Browser) -> None:
+    """A page of two workers is restarted on the same port, logs it once, and gets the data of both again.
 
-    A browser that looks at it finds it again by itself.
+    An open browser reconnects by itself.
     """
     with closing(Shown(channels=2)) as shown:
         browser = chromium.new_page()
-        second = Feed(shown.process.channels[1])
+        second = PageFeed(shown.process.channels[1])
         for life in range(2):
             if life:
                 kill(shown.process)
@@ -318,12 +318,12 @@ def test_a_page_that_is_killed_comes_back(caplog: pytest.LogCaptureFixture, chro
         assert shown.process._child.pause == 2 * FIRST_PAUSE
 
 
-def test_a_port_that_is_taken_is_told() -> None:
-    """The error names key, address and remedy, before anything is started."""
+def test_a_port_in_use() -> None:
+    """The error names key and address, and no process is started."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(ConfigError, match=rf"page\.port: cannot listen on 127\.0\.0\.1:{port}: .*in use"):
-            PageProcess(host="127.0.0.1", port=port, channels=1, told={})
+            PageProcess(host="127.0.0.1", port=port, channels=1, config={})
 
 
 def test_without_the_extra_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -353,20 +353,20 @@ def daemon(tmp_path: Path) -> Iterator[Daemon]:
 
 
 def produce(path: Path, steps: range) -> None:
-    """Write input."""
+    """Write input records."""
     with closing(SqliteLog(path=path, app="producer")) as log:
         log.append("sensors", [record(step) for step in steps])
 
 
 def record(step: int) -> Record:
-    """An observation of two series."""
+    """Return a record with the values of two series."""
     time = 1_700_000_000_000 + step * MINUTE
     value = json.dumps({"temperature": 20 + step % 7, "rpm": step % 5})
     return Record("sensors", 0, 0, time, b"pump-0", value.encode())
 
 
 def asked(daemon: Daemon, path: str) -> Any:
-    """What a daemon's page answers; None: nothing yet."""
+    """Return what a daemon's page answers; None if it does not yet."""
     events = daemon.events("serving_page")
     if not events:
         return None
@@ -375,7 +375,7 @@ def asked(daemon: Daemon, path: str) -> Any:
 
 
 def answered(url: str) -> Any:
-    """What is answered; None: nothing yet."""
+    """Return an answer; None if there is none yet."""
     try:
         with urllib.request.urlopen(url, timeout=10) as answer:
             return json.load(answer)
@@ -383,8 +383,8 @@ def answered(url: str) -> Any:
         return None
 
 
-def test_the_daemon_goes_on_without_its_page(daemon: Daemon, tmp_path: Path) -> None:
-    """Its page shows what it forecasts; killed, it comes back, and the loop has not noticed; both end together."""
+def test_the_daemon_continues_without_its_page(daemon: Daemon, tmp_path: Path) -> None:
+    """A killed page is restarted without effect on the loop, shows new forecasts, and ends with the daemon."""
     until(lambda: daemon.alive() and (asked(daemon, "/series") or {"total": 0})["total"] == 2, "the series")
     until(lambda: asked(daemon, "/status")["observations"] == 200, "all observations")
     found = asked(daemon, "/series/pump-0/temperature/forecast")
@@ -405,17 +405,17 @@ def test_the_daemon_goes_on_without_its_page(daemon: Daemon, tmp_path: Path) -> 
 
 
 def children(pid: int) -> tuple[int, ...]:
-    """The processes that a process has started."""
+    """Return the children of a process."""
     by_thread = [path.read_text().split() for path in Path(f"/proc/{pid}/task").glob("*/children")]
     return tuple(int(child) for children in by_thread for child in children)
 
 
-def test_a_page_ends_with_a_daemon_that_is_killed(tmp_path: Path) -> None:
-    """SIGKILL of the process that started it leaves no page behind."""
-    known = {name: value for name, value in told().__dict__.items() if name not in {"host", "port"}}
+def test_the_page_ends_with_a_killed_daemon(tmp_path: Path) -> None:
+    """SIGKILL of the daemon ends its page."""
+    known = {name: value for name, value in page_config().__dict__.items() if name not in {"host", "port"}}
     script = (
         "import json, sys, threading; from streamrnn.page.process import PageProcess\n"
-        "page = PageProcess(host='127.0.0.1', port=0, channels=1, told=json.loads(sys.argv[1]))\n"
+        "page = PageProcess(host='127.0.0.1', port=0, channels=1, config=json.loads(sys.argv[1]))\n"
         "print(page.port, page._child.process.pid, flush=True); threading.Event().wait()"
     )
     daemon = subprocess.Popen([sys.executable, "-c", script, json.dumps(known)], stdout=subprocess.PIPE)
@@ -429,15 +429,15 @@ def test_a_page_ends_with_a_daemon_that_is_killed(tmp_path: Path) -> None:
 
 
 def running(pid: int) -> bool:
-    """Whether a process runs; one that has ended may still wait to be asked how."""
+    """Return whether a process runs and is no zombie."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
         return False
 
 
-def test_check_says_where_the_page_will_be(tmp_path: Path) -> None:
-    """The address and whether a token guards it; without the extra, what to install."""
+def test_check_shows_the_address_of_the_page(tmp_path: Path) -> None:
+    """`check` prints the address and whether a token is required."""
     command = [sys.executable, "-m", "streamrnn.cli", "check", "--set", "input.topics=a"]
 
     def said(*given: str) -> str:
@@ -446,14 +446,14 @@ def test_check_says_where_the_page_will_be(tmp_path: Path) -> None:
         return next(line for line in done.stdout.splitlines() if line.startswith("page"))
 
     assert said() == "page       none (page.enabled)"
-    assert said("page.enabled=true") == "page       http://127.0.0.1:8080/, for whoever reaches it"
+    assert said("page.enabled=true") == "page       http://127.0.0.1:8080/, without a token"
     assert said("page.enabled=true", "page.token=abc", "page.host=::", "page.port=80") == (
         "page       http://[::]:80/, with a token"
     )
 
 
-def test_levels_and_horizons_of_the_page_are_those_of_the_forecasts(shown: Shown) -> None:
-    """What the API names is what was configured."""
+def test_levels_and_horizons_are_the_configured_ones(shown: Shown) -> None:
+    """The API returns the configured quantile levels and horizons."""
     found = shown.get("/series/pump-0/rpm/forecast")[1]
     assert (found["horizon"], list(found["quantiles"])) == (list(HORIZONS), [f"{level:g}" for level in LEVELS])
     assert (found["topic"], found["partition"]) == TASK
@@ -462,7 +462,7 @@ def test_levels_and_horizons_of_the_page_are_those_of_the_forecasts(shown: Shown
 @pytest.mark.kafka
 @pytest.mark.long
 def test_workers_over_kafka_share_a_page(broker: str, name: str, tmp_path: Path) -> None:
-    """`workers: 2`: one page shows the series of all partitions, whichever process works on them."""
+    """With `workers: 2` one page shows the series of all partitions."""
     create_topics(broker, name, partitions=4)
     start = int(time.time() * 1000) - 100 * MINUTE
     records = [

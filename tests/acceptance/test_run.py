@@ -1,4 +1,4 @@
-"""The daemon as a process: signals, crashes and what a reader of its output topics sees, over SQLite and over Kafka."""
+"""The daemon as a process: signals, crashes and the contents of its output topics, over SQLite and over Kafka."""
 
 import signal
 import subprocess
@@ -15,6 +15,7 @@ from support.log_backends import KafkaWorld, SqliteWorld, World
 from support.process import Daemon, until
 
 from streamrnn import app
+from streamrnn.commands.check import describe_log
 from streamrnn.errors import LogError
 from streamrnn.log import Log, Topic
 from streamrnn.records import Record, TopicPartition
@@ -65,26 +66,26 @@ class Site:
             until(lambda: daemon.alive() and self.offsets(log) >= offset, f"{offset} records committed")
 
     def require(self, records: list[Record]) -> None:
-        """Check that a reader sees what one uninterrupted task per partition says; name the first difference."""
+        """Check that the output topics equal those of one uninterrupted task per partition."""
         expected = self.expected(records)
         # a broker makes the last transaction visible a moment after it has acknowledged it
         until(
-            lambda: all(len(seen) >= len(said) for seen, said in zip(self.published(), expected, strict=True)),
+            lambda: all(len(found) >= len(wanted) for found, wanted in zip(self.published(), expected, strict=True)),
             "all outputs visible",
             patience=20,
         )
-        for seen, said in zip(self.published(), expected, strict=True):
-            for place, (one, other) in enumerate(zip(seen, said, strict=False)):
-                assert one == other, f"record {place} of {len(seen)} seen, {len(said)} said"
-            assert len(seen) == len(said)
+        for found, wanted in zip(self.published(), expected, strict=True):
+            for index, (one, other) in enumerate(zip(found, wanted, strict=False)):
+                assert one == other, f"record {index} of {len(found)}, {len(wanted)} expected"
+            assert len(found) == len(wanted)
 
     def published(self) -> list[list[tuple[Any, ...]]]:
-        """What a reader of each output topic sees, by partition and in order."""
+        """Return the records of each output topic, by partition and in order."""
         topics = app.output_topics(self.settings, self.name)
         return [[_content(r) for r in self._world.read(topic)] for topic in (topics.forecasts, topics.dead_letters)]
 
     def expected(self, records: list[Record]) -> list[list[tuple[Any, ...]]]:
-        """What one uninterrupted task per partition says about these records."""
+        """Return the outputs of one uninterrupted task per partition for these records."""
         topics = app.output_topics(self.settings, self.name)
         found: dict[str, list[tuple[Any, ...]]] = {topics.forecasts: [], topics.dead_letters: []}
         for number in range(PARTITIONS):
@@ -101,7 +102,7 @@ def _content(record: Any) -> tuple[Any, ...]:
 
 @pytest.fixture
 def site(request: pytest.FixtureRequest, tmp_path: Path, name: str) -> Iterator[Site]:
-    """One log system without any topic; sqlite where the test does not choose."""
+    """Yield a log without any topic, by default SQLite."""
     if getattr(request, "param", "sqlite") == "sqlite":
         path = tmp_path / "log.db"
         yield Site(SqliteWorld(path), name, tmp_path, ["log=sqlite", f"sqlite.path={path}"])
@@ -118,7 +119,7 @@ both = pytest.mark.parametrize("site", ["sqlite", pytest.param("kafka", marks=py
 
 
 def stream(seed: int = 1, count: int = COUNT) -> list[Record]:
-    """Mixed records for all partitions."""
+    """Return mixed records for all partitions."""
     records = [r for p in range(PARTITIONS) for r in mixed(count, seed=seed + p, keys=20, partition=p, start=NOW)]
     # the producer of the test takes no record with neither key nor value
     return [r._replace(key=b"k") if r.key is None and r.value is None else r for r in records]
@@ -126,7 +127,7 @@ def stream(seed: int = 1, count: int = COUNT) -> list[Record]:
 
 @sqlite_or_long
 def test_kill_and_restart(site: Site) -> None:
-    """However often it is killed, a reader sees the bytes of an uninterrupted run: no gap, repeat or other order."""
+    """After any number of kills, the output topics equal those of an uninterrupted run, byte by byte."""
     records = stream()
     site.create()
     site.produce(records)
@@ -144,7 +145,7 @@ def test_kill_and_restart(site: Site) -> None:
 
 @sqlite_or_long
 def test_sigterm_and_restart(site: Site) -> None:
-    """SIGTERM amid the input ends it within 10 s with exit code 0, and the next run goes on without a replay."""
+    """SIGTERM amid the input ends it within 10 s with exit code 0, and the next run needs no replay."""
     records = stream()
     site.create()
     site.produce(records)
@@ -162,7 +163,7 @@ def test_sigterm_and_restart(site: Site) -> None:
 
 
 def test_health_and_metrics(site: Site) -> None:
-    """A running daemon is alive and ready, and counts what it does."""
+    """A running daemon is alive and ready, and counts its records."""
     site.create()
     site.produce(stream(count=50))
     with site.daemon() as daemon:
@@ -176,7 +177,7 @@ def test_health_and_metrics(site: Site) -> None:
 
 
 def test_waiting_for_the_input_topic(site: Site) -> None:
-    """Without its input topic the daemon is alive and not ready, and starts once the topic is there."""
+    """Without its input topic the daemon is alive and not ready, and starts once the topic exists."""
     with site.daemon() as daemon:
         until(lambda: "do not exist" in daemon.get("/readyz")[1], "the reason")
         assert daemon.get("/healthz")[0] == 200
@@ -186,12 +187,57 @@ def test_waiting_for_the_input_topic(site: Site) -> None:
 
 
 def test_sigterm_while_waiting(site: Site) -> None:
-    """A daemon that waits for its input topic ends at once, too."""
+    """A daemon that waits for its input topic can be stopped."""
     with site.daemon() as daemon:
         until(lambda: bool(daemon.events("input_topic_missing")), "waiting")
         code, seconds = daemon.stop()
         assert code == 0
         assert seconds < 10
+
+
+HANGS = """
+import sys, time
+from streamrnn import cli
+from streamrnn.commands import run
+from streamrnn.runtime.partition import OwnedPartition
+
+run.STOP_SECONDS = 1.0
+OwnedPartition.commit = lambda *_, **__: time.sleep(60)
+sys.exit(cli.main())
+"""
+"""A daemon whose commits hang."""
+
+
+def test_a_stop_that_hangs_ends_with_an_error(site: Site) -> None:
+    """A daemon that exceeds the time limit of a stop exits by itself with code 70, and logs where it hangs."""
+    site.create()
+    with Daemon(site.folder, site.overrides, program=("-c", HANGS)) as daemon:
+        until(lambda: daemon.alive() and bool(daemon.events("task_restored")), "a restored partition")
+        code, seconds = daemon.stop()
+        assert code == 70
+        assert 0.9 < seconds < 10
+        assert [(event["level"], event["in"]) for event in daemon.events("hung")] == [("critical", "stop")]
+        assert daemon.events("stopped") == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_second_signal_ends_at_once(site: Site, number: signal.Signals) -> None:
+    """The second signal terminates a daemon that does not stop; the exit code is that of the signal."""
+    site.create()
+    with Daemon(site.folder, site.overrides, program=("-c", HANGS.replace("= 1.0", "= 60.0"))) as daemon:
+        until(lambda: daemon.alive() and bool(daemon.events("task_restored")), "a restored partition")
+        daemon.process.send_signal(number)
+        until(lambda: daemon.process.poll() is not None or _handles_no_more(daemon, number), "the first signal")
+        code, seconds = daemon.stop(number)
+        assert code == -number
+        assert seconds < 10
+
+
+def _handles_no_more(daemon: Daemon, number: signal.Signals) -> bool:
+    """Return whether a signal has its default action again, as the kernel sees it."""
+    status = Path(f"/proc/{daemon.process.pid}/status").read_text()
+    caught = next(line.split()[1] for line in status.splitlines() if line.startswith("SigCgt"))
+    return not int(caught, 16) >> (number - 1) & 1
 
 
 @pytest.mark.parametrize(
@@ -212,28 +258,28 @@ def test_state_that_does_not_fit(site: Site, change: str, words: str) -> None:
     before = site.published()
     with site.daemon(change) as daemon:
         assert daemon.process.wait(60) == 78
-        last = daemon.said.splitlines()[-1]
+        last = daemon.stderr.splitlines()[-1]
         assert last.startswith("streamrnn: ")
         assert words in last
     assert site.published() == before
 
 
 def test_metrics_port_in_use(site: Site) -> None:
-    """A taken metrics port ends with 78 and names the key."""
+    """A metrics port in use ends with 78 and names the key."""
     site.create()
     with site.daemon() as daemon:
         daemon.ready()
         port = daemon.events("serving")[0]["port"]
         with site.daemon(f"metrics.port={port}") as second:
             assert second.process.wait(60) == 78
-            assert f"metrics.port: cannot listen on 127.0.0.1:{port}" in second.said
+            assert f"metrics.port: cannot listen on 127.0.0.1:{port}" in second.stderr
         assert daemon.stop()[0] == 0
 
 
 @both
 def test_check_connect(site: Site) -> None:
-    """`check --connect` says which topics are there, and finds output topics that do not fit; it writes nothing."""
-    lines: Callable[[], list[str]] = lambda: app.connect(site.settings)  # noqa: E731
+    """`check --connect` lists the topics, and detects output topics that do not fit; it writes nothing."""
+    lines: Callable[[], list[str]] = lambda: describe_log(site.settings)  # noqa: E731
     assert f"input      {site.name}: does not exist yet, the daemon will wait for it" in lines()
     site.create()
     assert f"input      {site.name}: 2 partitions" in lines()
@@ -241,12 +287,12 @@ def test_check_connect(site: Site) -> None:
     assert len(lines()) == 5
     with closing(app.open_log(site.settings)) as log:
         log.create([Topic(f"{site.name}.forecasts", 3)])
-    with pytest.raises(LogError, match=rf"topic {site.name}\.forecasts has 3 partitions, and its input .* has 2"):
+    with pytest.raises(LogError, match=rf"topic {site.name}\.forecasts has 3 partitions, but its input .* has 2"):
         lines()
 
 
 def test_broker_that_cannot_be_reached() -> None:
-    """A broker that is not there ends `check --connect` with 69 and one line that names it."""
+    """An unavailable broker ends `check --connect` with 69 and one line that names it."""
     command = [sys.executable, "-m", "streamrnn.cli", "check", "--connect"]
     given = ["--set", "input.topics=x", "--set", "kafka.bootstrap_servers=127.0.0.1:1"]
     done = subprocess.run([*command, *given], capture_output=True, text=True, check=False)

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from support.broker import Broker
 from support.cluster import Cluster
-from support.daemons import WARM, Fleet, Founder
-from support.fork_server import Nursery
+from support.daemons import WARM, Fleet, FleetFactory
+from support.fork_server import ForkServer
 from support.proxy import Proxy
 from support.table import LINE, Row
 
@@ -38,9 +38,9 @@ def row(request: pytest.FixtureRequest) -> Iterator[Row]:
 
 
 @pytest.fixture(scope="session")
-def nursery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nursery]:
+def fork_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ForkServer]:
     """Yield a process to fork daemons from."""
-    with Nursery(WARM) as made:
+    with ForkServer(WARM) as made:
         yield made
 
 
@@ -72,11 +72,11 @@ def client(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def fleet(client: str, name: str, tmp_path: Path, nursery: Nursery) -> Founder:
+def fleet(client: str, name: str, tmp_path: Path, fork_server: ForkServer) -> FleetFactory:
     """Return what makes a fleet over a broker."""
 
     def found(broker: Broker | Cluster | str, suffix: str = "", **changes: Any) -> Fleet:
         address = broker if isinstance(broker, str) else broker.bootstrap
-        return Fleet(address, name + suffix, tmp_path, **{"nursery": nursery, "client": client, **changes})
+        return Fleet(address, name + suffix, tmp_path, **{"fork_server": fork_server, "client": client, **changes})
 
     return found

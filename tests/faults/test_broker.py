@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 from support.broker import Broker
-from support.daemons import Fleet, Founder
+from support.daemons import Fleet, FleetFactory
 from support.kafka_probe import memory
 from support.process import until
 from support.table import Row
@@ -32,26 +32,26 @@ def restarted(fleet: Fleet, broker: Broker, end: Callable[[], None], times: int,
         row.survive(fleet.finish(120.0), 0)
 
 
-def test_the_broker_is_killed(own_broker: Broker, fleet: Founder, row: Row) -> None:
+def test_the_broker_is_killed(own_broker: Broker, fleet: FleetFactory, row: Row) -> None:
     """Killed during commits and started again, the broker and the daemons go on."""
     restarted(fleet(own_broker), own_broker, own_broker.kill, 1, row)
 
 
 @pytest.mark.faults
-def test_the_broker_is_killed_again_and_again(own_broker: Broker, fleet: Founder, row: Row) -> None:
+def test_the_broker_is_killed_again_and_again(own_broker: Broker, fleet: FleetFactory, row: Row) -> None:
     """The same, more often."""
     restarted(fleet(own_broker), own_broker, own_broker.kill, 4, row)
 
 
 @pytest.mark.faults
-def test_the_broker_is_restarted(own_broker: Broker, fleet: Founder, row: Row) -> None:
+def test_the_broker_is_restarted(own_broker: Broker, fleet: FleetFactory, row: Row) -> None:
     """Ended as an operator ends it."""
     restarted(fleet(own_broker), own_broker, own_broker.shut_down, 2, row)
 
 
 @pytest.mark.faults
 @pytest.mark.parametrize("seconds", [30, 120])
-def test_the_broker_is_away(own_broker: Broker, fleet: Founder, row: Row, seconds: int) -> None:
+def test_the_broker_is_away(own_broker: Broker, fleet: FleetFactory, row: Row, seconds: int) -> None:
     """Meanwhile the daemons say that they are not ready, and hold no more memory; then they go on."""
     # commits fail one after another, each after its time; only then does a daemon come round to say so
     with fleet(own_broker, overrides=["kafka.request_timeout=3s", "kafka.transaction_timeout=5s"]) as one:

@@ -8,7 +8,7 @@ from functools import partial
 import pytest
 from support.broker import Broker
 from support.cluster import Cluster
-from support.daemons import Founder
+from support.daemons import FleetFactory
 from support.process import until
 from support.proxy import END_TXN, LOST, PASSED, TXN_OFFSET_COMMIT, Fate, Proxy, Request
 from support.table import Row
@@ -31,7 +31,7 @@ MOMENTS = {
 pytestmark = [pytest.mark.kafka, pytest.mark.faults, pytest.mark.timeout(600)]
 
 
-def test_one_of_three_nodes_is_killed(cluster: Cluster, fleet: Founder, row: Row) -> None:
+def test_one_of_three_nodes_is_killed(cluster: Cluster, fleet: FleetFactory, row: Row) -> None:
     """The leader of a partition, the group's coordinator, and that of a partition's transactions, each under load."""
     chance, waits = random.Random(12), []
     with fleet(cluster, overrides=SWIFT, batch=4) as one:
@@ -82,7 +82,9 @@ class Assassin:
         return replace(fate, then=then)
 
 
-def test_the_coordinator_is_lost_in_a_commit(cluster: Cluster, relays: list[Proxy], fleet: Founder, row: Row) -> None:
+def test_the_coordinator_is_lost_in_a_commit(
+    cluster: Cluster, relays: list[Proxy], fleet: FleetFactory, row: Row
+) -> None:
     """Once it has the offset, and before and after the end: another node finds out what became of it."""
     assassin, waits = Assassin(cluster, relays), []
     with fleet(cluster, bootstrap=cluster.relayed, overrides=[*SWIFT, HURRIED], batch=4) as one:

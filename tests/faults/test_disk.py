@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from support.broker import Broker
-from support.daemons import Founder
+from support.daemons import FleetFactory
 from support.kafka_probe import memory
 from support.process import until
 from support.table import Row
@@ -39,7 +39,7 @@ def fill(disk: Path) -> Path:
             return ballast
 
 
-def test_the_disk_of_the_broker_is_full(java: None, small: Path, fleet: Founder, row: Row) -> None:
+def test_the_disk_of_the_broker_is_full(java: None, small: Path, fleet: FleetFactory, row: Row) -> None:
     """The broker ends; the daemons say that they are not ready, and go on when it runs again with space."""
     impatient = ["kafka.request_timeout=3s", "kafka.transaction_timeout=5s"]
     with Broker(data=small / "data") as broker, fleet(broker, overrides=impatient) as one:

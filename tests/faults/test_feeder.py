@@ -37,8 +37,8 @@ def test_what_was_written_counts_though_nobody_said_so(
     proxy.rule = lambda request: LOST if request.api == PRODUCE else PASSED
     feeder.start()
     until(lambda: proxy.cuts > 0, "an answer lost")
-    feeder.trouble = None
-    until(lambda: feeder.trouble is not None, "trouble", 60.0)
+    feeder.error = None
+    until(lambda: feeder.error is not None, "trouble", 60.0)
     proxy.rule = lambda _: PASSED
     until(lambda: len(KafkaWorld(broker.bootstrap).read(name)) >= MOST, "fed", 60.0)
     feeder.pause()
@@ -67,15 +67,15 @@ def test_it_goes_on_after_whatever_happens(
 
     feeder.start()
     until(lambda: fed() > BATCH, "fed")
-    feeder.trouble = None
+    feeder.error = None
     proxy.freeze()
-    until(lambda: feeder.trouble is not None, "trouble", 60.0)
+    until(lambda: feeder.error is not None, "trouble", 60.0)
     before = fed()
     proxy.thaw()
     until(lambda: fed() > before, "fed after silence", 30.0)
     broker.kill()
-    feeder.trouble = None
-    until(lambda: feeder.trouble is not None, "trouble", 60.0)
+    feeder.error = None
+    until(lambda: feeder.error is not None, "trouble", 60.0)
     broker.start()
     before = fed()
     until(lambda: fed() > before, "fed after a kill", 30.0)

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from statistics import quantiles
 
 import pytest
-from support.daemons import LEAN, WHOLE, Fleet, Founder
+from support.daemons import LEAN, WHOLE, Fleet, FleetFactory
 from support.oracle import Verdict
 from support.table import Row
 
@@ -42,7 +42,7 @@ def tail(waits: list[float]) -> str:
     return f"to the next commit of all partitions p50 {cuts[49]:.1f} s, p99 {cuts[98]:.1f} s"
 
 
-def test_kills_at_random_instants(broker: str, fleet: Founder, row: Row) -> None:
+def test_kills_at_random_instants(broker: str, fleet: FleetFactory, row: Row) -> None:
     """A reader sees what one undisturbed task says, through a few kills."""
     verdict, waits = killed_again_and_again(fleet(broker), 4, random.Random(1))
     row.survive(verdict, 4)
@@ -50,7 +50,7 @@ def test_kills_at_random_instants(broker: str, fleet: Founder, row: Row) -> None
 
 
 @pytest.mark.faults
-def test_two_hundred_kills_at_random_instants(broker: str, fleet: Founder, row: Row) -> None:
+def test_two_hundred_kills_at_random_instants(broker: str, fleet: FleetFactory, row: Row) -> None:
     """The same through many, of four applications side by side, two of which learn with the whole network."""
     crowd = [fleet(broker, f"-{n}", model=model, seed=n) for n, model in enumerate([LEAN, WHOLE, LEAN, WHOLE])]
     with ThreadPoolExecutor(len(crowd)) as pool:

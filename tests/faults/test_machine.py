@@ -11,7 +11,7 @@ from support.fakes import FakeForecaster, make_task
 from support.inputs import mixed
 from support.oracle import Found, Verdict, in_one_go, judge, judge_part, sorted_out
 from support.table import Row
-from support.worker_harness import APP, OUTPUTS, Clock, FaultyLog, finish, hire, stock
+from support.worker_harness import APP, OUTPUTS, Clock, FaultyLog, finish, make_store, make_worker
 
 from streamrnn.log.memory import MemoryStore
 from streamrnn.records import Record, TopicPartition
@@ -57,10 +57,10 @@ def there(store: MemoryStore, *, state: bool) -> Found:
 
 def ended(store: MemoryStore, clock: Clock, records: list[Record]) -> Verdict:
     """Let a worker finish what the others have left, end it cleanly, and judge."""
-    last = hire(lambda: FaultyLog(store, clock), clock, task=task)
+    last = make_worker(lambda: FaultyLog(store, clock), clock, task=task)
     finish(last, store)
-    while last.unready:
-        last.turn()
+    while last.not_ready_reason:
+        last.run_once()
     last.stop()
     last.run()
     return judge(expected(records), there(store, state=True))
@@ -74,7 +74,7 @@ class Shop(RuleBasedStateMachine):
         self.given = [mixed(LONGEST, seed=number, keys=4, partition=number) for number in range(PARTITIONS)]
         self.sent = [0] * PARTITIONS
         self.clock = Clock()
-        self.store = stock([], PARTITIONS)
+        self.store = make_store([], PARTITIONS)
         self.crew: list[tuple[Worker, list[FaultyLog]]] = []
         self.left = 0
         """Operations until `then`; 0: it is not to be."""
@@ -117,7 +117,7 @@ class Shop(RuleBasedStateMachine):
             return logs[-1]
 
         intervals = {"interval": interval, "snapshot_interval": interval * often}
-        self.crew.append((hire(connect, self.clock, task=task, poll_records=poll, **intervals), logs))
+        self.crew.append((make_worker(connect, self.clock, task=task, poll_records=poll, **intervals), logs))
 
     @precondition(lambda self: 0 < len(self.crew) < 4)
     @rule(data=st.data(), after=st.integers(1, 30), turns=st.integers(1, 8))
@@ -129,11 +129,11 @@ class Shop(RuleBasedStateMachine):
 
         def meanwhile() -> None:
             for _ in range(turns):
-                newcomer.turn()
+                newcomer.run_once()
 
         self.left, self.then = after, meanwhile
         while self.left > 0:
-            worker.turn()
+            worker.run_once()
         self.then = self.die
 
     @precondition(lambda self: self.crew)
@@ -142,7 +142,7 @@ class Shop(RuleBasedStateMachine):
         """A worker does some rounds: it restores, feeds, commits, saves."""
         worker, _ = data.draw(st.sampled_from(self.crew))
         for _ in range(turns):
-            worker.turn()
+            worker.run_once()
 
     @precondition(lambda self: self.crew)
     @rule(data=st.data(), after=st.integers(1, 60))
@@ -153,7 +153,7 @@ class Shop(RuleBasedStateMachine):
         self.left = after
         try:
             while self.left > 0:
-                worker.turn()
+                worker.run_once()
         except Killed:
             pass
         self.left = 0
@@ -212,12 +212,12 @@ def varied(seed: int) -> Verdict:
     """Any number of workers with any poll sizes and intervals, by turns."""
     chance = random.Random(seed)
     records = [r for n in range(PARTITIONS) for r in mixed(LONGEST, seed=seed * 10 + n, keys=2 * n + 2, partition=n)]
-    store, clock = stock(records, PARTITIONS), Clock()
+    store, clock = make_store(records, PARTITIONS), Clock()
     crew = []
     for _ in range(chance.randint(1, 5)):
         interval = chance.choice([0.001, 0.02, 0.5])
         crew.append(
-            hire(
+            make_worker(
                 lambda: FaultyLog(store, clock),
                 clock,
                 task=task,
@@ -227,7 +227,7 @@ def varied(seed: int) -> Verdict:
             )
         )
     for _ in range(chance.randint(20, 400)):
-        chance.choice(crew).turn()
+        chance.choice(crew).run_once()
     for worker in crew:
         worker.stop()
         worker.run()

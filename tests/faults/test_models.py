@@ -3,7 +3,7 @@
 import random
 
 import pytest
-from support.daemons import WHOLE, Founder
+from support.daemons import WHOLE, FleetFactory
 from support.table import Row
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(300)]
@@ -23,7 +23,7 @@ SHORT = list(MODELS)[:2]
 @pytest.mark.parametrize(
     "model", [each if each in SHORT else pytest.param(each, marks=pytest.mark.faults) for each in MODELS]
 )
-def test_a_model_is_killed(broker: str, fleet: Founder, row: Row, model: str) -> None:
+def test_a_model_is_killed(broker: str, fleet: FleetFactory, row: Row, model: str) -> None:
     """While it learns, as often as it has gone on; what it says is what one undisturbed task says."""
     fields = ("load", "speed")
     with fleet(broker, model=(*WHOLE, *MODELS[model]), fields=fields, partitions=2, seed=len(model)) as one:

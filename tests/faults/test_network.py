@@ -6,7 +6,7 @@ from contextlib import closing
 
 import pytest
 from support.broker import Broker
-from support.daemons import Fleet, Founder
+from support.daemons import Fleet, FleetFactory
 from support.log_backends import KAFKA_CLIENTS, KafkaWorld, gather, join
 from support.process import until
 from support.proxy import END_TXN, LOST, PASSED, Fate, Proxy, Request
@@ -21,7 +21,7 @@ IMPATIENT = ["kafka.request_timeout=3s", "kafka.transaction_timeout=6s"]
 Relayed = tuple[Broker, Proxy]
 
 
-def crew(relayed: Relayed, fleet: Founder, **changes: object) -> Fleet:
+def crew(relayed: Relayed, fleet: FleetFactory, **changes: object) -> Fleet:
     """A fleet whose daemons see the broker through the relay."""
     broker, _ = relayed
     return fleet(broker, bootstrap=broker.relayed, **changes)
@@ -47,19 +47,19 @@ def answers_lost(relayed: Relayed, one: Fleet, times: int, row: Row) -> None:
         row.survive(one.finish(), proxy.cuts)
 
 
-def test_the_answer_to_a_commit_is_lost(relayed: Relayed, fleet: Founder, row: Row) -> None:
+def test_the_answer_to_a_commit_is_lost(relayed: Relayed, fleet: FleetFactory, row: Row) -> None:
     """Whether it took place is found out, and it is neither done again nor forgotten."""
     answers_lost(relayed, crew(relayed, fleet), 6, row)
 
 
 @pytest.mark.faults
-def test_the_answers_to_many_commits_are_lost(relayed: Relayed, fleet: Founder, row: Row) -> None:
+def test_the_answers_to_many_commits_are_lost(relayed: Relayed, fleet: FleetFactory, row: Row) -> None:
     """The same, more often."""
     answers_lost(relayed, crew(relayed, fleet), 50, row)
 
 
 @pytest.mark.faults
-def test_connections_are_cut_after_any_byte(relayed: Relayed, fleet: Founder, row: Row) -> None:
+def test_connections_are_cut_after_any_byte(relayed: Relayed, fleet: FleetFactory, row: Row) -> None:
     """One request in fifty, of whatever kind, arrives in part only, or its answer does not."""
     _, proxy = relayed
     chance = random.Random(4)
@@ -81,7 +81,7 @@ def test_connections_are_cut_after_any_byte(relayed: Relayed, fleet: Founder, ro
 
 
 @pytest.mark.faults
-def test_connections_that_are_none(relayed: Relayed, fleet: Founder, row: Row) -> None:
+def test_connections_that_are_none(relayed: Relayed, fleet: FleetFactory, row: Row) -> None:
     """For twenty seconds nothing goes through and nothing is closed; then all that was held back arrives late."""
     _, proxy = relayed
     with crew(relayed, fleet, overrides=IMPATIENT) as one:
@@ -101,7 +101,7 @@ def test_connections_that_are_none(relayed: Relayed, fleet: Founder, row: Row) -
 
 
 @pytest.mark.faults
-def test_a_commit_into_silence(relayed: Relayed, fleet: Founder, row: Row) -> None:
+def test_a_commit_into_silence(relayed: Relayed, fleet: FleetFactory, row: Row) -> None:
     """The network falls silent at the end of a transaction, for longer than anybody waits for it."""
     _, proxy = relayed
 
@@ -125,7 +125,7 @@ def test_a_commit_into_silence(relayed: Relayed, fleet: Founder, row: Row) -> No
 
 
 @pytest.mark.faults
-def test_a_slow_network(relayed: Relayed, fleet: Founder, row: Row) -> None:
+def test_a_slow_network(relayed: Relayed, fleet: FleetFactory, row: Row) -> None:
     """Every request and every answer takes 60 ms longer."""
     _, proxy = relayed
     with crew(relayed, fleet) as one:

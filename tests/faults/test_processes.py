@@ -5,7 +5,7 @@ import signal
 import time
 
 import pytest
-from support.daemons import Fleet, Founder
+from support.daemons import Fleet, FleetFactory
 from support.process import until
 from support.table import Row
 
@@ -39,9 +39,9 @@ RESTORING = ("transaction", "committed", "bounds", "read_state", "seek", "poll")
 
 STUCK = """
 import sys, time
-from streamrnn.log import brokers
+from streamrnn.log import kafka_common
 from streamrnn.runtime.worker import Worker
-brokers.MOST_BETWEEN_POLLS = 7.0
+kafka_common.MAX_POLL_INTERVAL = 7.0
 feed, left = Worker._feed, 30
 def stuck(*arguments):
     global left
@@ -64,7 +64,7 @@ def dies_restoring(fleet: Fleet, method: str, count: int) -> None:
     fleet.daemons.clear()
 
 
-def test_killed_while_restoring(broker: str, fleet: Founder, row: Row) -> None:
+def test_killed_while_restoring(broker: str, fleet: FleetFactory, row: Row) -> None:
     """However often it dies on its way back, it comes back to the same state."""
     with fleet(broker, overrides=["commit.snapshot_interval=1h"]) as one:  # all there is must be replayed each time
         one.kill_after_progress()
@@ -77,7 +77,7 @@ def test_killed_while_restoring(broker: str, fleet: Founder, row: Row) -> None:
 
 
 @pytest.mark.faults
-def test_killed_while_restoring_at_every_partition(broker: str, fleet: Founder, row: Row) -> None:
+def test_killed_while_restoring_at_every_partition(broker: str, fleet: FleetFactory, row: Row) -> None:
     """The same at the first and the last partition, with a state to load."""
     with fleet(broker) as one:
         one.kill_after_progress()
@@ -106,7 +106,7 @@ def stopped_in_mid_batch(fleet: Fleet, times: int, row: Row) -> None:
 
 
 @pytest.mark.faults
-def test_stopped_in_mid_batch(broker: str, fleet: Founder, row: Row) -> None:
+def test_stopped_in_mid_batch(broker: str, fleet: FleetFactory, row: Row) -> None:
     """SIGTERM ends with a commit, and exit code 0."""
     stopped_in_mid_batch(fleet(broker, most_lag=2000, batch=200), 10, row)
 
@@ -131,28 +131,28 @@ def frozen(fleet: Fleet, seconds: list[float], row: Row) -> None:
         row.survive(fleet.finish(), 0)
 
 
-def test_a_zombie_publishes_nothing(broker: str, fleet: Founder, row: Row) -> None:
+def test_a_zombie_publishes_nothing(broker: str, fleet: FleetFactory, row: Row) -> None:
     """Frozen for longer than the group waits, and woken when another has taken over."""
     frozen(fleet(broker), [SESSION + 1], row)
 
 
 @pytest.mark.faults
-def test_zombies_of_all_ages_publish_nothing(broker: str, fleet: Founder, row: Row) -> None:
+def test_zombies_of_all_ages_publish_nothing(broker: str, fleet: FleetFactory, row: Row) -> None:
     """Frozen for shorter and for longer, again and again."""
     frozen(fleet(broker), [1.0, SESSION + 1, 3.0, SESSION + 1, SESSION + 1], row)
 
 
 @pytest.mark.faults
-def test_a_loop_that_is_stuck(broker: str, fleet: Founder, row: Row) -> None:
+def test_a_loop_that_is_stuck(broker: str, fleet: FleetFactory, row: Row) -> None:
     """It loses its partitions to another, has no say in them when it goes on, and gets some again."""
     patient = ["kafka.transaction_timeout=60s"]  # what it left open is not ended by the brokers: it is up to the others
     with fleet(broker, overrides=patient) as one:
         one.start()
         late = one.start(STUCK)
-        one.wait(lambda: "stuck" in late.said, "stuck")
+        one.wait(lambda: "stuck" in late.stderr, "stuck")
         one.progress(20)
-        assert "woken" not in late.said
-        one.wait(lambda: "woken" in late.said, "woken")
+        assert "woken" not in late.stderr
+        one.wait(lambda: "woken" in late.stderr, "woken")
         before = len(late.events("task_restored"))
         one.wait(lambda: len(late.events("task_restored")) > before, "partitions given again")
         one.progress(20)
@@ -160,7 +160,7 @@ def test_a_loop_that_is_stuck(broker: str, fleet: Founder, row: Row) -> None:
 
 
 @pytest.mark.faults
-def test_two_processes_of_one_name(broker: str, fleet: Founder, row: Row) -> None:
+def test_two_processes_of_one_name(broker: str, fleet: FleetFactory, row: Row) -> None:
     """The newer one takes over; the older one says why it ends."""
     with fleet(broker, overrides=["kafka.instance=twin"]) as one:
         older = one.start()
@@ -168,8 +168,8 @@ def test_two_processes_of_one_name(broker: str, fleet: Founder, row: Row) -> Non
             one.progress(20)
             newer, process = one.start(), older.process
             until(lambda process=process: process.poll() is not None, "ended", 30.0)  # type: ignore[misc]
-            assert older.process.returncode == 78, older.said
-            assert "kafka.instance" in older.said
+            assert older.process.returncode == 78, older.stderr
+            assert "kafka.instance" in older.stderr
             one.drop(older)
             older = newer
         one.progress(20)
@@ -177,7 +177,7 @@ def test_two_processes_of_one_name(broker: str, fleet: Founder, row: Row) -> Non
 
 
 @pytest.mark.faults
-def test_from_one_process_to_three_and_back(broker: str, fleet: Founder, row: Row) -> None:
+def test_from_one_process_to_three_and_back(broker: str, fleet: FleetFactory, row: Row) -> None:
     """Partitions move with their state, under load."""
     with fleet(broker) as one:
         one.start()
@@ -185,7 +185,7 @@ def test_from_one_process_to_three_and_back(broker: str, fleet: Founder, row: Ro
         for _ in range(2):
             one.start()
             one.start()
-            until(lambda: all(one.holds(daemon) for daemon in one.daemons), "a share for each of three")
+            until(lambda: all(one.owns_partition(daemon) for daemon in one.daemons), "a share for each of three")
             one.progress(20)
             row.survive(one.judge_part(), 2)
             for _ in range(2):
@@ -196,7 +196,7 @@ def test_from_one_process_to_three_and_back(broker: str, fleet: Founder, row: Ro
 
 
 @pytest.mark.faults
-def test_a_storm_of_rebalances(broker: str, fleet: Founder, row: Row) -> None:
+def test_a_storm_of_rebalances(broker: str, fleet: FleetFactory, row: Row) -> None:
     """Somebody joins or leaves every three seconds for two minutes; afterwards everything goes on."""
     chance = random.Random(9)
     with fleet(broker) as one:

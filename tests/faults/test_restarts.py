@@ -5,7 +5,7 @@ import time
 from statistics import median
 
 import pytest
-from support.daemons import Fleet, Founder
+from support.daemons import Fleet, FleetFactory
 from support.process import until
 from support.table import Row
 
@@ -25,20 +25,20 @@ def killed_and_started(fleet: Fleet, times: int) -> list[float]:
         fleet.kill(fleet.daemons[0])
         killed = time.monotonic()
         daemon = fleet.start()
-        until(lambda daemon=daemon: fleet.holds(daemon), "a task")  # type: ignore[misc]
+        until(lambda daemon=daemon: fleet.owns_partition(daemon), "a task")  # type: ignore[misc]
         before = fleet.offsets  # with what the one that was killed had on its way
         fleet.wait(lambda before=before: fleet.offsets != before, "a commit")  # type: ignore[misc]
-        waits.append(fleet.stands[-1].when - killed)
+        waits.append(fleet.history[-1].when - killed)
         fleet.progress()
     return waits
 
 
-def test_a_killed_process_is_soon_back(broker: str, fleet: Founder, row: Row) -> None:
+def test_a_killed_process_is_soon_back(broker: str, fleet: FleetFactory, row: Row) -> None:
     """With the default configuration, start of the interpreter and all; the member's name spares it the wait.
 
     How long that takes is in the table; RESULTS.md has it for a machine that does nothing else.
     """
-    with fleet(broker, model=(), overrides=DEFAULTS, nursery=None) as one:
+    with fleet(broker, model=(), overrides=DEFAULTS, fork_server=None) as one:
         waits = killed_and_started(one, 10)
         row.survive(one.judge_part(), len(waits))
     row.remark = f"to the next forecast {median(waits):.1f} s, at most {max(waits):.1f} s"

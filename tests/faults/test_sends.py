@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pytest
 from support.broker import Broker
-from support.daemons import Fleet, Founder
+from support.daemons import Fleet, FleetFactory
 from support.process import until
 from support.proxy import INIT_PRODUCER_ID, PASSED, TRANSACTIONAL, Fate, Proxy, Request
 from support.table import Row
@@ -77,7 +77,7 @@ def swept(fleet: Fleet, sniper: Sniper, moment: str, targets: Targets, row: Row)
         row.survive(fleet.finish(), 0)
 
 
-def sweep(relayed: tuple[Broker, Proxy], fleet: Founder, row: Row, targets: Targets) -> None:
+def sweep(relayed: tuple[Broker, Proxy], fleet: FleetFactory, row: Row, targets: Targets) -> None:
     """All moments side by side, each with an application of its own."""
     broker, proxy = relayed
     sniper = Sniper()
@@ -93,12 +93,14 @@ def sweep(relayed: tuple[Broker, Proxy], fleet: Founder, row: Row, targets: Targ
 
 
 @pytest.mark.faults
-def test_killed_at_each_kind_of_request_of_a_commit(relayed: tuple[Broker, Proxy], fleet: Founder, row: Row) -> None:
+def test_killed_at_each_kind_of_request_of_a_commit(
+    relayed: tuple[Broker, Proxy], fleet: FleetFactory, row: Row
+) -> None:
     """A commit either took place or did not, wherever the daemon was killed."""
     sweep(relayed, fleet, row, EACH_KIND)
 
 
 @pytest.mark.faults
-def test_killed_at_every_request_from_the_start(relayed: tuple[Broker, Proxy], fleet: Founder, row: Row) -> None:
+def test_killed_at_every_request_from_the_start(relayed: tuple[Broker, Proxy], fleet: FleetFactory, row: Row) -> None:
     """The same at one request after another, from the first of a life, over several commits."""
     sweep(relayed, fleet, row, EVERY_ONE)

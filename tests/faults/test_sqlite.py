@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from support.daemons import LEAN, stream
-from support.fork_server import Nursery
+from support.fork_server import ForkServer
 from support.log_backends import SqliteWorld
 from support.oracle import Found, Verdict, judge, sorted_out, topics, undisturbed
 from support.process import Daemon, until
@@ -32,8 +32,8 @@ pytestmark = pytest.mark.timeout(300)
 class Embedded:
     """One application over one file, and its daemon."""
 
-    def __init__(self, folder: Path, file: Path, nursery: Nursery, *overrides: str) -> None:
-        self._folder, self._nursery = folder, nursery
+    def __init__(self, folder: Path, file: Path, fork_server: ForkServer, *overrides: str) -> None:
+        self._folder, self._server = folder, fork_server
         self._overrides = [
             "log=sqlite", f"sqlite.path={file}", "app=fault", f"input.topics={TOPIC}", "input.key=series",
             "input.time=time", "device=cpu", "commit.interval=20ms", "commit.snapshot_interval=100ms", *LEAN,
@@ -53,7 +53,7 @@ class Embedded:
     @contextmanager
     def life(self) -> Iterator[Daemon]:
         """Start the daemon; it is killed at the end of the block if it still runs."""
-        with Daemon(self._folder, self._overrides, nursery=self._nursery) as daemon:
+        with Daemon(self._folder, self._overrides, fork_server=self._server) as daemon:
             yield daemon
 
     def send(self, count: int) -> None:
@@ -89,10 +89,10 @@ class Embedded:
         return judge(expected, Found(outputs, offsets, state))
 
 
-def killed(tmp_path: Path, nursery: Nursery, times: int, row: Row) -> None:
+def killed(tmp_path: Path, fork_server: ForkServer, times: int, row: Row) -> None:
     """Kill at a random instant while records come in, so many times."""
     chance = random.Random(2)
-    with closing(Embedded(tmp_path, tmp_path / "log.db", nursery)) as one:
+    with closing(Embedded(tmp_path, tmp_path / "log.db", fork_server)) as one:
         for _ in range(times):
             with one.life() as daemon:
                 if chance.random() < 0.7:
@@ -105,15 +105,15 @@ def killed(tmp_path: Path, nursery: Nursery, times: int, row: Row) -> None:
         row.survive(one.finish(), times)
 
 
-def test_kills_over_sqlite(tmp_path: Path, nursery: Nursery, row: Row) -> None:
+def test_kills_over_sqlite(tmp_path: Path, fork_server: ForkServer, row: Row) -> None:
     """A reader of the file sees what one undisturbed task says."""
-    killed(tmp_path, nursery, 5, row)
+    killed(tmp_path, fork_server, 5, row)
 
 
 @pytest.mark.faults
-def test_many_kills_over_sqlite(tmp_path: Path, nursery: Nursery, row: Row) -> None:
+def test_many_kills_over_sqlite(tmp_path: Path, fork_server: ForkServer, row: Row) -> None:
     """The same, more often."""
-    killed(tmp_path, nursery, 50, row)
+    killed(tmp_path, fork_server, 50, row)
 
 
 def full_for_a_while(one: Embedded, fill: Callable[[Daemon], None], empty: Callable[[Daemon], None], row: Row) -> None:
@@ -136,7 +136,7 @@ def complaints(daemon: Daemon) -> list[str]:
     return [str(each["error"]) for name in ("task_failed", "log_unavailable") for each in daemon.events(name)]
 
 
-def test_no_more_may_be_written(tmp_path: Path, nursery: Nursery, row: Row) -> None:
+def test_no_more_may_be_written(tmp_path: Path, fork_server: ForkServer, row: Row) -> None:
     """A limit on the size of files, lifted after a while."""
 
     def limit(size: int) -> Callable[[Daemon], None]:
@@ -145,12 +145,12 @@ def test_no_more_may_be_written(tmp_path: Path, nursery: Nursery, row: Row) -> N
 
         return apply
 
-    with closing(Embedded(tmp_path, tmp_path / "log.db", nursery)) as one:
+    with closing(Embedded(tmp_path, tmp_path / "log.db", fork_server)) as one:
         full_for_a_while(one, limit(16 * 1024), limit(resource.RLIM_INFINITY), row)
 
 
 @pytest.mark.faults
-def test_the_disk_is_full(tmp_path: Path, nursery: Nursery, row: Row) -> None:
+def test_the_disk_is_full(tmp_path: Path, fork_server: ForkServer, row: Row) -> None:
     """A file system of its own, filled up by somebody else's file, which goes away again."""
     disk = tmp_path / "disk"
     disk.mkdir()
@@ -167,7 +167,7 @@ def test_the_disk_is_full(tmp_path: Path, nursery: Nursery, row: Row) -> None:
                 pass
 
     try:
-        with closing(Embedded(tmp_path, disk / "log.db", nursery)) as one:
+        with closing(Embedded(tmp_path, disk / "log.db", fork_server)) as one:
             full_for_a_while(one, fill, lambda _: (disk / "ballast").unlink(), row)
             assert "full" in row.remark
     finally:

@@ -1,4 +1,4 @@
-"""What is checked of librdkafka's promises, and what it cannot do."""
+"""The guards around librdkafka, and its limits."""
 
 import time
 from collections.abc import Iterator
@@ -22,13 +22,13 @@ pytestmark = [pytest.mark.kafka, pytest.mark.timeout(120)]
 
 @pytest.fixture
 def world(broker: str) -> KafkaWorld:
-    """The shared broker."""
+    """Return the shared broker, accessed through confluent-kafka."""
     return KafkaWorld(broker, "confluent")
 
 
 @pytest.fixture
 def log(world: KafkaWorld, name: str) -> Iterator[Any]:
-    """A log that owns one partition of an input topic."""
+    """Yield a log that owns one partition of an input topic."""
     with closing(world.open(name)) as opened:
         opened.create([Topic(name, 1), Topic(f"{name}.out", 1)])
         join(opened, name)
@@ -37,14 +37,14 @@ def log(world: KafkaWorld, name: str) -> Iterator[Any]:
 
 @pytest.fixture
 def transaction(log: Any, name: str) -> Iterator[Any]:
-    """The writer of that partition, with one output sent."""
+    """Yield the writer of that partition, with one output sent."""
     with closing(log.transaction(TopicPartition(name, 0))) as opened:
         opened.send([Output(f"{name}.out", 0, b"", b"value", 0)])
         yield opened
 
 
-def test_a_record_without_a_report_fails_the_commit(world: KafkaWorld, log: Any, transaction: Any, name: str) -> None:
-    """A commit does not succeed without a report on every record."""
+def test_an_unacknowledged_record_fails_the_commit(world: KafkaWorld, log: Any, transaction: Any, name: str) -> None:
+    """A commit fails unless every record was acknowledged."""
     transaction._sent += 1
     with pytest.raises(LogError, match="1 of 2 records were not acknowledged"):
         transaction.commit(1, "")
@@ -54,24 +54,24 @@ def test_a_record_without_a_report_fails_the_commit(world: KafkaWorld, log: Any,
 
 
 def test_a_membership_without_a_generation_is_refused(world: KafkaWorld, name: str) -> None:
-    """A writer opened under the place of one who is in no group cannot commit, though the broker would let it."""
+    """A writer opened without a generation cannot commit, although the broker would accept it unchecked."""
     partition = TopicPartition(name, 0)
     with closing(world.open(name)) as log:
         log.create([Topic(name, 1)])
-        log._owned[partition] = log._group.place
+        log._owned[partition] = log._group.membership
         with closing(log.transaction(partition)) as transaction, pytest.raises(Fenced):
             transaction.commit(1, "")
         assert log.committed(partition) is None
 
 
-def test_the_beginning_of_1970_is_a_millisecond_late(world: KafkaWorld, transaction: Any, name: str) -> None:
-    """The library would write the time of day instead of 0."""
+def test_timestamp_0_is_written_as_1(world: KafkaWorld, transaction: Any, name: str) -> None:
+    """The library would replace a timestamp of 0 by the current time."""
     transaction.commit(1, "")
     assert [each.timestamp for each in world.read(f"{name}.out")] == [1]
 
 
 class Hanging:
-    """A producer that does not come back from adding offsets."""
+    """A producer that never returns from adding offsets."""
 
     def __init__(self, producer: Any) -> None:
         self._producer, self.released = producer, Event()
@@ -80,19 +80,19 @@ class Hanging:
         return getattr(self._producer, name)
 
     def send_offsets_to_transaction(self, *_: object) -> None:
-        """Forget the time limit."""
+        """Ignore the time limit."""
         self.released.wait()
 
 
-def test_a_library_that_hangs_is_left_behind(
+def test_a_hanging_call_fails_the_commit(
     monkeypatch: pytest.MonkeyPatch, world: KafkaWorld, log: Any, transaction: Any, name: str
 ) -> None:
-    """The commit fails in time, and another writer does what it could not."""
-    monkeypatch.setattr("streamrnn.log.confluent.writer.ADDING", 0.2)
+    """The commit fails within its time limit, and another writer can commit."""
+    monkeypatch.setattr("streamrnn.log.confluent.writer.OFFSET_TIMEOUT", 0.2)
     partition = TopicPartition(name, 0)
     transaction._producer = hanging = Hanging(transaction._producer)
     begun = time.monotonic()
-    with pytest.raises(LogError, match=r"has not come back from send_offsets_to_transaction within 0\.7 s"):
+    with pytest.raises(LogError, match=r"did not return from send_offsets_to_transaction within 0\.7 s"):
         transaction.commit(1, "")
     assert time.monotonic() - begun < 3.0
     transaction.close()
@@ -104,10 +104,10 @@ def test_a_library_that_hangs_is_left_behind(
     hanging.released.set()
 
 
-def test_an_error_that_the_library_has_lost_is_asked_for_again(
+def test_a_call_is_repeated_if_the_library_lost_its_error(
     world: KafkaWorld, log: Any, transaction: Any, name: str
 ) -> None:
-    """A call that ends without saying why is made once more; where that says no more, the commit fails in words."""
+    """A call that fails without a cause is repeated once; if it fails again, the commit fails with an explanation."""
     real, lost = transaction._producer, [1, 2]
 
     def flush(limit: float) -> Any:
@@ -131,16 +131,16 @@ def test_an_error_that_the_library_has_lost_is_asked_for_again(
 @pytest.mark.parametrize(
     "code", [KafkaError.FENCED_LEADER_EPOCH, KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError._NOENT, None]
 )
-def test_a_leader_that_has_changed_is_asked_for_again(
+def test_a_changed_leader_is_looked_up_again(
     monkeypatch: pytest.MonkeyPatch, log: Any, name: str, code: int | None
 ) -> None:
-    """After a broker was lost, the bounds can be told once the topic's leader has been asked for; None: no error."""
-    asked = []
-    real, ask = log._answer, log._admin.list_topics
+    """After a broker was lost, reading the bounds looks up the leader and retries; None: no error, no offset."""
+    requested = []
+    answered, list_topics = log._answer, log._admin.list_topics
 
     def answer(futures: Any) -> Any:
-        if asked:
-            return real(futures)
+        if requested:
+            return answered(futures)
         if code is None:
             return SimpleNamespace(offset=confluent_kafka.OFFSET_INVALID)
         raise KafkaException(KafkaError(code))
@@ -150,18 +150,18 @@ def test_a_leader_that_has_changed_is_asked_for_again(
             return getattr(admin, name)
 
         def list_topics(self, topic: str, timeout: float) -> Any:
-            asked.append(topic)
-            return ask(topic, timeout)
+            requested.append(topic)
+            return list_topics(topic, timeout)
 
     admin = log._admin
     monkeypatch.setattr(log, "_admin", Admin())
     monkeypatch.setattr(log, "_answer", answer)
     assert log.bounds(TopicPartition(name, 0)) == (0, 0)
-    assert asked == [name]
+    assert requested == [name]
 
 
-def test_an_answer_without_an_offset_is_none(monkeypatch: pytest.MonkeyPatch, log: Any, name: str) -> None:
-    """It is not taken for the end of a topic that was created anew, on which a daemon ends."""
+def test_an_answer_without_an_offset_is_an_error(monkeypatch: pytest.MonkeyPatch, log: Any, name: str) -> None:
+    """It is not mistaken for the end of a recreated topic, at which a daemon exits."""
     monkeypatch.setattr(log, "_answer", lambda _: SimpleNamespace(offset=confluent_kafka.OFFSET_INVALID))
     with pytest.raises(LogError, match="no offset in the answer"):
         log.bounds(TopicPartition(name, 0))

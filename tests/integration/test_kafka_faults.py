@@ -1,4 +1,4 @@
-"""What breaks beneath the log on Kafka, whichever client it uses: brokers that go away, memberships that are over."""
+"""Faults below the Kafka logs, with either client library: lost brokers and ended memberships."""
 
 import gc
 import sys
@@ -18,55 +18,55 @@ from streamrnn.records import Output, TopicPartition
 pytestmark = [
     pytest.mark.kafka,
     pytest.mark.timeout(120),
-    # kafka-python, which also looks at what others see, leaves sockets of a broker that went away to the collector
+    # kafka-python, which the tests also use as an observer, leaves sockets of a lost broker to the garbage collector
     pytest.mark.filterwarnings("ignore:unclosed <socket.socket:ResourceWarning"),
 ]
 
 
 @pytest.fixture(params=KAFKA_CLIENTS)
 def client(request: pytest.FixtureRequest) -> str:
-    """One of the client libraries."""
+    """Return one of the client libraries."""
     return str(request.param)
 
 
 @pytest.fixture
 def log(broker: str, client: str, name: str) -> Iterator[Any]:
-    """A log that owns one partition of an input topic."""
+    """Yield a log that owns one partition of an input topic."""
     with closing(KafkaWorld(broker, client).open(name)) as opened:
         opened.create([Topic(name, 1), Topic(f"{name}.out", 1)])
         join(opened, name)
         yield opened
 
 
-def test_no_commit_after_the_membership_has_ended(log: Any, name: str) -> None:
-    """A writer opened while the partition was this process's cannot commit once the process has left the group."""
+def test_no_commit_after_the_membership_ended(log: Any, name: str) -> None:
+    """A writer cannot commit once its process has left the group."""
     partition = TopicPartition(name, 0)
     with closing(log.transaction(partition)) as transaction:
         transaction.commit(1, "member")
         log._consumer.unsubscribe()
         deadline = time.monotonic() + 30
-        while log._membership_of(partition) is not None:
+        while log.membership_of(partition) is not None:
             log.poll(0.1, 10)
             assert time.monotonic() < deadline
         with pytest.raises(Fenced, match="does not belong to this process"):
-            transaction.commit(2, "stranger")
+            transaction.commit(2, "outsider")
     assert log.committed(partition) == (1, "member")
 
 
-def stale(place: Any) -> Any:
-    """The same place in the group, a generation later."""
-    if isinstance(place, bytes):  # librdkafka's form: seven letters, and the generation in four bytes
-        return place[:7] + (int.from_bytes(place[7:11], sys.byteorder) + 1).to_bytes(4, sys.byteorder) + place[11:]
-    return place._replace(generation=place.generation + 1)
+def stale(joined: Any) -> Any:
+    """Return the same membership with another generation."""
+    if isinstance(joined, bytes):  # librdkafka's format: seven letters, and the generation in four bytes
+        return joined[:7] + (int.from_bytes(joined[7:11], sys.byteorder) + 1).to_bytes(4, sys.byteorder) + joined[11:]
+    return joined._replace(generation=joined.generation + 1)
 
 
-def test_an_aborted_offset_does_not_go_out_later(log: Any, name: str) -> None:
-    """The broker refuses a generation that is not the group's; the next writer commits its own offset, and not that."""
+def test_an_aborted_offset_is_not_committed_later(log: Any, name: str) -> None:
+    """The broker rejects a wrong generation; the next writer commits its own offset, not the rejected one."""
     partition = TopicPartition(name, 0)
     transaction = log.transaction(partition)
     transaction.send([Output(f"{name}.out", 0, b"", b"value", 0)])
     wrong = transaction._joined = stale(log._owned[partition])
-    transaction._membership = lambda: wrong  # the guard on our side is passed
+    transaction._membership = lambda: wrong  # disables the guard
     with pytest.raises(Fenced):
         transaction.commit(99, "stale")
     with pytest.raises(LogError, match="open a new one"):
@@ -80,12 +80,12 @@ def test_an_aborted_offset_does_not_go_out_later(log: Any, name: str) -> None:
 
 @pytest.mark.parametrize(
     ("fault", "moment"),
-    [pytest.param("kill", "_group", marks=pytest.mark.long), ("kill", "_end"), ("pause", "_end")],
+    [pytest.param("kill", "_membership", marks=pytest.mark.long), ("kill", "_end"), ("pause", "_end")],
 )
-def test_a_broker_that_goes_away_never_hangs_a_commit(
+def test_a_lost_broker_never_hangs_a_commit(
     own_broker: Broker, client: str, name: str, monkeypatch: pytest.MonkeyPatch, fault: str, moment: str
 ) -> None:
-    """A commit to a broker that dies or freezes at its begin or just before its end is over in time, and is whole."""
+    """A commit during which the broker dies or freezes ends within its time limit and is atomic."""
     world = KafkaWorld(own_broker.bootstrap, client)
     partition = TopicPartition(name, 0)
     options = {"request_timeout": 2.0, "transaction_timeout": 4.0}
@@ -118,22 +118,22 @@ def test_a_broker_that_goes_away_never_hangs_a_commit(
         with closing(transaction):
             transaction.commit(3, "third")
         assert log.committed(partition) == (3, "third")
-    gc.collect()  # here, where the warnings about refused connections are expected
+    gc.collect()  # here, where the warnings about sockets are expected
 
 
 def opened_again(log: Any, partition: TopicPartition) -> Transaction:
-    """Poll, as a worker does, until the partition is this process's and its writer can be opened."""
+    """Poll, as a worker does, until the partition is assigned and its writer can be opened."""
     deadline = time.monotonic() + 60
     while True:
         log.poll(0.2, 10)
-        if log._membership_of(partition) is not None:
+        if log.membership_of(partition) is not None:
             with suppress(LogError):
                 return log.transaction(partition)
         assert time.monotonic() < deadline
 
 
 def test_closing_never_hangs(own_broker: Broker, client: str, name: str) -> None:
-    """With a broker that answers nothing, an open transaction and unsent records, closing is over in seconds."""
+    """With a frozen broker, an open transaction and unsent records, closing takes seconds."""
     world = KafkaWorld(own_broker.bootstrap, client)
     log = world.open(name, request_timeout=2.0, transaction_timeout=4.0)
     log.create([Topic(name, 1), Topic(f"{name}.out", 1)])

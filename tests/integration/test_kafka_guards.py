@@ -1,4 +1,4 @@
-"""The guards against defects of kafka-python 3.0.12, each against the defect that it is for."""
+"""The guards against defects of kafka-python 3.0.12: one test per defect."""
 
 import time
 import zlib
@@ -21,13 +21,13 @@ pytestmark = [pytest.mark.kafka, pytest.mark.timeout(120)]
 
 @pytest.fixture
 def world(broker: str) -> KafkaWorld:
-    """The shared broker."""
+    """Return the shared broker, accessed through kafka-python."""
     return KafkaWorld(broker)
 
 
 @pytest.fixture
 def log(world: KafkaWorld, name: str) -> Iterator[KafkaLog]:
-    """A log that owns one partition of an input topic."""
+    """Yield a log that owns one partition of an input topic."""
     with closing(world.open(name)) as opened:
         opened.create([Topic(name, 1), Topic(f"{name}.out", 1)])
         join(opened, name)
@@ -36,26 +36,26 @@ def log(world: KafkaWorld, name: str) -> Iterator[KafkaLog]:
 
 @pytest.fixture
 def transaction(log: KafkaLog, name: str) -> Iterator[KafkaTransaction]:
-    """The writer of that partition, with one output sent."""
+    """Yield the writer of that partition, with one output sent."""
     with closing(log.transaction(TopicPartition(name, 0))) as opened:
         opened.send([Output(f"{name}.out", 0, b"", b"value", 0)])
         yield opened
 
 
 class Failed:
-    """A record's future, as the client leaves it when the record has expired within a transaction."""
+    """A record's future after the record has expired within a transaction."""
 
     exception = errors.KafkaTimeoutError("Expiring 1 record(s)")
 
     def succeeded(self) -> bool:
-        """No."""
+        """Return False, as for every failed record."""
         return False
 
 
 def test_a_record_that_expired_fails_the_commit(
     world: KafkaWorld, log: KafkaLog, transaction: KafkaTransaction, name: str
 ) -> None:
-    """A commit does not succeed without a record that was not acknowledged, though the client would let it."""
+    """A commit fails if a record was not acknowledged, although the client would commit without it."""
     transaction._futures.append(Failed())
     with pytest.raises(LogError, match="Expiring 1 record"):
         transaction.commit(1, "")
@@ -64,10 +64,10 @@ def test_a_record_that_expired_fails_the_commit(
     assert log.committed(TopicPartition(name, 0)) is None
 
 
-def test_a_new_epoch_is_no_commit(
+def test_a_new_epoch_fails_the_commit(
     log: KafkaLog, transaction: KafkaTransaction, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A commit during which the client took a new epoch is not reported as one: its end was never sent."""
+    """A commit during which the client took a new epoch fails: the end of the transaction was never sent."""
     manager = transaction._manager
 
     def bump() -> TransactionalRequestResult:
@@ -86,8 +86,8 @@ def test_a_new_epoch_is_no_commit(
     assert log.committed(TopicPartition(name, 0)) is None
 
 
-def test_a_node_that_is_not_ready_is_no_exception() -> None:
-    """Where waiting for a broker raises, the client is told that it is not ready, and puts its request back."""
+def test_an_unreachable_node_is_not_ready() -> None:
+    """If waiting for a broker raises, the hardened client reports it as not ready: the request is queued again."""
 
     class Client:
         answers = iter([True, errors.KafkaConnectionError("gone"), False])
@@ -104,7 +104,7 @@ def test_a_node_that_is_not_ready_is_no_exception() -> None:
 
 
 def test_every_writer_is_hardened(transaction: KafkaTransaction) -> None:
-    """The guard stands in the client that the library's thread really uses."""
+    """The network client of the library's own thread is hardened."""
     assert transaction._sender._client.await_ready.__module__ == "streamrnn.log.kafka.writer"
 
 
@@ -112,12 +112,12 @@ def test_every_writer_is_hardened(transaction: KafkaTransaction) -> None:
 def test_no_commit_outside_the_membership(
     log: KafkaLog, transaction: KafkaTransaction, name: str, now: Membership | str | None
 ) -> None:
-    """A commit needs the very place in the group in which the writer was opened: not lost, not another one."""
+    """A commit requires the membership under which the writer was opened."""
     joined = transaction._joined
     assert joined is not None
     assert joined.generation >= 0
     found = joined._replace(generation=joined.generation + 1) if now == "other" else now
-    transaction._membership = lambda: found
+    log.membership_of = lambda _: found
     with pytest.raises(Fenced, match="does not belong to this process"):
         transaction.commit(1, "")
     transaction.close()
@@ -125,7 +125,7 @@ def test_no_commit_outside_the_membership(
 
 
 def test_a_membership_without_a_generation_is_refused(log: KafkaLog, name: str) -> None:
-    """A writer opened without a generation cannot commit, though the broker would take it without a check."""
+    """A writer opened without a generation cannot commit, although the broker would accept it unchecked."""
     partition = TopicPartition(name, 0)
     log._owned[partition] = Membership(-1, "")
     log._membership = lambda: Membership(-1, "")
@@ -133,10 +133,10 @@ def test_a_membership_without_a_generation_is_refused(log: KafkaLog, name: str) 
         transaction.commit(1, "")
 
 
-def test_a_poll_that_failed_is_not_tried_again(
+def test_a_failed_poll_is_not_retried(
     world: KafkaWorld, log: KafkaLog, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """After a batch that cannot be decoded the client would try it again for ever: the log stays at its first error."""
+    """After a batch that cannot be decoded, which the client would retry forever, the log repeats its first error."""
     calls = []
 
     def broken(**_: object) -> None:
@@ -151,10 +151,10 @@ def test_a_poll_that_failed_is_not_tried_again(
 
 
 @pytest.mark.parametrize("step", ["send_offsets_to_transaction", "begin_commit"])
-def test_no_step_of_a_commit_waits_for_ever(
+def test_no_step_of_a_commit_waits_forever(
     log: KafkaLog, transaction: KafkaTransaction, name: str, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
-    """A request that the client has lost, so that its answer never comes, ends the commit at the time limit."""
+    """A request that the client has lost fails the commit at the time limit."""
     monkeypatch.setattr(transaction._manager, step, lambda *_: TransactionalRequestResult())
     transaction._timeout = 0.5
     started = time.monotonic()

@@ -1,4 +1,4 @@
-"""What the contract does not show of the log on a real Kafka broker: groups, topics, codecs, and what fails."""
+"""The Kafka logs beyond the contract of all logs: groups, topics, codecs and errors."""
 
 import random
 import time
@@ -27,7 +27,7 @@ COMPACTED = {
     "max.compaction.lag.ms": "60000",
     "message.timestamp.after.max.ms": "9223372036854775807",
 }
-KEPT = {
+RETAINED = {
     "retention.ms": "-1",
     "cleanup.policy": "delete",
     "message.timestamp.after.max.ms": "9223372036854775807",
@@ -36,24 +36,24 @@ KEPT = {
 
 @pytest.fixture(params=KAFKA_CLIENTS)
 def world(request: pytest.FixtureRequest, broker: str) -> KafkaWorld:
-    """The shared broker, and one of the clients."""
+    """Return the shared broker, accessed through one of the clients."""
     return KafkaWorld(broker, request.param)
 
 
 @pytest.fixture
 def stack() -> Iterator[ExitStack]:
-    """Whatever a test opens is closed at its end, the latest first."""
+    """Yield a stack that closes whatever a test opens, latest first."""
     with ExitStack() as opened:
         yield opened
 
 
 def input_records(count: int) -> list[Record]:
-    """Make records of one partition."""
+    """Return records of one partition."""
     return [Record("", 0, -1, 1_700_000_000_000 + number, b"key", b"value %d" % number) for number in range(count)]
 
 
-def test_either_client_goes_on_where_the_other_has_committed(broker: str, name: str, stack: ExitStack) -> None:
-    """Offset, metadata and state that one client has written are the same to the other: they may be exchanged."""
+def test_either_client_continues_from_the_other_one(broker: str, name: str, stack: ExitStack) -> None:
+    """Offset, metadata and state written by one client are read back by the other, so that they may be exchanged."""
     partition, state = TopicPartition(name, 0), TopicPartition(f"{name}.state", 0)
     expected: Committed | None = None
     for turn, client in enumerate([*KAFKA_CLIENTS, *KAFKA_CLIENTS], start=1):
@@ -63,28 +63,28 @@ def test_either_client_goes_on_where_the_other_has_committed(broker: str, name: 
             with closing(log.transaction(partition)) as transaction:
                 assert log.committed(partition) == expected
                 transaction.send([Output(*state, b"turn", b"%d" % turn, 1_700_000_000_000)])
-                expected = Committed(turn, f'{{"turn":{turn},"said":"\u00e4"}}')
+                expected = Committed(turn, f'{{"turn":{turn},"text":"\u00e4"}}')
                 transaction.commit(*expected)
             assert log.read_state(state) == {b"turn": b"%d" % turn}
 
 
-def test_the_text_of_an_offset_has_an_end(world: KafkaWorld, stack: ExitStack, name: str) -> None:
-    """Each client ends the metadata with a zero byte: without it librdkafka reads on over foreign memory."""
+def test_offset_metadata_is_terminated(world: KafkaWorld, stack: ExitStack, name: str) -> None:
+    """Each client ends the metadata with a zero byte, without which librdkafka reads beyond its end."""
     log = stack.enter_context(closing(world.open(name)))
     log.create([Topic(name, 1)])
     (partition,) = join(log, name)
     transaction = stack.enter_context(closing(log.transaction(partition)))
     with closing(KafkaAdminClient(bootstrap_servers=world.bootstrap)) as admin:
-        for text in ("", "{}", '{"said":"\u00e4"}', "x" * 4000):
+        for text in ("", "{}", '{"text":"\u00e4"}', "x" * 4000):
             transaction.commit(0, text)
-            assert log.committed(partition) == Committed(0, text)  # which waits until it is committed
-            (held,) = admin.list_group_offsets(name)[name].values()
-            assert held.metadata == text + "\0"
+            assert log.committed(partition) == Committed(0, text)  # waits until the commit is complete
+            (stored,) = admin.list_group_offsets(name)[name].values()
+            assert stored.metadata == text + "\0"
 
 
 @pytest.mark.parametrize("codec", ["gzip", "lz4", "snappy", "zstd"])
 def test_compressed_input_is_read(world: KafkaWorld, stack: ExitStack, name: str, codec: str) -> None:
-    """Input is read whichever of Kafka's codecs its producer used."""
+    """Input is read with every codec of Kafka."""
     log = stack.enter_context(closing(world.open(name)))
     log.create([Topic(name, 1)])
     world.produce(name, input_records(500), compression=codec)
@@ -93,7 +93,7 @@ def test_compressed_input_is_read(world: KafkaWorld, stack: ExitStack, name: str
 
 
 def test_members_share_and_hand_over(world: KafkaWorld, stack: ExitStack, name: str) -> None:
-    """When a second process joins, partitions move; a writer of the time before cannot commit, and both can go on."""
+    """When a second process joins, partitions move; earlier writers cannot commit, and both processes continue."""
     first = stack.enter_context(closing(world.open(name)))
     first.create([Topic(name, 2), Topic(f"{name}.out", 2)])
     partitions = join(first, name)
@@ -103,26 +103,26 @@ def test_members_share_and_hand_over(world: KafkaWorld, stack: ExitStack, name: 
     second = stack.enter_context(closing(world.open(name)))
     second.subscribe([name])
     owners: dict[TopicPartition, Log] = dict.fromkeys(partitions, first)
-    taken: set[TopicPartition] = set()
+    revoked: set[TopicPartition] = set()
     deadline = time.monotonic() + PATIENCE
 
     def turn() -> None:
         assert time.monotonic() < deadline
         for log in (first, second):
             poll = log.poll(0.1, 10)
-            taken.update(poll.revoked)
+            revoked.update(poll.revoked)
             owners.update(dict.fromkeys(poll.assigned, log))
 
-    while len(set(owners.values())) < 2 or not taken:
+    while len(set(owners.values())) < 2 or not revoked:
         turn()
-    assert sorted(taken) == partitions
+    assert sorted(revoked) == partitions
     for each in partitions:
         with pytest.raises(Fenced):
             old[each].commit(1, "before")
     left = set(partitions)
     while left:
         for each in list(left):
-            # the group may come together once more; as for a worker, the next polls tell
+            # the group may rebalance once more, which the next polls report, as to a worker
             with suppress(Fenced), closing(owners[each].transaction(each)) as transaction:
                 transaction.send([Output(f"{name}.out", each.partition, b"", b"after", 0)])
                 transaction.commit(2, "after")
@@ -131,8 +131,10 @@ def test_members_share_and_hand_over(world: KafkaWorld, stack: ExitStack, name: 
     assert [each.value for each in world.read(f"{name}.out")] == [b"after", b"after"]
 
 
-def test_a_partition_that_was_fenced_and_kept_comes_again(world: KafkaWorld, stack: ExitStack, name: str) -> None:
-    """A writer that was fenced while its process keeps the partition does not leave it without a reader."""
+def test_a_fenced_partition_that_is_still_owned_is_assigned_again(
+    world: KafkaWorld, stack: ExitStack, name: str
+) -> None:
+    """A process whose writer was fenced, but which still owns the partition, is assigned it again and can commit."""
     log = stack.enter_context(closing(world.open(name)))
     log.create([Topic(name, 1)])
     (partition,) = join(log, name)
@@ -149,22 +151,22 @@ def test_a_partition_that_was_fenced_and_kept_comes_again(world: KafkaWorld, sta
         transaction.commit(1, "")
 
 
-def test_state_behind_an_open_transaction_is_not_taken_for_all(world: KafkaWorld, stack: ExitStack, name: str) -> None:
-    """State is not returned short where another's transaction is open in it: the read fails after a while."""
+def test_reading_state_behind_an_open_transaction_fails(world: KafkaWorld, stack: ExitStack, name: str) -> None:
+    """State is not cut short at an open transaction of another process: reading fails after the time limit."""
     log = stack.enter_context(closing(world.open(name, request_timeout=1.0, transaction_timeout=2.0)))
     log.create([Topic(name, 2), Topic(f"{name}.state", 1, compacted=True)])
     writer = stack.enter_context(closing(log.transaction(TopicPartition(name, 1))))
     writer._timeout = 60.0
     other = stack.enter_context(closing(world.open(f"{name}-other")))
-    held = stack.enter_context(closing(other.transaction(TopicPartition(name, 0))))
-    held.send([Output(f"{name}.state", 0, b"key", b"value", 0)])
-    held._producer.flush(10)
-    with pytest.raises(LogError, match="stays at offset 0 of 1"):
+    blocking = stack.enter_context(closing(other.transaction(TopicPartition(name, 0))))
+    blocking.send([Output(f"{name}.state", 0, b"key", b"value", 0)])
+    blocking._producer.flush(10)
+    with pytest.raises(LogError, match="makes no progress at offset 0 of 1"):
         log.read_state(TopicPartition(f"{name}.state", 0))
 
 
 def test_state_is_read_without_waiting(world: KafkaWorld, stack: ExitStack, name: str) -> None:
-    """A restart waits for it once per partition: for round trips, and for none of the libraries' pauses (to 0.6 s)."""
+    """Reading state, which every restart waits for, avoids the libraries' pauses of up to 0.6 s."""
     state = TopicPartition(f"{name}.state", 0)
     log = stack.enter_context(closing(world.open(name)))
     log.create([Topic(name, 1), Topic(state.topic, 1, compacted=True)])
@@ -172,35 +174,35 @@ def test_state_is_read_without_waiting(world: KafkaWorld, stack: ExitStack, name
     transaction = stack.enter_context(closing(log.transaction(partition)))
     transaction.send([Output(*state, b"%d" % number, bytes(16_000), 1_700_000_000_000) for number in range(100)])
     transaction.commit(0, "{}")
-    took = []
+    durations = []
     for _ in range(8):
         begun = time.monotonic()
         assert len(log.read_state(state)) == 100
-        took.append(time.monotonic() - begun)
-    assert min(took) < 0.12, took
+        durations.append(time.monotonic() - begun)
+    assert min(durations) < 0.12, durations
 
 
 def test_state_must_be_compacted(world: KafkaWorld, stack: ExitStack, name: str) -> None:
-    """A topic for state that exists and would delete its records in time is refused."""
+    """An existing topic for state whose records expire is rejected."""
     log = stack.enter_context(closing(world.open(name)))
     log.create([Topic(name, 1)])
     with pytest.raises(LogError, match=r"cleanup\.policy is 'delete'"):
         log.create([Topic(name, 1, compacted=True)])
 
 
-def test_topics_are_created_for_their_purpose(world: KafkaWorld, stack: ExitStack, name: str) -> None:
-    """State topics are compacted soon and in small segments; others keep forecasts of any age; all take event times."""
+def test_settings_of_created_topics(world: KafkaWorld, stack: ExitStack, name: str) -> None:
+    """State topics are compacted soon and in small segments; others have no retention limit; all accept event times."""
     log = stack.enter_context(closing(world.open(name)))
     log.create([Topic(name, 1, compacted=True), Topic(f"{name}.out", 1)])
-    for topic, expected in ((name, COMPACTED), (f"{name}.out", KEPT)):
+    for topic, expected in ((name, COMPACTED), (f"{name}.out", RETAINED)):
         with closing(KafkaAdminClient(bootstrap_servers=world.bootstrap)) as admin:
             resource = ConfigResource(ConfigResourceType.TOPIC, topic)
             found = admin.describe_configs([resource], config_filter="all")["topic"][topic]
         assert {key: found[key]["value"] for key in expected} == expected
 
 
-def test_a_record_too_large_is_named(world: KafkaWorld, stack: ExitStack, name: str) -> None:
-    """A record that the broker refuses fails the commit with the remedy, and nothing of it is written."""
+def test_a_record_that_is_too_large_fails_the_commit(world: KafkaWorld, stack: ExitStack, name: str) -> None:
+    """A record that the broker rejects fails the entire commit; the error names the remedy."""
     log = stack.enter_context(closing(world.open(name)))
     log.create([Topic(name, 1), Topic(f"{name}.out", 1)])
     (partition,) = join(log, name)
@@ -215,7 +217,7 @@ def test_a_record_too_large_is_named(world: KafkaWorld, stack: ExitStack, name: 
 
 
 def test_records_deleted_by_retention_are_an_error(world: KafkaWorld, stack: ExitStack, name: str) -> None:
-    """Where retention has overtaken the reader, reading raises, and does not go on with what is left."""
+    """Reading raises if retention has deleted the next record, instead of continuing with a later one."""
     log = stack.enter_context(closing(world.open(name)))
     log.create([Topic(name, 1)])
     world.produce(name, input_records(10))
@@ -227,8 +229,8 @@ def test_records_deleted_by_retention_are_an_error(world: KafkaWorld, stack: Exi
         gather(log, 1)
 
 
-def test_a_poll_that_failed_fails_again(world: KafkaWorld, stack: ExitStack, name: str) -> None:
-    """After an error of reading the log stays at it: it never goes on as if nothing were missing."""
+def test_a_failed_poll_fails_again(world: KafkaWorld, stack: ExitStack, name: str) -> None:
+    """After an error of `poll`, every later poll raises the same error, so that no record is skipped."""
     log = stack.enter_context(closing(world.open(name)))
     log.create([Topic(name, 1)])
     world.produce(name, input_records(1))
@@ -241,32 +243,31 @@ def test_a_poll_that_failed_fails_again(world: KafkaWorld, stack: ExitStack, nam
     assert second.value is first.value
 
 
-def test_a_missing_input_topic_is_named(world: KafkaWorld, name: str) -> None:
-    """Subscribing to a topic that does not exist fails with its name."""
-    with closing(world.open(name, request_timeout=1.0)) as log, pytest.raises(LogError, match=f"no topic {name}"):
+def test_a_missing_input_topic_is_an_error(world: KafkaWorld, name: str) -> None:
+    """Subscribing to a topic that does not exist raises an error that names it."""
+    missing = f"topic {name} does not exist"
+    with closing(world.open(name, request_timeout=1.0)) as log, pytest.raises(LogError, match=missing):
         log.subscribe([name])
 
 
 def restart(log: Any, other: Log, open_again: Callable[[], Log], stack: ExitStack, topic: str) -> list[TopicPartition]:
-    """Close a member and open it again; return what is taken from the other one until the new one can read."""
+    """Close a member and open it again; return what the other one loses until the new one can read."""
     log.close()
     again = stack.enter_context(closing(open_again()))
     again.subscribe([topic])
-    taken: list[TopicPartition] = []
+    lost: list[TopicPartition] = []
 
-    def given(poll: Poll) -> bool:
-        taken.extend(other.poll(0, 10).revoked)
+    def assigned(poll: Poll) -> bool:
+        lost.extend(other.poll(0, 10).revoked)
         return bool(poll.assigned)
 
-    wait_for(again, given)
-    return taken
+    wait_for(again, assigned)
+    return lost
 
 
 @pytest.mark.parametrize("named", [True, False])
-def test_a_named_instance_comes_back_to_its_partitions(
-    world: KafkaWorld, stack: ExitStack, name: str, named: bool
-) -> None:
-    """A process restarted under its instance's name gets its partitions, and nothing moves elsewhere; else it does."""
+def test_a_static_member_resumes_its_partitions(world: KafkaWorld, stack: ExitStack, name: str, named: bool) -> None:
+    """Restarting a member with an instance name moves no partition of other members; without a name it does."""
 
     def member(number: int) -> Log:
         return world.open(name, instance=f"{name}-{number}" if named else None)
@@ -286,8 +287,8 @@ def test_a_named_instance_comes_back_to_its_partitions(
     assert restart(logs[1], logs[0], lambda: member(1), stack, name) == ([] if named else sorted(owned[0]))
 
 
-def test_a_second_process_of_a_name_fences_the_first(world: KafkaWorld, stack: ExitStack, name: str) -> None:
-    """Of two processes with the same instance's name only the later one can commit; the other is told the key."""
+def test_a_second_process_of_an_instance_fences_the_first(world: KafkaWorld, stack: ExitStack, name: str) -> None:
+    """Of two processes with one instance name only the later can commit; the other's error names the key."""
     first = stack.enter_context(closing(world.open(name, instance="same")))
     first.create([Topic(name, 1)])
     (partition,) = join(first, name)
@@ -303,23 +304,23 @@ def test_a_second_process_of_a_name_fences_the_first(world: KafkaWorld, stack: E
 
 
 def tasks() -> set[str]:
-    """The threads of this process, of whatever language."""
+    """Return the ids of all threads of this process, native ones included."""
     return {each.name for each in Path("/proc/self/task").iterdir()}
 
 
 @pytest.mark.parametrize("client", KAFKA_CLIENTS)
-def test_an_unreachable_broker_is_named(client: str, name: str) -> None:
-    """Where nobody listens, opening fails with the address within the time limit, and leaves no thread behind."""
+def test_an_unreachable_broker_is_an_error(client: str, name: str) -> None:
+    """Opening fails within the time limit with the broker's address, and leaves no thread behind."""
     (port,) = free_ports(1)
     before = tasks()
-    with pytest.raises(LogError, match=rf"cannot connect to Kafka at 127\.0\.0\.1:{port}") as held:
+    with pytest.raises(LogError, match=rf"cannot connect to Kafka at 127\.0\.0\.1:{port}") as raised:
         kafka_log(client)(Connection(bootstrap_servers=f"127.0.0.1:{port}", app=name, request_timeout=1.0))
-    require_gone(before)  # while the error is held, and with it whatever it refers to
-    assert held.value.__traceback__ is not None
+    require_gone(before)  # while the error, and whatever it refers to, is alive
+    assert raised.value.__traceback__ is not None
 
 
-def test_a_closed_log_leaves_nothing(world: KafkaWorld, name: str) -> None:
-    """No thread is left of a log and its writers once they are closed, and closing again does no harm."""
+def test_a_closed_log_leaves_no_thread(world: KafkaWorld, name: str) -> None:
+    """Closing a log and its writers ends all their threads; closing again has no effect."""
     before = tasks()
     log = world.open(name)
     log.create([Topic(name, 1)])
@@ -331,7 +332,7 @@ def test_a_closed_log_leaves_nothing(world: KafkaWorld, name: str) -> None:
 
 
 def require_gone(before: set[str]) -> None:
-    """Wait until no threads are left but those of before."""
+    """Wait until all threads but these have ended."""
     deadline = time.monotonic() + 5
     while left := tasks() - before:
         assert time.monotonic() < deadline, left
@@ -339,8 +340,8 @@ def require_gone(before: set[str]) -> None:
 
 
 @pytest.mark.parametrize("client", KAFKA_CLIENTS)
-def test_certificates_that_cannot_be_used_are_named(client: str) -> None:
-    """A certificate file that cannot be read is an error of the configuration that names its key and the file."""
+def test_an_unusable_certificate_is_an_error(client: str) -> None:
+    """An unreadable certificate file is a configuration error that names the key and the file."""
     options = {"bootstrap_servers": "127.0.0.1:1", "app": "a"}
     with pytest.raises(ConfigError, match=r"kafka\.ssl_cafile: '/no/such\.pem'"):
         kafka_log(client)(Connection(**options, security_protocol="SSL", ssl_cafile="/no/such.pem"))

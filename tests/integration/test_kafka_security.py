@@ -1,4 +1,4 @@
-"""A broker that asks for a name and a password, and keeps access lists; in plain text and over TLS."""
+"""A broker with authentication and access control lists, in plain text and over TLS."""
 
 import shlex
 import shutil
@@ -20,12 +20,12 @@ from streamrnn.log import Committed, Topic
 from streamrnn.records import Output, Record, TopicPartition
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(180)]
-RIGHTS = {
+PERMISSIONS = {
     ResourceType.TOPIC: ["DESCRIBE", "READ", "WRITE", "DESCRIBE_CONFIGS"],
     ResourceType.GROUP: ["DESCRIBE", "READ"],
     ResourceType.TRANSACTIONAL_ID: ["DESCRIBE", "WRITE"],
 }
-"""What a daemon needs where its topics exist."""
+"""The permissions that a daemon needs if its topics exist."""
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +39,7 @@ def secured() -> Iterator[Broker]:
 
 
 def certificate(folder: Path, name: str) -> Path:
-    """Make a certificate for this machine that nobody but itself vouches for; in one file with its key."""
+    """Make a self-signed certificate for this machine; return its file, which contains the key too."""
     made = folder / f"{name}.pem"
     names = ["-subj", f"/CN={name}", "-addext", "subjectAltName=IP:127.0.0.1"]
     command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", *names, "-keyout", "-"]
@@ -49,7 +49,7 @@ def certificate(folder: Path, name: str) -> Path:
 
 @pytest.fixture(scope="module")
 def authority(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The broker's own certificate."""
+    """Return the broker's certificate."""
     if shutil.which("openssl") is None:
         pytest.skip("no openssl")
     return certificate(tmp_path_factory.mktemp("tls"), "broker")
@@ -57,7 +57,7 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def encrypted(authority: Path) -> Iterator[Broker]:
-    """Yield a broker that is secured by TLS, too."""
+    """Yield a secured broker with TLS."""
     reason = missing()
     if reason is not None:
         pytest.skip(reason)
@@ -67,13 +67,13 @@ def encrypted(authority: Path) -> Iterator[Broker]:
 
 @pytest.fixture(params=KAFKA_CLIENTS)
 def guarded(request: pytest.FixtureRequest, secured: Broker) -> KafkaWorld:
-    """The guarded address, and one of the clients."""
+    """Return the secured broker, accessed through one of the clients."""
     return KafkaWorld(secured.guarded, request.param)
 
 
 @pytest.fixture
 def stack() -> Iterator[ExitStack]:
-    """Whatever a test opens is closed at its end, the latest first."""
+    """Yield a stack that closes whatever a test opens, latest first."""
     with ExitStack() as opened:
         yield opened
 
@@ -81,26 +81,26 @@ def stack() -> Iterator[ExitStack]:
 def open_as(world: KafkaWorld, name: str, user: str, password: str | None = None, **options: Any) -> Any:
     """Open a log as one of the users."""
     secret = PASSWORDS[user] if password is None else password
-    said = {"sasl_mechanism": "PLAIN", "sasl_username": user, "sasl_password": secret}
-    return world.open(name, **{"security_protocol": "SASL_PLAINTEXT", **said, **options})
+    credentials = {"sasl_mechanism": "PLAIN", "sasl_username": user, "sasl_password": secret}
+    return world.open(name, **{"security_protocol": "SASL_PLAINTEXT", **credentials, **options})
 
 
-def allow(broker: Broker, user: str, prefix: str, rights: dict[ResourceType, list[str]]) -> None:
-    """Give rights to a user, to all whose name begins with the prefix."""
+def allow(broker: Broker, user: str, prefix: str, permissions: dict[ResourceType, list[str]]) -> None:
+    """Grant a user permissions for all resources with a prefix."""
     acls = [
         ACL(
-            principal=f"User:{user}", host="*", operation=ACLOperation[right], permission_type=ACLPermissionType.ALLOW,
+            principal=f"User:{user}", host="*", operation=ACLOperation[name], permission_type=ACLPermissionType.ALLOW,
             resource_pattern=ResourcePattern(kind, prefix, ACLResourcePatternType.PREFIXED),
         )
-        for kind, granted in rights.items()
-        for right in granted
+        for kind, names in permissions.items()
+        for name in names
     ]  # fmt: skip
     with closing(KafkaAdminClient(bootstrap_servers=broker.bootstrap)) as admin:
         admin.create_acls(acls)
 
 
-def obey(broker: Broker, command: Sequence[str]) -> None:
-    """Do what `kafka-topics.sh` would with these arguments."""
+def run_kafka_topics(broker: Broker, command: Sequence[str]) -> None:
+    """Create a topic as `kafka-topics.sh` would with these arguments."""
     given = dict(zip(command[::2], command[1::2], strict=False))
     configs = dict(each.split("=", 1) for flag, each in pairwise(command) if flag == "--config")
     with closing(KafkaAdminClient(bootstrap_servers=broker.bootstrap)) as admin:
@@ -108,57 +108,57 @@ def obey(broker: Broker, command: Sequence[str]) -> None:
         admin.wait_for_topics([given["--topic"]])
 
 
-def test_who_may_not_create_a_topic_is_told_how_it_is_done(
+def test_a_user_without_permission_is_shown_how_to_create_a_topic(
     secured: Broker, guarded: KafkaWorld, stack: ExitStack, name: str
 ) -> None:
-    """The message holds the whole command, and a topic made by it is what was wanted."""
-    allow(secured, "daemon", name, RIGHTS)
+    """The error contains the complete command, and a topic created by it is accepted."""
+    allow(secured, "daemon", name, PERMISSIONS)
     log = stack.enter_context(closing(open_as(guarded, name, "daemon")))
     for topic in (Topic(f"{name}.state", 2, compacted=True), Topic(f"{name}.out", 3)):
-        with pytest.raises(LogError, match="this user has no right to create it") as refused:
+        with pytest.raises(LogError, match="this user has no permission to create it") as refused:
             log.create([topic])
         words = shlex.split(str(refused.value).partition("kafka-topics.sh ")[2])
         assert words[:3] == ["--bootstrap-server", secured.guarded, "--create"]
-        obey(secured, [*words[:2], *words[3:]])
+        run_kafka_topics(secured, [*words[:2], *words[3:]])
         log.create([topic])
         assert log.partitions(topic.name) == topic.partitions
 
 
-def live(broker: Broker, world: KafkaWorld, name: str, stack: ExitStack, **options: Any) -> None:
-    """Read a record, commit an output, state and offset, and read the state, with the rights that are listed."""
-    allow(broker, "daemon", name, RIGHTS)
-    outside = KafkaWorld(broker.bootstrap)
-    with closing(outside.open(name)) as log:
+def require_permissions_suffice(broker: Broker, world: KafkaWorld, name: str, stack: ExitStack, **options: Any) -> None:
+    """Read a record, commit an output, state and offset, and read the state, with only PERMISSIONS."""
+    allow(broker, "daemon", name, PERMISSIONS)
+    unsecured = KafkaWorld(broker.bootstrap)
+    with closing(unsecured.open(name)) as log:
         log.create([Topic(name, 1), Topic(f"{name}.out", 1), Topic(f"{name}.state", 1, compacted=True)])
-    outside.produce(name, [Record(name, 0, -1, 5, b"key", b"value")])
+    unsecured.produce(name, [Record(name, 0, -1, 5, b"key", b"value")])
     log = stack.enter_context(closing(open_as(world, name, "daemon", **options)))
     (partition,) = join(log, name)
     (found,) = gather(log, 1)
     assert found.value == b"value"
     with closing(log.transaction(partition)) as transaction:
-        transaction.send([Output(f"{name}.out", 0, b"key", b"said", 7), Output(f"{name}.state", 0, b"piece", b"x", 7)])
+        transaction.send([Output(f"{name}.out", 0, b"key", b"output", 7), Output(f"{name}.state", 0, b"part", b"x", 7)])
         transaction.commit(1, "{}")
     assert log.committed(partition) == Committed(1, "{}")
-    assert log.read_state(TopicPartition(f"{name}.state", 0)) == {b"piece": b"x"}
+    assert log.read_state(TopicPartition(f"{name}.state", 0)) == {b"part": b"x"}
     assert not log.others()
-    assert [each.value for each in outside.read(f"{name}.out")] == [b"said"]
+    assert [each.value for each in unsecured.read(f"{name}.out")] == [b"output"]
 
 
-def test_a_life_among_users(secured: Broker, guarded: KafkaWorld, stack: ExitStack, name: str) -> None:
-    """The rights that are listed are enough."""
-    live(secured, guarded, name, stack)
+def test_the_permissions_suffice(secured: Broker, guarded: KafkaWorld, stack: ExitStack, name: str) -> None:
+    """PERMISSIONS are all that a daemon needs."""
+    require_permissions_suffice(secured, guarded, name, stack)
 
 
 @pytest.mark.parametrize("client", KAFKA_CLIENTS)
-def test_a_life_over_tls(encrypted: Broker, authority: Path, stack: ExitStack, name: str, client: str) -> None:
-    """The broker's certificate is looked at, and what is said goes encrypted."""
+def test_tls(encrypted: Broker, authority: Path, stack: ExitStack, name: str, client: str) -> None:
+    """A daemon works over TLS with the broker's certificate as its authority."""
     options = {"security_protocol": "SASL_SSL", "ssl_cafile": str(authority)}
-    live(encrypted, KafkaWorld(encrypted.guarded, client), name, stack, **options)
+    require_permissions_suffice(encrypted, KafkaWorld(encrypted.guarded, client), name, stack, **options)
 
 
 @pytest.mark.parametrize("client", KAFKA_CLIENTS)
-def test_a_broker_that_nobody_vouches_for(encrypted: Broker, tmp_path: Path, name: str, client: str) -> None:
-    """Its certificate is not taken, and the message names the keys to look at."""
+def test_an_untrusted_certificate_is_rejected(encrypted: Broker, tmp_path: Path, name: str, client: str) -> None:
+    """The error names the configuration keys to check."""
     options = {"security_protocol": "SASL_SSL", "ssl_cafile": str(certificate(tmp_path, "other"))}
     with pytest.raises(LogError, match=r"certificate.*kafka\.ssl_"):
         open_as(KafkaWorld(encrypted.guarded, client), name, "daemon", request_timeout=3.0, **options)
@@ -166,15 +166,15 @@ def test_a_broker_that_nobody_vouches_for(encrypted: Broker, tmp_path: Path, nam
 
 @pytest.mark.parametrize(("user", "password"), [("daemon", "wrong"), ("nobody", "x")])
 def test_a_wrong_password_names_its_keys(guarded: KafkaWorld, name: str, user: str, password: str) -> None:
-    """Who is not let in hears which keys to check."""
+    """A rejected login raises an error that names the configuration keys to check."""
     with pytest.raises(LogError, match=r"kafka\.sasl_username and kafka\.sasl_password"):
         open_as(guarded, name, user, password, request_timeout=2.0)
 
 
-def test_who_lacks_a_right_is_told_so(guarded: KafkaWorld, stack: ExitStack, secured: Broker, name: str) -> None:
-    """A user that may not even see a topic hears of the access lists."""
+def test_a_missing_permission_is_named(guarded: KafkaWorld, stack: ExitStack, secured: Broker, name: str) -> None:
+    """Describing a topic without permission raises an error that points to the access control lists."""
     with closing(KafkaWorld(secured.bootstrap).open(name)) as log:
         log.create([Topic(name, 1)])
     log = stack.enter_context(closing(open_as(guarded, name, "stranger")))
-    with pytest.raises(LogError, match="lacks a right: see the access lists"):
+    with pytest.raises(LogError, match="lacks a permission: check the brokers' access control lists"):
         log.partitions(name)

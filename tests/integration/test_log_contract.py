@@ -1,4 +1,4 @@
-"""The one contract of all logs: in memory, in SQLite, and on a real Kafka broker."""
+"""The contract of all logs: in memory, in SQLite, and on a real Kafka broker with either client library."""
 
 import time
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.timeout(120)
     params=["memory", "sqlite", *(pytest.param(client, marks=pytest.mark.kafka) for client in KAFKA_CLIENTS)]
 )
 def world(request: pytest.FixtureRequest, tmp_path: Path) -> World:
-    """One log system."""
+    """Return one log system."""
     if request.param == "memory":
         return MemoryWorld()
     if request.param == "sqlite":
@@ -29,7 +29,7 @@ def world(request: pytest.FixtureRequest, tmp_path: Path) -> World:
 
 @pytest.fixture
 def stack() -> Iterator[ExitStack]:
-    """Whatever a test opens is closed at its end, the latest first."""
+    """Yield a stack that closes whatever a test opens, latest first."""
     with ExitStack() as opened:
         yield opened
 
@@ -63,13 +63,13 @@ def values(records: list[Record]) -> list[bytes | None]:
 
 
 def write(transaction: Transaction, outputs: list[Output]) -> None:
-    """Send and commit; a log may refuse a record at either."""
+    """Send and commit; a log may reject a record at either."""
     transaction.send(outputs)
     transaction.commit(1, "")
 
 
-def test_records_come_in_order_with_their_offsets(world: World, stack: ExitStack, name: str) -> None:
-    """Within a partition records come in the order in which they were written, with offsets from 0, none twice."""
+def test_records_are_read_in_offset_order(world: World, stack: ExitStack, name: str) -> None:
+    """Records of a partition are read once, in the order written, with offsets from 0."""
     log = prepared(world, stack, name, partitions=2)
     world.produce(name, [record(number, partition=number % 2) for number in range(100)])
     join(log, name)
@@ -82,8 +82,8 @@ def test_records_come_in_order_with_their_offsets(world: World, stack: ExitStack
     assert log.poll(0.05, 10).records == {}
 
 
-def test_bytes_and_times_survive(world: World, stack: ExitStack, name: str) -> None:
-    """Key, value, headers and timestamp of an input come as they were written, byte for byte."""
+def test_inputs_are_read_unchanged(world: World, stack: ExitStack, name: str) -> None:
+    """Key, value, headers and timestamp of an input are read exactly as written."""
     log = prepared(world, stack, name)
     written = [
         Record("", 0, -1, 0, None, b"", ()),
@@ -95,8 +95,8 @@ def test_bytes_and_times_survive(world: World, stack: ExitStack, name: str) -> N
     assert gather(log, 3) == [each._replace(topic=name, offset=offset) for offset, each in enumerate(written)]
 
 
-def test_outputs_survive(world: World, stack: ExitStack, name: str) -> None:
-    """What a transaction writes is read as it was given: empty, absent, and with times far from now."""
+def test_outputs_are_read_unchanged(world: World, stack: ExitStack, name: str) -> None:
+    """Outputs are read exactly as sent: with empty and absent parts, and with timestamps far from now."""
     log = prepared(world, stack, name)
     (partition,) = join(log, name)
     sent = [
@@ -113,7 +113,7 @@ def test_outputs_survive(world: World, stack: ExitStack, name: str) -> None:
 
 
 def test_nothing_is_visible_before_the_commit(world: World, stack: ExitStack, name: str) -> None:
-    """Outputs, state and offset appear together at the commit, and not before."""
+    """Outputs, state and offset become visible together with the commit."""
     log = prepared(world, stack, name)
     (partition,) = join(log, name)
     with closing(log.transaction(partition)) as transaction:
@@ -128,22 +128,22 @@ def test_nothing_is_visible_before_the_commit(world: World, stack: ExitStack, na
 
 
 def test_close_rolls_back(world: World, stack: ExitStack, name: str) -> None:
-    """What was sent and not committed is gone after close, and does not come with the next transaction."""
+    """`close` discards uncommitted records; the next transaction does not contain them."""
     log = prepared(world, stack, name)
     (partition,) = join(log, name)
     with closing(log.transaction(partition)) as transaction:
         transaction.send([output(f"{name}.out", b"lost"), output(f"{name}.state", b"lost")])
     world.produce(f"{name}.out", [record(0)])
-    assert values(world.read(f"{name}.out")) == [b"value 0"]  # nothing is held back behind an open transaction
+    assert values(world.read(f"{name}.out")) == [b"value 0"]  # readers do not wait for an open transaction
     with closing(log.transaction(partition)) as transaction:
-        transaction.send([output(f"{name}.out", b"kept")])
+        transaction.send([output(f"{name}.out", b"committed")])
         transaction.commit(1, "")
-    assert values(world.read(f"{name}.out")) == [b"value 0", b"kept"]
+    assert values(world.read(f"{name}.out")) == [b"value 0", b"committed"]
     assert log.read_state(TopicPartition(f"{name}.state", 0)) == {}
 
 
 def test_a_later_writer_fences_an_earlier_one(world: World, stack: ExitStack, name: str) -> None:
-    """Once another writer of the partition is open, the first one's commit raises Fenced and writes nothing."""
+    """Once a later writer of the partition is open, the earlier one's commit raises Fenced and writes nothing."""
     log = prepared(world, stack, name)
     (partition,) = join(log, name)
     first = stack.enter_context(closing(log.transaction(partition)))
@@ -158,8 +158,8 @@ def test_a_later_writer_fences_an_earlier_one(world: World, stack: ExitStack, na
     second.close()
 
 
-def test_a_fenced_writer_writes_nothing_later_either(world: World, stack: ExitStack, name: str) -> None:
-    """A fenced writer that begins only after it was fenced cannot commit: neither outputs nor an offset alone."""
+def test_a_fenced_writer_cannot_begin_a_transaction(world: World, stack: ExitStack, name: str) -> None:
+    """A transaction that begins after its writer was fenced cannot commit, not even an offset alone."""
     log = prepared(world, stack, name)
     (partition,) = join(log, name)
     first = stack.enter_context(closing(log.transaction(partition)))
@@ -171,8 +171,8 @@ def test_a_fenced_writer_writes_nothing_later_either(world: World, stack: ExitSt
     assert log.committed(partition) == Committed(1, "before")
 
 
-def test_a_fenced_writer_that_sends_again_is_fenced(world: World, stack: ExitStack, name: str) -> None:
-    """What a writer sends after it was fenced is not written, and its commit raises Fenced."""
+def test_a_fenced_writer_cannot_send(world: World, stack: ExitStack, name: str) -> None:
+    """Records sent after the writer was fenced are not written: the send or the commit raises Fenced."""
     log = prepared(world, stack, name)
     (partition,) = join(log, name)
     first = stack.enter_context(closing(log.transaction(partition)))
@@ -185,22 +185,22 @@ def test_a_fenced_writer_that_sends_again_is_fenced(world: World, stack: ExitSta
     assert values(world.read(f"{name}.out")) == [b"before"]
 
 
-def test_a_stranger_cannot_commit(world: World, stack: ExitStack, name: str) -> None:
-    """A process to which the partition was not given may open its writer, and cannot commit."""
+def test_a_process_without_the_partition_cannot_commit(world: World, stack: ExitStack, name: str) -> None:
+    """A process that is not assigned the partition may open its writer but cannot commit."""
     prepared(world, stack, name)
-    stranger = stack.enter_context(closing(world.open(name)))
+    outsider = stack.enter_context(closing(world.open(name)))
     partition = TopicPartition(name, 0)
-    transaction = stack.enter_context(closing(stranger.transaction(partition)))
+    transaction = stack.enter_context(closing(outsider.transaction(partition)))
     transaction.send([output(f"{name}.out", b"1")])
     with pytest.raises(Fenced):
         transaction.commit(1, "")
-    assert stranger.committed(partition) is None
+    assert outsider.committed(partition) is None
     transaction.close()
     assert world.read(f"{name}.out") == []
 
 
-def test_a_failed_writer_is_not_used_again(world: World, stack: ExitStack, name: str) -> None:
-    """After any exception a writer refuses everything, so that nothing of the failed commit goes out with another."""
+def test_a_failed_writer_refuses_every_call(world: World, stack: ExitStack, name: str) -> None:
+    """After an exception a writer refuses every call, so that no record of a failed commit is committed later."""
     log = prepared(world, stack, name)
     (partition,) = join(log, name)
     with closing(log.transaction(partition)) as transaction:
@@ -214,8 +214,8 @@ def test_a_failed_writer_is_not_used_again(world: World, stack: ExitStack, name:
     assert log.committed(partition) is None
 
 
-def test_metadata_of_4000_bytes_survives(world: World, stack: ExitStack, name: str) -> None:
-    """Offset and metadata are read back as committed, the last commit counting, up to 4,000 bytes of UTF-8."""
+def test_metadata_of_4000_bytes_is_stored(world: World, stack: ExitStack, name: str) -> None:
+    """The latest committed offset and its metadata are read back, up to 4,000 bytes of UTF-8."""
     log = prepared(world, stack, name, partitions=2)
     first, second = join(log, name)
     with closing(log.transaction(first)) as transaction:
@@ -227,8 +227,8 @@ def test_metadata_of_4000_bytes_survives(world: World, stack: ExitStack, name: s
     assert other.committed(first) is None
 
 
-def test_state_is_the_latest_by_key(world: World, stack: ExitStack, name: str) -> None:
-    """State read back has the latest value of every key, without those deleted, and of one partition only."""
+def test_state_is_the_latest_value_of_each_key(world: World, stack: ExitStack, name: str) -> None:
+    """`read_state` returns the latest value of each key of one partition, without deleted keys."""
     log = prepared(world, stack, name, partitions=2)
     first, second = join(log, name)
     topic = f"{name}.state"
@@ -245,8 +245,8 @@ def test_state_is_the_latest_by_key(world: World, stack: ExitStack, name: str) -
     assert log.read_state(TopicPartition(topic, 1)) == {b"a": b"other"}
 
 
-def test_another_process_goes_on(world: World, stack: ExitStack, name: str) -> None:
-    """Offset, metadata, state and outputs outlast the process: the next one goes on where the last one committed."""
+def test_the_next_process_continues(world: World, stack: ExitStack, name: str) -> None:
+    """Offset, metadata and state outlast the process: the next one continues at the committed offset."""
     log = prepared(world, stack, name)
     world.produce(name, [record(number) for number in range(10)])
     (partition,) = join(log, name)
@@ -267,7 +267,7 @@ def test_another_process_goes_on(world: World, stack: ExitStack, name: str) -> N
 
 
 def test_bounds(world: World, stack: ExitStack, name: str) -> None:
-    """Bounds are the first offset there is, and that of the next record."""
+    """Bounds are the first available offset and the offset of the next record."""
     log = prepared(world, stack, name)
     partition = TopicPartition(name, 0)
     assert log.bounds(partition) == (0, 0)
@@ -278,19 +278,19 @@ def test_bounds(world: World, stack: ExitStack, name: str) -> None:
 
 
 def test_create_is_idempotent_and_exact(world: World, stack: ExitStack, name: str) -> None:
-    """Creating what exists does nothing; another partition count is refused with both numbers."""
+    """Creating an existing topic has no effect; another partition count is an error that names both numbers."""
     log = prepared(world, stack, name, partitions=2)
     world.produce(name, [record(0)])
     log.create([Topic(name, 2), Topic(f"{name}.state", 2, compacted=True)])
     assert log.partitions(name) == 2
     assert log.partitions(f"{name}.absent") == 0
     assert log.bounds(TopicPartition(name, 0)) == (0, 1)
-    with pytest.raises(LogError, match=r"has 2 partitions, and 3 are\s+needed"):
+    with pytest.raises(LogError, match=r"has 2 partitions, but 3 are needed"):
         log.create([Topic(name, 3)])
 
 
-def test_poll_keeps_to_its_limit(world: World, stack: ExitStack, name: str) -> None:
-    """No poll brings more than its limit, all partitions together, and all records come."""
+def test_poll_respects_its_limit(world: World, stack: ExitStack, name: str) -> None:
+    """No poll returns more records than its limit, over all partitions, and every record is returned."""
     log = prepared(world, stack, name, partitions=2)
     world.produce(name, [record(number, partition=number % 2) for number in range(40)])
     join(log, name)
@@ -306,7 +306,7 @@ def test_poll_keeps_to_its_limit(world: World, stack: ExitStack, name: str) -> N
 
 
 def test_a_poll_waits_for_the_first_record_only(world: World, stack: ExitStack, name: str) -> None:
-    """What is there is given at once, however long a poll may wait and however many it may bring."""
+    """Available records are returned at once, whatever the timeout and the limit."""
     log = prepared(world, stack, name)
     world.produce(name, [record(number) for number in range(3)])
     join(log, name)
@@ -318,7 +318,7 @@ def test_a_poll_waits_for_the_first_record_only(world: World, stack: ExitStack, 
 
 @pytest.mark.parametrize("world", ["memory", "sqlite"], indirect=True)
 def test_partitions_take_turns(world: World, stack: ExitStack, name: str) -> None:
-    """The partition that was served last comes last in the next poll, so that a busy one does not starve the others."""
+    """The partition served last comes last in the next poll, so that a busy one does not starve the others."""
     log = prepared(world, stack, name, partitions=2)
     world.produce(name, [record(number, partition=number % 2) for number in range(40)])
     partitions = join(log, name)
@@ -326,7 +326,7 @@ def test_partitions_take_turns(world: World, stack: ExitStack, name: str) -> Non
 
 
 def test_nothing_is_read_before_seek(world: World, stack: ExitStack, name: str) -> None:
-    """A newly assigned partition brings nothing until its position is set."""
+    """A newly assigned partition returns no records until `seek`."""
     log = prepared(world, stack, name, partitions=2)
     world.produce(name, [record(number, partition=number % 2) for number in range(4)])
     first, second = join(log, name, start=None)
@@ -339,7 +339,7 @@ def test_nothing_is_read_before_seek(world: World, stack: ExitStack, name: str) 
 
 
 def test_seek_back_reads_again(world: World, stack: ExitStack, name: str) -> None:
-    """After a seek to an earlier offset the same records come again, and none of a later one in between."""
+    """After a seek to an earlier offset the same records are returned again, in order."""
     log = prepared(world, stack, name)
     world.produce(name, [record(number) for number in range(20)])
     (partition,) = join(log, name)
@@ -352,7 +352,7 @@ def test_seek_back_reads_again(world: World, stack: ExitStack, name: str) -> Non
 
 
 def test_a_position_outside_the_log_is_an_error(world: World, stack: ExitStack, name: str) -> None:
-    """Reading from an offset that the log does not hold raises, and never starts somewhere else."""
+    """Reading from an offset outside the bounds raises instead of starting elsewhere."""
     log = prepared(world, stack, name)
     world.produce(name, [record(number) for number in range(3)])
     (partition,) = join(log, name)
@@ -361,8 +361,8 @@ def test_a_position_outside_the_log_is_an_error(world: World, stack: ExitStack, 
         wait_for(log, lambda poll: bool(poll.records))
 
 
-def test_a_missing_topic_is_named(world: World, stack: ExitStack, name: str) -> None:
-    """Writing to a topic or partition that does not exist raises LogError with its name, and nothing is written."""
+def test_a_missing_output_partition_is_an_error(world: World, stack: ExitStack, name: str) -> None:
+    """Writing to a partition that does not exist raises LogError with its name and writes nothing."""
     log = prepared(world, stack, name)
     (partition,) = join(log, name)
     transaction = log.transaction(partition)
@@ -373,7 +373,7 @@ def test_a_missing_topic_is_named(world: World, stack: ExitStack, name: str) -> 
 
 
 def test_headers_need_values(world: World, stack: ExitStack, name: str) -> None:
-    """A header without a value is refused before anything is written, with its name."""
+    """A header without a value is rejected by name before anything is written."""
     log = prepared(world, stack, name)
     (partition,) = join(log, name)
     transaction = log.transaction(partition)
@@ -382,7 +382,7 @@ def test_headers_need_values(world: World, stack: ExitStack, name: str) -> None:
 
 
 def test_state_needs_keys(world: World, stack: ExitStack, name: str) -> None:
-    """A record without a key is refused in a compacted topic, with the whole commit."""
+    """A record without a key for a compacted topic fails the entire commit."""
     log = prepared(world, stack, name)
     (partition,) = join(log, name)
     transaction = log.transaction(partition)
@@ -392,8 +392,8 @@ def test_state_needs_keys(world: World, stack: ExitStack, name: str) -> None:
     assert log.committed(partition) is None
 
 
-def test_anybody_may_read(world: World, stack: ExitStack, name: str) -> None:
-    """A log that joined nothing reads any range of any partition, and takes nothing from the group that has it."""
+def test_a_range_is_read_without_the_group(world: World, stack: ExitStack, name: str) -> None:
+    """A log outside the group reads any range of any partition and does not affect the group's records."""
     log = prepared(world, stack, name, partitions=2)
     world.produce(name, [record(number, partition=number % 2) for number in range(3000)])
     member = stack.enter_context(closing(world.open(name)))
@@ -406,39 +406,39 @@ def test_anybody_may_read(world: World, stack: ExitStack, name: str) -> None:
     assert len(gather(member, 3000)) == 3000
 
 
-def test_only_what_is_committed_is_read(world: World, stack: ExitStack, name: str) -> None:
-    """Outputs are read as they were sent, and those that were rolled back are passed over."""
+def test_only_committed_records_are_read(world: World, stack: ExitStack, name: str) -> None:
+    """Records of an aborted transaction are skipped."""
     log = prepared(world, stack, name)
     (partition,) = join(log, name)
     out = TopicPartition(f"{name}.out", 0)
     with closing(log.transaction(partition)) as transaction:
         transaction.send([output(out.topic, b"lost")])
     with closing(log.transaction(partition)) as transaction:
-        transaction.send([output(out.topic, b"kept")])
+        transaction.send([output(out.topic, b"committed")])
         transaction.commit(1, "")
-    assert values(list(log.read(out, *log.bounds(out)))) == [b"kept"]
+    assert values(list(log.read(out, *log.bounds(out)))) == [b"committed"]
 
 
 @pytest.mark.parametrize(("start", "end"), [(0, 4), (4, 4), (17, 20)])
 def test_a_range_outside_the_log_is_an_error(world: World, stack: ExitStack, name: str, start: int, end: int) -> None:
-    """Offsets that are not there are named, instead of an end without them."""
+    """The error names the offset that is out of range; the range is not cut short."""
     log = prepared(world, stack, name)
     world.produce(name, [record(number) for number in range(3)])
     with pytest.raises(LogError, match=str(max(4, start))):
         list(log.read(TopicPartition(name, 0), start, end))
 
 
-def test_others_are_the_living_members(world: World, stack: ExitStack, name: str) -> None:
-    """Who has subscribed and not closed is seen by everybody else of the application, and by no other application."""
+def test_others_are_the_live_members(world: World, stack: ExitStack, name: str) -> None:
+    """All other logs of the application, and no other application, see a member from `subscribe` to `close`."""
     log = prepared(world, stack, name)
     assert not log.others()
     member = stack.enter_context(closing(world.open(name)))
     join(member, name)
     assert log.others()
     assert not member.others()
-    assert log.others()  # looking has not hidden it
-    stranger = stack.enter_context(closing(world.open(f"{name}-other")))
-    assert not stranger.others()
+    assert log.others()  # the query has not released it
+    outsider = stack.enter_context(closing(world.open(f"{name}-other")))
+    assert not outsider.others()
     member.close()
     assert not log.others()
     join(log, name)

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from support import prometheus
 from support.prometheus import DEPLOY, Prometheus, meanwhile, shortened
-from support.worker_harness import FaultyLog, broken
+from support.worker_harness import FaultyLog, log_error
 
 from streamrnn import app
 from streamrnn.commands import run
@@ -22,6 +22,7 @@ from streamrnn.log import Topic
 from streamrnn.log.memory import MemoryStore
 from streamrnn.observe.health import HealthServer
 from streamrnn.records import Record
+from streamrnn.runtime.options import CommitPolicy, Hooks
 from streamrnn.runtime.worker import Worker
 from streamrnn.settings import load
 
@@ -52,23 +53,22 @@ class Plant:
 
     def __init__(self, *overrides: str) -> None:
         settings = load(None, [*OVERRIDES, *overrides])
-        self.store, self.metrics = MemoryStore(), run.metrics_of(settings)
+        self.store, self.metrics = MemoryStore(), run.make_metrics(settings)
         self.store.create(Topic("sensors", 1))
         self.fault = ""
         self.rows = 0
         self._noise = random.Random(1)
         self.worker = Worker(
             connect=lambda: FaultyLog(self.store, _Time(), self._fail),  # type: ignore[arg-type]
-            task=lambda partition: app.task(settings, partition, timed=self.metrics.timed),
+            make_task=lambda partition: app.task(settings, partition, timed=self.metrics.timed),
             outputs={"sensors": app.output_topics(settings, "sensors")},
             start="earliest",
-            interval=settings.commit.interval,
-            snapshot_interval=1.0,
-            observer=self.metrics,
+            commits=CommitPolicy(settings.commit.interval, snapshot_interval=1.0),
+            hooks=Hooks(observer=self.metrics),
         )
         told: dict[str, Any] = {
             "age": lambda: time.monotonic() - self.worker.heartbeat,
-            "unready": lambda: self.worker.unready,
+            "unready": lambda: self.worker.not_ready_reason,
         }
         self.metrics.watch(**told)
         self.server = HealthServer(
@@ -78,7 +78,7 @@ class Plant:
 
     def _fail(self, operation: str) -> None:
         if operation == self.fault:
-            raise broken(f"no {operation}")
+            raise log_error(f"no {operation}")
 
     def close(self) -> None:
         """End it."""
@@ -100,13 +100,13 @@ class Plant:
     def work(self, rows: int = 5) -> None:
         """Take in some rows that come."""
         self.feed(rows)
-        self.worker.turn()
+        self.worker.run_once()
 
     def warm(self) -> None:
         """Take in what makes forecasts good, the quality known and the learners learn."""
         self.feed(400)
         while "sensors.forecasts" not in self.store._topics or len(self.store.read("sensors.forecasts")) < 400 * KEYS:
-            self.worker.turn()
+            self.worker.run_once()
 
 
 @pytest.fixture
@@ -206,27 +206,27 @@ def stalled(plant: Plant) -> None:
 def not_ready(plant: Plant) -> None:
     """Lose the log."""
     plant.fault = "poll"
-    plant.worker.turn()
+    plant.worker.run_once()
 
 
 def restoring(plant: Plant) -> None:
     """Fail to read the state of a task that was thrown away."""
-    (held,) = plant.worker._held.values()
-    plant.fault = "read_state" if held.lease is None else "commit"
+    (owned,) = plant.worker._owned.values()
+    plant.fault = "commit" if owned.is_open else "read_state"
     plant.work()
 
 
 def lag_growing(plant: Plant) -> None:
     """Have far more come than is taken in."""
     plant.append(*[{"series": "p0", "time": START, "a": 1}] * 2000)
-    plant.worker._held[("sensors", 0)].next_lag = 0.0  # type: ignore[index]  # a pair like any other
-    plant.worker.turn()
+    plant.worker._owned[("sensors", 0)].next_lag_check = 0.0  # type: ignore[index]  # a pair like any other
+    plant.worker.run_once()
 
 
 def no_forecasts(plant: Plant) -> None:
     """Have every record come twice."""
     plant.append(*[{"series": "p0", "time": START + plant.rows * HOUR, "a": 1}] * 5)
-    plant.worker.turn()
+    plant.worker.run_once()
 
 
 def dead_letters(plant: Plant) -> None:

@@ -1,4 +1,4 @@
-"""The report in a real browser: nothing is wrong, nothing is fetched, everything answers, and it can be printed."""
+"""The report in a browser: no errors, no requests, working controls, and printing."""
 
 import re
 from collections.abc import Iterator
@@ -12,12 +12,12 @@ from support.reports import HOLE, WIDTH, made_report
 SERIES = ["pump-0/<b>rpm", "pump-1/x", "pump-1/y", "pump-2/&lt;", "pump-3/\"'"]
 PATIENCE = 120_000  # ms
 A4_PIXELS = 690
-"""A page's width less its margins, as the style has it."""
+"""Width of the paper without margins, as in the style sheet."""
 
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A report on two files, long enough for its series to be thinned."""
+    """Write a report on two files with series long enough to be thinned."""
     path = tmp_path_factory.mktemp("report") / "r.html"
     path.write_text(made_report([("a.csv", SERIES[:3]), ("b.csv", SERIES[3:])], 1700), encoding="utf-8")
     return path
@@ -25,46 +25,46 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    """One for all tests here."""
+    """Start one browser for all tests of this module."""
     with chromium() as started:
         yield started
 
 
 @pytest.fixture
 def opened(browser: Any, report: Path, request: pytest.FixtureRequest) -> Iterator[Any]:
-    """The page, opened with the options that the test asks for; complaints and requests are looked at in the end."""
+    """Open the page with the test's options; afterwards assert that it logged no error and made no request."""
     context = browser.new_context(**getattr(request, "param", {}))
     context.set_default_timeout(PATIENCE)
     page = context.new_page()
-    said: list[str] = []
-    asked: list[str] = []
-    page.on("console", lambda message: said.append(message.text))
-    page.on("pageerror", lambda error: said.append(str(error)))
-    page.on("request", lambda each: asked.append(each.url))
+    errors: list[str] = []
+    requested: list[str] = []
+    page.on("console", lambda message: errors.append(message.text))
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.on("request", lambda each: requested.append(each.url))
     page.goto(report.as_uri())
     yield page
     keep(page)
     context.close()
-    assert said == []
-    assert [url for url in asked if not url.startswith(("blob:", "data:"))] == [report.as_uri()]
+    assert errors == []
+    assert [url for url in requested if not url.startswith(("blob:", "data:"))] == [report.as_uri()]
 
 
 def chart(page: Any, number: int) -> Any:
-    """The chart of a series, drawn."""
+    """Return the chart of a series once it is drawn."""
     element = page.locator(f'[data-series="{number}"]')
     element.scroll_into_view_if_needed()
     element.locator(".main-svg").first.wait_for()
     return element
 
 
-def seen(element: Any) -> list[float]:
-    """The part of the time axis that is seen, ms."""
+def visible_range(element: Any) -> list[float]:
+    """Return the visible range of the time axis, ms."""
     found: list[float] = element.evaluate("e => e._fullLayout.xaxis._rl")
     return found
 
 
-def test_every_chart_is_drawn_when_it_is_reached(opened: Any) -> None:
-    """Four charts of all series, one of each series; names are shown as they are."""
+def test_every_chart_is_drawn_when_scrolled_to(opened: Any) -> None:
+    """There are four charts of all series and one per series; names are displayed unchanged."""
     for number in range(opened.locator(".chart").count()):
         element = opened.locator(".chart").nth(number)
         element.scroll_into_view_if_needed()
@@ -76,7 +76,7 @@ def test_every_chart_is_drawn_when_it_is_reached(opened: Any) -> None:
 
 
 def test_the_horizon_can_be_chosen(opened: Any) -> None:
-    """Another horizon draws what had been forecast that long before, by mouse and by keyboard."""
+    """Another horizon, chosen by mouse or keyboard, shows the forecasts made that many steps before."""
     element = chart(opened, 0)
     median = "e => Array.from(e.data.find((trace) => trace.name === 'median').y)"
     first = element.evaluate(median)
@@ -89,23 +89,23 @@ def test_the_horizon_can_be_chosen(opened: Any) -> None:
 
 
 def test_a_series_can_be_zoomed_by_keyboard_and_by_buttons(opened: Any) -> None:
-    """The last rows are seen at first; keys and buttons show more, less, earlier and later ones."""
+    """The last 200 rows are shown initially; keys and buttons zoom and move."""
     element = chart(opened, 1)
-    start, end = seen(element)
+    start, end = visible_range(element)
     assert end - start == (199 + WIDTH) * 60_000
     element.focus()
     opened.keyboard.press("0")
-    whole = seen(element)
+    whole = visible_range(element)
     assert whole[1] == end == (1699 + WIDTH) * 60_000
     assert whole[0] < 60 * 60_000
     opened.keyboard.press("+")
-    inside = seen(element)
+    inside = visible_range(element)
     assert whole[0] < inside[0] < inside[1] < whole[1]
     opened.keyboard.press("ArrowLeft")
-    assert seen(element)[0] < inside[0]
+    assert visible_range(element)[0] < inside[0]
     buttons = opened.locator(".card").nth(1).locator("button")
     buttons.filter(has_text="Last 200").click()
-    assert seen(element) == [start, end]
+    assert visible_range(element) == [start, end]
     box = element.bounding_box()
     opened.mouse.move(box["x"] + box["width"] / 3, box["y"] + 60)
     opened.mouse.down()
@@ -114,14 +114,14 @@ def test_a_series_can_be_zoomed_by_keyboard_and_by_buttons(opened: Any) -> None:
     opened.wait_for_function(
         "([e, least]) => e._fullLayout.xaxis._rl[0] > least", arg=[element.element_handle(), start]
     )
-    assert seen(element)[1] < end
+    assert visible_range(element)[1] < end
 
 
-def test_a_hole_in_time_is_not_bridged(opened: Any) -> None:
-    """Where nothing was observed for long, there is no line and no band; thinned rows are connected all the same."""
+def test_a_hole_in_time_is_not_connected(opened: Any) -> None:
+    """A long gap in the observations interrupts lines and intervals; thinned rows are still connected."""
     element = chart(opened, 0)
     before, after = (HOLE - 1) * 60_000, (HOLE + WIDTH) * 60_000
-    for name in ("truth", "median"):
+    for name in ("observed", "median"):
         times = element.evaluate("(e, name) => Array.from(e.data.find((trace) => trace.name === name).x)", name)
         assert times[times.index(before) + 1] is None
         assert times.index(after) == times.index(before) + 2
@@ -132,15 +132,15 @@ def test_a_hole_in_time_is_not_bridged(opened: Any) -> None:
 
 
 def test_anomalies_and_alarms_are_marked(opened: Any) -> None:
-    """Each anomaly has a ring around its value, each alarm of drift a line at its time."""
+    """Each anomaly has a ring around its value, each drift alarm a line at its time."""
     element = chart(opened, 0)
     rings = element.evaluate(
         "e => { const t = e.data.find((t) => t.name === 'anomaly'); return [t.x, t.y].map((a) => [...a]); }"
     )
-    truth = element.evaluate(
-        "e => { const t = e.data.find((t) => t.name === 'truth'); return [t.x, t.y].map((a) => [...a]); }"
+    observed = element.evaluate(
+        "e => { const t = e.data.find((t) => t.name === 'observed'); return [t.x, t.y].map((a) => [...a]); }"
     )
-    values = dict(zip(*truth, strict=True))
+    values = dict(zip(*observed, strict=True))
     assert len(rings[0]) == 17
     assert all(values[time] == value for time, value in zip(*rings, strict=True))
     assert element.evaluate("e => e.layout.shapes.map((each) => each.x0)") == [
@@ -148,8 +148,8 @@ def test_anomalies_and_alarms_are_marked(opened: Any) -> None:
     ]
 
 
-def test_fields_are_shown_on_demand(opened: Any) -> None:
-    """The fields of a key have lines that open and close, and the button says whose they are."""
+def test_the_fields_of_a_key_can_be_expanded(opened: Any) -> None:
+    """A button with the key's name expands and collapses the lines of its fields."""
     fields, button = opened.locator("tr.field"), opened.get_by_role("button", name="Fields of pump-1", exact=True)
     assert [fields.nth(number).is_visible() for number in range(fields.count())] == [False, False]
     assert button.get_attribute("aria-expanded") == "false"
@@ -163,7 +163,7 @@ def test_fields_are_shown_on_demand(opened: Any) -> None:
     "opened", [{"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True}], indirect=True
 )
 def test_it_fits_a_phone(opened: Any) -> None:
-    """At 390 pixels nothing but tables, each in a box of its own, is wider than the screen."""
+    """At 390 pixels only tables, which scroll in boxes of their own, are wider than the screen."""
     chart(opened, len(SERIES) - 1)
     assert opened.evaluate("document.documentElement.scrollWidth") == 390
     for element in opened.locator(".chart").all():
@@ -173,14 +173,14 @@ def test_it_fits_a_phone(opened: Any) -> None:
 
 
 def ink(element: Any) -> int:
-    """How light the text of a chart is, 0 to 255."""
+    """Return the brightness of a chart's text, 0 to 255."""
     fill = element.evaluate("e => getComputedStyle(e.querySelector('.xtick text')).fill")
     return int(re.findall(r"\d+", fill)[0])
 
 
 @pytest.mark.parametrize("opened", [{"color_scheme": "dark"}], indirect=True)
-def test_it_is_dark_where_the_screen_is_and_white_on_paper(opened: Any, tmp_path: Path) -> None:
-    """Printing draws every chart, at the width of the page and in dark ink, and puts the screen back afterwards."""
+def test_the_theme_follows_the_screen_and_is_light_on_paper(opened: Any, tmp_path: Path) -> None:
+    """Printing draws every chart at the width of the paper in dark ink, and restores the theme afterwards."""
     element = chart(opened, 0)
     assert ink(element) > 120
     opened.evaluate(

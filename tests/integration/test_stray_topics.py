@@ -1,21 +1,23 @@
-"""A broker that creates topics on demand: only those that an application asks for by name come into being."""
+"""A broker that creates topics on demand: an application creates its outputs and no other topic."""
 
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from functools import partial
+from types import SimpleNamespace
 
 import pytest
 from support.broker import Broker
-from support.fakes import FakeForecaster, make_task
+from support.fakes import make_task
 from support.kafka_probe import Offsets, admin, create_topics
 from support.log_backends import KAFKA_CLIENTS, PATIENCE, KafkaWorld, join, kafka_log
-from support.worker_harness import Watcher
+from support.worker_harness import RecordingObserver
 
 from streamrnn import app, cli
 from streamrnn.errors import LogError
 from streamrnn.log import Topic
 from streamrnn.records import Output, Record, TopicPartition
+from streamrnn.runtime.options import CommitPolicy, Hooks
 from streamrnn.runtime.worker import Worker
 from streamrnn.settings import Settings, load
 
@@ -26,7 +28,7 @@ Topics = Callable[[], set[str]]
 
 @pytest.fixture(scope="module")
 def creating() -> Iterator[str]:
-    """Yield the address of a broker that creates every topic it is asked for, unless the client forbids it."""
+    """Yield the address of a broker that creates every requested topic, unless the client forbids it."""
     broker = Broker()
     broker.settings["auto.create.topics.enable"] = "true"
     with broker:
@@ -46,14 +48,13 @@ def topics(java: None, creating: str, name: str) -> Topics:
 
 @pytest.fixture(params=KAFKA_CLIENTS)
 def client(request: pytest.FixtureRequest) -> str:
-    """One of Kafka's client libraries."""
+    """Return one of Kafka's client libraries."""
     kafka_log(request.param)
-    chosen: str = request.param
-    return chosen
+    return str(request.param)
 
 
 def overrides(bootstrap: str, client: str, name: str) -> list[str]:
-    """Return the configuration under test, as `--set` takes it; the application's name is no topic's."""
+    """Return the configuration under test as values of `--set`; the application is not named like a topic."""
     kafka = [f"kafka.bootstrap_servers={bootstrap}", f"kafka.client={client}"]
     return [*kafka, f"app={name}.app", f"input.topics={name}.in", "commit.interval=100ms"]
 
@@ -68,7 +69,7 @@ def test_check_creates_no_topic(
     assert topics() == set()
 
 
-def test_a_run_creates_its_outputs_only(creating: str, client: str, name: str, topics: Topics) -> None:
+def test_a_worker_creates_only_its_outputs(creating: str, client: str, name: str, topics: Topics) -> None:
     """A worker waits for its input topic without creating it; later, it creates its outputs and nothing else."""
     settings = load(None, overrides(creating, client, name))
     source = TopicPartition(f"{name}.in", 0)
@@ -84,8 +85,8 @@ def test_a_run_creates_its_outputs_only(creating: str, client: str, name: str, t
     with closing(worker(settings, wait)) as running, closing(Offsets(creating, settings.app)) as offsets:
         deadline = time.monotonic() + PATIENCE
         while not offsets.committed(source):
-            running.turn()
-            assert time.monotonic() < deadline, running.unready
+            running.run_once()
+            assert time.monotonic() < deadline, running.not_ready_reason
     assert found == [set()]
     assert topics() == {source.topic, *app.output_topics(settings, source.topic)}
 
@@ -94,13 +95,12 @@ def worker(settings: Settings, sleep: Callable[[float], None]) -> Worker:
     """Return the daemon's worker, with small fake tasks."""
     return Worker(
         connect=lambda: app.open_log(settings),
-        task=lambda partition: make_task(FakeForecaster(), partition=partition, **targets(settings, partition.topic)),
+        make_task=lambda partition: make_task(partition=partition, topics=app.output_topics(settings, partition.topic)),
         outputs={topic: app.output_topics(settings, topic) for topic in settings.input.topics},
         start="earliest",
-        interval=settings.commit.interval,
-        snapshot_interval=30.0,
-        observer=Watcher(),
-        sleep=sleep,
+        commits=CommitPolicy(settings.commit.interval, snapshot_interval=30.0),
+        hooks=Hooks(observer=RecordingObserver()),
+        clock=SimpleNamespace(monotonic=time.monotonic, sleep=sleep),
     )
 
 
@@ -110,8 +110,8 @@ def targets(settings: Settings, topic: str) -> dict[str, str]:
     return {"forecasts": outputs.forecasts, "dead_letters": outputs.dead_letters}
 
 
-def test_asking_for_what_is_missing_creates_nothing(creating: str, client: str, name: str, topics: Topics) -> None:
-    """No request about a topic that does not exist creates it: of readers, of writers, or of the group."""
+def test_requests_about_missing_topics_create_none(creating: str, client: str, name: str, topics: Topics) -> None:
+    """No request about a missing topic creates it, whether of a reader, a writer or the group."""
     missing = TopicPartition(f"{name}.missing", 0)
     world = KafkaWorld(creating, client)
     with closing(world.open(f"{name}.app", request_timeout=2.0)) as log:
@@ -121,9 +121,9 @@ def test_asking_for_what_is_missing_creates_nothing(creating: str, client: str, 
             transaction.send([Output(missing.topic, 0, b"key", b"value", 1_700_000_000_000)])
         assert log.partitions(missing.topic) == 0
         assert log.committed(missing) is None
-        for ask in (log.bounds, log.read_state, partial(read, world, f"{name}.app")):
+        for request in (log.bounds, log.read_state, partial(read, world, f"{name}.app")):
             with pytest.raises(LogError):
-                ask(missing)
+                request(missing)
         with pytest.raises(LogError):
             log.subscribe([missing.topic])
     assert topics() == {f"{name}.in"}

@@ -12,7 +12,9 @@ from typing import NamedTuple
 import pytest
 
 from streamrnn.log.kafka_common import Connection
+from streamrnn.runtime.options import CommitPolicy
 from streamrnn.settings import Settings
+from streamrnn.wire import OutputTopics
 
 ROOT = Path(__file__).parents[2] / "streamrnn"
 EVERYTHING = ("*",)
@@ -56,7 +58,19 @@ FLOORS: dict[str, tuple[str, ...]] = {
     "evaluation": ("version", "files", "errors"),
     "page": ("runtime.processes", "observe", "version", "records", "errors"),
     # floor 3: the parts put together
-    "app": ("weights", "runtime", "observe", "formats", "log", "core.*", "core", "records", "settings", "errors"),
+    "app": (
+        "wire",
+        "weights",
+        "runtime",
+        "observe",
+        "formats",
+        "log",
+        "core.*",
+        "core",
+        "records",
+        "settings",
+        "errors",
+    ),
     "library": EVERYTHING,
     "river": ("library", "errors"),
     "commands": EVERYTHING,
@@ -82,9 +96,9 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "llvmlite": ("core.jit",),
     "safetensors": ("runtime.snapshot", "weights.card"),
     "rich": ("commands.console",),
-    "fastapi": ("page.api", "page.live"),
+    "fastapi": ("page.api", "page.ui.live"),
     "uvicorn": ("page.server",),
-    "nicegui": ("page.live", "page.parts"),
+    "nicegui": ("page.ui.live", "page.ui.parts"),
     "jinja2": ("evaluation.report",),
     "plotly": ("evaluation.report",),
     "matplotlib": ("evaluation.report",),
@@ -329,7 +343,8 @@ def test_arguments_are_named_as_the_keys_of_the_configuration() -> None:
     assert {each.name for each in dataclasses.fields(Connection)} == fields("kafka") - {"client"} | {"app"}
     assert keywords("log.sqlite.log", "SqliteLog") == fields("sqlite") | {"app"}
     assert keywords("formats.json", "JsonDecoder") == fields("input") - {"topics", "format", "start", "max_series"}
-    assert keywords("runtime.worker", "Worker") >= fields("commit") | {"start"}
-    assert keywords("runtime.task", "Task") >= fields("forecast") - {"seasons", "direction", "flat"} | {
-        "max_series"
-    } | fields("output") - {"state"}
+    assert {each.name for each in dataclasses.fields(CommitPolicy)} == fields("commit")
+    assert "start" in keywords("runtime.worker", "Worker")
+    assert {"max_series", "covariates"} <= keywords("runtime.task", "Task")
+    assert set(OutputTopics._fields) == fields("output")
+    assert keywords("wire", "OutputEncoder") == fields("forecast") - {"seasons", "direction", "flat"} | {"topics"}

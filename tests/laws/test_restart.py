@@ -7,7 +7,17 @@ import pytest
 from support.fakes import HORIZONS, QUANTILES, FakeForecaster, make_task
 from support.inputs import mixed
 from support.streams import small
-from support.worker_harness import APP, Clock, FaultyLog, broken, done, finish, hire, published, stock
+from support.worker_harness import (
+    APP,
+    Clock,
+    FaultyLog,
+    all_committed,
+    finish,
+    log_error,
+    make_store,
+    make_worker,
+    published,
+)
 
 from streamrnn.log.memory import MemoryStore
 from streamrnn.records import Record, TopicPartition
@@ -46,8 +56,8 @@ def fake(partition: TopicPartition) -> Task:
 
 def uninterrupted(given: list[Record], task: Any) -> tuple[list[Record], list[Record]]:
     """What one worker publishes that is never disturbed and polls much at a time."""
-    store, clock = stock(given, PARTITIONS), Clock()
-    finish(hire(lambda: FaultyLog(store, clock), clock, task=task), store)
+    store, clock = make_store(given, PARTITIONS), Clock()
+    finish(make_worker(lambda: FaultyLog(store, clock), clock, task=task), store)
     forecasts, letters = published(store)
     assert len(forecasts) > 100
     assert len(letters) > 10
@@ -89,15 +99,15 @@ class Crashing:
             logs.append(FaultyLog(self._store, self._clock, self._fault))
             return logs[-1]
 
-        worker = hire(
+        worker = make_worker(
             connect,
             self._clock,
             task=self._task,
             **(varied(self._chance) | {"poll_records": self._chance.choice([1, 3, 17])}),
         )
         try:
-            while not done(self._store):
-                worker.turn()
+            while not all_committed(self._store):
+                worker.run_once()
         except Killed:
             pass
         for log in logs:
@@ -109,13 +119,13 @@ def test_kills_at_any_operation(seed: int) -> None:
     """However often and wherever the process is killed, a reader sees what one uninterrupted process publishes."""
     given, chance = records(seed), random.Random(seed)
     expected = uninterrupted(given, fake)
-    store = stock(given, PARTITIONS)
+    store = make_store(given, PARTITIONS)
     crashing = Crashing(store, chance, fake)
     for _ in range(2000):
-        if done(store):
+        if all_committed(store):
             break
         crashing.live()
-    assert done(store)
+    assert all_committed(store)
     assert published(store) == expected
     assert crashing.deaths
 
@@ -125,13 +135,13 @@ def test_kills_with_the_real_forecaster(seed: int) -> None:
     """The same with networks that learn."""
     given, chance = records(100 + seed), random.Random(seed)
     expected = uninterrupted(given, real)
-    store = stock(given, PARTITIONS)
+    store = make_store(given, PARTITIONS)
     crashing = Crashing(store, chance, real)
     for _ in range(2000):
-        if done(store):
+        if all_committed(store):
             break
         crashing.live()
-    assert done(store)
+    assert all_committed(store)
     assert published(store) == expected
 
 
@@ -139,18 +149,20 @@ def test_kills_with_the_real_forecaster(seed: int) -> None:
 def test_failures_of_the_log(seed: int) -> None:
     """However often the log fails, one process goes on and publishes what it would have published."""
     given, chance = records(seed), random.Random(seed)
-    store, clock = stock(given, PARTITIONS), Clock()
+    store, clock = make_store(given, PARTITIONS), Clock()
     share = chance.choice([0.03, 0.06, 0.15])
     faults = []
 
     def fault(name: str) -> None:
         if chance.random() < share:
             faults.append(name)
-            raise broken(name)
+            raise log_error(name)
 
     patient = {"reachable_after": 10**6, "unavailable_after": 10**6}
-    worker = hire(lambda: FaultyLog(store, clock, fault), clock, **(patient | varied(chance) | {"poll_records": 9}))
-    finish(worker, store, turns=20_000)
+    worker = make_worker(
+        lambda: FaultyLog(store, clock, fault), clock, **(patient | varied(chance) | {"poll_records": 9})
+    )
+    finish(worker, store, iterations=20_000)
     assert published(store) == uninterrupted(given, fake)
     assert faults
 
@@ -159,7 +171,7 @@ def test_failures_of_the_log(seed: int) -> None:
 def test_rebalances(seed: int) -> None:
     """Whoever joins, leaves or dies, and whoever works first, a reader sees what one process publishes."""
     given, chance = records(seed), random.Random(seed)
-    store, clock = stock(given, PARTITIONS), Clock()
+    store, clock = make_store(given, PARTITIONS), Clock()
     crew: dict[Worker, list[FaultyLog]] = {}
 
     def join() -> None:
@@ -169,10 +181,10 @@ def test_rebalances(seed: int) -> None:
             logs.append(FaultyLog(store, clock))
             return logs[-1]
 
-        crew[hire(connect, clock, **varied(chance))] = logs
+        crew[make_worker(connect, clock, **varied(chance))] = logs
 
     turns = 0
-    while not done(store):
+    while not all_committed(store):
         turns += 1
         assert turns < 20_000
         move = chance.random()
@@ -187,7 +199,7 @@ def test_rebalances(seed: int) -> None:
             for log in crew.pop(worker):
                 log.memory.close()
         else:
-            worker.turn()
+            worker.run_once()
     assert published(store) == uninterrupted(given, fake)
 
 
@@ -209,16 +221,16 @@ def test_state_is_all_there_is() -> None:
     given = records(3)
     states = []
     for crash in (False, True):
-        store = stock(given, PARTITIONS)
+        store = make_store(given, PARTITIONS)
         if crash:
             crashing = Crashing(store, random.Random(1), fake)
             for _ in range(30):
                 crashing.live()
         clock = Clock()
-        worker = hire(lambda store=store, clock=clock: FaultyLog(store, clock), clock)  # type: ignore[misc]
+        worker = make_worker(lambda store=store, clock=clock: FaultyLog(store, clock), clock)  # type: ignore[misc]
         finish(worker, store)
-        while worker.unready:
-            worker.turn()
+        while worker.not_ready_reason:
+            worker.run_once()
         worker.stop()
         worker.run()
         states.append({(r.partition, r.key): r.value for r in store.read("app.state")})

@@ -1,4 +1,4 @@
-"""Applications with a small real forecaster over one log, run in this process for a while."""
+"""Applications with a small real forecaster over one log, run in this process."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 from support.log_backends import MemoryWorld, SqliteWorld
-from support.worker_harness import Watcher
+from support.worker_harness import RecordingObserver
 
 from streamrnn import app
 from streamrnn.log import Log, Topic
 from streamrnn.records import Record, TopicPartition
+from streamrnn.runtime.options import CommitPolicy, Hooks, Limits
 from streamrnn.runtime.worker import Worker
 from streamrnn.settings import Settings, load
 
@@ -22,11 +23,11 @@ SMALL = [
 
 
 HALFWAY = 8
-"""Turns of a worker."""
+"""Iterations of a worker before a snapshot."""
 
 
-class Keep:
-    """One log with the input topic `sensors`."""
+class Application:
+    """A log with the input topic `sensors`, and daemons over it."""
 
     def __init__(self, world: MemoryWorld | SqliteWorld, partitions: int = 1) -> None:
         self.world = world
@@ -38,35 +39,34 @@ class Keep:
         self.world.produce("sensors", records)
 
     def open(self, settings: Settings) -> Log:
-        """What `app.open_log` does."""
+        """Replace `app.open_log`."""
         return self.world.open(settings.app)
 
     @contextmanager
     def running(self, settings: Settings) -> Iterator[Worker]:
-        """A worker that has committed all input; its state is saved halfway, unless it is stopped."""
+        """Yield a worker that has committed all input; its last snapshot is older, unless it is stopped."""
         worker = Worker(
             connect=lambda: self.open(settings),
-            task=lambda partition: app.task(settings, partition),
+            make_task=lambda partition: app.task(settings, partition),
             outputs={topic: app.output_topics(settings, topic) for topic in settings.input.topics},
             start=settings.input.start,
-            interval=0.0,
-            snapshot_interval=1e9,
-            observer=Watcher(),
-            poll_records=20,
+            commits=CommitPolicy(interval=0.0, snapshot_interval=1e9),
+            hooks=Hooks(observer=RecordingObserver()),
+            limits=Limits(poll_records=20),
         )
         with closing(worker):
-            for turn in range(10_000):
-                worker.turn()
-                if turn == HALFWAY:
-                    for held in worker._held.values():
-                        held.saved = -math.inf
-                if self._done(settings) and not worker.unready:
+            for iteration in range(10_000):
+                worker.run_once()
+                if iteration == HALFWAY:
+                    for owned in worker._owned.values():
+                        owned.last_snapshot = -math.inf
+                if self._all_committed(settings) and not worker.not_ready_reason:
                     break
             else:
-                raise AssertionError(worker.unready)
+                raise AssertionError(worker.not_ready_reason)
             yield worker
 
-    def _done(self, settings: Settings) -> bool:
+    def _all_committed(self, settings: Settings) -> bool:
         with closing(self.open(settings)) as log:
             for number in range(log.partitions("sensors")):
                 partition = TopicPartition("sensors", number)
@@ -76,7 +76,7 @@ class Keep:
         return True
 
     def run(self, settings: Settings, *, clean: bool = True) -> None:
-        """Let a daemon commit all input, and end it as SIGTERM does, or else as SIGKILL."""
+        """Run a daemon until all input is committed; end it as SIGTERM does, or as SIGKILL."""
         with self.running(settings) as worker:
             if clean:
                 worker.stop()
@@ -84,7 +84,7 @@ class Keep:
 
 
 def configured(*overrides: str, name: str = "one") -> Settings:
-    """Settings of a small application."""
+    """Return the settings of a small application."""
     return load(None, [f"app={name}", *SMALL, *overrides])
 
 
@@ -93,8 +93,8 @@ def yes() -> bool:
     return True
 
 
-def keep_of(kind: str, folder: Path, monkeypatch: pytest.MonkeyPatch, partitions: int = 1) -> Keep:
-    """A keep over a log of this kind, which the commands find, too."""
-    keep = Keep(MemoryWorld() if kind == "memory" else SqliteWorld(folder / "log.db"), partitions)
-    monkeypatch.setattr(app, "open_log", keep.open)
-    return keep
+def make_application(kind: str, folder: Path, monkeypatch: pytest.MonkeyPatch, partitions: int = 1) -> Application:
+    """Return an application over a log of this kind, which `app.open_log` opens."""
+    made = Application(MemoryWorld() if kind == "memory" else SqliteWorld(folder / "log.db"), partitions)
+    monkeypatch.setattr(app, "open_log", made.open)
+    return made

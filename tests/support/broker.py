@@ -1,4 +1,4 @@
-"""A throw-away Apache Kafka broker: one node, controller and broker in one, on free loopback ports.
+"""A temporary Apache Kafka broker: one node, both controller and broker, on free loopback ports.
 
     with Broker() as broker:
         KafkaLog(Connection(bootstrap_servers=broker.bootstrap, ...))
@@ -30,7 +30,7 @@ from streamrnn.errors import LogError
 VERSION = "4.1.0"
 READY_WITHIN = 90.0  # seconds
 PASSWORDS = {"daemon": "daemon-secret", "stranger": "stranger-secret"}
-"""Of the users of a secured broker."""
+"""The passwords of a secured broker's users."""
 POM = f"""<project xmlns="http://maven.apache.org/POM/4.0.0"><modelVersion>4.0.0</modelVersion>
 <groupId>streamrnn</groupId><artifactId>broker-for-tests</artifactId><version>1</version>
 <dependencies>
@@ -40,7 +40,7 @@ POM = f"""<project xmlns="http://maven.apache.org/POM/4.0.0"><modelVersion>4.0.0
 
 
 def missing() -> str | None:
-    """What must be installed before a broker can run; None: nothing."""
+    """Return what must be installed before a broker can run; None if everything is."""
     absent = [tool for tool in ("java", "mvn") if shutil.which(tool) is None]
     return (
         f"install Java 17 and Maven ({' and '.join(absent)} not found), or set KAFKA_BOOTSTRAP_SERVERS"
@@ -50,7 +50,7 @@ def missing() -> str | None:
 
 
 def jars() -> Path:
-    """The folder of Kafka's jars; Maven fills it on the first call."""
+    """Return the folder of Kafka's jars, which Maven fills on the first call."""
     cache = Path(tempfile.gettempdir()) / f"streamrnn-kafka-{VERSION}-{os.getuid()}"
     if not cache.exists():
         with tempfile.TemporaryDirectory(prefix="streamrnn-kafka-", ignore_cleanup_errors=True) as name:
@@ -65,16 +65,16 @@ def jars() -> Path:
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports of the loopback interface that nobody listens on; all held at once, so that none comes twice."""
-    with ExitStack() as held:
-        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
+    """Return unused ports of the loopback interface; all are bound at once, so that they differ."""
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
         for each in sockets:
             each.bind(("127.0.0.1", 0))
         return [each.getsockname()[1] for each in sockets]
 
 
 def _die_with_parent() -> None:
-    """Have the kernel kill this process when the one that started it is gone, however it went."""
+    """Make the kernel kill this process when its parent process ends."""
     ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
 
 
@@ -83,16 +83,20 @@ PORTS = 5  # of one node
 
 
 def new_name() -> str:
-    """Make up a name for a cluster, as Kafka wants it."""
+    """Return a new cluster id in Kafka's format."""
     return base64.urlsafe_b64encode(b"\1" + uuid.uuid4().bytes[1:]).decode().rstrip("=")
 
 
 class Broker:
-    """One node; started on entry, killed and its data removed on exit. It asks nobody who they are, unless `secured`.
+    """One node, started on entry; on exit it is killed and its data removed.
 
-    A secured one also listens at `guarded`, where users say a name and a password, PASSWORDS, and keeps access lists;
-    with a `certificate`, a file of PEM with its key, that is over TLS.
-    `heap` are MiB of memory; `data` is where records are kept, where that is to be a place of its own.
+    Args:
+        secured: Also listen at `guarded`, with authentication by PASSWORDS and access control lists.
+        certificate: A PEM file with a key, to use TLS at `guarded`.
+        number: The node's id.
+        ports: Five ports to use; by default free ones.
+        heap: Memory of the Java heap in MiB.
+        data: Folder of the records; by default a temporary one.
     """
 
     def __init__(
@@ -109,14 +113,14 @@ class Broker:
         self.port, controller, self.hidden, self.advertised, guarded = ports or free_ports(PORTS)
         self.bootstrap, self.guarded = f"127.0.0.1:{self.port}", f"127.0.0.1:{guarded}"
         self.relayed = f"127.0.0.1:{self.advertised}"
-        """Who asks at `hidden` is sent here, where a relay to `hidden` may listen."""
+        """The address advertised to clients of `hidden`, where a relay to `hidden` may listen."""
         self.controller = f"127.0.0.1:{controller}"
         self._heap = heap
         self._directory = Path(tempfile.mkdtemp(prefix="streamrnn-broker-"))
         self._properties = self._directory / "server.properties"
         self._process: subprocess.Popen[bytes] | None = None
         self.settings: dict[str, object] = self._open_settings() | {"log.dirs": data or self._directory / "data"}
-        """Its configuration; read when it is formatted."""
+        """The server properties, read by `format`."""
         if secured:
             self._secure(certificate)
 
@@ -133,38 +137,38 @@ class Broker:
         self.stop()
 
     def format(self, cluster: str) -> None:
-        """Make it a node of the cluster of this name, without any data."""
+        """Make the node an empty member of a cluster."""
         self._properties.write_text("".join(f"{key}={value}\n" for key, value in self.settings.items()))
         tool = self._java("kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(self._properties))
         subprocess.run(tool, check=True, capture_output=True)
 
     def start(self) -> None:
-        """Start the node, on its data if it ran before, and wait until it answers."""
+        """Start the node, on its previous data if any, and wait until it answers."""
         self.launch()
         self.wait()
 
     def launch(self) -> None:
-        """Start the node."""
+        """Start the node without waiting."""
         with (self._directory / "output").open("ab") as output:
             self._process = subprocess.Popen(
                 self._java("kafka.Kafka", str(self._properties)),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
-                preexec_fn=_die_with_parent,  # noqa: PLW1509  # it takes no lock: one system call
+                preexec_fn=_die_with_parent,  # noqa: PLW1509  # a single system call, without locks
             )
 
     def wait(self) -> None:
-        """Wait until it answers, and its controller knows it."""
+        """Wait until the node answers and is registered with its controller."""
         deadline = time.monotonic() + READY_WITHIN
         while not self._serves():
             if not self.alive or time.monotonic() > deadline:
-                raise RuntimeError(f"the broker did not start:\n{self.said[-4000:]}")
+                raise RuntimeError(f"the broker did not start:\n{self.output[-4000:]}")
             time.sleep(0.05)
 
     @property
     def voter(self) -> str:
-        """Its name among the controllers."""
+        """The node's entry in the list of controllers."""
         return f"{self.number}@{self.controller}"
 
     @property
@@ -173,8 +177,8 @@ class Broker:
         return self._process is not None and self._process.poll() is None
 
     @property
-    def said(self) -> str:
-        """What it has printed."""
+    def output(self) -> str:
+        """What the node has printed."""
         return (self._directory / "output").read_text(errors="replace")
 
     def stop(self) -> None:
@@ -183,37 +187,37 @@ class Broker:
         shutil.rmtree(self._directory, ignore_errors=True)
 
     def kill(self) -> None:
-        """End the node at once, as a power cut does."""
+        """Kill the node, as a power failure does."""
         if self._process is not None:
             self._process.kill()
             self._process.wait()
             self._process = None
 
     def shut_down(self) -> None:
-        """End the node by SIGTERM, as an operator does."""
+        """Stop the node by SIGTERM, as an operator does."""
         assert self._process is not None
         self._process.terminate()
         self._process.wait(READY_WITHIN)
         self._process = None
 
     def pause(self) -> None:
-        """Freeze the node: its sockets stay open, and nothing is answered."""
+        """Freeze the node: its sockets stay open but it does not answer."""
         assert self._process is not None
         self._process.send_signal(signal.SIGSTOP)
         threads = Path(f"/proc/{self._process.pid}/task")
         while not all("\nState:\tT" in (each / "status").read_text() for each in threads.iterdir()):
-            time.sleep(0.001)  # one after another stops, and any of them may still answer
+            time.sleep(0.001)  # threads stop one after another, and each may answer until then
 
     def resume(self) -> None:
-        """Let a frozen node go on."""
+        """Resume a frozen node."""
         assert self._process is not None
         self._process.send_signal(signal.SIGCONT)
 
     def _serves(self) -> bool:
         port = ("127.0.0.1", self.port)
         with suppress(OSError, KafkaError, LogError):
-            with socket.create_connection(port, timeout=1), closing(admin(self.bootstrap)) as asked:
-                known = asked.describe_cluster()["brokers"]
+            with socket.create_connection(port, timeout=1), closing(admin(self.bootstrap)) as client:
+                known = client.describe_cluster()["brokers"]
             return any(each["broker_id"] == self.number and not each.get("is_fenced") for each in known)
         return False
 
@@ -252,7 +256,7 @@ class Broker:
             "transaction.state.log.num.partitions": 4,
             "group.initial.rebalance.delay.ms": 0,
             "group.min.session.timeout.ms": 1000,
-            # a node that was killed registers again only when its old session is over
+            # a killed node can register again only after its old session has expired
             "broker.session.timeout.ms": 3000,
             "broker.heartbeat.interval.ms": 500,
             "log.cleaner.dedupe.buffer.size": 16 * 1024 * 1024,

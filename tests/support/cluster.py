@@ -1,4 +1,4 @@
-"""Three throw-away nodes, each controller and broker: one may be lost, and nothing else is.
+"""A temporary cluster of three nodes, each controller and broker, which tolerates the loss of one.
 
 with Cluster() as cluster:
     node = cluster.leader(TopicPartition("sensors", 0))
@@ -19,7 +19,7 @@ from streamrnn.errors import LogError
 from streamrnn.records import TopicPartition
 
 NODES = 3
-OWN = ("__consumer_offsets", "__transaction_state")  # topics of the brokers themselves
+OWN = ("__consumer_offsets", "__transaction_state")  # internal topics of the brokers
 REPLICATED = {
     "default.replication.factor": NODES,
     "min.insync.replicas": NODES - 1,
@@ -30,7 +30,7 @@ REPLICATED = {
 
 
 class Cluster:
-    """Started on entry, killed and its data removed on exit; each node may be killed and started again."""
+    """Three nodes, started on entry; on exit they are killed and their data removed."""
 
     def __init__(self) -> None:
         ports = free_ports(NODES * PORTS)
@@ -40,7 +40,7 @@ class Cluster:
             node.settings |= {**REPLICATED, "controller.quorum.voters": voters}
         self.bootstrap = ",".join(node.bootstrap for node in self.nodes)
         self.relayed = ",".join(node.relayed for node in self.nodes)
-        """Where relays to the nodes may listen."""
+        """The addresses at which relays to the nodes may listen."""
 
     def __enter__(self) -> "Cluster":
         try:
@@ -64,20 +64,20 @@ class Cluster:
             node.stop()
 
     def leader(self, partition: TopicPartition) -> Broker:
-        """The node that leads a partition."""
+        """Return the leader of a partition."""
         return self._node(self._partitions(partition.topic)[partition.partition]["leader_id"])
 
     def coordinator(self, *, group: str = "", transactions: str = "") -> Broker:
-        """The node that coordinates a group, or the transactions of a transactional id."""
+        """Return the coordinator of a group or of a transactional id."""
         kind = CoordinatorType.GROUP if group else CoordinatorType.TRANSACTION
         with closing(admin(self.bootstrap)) as client:
             return self._node(client._manager.run(client._find_coordinator_id, group or transactions, kind))
 
     def heal(self, *topics: str) -> None:
-        """Wait until every replica of these topics, and of the brokers' own, has everything."""
-        until(lambda: all(self._whole(topic) for topic in (*topics, *OWN)), "all replicas in sync", READY_WITHIN)
+        """Wait until all replicas of these topics and of the internal ones are in sync."""
+        until(lambda: all(self._in_sync(topic) for topic in (*topics, *OWN)), "all replicas in sync", READY_WITHIN)
 
-    def _whole(self, topic: str) -> bool:
+    def _in_sync(self, topic: str) -> bool:
         with suppress(KafkaError, LogError):
             return all(len(each["isr_nodes"]) == NODES for each in self._partitions(topic))
         return False

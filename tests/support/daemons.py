@@ -1,4 +1,4 @@
-"""One application as several daemons over one topic, fed all the while, and watched from outside."""
+"""An application as several daemons over one topic that is fed meanwhile."""
 
 import random
 import signal
@@ -8,8 +8,8 @@ from contextlib import closing, suppress
 from pathlib import Path
 from types import TracebackType
 
-from support.feeder import Feeder, Stand
-from support.fork_server import Nursery
+from support.feeder import Feeder, Progress
+from support.fork_server import ForkServer
 from support.kafka_probe import admin, create_topics
 from support.log_backends import KafkaWorld
 from support.oracle import Found, Verdict, judge, judge_part, sorted_out, topics, undisturbed
@@ -27,19 +27,19 @@ LEAN = (
     "model.variant=lean", "model.hidden_size=24", "learning.whole=false", "learning.head_every=1",
     "learning.head_most=4",
 )  # fmt: skip
-"""Quick to start and to feed; the head of the base learns at every fourth record."""
+"""Fast to start and to run; the head of the base network learns at every fourth record."""
 WHOLE = (
     "model.hidden_size=8", "model.base=none", "learning.window=12", "learning.every=2", "learning.most=8",
 )  # fmt: skip
 """The whole network learns at every eighth record."""
 HASTY = ("commit.interval=100ms", "commit.snapshot_interval=500ms", "kafka.session_timeout=6s")
-"""Commits between any two records; a dead member is soon missed."""
+"""Commits very often; a dead member is noticed soon."""
 WARM = [" ".join((*each, "learning.enabled=false", "device=cpu", "input.key=series", "input.time=time"))
         for each in (LEAN, WHOLE)]  # fmt: skip
 
 
 def stream(chance: random.Random, partitions: int = PARTITIONS, fields: Sequence[str] = ("load",)) -> Iterator[Record]:
-    """Records without end, a few of which are bad or repeat a time."""
+    """Yield endless records, a few of which are invalid or have a duplicate timestamp."""
     number = 0
     while True:
         partition, key = number % partitions, chance.randrange(KEYS)
@@ -55,9 +55,8 @@ def stream(chance: random.Random, partitions: int = PARTITIONS, fields: Sequence
 class Fleet:
     """One application, its topic and its daemons.
 
-    `direct` is the broker's address for the test itself, `bootstrap` that for the daemons, where it is another. Every
-    daemon runs the Python code `before` first. The topic is fed `batch` records at a time, as long as no more than
-    `most_lag` are not committed yet.
+    `direct` is the broker's address for the test itself, `bootstrap` the one for the daemons, if it differs. Every
+    daemon runs the Python code `before` first. The topic is fed `batch` records at a time, up to a lag of `most_lag`.
     """
 
     def __init__(
@@ -66,7 +65,7 @@ class Fleet:
         name: str,
         folder: Path,
         *,
-        nursery: Nursery | None,
+        fork_server: ForkServer | None,
         client: str = "kafka-python",
         bootstrap: str | None = None,
         model: Sequence[str] = LEAN,
@@ -80,7 +79,7 @@ class Fleet:
     ) -> None:
         self.name, self.daemons = name, list[Daemon]()
         self.world = KafkaWorld(direct)
-        self._folder, self._nursery, self._partitions, self._before = folder, nursery, partitions, before
+        self._folder, self._server, self._partitions, self._before = folder, fork_server, partitions, before
         self._overrides = [
             "device=cpu", "input.key=series", "input.time=time", f"app={name}", f"input.topics={name}",
             f"kafka.bootstrap_servers={bootstrap or direct}", f"kafka.client={client}", *HASTY, *model, *overrides,
@@ -92,7 +91,7 @@ class Fleet:
 
     def __enter__(self) -> "Fleet":
         self._feeder.start()
-        until(lambda: bool(self.stands), "a look at the group")
+        until(lambda: bool(self.history), "the offsets of the group")
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
@@ -103,103 +102,103 @@ class Fleet:
     # daemons
 
     def start(self, before: str = "") -> Daemon:
-        """Start one more daemon."""
-        daemon = Daemon(self._folder, self._overrides, nursery=self._nursery, before=before or self._before)
+        """Start another daemon."""
+        daemon = Daemon(self._folder, self._overrides, fork_server=self._server, before=before or self._before)
         self.daemons.append(daemon)
         return daemon
 
     def drop(self, daemon: Daemon) -> None:
-        """Forget a daemon that has ended."""
+        """Remove a daemon that has ended."""
         self.daemons.remove(daemon)
 
     def kill(self, daemon: Daemon) -> None:
-        """Kill one at once."""
+        """Kill a daemon."""
         daemon.kill()
         self.drop(daemon)
 
     def kill_after_progress(self) -> None:
-        """Start one, let it commit something in every partition, and kill it."""
+        """Start a daemon, and kill it after commits in every partition."""
         daemon = self.start()
         self.progress(20)
         self.kill(daemon)
 
-    def holds(self, daemon: Daemon) -> bool:
-        """Whether a daemon has been given a partition."""
+    def owns_partition(self, daemon: Daemon) -> bool:
+        """Return whether a daemon has been assigned a partition."""
         daemon.alive()
         return bool(daemon.events("task_restored"))
 
     # progress
 
     @property
-    def stands(self) -> list[Stand]:
-        """All that was seen of the group's progress."""
-        return self._feeder.stands
+    def history(self) -> list[Progress]:
+        """The history of the group's committed offsets."""
+        return self._feeder.history
 
     @property
     def offsets(self) -> dict[int, int]:
-        """Committed offsets by partition, as last seen."""
-        return self.stands[-1].offsets
+        """Latest committed offsets by partition."""
+        return self.history[-1].offsets
 
     def alive(self) -> bool:
-        """Whether all daemons run; fails the test where one has ended by itself."""
+        """Return True if all daemons run; fail the test otherwise."""
         return all(daemon.alive() for daemon in list(self.daemons))
 
     def progress(self, more: int = 1, patience: float = 60.0) -> None:
-        """Wait until every partition has committed so many more records."""
+        """Wait until every partition has committed `more` records."""
         before = self.offsets
         goals = {number: before.get(number, 0) + more for number in range(self._partitions)}
         self.wait(lambda: all(self.offsets.get(n, 0) >= goal for n, goal in goals.items()), "progress", patience)
 
     def wait(self, satisfied: Callable[[], bool], what: str, patience: float = 60.0) -> None:
-        """Wait until something holds; fail where a daemon ends meanwhile."""
+        """Wait until a condition is true; fail if a daemon ends meanwhile."""
         deadline = time.monotonic() + patience
         while not satisfied():
             self.alive()
             if time.monotonic() > deadline:
-                told = "\n".join(daemon.said[-3000:] for daemon in self.daemons)
+                logs = "\n".join(daemon.stderr[-3000:] for daemon in self.daemons)
                 raise AssertionError(
-                    f"{self.name}: not within {patience:g} s: {what} (last trouble {self._feeder.trouble!r})\n{told}"
+                    f"{self.name}: not within {patience:g} s: {what} (last error {self._feeder.error!r})\n{logs}"
                 )
             time.sleep(0.01)
 
     def recovery(self, when: float) -> float | None:
-        """Seconds from a moment until every partition had committed something more; None: it never did."""
-        before = next((stand.offsets for stand in reversed(self.stands) if stand.when <= when), {})
-        for stand in self.stands:
-            later = stand.when > when
-            if later and all(stand.offsets.get(n, 0) > before.get(n, 0) for n in range(self._partitions)):
-                return stand.when - when
+        """Return the seconds from a time until every partition had committed more records; None if never."""
+        before = next((one.offsets for one in reversed(self.history) if one.when <= when), {})
+        for one in self.history:
+            later = one.when > when
+            if later and all(one.offsets.get(n, 0) > before.get(n, 0) for n in range(self._partitions)):
+                return one.when - when
         return None
 
     # the end
 
     def finish(self, patience: float = 90.0) -> Verdict:
-        """Let everything be committed and saved, end the daemons by SIGTERM, and judge."""
+        """Wait until everything is committed and saved, stop the daemons by SIGTERM, and compare."""
         self._feeder.pause()
         ends = self.ends()
         self.wait(
-            lambda: self.offsets == ends and self.stands[-1].snapshots == ends, f"all committed: {ends}", patience
+            lambda: self.offsets == ends and self.history[-1].snapshots == ends, f"all committed: {ends}", patience
         )
         for daemon in self.daemons:
             code, seconds = daemon.stop()
-            assert code == 0, daemon.said
+            assert code == 0, daemon.stderr
             assert seconds < 10.0
         self.daemons.clear()
         return self.judge()
 
     def ends(self) -> dict[int, int]:
-        """Where the input ends, by partition."""
+        """Return the end of the input, by partition."""
         with closing(self.world.open(f"{self.name}-looking")) as log:
             return {n: log.bounds(TopicPartition(self.name, n))[1] for n in range(self._partitions)}
 
     def judge(self) -> Verdict:
-        """Compare everything that is in the broker with an undisturbed run."""
+        """Compare the content of the broker with an undisturbed run."""
         expected = undisturbed(self.settings, self.world.read(self.name), self._partitions)
         return judge(expected, self.found())
 
     def judge_part(self) -> Verdict:
-        """Compare what is in the broker by now."""
-        found = self._outputs()  # before the input, of which there is ever more
+        """Compare the content of the broker so far with an undisturbed run."""
+        found = self._outputs()  # before the input, which grows
         expected = undisturbed(self.settings, self.world.read(self.name), self._partitions)
         return judge_part(expected, found)
 
@@ -207,7 +206,7 @@ class Fleet:
         return Found(sorted_out(r for topic in topics(self.settings) for r in self.world.read(topic)), {}, {})
 
     def found(self) -> Found:
-        """What is in the broker."""
+        """Return the content of the broker."""
         state_topic = app.output_topics(self.settings, self.name).state
         places = [TopicPartition(state_topic, number) for number in range(self._partitions)]
         with closing(self.world.open(f"{self.name}-looking")) as log:
@@ -218,13 +217,13 @@ class Fleet:
         return Found(self._outputs().outputs, committed, state)
 
     def stop_one(self, daemon: Daemon, number: signal.Signals = signal.SIGTERM) -> float:
-        """End one by a signal; returns the seconds it took."""
+        """Stop a daemon by a signal; return the seconds it took."""
         code, seconds = daemon.stop(number)
-        assert code == 0, daemon.said
+        assert code == 0, daemon.stderr
         with suppress(ValueError):
             self.drop(daemon)
         return seconds
 
 
-Founder = Callable[..., Fleet]
-"""Makes a fleet over a broker; keywords as those of `Fleet`."""
+FleetFactory = Callable[..., Fleet]
+"""Returns a fleet over a broker; keywords as those of `Fleet`."""

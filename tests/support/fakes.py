@@ -11,10 +11,12 @@ from streamrnn.core.learning.step import Learned
 from streamrnn.formats.json import JsonDecoder
 from streamrnn.records import HEAD, Record, TopicPartition
 from streamrnn.runtime.task import Task
+from streamrnn.wire import OutputEncoder, OutputTopics
 
 HORIZONS = (1, 3)
 QUANTILES = (0.1, 0.5, 0.9)
 INPUT = TopicPartition("sensors", 0)
+TOPICS = OutputTopics("sensors.forecasts", "sensors.dead-letters", "app.state")
 
 
 class FakeForecaster:
@@ -134,19 +136,21 @@ def decoder(**changes: Any) -> JsonDecoder:
 
 
 def make_task(
-    forecaster: Any = None, *, decode: Callable[[Record], Any] | None = None, max_series: int = 1000, **changes: Any
+    forecaster: Any = None,
+    *,
+    decode: Callable[[Record], Any] | None = None,
+    topics: OutputTopics = TOPICS,
+    max_series: int = 1000,
+    **changes: Any,
 ) -> Task:
-    """A task over a fake forecaster."""
+    """Return a task, by default with a fake forecaster."""
     return Task(
         **{
             "partition": INPUT,
             "decode": decode or decoder(),
+            "encode": OutputEncoder(topics=topics, horizons=HORIZONS, quantiles=QUANTILES),
             "forecaster": forecaster or FakeForecaster(),
-            "horizons": HORIZONS,
-            "quantiles": QUANTILES,
             "max_series": max_series,
-            "forecasts": "sensors.forecasts",
-            "dead_letters": "sensors.dead-letters",
             **changes,
         }
     )

@@ -1,8 +1,7 @@
-"""What feeds a topic while daemons work on it, and looks by turns at what they have committed.
+"""A producer that feeds a topic while daemons process it, and watches their committed offsets.
 
-Brokers that are away, slow or silent stop it only for as long as they are: no call is waited for without end, and after
-any trouble it goes on with fresh clients. What is there is asked of the brokers, never counted: a record whose
-acknowledgement was lost may have been written or not.
+It tolerates unavailable and slow brokers: every call has a time limit, and after an error it continues with new
+clients. The number of records comes from the brokers, since a record without acknowledgement may have been written.
 """
 
 import threading
@@ -17,40 +16,40 @@ from typing import NamedTuple, TypeVar
 import orjson
 from kafka import KafkaAdminClient, KafkaProducer, OffsetSpec
 from kafka import TopicPartition as KafkaPartition
-from support.kafka_probe import impatient
+from support.kafka_probe import short_timeouts
 
-from streamrnn.log.kafka.client import opened
-from streamrnn.log.kafka.writer import let_go
+from streamrnn.log.kafka.client import open_kafka_python
+from streamrnn.log.kafka.writer import close_producer
 from streamrnn.log.kafka_common import END_OF_METADATA
 from streamrnn.records import Record
 
-PAUSE = 0.02  # seconds between two turns: the judge has to run all that was sent once more
-LONGEST = 15.0  # seconds that a turn may take, before its clients are left behind
-AGAIN = 0.2  # seconds between trouble and the next try
+PAUSE = 0.02  # seconds between two iterations: the oracle has to process all records again
+LONGEST = 15.0  # time limit of a call in seconds, after which its clients are abandoned
+RETRY = 0.2  # seconds between an error and the next try
 
 Result = TypeVar("Result")
 
 
-class Stand(NamedTuple):
-    """What the group had committed at a moment."""
+class Progress(NamedTuple):
+    """The committed offsets of the group at a time."""
 
     when: float
     offsets: dict[int, int]
     """By partition."""
     snapshots: dict[int, int]
-    """Offset of the saved state, by partition."""
+    """Offset of the snapshot, by partition."""
 
 
 class Feeder:
-    """Keeps the records of a topic that `group` has not committed at about `most_lag`; `batch` are sent at a time."""
+    """Keeps the lag of `group` in a topic at about `most_lag` records; sends `batch` records at a time."""
 
     def __init__(
         self, bootstrap: str, topic: str, group: str, records: Iterator[Record], *, most_lag: int, batch: int
     ) -> None:
-        self.stands: list[Stand] = []
-        """All that was seen of the group's progress."""
-        self.trouble: BaseException | None = None
-        """The last that there was."""
+        self.history: list[Progress] = []
+        """The history of the group's committed offsets."""
+        self.error: BaseException | None = None
+        """The last error."""
         self._bootstrap, self._topic, self._group, self._records = bootstrap, topic, group, records
         self._most_lag, self._batch = most_lag, batch
         self._closing, self._sending = threading.Event(), threading.Lock()
@@ -58,16 +57,16 @@ class Feeder:
         self._thread = threading.Thread(target=self._run, daemon=True)
 
     def start(self) -> None:
-        """Begin."""
+        """Start feeding."""
         self._thread.start()
 
     def pause(self) -> None:
-        """Send nothing more, and go on looking. What was being sent is there when this returns."""
+        """Stop sending, but continue to watch. Records being sent have arrived when this returns."""
         with self._sending:
             self._paused = True
 
     def close(self) -> None:
-        """End it."""
+        """Stop the feeder."""
         self._closing.set()
         self._thread.join(2 * LONGEST)
 
@@ -75,19 +74,19 @@ class Feeder:
         while not self._closing.is_set():
             try:
                 self._serve()
-            except Exception as error:  # a broker that is down, as some tests want it
-                self.trouble = error
-                self._closing.wait(AGAIN)
+            except Exception as error:  # some tests stop the broker
+                self.error = error
+                self._closing.wait(RETRY)
 
     def _serve(self) -> None:
         clients = within(LONGEST, partial(_Clients, self._bootstrap))
         try:
             while not self._closing.is_set():
-                stand, there = within(LONGEST, partial(clients.look, self._topic, self._group))
-                if not self.stands or stand[1:] != self.stands[-1][1:]:
-                    self.stands.append(stand)
+                progress, there = within(LONGEST, partial(clients.look, self._topic, self._group))
+                if not self.history or progress[1:] != self.history[-1][1:]:
+                    self.history.append(progress)
                 with self._sending:
-                    if not self._paused and there - sum(stand.offsets.values()) < self._most_lag:
+                    if not self._paused and there - sum(progress.offsets.values()) < self._most_lag:
                         batch = list(islice(self._records, self._batch))
                         within(LONGEST, partial(clients.send, self._topic, batch))
                 self._closing.wait(PAUSE)
@@ -97,20 +96,20 @@ class Feeder:
 
 
 class _Clients:
-    """Used until the first trouble."""
+    """Clients that are used until the first error."""
 
     def __init__(self, bootstrap: str) -> None:
-        common = impatient(bootstrap)
+        common = short_timeouts(bootstrap)
         limits = {"max_block_ms": 3000, "delivery_timeout_ms": 6000}
-        self._admin: KafkaAdminClient = opened(KafkaAdminClient, common)
+        self._admin: KafkaAdminClient = open_kafka_python(KafkaAdminClient, common)
         try:
-            self._producer: KafkaProducer = opened(KafkaProducer, common, metrics_enabled=False, **limits)
+            self._producer: KafkaProducer = open_kafka_python(KafkaProducer, common, metrics_enabled=False, **limits)
         except BaseException:
             self._admin.close()
             raise
 
-    def look(self, topic: str, group: str) -> tuple[Stand, int]:
-        """Where the group stands, and how many records have been sent."""
+    def look(self, topic: str, group: str) -> tuple[Progress, int]:
+        """Return the group's progress, and the number of records in the topic."""
         found = self._admin.list_group_offsets(group).get(group, {})
         there = {place.partition: each for place, each in found.items() if place.topic == topic}
         offsets = {number: each.offset for number, each in there.items()}
@@ -120,10 +119,10 @@ class _Clients:
         }
         places = [KafkaPartition(topic, number) for number in self._producer.partitions_for(topic)]
         ends = self._admin.list_partition_offsets(dict.fromkeys(places, OffsetSpec.LATEST))
-        return Stand(time.monotonic(), offsets, saved), sum(each.offset for each in ends.values())
+        return Progress(time.monotonic(), offsets, saved), sum(each.offset for each in ends.values())
 
     def send(self, topic: str, batch: list[Record]) -> None:
-        """Send records; raises where one was not acknowledged."""
+        """Send records; raise if one is not acknowledged."""
         futures = [
             self._producer.send(topic, partition=r.partition, key=r.key, value=r.value, timestamp_ms=r.timestamp)
             for r in batch
@@ -133,17 +132,13 @@ class _Clients:
             future.get(0)
 
     def close(self) -> None:
-        """Let go of the brokers, reached or not."""
-        let_go(self._producer)
+        """Close the clients, also if the brokers are unavailable."""
+        close_producer(self._producer)
         self._admin.close()
 
 
 def within(seconds: float, call: Callable[[], Result]) -> Result:
-    """Do something in a thread of its own; where it does not come back in time, it stays behind there.
-
-    Raises:
-        TimeoutError: it did not.
-    """
+    """Call a function in its own thread, which is abandoned after the time limit. Raises TimeoutError."""
     done: Future[Result] = Future()
 
     def work() -> None:

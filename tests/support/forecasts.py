@@ -1,4 +1,4 @@
-"""Forecast records made up by a test."""
+"""Synthetic forecast records."""
 
 from collections.abc import Sequence
 
@@ -21,7 +21,7 @@ def forecast_record(
     anomaly: float = 0.0,
     status: str = "ok",
 ) -> bytes:
-    """One record; `quantiles` (K, Q), its time is `offset` steps of the cadence (ms)."""
+    """Return one record with `quantiles` (K, Q), whose time is `offset` steps of the cadence (ms)."""
     document = {
         "series": series,
         "time": offset * cadence,

@@ -1,8 +1,8 @@
-"""Daemons that start in a moment: forked from a process that has imported everything, and loaded the compiled loops.
+"""Daemons that start quickly: forked from a server process that has imported everything and loaded the kernels.
 
-A daemon's start costs five seconds of processor time here, nearly all of it imports; a fork of one that has done them
-costs a tenth of a second. The forked daemon runs the same command in a process of its own. No thread may run in the
-process that is forked, and none does: nothing has learned there.
+Starting a daemon takes five seconds of CPU time, nearly all of it imports; forking one takes a tenth of a second. The
+forked daemon runs the same command in its own process. The server must have no other thread when it forks, and has
+none, as nothing has learned there.
 """
 
 import json
@@ -20,25 +20,25 @@ from typing import Any
 
 from support.broker import _die_with_parent
 
-Order = Mapping[str, Any]
+Request = Mapping[str, Any]
 
 
-class Forked:
-    """A process of the nursery, with the manners of `subprocess.Popen`."""
+class ForkedProcess:
+    """A forked process, with the interface of `subprocess.Popen`."""
 
-    def __init__(self, nursery: "Nursery", pid: int) -> None:
+    def __init__(self, fork_server: "ForkServer", pid: int) -> None:
         self.pid = pid
         self.returncode: int | None = None
-        self._nursery = nursery
+        self._server = fork_server
 
     def poll(self) -> int | None:
-        """The exit code, negative for a signal; None: it still runs."""
+        """Return the exit code, negative for a signal; None while it runs."""
         if self.returncode is None:
-            self.returncode = self._nursery.ask({"wait": self.pid})
+            self.returncode = self._server.ask({"wait": self.pid})
         return self.returncode
 
     def wait(self, timeout: float | None = None) -> int:
-        """The exit code, once it has ended."""
+        """Wait for the process, and return its exit code."""
         deadline = time.monotonic() + (timeout if timeout is not None else 1e9)
         while (code := self.poll()) is None:
             if time.monotonic() > deadline:
@@ -47,17 +47,17 @@ class Forked:
         return code
 
     def send_signal(self, number: int) -> None:
-        """Send a signal, if it still runs."""
+        """Send a signal to a running process."""
         if self.poll() is None:
             os.kill(self.pid, number)
 
     def kill(self) -> None:
-        """Kill it, if it still runs."""
+        """Kill a running process."""
         self.send_signal(signal.SIGKILL)
 
 
-class Nursery:
-    """The process to fork from; everything forked from it dies with it."""
+class ForkServer:
+    """The process to fork from; all its children die with it."""
 
     def __init__(self, warm: Sequence[str] = ()) -> None:
         environment = {name: value for name, value in os.environ.items() if not name.startswith("STREAMRNN_")}
@@ -70,29 +70,29 @@ class Nursery:
             preexec_fn=_die_with_parent,  # noqa: PLW1509  # it takes no lock: one system call
         )  # fmt: skip
 
-    def __enter__(self) -> "Nursery":
+    def __enter__(self) -> "ForkServer":
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()
 
-    def ask(self, order: Order) -> Any:
-        """Send an order, and wait for the answer."""
+    def ask(self, request: Request) -> Any:
+        """Send a request, and return the response."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         with self._lock:
-            self._process.stdin.write(json.dumps(order) + "\n")
-            answer = self._process.stdout.readline()
-        assert answer, "the nursery has ended"
-        return json.loads(answer)
+            self._process.stdin.write(json.dumps(request) + "\n")
+            response = self._process.stdout.readline()
+        assert response, "the fork server has ended"
+        return json.loads(response)
 
-    def start(self, arguments: Sequence[str], output: Path, before: str = "") -> Forked:
+    def start(self, arguments: Sequence[str], output: Path, before: str = "") -> ForkedProcess:
         """Fork a daemon that runs `streamrnn` with these arguments, after the Python code `before`."""
-        order = {"arguments": list(arguments), "output": str(output), "before": before}
-        return Forked(self, self.ask(order))
+        request = {"arguments": list(arguments), "output": str(output), "before": before}
+        return ForkedProcess(self, self.ask(request))
 
     def close(self) -> None:
-        """End it, and all that it has started."""
+        """End the server and all its children."""
         self._process.kill()
         self._process.wait()
         for pipe in (self._process.stdin, self._process.stdout):
@@ -100,7 +100,7 @@ class Nursery:
                 pipe.close()
 
 
-def _fork(order: Order, main: Any) -> int:
+def _fork(request: Request, main: Any) -> int:
     parent = os.getpid()
     child = os.fork()
     if child:
@@ -111,11 +111,11 @@ def _fork(order: Order, main: Any) -> int:
         if os.getppid() != parent:
             return 0
         null = os.open(os.devnull, os.O_RDWR)
-        output = os.open(order["output"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        output = os.open(request["output"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         for number, target in ((0, null), (1, null), (2, output)):
             os.dup2(target, number)
-        exec(order["before"], {})
-        code = main(order["arguments"])
+        exec(request["before"], {})
+        code = main(request["arguments"])
     except BaseException:
         traceback.print_exc()
     finally:
@@ -124,7 +124,7 @@ def _fork(order: Order, main: Any) -> int:
 
 
 def _ended(pid: int, codes: dict[int, int]) -> int | None:
-    """The exit code, which the kernel tells once only, and several may ask."""
+    """Return the exit code, which the kernel reports only once."""
     if pid not in codes:
         done, status = os.waitpid(pid, os.WNOHANG)
         if done:
@@ -139,7 +139,7 @@ def _serve(warm: Sequence[str]) -> None:
 
     assert kafka
     assert sqlite
-    for overrides in warm:  # what they call is compiled or read from its cache; without learning, which starts threads
+    for overrides in warm:  # loads the kernels; without learning, which starts threads
         chosen = settings.load(None, ["input.topics=t", *overrides.split()])
         task = app.task(chosen, TopicPartition("t", 0))
         value = b'{"series":"s","time":%d,"load":%d}'
@@ -147,13 +147,13 @@ def _serve(warm: Sequence[str]) -> None:
         task.save(40)
     codes: dict[int, int] = {}
     for line in sys.stdin:
-        order = json.loads(line)
-        if "wait" in order:
-            answer = _ended(order["wait"], codes)
+        request = json.loads(line)
+        if "wait" in request:
+            response = _ended(request["wait"], codes)
         else:
-            answer = _fork(order, cli.main)
-            codes.pop(answer, None)  # of one that had the same number, thousands of processes ago
-        sys.stdout.write(json.dumps(answer) + "\n")
+            response = _fork(request, cli.main)
+            codes.pop(response, None)  # a process id can be reused
+        sys.stdout.write(json.dumps(response) + "\n")
         sys.stdout.flush()
 
 

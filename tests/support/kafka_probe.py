@@ -1,4 +1,4 @@
-"""What tests and benchmarks see and do from outside around a daemon's process over a real broker."""
+"""Observing a daemon's process and its broker from outside, for tests and benchmarks."""
 
 import os
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from kafka import KafkaAdminClient, KafkaConsumer
 from kafka import TopicPartition as KafkaPartition
 from kafka.admin import NewTopic
 
-from streamrnn.log.kafka.client import opened
+from streamrnn.log.kafka.client import open_kafka_python
 from streamrnn.records import TopicPartition
 
 RUN = "import sys; from streamrnn.cli import main; sys.exit(main())"
@@ -26,56 +26,56 @@ def fatal(learner):
     return advance(learner)
 BpttLearner._advance = fatal
 """
-"""The gradient of a learning step is there, the weights have not moved yet, and the process is gone."""
+"""Kills the process in a learning step, after its gradient and before the weights change."""
 
 
 class Process(Protocol):
-    """A process, however it was started."""
+    """A process with an id."""
 
     pid: int
 
 
 def dying(step: int) -> tuple[str, ...]:
-    """A program for `Daemon` that kills itself in the middle of a learning step, counted from its start."""
+    """Return a program for `Daemon` that kills itself within its `step`-th learning step."""
     return "-c", DIE_LEARNING.format(count=step) + RUN
 
 
 def cpu_seconds(process: Process) -> float:
-    """Processor time that a process has used so far, all its threads together."""
+    """Return the CPU seconds that all threads of a process have used so far."""
     fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def memory(process: Process) -> int:
-    """Bytes of memory that a process holds now."""
+    """Return the resident memory of a process in bytes."""
     return int(Path(f"/proc/{process.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 class Offsets:
-    """What an application has committed, as others see it."""
+    """The committed offsets of an application, as other processes see them."""
 
     def __init__(self, bootstrap: str, app: str) -> None:
-        # read_uncommitted: the answer must not wait for the transaction of a process that is dead
+        # read_uncommitted: the answer must not wait for the transaction of a dead process
         self._consumer = KafkaConsumer(
             bootstrap_servers=bootstrap, group_id=app, enable_auto_commit=False, isolation_level="read_uncommitted",
             metrics_enabled=False,
         )  # fmt: skip
 
     def committed(self, partition: TopicPartition) -> int:
-        """Offset of the next record to be read; 0 before the first commit."""
+        """Return the offset of the next record to read; 0 before the first commit."""
         return self._consumer.committed(KafkaPartition(*partition)) or 0
 
     def reached(self, ends: Mapping[TopicPartition, int]) -> bool:
-        """Whether all these offsets are committed."""
+        """Return whether all these offsets are committed."""
         return all(self.committed(partition) >= end for partition, end in ends.items())
 
     def close(self) -> None:
-        """Let go of the broker."""
+        """Close the connection."""
         self._consumer.close()
 
 
-def impatient(bootstrap: str) -> dict[str, Any]:
-    """Options of a client that gives up soon."""
+def short_timeouts(bootstrap: str) -> dict[str, Any]:
+    """Return options of a client with short timeouts."""
     return {
         "bootstrap_servers": bootstrap.split(","), "security_protocol": "PLAINTEXT", "request_timeout_ms": 3000,
         "bootstrap_timeout_ms": 3000, "reconnect_backoff_max_ms": 500,
@@ -83,14 +83,14 @@ def impatient(bootstrap: str) -> dict[str, Any]:
 
 
 def admin(bootstrap: str) -> KafkaAdminClient:
-    """Open a client that gives up soon. Raises LogError where nobody answers."""
-    return opened(KafkaAdminClient, impatient(bootstrap))
+    """Open an admin client with short timeouts. Raises LogError if no broker answers."""
+    return open_kafka_python(KafkaAdminClient, short_timeouts(bootstrap))
 
 
 def create_topics(bootstrap: str, *names: str, partitions: int) -> None:
-    """Create topics that keep records for ever: by default a broker deletes those of years ago within minutes.
+    """Create topics with unlimited retention and the brokers' default number of replicas.
 
-    They have as many replicas as the brokers give to topics.
+    By default a broker deletes records with timestamps of years ago within minutes.
     """
     configs = {"retention.ms": "-1"}
     with closing(KafkaAdminClient(bootstrap_servers=bootstrap)) as client:

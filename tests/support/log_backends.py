@@ -1,4 +1,4 @@
-"""The logs under one contract: how a test opens one, writes input to it, and looks at what others would see."""
+"""The log systems under one contract: opening a log, writing input, and reading what other processes see."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -24,7 +24,7 @@ KAFKA_CLIENTS = ("kafka-python", "confluent")
 
 
 def kafka_log(client: str) -> type[Any]:
-    """Find the log over one of Kafka's client libraries. Skips the test where that is not installed."""
+    """Return the log class of a Kafka client library; skip the test if the library is not installed."""
     if client == "kafka-python":
         return KafkaLog
     pytest.importorskip("confluent_kafka")
@@ -37,17 +37,17 @@ class World(Protocol):
     """One log system, as several processes see it."""
 
     def open(self, app: str) -> Log:
-        """Open a log, as a process does at its start."""
+        """Open a log, as a process does when it starts."""
 
     def produce(self, topic: str, records: Sequence[Record]) -> None:
-        """Write input, as somebody else's producer does."""
+        """Write input, as another producer does."""
 
     def read(self, topic: str) -> list[Record]:
-        """Return everything committed in a topic, by partition and offset, without the offsets' gaps."""
+        """Return all committed records of a topic, by partition and offset."""
 
 
 class MemoryWorld:
-    """Members over one store."""
+    """Logs that share one store in memory."""
 
     def __init__(self) -> None:
         self.store = MemoryStore()
@@ -63,7 +63,7 @@ class MemoryWorld:
 
 
 class SqliteWorld:
-    """Connections to one file."""
+    """Logs that share one SQLite file."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -81,14 +81,14 @@ class SqliteWorld:
 
 
 class KafkaWorld:
-    """Clients of one broker: those under test by one library, input and what others see by kafka-python."""
+    """Logs of one broker through one client library; input and observations use kafka-python."""
 
     def __init__(self, bootstrap: str, client: str = "kafka-python") -> None:
         self.bootstrap = bootstrap
         self._kind = kafka_log(client)
 
     def open(self, app: str, **options: object) -> Any:
-        """Open a log with options of Kafka's own; its type is that of the client."""
+        """Open a log with options of `Connection`; its type depends on the client."""
         return self._kind(Connection(**{"bootstrap_servers": self.bootstrap, "app": app, **options}))
 
     def produce(self, topic: str, records: Sequence[Record], compression: str | None = None) -> None:  # noqa: D102
@@ -113,7 +113,7 @@ class KafkaWorld:
         with closing(KafkaConsumer(bootstrap_servers=self.bootstrap, metrics_enabled=False, **options)) as consumer:
             names = [KafkaPartition(topic, number) for number in sorted(consumer.partitions_for_topic(topic))]
             consumer.assign(names)
-            ends = consumer.end_offsets(names)  # of a reader of committed records: up to the first open transaction
+            ends = consumer.end_offsets(names)  # for committed records: up to the first open transaction
             found: dict[KafkaPartition, list[Record]] = {name: [] for name in names}
             while any(consumer.position(name) < ends[name] for name in names):
                 for name, batch in consumer.poll(timeout_ms=200).items():
@@ -125,14 +125,14 @@ class KafkaWorld:
 
 
 def wait_for(log: Log, satisfied: Callable[[Poll], bool], limit: int = 1000) -> None:
-    """Poll until a poll satisfies, at most half a minute."""
+    """Poll until a result satisfies, for at most PATIENCE seconds."""
     deadline = time.monotonic() + PATIENCE
     while not satisfied(log.poll(0.1, limit)):
-        assert time.monotonic() < deadline, "nothing came"
+        assert time.monotonic() < deadline, "no poll satisfied"
 
 
 def join(log: Log, topic: str, start: int | None = 0) -> list[TopicPartition]:
-    """Subscribe, wait until all partitions of the topic are assigned, and read them from `start`; None: no seek."""
+    """Subscribe, wait until all partitions of the topic are assigned, and seek to `start` unless it is None."""
     wanted = {TopicPartition(topic, number) for number in range(log.partitions(topic))}
     own: set[TopicPartition] = set()
 
@@ -151,7 +151,7 @@ def join(log: Log, topic: str, start: int | None = 0) -> list[TopicPartition]:
 
 
 def gather(log: Log, count: int, limit: int = 1000) -> list[Record]:
-    """Poll until `count` records have come."""
+    """Poll until `count` records have been returned; return them."""
     found: list[Record] = []
 
     def complete(poll: Poll) -> bool:
@@ -164,7 +164,7 @@ def gather(log: Log, count: int, limit: int = 1000) -> list[Record]:
 
 
 def everything(log: Log, topic: str) -> Iterator[Record]:
-    """Read a topic to its end, as a member of a group of its own."""
+    """Yield all records of a topic, read as the only member of a group."""
     partitions = join(log, topic)
     count = sum(log.bounds(partition)[1] for partition in partitions)
     yield from gather(log, count) if count else []

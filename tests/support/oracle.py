@@ -1,8 +1,8 @@
-"""The judge of every fault: what an undisturbed run says, and in what a reader of committed records sees another thing.
+"""The oracle of the fault tests: the outputs of an undisturbed run, and how the committed records differ from them.
 
-The undisturbed run is one task per partition, in memory, fed the whole input at once; it knows no process, no broker
-and no commit. A log that has been through faults must hold the same bytes in the same order, must have committed the
-end of the input, and must hold the same state.
+The undisturbed run is one task per partition, in memory, that processes the whole input at once, without processes,
+brokers and commits. After any faults a log must contain the same bytes in the same order, the end of the input must be
+committed, and the state must be the same.
 """
 
 from collections import Counter
@@ -17,7 +17,7 @@ from streamrnn.settings import Settings
 
 
 class Seen(NamedTuple):
-    """What must be the same in a record."""
+    """The compared parts of a record."""
 
     key: bytes | None
     value: bytes | None
@@ -26,24 +26,24 @@ class Seen(NamedTuple):
 
 
 def seen(record: Output | Record) -> Seen:
-    """What must be the same in this record."""
+    """Return the compared parts of a record."""
     return Seen(record.key, record.value, record.timestamp, tuple(record.headers))
 
 
 class Found(NamedTuple):
-    """What is in a log, or what should be."""
+    """The content of a log, found or expected."""
 
     outputs: Mapping[TopicPartition, Sequence[Seen]]
     """By output topic and partition, in order."""
     committed: Mapping[TopicPartition, int]
     """Offset of the next record to read, by input partition."""
     state: Mapping[TopicPartition, Mapping[bytes, bytes]]
-    """The pieces by state partition; empty where they are not compared."""
+    """Pieces by state partition; empty if they are not compared."""
 
 
 @dataclass
 class Verdict:
-    """How many records are lost, repeated or different, and what exactly."""
+    """The numbers of lost, repeated and different records, with descriptions."""
 
     lost: int = 0
     repeated: int = 0
@@ -60,7 +60,7 @@ class Verdict:
 
     @property
     def counts(self) -> tuple[int, int, int]:
-        """Records lost, repeated and different."""
+        """Numbers of lost, repeated and different records."""
         return self.lost, self.repeated, self.different
 
     @property
@@ -69,20 +69,20 @@ class Verdict:
         return not any(self.counts)
 
     def require(self) -> None:
-        """Fail, and tell what differs, where anything does."""
+        """Fail with the differences, if there are any."""
         assert self.good, "\n".join(
             [f"lost {self.lost}, repeated {self.repeated}, different {self.different}:", *self.words]
         )
 
 
 def topics(settings: Settings) -> list[str]:
-    """The topics whose records are compared."""
+    """Return the topics whose records are compared."""
     names = [app.output_topics(settings, topic) for topic in settings.input.topics]
     return [topic for each in names for topic in (each.forecasts, each.dead_letters)]
 
 
 def undisturbed(settings: Settings, records: Iterable[Record], partitions: int) -> Found:
-    """What a run that nothing disturbs says to this input of the first topic, and the state that it leaves."""
+    """Return outputs and state of an undisturbed run over this input of the first topic."""
     topic = settings.input.topics[0]
     return in_one_go(
         lambda partition: app.task(settings, partition),
@@ -103,24 +103,24 @@ def in_one_go(
     records: Iterable[Record],
     partitions: int,
 ) -> Found:
-    """Feed a new task for each partition all its records at once; `outputs` and `state` name the topics written."""
+    """Feed all records of each partition to a new task; `outputs` and `state` are the topics that are written."""
     inputs: dict[int, list[Record]] = {number: [] for number in range(partitions)}
     for record in records:
         inputs[record.partition].append(record)
-    said: dict[TopicPartition, list[Seen]] = {TopicPartition(name, n): [] for name in outputs for n in inputs}
+    found: dict[TopicPartition, list[Seen]] = {TopicPartition(name, n): [] for name in outputs for n in inputs}
     committed, pieces = {}, {}
-    for number, given in inputs.items():
+    for number, records_of in inputs.items():
         partition = TopicPartition(topic, number)
         task = make(partition)
-        for output in task.feed(given)[0]:
-            said[TopicPartition(output.topic, output.partition)].append(seen(output))
-        end = committed[partition] = given[-1].offset + 1 if given else 0
+        for output in task.feed(records_of)[0]:
+            found[TopicPartition(output.topic, output.partition)].append(seen(output))
+        end = committed[partition] = records_of[-1].offset + 1 if records_of else 0
         pieces[TopicPartition(state, number)] = {key: value for key, value in task.save(end) if value is not None}
-    return Found(said, committed, pieces)
+    return Found(found, committed, pieces)
 
 
 def sorted_out(records: Iterable[Record]) -> dict[TopicPartition, list[Seen]]:
-    """Records that were read, by topic and partition, as they are compared."""
+    """Group records by topic and partition, reduced to their compared parts."""
     found: dict[TopicPartition, list[Seen]] = {}
     for record in records:
         found.setdefault(TopicPartition(record.topic, record.partition), []).append(seen(record))
@@ -128,13 +128,13 @@ def sorted_out(records: Iterable[Record]) -> dict[TopicPartition, list[Seen]]:
 
 
 def judge(expected: Found, found: Found) -> Verdict:
-    """Compare what is in a log with what should be."""
+    """Compare the content of a log with the expected one."""
     verdict = Verdict()
-    for place, wanted in expected.outputs.items():
-        verdict += _sequence(place, wanted, found.outputs.get(place, ()))
+    for partition, wanted in expected.outputs.items():
+        verdict += _sequence(partition, wanted, found.outputs.get(partition, ()))
     for partition, end in expected.committed.items():
         if found.committed.get(partition) != end:
-            words = f"{_where(partition)}: committed {found.committed.get(partition)}, the input ends at {end}"
+            words = f"{partition}: committed {found.committed.get(partition)}, the input ends at {end}"
             verdict += Verdict(different=1, words=[words])
     for partition, pieces in expected.state.items() if found.state else ():
         verdict += _state(partition, pieces, found.state.get(partition, {}))
@@ -142,17 +142,17 @@ def judge(expected: Found, found: Found) -> Verdict:
 
 
 def judge_part(expected: Found, found: Found) -> Verdict:
-    """Compare what is in a log before all the input was read: it must be the beginning of what should be there."""
+    """Compare the content of a log before all input was processed: it must be a prefix of the expected one."""
     verdict = Verdict()
-    for place, wanted in expected.outputs.items():
-        there = found.outputs.get(place, ())
+    for partition, wanted in expected.outputs.items():
+        there = found.outputs.get(partition, ())
         numbers = {record: number for number, record in enumerate(wanted)}
         reached = 1 + max((numbers.get(record, -1) for record in there), default=-1)
-        verdict += _sequence(place, wanted[:reached], there)
+        verdict += _sequence(partition, wanted[:reached], there)
     return verdict
 
 
-def _sequence(place: TopicPartition, wanted: Sequence[Seen], there: Sequence[Seen]) -> Verdict:
+def _sequence(partition: TopicPartition, wanted: Sequence[Seen], there: Sequence[Seen]) -> Verdict:
     if list(wanted) == list(there):
         return Verdict()
     counts, have = Counter(wanted), Counter(there)
@@ -162,11 +162,11 @@ def _sequence(place: TopicPartition, wanted: Sequence[Seen], there: Sequence[See
     foreign = sum(surplus.values()) - repeated
     at = next((i for i, (a, b) in enumerate(zip(wanted, there, strict=False)) if a != b), min(len(wanted), len(there)))
     words = [
-        f"{_where(place)}: {len(wanted)} records wanted, {len(there)} there; the first difference is at record {at}:",
+        f"{partition}: {len(wanted)} records wanted, {len(there)} there; the first difference is at record {at}:",
         f"  wanted {wanted[at] if at < len(wanted) else 'nothing'}",
         f"  there  {there[at] if at < len(there) else 'nothing'}",
     ]
-    # the same records in another order are as many different ones as stand in the wrong place
+    # the same records in another order are as many different ones as stand in the wrong partition
     swapped = sum(a != b for a, b in zip(wanted, there, strict=False)) if not (lost or surplus) else 0
     return Verdict(lost, repeated, foreign + swapped, words)
 
@@ -175,7 +175,7 @@ def _state(partition: TopicPartition, wanted: Mapping[bytes, bytes], there: Mapp
     verdict = Verdict()
     for key in sorted({*wanted, *there}):
         if wanted.get(key) != there.get(key):
-            words = f"state {_where(partition)} {key!r}:"
+            words = f"state {partition} {key!r}:"
             wants, has = _brief(wanted.get(key)), _brief(there.get(key))
             verdict += Verdict(different=1, words=[words, f"  wanted {wants}", f"  there  {has}"])
     return verdict
@@ -183,7 +183,3 @@ def _state(partition: TopicPartition, wanted: Mapping[bytes, bytes], there: Mapp
 
 def _brief(value: bytes | None) -> str:
     return "nothing" if value is None else f"{len(value)} bytes {value[:400]!r}"
-
-
-def _where(partition: TopicPartition) -> str:
-    return f"{partition.topic}/{partition.partition}"

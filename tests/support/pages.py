@@ -1,11 +1,11 @@
-"""Made-up waves for the page, and a page's store that has taken some in."""
+"""Random waves, and their delivery to a page's store."""
 
 from collections.abc import Sequence
 
 import numpy as np
 
-from streamrnn.page.messages import Names, pieces
-from streamrnn.page.store import Store, Told
+from streamrnn.page.data.messages import SentNames, split_into_messages
+from streamrnn.page.data.store import PageConfig, Store
 from streamrnn.records import StepReport, TopicPartition, Wave
 
 TASK = TopicPartition("sensors", 0)
@@ -14,17 +14,17 @@ MINUTE = 60_000
 """ms"""
 
 
-def told(**changes: object) -> Told:
-    """What a daemon says to its page."""
+def page_config(**changes: object) -> PageConfig:
+    """Return the configuration of a small page."""
     known: dict[str, object] = {
         "app": "pumps", "topics": ["sensors"], "horizons": list(HORIZONS), "quantiles": list(LEVELS), "token": None,
         "history": 20, "memory": 1 << 20, "host": "127.0.0.1", "port": 8080,
     }  # fmt: skip
-    return Told(**{**known, **changes})  # type: ignore[arg-type]
+    return PageConfig(**{**known, **changes})  # type: ignore[arg-type]
 
 
 def wave(rows: Sequence[int], step: int, *, seed: int = 0, names: Sequence[str] | None = None) -> Wave:
-    """Observations of some series at one time, with forecasts: all different, and of the step and the row alone."""
+    """Return observations and forecasts of some series at one time, random by seed, row and step."""
     values, quantiles = [], []
     for row in rows:
         random = np.random.default_rng([seed, row, step])
@@ -44,13 +44,13 @@ def wave(rows: Sequence[int], step: int, *, seed: int = 0, names: Sequence[str] 
 
 
 def report(*waves: Wave, partition: TopicPartition = TASK) -> StepReport:
-    """What a worker says of these waves."""
+    """Return a worker's report on these waves."""
     count = sum(len(each.rows) for each in waves)
     return StepReport(partition, records=count, forecasts=count, waves=list(waves))
 
 
-def feed(store: Store, names: Names, *waves: Wave, partition: TopicPartition = TASK, gap: bool = False) -> None:
-    """Take waves in, as a daemon that has named these names tells them."""
-    for number, message in enumerate(pieces(partition, waves, names)):
+def feed(store: Store, names: SentNames, *waves: Wave, partition: TopicPartition = TASK, gap: bool = False) -> None:
+    """Add waves to a store, as messages of a daemon that has sent these names."""
+    for number, message in enumerate(split_into_messages(partition, waves, names)):
         message.gap = gap and number == 0
-        store.take(message)
+        store.add(message)

@@ -1,4 +1,4 @@
-"""The daemon as a process of its own, over whatever log a test chooses."""
+"""The daemon as a process."""
 
 import json
 import os
@@ -14,13 +14,13 @@ from types import TracebackType
 from typing import Any
 
 from support.broker import _die_with_parent
-from support.fork_server import Forked, Nursery
+from support.fork_server import ForkedProcess, ForkServer
 
 PATIENCE = 120.0  # seconds
 
 
 def until(satisfied: Callable[[], bool], what: str, patience: float = PATIENCE) -> None:
-    """Look again and again until something holds."""
+    """Poll until a condition is true."""
     deadline = time.monotonic() + patience
     while not satisfied():
         assert time.monotonic() < deadline, f"not within {patience:g} s: {what}"
@@ -30,8 +30,8 @@ def until(satisfied: Callable[[], bool], what: str, patience: float = PATIENCE) 
 class Daemon:
     """`streamrnn run` with `--set` of the given keys; killed at the end if it still runs.
 
-    `program` are the interpreter's arguments that stand for the command `streamrnn`. With a `nursery` it is forked
-    there instead, after the Python code `before`.
+    `program` are the interpreter's arguments that replace the command `streamrnn`. With a `fork_server` it is forked
+    from there instead, after the Python code `before`.
     """
 
     def __init__(
@@ -40,17 +40,17 @@ class Daemon:
         overrides: Sequence[str],
         *,
         program: Sequence[str] = ("-m", "streamrnn.cli"),
-        nursery: Nursery | None = None,
+        fork_server: ForkServer | None = None,
         before: str = "",
     ) -> None:
         self._log = folder / f"daemon-{time.monotonic_ns()}.log"
         given = ["metrics.port=0", *overrides]
         arguments = ["run", *(part for each in given for part in ("--set", each))]
         environment = {name: value for name, value in os.environ.items() if not name.startswith("STREAMRNN_")}
-        self.process: subprocess.Popen[bytes] | Forked
-        if nursery is not None:
+        self.process: subprocess.Popen[bytes] | ForkedProcess
+        if fork_server is not None:
             self._log.touch()
-            self.process = nursery.start(arguments, self._log, before)
+            self.process = fork_server.start(arguments, self._log, before)
             return
         with self._log.open("wb") as file:
             self.process = subprocess.Popen(
@@ -68,17 +68,17 @@ class Daemon:
         self.kill()
 
     @property
-    def said(self) -> str:
-        """What it wrote to standard error so far."""
+    def stderr(self) -> str:
+        """Its standard error so far."""
         return self._log.read_text()
 
     def events(self, name: str) -> list[dict[str, Any]]:
-        """The events of one name that it has logged."""
-        lines = [json.loads(line) for line in self.said.splitlines() if line.startswith("{") and line.endswith("}")]
+        """Return the logged events with this name."""
+        lines = [json.loads(line) for line in self.stderr.splitlines() if line.startswith("{") and line.endswith("}")]
         return [line for line in lines if line["event"] == name]
 
     def get(self, path: str) -> tuple[int, str]:
-        """Status and text of a page of its HTTP server."""
+        """Return status and text of a path of its HTTP server."""
         until(lambda: self.alive() and bool(self.events("serving")), "the HTTP server")
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{self.events('serving')[0]['port']}{path}") as answer:
@@ -88,23 +88,23 @@ class Daemon:
                 return error.code, error.read().decode()
 
     def alive(self) -> bool:
-        """Whether it runs; fails the test where it has ended by itself."""
-        assert self.process.poll() is None, f"the daemon has ended with {self.process.returncode}:\n{self.said}"
+        """Return True if it runs; fail the test otherwise."""
+        assert self.process.poll() is None, f"the daemon has ended with {self.process.returncode}:\n{self.stderr}"
         return True
 
     def ready(self) -> None:
-        """Wait until /readyz says so."""
+        """Wait until /readyz answers 200."""
         until(lambda: self.alive() and self.get("/readyz")[0] == 200, "ready")
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> tuple[int, float]:
-        """Send a signal; return the exit code, and the seconds until it ended."""
+        """Send a signal; return the exit code and the seconds until it ended."""
         begun = time.monotonic()
         self.process.send_signal(number)
         code = self.process.wait(PATIENCE)
         return code, time.monotonic() - begun
 
     def kill(self) -> None:
-        """Kill it, if it runs."""
+        """Kill it if it runs."""
         if self.process.poll() is None:
             self.process.kill()
             self.process.wait()

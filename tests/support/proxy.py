@@ -1,9 +1,9 @@
-"""A relay between daemons and a broker that knows where a request begins, and can do to it what networks do.
+"""A relay between clients and a broker that can lose, delay and cut individual requests of the Kafka protocol.
 
     with Proxy(broker.advertised, broker.hidden) as proxy:
         proxy.rule = lambda request: LOST if request.api == END_TXN else PASSED
 
-Whatever the client library, what it says is Kafka's protocol: a length, then the number of the request's kind.
+Requests of every client library begin with their length and the number of their API.
 """
 
 import asyncio
@@ -24,44 +24,44 @@ TRANSACTIONAL = {
     TXN_OFFSET_COMMIT: "TxnOffsetCommit",
     END_TXN: "EndTxn",
 }
-"""What a writer of transactions sends, by the request's number."""
+"""The requests of a transactional writer, by API number."""
 
 _LENGTH = struct.Struct(">i")
-_HEAD = struct.Struct(">hhih")  # kind, version, number of this request, length of the client's name
+_HEAD = struct.Struct(">hhih")  # API, version, correlation id, length of the client id
 
 
 class Request(NamedTuple):
-    """One request on its way to the broker."""
+    """One request to the broker."""
 
     api: int
     client: str
     size: int
-    """Bytes, with the length before it."""
+    """Bytes, including the length field."""
 
 
 @dataclass(frozen=True)
 class Fate:
-    """What becomes of a request: how many bytes of it arrive, whether it is answered, and what is done then."""
+    """What happens to a request."""
 
     bytes: int | None = None
-    """None: all of them; else the connection is cut after so many."""
+    """Number of bytes that arrive before the connection is cut; None: all, without a cut."""
     answered: bool = True
-    """False: the connection is cut when the answer comes."""
+    """False: the connection is cut when the answer arrives."""
     then: Callable[[], None] | None = None
-    """Called, in the relay's thread, just before the connection is cut."""
+    """Called in the relay's thread just before the connection is cut."""
 
 
 PASSED, LOST = Fate(), Fate(answered=False)
 
 
 class Proxy:
-    """Listens on one port, relays to another; a context manager with a thread of its own."""
+    """A context manager that relays one port to another in a thread of its own."""
 
     def __init__(self, port: int, target: int) -> None:
         self.rule: Callable[[Request], Fate] = lambda _: PASSED
-        """Asked for every request."""
+        """Called for every request."""
         self.delay = 0.0
-        """Seconds that each request and each answer takes longer."""
+        """Seconds of delay of each request and each answer."""
         self.cuts = 0
         self._port, self._target = port, target
         self._flowing = threading.Event()
@@ -81,11 +81,11 @@ class Proxy:
         self._thread.join(10.0)
 
     def freeze(self) -> None:
-        """Let nothing through any more, and close nothing: both ends believe in a connection that is none."""
+        """Stop relaying without closing connections, so that both ends regard them as open."""
         self._flowing.clear()
 
     def thaw(self) -> None:
-        """Let everything through again; what had been held back comes late."""
+        """Resume relaying; delayed requests and answers arrive late."""
         self._flowing.set()
 
     def _run(self) -> None:
@@ -94,19 +94,19 @@ class Proxy:
         self._started.set()
         self._loop.run_forever()
         server.close()
-        self._loop.run_until_complete(asyncio.sleep(0.05))  # who is just being let in is seen a few rounds later
+        self._loop.run_until_complete(asyncio.sleep(0.05))  # connections being accepted appear a few iterations later
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
         self._loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
-        self._loop.run_until_complete(asyncio.sleep(0.05))  # transports close one round later
+        self._loop.run_until_complete(asyncio.sleep(0.05))  # transports close one iteration later
         self._loop.close()
 
     def _stop(self) -> None:
         self._loop.stop()
 
     def _accepted(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        def ended(task: asyncio.Task[None]) -> None:  # even where it was cancelled before it had begun
+        def ended(task: asyncio.Task[None]) -> None:  # also if it was cancelled before it began
             writer.transport.abort()
             self._tasks.discard(task)
 
@@ -116,7 +116,7 @@ class Proxy:
 
     async def _relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            await self._passing()
+            await self._wait_until_flowing()
             there, back = await asyncio.open_connection("127.0.0.1", self._target)
         except OSError:  # the broker is down
             return
@@ -133,7 +133,7 @@ class Proxy:
             await asyncio.gather(*both, return_exceptions=True)
             back.transport.abort()
 
-    async def _passing(self) -> None:
+    async def _wait_until_flowing(self) -> None:
         if self.delay:
             await asyncio.sleep(self.delay)
         while not self._flowing.is_set():
@@ -147,7 +147,7 @@ class Proxy:
                 start = _LENGTH.size + _HEAD.size
                 client = frame[start : start + max(0, length)].decode(errors="replace")
                 fate = self.rule(Request(api, client, len(frame)))
-                await self._passing()
+                await self._wait_until_flowing()
                 back.write(frame if fate.bytes is None else frame[: fate.bytes])
                 await back.drain()
                 if fate.bytes is not None:
@@ -164,7 +164,7 @@ class Proxy:
                 if not fate.answered:
                     self._cut(fate)
                     return
-                await self._passing()
+                await self._wait_until_flowing()
                 writer.write(frame)
                 await writer.drain()
 
@@ -175,6 +175,6 @@ class Proxy:
 
 
 async def _frame(reader: asyncio.StreamReader) -> bytes:
-    """One request or answer, with its length before it."""
+    """Return one request or answer, including its length field."""
     head = await reader.readexactly(_LENGTH.size)
     return head + await reader.readexactly(_LENGTH.unpack(head)[0])

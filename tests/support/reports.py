@@ -1,4 +1,4 @@
-"""A report made of made-up forecasts, without a forecaster."""
+"""A report from synthetic forecasts, without a forecaster."""
 
 from collections.abc import Sequence
 from statistics import NormalDist
@@ -6,21 +6,22 @@ from statistics import NormalDist
 import numpy as np
 from support.forecasts import forecast_record
 
-from streamrnn.evaluation.report.page import Run, page
+from streamrnn.evaluation.report import FileRun
+from streamrnn.evaluation.report.page import render_report
 from streamrnn.evaluation.tally import Tally
 
 HOLE, WIDTH = 1650, 500
-"""A row before which nothing was observed for so many minutes."""
+"""The row that follows a gap in the observations, and the minutes of that gap."""
 HORIZONS, LEVELS = (1, 12, 24), (0.05, 0.1, 0.5, 0.9, 0.95)
 
 
 def made_report(
     files: Sequence[tuple[str, Sequence[str]]], rows: int, *, configuration: str = "app: x\n", drift: bool = True
 ) -> str:
-    """A page on files, each of a name and names of series, with noisy waves of `rows` rows."""
+    """Return the report on files, each with a name and names of series, which are noisy waves of `rows` rows."""
     random = np.random.default_rng(0)
     width = np.array([NormalDist().inv_cdf(level) for level in LEVELS])
-    runs: list[Run] = []
+    runs: list[FileRun] = []
     lines: list[bytes] = []
     for file, names in files:
         tally = Tally(horizons=HORIZONS, quantiles=LEVELS, first=rows // 10)
@@ -45,9 +46,9 @@ def made_report(
                 )
         for record in made:
             tally.add(record)
-        runs.append(Run(file, rows, len(made), 1, 2, 0.5, len(names), 30_000 * len(names), 2_000_000, tally.sums()))
+        runs.append(FileRun(file, rows, len(made), 1, 2, 0.5, len(names), 30_000 * len(names), 2_000_000, tally.sums()))
         lines += [line + b"\n" for line in made]
-    return page(
+    return render_report(
         runs,
         lines,
         horizons=HORIZONS,

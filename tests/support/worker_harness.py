@@ -1,38 +1,43 @@
-"""Workers over a log in memory, under a clock of the test's own, with failures wherever a test wants them."""
+"""Workers over a log in memory, with a clock that tests control and failures that they inject."""
 # ruff: noqa: D102 -- the methods are those of the protocols
 
+import dataclasses
+import json
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
-from support.fakes import FakeForecaster, make_task
+from support.fakes import INPUT, TOPICS, FakeForecaster, make_task
+from support.inputs import mixed
 
 from streamrnn.errors import LogError
 from streamrnn.log import Committed, Poll, Topic, Transaction
 from streamrnn.log.memory import MemoryLog, MemoryStore
-from streamrnn.records import Output, Record, StepReport, TopicPartition
+from streamrnn.records import Observer, Output, Record, StepReport, TopicPartition
+from streamrnn.runtime.options import CommitPolicy, Hooks, Limits
 from streamrnn.runtime.task import Task
-from streamrnn.runtime.worker import OutputTopics, Worker
+from streamrnn.runtime.worker import Worker
+from streamrnn.wire import OutputTopics
 
 APP = "app"
-OUTPUTS = {"sensors": OutputTopics("sensors.forecasts", "sensors.dead-letters", "app.state")}
+OUTPUTS = {"sensors": TOPICS}
 
 
 class Clock:
-    """Seconds that pass only when something waits."""
+    """A clock that advances only when something sleeps."""
 
     def __init__(self) -> None:
         self.now = 1000.0
 
-    def __call__(self) -> float:
+    def monotonic(self) -> float:
         return self.now
 
     def sleep(self, seconds: float) -> None:
         self.now += seconds
 
 
-class Watcher:
-    """An observer that remembers."""
+class RecordingObserver(Observer):
+    """An observer that records every event."""
 
     def __init__(self) -> None:
         self.reports: list[StepReport] = []
@@ -72,16 +77,15 @@ class Watcher:
     def released(self, partition: TopicPartition) -> None:
         self.releases[partition] += 1
 
-    def turned(self, seconds: float, restoring: int) -> None:
+    def iterated(self, seconds: float, restoring: int) -> None:
         self.busy += seconds
         self.restoring = restoring
 
 
 class FaultyLog:
-    """A log in memory whose operations pass time and may fail.
+    """A log in memory whose operations take time and can fail.
 
-    `fault` is called before and after each operation with its name, as in "commit" and "commit done"; what it raises is
-    raised.
+    `fault` is called before and after each operation, with "commit" and "commit done" for example, and may raise.
     """
 
     def __init__(self, store: MemoryStore, clock: Clock, fault: Callable[[str], None] = lambda _: None) -> None:
@@ -134,7 +138,7 @@ class FaultyLog:
 
 
 class FaultyTransaction:
-    """The writer that belongs to it."""
+    """The transaction of a faulty log."""
 
     def __init__(self, inner: Transaction, sent: list[Output], fault: Callable[[str], None]) -> None:
         self._inner = inner
@@ -156,61 +160,120 @@ class FaultyTransaction:
         self._inner.close()
 
 
-def stock(records: Sequence[Record], partitions: int = 1) -> MemoryStore:
-    """A store with the input topic and these records in it."""
+def make_store(records: Sequence[Record], partitions: int = 1) -> MemoryStore:
+    """Return a store with these records in the input topic."""
     store = MemoryStore()
     store.create(Topic("sensors", partitions))
     store.append("sensors", records)
     return store
 
 
-def hire(
+def make_worker(
     connect: Callable[[], Any],
     clock: Clock,
     *,
     task: Callable[[TopicPartition], Task] | None = None,
-    watcher: Watcher | None = None,
+    observer: Observer | None = None,
     outputs: Mapping[str, OutputTopics] = OUTPUTS,
-    **changes: Any,
+    start: Literal["earliest", "latest"] = "earliest",
+    **options: Any,
 ) -> Worker:
-    """A worker with small fake tasks."""
-    return Worker(
-        **{
-            "connect": connect,
-            "task": task or (lambda partition: make_task(FakeForecaster(most=40), partition=partition)),
-            "outputs": outputs,
-            "start": "earliest",
-            "interval": 0.5,
-            "snapshot_interval": 30.0,
-            "observer": watcher or Watcher(),
-            "clock": clock,
-            "sleep": clock.sleep,
-            **changes,
-        }
+    """Return a worker, by default with small fake tasks; `options` are fields of its groups of options."""
+
+    def group(kind: Any, **defaults: Any) -> Any:
+        names = {field.name for field in dataclasses.fields(kind)} & options.keys()
+        return kind(**defaults | {name: options.pop(name) for name in names})
+
+    worker = Worker(
+        connect=connect,
+        make_task=task or (lambda partition: make_task(FakeForecaster(most=40), partition=partition)),
+        outputs=outputs,
+        start=start,
+        commits=group(CommitPolicy, interval=0.5, snapshot_interval=30.0),
+        hooks=group(Hooks, observer=observer or Observer()),
+        limits=group(Limits),
+        clock=clock,
     )
+    assert not options, f"unknown options: {options}"
+    return worker
 
 
-def done(store: MemoryStore) -> bool:
-    """Whether everything in the input topic is committed."""
-    ends = {TopicPartition("sensors", number): held.following for number, held in enumerate(store.topic("sensors"))}
+def all_committed(store: MemoryStore) -> bool:
+    """Return whether all input is committed."""
+    ends = {TopicPartition("sensors", number): one.following for number, one in enumerate(store.topic("sensors"))}
     committed = {partition: store.committed.get((APP, partition)) for partition in ends}
     return all(found is not None and found.offset == ends[partition] for partition, found in committed.items())
 
 
-def finish(worker: Worker, store: MemoryStore, turns: int = 5000) -> None:
-    """Let a worker work until everything is committed."""
-    for _ in range(turns):
-        if done(store):
+def finish(worker: Worker, store: MemoryStore, iterations: int = 5000) -> None:
+    """Run a worker until all input is committed."""
+    for _ in range(iterations):
+        if all_committed(store):
             return
-        worker.turn()
-    raise AssertionError(f"not done after {turns} turns: {worker.unready}")
+        worker.run_once()
+    raise AssertionError(f"not finished after {iterations} iterations: {worker.not_ready_reason}")
 
 
 def published(store: MemoryStore) -> tuple[list[Record], list[Record]]:
-    """All forecasts and dead letters that a reader sees."""
+    """Return all committed forecasts and dead letters."""
     return store.read("sensors.forecasts"), store.read("sensors.dead-letters")
 
 
-def broken(words: str = "broken") -> LogError:
-    """An error as a log raises it."""
+def log_error(words: str = "broken") -> LogError:
+    """Return an error as a log raises it."""
     return LogError(words)
+
+
+class Bench:
+    """A store with one worker."""
+
+    def __init__(self, records: list[Record], *, partitions: int = 1, **changes: Any) -> None:
+        self.store = make_store(records, partitions)
+        self.clock = Clock()
+        self.observer = RecordingObserver()
+        self.fault: Callable[[str], None] = lambda _: None
+        self.logs: list[FaultyLog] = []
+        self.worker = self.another(observer=self.observer, **changes)
+
+    def another(self, **changes: Any) -> Worker:
+        """Return another worker over the same store."""
+
+        def connect() -> FaultyLog:
+            self.fault("connect")
+            self.logs.append(FaultyLog(self.store, self.clock, lambda name: self.fault(name)))  # noqa: PLW0108 -- it changes
+            return self.logs[-1]
+
+        return make_worker(connect, self.clock, **changes)
+
+    def iterate(self, count: int) -> None:
+        """Run iterations of the worker's loop."""
+        for _ in range(count):
+            self.worker.run_once()
+
+    def manifest(self, partition: TopicPartition = INPUT) -> dict[str, Any]:
+        """Return the committed manifest."""
+        manifest: dict[str, Any] = json.loads(self.store.committed[APP, partition].metadata)
+        return manifest
+
+    def fail(self, name: str, error: BaseException | None = None, times: int = 1) -> None:
+        """Make the operation of this name fail this number of times."""
+        left = [times]
+
+        def fault(operation: str) -> None:
+            if operation == name and left[0]:
+                left[0] -= 1
+                raise error or log_error(f"no {name}")
+
+        self.fault = fault
+
+    def commit_and_feed(self) -> None:
+        """Commit all input; then feed more records, which wait for the next commit."""
+        self.iterate(3)
+        for number in range(len(self.store.topic("sensors"))):
+            self.store.append("sensors", mixed(30, seed=10 + number, partition=number))
+        self.iterate(1)
+
+    def stop(self) -> None:
+        """Stop the worker as a signal does."""
+        self.worker.stop()
+        self.worker.run()

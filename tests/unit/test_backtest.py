@@ -1,4 +1,4 @@
-"""The backtest: the daemon's forecasts from files."""
+"""`streamrnn backtest`: the daemon's forecasts from files."""
 
 import random
 import re
@@ -11,7 +11,7 @@ import pytest
 
 from streamrnn import app
 from streamrnn.commands.backtest import backtest
-from streamrnn.errors import ConfigError, LogError
+from streamrnn.errors import ConfigError, InputError, OutputError, StreamrnnError
 from streamrnn.log.files import read_csv
 from streamrnn.records import TopicPartition
 from streamrnn.settings import Settings
@@ -21,12 +21,12 @@ SMALL = {"model": {"hidden_size": 4}, "learning": {"window": 8, "batch": 4, "rep
 
 
 def settings(**more: object) -> Settings:
-    """A configuration whose network is small."""
+    """Return a configuration with a small network."""
     return Settings.model_validate({**SMALL, **more})
 
 
 def write_csv(path: Path, seed: int, fields: Sequence[str] = ("a", "b")) -> Path:
-    """A CSV file of random walks, a row a minute."""
+    """Write a CSV file of random walks with one row per minute."""
     walk = random.Random(seed)
     values = [0.0] * len(fields)
     lines = [",".join(("time", *fields))]
@@ -38,15 +38,15 @@ def write_csv(path: Path, seed: int, fields: Sequence[str] = ("a", "b")) -> Path
 
 
 def published(configured: Settings, path: Path, number: int, topic: str) -> bytes:
-    """What a task says about a file, fed with all records at once."""
+    """Return the output of a task that gets all records of a file at once."""
     task = app.task(configured, TopicPartition(topic, number))
     outputs, _ = task.feed([record._replace(topic=topic) for record in read_csv(path, number)])
     return b"".join((output.value or b"") + b"\n" for output in outputs)
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
-def test_the_output_is_what_tasks_say_file_after_file(tmp_path: Path, jobs: int) -> None:
-    """Each file is a partition of its own, numbered by its place; the number of jobs changes no byte."""
+def test_the_output_is_that_of_one_task_per_file(tmp_path: Path, jobs: int) -> None:
+    """Each file is a partition of its own, numbered in order; the number of jobs changes no byte."""
     files = [write_csv(tmp_path / f"{name}.csv", seed) for seed, name in enumerate(("one", "two"))]
     assert backtest(settings(), files, tmp_path / "out.jsonl", jobs=jobs) == 0
     expected = published(settings(), files[0], 0, "one") + published(settings(), files[1], 1, "two")
@@ -54,8 +54,8 @@ def test_the_output_is_what_tasks_say_file_after_file(tmp_path: Path, jobs: int)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["one.csv", "out.jsonl", "two.csv"]
 
 
-def test_with_a_topic_configured_the_records_come_from_there(tmp_path: Path) -> None:
-    """The source names the first topic of the configuration, so that the bytes are those of a daemon reading it."""
+def test_source_names_the_configured_topic(tmp_path: Path) -> None:
+    """The source is the first configured topic, so that the bytes are those of a daemon that reads it."""
     file = write_csv(tmp_path / "one.csv", 1)
     configured = settings(input={"topics": ["sensors", "others"]}, output={"state": "{app}.{topic}.state"})
     backtest(configured, [file], tmp_path / "out.jsonl")
@@ -65,8 +65,8 @@ def test_with_a_topic_configured_the_records_come_from_there(tmp_path: Path) -> 
     assert b"\n".join(lines) + b"\n" == published(configured, file, 0, "sensors")
 
 
-def test_a_csv_file_is_read_whatever_the_configured_format(tmp_path: Path) -> None:
-    """Key, time and fields of a CSV file come from the file; those configured are for the topic's own records."""
+def test_a_csv_file_ignores_the_configured_input_fields(tmp_path: Path) -> None:
+    """Key, time and fields come from the file; the configured ones are for the topic's records."""
     file = write_csv(tmp_path / "one.csv", 1)
     configured = settings(input={"key": "series", "time": "at", "fields": ["temperature"]})
     backtest(configured, [file], tmp_path / "out.jsonl")
@@ -76,7 +76,7 @@ def test_a_csv_file_is_read_whatever_the_configured_format(tmp_path: Path) -> No
 def test_a_jsonl_file_holds_records_in_the_configured_format(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Key, time and fields are found as in the topic; what is not usable is counted and told with an example."""
+    """Key, time and fields are found as in the topic; unusable records are counted and reported with an example."""
     documents: list[object] = [{"id": f"k{row % 3}", "at": 60_000 * row, "x": row * row} for row in range(60)]
     documents[30:30] = ["rubbish", {"id": "k0", "at": 1}, {"id": "k2", "at": 29 * 60_000, "x": 1}, "rubbish too"]
     file = tmp_path / "records.jsonl"
@@ -85,14 +85,16 @@ def test_a_jsonl_file_holds_records_in_the_configured_format(
     assert backtest(configured, [file], tmp_path / "out.jsonl") == 0
     made = [orjson.loads(line) for line in (tmp_path / "out.jsonl").read_bytes().splitlines()]
     assert [(each["series"], each["value"]) for each in made] == [(f"k{r % 3}/x", r * r) for r in range(60)]
-    told = capsys.readouterr().err
-    assert "records.jsonl: 2 records not usable, not_an_object; the first is record 30: the value must be" in told
-    assert "records.jsonl: 1 records not usable, missing_field; the first is record 31: the field 'x' is absent" in told
-    assert "records.jsonl: 1 records left out, duplicate_time" in told
+    printed = capsys.readouterr().err
+    assert "records.jsonl: 2 records not usable, not_an_object; the first is record 30: the value must be" in printed
+    assert (
+        "records.jsonl: 1 records not usable, missing_field; the first is record 31: the field 'x' is absent" in printed
+    )
+    assert "records.jsonl: 1 records left out, duplicate_time" in printed
 
 
 def test_scores_are_printed_by_key(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A closing table has a row for each key."""
+    """The table at the end has a row per key."""
     files = [write_csv(tmp_path / f"{name}.csv", seed) for seed, name in enumerate(("one", "two"))]
     backtest(settings(), files, tmp_path / "out.jsonl")
     captured = capsys.readouterr()
@@ -100,11 +102,11 @@ def test_scores_are_printed_by_key(tmp_path: Path, capsys: pytest.CaptureFixture
     assert [row[0] for row in rows if row and row[0] in {"one", "two"}] == ["one", "two"]
     assert "step 1 / 12 / 24" in captured.out
     assert f"{2 * ROWS} records, {4 * ROWS} forecasts in {tmp_path / 'out.jsonl'}" in captured.err
-    assert "\x1b" not in captured.err + captured.out, "no terminal, so no bar and no colours"
+    assert "\x1b" not in captured.err + captured.out, "neither bar nor colours without a terminal"
 
 
-def test_many_keys_have_one_row_together(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A file with more keys than a table should have rows is one row that says how many they are."""
+def test_a_file_with_many_keys_has_one_row(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The row of a file with more than MAX_KEYS keys names their number."""
     documents = [{"key": f"k{row % 30}", "time": 60_000 * row, "x": row} for row in range(120)]
     file = tmp_path / "records.jsonl"
     file.write_bytes(b"".join(orjson.dumps(document) + b"\n" for document in documents))
@@ -114,54 +116,54 @@ def test_many_keys_have_one_row_together(tmp_path: Path, capsys: pytest.CaptureF
     assert "k7" not in printed
 
 
-def test_a_bad_line_is_found_before_the_work_begins(tmp_path: Path) -> None:
-    """An error in the last file leaves an earlier output alone, and nothing half done behind."""
+def test_a_bad_line_is_found_before_any_forecast(tmp_path: Path) -> None:
+    """An error in the last file leaves an earlier output unchanged and no other file."""
     good, bad = write_csv(tmp_path / "good.csv", 1), write_csv(tmp_path / "bad.csv", 2)
     bad.write_text(bad.read_text() + "yesterday,1,2\n")
     output = tmp_path / "out.jsonl"
     output.write_text("from before")
-    with pytest.raises(LogError, match=rf"bad\.csv, line {ROWS + 2}: 'yesterday' is not a time"):
+    with pytest.raises(InputError, match=rf"bad\.csv, line {ROWS + 2}: 'yesterday' is not a time"):
         backtest(settings(), [good, bad], output)
     assert output.read_text() == "from before"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["bad.csv", "good.csv", "out.jsonl"]
 
 
 def test_an_interrupted_backtest_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ctrl-C in the middle: no output, no temporary file."""
+    """After Ctrl-C there is neither output nor temporary file."""
     file = write_csv(tmp_path / "one.csv", 1)
 
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("streamrnn.commands.backtest.Scorer.add", interrupted)
+    monkeypatch.setattr("streamrnn.commands.backtest.Tally.add", interrupted)
     with pytest.raises(KeyboardInterrupt):
         backtest(settings(), [file], tmp_path / "out.jsonl")
     assert [path.name for path in tmp_path.iterdir()] == ["one.csv"]
 
 
-def test_files_that_cannot_be_used_are_refused(tmp_path: Path) -> None:
-    """Another kind of file, a missing one, an input as the output, an output in no folder: the message says which."""
+def test_unusable_files_are_refused(tmp_path: Path) -> None:
+    """The message names a file of unknown kind, a missing one, an input as output, and a missing directory."""
     file = write_csv(tmp_path / "one.csv", 1)
     before = file.read_bytes()
-    with pytest.raises(ConfigError, match=r"one\.parquet is of no kind that is read; allowed are \.csv and \.jsonl"):
+    with pytest.raises(InputError, match=r"one\.parquet is of an unknown kind; allowed are \.csv and \.jsonl"):
         backtest(settings(), [tmp_path / "one.parquet"], tmp_path / "out.jsonl")
-    with pytest.raises(LogError, match=r"none\.csv cannot be read: No such file"):
+    with pytest.raises(InputError, match=r"none\.csv cannot be read: No such file"):
         backtest(settings(), [tmp_path / "none.csv"], tmp_path / "out.jsonl")
     with pytest.raises(ConfigError, match=r"one\.csv is one of the inputs"):
         backtest(settings(), [file], file)
-    with pytest.raises(ConfigError, match=r"out\.jsonl cannot be written: No such file or directory"):
+    with pytest.raises(OutputError, match=r"out\.jsonl cannot be written: No such file or directory"):
         backtest(settings(), [file], tmp_path / "nowhere" / "out.jsonl")
     assert file.read_bytes() == before
 
 
 def embedded(report: Path) -> object:
-    """What the charts of a report read."""
+    """Return the data of a report's charts."""
     (text,) = re.findall(r'<script type="application/json" id="data">(.*?)</script>', report.read_text(), re.DOTALL)
     return orjson.loads(text)
 
 
 def test_a_report_is_made_of_the_output(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """It changes no byte of the output and no line of the table, and is the same from several processes."""
+    """It changes neither output nor table, and is the same from several processes."""
     files = [write_csv(tmp_path / f"{name}.csv", seed) for seed, name in enumerate(("one", "two"))]
     backtest(settings(), files, tmp_path / "bare.jsonl")
     bare = capsys.readouterr().out
@@ -170,7 +172,7 @@ def test_a_report_is_made_of_the_output(tmp_path: Path, capsys: pytest.CaptureFi
         captured = capsys.readouterr()
         assert [line.split()[:-1] for line in captured.out.splitlines()] == [
             line.split()[:-1] for line in bare.splitlines()
-        ], "but for the last column, the pace"
+        ], "except the last column, records per second"
         assert f"report: {tmp_path / f'{jobs}.html'}, " in captured.err
         assert (tmp_path / "out.jsonl").read_bytes() == (tmp_path / "bare.jsonl").read_bytes()
     assert embedded(tmp_path / "1.html") == embedded(tmp_path / "2.html")
@@ -180,18 +182,34 @@ def test_a_report_is_made_of_the_output(tmp_path: Path, capsys: pytest.CaptureFi
     assert sorted(path.name for path in tmp_path.iterdir() if path.name.startswith(".")) == []
 
 
-def test_a_report_that_cannot_be_made_is_found_before_the_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A place that cannot be written, a file that is needed, a library that is missing: nothing is forecast."""
+def test_the_table_and_the_report_print_the_same_numbers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """With one horizon the table's row of a key and the report's line of it have the same figures."""
+    files = [write_csv(tmp_path / f"{name}.csv", seed) for seed, name in enumerate(("one", "two"))]
+    page = tmp_path / "r.html"
+    backtest(settings(forecast={"horizons": [1]}), files, tmp_path / "out.jsonl", report=page)
+    table = {row[0]: row[1:5] for row in map(str.split, capsys.readouterr().out.splitlines()) if len(row) == 6}
+    lines = re.findall(r'<th scope="row">(one|two)</th>(.*?)</tr>', page.read_text(), re.DOTALL)
+    assert [name for name, _ in lines] == ["one", "two"]
+    for name, line in lines:
+        _, season, error, seasonal, _, pinball, _, _, covered, *_ = re.findall(r"<td[^>]*>(.*?)</td>", line)
+        assert season == "60"
+        assert (table[name][0], table[name][2]) == (error, pinball)
+        assert float(table[name][1]) == pytest.approx(float(error) / float(seasonal), abs=2e-3)
+        assert f"{100 * float(table[name][3]):.1f}%" == covered
+
+
+def test_an_impossible_report_is_found_before_any_forecast(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With an unwritable path, the path of another file, or a missing library nothing is forecast."""
     file, output = write_csv(tmp_path / "one.csv", 1), tmp_path / "out.jsonl"
     before = file.read_bytes()
-    monkeypatch.setattr("streamrnn.commands.backtest._all", lambda *_, **__: pytest.fail("the work has begun"))
-    for report, words in (
-        (tmp_path / "nowhere" / "r.html", r"--report: .*r\.html cannot be written: No such file or directory"),
-        (tmp_path, r"--report: .* is a folder; name a file in it"),
-        (file, r"--report: .*one\.csv is one of the inputs or the output"),
-        (output, r"--report: .*out\.jsonl is one of the inputs or the output"),
+    monkeypatch.setattr("streamrnn.commands.backtest._forecast_files", lambda *_, **__: pytest.fail("it has begun"))
+    for report, error, words in (
+        (tmp_path / "nowhere" / "r.html", OutputError, r"r\.html cannot be written: No such file or directory"),
+        (tmp_path, OutputError, r"--report: .* is a directory; name a file in it"),
+        (file, ConfigError, r"--report: .*one\.csv is one of the inputs or the output"),
+        (output, ConfigError, r"--report: .*out\.jsonl is one of the inputs or the output"),
     ):
-        with pytest.raises(ConfigError, match=words):
+        with pytest.raises(error, match=words):
             backtest(settings(), [file], output, report=report)
     monkeypatch.setitem(sys.modules, "plotly.offline", None)
     monkeypatch.delitem(sys.modules, "streamrnn.evaluation.report.page", raising=False)

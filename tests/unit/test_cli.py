@@ -5,26 +5,35 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 
 import pytest
 
 from streamrnn import __version__, cli
-from streamrnn.errors import ConfigError, Fenced, LogError, RecordError, StateError, StreamrnnError
+from streamrnn.errors import (
+    ConfigError,
+    Fenced,
+    InputError,
+    LogError,
+    OutputError,
+    RecordError,
+    StateError,
+    StreamrnnError,
+)
 from streamrnn.settings import Settings
 
 pytestmark = pytest.mark.usefixtures("bare_environment")
 
 
 class Called(SimpleNamespace):
-    """What a command passed on."""
+    """The arguments of a call."""
 
     arguments: tuple[object, ...] = ()
     keywords: dict[str, object] = {}  # noqa: RUF012
 
 
-def stand_in(monkeypatch: pytest.MonkeyPatch, module: str, function: str, result: object) -> Called:
-    """Replace a function that a command imports; `result` is returned, or raised if it is an exception."""
+def stub(monkeypatch: pytest.MonkeyPatch, function: str, result: object) -> Called:
+    """Replace a function by one that returns `result`, or raises it if it is an exception."""
     called = Called()
 
     def record(*arguments: object, **keywords: object) -> object:
@@ -33,21 +42,15 @@ def stand_in(monkeypatch: pytest.MonkeyPatch, module: str, function: str, result
             raise result
         return result
 
-    replacement = ModuleType(module)
-    replacement.try_river = lambda _: None  # type: ignore[attr-defined]
-    setattr(replacement, function, record)
-    monkeypatch.setitem(sys.modules, module, replacement)
-    monkeypatch.setattr(f"streamrnn.{module.rpartition('.')[2]}", replacement, raising=False)
+    monkeypatch.setattr(function, record)
     return called
 
 
-def test_run_passes_the_settings_on_and_returns_the_code_of_the_daemon(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    """`run -c FILE --set …` loads both and hands over to `daemon.run`."""
+def test_run_starts_the_daemon_with_the_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """`run -c FILE --set …` loads both, and returns the exit code of `run_daemon`."""
     file = tmp_path / "c.yaml"
     file.write_text("input: {topics: [sensors]}\napp: one\n")
-    called = stand_in(monkeypatch, "streamrnn.commands.run", "run", 7)
+    called = stub(monkeypatch, "streamrnn.commands.run.run_daemon", 7)
     assert cli.main(["run", "-c", str(file), "--set", "app=two", "--set", "model.layers=2"]) == 7
     settings, channel = called.arguments
     assert channel is None
@@ -55,9 +58,9 @@ def test_run_passes_the_settings_on_and_returns_the_code_of_the_daemon(
     assert (settings.app, settings.model.layers, settings.input.topics) == ("two", 2, ("sensors",))
 
 
-def test_demo_passes_its_options_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`demo` has a folder by default, and takes no configuration."""
-    called = stand_in(monkeypatch, "streamrnn.commands.demo", "demo", 0)
+def test_demo_options(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`demo` has a default folder, and accepts no configuration."""
+    called = stub(monkeypatch, "streamrnn.commands.demo.demo", 0)
     assert cli.main(["demo"]) == 0
     assert called.keywords == {"serve": False, "output": Path("demo-output"), "metrics_port": None, "rows": None}
     assert cli.main(["demo", "--serve", "--output", "out", "--metrics-port", "0", "--rows", "9"]) == 0
@@ -65,8 +68,8 @@ def test_demo_passes_its_options_on(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_backtest_needs_no_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without -c the defaults hold, and topics are not asked for."""
-    called = stand_in(monkeypatch, "streamrnn.commands.backtest", "backtest", 0)
+    """Without -c the defaults apply, and topics are not required."""
+    called = stub(monkeypatch, "streamrnn.commands.backtest.backtest", 0)
     assert cli.main(["backtest", "--input", "a.csv", "b.csv", "--output", "o.jsonl"]) == 0
     assert called.arguments == (Settings(), [Path("a.csv"), Path("b.csv")], Path("o.jsonl"))
     assert called.keywords == {"jobs": 1, "report": None}
@@ -76,7 +79,7 @@ def test_backtest_needs_no_configuration(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_repeated_inputs_of_a_backtest_add_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """`--input a --input b c` reads the three files, in this order."""
-    called = stand_in(monkeypatch, "streamrnn.backtest", "backtest", 0)
+    called = stub(monkeypatch, "streamrnn.commands.backtest.backtest", 0)
     inputs = ["--input", "a.csv", "--input", "b.csv", "c.csv"]
     assert cli.main(["backtest", *inputs, "--output", "o.jsonl"]) == 0
     assert called.arguments == (Settings(), [Path("a.csv"), Path("b.csv"), Path("c.csv")], Path("o.jsonl"))
@@ -84,7 +87,7 @@ def test_repeated_inputs_of_a_backtest_add_up(monkeypatch: pytest.MonkeyPatch) -
 
 def test_repeated_histories_of_a_base_network_add_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """`--history a --history b` reads both files, and a later command line starts from none."""
-    called = stand_in(monkeypatch, "streamrnn.pretrain.making", "make", None)
+    called = stub(monkeypatch, "streamrnn.commands.pretrain.pipeline.make", None)
     for _ in range(2):
         assert cli.main(["pretrain", "--output", "base", "--history", "a.csv", "--history", "b.csv"]) == 0
         assert called.keywords["history"] == [Path("a.csv"), Path("b.csv")]
@@ -114,7 +117,7 @@ def parsers(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser
 
 
 def test_check_prints_ok_and_a_summary(capsys: pytest.CaptureFixture[str]) -> None:
-    """`check` says ok, the log, and where the forecasts of each topic go."""
+    """`check` prints ok, the log, and the output topics of each input topic."""
     assert cli.main(["check", "--set", "input.topics=sensors"]) == 0
     printed = capsys.readouterr().out
     assert printed.startswith("ok\n")
@@ -123,7 +126,7 @@ def test_check_prints_ok_and_a_summary(capsys: pytest.CaptureFixture[str]) -> No
 
 
 def test_check_print_prints_the_effective_configuration(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    """What --print prints is a configuration that loads as the same, secrets masked."""
+    """The output of --print loads as the same configuration; secrets are masked."""
     file = tmp_path / "printed.yaml"
     assert cli.main(["check", "--print", "--set", "input.topics=sensors", "--set", "app=mine"]) == 0
     file.write_text(capsys.readouterr().out)
@@ -135,8 +138,8 @@ def test_check_print_prints_the_effective_configuration(capsys: pytest.CaptureFi
 def test_check_connect_prints_what_was_found(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """`check --connect` adds the lines of `app.connect`."""
-    stand_in(monkeypatch, "streamrnn.app", "connect", ["broker reached"])
+    """`check --connect` adds the lines of `describe_log`."""
+    stub(monkeypatch, "streamrnn.commands.check.describe_log", ["broker reached"])
     assert cli.main(["check", "--connect", "--set", "input.topics=sensors"]) == 0
     printed = capsys.readouterr().out.splitlines()
     assert (printed[0], printed[-1]) == ("ok", "broker reached")
@@ -145,8 +148,8 @@ def test_check_connect_prints_what_was_found(
 def test_check_does_not_say_ok_when_it_cannot_connect(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A broker that is not there: exit code 69, and no `ok` on the way."""
-    stand_in(monkeypatch, "streamrnn.app", "connect", LogError("broker localhost:9092 does not answer"))
+    """An unavailable broker: exit code 69, and no `ok` before."""
+    stub(monkeypatch, "streamrnn.commands.check.describe_log", LogError("broker localhost:9092 does not answer"))
     assert cli.main(["check", "--connect", "--set", "input.topics=sensors"]) == 69
     captured = capsys.readouterr()
     assert captured.out == ""
@@ -159,6 +162,8 @@ def test_check_does_not_say_ok_when_it_cannot_connect(
         (StreamrnnError("x"), 70),
         (ConfigError("x"), 78),
         (StateError("x"), 78),
+        (InputError("x"), 66),
+        (OutputError("x"), 73),
         (LogError("x"), 69),
         (Fenced("x"), 69),
         (RecordError("late", "x"), 70),
@@ -168,8 +173,8 @@ def test_check_does_not_say_ok_when_it_cannot_connect(
 def test_an_error_has_the_exit_code_of_its_class(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: BaseException, code: int
 ) -> None:
-    """Errors raised on purpose end with their code and one line, without a traceback."""
-    stand_in(monkeypatch, "streamrnn.commands.run", "run", error)
+    """Expected errors end with their exit code and one line, without a traceback."""
+    stub(monkeypatch, "streamrnn.commands.run.run_daemon", error)
     assert cli.main(["run", "--set", "input.topics=sensors"]) == code
     assert capsys.readouterr().err == ("" if code == 130 else "streamrnn: x\n")
 
@@ -177,8 +182,8 @@ def test_an_error_has_the_exit_code_of_its_class(
 def test_an_unexpected_error_is_internal_and_leaves_a_traceback(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Exit code 70, the traceback for whoever mends it, and a last line in our form."""
-    stand_in(monkeypatch, "streamrnn.commands.run", "run", ZeroDivisionError("division by zero"))
+    """Exit code 70, a traceback, and a last line in the usual form."""
+    stub(monkeypatch, "streamrnn.commands.run.run_daemon", ZeroDivisionError("division by zero"))
     assert cli.main(["run", "--set", "input.topics=sensors"]) == 70
     lines = capsys.readouterr().err.splitlines()
     assert lines[0].startswith("Traceback")
@@ -186,7 +191,7 @@ def test_an_unexpected_error_is_internal_and_leaves_a_traceback(
 
 
 def test_each_problem_of_a_configuration_has_a_line(capsys: pytest.CaptureFixture[str]) -> None:
-    """Two problems are two lines, each with our name in front; exit code 78."""
+    """Two problems are two lines, each prefixed with the program name; exit code 78."""
     assert cli.main(["check", "--set", "input.topics=sensors", "--set", "device=x", "--set", "model.cell=x"]) == 78
     lines = capsys.readouterr().err.splitlines()
     assert [line.split(" = ")[0] for line in lines] == ["streamrnn: model.cell", "streamrnn: device"]
@@ -198,6 +203,7 @@ def test_each_problem_of_a_configuration_has_a_line(capsys: pytest.CaptureFixtur
         [],
         ["fly"],
         ["run", "--fast"],
+        ["--verison"],
         ["run", "--conf", "x", "--se", "y"],
         ["demo", "-c", "x"],
         ["demo", "--metrics-port", "70000"],
@@ -216,7 +222,7 @@ def test_each_problem_of_a_configuration_has_a_line(capsys: pytest.CaptureFixtur
 def test_arguments_that_cannot_be_understood_end_with_code_2(
     capsys: pytest.CaptureFixture[str], arguments: list[str]
 ) -> None:
-    """Usage errors end with code 2 and say how it is used; options are not guessed from their beginnings."""
+    """Usage errors end with code 2 and print the usage; abbreviated options are not accepted."""
     with pytest.raises(SystemExit) as ended:
         cli.main(arguments)
     assert ended.value.code == 2
@@ -253,8 +259,8 @@ def test_the_numerical_libraries_are_loaded_only_when_needed(program: str) -> No
             (["a/0", "a/1"], {"as_json": True}),
         ),
         (["verify", "--replay"], "show.verify", ([], {"replay": True})),
-        (["export", "f"], "move.export_state", ([], Path("f"), {})),
-        (["import", "f", "--partition", "a/0"], "move.import_state", (["a/0"], Path("f"), {})),
+        (["export", "f"], "transfer.export_state", ([], Path("f"), {})),
+        (["import", "f", "--partition", "a/0"], "transfer.import_state", (["a/0"], Path("f"), {})),
     ],
 )
 def test_state_passes_its_options_on(

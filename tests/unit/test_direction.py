@@ -24,7 +24,7 @@ from streamrnn.core.ensemble.direction import (
     respond,
 )
 from streamrnn.core.forecaster import Forecaster
-from streamrnn.wire import Row, forecast_outputs
+from streamrnn.wire import OutputEncoder, OutputTopics, Row
 
 LEVELS = np.array([0.05, 0.25, 0.5, 0.75, 0.95])
 HORIZONS = (1, 3)
@@ -204,10 +204,12 @@ def test_the_record_says_so_where_it_is_wanted() -> None:
     for t in range(60):
         forecasts, _ = forecaster.step(row, np.array([float(t % 3)]), np.array([START + t * HOUR]))
     given = [Row("s", START, 2.0, record(0, b""))]
-    (output,) = forecast_outputs("f", given, forecasts, HORIZONS, (0.05, 0.1, 0.5, 0.9, 0.95))
+    topics, quantiles = OutputTopics("f", "d", "s"), (0.05, 0.1, 0.5, 0.9, 0.95)
+    encode = OutputEncoder(topics=topics, horizons=HORIZONS, quantiles=quantiles)
+    (output,) = encode.forecasts(given, forecasts)
     said = json.loads(output.value or b"")["direction"]
     assert list(said) == ["down", "flat", "up", "band", "log_loss", "base_log_loss"]
     assert all(len(each) == len(HORIZONS) for each in said.values())
     assert [sum(each) for each in zip(said["down"], said["flat"], said["up"], strict=True)] == pytest.approx([1.0, 1.0])
-    (output,) = forecast_outputs("f", given, forecasts._replace(directions=None), HORIZONS, (0.05, 0.1, 0.5, 0.9, 0.95))
+    (output,) = encode.forecasts(given, forecasts._replace(directions=None))
     assert "direction" not in json.loads(output.value or b"")

@@ -1,18 +1,27 @@
-"""The figures of a report, against numbers worked out by hand."""
+"""Figures of table and report, against numbers worked out by hand."""
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
+from support.forecasts import forecast_record
 
-from streamrnn.evaluation.figures import EDGES, PARTS, Figures, geometric
-from streamrnn.evaluation.tally import Sums
+from streamrnn.evaluation.figures import (
+    EDGES,
+    PARTS,
+    Figures,
+    geometric,
+    mean_measures,
+    measures_by_key,
+    table_measures,
+)
+from streamrnn.evaluation.tally import Sums, Tally
 
 
 @dataclass
 class Made:
-    """One series: errors (F, K) of four forecasters at two horizons, and what else is asked for."""
+    """One series: errors (F, K) of four forecasters at two horizons, and further sums."""
 
     name: str
     error: list[list[float]]
@@ -23,7 +32,7 @@ class Made:
     course: list[list[float]] | None = None
 
     def sums(self) -> Sums:
-        """Of ten scored forecasts at each horizon, three quantiles and one interval."""
+        """Return sums of ten scored forecasts at each horizon, with three quantiles and one interval."""
         course = np.array(self.course or [[1.0, 1.0, 1.0, 1.0]])[:, :, None]
         return Sums(
             name=self.name, rows=100, first=0, last=99, season=self.season, scored=np.array([10, 10]),
@@ -34,7 +43,7 @@ class Made:
 
 
 def figures(*made: Made) -> Figures:
-    """Of these series, the key being what stands before the last slash."""
+    """Return the figures of these series; the key is the part before the last slash."""
     return Figures([each.sums() for each in made], [each.name.rpartition("/")[0] for each in made])
 
 
@@ -45,22 +54,22 @@ STILL = Made("b/y", [[1.0, 0.0], [0.0, 0.0], [0.0, 0.0], [1.0, 1.0]], inside=3)
 
 
 def test_a_ratio_is_to_persistence_and_its_mean_geometric() -> None:
-    """Over horizons: sqrt(1/2 x 1) and so on, for each forecaster; persistence is 1 by definition."""
-    found = figures(A_X).entry(0)
+    """Over horizons it is sqrt(1/2 x 1) and so on for each forecaster; that of persistence is 1."""
+    found = figures(A_X).line(0)
     assert (found.label, found.series, found.rows, found.season, found.anomalies) == ("x", 1, 100, "24", 3)
     assert found.error == pytest.approx([math.sqrt(0.5), 1.0, 2.0, 1.0])
     assert found.covered == pytest.approx(np.full((4, 1), 0.9))
 
 
 def test_all_series_weigh_by_key() -> None:
-    """First the mean of a key's series, then that of the keys: two series of one key do not outvote another key."""
+    """The mean is over the series of a key, then over keys: two series of one key do not outweigh another key."""
     found = figures(A_X, A_Y, B_X)
     x, y, b = math.sqrt(0.5), 2.0, math.sqrt(1 / 4 / 16)
     overall = found.overall()
     assert overall.error[0] == pytest.approx(math.sqrt(math.sqrt(x * y) * b))
     assert overall.covered[0] == pytest.approx([((0.9 + 0.7) / 2 + 0.5) / 2])
     assert (overall.rows, overall.series, overall.anomalies) == (300, 3, 9)
-    ((a, fields), (other, (single,))) = found.entries()
+    ((a, fields), (other, (single,))) = found.lines()
     assert (a.label, a.rows, a.season, a.series) == ("a", 100, "none, 24", 2)
     assert a.error[0] == pytest.approx(math.sqrt(x * y))
     assert [each.label for each in fields] == ["x", "y"]
@@ -68,11 +77,11 @@ def test_all_series_weigh_by_key() -> None:
     assert found.skill()[0] == pytest.approx([1 - math.sqrt(math.sqrt(0.5 * 1) * 0.25), 1 - math.sqrt(2 * 0.0625)])
 
 
-def test_where_persistence_is_never_wrong_there_is_no_ratio() -> None:
-    """Such a series is in no mean, wins nothing and is not ranked; what its intervals held is known all the same."""
+def test_without_errors_of_persistence_there_is_no_ratio() -> None:
+    """Such a series counts in no mean, win or rank; the coverage of its intervals does count."""
     found = figures(B_X, STILL)
-    assert np.isnan(found.entry(1).error).all()
-    assert found.entry(1).best is None
+    assert np.isnan(found.line(1).error).all()
+    assert found.line(1).best is None
     assert found.overall().error == pytest.approx(figures(B_X).overall().error)
     assert found.overall().covered[0] == pytest.approx([0.4])
     assert found.extremes() == ([0], [])
@@ -80,16 +89,16 @@ def test_where_persistence_is_never_wrong_there_is_no_ratio() -> None:
     assert np.isnan(figures(STILL).overall().error).all()
 
 
-def test_the_smallest_wins_and_of_equals_the_simpler() -> None:
-    """A series is won by one forecaster; ours wins none that a reference has equalled."""
+def test_the_smallest_error_wins_and_ties_go_to_baselines() -> None:
+    """A series is won by one forecaster; on a tie with a baseline, by the baseline."""
     tie = Made("c/x", [[1.0, 1.0], [2.0, 2.0], [1.0, 1.0], [2.0, 2.0]])
     pinball = Made(
         "d/x", [[3.0, 3.0], [2.0, 2.0], [2.0, 2.0], [4.0, 4.0]], [[1.0, 1.0], [4.0, 4.0], [4.0, 4.0], [0.5, 0.5]]
     )
     found = figures(B_X, tie, pinball)
     assert found.wins() == ([1, 1, 1, 0], [1, 0, 1, 1])
-    assert [found.entry(i).best for i in range(3)] == [0, 2, 1]
-    assert found.entry(2).sharpest == 3
+    assert [found.line(i).best for i in range(3)] == [0, 2, 1]
+    assert found.line(2).sharpest == 3
 
 
 def test_reliability_is_the_share_below_each_quantile() -> None:
@@ -101,7 +110,7 @@ def test_reliability_is_the_share_below_each_quantile() -> None:
 
 
 def test_the_course_is_in_parts_of_equally_many_rows() -> None:
-    """Stretches that lie in two parts are shared between them; quartiles are over series."""
+    """Bins that overlap two parts are split between them; quartiles are over series."""
     errors = [[float(place), 2.0, 2.0, 1.0] for place in range(2 * PARTS)]
     falling = [[4.0, 4.0, 4.0, 4.0]] * (PARTS // 2)
     found = figures(Made("a/x", A_X.error, course=errors)).course()
@@ -113,8 +122,8 @@ def test_the_course_is_in_parts_of_equally_many_rows() -> None:
     assert several.course()[3, 0] == pytest.approx([0.25, 0.5, 0.75])
 
 
-def test_best_and_worst_are_no_series_twice() -> None:
-    """The smallest first, and the largest first; of few series each is on one side."""
+def test_best_and_worst_series_do_not_overlap() -> None:
+    """The best start with the smallest ratio, the worst with the largest."""
     made = [Made(f"{i}/x", [[1.0 + i, 1.0 + i], [10.0, 10.0], [10.0, 10.0], [10.0, 10.0]]) for i in (4, 0, 3, 1, 2)]
     assert figures(*made).extremes() == ([1, 3, 4], [0, 2])
     many = [Made(f"{i}/x", [[1.0 + i, 1.0 + i], [10.0, 10.0], [10.0, 10.0], [10.0, 10.0]]) for i in range(50)]
@@ -122,14 +131,70 @@ def test_best_and_worst_are_no_series_twice() -> None:
 
 
 def test_the_histogram_counts_every_series_once() -> None:
-    """What lies beyond the last edge is in the last bin; a series without a ratio is in none."""
+    """Ratios beyond the last edge are in the last bin; a series without a ratio is in none."""
     found = figures(A_X, A_Y, B_X, STILL).histogram()
     assert found.shape == (4, len(EDGES) - 1)
     assert found.sum(1).tolist() == [3, 3, 3, 3]
     assert np.flatnonzero(found[0]).tolist() == [2, 14, 29]  # 0.125, 0.707 and 2.0
 
 
-def test_a_geometric_mean_is_over_what_is_known() -> None:
-    """NaN is left out; a forecast that was never wrong does not make everything perfect at once."""
+def test_a_geometric_mean_ignores_nan() -> None:
+    """NaN is left out, and a ratio of 0 does not make the whole mean 0."""
     assert geometric(np.array([[0.25, 1.0, np.nan]]), 1) == pytest.approx([0.5])
     assert geometric(np.array([[0.0, 1.0]]), 1) == pytest.approx([1e-6])
+
+
+def test_a_table_row_has_ratios_and_coverage_by_horizon() -> None:
+    """Error by that of persistence and of seasonal naive, pinball loss by that of persistence, and coverage."""
+    pinball = [[3.0, 9.0], [4.0, 6.0], [1.0, 1.0], [1.0, 1.0]]
+    made = replace(A_X, pinball=pinball).sums()
+    assert table_measures(made).tolist() == [[0.5, 0.25, 0.75, 0.9], [1.0, 0.5, 1.5, 0.9]]
+
+
+def test_a_measure_without_a_comparison_is_nan() -> None:
+    """There is no ratio to seasonal naive without a season, and none to persistence where that has no error."""
+    assert np.isnan(table_measures(A_Y.sums())).tolist() == [[False, True, False, False]] * 2
+    assert np.isnan(table_measures(STILL.sums()))[1].tolist() == [True, True, True, False]
+    no_interval = B_X.sums()._replace(covered=np.zeros((4, 2, 0)))
+    assert np.isnan(table_measures(no_interval))[:, 3].all()
+    known = table_measures(B_X.sums())
+    assert mean_measures([known, np.full((2, 4), np.nan)]) == pytest.approx(known)
+
+
+def test_the_measures_of_a_key_are_means_of_its_series() -> None:
+    """Ratios have geometric means, coverage the arithmetic one; a key may contain a slash."""
+    first, second = replace(A_X, name="b/c/x").sums(), replace(B_X, name="b/c/y").sums()
+    keys = measures_by_key([first, second])
+    assert list(keys) == ["b/c"]
+    one, other = table_measures(first), table_measures(second)
+    assert keys["b/c"][:, :3] == pytest.approx(np.sqrt(one * other)[:, :3])
+    assert keys["b/c"][:, 3] == pytest.approx((one + other)[:, 3] / 2)
+
+
+@pytest.mark.parametrize("seasons", [None, (), (600.0,)])
+def test_table_and_report_have_the_same_numbers(seasons: tuple[float, ...] | None) -> None:
+    """From the same records both have the same ratios, to seasonal naive too, whatever seasons are configured."""
+    random, horizons, levels = np.random.default_rng(0), (1, 3), (0.1, 0.5, 0.9)
+    tally = Tally(horizons=horizons, quantiles=levels, seasons=seasons, first=60)
+    for row in range(400):
+        for name in ("a/x", "a/y", "b/x"):
+            value = np.sin(row / 5) + random.normal()
+            forecast = value + np.sort(random.normal(size=(2, 3)), axis=1)
+            tally.add(forecast_record(name, row, value, forecast, horizons=horizons, levels=levels))
+    sums = tally.sums()
+    report = Figures(sums, [each.name.rpartition("/")[0] for each in sums])
+    table = measures_by_key(sums)
+    lines = {line.label: line for line, _ in report.lines()}
+    assert list(table) == list(lines) == ["a", "b"]
+    lines["all"], table["all"] = report.overall(), mean_measures(table.values())
+    for key, line in lines.items():
+        error, seasonal, pinball, _ = geometric(table[key], 0)
+        assert line.error[0] == pytest.approx(error)
+        assert line.pinball[0] == pytest.approx(pinball)
+        assert line.covered[0, 0] == pytest.approx(table[key][:, 3].mean())
+        if seasons == ():
+            assert np.isnan(seasonal)
+            assert line.season == "none"
+        else:
+            assert seasonal == pytest.approx(line.error[0] / line.error[2])
+            assert line.season == ("10" if seasons else "60")

@@ -1,4 +1,4 @@
-"""Files as input."""
+"""Input files."""
 
 import json
 from collections.abc import Callable
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from streamrnn.errors import LogError
+from streamrnn.errors import InputError
 from streamrnn.log.files import read_csv, read_jsonl
 from streamrnn.records import Record
 
@@ -26,7 +26,7 @@ def write(tmp_path: Path) -> Write:
 
 
 def test_a_csv_row_becomes_a_record(write: Write) -> None:
-    """Stem = key and topic, first column = timestamp, the others = a JSON object, offset = number of the row."""
+    """Stem = key and topic, first column = timestamp, other columns = a JSON object, row number = offset."""
     path = write("pump-7.csv", "time,temperature,rpm\n1700000000000,71.30,1480\n\n1700000060000,71.5,1e3\n")
     assert list(read_csv(path, 2)) == [
         Record("pump-7", 2, 0, 1700000000000, b"pump-7", b'{"temperature":71.30,"rpm":1480}'),
@@ -39,23 +39,23 @@ def test_a_csv_row_becomes_a_record(write: Write) -> None:
     ["71.30", "-0.0", "1e-7", "0.1", ".5", "5.", "+3", "007", "12345678901234567890.5", "+1700000000.1234567", "-.1"],
 )
 def test_a_number_keeps_its_value(write: Write, cell: str) -> None:
-    """A number read from the record's value is the number that the file's text stands for."""
+    """A number in the record's value equals the number written in the file."""
     (record,) = read_csv(write("a.csv", f"time,x\n1,{cell}\n"), 0)
     assert record.value is not None
     assert repr(float(json.loads(record.value)["x"])) == repr(float(cell))
 
 
 @pytest.mark.parametrize("cell", ["nan", "inf", "-Infinity", "1_000", "off", 'a "b"', "0x10", "\u00fc"])
-def test_what_is_no_number_stays_text(write: Write, cell: str) -> None:
-    """A cell that is not a finite number is kept as text, for the decoder to refuse by name."""
+def test_other_text_stays_text(write: Write, cell: str) -> None:
+    """A cell that is not a finite number becomes a string, which the decoder rejects by field name."""
     quoted = '"' + cell.replace('"', '""') + '"'
     (record,) = read_csv(write("a.csv", f"time,x\n1,{quoted}\n"), 0)
     assert record.value is not None
     assert json.loads(record.value) == {"x": cell}
 
 
-def test_an_empty_cell_is_left_out(write: Write) -> None:
-    """An empty cell is no field of its row; a row of them is still a record."""
+def test_an_empty_cell_is_omitted(write: Write) -> None:
+    """An empty cell is not a field of its record; a row of empty cells is still a record."""
     path = write("a.csv", "time,x,y\n1,,2\n2, ,\n")
     assert [record.value for record in read_csv(path, 0)] == [b'{"y":2}', b"{}"]
 
@@ -74,13 +74,13 @@ def test_an_empty_cell_is_left_out(write: Write) -> None:
     ],
 )
 def test_times(write: Write, text: str, milliseconds: int) -> None:
-    """Times are ISO-8601, UTC unless they say otherwise, or whole seconds or milliseconds."""
+    """Times are ISO 8601, by default in UTC, or whole seconds or milliseconds."""
     (record,) = read_csv(write("a.csv", f"time,x\n{text},1\n"), 0)
     assert record.timestamp == milliseconds
 
 
-def test_the_first_row_says_seconds_or_milliseconds(write: Write) -> None:
-    """Whole numbers have one unit throughout a file, so that a long file does not change it half-way."""
+def test_the_first_row_determines_the_unit(write: Write) -> None:
+    """Whole numbers have one unit throughout a file, even if they grow beyond the threshold."""
     path = write("a.csv", "time,x\n99999999999,1\n100000000001,1\n")
     assert [record.timestamp for record in read_csv(path, 0)] == [99999999999000, 100000000001000]
 
@@ -92,7 +92,7 @@ def test_the_first_row_says_seconds_or_milliseconds(write: Write) -> None:
         ("time\n", "line 1"),
         ("time,x,x\n", "line 1"),
         ("time,x,\n", "line 1"),
-        ("time,x\n1,2\n2,3,4\n", "line 3: 3 cells, and the header has 2"),
+        ("time,x\n1,2\n2,3,4\n", "line 3: 3 cells, but the header has 2"),
         ("time,x\n1,2\n2\n", "line 3: 1 cells"),
         ("time,x\n1,2\nyesterday,3\n", "line 3: 'yesterday' is not a time"),
         ("time,x\n1.5,2\n", "line 2: '1.5' is not a time"),
@@ -102,21 +102,21 @@ def test_the_first_row_says_seconds_or_milliseconds(write: Write) -> None:
     ],
 )
 def test_a_bad_csv_file_is_an_error_with_its_line(write: Write, content: str | bytes, where: str) -> None:
-    """What cannot be used is named with the file and the line."""
+    """The error names the file and the line."""
     path = write("bad.csv", content)
-    with pytest.raises(LogError, match=where) as raised:
+    with pytest.raises(InputError, match=where) as raised:
         list(read_csv(path, 0))
     assert str(path) in str(raised.value)
 
 
-def test_a_byte_order_mark_is_no_part_of_the_header(write: Write) -> None:
-    """Files of spreadsheets begin with a mark; names and lines may be quoted."""
+def test_a_byte_order_mark_is_ignored(write: Write) -> None:
+    """A byte order mark, as spreadsheets write it, is not part of the header; names may be quoted."""
     path = write("a.csv", b'\xef\xbb\xbf"time","a ""b"""\r\n1,2\r\n')
     assert [record.value for record in read_csv(path, 0)] == [b'{"a \\"b\\"":2}']
 
 
-def test_json_lines_come_as_they_stand(write: Write) -> None:
-    """The value is the line, whatever it holds; blank lines are not counted."""
+def test_json_lines_are_unchanged(write: Write) -> None:
+    """The value is the line, valid or not; blank lines are not counted."""
     path = write("sensors.jsonl", b'{"time": 1}\n\n{broken\r\n\xff\xfe')
     assert list(read_jsonl(path, 1)) == [
         Record("sensors", 1, 0, -1, b"sensors", b'{"time": 1}'),
@@ -126,7 +126,8 @@ def test_json_lines_come_as_they_stand(write: Write) -> None:
 
 
 @pytest.mark.parametrize("read", [read_csv, read_jsonl])
-def test_a_missing_file_is_named(tmp_path: Path, read: Callable[[Path, int], object]) -> None:
-    """A file that is not there is an error with its name."""
-    with pytest.raises(LogError, match=r"absent.* cannot be read: No such file"):
+def test_a_missing_file_is_an_error(tmp_path: Path, read: Callable[[Path, int], object]) -> None:
+    """The error names the file and exits with code 66."""
+    with pytest.raises(InputError, match=r"absent.* cannot be read: No such file") as raised:
         list(read(tmp_path / "absent", 0))
+    assert raised.value.exit_code == 66

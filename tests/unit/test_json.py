@@ -1,4 +1,4 @@
-"""JSON records become observations, or are refused with a reason."""
+"""Decoding of JSON records into observations, or into errors with a reason."""
 
 import json
 import re
@@ -13,7 +13,7 @@ from streamrnn.records import Observation
 
 
 def refused(decode: object, given: object) -> str:
-    """The reason with which a record is refused."""
+    """Return the reason of the error that a record raises."""
     with pytest.raises(RecordError) as caught:
         decode(given)  # type: ignore[operator]
     assert len(str(caught.value)) < 300
@@ -22,26 +22,26 @@ def refused(decode: object, given: object) -> str:
 
 @pytest.mark.parametrize("name", BAD)
 def test_bad_record(name: str) -> None:
-    """Every kind of bad record is refused with its own documented reason and a short message."""
+    """Every kind of bad record has a documented reason and a short message."""
     value, reason = BAD[name]
     assert refused(decoder(fields=["a"]), record(0, value)) == reason
 
 
 @pytest.mark.parametrize("name", ALL_FIELDS)
 def test_bad_record_of_all_fields(name: str) -> None:
-    """Where all numeric fields are wanted, a record without one, or with one that cannot be a series, is refused."""
+    """With "*", a record without numeric fields, or with one that cannot name a series, is an error."""
     value, reason = ALL_FIELDS[name]
     assert refused(decoder(), record(0, value)) == reason
 
 
 def test_every_reason_is_documented() -> None:
-    """The table of reasons in the package's docstring names exactly what the corpus provokes."""
+    """The table in the package's docstring has exactly the reasons that the corpus raises."""
     table = set(re.findall(r"^\| `(\w+)`", streamrnn.formats.__doc__ or "", re.MULTILINE))
     assert table == {reason for _, reason in [*BAD.values(), *ALL_FIELDS.values()]}
 
 
 def test_configured_fields_come_in_configured_order_as_doubles() -> None:
-    """Fields stand in the configured order whatever the record's, and 1480 is the same observation as 1480.0."""
+    """Fields have the configured order whatever the record's, and 1480 is the same observation as 1480.0."""
     value = b'{"rpm": 1480, "series": "pump-7", "temperature": 71.0, "time": 1700000000000, "note": "x"}'
     observation = decoder(fields=["temperature", "rpm"])(record(0, value))
     assert observation == Observation("pump-7", T, (("temperature", 71.0), ("rpm", 1480)))
@@ -49,7 +49,7 @@ def test_configured_fields_come_in_configured_order_as_doubles() -> None:
 
 
 def test_all_fields_are_the_numeric_ones_in_the_records_order() -> None:
-    """With "*", key, time and whatever is not a number are no fields, and do not spoil the record."""
+    """With "*", the fields are all members that are numbers, except key and time."""
     value = b'{"b": 1, "series": 7, "time": 1700000000000, "t": true, "n": null, "s": "x", "l": [1], "a": 2.5}'
     observation = decoder()(record(0, value))
     assert observation == Observation("7", T, (("b", 1), ("a", 2.5)))
@@ -98,19 +98,19 @@ def test_usable_keys(key: str) -> None:
 
 
 def test_largest_numbers() -> None:
-    """1e37 is allowed in both directions, and so is the smallest number above zero."""
+    """1e37, -1e37 and the smallest number above zero are allowed."""
     value = b'{"series": "p", "time": 1700000000000, "a": 1e37, "b": -1e37, "c": 5e-324}'
     assert dict(decoder()(record(0, value)).fields) == {"a": 1e37, "b": -1e37, "c": 5e-324}
 
 
 def test_record_as_large_as_allowed() -> None:
-    """A value of exactly max_record bytes is decoded, one byte more is not."""
+    """A value of exactly max_record bytes is decoded; one byte more is an error."""
     value = b'{"series": "p", "time": 1700000000000, "a": 1}'
     assert decoder(max_record=len(value))(record(0, value)).key == "p"
     assert refused(decoder(max_record=len(value) - 1), record(0, value)) == "too_large"
 
 
 def test_configured_field_with_a_slash() -> None:
-    """A configured field that could not be told from the key in a series' name is refused at the start."""
+    """A configured field with a slash, which separates key and field in a series' name, is refused at the start."""
     with pytest.raises(ConfigError, match=r"input\.fields or input\.covariates: 'a/b'"):
         decoder(fields=["a/b"])

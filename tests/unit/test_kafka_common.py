@@ -1,4 +1,4 @@
-"""Which Kafka client is taken, and what the clients share."""
+"""The choice of the Kafka client library."""
 
 from collections.abc import Callable
 from importlib.machinery import ModuleSpec
@@ -8,36 +8,34 @@ import pytest
 from streamrnn import app, cli
 from streamrnn.errors import ConfigError
 from streamrnn.log import kafka_common
-from streamrnn.log.kafka_common import chosen
+from streamrnn.log.kafka_common import choose_client
 from streamrnn.settings import load
 
 
 def finder(*installed: str) -> Callable[[str], ModuleSpec | None]:
-    """Stand in for a look at what is installed."""
+    """Return a substitute for `find_spec` that finds only these libraries."""
     return lambda name: ModuleSpec(name, None) if name in installed else None
 
 
 @pytest.mark.parametrize(
-    ("client", "taken"), [("auto", "confluent"), ("confluent", "confluent"), ("kafka-python", "kafka-python")]
+    ("client", "expected"), [("auto", "confluent"), ("confluent", "confluent"), ("kafka-python", "kafka-python")]
 )
-def test_the_faster_client_is_taken_where_it_is_installed(
-    monkeypatch: pytest.MonkeyPatch, client: str, taken: str
-) -> None:
-    """`auto` is confluent-kafka if it is there; a client that is named is taken."""
+def test_the_faster_client_is_chosen_if_installed(monkeypatch: pytest.MonkeyPatch, client: str, expected: str) -> None:
+    """`auto` prefers confluent-kafka; an explicit choice is respected."""
     monkeypatch.setattr(kafka_common, "find_spec", finder("confluent_kafka"))
-    assert chosen(client) == taken
+    assert choose_client(client) == expected
 
 
 @pytest.mark.parametrize("client", ["auto", "kafka-python"])
-def test_the_required_client_is_taken_elsewhere(monkeypatch: pytest.MonkeyPatch, client: str) -> None:
-    """Without confluent-kafka it is kafka-python."""
+def test_the_required_client_is_chosen_otherwise(monkeypatch: pytest.MonkeyPatch, client: str) -> None:
+    """Without confluent-kafka the choice is kafka-python."""
     monkeypatch.setattr(kafka_common, "find_spec", finder())
-    assert chosen(client) == "kafka-python"
+    assert choose_client(client) == "kafka-python"
 
 
 @pytest.mark.usefixtures("bare_environment")
-def test_a_client_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """`confluent` without its library is an error that says how to install it, for `check` and for the daemon."""
+def test_a_missing_client_is_an_error(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """`confluent` without its library is an error that names the installation command, in `check` and the daemon."""
     monkeypatch.setattr(kafka_common, "find_spec", finder())
     overrides = ["input.topics=sensors", "kafka.client=confluent"]
     with pytest.raises(ConfigError, match=r"kafka\.client.*pip install 'streamrnn\[confluent\]'"):

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from support.inputs import ALL_FIELDS, BAD, T, mixed
-from support.worker_harness import Clock, FaultyLog, broken, finish, hire, stock
+from support.worker_harness import Clock, FaultyLog, finish, log_error, make_store, make_worker
 
 from streamrnn.observe import logging as logs
 from streamrnn.observe.events import EVENTS
@@ -124,20 +124,20 @@ def test_the_vocabulary_is_that_of_the_code() -> None:
 
 def life(records: list[Record]) -> None:
     """A worker that takes the records in, loses a task, the log and the sight of its end, and ends."""
-    store, clock, failures = stock(records), Clock(), ["commit", "poll"]
+    store, clock, failures = make_store(records), Clock(), ["commit", "poll"]
 
     def fault(operation: str) -> None:
         if operation in failures and store.committed:
             failures.remove(operation)
-            raise broken()
+            raise log_error()
 
-    worker = hire(lambda: FaultyLog(store, clock, fault), clock, poll_records=1)
+    worker = make_worker(lambda: FaultyLog(store, clock, fault), clock, poll_records=1, observer=logs.ReportLogger())
     finish(worker, store)
     store.append("sensors", mixed(50, seed=9))
     finish(worker, store)
     failures.append("bounds")
     clock.sleep(10)
-    worker.turn()
+    worker.run_once()
     worker.stop()
     worker.run()
     assert failures == []
@@ -182,7 +182,7 @@ def test_no_payload_is_told_above_debug(written: io.StringIO, monkeypatch: pytes
 def test_what_input_can_bring_about_is_said_seldom() -> None:
     """Dead letters of a partition are said once in ten seconds, with the number left out; other events always."""
     now = [0.0]
-    seldom = logs.Seldom(clock=lambda: now[0])
+    seldom = logs.RateLimit(clock=lambda: now[0])
 
     def said(event: str, partition: int = 0) -> int | None:
         name = event.partition(".")[0] if "." in event else "streamrnn.runtime.worker"

@@ -19,12 +19,14 @@ from streamrnn.errors import ConfigError
 from streamrnn.observe.catalogue import METRICS
 from streamrnn.observe.health import STALLED, HealthServer
 from streamrnn.observe.metrics import Metrics
-from streamrnn.records import QUALITY, LearningStep, StepReport, TopicPartition, Wave
+from streamrnn.records import LearningStep, StepReport, TopicPartition, Wave
 
 if TYPE_CHECKING:
     from streamrnn.records import Observer
 
 OTHER = TopicPartition("sensors", 1)
+SCORES = ((10, 8), (3, 4), (6, 4), (9, 8), (1.5, 2.5), (20, 30), (5, 0), (2, 0))
+"""(8, K) two horizons."""
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
 
 
@@ -61,9 +63,7 @@ def report(partition: TopicPartition = INPUT, **changes: object) -> StepReport:
         partition, records=10, forecasts=12, dead_letters=Counter(late=2, invalid_json=1),
         drops=Counter(duplicate_time=3), series=4, event_time=1_700_000_000_000, learning_steps=2, skipped_steps=1,
         learned={"whole": LearningStep(0.25, 2.5, 7.5)},
-        matured=(10.0, 8.0), error=(3.0, 4.0), persistence_error=(6.0, 4.0), covered=(9.0, 8.0),
-        drift_alarms=5, expert_failures=6, taken_back_steps=7, new_series=3, state_bytes=4000, pinball=(1.5, 2.5),
-        width=(20.0, 30.0), seasonal_error=(5.0, 0.0), beside_seasonal=(2.0, 0.0),
+        drift_alarms=5, expert_failures=6, rollbacks=7, new_series=3, state_bytes=4000, scores=np.array(SCORES),
     )  # fmt: skip
     for name, value in changes.items():
         setattr(made, name, value)
@@ -83,8 +83,8 @@ def test_reports_become_metrics() -> None:
     metrics.aborted(INPUT)
     metrics.restarted(INPUT)
     metrics.lag(INPUT, 77)
-    metrics.turned(0.25, 3)
-    metrics.turned(0.5, 2)
+    metrics.iterated(0.25, 3)
+    metrics.iterated(0.5, 2)
     found = samples(metrics)
     task = 'topic="sensors"'
     expected = {
@@ -137,11 +137,10 @@ def test_reports_become_metrics() -> None:
 def test_recent_skill_forgets() -> None:
     """Skill and coverage are of the recent past: after many better forecasts the old ones do not count."""
     metrics = made(1)
-    others = dict.fromkeys(QUALITY[4:], (1.0,))
     for times, error, covered in ((100, 90.0, 0.0), (150, 10.0, 90.0)):
-        told = {"matured": (100.0,), "error": (error,), "persistence_error": (100.0,), "covered": (covered,)}
+        scores = np.array([[100.0], [error], [100.0], [covered], *[[1.0]] * 4])
         for _ in range(times):
-            metrics.stepped(report(**told, **others))
+            metrics.stepped(report(scores=scores))
     found = samples(metrics)
     assert found['streamrnn_skill_ratio{horizon="1",partition="0",topic="sensors"}'] == pytest.approx(0.9, abs=0.01)
     assert found['streamrnn_coverage_ratio{horizon="1",partition="0",topic="sensors"}'] == pytest.approx(0.9, abs=0.01)
@@ -188,14 +187,14 @@ def test_names_follow_the_rules() -> None:
     for metric in METRICS:
         assert re.fullmatch(r"[a-z_]+", metric.name)
         assert not re.search(r"_(total|count|sum|bucket|info)$", metric.name)
-        assert metric.words
+        assert metric.description
 
 
 @pytest.mark.parametrize("accept", ["", OPENMETRICS])
 def test_every_metric_of_the_catalogue_is_shown(accept: str) -> None:
     """In either format each metric of the catalogue is there, and no other of ours; OpenMetrics ends as it must."""
     metrics = made(1)
-    metrics.stepped(report(waves=[wave([0], [[0.0]])]))
+    metrics.stepped(report(waves=[wave([0], [[0.0]])], scores=np.ones((8, 1))))
     content_type, text = metrics.exposition(accept)
     shown = set(re.findall(r"^# TYPE streamrnn_(\w+?)(?:_total|_gcount|_gsum)? \w+$", text.decode(), re.MULTILINE))
     assert shown == {metric.name for metric in METRICS} | {"build" if accept else "build_info"}
@@ -293,7 +292,7 @@ def test_the_worst_series_are_named() -> None:
         ({"by": "size"}, "by=size: must be one of skill, anomaly, silence"),
         ({"horizon": "3"}, "horizon=3: must be one of 1, 12"),
         ({"count": "0"}, "count=0: must be from 1 to 1000"),
-        ({"sort": "skill"}, "sort: not known; there are by, horizon, topic and count"),
+        ({"sort": "skill"}, "sort: unknown parameter; allowed are by, horizon, topic and count"),
     ],
 )
 def test_a_query_that_cannot_be_understood_is_told(query: dict[str, str], words: str) -> None:
@@ -306,13 +305,13 @@ def test_a_scrape_of_many_series_is_quick_and_small() -> None:
     """100,000 series in 16 partitions, with dead letters of every kind: at most 50 ms of work and 200 KB of text."""
     metrics, generator = made(1, 12, 24), np.random.default_rng(1)
     reasons = Counter({f"reason_{number}": 1 for number in range(18)})
-    sums = dict.fromkeys(QUALITY, (1.0, 2.0, 3.0))
+    scores = np.tile([1.0, 2.0, 3.0], (8, 1))
     for number in range(16):
         partition, rows = TopicPartition("sensors", number), np.arange(6250)
         metrics.assigned(partition)
         waves = [wave(rows, generator.normal(0.3, 0.3, (len(rows), 3)), generator.exponential(1, len(rows)))]
         learned = {name: LearningStep(1.0, 1.0, 1.0) for name in ("head", "whole")}
-        metrics.stepped(report(partition, waves=waves, dead_letters=reasons, learned=learned, **sums))
+        metrics.stepped(report(partition, waves=waves, dead_letters=reasons, learned=learned, scores=scores))
         metrics.lag(partition, 10**6)
     for accept in ("", OPENMETRICS):
         taken = []
@@ -370,7 +369,7 @@ def test_healthz_is_the_loops_progress(served: tuple[Loop, str]) -> None:
     loop.age = STALLED - 0.1
     assert get(f"{address}/healthz")[:2] == (200, "ok\n")
     loop.age = STALLED
-    assert get(f"{address}/healthz")[:2] == (503, "the loop last came round 30.0 s ago\n")
+    assert get(f"{address}/healthz")[:2] == (503, "last iteration of the loop 30.0 s ago\n")
 
 
 def test_readyz_says_why_not(served: tuple[Loop, str]) -> None:

@@ -1,4 +1,4 @@
-"""The HTTP API and who is let in, asked in this process."""
+"""The HTTP API and the access control, called in this process."""
 
 import asyncio
 import json
@@ -10,12 +10,12 @@ import httpx
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, settings
-from support.pages import HORIZONS, TASK, feed, told, wave
+from support.pages import HORIZONS, TASK, feed, page_config, wave
 
 from streamrnn.page import api
-from streamrnn.page.access import HEADERS, LONGEST_FORM, Access
-from streamrnn.page.messages import Names
-from streamrnn.page.store import Store
+from streamrnn.page.access import HEADERS, MAX_FORM_BYTES, Access
+from streamrnn.page.data.messages import SentNames
+from streamrnn.page.data.store import Store
 from streamrnn.records import TopicPartition
 
 ODD = ['<img src=x onerror="alert(1)">/rpm', "a/forecast/history", "ü ?#%2F&=+/rpm", "/rpm", "../../status/rpm"]
@@ -23,8 +23,8 @@ TOKEN = "correct-horse-battery-staple"
 
 
 def store() -> Store:
-    """A page that has seen a hundred observations of some series, some with odd names."""
-    made, names = Store(told()), Names()
+    """Return a store with a hundred observations of some series, some with odd names."""
+    made, names = Store(page_config()), SentNames()
     for step in range(100):
         feed(made, names, wave(range(5), step), partition=TASK)
         feed(made, names, wave(range(len(ODD)), step, names=ODD), partition=TopicPartition("odd", 1))
@@ -40,24 +40,24 @@ def get(
     host: str = "127.0.0.1:8080",
     **more: Any,
 ) -> httpx.Response:
-    """What is answered."""
+    """Return the answer to a request."""
 
-    async def asked() -> httpx.Response:
-        transport = httpx.ASGITransport(app=app or api.create(store()))
+    async def request() -> httpx.Response:
+        transport = httpx.ASGITransport(app=app or api.create_api(store()))
         async with httpx.AsyncClient(transport=transport, base_url=f"http://{host}") as client:
             return await client.request(method, path, headers=headers, **more)
 
-    return asyncio.run(asked())
+    return asyncio.run(request())
 
 
 def guarded(token: str | None = TOKEN) -> Access:
-    """The API behind its door."""
-    return Access(api.create(store()), host="127.0.0.1", port=8080, token=token)
+    """Return the API with its access control."""
+    return Access(api.create_api(store()), host="127.0.0.1", port=8080, token=token)
 
 
 def test_series_are_searched_sorted_and_limited() -> None:
-    """The search knows no case; best and worst go by skill; the total says how many fit."""
-    app = api.create(store())
+    """The search ignores case; best and worst sort by skill; the total counts all matches."""
+    app = api.create_api(store())
     everything = get("/series", app=app).json()
     assert everything["total"] == 10
     names = [line["series"] for line in everything["series"]]
@@ -73,8 +73,8 @@ def test_series_are_searched_sorted_and_limited() -> None:
 
 @pytest.mark.parametrize("name", ["pump-3/rpm", *ODD[:4]])
 def test_any_name_is_found(name: str) -> None:
-    """Slashes, other letters, and what means something in an address: percent-encoded, all lead to their series."""
-    app = api.create(store())
+    """Names with slashes, non-ASCII letters and reserved characters are found when percent-encoded."""
+    app = api.create_api(store())
     path = f"/series/{quote(name, safe='')}"
     forecast = get(f"{path}/forecast", app=app)
     assert forecast.status_code == 200
@@ -82,8 +82,8 @@ def test_any_name_is_found(name: str) -> None:
     assert get(f"{path}/history?limit=7", app=app).json()["value"][-1] == forecast.json()["value"]
 
 
-def test_a_forecast_is_that_of_the_record() -> None:
-    """The numbers that were published, bit for bit."""
+def test_a_forecast_equals_the_published_one() -> None:
+    """The API returns the numbers of the forecast record, bit for bit."""
     found = get("/series/pump-2/rpm/forecast").json()
     made = wave([2], 99)
     assert (found["topic"], found["partition"], found["time"]) == ("sensors", 0, int(made.times[0]))
@@ -94,11 +94,11 @@ def test_a_forecast_is_that_of_the_record() -> None:
     assert all(0 <= share <= 1 for share in found["coverage"])
 
 
-def test_a_history_runs_parallel() -> None:
-    """As many forecasts as observations for each horizon and level; null where there was none."""
-    made, names = Store(told()), Names()
+def test_past_forecasts_are_parallel_to_the_observations() -> None:
+    """There is one forecast per observation for each horizon and level; null before the first."""
+    made, names = Store(page_config()), SentNames()
     feed(made, names, *(wave([0], step) for step in range(5)))
-    found = get("/series/pump-0/rpm/history", app=api.create(made)).json()
+    found = get("/series/pump-0/rpm/history", app=api.create_api(made)).json()
     assert len(found["time"]) == 5
     assert [earlier["horizon"] for earlier in found["forecasts"]] == list(HORIZONS)
     for earlier in found["forecasts"]:
@@ -118,42 +118,42 @@ def test_a_history_runs_parallel() -> None:
         ("/nowhere", 404),
     ],
 )
-def test_what_cannot_be_answered(path: str, status: int) -> None:
-    """An unknown series is 404, a parameter that cannot be is 422; both say what is wrong."""
+def test_invalid_requests(path: str, status: int) -> None:
+    """An unknown series is 404, an invalid parameter 422; both name the problem."""
     answer = get(path)
     assert answer.status_code == status
     assert answer.json()["detail"]
 
 
-def test_the_status_of_a_page_that_has_seen_nothing() -> None:
-    """Nothing is known, and that is an answer."""
-    found = get("/status", app=api.create(Store(told()))).json()
+def test_status_of_an_empty_page() -> None:
+    """Without any message, the status has zeros and the list is empty."""
+    found = get("/status", app=api.create_api(Store(page_config()))).json()
     assert (found["series"], found["records"], found["tasks"]) == (0, 0, [])
-    assert get("/series", app=api.create(Store(told()))).json() == {"total": 0, "series": []}
+    assert get("/series", app=api.create_api(Store(page_config()))).json() == {"total": 0, "series": []}
 
 
 def test_live_forecasts_follow(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A series that comes later, then each newer forecast; one that does not change is not said again."""
-    monkeypatch.setattr(api, "LOOK", 0)
-    made, names = Store(told()), Names()
+    """The stream waits for the series, then sends each newer forecast once."""
+    monkeypatch.setattr(api, "LIVE_SECONDS", 0)
+    made, names = Store(page_config()), SentNames()
 
-    async def heard() -> list[int]:
-        stream: AsyncIterator[api.Forecast] = api.Ask(made).live("pump-0/rpm", None, None)
+    async def received() -> list[int]:
+        stream: AsyncIterator[api.SeriesForecast] = api.live_forecasts(made, "pump-0/rpm", None, None)
         times = []
         for step in (3, 4, 9):
-            coming = asyncio.ensure_future(anext(stream))
-            for _ in range(100):  # many looks
+            following = asyncio.ensure_future(anext(stream))
+            for _ in range(100):  # many checks
                 await asyncio.sleep(0)
-            assert not coming.done()
+            assert not following.done()
             feed(made, names, wave([0], step))
-            times.append((await asyncio.wait_for(coming, 10)).time)
+            times.append((await asyncio.wait_for(following, 10)).time)
         return times
 
-    assert asyncio.run(heard()) == [3 * 60_000, 4 * 60_000, 9 * 60_000]
+    assert asyncio.run(received()) == [3 * 60_000, 4 * 60_000, 9 * 60_000]
 
 
-def test_the_token_is_asked_for() -> None:
-    """Without it, and with a wrong one, 401; with it, the answer; other kinds of credentials are none."""
+def test_the_token_is_required() -> None:
+    """Without the token, with a wrong one and with other credentials the answer is 401."""
     app = guarded()
     for headers in (
         {},
@@ -168,8 +168,8 @@ def test_the_token_is_asked_for() -> None:
     assert get("/status", app=app, headers={"authorization": f"Bearer {TOKEN}"}).status_code == 200
 
 
-def test_a_browser_is_asked_by_a_form_and_remembered() -> None:
-    """The form with the right token sets a cookie that lets in, and leads back to the series of the link."""
+def test_a_browser_logs_in_with_a_form() -> None:
+    """The right token sets a cookie that authenticates, and redirects to the series of the link."""
     app = guarded()
     form = get("/?series=%22><script>", app=app, headers={"accept": "text/html"})
     assert form.status_code == 401
@@ -187,7 +187,7 @@ def test_a_browser_is_asked_by_a_form_and_remembered() -> None:
 
 
 def test_a_form_that_is_too_long_is_refused() -> None:
-    """Nobody can fill the memory before being let in: no more is read than a form of ours could be."""
+    """An unauthenticated client cannot fill the memory: no more is read than the login form can have."""
     read = 0
 
     async def long() -> AsyncIterator[bytes]:
@@ -197,7 +197,7 @@ def test_a_form_that_is_too_long_is_refused() -> None:
             yield b"x" * 1000
 
     assert get("/login", app=guarded(), method="POST", content=long()).status_code == 401
-    assert read <= 2 * LONGEST_FORM
+    assert read <= 2 * MAX_FORM_BYTES
 
 
 @pytest.mark.parametrize(
@@ -211,39 +211,39 @@ def test_a_form_that_is_too_long_is_refused() -> None:
         ("127.0.0.1:8080", "http://evil.example", 403),
         ("127.0.0.1:8080", "http://127.0.0.1:9999", 403),
         ("127.0.0.1:8080", "null", 403),
-        ("evil.example:8080", None, 403),  # a name that its owner has made to lead here
+        ("evil.example:8080", None, 403),  # a name that its owner resolves to this server
         ("evil.example", "http://evil.example", 403),
     ],
 )
-def test_other_sites_are_kept_out(host: str, origin: str | None, status: int) -> None:
-    """Without a token a browser that another site has brought here gets nothing to read."""
+def test_requests_from_other_sites_are_refused(host: str, origin: str | None, status: int) -> None:
+    """Without a token, a request with another site's origin or an untrusted host name is refused."""
     headers = {"host": host} | ({"origin": origin} if origin else {})
     assert get("/status", app=guarded(None), headers=headers).status_code == status
 
 
-def test_with_a_token_any_name_will_do() -> None:
-    """Behind a proxy it is called by the proxy's name; who knows the token is no other site."""
+def test_a_token_allows_any_host_name() -> None:
+    """With a token, requests under a proxy's name are answered; those of other origins are still refused."""
     headers = {"host": "forecasts.example.com", "authorization": f"Bearer {TOKEN}"}
     assert get("/status", app=guarded(), headers=headers).status_code == 200
     assert get("/status", app=guarded(), headers={**headers, "origin": "https://evil.example"}).status_code == 403
 
 
-def test_a_websocket_is_guarded_alike() -> None:
-    """It is closed before it is accepted without the token, or from another site."""
+def test_websockets_are_guarded() -> None:
+    """Without the token, or from another site, a WebSocket is closed before it is accepted."""
 
     def closed(headers: list[tuple[bytes, bytes]]) -> bool:
-        said: list[Any] = []
+        sent: list[Any] = []
 
         async def inside(scope: Any, receive: Any, send: Callable[[Any], Any]) -> None:
             await send({"type": "websocket.accept"})
 
         async def send(message: Any) -> None:
-            said.append(message["type"])
+            sent.append(message["type"])
 
         app = Access(inside, host="127.0.0.1", port=8080, token=TOKEN)
         scope = {"type": "websocket", "path": "/", "query_string": b"", "headers": [(b"host", b"x"), *headers]}
         asyncio.run(app(scope, None, send))  # type: ignore[arg-type]
-        return said == ["websocket.close"]
+        return sent == ["websocket.close"]
 
     right = (b"authorization", f"Bearer {TOKEN}".encode())
     assert closed([])
@@ -251,8 +251,8 @@ def test_a_websocket_is_guarded_alike() -> None:
     assert not closed([right, (b"origin", b"https://x")])
 
 
-def test_every_answer_keeps_the_browser_at_home() -> None:
-    """Answers, refusals and forms alike: nothing is fetched from elsewhere, and no other page may frame this one."""
+def test_every_answer_has_the_security_headers() -> None:
+    """Answers, refusals and forms forbid loading from other hosts, and framing."""
     app = guarded()
     for headers in ({}, {"accept": "text/html"}, {"authorization": f"Bearer {TOKEN}"}):
         answer = get("/status", app=app, headers=headers)
@@ -260,8 +260,8 @@ def test_every_answer_keeps_the_browser_at_home() -> None:
             assert answer.headers[name.decode()] == value.decode()
 
 
-def test_the_description_names_nothing_elsewhere() -> None:
-    """OpenAPI is there, the pages that would load scripts from elsewhere are not."""
+def test_the_description_refers_to_no_other_host() -> None:
+    """The OpenAPI description is served; documentation pages that load scripts from other hosts are not."""
     described = get("/openapi.json").json()
     assert set(described["paths"]) == {
         "/status", "/series", "/series/{name}/forecast", "/series/{name}/history", "/series/{name}/live",
@@ -271,11 +271,11 @@ def test_the_description_names_nothing_elsewhere() -> None:
         assert get(path).status_code == 404
 
 
-schema = schemathesis.openapi.from_asgi("/openapi.json", api.create(store())).exclude(path_regex="/live$")
+schema = schemathesis.openapi.from_asgi("/openapi.json", api.create_api(store())).exclude(path_regex="/live$")
 
 
 @schema.parametrize()
 @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
-def test_nothing_that_is_asked_makes_it_fail(case: Any) -> None:
-    """Whatever the parameters, the answer is one that the description promises, and no 5xx."""
+def test_answers_conform_to_the_description(case: Any) -> None:
+    """For any parameters, the answer conforms to the OpenAPI description, and is no 5xx."""
     case.call_and_validate(headers={"host": "127.0.0.1"})

@@ -1,4 +1,4 @@
-"""What the daemon tells the page: everything while the page listens, and never a wait for it."""
+"""The feed of the page: it sends everything while the page reads, and never blocks the worker."""
 
 import inspect
 import socket
@@ -13,9 +13,9 @@ from support.pages import HORIZONS, LEVELS, TASK, report, wave
 from support.process import until
 
 from streamrnn.observe.composite import CompositeObserver
-from streamrnn.page import feed
-from streamrnn.page.feed import Feed
-from streamrnn.page.messages import HELLO, Message, decode
+from streamrnn.page.data import feed
+from streamrnn.page.data.feed import PageFeed
+from streamrnn.page.data.messages import HELLO, Message, decode_message
 from streamrnn.records import Observer, TopicPartition
 
 OTHER, THIRD = TopicPartition("sensors", 1), TopicPartition("sensors", 2)
@@ -32,8 +32,8 @@ class Page:
         self.end.settimeout(10)
 
     def next(self) -> Message:
-        """The next message."""
-        return decode(self.end.recv(1 << 20), len(HORIZONS), len(LEVELS))
+        """Receive the next message."""
+        return decode_message(self.end.recv(1 << 20), len(HORIZONS), len(LEVELS))
 
     def close(self) -> None:
         """Close both ends."""
@@ -43,53 +43,53 @@ class Page:
 
 @pytest.fixture
 def page() -> Iterator[Page]:
-    """A page that does nothing by itself."""
+    """Yield a page that reads only when asked."""
     with closing(Page()) as made:
         yield made
 
 
-def test_what_is_fed_is_told(page: Page) -> None:
-    """Observations with names, counts, and the lag; each name once."""
-    with closing(Feed(page.channel)) as observer:
+def test_reports_and_lags_are_sent(page: Page) -> None:
+    """The page receives observations, counts and lags, and each series name once."""
+    with closing(PageFeed(page.channel)) as observer:
         made = report(wave([0, 1], 0), wave([1, 2], 1))
         made.dead_letters, made.drops = Counter(late=2), Counter(duplicate_time=3)
         observer.stepped(made)
         first = page.next()
         assert first.partition == TASK
         assert first.columns.rows.tolist() == [0, 1, 1, 2]
-        assert first.named == [(row, f"pump-{row}/rpm") for row in range(3)]
+        assert first.names == [(row, f"pump-{row}/rpm") for row in range(3)]
         assert (first.records, first.dead_letters, first.drops, first.lost) == (4, 2, 3, 0)
         observer.stepped(report(wave([2, 3], 2)))
-        assert page.next().named == [(3, "pump-3/rpm")]
+        assert page.next().names == [(3, "pump-3/rpm")]
         observer.lag(OTHER, 77)
         last = page.next()
         assert (last.partition, last.lag, len(last.columns.rows)) == (OTHER, 77, 0)
 
 
-def test_covariates_are_not_told(page: Page) -> None:
-    """Of fields that are not published, the page hears nothing."""
-    with closing(Feed(page.channel, hidden=["load"])) as observer:
+def test_covariates_are_not_sent(page: Page) -> None:
+    """Series of unpublished fields are omitted."""
+    with closing(PageFeed(page.channel, hidden=["load"])) as observer:
         observer.stepped(report(wave([0, 1], 0, names=["a/rpm", "a/load"])))
         message = page.next()
-        assert (message.named, message.columns.rows.tolist()) == ([(0, "a/rpm")], [0])
+        assert (message.names, message.columns.rows.tolist()) == ([(0, "a/rpm")], [0])
         observer.stepped(report(wave([1], 1, names=["a/load"])))
         assert len(page.next().columns.rows) == 0
 
 
-def test_a_page_that_begins_is_told_all_names(page: Page) -> None:
-    """After a greeting every series is named once more."""
-    with closing(Feed(page.channel)) as observer:
+def test_a_new_page_gets_all_names(page: Page) -> None:
+    """After HELLO every name is sent again."""
+    with closing(PageFeed(page.channel)) as observer:
         observer.stepped(report(wave([0], 0)))
-        assert page.next().named == [(0, "pump-0/rpm")]
+        assert page.next().names == [(0, "pump-0/rpm")]
         page.end.send(HELLO)
         observer.stepped(report(wave([0], 1)))
-        assert page.next().named == [(0, "pump-0/rpm")]
+        assert page.next().names == [(0, "pump-0/rpm")]
 
 
-def test_a_page_that_does_not_listen_costs_no_time(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody reads: telling takes no longer, what does not fit is counted, and later said, with the gap it left."""
-    monkeypatch.setattr(feed, "WAITING", 500)
-    with closing(Feed(page.channel)) as observer:
+def test_a_page_that_does_not_read_costs_no_time(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Observers do not block; observations beyond the limit are counted, and later reported with their gap."""
+    monkeypatch.setattr(feed, "QUEUE_LIMIT", 500)
+    with closing(PageFeed(page.channel)) as observer:
         longest, count = 0.0, 10_000
         for step in range(count // 10):
             begun = time.perf_counter()
@@ -97,20 +97,22 @@ def test_a_page_that_does_not_listen_costs_no_time(page: Page, monkeypatch: pyte
             longest = max(longest, time.perf_counter() - begun)
         assert longest < 0.5  # a wait would have no end
         observer.stepped(report(wave([0], 0)))
-        told = lost = gaps = 0
-        while told + lost < count + 1:
+        shown = lost = gaps = 0
+        while shown + lost < count + 1:
             message = page.next()
-            told, lost, gaps = told + len(message.columns.rows), lost + message.lost, gaps + message.gap
-            if observer._put_in == observer._taken_out and told + lost < count + 1:  # what was lost is said with more
+            shown, lost, gaps = shown + len(message.columns.rows), lost + message.lost, gaps + message.gap
+            if (
+                observer._queued == observer._sent and shown + lost < count + 1
+            ):  # losses are reported with the next update
                 observer.stepped(report(wave([0], 0)))
                 count += 1
         assert lost > 0
         assert gaps >= 1
 
 
-def test_a_gap_is_told_of_the_task_that_has_it(page: Page) -> None:
-    """After a restart or a release the next message of that task says so, and the one after it does not."""
-    with closing(Feed(page.channel)) as observer:
+def test_a_gap_belongs_to_its_task(page: Page) -> None:
+    """After a restart or a release the next message of that task has the gap flag, and the one after it does not."""
+    with closing(PageFeed(page.channel)) as observer:
         observer.restarted(TASK)
         observer.released(OTHER)
         found = []
@@ -120,9 +122,9 @@ def test_a_gap_is_told_of_the_task_that_has_it(page: Page) -> None:
         assert found == [True, False, True, False]
 
 
-def test_it_ends_while_nobody_listens(page: Page) -> None:
-    """Closing does not wait for the other side."""
-    observer = Feed(page.channel)
+def test_closing_does_not_wait_for_the_page(page: Page) -> None:
+    """The feed closes although the page does not read."""
+    observer = PageFeed(page.channel)
     for step in range(3000):
         observer.stepped(report(wave(range(10), step)))
     closing_thread = threading.Thread(target=observer.close)
@@ -131,9 +133,9 @@ def test_it_ends_while_nobody_listens(page: Page) -> None:
     assert not closing_thread.is_alive()
 
 
-def test_a_page_that_is_gone_for_good_is_no_error(page: Page, caplog: pytest.LogCaptureFixture) -> None:
-    """Both ends of the other side closed: the feed ends, the observer goes on without an error."""
-    with closing(Feed(page.channel)) as observer:
+def test_a_closed_channel_is_no_error(page: Page, caplog: pytest.LogCaptureFixture) -> None:
+    """When the other side is closed, the feed ends and further events are ignored."""
+    with closing(PageFeed(page.channel)) as observer:
         page.end.close()
         observer.stepped(report(wave([0], 0)))
         until(observer._closing.is_set, "the feed's end", patience=10)
@@ -142,22 +144,22 @@ def test_a_page_that_is_gone_for_good_is_no_error(page: Page, caplog: pytest.Log
     assert caplog.records == []
 
 
-def test_several_observers_are_told_the_same() -> None:
-    """Each of them, in order, and all that an observer is told."""
-    heard: list[tuple[object, ...]] = []
+def test_composite_observer_forwards_every_event() -> None:
+    """Each observer receives every event of `Observer`, in order, with its arguments."""
+    received: list[tuple[object, ...]] = []
 
     class Listener:
         def __init__(self, name: str) -> None:
             self._name = name
 
-        def __getattr__(self, what: str) -> object:
-            return lambda *told: heard.append((self._name, what, *told))
+        def __getattr__(self, event: str) -> object:
+            return lambda *arguments: received.append((self._name, event, *arguments))
 
     both = CompositeObserver([Listener("one"), Listener("two")])  # type: ignore[list-item]
-    told = []
+    sent = []
     for name, method in inspect.getmembers(Observer, inspect.isfunction):
-        words = tuple(object() for _ in list(inspect.signature(method).parameters)[1:])
-        getattr(both, name)(*words)
-        told.append((name, *words))
-    assert len(told) > 5
-    assert heard == [(name, *each) for each in told for name in ("one", "two")]
+        arguments = tuple(object() for _ in list(inspect.signature(method).parameters)[1:])
+        getattr(both, name)(*arguments)
+        sent.append((name, *arguments))
+    assert len(sent) > 5
+    assert received == [(name, *each) for each in sent for name in ("one", "two")]

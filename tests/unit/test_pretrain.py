@@ -48,7 +48,7 @@ from streamrnn.core.network.torch_network import fresh
 from streamrnn.core.series.plan import REFERENCE_STEPS
 from streamrnn.core.series.state import EXPERTS
 from streamrnn.core.variants import shape_of
-from streamrnn.errors import ConfigError, LogError
+from streamrnn.errors import ConfigError, InputError
 from streamrnn.weights import SHIPPED, base_path
 from streamrnn.weights.card import Card, read_base, read_card, write_base
 
@@ -494,7 +494,7 @@ def test_a_file_without_enough_rows_is_refused(tmp_path: Path) -> None:
     assert len(read_history([good])) == 1
     with pytest.raises(ConfigError, match=rf"--history: .*short\.csv.* {FEWEST_ROWS} rows"):
         read_history([good, short])
-    with pytest.raises(LogError, match=r"absent\.csv"):
+    with pytest.raises(InputError, match=r"absent\.csv"):
         read_history([tmp_path / "absent.csv"])
 
 
@@ -666,5 +666,5 @@ def test_a_history_that_cannot_be_used_ends_the_command(tmp_path: Path, capsys: 
     short = csv(tmp_path / "short.csv", 20)
     assert main(["pretrain", "--output", str(output), "--history", str(short)]) == ConfigError.exit_code
     assert "has no series of at least" in capsys.readouterr().err
-    assert main(["pretrain", "--output", str(output), "--history", os.devnull + "x"]) == LogError.exit_code
+    assert main(["pretrain", "--output", str(output), "--history", os.devnull + "x"]) == InputError.exit_code
     assert not output.exists()

@@ -1,4 +1,4 @@
-"""Several workers: started again where they crash, ended together, and none left behind."""
+"""Worker processes: restarted after a crash, and stopped together."""
 
 import os
 import signal
@@ -13,33 +13,33 @@ import pytest
 from support.process import until
 
 from streamrnn.errors import ConfigError
-from streamrnn.runtime import child, processes
+from streamrnn.runtime import processes
 from streamrnn.settings import load
 
 pytestmark = [pytest.mark.timeout(60), pytest.mark.usefixtures("bare_environment")]
 
 
 def program(text: str, *arguments: object) -> list[str]:
-    """A worker that does as told."""
+    """Return the command of a worker that runs this program."""
     return [sys.executable, "-c", text, *map(str, arguments)]
 
 
-LIVES = "import os, sys, time; open(sys.argv[1], 'a').write(f'{os.getpid()}\\n'); time.sleep(60)"
+STAYS = "import os, sys, time; open(sys.argv[1], 'a').write(f'{os.getpid()}\\n'); time.sleep(60)"
 
 
-def lives(folder: Path, count: int) -> list[list[str]]:
-    """Workers that note their process ids in files of their own, and stay."""
-    return [program(LIVES, folder / f"{number}") for number in range(count)]
+def staying(folder: Path, count: int) -> list[list[str]]:
+    """Return the commands of workers that write their process ids into files and do not end."""
+    return [program(STAYS, folder / f"{number}") for number in range(count)]
 
 
-def noted(folder: Path, number: int) -> list[int]:
-    """The process ids that a worker has had."""
+def pids_of(folder: Path, number: int) -> list[int]:
+    """Return the process ids of a worker so far."""
     path = folder / str(number)
     return [int(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
 def alive(pid: int) -> bool:
-    """Whether the process runs."""
+    """Return whether the process runs."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -48,57 +48,75 @@ def alive(pid: int) -> bool:
 
 
 def test_stopping_ends_all(tmp_path: Path) -> None:
-    """All run side by side until the stop; then none is left, and the code is 0."""
-    crew, codes = processes.Workers(lives(tmp_path, 3)), []
+    """All run until the stop; then none is left, and the exit code is 0."""
+    crew, codes = processes.WorkerProcesses(staying(tmp_path, 3)), []
     thread = threading.Thread(target=lambda: codes.append(crew.run()))
     thread.start()
-    until(lambda: all(noted(tmp_path, number) for number in range(3)), "three workers")
-    pids = [noted(tmp_path, number)[0] for number in range(3)]
+    until(lambda: all(pids_of(tmp_path, number) for number in range(3)), "three workers")
+    pids = [pids_of(tmp_path, number)[0] for number in range(3)]
     assert all(map(alive, pids))
     crew.stop()
     stopped = time.monotonic()
     thread.join()
     assert codes == [0]
-    assert time.monotonic() - stopped < processes.LONGEST_STOP / 2  # they were asked to, not killed in the end
+    assert time.monotonic() - stopped < processes.STOP_SECONDS / 2  # by SIGTERM, not killed
     assert not any(map(alive, pids))
 
 
-def test_one_that_is_killed_is_started_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The others go on; the next start waits longer each time."""
-    monkeypatch.setattr(child, "FIRST_PAUSE", 0.2)
-    crew = processes.Workers(lives(tmp_path, 2))
+def test_a_worker_that_ignores_sigterm_is_killed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A worker that does not stop within the time limit is killed and logged, and the exit code is 70."""
+    monkeypatch.setattr(processes, "STOP_SECONDS", 0.2)
+    ignores = f"import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); {STAYS}"
+    crew, codes = processes.WorkerProcesses([program(ignores, tmp_path / "0"), *staying(tmp_path, 2)[1:]]), []
+    thread = threading.Thread(target=lambda: codes.append(crew.run()))
+    thread.start()
+    until(lambda: all(pids_of(tmp_path, number) for number in range(2)), "two workers")
+    crew.stop()
+    thread.join()
+    assert codes == [70]
+    ended = [vars(record) for record in caplog.records if record.msg == "worker_ended"]
+    assert [(record["worker"], record["code"]) for record in ended] == [(0, -signal.SIGKILL)]
+    assert not any(alive(pids_of(tmp_path, number)[0]) for number in range(2))
+
+
+def test_a_killed_worker_is_restarted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The others continue; the pause grows with each restart."""
+    monkeypatch.setattr(processes, "FIRST_PAUSE", 0.2)
+    crew = processes.WorkerProcesses(staying(tmp_path, 2))
     thread = threading.Thread(target=crew.run)
     thread.start()
-    until(lambda: all(noted(tmp_path, number) for number in range(2)), "two workers")
-    other = noted(tmp_path, 1)
-    os.kill(noted(tmp_path, 0)[0], signal.SIGKILL)
-    until(lambda: len(noted(tmp_path, 0)) == 2, "a second start")
-    assert crew._workers[0].pause == 2 * child.FIRST_PAUSE
-    assert noted(tmp_path, 1) == other
+    until(lambda: all(pids_of(tmp_path, number) for number in range(2)), "two workers")
+    other = pids_of(tmp_path, 1)
+    os.kill(pids_of(tmp_path, 0)[0], signal.SIGKILL)
+    until(lambda: len(pids_of(tmp_path, 0)) == 2, "a second start")
+    assert crew._workers[0].pause == 2 * processes.FIRST_PAUSE
+    assert pids_of(tmp_path, 1) == other
     crew.stop()
     thread.join()
 
 
 @pytest.mark.parametrize("code", [69, 78])
-def test_what_a_new_start_would_not_change_ends_all(tmp_path: Path, code: int) -> None:
-    """A configuration, state or log that one cannot go on with is the end of all, with that exit code."""
-    staying = lives(tmp_path, 1)[0]
+def test_a_final_exit_code_ends_all(tmp_path: Path, code: int) -> None:
+    """An unusable configuration, state or log ends all workers, with that exit code."""
+    other = staying(tmp_path, 1)[0]
     waits = "import os, sys, time\nwhile not os.path.exists(sys.argv[1]): time.sleep(0.01)\nsys.exit(int(sys.argv[2]))"
-    assert processes.Workers([staying, program(waits, tmp_path / "0", code)]).run() == code
-    assert not alive(noted(tmp_path, 0)[0])
+    assert processes.WorkerProcesses([other, program(waits, tmp_path / "0", code)]).run() == code
+    assert not alive(pids_of(tmp_path, 0)[0])
 
 
 def test_a_worker_ends_with_its_parent(tmp_path: Path) -> None:
-    """However the parent ends, SIGKILL included, the worker stops cleanly."""
+    """The worker stops cleanly even if its parent is killed."""
     worker = (
-        "import signal, sys, threading; from streamrnn.runtime.processes import end_with_parent\n"
+        "import signal, sys, threading; from streamrnn.runtime.processes import stop_with_parent\n"
         "done = threading.Event()\n"
-        "signal.signal(signal.SIGTERM, lambda *_: done.set()); end_with_parent()\n"
+        "signal.signal(signal.SIGTERM, lambda *_: done.set()); stop_with_parent()\n"
         "open(sys.argv[1], 'w').write('up'); done.wait(60); open(sys.argv[1], 'w').write('down')"
     )
     parent = (
-        "import sys; from streamrnn.runtime.processes import Workers\n"
-        "Workers([[sys.executable, '-c', sys.argv[1], sys.argv[2]]]).run()"
+        "import sys; from streamrnn.runtime.processes import WorkerProcesses\n"
+        "WorkerProcesses([[sys.executable, '-c', sys.argv[1], sys.argv[2]]]).run()"
     )
     mark = tmp_path / "mark"
     process = subprocess.Popen(program(parent, worker, mark))
@@ -109,31 +127,31 @@ def test_a_worker_ends_with_its_parent(tmp_path: Path) -> None:
 
 
 def test_a_crash_after_long_work_is_the_first_again() -> None:
-    """One that ran for a minute starts anew after the shortest pause; one that ended by itself, at once."""
-    worker = child.Child(["true"])
+    """A process that ran for a minute restarts after the shortest pause; one that exited with 0, at once."""
+    worker = processes.ChildProcess(["true"])
     worker.pause = 16.0
     worker._started = 100.0
-    worker.ended(-9, 100.0 + child.STABLE + 1)
-    assert worker.next_start == pytest.approx(161.0 + child.FIRST_PAUSE)
+    worker.ended(-9, 100.0 + processes.STABLE + 1)
+    assert worker.next_start == pytest.approx(161.0 + processes.FIRST_PAUSE)
     worker.ended(0, 200.0)
     assert worker.next_start == pytest.approx(200.0)
 
 
-def test_ports_and_log_must_allow_for_them() -> None:
-    """Each worker has a port of its own; a file of SQLite has one holder."""
+def test_ports_and_log_must_allow_several_workers() -> None:
+    """Each worker needs its own port; a SQLite file has one owner."""
     assert load(None, ["input.topics=a", "workers=4"]).workers == 4
-    for given, said in (
+    for overrides, message in (
         (["workers=2", "log=sqlite"], "must be 1 with log: sqlite"),
-        (["workers=3", "page.port=9110"], "is a port of metrics already"),
-        (["workers=3", "metrics.port=65534"], "leaves no room for 3 ports"),
+        (["workers=3", "page.port=9110"], "is also a metrics port"),
+        (["workers=3", "metrics.port=65534"], "must be at most 65533"),
     ):
-        with pytest.raises(ConfigError, match=said):
-            load(None, ["input.topics=a", *given])
+        with pytest.raises(ConfigError, match=message):
+            load(None, ["input.topics=a", *overrides])
 
 
 @pytest.mark.parametrize("instance", [None, "pump"])
 def test_each_process_has_an_instance_name_of_its_own(monkeypatch: pytest.MonkeyPatch, instance: str | None) -> None:
-    """Two members of a group cannot share a name: each process gets the one that was given, and its number."""
+    """Members of a group cannot share a name: each process gets the configured name and its number."""
     started: list[list[str]] = []
 
     class Listed:
@@ -147,23 +165,23 @@ def test_each_process_has_an_instance_name_of_its_own(monkeypatch: pytest.Monkey
         def stop(self) -> None:
             """Nothing runs."""
 
-    monkeypatch.setattr(processes, "Workers", Listed)
-    assert processes.run([], count=2, port=0, instance=instance, channels=[7, 9]) == 0
+    monkeypatch.setattr(processes, "WorkerProcesses", Listed)
+    assert processes.run_workers([], count=2, port=0, instance=instance, channels=[7, 9]) == 0
     names = [[part for part in command if part.startswith("kafka.instance=")] for command in started]
     assert [command[command.index("--channel") + 1] for command in started] == ["7", "9"]
     assert names == ([[], []] if instance is None else [["kafka.instance=pump-0"], ["kafka.instance=pump-1"]])
 
 
 def test_each_process_inherits_its_channel(tmp_path: Path) -> None:
-    """A worker has the descriptor of its own channel to the page, and no other's."""
+    """A worker inherits the descriptor of its own channel to the page, and no other."""
     notes = (
-        "import os, sys, time; held = [fd for fd in os.listdir('/proc/self/fd') if int(fd) > 2]\n"
-        "open(sys.argv[1], 'w').write(' '.join(held) + '.'); time.sleep(60)"
+        "import os, sys, time; open_fds = [fd for fd in os.listdir('/proc/self/fd') if int(fd) > 2]\n"
+        "open(sys.argv[1], 'w').write(' '.join(open_fds) + '.'); time.sleep(60)"
     )
     here, there = socket.socketpair()
     with here, there:
         channels = [here.fileno(), there.fileno()]
-        crew = processes.Workers([program(notes, tmp_path / str(number)) for number in range(2)], channels)
+        crew = processes.WorkerProcesses([program(notes, tmp_path / str(number)) for number in range(2)], channels)
         thread = threading.Thread(target=crew.run)
         thread.start()
         paths = [tmp_path / str(number) for number in range(2)]
@@ -171,6 +189,6 @@ def test_each_process_inherits_its_channel(tmp_path: Path) -> None:
         crew.stop()
         thread.join()
     for number, path in enumerate(paths):
-        held = path.read_text().rstrip(".").split()
-        assert str(channels[number]) in held
-        assert str(channels[1 - number]) not in held
+        inherited = path.read_text().rstrip(".").split()
+        assert str(channels[number]) in inherited
+        assert str(channels[1 - number]) not in inherited

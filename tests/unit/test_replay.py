@@ -6,7 +6,7 @@ from pathlib import Path
 
 import orjson
 import pytest
-from support.applications import Keep, configured, keep_of, yes
+from support.applications import Application, configured, make_application, yes
 from support.inputs import T, mixed
 from support.log_backends import MemoryWorld
 
@@ -16,7 +16,8 @@ from streamrnn.commands.replay.compare import beside
 from streamrnn.commands.replay.position import Place, place
 from streamrnn.commands.state.transfer import reset
 from streamrnn.errors import ConfigError, StateError
-from streamrnn.evaluation.scoring import Scorer
+from streamrnn.evaluation.figures import Floats, measures_by_key
+from streamrnn.evaluation.tally import Tally
 from streamrnn.formats.json import JsonDecoder
 from streamrnn.log.memory import MemoryLog
 from streamrnn.records import Observation, Record, TopicPartition
@@ -29,9 +30,9 @@ LATER = T + 1_000_000
 
 
 @pytest.fixture(params=["memory", "sqlite"])
-def keep(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Keep:
+def keep(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Application:
     """A log with two partitions of input, committed by a run that did not end cleanly."""
-    made = keep_of(request.param, tmp_path, monkeypatch, partitions=2)
+    made = make_application(request.param, tmp_path, monkeypatch, partitions=2)
     made.produce([*mixed(150, seed=1), *mixed(150, seed=2, partition=1)])
     made.run(configured(), clean=False)
     return made
@@ -40,7 +41,7 @@ def keep(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mon
 @pytest.fixture
 def records(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Record]:
     """The published forecasts of a log with one partition: change them, and they are changed."""
-    made = keep_of("memory", tmp_path, monkeypatch)
+    made = make_application("memory", tmp_path, monkeypatch)
     made.produce(mixed(150, seed=1))
     made.run(configured(), clean=False)
     assert isinstance(made.world, MemoryWorld)
@@ -53,7 +54,7 @@ def counts(text: str) -> list[tuple[int, ...]]:
     return [tuple(int(part.split()[0].replace(",", "")) for part in line.split(", ")) for line in lines]
 
 
-def test_an_audit_finds_nothing_in_what_the_daemon_wrote(keep: Keep, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_audit_finds_nothing_in_what_the_daemon_wrote(keep: Application, capsys: pytest.CaptureFixture[str]) -> None:
     """Every published record is found equal, forecasts and dead letters, and nothing is changed by looking."""
     topics = ("sensors.forecasts", "sensors.dead-letters", "sensors")
     before = [keep.world.read(topic) for topic in topics]
@@ -66,7 +67,7 @@ def test_an_audit_finds_nothing_in_what_the_daemon_wrote(keep: Keep, capsys: pyt
     assert [keep.world.read(topic) for topic in topics] == before
 
 
-def test_an_audit_beside_a_running_daemon(keep: Keep) -> None:
+def test_an_audit_beside_a_running_daemon(keep: Application) -> None:
     """The daemon keeps its partitions and goes on."""
     with keep.running(configured()) as worker:
         assert audit(configured(), [], None, None) == 0
@@ -77,7 +78,9 @@ def test_an_audit_beside_a_running_daemon(keep: Keep) -> None:
 
 
 @pytest.mark.parametrize(("start", "end"), [(0, 150), (40, 70), (149, 150), (120, 999), (0, 1)])
-def test_a_range_is_all_that_is_compared(keep: Keep, start: int, end: int, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_range_is_all_that_is_compared(
+    keep: Application, start: int, end: int, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Outputs of records from the first offset to before the last one, and no others."""
     assert audit(configured(), ["sensors/0"], Place(start), Place(end)) == 0
     sources = [
@@ -88,7 +91,7 @@ def test_a_range_is_all_that_is_compared(keep: Keep, start: int, end: int, capsy
     assert counts(capsys.readouterr().out)[0] == (len([s for s in sources if start <= s < end]), 0, 0, 0)
 
 
-def test_times_are_those_of_the_log(keep: Keep, capsys: pytest.CaptureFixture[str]) -> None:
+def test_times_are_those_of_the_log(keep: Application, capsys: pytest.CaptureFixture[str]) -> None:
     """A time stands for the first record that has it or a later one as its timestamp."""
     assert audit(configured(), ["sensors/1"], Place(None, T + 20), Place(None, T + 90)) == 0
     assert "offsets 20 to 90," in capsys.readouterr().out
@@ -106,7 +109,7 @@ def test_places_are_offsets_or_times() -> None:
             place(text)
 
 
-def test_computing_begins_at_the_saved_state_where_it_can(keep: Keep, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_computing_begins_at_the_saved_state_where_it_can(keep: Application, monkeypatch: pytest.MonkeyPatch) -> None:
     """From the snapshot on nothing before it is read, and it is as good; a range before it needs the beginning."""
     log = keep.open(configured())
     offsets: list[int] = []
@@ -190,14 +193,14 @@ def _all_but(record: Record, decode: Callable[[JsonDecoder, Record], Observation
     return less
 
 
-def test_another_configuration_is_not_what_was_published(keep: Keep) -> None:
+def test_another_configuration_is_not_what_was_published(keep: Application) -> None:
     """An audit under a changed configuration says so."""
     with pytest.raises(StateError, match=r"sensors/0.*\n.*sensors/"):
         audit(configured("input.fields=a"), [], Place(0), None)
 
 
 @pytest.mark.parametrize("to", ["earliest", "latest", "committed"])
-def test_a_task_that_was_reset_is_audited_from_its_new_beginning(keep: Keep, to: str) -> None:
+def test_a_task_that_was_reset_is_audited_from_its_new_beginning(keep: Application, to: str) -> None:
     """What a former life has published is no part of the present one."""
     keep.produce(mixed(60, seed=3, start=LATER))
     reset(configured(), [], to, yes)  # type: ignore[arg-type]
@@ -209,7 +212,7 @@ def test_a_task_that_was_reset_is_audited_from_its_new_beginning(keep: Keep, to:
             audit(configured(), [], Place(3), None)
 
 
-def test_a_beginning_that_is_gone(keep: Keep) -> None:
+def test_a_beginning_that_is_gone(keep: Application) -> None:
     """Where retention has taken the first records an audit says from where it is possible."""
     with closing(keep.open(configured())) as log:
         committed = log.committed(FIRST)
@@ -224,7 +227,7 @@ def test_a_beginning_that_is_gone(keep: Keep) -> None:
 
 def test_nothing_yet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """Without a commit there is nothing to audit; another configuration can still be tried."""
-    keep = keep_of("memory", tmp_path, monkeypatch)
+    keep = make_application("memory", tmp_path, monkeypatch)
     assert audit(configured(), [], None, None) == 0
     assert capsys.readouterr().out == "sensors/0: nothing is committed in this range\n"
     with pytest.raises(StateError, match="nothing to compare"):
@@ -234,27 +237,29 @@ def test_nothing_yet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: py
 
 
 def test_both_sides_are_scored_alike(
-    keep: Keep, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    keep: Application, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The present configuration's scores are those of the published records; the same beside it has the same."""
-    tables: list[tuple[str, list[int], list[tuple[str, list[object], float]]]] = []
+    tables: list[tuple[str, list[int], list[tuple[str, Floats, float]]]] = []
     monkeypatch.setattr("streamrnn.commands.console.score_table", lambda *arguments: tables.append(arguments))
     other = configured("forecast.horizons=2,3", "learning.enabled=false")
     assert beside(configured(), configured(), ("one", "two"), ["sensors/0"], Place(60), None) == 0
     assert beside(configured(), other, ("one", "two"), ["sensors/0"], Place(60), None) == 0
-    scorer = Scorer(horizons=[1, 3], quantiles=configured().forecast.quantiles, first=60)
+    tally = Tally(horizons=[1, 3], quantiles=configured().forecast.quantiles, first=60)
     for record in keep.world.read("sensors.forecasts"):
         if record.partition == 0:
-            scorer.add(record.value or b"")
-    expected = scorer.keys()
+            tally.add(record.value or b"")
+    expected = {key: measures.tolist() for key, measures in measures_by_key(tally.sums()).items()}
+
+    def by_key(rows: list[tuple[str, Floats, float]], side: str) -> str:
+        ours = [(name.split()[0], measures) for name, measures, _ in rows if name.endswith(side)]
+        return repr({key: measures.tolist() for key, measures in ours if not key.startswith("sensors/")})
+
     (_, horizons, rows), (_, common, fewer) = tables
     assert (horizons, common) == ([1, 3], [3])
     for side in ("one", "two"):
-        found = {name.split()[0]: scores for name, scores, _ in rows if name.endswith(side) and "all" not in name}
-        assert found == expected
-    assert {name.split()[0]: scores for name, scores, _ in fewer if name.endswith("one") and "all" not in name} == {
-        key: scores[1:] for key, scores in expected.items()
-    }
+        assert by_key(rows, side) == repr(expected)
+    assert by_key(fewer, "one") == repr({key: measures[1:] for key, measures in expected.items()})
     assert [name for name, _, _ in rows][-2:] == [
         f"sensors/0, all {len(expected)} keys  {side}" for side in ("one", "two")
     ]
@@ -264,7 +269,7 @@ def test_both_sides_are_scored_alike(
 
 def test_one_record_said_twice_is_two_lives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A task that was reset and has said the same of the same record again is audited by the second time."""
-    keep = keep_of("memory", tmp_path, monkeypatch)
+    keep = make_application("memory", tmp_path, monkeypatch)
     keep.produce([Record("sensors", 0, 0, T, None, b"no JSON")])
     keep.run(configured())
     reset(configured(), [], "earliest", yes)

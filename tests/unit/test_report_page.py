@@ -1,4 +1,4 @@
-"""The report as a page: everything is in it, names are only names, and it asks nobody for anything."""
+"""The HTML report: self-contained, with escaped names, and without requests."""
 
 import base64
 import re
@@ -10,15 +10,15 @@ import pytest
 from plotly.offline import get_plotlyjs
 from support.reports import made_report
 
-from streamrnn.evaluation.figures import EXTREMES
-from streamrnn.evaluation.report.page import MOST_SERIES, _embedded, page
-from streamrnn.settings import Settings, describe
+from streamrnn.evaluation.figures import MAX_EXTREMES
+from streamrnn.evaluation.report.page import MAX_LINES, _embedded, render_report
+from streamrnn.settings import Settings, to_yaml
 
 EVIL = "</script><script>alert(1)</script><img src=x onerror=alert(2)>\"'&{{7*7}}"
 
 
 class Elements(HTMLParser):
-    """What a browser makes of a page: elements with their attributes, and the text of each kind of element."""
+    """Elements of a page with their attributes, and the text of each kind of element, as a browser parses it."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -28,24 +28,24 @@ class Elements(HTMLParser):
         self.feed(text)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Note an element."""
+        """Store an element."""
         self.found.append((tag, dict(attrs)))
         if tag not in {"meta", "input", "br", "img"}:
             self._open.append(tag)
 
     def handle_endtag(self, tag: str) -> None:
-        """It is over, and whatever is still open inside."""
+        """Close the element and those inside it."""
         while self._open and self._open.pop() != tag:
             pass
 
     def handle_data(self, data: str) -> None:
-        """Note its text."""
+        """Store the text of the innermost element."""
         if self._open:
             self.text[self._open[-1]] = self.text.get(self._open[-1], "") + data
 
 
 def data(text: str) -> dict[str, object]:
-    """What the charts read."""
+    """Return the data of the charts."""
     (embedded,) = re.findall(r'<script type="application/json" id="data">(.*?)</script>', text, re.DOTALL)
     read: dict[str, object] = orjson.loads(embedded)
     return read
@@ -53,8 +53,8 @@ def data(text: str) -> dict[str, object]:
 
 @pytest.fixture(scope="module")
 def report() -> str:
-    """A report on two files, in one of which things are named to do harm."""
-    configuration = describe(
+    """Return a report on two files, one of which has names that attempt script injection."""
+    configuration = to_yaml(
         Settings.model_validate(
             {
                 "kafka": {
@@ -70,8 +70,8 @@ def report() -> str:
     return made_report(files, 200, configuration=configuration)
 
 
-def test_names_are_only_names(report: str) -> None:
-    """Whatever a series or a file is called, it brings no element and no attribute, and is read as it is."""
+def test_names_are_escaped(report: str) -> None:
+    """A name of a series or file adds no element or attribute, and is displayed unchanged."""
     elements = Elements(report)
     assert [tag for tag, _ in elements.found].count("script") == 3
     assert not any(tag == "img" or any(name.startswith("on") for name in given) for tag, given in elements.found)
@@ -81,14 +81,14 @@ def test_names_are_only_names(report: str) -> None:
     assert "49" not in elements.text["h4"]
 
 
-def test_no_text_ends_the_script_that_holds_it() -> None:
-    """What is embedded has no beginning of an element in it, and reads as what it was."""
+def test_embedded_json_cannot_end_its_script() -> None:
+    """Embedded JSON contains no `<` and parses to the original."""
     assert "<" not in _embedded([EVIL])
     assert orjson.loads(_embedded([EVIL])) == [EVIL]
 
 
 def test_nothing_is_fetched(report: str) -> None:
-    """No element names another host or file, and the page forbids itself every request."""
+    """No element refers to another host or file, and the content security policy forbids requests."""
     elements = Elements(report)
     for tag, given in elements.found:
         assert tag not in {"link", "iframe", "object", "embed", "base", "form"}
@@ -102,8 +102,8 @@ def test_nothing_is_fetched(report: str) -> None:
     assert "url(" not in elements.text["style"]
 
 
-def test_it_says_how_it_was_made(report: str) -> None:
-    """The configuration in force, secrets masked; versions; each file's counts, time and state."""
+def test_it_documents_the_run(report: str) -> None:
+    """It has the effective configuration with masked secrets, versions, and counts, time and state of each file."""
     elements = Elements(report)
     assert "sasl_password: '**********'" in elements.text["pre"]
     assert "hunter2" not in report
@@ -112,8 +112,8 @@ def test_it_says_how_it_was_made(report: str) -> None:
     assert "400" in elements.text["td"]  # records a second
 
 
-def test_numbers_of_the_charts_are_those_of_the_records(report: str) -> None:
-    """What is packed for a chart is unpacked as the values, forecasts and marks of the series."""
+def test_chart_data_are_those_of_the_records(report: str) -> None:
+    """Encoded chart data decode to the values, forecasts and markers of the series."""
     series = data(report)["series"]
     assert isinstance(series, list)
     assert len(series) == 5
@@ -132,26 +132,26 @@ def test_numbers_of_the_charts_are_those_of_the_records(report: str) -> None:
 
 
 def test_the_median_is_drawn_and_two_intervals(report: str) -> None:
-    """Named by the share of truths that they are for."""
+    """Intervals are labelled by their nominal coverage."""
     assert data(report)["intervals"] == ["90%", "80%"]
     assert data(report)["horizons"] == [1, 12, 24]
 
 
-def test_many_series_are_few_lines() -> None:
-    """Of more series than have a line each, only the best and the worst are listed and drawn: it stays small."""
-    names = [f"k{number}/x" for number in range(MOST_SERIES + 1)]
+def test_with_many_series_only_extremes_are_listed() -> None:
+    """With more than MAX_LINES series only the best and the worst are listed and drawn, so the page stays small."""
+    names = [f"k{number}/x" for number in range(MAX_LINES + 1)]
     report = made_report([("a.csv", names)], 60)
     elements = Elements(report)
-    assert len(re.findall(r"k\d+/x", elements.text["th"])) == 2 * EXTREMES
-    assert len(data(report)["series"]) == 2 * EXTREMES  # type: ignore[arg-type]
+    assert len(re.findall(r"k\d+/x", elements.text["th"])) == 2 * MAX_EXTREMES
+    assert len(data(report)["series"]) == 2 * MAX_EXTREMES  # type: ignore[arg-type]
     assert len(report) - len(get_plotlyjs()) < 400_000
     together = data(report)["together"]
     assert isinstance(together, dict)
-    assert sum(together["histogram"][0]) == MOST_SERIES + 1
+    assert sum(together["histogram"][0]) == MAX_LINES + 1
 
 
-def test_series_of_one_name_in_two_files_are_two() -> None:
-    """Each is drawn from the records of its own file, and the lines say which file is meant."""
+def test_series_of_one_name_in_two_files_are_separate() -> None:
+    """Each is drawn from the records of its own file, and the lines name the file."""
     report = made_report([("a.jsonl", ["k/x"]), ("b.jsonl", ["k/x"])], 100)
     first, second = data(report)["series"]  # type: ignore[misc]
     assert first["values"] != second["values"]
@@ -159,6 +159,6 @@ def test_series_of_one_name_in_two_files_are_two() -> None:
 
 
 def test_a_report_without_a_forecast_says_so() -> None:
-    """Where no record could be used, there is a page all the same."""
+    """The page says so if no record could be used."""
     nothing = {"horizons": (1,), "quantiles": (0.5,), "configuration": "", "drift": False, "versions": {}}
-    assert "no record of these files could be forecast" in page([], [], **nothing)  # type: ignore[arg-type]
+    assert "No record of these files could be forecast" in render_report([], [], **nothing)  # type: ignore[arg-type]

@@ -9,8 +9,8 @@ from pydantic import ValidationError
 
 from streamrnn import app
 from streamrnn.errors import ConfigError
-from streamrnn.settings import Settings, describe, load
-from streamrnn.settings.validators import servers, template
+from streamrnn.settings import Settings, load, to_yaml
+from streamrnn.settings.validators import check_servers, check_topic_template
 
 pytestmark = pytest.mark.usefixtures("bare_environment")
 
@@ -79,13 +79,13 @@ def test_unknown_keys_are_refused_in_code_too(tree: dict[str, dict[str, str]]) -
         ("kafka.bootstrap_servers=localhost", "must be host:port"),
         ("kafka.bootstrap_servers=a:1,b:70000", "must be host:port"),
         ("kafka.security_protocol=TLS", "allowed are 'PLAINTEXT', 'SSL', 'SASL_PLAINTEXT' or 'SASL_SSL'"),
-        ("kafka.session_timeout=45", "a number without a unit says too little"),
+        ("kafka.session_timeout=45", "the unit is missing"),
         ("kafka.session_timeout=1s", "must be from 6s to 30m"),
-        ("input.topics=a b", "is no topic name"),
+        ("input.topics=a b", "is not a topic name"),
         ("input.topics=a,a", "must not name a topic twice"),
-        ('input.topics=["a"', "is no JSON list"),
+        ('input.topics=["a"', "is not a JSON list"),
         ('input.topics=[["a"]]', "must be a list"),
-        ("input.topics=..", "is no topic name"),
+        ("input.topics=..", "is not a topic name"),
         ("input.format=xml", "allowed are 'json'"),
         ("input.fields=", "must be '*'"),
         ("input.fields=a,a", "distinct names"),
@@ -93,28 +93,28 @@ def test_unknown_keys_are_refused_in_code_too(tree: dict[str, dict[str, str]]) -
         ("input.fields=a\tb", "control characters"),
         ("input.fields=" + "é" * 129, "at most 256 bytes"),
         ("input.start=now", "allowed are 'earliest' or 'latest'"),
-        ("input.max_record=64KB", "KB is not a unit here"),
+        ("input.max_record=64KB", "unknown unit KB"),
         ("input.max_record=2MiB", "must be from 1KiB to 1MiB"),
         ("input.max_series=0", "must be a whole number from 1 to 10000000"),
-        ("output.forecasts={partition}", "{topic} and {app} may stand"),
-        ("output.forecasts={topic", "{topic} and {app} may stand"),
-        ("output.forecasts={topic!r}", "{topic} and {app} may stand"),
-        ("output.forecasts={topic:>9}", "{topic} and {app} may stand"),
-        ("output.forecasts={topic} forecasts", "is no topic name"),
+        ("output.forecasts={partition}", "which may contain {topic} and {app}"),
+        ("output.forecasts={topic", "which may contain {topic} and {app}"),
+        ("output.forecasts={topic!r}", "which may contain {topic} and {app}"),
+        ("output.forecasts={topic:>9}", "which may contain {topic} and {app}"),
+        ("output.forecasts={topic} forecasts", "is not a topic name"),
         ("forecast.horizons=0,1", "whole numbers of steps from 1 to 1000"),
-        ("forecast.horizons=2,1", "each above the last"),
-        ("forecast.horizons=1,1", "each above the last"),
+        ("forecast.horizons=2,1", "in rising order"),
+        ("forecast.horizons=1,1", "in rising order"),
         ("forecast.horizons=1001", "from 1 to 1000"),
         ("forecast.horizons=1.5", "whole numbers"),
         ("forecast.horizons=[1.5]", "whole numbers"),
         ("forecast.horizons=[]", "must be 1 to 100"),
-        ("forecast.quantiles=0.1,0.9", "0.5 among them"),
+        ("forecast.quantiles=0.1,0.9", "including 0.5"),
         ("forecast.quantiles=0,0.5", "between 0 and 1"),
         ("forecast.quantiles=0.5,1", "between 0 and 1"),
-        ("forecast.quantiles=0.9,0.5", "each above the last"),
-        ("forecast.quantiles=[0.5, NaN]", "each above the last"),
-        ("forecast.seasons=daily", "must be a number and its unit"),
-        ("forecast.seasons=7d,24h", "the shorter one first"),
+        ("forecast.quantiles=0.9,0.5", "in rising order"),
+        ("forecast.quantiles=[0.5, NaN]", "in rising order"),
+        ("forecast.seasons=daily", "must be a number with a unit"),
+        ("forecast.seasons=7d,24h", "the shorter first"),
         ("forecast.seasons=1h,1d,7d", "one or two durations"),
         ("forecast.seasons=0h", "one or two durations"),
         ("forecast.seasons=[]", "auto, none, or one or two durations"),
@@ -128,8 +128,8 @@ def test_unknown_keys_are_refused_in_code_too(tree: dict[str, dict[str, str]]) -
         ("learning.head_every=0", "from 1 to 1000000"),
         ("learning.averaging=1", "must be a number from 0 below 1"),
         ("learning.enabled=perhaps", "must be true or false"),
-        ("commit.interval=0.5", "a number without a unit says too little"),
-        ("commit.interval=soon", "must be a number and its unit"),
+        ("commit.interval=0.5", "the unit is missing"),
+        ("commit.interval=soon", "must be a number with a unit"),
         ("metrics.port=65536", "from 0 to 65535"),
         ("metrics.host=", "must be a text"),
         ("page.port=-1", "from 0 to 65535"),
@@ -150,19 +150,19 @@ def test_a_value_that_is_not_allowed_is_named_with_what_is(override: str, words:
         (["kafka.sasl_username=me"], "kafka.sasl_username = 'me' (--set): has no effect"),
         (["kafka.security_protocol=SASL_SSL"], "kafka.sasl_password: is missing"),
         (["kafka.ssl_cafile=ca.pem"], "kafka.ssl_cafile = 'ca.pem' (--set): has no effect"),
-        (["kafka.security_protocol=SSL", "kafka.ssl_keyfile=k"], "needs kafka.ssl_certfile beside it"),
-        (["kafka.security_protocol=SSL", "kafka.ssl_keyfile_password=k"], "needs kafka.ssl_keyfile beside it"),
+        (["kafka.security_protocol=SSL", "kafka.ssl_keyfile=k"], "requires kafka.ssl_certfile"),
+        (["kafka.security_protocol=SSL", "kafka.ssl_keyfile_password=k"], "requires kafka.ssl_keyfile"),
         (["commit.interval=15s"], "must be shorter than kafka.transaction_timeout, which is 15s"),
         (["commit.snapshot_interval=100ms"], "must be at least commit.interval, 500ms"),
         (["learning.most=4"], "must be at least learning.every, which is 64"),
         (["learning.head_most=3"], "must be at least learning.head_every, which is 4"),
-        (["page.port=9108"], "is a port of metrics already"),
+        (["page.port=9108"], "is also a metrics port"),
         (["input.key=id", "input.fields=id,value"], "must not name the field of input.key"),
         (["input.time=at", "input.fields=at"], "must not name the field of input.time"),
         (["output.forecasts=sensors"], "the topic of input.topics"),
         (["output.forecasts=x", "output.state=x"], "the topic of output.forecasts for sensors"),
-        (["input.topics=a,b"], "output.state: for b it is streamrnn.commands.state, the topic of output.state for a"),
-        (["app=" + "a" * 100, "output.state={app}{app}{app}"], "is no topic name"),
+        (["input.topics=a,b"], "output.state: for b it is streamrnn.state, the topic of output.state for a"),
+        (["app=" + "a" * 100, "output.state={app}{app}{app}"], "is not a topic name"),
     ],
 )
 def test_keys_that_do_not_go_together_are_named(overrides: list[str], words: str) -> None:
@@ -202,13 +202,13 @@ def test_what_describe_prints_loads_as_the_same_settings(tmp_path: Path, seasons
     overrides = ["input.topics=a", "commit.interval=1ms", "kafka.session_timeout=90s", "input.fields=no,0123,null"]
     overrides.append(f"forecast.seasons={seasons}")
     settings = load(None, overrides)
-    path.write_text(describe(settings))
+    path.write_text(to_yaml(settings))
     assert load(path, []) == settings
 
 
 def test_describe_lists_every_section_and_key() -> None:
     """Nothing of the settings is left out of the printed configuration."""
-    assert yaml.safe_load(describe(Settings())).keys() == Settings.model_fields.keys()
+    assert yaml.safe_load(to_yaml(Settings())).keys() == Settings.model_fields.keys()
 
 
 def test_a_program_gets_seconds_and_bytes_and_a_reader_gets_units() -> None:
@@ -223,12 +223,12 @@ def test_a_program_gets_seconds_and_bytes_and_a_reader_gets_units() -> None:
 @pytest.mark.parametrize("address", ["a:1", "10.0.0.1:9092,b.example.com:9093", "[::1]:9092", "a:1, b:2"])
 def test_addresses_of_every_usual_form_are_allowed(address: str) -> None:
     """Names, IPv4 and bracketed IPv6 addresses, one or several."""
-    assert servers(address) == address
+    assert check_servers(address) == address
 
 
 def test_a_template_may_be_constant() -> None:
     """A template need not hold a placeholder."""
-    assert template("forecasts") == "forecasts"
+    assert check_topic_template("forecasts") == "forecasts"
 
 
 @pytest.mark.parametrize(
@@ -238,8 +238,8 @@ def test_a_template_may_be_constant() -> None:
         (["input.covariates=a,a"], "must be distinct names"),
         (["input.covariates=a", "input.fields=a,b"], "must not name 'a', which input.key"),
         (["input.covariates=k", "input.key=k"], "must not name 'k'"),
-        (["input.covariates=a", "model.variant=lean"], "need model.variant: full"),
-        (["model.joint=true", "model.variant=lean"], "need model.variant: full"),
+        (["input.covariates=a", "model.variant=lean"], "requires model.variant: full"),
+        (["model.joint=true", "model.variant=lean"], "requires model.variant: full"),
         (["model.encoder=bidirectional", "model.layers=2"], "must be 1 with model.encoder: bidirectional"),
         (["model.encoder=backwards"], "allowed are 'recurrent', 'bidirectional' or 'attention'"),
         (["model.context=1"], "from 2 to 512"),

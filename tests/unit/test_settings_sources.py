@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from streamrnn.errors import ConfigError
-from streamrnn.settings import Settings, describe, load
+from streamrnn.settings import Settings, load, to_yaml
 
 SECRET = "hunter2-très-secret"
 SASL = ["kafka.security_protocol=SASL_SSL", "kafka.sasl_mechanism=PLAIN", "kafka.sasl_username=me"]
@@ -135,7 +135,7 @@ def test_a_misspelt_key_gets_a_suggestion(sources: Sources, written: str, meant:
     sources.file.write_text(f"input: {{topics: [sensors]}}\n{written}\n")
     line = 2 + written.count("\n")
     message = sources.problem()
-    assert f"({sources.file}, line {line}): there is no such key; did you mean {meant}?" in message
+    assert f"({sources.file}, line {line}): is not a key; did you mean {meant}?" in message
 
 
 def test_an_unlike_key_gets_no_suggestion(sources: Sources) -> None:
@@ -159,7 +159,7 @@ def test_an_unknown_secrets_file_is_refused_and_a_foreign_one_is_not_read(source
     assert sources.load()
     (sources.secrets / "streamrnn_kafka__sasl_pasword").write_text(SECRET)
     message = sources.problem()
-    assert "streamrnn_kafka__sasl_pasword): there is no such key; did you mean kafka.sasl_password" in message
+    assert "streamrnn_kafka__sasl_pasword): is not a key; did you mean kafka.sasl_password" in message
     assert SECRET not in message
 
 
@@ -182,7 +182,7 @@ def test_what_kubernetes_sets_for_a_service_of_our_name_is_no_key(sources: Sourc
 
 def test_a_section_is_not_a_key(sources: Sources) -> None:
     """A value for a whole section is refused with an example of its keys."""
-    assert "kafka (--set): is a section; write its keys, such as kafka.bootstrap_servers" in sources.problem("kafka=x")
+    assert "kafka (--set): is a section; set its keys, such as kafka.bootstrap_servers" in sources.problem("kafka=x")
 
 
 @pytest.mark.parametrize("text", ["app: a\napp: b\n", "model: {cell: gru, cell: lstm}\n", "app: a\n'app': b\n"])
@@ -196,18 +196,18 @@ def test_two_secrets_files_for_one_key_are_refused(sources: Sources) -> None:
     """Upper and lower case of one name: none of the two is preferred in silence."""
     (sources.secrets / "streamrnn_app").write_text("a")
     (sources.secrets / "STREAMRNN_APP").write_text("b")
-    assert "keep one of the two files" in sources.problem()
+    assert "delete one of the two files" in sources.problem()
 
 
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (b"- a list", "must hold sections and keys"),
-        (b"just text", "must hold sections and keys"),
+        (b"- a list", "must contain sections and keys"),
+        (b"just text", "must contain sections and keys"),
         (b"app: [unclosed", "line 1, column 15: is not valid YAML"),
         (b"app: \xff", "is not UTF-8 at byte 5"),
         (b"app: \x00", "is not valid YAML"),
-        (b"a: 1\n---\nb: 2", "a file is one document"),
+        (b"a: 1\n---\nb: 2", "a file must be one document"),
         (b"model: {seed: !!int x}", "is not valid YAML"),
     ],
 )
@@ -252,9 +252,9 @@ def test_a_secret_is_masked_wherever_settings_are_shown(sources: Sources, key: s
     """repr, str, JSON and the printed configuration show asterisks."""
     overrides = ["kafka.sasl_password=x", "kafka.ssl_certfile=c", "kafka.ssl_keyfile=k", f"kafka.{key}={SECRET}"]
     settings = sources.load(*SASL, *overrides)
-    shown = [repr(settings), str(settings), f"{settings.kafka}", settings.model_dump_json(), describe(settings)]
+    shown = [repr(settings), str(settings), f"{settings.kafka}", settings.model_dump_json(), to_yaml(settings)]
     assert [SECRET in text for text in shown] == [False] * 5
-    assert "sasl_password: '**********'" in describe(settings)
+    assert "sasl_password: '**********'" in to_yaml(settings)
 
 
 @pytest.mark.parametrize(

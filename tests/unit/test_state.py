@@ -6,7 +6,7 @@ from pathlib import Path
 
 import orjson
 import pytest
-from support.applications import Keep, configured, keep_of, yes
+from support.applications import Application, configured, make_application, yes
 from support.inputs import T, mixed
 
 from streamrnn import app
@@ -14,8 +14,8 @@ from streamrnn.commands.state import archive, show, stored, transfer
 from streamrnn.errors import ConfigError, LogError, StateError, StreamrnnError
 from streamrnn.log import Committed
 from streamrnn.records import Output, TopicPartition
-from streamrnn.runtime.manifest import anew
-from streamrnn.runtime.snapshot import CHUNK_BYTES, described
+from streamrnn.runtime.manifest import initial_manifest
+from streamrnn.runtime.snapshot import CHUNK_BYTES, read_meta
 from streamrnn.settings import Settings
 
 pytestmark = pytest.mark.usefixtures("bare_environment")
@@ -25,14 +25,14 @@ LATER = T + 1_000_000
 
 
 @pytest.fixture(params=["memory", "sqlite"])
-def keep(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Keep:
+def keep(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Application:
     """A log with two partitions of input."""
-    made = keep_of(request.param, tmp_path, monkeypatch, partitions=2)
+    made = make_application(request.param, tmp_path, monkeypatch, partitions=2)
     made.produce([*mixed(150, seed=1), *mixed(150, seed=2, partition=1)])
     return made
 
 
-def everything(keep: Keep, settings: Settings) -> dict[str, object]:
+def everything(keep: Application, settings: Settings) -> dict[str, object]:
     """All that the log holds for an application: offsets, state and outputs."""
     with closing(keep.open(settings)) as log:
         return {
@@ -43,7 +43,7 @@ def everything(keep: Keep, settings: Settings) -> dict[str, object]:
 
 
 def spoil(
-    keep: Keep, settings: Settings, pieces: dict[bytes, bytes | None], committed: Committed | None = None
+    keep: Application, settings: Settings, pieces: dict[bytes, bytes | None], committed: Committed | None = None
 ) -> None:
     """Write pieces into the state of the first partition, and move its offset, as nobody should."""
     with closing(keep.open(settings)) as log:
@@ -58,7 +58,7 @@ def spoil(
             transaction.commit(*before)
 
 
-def test_show(keep: Keep, capsys: pytest.CaptureFixture[str]) -> None:
+def test_show(keep: Application, capsys: pytest.CaptureFixture[str]) -> None:
     """Offsets, counts, sizes and layout of each partition are those that were committed."""
     settings = configured()
     assert show.show(settings, [], as_json=True) == 0
@@ -81,7 +81,7 @@ def test_show(keep: Keep, capsys: pytest.CaptureFixture[str]) -> None:
     assert f"weights {shown['model']}, chain {shown['chain']}" in text
 
 
-def test_looking_changes_nothing(keep: Keep, tmp_path: Path) -> None:
+def test_looking_changes_nothing(keep: Application, tmp_path: Path) -> None:
     """Beside a running daemon show, verify and export neither write nor take anything from it."""
     settings = configured()
     with keep.running(settings) as worker:
@@ -98,7 +98,7 @@ def test_looking_changes_nothing(keep: Keep, tmp_path: Path) -> None:
     assert show.verify(settings, [], replay=True) == 0
 
 
-def test_state_and_offset_are_of_one_commit(keep: Keep, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_state_and_offset_are_of_one_commit(keep: Application, monkeypatch: pytest.MonkeyPatch) -> None:
     """When a daemon commits between the reading of the offset and that of the state, both are read once more."""
     settings = configured()
     keep.run(settings, clean=False)
@@ -111,7 +111,7 @@ def test_state_and_offset_are_of_one_commit(keep: Keep, monkeypatch: pytest.Monk
     assert found.committed == everything(keep, settings)["committed"][0]  # type: ignore[index]
 
 
-def test_verify_finds_nothing_in_what_is_sound(keep: Keep, capsys: pytest.CaptureFixture[str]) -> None:
+def test_verify_finds_nothing_in_what_is_sound(keep: Application, capsys: pytest.CaptureFixture[str]) -> None:
     """Nothing saved, a clean end and an unclean one are all sound."""
     settings = configured()
     assert show.verify(settings, [], replay=True) == 0
@@ -126,7 +126,7 @@ def test_verify_finds_nothing_in_what_is_sound(keep: Keep, capsys: pytest.Captur
 @pytest.mark.parametrize("key", [b"meta", b"series/0/0", b"shared/0"])
 @pytest.mark.parametrize("damage", [lambda _: None, lambda piece: piece[:-1] + bytes([piece[-1] ^ 1])])
 def test_verify_finds_a_damaged_piece(
-    keep: Keep, key: bytes, damage: Callable[[bytes], bytes | None], capsys: pytest.CaptureFixture[str]
+    keep: Application, key: bytes, damage: Callable[[bytes], bytes | None], capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A piece that is missing or has another byte is named, with its partition; the other one is still found sound."""
     settings = configured()
@@ -138,7 +138,7 @@ def test_verify_finds_a_damaged_piece(
     assert capsys.readouterr().out.startswith("sensors/1: ok")
 
 
-def test_verify_finds_what_does_not_fit(keep: Keep) -> None:
+def test_verify_finds_what_does_not_fit(keep: Application) -> None:
     """Another configuration, an older page, a moved offset and a foreign one are told from each other."""
     settings = configured()
     keep.run(settings, clean=False)
@@ -163,7 +163,7 @@ def test_verify_finds_what_does_not_fit(keep: Keep) -> None:
 
 @pytest.mark.parametrize("clean", [True, False])
 def test_imported_state_goes_on_as_if_it_had_never_moved(
-    keep: Keep, clean: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    keep: Application, clean: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Under another name and in another kind of log the next forecasts are those that would have come anyway."""
     settings, more = configured(), [*mixed(80, seed=3, start=LATER), *mixed(80, seed=4, partition=1, start=LATER)]
@@ -176,7 +176,7 @@ def test_imported_state_goes_on_as_if_it_had_never_moved(
 
     kind = "memory" if (tmp_path / "log.db").exists() else "sqlite"
     (tmp_path / "other").mkdir()
-    other = keep_of(kind, tmp_path / "other", monkeypatch, partitions=2)
+    other = make_application(kind, tmp_path / "other", monkeypatch, partitions=2)
     other.produce([*mixed(150, seed=1), *mixed(150, seed=2, partition=1)])
     moved = configured(name="two")
     assert transfer.import_state(moved, [], tmp_path / "state") == 0
@@ -194,7 +194,7 @@ def test_imported_state_goes_on_as_if_it_had_never_moved(
     assert found == new[0] + new[1]
 
 
-def test_import_refuses_where_state_exists(keep: Keep, tmp_path: Path) -> None:
+def test_import_refuses_where_state_exists(keep: Application, tmp_path: Path) -> None:
     """Nothing is overwritten; after a reset it is not in the way any more."""
     settings = configured()
     keep.run(settings)
@@ -212,13 +212,13 @@ def test_import_refuses_where_state_exists(keep: Keep, tmp_path: Path) -> None:
     assert everything(keep, settings) == before
 
 
-def test_import_wants_all_or_nothing(keep: Keep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_import_wants_all_or_nothing(keep: Application, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where one partition's input lacks the offsets, no partition is written; those that fit may be chosen."""
     settings = configured()
     keep.run(settings)
     transfer.export_state(settings, [], tmp_path / "state")
     (tmp_path / "other").mkdir()
-    other = keep_of("sqlite", tmp_path / "other", monkeypatch, partitions=2)
+    other = make_application("sqlite", tmp_path / "other", monkeypatch, partitions=2)
     other.produce([*mixed(150, seed=1), *mixed(149, seed=2, partition=1)])
     with pytest.raises(StateError, match="sensors/1 ends at offset 149, and 150 was committed"):
         transfer.import_state(settings, [], tmp_path / "state")
@@ -231,7 +231,7 @@ def test_import_wants_all_or_nothing(keep: Keep, tmp_path: Path, monkeypatch: py
 
 
 @pytest.mark.parametrize("place", [0, 20, 30, 400, -1])
-def test_a_damaged_file_is_refused(keep: Keep, place: int, tmp_path: Path) -> None:
+def test_a_damaged_file_is_refused(keep: Application, place: int, tmp_path: Path) -> None:
     """One flipped bit anywhere, or an end that is missing, is noticed before anything is taken from the file."""
     settings, path = configured(), tmp_path / "state"
     keep.run(settings)
@@ -244,7 +244,7 @@ def test_a_damaged_file_is_refused(keep: Keep, place: int, tmp_path: Path) -> No
             list(archive.read(path))
 
 
-def test_a_file_appears_only_when_it_is_complete(keep: Keep, tmp_path: Path) -> None:
+def test_a_file_appears_only_when_it_is_complete(keep: Application, tmp_path: Path) -> None:
     """An export that fails leaves what was there, and nothing half."""
     (tmp_path / "state").write_text("old")
     with pytest.raises(StateError, match="one has no state yet"):
@@ -254,7 +254,7 @@ def test_a_file_appears_only_when_it_is_complete(keep: Keep, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("to", ["earliest", "latest", "committed"])
-def test_reset_starts_anew(keep: Keep, to: transfer.Place, capsys: pytest.CaptureFixture[str]) -> None:
+def test_reset_starts_anew(keep: Application, to: transfer.Place, capsys: pytest.CaptureFixture[str]) -> None:
     """No piece is left, the offset is where it was wanted, and the next run says what a new application says there."""
     settings = configured()
     keep.run(settings)
@@ -263,7 +263,7 @@ def test_reset_starts_anew(keep: Keep, to: transfer.Place, capsys: pytest.Captur
     assert transfer.reset(settings, ["sensors/0"], to, yes) == 0
     assert "sensors/0: committed at offset 150, " in capsys.readouterr().out
     left = everything(keep, settings)
-    assert left["committed"][0] == Committed(offset, anew(offset).text())  # type: ignore[index]
+    assert left["committed"][0] == Committed(offset, initial_manifest(offset).text())  # type: ignore[index]
     assert left["state"][0] == {}  # type: ignore[index]
     assert left["committed"][1].offset == 150  # type: ignore[index]
     assert left["state"][1] != {}  # type: ignore[index]
@@ -279,7 +279,7 @@ def test_reset_starts_anew(keep: Keep, to: transfer.Place, capsys: pytest.Captur
     assert show.verify(settings, [], replay=True) == 0
 
 
-def test_another_layout_may_follow_a_reset(keep: Keep) -> None:
+def test_another_layout_may_follow_a_reset(keep: Application) -> None:
     """What was refused before is taken up afterwards, even though its first run ends uncleanly."""
     settings, other = configured(), configured("model.hidden_size=5")
     keep.run(settings)
@@ -294,14 +294,14 @@ def test_another_layout_may_follow_a_reset(keep: Keep) -> None:
 WIDER = ("forecast.horizons=1,3,5", "forecast.quantiles=0.1,0.3,0.5,0.9")
 
 
-def layouts(keep: Keep, settings: Settings) -> list[list[int]]:
+def layouts(keep: Application, settings: Settings) -> list[list[int]]:
     """The horizons that the state of each partition is for."""
     with closing(keep.open(settings)) as log:
         states = [log.read_state(stored.state_of(settings, each)) for each in (FIRST, SECOND)]
-    return [described(state)["layout"]["horizons"] for state in states]
+    return [read_meta(state)["layout"]["horizons"] for state in states]
 
 
-def test_other_horizons_and_quantiles_are_gone_on_with(keep: Keep, caplog: pytest.LogCaptureFixture) -> None:
+def test_other_horizons_and_quantiles_are_gone_on_with(keep: Application, caplog: pytest.LogCaptureFixture) -> None:
     """What was learned is carried over at the next start and saved with its first commit, however that run ends."""
     settings, wider = configured("forecast.quantiles=0.1,0.5,0.9"), configured(*WIDER)
     keep.run(settings)
@@ -323,7 +323,7 @@ def test_other_horizons_and_quantiles_are_gone_on_with(keep: Keep, caplog: pytes
     assert show.verify(settings, [], replay=True) == 0
 
 
-def test_nothing_is_carried_over_that_must_be_fed_again(keep: Keep) -> None:
+def test_nothing_is_carried_over_that_must_be_fed_again(keep: Application) -> None:
     """After a run that did not end cleanly the old configuration is asked for, and one run of it suffices."""
     settings, wider = configured(), configured(*WIDER)
     keep.run(settings)
@@ -339,7 +339,7 @@ def test_nothing_is_carried_over_that_must_be_fed_again(keep: Keep) -> None:
 
 
 def test_migrate_does_what_the_next_start_would(
-    keep: Keep, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+    keep: Application, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     """It says what is kept, asks, and writes; the daemon then finds nothing to carry over."""
     settings, wider = configured(), configured(*WIDER)
@@ -365,7 +365,7 @@ def test_migrate_does_what_the_next_start_would(
         transfer.migrate(configured("model.hidden_size=5"), [], yes)
 
 
-def test_reset_mends_what_is_damaged(keep: Keep) -> None:
+def test_reset_mends_what_is_damaged(keep: Application) -> None:
     """Damaged pieces, foreign offsets and state without an offset are no hindrance."""
     settings = configured()
     keep.run(settings)
@@ -379,7 +379,7 @@ def test_reset_mends_what_is_damaged(keep: Keep) -> None:
         show.verify(settings, [], replay=False)
 
 
-def test_nothing_is_reset_unless_confirmed(keep: Keep, capsys: pytest.CaptureFixture[str]) -> None:
+def test_nothing_is_reset_unless_confirmed(keep: Application, capsys: pytest.CaptureFixture[str]) -> None:
     """What would happen is said first; without a yes nothing does, and the exit code is that of usage."""
     settings = configured()
     keep.run(settings)
@@ -389,7 +389,7 @@ def test_nothing_is_reset_unless_confirmed(keep: Keep, capsys: pytest.CaptureFix
     assert everything(keep, settings) == before
 
 
-def test_a_running_daemon_is_left_alone(keep: Keep, tmp_path: Path) -> None:
+def test_a_running_daemon_is_left_alone(keep: Application, tmp_path: Path) -> None:
     """Reset and import refuse while the group has another member, which goes on undisturbed."""
     settings = configured()
     with keep.running(settings) as worker:
@@ -405,7 +405,7 @@ def test_a_running_daemon_is_left_alone(keep: Keep, tmp_path: Path) -> None:
     assert transfer.reset(settings, [], "earliest", yes) == 0
 
 
-def test_a_daemon_that_starts_meanwhile_is_not_overrun(keep: Keep) -> None:
+def test_a_daemon_that_starts_meanwhile_is_not_overrun(keep: Application) -> None:
     """Who joins while the question is open keeps its partitions: nothing is reset."""
     settings = configured()
     keep.run(settings)
@@ -422,7 +422,7 @@ def test_a_daemon_that_starts_meanwhile_is_not_overrun(keep: Keep) -> None:
         assert everything(keep, settings) == before
 
 
-def test_partitions_are_named(keep: Keep) -> None:
+def test_partitions_are_named(keep: Application) -> None:
     """A partition that is not there is refused with those that are."""
     for name in ("sensors/2", "sensors", "other/0"):
         with pytest.raises(ConfigError, match="allowed are sensors/0 to sensors/1"):

@@ -1,4 +1,4 @@
-"""What a report adds up, against whole arrays and against known distributions."""
+"""Sums of errors, against whole arrays and against known distributions."""
 
 import pickle
 from statistics import NormalDist
@@ -9,8 +9,7 @@ from numpy.typing import NDArray
 from support.forecasts import forecast_record
 
 from streamrnn.evaluation.baselines import HOUR
-from streamrnn.evaluation.scoring import Scorer
-from streamrnn.evaluation.tally import FORECASTERS, MOST_BINS, Sums, Tally, shown
+from streamrnn.evaluation.tally import FORECASTERS, MAX_BINS, Sums, Tally, selected_horizons
 
 HORIZONS = (1, 3, 30)
 LEVELS = (0.05, 0.1, 0.5, 0.9, 0.95)
@@ -19,32 +18,32 @@ ROWS, FIRST, SEASON = 903, 90, 24
 Floats = NDArray[np.float64]
 
 
-def world(seed: int, rows: int = ROWS) -> tuple[Floats, Floats]:
-    """A noisy daily wave (T,), and forecasts (T, K, Q) of some worth."""
+def noisy_wave(seed: int, rows: int = ROWS) -> tuple[Floats, Floats]:
+    """Return a noisy daily wave (T,), and forecasts (T, K, Q) with some skill."""
     random = np.random.default_rng(seed)
     values = 10 * np.sin(2 * np.pi * np.arange(rows) / SEASON) + np.cumsum(random.normal(size=rows))
     return values, values[:, None, None] + np.sort(random.normal(0.3, 4, size=(rows, len(HORIZONS), 5)), axis=2)
 
 
 def record(name: str, row: int, value: float, made: Floats, **more: object) -> bytes:
-    """One record of an hourly series."""
+    """Return one record of an hourly series."""
     return forecast_record(name, row, value, made, horizons=HORIZONS, levels=LEVELS, cadence=HOUR, **more)  # type: ignore[arg-type]
 
 
-def tallied(*worlds: tuple[str, Floats, Floats], first: int = FIRST) -> list[Sums]:
-    """Sums of several series, whose records come in turn."""
+def tallied(*series: tuple[str, Floats, Floats], first: int = FIRST) -> list[Sums]:
+    """Return the sums of several series, whose records alternate."""
     tally = Tally(horizons=HORIZONS, quantiles=LEVELS, first=first)
-    for row in range(len(worlds[0][1])):
-        for name, values, made in worlds:
+    for row in range(len(series[0][1])):
+        for name, values, made in series:
             tally.add(record(name, row, values[row], made[row]))
     return tally.sums()
 
 
 def test_sums_are_those_of_whole_arrays() -> None:
-    """Errors, pinball loss, intervals and shares at every horizon, from every origin after the first ones."""
-    worlds = [(name, *world(seed)) for seed, name in enumerate(("a/x", "a/y"))]
+    """Errors, pinball loss, intervals and shares at every horizon, from every scored origin, for interleaved series."""
+    series = [(name, *noisy_wave(seed)) for seed, name in enumerate(("a/x", "a/y"))]
     levels = np.array(LEVELS)
-    for (name, values, made), sums in zip(worlds, tallied(*worlds), strict=True):
+    for (name, values, made), sums in zip(series, tallied(*series), strict=True):
         assert (sums.name, sums.rows, sums.season) == (name, ROWS, SEASON)
         assert (sums.first, sums.last) == (0, (ROWS - 1) * HOUR)
         for k, step in enumerate(HORIZONS):
@@ -54,7 +53,7 @@ def test_sums_are_those_of_whole_arrays() -> None:
             assert sums.scored[k] == len(origins)
             assert sums.error[0, k] == pytest.approx(np.abs(truth - quantiles[:, 2]).sum())
             assert sums.error[1, k] == pytest.approx(np.abs(truth - values[origins]).sum())
-            known = origins >= 100  # the season is chosen with the first twenty rows that begin with a scored one
+            known = origins >= 100  # the season is chosen with the first chunk of rows that starts with a scored one
             assert sums.error[2, k] == pytest.approx(np.abs(truth - np.where(known, naive, values[origins])).sum())
             miss = truth[:, None] - quantiles
             pinball = np.where(miss > 0, levels * miss, (levels - 1) * miss)
@@ -65,22 +64,26 @@ def test_sums_are_those_of_whole_arrays() -> None:
             assert sums.below[k] == pytest.approx((truth[:, None] < quantiles).sum(0))
 
 
-def test_persistence_is_that_of_the_table() -> None:
-    """Ratios to persistence, its quantiles included, are those that the command prints."""
-    values, made = world(5)
-    scorer = Scorer(horizons=HORIZONS, quantiles=LEVELS, first=FIRST)
-    for row in range(ROWS):
-        scorer.add(record("a/x", row, values[row], made[row]))
+def test_persistence_has_the_quantiles_of_its_last_errors() -> None:
+    """Its pinball loss is that of the value plus quantiles of its last 500 errors, updated every twenty rows."""
+    values, made = noisy_wave(5)
+    levels = np.array(LEVELS)
     (sums,) = tallied(("a/x", values, made))
-    for k, score in enumerate(scorer.series()["a/x"]):
-        assert sums.scored[k] == score.scored
-        assert sums.error[0, k] / sums.error[1, k] == pytest.approx(score.persistence)
-        assert sums.pinball[0, k] / sums.pinball[1, k] == pytest.approx(score.pinball)
-        assert sums.covered[0, k, 0] / sums.scored[k] == pytest.approx(score.coverage)
+    for k, step in enumerate(HORIZONS):
+        band = np.zeros((ROWS, len(LEVELS)))
+        for row in range(ROWS):
+            if row % 20:
+                band[row] = band[row - 1]
+            elif row - step >= 10:
+                band[row] = np.quantile((values[step : row + 1] - values[: row + 1 - step])[-500:], levels)
+        origins = np.arange(FIRST, ROWS - step)
+        miss = values[origins + step, None] - values[origins, None] - band[origins]
+        pinball = np.where(miss > 0, levels * miss, (levels - 1) * miss).mean(1).sum()
+        assert sums.pinball[1, k] == pytest.approx(pinball, rel=1e-6)
 
 
-def test_a_reference_has_the_quantiles_of_its_own_errors() -> None:
-    """Of noise the intervals of every reference hold about what they are for: they are made of errors gone by."""
+def test_a_baseline_has_the_quantiles_of_its_own_errors() -> None:
+    """On noise the intervals of every baseline have about their nominal coverage."""
     values = np.random.default_rng(2).normal(size=3000)
     (sums,) = tallied(("a/x", values, np.repeat(values, 15).reshape(-1, 3, 5)), first=600)
     for f in range(1, len(FORECASTERS)):
@@ -88,7 +91,7 @@ def test_a_reference_has_the_quantiles_of_its_own_errors() -> None:
 
 
 def test_known_quantiles_are_found_reliable() -> None:
-    """Truths drawn from the distribution that the forecasts name: as many lie below a quantile as its level says."""
+    """For truths drawn from the forecast distribution, the share below each quantile is its level."""
     random = np.random.default_rng(7)
     quantiles = np.array([NormalDist().inv_cdf(level) for level in LEVELS])
     rows = 3000
@@ -100,18 +103,18 @@ def test_known_quantiles_are_found_reliable() -> None:
 
 
 def test_a_truth_that_equals_a_quantile_counts_at_its_level() -> None:
-    """A series that never changes, forecast exactly, is neither above nor below: it is just reliable."""
+    """A constant series, forecast exactly, counts as perfectly calibrated."""
     (sums,) = tallied(("a/x", np.full(100, 5.0), np.full((100, 3, 5), 5.0)), first=0)
     assert sums.below / sums.scored[:, None] == pytest.approx(np.tile(LEVELS, (3, 1)))
     assert (sums.covered[0] == sums.scored[:, None]).all()
 
 
-def test_the_course_leaves_nothing_out() -> None:
-    """However long a series, its course has few stretches of equally many rows, which add up to all its errors."""
-    rows = 20 * (2 * MOST_BINS + 3) + 7
-    values, made = world(3, rows)
+def test_the_course_adds_up_to_all_errors() -> None:
+    """However long a series, its course has few bins of equally many rows, which add up to all its errors."""
+    rows = 20 * (2 * MAX_BINS + 3) + 7
+    values, made = noisy_wave(3, rows)
     (sums,) = tallied(("a/x", values, made))
-    assert len(sums.bin_times) == 65  # eighty rows each, but for the last
+    assert len(sums.bin_times) == 65  # eighty rows each except the last
     assert (np.diff(sums.bin_times) == 80 * HOUR).all()
     for k, step in enumerate(HORIZONS):
         origins = np.arange(rows - step)
@@ -121,8 +124,8 @@ def test_the_course_leaves_nothing_out() -> None:
         assert sums.bin_errors[1, 0, k] == pytest.approx(missed[80 - step : 160 - step].sum())
 
 
-def test_alarms_and_anomalies_are_noted() -> None:
-    """An alarm is where the status becomes `drifting`, an anomaly a score of 1 or more."""
+def test_alarms_and_anomalies_are_counted() -> None:
+    """An alarm is a status that becomes `drifting`, an anomaly a score of at least 1."""
     tally, nothing = Tally(horizons=HORIZONS, quantiles=LEVELS), np.zeros((3, 5))
     drifting, anomalous = {10, 11, 12, 30}, {5: 1.0, 6: 0.99, 7: 3.0}
     for row in range(50):
@@ -132,9 +135,9 @@ def test_alarms_and_anomalies_are_noted() -> None:
     assert (sums.alarms, sums.anomalies) == ([10 * HOUR, 30 * HOUR], 2)
 
 
-def test_what_is_held_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """After four times as many records, a series holds no more."""
-    monkeypatch.setattr("streamrnn.evaluation.tally.MOST_BINS", 32)
+def test_memory_per_series_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After four times as many records a series takes no more memory."""
+    monkeypatch.setattr("streamrnn.evaluation.tally.MAX_BINS", 32)
     sizes = []
     tally, nothing = Tally(horizons=HORIZONS, quantiles=LEVELS, first=60), np.zeros((3, 5))
     for row in range(4 * 640):
@@ -144,6 +147,6 @@ def test_what_is_held_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert sizes[1] <= 1.01 * sizes[0]
 
 
-def test_three_horizons_at_most_are_shown_one_by_one() -> None:
+def test_at_most_three_horizons_are_selected() -> None:
     """The first, the middle and the last."""
-    assert [shown(range(count)) for count in (1, 2, 3, 100)] == [[0], [0, 1], [0, 1, 2], [0, 50, 99]]
+    assert [selected_horizons(range(count)) for count in (1, 2, 3, 100)] == [[0], [0, 1], [0, 1, 2], [0, 50, 99]]

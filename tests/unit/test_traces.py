@@ -16,13 +16,13 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from support.fakes import INPUT, FakeForecaster, make_task
 from support.inputs import mixed
-from support.worker_harness import Clock, FaultyLog, finish, hire, published, stock
+from support.worker_harness import Clock, FaultyLog, finish, make_store, make_worker, published
 
 from streamrnn.commands import run
 from streamrnn.errors import ConfigError
 from streamrnn.log.memory import MemoryStore
 from streamrnn.observe.metrics import Metrics
-from streamrnn.observe.traces import Traces, exported
+from streamrnn.observe.traces import Traces, otlp_traces
 from streamrnn.runtime.worker import Worker
 from streamrnn.settings import load
 
@@ -39,10 +39,10 @@ def spans() -> Iterator[tuple[Traces, Callable[[], list[ReadableSpan]]]]:
 
 def hired(traces: Traces | None, metrics: Metrics) -> tuple[Worker, MemoryStore]:
     """A worker over some records, with traces or without."""
-    store, clock = stock(mixed(300, seed=1)), Clock()
-    timed = metrics.timed if traces is None else traces.beside(metrics.timed, INPUT)
-    changes = {} if traces is None else {"traced": traces.span}
-    worker = hire(
+    store, clock = make_store(mixed(300, seed=1)), Clock()
+    timed = metrics.timed if traces is None else traces.with_spans(metrics.timed, INPUT)
+    changes = {} if traces is None else {"span": traces.span}
+    worker = make_worker(
         lambda: FaultyLog(store, clock),
         clock,
         task=lambda partition: make_task(FakeForecaster(most=40), partition=partition, timed=timed),
@@ -94,7 +94,7 @@ def test_traces_change_nothing(spans: tuple[Traces, Callable[[], list[ReadableSp
 
 def test_off_by_default() -> None:
     """Without them the daemon has no traces, and its parts load nothing of OpenTelemetry."""
-    assert run.traces_of(load(None, ["input.topics=a"])) is None
+    assert run.make_traces(load(None, ["input.topics=a"])) is None
     script = "import sys; import streamrnn.app; sys.exit(any(name.startswith('opentelemetry') for name in sys.modules))"
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
 
@@ -102,8 +102,10 @@ def test_off_by_default() -> None:
 def test_a_missing_library_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     """The message names the key and the command that helps."""
     monkeypatch.setitem(sys.modules, "opentelemetry.exporter.otlp.proto.http.trace_exporter", None)
-    with pytest.raises(ConfigError, match=r"traces\.enabled: .* is not installed: pip install 'streamrnn\[traces\]'"):
-        exported()
+    with pytest.raises(
+        ConfigError, match=r"traces\.enabled: needs .*, which is not installed: pip install 'streamrnn\[traces\]'"
+    ):
+        otlp_traces()
 
 
 class Collector:
@@ -142,7 +144,7 @@ def test_spans_go_where_the_environment_says(monkeypatch: pytest.MonkeyPatch) ->
     with closing(Collector()) as collector:
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.address)
         monkeypatch.setenv("OTEL_SERVICE_NAME", "pumps")
-        with closing(exported()) as traces, traces.span("poll"):
+        with closing(otlp_traces()) as traces, traces.span("poll"):
             pass
     (request,) = collector.requests
     (sent,) = request.resource_spans
@@ -154,7 +156,7 @@ def test_spans_go_where_the_environment_says(monkeypatch: pytest.MonkeyPatch) ->
 def test_a_collector_that_is_away_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """Spans are taken at once where nobody takes them, and the end waits for two seconds at most."""
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")
-    traces = exported()
+    traces = otlp_traces()
     begun = time.monotonic()
     for _ in range(1000):
         with traces.span("step", INPUT):

@@ -10,9 +10,11 @@ from support.fakes import record
 from streamrnn.core.forecaster import Forecasts
 from streamrnn.errors import RecordError, StreamrnnError
 from streamrnn.records import Output
-from streamrnn.wire import LARGEST_COPY, NO_CHAIN, Row, chained, dead_letter, forecast_outputs
+from streamrnn.wire import LARGEST_COPY, NO_OUTPUTS, OutputEncoder, OutputTopics, Row, extend_hash
 
 T = 1_700_000_000_000
+TOPICS = OutputTopics("sensors.forecasts", "sensors.dead-letters", "app.state")
+ENCODE = OutputEncoder(topics=TOPICS, horizons=[1, 12], quantiles=[0.1, 0.5, 0.95])
 
 
 def forecasts(**changes: object) -> Forecasts:
@@ -27,7 +29,7 @@ def forecasts(**changes: object) -> Forecasts:
 def test_forecast_record() -> None:
     """A forecast is the documented JSON object, byte for byte, under its series' name at its event time."""
     row = Row("pump-7/temperature", T, 71.3, record(81231, b"", partition=2))
-    (output,) = forecast_outputs("sensors.forecasts", [row], forecasts(), [1, 12], [0.1, 0.5, 0.95])
+    (output,) = ENCODE.forecasts([row], forecasts())
     expected = (
         '{"series":"pump-7/temperature","time":1700000000000,"value":71.3,"horizon":[1,12],'
         '"target_time":[1700000060000,1700000720000],'
@@ -39,39 +41,39 @@ def test_forecast_record() -> None:
 
 
 def test_status_and_early_time() -> None:
-    """A warming series says so, and a time before 1970 is kept, though no log has one."""
+    """The status of a new series is `warming`; a time before 1970 is published, though no log can store it."""
     row = Row("p/a", -5, 7.0, record(0, b""))
-    (output,) = forecast_outputs("f", [row], forecasts(warming=np.array([True])), [1, 12], [0.1, 0.5, 0.95])
+    (output,) = ENCODE.forecasts([row], forecasts(warming=np.array([True])))
     document = json.loads(output.value or b"")
     assert (document["status"], document["value"], document["time"]) == ("warming", 7, -5)
     assert output.timestamp == 0
 
 
 def test_status_of_a_drifting_series() -> None:
-    """A series with a recent alarm of drift says so, unless it is still warming."""
+    """The status after a recent drift alarm is `drifting`, unless it is still `warming`."""
     yes, row = np.array([True]), Row("p/a", T, 7.0, record(0, b""))
-    (output,) = forecast_outputs("f", [row], forecasts(drifting=yes), [1, 12], [0.1, 0.5, 0.95])
+    (output,) = ENCODE.forecasts([row], forecasts(drifting=yes))
     assert json.loads(output.value or b"")["status"] == "drifting"
-    (output,) = forecast_outputs("f", [row], forecasts(drifting=yes, warming=yes), [1, 12], [0.1, 0.5, 0.95])
+    (output,) = ENCODE.forecasts([row], forecasts(drifting=yes, warming=yes))
     assert json.loads(output.value or b"")["status"] == "warming"
 
 
 @pytest.mark.parametrize("name", ["quantiles", "anomaly", "skill"])
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-def test_nothing_that_is_not_finite_is_written(name: str, bad: float) -> None:
+def test_numbers_that_are_not_finite_are_refused(name: str, bad: float) -> None:
     """A forecast with a number that JSON cannot hold is an internal error, never a null in the output."""
     given = forecasts()
     getattr(given, name).flat[-1] = bad
     with pytest.raises(StreamrnnError, match=r"p/a.*not finite"):
-        forecast_outputs("f", [Row("p/a", T, 1.0, record(0, b""))], given, [1, 12], [0.1, 0.5, 0.95])
+        ENCODE.forecasts([Row("p/a", T, 1.0, record(0, b""))], given)
 
 
 @pytest.mark.parametrize("key", [None, b"", b"\xff"])
 @pytest.mark.parametrize("value", [None, b"", b"\xff{"])
 def test_dead_letter(key: bytes | None, value: bytes | None) -> None:
-    """A dead letter has key, value and timestamp as they came, and headers that say what and where."""
+    """A dead letter has the record's key, value and timestamp, and headers with the error and the position."""
     given = record(17, value, key=key, timestamp=-1, partition=3)
-    output = dead_letter("sensors.dead-letters", given, RecordError("late", "too läte"))
+    output = ENCODE.dead_letter(given, RecordError("late", "too läte"))
     assert output[:5] == ("sensors.dead-letters", 3, key, value, -1)
     assert output.headers == (
         ("__streams.errors.exception", b"RecordError"),
@@ -82,28 +84,32 @@ def test_dead_letter(key: bytes | None, value: bytes | None) -> None:
     )
 
 
-def test_dead_letter_larger_than_a_log_takes() -> None:
-    """A record too large to be written again is cut, and the message says how much is left."""
+def test_large_dead_letter() -> None:
+    """A record that is too large is truncated, and the message states the sizes."""
     given = record(0, b"v" * (LARGEST_COPY + 1), key=b"k" * LARGEST_COPY)
-    output = dead_letter("d", given, RecordError("too_large", "words"))
+    output = ENCODE.dead_letter(given, RecordError("too_large", "words"))
     assert (len(output.key or b""), len(output.value or b"")) == (LARGEST_COPY, LARGEST_COPY)
     assert dict(output.headers)["__streams.errors.message"] == (
         b"too_large: words (the value is cut here to its first 524,288 of 524,289 bytes)"
     )
 
 
-def test_chain_does_not_depend_on_calls() -> None:
+def test_output_hash_does_not_depend_on_the_calls() -> None:
     """The running hash of some outputs is the same however they are divided among calls."""
     chance = random.Random(1)
     outputs = [Output("f", 0, chance.choice([None, b"k"]), chance.randbytes(9), number) for number in range(20)]
-    chain = NO_CHAIN
+    output_hash = NO_OUTPUTS
     for output in outputs:
-        chain = chained(chain, [output])
-    assert chained(NO_CHAIN, outputs) == chain == chained(chained(NO_CHAIN, outputs[:7]), outputs[7:])
+        output_hash = extend_hash(output_hash, [output])
+    assert (
+        extend_hash(NO_OUTPUTS, outputs)
+        == output_hash
+        == extend_hash(extend_hash(NO_OUTPUTS, outputs[:7]), outputs[7:])
+    )
 
 
-def test_chain_sees_every_difference() -> None:
-    """Whatever differs in key, value, timestamp, headers or order, also a shifted border, changes the running hash."""
+def test_output_hash_detects_every_difference() -> None:
+    """A difference in key, value, timestamp, headers or order, or a shifted boundary, changes the running hash."""
     base = Output("f", 0, b"ab", b"cd", 5, (("x", b"yz"),))
     others = [
         [base._replace(key=b"a", value=b"bcd")],
@@ -119,5 +125,5 @@ def test_chain_sees_every_difference() -> None:
         [base, base],
         [],
     ]
-    chains = {chained(NO_CHAIN, outputs) for outputs in [[base], *others]}
-    assert len(chains) == 1 + len(others)
+    hashes = {extend_hash(NO_OUTPUTS, outputs) for outputs in [[base], *others]}
+    assert len(hashes) == 1 + len(others)

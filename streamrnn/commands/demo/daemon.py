@@ -1,4 +1,4 @@
-"""The daemon as a process of its own, as `streamrnn run` starts it."""
+"""The daemon as a separate process, started by `streamrnn run`."""
 
 import os
 import signal
@@ -10,40 +10,36 @@ from pathlib import Path
 
 from streamrnn.errors import StreamrnnError
 
-ENDING = 15.0
-"""Seconds that the daemon has to end; it promises to take less than ten."""
+STOP_TIMEOUT = 15.0
+"""Seconds until a stopping daemon is killed; it should take less than ten."""
 
 
 class Daemon:
-    """A running daemon; what it says goes to the file `log`."""
+    """A running daemon whose output goes to the file `log`."""
 
     def __init__(self, config: Path, log: Path) -> None:
         self._log = log
-        # the demo's configuration alone is to count, not what this machine's environment says
+        # only the demo's configuration counts, not this machine's environment
         environment = {name: text for name, text in os.environ.items() if not name.startswith("STREAMRNN_")}
         environment["STREAMRNN_SECRETS_DIR"] = str(config.parent)
         with log.open("wb") as file:
-            self._process = subprocess.Popen(  # noqa: S603 -- this program itself, with the demo's own file
+            self._process = subprocess.Popen(  # noqa: S603 -- this program with the demo's own file
                 [sys.executable, "-m", "streamrnn.cli", "run", "-c", str(config)],
                 stdin=subprocess.DEVNULL,
                 stdout=file,
                 stderr=subprocess.STDOUT,
                 env=environment,
-                start_new_session=True,  # Ctrl-C reaches the demo alone, which then ends the daemon
+                start_new_session=True,  # Ctrl-C reaches only the demo, which then stops the daemon
             )
 
     def check(self) -> None:
-        """See that it still runs.
-
-        Raises:
-            StreamrnnError: it has ended.
-        """
+        """Raise StreamrnnError if the daemon has ended."""
         code = self._process.poll()
         if code is not None:
-            raise StreamrnnError(f"the daemon has ended with exit code {code}: {self._last_words()} (see {self._log})")
+            raise self._ended(code)
 
     def stop(self) -> None:
-        """End it as an operator does, by SIGTERM, and wait for it.
+        """Stop the daemon by SIGTERM and wait for it.
 
         Raises:
             StreamrnnError: it did not end cleanly.
@@ -51,26 +47,29 @@ class Daemon:
         if self._process.poll() is None:
             self._process.send_signal(signal.SIGTERM)
         try:
-            code = self._process.wait(ENDING)
+            code = self._process.wait(STOP_TIMEOUT)
         except subprocess.TimeoutExpired:
             self.kill()
-            raise StreamrnnError(f"the daemon did not end within {ENDING:g} s of SIGTERM (see {self._log})") from None
+            raise StreamrnnError(
+                f"the daemon did not end within {STOP_TIMEOUT:g} s of SIGTERM (see {self._log})"
+            ) from None
         if code != 0:
-            raise StreamrnnError(f"the daemon has ended with exit code {code}: {self._last_words()} (see {self._log})")
+            raise self._ended(code)
 
     def kill(self) -> None:
-        """End it at once, if it still runs."""
+        """End the daemon at once if it is still running."""
         self._process.kill()
         self._process.wait()
 
-    def _last_words(self) -> str:
+    def _ended(self, code: int) -> StreamrnnError:
         lines = self._log.read_text(encoding="utf-8", errors="replace").splitlines()
-        return lines[-1] if lines else "it said nothing"
+        last = lines[-1] if lines else "it printed nothing"
+        return StreamrnnError(f"the daemon has ended with exit code {code}: {last} (see {self._log})")
 
 
 @contextmanager
 def running(config: Path, log: Path) -> Iterator[Daemon]:
-    """Run the daemon meanwhile; afterwards it has ended, cleanly unless something else had gone wrong."""
+    """Run the daemon while the block runs, and stop it afterwards; kill it if an error occurs."""
     daemon = Daemon(config, log)
     try:
         yield daemon

@@ -1,4 +1,4 @@
-"""How far the daemon is, seen from outside: its metrics, and the offsets that it commits."""
+"""Progress of the daemon, observed through its metrics and the offsets it commits."""
 
 import re
 import time
@@ -11,35 +11,43 @@ from streamrnn.commands.demo.daemon import Daemon
 from streamrnn.log import Log
 from streamrnn.records import TopicPartition
 
-LOOK_AGAIN = 0.25
-"""Seconds between two looks."""
-ANSWER = 1.0
-"""Seconds that the daemon has to answer; another look follows."""
+POLL_INTERVAL = 0.25  # seconds
+TIMEOUT = 1.0
+"""Seconds for one answer of the daemon; the next poll follows."""
 _RECORDS = re.compile(rb'^streamrnn_records_total\{partition="(\d+)",topic="[^"]*"\} ([0-9.e+]+)$', re.MULTILINE)
 
 
-def watch(daemon: Daemon, port: int, log: Log, topic: str, names: Sequence[str], counts: Sequence[int]) -> list[float]:
-    """Wait until all input is committed, showing the progress; the records per second of each partition.
+def wait_until_committed(
+    daemon: Daemon, port: int, log: Log, topic: str, names: Sequence[str], counts: Sequence[int]
+) -> list[float]:
+    """Wait until all input is committed, showing progress; return the records per second of each partition.
 
-    `log` is the daemon's, `port` that of its metrics; a partition has a name and a number of records. The daemon feeds
-    one partition after the other, so the time in which a partition's count rises belongs to that one.
+    The daemon feeds one partition after the other, so the time in which a partition's count rises is spent on it.
+
+    Args:
+        daemon: The running daemon.
+        port: The port of its metrics.
+        log: Its log.
+        topic: The input topic.
+        names: A name per partition.
+        counts: The number of records per partition.
 
     Raises:
         StreamrnnError: the daemon has ended.
     """
-    taken, spent = [0] * len(names), [0.0] * len(names)
+    done, spent = [0] * len(names), [0.0] * len(names)
     last: float | None = None
     with console.progress(sum(counts)) as advance:
         while not _all_committed(log, topic, counts):
             daemon.check()
-            time.sleep(LOOK_AGAIN)
-            found, now = records(port), time.monotonic()
-            if found is None:
+            time.sleep(POLL_INTERVAL)
+            totals, now = records_by_partition(port), time.monotonic()
+            if totals is None:
                 continue
-            new = [found.get(number, 0) - had for number, had in enumerate(taken)]
+            new = [totals.get(number, 0) - before for number, before in enumerate(done)]
             for number, count in enumerate(new):
                 if count:
-                    taken[number] += count
+                    done[number] += count
                     spent[number] += (now - last) * count / sum(new) if last is not None else 0.0
                     advance(names[number], count)
             if any(new) or last is None:
@@ -47,10 +55,10 @@ def watch(daemon: Daemon, port: int, log: Log, topic: str, names: Sequence[str],
     return [count / seconds if seconds else 0.0 for count, seconds in zip(counts, spent, strict=True)]
 
 
-def records(port: int) -> dict[int, int] | None:
-    """Records taken in so far by partition, as the daemon's metrics say; None before it is ready."""
+def records_by_partition(port: int) -> dict[int, int] | None:
+    """Return the records processed so far by partition, from the daemon's metrics; None before it is ready."""
     try:
-        with closing(HTTPConnection("127.0.0.1", port, timeout=ANSWER)) as connection:
+        with closing(HTTPConnection("127.0.0.1", port, timeout=TIMEOUT)) as connection:
             connection.request("GET", "/readyz")
             answer = connection.getresponse()
             answer.read()
@@ -59,7 +67,7 @@ def records(port: int) -> dict[int, int] | None:
             connection.request("GET", "/metrics")
             exposition = connection.getresponse().read()
     except (OSError, HTTPException):
-        return None  # it has just been started, or has ended: the caller looks
+        return None  # it is starting, or has ended: the caller checks
     return {int(partition): int(float(count)) for partition, count in _RECORDS.findall(exposition)}
 
 

@@ -1,4 +1,4 @@
-"""The bundled streams: real ones, each a CSV file beside this module; NOTICE there says where they come from."""
+"""The bundled real streams, each a CSV file in `data`; NOTICE there names the sources."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -13,14 +13,13 @@ WEEK = 7 * 86_400_000
 
 
 class Stream(NamedTuple):
-    """One bundled stream: one partition of the demo's input."""
+    """One bundled stream, which is one partition of the demo's input."""
 
     name: str
-    """Of its file, and the key of its records."""
+    """Stem of its file and key of its records."""
     title: str
-    shown: str
-    """The field in the picture."""
-    rows_shown: int
+    drawn_field: str
+    drawn_rows: int
 
 
 STREAMS = (
@@ -32,17 +31,17 @@ STREAMS = (
 )
 
 
-def records(stream: Stream, partition: int, rows: int | None) -> list[Record]:
-    """The records of a stream for its partition, in order; only the last `rows`, if that is given."""
-    held = list(read_csv(FOLDER / f"{stream.name}.csv", partition))
-    return held if rows is None else held[-rows:]
+def stream_records(stream: Stream, partition: int, rows: int | None) -> list[Record]:
+    """Return the records of a stream for its partition; only the last `rows` unless None."""
+    records = list(read_csv(FOLDER / f"{stream.name}.csv", partition))
+    return records if rows is None else records[-rows:]
 
 
-def again(held: Sequence[Record]) -> Iterator[Record]:
-    """The same records without end, their times moved on by whole weeks so that they always come after the last."""
-    span = held[-1].timestamp - held[0].timestamp
+def repeat_later(records: Sequence[Record]) -> Iterator[Record]:
+    """Repeat the records without end, shifted by whole weeks so that times always rise."""
+    span = records[-1].timestamp - records[0].timestamp
     shift = lap = (span // WEEK + 1) * WEEK
     while True:
-        for record in held:
+        for record in records:
             yield record._replace(timestamp=record.timestamp + shift)
         shift += lap

@@ -38,7 +38,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     Raises:
         ConfigError: the configuration, the device, a history or the output cannot be used.
-        LogError: a history cannot be read.
+        InputError: a history cannot be read.
     """
     model = load(arguments.config, topics_required=False).model
     from streamrnn.commands.pretrain.pipeline import make  # noqa: PLC0415 -- see the docstring of cli

@@ -33,7 +33,7 @@ def read_history(paths: Sequence[Path]) -> list[History]:
 
     Raises:
         ConfigError: a file has no series of FEWEST_ROWS rows.
-        LogError: a file cannot be read.
+        InputError: a file cannot be read.
     """
     found = []
     for path in paths:

@@ -52,7 +52,7 @@ def make(
 
     Raises:
         ConfigError: the device, a history or the output cannot be used.
-        LogError: a history cannot be read.
+        InputError: a history cannot be read.
     """
     if output.is_dir() or not output.parent.is_dir():
         what = "it is a folder" if output.is_dir() else f"there is no folder {output.parent}"

@@ -3,7 +3,6 @@
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from itertools import islice
 from typing import TYPE_CHECKING
 
 from streamrnn import app
@@ -11,6 +10,7 @@ from streamrnn.commands import console
 from streamrnn.commands.replay.offset_range import Span, span
 from streamrnn.commands.replay.position import Place
 from streamrnn.commands.replay.published import Said, published, source_of
+from streamrnn.commands.slices import in_slices
 from streamrnn.commands.state.show import require_sound
 from streamrnn.commands.state.stored import Kept, chosen, look
 from streamrnn.errors import StateError
@@ -22,8 +22,6 @@ from streamrnn.settings import Settings
 if TYPE_CHECKING:
     from streamrnn.runtime.task import Task
 
-FEED = 200
-"""Records fed at once."""
 SHOWN = 80
 """Bytes of a difference that are shown, a quarter of them before it."""
 
@@ -133,7 +131,7 @@ def _compared(log: Log, settings: Settings, kept: Kept, found: Span) -> dict[str
     begin, task = _begun(log, settings, kept, found)
     records = log.read(partition, begin, found.end)
     with console.progress(found.end - begin) as advance:
-        while batch := list(islice(records, FEED)):
+        for batch in in_slices(records):
             outputs, _ = task.feed(batch)
             for output in outputs:
                 source = source_of(output)

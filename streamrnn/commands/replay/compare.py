@@ -3,22 +3,21 @@
 import time
 from collections.abc import Sequence
 from contextlib import closing
-from itertools import islice
 
 from streamrnn import app
 from streamrnn.commands import console
 from streamrnn.commands.replay.offset_range import Span, span
 from streamrnn.commands.replay.position import Place
+from streamrnn.commands.slices import in_slices
 from streamrnn.commands.state.stored import chosen
 from streamrnn.errors import ConfigError, StateError
-from streamrnn.evaluation.scoring import Score, Scorer, together
+from streamrnn.evaluation.figures import Floats, mean_measures, measures_by_key
+from streamrnn.evaluation.tally import Tally
 from streamrnn.log import Log
 from streamrnn.records import Record, TopicPartition
 from streamrnn.runtime.manifest import where
 from streamrnn.settings import Settings
 
-FEED = 200
-"""Records fed at once."""
 MOST_KEYS = 20
 """Of a partition, that have rows of their own in the table."""
 
@@ -31,8 +30,11 @@ class Side:
         self.records = 0
         self._task = app.task(settings, partition)
         self._forecasts = app.output_topics(settings, partition.topic).forecasts
-        self._horizons = settings.forecast.horizons
-        self._scorer = Scorer(horizons=self._horizons, quantiles=settings.forecast.quantiles, first=first)
+        forecast = settings.forecast
+        self._horizons = forecast.horizons
+        self._tally = Tally(
+            horizons=forecast.horizons, quantiles=forecast.quantiles, seasons=forecast.seasons, first=first
+        )
 
     def feed(self, batch: Sequence[Record]) -> None:
         """Forecast records and score what was forecast before."""
@@ -42,12 +44,12 @@ class Side:
         self.records += len(batch)
         for output in outputs:
             if output.topic == self._forecasts:
-                self._scorer.add(output.value or b"")
+                self._tally.add(output.value or b"")
 
-    def scores(self, horizons: Sequence[int]) -> dict[str, list[Score]]:
-        """By key, at these of the configured horizons."""
-        places = [self._horizons.index(horizon) for horizon in horizons]
-        return {key: [scores[place] for place in places] for key, scores in self._scorer.keys().items()}
+    def measures(self, horizons: Sequence[int]) -> dict[str, Floats]:
+        """Return the measures by key, at these of the configured horizons."""
+        selected = [self._horizons.index(horizon) for horizon in horizons]
+        return {key: measures[selected] for key, measures in measures_by_key(self._tally.sums()).items()}
 
 
 def beside(
@@ -74,7 +76,7 @@ def beside(
             f"forecast.horizons = {list(other.forecast.horizons)} in {labels[1]} has none of "
             f"{list(settings.forecast.horizons)}: there is nothing to compare"
         )
-    rows: list[tuple[str, list[Score], float]] = []
+    rows: list[tuple[str, Floats, float]] = []
     with closing(app.open_log(settings)) as log:
         for partition in chosen(log, settings, names):
             found = span(log, partition, log.committed(partition), start, end)
@@ -96,7 +98,7 @@ def beside(
 def _run(log: Log, partition: TopicPartition, found: Span, sides: Sequence[Side]) -> None:
     records = log.read(partition, found.begin, found.end)
     with console.progress(found.end - found.begin) as advance:
-        while batch := list(islice(records, FEED)):
+        for batch in in_slices(records):
             for side in sides:
                 side.feed(batch)
             advance(where(partition), len(batch))
@@ -104,16 +106,15 @@ def _run(log: Log, partition: TopicPartition, found: Span, sides: Sequence[Side]
 
 def _rows(
     name: str, labels: tuple[str, str], sides: Sequence[Side], horizons: Sequence[int]
-) -> list[tuple[str, list[Score], float]]:
+) -> list[tuple[str, Floats, float]]:
     """For each key a row of each side, and where there are several also of all together."""
-    scores = [side.scores(horizons) for side in sides]
-    keys = list(dict.fromkeys(key for each in scores for key in each))
+    measures = [side.measures(horizons) for side in sides]
+    keys = list(dict.fromkeys(key for each in measures for key in each))
     rows = []
     for key in [*(keys if len(keys) <= MOST_KEYS else ()), *([None] if len(keys) > 1 else ())]:
-        for label, side, by_key in zip(labels, sides, scores, strict=True):
+        for label, side, by_key in zip(labels, sides, measures, strict=True):
             held = list(by_key.values()) if key is None else [by_key[key]] if key in by_key else []
             if held:
                 title = f"{name}, all {len(held):,} keys" if key is None else key
-                joined = [together(each) for each in zip(*held, strict=True)]
-                rows.append((f"{title}  {label}", joined, side.records / max(side.seconds, 1e-9)))
+                rows.append((f"{title}  {label}", mean_measures(held), side.records / max(side.seconds, 1e-9)))
     return rows

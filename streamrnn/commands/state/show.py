@@ -3,25 +3,22 @@
 import sys
 from collections.abc import Sequence
 from contextlib import closing
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from streamrnn import app
+from streamrnn.commands.slices import in_slices
 from streamrnn.commands.state.stored import Kept, chosen, look, state_of
 from streamrnn.errors import StateError
 from streamrnn.log import Log
 from streamrnn.records import TopicPartition
-from streamrnn.runtime.manifest import NOTHING, read_manifest, require_ended, require_fit, require_offset, where
-from streamrnn.runtime.snapshot import described
+from streamrnn.runtime.manifest import NOTHING, read_manifest, restore_task, where
+from streamrnn.runtime.snapshot import read_meta
 from streamrnn.settings import Settings
 
 if TYPE_CHECKING:
     from streamrnn.runtime.task import Task
-
-FEED = 200
-"""Records fed at once in a replay."""
 
 
 def show(settings: Settings, names: Sequence[str], *, as_json: bool) -> int:
@@ -51,7 +48,7 @@ def _shown(log: Log, kept: Kept) -> dict[str, Any]:
         found |= {"began": None if manifest.began == NOTHING else manifest.began}
     found |= {"pieces": len(pieces), "bytes": sum(map(len, pieces.values()))}
     if pieces:
-        meta = described(pieces)
+        meta = read_meta(pieces)
         found |= {"accepted": meta["accepted"], "series": meta["series"], "model": meta.get("model")}
         found["layout"] = meta["layout"]
     return found
@@ -111,15 +108,15 @@ def _verified(log: Log, settings: Settings, partition: TopicPartition, *, replay
     saved, task = fitting
     manifest, end = read_manifest(partition, kept.committed), kept.committed.offset
     if not replay:
-        told = f", to be carried over: {task.carried}" if task.carried else ""
+        told = f", to be carried over: {task.migration}" if task.migration else ""
         return f"ok, committed at offset {end}, state of offset {saved}{told}"
     records = log.read(partition, saved, end)
-    while batch := list(islice(records, FEED)):
+    for batch in in_slices(records):
         task.feed(batch)
-    if task.chain.hex() != manifest.chain:
+    if task.output_hash.hex() != manifest.chain:
         raise StateError(
             f"{where(partition)}: replayed from offset {saved} to {end}, the task does not say what was said before "
-            f"(running hash {task.chain.hex()}, committed {manifest.chain}): the configuration, the program, the "
+            f"(running hash {task.output_hash.hex()}, committed {manifest.chain}): the configuration, the program, the "
             "machine's arithmetic or the records have changed since; restore them"
         )
     return f"ok, committed at offset {end}, state of offset {saved}, and the replay in between says the same"
@@ -134,18 +131,8 @@ def require_sound(settings: Settings, kept: Kept, bounds: tuple[int, int]) -> "t
         StateError: a piece is missing or damaged, or state, committed offset, configuration and input do not fit.
     """
     partition, committed, pieces = kept
-    topic = state_of(settings, partition).topic
-    require_offset(partition, committed, saved=bool(pieces), topic=topic)
-    if committed is None:
+    task, topic = app.task(settings, partition), state_of(settings, partition).topic
+    restored = restore_task(task, committed, pieces, bounds=bounds, topic=topic)
+    if restored is None or restored[0].snapshot == NOTHING:
         return None
-    task = app.task(settings, partition)
-    anew = read_manifest(partition, committed).snapshot == NOTHING
-    try:
-        saved = committed.offset if anew else task.load(pieces)
-    except StateError as error:
-        raise StateError(
-            f"{where(partition)}, committed at offset {committed.offset}, state in {topic}: {error}"
-        ) from error
-    require_fit(partition, committed, saved=saved, layout=task.saved_layout, bounds=bounds, topic=topic)
-    require_ended(partition, committed, saved=saved, carried=task.carried)
-    return None if anew else (saved, task)
+    return restored[1], task

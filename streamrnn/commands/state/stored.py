@@ -9,7 +9,7 @@ from streamrnn.errors import ConfigError, LogError, StateError
 from streamrnn.log import Committed, Log
 from streamrnn.records import TopicPartition
 from streamrnn.runtime.manifest import read_manifest, where
-from streamrnn.runtime.snapshot import described
+from streamrnn.runtime.snapshot import read_meta
 from streamrnn.settings import Settings
 
 BETWEEN = 0.1  # seconds between two looks, until offset and state are of one commit
@@ -76,7 +76,7 @@ def _together(partition: TopicPartition, committed: Committed | None, pieces: di
     if committed is None or not pieces:
         return committed is None and not pieces
     try:
-        snapshot: int = described(pieces)["offset"]
+        snapshot: int = read_meta(pieces)["offset"]
         return read_manifest(partition, committed).snapshot == snapshot
     except StateError:
         return False

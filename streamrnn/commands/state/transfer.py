@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -17,7 +18,7 @@ from streamrnn.commands.state.stored import Kept, chosen, look, state_of
 from streamrnn.errors import ConfigError, LogError, StateError
 from streamrnn.log import Log, Topic
 from streamrnn.records import Output, TopicPartition
-from streamrnn.runtime.manifest import NOTHING, anew, read_manifest, where
+from streamrnn.runtime.manifest import NOTHING, initial_manifest, read_manifest, where
 from streamrnn.runtime.partition import OwnedPartition
 from streamrnn.settings import Settings
 
@@ -120,7 +121,7 @@ def migrate(settings: Settings, names: Sequence[str], confirm: Callable[[], bool
         wanted = []
         for partition in chosen(log, settings, names):
             fitting = require_sound(settings, look(log, settings, partition), log.bounds(partition))
-            carried = "" if fitting is None else fitting[1].carried
+            carried = "" if fitting is None else fitting[1].migration
             sys.stdout.write(f"{where(partition)}: {carried or 'nothing is to be migrated'}\n")
             wanted += [partition] * bool(carried)
         sys.stdout.flush()
@@ -134,11 +135,17 @@ def migrate(settings: Settings, names: Sequence[str], confirm: Callable[[], bool
 
 
 def _migrate(log: Log, settings: Settings, partition: TopicPartition) -> None:
-    task, state = app.task(settings, partition), state_of(settings, partition)
-    lease = OwnedPartition(log=log, partition=partition, task=task, state=state, start=settings.input.start)
-    with closing(lease):
-        lease.commit(snapshot=True)
-        sys.stdout.write(f"{where(partition)}: migrated, as of offset {lease.position}\n")
+    owned = OwnedPartition(
+        log=log,
+        partition=partition,
+        make_task=partial(app.task, settings),
+        state=state_of(settings, partition),
+        start=settings.input.start,
+    )
+    with closing(owned):
+        owned.open()
+        owned.commit(snapshot=True)
+        sys.stdout.write(f"{where(partition)}: migrated, as of offset {owned.position}\n")
 
 
 def reset(settings: Settings, names: Sequence[str], to: Place, confirm: Callable[[], bool]) -> int:
@@ -187,7 +194,7 @@ def _reset(log: Log, settings: Settings, partition: TopicPartition, to: Place) -
         pieces = log.read_state(state_of(settings, partition))
         offset = _place(log, partition, to)
         transaction.send(_outputs(settings, partition, [(key, None) for key in pieces]))
-        transaction.commit(offset, anew(offset).text())
+        transaction.commit(offset, initial_manifest(offset).text())
     sys.stdout.write(f"{where(partition)}: reset to offset {offset}\n")
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from streamrnn.core.experts.safe_pickle import Bytes, dumped, loaded
 from streamrnn.core.jit import Booleans, Floats, Integers
-from streamrnn.errors import ANEW, ConfigError, StateError
+from streamrnn.errors import START_OVER, ConfigError, StateError
 
 FIRST = 100
 """Observations of a series up to which its detector is fed nothing: a young series is wrong for other reasons."""
@@ -94,7 +94,7 @@ class Drift:
                     self._until += until
                     self._detectors += [self._restored(state) for state in kept]
                 case _:
-                    raise StateError(f"the saved drift detectors are damaged; {ANEW}")
+                    raise StateError(f"the saved drift detectors are damaged; {START_OVER}")
 
     def _restored(self, state: dict[str, Any]) -> Any:
         detector = self._new()

@@ -24,9 +24,9 @@ from streamrnn.core.experts.safe_pickle import Bytes, dumped, loaded
 from streamrnn.core.jit import Floats, Integers, Singles
 from streamrnn.core.series.scaling import CODES
 from streamrnn.core.series.state import TERMS, Series
-from streamrnn.errors import ANEW, ConfigError, StateError
+from streamrnn.errors import START_OVER, ConfigError, StateError
 
-REMEDY = f"put the old value of experts back, or {ANEW}"
+REMEDY = f"put the old value of experts back, or {START_OVER}"
 TRIAL = 200
 """Rows of a made-up series over which an expert is tried before it is let in."""
 

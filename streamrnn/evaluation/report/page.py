@@ -1,16 +1,17 @@
-"""A backtest's report as one HTML file, which asks no host for anything: scripts, styles and numbers are in it.
+"""A backtest's report as one self-contained HTML file: scripts, styles and numbers are embedded, nothing is fetched.
 
-Names come from the records of whoever runs this: the template escapes each, and none is given to the plotting library,
-which would read markup in it.
+Names of series and files are untrusted: the template escapes them, and the plotting library, which interprets markup,
+gets none.
 """
 
 import base64
 import sys
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import orjson
@@ -18,42 +19,23 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from numpy.typing import NDArray
 from plotly.offline import get_plotlyjs
 
-from streamrnn.evaluation.curves import LATEST, OLDER, Curve, curves
-from streamrnn.evaluation.figures import EDGES, PARTS, Entry, Figures
-from streamrnn.evaluation.tally import FORECASTERS, Sums, shown
+from streamrnn.evaluation.curves import LATEST, OLDER, Curve, read_curves
+from streamrnn.evaluation.figures import EDGES, PARTS, Figures
+from streamrnn.evaluation.report import FileRun
+from streamrnn.evaluation.tally import FORECASTERS, Sums, selected_horizons
 from streamrnn.version import VERSION
 
 Floats = NDArray[np.float64]
 
 TEMPLATE = Path(__file__).parent / "template"
-MOST_SERIES = 100
-"""That have a line each in the summary; of more, only those that are drawn have."""
+MAX_LINES = 100
+"""Series listed one by one in the summary; if there are more, only those that are drawn are listed."""
 FINE = 1e-4
-"""Of a series' size: where all its values lie closer together, single precision would show steps."""
+"""Range of a series relative to its largest value below which single precision would show steps."""
 
 
-class Run(NamedTuple):
-    """What came of one file."""
-
-    name: str
-    records: int
-    forecasts: int
-    unusable: int
-    """Dead letters."""
-    left_out: int
-    """Records counted and not forecast."""
-    seconds: float
-    held: int
-    """Series that the state is of, covariates among them."""
-    state: int
-    """Bytes of what is kept by series ..."""
-    shared: int
-    """... and of what the series share."""
-    series: list[Sums]
-
-
-def page(
-    runs: Sequence[Run],
+def render_report(
+    runs: Sequence[FileRun],
     records: Iterable[bytes],
     *,
     horizons: Sequence[int],
@@ -62,33 +44,40 @@ def page(
     drift: bool,
     versions: Mapping[str, str],
 ) -> str:
-    """The report on these runs.
+    """Return the report as HTML.
 
-    `records` are all their forecast records, run after run; `configuration` is the effective one as text, without
-    secrets; `drift` says whether there was a detector of drift; `versions` are those of what computed.
+    Args:
+        runs: One per input file.
+        records: All their forecast records (JSON), run after run.
+        horizons: Steps (K) of the forecasts.
+        quantiles: Levels (Q) of the forecasts.
+        configuration: The effective configuration as YAML, secrets masked.
+        drift: Whether a drift detector was configured.
+        versions: Versions of the numerical libraries, by name.
     """
     series = [each for run in runs for each in run.series]
     figures = Figures(series, _keys(runs)) if series else None
     best, worst = figures.extremes() if figures else ([], [])
-    places, pairs = shown(horizons), _intervals(quantiles)
-    levels = [quantiles[place] for pair in pairs for place in pair] + [0.5]
-    drawn = _curves(runs, records, [*best, *worst], horizons, places, levels)
+    selected, intervals = selected_horizons(horizons), _intervals(quantiles)
+    drawn = intervals[:1] + intervals[1:][len(intervals[1:]) // 2 :][:1]  # the outermost, and one from the middle
+    levels = [quantiles[bound] for interval in drawn for bound in interval] + [0.5]
+    curves = _curves(runs, records, [*best, *worst], horizons, selected, levels)
     data = {
         "latest": LATEST,
-        "horizons": [horizons[place] for place in places],
-        "intervals": _named(quantiles, pairs),
+        "horizons": [horizons[k] for k in selected],
+        "intervals": _labels(quantiles, drawn),
         "forecasters": FORECASTERS,
-        "together": _together(figures, horizons, quantiles, places) if figures else None,
-        "series": [_packed(series[number], curve) for number, curve in drawn],
+        "together": _chart_data(figures, horizons, quantiles, selected) if figures else None,
+        "series": [_series_data(series[number], curve) for number, curve in curves],
     }
     environment = Environment(loader=FileSystemLoader(TEMPLATE), autoescape=True, undefined=StrictUndefined)
     environment.filters |= {"ratio": _ratio, "percent": _percent, "date": _date, "size": _size}
     return environment.get_template("page.html").render(
-        **(_lines(figures, best, worst) if figures else {"overall": None}),
+        **(_summary(figures, best, worst) if figures else {"overall": None}),
         runs=runs,
         series=series,
         horizons=horizons,
-        intervals=_named(quantiles, _pairs(quantiles)),
+        intervals=_labels(quantiles, intervals),
         deviation=figures.deviation(quantiles) if figures else None,
         configuration=configuration,
         drift=drift,
@@ -104,81 +93,71 @@ def page(
     )
 
 
-def _lines(figures: Figures, best: Sequence[int], worst: Sequence[int]) -> dict[str, Any]:
-    """What the tables say, and the headings of the series that are drawn."""
+def _summary(figures: Figures, best: Sequence[int], worst: Sequence[int]) -> dict[str, Any]:
+    """Return the lines of the tables, and the headings of the series that are drawn."""
     series, chosen = figures.series, [*best, *worst]
-    own = [figures.entry(number)._replace(label=series[number].name) for number in chosen]
-    few = len(series) <= MOST_SERIES
+    own = [figures.line(number)._replace(label=series[number].name) for number in chosen]
+    few = len(series) <= MAX_LINES
     return {
         "overall": figures.overall(),
         "wins": figures.wins(),
-        "groups": figures.entries() if few else [],
+        "groups": figures.lines() if few else [],
         "listed": [] if few else own,
         "cards": list(zip(own, (series[number] for number in chosen), strict=True)),
         "best": len(best),
     }
 
 
-def _keys(runs: Sequence[Run]) -> list[str]:
-    """For each series its key; where several files have the same, with the file's name."""
-    keys = [[each.name.rpartition("/")[0] for each in run.series] for run in runs]
-    files: dict[str, set[int]] = {}
-    for number, held in enumerate(keys):
-        for key in held:
-            files.setdefault(key, set()).add(number)
+def _keys(runs: Sequence[FileRun]) -> list[str]:
+    """Return the key of each series, prefixed by the file's name if several files have it."""
+    keys = [[series.name.rpartition("/")[0] for series in run.series] for run in runs]
+    files = Counter(key for of_file in keys for key in set(of_file))
     return [
-        key if len(files[key]) == 1 else f"{run.name}: {key}"
-        for run, held in zip(runs, keys, strict=True)
-        for key in held
+        key if files[key] == 1 else f"{run.name}: {key}"
+        for run, of_file in zip(runs, keys, strict=True)
+        for key in of_file
     ]
 
 
-def _pairs(quantiles: Sequence[float]) -> list[tuple[int, int]]:
-    """Places of the bounds of each interval around the median, the outermost one first."""
-    middle = list(quantiles).index(0.5)
-    last = len(quantiles) - 1
+def _intervals(quantiles: Sequence[float]) -> list[tuple[int, int]]:
+    """Return the indices of the bounds of each interval around the median, outermost first."""
+    middle, last = list(quantiles).index(0.5), len(quantiles) - 1
     return [(low, last - low) for low in range(min(middle, last - middle))]
 
 
-def _intervals(quantiles: Sequence[float]) -> list[tuple[int, int]]:
-    """The intervals that are drawn: the outermost, and one from the middle of the others."""
-    pairs = _pairs(quantiles)
-    return pairs[:1] + pairs[1:][len(pairs[1:]) // 2 :][:1]
-
-
-def _named(quantiles: Sequence[float], pairs: Sequence[tuple[int, int]]) -> list[str]:
-    """Intervals by the share of truths that they are for."""
-    return [f"{100 * (quantiles[high] - quantiles[low]):.4g}%" for low, high in pairs]
+def _labels(quantiles: Sequence[float], intervals: Sequence[tuple[int, int]]) -> list[str]:
+    """Return the nominal coverage of each interval, as text."""
+    return [f"{100 * (quantiles[high] - quantiles[low]):.4g}%" for low, high in intervals]
 
 
 def _curves(
-    runs: Sequence[Run],
+    runs: Sequence[FileRun],
     records: Iterable[bytes],
     chosen: Sequence[int],
     horizons: Sequence[int],
-    places: Sequence[int],
+    selected: Sequence[int],
     levels: Sequence[float],
 ) -> list[tuple[int, Curve]]:
-    """The curves of the chosen series, by their numbers among all; names may occur in several files."""
-    lines, before = iter(records), 0
+    """Return the curves of the chosen series by their numbers; several files may have series of one name."""
+    lines, first = iter(records), 0
     found: dict[int, Curve] = {}
     for run in runs:
-        inside = [number for number in chosen if before <= number < before + len(run.series)]
-        rows = {run.series[number - before].name: run.series[number - before].rows for number in inside}
-        made = curves(islice(lines, run.forecasts), rows, horizons, places, levels)
-        found.update(zip(inside, made.values(), strict=True))
-        before += len(run.series)
+        numbers = [number for number in chosen if first <= number < first + len(run.series)]
+        rows = {run.series[number - first].name: run.series[number - first].rows for number in numbers}
+        curves = read_curves(islice(lines, run.forecasts), rows, horizons, selected, levels)
+        found.update(zip(numbers, curves.values(), strict=True))
+        first += len(run.series)
     return [(number, found[number]) for number in chosen]
 
 
-def _together(
-    figures: Figures, horizons: Sequence[int], quantiles: Sequence[float], places: Sequence[int]
+def _chart_data(
+    figures: Figures, horizons: Sequence[int], quantiles: Sequence[float], selected: Sequence[int]
 ) -> dict[str, Any]:
-    """What the charts of all series show."""
-    skill, course, observed = figures.skill(), figures.course(), figures.reliability()
+    """Return the data of the charts of all series together."""
+    skill, course, reliability = figures.skill(), figures.course(), figures.reliability()
     return {
         "levels": quantiles,
-        "reliability": [_numbers(observed[place]) for place in places],
+        "reliability": [_numbers(reliability[k]) for k in selected],
         "horizons": horizons,
         "skill": [_numbers(row) for row in skill],
         "parts": [(part + 0.5) / PARTS for part in range(PARTS)],
@@ -189,8 +168,8 @@ def _together(
     }
 
 
-def _packed(series: Sums, curve: Curve) -> dict[str, Any]:
-    """One series as the charts read it."""
+def _series_data(series: Sums, curve: Curve) -> dict[str, Any]:
+    """Return the data of the chart of one series."""
     kind = np.float32 if np.ptp(curve.values) > FINE * np.abs(curve.values).max() else np.float64
     counts = np.maximum(series.bin_counts, 1)[:, None]
     mean = np.where(series.bin_counts[:, None] > 0, series.bin_errors / counts, np.nan)
@@ -209,23 +188,23 @@ def _packed(series: Sums, curve: Curve) -> dict[str, Any]:
 
 
 def _binary(numbers: NDArray[Any]) -> dict[str, str]:
-    """Little-endian floats as text."""
+    """Encode little-endian floats as base64."""
     little = numbers.astype(numbers.dtype.newbyteorder("<"))
     return {"kind": numbers.dtype.str[1:], "data": base64.b64encode(little.tobytes()).decode()}
 
 
 def _numbers(numbers: Floats) -> list[float | None]:
-    """Six digits of each; None for NaN."""
+    """Round to six digits; None for NaN."""
     return [float(f"{number:.6g}") if np.isfinite(number) else None for number in numbers.tolist()]
 
 
 def _embedded(document: object) -> str:
-    """JSON that may stand in a script element: nothing in it can end that."""
+    """Return JSON that cannot end the script element it is embedded in."""
     return orjson.dumps(document).decode().replace("<", "\\u003c")
 
 
 def _ratio(number: float) -> str:
-    return f"{number:.3f}" if np.isfinite(number) else "–"  # noqa: RUF001 -- a dash for people
+    return f"{number:.3f}" if np.isfinite(number) else "–"  # noqa: RUF001 -- a dash
 
 
 def _percent(share: float) -> str:
@@ -241,6 +220,3 @@ def _size(count: float) -> str:
         if count >= size:
             return f"{count / size:,.1f} {unit}"
     return f"{count:.0f} bytes"
-
-
-__all__ = ["Entry", "Run", "page"]

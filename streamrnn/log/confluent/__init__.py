@@ -1,4 +1,4 @@
-"""The log on Apache Kafka, over confluent-kafka (librdkafka): nothing outside this folder imports that library."""
+"""The log on Apache Kafka through confluent-kafka (librdkafka): nothing outside this folder imports that library."""
 
 from streamrnn.log.confluent.log import ConfluentLog
 

@@ -1,66 +1,52 @@
-"""What every client of the brokers has in common: options, security, opening, and errors in our own words."""
+"""What every confluent-kafka client shares: options, security, connecting, time limits, and translated errors."""
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future, wait
-from contextlib import contextmanager
 from threading import Thread
 from typing import Any, TypeVar
 
 from confluent_kafka import KafkaError, KafkaException
 
-from streamrnn.errors import Fenced, LogError, StreamrnnError
-from streamrnn.log.kafka_common import (
-    FENCED_INSTANCE,
-    FENCING,
-    NOT_TRUSTED,
-    REMEDIES,
-    SILENT,
-    UNREACHABLE,
-    Connection,
-    name_taken,
-    tls,
-)
+from streamrnn.errors import LogError, StreamrnnError
+from streamrnn.log.kafka_common import Connection, errors, tls_context
 
 Options = dict[str, Any]
 Result = TypeVar("Result")
-GRACE = 0.5  # seconds that the library may take beyond a limit that it was given
+Client = TypeVar("Client", bound=Any)
+GRACE = 0.5  # seconds that the library may exceed a time limit by
 logger = logging.getLogger("librdkafka")
-logger.addHandler(logging.NullHandler())  # as libraries do: where nobody has configured logging, nothing is printed
+logger.addHandler(logging.NullHandler())  # as in any library: print nothing if logging is not configured
 
 LOCAL_REMEDIES = {
-    KafkaError._AUTHENTICATION: REMEDIES[58],  # noqa: SLF001  # so the library names its own errors
-    KafkaError._SSL: NOT_TRUSTED,  # noqa: SLF001
-    KafkaError._TRANSPORT: UNREACHABLE,  # noqa: SLF001
-    KafkaError._ALL_BROKERS_DOWN: UNREACHABLE,  # noqa: SLF001
-    KafkaError._TIMED_OUT: SILENT,  # noqa: SLF001
-    KafkaError._MSG_TIMED_OUT: SILENT,  # noqa: SLF001
+    KafkaError._AUTHENTICATION: errors.CREDENTIALS,  # noqa: SLF001  # the library's names of its own errors
+    KafkaError._SSL: errors.CERTIFICATES,  # noqa: SLF001
+    KafkaError._TRANSPORT: errors.UNREACHABLE,  # noqa: SLF001
+    KafkaError._ALL_BROKERS_DOWN: errors.UNREACHABLE,  # noqa: SLF001
+    KafkaError._TIMED_OUT: errors.TIMED_OUT,  # noqa: SLF001
+    KafkaError._MSG_TIMED_OUT: errors.TIMED_OUT,  # noqa: SLF001
 }
-OUT_OF_REACH = {KafkaError._TRANSPORT, KafkaError._TIMED_OUT, KafkaError._ALL_BROKERS_DOWN}  # noqa: SLF001
-"""Errors that say only that nobody answers; the connection's own complaint says why."""
+NO_ANSWER = {KafkaError._TRANSPORT, KafkaError._TIMED_OUT, KafkaError._ALL_BROKERS_DOWN}  # noqa: SLF001
+"""Errors without a cause; the client's error callback receives the cause."""
 
 
-def options(connection: Connection) -> Options:
-    """Make the library's options that hold for every client; times in seconds.
-
-    Raises:
-        ConfigError: a certificate or key file cannot be used.
-    """
+def confluent_options(connection: Connection) -> Options:
+    """Return the library's options that apply to every client. Raises ConfigError for unusable certificate files."""
     common = {
         "bootstrap.servers": ",".join(server.strip() for server in connection.bootstrap_servers.split(",")),
         "client.id": connection.app,
-        "allow.auto.create.topics": False,  # by default only consumers ask for topics without creating them
+        "allow.auto.create.topics": False,  # by default only consumers request topics without creating them
         "security.protocol": connection.security_protocol,
         "socket.timeout.ms": round(connection.request_timeout * 1000),
         "socket.connection.setup.timeout.ms": round(connection.request_timeout * 1000),
-        "reconnect.backoff.ms": 10,  # that it waits before it connects for the first time, too
+        "reconnect.backoff.ms": 10,  # also the wait before the first connection
         "reconnect.backoff.max.ms": 1000,
         "sasl.mechanism": connection.sasl_mechanism,
         "sasl.username": connection.sasl_username,
         "sasl.password": connection.sasl_password,
     }
-    if connection.security_protocol.endswith("SSL"):
-        tls(connection)  # for its errors, which name the keys
+    if connection.encrypted:
+        tls_context(connection)  # for its errors, which name the configuration keys
         common |= {
             "ssl.ca.location": connection.ssl_cafile,
             "ssl.certificate.location": connection.ssl_certfile,
@@ -70,111 +56,82 @@ def options(connection: Connection) -> Options:
     return common
 
 
-class Complaints:
-    """What the library last said of the connections of a client; it tells of them in passing, and goes on trying."""
+class ConnectionErrors:
+    """The error callback of a client, through which the library reports why a connection fails while it retries."""
 
     def __init__(self) -> None:
         self.last: KafkaError | None = None
 
     def __call__(self, error: KafkaError) -> None:
-        """Take one in, unless it says less than the one before."""
+        """Store an error, unless it is less specific than the previous one."""
         if self.last is None or error.code() != KafkaError._ALL_BROKERS_DOWN:  # noqa: SLF001
             self.last = error
 
 
-Client = TypeVar("Client", bound=Any)
+def open_confluent(kind: Callable[..., Client], wanted: Options) -> Client:
+    """Open a client with all its options, omitting those that are None. A failure leaves no thread behind.
 
-
-def opened(kind: Callable[..., Client], wanted: Options) -> Client:
-    """Open a client with all its options; those that are None are left out. One that fails leaves no thread behind.
-
-    The library connects in the background and reports no failure, so this requests the metadata of one topic, which
-    need not exist: that answer is small, however many topics the brokers have.
-
-    Raises:
-        LogError: no broker can be reached, or it refuses this client.
+    The library connects in the background without reporting failures, so this requests the metadata of one topic, which
+    need not exist: the answer is small, however many topics the brokers have. Raises LogError if no broker accepts it.
     """
-    complaints = Complaints()
+    reported = ConnectionErrors()
     given = {name: value for name, value in wanted.items() if value is not None}
-    with explained(f"cannot connect to Kafka at {wanted['bootstrap.servers']}", complaints):
-        client = kind({**given, "error_cb": complaints}, logger=logger)
+    with errors.explained(f"cannot connect to Kafka at {wanted['bootstrap.servers']}", confluent_error):
+        client = kind({**given, "error_cb": reported}, logger=logger)
         try:
             client.list_topics(wanted["client.id"], wanted["socket.timeout.ms"] / 1000)
         except KafkaException as error:
-            client.poll(0)  # hear the complaints
-            del client  # which ends its threads, where the error keeps neither this frame nor those of the library
-            raise error.with_traceback(None) from None
+            client.poll(0)  # runs the error callback
+            del client  # ends its threads, once the error no longer refers to the library's frames
+            cause = (reported.last if error.args[0].code() in NO_ANSWER else None) or error.args[0]
+            error.with_traceback(None)
+            raise KafkaException(cause) from None
         return client
 
 
-@contextmanager
-def explained(failure: str, complaints: Complaints | None = None) -> Iterator[None]:
-    """Turn whatever the library raises within into a LogError that says what failed, why, and what may help.
+def call_bounded(call: Callable[..., Result], *arguments: Any, limit: float) -> Result:
+    """Call the library with a time limit in seconds as the last argument, and enforce the limit.
 
-    Raises:
-        ConfigError: another process has joined under the same name.
-        Fenced: the brokers say that another process has taken over.
-        LogError: any other error.
+    After a broker was briefly away, the library waits for a change that does not come and ignores its limit
+    (librdkafka, issues 5456 and 5511). A call that hangs raises LogError and is left behind in a thread of its own; its
+    client must not be used again.
     """
-    try:
-        yield
-    except StreamrnnError:
-        raise
-    except Exception as raised:
-        error = _of_library(raised)
-        if error is None:  # BufferError, ValueError, TypeError
-            raise LogError(f"{failure}: {type(raised).__name__}: {raised}") from raised
-        if error.code() in OUT_OF_REACH and complaints is not None and complaints.last is not None:
-            error = complaints.last
-        raise reason(failure, error) from raised
-
-
-def bounded(call: Callable[..., Result], *arguments: Any, limit: float) -> Result:
-    """Call the library with a time limit, its last argument, in seconds, and see to it that it is kept.
-
-    Where the broker was away for a moment, the library waits for a change that does not come, and forgets its limit
-    (librdkafka, issues 5456 and 5511). What hangs stays behind in a thread of its own, with the client.
-
-    Raises:
-        LogError: the library did not come back; the client must not be used again.
-        Exception: as the call does.
-    """
-    done = started(call, *arguments, limit)
+    done = run_in_thread(call, *arguments, limit)
     if not wait([done], limit + GRACE).done:
-        raise LogError(f"librdkafka has not come back from {call.__name__} within {limit + GRACE:.1f} s")
+        raise LogError(f"librdkafka did not return from {call.__name__} within {limit + GRACE:.1f} s")
     return done.result()
 
 
-def served(call: Callable[[float], Result], limit: float) -> Result:
-    """Call what runs callbacks, for at most `limit` seconds; once more where the library has lost an error.
+def call_serving(call: Callable[[float], Result], limit: float) -> Result:
+    """Make a call that runs callbacks, for at most `limit` seconds; repeat it once if the library lost an error.
 
-    A fatal error is raised between two callbacks, and where the second one clears it, all that is left is a SystemError
-    without a cause. The next call tells of it, or goes on.
+    If a fatal error is raised between two callbacks and the second one clears it, a SystemError without a cause
+    remains. The next call raises the error or succeeds.
     """
     try:
         return call(limit)
     except SystemError as error:
-        if _of_library(error) is not None:
+        if library_error(error) is not None:
             raise
         return call(limit)
 
 
-def started(call: Callable[..., Result], *arguments: Any) -> Future[Result]:
-    """Call in a thread of its own, for which no end of the process waits."""
+def run_in_thread(call: Callable[..., Result], *arguments: Any) -> Future[Result]:
+    """Make a call in a daemon thread of its own, which does not delay the end of the process."""
     done: Future[Result] = Future()
 
     def work() -> None:
         try:
             done.set_result(call(*arguments))
-        except BaseException as error:  # noqa: BLE001  # whatever it is, it is raised where it is waited for
+        except BaseException as error:  # noqa: BLE001  # raised again by `result`
             done.set_exception(error)
 
     Thread(target=work, daemon=True).start()
     return done
 
 
-def _of_library(raised: BaseException | None) -> KafkaError | None:
-    """Find the library's own error. A fatal one, such as being fenced, may come as the cause of a SystemError."""
+def library_error(raised: BaseException | None) -> KafkaError | None:
+    """Return the library's error in an exception. A fatal one, such as a fenced producer, may cause a SystemError."""
     while raised is not None:
         if isinstance(raised, KafkaException):
             return raised.args[0]
@@ -182,12 +139,13 @@ def _of_library(raised: BaseException | None) -> KafkaError | None:
     return None
 
 
-def reason(failure: str, error: KafkaError) -> StreamrnnError:
-    """Make our error of the library's."""
-    if error.code() == FENCED_INSTANCE:
-        return name_taken(failure)
-    text = f"{error.name()}: {error.str()}"
-    if error.code() in FENCING or error.code() == KafkaError._FENCED:  # noqa: SLF001
-        return Fenced(f"{failure}: another process has taken over, or a time limit was exceeded ({text})")
-    remedy = REMEDIES.get(error.code()) or LOCAL_REMEDIES.get(error.code())
-    return LogError(f"{failure}: {text}" if remedy is None else f"{failure}: {text}; {remedy}")
+def confluent_error(failure: str, raised: Exception) -> StreamrnnError:
+    """Return the error for an exception raised by the library."""
+    error = library_error(raised)
+    if error is None:  # BufferError, ValueError, TypeError
+        return LogError(f"{failure}: {type(raised).__name__}: {raised}")
+    code = error.code()
+    remedy = LOCAL_REMEDIES.get(code)
+    if code == KafkaError._FENCED:  # noqa: SLF001
+        code = errors.ILLEGAL_GENERATION
+    return errors.kafka_error(failure, f"{error.name()}: {error.str()}", code, remedy)

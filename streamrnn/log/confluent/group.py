@@ -1,75 +1,66 @@
-"""What the group has given to this process, and from where it is read."""
+"""The partitions assigned by the group, and the position of each."""
 
 from confluent_kafka import Consumer
 from confluent_kafka import TopicPartition as KafkaPartition
 
+from streamrnn.log.kafka_common.log import RebalanceQueue
 from streamrnn.records import TopicPartition
 
 
-class Group:
-    """The membership of this process: partitions given and taken, until the next poll takes that in, and positions.
+class ConsumerGroup(RebalanceQueue):
+    """The membership of this process: its partitions and their positions.
 
-    A partition is assigned to the library only once it is known from where to read it. To assign at once
-    what the group gives, and seek afterwards, loses records: the library asks for a first position, and where
-    the answer comes after the seek, it asks again, and goes to where that points.
+    A partition is assigned to the library only once its position is known. Assigning it at once and seeking later loses
+    records: the library looks up a first position, and if that answer arrives after the seek, it overrides the seek.
     """
 
     def __init__(self, consumer: Consumer) -> None:
+        super().__init__()
         self._consumer = consumer
-        self.place = consumer.consumer_group_metadata()
-        """Group, generation and member, as bytes; those of the time when partitions were given last."""
-        self._nowhere = self.place
-        self._lost: set[TopicPartition] = set()
-        self._gained: set[TopicPartition] = set()
+        self.membership: bytes = consumer.consumer_group_metadata()
+        """Group, generation and member, serialized, at the time of the latest assignment."""
+        self._no_membership = self.membership
         self._positions: dict[TopicPartition, int] = {}
-        """Offset of the next record of each partition that is read."""
+        """Offset of the next record of each partition that is being read."""
 
-    def given(self, consumer: Consumer, partitions: list[KafkaPartition]) -> None:
-        """Take in what was assigned; called by the library within a poll."""
-        self.place = consumer.consumer_group_metadata()
-        self._gained |= {TopicPartition(each.topic, each.partition) for each in partitions}
+    def on_assign(self, consumer: Consumer, partitions: list[KafkaPartition]) -> None:
+        """Handle an assignment; called by the library within a poll."""
+        self.membership = consumer.consumer_group_metadata()
+        self.gain((each.topic, each.partition) for each in partitions)
         self._assign()
 
-    def taken(self, consumer: Consumer, partitions: list[KafkaPartition]) -> None:
-        """Take in what was revoked or lost; called by the library within a poll."""
+    def on_revoke(self, consumer: Consumer, partitions: list[KafkaPartition]) -> None:
+        """Handle a revocation or loss; called by the library within a poll."""
         del consumer
-        self._lost |= {TopicPartition(each.topic, each.partition) for each in partitions}
-        self._gained -= self._lost
-        for partition in self._lost:
-            self._positions.pop(partition, None)
+        self.lose((each.topic, each.partition) for each in partitions)
+        for each in partitions:
+            self._positions.pop(TopicPartition(each.topic, each.partition), None)
 
-    def hand_out_again(self, partition: TopicPartition) -> None:
-        """As if it had been taken and given anew."""
-        self._lost.add(partition)
-        self._gained.add(partition)
+    def reassign(self, partition: TopicPartition) -> None:
+        """Report a partition as lost and gained again, and stop reading it."""
+        super().reassign(partition)
         if self._positions.pop(partition, None) is not None:
             self._assign()
 
-    def read(self, partition: TopicPartition, offset: int) -> None:
-        """Read a partition from an offset on. What others have read ahead is read again."""
+    def seek(self, partition: TopicPartition, offset: int) -> None:
+        """Read a partition from an offset on; the prefetched records of the others are fetched again."""
         self._positions[partition] = offset
         self._assign()
 
-    def follows(self, partition: TopicPartition, offset: int) -> bool:
-        """Whether a record is to be handed out: it is of a partition that is read, and was not handed out before."""
+    def advance(self, partition: TopicPartition, offset: int) -> bool:
+        """Return whether a record is new and of a partition being read, and if so move the position behind it."""
         if offset < self._positions.get(partition, offset + 1):
             return False
         self._positions[partition] = offset + 1
         return True
 
     def position(self, partition: TopicPartition) -> int:
-        """Offset of the next record of a partition; -1: it is not read."""
+        """Return the offset of the next record of a partition; -1 if it is not being read."""
         return self._positions.get(partition, -1)
 
-    def in_force(self, place: bytes) -> bool:
-        """Whether a place in the group is the one that this process has now; one without a generation never is."""
-        return bool(place != self._nowhere and place == self._consumer.consumer_group_metadata())
-
-    def changes(self) -> tuple[set[TopicPartition], set[TopicPartition]]:
-        """Hand over what was lost and gained since the last call."""
-        lost, gained = self._lost, self._gained
-        self._lost, self._gained = set(), set()
-        return lost, gained
+    def in_force(self, membership: bytes) -> bool:
+        """Return whether a membership is the current one; one without a generation never is."""
+        return bool(membership != self._no_membership and membership == self._consumer.consumer_group_metadata())
 
     def _assign(self) -> None:
         self._consumer.assign([KafkaPartition(*partition, at) for partition, at in self._positions.items()])

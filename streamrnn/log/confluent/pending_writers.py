@@ -1,56 +1,57 @@
-"""Writers on their way: those of all partitions that were given to this process are opened at once."""
+"""Writers being opened: those of all assigned partitions are opened concurrently."""
 
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, wait
 from functools import partial
 
-from streamrnn.log.confluent.client import started
+from streamrnn.log.confluent.client import run_in_thread
 from streamrnn.log.confluent.writer import ConfluentTransaction
 from streamrnn.records import TopicPartition
 
 Opener = Callable[[], ConfluentTransaction]
 
 
-class Openings:
-    """What has been begun and not taken yet.
+class PendingWriters:
+    """Writers that are being opened and have not been requested yet.
 
-    Where its owner has died in a transaction, a writer is told to come again, and the library does so half a second
-    later: one after another, many partitions would wait for long. `opener` returns what opens the writer of a
-    partition, in a thread of its own.
+    If the previous owner died within a transaction, the broker asks a new writer to retry, which the library does half
+    a second later: opening the writers of many partitions in turn would take long. `opener` returns a function that
+    opens the writer of a partition in a thread of its own.
     """
 
     def __init__(self, opener: Callable[[TopicPartition], Opener]) -> None:
         self._opener = opener
-        self._begun: dict[TopicPartition, Future[ConfluentTransaction]] = {}
-        self._dropped: dict[TopicPartition, Future[ConfluentTransaction]] = {}
+        self._pending: dict[TopicPartition, Future[ConfluentTransaction]] = {}
+        self._discarded: dict[TopicPartition, Future[ConfluentTransaction]] = {}
 
     def begin(self, partitions: Iterable[TopicPartition]) -> None:
-        """Open their writers; after one that was dropped, which would else fence the new one."""
+        """Start to open writers, each after a discarded one of its partition, which would otherwise fence it."""
         for partition in partitions:
-            self._begun[partition] = started(_open_after, self._dropped.pop(partition, None), self._opener(partition))
+            earlier, opener = self._discarded.pop(partition, None), self._opener(partition)
+            self._pending[partition] = run_in_thread(_open_after, earlier, opener)
 
-    def take(self, partition: TopicPartition) -> ConfluentTransaction:
-        """The writer of a partition, opened now if that was not begun; raises what opening raises."""
-        begun = self._begun.pop(partition, None)
-        return self._opener(partition)() if begun is None else begun.result()
+    def pop(self, partition: TopicPartition) -> ConfluentTransaction:
+        """Return the writer of a partition, opening it now if that has not begun; raises what opening raises."""
+        pending = self._pending.pop(partition, None)
+        return self._opener(partition)() if pending is None else pending.result()
 
-    def drop(self, partitions: Iterable[TopicPartition]) -> None:
-        """Close those that nobody will take, as soon as they are open."""
-        for partition in set(partitions) & self._begun.keys():
-            self._dropped[partition] = self._begun.pop(partition)
-            self._dropped[partition].add_done_callback(partial(started, _close))
+    def discard(self, partitions: Iterable[TopicPartition]) -> None:
+        """Close the pending writers of partitions as soon as they are open."""
+        for partition in set(partitions) & self._pending.keys():
+            self._discarded[partition] = self._pending.pop(partition)
+            self._discarded[partition].add_done_callback(partial(run_in_thread, _close))
 
     def close(self) -> None:
-        """Drop all."""
-        self.drop(self._begun.copy())
+        """Discard all pending writers."""
+        self.discard(self._pending.copy())
 
 
-def _open_after(dropped: Future[ConfluentTransaction] | None, opener: Opener) -> ConfluentTransaction:
-    if dropped is not None:
-        wait([dropped])
+def _open_after(earlier: Future[ConfluentTransaction] | None, opener: Opener) -> ConfluentTransaction:
+    if earlier is not None:
+        wait([earlier])
     return opener()
 
 
-def _close(begun: Future[ConfluentTransaction]) -> None:
-    if begun.exception() is None:
-        begun.result().close()
+def _close(pending: Future[ConfluentTransaction]) -> None:
+    if pending.exception() is None:
+        pending.result().close()

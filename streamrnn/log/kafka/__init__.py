@@ -1,7 +1,7 @@
-"""The log on Apache Kafka, over kafka-python: nothing outside this folder imports that library.
+"""The log on Apache Kafka through kafka-python: nothing outside this folder imports that library.
 
-The versions of it that are allowed are pinned to one, because some of its defects are guarded against by way of its
-inner parts (`writer`); the tests in `tests/integration/test_kafka*.py` hold each guard to its purpose.
+Exactly one version of it is allowed, because the guards against some of its defects use its internals (`writer`); each
+guard has a test in `tests/integration/test_kafka*.py`.
 """
 
 from streamrnn.log.kafka.log import KafkaLog

@@ -1,37 +1,23 @@
-"""What every client of the brokers has in common: options, security, opening, and errors in our own words."""
+"""What every kafka-python client shares: options, security, connecting, and translated errors."""
 
 import socket
 import ssl
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from kafka import errors
 from kafka.net.compat import KafkaNetClient
 
-from streamrnn.errors import Fenced, LogError, StreamrnnError
-from streamrnn.log.kafka_common import (
-    FENCED_INSTANCE,
-    FENCING,
-    NOT_TRUSTED,
-    REMEDIES,
-    SILENT,
-    UNREACHABLE,
-    Connection,
-    name_taken,
-    tls,
-)
+from streamrnn.errors import LogError, StreamrnnError
+from streamrnn.log.kafka_common import Connection, tls_context
+from streamrnn.log.kafka_common import errors as common_errors
 
 Client = TypeVar("Client")
 Options = Mapping[str, Any]
 
 
-def options(connection: Connection) -> dict[str, Any]:
-    """Make the library's options that hold for every client; times in seconds.
-
-    Raises:
-        ConfigError: a certificate or key file cannot be used.
-    """
+def kafka_python_options(connection: Connection) -> dict[str, Any]:
+    """Return the library's options that apply to every client. Raises ConfigError for unusable certificate files."""
     common: dict[str, Any] = {
         "bootstrap_servers": [server.strip() for server in connection.bootstrap_servers.split(",")],
         "client_id": connection.app,
@@ -44,18 +30,14 @@ def options(connection: Connection) -> dict[str, Any]:
         common["sasl_mechanism"] = connection.sasl_mechanism
         common["sasl_plain_username"] = connection.sasl_username
         common["sasl_plain_password"] = connection.sasl_password
-    if connection.security_protocol.endswith("SSL"):
-        # a context of our own: the library's ignores a list of ciphers and stumbles over a revocation list
-        common["ssl_context"] = tls(connection)
+    if connection.encrypted:
+        # a context of our own: the library ignores its list of ciphers and fails on a revocation list
+        common["ssl_context"] = tls_context(connection)
     return common
 
 
-def opened(kind: Callable[..., Client], common: Options, **particular: object) -> Client:
-    """Open a client. One that cannot reach the brokers leaves no thread and no socket behind.
-
-    Raises:
-        LogError: no broker can be reached, or it refuses this client.
-    """
+def open_kafka_python(kind: Callable[..., Client], common: Options, **particular: object) -> Client:
+    """Open a client. Raises LogError, leaving no thread or socket behind, if no broker accepts it."""
     networks: list[KafkaNetClient] = []
 
     def network(**config: object) -> KafkaNetClient:
@@ -64,19 +46,18 @@ def opened(kind: Callable[..., Client], common: Options, **particular: object) -
         networks[-1].cluster.config["allow_auto_create_topics"] = False
         return networks[-1]
 
-    servers = ", ".join(common["bootstrap_servers"])
-    failure = f"cannot connect to Kafka at {servers}"
+    failure = f"cannot connect to Kafka at {', '.join(common['bootstrap_servers'])}"
     try:
-        with explained(failure):
+        with common_errors.explained(failure, kafka_python_error):
             try:
                 return kind(**{**common, **particular}, kafka_client=network)
             except errors.KafkaTimeoutError as error:
                 if (refusal := _tls_refusal(common)) is not None:
-                    raise LogError(f"{failure}: {refusal}; {NOT_TRUSTED}") from error
+                    raise LogError(f"{failure}: {refusal}; {common_errors.CERTIFICATES}") from error
                 if not str(common["security_protocol"]).startswith("SASL"):
                     raise
-                text = f"{_reason(error)}, or refused this user, which the library does not tell apart: {REMEDIES[58]}"
-                raise LogError(f"{failure}: {text}") from error
+                cause = f"{common_errors.TIMED_OUT}, or rejected this user; {common_errors.CREDENTIALS}"
+                raise LogError(f"{failure}: {error}; {cause}") from error
     except BaseException:
         for each in networks:
             each.close()
@@ -84,7 +65,7 @@ def opened(kind: Callable[..., Client], common: Options, **particular: object) -
 
 
 def _tls_refusal(common: Options) -> ssl.SSLError | None:
-    """What speaks against the certificate of the first broker; the library keeps it to itself."""
+    """Return why the first broker's certificate is rejected, which the library does not report."""
     if "ssl_context" not in common:
         return None
     host, _, port = common["bootstrap_servers"][0].rpartition(":")
@@ -99,40 +80,14 @@ def _tls_refusal(common: Options) -> ssl.SSLError | None:
     return None
 
 
-@contextmanager
-def explained(failure: str) -> Iterator[None]:
-    """Turn whatever the library raises within into a LogError that says what failed, why, and what may help.
-
-    Raises:
-        ConfigError: another process has joined under the same name.
-        Fenced: the brokers say that another process has taken over.
-        LogError: any other error.
-    """
-    try:
-        yield
-    except StreamrnnError:
-        raise
-    except Exception as error:
-        if _number(error) == FENCED_INSTANCE:
-            raise name_taken(failure) from error
-        # not only KafkaError: what comes over the wire also ends in OSError, ValueError, struct.error, codecs' errors
-        if isinstance(error, errors.CommitFailedError) or _number(error) in FENCING:
-            raise Fenced(
-                f"{failure}: another process has taken over, or a time limit was exceeded ({error})"
-            ) from error
-        raise LogError(f"{failure}: {_reason(error)}") from error
-
-
-def _number(error: Exception) -> int | None:
-    """The protocol's number of an error that a broker has sent."""
-    return error.errno if isinstance(error, errors.BrokerResponseError) else None
-
-
-def _reason(error: Exception) -> str:
-    remedy = REMEDIES.get(_number(error) or 0)
-    if isinstance(error, errors.KafkaTimeoutError):
-        remedy = SILENT
+def kafka_python_error(failure: str, error: Exception) -> StreamrnnError:
+    """Return the error for an exception of the library."""
+    code, remedy = error.errno if isinstance(error, errors.BrokerResponseError) else None, None
+    if isinstance(error, errors.CommitFailedError):
+        code = common_errors.ILLEGAL_GENERATION
+    elif isinstance(error, errors.KafkaTimeoutError):
+        remedy = common_errors.TIMED_OUT
     elif isinstance(error, errors.KafkaConnectionError):
-        remedy = UNREACHABLE
-    text = f"{type(error).__name__}: {error}" if not isinstance(error, errors.KafkaError) else str(error)
-    return text if remedy is None else f"{text}; {remedy}"
+        remedy = common_errors.UNREACHABLE
+    text = str(error) if isinstance(error, errors.KafkaError) else f"{type(error).__name__}: {error}"
+    return common_errors.kafka_error(failure, text, code, remedy)

@@ -1,4 +1,4 @@
-"""Reading a partition of Kafka without a group."""
+"""Reading a range of a partition without a group."""
 
 import time
 from collections.abc import Iterator
@@ -7,8 +7,8 @@ from contextlib import closing
 from kafka import KafkaConsumer
 from kafka import TopicPartition as KafkaPartition
 
-from streamrnn.log.kafka.client import Options, explained, opened
-from streamrnn.log.kafka_common import stuck
+from streamrnn.log.kafka.client import Options, kafka_python_error, open_kafka_python
+from streamrnn.log.kafka_common.errors import explained, read_stalled
 from streamrnn.records import Record, TopicPartition
 
 READING: dict[str, object] = {
@@ -20,37 +20,36 @@ READING: dict[str, object] = {
     "retry_backoff_ms": 20,
     "metrics_enabled": False,
 }
-"""Of every consumer, that of the group and those without one."""
-WHOLE: dict[str, object] = {
+"""Options of every consumer."""
+RANGE: dict[str, object] = {
     **READING,
     "max_partition_fetch_bytes": 8 * 1024 * 1024,
     "fetch_max_wait_ms": 5,
     "retry_backoff_ms": 2,
 }
-"""Of a consumer that reads one partition from one end to the other, and is all that its caller waits for."""
-LOOK_AGAIN = 20  # milliseconds: behind the last record lies what ended its transaction, for which no poll comes back
+"""Options of a consumer that reads a range while its caller waits."""
+POLL_MS = 20  # short: a poll does not return for the marker that ends a transaction behind the last record
 
 
-def read(common: Options, partition: TopicPartition, start: int, end: int, *, patience: float) -> Iterator[Record]:
-    """Committed records from offset `start` to before `end`, which must exist.
+def poll_range(common: Options, partition: TopicPartition, start: int, end: int, *, timeout: float) -> Iterator[Record]:
+    """Yield committed records from offset `start` up to `end`, excluding it; both must exist.
 
-    Raises:
-        LogError: nothing came for `patience` seconds, or the brokers refuse.
+    Raises LogError after `timeout` seconds without progress, or if the brokers reject the read.
     """
     name = KafkaPartition(*partition)
-    where = f"{partition.topic}/{partition.partition}"
-    reader = opened(KafkaConsumer, common, **WHOLE)
-    with closing(reader), explained(f"cannot read {where} at {', '.join(common['bootstrap_servers'])}"):
-        # the library does not pass its setting on, and would ask for the topic a tenth of a second later
-        reader._cluster.config["retry_backoff_ms"] = WHOLE["retry_backoff_ms"]  # noqa: SLF001
+    reader = open_kafka_python(KafkaConsumer, common, **RANGE)
+    failure = f"cannot read {partition} at {', '.join(common['bootstrap_servers'])}"
+    with closing(reader), explained(failure, kafka_python_error):
+        # the library does not pass this option on, and would request the topic's metadata 0.1 s later
+        reader._cluster.config["retry_backoff_ms"] = RANGE["retry_backoff_ms"]  # noqa: SLF001
         reader.assign([name])
         reader.seek(name, start)
         position, progress = start, time.monotonic()
         while position < end:
-            for each in reader.poll(timeout_ms=LOOK_AGAIN).get(name, ()):
+            for each in reader.poll(timeout_ms=POLL_MS).get(name, ()):
                 if each.offset < end:
                     yield Record(*partition, each.offset, each.timestamp, each.key, each.value, tuple(each.headers))
             if reader.position(name) != position:
                 position, progress = reader.position(name), time.monotonic()
-            elif time.monotonic() - progress > patience:
-                raise stuck(partition, position, end)
+            elif time.monotonic() - progress > timeout:
+                raise read_stalled(partition, position, end)

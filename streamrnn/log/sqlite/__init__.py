@@ -1,4 +1,4 @@
-"""The embedded log: topics, offsets and state in one SQLite file, with the promises of Kafka for one machine."""
+"""The embedded log: topics, offsets and state in one SQLite file, with Kafka's guarantees on one machine."""
 
 from streamrnn.log.sqlite.log import SqliteLog
 

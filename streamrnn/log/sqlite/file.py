@@ -1,4 +1,4 @@
-"""The file beneath the embedded log: its tables, and how records lie in them."""
+"""The SQLite file of the embedded log: its tables and the statements on them."""
 
 import json
 import sqlite3
@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 from streamrnn.errors import LogError
-from streamrnn.log.checks import out_of_range
+from streamrnn.log.checks import check_key, check_position
 from streamrnn.records import Headers, Output, Record, TopicPartition
 
-BUSY = 10.0  # seconds to wait for a lock that another process holds
+BUSY_TIMEOUT = 10.0  # seconds to wait for a lock of another process
 SCHEMA = 1
 OFFSET_BITS = 40
-"""A record's row number is its partition's number, shifted by these bits, plus its offset: so that one partition's
-records lie side by side in the order of their offsets, with no index beside the table."""
+"""A record's row number is its partition's number, shifted left by this many bits, plus its offset: one partition's
+records are adjacent and in offset order without a separate index."""
 
 TABLES = """
 CREATE TABLE partitions (number INTEGER PRIMARY KEY, topic TEXT NOT NULL, partition INTEGER NOT NULL,
@@ -40,34 +40,123 @@ def _unpack(text: str) -> Headers:
     return tuple((name, None if value is None else bytes.fromhex(value)) for name, value in json.loads(text))
 
 
-class File:
-    """One connection to the file; every error of the library becomes a LogError that names the file."""
+class StoredPartition(NamedTuple):
+    """A partition's row in the table `partitions`."""
+
+    number: int
+    compacted: int
+    first: int
+    """Offset of the first available record."""
+    following: int
+    """Offset of the next record to be written."""
+
+    @property
+    def base(self) -> int:
+        """Row number of offset 0."""
+        return self.number << OFFSET_BITS
+
+
+class LogTables(NamedTuple):
+    """The tables of the file within one transaction."""
+
+    connection: sqlite3.Connection
+    path: Path
+
+    def execute(self, statement: str, parameters: Sequence[object] = ()) -> sqlite3.Cursor:
+        """Run one statement."""
+        return self.connection.execute(statement, parameters)
+
+    def partition_count(self, topic: str) -> int:
+        """Return the number of partitions of a topic; 0 if it does not exist."""
+        return int(self.execute("SELECT count(*) FROM partitions WHERE topic = ?", (topic,)).fetchone()[0])
+
+    def current_member(self, app: str) -> str | None:
+        """Return the member of an application that reads all partitions."""
+        row = self.execute("SELECT member FROM members WHERE app = ?", (app,)).fetchone()
+        return None if row is None else str(row[0])
+
+    def find(self, partition: TopicPartition) -> StoredPartition:
+        """Return a partition's row. Raises LogError if it does not exist."""
+        row = self.execute(
+            "SELECT number, compacted, first, following FROM partitions WHERE topic = ? AND partition = ?", partition
+        ).fetchone()
+        if row is None:
+            raise LogError(f"{partition} does not exist in {self.path}: create the topic first")
+        return StoredPartition(*row)
+
+    def select(self, partition: TopicPartition, offset: int, limit: int) -> list[Record]:
+        """Return at most `limit` records from `offset` on. Raises LogError if the offset is out of range."""
+        stored = self.find(partition)
+        check_position(partition, offset, (stored.first, stored.following))
+        topic, index = partition
+        base = stored.base
+        rows = self.execute(
+            "SELECT place, timestamp, key, value, headers FROM records "
+            "WHERE place >= ? AND place < ? ORDER BY place LIMIT ?",
+            (base + offset, base + stored.following, limit),
+        )
+        return [
+            Record(topic, index, place - base, timestamp, key, value, () if headers is None else _unpack(headers))
+            for place, timestamp, key, value, headers in rows
+        ]
+
+    def append(self, topic: str, records: Iterable[Record | Output]) -> None:
+        """Append records, possibly of several partitions, to one topic."""
+        by_partition: dict[int, list[Record | Output]] = {}
+        for record in records:
+            by_partition.setdefault(record.partition, []).append(record)
+        for partition, batch in by_partition.items():
+            stored = self.find(TopicPartition(topic, partition))
+            if stored.compacted:
+                self._update_state(stored.number, batch)
+            else:
+                rows = [
+                    (place, record.timestamp, record.key, record.value, _pack(record.headers))
+                    for place, record in enumerate(batch, stored.base + stored.following)
+                ]
+                self.connection.executemany("INSERT INTO records VALUES (?, ?, ?, ?, ?)", rows)
+            self.execute(
+                "UPDATE partitions SET following = following + ? WHERE number = ?", (len(batch), stored.number)
+            )
+
+    def _update_state(self, number: int, records: Sequence[Record | Output]) -> None:
+        for record in records:
+            check_key(record)
+            if record.value is None:
+                self.execute("DELETE FROM state WHERE number = ? AND key = ?", (number, record.key))
+            else:
+                row = (number, record.key, record.value)
+                self.execute("INSERT OR REPLACE INTO state VALUES (?, ?, ?)", row)
+
+
+class LogFile:
+    """One connection to the file; every SQLite error becomes a LogError that names the file."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         with self._explained("opened"):
-            self._connection = sqlite3.connect(path, timeout=BUSY, isolation_level=None)
+            self._connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT, isolation_level=None)
         try:
             with self._explained("opened"):
                 self._connection.execute("PRAGMA journal_mode = WAL")
                 self._connection.execute("PRAGMA synchronous = FULL")
-            with self.writing() as connection:
-                self._prepare(connection)
+            with self.writing() as tables:
+                self._prepare(tables)
         except BaseException:
             self._connection.close()
             raise
 
-    def _prepare(self, connection: sqlite3.Connection) -> None:
-        (version,) = connection.execute("PRAGMA user_version").fetchone()
-        tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
-        if version == 0 and tables == 0:
+    def _prepare(self, tables: LogTables) -> None:
+        (version,) = tables.execute("PRAGMA user_version").fetchone()
+        (count,) = tables.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        if version == 0 and count == 0:
             for statement in TABLES.split(";"):
-                connection.execute(statement)
-            connection.execute(f"PRAGMA user_version = {SCHEMA}")
+                tables.execute(statement)
+            tables.execute(f"PRAGMA user_version = {SCHEMA}")
         elif version != SCHEMA:
             raise LogError(
-                f"{self.path} is not a log of this version of streamrnn: its schema is {version}, and {SCHEMA} is "
-                "needed; name another file under sqlite.path"
+                f"{self.path} is not a log of this version of streamrnn: its schema is {version}, but {SCHEMA} is "
+                "needed; set sqlite.path to another file"
             )
 
     @contextmanager
@@ -77,120 +166,31 @@ class File:
         except sqlite3.Error as error:
             if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY:
                 raise LogError(
-                    f"the log {self.path} cannot be {action}: another process has held it locked for {BUSY:g} s; end "
-                    "that process, or give each its own file"
+                    f"the log {self.path} cannot be {action}: another process has locked it for {BUSY_TIMEOUT:g} s; "
+                    "stop that process, or use a file for each (sqlite.path)"
                 ) from error
             raise LogError(f"the log {self.path} cannot be {action}: {error}") from error
 
     @contextmanager
-    def _within(self, begin: str, action: str) -> Iterator[sqlite3.Connection]:
+    def _within(self, begin: str, action: str) -> Iterator[LogTables]:
         with self._explained(action):
             self._connection.execute(begin)
             try:
-                yield self._connection
+                yield LogTables(self._connection, self.path)
                 self._connection.execute("COMMIT")
             except BaseException:
                 if self._connection.in_transaction:
                     self._connection.execute("ROLLBACK")
                 raise
 
-    def reading(self) -> AbstractContextManager[sqlite3.Connection]:
-        """One view of the file, whatever others write meanwhile."""
+    def reading(self) -> AbstractContextManager[LogTables]:
+        """Run a read transaction: a consistent view, whatever other processes write meanwhile."""
         return self._within("BEGIN", "read")
 
-    def writing(self) -> AbstractContextManager[sqlite3.Connection]:
-        """One write transaction: all of it or nothing."""
+    def writing(self) -> AbstractContextManager[LogTables]:
+        """Run a write transaction; an exception rolls it back."""
         return self._within("BEGIN IMMEDIATE", "written")
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the connection."""
         self._connection.close()
-
-
-class Held(NamedTuple):
-    """What the file knows of a partition."""
-
-    number: int
-    compacted: int
-    first: int
-    following: int
-    """Offset of the next record to be written."""
-
-    @property
-    def base(self) -> int:
-        """The place of offset 0."""
-        return self.number << OFFSET_BITS
-
-
-def count(connection: sqlite3.Connection, topic: str) -> int:
-    """Number of partitions of a topic."""
-    return int(connection.execute("SELECT count(*) FROM partitions WHERE topic = ?", (topic,)).fetchone()[0])
-
-
-def owner(connection: sqlite3.Connection, app: str) -> str | None:
-    """The member that reads all partitions."""
-    row = connection.execute("SELECT member FROM members WHERE app = ?", (app,)).fetchone()
-    return None if row is None else str(row[0])
-
-
-def locate(connection: sqlite3.Connection, path: Path, partition: TopicPartition) -> Held:
-    """Where a partition lies in the file. Raises LogError where it does not exist."""
-    row = connection.execute(
-        "SELECT number, compacted, first, following FROM partitions WHERE topic = ? AND partition = ?", partition
-    ).fetchone()
-    if row is None:
-        raise LogError(f"{partition.topic}/{partition.partition} does not exist in {path}: create the topic first")
-    return Held(*row)
-
-
-def read(
-    connection: sqlite3.Connection, path: Path, partition: TopicPartition, position: int, limit: int
-) -> list[Record]:
-    """At most `limit` records from offset `position` on."""
-    held = locate(connection, path, partition)
-    if not held.first <= position <= held.following:
-        raise out_of_range(partition, position, held.first, held.following)
-    rows = connection.execute(
-        "SELECT place, timestamp, key, value, headers FROM records "
-        "WHERE place >= ? AND place < ? ORDER BY place LIMIT ?",
-        (held.base + position, held.base + held.following, limit),
-    )
-    topic, index = partition
-    base = held.base
-    return [
-        Record(topic, index, place - base, timestamp, key, value, () if headers is None else _unpack(headers))
-        for place, timestamp, key, value, headers in rows
-    ]
-
-
-def write(connection: sqlite3.Connection, path: Path, topic: str, records: Iterable[Record | Output]) -> None:
-    """Append records, which may be of several partitions, to one topic."""
-    by_partition: dict[int, list[Record | Output]] = {}
-    for record in records:
-        by_partition.setdefault(record.partition, []).append(record)
-    for partition, batch in by_partition.items():
-        held = locate(connection, path, TopicPartition(topic, partition))
-        if held.compacted:
-            _write_state(connection, held.number, topic, batch)
-        else:
-            place = held.base + held.following
-            connection.executemany(
-                "INSERT INTO records VALUES (?, ?, ?, ?, ?)",
-                [
-                    (at, record.timestamp, record.key, record.value, _pack(record.headers))
-                    for at, record in enumerate(batch, place)
-                ],
-            )
-        connection.execute(
-            "UPDATE partitions SET following = following + ? WHERE number = ?", (len(batch), held.number)
-        )
-
-
-def _write_state(connection: sqlite3.Connection, number: int, topic: str, records: Sequence[Record | Output]) -> None:
-    for record in records:
-        if record.key is None:
-            raise LogError(f"a record for {topic}/{record.partition} has no key, and the topic is compacted")
-        if record.value is None:
-            connection.execute("DELETE FROM state WHERE number = ? AND key = ?", (number, record.key))
-        else:
-            connection.execute("INSERT OR REPLACE INTO state VALUES (?, ?, ?)", (number, record.key, record.value))

@@ -1,4 +1,4 @@
-"""Which applications have a living member: a lock that ends with its process, however that ends."""
+"""Locks that show which applications have a live member; the kernel releases them when the process ends."""
 
 import fcntl
 import os
@@ -9,26 +9,26 @@ from pathlib import Path
 from streamrnn.errors import LogError
 
 
-class Presence:
-    """One member's share in the lock of its application, a file beside the log's.
+class MemberLock:
+    """One member's shared lock of its application, in a file beside the log.
 
-    Members hold it together; who can have it alone is alone. It is no file of SQLite's own, since closing any of those
-    lets go of all the locks that this process has on it.
+    Live members share the lock, so a process that obtains it exclusively is alone. It cannot be one of SQLite's own
+    files: closing any descriptor of those releases all locks that this process has on the file.
     """
 
     def __init__(self, path: Path, app: str) -> None:
         self._path = Path(f"{path}-{app}.lock")
         self._descriptor = -1
-        self._shown = False
+        self._locked = False
 
-    def show(self) -> None:
-        """Be a living member from now on."""
+    def acquire(self) -> None:
+        """Register this process as a live member."""
         with self._opened() as descriptor:
-            fcntl.flock(descriptor, fcntl.LOCK_SH)  # waits at most for another's look, which is over at once
-            self._shown = True
+            fcntl.flock(descriptor, fcntl.LOCK_SH)  # waits at most for another process's `others`, which is brief
+            self._locked = True
 
     def others(self) -> bool:
-        """Whether there is another living member."""
+        """Return whether there is another live member."""
         if not self._path.exists():
             return False
         with self._opened() as descriptor:
@@ -37,14 +37,14 @@ class Presence:
             except BlockingIOError:
                 return True
             finally:
-                fcntl.flock(descriptor, fcntl.LOCK_SH if self._shown else fcntl.LOCK_UN)
+                fcntl.flock(descriptor, fcntl.LOCK_SH if self._locked else fcntl.LOCK_UN)
         return False
 
     def close(self) -> None:
-        """Let go."""
+        """Release the lock."""
         if self._descriptor >= 0:
             os.close(self._descriptor)
-            self._descriptor, self._shown = -1, False
+            self._descriptor, self._locked = -1, False
 
     @contextmanager
     def _opened(self) -> Iterator[int]:
@@ -53,4 +53,6 @@ class Presence:
                 self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
             yield self._descriptor
         except OSError as error:
-            raise LogError(f"{self._path}, which shows who is using the log, cannot be locked: {error}") from error
+            raise LogError(
+                f"the lock file {self._path} cannot be locked: {error}; the user needs write permission in its folder"
+            ) from error

@@ -3,10 +3,10 @@
   const root = document.documentElement;
   const data = JSON.parse(document.getElementById("data").textContent);
   const charts = [...document.querySelectorAll(".chart")];
-  const redraw = new Map(); // of each chart that has been drawn, what draws it again
-  const LAST = 200; // rows that a series shows at first
-  const HOLE = 10; // times the usual step: what is further apart is not connected
-  const touch = matchMedia("(pointer: coarse)").matches; // there a drag scrolls the page, and the buttons zoom
+  const redraw = new Map(); // drawn charts, each with the function that draws it again
+  const LAST = 200; // rows shown initially
+  const HOLE = 10; // rows further apart than this many median steps are not connected
+  const touch = matchMedia("(pointer: coarse)").matches; // dragging scrolls the page; only the buttons zoom
 
   const colour = (name) => getComputedStyle(root).getPropertyValue("--" + name).trim();
   const faded = (name, alpha) => {
@@ -37,7 +37,7 @@
 
   const line = (f, more) => ({ name: data.forecasters[f], mode: "lines", line: { color: colour("f" + f), width: f === 0 ? 2.5 : 1.6 }, ...more });
   const steps = (horizon) => `${horizon} step${horizon === 1 ? "" : "s"} ahead`;
-  const marks = [["solid", "circle"], ["dash", "square"], ["dot", "diamond"]]; // of the horizons in the reliability diagram
+  const marks = [["solid", "circle"], ["dash", "square"], ["dot", "diamond"]]; // by horizon, in the reliability diagram
 
   const together = {
     reliability(element) {
@@ -48,7 +48,7 @@
       }));
       traces.unshift({ x: [0, 1], y: [0, 1], mode: "lines", line: { color: colour("soft"), dash: "dot", width: 1 }, hoverinfo: "skip", showlegend: false });
       show(element, traces, {
-        xaxis: axis({ range: [0, 1], title: { text: "nominal quantile" } }), yaxis: axis({ range: [0, 1], title: { text: "share of truths below" } }),
+        xaxis: axis({ range: [0, 1], title: { text: "nominal quantile" } }), yaxis: axis({ range: [0, 1], title: { text: "share of observed values below" } }),
       });
     },
     skill(element) {
@@ -68,7 +68,7 @@
         ...[3, 0].map((f) => line(f, { x: parts, y: course[f], hovertemplate: "%{y:.3f}<extra></extra>" })),
       ];
       show(element, traces, {
-        xaxis: axis({ title: { text: "share of the series passed" }, tickformat: ".0%", range: [0, 1] }),
+        xaxis: axis({ title: { text: "position in the series" }, tickformat: ".0%", range: [0, 1] }),
         yaxis: axis({ title: { text: "error ÷ persistence" }, rangemode: "tozero" }),
         shapes: [{ type: "line", x0: 0, x1: 1, y0: 1, y1: 1, line: { color: colour("f1"), width: 1.2 } }],
       });
@@ -84,18 +84,18 @@
     },
   };
 
-  // ---- one series: what is drawn, and the part of it that is seen
+  // ---- charts of one series, and the range of rows in view
 
-  function opened(number) {
+  function unpacked(number) {
     const packed = data.series[number];
-    if (!packed.open) {
+    if (!packed.unpacked) {
       const times = unpack(packed.times);
-      packed.open = { times, values: unpack(packed.values), quantiles: packed.quantiles.map((levels) => levels.map(unpack)), runs: runs(times) };
+      packed.unpacked = { times, values: unpack(packed.values), quantiles: packed.quantiles.map((levels) => levels.map(unpack)), runs: runs(times) };
     }
-    return packed.open;
+    return packed.unpacked;
   }
 
-  // stretches of rows between holes in time; before the latest rows, which are all drawn, rows are further apart
+  // runs of rows without holes in time; rows before the latest ones are thinned, so their steps are longer
   function runs(times) {
     const split = Math.max(times.length - data.latest, 0), found = [];
     const usual = (from, to) => {
@@ -116,7 +116,7 @@
     x: open.runs.flatMap(([from, to]) => [...open.times.subarray(from, to), null]), y: open.runs.flatMap(([from, to]) => [...numbers.subarray(from, to), null]),
   });
 
-  // what lies between two curves, an outline for each stretch
+  // the area between two curves, one outline per run
   function outlines(open, low, high) {
     const [x, y] = [[], []];
     for (const [start, to] of open.runs) {
@@ -130,7 +130,7 @@
   }
 
   const horizon = () => Number(document.querySelector("#horizon input:checked")?.value ?? 0);
-  const views = new Map(); // of each series the first and the last place that are seen
+  const views = new Map(); // per series: indices of the first and the last row in view
   const whole = (times) => [0, times.length - 1];
   const end = (times) => [Math.max(times.length - LAST, 0), times.length - 1];
 
@@ -149,7 +149,7 @@
   }
 
   function series(element) {
-    const number = Number(element.dataset.series), s = horizon(), packed = data.series[number], open = opened(number);
+    const number = Number(element.dataset.series), s = horizon(), packed = data.series[number], open = unpacked(number);
     const { times, values } = open, levels = open.quantiles[s], middle = levels[levels.length - 1];
     if (!views.has(element)) views.set(element, end(times));
     const view = views.get(element);
@@ -159,7 +159,7 @@
     const traces = [
       ...data.intervals.map((_, i) => band(levels[2 * i], levels[2 * i + 1], i ? 0.22 : 0.14)),
       { ...joined(open, middle), name: "median", mode: "lines", line: { color: colour("f0"), width: 1.8 }, hovertemplate: "median %{y:.5~g}<extra></extra>" },
-      { ...joined(open, values), name: "truth", mode: "lines", line: { color: colour("truth"), width: 1.2 }, hovertemplate: "truth %{y:.5~g}<extra></extra>" },
+      { ...joined(open, values), name: "observed", mode: "lines", line: { color: colour("truth"), width: 1.2 }, hovertemplate: "observed %{y:.5~g}<extra></extra>" },
       {
         x: packed.anomalies.map((at) => times[at]), y: packed.anomalies.map((at) => values[at]), name: "anomaly", mode: "markers", hoverinfo: "skip",
         marker: { color: "rgba(0,0,0,0)", size: 9, line: { color: colour("anomaly"), width: 1.8 } },
@@ -185,7 +185,7 @@
   }
 
   function look(element, [from, to]) {
-    const size = opened(Number(element.dataset.series)).times.length;
+    const size = unpacked(Number(element.dataset.series)).times.length;
     const length = Math.min(Math.max(to - from, Math.min(10, size - 1)), size - 1);
     const start = Math.min(Math.max(Math.round(from), 0), size - 1 - length);
     views.set(element, [start, Math.round(start + length)]);
@@ -193,7 +193,7 @@
   }
 
   function act(element, name) {
-    const { times } = opened(Number(element.dataset.series));
+    const { times } = unpacked(Number(element.dataset.series));
     const [from, to] = views.get(element) ?? end(times), length = to - from;
     const moves = {
       left: [from - length / 2, to - length / 2], right: [from + length / 2, to + length / 2],
@@ -204,7 +204,7 @@
 
   const KEYS = { ArrowLeft: "left", ArrowRight: "right", "+": "in", "=": "in", "-": "out", 0: "all", End: "end", Home: "all" };
 
-  // ---- when what is drawn
+  // ---- drawing charts when they come into view
 
   function draw(element) {
     const drawing = element.dataset.chart ? together[element.dataset.chart] : series;
@@ -222,17 +222,17 @@
   }, { rootMargin: "400px" });
   charts.forEach((element) => near.observe(element));
 
-  function dress(theme) {
+  function setTheme(theme) {
     root.dataset.theme = theme;
     document.getElementById("theme").textContent = theme === "dark" ? "Light" : "Dark";
-    redraw.forEach((again) => again());
+    redraw.forEach((draw) => draw());
   }
 
   const dark = matchMedia("(prefers-color-scheme: dark)");
-  dark.addEventListener("change", () => dress(dark.matches ? "dark" : "light"));
-  dress(dark.matches ? "dark" : "light");
+  dark.addEventListener("change", () => setTheme(dark.matches ? "dark" : "light"));
+  setTheme(dark.matches ? "dark" : "light");
 
-  let before = null; // the theme on the screen while the page is dressed for paper
+  let before = null; // the screen's theme while printing
   addEventListener("beforeprint", () => {
     if (before !== null) return;
     before = root.dataset.theme;
@@ -249,13 +249,13 @@
     root.classList.remove("printing");
     const theme = before;
     before = null;
-    dress(theme);
+    setTheme(theme);
     charts.forEach((element) => Plotly.Plots.resize(element));
   });
 
-  // ---- what can be pressed
+  // ---- controls
 
-  for (const [id, press] of [["theme", () => dress(root.dataset.theme === "dark" ? "light" : "dark")], ["print", () => print()]]) {
+  for (const [id, press] of [["theme", () => setTheme(root.dataset.theme === "dark" ? "light" : "dark")], ["print", () => print()]]) {
     const button = document.getElementById(id);
     button.hidden = false;
     button.addEventListener("click", press);

@@ -1,4 +1,4 @@
-"""The picture of a series: what came, and for one horizon what had been forecast for it and what is forecast now."""
+"""The chart of a series: observations, and the past and pending forecasts of one horizon."""
 
 from collections.abc import Sequence
 from math import isfinite
@@ -7,19 +7,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from streamrnn.page.history import History
+from streamrnn.page.data.history import SeriesHistory
 
 OBSERVED, FORECAST, ANOMALY, QUIET = "#e8710a", "#3b82f6", "#dc2626", "#8b95a5"
-"""Colours that can be read on light and on dark ground, also by who does not tell red from green."""
-LONG = 5
-"""Usual steps without an observation after which a line breaks off."""
+"""Colours legible on light and dark backgrounds, also with red-green colour blindness."""
+GAP_STEPS = 5
+"""Median steps without an observation that interrupt a line."""
 LABELS = {"year": "{yyyy}", "month": "{MMM}", "day": "{d} {MMM}", "hour": "{HH}:{mm}", "minute": "{HH}:{mm}"}
-"""Times on the axis."""
+"""Formats of the time axis."""
 DIGITS = 7
-"""Significant digits of the largest number that are sent to the browser."""
+"""Significant digits, of the largest number, sent to the browser."""
 
-# Returns HTML made of numbers and column names alone: the name of a series would have to be escaped.
-# ECharts adds dimensions without a name to stacked series, and a gap's row has no numbers, so no tooltip.
+# Returns HTML of numbers and column names only: a series' name would have to be escaped.
+# ECharts adds unnamed dimensions to stacked series; the row of a gap has no numbers and so no tooltip.
 TOOLTIP = """(points) => {
   const row = points[0].value;
   const values = new Map(points[0].dimensionNames.flatMap((name, index) => name ? [[name, row[index]]] : []));
@@ -38,53 +38,53 @@ TOOLTIP = """(points) => {
 
 
 def bands(levels: Sequence[float]) -> list[tuple[int, int, str]]:
-    """The intervals between quantiles as far from either end, widest first: two indices, and the percent."""
+    """Return the symmetric intervals, widest first: indices of both quantiles, and the percentage."""
     middle, count = list(levels).index(0.5), len(levels)
     pairs = [(low, count - 1 - low) for low in range(min(middle, count - 1 - middle))]
     return [(low, high, f"{100 * (levels[high] - levels[low]):g}") for low, high in pairs]
 
 
-def columns(history: History, place: int, horizon: int) -> dict[str, list[Any]]:
-    """What is drawn, by the times of observations and then of what is forecast; `horizon` is an index.
+def chart_columns(history: SeriesHistory, slot: int, horizon: int) -> dict[str, list[Any]]:
+    """Return the columns to draw, first past, then pending forecasts; `horizon` is an index.
 
-    Numbers are None where there is none, and where a line is to break off.
+    None stands for a missing number, and interrupts a line.
     """
-    past = history.past(place, history.history)
-    times, ahead = history.ahead(place, horizon)
-    later = times > past.times[-1]  # before a cadence is known, target times repeat the origin's
+    past = history.past(slot, history.history)
+    times, ahead = history.pending(slot, horizon)
+    later = times > past.times[-1]  # while the cadence is unknown, target times equal the origin's
     times, ahead = np.concatenate([past.times, times[later]]), ahead[later]
     quantiles = np.concatenate([past.forecasts[:, horizon], ahead])
     rest = np.full(len(ahead), np.nan)
     numbers = {
         "observed": np.concatenate([past.values, rest]),
-        "median": quantiles[:, history.levels.index(0.5)],
+        "median": quantiles[:, history.median],
         "anomaly": np.concatenate([np.where(past.anomaly >= 1, past.values, np.nan), rest]),
     }
     for low, high, percent in bands(history.levels):
         numbers[f"low {percent}"] = quantiles[:, low]
         numbers[f"width {percent}"] = quantiles[:, high] - quantiles[:, low]
     breaks = _breaks(times)
-    drawn = {name: _sent(np.insert(values, breaks, np.nan)) for name, values in numbers.items()}
+    drawn = {name: _rounded(np.insert(values, breaks, np.nan)) for name, values in numbers.items()}
     return {"time": np.insert(times, breaks, times[breaks - 1] + 1).tolist(), **drawn}
 
 
 def _breaks(times: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Before which points a line breaks off: those that come long after the one before them."""
+    """Return the indices of the points that follow a gap."""
     steps = np.diff(times)
     usual = np.median(steps) if len(steps) else 0
-    return np.flatnonzero(steps > LONG * usual) + 1
+    return np.flatnonzero(steps > GAP_STEPS * usual) + 1
 
 
-def _sent(values: NDArray[np.float64]) -> list[float | None]:
+def _rounded(values: NDArray[np.float64]) -> list[float | None]:
     known = np.isfinite(values)
     largest = np.abs(values, where=known, out=np.zeros(len(values))).max(initial=0.0)
-    if largest > 0:  # beyond what a picture shows, digits are only more to send
+    if largest > 0:  # more digits are invisible and only make the message larger
         values = np.round(values, DIGITS - 1 - int(np.floor(np.log10(largest))))
     return [value if isfinite(value) else None for value in values.tolist()]
 
 
-def options(levels: Sequence[float]) -> dict[str, Any]:
-    """The picture without its numbers, for Apache ECharts."""
+def chart_options(levels: Sequence[float]) -> dict[str, Any]:
+    """Return the options of Apache ECharts, without data."""
     quiet = {"color": QUIET}
     series: list[dict[str, Any]] = []
     for _, _, percent in bands(levels):
@@ -145,15 +145,15 @@ def _line(name: str, color: str, width: float) -> dict[str, Any]:
     }
 
 
-def filled(drawing: dict[str, Any], found: dict[str, list[Any]], now: int | None) -> None:
-    """Put the numbers into the options, and a line where the present is (milliseconds since the epoch)."""
-    drawing["dataset"] = {"source": found}
-    observed = next(each for each in drawing["series"] if each["encode"]["y"] == "observed")
+def fill_chart(options: dict[str, Any], data: dict[str, list[Any]], now: int) -> None:
+    """Put the data into the options, and a line at the present (milliseconds since the epoch)."""
+    options["dataset"] = {"source": data}
+    observed = next(each for each in options["series"] if each["encode"]["y"] == "observed")
     observed["markLine"] = {
         "symbol": "none",
         "silent": True,
         "animation": False,
         "label": {"formatter": "now", "color": QUIET},
         "lineStyle": {"color": QUIET, "type": "dashed", "opacity": 0.7},
-        "data": [] if now is None else [{"xAxis": now}],
+        "data": [{"xAxis": now}],
     }

@@ -1,0 +1,88 @@
+"""Errors of brokers and client libraries as messages that name the failure, its cause and a remedy."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from streamrnn.errors import ConfigError, Fenced, LogError, StreamrnnError
+from streamrnn.records import TopicPartition
+
+Translate = Callable[[str, Exception], StreamrnnError]
+"""Returns the error for what failed and what the client library raised."""
+
+ILLEGAL_GENERATION, FENCED_INSTANCE_ID = 22, 82
+TOPIC_ALREADY_EXISTS, INVALID_CONFIG = 36, 40
+NOT_AUTHORIZED = frozenset({29, 31})
+"""Codes of a missing permission for a topic or for the cluster."""
+FENCING = frozenset({ILLEGAL_GENERATION, 25, 47, 90})
+"""Codes of an illegal generation, an unknown member, an invalid producer epoch and a fenced producer."""
+
+CREDENTIALS = "check kafka.sasl_username and kafka.sasl_password"
+CERTIFICATES = "check kafka.security_protocol and the kafka.ssl_* files"
+TIMED_OUT = "the brokers did not answer in time"
+UNREACHABLE = "check that a broker runs there, and that kafka.security_protocol fits"
+REMEDIES = {
+    3: "the topic or partition does not exist: create it",
+    10: "a record is larger than the topic allows: raise the topic's max.message.bytes",
+    32: "a record's timestamp is too far from the broker's clock for the topic: raise the topic's "
+    "message.timestamp.after.max.ms (and .before.max.ms)",
+    33: "check kafka.sasl_mechanism",
+    50: "kafka.transaction_timeout is above the brokers' limit (transaction.max.timeout.ms)",
+    58: CREDENTIALS,
+    **dict.fromkeys((29, 30, 31, 53), "this user lacks a permission: check the brokers' access control lists"),
+}
+"""Cause or remedy by error code."""
+
+
+class BrokerError(LogError):
+    """An error reported by a broker or the client library; `code` is its code in the protocol, if it has one."""
+
+    def __init__(self, message: str, code: int | None) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+@contextmanager
+def explained(failure: str, translate: Translate) -> Iterator[None]:
+    """Translate every exception of the client library, beside its own also those that malformed answers cause."""
+    try:
+        yield
+    except StreamrnnError:
+        raise
+    except Exception as error:
+        raise translate(failure, error) from error
+
+
+def kafka_error(failure: str, text: str, code: int | None, remedy: str | None = None) -> StreamrnnError:
+    """Return the error for an error code; `remedy` applies to codes without a remedy of their own."""
+    if code == FENCED_INSTANCE_ID:
+        return instance_replaced(failure)
+    if code in FENCING:
+        return Fenced(f"{failure}: another process has taken over, or a time limit was exceeded ({text})")
+    remedy = REMEDIES.get(code or 0, remedy)
+    return BrokerError(f"{failure}: {text}" if remedy is None else f"{failure}: {text}; {remedy}", code)
+
+
+def instance_replaced(failure: str) -> ConfigError:
+    """Return the error for a static member whose name another process uses; joining again would evict that one."""
+    return ConfigError(
+        f"{failure}: another process of this app has joined the group under the same kafka.instance; to run both, give "
+        "each its own kafka.instance"
+    )
+
+
+def missing_topic(topic: str, servers: str) -> LogError:
+    """Return the error for an input topic that does not exist."""
+    return LogError(f"cannot subscribe at {servers}: topic {topic} does not exist; create it first")
+
+
+def missing_partition(topic: str, partition: int) -> LogError:
+    """Return the error for an output to a partition that does not exist."""
+    return LogError(f"{topic}/{partition} does not exist: create the topic with more partitions")
+
+
+def read_stalled(partition: TopicPartition, position: int, end: int) -> LogError:
+    """Return the error for a read that makes no progress before its end."""
+    return LogError(
+        f"reading {partition} makes no progress at offset {position} of {end}: a transaction of another process is "
+        "open in it, or a broker does not answer"
+    )

@@ -1,0 +1,319 @@
+"""One member of a consumer group and its writers: topics, ownership, the order of a commit, and guards.
+
+The base classes hold what does not depend on the client library.
+"""
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
+from threading import Lock
+from typing import Any, Generic, TypeVar
+
+from streamrnn.errors import Fenced, LogError
+from streamrnn.log import Log, Poll, Topic, checks
+from streamrnn.log.kafka_common import Connection, errors
+from streamrnn.records import Output, Record, TopicPartition
+
+Membership = TypeVar("Membership")
+Options = dict[str, Any]
+Batches = dict[TopicPartition, list[Record]]
+Reader = Callable[..., Iterator[Record]]
+
+REASSIGN_DELAY = 2.0  # seconds from fencing to assigning again: several heartbeats, which reveal a lost membership
+TOPIC_INTERVAL = 0.05  # seconds between two queries for a topic that is being created
+
+EVENT_TIMES = {"message.timestamp.after.max.ms": str(2**63 - 1)}
+"""Outputs carry event times, possibly ahead of the broker's clock, which brokers from 3.6 on reject by default."""
+UNLIMITED_RETENTION = {"retention.ms": "-1"}
+"""Retention uses event time as well: forecasts of old records would be deleted as soon as they are written."""
+COMPACTION = {
+    "cleanup.policy": "compact",
+    "segment.bytes": str(32 * 1024 * 1024),
+    "min.cleanable.dirty.ratio": "0.1",
+    "max.compaction.lag.ms": "60000",
+}
+
+
+class RebalanceQueue:
+    """Partitions lost and gained since the last poll; safe for clients that report them from their own thread."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._lost: set[TopicPartition] = set()
+        self._gained: set[TopicPartition] = set()
+
+    def gain(self, partitions: Iterable[tuple[str, int]]) -> None:
+        """Add partitions assigned by the group."""
+        with self._lock:
+            self._gained |= {TopicPartition(*each) for each in partitions}
+
+    def lose(self, partitions: Iterable[tuple[str, int]]) -> None:
+        """Add partitions revoked by the group or lost."""
+        with self._lock:
+            self._lost |= {TopicPartition(*each) for each in partitions}
+            self._gained -= self._lost
+
+    def reassign(self, partition: TopicPartition) -> None:
+        """Add a partition as lost and gained again."""
+        self.lose([partition])
+        self.gain([partition])
+
+    def has_lost(self, partition: TopicPartition) -> bool:
+        """Return whether the next poll reports a partition as revoked."""
+        with self._lock:
+            return partition in self._lost
+
+    def drain(self) -> tuple[set[TopicPartition], set[TopicPartition]]:
+        """Return the partitions lost and gained since the last call."""
+        with self._lock:
+            lost, gained = self._lost, self._gained
+            self._lost, self._gained = set(), set()
+            return lost, gained
+
+
+class BaseKafkaLog(Log, ABC, Generic[Membership]):
+    """One member of the group named by the application. Use it from one thread.
+
+    All times are in seconds. A commit that takes longer than `transaction_timeout` fails, as does a transaction that
+    stays open for longer. If a commit raised Fenced although the group still assigns the partition to this process, a
+    poll about two seconds later reports the partition as revoked and assigned.
+    """
+
+    _group: RebalanceQueue
+
+    def __init__(self, connection: Connection, options: Options, translate: errors.Translate, reader: Reader) -> None:
+        self.app, self._servers = connection.app, connection.bootstrap_servers
+        self.options = options
+        """The client library's options that apply to every client."""
+        self.transaction_timeout = connection.transaction_timeout
+        self.translate = translate
+        self._request_timeout = connection.request_timeout
+        self._read_range = reader
+        self._read_error: LogError | None = None
+        self._owned: dict[TopicPartition, Membership] = {}
+        """The membership under which each partition was assigned."""
+        self._reassign_at: dict[TopicPartition, float] = {}
+        """When to report a partition whose writer was fenced as assigned again, on the monotonic clock."""
+
+    def create(self, topics: Sequence[Topic]) -> None:
+        """See `Log.create`. Also raises LogError if a topic for state exists but is not compacted."""
+        for topic in topics:
+            if self.partitions(topic.name) == 0:
+                kind = COMPACTION if topic.compacted else UNLIMITED_RETENTION
+                self._create(topic, {**kind, **EVENT_TIMES})
+            checks.check_partition_count(topic, self._await_topic(topic.name), f"at {self._servers}")
+            if topic.compacted and (policy := self._cleanup_policy(topic.name)) != "compact":
+                raise LogError(
+                    f"topic {topic.name} at {self._servers} stores state, but its cleanup.policy is {policy!r}, which "
+                    "deletes state: set it to 'compact'"
+                )
+
+    def _create(self, topic: Topic, settings: Mapping[str, str]) -> None:
+        try:
+            with self._explained(f"cannot create topic {topic.name}"):
+                self._request_topic(topic, settings)
+        except errors.BrokerError as error:
+            if error.code == errors.INVALID_CONFIG and EVENT_TIMES.keys() <= settings.keys():  # a broker before 3.6
+                self._create(topic, {name: settings[name] for name in settings.keys() - EVENT_TIMES.keys()})
+            elif error.code in errors.NOT_AUTHORIZED:
+                configs = " ".join(f"--config {name}={value}" for name, value in sorted(settings.items()))
+                raise LogError(
+                    f"topic {topic.name} does not exist at {self._servers}, and this user has no permission to create "
+                    f"it; ask an administrator to run: kafka-topics.sh --bootstrap-server {self._servers} --create "
+                    f"--topic {topic.name} --partitions {topic.partitions} {configs}"
+                ) from None
+            elif error.code != errors.TOPIC_ALREADY_EXISTS:  # created by another process meanwhile
+                raise
+
+    def _await_topic(self, topic: str) -> int:
+        """Return the number of partitions of a topic, waiting until it exists; 0 on a timeout."""
+        deadline = time.monotonic() + self._request_timeout
+        while not (count := self.partitions(topic)) and time.monotonic() < deadline:
+            time.sleep(TOPIC_INTERVAL)
+        return count
+
+    def poll(self, timeout: float, limit: int) -> Poll:
+        """See `Log.poll`. After an exception close the log: every later poll raises the same error."""
+        if self._read_error is not None:
+            raise self._read_error
+        try:
+            with self._explained("cannot read"):
+                found = self._fetch(timeout, limit)
+                assigned, revoked = self._reassign()
+        except LogError as error:
+            self._read_error = error  # kafka-python would retry a batch that cannot be decoded forever
+            raise
+        records = {each: batch for each, batch in found.items() if each in self._owned and each not in assigned}
+        return Poll(records, assigned, revoked)
+
+    def _reassign(self) -> tuple[list[TopicPartition], list[TopicPartition]]:
+        """Apply the changes since the last poll; return the partitions gained and lost."""
+        membership = self._membership()
+        for partition, when in list(self._reassign_at.items()):
+            if time.monotonic() >= when:
+                del self._reassign_at[partition]
+                if self.membership_of(partition) is not None:
+                    self._group.reassign(partition)
+        lost, gained = self._group.drain()
+        revoked, assigned = sorted(lost & self._owned.keys()), sorted(gained)
+        for partition in revoked:
+            del self._owned[partition]
+            self._reassign_at.pop(partition, None)
+        self._owned.update(dict.fromkeys(assigned, membership))
+        return assigned, revoked
+
+    def transaction(self, partition: TopicPartition) -> "BaseKafkaTransaction[Membership]":
+        """See `Log.transaction`."""
+        try:
+            return self._writer(partition)
+        except Fenced:
+            self.reassign_later(partition)
+            raise
+
+    def membership_of(self, partition: TopicPartition) -> Membership | None:
+        """Return the membership under which a partition was assigned to this process; None if it has ended."""
+        owned = self._owned.get(partition)
+        return owned if owned is not None and self._in_force(owned, partition) else None
+
+    def reassign_later(self, partition: TopicPartition) -> None:
+        """Report a partition whose writer was fenced as assigned again, if it still is after a while."""
+        if partition in self._owned:
+            self._reassign_at[partition] = time.monotonic() + REASSIGN_DELAY
+
+    def read_state(self, partition: TopicPartition) -> dict[bytes, bytes]:
+        """See `Log.read_state`. Open the partition's transaction first: reading waits only briefly for an open one."""
+        return checks.latest_values(self.read(partition, *self.bounds(partition)))
+
+    def read(self, partition: TopicPartition, start: int, end: int) -> Iterator[Record]:
+        """See `Log.read`. Waits for an open transaction, but no longer than `transaction_timeout`."""
+        checks.check_range(partition, start, end, self.bounds(partition))
+        return self._read_range(self.options, partition, start, end, timeout=self.transaction_timeout)
+
+    def _explained(self, failure: str) -> AbstractContextManager[None]:
+        return errors.explained(f"{failure} at {self._servers}", self.translate)
+
+    @abstractmethod
+    def _request_topic(self, topic: Topic, settings: Mapping[str, str]) -> None:
+        """Create a topic."""
+
+    @abstractmethod
+    def _cleanup_policy(self, topic: str) -> str:
+        """Return a topic's `cleanup.policy`."""
+
+    @abstractmethod
+    def _fetch(self, timeout: float, limit: int) -> Batches:
+        """Poll the client library."""
+
+    @abstractmethod
+    def _membership(self) -> Membership:
+        """Return the membership of the latest assignment."""
+
+    @abstractmethod
+    def _in_force(self, membership: Membership, partition: TopicPartition) -> bool:
+        """Return whether a membership is still this process's, and still includes the partition."""
+
+    @abstractmethod
+    def _writer(self, partition: TopicPartition) -> "BaseKafkaTransaction[Membership]":
+        """Open the writer of an input partition."""
+
+
+class BaseKafkaTransaction(checks.FailClosedWriter, ABC, Generic[Membership]):
+    """The writer of one input partition.
+
+    Every record is acknowledged before the commit, every wait has a time limit, and the offset is committed only under
+    the membership in which the partition was assigned, which brokers do not check completely. `joined` is that
+    membership; None if the partition is not assigned to this process.
+    """
+
+    _producer: Any
+
+    def __init__(self, log: BaseKafkaLog[Membership], partition: TopicPartition, joined: Membership | None) -> None:
+        super().__init__(f"{partition} of {log.app}")
+        self._log = log
+        self._partition = partition
+        self._joined = joined
+        self._timeout = log.transaction_timeout
+        self._open = False
+        self._targets: set[tuple[str, int]] = set()
+        """Partitions written to in the open transaction."""
+
+    def _initialize(self, init_transactions: Callable[[], object]) -> None:
+        """Fence the earlier writers of the partition; on an error close the producer."""
+        try:
+            with self._attempt(f"cannot open the writer of {self._name}"):
+                init_transactions()
+        except BaseException:
+            self.close()
+            raise
+
+    def send(self, outputs: Sequence[Output]) -> None:
+        """See `Transaction.send`."""
+        with self._attempt(f"cannot write the outputs of {self._name}"):
+            checks.check_headers(outputs)
+            self._begin()
+            self._produce(outputs)
+
+    def commit(self, offset: int, metadata: str) -> None:
+        """See `Transaction.commit`."""
+        deadline = time.monotonic() + self._timeout
+        with self._attempt(f"cannot commit {self._name} at offset {offset}"):
+            checks.check_metadata(self._partition, metadata)
+            group = self._membership()
+            self._begin()
+            self._prepare(offset, metadata, group, deadline)
+            self._end(deadline)
+            self._targets.clear()
+            self._open = False
+
+    def close(self) -> None:
+        """See `Transaction.close`."""
+        self._usable = False
+        if self._open:
+            # an open transaction would block readers of committed records until it times out
+            with suppress(Exception):
+                self._abort()
+        self._open = False
+        self._release()
+
+    def _begin(self) -> None:
+        if not self._open:
+            self._producer.begin_transaction()
+            self._open = True
+
+    def _membership(self) -> Membership:
+        """Return the membership under which the offset is committed. Raises Fenced if it has ended."""
+        joined = self._joined
+        if joined is None or joined != self._log.membership_of(self._partition):
+            raise Fenced(f"{self._name} does not belong to this process: it was not assigned, or was reassigned since")
+        return joined
+
+    @contextmanager
+    def _attempt(self, failure: str) -> Iterator[None]:
+        """Run one operation, with its errors explained; refuse further ones after an error."""
+        try:
+            with self._fail_closed(), errors.explained(failure, self._log.translate):
+                yield
+        except Fenced:
+            self._log.reassign_later(self._partition)
+            raise
+
+    @abstractmethod
+    def _produce(self, outputs: Sequence[Output]) -> None:
+        """Hand records to the producer."""
+
+    @abstractmethod
+    def _prepare(self, offset: int, metadata: str, group: Membership, deadline: float) -> None:
+        """Wait until every record is acknowledged, then add the input offset to the transaction."""
+
+    @abstractmethod
+    def _end(self, deadline: float) -> None:
+        """Commit the transaction, and verify that every record is part of it."""
+
+    @abstractmethod
+    def _abort(self) -> None:
+        """Abort the transaction."""
+
+    @abstractmethod
+    def _release(self) -> None:
+        """Close the producer. Never raises."""

@@ -1,0 +1,58 @@
+"""The options of a worker, in groups."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Protocol
+
+from streamrnn.records import Observer, TopicPartition
+
+POLL_RECORDS = 500
+
+
+@dataclass(frozen=True)
+class CommitPolicy:
+    """How often to commit. Both in seconds."""
+
+    interval: float
+    snapshot_interval: float | None
+    """Seconds between snapshots; None: as `snapshot_policy` decides."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Limits of the loop."""
+
+    poll_records: int = POLL_RECORDS
+    reachable_after: float = 30.0
+    """Seconds for which the log may fail at the start."""
+    unavailable_after: float = 300.0
+    """Seconds for which the log may fail later on."""
+
+
+def no_span(_work: str, _partition: TopicPartition | None = None) -> AbstractContextManager[object]:
+    """Record no span."""
+    return nullcontext()
+
+
+@dataclass(frozen=True)
+class Hooks:
+    """What the loop reports to, and calls around its work."""
+
+    observer: Observer
+    warm_up: Callable[[], None] = lambda: None
+    """Called once, at the first assignment, while the previous owners' transactions end: loads what is slow to load."""
+    limit_commit: Callable[[str], AbstractContextManager[object]] = nullcontext
+    """Entered for each commit, with its description."""
+    span: Callable[..., AbstractContextManager[object]] = no_span
+    """Entered for each poll, feed and commit, with its name and partition."""
+
+
+class Clock(Protocol):
+    """The part of the module `time` that decides when something happens, never what."""
+
+    def monotonic(self) -> float:
+        """Return the time in seconds."""
+
+    def sleep(self, seconds: float, /) -> None:
+        """Wait."""
