@@ -237,7 +237,7 @@ def _forecast_file(
 def _state_sizes(task: Task, offset: int) -> tuple[tuple[int, int, int], dict[str, str]]:
     """Return the series, bytes by series and shared bytes of a task's state as saved, and its numeric fingerprint."""
     pieces = {key: value for key, value in task.save(offset) if value is not None}
-    meta, by_series = described(pieces), sum(len(value) for key, value in pieces.items() if key.startswith(b"series/"))
+    meta, by_series = read_meta(pieces), sum(len(value) for key, value in pieces.items() if key.startswith(b"series/"))
     return (meta["series"], by_series, sum(map(len, pieces.values())) - by_series), meta["numerics"]
 
 
