@@ -6,7 +6,7 @@
 FROM python:3.11-slim AS build
 WORKDIR /build
 RUN python -m venv /opt/streamrnn
-# dependencies first: they change seldom, and stay in the cache when only the source has changed
+# dependencies first: they stay in the cache when only the source has changed
 COPY requirements.lock ./
 RUN /opt/streamrnn/bin/pip install --no-cache-dir --require-hashes -r requirements.lock
 COPY LICENSE README.md pyproject.toml ./
@@ -14,7 +14,7 @@ COPY streamrnn streamrnn
 RUN /opt/streamrnn/bin/pip install --no-cache-dir --no-deps --no-build-isolation .
 
 FROM python:3.11-slim
-# where machine code compiled at run time and an embedded log may be written; all else belongs to root
+# the user may write compiled code and an embedded log; everything else belongs to root
 RUN useradd --system --uid 10001 --user-group --no-create-home --home-dir /var/lib/streamrnn streamrnn \
     && install --directory --owner=streamrnn --group=streamrnn /var/lib/streamrnn /var/cache/streamrnn
 COPY --from=build /opt/streamrnn /opt/streamrnn
@@ -27,7 +27,7 @@ USER 10001:10001
 WORKDIR /var/lib/streamrnn
 EXPOSE 9108 8080
 STOPSIGNAL SIGTERM
-# asks the default port; with another metrics.port, give `docker run` a --health-cmd of its own
+# checks the default port; with another metrics.port, pass --health-cmd to `docker run`
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 \
     CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:9108/healthz', timeout=4)"]
 ENTRYPOINT ["streamrnn"]

@@ -7,6 +7,7 @@ import argparse
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from textwrap import fill
 
 from dashboards import boards
 
@@ -71,7 +72,7 @@ def _keys() -> Iterator[str]:
         section, _, name = key.rpartition(".")
         row = f"| `{name}` | `{default}` | {comment.replace('|', chr(92) + '|')} |"
         if not default:
-            sections.append([f"## {name}\n", f"{comment[:1].upper()}{comment[1:]}.\n", *TABLE_OF_KEYS])
+            sections.append([f"## {name}\n", fill(f"{comment[:1].upper()}{comment[1:]}.", 100) + "\n", *TABLE_OF_KEYS])
         else:
             (sections[-1] if section else top).append(row)
     for table in ([*TABLE_OF_KEYS, *top], *sections):

@@ -1,165 +1,194 @@
-"""What the README tells a user to type does what it says."""
+"""Every code block of README.md and docs/** does what the document says."""
 
 import json
-import os
 import re
-import shlex
-import signal
-import subprocess
 import time
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
-from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
-from kafka.admin import NewTopic
+import yaml
+from kafka import KafkaAdminClient, KafkaProducer
+from support.documents import DOCUMENTS, ROOT, Block, Reader, blocks, name
+from support.process import until
 
-ROOT = Path(__file__).parents[2]
-TEXT = (ROOT / "README.md").read_text()
+from streamrnn.log import Topic
+from streamrnn.log.files import read_csv
+from streamrnn.log.sqlite import SqliteLog
+from streamrnn.records import Record, TopicPartition
+from streamrnn.settings import load
 
+pytestmark = pytest.mark.timeout(600)
 
-def blocks(language: str) -> list[str]:
-    """The README's fenced blocks of a language."""
-    return re.findall(rf"^```{language}\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
-
-
-def lines() -> list[str]:
-    """Every shell line."""
-    return [line for block in blocks("sh") for line in block.splitlines() if line]
-
-
-def commands(start: str) -> list[list[str]]:
-    """The shell lines that begin so, run from any folder."""
-    found = [shlex.split(line) for line in lines() if line.startswith(start)]
-    return [
-        [str(ROOT / program), *(str(ROOT / word) if word.startswith("config/") else word for word in rest)]
-        for program, *rest in found
-    ]
-
-
-def command(start: str) -> list[str]:
-    """The one shell line that begins so, run from any folder."""
-    (only,) = commands(start)
-    return only
-
-
-def test_every_shell_line_is_tried_here() -> None:
-    """A line that is added to the README needs a test."""
-    tried = (
-        "make demo",
-        "make test",
-        ".venv/bin/streamrnn check",
-        ".venv/bin/streamrnn run",
-        ".venv/bin/streamrnn backtest",
-        ".venv/bin/streamrnn state",
-        ".venv/bin/streamrnn replay",
-    )
-    assert [line for line in lines() if not line.startswith(tried)] == []
+README = ROOT / "README.md"
+NOT_RUN = {
+    "text": "a formula, a path or an example of output; a test below finds commands that hide in one",
+    "nginx": "a fragment of the configuration of a reverse proxy, which the tests do not have",
+}
+"""Languages of blocks that no test runs, and why."""
+KAFKA = ("README.md", "docs/tutorial/kafka.md")
+"""Documents that need a broker."""
+PATIENCE = 300.0
+"""Seconds to wait for the first forecasts, which the first process on a machine compiles for."""
+RUNNING = ("docs/reference/state.md", "docs/reference/metrics.md")
+"""Documents that speak of a daemon that runs already."""
+FORECAST = [
+    "series", "time", "value", "horizon", "target_time", "quantiles", "anomaly_score", "skill", "status", "model",
+    "source",
+]  # fmt: skip
+"""Members of a forecast record, in order."""
+RUNNABLE = [document for document in DOCUMENTS if {block.language for block in blocks(document)} - NOT_RUN.keys()]
 
 
-@pytest.mark.parametrize("target", ["demo", "test"])
-def test_the_two_commands_exist(target: str) -> None:
-    """`make demo` and `make test` are targets that run something (the demo itself is run by its own test)."""
-    assert f"make {target}" in lines()
-    shown = subprocess.run(["make", "-n", target], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert {"demo": "streamrnn demo", "test": "pytest"}[target] in shown.stdout
+@pytest.fixture
+def reader(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Reader]:
+    """Yield a reader in a folder with example configurations, CSV files and, unless over Kafka, an embedded log."""
+    document = request.node.callspec.params["document"]
+    reader = Reader(tmp_path, request.getfixturevalue("broker") if name(document) in KAFKA else "")
+    (tmp_path / "config").symlink_to(ROOT / "config")
+    (tmp_path / "deploy").symlink_to(ROOT / "deploy")
+    (tmp_path / "pumps.yaml").write_text(pumps())
+    (tmp_path / "other.yaml").write_text((ROOT / "config/sqlite.yaml").read_text() + "learning: {enabled: false}\n")
+    for stem in ("machine", "2023", "2024"):
+        rows = [f"2024-01-{1 + n // 24:02d}T{n % 24:02d}:00:00Z,{n % 24},{100 - n % 7}" for n in range(320)]
+        (tmp_path / f"{stem}.csv").write_text("\n".join(["time,temperature,rpm", *rows]) + "\n")
+    if name(document) not in (*KAFKA, "docs/tutorial/sqlite.md"):
+        write_log(tmp_path / "streamrnn.db")
+    yield reader
+    reader.close()
+    if reader.topics:
+        with closing(KafkaAdminClient(bootstrap_servers=reader.broker)) as admin:
+            written = ["sensors.forecasts", "sensors.dead-letters", "pumps.state", "streamrnn.state"]
+            admin.delete_topics([topic for topic in admin.list_topics() if topic in {*reader.topics, *written}])
 
 
-def test_the_backtest_of_the_readme(tmp_path: Path) -> None:
-    """A CSV in, one forecast per row and field out; and a report where one is asked for."""
-    rows = [f"2024-01-01T{hour:02d}:00:00Z,{hour * 2.5},{100 - hour}" for hour in range(24)]
-    (tmp_path / "machine.csv").write_text("\n".join(["time,temperature,rpm", *rows]) + "\n")
-    for each in commands(".venv/bin/streamrnn backtest"):
-        subprocess.run(each, cwd=tmp_path, check=True, capture_output=True)
-    records = [json.loads(line) for line in (tmp_path / "forecasts.jsonl").read_text().splitlines()]
-    assert [r["series"] for r in records[:2]] == ["machine/temperature", "machine/rpm"]
-    assert len(records) == 48
-    assert ">machine/rpm<" in (tmp_path / "report.html").read_text()
+def pumps() -> str:
+    """Return the configuration pumps.yaml of the README."""
+    return next(block.text for block in blocks(README) if block.text.startswith("# pumps.yaml\n"))
 
 
-def test_the_python_of_the_readme(tmp_path: Path) -> None:
-    """The producer's example writes a record that the example configuration can forecast."""
-    (code,) = blocks("python")
-    subprocess.run([ROOT / ".venv/bin/python", "-c", code], cwd=tmp_path, check=True)
-    environment = {**os.environ, "STREAMRNN_METRICS__PORT": "0"}
-    run = command(".venv/bin/streamrnn run -c config/")
-    daemon = subprocess.Popen(run, cwd=tmp_path, env=environment, stderr=subprocess.PIPE)
-    try:
-        wait_until(lambda: forecast_count(tmp_path) == 2, daemon)
-        for line in lines():  # what may be typed beside it
-            if line.startswith((".venv/bin/streamrnn state", ".venv/bin/streamrnn replay")):
-                subprocess.run(command(line), cwd=tmp_path, check=True, capture_output=True)
-    finally:
-        stop(daemon)
+def write_log(path: Path) -> None:
+    """Write two hours of records of pump-7 into an embedded log."""
+    start = time.time_ns() // 1_000_000 - 7_200_000
+    fields = [{"temperature": 70.0 + n % 5, "rpm": 1480} for n in range(120)]
+    values = [{"series": "pump-7", "time": start + 60_000 * n, **each} for n, each in enumerate(fields)]
+    with closing(SqliteLog(path=path, app="producer")) as log:
+        log.create([Topic("sensors", partitions=1)])
+        log.append("sensors", [Record("sensors", 0, 0, -1, None, json.dumps(value).encode()) for value in values])
 
 
-def forecast_count(folder: Path) -> int:
-    """Forecasts that are committed in the example's log."""
-    from streamrnn.log.sqlite import SqliteLog
-    from streamrnn.records import TopicPartition
-
-    with closing(SqliteLog(path=folder / "streamrnn.db", app="reader")) as log:
-        return log.bounds(TopicPartition("sensors.forecasts", 0))[1] if log.partitions("sensors.forecasts") else 0
-
-
-def wait_until(condition: object, daemon: subprocess.Popen[bytes]) -> None:
-    """Until it holds; at once an error where the daemon has ended."""
-    deadline = time.monotonic() + 60
-    while not condition():  # type: ignore[operator]
-        assert daemon.poll() is None, daemon.communicate()[1].decode()
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-
-
-def stop(daemon: subprocess.Popen[bytes]) -> None:
-    """SIGTERM ends it within 10 s, exit code 0."""
-    daemon.send_signal(signal.SIGTERM)
-    _, said = daemon.communicate(timeout=10)
-    assert daemon.returncode == 0, said.decode()
+def before(document: str, block: Block, reader: Reader) -> None:
+    """Do what a document takes for granted before one of its blocks."""
+    if document == "README.md" and block.text.startswith("streamrnn check"):
+        reader.create_topic("sensors", 2)
+        with closing(KafkaProducer(bootstrap_servers=reader.broker)) as producer:
+            producer.send("sensors", next(b for b in blocks(README) if b.language == "json").text.strip().encode())
+            producer.flush()
+    if "KafkaConsumer" in block.text:
+        reader.wait_for_forecasts("sensors.forecasts")
+    if document == "docs/reference/state.md" and block.text.startswith("streamrnn state migrate"):
+        reader.stop_daemon()
+    elif document in RUNNING and block.language == "sh":
+        reader.start_daemon("run", "-c", "config/sqlite.yaml")
+    if not reader.broker and reader.running and block.language in {"sh", "python"}:
+        until(lambda: committed(reader.folder / "streamrnn.db"), "committed forecasts", PATIENCE)
 
 
-@pytest.mark.kafka
-def test_the_kafka_quick_start(broker: str, tmp_path: Path) -> None:
-    """The record, the configuration and the three commands of the quick start give forecasts of both fields."""
-    (tmp_path / "pumps.yaml").write_text(next(block for block in blocks("yaml") if "app: pumps" in block))
-    environment = {**os.environ, "STREAMRNN_KAFKA__BOOTSTRAP_SERVERS": broker, "STREAMRNN_METRICS__PORT": "0"}
-    with closing(KafkaAdminClient(bootstrap_servers=broker)) as admin:
-        admin.create_topics([NewTopic("sensors", 2, 1)])
-        admin.wait_for_topics(["sensors"])
-    checks = [shlex.split(line) for line in lines() if line.startswith(".venv/bin/streamrnn check")]
-    for program, *rest in checks:
-        subprocess.run([ROOT / program, *rest], cwd=tmp_path, env=environment, check=True, capture_output=True)
-    with closing(KafkaProducer(bootstrap_servers=broker)) as producer:
-        producer.send("sensors", next(block for block in blocks("json") if '"rpm"' in block).strip().encode())
-        producer.flush()
-    run = command(".venv/bin/streamrnn run -c pumps")
-    daemon = subprocess.Popen(run, cwd=tmp_path, env=environment, stderr=subprocess.PIPE)
-    try:
-        reading = {"isolation_level": "read_committed", "auto_offset_reset": "earliest", "metadata_max_age_ms": 500}
-        with closing(KafkaConsumer("sensors.forecasts", bootstrap_servers=broker, **reading)) as consumer:
-            names: list[str] = []
-
-            def both() -> bool:
-                names.extend(record.key.decode() for records in consumer.poll(100).values() for record in records)
-                return len(names) == 2
-
-            wait_until(both, daemon)
-    finally:
-        stop(daemon)
-    assert names == ["pump-7/temperature", "pump-7/rpm"]
+def committed(path: Path) -> bool:
+    """Return whether an embedded log has forecasts."""
+    with closing(SqliteLog(path=path, app="reader")) as log:
+        return bool(log.partitions("sensors.forecasts")) and log.bounds(TopicPartition("sensors.forecasts", 0))[1] > 0
 
 
-def test_the_forecast_record_of_the_readme_is_one() -> None:
-    """The example record has the members of a real one, in their order."""
-    example = json.loads(next(block for block in blocks("json") if '"quantiles"' in block))
-    assert list(example) == [
-        "series", "time", "value", "horizon", "target_time", "quantiles", "anomaly_score", "skill", "status", "model",
-        "source",
-    ]  # fmt: skip
-    assert all(len(values) == len(example["horizon"]) for values in example["quantiles"].values())
+@pytest.mark.parametrize(
+    "document",
+    [pytest.param(each, marks=pytest.mark.kafka if name(each) in KAFKA else ()) for each in RUNNABLE],
+    ids=name,
+)
+def test_a_document_does_what_it_says(
+    document: Path, reader: Reader, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
+    """Shell and Python run in order in one folder, YAML is a valid configuration, JSON is a valid example."""
+    request.getfixturevalue("bare_environment")
+    for block in blocks(document):
+        before(name(document), block, reader)
+        if block.language == "sh":
+            reader.shell(block)
+        elif block.language == "python":
+            output = reader.python(block)
+            assert output or "print(" not in block.text, f"{block.place} printed nothing"
+        elif block.language == "yaml":
+            check_yaml(block, reader.folder)
+        elif block.language == "json":
+            check_json(block)
+        elif block.language == "csv":
+            (reader.folder / "example.csv").write_text(block.text)
+            assert len(list(read_csv(reader.folder / "example.csv", 0))) == block.text.count("\n") - 1, block.place
+        else:
+            assert block.language in NOT_RUN, f"{block.place}: no test runs {block.language or 'this'}"
+
+
+def check_yaml(block: Block, folder: Path) -> None:
+    """A block is a valid configuration, and the one in the file that its first line names, if that exists."""
+    content = yaml.safe_load(block.text)
+    path = block.text.splitlines()[0].removeprefix("# ")
+    if path.startswith("config/"):
+        assert content == yaml.safe_load((ROOT / path).read_text()), block.place
+    (folder / "block.yaml").write_text(block.text)
+    assert load(folder / "block.yaml", [] if "input" in content else ["input.topics=sensors"]), block.place
+
+
+def check_json(block: Block) -> None:
+    """A block is JSON; a forecast record has the members of a real one, in their order."""
+    example = json.loads(block.text)
+    if "quantiles" in example:
+        assert list(example) == FORECAST, block.place
+        assert all(len(values) == len(example["horizon"]) for values in example["quantiles"].values()), block.place
+
+
+def test_no_block_hides_a_command() -> None:
+    """Every block names its language, and no command stands in a block or an indented paragraph that no test runs."""
+    command = re.compile(r"^\s*(\$ |(streamrnn|pip|make|curl|docker|python3?) )", re.MULTILINE)
+    for document in DOCUMENTS:
+        for block in blocks(document):
+            assert block.language, block.place
+            assert block.language not in NOT_RUN or not command.search(block.text), block.place
+        prose = re.sub(r"^( *)```.*?^\1```$", "", document.read_text(), flags=re.MULTILINE | re.DOTALL)
+        assert not re.search(r"^ {4,}(streamrnn|pip|make|curl|docker|python3?) ", prose, re.MULTILINE), document
+
+
+def test_lines_are_short() -> None:
+    """Prose is wrapped: only tables, code and generated text have lines of more than 110 characters."""
+    for document in DOCUMENTS:
+        prose = re.sub(r"^( *)```.*?^\1```$", "", document.read_text(), flags=re.MULTILINE | re.DOTALL)
+        long = [line for line in prose.splitlines() if len(line) > 110 and not line.startswith("|")]
+        assert [line for line in long if not line.startswith("![")] == [], document
 
 
 def test_links_lead_somewhere() -> None:
-    """Every relative link and picture of the README exists."""
-    for target in re.findall(r"\]\(([^)#:]+)\)", TEXT):
-        assert (ROOT / target).exists(), target
+    """Every relative link and picture exists, and so does the heading that a link names."""
+    for document in [*DOCUMENTS, ROOT / "DECISIONS.md", ROOT / "CHANGELOG.md", ROOT / "benchmarks/RESULTS.md"]:
+        for target in re.findall(r"\]\(([^)\s]+)\)", document.read_text()):
+            path, _, heading = target.partition("#")
+            if ":" in path:
+                continue
+            found = (document.parent / path).resolve() if path else document
+            assert found.exists(), f"{name(document)}: {target}"
+            assert not heading or heading in headings(found), f"{name(document)}: {target}"
+
+
+def headings(document: Path) -> set[str]:
+    """Return the anchors of a document's headings."""
+    titles = re.findall(r"^#+ (.+)$", document.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", title).lower().replace(" ", "-") for title in titles}
+
+
+def test_every_document_is_in_the_index() -> None:
+    """docs/index.md links to every document."""
+    linked: set[Any] = {
+        (ROOT / "docs" / target).resolve()
+        for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", (ROOT / "docs/index.md").read_text())
+    }
+    assert [name(document) for document in DOCUMENTS[1:] if document not in linked | {ROOT / "docs/index.md"}] == []
