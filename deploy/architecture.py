@@ -1,4 +1,4 @@
-"""Draw docs/images/architecture.svg: the parts of the package on their floors, from the imports of the code."""
+"""The picture of the architecture: the parts of the package on their floors, from the imports of the code."""
 
 import ast
 from graphlib import TopologicalSorter
@@ -8,7 +8,6 @@ from statistics import fmean
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "streamrnn"
-PICTURE = ROOT / "docs" / "images" / "architecture.svg"
 
 WIDTH, HEIGHT, GAP, LEFT, TOP = 128, 40, 26, 20, 20
 """Pixels of a box, between boxes, and of the margins."""
@@ -96,8 +95,3 @@ def draw(graph: dict[str, set[str]]) -> str:
             f"{escape(part)}</text>",
         ]
     return "\n".join([*lines, "</svg>", ""])
-
-
-if __name__ == "__main__":
-    PICTURE.parent.mkdir(parents=True, exist_ok=True)
-    PICTURE.write_text(draw(imported_parts()), encoding="utf-8")

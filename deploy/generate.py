@@ -1,4 +1,4 @@
-"""Generate the Grafana dashboards and the tables of docs/reference: metrics, log events and configuration keys.
+"""Generate the Grafana dashboards, the tables of docs/reference and the picture of the architecture.
 
 make generate
 """
@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from textwrap import fill
 
+from architecture import draw, imported_parts
 from dashboards import boards
 
 from streamrnn.observe.catalogue import GROUPS, Metric
@@ -33,6 +34,7 @@ def files() -> Iterator[tuple[str, str]]:
     """Yield the path and the text of every generated file."""
     for name, text in boards().items():
         yield f"deploy/grafana/dashboards/{name}", text
+    yield "docs/images/architecture.svg", draw(imported_parts())
     for name, lines in (("metrics", _metrics()), ("logs", _events()), ("configuration", _keys())):
         path = f"docs/reference/{name}.md"
         yield path, _below_the_mark(path, "\n".join(lines))

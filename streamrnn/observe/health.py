@@ -59,7 +59,7 @@ class HealthServer:
 
 
 def stalled(age: float) -> str:
-    """Return what is wrong with a loop whose last iteration was so many seconds ago; empty if nothing is."""
+    """Return what is wrong with a loop whose last iteration was `age` seconds ago; empty if it is not stalled."""
     return f"last iteration of the loop {age:.1f} s ago" if age >= STALLED else ""
 
 

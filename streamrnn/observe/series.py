@@ -108,7 +108,7 @@ class SeriesTable:
         return [summary for _, summary in found[:count]]
 
     def _sized(self, partition: TopicPartition, rows: int) -> Table:
-        """Return the table of a task with at least so many rows."""
+        """Return the table of a task with at least `rows` rows."""
         table = self._tables.get(partition) or Table.empty(INITIAL_ROWS, len(self._horizons))
         while len(table.times) < rows:
             more = Table.empty(len(table.times), len(self._horizons))

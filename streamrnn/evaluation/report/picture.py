@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 
 TRUTH, NEAR, FAR, ANOMALY = "#222222", "#0072b2", "#d55e00", "#cc0022"
-"""Colours that can be told apart in print and with colour blindness."""
+"""Colours that differ in print and with colour blindness."""
 PANEL_INCHES = (13.0, 2.6)
 DOTS_PER_INCH = 130
 
