@@ -76,8 +76,8 @@ EVENTS = {
     "metrics_failed": Event(
         "error", "An internal error in the metrics; the daemon keeps forecasting.", ("in",), rate_limited=True
     ),
-    "hung": Event("critical", "A commit hangs; the process ends and others take over.", ("in", "seconds")),
-    "worker_ended": Event("warning", "A worker process ended and will be started again.", ("worker", "code")),
+    "hung": Event("critical", "A commit or the stop took too long; the process exits with 70.", ("in", "seconds")),
+    "worker_ended": Event("warning", "A worker process ended; it starts again unless all stop.", ("worker", "code")),
     "stopping": Event("info", "A signal arrived; the daemon commits its work and stops."),
     "stopped": Event("info", "The daemon has stopped."),
 }  # fmt: skip
