@@ -150,7 +150,7 @@ def test_coverage_with_periodic_noise() -> None:
 @pytest.mark.usefixtures("bare_environment")
 def test_river_experts_are_refused() -> None:
     """The configuration error names the variant that supports them."""
-    with pytest.raises(ConfigError, match=r"need model\.variant: full"):
+    with pytest.raises(ConfigError, match=r"requires model\.variant: full"):
         load(None, ["input.topics=a", "model.variant=lean", 'experts=[{"river": "time_series.HoltWinters"}]'])
 
 
