@@ -27,7 +27,7 @@ KINDS = pytest.mark.parametrize(
 
 
 def setting(cell: str, kind: Mapping[str, Any] = PLAIN) -> tuple[Shape, torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Shape, flat weights, inputs (T, B, F) and a first state."""
+    """Return a shape, flat weights, inputs (T, B, F) and a first state."""
     torch.manual_seed(3)
     shape = Shape(cell, 5, 2, width=4, **kind)
     return (
@@ -43,7 +43,7 @@ def setting(cell: str, kind: Mapping[str, Any] = PLAIN) -> tuple[Shape, torch.Te
 def test_a_window_over_the_whole_sequence_is_full_backpropagation(cell: str, kind: Mapping[str, Any]) -> None:
     """The gradient of a loss at the end reaches the first input, and equals that of one unbroken pass in two pieces.
 
-    In double precision: in single it is the processor's rounding that is told, where the gradient is a small one.
+    In double precision, because small gradients in single precision are dominated by rounding.
     """
     shape, *single = setting(cell, kind)
     weights, inputs, state = (tensor.detach().double() for tensor in single)
@@ -64,7 +64,7 @@ def test_a_window_over_the_whole_sequence_is_full_backpropagation(cell: str, kin
 
 
 def windows_of(shape: Shape, count: int = BATCH) -> Windows:
-    """Random windows, with some labels unknown and some beyond all bounds."""
+    """Draw random windows with some unknown labels."""
     generator = np.random.default_rng(0)
     windows = Windows.empty(count, STEPS, HORIZONS, shape)
     for array in windows:
@@ -74,7 +74,7 @@ def windows_of(shape: Shape, count: int = BATCH) -> Windows:
 
 
 def learner_of(shape: Shape, *, start: np.ndarray | None = None, **changes: float) -> BpttLearner:
-    """A learner from the weights of seed 0, or from others."""
+    """Create a learner from the weights of seed 0, or from `start`."""
     options = {"learning_rate": 0.01, "clip_norm": 1.0, "warm_up": 1, "averaging": 0.0, **changes}
     learning = LearningConfig(**options)  # type: ignore[arg-type]
     return BpttLearner(shape, learning, start=start, seed=0, device="cpu")
@@ -109,26 +109,26 @@ def test_a_learning_step_has_the_gradient_of_its_windows_and_of_nothing_before(
     assert not learned.skipped
     moment = torch.from_numpy(learner.save()["first_moment"])
     torch.testing.assert_close(moment, 0.1 * weights.grad, rtol=1e-4, atol=1e-7)
-    told = weights.grad.abs() > 1e-5  # Adam makes a whole step of what is only rounding, too
-    torch.testing.assert_close(learner.average[told], weights.detach()[told], rtol=0, atol=1e-6)
+    large = weights.grad.abs() > 1e-5  # Adam takes a full step for a rounding error, too
+    torch.testing.assert_close(learner.average[large], weights.detach()[large], rtol=0, atol=1e-6)
 
 
-def test_learning_starts_from_the_weights_given() -> None:
-    """A base is copied, not learned on in place; without one the first weights follow from the seed."""
+def test_learning_starts_from_the_base() -> None:
+    """A base is copied, not changed; without one the first weights follow from the seed."""
     shape = Shape("gru", 4, 1, width=3)
     base = initial_weights(shape, 5).numpy()
-    kept = base.copy()
+    before = base.copy()
     learner = learner_of(shape, start=base, averaging=0.9)
     np.testing.assert_array_equal(learner.save()["weights"], base)
     learner.learn(windows_of(shape))
-    np.testing.assert_array_equal(base, kept)
+    np.testing.assert_array_equal(base, before)
     assert (learner.save()["weights"] != base).any()
     np.testing.assert_array_equal(learner_of(shape).save()["weights"], initial_weights(shape, 0).numpy())
 
 
 @pytest.mark.parametrize("warm_up", [0, 1, 4])
 def test_the_learning_rate_rises_over_the_warm_up(monkeypatch: pytest.MonkeyPatch, warm_up: int) -> None:
-    """Step n of the warm-up has n / warm_up of the learning rate; without one it is whole at once."""
+    """Step n of the warm-up has n / warm_up of the learning rate; without warm-up it is constant."""
     shape = Shape("gru", 4, 1, width=3)
     learner, rates = learner_of(shape, warm_up=warm_up), []
     monkeypatch.setattr("streamrnn.core.learning.bptt.adam", lambda *_, lr, **__: rates.append(lr))
@@ -138,7 +138,7 @@ def test_the_learning_rate_rises_over_the_warm_up(monkeypatch: pytest.MonkeyPatc
 
 
 def test_pinball_loss_is_the_weighted_mean_over_known_labels() -> None:
-    """The loss equals the textbook sum, label by label, each weighted by what can be known of it."""
+    """The loss equals a plain weighted sum over the labels."""
     generator = np.random.default_rng(1)
     knots, labels, trust = (generator.normal(size=size) for size in ((4, 5, len(KNOTS)), (4, 5), (4, 5, 6)))
     labels[1, 2] = labels[3, 0] = np.nan
@@ -156,7 +156,7 @@ def test_pinball_loss_is_the_weighted_mean_over_known_labels() -> None:
 
 
 def learner_and_windows() -> tuple[BpttLearner, Windows]:
-    """A small learner and windows that it can learn from."""
+    """Create a small learner and windows."""
     shape = Shape("gru", 4, 1, width=3)
     return learner_of(shape, averaging=0.9), windows_of(shape, 2)
 
@@ -173,7 +173,7 @@ def learner_and_windows() -> tuple[BpttLearner, Windows]:
     ],
 )
 def test_a_step_that_is_not_finite_is_skipped(part: str, poison: float) -> None:
-    """Non-finite loss or gradient: the step is reported as skipped, and no weight and no moment has moved."""
+    """With a loss or gradient that is not finite the step is skipped, and weights and moments are unchanged."""
     learner, windows = learner_and_windows()
     assert not learner.learn(windows).skipped
     before = {name: array.copy() for name, array in learner.save().items()}
@@ -183,8 +183,8 @@ def test_a_step_that_is_not_finite_is_skipped(part: str, poison: float) -> None:
         np.testing.assert_array_equal(array, before[name], err_msg=name)
 
 
-def test_weights_that_leave_the_finite_are_brought_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A step whose weights overflow is undone; the learner goes on from the old ones with a fresh optimizer."""
+def test_weights_that_overflow_are_restored(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A step whose weights overflow is undone, and the optimizer is reset."""
     learner, windows = learner_and_windows()
     before = learner.save()["weights"].copy()
     with monkeypatch.context() as patched:
@@ -196,7 +196,7 @@ def test_weights_that_leave_the_finite_are_brought_back(monkeypatch: pytest.Monk
 
 
 def test_without_a_known_label_nothing_is_learned() -> None:
-    """Windows without labels leave the weights alone and are no skipped step."""
+    """Windows without labels change nothing, and do not count as a skipped step."""
     learner, windows = learner_and_windows()
     windows.labels[:] = np.nan
     before = learner.save()["weights"].copy()
@@ -207,8 +207,8 @@ def test_without_a_known_label_nothing_is_learned() -> None:
 
 
 @pytest.mark.parametrize("trained", [True, False])
-def test_what_was_learned_fades_where_there_is_a_base(trained: bool) -> None:
-    """Steps too small to count bring the weights back to the base, by a factor each; random weights do not pull."""
+def test_weights_return_to_the_base(trained: bool) -> None:
+    """Each negligible step reduces the distance to the base by a factor; without a base there is no pull."""
     shape = setting("gru")[0]
     base = np.random.default_rng(5).normal(size=shape.size).astype(np.float32) if trained else None
     learner = learner_of(shape, start=base, clip_norm=1e-30)

@@ -1,4 +1,4 @@
-"""What is read of the past beside the recurrent state: references in torch.nn, and the compiled loops."""
+"""Bidirectional and attention encoders: references in torch.nn, and the compiled loops."""
 
 from typing import Any
 
@@ -21,13 +21,13 @@ BESIDE = ("bidirectional", "attention")
 
 
 def weights_of(encoder: Encoder, dtype: torch.dtype) -> dict[str, Tensor]:
-    """Random weights by name, to be differentiated."""
+    """Draw weights by name, with gradients."""
     torch.manual_seed(5)
     return {n: (0.4 * torch.randn(size, dtype=dtype)).requires_grad_() for n, size in encoder.parts().items()}
 
 
 def like(module: nn.Module, parts: dict[str, Tensor]) -> nn.Module:
-    """A module of torch.nn with our weights."""
+    """Copy our weights to a module of torch.nn."""
     for name, parameter in module.named_parameters():
         ours = parts[name if name in parts else f"{name}_l0"]
         parameter.data.copy_(ours.detach())
@@ -35,16 +35,16 @@ def like(module: nn.Module, parts: dict[str, Tensor]) -> nn.Module:
 
 
 def extra(cell: str) -> dict[str, Any]:
-    """What makes torch's module of a cell."""
+    """Return further arguments of torch's module for a cell."""
     return {"nonlinearity": cell.removeprefix("rnn_")} if cell.startswith("rnn_") else {}
 
 
 @pytest.mark.parametrize("dtype", TOLERANCE, ids=str)
 @pytest.mark.parametrize("cell", GATES)
-def test_it_ends_both_ways_where_torchs_module_does(cell: str, dtype: torch.dtype) -> None:
+def test_the_bidirectional_encoder_is_torchs(cell: str, dtype: torch.dtype) -> None:
     """After row t, the last states of torch.nn's bidirectional module over the rows up to t, and their gradients.
 
-    Beyond the context the way forward goes on, and the way back begins now and ends W rows ago.
+    Beyond the context the forward pass continues, and the backward pass ends W rows ago.
     """
     encoder = Encoder(cell, HIDDEN, 1, INPUTS, "bidirectional", CONTEXT)
     parts = weights_of(encoder, dtype)
@@ -84,24 +84,24 @@ def test_attention_is_the_papers_equation(dtype: torch.dtype) -> None:
 @pytest.mark.parametrize("dtype", TOLERANCE, ids=str)
 @pytest.mark.parametrize("cell", GATES)
 def test_the_state_decays_with_the_time_step_as_in_gru_d(cell: str, dtype: torch.dtype) -> None:
-    """Before each row the state is exp(-max(0, r d + s)) of itself, in every unit; d is 0 where no time was lost."""
+    """Before each row the state is multiplied by exp(-max(0, r d + s)); d is 0 without a gap."""
     encoder = Encoder(cell, HIDDEN, 1, INPUTS, gap=2)
     parts = weights_of(encoder, dtype)
     module = like(CELLS[cell](INPUTS, HIDDEN, dtype=dtype, **extra(cell)), parts)
     inputs = torch.randn(STEPS, BATCH, INPUTS, dtype=dtype)
     read, last = encode(encoder, parts, inputs, torch.zeros(BATCH, *encoder.states, dtype=dtype))
     state = [torch.zeros(BATCH, HIDDEN, dtype=dtype) for _ in range(STATES[cell])]
-    for row, said in zip(inputs, read, strict=True):
+    for row, output in zip(inputs, read, strict=True):
         late = row[:, 2:3].clamp(min=0)
         kept = torch.exp(-torch.relu(parts["decay_rate"] * late + parts["decay_start"]))
         moved = module(row, tuple(kept * s for s in state) if cell == "lstm" else kept * state[0])
         state = list(moved) if cell == "lstm" else [moved]
-        torch.testing.assert_close(said, state[0], rtol=0, atol=TOLERANCE[dtype])
+        torch.testing.assert_close(output, state[0], rtol=0, atol=TOLERANCE[dtype])
     torch.testing.assert_close(last[:, 0], torch.stack(state, 1), rtol=0, atol=TOLERANCE[dtype])
 
 
-def test_no_time_lost_is_no_decay() -> None:
-    """With the first weights, a series whose observations come in time is read as without decay, to the bit."""
+def test_without_a_gap_there_is_no_decay() -> None:
+    """With the first weights, a regular series has the same bits as without decay."""
     shape = Shape("gru", HIDDEN, 2, width=4, decay=True)
     plain = shape._replace(decay=False)
     weights = initial_weights(shape, 3)
@@ -161,7 +161,7 @@ def test_bits_do_not_depend_on_the_wave(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", BESIDE)
 def test_a_state_that_explodes_is_reset_with_its_context(kind: str) -> None:
-    """Only that row's."""
+    """For that row only."""
     shape = Shape("rnn_relu", 4, 1, kind=kind, context=3)
     encoder, state = CpuEncoder(shape), np.zeros((2, *shape.states), np.float32)
     encoder.load(initial_weights(shape, 1).numpy())

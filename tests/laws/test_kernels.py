@@ -22,7 +22,7 @@ LEVELS = (0.02, 0.1, 0.3, 0.5, 0.92)
 
 
 class Setting(NamedTuple):
-    """A shape, weights far from their first values, hidden states, and what the bank tells of 300 rows."""
+    """A shape, perturbed weights, hidden states, and the features of 300 rows."""
 
     shape: Shape
     weights: torch.Tensor
@@ -31,7 +31,7 @@ class Setting(NamedTuple):
 
 
 def setting(cell: str, hidden: int, layers: int) -> Setting:
-    """Random ones."""
+    """Draw a setting."""
     shape = Shape(cell, hidden, layers, width=6)
     torch.manual_seed(2)
     weights = initial_weights(shape, 0) + 0.05 * torch.randn_like(initial_weights(shape, 0))
@@ -42,7 +42,7 @@ def setting(cell: str, hidden: int, layers: int) -> Setting:
 
 
 def quantiles_of(weights: torch.Tensor, shape: Shape, top: Singles, given: WaveFeatures) -> Singles:
-    """Quantiles (B, K, Q) at LEVELS of a wave."""
+    """Return the quantiles (B, K, Q) of a wave at LEVELS."""
     knots = np.empty((len(top), HORIZONS, len(KNOTS)), np.float32)
     quantiles = np.empty((len(top), HORIZONS, len(LEVELS)), np.float32)
     head = network_head(weights.numpy(), shape)
@@ -53,7 +53,7 @@ def quantiles_of(weights: torch.Tensor, shape: Shape, top: Singles, given: WaveF
 @pytest.mark.parametrize("layers", [1, 3])
 @pytest.mark.parametrize("cell", GATES)
 def test_the_compiled_step_is_the_learners_network(cell: str, layers: int) -> None:
-    """States and top outputs of one step agree with torch's within single precision; the torch encoder's likewise."""
+    """States and encodings of one step agree with torch's within single precision, for both encoders."""
     shape, weights, hidden, given = setting(cell, 9, layers)
     top, state = unroll(
         split_weights(weights, shape), shape, torch.from_numpy(given.inputs).unsqueeze(0), torch.from_numpy(hidden)
@@ -66,7 +66,7 @@ def test_the_compiled_step_is_the_learners_network(cell: str, layers: int) -> No
         np.testing.assert_allclose(outputs, top[0].numpy(), atol=2e-6)
 
 
-def test_an_answer_is_the_learners_head_read_between_its_knots() -> None:
+def test_quantiles_are_interpolated_between_the_heads_knots() -> None:
     """Quantiles are torch's knots, sorted, and linear in the normal distribution's quantiles between them."""
     shape, weights, _, given = setting("gru", 9, 1)
     top = np.random.default_rng(1).normal(size=(ROWS, 9)).astype(np.float32)
@@ -77,8 +77,8 @@ def test_an_answer_is_the_learners_head_read_between_its_knots() -> None:
     np.testing.assert_allclose(quantiles_of(weights, shape, top, given), expected, atol=1e-5)
 
 
-def test_levels_that_are_knots_are_read_off_exactly() -> None:
-    """At a knot's own level its value is published bit for bit; beyond the outermost ones the line goes on."""
+def test_levels_of_knots_are_exact() -> None:
+    """At a knot's level its value is published bit for bit; beyond the outermost knots the line is extrapolated."""
     lower, share = knot_interpolation(KNOTS)
     values = np.arange(len(KNOTS), dtype=np.float32) ** 2
     np.testing.assert_array_equal(values[lower] + share * (values[lower + 1] - values[lower]), values)
@@ -111,7 +111,7 @@ def test_bits_do_not_depend_on_the_wave(cell: str, hidden_size: int) -> None:
 
 
 def test_a_hidden_state_that_explodes_is_reset() -> None:
-    """A state beyond all bounds, or not finite, is set to zero, and only that row's; both encoders agree."""
+    """A state beyond the limit or not finite is set to zero, for that row only, by both encoders."""
     shape, weights, hidden, given = setting("rnn_relu", 4, 2)
     hidden[3], hidden[5, 0, 0, 0] = 1e20, np.nan
     for encoder in (CpuEncoder(shape), GpuEncoder(shape, "cpu")):
@@ -125,7 +125,7 @@ def test_a_hidden_state_that_explodes_is_reset() -> None:
 
 @pytest.mark.parametrize("cell", GATES)
 def test_a_networks_quantiles_cannot_cross(cell: str) -> None:
-    """Whatever the weights, every quantile lies at or above its lower neighbour."""
+    """For any weights the quantiles are in ascending order."""
     shape, weights, hidden, given = setting(cell, 6, 1)
     wild = weights + 3 * torch.randn(weights.shape, generator=torch.Generator().manual_seed(0))
     encoder = CpuEncoder(shape)

@@ -1,9 +1,9 @@
-"""A gradient vanishes in a cell without gates, and not in one with gates; what that means for a recall."""
+"""Gradients vanish in cells without gates, and not in cells with gates; the effect on a delayed recall."""
 
 import numpy as np
 import pytest
 import torch
-from support.recall import FEWEST, LEVEL, SHOWN, learn, reach, remembering, stream
+from support.recall import FEWEST, LEVEL, SHOWN, learn, reach, stream, with_long_memory
 
 from streamrnn.core.learning.replay_buffer import Windows
 from streamrnn.core.network.shapes import Shape
@@ -11,28 +11,28 @@ from streamrnn.core.network.torch_network import initial_weights, split_weights,
 
 ROWS = 140
 LAST = 40
-"""Learning points that an error is the mean over."""
+"""Learning points that errors are averaged over."""
 
 
 def windows_of(shape: Shape) -> Windows:
-    """Noise to step through."""
+    """Draw windows of noise."""
     windows = Windows.empty(8, ROWS, 1, shape)
     windows.inputs[:] = np.random.default_rng(1).normal(size=windows.inputs.shape)
     return windows
 
 
 def reached(cell: str, remembered: int | None = None) -> np.ndarray:
-    """Norms of the gradient from 0 to 100 rows back, at first weights."""
+    """Return the norms of the gradient from 0 to 100 rows back, with first weights."""
     shape = Shape(cell, 16, 1, width=4, inputs=3, experts=1)
     weights = initial_weights(shape, 0)
     if remembered is not None:
-        weights = remembering(weights, shape, remembered, 0)
+        weights = with_long_memory(weights, shape, remembered, 0)
     return reach(weights, shape, windows_of(shape), 100)
 
 
 @pytest.mark.parametrize("cell", ["rnn_tanh", "rnn_relu", "gru", "lstm"])
 def test_the_norm_is_that_of_the_jacobian(cell: str) -> None:
-    """Over three rows the norm is the one that finite differences of the state give, within a tenth."""
+    """Over three rows the norm agrees with finite differences of the state, within a tenth."""
     shape = Shape(cell, 16, 1, width=4, inputs=3, experts=1)
     weights, windows = initial_weights(shape, 0), windows_of(shape)
     parts = split_weights(weights.double(), shape)
@@ -48,8 +48,8 @@ def test_the_norm_is_that_of_the_jacobian(cell: str) -> None:
     assert reach(weights, shape, windows, 3, directions=200)[3] == pytest.approx(expected, rel=0.1)
 
 
-def test_a_gradient_vanishes_without_gates_and_is_kept_by_gates_that_remember() -> None:
-    """Of what it was one row back, a hundred rows back less than 1e-4 is left without gates, and over 0.01 with."""
+def test_gradients_vanish_without_gates() -> None:
+    """From one to a hundred rows back the norm falls below 1e-4 without gates, and stays above 0.01 with gates."""
     for cell in ("rnn_tanh", "rnn_relu"):
         norms = reached(cell)
         assert norms[100] < 1e-4 * norms[1]
@@ -58,8 +58,8 @@ def test_a_gradient_vanishes_without_gates_and_is_kept_by_gates_that_remember() 
         assert norms[100] > 0.01 * norms[1]
 
 
-def test_a_level_is_asked_for_a_hundred_rows_later() -> None:
-    """Between the last row that shows a level and its answer lie 100 rows or more, and its sign is the answer's."""
+def test_a_level_is_recalled_a_hundred_rows_later() -> None:
+    """At least 100 rows lie between the last row of a level and its recall, which has the same value."""
     drawn = stream(2000, 0)
     assert drawn.answers.sum() > 300
     for s, answer in zip(*np.nonzero(drawn.answers), strict=True):
@@ -71,7 +71,7 @@ def test_a_level_is_asked_for_a_hundred_rows_later() -> None:
 
 @pytest.mark.parametrize(("cell", "points"), [("gru", 220), ("lstm", 350)])
 def test_gates_learn_a_recall_over_a_hundred_rows(cell: str, points: int) -> None:
-    """Learned online, nine answers in ten have the right sign, and seven tenths of the error are gone."""
+    """After online learning nine answers in ten have the right sign, and the error has fallen by seven tenths."""
     learned = learn(cell, points)
     assert learned.right[-LAST:].mean() > 0.9
     assert learned.error[-LAST:].mean() < 0.3
@@ -79,7 +79,7 @@ def test_gates_learn_a_recall_over_a_hundred_rows(cell: str, points: int) -> Non
 
 
 def test_without_gates_the_same_recall_is_not_learned() -> None:
-    """The plain recurrence says no more of what was shown than chance does, after as many observations."""
+    """The plain recurrence is no better than chance after as many observations."""
     learned = learn("rnn_tanh", 190)
     assert 0.4 < learned.right[-LAST:].mean() < 0.6
     assert learned.error[-LAST:].mean() > 0.8

@@ -1,4 +1,4 @@
-"""The device that the network runs on, and when torch is loaded."""
+"""The device of the network, and when torch is imported."""
 
 import subprocess
 import sys
@@ -11,7 +11,7 @@ from streamrnn.core.network.device import resolve_device
 from streamrnn.errors import ConfigError
 
 DRIVER = "libc.so.6"
-"""A library that is there."""
+"""A library that exists."""
 LATE = """
 import sys
 from streamrnn import app
@@ -31,11 +31,11 @@ after.load(dict(before.save(90)))
 feed(after, 90, 91)
 feed(after, 91, 300)
 """
-"""Forecasts, goes on from saved state, and comes to where there is something to learn from."""
+"""Forecasts, restores saved state, and reaches a learning point of the whole network."""
 
 
-def test_auto_takes_what_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`auto` is the GPU where there is a driver and torch finds one, else the CPU."""
+def test_auto_prefers_the_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`auto` is the GPU if there is a driver and torch finds one, else the CPU."""
     for driver, found, kind in ((DRIVER, True, "cuda"), (DRIVER, False, "cpu"), ("libnone.so", True, "cpu")):
         monkeypatch.setattr(device, "DRIVER", driver)
         monkeypatch.setattr(torch.cuda, "is_available", lambda found=found: found)
@@ -43,14 +43,14 @@ def test_auto_takes_what_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
         assert resolve_device("cpu") == "cpu"
 
 
-def test_without_a_driver_torch_is_not_loaded() -> None:
-    """Neither to choose a device, nor to forecast: only to learn all of a network, and then it is."""
-    said = subprocess.run([sys.executable, "-c", LATE], capture_output=True, text=True, check=True, timeout=200)
-    assert said.stdout.split() == ["False", "False", "True"]
+def test_without_a_driver_torch_is_imported_late() -> None:
+    """Not to choose a device or to forecast, but to learn the whole network."""
+    done = subprocess.run([sys.executable, "-c", LATE], capture_output=True, text=True, check=True, timeout=200)
+    assert done.stdout.split() == ["False", "False", "True"]
 
 
-def test_a_gpu_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`cuda` without a GPU is an error of the configuration that says what to set."""
+def test_a_missing_gpu_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`cuda` without a GPU is a configuration error with the remedy."""
     monkeypatch.setattr(device, "DRIVER", DRIVER)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(ConfigError, match=r"device = 'cuda': .*auto or cpu"):

@@ -1,4 +1,4 @@
-"""The numeric fingerprint tells one machine's arithmetic from another's."""
+"""The numeric fingerprint identifies a machine's arithmetic."""
 
 import json
 import os
@@ -9,7 +9,7 @@ import torch
 
 from streamrnn.core.fingerprint import numeric_fingerprint
 
-TELL = (
+PRINT_FINGERPRINT = (
     "import json, torch; from streamrnn.core.forecaster import CoreForecaster; "
     "from streamrnn.core.config import ForecastConfig, LearningConfig, ModelConfig; "
     "configs = ForecastConfig(horizons=(1,), quantiles=(0.5,)), ModelConfig(hidden_size=4), LearningConfig(); "
@@ -17,32 +17,36 @@ TELL = (
 )
 
 
-def told(**variables: str) -> dict[str, str]:
-    """The fingerprint of a forecaster in a process of its own."""
-    said = subprocess.run(
-        [sys.executable, "-c", TELL], capture_output=True, check=True, env={**os.environ, **variables}, timeout=100
+def fingerprint(**variables: str) -> dict[str, str]:
+    """Return the fingerprint of a forecaster in a new process."""
+    done = subprocess.run(
+        [sys.executable, "-c", PRINT_FINGERPRINT],
+        capture_output=True,
+        check=True,
+        env={**os.environ, **variables},
+        timeout=100,
     )
-    document: dict[str, str] = json.loads(said.stdout)
+    document: dict[str, str] = json.loads(done.stdout)
     return document
 
 
-def test_the_same_machine_has_the_same_one() -> None:
-    """Processes of one machine and one set of versions agree; the versions are in it."""
-    first = told()
-    assert first == told()
+def test_the_fingerprint_of_a_machine_is_constant() -> None:
+    """Processes on one machine with the same versions agree; the fingerprint has the versions."""
+    first = fingerprint()
+    assert first == fingerprint()
     assert first["torch"].split()[0] == torch.__version__
     assert set(first) == set(numeric_fingerprint("cpu"))
 
 
 def test_torch_computes_in_one_thread() -> None:
-    """More would change the order of sums: the modules that use it see to it."""
+    """More threads would change the order of sums."""
     tell = "import streamrnn.core.learning.bptt, torch; print(torch.get_num_threads())"
-    said = subprocess.run([sys.executable, "-c", tell], capture_output=True, check=True, timeout=100)
-    assert said.stdout.strip() == b"1"
+    done = subprocess.run([sys.executable, "-c", tell], capture_output=True, check=True, timeout=100)
+    assert done.stdout.strip() == b"1"
 
 
-def test_another_instruction_set_has_another_one() -> None:
-    """What torch is told to compute with is part of it: its sums come out otherwise."""
-    plain = told(ATEN_CPU_CAPABILITY="default")
-    assert plain != told()
+def test_another_instruction_set_has_another_fingerprint() -> None:
+    """The instruction set that torch is limited to is part of it, because its sums differ."""
+    plain = fingerprint(ATEN_CPU_CAPABILITY="default")
+    assert plain != fingerprint()
     assert "default" in plain["torch"]

@@ -1,4 +1,4 @@
-"""The compiled head and its learner are what torch makes of the same formulas."""
+"""The compiled head and its learner agree with torch on the same formulas."""
 
 import math
 
@@ -17,29 +17,29 @@ from streamrnn.errors import StateError
 
 LEVELS = (0.01, 0.05, 0.1, 0.5, 0.9, 0.95, 0.99)
 SMALL, FULL = (5, 3, 7, 7), (64, 14, 64, 7)
-"""Hidden units, experts, width, knots: odd ones, and those in use."""
+"""Hidden units, experts, width, knots: odd sizes, and the real ones."""
 Shape = tuple[int, int, int, int]
 
 
 def numbers(*size: int, seed: int = 1) -> Singles:
-    """Normal numbers."""
+    """Draw normal numbers."""
     return np.random.default_rng([seed, *size]).normal(size=size).astype(np.float32)
 
 
 def parts(shape: Shape) -> list[tuple[int, ...]]:
-    """Shapes of A, C, c, O, b."""
+    """Return the shapes of A, C, c, O, b."""
     hidden, experts, width, knots = shape
     outputs = experts + 1 + knots
     return [(width, hidden), (width, 2 * experts + 3), (width,), (outputs, width), (outputs,)]
 
 
 def weights(shape: Shape) -> Singles:
-    """A flat tail."""
+    """Draw a flat tail."""
     return 0.3 * numbers(sum(math.prod(size) for size in parts(shape)))
 
 
 def examples(shape: Shape, count: int = 40) -> Examples:
-    """Examples with labels far and near, some not known, and experts good enough and bad enough for every weight."""
+    """Draw examples with far, near and unknown labels, and experts for every weight."""
     hidden, experts, _, _ = shape
     label, trust = 6 * numbers(count), numbers(count, experts, seed=2) - 3 * numbers(count, 1, seed=3)
     label[::7] = np.nan
@@ -49,14 +49,14 @@ def examples(shape: Shape, count: int = 40) -> Examples:
 
 
 def learner(shape: Shape, **changes: float) -> HeadLearner:
-    """One that begins at `weights`."""
+    """Create a learner that begins with `weights`."""
     hidden, experts, width, knots = shape
     start, levels = weights(shape), LEVELS[:knots]
     return HeadLearner(start=start, hidden=hidden, experts=experts, width=width, levels=levels, **changes)  # type: ignore[arg-type]
 
 
 def reference(flat: torch.Tensor, shape: Shape, given: Examples) -> tuple[torch.Tensor, torch.Tensor]:
-    """Knots (B, L) and loss, by torch, in the precision of `flat`."""
+    """Return torch's knots (B, L) and loss, in the precision of `flat`."""
     sizes, experts = parts(shape), shape[1]
     pieces = flat.split([math.prod(size) for size in sizes])
     a, c, c_bias, o, o_bias = (piece.view(size) for piece, size in zip(pieces, sizes, strict=True))
@@ -73,7 +73,7 @@ def reference(flat: torch.Tensor, shape: Shape, given: Examples) -> tuple[torch.
 
 
 def read(flat: Singles, shape: Shape, y: Singles, points: Singles, trust: Singles, lead: Singles) -> Singles:
-    """Knots (B, K, L) of rows read one by one."""
+    """Return the knots (B, K, L), row by row."""
     head = unpack_head(flat, *shape)
     knots, work = np.full((*points.shape[:2], shape[3]), np.nan, np.float32), allocate_activations(head)
     for row in range(len(y)):
@@ -105,8 +105,8 @@ def test_a_row_does_not_depend_on_its_neighbours() -> None:
         np.testing.assert_array_equal(alone[:, 0], whole[:, k])
 
 
-def test_the_exponential_is_one() -> None:
-    """It is within 2e-7 of the true one where float32 has it, and stays finite and positive beyond."""
+def test_the_exponential_is_accurate() -> None:
+    """Within 2e-7 in the range of float32, and finite and positive beyond."""
     x = np.linspace(-87, 88, 20001).astype(np.float32)
     ours = np.array([exponential(value) for value in x], np.float64)
     np.testing.assert_allclose(ours, np.exp(x.astype(np.float64)), rtol=2e-7)
@@ -115,8 +115,8 @@ def test_the_exponential_is_one() -> None:
 
 
 @pytest.mark.parametrize("shape", [SMALL, FULL])
-def test_a_flat_tail_comes_back(shape: Shape) -> None:
-    """A head holds a copy of the flat tail, number by number; a tail of another size is refused."""
+def test_a_flat_tail_can_be_restored(shape: Shape) -> None:
+    """A head has a copy of the flat tail; a tail of another size is refused."""
     flat = weights(shape)
     head = unpack_head(flat, *shape)
     np.testing.assert_array_equal(flatten_head(head), flat)
@@ -129,7 +129,7 @@ def test_a_flat_tail_comes_back(shape: Shape) -> None:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("shape", [SMALL, FULL])
 def test_the_gradient_is_torchs(shape: Shape, dtype: torch.dtype) -> None:
-    """Loss and gradient agree with automatic differentiation, over labels that are far, near and not known."""
+    """Loss and gradient agree with automatic differentiation for far, near and unknown labels."""
     given = examples(shape)
     flat = torch.from_numpy(weights(shape)).to(dtype).requires_grad_()
     _, loss = reference(flat, shape, given)
@@ -145,7 +145,7 @@ def test_the_gradient_is_torchs(shape: Shape, dtype: torch.dtype) -> None:
 
 @pytest.mark.parametrize("clip_norm", [0.1, 1e6])
 def test_the_optimizer_is_adam(clip_norm: float) -> None:
-    """Twenty steps, clipped or not, lead where torch.optim.Adam in double precision and the pull of the start lead."""
+    """Twenty steps, clipped or not, equal those of torch.optim.Adam in double precision with the pull to the start."""
     given, ours = examples(SMALL), learner(SMALL, clip_norm=clip_norm, learning_rate=1e-2)
     flat = torch.from_numpy(weights(SMALL)).double().requires_grad_()
     optimizer = torch.optim.Adam([flat], lr=1e-2, betas=(0.9, 0.99))
@@ -166,8 +166,8 @@ def test_the_optimizer_is_adam(clip_norm: float) -> None:
         np.testing.assert_allclose(ours.save()[name], moment, atol=1e-5 * float(moment.abs().max()))
 
 
-def test_what_was_learned_fades_where_nothing_speaks_for_it() -> None:
-    """Steps without a slope bring the weights back to the start, by a factor each."""
+def test_weights_return_to_the_start_without_a_gradient() -> None:
+    """Each step without a gradient reduces the distance to the start by a factor."""
     ours, start = learner(SMALL), weights(SMALL)
     ours.restart(start + np.float32(1))
     silent = examples(SMALL)._replace(points=0 * examples(SMALL).points, label=0 * examples(SMALL).label)
@@ -177,8 +177,8 @@ def test_what_was_learned_fades_where_nothing_speaks_for_it() -> None:
     np.testing.assert_allclose(flatten_head(ours.head) - start, (1 - ANCHOR) ** 100, rtol=1e-3)
 
 
-def test_a_learner_that_was_saved_goes_on_as_if_never_stopped() -> None:
-    """Save, load into a new one and learn on: the same bits; a saved state is a copy, and the head stays in place."""
+def test_a_restored_learner_continues_bit_for_bit() -> None:
+    """Saved state is a copy, and loading changes the head's arrays in place."""
     given, first, second = examples(FULL), learner(FULL), learner(FULL)
     head = second.head
     for _ in range(5):
@@ -196,7 +196,7 @@ def test_a_learner_that_was_saved_goes_on_as_if_never_stopped() -> None:
 
 
 def test_a_state_of_another_shape_is_refused() -> None:
-    """Saved weights that do not fit are not loaded."""
+    """Saved weights of another shape are not loaded."""
     with pytest.raises(StateError, match="5 hidden units, 3 experts"):
         learner(SMALL).load(learner(FULL).save())
 
@@ -204,9 +204,9 @@ def test_a_state_of_another_shape_is_refused() -> None:
 POISONS = [(part, poison) for part in ("y", "points", "trust", "lead") for poison in (np.inf, -np.inf, np.nan)]
 
 
-@pytest.mark.parametrize(("part", "poison"), [*POISONS, ("points", 3e38)])  # the last overflows the loss alone
+@pytest.mark.parametrize(("part", "poison"), [*POISONS, ("points", 3e38)])  # the last overflows only the loss
 def test_a_step_that_is_not_finite_is_skipped(part: str, poison: float) -> None:
-    """One example with numbers beyond all bounds leaves weights, moments and count as they were."""
+    """One example that is not finite leaves weights, moments and count unchanged."""
     given, ours = examples(FULL), learner(FULL)
     ours.learn(given)
     before = ours.save()
@@ -218,7 +218,7 @@ def test_a_step_that_is_not_finite_is_skipped(part: str, poison: float) -> None:
 
 
 def test_a_step_to_weights_that_are_not_finite_is_skipped() -> None:
-    """A finite gradient that would carry the weights beyond float32 changes nothing."""
+    """A finite gradient whose step exceeds float32 changes nothing."""
     given, ours = examples(SMALL), learner(SMALL, learning_rate=math.inf)
     before = ours.save()
     learned = ours.learn(given)
@@ -228,7 +228,7 @@ def test_a_step_to_weights_that_are_not_finite_is_skipped() -> None:
 
 
 def test_huge_finite_numbers_leave_finite_weights() -> None:
-    """However large the inputs, weights and moments stay finite."""
+    """Weights and moments stay finite for inputs of any size."""
     given, ours = examples(FULL), learner(FULL)
     for size in (1e3, 1e9, 1e18, 1e30):
         ours.learn(given._replace(y=given.y * np.float32(size), label=given.label * np.float32(size)))
@@ -237,7 +237,7 @@ def test_huge_finite_numbers_leave_finite_weights() -> None:
 
 
 def test_an_unknown_label_has_no_weight() -> None:
-    """Examples with a NaN label might as well be absent, whatever else they hold; without any label nothing changes."""
+    """Examples with a NaN label have no effect; without any label nothing changes."""
     given, ours, without = examples(FULL), learner(FULL), learner(FULL)
     known = ~np.isnan(given.label)
     for part in (given.y, given.points, given.trust, given.lead):
@@ -250,8 +250,8 @@ def test_an_unknown_label_has_no_weight() -> None:
     np.testing.assert_equal(ours.save(), before)
 
 
-def test_a_wild_label_teaches_as_one_at_the_limit() -> None:
-    """A label beyond eight units, even an infinite one, is one of eight."""
+def test_labels_are_clipped() -> None:
+    """A label beyond eight units, even an infinite one, counts as eight."""
     given, wild, tame = examples(SMALL), learner(SMALL), learner(SMALL)
     given.label[1:3] = np.inf, -1e30
     limited = given.label.copy()
@@ -261,7 +261,7 @@ def test_a_wild_label_teaches_as_one_at_the_limit() -> None:
 
 
 def test_it_learns() -> None:
-    """Labels that follow one expert are learned: the loss falls below a third of what it was."""
+    """With labels that equal one expert the loss falls below a third."""
     given, ours = examples(FULL, 200), learner(FULL)
     given = given._replace(label=given.points[:, 4].copy())
     losses = [ours.learn(given).loss for _ in range(300)]

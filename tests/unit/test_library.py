@@ -31,13 +31,13 @@ NAMES = [f"p{n}/load" for n in range(SERIES)]
 
 
 def run(forecaster: Forecaster, first: int = 0, last: int = ROWS) -> list[Any]:
-    """Feed rows of three series; the forecasts."""
+    """Feed rows of three series and return the forecasts."""
     values = seasonal(ROWS, SERIES)
     return [forecaster.step(NAMES, START + MINUTE * i, values[i]) for i in range(first, last)]
 
 
 def same(left: list[Any], right: list[Any]) -> None:
-    """Whether forecasts agree to the bit."""
+    """Assert that forecasts are bit-identical."""
     assert len(left) == len(right)
     for one, other in zip(left, right, strict=True):
         for mine, others in zip(one, other, strict=True):
@@ -45,12 +45,12 @@ def same(left: list[Any], right: list[Any]) -> None:
 
 
 def task() -> Task:
-    """A daemon's task of the same configuration."""
+    """Create a daemon's task with the same configuration."""
     return app.task(Settings(**SMALL, input={"key": "k", "time": "t"}), TopicPartition("in", 0))
 
 
 def fed(made: Task) -> list[dict[str, Any]]:
-    """What the task says to the same rows as records."""
+    """Return the task's outputs for the same rows as records."""
     values, records = seasonal(ROWS, SERIES), []
     for i in range(ROWS):
         for n in range(SERIES):
@@ -61,19 +61,19 @@ def fed(made: Task) -> list[dict[str, Any]]:
     return [json.loads(output.value or b"") for output in outputs]
 
 
-def test_it_says_what_a_daemon_says() -> None:
-    """Learning points fall between the same observations: the published numbers are the same to the last digit."""
+def test_forecasts_equal_those_of_the_daemon() -> None:
+    """Learning points lie between the same observations, and all published digits are equal."""
     published = fed(task())
-    said = run(Forecaster(**SMALL))
+    forecasts = run(Forecaster(**SMALL))
     for i, each in enumerate(published):
         row, series = divmod(i, SERIES)
         assert each["series"] == NAMES[series]
-        np.testing.assert_array_equal(list(each["quantiles"].values()), said[row].quantiles[series].T)
-    assert len({each.model for each in said}) > 10  # it has learned on the way
+        np.testing.assert_array_equal(list(each["quantiles"].values()), forecasts[row].quantiles[series].T)
+    assert len({each.model for each in forecasts}) > 10  # it has learned meanwhile
 
 
-def test_saved_and_loaded_it_goes_on_as_if_nothing_had_happened(tmp_path: Path) -> None:
-    """By a file, and by pickle."""
+def test_a_restored_forecaster_continues_bit_for_bit(tmp_path: Path) -> None:
+    """From a file, and from a pickle."""
     unbroken = run(Forecaster(**SMALL))
     first = Forecaster(**SMALL)
     run(first, last=70)
@@ -85,8 +85,8 @@ def test_saved_and_loaded_it_goes_on_as_if_nothing_had_happened(tmp_path: Path) 
     same([again._replace(anomaly=unbroken[69].anomaly, model=unbroken[69].model)], unbroken[69:70])
 
 
-def test_it_goes_on_from_what_a_daemon_has_exported(tmp_path: Path) -> None:
-    """The file names the partitions; with several of them one must be chosen."""
+def test_the_state_of_a_daemon_can_be_loaded(tmp_path: Path) -> None:
+    """From an exported file; one of several partitions must be chosen."""
     made = task()
     fed(made)
     pieces = {key: value for key, value in made.save(ROWS * SERIES) if value is not None}
@@ -104,14 +104,14 @@ def test_it_goes_on_from_what_a_daemon_has_exported(tmp_path: Path) -> None:
             Forecaster(**SMALL).load(tmp_path / "two", partition)
 
 
-def test_what_cannot_be_observed_is_refused_with_words() -> None:
-    """Twice the same series, no number, no later time; the state is as before."""
+def test_invalid_observations_are_refused() -> None:
+    """A repeated series, a value that is not finite, a time that is not later; the state is unchanged."""
     forecaster = Forecaster(**SMALL)
     run(forecaster, last=5)
     for names, times, values, words in (
         (["a", "a"], START, [1.0, 2.0], "named twice"),
         (["a"], START, [np.nan], "a: its value is nan"),
-        (NAMES[:1], START, [1.0], "p0/load: its time 1700000000000 is not later than 1700000240000"),
+        (NAMES[:1], START, [1.0], "p0/load: its time 1700000000000 is not later than its previous time 1700000240000"),
     ):
         with pytest.raises(ValueError, match=words):
             forecaster.step(names, times, values)
@@ -119,15 +119,15 @@ def test_what_cannot_be_observed_is_refused_with_words() -> None:
     same(run(forecaster, first=5), run(Forecaster(**SMALL))[5:])
 
 
-def test_times_may_be_those_of_numpy_and_lie_before_1970() -> None:
-    """Dates are milliseconds, too."""
-    said = []
+def test_times_may_be_datetime64_and_before_1970() -> None:
+    """Dates equal the same times in milliseconds."""
+    forecasts = []
     for times in (np.arange("1949-01", "1959-01", dtype="datetime64[M]"), None):
         forecaster = Forecaster(**SMALL)
         moments = np.arange("1949-01", "1959-01", dtype="datetime64[M]").astype("datetime64[ms]").astype(int)
         chosen = moments if times is None else times
-        said.append([forecaster.step(["a"], chosen[i], [float(i % 12)]) for i in range(len(chosen))])
-    same(*said)
+        forecasts.append([forecaster.step(["a"], chosen[i], [float(i % 12)]) for i in range(len(chosen))])
+    same(*forecasts)
 
 
 def test_a_misspelt_key_is_named() -> None:
@@ -138,7 +138,7 @@ def test_a_misspelt_key_is_named() -> None:
         Forecaster(model={"cell": "gur"})
 
 
-def test_the_package_gives_it_when_asked_and_stays_light_otherwise() -> None:
+def test_the_package_imports_the_forecaster_lazily() -> None:
     """`import streamrnn` loads no numerical library."""
     assert streamrnn.Forecaster is Forecaster
     with pytest.raises(AttributeError, match="Forcaster"):

@@ -1,4 +1,4 @@
-"""The forecaster among those of River: its own checks, its own evaluation, its own data."""
+"""The forecaster as a River model: River's checks, evaluation and data."""
 
 import csv
 import doctest
@@ -22,14 +22,14 @@ Observed = tuple[dict[str, Any], float]
 
 @pytest.mark.parametrize("number", range(len(CHECKS)), ids=[each.__name__ for each in CHECKS])
 def test_rivers_own_checks(number: int) -> None:
-    """Each of them; none is skipped."""
+    """All checks pass; none is skipped."""
     model = RecurrentForecaster()
     assert not model._unit_test_skips()
     CHECKS[number](model)
 
 
 def error(model: Any, data: Iterable[Observed], before: int = 0) -> float:
-    """Mean absolute error under River's evaluation, over all steps of the horizon; so many rows are learned before."""
+    """Return the mean absolute error over all steps of the horizon; `before` rows are learned first."""
     rows = iter(data)
     for x, y in islice(rows, before):
         model.learn_one(y, x)
@@ -37,8 +37,8 @@ def error(model: Any, data: Iterable[Observed], before: int = 0) -> float:
     return sum(each.get() for each in by_step.metrics) / HORIZON
 
 
-def test_it_needs_no_more_than_144_months() -> None:
-    """On River's passengers it is ahead of what River's documentation shows for them."""
+def test_the_passengers_are_forecast_better_than_by_rivers_models() -> None:
+    """On River's airline passengers the error is below that of the models in River's documentation."""
     silent = [({}, passengers) for _, passengers in datasets.AirlinePassengers()]
     rate = {"optimizer": optim.SGD(0.01), "intercept_lr": 0.3, "intercept_init": 110}
     scaled = preprocessing.StandardScaler() | linear_model.LinearRegression(**rate)
@@ -49,22 +49,22 @@ def test_it_needs_no_more_than_144_months() -> None:
         error(time_series.SNARIMAX(p=0, d=0, q=0, m=12, sp=3, sq=6, regressor=scaled), silent),
     ]
     assert error(RecurrentForecaster(HORIZON), datasets.AirlinePassengers()) < 0.8 * min(others)
-    # without times nobody knows that a forecast is asked for the time after the next
+    # without times the model cannot know that the forecast is for two steps ahead
     assert error(RecurrentForecaster(HORIZON, season=12), silent) < 1.2 * min(others)
 
 
 def stream(name: str, rows: int = 2500) -> Iterator[Observed]:
-    """The first column of one of the dev streams."""
+    """Yield the first column of one of the development streams."""
     with (DEV / f"{name}.csv").open() as file:
         for row, _ in zip(csv.DictReader(file), range(rows), strict=False):
             time, value = list(row.values())[:2]
             yield {"time": datetime.fromisoformat(time).astimezone(UTC)}, float(value)
 
 
-@pytest.mark.skipif(not DEV.exists(), reason="the dev streams are not here")
+@pytest.mark.skipif(not DEV.exists(), reason="the development streams are missing")
 @pytest.mark.parametrize(("name", "season"), [("nyc_taxi", 48), ("load_pjme", 24), ("etth1", 24)])
-def test_it_is_ahead_of_rivers_on_real_streams(name: str, season: int) -> None:
-    """Of its Holt-Winters and its SNARIMAX, all told the season and no time; with the best of many parameters."""
+def test_real_streams_are_forecast_better_than_by_rivers_models(name: str, season: int) -> None:
+    """Holt-Winters and SNARIMAX with the season, without times, with the best of many parameters."""
     silent = [({}, value) for _, value in stream(name)]
     slow = linear_model.LinearRegression(optimizer=optim.SGD(0.001), intercept_lr=0.03)
     others = (
@@ -76,14 +76,14 @@ def test_it_is_ahead_of_rivers_on_real_streams(name: str, season: int) -> None:
 
 
 def test_the_example_of_its_docstring() -> None:
-    """Runs, and says what it says there."""
+    """It runs, with the printed result."""
     failed, tried = doctest.testmod(streamrnn.river)
     assert tried
     assert not failed
 
 
-def test_an_observation_that_does_not_fit_is_refused() -> None:
-    """With words."""
+def test_invalid_arguments_are_refused() -> None:
+    """A value that is not finite, and too long a horizon."""
     model = RecurrentForecaster(3)
     assert model.forecast(3) == [0.0] * 3
     model.learn_one(1.0)

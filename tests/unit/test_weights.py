@@ -1,4 +1,4 @@
-"""Which base network a configuration means, and that the forecaster starts from it."""
+"""The base network of a configuration, as the first weights of the forecaster."""
 
 from pathlib import Path
 
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.usefixtures("bare_environment")
 
 @pytest.fixture
 def shipped(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """A folder that stands for the one that comes with the package."""
+    """Replace the folder of the bundled base networks."""
     folder = tmp_path / "shipped"
     folder.mkdir()
     monkeypatch.setattr(weights, "SHIPPED", folder)
@@ -28,7 +28,7 @@ def shipped(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 
 
 def written(path: Path, seed: int) -> np.ndarray:
-    """Write a base network; its weights."""
+    """Write a base network and return its weights."""
     weights = initial_weights(SHAPE, seed).numpy()
     card = Card(
         seed=seed, steps=1, planned=1, rows=1, series=1, ingredients={}, history=[], validation={}, date="2026-01-01"
@@ -37,8 +37,8 @@ def written(path: Path, seed: int) -> np.ndarray:
     return weights
 
 
-def test_the_default_is_what_comes_with_the_package_for_this_network(shipped: Path) -> None:
-    """`default` is the file for cell, layers and size where there is one, and random weights where there is none."""
+def test_the_default_is_the_bundled_base_network(shipped: Path) -> None:
+    """`default` is the file for cell, layers and size, or random weights if there is none."""
     settings = load(None, SMALL)
     assert app.base(settings) is None
     weights = written(shipped / "gru-1x4.safetensors", 3)
@@ -50,7 +50,7 @@ def test_the_default_is_what_comes_with_the_package_for_this_network(shipped: Pa
 
 @pytest.mark.usefixtures("shipped")
 def test_a_path_is_read(tmp_path: Path) -> None:
-    """A file is read whatever it is called, and the forecaster starts from its weights, with three networks."""
+    """A file of any name is read, and the forecaster has its weights, with three networks."""
     weights = written(tmp_path / "mine.safetensors", 5)
     settings = load(None, [*SMALL, f"model.base={tmp_path / 'mine.safetensors'}"])
     np.testing.assert_array_equal(app.base(settings), weights)
@@ -60,8 +60,8 @@ def test_a_path_is_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("shipped")
-def test_a_file_that_is_not_there_or_does_not_fit_is_refused(tmp_path: Path) -> None:
-    """The message names the key or the file, and what does not fit."""
+def test_a_missing_or_unsuitable_file_is_refused(tmp_path: Path) -> None:
+    """The message has the key or the file, and the difference."""
     missing = load(None, [*SMALL, "model.base=nowhere.safetensors"])
     with pytest.raises(ConfigError, match=r"model\.base = 'nowhere\.safetensors': there is no such file"):
         app.base(missing)
@@ -71,8 +71,8 @@ def test_a_file_that_is_not_there_or_does_not_fit_is_refused(tmp_path: Path) -> 
         app.forecaster(load(None, ["input.topics=a", "model.hidden_size=8", f"model.base={path}"]))
 
 
-def test_check_says_which_base_is_used(shipped: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """`check` names the file, or says that there is none; a file that is not there makes it fail."""
+def test_check_prints_the_base_network(shipped: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`check` prints the file, or that there is none; it fails for a missing file."""
     arguments = ["check", *(word for override in SMALL for word in ("--set", override))]
     assert cli.main(arguments) == 0
     assert "base       none: the network starts from random weights\n" in capsys.readouterr().out
@@ -83,8 +83,8 @@ def test_check_says_which_base_is_used(shipped: Path, capsys: pytest.CaptureFixt
     assert "model.base = 'gone'" in capsys.readouterr().err
 
 
-def test_a_base_that_comes_with_the_package_fits() -> None:
-    """Every file that comes with the package can be read for the network that its name says."""
+def test_the_bundled_base_networks_fit() -> None:
+    """Every bundled file can be read for the network of its name."""
     for path in weights.SHIPPED.glob("*.safetensors"):
         *variant, cell, size = path.stem.split("-")
         layers, _, hidden_size = size.partition("x")
