@@ -151,7 +151,7 @@ def test_verify_finds_what_does_not_fit(keep: Application) -> None:
     keep.run(settings)
     new = everything(keep, settings)
     spoil(keep, settings, {b"series/0/0": old["state"][0][b"series/0/0"]})  # type: ignore[index]
-    with pytest.raises(StateError, match="not of one snapshot"):
+    with pytest.raises(StateError, match="belong to different snapshots"):
         show.verify(settings, [], replay=False)
     spoil(keep, settings, new["state"][0], old["committed"][0])  # type: ignore[index]
     with pytest.raises(StateError, match="something else has written to one of them"):
@@ -220,7 +220,7 @@ def test_import_wants_all_or_nothing(keep: Application, tmp_path: Path, monkeypa
     (tmp_path / "other").mkdir()
     other = make_application("sqlite", tmp_path / "other", monkeypatch, partitions=2)
     other.produce([*mixed(150, seed=1), *mixed(149, seed=2, partition=1)])
-    with pytest.raises(StateError, match="sensors/1 ends at offset 149, and 150 was committed"):
+    with pytest.raises(StateError, match="sensors/1 ends at offset 149, but 150 was committed"):
         transfer.import_state(settings, [], tmp_path / "state")
     with closing(other.open(settings)) as log:
         assert log.committed(FIRST) is None
@@ -329,9 +329,9 @@ def test_nothing_is_carried_over_that_must_be_fed_again(keep: Application) -> No
     keep.run(settings)
     keep.produce(mixed(60, seed=3, start=LATER))
     keep.run(settings, clean=False)
-    with pytest.raises(StateError, match=r"run once and end it by SIGTERM"):
+    with pytest.raises(StateError, match=r"run once and end it with SIGTERM"):
         keep.run(wider)
-    with pytest.raises(StateError, match=r"run once and end it by SIGTERM"):
+    with pytest.raises(StateError, match=r"run once and end it with SIGTERM"):
         show.verify(wider, [], replay=False)
     keep.run(settings)
     keep.run(wider)
@@ -375,7 +375,7 @@ def test_reset_mends_what_is_damaged(keep: Application) -> None:
     assert transfer.reset(settings, [], "latest", yes) == 0
     assert show.verify(settings, [], replay=True) == 0
     spoil(keep, settings, {b"meta": b"x"})
-    with pytest.raises(StateError, match="sensors/0 was reset to offset 150, and there is state in one"):
+    with pytest.raises(StateError, match="sensors/0 was reset to offset 150, but one"):
         show.verify(settings, [], replay=False)
 
 
