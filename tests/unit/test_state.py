@@ -152,7 +152,7 @@ def test_verify_distinguishes_causes(keep: Application) -> None:
     keep.run(settings)
     new = everything(keep, settings)
     spoil(keep, settings, {b"series/0/0": old["state"][0][b"series/0/0"]})  # type: ignore[index]
-    with pytest.raises(StateError, match="not of one snapshot"):
+    with pytest.raises(StateError, match="belong to different snapshots"):
         show.verify_state(settings, [], replay=False)
     spoil(keep, settings, new["state"][0], old["committed"][0])  # type: ignore[index]
     with pytest.raises(StateError, match="something else has written to one of them"):
@@ -221,7 +221,7 @@ def test_import_is_atomic(keep: Application, tmp_path: Path, monkeypatch: pytest
     (tmp_path / "other").mkdir()
     other = make_application("sqlite", tmp_path / "other", monkeypatch, partitions=2)
     other.produce([*mixed(150, seed=1), *mixed(149, seed=2, partition=1)])
-    with pytest.raises(StateError, match="sensors/1 ends at offset 149, and 150 was committed"):
+    with pytest.raises(StateError, match="sensors/1 ends at offset 149, but 150 was committed"):
         transfer.import_state(settings, [], tmp_path / "state")
     with closing(other.open(settings)) as log:
         assert log.committed(FIRST) is None
@@ -330,9 +330,9 @@ def test_a_replay_requires_the_old_configuration(keep: Application) -> None:
     keep.run(settings)
     keep.produce(mixed(60, seed=3, start=LATER))
     keep.run(settings, clean=False)
-    with pytest.raises(StateError, match=r"run once and end it by SIGTERM"):
+    with pytest.raises(StateError, match=r"run once and end it with SIGTERM"):
         keep.run(wider)
-    with pytest.raises(StateError, match=r"run once and end it by SIGTERM"):
+    with pytest.raises(StateError, match=r"run once and end it with SIGTERM"):
         show.verify_state(wider, [], replay=False)
     keep.run(settings)
     keep.run(wider)
@@ -376,7 +376,7 @@ def test_reset_mends_what_is_damaged(keep: Application) -> None:
     assert transfer.reset_state(settings, [], "latest", yes) == 0
     assert show.verify_state(settings, [], replay=True) == 0
     spoil(keep, settings, {b"meta": b"x"})
-    with pytest.raises(StateError, match="sensors/0 was reset to offset 150, and there is state in one"):
+    with pytest.raises(StateError, match="sensors/0 was reset to offset 150, but one"):
         show.verify_state(settings, [], replay=False)
 
 
