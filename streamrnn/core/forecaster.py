@@ -102,8 +102,8 @@ class CoreForecaster:
         self.layout: dict[str, object] = {
             "version": STATE_VERSION, "variant": model.variant, "cell": model.cell, "hidden_size": model.hidden_size,
             "layers": model.layers, "window": learning.window, "horizons": list(horizons),
-            "quantiles": list(quantiles), "inputs": shape.inputs, "networks": self._networks.count,
-            "seasons": None if forecast.seasons is None else list(forecast.seasons),
+            "quantiles": list(quantiles), "inputs": shape.inputs,
+            "seasons": None if forecast.seasons is None else list(forecast.seasons), "networks": self._networks.count,
             "base": None if base is None else hashlib.blake2b(base.tobytes(), digest_size=8).hexdigest(),
             **shape.options, **self._options(),
         }  # fmt: skip
