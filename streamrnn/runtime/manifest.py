@@ -43,11 +43,6 @@ def initial_manifest(offset: int) -> Manifest:
     return Manifest(SCHEMA, "", NOTHING, 0, NO_OUTPUTS.hex(), offset)
 
 
-def where(partition: TopicPartition) -> str:
-    """Return a partition as messages name it."""
-    return str(partition)
-
-
 def read_manifest(partition: TopicPartition, committed: Committed) -> Manifest:
     """Return the manifest of a committed offset.
 
