@@ -117,7 +117,7 @@ class Reader:
         return {
             **inherited,
             "PATH": f"{self._programs}:{os.environ['PATH']}",
-            "PYTHONPATH": str(ROOT),
+            "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}",
             "ROOT": str(ROOT),
             **{f"STREAMRNN_{key}": str(value) for key, value in own.items()},
         }

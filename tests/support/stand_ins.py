@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tomllib
 import urllib.request
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -80,12 +81,11 @@ def streamrnn(*arguments: str) -> int:
     from streamrnn.cli import main
 
     if arguments[0] == "pretrain":
-        from streamrnn.commands.pretrain.batches import Sizes
-        from streamrnn.commands.pretrain.pipeline import make as pretrain
+        from support.pretraining import TINY
 
-        sizes = Sizes(window=16, lanes=8, horizons=2, lengths=(128, 256), lot=1024, shelf=3, first=2, reuse=4)
-        assert pretrain.__kwdefaults__ is not None
-        pretrain.__kwdefaults__.update(sizes=sizes, validation=((4, 320),))
+        from streamrnn.commands.pretrain import pipeline
+
+        pipeline.make_base_network = partial(pipeline.make_base_network, sizes=TINY, validation=((4, 320),))
         arguments = (*arguments, "--steps", "3")
     return main(arguments)
 
