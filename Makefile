@@ -42,6 +42,7 @@ set-up:
 	@PYTHON=$(PYTHON) tests/set_up.sh
 
 test: set-up venv
+	$(BIN)/python tests/compile_kernels.py
 	$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile --no-loadscope-reorder -m "not long and not faults"
 
 long: set-up venv
