@@ -9,7 +9,7 @@ import json
 from pathlib import Path
 
 import pytest
-from support.applications import keep_of
+from support.applications import make_application
 from support.log_backends import MemoryWorld, SqliteWorld
 from support.saved import APP, COMMITTED, DATA, END, OVERRIDES, saved_input
 
@@ -70,7 +70,7 @@ def test_an_exported_state_continues_with_the_same_bytes(
     kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A state file is imported and verified by replay, and the next outputs are those of the earlier version."""
-    keep = keep_of("memory", tmp_path, monkeypatch)
+    keep = make_application("memory", tmp_path, monkeypatch)
     keep.produce(saved_input(0, COMMITTED))
     assert import_state(settings(kind), [], unpacked(f"{kind}.state", tmp_path / "state")) == 0
     assert verify_state(settings(kind), [], replay=numerics("cpu") == FINGERPRINT) == 0
@@ -82,7 +82,7 @@ def test_an_exported_state_continues_with_the_same_bytes(
 def test_a_sqlite_log_continues_with_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The log of a killed daemon is verified by replay, and the next outputs are those of the earlier version."""
     unpacked("lean.db", tmp_path / "log.db")
-    keep = keep_of("sqlite", tmp_path, monkeypatch)
+    keep = make_application("sqlite", tmp_path, monkeypatch)
     sizes = {topic: len(keep.world.read(topic)) for topic in TOPICS}
     assert sum(sizes.values()) == COMMITTED
     assert verify_state(settings("lean"), [], replay=numerics("cpu") == FINGERPRINT) == 0

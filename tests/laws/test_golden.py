@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from support.golden import CONFIGURATIONS, GOLDEN, STREAMS, run
 
-from streamrnn.core.fingerprint import numerics
+from streamrnn.core.fingerprint import numeric_fingerprint
 
 STORED = json.loads(GOLDEN.read_text())
 TOLERANCE = 0.02
@@ -34,7 +34,7 @@ def test_outputs_are_those_of_earlier_versions(name: str, stream: str) -> None:
     np.testing.assert_allclose(
         found["medians"], stored["medians"], rtol=0, atol=TOLERANCE * float(np.std(stored["medians"]))
     )
-    if numerics("cpu") == STORED["fingerprint"]:
+    if numeric_fingerprint("cpu") == STORED["fingerprint"]:
         assert found == stored
     else:
         assert (found["forecasts"], found["dead_letters"]) == (stored["forecasts"], stored["dead_letters"])

@@ -12,7 +12,7 @@ from typing import Any
 
 import streamrnn
 from streamrnn import app
-from streamrnn.core.fingerprint import numerics
+from streamrnn.core.fingerprint import numeric_fingerprint
 from streamrnn.log.files import read_csv
 from streamrnn.records import Record, TopicPartition
 from streamrnn.settings import from_sections
@@ -91,7 +91,7 @@ def main() -> None:
     """Write the golden file for this machine's numeric fingerprint."""
     runs = {f"{name}/{stream}": run(name, stream) for name in CONFIGURATIONS for stream in STREAMS}
     lines = ",\n".join(f"  {json.dumps(name)}: {json.dumps(each)}" for name, each in runs.items())
-    fingerprint = json.dumps(numerics("cpu"))
+    fingerprint = json.dumps(numeric_fingerprint("cpu"))
     GOLDEN.write_text(f'{{"fingerprint": {fingerprint},\n "runs": {{\n{lines}\n }}}}\n')
 
 

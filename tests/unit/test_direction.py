@@ -192,7 +192,7 @@ def test_directions_may_be_switched_on_and_off(variant: str) -> None:
         run(first, values[:150])
         expected = run(unbroken, values)[-1]
         second = small(**options, **after)
-        assert "the direction classifier" in second.describe_migration(first.layout)
+        assert "reset: " in second.describe_migration(first.layout)
         second.load(first.save_shared(), [first.save_rows(0, 3)], first.names, first.layout)
         found = run(second, values[150:], first=150)[-1]
         indexes = [second.layout["horizons"].index(h) for h in (1, 3, 6)]  # type: ignore[attr-defined]

@@ -128,7 +128,7 @@ def test_parts_of_a_batch_belong_together() -> None:
     for _ in range(20):
         batch, _ = next(source)
         horizon = (batch.labels - batch.inputs[..., 2:]) * 8
-        assert batch.labels.shape == (TINY.batch, TINY.lanes, TINY.horizons)
+        assert batch.labels.shape == (TINY.window, TINY.lanes, TINY.horizons)
         assert (horizon == horizon[0, 0]).all()
         chosen.add(tuple(horizon[0, 0].int().tolist()))
         for part in (batch.points, batch.trust, batch.lead):

@@ -59,6 +59,8 @@ def test_pinball_loss_and_width_match_the_published_forecasts(variant: str) -> N
             loss = np.minimum(np.maximum(LEVELS * error, (LEVELS - 1) * error).mean(1), ERROR_CLIP)
             assert story.scores[t].matured[k] == SERIES
             assert story.scores[t].pinball[k] == pytest.approx(loss.sum(), rel=2e-3, abs=2e-3)
+            if t == horizon:  # before its first change a series is published with wider intervals than are scored
+                continue
             width = np.minimum((quantiles[:, -1] - quantiles[:, 0]) / unit, ERROR_CLIP)
             assert story.scores[t].width[k] == pytest.approx(width.sum(), rel=2e-3, abs=2e-3)
 

@@ -155,7 +155,7 @@ def test_verify_distinguishes_causes(keep: Application) -> None:
     with pytest.raises(StateError, match="belong to different snapshots"):
         show.verify_state(settings, [], replay=False)
     spoil(keep, settings, new["state"][0], old["committed"][0])  # type: ignore[index]
-    with pytest.raises(StateError, match="something else has written to one of them"):
+    with pytest.raises(StateError, match="another program has written"):
         show.verify_state(settings, [], replay=False)
     spoil(keep, settings, {}, Committed(150, "mine"))
     with pytest.raises(StateError, match="was not committed by this program"):
