@@ -15,7 +15,7 @@ from support.saved import APP, COMMITTED, DATA, END, OVERRIDES, saved_input
 
 from streamrnn.commands.state.show import verify_state
 from streamrnn.commands.state.transfer import import_state
-from streamrnn.core.fingerprint import numerics
+from streamrnn.core.fingerprint import numeric_fingerprint
 from streamrnn.settings import Settings, load
 
 pytestmark = pytest.mark.usefixtures("bare_environment")
@@ -55,7 +55,7 @@ def require_stored(found: list[list[object]], kind: str) -> None:
     """Require the stored outputs; on another numeric fingerprint only their number and close medians."""
     stored = json.loads(gzip.decompress((DATA / f"{kind}.outputs.json.gz").read_bytes()))
     assert len(found) == len(stored) == END - COMMITTED
-    if numerics("cpu") == FINGERPRINT:
+    if numeric_fingerprint("cpu") == FINGERPRINT:
         assert found == stored
         return
     for one, other in zip(found, stored, strict=True):
@@ -73,7 +73,7 @@ def test_an_exported_state_continues_with_the_same_bytes(
     keep = make_application("memory", tmp_path, monkeypatch)
     keep.produce(saved_input(0, COMMITTED))
     assert import_state(settings(kind), [], unpacked(f"{kind}.state", tmp_path / "state")) == 0
-    assert verify_state(settings(kind), [], replay=numerics("cpu") == FINGERPRINT) == 0
+    assert verify_state(settings(kind), [], replay=numeric_fingerprint("cpu") == FINGERPRINT) == 0
     keep.produce(saved_input(COMMITTED, END))
     keep.run(settings(kind))
     require_stored(outputs(keep.world, dict.fromkeys(TOPICS, 0)), kind)
@@ -85,7 +85,7 @@ def test_a_sqlite_log_continues_with_the_same_bytes(tmp_path: Path, monkeypatch:
     keep = make_application("sqlite", tmp_path, monkeypatch)
     sizes = {topic: len(keep.world.read(topic)) for topic in TOPICS}
     assert sum(sizes.values()) == COMMITTED
-    assert verify_state(settings("lean"), [], replay=numerics("cpu") == FINGERPRINT) == 0
+    assert verify_state(settings("lean"), [], replay=numeric_fingerprint("cpu") == FINGERPRINT) == 0
     keep.produce(saved_input(COMMITTED, END))
     keep.run(settings("lean"))
     require_stored(outputs(keep.world, sizes), "lean")

@@ -158,7 +158,7 @@ def test_verify_distinguishes_causes(keep: Application) -> None:
     with pytest.raises(StateError, match="another program has written"):
         show.verify_state(settings, [], replay=False)
     spoil(keep, settings, {}, Committed(150, "mine"))
-    with pytest.raises(StateError, match="was not committed by this program"):
+    with pytest.raises(StateError, match="was not committed by streamrnn"):
         show.verify_state(settings, [], replay=False)
 
 
