@@ -60,3 +60,19 @@ def test_documents_are_plain_and_wrapped(path: Path) -> None:
         if not fenced and len(line) > LONGEST_LINE and not line.lstrip().startswith(("|", "[", "!", "<")):
             found.append(f"{number}: {len(line)} characters")
     assert found == []
+
+
+def test_planted_bugs_name_existing_tests() -> None:
+    """The table of planted bugs is no older than the tests: each test or file that it names exists."""
+    files = list((ROOT / "tests").rglob("test_*.py"))
+    defined = {path.stem for path in files}
+    for path in files:
+        defined |= set(re.findall(r"def (test_\w+)", path.read_text(encoding="utf-8")))
+    named = re.findall(r"`(test_\w+?)(…|\.py)?`", (ROOT / "tests" / "PLANTED_BUGS.md").read_text(encoding="utf-8"))
+    missing = [
+        name
+        for name, end in named
+        if not any(each == name or (end == "…" and each.startswith(name)) for each in defined)
+    ]
+    assert named
+    assert missing == []
