@@ -7,7 +7,7 @@ from threading import Event
 import pytest
 from support.broker import Broker
 from support.daemons import PARTITIONS, stream
-from support.feeder import Feeder, _Clients
+from support.feeder import Feeder, _Clients, within
 from support.kafka_probe import create_topics
 from support.log_backends import KafkaWorld
 from support.process import until
@@ -26,6 +26,22 @@ def feeder(relayed: tuple[Broker, Proxy], name: str, request: pytest.FixtureRequ
     made = Feeder(broker.relayed, name, name, stream(random.Random(6)), most_lag=request.param, batch=BATCH)
     yield made
     made.close()
+
+
+def test_a_late_result_is_discarded() -> None:
+    """The result of an abandoned call is passed on, so that late clients are closed; an error is not."""
+    release, late = Event(), list[object]()
+
+    def call() -> str:
+        release.wait()
+        return "clients"
+
+    for function in (call, lambda: 1 / 0 if release.wait() else 0):
+        with pytest.raises(TimeoutError):
+            within(0.01, function, late.append)
+    assert late == []
+    release.set()
+    until(lambda: late == ["clients"], "the late result")
 
 
 @pytest.mark.parametrize("feeder", [MOST], indirect=True)

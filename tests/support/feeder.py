@@ -79,7 +79,8 @@ class Feeder:
                 self._closing.wait(RETRY)
 
     def _serve(self) -> None:
-        clients = within(LONGEST, partial(_Clients, self._bootstrap))
+        # clients that connect too late are closed: their sockets would be left to the garbage collector
+        clients = within(LONGEST, partial(_Clients, self._bootstrap), lambda late: late.close())
         try:
             while not self._closing.is_set():
                 progress, there = within(LONGEST, partial(clients.look, self._topic, self._group))
@@ -137,8 +138,12 @@ class _Clients:
         self._admin.close()
 
 
-def within(seconds: float, call: Callable[[], Result]) -> Result:
-    """Call a function in its own thread, which is abandoned after the time limit. Raises TimeoutError."""
+def within(seconds: float, call: Callable[[], Result], discard: Callable[[Result], None] = lambda _: None) -> Result:
+    """Call a function in its own thread, which is abandoned after the time limit; `discard` gets a late result.
+
+    Raises:
+        TimeoutError: The time limit has passed.
+    """
     done: Future[Result] = Future()
 
     def work() -> None:
@@ -148,4 +153,8 @@ def within(seconds: float, call: Callable[[], Result]) -> Result:
             done.set_exception(error)
 
     threading.Thread(target=work, daemon=True).start()
-    return done.result(seconds)
+    try:
+        return done.result(seconds)
+    except TimeoutError:
+        done.add_done_callback(lambda late: late.exception() or discard(late.result()))
+        raise
