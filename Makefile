@@ -4,13 +4,17 @@
 # make test      run all tests but the long ones; without the tools of set-up some are skipped
 # make long      run the long tests
 # make faults    run the fault injection tests with either Kafka client and print a table; takes about half an hour
-# make check     lint, check formatting and types
+# make check     lint, check formatting, types and the links of the documentation
+# make docs      build the documentation site into build/site
 # make bench     run the benchmarks; ARGS=--help lists the options
+# make bench-compare  compare the ratios of the last make bench with the stored ones, and fail if one is worse
 # make ablate    measure the forecaster without each of its parts; ARGS=--help lists the options
 # make golden    write tests/laws/golden.json, the digests of the outputs, where outputs are meant to change
 # make generate  write the dashboards and the generated tables of the documentation
-# make pictures  draw the pictures of the documentation; needs the extra `report`
+# make manifests  write deploy/kubernetes/streamrnn.yaml from the Helm chart; needs helm
+# make pictures  draw the pictures of the documentation; needs the extras `report` and `holidays`, and Chromium
 # make lock      write requirements.lock; needs uv
+# make release   build wheel, sdist, bill of materials and checksums of the last commit in dist; deploy/release.py has more
 # make clean     remove what the other targets have created
 
 PYTHON ?= python3
@@ -18,7 +22,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help venv demo set-up test long faults check bench ablate golden generate pictures lock clean
+.PHONY: help venv demo set-up test long faults check bench bench-compare ablate golden generate manifests docs pictures lock release clean
 
 help:
 	@sed -n 's/^# make/make/p' Makefile
@@ -42,7 +46,7 @@ set-up:
 	@PYTHON=$(PYTHON) tests/set_up.sh
 
 test: set-up venv
-	$(BIN)/python tests/compile_kernels.py
+	$(BIN)/python tests/warm_up.py
 	$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile --no-loadscope-reorder -m "not long and not faults"
 
 long: set-up venv
@@ -55,9 +59,16 @@ check: venv
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/python deploy/build_site.py
+
+docs: venv
+	$(BIN)/python deploy/build_site.py
 
 bench: venv
 	PYTHONPATH=tests:. $(BIN)/python -m benchmarks.bench $(ARGS)
+
+bench-compare: venv
+	PYTHONPATH=tests:. $(BIN)/python -m benchmarks.results $(ARGS)
 
 ablate: venv
 	PYTHONPATH=tests:. $(BIN)/python -m benchmarks.ablate $(ARGS)
@@ -68,12 +79,19 @@ golden: venv
 generate: venv
 	$(BIN)/python deploy/generate.py
 
+manifests:
+	helm template streamrnn deploy/helm/streamrnn --namespace default > deploy/kubernetes/streamrnn.yaml
+
 pictures: venv
 	PYTHONPATH=tests:. $(BIN)/python -m benchmarks.pictures
+	PYTHONPATH=tests:. $(BIN)/python -m benchmarks.example_pictures
 
 lock:
 	uv pip compile --generate-hashes --all-extras --no-emit-index-url --no-annotate --python-version 3.11 --universal \
 		pyproject.toml -o requirements.lock
+
+release: venv
+	$(BIN)/python deploy/release.py build
 
 clean:
 	rm -rf $(VENV) build dist demo-output .pytest_cache .mypy_cache .ruff_cache .hypothesis streamrnn.egg-info

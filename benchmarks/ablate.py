@@ -44,7 +44,7 @@ class Part(NamedTuple):
 def _silence(forecaster: Any, members: slice) -> None:
     """Give these experts of the ensemble no weight and no influence on the regrets of the others."""
     bank = forecaster._bank
-    bank._young[members] = bank._grown[members] = NOTHING
+    bank._young[members] = bank._mature[members] = NOTHING
     bank.ledger.regret[..., members] = 0.0
 
 
@@ -61,7 +61,15 @@ def _no_calibration(forecaster: Any) -> None:
 
 
 def _no_youth(forecaster: Any) -> None:
-    forecaster._bank._young[:] = forecaster._bank._grown
+    forecaster._bank._young[:] = forecaster._bank._mature
+
+
+def _no_feedback(forecaster: Any) -> None:
+    forecaster._bank.feedback.weights[:] = 0.0
+
+
+def _no_lattice(forecaster: Any) -> None:
+    forecaster._bank.lattice.recurring[:] = 0.0
 
 
 PARTS = (
@@ -75,6 +83,8 @@ PARTS = (
     Part("seasons", ("forecast.seasons=none",)),
     Part("prior-of-youth", (), _no_youth),
     Part("calibration", (), _no_calibration),
+    Part("feedback", (), _no_feedback),
+    Part("lattice", (), _no_lattice),
 )
 
 

@@ -121,7 +121,9 @@ def ratios(folder: Path, given: argparse.Namespace, variant: str, series: int) -
     found = []
     with ExitStack() as stack:
         with_, without = (
-            stack.enter_context(closing(Side(folder / name, filled, [*VARIANTS[variant], *overrides])))
+            stack.enter_context(
+                closing(Side(folder / name, filled, [*VARIANTS[variant], *overrides, *given.overrides]))
+            )
             for name, overrides in zip(("with", "without"), COMPARED[given.what], strict=True)
         )
         without.work(given.warm)
@@ -144,6 +146,9 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--warm", type=float, default=10.0, help="seconds of work before the first turn")
     parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS))
     parser.add_argument("--series", type=int, nargs="+", choices=(1, 1000), default=[1, 1000])
+    parser.add_argument(
+        "--set", dest="overrides", action="append", default=[], metavar="KEY=VALUE", help="of both daemons"
+    )
     given = parser.parse_args(argv)
     write_line(f"load average {os.getloadavg()[0]:.1f}")
     for variant in given.variants:

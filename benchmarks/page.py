@@ -68,6 +68,7 @@ class Viewers:
 
     def close(self) -> None:
         """End the process."""
+        self.looking.clear()
         self.ending.set()
         self.process.join()
 
@@ -111,27 +112,31 @@ def page_url(daemon: Daemon) -> str:
 
 
 def rates(daemon: Daemon, path: Path, seconds: float) -> tuple[float, float]:
-    """Return the daemon's records per second, and per processor second, over some seconds."""
+    """Return the daemon's records per second, and per processor second, over some seconds from commit to commit."""
 
-    def now() -> tuple[int, float, float]:
-        with closing(SqliteLog(path=path, app="bench")) as log:
-            committed = log.committed(TopicPartition("bench", 0))
-        return 0 if committed is None else committed.offset, time.monotonic(), cpu_seconds(daemon.process)
+    def next_commit() -> tuple[int, float, float]:
+        before = offset()
+        until(lambda: daemon.alive() and offset() > before, "a commit")
+        return offset(), time.monotonic(), cpu_seconds(daemon.process)
 
-    first = now()
-    time.sleep(seconds)
-    last = now()
+    def offset() -> int:
+        committed = log.committed(TopicPartition("bench", 0))
+        return 0 if committed is None else committed.offset
+
+    with closing(SqliteLog(path=path, app="bench")) as log:
+        first = next_commit()
+        time.sleep(seconds)
+        last = next_commit()
     count = last[0] - first[0]
     return count / (last[1] - first[1]), count / (last[2] - first[2])
 
 
-def intake(rows: int) -> float:
-    """Return the observations per second that the page's process can store, in waves of `rows`."""
+def intake(rows: int, count: int) -> float:
+    """Return the observations per second of `count` that the page's process can store, in waves of `rows`."""
     config = PageConfig(
         "bench", ["bench"], [1, 12, 24], [0.05, 0.1, 0.5, 0.9, 0.95], None, 240, 512 << 20, "127.0.0.1", 0
     )
     store, names, task = Store(config), SentNames(), TopicPartition("bench", 0)
-    count = 100_000
     made = []
     for step in range(count // 500):
         waves = []
@@ -176,30 +181,33 @@ def main() -> None:
     parser.add_argument("--turns", type=int, default=12, help="with and without viewers each (default: %(default)s)")
     parser.add_argument("--seconds", type=float, default=5, help="length of a turn (default: %(default)s)")
     parser.add_argument("--warm", type=float, default=20, help="seconds before the first turn (default: %(default)s)")
+    parser.add_argument("--plots", type=int, default=5, help="first plots to time (default: %(default)s)")
+    parser.add_argument("--stored", type=int, default=100_000, help="observations to store (default: %(default)s)")
     parser.add_argument("--records", type=int, default=2_500_000, help="in the log (default: %(default)s)")
     given = parser.parse_args()
     write_line(f"load average {os.getloadavg()[0]:.1f}")
     for rows in (250, 5, 1):
-        write_line(f"accepted by the page in waves of {rows}: {intake(rows):,.0f} observations/s")
+        write_line(f"accepted by the page in waves of {rows}: {intake(rows, given.stored):,.0f} observations/s")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "bench.db"
         fill_sqlite(path, SERIES, given.records)
         overrides = ["log=sqlite", f"sqlite.path={path}", "input.topics=bench", "app=bench"]
         with Daemon(Path(folder), [*overrides, "page.enabled=true", "page.port=0"]) as daemon:
             url = page_url(daemon)
-            until(lambda: rates(daemon, path, 1)[0] > 0, "the first records")
+            rates(daemon, path, 0)  # waits for the first records
             time.sleep(given.warm)
-            plots = first_plots(url, 5)
+            plots = first_plots(url, given.plots)
             write_line(f"time to the first plot, daemon at full speed, s: {', '.join(f'{each:.2f}' for each in plots)}")
             walls, shares, received = [], [], []
             with closing(Viewers(url, given.viewers)) as viewers:
-                for _ in range(given.turns):
+                for turn in range(given.turns):
+                    if turn:
+                        viewers.look_away()
                     without = rates(daemon, path, given.seconds)
                     viewers.look()
                     before, begun = viewers.count.value, time.monotonic()
                     viewed = rates(daemon, path, given.seconds)
                     received.append((viewers.count.value - before) / (time.monotonic() - begun) / given.viewers)
-                    viewers.look_away()
                     write_line(f"  without {without[0]:,.0f}, with {viewed[0]:,.0f} records/s")
                     walls.append(viewed[0] / without[0])
                     shares.append(viewed[1] / without[1])

@@ -50,7 +50,7 @@ def ours(times: np.ndarray, values: np.ndarray, steps: int, origins: range) -> f
     total, median = 0.0, 2
     for origin in range(origins.stop):
         forecasts, _ = forecaster.step(rows, values[origin], np.full(len(rows), times[origin]))
-        if forecaster.due(0):
+        if forecaster.until_due <= 0:
             forecaster.learn()
         if origin in origins:
             truth = values[origin + 1 : origin + 1 + steps].T

@@ -20,8 +20,8 @@ from matplotlib.patches import Circle, FancyArrowPatch, FancyBboxPatch
 from support.recall import SERIES, WINDOW, Learning, learn, reach
 
 DOCS = Path(__file__).parents[1] / "docs" / "images"
-SEEDS, POINTS, DISTANCE, BLOCK = (0, 1), 360, 100, 20
-"""Of the measured pictures: seeds; optimizer steps; rows back; optimizer steps that a point is the mean of."""
+POINTS, DISTANCE, BLOCK = 360, 100, 20
+"""Of the measured pictures: optimizer steps; rows back; optimizer steps that a point is the mean of."""
 COLOURS = {"rnn_tanh": "#d55e00", "rnn_relu": "#cc79a7", "lstm": "#0072b2", "gru": "#009e73"}
 """Colours that the colour-blind can distinguish."""
 INK, PALE = "#222222", "#e8eef4"
@@ -204,11 +204,12 @@ def main() -> None:
     """Draw all pictures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--points", type=int, default=POINTS, help=f"optimizer steps, a multiple of {BLOCK}")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1], help="default: 0 1")
     parser.add_argument("--output", type=Path, default=DOCS, metavar="FOLDER", help="default: %(default)s")
     given = parser.parse_args()
     cells(given.output)
     windows(given.output)
-    learned = {cell: [learn(cell, given.points, seed=seed) for seed in SEEDS] for cell in COLOURS}
+    learned = {cell: [learn(cell, given.points, seed=seed) for seed in given.seeds] for cell in COLOURS}
     gradients(learned, given.output)
     recall(learned, given.output)
 

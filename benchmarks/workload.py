@@ -7,27 +7,12 @@ from contextlib import closing, contextmanager
 from itertools import islice
 from pathlib import Path
 
-import numpy as np
-
+from streamrnn.commands.capacity.workload import START, STEP, observations  # noqa: F401 -- for the others
 from streamrnn.log import Topic
 from streamrnn.log.sqlite import SqliteLog
-from streamrnn.records import Record
 
-START = 1_700_000_000_000
-STEP = 60_000
-"""Milliseconds of event time between two observations of a series."""
 APPENDED = 20_000
 """Records to write in one transaction."""
-
-
-def observations(series: int, rounds: range, start: int = START) -> Iterator[Record]:
-    """Yield one record per series and round, always the same: a daily season with noise under the keys s0, s1, ..."""
-    phases = np.random.default_rng(0).uniform(0, 2 * np.pi, series)
-    for number in rounds:
-        noise = np.random.default_rng([1, number]).normal(size=series)
-        values = 50 + 10 * np.sin(2 * np.pi * number / 1440 + phases) + noise
-        for key, value in enumerate(values.tolist()):
-            yield Record("bench", 0, -1, start + number * STEP, b"s%d" % key, b'{"value":%.3f}' % value)
 
 
 def fill_sqlite(path: Path, series: int, count: int) -> None:
@@ -47,7 +32,10 @@ def kafka(bootstrap: str | None) -> Iterator[str]:
         return
     from support.broker import Broker
 
-    with Broker() as broker:
+    class OptimizedBroker(Broker):
+        java_options = ()
+
+    with OptimizedBroker() as broker:
         yield broker.bootstrap
 
 

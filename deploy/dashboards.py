@@ -2,36 +2,30 @@
 
 import json
 from collections.abc import Sequence
-from typing import NamedTuple
 
-from grafana_foundation_sdk.builders import dashboard, heatmap, prometheus, stat, timeseries
+from forecasts_dashboard import FORECASTS, add_forecast_variables
+from grafana_foundation_sdk.builders import dashboard
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
-from grafana_foundation_sdk.models.dashboard import DashboardLinkType, DataSourceRef
-from grafana_foundation_sdk.models.prometheus import PromQueryFormat
+from grafana_foundation_sdk.models.dashboard import DashboardLinkType
+from panels import BY, OF_INSTANCE, OF_TOPIC, Panel, build_panel, query_variable, source_variable
 
-SOURCE = DataSourceRef(type_val="prometheus", uid="prometheus")
-BY = '{topic=~"$topic"}'
+SKILL_BUCKET = 'streamrnn_series_skill_bucket{topic=~"$topic", instance=~"$instance"'
 
 
-class Panel(NamedTuple):
-    """One panel of a dashboard."""
-
-    title: str
-    description: str
-    queries: Sequence[tuple[str, str]]
-    """(query, legend)"""
-    unit: str = "short"
-    kind: str = "timeseries"
-    """`timeseries`, `stat` or `heatmap` of a query by `le`."""
-    width: int = 12
-    height: int = 8
+def _durations(work: str) -> list[tuple[str, str]]:
+    """Return the queries of median and 99th percentile of a histogram of seconds."""
+    rates = f"sum by (le) (rate(streamrnn_{work}_seconds_bucket{OF_INSTANCE}[$__rate_interval]))"
+    return [(f"histogram_quantile(0.5, {rates})", "median"), (f"histogram_quantile(0.99, {rates})", "99%")]
 
 
 OVERVIEW = (
     Panel(
         "Daemons up",
         "Processes that Prometheus reaches, of all configured ones.",
-        [('sum(up{job="streamrnn"})', "up"), ('count(up{job="streamrnn"})', "all")],
+        [
+            ('sum(up{job="streamrnn", instance=~"$instance"})', "up"),
+            ('count(up{job="streamrnn", instance=~"$instance"})', "all"),
+        ],
         kind="stat",
         width=6,
         height=4,
@@ -39,7 +33,7 @@ OVERVIEW = (
     Panel(
         "Ready",
         "Processes that process records; /readyz of the others gives the reason.",
-        [("sum(streamrnn_ready)", "ready")],
+        [(f"sum(streamrnn_ready{OF_INSTANCE})", "ready")],
         kind="stat",
         width=6,
         height=4,
@@ -77,7 +71,7 @@ OVERVIEW = (
     Panel(
         "Skill by horizon",
         "1 - error / error of persistence over an hour. A skill above 0 is better than repeating the last value.",
-        [(f"topic_horizon:streamrnn_skill:ratio1h{BY}", "{{topic}}, {{horizon}} steps")],
+        [(f"topic_horizon:streamrnn_skill:ratio1h{OF_TOPIC}", "{{topic}}, {{horizon}} steps")],
         "percentunit",
     ),
     Panel(
@@ -113,19 +107,24 @@ QUALITY = (
     Panel(
         "Skill against persistence",
         "1 - error / error of persistence over an hour.",
-        [(f"topic_horizon:streamrnn_skill:ratio1h{BY}", "{{topic}}, {{horizon}} steps")],
+        [(f"topic_horizon:streamrnn_skill:ratio1h{OF_TOPIC}", "{{topic}}, {{horizon}} steps")],
         "percentunit",
     ),
     Panel(
         "Skill against the season before",
         "1 - error / error of the value one season before, over an hour, for series with a known season.",
-        [(f"topic_horizon:streamrnn_seasonal_skill:ratio1h{BY}", "{{topic}}, {{horizon}} steps")],
+        [(f"topic_horizon:streamrnn_seasonal_skill:ratio1h{OF_TOPIC}", "{{topic}}, {{horizon}} steps")],
         "percentunit",
     ),
     Panel(
         "Series by skill",
         "Number of series by skill, at the selected horizon. GET /series of the daemon lists the worst.",
-        [('sum by (le) (streamrnn_series_skill_bucket{topic=~"$topic", horizon="$horizon"})', "{{le}}")],
+        [
+            (
+                f'sum by (le) ({SKILL_BUCKET}, horizon="$horizon"}})',
+                "{{le}}",
+            )
+        ],
         kind="heatmap",
     ),
     Panel(
@@ -133,7 +132,7 @@ QUALITY = (
         "Share of series with a skill of 0 or less.",
         [
             (
-                f'sum by (topic, horizon) (streamrnn_series_skill_bucket{{topic=~"$topic", le="0.0"}})'
+                f'sum by (topic, horizon) ({SKILL_BUCKET}, le="0.0"}})'
                 f" / sum by (topic, horizon) (streamrnn_series_skill_gcount{BY})",
                 "{{topic}}, {{horizon}} steps",
             )
@@ -143,17 +142,17 @@ QUALITY = (
     Panel(
         "Pinball loss",
         "Mean over quantiles and forecasts of an hour, in units of each series' scale.",
-        [(f"topic_horizon:streamrnn_pinball_loss:mean1h{BY}", "{{topic}}, {{horizon}} steps")],
+        [(f"topic_horizon:streamrnn_pinball_loss:mean1h{OF_TOPIC}", "{{topic}}, {{horizon}} steps")],
     ),
     Panel(
         "Width of the outermost interval",
         "Mean over an hour, in units of each series' scale.",
-        [(f"topic_horizon:streamrnn_interval_width:mean1h{BY}", "{{topic}}, {{horizon}} steps")],
+        [(f"topic_horizon:streamrnn_interval_width:mean1h{OF_TOPIC}", "{{topic}}, {{horizon}} steps")],
     ),
     Panel(
         "Coverage",
         "Share of labels inside the outermost interval (by default 90%), over an hour.",
-        [(f"topic_horizon:streamrnn_coverage:ratio1h{BY}", "{{topic}}, {{horizon}} steps")],
+        [(f"topic_horizon:streamrnn_coverage:ratio1h{OF_TOPIC}", "{{topic}}, {{horizon}} steps")],
         "percentunit",
     ),
     Panel(
@@ -223,19 +222,13 @@ MODEL = (
     Panel(
         "Time of a step",
         "Median and 99th percentile of the time to forecast one wave.",
-        [
-            ("histogram_quantile(0.5, sum by (le) (rate(streamrnn_step_seconds_bucket[$__rate_interval])))", "median"),
-            ("histogram_quantile(0.99, sum by (le) (rate(streamrnn_step_seconds_bucket[$__rate_interval])))", "99%"),
-        ],
+        _durations("step"),
         "s",
     ),
     Panel(
         "Time of a learning point",
         "Median and 99th percentile.",
-        [
-            ("histogram_quantile(0.5, sum by (le) (rate(streamrnn_learn_seconds_bucket[$__rate_interval])))", "median"),
-            ("histogram_quantile(0.99, sum by (le) (rate(streamrnn_learn_seconds_bucket[$__rate_interval])))", "99%"),
-        ],
+        _durations("learn"),
         "s",
     ),
 )
@@ -244,13 +237,13 @@ OPERATIONS = (
     Panel(
         "Busy",
         "Share of time that the loop is busy, without the wait for records. Near 1 the process is saturated.",
-        [("instance:streamrnn_loop_busy:ratio5m", "{{instance}}")],
+        [(f"instance:streamrnn_loop_busy:ratio5m{OF_INSTANCE}", "{{instance}}")],
         "percentunit",
     ),
     Panel(
         "Time since the last iteration",
         "Time since the last iteration of the loop; from 30 s on /healthz answers 503.",
-        [("streamrnn_loop_age_seconds", "{{instance}}")],
+        [(f"streamrnn_loop_age_seconds{OF_INSTANCE}", "{{instance}}")],
         "s",
     ),
     Panel(
@@ -267,21 +260,18 @@ OPERATIONS = (
     Panel(
         "Time of a commit",
         "Median and 99th percentile.",
-        [
-            (
-                "histogram_quantile(0.5, sum by (le) (rate(streamrnn_commit_seconds_bucket[$__rate_interval])))",
-                "median",
-            ),
-            ("histogram_quantile(0.99, sum by (le) (rate(streamrnn_commit_seconds_bucket[$__rate_interval])))", "99%"),
-        ],
+        _durations("commit"),
         "s",
     ),
     Panel(
         "Restoring",
         "Tasks not yet restored, and mean seconds to create a task and load its state.",
         [
-            ("sum(streamrnn_restoring_tasks)", "tasks"),
-            ("sum(streamrnn_restore_seconds_sum) / sum(streamrnn_restore_seconds_count)", "seconds"),
+            (f"sum(streamrnn_restoring_tasks{OF_INSTANCE})", "tasks"),
+            (
+                f"sum(streamrnn_restore_seconds_sum{OF_INSTANCE}) / sum(streamrnn_restore_seconds_count{OF_INSTANCE})",
+                "seconds",
+            ),
         ],
     ),
     Panel(
@@ -298,7 +288,7 @@ OPERATIONS = (
         [
             (f"sum by (topic) (increase(streamrnn_aborted_transactions_total{BY}[1h]))", "{{topic}} rolled back"),
             (f"sum by (topic) (increase(streamrnn_task_restarts_total{BY}[1h]))", "{{topic}} discarded"),
-            ('sum(changes(process_start_time_seconds{job="streamrnn"}[1h]))', "processes"),
+            ('sum(changes(process_start_time_seconds{job="streamrnn", instance=~"$instance"}[1h]))', "processes"),
         ],
     ),
     Panel(
@@ -312,7 +302,7 @@ OPERATIONS = (
     Panel(
         "Share of input.max_series",
         "Largest share of all partitions.",
-        [("topic:streamrnn_series:share_of_limit", "{{topic}}")],
+        [(f"topic:streamrnn_series:share_of_limit{OF_TOPIC}", "{{topic}}")],
         "percentunit",
     ),
     Panel(
@@ -320,7 +310,7 @@ OPERATIONS = (
         "State of all series, and resident memory of the process.",
         [
             (f"sum by (topic) (streamrnn_state_bytes{BY})", "{{topic}}"),
-            ('process_resident_memory_bytes{job="streamrnn"}', "{{instance}}"),
+            ('process_resident_memory_bytes{job="streamrnn", instance=~"$instance"}', "{{instance}}"),
         ],
         "bytes",
     ),
@@ -334,6 +324,7 @@ OPERATIONS = (
 
 BOARDS: dict[str, tuple[str, Sequence[Panel]]] = {
     "overview": ("streamrnn: overview", OVERVIEW),
+    "forecasts": ("streamrnn: forecasts", FORECASTS),
     "quality": ("streamrnn: forecast quality", QUALITY),
     "model": ("streamrnn: model health", MODEL),
     "operations": ("streamrnn: operations", OPERATIONS),
@@ -355,26 +346,15 @@ def _json(name: str, title: str, panels: Sequence[Panel]) -> str:
         .refresh("10s")
         .time("now-1h", "now")
         .link(dashboard.DashboardLink("streamrnn").type(DashboardLinkType.DASHBOARDS).tags(["streamrnn"]))
-        .with_variable(_variable("topic", "Topic", "label_values(streamrnn_records_total, topic)", several=True))
+        .with_variable(source_variable("datasource", "Prometheus", "prometheus"))
+        .with_variable(query_variable("topic", "Topic", "label_values(streamrnn_records_total, topic)", several=True))
+        .with_variable(query_variable("instance", "Instance", "label_values(streamrnn_ready, instance)", several=True))
     )
-    if any("$horizon" in query for panel in panels for query, _ in panel.queries):
+    if panels is FORECASTS:
+        add_forecast_variables(board)
+    elif any("$horizon" in query for panel in panels for query, _ in panel.queries):
         query = "label_values(streamrnn_series_skill_bucket, horizon)"
-        board.with_variable(_variable("horizon", "Horizon", query, several=False))
+        board.with_variable(query_variable("horizon", "Horizon", query, several=False))
     for number, panel in enumerate(panels, start=1):
-        board.with_panel(_build_panel(panel).id(number))
+        board.with_panel(build_panel(panel).id(number))
     return json.dumps(board.build(), cls=JSONEncoder, indent=1, sort_keys=True) + "\n"
-
-
-def _variable(name: str, label: str, query: str, *, several: bool) -> dashboard.QueryVariable:
-    variable = dashboard.QueryVariable(name).label(label).datasource(SOURCE).query(query)
-    return variable.multi(several).include_all(several).all_value(".*" if several else "")
-
-
-def _build_panel(panel: Panel) -> timeseries.Panel | stat.Panel | heatmap.Panel:
-    kinds = {"timeseries": timeseries.Panel, "stat": stat.Panel, "heatmap": heatmap.Panel}
-    built = kinds[panel.kind]().title(panel.title).description(panel.description).datasource(SOURCE)
-    built.unit(panel.unit).span(panel.width).height(panel.height)
-    for letter, (query, legend) in zip("ABCDEF", panel.queries, strict=False):
-        target = prometheus.Dataquery().expr(query).legend_format(legend).ref_id(letter).datasource(SOURCE)
-        built.with_target(target.format(PromQueryFormat.HEATMAP) if panel.kind == "heatmap" else target)
-    return built

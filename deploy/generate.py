@@ -1,4 +1,4 @@
-"""Generate the Grafana dashboards, the tables of docs/reference and the picture of the architecture.
+"""Generate the Grafana dashboards, and the tables, schemas, contents (llms.txt) and a picture of the documentation.
 
 make generate
 """
@@ -9,7 +9,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from textwrap import fill
 
+import commands
+import licences
+import schemas
 from architecture import draw, imported_parts
+from chart import values_schema
+from contents import llms_txt
 from dashboards import boards
 
 from streamrnn.observe.catalogue import GROUPS, Metric
@@ -34,9 +39,19 @@ def files() -> Iterator[tuple[str, str]]:
     """Yield the path and the text of every generated file."""
     for name, text in boards().items():
         yield f"deploy/grafana/dashboards/{name}", text
+    yield "deploy/helm/streamrnn/values.schema.json", values_schema()
     yield "docs/images/architecture.svg", draw(imported_parts())
-    for name, lines in (("metrics", _metrics()), ("logs", _events()), ("configuration", _keys())):
-        path = f"docs/reference/{name}.md"
+    yield "docs/llms.txt", llms_txt()
+    for name, text in schemas.documents():
+        yield f"docs/reference/{name}", text
+    for name, lines in (
+        ("reference/metrics", _metrics()),
+        ("reference/logs", _events()),
+        ("reference/configuration", _keys()),
+        ("reference/commands", commands.tables()),
+        ("explanation/security", licences.table()),
+    ):
+        path = f"docs/{name}.md"
         yield path, _below_the_mark(path, "\n".join(lines))
 
 

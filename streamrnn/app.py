@@ -3,24 +3,41 @@
 The core and the clients of the logs are imported where they are needed: they take long to load.
 """
 
+import json
+import logging
 from contextlib import nullcontext
 from dataclasses import replace
+from functools import cache, partial
 from typing import TYPE_CHECKING
 
-from streamrnn.core.config import ForecastConfig, LearningConfig
-from streamrnn.formats.json import JsonDecoder
+from streamrnn.core.config import AlertConfig, LearningConfig
+from streamrnn.formats import FieldRule, Layout
+from streamrnn.formats.catalogue import FormatOptions, make_format, make_key_format
 from streamrnn.log import Log
 from streamrnn.log.kafka_common import Connection, choose_client
+from streamrnn.mapping.decoder import MappingRules, RecordDecoder
+from streamrnn.mapping.names import field_name
+from streamrnn.mapping.numbers import NumberRule
+from streamrnn.mapping.times import TimeRule
 from streamrnn.observe import logging as logs
-from streamrnn.records import TopicPartition
+from streamrnn.records import OutputTopics, TopicPartition
 from streamrnn.settings import Settings
+from streamrnn.settings.sections import InputSettings, SchemaRegistrySettings
+from streamrnn.timestamps import parse_iso
+from streamrnn.timing.rules import TimingRule, WindowRule
+from streamrnn.version import BUILD
 from streamrnn.weights import base_path
-from streamrnn.wire import OutputEncoder, OutputTopics
+from streamrnn.whole_learning import log_missing_torch
 
 if TYPE_CHECKING:
     from streamrnn.core.forecaster import CoreForecaster
     from streamrnn.core.jit import Singles
+    from streamrnn.formats.schemas import SchemaSource
+    from streamrnn.formats.schemas.registry import SchemaRegistry
     from streamrnn.runtime.task import Task, Timed
+    from streamrnn.timing.order import EventOrder
+
+logger = logging.getLogger(__name__)
 
 
 def open_log(settings: Settings) -> Log:
@@ -48,10 +65,71 @@ def open_log(settings: Settings) -> Log:
     return KafkaLog(Connection(**options))
 
 
+def hidden_fields(settings: Settings) -> list[str]:
+    """Return the covariates, whose forecasts are shown nowhere, as they are named in series."""
+    return [field_name(name) for name in settings.input.covariates]
+
+
 def output_topics(settings: Settings, topic: str) -> OutputTopics:
     """Return the topics that belong to an input topic."""
-    templates = settings.output.model_dump()
+    templates = settings.output_templates
     return OutputTopics(**{name: text.format(topic=topic, app=settings.app) for name, text in templates.items()})
+
+
+def with_json_forecasts(settings: Settings) -> Settings:
+    """Return the settings with every forecast published, as JSON, for what stays in this process or goes to a file."""
+    output = settings.output.model_copy(update={"format": "json", "every": 0, "on_change": False})
+    return settings.model_copy(update={"output": output})
+
+
+def with_events(settings: Settings) -> Settings:
+    """Return the settings with a topic of events, if there is none."""
+    output = settings.output.model_copy(update={"events": settings.output.events or "{topic}.events"})
+    return settings.model_copy(update={"output": output})
+
+
+def register_forecasts(settings: Settings, topic: str) -> int:
+    """Register the schema of an input topic's forecasts, once in a process; return its number. 0 without a registry.
+
+    Raises:
+        ConfigError: the registry does not accept the schema.
+        LogError: it is unavailable.
+    """
+    if settings.output.format != "avro":
+        return 0
+    subject = f"{output_topics(settings, topic).forecasts}-value"
+    return _register(settings.schema_registry, subject, thresholds=bool(settings.forecast.thresholds))
+
+
+@cache
+def _register(registry: SchemaRegistrySettings, subject: str, *, thresholds: bool) -> int:
+    """Register the schema of forecasts under a subject, as Confluent's TopicNameStrategy names it."""
+    from streamrnn.formats.schemas import Schema  # noqa: PLC0415
+    from streamrnn.wire.schemas import avro_schema  # noqa: PLC0415
+
+    schema = json.dumps(avro_schema(thresholds=thresholds), separators=(",", ":"))
+    return _registry(registry).register(subject, Schema(subject, "AVRO", schema))
+
+
+@cache
+def _registry(registry: SchemaRegistrySettings) -> "SchemaRegistry":
+    """Return a client of the registry, one for all formats of a process."""
+    from streamrnn.formats.schemas.registry import SchemaRegistry  # noqa: PLC0415
+
+    return SchemaRegistry(
+        url=registry.url or "",
+        username=registry.username,
+        password=None if registry.password is None else registry.password.get_secret_value(),
+        ca_file=registry.ssl_cafile,
+    )
+
+
+def _schema_source(registry: SchemaRegistrySettings) -> "SchemaSource | None":
+    if registry.folder is not None:
+        from streamrnn.formats.schemas.folder import SchemaFolder  # noqa: PLC0415
+
+        return SchemaFolder(folder=registry.folder)
+    return None if registry.url is None else _registry(registry)
 
 
 def forecaster(settings: Settings) -> "CoreForecaster":
@@ -64,12 +142,13 @@ def forecaster(settings: Settings) -> "CoreForecaster":
 
     model = settings.model.config
     return CoreForecaster(
-        ForecastConfig(**settings.forecast.model_dump()),
+        settings.forecast.config,
         replace(model, joint=model.joint or bool(settings.input.covariates)),
         LearningConfig(**settings.learning.model_dump()),
         base=base(settings),
         experts=settings.experts,
         device=settings.device,
+        alerts=AlertConfig(settings.anomaly.rules, changes=settings.output.needs_changes),
     )
 
 
@@ -93,11 +172,16 @@ def warm_up(settings: Settings) -> None:
     Afterwards the garbage collector ignores the loaded objects. Raises as `forecaster` does.
     """
     from streamrnn.core.garbage import collector_paused, freeze_collector  # noqa: PLC0415
+    from streamrnn.core.jit import log_compiled  # noqa: PLC0415
 
+    # the kernels are the same for every format
+    plain = settings.model_copy(update={"input": InputSettings(topics=settings.input.topics)})
+    warm = with_json_forecasts(plain)
     with collector_paused():
-        from streamrnn.core.warm_up import load_kernels  # noqa: PLC0415
+        from streamrnn.runtime.warm_up import load_kernels  # noqa: PLC0415
 
-        load_kernels(forecaster(settings))
+        load_kernels(task(warm, TopicPartition("warm-up", 0)))
+    log_compiled()
     freeze_collector()
 
 
@@ -113,24 +197,144 @@ def try_river(settings: Settings) -> None:
         Drift(detector=settings.learning.drift)
 
 
-def task(settings: Settings, partition: TopicPartition, *, timed: "Timed" = nullcontext) -> "Task":
-    """Return a new task for an input partition; `timed` is that of `Task`."""
-    from streamrnn.runtime.task import Task  # noqa: PLC0415
+def decoder(settings: Settings) -> RecordDecoder:
+    """Return a new decoder of the configured format and mapping.
 
-    topics, forecast = output_topics(settings, partition.topic), settings.forecast
-    return Task(
-        partition=partition,
-        decode=JsonDecoder(**settings.input.model_dump(exclude={"topics", "format", "start", "max_series"})),
-        encode=OutputEncoder(topics=topics, horizons=forecast.horizons, quantiles=forecast.quantiles),
-        forecaster=forecaster(settings),
-        max_series=settings.input.max_series,
-        covariates=settings.input.covariates,
-        strict=settings.numerics == "strict",
-        timed=timed,
+    Raises:
+        ConfigError: a library that the format needs is not installed, or its schema cannot be used.
+    """
+    read = settings.input
+    source = make_format(read.format, format_options(settings))
+    times, numbers = read.time, read.numbers.model_dump()
+    numbers["missing"] = tuple(_number_or_text(each) for each in read.numbers.missing)
+    rules = MappingRules(
+        layout=_layout(read, source.layout),
+        times=TimeRule(times.unit, times.zone, times.format, parse_iso(times.earliest)),
+        numbers=NumberRule(**numbers),
+        where=read.where,
+        max_record=read.max_record,
+    )
+    return RecordDecoder(source, rules, keys=make_key_format(read.format, format_options(settings)))
+
+
+def format_options(settings: Settings) -> FormatOptions:
+    """Return what the configured format needs besides its name.
+
+    Raises:
+        ConfigError: the schema registry's address or certificates cannot be used.
+    """
+    read = settings.input
+    csv = read.csv.model_dump(exclude={"skip", "encoding"})
+    return FormatOptions(_schema_source(settings.schema_registry), read.schema_file, read.message, read.payload, csv)
+
+
+def mapping_layout(settings: Settings) -> Layout:
+    """Return where documents have key, time and fields: as configured, and else as the format has them.
+
+    Raises:
+        ConfigError: as for `decoder`.
+    """
+    return _layout(settings.input, make_format(settings.input.format, format_options(settings)).layout)
+
+
+def _layout(read: InputSettings, layout: Layout) -> Layout:
+    """Return a format's layout with what is configured."""
+    chosen, default = read.fields, layout.fields
+    if chosen.name and chosen.value:
+        default = FieldRule(name=chosen.name, value=chosen.value)
+    only = default.only if chosen.only == "*" else (*chosen.only, *read.covariates)
+    fields = default._replace(
+        under=default.under if chosen.under is None else chosen.under,
+        only=only,
+        excluded=(*default.excluded, *chosen.excluded),
+    )
+    return Layout(
+        observations=read.observations or layout.observations,
+        key=read.key or layout.key,
+        time=read.time.source or layout.time,
+        fields=fields,
     )
 
 
+def _number_or_text(text: str) -> float | str:
+    try:
+        return float(text) if text.strip()[:1] in "+-.0123456789" else text
+    except ValueError:
+        return text
+
+
+def task(settings: Settings, partition: TopicPartition, *, timed: "Timed" = nullcontext) -> "Task":
+    """Return a new task for an input partition; `timed` is that of `Task`."""
+    from streamrnn.runtime.task import Task  # noqa: PLC0415
+    from streamrnn.wire import OutputEncoder  # noqa: PLC0415
+
+    topics, forecast = output_topics(settings, partition.topic), settings.forecast
+    made = Task(
+        decoder=decoder(settings),
+        encode=OutputEncoder(
+            partition=partition,
+            topics=topics,
+            horizons=forecast.horizons,
+            quantiles=forecast.quantiles,
+            format=settings.output.format,
+            schema_id=partial(register_forecasts, settings, partition.topic),
+            every=settings.output.every,
+            on_change=settings.output.on_change,
+        ),
+        forecaster=forecaster(settings),
+        max_series=settings.input.max_series,
+        covariates=hidden_fields(settings),
+        event_order=event_order(settings),
+        strict=settings.numerics == "strict",
+        timed=timed,
+    )
+    series = settings.series
+    spans = {"max_ahead": settings.input.max_ahead, "ttl": series.ttl, "stale": series.stale}
+    limits = {name: None if seconds is None else round(1000 * seconds) for name, seconds in spans.items()}
+    made.configure_series(**limits, evict=series.evict)
+    return made
+
+
+def event_order(settings: Settings) -> "EventOrder | None":
+    """Return a new stage that puts observations in order of event time; None where none is configured."""
+    read = settings.input
+    window = None
+    if read.window.every is not None:
+        window = WindowRule(every=round(1000 * read.window.every), how=read.window.how, empty=read.window.empty)
+    grace = round(1000 * read.grace)
+    if not grace and window is None:
+        return None
+    from streamrnn.timing.order import EventOrder  # noqa: PLC0415 -- numpy
+
+    return EventOrder(TimingRule(grace=grace, duplicates=read.duplicates, max_held=read.max_held, window=window))
+
+
 def prepare(settings: Settings) -> None:
-    """Configure logging; raise ConfigError at once if river cannot be used."""
+    """Configure logging, and log the start.
+
+    Raises:
+        ConfigError: river, Avro, the time zone, the calendar or torch cannot be used, and is needed.
+    """
     logs.configure(**settings.logging.model_dump())
+    logger.info("starting", extra={"version": BUILD, "app": settings.app, "topics": settings.input.topics})
+    log_missing_torch(settings)
     try_river(settings)
+    try_avro(settings)
+    try_calendar(settings)
+
+
+def try_calendar(settings: Settings) -> None:
+    """Raise ConfigError if there is no such time zone or calendar, or the library of holidays is not installed."""
+    forecast = settings.forecast
+    if forecast.timezone != "UTC" or forecast.calendar is not None:
+        from streamrnn.core.clock.season_clock import make_clock  # noqa: PLC0415 -- see the module docstring
+
+        make_clock(forecast.timezone, forecast.calendar)
+
+
+def try_avro(settings: Settings) -> None:
+    """Raise ConfigError if forecasts are to be in Avro, and its library is not installed."""
+    if settings.output.format == "avro":
+        from streamrnn.wire.avro import fastavro_library  # noqa: PLC0415
+
+        fastavro_library()

@@ -6,11 +6,18 @@ StreamrnnError                  exit code 70  an internal error
  ├── InputError                 66  an input file cannot be read: its path, the line, what is allowed
  ├── OutputError                73  an output file cannot be written: its path and why
  ├── LogError                   69  the log (Kafka or SQLite) is unavailable or refuses: address, topic, partition
- │    └── Fenced                69  another process owns this partition now
+ │    ├── Fenced                69  another process owns this partition now
+ │    └── OutputRefused         78  an output topic accepts smaller records or other timestamps than those written
  └── RecordError                    one record is unusable: it becomes a dead letter, and the loop continues
 """
 
-START_OVER = "start over under another name (app), or choose a start offset with streamrnn state reset"
+from collections.abc import Callable, Sequence
+
+START_OVER = (
+    "start over under another name (app), which leaves this state as it is; or at an offset of your choice, which "
+    "deletes what was learned (save a copy first by streamrnn state export, if it can still be read): streamrnn state "
+    "reset"
+)
 """The remedy for saved state that cannot be used."""
 
 
@@ -54,15 +61,43 @@ class Fenced(LogError):  # noqa: N818 -- Kafka's own term
     """Another process owns the partition: uncommitted work of this process must be discarded."""
 
 
+class OutputRefused(LogError):  # noqa: N818 -- what has happened, as in Kafka's terms
+    """A topic does not accept a record: writing it again helps only once the topic's configuration has changed."""
+
+    exit_code = 78
+
+
 class RecordError(StreamrnnError):
     """One unusable record, which becomes a dead letter.
 
-    `reason` is one of a small, documented set of words and labels a metric; the message gives the details.
+    Args:
+        reason: One of a small, documented set of words, which labels a metric.
+        message: The details; or what writes them when they are read, since of thousands of errors in one record only
+            the first ones are.
     """
 
-    def __init__(self, reason: str, message: str) -> None:
-        super().__init__(message)
+    def __init__(self, reason: str, message: str | Callable[[], str]) -> None:
+        super().__init__(reason, message)
         self.reason = reason
+        self._message = message
+
+    def __str__(self) -> str:
+        """Return the message."""
+        return self._message if isinstance(self._message, str) else self._message()
+
+
+MOST_QUOTED = 3
+"""Errors of one record that its dead letter quotes."""
+
+
+def join_errors(errors: Sequence[RecordError]) -> RecordError:
+    """Return one error for all errors of a record, at least one, with the reason of the first one."""
+    first, *others = errors
+    if not others:
+        return first
+    texts = [str(first), *(f"{error.reason}: {error}" for error in others[: MOST_QUOTED - 1])]
+    more = len(errors) - MOST_QUOTED
+    return RecordError(first.reason, "; ".join(texts) + (f"; and {more:,} more" if more > 0 else ""))
 
 
 def missing_extra(subject: str, library: str, extra: str) -> ConfigError:

@@ -8,15 +8,15 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from streamrnn import app
+from streamrnn.core.alerts.thresholds import ThresholdForecasts
 from streamrnn.core.ensemble.direction import Directions
 from streamrnn.core.forecaster import Forecasts
 from streamrnn.core.jit import Floats, Integers
 from streamrnn.errors import ConfigError
-from streamrnn.records import TopicPartition
-from streamrnn.runtime.archive import StoredPartition, read_archive, write_archive
+from streamrnn.records import NO_OUTPUTS, TopicPartition
 from streamrnn.runtime.snapshot import Snapshot
+from streamrnn.runtime.snapshot.archive import StoredPartition, read_archive, write_archive
 from streamrnn.settings import from_sections
-from streamrnn.wire import NO_OUTPUTS
 
 HERE = TopicPartition("library", 0)  # partition that saved state is labelled with
 
@@ -76,9 +76,9 @@ class Forecaster:
                 self._rows[name] = self._core.add(name)
         rows, parts, at = np.array([self._rows[name] for name in names], np.int64), list[Forecasts](), 0
         while at < len(rows):  # learning points lie between the same observations as in the daemon
-            end = next((n for n in range(at + 1, len(rows) + 1) if self._core.due(n - at)), len(rows))
+            end = min(at + max(1, self._core.until_due), len(rows))
             parts.append(self._core.step(rows[at:end], observed[at:end], milliseconds[at:end])[0])
-            if self._core.due(0):
+            if self._core.until_due <= 0:
                 self._core.learn()
             at = end
         return _join(parts)
@@ -127,7 +127,7 @@ class Forecaster:
         snapshot.touch(range(len(self._core.names)))
         return {key: value for key, value in snapshot.pieces(0, NO_OUTPUTS, 0) if value is not None}
 
-    def _restore(self, pieces: Mapping[bytes, bytes]) -> None:
+    def _restore(self, pieces: dict[bytes, bytes]) -> None:
         self._core = app.forecaster(self._settings)
         Snapshot(self._core, strict=self._settings.numerics == "strict").restore(pieces)
         self._rows = {name: row for row, name in enumerate(self._core.names)}
@@ -151,9 +151,14 @@ def _join(parts: Sequence[Forecasts]) -> Forecasts:
     """Join the parts of one wave; the model is that of the last part."""
     if len(parts) == 1:
         return parts[0]
-    names = [name for name in Forecasts._fields if name not in {"model", "directions"}]
+    names = [name for name in Forecasts._fields if name not in {"model", "directions", "thresholds", "changes"}]
     joined: dict[str, Any] = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
     directions = [part.directions for part in parts if part.directions is not None]
     if directions:
         joined["directions"] = Directions(*(np.concatenate(each) for each in zip(*directions, strict=True)))
+    thresholds = [part.thresholds for part in parts if part.thresholds is not None]
+    if thresholds:
+        applies, probabilities, crossings, (levels, *_) = zip(*thresholds, strict=True)
+        columns = np.concatenate(applies), np.concatenate(probabilities), np.concatenate(crossings)
+        joined["thresholds"] = ThresholdForecasts(*columns, levels)
     return Forecasts(**joined, model=parts[-1].model)

@@ -1,8 +1,12 @@
 """The data types that every part shares: records, observations, waves, dead letters, and the reports on a task."""
 
 from collections import Counter
+from collections.abc import Mapping as MappingOf
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
+
+from streamrnn.errors import RecordError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -47,6 +51,53 @@ class Output(NamedTuple):
     headers: Headers = ()
 
 
+class Mapping(NamedTuple):
+    """How the members of a flat record map to an observation; None stands for the record's own key or timestamp."""
+
+    key: str | None
+    time: str | None
+    fields: tuple[str, ...] | None
+    """None: every numeric member other than key and time."""
+    max_record: int
+    """Largest size of a value in bytes."""
+    times: tuple[int, int]
+    """First and last allowed event time, milliseconds since the epoch."""
+    largest: float
+    """Largest allowed absolute value."""
+    numbers: tuple[int, int]
+    """First and last number that is allowed as a time, in its unit; none if the first is larger than the last."""
+    scale: tuple[int, int]
+    """Factor and divisor that turn such a number into milliseconds."""
+
+
+class OutputTopics(NamedTuple):
+    """The topics that belong to one input topic."""
+
+    forecasts: str
+    dead_letters: str
+    state: str
+    events: str | None = None
+    heartbeat: str | None = None
+
+    @property
+    def names(self) -> list[str]:
+        """Those that are configured."""
+        return [name for name in self if name is not None]
+
+
+NO_OUTPUTS = bytes(16)
+"""The output hash before the first output."""
+
+
+class Heartbeat(NamedTuple):
+    """What the daemon writes so that time passes in a partition without records; ordered as they are applied."""
+
+    offset: int
+    """Offset of the input record before which it is applied, whether or not that exists yet."""
+    time: int
+    """Event time that the stream time has reached, milliseconds since the epoch."""
+
+
 class Observation(NamedTuple):
     """The decoded content of one record: the values of one key at one time."""
 
@@ -57,11 +108,20 @@ class Observation(NamedTuple):
     """(field, value) in the configured order; each field is one series, named `<key>/<field>`."""
 
 
+class Decoded(NamedTuple):
+    """What one record has: observations, an error that names what is unusable, and what is dropped, or some of it."""
+
+    observations: Sequence[Observation]
+    error: RecordError | None = None
+    drops: MappingOf[str, int] = {}
+    """Number of observations that are dropped by design, by reason; of records without any, `no_observation`."""
+
+
 class Wave(NamedTuple):
     """Observations of B different series, processed in one batch, and their forecasts. K horizons, Q quantiles."""
 
     rows: "NDArray[np.int64]"
-    """(B,) index of each series in its task; it never changes and is never reused."""
+    """(B,) number of each series in its task; it does not change while the series lives, and is reused afterwards."""
     series: list[str]
     """B names."""
     times: "NDArray[np.int64]"
@@ -114,6 +174,10 @@ error of the value one season before where one is known, and absolute error of t
 """
 
 
+MOST_EVENTS = 100
+"""Events of a batch that observers get."""
+
+
 @dataclass(slots=True)
 class StepReport:
     """What a task did with one batch of records, for the observers."""
@@ -124,11 +188,29 @@ class StepReport:
     dead_letters: Counter[str] = field(default_factory=Counter)
     """Dead letters by reason."""
     drops: Counter[str] = field(default_factory=Counter)
-    """Records dropped without a forecast, by reason."""
+    """Records dropped without a forecast, by reason; for `thinned`, forecasts that are not published."""
+    held: int = 0
+    """Values that wait for earlier ones (input.grace, input.window)."""
+    released_early: int = 0
+    """Values that did not wait as long as configured because too many were waiting."""
+    events: Counter[str] = field(default_factory=Counter)
+    """Events written, by kind."""
+    written_events: list[bytes] = field(default_factory=list, compare=False)
+    """The last of them, as JSON documents, at most MOST_EVENTS."""
+    stale_forecasts: int = 0
+    """Forecasts of series that have stopped (series.stale)."""
+    heartbeats: int = 0
+    """Heartbeats applied."""
     series: int = 0
     """All series of the task."""
     new_series: int = 0
     """Series seen for the first time."""
+    removed_series: Counter[str] = field(default_factory=Counter)
+    """Series removed, by reason: silent or evicted."""
+    removed_rows: list[int] = field(default_factory=list)
+    """Their numbers in `Wave.rows`, which later reports may reuse."""
+    clocks_set_back: int = 0
+    """Series whose latest time lay in the future, and was set back."""
     state_bytes: int = 0
     """Size in memory of the state of all series."""
     event_time: int = -1
@@ -148,6 +230,22 @@ class StepReport:
     waves: list[Wave] = field(default_factory=list)
     """The waves of the batch, in order."""
     last_dead_letter: DeadLetter | None = None
+    rejected: dict[str, bytes | None] = field(default_factory=dict, compare=False)
+    """The value of the first dead letter of each reason."""
+    moved_timestamps: int = 0
+    """Outputs whose record timestamp was replaced by the nearest one that their topic accepts."""
+    cut_dead_letters: int = 0
+    """Dead letters that were cut because their topic accepts only small records."""
+    missing_records: int = 0
+    """Records that retention had deleted before they were read."""
+
+    def count_learning(self, learner: str, step: LearningStep, *, skipped: int, rolled_back: int) -> None:
+        """Count a learning step, unless earlier weights were restored in its place."""
+        self.rollbacks += rolled_back
+        if not rolled_back:
+            self.learning_steps += 1
+            self.skipped_steps += skipped
+            self.learned[learner] = step
 
 
 class Observer:

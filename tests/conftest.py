@@ -1,10 +1,12 @@
 """Fixtures for all tests."""
 
 import os
+import signal
 import uuid
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -13,7 +15,13 @@ with warnings.catch_warnings():
     warnings.filterwarnings("ignore", "(read|open)_text is deprecated", DeprecationWarning)
     from support.broker import Broker, missing
 
+if TYPE_CHECKING:
+    from support.fork_server import ForkServer
+
 from support.table import pytest_runtest_logreport, pytest_terminal_summary  # noqa: F401  # hooks
+
+# what runs the tests may ignore it, as nohup does, and the daemons under test would inherit that
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def _require_java() -> None:
@@ -46,6 +54,16 @@ def own_broker(java: None) -> Iterator[Broker]:
     """Yield a broker that no other test uses; the test may kill, pause and restart it."""
     with Broker() as started:
         yield started
+
+
+@pytest.fixture(scope="session")
+def fork_server() -> Iterator["ForkServer"]:
+    """Yield a process to fork daemons and commands from."""
+    from support.daemons import WARM  # the numerical libraries
+    from support.fork_server import ForkServer
+
+    with ForkServer(WARM) as made:
+        yield made
 
 
 @pytest.fixture

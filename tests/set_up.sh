@@ -3,6 +3,9 @@
 # Otherwise it names what is missing; the tests that need it are skipped, or with CI set, this script fails.
 set -euo pipefail
 
+helm_version=v4.3.1 # also in tests/support/helm.py
+helm_folder=${XDG_CACHE_HOME:-${HOME:-/tmp}/.cache}/streamrnn-tools/helm-$helm_version
+
 packages=() skipped=""
 need() { # need PACKAGE TESTS COMMAND...: one of the commands must exist
     local package=$1 tests=$2 command
@@ -23,6 +26,8 @@ find_missing() {
     need maven "tests with a Kafka broker" mvn
     need prometheus "tests with Prometheus" prometheus
     need prometheus "tests with Prometheus" promtool
+    need prometheus-alertmanager "tests with Alertmanager" prometheus-alertmanager alertmanager
+    need prometheus-alertmanager "tests with Alertmanager" amtool
     need chromium "tests in a browser" chromium google-chrome
     [[ -x .venv/bin/python ]] || "${PYTHON:-python3}" -c 'import venv, ensurepip' 2>/dev/null || add python3-venv "all tests"
 }
@@ -36,8 +41,23 @@ install() {
             apt-get install --quiet --yes --no-install-recommends "${packages[@]}" || true
 }
 
+has_helm() {
+    command -v helm >/dev/null || [[ -x $helm_folder/helm ]]
+}
+build_helm() { # from its Go module, once; about 75 s of processor time
+    command -v go >/dev/null && GOBIN=$helm_folder go install "helm.sh/helm/v4/cmd/helm@$helm_version" || true
+}
+
 find_missing
 ((${#packages[@]} == 0)) || { install && hash -r && find_missing; }
-((${#packages[@]})) || exit 0
-echo "missing: run apt-get install ${packages[*]}, or the equivalent of this system; skipped until then: ${skipped:2}" >&2
-[[ -z ${CI:-} ]]
+has_helm || build_helm
+complete=true
+if ((${#packages[@]})); then
+    echo "missing: run apt-get install ${packages[*]}, or the equivalent of this system; skipped until then: ${skipped:2}" >&2
+    complete=false
+fi
+if ! has_helm; then
+    echo "missing: install Helm $helm_version, or Go 1.26 or newer to build it; skipped until then: tests of the Helm chart" >&2
+    complete=false
+fi
+[[ $complete == true || -z ${CI:-} ]]

@@ -1,17 +1,17 @@
 """The daemon's forecasts from files: the same task, with a file in place of a partition of the log.
 
 Each file is one partition, numbered in the order of the inputs; the topic is the first of `input.topics`, or the file's
-stem if none is configured. In a CSV file the first column is the time, the other columns are the fields, and the file's
-stem is the key. A `.jsonl` file holds a partition's values in the configured format, one per line; its stem is the key
-if none is configured (`input.key`).
+stem if none is configured. The section `input` says how records are read (`commands/inputs.py`): without it, the first
+column of a table is the time, the other columns are the fields, and the file's stem is the key.
 
-The output is what the daemon publishes for such a partition, byte for byte, except that offsets in `source` are the
-numbers of the rows. The report is made from that output alone, as one HTML file (`streamrnn/evaluation/report/`).
+The output is what the daemon publishes for such a partition as JSON, byte for byte, except that offsets in `source` are
+the numbers of the rows, and that thinning (`output.every`, `output.on_change`) leaves nothing out: scores need every
+forecast. The report is made from that output alone, as one HTML file (`streamrnn/evaluation/report/`).
 """
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import nullcontext
 from functools import partial
@@ -23,31 +23,25 @@ from typing import NamedTuple
 
 from streamrnn import app
 from streamrnn.commands import console
+from streamrnn.commands.inputs import InputFile, open_input
 from streamrnn.commands.slices import in_slices
 from streamrnn.core.garbage import freeze_collector
+from streamrnn.dead_letters import is_dead_letter
 from streamrnn.errors import ConfigError, InputError, OutputError, missing_extra
 from streamrnn.evaluation.figures import Floats, mean_measures, measures_by_key
 from streamrnn.evaluation.report import FileRun
 from streamrnn.evaluation.tally import UNSCORED_SHARE, Tally
 from streamrnn.files import written_atomically
-from streamrnn.log.files import read_csv, read_jsonl
-from streamrnn.records import Record, TopicPartition
 from streamrnn.runtime.snapshot import read_meta
 from streamrnn.runtime.task import Task
 from streamrnn.settings import Settings, to_yaml
+from streamrnn.whole_learning import REMEDY, torch_is_missing
 
 MAX_KEYS = 20
 """Keys of a file that have a row of their own in the table."""
 
-READERS: dict[str, Callable[[Path, int], Iterator[Record]]] = {".csv": read_csv, ".jsonl": read_jsonl}
-
-
-class InputFile(NamedTuple):
-    """One file as a partition."""
-
-    path: Path
-    partition: TopicPartition
-    records: int
+MOSTLY = 0.5
+"""Share of the records from which on a reason is explained."""
 
 
 class FileResult(NamedTuple):
@@ -61,32 +55,50 @@ class FileResult(NamedTuple):
     """By key: measures (K, 4) of the printed table."""
     numerics: dict[str, str]
     """The numeric fingerprint, only if a report is wanted."""
+    held: int
+    """Values that wait for later records at the end."""
 
 
 def backtest(
-    settings: Settings, inputs: Sequence[Path], output: Path, jobs: int = 1, report: Path | None = None
+    settings: Settings,
+    inputs: Sequence[Path],
+    output: Path,
+    jobs: int = 1,
+    report: Path | None = None,
+    *,
+    events: Path | None = None,
+    sort: bool = False,
 ) -> int:
     """Forecast files, `jobs` at a time, and write one JSON record per line into `output`, file after file.
 
     All inputs are read once beforehand and the outputs are opened, so that most errors appear before the work begins.
-    Output and report appear under their names when complete. A table of scores goes to standard output. Returns the
-    exit code, 0.
+    With `events` the events are written too, to that file, as with `output.events`. With `sort` the records of each
+    file are put in order of time, for which it is read into memory. The files appear under their names when complete. A
+    table of scores goes to standard output. Returns the exit code, 0.
 
     Raises:
         ConfigError: one file has two roles, or a library that the report needs is not installed.
-        InputError: an input file cannot be read or is of an unknown kind.
+        InputError: an input file cannot be read, is of an unknown kind, or no record of all files could be used.
         OutputError: the output or the report cannot be written.
     """
+    settings = app.with_json_forecasts(settings)
+    if torch_is_missing(settings):
+        console.say(f"torch is not installed, so that whole networks do not learn: {REMEDY}")
     _require_distinct("--output", output, inputs)
+    if events is not None:
+        _require_distinct("--events", events, [*inputs, output])
+        settings = app.with_events(settings)
     if report is not None:
-        _require_distinct("--report", report, [*inputs, output])
+        _require_distinct("--report", report, [*inputs, output, *([] if events is None else [events])])
         _require_report_libraries()
-    files = [_input_file(settings, path, number) for number, path in enumerate(inputs)]
+    files = [open_input(settings, path, number, sort=sort) for number, path in enumerate(inputs)]
+    for file in files:
+        for note in file.source.notes:
+            console.say(f"{file.path.name} {note}")
     with nullcontext() if report is None else written_atomically(report) as page_file:
         begun = time.monotonic()
-        results = _forecast_files(settings, files, output, jobs, want_sums=report is not None)
+        results = _forecast_files(files, output, events, jobs, want_sums=report is not None)
         seconds = time.monotonic() - begun
-        _print_dead_letters(results)
         rows = [row for result in results for row in _table_rows(result)]
         console.score_table("stream", settings.forecast.horizons, rows)
         records, forecasts = sum(file.records for file in files), sum(result.run.forecasts for result in results)
@@ -132,25 +144,18 @@ def _report_page(settings: Settings, results: Sequence[FileResult], output: Path
         )
 
 
-def _input_file(settings: Settings, path: Path, number: int) -> InputFile:
-    reader = READERS.get(path.suffix)
-    if reader is None:
-        raise InputError(f"--input: {path} is of an unknown kind; allowed are {' and '.join(READERS)}")
-    topic = settings.input.topics[0] if settings.input.topics else path.stem
-    return InputFile(path, TopicPartition(topic, number), sum(1 for _ in reader(path, number)))
-
-
 def _forecast_files(
-    settings: Settings, files: Sequence[InputFile], output: Path, jobs: int, *, want_sums: bool
+    files: Sequence[InputFile], output: Path, events: Path | None, jobs: int, *, want_sums: bool
 ) -> list[FileResult]:
-    """Forecast all files, in this process or in several, and write the output."""
+    """Forecast all files, in this process or in several, and write the output, and the events where there is a path."""
     parallel = jobs > 1 and len(files) > 1
     # spawned, not forked: the numerical libraries have threads
     pool = ProcessPoolExecutor(min(jobs, len(files)), mp_context=get_context("spawn")) if parallel else nullcontext()
-    forecast = partial(_forecast_file, settings, want_sums=want_sums)
+    forecast = partial(_forecast_file, want_sums=want_sums)
     results = []
     with (
         written_atomically(output) as whole,
+        nullcontext() if events is None else written_atomically(events) as all_events,
         TemporaryDirectory(prefix=f".{output.name}.", dir=output.parent) as folder,
         console.progress(sum(file.records for file in files)) as advance,
         pool as processes,
@@ -163,30 +168,29 @@ def _forecast_files(
         for file, part, result in zip(files, parts, found, strict=True):
             if processes is not None:
                 advance(file.path.name, file.records)
-            with part.open("rb") as forecasts:
-                copyfileobj(forecasts, whole)
-            part.unlink()
+            for source, target in ((part, whole), (_events_of(part), all_events)):
+                with source.open("rb") as lines:
+                    if target is not None:
+                        copyfileobj(lines, target)
+                source.unlink()
             results.append(result)
+        _print_refusals(results)
+        _require_forecasts(results)
     return results
 
 
 def _forecast_file(
-    settings: Settings,
     file: InputFile,
     part: Path,
     *,
     want_sums: bool,
     advance: console.Advance = lambda _name, _count: None,
 ) -> FileResult:
-    """Run one file through a task of its own, and write the forecasts to `part`."""
-    path, (topic, number) = file.path, file.partition
-    if path.suffix == ".csv":  # read_csv writes values that hold the fields only
-        settings = settings.model_copy(
-            update={"input": settings.input.model_copy(update={"key": None, "time": None, "fields": "*"})}
-        )
+    """Run one file through a task of its own, and write its forecasts to `part`, and its events to another file."""
+    path, settings = file.path, file.settings
     task = app.task(settings, file.partition)
     freeze_collector()
-    forecasts_topic = app.output_topics(settings, topic).forecasts
+    forecasts_topic = app.output_topics(settings, file.partition.topic).forecasts
     forecast = settings.forecast
     tally = Tally(
         horizons=forecast.horizons,
@@ -195,18 +199,20 @@ def _forecast_file(
         first=int(file.records * UNSCORED_SHARE),
     )
     dead_letters, drops, examples = Counter[str](), Counter[str](), dict[str, str]()
-    forecasts, begun = 0, time.monotonic()
-    with part.open("wb") as lines:
-        for batch in in_slices(record._replace(topic=topic) for record in READERS[path.suffix](path, number)):
+    forecasts, held, begun = 0, 0, time.monotonic()
+    with part.open("wb") as lines, _events_of(part).open("wb") as events:
+        for batch in in_slices(file.read()):
             outputs, report = task.feed(batch)
             for output in outputs:
                 if output.topic == forecasts_topic:
                     value = output.value or b""
                     tally.add(value)
                     lines.write(value + b"\n")
-                else:
+                elif is_dead_letter(output):
                     _add_example(examples, dict(output.headers))
-            forecasts += report.forecasts
+                else:
+                    events.write((output.value or b"") + b"\n")
+            forecasts, held = forecasts + report.forecasts, report.held
             dead_letters.update(report.dead_letters)
             drops.update(report.drops)
             advance(path.name, len(batch))
@@ -215,7 +221,12 @@ def _forecast_file(
     sizes, numerics = _state_sizes(task, file.records) if want_sums else ((0, 0, 0), {})
     counts = (file.records, forecasts, dead_letters, drops, seconds)
     run = FileRun(path.name, *counts, *sizes, sums if want_sums else [])
-    return FileResult(run, examples, measures_by_key(sums), numerics)
+    return FileResult(run, examples, measures_by_key(sums), numerics, held)
+
+
+def _events_of(part: Path) -> Path:
+    """Return the file of the events that belong to the forecasts in `part`."""
+    return part.with_name(f"{part.name}.events")
 
 
 def _state_sizes(task: Task, offset: int) -> tuple[tuple[int, int, int], dict[str, str]]:
@@ -232,14 +243,36 @@ def _add_example(examples: dict[str, str], headers: Mapping[str, bytes | None]) 
     examples.setdefault(reason, f"record {offset}: {explanation}")
 
 
-def _print_dead_letters(results: Sequence[FileResult]) -> None:
+def _print_refusals(results: Sequence[FileResult]) -> None:
     """Write dead letters and drops to standard error."""
     for result in results:
-        name = result.run.name
-        for reason, count in sorted(result.run.dead_letters.items()):
+        run, name = result.run, result.run.name
+        for reason, count in sorted(run.dead_letters.items()):
             console.say(f"{name}: {count:,} records not usable, {reason}; the first is {result.examples[reason]}")
-        for reason, count in sorted(result.run.drops.items()):
+        for reason, count in sorted(run.drops.items()):
             console.say(f"{name}: {count:,} records left out, {reason}")
+        if result.held:
+            console.say(f"{name}: {result.held:,} values at the end wait for later records (input.grace, input.window)")
+        if run.dead_letters["late"] > MOSTLY * run.records:
+            console.say(
+                f"{name}: most records are earlier than the ones before them: --sort puts them in order of time, as "
+                "input.grace does in the daemon"
+            )
+        if run.drops["duplicate_time"] > MOSTLY * (run.forecasts + run.drops["duplicate_time"]):
+            console.say(
+                f"{name}: most values have the key, the field and the time of an earlier one: set input.key to what "
+                "tells their series apart, or input.fields.name and input.fields.value where a record names its field"
+            )
+
+
+def _require_forecasts(results: Sequence[FileResult]) -> None:
+    """Raise InputError if there are records, and none of them is usable."""
+    records = sum(result.run.records for result in results)
+    if records and not any(result.run.forecasts for result in results):
+        raise InputError(
+            f"none of {records:,} records is usable, for the reasons above: nothing is forecast or "
+            "written. Set the keys of input that they name, in a file (-c) or by --set input.KEY=VALUE"
+        )
 
 
 def _table_rows(result: FileResult) -> list[tuple[str, Floats, float]]:

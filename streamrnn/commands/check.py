@@ -5,21 +5,29 @@ The numerical libraries are not loaded, except to try river's experts and drift 
 
 import argparse
 import sys
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import Any
 
+from streamrnn import app
+from streamrnn.commands.understood import describe_limits, describe_mapping, describe_sample, describe_series
 from streamrnn.errors import LogError
+from streamrnn.log import Log
 from streamrnn.log.kafka_common import choose_client
 from streamrnn.page.process import require_nicegui
 from streamrnn.records import TopicPartition
 from streamrnn.settings import Settings, load, to_yaml
+from streamrnn.settings.units import format_duration
 from streamrnn.weights import base_path
+from streamrnn.whole_learning import REMEDY, torch_is_missing
+
+_FEW = 5
+"""Horizons that are listed one by one in any case."""
 
 
 def add_check_command(commands: Any, configured: argparse.ArgumentParser) -> None:
     """Add the command to the subparsers; `configured` has the options of every command with a configuration."""
     check = commands.add_parser("check", parents=[configured], help="validate the configuration")
-    check.add_argument("--connect", action="store_true", help="also try the log: broker, topics, rights")
+    check.add_argument("--connect", action="store_true", help="also try the log and its latest records")
     check.add_argument("--print", dest="show", action="store_true", help="print the effective configuration")
     check.set_defaults(command=_check)
 
@@ -31,9 +39,9 @@ def _check(arguments: argparse.Namespace) -> int:
         require_nicegui()
     lines = [to_yaml(settings).rstrip()] if arguments.show else ["ok", *_summary(settings, client)]
     if settings.experts or settings.learning.drift != "none":
-        from streamrnn import app  # noqa: PLC0415 -- numpy
-
         app.try_river(settings)
+    if settings.output.format == "avro":
+        app.try_avro(settings)
     lines += describe_log(settings) if arguments.connect else []
     sys.stdout.write("\n".join(lines) + "\n")
     return 0
@@ -43,10 +51,8 @@ def describe_log(settings: Settings) -> list[str]:
     """Connect to the log without writing to it; return lines about its topics.
 
     Raises:
-        LogError: it is unavailable, it denies access, or an existing topic has a wrong number of partitions.
+        LogError: it is unavailable, or it denies access.
     """
-    from streamrnn import app  # noqa: PLC0415 -- numpy
-
     with closing(app.open_log(settings)) as log:
         lines = [f"connected  {settings.kafka.bootstrap_servers if settings.log == 'kafka' else settings.sqlite.path}"]
         for topic in settings.input.topics:
@@ -54,15 +60,30 @@ def describe_log(settings: Settings) -> list[str]:
             lines.append(f"input      {topic}: {_partitions(count, 'the daemon will wait for it')}")
             for partition in range(count):
                 log.bounds(TopicPartition(topic, partition))  # fails without the right to read it
-            for name in app.output_topics(settings, topic):
+            names = app.output_topics(settings, topic)
+            lines += _shared_lines(log, TopicPartition(topic, 0), names.forecasts) if count else []
+            lines += describe_sample(settings, log, topic) if count else []
+            for name in names.names:
                 existing = log.partitions(name)
-                if count and existing not in {0, count}:
-                    raise LogError(
-                        f"topic {name} has {existing} partitions, but its input topic {topic} has {count}: both must "
-                        "have the same number; delete the topic or choose another name (output)"
-                    )
-                lines.append(f"output     {name}: {_partitions(existing, 'the daemon will create it')}")
+                line = f"output     {name}: {_partitions(existing, 'the daemon will create it')}"
+                if 0 < existing < count:
+                    line += f", the daemon will add {count - existing}"
+                lines.append(line)
+                if existing and (warning := log.limit_warning(name)):
+                    lines.append(f"warning    {warning}")
     return lines
+
+
+def _shared_lines(log: Log, partition: TopicPartition, forecasts: str) -> list[str]:
+    from streamrnn.runtime.manifest import sharing_apps  # noqa: PLC0415 -- numpy
+
+    with suppress(LogError):  # this user may not list the groups
+        return [
+            f"warning    app {other} forecasts {partition.topic} into {forecasts} as well, so that readers get the "
+            "forecasts of both: set output.forecasts to a name with {app}"
+            for other in sharing_apps(log, partition, forecasts)
+        ]
+    return []
 
 
 def _partitions(count: int, otherwise: str) -> str:
@@ -75,23 +96,36 @@ def _summary(settings: Settings, client: str) -> list[str]:
         "kafka": f"kafka at {kafka.bootstrap_servers} ({kafka.security_protocol}), by {client}",
         "sqlite": f"sqlite in {settings.sqlite.path}",
     }
+    templates = [text for name, text in settings.output_templates.items() if name != "state"]
     names = [
-        f"{topic} -> "
-        + ", ".join(t.format(topic=topic, app=settings.app) for t in (output.forecasts, output.dead_letters))
+        f"{topic} -> " + ", ".join(text.format(topic=topic, app=settings.app) for text in templates)
         for topic in settings.input.topics
     ]
-    horizons, quantiles = (", ".join(map(str, numbers)) for numbers in (forecast.horizons, forecast.quantiles))
+    quantiles = ", ".join(map(str, forecast.quantiles))
     learning = "on" if settings.learning.enabled else "off"
+    without_torch = torch_is_missing(settings)
     base = base_path(model.base, model.config) or "none: the network starts from random weights"
     return [
         f"app        {settings.app}",
         f"log        {logs[settings.log]}",
         f"topics     {'; '.join(names)}",
-        f"forecasts  {horizons} steps ahead, quantiles {quantiles}",
+        *describe_mapping(settings),
+        *describe_series(settings),
+        f"forecasts  {_horizons(settings)} steps ahead, quantiles {quantiles}, as {output.format}",
+        *describe_limits(settings),
         f"model      {model.variant} {model.cell}, {model.layers} x {model.hidden_size}, learning {learning}",
         f"base       {base}",
         f"page       {_page_address(settings)}",
+        *([f"warning    torch is not installed, so that whole networks do not learn: {REMEDY}"] * without_torch),
     ]
+
+
+def _horizons(settings: Settings) -> str:
+    """Return the horizons in words; the last one in time where the length of a step is known."""
+    steps, step = settings.forecast.horizons, settings.input.window.every or settings.forecast.step
+    every = len(steps) > _FEW and steps == tuple(range(1, len(steps) + 1))
+    text = f"1 to {steps[-1]}" if every else ", ".join(map(str, steps))
+    return text if step is None else f"{text} (the last is {format_duration(step * steps[-1])})"
 
 
 def _page_address(settings: Settings) -> str:

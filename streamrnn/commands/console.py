@@ -17,6 +17,8 @@ from streamrnn.evaluation.tally import selected_horizons
 MAX_WIDTH = 1000
 """Characters in a line of a table; a narrower terminal wraps the line, so that no name or number is cut."""
 
+_LONG = 100_000.0
+
 Advance = Callable[[str, int], None]
 """Called with the name of the current item and the number of units just finished."""
 
@@ -75,4 +77,7 @@ def score_table(title: str, horizons: Sequence[int], rows: Sequence[tuple[str, F
 
 
 def _cell(value: float) -> str:
-    return "    -" if math.isnan(value) else f"{value:.3f}"
+    """Return a number in at most ten characters."""
+    if math.isnan(value):
+        return "    -"
+    return f"{value:.3f}" if abs(value) < _LONG else f"{value:.3g}"

@@ -4,6 +4,7 @@ Fields are named as the keys of the configuration, and explained in settings.sec
 of numpy, numba and torch, so that the settings load without them.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -11,6 +12,53 @@ VariantName = Literal["full", "lean"]
 CellName = Literal["rnn_tanh", "rnn_relu", "gru", "lstm"]
 EncoderKind = Literal["recurrent", "bidirectional", "attention"]
 DetectorName = Literal["none", "adwin", "page_hinkley", "kswin"]
+BoundRule = Literal["auto"] | tuple[float, float]
+"""Lower and upper bound of the quantiles of a series, infinite: none; `auto`: found in its values."""
+SideName = Literal["both", "up", "down"]
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """A level of some fields whose crossing is forecast; one of `above` and `below` is given."""
+
+    field: str
+    above: float | None = None
+    below: float | None = None
+    probability: float = 0.5
+
+    @property
+    def level(self) -> float:
+        """The level, in the field's unit."""
+        return self.below or 0.0 if self.above is None else self.above
+
+    @property
+    def direction(self) -> Literal["above", "below"]:
+        """The side of the level that counts."""
+        return "below" if self.above is None else "above"
+
+
+@dataclass(frozen=True)
+class AnomalyRule:
+    """Which deviations of some fields count as anomalies."""
+
+    field: str = "*"
+    direction: SideName = "both"
+    min_deviation: float = 0.0
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether every deviation counts."""
+        return self.direction == "both" and self.min_deviation <= 0
+
+
+@dataclass(frozen=True)
+class AlertConfig:
+    """What is reported about a series beside its quantiles; `forecast.thresholds` excepted."""
+
+    anomaly: tuple[AnomalyRule, ...] = ()
+    """The first rule whose pattern a series matches is its own."""
+    changes: bool = False
+    """Whether beginnings and ends of anomalies, expected crossings, drift and the warm-up are tracked."""
 
 
 @dataclass(frozen=True)
@@ -22,6 +70,11 @@ class ForecastConfig:
     seasons: tuple[float, ...] | None = None
     direction: bool = False
     flat: float = 0.5
+    bounds: tuple[tuple[str, BoundRule], ...] = ()
+    timezone: str = "UTC"
+    calendar: str | None = None
+    events: tuple[Mapping[str, str], ...] = ()
+    thresholds: tuple[Threshold, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -59,3 +112,4 @@ class LearningConfig:
     warm_up: int = 30
     averaging: float = 0.98
     drift: DetectorName = "none"
+    level_shifts: bool = False

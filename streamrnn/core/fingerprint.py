@@ -10,11 +10,19 @@ import numpy as np
 
 from streamrnn.core.jit import compiler_description
 
+ARITHMETIC = 4
+"""Version of the arithmetic; increased where a change of the program gives an equal state other bits from then on.
+
+State of another version is loaded and continued, and forecasts that were published stay: see `numerics` in the
+configuration. Fingerprints of version 1 do not have it.
+"""
+
 
 def numeric_fingerprint(device: str) -> dict[str, str]:
     """Return versions and hardware by name. With equal fingerprints bits are equal; otherwise they may differ."""
     return {
-        "torch": f"{_torch_version()} {os.environ.get('ATEN_CPU_CAPABILITY', 'native')}",
+        "arithmetic": str(ARITHMETIC),
+        "torch": _torch(),
         "compiler": compiler_description(),
         "numpy": np.__version__,
         "libc": " ".join(platform.libc_ver()),
@@ -22,12 +30,16 @@ def numeric_fingerprint(device: str) -> dict[str, str]:
     }
 
 
-def _torch_version() -> str:
-    """Read torch's version without importing torch; see network.device."""
+def _torch() -> str:
+    """Return torch's version, without importing torch, and its instruction set; `none` where it is not installed.
+
+    Without torch whole networks do not learn, so that later forecasts are others.
+    """
     spec = find_spec("torch")
     if spec is None or spec.origin is None:
-        raise ModuleNotFoundError("No module named 'torch'", name="torch")
-    return str(runpy.run_path(str(Path(spec.origin).parent / "version.py"))["__version__"])
+        return "none"
+    version = runpy.run_path(str(Path(spec.origin).parent / "version.py"))["__version__"]
+    return f"{version} {os.environ.get('ATEN_CPU_CAPABILITY', 'native')}"
 
 
 def _gpu_name() -> str:

@@ -8,14 +8,17 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from streamrnn.core.banks.protocol import FIRST_CAPACITY
-from streamrnn.core.config import ForecastConfig, LearningConfig, ModelConfig
-from streamrnn.core.ensemble.direction import PREFIX as DIRECTION
+from streamrnn.core.alerts import Alerts, AlertWave
+from streamrnn.core.alerts.changes import Changes
+from streamrnn.core.alerts.thresholds import ThresholdForecasts
+from streamrnn.core.clock.season_clock import describe_clock, make_clock
+from streamrnn.core.config import AlertConfig, ForecastConfig, LearningConfig, ModelConfig
 from streamrnn.core.ensemble.direction import DirectionClassifier, Directions
 from streamrnn.core.ensemble.forecast_scores import NETWORK
 from streamrnn.core.ensemble.publish import PublishedForecasts
 from streamrnn.core.experts.cross_series import CrossSeriesExpert
 from streamrnn.core.experts.drift import DISCOUNT, Drift
+from streamrnn.core.experts.level_shifts import LevelShifts
 from streamrnn.core.experts.river_experts import Plain, RiverExperts
 from streamrnn.core.fingerprint import numeric_fingerprint
 from streamrnn.core.jit import Booleans, Floats, Integers, Singles
@@ -26,7 +29,7 @@ from streamrnn.core.series.migration import LayoutChange
 from streamrnn.core.series.plan import make_plan
 from streamrnn.core.variants import VARIANTS, shape_of
 
-STATE_VERSION = 3  # of the state's layout and of the arithmetic that it belongs to
+STATE_VERSION = 3  # of the state's layout; for that of the arithmetic see fingerprint
 Arrays = dict[str, NDArray[np.generic]]
 
 
@@ -41,6 +44,8 @@ class Forecasts(NamedTuple):
     drifting: Booleans  # (B,) a drift alarm was raised recently
     model: str  # version of the networks
     directions: Directions | None = None  # if configured
+    thresholds: ThresholdForecasts | None = None  # if configured
+    changes: Changes | None = None  # if tracked
 
 
 class Scores(NamedTuple):
@@ -68,32 +73,38 @@ class CoreForecaster:
 
     def __init__(
         self, forecast: ForecastConfig, model: ModelConfig, learning: LearningConfig, *, base: Singles | None = None,
-        experts: Sequence[Mapping[str, Plain]] = (), device: str = "auto",
+        experts: Sequence[Mapping[str, Plain]] = (), device: str = "auto", alerts: AlertConfig | None = None,
     ) -> None:  # fmt: skip
         """Create a forecaster without series.
 
         `base` are pretrained flat weights, None: random ones; `experts` and `device` are as in the configuration.
 
         Raises:
-            ConfigError: One of `experts` or `learning.drift` cannot be used, or there is no such device.
+            ConfigError: One of `experts` or `learning.drift` cannot be used, or there is no such device, time zone or
+                calendar.
         """
         horizons, quantiles, shape = forecast.horizons, forecast.quantiles, shape_of(model)
         steps = make_plan(horizons, quantiles).horizons
         self._networks = EnsembleTrainer(steps, quantiles, shape, learning, seed=model.seed, base=base, device=device)
-        self._networks.grow(FIRST_CAPACITY)
         extra = {"extra_experts": len(experts) + model.joint} if experts or model.joint else {}
         self._bank = VARIANTS[model.variant].bank(
             horizons=horizons, quantiles=quantiles, seasons=forecast.seasons, networks=self._networks.count,
-            trained=base is not None, **extra,
+            trained=base is not None, bounds=forecast.bounds,
+            clock=make_clock(forecast.timezone, forecast.calendar, forecast.events), **extra,
         )  # fmt: skip
         plan = self._bank.plan
         self._published = plan.published
         self._drift = None if learning.drift == "none" else Drift(detector=learning.drift)
+        self._shifts = LevelShifts() if learning.level_shifts else None
         self._counts = Counts(0, 0)
         self._cross_series = CrossSeriesExpert(plan) if model.joint else None
         self._direction: DirectionClassifier | None = None
         if forecast.direction:
             self._direction = DirectionClassifier(flat=forecast.flat, horizons=horizons, levels=quantiles)
+        found = Alerts(
+            alerts or AlertConfig(), thresholds=forecast.thresholds, horizons=horizons, levels=quantiles
+        )  # fmt: skip
+        self._alerts = None if found.is_empty else found
         self._river: RiverExperts | None = None
         if experts:
             self._river = RiverExperts(
@@ -108,8 +119,9 @@ class CoreForecaster:
             **shape.options, **self._options(),
         }  # fmt: skip
         """The configuration that the arrays of a snapshot depend on."""
-        self.numerics = numeric_fingerprint(resolve_device(device))
-        """Versions and hardware that the bits of a forecast depend on."""
+        clock = describe_clock(forecast.timezone, forecast.calendar)
+        self.numerics = {**numeric_fingerprint(resolve_device(device, units=shape.hidden_size)), **clock}
+        """Versions, hardware and tables of libraries that the bits of a forecast depend on."""
 
     def _options(self) -> dict[str, object]:
         """Return the entries of the layout of optional parts that are configured."""
@@ -118,8 +130,10 @@ class CoreForecaster:
             "drift": self._drift,
             "joint": self._cross_series,
             "direction": self._direction,
+            "level_shifts": self._shifts,
         }
-        return {name: part.layout for name, part in parts.items() if part is not None}
+        options: dict[str, object] = {name: part.layout for name, part in parts.items() if part is not None}
+        return options | self._bank.layout | ({} if self._alerts is None else self._alerts.layout)
 
     @property
     def names(self) -> list[str]:
@@ -139,25 +153,52 @@ class CoreForecaster:
     def add(self, name: str) -> int:
         """Add a series and return its row."""
         row = self._bank.add(name)
-        self._networks.grow_to(row + 1)
+        self._networks.add()
         if self._cross_series is not None:
             self._cross_series.add(name)
-        for part in (self._river, self._direction, self._drift):
+        for part in (self._river, self._direction, self._drift, self._shifts):
             if part is not None:
                 part.add()
+        if self._alerts is not None:
+            self._alerts.add(name)
         return row
+
+    def keep(self, rows: Integers) -> None:
+        """Remove all series but those of `rows`, ascending, which move up."""
+        parts = self._bank, self._networks, self._direction, self._drift, self._river, self._shifts, self._alerts
+        for part in parts:
+            if part is not None:
+                part.keep(rows)
+        if self._cross_series is not None:
+            self._cross_series.keep(rows, self.names)
+
+    def set_back(self, row: int, time: int) -> None:
+        """Set the time of a series' latest observation, which was wrong, to an earlier one, ms; its state stays."""
+        self._bank.set_back(row, time)
 
     def last_time(self, row: int) -> int:
         """Return the event time (ms) of the latest observation of a series; -1 before the first."""
         return int(self._bank.last_times(row))
 
-    def due(self, pending: int) -> bool:
-        """Return whether a learning point is reached after `pending` more observations."""
-        return self._networks.due(pending)
+    def latest(self, rows: Integers) -> tuple[Integers, Floats]:
+        """Return time, ms, and value of the latest observation of each row (B,); -1 and 0 before the first."""
+        return self._bank.last_times(rows), np.array(self._bank.series.value[rows], np.float64)
+
+    def bounds(self, rows: Integers) -> tuple[Floats, Floats]:
+        """Return the lower and the upper bound of the quantiles of each row (B,), in the field's unit."""
+        return self._bank.quantile_bounds(rows)
+
+    @property
+    def until_due(self) -> int:
+        """Number of observations up to the next learning point; 0 or less: it is reached."""
+        return self._networks.until_due
 
     def step(self, rows: Integers, values: Floats, times: Integers) -> tuple[Forecasts, Scores]:
         """Process one wave: `rows` (B,) distinct, `values` (B,) finite, `times` (B,) ms, later than each row's last."""
-        bank, update = self._bank, self._bank.update(rows, values, times)
+        self._follow_shifts(rows, values, times)
+        bank = self._bank
+        expected = None if self._alerts is None else bank.expected(rows)
+        update = bank.update(rows, values, times)
         features, seen, truths = update.features, update.seen, update.truths
         self._networks.track_errors(update.scores)
         if self._drift is not None:
@@ -166,7 +207,7 @@ class CoreForecaster:
         outputs = self._networks.step(rows, seen, truths, features)
         points = np.zeros((*truths.shape, 0))
         if self._river is not None:
-            points = self._river.step(bank.expert_state, rows, values, truths, features.units)
+            points = self._river.step(bank.expert_state, rows, update.missing, values, truths, features.units)
         if self._cross_series is not None:
             points = np.concatenate([points, self._cross_series.step(bank.expert_state, rows, truths)], 2)
         published = bank.publish(rows, outputs, points)
@@ -176,14 +217,31 @@ class CoreForecaster:
             units = np.ascontiguousarray(features.units[:, self._published])
             directions = self._direction.step(rows, seen, values, labels, units, published.quantiles)
         scores = Scores(*update.scores[:NETWORK, self._published])
-        return self._forecasts(rows, published, update.anomaly, directions), scores
+        forecasts = self._forecasts(rows, published, update.anomaly, directions)
+        if self._alerts is not None and expected is not None:
+            due = ~np.isnan(truths[:, self._published])
+            made = forecasts.anomaly, forecasts.quantiles, forecasts.drifting, forecasts.warming
+            found = self._alerts.step(AlertWave(rows, seen, update.missing, values, expected, due, *made))
+            forecasts = forecasts._replace(**found._asdict())
+        return forecasts, scores
+
+    def _follow_shifts(self, rows: Integers, values: Floats, times: Integers) -> None:
+        """Convert the state of series whose level or unit has changed before this wave."""
+        if self._shifts is not None:
+            for row, change in self._shifts.find(self._bank.series, self._bank.plan, rows):
+                self._bank.rescale(row, change)
+                self._bank.discount_regret(np.array([row]), DISCOUNT)
+            self._shifts.observe(rows, values, times)
 
     def forecast(self, rows: Integers) -> Forecasts:
         """Return the latest forecast of each row (B,), with zero anomaly scores; changes nothing."""
         directions = None
         if self._direction is not None:
             directions = self._direction.latest(rows, self._bank.observations(rows) - 1)
-        return self._forecasts(rows, self._bank.latest(rows), np.zeros(len(rows)), directions)
+        forecasts = self._forecasts(rows, self._bank.latest(rows), np.zeros(len(rows)), directions)
+        if self._alerts is None:
+            return forecasts
+        return forecasts._replace(thresholds=self._alerts.latest(rows, self._bank.observations(rows) - 1))
 
     def _forecasts(
         self, rows: Integers, published: PublishedForecasts, anomaly: Floats, directions: Directions | None
@@ -191,12 +249,14 @@ class CoreForecaster:
         drifting = np.zeros(len(rows), np.bool_)
         if self._drift is not None:
             drifting = self._drift.is_drifting(rows, self._bank.observations(rows))
+        if self._shifts is not None:
+            drifting |= self._shifts.is_drifting(rows, self._bank.observations(rows))
         times, quantiles, skill, warming = published
         return Forecasts(times, quantiles, anomaly, skill, warming, drifting, self._networks.version, directions)
 
     def take_counts(self) -> Counts:
         """Return the number of events since the previous call."""
-        alarms = 0 if self._drift is None else self._drift.alarms
+        alarms = sum(part.alarms for part in (self._drift, self._shifts) if part is not None)
         now = Counts(alarms, 0 if self._river is None else self._river.failures)
         before, self._counts = self._counts, now
         return Counts(*(a - b for a, b in zip(now, before, strict=True)))
@@ -212,18 +272,27 @@ class CoreForecaster:
     def save_rows(self, first: int, count: int) -> Arrays:
         """Return the state of rows first to first + count - 1, by name."""
         end = min(first + count, len(self.names))
-        river = {} if self._river is None else {"guests": self._river.save(first, count)}
-        drift = {} if self._drift is None else {"drift": self._drift.save(first, count)}
-        return {**{name: array[first:end] for name, array in self._arrays()}, **river, **drift}
+        return {**{name: array[first:end] for name, array in self._arrays()}, **self.save_pickles(first, count)}
+
+    def save_pickles(self, first: int, count: int) -> Arrays:
+        """Return the part of `save_rows` that is no array of rows: models of experts and drift detectors, pickled."""
+        parts = {"guests": self._river, "drift": self._drift}
+        return {name: part.save(first, count) for name, part in parts.items() if part is not None}
+
+    def copy_rows(self, rows: Integers) -> Arrays:
+        """Return a copy of the state of these rows without `save_pickles`, by name."""
+        return {name: array[rows] for name, array in self._arrays()}
 
     def save_shared(self) -> Arrays:
         """Return the state that the series share, by name."""
         return self._networks.save()
 
     def load(
-        self, shared: Arrays, pages: Sequence[Arrays], names: Sequence[str], layout: Mapping[str, object] | None = None
+        self, shared: Arrays, pages: Iterable[Arrays], names: Sequence[str], layout: Mapping[str, object] | None = None
     ) -> None:
         """Load saved state into a new forecaster: `shared` and, in order of rows, `pages`, of all series `names`.
+
+        Each page is copied before the next one is read, so that an iterator needs not store them.
 
         `layout`: that of the saved state, if another one that `describe_migration` accepts.
 
@@ -232,30 +301,45 @@ class CoreForecaster:
         """
         change = LayoutChange(layout or self.layout, self.layout)
         if layout is not None and change.migrates:
-            old = make_plan(*(cast("list[Any]", layout[key]) for key in ("horizons", "quantiles")))
+            horizons, quantiles = (cast("list[Any]", layout[key]) for key in ("horizons", "quantiles"))
+            old = make_plan(horizons, quantiles)
             migration = self._bank.migration(old)
-            pages = [migration.convert(page) for page in pages]
-        saved = {
-            name: np.concatenate([array[:0], *(page[name] for page in pages)])
-            for name, array in self._arrays()
-            if not (change.resets_directions and name.startswith(DIRECTION))
-        }
-        self._bank.load(saved, names)
+            pages = map(migration.convert, pages)
+        parts = self._bank, self._networks, self._cross_series, self._direction, self._shifts, self._alerts
+        for part in parts:
+            if part is not None:
+                part.clear()
+        pickles: dict[str, list[NDArray[np.uint8]]] = {"guests": [], "drift": []}
+        for page in pages:
+            self._extend(page, names, change)
+            for name, each in pickles.items():
+                each.extend(np.array(page[name], np.uint8) for _ in range(name in page))
         self._networks.load(shared, reset_buffers=change.resets_windows)
-        self._networks.load_arrays(saved, reset_buffers=change.resets_windows)
-        self._networks.grow(FIRST_CAPACITY)
-        if self._cross_series is not None:
-            self._cross_series.load(saved, names)
-        if self._direction is not None and change.resets_directions:
-            self._direction.reset(len(names))
-        elif self._direction is not None:
-            self._direction.load(saved, len(names))
         if self._river is not None:
-            self._river.load([np.asarray(page["guests"], np.uint8) for page in pages])
+            self._river.load(pickles["guests"])
         if self._drift is not None:
-            self._drift.load([np.asarray(page["drift"], np.uint8) for page in pages])
+            self._drift.load(pickles["drift"])
+
+    def _extend(self, page: Arrays, names: Sequence[str], change: LayoutChange) -> None:
+        """Add the series of a saved page; `names` are those of all series."""
+        first, count = len(self.names), len(page["series_seen"])
+        added = names[first : first + count]
+        self._bank.extend(page, added)
+        self._networks.extend(page, reset_buffers=change.resets_windows)
+        if self._cross_series is not None:
+            self._cross_series.extend(page, added)
+        if self._direction is not None and change.resets_directions:
+            self._direction.append(count)
+        elif self._direction is not None:
+            self._direction.extend(page)
+        if self._shifts is not None and change.resets_shifts:
+            self._shifts.append(count)
+        elif self._shifts is not None:
+            self._shifts.extend(page)
+        if self._alerts is not None:
+            self._alerts.extend(page, added, resets=change.resets_alerts)
 
     def _arrays(self) -> Iterable[tuple[str, NDArray[np.generic]]]:
         """Return all arrays with one row per series, by name."""
-        parts = self._bank, self._networks, self._cross_series, self._direction
+        parts = self._bank, self._networks, self._cross_series, self._direction, self._shifts, self._alerts
         return itertools.chain.from_iterable(part.arrays().items() for part in parts if part is not None)

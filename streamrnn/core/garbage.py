@@ -1,5 +1,6 @@
-"""Control of the garbage collector during imports and in a running service."""
+"""Control of the garbage collector and of freed memory."""
 
+import ctypes
 import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +18,12 @@ def freeze_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(*THRESHOLDS)
+
+
+def release_memory() -> None:
+    """Return freed memory to the system: glibc would store it for later allocations."""
+    if trim := getattr(ctypes.CDLL(None), "malloc_trim", None):
+        trim(0)
 
 
 @contextmanager

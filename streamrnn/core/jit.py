@@ -5,15 +5,24 @@ order. Fast-math and contraction are disabled, because both let the compiler cha
 """
 
 import hashlib
+import importlib
+import logging
 import os
 import platform
+import sys
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any, ParamSpec, TypeVar, cast
 
 import llvmlite.binding
 import numba
 import numpy as np
+from llvmlite import ir
+from numba.core.caching import CompileResultCacheImpl, FunctionCache
+from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
@@ -26,6 +35,13 @@ Booleans = NDArray[np.bool_]
 P = ParamSpec("P")
 R = TypeVar("R")
 
+logger = logging.getLogger(__name__)
+
+COMPILED = ("columns", "core")
+"""The folders with compiled functions."""
+KERNELS = 200
+"""About how many compiled functions a forecaster of the default configuration needs."""
+
 
 def _cache_folder() -> Path:
     """Return the folder of the machine code, one for each version of the sources.
@@ -34,17 +50,102 @@ def _cache_folder() -> Path:
     """
     here = Path(__file__).parent
     sources = hashlib.blake2b(digest_size=8)
-    for path in sorted(here.rglob("*.py")):
+    for path in sorted(path for folder in COMPILED for path in (here.parent / folder).rglob("*.py")):
         sources.update(path.read_bytes())
     chosen = os.environ.get("NUMBA_CACHE_DIR")
-    root = Path(chosen) if chosen else here / "__pycache__"
-    if not os.access(root if root.exists() else root.parent, os.W_OK):
+    roots = [Path(chosen) if chosen else here / "__pycache__"]
+    with suppress(RuntimeError):  # no home
         # never a folder writable by others, as its contents are executed
-        root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "streamrnn"
-    return root / f"kernels-{sources.hexdigest()}"
+        roots.append(Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "streamrnn")
+    folders = [root / f"kernels-{sources.hexdigest()}" for root in roots]
+    return next((folder for folder in folders if _is_usable(folder)), folders[0])
 
 
-numba.config.CACHE_DIR = str(_cache_folder())  # type: ignore[attr-defined]
+def _is_usable(folder: Path) -> bool:
+    """Return whether a folder has machine code, which may be read-only as in an image, or can be written."""
+    with suppress(OSError):
+        if any(folder.rglob("*.nbi")):
+            return True
+        folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=folder) as file:
+            file.write(bytes(1 << 16))
+        return True
+    return False
+
+
+# numba loads scipy.linalg, a third of a second, to learn whether its own linear algebra can be used: no kernel needs it
+sys.modules["scipy.linalg.cython_blas"] = None  # type: ignore[assignment]  # an import of it fails
+importlib.import_module("numba.np.arraymath")
+del sys.modules["scipy.linalg.cython_blas"]
+
+FOLDER = str(_cache_folder())
+"""Where the machine code is stored."""
+numba.config.CACHE_DIR = FOLDER  # type: ignore[attr-defined]
+
+
+_compiling_since: float | None = None
+_counts = {"loaded": 0, "compiled": 0}
+_not_cached = False
+_NamedFolder: Any = next(each for each in CompileResultCacheImpl._locator_classes if "UserProvided" in each.__name__)  # noqa: SLF001
+
+
+class _Folder(_NamedFolder):  # type: ignore[misc]  # numba has no type hints
+    """The folder of numba.config.CACHE_DIR, even where it cannot be written."""
+
+    @classmethod
+    def from_function(cls, function: Any, file: str) -> "_Folder":
+        return cls(function, file)
+
+    def get_source_stamp(self) -> str:
+        """Return nothing: the folder is named after the sources, and an image changes the times of files."""
+        return ""
+
+
+class _Files(CompileResultCacheImpl):
+    _locator_classes = [_Folder]  # noqa: RUF012 -- as numba has it
+
+
+class _KernelCache(FunctionCache):
+    """Numba's cache on disk; where it cannot be read or written, functions are compiled in each process."""
+
+    _impl_class = _Files
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        """Return the machine code for a signature; None if it has to be compiled, which the first time is logged."""
+        global _compiling_since
+        loaded = None
+        with suppress(Exception):  # a file cut short by a full disk, for example, cannot be unpickled
+            loaded = super().load_overload(sig, target_context)  # type: ignore[no-untyped-call]
+        if loaded is None and _compiling_since is None:
+            _compiling_since = time.monotonic()
+            logger.info("compiling_kernels", extra={"folder": FOLDER})
+        _counts["loaded"] += loaded is not None
+        return loaded
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        """Write the machine code for a signature; the first failure is logged."""
+        global _not_cached
+        _counts["compiled"] += 1
+        try:
+            super().save_overload(sig, data)  # type: ignore[no-untyped-call]
+        except Exception as error:  # noqa: BLE001 -- see above: the list of a function's files is read first
+            if not _not_cached:
+                remedy = "delete the folder, or set NUMBA_CACHE_DIR to a private folder with free space"
+                logger.warning("kernels_not_cached", extra={"folder": FOLDER, "error": str(error), "remedy": remedy})
+            _not_cached = True
+
+
+def compiling() -> tuple[int, int] | None:
+    """Return how many loops have been loaded or compiled so far, and about how many there are; None: none compiles."""
+    return None if _compiling_since is None else (sum(_counts.values()), KERNELS)
+
+
+def log_compiled() -> None:
+    """Log that the kernels are compiled, if any had to be."""
+    global _compiling_since
+    if _compiling_since is not None:
+        logger.info("kernels_compiled", extra={"seconds": round(time.monotonic() - _compiling_since, 1)})
+        _compiling_since = None
 
 
 def compiled(function: Callable[P, R]) -> Callable[P, R]:
@@ -62,8 +163,32 @@ def compiled_allocating(function: Callable[P, R]) -> Callable[P, R]:
 
 
 def _compiled(function: Callable[P, R], **options: Any) -> Callable[P, R]:
-    options |= {"cache": True, "error_model": "numpy", "fastmath": False, "forceinline": True}
-    return cast("Callable[P, R]", numba.njit(**options)(function))
+    options |= {"error_model": "numpy", "fastmath": False, "forceinline": True}
+    dispatcher = numba.njit(**options)(function)
+    cache: Any = _KernelCache
+    dispatcher._cache = cache(function)  # noqa: SLF001 -- what cache=True does, with a cache that may fail
+    return cast("Callable[P, R]", dispatcher)
+
+
+def external(name: str, result: str, *arguments: str) -> Callable[..., Any]:
+    """Return a function of the C library, by the names of its types, for use in compiled functions."""
+    signature = getattr(numba.types, result)(*(getattr(numba.types, each) for each in arguments))
+    return cast("Callable[..., Any]", numba.types.ExternalFunction(name, signature))
+
+
+def _load_word(_: Any, text: Any, at: Any) -> Any:  # noqa: ARG001 -- numba reads the names
+    """Type and emit (text, at) -> uint64."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
+        pointer = builder.bitcast(builder.gep(data, [arguments[1]]), ir.IntType(64).as_pointer())
+        return builder.load(pointer, align=1)
+
+    return numba.types.uint64(text, numba.types.intp), emit
+
+
+load_word = cast("Callable[[NDArray[np.uint8], int], np.uint64]", intrinsic(_load_word))
+"""Returns the eight bytes of a text from a position on, in the machine's order; the caller checks the end."""
 
 
 def compiler_description() -> str:

@@ -13,11 +13,14 @@ import orjson
 from numpy.typing import NDArray
 
 from streamrnn.evaluation.baselines import BASELINES, Baselines
+from streamrnn.evaluation.threshold_scores import ThresholdSums, ThresholdTally
 
 Floats = NDArray[np.float64]
 
 FORECASTERS = ("streamrnn", *BASELINES)
 """The F forecasters of every axis with that letter."""
+STALE = "stale"
+"""Status of forecasts of series that have stopped."""
 UNSCORED_SHARE = 0.1
 """Share of a stream's records before the first whose forecasts a backtest or the demo scores."""
 ERRORS, MIN_ERRORS = 500, 11
@@ -60,6 +63,8 @@ class Sums(NamedTuple):
     """Absolute errors at the selected horizons, shape (B, F, S)."""
     bin_counts: NDArray[np.int64]
     """Rows that had been forecast, shape (B, S)."""
+    thresholds: Sequence[ThresholdSums] = ()
+    """Scores of the threshold forecasts."""
 
 
 def selected_horizons(horizons: Sequence[int]) -> list[int]:
@@ -91,8 +96,10 @@ class Tally:
         self._series: dict[str, _SeriesTally] = {}
 
     def add(self, value: bytes) -> None:
-        """Add one forecast record (JSON)."""
+        """Add one forecast record (JSON); one of a series that has stopped has no new value, and is left out."""
         record = orjson.loads(value)
+        if record["status"] == STALE:
+            return
         name = record["series"]
         series = self._series.get(name)
         if series is None:
@@ -153,6 +160,7 @@ class _SeriesTally:
         self._anomalies, self._drifting = 0, False
         self._alarms: list[int] = []
         self._course = _Course(len(self._selected))
+        self._thresholds = ThresholdTally(horizons)
         # of the processed rows, as far back as the longest horizon
         self._medians, self._forecasts = np.empty((0, f, k)), np.empty((0, f, k, q))
         self._is_scored = np.empty(0, np.bool_)
@@ -173,7 +181,10 @@ class _SeriesTally:
         if drifting and not self._drifting and len(self._alarms) < MAX_ALARMS:
             self._alarms.append(time)
         self._drifting = drifting
-        self._chunk.append((time, record["value"], forecast, record["source"]["offset"] >= first))
+        scored = record["source"]["offset"] >= first
+        if "thresholds" in record:
+            self._thresholds.add(record, scored=scored)
+        self._chunk.append((time, record["value"], forecast, scored))
         if len(self._chunk) == REFRESH:
             self._process()
 
@@ -249,4 +260,5 @@ class _SeriesTally:
         return Sums(
             name, self._rows, self._first, self._last, self._baselines.season or 0, self._scored, self._error,
             self._pinball, self._covered, self._below, self._anomalies, self._alarms, *self._course.bins(),
+            self._thresholds.sums(),
         )  # fmt: skip

@@ -1,37 +1,116 @@
-"""Decoding of records into observations: one module per format, and here the checks that all formats share.
+"""Reading of documents from records: one module per format, and here what all formats share.
 
-A decoder is called with a record and returns its observation, or raises RecordError with one of these reasons, which
-become dead letters and label a metric:
+What cannot be used is a RecordError with one of these reasons, which becomes a dead letter and labels a metric:
 
 | reason | what is wrong |
 |---|---|
 | `null_value` | the record has no value |
-| `too_large` | the value has more bytes than `max_record` |
+| `too_large` | the value has more bytes than `max_record`, or more values or levels than can be decoded in time |
 | `invalid_utf8` | the value, or the Kafka key where it names the series, is not UTF-8 |
 | `invalid_json` | the value is not JSON (NaN and Infinity are not JSON, nor is a number beyond the largest double) |
+| `invalid_csv` | the value is not CSV, or a row has another number of cells than there are columns |
 | `not_an_object` | the value is JSON but not an object |
-| `missing_key` | there is no key: the field is absent or null, or the record has no Kafka key |
+| `missing_key` | there is no key: nothing is at its path, or the record has no Kafka key |
 | `invalid_key` | the key is neither text nor an integer, is empty, has control characters or more than 256 bytes |
-| `missing_time` | there is no time: the field is absent or null, or the record has no Kafka timestamp |
-| `invalid_time` | the time is neither whole milliseconds nor ISO-8601 text, or lies outside the years 1900 to 2199 |
-| `missing_field` | a configured field is absent |
-| `not_a_number` | a configured field is text, a truth value, null, a list or an object |
+| `missing_time` | there is no time: nothing is at its path, or the record has no Kafka timestamp |
+| `invalid_time` | the time has an unknown form, another unit than those before, or lies outside the allowed years |
+| `missing_field` | nothing is at a configured path: no observation, no object with fields, or none of the fields |
+| `not_a_number` | a configured field is text without a number, a truth value, a list or an object |
 | `out_of_range` | the absolute value of a number is larger than 1e37 |
 | `no_fields` | all numeric fields are wanted, and there are none |
-| `invalid_field` | the name of a numeric field is empty, has a `/` or control characters or more than 256 bytes |
+| `invalid_field` | the name of a field is empty or has more than 256 bytes |
+| `unreadable` | the library that reads the format failed |
+| `unknown_schema` | the schema, version or extension that a value names is unknown or cannot be used |
+| `invalid_avro`, `invalid_protobuf` | the value does not fit its schema, or names none |
+| `invalid_debezium`, `invalid_connect`, `invalid_cloudevents` | the value is JSON without the envelope it should have |
+| `invalid_compression` | the value begins like a compressed one and is damaged |
+| `invalid_influx` | a line is not of InfluxDB's line protocol |
+| `invalid_telegraf` | a metric is not of Telegraf's JSON |
+| `invalid_prometheus` | a sample is neither JSON, text nor remote write of Prometheus |
+| `invalid_otlp` | the value, or a metric or data point in it, is not of OpenTelemetry's OTLP metrics |
+| `invalid_senml` | a record is not of SenML |
+| `invalid_sparkplug` | the value, or a metric in it, is not of Sparkplug B |
+| `unknown_alias` | Sparkplug data uses an alias that no birth has given a name |
 
-The task adds `late` and `too_many_series`.
+The task adds `late`, `duplicate`, `ahead` and `too_many_series`.
 """
 
-from collections.abc import Callable
-from contextlib import suppress
+import reprlib
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from streamrnn.errors import RecordError
-from streamrnn.records import Observation, Record
+from streamrnn.records import Record
 from streamrnn.timestamps import parse_iso
 
-Decoder = Callable[[Record], Observation]
 
+class FieldRule(NamedTuple):
+    """Which values of a document are fields."""
+
+    under: str = ""
+    """Path of the object whose members are the fields, named relative to it; empty: the document."""
+    only: tuple[str, ...] | None = None
+    """Names or patterns such as `usage_*`; None: every numeric value."""
+    excluded: tuple[str, ...] = ()
+    """Names or patterns of values that are no fields."""
+    name: tuple[str, ...] = ()
+    """With one field per document: paths whose texts name it, joined by a dot ..."""
+    value: str = ""
+    """... and the path of its value."""
+
+
+class Layout(NamedTuple):
+    """Where a document has its observations. A path is `a.b`, `a[0].b` or `a[*]`; see `streamrnn.mapping.paths`."""
+
+    observations: str = ""
+    """Path of what makes one observation each, such as `data[*]`; empty: the document."""
+    key: tuple[str, ...] = ()
+    """Paths whose texts make the key; empty: the record's own key."""
+    time: tuple[str, ...] = ()
+    """Paths of the event time, of which the first one present is used; empty: the record's own timestamp."""
+    fields: FieldRule = FieldRule()
+
+
+class Format(ABC):
+    """Reads documents from the values of records; one module per format.
+
+    A document is what `json.loads` returns, usually an object. Numbers may also be `Decimal`, and times `datetime`. A
+    RecordError in place of a document is the error of that part of the record.
+    """
+
+    layout = Layout()
+    """Where the documents of this format have key, time and fields, unless they are configured."""
+    flat = False
+    """Whether many records can be scanned at once where their mapping is plain."""
+    reads_null = False
+    """Whether `read` takes a record without a value."""
+    reads_raw = False
+    """Whether a value must not be decompressed, since any bytes may begin it."""
+
+    @abstractmethod
+    def read(self, record: Record) -> Sequence[object]:
+        """Return the documents in a record's value; none if it has no observation by design.
+
+        Raises:
+            RecordError: the value is not of this format, with a reason listed above.
+            LogError: what is needed to read it is unavailable for now, such as a schema registry.
+        """
+
+    @property
+    def state(self) -> Mapping[str, object]:
+        """What earlier records have defined, as JSON: a bounded amount; empty for most formats."""
+        return {}
+
+    def restore(self, state: Mapping[str, object]) -> None:  # noqa: B027 -- most formats have no state
+        """Continue from a state, which may be empty.
+
+        Raises:
+            ValueError: it is not a state of this format.
+        """
+
+
+_BRIEF = reprlib.Repr()
 NAME_BYTES = 256
 LARGEST = 1e37
 """Largest absolute value, close to the end of the single precision in which the network computes."""
@@ -63,43 +142,6 @@ def parse_key(value: object) -> str:
     return key
 
 
-def record_key(record: Record) -> str:
-    """Return the record's own key, which is UTF-8 text.
-
-    Raises:
-        RecordError: missing_key, invalid_utf8, invalid_key.
-    """
-    if record.key is None:
-        raise RecordError("missing_key", "the record has no key, and no field is configured to hold one (input.key)")
-    try:
-        return parse_key(record.key.decode())
-    except UnicodeDecodeError as error:
-        raise RecordError("invalid_utf8", f"the record's key is not UTF-8: {error}") from None
-
-
-def parse_time(value: object) -> int:
-    """Return the event time in a field's value, in milliseconds since the epoch.
-
-    A number is whole milliseconds; text is ISO-8601, in UTC without an offset.
-
-    Raises:
-        RecordError: missing_time, invalid_time.
-    """
-    if type(value) is int and FIRST_TIME <= value <= LAST_TIME:
-        return value
-    if value is None:
-        raise RecordError("missing_time", "the field that holds the time is absent or null")
-    if type(value) is str:
-        with suppress(ValueError, OverflowError):
-            time = parse_iso(value)
-            if FIRST_TIME <= time <= LAST_TIME:
-                return time
-    raise RecordError(
-        "invalid_time",
-        f"the time {shorten(value)} must be whole milliseconds since 1970 or ISO-8601 text, in the years 1900 to 2199",
-    )
-
-
 def record_time(record: Record) -> int:
     """Return the record's own timestamp as event time, in milliseconds since the epoch.
 
@@ -110,10 +152,16 @@ def record_time(record: Record) -> int:
         raise RecordError(
             "missing_time", "the record has no timestamp, and no field is configured for one (input.time)"
         )
-    return parse_time(record.timestamp)
+    if FIRST_TIME <= record.timestamp <= LAST_TIME:
+        return record.timestamp
+    raise RecordError(
+        "invalid_time", f"the record's timestamp {record.timestamp} must be milliseconds in the years 1900 to 2199"
+    )
 
 
 def shorten(value: object) -> str:
-    """Return the representation of a value in at most 60 characters."""
-    text = repr(value)
+    """Return the representation of a value of any size in at most 60 characters."""
+    if isinstance(value, str | bytes):
+        value = value[:61]
+    text = repr(value) if isinstance(value, str | bytes) else _BRIEF.repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."

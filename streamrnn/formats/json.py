@@ -1,114 +1,116 @@
-"""JSON objects: one record is one key at one time, and its members are the fields."""
+"""JSON: an object, a list of objects, several of them in lines, or a text that contains one of these."""
 
+import json
+import re
 from collections.abc import Sequence
-from typing import Any, Literal
 
 import orjson
 
-from streamrnn.errors import ConfigError, RecordError
-from streamrnn.formats import LARGEST, parse_key, parse_time, record_key, record_time, shorten, usable_name
-from streamrnn.records import Observation, Record
+from streamrnn.errors import RecordError
+from streamrnn.formats import Format, Layout
+from streamrnn.records import Record
 
-Fields = tuple[tuple[str, float], ...]
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_NOT_FINITE = re.compile(rb"\b(?:NaN|Infinity)\b")
+_INFLUX = re.compile(r"[^\s{\[\"<,=]+(?:,[^\s=]+=[^\s,]+)* [^\s=]+=[^\s,]+")
+_FRAME_BYTES = 5
+MOST_LINES = 10_000
+"""Largest number of lines of one value."""
 
 
-class JsonDecoder:
-    """Decoder of records whose value is a JSON object. `30` and `30.0` are the same observation.
+class Json(Format):
+    """Each object is a document, and so is each element of a list. NaN, which is not JSON, is read as null."""
 
-    Args:
-        key: Member that holds the key; None for the record's own key.
-        time: Member that holds the event time; None for the record's own timestamp.
-        fields: Members to observe, which must all be present as numbers; "*" for every numeric member other than key
-            and time, in the record's order.
-        covariates: Further members to observe.
-        max_record: Largest size of a value in bytes.
+    flat = True
+    """Whether many records can be scanned at once where their mapping is plain."""
+
+    def __init__(self, layout: Layout | None = None) -> None:
+        self.layout = layout or Layout()
+
+    def read(self, record: Record) -> Sequence[object]:
+        """See Format."""
+        return documents_of(record.value or b"")
+
+
+def documents_of(value: bytes) -> Sequence[object]:
+    """Return the documents in a value; a line that is not JSON among others that are is a RecordError.
 
     Raises:
-        ConfigError: a configured field cannot be part of a series' name.
+        RecordError: invalid_json, invalid_utf8.
     """
+    try:
+        document = orjson.loads(value)
+    except orjson.JSONDecodeError as error:
+        return _unusual(value, error)
+    if type(document) is str and document.lstrip()[:1] in ("{", "["):
+        document = parse_json(document.encode())
+    return document if type(document) is list and document else [document]
 
-    def __init__(
-        self, *, key: str | None, time: str | None, fields: Sequence[str] | Literal["*"], covariates: Sequence[str],
-        max_record: int,
-    ) -> None:  # fmt: skip
-        self._key = key
-        self._time = time
-        self._fields = None if fields == "*" else (*fields, *covariates)
-        self._max_record = max_record
-        unusable = next((name for name in self._fields or () if "/" in name or not usable_name(name)), None)
-        if unusable is not None:
-            raise ConfigError(
-                f"input.fields or input.covariates: {unusable!r} cannot name a series; allowed are 1 to 256 bytes "
-                "without '/' and control characters"
-            )
 
-    def __call__(self, record: Record) -> Observation:
-        """Decode one record.
+def parse_json(value: bytes) -> object:
+    """Return the content of one JSON value, in which NaN is null.
 
-        Raises:
-            RecordError: with one of the reasons listed in `streamrnn.formats` except `late` and `too_many_series`.
-        """
-        value = record.value
-        if value is None:
-            raise RecordError("null_value", "the record has no value")
-        if len(value) > self._max_record:
-            raise RecordError(
-                "too_large", f"the value has {len(value):,} bytes; {self._max_record:,} are allowed (input.max_record)"
-            )
+    Raises:
+        RecordError: invalid_json, invalid_utf8.
+    """
+    try:
+        return orjson.loads(value.removeprefix(BYTE_ORDER_MARK))
+    except orjson.JSONDecodeError as error:
+        if _NOT_FINITE.search(value):
+            return _parse_not_finite(value, error)
+        raise _not_json(value, error) from None
+
+
+def _unusual(value: bytes, error: orjson.JSONDecodeError) -> Sequence[object]:
+    """Read what is not one JSON value."""
+    value = value.removeprefix(BYTE_ORDER_MARK)
+    if value.count(b"\n") > MOST_LINES:
+        raise RecordError("too_large", f"the value has more than {MOST_LINES:,} lines")
+    lines = [line for line in value.split(b"\n") if line and not line.isspace()]
+    if len(lines) <= 1:
+        document = parse_json(value) if lines else None
+        if not lines:
+            raise _not_json(value, error)
+        return document if type(document) is list else [document]
+    documents: list[object] = []
+    errors = 0
+    for line in lines:
         try:
-            document = orjson.loads(value)
-        except orjson.JSONDecodeError as error:
-            raise _not_json(value, error) from None
-        if type(document) is not dict:
-            raise RecordError("not_an_object", f"the value must be a JSON object, not {shorten(document)}")
-        key = record_key(record) if self._key is None else parse_key(document.get(self._key))
-        time = record_time(record) if self._time is None else parse_time(document.get(self._time))
-        return Observation(
-            key, time, self._all_fields(document) if self._fields is None else self._configured_fields(document)
-        )
+            found = parse_json(line)
+        except RecordError as wrong:
+            documents.append(wrong)
+            errors += 1
+            continue
+        documents.extend(found if type(found) is list else [found])
+    if errors == len(lines):
+        raise _not_json(value, error)
+    return documents
 
-    def _configured_fields(self, document: dict[str, Any]) -> Fields:
-        observed = []
-        for name in self._fields or ():
-            try:
-                value = document[name]
-            except KeyError:
-                raise RecordError(
-                    "missing_field", f"the field {name!r} is absent (input.fields, input.covariates)"
-                ) from None
-            kind = type(value)
-            if kind is not float and kind is not int:
-                raise RecordError("not_a_number", f"the field {name!r} must be a number, not {shorten(value)}")
-            if not -LARGEST <= value <= LARGEST:
-                raise _out_of_range(name, value)
-            observed.append((name, float(value)))
-        return tuple(observed)
 
-    def _all_fields(self, document: dict[str, Any]) -> Fields:
-        observed = []
-        for name, value in document.items():
-            kind = type(value)
-            if (kind is not float and kind is not int) or name == self._key or name == self._time:
-                continue
-            if "/" in name or not usable_name(name):
-                raise RecordError(
-                    "invalid_field", f"the name of the field {shorten(name)} must be 1 to 256 bytes without '/'"
-                )
-            if not -LARGEST <= value <= LARGEST:
-                raise _out_of_range(name, value)
-            observed.append((name, float(value)))
-        if not observed:
-            raise RecordError("no_fields", "the record has no numeric field but its key and time")
-        return tuple(observed)
+def _parse_not_finite(value: bytes, error: orjson.JSONDecodeError) -> object:
+    """Parse what Python's json module and others write: NaN, and Infinity, which becomes a number out of range."""
+    constants = {"NaN": None, "Infinity": float("inf"), "-Infinity": float("-inf")}
+    try:
+        return json.loads(value, parse_constant=constants.get)
+    except (ValueError, RecursionError):
+        raise _not_json(value, error) from None
 
 
 def _not_json(value: bytes, error: orjson.JSONDecodeError) -> RecordError:
+    """Return the error for a value that is not JSON, with the format that it may have instead."""
+    if value[:1] == b"\x00" and len(value) > _FRAME_BYTES:
+        schema = int.from_bytes(value[1:_FRAME_BYTES], "big")
+        name = "json_schema" if value[_FRAME_BYTES : _FRAME_BYTES + 1] in (b"{", b"[") else "avro (or protobuf)"
+        return RecordError(
+            "invalid_json",
+            f"the value begins with a schema-registry frame, id {schema}: set input.format: {name}",
+        )
+    if value[:4] == b"Obj\x01":
+        return RecordError("invalid_json", "the value is an Avro object container: set input.format: avro")
     try:
-        value.decode()
+        text = value.decode()
     except UnicodeDecodeError as damage:
         return RecordError("invalid_utf8", f"the value is not UTF-8: {damage.reason} at byte {damage.start}")
+    if _INFLUX.match(text[:400]):
+        return RecordError("invalid_json", "the value looks like InfluxDB's line protocol: set input.format: influx")
     return RecordError("invalid_json", f"the value is not JSON: {error}")
-
-
-def _out_of_range(name: str, value: float) -> RecordError:
-    return RecordError("out_of_range", f"the field {name!r} must be from -1e37 to 1e37, not {value!r}")

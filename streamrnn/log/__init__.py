@@ -8,6 +8,7 @@ the offset of the next record to read atomically: nothing is visible before `com
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
+from streamrnn.log.limits import TopicLimits
 from streamrnn.records import Output, Record, TopicPartition
 
 
@@ -18,6 +19,10 @@ class Committed(NamedTuple):
     """Offset of the next record to read."""
     metadata: str
     """Text committed with the offset, at most 4,000 bytes of UTF-8."""
+
+
+MOST_OTHERS = 500
+"""Other applications that `Log.other_commits` looks at."""
 
 
 class Poll(NamedTuple):
@@ -69,7 +74,19 @@ class Log(Protocol):
         """Return the number of partitions of a topic; 0 if it does not exist."""
 
     def create(self, topics: Sequence[Topic]) -> None:
-        """Create the topics that do not exist. Raises LogError if one exists with another partition count."""
+        """Create the topics that do not exist, and add the partitions that existing ones lack."""
+
+    def limits(self, topic: str) -> TopicLimits:
+        """Return what a topic accepts, as of its last `create`."""
+
+    def limit_warning(self, topic: str) -> str:
+        """Return which outputs a topic's configuration will change, and how to avoid it; empty if none."""
+
+    def topic_id(self, topic: str) -> str:
+        """Return the id of a topic, which a topic of the same name that is created later does not have.
+
+        Empty if the topic does not exist, or the log has no ids.
+        """
 
     def subscribe(self, topics: Sequence[str]) -> None:
         """Join the group; `poll` reports the assigned partitions."""
@@ -86,8 +103,18 @@ class Log(Protocol):
         Open the partition's transaction first: that aborts the transactions of earlier writers.
         """
 
+    def other_commits(self, partition: TopicPartition) -> dict[str, Committed]:
+        """Return the positions that other applications have committed in a partition, of at most MOST_OTHERS."""
+
     def bounds(self, partition: TopicPartition) -> tuple[int, int]:
         """Return the offset of the first available record and the offset of the next record to be written."""
+
+    def position(self, partition: TopicPartition) -> int:
+        """Return the offset up to which `poll` has read a partition that is read, at least that of its next record.
+
+        Once all is read, it equals the end in `bounds`: it is beyond offsets without a record for this reader, such as
+        those of aborted transactions and of the markers that end transactions.
+        """
 
     def transaction(self, partition: TopicPartition) -> Transaction:
         """Open the writer of an input partition, fencing all earlier ones."""

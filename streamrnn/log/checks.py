@@ -4,7 +4,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 from streamrnn.errors import LogError
-from streamrnn.log import Topic
 from streamrnn.records import Output, Record, TopicPartition
 
 MAX_METADATA_BYTES = 4000  # brokers accept 4,096 by default, and more is a fatal error for a producer
@@ -51,15 +50,6 @@ def check_key(output: Record | Output) -> None:
     """Raise LogError if a record for a compacted topic has no key."""
     if output.key is None:
         raise LogError(f"a record for {output.topic}/{output.partition} has no key, which a compacted topic requires")
-
-
-def check_partition_count(topic: Topic, existing: int, location: str) -> None:
-    """Raise LogError if a topic exists with another number of partitions than required."""
-    if existing != topic.partitions:
-        raise LogError(
-            f"topic {topic.name} {location} has {existing} partitions, but {topic.partitions} are needed: delete the "
-            "topic or configure another name"
-        )
 
 
 def check_range(partition: TopicPartition, start: int, end: int, bounds: tuple[int, int]) -> None:

@@ -5,10 +5,30 @@ from collections.abc import Callable, Sequence
 
 from streamrnn.errors import LogError
 from streamrnn.log.checks import FailClosedWriter, check_headers, check_metadata
+from streamrnn.log.limits import TopicLimits
 from streamrnn.records import Output, Record, TopicPartition
 
 Fetch = Callable[[TopicPartition, int, int], list[Record]]
 """Returns the records of a partition from an offset on, at most as many as the limit."""
+
+
+class WithoutLimits:
+    """The part of a log whose topics accept every output, and are never created a second time."""
+
+    def limits(self, topic: str) -> TopicLimits:
+        """See `Log.limits`."""
+        del topic
+        return TopicLimits()
+
+    def limit_warning(self, topic: str) -> str:
+        """See `Log.limit_warning`."""
+        del topic
+        return ""
+
+    def topic_id(self, topic: str) -> str:
+        """See `Log.topic_id`."""
+        del topic
+        return ""
 
 
 class ReadPositions:
@@ -30,11 +50,19 @@ class ReadPositions:
         self._offsets.update(dict.fromkeys(assigned))
         return assigned, revoked
 
+    def release(self, partition: TopicPartition) -> None:
+        """Forget a partition, which `assign` then returns as gained if it is still owned."""
+        self._offsets.pop(partition, None)
+
     def seek(self, partition: TopicPartition, offset: int) -> None:
         """Set the offset to read from. Raises LogError if the partition is not assigned."""
         if partition not in self._offsets:
             raise LogError(f"cannot seek in {partition}: the partition is not assigned to this process")
         self._offsets[partition] = offset
+
+    def position(self, partition: TopicPartition) -> int:
+        """Return the offset of the next record of a partition; 0 before `seek`."""
+        return self._offsets.get(partition) or 0
 
     def read(self, limit: int, fetch: Fetch) -> dict[TopicPartition, list[Record]]:
         """Return at most `limit` records of all partitions together, and advance."""

@@ -7,12 +7,13 @@ from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import count
 from operator import attrgetter
 
 from streamrnn.errors import Fenced, LogError
 from streamrnn.log import Committed, Poll, Topic
-from streamrnn.log.checks import check_key, check_partition_count, check_position, check_range, latest_values
-from streamrnn.log.local import BufferedTransaction, ReadPositions
+from streamrnn.log.checks import check_key, check_position, check_range, latest_values
+from streamrnn.log.local import BufferedTransaction, ReadPositions, WithoutLimits
 from streamrnn.records import Output, Record, TopicPartition
 
 _offset = attrgetter("offset")
@@ -38,6 +39,9 @@ class MemoryStore:
 
     def __init__(self) -> None:
         self._topics: dict[str, list[_Partition]] = {}
+        self.ids: dict[str, str] = {}
+        """By topic."""
+        self._count = count()
         self.committed: dict[tuple[str, TopicPartition], Committed] = {}
         self.epochs: defaultdict[tuple[str, TopicPartition], int] = defaultdict(int)
         """Number of writers opened so far; only the latest may commit."""
@@ -56,11 +60,15 @@ class MemoryStore:
         return partitions[partition.partition]
 
     def create(self, topic: Topic) -> None:
-        """Create a topic if it does not exist. Raises LogError if it has another partition count."""
-        if self.topic(topic.name):
-            check_partition_count(topic, len(self.topic(topic.name)), "in memory")
-        else:
-            self._topics[topic.name] = [_Partition(topic.compacted) for _ in range(topic.partitions)]
+        """Create a topic if it does not exist, and add the partitions that it lacks."""
+        found = self._topics.setdefault(topic.name, [])
+        if not found:
+            self.ids[topic.name] = f"{topic.name}-{next(self._count)}"
+        found += [_Partition(topic.compacted) for _ in range(topic.partitions - len(found))]
+
+    def delete(self, topic: str) -> None:
+        """Delete a topic."""
+        del self._topics[topic], self.ids[topic]
 
     def append(self, topic: str, records: Iterable[Record]) -> None:
         """Write records to a topic, as a producer does, ignoring their own topic and offset."""
@@ -87,7 +95,7 @@ class MemoryStore:
         return partitions[members.index(member) :: len(members)]
 
 
-class MemoryLog:
+class MemoryLog(WithoutLimits):
     """One member's log over a store, implementing `Log`.
 
     `poll` never waits: in a single thread nothing can arrive meanwhile. A partition moves to another member at once;
@@ -108,6 +116,10 @@ class MemoryLog:
         """See `Log.create`."""
         for topic in topics:
             self._store.create(topic)
+
+    def topic_id(self, topic: str) -> str:
+        """See `Log.topic_id`."""
+        return self._store.ids.get(topic, "")
 
     def subscribe(self, topics: Sequence[str]) -> None:
         """See `Log.subscribe`."""
@@ -134,10 +146,19 @@ class MemoryLog:
         """See `Log.committed`."""
         return self._store.committed.get((self.app, partition))
 
+    def other_commits(self, partition: TopicPartition) -> dict[str, Committed]:
+        """See `Log.other_commits`."""
+        found = self._store.committed.items()
+        return {app: each for (app, where), each in found if where == partition and app != self.app}
+
     def bounds(self, partition: TopicPartition) -> tuple[int, int]:
         """See `Log.bounds`."""
         stored = self._store.partition(partition)
         return stored.first, stored.following
+
+    def position(self, partition: TopicPartition) -> int:
+        """See `Log.position`."""
+        return self._positions.position(partition)
 
     def transaction(self, partition: TopicPartition) -> "MemoryTransaction":
         """See `Log.transaction`."""

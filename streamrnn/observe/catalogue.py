@@ -5,6 +5,7 @@ from typing import Literal, NamedTuple
 from streamrnn.records import TopicPartition
 
 TASK = ("topic", "partition")
+RELOAD_RESULTS = ("applied", "unchanged", "invalid", "refused", "failed")
 SHORT = (0.00003, 0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
 """Seconds; histogram bounds of decoding, forecasting and learning."""
 LONG = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
@@ -40,6 +41,8 @@ def task_labels(partition: TopicPartition) -> tuple[str, str]:
 
 BY_HORIZON = (*TASK, "horizon")
 BY_LEARNER = (*TASK, "learner")
+BY_SERIES = (*TASK, "series")
+BY_SERIES_AND_HORIZON = (*BY_SERIES, "horizon")
 PROCESS = ()
 
 SERVICE = (
@@ -47,6 +50,13 @@ SERVICE = (
     Metric("forecasts", "counter", "Forecast records produced"),
     Metric("dead_letters", "counter", "Input records rejected as dead letters", (*TASK, "reason")),
     Metric("drops", "counter", "Input records dropped without a forecast", (*TASK, "reason")),
+    Metric("held_values", "gauge", "Values that wait for earlier ones (input.grace, input.window)"),
+    Metric("early_values", "counter", "Values that did not wait so long, as more than input.max_held were waiting"),
+    Metric("events", "counter", "Events written (output.events)", (*TASK, "event")),
+    Metric("stale_forecasts", "counter", "Forecast records of series that have stopped (series.stale)"),
+    Metric("heartbeats", "counter", "Heartbeats that let time pass while no record came (input.heartbeat)"),
+    Metric("missing_records", "counter", "Input records that retention deleted before they were read"),
+    Metric("moved_timestamps", "counter", "Outputs whose record timestamp was moved to one that their topic accepts"),
     Metric("lag_records", "gauge", "Input records not yet processed"),
     Metric("lag_seconds", "gauge", "Age of the latest event time processed"),
     Metric("decode_seconds", "histogram", "Time to decode one batch of records", PROCESS, SHORT),
@@ -62,10 +72,19 @@ SERVICE = (
     Metric("series", "gauge", "Series of the partition"),
     Metric("series_limit", "gauge", "Most series that a partition may have (input.max_series)", PROCESS),
     Metric("new_series", "counter", "Series seen for the first time"),
+    Metric(
+        "removed_series", "counter", "Series removed: silent (series.ttl) or evicted (series.evict)", (*TASK, "reason")
+    ),
+    Metric("clocks_set_back", "counter", "Series whose latest time lay in the future and was set back"),
     Metric("state_bytes", "gauge", "Size in memory of the state of all series"),
     Metric("state_written_bytes", "counter", "State written to the log"),
+    Metric(
+        "whole_learning", "gauge", "1 if whole networks learn; 0 if they are not to, or torch is not installed", PROCESS
+    ),
     Metric("loop_busy_seconds", "counter", "Time that the loop was busy, without the wait for records", PROCESS),
     Metric("loop_age_seconds", "gauge", "Time since the last iteration of the loop", PROCESS),
+    Metric("reloads", "counter", "Reloads of the configuration (SIGHUP), by result", ("result",)),
+    Metric("last_reload_seconds", "gauge", "Time of the last reload that took effect, since 1970; 0: none", PROCESS),
     Metric("ready", "gauge", "1 while records are processed, as /readyz reports", PROCESS),
 )
 
@@ -108,5 +127,26 @@ QUALITY = (
     ),
 )
 
-GROUPS = {"Service": SERVICE, "Model": MODEL, "Quality of the forecasts": QUALITY}
+SELECTED = (
+    Metric("observed_value", "gauge", "Latest value", BY_SERIES),
+    Metric("observed_time_seconds", "gauge", "Event time of the latest value, seconds since 1970", BY_SERIES),
+    Metric("anomaly_score", "gauge", "Anomaly score of the latest value; an anomaly from 1 on", BY_SERIES),
+    Metric("forecast_lower", "gauge", "Forecast: the lowest of forecast.quantiles", BY_SERIES_AND_HORIZON),
+    Metric("forecast_median", "gauge", "Forecast: the median", BY_SERIES_AND_HORIZON),
+    Metric("forecast_upper", "gauge", "Forecast: the highest of forecast.quantiles", BY_SERIES_AND_HORIZON),
+    Metric(
+        "forecast_ahead_seconds", "gauge", "Seconds from the latest value to the forecast one", BY_SERIES_AND_HORIZON
+    ),
+    Metric("forecast_skill_ratio", "gauge", "1 - error / error of persistence, recent", BY_SERIES_AND_HORIZON),
+    Metric("unexported_series", "gauge", "Series that metrics.series selects, beyond metrics.max_series"),
+)
+"""Exposed with metrics.series only: no other metric has the name of a series."""
+
+GROUPS = {
+    "Service": SERVICE,
+    "Model": MODEL,
+    "Quality of the forecasts": QUALITY,
+    "Selected series (`metrics.series`)": SELECTED,
+}
 METRICS = (*SERVICE, *MODEL, *QUALITY)
+"""The metrics that are always exposed."""

@@ -1,19 +1,24 @@
-"""The process log on standard error: JSON lines, or coloured text on a terminal.
+"""The process log on standard error: JSON lines, or coloured sentences on a terminal.
 
 The modules log through Python's own logging, with the event names of `events`. Events that bad input or a broker can
-cause in any number are rate limited. No content of a record is logged above debug level.
+cause in any number are rate limited. Above debug level no content of a record is logged but the names in it.
 """
 
 import logging
+import os
 import sys
 import time
-from collections.abc import Callable
-from typing import Literal
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from string import Formatter
+from typing import Any, Literal
 
 import structlog
 
 from streamrnn.observe.events import EVENTS
-from streamrnn.records import Observer, StepReport
+from streamrnn.observe.masking import mask_value
+from streamrnn.records import DeadLetter, Observer, StepReport, TopicPartition
 
 RATE_LIMITED = frozenset(name for name, event in EVENTS.items() if event.rate_limited)
 PAUSE = 10.0
@@ -49,30 +54,135 @@ class RateLimit(logging.Filter):
         return True
 
 
+@dataclass
+class _Pending:
+    """What has happened in a partition since its last line of an event."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+    """By reason; "" where the event has none."""
+    examples: dict[str, str] = field(default_factory=dict)
+    """Masked values, by reason."""
+    last: DeadLetter | None = None
+    logged: float = -PAUSE
+    """Time of its last line."""
+
+
 class ReportLogger(Observer):
-    """Logs dead letters, and learning steps that were skipped or rolled back."""
+    """Logs dead letters, and learning steps that were skipped or rolled back: a line per partition and pause.
+
+    A line counts all since the line before, so that the counts add up to those of the metrics. The first line with a
+    reason has an example, with its contents masked.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._pending: defaultdict[tuple[str, TopicPartition], _Pending] = defaultdict(_Pending)
+        """By event and partition."""
+        self._waiting: set[tuple[str, TopicPartition]] = set()
+        """Those with something to log."""
+        self._shown: set[tuple[str, str]] = set()
+        """Topics and reasons that had an example."""
 
     def stepped(self, report: StepReport) -> None:
         """See `Observer.stepped`."""
-        task = report.partition._asdict()
-        if report.last_dead_letter is not None:
-            offset, _, text = report.last_dead_letter
-            reasons = dict(report.dead_letters)
-            logger.warning(
-                "dead_letter", extra={**task, "count": sum(reasons.values()), "reasons": reasons, "offset": offset}
-            )
-            logger.debug("dead_letter_text", extra={**task, "text": text})
+        partition = report.partition
+        if report.dead_letters:
+            pending = self._add("dead_letter", partition, report.dead_letters)
+            pending.last = report.last_dead_letter
+            for reason, value in report.rejected.items():
+                if (partition.topic, reason) not in self._shown:
+                    self._shown.add((partition.topic, reason))
+                    pending.examples[reason] = mask_value(value)
         if report.skipped_steps:
-            logger.warning("learning_step_skipped", extra={**task, "count": report.skipped_steps})
+            self._add("learning_step_skipped", partition, {"": report.skipped_steps})
         if report.rollbacks:
-            logger.warning("learning_taken_back", extra={**task, "count": report.rollbacks})
+            self._add("learning_taken_back", partition, {"": report.rollbacks})
+        if report.clocks_set_back:
+            self._add("clock_set_back", partition, {"": report.clocks_set_back})
+        if report.removed_series:
+            self._add("series_removed", partition, report.removed_series)
+        self._log_due()
+
+    def iterated(self, seconds: float, restoring: int) -> None:
+        """See `Observer.iterated`."""
+        del seconds, restoring
+        self._log_due()
+
+    def released(self, partition: TopicPartition) -> None:
+        """See `Observer.released`: nothing that was counted is lost."""
+        for event, each in sorted(self._waiting):
+            if each == partition:
+                self._log(event, each)
+
+    def _add(self, event: str, partition: TopicPartition, counts: Mapping[str, int]) -> _Pending:
+        pending = self._pending[event, partition]
+        pending.counts.update(counts)
+        self._waiting.add((event, partition))
+        return pending
+
+    def _log_due(self) -> None:
+        if not self._waiting:
+            return
+        now = self._clock()
+        for event, partition in sorted(self._waiting):
+            if now - self._pending[event, partition].logged >= PAUSE:
+                self._log(event, partition)
+
+    def _log(self, event: str, partition: TopicPartition) -> None:
+        self._waiting.discard((event, partition))
+        pending = self._pending[event, partition]
+        task, count = partition._asdict(), pending.counts.total()
+        if event == "dead_letter":
+            offset, text = (pending.last.offset, pending.last.text) if pending.last else (-1, "")
+            details = {"count": count, "reasons": dict(pending.counts), "offset": offset}
+            if pending.examples:
+                details["examples"] = pending.examples
+            logger.warning("dead_letter", extra={**task, **details})
+            logger.debug("dead_letter_text", extra={**task, "text": text})
+        elif event == "series_removed":
+            logger.info("series_removed", extra={**task, "count": count, "reasons": dict(pending.counts)})
+        elif event == "clock_set_back":
+            logger.warning("clock_set_back", extra={**task, "count": count})
+        elif event == "learning_step_skipped":
+            logger.warning("learning_step_skipped", extra={**task, "count": count})
+        else:
+            logger.warning("learning_taken_back", extra={**task, "count": count})
+        self._pending[event, partition] = _Pending(logged=self._clock())
+
+
+def sentence(event: Mapping[str, Any]) -> tuple[str, set[str]]:
+    """Return what a terminal shows for an event, and the names of the details that are part of it."""
+    known = EVENTS.get(event["event"])
+    names = {name for _, name, _, _ in Formatter().parse(known.text if known else "") if name}
+    if known is None or not known.text or not names <= event.keys():
+        return event["event"], set()
+    return known.text.format(**{name: _plain(event[name]) for name in names}), names
+
+
+def _plain(value: object) -> object:
+    """Return a detail as people write it; numbers as they are, for the text to format."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} ({each})" for name, each in value.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(map(str, value))
+    return "-" if value is None else value
+
+
+def _in_words(_logger: object, _method: str, event: dict[str, Any]) -> dict[str, Any]:
+    """Replace the name of an event by a sentence, and leave out what says nothing to a person."""
+    text, named = sentence(event)
+    empty = {name for name, value in event.items() if value is False or value == ""}
+    drop = named | empty | {"logger"} | ({"suppressed"} if event.get("suppressed") == 0 else set())
+    return {name: value for name, value in event.items() if name not in drop} | {"event": text}
 
 
 def configure(*, format: Literal["auto", "json", "text"] = "auto", level: str = "info") -> None:  # noqa: A002 -- the key
     """Send the log to standard error, from this level on. `auto`: text on a terminal, else JSON lines."""
     text = sys.stderr.isatty() if format == "auto" else format == "text"
-    colors = sys.stderr.isatty()
-    renderer = structlog.dev.ConsoleRenderer(colors=colors) if text else structlog.processors.JSONRenderer()
+    colors = sys.stderr.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    render: list[Any] = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+    if text:
+        render = [_in_words, structlog.dev.ConsoleRenderer(0, colors=colors)]
     handler = logging.StreamHandler(sys.stderr)
     handler.addFilter(RateLimit())
     handler.setFormatter(
@@ -81,13 +191,9 @@ def configure(*, format: Literal["auto", "json", "text"] = "auto", level: str = 
                 structlog.stdlib.add_log_level,
                 structlog.stdlib.add_logger_name,
                 structlog.stdlib.ExtraAdder(),
-                structlog.processors.TimeStamper(fmt="iso", utc=True),
+                structlog.processors.TimeStamper(*(("%H:%M:%S",) if text else ("iso",)), utc=not text),
             ],
-            processors=[
-                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                *([] if text else [structlog.processors.format_exc_info]),
-                renderer,
-            ],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *render],
         )
     )
     root = logging.getLogger()

@@ -1,20 +1,15 @@
 """Access control of the page: requests from other sites are refused, and a token is required if one is configured."""
 
 import hmac
-import ipaddress
-import re
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import MutableMapping
 from hashlib import sha256
 from html import escape
 from typing import Any
 from urllib.parse import parse_qs
 
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-Application = Callable[[Scope, Receive, Send], Awaitable[None]]
+from streamrnn.observe.network import is_trusted_host
+from streamrnn.page.limits import GUESS_SECONDS, Application, GuessLimit, Receive, Scope, Send
 
-_WITH_PORT = re.compile(r":[0-9]+$", re.ASCII)
 LOGIN = "/login"
 MAX_FORM_BYTES = 4096
 COOKIE_SECONDS = 7 * 86_400
@@ -51,13 +46,14 @@ class Access:
 
     Without a token, requests are answered only under an IP address, `localhost` or `host`, the address listened on: any
     other name could be one that a foreign site resolves to this server (DNS rebinding). `port` distinguishes the
-    cookies of several daemons on one machine.
+    cookies of several daemons on one machine. A client that sends wrong tokens has to wait before it may send another.
     """
 
     def __init__(self, app: Application, *, host: str, port: int, token: str | None) -> None:
         self._app = app
-        self._hosts = {"localhost", host.lower()}
+        self._hosts = {host.lower()}
         self._token = None if token is None else token.encode()
+        self._guesses = GuessLimit()
         self._cookie = f"streamrnn_{port}"
         self._cookie_value = "" if token is None else hmac.new(token.encode(), b"streamrnn page", sha256).hexdigest()
 
@@ -71,7 +67,12 @@ class Access:
         refusal = self._refusal(headers)
         if refusal:
             await answer.text(403, refusal)
-        elif self._token is None or self._authenticated(headers):
+        elif self._token is None or self._has_cookie(headers):
+            await self._app(scope, receive, answer.send)
+        elif self._guesses.exceeded(scope):
+            text = f"too many wrong tokens: wait for {GUESS_SECONDS:g} s"
+            await answer.text(429, text, (b"retry-after", b"%d" % GUESS_SECONDS))
+        elif self._sends_token(scope, headers):
             await self._app(scope, receive, answer.send)
         elif (scope.get("method"), scope["path"]) == ("POST", LOGIN):
             await self._log_in(scope, receive, answer)
@@ -87,27 +88,28 @@ class Access:
         origin = headers.get(b"origin")
         if origin is not None and origin.lower().partition("://")[2] != host.lower():
             return f"requests from other sites are refused: Origin {origin!r} differs from Host {host!r}"
-        if self._token is None and not self._trusted_name(host):
+        site, target = headers.get(b"sec-fetch-site"), headers.get(b"sec-fetch-dest")
+        if site in {"cross-site", "same-site"} and target != "document":
+            return "requests from other sites are refused; a link in another site may lead here"
+        if self._token is None and not is_trusted_host(host, self._hosts):
             return f"Host {host!r} is refused: without a token (page.token) use an IP address or localhost"
         return ""
 
-    def _trusted_name(self, host: str) -> bool:
-        name = host.lower().rpartition(":")[0] if _WITH_PORT.search(host) else host.lower()
-        try:
-            ipaddress.ip_address(name.strip("[]"))
-        except ValueError:
-            return name in self._hosts
-        return True
-
-    def _authenticated(self, headers: MutableMapping[bytes, str]) -> bool:
-        kind, _, token = headers.get(b"authorization", "").partition(" ")
-        if kind.lower() == "bearer" and self._is_token(token.strip()):
-            return True
+    def _has_cookie(self, headers: MutableMapping[bytes, str]) -> bool:
         for part in headers.get(b"cookie", "").split(";"):
             name, _, value = part.strip().partition("=")
             if name == self._cookie and hmac.compare_digest(value.encode(), self._cookie_value.encode()):
                 return True
         return False
+
+    def _sends_token(self, scope: Scope, headers: MutableMapping[bytes, str]) -> bool:
+        kind, _, token = headers.get(b"authorization", "").partition(" ")
+        if kind.lower() != "bearer":
+            return False
+        right = self._is_token(token.strip())
+        if not right:
+            self._guesses.add(scope)
+        return right
 
     def _is_token(self, token: str) -> bool:
         return self._token is not None and hmac.compare_digest(token.encode(), self._token)
@@ -115,6 +117,7 @@ class Access:
     async def _log_in(self, scope: Scope, receive: Receive, answer: "_Answer") -> None:
         body = await _read_form(receive)
         if not self._is_token(parse_qs(body.decode("latin-1")).get("token", [""])[0]):
+            self._guesses.add(scope)
             await answer.html(401, _form(scope, "This is not the token."))
             return
         secure = "; Secure" if scope.get("scheme") == "https" else ""
@@ -122,7 +125,7 @@ class Access:
             f"{self._cookie}={self._cookie_value}; Path=/; Max-Age={COOKIE_SECONDS}; HttpOnly; SameSite=Lax{secure}"
         )
         query = scope["query_string"]
-        location = b"/?" + query if query else b"/"
+        location = b"./?" + query if query else b"./"  # relative: below the prefix of a reverse proxy
         await answer.html(303, "", (b"location", location), (b"set-cookie", cookie.encode()))
 
 
@@ -157,9 +160,13 @@ class _Answer:
 
 
 def _form(scope: Scope, error: str) -> str:
-    """Return the login form; it leads back to the series of the link."""
+    """Return the login form; it leads back to the series of the link.
+
+    Its address is relative, so that it stays below the path prefix of a reverse proxy, which is not known here.
+    """
     query = scope["query_string"].decode("latin-1")
-    action = f"{LOGIN}?{query}" if query else LOGIN
+    path = scope.get("raw_path") or scope["path"].encode()
+    action = "../" * (path.count(b"/") - 1) + LOGIN.removeprefix("/") + (f"?{query}" if query else "")
     return FORM.format(action=escape(action), error=error and f'<p role="alert">{escape(error)}</p>')
 
 

@@ -1,24 +1,32 @@
 """The HTTP API: the data of the page as JSON and as server-sent events."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated
 
-from fastapi import FastAPI, HTTPException, Path, Query
+from fastapi import FastAPI, HTTPException, Query
 from fastapi.sse import EventSourceResponse
 
-from streamrnn.page.data.store import SeriesSummary, Store, finite_or_none
-from streamrnn.page.data.traffic import TaskStatus
+from streamrnn.page.data.store import SeriesSummary, Sort, Store, finite_or_none
+from streamrnn.page.data.traffic import LetterExample, TaskStatus
+from streamrnn.page.details import add_details
+from streamrnn.page.parameters import MISSING, Limit, Name, Partition, Topic, find_slot
+from streamrnn.page.rows import add_rows
 from streamrnn.version import VERSION
 
+SORTS = (
+    "best, worst: by skill; anomaly: by the highest score of the last 12 observations; silence: by the time since the "
+    "last observation; width: by that of the interval at the last horizon, relative to the error of persistence. "
+    "Without series that have no skill or width yet"
+)
 LIVE_SECONDS = 0.25
 """Seconds between two checks for a new forecast to send."""
 
-Name = Annotated[str, Path(description="Series name, `<key>/<field>`; percent-encode characters reserved in paths")]
-Topic = Annotated[str | None, Query(description="Input topic, if several have a series of this name")]
-Partition = Annotated[int | None, Query(description="Input partition, if several have a series of this name", ge=0)]
-Limit = Annotated[int, Query(description="Maximum number of items", ge=1, le=1000)]
+Horizons = Annotated[
+    list[int] | None, Query(description="Steps ahead, of those of forecast.horizons; may be repeated; absent: all")
+]
+Offset = Annotated[int, Query(description="Items to leave out before", ge=0, le=10_000_000)]
 
 
 @dataclass(frozen=True)
@@ -38,9 +46,17 @@ class DaemonStatus:
     """Over the last ten seconds."""
     observations: int
     dead_letters: int
+    dead_letters_by_reason: dict[str, int]
+    dead_letter_examples: dict[str, LetterExample]
+    """By reason; the value is masked."""
     drops: int
+    drops_by_reason: dict[str, int]
     observations_lost: int
     """Observations not shown because the page's process was behind or not running."""
+    unready: str
+    """Why some worker does not process records; empty if all do."""
+    silent_seconds: float
+    """For how long the worker that is silent for longest has not reported to the page; 0: all report."""
     tasks: list[TaskStatus]
 
 
@@ -106,27 +122,38 @@ def daemon_status(store: Store) -> DaemonStatus:
         records=traffic.records,
         records_per_second=round(traffic.rate(), 1),
         observations=traffic.observations,
-        dead_letters=traffic.dead_letters,
-        drops=traffic.drops,
+        dead_letters=traffic.dead_letters.total(),
+        dead_letters_by_reason=dict(traffic.dead_letters),
+        dead_letter_examples=traffic.letters,
+        drops=traffic.drops.total(),
+        drops_by_reason=dict(traffic.drops),
         observations_lost=traffic.lost,
+        unready=store.workers.unready(),
+        silent_seconds=round(store.workers.silent(), 1),
         tasks=traffic.tasks(),
     )
 
 
-def series_forecast(store: Store, slot: int) -> SeriesForecast:
-    """Return the latest forecast of the series in a slot."""
+def series_forecast(store: Store, slot: int, horizons: Sequence[int] | None = None) -> SeriesForecast:
+    """Return the latest forecast of the series in a slot, at these horizons or at all. 404 for one not configured."""
     history, series, present = store.history, store.history.slots.series_at(slot), store.history.present(slot)
+    configured = list(history.horizons)
+    if unknown := sorted({*(horizons or ())} - {*configured}):
+        known = ", ".join(map(str, configured))
+        raise HTTPException(404, f"no forecast {unknown[0]} steps ahead; forecast.horizons has {known}")
+    chosen = [k for k, horizon in enumerate(configured) if horizons is None or horizon in horizons]
+    skill, coverage = history.scores.skill(slot), history.scores.coverage(slot)
     return SeriesForecast(
         series.name,
         *series.partition,
         present.time,
         present.value,
-        list(history.horizons),
-        present.target_times.tolist(),
-        {f"{level:g}": present.quantiles[:, q].tolist() for q, level in enumerate(history.levels)},
+        [configured[k] for k in chosen],
+        present.target_times[chosen].tolist(),
+        {f"{level:g}": present.quantiles[chosen, q].tolist() for q, level in enumerate(history.levels)},
         present.anomaly,
-        [finite_or_none(value) for value in history.scores.skill(slot).tolist()],
-        [finite_or_none(value) for value in history.scores.coverage(slot).tolist()],
+        [finite_or_none(value) for value in skill[chosen].tolist()],
+        [finite_or_none(value) for value in coverage[chosen].tolist()],
     )
 
 
@@ -165,13 +192,6 @@ def create_api(store: Store) -> FastAPI:
     """Return an application with the API, described at /openapi.json."""
     # FastAPI's documentation pages load scripts from other hosts
     app = FastAPI(title="streamrnn", version=VERSION, docs_url=None, redoc_url=None)
-    missing: dict[int | str, dict[str, Any]] = {404: {"description": "The page has no such series"}}
-
-    def slot_of_series(name: str, topic: str | None, partition: int | None) -> int:
-        slot = store.history.slots.find(name, topic, partition)
-        if slot is None:
-            raise HTTPException(404, f"no series {name!r}; GET /series?search= lists the available series")
-        return slot
 
     @app.get("/status")
     async def status() -> DaemonStatus:
@@ -181,25 +201,25 @@ def create_api(store: Store) -> FastAPI:
     @app.get("/series")
     async def series(
         search: Annotated[str, Query(description="Part of the name, in any case", max_length=1000)] = "",
-        sort: Annotated[
-            Literal["name", "best", "worst"],
-            Query(description="best, worst: by skill, without series that have none yet"),
-        ] = "name",
+        sort: Annotated[Sort, Query(description=SORTS)] = "name",
         limit: Limit = 50,
+        offset: Offset = 0,
     ) -> SeriesSelection:
         """Return the available series."""
-        total, slots = store.search(search, sort, limit)
+        total, slots = store.search(search, sort, limit, offset)
         return SeriesSelection(total, [store.summary(slot) for slot in slots])
 
-    @app.get("/series/{name:path}/forecast", responses=missing)
-    async def forecast(name: Name, topic: Topic = None, partition: Partition = None) -> SeriesForecast:
-        """Return the latest forecast of a series."""
-        return series_forecast(store, slot_of_series(name, topic, partition))
+    @app.get("/series/{name:path}/forecast", responses=MISSING)
+    async def forecast(
+        name: Name, topic: Topic = None, partition: Partition = None, horizon: Horizons = None
+    ) -> SeriesForecast:
+        """Return the latest forecast of a series, whether or not it was published."""
+        return series_forecast(store, find_slot(store, name, topic, partition), horizon)
 
-    @app.get("/series/{name:path}/history", responses=missing)
+    @app.get("/series/{name:path}/history", responses=MISSING)
     async def history(name: Name, topic: Topic = None, partition: Partition = None, limit: Limit = 240) -> SeriesPast:
         """Return the last observations of a series and the forecasts for them."""
-        return series_past(store, slot_of_series(name, topic, partition), limit)
+        return series_past(store, find_slot(store, name, topic, partition), limit)
 
     @app.get("/series/{name:path}/live", response_class=EventSourceResponse)
     async def live(name: Name, topic: Topic = None, partition: Partition = None) -> AsyncIterator[SeriesForecast]:
@@ -210,4 +230,6 @@ def create_api(store: Store) -> FastAPI:
         async for found in live_forecasts(store, name, topic, partition):
             yield found
 
+    add_rows(app, store)
+    add_details(app, store)
     return app

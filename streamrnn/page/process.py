@@ -14,13 +14,16 @@ import time
 from collections.abc import Mapping
 from importlib.util import find_spec
 
-from streamrnn.errors import ConfigError, missing_extra
+from streamrnn.errors import missing_extra
+from streamrnn.observe.network import open_listener
 from streamrnn.runtime.processes import ChildProcess
 
 logger = logging.getLogger(__name__)
 
 CHECK_SECONDS = 0.1
 """Seconds between two checks of the process."""
+BACKLOG = 128
+"""Connections that wait to be accepted."""
 STOP_SECONDS = 2.0
 """Time limit for the process to end before it is killed."""
 
@@ -46,7 +49,7 @@ class PageProcess:
 
     def __init__(self, *, host: str, port: int, channels: int, config: Mapping[str, object]) -> None:
         require_nicegui()
-        self._listener = _listen(host, port)
+        self._listener = open_listener(host, port, section="page", backlog=BACKLOG)
         self.port: int = self._listener.getsockname()[1]
         pairs = [socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET) for _ in range(channels)]
         self.channels = [ours for ours, _ in pairs]
@@ -96,13 +99,3 @@ class PageProcess:
         except OSError as error:  # such as no memory; the daemon continues without the page
             self._child.ended(1, now)
             logger.warning("page_not_started", extra={"error": str(error)})
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        return socket.create_server((host, port), family=family, backlog=128)
-    except OSError as error:
-        raise ConfigError(
-            f"page.port: cannot listen on {host}:{port}: {error.strerror}; choose another port or page.host"
-        ) from error

@@ -10,15 +10,18 @@ import os
 import socket
 import sys
 from functools import partial
+from typing import Any
 
 import uvicorn
+from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
 from streamrnn.observe import logging as logs
 from streamrnn.page.access import Access
 from streamrnn.page.api import create_api
 from streamrnn.page.data.messages import HELLO, decode_message
 from streamrnn.page.data.store import PageConfig, Store
-from streamrnn.page.ui.live import mount_page
+from streamrnn.page.limits import ViewLimit
+from streamrnn.page.ui.live import may_build_view, mount_page
 
 NICENESS = 10
 """Lowers the priority of this process below that of the workers."""
@@ -30,13 +33,60 @@ SHUTDOWN_SECONDS = 1
 """Time limit for pending answers when the process ends."""
 
 
+MAX_CONNECTIONS = 1000
+"""Connections at a time; more are closed."""
+REQUEST_SECONDS = 10.0
+"""Seconds in which a request has to arrive."""
+
+_Protocol: Any = AutoHTTPProtocol
+
+
+class BoundedProtocol(_Protocol):  # type: ignore[misc]  # one of two classes
+    """The server's HTTP protocol, which by itself waits for the rest of a request without end."""
+
+    _deadline: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:
+        """See asyncio.Protocol."""
+        super().connection_made(transport)
+        if len(self.connections) > MAX_CONNECTIONS:
+            transport.abort()
+        else:
+            self._limit()
+
+    def data_received(self, data: bytes) -> None:
+        """See asyncio.Protocol."""
+        super().data_received(data)
+        self._limit()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """See asyncio.Protocol."""
+        self._cancel()
+        super().connection_lost(exc)
+
+    def _limit(self) -> None:
+        """Start the time limit if a request is incomplete; end it if not, or if the connection is a WebSocket now."""
+        cycle = self.cycle
+        incomplete = cycle is None or cycle.response_complete or cycle.more_body
+        if not incomplete or self.transport.is_closing() or self.transport.get_protocol() is not self:
+            self._cancel()
+        elif self._deadline is None:
+            self._deadline = self.loop.call_later(REQUEST_SECONDS, self.transport.abort)
+
+    def _cancel(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+
 async def serve(page: PageConfig, listener: socket.socket, channels: list[socket.socket]) -> None:
     """Serve until standard input ends."""
-    store = Store(page)
+    store = Store(page, channels)
     app = create_api(store)
     mount_page(app, store)
     config = uvicorn.Config(
-        Access(app, host=page.host, port=page.port, token=page.token),
+        Access(ViewLimit(app, may_build_view), host=page.host, port=page.port, token=page.token),
+        http=BoundedProtocol,
         log_config=None,
         access_log=False,
         server_header=False,
@@ -44,8 +94,8 @@ async def serve(page: PageConfig, listener: socket.socket, channels: list[socket
     )
     server = uvicorn.Server(config)
     loop = asyncio.get_running_loop()
-    for channel in channels:
-        loop.add_reader(channel, partial(_receive, store, channel))
+    for number, channel in enumerate(channels):
+        loop.add_reader(channel, partial(_receive, store, channel, number))
         channel.send(HELLO, socket.MSG_DONTWAIT)
     loop.add_reader(sys.stdin, _end, server)  # after the first line it can only end
     await server.serve([listener])
@@ -55,8 +105,8 @@ def _end(server: uvicorn.Server) -> None:
     server.should_exit = True
 
 
-def _receive(store: Store, channel: socket.socket) -> None:
-    """Store the messages waiting on a channel."""
+def _receive(store: Store, channel: socket.socket, worker: int) -> None:
+    """Store the messages waiting on the channel of a worker."""
     for _ in range(BATCH):
         try:
             data = channel.recv(MAX_MESSAGE, socket.MSG_DONTWAIT)
@@ -67,7 +117,7 @@ def _receive(store: Store, channel: socket.socket) -> None:
         if not data:  # the daemon is gone, and standard input ends too
             asyncio.get_running_loop().remove_reader(channel)
             return
-        store.add(decode_message(data, len(store.config.horizons), len(store.config.quantiles)))
+        store.add(decode_message(data, len(store.config.horizons), len(store.config.quantiles)), worker)
 
 
 def _read_first_line() -> bytes:

@@ -1,19 +1,36 @@
 """The manifest committed with each offset, and restoring a task from offset and state that belong together."""
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, NamedTuple
+import logging
+from collections.abc import Mapping, MutableMapping
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import orjson
 
+from streamrnn.columns.output_hash import extend_hash_v1
 from streamrnn.errors import START_OVER, StateError
-from streamrnn.log import Committed
-from streamrnn.records import TopicPartition
-from streamrnn.runtime.snapshot import SCHEMA, layout_hash
-from streamrnn.wire import NO_OUTPUTS
+from streamrnn.log import Committed, Log
+from streamrnn.records import NO_OUTPUTS, TopicPartition
+from streamrnn.runtime.snapshot import layout_hash, layout_of, read_meta
+from streamrnn.runtime.snapshot.checks import is_hash
 
 if TYPE_CHECKING:
     from streamrnn.runtime.task import Task
 
+logger = logging.getLogger(__name__)
+
+SCHEMA = 2
+"""Version of the manifest. Those of version 1 have another output hash, and are read only."""
+DECODING = 2
+"""Version of how records become observations and dead letters; increased where that changes for some records."""
+Resume = Literal["earliest", "latest", "saved"]
+"""Where to continue with a saved state that does not fit the committed offset."""
+RESUME = (
+    "to continue with the saved state: streamrnn state resume --from earliest (or latest); a copy of it is written by "
+    "streamrnn state export"
+)
+NEW_PARTS = frozenset({"feedback", "lattice"})
+"""Entries of the layout that no configuration changes: of parts that earlier versions do not have; see migration."""
 NOTHING = -1
 """Offset of a snapshot that does not exist; first offset of a task if it is unknown."""
 
@@ -32,15 +49,31 @@ class Manifest(NamedTuple):
     """Output hash at the committed offset, hexadecimal."""
     began: int = NOTHING
     """Offset of the task's first record; -1 if unknown."""
+    topic_id: str = ""
+    """Id of the input topic; empty if unknown."""
+    forecasts: str = ""
+    """The topic of the forecasts; empty if unknown."""
+    decoding: int = 1
+    """Version of the decoding of records."""
 
     def text(self) -> str:
         """Return the manifest as JSON."""
         return orjson.dumps(self._asdict()).decode()
 
 
-def initial_manifest(offset: int) -> Manifest:
+def initial_manifest(offset: int, topic_id: str = "") -> Manifest:
     """Return the manifest of a task that starts without state at an offset."""
-    return Manifest(SCHEMA, "", NOTHING, 0, NO_OUTPUTS.hex(), offset)
+    return Manifest(SCHEMA, "", NOTHING, 0, NO_OUTPUTS.hex(), offset, topic_id, decoding=DECODING)
+
+
+def saved_commit(state: Mapping[bytes, bytes]) -> Committed:
+    """Return the commit that a saved state belongs to, as far as the state alone tells."""
+    meta = read_meta(state)
+    manifest = Manifest(
+        SCHEMA, layout_hash(layout_of(meta)), meta["offset"], 0, meta["chain"],
+        topic_id=meta.get("topic_id", ""), decoding=DECODING,
+    )  # fmt: skip
+    return Committed(meta["offset"], manifest.text())
 
 
 def read_manifest(partition: TopicPartition, committed: Committed) -> Manifest:
@@ -50,66 +83,242 @@ def read_manifest(partition: TopicPartition, committed: Committed) -> Manifest:
         StateError: another program committed it, or it has another schema.
     """
     try:
-        manifest = Manifest(**orjson.loads(committed.metadata))
-    except (orjson.JSONDecodeError, TypeError):
+        document = orjson.loads(committed.metadata)
+        schema = document["schema"]
+    except (orjson.JSONDecodeError, KeyError, TypeError):
+        document = schema = None
+    if type(schema) is int and schema not in (1, SCHEMA):
+        raise StateError(
+            f"{partition} was committed with schema {schema}, and this program reads 1 and {SCHEMA}: use the "
+            f"version that wrote it, or {START_OVER}"
+        )
+    if schema is not None and isinstance(document, dict) and (more := sorted(document.keys() - {*Manifest._fields})):
+        raise StateError(
+            f"{partition} was committed by a newer version of streamrnn (its manifest has the entry {more[0]!r}): "
+            "start that version again, or the next one; nothing was changed"
+        )
+    if schema is None or not _is_manifest(document):
         raise StateError(
             f"offset {committed.offset} of {partition} was not committed by streamrnn: its metadata is "
             f"{committed.metadata[:60]!r}; do not set the group's offsets by other means: {START_OVER}"
-        ) from None
-    if manifest.schema != SCHEMA:
-        raise StateError(
-            f"{partition} was committed with schema {manifest.schema}, and this program reads {SCHEMA}: use the "
-            f"version that wrote it, or {START_OVER}"
         )
-    return manifest
+    return Manifest(**document)
+
+
+def _is_manifest(document: dict[str, Any]) -> bool:
+    """Return whether a document has the entries of a manifest, of their types and within their limits."""
+    numbers = {"snapshot": NOTHING, "commit": 0, "began": NOTHING, "schema": 1}
+    values: dict[str, Any] = Manifest._field_defaults | document
+    return (
+        values.keys() == set(Manifest._fields)
+        and all(type(values[key]) is int and values[key] >= least for key, least in numbers.items())
+        and all(type(values[key]) is type(default) for key, default in Manifest._field_defaults.items())
+        and isinstance(values["layout"], str)
+        and is_hash(values["chain"], len(NO_OUTPUTS))
+    )
+
+
+class Restored(NamedTuple):
+    """Where a restored task stands."""
+
+    manifest: Manifest
+    position: int
+    """Offset of the next record to feed."""
+    missing: int = 0
+    """Records between the committed offset and this one that retention has deleted."""
+
+    @property
+    def saved(self) -> int:
+        """Offset at which the loaded state was saved."""
+        return self.manifest.snapshot
+
+
+def sharing_apps(log: Log, partition: TopicPartition, forecasts: str) -> list[str]:
+    """Return the other applications whose forecasts of a partition go to the same topic."""
+    found = []
+    for app, committed in log.other_commits(partition).items():
+        with suppress(StateError):  # of another program
+            if read_manifest(partition, committed).forecasts == forecasts:
+                found.append(app)
+    return sorted(found)
 
 
 def restore_task(
-    task: "Task", committed: Committed | None, state: Mapping[bytes, bytes], *, bounds: tuple[int, int], topic: str
-) -> tuple[Manifest, int] | None:
-    """Load the state of a partition into a new task; return its manifest and the offset of the next record to feed.
+    task: "Task", committed: Committed | None, state: MutableMapping[bytes, bytes], *, bounds: tuple[int, int],
+    topic: str, topic_id: str = "", release: bool = False,
+) -> Restored | None:  # fmt: skip
+    """Load the state of a partition into a new task; return where it stands, or None if nothing was committed.
 
-    The result is None if nothing was committed. `bounds` are the first and next offset of the input; `topic` is that of
-    the state, for messages.
+    Args:
+        task: The new task.
+        committed: The committed position.
+        state: The pieces of the state.
+        bounds: First and next offset of the input.
+        topic: The topic of the state, for messages.
+        topic_id: Id of the input topic; empty if unknown.
+        release: Remove the pages from `state` as they are loaded.
 
     Raises:
         StateError: committed offset, state, configuration and input do not fit together.
     """
     partition, (first, following) = task.partition, bounds
+    known = known_topic(partition, committed, state)
+    if known and topic_id and known != topic_id:
+        raise new_topic(partition.topic, known, topic_id)
     if committed is None and state:
         raise StateError(
             f"{partition} has saved state in {topic}, but no committed offset (Kafka deletes the offsets of a group "
-            f"without members after offsets.retention.minutes): {START_OVER}"
+            f"without members after offsets.retention.minutes): {RESUME}"
         )
     if committed is None:
         return None
     manifest, position = read_manifest(partition, committed), committed.offset
+    if manifest.schema == 1:
+        task.hash_function = extend_hash_v1
     if manifest.snapshot == NOTHING and state:
         raise StateError(
             f"{partition} was reset to offset {position}, but {topic} has state of it: another program has written to "
             f"the topic; {START_OVER}"
         )
     if manifest.snapshot != NOTHING:
-        try:
-            position = task.load(state)
-        except StateError as error:
-            raise StateError(f"{partition}, committed at offset {position}, state in {topic}: {error}") from error
+        position = _load(task, state, topic, f"committed at offset {position}", release=release)
         _require_match(task, committed, manifest, position, topic)
-    if first > position:
-        raise StateError(
-            f"{partition} begins at offset {first}, but offset {position} is needed to resume (state saved there, "
-            f"committed at {committed.offset}): retention has deleted records too early; {START_OVER}"
-        )
     if following < committed.offset:
         raise StateError(
             f"{partition} ends at offset {following}, but {committed.offset} was committed: the topic was deleted and "
-            f"created again; {START_OVER}"
+            f"created again, or its brokers have lost records; {RESUME}"
         )
-    return manifest, position
+    if first > position and position == committed.offset:  # nothing has to be replayed
+        return Restored(manifest, first, first - position)
+    if first > position:
+        raise StateError(
+            f"{partition} begins at offset {first}, but offset {position} is needed to resume (state saved there, "
+            f"committed at {committed.offset}): retention has deleted records too early; {RESUME}"
+        )
+    return Restored(manifest, position)
+
+
+def needs_replay(partition: TopicPartition, committed: Committed | None, state: Mapping[bytes, bytes]) -> bool:
+    """Return whether outputs after the saved state were committed. Raises StateError as `read_manifest` does."""
+    manifest = None if committed is None else read_manifest(partition, committed)
+    if committed is None or manifest is None or manifest.snapshot == NOTHING:
+        return False
+    if manifest.snapshot != committed.offset:
+        return True
+    try:  # at the same offset there may be heartbeats with outputs
+        return bool(state) and read_meta(state)["chain"] != manifest.chain
+    except StateError:  # loading it says more
+        return False
+
+
+def report_restored(task: "Task", committed: Committed, found: Restored) -> bool:
+    """Log what is not as it was when the state was saved; return whether later records can be replayed from there.
+
+    If not, the first commit has to replace the stored state.
+    """
+    partition, usable = task.partition._asdict(), True
+    if found.missing:
+        logger.warning("records_missing", extra={**partition, "first": committed.offset, "count": found.missing})
+        usable = False  # a replay would need them
+    if task.numerics_difference:
+        logger.warning("numerics_changed", extra={**partition, "changed": task.numerics_difference})
+    if task.migration:
+        logger.warning("state_carried_over", extra={**partition, "what": task.migration})
+        usable = False  # it has the old layout
+    return usable
+
+
+def check_replay(task: "Task", start: int, end: int, expected: str, *, difference: str) -> None:
+    """Compare the output hash after a replay from offset `start` to `end` with the committed one.
+
+    Published outputs stay as they are; where a `difference` explains that the replay has others, it is logged.
+
+    Raises:
+        StateError: they differ, and nothing explains it.
+    """
+    output_hash = task.output_hash.hex()
+    if output_hash == expected:
+        return
+    if difference:
+        details = {"from": start, "to": end, "changed": difference}
+        logger.warning("replay_differs", extra={**task.partition._asdict(), **details})
+        return
+    raise StateError(
+        f"{task.partition}: replaying offsets {start} to {end} produced different outputs (output hash {output_hash}, "
+        f"committed {expected}). The configuration, the program, the machine's arithmetic or the records have changed "
+        "since a run that did not end cleanly: restore them, run once and end it with SIGTERM before changing them; "
+        f"or {START_OVER}"
+    )
+
+
+def resume_task(
+    task: "Task", committed: Committed | None, state: MutableMapping[bytes, bytes], *, bounds: tuple[int, int],
+    topic: str, topic_id: str = "", start: Resume = "earliest",
+) -> Restored:  # fmt: skip
+    """Load the saved state into a new task as it is, without a replay, and return where the task continues.
+
+    Args: as for `restore_task`, and
+        start: `earliest`, the first record that is there and was not committed; `latest`, the next one to be written;
+            `saved`, the record up to which the state was saved.
+
+    Raises:
+        StateError: there is no state, it cannot be used, or the record to continue from does not exist.
+    """
+    partition, (first, following) = task.partition, bounds
+    if not state:
+        raise StateError(f"{partition} has no saved state in {topic}: there is nothing to resume from")
+    saved = _load(task, state, topic, "", release=True)
+    manifest = Manifest(SCHEMA, layout_hash(task.saved_layout), saved, 0, task.output_hash.hex())
+    if committed is not None:
+        before = read_manifest(partition, committed)
+        manifest = manifest._replace(commit=before.commit, began=before.began)
+        if before.topic_id == topic_id and first <= committed.offset <= following:
+            first = committed.offset
+    position = {"earliest": first, "latest": following, "saved": saved}[start]
+    if not bounds[0] <= position <= following:
+        raise StateError(
+            f"{partition} has offsets {bounds[0]} to {following}, but its state was saved at offset {position}: "
+            "resume from earliest or latest"
+        )
+    return Restored(manifest, position)
+
+
+def known_topic(partition: TopicPartition, committed: Committed | None, state: Mapping[bytes, bytes]) -> str:
+    """Return the id of the topic whose records were committed, or of that of the state; empty if unknown.
+
+    Raises StateError for a commit of another program. A damaged state has no id; loading it says more.
+    """
+    if committed is not None:
+        return read_manifest(partition, committed).topic_id
+    try:
+        return str(read_meta(state).get("topic_id", ""))
+    except StateError:
+        return ""
+
+
+def new_topic(topic: str, before: str, now: str) -> StateError:
+    """Return the error for an input topic that was created again."""
+    return StateError(
+        f"topic {topic} was deleted and created again: its id is {now} now, and was {before} when its records were "
+        "committed. To keep what was learned and read the new topic from its first record, start the daemon with "
+        f"streamrnn run --accept-new-topic; or choose a position: {RESUME}"
+    )
+
+
+def _load(task: "Task", state: MutableMapping[bytes, bytes], topic: str, where: str, *, release: bool) -> int:
+    """Load the state into a task; return the offset at which it was saved."""
+    try:
+        return task.load(state, release=release)
+    except StateError as error:
+        place = f"{task.partition}, {where}" if where else str(task.partition)
+        raise StateError(f"{place}, state in {topic}: {error}") from error
 
 
 def _require_match(task: "Task", committed: Committed, manifest: Manifest, position: int, topic: str) -> None:
-    """Require that the loaded state is the one that the manifest names, and that a migrated state needs no replay."""
+    """Require that the loaded state is the one that the manifest names, and that a migrated state needs no replay.
+
+    Parts that are new in this version can be replayed: its arithmetic is another one, so that outputs may differ.
+    """
     found = layout_hash(task.saved_layout)
     if (manifest.snapshot, manifest.layout) != (position, found):
         raise StateError(
@@ -117,7 +326,9 @@ def _require_match(task: "Task", committed: Committed, manifest: Manifest, posit
             f"offset {committed.offset} requires offset {manifest.snapshot} and layout {manifest.layout}: another "
             f"program has written to one of them; {START_OVER}"
         )
-    if task.migration and position != committed.offset:
+    saved, present = task.saved_layout, task.layout
+    changed = {key for key in {*saved, *present} if saved.get(key) != present.get(key)}
+    if task.migration and position != committed.offset and not changed <= NEW_PARTS - saved.keys():
         raise StateError(
             f"{task.partition}: the configuration has changed since a run that did not end cleanly ({task.migration}). "
             f"The records from offset {position}, the saved state, to {committed.offset}, the committed offset, can "

@@ -1,11 +1,14 @@
 """The options of a worker, in groups."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
-from streamrnn.records import Observer, TopicPartition
+from streamrnn.records import Observer, OutputTopics, TopicPartition
+
+if TYPE_CHECKING:
+    from streamrnn.runtime.snapshot.task_source import TaskSource
 
 POLL_RECORDS = 500
 
@@ -16,7 +19,29 @@ class CommitPolicy:
 
     interval: float
     snapshot_interval: float | None
-    """Seconds between snapshots; None: as `snapshot_policy` decides."""
+    """Seconds between snapshots; None: as `snapshot.policy` decides."""
+
+
+@dataclass(frozen=True)
+class StartPolicy:
+    """Where partitions start to read."""
+
+    position: Literal["earliest", "latest"] = "earliest"
+    """For partitions without a commit."""
+    accept_new_topic: bool = False
+    """Whether the saved state continues with the first record of an input topic that was created again."""
+
+
+@dataclass(frozen=True)
+class WorkerChange:
+    """A change of the configuration while the worker runs."""
+
+    source: "TaskSource"
+    """Makes the tasks; other ones replace those in memory only if their settings are others."""
+    outputs: Mapping[str, OutputTopics]
+    """Output topics by input topic; other ones make the worker leave the group and join it again."""
+    start: StartPolicy
+    commits: CommitPolicy
 
 
 @dataclass(frozen=True)
@@ -27,7 +52,11 @@ class Limits:
     reachable_after: float = 30.0
     """Seconds for which the log may fail at the start."""
     unavailable_after: float = 300.0
-    """Seconds for which the log may fail later on."""
+    """Seconds for which the log may fail later on; a single partition, for as long as others work."""
+    refused_after: float = 30.0
+    """Seconds for which an output topic may refuse records before the worker ends."""
+    heartbeat_after: float | None = None
+    """Seconds without a record of a partition after which a heartbeat is written; None: never."""
 
 
 def no_span(_work: str, _partition: TopicPartition | None = None) -> AbstractContextManager[object]:

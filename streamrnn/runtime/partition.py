@@ -1,30 +1,40 @@
 """An input partition that this process owns: its task, its transaction and its progress.
 
 Each commit writes, in one transaction, the outputs, the offset of the next record and a manifest; some commits also
-write the changed pieces of the state. The next owner loads the pieces, replays the records up to the committed offset
-without publishing their outputs, and compares the output hash with the manifest's. From there on it continues as if
-nothing had happened.
+write pieces of the state. A large state is written in parts, over several commits; the manifest names the offset of the
+last snapshot that is complete. The next owner loads its pieces, replays the records up to the committed offset without
+publishing their outputs, and compares the output hash with the manifest's. From there on it continues as if nothing had
+happened.
 """
 
 import logging
 import time
 from bisect import bisect_left
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from operator import attrgetter
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
-from streamrnn.errors import START_OVER, Fenced, StateError
+from streamrnn.columns.output_hash import extend_hash
+from streamrnn.dead_letters import first_values
 from streamrnn.log import Log, Transaction
-from streamrnn.records import WHOLE, Output, Record, StepReport, TopicPartition
-from streamrnn.runtime.manifest import NOTHING, Manifest, restore_task
-from streamrnn.runtime.snapshot import SCHEMA, layout_hash
-from streamrnn.runtime.snapshot_policy import Unsaved
-from streamrnn.runtime.task import Task
+from streamrnn.log.limits import TopicLimits, fit
+from streamrnn.records import MOST_EVENTS, WHOLE, Heartbeat, Output, OutputTopics, Record, StepReport, TopicPartition
+from streamrnn.runtime.manifest import DECODING, NOTHING, SCHEMA, Manifest, Resume, read_manifest
+from streamrnn.runtime.options import StartPolicy
+from streamrnn.runtime.restoring import Replay, restore_partition
+from streamrnn.runtime.silence.heartbeats import OwnedHeartbeats
+from streamrnn.runtime.snapshot import layout_hash
+from streamrnn.runtime.snapshot.policy import Unsaved
+from streamrnn.runtime.snapshot.task_source import RecordedSettings, TaskSource
 
 if TYPE_CHECKING:
-    from streamrnn.runtime.retry import Backoff
+    from streamrnn.runtime.task import Task
+    from streamrnn.runtime.time_limits import Backoff
 
 logger = logging.getLogger(__name__)
+
+MOST_RETAINED = 200_000
+"""Outputs since the last commit beyond which they are not kept: about 200 MB."""
 
 _offset = attrgetter("offset")
 
@@ -32,8 +42,8 @@ _offset = attrgetter("offset")
 class OwnedPartition:
     """An input partition that the log has assigned to this process, from `open` to `close`.
 
-    `state` is its partition of the state topic; `start` applies if nothing was committed yet. After a LogError it must
-    be closed, and a new one opened.
+    `topics` are those that its task writes to. After a LogError close it and open a new one; or `suspend` it and open
+    it again, which keeps its state in memory.
     """
 
     def __init__(
@@ -41,40 +51,48 @@ class OwnedPartition:
         *,
         log: Log,
         partition: TopicPartition,
-        make_task: Callable[[TopicPartition], Task],
-        state: TopicPartition,
-        start: Literal["earliest", "latest"],
+        source: TaskSource,
+        topics: OutputTopics,
+        start: StartPolicy,
     ) -> None:
         self.partition = partition
         self.is_open = False
         self.position = 0
         """Offset of the next record to feed."""
         self.snapshot = NOTHING
-        """Offset of the last snapshot; -1 if there is none."""
+        """Offset of the last complete snapshot; -1 if there is none."""
+        self.begun = NOTHING
+        """Offset of the snapshot that was begun last."""
         self.saved_bytes = 0
         """Bytes of state written so far."""
+        self.only_in_memory = False
+        """Whether the log has lost its state, so that it must not be discarded."""
         self.resuming = False
         """Whether it resumes from a commit and has not committed new outputs yet: readers are waiting for them."""
         # The worker's schedule, in seconds of its clock
-        self.next_commit = 0.0
-        self.next_lag_check = 0.0
-        self.last_snapshot = 0.0
+        self.next_commit = self.last_commit = self.next_lag_check = self.last_snapshot = 0.0
         self.backoff: Backoff | None = None
         """The retries, if it failed and has not committed since."""
         self.lag_error = ""
         """Why the last lag check failed; empty if it succeeded."""
-        self._log = log
-        self._make_task = make_task
-        self._state = state
+        self.source = source  # of tasks with the settings that it is to have
+        self._log, self._topics = log, topics
+        self._state = TopicPartition(topics.state, partition.partition)
         self._start = start
+        self._limits: dict[str, TopicLimits] = {}  # what the topics accept
+        self._topic_id = ""
         self._task: Task
+        self._used: TaskSource | None = None  # the source of its task
+        self._record: RecordedSettings | None = None  # what is saved of its settings
         self._transaction: Transaction
-        self._began = NOTHING
-        self._commits = 0
-        self._learned = False
+        self._began, self._commits = NOTHING, 0
+        self._learned = False  # whether a whole network has learned since the last snapshot was begun
         self._committed: int | None = None
-        self._replay: tuple[int, str] | None = None
-        """Committed offset and output hash to reach by the replay."""
+        self._uncommitted: list[Output] = []  # outputs since the last commit
+        self.heartbeats = OwnedHeartbeats(log, partition, topics.heartbeat)
+        self._suspended = False
+        self._missing = 0  # records that retention had deleted, to report with the next feed
+        self._replay: Replay | None = None
 
     @property
     def next_try(self) -> float:
@@ -87,31 +105,60 @@ class OwnedPartition:
         return self._replay is not None
 
     @property
+    def state_bytes(self) -> int:
+        """Size of the state of all series."""
+        return self._task.state_bytes
+
+    @property
+    def series(self) -> int:
+        """Number of series."""
+        return self._task.series
+
+    @property
     def pending(self) -> bool:
         """Whether there are uncommitted outputs or offsets."""
-        return self.is_open and self.position != self._committed and not self.replaying
+        return self.is_open and (self.position != self._committed or self.heartbeats.written) and not self.replaying
+
+    @property
+    def saving(self) -> bool:
+        """Whether a snapshot is being written in parts."""
+        return self.is_open and self._task.saving
 
     @property
     def unsaved(self) -> Unsaved:
-        """Changes since the last snapshot."""
-        return Unsaved(self.position - self.snapshot, *self._task.unsaved, self._learned)
+        """Changes since the last snapshot was begun."""
+        return Unsaved(self.position - max(self.begun, self.snapshot), *self._task.unsaved, self._learned)
 
-    def open(self) -> None:
-        """Take the partition over from its previous owner, and restore its state.
+    def open(self, resume: Resume | None = None) -> None:
+        """Take the partition over from its previous owner, and restore its state; with `resume` as `resume_task` does.
 
         Raises:
             StateError: the commit or the saved state cannot be used.
             LogError: the log is unavailable.
         """
-        self._task = self._make_task(self.partition)
+        self._limits = {topic: self._log.limits(topic) for topic in self._topics.names}
+        self._topic_id = self._log.topic_id(self.partition.topic)
         self._transaction = self._log.transaction(self.partition)
         try:
-            self._restore()
-            self._log.seek(self.partition, self.position)
+            if not (self._suspended and self._rejoin()):
+                self._restore(resume)
+            self._suspended = False
+            self._start_task()
         except BaseException:
             self._transaction.close()
             raise
         self.is_open = True
+
+    @property
+    def outdated(self) -> bool:
+        """Whether its task has other settings than it is to have, so that `renew` is due."""
+        return self.is_open and self._used is not self.source and not self.replaying
+
+    def renew(self) -> None:
+        """Restore the state that `commit` has just saved into a task of the present settings. Raises as `open` does."""
+        del self._task  # so that two states are never in memory
+        self._restore(None)
+        self._start_task()
 
     def close(self) -> None:
         """Roll back uncommitted work, and release the transaction. Never raises."""
@@ -119,31 +166,65 @@ class OwnedPartition:
             self._transaction.close()
         self.is_open = False
 
-    def _restore(self) -> None:
+    def suspend(self) -> None:
+        """Close it, but keep its task and the outputs that are not committed; `open` writes them and all of the state.
+
+        For topics that were deleted while the daemon ran: the state in memory is the only one.
+        """
+        self.close()
+        self._suspended = True
+
+    def _rejoin(self) -> bool:
+        """Go on with the task in memory; return False if another process, or a failed commit, has changed the log."""
         committed = self._log.committed(self.partition)
-        bounds = self._log.bounds(self.partition)
-        state = self._log.read_state(self._state)
-        if self._log.committed(self.partition) != committed:
-            raise Fenced(f"{self.partition} was committed by another process during the restore: it has taken over")
-        restored = restore_task(self._task, committed, state, bounds=bounds, topic=self._state.topic)
-        if committed is None or restored is None:
-            self.position = self._began = bounds[self._start == "latest"]
-            return
-        manifest, self.position = restored
-        self.snapshot = manifest.snapshot
-        if difference := self._task.numerics_difference:
-            logger.warning("numerics_changed", extra={**self.partition._asdict(), "changed": difference})
-        if self._task.migration:
-            logger.warning("state_carried_over", extra={**self.partition._asdict(), "what": self._task.migration})
-            self.snapshot = NOTHING  # the stored state has the old layout: the first commit replaces it
-        self._began, self._commits, self._committed = manifest.began, manifest.commit, committed.offset
-        self._replay = (committed.offset, manifest.chain)
-        self.resuming = True
+        found: tuple[int, int | None] = (0, None)
+        if committed is not None:
+            found = (read_manifest(self.partition, committed).commit, committed.offset)
+        if found == (self._commits + 1, self.position):  # the last commit had succeeded, though it raised
+            self._commits, self._committed = found
+            self._uncommitted.clear()
+        if found != (self._commits, self._committed) or len(self._uncommitted) > MOST_RETAINED:
+            return False
+        self._send(self._uncommitted)
+        self.forget_saved()
+        return True
+
+    def forget_saved(self) -> None:
+        """Save all of the state with the next commit, since the state topic has lost it."""
+        self.snapshot = self.begun = NOTHING
+        self.only_in_memory = True
+        self._task.forget_saved()
+
+    def _restore(self, resume: Resume | None) -> None:
+        self._uncommitted.clear()
+        found = restore_partition(
+            self._log, self.partition, self.source, state=self._state, topic_id=self._topic_id, start=self._start,
+            resume=resume,
+        )  # fmt: skip
+        self._task, self._used, self.position, self.snapshot = found.task, found.source, found.position, found.snapshot
+        self._began, self._commits, self._committed = found.began, found.commits, found.committed
+        self._replay, self.resuming = found.replay, found.committed is not None
+        self._missing += found.missing
+        self.heartbeats.read(self._task, self._topic_id)
+        if self.heartbeats.pending:
+            self._advance(())  # applies those before its position, whose outputs are published
         self._end_replay()
+        self._record = self._used.record(found.recorded, self.position)
+        if self._used.is_new(found.recorded) and not self.replaying:
+            self.snapshot = NOTHING  # a replay from the stored state would have its settings: the first commit replaces
+            if found.recorded is not None and self._record is not None:
+                details = {"offset": self.position, "from": found.recorded.fingerprint, "to": self._record.fingerprint}
+                logger.info("settings_changed", extra={**self.partition._asdict(), **details})
+
+    def _start_task(self) -> None:
+        """Let the task save what the topics accept, with its settings, and read on behind its state."""
+        largest, settings = self._limits[self._state.topic].largest, self._record and self._record._asdict()
+        self._task.configure_saving(piece_bytes=largest, topic_id=self._topic_id, settings=settings)
+        self._log.seek(self.partition, self.position)
 
     def count_replayed(self, records: Sequence[Record]) -> int:
         """Return how many of these records, the first ones, belong to the replay."""
-        return 0 if self._replay is None else bisect_left(records, self._replay[0], key=_offset)
+        return 0 if self._replay is None else bisect_left(records, self._replay.end, key=_offset)
 
     def feed(self, records: Sequence[Record]) -> StepReport | None:
         """Feed the task and write its outputs; return None if all records belong to the replay.
@@ -156,18 +237,44 @@ class OwnedPartition:
             replayed = self.count_replayed(records)
             self._advance(records[:replayed])
             if replayed < len(records):
-                self.position = max(self.position, self._replay[0])  # the log may lack the offsets in between
+                self.position = max(self.position, self._replay.end)  # the log may lack the offsets in between
+                if self.heartbeats.pending:
+                    self._advance(())
             self._end_replay()
             records = records[replayed:]
         if not records:
             return None
-        outputs, report = self._advance(records)
-        if outputs:
-            self._transaction.send(outputs)
+        report = self._write(*self._advance(records))
+        report.missing_records, self._missing = self._missing, 0
         return report
 
+    def beat(self, time: int) -> StepReport:
+        """Let the stream time reach `time`, ms, and write that, and what it causes. Raises as `feed` does."""
+        return self._write(*self.heartbeats.beat(Heartbeat(self.position, time)))
+
+    def _write(self, outputs: Sequence[Output], report: StepReport) -> StepReport:
+        """Write outputs, and complete the report on them."""
+        if outputs:
+            if len(self._uncommitted) <= MOST_RETAINED:
+                self._uncommitted += outputs
+            report.moved_timestamps, report.cut_dead_letters = self._send(outputs)
+        if report.dead_letters:
+            report.rejected = first_values(outputs)
+        if report.events:
+            events = [each.value or b"" for each in outputs if each.topic == self._topics.events]
+            report.written_events = events[-MOST_EVENTS:]
+        return report
+
+    def _send(self, outputs: Sequence[Output]) -> tuple[int, int]:
+        """Write outputs; return how many of them were given another timestamp and how many cut to be accepted."""
+        now = time.time_ns() // 1_000_000  # for what the topics accept, and no part of an output's value
+        fitted, moved, cut = fit(outputs, self._limits, now)
+        if fitted:
+            self._transaction.send(fitted)
+        return moved, cut
+
     def _advance(self, records: Sequence[Record]) -> tuple[list[Output], StepReport]:
-        outputs, report = self._task.feed(records)
+        outputs, report = self.heartbeats.feed(records, self.position)
         self._learned |= WHOLE in report.learned
         if records:
             self.position = records[-1].offset + 1
@@ -175,47 +282,58 @@ class OwnedPartition:
 
     def _end_replay(self) -> None:
         """Compare the output hashes once the replay has reached the committed offset."""
-        if self._replay is None or self.position < self._replay[0]:
+        if self._replay is None or self.position < self._replay.end:
             return
-        offset, expected = self._replay
-        output_hash, difference = self._task.output_hash.hex(), self._task.numerics_difference
-        if output_hash != expected and difference:  # published outputs stay; later ones have the new arithmetic
-            details = {"from": self.snapshot, "to": offset, "changed": difference}
-            logger.warning("replay_differs", extra={**self.partition._asdict(), **details})
-        elif output_hash != expected:
-            raise StateError(
-                f"{self.partition}: replaying offsets {self.snapshot} to {offset} produced different outputs (output "
-                f"hash {output_hash}, committed {expected}). The configuration, the program, the machine's arithmetic "
-                "or the records have changed since a run that did not end cleanly: restore them, run once and end it "
-                f"with SIGTERM before changing them; or {START_OVER}"
-            )
+        self._replay.check(self._task)
         self._replay = None
+        if self._task.hash_function is not extend_hash:
+            self._task.hash_function = extend_hash
+            self.snapshot = NOTHING  # a replay from the stored state would need both: the first commit replaces it
 
-    def commit(self, *, snapshot: bool) -> bool:
-        """Commit the outputs and the position, and with `snapshot` the state; return whether anything was committed.
+    def commit(self, *, snapshot: bool, part: int | None = None) -> bool:
+        """Commit the outputs and the position; return whether anything was committed.
 
         The first commit of all always has the state. Nothing is committed during a replay, or without changes.
+
+        Args:
+            snapshot: Save the state.
+            part: Bytes of state to write, if it is large: the next commits write the rest; None: all at once.
 
         Raises:
             LogError: the commit failed, or its outcome is unknown.
             Fenced: another process owns the partition.
         """
-        snapshot = (snapshot or self.snapshot < 0) and self.snapshot != self.position
-        if self.replaying or (self.position == self._committed and not snapshot):
+        first = self.snapshot < 0
+        snapshot = (snapshot or first) and (self.snapshot != self.position or self.heartbeats.unsaved)
+        if self.replaying or not (snapshot or self.saving or self.pending):
             return False
-        if snapshot:
-            self._send_snapshot()
+        if snapshot or self.saving:
+            self._send_state(None if first else part)
         layout, output_hash = layout_hash(self._task.layout), self._task.output_hash.hex()
-        manifest = Manifest(SCHEMA, layout, self.snapshot, self._commits + 1, output_hash, self._began)
+        numbers = self.snapshot, self._commits + 1, output_hash, self._began
+        manifest = Manifest(SCHEMA, layout, *numbers, self._topic_id, self._topics.forecasts, DECODING)
         self._transaction.commit(self.position, manifest.text())
         self.resuming &= self.position == self._committed  # readers do not wait for a snapshot alone
         self._committed = self.position
         self._commits += 1
+        self.heartbeats.written = False
+        self._uncommitted.clear()
+        self.only_in_memory &= self.snapshot < 0
         return True
 
-    def _send_snapshot(self) -> None:
-        pieces = self._task.save(self.position)
+    def _send_state(self, part: int | None) -> None:
+        """Send the next part of the state, of a new snapshot if none has begun; `part` as for `commit`."""
+        if part is None or not self.saving:
+            self.begun, self._learned = self.position, False
+            self.heartbeats.set_saved()
+        if part is None:
+            pieces = self._task.save(self.position)
+        else:
+            if not self.saving:
+                self._task.begin_save(self.position)
+            pieces = self._task.next_pieces(part)
         now = time.time_ns() // 1_000_000  # for compaction and retention only
         self._transaction.send([Output(*self._state, key, value, now) for key, value in pieces])
         self.saved_bytes += sum(len(key) + len(value or b"") for key, value in pieces)
-        self.snapshot, self._learned = self.position, False
+        if not self.saving:
+            self.snapshot = self.begun

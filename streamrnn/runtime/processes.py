@@ -2,6 +2,7 @@
 
 import logging
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -9,7 +10,6 @@ import threading
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from types import FrameType
 
 from streamrnn.errors import StreamrnnError
 
@@ -23,6 +23,8 @@ FINAL_CODES = (2, 69, 78)
 """Exit codes that a restart would not change: they end all workers and become the exit code of the whole."""
 CHECK_SECONDS = 0.1
 """Seconds between two checks of the workers."""
+MOST_DESCRIPTORS = 65_536
+"""Open files that a process is allowed at most."""
 STOP_SECONDS = 10.0
 """Seconds that the workers have to stop; each of them exits by itself shortly before."""
 
@@ -43,12 +45,12 @@ class ChildProcess:
         self._started = 0.0
 
     def start(self, now: float) -> None:
-        """Start the process."""
+        """Start the process. Raises OSError where no process can be started, such as for lack of memory."""
+        self._started = now
         # in a session of its own, so that Ctrl+C reaches this process only
         self.process = subprocess.Popen(  # noqa: S603 -- our own command
             self._command, stdin=subprocess.PIPE, pass_fds=self._inherits, start_new_session=True
         )
-        self._started = now
         if self._first_input and self.process.stdin is not None:
             with suppress(BrokenPipeError):  # it has ended already, which the next poll notices
                 self.process.stdin.write(self._first_input)
@@ -80,6 +82,13 @@ class WorkerProcesses:
         """Stop all processes. Safe in signal handlers."""
         self._stopping.set()
 
+    def reload(self) -> None:
+        """Let the processes that run read their settings again; the others read them at their start."""
+        for worker in self._workers:
+            process = worker.process
+            if process is not None:
+                process.send_signal(signal.SIGHUP)
+
     def run(self) -> int:
         """Run until stopped, or until a process ends with a final exit code. Returns the exit code.
 
@@ -97,7 +106,7 @@ class WorkerProcesses:
         now = time.monotonic()
         if worker.process is None:
             if now >= worker.next_start:
-                worker.start(now)
+                self._start(number, worker, now)
             return
         code = worker.process.poll()
         if code is None:
@@ -107,6 +116,16 @@ class WorkerProcesses:
         if code in FINAL_CODES:
             self._code = code
             self.stop()
+
+    def _start(self, number: int, worker: ChildProcess, now: float) -> None:
+        try:
+            worker.start(now)
+        except OSError as error:  # such as no memory; the others continue
+            worker.ended(1, now)
+            pause = round(worker.next_start - now, 1)
+            logger.warning(
+                "worker_not_started", extra={"worker": number, "error": str(error), "seconds_until_start": pause}
+            )
 
     def _end(self) -> None:
         running = [(n, worker.process) for n, worker in enumerate(self._workers) if worker.process is not None]
@@ -126,10 +145,10 @@ class WorkerProcesses:
             worker.close_input()
 
 
-def run_workers(
+def worker_processes(
     arguments: Sequence[str], *, count: int, port: int, instance: str | None = None, channels: Sequence[int] = ()
-) -> int:
-    """Run `streamrnn run` as `count` processes with the same arguments; return the exit code.
+) -> WorkerProcesses:
+    """Return `count` processes of `streamrnn run` with the same arguments, to be run.
 
     Their metrics have `port` and the ports after it (0: any), their instance names begin with `instance`, and each
     inherits one of the file descriptors `channels` that lead to the page.
@@ -141,17 +160,15 @@ def run_workers(
         own += [] if instance is None else [f"kafka.instance={instance}-{number}"]
         paged = [part for channel in channels[number : number + 1] for part in ("--channel", str(channel))]
         commands.append([*program, "--with-parent", *paged, *(part for each in own for part in ("--set", each))])
-    workers = WorkerProcesses(commands, channels)
+    return WorkerProcesses(commands, channels)
 
-    def handle(_number: int, _frame: FrameType | None) -> None:
-        workers.stop()
 
-    before = {each: signal.signal(each, handle) for each in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        return workers.run()
-    finally:
-        for each, handler in before.items():
-            signal.signal(each, handler)
+def raise_descriptor_limit() -> None:
+    """Raise the limit of open files of this process and its children, as far as it may and is useful."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY:
+        wanted = MOST_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, MOST_DESCRIPTORS)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))
 
 
 def stop_with_parent() -> None:

@@ -4,17 +4,41 @@ The outputs are a function of the partition's records and of the configuration a
 saving and loading the state changes them.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from streamrnn.errors import RecordError
-from streamrnn.formats import Decoder
-from streamrnn.records import DeadLetter, LearningStep, Observation, Output, Record, StepReport, TopicPartition, Wave
-from streamrnn.runtime.snapshot import Piece, Snapshot
-from streamrnn.wire import NO_OUTPUTS, OutputEncoder, Row, extend_hash
+from streamrnn.columns.admission import Admission
+from streamrnn.columns.clock import NONE, SweepPoint
+from streamrnn.columns.feed import OpenFeed
+from streamrnn.columns.index import ABSENT
+from streamrnn.columns.lifetimes import Eviction, SeriesRules
+from streamrnn.columns.output_hash import HashFunction, extend_hash
+from streamrnn.columns.waves import DUE, REPEATED, UNUSUAL
+from streamrnn.core.extension import extended_forecasts
+from streamrnn.errors import RecordError, join_errors
+from streamrnn.mapping.decoder import RecordDecoder
+from streamrnn.records import (
+    NO_OUTPUTS,
+    DeadLetter,
+    Decoded,
+    Heartbeat,
+    LearningStep,
+    Observation,
+    Output,
+    Record,
+    StepReport,
+    Wave,
+)  # fmt: skip
+from streamrnn.runtime.silence.series_ends import SeriesEnds
+from streamrnn.runtime.snapshot import Snapshot
+from streamrnn.runtime.snapshot.saved_task import SavedTask
+from streamrnn.timing.order import EventOrder
+from streamrnn.timing.windows import Released
+from streamrnn.wire import OutputEncoder
+from streamrnn.wire.alerts import SILENCE_BEGINS, WaveRecords
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,71 +48,50 @@ if TYPE_CHECKING:
 Timed = Callable[[str], AbstractContextManager[object]]
 """Returns a context manager that times a stage: "decode", "step" or "learn"."""
 
-NEVER = -(2**63)
-UNPUBLISHED = -1
-"""Output index of a forecast that is not published."""
 
-
-class _Key:
-    """State of one key."""
-
-    __slots__ = ("latest", "rows", "wave")
-
-    def __init__(self) -> None:
-        self.latest = NEVER
-        """Event time of its latest accepted record, milliseconds."""
-        self.rows: dict[str, int] = {}
-        """The forecaster's row by field."""
-        self.wave = -1
-        """Number of the latest wave that contains it."""
-
-
-class Task:
+class Task(SavedTask):
     """Forecasts the series of one input partition.
 
-    `encode` has the horizons and quantiles of the new `forecaster`. Forecasts of `covariates` are not published.
+    `decoder.mapping` is used, where there is one, to scan records as columns. `encode` has the horizons and quantiles
+    of the new `forecaster`. Forecasts of `covariates` are not published. With an `event_order` observations wait in it.
     `strict` rejects state of another numeric fingerprint.
     """
 
     def __init__(
         self,
         *,
-        partition: TopicPartition,
-        decode: Decoder,
+        decoder: RecordDecoder,
         encode: OutputEncoder,
         forecaster: "CoreForecaster",
         max_series: int,
         covariates: Collection[str] = (),
+        event_order: EventOrder | None = None,
         strict: bool = False,
         timed: Timed = nullcontext,
     ) -> None:
-        self.partition = partition
+        self.partition = encode.partition
         self.output_hash = NO_OUTPUTS
-        """Running hash over all outputs so far."""
-        self.accepted = 0
-        """Records forecast so far."""
-        self.numerics_difference = ""
-        """How the loaded snapshot's numeric fingerprint differs from this process's; empty if equal."""
-        self.migration = ""
-        """How the loaded state was migrated to the configured layout; empty if it had that layout."""
+        self.hash_function: HashFunction = extend_hash
         self.saved_layout: Mapping[str, object] = forecaster.layout
-        """Layout of the loaded state."""
-        self._decode = decode
+        self._decoder = decoder
         self._encode = encode
-        self._forecaster = forecaster
-        self._max_series = max_series
-        self._covariates = frozenset(covariates)
+        self._forecaster = self.forecaster = forecaster
+        """The core, which others may read in the worker's thread."""
         self._timed = timed
+        self.event_order = event_order
+        self._left: EventOrder | None = None
+        """Observations that waited under an earlier configuration, which go on with the next feed."""
+        self._covariates = frozenset(covariates)
+        self._mapping = decoder.mapping if event_order is None else None
+        self._admission = Admission(
+            forecaster, mapping=self._mapping, max_series=max_series, covariates=self._covariates,
+            whole_keys=bool(forecaster.layout.get("joint")),
+        )  # fmt: skip
         self._snapshot = Snapshot(forecaster, strict=strict)
-        self._keys: dict[str, _Key] = {}
-        self._wave = 0
         self._row_bytes = forecaster.row_bytes
+        self.configure_series()
         self._scores: list[Scores] = []
         """Scores of the waves of this feed."""
-        # The open wave, by row: the forecaster's row, the observation, and the index of its forecast in the outputs
-        self._rows: list[int] = []
-        self._pending: list[Row] = []
-        self._indices: list[int] = []
 
     @property
     def layout(self) -> "Mapping[str, object]":
@@ -100,143 +103,223 @@ class Task:
 
         Each record becomes forecasts (one per field), a dead letter, or a drop counted in the report.
         """
-        report = StepReport(self.partition, records=len(records))
-        known = len(self._forecaster.names)
-        outputs: list[Output | None] = []
+        return self._process(records)
+
+    def beat(self, heartbeat: Heartbeat) -> tuple[list[Output], StepReport]:
+        """Let the stream time reach that of a heartbeat, between two records; return the outputs that this causes."""
+        return self._process((), heartbeat)
+
+    @property
+    def stream_time(self) -> int | None:
+        """Latest event time of the partition, ms; None before the first, or where nothing depends on it."""
+        if self._ends.time is None and self.event_order is not None:
+            return self.event_order.stream_time
+        return self._ends.time
+
+    def _process(
+        self, records: Sequence[Record], heartbeat: Heartbeat | None = None
+    ) -> tuple[list[Output], StepReport]:
+        known, dropped = len(self._forecaster.names), self._admission.duplicates
         with self._timed("decode"):
-            decoded = [self._decode_or_error(record) for record in records]
-        for record, observation in zip(records, decoded, strict=True):
-            try:
-                if isinstance(observation, RecordError):
-                    raise observation
-                key = self._accept(observation)
-            except RecordError as error:
-                outputs.append(self._encode.dead_letter(record, error))
-                report.dead_letters[error.reason] += 1
-                report.last_dead_letter = DeadLetter(record.offset, error.reason, str(error))
-                continue
-            if key is None:
-                report.drops["duplicate_time"] += 1
-                continue
-            if key.wave == self._wave:
-                self._end_wave(outputs, report)
-            self._join_wave(key, observation, record, outputs)
-            report.event_time = max(report.event_time, observation.time)
-            if self._forecaster.due(len(self._rows)):
-                self._end_wave(outputs, report)
-                self._learn(report)
-        self._end_wave(outputs, report)
-        written = [output for output in outputs if output is not None]
-        self.output_hash = extend_hash(self.output_hash, written)
+            feed = self._scan(records)
+        if heartbeat is not None:
+            feed.points.extend(self._ends.advance(heartbeat))
+            feed.report.heartbeats = 1
+        if self._left is not None and (records or heartbeat):
+            self._admit_released(feed, 0, self._left.flush())
+            self._end_wave(feed)
+            feed.released.clear()
+            self._left = None
+        if heartbeat is not None and self.event_order is not None:
+            self._admit_released(feed, 0, self.event_order.advance(heartbeat.time))
+        position = 0
+        for point in feed.points:
+            position = self._advance_to(feed, position, point.record)
+            self._remove(feed, point.record, self._ends.silent(point), "silent")
+            if self._ends.silent_series is not None:
+                position = self._advance_to(feed, position, min(point.record + 1, len(records)))
+                self._report_silence(feed, point)
+        self._advance_to(feed, position, len(records))
+        self._end_wave(feed)
+        outputs, report = feed.in_order(), feed.report
+        self.output_hash = self.hash_function(self.output_hash, outputs)
+        if duplicates := self._admission.duplicates - dropped:
+            report.drops["duplicate_time"] += duplicates
+        if self.event_order is not None:
+            self.event_order.report(report)
         report.series = len(self._forecaster.names)
-        report.new_series = report.series - known
+        report.new_series = report.series - known + report.removed_series.total()
+        report.removed_rows = self._ends.take_removed()
         report.state_bytes = report.series * self._row_bytes
         report.drift_alarms, report.expert_failures = self._forecaster.take_counts()
         if self._scores:
             report.scores = np.sum(self._scores, axis=0)
             self._scores.clear()
-        return written, report
+        return outputs, report
 
-    def _decode_or_error(self, record: Record) -> Observation | RecordError:
-        try:
-            return self._decode(record)
-        except RecordError as error:
-            return error
+    def _scan(self, records: Sequence[Record]) -> OpenFeed:
+        """Scan records as columns, and decode the others."""
+        _, _, offsets, timestamps, keys, values, _ = zip(*records, strict=True) if records else ((),) * 7
+        scanned = self._admission.scan(keys, values, timestamps, self._mapping)
+        left = range(len(records)) if scanned is None else np.flatnonzero(scanned.known == ABSENT).tolist()
+        decoded = dict(zip(left, self._decoder.decode([records[index] for index in left]), strict=True))
+        points = self._ends.check(records, scanned, decoded)
+        report = StepReport(self.partition, records=len(records))
+        return OpenFeed(records, np.array(offsets, np.int64), scanned, decoded, report, [], [], points, [])
 
-    def _accept(self, observation: Observation) -> _Key | None:
-        """Return the key of a valid observation, with a row for each field; None for a duplicate timestamp.
+    def _advance_to(self, feed: OpenFeed, position: int, end: int) -> int:
+        """Admit records from `position` on to `end`, which is returned."""
+        while position < end:
+            position = self._advance(feed, position, end)
+        return position
 
-        Raises:
-            RecordError: late, too_many_series.
+    def _advance(self, feed: OpenFeed, position: int, end: int) -> int:
+        """Admit records from `position` on to `end`, the end of a wave or one that is unusual; return the next."""
+        decoded = feed.decoded.get(position)
+        if feed.scanned is not None and decoded is None:
+            scanned = feed.scanned
+            part = scanned if end == len(scanned.known) else scanned._replace(known=scanned.known[:end])
+            position, reason = self._admission.admit_scanned(part, position)
+            if reason in (REPEATED, DUE):
+                self._end_wave(feed, learn=reason == DUE)
+            if reason != UNUSUAL:
+                return position
+            decoded = Decoded([self._admission.observation(feed.scanned, position)])
+        if decoded is not None and self.event_order is not None:
+            self._order(feed, position, decoded, self.event_order)
+        elif decoded is not None:
+            self._admit(feed, position, decoded)
+        return position + 1
+
+    def _order(self, feed: OpenFeed, index: int, decoded: Decoded, event_order: EventOrder) -> None:
+        """Let the observations of one record wait, and admit those that it releases."""
+        offset, observations = feed.records[index].offset, decoded.observations
+        found = [decoded.error, *(event_order.add(observation, offset) for observation in observations)]
+        errors = [error for error in found if error is not None]
+        feed.report.drops.update(decoded.drops)
+        self._admit_released(feed, index, event_order.release())
+        if errors:
+            self._refuse(feed, index, join_errors(errors))
+
+    def _admit_released(self, feed: OpenFeed, index: int, released: Iterable[Released]) -> None:
+        """Admit observations that waited; their outputs belong to the record that released them."""
+        for observation, offsets in released:
+            first = len(feed.released)
+            feed.released.extend((offset, index) for offset in offsets)
+            numbers = {field: first + i for i, (field, _) in enumerate(observation.fields)}
+            for error in self._admit_one(feed, observation, numbers, index):
+                feed.report.drops[error.reason] += 1  # their records are gone
+
+    def _admit(self, feed: OpenFeed, index: int, decoded: Decoded) -> None:
+        """Admit the observations of one record, and make a dead letter of it if anything in it is unusable."""
+        errors = [] if decoded.error is None else [decoded.error]
+        for observation in decoded.observations:
+            errors += self._admit_one(feed, observation, index, index)
+        feed.report.drops.update(decoded.drops)
+        if errors:
+            self._refuse(feed, index, join_errors(errors))
+
+    def _admit_one(
+        self, feed: OpenFeed, observation: Observation, record: int | dict[str, int], index: int
+    ) -> list[RecordError]:
+        """Admit one observation, of a record or for each field a value in `feed.released`; return what is wrong.
+
+        `index` is that of the record that was read last.
         """
-        name, time, fields = observation
-        key = self._keys.get(name) or _Key()
-        if time <= key.latest:
-            if time == key.latest:
-                return None
-            raise RecordError("late", f"its time {time} lies before {key.latest}, the latest of the key {name!r}")
-        new = [field for field, _ in fields if field not in key.rows]
-        if new:
-            known = len(self._forecaster.names)
-            if known + len(new) > self._max_series:
-                raise RecordError(
-                    "too_many_series",
-                    f"{len(new)} new series of the key {name!r}, {known} are held and {self._max_series} allowed "
-                    "(input.max_series)",
-                )
-            self._keys[name] = key
-            for field in new:
-                key.rows[field] = self._forecaster.add(f"{name}/{field}")
-        return key
+        self._remove(feed, index, self._ends.crowded_out(observation), "evicted")
+        time = self._ends.stream_time(index)
+        reason, wrong = self._admission.admit_one(observation, record, stream_time=time)
+        if reason == REPEATED:
+            self._end_wave(feed)
+            reason, wrong = self._admission.admit_one(observation, record, stream_time=time)
+        if reason == DUE:
+            self._end_wave(feed, learn=True)
+        return wrong
 
-    def _join_wave(self, key: _Key, observation: Observation, record: Record, outputs: list[Output | None]) -> None:
-        key.latest = observation.time
-        key.wave = self._wave
-        self.accepted += 1
-        names = self._forecaster.names
-        for field, value in observation.fields:
-            row = key.rows[field]
-            self._rows.append(row)
-            self._pending.append(Row(names[row], observation.time, value, record))
-            published = field not in self._covariates
-            self._indices.append(len(outputs) if published else UNPUBLISHED)
-            outputs.extend([None] * published)
+    def _refuse(self, feed: OpenFeed, index: int, error: RecordError) -> None:
+        """Make a dead letter of a record."""
+        record, report = feed.records[index], feed.report
+        feed.outputs.append(self._encode.dead_letter(record, error))
+        feed.sources.append(index)
+        report.dead_letters[error.reason] += 1
+        report.last_dead_letter = DeadLetter(record.offset, error.reason, str(error))
 
-    def _end_wave(self, outputs: list[Output | None], report: StepReport) -> None:
-        """Forecast the open wave, and set its outputs."""
-        if not self._rows:
-            return
-        rows = np.array(self._rows, np.int64)
-        values = np.array([row.value for row in self._pending], np.float64)
-        times = np.array([row.time for row in self._pending], np.int64)
+    def _end_wave(self, feed: OpenFeed, *, learn: bool = False) -> None:
+        """Forecast the open wave, and append its outputs; then learn, at a learning point."""
+        if self._admission.size:
+            self._forecast(feed)
+        if learn:
+            self._learn(feed.report)
+
+    def _forecast(self, feed: OpenFeed) -> None:
+        report = feed.report
+        rows, values, times, indices, published = self._admission.take_wave()
+        self._snapshot.touch(rows)
+        self._ends.set_back(report)
+        back = self._ends.returned(rows, times)
         with self._timed("step"):
             forecasts, scores = self._forecaster.step(rows, values, times)
-        for index, output in zip(self._indices, self._encode.forecasts(self._pending, forecasts), strict=True):
-            if index != UNPUBLISHED:
-                outputs[index] = output
-        self._snapshot.touch(self._rows)
-        names, made = [row.series for row in self._pending], forecasts
-        wave = Wave(rows, names, times, values, made.anomaly, made.target_times, made.quantiles, made.skill)
+        names, made = self._forecaster.names, forecasts
+        offsets, sources = feed.origins(indices)
+        done = self._encode.publish(WaveRecords(names, rows, values, times, offsets), forecasts, published, back)
+        feed.outputs.extend(done.outputs)
+        feed.sources.extend(sources if done.members is None else [sources[member] for member in done.members])
+        series = list(map(names.__getitem__, rows.tolist()))
+        numbers = self._ends.numbers(rows)
+        wave = Wave(numbers, series, times, values, made.anomaly, made.target_times, made.quantiles, made.skill)
         report.waves.append(wave)
-        report.forecasts += len(rows) - self._indices.count(UNPUBLISHED)
+        report.forecasts += done.forecasts
+        if done.thinned:
+            report.drops["thinned"] += done.thinned
+        if done.events:
+            report.events.update(done.events)
+        report.event_time = max(report.event_time, int(times.max()))
         self._scores.append(scores)
-        self._wave += 1
-        self._rows.clear()
-        self._pending.clear()
-        self._indices.clear()
 
     def _learn(self, report: StepReport) -> None:
         with self._timed("learn"):
             learned = self._forecaster.learn()
-        if learned is None:
+        if learned is not None:
+            norms = learned.gradient_norm, learned.weight_norm
+            step = LearningStep(learned.loss, *norms)
+            report.count_learning(learned.learner, step, skipped=learned.skipped, rolled_back=learned.rolled_back)
+
+    def _remove(self, feed: OpenFeed, index: int, rows: "np.ndarray[tuple[int], np.dtype[np.int64]]", why: str) -> None:
+        """Remove series before record `index`."""
+        if len(rows):
+            self._end_wave(feed)
+            self._ends.remove(feed, index, rows, why)
+            self._encode.forget_names()
+
+    def _report_silence(self, feed: OpenFeed, point: SweepPoint) -> None:
+        """Publish the forecasts of the series that are stale behind the record of a sweep point."""
+        self._end_wave(feed)
+        now = point.stream_time if self.event_order is None else self.event_order.until
+        found = self._ends.look(now) if now > NONE else None
+        names = self._forecaster.names
+        chosen = [] if found is None else [
+            i for i, row in enumerate(found.rows.tolist()) if names[row].rpartition("/")[2] not in self._covariates
+        ]  # fmt: skip
+        if found is None or not chosen:
             return
-        report.rollbacks += learned.rolled_back
-        if learned.rolled_back:
-            return
-        report.learning_steps += 1
-        report.skipped_steps += learned.skipped
-        norms = learned.gradient_norm, learned.weight_norm
-        report.learned[learned.learner] = LearningStep(learned.loss, *norms)
+        rows, heartbeat = found.rows[chosen], self._ends.heartbeat
+        forecasts = extended_forecasts(self._forecaster, rows, now, np.array(self._encode.horizons, np.int64))
+        offset = feed.records[point.record].offset if feed.records or heartbeat is None else heartbeat.offset
+        times, offsets = np.full(len(rows), now), np.full(len(rows), offset)
+        wave = WaveRecords(names, rows, self._forecaster.latest(rows)[1], times, offsets)
+        outputs, events = self._encode.publish_stale(wave, forecasts, found.begins[chosen])
+        feed.outputs.extend(outputs)
+        feed.sources.extend([point.record] * len(outputs))
+        feed.report.stale_forecasts += len(rows)
+        if events:
+            feed.report.events[SILENCE_BEGINS] += events
 
-    @property
-    def unsaved(self) -> tuple[int, int]:
-        """Number of changed series, and bytes of shared state that the last save wrote."""
-        return self._snapshot.changed, self._snapshot.shared_bytes
-
-    def save(self, offset: int) -> list[Piece]:
-        """Return the changed pieces of the state since the last save or load; `offset` is that of the next record."""
-        return self._snapshot.pieces(offset, self.output_hash, self.accepted)
-
-    def load(self, state: "Mapping[bytes, bytes]") -> int:
-        """Load all pieces of a saved state; return the offset of the next record to feed. Raises StateError."""
-        saved = self._snapshot.restore(state)
-        self.output_hash, self.accepted = saved.output_hash, saved.accepted
-        self.numerics_difference, self.migration = saved.numerics_difference, saved.migration
-        self.saved_layout = saved.layout
-        self._keys = {}
-        for row, series in enumerate(self._forecaster.names):
-            name, _, field = series.rpartition("/")  # a field has no slash, a key may have
-            key = self._keys.setdefault(name, _Key())
-            key.rows[field] = row
-            key.latest = max(key.latest, self._forecaster.last_time(row))
-        return saved.offset
+    def configure_series(
+        self, *, max_ahead: int | None = None, ttl: int | None = None, evict: Eviction = "none",
+        stale: int | None = None,
+    ) -> None:  # fmt: skip
+        """End series by these rules, see `SeriesRules`; to be called before `load` and `feed`."""
+        rules = SeriesRules(max_ahead, ttl, evict, stale)
+        self._ends = SeriesEnds(
+            rules, forecaster=self._forecaster, admission=self._admission, snapshot=self._snapshot
+        )  # fmt: skip

@@ -3,43 +3,43 @@
 import logging
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
-from typing import Literal
 
-from streamrnn.errors import Fenced, LogError
-from streamrnn.log import Log, Poll, Topic
-from streamrnn.records import Record, TopicPartition
-from streamrnn.runtime.options import Clock, CommitPolicy, Hooks, Limits
+from streamrnn.errors import Fenced, LogError, OutputRefused
+from streamrnn.log import Log, Poll
+from streamrnn.records import OutputTopics, Record, TopicPartition
+from streamrnn.runtime.options import Clock, CommitPolicy, Hooks, Limits, StartPolicy, WorkerChange
 from streamrnn.runtime.partition import OwnedPartition
-from streamrnn.runtime.retry import LAST_RETRY, Backoff
-from streamrnn.runtime.snapshot_policy import snapshot_due
+from streamrnn.runtime.schedule import CommitSchedule
+from streamrnn.runtime.silence.watch import SilenceWatch
+from streamrnn.runtime.snapshot.task_source import TaskSource
 from streamrnn.runtime.task import Task
-from streamrnn.wire import OutputTopics
+from streamrnn.runtime.time_limits import LAST_RETRY, Backoff, continued
+from streamrnn.runtime.topics import TopicWatch
+from streamrnn.runtime.warm_up import finish_in_thread
 
 logger = logging.getLogger(__name__)
 
 FIRST_RECORDS = 16  # that a resuming partition commits first: readers have been waiting for them
 POLL_SECONDS = 0.2  # longest wait of a poll, so that a stop is noticed soon
-LAG_SECONDS = 5.0  # between two lag checks of a partition
 MISSING_TOPIC_SECONDS = 1.0  # between two checks for a missing input topic
-LAST_COMMITS_SECONDS = 8.0  # after a stop, in which commits are still started
 
 
 class Worker:
     """Runs the tasks of the partitions that the log assigns to this process.
 
     `connect` opens the log, `make_task` returns a new task for a partition, `outputs` maps input topics to output
-    topics, and `start` applies to partitions without a commit.
+    topics, and `start` says where partitions start to read.
     """
 
     def __init__(
         self,
         *,
         connect: Callable[[], Log],
-        make_task: Callable[[TopicPartition], Task],
+        make_task: Callable[[TopicPartition], Task] | TaskSource,
         outputs: Mapping[str, OutputTopics],
-        start: Literal["earliest", "latest"],
+        start: StartPolicy,
         commits: CommitPolicy,
         hooks: Hooks,
         limits: Limits = Limits(),  # noqa: B008 -- frozen
@@ -49,27 +49,43 @@ class Worker:
         """Why records are not being processed; empty if they are."""
         self.heartbeat = clock.monotonic()
         """Time of the latest progress of the loop."""
+        self.joined = False
+        """Whether this process may be a member of the log's group, which it then has to leave."""
+        self.warming_up = False
+        """Whether the warm-up goes on; after `run`, in a thread that outlives it."""
         self._connect = connect
-        self._make_task = make_task
+        self._source = make_task if isinstance(make_task, TaskSource) else TaskSource(make_task)
         self._outputs = outputs
+        self._topics = TopicWatch(outputs)
         self._start = start
-        self._commits = commits
+        self._schedule = CommitSchedule(commits, hooks, clock.monotonic)
+        self._silence = SilenceWatch(after=limits.heartbeat_after, now=clock.monotonic)
         self._hooks = hooks
         self._observer = hooks.observer
         self._limits = limits
         self._now = clock.monotonic
         self._sleep = clock.sleep
         self._stopping = False
+        self._change: WorkerChange | None = None  # to be applied
         self._warm = False
         self._log: Log | None = None
         self._opened = self.heartbeat
         self._owned: dict[TopicPartition, OwnedPartition] = {}
+        self._fenced: set[TopicPartition] = set()
+        """Partitions that the log has assigned to this process, but another process writes to."""
         self._backoff: Backoff | None = Backoff(self.heartbeat, limits.reachable_after)
         """Retries of the log as a whole; None while it works."""
 
     def stop(self) -> None:
         """Make `run` return after the current feed and a last commit. Safe in signal handlers and other threads."""
         self._stopping = True
+
+    def reload(self, change: WorkerChange) -> None:
+        """Apply a change of the configuration soon: each partition continues with it after a commit of its own.
+
+        Safe in other threads. The latest of several changes counts.
+        """
+        self._change = change
 
     def run(self) -> None:
         """Process records until stopped.
@@ -82,7 +98,7 @@ class Worker:
             while not self._stopping:
                 self.run_once()
             logger.info("stopping")
-            self._commit_all()
+            self._schedule.commit_all(self._owned.values())
         finally:
             self.close()
 
@@ -90,16 +106,21 @@ class Worker:
         """Roll back uncommitted work, and leave the log. Never raises."""
         for partition in list(self._owned):
             self._release(partition)
+        self._fenced.clear()
         if self._log is not None:
             self._log.close()
             self._log = None
+        self.joined = False
 
     def run_once(self) -> None:
         """Run one iteration of the loop. Raises as `run` does."""
         self.heartbeat = self._now()
+        if (change := self._change) is not None:
+            self._change = None
+            self._apply(change)
         try:
             log = self._log or self._open()
-            if self._stopping:
+            if self._interrupted:
                 return
             with self._hooks.span("poll"):
                 polled = log.poll(self._poll_timeout(), self._limits.poll_records)
@@ -112,28 +133,47 @@ class Worker:
         """Connect, wait for the input topics, create the others and join the group."""
         log = self._log = self._connect()
         self._opened = self._now()
-        counts = {topic: log.partitions(topic) for topic in self._outputs}
-        while missing := [topic for topic, count in counts.items() if count == 0]:
+        while missing := self._topics.missing(log):
             self.not_ready_reason = f"input topics that do not exist: {', '.join(missing)}"
             logger.warning("input_topic_missing", extra={"topics": missing})
             self._backoff = None
             self._wait(MISSING_TOPIC_SECONDS)
-            if self._stopping:
+            if self._interrupted:
                 return log
-            counts = {topic: log.partitions(topic) for topic in self._outputs}
-        for topic, count in counts.items():
-            names = self._outputs[topic]
-            state = Topic(names.state, count, compacted=True)
-            log.create([Topic(names.forecasts, count), Topic(names.dead_letters, count), state])
+        self._topics.create(log, self._now())
+        self.joined = True
         log.subscribe(list(self._outputs))
         self.not_ready_reason = "no partition is assigned"
-        logger.info("subscribed", extra={"partitions": counts})
+        logger.info("subscribed", extra={"partitions": self._topics.counts})
         return log
+
+    @property
+    def _interrupted(self) -> bool:
+        """Whether something comes before what the loop waits for."""
+        return self._stopping or self._change is not None
+
+    def _apply(self, change: WorkerChange) -> None:
+        """Take over a change of the configuration; the tasks are replaced one by one, see `_open_next`."""
+        self._start, self._schedule.policy = change.start, change.commits
+        if change.source.values != self._source.values:
+            self._source = change.source
+        for owned in self._owned.values():
+            owned.source = self._source
+        if change.outputs != self._outputs or not self.joined:
+            self._schedule.commit_all(self._owned.values())
+            self.close()
+            self._outputs, self._topics = change.outputs, TopicWatch(change.outputs)
+
+    def _renew(self, owned: OwnedPartition) -> None:
+        """Replace a task whose settings have changed, after a commit with its state: nothing is processed twice."""
+        self._schedule.commit(owned, snapshot=True)
+        owned.renew()
+        owned.next_commit = self._now()  # which saves the settings with the state
 
     def _poll_timeout(self) -> float:
         """Return the seconds until the next commit or the next try to open a partition, at most POLL_SECONDS."""
         now = self._now()
-        due = [owned.next_commit for owned in self._owned.values() if owned.pending]
+        due = [owned.next_commit for owned in self._owned.values() if owned.pending or owned.saving or owned.outdated]
         due += [owned.next_try for owned in self._owned.values() if not owned.is_open]
         return min([POLL_SECONDS, *(max(0.0, each - now) for each in due)])
 
@@ -145,7 +185,11 @@ class Worker:
         for partition in polled.revoked:
             logger.info("partition_revoked", extra=partition._asdict())
             self._release(partition)
+            self._fenced.discard(partition)
         self._assign(log, polled.assigned)
+        if self.warming_up:  # a stop has come first
+            return
+        self._forget_saved(self._topics.check(log, begun))
         for partition, records in polled.records.items():
             self._try(log, partition, partial(self._feed_first, records))
         for partition in list(self._owned):
@@ -157,15 +201,27 @@ class Worker:
     def _assign(self, log: Log, partitions: Sequence[TopicPartition]) -> None:
         for partition in partitions:
             self._release(partition)
+            self._fenced.discard(partition)
             self._owned[partition] = self._closed_partition(log, partition)
             self._observer.assigned(partition)
         if partitions and not self._warm:
-            self._hooks.warm_up()
-            self._warm = True
+            self._warm = self.warming_up = True
+            self.warming_up = not finish_in_thread(self._hooks.warm_up, self._waits)
+
+    def _waits(self) -> bool:
+        """Report progress, and return whether no stop has come."""
+        self.heartbeat = self._now()
+        return not self._stopping
 
     def _closed_partition(self, log: Log, partition: TopicPartition) -> OwnedPartition:
-        state = TopicPartition(self._outputs[partition.topic].state, partition.partition)
-        return OwnedPartition(log=log, partition=partition, make_task=self._make_task, state=state, start=self._start)
+        topics = self._outputs[partition.topic]
+        return OwnedPartition(log=log, partition=partition, source=self._source, topics=topics, start=self._start)
+
+    def _forget_saved(self, topics: Collection[str]) -> None:
+        """Save the state of these input topics' partitions completely: it was lost with its topic."""
+        for owned in self._owned.values():
+            if owned.partition.topic in topics and owned.is_open:
+                owned.forget_saved()
 
     def _try(self, log: Log, partition: TopicPartition, work: Callable[[OwnedPartition], None]) -> None:
         """Call `work` with an owned partition; if the log fails, close the partition, to be opened again later."""
@@ -177,18 +233,35 @@ class Worker:
             work(owned)
         except LogError as error:
             self.not_ready_reason = str(error)  # at once: the other partitions may take long to fail in turn
-            self._close_partition(owned)
-            self._observer.restarted(partition)
-            logger.warning("task_failed", extra={**partition._asdict(), "error": str(error)})
-            if isinstance(error, Fenced):  # the partition may be assigned again
-                del self._owned[partition]
-                self._observer.released(partition)
-                return
-            now = self._now()
-            backoff = owned.backoff or Backoff(now, self._limits.unavailable_after)
-            backoff.failed(error, now)
-            self._owned[partition] = self._closed_partition(log, partition)
-            self._owned[partition].backoff = backoff
+            self._fail(log, owned, error)
+
+    def _fail(self, log: Log, owned: OwnedPartition, error: LogError) -> None:
+        """Close a partition after an error, to be opened again later. Raises the error if it is given up."""
+        partition, refused = owned.partition, isinstance(error, OutputRefused)
+        if not isinstance(error, Fenced) and self._topics.restore(log, partition.topic, self._now(), changed=refused):
+            self._forget_saved({partition.topic})
+        kept = owned.only_in_memory and not isinstance(error, Fenced)
+        self._close_partition(owned)
+        self._observer.restarted(partition)
+        details = {**partition._asdict(), "error": str(error)}
+        if kept:
+            logger.warning("task_kept", extra=details)
+        else:
+            logger.warning("task_failed", extra=details)
+        if isinstance(error, Fenced):  # the partition may be assigned again
+            del self._owned[partition]
+            self._fenced.add(partition)
+            self._observer.released(partition)
+            return
+        now, limits = self._now(), self._limits
+        limit = limits.refused_after if refused else limits.unavailable_after
+        backoff = continued(owned.backoff, now, limit, owned.position)
+        backoff.failed(error, now, may_give_up=refused or not any(each.is_open for each in self._owned.values()))
+        if kept:
+            owned.suspend()
+        else:
+            self._owned[partition] = owned = self._closed_partition(log, partition)
+        owned.backoff = backoff
 
     def _feed_first(self, records: Sequence[Record], owned: OwnedPartition) -> None:
         """Feed the polled records; a resuming partition commits the first few before it feeds the others."""
@@ -197,97 +270,53 @@ class Worker:
         few = owned.count_replayed(records) + FIRST_RECORDS if owned.resuming else len(records)
         self._feed(owned, records[:few])
         if few < len(records):
-            self._commit_if_due(owned)
+            self._schedule.commit_if_due(owned, len(self._owned))
             self._feed(owned, records[few:])
 
     def _feed(self, owned: OwnedPartition, records: Sequence[Record]) -> None:
         with self._hooks.span("feed", owned.partition):
-            report = owned.feed(records)
-        if report is not None:
-            self._observer.stepped(report)
+            if (report := owned.feed(records)) is not None:
+                self._observer.stepped(report)
 
     def _commit_and_check_lag(self, log: Log, owned: OwnedPartition) -> None:
         if not owned.is_open:
             return
-        self._commit_if_due(owned)
-        if self._now() >= owned.next_lag_check:
-            self._check_lag(log, owned)
-            owned.next_lag_check = self._now() + LAG_SECONDS
-
-    def _commit_if_due(self, owned: OwnedPartition) -> None:
-        now = self._now()
-        if now < owned.next_commit or owned.replaying:
-            return
-        interval, elapsed, tasks = self._commits.snapshot_interval, now - owned.last_snapshot, len(self._owned)
-        hurried = owned.resuming and owned.pending
-        snapshot = not hurried and snapshot_due(interval, owned.unsaved, elapsed=elapsed, tasks=tasks)
-        if snapshot or owned.pending:
-            self._commit(owned, snapshot=snapshot)
-        owned.backoff = None
-
-    def _check_lag(self, log: Log, owned: OwnedPartition) -> None:
-        owned.lag_error = ""
-        try:
-            _, following = log.bounds(owned.partition)
-        except LogError as error:  # the task can continue
-            owned.lag_error = str(error)
-            logger.warning("lag_unknown", extra={**owned.partition._asdict(), "error": str(error)})
-        else:
-            self._observer.lag(owned.partition, max(0, following - owned.position))
+        if (report := self._silence.beat_if_due(log, owned)) is not None:
+            self._observer.stepped(report)
+        self._schedule.commit_if_due(owned, len(self._owned))
+        self._schedule.report_lag_if_due(log, owned)
 
     def _open_next(self, log: Log) -> None:
-        """Open one partition that is due: the open ones process records between two of these."""
+        """Open or renew one partition that is due: the other ones process records between two of these."""
         now = self._now()
         due = (owned.partition for owned in self._owned.values() if not owned.is_open and owned.next_try <= now)
+        outdated = (owned.partition for owned in self._owned.values() if owned.outdated)
         if first := next(due, None):
-            self._try(log, first, self._open_partition)
+            self._try(log, first, partial(self._open_partition, log))
+        elif first := next(outdated, None):
+            self._try(log, first, self._renew)
 
-    def _open_partition(self, owned: OwnedPartition) -> None:
+    def _open_partition(self, log: Log, owned: OwnedPartition) -> None:
         begun, partition = self._now(), owned.partition
+        self._topics.prepare(log, partition)
         owned.open()
         self.heartbeat = now = self._now()
         # at once, since readers have been waiting, but after a failure as usual
-        owned.next_commit = now if owned.backoff is None else now + self._commits.interval
+        owned.next_commit = now if owned.backoff is None else now + self._schedule.policy.interval
         # soon after a replay, so that a process that crashes repeatedly makes progress
         owned.last_snapshot = -math.inf if owned.replaying else now
         self._observer.restored(partition, now - begun)
-        details = {"offset": owned.position, "replaying": owned.replaying, "seconds": round(now - begun, 3)}
-        logger.info("task_restored", extra={**partition._asdict(), **details})
+        state = {"offset": owned.position, "series": owned.series, "replaying": owned.replaying}
+        logger.info("task_restored", extra={**partition._asdict(), **state, "seconds": round(now - begun, 3)})
 
     def _update_readiness(self) -> int:
         """Set `not_ready_reason`; return the number of partitions that are closed or replaying."""
-        closed = [str(owned.partition) for owned in self._owned.values() if not owned.is_open]
-        replaying = [str(owned.partition) for owned in self._owned.values() if owned.is_open and owned.replaying]
-        restoring = f"not restored yet: {', '.join(closed + replaying)}" if closed or replaying else ""
+        restoring = [str(owned.partition) for owned in self._owned.values() if not owned.is_open or owned.replaying]
         lag_error = next((owned.lag_error for owned in self._owned.values() if owned.lag_error), "")
-        self.not_ready_reason = restoring or lag_error if self._owned else "no partition is assigned"
-        return len(closed) + len(replaying)
-
-    def _commit(self, owned: OwnedPartition, *, snapshot: bool) -> None:
-        begun = self._now()
-        before, saved, resuming = owned.snapshot, owned.saved_bytes, owned.resuming
-        with self._hooks.limit_commit(f"commit of {owned.partition}"), self._hooks.span("commit", owned.partition):
-            committed = owned.commit(snapshot=snapshot)
-        now = self._now()
-        owned.next_commit = now if resuming else now + self._commits.interval
-        if committed:
-            seconds, written = now - begun, owned.saved_bytes - saved
-            self._observer.committed(owned.partition, seconds, written)
-            details = {"offset": owned.position, "seconds": round(seconds, 3), "state_bytes": written}
-            logger.debug("committed", extra={**owned.partition._asdict(), **details})
-        if owned.snapshot != before:
-            owned.last_snapshot = now
-
-    def _commit_all(self) -> None:
-        """Commit every partition with its state, within the time limit; the next start replays the rest."""
-        deadline = self._now() + LAST_COMMITS_SECONDS
-        for owned in self._owned.values():
-            if not owned.is_open or self._now() >= deadline:
-                continue
-            try:
-                self._commit(owned, snapshot=True)
-            except LogError as error:
-                logger.warning("last_commit_failed", extra={**owned.partition._asdict(), "error": str(error)})
+        fenced = f"another process writes to {', '.join(map(str, sorted(self._fenced)))}" if self._fenced else ""
+        reason = (f"not restored yet: {', '.join(restoring)}" if restoring else "") or fenced or lag_error
+        self.not_ready_reason = reason if self._owned or fenced else "no partition is assigned"
+        return len(restoring)
 
     def _disconnect(self, error: LogError) -> None:
         """Close a log that has failed, and wait before the next try. Raises the error after the time limit."""

@@ -4,22 +4,27 @@ Precedence: command line, environment, secrets files, YAML, default. `config/str
 the composition root imports this package; other modules take keyword arguments with the names of the keys.
 """
 
-import difflib
 import os
 from collections import ChainMap
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from streamrnn.errors import ConfigError
 from streamrnn.settings.model import Settings
+from streamrnn.settings.section import Section
+from streamrnn.settings.sections.mapping import SHORT
 from streamrnn.settings.sources import SourceValue, dump_yaml, environment_name, read_sources
+from streamrnn.settings.synonyms import meant_key
 
-__all__ = ["Settings", "from_sections", "load", "to_yaml"]
+__all__ = ["Settings", "connection_of", "from_sections", "load", "to_yaml"]
+
+LONGEST_VALUE = 200
+"""Characters of a value in a message."""
 
 
 def load(path: Path | None, overrides: Sequence[str] = (), *, topics_required: bool = True) -> Settings:
@@ -29,7 +34,7 @@ def load(path: Path | None, overrides: Sequence[str] = (), *, topics_required: b
         ConfigError: one line per problem with the key, its value, its source and what is allowed. Values of secrets
             are masked.
     """
-    return _build(read_sources(path, overrides, os.environ), topics_required=topics_required)
+    return _build(read_sources(path, overrides, os.environ, _groups(Settings)), topics_required=topics_required)
 
 
 def from_sections(sections: Mapping[str, object]) -> Settings:
@@ -48,16 +53,27 @@ def from_sections(sections: Mapping[str, object]) -> Settings:
     return _build([{key: SourceValue(value, "argument") for key, value in flat.items()}], topics_required=False)
 
 
+def connection_of(settings: Settings) -> dict[str, Any]:
+    """Return the sections that name the application and its log, without defaults and without secrets."""
+    changed = settings.model_dump(
+        mode="json", exclude_defaults=True, include={"app", "log", "kafka", "sqlite", "schema_registry"}
+    )
+    for name, group in _groups(Settings).items():
+        secrets = {key for key, field in group.keys().items() if "SecretStr" in str(field.annotation)}
+        if name in changed:
+            changed[name] = {key: value for key, value in changed[name].items() if key not in secrets}
+    return {name: value for name, value in changed.items() if value != {}}
+
+
 def to_yaml(settings: Settings) -> str:
     """Return the effective configuration as YAML with secrets masked."""
     return dump_yaml(settings.model_dump(mode="json"))
 
 
 def _build(sources: Sequence[dict[str, SourceValue]], *, topics_required: bool) -> Settings:
-    known = _known()
-    values = {
-        key: value for key, value in ChainMap(*sources).items() if value.value is not None or key not in _sections()
-    }
+    known, groups = _known(), _groups(Settings)
+    chain = ChainMap(*map(_expanded, sources))
+    values = {key: value for key, value in chain.items() if value.value is not None or key not in groups}
     problems = [_unknown(key, values[key], known) for key in values if key not in known]
     settings, invalid = _validate(values, known)
     problems.extend(invalid)
@@ -71,37 +87,67 @@ def _build(sources: Sequence[dict[str, SourceValue]], *, topics_required: bool) 
     return settings
 
 
-def _sections() -> dict[str, type[BaseModel]]:
-    types = {name: field.annotation for name, field in Settings.model_fields.items()}
-    return {name: kind for name, kind in types.items() if isinstance(kind, type) and issubclass(kind, BaseModel)}
+def _groups(model: type[Section], prefix: str = "") -> dict[str, type[Section]]:
+    """Return every group of keys, such as `input` and `input.time`."""
+    groups: dict[str, type[Section]] = {}
+    for name, field in model.keys().items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, Section):
+            groups[prefix + name] = field.annotation
+            groups |= _groups(field.annotation, f"{prefix}{name}.")
+    return groups
 
 
 def _known() -> dict[str, FieldInfo]:
-    """Return every key as `section.key`."""
-    sections = _sections()
-    known = {name: field for name, field in Settings.model_fields.items() if name not in sections}
-    for section, model in sections.items():
-        known.update({f"{section}.{name}": field for name, field in model.model_fields.items()})
-    return known
+    """Return every key, such as `input.topics` and `input.time.unit`."""
+    groups: dict[str, type[Section]] = {"": Settings, **_groups(Settings)}
+    keys = {
+        (f"{name}." if name else "") + key: field
+        for name, group in groups.items()
+        for key, field in group.keys().items()
+    }
+    return {key: field for key, field in keys.items() if key not in groups}
+
+
+def _expanded(source: Mapping[str, SourceValue]) -> dict[str, SourceValue]:
+    """Return a source with a key for each value in a group within a section, such as `input.time`.
+
+    A value in place of such a group is that of the key that SHORT names.
+    """
+    groups = {name for name in _groups(Settings) if "." in name}
+    values: dict[str, SourceValue] = {}
+    for key, (value, origin) in source.items():
+        if key in groups and isinstance(value, Mapping):
+            values |= {f"{key}.{name}": SourceValue(each, origin) for name, each in value.items()}
+        elif key in SHORT:
+            values[SHORT[key]] = SourceValue(value, origin)
+        else:
+            values[key] = SourceValue(value, origin)
+    return values
 
 
 def _validate(values: Mapping[str, SourceValue], known: Mapping[str, FieldInfo]) -> tuple[Settings | None, list[str]]:
     tree: dict[str, Any] = {}
     for key in values.keys() & known.keys():
-        section, dot, name = key.partition(".")
-        (tree.setdefault(section, {}) if dot else tree)[name or key] = values[key].value
+        *groups, name = key.split(".")
+        place = tree
+        for group in groups:
+            place = place.setdefault(group, {})
+        place[name] = values[key].value
     try:
         return Settings.model_validate(tree), []
     except ValidationError as error:
         problems = {key: problem for details in error.errors() for key, problem in _problems(details, known)}
-    return None, [f"{_assignment(key, values.get(key), known[key])}: {problem}" for key, problem in problems.items()]
+    return None, [f"{_assignment(key, values, known)}: {problem}" for key, problem in problems.items()]
 
 
-def _assignment(key: str, value: SourceValue | None, field: FieldInfo) -> str:
-    if value is None:
+def _assignment(key: str, values: Mapping[str, SourceValue], known: Mapping[str, FieldInfo]) -> str:
+    """Return a key, as it is usually written, with its value and where that comes from."""
+    value, field = values.get(SHORT.get(key, key)), known.get(SHORT.get(key, key))
+    key = {long: short for short, long in SHORT.items()}.get(key, key)
+    if value is None or field is None:
         return key
-    secret = "SecretStr" in str(field.annotation)
-    return f"{key} = {'**********' if secret else repr(value.value)} ({value.origin})"
+    shown = "**********" if "SecretStr" in str(field.annotation) else repr(value.value)
+    return f"{key} = {shown if len(shown) <= LONGEST_VALUE else shown[:LONGEST_VALUE] + '…'} ({value.origin})"
 
 
 def _problems(details: ErrorDetails, known: Mapping[str, FieldInfo]) -> Iterator[tuple[str, str]]:
@@ -109,7 +155,8 @@ def _problems(details: ErrorDetails, known: Mapping[str, FieldInfo]) -> Iterator
     if details["type"] == "conflict":
         yield from details["ctx"]["conflicts"]
         return
-    key = ".".join(str(part) for part in details["loc"][:2])
+    parts = [str(part) for part in details["loc"]]
+    key = next(name for end in range(len(parts), 0, -1) if (name := ".".join(parts[:end])) in known)
     if details["type"] == "value_error":
         yield key, str(details["ctx"]["error"])
     elif details["type"] == "literal_error":
@@ -129,9 +176,13 @@ def _allowed(field: FieldInfo) -> str:
 
 def _unknown(key: str, value: SourceValue, known: Mapping[str, FieldInfo]) -> str:
     # the value is not repeated, as it may be the secret of a misspelt key
-    if key in _sections():
+    if key in _groups(Settings):
         first = next(name for name in known if name.startswith(f"{key}."))
         return f"{key} ({value.origin}): is a section; set its keys, such as {first}"
-    near = difflib.get_close_matches(key, known, n=1)
-    meant = f"did you mean {near[0]} ({environment_name(near[0])})?" if near else "config/streamrnn.yaml lists all keys"
+    near = meant_key(key, known)
+    meant = (
+        f"did you mean {near} ({environment_name(near)})?"
+        if near
+        else "`streamrnn init --example streamrnn` writes a file with all keys"
+    )
     return f"{key} ({value.origin}): is not a key; {meant}"

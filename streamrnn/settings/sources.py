@@ -7,10 +7,13 @@ Scalars in YAML stay text (`no` is not a boolean and `0123` not an octal number)
 in all sources.
 """
 
+import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+import select
+import time
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import yaml
 
@@ -19,6 +22,12 @@ from streamrnn.errors import ConfigError
 PREFIX = "STREAMRNN_"
 SECRETS_DIRECTORY = "STREAMRNN_SECRETS_DIR"
 _DEFAULT_SECRETS = Path("/run/secrets")
+LARGEST_FILE = 1024 * 1024
+"""Bytes of a configuration or secrets file."""
+PIPE_SECONDS = 10.0
+"""Longest wait for a file that is a pipe, as `-c <(command)` makes one."""
+DEEPEST = 20
+"""Lists and mappings within each other in YAML."""
 # Kubernetes sets these variables for every Service, including one named streamrnn.
 _SERVICE_LINK = re.compile(
     r"""\w+_SERVICE_(HOST|PORT(_\w+)?)=.*
@@ -38,9 +47,11 @@ class SourceValue(NamedTuple):
 
 
 def read_sources(
-    path: Path | None, overrides: Sequence[str], environment: Mapping[str, str]
+    path: Path | None, overrides: Sequence[str], environment: Mapping[str, str], groups: Collection[str] = ()
 ) -> list[dict[str, SourceValue]]:
     """Read all sources, in order of precedence: --set, environment, secrets files, YAML.
+
+    `groups` are the groups of keys within a section, such as `input.time`, whose keys have lines of their own in YAML.
 
     Raises:
         ConfigError: a file cannot be read or is not YAML, a source has a key twice, or an override is not of the form
@@ -50,7 +61,7 @@ def read_sources(
         _from_overrides(overrides),
         _from_environment(environment),
         _from_secrets(environment),
-        _from_yaml(path) if path is not None else {},
+        _from_yaml(path, groups) if path is not None else {},
     ]
 
 
@@ -76,13 +87,13 @@ def _from_overrides(overrides: Sequence[str]) -> dict[str, SourceValue]:
             # the rest is not repeated, as it may be a secret
             shown = re.match(r"[\w.]*", override)
             raise ConfigError(f"--set {shown[0] if shown else ''}: must be written --set section.key=value")
-        values[key.strip()] = SourceValue(text, "--set")
+        values[key.strip()] = SourceValue(_text(text, f"--set {key.strip()}"), "--set")
     return values
 
 
 def _from_environment(environment: Mapping[str, str]) -> dict[str, SourceValue]:
     return {
-        _key(name): SourceValue(text, f"environment variable {name}")
+        _key(name): SourceValue(_text(text, f"environment variable {name}"), f"environment variable {name}")
         for name, text in sorted(environment.items())
         if name.startswith(PREFIX) and name != SECRETS_DIRECTORY and not _SERVICE_LINK.fullmatch(f"{name}={text}")
     }
@@ -102,17 +113,46 @@ def _from_secrets(environment: Mapping[str, str]) -> dict[str, SourceValue]:
         if key in values:
             raise ConfigError(f"{key}: is in both {values[key].origin} and {path.name}; delete one of the two files")
         # editors and `echo` end a file with a newline, which is not part of the secret
-        values[key] = SourceValue(_read(path).rstrip("\r\n"), f"secrets file {path}")
+        values[key] = SourceValue(_text(_read(path).rstrip("\r\n"), f"secrets file {path}"), f"secrets file {path}")
     return values
 
 
+class _RefusedError(yaml.MarkedYAMLError):
+    """YAML that a configuration may not contain; the problem quotes no value."""
+
+
 class _TextLoader(yaml.SafeLoader):
-    """A YAML loader that resolves scalars to text and null only."""
+    """A YAML loader that resolves scalars to text and null only, without aliases, anchors and tags."""
 
     yaml_implicit_resolvers = {  # noqa: RUF012 -- PyYAML defines it so
         first: [(tag, pattern) for tag, pattern in resolvers if tag.endswith(":null")]
         for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
+
+    _depth = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        """Compose a node. Few aliases could stand for very many values."""
+        event = self.peek_event()  # type: ignore[no-untyped-call]
+        tag = getattr(event, "tag", None)
+        if isinstance(event, yaml.AliasEvent) or event.anchor is not None or tag not in (None, "!"):
+            raise yaml.composer.ComposerError(None, None, "alias, anchor or tag", event.start_mark)
+        if self._depth >= DEEPEST:
+            raise _RefusedError(problem=f"more than {DEEPEST} nested lists or mappings", problem_mark=event.start_mark)
+        self._depth += 1
+        try:
+            return super().compose_node(parent, index)
+        finally:
+            self._depth -= 1
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:  # noqa: FBT001, FBT002
+        """Return a mapping, of which no key is written twice."""
+        found = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.value in found:
+                raise _RefusedError(problem="a key is written twice", problem_mark=key.start_mark)
+            found.add(key.value if isinstance(key, yaml.ScalarNode) else id(key))
+        return super().construct_mapping(node, deep)
 
 
 class _Dumper(yaml.SafeDumper):
@@ -124,10 +164,10 @@ _Dumper.add_representer(
 )
 
 
-def _from_yaml(path: Path) -> dict[str, SourceValue]:
+def _from_yaml(path: Path, groups: Collection[str]) -> dict[str, SourceValue]:
     text = _read(path)
     try:
-        return _from_nodes(path, _TextLoader(text))
+        return _from_nodes(path, _TextLoader(text), groups)
     except yaml.MarkedYAMLError as error:
         raise ConfigError(f"{path}{_where(error)}: is not valid YAML: {_problem(error)}") from None
     except (yaml.YAMLError, ValueError):
@@ -136,29 +176,30 @@ def _from_yaml(path: Path) -> dict[str, SourceValue]:
         ) from None
 
 
-def _from_nodes(path: Path, loader: _TextLoader) -> dict[str, SourceValue]:
+def _from_nodes(path: Path, loader: _TextLoader, groups: Collection[str]) -> dict[str, SourceValue]:
     root = loader.get_single_node()
     if root is None:
         return {}
     if not isinstance(root, yaml.MappingNode):
         raise ConfigError(f"{path}: must contain sections and keys, such as `input: {{topics: [sensors]}}`")
     values: dict[str, SourceValue] = {}
-    for key, node, line in _leaves(loader, root):
+    for key, node, line in _leaves(loader, root, groups):
         if key in values:
             raise ConfigError(f"{key} ({path}, line {line}): is written twice; it is also in {values[key].origin}")
         values[key] = SourceValue(loader.construct_object(node, deep=True), f"{path}, line {line}")
     return values
 
 
-def _leaves(loader: _TextLoader, root: yaml.MappingNode) -> Iterator[tuple[str, yaml.Node, int]]:
-    """Yield the key, node and line of each value; a mapping at the top level is a section."""
+def _leaves(
+    loader: _TextLoader, root: yaml.MappingNode, groups: Collection[str], prefix: str = ""
+) -> Iterator[tuple[str, yaml.Node, int]]:
+    """Yield the key, node and line of each value; a mapping is a section, or a group of keys within one."""
     for name_node, node in root.value:
-        name = str(loader.construct_object(name_node))
-        if not isinstance(node, yaml.MappingNode):
+        name = f"{prefix}{loader.construct_object(name_node)}"
+        if isinstance(node, yaml.MappingNode) and (not prefix or (name in groups and node.value)):
+            yield from _leaves(loader, node, groups, f"{name}.")
+        else:
             yield name, node, name_node.start_mark.line + 1
-            continue
-        for key_node, value_node in node.value:
-            yield f"{name}.{loader.construct_object(key_node)}", value_node, key_node.start_mark.line + 1
 
 
 def _where(error: yaml.MarkedYAMLError) -> str:
@@ -168,15 +209,49 @@ def _where(error: yaml.MarkedYAMLError) -> str:
 
 def _problem(error: yaml.MarkedYAMLError) -> str:
     # other kinds of errors quote the value, which may be a secret
-    if isinstance(error, yaml.scanner.ScannerError | yaml.parser.ParserError):
+    if isinstance(error, yaml.scanner.ScannerError | yaml.parser.ParserError | _RefusedError):
         return str(error.problem)
     return "values that begin with *, & or ! need quotes, keys must be plain words, and a file must be one document"
 
 
+def _text(text: str, origin: str) -> str:
+    """Return a text if each program could have written it. Raises ConfigError, which does not quote it."""
+    if "\0" in text:
+        raise ConfigError(f"{origin}: contains a NUL character; write it as text")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ConfigError(f"{origin}: is not UTF-8") from None
+    return text
+
+
 def _read(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        content = _read_bytes(path)
     except OSError as error:
-        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
+        raise ConfigError(f"{path}: cannot be read: {error.strerror or error}") from None
+    if len(content) > LARGEST_FILE:
+        raise ConfigError(f"{path}: is larger than {LARGEST_FILE:,} bytes, the most that is allowed")
+    try:
+        return content.decode()
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: is not UTF-8 at byte {error.start}") from None
+
+
+def _read_bytes(path: Path) -> bytes:
+    """Return the content of a file, or slightly more than is allowed of it. Raises OSError, of a slow pipe too."""
+    deadline, content = time.monotonic() + PIPE_SECONDS, b""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        ready = select.poll()
+        ready.register(descriptor, select.POLLIN)
+        while len(content) <= LARGEST_FILE:
+            if not ready.poll(1000 * max(0.0, deadline - time.monotonic())):
+                raise TimeoutError(f"it is a pipe whose writer has not ended within {PIPE_SECONDS:g} s")
+            part = os.read(descriptor, LARGEST_FILE + 1 - len(content))
+            if not part:
+                break
+            content += part
+    finally:
+        os.close(descriptor)
+    return content

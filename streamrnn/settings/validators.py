@@ -7,11 +7,15 @@ allowed, in words that follow the name of the key.
 import json
 import re
 import string
+from datetime import UTC, date, datetime
 from itertools import pairwise
 from typing import Literal
+from zoneinfo import ZoneInfo
 
 from pydantic import SecretStr
 
+from streamrnn.mapping import conditions, paths
+from streamrnn.mapping.numbers import MISSING_TEXTS
 from streamrnn.settings import units
 
 Plain = str | int | float | bool | None
@@ -19,14 +23,19 @@ Plain = str | int | float | bool | None
 
 _NAME = re.compile(r"[A-Za-z0-9._-]+", re.ASCII)
 _SERVER = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):([0-9]{1,5})", re.ASCII)
-_FIELD = re.compile(r"[^/\x00-\x1f\x7f-\x9f]+")  # the name of a series is key/field
-_TOKEN = re.compile(r"[!-~]{1,1000}", re.ASCII)
+_TOKEN = re.compile(r"[!-~]{16,1000}", re.ASCII)
+_TOKEN_URL = re.compile(r"https?://[!-~]+", re.ASCII)
+_FUNCTION = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*", re.ASCII)
+_ELEMENT = re.compile(r"\[-?\d+\]", re.ASCII)
+"""How the path of an element of a list begins, unlike a list of paths."""
 _FIELD_BYTES = 256
+MISSING = MISSING_TEXTS
+FIRST_YEAR, LAST_YEAR = 1900, 2199
 _LAST_PORT = 65535
 _APP_LENGTH, _TOPIC_LENGTH = 100, 249
-_FURTHEST_HORIZON, _MEDIAN = 1000, 0.5
-# A forecast record contains horizons x quantiles numbers of up to 20 bytes, and brokers reject records over 1 MiB.
-_MOST_HORIZONS, _MOST_QUANTILES = 100, 50
+FURTHEST_HORIZON, MOST_HORIZONS = 1000, 1000
+_MEDIAN = 0.5
+_MOST_QUANTILES = 50
 _MOST_SEASONS = 2
 
 
@@ -35,8 +44,8 @@ def parse_list(value: object) -> list[str]:
     if isinstance(value, str) and value.lstrip().startswith("["):
         try:
             value = json.loads(value)
-        except ValueError:
-            raise ValueError("begins with '[' but is not a JSON list") from None
+        except (ValueError, RecursionError):
+            raise ValueError('begins with \'[\' but is not a JSON list, such as ["a", "b"]') from None
     elif isinstance(value, str):
         value = [part.strip() for part in value.split(",")]
     if not isinstance(value, list | tuple) or not all(isinstance(item, str | int | float) for item in value):
@@ -60,10 +69,33 @@ def check_app(value: str) -> str:
     return value
 
 
+def check_token_url(value: str) -> str:
+    """Check the address of a token endpoint."""
+    if not _TOKEN_URL.fullmatch(value):
+        raise ValueError("must be an address that begins with https:// (or http://)")
+    return value
+
+
+def check_registry(value: str) -> str:
+    """Check the address of a schema registry, which is printed with the configuration."""
+    if not _TOKEN_URL.fullmatch(value) or "@" in value:
+        raise ValueError("must be an address that begins with https:// (or http://), without user and password")
+    return value
+
+
+def check_function(value: str) -> str:
+    """Check the name of a function in a module."""
+    if not _FUNCTION.fullmatch(value):
+        raise ValueError("must be package.module:function")
+    return value
+
+
 def check_token(value: SecretStr) -> SecretStr:
     """Check a secret that is sent in an HTTP header."""
     if not _TOKEN.fullmatch(value.get_secret_value()):
-        raise ValueError("must be printable ASCII without spaces, at most 1000 characters")
+        raise ValueError(
+            "must be 16 to 1000 printable ASCII characters without spaces, such as of openssl rand -hex 32"
+        )
     return value
 
 
@@ -84,32 +116,104 @@ def parse_topics(value: object) -> tuple[str, ...]:
     return names
 
 
-def parse_fields(value: object) -> tuple[str, ...] | Literal["*"]:
-    """Return distinct field names, or `*` for every numeric field."""
-    return "*" if value == "*" else parse_covariates(value, "'*' (every numeric field) or ")
-
-
-def parse_covariates(value: object, alternative: str = "") -> tuple[str, ...]:
-    """Return distinct field names; the message names `alternative`, if given, and an empty list is then rejected."""
+def parse_names(value: object) -> tuple[str, ...]:
+    """Return distinct names or patterns of fields."""
     names = tuple(parse_list(value))
-    if (alternative and not names) or len(set(names)) < len(names) or not all(map(_FIELD.fullmatch, names)):
-        raise ValueError(f"must be {alternative}distinct names without '/' and control characters")
-    if any(len(name.encode()) > _FIELD_BYTES for name in names):
-        raise ValueError(f"must be names of at most {_FIELD_BYTES} bytes")
+    if len(set(names)) < len(names) or not all(names) or any(len(name.encode()) > _FIELD_BYTES for name in names):
+        raise ValueError(f"must be distinct names, or patterns such as usage_*, of 1 to {_FIELD_BYTES} bytes")
     return names
 
 
-def parse_horizons(value: object) -> tuple[int, ...]:
-    """Return steps ahead in rising order."""
-    allowed = f"must be 1 to {_MOST_HORIZONS} whole numbers of steps from 1 to {_FURTHEST_HORIZON} in rising order"
+def parse_fields(value: object) -> tuple[str, ...] | Literal["*"]:
+    """Return distinct names or patterns of fields, or `*` for every number."""
+    if value in ("*", ["*"], ("*",)):
+        return "*"
+    if value in ("", [], ()):
+        raise ValueError("must be '*' (every number), or names and patterns of fields, such as usage_*")
+    return parse_names(value)
+
+
+def _one_or_several(value: object) -> list[str]:
+    """Return the items of a list, JSON or not; another text is one item: it may contain commas, and begin with `[`."""
+    if not isinstance(value, str):
+        return parse_list(value)
+    listed = value.lstrip().startswith("[") and not _ELEMENT.match(value.lstrip())
     try:
-        steps = tuple(int(item) for item in parse_list(value))
+        return parse_list(json.loads(value)) if listed else [value]
+    except (json.JSONDecodeError, RecursionError):
+        return [value]
+
+
+def parse_paths(value: object) -> tuple[str, ...]:
+    """Return one or several paths; None or an empty text: none."""
+    if value is None or value == "":
+        return ()
+    return tuple(paths.check_path(each.strip()) for each in _one_or_several(value))
+
+
+def parse_conditions(value: object) -> tuple[str, ...]:
+    """Return conditions; a single text is one."""
+    texts = tuple(item for item in _one_or_several(value) if item != "")
+    for text in texts:
+        conditions.parse_condition(text)
+    return texts
+
+
+def parse_patterns(value: object) -> tuple[str, ...]:
+    """Return patterns of `strptime`; a single text is one."""
+    texts = tuple(item for item in _one_or_several(value) if item != "")
+    for text in texts:
+        try:
+            datetime.strptime(datetime(2004, 2, 29, 13, 14, 15, tzinfo=UTC).strftime(text), text)
+        except ValueError:
+            raise ValueError(f"{text!r} is not a pattern of strptime, such as %d.%m.%Y %H:%M:%S") from None
+        if "%Y" not in text and "%s" not in text and "%c" not in text and "%G" not in text:
+            raise ValueError(f"{text!r} has no year of four digits (%Y), so that a time could be read as another year")
+    return texts
+
+
+def check_delimiter(value: str) -> str:
+    """Check a delimiter of cells."""
+    if value not in ("auto", "tab", "space", "\\t") and (len(value) != 1 or value in "\r\n\"'" or value.isalnum()):
+        raise ValueError("must be auto, tab, space, or one character such as ; or |")
+    return value
+
+
+def check_quote(value: str) -> str:
+    """Check a character around cells."""
+    if value != "none" and (len(value) != 1 or value.isspace() or value.isalnum()):
+        raise ValueError("must be one character such as \" or ', or none")
+    return value
+
+
+def check_encoding(value: str) -> str:
+    """Check the name of an encoding of text."""
+    try:
+        if value != "auto":
+            "".encode(value)
+    except (LookupError, ValueError):
+        raise ValueError("must be auto, or an encoding such as utf-8, utf-16, cp1252 or latin-1") from None
+    return value
+
+
+def check_zone(value: str) -> str:
+    """Check the name of a time zone."""
+    try:
+        ZoneInfo(value)
+    except (LookupError, OSError, ValueError):
+        raise ValueError("must be a time zone of the IANA database, such as UTC or Europe/Berlin") from None
+    return value
+
+
+def check_day(value: str) -> str:
+    """Check a day from 1900 on."""
+    try:
+        day = date.fromisoformat(value)
     except ValueError:
-        raise ValueError(allowed) from None
-    rising = all(low < high for low, high in pairwise((0, *steps, _FURTHEST_HORIZON + 1)))
-    if not rising or not 1 <= len(steps) <= _MOST_HORIZONS:
-        raise ValueError(allowed)
-    return steps
+        raise ValueError("must be a day such as 1970-01-01") from None
+    if not FIRST_YEAR <= day.year <= LAST_YEAR:
+        raise ValueError(f"must lie in the years {FIRST_YEAR} to {LAST_YEAR}")
+    return value
 
 
 def parse_quantiles(value: object) -> tuple[float, ...]:
@@ -149,7 +253,7 @@ def parse_experts(value: object) -> tuple[dict[str, Plain], ...]:
     if isinstance(value, str):
         try:
             value = json.loads(value or "[]")
-        except ValueError:
+        except (ValueError, RecursionError):
             raise ValueError(f"{allowed}; a text must be JSON") from None
     if not isinstance(value, list | tuple) or not all(isinstance(item, dict) for item in value):
         raise ValueError(allowed)
@@ -166,7 +270,7 @@ def _plain(value: object, allowed: str) -> Plain:
         return value
     try:
         parsed = json.loads(value)
-    except ValueError:
+    except (ValueError, RecursionError):
         return value
     return parsed if parsed is None or isinstance(parsed, int | float) else value
 
@@ -182,3 +286,8 @@ def check_topic_template(value: object) -> str:
         raise ValueError(allowed)
     check_topic(str(value).format(topic="topic", app="app"))
     return str(value)
+
+
+def check_optional_template(value: object) -> str | None:
+    """Check a topic name as `check_topic_template` does, or return None for none."""
+    return None if value is None or value == "" else check_topic_template(value)

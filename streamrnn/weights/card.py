@@ -80,13 +80,17 @@ def read_card(path: Path) -> dict[str, Any]:
 
 
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, Singles]]:
+    """Return the card and the arrays; nothing but a float32 vector is read, and it is not larger than the file."""
     try:
+        if not path.is_file():  # a pipe would never end
+            raise InputError(f"the base network {path} cannot be read: it is not a file")
         with safetensors.safe_open(path, "numpy") as file:
             card: Any = orjson.loads((file.metadata() or {}).get(CARD, "null"))
-            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 -- it is no dictionary
+            kinds = {name: file.get_slice(name).get_dtype() for name in file.keys()}  # noqa: SIM118 -- no dictionary
+            arrays = {name: file.get_tensor(name) for name, kind in kinds.items() if kind == "F32"}
     except OSError as error:
         raise InputError(f"the base network {path} cannot be read: {error.strerror or error}") from error
-    except (safetensors.SafetensorError, orjson.JSONDecodeError) as error:
+    except (safetensors.SafetensorError, ValueError) as error:
         raise InputError(
             f"{path} is damaged, or no base network: {error}; copy it again, or make one (streamrnn pretrain)"
         ) from error

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from support.fork_server import ForkServer
 from support.inputs import ALL_FIELDS, BAD, T
 from support.process import Daemon, until
 
@@ -37,7 +38,7 @@ def records(fields: str) -> tuple[list[Record], dict[int, str]]:
 
 
 @pytest.mark.parametrize("fields", ["a", "*"])
-def test_the_daemon_forecasts_all_but_the_bad_records(tmp_path: Path, fields: str) -> None:
+def test_the_daemon_forecasts_all_but_the_bad_records(tmp_path: Path, fork_server: ForkServer, fields: str) -> None:
     """There is one dead letter per bad record with its bytes, offset and reason, and a forecast of every other one."""
     given, reasons = records(fields)
     path = tmp_path / "log.db"
@@ -45,7 +46,9 @@ def test_the_daemon_forecasts_all_but_the_bad_records(tmp_path: Path, fields: st
         log.create([Topic("sensors", 1)])
         log.append("sensors", given)
     with (
-        Daemon(tmp_path, [*OVERRIDES, f"input.fields={fields}", f"sqlite.path={path}"]) as daemon,
+        Daemon(
+            tmp_path, [*OVERRIDES, f"input.fields={fields}", f"sqlite.path={path}"], fork_server=fork_server
+        ) as daemon,
         closing(SqliteLog(path=path, app="streamrnn")) as log,
     ):
         sensors = TopicPartition("sensors", 0)
@@ -93,6 +96,7 @@ def test_extreme_numbers_leave_everything_finite(scale: float) -> None:
         assert (np.diff(curves, axis=0) >= 0).all()
     state = task._forecaster.save_shared() | task._forecaster.save_rows(0, 3)
     for name, array in state.items():
-        if array.dtype.kind == "f":  # NaN: a label that has not matured, or a phase without a value
-            absent = name.endswith(("labels", "series_short", "series_long", "series_before")) & np.isnan(array)
+        if array.dtype.kind == "f":  # NaN: a label that has not matured, a phase without a value, no recurring value
+            names = ("labels", "series_short", "series_long", "series_before", "lattice_moved")
+            absent = name.endswith(names) & np.isnan(array)
             assert (np.isfinite(array) | absent).all(), name

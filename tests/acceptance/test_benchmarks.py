@@ -4,30 +4,44 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from support.fork_server import ForkServer
 
 pytestmark = pytest.mark.timeout(600)
 
 ROOT = Path(__file__).parents[2]
-WITHOUT_FIGURES = {"__init__", "workload", "over_kafka", "in_process"}
+WITHOUT_FIGURES = {"__init__", "workload", "over_kafka", "in_process", "pass_through", "results", "example_pictures"}
+RUN = "import runpy, sys; runpy.run_module(sys.argv.pop(1), run_name='__main__', alter_sys=True)"
 ARGUMENTS: dict[str, list[str]] = {
     "ablate": ["--only", "nothing,learning", "--rows", "60"],
-    "bench": ["--series=200", "--warm=5", "--rounds=150", "--repeat=1", "--seconds=1"],
+    "bench": [
+        "--series=20", "--records=4000", "--variants=lean", "--clients=confluent", "--interval=0.05", "--seconds=2",
+        "--latency-series=20", "--latency-seconds=0.5", "--latency-rounds=5", "--alone=1", "--no-decoding",
+        "--output", "{folder}",
+    ],
+    "decoding": ["--records=2000"],
     "directions": ["--data", "{folder}"],
-    "overhead": ["snapshots", "--turns=2", "--seconds=0.2", "--warm=0.5", "--variants=lean", "--series=1"],
-    "page": ["--viewers=1", "--turns=1", "--seconds=1", "--warm=0", "--records=200000"],
-    "paper": ["{folder}/small.csv", "--steps=2", "--origins", "3600", "3605"],
-    "pictures": ["--points=20", "--output", "{folder}"],
+    "gpu": ["--devices", "cpu", "--series", "50"],
+    "overhead": [
+        "snapshots", "--turns=2", "--seconds=0.1", "--warm=0.1", "--variants=lean", "--series=1",
+        "--set=commit.interval=50ms",
+    ],
+    "page": [
+        "--viewers=1", "--turns=1", "--seconds=3", "--warm=0", "--plots=1", "--stored=2000", "--records=300000",
+    ],
+    "paper": ["{folder}/small.csv", "--steps=2", "--origins", "200", "205"],
+    "pictures": ["--points=20", "--seeds=0", "--output", "{folder}"],
     "restarts": ["--times=1", "--partitions=1", "--between=1"],
     "restore": ["--times=1", "--series=100", "--again=200"],
-}
+}  # fmt: skip
 FIGURES = {
     "ablate": r"\| nothing \| [0-9.]+ \|",
-    "bench": r"\| ratio \| [0-9.]+",
+    "bench": r"\| lean/confluent/20 \| ratio to the pass-through \| [0-9.]+",
+    "decoding": r"avro: [0-9,]+ values/s",
     "directions": r"\| small \| [0-9.]+ \|",
+    "gpu": r"default, 50 series, cpu: [0-9,]+ records/s",
     "overhead": r"processor time: [0-9.]+ \+-",
     "page": r"1 viewers, ratio of records/s: [0-9.]+",
     "paper": r"streamrnn [0-9.]+",
@@ -44,9 +58,11 @@ def test_every_benchmark_is_tested() -> None:
 
 
 @pytest.mark.parametrize("name", ARGUMENTS)
-def test_a_benchmark_prints_a_figure(name: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+def test_a_benchmark_prints_a_figure(
+    name: str, request: pytest.FixtureRequest, fork_server: ForkServer, tmp_path: Path
+) -> None:
     """It ends without an error after it has printed a figure in the expected form."""
-    rows = 80 if name == "directions" else 3620
+    rows = 80 if name == "directions" else 220
     lines = [f"2016-07-{1 + n // 24 % 28:02d}T{n % 24:02d}:00:00," + f"{n % 24 + n % 7 / 10}" for n in range(rows)]
     (tmp_path / "small.csv").write_text("\n".join(["date,OT", *lines]) + "\n")
     arguments = [each.format(folder=tmp_path) for each in ARGUMENTS[name]]
@@ -54,10 +70,9 @@ def test_a_benchmark_prints_a_figure(name: str, request: pytest.FixtureRequest, 
         (pytest.fail if os.environ.get("CI") else pytest.skip)("no browser: install chromium")
     if name in {"bench", "restarts", "restore"}:
         arguments += ["--bootstrap-servers", request.getfixturevalue("broker")]
-    environment = {**os.environ, "PYTHONPATH": f"{ROOT / 'tests'}:{ROOT}"}
     done = subprocess.run(
-        [sys.executable, "-m", f"benchmarks.{name}", *arguments],
-        cwd=ROOT, env=environment, capture_output=True, text=True, check=False,
+        [*fork_server.command, "-c", RUN, f"benchmarks.{name}", *arguments],
+        cwd=ROOT, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     assert re.search(FIGURES[name], done.stdout), done.stdout

@@ -49,11 +49,11 @@ def test_a_password_from_a_secrets_file_completes_the_secure_example(tmp_path: P
 def test_every_mistake_has_a_line_with_key_value_origin_and_remedy(tmp_path: Path) -> None:
     """A file with mistakes and a variable with one: exit code 78, a line for each, nothing printed as if it were ok."""
     file = tmp_path / "mistakes.yaml"
-    file.write_text("input: {topics: [sensors]}\nforecast: {horizon: [1]}\ncommit:\n  interval: 500\n")
+    file.write_text("input: {topics: [sensors]}\nforecast: {horizens: [1]}\ncommit:\n  interval: 500\n")
     done = streamrnn("check", "-c", str(file), secrets=tmp_path, STREAMRNN_MODEL__CELL="gruu")
     assert (done.returncode, done.stdout) == (78, "")
     assert set(done.stderr.splitlines()) == {
-        f"streamrnn: forecast.horizon ({file}, line 2): is not a key; "
+        f"streamrnn: forecast.horizens ({file}, line 2): is not a key; "
         "did you mean forecast.horizons (STREAMRNN_FORECAST__HORIZONS)?",
         f"streamrnn: commit.interval = '500' ({file}, line 4): "
         "the unit is missing; write a number with a unit, such as 500ms, 30s, 5m, 1h or 7d",
@@ -79,3 +79,26 @@ def test_connecting_to_an_embedded_log_says_what_is_there(tmp_path: Path) -> Non
     done = streamrnn("check", "--connect", *settings, secrets=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     assert "sensors: does not exist yet" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("redirected", "unbuffered", "code", "error"),
+    [
+        ("| true", "", 141, ""),
+        ("| true", "1", 141, ""),
+        (">/dev/full", "", 73, "streamrnn: standard output cannot be written: No space left on device\n"),
+        (">/dev/full", "1", 73, "streamrnn: standard output cannot be written: No space left on device\n"),
+        (">&-", "", 73, "streamrnn: standard output cannot be written: Bad file descriptor\n"),
+        ("2>&- >/dev/null", "", 0, ""),
+        ("--help | true", "1", 141, ""),
+        ("<&- >&- 2>&-", "", 73, ""),
+    ],
+)
+def test_standard_streams_that_cannot_be_written(redirected: str, unbuffered: str, code: int, error: str) -> None:
+    """A closed or full standard stream gives an exit code and at most one line, and never a traceback."""
+    own = {name: value for name, value in os.environ.items() if not name.startswith("STREAMRNN_")}
+    done = subprocess.run(
+        ["bash", "-o", "pipefail", "-c", f"{sys.executable} -m streamrnn.cli check --set input.topics=a {redirected}"],
+        env={**own, "PYTHONUNBUFFERED": unbuffered}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (code, error)

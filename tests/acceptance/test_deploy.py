@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from streamrnn.observe.catalogue import METRICS
+from streamrnn.observe.catalogue import METRICS, SELECTED
 from streamrnn.settings import Settings, load
 
 REPOSITORY = Path(__file__).parents[2]
@@ -49,6 +49,7 @@ def environment() -> dict[str, str]:
 def test_the_dockerfile_has_only_known_instructions() -> None:
     """A misspelt instruction would fail the build."""
     known = {
+        "ARG",
         "FROM",
         "WORKDIR",
         "RUN",
@@ -73,10 +74,11 @@ def test_the_image_does_not_run_as_root() -> None:
 
 
 def test_the_image_installs_only_locked_packages() -> None:
-    """Each pip install checks hashes, or installs no dependency."""
+    """Each pip install checks hashes or installs no dependency, but for torch of another index, in its version."""
     installs = [rest for word, rest in instructions() if word == "RUN" and "pip install" in rest]
     kinds = ["--require-hashes" in rest or "--no-deps --no-build-isolation" in rest for rest in installs]
-    assert kinds == [True, True]
+    assert kinds == [True, False, True]
+    assert r"s/^\(torch==[^ ;]*\).*/\1/p' requirements.lock" in installs[1]
 
 
 def test_the_image_copies_only_what_exists_and_is_not_ignored() -> None:
@@ -115,6 +117,17 @@ def test_writable_folders_of_the_image() -> None:
     assert dict(last_stage())["WORKDIR"] in owned
 
 
+def test_the_image_has_compiled_loops() -> None:
+    """The loops of both variants are compiled by a program that is valid, and belong to the user of the image."""
+    compiling = next(rest for word, rest in last_stage() if word == "RUN" and "warm_up" in rest)
+    program, _, owned = compiling.removeprefix('python -c "').partition('"')
+    compile(program, "RUN", "exec")
+    assert "'model.variant=lean'" in program
+    assert owned.split() == ["&&", "chown", "-R", "streamrnn:streamrnn", environment()["NUMBA_CACHE_DIR"]]
+    words = [word for word, _ in last_stage()]
+    assert words.index("ENV") < [rest for _, rest in last_stage()].index(compiling)
+
+
 def test_the_configuration_of_the_deployment_is_valid(monkeypatch: pytest.MonkeyPatch) -> None:
     """The environment of image and Compose file loads with the mounted configuration."""
     service = read("compose.yaml")["services"]["streamrnn"]
@@ -141,7 +154,7 @@ def test_compose_mounts_files_that_exist() -> None:
 
 def test_compose_listens_on_this_machine_only() -> None:
     """Every published port is bound to 127.0.0.1."""
-    ports = [port for service in read("compose.yaml")["services"].values() for port in service["ports"]]
+    ports = [port for service in read("compose.yaml")["services"].values() for port in service.get("ports", [])]
     assert len(ports) == 5
     assert [port for port in ports if not port.startswith("127.0.0.1:")] == []
 
@@ -183,11 +196,24 @@ def boards() -> list[Any]:
     return [json.loads(path.read_text()) for path in sorted((DEPLOY / "grafana/dashboards").glob("*.json"))]
 
 
-def test_grafana_uses_the_prometheus_of_the_deployment() -> None:
-    """Data source and panels name one source, at the address of the service."""
-    (source,) = read("grafana/datasource.yaml")["datasources"]
-    assert source["url"] == "http://prometheus:9090"
-    assert {panel["datasource"]["uid"] for board in boards() for panel in board["panels"]} == {source["uid"]}
+def test_grafana_uses_the_sources_of_the_deployment() -> None:
+    """Each variable of a dashboard that chooses a data source finds one of its kind, at the address of a service."""
+    sources = {source["type"]: source for source in read("grafana/datasource.yaml")["datasources"]}
+    services = read("compose.yaml")["services"]
+    for board in boards():
+        chosen = {v["name"]: v["query"] for v in board["templating"]["list"] if v["type"] == "datasource"}
+        for panel in board["panels"]:
+            name = panel["datasource"]["uid"].removeprefix("${").removesuffix("}")
+            assert panel["datasource"]["type"] == chosen[name] in sources
+    assert sources["prometheus"]["isDefault"]
+    for source in sources.values():
+        assert source["url"].split(":")[1].removeprefix("//") in services
+    api = sources["yesoreyeram-infinity-datasource"]
+    # without a token the page answers to its own address only
+    host, port = services["streamrnn"]["environment"]["STREAMRNN_PAGE__HOST"], Settings().page.port
+    assert api["url"] == f"http://{host}:{port}" in api["jsonData"]["allowedHosts"]
+    assert services["streamrnn"]["hostname"] == host
+    assert services["grafana"]["environment"]["GF_PLUGINS_PREINSTALL"] == api["type"]
     (provider,) = read("grafana/dashboards.yaml")["providers"]
     volumes = read("compose.yaml")["services"]["grafana"]["volumes"]
     assert f"./grafana/dashboards:{provider['options']['path']}:ro" in volumes
@@ -206,7 +232,9 @@ def test_what_is_generated_is_up_to_date(tmp_path: Path) -> None:
     made = [path.relative_to(tmp_path) for path in sorted(tmp_path.rglob("*")) if path.is_file()]
     assert [path for path in made if (REPOSITORY / path).read_bytes() != (tmp_path / path).read_bytes()] == []
     shown = {path.name for path in (DEPLOY / "grafana/dashboards").iterdir()}
-    assert shown == {path.name for path in made if path.suffix == ".json"}
+    assert shown == {path.name for path in made if path.parts[:2] == ("deploy", "grafana")}
+    schemas = {path.name for path in (REPOSITORY / "docs/reference/schemas").iterdir()}
+    assert schemas == {path.name for path in made if path.parent.name == "schemas"}
 
 
 def test_every_alert_has_a_section_in_the_runbook() -> None:
@@ -222,12 +250,13 @@ def test_every_alert_has_a_section_in_the_runbook() -> None:
 def test_rules_and_dashboards_use_existing_metrics() -> None:
     """Every metric in a query is in the catalogue, with the suffixes of its kind, or recorded by a rule."""
     endings = {"histogram": ("_bucket", "_sum", "_count"), "distribution": ("_bucket", "_gsum", "_gcount")}
-    known = {f"streamrnn_{m.name}{end}" for m in METRICS for end in endings.get(m.kind, ("",))}
+    known = {f"streamrnn_{m.name}{end}" for m in (*METRICS, *SELECTED) for end in endings.get(m.kind, ("",))}
     known = {f"{name}_total" if name[10:] in COUNTERS else name for name in known} | {"streamrnn_build_info"}
     rules = [rule for group in read("rules.yml")["groups"] for rule in group["rules"]]
     known |= {rule["record"] for rule in rules if "record" in rule}
     queries = [rule["expr"] for rule in rules]
-    queries += [target["expr"] for board in boards() for panel in board["panels"] for target in panel["targets"]]
+    targets = [target for board in boards() for panel in board["panels"] for target in panel["targets"]]
+    queries += [target["expr"] for target in targets if "expr" in target]
     assert len(queries) > 80
     used = {name for query in queries for name in re.findall(r"\w+:streamrnn_[\w:]+|\bstreamrnn_\w+", query)}
     assert used - known == set()
@@ -242,6 +271,19 @@ def test_the_license_matches_the_package() -> None:
     assert project["license"] == "Apache-2.0"
     assert "Version 2.0, January 2004" in text
     assert "END OF TERMS AND CONDITIONS" in text
+
+
+def test_every_direct_dependency_is_listed_with_its_licence() -> None:
+    """The table of docs/explanation/security.md names what needs each dependency of pyproject.toml, and a licence."""
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
+    parts = {"streamrnn": project["dependencies"], **project["optional-dependencies"]}
+    lines = (REPOSITORY / "docs/explanation/security.md").read_text().splitlines()
+    rows = {cells[1].strip(): cells[2:4] for line in lines if (cells := line.split("|"))[0] == "" and len(cells) == 5}
+    for part, requirements in parts.items():
+        for requirement in requirements:
+            needed, licence = rows[re.split(r"[^A-Za-z0-9._-]", requirement)[0].lower()]
+            assert part in needed.strip().split(", "), requirement
+            assert licence.strip(), requirement
 
 
 def test_the_lock_has_every_dependency_with_hashes() -> None:
@@ -272,7 +314,9 @@ def test_the_lock_has_no_registry_and_no_path() -> None:
     assert [line for line in lines if re.search(r"://|/tmp/|/home/|--(extra-)?index-url |--find-links", line)] == []
 
 
-@pytest.mark.parametrize("target", ["venv", "demo", "test", "long", "check", "bench", "generate", "lock", "clean"])
+@pytest.mark.parametrize(
+    "target", ["venv", "demo", "test", "long", "check", "bench", "bench-compare", "generate", "docs", "lock", "clean"]
+)
 def test_every_target_is_explained_and_runs(target: str) -> None:
     """`make` alone lists the target, and its dry run succeeds."""
     help_text = subprocess.run(["make"], cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout

@@ -3,6 +3,7 @@
 import json
 import re
 import time
+import tomllib
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -11,9 +12,12 @@ from typing import Any
 import pytest
 import yaml
 from kafka import KafkaAdminClient, KafkaProducer
-from support.documents import DOCUMENTS, ROOT, Block, Reader, blocks, name
+from support.documents import DOCUMENTS, OTHER_PROGRAMS, ROOT, Block, Reader, blocks, name
+from support.fork_server import ForkServer
 from support.process import until
+from support.webhook import Webhook
 
+from streamrnn import cli, errors
 from streamrnn.log import Topic
 from streamrnn.log.files import read_csv
 from streamrnn.log.sqlite import SqliteLog
@@ -25,14 +29,22 @@ pytestmark = pytest.mark.timeout(600)
 README = ROOT / "README.md"
 NOT_RUN = {
     "text": "a formula, a path or an example of output; a test below finds commands that hide in one",
+    "proto": "the schema of an example of docs/how-to/sources, which tests/unit/test_how_to_sources.py compiles",
+    "sql": "Flink SQL, which the tests do not have; a test below compares its columns with the schema of the records",
     "nginx": "a fragment of the configuration of a reverse proxy, which the tests do not have",
 }
 """Languages of blocks that no test runs, and why."""
-KAFKA = ("README.md", "docs/tutorial/kafka.md")
+NOTIFY = "docs/how-to/notify.md"
+KAFKA = ("README.md", "docs/tutorial/kafka.md", "docs/how-to/consume.md", NOTIFY)
 """Documents that need a broker."""
 PATIENCE = 300.0
 """Seconds to wait for the first forecasts, which the first process on a machine compiles for."""
-RUNNING = ("docs/reference/state.md", "docs/reference/metrics.md")
+RUNNING = (
+    "docs/reference/state.md",
+    "docs/reference/metrics.md",
+    "docs/how-to/dead-letters.md",
+    "docs/how-to/troubleshooting.md",
+)
 """Documents that speak of a daemon that runs already."""
 FORECAST = [
     "series", "time", "value", "horizon", "target_time", "quantiles", "anomaly_score", "skill", "status", "model",
@@ -43,12 +55,13 @@ RUNNABLE = [document for document in DOCUMENTS if {block.language for block in b
 
 
 @pytest.fixture
-def reader(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Reader]:
+def reader(request: pytest.FixtureRequest, tmp_path: Path, fork_server: ForkServer) -> Iterator[Reader]:
     """Yield a reader in a folder with example configurations, CSV files and, unless over Kafka, an embedded log."""
     document = request.node.callspec.params["document"]
-    reader = Reader(tmp_path, request.getfixturevalue("broker") if name(document) in KAFKA else "")
+    reader = Reader(tmp_path, request.getfixturevalue("broker") if name(document) in KAFKA else "", fork_server)
     (tmp_path / "config").symlink_to(ROOT / "config")
     (tmp_path / "deploy").symlink_to(ROOT / "deploy")
+    (tmp_path / "docs").symlink_to(ROOT / "docs")
     (tmp_path / "pumps.yaml").write_text(pumps())
     (tmp_path / "other.yaml").write_text((ROOT / "config/sqlite.yaml").read_text() + "learning: {enabled: false}\n")
     for stem in ("machine", "2023", "2024"):
@@ -62,6 +75,13 @@ def reader(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Reader]:
         with closing(KafkaAdminClient(bootstrap_servers=reader.broker)) as admin:
             written = ["sensors.forecasts", "sensors.dead-letters", "pumps.state", "streamrnn.state"]
             admin.delete_topics([topic for topic in admin.list_topics() if topic in {*reader.topics, *written}])
+
+
+@pytest.fixture
+def webhook() -> Iterator[Webhook]:
+    """Yield a receiver of messages."""
+    with Webhook() as hook:
+        yield hook
 
 
 def pumps() -> str:
@@ -82,18 +102,39 @@ def write_log(path: Path) -> None:
 def before(document: str, block: Block, reader: Reader) -> None:
     """Do what a document takes for granted before one of its blocks."""
     if document == "README.md" and block.text.startswith("streamrnn check"):
-        reader.create_topic("sensors", 2)
-        with closing(KafkaProducer(bootstrap_servers=reader.broker)) as producer:
-            producer.send("sensors", next(b for b in blocks(README) if b.language == "json").text.strip().encode())
-            producer.flush()
+        produce_the_record(reader)
+    if document == "docs/how-to/consume.md" and block.language == "python":
+        produce_the_record(reader)
+        reader.start_daemon("run", "-c", "pumps.yaml")
     if "KafkaConsumer" in block.text:
-        reader.wait_for_forecasts("sensors.forecasts")
+        if document == NOTIFY:
+            write_events(reader)
+        reader.wait_for_forecasts("sensors.events" if document == NOTIFY else "sensors.forecasts")
     if document == "docs/reference/state.md" and block.text.startswith("streamrnn state migrate"):
         reader.stop_daemon()
     elif document in RUNNING and block.language == "sh":
         reader.start_daemon("run", "-c", "config/sqlite.yaml")
     if not reader.broker and reader.running and block.language in {"sh", "python"}:
         until(lambda: committed(reader.folder / "streamrnn.db"), "committed forecasts", PATIENCE)
+
+
+def produce_the_record(reader: Reader) -> None:
+    """Create the topic, and write the record of the README to it."""
+    (record,) = re.findall(r'`(\{"series": "pump-7", .*\})`', README.read_text())
+    reader.create_topic("sensors", 2)
+    with closing(KafkaProducer(bootstrap_servers=reader.broker)) as producer:
+        producer.send("sensors", record.encode())
+        producer.flush()
+
+
+def write_events(reader: Reader) -> None:
+    """Write the example of an event, and one that is not to be delivered."""
+    reader.create_topic("sensors.events", 1)
+    example = next(b.text for b in blocks(ROOT / "docs/how-to/alerts.md") if '"crossing_expected"' in b.text)
+    with closing(KafkaProducer(bootstrap_servers=reader.broker)) as producer:
+        producer.send("sensors.events", example.encode())
+        producer.send("sensors.events", json.dumps(json.loads(example) | {"event": "drift_begins"}).encode())
+        producer.flush()
 
 
 def committed(path: Path) -> bool:
@@ -110,8 +151,15 @@ def committed(path: Path) -> bool:
 def test_a_document_does_what_it_says(
     document: Path, reader: Reader, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:
-    """Shell and Python run in order in one folder, YAML is a valid configuration, JSON is a valid example."""
+    """Shell and Python run in order in one folder, YAML is a valid configuration, JSON is a valid example.
+
+    What Python sends to a webhook arrives: the second time, as the receiver is not ready at the first.
+    """
     request.getfixturevalue("bare_environment")
+    if name(document) == NOTIFY:
+        hook = request.getfixturevalue("webhook")
+        monkeypatch.setenv("WEBHOOK", hook.url)
+        hook.failures = 1
     for block in blocks(document):
         before(name(document), block, reader)
         if block.language == "sh":
@@ -123,21 +171,32 @@ def test_a_document_does_what_it_says(
             check_yaml(block, reader.folder)
         elif block.language == "json":
             check_json(block)
+        elif block.language == "toml":
+            assert tomllib.loads(block.text), block.place
         elif block.language == "csv":
             (reader.folder / "example.csv").write_text(block.text)
             assert len(list(read_csv(reader.folder / "example.csv", 0))) == block.text.count("\n") - 1, block.place
         else:
             assert block.language in NOT_RUN, f"{block.place}: no test runs {block.language or 'this'}"
+    if name(document) == NOTIFY:
+        assert hook.received == [{"text": "web-1/disk_used is 84.2: above 90 at 2023-11-14T22:25:20+00:00 (56%)"}]
 
 
 def check_yaml(block: Block, folder: Path) -> None:
-    """A block is a valid configuration, and the one in the file that its first line names, if that exists."""
+    """A block is a valid configuration, and the one in the file that its first line names, if that exists.
+
+    That of another program is YAML.
+    """
     content = yaml.safe_load(block.text)
     path = block.text.splitlines()[0].removeprefix("# ")
+    if path in OTHER_PROGRAMS:
+        assert content, block.place
+        return
     if path.startswith("config/"):
         assert content == yaml.safe_load((ROOT / path).read_text()), block.place
     (folder / "block.yaml").write_text(block.text)
-    assert load(folder / "block.yaml", [] if "input" in content else ["input.topics=sensors"]), block.place
+    named = "topics" in content.get("input", {})
+    assert load(folder / "block.yaml", [] if named else ["input.topics=sensors"]), block.place
 
 
 def check_json(block: Block) -> None:
@@ -146,6 +205,41 @@ def check_json(block: Block) -> None:
     if "quantiles" in example:
         assert list(example) == FORECAST, block.place
         assert all(len(values) == len(example["horizon"]) for values in example["quantiles"].values()), block.place
+
+
+def test_the_table_of_flink_has_the_types_of_the_records() -> None:
+    """Each column that is a member of forecast.json has the SQL type of its schema."""
+    members = json.loads((ROOT / "docs/reference/schemas/forecast.json").read_text())["properties"]
+    sql = next(block for block in blocks(ROOT / "docs/how-to/consume.md") if block.language == "sql").text
+    table = sql[: sql.index(") WITH (")]
+    columns = dict(re.findall(r"^  `?(\w+)`? ((?:STRING|DOUBLE|BIGINT|ARRAY|MAP).*),$", table, re.MULTILINE))
+    assert {"series", "time", "value", "quantiles"} <= columns.keys() <= members.keys()
+    assert {column: kind.replace("BIGINT", "INT") for column, kind in columns.items()} == {
+        column: sql_type(members[column]) for column in columns
+    }
+
+
+def sql_type(schema: dict[str, Any]) -> str:
+    """Return the SQL type of a JSON Schema."""
+    kind = schema.get("type", "string")
+    if kind == "array":
+        return f"ARRAY<{sql_type(schema['items'])}>"
+    if kind == "object":
+        (values,) = schema["patternProperties"].values()
+        return f"MAP<STRING, {sql_type(values)}>"
+    return {"string": "STRING", "integer": "INT", "number": "DOUBLE"}[kind]
+
+
+def test_commands_document_exit_codes_and_extras() -> None:
+    """docs/reference/commands.md has every exit code of errors.py and every extra of the package, and no other."""
+    text = (ROOT / "docs/reference/commands.md").read_text()
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"].keys()
+    section = text[text.index("## Extras") : text.index("<!-- everything below")]
+    rows = "".join(re.findall(r"^\| (`.+?`) \|", section, re.MULTILINE))
+    assert set(re.findall(r"`(\w+)`", rows)) == set(extras)
+    codes = {int(code) for code in re.findall(r"^\| (\d+) \|", text, re.MULTILINE)}
+    raised = {getattr(value, "exit_code", 0) for value in vars(errors).values()}
+    assert codes == raised | {0, 2, cli.INTERRUPTED, cli.BROKEN_PIPE}
 
 
 def test_no_block_hides_a_command() -> None:

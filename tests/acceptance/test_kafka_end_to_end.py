@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from kafka import KafkaProducer
+from support.fork_server import ForkServer
 from support.kafka_probe import Offsets, create_topics, dying
 from support.log_backends import PATIENCE, KafkaWorld
 from support.process import Daemon, until
@@ -22,7 +23,7 @@ from streamrnn.commands.backtest import backtest
 from streamrnn.commands.demo.streams import FOLDER
 from streamrnn.log.files import read_csv
 from streamrnn.records import Output, Record, TopicPartition
-from streamrnn.runtime.options import CommitPolicy, Hooks, Limits
+from streamrnn.runtime.options import CommitPolicy, Hooks, Limits, StartPolicy
 from streamrnn.runtime.worker import Worker
 from streamrnn.settings import Settings, load
 
@@ -51,14 +52,13 @@ def files_and_topic(folder: Path, rows: int) -> tuple[list[Path], list[Record]]:
     for stream in (*ALONE, *SHARING):
         with (FOLDER / f"{stream}.csv").open() as whole:
             (folder / f"{stream}.csv").write_text("".join(itertools.islice(whole, rows + 1)))
-    files = [folder / f"{stream}.csv" for stream in ALONE]
-    records = [record for number, file in enumerate(files) for record in read_csv(file, number)]
-    last = len(ALONE)
-    shared = [record for stream in SHARING for record in read_csv(folder / f"{stream}.csv", last)]
-    shared.sort(key=lambda record: record.offset)  # the two turn about; a file's rows stay in order
-    (folder / "shared.jsonl").write_bytes(b"".join(with_key_and_time(record) + b"\n" for record in shared))
-    return [*files, folder / "shared.jsonl"], [
-        record._replace(value=with_key_and_time(record)) for record in [*records, *shared]
+    parts = {stream: list(read_csv(folder / f"{stream}.csv", number)) for number, stream in enumerate(ALONE)}
+    shared = [record for stream in SHARING for record in read_csv(folder / f"{stream}.csv", len(ALONE))]
+    parts["shared"] = sorted(shared, key=lambda record: record.offset)  # the two turn about, their rows in order
+    for name, records in parts.items():
+        (folder / f"{name}.jsonl").write_bytes(b"".join(with_key_and_time(record) + b"\n" for record in records))
+    return [folder / f"{name}.jsonl" for name in parts], [
+        record._replace(value=with_key_and_time(record)) for records in parts.values() for record in records
     ]
 
 
@@ -68,7 +68,7 @@ def work(settings: Settings, ends: dict[TopicPartition, int], poll_records: int)
         connect=lambda: app.open_log(settings),
         make_task=lambda partition: app.task(settings, partition),
         outputs={topic: app.output_topics(settings, topic) for topic in settings.input.topics},
-        start=settings.input.start,
+        start=StartPolicy(settings.input.start),
         commits=CommitPolicy(**settings.commit.model_dump()),
         hooks=Hooks(observer=run.make_metrics(settings)),
         limits=Limits(poll_records=poll_records),
@@ -187,12 +187,17 @@ MOST_LAG = 100  # records: the daemon never has less to do for long, nor runs th
 
 
 class Victim:
-    """One application whose daemon is killed and started again, while its input trickles in."""
+    """One application whose daemon is killed and started again, while its input trickles in.
 
-    def __init__(self, broker: str, topic: str, folder: Path, records: Sequence[Record]) -> None:
+    Daemons that are killed are forked from `fork_server`; the others are started as a user starts them.
+    """
+
+    def __init__(
+        self, broker: str, topic: str, folder: Path, records: Sequence[Record], fork_server: ForkServer | None = None
+    ) -> None:
         self.restored: list[dict[str, object]] = []
         """The log's line on each task that was restored after a kill."""
-        self._broker, self._topic, self._folder = broker, topic, folder
+        self._broker, self._topic, self._folder, self._fork_server = broker, topic, folder, fork_server
         self._lives = 0
         self._partitions = [TopicPartition(topic, number) for number in (0, 1)]
         with ExitStack() as stack:
@@ -228,14 +233,14 @@ class Victim:
 
     def killed_learning(self, step: int) -> None:
         """Live until a learning step, and die in it."""
-        with self.life(program=dying(step)) as daemon:
+        with self.life(before=dying(step), fork_server=self._fork_server) as daemon:
             while daemon.process.poll() is None:
                 self._go_on()
             assert daemon.process.returncode == -signal.SIGKILL, daemon.stderr
 
     def killed(self, more: int) -> None:
         """Live on until so many more records are committed; die whatever is going on."""
-        with self.life() as daemon:
+        with self.life(fork_server=self._fork_server) as daemon:
             goal = self.committed() + more
             while daemon.alive() and self.committed() < goal:
                 self._go_on()
@@ -249,12 +254,14 @@ class Victim:
             assert daemon.stop()[0] == 0
 
 
-def exactly_once(broker: str, topic: str, folder: Path, *, lives: Sequence[str], count: int, seed: int) -> None:
+def exactly_once(
+    broker: str, topic: str, folder: Path, fork_server: ForkServer, *, lives: Sequence[str], count: int, seed: int
+) -> None:
     """Kill a daemon in the ways given, and compare all that it has written with an uninterrupted run."""
     chance = random.Random(seed)
     records = stream(count, chance)
     create_topics(broker, topic, f"{topic}.forecasts", f"{topic}.dead-letters", partitions=2)
-    with closing(Victim(broker, topic, folder, records)) as victim:
+    with closing(Victim(broker, topic, folder, records, fork_server)) as victim:
         for way in lives:
             if way == "learning":
                 victim.killed_learning(chance.randrange(20, 40))
@@ -277,9 +284,11 @@ def same_as_uninterrupted(broker: str, topic: str) -> None:
         assert written == [seen(output) for output in expected if output.topic == name]
 
 
-def test_a_daemon_killed_again_and_again_writes_every_forecast_once(broker: str, name: str, tmp_path: Path) -> None:
+def test_a_daemon_killed_again_and_again_writes_every_forecast_once(
+    broker: str, name: str, tmp_path: Path, fork_server: ForkServer
+) -> None:
     """Killed in a learning step and at any moment, the daemon has written what an uninterrupted run says, once each."""
-    exactly_once(broker, name, tmp_path, lives=["learning", "any moment"], count=900, seed=1)
+    exactly_once(broker, name, tmp_path, fork_server, lives=["learning", "any moment"], count=900, seed=1)
 
 
 def children(pid: int) -> list[int]:
@@ -308,9 +317,11 @@ def test_two_workers_share_the_partitions(broker: str, name: str, tmp_path: Path
 @pytest.mark.long
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("seed", [2, 3, 4])
-def test_many_kills_lose_and_repeat_nothing(broker: str, name: str, tmp_path: Path, seed: int) -> None:
+def test_many_kills_lose_and_repeat_nothing(
+    broker: str, name: str, tmp_path: Path, fork_server: ForkServer, seed: int
+) -> None:
     """The same law through many more kills."""
     exactly_once(
-        broker, name, tmp_path, lives=["any moment", "learning", "any moment", "any moment", "learning", "any moment"],
-        count=2500, seed=seed,
+        broker, name, tmp_path, fork_server, count=2500, seed=seed,
+        lives=["any moment", "learning", "any moment", "any moment", "learning", "any moment"],
     )  # fmt: skip

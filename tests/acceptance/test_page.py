@@ -11,20 +11,21 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
+from playwright.sync_api import Browser, Locator, Page, expect
 from support.chromium import chromium as started
-from support.chromium import keep
+from support.fork_server import ForkServer
 from support.kafka_probe import create_topics
 from support.log_backends import KafkaWorld
 from support.pages import HORIZONS, LEVELS, MINUTE, TASK, page_config, report, wave
+from support.prefix import prefixed
 from support.process import Daemon, until
+from support.shown_page import ODD, PATIENCE, Shown, drawn, visit
 
 from streamrnn.errors import ConfigError
 from streamrnn.log import Topic
@@ -32,61 +33,14 @@ from streamrnn.log.sqlite import SqliteLog
 from streamrnn.page import process as processes
 from streamrnn.page.data.feed import PageFeed
 from streamrnn.page.process import PageProcess
+from streamrnn.page.ui.live import MAX_VIEWS, UNCONNECTED_SECONDS
 from streamrnn.records import Record, TopicPartition
 from streamrnn.runtime.processes import FIRST_PAUSE
 
 pytestmark = pytest.mark.timeout(300)
 
 SMALL = ["model.hidden_size=4", "model.base=none", "learning.enabled=false", "commit.interval=20ms"]
-ODD = '<img src=x onerror="alert(1)">&/rpm'
 TOKEN = "correct-horse-battery-staple"
-PATIENCE = 60.0  # seconds
-
-
-class Shown:
-    """A page's process, and a feed that sends it some series."""
-
-    def __init__(self, channels: int = 1, **changes: Any) -> None:
-        known = {**page_config(**changes).__dict__}
-        known.pop("host")
-        known.pop("port")
-        self.process = PageProcess(host="127.0.0.1", port=0, channels=channels, config=known)
-        self.url = f"http://127.0.0.1:{self.process.port}"
-        self.feed = PageFeed(self.process.channels[0])
-        self.step = 0
-
-    def send(self, steps: int, names: tuple[str, ...] = ("pump-0/rpm", "pump-1/rpm", ODD)) -> None:
-        """Send some more observations of each series, the last one an anomaly."""
-        waves = []
-        for _ in range(steps):
-            self.step += 1
-            made = wave(range(len(names)), self.step, names=names)
-            start = 1_700_000_000_000 + self.step * MINUTE
-            times = np.full(len(names), start, np.int64)
-            waves.append(made._replace(times=times, target_times=made.target_times + start - made.times[0]))
-        waves[-1].anomaly[:] = 1.5
-        self.feed.stepped(report(*waves))
-
-    def get(self, path: str, **headers: str) -> tuple[int, Any]:
-        """Return status and content of an answer; status 0 if there is none."""
-        request = urllib.request.Request(self.url + path, headers=headers)
-        try:
-            with urllib.request.urlopen(request, timeout=10) as answer:
-                return answer.status, json.load(answer)
-        except urllib.error.HTTPError as error:
-            with error:
-                return error.code, None
-        except OSError:
-            return 0, None
-
-    def serves(self) -> None:
-        """Wait until the page answers."""
-        until(lambda: self.get("/status")[0] in {200, 401}, "the page", PATIENCE)
-
-    def close(self) -> None:
-        """Stop the feed and the process."""
-        self.feed.close()
-        self.process.close()
 
 
 @pytest.fixture(scope="module")
@@ -106,44 +60,12 @@ def chromium() -> Iterator[Browser]:
         yield browser
 
 
-@contextmanager
-def visit(browser: Browser, url: str, *, width: int = 1440, scheme: Any = "light", **more: Any) -> Iterator[Page]:
-    """Open a page; fail on errors in the browser and on requests to other hosts."""
-    problems: list[str] = []
-    context: BrowserContext = browser.new_context(viewport={"width": width, "height": 850}, color_scheme=scheme, **more)
-    page = context.new_page()
-    page.set_default_timeout(PATIENCE * 1000)
-    expect.set_options(timeout=PATIENCE * 1000)
-    page.on("console", lambda message: problems.append(message.text) if message.type in {"error", "warning"} else None)
-    page.on("pageerror", lambda error: problems.append(str(error)))
-    page.on("dialog", lambda dialog: problems.append(dialog.message))
-    page.on("request", lambda made: None if _own(made.url, url) else problems.append(made.url))
-    page.on("websocket", lambda made: None if _own(made.url, url) else problems.append(made.url))
-    page.goto(url)
-    yield page
-    keep(page)
-    assert problems == []
-    context.close()
-
-
-def _own(asked: str, url: str) -> bool:
-    here = url.split("/")[2]
-    return asked.startswith(("data:", "blob:")) or asked.split("/")[2] == here
-
-
-def drawn(page: Page) -> str:
-    """Wait until the chart is drawn; return its picture."""
-    picture = page.locator(".chart canvas")
-    expect(picture).to_be_visible()
-    return str(picture.evaluate("canvas => canvas.toDataURL()"))
-
-
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [390, 1440])
 def test_a_chosen_series_is_updated(shown: Shown, chromium: Browser, width: int, scheme: str) -> None:
     """On a phone and a desktop, light and dark: a chosen series is updated, and the address links to it."""
     with visit(chromium, f"{shown.url}/", width=width, scheme=scheme) as page:
-        page.get_by_role("link", name="pump-1/rpm").click()
+        page.locator(".list").get_by_role("link", name="pump-1/rpm").click()
         expect(page.get_by_role("heading", level=1)).to_have_text("pump-1/rpm")
         page.wait_for_url("**/?series=pump-1%2Frpm*")
         before, last = drawn(page), page.locator("h1 + div").inner_text()
@@ -194,7 +116,7 @@ def test_tooltip_and_curve_belong_to_the_series(shown: Shown, chromium: Browser,
         drawn(page)
         point(page, 0.5, touch=touch)
         expect_tooltip(page, shown, "pump-0/rpm")
-        link = page.get_by_role("link", name="pump-1/rpm")
+        link = page.locator(".list").get_by_role("link", name="pump-1/rpm")
         link.tap() if touch else link.press("Enter")  # the mouse stays on the chart, its tooltip open
         expect(page.get_by_role("heading", level=1)).to_have_text("pump-1/rpm")
         if not touch:  # a tap outside the chart may close it
@@ -203,6 +125,34 @@ def test_tooltip_and_curve_belong_to_the_series(shown: Shown, chromium: Browser,
             point(each, 0.4, touch=touch)
             expect_tooltip(each, shown, "pump-1/rpm")
         until(lambda: drawn(page) == drawn(fresh), "the curve of pump-1/rpm", PATIENCE)
+
+
+def test_an_open_tooltip_leaves_the_width_of_the_page(shown: Shown, chromium: Browser) -> None:
+    """A long touch of the chart opens the tooltip; the page gets no wider, so a link is hit where it is."""
+    with visit(chromium, f"{shown.url}/?series=pump-0%2Frpm", width=390, has_touch=True, is_mobile=True) as page:
+        drawn(page)
+        box = page.locator(".chart canvas").bounding_box()
+        assert box is not None
+        finger = {"x": box["x"] + box["width"] / 2, "y": box["y"] + box["height"] / 3}
+        touches = page.context.new_cdp_session(page)
+        touches.send("Input.dispatchTouchEvent", {"type": "touchStart", "touchPoints": [finger]})
+        page.wait_for_timeout(500)  # the touch is a long one
+        touches.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+        expect_tooltip(page, shown, "pump-0/rpm")
+        assert page.evaluate("[document.documentElement.scrollWidth, innerWidth]") == [390, 390]
+        page.locator(".list").get_by_role("link", name="pump-1/rpm").tap()
+        expect(page.get_by_role("heading", level=1)).to_have_text("pump-1/rpm")
+
+
+def test_nothing_moves_on_a_phone_when_records_stop(shown: Shown, chromium: Browser) -> None:
+    """The state of the daemon has a line of its own, which needs no more space for more words."""
+    with visit(chromium, f"{shown.url}/?series=pump-0%2Frpm", width=390) as page:
+        drawn(page)
+        place = """(text) => {
+          document.querySelector('.state').textContent = text;
+          return ['.top', '.list'].map((each) => JSON.stringify(document.querySelector(each).getBoundingClientRect()));
+        }"""
+        assert page.evaluate(place, "live") == page.evaluate(place, "waiting for records")
 
 
 def test_a_gap_has_no_tooltip(chromium: Browser) -> None:
@@ -272,13 +222,47 @@ def test_login_and_the_first_series(chromium: Browser) -> None:
         for given in ("wrong", TOKEN):
             page.get_by_label("token").fill(given)
             page.get_by_role("button").click()
-        expect(page.get_by_text("No series pump-1/rpm")).to_be_visible(timeout=PATIENCE * 1000)
+        expect(page.get_by_text("The link leads to pump-1/rpm")).to_be_visible(timeout=PATIENCE * 1000)
         page.get_by_role("link", name="streamrnn").click()
         expect(page.get_by_text("waits for the first observation from sensors")).to_be_visible()
         guarded.send(5)
         expect(page.get_by_role("heading", level=1)).to_have_text("pump-0/rpm")
         drawn(page)
         context.close()
+
+
+def test_the_number_of_views_is_limited() -> None:
+    """Views that no browser connects to cannot fill the memory: there are a hundred at most, and the API answers."""
+    with closing(Shown()) as crowded:
+        crowded.serves()
+        codes, begun = [], time.monotonic()
+        for _ in range(MAX_VIEWS + 2):
+            with socket.create_connection(("127.0.0.1", crowded.process.port)) as connection:
+                connection.sendall(b"GET / HTTP/1.0\r\nHost: localhost\r\n\r\n")
+                codes.append(int(connection.recv(20).split()[1]))
+        expired = int((time.monotonic() - begun) / UNCONNECTED_SECONDS)  # they make room on a slow machine
+        assert set(codes[:20]) == {200}
+        assert set(codes) <= {200, 503}
+        assert codes.count(200) <= MAX_VIEWS * (1 + expired)
+        assert crowded.get("/status")[0] == 200
+
+
+def test_the_page_works_below_a_prefix(chromium: Browser) -> None:
+    """Behind a reverse proxy that strips a path prefix, form, redirect and links stay below it."""
+    with closing(Shown(token=TOKEN)) as guarded, prefixed(guarded.process.port, "/pumps") as url:
+        guarded.serves()
+        guarded.send(5)
+        with closing(chromium.new_page()) as page:
+            page.set_default_timeout(PATIENCE * 1000)
+            page.goto(f"{url}/pumps/")
+            page.get_by_label("token").fill(TOKEN)
+            page.get_by_role("button").click()
+            page.wait_for_url(f"{url}/pumps/")
+            page.locator(".list").get_by_role("link", name="pump-1/rpm").click()
+            page.wait_for_url(f"{url}/pumps/?series=pump-1%2Frpm*")
+            page.get_by_role("link", name="streamrnn").click()
+            page.wait_for_url(f"{url}/pumps/")
+            assert page.get_by_role("link", name="status").evaluate("a => a.href") == f"{url}/pumps/status"
 
 
 def kill(process: PageProcess) -> None:
@@ -334,7 +318,7 @@ def test_the_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def daemon(tmp_path: Path) -> Iterator[Daemon]:
+def daemon(tmp_path: Path, fork_server: ForkServer) -> Iterator[Daemon]:
     """Yield a daemon with a page, over a log with a hundred records of two series."""
     path = tmp_path / "log.db"
     with closing(SqliteLog(path=path, app="producer")) as log:
@@ -347,8 +331,9 @@ def daemon(tmp_path: Path) -> Iterator[Daemon]:
         *SMALL,
         "page.enabled=true",
         "page.port=0",
+        "output.events={topic}.events",
     ]
-    with Daemon(tmp_path, overrides) as made:
+    with Daemon(tmp_path, overrides, fork_server=fork_server) as made:
         yield made
 
 
@@ -381,6 +366,20 @@ def answered(url: str) -> Any:
             return json.load(answer)
     except OSError:
         return None
+
+
+def test_the_daemon_explains_and_reports_events(daemon: Daemon) -> None:
+    """The page gets explanations from the state of the daemon, the events that it writes, and that it is ready."""
+    until(lambda: daemon.alive() and (asked(daemon, "/status") or {"observations": 0})["observations"] == 200, "all")
+    until(lambda: asked(daemon, "/series/pump-0/temperature/explain") is not None, "the explanation")
+    found = asked(daemon, "/series/pump-0/temperature/explain")
+    assert (found["observations"], found["step_seconds"]) == (100, 60)
+    assert sum(member["weight"][0] for member in found["members"]) == pytest.approx(1, abs=1e-3)
+    assert {(each["kind"], each["series"]) for each in asked(daemon, "/events")} >= {
+        ("warm_up_ends", "pump-0/rpm"), ("warm_up_ends", "pump-0/temperature")
+    }  # fmt: skip
+    until(lambda: asked(daemon, "/status")["unready"] == "", "readiness")
+    assert asked(daemon, "/status")["silent_seconds"] == 0
 
 
 def test_the_daemon_continues_without_its_page(daemon: Daemon, tmp_path: Path) -> None:
@@ -447,7 +446,7 @@ def test_check_shows_the_address_of_the_page(tmp_path: Path) -> None:
 
     assert said() == "page       none (page.enabled)"
     assert said("page.enabled=true") == "page       http://127.0.0.1:8080/, without a token"
-    assert said("page.enabled=true", "page.token=abc", "page.host=::", "page.port=80") == (
+    assert said("page.enabled=true", f"page.token={TOKEN}", "page.host=::", "page.port=80") == (
         "page       http://[::]:80/, with a token"
     )
 

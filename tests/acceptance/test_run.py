@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.fork_server import ForkServer
 from support.inputs import mixed
 from support.log_backends import KafkaWorld, SqliteWorld, World
 from support.process import Daemon, until
 
 from streamrnn import app
 from streamrnn.commands.check import describe_log
-from streamrnn.errors import LogError
 from streamrnn.log import Log, Topic
 from streamrnn.records import Record, TopicPartition
 from streamrnn.settings import Settings, load
@@ -36,8 +36,8 @@ SMALL = [
 class Site:
     """A log system with an input topic, and the settings of a daemon over it."""
 
-    def __init__(self, world: World, name: str, folder: Path, overrides: list[str]) -> None:
-        self.name, self.folder = name, folder
+    def __init__(self, world: World, name: str, folder: Path, overrides: list[str], fork_server: ForkServer) -> None:
+        self.name, self.folder, self.fork_server = name, folder, fork_server
         self.overrides = [f"app={name}", f"input.topics={name}", *SMALL, *overrides]
         self.settings: Settings = load(None, self.overrides)
         self._world = world
@@ -51,9 +51,9 @@ class Site:
         """Write input."""
         self._world.produce(self.name, records)
 
-    def daemon(self, *overrides: str) -> Daemon:
-        """Start a daemon."""
-        return Daemon(self.folder, [*self.overrides, *overrides])
+    def daemon(self, *overrides: str, before: str = "") -> Daemon:
+        """Start a daemon, after the Python code `before`."""
+        return Daemon(self.folder, [*self.overrides, *overrides], fork_server=self.fork_server, before=before)
 
     def offsets(self, log: Log) -> int:
         """Sum of the committed offsets."""
@@ -101,15 +101,15 @@ def _content(record: Any) -> tuple[Any, ...]:
 
 
 @pytest.fixture
-def site(request: pytest.FixtureRequest, tmp_path: Path, name: str) -> Iterator[Site]:
+def site(request: pytest.FixtureRequest, tmp_path: Path, name: str, fork_server: ForkServer) -> Iterator[Site]:
     """Yield a log without any topic, by default SQLite."""
     if getattr(request, "param", "sqlite") == "sqlite":
         path = tmp_path / "log.db"
-        yield Site(SqliteWorld(path), name, tmp_path, ["log=sqlite", f"sqlite.path={path}"])
+        yield Site(SqliteWorld(path), name, tmp_path, ["log=sqlite", f"sqlite.path={path}"], fork_server)
     else:
         bootstrap = request.getfixturevalue("broker")
         quick = [f"kafka.bootstrap_servers={bootstrap}", "kafka.session_timeout=6s"]
-        yield Site(KafkaWorld(bootstrap), name, tmp_path, quick)
+        yield Site(KafkaWorld(bootstrap), name, tmp_path, quick, fork_server)
 
 
 sqlite_or_long = pytest.mark.parametrize(
@@ -196,22 +196,20 @@ def test_sigterm_while_waiting(site: Site) -> None:
 
 
 HANGS = """
-import sys, time
-from streamrnn import cli
+import time
 from streamrnn.commands import run
 from streamrnn.runtime.partition import OwnedPartition
 
 run.STOP_SECONDS = 1.0
 OwnedPartition.commit = lambda *_, **__: time.sleep(60)
-sys.exit(cli.main())
 """
-"""A daemon whose commits hang."""
+"""Makes the commits of a daemon hang."""
 
 
 def test_a_stop_that_hangs_ends_with_an_error(site: Site) -> None:
     """A daemon that exceeds the time limit of a stop exits by itself with code 70, and logs where it hangs."""
     site.create()
-    with Daemon(site.folder, site.overrides, program=("-c", HANGS)) as daemon:
+    with site.daemon(before=HANGS) as daemon:
         until(lambda: daemon.alive() and bool(daemon.events("task_restored")), "a restored partition")
         code, seconds = daemon.stop()
         assert code == 70
@@ -222,22 +220,22 @@ def test_a_stop_that_hangs_ends_with_an_error(site: Site) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_second_signal_ends_at_once(site: Site, number: signal.Signals) -> None:
-    """The second signal terminates a daemon that does not stop; the exit code is that of the signal."""
+    """The second signal terminates a daemon that does not stop; the exit code is 128 and its number."""
     site.create()
-    with Daemon(site.folder, site.overrides, program=("-c", HANGS.replace("= 1.0", "= 60.0"))) as daemon:
+    with site.daemon(before=HANGS.replace("= 1.0", "= 60.0")) as daemon:
         until(lambda: daemon.alive() and bool(daemon.events("task_restored")), "a restored partition")
         daemon.process.send_signal(number)
-        until(lambda: daemon.process.poll() is not None or _handles_no_more(daemon, number), "the first signal")
+        until(lambda: daemon.alive() and _delivered(daemon, number), "the first signal")
         code, seconds = daemon.stop(number)
-        assert code == -number
+        assert code == 128 + number
         assert seconds < 10
 
 
-def _handles_no_more(daemon: Daemon, number: signal.Signals) -> bool:
-    """Return whether a signal has its default action again, as the kernel sees it."""
+def _delivered(daemon: Daemon, number: signal.Signals) -> bool:
+    """Return whether a signal is no longer pending, as the kernel sees it."""
     status = Path(f"/proc/{daemon.process.pid}/status").read_text()
-    caught = next(line.split()[1] for line in status.splitlines() if line.startswith("SigCgt"))
-    return not int(caught, 16) >> (number - 1) & 1
+    pending = next(line.split()[1] for line in status.splitlines() if line.startswith("ShdPnd"))
+    return not int(pending, 16) >> (number - 1) & 1
 
 
 @pytest.mark.parametrize(
@@ -278,17 +276,20 @@ def test_metrics_port_in_use(site: Site) -> None:
 
 @both
 def test_check_connect(site: Site) -> None:
-    """`check --connect` lists the topics, and detects output topics that do not fit; it writes nothing."""
+    """`check --connect` lists the topics, and the output topics that lack partitions; it writes nothing."""
     lines: Callable[[], list[str]] = lambda: describe_log(site.settings)  # noqa: E731
     assert f"input      {site.name}: does not exist yet, the daemon will wait for it" in lines()
     site.create()
     assert f"input      {site.name}: 2 partitions" in lines()
     assert f"output     {site.name}.state: does not exist yet, the daemon will create it" in lines()
-    assert len(lines()) == 5
+    assert f"sample     {site.name}: no records yet" in lines()
+    assert len(lines()) == 6
     with closing(app.open_log(site.settings)) as log:
-        log.create([Topic(f"{site.name}.forecasts", 3)])
-    with pytest.raises(LogError, match=rf"topic {site.name}\.forecasts has 3 partitions, but its input .* has 2"):
-        lines()
+        log.create([Topic(f"{site.name}.forecasts", 1), Topic(f"{site.name}.dead-letters", 3)])
+    assert f"output     {site.name}.forecasts: 1 partitions, the daemon will add 1" in lines()
+    assert f"output     {site.name}.dead-letters: 3 partitions" in lines()
+    with closing(app.open_log(site.settings)) as log:
+        assert log.partitions(f"{site.name}.forecasts") == 1
 
 
 def test_broker_that_cannot_be_reached() -> None:

@@ -15,14 +15,14 @@ from support.saved import APP, COMMITTED, DATA, END, OVERRIDES, saved_input
 
 from streamrnn.commands.state.show import verify_state
 from streamrnn.commands.state.transfer import import_state
-from streamrnn.core.fingerprint import numeric_fingerprint
 from streamrnn.settings import Settings, load
 
 pytestmark = pytest.mark.usefixtures("bare_environment")
 
 TOPICS = ("sensors.forecasts", "sensors.dead-letters")
-FINGERPRINT = json.loads((Path(__file__).parents[1] / "laws" / "golden.json").read_text())["fingerprint"]
-"""The fingerprint under which the files were written."""
+CLOSE = {"a": 0.03, "b": 0.05}
+"""Largest relative distance of the medians, by key. The files were written by version 1 of the arithmetic. Version 4
+has another mixture and counts rows in event time: every twentieth observation of "b" is missing."""
 
 
 def unpacked(name: str, path: Path) -> Path:
@@ -52,40 +52,39 @@ def outputs(world: MemoryWorld | SqliteWorld, sizes: dict[str, int]) -> list[lis
 
 
 def require_stored(found: list[list[object]], kind: str) -> None:
-    """Require the stored outputs; on another numeric fingerprint only their number and close medians."""
+    """Require the stored topics, times and keys in their order, the stored dead letters, and close medians."""
     stored = json.loads(gzip.decompress((DATA / f"{kind}.outputs.json.gz").read_bytes()))
     assert len(found) == len(stored) == END - COMMITTED
-    if numeric_fingerprint("cpu") == FINGERPRINT:
-        assert found == stored
-        return
     for one, other in zip(found, stored, strict=True):
         assert one[:3] == other[:3]
-        if one[0] == TOPICS[0]:
-            medians = [json.loads(str(each[3]))["quantiles"]["0.5"] for each in (one, other)]
-            assert medians[0] == pytest.approx(medians[1], rel=0.02)
+        if one[0] != TOPICS[0]:
+            assert one == other
+            continue
+        own, earlier = (json.loads(str(each[3])) for each in (one, other))
+        assert own["target_time"] == earlier["target_time"]
+        close = CLOSE[str(one[2])[0]]
+        assert own["quantiles"]["0.5"] == pytest.approx(earlier["quantiles"]["0.5"], rel=close)
 
 
 @pytest.mark.parametrize("kind", OVERRIDES)
-def test_an_exported_state_continues_with_the_same_bytes(
-    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A state file is imported and verified by replay, and the next outputs are those of the earlier version."""
+def test_an_exported_state_continues(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A state file is imported, and the next forecasts are those of the earlier version."""
     keep = make_application("memory", tmp_path, monkeypatch)
     keep.produce(saved_input(0, COMMITTED))
     assert import_state(settings(kind), [], unpacked(f"{kind}.state", tmp_path / "state")) == 0
-    assert verify_state(settings(kind), [], replay=numeric_fingerprint("cpu") == FINGERPRINT) == 0
+    assert verify_state(settings(kind), [], replay=False) == 0
     keep.produce(saved_input(COMMITTED, END))
     keep.run(settings(kind))
     require_stored(outputs(keep.world, dict.fromkeys(TOPICS, 0)), kind)
 
 
-def test_a_sqlite_log_continues_with_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The log of a killed daemon is verified by replay, and the next outputs are those of the earlier version."""
+def test_a_sqlite_log_continues(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The log of a killed daemon is restored, and the next forecasts are those of the earlier version."""
     unpacked("lean.db", tmp_path / "log.db")
     keep = make_application("sqlite", tmp_path, monkeypatch)
     sizes = {topic: len(keep.world.read(topic)) for topic in TOPICS}
     assert sum(sizes.values()) == COMMITTED
-    assert verify_state(settings("lean"), [], replay=numeric_fingerprint("cpu") == FINGERPRINT) == 0
+    assert verify_state(settings("lean"), [], replay=False) == 0
     keep.produce(saved_input(COMMITTED, END))
     keep.run(settings("lean"))
     require_stored(outputs(keep.world, sizes), "lean")

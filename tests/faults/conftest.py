@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from support.broker import Broker
 from support.cluster import Cluster
-from support.daemons import WARM, Fleet, FleetFactory
+from support.daemons import Fleet, FleetFactory
 from support.fork_server import ForkServer
 from support.proxy import Proxy
 from support.table import LINE, Row
@@ -35,13 +35,6 @@ def row(request: pytest.FixtureRequest) -> Iterator[Row]:
     yield made
     made.seconds = time.monotonic() - begun
     request.node.user_properties.append((LINE, made.cells))
-
-
-@pytest.fixture(scope="session")
-def fork_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ForkServer]:
-    """Yield a process to fork daemons from."""
-    with ForkServer(WARM) as made:
-        yield made
 
 
 @pytest.fixture

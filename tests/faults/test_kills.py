@@ -6,9 +6,12 @@ from concurrent.futures import ThreadPoolExecutor
 from statistics import quantiles
 
 import pytest
-from support.daemons import LEAN, WHOLE, Fleet, FleetFactory
+from support.daemons import LEAN, WAITING, WHOLE, Fleet, FleetFactory
 from support.oracle import Verdict
 from support.table import Row
+
+from streamrnn import app
+from streamrnn.records import TopicPartition
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(1500)]
 
@@ -47,6 +50,54 @@ def test_kills_at_random_instants(broker: str, fleet: FleetFactory, row: Row) ->
     verdict, waits = killed_again_and_again(fleet(broker), 4, random.Random(1))
     row.survive(verdict, 4)
     row.remark = tail(waits)
+
+
+def test_kills_while_observations_wait(broker: str, fleet: FleetFactory, row: Row) -> None:
+    """The same with a grace and windows: what waits is neither lost nor repeated."""
+    verdict, waits = killed_again_and_again(fleet(broker, overrides=WAITING, partitions=2), 3, random.Random(3))
+    row.survive(verdict, 3)
+    row.remark = tail(waits)
+
+
+ENDING = ("input.max_ahead=1d", "series.ttl=90m", "input.max_series=12", "series.evict=longest_silent")
+"""Series end after a silence, or where there are too many."""
+
+
+def test_kills_while_series_come_and_go(broker: str, fleet: FleetFactory, row: Row) -> None:
+    """The same where keys live for an hour or two, and some records are dated years ahead."""
+    one = fleet(broker, overrides=ENDING, lifetime=120)
+    verdict, waits = killed_again_and_again(one, 2, random.Random(2))
+    row.survive(verdict, 2)
+    row.remark = tail(waits)
+    task = app.task(one.settings, TopicPartition(one.name, 0))
+    report = task.feed([record for record in one.world.read(one.name) if record.partition == 0])[1]
+    assert report.removed_series["silent"] > 0
+    assert report.dead_letters["ahead"] > 0
+
+
+SILENT = (
+    "input.heartbeat=1s", "input.grace=1s", "input.window=2s", "input.max_ahead=1d", "series.ttl=90m",
+)  # fmt: skip
+"""Time passes while nothing is sent, and closes the last windows."""
+
+
+def test_kills_in_silence(broker: str, fleet: FleetFactory, row: Row) -> None:
+    """The same where the topic falls silent now and then, and heartbeats let time pass in it."""
+    one, chance = fleet(broker, overrides=SILENT, partitions=2), random.Random(4)
+    with one:
+        one.start()
+        one.start()
+        for _ in range(2):
+            one.progress(20)
+            one.be_silent(beats=2)
+            one.kill(chance.choice(one.daemons))
+            one.start()
+        one.be_silent(beats=3)
+        verdict = one.finish()
+        beats = one.heartbeats()
+    row.survive(verdict, 2)
+    row.remark = f"{len(beats)} heartbeats"
+    assert len(beats) >= 7
 
 
 @pytest.mark.faults

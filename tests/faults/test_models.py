@@ -9,14 +9,20 @@ from support.table import Row
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(300)]
 
 MODELS = {
-    "lstm, bidirectional, directions": (
+    "lstm, bidirectional, directions, bounds": (
         "model.cell=lstm", "model.encoder=bidirectional", "model.context=4", "forecast.direction=true",
+        "forecast.bounds=auto",
+        "forecast.timezone=Europe/Berlin", "forecast.calendar=DE", 'forecast.events=[{"date": "2023-11-15"}]',
     ),
     "gru, attention, decay, joint": ("model.encoder=attention", "model.decay=true", "model.joint=true"),
     "rnn_tanh, two layers": ("model.cell=rnn_tanh", "model.layers=2"),
     "rnn_relu, covariates": ("model.cell=rnn_relu", "input.covariates=speed"),
+    "thresholds, events, thinning": (
+        'forecast.thresholds=[{"field":"load","above":60},{"field":"*/speed","below":55,"probability":0.3}]',
+        "anomaly.direction=up", "output.events={topic}.events", "output.every=3", "output.on_change=true",
+    ),
 }  # fmt: skip
-SHORT = list(MODELS)[:2]
+SHORT = [*list(MODELS)[:2], *list(MODELS)[-1:]]
 """Of the short run."""
 
 

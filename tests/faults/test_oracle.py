@@ -72,7 +72,8 @@ OwnedPartition._end_replay = lambda owned: setattr(owned, "_replay", None)
 """
 STATE_FORGOTTEN = """
 from streamrnn.runtime.partition import OwnedPartition
-def restore(owned):
+def restore(owned, _resume):
+    owned._used, owned._task = owned.source, owned.source.make(owned.partition)
     committed = owned._log.committed(owned.partition)
     if committed is not None:
         owned.position = owned._committed = committed.offset

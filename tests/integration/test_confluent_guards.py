@@ -1,5 +1,6 @@
 """The guards around librdkafka, and its limits."""
 
+import random
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -45,8 +46,18 @@ def transaction(log: Any, name: str) -> Iterator[Any]:
 
 def test_an_unacknowledged_record_fails_the_commit(world: KafkaWorld, log: Any, transaction: Any, name: str) -> None:
     """A commit fails unless every record was acknowledged."""
-    transaction._sent += 1
-    with pytest.raises(LogError, match="1 of 2 records were not acknowledged"):
+    transaction._producer = Waiting(transaction._producer)
+    with pytest.raises(LogError, match="1 records were not acknowledged"):
+        transaction.commit(1, "")
+    transaction.close()
+    assert world.read(f"{name}.out") == []
+    assert log.committed(TopicPartition(name, 0)) is None
+
+
+def test_a_refused_record_fails_the_commit(world: KafkaWorld, log: Any, transaction: Any, name: str) -> None:
+    """The error of a record that the broker refuses arrives, although successes are not reported."""
+    transaction.send([Output(f"{name}.out", 0, b"", random.Random(0).randbytes(3 * 1024 * 1024), 0)])
+    with pytest.raises(LogError, match=r"has refused it: a record is larger than the topic allows; run kafka-configs"):
         transaction.commit(1, "")
     transaction.close()
     assert world.read(f"{name}.out") == []
@@ -68,6 +79,20 @@ def test_timestamp_0_is_written_as_1(world: KafkaWorld, transaction: Any, name: 
     """The library would replace a timestamp of 0 by the current time."""
     transaction.commit(1, "")
     assert [each.timestamp for each in world.read(f"{name}.out")] == [1]
+
+
+class Waiting:
+    """A producer that reports one more record as waiting than there is."""
+
+    def __init__(self, producer: Any) -> None:
+        self.producer = producer
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.producer, name)
+
+    def flush(self, limit: float) -> int:
+        """Return the number of records that wait, and one more."""
+        return int(self.producer.flush(limit)) + 1
 
 
 class Hanging:

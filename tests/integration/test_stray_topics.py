@@ -4,21 +4,17 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from functools import partial
-from types import SimpleNamespace
 
 import pytest
 from support.broker import Broker
-from support.fakes import make_task
 from support.kafka_probe import Offsets, admin, create_topics
+from support.kafka_workers import kafka_worker
 from support.log_backends import KAFKA_CLIENTS, PATIENCE, KafkaWorld, join, kafka_log
-from support.worker_harness import RecordingObserver
 
 from streamrnn import app, cli
 from streamrnn.errors import LogError
 from streamrnn.log import Topic
 from streamrnn.records import Output, Record, TopicPartition
-from streamrnn.runtime.options import CommitPolicy, Hooks
-from streamrnn.runtime.worker import Worker
 from streamrnn.settings import Settings, load
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(120), pytest.mark.usefixtures("bare_environment")]
@@ -82,26 +78,13 @@ def test_a_worker_creates_only_its_outputs(creating: str, client: str, name: str
             KafkaWorld(creating).produce(source.topic, [Record("", 0, -1, 1_700_000_000_000, b"key", b'{"value": 1}')])
         time.sleep(seconds)
 
-    with closing(worker(settings, wait)) as running, closing(Offsets(creating, settings.app)) as offsets:
+    with closing(kafka_worker(settings, sleep=wait)) as running, closing(Offsets(creating, settings.app)) as offsets:
         deadline = time.monotonic() + PATIENCE
         while not offsets.committed(source):
             running.run_once()
             assert time.monotonic() < deadline, running.not_ready_reason
     assert found == [set()]
-    assert topics() == {source.topic, *app.output_topics(settings, source.topic)}
-
-
-def worker(settings: Settings, sleep: Callable[[float], None]) -> Worker:
-    """Return the daemon's worker, with small fake tasks."""
-    return Worker(
-        connect=lambda: app.open_log(settings),
-        make_task=lambda partition: make_task(partition=partition, topics=app.output_topics(settings, partition.topic)),
-        outputs={topic: app.output_topics(settings, topic) for topic in settings.input.topics},
-        start="earliest",
-        commits=CommitPolicy(settings.commit.interval, snapshot_interval=30.0),
-        hooks=Hooks(observer=RecordingObserver()),
-        clock=SimpleNamespace(monotonic=time.monotonic, sleep=sleep),
-    )
+    assert topics() == {source.topic, *app.output_topics(settings, source.topic).names}
 
 
 def targets(settings: Settings, topic: str) -> dict[str, str]:

@@ -12,10 +12,16 @@ from typing import NamedTuple
 import pytest
 
 from streamrnn.core.config import ForecastConfig, LearningConfig, ModelConfig
+from streamrnn.formats import FieldRule, Layout
 from streamrnn.log.kafka_common import Connection
+from streamrnn.mapping.numbers import NumberRule
+from streamrnn.mapping.times import TimeRule
+from streamrnn.records import OutputTopics
 from streamrnn.runtime.options import CommitPolicy
 from streamrnn.settings import Settings
-from streamrnn.wire import OutputTopics
+from streamrnn.settings.sections.mapping import FieldSettings, NumberSettings, TimeSettings
+from streamrnn.settings.sections.timing import WindowSettings
+from streamrnn.timing.rules import TimingRule, WindowRule
 
 ROOT = Path(__file__).parents[2] / "streamrnn"
 EVERYTHING = ("*",)
@@ -28,26 +34,57 @@ FLOORS: dict[str, tuple[str, ...]] = {
     "timestamps": (),
     "files": ("errors",),
     "core.config": (),
-    "settings": ("core.config", "errors"),
     "records": ("errors",),
+    "dead_letters": ("records", "errors"),
     # floor 1: the edges, and the numerical core, which knows none of them
-    "log": ("records", "timestamps", "errors"),
+    "log": ("dead_letters", "records", "timestamps", "errors"),
     "formats": ("records", "timestamps", "errors"),
+    "mapping": ("formats", "records", "timestamps", "errors"),
+    "log.files": ("mapping", "formats", "records", "timestamps", "errors"),
+    "timing": ("formats", "records", "errors"),
+    "settings": ("timing", "mapping", "formats", "core.config", "errors"),
     "core.jit": (),
+    "core.handle": ("core.jit",),
     "core.vector_math": ("core.jit",),
+    "core.vector_products": ("core.jit",),
     "core.garbage": (),
+    "core.row_table": (),
     "core.fingerprint": ("core.jit",),
-    "core.series": ("core.jit", "errors"),
-    "core.experts": ("core.series", "core.jit", "errors"),
-    "core.ensemble": ("core.experts", "core.series", "core.vector_math", "core.jit", "errors"),
-    "core.banks": ("core.ensemble", "core.experts", "core.series", "core.jit", "errors"),
-    "core.network": ("core.series", "core.vector_math", "core.jit", "errors"),
+    "core.clock": ("core.jit", "errors"),
+    "core.series": ("core.clock", "core.jit", "errors"),
+    "core.experts": ("core.series", "core.row_table", "core.jit", "errors"),
+    "core.ensemble": (
+        "core.experts",
+        "core.series",
+        "core.vector_math",
+        "core.row_table",
+        "core.jit",
+        "core.config",
+        "errors",
+    ),
+    "core.alerts": ("core.row_table", "core.jit", "core.config"),
+    "core.banks": (
+        "core.ensemble",
+        "core.experts",
+        "core.series",
+        "core.clock",
+        "core.row_table",
+        "core.handle",
+        "core.jit",
+        "core.config",
+        "errors",
+    ),
+    "core.network": ("core.series", "core.vector_products", "core.vector_math", "core.jit", "errors"),
     "core.learning": (
         "core.network",
         "core.ensemble",
         "core.series",
+        "core.vector_products",
         "core.vector_math",
+        "core.handle",
         "core.garbage",
+        "core.row_table",
+        "core.handle",
         "core.jit",
         "core.config",
         "errors",
@@ -55,18 +92,39 @@ FLOORS: dict[str, tuple[str, ...]] = {
     "core": ("core.*", "errors"),
     "weights": ("core.*", "core", "files", "errors"),
     # floor 2: the loop
-    "wire": ("core", "records", "errors"),
-    "runtime": ("wire", "formats", "log", "core", "records", "files", "errors"),
+    "columns": ("mapping", "dead_letters", "core.handle", "core.jit", "core", "records", "errors"),
+    "wire": ("dead_letters", "columns", "core.alerts", "core", "records", "errors"),
+    "runtime": (
+        "wire",
+        "columns",
+        "timing",
+        "mapping",
+        "dead_letters",
+        "log",
+        "core",
+        "core.garbage",
+        "records",
+        "files",
+        "errors",
+    ),
     "observe": ("version", "records", "errors"),
     "evaluation": ("version", "files", "errors"),
-    "page": ("runtime.processes", "observe", "version", "records", "errors"),
+    "explanation.answer": (),
+    "explanation": ("explanation.answer", "core.*", "core", "records"),
+    "page": ("explanation.answer", "runtime.processes", "observe", "version", "records", "errors"),
     # floor 3: the parts put together
+    "whole_learning": ("weights", "settings", "core.learning", "core.network", "core.garbage", "errors"),
     "app": (
+        "whole_learning",
+        "version",
         "wire",
         "weights",
         "runtime",
         "observe",
+        "timing",
+        "mapping",
         "formats",
+        "timestamps",
         "log",
         "core.*",
         "core",
@@ -88,25 +146,61 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "sqlite3": ("log.sqlite",),
     "prometheus_client": ("observe.metrics",),
     "structlog": ("observe.logging",),
-    "opentelemetry": ("observe.traces",),
-    "pydantic": ("settings",),
+    "opentelemetry": ("observe.traces", "formats.metrics.otlp_points"),
+    "pydantic": ("settings", "commands.mcp_server.tools"),
     "pydantic_core": ("settings",),
     "yaml": ("settings.sources",),
     "river": ("core.experts.river_experts", "core.experts.drift", "river"),
-    "torch": ("core.network", "core.learning.bptt", "core.fingerprint", "commands.pretrain"),
-    "numba": ("core.jit",),
-    "llvmlite": ("core.jit",),
+    "torch": ("core.network", "core.learning.bptt", "core.learning.head_loss", "core.fingerprint", "commands.pretrain"),
+    "tzdata": ("core.clock.zones",),
+    "holidays": ("core.clock.public_holidays",),
+    "numba": ("core.handle", "core.jit", "core.vector_products"),
+    "llvmlite": ("core.handle", "core.jit", "core.vector_products"),
     "safetensors": ("runtime.snapshot", "weights.card"),
     "rich": ("commands.console",),
-    "fastapi": ("page.api", "page.ui.live"),
+    "shtab": ("commands.parser",),
+    "pyarrow": ("log.files.arrow",),
+    "fastapi": ("page.api", "page.details", "page.parameters", "page.rows", "page.ui.live"),
     "uvicorn": ("page.server",),
-    "nicegui": ("page.ui.live", "page.ui.parts"),
+    "nicegui": ("page.ui",),
+    "mcp": ("commands.mcp_server.tools",),
     "jinja2": ("evaluation.report",),
     "plotly": ("evaluation.report",),
     "matplotlib": ("evaluation.report",),
+    "fastavro": ("formats.schemas", "wire.avro"),
+    "google": ("formats.schemas", "formats.metrics"),
+    "lz4": ("formats.compression",),
+    "snappy": ("formats.compression", "formats.metrics"),
+    "zstandard": ("formats.compression",),
     # arrays and JSON are used throughout
-    "numpy": ("commands", "core", "evaluation", "library", "observe", "page", "records", "runtime", "weights", "wire"),
-    "orjson": ("commands", "evaluation", "formats", "page", "runtime", "weights", "wire"),
+    "numpy": (
+        "columns",
+        "commands",
+        "core",
+        "evaluation",
+        "explanation",
+        "library",
+        "observe",
+        "page",
+        "records",
+        "runtime",
+        "timing",
+        "weights",
+        "wire",
+    ),
+    "orjson": (
+        "columns",
+        "commands",
+        "evaluation",
+        "formats",
+        "log.files",
+        "mapping",
+        "page",
+        "runtime",
+        "timing",
+        "weights",
+        "wire",
+    ),
 }
 
 LONGEST_MODULE = 350
@@ -339,18 +433,34 @@ def fields(*sections: str) -> set[str]:
     return {key for section in sections for key in type(getattr(settings, section)).model_fields}
 
 
+THINNING = ("every", "on_change")
+
+
 def test_arguments_are_named_as_the_keys_of_the_configuration() -> None:
     """What a part takes from the configuration has the same name in both."""
+    keys_without_use = {"base", "horizon", "step"}  # that name a file, or are replaced by others
     sections = {"forecast": ForecastConfig, "model": ModelConfig, "learning": LearningConfig}
     for section, config in sections.items():
-        assert {each.name for each in dataclasses.fields(config)} == fields(section) - {"base"}
-        values = getattr(Settings(), section).model_dump(exclude={"base"})
+        assert {each.name for each in dataclasses.fields(config)} == fields(section) - keys_without_use
+        values = getattr(Settings(), section).model_dump(exclude=keys_without_use)
         assert config(**values) == config(), f"{section}: one default per key"
     assert {each.name for each in dataclasses.fields(Connection)} == fields("kafka") - {"client"} | {"app"}
     assert keywords("log.sqlite.log", "SqliteLog") == fields("sqlite") | {"app"}
-    assert keywords("formats.json", "JsonDecoder") == fields("input") - {"topics", "format", "start", "max_series"}
+    assert set(FieldRule._fields) == {*FieldSettings.model_fields}
+    assert set(NumberRule._fields) == {*NumberSettings.model_fields}
+    assert set(TimeRule._fields) == {*TimeSettings.model_fields} - {"source"}
+    assert {*Layout._fields} <= fields("input")
+    assert {each.name for each in dataclasses.fields(TimingRule)} <= fields("input")
+    assert {each.name for each in dataclasses.fields(WindowRule)} == {*WindowSettings.model_fields}
     assert {each.name for each in dataclasses.fields(CommitPolicy)} == fields("commit")
     assert "start" in keywords("runtime.worker", "Worker")
     assert {"max_series", "covariates"} <= keywords("runtime.task", "Task")
-    assert set(OutputTopics._fields) == fields("output")
-    assert keywords("wire", "OutputEncoder") == fields("forecast") - {"seasons", "direction", "flat"} | {"topics"}
+    assert set(OutputTopics._fields) == fields("output") - {"format", *THINNING}
+    inner = {"seasons", "direction", "flat", "horizon", "step", "bounds", "timezone", "calendar", "events"}
+    assert keywords("wire", "OutputEncoder") == fields("forecast") - {*inner, "thresholds"} | {
+        *THINNING,
+        "topics",
+        "partition",
+        "format",
+        "schema_id",
+    }

@@ -8,10 +8,11 @@ import pytest
 import torch
 
 from streamrnn.core.config import LearningConfig
-from streamrnn.core.learning.bptt import BpttLearner, mean_pinball
-from streamrnn.core.learning.replay_buffer import Windows
+from streamrnn.core.learning.bptt import BpttLearner
+from streamrnn.core.learning.head_loss import pinball_losses
 from streamrnn.core.learning.step import ANCHOR
-from streamrnn.core.network.shapes import GATES, KNOTS, Shape
+from streamrnn.core.learning.window_buffer import Windows
+from streamrnn.core.network.shapes import GATES, Shape
 from streamrnn.core.network.torch_network import head_knots, initial_weights, split_weights, unroll
 from streamrnn.core.series.state import INPUTS
 
@@ -100,7 +101,8 @@ def test_a_learning_step_has_the_gradient_of_its_windows_and_of_nothing_before(
     for t in range(STEPS):
         top, state = unroll(parts, shape, inputs[:, t].unsqueeze(0), state)
         tops.append(top[0])
-    loss = mean_pinball(head_knots(parts, shape, torch.stack(tops, 1), points, trust, lead), labels, trust)
+    losses = pinball_losses(head_knots(parts, shape, torch.stack(tops, 1), points, trust, lead), labels)
+    loss = (losses * (-trust.amin(-1)).exp().clamp(0.8, 5.0)).sum() / (~labels.isnan()).sum()
     loss.backward()
     torch.optim.Adam([weights], lr=0.01, betas=(0.9, 0.99)).step()
     assert learned.loss == pytest.approx(loss.item(), rel=1e-6)
@@ -131,28 +133,10 @@ def test_the_learning_rate_rises_over_the_warm_up(monkeypatch: pytest.MonkeyPatc
     """Step n of the warm-up has n / warm_up of the learning rate; without warm-up it is constant."""
     shape = Shape("gru", 4, 1, width=3)
     learner, rates = learner_of(shape, warm_up=warm_up), []
-    monkeypatch.setattr("streamrnn.core.learning.bptt.adam", lambda *_, lr, **__: rates.append(lr))
+    monkeypatch.setattr("streamrnn.core.learning.bptt.apply_adam", lambda *arguments: rates.append(arguments[-1]))
     for _ in range(6):
         learner.learn(windows_of(shape))
     assert rates == pytest.approx([0.01 * min(1, n / max(warm_up, 1)) for n in range(1, 7)])
-
-
-def test_pinball_loss_is_the_weighted_mean_over_known_labels() -> None:
-    """The loss equals a plain weighted sum over the labels."""
-    generator = np.random.default_rng(1)
-    knots, labels, trust = (generator.normal(size=size) for size in ((4, 5, len(KNOTS)), (4, 5), (4, 5, 6)))
-    labels[1, 2] = labels[3, 0] = np.nan
-    trust[0] -= 3
-    total, count = 0.0, 0
-    for i, j in np.ndindex(4, 5):
-        if not np.isnan(labels[i, j]):
-            count += 1
-            weight = min(max(np.exp(-trust[i, j].min()), 0.8), 5.0)
-            for q, level in enumerate(KNOTS):
-                error = labels[i, j] - knots[i, j, q]
-                total += weight * (level * error if error >= 0 else (level - 1) * error) / len(KNOTS)
-    loss = mean_pinball(*(torch.from_numpy(array) for array in (knots, labels, trust)))
-    assert loss.item() == pytest.approx(total / count, rel=1e-6)
 
 
 def learner_and_windows() -> tuple[BpttLearner, Windows]:
@@ -188,7 +172,7 @@ def test_weights_that_overflow_are_restored(monkeypatch: pytest.MonkeyPatch) -> 
     learner, windows = learner_and_windows()
     before = learner.save()["weights"].copy()
     with monkeypatch.context() as patched:
-        patched.setattr("streamrnn.core.learning.bptt.adam", lambda weights, *_, **__: weights[0].fill_(np.inf))
+        patched.setattr("streamrnn.core.learning.bptt.apply_adam", lambda weights, *_: weights.fill_(np.inf))
         assert learner.learn(windows).skipped
     np.testing.assert_array_equal(learner.save()["weights"], before)
     assert not learner.learn(windows).skipped

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from streamrnn.core.network.encoder_cpu import CpuEncoder
+from streamrnn.core.network.encoder_cpu import SeparateEncoders, WaveEncoders, make_encoders
 from streamrnn.core.network.encoder_gpu import GpuEncoder
 from streamrnn.core.network.encoders import encode
 from streamrnn.core.network.shapes import GATES, STATES, Encoder, Shape
@@ -37,6 +37,13 @@ def like(module: nn.Module, parts: dict[str, Tensor]) -> nn.Module:
 def extra(cell: str) -> dict[str, Any]:
     """Return further arguments of torch's module for a cell."""
     return {"nonlinearity": cell.removeprefix("rnn_")} if cell.startswith("rnn_") else {}
+
+
+def on_cpu(shape: Shape, weights: Tensor) -> WaveEncoders:
+    """Return an encoder in compiled loops."""
+    encoders = make_encoders(shape, "cpu", 1)
+    encoders.load(0, weights.numpy())
+    return encoders
 
 
 @pytest.mark.parametrize("dtype", TOLERANCE, ids=str)
@@ -111,10 +118,9 @@ def test_without_a_gap_there_is_no_decay() -> None:
     inputs[:, shape.encoder.gap] = -np.abs(inputs[:, shape.encoder.gap])
     ends = []
     for each, flat in ((shape, weights), (plain, same)):
-        encoder, state = CpuEncoder(each), np.zeros((1, *each.states), np.float32)
-        encoder.load(flat.numpy())
+        encoders, state = on_cpu(each, flat), np.zeros((1, *each.states), np.float32)
         for row in inputs:
-            encoder.step(state, np.zeros(1, np.int64), row[None])
+            encoders.step([state], np.zeros(1, np.int64), row[None])
         ends.append(state)
     np.testing.assert_array_equal(*ends)
 
@@ -133,11 +139,12 @@ def test_the_compiled_step_is_the_learners_encoder(cell: str, kind: str, layers:
         b: unroll(split_weights(weights, shape), shape, given[b:, b : b + 1], torch.zeros(1, *shape.states))
         for b in range(STEPS)
     }
-    for encoder in (CpuEncoder(shape), GpuEncoder(shape, "cpu")):
-        encoder.load(weights.numpy())
+    in_torch = SeparateEncoders([GpuEncoder(shape, "cpu")])
+    in_torch.load(0, weights.numpy())
+    for encoders in (on_cpu(shape, weights), in_torch):
         hidden = np.zeros((STEPS, *shape.states), np.float32)
         for t in range(STEPS):
-            read = encoder.step(hidden, np.arange(t + 1), given[t, : t + 1].numpy())
+            (read,) = encoders.step([hidden], np.arange(t + 1), given[t, : t + 1].numpy())
             for b in range(t + 1):
                 np.testing.assert_allclose(read[b], expected[b][0][t - b, 0].numpy(), rtol=1e-5, atol=2e-6)
         for b in range(STEPS):
@@ -148,14 +155,13 @@ def test_the_compiled_step_is_the_learners_encoder(cell: str, kind: str, layers:
 def test_bits_do_not_depend_on_the_wave(kind: str) -> None:
     """Any cut and any order of the rows give each row the same bits."""
     shape, rng = Shape("gru", 24, 1, kind=kind, context=7, decay=True), np.random.default_rng(2)
-    encoder, rows = CpuEncoder(shape), 60
-    encoder.load(initial_weights(shape, 1).numpy())
+    encoders, rows = on_cpu(shape, initial_weights(shape, 1)), 60
     given = rng.normal(size=(20, rows, shape.inputs)).astype(np.float32)
     whole, cut = (np.zeros((rows, *shape.states), np.float32) for _ in range(2))
     for inputs in given:
-        read, order = encoder.step(whole, np.arange(rows), inputs), rng.permutation(rows)
+        (read,), order = encoders.step([whole], np.arange(rows), inputs), rng.permutation(rows)
         for part in np.split(order, np.sort(rng.choice(rows, 9, replace=False))):
-            np.testing.assert_array_equal(encoder.step(cut, part, inputs[part]), read[part])
+            np.testing.assert_array_equal(encoders.step([cut], part, inputs[part])[0], read[part])
     np.testing.assert_array_equal(cut, whole)
 
 
@@ -163,12 +169,11 @@ def test_bits_do_not_depend_on_the_wave(kind: str) -> None:
 def test_a_state_that_explodes_is_reset_with_its_context(kind: str) -> None:
     """For that row only."""
     shape = Shape("rnn_relu", 4, 1, kind=kind, context=3)
-    encoder, state = CpuEncoder(shape), np.zeros((2, *shape.states), np.float32)
-    encoder.load(initial_weights(shape, 1).numpy())
+    encoders, state = on_cpu(shape, initial_weights(shape, 1)), np.zeros((2, *shape.states), np.float32)
     inputs = np.ones((2, shape.inputs), np.float32)
-    encoder.step(state, np.arange(2), inputs)
+    encoders.step([state], np.arange(2), inputs)
     state[0, 0] = 1e20
-    read = encoder.step(state, np.arange(2), inputs)
+    (read,) = encoders.step([state], np.arange(2), inputs)
     assert not state[0].any()
     assert not read[0].any()
     assert state[1].any()

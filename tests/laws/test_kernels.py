@@ -1,5 +1,6 @@
 """The compiled step is the learner's network, and its bits do not depend on the wave."""
 
+from collections.abc import Iterator
 from statistics import NormalDist
 from typing import NamedTuple
 
@@ -8,21 +9,20 @@ import pytest
 import torch
 
 from streamrnn.core.jit import Singles
-from streamrnn.core.network.encoder_cpu import CpuEncoder
+from streamrnn.core.network.encoder_cpu import SeparateEncoders, WaveEncoders, make_encoders
 from streamrnn.core.network.encoder_gpu import GpuEncoder
-from streamrnn.core.network.head import allocate_activations
-from streamrnn.core.network.kernels import forecast_wave, knot_interpolation, network_head
+from streamrnn.core.network.head_stack import HeadStack, knot_interpolation, network_head
 from streamrnn.core.network.shapes import GATES, KNOTS, Shape
 from streamrnn.core.network.torch_network import head_knots, initial_weights, split_weights, unroll
 from streamrnn.core.series.state import EXPERTS, INPUTS, LEAD
 from streamrnn.core.series.wave import WaveFeatures
 
-ROWS, HORIZONS = 300, 3
+ROWS, HORIZONS = 256, 3
 LEVELS = (0.02, 0.1, 0.3, 0.5, 0.92)
 
 
 class Setting(NamedTuple):
-    """A shape, perturbed weights, hidden states, and the features of 300 rows."""
+    """A shape, perturbed weights, hidden states, and the features of 256 rows."""
 
     shape: Shape
     weights: torch.Tensor
@@ -43,11 +43,16 @@ def setting(cell: str, hidden: int, layers: int) -> Setting:
 
 def quantiles_of(weights: torch.Tensor, shape: Shape, top: Singles, given: WaveFeatures) -> Singles:
     """Return the quantiles (B, K, Q) of a wave at LEVELS."""
-    knots = np.empty((len(top), HORIZONS, len(KNOTS)), np.float32)
-    quantiles = np.empty((len(top), HORIZONS, len(LEVELS)), np.float32)
-    head = network_head(weights.numpy(), shape)
-    forecast_wave(head, allocate_activations(head), knot_interpolation(LEVELS), top, given, knots, quantiles)
-    return quantiles
+    heads = HeadStack(shape, [0], HORIZONS, LEVELS)
+    heads.load(0, network_head(weights.numpy(), shape))
+    return heads.forecast(top[None], given)[0]
+
+
+def both_encoders(shape: Shape, weights: torch.Tensor) -> Iterator[WaveEncoders]:
+    """Return an encoder in compiled loops, and one in torch."""
+    for encoders in (make_encoders(shape, "cpu", 1), SeparateEncoders([GpuEncoder(shape, "cpu")])):
+        encoders.load(0, weights.numpy())
+        yield encoders
 
 
 @pytest.mark.parametrize("layers", [1, 3])
@@ -58,10 +63,9 @@ def test_the_compiled_step_is_the_learners_network(cell: str, layers: int) -> No
     top, state = unroll(
         split_weights(weights, shape), shape, torch.from_numpy(given.inputs).unsqueeze(0), torch.from_numpy(hidden)
     )
-    for encoder in (CpuEncoder(shape), GpuEncoder(shape, "cpu")):
-        encoder.load(weights.numpy())
+    for encoders in both_encoders(shape, weights):
         moved = hidden.copy()
-        outputs = encoder.step(moved, np.arange(ROWS), given.inputs)
+        (outputs,) = encoders.step([moved], np.arange(ROWS), given.inputs)
         np.testing.assert_allclose(moved, state.numpy(), atol=2e-6)
         np.testing.assert_allclose(outputs, top[0].numpy(), atol=2e-6)
 
@@ -93,20 +97,22 @@ def test_levels_of_knots_are_exact() -> None:
 @pytest.mark.parametrize("hidden_size", [1, 5, 16, 24, 32, 37, 64])
 @pytest.mark.parametrize("cell", GATES)
 def test_bits_do_not_depend_on_the_wave(cell: str, hidden_size: int) -> None:
-    """Any cut and any order of the rows give each row the same bits."""
+    """Any cut, single rows included, and any order of the rows give each row of two networks the same bits."""
     shape, weights, hidden, given = setting(cell, hidden_size, 1)
-    encoder = CpuEncoder(shape)
-    encoder.load(weights.numpy())
-    whole = hidden.copy()
-    top = encoder.step(whole, np.arange(ROWS), given.inputs)
-    expected = quantiles_of(weights, shape, top, given)
+    encoders, heads = make_encoders(shape, "cpu", 2), HeadStack(shape, [0, 1], HORIZONS, LEVELS)
+    for n, each in enumerate((weights, 0.9 * weights)):
+        encoders.load(n, each.numpy())
+        heads.load(n, network_head(each.numpy(), shape))
+    whole, moved = ([hidden.copy(), 0.7 * hidden] for _ in range(2))
+    tops = encoders.step(whole, np.arange(ROWS), given.inputs)
+    expected = heads.forecast(tops, given)
     rng = np.random.default_rng(6)
-    order, moved = rng.permutation(ROWS), hidden.copy()
-    for rows in np.split(order, np.sort(rng.choice(ROWS, 20, replace=False))):
+    order, cuts = rng.permutation(ROWS), np.sort(rng.choice(np.arange(8, ROWS), 20, replace=False))
+    for rows in np.split(order, [1, 2, 4, 7, *cuts]):
         part = WaveFeatures(*(array[rows] for array in given))
-        outputs = encoder.step(moved, rows, part.inputs)
-        np.testing.assert_array_equal(outputs, top[rows])
-        np.testing.assert_array_equal(quantiles_of(weights, shape, outputs, part), expected[rows])
+        outputs = encoders.step(moved, rows, part.inputs)
+        assert outputs.tobytes() == tops[:, rows].tobytes()
+        assert heads.forecast(outputs, part).tobytes() == expected[:, rows].tobytes()
     np.testing.assert_array_equal(moved, whole)
 
 
@@ -114,10 +120,9 @@ def test_a_hidden_state_that_explodes_is_reset() -> None:
     """A state beyond the limit or not finite is set to zero, for that row only, by both encoders."""
     shape, weights, hidden, given = setting("rnn_relu", 4, 2)
     hidden[3], hidden[5, 0, 0, 0] = 1e20, np.nan
-    for encoder in (CpuEncoder(shape), GpuEncoder(shape, "cpu")):
-        encoder.load(weights.numpy())
+    for encoders in both_encoders(shape, weights):
         moved = hidden.copy()
-        encoder.step(moved, np.arange(ROWS), given.inputs)
+        encoders.step([moved], np.arange(ROWS), given.inputs)
         assert (moved[[3, 5]] == 0).all()
         assert np.abs(moved[4]).max() > 0
         assert np.isfinite(moved).all()
@@ -128,7 +133,7 @@ def test_a_networks_quantiles_cannot_cross(cell: str) -> None:
     """For any weights the quantiles are in ascending order."""
     shape, weights, hidden, given = setting(cell, 6, 1)
     wild = weights + 3 * torch.randn(weights.shape, generator=torch.Generator().manual_seed(0))
-    encoder = CpuEncoder(shape)
-    encoder.load(wild.numpy())
-    top = encoder.step(hidden.copy(), np.arange(ROWS), given.inputs)
+    encoders = make_encoders(shape, "cpu", 1)
+    encoders.load(0, wild.numpy())
+    (top,) = encoders.step([hidden.copy()], np.arange(ROWS), given.inputs)
     assert (np.diff(quantiles_of(wild, shape, top, given), axis=2) >= 0).all()

@@ -62,13 +62,14 @@ def test_documents_are_plain_and_wrapped(path: Path) -> None:
     assert found == []
 
 
-def test_planted_bugs_name_existing_tests() -> None:
-    """The table of planted bugs is no older than the tests: each test or file that it names exists."""
+@pytest.mark.parametrize("document", ["tests/PLANTED_BUGS.md", "docs/explanation/events.md"])
+def test_tables_name_existing_tests(document: str) -> None:
+    """A table of tests is no older than the tests: each test or file that it names exists."""
     files = list((ROOT / "tests").rglob("test_*.py"))
     defined = {path.stem for path in files}
     for path in files:
         defined |= set(re.findall(r"def (test_\w+)", path.read_text(encoding="utf-8")))
-    named = re.findall(r"`(test_\w+?)(…|\.py)?`", (ROOT / "tests" / "PLANTED_BUGS.md").read_text(encoding="utf-8"))
+    named = re.findall(r"`(test_\w+?)(…|\.py)?`", (ROOT / document).read_text(encoding="utf-8"))
     missing = [
         name
         for name, end in named

@@ -5,7 +5,7 @@ import pytest
 import torch
 from support.recall import FEWEST, LEVEL, SHOWN, learn, reach, stream, with_long_memory
 
-from streamrnn.core.learning.replay_buffer import Windows
+from streamrnn.core.learning.window_buffer import Windows
 from streamrnn.core.network.shapes import Shape
 from streamrnn.core.network.torch_network import initial_weights, split_weights, unroll
 

@@ -1,6 +1,7 @@
 """Laws of the daemon: poll sizes, commits, crashes, failures and rebalances change no committed byte."""
 
 import random
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -22,6 +23,8 @@ from support.worker_harness import (
 from streamrnn.log.memory import MemoryStore
 from streamrnn.records import Record, TopicPartition
 from streamrnn.runtime.task import Task
+from streamrnn.timing.order import EventOrder
+from streamrnn.timing.rules import TimingRule, WindowRule
 
 if TYPE_CHECKING:
     from streamrnn.runtime.worker import Worker
@@ -52,6 +55,12 @@ def real(partition: TopicPartition) -> Task:
 def fake(partition: TopicPartition) -> Task:
     """Return a task with the fake forecaster."""
     return make_task(FakeForecaster(most=40), partition=partition)
+
+
+def waiting(partition: TopicPartition) -> Task:
+    """Return a task with the fake forecaster, in which events wait for their window."""
+    rule = TimingRule(grace=3000, window=WindowRule(every=1000, how=(("a", "rate"), ("*", "count")), empty="zero"))
+    return make_task(FakeForecaster(most=40), partition=partition, event_order=EventOrder(rule))
 
 
 def uninterrupted(given: list[Record], task: Any) -> tuple[list[Record], list[Record]]:
@@ -130,19 +139,30 @@ def test_kills_at_any_operation(seed: int) -> None:
     assert crashing.deaths
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_kills_with_the_real_forecaster(seed: int) -> None:
-    """Kills with networks that learn."""
-    given, chance = records(100 + seed), random.Random(seed)
-    expected = uninterrupted(given, real)
+def survive(given: list[Record], chance: random.Random, make: Callable[[TopicPartition], Task]) -> None:
+    """Kill workers until all is committed: the outputs are those of an undisturbed run."""
     store = make_store(given, PARTITIONS)
-    crashing = Crashing(store, chance, real)
+    crashing = Crashing(store, chance, make)
     for _ in range(2000):
         if all_committed(store):
             break
         crashing.live()
     assert all_committed(store)
-    assert published(store) == expected
+    assert published(store) == uninterrupted(given, make)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_kills_while_observations_wait(seed: int) -> None:
+    """What waits for earlier observations is part of the state: kills lose none of it and repeat none."""
+    given, chance = records(200 + seed), random.Random(seed)
+    survive(given, chance, waiting)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_kills_with_the_real_forecaster(seed: int) -> None:
+    """Kills with networks that learn."""
+    given, chance = records(100 + seed), random.Random(seed)
+    survive(given, chance, real)
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -216,18 +236,19 @@ def test_one_process_or_many() -> None:
         assert len(letters) + len(forecasts) > len(direct)
 
 
-def test_kills_leave_the_same_state() -> None:
+@pytest.mark.parametrize("task", [fake, waiting])
+def test_kills_leave_the_same_state(task: Any) -> None:
     """A run with many kills ends in the same state as one without."""
     given = records(3)
     states = []
     for crash in (False, True):
         store = make_store(given, PARTITIONS)
         if crash:
-            crashing = Crashing(store, random.Random(1), fake)
+            crashing = Crashing(store, random.Random(1), task)
             for _ in range(30):
                 crashing.live()
         clock = Clock()
-        worker = make_worker(lambda store=store, clock=clock: FaultyLog(store, clock), clock)  # type: ignore[misc]
+        worker = make_worker(lambda store=store, clock=clock: FaultyLog(store, clock), clock, task=task)  # type: ignore[misc]
         finish(worker, store)
         while worker.not_ready_reason:
             worker.run_once()

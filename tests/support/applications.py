@@ -12,7 +12,7 @@ from support.worker_harness import RecordingObserver
 from streamrnn import app
 from streamrnn.log import Log, Topic
 from streamrnn.records import Record, TopicPartition
-from streamrnn.runtime.options import CommitPolicy, Hooks, Limits
+from streamrnn.runtime.options import CommitPolicy, Hooks, Limits, StartPolicy
 from streamrnn.runtime.worker import Worker
 from streamrnn.settings import Settings, load
 
@@ -49,7 +49,7 @@ class Application:
             connect=lambda: self.open(settings),
             make_task=lambda partition: app.task(settings, partition),
             outputs={topic: app.output_topics(settings, topic) for topic in settings.input.topics},
-            start=settings.input.start,
+            start=StartPolicy(settings.input.start),
             commits=CommitPolicy(interval=0.0, snapshot_interval=1e9),
             hooks=Hooks(observer=RecordingObserver()),
             limits=Limits(poll_records=20),

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 from support.feeder import Feeder, Progress
 from support.fork_server import ForkServer
@@ -32,22 +33,36 @@ WHOLE = (
     "model.hidden_size=8", "model.base=none", "learning.window=12", "learning.every=2", "learning.most=8",
 )  # fmt: skip
 """The whole network learns at every eighth record."""
+WAITING = ("input.grace=9m", "input.window=6m", 'input.window.how={"load": "rate", "*": "mean"}')
+"""Observations wait for several records of their partition, and for their window."""
 HASTY = ("commit.interval=100ms", "commit.snapshot_interval=500ms", "kafka.session_timeout=6s")
 """Commits very often; a dead member is noticed soon."""
 WARM = [" ".join((*each, "learning.enabled=false", "device=cpu", "input.key=series", "input.time=time"))
-        for each in (LEAN, WHOLE)]  # fmt: skip
+        for each in (LEAN, WHOLE, ())]  # fmt: skip
+"""Configurations whose kernels a fork server loads."""
 
 
-def stream(chance: random.Random, partitions: int = PARTITIONS, fields: Sequence[str] = ("load",)) -> Iterator[Record]:
-    """Yield endless records, a few of which are invalid or have a duplicate timestamp."""
+def stream(
+    chance: random.Random, partitions: int = PARTITIONS, fields: Sequence[str] = ("load",), lifetime: int = 0
+) -> Iterator[Record]:
+    """Yield endless records, a few of which are invalid or have a duplicate timestamp.
+
+    With a `lifetime` in records the keys are others after each, and a few records are dated years ahead.
+    """
     number = 0
     while True:
         partition, key = number % partitions, chance.randrange(KEYS)
         time = START + MINUTE * (number - 2 * (chance.random() < 0.02))
+        if lifetime:
+            key += number // lifetime
+            time += MINUTE * 10**6 * (chance.random() < 0.03)
         observed = ",".join(f'"{field}":{50 + 9 * chance.random() + number % 24:.3f}' for field in fields).encode()
         value = b'{"series":"pump-%d","time":%d,%s}' % (key, time, observed)
         if chance.random() < 0.02:
             value = b'{"series":"pump-%d","time":"yesterday"}' % key
+        elif chance.random() < 0.05:  # several observations, one of which is unusable
+            other = b'{"series":"pump-%d","time":%d,%s}' % (chance.randrange(KEYS), time + 1, observed)
+            value = b'[%s,{"series":null},%s]' % (value, other)
         yield Record("", partition, number, time, b"pump-%d" % key, value)
         number += 1
 
@@ -56,7 +71,8 @@ class Fleet:
     """One application, its topic and its daemons.
 
     `direct` is the broker's address for the test itself, `bootstrap` the one for the daemons, if it differs. Every
-    daemon runs the Python code `before` first. The topic is fed `batch` records at a time, up to a lag of `most_lag`.
+    daemon runs the Python code `before` first, and has the file `config` where there is one. The topic is fed `batch`
+    records at a time, up to a lag of `most_lag`.
     """
 
     def __init__(
@@ -74,19 +90,22 @@ class Fleet:
         partitions: int = PARTITIONS,
         seed: int = 0,
         fields: Sequence[str] = ("load",),
+        lifetime: int = 0,
         most_lag: int = 200,
         batch: int = 12,
+        config: Path | None = None,
     ) -> None:
+        self.config, self._started = config, list[Daemon]()
         self.name, self.daemons = name, list[Daemon]()
         self.world = KafkaWorld(direct)
         self._folder, self._server, self._partitions, self._before = folder, fork_server, partitions, before
-        self._overrides = [
+        self.overrides = [
             "device=cpu", "input.key=series", "input.time=time", f"app={name}", f"input.topics={name}",
             f"kafka.bootstrap_servers={bootstrap or direct}", f"kafka.client={client}", *HASTY, *model, *overrides,
         ]  # fmt: skip
-        self.settings: Settings = load(None, self._overrides)
+        self.settings: Settings = load(None, self.overrides)
         create_topics(direct, name, *topics(self.settings), partitions=partitions)
-        records = stream(random.Random(seed), partitions, fields)
+        records = stream(random.Random(seed), partitions, fields, lifetime)
         self._feeder = Feeder(direct, name, name, records, most_lag=most_lag, batch=batch)
 
     def __enter__(self) -> "Fleet":
@@ -101,10 +120,14 @@ class Fleet:
 
     # daemons
 
-    def start(self, before: str = "") -> Daemon:
-        """Start another daemon."""
-        daemon = Daemon(self._folder, self._overrides, fork_server=self._server, before=before or self._before)
+    def start(self, before: str = "", *more: str, package: Path | None = None) -> Daemon:
+        """Start another daemon, with more overrides, or of another version in the folder `package`."""
+        daemon = Daemon(
+            self._folder, [*self.overrides, *more], fork_server=self._server, before=before or self._before,
+            config=self.config, package=package,
+        )  # fmt: skip
         self.daemons.append(daemon)
+        self._started.append(daemon)
         return daemon
 
     def drop(self, daemon: Daemon) -> None:
@@ -172,8 +195,18 @@ class Fleet:
 
     # the end
 
+    def events(self, name: str) -> list[dict[str, Any]]:
+        """Return the events with this name of all daemons that were ever started, in order of time."""
+        found = [event for daemon in self._started for event in daemon.events(name)]
+        return sorted(found, key=lambda event: event["timestamp"])
+
     def finish(self, patience: float = 90.0) -> Verdict:
         """Wait until everything is committed and saved, stop the daemons by SIGTERM, and compare."""
+        self.settle(patience)
+        return self.judge()
+
+    def settle(self, patience: float = 90.0) -> None:
+        """Wait until everything is committed and saved, and stop the daemons by SIGTERM."""
         self._feeder.pause()
         ends = self.ends()
         self.wait(
@@ -184,7 +217,6 @@ class Fleet:
             assert code == 0, daemon.stderr
             assert seconds < 10.0
         self.daemons.clear()
-        return self.judge()
 
     def ends(self) -> dict[int, int]:
         """Return the end of the input, by partition."""
@@ -193,8 +225,21 @@ class Fleet:
 
     def judge(self) -> Verdict:
         """Compare the content of the broker with an undisturbed run."""
-        expected = undisturbed(self.settings, self.world.read(self.name), self._partitions)
+        records = self.world.read(self.name)
+        expected = undisturbed(self.settings, records, self._partitions, self.heartbeats())
         return judge(expected, self.found())
+
+    def heartbeats(self) -> list[Record]:
+        """Return the heartbeats that were written."""
+        topic = app.output_topics(self.settings, self.name).heartbeat
+        return [] if topic is None else self.world.read(topic)
+
+    def be_silent(self, beats: int) -> None:
+        """Send nothing until this many heartbeats were written, then send again."""
+        self._feeder.pause()
+        before = len(self.heartbeats())
+        self.wait(lambda: len(self.heartbeats()) >= before + beats, "heartbeats")
+        self._feeder.resume()
 
     def judge_part(self) -> Verdict:
         """Compare the content of the broker so far with an undisturbed run."""

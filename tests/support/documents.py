@@ -2,10 +2,11 @@
 
 Shell blocks run in bash. Two commands do not end by themselves or need Docker, and are run by the reader: `streamrnn
 run` becomes a daemon in the background, and `docker compose` is checked against the Compose file, whose daemon is run
-here. `support/stand_ins.py` replaces python3, pip, make, curl, openssl and `streamrnn pretrain`, as its docstring says.
+here. `support/stand_ins.py` replaces python3, pip, uv, make, curl, openssl and `streamrnn pretrain`; see its docstring.
+The commands of streamrnn, the daemon and Python blocks run in processes forked from a fork server.
 
 Python blocks run in one process per document, in one namespace. Replaced in them are the address of the broker and the
-endless iteration of a consumer, which ends here after three seconds without a record.
+endless iteration of a consumer, which ends here after three seconds without a record (in a group, fifteen).
 """
 
 import json
@@ -26,6 +27,7 @@ import yaml
 from kafka import KafkaConsumer
 from kafka import TopicPartition as KafkaPartition
 from support.broker import _die_with_parent, free_ports
+from support.fork_server import ForkedProcess, ForkServer
 from support.kafka_probe import create_topics
 from support.process import until
 
@@ -34,6 +36,14 @@ DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 STAND_INS = Path(__file__).with_name("stand_ins.py")
 PAGE, METRICS, BROKER = "127.0.0.1:8080", "localhost:9108", "localhost:9092"
 """Addresses in documents."""
+OTHER_PROGRAMS = {
+    "bridge.yaml": "Redpanda Connect",
+    "collector.yaml": "the OpenTelemetry Collector",
+    "configuration.yaml": "Home Assistant",
+    "prometheus.yml": "Prometheus",
+    "values.yaml": "Helm: tests/acceptance/test_kubernetes.py renders it",
+}
+"""Programs whose configuration a block of YAML is that begins with such a name."""
 PYTHON = r"""
 import contextlib, functools, io, json, sys, traceback
 import warnings
@@ -44,7 +54,8 @@ for line in sys.stdin:
     if "KafkaConsumer" in block["text"]:
         import kafka
         from kafka.consumer.group import KafkaConsumer
-        kafka.KafkaConsumer = functools.partial(KafkaConsumer, consumer_timeout_ms=3000)
+        timeout = 15000 if "group_id" in block["text"] else 3000  # a group has to form first
+        kafka.KafkaConsumer = functools.partial(KafkaConsumer, consumer_timeout_ms=timeout)
     error, output = "", io.StringIO()
     with contextlib.redirect_stdout(output):
         try:
@@ -54,6 +65,9 @@ for line in sys.stdin:
     print(json.dumps({"output": output.getvalue(), "error": error}), flush=True)
 """
 """Runs the blocks that come as lines of JSON on its standard input."""
+
+
+STREAMRNN = "import sys; from support.stand_ins import streamrnn; sys.exit(streamrnn(*sys.argv[1:]))"
 
 
 class Block(NamedTuple):
@@ -87,25 +101,42 @@ def commands(text: str) -> list[str]:
     return [line for line in re.sub(r"\\\n\s*", "", text).splitlines() if line]
 
 
+def check_build(block: Block, words: list[str]) -> None:
+    """Check the words after `docker build`: a tag, values of the Dockerfile's arguments, and this folder."""
+    *options, folder = words
+    known = dict.fromkeys(re.findall(r"^ARG (\w+)", (ROOT / "Dockerfile").read_text(), re.MULTILINE))
+    given = [value.partition("=")[0] for option, value in option_pairs(options) if option == "--build-arg"]
+    assert (folder, set(given) - known.keys()) == (".", set()), block.place
+    assert {option for option, _ in option_pairs(options)} <= {"-t", "--build-arg"}, block.place
+
+
+def option_pairs(words: list[str]) -> list[tuple[str, str]]:
+    """Return options with their values."""
+    return list(zip(words[::2], words[1::2], strict=True))
+
+
 class Reader:
     """Runs the blocks of one document in `folder`; `broker` is the address of a real broker, empty for none.
 
     Without a broker every configuration uses the embedded log.
     """
 
-    def __init__(self, folder: Path, broker: str) -> None:
-        self.folder, self.broker = folder, broker
+    def __init__(self, folder: Path, broker: str, fork_server: ForkServer) -> None:
+        self.folder, self.broker, self._fork_server = folder, broker, fork_server
         self.metrics, self.page = free_ports(2)
         (folder / "secrets").mkdir()
         self._programs = folder / "programs"
         self._programs.mkdir()
-        for program in ("streamrnn", "python3", "pip", "make", "curl", "openssl"):
+        commands = {
+            each: [sys.executable, str(STAND_INS), each] for each in ("python3", "pip", "uv", "make", "curl", "openssl")
+        }
+        for program, command in {**commands, "streamrnn": [*fork_server.command, "-c", STREAMRNN]}.items():
             path = self._programs / program
-            path.write_text(f'#!/bin/sh\nexec {sys.executable} {STAND_INS} {program} "$@"\n')
+            path.write_text(f'#!/bin/sh\nexec {shlex.join(command)} "$@"\n')
             path.chmod(0o755)
         self.topics: list[str] = []
         """Created on the broker."""
-        self._daemon: subprocess.Popen[bytes] | None = None
+        self._daemon: ForkedProcess | None = None
         self._python: subprocess.Popen[str] | None = None
 
     @property
@@ -118,7 +149,6 @@ class Reader:
             **inherited,
             "PATH": f"{self._programs}:{os.environ['PATH']}",
             "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}",
-            "ROOT": str(ROOT),
             **{f"STREAMRNN_{key}": str(value) for key, value in own.items()},
         }
 
@@ -146,6 +176,8 @@ class Reader:
             ordinary = []
             if command.startswith("streamrnn run"):
                 self.start_daemon(*shlex.split(command)[1:])
+            elif command.startswith("docker build"):
+                check_build(block, shlex.split(command)[2:])
             elif command:
                 self._compose(block, shlex.split(command))
 
@@ -154,7 +186,8 @@ class Reader:
         here = here.replace(PAGE, f"127.0.0.1:{self.page}").replace(METRICS, f"localhost:{self.metrics}")
         done = subprocess.run(
             ["bash", "-euo", "pipefail", "-c", here],
-            cwd=self.folder, env=self.environment, capture_output=True, text=True, check=False, timeout=400,
+            cwd=self.folder, env={**self.environment, "HOME": str(self.folder)}, capture_output=True, text=True,
+            check=False, timeout=400,
         )  # fmt: skip
         assert done.returncode == 0, f"{block.place}: exit code {done.returncode}\n{script}\n{done.stdout}{done.stderr}"
 
@@ -162,7 +195,7 @@ class Reader:
         """Run a Python block after the earlier ones of the document, and return what it printed."""
         if self._python is None:
             self._python = subprocess.Popen(
-                [sys.executable, "-c", PYTHON], cwd=self.folder, env=self.environment, text=True,
+                [*self._fork_server.command, "-c", PYTHON], cwd=self.folder, env=self.environment, text=True,
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, preexec_fn=_die_with_parent,  # noqa: PLW1509
             )  # fmt: skip
         assert self._python.stdin is not None
@@ -177,11 +210,9 @@ class Reader:
     def start_daemon(self, *arguments: str) -> None:
         """Start `streamrnn` with these arguments and wait until it serves; one that runs already is stopped first."""
         self.stop_daemon()
-        with (self.folder / "daemon.log").open("ab") as log:
-            self._daemon = subprocess.Popen(
-                [sys.executable, "-m", "streamrnn.cli", *arguments],
-                cwd=self.folder, env=self.environment, stderr=log, preexec_fn=_die_with_parent,  # noqa: PLW1509
-            )  # fmt: skip
+        self._daemon = self._fork_server.start(
+            arguments, self.folder / "daemon.log", folder=self.folder, environment=self.environment
+        )
         until(lambda: self._answers(f"http://127.0.0.1:{self.metrics}/healthz"), "the daemon's HTTP server")
         if "page.enabled=true" in arguments:
             until(lambda: self._answers(f"http://127.0.0.1:{self.page}/openapi.json"), "the page")

@@ -1,17 +1,21 @@
 """A small forecaster with the manners of the real one: what it says depends on every part of its state."""
 # ruff: noqa: D102 -- the methods are those of the real one
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from streamrnn.columns.lifetimes import SeriesRules
 from streamrnn.core.forecaster import Counts, Forecasts, Scores
 from streamrnn.core.learning.step import LearningResult
-from streamrnn.formats.json import JsonDecoder
-from streamrnn.records import HEAD, Record, TopicPartition
+from streamrnn.formats import FieldRule, Layout
+from streamrnn.formats.json import Json
+from streamrnn.mapping.decoder import MappingRules, RecordDecoder
+from streamrnn.mapping.times import TimeRule
+from streamrnn.records import HEAD, Observation, OutputTopics, Record, TopicPartition
 from streamrnn.runtime.task import Task
-from streamrnn.wire import OutputEncoder, OutputTopics
+from streamrnn.wire import OutputEncoder
 
 HORIZONS = (1, 3)
 QUANTILES = (0.1, 0.5, 0.9)
@@ -51,11 +55,35 @@ class FakeForecaster:
         self._time.append(-1)
         return len(self.names) - 1
 
+    def keep(self, rows: Any) -> None:
+        kept = rows.tolist()
+        for name in ("names", "_count", "_total", "_time"):
+            setattr(self, name, [getattr(self, name)[row] for row in kept])
+
+    def set_back(self, row: int, time: int) -> None:
+        assert time < self._time[row]
+        self._time[row] = time
+
     def last_time(self, row: int) -> int:
         return self._time[row]
 
-    def due(self, pending: int) -> bool:
-        return self._since + pending >= min(self._every * len(self.names), self._most)
+    def latest(self, rows: Any) -> tuple[Any, Any]:
+        return np.array(self._time, np.int64)[rows], np.array(self._total)[rows]
+
+    def bounds(self, rows: Any) -> tuple[Any, Any]:
+        return np.full(len(rows), -np.inf), np.full(len(rows), np.inf)
+
+    def forecast(self, rows: Any) -> Forecasts:
+        means = [self._total[row] / self._count[row] for row in rows.tolist()]
+        quantiles = np.array([[[mean + h * (q - 0.5) for q in QUANTILES] for h in HORIZONS] for mean in means])
+        targets = np.array([[self._time[row] + 1000 * h for h in HORIZONS] for row in rows.tolist()])
+        warming, calm = np.array([self._count[row] < 3 for row in rows.tolist()]), np.zeros(len(rows), bool)
+        skill = np.zeros((len(rows), len(HORIZONS)))
+        return Forecasts(targets, quantiles, np.zeros(len(rows)), skill, warming, calm, f"{self._weight:.6f}")
+
+    @property
+    def until_due(self) -> int:
+        return min(self._every * len(self.names), self._most) - self._since
 
     def step(self, rows: Any, values: Any, times: Any) -> tuple[Forecasts, Scores]:
         assert len(set(rows.tolist())) == len(rows) > 0
@@ -96,11 +124,19 @@ class FakeForecaster:
     def save_rows(self, first: int, count: int) -> dict[str, Any]:
         chosen = slice(first, first + count)
         return {
-            "count": np.array(self._count[chosen]),
-            "total": np.array(self._total[chosen]),
-            "time": np.array(self._time[chosen]),
+            "count": np.array(self._count[chosen], np.int64),
+            "total": np.array(self._total[chosen], np.float64),
+            "time": np.array(self._time[chosen], np.int64),
             "pad": np.zeros((len(self._count[chosen]), self._size)),
         }
+
+    def save_pickles(self, first: int, count: int) -> dict[str, Any]:
+        del first, count
+        return {}
+
+    def copy_rows(self, rows: Any) -> dict[str, Any]:
+        every = self.save_rows(0, len(self.names))
+        return {name: array[rows] for name, array in every.items()}
 
     def save_shared(self) -> dict[str, Any]:
         return {
@@ -110,7 +146,7 @@ class FakeForecaster:
 
     def describe_migration(self, layout: Mapping[str, Any]) -> str:
         changed = {key for key in {*layout, *self.layout} if layout.get(key) != self.layout.get(key)}
-        return "the tempo" if changed == {"tempo"} else ""
+        return f"the {changed.pop()}" if changed in ({"tempo"}, {"feedback"}) else ""
 
     def load(
         self,
@@ -130,32 +166,50 @@ class FakeForecaster:
         self._seen, self._weight = shared["weights"][:2].tolist()
 
 
-def decoder(**changes: Any) -> JsonDecoder:
-    """A decoder for the field names of these tests."""
-    return JsonDecoder(
-        **{"key": "series", "time": "time", "fields": "*", "covariates": (), "max_record": 65536, **changes}
-    )
+def decoder(
+    *, key: str | None = "series", time: str | None = "time", fields: Any = "*", covariates: Any = (),
+    max_record: int = 65536, **rules: Any,
+) -> RecordDecoder:  # fmt: skip
+    """Return a decoder of JSON for the field names of these tests."""
+    only = None if fields == "*" else (*fields, *covariates)
+    keys, times = (() if path is None else (path,) for path in (key, time))
+    layout = Layout(key=keys, time=times, fields=FieldRule(only=only))
+    rules = {"times": TimeRule(unit="ms"), **rules}
+    return RecordDecoder(Json(), MappingRules(layout=layout, max_record=max_record, **rules))
+
+
+def observe(decoder: RecordDecoder, given: Record) -> Observation:
+    """Return the only observation of a record, or raise its error."""
+    decoded = decoder.decode_one(given)
+    if decoded.error is not None:
+        raise decoded.error
+    (observation,) = decoded.observations
+    return observation
 
 
 def make_task(
     forecaster: Any = None,
     *,
-    decode: Callable[[Record], Any] | None = None,
+    decode: Any = None,
+    partition: TopicPartition = INPUT,
     topics: OutputTopics = TOPICS,
     max_series: int = 1000,
+    rules: SeriesRules | None = None,
     **changes: Any,
 ) -> Task:
     """Return a task, by default with a fake forecaster."""
-    return Task(
+    task = Task(
         **{
-            "partition": INPUT,
-            "decode": decode or decoder(),
-            "encode": OutputEncoder(topics=topics, horizons=HORIZONS, quantiles=QUANTILES),
+            "decoder": decode or decoder(),
+            "encode": OutputEncoder(partition=partition, topics=topics, horizons=HORIZONS, quantiles=QUANTILES),
             "forecaster": forecaster or FakeForecaster(),
             "max_series": max_series,
             **changes,
         }
     )
+    if rules is not None:
+        task.configure_series(**rules._asdict())
+    return task
 
 
 def record(

@@ -65,6 +65,10 @@ class Feeder:
         with self._sending:
             self._paused = True
 
+    def resume(self) -> None:
+        """Send again."""
+        self._paused = False
+
     def close(self) -> None:
         """Stop the feeder."""
         self._closing.set()

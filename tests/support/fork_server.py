@@ -1,19 +1,22 @@
-"""Daemons that start quickly: forked from a server process that has imported everything and loaded the kernels.
+"""Daemons and commands that start quickly: forked from a server process that has imported everything.
 
-Starting a daemon takes five seconds of CPU time, nearly all of it imports; forking one takes a tenth of a second. The
-forked daemon runs the same command in its own process. The server must have no other thread when it forks, and has
-none, as nothing has learned there.
+Starting a daemon takes five seconds of CPU time, nearly all of it imports and the loading of kernels; forking one takes
+a tenth of a second. The forked process runs the same command. The server must have no other thread when it forks, and
+has none, as nothing has learned there.
 """
 
 import json
 import os
+import selectors
 import signal
+import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -21,6 +24,8 @@ from typing import Any
 from support.broker import _die_with_parent
 
 Request = Mapping[str, Any]
+CLIENT = Path(__file__).with_name("fork_client.py")
+LARGEST = 1 << 20  # bytes of a request
 
 
 class ForkedProcess:
@@ -61,14 +66,20 @@ class ForkServer:
 
     def __init__(self, warm: Sequence[str] = ()) -> None:
         environment = {name: value for name, value in os.environ.items() if not name.startswith("STREAMRNN_")}
-        here = str(Path(__file__).parents[1])
-        environment["PYTHONPATH"] = os.pathsep.join([here, *filter(None, [environment.get("PYTHONPATH")])])
+        folders = [str(Path(__file__).parents[1]), str(Path(__file__).parents[2]), environment.get("PYTHONPATH")]
+        environment["PYTHONPATH"] = os.pathsep.join(filter(None, folders))
         self._lock = threading.Lock()
+        self._folder = tempfile.TemporaryDirectory(prefix="streamrnn-fork-")
+        path = str(Path(self._folder.name) / "socket")
+        self.command = [sys.executable, "-I", "-S", str(CLIENT), path]
+        """Command that runs `streamrnn` with the arguments added to it, in place of `python -m streamrnn.cli`."""
         self._process = subprocess.Popen(
-            [sys.executable, "-W", "ignore", "-m", "support.fork_server", *warm],
+            [sys.executable, "-W", "ignore", "-m", "support.fork_server", path, *warm],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1, env=environment,
             preexec_fn=_die_with_parent,  # noqa: PLW1509  # it takes no lock: one system call
         )  # fmt: skip
+        assert self._process.stdout is not None
+        assert self._process.stdout.readline() == "ready\n", "the fork server has ended"
 
     def __enter__(self) -> "ForkServer":
         return self
@@ -86,9 +97,24 @@ class ForkServer:
         assert response, "the fork server has ended"
         return json.loads(response)
 
-    def start(self, arguments: Sequence[str], output: Path, before: str = "") -> ForkedProcess:
-        """Fork a daemon that runs `streamrnn` with these arguments, after the Python code `before`."""
-        request = {"arguments": list(arguments), "output": str(output), "before": before}
+    def start(
+        self,
+        arguments: Sequence[str],
+        output: Path,
+        before: str = "",
+        *,
+        folder: Path | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> ForkedProcess:
+        """Fork a daemon that runs `streamrnn` with these arguments, after the Python code `before`.
+
+        Its standard error is appended to `output`. Environment and working directory default to those of the server.
+        """
+        output.touch()
+        request = {
+            "arguments": list(arguments), "output": str(output), "before": before, "folder": str(folder or ""),
+            "environment": dict(environment or {}),
+        }  # fmt: skip
         return ForkedProcess(self, self.ask(request))
 
     def close(self) -> None:
@@ -98,9 +124,11 @@ class ForkServer:
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe is not None:
                 pipe.close()
+        self._folder.cleanup()
 
 
-def _fork(request: Request, main: Any) -> int:
+def _fork(run: Callable[[], int]) -> int:
+    """Run a function in a forked process that ends with its exit code, and return the process id."""
     parent = os.getpid()
     child = os.fork()
     if child:
@@ -108,55 +136,131 @@ def _fork(request: Request, main: Any) -> int:
     code = 1
     try:
         _die_with_parent()
-        if os.getppid() != parent:
-            return 0
-        null = os.open(os.devnull, os.O_RDWR)
-        output = os.open(request["output"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-        for number, target in ((0, null), (1, null), (2, output)):
-            os.dup2(target, number)
-        exec(request["before"], {})
-        code = main(request["arguments"])
+        if os.getppid() == parent:
+            code = run()
+    finally:
+        os._exit(code)
+
+
+def _run(request: Request, streams: Sequence[int], main: Callable[[Sequence[str]], int]) -> int:
+    """Run what a request is for with these standard streams, and return the exit code."""
+    for target, stream in enumerate(streams):
+        os.dup2(stream, target)
+    if request["folder"]:
+        os.chdir(request["folder"])
+    if request["environment"]:
+        own = os.environ["PYTHONPATH"]
+        os.environ.clear()
+        os.environ.update(request["environment"], PYTHONPATH=own)
+    code = 1
+    try:
+        exec(request.get("before", ""), {})
+        if request["arguments"][0] == "-c":
+            _, program, *rest = request["arguments"]
+            sys.argv = ["-c", *rest]
+            exec(program, {"__name__": "__main__"})
+            code = 0
+        else:
+            code = main(request["arguments"])
+    except SystemExit as error:
+        code = error.code if isinstance(error.code, int) else int(error.code is not None)
     except BaseException:
         traceback.print_exc()
     finally:
+        sys.stdout.flush()
         sys.stderr.flush()
-        os._exit(code)
+    return code
+
+
+def _start_daemon(request: Request, main: Callable[[Sequence[str]], int]) -> int:
+    """Fork a daemon and return its process id."""
+
+    def run() -> int:
+        null = os.open(os.devnull, os.O_RDWR)
+        output = os.open(request["output"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        return _run(request, (null, null, output), main)
+
+    return _fork(run)
+
+
+def _start_command(listener: socket.socket, main: Callable[[Sequence[str]], int]) -> None:
+    """Fork the command of the next client, which is sent the exit code."""
+    client, _ = listener.accept()
+    with client:
+        data, streams, _, _ = socket.recv_fds(client, LARGEST, 3)
+        while more := client.recv(LARGEST):
+            data += more
+
+        def run() -> int:
+            code = _run(json.loads(data), streams, main)
+            client.sendall(str(code).encode())
+            return code
+
+        _fork(run)
+        for stream in streams:
+            os.close(stream)
 
 
 def _ended(pid: int, codes: dict[int, int]) -> int | None:
     """Return the exit code, which the kernel reports only once."""
-    if pid not in codes:
-        done, status = os.waitpid(pid, os.WNOHANG)
-        if done:
-            codes[pid] = os.waitstatus_to_exitcode(status)
+    while pid not in codes:
+        try:
+            done, status = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            break
+        if not done:
+            break
+        codes[done] = os.waitstatus_to_exitcode(status)
     return codes.get(pid)
 
 
-def _serve(warm: Sequence[str]) -> None:
-    from streamrnn import app, cli, settings
+def _warm_up(warm: Sequence[str]) -> None:
+    """Import everything, and load the kernels of these configurations; without learning, which starts threads."""
+    from streamrnn import app, settings
+    from streamrnn.commands.replay import audit, compare
+    from streamrnn.commands.state import show, transfer
     from streamrnn.log import kafka, sqlite
     from streamrnn.observe import composite, health, metrics
     from streamrnn.records import Record, TopicPartition
     from streamrnn.runtime import worker
 
-    assert all((kafka, sqlite, composite, health, metrics, worker))  # imported before the first fork
-    for overrides in warm:  # loads the kernels; without learning, which starts threads
+    assert all((audit, compare, show, transfer, kafka, sqlite, composite, health, metrics, worker))
+    for overrides in warm:
         chosen = settings.load(None, ["input.topics=t", *overrides.split()])
         task = app.task(chosen, TopicPartition("t", 0))
         value = b'{"series":"s","time":%d,"load":%d}'
         task.feed([Record("t", 0, n, 0, b"k", value % (1_700_000_000_000 + 60_000 * n, n)) for n in range(40)])
         task.save(40)
+
+
+def _serve(path: str, warm: Sequence[str]) -> None:
+    from streamrnn import cli
+
+    _warm_up(warm)
     codes: dict[int, int] = {}
-    for line in sys.stdin:
-        request = json.loads(line)
-        if "wait" in request:
-            response = _ended(request["wait"], codes)
-        else:
-            response = _fork(request, cli.main)
-            codes.pop(response, None)  # a process id can be reused
-        sys.stdout.write(json.dumps(response) + "\n")
+    with socket.socket(socket.AF_UNIX) as listener, selectors.DefaultSelector() as selector:
+        listener.bind(path)
+        listener.listen()
+        selector.register(listener, selectors.EVENT_READ)
+        selector.register(sys.stdin, selectors.EVENT_READ)
+        sys.stdout.write("ready\n")
         sys.stdout.flush()
+        while True:
+            if any(key.fileobj is listener for key, _ in selector.select()):
+                _start_command(listener, cli.main)
+                continue
+            line = sys.stdin.readline()
+            if not line:
+                return
+            request = json.loads(line)
+            if "wait" in request:
+                response = _ended(request["wait"], codes)
+            else:
+                response = _start_daemon(request, cli.main)
+                codes.pop(response, None)  # a process id can be reused
+            sys.stdout.write(json.dumps(response) + "\n")
+            sys.stdout.flush()
 
 
 if __name__ == "__main__":
-    _serve(sys.argv[1:])
+    _serve(sys.argv[1], sys.argv[2:])

@@ -2,6 +2,7 @@
 
 import json
 import random
+from typing import Any
 
 from streamrnn.records import Record
 
@@ -12,9 +13,9 @@ BAD: dict[str, tuple[bytes | None, str]] = {
     "empty": (b"", "invalid_json"),
     "not UTF-8": (b'{"series": "\xff\xfe", "time": 1700000000000, "a": 1}', "invalid_utf8"),
     "cut off": (b'{"series": "p", "time": 17', "invalid_json"),
-    "byte order mark": (b'\xef\xbb\xbf{"series": "p", "time": 1700000000000, "a": 1}', "invalid_json"),
-    "NaN": (b'{"series": "p", "time": 1700000000000, "a": NaN}', "invalid_json"),
-    "Infinity": (b'{"series": "p", "time": 1700000000000, "a": Infinity}', "invalid_json"),
+    "cut off behind a byte order mark": (b'\xef\xbb\xbf{"series": "p", "time": 17', "invalid_json"),
+    "NaN as time": (b'{"series": "p", "time": NaN, "a": 1}', "missing_time"),
+    "Infinity": (b'{"series": "p", "time": 1700000000000, "a": Infinity}', "out_of_range"),
     "beyond a double": (b'{"series": "p", "time": 1700000000000, "a": 1e999}', "invalid_json"),
     "lone surrogate": (b'{"series": "\\ud800", "time": 1700000000000, "a": 1}', "invalid_json"),
     "too deep": (b"[" * 5000, "invalid_json"),
@@ -30,7 +31,7 @@ BAD: dict[str, tuple[bytes | None, str]] = {
     "control character in key": (b'{"series": "a\\u0000b", "time": 1700000000000, "a": 1}', "invalid_key"),
     "long key": (json.dumps({"series": "ä" * 129, "time": T, "a": 1}).encode(), "invalid_key"),
     "no time": (b'{"series": "p", "a": 1}', "missing_time"),
-    "time as float": (b'{"series": "p", "time": 1700000000000.5, "a": 1}', "invalid_time"),
+    "time in 1970": (b'{"series": "p", "time": 170000000, "a": 1}', "invalid_time"),
     "time as truth value": (b'{"series": "p", "time": true, "a": 1}', "invalid_time"),
     "time as words": (b'{"series": "p", "time": "yesterday", "a": 1}', "invalid_time"),
     "time in microseconds": (b'{"series": "p", "time": 1700000000000000, "a": 1}', "invalid_time"),
@@ -38,9 +39,8 @@ BAD: dict[str, tuple[bytes | None, str]] = {
     "time in 2200": (b'{"series": "p", "time": "2200-01-01", "a": 1}', "invalid_time"),
     "time that overflows": (b'{"series": "p", "time": "0001-01-01T00:00:00+23:59", "a": 1}', "invalid_time"),
     "field missing": (b'{"series": "p", "time": 1700000000000, "b": 1}', "missing_field"),
-    "number as text": (b'{"series": "p", "time": 1700000000000, "a": "1.5"}', "not_a_number"),
+    "text": (b'{"series": "p", "time": 1700000000000, "a": "1.5 or so"}', "not_a_number"),
     "truth value": (b'{"series": "p", "time": 1700000000000, "a": true}', "not_a_number"),
-    "null field": (b'{"series": "p", "time": 1700000000000, "a": null}', "not_a_number"),
     "object": (b'{"series": "p", "time": 1700000000000, "a": {}}', "not_a_number"),
     "1e308": (b'{"series": "p", "time": 1700000000000, "a": 1e308}', "out_of_range"),
     "-1e38": (b'{"series": "p", "time": 1700000000000, "a": -1e38}', "out_of_range"),
@@ -50,9 +50,9 @@ BAD: dict[str, tuple[bytes | None, str]] = {
 
 ALL_FIELDS: dict[str, tuple[bytes | None, str]] = {
     "no number": (b'{"series": "p", "time": 1700000000000, "a": "x", "b": null}', "no_fields"),
-    "slash in a field": (b'{"series": "p", "time": 1700000000000, "a/b": 1}', "invalid_field"),
+    "long field": (b'{"series": "p", "time": 1700000000000, "%s": 1}' % (b"a" * 257), "invalid_field"),
     "empty field": (b'{"series": "p", "time": 1700000000000, "": 1}', "invalid_field"),
-    "1e38 in a field": (b'{"series": "p", "time": 1700000000000, "a": 1, "b": 1e38}', "out_of_range"),
+    "1e38 in a field": (b'{"series": "p", "time": 1700000000000, "b": 1e38}', "out_of_range"),
 }
 """The same where all numeric fields are wanted."""
 
@@ -67,13 +67,24 @@ def mixed(count: int, *, seed: int, keys: int = 7, partition: int = 0, start: in
         key = chance.randrange(keys)
         times[key] += chance.choice([1000, 1000, 1000, 1000, 1000, 1000, 0, -5000])
         fields = {name: round(chance.uniform(-50, 50), 3) for name in ("a", "b", "c") if chance.random() < 0.8}
-        value: bytes | None = json.dumps({"series": f"pump/{key}", "time": times[key], **fields}).encode()
+        document = {"series": f"pump/{key}", "time": times[key], **fields}
+        several = chance.random() < 0.1  # observations in one record
+        value: bytes | None = json.dumps(_several(document, chance) if several else document).encode()
         if chance.random() < 0.08:
             value = chance.choice(bad)
         records.append(
             Record("sensors", partition, offset, start + offset, chance.choice([None, b"k", b"\xff"]), value)
         )
     return records
+
+
+def _several(document: dict[str, Any], chance: random.Random) -> list[Any]:
+    """Return a document with others of its key: the same, or at other times, with other fields, or unusable."""
+    changes: list[dict[str, Any]] = [
+        {}, {"time": document["time"] + 1000}, {"time": document["time"] - 7000}, {"a": "x"}, {"b": 1e300}, {"d": 7.5},
+        {"series": None},
+    ]  # fmt: skip
+    return [document | chance.choice(changes) for _ in range(chance.randint(1, 4))]
 
 
 def cut(records: list[Record], chance: random.Random, longest: int) -> list[list[Record]]:
@@ -84,3 +95,23 @@ def cut(records: list[Record], chance: random.Random, longest: int) -> list[list
         feeds.append(records[start : start + length])
         start += length
     return feeds
+
+
+def coming_and_going(count: int, *, seed: int, partition: int = 0, start: int = T) -> list[Record]:
+    """A stream of keys that live for a while, fall silent and may come back, with wrong clocks and bad records."""
+    chance = random.Random(seed)
+    bad = [value for value, _ in BAD.values()]
+    time, first = start, 0
+    records = []
+    for offset in range(count):
+        time += chance.choice([0, 1000, 3000])
+        first += chance.random() < 0.1
+        name = first + chance.randrange(6) if chance.random() < 0.9 else chance.randrange(first + 1)
+        fields = {each: round(chance.uniform(-50, 50), 3) for each in ("a", "b", "c") if chance.random() < 0.8}
+        when = time + chance.choice([0] * 30 + [-5000, -(10**7), 10**12])
+        value: bytes | None = json.dumps({"series": f"pump/{name}", "time": when, **fields}).encode()
+        if chance.random() < 0.05:
+            value = chance.choice(bad)
+        stamp = chance.choice([time, time, when, -1])
+        records.append(Record("sensors", partition, offset, stamp, b"k", value))
+    return records

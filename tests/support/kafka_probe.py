@@ -13,17 +13,16 @@ from kafka.admin import NewTopic
 from streamrnn.log.kafka.client import open_kafka_python
 from streamrnn.records import TopicPartition
 
-RUN = "import sys; from streamrnn.cli import main; sys.exit(main())"
 DIE_LEARNING = """
 import os, signal
 from streamrnn.core.learning.bptt import BpttLearner
 advance, left = BpttLearner._advance, {count}
-def fatal(learner):
+def fatal(learner, *arguments):
     global left
     left -= 1
     if left == 0:
         os.kill(os.getpid(), signal.SIGKILL)
-    return advance(learner)
+    return advance(learner, *arguments)
 BpttLearner._advance = fatal
 """
 """Kills the process in a learning step, after its gradient and before the weights change."""
@@ -35,9 +34,9 @@ class Process(Protocol):
     pid: int
 
 
-def dying(step: int) -> tuple[str, ...]:
-    """Return a program for `Daemon` that kills itself within its `step`-th learning step."""
-    return "-c", DIE_LEARNING.format(count=step) + RUN
+def dying(step: int) -> str:
+    """Return Python code that makes a process kill itself within its `step`-th learning step."""
+    return DIE_LEARNING.format(count=step)
 
 
 def cpu_seconds(process: Process) -> float:
@@ -87,12 +86,12 @@ def admin(bootstrap: str) -> KafkaAdminClient:
     return open_kafka_python(KafkaAdminClient, short_timeouts(bootstrap))
 
 
-def create_topics(bootstrap: str, *names: str, partitions: int) -> None:
+def create_topics(bootstrap: str, *names: str, partitions: int, **configs: str) -> None:
     """Create topics with unlimited retention and the brokers' default number of replicas.
 
     By default a broker deletes records with timestamps of years ago within minutes.
     """
-    configs = {"retention.ms": "-1"}
+    configs = {"retention.ms": "-1", **configs}
     with closing(KafkaAdminClient(bootstrap_servers=bootstrap)) as client:
         client.create_topics([NewTopic(name, partitions, -1, topic_configs=configs) for name in names])
         client.wait_for_topics(list(names), timeout_ms=10_000)

@@ -19,6 +19,11 @@ from support.fork_server import ForkedProcess, ForkServer
 PATIENCE = 120.0  # seconds
 
 
+def own_environment() -> dict[str, str]:
+    """Return the environment without the variables of streamrnn."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("STREAMRNN_")}
+
+
 def until(satisfied: Callable[[], bool], what: str, patience: float = PATIENCE) -> None:
     """Poll until a condition is true."""
     deadline = time.monotonic() + patience
@@ -28,10 +33,11 @@ def until(satisfied: Callable[[], bool], what: str, patience: float = PATIENCE) 
 
 
 class Daemon:
-    """`streamrnn run` with `--set` of the given keys; killed at the end if it still runs.
+    """`streamrnn run` with `--set` of the given keys, and a file `config`; killed at the end if it still runs.
 
-    `program` are the interpreter's arguments that replace the command `streamrnn`. With a `fork_server` it is forked
-    from there instead, after the Python code `before`.
+    `package`: folder of another version of the package.
+
+    With a `fork_server` it is forked from there, after the Python code `before`.
     """
 
     def __init__(
@@ -39,22 +45,24 @@ class Daemon:
         folder: Path,
         overrides: Sequence[str],
         *,
-        program: Sequence[str] = ("-m", "streamrnn.cli"),
         fork_server: ForkServer | None = None,
         before: str = "",
+        config: Path | None = None,
+        package: Path | None = None,
     ) -> None:
         self._log = folder / f"daemon-{time.monotonic_ns()}.log"
         given = ["metrics.port=0", *overrides]
-        arguments = ["run", *(part for each in given for part in ("--set", each))]
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("STREAMRNN_")}
+        named = [] if config is None else ["-c", str(config)]
+        arguments = ["run", *named, *(part for each in given for part in ("--set", each))]
+        environment = own_environment() | ({} if package is None else {"PYTHONPATH": str(package)})
         self.process: subprocess.Popen[bytes] | ForkedProcess
-        if fork_server is not None:
-            self._log.touch()
-            self.process = fork_server.start(arguments, self._log, before)
+        if fork_server is not None and package is None:
+            self.process = fork_server.start(arguments, self._log, before, environment=environment)
             return
+        assert not before, "only a forked process can run code before"
         with self._log.open("wb") as file:
             self.process = subprocess.Popen(
-                [sys.executable, *program, *arguments],
+                [sys.executable, "-m", "streamrnn.cli", *arguments],
                 stdout=subprocess.DEVNULL, stderr=file, env=environment,
                 preexec_fn=_die_with_parent,  # noqa: PLW1509  # it takes no lock: one system call
             )  # fmt: skip

@@ -32,35 +32,46 @@ def shortened(query: str) -> str:
     return re.sub(r"(?<=\[|\s)(5m|10m|15m|1h)\b", lambda found: WINDOWS[found[0]], query)
 
 
-def short_rules() -> list[dict[str, Any]]:
-    """Return the rule groups of the deployment, with alerts that fire after two seconds."""
-    groups: list[dict[str, Any]] = yaml.safe_load((DEPLOY / "rules.yml").read_text())["groups"]
+def short_rules(path: str = "rules.yml") -> list[dict[str, Any]]:
+    """Return the rule groups of a file of the deployment, with alerts that fire after two seconds."""
+    groups: list[dict[str, Any]] = yaml.safe_load((DEPLOY / path).read_text())["groups"]
     for rule in (rule for group in groups for rule in group["rules"]):
         rule["expr"] = shortened(rule["expr"])
         if "for" in rule:
             rule["for"] = "2s"
+        if "keep_firing_for" in rule:
+            rule["keep_firing_for"] = "2s"
     return groups
 
 
 class Prometheus:
     """A server that scrapes `targets` (host:port) as the job streamrnn, and itself, until the context exits.
 
-    `extra_groups` are further groups of rules; `itself`: the server is also a target of the job streamrnn.
+    `extra_groups` are further groups of rules; `itself`: the server is also a target of the job streamrnn;
+    `alertmanager`: host:port of the one that gets its alerts.
     """
 
     def __init__(
-        self, folder: Path, targets: Sequence[str], *, extra_groups: Sequence[dict[str, Any]] = (), itself: bool = False
+        self,
+        folder: Path,
+        targets: Sequence[str],
+        *,
+        extra_groups: Sequence[dict[str, Any]] = (),
+        itself: bool = False,
+        alertmanager: str = "",
     ) -> None:
         (port,) = free_ports(1)
         self.address = f"127.0.0.1:{port}"
         jobs = {"streamrnn": [*targets, *([self.address] if itself else [])], "prometheus": [self.address]}
-        configuration = {
+        configuration: dict[str, Any] = {
             "global": {"scrape_interval": "500ms", "scrape_timeout": "500ms", "evaluation_interval": "500ms"},
             "rule_files": ["rules.yml"],
             "scrape_configs": [
                 {"job_name": job, "static_configs": [{"targets": given}]} for job, given in jobs.items()
             ],
         }
+        if alertmanager:
+            configuration["alerting"] = {"alertmanagers": [{"static_configs": [{"targets": [alertmanager]}]}]}
         (folder / "prometheus.yml").write_text(yaml.safe_dump(configuration))
         (folder / "rules.yml").write_text(yaml.safe_dump({"groups": [*short_rules(), *extra_groups]}))
         self._log = folder / "prometheus.log"

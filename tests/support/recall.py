@@ -16,7 +16,7 @@ from torch import Tensor
 
 from streamrnn.core.config import LearningConfig
 from streamrnn.core.learning.bptt import BpttLearner
-from streamrnn.core.learning.replay_buffer import Windows
+from streamrnn.core.learning.window_buffer import Windows
 from streamrnn.core.network.shapes import KNOTS, Shape
 from streamrnn.core.network.torch_network import head_knots, initial_weights, signed_log, split_weights, unroll
 

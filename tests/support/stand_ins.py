@@ -2,6 +2,7 @@
 
 python3    `-m venv FOLDER` makes an environment that has these stand-ins; everything else is run
 pip        checks that the requirements are valid and the extras exist; installs nothing
+uv         `pip install` as pip's; `--torch-backend` is one that there is
 make       prints what the target would do (--dry-run), in the repository
 curl       requests the address, with the headers given; of server-sent events only the first is read
 openssl    `rand -hex N`
@@ -21,7 +22,7 @@ from pathlib import Path
 
 from packaging.requirements import Requirement
 
-ROOT = Path(os.environ["ROOT"])
+ROOT = Path(__file__).parents[2]
 
 
 def python3(*arguments: str) -> int:
@@ -45,6 +46,16 @@ def pip(command: str, *arguments: str) -> int:
             sys.stderr.write(f"no such package or extra: {text}\n")
             return 1
     return 0
+
+
+def uv(program: str, *arguments: str) -> int:
+    """Check the arguments of `uv pip install`."""
+    command, *rest = arguments
+    if rest[:1] == ["--torch-backend"]:
+        backend, *rest = rest[1:]
+        if backend not in ("cpu", "auto"):
+            return 2
+    return pip(command, *rest) if program == "pip" else 2
 
 
 def make(*arguments: str) -> int:
@@ -91,5 +102,5 @@ def streamrnn(*arguments: str) -> int:
 
 
 if __name__ == "__main__":
-    programs = (python3, pip, make, curl, openssl, streamrnn)
+    programs = (python3, pip, uv, make, curl, openssl, streamrnn)
     sys.exit({program.__name__: program for program in programs}[sys.argv[1]](*sys.argv[2:]))

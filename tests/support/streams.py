@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from streamrnn.core.alerts.thresholds import ThresholdForecasts
 from streamrnn.core.config import ForecastConfig, LearningConfig, ModelConfig
 from streamrnn.core.forecaster import CoreForecaster, Forecasts
 from streamrnn.core.network.torch_network import initial_weights
@@ -59,10 +60,12 @@ def run(
     *,
     first: int = 0,
     cut: Callable[[int], list[list[int]]] | None = None,
+    present: NDArray[np.bool_] | None = None,
 ) -> list[Forecasts]:
     """Step rows of `values` (T, S), one observation of every series a row; one record is one observation.
 
-    `cut` splits the series of a row into waves; learning points fall where the count of observations says.
+    `cut` splits the series of a row into waves; learning points fall where the count of observations says. Only values
+    that are `present` (T, S) are stepped; nothing is returned for a row without any.
     """
     series = values.shape[1]
     while len(forecaster.names) < series:
@@ -70,6 +73,10 @@ def run(
     published: list[Forecasts] = []
     for t, row in enumerate(values, start=first):
         waves = [[s] for s in range(series)] if cut is None else cut(t)
+        if present is not None:
+            waves = [part for wave in waves if (part := [s for s in wave if present[t - first, s]])]
+            if not waves:
+                continue
         published.append(joined([wave(forecaster, np.array(part), row, START + t * HOUR) for part in waves]))
     return published
 
@@ -79,11 +86,11 @@ def wave(forecaster: CoreForecaster, rows: NDArray[np.int64], row: NDArray[np.fl
     parts, start = [], 0
     while start < len(rows):
         stop = start + 1
-        while stop < len(rows) and not forecaster.due(stop - start):
+        while stop < len(rows) and stop - start < forecaster.until_due:
             stop += 1
         part = rows[start:stop]
         parts.append(forecaster.step(part, row[part], np.full(len(part), time))[0])
-        if forecaster.due(0):
+        if forecaster.until_due <= 0:
             forecaster.learn()
         start = stop
     return joined(parts)
@@ -91,7 +98,12 @@ def wave(forecaster: CoreForecaster, rows: NDArray[np.int64], row: NDArray[np.fl
 
 def joined(parts: list[Forecasts]) -> Forecasts:
     """Forecasts of several waves as if they were one."""
-    return Forecasts(*(np.concatenate(x) for x in zip(*(p[:6] for p in parts), strict=True)), parts[-1].model)
+    whole = Forecasts(*(np.concatenate(x) for x in zip(*(p[:6] for p in parts), strict=True)), parts[-1].model)
+    found = [part.thresholds for part in parts if part.thresholds is not None]
+    if not found:
+        return whole
+    columns = (np.concatenate(each) for each in zip(*(each[:3] for each in found), strict=True))
+    return whole._replace(thresholds=ThresholdForecasts(*columns, thresholds=found[0].thresholds))
 
 
 def bits(published: list[Forecasts]) -> list[bytes]:

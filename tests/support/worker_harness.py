@@ -4,20 +4,20 @@
 import dataclasses
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 from support.fakes import INPUT, TOPICS, FakeForecaster, make_task
 from support.inputs import mixed
 
 from streamrnn.errors import LogError
 from streamrnn.log import Committed, Poll, Topic, Transaction
+from streamrnn.log.limits import TopicLimits
 from streamrnn.log.memory import MemoryLog, MemoryStore
-from streamrnn.records import Observer, Output, Record, StepReport, TopicPartition
-from streamrnn.runtime.options import CommitPolicy, Hooks, Limits
+from streamrnn.records import Observer, Output, OutputTopics, Record, StepReport, TopicPartition
+from streamrnn.runtime.options import CommitPolicy, Hooks, Limits, StartPolicy
 from streamrnn.runtime.task import Task
 from streamrnn.runtime.worker import Worker
-from streamrnn.wire import OutputTopics
 
 APP = "app"
 OUTPUTS = {"sensors": TOPICS}
@@ -104,6 +104,18 @@ class FaultyLog:
         count: int = self._do("partitions", topic)
         return count
 
+    def limits(self, topic: str) -> TopicLimits:
+        return self.memory.limits(topic)
+
+    def limit_warning(self, topic: str) -> str:
+        return self.memory.limit_warning(topic)
+
+    def other_commits(self, partition: TopicPartition) -> dict[str, Committed]:
+        return self.memory.other_commits(partition)
+
+    def topic_id(self, topic: str) -> str:
+        return self.memory.topic_id(topic)
+
     def create(self, topics: Sequence[Topic]) -> None:
         self._do("create", topics)
 
@@ -126,8 +138,16 @@ class FaultyLog:
         bounds: tuple[int, int] = self._do("bounds", partition)
         return bounds
 
+    def position(self, partition: TopicPartition) -> int:
+        position: int = self._do("position", partition)
+        return position
+
     def transaction(self, partition: TopicPartition) -> Transaction:
         return FaultyTransaction(self._do("transaction", partition), self.sent, self._fault)
+
+    def read(self, partition: TopicPartition, start: int, end: int) -> Iterator[Record]:
+        records: Iterator[Record] = self._do("read", partition, start, end)
+        return records
 
     def read_state(self, partition: TopicPartition) -> dict[bytes, bytes]:
         state: dict[bytes, bytes] = self._do("read_state", partition)
@@ -175,7 +195,7 @@ def make_worker(
     task: Callable[[TopicPartition], Task] | None = None,
     observer: Observer | None = None,
     outputs: Mapping[str, OutputTopics] = OUTPUTS,
-    start: Literal["earliest", "latest"] = "earliest",
+    start: StartPolicy = StartPolicy(),  # noqa: B008 -- frozen
     **options: Any,
 ) -> Worker:
     """Return a worker, by default with small fake tasks; `options` are fields of its groups of options."""

@@ -11,9 +11,10 @@ from streamrnn.core.jit import Floats
 
 
 class Mixture:
-    """One mixture of M members, computed by the functions under test."""
+    """One mixture of M members for labels of this weight, computed by the functions under test."""
 
-    def __init__(self, members: int) -> None:
+    def __init__(self, members: int, weight: float = 1.0) -> None:
+        self.weight = weight
         self.regret = np.zeros(members, np.float32)
         self.variance = np.full(members, aggregation.FIRST_VARIANCE, np.float32)
         self.bound = np.full(members, aggregation.FIRST_BOUND, np.float32)
@@ -21,13 +22,13 @@ class Mixture:
 
     def weighted(self, prior: Floats) -> Floats:
         """Return the weights (M,)."""
-        aggregation.fill_weights(self.regret, self.variance, self.bound, prior, self.weights)
+        aggregation.fill_weights(self.regret, self.variance, self.bound, prior, self.weight, self.weights)
         return self.weights.copy()
 
     def learn(self, mixed: float, outputs: NDArray[np.float32], truth: float, level: float) -> None:
         """Learn from one label."""
         aggregation.update_regrets(
-            self.regret, self.variance, self.bound, mixed, outputs.astype(np.float64), truth, level
+            self.regret, self.variance, self.bound, mixed, outputs.astype(np.float64), truth, level, self.weight
         )
 
 
@@ -36,9 +37,11 @@ def pinball(outputs: Floats, truth: float, level: float) -> Floats:
     return np.maximum(level * (truth - outputs), (level - 1) * (truth - outputs))
 
 
-def simulate(outputs: Floats, truths: Floats, level: float, prior: Floats) -> tuple[Floats, Floats]:
+def simulate(
+    outputs: Floats, truths: Floats, level: float, prior: Floats, weight: float = 1.0
+) -> tuple[Floats, Floats]:
     """Return the forecasts (T,) and weights (T, M) of a mixture of `outputs` (T, M)."""
-    aggregate, forecasts, weights = Mixture(outputs.shape[1]), [], []
+    aggregate, forecasts, weights = Mixture(outputs.shape[1], weight), [], []
     for members, truth in zip(outputs.astype(np.float32), truths, strict=True):
         weights.append(aggregate.weighted(prior))
         forecasts.append(float(weights[-1] @ members))
@@ -46,23 +49,30 @@ def simulate(outputs: Floats, truths: Floats, level: float, prior: Floats) -> tu
     return np.array(forecasts), np.array(weights)
 
 
+@pytest.mark.parametrize("horizon", [1, 24])
 @pytest.mark.parametrize("level", [0.1, 0.5, 0.95])
-def test_the_mixture_is_bernstein_aggregation(level: float) -> None:
-    """Weights equal those of the published recursion, with forgetting and a share of the prior, in double precision."""
+def test_the_mixture_is_bernstein_aggregation(level: float, horizon: int) -> None:
+    """Weights equal those of the published recursion, with forgetting and a share of the prior, in double precision.
+
+    Its rate and its forgetting have the weight of a label: the inverse root of the horizon.
+    """
+    weight, share = aggregation.label_weight(horizon), horizon**-0.5
     rng, prior = np.random.default_rng(3), np.array([0.5, 0.3, 0.2])
     r, v, b = np.zeros(3), np.full(3, aggregation.FIRST_VARIANCE), np.full(3, aggregation.FIRST_BOUND)
     truths, outputs = rng.normal(size=400), np.array([0.4, 0.05, -2.0]) + rng.normal(size=(400, 3)) * 0.05
-    forecasts, weights = simulate(outputs, truths, level, prior)
+    forecasts, weights = simulate(outputs, truths, level, prior, weight)
+    forget = 1 - (1 - aggregation.FORGET) * share
     for t, truth in enumerate(truths):
-        eta = np.minimum(0.5 / b, np.sqrt(2 / v))
+        eta = share * np.minimum(0.5 / b, np.sqrt(2 / v))
         z = eta * r + np.log(eta) + np.log(prior)
         expected = np.exp(z - z.max()) / np.exp(z - z.max()).sum() * (1 - aggregation.SHARE) + aggregation.SHARE * prior
         np.testing.assert_allclose(weights[t], expected, atol=1e-4)
         slope = float(truth < forecasts[t]) - level
         gain = np.clip(slope * (forecasts[t] - outputs[t]), -aggregation.REGRET_CLIP, aggregation.REGRET_CLIP)
-        v = aggregation.FORGET * v + gain**2
-        b = np.maximum(aggregation.FORGET * b, np.abs(gain))
-        r = aggregation.FORGET * r + gain - np.minimum(0.5 / b, np.sqrt(2 / v)) * gain**2
+        v = forget * v + gain**2
+        b = np.maximum(forget * b, np.abs(gain))
+        eta = share * np.minimum(0.5 / b, np.sqrt(2 / v))
+        r = forget * r + gain - eta * gain**2
     np.testing.assert_allclose(weights.sum(1), 1, atol=1e-12)
     assert (weights > 0).all()
 
@@ -110,6 +120,17 @@ def test_a_member_recovers_its_weight() -> None:
     _, weights = simulate(outputs, truths, 0.5, np.array([0.5, 0.5]))
     assert weights[999, 0] > 0.95
     assert weights[1300:, 1].mean() > 0.9
+
+
+def test_a_member_without_a_forecast_learns_nothing() -> None:
+    """Its regret, second moment and bound stay as they are, and those of the others move as without it."""
+    aggregate, alone, fresh = Mixture(2), Mixture(1), Mixture(1)
+    for truth in np.random.default_rng(4).normal(size=50).tolist():
+        aggregate.learn(0.0, np.array([0.3, np.nan], np.float32), truth, 0.5)
+        alone.learn(0.0, np.array([0.3], np.float32), truth, 0.5)
+    assert alone.regret[0] != 0
+    for name in ("regret", "variance", "bound"):
+        assert getattr(aggregate, name).tolist() == [getattr(alone, name)[0], getattr(fresh, name)[0]]
 
 
 def test_extreme_forecasts_leave_the_state_finite() -> None:

@@ -17,6 +17,7 @@ from streamrnn.records import TopicPartition
 from streamrnn.settings import Settings
 
 ROWS = 150
+T = 1_700_000_000_000
 SMALL = {"model": {"hidden_size": 4}, "learning": {"window": 8, "batch": 4, "replay": 2}, "device": "cpu"}
 
 
@@ -65,20 +66,48 @@ def test_source_names_the_configured_topic(tmp_path: Path) -> None:
     assert b"\n".join(lines) + b"\n" == published(configured, file, 0, "sensors")
 
 
-def test_a_csv_file_ignores_the_configured_input_fields(tmp_path: Path) -> None:
-    """Key, time and fields come from the file; the configured ones are for the topic's records."""
+def test_the_section_input_is_honoured(tmp_path: Path) -> None:
+    """Key, time, fields and conditions of a CSV file are those of the configuration."""
+    file = tmp_path / "long.csv"
+    lines = ["id,station,at,x,y,ok"]
+    lines += [f"{row},{'ab'[row % 2]},{T // 1000 + 60 * (row // 2)},{row},1,{row != 5:d}" for row in range(40)]
+    file.write_text("\n".join(lines) + "\n")
+    configured = settings(input={"key": "station", "time": "at", "fields": ["x"], "where": "ok == 1"})
+    assert backtest(configured, [file], tmp_path / "out.jsonl") == 0
+    made = [orjson.loads(line) for line in (tmp_path / "out.jsonl").read_bytes().splitlines()]
+    expected = [(f"{'ab'[r % 2]}/x", T + 60_000 * (r // 2), r, r) for r in range(40) if r != 5]
+    assert [(each["series"], each["time"], each["value"], each["source"]["offset"]) for each in made] == expected
+
+
+@pytest.mark.parametrize(
+    ("read", "key"),
+    [
+        ({"key": "nowhere"}, "input.key"),
+        ({"time": "nowhere"}, "input.time"),
+        ({"fields": ["a", "nowhere"]}, "input.fields"),
+        ({"fields": ["nowhere*"]}, "input.fields"),
+        ({"fields": {"name": "nowhere", "value": "a"}}, "input.fields.name"),
+        ({"fields": {"under": "nowhere"}}, "input.fields.under"),
+        ({"where": "nowhere > 1"}, "input.where"),
+        ({"covariates": ["nowhere"]}, "input.covariates"),
+        ({"csv": {"time_columns": ["time", "nowhere"]}}, "input.csv.time_columns"),
+        ({"key": "header:nowhere"}, "input.key"),
+    ],
+)
+def test_a_column_that_is_absent_is_an_error(tmp_path: Path, read: dict[str, object], key: str) -> None:
+    """The message names the key of the configuration, the column, and those that there are."""
     file = write_csv(tmp_path / "one.csv", 1)
-    configured = settings(input={"key": "series", "time": "at", "fields": ["temperature"]})
-    backtest(configured, [file], tmp_path / "out.jsonl")
-    assert (tmp_path / "out.jsonl").read_bytes() == published(settings(), file, 0, "one")
+    with pytest.raises(InputError, match=r"one\.csv has no .*nowhere.*; its columns are time, a, b") as raised:
+        backtest(settings(input=read), [file], tmp_path / "out.jsonl")
+    assert key in str(raised.value)
 
 
 def test_a_jsonl_file_holds_records_in_the_configured_format(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Key, time and fields are found as in the topic; unusable records are counted and reported with an example."""
-    documents: list[object] = [{"id": f"k{row % 3}", "at": 60_000 * row, "x": row * row} for row in range(60)]
-    documents[30:30] = ["rubbish", {"id": "k0", "at": 1}, {"id": "k2", "at": 29 * 60_000, "x": 1}, "rubbish too"]
+    documents: list[object] = [{"id": f"k{row % 3}", "at": T + 60_000 * row, "x": row * row} for row in range(60)]
+    documents[30:30] = ["rubbish", {"id": "k0", "at": T}, {"id": "k2", "at": T + 29 * 60_000, "x": 1}, "rubbish too"]
     file = tmp_path / "records.jsonl"
     file.write_bytes(b"".join(orjson.dumps(document) + b"\n" for document in documents))
     configured = settings(input={"key": "id", "time": "at", "fields": ["x"]})
@@ -88,7 +117,7 @@ def test_a_jsonl_file_holds_records_in_the_configured_format(
     printed = capsys.readouterr().err
     assert "records.jsonl: 2 records not usable, not_an_object; the first is record 30: the value must be" in printed
     assert (
-        "records.jsonl: 1 records not usable, missing_field; the first is record 31: the field 'x' is absent" in printed
+        "records.jsonl: 1 records not usable, missing_field; the first is record 31: none of the fields `x`" in printed
     )
     assert "records.jsonl: 1 records left out, duplicate_time" in printed
 
@@ -107,7 +136,7 @@ def test_scores_are_printed_by_key(tmp_path: Path, capsys: pytest.CaptureFixture
 
 def test_a_file_with_many_keys_has_one_row(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The row of a file with more than MAX_KEYS keys names their number."""
-    documents = [{"key": f"k{row % 30}", "time": 60_000 * row, "x": row} for row in range(120)]
+    documents = [{"key": f"k{row % 30}", "time": T + 60_000 * row, "x": row} for row in range(120)]
     file = tmp_path / "records.jsonl"
     file.write_bytes(b"".join(orjson.dumps(document) + b"\n" for document in documents))
     backtest(settings(input={"key": "key", "time": "time"}), [file], tmp_path / "out.jsonl")
@@ -145,8 +174,8 @@ def test_unusable_files_are_refused(tmp_path: Path) -> None:
     """The message names a file of unknown kind, a missing one, an input as output, and a missing directory."""
     file = write_csv(tmp_path / "one.csv", 1)
     before = file.read_bytes()
-    with pytest.raises(InputError, match=r"one\.parquet is of an unknown kind; allowed are \.csv and \.jsonl"):
-        backtest(settings(), [tmp_path / "one.parquet"], tmp_path / "out.jsonl")
+    with pytest.raises(InputError, match=r"one\.xlsx is of an unknown kind; allowed are \.csv, .*\.jsonl, .*\.parquet"):
+        backtest(settings(), [tmp_path / "one.xlsx"], tmp_path / "out.jsonl")
     with pytest.raises(InputError, match=r"none\.csv cannot be read: No such file"):
         backtest(settings(), [tmp_path / "none.csv"], tmp_path / "out.jsonl")
     with pytest.raises(ConfigError, match=r"one\.csv is one of the inputs"):

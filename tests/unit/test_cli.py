@@ -20,6 +20,7 @@ from streamrnn.errors import (
     StateError,
     StreamrnnError,
 )
+from streamrnn.runtime.signals import StopSignals
 from streamrnn.settings import Settings
 
 pytestmark = pytest.mark.usefixtures("bare_environment")
@@ -52,8 +53,8 @@ def test_run_starts_the_daemon_with_the_settings(monkeypatch: pytest.MonkeyPatch
     file.write_text("input: {topics: [sensors]}\napp: one\n")
     called = stub(monkeypatch, "streamrnn.commands.run.run_daemon", 7)
     assert cli.main(["run", "-c", str(file), "--set", "app=two", "--set", "model.layers=2"]) == 7
-    settings, channel = called.arguments
-    assert channel is None
+    settings, signals, channel = called.arguments
+    assert (type(signals), channel) == (StopSignals, None)
     assert isinstance(settings, Settings)
     assert (settings.app, settings.model.layers, settings.input.topics) == ("two", 2, ("sensors",))
 
@@ -72,9 +73,10 @@ def test_backtest_needs_no_configuration(monkeypatch: pytest.MonkeyPatch) -> Non
     called = stub(monkeypatch, "streamrnn.commands.backtest.backtest", 0)
     assert cli.main(["backtest", "--input", "a.csv", "b.csv", "--output", "o.jsonl"]) == 0
     assert called.arguments == (Settings(), [Path("a.csv"), Path("b.csv")], Path("o.jsonl"))
-    assert called.keywords == {"jobs": 1, "report": None}
-    assert cli.main(["backtest", "--input", "a.csv", "--output", "o.jsonl", "--jobs", "2", "--report", "r.html"]) == 0
-    assert called.keywords == {"jobs": 2, "report": Path("r.html")}
+    assert called.keywords == {"jobs": 1, "report": None, "sort": False, "events": None}
+    options = ["--jobs", "2", "--report", "r.html", "--sort"]
+    assert cli.main(["backtest", "--input", "a.csv", "--output", "o.jsonl", *options]) == 0
+    assert called.keywords == {"jobs": 2, "report": Path("r.html"), "sort": True, "events": None}
 
 
 def test_repeated_inputs_of_a_backtest_add_up(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -88,6 +90,7 @@ def test_repeated_inputs_of_a_backtest_add_up(monkeypatch: pytest.MonkeyPatch) -
 def test_repeated_histories_of_a_base_network_add_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """`--history a --history b` reads both files, and a later command line starts from none."""
     called = stub(monkeypatch, "streamrnn.commands.pretrain.pipeline.make_base_network", None)
+    monkeypatch.setattr("streamrnn.commands.inputs.open_input", lambda _settings, path, _number: path)
     for _ in range(2):
         assert cli.main(["pretrain", "--output", "base", "--history", "a.csv", "--history", "b.csv"]) == 0
         assert called.keywords["history"] == [Path("a.csv"), Path("b.csv")]
@@ -103,7 +106,13 @@ def test_every_option_of_several_values_may_be_repeated() -> None:
         for option in parser._actions
         if option.option_strings and (option.nargs in ("+", "*") or isinstance(option.default, list))
     ]
-    assert {option.option_strings[0] for option in lists} == {"--set", "--input", "--history", "--partition"}
+    assert {option.option_strings[0] for option in lists} == {
+        "--set",
+        "--input",
+        "--history",
+        "--partition",
+        "--series",
+    }
     assert [option.option_strings for option in lists if isinstance(option, argparse._StoreAction)] == []
 
 

@@ -61,4 +61,4 @@ def test_the_ranges_in_the_annotated_example_are_those_of_the_settings() -> None
             with pytest.raises(Exception, match=f"from {least} to {most}"):
                 load(None, ["input.topics=a", f"{section}.{key}={outside}"])
         checked += 1
-    assert checked == 8
+    assert checked == 11

@@ -29,7 +29,7 @@ def errors(values: NDArray[np.float64], names: list[str], **options: Any) -> NDA
     medians = []
     for t, row in enumerate(values):
         medians.append(forecaster.step(rows, row, np.full(len(rows), START + t * HOUR))[0].quantiles[:, :, 1])
-        if forecaster.due(0):
+        if forecaster.until_due <= 0:
             forecaster.learn()
     found = np.empty((len(names), 2))
     for k, horizon in enumerate((1, 3)):
@@ -61,7 +61,27 @@ def test_the_first_six_other_fields_of_a_key_are_read() -> None:
     expert = CrossSeriesExpert(make_plan((1, 3), (0.1, 0.5, 0.9)))
     for name in ["a/b/0", "c/0", *(f"a/b/{n}" for n in range(1, 8)), "c/1"]:
         expert.add(name)
-    others = expert._others.tolist()  # what is behind the forecasts
+    others = expert._fields.arrays["others"][:10].tolist()  # what is behind the forecasts
     assert others[0] == [2, 3, 4, 5, 6, 7]
     assert others[8] == [0, 2, 3, 4, 5, 6]
     assert others[1] == [9, *[NONE] * (OTHERS - 1)]
+
+
+def test_a_regression_starts_again_only_if_its_fields_have_changed() -> None:
+    """Where a field of a key is removed, the terms behind it have moved; all other rows just move up."""
+    expert = CrossSeriesExpert(make_plan((1, 3), (0.5,)))
+    names = ["j/x", "k/a", "k/b", "j/y", "k/c", "l/z"]
+    for name in names:
+        expert.add(name)
+    blank = {name: array[:1].copy() for name, array in expert.arrays().items()}
+    for array in expert.arrays().values():
+        array[:6] = np.arange(1, 7).reshape(6, *[1] * (array.ndim - 1))
+    kept = np.array([0, 1, 3, 4])
+    expert.keep(kept, [names[row] for row in kept])
+    others = expert._fields.arrays["others"]
+    assert [row[row != NONE].tolist() for row in others[:4]] == [[2], [3], [0], [1]]
+    for name, array in expert.arrays().items():
+        assert (array[0] == 1).all()
+        assert (array[2] == 4).all()
+        assert array[1].tobytes() == blank[name].tobytes()  # it read b before c
+        assert (array[3] == 5).all()

@@ -43,6 +43,14 @@ def test_auto_prefers_the_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
         assert resolve_device("cpu") == "cpu"
 
 
+def test_auto_takes_the_gpu_for_large_networks_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Below 128 units a core is faster; `cuda` is the GPU in any case."""
+    monkeypatch.setattr(device, "DRIVER", DRIVER)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    found = {(name, units): resolve_device(name, units=units) for name in ("auto", "cuda") for units in (64, 128)}
+    assert found == {("auto", 64): "cpu", ("auto", 128): "cuda", ("cuda", 64): "cuda", ("cuda", 128): "cuda"}
+
+
 def test_without_a_driver_torch_is_imported_late() -> None:
     """Not to choose a device or to forecast, but to learn the whole network."""
     done = subprocess.run([sys.executable, "-c", LATE], capture_output=True, text=True, check=True, timeout=200)

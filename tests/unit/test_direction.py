@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from support.fakes import record
 from support.streams import HOUR, START, run, seasonal, small
 
 from streamrnn.core.ensemble.direction import (
@@ -24,7 +23,8 @@ from streamrnn.core.ensemble.direction import (
     probability_below,
 )
 from streamrnn.core.forecaster import CoreForecaster
-from streamrnn.wire import OutputEncoder, OutputTopics, Row
+from streamrnn.records import OutputTopics, TopicPartition
+from streamrnn.wire import OutputEncoder
 
 LEVELS = np.array([0.05, 0.25, 0.5, 0.75, 0.95])
 HORIZONS = (1, 3)
@@ -99,7 +99,7 @@ def forecasts_of(
         forecasts, _ = forecaster.step(row, np.array([value]), np.array([START + t * HOUR]))
         assert forecasts.directions is not None
         found.append(forecasts.directions)
-        if forecaster.due(0):
+        if forecaster.until_due <= 0:
             forecaster.learn()
     return np.stack([each.probabilities[0] for each in found]), np.stack([each.band[0] for each in found])
 
@@ -206,15 +206,16 @@ def test_the_record_has_directions_if_configured() -> None:
     row = np.array([forecaster.add("s")])
     for t in range(60):
         forecasts, _ = forecaster.step(row, np.array([float(t % 3)]), np.array([START + t * HOUR]))
-    given = [Row("s", START, 2.0, record(0, b""))]
     topics, quantiles = OutputTopics("f", "d", "s"), (0.05, 0.1, 0.5, 0.9, 0.95)
-    encode = OutputEncoder(topics=topics, horizons=HORIZONS, quantiles=quantiles)
-    (output,) = encode.forecasts(given, forecasts)
+    partition = TopicPartition("sensors", 0)
+    encode = OutputEncoder(partition=partition, topics=topics, horizons=HORIZONS, quantiles=quantiles)
+    given = ["s"], np.array([0]), np.array([2.0]), np.array([START]), np.array([0])
+    (output,) = encode.forecasts(*given, forecasts)
     published = json.loads(output.value or b"")["direction"]
     assert list(published) == ["down", "flat", "up", "band", "log_loss", "base_log_loss"]
     assert all(len(each) == len(HORIZONS) for each in published.values())
     assert [
         sum(each) for each in zip(published["down"], published["flat"], published["up"], strict=True)
     ] == pytest.approx([1.0, 1.0])
-    (output,) = encode.forecasts(given, forecasts._replace(directions=None))
+    (output,) = encode.forecasts(*given, forecasts._replace(directions=None))
     assert "direction" not in json.loads(output.value or b"")

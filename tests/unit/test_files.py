@@ -11,6 +11,7 @@ from streamrnn.log.files import read_csv, read_jsonl
 from streamrnn.records import Record
 
 Write = Callable[..., Path]
+T = 1_700_000_000_000
 
 
 @pytest.fixture
@@ -40,7 +41,7 @@ def test_a_csv_row_becomes_a_record(write: Write) -> None:
 )
 def test_a_number_keeps_its_value(write: Write, cell: str) -> None:
     """A number in the record's value equals the number written in the file."""
-    (record,) = read_csv(write("a.csv", f"time,x\n1,{cell}\n"), 0)
+    (record,) = read_csv(write("a.csv", f"time,x\n{T},{cell}\n"), 0)
     assert record.value is not None
     assert repr(float(json.loads(record.value)["x"])) == repr(float(cell))
 
@@ -49,14 +50,14 @@ def test_a_number_keeps_its_value(write: Write, cell: str) -> None:
 def test_other_text_stays_text(write: Write, cell: str) -> None:
     """A cell that is not a finite number becomes a string, which the decoder rejects by field name."""
     quoted = '"' + cell.replace('"', '""') + '"'
-    (record,) = read_csv(write("a.csv", f"time,x\n1,{quoted}\n"), 0)
+    (record,) = read_csv(write("a.csv", f"time,x\n{T},{quoted}\n"), 0)
     assert record.value is not None
     assert json.loads(record.value) == {"x": cell}
 
 
 def test_an_empty_cell_is_omitted(write: Write) -> None:
     """An empty cell is not a field of its record; a row of empty cells is still a record."""
-    path = write("a.csv", "time,x,y\n1,,2\n2, ,\n")
+    path = write("a.csv", f"time,x,y\n{T},,2\n{T + 1}, ,\n")
     assert [record.value for record in read_csv(path, 0)] == [b'{"y":2}', b"{}"]
 
 
@@ -70,19 +71,29 @@ def test_an_empty_cell_is_omitted(write: Write) -> None:
         ("1969-12-31T23:59:59.999Z", -1),
         ("1700000000", 1700000000000),
         ("1700000000123", 1700000000123),
-        ("-1", -1000),
+        ("1700000000.25", 1700000000250),
+        ("1700000000123456789", 1700000000123),
+        ("Tue, 14 Nov 2023 22:13:20 GMT", 1700000000000),
+        ("20231114221320", 1700000000000),
     ],
 )
 def test_times(write: Write, text: str, milliseconds: int) -> None:
-    """Times are ISO 8601, by default in UTC, or whole seconds or milliseconds."""
-    (record,) = read_csv(write("a.csv", f"time,x\n{text},1\n"), 0)
+    """Times are what input.time understands by default: text, in UTC without an offset, or numbers since 1970."""
+    (record,) = read_csv(write("a.csv", f'time,x\n"{text}",1\n'), 0)
     assert record.timestamp == milliseconds
 
 
 def test_the_first_row_determines_the_unit(write: Write) -> None:
-    """Whole numbers have one unit throughout a file, even if they grow beyond the threshold."""
-    path = write("a.csv", "time,x\n99999999999,1\n100000000001,1\n")
-    assert [record.timestamp for record in read_csv(path, 0)] == [99999999999000, 100000000001000]
+    """Numbers have one unit throughout a file: a later one of another unit is an error, not another year."""
+    path = write("a.csv", "time,x\n1700000000,1\n1700000060,1\n1700000120000,1\n")
+    with pytest.raises(InputError, match=r"line 4: '1700000120000' is not a time: .* looks like ms, but the unit is s"):
+        list(read_csv(path, 0))
+
+
+def test_numbers_before_1980_are_no_times(write: Write) -> None:
+    """The message says how to allow them."""
+    with pytest.raises(InputError, match=r"line 2: '1' in 'time' is not a time; .* before 1980 .*input\.time"):
+        list(read_csv(write("a.csv", "time,x\n1,2\n2,3\n"), 0))
 
 
 @pytest.mark.parametrize(
@@ -90,15 +101,15 @@ def test_the_first_row_determines_the_unit(write: Write) -> None:
     [
         ("", "line 1"),
         ("time\n", "line 1"),
-        ("time,x,x\n", "line 1"),
-        ("time,x,\n", "line 1"),
-        ("time,x\n1,2\n2,3,4\n", "line 3: 3 cells, but the header has 2"),
-        ("time,x\n1,2\n2\n", "line 3: 1 cells"),
-        ("time,x\n1,2\nyesterday,3\n", "line 3: 'yesterday' is not a time"),
-        ("time,x\n1.5,2\n", "line 2: '1.5' is not a time"),
-        ("time,x\n99999999999999999999,2\n", "line 2"),
-        ('time,x\n1,"2\n', "not CSV"),
-        (b"time,x\n1,\xff\n", "not CSV in UTF-8"),
+        ("time,x,x\n", "line 1: the header names the column 'x' twice"),
+        (f"time,x\n{T},2\n{T},3,4\n", "line 3: 3 cells, but the header has 2"),
+        (f"time,x\n{T},2\n{T}\n", "line 3: 1 cells"),
+        (f"time,x\n{T},2\nyesterday,3\n", "line 3: 'yesterday' is not a time"),
+        ("time,x\n99999999999999999999999,2\n", "line 2"),
+        (f"time,x,\n{T},2,\n{T},3,\n" + f"{T},3,\n" * 20_000 + f"{T},3,4\n", "line 20004: column 3 has no name"),
+        (f'time,x\n{T},"2\n', "not CSV"),
+        (b"time,x\n\xff\xfe\x00\x00,1\n", "NUL bytes"),
+        (b"PK\x03\x04" + bytes(30), "a zip archive or a workbook"),
     ],
 )
 def test_a_bad_csv_file_is_an_error_with_its_line(write: Write, content: str | bytes, where: str) -> None:
@@ -111,7 +122,7 @@ def test_a_bad_csv_file_is_an_error_with_its_line(write: Write, content: str | b
 
 def test_a_byte_order_mark_is_ignored(write: Write) -> None:
     """A byte order mark, as spreadsheets write it, is not part of the header; names may be quoted."""
-    path = write("a.csv", b'\xef\xbb\xbf"time","a ""b"""\r\n1,2\r\n')
+    path = write("a.csv", b'\xef\xbb\xbf"time","a ""b"""\r\n1700000000,2\r\n')
     assert [record.value for record in read_csv(path, 0)] == [b'{"a \\"b\\"":2}']
 
 

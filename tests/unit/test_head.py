@@ -7,11 +7,19 @@ import pytest
 import torch
 from torch.nn.functional import silu
 
-from streamrnn.core.jit import Singles
+from streamrnn.core.jit import Singles, compiled
 from streamrnn.core.learning.head_learner import HeadLearner
 from streamrnn.core.learning.replay_buffer import Examples
 from streamrnn.core.learning.step import ANCHOR
-from streamrnn.core.network.head import allocate_activations, fill_knots, flatten_head, unpack_head
+from streamrnn.core.network.head import (
+    Head,
+    HeadBlock,
+    allocate_block,
+    fill_advice,
+    flatten_head,
+    forward_block,
+    unpack_head,
+)
 from streamrnn.core.vector_math import exponential
 from streamrnn.errors import StateError
 
@@ -72,13 +80,21 @@ def reference(flat: torch.Tensor, shape: Shape, given: Examples) -> tuple[torch.
     return knots, (weight * loss * known).sum() / known.sum()
 
 
+@compiled
+def forward(
+    y: Singles, points: Singles, trust: Singles, lead: Singles, head: tuple[Singles, ...], scratch: tuple[Singles, ...]
+) -> None:
+    """Compute the outputs of a block of all rows."""
+    fill_advice(points, trust, lead, HeadBlock(*scratch))
+    forward_block(y, points.shape[1], Head(*head), HeadBlock(*scratch))
+
+
 def read(flat: Singles, shape: Shape, y: Singles, points: Singles, trust: Singles, lead: Singles) -> Singles:
-    """Return the knots (B, K, L), row by row."""
-    head = unpack_head(flat, *shape)
-    knots, work = np.full((*points.shape[:2], shape[3]), np.nan, np.float32), allocate_activations(head)
-    for row in range(len(y)):
-        fill_knots(y, points, trust, lead, row, head, knots, work)
-    return knots
+    """Return the knots (B, K, L), in one block."""
+    (rows, horizons, experts), block = points.shape, allocate_block(*points.shape[:2], *shape[1:])
+    forward(y, points, trust, lead, tuple(unpack_head(flat, *shape)), tuple(block))
+    knots = (block.total[1] + block.columns[experts + 1 : experts + 1 + shape[3]]).T
+    return knots[: rows * horizons].reshape(rows, horizons, -1)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])

@@ -16,7 +16,7 @@ from streamrnn import app
 from streamrnn.errors import ConfigError
 from streamrnn.library import Forecaster
 from streamrnn.records import Record, TopicPartition
-from streamrnn.runtime.archive import StoredPartition, write_archive
+from streamrnn.runtime.snapshot.archive import StoredPartition, write_archive
 from streamrnn.runtime.task import Task
 from streamrnn.settings import Settings
 

@@ -6,17 +6,28 @@ import json
 import logging
 import re
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from support.inputs import ALL_FIELDS, BAD, T, mixed
-from support.worker_harness import Clock, FaultyLog, finish, log_error, make_store, make_worker
+from support.worker_harness import (
+    Clock,
+    FaultyLog,
+    RecordingObserver,
+    finish,
+    log_error,
+    make_store,
+    make_worker,
+)
 
 from streamrnn.observe import logging as logs
+from streamrnn.observe.composite import CompositeObserver
 from streamrnn.observe.events import EVENTS
-from streamrnn.records import Record
+from streamrnn.observe.masking import mask_value
+from streamrnn.records import DeadLetter, Record, StepReport, TopicPartition
 
 PACKAGE = Path(logs.__file__).parents[1]
 LEVELS = {"debug", "info", "warning", "error", "critical", "exception"}
@@ -82,6 +93,38 @@ def test_formats(
     assert line.startswith("{") == json_lines
     assert "stopping" in line
     assert ("\x1b[" in line) == (terminal and not json_lines)
+
+
+@pytest.mark.parametrize(("variable", "text"), [("NO_COLOR", "1"), ("TERM", "dumb")])
+def test_colours_can_be_switched_off(
+    variable: str, text: str, written: io.StringIO, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """NO_COLOR, and a terminal that has none, leave plain text."""
+    monkeypatch.setattr(written, "isatty", lambda: True)
+    monkeypatch.setenv(variable, text)
+    configure(written)
+    logging.getLogger("streamrnn").warning("task_failed", extra={"error": "words"})
+    assert written.getvalue().endswith("[warning  ] task_failed error=words\n")
+
+
+def test_a_terminal_shows_sentences(written: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An event with a text is a sentence with its details, what it does not name follows, and nothing is repeated."""
+    configure(written, format="text")
+    details = {"topic": "sensors", "partition": 3, "offset": 7, "series": 12345, "seconds": 0.25}
+    logging.getLogger("streamrnn").info("task_restored", extra={**details, "replaying": True})
+    logging.getLogger("streamrnn").info("subscribed", extra={"partitions": {"a": 2, "b": 3}})
+    first, second = written.getvalue().splitlines()
+    assert first.partition("] ")[2] == "sensors/3 restored in 0.25 s: 12,345 series, at offset 7 replaying=True"
+    assert second.partition("] ")[2] == "subscribed to these topics (partitions): a (2), b (3)"
+
+
+def test_texts_name_documented_details() -> None:
+    """A text uses details of its event only; else the terminal would show the bare name."""
+    for name, event in EVENTS.items():
+        details = dict.fromkeys(event.details, 1)
+        text, used = logs.sentence({"event": name, **details})
+        assert (text != name) == bool(event.text), name
+        assert used <= set(event.details), name
 
 
 def test_the_level_applies_to_this_package_only(written: io.StringIO) -> None:
@@ -150,24 +193,27 @@ def test_details_match_the_vocabulary(written: io.StringIO) -> None:
     common = {"event", "level", "logger", "timestamp", "suppressed"}
     events = [json.loads(line) for line in written.getvalue().splitlines()]
     assert {each["event"] for each in events} == {
-        "subscribed", "task_restored", "dead_letter", "dead_letter_text", "committed", "task_failed", "log_unavailable",
-        "lag_unknown", "stopping",
+        "topics_created", "subscribed", "task_restored", "dead_letter", "dead_letter_text", "committed", "task_failed",
+        "log_unavailable", "lag_unknown", "stopping",
     }  # fmt: skip
     for each in events:
-        assert each.keys() - common == set(EVENTS[each["event"]].details), each["event"]
+        optional = {"examples"} - each.keys()
+        assert each.keys() - common == set(EVENTS[each["event"]].details) - optional, each["event"]
+    assert "examples" in next(each for each in events if each["event"] == "dead_letter")
 
 
 def secret(value: bytes | None) -> bytes | None:
     """Return a bad record's value with a word that must not be logged."""
-    return value and value.replace(b'"p"', b'"s3cret"').replace(b'"a"', b'"s3cret-field"')
+    return value and value.replace(b'"p"', b'"s3cret"')
 
 
 def test_no_payload_is_logged_above_debug(written: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> None:
-    """At info no line contains keys, fields or values of records; at debug bad ones may be quoted."""
+    """At info no line contains keys or values of records, but names of fields; at debug bad ones may be quoted."""
     monkeypatch.setattr(logs, "PAUSE", 0.0)
     contents = [secret(value) for value, _ in (*BAD.values(), *ALL_FIELDS.values())]
-    contents += [b'{"series": "s3cret", "time": %d, "s3cret": 77.125}' % (T + step) for step in (0, 1000, 1000, 5)]
+    contents += [b'{"series": "s3cret", "time": %d, "load": 77.125}' % (T + step) for step in (0, 1000, 1000, 5)]
     contents += [b"s3cret", b'{"series": "s3cret", "time": "s3cret"}', b'{"series": "x", "time": 5, "a": "s3cret"}']
+    contents += [b'{"a": {"b": ["s3cret", 77.125]}, "c": null}', b"s3cret,host=s3cret load=77.125", b"\xffs3cret"]
     records = [Record("sensors", 0, 0, T, b"s3cret", content) for content in contents]
     life(records)
     lines = written.getvalue()
@@ -180,7 +226,7 @@ def test_no_payload_is_logged_above_debug(written: io.StringIO, monkeypatch: pyt
 
 
 def test_rate_limit() -> None:
-    """Dead letters of a partition are logged once in ten seconds, with the number suppressed; other events always."""
+    """A rate-limited event of a partition is logged once in ten seconds, with the number suppressed; others always."""
     now = [0.0]
     limit = logs.RateLimit(clock=lambda: now[0])
 
@@ -189,14 +235,109 @@ def test_rate_limit() -> None:
         record = logging.makeLogRecord({"name": name, "msg": event, "topic": "sensors", "partition": partition})
         return getattr(record, "suppressed", 0) if limit.filter(record) else None
 
-    assert [logged_with("dead_letter") for _ in range(3)] == [0, None, None]
-    assert logged_with("dead_letter", 1) == 0
+    assert [logged_with("lag_unknown") for _ in range(3)] == [0, None, None]
+    assert logged_with("lag_unknown", 1) == 0
     assert [logged_with("task_failed") for _ in range(2)] == [0, 0]
     assert [logged_with("opentelemetry. Failed to export") for _ in range(2)] == [0, None]
     now[0] = logs.PAUSE - 0.1
-    assert logged_with("dead_letter") is None
+    assert logged_with("lag_unknown") is None
     now[0] = logs.PAUSE
-    assert logged_with("dead_letter") == 3
-    assert logged_with("dead_letter") is None
+    assert logged_with("lag_unknown") == 3
+    assert logged_with("lag_unknown") is None
     now[0] = 2 * logs.PAUSE
-    assert logged_with("dead_letter") == 1
+    assert logged_with("lag_unknown") == 1
+
+
+def lines_of(written: io.StringIO, event: str) -> list[dict[str, Any]]:
+    """Return the lines of an event."""
+    lines = [json.loads(line) for line in written.getvalue().splitlines()]
+    return [line for line in lines if line["event"] == event]
+
+
+def test_counts_in_the_log_add_up(written: io.StringIO) -> None:
+    """At most one line in ten seconds and partition counts all since the line before, up to the end of the task."""
+    now, sensors, others = [0.0], TopicPartition("sensors", 0), TopicPartition("sensors", 1)
+    logger = logs.ReportLogger(clock=lambda: now[0])
+    for step in range(12):
+        letters = Counter({"late": 400, "invalid_time": 100})
+        last = DeadLetter(500 * step + 499, "late", "words")
+        logger.stepped(StepReport(sensors, dead_letters=letters, last_dead_letter=last, skipped_steps=1, rollbacks=2))
+        now[0] += 0.1
+    logger.stepped(StepReport(others, dead_letters=Counter(late=3), last_dead_letter=DeadLetter(2, "late", "words")))
+    assert [line["count"] for line in lines_of(written, "dead_letter")] == [500, 3]
+    now[0] = 9.9
+    logger.iterated(0.0, 0)
+    assert len(lines_of(written, "dead_letter")) == 2
+    now[0] = 10.0
+    logger.iterated(0.0, 0)
+    first, _, second = lines_of(written, "dead_letter")
+    assert (second["count"], second["reasons"]) == (5500, {"late": 4400, "invalid_time": 1100})
+    assert (first["offset"], second["offset"]) == (499, 5999)
+    logger.stepped(StepReport(others, dead_letters=Counter(late=4), last_dead_letter=DeadLetter(9, "late", "words")))
+    logger.released(sensors)
+    logger.released(others)
+    assert [line["count"] for line in lines_of(written, "dead_letter") if line["partition"] == 1] == [3, 4]
+    for event, expected in (("learning_step_skipped", [1, 11]), ("learning_taken_back", [2, 22])):
+        assert [line["count"] for line in lines_of(written, event)] == expected
+
+
+def test_counts_in_the_log_are_those_of_the_metrics(written: io.StringIO) -> None:
+    """In the life of a worker the lines add up to the dead letters of the reports, by reason."""
+    store, clock, observer = make_store(mixed(2000, seed=3)), Clock(), RecordingObserver()
+    both = CompositeObserver([observer, logs.ReportLogger()])
+    worker = make_worker(lambda: FaultyLog(store, clock), clock, poll_records=50, observer=both)
+    finish(worker, store)
+    worker.stop()
+    worker.run()
+    counted, logged_ones = Counter[str](), Counter[str]()
+    for report in observer.reports:
+        counted.update(report.dead_letters)
+    for line in lines_of(written, "dead_letter"):
+        assert line["count"] == sum(line["reasons"].values())
+        logged_ones.update(line["reasons"])
+    assert logged_ones == counted
+    assert counted.total() > 50
+
+
+def test_the_first_line_with_a_reason_has_an_example(written: io.StringIO) -> None:
+    """Names and structure are shown, contents are masked, and later lines of the topic repeat no example."""
+    now = [0.0]
+    logger = logs.ReportLogger(clock=lambda: now[0])
+    value = b'{"host": "web-1", "cpu": {"user": [1, 2]}, "gone": null}'
+    for partition, reason in enumerate(("missing_time", "missing_time", "late")):
+        letters, now[0] = Counter({reason: 1}), now[0] + 20
+        last = DeadLetter(7, reason, "words")
+        where = TopicPartition("sensors", partition)
+        logger.stepped(StepReport(where, dead_letters=letters, last_dead_letter=last, rejected={reason: value}))
+    example = '{"host": "…", "cpu": {"user": ["…", "…"]}, "gone": null}'
+    assert [line.get("examples") for line in lines_of(written, "dead_letter")] == [
+        {"missing_time": example}, None, {"late": example},
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("value", "masked"),
+    [
+        (None, "no value"),
+        (b"\xff\x00", "2 bytes that are not text"),
+        (b"cpu,host=web-1 load=0.5 17", "aaa,aaaa=aaa-0 aaaa=0.0 00"),
+        (b'"text"', '"…"'),
+        (b"NaN", '"…"'),
+        (b"[]", "[]"),
+        (b'{"a": true, "b": ' + b"9" * 5000 + b"}", '{"a": aaaa, "a": ' + "0" * 5000),
+        (b"[" * 5000, "[" * 5000),
+        (b'{"a":' * 9 + b"1" + b"}" * 9, '{"a": {"a": {"a": {"a": {"a": {"a": "…"}}}}}}'),
+        ("é\x1b\n".encode(), "a??"),
+    ],
+)
+def test_masked_values(value: bytes | None, masked: str) -> None:
+    """Of any value an example has no content, and at most 500 characters."""
+    found = mask_value(value)
+    assert found == (masked if len(masked) <= 500 else f"{masked[:499]}…")
+
+
+def test_a_masked_object_of_many_members_is_short() -> None:
+    """An example is one readable line, however large the record."""
+    found = mask_value(json.dumps({f"field-{n}" * 9: n for n in range(100_000)}).encode())
+    assert len(found) == 500
+    assert mask_value(json.dumps({f"f{n}": n for n in range(42)}).encode()).endswith('"f39": "…", "…": "2 more"}')

@@ -61,9 +61,11 @@ def report(partition: TopicPartition = INPUT, **changes: object) -> StepReport:
     """Return a report in which all numbers differ."""
     made = StepReport(
         partition, records=10, forecasts=12, dead_letters=Counter(late=2, invalid_json=1),
-        drops=Counter(duplicate_time=3), series=4, event_time=1_700_000_000_000, learning_steps=2, skipped_steps=1,
+        drops=Counter(duplicate_time=3), events=Counter(anomaly_begins=4), series=4, event_time=1_700_000_000_000,
+        learning_steps=2, skipped_steps=1,
         learned={"whole": LearningStep(0.25, 2.5, 7.5)},
-        drift_alarms=5, expert_failures=6, rollbacks=7, new_series=3, state_bytes=4000, scores=np.array(SCORES),
+        drift_alarms=5, expert_failures=6, rollbacks=7, held=8, released_early=9, new_series=3, state_bytes=4000,
+        scores=np.array(SCORES),
     )  # fmt: skip
     for name, value in changes.items():
         setattr(made, name, value)
@@ -95,6 +97,9 @@ def test_reports_become_metrics() -> None:
         f'streamrnn_dead_letters_total{{partition="0",reason="late",{task}}}': 4,
         f'streamrnn_dead_letters_total{{partition="0",reason="invalid_json",{task}}}': 2,
         f'streamrnn_drops_total{{partition="0",reason="duplicate_time",{task}}}': 6,
+        f'streamrnn_held_values{{partition="0",{task}}}': 8,
+        f'streamrnn_early_values_total{{partition="0",{task}}}': 18,
+        f'streamrnn_events_total{{event="anomaly_begins",partition="0",{task}}}': 8,
         f'streamrnn_series{{partition="0",{task}}}': 4,
         f'streamrnn_learning_steps_total{{partition="0",{task}}}': 4,
         f'streamrnn_skipped_learning_steps_total{{partition="0",{task}}}': 2,
@@ -183,7 +188,18 @@ def test_names_follow_the_rules() -> None:
     for name in samples(metrics):
         assert re.match(r"streamrnn_|process_|python_", name)
         labels |= set(re.findall(r'(\w+)="', name)) if name.startswith("streamrnn_") else set()
-    assert labels == {"topic", "partition", "reason", "horizon", "learner", "le", "version", "python"}
+    assert labels == {
+        "topic",
+        "partition",
+        "reason",
+        "event",
+        "horizon",
+        "learner",
+        "le",
+        "version",
+        "python",
+        "result",
+    }
     for metric in METRICS:
         assert re.fullmatch(r"[a-z_]+", metric.name)
         assert not re.search(r"_(total|count|sum|bucket|info)$", metric.name)
@@ -302,7 +318,10 @@ def test_invalid_queries(query: dict[str, str], words: str) -> None:
 
 
 def test_a_scrape_of_many_series_is_fast_and_small() -> None:
-    """100,000 series in 16 partitions, with dead letters of every kind: at most 50 ms of work and 200 KB of text."""
+    """100,000 series in 16 partitions, with dead letters of every kind: 200 KB of text in about 50 ms of work.
+
+    The time is limited to that in which Python adds up one and a half million numbers, whatever the machine.
+    """
     metrics, generator = made(1, 12, 24), np.random.default_rng(1)
     reasons = Counter({f"reason_{number}": 1 for number in range(18)})
     scores = np.tile([1.0, 2.0, 3.0], (8, 1))
@@ -314,14 +333,17 @@ def test_a_scrape_of_many_series_is_fast_and_small() -> None:
         metrics.stepped(report(partition, waves=waves, dead_letters=reasons, learned=learned, scores=scores))
         metrics.lag(partition, 10**6)
     for accept in ("", OPENMETRICS):
-        durations = []
+        durations, additions = [], []
         for _ in range(20):  # the minimum: other processes on the core slow down most of them
             begun = time.thread_time()  # of this thread alone: other work on the machine does not count
             _, text = metrics.exposition(accept)
-            durations.append(time.thread_time() - begun)
+            middle = time.thread_time()
+            assert sum(number for number in range(1_000_000)) > 0
+            durations.append(middle - begun)
+            additions.append(time.thread_time() - middle)
         assert b'_gcount{horizon="24",topic="sensors"} 100000' in text
         assert len(text) <= 200_000
-        assert min(durations) <= 0.05
+        assert min(durations) <= 1.5 * min(additions)
 
 
 # Health
@@ -421,3 +443,19 @@ def test_port_in_use(served: tuple[Loop, str]) -> None:
             age=lambda: 0.0,
             unready=lambda: "",
         )
+
+
+def test_reloads_are_counted_by_result() -> None:
+    """Each result begins at 0; only a reload that took effect has a time, and the limits follow the settings."""
+    metrics = made(1)
+    before = samples(metrics)
+    assert before['streamrnn_reloads_total{result="invalid"}'] == 0
+    assert before["streamrnn_last_reload_seconds"] == 0
+    metrics.reloaded("invalid")
+    assert samples(metrics)["streamrnn_last_reload_seconds"] == 0
+    metrics.reloaded("applied")
+    metrics.configure(quantiles=(0.2, 0.5, 0.8), max_series=7)
+    found = samples(metrics)
+    assert [found[f'streamrnn_reloads_total{{result="{each}"}}'] for each in ("invalid", "applied")] == [1, 1]
+    assert found["streamrnn_last_reload_seconds"] > 1.7e9
+    assert found["streamrnn_series_limit"] == 7

@@ -8,7 +8,8 @@ import pytest
 from support.streams import run, seasonal, small
 
 from streamrnn.core.forecaster import CoreForecaster
-from streamrnn.core.series.migration import LayoutChange
+from streamrnn.core.series.migration import NEW_PARTS, LayoutChange
+from streamrnn.runtime import manifest
 
 
 def described(saved: dict[str, Any], present: dict[str, Any]) -> str:
@@ -165,3 +166,29 @@ def test_only_some_of_a_layout_may_change() -> None:
     guests = {**layout, "experts": ["time_series.HoltWinters"]}
     assert described(guests, {**guests, "quantiles": [0.5]})
     assert described(guests, {**guests, "horizons": [1]}) == ""
+
+
+def test_parts_that_the_saved_state_does_not_have_begin_empty() -> None:
+    """The rest is as saved, the description names the parts, and the series goes on; a lost array is an error."""
+    before, resumed, values = small(**STILL), small(**STILL), seasonal(ROWS + 30, 5)
+    run(before, values[:ROWS])
+    rows = before.save_rows(0, 5)
+    page = {name: array for name, array in rows.items() if name.partition("_")[0] not in NEW_PARTS}
+    layout = {key: value for key, value in before.layout.items() if key not in NEW_PARTS}
+    assert 0 < len(page) < len(rows)
+    told = resumed.describe_migration(layout)
+    assert all(part in told for part in NEW_PARTS.values())
+    assert NEW_PARTS.keys() == manifest.NEW_PARTS
+    resumed.load(before.save_shared(), [page], before.names, layout)
+    found, blank = resumed.save_rows(0, 5), small(**STILL)
+    for name in before.names:
+        blank.add(name)
+    for name, array in blank.save_rows(0, 5).items():
+        expected = rows[name] if name in page else array
+        np.testing.assert_array_equal(found[name], expected, err_msg=name)
+    forecasts = run(resumed, values[ROWS:], first=ROWS)
+    assert np.isfinite([each.quantiles for each in forecasts]).all()
+    assert (resumed.save_rows(0, 5)["feedback_position"] == 30).all()
+    del rows["feedback_mean"]
+    with pytest.raises(KeyError, match="feedback_mean"):
+        small(**STILL).load(before.save_shared(), [rows], before.names)

@@ -7,6 +7,7 @@ from support.pages import MINUTE, feed, page_config, wave
 from streamrnn.page.data.messages import SentNames
 from streamrnn.page.data.store import SecondCache, Store
 from streamrnn.page.ui import chart, formatting
+from streamrnn.page.ui.chart import View
 
 
 def test_intervals_are_symmetric() -> None:
@@ -22,7 +23,7 @@ def test_the_chart_extends_into_the_future() -> None:
     waves = [wave([0], step) for step in range(10)]
     waves[4].anomaly[:] = 1.0
     feed(store, names, *waves)
-    found = chart.chart_columns(store.history, 0, 1)
+    found = chart.chart_columns(store.history, 0, View(1))
     assert found["time"] == [step * MINUTE for step in range(13)]
     assert {len(column) for column in found.values()} == {13}
     assert found["observed"][10:] == [None] * 3
@@ -37,7 +38,7 @@ def test_a_gap_interrupts_the_line() -> None:
     """A point without a value stands between two observations that are many steps apart."""
     store, names = Store(page_config()), SentNames()
     feed(store, names, *(wave([0], step) for step in [0, 1, 2, 3, 30, 31]))
-    found = chart.chart_columns(store.history, 0, 0)
+    found = chart.chart_columns(store.history, 0, View(0))
     assert found["time"] == [
         *(step * MINUTE for step in (0, 1, 2, 3)),
         3 * MINUTE + 1,
@@ -51,7 +52,7 @@ def test_a_single_observation_is_drawn() -> None:
     store = Store(page_config())
     first = wave([0], 5)
     feed(store, SentNames(), first._replace(target_times=np.repeat(first.times[:, None], 2, axis=1)))
-    found = chart.chart_columns(store.history, 0, 1)
+    found = chart.chart_columns(store.history, 0, View(1))
     assert found["time"] == [5 * MINUTE]
     assert found["observed"] == pytest.approx([first.values[0]], rel=1e-6)
 
@@ -75,6 +76,14 @@ def test_counts_shares_and_times_as_text() -> None:
         formatting.NOTHING
     ] * 2
     assert formatting.moment(1_700_000_000_000) == "2023-11-14 22:13:20 UTC"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0.25, "0.2 s"), (1, "1 s"), (59.4, "59 s"), (90, "1.5 min"), (7200, "2 h"), (1e6, "12 d")]
+)
+def test_spans_of_time_are_short(seconds: float, text: str) -> None:
+    """A span is in its largest unit, with a decimal only where it matters."""
+    assert formatting.time_span(1000 * seconds) == text
 
 
 def test_answers_are_cached_for_a_second() -> None:

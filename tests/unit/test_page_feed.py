@@ -58,7 +58,12 @@ def test_reports_and_lags_are_sent(page: Page) -> None:
         assert first.partition == TASK
         assert first.columns.rows.tolist() == [0, 1, 1, 2]
         assert first.names == [(row, f"pump-{row}/rpm") for row in range(3)]
-        assert (first.records, first.dead_letters, first.drops, first.lost) == (4, 2, 3, 0)
+        assert (first.records, first.dead_letters, first.drops, first.lost) == (
+            4,
+            {"late": 2},
+            {"duplicate_time": 3},
+            0,
+        )
         observer.stepped(report(wave([2, 3], 2)))
         assert page.next().names == [(3, "pump-3/rpm")]
         observer.lag(OTHER, 77)

@@ -151,3 +151,21 @@ def test_detection_tolerates_extreme_values() -> None:
     longer = np.zeros(1001, np.float32)
     longer[:900] = wave(12)
     assert detect_period(longer, np.ones(1001, np.int16), 900, 0.0, 0.0) == 12
+
+
+@pytest.mark.parametrize("known_share", [1.0, 0.7])
+def test_the_autocorrelation_is_summed_in_the_order_of_the_values(known_share: float) -> None:
+    """Its bits are those of one sum after another, for any number of values, so that forecasts do not change."""
+    for size in (2, 3, 5, 127, 128, 254, 511, 512):
+        known = (CHANCE.random(size) < known_share).astype(np.float64)
+        known[0] = 1.0
+        values = CHANCE.normal(size=size) * known
+        found = np.empty(2 * size // 3)
+        autocorrelation(values, known, found)
+        for lag, share in enumerate(found.tolist()):
+            total, pairs = 0.0, 0.0
+            for i in range(lag, size):
+                total += float(values[i]) * float(values[i - lag])
+                pairs += float(known[i]) * float(known[i - lag])
+            power = float(np.cumsum(values * values)[-1]) / known.sum()
+            assert share == (total / pairs / power if pairs > 0 else 0.0)

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from support.pretraining import HOUR, START, write_csv
+from support.tables import opened_file
 
 from streamrnn.commands.pretrain.history import FEWEST_ROWS, SHARE, HistorySeries, mix_history, read_history
 from streamrnn.commands.pretrain.prior import draw_series
@@ -24,7 +25,7 @@ def test_all_series_of_a_file_are_read(tmp_path: Path) -> None:
     lines[11] = f"{START + 10 * HOUR},,1010"  # the first field is missing
     lines[21] = lines[20]  # the same time again
     path.write_text("\n".join(lines) + "\n")
-    one, two = read_history([path])
+    one, two = read_history([opened_file(path)])
     np.testing.assert_array_equal(two.values, 1000 + np.delete(np.arange(400.0), 20))
     np.testing.assert_array_equal(one.values, np.delete(np.arange(400.0), [10, 20]))
     np.testing.assert_array_equal(one.times, START + one.values.astype(np.int64) * HOUR)
@@ -33,11 +34,11 @@ def test_all_series_of_a_file_are_read(tmp_path: Path) -> None:
 def test_an_unusable_history_is_refused(tmp_path: Path) -> None:
     """A file that is too short or absent is named, with exit code 66."""
     good, short = write_csv(tmp_path / "good.csv", FEWEST_ROWS), write_csv(tmp_path / "short.csv", FEWEST_ROWS - 1)
-    assert len(read_history([good])) == 1
+    assert len(read_history([opened_file(good)])) == 1
     with pytest.raises(InputError, match=rf"--history: .*short\.csv.* {FEWEST_ROWS} rows"):
-        read_history([good, short])
+        read_history([opened_file(good), opened_file(short)])
     with pytest.raises(InputError, match=r"absent\.csv"):
-        read_history([tmp_path / "absent.csv"])
+        opened_file(tmp_path / "absent.csv")
 
 
 def test_history_has_its_share() -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from support.pretraining import CARD, COMPLETE, TINY, write_csv
+from support.tables import opened_file
 
 from streamrnn.cli import main
 from streamrnn.commands.pretrain import command, pipeline
@@ -93,7 +94,7 @@ def test_no_series_is_trained_on_and_scored(monkeypatch: pytest.MonkeyPatch) -> 
 def test_history_is_mixed_in_and_named(tmp_path: Path) -> None:
     """A file of the user's is trained on, and the card has its name and share."""
     path = write_csv(tmp_path / "own.csv", 400)
-    card = read_card(made(tmp_path / "base", history=[path]))
+    card = read_card(made(tmp_path / "base", history=[opened_file(path)]))
     assert card["history"] == ["own.csv"]
     assert card["ingredients"]["history"] == pytest.approx(SHARE, abs=0.25)
     assert made(tmp_path / "other").read_bytes() != (tmp_path / "base").read_bytes()
@@ -113,14 +114,16 @@ def test_the_command_passes_its_options_on(tmp_path: Path, monkeypatch: pytest.M
     calls: list[tuple[object, ModelConfig, dict[str, object]]] = []
     monkeypatch.setattr(pipeline, "make_base_network", lambda *args, **given: calls.append((*args, given)))
     (tmp_path / "c.yaml").write_text("model: {cell: lstm, hidden_size: 24, layers: 2}\n")
-    output, own = tmp_path / "b", tmp_path / "o.csv"
+    output, own = tmp_path / "b", write_csv(tmp_path / "o.csv", 2)
     options = ["--steps", "5", "--seed", "9", "--device", "auto", "--history", str(own), "--date", "2026-01-02"]
     assert main(["pretrain", "--output", str(output), "-c", str(tmp_path / "c.yaml"), *options]) == 0
     assert main(["pretrain", "--output", str(output)]) == 0
     (first, model, given), (_, default, defaults) = calls
     assert first == output
     assert model == ModelConfig(cell="lstm", hidden_size=24, layers=2, seed=9)
-    assert given == {"steps": 5, "device": "auto", "history": [own], "date": "2026-01-02"}
+    (history,) = given.pop("history")  # type: ignore[misc]
+    assert (history.path, history.records) == (own, 2)
+    assert given == {"steps": 5, "device": "auto", "date": "2026-01-02"}
     assert (default, defaults["steps"], defaults["history"]) == (ModelConfig(), command.STEPS, [])
 
 

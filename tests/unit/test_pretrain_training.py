@@ -23,7 +23,7 @@ from streamrnn.commands.pretrain.train import (
     validate_weights,
 )
 from streamrnn.core.network.shapes import KNOTS, Shape
-from streamrnn.core.network.torch_network import initial_weights
+from streamrnn.core.network.torch_network import initial_weights, unroll
 from streamrnn.core.series.state import EXPERTS
 
 
@@ -78,14 +78,14 @@ def test_the_state_lasts_as_long_as_the_series(monkeypatch: pytest.MonkeyPatch) 
     after: list[torch.Tensor] = []
 
     def watched(*arguments: object) -> tuple[torch.Tensor, torch.Tensor]:
-        knots, state = forecast_batch(*arguments)  # type: ignore[arg-type]
+        encodings, state = unroll(*arguments)  # type: ignore[arg-type]
         if torch.is_grad_enabled():
-            before.append(arguments[-1].clone())  # type: ignore[attr-defined]
+            before.append(arguments[3].clone())  # type: ignore[attr-defined]
             after.append(state.detach().clone())
-            assert not arguments[-1].requires_grad  # type: ignore[attr-defined]
-        return knots, state
+            assert not arguments[3].requires_grad  # type: ignore[attr-defined]
+        return encodings, state
 
-    monkeypatch.setattr("streamrnn.commands.pretrain.train.forecast_batch", watched)
+    monkeypatch.setattr("streamrnn.commands.pretrain.train.unroll", watched)
     trained(steps=40)
     for turn in range(40):
         if turn % 16 == 0:  # all series have 256 rows, and all lanes begin together

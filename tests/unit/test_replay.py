@@ -18,9 +18,9 @@ from streamrnn.commands.state.transfer import reset_state
 from streamrnn.errors import ConfigError, StateError
 from streamrnn.evaluation.figures import Floats, measures_by_key
 from streamrnn.evaluation.tally import Tally
-from streamrnn.formats.json import JsonDecoder
 from streamrnn.log.memory import MemoryLog
-from streamrnn.records import Observation, Record, TopicPartition
+from streamrnn.mapping.decoder import RecordDecoder
+from streamrnn.records import Decoded, Record, TopicPartition
 
 pytestmark = pytest.mark.usefixtures("bare_environment")
 
@@ -89,6 +89,33 @@ def test_an_audit_compares_the_given_range(
         if r.partition == 0
     ]
     assert counts(capsys.readouterr().out)[0] == (len([s for s in sources if start <= s < end]), 0, 0, 0)
+
+
+WAITING = ("input.grace=9s", "input.window=2s", "input.window.how=last", "input.duplicates=last")
+
+
+@pytest.mark.parametrize("overrides", [WAITING[:1], WAITING])
+def test_an_audit_where_observations_wait(
+    overrides: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Forecasts are compared in the order of event time, in whole and in parts, and a change is found."""
+    made = make_application("memory", tmp_path, monkeypatch)
+    made.produce(mixed(300, seed=1))
+    settings = configured(*overrides)
+    made.run(settings, clean=False)
+    published = len(made.world.read("sensors.forecasts"))
+    ranges = [(None, None), (0, 90), (90, 210), (210, 300), (290, 300)]
+    for start, end in ranges:
+        assert audit(settings, [], *(None if each is None else Position(each) for each in (start, end))) == 0
+    found = [each[0] for each in counts(capsys.readouterr().out)[::2]]
+    assert found[0] == published == sum(found[1:4]) > 150
+    assert isinstance(made.world, MemoryWorld)
+    records = made.world.store.partition(FORECASTS).records
+    removed = records.pop(40)
+    with pytest.raises(StateError, match=rf"event time {removed.timestamp}"):
+        audit(settings, [], None, None)
+    equal, different, missing, surplus = counts(capsys.readouterr().out)[0]
+    assert (equal + different, missing, surplus) == (published - 1, 1, 0)
 
 
 def test_times_are_those_of_the_log(keep: Application, capsys: pytest.CaptureFixture[str]) -> None:
@@ -177,18 +204,21 @@ def test_an_audit_finds_another_order_and_surplus_records(
     records[index], records[index + 1] = one, other
     assert audit(configured(), [], None, None) == 0
     record = records[-1]
-    monkeypatch.setattr(JsonDecoder, "__call__", _all_but(record, JsonDecoder.__call__))
+    monkeypatch.setattr(RecordDecoder, "decode_one", _all_but(record, RecordDecoder.decode_one))
     with pytest.raises(StateError, match="the replay has no such output"):
         audit(configured(), [], None, None)
 
 
-def _all_but(record: Record, decode: Callable[[JsonDecoder, Record], Observation]) -> object:
+def _all_but(record: Record, decode: Callable[[RecordDecoder, Record], Decoded]) -> object:
     """Return a decoder that drops the last field of the input of one forecast."""
     source = orjson.loads(record.value or b"")["source"]["offset"]
 
-    def less(decoder: JsonDecoder, given: Record) -> Observation:
+    def less(decoder: RecordDecoder, given: Record) -> Decoded:
         seen = decode(decoder, given)
-        return seen._replace(fields=seen.fields[:-1]) if given.offset == source else seen
+        if given.offset != source:
+            return seen
+        (observation,) = seen.observations
+        return seen._replace(observations=[observation._replace(fields=observation.fields[:-1])])
 
     return less
 

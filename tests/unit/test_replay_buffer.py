@@ -4,20 +4,18 @@ import numpy as np
 import pytest
 import torch
 from support.bank import observe
-from support.streams import HORIZONS, QUANTILES, run, seasonal, small
+from support.streams import HORIZONS, HOUR, QUANTILES, START, run, seasonal, small
 
 from streamrnn.core.banks.full import FullBank
-from streamrnn.core.jit import Floats, Singles
+from streamrnn.core.jit import Floats, Integers, Singles
 from streamrnn.core.learning.replay_buffer import (
     CAPACITY,
     LABEL_CLIP,
     RECENT,
-    WINDOW_COUNT,
     Examples,
     RowBuffer,
-    WindowBuffer,
-    round_to_half,
 )
+from streamrnn.core.learning.window_buffer import WINDOW_COUNT, WindowBuffer, store_rounded
 from streamrnn.core.network.shapes import Shape
 from streamrnn.core.network.torch_network import initial_weights, split_weights, unroll
 from streamrnn.core.series.state import EXPERTS, INPUTS, LEAD
@@ -28,11 +26,11 @@ FROZEN = {"learning_rate": 0.0, "head_rate": 0.0}
 """Learning points without a change of weights."""
 
 
-def features_of(values: Floats) -> WaveFeatures:
-    """Return the bank's features of one series from its first row on."""
+def features_of(values: Floats, rows: Integers | None = None) -> WaveFeatures:
+    """Return the bank's features of one series from its first row on, of which only `rows` are present."""
     bank = FullBank(horizons=HORIZONS, quantiles=QUANTILES)
     bank.add("one")
-    return observe(bank, values)
+    return observe(bank, values) if rows is None else observe(bank, values[rows], START + HOUR * rows)
 
 
 def labels_of(values: Floats, given: WaveFeatures) -> Floats:
@@ -53,6 +51,20 @@ def hidden_before(given: WaveFeatures, row: int, networks: int) -> Singles:
     return state[0].numpy()
 
 
+def test_rounding_is_that_of_half_precision() -> None:
+    """Rounded numbers of every exponent, ties, subnormal numbers and infinity are those of numpy, bit by bit."""
+    near = [center + np.arange(-20_000, 20_000) for center in (0x33000000, 0x38800000, 0x477FF000, 0x7F7F0000)]
+    bits = np.concatenate([np.arange(0, 2**32, 9973), *near, [0, 0x80000000, 0x7F800000, 0xFF800000]])
+    values = bits.astype(np.uint32).view(np.float32)
+    found = np.empty_like(values)
+    store_rounded(found, values)
+    with np.errstate(all="ignore"):
+        expected = values.astype(np.float16).astype(np.float32)
+    known = ~np.isnan(values)
+    assert np.isnan(found[~known]).all()
+    np.testing.assert_array_equal(found[known].view(np.uint32), expected[known].view(np.uint32))
+
+
 @pytest.mark.parametrize("networks", [1, 3])
 def test_windows_equal_the_past(networks: int) -> None:
     """A complete window has consecutive rows of one series, the state before them, and their labels."""
@@ -68,13 +80,47 @@ def test_windows_equal_the_past(networks: int) -> None:
     for c in complete:
         s, rows = int(-2 - row[c]), slice(start[c], start[c] + 12)
         for name in ("inputs", "points", "trust", "lead"):
-            expected = round_to_half(getattr(series[s], name)[rows])
+            expected = getattr(series[s], name)[rows].astype(np.float16).astype(np.float32)
             np.testing.assert_allclose(saved[f"tapes_{name}"][c], expected, atol=1e-6, err_msg=name)
         labels = labels_of(values[:, s], series[s])[rows]
         assert np.isfinite(labels).all()
         np.testing.assert_allclose(saved["tapes_labels"][c], labels, atol=1e-4)
         state = hidden_before(series[s], int(start[c]), networks)
         np.testing.assert_allclose(saved["tapes_hidden"][c], state, atol=2e-3)
+
+
+def test_windows_of_series_with_missing_rows() -> None:
+    """A window has the rows that were present, the state before them, and the labels of those with a later row."""
+    values, present = seasonal(220, 2), np.random.default_rng(1).random((220, 2)) > 0.1
+    present[:30] = True
+    forecaster = small(networks=3, **FROZEN)
+    run(forecaster, values, present=present)
+    saved = forecaster.save_shared()
+    complete = np.flatnonzero(saved["tapes_marks"][0] < -1)
+    assert len(complete) >= 9
+    gaps = 0
+    for c in complete:
+        s, numbers = int(-2 - saved["tapes_marks"][0][c]), saved["tapes_numbers"][c]
+        rows = np.flatnonzero(present[:, s])
+        at = np.searchsorted(rows, numbers)
+        np.testing.assert_array_equal(rows[at], numbers)
+        np.testing.assert_array_equal(at, at[0] + np.arange(12))
+        gaps += int(numbers[-1] - numbers[0] > 11)
+        given = features_of(values[:, s], rows)
+        for name in ("inputs", "points", "trust", "lead"):
+            expected = getattr(given, name)[at].astype(np.float16).astype(np.float32)
+            np.testing.assert_allclose(saved[f"tapes_{name}"][c], expected, atol=1e-6, err_msg=name)
+        for i, row in enumerate(numbers.tolist()):
+            for k, h in enumerate(STEPS.tolist()):
+                label = saved["tapes_labels"][c, i, k]
+                if present[row + h, s]:
+                    change = (values[row + h, s] - values[row, s]) / given.units[at[i], k]
+                    assert label == pytest.approx(np.clip(change, -LABEL_CLIP, LABEL_CLIP), abs=1e-4)
+                else:
+                    assert np.isnan(label)
+        state = hidden_before(given, int(at[0]), 3)
+        np.testing.assert_allclose(saved["tapes_hidden"][c], state, atol=2e-3)
+    assert gaps > 3
 
 
 def test_stored_rows_equal_the_inputs_of_the_head() -> None:
@@ -216,3 +262,15 @@ def test_windows_drawn_are_fresh_ones_and_a_few_older() -> None:
     run(forecaster, values)
     assert 3 <= max(sizes) <= 3 + 2
     assert len(fresh_ones) == len(set(fresh_ones)) >= 6
+
+
+def test_windows_follow_their_series() -> None:
+    """The windows of removed series are free, those of others record the row that the series has now."""
+    buffer = WindowBuffer(length=4, horizons=STEPS, shape=Shape("gru", 8, 1))
+    buffer.open(np.arange(5), np.full(5, 10), 1)
+    buffer.keep(np.array([-1, 0, 1, -1, 2]))
+    rows = buffer.save()["tapes_marks"][0]
+    assert sorted(rows[rows >= 0].tolist()) == [0, 1, 2]
+    assert rows[rows < 0].tolist() == [-1] * (WINDOW_COUNT - 3)
+    buffer.open(np.array([7]), np.array([0]), 2)
+    assert 7 in buffer.save()["tapes_marks"][0]

@@ -59,6 +59,6 @@ def test_a_diverging_head_is_rolled_back() -> None:
     row, learned = np.array([forecaster.add("k/x")]), []
     for hour, value in enumerate(seasonal(TRIAL, 1)[:, 0]):
         forecaster.step(row, np.array([value]), np.array([START + hour * HOUR]))
-        if forecaster.due(0):
+        if forecaster.until_due <= 0:
             learned.append(forecaster.learn())
     assert any(step is not None and step.rolled_back for step in learned)

@@ -20,7 +20,7 @@ DAY_ROWS = 24
 def found(bank: FullBank, ahead: int, cadence: float = HOUR) -> Floats:
     """Return latest short, latest long, profile short and profile long, `ahead` rows after the latest, as values."""
     read = np.empty(5)
-    read_seasons(bank.series, 0, float(bank.series.time[0]), float(cadence), ahead, read)
+    read_seasons(bank.series, bank.plan, 0, float(bank.series.time[0]), float(cadence), ahead, read)
     return read[:4] + bank.series.center[0]
 
 

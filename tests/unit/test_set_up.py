@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 SCRIPT = Path(__file__).parents[1] / "set_up.sh"
-TOOLS = ("make", "java", "mvn", "prometheus", "promtool", "chromium")
+TOOLS = ("make", "java", "mvn", "prometheus", "promtool", "prometheus-alertmanager", "amtool", "chromium", "helm")
 INSTALLING = """
 [ "$1" = update ] && exit 0
 echo "$*" >> {folder}/installed
@@ -82,3 +82,20 @@ def test_an_installation_that_fails_is_one_line(folder: Path) -> None:
     done = set_up(folder, CI="true")
     assert done.returncode == 1
     assert done.stderr.startswith("missing: run apt-get install maven,")
+
+
+@pytest.mark.parametrize(("built", "code"), [(True, 0), (False, 1)])
+def test_helm_is_built_once(folder: Path, *, built: bool, code: int) -> None:
+    """Without Helm it is built from its Go module into a cache, and a failure is one line."""
+    (folder / "helm").unlink()
+    building = f'echo "$*" >> {folder}/built; mkdir -p "$GOBIN"; ln -s /bin/true "$GOBIN/helm"'
+    program(folder / "go", building if built else "exit 1")
+    (folder / "mkdir").symlink_to("/usr/bin/mkdir")
+    for _ in range(2):
+        done = set_up(folder, CI="true", XDG_CACHE_HOME=str(folder / "cache"))
+        assert done.returncode == code
+    if built:
+        (line,) = (folder / "built").read_text().splitlines()
+        assert line == "install helm.sh/helm/v4/cmd/helm@v4.3.1"
+    else:
+        assert done.stderr.startswith("missing: install Helm v4.3.1, or Go")

@@ -1,5 +1,6 @@
 """The sections: defaults, what is allowed, and what does not go together."""
 
+import json
 import re
 from pathlib import Path
 
@@ -9,7 +10,8 @@ from pydantic import ValidationError
 
 from streamrnn import app
 from streamrnn.errors import ConfigError
-from streamrnn.settings import Settings, load, to_yaml
+from streamrnn.records import Record, TopicPartition
+from streamrnn.settings import Settings, from_sections, load, to_yaml
 from streamrnn.settings.validators import check_servers, check_topic_template
 
 pytestmark = pytest.mark.usefixtures("bare_environment")
@@ -44,9 +46,49 @@ def test_the_defaults_are_those_of_the_design() -> None:
     assert settings.model.base == "default"
     assert (settings.commit.interval, settings.commit.snapshot_interval) == (0.5, None)
     assert (settings.metrics.port, settings.page.port) == (9108, 8080)
-    assert (settings.input.max_record, settings.input.max_series, settings.input.fields) == (65536, 100_000, "*")
-    assert settings.input.key is None
-    assert settings.input.time is None
+    assert (settings.input.max_record, settings.input.max_series, settings.input.fields.only) == (65536, 100_000, "*")
+    assert settings.input.key == ()
+    assert settings.input.time.source == ()
+
+
+@pytest.mark.parametrize(
+    ("key", "meant"),
+    [
+        ("input.time_unit", "input.time.unit"),
+        ("input.timezone", "input.time.zone"),
+        ("input.fields.exept", "input.fields.except"),
+        ("input.time.earliestt", "input.time.earliest"),
+        ("kafka.bootstrap_server", "kafka.bootstrap_servers"),
+        ("input.timestamp", "input.time.from"),
+        ("input.ts", "input.time.from"),
+        ("input.time_field", "input.time.from"),
+        ("input.key_field", "input.key"),
+        ("series_key", "input.key"),
+        ("key", "input.key"),
+        ("time.from", "input.time.from"),
+        ("topic", "input.topics"),
+        ("input.topic", "input.topics"),
+        ("kafka.topics", "input.topics"),
+        ("brokers", "kafka.bootstrap_servers"),
+        ("kafka.brokers", "kafka.bootstrap_servers"),
+        ("kafka.bootstrap", "kafka.bootstrap_servers"),
+        ("kafka.bootstrap.servers", "kafka.bootstrap_servers"),
+        ("kafka.group_id", "app"),
+        ("fields_only", "input.fields.only"),
+        ("input.exclude", "input.fields.except"),
+        ("interval", "commit.interval"),
+        ("horizon", "forecast.horizon"),
+        ("input.horizons", "forecast.horizons"),
+        ("forecast.quantile", "forecast.quantiles"),
+        ("input.filter", "input.where"),
+        ("kafka.username", "kafka.sasl_username"),
+        ("metrics.prt", "metrics.port"),
+        ("input.na_values", "input.numbers.missing"),
+    ],
+)
+def test_the_right_form_of_an_unknown_key(key: str, meant: str) -> None:
+    """A misspelt key is answered with the one that was meant, whatever separates its words."""
+    assert f"did you mean {meant} (" in problem(f"{key}=x")
 
 
 def test_settings_are_frozen() -> None:
@@ -89,9 +131,28 @@ def test_unknown_keys_are_refused_in_code_too(tree: dict[str, dict[str, str]]) -
         ("input.format=xml", "allowed are 'json'"),
         ("input.fields=", "must be '*'"),
         ("input.fields=a,a", "distinct names"),
-        ("input.fields=a/b", "without '/'"),
-        ("input.fields=a\tb", "control characters"),
-        ("input.fields=" + "é" * 129, "at most 256 bytes"),
+        ("input.fields=" + "é" * 129, "of 1 to 256 bytes"),
+        ("input.key=a..b", "'a..b' is not a path; allowed are names separated by dots"),
+        ("input.key=tags[x", "is not a path"),
+        ("input.key=record:offset", "'record:offset' is no part of a record; allowed are record:key"),
+        ("input.key=header:", "needs the name of a header"),
+        ("input.observations=[", "is not a path"),
+        ("input.time.unit=sec", "allowed are 'auto', 's', 'ms', 'us' or 'ns'"),
+        ("input.time.zone=CEST", "must be a time zone of the IANA database"),
+        ("input.time.format=%d.%m.%y", "has no year of four digits"),
+        ("input.time.format=%Q", "is not a pattern of strptime"),
+        ("input.time.earliest=0", "must be a day such as 1970-01-01"),
+        ("input.numbers.decimal=;", "allowed are '.' or ','"),
+        ("input.numbers.text=perhaps", "must be true or false"),
+        ("input.where=temperature", "must be a path, ==, !=, <, <=, > or >=, and a value"),
+        ("input.where=a < true", "allowed are numbers and text"),
+        ("input.grace=60", "the unit is missing"),
+        ("input.grace=8d", "must be from 0s to 7d"),
+        ("input.window=50ms", "must be a whole number of milliseconds from 100ms to 1d"),
+        ("input.window.how=median", "must be mean, sum, count, last, min, max, rate, ohlc"),
+        ('input.window.how={"a": "sum"}', "must end with the pattern '*'"),
+        ("forecast.horizon=soon", "must be a number of steps or a duration"),
+        ("forecast.step=0s", "must be a whole number of milliseconds from 1ms to 366d"),
         ("input.start=now", "allowed are 'earliest' or 'latest'"),
         ("input.max_record=64KB", "unknown unit KB"),
         ("input.max_record=2MiB", "must be from 1KiB to 1MiB"),
@@ -107,7 +168,7 @@ def test_unknown_keys_are_refused_in_code_too(tree: dict[str, dict[str, str]]) -
         ("forecast.horizons=1001", "from 1 to 1000"),
         ("forecast.horizons=1.5", "whole numbers"),
         ("forecast.horizons=[1.5]", "whole numbers"),
-        ("forecast.horizons=[]", "must be 1 to 100"),
+        ("forecast.horizons=[]", "must be 1 to 1000"),
         ("forecast.quantiles=0.1,0.9", "including 0.5"),
         ("forecast.quantiles=0,0.5", "between 0 and 1"),
         ("forecast.quantiles=0.5,1", "between 0 and 1"),
@@ -144,21 +205,59 @@ def test_a_value_that_is_not_allowed_is_named_with_what_is(override: str, words:
     assert "\n" not in message
 
 
+OAUTH = ["kafka.security_protocol=SASL_SSL", "kafka.sasl_mechanism=OAUTHBEARER", "kafka.sasl_username=me"]
+
+
 @pytest.mark.parametrize(
     ("overrides", "words"),
     [
         (["kafka.sasl_username=me"], "kafka.sasl_username = 'me' (--set): has no effect"),
         (["kafka.security_protocol=SASL_SSL"], "kafka.sasl_password: is missing"),
+        ([*OAUTH, "kafka.sasl_password=s"], "kafka.sasl_token_url: is needed for OAUTHBEARER"),
+        ([*OAUTH, "kafka.sasl_token_url=https://x/token"], "kafka.sasl_password: is missing"),
+        (
+            [*OAUTH, "kafka.sasl_password=s", "kafka.sasl_token_url=https://x", "kafka.sasl_token_provider=a:b"],
+            "not both",
+        ),
+        (["kafka.sasl_scope=x", *OAUTH, "kafka.sasl_mechanism=PLAIN", "kafka.sasl_password=s"], "not OAUTHBEARER"),
+        (["kafka.sasl_token_url=https://x"], "kafka.sasl_token_url = 'https://x' (--set): has no effect"),
         (["kafka.ssl_cafile=ca.pem"], "kafka.ssl_cafile = 'ca.pem' (--set): has no effect"),
+        (["series.ttl=5d"], "series.ttl = '5d' (--set): needs input.max_ahead, such as 1d"),
+        (["series.stale=5d"], "series.stale = '5d' (--set): needs input.max_ahead, such as 1d"),
+        (["series.stale=5d", "input.max_ahead=1d", "series.ttl=5d"], "series.stale = '5d' (--set): has no effect"),
+        (["input.heartbeat=1m"], "input.heartbeat = '1m' (--set): needs input.grace, input.window or input.max_ahead"),
+        (
+            ["input.heartbeat=1m", "input.grace=1s", "output.heartbeat={app}.state"],
+            "output.heartbeat = '{app}.state' (--set): for sensors it is",
+        ),
+        (
+            ["series.ttl=70s", "input.max_ahead=1d", "input.grace=10s", "input.window.every=1m"],
+            "series.ttl = '70s' (--set): must be longer than input.grace and a window of input.window together, which",
+        ),
         (["kafka.security_protocol=SSL", "kafka.ssl_keyfile=k"], "requires kafka.ssl_certfile"),
         (["kafka.security_protocol=SSL", "kafka.ssl_keyfile_password=k"], "requires kafka.ssl_keyfile"),
         (["commit.interval=15s"], "must be shorter than kafka.transaction_timeout, which is 15s"),
         (["commit.snapshot_interval=100ms"], "must be at least commit.interval, 500ms"),
+        (["input.duplicates=last"], "needs input.grace or input.window"),
+        (["input.grace=1s", "input.duplicates=all"], "all needs input.window"),
+        (["input.window.how=sum"], "needs input.window.every"),
+        (["input.window=1m", "input.window.empty=zero"], "zero needs an aggregation of count and sum"),
+        (["input.window=1m", "forecast.step=5m"], "a step is input.window.every"),
+        (["forecast.horizons=15m"], "15m is a duration: set input.window.every, or forecast.step"),
+        (["forecast.horizon=24h", "input.window=7m"], "24h is no whole number of steps, which are 7m long"),
+        (["forecast.horizon=24h", "input.window=1m"], "24h is 1,440 steps; allowed are 1 to 1000"),
+        (["forecast.horizon=0"], "must be from 1 to 1000 steps"),
+        (["forecast.horizon=2", "forecast.horizons=1,2"], "leave out this key or forecast.horizons"),
+        (
+            ["forecast.horizon=1000", "forecast.quantiles=" + ",".join(str(i / 100) for i in range(2, 51))],
+            "horizons; 8",
+        ),
         (["learning.most=4"], "must be at least learning.every, which is 64"),
         (["learning.head_most=3"], "must be at least learning.head_every, which is 4"),
         (["page.port=9108"], "is also a metrics port"),
         (["input.key=id", "input.fields=id,value"], "must not name the field of input.key"),
-        (["input.time=at", "input.fields=at"], "must not name the field of input.time"),
+        (["input.time=at", "input.fields=at"], "must not name the field of input.key or input.time"),
+        (["input.fields.name=metric"], "needs both name and value"),
         (["output.forecasts=sensors"], "the topic of input.topics"),
         (["output.forecasts=x", "output.state=x"], "the topic of output.forecasts for sensors"),
         (["input.topics=a,b"], "output.state: for b it is streamrnn.state, the topic of output.state for a"),
@@ -234,7 +333,6 @@ def test_a_template_may_be_constant() -> None:
 @pytest.mark.parametrize(
     ("overrides", "words"),
     [
-        (["input.covariates=a/b"], "must be distinct names without '/'"),
         (["input.covariates=a,a"], "must be distinct names"),
         (["input.covariates=a", "input.fields=a,b"], "must not name 'a', which input.key"),
         (["input.covariates=k", "input.key=k"], "must not name 'k'"),
@@ -257,3 +355,51 @@ def test_covariates_bring_the_others_sight_with_them() -> None:
     assert app.forecaster(settings).layout["joint"] is True
     plain = load(None, ["input.topics=t", "model.hidden_size=4", "device=cpu"])
     assert "joint" not in app.forecaster(plain).layout
+
+
+@pytest.mark.parametrize(
+    ("overrides", "steps"),
+    [
+        (["forecast.horizons=15m,1h,24h", "forecast.step=5m"], (3, 12, 288)),
+        (['forecast.horizons=["1", "90s"]', "input.window=30s"], (1, 3)),
+        (["forecast.horizon=168"], tuple(range(1, 169))),
+        (["forecast.horizon=2h", "forecast.step=30m"], (1, 2, 3, 4)),
+        (["forecast.step=5m"], (1, 12, 24)),
+    ],
+)
+def test_horizons_are_steps_once_loaded(overrides: list[str], steps: tuple[int, ...]) -> None:
+    """Durations become steps of the configured length, and the effective configuration reads as itself."""
+    settings = load(None, ["input.topics=t", *overrides])
+    assert settings.forecast.horizons == steps
+    assert settings.forecast.config.horizons == steps
+    again = yaml.safe_load(to_yaml(settings))
+    assert from_sections({name: each for name, each in again.items() if name in ("forecast", "input")}).forecast == (
+        settings.forecast
+    )
+
+
+def test_windows_are_written_as_they_are_read() -> None:
+    """A window may be a duration, or a group with patterns, and is printed as it is read."""
+    settings = load(None, ["input.topics=t", "input.window=90s", 'input.window.how={"a*": "sum", "*": "rate"}'])
+    assert settings.input.window.model_dump(mode="json") == {
+        "every": "90s", "how": {"a*": "sum", "*": "rate"}, "empty": "missing",
+    }  # fmt: skip
+    assert from_sections({"input": {"window": {"every": "90s", "how": "sum"}}}).input.window.how == (("*", "sum"),)
+
+
+def test_a_thousand_horizons_fit_a_record_and_the_state() -> None:
+    """With every step up to 1,000 a forecast is smaller than a broker's limit, and a saved state is restored."""
+    overrides = ["model.variant=lean", "model.hidden_size=4", "model.base=none", "learning.whole=false"]
+    settings = load(None, ["input.topics=t", "input.key=k", "forecast.horizon=1000", *overrides])
+    partition = TopicPartition("t", 0)
+    records = [
+        Record("t", 0, i, 1_700_000_000_000 + 60_000 * i, None, b'{"k": "p", "a": %d}' % (i % 7)) for i in range(40)
+    ]
+    first = app.task(settings, partition)
+    first.feed(records[:30])
+    second = app.task(settings, partition)
+    assert second.load({key: piece for key, piece in first.save(30) if piece is not None}) == 30
+    outputs = [task.feed(records[30:])[0] for task in (first, second)]
+    assert outputs[0] == outputs[1]
+    assert {len(json.loads(each.value or b"")["target_time"]) for each in outputs[0]} == {1000}
+    assert 50_000 < max(len(each.value or b"") for each in outputs[0]) < 2**20

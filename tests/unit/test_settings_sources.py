@@ -1,6 +1,9 @@
 """Where values come from: precedence, names, secrets, and the messages about them."""
 
 import itertools
+import os
+import subprocess
+import tracemalloc
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -48,8 +51,6 @@ class Sources:
 @pytest.fixture
 def sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sources:
     """Make sources of which only the YAML file says something: the topics."""
-    import os
-
     for name in os.environ:
         if name.startswith("STREAMRNN_"):
             monkeypatch.delenv(name)
@@ -79,7 +80,7 @@ def test_sources_complete_each_other_within_a_section(sources: Sources) -> None:
         "variant": "full", "cell": "lstm", "hidden_size": 8, "layers": 2, "base": "default", "seed": 7,
         "encoder": "recurrent", "context": 16, "decay": False, "joint": False,
     }  # fmt: skip
-    assert settings.input.key == "id"
+    assert settings.input.key == ("id",)
 
 
 def test_the_last_override_wins(sources: Sources) -> None:
@@ -91,14 +92,14 @@ def test_the_last_override_wins(sources: Sources) -> None:
 def test_lists_from_text_are_json_or_separated_by_commas(sources: Sources, text: str) -> None:
     """Both ways to write a list in one line give the same list."""
     sources.environment.setenv("STREAMRNN_INPUT__FIELDS", text)
-    assert sources.load().input.fields == ("a", "b")
+    assert sources.load().input.fields.only == ("a", "b")
 
 
 def test_an_empty_text_leaves_a_key_out(sources: Sources) -> None:
     """An empty environment variable takes back what YAML says of a key that may be absent."""
     sources.file.write_text("input: {topics: [sensors], key: id}\n")
     sources.environment.setenv("STREAMRNN_INPUT__KEY", "")
-    assert sources.load().input.key is None
+    assert sources.load().input.key == ()
 
 
 def test_yaml_scalars_are_text(sources: Sources) -> None:
@@ -110,7 +111,7 @@ def test_yaml_scalars_are_text(sources: Sources) -> None:
     settings = sources.load()
     assert settings.app == "123"
     assert settings.input.topics == ("on", "0777")
-    assert settings.input.fields == ("no", "12:30", "null")
+    assert settings.input.fields.only == ("no", "12:30", "null")
     assert settings.learning.learning_rate == 0.001
 
 
@@ -136,6 +137,14 @@ def test_a_misspelt_key_gets_a_suggestion(sources: Sources, written: str, meant:
     line = 2 + written.count("\n")
     message = sources.problem()
     assert f"({sources.file}, line {line}): is not a key; did you mean {meant}?" in message
+
+
+def test_a_mistake_in_a_group_has_its_own_line(sources: Sources) -> None:
+    """A value and a key within a group such as `input.time` are named with the line on which they stand."""
+    sources.file.write_text("input:\n  topics: [a]\n  time:\n    from: ts\n    unit: sec\n  fields:\n    onyl: x\n")
+    message = sources.problem()
+    assert f"input.time.unit = 'sec' ({sources.file}, line 5): allowed are" in message
+    assert f"input.fields.onyl ({sources.file}, line 7): is not a key; did you mean input.fields.only" in message
 
 
 def test_an_unlike_key_gets_no_suggestion(sources: Sources) -> None:
@@ -209,6 +218,14 @@ def test_two_secrets_files_for_one_key_are_refused(sources: Sources) -> None:
         (b"app: \x00", "is not valid YAML"),
         (b"a: 1\n---\nb: 2", "a file must be one document"),
         (b"model: {seed: !!int x}", "is not valid YAML"),
+        (b"model: {seed: !!bool x}", "line 1, column 15: is not valid YAML: values that begin with *, & or ! need"),
+        (b"kafka: {sasl_password: &abc }", "line 1, column 24: is not valid YAML: values that begin with *, & or !"),
+        (b"a: &a [x]\nb: *a", "line 1, column 4: is not valid YAML: values that begin with *, & or ! need quotes"),
+        (b"experts: " + b"[" * 30, "line 1, column 29: is not valid YAML: more than 20 nested lists or mappings"),
+        (b"experts: " + b"[" * 100_000 + b"]" * 100_000, "more than 20 nested lists or mappings"),
+        (b"experts:\n- river: a.B\n  river: c.D", "line 3, column 3: is not valid YAML: a key is written twice"),
+        (b"input:\n\ttopics: a", "line 2, column 1: is not valid YAML: found character '\\t'"),
+        (b"#" * 1024 * 1024 + b"#", "is larger than 1,048,576 bytes"),
     ],
 )
 def test_a_file_that_is_not_yaml_is_named(sources: Sources, content: bytes, words: str) -> None:
@@ -217,6 +234,81 @@ def test_a_file_that_is_not_yaml_is_named(sources: Sources, content: bytes, word
     message = sources.problem()
     assert message.startswith(str(sources.file))
     assert words in message
+
+
+def test_few_aliases_cannot_stand_for_many_values(sources: Sources) -> None:
+    """A file of aliases of aliases is refused at the first, in little memory."""
+    lines = [f"k{i + 1}: &k{i + 1} [{', '.join([f'*k{i}'] * 10)}]" for i in range(30)]
+    sources.file.write_text("\n".join(["k0: &k0 x", *lines]))
+    tracemalloc.start()
+    message = sources.problem()
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert "line 1, column 5" in message
+    assert peak < 5_000_000
+
+
+def test_a_pipe_is_read_to_its_end(sources: Sources, tmp_path: Path) -> None:
+    """A file may be a pipe, as a shell's `<(command)` is."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with subprocess.Popen(["/bin/sh", "-c", f"printf 'app: piped\ninput: {{topics: [a]}}' > {pipe}"]):
+        assert load(pipe).app == "piped"
+
+
+@pytest.mark.parametrize("place", ["yaml", "secrets"])
+def test_a_pipe_that_nobody_writes_is_not_waited_for_for_ever(
+    sources: Sources, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a time limit the file is named."""
+    monkeypatch.setattr("streamrnn.settings.sources.PIPE_SECONDS", 0.05)
+    path = sources.file if place == "yaml" else sources.secrets / "STREAMRNN_APP"
+    path.unlink(missing_ok=True)
+    os.mkfifo(path)
+    assert sources.problem().startswith(
+        f"{path}: cannot be read: it is a pipe whose writer has not ended within 0.05 s"
+    )
+
+
+def test_an_endless_file_is_refused(tmp_path: Path) -> None:
+    """A device is read up to the limit only."""
+    with pytest.raises(ConfigError, match=r"/dev/zero: is larger than 1,048,576 bytes"):
+        load(Path("/dev/zero"))
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"a\0b", "contains a NUL character"), (b"\xff", "is not UTF-8 at byte 0"),
+        (b"x" * (1024 * 1024 + 1), "is larger than 1,048,576 bytes"), (None, "cannot be read: Is a directory"),
+    ],
+)  # fmt: skip
+def test_a_secrets_file_that_cannot_be_a_secret_is_named(sources: Sources, content: bytes | None, words: str) -> None:
+    """Binary and huge files, and folders, are refused without a word of their contents."""
+    path = sources.secrets / "STREAMRNN_KAFKA__SASL_PASSWORD"
+    if content is None:
+        path.mkdir()
+    else:
+        path.write_bytes(content)
+    message = sources.problem()
+    assert str(path) in message
+    assert words in message
+    assert len(message) < 300
+
+
+def test_a_value_that_is_not_utf8_is_named(sources: Sources) -> None:
+    """Arguments and variables of other encodings are refused at once, not where they are first printed."""
+    sources.environment.setenv("STREAMRNN_APP", "a\udcff")
+    assert sources.problem() == "environment variable STREAMRNN_APP: is not UTF-8"
+    assert sources.problem("app=\udcff") == "--set app: is not UTF-8"
+
+
+@pytest.mark.parametrize("key", ["experts", "forecast.horizons", "input.topics", "kafka.options"])
+def test_deeply_nested_json_is_refused(sources: Sources, key: str) -> None:
+    """A text with very many brackets is refused under its key, and quoted in part only."""
+    message = sources.problem(f"{key}={'[' * 100_000}")
+    assert key in message
+    assert len(message) < 1000
 
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
@@ -283,3 +375,24 @@ def test_a_secret_is_masked_when_the_yaml_around_it_is_broken(sources: Sources, 
     with pytest.raises(ConfigError) as caught:
         sources.load()
     assert word not in str(caught.getrepr(style="native", chain=True))
+
+
+@pytest.mark.parametrize(
+    ("assignment", "section", "expected"),
+    [
+        ("input.key=['usage.idle'].x", "key", ("['usage.idle'].x",)),
+        ('input.key=["usage.idle"].x', "key", ('["usage.idle"].x',)),
+        ('input.key=["a", "b.c"]', "key", ("a", "b.c")),
+        ("input.where=['usage.idle'].x == 1", "where", ("['usage.idle'].x == 1",)),
+        ('input.where=["a == 1", "b == 2"]', "where", ("a == 1", "b == 2")),
+    ],
+)
+def test_a_text_that_begins_like_a_list(assignment: str, section: str, expected: tuple[str, ...]) -> None:
+    """A text is a list only if it is one of JSON: a path and a condition may begin with a bracket, too."""
+    assert getattr(load(None, ["input.topics=a", assignment]).input, section) == expected
+
+
+@pytest.mark.parametrize("pattern", ["[%d/%b/%Y:%H:%M:%S]", "[%d/%b/%Y:%H:%M:%S %z]", "%d.%m.%Y %H:%M %z"])
+def test_patterns_of_times(pattern: str) -> None:
+    """Times of web servers stand in brackets, and a time may have an offset."""
+    assert load(None, ["input.topics=a", f"input.time.format={pattern}"]).input.time.format == (pattern,)

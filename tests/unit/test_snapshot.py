@@ -63,6 +63,21 @@ def test_round_trip() -> None:
     assert same(forecaster, other)
 
 
+def test_state_of_the_first_arithmetic_is_continued() -> None:
+    """A snapshot whose fingerprint has no version of the arithmetic is loaded, with the difference to be reported."""
+    forecaster, snapshot = grown(3)
+    forecaster.numerics = {}
+    state = stored(snapshot.pieces(42, HASH, 7))
+    other = FakeForecaster(size=WIDE)
+    restored = Snapshot(other).restore(state)
+    assert restored.numerics_difference == "arithmetic was not set when the state was saved and is 'exact' now"
+    assert (restored.offset, restored.output_hash, restored.migration) == (42, HASH, "")
+    other.numerics = {}
+    assert same(forecaster, other)
+    with pytest.raises(StateError, match=r"different arithmetic: arithmetic was not set .* strict forbids"):
+        Snapshot(FakeForecaster(size=WIDE), strict=True).restore(state)
+
+
 def test_no_series() -> None:
     """A forecaster without a series can be saved and loaded."""
     snapshot = Snapshot(FakeForecaster())

@@ -2,7 +2,7 @@
 
 import pytest
 
-from streamrnn.runtime.snapshot_policy import LONGEST_INTERVAL, WORTHWHILE_RECORDS, Unsaved, snapshot_due
+from streamrnn.runtime.snapshot.policy import LONGEST_INTERVAL, WORTHWHILE_RECORDS, Unsaved, snapshot_due
 
 SHARED = 2_500_000
 """Bytes."""

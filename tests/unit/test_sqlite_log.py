@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from streamrnn.errors import Fenced, LogError
+from streamrnn.errors import ConfigError, Fenced, LogError, StateError
 from streamrnn.log import Topic
 from streamrnn.log.sqlite import SqliteLog, file
 from streamrnn.records import Output, Record, TopicPartition
@@ -108,15 +108,181 @@ def test_other_files_are_rejected(tmp_path: Path) -> None:
     """A file that is not a log of this version is rejected by name and not modified."""
     text = tmp_path / "text"
     text.write_text("no database, and longer than the header of one would be " * 20)
-    with pytest.raises(LogError, match="text cannot be opened: file is not a database"):
+    with pytest.raises(StateError, match=r"text cannot be opened: file is not a database; set sqlite.path"):
         SqliteLog(path=text, app="app")
     foreign = tmp_path / "foreign.db"
     with closing(sqlite3.connect(foreign)) as connection:
         connection.execute("CREATE TABLE users (name TEXT)")
-    with pytest.raises(LogError, match="its schema is 0, but 1 is needed"):
+    with pytest.raises(ConfigError, match="its schema is 0, but 1 is needed"):
+        SqliteLog(path=foreign, app="app")
+    with closing(sqlite3.connect(foreign)) as connection:
+        connection.execute("PRAGMA user_version = 1")
+    with pytest.raises(ConfigError, match=r"it has no table members, offsets, .*; set sqlite.path to another file"):
         SqliteLog(path=foreign, app="app")
     with pytest.raises(LogError, match="absent"):
         SqliteLog(path=tmp_path / "absent" / "log.db", app="app")
+
+
+@pytest.fixture
+def eager(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a member that stands by check at each poll."""
+    monkeypatch.setattr("streamrnn.log.sqlite.log.CLAIM_SECONDS", 0.0)
+
+
+@pytest.mark.usefixtures("eager")
+def test_a_displaced_member_takes_back_what_its_successor_has_left(path: Path) -> None:
+    """A member stands by while its successor lives, and reads and commits again once that has gone."""
+    with closing(SqliteLog(path=path, app="app")) as first:
+        first.append("in", records(3))
+        first.subscribe(["in"])
+        assert first.poll(0, 10).assigned == [PARTITION]
+        with closing(SqliteLog(path=path, app="app")) as second:
+            second.subscribe(["in"])
+            assert first.poll(0, 10).revoked == [PARTITION]
+            assert first.poll(0, 10) == ({}, [], [])
+            assert second.poll(0, 10).assigned == [PARTITION]
+        assert first.poll(0, 10).assigned == [PARTITION]
+        first.seek(PARTITION, 0)
+        assert len(first.poll(0, 10).records[PARTITION]) == 3
+        with closing(first.transaction(PARTITION)) as transaction:
+            transaction.commit(3, "")
+
+
+def subscribe_and_wait(path: Path, ready: str) -> None:
+    """Take the partitions over, and wait to be killed."""
+    log = SqliteLog(path=path, app="app")
+    log.subscribe(["in"])
+    Path(ready).touch()
+    while True:
+        time.sleep(60)
+
+
+@pytest.mark.usefixtures("eager")
+def test_a_displaced_member_takes_back_what_a_killed_one_had(path: Path, tmp_path: Path) -> None:
+    """A successor that is killed, and cannot leave, is replaced as well."""
+    with closing(SqliteLog(path=path, app="app")) as first:
+        first.subscribe(["in"])
+        first.poll(0, 10)
+        ready = tmp_path / "ready"
+        process = multiprocessing.get_context("spawn").Process(target=subscribe_and_wait, args=(path, str(ready)))
+        process.start()
+        deadline = time.monotonic() + 60
+        while not ready.exists():
+            assert time.monotonic() < deadline
+            time.sleep(0.005)
+        assert first.poll(0, 10).revoked == [PARTITION]
+        assert first.poll(0, 10).assigned == []
+        process.kill()
+        process.join()
+        assert first.poll(0, 10).assigned == [PARTITION]
+
+
+def test_a_fenced_partition_is_assigned_again(path: Path) -> None:
+    """A writer that has not joined the group fences a member's once only: the member's next poll assigns it again."""
+    with closing(SqliteLog(path=path, app="app")) as log, closing(SqliteLog(path=path, app="app")) as other:
+        log.subscribe(["in"])
+        log.poll(0, 10)
+        old = log.transaction(PARTITION)
+        other.transaction(PARTITION).close()
+        with pytest.raises(Fenced, match="another writer"):
+            old.commit(1, "")
+        assert log.poll(0, 10).assigned == [PARTITION]
+        with closing(log.transaction(PARTITION)) as new:
+            new.commit(1, "")
+
+
+def test_files_are_created_for_their_user_only(tmp_path: Path) -> None:
+    """New files have mode 0600; those that exist keep theirs."""
+    umask = os.umask(0)
+    try:
+        with closing(SqliteLog(path=tmp_path / "log.db", app="app")) as log:
+            log.create([Topic("in", 1)])
+            log.subscribe(["in"])
+            files = sorted(tmp_path.iterdir())
+            assert [file.name for file in files] == ["log.db", "log.db-app.lock", "log.db-shm", "log.db-wal"]
+            assert {file.stat().st_mode & 0o777 for file in files} == {0o600}
+        (tmp_path / "log.db").chmod(0o640)
+        with closing(SqliteLog(path=tmp_path / "log.db", app="app")):
+            modes = {(tmp_path / f"log.db{suffix}").stat().st_mode & 0o777 for suffix in ("", "-wal", "-shm")}
+            assert modes == {0o640}
+    finally:
+        os.umask(umask)
+
+
+def test_a_lock_that_is_a_symbolic_link_is_refused(path: Path, tmp_path: Path) -> None:
+    """The file that a link names is not created."""
+    Path(f"{path}-app.lock").symlink_to(tmp_path / "victim")
+    with closing(SqliteLog(path=path, app="app")) as log, pytest.raises(LogError, match="must be no symbolic link"):
+        log.subscribe(["in"])
+    assert not (tmp_path / "victim").exists()
+
+
+@pytest.mark.parametrize("suffix", ["", "-wal"])
+def test_files_of_others_in_a_shared_folder_are_refused(
+    tmp_path: Path, suffix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a folder such as /tmp another user may have placed a file, or a link, under one of the names."""
+    tmp_path.chmod(0o1777)
+    Path(f"{tmp_path / 'log.db'}{suffix}").symlink_to(tmp_path / "victim")
+    os.chown(f"{tmp_path / 'log.db'}{suffix}", os.geteuid(), -1, follow_symlinks=False)
+    monkeypatch.setattr(os, "geteuid", lambda: 12345)
+    monkeypatch.setattr(file, "TRUSTED", 12346)
+    with pytest.raises(ConfigError, match=rf"log\.db{suffix} belongs to another user"):
+        SqliteLog(path=tmp_path / "log.db", app="app")
+    assert not (tmp_path / "victim").exists()
+    tmp_path.chmod(0o755)
+
+
+@pytest.mark.parametrize("suffix", ["", "-wal", "-shm"])
+@pytest.mark.parametrize("replaced", [False, True])
+def test_files_that_are_removed_under_a_process_are_noticed(path: Path, suffix: str, replaced: bool) -> None:
+    """What is written afterwards would be lost: the next commit, and the next poll, is a StateError, not retried."""
+    with closing(SqliteLog(path=path, app="app")) as log:
+        log.subscribe(["in"])
+        log.poll(0, 10)
+        transaction = log.transaction(PARTITION)
+        victim = Path(f"{path}{suffix}")
+        content = victim.read_bytes()
+        victim.rename(f"{path}.moved")
+        if replaced:
+            victim.write_bytes(content)
+        for work in (lambda: transaction.commit(1, ""), lambda: log.poll(0, 10)):
+            with pytest.raises(StateError, match=f"log.db{suffix} has been removed or replaced") as refused:
+                work()
+            assert refused.value.exit_code == 78
+
+
+def test_a_damaged_file_is_not_retried(path: Path) -> None:
+    """Pages overwritten with noise are a StateError that says how to save the rest."""
+    with closing(SqliteLog(path=path, app="app")) as log:
+        log.append("in", records(5000))
+    with path.open("r+b") as damaged:
+        damaged.seek(4096)
+        damaged.write(b"\xa5" * (path.stat().st_size - 4096))
+    with (
+        closing(SqliteLog(path=path, app="app")) as log,
+        pytest.raises(StateError, match=r"malformed; the file is damaged: restore a copy, or .* FILE \.recover"),
+    ):
+        log.read_state(PARTITION)
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [
+        (sqlite3.SQLITE_CORRUPT, StateError), (sqlite3.SQLITE_CORRUPT_INDEX, StateError),
+        (sqlite3.SQLITE_NOTADB, StateError), (sqlite3.SQLITE_READONLY_DIRECTORY, StateError),
+        (sqlite3.SQLITE_PERM, StateError), (sqlite3.SQLITE_BUSY, LogError), (sqlite3.SQLITE_FULL, LogError),
+        (sqlite3.SQLITE_IOERR_WRITE, LogError), (sqlite3.SQLITE_CANTOPEN, LogError),
+    ],
+)  # fmt: skip
+def test_lasting_and_passing_errors_are_told_apart(path: Path, code: int, kind: type[Exception]) -> None:
+    """A full disk may be emptied, and a damaged file stays damaged."""
+    error = sqlite3.OperationalError("no")
+    error.sqlite_errorcode = code
+    with closing(file.LogFile(path)) as opened, pytest.raises(kind) as caught, opened.writing():
+        raise error
+    assert type(caught.value) is kind
+    assert str(path) in str(caught.value)
 
 
 def commit_forever(path: Path) -> None:

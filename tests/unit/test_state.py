@@ -14,9 +14,9 @@ from streamrnn.commands.state import show, stored, transfer
 from streamrnn.errors import ConfigError, InputError, LogError, OutputError, StateError, StreamrnnError
 from streamrnn.log import Committed
 from streamrnn.records import Output, TopicPartition
-from streamrnn.runtime.archive import read_archive
 from streamrnn.runtime.manifest import initial_manifest
 from streamrnn.runtime.snapshot import CHUNK_BYTES, read_meta
+from streamrnn.runtime.snapshot.archive import read_archive
 from streamrnn.settings import Settings
 
 pytestmark = pytest.mark.usefixtures("bare_environment")
@@ -151,7 +151,7 @@ def test_verify_distinguishes_causes(keep: Application) -> None:
     assert show.verify_state(configured("input.fields=a"), [], replay=False) == 0
     keep.run(settings)
     new = everything(keep, settings)
-    spoil(keep, settings, {b"series/0/0": old["state"][0][b"series/0/0"]})  # type: ignore[index]
+    spoil(keep, settings, {b"series/1/0": old["state"][0][b"series/1/0"]})  # type: ignore[index]
     with pytest.raises(StateError, match="belong to different snapshots"):
         show.verify_state(settings, [], replay=False)
     spoil(keep, settings, new["state"][0], old["committed"][0])  # type: ignore[index]
@@ -264,7 +264,8 @@ def test_reset_deletes_the_state(keep: Application, to: transfer.Start, capsys: 
     assert transfer.reset_state(settings, ["sensors/0"], to, yes) == 0
     assert "sensors/0: committed at offset 150, " in capsys.readouterr().out
     left = everything(keep, settings)
-    assert left["committed"][0] == Committed(offset, initial_manifest(offset).text())  # type: ignore[index]
+    (topic_id,) = {keep.open(settings).topic_id("sensors")}
+    assert left["committed"][0] == Committed(offset, initial_manifest(offset, topic_id).text())  # type: ignore[index]
     assert left["state"][0] == {}  # type: ignore[index]
     assert left["committed"][1].offset == 150  # type: ignore[index]
     assert left["state"][1] != {}  # type: ignore[index]

@@ -4,10 +4,11 @@ import json
 from contextlib import contextmanager
 
 import pytest
-from support.fakes import HORIZONS, INPUT, FakeForecaster, decoder, make_task, record
+from support.fakes import HORIZONS, INPUT, QUANTILES, TOPICS, FakeForecaster, decoder, make_task, record
 from support.inputs import T
 
-from streamrnn.records import Record, StepReport
+from streamrnn.records import Record, StepReport, TopicPartition
+from streamrnn.wire import OutputEncoder
 
 
 def observation(offset: int, series: str, time: int, **fields: float) -> Record:
@@ -43,9 +44,12 @@ def test_outputs_in_input_order() -> None:
     assert summary(outputs) == ["p/a@0", "p/b@0", "invalid_json@1", "q/b@2", "p/b@3", "p/a@3", "null_value@4"]
 
 
-def test_outputs_go_to_the_records_partition() -> None:
+def test_outputs_go_to_the_tasks_partition() -> None:
     """Forecasts and dead letters go to the partition number of their record."""
-    outputs, _ = make_task().feed([observation(0, "p", T, a=1)._replace(partition=5), record(1, b"", partition=5)])
+    fifth = TopicPartition("sensors", 5)
+    encode = OutputEncoder(partition=fifth, topics=TOPICS, horizons=HORIZONS, quantiles=QUANTILES)
+    task = make_task(partition=fifth, encode=encode)
+    outputs, _ = task.feed([observation(0, "p", T, a=1)._replace(partition=5), record(1, b"", partition=5)])
     assert [(output.topic, output.partition) for output in outputs] == [
         ("sensors.forecasts", 5),
         ("sensors.dead-letters", 5),
@@ -79,7 +83,7 @@ def test_waves_end_at_learning_points() -> None:
 
 
 def test_late_and_repeated_times() -> None:
-    """A duplicate timestamp is a counted drop, an earlier one a dead letter; each key has its own time."""
+    """A duplicate timestamp is a counted drop, an earlier one a dead letter; each series has its own time."""
     task = make_task()
     task.feed([observation(0, "p", T, a=1), observation(1, "q", T - 9, a=1)])
     records = [
@@ -87,16 +91,47 @@ def test_late_and_repeated_times() -> None:
         observation(3, "p", T - 1, b=2),
         observation(4, "q", T - 8, a=2),
         observation(5, "p", T + 1, a=3),
-        observation(6, "p", T + 1, b=3),
+        observation(6, "p", T + 1, a=3, b=3),
+        observation(7, "p", T, a=3, b=3),
+        observation(8, "p", T + 2, a=3, b=3),
+        observation(9, "p", T + 1, a=3, b=3, c=3),
     ]
     outputs, report = task.feed(records)
-    assert summary(outputs) == ["late@3", "q/a@4", "p/a@5"]
+    assert summary(outputs) == ["p/b@3", "q/a@4", "p/a@5", "p/b@6", "late@7", "p/a@8", "p/b@8", "p/c@9", "late@9"]
     assert report.drops == {"duplicate_time": 2}
-    assert report.dead_letters == {"late": 1}
+    assert report.dead_letters == {"late": 2}
+    message = dict(outputs[-1].headers)["__streams.errors.message"].decode()
+    assert "'p/a'" in message
+    assert "'p/b'" in message
+
+
+def test_a_series_occurs_in_a_wave_once() -> None:
+    """Records of one key with different fields are one wave, as in the long format."""
+    task = make_task(forecaster := FakeForecaster(every=1000, most=1000))
+    records = [observation(i, "p", T + i // 3, **{"abc"[i % 3]: i}) for i in range(9)]
+    outputs, _ = task.feed(records)
+    assert summary(outputs) == [f"p/{'abc'[i % 3]}@{i}" for i in range(9)]
+    assert forecaster.waves == [[0, 1, 2]] * 3
+
+
+def test_a_record_with_several_observations() -> None:
+    """Each is forecast, also two of one series; one dead letter, behind its record's forecasts, names the others."""
+    lines = [
+        {"series": "p", "time": T, "a": 1},
+        {"series": "q", "time": T, "a": "x"},
+        {"series": "p", "time": T, "a": 2},
+    ]
+    lines += [{"series": "p", "time": T + 1, "a": 3}, {"series": "p", "time": T - 1, "a": 4}]
+    outputs, report = make_task().feed([record(0, json.dumps(lines).encode()), observation(1, "p", T + 2, a=5)])
+    assert summary(outputs) == ["p/a@0", "p/a@0", "no_fields@0", "p/a@1"]
+    assert (report.forecasts, report.drops) == (3, {"duplicate_time": 1})
+    message = dict(outputs[2].headers)["__streams.errors.message"].decode()
+    assert message.startswith("no_fields: ")
+    assert f"; late: its time {T - 1} lies before {T + 1}, the latest of the key 'p'" in message
 
 
 def test_too_many_series() -> None:
-    """A record that would exceed max_series is a dead letter as a whole; known series continue."""
+    """A field that would exceed max_series is in a dead letter; known series, and its siblings, continue."""
     task = make_task(max_series=3)
     outputs, report = task.feed(
         [
@@ -109,7 +144,8 @@ def test_too_many_series() -> None:
         ]
     )
     assert summary(outputs) == [
-        "p/a@0", "p/b@0", "too_many_series@1", "r/a@2", "too_many_series@3", "p/a@4", "p/b@4", "too_many_series@5",
+        "p/a@0", "p/b@0", "q/a@1", "too_many_series@1", "too_many_series@2", "p/a@3", "p/b@3", "too_many_series@3",
+        "q/a@5",
     ]  # fmt: skip
     assert report.series == 3
 
@@ -179,16 +215,16 @@ def test_covariates_are_not_published() -> None:
     forecaster = FakeForecaster()
     task = make_task(forecaster, decode=decoder(fields=("a", "c"), covariates=("b",)), covariates=("b",))
     lines = [
-        {"series": "p", "time": 1000, "a": 1, "b": 2, "c": 3},
-        {"series": "q", "time": 1000, "b": 5, "c": 6, "a": 4},
-        {"series": "p", "time": 2000, "a": 7, "c": 9},
-        {"series": "p", "time": 3000, "a": 10, "b": 11, "c": 12},
+        {"series": "p", "time": T, "a": 1, "b": 2, "c": 3},
+        {"series": "q", "time": T, "b": 5, "c": 6, "a": 4},
+        {"series": "p", "time": T + 1000, "a": 7, "c": 9},
+        {"series": "p", "time": T + 2000, "a": 10, "b": 11, "c": "x"},
     ]
     outputs, report = task.feed([record(i, json.dumps(line).encode()) for i, line in enumerate(lines)])
     forecasts = [json.loads(each.value) for each in outputs if each.topic == "sensors.forecasts"]
     assert [(each["series"], each["value"]) for each in forecasts] == [
-        ("p/a", 1), ("p/c", 3), ("q/a", 4), ("q/c", 6), ("p/a", 10), ("p/c", 12),
+        ("p/a", 1), ("p/c", 3), ("q/a", 4), ("q/c", 6), ("p/a", 7), ("p/c", 9), ("p/a", 10),
     ]  # fmt: skip
     assert forecaster.names == ["p/a", "p/c", "p/b", "q/a", "q/c", "q/b"]
-    assert (report.forecasts, report.series) == (6, 6)
-    assert dict(report.dead_letters) == {"missing_field": 1}
+    assert (report.forecasts, report.series) == (7, 6)
+    assert dict(report.dead_letters) == {"not_a_number": 1}

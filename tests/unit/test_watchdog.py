@@ -4,11 +4,11 @@ import subprocess
 import sys
 import threading
 
-from streamrnn.runtime.watchdog import time_limit
+from streamrnn.runtime.time_limits import time_limit
 
 HANGS = """
 import threading
-from streamrnn.runtime.watchdog import time_limit
+from streamrnn.runtime.time_limits import time_limit
 
 def stuck():
     threading.Event().wait()

@@ -1,5 +1,6 @@
 """The file of a base network."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -70,6 +71,26 @@ def test_another_version_is_refused(base: Path, name: str, value: object, monkey
     monkeypatch.setattr(f"streamrnn.core.network.shapes.{name}", value)
     with pytest.raises(ConfigError, match=f"{name.lower()} is .* there and .* here"):
         read_base(base, SMALL)
+
+
+@pytest.mark.parametrize("kind", ["BF16", "F8_E4M3", "F8_E5M2"])
+def test_weights_of_a_type_that_numpy_lacks_are_refused(base: Path, kind: str) -> None:
+    """Weights in half or quarter precision, as of other tools, are refused with what is needed."""
+    size = SMALL.size * (2 if kind == "BF16" else 1)
+    card = safetensors.safe_open(base, "numpy").metadata()
+    entry = {"dtype": kind, "shape": [SMALL.size], "data_offsets": [0, size]}
+    header = orjson.dumps({"weights": entry, "__metadata__": card})
+    base.write_bytes(len(header).to_bytes(8, "little") + header + bytes(size))
+    with pytest.raises(InputError, match=f"is damaged: it does not hold {SMALL.size:,} float32 weights"):
+        read_base(base, SMALL)
+    assert read_card(base).keys() == COMPLETE
+
+
+def test_a_pipe_is_refused(tmp_path: Path) -> None:
+    """What is no file is refused at once: reading a pipe would wait for ever."""
+    os.mkfifo(tmp_path / "base")
+    with pytest.raises(InputError, match="cannot be read: it is not a file"):
+        read_card(tmp_path / "base")
 
 
 def test_a_damaged_file_is_refused(base: Path) -> None:

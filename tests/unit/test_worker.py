@@ -10,14 +10,20 @@ from support.inputs import T, mixed
 from support.worker_harness import (
     APP,
     Bench,
+    Clock,
+    FaultyLog,
     all_committed,
     finish,
+    make_store,
+    make_worker,
     published,
 )
 
+from streamrnn.columns.output_hash import extend_hash_v1
 from streamrnn.log import Topic
-from streamrnn.records import WHOLE
-from streamrnn.wire import OutputTopics
+from streamrnn.records import WHOLE, OutputTopics, TopicPartition
+from streamrnn.runtime.manifest import DECODING
+from streamrnn.runtime.task import Task
 
 LATER = OutputTopics("later.forecasts", "later.dead-letters", "app.state")
 
@@ -60,7 +66,8 @@ def test_manifest() -> None:
     bench = Bench(mixed(50, seed=1))
     finish(bench.worker, bench.store)
     assert bench.manifest() | {"chain": "", "layout": ""} == {
-        "schema": 1, "layout": "", "snapshot": 50, "commit": 1, "chain": "", "began": 0,
+        "schema": 2, "layout": "", "snapshot": 50, "commit": 1, "chain": "", "began": 0,
+        "topic_id": "sensors-0", "forecasts": "sensors.forecasts", "decoding": DECODING,
     }  # fmt: skip
     bench.store.append("sensors", mixed(30, seed=2))
     finish(bench.worker, bench.store)
@@ -266,6 +273,22 @@ def test_lag() -> None:
     assert bench.observer.lags[INPUT] == 0
 
 
+def test_the_lag_is_zero_behind_offsets_without_a_record(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An input that ends with the markers of transactions has a later end, but nothing waits once the log is there."""
+    bench = Bench(mixed(50, seed=1), poll_records=10)
+    bench.iterate(1)
+    (log,) = bench.logs
+    monkeypatch.setattr(log, "bounds", lambda _: (0, 52))
+    finish(bench.worker, bench.store)
+    bench.clock.sleep(6)
+    bench.iterate(1)
+    assert bench.observer.lags[INPUT] == 2
+    monkeypatch.setattr(log, "position", lambda _: 52)
+    bench.clock.sleep(6)
+    bench.iterate(1)
+    assert bench.observer.lags[INPUT] == 0
+
+
 def test_time_limit_of_a_stop() -> None:
     """Commits that do not fit into the time limit of a stop are omitted: the next start replays them."""
     bench = Bench([*mixed(30, seed=1), *mixed(30, seed=2, partition=1), *mixed(30, seed=3, partition=2)], partitions=3)
@@ -279,3 +302,38 @@ def test_time_limit_of_a_stop() -> None:
     bench.fault = slow
     bench.stop()
     assert (bench.observer.commits - before).total() == 2
+
+
+def test_commits_of_an_earlier_schema_are_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    """State under the first output hash is replayed with it; the next commit has the whole state under the new one."""
+
+    def earlier(partition: TopicPartition) -> Task:
+        task = make_task(FakeForecaster(most=40), partition=partition)
+        task.hash_function = extend_hash_v1
+        return task
+
+    records = mixed(120, seed=1)
+    store, clock = make_store(records[:50]), Clock()
+    with monkeypatch.context() as patched:
+        patched.setattr("streamrnn.runtime.partition.SCHEMA", 1)
+        worker = make_worker(lambda: FaultyLog(store, clock), clock, task=earlier)
+        finish(worker, store)
+        store.append("sensors", records[50:80])
+        finish(worker, store)
+        worker.close()
+    store.append("sensors", records[80:])
+
+    def kill(operation: str) -> None:
+        if operation == "commit done":
+            raise SystemExit(9)
+
+    worker = make_worker(lambda: FaultyLog(store, clock, kill), clock)
+    with pytest.raises(SystemExit):
+        finish(worker, store)
+    worker.close()
+    assert (json.loads(store.committed[APP, INPUT].metadata)["schema"], store.committed[APP, INPUT].offset) == (2, 96)
+    finish(make_worker(lambda: FaultyLog(store, clock), clock), store)
+    expected = make_task(FakeForecaster(most=40)).feed([r._replace(offset=i) for i, r in enumerate(records)])[0]
+    assert [each.value for topic in published(store) for each in topic] == [
+        each.value for name in ("forecasts", "dead-letters") for each in expected if each.topic.endswith(name)
+    ]

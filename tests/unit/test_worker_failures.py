@@ -99,7 +99,21 @@ def test_a_fenced_task_is_discarded() -> None:
     bench.iterate(20)
     assert published(bench.store) == before
     assert bench.observer.releases == {INPUT: 1}
-    assert bench.worker.not_ready_reason == "no partition is assigned"
+    assert bench.worker.not_ready_reason == "another process writes to sensors/0"
+
+
+def test_a_fenced_partition_beside_others_is_not_ready() -> None:
+    """While one assigned partition is not worked on, the process is not ready, although it works on another."""
+    bench = Bench([each for p in (0, 1) for each in mixed(20, seed=p, partition=p)], partitions=2)
+    bench.commit_and_feed()
+    bench.iterate(5)
+    assert bench.worker.not_ready_reason == ""
+    bench.fail("commit", Fenced("another"))
+    bench.clock.sleep(1)
+    bench.store.append("sensors", mixed(20, seed=3))
+    bench.iterate(20)
+    assert sum(bench.observer.releases.values()) == 1
+    assert bench.worker.not_ready_reason.startswith("another process writes to sensors/")
 
 
 def test_a_commit_by_another_process_during_a_restore(caplog: pytest.LogCaptureFixture) -> None:

@@ -1,6 +1,7 @@
 """Worker processes: restarted after a crash, and stopped together."""
 
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -8,6 +9,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.process import until
@@ -97,6 +99,37 @@ def test_a_killed_worker_is_restarted(tmp_path: Path, monkeypatch: pytest.Monkey
     thread.join()
 
 
+def test_a_worker_that_cannot_be_started_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Without memory or descriptors for a process the others continue, and the start is tried again after a pause."""
+    monkeypatch.setattr(processes, "FIRST_PAUSE", 0.2)
+    crew = processes.WorkerProcesses(staying(tmp_path, 2))
+    failures = [BlockingIOError(11, "Resource temporarily unavailable"), OSError(24, "Too many open files")]
+    start = subprocess.Popen
+
+    def popen(command: list[str], **given: Any) -> Any:
+        if command[-1].endswith("0") and len(pids_of(tmp_path, 0)) == 1 and failures:
+            raise failures.pop(0)
+        return start(command, **given)
+
+    monkeypatch.setattr(processes.subprocess, "Popen", popen)
+    codes: list[int] = []
+    thread = threading.Thread(target=lambda: codes.append(crew.run()))
+    thread.start()
+    until(lambda: all(pids_of(tmp_path, number) for number in range(2)), "two workers")
+    other = pids_of(tmp_path, 1)
+    os.kill(pids_of(tmp_path, 0)[0], signal.SIGKILL)
+    until(lambda: len(pids_of(tmp_path, 0)) == 2, "a second start")
+    assert pids_of(tmp_path, 1) == other
+    crew.stop()
+    thread.join()
+    assert codes == [0]
+    failed = [vars(record) for record in caplog.records if record.msg == "worker_not_started"]
+    assert [(each["worker"], each["error"][:10]) for each in failed] == [(0, "[Errno 11]"), (0, "[Errno 24]")]
+    assert failed[0]["seconds_until_start"] < failed[1]["seconds_until_start"]
+
+
 @pytest.mark.parametrize("code", [69, 78])
 def test_a_final_exit_code_ends_all(tmp_path: Path, code: int) -> None:
     """An unusable configuration, state or log ends all workers, with that exit code."""
@@ -150,23 +183,11 @@ def test_ports_and_log_must_allow_several_workers() -> None:
 
 
 @pytest.mark.parametrize("instance", [None, "pump"])
-def test_each_process_has_an_instance_name_of_its_own(monkeypatch: pytest.MonkeyPatch, instance: str | None) -> None:
+def test_each_process_has_an_instance_name_of_its_own(instance: str | None) -> None:
     """Members of a group cannot share a name: each process gets the configured name and its number."""
-    started: list[list[str]] = []
-
-    class Listed:
-        def __init__(self, commands: list[list[str]], inherits: list[int]) -> None:
-            assert inherits == [7, 9]
-            started.extend(commands)
-
-        def run(self) -> int:
-            return 0
-
-        def stop(self) -> None:
-            """Nothing runs."""
-
-    monkeypatch.setattr(processes, "WorkerProcesses", Listed)
-    assert processes.run_workers([], count=2, port=0, instance=instance, channels=[7, 9]) == 0
+    crew = processes.worker_processes([], count=2, port=0, instance=instance, channels=[7, 9])
+    started = [list(worker._command) for worker in crew._workers]
+    assert [worker._inherits for worker in crew._workers] == [[7], [9]]
     names = [[part for part in command if part.startswith("kafka.instance=")] for command in started]
     assert [command[command.index("--channel") + 1] for command in started] == ["7", "9"]
     assert names == ([[], []] if instance is None else [["kafka.instance=pump-0"], ["kafka.instance=pump-1"]])
@@ -192,3 +213,18 @@ def test_each_process_inherits_its_channel(tmp_path: Path) -> None:
         inherited = path.read_text().rstrip(".").split()
         assert str(channels[number]) in inherited
         assert str(channels[1 - number]) not in inherited
+
+
+def test_the_limit_of_open_files_is_raised() -> None:
+    """The soft limit rises to the hard one, up to a bound, and never falls."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
+        processes.raise_descriptor_limit()
+        raised, same = resource.getrlimit(resource.RLIMIT_NOFILE)
+        assert (raised, same) == (
+            min(hard if hard >= 0 else processes.MOST_DESCRIPTORS, processes.MOST_DESCRIPTORS),
+            hard,
+        )
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from support.worker_harness import (
 
 from streamrnn.errors import StateError
 from streamrnn.records import TopicPartition
+from streamrnn.runtime.options import StartPolicy
 from streamrnn.runtime.worker import FIRST_RECORDS
 
 STATE = TopicPartition("app.state", 0)
@@ -116,14 +118,14 @@ def test_partitions_are_restored_one_by_one() -> None:
 
 def test_start_at_the_end() -> None:
     """With start=latest only records after the first assignment are forecast, also after a crash."""
-    bench = Bench(mixed(50, seed=1), start="latest")
+    bench = Bench(mixed(50, seed=1), start=StartPolicy("latest"))
     bench.iterate(3)
     bench.clock.sleep(1)
     bench.iterate(2)
     assert bench.store.committed[APP, INPUT].offset == 50
     bench.logs[0].close()
     bench.store.append("sensors", mixed(20, seed=2))
-    finish(bench.another(start="latest"), bench.store)
+    finish(bench.another(start=StartPolicy("latest")), bench.store)
     outputs = published(bench.store)
     offsets = [json.loads(r.value or b"")["source"]["offset"] for r in outputs[0]]
     assert min(offsets) >= 50
@@ -196,8 +198,8 @@ def test_manifest_and_state_of_different_commits() -> None:
     manifest = bench.manifest() | {"snapshot": 59}
     bench.store.committed[APP, INPUT] = committed._replace(metadata=json.dumps(manifest))
     rejected(bench, "has offset 60 .* requires offset 59")
-    bench.store.committed[APP, INPUT] = committed._replace(metadata=json.dumps(bench.manifest() | {"schema": 2}))
-    rejected(bench, "committed with schema 2, and this program reads 1")
+    bench.store.committed[APP, INPUT] = committed._replace(metadata=json.dumps(bench.manifest() | {"schema": 3}))
+    rejected(bench, "committed with schema 3, and this program reads 1 and 2")
 
 
 def test_replay_with_different_outputs() -> None:
@@ -229,6 +231,30 @@ def test_other_arithmetic_is_accepted_and_logged(caplog: pytest.LogCaptureFixtur
     changed = [record for record in caplog.records if record.msg in {"numerics_changed", "replay_differs"}]
     assert [record.msg for record in changed] == ["numerics_changed", "replay_differs"]
     assert "arithmetic was 'exact' when the state was saved and is 'rough' now" in str(vars(changed[1])["changed"])
+    after = bench.store.read("sensors.forecasts")
+    assert after[: len(before)] == before
+    sources = [json.loads(record.value or b"")["source"]["offset"] for record in after]
+    assert sources == sorted(sources)
+    assert len(after) > len(before)
+
+
+def test_a_new_version_continues_after_a_crash(caplog: pytest.LogCaptureFixture) -> None:
+    """A part that the saved state does not have is no change of the configuration: the replay may differ."""
+    bench = crashed()
+    before = bench.store.read("sensors.forecasts")
+
+    def task(partition: TopicPartition, part: str = "feedback") -> Any:
+        forecaster = FakeForecaster(most=5, **{part: 1})
+        forecaster.numerics = {"arithmetic": "newer"}
+        return make_task(forecaster, partition=partition)
+
+    rejected(
+        bench, "the configuration has changed since a run that did not end cleanly", task=partial(task, part="tempo")
+    )
+    bench.store.append("sensors", mixed(120, seed=2)[60:])
+    finish(bench.another(task=task), bench.store)
+    events = [record.msg for record in caplog.records if record.msg in {"state_carried_over", "replay_differs"}]
+    assert events == ["state_carried_over", "replay_differs"]
     after = bench.store.read("sensors.forecasts")
     assert after[: len(before)] == before
     sources = [json.loads(record.value or b"")["source"]["offset"] for record in after]

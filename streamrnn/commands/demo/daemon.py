@@ -8,7 +8,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import orjson
+
 from streamrnn.errors import StreamrnnError
+from streamrnn.observe.logging import sentence
 
 STOP_TIMEOUT = 15.0  # seconds until a stopping daemon is killed; it should take less than ten
 
@@ -17,7 +20,7 @@ class Daemon:
     """A running daemon whose output goes to the file `log`."""
 
     def __init__(self, config: Path, log: Path) -> None:
-        self._log = log
+        self._log, self._read = log, 0
         # only the demo's configuration counts, not this machine's environment
         environment = {name: text for name, text in os.environ.items() if not name.startswith("STREAMRNN_")}
         environment["STREAMRNN_SECRETS_DIR"] = str(config.parent)
@@ -30,6 +33,16 @@ class Daemon:
                 env=environment,
                 start_new_session=True,  # Ctrl-C reaches only the demo, which then stops the daemon
             )
+
+    def news(self) -> list[str]:
+        """Return what it has logged since the last call, as a terminal would show it."""
+        with self._log.open("rb") as file:
+            file.seek(self._read)
+            lines = file.read().splitlines(keepends=True)
+        lines = lines[: len(lines) - (bool(lines) and not lines[-1].endswith(b"\n"))]
+        self._read += sum(map(len, lines))
+        events = [orjson.loads(line) for line in lines if line.startswith(b"{")]
+        return [text for event in events if (text := sentence(event)[0]) != event["event"]]
 
     def check(self) -> None:
         """Raise StreamrnnError if the daemon has ended."""

@@ -32,6 +32,8 @@ def wait_until_committed(
     with console.progress(sum(counts)) as advance:
         while not _all_committed(log, topic, counts):
             daemon.check()
+            for line in daemon.news():
+                console.say(f"  {line}")
             time.sleep(POLL_INTERVAL)
             totals, now = records_by_partition(port), time.monotonic()
             if totals is None:

@@ -7,6 +7,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from streamrnn.core.network.device import torch_installed
+from streamrnn.errors import missing_extra
 from streamrnn.settings import load
 
 STEPS = 16_000  # default: about an hour on one core
@@ -16,12 +18,18 @@ def add_pretrain_command(commands: Any) -> argparse.ArgumentParser:
     """Add the command to the subparsers; the caller sets its function."""
     parser: argparse.ArgumentParser = commands.add_parser("pretrain", help="make a base network from synthetic series")
     parser.add_argument("--output", type=Path, required=True, metavar="FILE", help="safetensors")
-    parser.add_argument("-c", "--config", type=Path, metavar="FILE", help="YAML: the shape of the network (model)")
+    parser.add_argument(
+        "-c",
+        "--config",
+        type=Path,
+        metavar="FILE",
+        help="YAML: the shape of the network (model), and how to read --history (input)",
+    )
     parser.add_argument("--steps", type=partial(_at_least, 1), default=STEPS, metavar="N", help="default: %(default)s")
     parser.add_argument("--seed", type=partial(_at_least, 0), default=0, metavar="N", help="default: %(default)s")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="cpu", help="default: %(default)s")
     parser.add_argument(
-        "--history", action="extend", type=Path, nargs="+", default=[], metavar="F.csv",
+        "--history", action="extend", type=Path, nargs="+", default=[], metavar="FILE",
         help="learn from these, too; may be repeated",
     )  # fmt: skip
     today = datetime.now(UTC).date().isoformat()
@@ -33,15 +41,19 @@ def run_pretrain(arguments: argparse.Namespace) -> int:
     """Make a base network.
 
     Raises:
-        ConfigError: The configuration is invalid, or there is no such device.
+        ConfigError: The configuration is invalid, there is no such device, or torch is not installed.
         InputError: A history cannot be used.
         OutputError: The output cannot be written.
     """
-    model = load(arguments.config, topics_required=False).model.config
-    from streamrnn.commands.pretrain.pipeline import make_base_network  # noqa: PLC0415 -- see the docstring of cli
+    if not torch_installed():
+        raise missing_extra("pretrain", "torch", "torch")
+    settings = load(arguments.config, topics_required=False)
+    from streamrnn.commands.inputs import open_input  # noqa: PLC0415 -- see the docstring of cli
+    from streamrnn.commands.pretrain.pipeline import make_base_network  # noqa: PLC0415
 
-    options = {name: getattr(arguments, name) for name in ("steps", "device", "history", "date")}
-    make_base_network(arguments.output, replace(model, seed=arguments.seed), **options)
+    options = {name: getattr(arguments, name) for name in ("steps", "device", "date")}
+    options["history"] = [open_input(settings, path, number) for number, path in enumerate(arguments.history)]
+    make_base_network(arguments.output, replace(settings.model.config, seed=arguments.seed), **options)
     return 0
 
 

@@ -42,7 +42,7 @@ def build_examples(
 ) -> SeriesExamples:
     """Run a bank over the rows that are present; `horizons` include REFERENCE_STEPS.
 
-    A series with missing rows is shorter; its remaining rows are zeros without labels.
+    A series with missing rows is shorter; its remaining rows are zeros without labels. The bank numbers rows.
     """
     order = np.argsort(~series.present, axis=0, kind="stable")
     values, times = np.take_along_axis(series.values, order, 0), np.take_along_axis(series.times, order, 0)
@@ -53,23 +53,32 @@ def build_examples(
     none = np.zeros(0, np.int64)
     blank = bank.observe(none, np.zeros(0), none)
     arrays = [np.zeros((count, rows, *part.shape[1:]), np.float16) for part in blank[:-1]]
-    units = np.ones((rows, count, len(horizons)))
+    units, numbers = np.ones((rows, count, len(horizons))), np.zeros((rows, count), np.int64)
     for t in range(int(lengths.max())):
         wave = indexes[lengths > t]
         *parts, units[t, wave] = bank.observe(wave, values[t, wave], times[t, wave])
+        numbers[t, wave] = bank.observations(wave)
         for array, part in zip(arrays, parts, strict=True):
             array[wave, t] = part
     inputs, points, trust, lead = arrays
-    return SeriesExamples(inputs, points, trust, lead, compute_labels(values, units, lengths, horizons))
+    return SeriesExamples(inputs, points, trust, lead, compute_labels(values, units, numbers, lengths, horizons))
 
 
-def compute_labels(values: Floats, units: Floats, lengths: Integers, horizons: tuple[int, ...]) -> Halves:
-    """Return the labels (N, T, K) of `values` (T, N) in `units` (T, N, K); series n ends after lengths[n] rows."""
+def compute_labels(
+    values: Floats, units: Floats, numbers: Integers, lengths: Integers, horizons: tuple[int, ...]
+) -> Halves:
+    """Return the labels (N, T, K) of `values` (T, N) in `units` (T, N, K), between rows `numbers` (T, N) h apart.
+
+    Series n ends after lengths[n] rows.
+    """
     rows, count = values.shape
     labels = np.full((rows, count, len(horizons)), np.nan)
-    for k, h in enumerate(horizons):
-        labels[: rows - h, :, k] = (values[h:] - values[: rows - h]) / units[: rows - h, :, k]
-        labels[np.arange(rows)[:, None] >= lengths - h, k] = np.nan
+    for n, length in enumerate(lengths.tolist()):
+        own, value = numbers[:length, n], values[:length, n]
+        for k, h in enumerate(horizons):
+            then = np.minimum(np.searchsorted(own, own + h), length - 1)
+            known = own[then] == own + h
+            labels[:length, n, k][known] = (value[then] - value)[known] / units[:length, n, k][known]
     labels[:UNLABELLED] = np.nan
     clipped: Halves = np.clip(labels, -LABEL_CLIP, LABEL_CLIP).transpose(1, 0, 2).astype(np.float16)
     return np.ascontiguousarray(clipped)

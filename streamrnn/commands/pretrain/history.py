@@ -1,21 +1,20 @@
-"""A user's own CSV files as training data: windows of them replace some of the synthetic series."""
+"""A user's own files as training data: windows of them replace some of the synthetic series."""
 
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
+from streamrnn import app
+from streamrnn.commands.inputs import InputFile
 from streamrnn.commands.pretrain.prior import SyntheticSeries
 from streamrnn.commands.pretrain.signals import Generator
 from streamrnn.core.jit import Floats, Integers
-from streamrnn.errors import InputError, RecordError
-from streamrnn.formats.json import JsonDecoder
-from streamrnn.log.files import read_csv
+from streamrnn.errors import InputError
+from streamrnn.records import Observation
 
 SHARE = 0.3  # share of the user's own series, where there are any
 FEWEST_ROWS = 300  # smallest number of rows of a series to learn from
-LARGEST_RECORD = 1 << 20  # bytes of a row
 
 
 class HistorySeries(NamedTuple):
@@ -25,37 +24,47 @@ class HistorySeries(NamedTuple):
     times: Integers  # (T,) ms, strictly ascending
 
 
-def read_history(paths: Sequence[Path]) -> list[HistorySeries]:
-    """Read all series of CSV files as `backtest` does, without the rows that it would reject.
+def read_history(files: Sequence[InputFile]) -> list[HistorySeries]:
+    """Read all series of files as `backtest` does, without the rows that it would reject.
 
     Raises:
         InputError: A file cannot be read, or has no series of FEWEST_ROWS rows.
     """
     histories = []
-    for path in paths:
-        usable = [series for series in _read_series(path) if len(series.values) >= FEWEST_ROWS]
+    for file in files:
+        usable = [series for series in _read_series(file) if len(series.values) >= FEWEST_ROWS]
         if not usable:
-            raise InputError(f"--history: {path} has no series of at least {FEWEST_ROWS} rows to learn from")
+            raise InputError(f"--history: {file.path} has no series of at least {FEWEST_ROWS} rows to learn from")
         histories.extend(usable)
     return histories
 
 
-def _read_series(path: Path) -> list[HistorySeries]:
-    decode = JsonDecoder(key=None, time=None, fields="*", covariates=(), max_record=LARGEST_RECORD)
-    series: dict[str, list[tuple[float, int]]] = {}
-    for record in read_csv(path, 0):
-        try:
-            observation = decode(record)
-        except RecordError:
-            continue
+def _read_series(file: InputFile) -> list[HistorySeries]:
+    series: dict[tuple[str, str], list[tuple[float, int]]] = {}
+    for observation in _observations(file):
         for field, value in observation.fields:
-            rows = series.setdefault(field, [])
+            rows = series.setdefault((observation.key, field), [])
             if not rows or observation.time > rows[-1][1]:
                 rows.append((value, observation.time))
     return [
         HistorySeries(np.array([value for value, _ in rows]), np.array([time for _, time in rows], np.int64))
         for rows in series.values()
     ]
+
+
+def _observations(file: InputFile) -> Iterator[Observation]:
+    """Yield the observations of a file, in order of event time and in windows where these are configured."""
+    decoder, event_order = app.decoder(file.settings), app.event_order(file.settings)
+    for record in file.read():
+        observations = decoder.decode_one(record).observations
+        if event_order is None:
+            yield from observations
+            continue
+        for observation in observations:
+            event_order.add(observation, record.offset)
+        yield from (each.observation for each in event_order.release())
+    if event_order is not None:
+        yield from (each.observation for each in event_order.flush())
 
 
 def mix_history(generator: Generator, series: SyntheticSeries, history: Sequence[HistorySeries]) -> SyntheticSeries:

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from streamrnn.commands import console
+from streamrnn.commands.inputs import InputFile
 from streamrnn.commands.pretrain.batches import BatchSizes
 from streamrnn.commands.pretrain.examples import SeriesExamples, build_examples, draw_horizons
 from streamrnn.commands.pretrain.history import HistorySeries, mix_history, read_history
@@ -30,12 +31,12 @@ TRAINING_SEED, VALIDATION_SEED = 1, 2  # first number of a seed: no validation s
 
 
 def make_base_network(
-    output: Path, model: ModelConfig, *, steps: int, device: str, history: Sequence[Path], date: str,
+    output: Path, model: ModelConfig, *, steps: int, device: str, history: Sequence[InputFile], date: str,
     sizes: BatchSizes = BatchSizes(), validation: Sequence[tuple[int, int]] = VALIDATION,  # noqa: B008 -- immutable
 ) -> None:  # fmt: skip
     """Train a base network and write the weights with the best validation score to `output`.
 
-    `model.seed` is the seed of the training, `history` are further CSV files to train on, and `validation` are the
+    `model.seed` is the seed of the training, `history` are further files to train on, and `validation` are the
     series and rows of each validation shard.
 
     Raises:
@@ -64,7 +65,7 @@ def make_base_network(
                 best = report.best.pinball
                 card = Card(
                     seed=model.seed, steps=report.step, planned=steps, rows=report.rows, series=seen["series"],
-                    ingredients=_shares(seen), history=[path.name for path in history],
+                    ingredients=_shares(seen), history=[file.path.name for file in history],
                     validation=report.best._asdict(), date=date,
                 )  # fmt: skip
                 write_base(output, report.weights, shape, card)

@@ -11,9 +11,10 @@ from torch import Tensor
 from streamrnn.commands.pretrain.batches import Batch, BatchSizes, iterate_batches
 from streamrnn.commands.pretrain.examples import SeriesExamples
 from streamrnn.core.jit import Singles
-from streamrnn.core.learning import bptt
+from streamrnn.core.learning.head_loss import head_loss, pinball_losses
 from streamrnn.core.network.shapes import KNOTS, Shape
 from streamrnn.core.network.torch_network import head_knots, initial_weights, split_weights, unroll
+from streamrnn.core.network.workspace import Workspace
 
 LEARNING_RATE, FINAL_SHARE = 2e-3, 0.03  # largest learning rate, and the share of it at the end
 BETAS = (0.9, 0.98)
@@ -77,13 +78,15 @@ def train_network(
     optimizer = torch.optim.Adam([weights], lr=LEARNING_RATE, betas=BETAS, foreach=False)
     state = torch.zeros(sizes.lanes, *shape.states, device=device)
     batches = iterate_batches(np.random.default_rng(seed), sizes, make_shard, device)
-    since, total = 0, torch.zeros((), device=device)
+    since, total, workspace = 0, torch.zeros((), device=device), Workspace()
     done = [round(schedule.steps * (i + 1) / schedule.reports) for i in range(schedule.reports)]
     for step, (batch, begins) in zip(range(schedule.steps), batches, strict=False):
         state[torch.from_numpy(begins).to(device)] = 0.0
         optimizer.param_groups[0]["lr"] = schedule.learning_rate(step)
-        knots, state = forecast_batch(weights, shape, batch, state)
-        loss = bptt.mean_pinball(knots, batch.labels, batch.trust)
+        workspace.reset()
+        parts = split_weights(weights, shape)
+        hidden, state = unroll(parts, shape, batch.inputs, state, workspace)
+        loss = head_loss(parts, hidden, *batch[1:], workspace)
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_([weights], CLIP_NORM)
@@ -128,7 +131,7 @@ def validate_weights(
             scored = (row >= SCORED_FROM).float(), ((row >= SCORED_FROM) & (row < COLD_UNTIL)).float()
             sums += torch.stack([torch.einsum("t,tcbk->cbk", chosen, each) for chosen in scored])
             known = ~batch.labels.isnan()
-            pinballs.append((bptt.pinball_losses(knots, batch.labels).sum().item(), known.sum().item()))
+            pinballs.append((pinball_losses(knots, batch.labels).sum().item(), known.sum().item()))
         errors.append(sums[0].flatten(1))
         cold.append(sums[1].flatten(1))
     all_errors, all_cold, all_pinballs = torch.cat(errors, 1), torch.cat(cold, 1), np.array(pinballs).sum(0)

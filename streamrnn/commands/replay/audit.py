@@ -1,23 +1,31 @@
 """`streamrnn replay` without `--with`: compare the published outputs with computed ones."""
 
 import sys
+from bisect import bisect_left
+from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import closing
+from itertools import chain
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from streamrnn import app
 from streamrnn.commands import console
+from streamrnn.commands.configured_tasks import task_source
 from streamrnn.commands.replay.offset_range import OffsetRange, find_range
 from streamrnn.commands.replay.position import Position
-from streamrnn.commands.replay.published import SourcedOutput, read_published, source_of
+from streamrnn.commands.replay.published import PositionOf, SourcedOutput, event_time_of, read_published, source_of
 from streamrnn.commands.slices import in_slices
 from streamrnn.commands.state.show import load_stored
-from streamrnn.commands.state.stored import read_stored, select_partitions
+from streamrnn.commands.state.stored import pending_heartbeats, read_stored, select_partitions
 from streamrnn.errors import StateError
 from streamrnn.log import Log
 from streamrnn.records import TopicPartition
-from streamrnn.runtime.archive import StoredPartition
 from streamrnn.runtime.manifest import NOTHING, read_manifest
+from streamrnn.runtime.silence.heartbeats import feed_between
+from streamrnn.runtime.snapshot import read_meta
+from streamrnn.runtime.snapshot.archive import StoredPartition
+from streamrnn.runtime.snapshot.task_source import UNCHANGED, recorded_settings
 from streamrnn.settings import Settings
 
 if TYPE_CHECKING:
@@ -30,10 +38,12 @@ EXCERPT = 80
 class Comparison:
     """Counts of equal and unequal outputs of one topic; computed and published outputs come in the input's order."""
 
-    def __init__(self, published: Iterator[SourcedOutput]) -> None:
+    def __init__(self, published: Iterator[SourcedOutput], position_of: PositionOf = source_of) -> None:
+        self.position_of = position_of
         self.equal = self.different = self.missing = self.surplus = 0
         self.first: str | None = None
         """The first difference; None if there is none."""
+        self._word = "input offset" if position_of is source_of else "event time"
         self._published = published
         self._next = next(published, None)
 
@@ -43,25 +53,25 @@ class Comparison:
             self._skip(self._next)
         if self._next is None or self._next.source > computed.source:
             self.missing += 1
-            self._note(f"input offset {computed.source}: its output {_short(computed.output.key)} was not published")
+            self._note(f"{self._word} {computed.source}: its output {_short(computed.output.key)} was not published")
             return
         if self._next.output == computed.output:
             self.equal += 1
         else:
             self.different += 1
             difference = _difference(self._next, computed)
-            self._note(f"input offset {computed.source}, published at offset {self._next.offset}: {difference}")
+            self._note(f"{self._word} {computed.source}, published at offset {self._next.offset}: {difference}")
         self._next = next(self._published, None)
 
-    def finish(self) -> None:
-        """Count the remaining published outputs as surplus."""
-        while self._next is not None:
+    def finish(self, end: int) -> None:
+        """Count the remaining published outputs before the position `end` as surplus."""
+        while self._next is not None and self._next.source < end:
             self._skip(self._next)
 
     def _skip(self, published: SourcedOutput) -> None:
         self.surplus += 1
         self._note(
-            f"input offset {published.source}, published at offset {published.offset}: the replay has no such output"
+            f"{self._word} {published.source}, published at offset {published.offset}: the replay has no such output"
         )
         self._next = next(self._published, None)
 
@@ -119,33 +129,61 @@ def audit(settings: Settings, names: Sequence[str], start: Position | None, end:
 
 
 def _compare(log: Log, settings: Settings, stored: StoredPartition, offsets: OffsetRange) -> dict[str, Comparison]:
-    partition = stored.partition
-    topics = app.output_topics(settings, partition.topic)
-    comparisons = {
-        topic: Comparison(
-            read_published(log, TopicPartition(topic, partition.partition), partition, offsets.start, offsets.end)
-        )
-        for topic in (topics.forecasts, topics.dead_letters)
-    }
-    begin, task = _start(log, settings, stored, offsets)
+    partition, (begin, task) = stored.partition, _start(log, settings, stored, offsets)
+    comparisons: dict[str, Comparison] = {}
+    pending = pending_heartbeats(log, settings, task, offsets.end)
+    before = deque(each for each in pending if each.offset < offsets.start)
+    after = deque(each for each in pending if each.offset >= offsets.start)
+    records = log.read(partition, begin, offsets.end)
     with console.progress(offsets.end - begin) as advance:
-        for batch in in_slices(log.read(partition, begin, offsets.end)):
-            outputs, _ = task.feed(batch)
+        for batch in chain([[]], in_slices(records)):  # first the heartbeats at the place of the saved state
+            first = batch[0].offset if batch else begin
+            compared = bisect_left(batch, offsets.start, key=attrgetter("offset"))
+            if first < offsets.start:
+                feed_between(task, before, batch[:compared], first)
+            if first < offsets.start and compared == len(batch):
+                advance(str(partition), len(batch))
+                continue
+            comparisons = comparisons or _comparisons(log, settings, task, offsets.start)
+            outputs, _ = feed_between(task, after, batch[compared:], max(first, offsets.start))
             for output in outputs:
-                source = source_of(output)
-                if source is not None and source[1] >= offsets.start:
-                    comparisons[output.topic].add(SourcedOutput(source[1], output))
+                comparison = comparisons[output.topic]
+                position = comparison.position_of(output)
+                if position is not None:
+                    comparison.add(SourcedOutput(position[1], output))
             advance(str(partition), len(batch))
+    comparisons, waits = comparisons or _comparisons(log, settings, task, offsets.start), task.event_order
     for comparison in comparisons.values():
-        comparison.finish()
+        by_offset = comparison.position_of is source_of
+        comparison.finish(offsets.end if waits is None or by_offset else waits.until)
     return comparisons
+
+
+def _comparisons(log: Log, settings: Settings, task: "Task", start: int) -> dict[str, Comparison]:
+    """Return the comparisons with what was published for the records from `start` on, which the task is fed next.
+
+    Where observations wait, forecasts are in the order of event time, and dead letters in that of their records.
+    """
+    topics, partition = app.output_topics(settings, task.partition.topic), task.partition
+    orders: dict[str, tuple[PositionOf, int]] = {topics.dead_letters: (source_of, start)}
+    waits = task.event_order
+    orders[topics.forecasts] = (source_of, start) if waits is None else (event_time_of, waits.until)
+    if topics.events is not None:
+        orders[topics.events] = orders[topics.forecasts]
+    return {
+        topic: Comparison(
+            read_published(log, TopicPartition(topic, partition.partition), partition, position_of, first), position_of
+        )
+        for topic, (position_of, first) in sorted(orders.items(), reverse=True)
+    }
 
 
 def _start(log: Log, settings: Settings, stored: StoredPartition, offsets: OffsetRange) -> "tuple[int, Task]":
     """Return a task and the offset of its next record: from the snapshot if the range allows it, else without state."""
-    partition, committed, _ = stored
+    partition, committed, pieces = stored
     if committed is not None:
         manifest = read_manifest(partition, committed)
+        _require_one_configuration(stored, offsets)
         if NOTHING < manifest.snapshot <= offsets.start:
             loaded = load_stored(settings, stored, log.bounds(partition))
             if loaded is not None:
@@ -155,4 +193,25 @@ def _start(log: Log, settings: Settings, stored: StoredPartition, offsets: Offse
                 f"{partition} now begins at offset {offsets.begin}, and its task began at {manifest.began}: outputs "
                 f"can be computed from the snapshot only; use --from {manifest.snapshot}"
             )
-    return offsets.begin, app.task(settings, partition)
+    recorded = recorded_settings(pieces)
+    since = UNCHANGED if recorded is None else recorded.since
+    source = task_source(settings)
+    return offsets.begin, (source.for_replay(recorded) if since <= offsets.begin else source).make(partition)
+
+
+def _require_one_configuration(stored: StoredPartition, offsets: OffsetRange) -> None:
+    """Require that the outputs of a range were computed under one configuration, which is known.
+
+    Before the latest change of the settings it is the given one, behind it the recorded one.
+    """
+    partition, _, pieces = stored
+    recorded = recorded_settings(pieces)
+    if recorded is None or recorded.since <= offsets.begin or offsets.end <= recorded.since:
+        return
+    snapshot = read_meta(pieces)["offset"]
+    if offsets.start < snapshot:
+        raise StateError(
+            f"{partition}: the settings have changed at offset {recorded.since}; compare the outputs before it with "
+            f"those of the file that was in force, -c OLD.yaml --to {recorded.since}, and later ones from the snapshot "
+            f"on, --from {snapshot}"
+        )

@@ -9,12 +9,13 @@ from streamrnn.commands import console
 from streamrnn.commands.replay.offset_range import OffsetRange, find_range
 from streamrnn.commands.replay.position import Position
 from streamrnn.commands.slices import in_slices
-from streamrnn.commands.state.stored import select_partitions
+from streamrnn.commands.state.stored import pending_heartbeats, select_partitions
 from streamrnn.errors import ConfigError, StateError
 from streamrnn.evaluation.figures import Floats, mean_measures, measures_by_key
 from streamrnn.evaluation.tally import Tally
 from streamrnn.log import Log
 from streamrnn.records import Record, TopicPartition
+from streamrnn.runtime.silence.heartbeats import feed_between
 from streamrnn.settings import Settings
 
 MOST_KEYS = 20
@@ -24,21 +25,22 @@ MOST_KEYS = 20
 class Side:
     """One configuration on one partition."""
 
-    def __init__(self, settings: Settings, partition: TopicPartition, first: int) -> None:
+    def __init__(self, log: Log, settings: Settings, partition: TopicPartition, offsets: OffsetRange) -> None:
         self.seconds = 0.0
         self.records = 0
         self._task = app.task(settings, partition)
+        self._heartbeats = pending_heartbeats(log, settings, self._task, offsets.end)
         self._forecasts = app.output_topics(settings, partition.topic).forecasts
         forecast = settings.forecast
         self._horizons = forecast.horizons
         self._tally = Tally(
-            horizons=forecast.horizons, quantiles=forecast.quantiles, seasons=forecast.seasons, first=first
+            horizons=forecast.horizons, quantiles=forecast.quantiles, seasons=forecast.seasons, first=offsets.start
         )
 
     def feed(self, batch: Sequence[Record]) -> None:
         """Forecast from records and score earlier forecasts against them."""
         begun = time.monotonic()
-        outputs, _ = self._task.feed(batch)
+        outputs, _ = feed_between(self._task, self._heartbeats, batch, batch[0].offset)
         self.seconds += time.monotonic() - begun
         self.records += len(batch)
         for output in outputs:
@@ -85,7 +87,8 @@ def compare_configurations(
             console.say(
                 f"{partition}: computed from offset {offsets.begin}, scored from {offsets.start} to {offsets.end}"
             )
-            sides = [Side(each, partition, offsets.start) for each in (settings, other)]
+            compared = [app.with_json_forecasts(each) for each in (settings, other)]
+            sides = [Side(log, each, partition, offsets) for each in compared]
             _feed(log, partition, offsets, sides)
             rows += _rows(str(partition), labels, sides, horizons)
     if not rows:

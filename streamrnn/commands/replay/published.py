@@ -1,69 +1,89 @@
 """The published outputs of an input partition, in the order of the input."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-import orjson
-
+from streamrnn.dead_letters import PREFIX
 from streamrnn.log import Log
 from streamrnn.records import Output, Record, TopicPartition
-
-HEADER_PREFIX = "__streams.errors."
-"""Prefix of the headers of a dead letter."""
+from streamrnn.timing.order import NEVER
+from streamrnn.wire.reading import read_forecast
 
 
 class SourcedOutput(NamedTuple):
-    """A computed or published output with the offset of its input record."""
+    """A computed or published output with its position in the order of outputs."""
 
     source: int
+    """Offset of its input record; where observations wait, the event time of a forecast."""
     output: Output
     offset: int = -1
     """Offset of the published record; -1 for a computed output."""
 
 
 def source_of(output: Output | Record) -> tuple[TopicPartition, int] | None:
-    """Return the input partition and offset of a forecast or dead letter; None for another record."""
-    named = {name: (value or b"").decode() for name, value in output.headers if name.startswith(HEADER_PREFIX)}
+    """Return the input partition and offset of a forecast, in any format, or dead letter; None for another record."""
+    named = {name: (value or b"").decode() for name, value in output.headers if name.startswith(PREFIX)}
     try:
-        source = {name.removeprefix(HEADER_PREFIX): text for name, text in named.items()}
-        source = source or orjson.loads(output.value or b"")["source"]
+        source = {name.removeprefix(PREFIX): text for name, text in named.items()}
+        source = source or read_forecast(output.value or b"")["source"]
         return TopicPartition(source["topic"], int(source["partition"])), int(source["offset"])
-    except (ValueError, KeyError, TypeError):  # written by another program; orjson's own error is a ValueError
+    except (ValueError, KeyError, TypeError):  # written by another program
         return None
 
 
+def event_time_of(output: Output | Record) -> tuple[TopicPartition, int] | None:
+    """Return the input partition and event time of a forecast, in any format; None for another record."""
+    found = source_of(output)
+    return None if found is None else (found[0], int(read_forecast(output.value or b"")["time"]))
+
+
+PositionOf = Callable[[Output | Record], tuple[TopicPartition, int] | None]
+"""Returns the input partition of an output and its position in the order of outputs."""
+
+
 def read_published(
-    log: Log, topic: TopicPartition, source: TopicPartition, start: int, end: int
+    log: Log, topic: TopicPartition, source: TopicPartition, position_of: PositionOf, start: int
 ) -> Iterator[SourcedOutput]:
-    """Yield the outputs since the task's last reset for the input offsets from `start` to before `end`."""
+    """Yield the outputs since the task's last reset from the position `start` on."""
     if not log.partitions(topic.topic):
         return
-    for record, offset in _sourced(log, topic, source, _last_reset(log, topic, source)):
-        if offset >= end:
-            return
-        if offset >= start:
+    begin = _last_reset(log, topic, source, position_of)
+    for record, position in _sourced(log, topic, source, position_of, begin):
+        if position >= start:
             output = Output(*topic, record.key, record.value, record.timestamp, record.headers)
-            yield SourcedOutput(offset, output, record.offset)
+            yield SourcedOutput(position, output, record.offset)
 
 
-def _sourced(log: Log, topic: TopicPartition, source: TopicPartition, begin: int) -> Iterator[tuple[Record, int]]:
+def _sourced(
+    log: Log, topic: TopicPartition, source: TopicPartition, position_of: PositionOf, begin: int
+) -> Iterator[tuple[Record, int]]:
     for record in log.read(topic, begin, log.bounds(topic)[1]):
-        found = source_of(record)
+        found = position_of(record)
         if found is not None and found[0] == source:
             yield record, found[1]
 
 
-def _last_reset(log: Log, topic: TopicPartition, source: TopicPartition) -> int:
-    """Return the offset of an output topic after which input offsets rise: a task that was reset repeats outputs."""
+def _last_reset(log: Log, topic: TopicPartition, source: TopicPartition, position_of: PositionOf) -> int:
+    """Return the offset of an output topic after which positions rise: a task that was reset repeats outputs."""
     begin, _ = log.bounds(topic)
-    latest = -1
-    keys: set[bytes | None] = set()
-    for record, offset in _sourced(log, topic, source, begin):
-        if offset < latest or (offset == latest and record.key in keys):
+    latest = NEVER
+    keys: set[tuple[bytes | None, int, str]] = set()  # a record may have several observations of one series
+    for record, offset in _sourced(log, topic, source, position_of, begin):
+        key = record.key, record.timestamp, _event_of(record)
+        if offset < latest or (offset == latest and key in keys):
             begin = record.offset
             keys.clear()
         if offset != latest:
             keys.clear()
         latest = offset
-        keys.add(record.key)
+        keys.add(key)
     return begin
+
+
+def _event_of(record: Record) -> str:
+    """Return what tells the events of one observation apart; empty for another record."""
+    if record.headers:  # a dead letter
+        return ""
+    document = read_forecast(record.value or b"")
+    crossing = document.get("crossing", {})
+    return f"{document.get('event', '')} {crossing.get('level', '')} {crossing.get('direction', '')}"

@@ -36,7 +36,12 @@ def add_state_command(commands: Any, configured: argparse.ArgumentParser) -> Non
     migrate = add("migrate", "convert it to a changed configuration, as the next start would")
     reset = add("reset", "delete it, and start again at a given position")
     reset.add_argument("--to", choices=("earliest", "latest", "committed"), required=True, help="where to start")
-    for parser in (migrate, reset):
+    resume = add("resume", "continue with it where it does not fit the committed offset or the input")
+    resume.add_argument(
+        "--from", dest="start", choices=("earliest", "latest", "saved"), required=True,
+        help="the first record that was not committed, the next one to be written, or where the state was saved",
+    )  # fmt: skip
+    for parser in (migrate, reset, resume):
         parser.add_argument("--yes", action="store_true", help="do not ask")
 
 
@@ -60,6 +65,8 @@ def run_state(arguments: argparse.Namespace) -> int:
         return transfer.import_state(settings, partitions, arguments.file)
     if arguments.action == "migrate":
         return transfer.migrate_state(settings, partitions, lambda: arguments.yes or _confirmed())
+    if arguments.action == "resume":
+        return transfer.resume_state(settings, partitions, arguments.start, lambda: arguments.yes or _confirmed())
     return transfer.reset_state(settings, partitions, arguments.to, lambda: arguments.yes or _confirmed())
 
 

@@ -3,19 +3,24 @@
 import sys
 from collections.abc import Sequence
 from contextlib import closing
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from streamrnn import app
+from streamrnn.commands.configured_tasks import task_source
 from streamrnn.commands.slices import in_slices
-from streamrnn.commands.state.stored import read_stored, select_partitions, state_partition
+from streamrnn.commands.state.stored import pending_heartbeats, read_stored, select_partitions, state_partition
 from streamrnn.errors import StateError
 from streamrnn.log import Log
+from streamrnn.log.limits import UNLIMITED
 from streamrnn.records import TopicPartition
-from streamrnn.runtime.archive import StoredPartition
-from streamrnn.runtime.manifest import NOTHING, read_manifest, restore_task
+from streamrnn.runtime.manifest import NOTHING, needs_replay, read_manifest, restore_task, saved_commit
+from streamrnn.runtime.silence.heartbeats import feed_between
 from streamrnn.runtime.snapshot import read_meta
+from streamrnn.runtime.snapshot.archive import StoredPartition
+from streamrnn.runtime.snapshot.task_source import UNCHANGED, recorded_settings
 from streamrnn.settings import Settings
 
 if TYPE_CHECKING:
@@ -52,14 +57,22 @@ def _summary(log: Log, stored: StoredPartition) -> dict[str, Any]:
     if pieces:
         meta = read_meta(pieces)
         summary |= {"accepted": meta["accepted"], "series": meta["series"], "model": meta.get("model")}
-        summary["layout"] = meta["layout"]
+        summary |= {"saved": meta["offset"], "layout": meta["layout"], "settings": meta.get("settings")}
     return summary
 
 
 def _lines(summary: dict[str, Any]) -> list[str]:
     head = f"{summary['partition']:<12}"
     if summary["committed"] is None:
-        return [f"{head}nothing is committed; {summary['pieces']} pieces of state"]
+        if not summary["pieces"]:
+            return [f"{head}nothing is committed, and there is no state"]
+        return [
+            f"{head}nothing is committed (the group's offsets have expired?); state saved at offset "
+            f"{summary['saved']:,}; the input has offsets {summary['first']:,} to {summary['following']:,}",
+            f"{'':<12}{summary['accepted']:,} records accepted, {summary['series']:,} series, "
+            f"{summary['bytes']:,} bytes in {summary['pieces']:,} pieces",
+            f"{'':<12}continue with it: streamrnn state resume --from saved, earliest or latest",
+        ]
     committed, snapshot = summary["committed"], summary["snapshot"]
     first = (
         f"{head}committed at offset {committed:,}, commit {summary['commit']:,}; "
@@ -74,8 +87,17 @@ def _lines(summary: dict[str, Any]) -> list[str]:
         f"{summary['bytes']:,} bytes in {summary['pieces']:,} pieces",
         f"weights {summary.get('model')}, chain {summary['chain']}",
         "layout " + ", ".join(layout),
+        *_recorded_lines(summary["settings"]),
     ]
     return [first, *(f"{'':<12}{line}" for line in lines)]
+
+
+def _recorded_lines(settings: dict[str, Any] | None) -> list[str]:
+    """Return the settings recorded with the state, beside defaults, and since when they apply."""
+    if settings is None:
+        return []
+    since = "" if settings["since"] == UNCHANGED else f" since offset {settings['since']:,}"
+    return [f"settings{since}: {orjson.dumps(settings['values']).decode()}"]
 
 
 def _text(value: object) -> str:
@@ -105,16 +127,33 @@ def verify_state(settings: Settings, names: Sequence[str], *, replay: bool) -> i
 
 def _verify(log: Log, settings: Settings, partition: TopicPartition, *, replay: bool) -> str:
     stored = read_stored(log, settings, partition)
-    loaded = load_stored(settings, stored, log.bounds(partition))
+    lost = stored.committed is None and bool(stored.pieces)
+    if lost:
+        stored = stored._replace(committed=saved_commit(stored.pieces))
+    loaded = load_stored(settings, stored, log.bounds(partition), log.topic_id(partition.topic))
     if loaded is None or stored.committed is None:
         return "ok, there is no state"
+    if lost:
+        return (
+            f"ok, state saved at offset {loaded[0]}, but no committed offset: continue with it by streamrnn state "
+            "resume --from saved, earliest or latest"
+        )
     saved, task = loaded
     manifest, end = read_manifest(partition, stored.committed), stored.committed.offset
     if not replay:
+        changed = not task_source(settings).equals(recorded_settings(stored.pieces))
+        if saved < end and changed:
+            return (
+                f"ok, committed at offset {end}, state saved at offset {saved}; the settings have changed: the daemon "
+                "replays the records in between under the recorded ones, and continues under the configured ones"
+            )
         migration = f", to be migrated: {task.migration}" if task.migration else ""
         return f"ok, committed at offset {end}, state saved at offset {saved}{migration}"
-    for batch in in_slices(log.read(partition, saved, end)):
-        task.feed(batch)
+    pending = pending_heartbeats(log, settings, task, end)
+    if pending and log.committed(partition) != stored.committed:  # a daemon writes, perhaps one of these
+        return _verify(log, settings, partition, replay=replay)
+    for batch in chain([[]], in_slices(log.read(partition, saved, end))):
+        feed_between(task, pending, batch, saved)
     if task.output_hash.hex() != manifest.chain:
         raise StateError(
             f"{partition}: the replay from offset {saved} to {end} gives other outputs than the ones published "
@@ -124,17 +163,26 @@ def _verify(log: Log, settings: Settings, partition: TopicPartition, *, replay: 
     return f"ok, committed at offset {end}, state saved at offset {saved}, the replay gives the published outputs"
 
 
-def load_stored(settings: Settings, stored: StoredPartition, bounds: tuple[int, int]) -> "tuple[int, Task] | None":
+def load_stored(
+    settings: Settings, stored: StoredPartition, bounds: tuple[int, int] = (0, UNLIMITED), topic_id: str = "",
+    *, configured: bool = False,
+) -> "tuple[int, Task] | None":  # fmt: skip
     """Return the offset of the snapshot and a task restored from it; None if there is no state.
 
-    `bounds` are the offsets of the input partition that the task will read.
+    If records after the snapshot were committed, the task has the settings that are recorded with it, under which the
+    daemon replays them; with `configured`, those of the configuration in any case.
+    `bounds` are the offsets of the input partition that the task will read, and `topic_id` is the id of its topic;
+    without them, state and committed offset are checked alone.
 
     Raises:
         StateError: a piece is missing or damaged, or state, committed offset, configuration and input do not match.
     """
     partition, committed, pieces = stored
-    task, topic = app.task(settings, partition), state_partition(settings, partition).topic
-    restored = restore_task(task, committed, pieces, bounds=bounds, topic=topic)
-    if restored is None or restored[0].snapshot == NOTHING:
+    source, topic = task_source(settings), state_partition(settings, partition).topic
+    if needs_replay(partition, committed, pieces) and not configured:
+        source = source.for_replay(recorded_settings(pieces))
+    task = source.make(partition)
+    restored = restore_task(task, committed, pieces, bounds=bounds, topic=topic, topic_id=topic_id)
+    if restored is None or restored.saved == NOTHING:
         return None
-    return restored[1], task
+    return restored.position, task

@@ -1,16 +1,22 @@
 """Reading the committed offset and the state of partitions from the log."""
 
 import time
+from collections import deque
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from streamrnn import app
 from streamrnn.errors import ConfigError, LogError, StateError
 from streamrnn.log import Committed, Log
-from streamrnn.records import TopicPartition
-from streamrnn.runtime.archive import StoredPartition
+from streamrnn.records import Heartbeat, TopicPartition
 from streamrnn.runtime.manifest import read_manifest
+from streamrnn.runtime.silence.heartbeats import read_heartbeats
 from streamrnn.runtime.snapshot import read_meta
+from streamrnn.runtime.snapshot.archive import StoredPartition
 from streamrnn.settings import Settings
+
+if TYPE_CHECKING:
+    from streamrnn.runtime.task import Task
 
 RETRY_SECONDS = 0.1
 """Wait before reading again, until offset and state belong to the same commit."""
@@ -59,6 +65,18 @@ def read_stored(log: Log, settings: Settings, partition: TopicPartition) -> Stor
             return StoredPartition(partition, committed, pieces)
         before.append(committed)
         time.sleep(RETRY_SECONDS)
+
+
+def pending_heartbeats(log: Log, settings: Settings, task: "Task", end: int) -> deque[Heartbeat]:
+    """Return the heartbeats up to the input offset `end` that a new or restored task has not applied yet."""
+    partition = task.partition
+    topic = app.output_topics(settings, partition.topic).heartbeat
+    if topic is None:
+        return deque()
+    return read_heartbeats(
+        log, TopicPartition(topic, partition.partition), partition, topic_id=log.topic_id(partition.topic),
+        after=task.last_heartbeat, end=end,
+    )  # fmt: skip
 
 
 def _belong(partition: TopicPartition, committed: Committed | None, pieces: dict[bytes, bytes]) -> bool:

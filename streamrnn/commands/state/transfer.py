@@ -7,23 +7,22 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, nullcontext
-from functools import partial
 from pathlib import Path
 from typing import Literal
 
 from streamrnn import app
+from streamrnn.commands.configured_tasks import task_source
+from streamrnn.commands.membership import joined_alone
 from streamrnn.commands.state.show import load_stored
 from streamrnn.commands.state.stored import read_stored, select_partitions, state_partition
 from streamrnn.errors import ConfigError, LogError, StateError
 from streamrnn.log import Log, Topic
 from streamrnn.records import Output, TopicPartition
-from streamrnn.runtime.archive import StoredPartition, read_archive, write_archive
-from streamrnn.runtime.manifest import NOTHING, initial_manifest, read_manifest
+from streamrnn.runtime.manifest import NOTHING, Resume, initial_manifest, read_manifest, resume_task, saved_commit
+from streamrnn.runtime.options import StartPolicy
 from streamrnn.runtime.partition import OwnedPartition
+from streamrnn.runtime.snapshot.archive import StoredPartition, read_archive, write_archive
 from streamrnn.settings import Settings
-
-ASSIGNMENT_SECONDS = 30.0
-"""Longest wait for the group to assign its partitions."""
 
 Start = Literal["earliest", "latest", "committed"]
 
@@ -46,7 +45,9 @@ def _verified(log: Log, settings: Settings, partitions: Sequence[TopicPartition]
     found = False
     for partition in partitions:
         stored = read_stored(log, settings, partition)
-        if load_stored(settings, stored, log.bounds(partition)) is None:
+        if stored.committed is None and stored.pieces:
+            stored = stored._replace(committed=saved_commit(stored.pieces))
+        if load_stored(settings, stored) is None:
             sys.stdout.write(f"{partition}: skipped, there is no state\n")
             continue
         found = True
@@ -92,7 +93,7 @@ def _require_no_state(log: Log, settings: Settings, partition: TopicPartition) -
         offset = "no committed offset" if committed is None else f"committed at offset {committed.offset}"
         raise StateError(
             f"{partition} of {settings.app} already has state ({len(pieces)} pieces, {offset}): import under another "
-            "name (app), or delete it by streamrnn state reset"
+            "name (app), or, which deletes what was learned, after streamrnn state reset"
         )
 
 
@@ -103,7 +104,8 @@ def _import(log: Log, settings: Settings, stored: StoredPartition) -> None:
     with closing(log.transaction(partition)) as transaction:
         _require_no_state(log, settings, partition)  # again, as earlier writers are fenced only now
         transaction.send(_outputs(settings, partition, list(pieces.items())))
-        transaction.commit(*committed)
+        manifest = read_manifest(partition, committed)._replace(topic_id=log.topic_id(partition.topic))
+        transaction.commit(committed.offset, manifest.text())
     sys.stdout.write(f"{partition}: {stored.size}, committed at offset {committed.offset}\n")
 
 
@@ -120,7 +122,9 @@ def migrate_state(settings: Settings, names: Sequence[str], confirm: Callable[[]
         _require_stopped(log, settings)
         outdated = []
         for partition in select_partitions(log, settings, names):
-            loaded = load_stored(settings, read_stored(log, settings, partition), log.bounds(partition))
+            stored = read_stored(log, settings, partition)
+            topic_id = log.topic_id(partition.topic)
+            loaded = load_stored(settings, stored, log.bounds(partition), topic_id, configured=True)
             migration = "" if loaded is None else loaded[1].migration
             sys.stdout.write(f"{partition}: {migration or 'nothing to migrate'}\n")
             outdated += [partition] * bool(migration)
@@ -141,17 +145,56 @@ def _confirmed(confirm: Callable[[], bool]) -> bool:
 
 
 def _migrate(log: Log, settings: Settings, partition: TopicPartition) -> None:
-    owned = OwnedPartition(
-        log=log,
-        partition=partition,
-        make_task=partial(app.task, settings),
-        state=state_partition(settings, partition),
-        start=settings.input.start,
-    )
-    with closing(owned):
+    with closing(_owned(log, settings, partition)) as owned:
         owned.open()
         owned.commit(snapshot=True)
         sys.stdout.write(f"{partition}: migrated at offset {owned.position}\n")
+
+
+def _owned(log: Log, settings: Settings, partition: TopicPartition) -> OwnedPartition:
+    return OwnedPartition(
+        log=log,
+        partition=partition,
+        source=task_source(settings),
+        topics=app.output_topics(settings, partition.topic),
+        start=StartPolicy(settings.input.start),
+    )
+
+
+def resume_state(settings: Settings, names: Sequence[str], start: Resume, confirm: Callable[[], bool]) -> int:
+    """Let the partitions continue with their saved state from `start`, where it does not fit the committed offset.
+
+    Returns the exit code: 2 if `confirm`, which is called after the changes are listed, declines.
+
+    Raises:
+        StateError: there is no saved state, or there is no record at `start`.
+        LogError: the log cannot be reached, or the application is running.
+    """
+    with closing(app.open_log(settings)) as log:
+        _require_stopped(log, settings)
+        partitions = select_partitions(log, settings, names)
+        for partition in partitions:
+            stored, bounds = read_stored(log, settings, partition), log.bounds(partition)
+            task, topic = app.task(settings, partition), state_partition(settings, partition).topic
+            restored = resume_task(
+                task, stored.committed, stored.pieces, bounds=bounds, topic=topic,
+                topic_id=log.topic_id(partition.topic), start=start,
+            )  # fmt: skip
+            before = f"committed at offset {stored.committed.offset}" if stored.committed else "nothing committed"
+            sys.stdout.write(
+                f"{partition}: {before}, the input has offsets {bounds[0]} to {bounds[1]} -> continues from offset "
+                f"{restored.position} with the state saved at offset {restored.saved}\n"
+            )
+        sys.stdout.write("What was learned is kept. Records that are read again are not forecast again if too old.\n")
+        if not _confirmed(confirm):
+            return 2
+        with _joined(log, settings):
+            for partition in partitions:
+                with closing(_owned(log, settings, partition)) as owned:
+                    owned.open(start)
+                    owned.commit(snapshot=True)
+                    sys.stdout.write(f"{partition}: continues from offset {owned.position}\n")
+    return 0
 
 
 def reset_state(settings: Settings, names: Sequence[str], start: Start, confirm: Callable[[], bool]) -> int:
@@ -197,7 +240,7 @@ def _reset(log: Log, settings: Settings, partition: TopicPartition, start: Start
         pieces = log.read_state(state_partition(settings, partition))
         offset = _start_offset(log, partition, start)
         transaction.send(_outputs(settings, partition, [(key, None) for key in pieces]))
-        transaction.commit(offset, initial_manifest(offset).text())
+        transaction.commit(offset, initial_manifest(offset, log.topic_id(partition.topic)).text())
     sys.stdout.write(f"{partition}: reset to offset {offset}\n")
 
 
@@ -222,19 +265,5 @@ def _joined(log: Log, settings: Settings) -> Iterator[None]:
     for topic in settings.input.topics:
         count = log.partitions(topic)
         log.create([Topic(app.output_topics(settings, topic).state, count, compacted=True)])
-    wanted = {TopicPartition(topic, n) for topic in settings.input.topics for n in range(log.partitions(topic))}
-    log.subscribe(settings.input.topics)
-    own: set[TopicPartition] = set()
-    deadline = time.monotonic() + ASSIGNMENT_SECONDS
-    while own != wanted:
-        polled = log.poll(0.1, 1)  # returns no records, as there was no seek
-        own = (own - set(polled.revoked)) | set(polled.assigned)
-        if log.others() or time.monotonic() > deadline:
-            break
-    if own != wanted or log.others():
-        raise LogError(
-            f"the group {settings.app} has not assigned all of its partitions to this process within "
-            f"{ASSIGNMENT_SECONDS:g} s: another process has joined it, or has just died; stop it and try again. "
-            "Nothing was changed"
-        )
-    yield
+    with joined_alone(log, settings.app, settings.input.topics):
+        yield

@@ -1,24 +1,31 @@
 """Bank of the full variant: all classical experts, a ledger of every pending forecast, and optional extra experts."""
 
 from functools import cached_property
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 
 from streamrnn.core.banks.protocol import SeriesBank, Tables, WaveUpdate
+from streamrnn.core.banks.rescale import rescale_full
+from streamrnn.core.ensemble.adjustments import Adjustments
+from streamrnn.core.ensemble.bounds import Bounds
+from streamrnn.core.ensemble.feedback import FEEDBACK_AXES, FEEDBACK_VERSION, Feedback, allocate_feedback, forget_errors
+from streamrnn.core.ensemble.lattice import LATTICE_AXES, LATTICE_VERSION, Lattice, allocate_lattice
 from streamrnn.core.ensemble.ledger import LEDGER_AXES, Ledger, allocate_ledger, score_wave
 from streamrnn.core.ensemble.publish import PublishedForecasts, publish_wave, read_forecasts
 from streamrnn.core.experts.classical import forecast_experts, score_experts
+from streamrnn.core.experts.level_shifts import Change
 from streamrnn.core.experts.rls import predict_regressions, update_regressions
+from streamrnn.core.handle import Handle, contents
 from streamrnn.core.jit import Floats, Integers, Singles, compiled, compiled_allocating
 from streamrnn.core.series.calendar import round_cadence
 from streamrnn.core.series.features import fill_common_inputs, fill_expert_inputs, fill_lead, fill_regressors
-from streamrnn.core.series.period_detection import steps_between
+from streamrnn.core.series.period_detection import MISSING, steps_between
 from streamrnn.core.series.plan import Plan
 from streamrnn.core.series.scaling import centered, current_scale
-from streamrnn.core.series.seasonal_state import update_seasons
+from streamrnn.core.series.seasonal_state import fill_missing_full, update_seasons
 from streamrnn.core.series.state import AXES, EXPERTS, INPUTS, REGRESSIONS, SMOOTHING, TERMS, FullState, allocate_full
-from streamrnn.core.series.update import begin_update, finish_update
+from streamrnn.core.series.update import begin_update, finish_update, is_pending
 from streamrnn.core.series.wave import WaveFeatures
 
 MIXED = ("naive_short", "naive_long", "smooth_fast", "smooth_slow", "holt_winters", "regression", "ridge")
@@ -33,7 +40,8 @@ def update_row(series: FullState, plan: Plan, row: int, observed: float, time: i
     for i in range(len(SMOOTHING)):
         series.smooth[row, i] += (SMOOTHING[i] if count else 1.0) * (value - series.smooth[row, i])
     update_seasons(series, plan, row, float(time), cadence, value)
-    series.gaps[row, count % series.gaps.shape[1]] = steps_between(passed, cadence)
+    after = count > 0 and series.gaps[row, (count - 1) % series.gaps.shape[1]] == MISSING
+    series.gaps[row, count % series.gaps.shape[1]] = 1 if after else steps_between(passed, cadence)
     finish_update(series, row, observed, time, value)
     return passed
 
@@ -50,9 +58,10 @@ def observe_wave(
         row = rows[b]
         points, trust, units, inputs = features.points[b], features.trust[b], features.units[b], features.inputs[b]
         value = centered(values[b], series.center[row])
+        fill_missing_full(series, plan, row, value, times[b])
         for k in range(len(plan.horizons)):
-            if series.seen[row] >= plan.horizons[k]:
-                score_experts(series, plan, row, k, value)
+            if is_pending(series, plan, row, k):
+                score_experts(series, plan, row, k, value, float(times[b]))
         passed = update_row(series, plan, row, values[b], times[b])
         cadence = round_cadence(series.cadence[row])
         fill_regressors(series, plan, row, cadence, aligned, terms, profiles)
@@ -66,33 +75,71 @@ def observe_wave(
         fill_lead(series, plan, row, cadence, units, features.lead[b])
 
 
+class FullBankState(NamedTuple):
+    """What the loops over a wave read and write."""
+
+    series: FullState
+    ledger: Ledger
+    adjustments: Adjustments
+    bounds: Bounds
+    plan: Plan
+    chosen: Integers  # (X,), see FullBank
+    young: Floats  # (M,) log prior of the members, as `mature`
+    mature: Floats
+
+
 @compiled
 def update_full_wave(
-    series: FullState, ledger: Ledger, plan: Plan, chosen: Integers, rows: Integers, values: Floats, times: Integers,
-    truths: Singles, anomaly: Floats, scores: Floats, features: WaveFeatures,
+    state: Handle[FullBankState], rows: Integers, values: Floats, times: Integers, truths: Singles, anomaly: Floats,
+    scores: Floats, features: WaveFeatures,
 ) -> None:  # fmt: skip
     """Score what is due at one wave, then store it."""
-    score_wave(series, ledger, plan, chosen, rows, values, truths, anomaly, scores)
+    series, ledger, adjustments, bounds, plan, chosen, _, _ = contents(state)
+    score_wave(series, ledger, adjustments, bounds, plan, chosen, rows, values, times, truths, anomaly, scores)
     observe_wave(series, plan, rows, values, times, features)
 
 
 @compiled
 def forecast_full_wave(
-    series: FullState, ledger: Ledger, plan: Plan, chosen: Integers, young: Floats, mature: Floats, rows: Integers,
-    networks: Singles, extra: Floats, published: PublishedForecasts,
-) -> None:  # fmt: skip
+    state: Handle[FullBankState], rows: Integers, networks: Singles, extra: Floats, published: PublishedForecasts
+) -> None:
     """Forecast one wave, store it in the ledger, and fill `published`."""
-    publish_wave(series, ledger, plan, chosen, young, mature, rows, networks, extra)
-    read_forecasts(series, ledger, plan, rows, published)
+    series, ledger, adjustments, bounds, plan, chosen, young, mature = contents(state)
+    publish_wave(series, ledger, adjustments, bounds, plan, chosen, young, mature, rows, networks, extra)
+    read_forecasts(series, ledger, bounds, plan, rows, published)
 
 
 class FullBank(SeriesBank):
     """Bank of the full variant."""
 
     inputs, experts = INPUTS, len(EXPERTS)
-    axes: ClassVar = {"series": AXES, "ledger": LEDGER_AXES}
-    series: FullState
-    ledger: Ledger
+    axes: ClassVar = {"series": AXES, "ledger": LEDGER_AXES, "feedback": FEEDBACK_AXES, "lattice": LATTICE_AXES}
+    prior_persistence = 10.0  # nothing beats it on a series without structure
+    versions: ClassVar = {"feedback": FEEDBACK_VERSION, "lattice": LATTICE_VERSION}
+
+    @property
+    def series(self) -> FullState:
+        """State of the series, also of rows that are not used yet."""
+        rows: FullState = self._tables["series"].rows
+        return rows
+
+    @property
+    def ledger(self) -> Ledger:
+        """Pending forecasts and the mixture of the series, as `series`."""
+        rows: Ledger = self._tables["ledger"].rows
+        return rows
+
+    @property
+    def feedback(self) -> Feedback:
+        """Feedback of the errors of the series, as `series`."""
+        rows: Feedback = self._tables["feedback"].rows
+        return rows
+
+    @property
+    def lattice(self) -> Lattice:
+        """Lattice of recurring values of the series, as `series`."""
+        rows: Lattice = self._tables["lattice"].rows
+        return rows
 
     def observe(self, rows: Integers, values: Floats, times: Integers) -> WaveFeatures:
         """Store a wave without scoring forecasts, and return its features."""
@@ -103,6 +150,14 @@ class FullBank(SeriesBank):
     def discount_regret(self, rows: Integers, factor: float) -> None:
         """Multiply the regrets of the members by `factor`."""
         self.ledger.regret[rows] *= factor
+        self.feedback.regret[rows] *= factor
+        self.lattice.regret[rows] *= factor
+
+    def rescale(self, row: int, change: Change) -> None:
+        """Convert the state of a series after a change of its level or unit."""
+        rescale_full(self.series, self.ledger, self.plan, row, change)
+        forget_errors(self.feedback, row, len(change.values))
+        self.lattice.moved[row] = np.nan
 
     @property
     def expert_state(self) -> FullState:
@@ -111,18 +166,19 @@ class FullBank(SeriesBank):
 
     def _update(self, rows: Integers, values: Floats, times: Integers, new: WaveUpdate) -> None:
         filled = new.truths, new.anomaly, new.scores, new.features
-        update_full_wave(self.series, self.ledger, self.plan, self._chosen, rows, values, times, *filled)
+        update_full_wave(self._handle(), rows, values, times, *filled)
 
     def _publish(self, rows: Integers, networks: Singles, points: Floats, published: PublishedForecasts) -> None:
-        state = self.series, self.ledger, self.plan, self._chosen, self._young, self._mature
-        forecast_full_wave(*state, rows, networks, points, published)
+        forecast_full_wave(self._handle(), rows, networks, points, published)
 
     def _read(self, rows: Integers, published: PublishedForecasts) -> None:
-        read_forecasts(self.series, self.ledger, self.plan, rows, published)
+        read_forecasts(self.series, self.ledger, self._bounds.rows, self.plan, rows, published)
 
-    def _set_tables(self, tables: Tables) -> None:
-        super()._set_tables(tables)
-        self.series, self.ledger = tables["series"], tables["ledger"]
+    def _state(self) -> FullBankState:
+        return FullBankState(
+            self.series, self.ledger, Adjustments(self.feedback, self.lattice), self._bounds.rows, self.plan,
+            self._chosen, self._young, self._mature,
+        )  # fmt: skip
 
     @cached_property
     def _chosen(self) -> Integers:
@@ -135,7 +191,11 @@ class FullBank(SeriesBank):
 
     def _allocate(self, capacity: int) -> Tables:
         ledger = allocate_ledger(capacity, self.plan, len(self._chosen), self._networks, self._extra_experts)
-        return {"series": allocate_full(capacity, self.plan), "ledger": ledger}
+        return {
+            "series": allocate_full(capacity, self.plan), "ledger": ledger,
+            "feedback": allocate_feedback(capacity, self.plan, self._networks),
+            "lattice": allocate_lattice(capacity, self.plan),
+        }  # fmt: skip
 
     def _one_step(self, rows: Integers) -> tuple[Singles, Singles]:
         # horizon 1 has one slot, the first

@@ -7,16 +7,21 @@ from typing import Any, ClassVar, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from streamrnn.core.clock.season_clock import EVENT_TIME, SeasonClock
+from streamrnn.core.config import BoundRule
+from streamrnn.core.ensemble.bounds import SeriesBounds, current_bounds
 from streamrnn.core.ensemble.forecast_scores import NETWORK
 from streamrnn.core.ensemble.publish import PublishedForecasts
+from streamrnn.core.experts.level_shifts import Change
+from streamrnn.core.handle import Handle
 from streamrnn.core.jit import Floats, Integers, Singles
+from streamrnn.core.row_table import RowTable
 from streamrnn.core.series.lean_state import AnyState
 from streamrnn.core.series.migration import Migration
 from streamrnn.core.series.plan import Plan, make_plan
 from streamrnn.core.series.state import FullState
-from streamrnn.core.series.wave import WaveFeatures, append_rows
+from streamrnn.core.series.wave import WaveFeatures
 
-FIRST_CAPACITY = 8  # initial rows; doubled when they are full
 PRIOR_POINT, PRIOR_NETWORK, YOUNG_NETWORK = 1.0, 10.0, 300.0
 """Shares in the mixture's prior, not normalized: a point forecast; a pretrained network, in mature and young series."""
 
@@ -29,7 +34,8 @@ class WaveUpdate(NamedTuple):
     """Result of an update by B observations: inputs of the networks, and labels of earlier forecasts."""
 
     features: WaveFeatures
-    seen: Integers  # (B,) observations of each series before this one
+    seen: Integers  # (B,) rows of each series before this one, missing ones included
+    missing: Integers  # (B,) the last of them that were missing
     truths: Singles  # (B, K) labels, units; NaN: no forecast was due
     anomaly: Floats  # (B,)
     scores: Floats  # (8 + N, K), see forecast_scores
@@ -44,34 +50,46 @@ class SeriesBank(ABC):
     inputs: ClassVar[int]  # of the networks' recurrent layers, F
     experts: ClassVar[int]  # point forecasts that the networks' heads weight, E
     axes: ClassVar[Mapping[str, Mapping[str, str]]]  # kinds of axes by table and array, see migration
-    series: AnyState
+    prior_persistence: ClassVar[float] = PRIOR_POINT  # share of persistence in the mixture's prior
+    versions: ClassVar[Mapping[str, int]] = {}  # entries of the layout, by table: one that earlier versions do not have
     names: list[str]  # names of the series by row, in first-seen order
 
     def __init__(
         self, *, horizons: Sequence[int], quantiles: Sequence[float], seasons: Sequence[float] | None = None,
         networks: int = 0, trained: bool = False, extra_experts: int = 0,
+        bounds: Sequence[tuple[str, BoundRule]] = (), clock: SeasonClock = EVENT_TIME,
     ) -> None:  # fmt: skip
         """Create an empty bank of N `networks`, `trained`: pretrained, and G `extra_experts` (full variant only).
 
-        `horizons`, `quantiles` and `seasons` as for `make_plan`.
+        `horizons`, `quantiles`, `seasons` and `clock` as for `make_plan`, `bounds` as for `SeriesBounds`.
         """
-        self.plan = make_plan(horizons, quantiles, seasons)
+        self.plan = make_plan(horizons, quantiles, seasons, clock)
         self._networks, self._extra_experts, self.names = networks, extra_experts, []
+        points = [PRIOR_POINT] * (self._count_points() - 1)
         self._young, self._mature = (
-            np.log([PRIOR_POINT] * self._count_points() + [share if trained else PRIOR_POINT] * networks)
+            np.log([self.prior_persistence, *points, *[share if trained else PRIOR_POINT] * networks])
             for share in (YOUNG_NETWORK, PRIOR_NETWORK)
         )
-        self._set_tables(self._allocate(FIRST_CAPACITY))
+        blank = self._allocate(1)
+        self._tables = {prefix: RowTable(table._asdict(), type(table)) for prefix, table in blank.items()}
+        self._bounds = SeriesBounds(bounds)
+        self._stored: Handle[Any] | None = None
+
+    @property
+    @abstractmethod
+    def series(self) -> AnyState:
+        """State of the series, also of rows that are not used yet."""
 
     def update(self, rows: Integers, values: Floats, times: Integers) -> WaveUpdate:
         """Score what is due, then store a wave: `rows` (B,) distinct, `values` (B,) finite, `times` (B,) ms, rising."""
-        count, horizons = len(rows), len(self.plan.horizons)
+        count, horizons, before = len(rows), len(self.plan.horizons), self.series.seen[rows]
         new = WaveUpdate(
-            WaveFeatures.empty(count, horizons, self.inputs, self.experts), self.series.seen[rows],
+            WaveFeatures.empty(count, horizons, self.inputs, self.experts), before, before,
             np.empty((count, horizons), np.float32), np.empty(count), np.zeros((NETWORK + self._networks, horizons)),
         )  # fmt: skip
         self._update(rows, values, times, new)
-        return new
+        seen = self.series.seen[rows] - 1
+        return new._replace(seen=seen, missing=seen - before)
 
     def observe(self, rows: Integers, values: Floats, times: Integers) -> WaveFeatures:
         """Return the features of a wave, arguments as for `update`; forecasts need not be published in between."""
@@ -93,18 +111,32 @@ class SeriesBank(ABC):
     def discount_regret(self, rows: Integers, factor: float) -> None:
         """Multiply what the aggregation weights of these series are computed from by `factor`."""
 
+    @abstractmethod
+    def rescale(self, row: int, change: Change) -> None:
+        """Convert the state of a series after a change of its level or unit."""
+
     @property
     def expert_state(self) -> FullState:
         """State that river and cross-series experts read; full variant only."""
         raise NotImplementedError("the lean variant has no regressors for river and cross-series experts")
 
+    @property
+    def layout(self) -> dict[str, object]:
+        """Entries of the layout: parts that earlier versions do not have, and bounds that are found in the values."""
+        return {**self.versions, **({"bounds": self._bounds.layout} if self._bounds.layout else {})}
+
     def observations(self, rows: Rows) -> Integers:
-        """Return the number of observations of each row."""
+        """Return the number of rows of each series so far, missing ones included."""
         return np.asarray(self.series.seen[rows])
 
     def last_times(self, rows: Rows) -> Integers:
         """Return the time of the latest observation of each row, ms; -1 before the first."""
         return np.asarray(self.series.time[rows])
+
+    def quantile_bounds(self, rows: Integers) -> tuple[Floats, Floats]:
+        """Return the lower and the upper bound of the quantiles of each row (B,), field's unit; infinite: none."""
+        found = np.array([current_bounds(self._bounds.rows, row) for row in rows.tolist()]).reshape(-1, 2)
+        return found[:, 0], found[:, 1]
 
     def one_step_errors(self, rows: Integers, truths: Singles) -> Floats:
         """Return |error| of the published one-step median over the recent one of persistence, (B,); NaN: no label."""
@@ -112,25 +144,56 @@ class SeriesBank(ABC):
         error = np.abs(truths[:, 0].astype(np.float64) - median)
         return np.asarray(error / np.maximum(persistence_error, 1e-6))
 
+    def expected(self, rows: Integers) -> Floats:
+        """Return the median that is forecast for the next observation of each row (B,), in the field's unit."""
+        median, _ = self._one_step(rows)
+        series, slot = self.series, self.plan.slots[0]  # horizon 1 has one slot
+        return np.asarray(series.value[rows] + median.astype(np.float64) * series.unit[rows, slot])
+
     def add(self, name: str) -> int:
         """Add a series and return its row."""
-        if len(self.names) == len(self.series.seen):
-            more = self._allocate(max(len(self.names), FIRST_CAPACITY))
-            self._set_tables({prefix: append_rows(table, more[prefix]) for prefix, table in self._tables.items()})
+        self._stored = None
+        for table in self._tables.values():
+            table.append()
+        self._bounds.add(name)
         self.names.append(name)
         return len(self.names) - 1
 
     def arrays(self) -> dict[str, NDArray[np.generic]]:
         """Return the saved arrays by name, one row per series."""
-        return _flat({prefix: table._asdict() for prefix, table in self._tables.items()})
+        return _flat({prefix: table.arrays for prefix, table in self._tables.items()}) | self._bounds.arrays()
 
-    def load(self, saved: Mapping[str, Any], names: Sequence[str]) -> None:
-        """Load arrays as returned by `arrays`, of the series `names`."""
-        self._set_tables({
-            prefix: type(table)(**{name: saved[f"{prefix}_{name}"] for name in table._fields})
-            for prefix, table in self._tables.items()
-        })  # fmt: skip
-        self.names = list(names)
+    def clear(self) -> None:
+        """Remove all series."""
+        self._stored = None
+        for table in self._tables.values():
+            table.clear()
+        self._bounds.clear()
+        self.names = []
+
+    def extend(self, saved: Mapping[str, Any], names: Sequence[str]) -> None:
+        """Add the series `names` with saved arrays, named as by `arrays`; a table of `versions` may be missing."""
+        self._stored = None
+        for prefix, table in self._tables.items():
+            if prefix in self.versions and not any(name.startswith(f"{prefix}_") for name in saved):
+                table.append(len(names))
+            else:
+                table.extend({name: saved[f"{prefix}_{name}"] for name in table.arrays})
+        self._bounds.extend(saved, names)
+        self.names.extend(names)
+
+    def keep(self, rows: Integers) -> None:
+        """Remove all series but those of `rows`, ascending, which move up."""
+        self._stored = None
+        for table in self._tables.values():
+            table.keep(rows)
+        self._bounds.keep(rows)
+        self.names = [self.names[row] for row in rows.tolist()]
+
+    def set_back(self, row: int, time: int) -> None:
+        """Set the time of a series' latest observation to an earlier one, ms; its state stays."""
+        self.series.time[row] = time
+        self.series.first[row] = min(int(self.series.first[row]), time)
 
     def migration(self, old: Plan) -> Migration:
         """Return the conversion of arrays saved under the plan `old`."""
@@ -139,8 +202,15 @@ class SeriesBank(ABC):
         arrays = _flat({prefix: table._asdict() for prefix, table in blank.items()})
         return Migration(old, self.plan, _flat(self.axes), arrays, self._evaluated_slots(old))
 
-    def _set_tables(self, tables: Tables) -> None:
-        self._tables = tables
+    def _handle(self) -> Handle[Any]:
+        """Return `_state` for compiled loops; a new one after a series was added, which may move the tables."""
+        if self._stored is None:
+            self._stored = Handle(self._state())
+        return self._stored
+
+    @abstractmethod
+    def _state(self) -> tuple[Any, ...]:
+        """Return what the loops over a wave read and write."""
 
     @abstractmethod
     def _update(self, rows: Integers, values: Floats, times: Integers, new: WaveUpdate) -> None: ...

@@ -37,10 +37,15 @@ def early_rate(rate: float, seen: int) -> float:
 
 @compiled
 def track_residuals(residual: Singles, errors: Floats, sizes: Floats, level: float, seen: int) -> None:
-    """Update one residual quantile of X points, multiples of their running |error| `sizes` (X,); it keeps its sign."""
+    """Update one residual quantile of X points, multiples of their running |error| `sizes` (X,); it keeps its sign.
+
+    `errors` (X,), NaN: the point has no forecast.
+    """
     rate = early_rate(RESIDUAL_RATE, seen)
     lowest, highest = (-RESIDUAL_LIMIT, 0.0) if level < 0.5 else (0.0, RESIDUAL_LIMIT)
     for x in range(len(errors)):
+        if errors[x] != errors[x]:
+            continue
         moved = residual[x] + rate * (level - below_indicator(errors[x], residual[x] * sizes[x], level))
         residual[x] = min(max(moved, lowest), highest)
 
@@ -73,6 +78,15 @@ def apply_offsets(mixed: Floats | Singles, offset: Singles, running: float, midd
         published[q] = min(mixed[q] + offset[q] * running, published[q + 1])
     for q in range(middle + 1, last + 1):
         published[q] = max(mixed[q] + offset[q] * running, published[q - 1])
+
+
+@compiled
+def make_monotone(quantiles: Floats, middle: int) -> None:
+    """Remove crossings on either side of the median, in place."""
+    for q in range(middle - 1, -1, -1):
+        quantiles[q] = min(quantiles[q], quantiles[q + 1])
+    for q in range(middle + 1, len(quantiles)):
+        quantiles[q] = max(quantiles[q], quantiles[q - 1])
 
 
 @compiled

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamrnn.core.jit import Floats, Integers, Singles, compiled, compiled_allocating
-from streamrnn.core.series.wave import append_rows
+from streamrnn.core.row_table import RowTable
 
 CLASSES = 3  # number of classes: down, flat, up
 TERMS = 2 * CLASSES + 1  # inputs: logs of the implied probabilities and of the frequencies, and a constant
@@ -184,14 +184,15 @@ class DirectionClassifier:
         self._flat = self.layout = flat
         self._horizons = np.array(horizons, np.int64)
         self._levels = np.array(levels, np.float64)
-        self._count = 0
-        self._state = self._allocate(0)
+        self._table = RowTable(self._blank()._asdict(), DirectionState)
+
+    @property
+    def _state(self) -> DirectionState:
+        return self._table.rows
 
     def add(self) -> None:
         """Add a series."""
-        if self._count == len(self._state.terms):
-            self._state = append_rows(self._state, self._allocate(max(self._count, 1)))
-        self._count += 1
+        self._table.append()
 
     def step(
         self, rows: Integers, seen: Integers, values: Floats, truths: Singles, units: Floats, quantiles: Floats
@@ -220,16 +221,25 @@ class DirectionClassifier:
         """Return the saved arrays by name, one row per series."""
         return {f"{PREFIX}{name}": array for name, array in self._state._asdict().items()}
 
-    def load(self, arrays: Mapping[str, Any], count: int) -> None:
-        """Load the arrays of `count` series."""
-        self._state, self._count = DirectionState(**{k: arrays[f"{PREFIX}{k}"] for k in DirectionState._fields}), count
+    def clear(self) -> None:
+        """Remove all series."""
+        self._table.clear()
 
-    def reset(self, count: int) -> None:
-        """Replace all state by that of `count` new series."""
-        self._state, self._count = self._allocate(count), count
+    def extend(self, saved: Mapping[str, Any]) -> None:
+        """Add series with saved arrays, named as by `arrays`."""
+        self._table.extend({name: saved[f"{PREFIX}{name}"] for name in DirectionState._fields})
 
-    def _allocate(self, capacity: int) -> DirectionState:
-        count, f4 = len(self._horizons), np.float32
+    def keep(self, rows: Integers) -> None:
+        """Remove all series but those of `rows`, ascending, which move up."""
+        self._table.keep(rows)
+
+    def append(self, count: int) -> None:
+        """Add `count` new series."""
+        self._table.append(count)
+
+    def _blank(self) -> DirectionState:
+        """Return the initial state of one series."""
+        capacity, count, f4 = 1, len(self._horizons), np.float32
         new = DirectionState(
             terms=np.zeros((capacity, int(self._horizons.sum()), TERMS - 1), f4),
             weights=np.zeros((capacity, count, CLASSES, TERMS), f4),

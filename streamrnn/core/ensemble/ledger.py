@@ -4,14 +4,19 @@ from typing import NamedTuple
 
 import numpy as np
 
-from streamrnn.core.ensemble.aggregation import FIRST_BOUND, FIRST_VARIANCE, update_regrets
+from streamrnn.core.ensemble.adjustments import Adjustments, learn_adjustments
+from streamrnn.core.ensemble.aggregation import FIRST_BOUND, FIRST_VARIANCE, label_weight, update_regrets
+from streamrnn.core.ensemble.bounds import Bounds, clip_label, observe_bounds
 from streamrnn.core.ensemble.conformal import exceedance, track_error, track_offsets, track_residuals, track_tail
 from streamrnn.core.ensemble.forecast_scores import BESIDE, ERROR_CLIP, NETWORK, SEASONAL, add_scores, clipped_error
-from streamrnn.core.experts.classical import FIRST_ORIGIN, TRUST_RATE, TRUTH_CLIP
+from streamrnn.core.ensemble.resolution import is_negligible
+from streamrnn.core.experts.classical import FIRST_ORIGIN, TRUST_RATE, TRUTH_CLIP, decode_point
 from streamrnn.core.jit import Floats, Integers, Shorts, Singles, compiled, compiled_allocating
 from streamrnn.core.series.plan import Plan
-from streamrnn.core.series.scaling import centered, decode16, round_score
+from streamrnn.core.series.scaling import centered, clip, decode16, round_score
+from streamrnn.core.series.seasonal_state import fill_missing_full, label_change
 from streamrnn.core.series.state import EXPERTS, FIRST_TRUST, POINT_CLIP, FullState
+from streamrnn.core.series.update import horizon_passed, is_pending
 
 SKILL_RATE = 1 / 200  # rate of the recent mean errors, per label
 WARM = 32  # observations up to which a series is warming up: its anomaly score is 0
@@ -73,7 +78,8 @@ def fill_points(
 ) -> None:
     """Fill pending `points` (X,), units, and `sizes` (X,), their running |error| over persistence's, at most 1.
 
-    `chosen` (X,): -1 for persistence, below E a classical expert, from E on an extra one.
+    A point is NaN where an expert has no forecast. `chosen` (X,): -1 for persistence, below E a classical expert, from
+    E on an extra one.
     """
     experts = series.points.shape[2]
     persistence = series.error[row, k, experts]
@@ -82,7 +88,7 @@ def fill_points(
         if e < 0:
             points[x], sizes[x] = 0.0, 1.0
         elif e < experts:
-            points[x] = decode16(series.points[row, slot, e], POINT_CLIP)
+            points[x] = decode_point(series.points[row, slot, e])
             sizes[x] = series.error[row, k, e] / persistence
         else:
             points[x] = decode16(ledger.guests[row, slot, e - experts], POINT_CLIP)
@@ -119,12 +125,13 @@ def learn_from_label(
     """Update regrets and residual quantiles from the truth (units) of a pending forecast; `scratch` (3, M)."""
     count = len(chosen)
     points, sizes, outputs = scratch[0, :count], scratch[1, :count], scratch[2]
+    weight = label_weight(plan.horizons[k])
     fill_points(series, ledger, row, k, slot, chosen, points, sizes)
     for q in range(len(plan.levels)):
         fill_member_quantiles(ledger, row, k, slot, q, points, sizes, outputs)
         update_regrets(
             ledger.regret[row, k, q], ledger.variance[row, k, q], ledger.bound[row, k, q], ledger.mixed[row, slot, q],
-            outputs, truth, plan.levels[q],
+            outputs, truth, plan.levels[q], weight,
         )  # fmt: skip
     for x in range(count):
         points[x] = truth - points[x]
@@ -137,16 +144,18 @@ def learn_from_label(
 
 @compiled
 def score_pending(
-    series: FullState, ledger: Ledger, plan: Plan, chosen: Integers, row: int, k: int, value: float, scratch: Floats,
-    scores: Floats,
+    series: FullState, ledger: Ledger, bounds: Bounds, plan: Plan, chosen: Integers, row: int, k: int, value: float,
+    time: float, scratch: Floats, scores: Floats,
 ) -> float:  # fmt: skip
-    """Score the pending forecast of horizon k for a centered `value`, and learn from it; return the truth in units."""
+    """Score the pending forecast of horizon k for a centered `value` at `time`, and learn from it; return the truth."""
     horizon, now, middle = plan.horizons[k], series.seen[row], plan.middle
     slot, labels = plan.slots[k] + now % horizon, now - horizon
-    truth = (value - series.ring[row, labels % series.ring.shape[1]]) / series.unit[row, slot]
+    origin, unit = series.ring[row, labels % series.ring.shape[1]], series.unit[row, slot]
+    truth = (centered(value, label_change(series, plan, row, time, horizon)) - origin) / unit
     learn_from_label(series, ledger, plan, chosen, row, k, slot, labels, truth, scratch)
     final = ledger.final[row, slot]
-    track_offsets(ledger.offset[row, k], final, plan.levels, middle, truth, 1)
+    near = clip_label(bounds, row, series.center[row], origin, unit, truth)
+    track_offsets(ledger.offset[row, k], final, plan.levels, middle, near, 1)
     error, persistence_error = min(abs(truth - final[middle]), ERROR_CLIP), min(abs(truth), ERROR_CLIP)
     rate = max(SKILL_RATE, 1.0 / (labels + 1))
     ledger.miss[row, k] = track_error(ledger.miss[row, k], error, labels)
@@ -158,41 +167,60 @@ def score_pending(
     season = series.period[row, 0]
     if season > 0 and series.time[row] - series.first[row] >= season + horizon * series.cadence[row]:
         # the origin lay a season or more after the first observation
-        seasonal = decode16(series.points[row, slot, NAIVE_SEASONAL], POINT_CLIP)
+        seasonal = clip(decode_point(series.points[row, slot, NAIVE_SEASONAL]), POINT_CLIP)
         scores[SEASONAL, k] += clipped_error(truth - seasonal)
         scores[BESIDE, k] += clipped_error(truth - final[middle])
     return truth
 
 
 @compiled
-def score_anomaly(series: FullState, ledger: Ledger, plan: Plan, row: int, value: float) -> float:
-    """Return the anomaly score of a centered `value`, and update the tail; 0 while the series is warming up."""
+def score_anomaly(series: FullState, ledger: Ledger, plan: Plan, row: int, value: float, time: int) -> float:
+    """Return the anomaly score of a centered `value`, and update the tail; 0 while the series is warming up.
+
+    After a gap the forecast for `time` is that of a longer horizon; without one, the score is 0.
+    """
     now = series.seen[row]
     if now < 1:
         return 0.0
-    slot = plan.slots[0]  # horizon 1 has one slot
-    truth = (value - series.ring[row, (now - 1) % series.ring.shape[1]]) / series.unit[row, slot]
+    k = horizon_passed(series, plan, row, time)
+    if k < 0:
+        return 0.0
+    horizon = plan.horizons[k]
+    slot, origin = plan.slots[k] + now % horizon, now - horizon
+    value = centered(value, label_change(series, plan, row, float(time), horizon))
+    truth = (value - series.ring[row, origin % series.ring.shape[1]]) / series.unit[row, slot]
     ratio = exceedance(ledger.final[row, slot], plan.middle, truth)
+    if ratio > ledger.tail[row]:
+        deviation = abs(float(truth) - ledger.final[row, slot, plan.middle]) * series.unit[row, slot]
+        if is_negligible(deviation, series.value[row], series.ring[row], origin + 1, series.center[row]):
+            ratio = 0.0
     score = ratio / ledger.tail[row]
-    ledger.tail[row] = track_tail(ledger.tail[row], ratio)
+    if k == 0:
+        ledger.tail[row] = track_tail(ledger.tail[row], ratio)
     return round_score(min(score, 1e6)) if now >= WARM else 0.0
 
 
 @compiled_allocating
 def score_wave(
-    series: FullState, ledger: Ledger, plan: Plan, chosen: Integers, rows: Integers, values: Floats, truths: Singles,
-    anomaly: Floats, scores: Floats,
+    series: FullState, ledger: Ledger, adjustments: Adjustments, bounds: Bounds, plan: Plan, chosen: Integers,
+    rows: Integers, values: Floats, times: Integers, truths: Singles, anomaly: Floats, scores: Floats,
 ) -> None:  # fmt: skip
-    """Score all pending forecasts of a wave: `rows` (B,) distinct, `values` (B,); before the state is updated.
+    """Score all pending forecasts of a wave: `rows` (B,) distinct, `values`, `times` (B,); before the state is updated.
 
     Fills `truths` (B, K), units, NaN where no forecast was due, and `anomaly` (B,); adds to `scores` (8 + N, K).
     """
     scratch = np.empty((3, len(chosen) + ledger.networks.shape[2]))
+    outputs, product = np.empty(2), np.empty(adjustments.feedback.terms.shape[1], np.float32)
     for b in range(len(rows)):
         row = rows[b]
-        value = centered(values[b], series.center[row])
-        anomaly[b] = score_anomaly(series, ledger, plan, row, value)
+        value, time = centered(values[b], series.center[row]), float(times[b])
+        observe_bounds(bounds, row, values[b])
+        fill_missing_full(series, plan, row, value, times[b])
+        anomaly[b] = score_anomaly(series, ledger, plan, row, value, times[b])
         for k in range(len(plan.horizons)):
             truths[b, k] = np.nan
-            if series.seen[row] >= plan.horizons[k]:
-                truths[b, k] = score_pending(series, ledger, plan, chosen, row, k, value, scratch, scores)
+            if is_pending(series, plan, row, k):
+                truths[b, k] = score_pending(
+                    series, ledger, bounds, plan, chosen, row, k, value, time, scratch, scores
+                )  # fmt: skip
+        learn_adjustments(series, adjustments, plan, row, times[b], ledger.mixed[row], truths[b], outputs, product)

@@ -5,20 +5,25 @@ from typing import NamedTuple
 
 import numpy as np
 
-from streamrnn.core.ensemble.aggregation import fill_prior, fill_weights
-from streamrnn.core.ensemble.conformal import apply_offsets
+from streamrnn.core.ensemble.adjustments import Adjustments, adjust_quantiles
+from streamrnn.core.ensemble.aggregation import fill_prior, fill_weights, label_weight
+from streamrnn.core.ensemble.bounds import Bounds, clip_quantiles, current_bounds, within_bounds
+from streamrnn.core.ensemble.conformal import apply_offsets, make_monotone
 from streamrnn.core.ensemble.ledger import WARM, Ledger, fill_member_quantiles, fill_points
 from streamrnn.core.jit import Booleans, Floats, Integers, Singles, compiled, compiled_allocating
 from streamrnn.core.series.calendar import round_cadence
 from streamrnn.core.series.lean_state import AnyState
 from streamrnn.core.series.plan import Plan
 from streamrnn.core.series.scaling import encode16, round_score
+from streamrnn.core.series.seasonal_state import profile_change
 from streamrnn.core.series.state import POINT_CLIP, FullState
 
 UNIT_CLIP = 15.0  # largest quantile of a network, units
 YOUNG = 10  # observations of a series up to which networks are replaced by persistence: its scale is not yet known
 FIRST_SCALE = 0.25  # scale before any change was observed, as a share of the value; the mean on real streams
 DIGITS = 4  # decimal digits of a forecast below the scale of its series
+MOST_DIGITS = 15  # most digits behind the decimal point, ...
+TINY_UNIT = 1e-12  # ... but for series with a smaller scale than this
 
 
 class PublishedForecasts(NamedTuple):
@@ -39,7 +44,9 @@ class PublishedForecasts(NamedTuple):
 @compiled
 def round_to_unit(value: float, unit: float) -> float:
     """Round to about 1/10,000 of the unit: digits below that carry no information, and cost bytes."""
-    digits = min(max(DIGITS - math.floor(math.log10(unit)), 0), 15)
+    digits = max(DIGITS - math.floor(math.log10(unit)), 0)
+    if unit >= TINY_UNIT:
+        digits = min(digits, MOST_DIGITS)
     power = 10.0**digits
     scaled = value * power
     if abs(scaled) >= 2.0**52:
@@ -57,42 +64,40 @@ def published_unit(unit: float, scale: float, horizon: int, count: int, value: f
 
 
 @compiled
-def make_monotone(quantiles: Floats, middle: int) -> None:
-    """Remove crossings on either side of the median, in place."""
-    for q in range(middle - 1, -1, -1):
-        quantiles[q] = min(quantiles[q], quantiles[q + 1])
-    for q in range(middle + 1, len(quantiles)):
-        quantiles[q] = max(quantiles[q], quantiles[q - 1])
-
-
-@compiled
 def mix_members(
     series: FullState, ledger: Ledger, plan: Plan, chosen: Integers, row: int, k: int, slot: int, prior: Floats,
     scratch: Floats, mixed: Floats,
 ) -> None:  # fmt: skip
     """Fill `mixed` (Q,), units, with the weighted mean of the members' quantiles; `scratch` (4, M)."""
     points, sizes, outputs, weights = scratch[0, : len(chosen)], scratch[1, : len(chosen)], scratch[2], scratch[3]
+    weight = label_weight(plan.horizons[k])
     fill_points(series, ledger, row, k, slot, chosen, points, sizes)
     for q in range(len(plan.levels)):
-        fill_weights(ledger.regret[row, k, q], ledger.variance[row, k, q], ledger.bound[row, k, q], prior, weights)
+        fill_weights(
+            ledger.regret[row, k, q], ledger.variance[row, k, q], ledger.bound[row, k, q], prior, weight, weights
+        )
         fill_member_quantiles(ledger, row, k, slot, q, points, sizes, outputs)
-        mixed[q] = 0.0
+        mixed[q], total = 0.0, 0.0
         for m in range(len(outputs)):
-            mixed[q] += weights[m] * outputs[m]
+            if outputs[m] == outputs[m]:  # else the member has no forecast
+                mixed[q] += weights[m] * outputs[m]
+                total += weights[m]
+        mixed[q] /= total
     make_monotone(mixed, plan.middle)
 
 
 @compiled_allocating
 def publish_wave(
-    series: FullState, ledger: Ledger, plan: Plan, chosen: Integers, young: Floats, mature: Floats, rows: Integers,
-    networks: Singles, extra: Floats,
+    series: FullState, ledger: Ledger, adjustments: Adjustments, bounds: Bounds, plan: Plan, chosen: Integers,
+    young: Floats, mature: Floats, rows: Integers, networks: Singles, extra: Floats,
 ) -> None:  # fmt: skip
     """Forecast and store a wave: `networks` (N, B, K, Q), `extra` (B, K, G); units. Log priors `young`, `mature`."""
     scratch, prior = np.empty((4, len(mature))), np.empty(len(mature))
-    mixed, published = np.empty(len(plan.levels)), np.empty(len(plan.levels))
+    mixed, published, shares = np.empty(len(plan.levels)), np.empty(len(plan.levels)), np.empty(2)
     for b in range(len(rows)):
         row = rows[b]
         count = series.seen[row]
+        value = series.ring[row, (count - 1) % series.ring.shape[1]]
         for k in range(len(plan.horizons)):
             horizon = plan.horizons[k]
             slot = plan.slots[k] + (count - 1) % horizon
@@ -104,17 +109,24 @@ def publish_wave(
                 ledger.guests[row, slot, g] = encode16(extra[b, k, g], POINT_CLIP)
             fill_prior(young, mature, count - horizon, prior)
             mix_members(series, ledger, plan, chosen, row, k, slot, prior, scratch, mixed)
-            apply_offsets(mixed, ledger.offset[row, k], ledger.miss[row, k], plan.middle, published)
             ledger.mixed[row, slot] = mixed
+            adjust_quantiles(
+                series, adjustments, plan, row, k, slot, ledger.networks[row, slot], ledger.miss[row, k], shares, mixed
+            )
+            apply_offsets(mixed, ledger.offset[row, k], ledger.miss[row, k], plan.middle, published)
+            clip_quantiles(bounds, row, series.center[row], value, series.unit[row, slot], published)
             ledger.final[row, slot] = published
 
 
 @compiled
 def fill_forecast(
-    series: AnyState, plan: Plan, row: int, i: int, latest: Singles, error: float, persistence_error: float,
-    published: PublishedForecasts, b: int,
+    series: AnyState, bounds: Bounds, plan: Plan, row: int, i: int, latest: Singles, error: float,
+    persistence_error: float, change: float, published: PublishedForecasts, b: int,
 ) -> None:  # fmt: skip
-    """Fill entry (b, i) of `published` from the quantiles `latest` (Q,), units, and the recent mean errors, units."""
+    """Fill entry (b, i) of `published` from the quantiles `latest` (Q,), units, and the recent mean errors, units.
+
+    `change` is added to the quantiles, field's unit: see profile_change.
+    """
     count, k = series.seen[row], plan.published[i]
     horizon, value = plan.horizons[k], series.value[row]
     unit = series.unit[row, plan.slots[k] + (count - 1) % horizon]
@@ -122,13 +134,19 @@ def fill_forecast(
     published.warming[b] = count < WARM
     published.target_times[b, i] = series.time[row] + round(horizon * round_cadence(series.cadence[row]))
     published.skill[b, i] = round_score(max(1.0 - error / persistence_error, -10.0)) if persistence_error > 0 else 0.0
+    if change != 0.0:
+        value += change
     for q in range(len(latest)):
         published.quantiles[b, i, q] = round_to_unit(value + latest[q] * unit, unit)
+    if len(bounds.seen) > 0:
+        low, high = current_bounds(bounds, row)
+        for q in range(len(latest)):
+            published.quantiles[b, i, q] = within_bounds(published.quantiles[b, i, q], low, high)
 
 
 @compiled
 def read_forecasts(
-    series: FullState, ledger: Ledger, plan: Plan, rows: Integers, published: PublishedForecasts
+    series: FullState, ledger: Ledger, bounds: Bounds, plan: Plan, rows: Integers, published: PublishedForecasts
 ) -> None:
     """Fill `published` with the latest forecast of each row (B,), as stored in the ledger."""
     for b in range(len(rows)):
@@ -136,4 +154,7 @@ def read_forecasts(
         for i in range(len(plan.published)):
             k = plan.published[i]
             latest = ledger.final[row, plan.slots[k] + (series.seen[row] - 1) % plan.horizons[k]]
-            fill_forecast(series, plan, row, i, latest, ledger.wrong[row, k], ledger.naive[row, k], published, b)
+            error, persistence_error = ledger.wrong[row, k], ledger.naive[row, k]
+            time, cadence = float(series.time[row]), round_cadence(series.cadence[row])
+            change = profile_change(series, plan, row, time, cadence, plan.horizons[k])
+            fill_forecast(series, bounds, plan, row, i, latest, error, persistence_error, change, published, b)

@@ -7,23 +7,37 @@ import numpy as np
 from streamrnn.core.experts.rls import learn_regression
 from streamrnn.core.jit import Floats, Singles, compiled, compiled_allocating
 from streamrnn.core.series.plan import Plan
-from streamrnn.core.series.scaling import clip, current_scale, decode16, encode16
-from streamrnn.core.series.seasonal_state import DAMPING, read_seasons
+from streamrnn.core.series.scaling import centered, clip, current_scale, decode16, encode16
+from streamrnn.core.series.seasonal_state import DAMPING, label_change, read_seasons
 from streamrnn.core.series.state import EXPERTS, HALF_LIVES, POINT_CLIP, REGRESSIONS, FullState
 
 TRUST_RATE = 0.5 ** (1 / 120)  # decay of the errors per label: a half-life of 120
 FIRST_ORIGIN = 8  # number of the first row whose forecasts count: the scale is not known before
 TRUST_CLIP = 5.0  # largest log of a ratio of errors
 TRUTH_CLIP = 8.0  # largest label that experts are scored by, units: a spike beyond it cannot be forecast
+UNKNOWN = -32768  # code of a forecast that an expert does not have, such as one of a season that is not over
 LONG_MEAN = HALF_LIVES.index(200.0)
 SIMPLE = len(EXPERTS) - REGRESSIONS
 
 
 @compiled
-def score_experts(series: FullState, plan: Plan, row: int, k: int, value: float) -> None:
-    """Update the experts' errors and the regressions by the label of horizon k; `value` is centered."""
+def encode_point(forecast: float) -> int:
+    """Encode an expert's forecast, units, in 16 bits; NaN: it has none."""
+    return encode16(forecast, POINT_CLIP) if forecast == forecast else UNKNOWN
+
+
+@compiled
+def decode_point(coded: int) -> float:
+    """Decode the result of `encode_point`."""
+    return decode16(coded, POINT_CLIP) if coded != UNKNOWN else math.nan
+
+
+@compiled
+def score_experts(series: FullState, plan: Plan, row: int, k: int, value: float, time: float) -> None:
+    """Update the experts' errors and the regressions by the label of horizon k; `value` at `time` is centered."""
     now, horizon = series.seen[row], plan.horizons[k]
     origin, slot = now - horizon, plan.slots[k] + now % horizon
+    value = centered(value, label_change(series, plan, row, time, horizon))
     truth = (value - series.ring[row, origin % series.ring.shape[1]]) / series.unit[row, slot]
     for r in range(REGRESSIONS):
         learn_regression(series, row, r, k, origin, truth)
@@ -32,8 +46,8 @@ def score_experts(series: FullState, plan: Plan, row: int, k: int, value: float)
     truth = min(max(truth, -TRUTH_CLIP), TRUTH_CLIP)
     error = series.error[row, k]
     for e in range(len(EXPERTS)):
-        forecast = decode16(series.points[row, slot, e], POINT_CLIP)
-        error[e] = TRUST_RATE * error[e] + abs(truth - min(max(forecast, -TRUTH_CLIP), TRUTH_CLIP))
+        forecast = clip(decode_point(series.points[row, slot, e]), TRUTH_CLIP)
+        error[e] = TRUST_RATE * error[e] + abs(truth - forecast)
     error[len(EXPERTS)] = TRUST_RATE * error[len(EXPERTS)] + abs(truth)
 
 
@@ -58,6 +72,8 @@ def forecast_experts(
 ) -> None:  # fmt: skip
     """Fill `points` (K, E), units, and `trust` (K, E), and store the points until their labels arrive.
 
+    An unknown forecast is that of persistence in `points`, and stored as unknown.
+
     `now` (5,): the seasons at the latest row, see read_seasons; `forecasts` (R, K): of the regressions, units.
     """
     count, time = series.seen[row], float(series.time[row])
@@ -68,22 +84,23 @@ def forecast_experts(
     for k in range(len(plan.horizons)):
         horizon = plan.horizons[k]
         unit = current_scale(series.scale[row], plan.horizons, k, count, series.value[row])
-        read_seasons(series, row, time, cadence, horizon, then)
+        read_seasons(series, plan, row, time, cadence, horizon, then)
         for i in range(2):
-            points[k, i] = clip((then[i] - value) / unit, POINT_CLIP)
-            points[k, 2 + i] = clip((then[i] - now[i]) / unit, POINT_CLIP)
-            points[k, 4 + i] = clip((then[2 + i] - value) / unit, POINT_CLIP)
-            points[k, 6 + i] = clip((then[2 + i] - now[2 + i]) / unit, POINT_CLIP)
-        points[k, 8] = clip((series.smooth[row, 0] - value) / unit, POINT_CLIP)
-        points[k, 9] = clip((series.smooth[row, 1] - value) / unit, POINT_CLIP)
-        points[k, 10] = clip((series.means[row, LONG_MEAN] - value) / unit, POINT_CLIP)
+            points[k, i] = (then[i] - value) / unit
+            points[k, 2 + i] = (then[i] - now[i]) / unit
+            points[k, 4 + i] = (then[2 + i] - value) / unit
+            points[k, 6 + i] = (then[2 + i] - now[2 + i]) / unit
+        points[k, 8] = (series.smooth[row, 0] - value) / unit
+        points[k, 9] = (series.smooth[row, 1] - value) / unit
+        points[k, 10] = (series.means[row, LONG_MEAN] - value) / unit
         season = then[4] if then[4] == then[4] else 0.0
         rise = damping_sum(horizon) * series.trend[row]
-        points[k, 11] = clip((series.level[row] + rise + season - value) / unit, POINT_CLIP) if grown else 0.0
+        points[k, 11] = (series.level[row] + rise + season - value) / unit if grown else math.nan
         for r in range(REGRESSIONS):
-            points[k, SIMPLE + r] = clip(forecasts[r, k], POINT_CLIP)
+            points[k, SIMPLE + r] = forecasts[r, k]
         slot = plan.slots[k] + (count - 1) % horizon
         series.unit[row, slot] = unit
         for e in range(len(EXPERTS)):
-            series.points[row, slot, e] = encode16(points[k, e], POINT_CLIP)
+            series.points[row, slot, e] = encode_point(points[k, e])
+            points[k, e] = clip(points[k, e], POINT_CLIP)
         fill_trust(series.error[row, k], trust[k])

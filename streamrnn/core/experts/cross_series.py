@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from streamrnn.core.experts.classical import TRUTH_CLIP
 from streamrnn.core.experts.rls import FIRST_ROW, FORECAST_CLIP, reset_covariance, update_covariance, update_weights
 from streamrnn.core.jit import Floats, Integers, Shorts, Singles, compiled, compiled_allocating
+from streamrnn.core.row_table import RowTable
 from streamrnn.core.series.features import LAST_MEAN, TERM_CLIP, reference_scales
 from streamrnn.core.series.plan import Plan
 from streamrnn.core.series.scaling import clip, decode16, encode16
 from streamrnn.core.series.state import TERMS, FullState
-from streamrnn.core.series.wave import append_rows
 
 OTHERS = 6  # most other fields of a key that a series' regression reads
 LAGS = (1, 2, 3, 4, 5, 6, 8, 12)  # rows
@@ -110,48 +110,67 @@ class CrossSeriesExpert:
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
-        self.reset()
-
-    def reset(self) -> None:
-        """Remove all series."""
-        self._state = self._allocate(0)
-        self._others = np.zeros((0, OTHERS), np.int64)
+        self._table = RowTable(self._blank()._asdict(), Regressions)
+        self._fields: RowTable[dict[str, Any]] = RowTable({"others": np.full((1, OTHERS), NONE, np.int64)}, dict)
         self._rows: dict[str, list[int]] = {}  # by key, in first-seen order
 
     def add(self, name: str) -> None:
         """Add a series, `name` = `<key>/<field>`."""
-        row = sum(map(len, self._rows.values()))
-        if row >= len(self._others):
-            capacity = max(row, 1)
-            self._state = append_rows(self._state, self._allocate(capacity))
-            self._others = np.concatenate([self._others, np.full((capacity, OTHERS), NONE, np.int64)])
+        self._table.append()
+        self._add_field(name)
+
+    def _add_field(self, name: str) -> None:
+        row = self._fields.count
+        self._fields.append()
+        others = self._fields.arrays["others"]
         mates = self._rows.setdefault(name.rpartition("/")[0], [])
-        self._others[row, : len(mates[:OTHERS])] = mates[:OTHERS]
+        others[row, : len(mates[:OTHERS])] = mates[:OTHERS]
         for mate in mates:
-            free = np.flatnonzero(self._others[mate] == NONE)[:1]
-            self._others[mate, free] = row
+            free = np.flatnonzero(others[mate] == NONE)[:1]
+            others[mate, free] = row
         mates.append(row)
 
     def step(self, series: FullState, rows: Integers, truths: Singles) -> Floats:
         """Learn from a wave that the bank has stored, `truths` (B, K), NaN: none; return points (B, K, 1). In units."""
         points = np.empty(truths.shape)
-        step_cross_series(series, self._plan, self._state, self._others, rows, truths, points)
+        step_cross_series(series, self._plan, self._table.rows, self._fields.arrays["others"], rows, truths, points)
         return points[:, :, None]
 
     def arrays(self) -> dict[str, NDArray[np.generic]]:
         """Return the saved arrays by name, one row per series."""
-        return {f"neighbours_{name}": array for name, array in self._state._asdict().items()}
+        return {f"neighbours_{name}": array for name, array in self._table.arrays.items()}
 
-    def load(self, arrays: Mapping[str, Any], names: Sequence[str]) -> None:
-        """Load the arrays of the series `names`."""
-        self.reset()
+    def clear(self) -> None:
+        """Remove all series."""
+        self._table.clear()
+        self._fields.clear()
+        self._rows.clear()
+
+    def extend(self, saved: Mapping[str, Any], names: Sequence[str]) -> None:
+        """Add the series `names` with saved arrays, named as by `arrays`."""
+        self._table.extend({name: saved[f"neighbours_{name}"] for name in Regressions._fields})
         for name in names:
-            self.add(name)
-        saved = Regressions(**{name: arrays[f"neighbours_{name}"] for name in Regressions._fields})
-        self._state = append_rows(saved, self._allocate(len(self._others) - len(names)))
+            self._add_field(name)
 
-    def _allocate(self, capacity: int) -> Regressions:
-        size, horizons = int(self._plan.horizons[-1]) + 1, len(self._plan.horizons)
+    def keep(self, rows: Integers, names: Sequence[str]) -> None:
+        """Remove all series but those of `rows`, ascending, which move up; `names` are theirs.
+
+        A series that reads other fields than before starts its regression again, since its terms have moved.
+        """
+        before = self._fields.arrays["others"][rows]
+        moved = np.full(self._fields.count + 1, NONE, np.int64)  # the last one for a missing field
+        moved[rows] = np.arange(len(rows))
+        self._table.keep(rows)
+        self._fields.clear()
+        self._rows.clear()
+        for name in names:
+            self._add_field(name)
+        changed = (moved[before] != self._fields.arrays["others"][: len(rows)]).any(1)
+        self._table.reset(np.flatnonzero(changed))
+
+    def _blank(self) -> Regressions:
+        """Return the initial state of one series."""
+        capacity, size, horizons = 1, int(self._plan.horizons[-1]) + 1, len(self._plan.horizons)
         new = Regressions(
             terms=np.zeros((capacity, size, WIDTH), np.int16), gain=np.zeros((capacity, size, WIDTH), np.int16),
             gain_unit=np.zeros((capacity, size), np.float32),

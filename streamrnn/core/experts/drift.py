@@ -69,6 +69,11 @@ class Drift:
         """Return which of the rows (B,) are drifting after `seen` (B,) observations."""
         return np.array([self._until[row] for row in rows.tolist()], np.int64) >= seen
 
+    def keep(self, rows: Integers) -> None:
+        """Remove all series but those of `rows`, ascending, which move up."""
+        self._detectors = [self._detectors[row] for row in rows.tolist()]
+        self._until = [self._until[row] for row in rows.tolist()]
+
     def save(self, first: int, count: int) -> Bytes:
         """Return the detectors of rows first to first + count - 1, pickled."""
         chosen = slice(first, first + count)

@@ -118,7 +118,7 @@ def _rehearse(spec: Spec, model: Any, first: int) -> list[float | None]:
             terms = {d: math.cos(row * (d + 1)) for d in range(TERMS)}
             try:
                 if spec.forecasts:
-                    outputs += _forecast(model, value, [1], [1.0])
+                    outputs += _forecast(model, [value], [1], [1.0])
                 else:
                     outputs.append(_regress(model, terms, (terms, value)))
             except Exception:  # noqa: BLE001 -- a foreign model may raise anything
@@ -141,11 +141,12 @@ def _finite(number: Any) -> float:
     return found
 
 
-def _forecast(model: Any, value: float, horizons: Sequence[int], units: Sequence[float]) -> list[float]:
-    """Learn a value, and return the forecast change over each horizon, in units."""
-    model.learn_one(value)
+def _forecast(model: Any, values: Sequence[float], horizons: Sequence[int], units: Sequence[float]) -> list[float]:
+    """Learn consecutive values, and return the forecast change from the last over each horizon, in units."""
+    for value in values:
+        model.learn_one(value)
     path = model.forecast(horizon=horizons[-1])
-    return [_finite((path[h - 1] - value) / unit) for h, unit in zip(horizons, units, strict=True)]
+    return [_finite((path[h - 1] - values[-1]) / unit) for h, unit in zip(horizons, units, strict=True)]
 
 
 def _regress(model: Any, terms: Terms, label: Label | None) -> float:
@@ -179,10 +180,13 @@ class RiverExperts:
         models = [[spec.model() for _ in range(self._models_of(spec))] for spec in self._specs]
         self._models.append(models)
 
-    def step(self, series: FullState, rows: Integers, values: Floats, truths: Singles, units: Floats) -> Floats:
+    def step(
+        self, series: FullState, rows: Integers, missing: Integers, values: Floats, truths: Singles, units: Floats
+    ) -> Floats:
         """Learn from a wave that the bank has stored, and return points (B, K, G), units, 0 where a model has failed.
 
-        `values` (B,) in the field's unit, `truths` (B, K) in units, NaN: none, `units` (B, K).
+        `missing` (B,) rows were before it, which forecasters learn as they were filled in. `values` (B,) in the field's
+        unit, `truths` (B, K) in units, NaN: none, `units` (B, K).
         """
         points = np.zeros((len(rows), self._width, len(self._specs)))
         regresses = not all(spec.forecasts for spec in self._specs)
@@ -194,13 +198,18 @@ class RiverExperts:
                 for g, spec in enumerate(self._specs):
                     models = self._models[row][g]
                     if spec.forecasts:
-                        outputs = self._forecasts(spec, models, value, unit)
+                        filled = _filled(series, row, int(missing[b]))
+                        outputs = self._forecasts(spec, models, [*filled, value], unit)
                     elif series.seen[row] > FIRST_ROW:
                         outputs = [self._regression(spec, models, j, terms, label) for j, label in enumerate(labels)]
                     else:
                         continue
                     points[b, self._published, g] = outputs
         return points
+
+    def keep(self, rows: Integers) -> None:
+        """Remove all series but those of `rows`, ascending, which move up."""
+        self._models = [self._models[row] for row in rows.tolist()]
 
     def save(self, first: int, count: int) -> Bytes:
         """Return the models of rows first to first + count - 1, pickled."""
@@ -233,9 +242,9 @@ class RiverExperts:
                 labels.append((_terms(series, row, origin), min(max(truth, -TRUTH_CLIP), TRUTH_CLIP)))
         return labels
 
-    def _forecasts(self, spec: Spec, models: list[Any], value: float, units: list[float]) -> list[float]:
+    def _forecasts(self, spec: Spec, models: list[Any], values: list[float], units: list[float]) -> list[float]:
         try:
-            return _forecast(models[0], value, self._horizons, units)
+            return _forecast(models[0], values, self._horizons, units)
         except Exception as error:  # noqa: BLE001 -- a foreign model may raise anything, and the loop goes on
             self._failed(spec, models, 0, error)
             return [0.0] * len(units)
@@ -252,6 +261,12 @@ class RiverExperts:
         self.failures += 1
         if isinstance(error, ArithmeticError):
             models[j] = spec.model()
+
+
+def _filled(series: FullState, row: int, missing: int) -> list[float]:
+    """Return what the `missing` rows before the latest were filled in with, in the field's unit."""
+    last, center, size = int(series.seen[row]) - 1, float(series.center[row]), series.ring.shape[1]
+    return [center + float(series.ring[row, n % size]) for n in range(last - min(missing, size - 1), last)]
 
 
 def _terms(series: FullState, row: int, number: int) -> Terms:

@@ -12,120 +12,149 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamrnn.core.config import LearningConfig
-from streamrnn.core.jit import Floats, Singles, compiled, compiled_allocating
+from streamrnn.core.jit import Floats, Singles, compiled
 from streamrnn.core.learning.replay_buffer import LABEL_CLIP, Examples
-from streamrnn.core.learning.step import ANCHOR, BETAS, WEIGHTS, LearningResult
+from streamrnn.core.learning.step import ANCHOR, BETAS, LearningResult
 from streamrnn.core.network.head import (
     Head,
-    HeadActivations,
-    allocate_activations,
+    HeadBlock,
+    allocate_block,
+    fill_advice,
     fill_head,
     flatten_head,
-    forward_head,
+    forward_block,
     head_views,
     padded_size,
-    project_encoding,
 )
-from streamrnn.core.vector_math import ONE, ZERO, add_product, exponential
+from streamrnn.core.network.kernels import copy_matrix
+from streamrnn.core.network.shapes import LABEL_WEIGHTS
+from streamrnn.core.vector_math import ONE, ZERO, exponential
+from streamrnn.core.vector_products import add_products
 
 LABEL_LIMIT = np.float32(LABEL_CLIP)  # units; larger labels are clipped to it
-MIN_WEIGHT, MAX_WEIGHT = np.float32(WEIGHTS[0]), np.float32(WEIGHTS[1])
+MIN_WEIGHT, MAX_WEIGHT = np.float32(LABEL_WEIGHTS[0]), np.float32(LABEL_WEIGHTS[1])
 ANCHOR_SHARE = np.float32(ANCHOR)
+BLOCK = 32  # examples
 EPSILON = np.float32(1e-8)  # of Adam: keeps the step finite while there was no gradient
 
 ARRAYS = ("weights", "first_moment", "second_moment")  # saved arrays, in the order of the rows of a learner's state
 
 
 @compiled
-def example_weight(trust: Singles, row: int) -> np.float32:
+def example_weight(trust: Singles) -> np.float32:
     """Return the weight of an example; a predictable series weighs more, because the relative error counts."""
-    best = trust[row, 0]
-    for e in range(1, trust.shape[1]):
-        best = min(best, trust[row, e])
+    best = trust[0]
+    for e in range(1, len(trust)):
+        best = min(best, trust[e])
     return min(max(exponential(-best), MIN_WEIGHT), MAX_WEIGHT)
 
 
 @compiled
-def add_outer(out: Singles, left: Singles, right: Singles) -> None:
-    """Add the outer product of `left` (N,) and `right` (M,) to `out` (N, M)."""
-    for i in range(len(left)):
-        x = left[i]
-        for j in range(len(right)):
-            out[i, j] += x * right[j]
-
-
-@compiled
 def pinball_gradient(
-    points: Singles, row: int, label: np.float32, weight: np.float32, levels: Singles, knots: Singles,
-    work: HeadActivations, back: HeadActivations,
-) -> np.float32:  # fmt: skip
-    """Return one example's pinball loss, summed over knots[row] (L,); fill back.out (P,) with its weighted gradient."""
-    experts, loss, slope, center = points.shape[1], ZERO, ZERO, ZERO
-    target = min(max(label, -LABEL_LIMIT), LABEL_LIMIT)
+    label: np.float32, weight: np.float32, levels: Singles, example: int, block: HeadBlock, gradient: Singles
+) -> np.float32:
+    """Return one example's pinball loss, summed over the knots; fill `gradient` (P,) of the outputs with its slope."""
+    experts, loss, slope, center = len(block.points), ZERO, ZERO, ZERO
+    target, total = min(max(label, -LABEL_LIMIT), LABEL_LIMIT), block.total[0, example]
     for q in range(len(levels)):
-        error = target - knots[row, q]
+        error = target - (block.total[1, example] + block.columns[experts + 1 + q, example])
         loss += max(levels[q] * error, (levels[q] - ONE) * error)
         side = weight * (ONE - levels[q] if error < ZERO else -levels[q])
-        back.out[experts + 1 + q] = side
+        gradient[experts + 1 + q] = side
         slope += side
     for e in range(experts):
-        center += work.out[e] * points[row, e]
+        center += block.columns[e, example] / total * block.points[e, example]
     for e in range(experts):
-        back.out[e] = slope * work.out[e] * (points[row, e] - center)
-    back.out[experts] = -slope * work.out[experts] * center
+        gradient[e] = slope * (block.columns[e, example] / total) * (block.points[e, example] - center)
+    gradient[experts] = -slope * (block.columns[experts, example] / total) * center
     return loss
 
 
 @compiled
-def backpropagate(y: Singles, out: Singles, gradient: Head, work: HeadActivations, back: HeadActivations) -> None:
-    """Add to `gradient` what follows from the gradient in back.out; `out` (P, W) is O, padded."""
-    for i in range(len(back.hidden)):
-        back.hidden[i] = ZERO
-    add_product(back.hidden, back.out, out)
-    for i in range(len(back.hidden)):
-        inner = ONE + work.preactivation[i] * (ONE - work.sigmoid[i])
-        back.preactivation[i] = back.hidden[i] * work.sigmoid[i] * inner
-        gradient.bias[i] += back.preactivation[i]
-    for i in range(len(gradient.out_bias)):
-        gradient.out_bias[i] += back.out[i]
-    add_outer(gradient.out, work.hidden, back.out)
-    add_outer(gradient.advice, work.advice, back.preactivation)
-    add_outer(gradient.recurrent, y, back.preactivation)
+def backpropagate(
+    y: Singles, weights: Singles, gradient: Head, block: HeadBlock, slopes: Singles, hidden: Singles
+) -> None:
+    """Add to `gradient` what follows from the gradients of a block's outputs.
 
-
-@compiled_allocating
-def loss_gradient(
-    examples: Examples, levels: Singles, head: Head, out: Singles, gradient: Head, work: HeadActivations,
-    back: HeadActivations,
-) -> float:  # fmt: skip
-    """Return the weighted mean pinball loss over the labelled examples, NaN if there are none; add its gradient.
-
-    `out` as in `backpropagate`; `work` and `back` are scratch.
+    Args:
+        y: Encodings, (R, H).
+        weights: O, padded, (P, V).
+        gradient: Of the head; updated.
+        block: From the forward pass.
+        slopes: Gradients of the outputs, (R, P).
+        hidden: Scratch, (R, V); becomes the gradients of the preactivations.
     """
-    known, loss = 0, np.float64(0)
-    for label in examples.label:
-        known += not math.isnan(label)
-    knots = np.empty((len(examples.label), len(levels)), np.float32)
-    for b in range(len(examples.label)):
-        label = examples.label[b]
-        if math.isnan(label):
-            continue
-        weight = example_weight(examples.trust, b) / np.float32(known * len(levels))
-        project_encoding(examples.y, b, head, work)
-        forward_head(examples.points, examples.trust, examples.lead, b, head, knots, work)
-        loss += np.float64(weight * pinball_gradient(examples.points, b, label, weight, levels, knots, work, back))
-        backpropagate(examples.y[b], out, gradient, work, back)
-    return float(loss) if known else math.nan
+    rows, width = len(y), hidden.shape[1]
+    for r in range(rows):
+        for i in range(width):
+            hidden[r, i] = ZERO
+    add_products(hidden[:rows], slopes[:rows], weights)
+    for r in range(rows):
+        for i in range(width):
+            inner = ONE + block.preactivation[r, i] * (ONE - block.sigmoid[r, i])
+            hidden[r, i] = hidden[r, i] * block.sigmoid[r, i] * inner
+        for i in range(width):
+            gradient.bias[0, i] += hidden[r, i]
+        for i in range(gradient.out_bias.shape[1]):
+            gradient.out_bias[0, i] += slopes[r, i]
+    add_products(gradient.out, block.hidden[:rows, : len(gradient.out)].T, slopes[:rows])
+    add_products(gradient.advice, block.advice[:rows].T, hidden[:rows])
+    add_products(gradient.recurrent, y.T, hidden[:rows])
 
 
-@compiled_allocating
+@compiled
+def loss_gradient(
+    y: Singles, points: Singles, trust: Singles, lead: Singles, label: Singles, levels: Singles,
+    head: tuple[Singles, ...], out: Singles, gradient: tuple[Singles, ...], scratch: tuple[Singles, ...],
+    back: tuple[Singles, ...],
+) -> float:  # fmt: skip
+    """Return the weighted mean pinball loss over labelled examples; add its gradient.
+
+    Args:
+        y: Encodings, (B, H).
+        points: As in Examples, (B, 1, E).
+        trust: As in Examples, (B, 1, E).
+        lead: As in Examples, (B, 1, 3).
+        label: As in Examples, without NaN, (B,).
+        levels: Of the knots, (L,).
+        head: Weights.
+        out: O, padded, (P, V).
+        gradient: Of the head; updated.
+        scratch: A HeadBlock of BLOCK rows.
+        back: Scratch, (BLOCK, P) and (BLOCK, V).
+    """
+    loss, block, (outputs, hidden) = np.float64(0), HeadBlock(*scratch), back
+    for first in range(0, len(label), BLOCK):
+        end = min(first + BLOCK, len(label))
+        fill_advice(points[first:end], trust[first:end], lead[first:end], block)
+        forward_block(y[first:end], 1, Head(*head), block)
+        for b in range(first, end):
+            weight = example_weight(trust[b, 0]) / np.float32(len(label) * len(levels))
+            part = pinball_gradient(label[b], weight, levels, b - first, block, outputs[b - first])
+            loss += np.float64(weight * part)
+        backpropagate(y[first:end], out, Head(*gradient), block, outputs, hidden)
+    return loss
+
+
+@compiled
+def norm(numbers: Singles) -> float:
+    """Return the Euclidean norm of a vector; in single precision the squares may overflow."""
+    total = 0.0
+    for number in numbers:
+        total += np.float64(number) * np.float64(number)
+    return math.sqrt(total)
+
+
+@compiled
 def adam_step(
-    state: Singles, gradient: Singles, clip: float, rate: np.float32, root: np.float32, betas: Singles, result: Singles
-) -> bool:
-    """Take an Adam step; return False, without a change, if the result is not finite.
+    state: Singles, start: Singles, gradient: Singles, clip: float, rate: np.float32, root: np.float32,
+    betas: Singles, result: Singles,
+) -> bool:  # fmt: skip
+    """Take an Adam step, and pull the weights to `start`; return False, without a change, if a result is not finite.
 
     Args:
         state: Weights, first and second moments, (3, n); updated.
+        start: The first weights, (n,).
         gradient: Of the loss, (n,).
         clip: Largest norm of the gradient.
         rate: Learning rate, corrected for the first moment's start at zero.
@@ -133,21 +162,22 @@ def adam_step(
         betas: Decays of the moments, and one minus each, (2, 2).
         result: Scratch, (3, n).
     """
-    total = 0.0
-    for slope in gradient:
-        total += np.float64(slope) * np.float64(slope)
-    scale = np.float32(min(1.0, clip / (math.sqrt(total) + 1e-6)))  # a gradient that is not finite gives NaN
+    scale = np.float32(min(1.0, clip / (norm(gradient) + 1e-6)))  # a gradient that is not finite gives NaN
     for i in range(len(gradient)):
         slope = gradient[i] * scale
         first = state[1, i] + betas[1, 0] * (slope - state[1, i])
         second = betas[0, 1] * state[2, i] + betas[1, 1] * slope * slope
         result[0, i] = state[0, i] - rate * (first / (np.sqrt(second) / root + EPSILON))
         result[1, i], result[2, i] = first, second
-    for value in result.flat:
-        if not math.isfinite(value):
-            return False
-    state[:] = result
-    return True
+    wild = 0
+    for row in range(len(result)):
+        for i in range(result.shape[1]):
+            wild += not math.isfinite(result[row, i])
+    if wild == 0:
+        copy_matrix(result, state)
+        for i in range(len(start)):
+            state[0, i] += ANCHOR_SHARE * (start[i] - state[0, i])
+    return wild == 0
 
 
 class HeadLearner:
@@ -172,24 +202,22 @@ class HeadLearner:
         self.steps = 0
         self._result, self._gradient = np.empty_like(self._state), np.zeros_like(self._state[0])
         self._gradient_parts = head_views(self._gradient, *shape)
-        self._work, self._back = allocate_activations(self.head), allocate_activations(self.head)
+        self._out = np.zeros((self.head.out.shape[1], self.head.bias.shape[1]), np.float32)
+        self._scratch = tuple(allocate_block(BLOCK, 1, *shape[1:]))
+        self._back = tuple(np.zeros((BLOCK, size), np.float32) for size in self._out.shape)
         fill_head(self.head, start)
         self._start = self._state[0].copy()
 
     def learn(self, examples: Examples) -> LearningResult:
         """Take one optimizer step; if loss, gradient or weights are not finite, skip it and change nothing."""
-        contiguous = Examples(*(np.ascontiguousarray(part, np.float32) for part in examples))
-        self._gradient[:] = 0
-        out, scratch = np.ascontiguousarray(self.head.out.T), (self._work, self._back)
-        loss = loss_gradient(contiguous, self._levels, self.head, out, self._gradient_parts, *scratch)
-        if np.isnan(contiguous.label).all():
+        known = np.flatnonzero(~np.isnan(examples.label))
+        if not len(known):
             return LearningResult(math.nan, skipped=False)
-        norm = float(np.linalg.norm(self._gradient.astype(np.float64)))  # in float32 the squares may overflow
-        if not (math.isfinite(loss) and self._advance()):
-            return LearningResult(loss, skipped=True, gradient_norm=norm, weight_norm=self._weight_norm())
-        self._state[0] += ANCHOR_SHARE * (self._start - self._state[0])
-        self.steps += 1
-        return LearningResult(loss, skipped=False, gradient_norm=norm, weight_norm=self._weight_norm())
+        loss = self._fill_gradient(Examples(*(part.take(known, 0) for part in examples)))
+        skipped = not (math.isfinite(loss) and self._advance())
+        self.steps += not skipped
+        norms = norm(self._gradient), norm(self._state[0])
+        return LearningResult(loss, skipped=skipped, gradient_norm=norms[0], weight_norm=norms[1])
 
     def save(self) -> dict[str, NDArray[np.generic]]:
         """Return copies of the arrays by name: weights and moments as flat tails, and the number of steps."""
@@ -212,10 +240,14 @@ class HeadLearner:
         fill_head(self.head, weights)
         self.steps = 0
 
-    def _weight_norm(self) -> float:
-        return float(np.linalg.norm(self._state[0]))
+    def _fill_gradient(self, examples: Examples) -> float:
+        y, points, trust, lead, label = examples
+        self._gradient[:], self._out[:, : len(self.head.out)] = 0, self.head.out.T
+        advice, scratch = (points[:, None], trust[:, None], lead[:, None]), (self._scratch, self._back)
+        gradient = tuple(self._gradient_parts)
+        return loss_gradient(y, *advice, label, self._levels, tuple(self.head), self._out, gradient, *scratch)
 
     def _advance(self) -> bool:
         first, second = (1 - beta ** (self.steps + 1) for beta in BETAS)
         rate, root = np.float32(self._rate / first), np.float32(math.sqrt(second))
-        return adam_step(self._state, self._gradient, self._clip, rate, root, self._betas, self._result)
+        return adam_step(self._state, self._start, self._gradient, self._clip, rate, root, self._betas, self._result)

@@ -1,6 +1,7 @@
 """A BpttLearner that is created at its first learning step.
 
 torch takes over a second to import: a process that takes over from another publishes its first forecasts before that.
+Where it is not installed, the learner keeps its weights, and all else that it would save, until it is.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -11,16 +12,25 @@ from numpy.typing import NDArray
 from streamrnn.core.config import LearningConfig
 from streamrnn.core.garbage import collector_paused
 from streamrnn.core.jit import Singles
-from streamrnn.core.learning.replay_buffer import Windows
 from streamrnn.core.learning.step import LearningResult
+from streamrnn.core.learning.window_buffer import Windows
+from streamrnn.core.network.device import torch_installed
 from streamrnn.core.network.shapes import Shape
+from streamrnn.errors import missing_extra
 
 if TYPE_CHECKING:
     from streamrnn.core.learning.bptt import BpttLearner
 
+RANDOM_START = "model: a network that starts from random weights, as there is no base for it, has to learn as a whole"
+"""The feature, as the error names it where torch is not installed."""
+
 
 class LazyLearner:
-    """Same interface as BpttLearner. Without `start` the learner is created at once, as torch draws its weights."""
+    """Same interface as BpttLearner. Without `start` the learner is created at once, as torch draws its weights.
+
+    Raises:
+        ConfigError: without `start` where torch is not installed.
+    """
 
     def __init__(
         self, shape: Shape, learning: LearningConfig, *, start: Singles | None, seed: int, device: str
@@ -30,7 +40,10 @@ class LazyLearner:
         self._learner: BpttLearner | None = None
         self._arrays = dict[str, NDArray[np.generic]]()
         """State as in `BpttLearner.save`, until the learner is created."""
+        self._can_learn = torch_installed()
         if start is None:
+            if not self._can_learn:
+                raise missing_extra(RANDOM_START, "torch", "torch")
             self._create()
         else:
             zeros = np.zeros_like(start)
@@ -46,13 +59,19 @@ class LazyLearner:
             return np.asarray(self._arrays["average"], np.float32)
         return np.asarray(self._learner.average.cpu().numpy(), np.float32)
 
-    def learn(self, windows: Windows) -> LearningResult:
-        """See BpttLearner."""
-        return self._create().learn(windows)
+    def learn(self, windows: Windows) -> LearningResult | None:
+        """See BpttLearner. None where torch is not installed."""
+        return self._create().learn(windows) if self._can_learn else None
 
     def restart(self, weights: Singles) -> None:
         """See BpttLearner."""
-        self._create().restart(weights)
+        if self._can_learn:
+            self._create().restart(weights)
+            return
+        zeros, steps = np.zeros_like(weights), np.array(self._arrays["learning_steps"])
+        steps[1] = 0  # Adam's
+        new = {"weights": weights, "average": weights, "first_moment": zeros, "second_moment": zeros}
+        self._arrays = {**new, "learning_steps": steps}
 
     def save(self) -> dict[str, NDArray[np.generic]]:
         """See BpttLearner."""

@@ -1,8 +1,7 @@
-"""Replay buffers: single rows for the head, and windows of consecutive rows for the whole network.
+"""Replay buffer of single rows, for the head.
 
-Both are of a fixed size per task, however many series it has. They store what the network read at a row, add the labels
-as they mature, and overwrite the oldest entries. Windows are saved in half precision and rounded to it when they are
-drawn, so that a restart changes no bit.
+It is of a fixed size per task, however many series it has. It stores what the network read at a row, adds the labels as
+they mature, and overwrites the oldest entries.
 """
 
 import math
@@ -11,7 +10,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from streamrnn.core.jit import Integers, Singles, compiled, compiled_allocating
+from streamrnn.core.handle import Handle, contents
+from streamrnn.core.jit import Integers, Singles, compiled
 from streamrnn.core.network.shapes import Shape
 from streamrnn.core.series.state import LEAD
 from streamrnn.core.series.wave import WaveFeatures
@@ -19,15 +19,8 @@ from streamrnn.core.series.wave import WaveFeatures
 CAPACITY = 1024  # rows stored for the head
 RECENT = 64  # largest number of newly labelled rows, per horizon, in one step of the head
 SPACING = 64  # waves that the stored rows should span, so that their labels can mature
-WINDOW_COUNT = 64
 LABEL_CLIP = 8.0  # units; beyond it a label would only teach the network that spikes exist
-ABANDONED_AFTER = 1000  # learning points after which a window that waits for its series may be reused
 NONE = -1
-
-
-def round_to_half(array: Singles) -> Singles:
-    """Round to half precision."""
-    return array.astype(np.float16).astype(np.float32)
 
 
 class Examples(NamedTuple):
@@ -72,15 +65,23 @@ def label_rows(last: int, stored: StoredRows, seen: int, horizons: Integers, tru
         number = stored.previous[at]
 
 
-@compiled_allocating
+@compiled
+def copy_numbers(source: Singles, target: Singles) -> None:
+    """Copy a vector in a loop, which compiles in a tenth of the time of an assignment."""
+    for i in range(len(target)):
+        target[i] = source[i]
+
+
+@compiled
 def store_rows(
-    last: Integers, rows: Integers, seen: Integers, horizons: Integers, truths: Singles, live: int, stored: StoredRows,
-    top: Singles, features: WaveFeatures,
+    last: Integers, rows: Integers, seen: Integers, horizons: Integers, truths: Singles, live: int,
+    buffer: Handle[StoredRows], top: Singles, features: WaveFeatures,
 ) -> None:  # fmt: skip
     """Add one wave, row by row so that its size has no effect: label stored rows, and store every n-th of a series.
 
     n is the smallest number for which SPACING waves of the `live` series fit.
     """
+    stored = contents(buffer)
     capacity = len(stored.labels)
     for b in range(len(rows)):
         row = rows[b]
@@ -89,24 +90,29 @@ def store_rows(
             continue
         at = stored.taken[0] % capacity
         stored.origin[at], stored.previous[at], last[row] = seen[b], last[row], stored.taken[0]
-        stored.top[at], stored.points[at] = top[b], features.points[b]
-        stored.trust[at], stored.lead[at] = features.trust[b], features.lead[b]
-        stored.labels[at] = np.nan
+        copy_numbers(top[b], stored.top[at])
+        for k in range(len(horizons)):
+            copy_numbers(features.points[b, k], stored.points[at, k])
+            copy_numbers(features.trust[b, k], stored.trust[at, k])
+            copy_numbers(features.lead[b, k], stored.lead[at, k])
+            stored.labels[at, k] = np.nan
         stored.taken[0] += 1
 
 
-@compiled_allocating
-def gather_examples(stored: StoredRows, fresh: Integers, replay: Integers, drawn: Examples) -> None:
+@compiled
+def gather_examples(buffer: Handle[StoredRows], fresh: Integers, replay: Integers, drawn: Examples) -> None:
     """Fill `drawn`: per horizon the `fresh` (K,) rows that were labelled last, then the rows numbered `replay`."""
+    stored = contents(buffer)
     capacity, out = len(stored.labels), 0
     for k in range(len(fresh)):
         for i in range(fresh[k] + len(replay)):
             latest = stored.recent[k, (stored.counts[0, k] - 1 - i) % stored.recent.shape[1]]
             number = latest if i < fresh[k] else replay[i - fresh[k]]
             at = number % capacity
-            drawn.y[out] = stored.top[at]
-            drawn.points[out], drawn.trust[out] = stored.points[at, k], stored.trust[at, k]
-            drawn.lead[out] = stored.lead[at, k]
+            copy_numbers(stored.top[at], drawn.y[out])
+            copy_numbers(stored.points[at, k], drawn.points[out])
+            copy_numbers(stored.trust[at, k], drawn.trust[out])
+            copy_numbers(stored.lead[at, k], drawn.lead[out])
             drawn.label[out] = stored.labels[at, k] if stored.taken[0] - number <= capacity else np.nan
             out += 1
 
@@ -123,6 +129,7 @@ class RowBuffer:
             np.zeros(CAPACITY, i8), np.full(CAPACITY, NONE, i8), np.zeros((k, RECENT), i8), np.zeros((3, k), i8),
             np.zeros(1, i8),
         )  # fmt: skip
+        self._handle = Handle(self._stored)
         self._sizes = ((shape.encoder.top,), (e,), (e,), (LEAD,), ())
 
     @staticmethod
@@ -139,7 +146,7 @@ class RowBuffer:
         `truths` (B, K) are the labels that mature, NaN: none; `live` series share the buffer; `last` (S,) are the
         numbers of the series' last stored rows, and updated.
         """
-        store_rows(last, rows, seen, self._horizons, truths, live, self._stored, top, features)
+        store_rows(last, rows, seen, self._horizons, truths, live, self._handle, top, features)
 
     def draw(self, generator: np.random.Generator) -> Examples | None:
         """Return the rows labelled since the draw before the last, and as many older ones; None if there are none."""
@@ -152,7 +159,7 @@ class RowBuffer:
         replay = generator.integers(max(taken - CAPACITY, 0), taken, int(fresh.max()))
         count = int(fresh.sum()) + len(replay) * len(fresh)
         drawn = Examples(*(np.empty((count, *size), np.float32) for size in self._sizes))
-        gather_examples(self._stored, fresh, replay, drawn)
+        gather_examples(self._handle, fresh, replay, drawn)
         return drawn
 
     def save(self) -> dict[str, NDArray[np.generic]]:
@@ -163,128 +170,3 @@ class RowBuffer:
         """Restore what `save` returned."""
         for name, array in self._stored._asdict().items():
             array[:] = saved[f"rows_{name}"]
-
-
-class Windows(NamedTuple):
-    """B windows of T consecutive rows of a series each."""
-
-    inputs: Singles  # (B, T, F)
-    points: Singles  # (B, T, K, E)
-    trust: Singles  # (B, T, K, E)
-    lead: Singles  # (B, T, K, 3)
-    labels: Singles  # (B, T, K) NaN: unknown
-    hidden: Singles  # (B, *states) before the first row
-
-    @classmethod
-    def empty(cls, count: int, length: int, horizons: int, shape: Shape) -> "Windows":
-        """Allocate `count` windows."""
-        e, rows = shape.experts, (length, horizons)
-        sizes = (length, shape.inputs), (*rows, e), (*rows, e), (*rows, LEAD), rows, shape.states
-        windows = cls(*(np.zeros((count, *size), np.float32) for size in sizes))
-        windows.labels[:] = np.nan
-        return windows
-
-
-@compiled
-def label_window(labels: Singles, at: int, horizons: Integers, truths: Singles) -> None:
-    """Label the rows of a window, `labels` (T, K), with the `truths` (K,) that mature at row `at`."""
-    for k in range(len(horizons)):
-        origin = at - horizons[k]
-        if 0 <= origin < len(labels):
-            labels[origin, k] = min(max(truths[k], -LABEL_CLIP), LABEL_CLIP)
-
-
-@compiled_allocating
-def record_wave(
-    series: Integers, start: Integers, rows: Integers, lookup: Integers, seen: Integers, horizons: Integers,
-    truths: Singles, features: WaveFeatures, hidden: Singles, windows: Windows,
-) -> None:  # fmt: skip
-    """Add one wave to the open windows; `series` and `start` (C,) as in WindowBuffer.
-
-    `lookup` (S,) is scratch, NONE everywhere before and after.
-    """
-    length = windows.inputs.shape[1]
-    for b in range(len(rows)):
-        lookup[rows[b]] = b
-    for c in range(len(series)):
-        if series[c] < 0:
-            continue
-        b = lookup[series[c]]
-        if b < 0:
-            continue
-        at = seen[b] - start[c]
-        if at == 0:
-            windows.hidden[c] = hidden[b]
-        if at < length:
-            windows.inputs[c, at] = features.inputs[b]
-            windows.points[c, at] = features.points[b]
-            windows.trust[c, at] = features.trust[b]
-            windows.lead[c, at] = features.lead[b]
-            windows.labels[c, at] = np.nan
-        label_window(windows.labels[c], at, horizons, truths[b])
-        if at >= length - 1 + horizons[len(horizons) - 1]:
-            series[c] = -2 - series[c]  # complete
-    for b in range(len(rows)):
-        lookup[rows[b]] = NONE
-
-
-class WindowBuffer:
-    """WINDOW_COUNT windows: open ones that are being recorded, newly completed ones, and older ones for replay."""
-
-    def __init__(self, *, length: int, horizons: Integers, shape: Shape) -> None:
-        self._horizons = horizons
-        self.windows = Windows.empty(WINDOW_COUNT, length, len(horizons), shape)
-        self._series = np.full(WINDOW_COUNT, NONE, np.int64)  # >= 0: open; NONE: unused; below: complete
-        self._start = np.zeros(WINDOW_COUNT, np.int64)  # observations of the series before the first row
-        self._opened = np.zeros(WINDOW_COUNT, np.int64)  # number of the learning point
-        self._learned = np.ones(WINDOW_COUNT, np.bool_)
-        self._lookup = np.full(0, NONE, np.int64)
-
-    def record(self, rows: Integers, seen: Integers, truths: Singles, features: WaveFeatures, hidden: Singles) -> None:
-        """Add one wave to the open windows; `seen` (B,) and `hidden` (B, *states) are those before it."""
-        if not (self._series >= 0).any():
-            return
-        size = int(max(rows.max(), self._series.max())) + 1
-        if len(self._lookup) < size:
-            self._lookup = np.full(2 * size, NONE, np.int64)
-        marks = self._series, self._start
-        record_wave(*marks, rows, self._lookup, seen, self._horizons, truths, features, hidden, self.windows)
-
-    def open(self, rows: Integers, seen: Integers, point: int) -> None:
-        """Open windows for these series with `seen` (B,) observations, as many as fit, at learning point `point`."""
-        recording = self._series >= 0
-        free = np.flatnonzero(~recording | (point - self._opened > ABANDONED_AFTER))
-        count = min(len(rows), len(free), WINDOW_COUNT // 2 - int(recording.sum()))
-        if count <= 0:
-            return
-        chosen = free[np.argsort(self._opened[free], kind="stable")][:count]  # the oldest are overwritten
-        self._series[chosen], self._start[chosen] = rows[:count], seen[:count]
-        self._opened[chosen], self._learned[chosen] = point, False
-
-    def draw(self, batch: int, replay: int, generator: np.random.Generator) -> Windows | None:
-        """Return at most `batch` newly completed windows and `replay` older ones; None if none was completed."""
-        complete = self._series < NONE
-        fresh = np.flatnonzero(complete & ~self._learned)[:batch]
-        if not len(fresh):
-            return None
-        older = np.flatnonzero(complete & self._learned)
-        chosen = np.concatenate([fresh, generator.permutation(older)[:replay]])
-        self._learned[fresh] = True
-        drawn = Windows(*(array[chosen] for array in self.windows))
-        rounded = {name: round_to_half(getattr(drawn, name)) for name in Windows._fields if name != "labels"}
-        return drawn._replace(**rounded)
-
-    def save(self) -> dict[str, NDArray[np.generic]]:
-        """Return the arrays by name."""
-        saved: dict[str, NDArray[np.generic]] = {
-            f"tapes_{name}": array if name == "labels" else array.astype(np.float16)
-            for name, array in self.windows._asdict().items()
-        }
-        marks = np.stack([self._series, self._start, self._opened, self._learned])
-        return {**saved, "tapes_marks": marks}
-
-    def load(self, saved: dict[str, NDArray[np.generic]]) -> None:
-        """Restore what `save` returned."""
-        for name, array in self.windows._asdict().items():
-            array[:] = saved[f"tapes_{name}"]
-        self._series[:], self._start[:], self._opened[:], self._learned[:] = saved["tapes_marks"]

@@ -21,7 +21,7 @@ class Rollback:
 
     def __init__(self, weights: Singles) -> None:
         self.champion = weights.copy()
-        self.numbers = np.array([0.0, 0.0, 0.0, 1.0, 0.0])
+        self.numbers = [0.0, 0.0, 0.0, 1.0, 0.0]
         """Error sums of the challenger and of the reference in this trial, its labels, the champion's ratio of both
         errors, and the number of rollbacks."""
 
@@ -34,7 +34,7 @@ class Rollback:
     @property
     def complete(self) -> bool:
         """Whether the trial has enough labels."""
-        return bool(self.numbers[LABELS] >= TRIAL)
+        return self.numbers[LABELS] >= TRIAL
 
     def end_trial(self, weights: Singles) -> bool:
         """Return whether to restore `champion`; if not, `weights` become the champion. False while incomplete."""
@@ -42,7 +42,7 @@ class Rollback:
         if not self.complete:
             return False
         now = own / reference if reference > 0 else 1.0
-        self.numbers[[OWN, REFERENCE, LABELS]] = 0.0
+        self.numbers[OWN] = self.numbers[REFERENCE] = self.numbers[LABELS] = 0.0
         if now > MARGIN * max(ratio, 1.0):
             self.numbers[ROLLBACKS] += 1
             return True
@@ -52,8 +52,8 @@ class Rollback:
 
     def save(self) -> dict[str, NDArray[np.generic]]:
         """Return the arrays by name."""
-        return {"champion": self.champion, "numbers": self.numbers}
+        return {"champion": self.champion, "numbers": np.array(self.numbers)}
 
     def load(self, saved: dict[str, NDArray[np.generic]]) -> None:
         """Restore what `save` returned."""
-        self.champion[:], self.numbers[:] = saved["champion"], saved["numbers"]
+        self.champion[:], self.numbers = saved["champion"], saved["numbers"].tolist()

@@ -6,7 +6,6 @@ from typing import NamedTuple
 BETAS = (0.9, 0.99)  # of Adam; a stream drifts, so the second moment decays faster than by default
 ANCHOR = 0.002
 """Share of its distance from the pretrained value that a weight returns at each step, to forget series that ended."""
-WEIGHTS = (0.8, 5.0)  # smallest and largest weight of a label
 
 
 class LearningResult(NamedTuple):

@@ -1,22 +1,41 @@
-"""The encoder on the CPU, stepped wave by wave in compiled loops.
+"""The encoders on the CPU, stepped wave by wave in compiled loops.
 
-Each row is computed by itself, so its bits do not depend on the wave; laws compare the loops with the encoders in
-torch that the learner uses.
+The bits of a row do not depend on the wave; laws compare the loops with the encoders in torch that the learner uses.
 """
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 import numpy as np
 
 from streamrnn.core.jit import Integers, Singles, compiled, compiled_allocating
-from streamrnn.core.network.kernels import CODES, LayerWeights, decay_state, exceeds_limit, step_layers, step_rows
+from streamrnn.core.network.kernels import (
+    BLOCK,
+    CODES,
+    LayerWeights,
+    decay_state,
+    exceeds_limit,
+    step_encoders,
+    step_layers,
+)
 from streamrnn.core.network.shapes import ATTENTION, Shape, named_views
 from streamrnn.core.vector_math import ZERO, add_product, exponential
+from streamrnn.core.vector_products import LANES
+
+
+class WaveEncoders(Protocol):
+    """Encoders of one shape that advance the hidden states of a wave's rows by one observation."""
+
+    def load(self, number: int, weights: Singles) -> None:
+        """Use these flat weights in encoder `number` from now on."""
+
+    def step(self, hidden: Sequence[Singles], rows: Integers, inputs: Singles) -> Singles:
+        """Advance the `rows` of each state (S, *states) in place by `inputs` (B, F); return encodings (n, B, top)."""
 
 
 class WaveEncoder(Protocol):
-    """Advances the hidden states of a wave's rows by one observation."""
+    """One encoder."""
 
     def load(self, weights: Singles) -> None:
         """Use these flat weights from now on."""
@@ -79,7 +98,7 @@ def step_rows_with_context(
     cell: int, gap: int, sizes: tuple[int, int, int], hidden: Singles, rows: Integers, inputs: Singles, top: Singles,
     layers: LayerWeights, reverse: LayerWeights, attention: AttentionWeights,
 ) -> None:  # fmt: skip
-    """Step as `step_rows`, for flat states (S, Z) that end in a context and its number of entries.
+    """Step flat states (S, Z) that end in a context and its number of entries, row by row.
 
     The context holds outputs where `attention` has weights, else inputs. The second half of `top` (B, 2H) is the result
     of the attention, or the output of the `reverse` layers, which read the context from the newest entry backwards.
@@ -88,15 +107,17 @@ def step_rows_with_context(
     recurrent, attends = depth * vectors * size, len(attention.query) > 0
     width = size if attends else inputs.shape[1]
     length = (hidden.shape[1] - recurrent - 1) // width
-    gates = np.empty((2, layers.biases.shape[2]), np.float32)
-    scratch, back = np.empty((3, max(size, length)), np.float32), np.empty((1, vectors, size), np.float32)
+    into = np.empty((1, layers.biases.shape[2]), np.float32)
+    within = np.empty_like(into)
+    scratch, back = np.empty((3, max(size, length)), np.float32), np.empty((1, 1, vectors, size), np.float32)
     for b in range(len(rows)):
         whole = hidden[rows[b]]
-        state, context = whole[:recurrent].reshape(depth, vectors, size), whole[recurrent:-1].reshape(length, width)
+        state, context = whole[:recurrent].reshape(depth, 1, vectors, size), whole[recurrent:-1].reshape(length, width)
         if gap >= 0:
-            decay_state(state, inputs[b, gap], layers.decay)
-        step_layers(cell, state, inputs[b], layers, gates)
-        top[b, :size] = state[depth - 1, 0]
+            decay_state(whole[:recurrent].reshape(depth, vectors, size), inputs[b, gap], layers.decay[0])
+        step_layers(cell, 0, state, inputs[b : b + 1], layers, into, within)
+        for i in range(size):
+            top[b, i] = state[depth - 1, 0, 0, i]
         append_context(context, top[b, :size] if attends else inputs[b])
         count = min(int(whole[-1]) + 1, length)
         whole[-1] = count
@@ -104,37 +125,70 @@ def step_rows_with_context(
             attend(context, count, top[b, :size], attention, top[b, size:], scratch)
         else:
             back[:] = ZERO
-            for i in range(count):
-                step_layers(cell, back, context[length - 1 - i], reverse, gates)
-            top[b, size:] = back[0, 0]
+            for i in range(length - 1, length - 1 - count, -1):
+                step_layers(cell, 0, back, context[i : i + 1], reverse, into, within)
+            for i in range(size):
+                top[b, size + i] = back[0, 0, 0, i]
         if exceeds_limit(whole):
             whole[:], top[b] = ZERO, ZERO
 
 
 def _pack_layers(parts: dict[str, Singles], names: list[str], decay: Singles) -> LayerWeights:
-    """Copy the weights of the layers whose parts end in `names`."""
+    """Return the weights of one encoder, of the layers whose parts end in `names`."""
+    biases = [parts[f"bias_{of}_{name}"] for name in names for of in ("ih", "hh")]
     arrays = (
         np.concatenate([parts[f"weight_ih_{name}"].T for name in names]),
         np.concatenate([parts[f"weight_hh_{name}"].T for name in names]),
-        np.stack([np.stack([parts[f"bias_ih_{name}"], parts[f"bias_hh_{name}"]]) for name in names]),
-        decay,
+        np.stack(biases),
     )
-    return LayerWeights(*(np.array(array, order="C", copy=True) for array in arrays))
+    padded = [np.pad(array, ((0, 0), (0, -array.shape[1] % LANES))) for array in arrays]
+    return LayerWeights(*(np.array(array[None], np.float32, order="C") for array in (*padded, decay)))
 
 
-class CpuEncoder:
-    """A WaveEncoder in compiled loops."""
+def _pack_encoder(weights: Singles, shape: Shape) -> LayerWeights:
+    """Return the weights of the layers that read forwards."""
+    encoder, parts = shape.encoder, named_views(weights, shape)
+    decay = np.zeros((0, encoder.hidden_size), np.float32)
+    if encoder.gap >= 0:
+        decay = np.concatenate([parts["decay_rate"], parts["decay_start"]])
+    return _pack_layers(parts, [f"l{layer}" for layer in range(encoder.layers)], decay)
+
+
+class RecurrentEncoders:
+    """Recurrent encoders, stepped in blocks of rows by one compiled call for all."""
+
+    def __init__(self, shape: Shape, count: int) -> None:
+        self._shape, self._codes = shape, (CODES[shape.cell], shape.encoder.gap)
+        empty = _pack_encoder(np.zeros(shape.size, np.float32), shape)
+        self._weights = tuple(np.repeat(array, count, 0) for array in empty)
+        (depth, vectors, size), columns = shape.encoder.recurrent_shape, empty.biases.shape[2]
+        sizes = (depth, BLOCK, vectors, size), (BLOCK, columns), (BLOCK, columns)
+        self._scratch = tuple(np.zeros(each, np.float32) for each in sizes)
+
+    def load(self, number: int, weights: Singles) -> None:
+        """See WaveEncoders."""
+        for stacked, array in zip(self._weights, _pack_encoder(weights, self._shape), strict=True):
+            stacked[number] = array[0]
+
+    def step(self, hidden: Sequence[Singles], rows: Integers, inputs: Singles) -> Singles:
+        """See WaveEncoders."""
+        tops = np.empty((len(hidden), len(rows), self._shape.hidden_size), np.float32)
+        step_encoders(*self._codes, tuple(hidden), rows, inputs, tops, self._weights, *self._scratch)
+        return tops
+
+
+class ContextEncoder:
+    """A bidirectional encoder, or one with attention, stepped row by row in compiled loops."""
 
     def __init__(self, shape: Shape) -> None:
         self._shape, self._encoder = shape, shape.encoder
 
     def load(self, weights: Singles) -> None:
         """See WaveEncoder."""
-        encoder, none = self._encoder, np.empty((2, 0, 0), np.float32)
-        parts = named_views(weights, self._shape)
-        decay = np.stack([parts["decay_rate"], parts["decay_start"]]) if encoder.gap >= 0 else none
-        self._layers = _pack_layers(parts, [f"l{layer}" for layer in range(encoder.layers)], decay)
-        self._reverse = _pack_layers(parts, ["l0_reverse"], none) if encoder.kind == "bidirectional" else self._layers
+        encoder, parts = self._encoder, named_views(weights, self._shape)
+        self._layers = self._reverse = _pack_encoder(weights, self._shape)
+        if encoder.kind == "bidirectional":
+            self._reverse = _pack_layers(parts, ["l0_reverse"], self._layers.decay[0, :0])
         empty = np.empty((0, 0), np.float32)
         query, key, value = (parts[name] for name in ATTENTION) if encoder.kind == "attention" else (empty,) * 3
         matrices = (np.array(each, order="C", copy=True) for each in (query.T, key, value.T))
@@ -142,20 +196,36 @@ class CpuEncoder:
 
     def step(self, hidden: Singles, rows: Integers, inputs: Singles) -> Singles:
         """See WaveEncoder."""
-        top = np.empty((len(rows), self._encoder.top), np.float32)
-        cell, gap = CODES[self._encoder.cell], self._encoder.gap
-        if self._encoder.kind == "recurrent":
-            step_rows(cell, gap, hidden, rows, inputs, top, self._layers)
-        else:
-            weights = self._layers, self._reverse, self._attention
-            step_rows_with_context(cell, gap, self._encoder.recurrent_shape, hidden, rows, inputs, top, *weights)
+        top, encoder = np.empty((len(rows), self._encoder.top), np.float32), self._encoder
+        step_rows_with_context(
+            CODES[encoder.cell], encoder.gap, encoder.recurrent_shape, hidden, rows, inputs, top, self._layers,
+            self._reverse, self._attention,
+        )  # fmt: skip
         return top
 
 
-def make_encoder(shape: Shape, device: str) -> WaveEncoder:
-    """Return an encoder for a device, `cpu` or `cuda`."""
-    if device == "cpu":
-        return CpuEncoder(shape)
-    from streamrnn.core.network.encoder_gpu import GpuEncoder  # noqa: PLC0415 -- torch takes over a second to load
+class SeparateEncoders:
+    """Encoders that are stepped one after the other."""
 
-    return GpuEncoder(shape, device)
+    def __init__(self, encoders: Sequence[WaveEncoder]) -> None:
+        self._encoders = encoders
+
+    def load(self, number: int, weights: Singles) -> None:
+        """See WaveEncoders."""
+        self._encoders[number].load(weights)
+
+    def step(self, hidden: Sequence[Singles], rows: Integers, inputs: Singles) -> Singles:
+        """See WaveEncoders."""
+        pairs = zip(self._encoders, hidden, strict=True)
+        return np.stack([encoder.step(state, rows, inputs) for encoder, state in pairs])
+
+
+def make_encoders(shape: Shape, device: str, count: int) -> WaveEncoders:
+    """Return `count` encoders for a device, `cpu` or `cuda`."""
+    if device != "cpu":
+        from streamrnn.core.network.encoder_gpu import GpuEncoder  # noqa: PLC0415 -- torch takes over a second to load
+
+        return SeparateEncoders([GpuEncoder(shape, device) for _ in range(count)])
+    if shape.kind == "recurrent":
+        return RecurrentEncoders(shape, count)
+    return SeparateEncoders([ContextEncoder(shape) for _ in range(count)])

@@ -16,16 +16,22 @@ from torch.nn.functional import linear, scaled_dot_product_attention
 
 from streamrnn.core.network.cells import run_cell
 from streamrnn.core.network.shapes import ATTENTION, LAYER, REVERSE, STATES, Encoder
+from streamrnn.core.network.workspace import NO_REUSE, Workspace
 
 
-def encode(encoder: Encoder, parts: dict[str, Tensor], inputs: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the encodings (T, B, top) of `inputs` (T, B, F) and the last state, from `state` (B, *states) on."""
+def encode(
+    encoder: Encoder, parts: dict[str, Tensor], inputs: Tensor, state: Tensor, workspace: Workspace = NO_REUSE
+) -> tuple[Tensor, Tensor]:
+    """Return the encodings (T, B, top) of `inputs` (T, B, F) and the last state, from `state` (B, *states) on.
+
+    The encodings may be in `workspace`.
+    """
     if encoder.kind == "recurrent":
-        return _run_layers(encoder, parts, inputs, state)
+        return _run_layers(encoder, parts, inputs, state, workspace)
     depth, vectors, size = encoder.recurrent_shape
     sizes = [depth * vectors * size, encoder.context * encoder.entry_size, 1]
     recurrent, context, filled = state.split(sizes, 1)
-    tops, last = _run_layers(encoder, parts, inputs, recurrent.view(-1, *encoder.recurrent_shape))
+    tops, last = _run_layers(encoder, parts, inputs, recurrent.view(-1, *encoder.recurrent_shape), workspace)
     entries = (inputs if encoder.kind == "bidirectional" else tops).transpose(0, 1)
     known = torch.cat([context.view(len(state), encoder.context, -1), entries], 1)  # (B, W + T, .)
     # (B, T) entries of the context after each row, the newest last
@@ -37,12 +43,14 @@ def encode(encoder: Encoder, parts: dict[str, Tensor], inputs: Tensor, state: Te
     return torch.cat([tops, second], -1), torch.cat([last.flatten(1), *tail], 1)
 
 
-def _run_layers(encoder: Encoder, parts: dict[str, Tensor], inputs: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+def _run_layers(
+    encoder: Encoder, parts: dict[str, Tensor], inputs: Tensor, state: Tensor, workspace: Workspace
+) -> tuple[Tensor, Tensor]:
     """Run the recurrent layers; state (B, D, N, H)."""
     weights = [parts[f"{name}_l{layer}"] for layer in range(encoder.layers) for name in LAYER]
     vectors = [each.contiguous() for each in state.permute(2, 1, 0, 3)]  # N of (D, B, H), as torch expects
     if encoder.gap < 0:
-        outputs, vectors = run_cell(encoder.cell, inputs, vectors, weights)
+        outputs, vectors = run_cell(encoder.cell, inputs, vectors, weights, workspace)
     else:
         outputs, vectors = _run_with_decay(encoder, parts, inputs, vectors, weights)
     return outputs, torch.stack(vectors).permute(2, 1, 0, 3)

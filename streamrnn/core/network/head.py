@@ -18,43 +18,37 @@ import numpy as np
 
 from streamrnn.core.jit import Singles, compiled
 from streamrnn.core.series.state import LEAD
-from streamrnn.core.vector_math import ONE, ZERO, add_product, exponential
+from streamrnn.core.vector_math import ONE, ZERO, exponential
+from streamrnn.core.vector_products import LANES, add_products
 from streamrnn.errors import StateError
-
-LANES = 8  # the outputs are padded with zeros to a multiple of it, because the remainder of a vectorized loop is slow
 
 
 class Head(NamedTuple):
-    """Weights, float32, with the innermost loop over adjacent numbers; P is E+1+L, padded."""
+    """Weights, float32, with the innermost loop over adjacent numbers; V is W and P is E+1+L, padded with zeros."""
 
-    recurrent: Singles  # (H, W), A transposed
-    advice: Singles  # (2E+3, W), C transposed
-    bias: Singles  # (W,), c
-    out: Singles  # (W, P), O transposed; zero from column E+1+L on
-    out_bias: Singles  # (E+1+L,), b
-
-
-class HeadActivations(NamedTuple):
-    """Scratch of a forward pass over one row and horizon; a backward pass reads it."""
-
-    projection: Singles  # (W,), c + A y
-    advice: Singles  # (2E+3,), inputs besides y
-    preactivation: Singles  # (W,)
-    sigmoid: Singles  # (W,), logistic function of the preactivation
-    hidden: Singles  # (W,), silu: their product
-    out: Singles  # (P,), the gate (E+1), then the offsets (L)
+    recurrent: Singles  # (H, V), A transposed
+    advice: Singles  # (2E+3, V), C transposed
+    bias: Singles  # (1, V), c
+    out: Singles  # (W, P), O transposed
+    out_bias: Singles  # (1, E+1+L), b
 
 
-def head_views(buffer: Singles, hidden: int, experts: int, width: int, knots: int) -> Head:
-    """Return the parts of a head as views of a flat `buffer` of `padded_size` numbers."""
+def head_views(flat: Singles, hidden: int, experts: int, width: int, knots: int) -> Head:
+    """Return the parts of a head as views of `flat`, of `padded_size` numbers."""
     sizes = _sizes(hidden, experts, width, knots)
     ends = list(accumulate(math.prod(size) for size in sizes))
-    return Head(*(part.reshape(size) for part, size in zip(np.split(buffer, ends[:-1]), sizes, strict=True)))
+    return Head(*(part.reshape(size) for part, size in zip(np.split(flat, ends[:-1]), sizes, strict=True)))
 
 
 def padded_size(hidden: int, experts: int, width: int, knots: int) -> int:
     """Return the number of weights of a head, padding included."""
     return sum(math.prod(size) for size in _sizes(hidden, experts, width, knots))
+
+
+def _sizes(hidden: int, experts: int, width: int, knots: int) -> tuple[tuple[int, int], ...]:
+    outputs = experts + 1 + knots
+    columns, padded = (-(-n // LANES) * LANES for n in (width, outputs))
+    return (hidden, columns), (2 * experts + LEAD, columns), (1, columns), (width, padded), (1, outputs)
 
 
 def unpack_head(flat: Singles, hidden: int, experts: int, width: int, knots: int) -> Head:
@@ -74,8 +68,8 @@ def fill_head(head: Head, flat: Singles) -> None:
     Raises:
         StateError: The number of weights does not match this head.
     """
-    (hidden, width), advice, outputs = head.recurrent.shape, len(head.advice), len(head.out_bias)
-    sizes = ((width, hidden), (width, advice), (width,), (outputs, width), (outputs,))
+    hidden, advice, width, outputs = len(head.recurrent), len(head.advice), len(head.out), head.out_bias.shape[1]
+    sizes = ((width, hidden), (width, advice), (width, 1), (outputs, width), (outputs, 1))
     ends = list(accumulate(math.prod(size) for size in sizes))
     if flat.shape != (ends[-1],):
         raise StateError(
@@ -84,90 +78,115 @@ def fill_head(head: Head, flat: Singles) -> None:
             "use the state or the model that was saved for this shape"
         )
     parts = [part.reshape(size) for part, size in zip(np.split(flat, ends[:-1]), sizes, strict=True)]
-    targets = head.recurrent, head.advice, head.bias, head.out[:, :outputs], head.out_bias
-    for target, part in zip(targets, parts, strict=True):
+    for target, part in zip(_unpadded(head), parts, strict=True):
         target[...] = part.T
 
 
 def flatten_head(head: Head) -> Singles:
     """Return a copy of a head as a flat tail; see `unpack_head`."""
-    parts = (head.recurrent, head.advice, head.bias, head.out[:, : len(head.out_bias)], head.out_bias)
-    return np.concatenate([part.T.ravel() for part in parts], dtype=np.float32)
+    return np.concatenate([part.T.ravel() for part in _unpadded(head)], dtype=np.float32)
 
 
-def allocate_activations(head: Head) -> HeadActivations:
-    """Allocate the scratch for a forward or backward pass of `head`."""
-    advice, width = head.advice.shape
-    sizes = width, advice, width, width, width, head.out.shape[1]
-    return HeadActivations(*(np.zeros(size, np.float32) for size in sizes))
+def _unpadded(head: Head) -> Head:
+    width, outputs = len(head.out), head.out_bias.shape[1]
+    recurrent, advice, bias = (part[:, :width] for part in head[:3])
+    return Head(recurrent, advice, bias, head.out[:, :outputs], head.out_bias)
 
 
-def _sizes(hidden: int, experts: int, width: int, knots: int) -> tuple[tuple[int, ...], ...]:
-    outputs = experts + 1 + knots
-    padded = -(-outputs // LANES) * LANES
-    return (hidden, width), (2 * experts + LEAD, width), (width,), (width, padded), (outputs,)
+class HeadBlock(NamedTuple):
+    """Scratch of a forward pass over C pairs of a row and a horizon; a backward pass reads it. V and P as in Head.
 
-
-@compiled
-def project_encoding(y: Singles, row: int, head: Head, work: HeadActivations) -> None:
-    """Set work.projection (W,) to c + A y[row], which all horizons share; `y` is (B, H)."""
-    for i in range(len(work.projection)):
-        work.projection[i] = head.bias[i]
-    add_product(work.projection, y[row], head.recurrent)
-
-
-@compiled
-def forward_head(
-    points: Singles, trust: Singles, lead: Singles, row: int, head: Head, knots: Singles, work: HeadActivations
-) -> None:
-    """Fill knots[row] from work.projection and the row of `points` and `trust` (B, E) and `lead` (B, 3)."""
-    experts = points.shape[1]
-    for e in range(experts):
-        work.advice[e] = math.copysign(math.log1p(abs(points[row, e])), points[row, e])
-        work.advice[experts + e] = trust[row, e]
-    for i in range(LEAD):
-        work.advice[2 * experts + i] = lead[row, i]
-    for i in range(len(work.projection)):
-        work.preactivation[i] = work.projection[i]
-    add_product(work.preactivation, work.advice, head.advice)
-    for i in range(len(work.projection)):
-        work.sigmoid[i] = ONE / (ONE + exponential(-work.preactivation[i]))
-        work.hidden[i] = work.preactivation[i] * work.sigmoid[i]
-    for i in range(len(work.out)):
-        work.out[i] = head.out_bias[i] if i < len(head.out_bias) else ZERO
-    add_product(work.out, work.hidden, head.out)
-    center = gate_experts(work.out, points, row)
-    for q in range(knots.shape[1]):
-        knots[row, q] = center + work.out[experts + 1 + q]
-
-
-@compiled
-def gate_experts(out: Singles, points: Singles, row: int) -> np.floating:
-    """Turn the first E+1 of `out` into their softmax; return the mean of points[row] (E,) and persistence under it."""
-    experts = points.shape[1]
-    largest = out[experts]
-    for e in range(experts):
-        largest = max(largest, out[e])
-    for e in range(experts + 1):
-        out[e] = exponential(out[e] - largest)
-    total, center = out[experts], ZERO
-    for e in range(experts):
-        total += out[e]
-        center += out[e] * points[row, e]
-    for e in range(experts + 1):
-        out[e] /= total
-    return np.float32(center / total)
-
-
-@compiled
-def fill_knots(
-    y: Singles, points: Singles, trust: Singles, lead: Singles, row: int, head: Head, knots: Singles,
-    work: HeadActivations,
-) -> None:  # fmt: skip
-    """Fill knots[row] (K, L), unsorted, in units relative to the value, for one row of a wave.
-
-    `y` (B, H) is the encoding, `points` and `trust` are (B, K, E), `lead` is (B, K, 3), `knots` (B, K, L).
+    Kernels receive it, and a Head, as plain tuples, which are passed in a third of the time.
     """
-    project_encoding(y, row, head, work)
-    for k in range(points.shape[1]):
-        forward_head(points[row], trust[row], lead[row], k, head, knots[row], work)
+
+    projection: Singles  # (R, V), c + A y of the rows
+    advice: Singles  # (C, 2E+3), inputs besides y
+    points: Singles  # (E, C)
+    preactivation: Singles  # (C, V)
+    sigmoid: Singles  # (C, V), logistic function of the preactivation
+    hidden: Singles  # (C, V), silu: their product
+    out: Singles  # (C, P), the gate (E+1) before its softmax, then the offsets (L)
+    columns: Singles  # (P, C), the same transposed, the gate as exponentials of it
+    total: Singles  # (3, C), the sum of the exponentials, the mean of the points under the gate, and a maximum
+
+
+def allocate_block(rows: int, horizons: int, experts: int, width: int, knots: int) -> HeadBlock:
+    """Allocate the scratch for `rows` rows at `horizons` horizons; C is a multiple of LANES."""
+    pairs, columns, outputs = (-(-n // LANES) * LANES for n in (rows * horizons, width, experts + 1 + knots))
+    sizes = (
+        (rows, columns), (pairs, 2 * experts + LEAD), (experts, pairs), (pairs, columns), (pairs, columns),
+        (pairs, columns), (pairs, outputs), (outputs, pairs), (3, pairs),
+    )  # fmt: skip
+    return HeadBlock(*(np.zeros(size, np.float32) for size in sizes))
+
+
+@compiled
+def fill_advice(points: Singles, trust: Singles, lead: Singles, block: HeadBlock) -> None:
+    """Fill the inputs besides the encoding from `points` and `trust` (R, K, E) and `lead` (R, K, 3)."""
+    rows, horizons, experts = points.shape
+    for r in range(rows):
+        for k in range(horizons):
+            pair = r * horizons + k
+            for e in range(experts):
+                point = points[r, k, e]
+                block.points[e, pair] = point
+                block.advice[pair, e] = math.copysign(math.log1p(abs(point)), point)
+                block.advice[pair, experts + e] = trust[r, k, e]
+            for i in range(LEAD):
+                block.advice[pair, 2 * experts + i] = lead[r, k, i]
+
+
+@compiled
+def forward_block(y: Singles, horizons: int, head: Head, block: HeadBlock) -> None:
+    """Compute the outputs of a head from the encodings `y` (R, H) and block.advice; see `gate_block`."""
+    rows, width, outputs = len(y), head.bias.shape[1], head.out_bias.shape[1]
+    pairs = rows * horizons
+    for r in range(rows):
+        for i in range(width):
+            block.projection[r, i] = head.bias[0, i]
+    add_products(block.projection[:rows], y, head.recurrent)
+    for pair in range(pairs):
+        for i in range(width):
+            block.preactivation[pair, i] = block.projection[pair // horizons, i]
+    add_products(block.preactivation[:pairs], block.advice[:pairs], head.advice)
+    for pair in range(pairs):
+        activate(block.preactivation[pair], block.sigmoid[pair], block.hidden[pair])
+        for i in range(outputs):
+            block.out[pair, i] = head.out_bias[0, i]
+    add_products(block.out[:pairs], block.hidden[:pairs], head.out)
+    for pair in range(pairs):
+        for i in range(outputs):
+            block.columns[i, pair] = block.out[pair, i]
+    gate_block(pairs, block)
+
+
+@compiled
+def activate(preactivation: Singles, sigmoid: Singles, hidden: Singles) -> None:
+    """Fill the logistic function and silu of `preactivation` (V,)."""
+    for i in range(len(preactivation)):
+        sigmoid[i] = ONE / (ONE + exponential(-preactivation[i]))
+    for i in range(len(preactivation)):
+        hidden[i] = preactivation[i] * sigmoid[i]
+
+
+@compiled
+def gate_block(pairs: int, block: HeadBlock) -> None:
+    """Turn the first E+1 columns into exponentials and fill block.total: their sum, and the mean of points and 0."""
+    experts, lanes = len(block.points), -(-pairs // LANES) * LANES  # whole vectors: the last pairs are not read
+    total, center, largest = block.total[0], block.total[1], block.total[2]
+    for i in range(lanes):
+        largest[i], center[i] = block.columns[experts, i], ZERO
+    for e in range(experts):
+        for i in range(lanes):
+            largest[i] = max(largest[i], block.columns[e, i])
+    for e in range(experts + 1):
+        for i in range(lanes):
+            block.columns[e, i] = exponential(block.columns[e, i] - largest[i])
+    for i in range(lanes):
+        total[i] = block.columns[experts, i]
+    for e in range(experts):
+        for i in range(lanes):
+            total[i] += block.columns[e, i]
+            center[i] += block.columns[e, i] * block.points[e, i]
+    for i in range(lanes):
+        center[i] /= total[i]

@@ -1,38 +1,22 @@
-"""One step of the recurrent layers and of the head for one wave, in compiled loops.
+"""One step of the recurrent layers for a block of rows, in compiled loops.
 
-Each row is computed by itself, so its bits do not depend on the wave; on the few rows of a typical wave the loops are
-ten times faster than torch. Laws compare them with the network in torch.
+The bits of a row do not depend on its block, see vector_products; on the few rows of a typical wave the loops are ten
+times faster than torch. Laws compare them with the network in torch.
 """
 
-from statistics import NormalDist
 from typing import NamedTuple
 
 import numpy as np
 
 from streamrnn.core.jit import Integers, Singles, compiled, compiled_allocating
-from streamrnn.core.network.head import Head, HeadActivations, fill_knots, unpack_head
-from streamrnn.core.network.shapes import KNOTS, Shape
-from streamrnn.core.series.wave import WaveFeatures
-from streamrnn.core.vector_math import ONE, ZERO, add_product, exponential
+from streamrnn.core.vector_math import ONE, ZERO, exponential
+from streamrnn.core.vector_products import add_products
 
 HIDDEN_LIMIT = 1e3  # a state beyond it, which only a ReLU network can reach, is reset to zero
+LIMIT = np.float32(HIDDEN_LIMIT)
+BLOCK = 16  # rows whose states and gates fit into the first cache, with a part of the weights
 TWO = np.float32(2)
 CODES = {"rnn_tanh": 0, "rnn_relu": 1, "gru": 2, "lstm": 3}
-
-
-class KnotInterpolation(NamedTuple):
-    """Interpolation of Q quantiles between the knots: linear in the quantiles of the normal distribution."""
-
-    lower: Integers  # (Q,) index of the knot below
-    share: Singles  # (Q,) of the distance to the next knot; outside 0 to 1 beyond the outermost knots
-
-
-def knot_interpolation(quantiles: tuple[float, ...]) -> KnotInterpolation:
-    """Return the interpolation for these levels."""
-    knots, wanted = (np.array([NormalDist().inv_cdf(p) for p in levels]) for levels in (KNOTS, quantiles))
-    lower = np.clip(np.searchsorted(knots, wanted + 1e-9) - 1, 0, len(knots) - 2).astype(np.int64)
-    share = (wanted - knots[lower]) / (knots[lower + 1] - knots[lower])
-    return KnotInterpolation(lower, share.round(9).astype(np.float32))
 
 
 @compiled
@@ -48,60 +32,98 @@ def tanh(x: np.float32) -> np.float32:
 
 
 @compiled
-def step_cell(cell: int, state: Singles, into: Singles, within: Singles) -> None:
-    """Advance `state` (N, H) in place; the gates (G*H,) are sums of `into`, from the inputs, and `within`."""
+def step_gru(state: Singles, into: Singles, within: Singles) -> None:
+    """Advance `state` (1, H); see `step_cell`."""
     size = state.shape[1]
+    for i in range(2 * size):
+        into[i] = sigmoid(into[i] + within[i])
+    for i in range(size):
+        reset, update = into[i], into[size + i]
+        new = tanh(into[2 * size + i] + reset * within[2 * size + i])
+        state[0, i] = new + update * (state[0, i] - new)
+
+
+@compiled
+def step_lstm(state: Singles, into: Singles, within: Singles) -> None:
+    """Advance `state` (2, H); see `step_cell`."""
+    size = state.shape[1]
+    for i in range(2 * size):
+        into[i] = sigmoid(into[i] + within[i])
+    for i in range(2 * size, 3 * size):
+        into[i] = tanh(into[i] + within[i])
+    for i in range(3 * size, 4 * size):
+        into[i] = sigmoid(into[i] + within[i])
+    for i in range(size):
+        state[1, i] = into[size + i] * state[1, i] + into[i] * into[2 * size + i]
+    for i in range(size):
+        within[i] = tanh(state[1, i])
+    for i in range(size):
+        state[0, i] = into[3 * size + i] * within[i]
+
+
+@compiled
+def step_cell(cell: int, state: Singles, into: Singles, within: Singles) -> None:
+    """Advance `state` (N, H) in place; the gates (G*H,) are sums of `into`, from the inputs, and `within`.
+
+    Both are overwritten. A loop is vectorized where no array is read at one index and written at another.
+    """
     if cell == 0:
-        for i in range(size):
+        for i in range(state.shape[1]):
             state[0, i] = tanh(into[i] + within[i])
     elif cell == 1:
-        for i in range(size):
+        for i in range(state.shape[1]):
             state[0, i] = max(into[i] + within[i], ZERO)
     elif cell == 2:
-        for i in range(size):
-            reset = sigmoid(into[i] + within[i])
-            update = sigmoid(into[size + i] + within[size + i])
-            new = tanh(into[2 * size + i] + reset * within[2 * size + i])
-            state[0, i] = new + update * (state[0, i] - new)
+        step_gru(state, into, within)
     else:
-        for i in range(size):
-            ingate = sigmoid(into[i] + within[i])
-            forget = sigmoid(into[size + i] + within[size + i])
-            new = tanh(into[2 * size + i] + within[2 * size + i])
-            state[1, i] = forget * state[1, i] + ingate * new
-            state[0, i] = sigmoid(into[3 * size + i] + within[3 * size + i]) * tanh(state[1, i])
+        step_lstm(state, into, within)
 
 
 class LayerWeights(NamedTuple):
-    """Weights of D recurrent layers, with the innermost loop over adjacent numbers; M is G*H."""
+    """Weights of D recurrent layers of n encoders, with the innermost loop over adjacent numbers.
 
-    into: Singles  # (F + (D-1) H, M)
-    within: Singles  # (D*H, M)
-    biases: Singles  # (D, 2, M)
-    decay: Singles  # (2, D, H) rate and start; empty without decay
+    M is G*H, padded with zeros.
+    """
+
+    into: Singles  # (n, F + (D-1) H, M)
+    within: Singles  # (n, D*H, M)
+    biases: Singles  # (n, 2D, M) of inputs and state of each layer
+    decay: Singles  # (n, 2D, H) rate of each layer, then start; without rows if there is no decay
 
 
-@compiled_allocating
-def step_layers(cell: int, state: Singles, inputs: Singles, layers: LayerWeights, gates: Singles) -> None:
-    """Advance one row's `state` (D, N, H) by `inputs` (F,); `gates` (2, M) is scratch."""
-    size, first = state.shape[2], len(inputs)
+@compiled
+def step_layers(
+    cell: int, n: int, state: Singles, inputs: Singles, layers: LayerWeights, into: Singles, within: Singles
+) -> None:
+    """Advance the first B rows of a block's `state` (D, R, N, H) in encoder n by `inputs` (B, F).
+
+    `into` and `within`, (R, M), are scratch: the gates' sums of inputs and of states.
+    """
+    (count, first), size = inputs.shape, state.shape[3]
     for layer in range(len(state)):
-        gates[0], gates[1] = layers.biases[layer, 0], layers.biases[layer, 1]
+        for r in range(count):
+            for i in range(into.shape[1]):
+                into[r, i] = layers.biases[n, 2 * layer, i]
+            for i in range(into.shape[1]):
+                within[r, i] = layers.biases[n, 2 * layer + 1, i]
         if layer == 0:
-            add_product(gates[0], inputs, layers.into[:first])
+            add_products(into[:count], inputs, layers.into[n][:first])
         else:
             at = first + (layer - 1) * size
-            add_product(gates[0], state[layer - 1, 0], layers.into[at : at + size])
-        add_product(gates[1], state[layer, 0], layers.within[layer * size : (layer + 1) * size])
-        step_cell(cell, state[layer], gates[0], gates[1])
+            add_products(into[:count], state[layer - 1][:count, 0], layers.into[n][at : at + size])
+        at = layer * size
+        add_products(within[:count], state[layer][:count, 0], layers.within[n][at : at + size])
+        for r in range(count):
+            step_cell(cell, state[layer, r], into[r], within[r])
 
 
 @compiled
 def decay_state(state: Singles, gap: np.float32, decay: Singles) -> None:
-    """Decay one row's `state` (D, N, H) by the time step `gap`; see encoders."""
-    for layer in range(len(state)):
+    """Decay one row's `state` (D, N, H) by the time step `gap`, with `decay` (2D, H); see encoders."""
+    depth = len(state)
+    for layer in range(depth):
         for i in range(state.shape[2]):
-            factor = exponential(-max(decay[0, layer, i] * max(gap, ZERO) + decay[1, layer, i], ZERO))
+            factor = exponential(-max(decay[layer, i] * max(gap, ZERO) + decay[depth + layer, i], ZERO))
             for vector in range(state.shape[1]):
                 state[layer, vector, i] *= factor
 
@@ -110,55 +132,70 @@ def decay_state(state: Singles, gap: np.float32, decay: Singles) -> None:
 def exceeds_limit(state: Singles) -> bool:
     """Return whether any number of a state is NaN or beyond HIDDEN_LIMIT."""
     for value in state.flat:  # noqa: SIM110 - compiled code has no generators
-        if not abs(value) <= HIDDEN_LIMIT:
+        if not abs(value) <= LIMIT:
             return True
     return False
 
 
-@compiled_allocating
-def step_rows(
-    cell: int, gap: int, hidden: Singles, rows: Integers, inputs: Singles, top: Singles, layers: LayerWeights
-) -> None:
-    """Advance `hidden[rows]` (S, D, N, H) by one wave and fill `top` (B, H); `gap` as in Encoder."""
-    gates = np.empty((2, layers.biases.shape[2]), np.float32)
-    for b in range(len(rows)):
-        state = hidden[rows[b]]
-        if gap >= 0:
-            decay_state(state, inputs[b, gap], layers.decay)
-        step_layers(cell, state, inputs[b], layers, gates)
-        if exceeds_limit(state):
-            state[:] = 0.0
-        top[b] = state[len(state) - 1, 0]
+@compiled
+def copy_matrix(source: Singles, target: Singles) -> None:
+    """Copy a matrix in loops, which compile in a tenth of the time of an assignment."""
+    for i in range(source.shape[0]):
+        for j in range(source.shape[1]):
+            target[i, j] = source[i, j]
 
 
 @compiled
-def fill_quantiles(
-    top: Singles, points: Singles, trust: Singles, lead: Singles, head: Head, work: HeadActivations, lower: Integers,
-    share: Singles, knots: Singles, quantiles: Singles,
+def read_block(hidden: Singles, rows: Integers, state: Singles) -> None:
+    """Copy `hidden[rows]` (S, D, N, H) to the first rows of `state` (D, R, N, H)."""
+    for r in range(len(rows)):
+        source = hidden[rows[r]]
+        for layer in range(len(source)):
+            copy_matrix(source[layer], state[layer, r])
+
+
+@compiled
+def write_block(state: Singles, hidden: Singles, rows: Integers, top: Singles) -> None:
+    """Copy a block's `state` back, rows beyond HIDDEN_LIMIT as zeros; fill `top` (B, H) with the encodings."""
+    for r in range(len(rows)):
+        target, beyond = hidden[rows[r]], 0
+        for layer in range(len(target)):
+            copy_matrix(state[layer, r], target[layer])
+            for vector in range(target.shape[1]):
+                for i in range(target.shape[2]):
+                    beyond += not abs(state[layer, r, vector, i]) <= LIMIT
+        if beyond:
+            target[:] = ZERO
+        for i in range(target.shape[2]):
+            top[r, i] = target[len(target) - 1, 0, i]
+
+
+@compiled
+def step_encoders(
+    cell: int, gap: int, hidden: tuple[Singles, ...], rows: Integers, inputs: Singles, tops: Singles,
+    weights: tuple[Singles, ...], state: Singles, into: Singles, within: Singles,
 ) -> None:  # fmt: skip
-    """Fill `quantiles` (B, K, Q) in units, from encodings `top` (B, H) and experts (B, K, E), by way of `knots`."""
-    for b in range(len(top)):
-        fill_knots(top, points, trust, lead, b, head, knots, work)
-        for k in range(knots.shape[1]):
-            ordered = knots[b, k]
-            for i in range(1, len(ordered)):
-                for j in range(i, 0, -1):
-                    if ordered[j] < ordered[j - 1]:
-                        ordered[j], ordered[j - 1] = ordered[j - 1], ordered[j]
-            for q in range(len(lower)):
-                below = ordered[lower[q]]
-                quantiles[b, k, q] = below + share[q] * (ordered[lower[q] + 1] - below)
+    """Advance all encoders by one wave, in blocks of R rows.
 
-
-def forecast_wave(
-    head: Head, work: HeadActivations, interpolation: KnotInterpolation, top: Singles, features: WaveFeatures,
-    knots: Singles, quantiles: Singles,
-) -> None:  # fmt: skip
-    """Fill `knots` (B, K, L) and `quantiles` (B, K, Q), in units, with a head's forecasts of a wave."""
-    points, trust, lead = features.points, features.trust, features.lead
-    fill_quantiles(top, points, trust, lead, head, work, *interpolation, knots, quantiles)
-
-
-def network_head(weights: Singles, shape: Shape) -> Head:
-    """Copy the head from a network's flat weights."""
-    return unpack_head(weights[-shape.head_size :], shape.encoder.top, shape.experts, shape.width, shape.knots)
+    Args:
+        cell: Its number in CODES.
+        gap: As in Encoder.
+        hidden: The state of each encoder, (S, D, N, H), updated at `rows`.
+        rows: Of the wave, (B,).
+        inputs: Of the recurrent layers, (B, F).
+        tops: The encodings, (encoders, B, H).
+        weights: LayerWeights as a plain tuple, which is passed in a third of the time.
+        state: Scratch, (D, R, N, H).
+        into: Scratch, (R, M).
+        within: Scratch, (R, M).
+    """
+    block, layers = state.shape[1], LayerWeights(*weights)
+    for n in range(len(hidden)):
+        for first in range(0, len(rows), block):
+            part = rows[first : first + block]
+            if gap >= 0:
+                for r in range(len(part)):
+                    decay_state(hidden[n][part[r]], inputs[first + r, gap], layers.decay[n])
+            read_block(hidden[n], part, state)
+            step_layers(cell, n, state, inputs[first : first + block], layers, into, within)
+            write_block(state, hidden[n], part, tops[n][first : first + block])

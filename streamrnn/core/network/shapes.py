@@ -19,6 +19,7 @@ REVERSE = tuple(f"{name}_l0_reverse" for name in LAYER)
 ATTENTION = ("query", "key", "value")
 KNOTS = (0.01, 0.05, 0.1, 0.5, 0.9, 0.95, 0.99)
 """Levels of the network's own quantiles; the configured ones are interpolated between them."""
+LABEL_WEIGHTS = (0.8, 5.0)  # smallest and largest weight of a label in the loss
 
 
 class Encoder(NamedTuple):

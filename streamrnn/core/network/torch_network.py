@@ -12,6 +12,7 @@ from torch.nn.functional import linear, silu
 
 from streamrnn.core.network.encoders import encode
 from streamrnn.core.network.shapes import Shape
+from streamrnn.core.network.workspace import NO_REUSE, Workspace
 
 INITIAL_OFFSETS = (-2.6, -1.3, -0.9, 0.0, 0.9, 1.3, 2.6)  # quantile offsets of an untrained head, units
 INITIAL_DECAY = 0.1
@@ -44,9 +45,11 @@ def initial_weights(shape: Shape, seed: int) -> Tensor:
     return weights
 
 
-def unroll(parts: dict[str, Tensor], shape: Shape, inputs: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+def unroll(
+    parts: dict[str, Tensor], shape: Shape, inputs: Tensor, state: Tensor, workspace: Workspace = NO_REUSE
+) -> tuple[Tensor, Tensor]:
     """Return the encodings (T, B, top) of `inputs` (T, B, F) and the last state; see `encode`."""
-    return encode(shape.encoder, parts, inputs, state)
+    return encode(shape.encoder, parts, inputs, state, workspace)
 
 
 def signed_log(values: Tensor) -> Tensor:

@@ -16,6 +16,10 @@ TOLERANCE = 0.015
 """Largest relative distance at which a cadence is rounded, so that jitter does not move a season by rows."""
 FEWEST_ROWS, MOST_ROWS = 4, 2016  # rows of a short season; the largest is a week at a cadence of five minutes
 MOST_VOTES = 255
+JITTER = 0.45
+"""Largest relative distance of an interval from the cadence that is jitter, and no other cadence or a gap."""
+REGULAR = 16  # votes from which on a series is regular, so that a long interval is a gap
+LEAST_GAP = 1.6  # shortest such interval, in steps: two rows with a jitter of a fifth each can be 1.4 steps apart
 
 
 @compiled
@@ -23,10 +27,19 @@ def vote_cadence(cadence: float, votes: int, passed: float) -> tuple[float, int]
     """Return the cadence (ms) and its votes after an interval of `passed` ms: a running majority vote, averaged."""
     if votes <= 0:
         return passed, 1
-    if abs(passed - cadence) <= cadence / 16:
+    if abs(passed - cadence) <= JITTER * cadence:
         votes = min(votes + 1, MOST_VOTES)
         return cadence + (passed - cadence) / votes, votes
     return cadence, votes - 1
+
+
+@compiled
+def steps_passed(cadence: float, votes: int, passed: float) -> int:
+    """Return the steps of the cadence in `passed` ms between two observations; 1 for a series that is not regular."""
+    if votes < REGULAR or cadence <= 0:
+        return 1
+    steps = passed / round_cadence(cadence)
+    return 1 if steps < LEAST_GAP else int(min(steps, 1e9) + 0.5)
 
 
 @compiled

@@ -2,6 +2,7 @@
 
 import math
 
+from streamrnn.core.clock.season_clock import SeasonClock, season_time
 from streamrnn.core.jit import Floats, Singles, compiled
 from streamrnn.core.series.calendar import phase
 from streamrnn.core.series.lean_state import AnyState
@@ -20,11 +21,11 @@ LOG_CLIP = 3.0
 
 
 @compiled
-def fill_calendar(terms: Singles, at: int, time: float, short: float, long: float) -> int:
+def fill_calendar(clock: SeasonClock, terms: Singles, at: int, time: float, short: float, long: float) -> int:
     """Fill six terms from `at`: two harmonics of the short season's phase, one of the long; return the next index."""
     for period, harmonic in ((short, 1), (short, 2), (long, 1)):
         if period > 0:
-            angle = 2 * math.pi * harmonic * phase(time, 0.0, period)
+            angle = 2 * math.pi * harmonic * phase(season_time(clock, time, time, period), 0.0, period)
             terms[at], terms[at + 1] = math.sin(angle), math.cos(angle)
         else:
             terms[at], terms[at + 1] = 0.0, 0.0
@@ -52,7 +53,7 @@ def fill_regressors(
     s1, s12, s24 = reference_scales(series, plan, row)
     at = fill_lags(terms, series.ring[row], count - 1, value, s1, s12, s24)
     for a in range(4):
-        read_seasons(series, row, time, cadence, ALIGNMENTS[a], aligned[a])
+        read_seasons(series, plan, row, time, cadence, ALIGNMENTS[a], aligned[a])
         unit = s24 if a == 3 else s12
         for i in range(2):
             terms[at + 4 * i + a] = clip((aligned[a, i] - value) / unit, TERM_CLIP)
@@ -60,7 +61,7 @@ def fill_regressors(
     at += 8
     terms[at] = clip((series.means[row, TWELVE] - value) / s12, TERM_CLIP)
     terms[at + 1] = clip((series.means[row, LONG_MEAN] - value) / s24, TERM_CLIP)
-    at = fill_calendar(terms, at + 2, time, series.period[row, 0], series.period[row, 1])
+    at = fill_calendar(plan.clock, terms, at + 2, time, series.period[row, 0], series.period[row, 1])
     terms[at] = 1.0
 
 
@@ -96,7 +97,7 @@ def fill_spread(
     series: AnyState, row: int, value: float, s1: float, s12: float, s24: float, inputs: Singles, at: int
 ) -> None:
     """Fill four inputs from `at`: distance of the centered `value` from its mean, and ratios of scales."""
-    spread = math.sqrt(series.variance[row]) + 1e-9 * abs(series.value[row]) + 1e-12
+    spread = math.sqrt(series.variance[row]) + min(1e-9 * abs(series.value[row]) + 1e-12, s1)
     inputs[at] = signed_log1p(clip((value - series.means[row, LAST_MEAN]) / spread, 5.0))
     inputs[at + 1] = clip(math.log(max(spread / s1, 1e-3)) / 2, LOG_CLIP)
     inputs[at + 2] = clip(math.log(s12 / s1), LOG_CLIP)

@@ -20,7 +20,7 @@ class LeanState(NamedTuple):
     Values are distances from the series' center, its first value, so that single precision suffices.
     """
 
-    seen: Integers  # (S,) observations
+    seen: Integers  # (S,) rows, missing ones included
     time: Integers  # (S,) ms, of the latest observation
     first: Integers  # (S,) ms, of the first observation
     value: Floats  # (S,) latest value, field's unit
@@ -36,7 +36,7 @@ class LeanState(NamedTuple):
     long: Singles  # (S, LONG_BINS) profile by phase; NaN: unknown
     error: Singles  # (S, K, E + 1) decayed sum of |error| of each expert and, last, of persistence; units
     loss: Singles  # (S, K, 1 + N) decayed sum of |error| of persistence and of the networks' medians; units
-    unit: Singles  # (S, L) scale at the origin of a pending forecast
+    unit: Singles  # (S, L) scale at the origin of a pending forecast; 0: there is none
     points: Shorts  # (S, P, E) pending expert forecasts, 16-bit codes
     medians: Shorts  # (S, P, N) pending medians of the networks, 16-bit codes
     finals: Shorts  # (S, P, Q) pending published quantiles, 16-bit codes

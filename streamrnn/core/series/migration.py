@@ -2,7 +2,8 @@
 
 A new horizon starts from the state of the longest old one below it, with forecasts of persistence pending; a new
 quantile is interpolated between its neighbours, in quantiles of the normal distribution. Other horizons or windows
-discard the training windows; other horizons, or switching it on, reset the direction classifier.
+discard the training windows; other horizons, or switching it on, reset the direction classifier, and other horizons or
+levels the calibration of thresholds.
 """
 
 from collections.abc import Iterable, Mapping
@@ -14,14 +15,30 @@ from numpy.typing import NDArray
 
 from streamrnn.core.jit import Floats, Integers, Singles
 from streamrnn.core.series.plan import Plan
+from streamrnn.core.series.scaling import SMALLEST_SCALE
 
-KEYS = frozenset({"direction", "horizons", "quantiles", "window"})  # keys of the layout that may change
+KEYS = frozenset(
+    {
+        "bounds",
+        "changes",
+        "direction",
+        "feedback",
+        "horizons",
+        "lattice",
+        "level_shifts",
+        "quantiles",
+        "thresholds",
+        "window",
+    }
+)  # keys of the layout that may change
+NEW_PARTS = {"feedback": "the feedback of errors", "lattice": "the lattice of recurring values"}
+"""Keys of the layout that no configuration changes: of parts that earlier versions do not have."""
 HORIZON, LEVEL, NEAREST, PENDING, FOLLOWED, RECENT, HOLD, OUTERMOST = "K", "Q", "N", "L", "P", "R", "H", "O"
 """Kinds of axes: horizons; quantiles, interpolated or copied from the nearest; pending slots, all or evaluated ones;
 latest rows, filled up with blanks or the oldest value; none, of an array that belongs to the outermost quantile."""
 
 ENOUGH = 16  # fewest changes over a new horizon from which its scale is the mean change
-SMALLEST = 1e-12  # smallest scale, as of a constant series
+CONSTANT = 1e-12  # scale of a constant series
 
 Saved = dict[str, NDArray[Any]]
 
@@ -36,7 +53,11 @@ class LayoutChange:
         self.migrates = bool(self._keys) and self._keys <= KEYS and not fixed
         """Whether the layouts differ, in a way that can be migrated."""
         self.resets_windows = bool(self._keys & {"horizons", "window"})
+        self.resets_shifts = "level_shifts" in self._keys
         self.resets_directions = bool(self._keys & {"direction", "horizons"})
+        sources = {"thresholds": {"thresholds", "horizons"}, "changes": {"thresholds", "changes"}}
+        self.resets_alerts = frozenset(part for part, keys in sources.items() if self._keys & keys)
+        """Those of `thresholds` and `changes` that begin without state."""
 
     def describe(self) -> str:
         """Return what a migration retains and resets, in words; empty where there is none."""
@@ -46,6 +67,10 @@ class LayoutChange:
         changes = [f"{k} was {saved.get(k, 'off')} and is {present.get(k, 'off')}" for k in sorted(self._keys)]
         resets = ["training windows"] if self.resets_windows else []
         resets += ["the direction classifier"] if self.resets_directions and "direction" in present else []
+        resets += [text for part, text in NEW_PARTS.items() if part in self._keys]
+        resets += ["the evidence for bounds"] if "bounds" in self._keys and "bounds" in present else []
+        alerts = {"thresholds": "the calibration of thresholds", "changes": "the conditions that events report"}
+        resets += [text for part, text in alerts.items() if part in self.resets_alerts and part in present]
         for key, source in (("horizons", "the longest below"), ("quantiles", "their neighbours")):
             before, after = (set(cast("Iterable[float]", layout[key])) for layout in (saved, present))
             if added := after - before:
@@ -77,6 +102,8 @@ class Migration:
         """Return the state of S series, by name, for the new plan."""
         converted = dict(saved)
         for name, kinds in self._axes.items():
+            if name not in saved:  # of a part that the version before does not have
+                continue
             array, blank = saved[name], self._blank[name]
             for axis, kind in reversed(list(enumerate(kinds, start=1))):  # slots last: they are filled from `blank`
                 if kind == HORIZON:
@@ -127,7 +154,9 @@ class Migration:
                 for row in np.flatnonzero(np.minimum(seen, size) >= horizon + ENOUGH):
                     latest = ring[row, np.arange(max(seen[row] - size, 0), seen[row]) % size].astype(np.float64)
                     scale[row, k] = np.abs(latest[horizon:] - latest[:-horizon]).mean()
-                unit[:, at : at + horizon] = np.maximum(scale[:, k : k + 1], SMALLEST)
+                unit[:, at : at + horizon] = np.where(
+                    scale[:, k : k + 1] > 0, np.maximum(scale[:, k : k + 1], SMALLEST_SCALE), CONSTANT
+                )
             at += horizon
         return {"series_scale": scale, "series_unit": unit}
 

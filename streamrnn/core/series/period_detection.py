@@ -17,6 +17,7 @@ PEAK, RETAIN = 0.5, 0.3  # least autocorrelation at which a period is accepted, 
 NEARLY = 0.9  # share of the highest peak from which on the first peak is the period, instead of a multiple of it
 ECHO = 0.7  # least autocorrelation at twice the lag, as a share of the peak
 AHEAD = 0.15  # least advantage over the autocorrelation at the calendar's season
+MISSING = -1  # steps between a row that was missing, and is filled in, and the one before: one, as a matter of fact
 SPIKE_CLIP = 4.0  # largest distance from the trend, as a multiple of the mean distance
 
 
@@ -26,10 +27,11 @@ def place_on_grid(ring: Singles, gaps: Shorts, count: int, values: Floats, known
     step, last = HISTORY - 1, count - 1
     for back in range(min(count, len(ring))):
         at = (last - back) % len(ring)
-        values[step], known[step] = ring[at], 1.0
-        if step < gaps[at] or back + 1 == min(count, len(ring)):
+        if gaps[at] != MISSING:
+            values[step], known[step] = ring[at], 1.0
+        if step < abs(gaps[at]) or back + 1 == min(count, len(ring)):
             break
-        step -= gaps[at]
+        step -= abs(gaps[at])
     return step
 
 
@@ -52,15 +54,43 @@ def detrend(values: Floats, known: Floats) -> None:
 
 
 @compiled_allocating
+def sum_products(values: Floats, sums: Floats) -> None:
+    """Fill `sums` (L,) with the sum of values[i] * values[i - lag] at each lag, added in the order of i.
+
+    The loops over lags are vectorized: one over i would wait for each addition. Four values at a time keep the sums in
+    registers; the zeros behind the values stand for those before the first.
+    """
+    size, lags = len(values), len(sums)
+    backwards = np.zeros(size + 3)
+    backwards[:size] = values[::-1]
+    sums[:] = 0.0
+    for i in range(0, size - 3, 4):
+        count, start = min(i + 4, lags), size - 1 - i
+        first, second = backwards[start : start + count], backwards[start - 1 : start - 1 + count]
+        third, fourth = backwards[start - 2 : start - 2 + count], backwards[start - 3 : start - 3 + count]
+        for lag in range(count):
+            total = sums[lag] + values[i] * first[lag]
+            total += values[i + 1] * second[lag]
+            total += values[i + 2] * third[lag]
+            sums[lag] = total + values[i + 3] * fourth[lag]
+    for i in range(size - size % 4, size):
+        for lag in range(min(i + 1, lags)):
+            sums[lag] += values[i] * values[i - lag]
+
+
+@compiled_allocating
 def autocorrelation(values: Floats, known: Floats, found: Floats) -> None:
     """Fill `found` (L,) with the autocorrelation at lags 0 to L - 1, over the pairs of known values."""
-    power = (values * values).sum() / known.sum()
+    power, number = (values * values).sum() / known.sum(), known.sum()
+    pairs = np.empty(len(found))
+    sum_products(values, found)
+    if number == len(known):
+        for lag in range(len(found)):
+            pairs[lag] = number - lag
+    else:
+        sum_products(known, pairs)
     for lag in range(len(found)):
-        total, pairs = 0.0, 0.0
-        for i in range(lag, len(values)):
-            total += values[i] * values[i - lag]
-            pairs += known[i] * known[i - lag]
-        found[lag] = total / pairs / power if pairs > 0 and power > 0 else 0.0
+        found[lag] = found[lag] / pairs[lag] / power if pairs[lag] > 0 and power > 0 else 0.0
 
 
 @compiled

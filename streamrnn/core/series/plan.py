@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from streamrnn.core.clock.season_clock import EVENT_TIME, SeasonClock
 from streamrnn.core.jit import Floats, Integers
 
 REFERENCE_STEPS = (1, 12, 24)  # horizons that are always evaluated: the network's inputs are in units of their scales
@@ -24,9 +25,13 @@ class Plan(NamedTuple):
     normal: Floats  # (Q,) quantiles of a normal error of mean absolute value 1
     seasons: Floats  # (2,) ms, periods of the short and the long season, 0: none; below 0: to be detected
     tail: float  # initial ratio of the 99% interval to the outermost forecast interval
+    clock: SeasonClock  # by which the phases of seasons are computed
 
 
-def make_plan(horizons: Sequence[int], quantiles: Sequence[float], seasons: Sequence[float] | None = None) -> Plan:
+def make_plan(
+    horizons: Sequence[int], quantiles: Sequence[float], seasons: Sequence[float] | None = None,
+    clock: SeasonClock = EVENT_TIME,
+) -> Plan:  # fmt: skip
     """Derive the constants; `seasons`: up to two periods in seconds, ascending, or None to detect them."""
     steps, normal = sorted({*REFERENCE_STEPS, *horizons}), NormalDist()
     periods = [-1.0, -1.0] if seasons is None else [*(1000.0 * period for period in seasons), 0.0, 0.0][:2]
@@ -40,4 +45,5 @@ def make_plan(horizons: Sequence[int], quantiles: Sequence[float], seasons: Sequ
         normal=np.array([normal.inv_cdf(q) * math.sqrt(math.pi / 2) for q in quantiles]),
         seasons=np.array(periods),
         tail=normal.inv_cdf(0.995) / max(normal.inv_cdf(quantiles[-1]), 0.5),
+        clock=clock,
     )

@@ -12,6 +12,9 @@ SCALE_CLIP = 6.0  # largest change that updates a scale, as a multiple of it, ..
 SCALE_TRUST = 50  # ... after this many observations
 MEAN_CLIP = 50.0  # largest change that updates an exponential mean, in units: limits the effect of a single value
 MEAN_RATES = tuple(1 - 0.5 ** (1 / half_life) for half_life in HALF_LIVES)
+ROUNDING = 2.0**-54  # smallest scale as a share of the value: what a double can distinguish
+SMALLEST_SCALE = 1e-18  # smallest scale: a label in units of it is a number of single precision
+TINY = 1e-9  # values below this are tiny: their scale is below that of the first rows of other series
 CODES = 32767.0  # largest 16-bit code
 GRID = 2.0**20  # grid points per unit of a summed error
 
@@ -23,11 +26,16 @@ def centered(value: float, center: float) -> float:
 
 
 @compiled
-def update_scales(scale: Floats, ring: Singles, steps: Integers, count: int, value: float) -> None:
-    """Update the robust scale (K,) of the change over each of `steps` (K,); `value` is not yet in the ring."""
+def update_scales(
+    scale: Floats, ring: Singles, steps: Integers, slots: Integers, unit: Singles, count: int, value: float
+) -> None:
+    """Update the robust scale (K,) of the change over each of `steps` (K,); `value` is not yet in the ring.
+
+    A row without a `unit` (L,) in its slot was missing; `slots` (K,): first slot of each step.
+    """
     for k in range(len(steps)):
         step = steps[k]
-        if count < step:
+        if count < step or unit[slots[k] + count % step] <= 0:
             continue
         change = abs(value - ring[(count - step) % len(ring)])
         if count > max(SCALE_TRUST, step + 8) and scale[k] > 0:
@@ -40,11 +48,20 @@ def update_scales(scale: Floats, ring: Singles, steps: Integers, count: int, val
 def current_scale(scale: Floats, steps: Integers, k: int, count: int, value: float) -> float:
     """Return the scale of the change over `steps[k]` rows, never 0; by the square-root law up to 2 h + 8 observations.
 
-    `count` observations include the latest, `value`, which sets the smallest scale distinguishable from rounding.
+    `count` observations include the latest, `value`, which sets the scale of a series that was constant so far.
     """
     step = steps[k]
     known = scale[k] if count > 2 * step + 8 else scale[0] * math.sqrt(step)
-    return max(known, 1e-8 * (abs(value) + 1e-6) + 1e-12)
+    least = 1e-8 * (abs(value) + 1e-6) + 1e-12
+    return known if known >= least else small_scale(known, value, least)
+
+
+@compiled
+def small_scale(known: float, value: float, least: float) -> float:
+    """Return a scale below `least`: of small steps at a high level, of tiny values, or, `known` 0, of a constant."""
+    if known > 0:
+        return max(known, ROUNDING * abs(value), SMALLEST_SCALE)
+    return max(1e-8 * abs(value), SMALLEST_SCALE) if 0 < abs(value) < TINY else least
 
 
 @compiled

@@ -2,23 +2,21 @@
 
 import math
 
+from streamrnn.core.clock.season_clock import clock_change
 from streamrnn.core.jit import Floats, Singles, compiled
-from streamrnn.core.series.calendar import calendar_seasons, phase, slot_count
-from streamrnn.core.series.period_detection import detect_period, detection_due
+from streamrnn.core.series.calendar import DAY, WEEK, calendar_seasons, round_cadence, slot_count
+from streamrnn.core.series.period_detection import MISSING, detect_period, detection_due
 from streamrnn.core.series.plan import Plan
-from streamrnn.core.series.state import SHORT_SLOTS, FullState
+from streamrnn.core.series.profile_shift import follow_shift, slot_of
+from streamrnn.core.series.state import EXPERTS, SHORT_SLOTS, SMOOTHING, FullState
+from streamrnn.core.series.update import bend, fill_missing, smooth_missing, trusted_shape
 
 LATEST, PROFILE, HOLT_WINTERS = 0, 1, 2  # rows of the tables `short` and `long` of a series
+SHAPE_SHORT, SHAPE_LONG = EXPERTS.index("shape_short"), EXPERTS.index("shape_long")
 PROFILE_RATES = (0.2, 0.35)  # rates per season, of the short and the long one
 SMOOTH_FROM = 144  # number of slots from which on a profile is averaged over neighbouring slots
 LEVEL, TREND, SEASON, DAMPING = 0.3, 0.01, 0.1, 0.98
 """Holt-Winters: rates of level, trend and season per row, and damping of the trend per row."""
-
-
-@compiled
-def slot_of(time: float, first: float, period: float, slots: int) -> int:
-    """Return the slot of the phase of `time`."""
-    return int(phase(time, first, period) * slots + 0.5) % slots
 
 
 @compiled
@@ -78,19 +76,90 @@ def update_holt_winters(
 
 
 @compiled
-def update_season(series: FullState, row: int, i: int, time: float, cadence: float, value: float) -> int:
+def update_season(series: FullState, plan: Plan, row: int, i: int, time: float, cadence: float, value: float) -> int:
     """Update the table of the short (0) or long (1) season; return the slot of `time`."""
     table = series.short[row] if i == 0 else series.long[row]
     first, period = float(series.first[row]), series.period[row, i]
     slots = slot_count(period, cadence, len(table[0]))
-    slot = slot_of(time, first, period, slots)
+    slot = slot_of(plan.clock, time, time, first, period, slots)
     shared = slots * cadence / period  # below 1 where several rows share a slot
     rate = PROFILE_RATES[i] if shared > 0.99 else 1 - (1 - PROFILE_RATES[i]) ** shared
-    entered = slot_of(float(series.time[row]), first, period, slots) != slot
+    latest = float(series.time[row])
+    entered = slot_of(plan.clock, latest, latest, first, period, slots) != slot
     before = write_slot(table, slot, value, rate)
     if entered or slots == 1:
         series.before[row, i] = before
     return slot
+
+
+@compiled
+def read_shape(series: FullState, plan: Plan, row: int, i: int, time: float) -> float:
+    """Return the profile of the short (0) or long (1) season at `time`; NaN: unknown."""
+    table, period = series.short[row] if i == 0 else series.long[row], series.period[row, i]
+    slots = slot_count(period, round_cadence(series.cadence[row]), len(table[0]))
+    return read_profile(table, slots, slot_of(plan.clock, time, time, float(series.first[row]), period, slots))
+
+
+@compiled
+def bend_missing(series: FullState, plan: Plan, row: int, i: int, missing: int, time: float) -> None:
+    """Bend the last `missing` rows, before `time`, as the profile of the short (0) or long (1) season."""
+    cadence, first = round_cadence(series.cadence[row]), series.seen[row] - missing
+    if series.period[row, i] <= 0:
+        return
+    begin = read_shape(series, plan, row, i, time - (missing + 1) * cadence)
+    end = read_shape(series, plan, row, i, time)
+    for n in range(missing):
+        then = read_shape(series, plan, row, i, time - (missing - n) * cadence)
+        bend(series.ring[row], first + n, (n + 1) / (missing + 1), begin, then, end)
+
+
+@compiled
+def write_missing(series: FullState, plan: Plan, row: int, missing: int, time: float) -> None:
+    """Write the last `missing` rows, before `time`, into the tables as the latest values, but not into the profiles."""
+    cadence, ring = round_cadence(series.cadence[row]), series.ring[row]
+    first, origin = series.seen[row] - missing, float(series.first[row])
+    for i in range(2):
+        table, period = series.short[row] if i == 0 else series.long[row], series.period[row, i]
+        slots = slot_count(period, cadence, len(table[0]))
+        for n in range(missing if period > 0 else 0):
+            then = time - (missing - n) * cadence
+            slot = slot_of(plan.clock, then, then, origin, period, slots)
+            table[LATEST, slot] = ring[(first + n) % len(ring)]
+
+
+@compiled
+def fill_missing_full(series: FullState, plan: Plan, row: int, value: float, time: int) -> None:
+    """Fill in the rows that are missing before a centered `value` at `time`, once.
+
+    Smoothing goes through them, and they are the latest values at their phases; profiles do without.
+    """
+    first = series.seen[row]
+    missing = fill_missing(series, plan, row, value, time)
+    if missing == 0:
+        return
+    i = trusted_shape(series.error[row, 0], SHAPE_SHORT, SHAPE_LONG)
+    if i >= 0:
+        bend_missing(series, plan, row, i, missing, float(time))
+    write_missing(series, plan, row, missing, float(time))
+    smooth_missing(series, row, missing)
+    for number in range(first, first + missing):
+        series.gaps[row, number % series.gaps.shape[1]] = MISSING
+        filled = float(series.ring[row, number % series.ring.shape[1]])
+        for i in range(len(SMOOTHING)):
+            series.smooth[row, i] += SMOOTHING[i] * (filled - series.smooth[row, i])
+        series.trend[row] *= DAMPING
+        series.level[row] += series.trend[row]
+
+
+@compiled
+def detection_is_due(series: FullState, row: int) -> bool:
+    """Return whether to search for a period at the next row, or should have been at a row that was missing."""
+    number, size = series.seen[row], series.gaps.shape[1]
+    due = detection_due(number)
+    while number > 0 and series.gaps[row, (number - 1) % size] == MISSING and series.seen[row] - number < size:
+        number -= 1
+        due = due or detection_due(number)
+    return due
 
 
 @compiled
@@ -101,7 +170,7 @@ def season_periods(series: FullState, plan: Plan, row: int, cadence: float) -> t
     if plan.seasons[0] >= 0:
         return plan.seasons[0], plan.seasons[1]
     short, long = calendar_seasons(cadence)
-    if detection_due(series.seen[row]):
+    if detection_is_due(series, row):
         calendar, before = short / cadence, series.own[row] / cadence
         own = detect_period(series.ring[row], series.gaps[row], series.seen[row], calendar, before)
         series.own[row] = own * cadence
@@ -120,17 +189,21 @@ def update_seasons(series: FullState, plan: Plan, row: int, time: float, cadence
     slots, slot, rows = 0, 0, 0.0
     if short > 0:
         slots, rows = slot_count(short, cadence, SHORT_SLOTS), short / cadence
-        slot = update_season(series, row, 0, time, cadence, value)
+        slot = update_season(series, plan, row, 0, time, cadence, value)
     if long > 0:
-        update_season(series, row, 1, time, cadence, value)
+        update_season(series, plan, row, 1, time, cadence, value)
     update_holt_winters(series, row, slot, slots, rows, value, time - series.first[row] < max(short, 20 * cadence))
+    follow_shift(series, plan, row, time, cadence, PROFILE_RATES)
 
 
 @compiled
-def read_seasons(series: FullState, row: int, time: float, cadence: float, ahead: int, found: Floats) -> None:
+def read_seasons(
+    series: FullState, plan: Plan, row: int, time: float, cadence: float, ahead: int, found: Floats
+) -> None:
     """Fill `found` (5,): latest short and long, profile short and long, Holt-Winters season, `ahead` rows from `time`.
 
-    All centered, NaN: unknown. With `ahead` 0 the first two are the values one season ago.
+    All centered, NaN: unknown. With `ahead` 0 the first two are the values one season ago. A change of the clock in
+    between is left out: see `profile_change`.
     """
     first, then = float(series.first[row]), time + ahead * cadence
     found[:] = math.nan
@@ -140,9 +213,36 @@ def read_seasons(series: FullState, row: int, time: float, cadence: float, ahead
             continue
         table = series.short[row] if i == 0 else series.long[row]
         slots = slot_count(period, cadence, len(table[0]))
-        slot = slot_of(then, first, period, slots)
-        near = ahead * cadence < period / 2 and slot == slot_of(time, first, period, slots)
+        slot = slot_of(plan.clock, then, time, first, period, slots)
+        near = ahead * cadence < period / 2 and slot == slot_of(plan.clock, time, time, first, period, slots)
         found[i] = series.before[row, i] if near else float(table[LATEST, slot])
         found[2 + i] = read_profile(table, slots, slot)
         if i == 0:
             found[4] = float(table[HOLT_WINTERS, slot])
+
+
+@compiled
+def profile_change(series: FullState, plan: Plan, row: int, time: float, cadence: float, ahead: int) -> float:
+    """Return by how much a change of the clock within `ahead` rows after `time` moves the value then, by the profile.
+
+    Forecasts are as without a change, and this is added, so that they need not have met one before.
+    """
+    first, then = float(series.first[row]), time + ahead * cadence
+    if clock_change(plan.clock, time, then) == 0.0:
+        return 0.0
+    for i in (1, 0):
+        period = series.period[row, i]
+        if period in (DAY, WEEK) and time - first >= 2 * period:
+            table = series.short[row] if i == 0 else series.long[row]
+            slots = slot_count(period, cadence, len(table[0]))
+            moved = float(table[PROFILE, slot_of(plan.clock, then, then, first, period, slots)])
+            unmoved = float(table[PROFILE, slot_of(plan.clock, then, time, first, period, slots)])
+            return moved - unmoved if moved == moved and unmoved == unmoved else 0.0
+    return 0.0
+
+
+@compiled
+def label_change(series: FullState, plan: Plan, row: int, time: float, horizon: int) -> float:
+    """Return the `profile_change` of a forecast whose label is the observation at `time`."""
+    cadence = round_cadence(series.cadence[row])
+    return profile_change(series, plan, row, time - horizon * cadence, cadence, horizon)

@@ -35,7 +35,7 @@ class FullState(NamedTuple):
     Values are distances from the series' center, its first value, so that single precision suffices.
     """
 
-    seen: Integers  # (S,) observations
+    seen: Integers  # (S,) rows, missing ones included
     time: Integers  # (S,) ms, of the latest observation
     first: Integers  # (S,) ms, of the first observation
     value: Floats  # (S,) latest value, field's unit
@@ -45,7 +45,7 @@ class FullState(NamedTuple):
     own: Floats  # (S,) ms, period detected in the values; 0: none
     period: Floats  # (S, 2) ms, short and long season; 0: none
     ring: Singles  # (S, R) last R values
-    gaps: Shorts  # (S, R) steps of the cadence between each and the one before
+    gaps: Shorts  # (S, R) steps of the cadence between each and the one before; MISSING: it is filled in
     scale: Floats  # (S, K) robust exponential mean of |y[t] - y[t - h]|
     means: Floats  # (S, 6) exponential means, see HALF_LIVES
     variance: Floats  # (S,) around the last of them
@@ -61,7 +61,7 @@ class FullState(NamedTuple):
     gain_unit: Singles  # (S, 2, G) 0: the row is not learned from
     weights: Singles  # (S, 2, K, D)
     residual: Singles  # (S, 2, K) running |error| of the regressions, units
-    unit: Singles  # (S, L) scale at the origin of a pending forecast
+    unit: Singles  # (S, L) scale at the origin of a pending forecast; 0: there is none
     points: Shorts  # (S, L, E) pending expert forecasts, 16-bit codes
     error: Singles  # (S, K, E + 1) decayed sum of |error| of each expert and, last, of persistence; units
 

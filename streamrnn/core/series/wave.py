@@ -1,13 +1,11 @@
 """Features of one wave of observations, one row per series."""
 
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple
 
 import numpy as np
 
 from streamrnn.core.jit import Floats, Singles
 from streamrnn.core.series.state import EXPERTS, INPUTS, LEAD
-
-Arrays = TypeVar("Arrays", bound=NamedTuple)
 
 
 class WaveFeatures(NamedTuple):
@@ -27,9 +25,3 @@ class WaveFeatures(NamedTuple):
             np.empty((count, inputs), f4), np.empty((count, horizons, e), f4), np.empty((count, horizons, e), f4),
             np.empty((count, horizons, LEAD), f4), np.empty((count, horizons)),
         )  # fmt: skip
-
-
-def append_rows(first: Arrays, more: Arrays) -> Arrays:
-    """Concatenate two tuples of arrays along the first axis."""
-    pairs: Any = zip(first, more, strict=True)
-    return type(first)._make(np.concatenate(pair) for pair in pairs)

@@ -23,6 +23,7 @@ from streamrnn.evaluation.curves import LATEST, OLDER, Curve, read_curves
 from streamrnn.evaluation.figures import EDGES, PARTS, Figures
 from streamrnn.evaluation.report import FileRun
 from streamrnn.evaluation.tally import FORECASTERS, Sums, selected_horizons
+from streamrnn.evaluation.threshold_scores import summarize_thresholds
 from streamrnn.version import VERSION
 
 Floats = NDArray[np.float64]
@@ -78,6 +79,7 @@ def render_report(
         series=series,
         horizons=horizons,
         intervals=_labels(quantiles, intervals),
+        thresholds=summarize_thresholds((each.name, sums) for each in series for sums in each.thresholds),
         deviation=figures.deviation(quantiles) if figures else None,
         configuration=configuration,
         drift=drift,

@@ -10,6 +10,7 @@ from confluent_kafka import KafkaError, KafkaException
 
 from streamrnn.errors import LogError, StreamrnnError
 from streamrnn.log.kafka_common import Connection, errors, tls_context
+from streamrnn.log.kafka_common.oauth import make_token_source
 
 Options = dict[str, Any]
 Result = TypeVar("Result")
@@ -42,9 +43,11 @@ def confluent_options(connection: Connection) -> Options:
         "reconnect.backoff.ms": 10,  # also the wait before the first connection
         "reconnect.backoff.max.ms": 1000,
         "sasl.mechanism": connection.sasl_mechanism,
-        "sasl.username": connection.sasl_username,
-        "sasl.password": connection.sasl_password,
     }
+    if (tokens := make_token_source(connection)) is not None:
+        common["oauth_cb"] = lambda _: tokens()
+    else:
+        common |= {"sasl.username": connection.sasl_username, "sasl.password": connection.sasl_password}
     if connection.encrypted:
         tls_context(connection)  # for its errors, which name the configuration keys
         common |= {
@@ -79,6 +82,7 @@ def open_confluent(kind: Callable[..., Client], wanted: Options) -> Client:
     with errors.explained(f"cannot connect to Kafka at {wanted['bootstrap.servers']}", confluent_error):
         client = kind({**given, "error_cb": reported}, logger=logger)
         try:
+            client.poll(0)  # requests the first token, if any
             client.list_topics(wanted["client.id"], wanted["socket.timeout.ms"] / 1000)
         except KafkaException as error:
             client.poll(0)  # runs the error callback

@@ -1,6 +1,10 @@
 """The partitions assigned by the group, and the position of each."""
 
-from confluent_kafka import Consumer
+from collections.abc import Sequence
+from itertools import accumulate, compress
+from operator import lt
+
+from confluent_kafka import Consumer, Message
 from confluent_kafka import TopicPartition as KafkaPartition
 
 from streamrnn.log.kafka_common.log import RebalanceQueue
@@ -22,6 +26,8 @@ class ConsumerGroup(RebalanceQueue):
         self._no_membership = self.membership
         self._positions: dict[TopicPartition, int] = {}
         """Offset of the next record of each partition that is being read."""
+        self._ends: dict[TopicPartition, int] = {}
+        """End of each partition at which the library has arrived since the latest `seek`; decides about no record."""
 
     def on_assign(self, consumer: Consumer, partitions: list[KafkaPartition]) -> None:
         """Handle an assignment; called by the library within a poll."""
@@ -45,14 +51,26 @@ class ConsumerGroup(RebalanceQueue):
     def seek(self, partition: TopicPartition, offset: int) -> None:
         """Read a partition from an offset on; the prefetched records of the others are fetched again."""
         self._positions[partition] = offset
+        self._ends.pop(partition, None)
         self._assign()
 
-    def advance(self, partition: TopicPartition, offset: int) -> bool:
-        """Return whether a record is new and of a partition being read, and if so move the position behind it."""
-        if offset < self._positions.get(partition, offset + 1):
-            return False
-        self._positions[partition] = offset + 1
-        return True
+    def advance(self, partition: TopicPartition, messages: Sequence[Message]) -> list[Message]:
+        """Return the messages that are new, if the partition is being read, and move its position behind them."""
+        position = self._positions.get(partition)
+        if position is None:
+            return []
+        offsets = list(map(Message.offset, messages))
+        latest = list(accumulate(offsets, max, initial=position - 1))  # before each message, and after the last
+        self._positions[partition] = latest[-1] + 1
+        return list(compress(messages, map(lt, latest, offsets)))
+
+    def reach_end(self, partition: TopicPartition, offset: int) -> None:
+        """Store the end up to which a partition has been read."""
+        self._ends[partition] = offset
+
+    def read_up_to(self, partition: TopicPartition) -> int:
+        """Return the offset up to which a partition has been read, beyond what has no record for this reader."""
+        return max(self._positions.get(partition, -1), self._ends.get(partition, -1))
 
     def position(self, partition: TopicPartition) -> int:
         """Return the offset of the next record of a partition; -1 if it is not being read."""

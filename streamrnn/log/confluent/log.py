@@ -4,23 +4,32 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from functools import partial
+from itertools import compress
 from typing import Any
 
-from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException
+from confluent_kafka import (
+    Consumer,
+    ConsumerGroupTopicPartitions,
+    IsolationLevel,
+    KafkaError,
+    KafkaException,
+    Message,
+    TopicCollection,
+)
 from confluent_kafka import TopicPartition as KafkaPartition
-from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, OffsetSpec
+from confluent_kafka.admin import AdminClient, ConfigResource, NewPartitions, NewTopic, OffsetSpec
 
-from streamrnn.log import Committed, Topic
+from streamrnn.log import MOST_OTHERS, Committed, Topic
 from streamrnn.log.checks import out_of_range
 from streamrnn.log.confluent.client import confluent_error, confluent_options, open_confluent
 from streamrnn.log.confluent.group import ConsumerGroup
 from streamrnn.log.confluent.pending_writers import PendingWriters
-from streamrnn.log.confluent.reader import READING, consume_range
+from streamrnn.log.confluent.reader import READING, consume_range, records_of
 from streamrnn.log.confluent.writer import ConfluentTransaction
 from streamrnn.log.kafka_common import Connection
 from streamrnn.log.kafka_common.errors import instance_replaced, missing_topic
 from streamrnn.log.kafka_common.log import BaseKafkaLog, Batches
-from streamrnn.records import Record, TopicPartition
+from streamrnn.records import TopicPartition
 
 STALE_LEADER = {
     KafkaError.FENCED_LEADER_EPOCH,
@@ -29,6 +38,8 @@ STALE_LEADER = {
     KafkaError._NOENT,  # noqa: SLF001  # the library cached that there was no leader, during an election
 }
 """Errors after which the leader of a partition must be looked up again."""
+UNREADABLE = {KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.TOPIC_AUTHORIZATION_FAILED}
+"""Errors after which a topic is treated as one with the brokers' default configuration."""
 TRANSIENT = {
     KafkaError._TRANSPORT,  # noqa: SLF001  # the library's names of its own errors
     KafkaError._ALL_BROKERS_DOWN,  # noqa: SLF001
@@ -53,6 +64,7 @@ class ConfluentLog(BaseKafkaLog[bytes]):
             "group.id": self.app,
             "group.instance.id": connection.instance,
             "partition.assignment.strategy": "range",
+            "enable.partition.eof": True,  # tells the position behind the markers of transactions
             "session.timeout.ms": round(connection.session_timeout * 1000),
             "heartbeat.interval.ms": 500,
             "max.poll.interval.ms": connection.max_poll_interval_ms,
@@ -70,7 +82,7 @@ class ConfluentLog(BaseKafkaLog[bytes]):
     def partitions(self, topic: str) -> int:
         """See `Log.partitions`."""
         with self._explained(f"cannot describe topic {topic}"):
-            found = self._consumer.list_topics(topic, self._request_timeout).topics[topic]
+            found = self._consumer.list_topics(topic, self.request_timeout).topics[topic]
             if found.error is None:
                 return len(found.partitions)
             if found.error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
@@ -79,25 +91,50 @@ class ConfluentLog(BaseKafkaLog[bytes]):
 
     def _request_topic(self, topic: Topic, settings: Mapping[str, str]) -> None:
         new = NewTopic(topic.name, num_partitions=topic.partitions, config=dict(settings))
-        self._answer(self._admin.create_topics([new], request_timeout=self._request_timeout))
+        self._answer(self._admin.create_topics([new], request_timeout=self.request_timeout))
 
     def _answer(self, requested: dict[Any, Future[Any]]) -> Any:
         """Wait for the answer to a single request to the brokers."""
         self._admin.poll(0)  # passes the library's messages on to the logger
         (future,) = requested.values()
-        return future.result(2 * self._request_timeout)
+        return future.result(2 * self.request_timeout)
 
-    def _cleanup_policy(self, topic: str) -> str:
-        with self._explained(f"cannot read the configuration of topic {topic}"):
-            resource = ConfigResource(ConfigResource.Type.TOPIC, topic)
-            found = self._answer(self._admin.describe_configs([resource], request_timeout=self._request_timeout))
-            return str(found["cleanup.policy"].value)
+    def _request_partitions(self, topic: Topic) -> None:
+        more = NewPartitions(topic.name, topic.partitions)
+        self._answer(self._admin.create_partitions([more], request_timeout=self.request_timeout))
+
+    def _configurations(self, topics: Sequence[str]) -> dict[str, dict[str, str]]:
+        with self._explained(f"cannot read the configuration of {', '.join(topics)}"):
+            resources = [ConfigResource(ConfigResource.Type.TOPIC, topic) for topic in topics]
+            requested = self._admin.describe_configs(resources, request_timeout=self.request_timeout)
+            found: dict[str, dict[str, str]] = {}
+            for resource, future in requested.items():
+                try:
+                    entries = future.result(2 * self.request_timeout)
+                except KafkaException as error:
+                    if error.args[0].code() not in UNREADABLE:
+                        raise
+                else:
+                    found[resource.name] = {name: entry.value for name, entry in entries.items()}
+            return found
+
+    def topic_id(self, topic: str) -> str:
+        """See `Log.topic_id`."""
+        with self._explained(f"cannot describe topic {topic}"):
+            names = TopicCollection([topic])
+            described = self._admin.describe_topics(names, request_timeout=self.request_timeout)[topic]
+            try:
+                return str(described.result(2 * self.request_timeout).topic_id)
+            except KafkaException as error:
+                if error.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
+                    return ""
+                raise
 
     def subscribe(self, topics: Sequence[str]) -> None:
         """See `Log.subscribe`. Raises LogError if a topic does not exist."""
         for topic in topics:
-            if not self._await_topic(topic):
-                raise missing_topic(topic, self._servers)
+            if not self._await_topic(topic, 1):
+                raise missing_topic(topic, self.servers)
         with self._explained(f"cannot subscribe to {', '.join(topics)}"):
             self._consumer.subscribe(list(topics), on_assign=self._group.on_assign, on_revoke=self._group.on_revoke)
 
@@ -106,16 +143,21 @@ class ConfluentLog(BaseKafkaLog[bytes]):
         found = self._consumer.consume(1, timeout)
         if found and limit > 1:
             found += self._consumer.consume(limit - 1, 0)
+        errors = list(map(Message.error, found))
+        if any(errors):
+            for each, error in zip(found, errors, strict=True):
+                if error is not None and error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001
+                    self._group.reach_end(TopicPartition(each.topic(), each.partition()), each.offset())
+                elif error is not None:
+                    self._handle(error, TopicPartition(each.topic(), each.partition()))
+            found = [each for each, error in zip(found, errors, strict=True) if error is None]
+        names = list(zip(map(Message.topic, found), map(Message.partition, found), strict=True))
         records: Batches = {}
-        for each in found:
-            partition = TopicPartition(each.topic(), each.partition())
-            if each.error() is not None:
-                self._handle(each.error(), partition)
-            elif self._group.advance(partition, each.offset()):
-                headers = tuple(each.headers() or ())
-                records.setdefault(partition, []).append(
-                    Record(*partition, each.offset(), each.timestamp()[1], each.key(), each.value(), headers)
-                )
+        for name in dict.fromkeys(names):
+            partition = TopicPartition(*name)
+            messages = list(compress(found, map(name.__eq__, names)))
+            if usable := self._group.advance(partition, messages):
+                records[partition] = records_of(partition, usable)
         return records
 
     def _handle(self, error: KafkaError, partition: TopicPartition) -> None:
@@ -123,7 +165,7 @@ class ConfluentLog(BaseKafkaLog[bytes]):
         if error.code() == KafkaError._AUTO_OFFSET_RESET:  # noqa: SLF001
             raise out_of_range(partition, self._group.position(partition), self.bounds(partition))
         if error.code() == KafkaError._FATAL:  # noqa: SLF001  # the only fatal error of a group's member
-            raise instance_replaced(f"cannot read at {self._servers}")
+            raise instance_replaced(f"cannot read at {self.servers}")
         if error.code() not in TRANSIENT:
             raise KafkaException(error)
 
@@ -141,15 +183,38 @@ class ConfluentLog(BaseKafkaLog[bytes]):
     def committed(self, partition: TopicPartition) -> Committed | None:
         """See `Log.committed`."""
         with self._explained(f"cannot read the committed offset of {partition}"):
-            (found,) = self._consumer.committed([KafkaPartition(*partition)], self._request_timeout)
+            (found,) = self._consumer.committed([KafkaPartition(*partition)], self.request_timeout)
             if found.error is not None:
                 raise KafkaException(found.error)
         return None if found.offset < 0 else Committed(found.offset, found.metadata or "")
+
+    def other_commits(self, partition: TopicPartition) -> dict[str, Committed]:
+        """See `Log.other_commits`."""
+        with self._explained(f"cannot list the groups that read {partition}"):
+            listed = self._admin.list_consumer_groups(request_timeout=self.request_timeout)
+            groups = [each.group_id for each in listed.result(2 * self.request_timeout).valid]
+            others = [each for each in groups if each != self.app][:MOST_OTHERS]
+            requested = [  # at once: the library takes one group per request
+                self._admin.list_consumer_group_offsets(
+                    [ConsumerGroupTopicPartitions(group, [KafkaPartition(*partition)])]
+                )
+                for group in others
+            ]
+            found: dict[str, Committed] = {}
+            for group, futures in zip(others, requested, strict=True):
+                (position,) = self._answer(futures).topic_partitions
+                if position.offset >= 0:
+                    found[group] = Committed(position.offset, position.metadata or "")
+            return found
 
     def bounds(self, partition: TopicPartition) -> tuple[int, int]:
         """See `Log.bounds`."""
         with self._explained(f"cannot read the bounds of {partition}"):
             return self._bound(partition, OffsetSpec.earliest()), self._bound(partition, OffsetSpec.latest())
+
+    def position(self, partition: TopicPartition) -> int:
+        """See `Log.position`."""
+        return self._group.read_up_to(partition)
 
     def _bound(self, partition: TopicPartition, which: OffsetSpec) -> int:
         try:
@@ -158,14 +223,14 @@ class ConfluentLog(BaseKafkaLog[bytes]):
             if error.args[0].code() not in STALE_LEADER:
                 raise
         # the library uses the leader it has cached until its metadata is requested
-        self._admin.list_topics(partition.topic, self._request_timeout)
+        self._admin.list_topics(partition.topic, self.request_timeout)
         return self._list_offset(partition, which)
 
     def _list_offset(self, partition: TopicPartition, which: OffsetSpec) -> int:
         requested = self._admin.list_offsets(
             {KafkaPartition(*partition): which},
             isolation_level=IsolationLevel.READ_UNCOMMITTED,  # records of an open transaction count
-            request_timeout=self._request_timeout,
+            request_timeout=self.request_timeout,
         )
         offset = int(self._answer(requested).offset)
         if offset < 0:  # seen just after a node had died: an answer with neither an offset nor an error
@@ -178,8 +243,8 @@ class ConfluentLog(BaseKafkaLog[bytes]):
     def others(self) -> bool:
         """See `Log.others`: members whose session has not expired."""
         with self._explained(f"cannot describe the group {self.app}"):
-            requested = self._admin.describe_consumer_groups([self.app], request_timeout=self._request_timeout)
-            group = requested[self.app].result(self._request_timeout)
+            requested = self._admin.describe_consumer_groups([self.app], request_timeout=self.request_timeout)
+            group = requested[self.app].result(self.request_timeout)
             own = self._consumer.memberid()
             return any(member.member_id != own for member in group.members)
 

@@ -1,10 +1,13 @@
 """Reading a range of a partition without a group, and the options of every consumer."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
+from functools import partial
+from itertools import repeat
+from typing import Any
 
-from confluent_kafka import Consumer, KafkaError, KafkaException
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message
 from confluent_kafka import TopicPartition as KafkaPartition
 
 from streamrnn.log.confluent.client import Options, confluent_error, open_confluent
@@ -33,6 +36,37 @@ RANGE: Options = {
 """Further options of a consumer that reads a range."""
 
 
+_record: "partial[Record]" = partial(tuple.__new__, Record)
+"""Returns a record from a tuple of its parts, without the cost of naming them."""
+
+
+def records_of(partition: TopicPartition, messages: Sequence[Message]) -> list[Record]:
+    """Return messages of one partition as records, without headers where the name of one is not UTF-8."""
+    headers = _headers_of(messages)
+    timestamps = (time for _, time in map(Message.timestamp, messages))
+    parts = zip(
+        repeat(partition.topic), repeat(partition.partition), map(Message.offset, messages), timestamps,
+        map(Message.key, messages), map(Message.value, messages),
+        [tuple(each or ()) for each in headers] if any(headers) else repeat(()), strict=False,
+    )  # fmt: skip
+    return list(map(_record, parts))
+
+
+def _headers_of(messages: Sequence[Message]) -> list[Any]:
+    """Return the headers of each message: a list or None, also where the library cannot decode a name.
+
+    A message must not be asked twice: after the failure, its headers are in an undefined state.
+    """
+    found: list[Any] = []
+    left = map(Message.headers, messages)
+    while len(found) < len(messages):
+        try:
+            found.extend(left)
+        except (UnicodeDecodeError, SystemError):  # `extend` has added those before
+            found.append(None)
+    return found
+
+
 def consume_range(
     common: Options, partition: TopicPartition, start: int, end: int, *, timeout: float
 ) -> Iterator[Record]:
@@ -52,6 +86,7 @@ def consume_range(
         progress = time.monotonic()
         while position < end:
             before = position
+            messages = []
             for each in reader.consume(1, 0.5) + reader.consume(10_000, 0):
                 offset, error = each.offset(), each.error()
                 if error is not None and error.code() != KafkaError._PARTITION_EOF:  # noqa: SLF001
@@ -62,8 +97,8 @@ def consume_range(
                     continue
                 position = offset + 1
                 if offset < end:
-                    headers = tuple(each.headers() or ())
-                    yield Record(*partition, offset, each.timestamp()[1], each.key(), each.value(), headers)
+                    messages.append(each)
+            yield from records_of(partition, messages)
             if position != before:
                 progress = time.monotonic()
             elif time.monotonic() - progress > timeout:

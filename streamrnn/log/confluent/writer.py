@@ -3,18 +3,20 @@
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from operator import itemgetter
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from confluent_kafka import TopicPartition as KafkaPartition
 
-from streamrnn.errors import LogError
+from streamrnn.errors import LogError, OutputRefused
 from streamrnn.log.confluent.client import Options, call_bounded, call_serving, open_confluent
 from streamrnn.log.kafka_common import CLOSE_TIMEOUT, transactional_id
-from streamrnn.log.kafka_common.errors import missing_partition
+from streamrnn.log.kafka_common.errors import REFUSED, missing_partition, output_refused
 from streamrnn.log.kafka_common.log import BaseKafkaLog, BaseKafkaTransaction
 from streamrnn.records import Output, TopicPartition
 
 OFFSET_TIMEOUT = 5.0  # seconds for adding an offset to a transaction: the library was never seen to succeed later
+CHECK_INTERVAL = 10.0  # seconds: an answer takes up to 20 ms, in which nothing else is done
 EPOCH_START = 1  # milliseconds: the library treats a timestamp of 0 as absent, and would write the current time
 
 
@@ -23,12 +25,18 @@ class ConfluentTransaction(BaseKafkaTransaction[bytes]):
 
     def __init__(self, log: BaseKafkaLog[bytes], partition: TopicPartition, joined: bytes | None) -> None:
         super().__init__(log, partition, joined)
-        self._sent = self._acknowledged = 0
         self._failure: KafkaError | None = None
-        self._producer = open_confluent(Producer, {**log.options, **self._options(log)})
+        self._refused: OutputRefused | None = None
+        self._checks: dict[tuple[str, int], float] = {}
+        """When to check again that a partition exists, on the monotonic clock."""
+        self._open_producer()
+
+    def _open_producer(self) -> None:
+        self._producer = open_confluent(Producer, {**self._log.options, **self._options()})
         self._initialize(lambda: call_bounded(self._producer.init_transactions, limit=self._timeout))
 
-    def _options(self, log: BaseKafkaLog[bytes]) -> Options:
+    def _options(self) -> Options:
+        log = self._log
         limit, request_timeout = round(self._timeout * 1000), log.options["socket.timeout.ms"]
         return {
             "transactional.id": transactional_id(log.app, self._partition),
@@ -37,50 +45,54 @@ class ConfluentTransaction(BaseKafkaTransaction[bytes]):
             "delivery.timeout.ms": min(2 * request_timeout, limit),
             "message.max.bytes": 1_000_000_000,  # the topic's limit applies, which the broker names
             "queue.buffering.max.messages": 0,  # the limit in bytes is enough
-            "batch.size": 256 * 1024,
+            "batch.size": log.batch_bytes,
             "compression.type": "lz4",
             "linger.ms": 20,
             "retry.backoff.ms": 5,
-            "on_delivery": self._delivered,
+            "on_delivery": self._failed,
+            "delivery.report.only.error": True,  # a call for each record would cost as much as writing it
         }
 
     def _produce(self, outputs: Sequence[Output]) -> None:
-        for output in outputs:
-            target = (output.topic, output.partition)
-            if target not in self._targets:
-                if not 0 <= output.partition < self._log.partitions(output.topic):
-                    raise missing_partition(*target)
-                self._targets.add(target)
-            self._producer.produce(
-                output.topic,
-                output.value,
-                output.key,
-                output.partition,
-                timestamp=output.timestamp or EPOCH_START,
-                headers=list(output.headers),
-            )
-            self._sent += 1
+        for target in set(map(itemgetter(0, 1), outputs)):
+            self._require_partition(*target)
+        # by position, which takes a third of the time; before the timestamp stand two names of the callback
+        produce = self._producer.produce
+        for topic, partition, key, value, timestamp, headers in outputs:
+            if headers:
+                produce(topic, value, key, partition, None, None, timestamp or EPOCH_START, list(headers))
+            else:
+                produce(topic, value, key, partition, None, None, timestamp or EPOCH_START)
         call_serving(self._producer.poll, 0)
 
-    def _delivered(self, error: KafkaError | None, message: Message) -> None:
-        """Count an acknowledged record or store its error; called by the library within `poll` and `flush`."""
-        del message
-        if error is None:
-            self._acknowledged += 1
-        elif self._failure is None:
-            self._failure = error
+    def _require_partition(self, topic: str, partition: int) -> None:
+        """Raise LogError if a partition does not exist: the library would keep its records until they time out."""
+        if time.monotonic() >= self._checks.get((topic, partition), 0.0):
+            if not 0 <= partition < self._log.partitions(topic):
+                raise missing_partition(topic, partition)
+            self._checks[topic, partition] = time.monotonic() + CHECK_INTERVAL
+
+    def _failed(self, error: KafkaError, message: Message) -> None:
+        """Store the error of a record that was not written; called by the library within `poll` and `flush`."""
+        code, topic = error.code(), message.topic()
+        if code in REFUSED and topic is not None:
+            self._refused = output_refused(f"cannot write the outputs of {self._name}", topic, code, self._log.servers)
+        self._failure = self._failure or error
 
     def _prepare(self, offset: int, metadata: str, group: bytes, deadline: float) -> None:
-        call_serving(self._producer.flush, _seconds_until(deadline))
-        self._require_delivered()
+        waiting = call_serving(self._producer.flush, _seconds_until(deadline))
+        if self._failure is None or self._failure.code() != KafkaError._PURGE_QUEUE:  # noqa: SLF001
+            self._require_delivered()  # else a fatal error discarded the records, and the next call raises it
+        if waiting:
+            raise LogError(f"{waiting} records were not acknowledged within {self._timeout:g} s")
         following = [KafkaPartition(*self._partition, offset, metadata)]
         limit = min(_seconds_until(deadline), OFFSET_TIMEOUT)
         call_bounded(self._producer.send_offsets_to_transaction, following, group, limit=limit)
+        self._require_delivered()
 
     def _end(self, deadline: float) -> None:
         call_bounded(self._producer.commit_transaction, limit=_seconds_until(deadline))
         self._require_delivered()
-        self._sent = self._acknowledged = 0
 
     def _abort(self) -> None:
         call_bounded(self._producer.abort_transaction, limit=CLOSE_TIMEOUT)
@@ -92,13 +104,10 @@ class ConfluentTransaction(BaseKafkaTransaction[bytes]):
             del self._producer  # ends its threads
 
     def _require_delivered(self) -> None:
+        if self._refused is not None:
+            raise self._refused
         if self._failure is not None:
             raise KafkaException(self._failure)
-        if self._acknowledged < self._sent:
-            raise LogError(
-                f"{self._sent - self._acknowledged} of {self._sent} records were not acknowledged within "
-                f"{self._timeout:g} s"
-            )
 
 
 def _seconds_until(deadline: float) -> float:

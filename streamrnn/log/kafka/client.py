@@ -7,10 +7,12 @@ from typing import Any, TypeVar
 
 from kafka import errors
 from kafka.net.compat import KafkaNetClient
+from kafka.net.sasl.oauth import AbstractTokenProvider
 
 from streamrnn.errors import LogError, StreamrnnError
 from streamrnn.log.kafka_common import Connection, tls_context
 from streamrnn.log.kafka_common import errors as common_errors
+from streamrnn.log.kafka_common.oauth import TokenSource, make_token_source
 
 Client = TypeVar("Client")
 Options = Mapping[str, Any]
@@ -28,12 +30,26 @@ def kafka_python_options(connection: Connection) -> dict[str, Any]:
     }
     if connection.sasl_mechanism is not None:
         common["sasl_mechanism"] = connection.sasl_mechanism
-        common["sasl_plain_username"] = connection.sasl_username
-        common["sasl_plain_password"] = connection.sasl_password
+        if (tokens := make_token_source(connection)) is not None:
+            common["sasl_oauth_token_provider"] = _TokenProvider(tokens)
+        else:
+            common["sasl_plain_username"] = connection.sasl_username
+            common["sasl_plain_password"] = connection.sasl_password
     if connection.encrypted:
         # a context of our own: the library ignores its list of ciphers and fails on a revocation list
         common["ssl_context"] = tls_context(connection)
     return common
+
+
+class _TokenProvider(AbstractTokenProvider):  # type: ignore[misc]  # the library has no types
+    """The library's interface to a source of tokens."""
+
+    def __init__(self, tokens: TokenSource) -> None:
+        super().__init__()
+        self._tokens = tokens
+
+    def token(self) -> str:
+        return self._tokens()[0]
 
 
 def open_kafka_python(kind: Callable[..., Client], common: Options, **particular: object) -> Client:

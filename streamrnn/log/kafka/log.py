@@ -1,15 +1,17 @@
 """The log of one process on Kafka through kafka-python."""
 
 import time
+from base64 import urlsafe_b64encode
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from uuid import UUID
 
 from kafka import ConsumerRebalanceListener, IsolationLevel, KafkaAdminClient, KafkaConsumer, OffsetSpec, errors
 from kafka import TopicPartition as KafkaPartition
 from kafka.admin import ConfigResource, ConfigResourceType
 from kafka.coordinator.assignors.range import RangePartitionAssignor
 
-from streamrnn.log import Committed, Topic
+from streamrnn.log import MOST_OTHERS, Committed, Topic
 from streamrnn.log.kafka.client import kafka_python_error, kafka_python_options, open_kafka_python
 from streamrnn.log.kafka.reader import READING, poll_range
 from streamrnn.log.kafka.writer import KafkaTransaction, Membership
@@ -84,17 +86,32 @@ class KafkaLog(BaseKafkaLog[Membership]):
     def _request_topic(self, topic: Topic, settings: Mapping[str, str]) -> None:
         self._admin.create_topics({topic.name: {"num_partitions": topic.partitions, "configs": settings}})
 
-    def _await_topic(self, topic: str) -> int:
-        """See `BaseKafkaLog`; also waits until every partition has a leader."""
-        with self._explained(f"topic {topic} is not available yet"):
-            self._admin.wait_for_topics([topic], timeout_ms=self._request_timeout * 1000)
-        return self.partitions(topic)
+    def _request_partitions(self, topic: Topic) -> None:
+        self._admin.create_partitions({topic.name: topic.partitions})
 
-    def _cleanup_policy(self, topic: str) -> str:
-        with self._explained(f"cannot read the configuration of topic {topic}"):
-            resource = ConfigResource(ConfigResourceType.TOPIC, topic)
-            found = self._admin.describe_configs([resource], config_filter="all")
-            return str(found["topic"][topic]["cleanup.policy"]["value"])
+    def _await_topic(self, topic: str, partitions: int) -> int:
+        """See `KafkaTopics`; also waits until every partition has a leader."""
+        with self._explained(f"topic {topic} is not available yet"):
+            self._admin.wait_for_topics([topic], timeout_ms=self.request_timeout * 1000)
+        return super()._await_topic(topic, partitions)
+
+    def _configurations(self, topics: Sequence[str]) -> dict[str, dict[str, str]]:
+        with self._explained(f"cannot read the configuration of {', '.join(topics)}"):
+            resources = [ConfigResource(ConfigResourceType.TOPIC, topic) for topic in topics]
+            found = self._admin.describe_configs(resources, config_filter="all").get("topic", {})
+            # without its permission, or without the topic, the library returns no entries
+            return {
+                topic: {name: str(entry["value"]) for name, entry in entries.items()}
+                for topic, entries in found.items()
+                if entries
+            }
+
+    def topic_id(self, topic: str) -> str:
+        """See `Log.topic_id`."""
+        with self._explained(f"cannot describe topic {topic}"):
+            (found,) = self._admin.describe_topics([topic])
+            identity = found.get("topic_id")
+        return "" if not identity else urlsafe_b64encode(UUID(str(identity)).bytes).decode().rstrip("=")
 
     def subscribe(self, topics: Sequence[str]) -> None:
         """See `Log.subscribe`. Raises LogError if a topic does not exist.
@@ -104,11 +121,11 @@ class KafkaLog(BaseKafkaLog[Membership]):
         """
         with self._explained(f"cannot subscribe to {', '.join(topics)}"):
             self._consumer.subscribe(list(topics), listener=self._group)
-            deadline = time.monotonic() + self._request_timeout
+            deadline = time.monotonic() + self.request_timeout
             cluster = self._consumer._cluster  # noqa: SLF001  # the public call requests all topics, without a limit
             while missing := [topic for topic in topics if not cluster.partitions_for_topic(topic)]:
                 if time.monotonic() > deadline:
-                    raise missing_topic(missing[0], self._servers)
+                    raise missing_topic(missing[0], self.servers)
                 cluster.request_update()  # repeatedly: an update under way answers for the previous topics
                 time.sleep(0.05)
 
@@ -116,7 +133,9 @@ class KafkaLog(BaseKafkaLog[Membership]):
         found = self._consumer.poll(timeout_ms=round(timeout * 1000), max_records=limit)
         return {
             TopicPartition(topic, partition): [
-                Record(topic, partition, each.offset, each.timestamp, each.key, each.value, tuple(each.headers))
+                tuple.__new__(
+                    Record, (topic, partition, each.offset, each.timestamp, each.key, each.value, tuple(each.headers))
+                )
                 for each in batch
             ]
             for (topic, partition), batch in found.items()
@@ -131,9 +150,23 @@ class KafkaLog(BaseKafkaLog[Membership]):
     def committed(self, partition: TopicPartition) -> Committed | None:
         """See `Log.committed`."""
         with self._explained(f"cannot read the committed offset of {partition}"):
-            limit = self._request_timeout * 1000
+            limit = self.request_timeout * 1000
             found = self._consumer.committed(KafkaPartition(*partition), metadata=True, timeout_ms=limit)
         return None if found is None else Committed(found.offset, found.metadata.partition(END_OF_METADATA)[0])
+
+    def other_commits(self, partition: TopicPartition) -> dict[str, Committed]:
+        """See `Log.other_commits`."""
+        name = KafkaPartition(*partition)
+        with self._explained(f"cannot list the groups that read {partition}"):
+            groups = [each["group_id"] for each in self._admin.list_groups()]
+            wanted = {group: [name] for group in groups if group != self.app}
+            wanted = dict(list(wanted.items())[:MOST_OTHERS])
+            found = self._admin.list_group_offsets(wanted) if wanted else {}
+            return {
+                group: Committed(each[name].offset, each[name].metadata.partition(END_OF_METADATA)[0])
+                for group, each in found.items()
+                if name in each and each[name].offset >= 0
+            }
 
     def bounds(self, partition: TopicPartition) -> tuple[int, int]:
         """See `Log.bounds`."""
@@ -145,6 +178,11 @@ class KafkaLog(BaseKafkaLog[Membership]):
                 {name: OffsetSpec.LATEST}, isolation_level=IsolationLevel.READ_UNCOMMITTED
             )[name].offset
         return first, following
+
+    def position(self, partition: TopicPartition) -> int:
+        """See `Log.position`."""
+        with self._explained(f"cannot read the position in {partition}"):
+            return int(self._consumer.position(KafkaPartition(*partition), self.request_timeout * 1000) or 0)
 
     def _writer(self, partition: TopicPartition) -> KafkaTransaction:
         return KafkaTransaction(self, partition, self.membership_of(partition))

@@ -8,8 +8,11 @@ from kafka import KafkaConsumer
 from kafka import TopicPartition as KafkaPartition
 
 from streamrnn.log.kafka.client import Options, kafka_python_error, open_kafka_python
+from streamrnn.log.kafka.records import replace_reader
 from streamrnn.log.kafka_common.errors import explained, read_stalled
 from streamrnn.records import Record, TopicPartition
+
+replace_reader()
 
 READING: dict[str, object] = {
     "enable_auto_commit": False,

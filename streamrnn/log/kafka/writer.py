@@ -19,7 +19,7 @@ from kafka import TopicPartition as KafkaPartition
 from streamrnn.errors import LogError
 from streamrnn.log.kafka.client import open_kafka_python
 from streamrnn.log.kafka_common import CLOSE_TIMEOUT, END_OF_METADATA, transactional_id
-from streamrnn.log.kafka_common.errors import missing_partition
+from streamrnn.log.kafka_common.errors import REFUSED, missing_partition, output_refused
 from streamrnn.log.kafka_common.log import BaseKafkaLog, BaseKafkaTransaction
 from streamrnn.records import Output, TopicPartition
 
@@ -38,15 +38,21 @@ class KafkaTransaction(BaseKafkaTransaction[Membership]):
     def __init__(self, log: BaseKafkaLog[Membership], partition: TopicPartition, joined: Membership | None) -> None:
         super().__init__(log, partition, joined)
         self._futures: list[Any] = []
+        self._targets: set[KafkaPartition] = set()
+        """Partitions written to in the open transaction."""
+        self._open_producer()
+
+    def _open_producer(self) -> None:
+        log = self._log
         self._producer = open_kafka_python(
             KafkaProducer,
             log.options,
-            transactional_id=transactional_id(log.app, partition),
+            transactional_id=transactional_id(log.app, self._partition),
             transaction_timeout_ms=round(self._timeout * 1000),
             delivery_timeout_ms=2 * log.options["request_timeout_ms"],
             max_block_ms=log.options["request_timeout_ms"],
             compression_type="lz4",
-            batch_size=256 * 1024,
+            batch_size=log.batch_bytes,
             linger_ms=20,
             retry_backoff_ms=5,
             metrics_enabled=False,
@@ -64,17 +70,24 @@ class KafkaTransaction(BaseKafkaTransaction[Membership]):
 
         `send` rejects records with neither key nor value, which dead letters may be, and formats a log line for each.
         """
-        for output in outputs:
-            target = KafkaPartition(output.topic, output.partition)
+        try:
+            self._append(outputs)
+        except errors.KafkaError:
+            self._require_accepted()  # the library raises at the next call, with another error
+            raise
+
+    def _append(self, outputs: Sequence[Output]) -> None:
+        targets = {name: KafkaPartition(*name) for name in {(output.topic, output.partition) for output in outputs}}
+        for target in targets.values():
             if target not in self._targets:
-                if output.partition not in self._producer.partitions_for(output.topic):
-                    raise missing_partition(output.topic, output.partition)
+                if target.partition not in self._producer.partitions_for(target.topic):
+                    raise missing_partition(target.topic, target.partition)
                 self._manager.maybe_add_partition_to_transaction(target)
                 self._targets.add(target)
-            future, full, new, _ = self._accumulator.append(
-                target, output.timestamp, output.key, output.value, list(output.headers)
-            )
-            self._futures.append(future)
+        append, add_future = self._accumulator.append, self._futures.append
+        for topic, partition, key, value, timestamp, headers in outputs:
+            future, full, new, _ = append(targets[topic, partition], timestamp, key, value, list(headers))
+            add_future(future)
             if full or new:
                 self._sender.wakeup()
 
@@ -91,6 +104,7 @@ class KafkaTransaction(BaseKafkaTransaction[Membership]):
         self._require_same_epoch()
         self._require_delivered()
         self._futures.clear()
+        self._targets.clear()
 
     def _abort(self) -> None:
         result = self._manager.begin_abort()
@@ -103,7 +117,16 @@ class KafkaTransaction(BaseKafkaTransaction[Membership]):
     def _require_delivered(self) -> None:
         failed = next((future for future in self._futures if not future.succeeded()), None)
         if failed is not None:
+            self._require_accepted()
             raise failed.exception or errors.KafkaTimeoutError("a record was not acknowledged")
+
+    def _require_accepted(self) -> None:
+        """Raise OutputRefused if a topic has refused a record; the records behind it fail with other errors."""
+        for future in self._futures:
+            code = getattr(future.exception, "errno", None)
+            if code in REFUSED:
+                topic = future._produce_future.topic_partition.topic  # noqa: SLF001
+                raise output_refused(f"cannot write the outputs of {self._name}", topic, code, self._log.servers)
 
     def _wait(self, result: Any, deadline: float, what: str) -> None:
         self._sender.wakeup()

@@ -1,9 +1,10 @@
 """Errors of brokers and client libraries as messages that name the failure, its cause and a remedy."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
-from streamrnn.errors import ConfigError, Fenced, LogError, StreamrnnError
+from streamrnn.errors import ConfigError, Fenced, LogError, OutputRefused, StreamrnnError
+from streamrnn.log.limits import AFTER, BEFORE, DEFAULT_BYTES, MAX_BYTES, UNLIMITED
 from streamrnn.records import TopicPartition
 
 Translate = Callable[[str, Exception], StreamrnnError]
@@ -20,11 +21,23 @@ CREDENTIALS = "check kafka.sasl_username and kafka.sasl_password"
 CERTIFICATES = "check kafka.security_protocol and the kafka.ssl_* files"
 TIMED_OUT = "the brokers did not answer in time"
 UNREACHABLE = "check that a broker runs there, and that kafka.security_protocol fits"
+TOO_LARGE, BATCH_TOO_LARGE, TIME_REFUSED, RECORD_REFUSED = 10, 18, 32, 87
+REFUSED = {
+    TOO_LARGE: ("a record is larger than the topic allows", {MAX_BYTES: str(DEFAULT_BYTES)}),
+    BATCH_TOO_LARGE: ("a batch is larger than the topic's segments", {"segment.bytes": str(32 * 1024 * 1024)}),
+    TIME_REFUSED: (
+        "a record's timestamp is too far from the broker's clock for the topic",
+        dict.fromkeys((BEFORE, AFTER), str(UNLIMITED)),
+    ),
+    RECORD_REFUSED: (
+        "a record's timestamp is too far from the broker's clock for the topic, or it has no key and the topic's "
+        "cleanup.policy is compact (set that to delete)",
+        dict.fromkeys((BEFORE, AFTER), str(UNLIMITED)),
+    ),
+}
+"""By the code of an error with which a topic refuses a record: the cause, and the configuration that helps."""
 REMEDIES = {
     3: "the topic or partition does not exist: create it",
-    10: "a record is larger than the topic allows: raise the topic's max.message.bytes",
-    32: "a record's timestamp is too far from the broker's clock for the topic: raise the topic's "
-    "message.timestamp.after.max.ms (and .before.max.ms)",
     33: "check kafka.sasl_mechanism",
     50: "kafka.transaction_timeout is above the brokers' limit (transaction.max.timeout.ms)",
     58: CREDENTIALS,
@@ -60,6 +73,21 @@ def kafka_error(failure: str, text: str, code: int | None, remedy: str | None = 
         return Fenced(f"{failure}: another process has taken over, or a time limit was exceeded ({text})")
     remedy = REMEDIES.get(code or 0, remedy)
     return BrokerError(f"{failure}: {text}" if remedy is None else f"{failure}: {text}; {remedy}", code)
+
+
+def output_refused(failure: str, topic: str, code: int, servers: str) -> OutputRefused:
+    """Return the error for a record that a topic does not accept; `code` is one of REFUSED."""
+    cause, settings = REFUSED[code]
+    return OutputRefused(f"{failure}: {topic} has refused it: {cause}; run {alter_command(servers, topic, settings)}")
+
+
+def alter_command(servers: str, topic: str, settings: Mapping[str, str]) -> str:
+    """Return the command that changes the configuration of a topic."""
+    changes = ",".join(f"{name}={value}" for name, value in sorted(settings.items()))
+    return (
+        f"kafka-configs.sh --bootstrap-server {servers} --alter --entity-type topics --entity-name {topic} "
+        f"--add-config {changes}"
+    )
 
 
 def instance_replaced(failure: str) -> ConfigError:

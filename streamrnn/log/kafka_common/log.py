@@ -5,14 +5,15 @@ The base classes hold what does not depend on the client library.
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from threading import Lock
 from typing import Any, Generic, TypeVar
 
 from streamrnn.errors import Fenced, LogError
-from streamrnn.log import Log, Poll, Topic, checks
+from streamrnn.log import Log, Poll, checks
 from streamrnn.log.kafka_common import Connection, errors
+from streamrnn.log.kafka_common.topics import KafkaTopics
 from streamrnn.records import Output, Record, TopicPartition
 
 Membership = TypeVar("Membership")
@@ -21,18 +22,6 @@ Batches = dict[TopicPartition, list[Record]]
 Reader = Callable[..., Iterator[Record]]
 
 REASSIGN_DELAY = 2.0  # seconds from fencing to assigning again: several heartbeats, which reveal a lost membership
-TOPIC_INTERVAL = 0.05  # seconds between two queries for a topic that is being created
-
-EVENT_TIMES = {"message.timestamp.after.max.ms": str(2**63 - 1)}
-"""Outputs carry event times, possibly ahead of the broker's clock, which brokers from 3.6 on reject by default."""
-UNLIMITED_RETENTION = {"retention.ms": "-1"}
-"""Retention uses event time as well: forecasts of old records would be deleted as soon as they are written."""
-COMPACTION = {
-    "cleanup.policy": "compact",
-    "segment.bytes": str(32 * 1024 * 1024),
-    "min.cleanable.dirty.ratio": "0.1",
-    "max.compaction.lag.ms": "60000",
-}
 
 
 class RebalanceQueue:
@@ -72,7 +61,7 @@ class RebalanceQueue:
             return lost, gained
 
 
-class BaseKafkaLog(Log, ABC, Generic[Membership]):
+class BaseKafkaLog(KafkaTopics, Log, Generic[Membership]):
     """One member of the group named by the application. Use it from one thread.
 
     All times are in seconds. A commit that takes longer than `transaction_timeout` fails, as does a transaction that
@@ -83,55 +72,18 @@ class BaseKafkaLog(Log, ABC, Generic[Membership]):
     _group: RebalanceQueue
 
     def __init__(self, connection: Connection, options: Options, translate: errors.Translate, reader: Reader) -> None:
-        self.app, self._servers = connection.app, connection.bootstrap_servers
+        super().__init__(connection.bootstrap_servers, connection.request_timeout)
+        self.app = connection.app
         self.options = options
         """The client library's options that apply to every client."""
         self.transaction_timeout = connection.transaction_timeout
         self.translate = translate
-        self._request_timeout = connection.request_timeout
         self._read_range = reader
         self._read_error: LogError | None = None
         self._owned: dict[TopicPartition, Membership] = {}
         """The membership under which each partition was assigned."""
         self._reassign_at: dict[TopicPartition, float] = {}
         """When to report a partition whose writer was fenced as assigned again, on the monotonic clock."""
-
-    def create(self, topics: Sequence[Topic]) -> None:
-        """See `Log.create`. Also raises LogError if a topic for state exists but is not compacted."""
-        for topic in topics:
-            if self.partitions(topic.name) == 0:
-                kind = COMPACTION if topic.compacted else UNLIMITED_RETENTION
-                self._create(topic, {**kind, **EVENT_TIMES})
-            checks.check_partition_count(topic, self._await_topic(topic.name), f"at {self._servers}")
-            if topic.compacted and (policy := self._cleanup_policy(topic.name)) != "compact":
-                raise LogError(
-                    f"topic {topic.name} at {self._servers} stores state, but its cleanup.policy is {policy!r}, which "
-                    "deletes state: set it to 'compact'"
-                )
-
-    def _create(self, topic: Topic, settings: Mapping[str, str]) -> None:
-        try:
-            with self._explained(f"cannot create topic {topic.name}"):
-                self._request_topic(topic, settings)
-        except errors.BrokerError as error:
-            if error.code == errors.INVALID_CONFIG and EVENT_TIMES.keys() <= settings.keys():  # a broker before 3.6
-                self._create(topic, {name: settings[name] for name in settings.keys() - EVENT_TIMES.keys()})
-            elif error.code in errors.NOT_AUTHORIZED:
-                configs = " ".join(f"--config {name}={value}" for name, value in sorted(settings.items()))
-                raise LogError(
-                    f"topic {topic.name} does not exist at {self._servers}, and this user has no permission to create "
-                    f"it; ask an administrator to run: kafka-topics.sh --bootstrap-server {self._servers} --create "
-                    f"--topic {topic.name} --partitions {topic.partitions} {configs}"
-                ) from None
-            elif error.code != errors.TOPIC_ALREADY_EXISTS:  # created by another process meanwhile
-                raise
-
-    def _await_topic(self, topic: str) -> int:
-        """Return the number of partitions of a topic, waiting until it exists; 0 on a timeout."""
-        deadline = time.monotonic() + self._request_timeout
-        while not (count := self.partitions(topic)) and time.monotonic() < deadline:
-            time.sleep(TOPIC_INTERVAL)
-        return count
 
     def poll(self, timeout: float, limit: int) -> Poll:
         """See `Log.poll`. After an exception close the log: every later poll raises the same error."""
@@ -191,15 +143,7 @@ class BaseKafkaLog(Log, ABC, Generic[Membership]):
         return self._read_range(self.options, partition, start, end, timeout=self.transaction_timeout)
 
     def _explained(self, failure: str) -> AbstractContextManager[None]:
-        return errors.explained(f"{failure} at {self._servers}", self.translate)
-
-    @abstractmethod
-    def _request_topic(self, topic: Topic, settings: Mapping[str, str]) -> None:
-        """Create a topic."""
-
-    @abstractmethod
-    def _cleanup_policy(self, topic: str) -> str:
-        """Return a topic's `cleanup.policy`."""
+        return errors.explained(f"{failure} at {self.servers}", self.translate)
 
     @abstractmethod
     def _fetch(self, timeout: float, limit: int) -> Batches:
@@ -235,8 +179,8 @@ class BaseKafkaTransaction(checks.FailClosedWriter, ABC, Generic[Membership]):
         self._joined = joined
         self._timeout = log.transaction_timeout
         self._open = False
-        self._targets: set[tuple[str, int]] = set()
-        """Partitions written to in the open transaction."""
+        self._late = False
+        """Whether a request of the last commit may have timed out, been repeated, and still arrive."""
 
     def _initialize(self, init_transactions: Callable[[], object]) -> None:
         """Fence the earlier writers of the partition; on an error close the producer."""
@@ -249,22 +193,36 @@ class BaseKafkaTransaction(checks.FailClosedWriter, ABC, Generic[Membership]):
 
     def send(self, outputs: Sequence[Output]) -> None:
         """See `Transaction.send`."""
+        self._renew_if_late()
         with self._attempt(f"cannot write the outputs of {self._name}"):
             checks.check_headers(outputs)
             self._begin()
             self._produce(outputs)
 
+    def _renew_if_late(self) -> None:
+        """Open a new producer if a request of the last commit may still arrive, so that its new epoch fences it.
+
+        A late end of that transaction would end the next one (KIP-890).
+        """
+        if self._late and self._usable:
+            self._membership()
+            self._release()
+            self._open_producer()
+            self._late = False
+
     def commit(self, offset: int, metadata: str) -> None:
         """See `Transaction.commit`."""
-        deadline = time.monotonic() + self._timeout
+        self._renew_if_late()
+        begun = time.monotonic()
+        deadline = begun + self._timeout
         with self._attempt(f"cannot commit {self._name} at offset {offset}"):
             checks.check_metadata(self._partition, metadata)
             group = self._membership()
             self._begin()
             self._prepare(offset, metadata, group, deadline)
             self._end(deadline)
-            self._targets.clear()
             self._open = False
+            self._late = time.monotonic() - begun >= self._log.request_timeout
 
     def close(self) -> None:
         """See `Transaction.close`."""
@@ -297,6 +255,10 @@ class BaseKafkaTransaction(checks.FailClosedWriter, ABC, Generic[Membership]):
         except Fenced:
             self._log.reassign_later(self._partition)
             raise
+
+    @abstractmethod
+    def _open_producer(self) -> None:
+        """Open a producer, which fences all earlier ones of the partition."""
 
     @abstractmethod
     def _produce(self, outputs: Sequence[Output]) -> None:

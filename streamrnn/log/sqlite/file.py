@@ -1,18 +1,34 @@
 """The SQLite file of the embedded log: its tables and the statements on them."""
 
 import json
+import os
 import sqlite3
+import stat
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from streamrnn.errors import LogError
+from streamrnn.errors import ConfigError, LogError, StateError
 from streamrnn.log.checks import check_key, check_position
 from streamrnn.records import Headers, Output, Record, TopicPartition
 
 BUSY_TIMEOUT = 10.0  # seconds to wait for a lock of another process
 SCHEMA = 1
+TRUSTED = 0
+"""User whose files are used beside one's own in a folder that everybody can write to."""
+FILES = ("", "-wal", "-shm")
+"""What SQLite appends to the path for the files that it has open, all of them until the last connection is closed."""
+UNUSABLE = {
+    sqlite3.SQLITE_CORRUPT: (
+        "the file is damaged: restore a copy, or save what is readable by `sqlite3 FILE .recover` into another file, "
+        "and set sqlite.path to that"
+    ),
+    sqlite3.SQLITE_NOTADB: "set sqlite.path to another file, or restore a copy of this one",
+    sqlite3.SQLITE_READONLY: "the user needs write permission for the file and its folder, on a writable disk",
+    sqlite3.SQLITE_PERM: "the user needs read and write permission for the file and its folder",
+}
+"""Errors of SQLite that trying again does not change, with their remedies; all others are retried."""
 OFFSET_BITS = 40
 """A record's row number is its partition's number, shifted left by this many bits, plus its offset: one partition's
 records are adjacent and in offset order without a separate index."""
@@ -130,10 +146,13 @@ class LogTables(NamedTuple):
 
 
 class LogFile:
-    """One connection to the file; every SQLite error becomes a LogError that names the file."""
+    """One connection to the file; every SQLite error becomes a LogError, or a StateError if it is lasting."""
 
     def __init__(self, path: Path) -> None:
-        self.path = path
+        self.path = path = Path(path)
+        self._identities: list[tuple[int, int]] = []
+        """Device and inode of each of FILES since it was opened."""
+        _create(path)
         with self._explained("opened"):
             self._connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT, isolation_level=None)
         try:
@@ -142,29 +161,63 @@ class LogFile:
                 self._connection.execute("PRAGMA synchronous = FULL")
             with self.writing() as tables:
                 self._prepare(tables)
+            self._identities = self._identify()
         except BaseException:
             self._connection.close()
             raise
 
     def _prepare(self, tables: LogTables) -> None:
         (version,) = tables.execute("PRAGMA user_version").fetchone()
-        (count,) = tables.execute("SELECT count(*) FROM sqlite_master").fetchone()
-        if version == 0 and count == 0:
+        names = {name for (name,) in tables.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        if version == 0 and not names:
             for statement in TABLES.split(";"):
                 tables.execute(statement)
             tables.execute(f"PRAGMA user_version = {SCHEMA}")
         elif version != SCHEMA:
-            raise LogError(
+            raise ConfigError(
                 f"{self.path} is not a log of this version of streamrnn: its schema is {version}, but {SCHEMA} is "
                 "needed; set sqlite.path to another file"
             )
+        elif missing := {each.split()[0] for each in TABLES.split("CREATE TABLE ")[1:]} - names:
+            raise ConfigError(
+                f"{self.path} is not a log of streamrnn: it has no table {', '.join(sorted(missing))}; set sqlite.path "
+                "to another file"
+            )
+
+    def _identify(self) -> list[tuple[int, int]]:
+        """Return the device and the inode of each of FILES. Raises StateError if one is missing."""
+        found = []
+        for suffix in FILES:
+            try:
+                status = os.stat(f"{self.path}{suffix}")  # noqa: PTH116 -- at each transaction: a Path is slower
+            except FileNotFoundError:
+                raise self._changed(suffix) from None
+            except OSError as error:
+                raise LogError(f"the log {self.path} cannot be read: {error.strerror}") from error
+            found.append((status.st_dev, status.st_ino))
+        return found
+
+    def _require_unchanged(self) -> None:
+        """Raise StateError if one of FILES has been removed or replaced: what is written to it would be lost."""
+        for suffix, before, now in zip(FILES, self._identities, self._identify(), strict=True):
+            if before != now:
+                raise self._changed(suffix)
+
+    def _changed(self, suffix: str) -> StateError:
+        return StateError(
+            f"{self.path}{suffix} has been removed or replaced while this process was using it: nothing more is "
+            "written, as it would be lost. Stop all processes that use the log, restore its files, and start again"
+        )
 
     @contextmanager
     def _explained(self, action: str) -> Iterator[None]:
         try:
             yield
         except sqlite3.Error as error:
-            if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY:
+            code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
+            if remedy := UNUSABLE.get(code & 0xFF):  # the other bits are details
+                raise StateError(f"the log {self.path} cannot be {action}: {error}; {remedy}") from error
+            if code == sqlite3.SQLITE_BUSY:
                 raise LogError(
                     f"the log {self.path} cannot be {action}: another process has locked it for {BUSY_TIMEOUT:g} s; "
                     "stop that process, or use a file for each (sqlite.path)"
@@ -174,6 +227,8 @@ class LogFile:
     @contextmanager
     def _within(self, begin: str, action: str) -> Iterator[LogTables]:
         with self._explained(action):
+            if self._identities:
+                self._require_unchanged()
             self._connection.execute(begin)
             try:
                 yield LogTables(self._connection, self.path)
@@ -194,3 +249,25 @@ class LogFile:
     def close(self) -> None:
         """Close the connection."""
         self._connection.close()
+
+
+def _create(path: Path) -> None:
+    """Create the file, readable by its user only, if it does not exist; SQLite gives its other files the same mode.
+
+    Raises:
+        ConfigError: another user could have placed one of the files.
+        LogError: it cannot be created.
+    """
+    try:
+        shared = path.parent.stat().st_mode & stat.S_IWOTH
+        for each in (Path(f"{path}{suffix}") for suffix in FILES):
+            if shared and os.path.lexists(each) and each.lstat().st_uid not in (TRUSTED, os.geteuid()):
+                raise ConfigError(
+                    f"{each} belongs to another user, in a folder that everybody can write to: set sqlite.path to a "
+                    "file in a folder of this user"
+                )
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    except PermissionError:
+        pass  # an existing file that may only be read: SQLite says so
+    except OSError as error:
+        raise LogError(f"the log {path} cannot be opened: {error.strerror}") from error

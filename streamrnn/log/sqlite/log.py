@@ -6,24 +6,27 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from streamrnn.errors import Fenced, LogError
-from streamrnn.log import Committed, Poll, Topic
-from streamrnn.log.checks import check_partition_count, check_range
-from streamrnn.log.local import BufferedTransaction, ReadPositions
+from streamrnn.errors import Fenced, LogError, StateError
+from streamrnn.log import MOST_OTHERS, Committed, Poll, Topic
+from streamrnn.log.checks import check_range
+from streamrnn.log.local import BufferedTransaction, ReadPositions, WithoutLimits
 from streamrnn.log.sqlite.file import LogFile, LogTables
 from streamrnn.log.sqlite.member_lock import MemberLock
 from streamrnn.records import Output, Record, TopicPartition
 
 POLL_INTERVAL = 0.01  # seconds between two queries for new records while `poll` waits
+CLAIM_SECONDS = 1.0
+"""Between two checks of a member that stands by."""
 READ_BATCH = 1000  # records per query of `read`
 
 
-class SqliteLog:
+class SqliteLog(WithoutLimits):
     """The log of one application in one file, implementing `Log`. Use it from one thread.
 
     One member of an application owns all partitions. A member that subscribes takes them over from the previous one,
-    which learns of it at its next poll, whose commits until then raise Fenced, and which reads nothing until it
-    subscribes again. Any number of processes may append to the file.
+    which learns of it at its next poll, and whose commits until then raise Fenced. It stands by: once the new member
+    has left, or no other process of the application is alive, it takes the partitions back. Any number of processes
+    may append to the file.
 
     Compacted topics store only the latest value of each key: read them with `read_state`, not with `poll`.
     """
@@ -35,6 +38,7 @@ class SqliteLog:
         self._lock = MemberLock(path, app)
         self._topics: tuple[str, ...] = ()
         self._positions = ReadPositions()
+        self._next_claim = 0.0
 
     def partitions(self, topic: str) -> int:
         """See `Log.partitions`."""
@@ -45,13 +49,11 @@ class SqliteLog:
         """See `Log.create`."""
         with self._file.writing() as tables:
             for topic in topics:
-                if existing := tables.partition_count(topic.name):
-                    check_partition_count(topic, existing, f"in {self._file.path}")
-                else:
-                    tables.connection.executemany(
-                        "INSERT INTO partitions (topic, partition, compacted, first, following) VALUES (?, ?, ?, 0, 0)",
-                        [(topic.name, partition, topic.compacted) for partition in range(topic.partitions)],
-                    )
+                lacking = range(tables.partition_count(topic.name), topic.partitions)
+                tables.connection.executemany(
+                    "INSERT INTO partitions (topic, partition, compacted, first, following) VALUES (?, ?, ?, 0, 0)",
+                    [(topic.name, partition, topic.compacted) for partition in lacking],
+                )
 
     def append(self, topic: str, records: Iterable[Record]) -> None:
         """Write records to a topic in one transaction, as a producer does, ignoring their own topic and offset."""
@@ -78,6 +80,7 @@ class SqliteLog:
         """See `Log.poll`."""
         deadline = time.monotonic() + timeout
         while True:
+            self._claim()
             with self._file.reading() as tables:
                 assigned, revoked = self._positions.assign(self._owned(tables))
                 records = self._positions.read(limit, tables.select)
@@ -85,6 +88,19 @@ class SqliteLog:
             if records or assigned or revoked or remaining <= 0:
                 return Poll(records, assigned, revoked)
             time.sleep(min(POLL_INTERVAL, remaining))
+
+    def _claim(self) -> None:
+        """Take the partitions back, if this member stands by and their member has gone."""
+        if not self._topics or time.monotonic() < self._next_claim:
+            return
+        self._next_claim = time.monotonic() + CLAIM_SECONDS
+        with self._file.reading() as tables:
+            member = tables.current_member(self._app)
+        if member == self._member or (member is not None and self._lock.others()):
+            return
+        with self._file.writing() as tables:
+            if tables.current_member(self._app) == member:
+                tables.execute("INSERT OR REPLACE INTO members VALUES (?, ?)", (self._app, self._member))
 
     def _owned(self, tables: LogTables) -> list[TopicPartition]:
         if tables.current_member(self._app) != self._member:
@@ -104,15 +120,28 @@ class SqliteLog:
             ).fetchone()
         return None if row is None else Committed(*row)
 
+    def other_commits(self, partition: TopicPartition) -> dict[str, Committed]:
+        """See `Log.other_commits`."""
+        with self._file.reading() as tables:
+            rows = tables.execute(
+                "SELECT app, committed, metadata FROM offsets WHERE topic = ? AND partition = ? AND app != ? LIMIT ?",
+                (*partition, self._app, MOST_OTHERS),
+            ).fetchall()
+        return {app: Committed(offset, metadata) for app, offset, metadata in rows}
+
     def bounds(self, partition: TopicPartition) -> tuple[int, int]:
         """See `Log.bounds`."""
         with self._file.reading() as tables:
             stored = tables.find(partition)
         return stored.first, stored.following
 
+    def position(self, partition: TopicPartition) -> int:
+        """See `Log.position`."""
+        return self._positions.position(partition)
+
     def transaction(self, partition: TopicPartition) -> "SqliteTransaction":
         """See `Log.transaction`."""
-        return SqliteTransaction(self._file, self._app, self._member, partition)
+        return SqliteTransaction(self._file, self._app, self._member, partition, self._positions)
 
     def read_state(self, partition: TopicPartition) -> dict[bytes, bytes]:
         """See `Log.read_state`."""
@@ -135,7 +164,7 @@ class SqliteLog:
     def close(self) -> None:
         """See `Log.close`."""
         self._lock.close()
-        with suppress(LogError), self._file.writing() as tables:
+        with suppress(LogError, StateError), self._file.writing() as tables:
             tables.execute("DELETE FROM members WHERE app = ? AND member = ?", (self._app, self._member))
         self._file.close()
 
@@ -143,8 +172,11 @@ class SqliteLog:
 class SqliteTransaction(BufferedTransaction):
     """The writer of one input partition."""
 
-    def __init__(self, file: LogFile, app: str, member: str, partition: TopicPartition) -> None:
+    def __init__(
+        self, file: LogFile, app: str, member: str, partition: TopicPartition, positions: ReadPositions
+    ) -> None:
         super().__init__(partition)
+        self._positions = positions
         self._file = file
         self._app = app
         self._member = member
@@ -174,7 +206,8 @@ class SqliteTransaction(BufferedTransaction):
         (epoch,) = tables.execute(
             "SELECT epoch FROM writers WHERE app = ? AND topic = ? AND partition = ?", (self._app, *self._partition)
         ).fetchone()
-        if epoch != self._epoch:
-            raise Fenced(f"another writer of {where} has been opened")
         if tables.current_member(self._app) != self._member:
             raise Fenced(f"another process has taken over {where}")
+        if epoch != self._epoch:
+            self._positions.release(self._partition)  # still this member's: the next poll assigns it again
+            raise Fenced(f"another writer of {where} has been opened")

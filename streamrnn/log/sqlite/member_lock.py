@@ -50,9 +50,10 @@ class MemberLock:
     def _opened(self) -> Iterator[int]:
         try:
             if self._descriptor < 0:
-                self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+                self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
             yield self._descriptor
         except OSError as error:
             raise LogError(
-                f"the lock file {self._path} cannot be locked: {error}; the user needs write permission in its folder"
+                f"the lock file {self._path} cannot be locked: {error}; it must be no symbolic link, and the user "
+                "needs write permission for it and its folder"
             ) from error

@@ -5,10 +5,25 @@ import queue
 import select
 import socket
 import threading
-from collections.abc import Sequence
-from typing import NamedTuple
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from typing import Any, NamedTuple
 
-from streamrnn.page.data.messages import HELLO, Message, SentNames, empty_message, split_into_messages
+import orjson
+
+from streamrnn.observe.masking import mask_value
+from streamrnn.page.data.messages import (
+    HELLO,
+    MAX_REQUEST,
+    Message,
+    SentNames,
+    decode_request,
+    empty_message,
+    split_into_messages,
+)
+from streamrnn.page.data.workers import REPORT_SECONDS, WorkerState
 from streamrnn.records import Observer, StepReport, TopicPartition
 
 logger = logging.getLogger(__name__)
@@ -17,6 +32,11 @@ QUEUE_LIMIT = 20_000
 """Observations that may wait to be sent, about 4 MB; further ones are lost."""
 POLL_SECONDS = 0.2
 """How often the waiting thread checks whether to end."""
+MOST_REQUESTS = 100
+"""Requests for an explanation that may wait; further ones are ignored."""
+
+Explain = Callable[[TopicPartition, str], dict[str, Any] | None]
+"""Returns the explanation of a series of a task; None if this process has no such series."""
 
 
 class _Update(NamedTuple):
@@ -25,6 +45,9 @@ class _Update(NamedTuple):
     lag: int | None
     gap: bool
     lost: int
+    gone: Sequence[int] | None = ()
+    """Rows of removed series, which may be those of others from now on; None: all rows may be."""
+    explanation: dict[str, Any] | None = None
 
     @property
     def size(self) -> int:
@@ -35,11 +58,21 @@ class _Update(NamedTuple):
 class PageFeed(Observer):
     """Sends updates over `channel`, one datagram per message, from a thread of its own. Never raises.
 
-    Series of the `hidden` fields are not sent.
+    Series of the `hidden` fields are not sent. `explain` is called in the worker's thread, when the page asks.
     """
 
-    def __init__(self, channel: socket.socket, *, hidden: Sequence[str] = ()) -> None:
+    def __init__(
+        self, channel: socket.socket, *, hidden: Sequence[str] = (), explain: Explain = lambda *_: None
+    ) -> None:
         self._channel = channel
+        self._explain = explain
+        self._requests: deque[tuple[TopicPartition, str]] = deque()
+        """Series to explain, for the worker's thread."""
+        self._state: Callable[[], WorkerState] | None = None
+        self._next_state = 0.0
+        """Time of the next report on the worker."""
+        self._masked: set[tuple[TopicPartition, str]] = set()
+        """Task and reason of the dead letters of which an example was sent."""
         self._names = SentNames(hidden)
         self._queue: queue.SimpleQueue[_Update] = queue.SimpleQueue()
         self._queued = self._sent = 0
@@ -48,19 +81,37 @@ class PageFeed(Observer):
         """Tasks with observations lost since their last update."""
         self._lost = 0
         """Observations lost since the last update."""
+        self._gone: dict[TopicPartition, list[int] | None] = {}
+        """Rows whose series were removed since the last update of the task, where any ever were; None: all."""
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="page", daemon=True)
         self._thread.start()
 
+    def watch(self, state: Callable[[], WorkerState]) -> None:
+        """Send the state of the worker from time to time; `state` is called in another thread than the worker's."""
+        self._state = state
+
+    def iterated(self, seconds: float, restoring: int) -> None:
+        """See `Observer.iterated`. Explains what the page has asked for: the state of the tasks is at rest here."""
+        del seconds, restoring
+        while self._requests:
+            partition, name = self._requests.popleft()
+            explanation = self._explain(partition, name)
+            if explanation is not None:
+                self._put(_Update(partition, None, None, gap=False, lost=0, explanation=explanation))
+
     def stepped(self, report: StepReport) -> None:
         """See `Observer.stepped`."""
-        update = _Update(report.partition, report, None, report.partition in self._gaps, self._lost)
+        gone = self._gone.get(report.partition, [])
+        update = _Update(report.partition, report, None, report.partition in self._gaps, self._lost, gone)
         if self._put(update):
             self._gaps.discard(report.partition)
-            self._lost = 0
+            self._lost, gone = 0, []
         else:
             self._gaps.add(report.partition)
             self._lost += update.size - 1
+        if report.removed_rows or report.partition in self._gone:
+            self._gone[report.partition] = None if gone is None else gone + report.removed_rows
 
     def lag(self, partition: TopicPartition, records: int) -> None:
         """See `Observer.lag`. It may be lost, as the next one follows soon."""
@@ -69,10 +120,12 @@ class PageFeed(Observer):
     def restarted(self, partition: TopicPartition) -> None:
         """See `Observer.restarted`. The records since the last commit are processed again."""
         self._gaps.add(partition)
+        if partition in self._gone:
+            self._gone[partition] = None
 
     def released(self, partition: TopicPartition) -> None:
         """See `Observer.released`. Another process may continue the partition."""
-        self._gaps.add(partition)
+        self.restarted(partition)
 
     def close(self) -> None:
         """Stop sending."""
@@ -90,6 +143,8 @@ class PageFeed(Observer):
     def _run(self) -> None:
         try:
             while not self._closing.is_set():
+                self._receive_requests()
+                self._send_state()
                 try:
                     update = self._queue.get(timeout=POLL_SECONDS)
                 except queue.Empty:
@@ -100,28 +155,50 @@ class PageFeed(Observer):
             logger.exception("page_feed_failed")
 
     def _send_update(self, update: _Update) -> None:
-        if self._page_restarted():
-            self._names.clear()
+        self._receive_requests()
+        self._names.forget(update.partition, update.gone)
         report = update.report
         if report is None:
             messages = [empty_message(update.partition)]
         else:
             messages = list(split_into_messages(update.partition, report.waves, self._names))
-            messages[0].records = report.records
-            messages[0].dead_letters, messages[0].drops = report.dead_letters.total(), report.drops.total()
+            self._describe(report, messages[0])
         messages[0].gap, messages[0].lag, messages[0].lost = update.gap, update.lag, update.lost
+        messages[0].explanation = update.explanation
         for message in messages:
             self._send(message)
 
-    def _page_restarted(self) -> bool:
-        """Return whether a new page's process, which knows no names, has said hello."""
-        restarted = False
+    def _describe(self, report: StepReport, message: Message) -> None:
+        """Add the counts, dead letters and events of a report to a message."""
+        message.records, message.drops = report.records, dict(report.drops)
+        message.dead_letters = dict(report.dead_letters)
+        message.events = [orjson.loads(value) for value in report.written_events]
+        for reason, value in report.rejected.items():
+            if (report.partition, reason) not in self._masked:
+                self._masked.add((report.partition, reason))
+                message.examples[reason] = mask_value(value)
+        if report.last_dead_letter is not None:
+            message.offset = report.last_dead_letter.offset
+
+    def _send_state(self) -> None:
+        """Send the state of the worker if it is due."""
+        if self._state is not None and (now := time.monotonic()) >= self._next_state:
+            self._next_state = now + REPORT_SECONDS
+            message = empty_message(TopicPartition("", 0))
+            message.worker = asdict(self._state())
+            self._send(message)
+
+    def _receive_requests(self) -> None:
+        """Take what the page's process has sent: requests, and the HELLO of a new one, which knows no names."""
         try:
-            while received := self._channel.recv(len(HELLO), socket.MSG_DONTWAIT):
-                restarted |= received == HELLO
+            while received := self._channel.recv(MAX_REQUEST, socket.MSG_DONTWAIT):
+                if received == HELLO:
+                    self._names.clear()
+                    self._masked.clear()
+                elif len(self._requests) < MOST_REQUESTS:
+                    self._requests.append(decode_request(received))
         except BlockingIOError:
             pass
-        return restarted
 
     def _send(self, message: Message) -> None:
         """Send as soon as the other side accepts it. The socket must stay blocking: other processes share it."""

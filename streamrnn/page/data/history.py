@@ -11,9 +11,14 @@ from numpy.typing import NDArray
 
 from streamrnn.page.data.messages import Columns, Message
 from streamrnn.page.data.scores import FadingScores
+from streamrnn.page.data.session import SessionHistory, Stretches
 from streamrnn.page.data.slots import Slots
 
 NEVER = np.iinfo(np.int64).min
+STALE_STEPS = 20
+"""Steps without an observation, while others of its task go on, after which a series is stale."""
+RECENT = 12
+"""Latest observations among which a series' highest anomaly score is looked for."""
 
 
 class Past(NamedTuple):
@@ -42,6 +47,17 @@ class Present(NamedTuple):
     """(K, Q)"""
 
 
+class Anomalies(NamedTuple):
+    """N anomalies."""
+
+    slots: NDArray[np.int64]
+    numbers: NDArray[np.int64]
+    """(N,) observations of the series before."""
+    times: NDArray[np.int64]
+    values: NDArray[np.float64]
+    scores: NDArray[np.float64]
+
+
 class SeriesHistory:
     """Ring buffers of the last `history` observations of as many series as fit into `memory` bytes.
 
@@ -54,10 +70,11 @@ class SeriesHistory:
         """Index of the median among the levels."""
         self._ahead = np.array(horizons, np.int64)
         k, q, length = len(horizons), len(quantiles), history + max(horizons)
-        width = 8 * (length * (3 + k * q) + k + 3) + FadingScores.width(k)
+        width = 8 * (length * (3 + k * q) + k + 3) + FadingScores.width(k) + SessionHistory.width()
         capacity = max(1, memory // width)
         self.slots = Slots(capacity)
         self.scores = FadingScores(capacity, k)
+        self.session = SessionHistory(capacity)
         # the system allocates memory only for what is written
         self.count = np.zeros(capacity, np.int64)
         """(S,) observations since the series got its slot."""
@@ -70,8 +87,8 @@ class SeriesHistory:
         self._quantiles = np.zeros((capacity, length, k, q))
         self._target_times = np.zeros((capacity, k), np.int64)
 
-    def add(self, message: Message) -> None:
-        """Store and score the observations of a message."""
+    def add(self, message: Message) -> tuple[list[int], list[Anomalies]]:
+        """Store and score the observations of a message; return the slots with new series, and the anomalies."""
         self.slots.add_names(message.partition, message.names)
         if message.gap:  # earlier forecasts cannot be matched to labels by counting observations
             broken = self.slots.of_task(message.partition)
@@ -81,14 +98,17 @@ class SeriesHistory:
             self.count[slot] = self._unbroken[slot] = 0
             self._latest[slot] = NEVER
             self.scores.clear(slot)
+            self.session.clear(slot)
         # a restored task sends its uncommitted observations again, unchanged
         fresh = slots >= 0
         fresh[fresh] = message.columns.times[fresh] > self._latest[slots[fresh]]
         chosen = np.flatnonzero(fresh)
-        for start in range(0, len(chosen), self.history):  # more of one series would overwrite forecasts to score
-            self._add_rows(message.columns, chosen[start : start + self.history], slots)
+        parts = (chosen[start : start + self.history] for start in range(0, len(chosen), self.history))
+        # more of one series at once would overwrite forecasts to score
+        found = [self._add_rows(message.columns, part, slots) for part in parts]
+        return new, [each for each in found if len(each.slots)]
 
-    def _add_rows(self, columns: Columns, chosen: NDArray[np.int64], all_slots: NDArray[np.int64]) -> None:
+    def _add_rows(self, columns: Columns, chosen: NDArray[np.int64], all_slots: NDArray[np.int64]) -> Anomalies:
         order = chosen[np.argsort(all_slots[chosen], kind="stable")]
         slots = all_slots[order]
         series, starts, counts = np.unique(slots, return_index=True, return_counts=True)
@@ -114,7 +134,54 @@ class SeriesHistory:
         naive = np.abs(label - self._values[at_origin])
         covered = (forecasts[:, :, 0] <= label) & (label <= forecasts[:, :, -1])
         self.scores.add(series, starts, np.stack([matured, error, naive, covered]))
+        times, anomaly = columns.times[order], columns.anomaly[order]
+        self.session.add(slots, numbers, Stretches(times, values, values, values, anomaly.astype(np.float32)))
         self.count[series] += counts
+        hot = np.flatnonzero(anomaly >= 1)
+        return Anomalies(slots[hot], numbers[hot], times[hot], values[hot], anomaly[hot])
+
+    def latest_times(self, slots: NDArray[np.int64] | slice) -> NDArray[np.int64]:
+        """Return the event times of the last observations of series."""
+        return self._latest[slots]
+
+    def silence(self) -> NDArray[np.int64]:
+        """Return by slot the milliseconds of event time from its last observation to the last one of its task, (S,)."""
+        count = len(self.slots)
+        latest, tasks = self._latest[:count], self.slots.task_numbers()
+        known = tasks >= 0
+        last = np.full(int(tasks.max(initial=-1)) + 1, NEVER)
+        np.maximum.at(last, tasks[known], latest[known])
+        silence = np.zeros(count, np.int64)
+        silence[known] = last[tasks[known]] - latest[known]
+        return silence
+
+    def steps(self) -> NDArray[np.float64]:
+        """Return by slot the milliseconds between two observations as the forecasts assume them, (S,); 0: unknown."""
+        count = len(self.slots)
+        return np.asarray((self._target_times[:count, 0] - self._latest[:count]) / self.horizons[0])
+
+    def stale(self) -> NDArray[np.bool_]:
+        """Return by slot whether the series is silent for STALE_STEPS steps or more, (S,)."""
+        steps = self.steps()
+        return np.asarray((steps > 0) & (self.silence() >= STALE_STEPS * steps))
+
+    def recent_anomaly(self) -> NDArray[np.float64]:
+        """Return by slot the highest anomaly score of the RECENT last observations, (S,)."""
+        count, length = len(self.slots), self._times.shape[1]
+        numbers = self.count[:count, None] - 1 - np.arange(min(RECENT, length))
+        scores = self._anomaly[np.arange(count)[:, None], numbers % length]
+        return np.asarray(np.where(numbers >= 0, scores, 0.0).max(1, initial=0.0))
+
+    def relative_width(self) -> NDArray[np.float64]:
+        """Return by slot the width of the last forecast's outermost interval at the last horizon, (S,).
+
+        It is relative to the mean |error| of persistence there; NaN without enough matured forecasts.
+        """
+        count, length = len(self.slots), self._times.shape[1]
+        last = self._quantiles[np.arange(count), (self.count[:count] - 1) % length, -1]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            width: NDArray[np.float64] = (last[:, -1] - last[:, 0]) / self.scores.persistence_error(slice(count))
+        return np.where(np.isfinite(width), width, np.nan)
 
     def past(self, slot: int, limit: int) -> Past:
         """Return the last observations of a series, at most `limit`."""

@@ -15,6 +15,8 @@ MAX_ARRAY_BYTES = 96 * 1024
 """Bytes of arrays in a message: a socket buffers about 200 KiB."""
 MAX_NAMED = 128
 """Observations in a message with names, so that as many long names still fit."""
+MAX_REQUEST = 64 * 1024
+"""Bytes of what the page's process sends to a worker."""
 HELLO = b"hello"
 """Sent by a new page's process on each channel: it knows no series names yet."""
 
@@ -48,17 +50,29 @@ class Message:
     """Whether observations were lost since the last message of this task."""
     records: int = 0
     """Input records since the last message."""
-    dead_letters: int = 0
-    drops: int = 0
+    dead_letters: dict[str, int] = field(default_factory=dict)
+    """By reason, since the last message, as `drops`."""
+    drops: dict[str, int] = field(default_factory=dict)
     lost: int = 0
     """Observations not sent since the last message because the page's process was behind."""
     lag: int | None = None
     """Input records not yet processed."""
+    examples: dict[str, str] = field(default_factory=dict)
+    """By reason, the masked value of a dead letter."""
+    offset: int = -1
+    """Of the last dead letter."""
+    events: list[dict[str, Any]] = field(default_factory=list)
+    """Events written to the topic of events, as documents."""
+    worker: dict[str, Any] | None = None
+    """The fields of a `WorkerState`, if the message is a sign of life of the worker."""
+    explanation: dict[str, Any] | None = None
+    """The answer to a request for an explanation, see `explain_request`."""
 
     def encode(self) -> bytes:
         """Return the message as bytes."""
-        counts = self.records, self.dead_letters, self.drops, self.lost
-        head = [list(self.partition), self.names, self.gap, *counts, self.lag]
+        counts = self.records, self.dead_letters, self.drops, self.lost, self.lag
+        rare = self.examples, self.offset, self.events, self.worker, self.explanation
+        head = [list(self.partition), self.names, self.gap, *counts, *rare]
         return b"".join([orjson.dumps(head), b"\n", *(column.tobytes() for column in self.columns)])
 
 
@@ -69,7 +83,7 @@ def decode_message(data: bytes, horizons: int, quantiles: int) -> Message:
         ValueError: the size of the arrays does not fit the numbers of horizons and quantiles.
     """
     line, _, rest = data.partition(b"\n")
-    task, names, *counts = orjson.loads(line)
+    task, names, *others = orjson.loads(line)
     width = 8 * (4 + horizons + horizons * quantiles)
     count, remainder = divmod(len(rest), width)
     if remainder:
@@ -81,7 +95,18 @@ def decode_message(data: bytes, horizons: int, quantiles: int) -> Message:
         columns.append(column)
         start += column.nbytes
     names = [(row, name) for row, name in names]
-    return Message(TopicPartition(*task), Columns(*columns), names, *counts)
+    return Message(TopicPartition(*task), Columns(*columns), names, *others)
+
+
+def explain_request(partition: TopicPartition, name: str) -> bytes:
+    """Return the request for an explanation of a series."""
+    return orjson.dumps([*partition, name])
+
+
+def decode_request(data: bytes) -> tuple[TopicPartition, str]:
+    """Return the task and the series of a request for an explanation."""
+    topic, partition, name = orjson.loads(data)
+    return TopicPartition(topic, partition), name
 
 
 class SentNames:
@@ -95,6 +120,14 @@ class SentNames:
     def clear(self) -> None:
         """Forget all names, for a new page's process."""
         self._seen.clear()
+
+    def forget(self, partition: TopicPartition, rows: Sequence[int] | None) -> None:
+        """Forget the names of removed series, whose rows may be those of others later; None: of all of a task."""
+        if rows is None:
+            self._seen.pop(partition, None)
+        elif rows and partition in self._seen:
+            seen = self._seen[partition]
+            seen[[row for row in rows if row < len(seen)]] = 0
 
     def add(self, partition: TopicPartition, waves: Sequence[Wave]) -> tuple[list[tuple[int, str]], NDArray[np.bool_]]:
         """Return the new rows and names in these waves, and which observations are not hidden, shape (B,)."""

@@ -53,6 +53,12 @@ class FadingScores:
         with np.errstate(divide="ignore", invalid="ignore"):
             return np.where(matured >= ENOUGH, covered / matured, np.nan)
 
+    def persistence_error(self, slots: slice) -> NDArray[np.float64]:
+        """Return the mean |error| of persistence at the last horizon, (S,); NaN with too few forecasts."""
+        matured, _, naive, _ = self._sums[:, slots, -1]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.where(matured >= ENOUGH, naive / matured, np.nan)
+
     def overall(self, slots: int | slice) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return skill and coverage over the horizons with enough forecasts, (S,), or () for one slot; else NaN."""
         sums = self._sums[:, slots]

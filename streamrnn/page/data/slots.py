@@ -47,6 +47,8 @@ class Slots:
         self._row: list[int] = []
         """Row in the task, by slot."""
         self._by_name: dict[str, list[int]] = {}
+        self.version = 0
+        """Changes whenever a slot gets another series."""
         self._latest = np.zeros(capacity, np.int64)
         """Value of `_count` at the latest observation, by slot."""
         self._count = 0
@@ -78,6 +80,10 @@ class Slots:
             if topic in (None, series.partition.topic) and partition in (None, series.partition.partition):
                 return slot
         return None
+
+    def task_numbers(self) -> NDArray[np.int64]:
+        """Return a number for the task of each slot, (S,); negative for a free slot."""
+        return self._task[: len(self.series)]
 
     def of_task(self, task: TopicPartition) -> NDArray[np.int64]:
         """Return the slots of all series of a task."""
@@ -138,6 +144,7 @@ class Slots:
             self.evicted += 1
             self.series[slot], self._row[slot] = series, row
         self.occupied += 1
+        self.version += 1
         self._by_name.setdefault(series.name, []).append(slot)
         self._task[slot] = self._tasks.setdefault(series.partition, len(self._tasks))
         self._rows[series.partition][row] = slot
@@ -150,6 +157,7 @@ class Slots:
         if series is None:
             return
         self.occupied -= 1
+        self.version += 1
         same = self._by_name[series.name]
         same.remove(slot)
         if not same:

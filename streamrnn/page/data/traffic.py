@@ -1,7 +1,7 @@
 """Totals, rates and lags of the daemon, as its messages report them."""
 
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -14,6 +14,22 @@ SPAN = 10.0
 """Seconds over which the rate is averaged."""
 EXPIRY = 30.0
 """Seconds after which a lag that was not reported again is dropped; workers report it every five."""
+
+
+MOST_REASONS = 50
+"""Reasons of dead letters with an example."""
+
+
+@dataclass(frozen=True)
+class LetterExample:
+    """A dead letter."""
+
+    topic: str
+    partition: int
+    offset: int
+    """Of the last record of the batch that was refused."""
+    example: str
+    """The value of the first record refused for this reason, with its contents masked."""
 
 
 @dataclass(frozen=True)
@@ -32,9 +48,15 @@ class Traffic:
     """Totals since the start of the page's process. `clock` returns seconds."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self.records = self.observations = self.dead_letters = self.drops = self.lost = 0
+        self.records = self.observations = self.lost = 0
+        self.dead_letters: Counter[str] = Counter()
+        """Dead letters by reason, as `drops`."""
+        self.drops: Counter[str] = Counter()
+        self.letters: dict[str, LetterExample] = {}
+        """The latest dead letter by reason."""
         self._clock = clock
         self._start = clock()
+        self._latest_record: float | None = None
         self._recent: deque[tuple[float, int]] = deque()
         """(time, records) per second of the last SPAN seconds."""
         self._lags: dict[TopicPartition, tuple[float, int]] = {}
@@ -45,10 +67,13 @@ class Traffic:
         now = self._clock()
         self.records += message.records
         self.observations += len(message.columns.rows)
-        self.dead_letters += message.dead_letters
-        self.drops += message.drops
         self.lost += message.lost
+        if message.drops:
+            self.drops.update(message.drops)
+        if message.dead_letters:
+            self._add_dead_letters(message)
         if message.records:
+            self._latest_record = now
             if not self._recent or now - self._recent[-1][0] >= 1.0:
                 self._recent.append((now, 0))
             start, count = self._recent[-1]
@@ -58,6 +83,19 @@ class Traffic:
         if len(message.columns.times):
             latest = max(int(message.columns.times.max()), self._event_times.get(message.partition, 0))
             self._event_times[message.partition] = latest
+
+    def _add_dead_letters(self, message: "Message") -> None:
+        self.dead_letters.update(message.dead_letters)
+        for reason in message.dead_letters:
+            if reason not in self.letters and len(self.letters) >= MOST_REASONS:
+                continue
+            known = self.letters.get(reason)
+            example = message.examples.get(reason) or (known.example if known else "")
+            self.letters[reason] = LetterExample(*message.partition, message.offset, example)
+
+    def idle_seconds(self) -> float | None:
+        """Return the seconds since the last record; None without one."""
+        return None if self._latest_record is None else self._clock() - self._latest_record
 
     def rate(self) -> float:
         """Return the records per second over the last SPAN seconds."""

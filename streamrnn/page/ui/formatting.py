@@ -4,6 +4,8 @@ import math
 from datetime import UTC, datetime
 
 NOTHING = "\N{EN DASH}"
+UNITS = ((86_400, "d"), (3600, "h"), (60, "min"))
+"""Units of time above a second, the largest first, in seconds."""
 
 
 def quantity(value: float, reference: float = 0.0) -> str:
@@ -29,3 +31,13 @@ def moment(milliseconds: int) -> str:
 def quantified(number: int, singular: str, plural: str = "") -> str:
     """Return a number with its noun: 1 observation, 12,345 observations."""
     return f"{number:,} {singular if number == 1 else plural or singular + 's'}"
+
+
+def time_span(milliseconds: float) -> str:
+    """Return a span of time in its largest unit: 45 s, 5 min, 3.5 h, 12 d."""
+    if not math.isfinite(milliseconds):
+        return NOTHING
+    seconds = milliseconds / 1000
+    size, unit = next((each for each in UNITS if seconds >= each[0]), (1, "s"))
+    amount = seconds / size
+    return f"{amount:.0f} {unit}" if amount >= 10 else f"{amount:.1f}".removesuffix(".0") + f" {unit}"

@@ -1,31 +1,29 @@
 """The live page: one view per browser, updated every second."""
 
-from functools import partial
 from pathlib import Path
 from urllib.parse import urlencode
 
 from fastapi import FastAPI, Request
-from nicegui import ui
+from nicegui import Client, ui
 
 from streamrnn.page.data.store import Store
 from streamrnn.page.ui import formatting
-from streamrnn.page.ui.parts import (
-    Footer,
-    SeriesList,
-    SeriesPanel,
-    Tiles,
-    button,
-    container,
-    set_pressed,
-    set_text,
-    set_visible,
-    text_element,
-)
+from streamrnn.page.ui.chart import View
+from streamrnn.page.ui.daemon import DeadLetters, Footer, StateLine, Tiles, what_is_missing
+from streamrnn.page.ui.elements import button, container, set_text, set_visible, text_element
+from streamrnn.page.ui.explain_panel import ExplainPanel
+from streamrnn.page.ui.occurrence_list import OccurrenceList
+from streamrnn.page.ui.series_list import SeriesList
+from streamrnn.page.ui.series_panel import SeriesPanel
 
 STYLE = (Path(__file__).parent / "page.css").read_text(encoding="utf-8")
 UPDATE_SECONDS = 1.0
 LIST_UPDATES = 3
 """Updates between two of the list, which must stand still long enough to be clicked."""
+MAX_VIEWS = 100
+"""Views at a time; each takes up to a megabyte."""
+UNCONNECTED_SECONDS = 10.0
+"""Age at which a view that no browser has connected to makes room for another one; otherwise NiceGUI's minute."""
 THEME = "streamrnn_dark"
 """The cookie with the chosen theme."""
 SET_THEME = f"""() => {{
@@ -39,7 +37,16 @@ COPY = """(event) => {
   if (navigator.clipboard) navigator.clipboard.writeText(location.href).then(() => show('Copied'));
   else show('Copy it from the address bar');
 }"""
-SLASH = """<script>
+SCRIPT = """<script>
+document.addEventListener('DOMContentLoaded', () => {
+  const popup = document.getElementById('popup');
+  new MutationObserver(() => {
+    const lost = popup.ariaHidden === 'false';
+    if (lost && !document.body.classList.contains('disconnected'))
+      document.querySelector('.lost').textContent = `disconnected since ${new Date().toTimeString().slice(0, 8)}`;
+    document.body.classList.toggle('disconnected', lost);
+  }).observe(popup, {attributes: true});
+});
 document.addEventListener('keydown', (event) => {
   if (event.key !== '/' || event.target.closest('input, textarea')) return;
   event.preventDefault();
@@ -47,36 +54,45 @@ document.addEventListener('keydown', (event) => {
 });
 </script>"""
 
+"""Says since when the browser is disconnected, and focuses the search."""
+FAN = "fan"
+"""The horizon of a link to the fan."""
+
 Target = tuple[str, str | None, int | None]
 """Name, topic and partition of a series in a link; an empty name means any series."""
 
 
 class BrowserView:
-    """The page in one browser. `target` and `horizon`, in steps, come from its link."""
+    """The page in one browser. `target` and `view` come from its link."""
 
-    def __init__(self, store: Store, target: Target, horizon: int | None) -> None:
+    def __init__(self, store: Store, target: Target, view: View) -> None:
         self._store = store
         self._target = target
-        horizons = store.history.horizons
-        self._horizon = horizons.index(horizon) if horizon in horizons else len(horizons) // 2
+        self._view = view
         self._updates = 0
         with container(classes="page"):
             self._build_header()
             self._tiles = Tiles(store)
             with container("main", "main"):
-                self._build_card()
-                self._list = SeriesList(store, self._select, self._link)
+                with container(classes="column"):
+                    self._build_card()
+                    self._letters = DeadLetters(store)
+                with container(classes="column"):
+                    self._list = SeriesList(store, self._select, self._link)
+                    self._occurrences = OccurrenceList(store, self._select, self._link)
             self._footer = Footer(store)
         self.update()
         ui.timer(UPDATE_SECONDS, self.update)
 
     def _build_header(self) -> None:
         with container("header", "top"):
-            text_element("a", "brand", "streamrnn").props("href=/")
+            text_element("a", "brand", "streamrnn").props("href=./")
             text_element("span", "quiet", self._store.config.app if self._store.config.app != "streamrnn" else "")
             container(classes="push")
-            self._state = text_element("span", "state").props("role=status")
+            self._state = StateLine(self._store)
+            text_element("span", "lost", "disconnected").props("role=status")
             button("Dark / light", script=SET_THEME)
+        self._state.build_notice()
 
     def _build_card(self) -> None:
         with container("section", "card").props('aria-label="The series"'):
@@ -90,14 +106,10 @@ class BrowserView:
                     with container():
                         self._title = text_element("h1", "title")
                         self._last = text_element("div", "quiet number")
+                        self._stale = text_element("div", "stale hidden")
                     button("Copy link", script=COPY)
-                with container(classes="choices").props('role=group aria-label="Steps ahead"'):
-                    text_element("span", "quiet", "Steps ahead")
-                    self._horizons = [
-                        button(str(steps), partial(self._select_horizon, number))
-                        for number, steps in enumerate(self._store.history.horizons)
-                    ]
-                self._panel = SeriesPanel(self._store)
+                self._panel = SeriesPanel(self._store, self._select_view)
+                self._explain = ExplainPanel(self._store)
 
     def _slot(self) -> int | None:
         """Return the slot of the series to show; without a target that of the first series."""
@@ -108,12 +120,13 @@ class BrowserView:
         return next((slot for slot, series in enumerate(slots.series) if series is not None), None)
 
     def _link(self, slot: int) -> str:
-        slots = self._store.history.slots
+        slots, horizons = self._store.history.slots, self._store.history.horizons
         series = slots.series_at(slot)
-        query = {"series": series.name, "horizon": str(self._store.history.horizons[self._horizon])}
+        horizon = FAN if self._view.horizon is None else str(horizons[self._view.horizon])
+        query = {"series": series.name, "horizon": horizon} | ({"range": "session"} if self._view.session else {})
         if slots.find(series.name) != slot:  # another series has the same name
             query |= {"topic": series.partition.topic, "partition": str(series.partition.partition)}
-        return f"/?{urlencode(query)}"
+        return f"./?{urlencode(query)}"  # relative: below the prefix of a reverse proxy
 
     def _select(self, slot: int | None) -> None:
         """Make the series in a slot the target, and put it into the address."""
@@ -124,42 +137,51 @@ class BrowserView:
         self._updates = 0
         self.update()
 
-    def _select_horizon(self, horizon: int) -> None:
-        self._horizon = horizon
+    def _select_view(self, view: View) -> None:
+        self._view = view
         self._select(self._slot())
 
     def update(self) -> None:
         """Show the current data."""
         slot = self._slot()
         self._tiles.update()
+        self._state.update()
         if self._updates % LIST_UPDATES == 0:
             self._list.update(slot)
+            self._letters.update()
             self._footer.update()
+        self._occurrences.update(None if slot is None else self._store.history.slots.series_at(slot))
         self._updates += 1
-        live = self._store.traffic.rate() > 0
-        set_text(self._state, "live" if live else "waiting for records")
-        self._state.classes(add="live") if live else self._state.classes(remove="live")
-        set_pressed(self._horizons, self._horizon)
         set_visible(self._empty, visible=slot is None)
         set_visible(self._full, visible=slot is not None)
         if slot is None:
             self._show_what_is_missing()
         else:
-            summary = self._store.summary(slot)
-            value, time = formatting.quantity(summary.value), formatting.moment(summary.time)
-            set_text(self._title, summary.series)
-            set_text(self._last, f"{value} at {time} · {summary.topic}/{summary.partition}")
-            self._panel.update(slot, self._horizon, summary.series)
+            self._show_series(slot)
+
+    def _show_series(self, slot: int) -> None:
+        summary = self._store.summary(slot)
+        value, time = formatting.quantity(summary.value), formatting.moment(summary.time)
+        set_text(self._title, summary.series)
+        set_text(self._last, f"{value} at {time} · {summary.topic}/{summary.partition}")
+        stale, silence = self._store.cache.get("stale", self._store.history.stale), self._store.measure("silence")
+        if is_stale := slot < len(stale) and bool(stale[slot]):
+            silent = formatting.time_span(float(silence[slot]))
+            set_text(self._stale, f"Stale: no observation for {silent} of event time, while other series went on.")
+        set_visible(self._stale, visible=is_stale)
+        self._panel.update(slot, self._view)
+        self._explain.update(slot, self._view.horizon)
 
     def _show_what_is_missing(self) -> None:
         name = self._target[0]
-        if name:
-            set_text(self._reason, f"No series {name}")
-            set_text(self._advice, "It appears with its next observation. The list shows the available series.")
-        else:
-            topics = ", ".join(self._store.config.topics)
-            set_text(self._reason, "No series yet")
-            set_text(self._advice, f"The page waits for the first observation from {topics}.")
+        reason, advice = what_is_missing(self._store)
+        if name and self._store.history.slots.occupied:
+            reason = f"No series {name}"
+            advice = "It appears with its next observation. The list shows the available series."
+        elif name:
+            advice = f"The link leads to {name}. {advice}"
+        set_text(self._reason, reason)
+        set_text(self._advice, advice)
 
 
 def mount_page(app: FastAPI, store: Store) -> None:
@@ -170,10 +192,10 @@ def mount_page(app: FastAPI, store: Store) -> None:
         """Build one browser's view; invalid parts of the link are ignored."""
         query = request.query_params
         ui.add_css(STYLE)
-        ui.add_body_html(SLASH)
+        ui.add_body_html(SCRIPT)
         ui.dark_mode({"0": False, "1": True}.get(request.cookies.get(THEME, "")))
         target = (query.get("series", ""), query.get("topic"), _integer(query.get("partition")))
-        BrowserView(store, target, _integer(query.get("horizon")))
+        BrowserView(store, target, _linked_view(store, query.get("horizon"), query.get("range")))
 
     ui.run_with(
         app,
@@ -186,6 +208,20 @@ def mount_page(app: FastAPI, store: Store) -> None:
         show_welcome_message=False,
         favicon="📈",
     )
+
+
+def may_build_view() -> bool:
+    """Return whether another view may be built; drop those that no browser has connected to if there are too many."""
+    if len(Client.instances) >= MAX_VIEWS:
+        Client.prune_instances(client_age_threshold=UNCONNECTED_SECONDS)
+    return len(Client.instances) < MAX_VIEWS
+
+
+def _linked_view(store: Store, horizon: str | None, shown: str | None) -> View:
+    """Return the view of a link; without a horizon that in the middle."""
+    horizons, steps = store.history.horizons, _integer(horizon)
+    index = horizons.index(steps) if steps in horizons else len(horizons) // 2
+    return View(None if horizon == FAN else index, shown == "session")
 
 
 def _integer(text: str | None) -> int | None:

@@ -1,16 +1,27 @@
 """Bank of the lean variant: fewer experts, binned profiles, and a sample of the pending forecasts."""
 
 from functools import cached_property
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 
-from streamrnn.core.banks.lean.features import LEAN_INPUTS, fill_lean_inputs, fill_profiles, forecast_lean_experts
+from streamrnn.core.banks.lean.features import (
+    LEAN_INPUTS,
+    fill_lean_inputs,
+    fill_missing_lean,
+    fill_profiles,
+    forecast_lean_experts,
+)
 from streamrnn.core.banks.lean.follow_up import FollowUp, follow_up_slot, make_follow_up
 from streamrnn.core.banks.lean.ledger import FINAL_CLIP, publish_lean_wave, read_lean_forecasts, score_lean_row
 from streamrnn.core.banks.lean.profiles import write_bin
 from streamrnn.core.banks.protocol import SeriesBank, Tables, WaveUpdate
+from streamrnn.core.banks.rescale import rescale_lean
+from streamrnn.core.clock.season_clock import season_origin, season_time
+from streamrnn.core.ensemble.bounds import Bounds, observe_bounds
 from streamrnn.core.ensemble.publish import PublishedForecasts
+from streamrnn.core.experts.level_shifts import Change
+from streamrnn.core.handle import Handle, contents
 from streamrnn.core.jit import Floats, Integers, Singles, compiled, compiled_allocating
 from streamrnn.core.series.calendar import calendar_seasons, round_cadence
 from streamrnn.core.series.features import fill_lead
@@ -33,9 +44,11 @@ def update_lean_row(series: LeanState, plan: Plan, row: int, observed: float, ti
         series.period[row, 0], series.period[row, 1] = short, long
         series.short[row], series.long[row] = np.nan, np.nan
     if short > 0:
-        write_bin(series.short[row], 0, float(time), first, short, cadence, value)
+        then, origin = season_time(plan.clock, float(time), float(time), short), season_origin(plan.clock, first, short)
+        write_bin(series.short[row], 0, then, origin, short, cadence, value)
     if long > 0:
-        write_bin(series.long[row], 1, float(time), first, long, cadence, value)
+        then, origin = season_time(plan.clock, float(time), float(time), long), season_origin(plan.clock, first, long)
+        write_bin(series.long[row], 1, then, origin, long, cadence, value)
     finish_update(series, row, observed, time, value)
     return passed
 
@@ -64,29 +77,43 @@ def describe_lean_row(
     fill_lead(series, plan, row, cadence, units, features.lead[b])
 
 
+class LeanBankState(NamedTuple):
+    """What the loops over a wave read and write."""
+
+    series: LeanState
+    bounds: Bounds
+    plan: Plan
+    follow_up: FollowUp
+    young: Floats  # (M,) log prior of the members, as `mature`
+    mature: Floats
+
+
 @compiled_allocating
 def update_lean_wave(
-    series: LeanState, plan: Plan, follow_up: FollowUp, rows: Integers, values: Floats, times: Integers,
-    truths: Singles, anomaly: Floats, scores: Floats, features: WaveFeatures,
+    state: Handle[LeanBankState], rows: Integers, values: Floats, times: Integers, truths: Singles, anomaly: Floats,
+    scores: Floats, features: WaveFeatures,
 ) -> None:  # fmt: skip
     """Score what is due at one wave, store it, and fill its features."""
+    series, bounds, plan, follow_up, _, _ = contents(state)
     final, found = np.empty(len(plan.levels)), np.empty((1 + len(plan.horizons), 2))
     for b in range(len(rows)):
         row = rows[b]
         value = centered(values[b], series.center[row])
-        anomaly[b] = score_lean_row(series, plan, follow_up, row, value, truths[b], final, scores)
+        observe_bounds(bounds, row, values[b])
+        fill_missing_lean(series, plan, row, value, times[b])
+        anomaly[b] = score_lean_row(series, bounds, plan, follow_up, row, value, times[b], truths[b], final, scores)
         passed = update_lean_row(series, plan, row, values[b], times[b])
         describe_lean_row(series, plan, follow_up, row, passed, features, b, found)
 
 
 @compiled
 def forecast_lean_wave(
-    series: LeanState, plan: Plan, follow_up: FollowUp, young: Floats, mature: Floats, rows: Integers,
-    networks: Singles, published: PublishedForecasts,
-) -> None:  # fmt: skip
+    state: Handle[LeanBankState], rows: Integers, networks: Singles, published: PublishedForecasts
+) -> None:
     """Forecast one wave, store it, and fill `published`."""
-    publish_lean_wave(series, plan, follow_up, young, mature, rows, networks)
-    read_lean_forecasts(series, plan, rows, published)
+    series, bounds, plan, follow_up, young, mature = contents(state)
+    publish_lean_wave(series, bounds, plan, follow_up, young, mature, rows, networks)
+    read_lean_forecasts(series, bounds, plan, rows, published)
 
 
 class LeanBank(SeriesBank):
@@ -94,26 +121,33 @@ class LeanBank(SeriesBank):
 
     inputs, experts = LEAN_INPUTS, len(LEAN_EXPERTS)
     axes: ClassVar = {"series": LEAN_AXES}
-    series: LeanState
+
+    @property
+    def series(self) -> LeanState:
+        """State of the series, also of rows that are not used yet."""
+        rows: LeanState = self._tables["series"].rows
+        return rows
 
     def discount_regret(self, rows: Integers, factor: float) -> None:
         """Multiply the decayed errors of the members by `factor`."""
         self.series.loss[rows] *= factor
 
+    def rescale(self, row: int, change: Change) -> None:
+        """Convert the state of a series after a change of its level or unit."""
+        rescale_lean(self.series, self.plan, self._follow_up, row, change)
+
     def _update(self, rows: Integers, values: Floats, times: Integers, new: WaveUpdate) -> None:
         filled = new.truths, new.anomaly, new.scores, new.features
-        update_lean_wave(self.series, self.plan, self._follow_up, rows, values, times, *filled)
+        update_lean_wave(self._handle(), rows, values, times, *filled)
 
     def _publish(self, rows: Integers, networks: Singles, _: Floats, published: PublishedForecasts) -> None:
-        state = self.series, self.plan, self._follow_up, self._young, self._mature
-        forecast_lean_wave(*state, rows, networks, published)
+        forecast_lean_wave(self._handle(), rows, networks, published)
 
     def _read(self, rows: Integers, published: PublishedForecasts) -> None:
-        read_lean_forecasts(self.series, self.plan, rows, published)
+        read_lean_forecasts(self.series, self._bounds.rows, self.plan, rows, published)
 
-    def _set_tables(self, tables: Tables) -> None:
-        super()._set_tables(tables)
-        self.series = tables["series"]
+    def _state(self) -> LeanBankState:
+        return LeanBankState(self.series, self._bounds.rows, self.plan, self._follow_up, self._young, self._mature)
 
     @cached_property
     def _follow_up(self) -> FollowUp:

@@ -1,0 +1,313 @@
+"""The keys and series of a task, and the open wave that their records join."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streamrnn.columns.index import ABSENT, NameIndex, PairIndex, grown
+from streamrnn.columns.lifetimes import BATCH, VOTES, LateVotes, longest_silent
+from streamrnn.columns.scanner import JsonScanner, Scanned
+from streamrnn.columns.waves import DUE, NEVER, NOTHING, REPEATED, OpenWave, SeriesTimes, admit, open_wave
+from streamrnn.errors import MOST_QUOTED, RecordError
+from streamrnn.mapping.names import is_literal
+from streamrnn.records import Mapping as FieldMapping
+from streamrnn.records import Observation
+
+if TYPE_CHECKING:
+    from streamrnn.core.forecaster import CoreForecaster
+
+NO_WAVE = -1
+ESCAPED = b"\0"
+"""Begins the names of fields that were escaped, which no member of a record has; see `mapping.names`."""
+
+
+class Members(NamedTuple):
+    """The observations of a complete wave, B rows."""
+
+    rows: NDArray[np.int64]
+    values: NDArray[np.float64]
+    times: NDArray[np.int64]
+    records: NDArray[np.int64]
+    """Index of each one's record in its feed."""
+    published: NDArray[np.bool_] | None
+    """Whether its forecast is published; None: all are."""
+
+
+class Admission:
+    """Admits observations to the open wave, in which each series occurs once; with `whole_keys`, each key.
+
+    With a `mapping`, records are scanned as columns, and only the others are decoded one by one.
+    """
+
+    def __init__(
+        self, forecaster: "CoreForecaster", *, mapping: FieldMapping | None, max_series: int,
+        covariates: frozenset[str], whole_keys: bool,
+    ) -> None:  # fmt: skip
+        self.accepted = self.duplicates = 0
+        """Observations accepted, and those with a value that was dropped as a duplicate, so far."""
+        self._forecaster = forecaster
+        self._max_series = max_series
+        self._scanner = None if mapping is None else JsonScanner(mapping)
+        scanner = self._scanner
+        self._keys = NameIndex() if scanner is None else scanner.keys
+        self._fields = NameIndex() if scanner is None else scanner.members
+        self._series = PairIndex() if scanner is None else scanner.series
+        self._covariates = sorted(covariates)
+        self._hidden = np.array(self._numbers(self._covariates), np.int64)
+        self.votes: LateVotes | None = None
+        """On series whose clock was wrong, if that is looked for."""
+        self._times = SeriesTimes(np.empty(0, np.int64), np.empty(0, np.int64))
+        self._key_waves = np.empty(0, np.int64)
+        self._whole_keys = whole_keys
+        self._wave = open_wave(0)
+        self._size = 0
+        self._number = 0
+
+    @property
+    def size(self) -> int:
+        """Number of observations in the open wave."""
+        return self._size
+
+    def scan(
+        self, keys: Sequence[bytes | None], values: Sequence[bytes | None], times: Sequence[int],
+        mapping: FieldMapping | None,
+    ) -> Scanned | None:  # fmt: skip
+        """Return the records with these keys, values and timestamps as columns; None without a mapping."""
+        if self._scanner is None or mapping is None:
+            return None
+        scanned = self._scanner.scan(keys, values, times, mapping)
+        self._reserve(int(scanned.starts[-1]))
+        return scanned
+
+    def admit_scanned(self, scanned: Scanned, first: int) -> tuple[int, int]:
+        """Admit scanned records from `first` on; return the next record and why it stopped, see `waves`."""
+        counts = np.zeros(2, np.int64)
+        limit = self._forecaster.until_due
+        following, self._size, reason = admit(
+            scanned, first, self._times, self._key_waves, self._wave, self._size, self._number, limit, counts
+        )
+        self.accepted += int(counts[0])
+        self.duplicates += int(counts[1])
+        return following, reason
+
+    def observation(self, scanned: Scanned, record: int) -> Observation:
+        """Return a scanned record as an observation."""
+        entries = slice(scanned.starts[record], scanned.starts[record + 1])
+        names = [self._field(number) for number in scanned.members[entries].tolist()]
+        values = zip(names, scanned.values[entries].tolist(), strict=True)
+        key = self._keys.name(int(scanned.known[record])).decode()
+        return Observation(key, int(scanned.times[record]), tuple(values))
+
+    def key_of(self, number: int) -> str:
+        """Return the key of a number in scanned records."""
+        return self._keys.name(number).decode()
+
+    def admit_one(
+        self, observation: Observation, record: int | Mapping[str, int], *, stream_time: int = NEVER
+    ) -> tuple[int, list[RecordError]]:
+        """Admit the usable values of one observation, of a record in the feed, or of one for each field.
+
+        `stream_time` is that at its record.
+
+        Returns REPEATED before one that must begin another wave, with no other effect, or else DUE at a learning point,
+        or NOTHING; and what is wrong with other values: late, too_many_series.
+        """
+        name, time, fields = observation
+        key = self._keys.find(name.encode())
+        usable: list[tuple[int, str, float]] = []
+        errors: list[RecordError] = []
+        past: dict[str, int] = {}  # latest time of each field that is later than this observation's
+        votes: dict[int, tuple[int, int]] = {}
+        duplicates = new = 0
+        known, most = len(self._forecaster.names), self._max_series
+        for field, value in dict(fields).items():
+            row = self._find_row(key, field)
+            if row == ABSENT:
+                new += 1
+                if known + new > most:
+                    errors.append(_too_many(name, known, most))
+                    continue
+            elif time <= self._times.latest[row] and not self._sets_back(row, time, stream_time, votes):
+                duplicates += time == self._times.latest[row]
+                if time < self._times.latest[row]:
+                    past[field] = int(self._times.latest[row])
+                continue
+            elif self._times.wave[row] == self._number:
+                return REPEATED, []
+            usable.append((row, field, value))
+        if usable and self._whole_keys and key != ABSENT and self._key_waves[key] == self._number:
+            return REPEATED, []
+        self.duplicates += duplicates > 0
+        if past:
+            errors.append(_late(observation, past))
+            self._count_votes(votes)
+        if usable:
+            self._admit_usable(name, key, usable, time, record)
+        return (DUE if usable and self._size >= self._forecaster.until_due else NOTHING), errors
+
+    def _sets_back(self, row: int, time: int, stream_time: int, votes: dict[int, tuple[int, int]]) -> bool:
+        """Return whether an observation that is late sets the time of its series back; else add its vote to `votes`."""
+        if self.votes is None:
+            return False
+        vote = self.votes.vote(row, time, latest=int(self._times.latest[row]), stream_time=stream_time)
+        if vote is None or vote[0] == VOTES:
+            return vote is not None
+        votes[row] = vote
+        return False
+
+    def _count_votes(self, votes: Mapping[int, tuple[int, int]]) -> None:
+        if self.votes is not None:
+            self.votes.add(votes)
+
+    def _find_row(self, key: int, field: str) -> int:
+        number = self._fields.find(_member(field))
+        return ABSENT if ABSENT in (key, number) else self._series.find(key, number)
+
+    def _admit_usable(
+        self, name: str, key: int, usable: Sequence[tuple[int, str, float]], time: int, record: int | Mapping[str, int]
+    ) -> None:
+        """Add values to the open wave, and new series to the forecaster."""
+        if key == ABSENT:
+            key = self._add_key(name)
+        if self.votes is not None:
+            self.votes.set_back([row for row, _, _ in usable if row != ABSENT and time <= self._times.latest[row]])
+        numbers = self._numbers([field for _, field, _ in usable])
+        rows = [
+            self._add_series(name, key, field, number) if row == ABSENT else row
+            for (row, field, _), number in zip(usable, numbers, strict=True)
+        ]
+        self._times.latest[rows], self._times.wave[rows] = time, self._number
+        if self._whole_keys:
+            self._key_waves[key] = self._number
+        records = record if isinstance(record, int) else [record[field] for _, field, _ in usable]
+        self._join(rows, numbers, time, [value for _, _, value in usable], records)
+
+    def take_wave(self) -> Members:
+        """Return the open wave, and begin the next one."""
+        count, self._size = self._size, 0
+        self._number += 1
+        rows, values, times, records, members = self._wave
+        published = ~np.isin(members[:count], self._hidden) if len(self._hidden) else None
+        return Members(
+            rows[:count].copy(), values[:count].copy(), times[:count].copy(), records[:count].copy(), published
+        )
+
+    def silent(self, before: int) -> NDArray[np.int64]:
+        """Return the rows of the series whose latest observation is earlier than `before`, ms."""
+        return np.flatnonzero(self._times.latest[: len(self._forecaster.names)] < before)
+
+    def longest_silent(self, observation: Observation) -> NDArray[np.int64]:
+        """Return the rows of the series to remove so that there is room for the new ones of an observation."""
+        name, time, fields = observation
+        key, count = self._keys.find(name.encode()), len(self._forecaster.names)
+        rows = [self._find_row(key, field) for field in dict(fields)]
+        needed = count + rows.count(ABSENT) - self._max_series
+        own = [row for row in rows if row != ABSENT]
+        most = max(needed, self._max_series // BATCH) if needed > 0 else 0
+        return longest_silent(self._times.latest[:count], count=most, before=time, spared=own)
+
+    def keep(self, rows: NDArray[np.int64]) -> None:
+        """Follow a forecaster that keeps these of its rows only, ascending; the open wave must be empty."""
+        if self._scanner is not None:
+            self._scanner.forget()
+        scanner = self._scanner
+        self._keys = NameIndex() if scanner is None else scanner.keys
+        self._fields = NameIndex() if scanner is None else scanner.members
+        self._series = PairIndex() if scanner is None else scanner.series
+        self._hidden = np.array(self._numbers(self._covariates), np.int64)
+        self._times = SeriesTimes(np.empty(0, np.int64), np.empty(0, np.int64))
+        self._key_waves = np.empty(0, np.int64)
+        if self.votes is not None:
+            self.votes.keep(rows)
+        self.load(self._forecaster.names)
+
+    def load(self, names: Sequence[str]) -> None:
+        """Add the series of a loaded forecaster, which must be the first ones."""
+        split = [name.rpartition("/") for name in names]  # a field has no slash, a key may have
+        keys = {key: number for number, key in enumerate(dict.fromkeys(key for key, _, _ in split))}
+        self._keys.extend([key.encode() for key in keys])
+        self._grow_key_waves(len(keys))
+        fields = dict.fromkeys(field for _, _, field in split)
+        numbers = dict(zip(fields, self._numbers(list(fields)), strict=True))
+        self._series.extend([(keys[key], numbers[field]) for key, _, field in split])
+        self._grow_times(len(names))
+        self._times.latest[: len(names)] = [self._forecaster.last_time(row) for row in range(len(names))]
+
+    def _numbers(self, fields: Sequence[str]) -> list[int]:
+        """Return the numbers of fields, new ones added."""
+        found = []
+        for field in fields:
+            member = _member(field)
+            number = self._fields.find(member)
+            if number == ABSENT:
+                number = len(self._fields)
+                self._fields.extend([member])
+            found.append(number)
+        return found
+
+    def _field(self, number: int) -> str:
+        return self._fields.name(number).removeprefix(ESCAPED).decode()
+
+    def _add_key(self, name: str) -> int:
+        self._keys.extend([name.encode()])
+        self._grow_key_waves(len(self._keys))
+        return len(self._keys) - 1
+
+    def _grow_key_waves(self, count: int) -> None:
+        if self._whole_keys:
+            before = len(self._key_waves)
+            self._key_waves = grown(self._key_waves, count)
+            self._key_waves[before:] = NO_WAVE
+
+    def _grow_times(self, count: int) -> None:
+        before = len(self._times.latest)
+        self._times = SeriesTimes(grown(self._times.latest, count), grown(self._times.wave, count))
+        self._times.latest[before:], self._times.wave[before:] = NEVER, NO_WAVE
+
+    def _add_series(self, name: str, key: int, field: str, number: int) -> int:
+        row = self._forecaster.add(f"{name}/{field}")
+        self._series.extend([(key, number)])
+        self._grow_times(row + 1)
+        return row
+
+    def _join(
+        self, rows: list[int], numbers: list[int], time: int, values: list[float], records: int | list[int]
+    ) -> None:
+        self._reserve(len(rows))
+        end = self._size + len(rows)
+        wave, added = self._wave, slice(self._size, end)
+        wave.rows[added], wave.values[added], wave.members[added] = rows, values, numbers
+        wave.times[added], wave.records[added] = time, records
+        self._size = end
+        self.accepted += 1
+
+    def _reserve(self, more: int) -> None:
+        """Make space for `more` observations in the open wave."""
+        count = self._size + more
+        if count > len(self._wave.rows):
+            rows, values, times, records, members = self._wave
+            integers = (grown(column, count) for column in (times, records, members))
+            self._wave = OpenWave(grown(rows, count), grown(values, count), *integers)
+
+
+def _late(observation: Observation, past: Mapping[str, int]) -> RecordError:
+    """Return the error of an observation with values that are earlier than the latest ones of their series."""
+    latest = max(past.values())
+    whole = len(past) == len(observation.fields) and {*past.values()} == {latest}
+    names = ", ".join(repr(f"{observation.key}/{field}") for field in list(past)[:MOST_QUOTED])
+    of = f"the key {observation.key!r}" if whole else f"the series {names}"
+    return RecordError("late", f"its time {observation.time} lies before {latest}, the latest of {of}")
+
+
+def _too_many(key: str, known: int, most: int) -> RecordError:
+    return RecordError(
+        "too_many_series",
+        f"a new series of the key {key!r}, but {known:,} are stored and {most:,} allowed (input.max_series)",
+    )
+
+
+def _member(field: str) -> bytes:
+    """Return the name of a field's member in records; of one whose name was escaped, a name that none has."""
+    return field.encode() if is_literal(field) else ESCAPED + field.encode()

@@ -1,0 +1,53 @@
+"""A feed in progress: its records, what they were read as, and the outputs so far."""
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from streamrnn.columns.clock import SweepPoint
+from streamrnn.columns.scanner import Scanned
+from streamrnn.dead_letters import is_dead_letter
+from streamrnn.records import Decoded, Output, Record, StepReport
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+
+class OpenFeed(NamedTuple):
+    """A feed in progress."""
+
+    records: "Sequence[Record]"
+    offsets: "NDArray[np.int64]"
+    scanned: Scanned | None
+    """The records as columns, as far as they could be scanned."""
+    decoded: dict[int, Decoded]
+    """The other records, by index."""
+    report: StepReport
+    outputs: list[Output]
+    """In the order in which they were made."""
+    sources: list[int]
+    """The record of each output, by index; of an observation that waited, the record that released it."""
+    points: list[SweepPoint]
+    """Where silent series are removed."""
+    released: list[tuple[int, int]]
+    """Offset and `sources` of each value in the open wave that waited in the event order; empty without one."""
+
+    def origins(self, indices: "NDArray[np.int64]") -> "tuple[NDArray[np.int64], list[int]]":
+        """Return the offsets and the `sources` of the members of a wave."""
+        if not self.released:
+            return self.offsets[indices], indices.tolist()
+        offsets, sources = zip(*[self.released[index] for index in indices.tolist()], strict=True)
+        return np.array(offsets, np.int64), list(sources)
+
+    def in_order(self) -> list[Output]:
+        """Return the outputs in the order of their records, the dead letter of each at its end.
+
+        A dead letter may have been made before the wave of its record, or an earlier one, ended.
+        """
+        if not self.report.dead_letters:
+            return self.outputs
+        last = np.array([is_dead_letter(output) for output in self.outputs])
+        order = np.lexsort((last, np.array(self.sources))).tolist()
+        return [self.outputs[i] for i in order]

@@ -1,0 +1,171 @@
+"""Hash tables in arrays, which compiled loops read: numbers of names, and rows of pairs of numbers."""
+
+from collections.abc import Sequence
+from typing import NamedTuple, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streamrnn.core.jit import Integers, compiled
+
+Entry = TypeVar("Entry", bound=np.generic)
+Bytes = NDArray[np.uint8]
+Slots = NDArray[np.int32]
+
+ABSENT = -1
+FIRST_SLOTS = 16  # of a table; at least twice the entries, so that searches end soon
+
+
+class NameArrays(NamedTuple):
+    """Names in first-added order, and a table with open addressing."""
+
+    text: Bytes  # (capacity,) of all names, joined
+    bounds: Integers  # (capacity + 1,) name n is text[bounds[n] : bounds[n + 1]]
+    table: Slots  # (power of two,) number of a name; ABSENT: empty
+
+
+class PairArrays(NamedTuple):
+    """Pairs of numbers below 2^31 in first-added order, and a table with open addressing."""
+
+    pairs: Integers  # (capacity,) first * 2^32 + second
+    table: Slots  # (power of two,) number of a pair; ABSENT: empty
+
+
+@compiled
+def hash_bytes(text: Bytes, start: int, end: int) -> np.uint64:
+    """Return the 64-bit FNV-1a hash of text[start:end], with its high bits folded into the low ones."""
+    mixed = np.uint64(14695981039346656037)
+    for i in range(start, end):
+        mixed = (mixed ^ np.uint64(text[i])) * np.uint64(1099511628211)
+    return mixed ^ (mixed >> np.uint64(29))
+
+
+@compiled
+def find_name(names: NameArrays, text: Bytes, start: int, end: int) -> int:
+    """Return the number of the name text[start:end]; ABSENT if it was not added."""
+    mask = np.uint64(len(names.table) - 1)
+    slot = hash_bytes(text, start, end) & mask
+    while True:
+        number = int(names.table[np.int64(slot)])
+        if number < 0:
+            return ABSENT
+        first = names.bounds[number]
+        if names.bounds[number + 1] - first == end - start:
+            i = 0
+            while i < end - start and names.text[first + i] == text[start + i]:
+                i += 1
+            if i == end - start:
+                return number
+        slot = (slot + np.uint64(1)) & mask
+
+
+@compiled
+def _insert_names(names: NameArrays, first: int, end: int) -> None:
+    mask = np.uint64(len(names.table) - 1)
+    for number in range(first, end):
+        slot = hash_bytes(names.text, names.bounds[number], names.bounds[number + 1]) & mask
+        while names.table[np.int64(slot)] >= 0:
+            slot = (slot + np.uint64(1)) & mask
+        names.table[np.int64(slot)] = number
+
+
+@compiled
+def _pair_slot(pair: int, mask: np.uint64) -> np.uint64:
+    mixed = np.uint64(pair) * np.uint64(0x9E3779B97F4A7C15)
+    return (mixed ^ (mixed >> np.uint64(32))) & mask
+
+
+@compiled
+def find_pair(rows: PairArrays, first: int, second: int) -> int:
+    """Return the number of a pair; ABSENT if it was not added."""
+    pair, mask = first << 32 | second, np.uint64(len(rows.table) - 1)
+    slot = _pair_slot(pair, mask)
+    while True:
+        number = int(rows.table[np.int64(slot)])
+        if number < 0 or rows.pairs[number] == pair:
+            return number
+        slot = (slot + np.uint64(1)) & mask
+
+
+@compiled
+def _insert_pairs(rows: PairArrays, first: int, end: int) -> None:
+    mask = np.uint64(len(rows.table) - 1)
+    for number in range(first, end):
+        slot = _pair_slot(rows.pairs[number], mask)
+        while rows.table[np.int64(slot)] >= 0:
+            slot = (slot + np.uint64(1)) & mask
+        rows.table[np.int64(slot)] = number
+
+
+class NameIndex:
+    """Numbers of names in first-added order."""
+
+    def __init__(self, names: Sequence[bytes] = ()) -> None:
+        table = np.full(FIRST_SLOTS, ABSENT, np.int32)
+        self.arrays = NameArrays(np.empty(0, np.uint8), np.zeros(1, np.int64), table)
+        self._count = 0
+        self.extend(names)
+
+    def __len__(self) -> int:
+        """Return the number of names."""
+        return self._count
+
+    def find(self, name: bytes) -> int:
+        """Return the number of a name; ABSENT if it was not added."""
+        return int(find_name(self.arrays, np.frombuffer(name, np.uint8), 0, len(name)))
+
+    def name(self, number: int) -> bytes:
+        """Return a name by its number."""
+        text, bounds, _ = self.arrays
+        return text[bounds[number] : bounds[number + 1]].tobytes()
+
+    def extend(self, names: Sequence[bytes]) -> None:
+        """Add names, none of which was added before."""
+        if not names:
+            return
+        text, bounds, table = self.arrays
+        before, first = int(bounds[self._count]), self._count
+        self._count += len(names)
+        ends = before + np.cumsum([len(name) for name in names])
+        text, bounds = grown(text, int(ends[-1])), grown(bounds, self._count + 1)
+        text[before : ends[-1]] = np.frombuffer(b"".join(names), np.uint8)
+        bounds[first + 1 : self._count + 1] = ends
+        table, rebuilt = _roomy(table, self._count)
+        self.arrays = NameArrays(text, bounds, table)
+        _insert_names(self.arrays, 0 if rebuilt else first, self._count)
+
+
+class PairIndex:
+    """Rows of pairs of numbers, in first-added order."""
+
+    def __init__(self) -> None:
+        self.arrays = PairArrays(np.empty(0, np.int64), np.full(FIRST_SLOTS, ABSENT, np.int32))
+        self._count = 0
+
+    def find(self, first: int, second: int) -> int:
+        """Return the row of a pair; ABSENT if it was not added."""
+        return int(find_pair(self.arrays, first, second))
+
+    def extend(self, pairs: Sequence[tuple[int, int]]) -> None:
+        """Add pairs, none of which was added before."""
+        first, self._count = self._count, self._count + len(pairs)
+        codes, (table, rebuilt) = grown(self.arrays.pairs, self._count), _roomy(self.arrays.table, self._count)
+        codes[first : self._count] = [first << 32 | second for first, second in pairs]
+        self.arrays = PairArrays(codes, table)
+        _insert_pairs(self.arrays, 0 if rebuilt else first, self._count)
+
+
+def grown(array: NDArray[Entry], count: int) -> NDArray[Entry]:
+    """Return the array if it has `count` entries, else a copy with a quarter more than that."""
+    if len(array) >= count:
+        return array
+    larger = np.empty(count + count // 4 + FIRST_SLOTS, array.dtype)
+    larger[: len(array)] = array
+    return larger
+
+
+def _roomy(table: Slots, count: int) -> tuple[Slots, bool]:
+    """Return a table for `count` entries, and whether it is a new, empty one."""
+    if 2 * count <= len(table):
+        return table, False
+    return np.full(1 << (4 * count - 1).bit_length(), ABSENT, np.int32), True

@@ -1,0 +1,113 @@
+"""The running hash over outputs: 128 bits, by multiplication and folding of 64-bit halves.
+
+It detects differences between a replay and what was committed, not attacks. The state after each output is a function
+of the state before and of the output alone, so that it does not depend on how the outputs are divided among calls.
+"""
+
+import struct
+from collections.abc import Callable, Sequence
+from hashlib import blake2b
+from itertools import chain
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streamrnn.columns.index import Bytes
+from streamrnn.core.jit import Integers, compiled, load_word
+from streamrnn.records import Output
+
+FIRST, SECOND = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xC2B2AE3D27D4EB4F)
+LOW, HALF = np.uint64(0xFFFFFFFF), np.uint64(32)
+ABSENT = -1
+
+HashFunction = Callable[[bytes, Sequence[Output]], bytes]
+"""Returns the running hash, 16 bytes, after more outputs: timestamp, key, value and headers of each."""
+_LENGTHS = struct.Struct("<qqqq")
+
+
+@compiled
+def fold(a: np.uint64, b: np.uint64) -> np.uint64:
+    """Return the exclusive or of the two halves of the 128-bit product."""
+    a_low, a_high, b_low, b_high = a & LOW, a >> HALF, b & LOW, b >> HALF
+    crossed = a_high * b_low + (a_low * b_low >> HALF)
+    middle = a_low * b_high + (crossed & LOW)
+    return (a * b) ^ (a_high * b_high + (crossed >> HALF) + (middle >> HALF))
+
+
+@compiled
+def read_word(text: Bytes, at: int, end: int) -> np.uint64:
+    """Return up to eight bytes from `at` on as a number, the first byte lowest (on a little-endian machine)."""
+    if at + 8 <= end:
+        return load_word(text, at)
+    word = np.uint64(0)
+    for i in range(end - at):
+        word |= np.uint64(text[at + i]) << np.uint64(8 * i)
+    return word
+
+
+@compiled
+def extend(state: NDArray[np.uint64], text: Bytes, frames: Integers) -> None:
+    """Extend `state` (2,) uint64 by outputs: `text` is their bytes, `frames` (N, 4) what is not text, and lengths.
+
+    The columns are timestamp, lengths of key and value (ABSENT: none), and length of the headers.
+    """
+    a, b, at = state[0], state[1], 0
+    for n in range(len(frames)):
+        timestamp, key, value, headers = frames[n, 0], frames[n, 1], frames[n, 2], frames[n, 3]
+        a = fold(a ^ np.uint64(timestamp) ^ FIRST, b ^ np.uint64(key) ^ SECOND)
+        b = fold(b ^ np.uint64(value) ^ SECOND, a ^ np.uint64(headers) ^ FIRST)
+        end = at + max(key, 0) + max(value, 0) + headers
+        while at < end:
+            a = fold(a ^ read_word(text, at, end) ^ FIRST, read_word(text, min(at + 8, end), end) ^ SECOND)
+            third, fourth = read_word(text, min(at + 16, end), end), read_word(text, min(at + 24, end), end)
+            b = fold(b ^ third ^ SECOND, fourth ^ FIRST)
+            at = min(at + 32, end)
+        a, b = fold(a ^ FIRST, b ^ SECOND) + b, fold(b ^ FIRST, a ^ SECOND)
+    state[0], state[1] = a, b
+
+
+def extend_hash(output_hash: bytes, outputs: Sequence[Output]) -> bytes:
+    """See HashFunction."""
+    if not outputs:
+        return output_hash
+    _, _, keys, values, timestamps, headers = zip(*outputs, strict=True)
+    frames = np.empty((len(outputs), 4), np.int64)
+    frames[:, 0] = timestamps
+    plain = not any(headers) and None not in keys and None not in values
+    if plain:
+        frames[:, 1], frames[:, 2], frames[:, 3] = list(map(len, keys)), list(map(len, values)), 0
+        parts = list(chain.from_iterable(zip(keys, values, strict=True)))
+    else:
+        encoded = [_encode_headers(each) for each in headers]
+        for column, each in ((1, keys), (2, values)):
+            frames[:, column] = [ABSENT if part is None else len(part) for part in each]
+        frames[:, 3] = list(map(len, encoded))
+        triples = zip(keys, values, encoded, strict=True)
+        parts = [part or b"" for part in chain.from_iterable(triples)]
+    state = np.frombuffer(output_hash, np.uint64).copy()
+    extend(state, np.frombuffer(b"".join(parts), np.uint8), frames)
+    return state.tobytes()
+
+
+def _encode_headers(headers: Sequence[tuple[str, bytes | None]]) -> bytes:
+    return b"".join(
+        b"%d %d " % (len(name.encode()), ABSENT if content is None else len(content)) + name.encode() + (content or b"")
+        for name, content in headers
+    )
+
+
+def extend_hash_v1(output_hash: bytes, outputs: Sequence[Output]) -> bytes:
+    """See HashFunction; that of commits with manifests of schema 1."""
+    for output in outputs:
+        key, value = output.key, output.value
+        digest = blake2b(output_hash, digest_size=len(output_hash))
+        sizes = (ABSENT if part is None else len(part) for part in (key, value))
+        digest.update(_LENGTHS.pack(output.timestamp, *sizes, len(output.headers)))
+        digest.update(key or b"")
+        digest.update(value or b"")
+        for name, content in output.headers:
+            text = name.encode()
+            digest.update(_LENGTHS.pack(len(text), ABSENT if content is None else len(content), 0, 0))
+            digest.update(text + (content or b""))
+        output_hash = digest.digest()
+    return output_hash

@@ -1,0 +1,167 @@
+"""Writing of many JSON documents of one form: a template, filled with the texts of numbers that orjson has written."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+
+from streamrnn.columns.index import Bytes
+from streamrnn.core.handle import Handle, contents
+from streamrnn.core.jit import Booleans, Floats, Integers, compiled
+
+LITERAL, NAME, STATUS, NUMBER, INTEGER = range(5)
+OK, DRIFTING, WARMING, STALE = range(4)  # statuses
+COMMA = ord(",")
+CLOSE = ord("]")
+
+
+class Texts(NamedTuple):
+    """Texts by number, joined."""
+
+    text: Bytes
+    bounds: Integers  # text n is text[bounds[n] : bounds[n + 1]]
+
+
+class Template(NamedTuple):
+    """Parts of a document in order."""
+
+    kinds: Integers  # LITERAL, NAME, STATUS, NUMBER or INTEGER
+    literals: Texts  # one for each part, empty but for a literal
+
+
+@compiled
+def copy(text: Bytes, start: int, end: int, out: Bytes, at: int) -> int:
+    """Copy text[start:end] to `out`, position `at`; return the position behind it."""
+    for i in range(end - start):
+        out[at + i] = text[start + i]
+    return at + end - start
+
+
+@compiled
+def write_documents(
+    template: Handle[Template], numbers: Bytes, integers: Bytes, names: Bytes, name_bounds: Integers, rows: Integers,
+    statuses: Bytes, status_bounds: Integers, status: Integers, out: Bytes, ends: Integers,
+) -> None:  # fmt: skip
+    """Write B documents to `out`.
+
+    Args:
+        template: Their form.
+        numbers: Texts, as `number_texts` returns them; so are `integers`.
+        integers: See `numbers`.
+        names: Texts of all names, as in `Texts`, with `name_bounds`.
+        name_bounds: See `names`.
+        rows: Number of each document's name, (B,).
+        statuses: As `names`, with `status_bounds`.
+        status_bounds: See `statuses`.
+        status: Number of each document's status, (B,).
+        out: Filled with the documents.
+        ends: Filled with the end of each document, (B,).
+    """
+    kinds, literals = contents(template)
+    at, next_number, next_integer = 0, 1, 1  # behind the bracket
+    for b in range(len(rows)):
+        for part in range(len(kinds)):
+            kind = kinds[part]
+            if kind == LITERAL:
+                at = copy(literals.text, literals.bounds[part], literals.bounds[part + 1], out, at)
+            elif kind == NAME:
+                at = copy(names, name_bounds[rows[b]], name_bounds[rows[b] + 1], out, at)
+            elif kind == STATUS:
+                at = copy(statuses, status_bounds[status[b]], status_bounds[status[b] + 1], out, at)
+            else:
+                text = numbers if kind == NUMBER else integers
+                start = next_number if kind == NUMBER else next_integer
+                end = start
+                while text[end] != COMMA and text[end] != CLOSE:
+                    out[at] = text[end]
+                    at += 1
+                    end += 1
+                if kind == NUMBER:
+                    next_number = end + 1
+                else:
+                    next_integer = end + 1
+        ends[b] = at
+
+
+def join_texts(parts: Sequence[bytes]) -> Texts:
+    """Return texts by their position."""
+    bounds = np.concatenate([[0], np.cumsum([len(part) for part in parts])]).astype(np.int64)
+    return Texts(np.frombuffer(b"".join(parts), np.uint8), bounds)
+
+
+def make_template(parts: Sequence[bytes | int]) -> Template:
+    """Return a template of literals and kinds of values."""
+    kinds = np.array([LITERAL if isinstance(part, bytes) else part for part in parts], np.int64)
+    return Template(kinds, join_texts([part if isinstance(part, bytes) else b"" for part in parts]))
+
+
+@compiled
+def fill_columns(
+    given: tuple[Floats, Integers, Integers], made: tuple[Integers, Floats, Floats, Floats, Booleans, Booleans],
+    numbers: Floats, integers: Integers, status: Integers,
+) -> bool:  # fmt: skip
+    """Fill the numbers of B documents; return whether those of the forecasts are finite.
+
+    Args:
+        given: Values, times and offsets of the observations, each (B,).
+        made: The first members of `Forecasts`.
+        numbers: Value, quantiles by level and horizon, anomaly score, skill: the first 2 + QH + H columns.
+        integers: Time, target times, offset, (B, 2 + H).
+        status: Number of the status, (B,).
+    """
+    values, times, offsets = given
+    targets, quantiles, anomaly, skill, warming, drifting = made
+    rows, horizons, levels = quantiles.shape
+    total = 0.0
+    for b in range(rows):
+        numbers[b, 0], integers[b, 0], integers[b, 1 + horizons] = values[b], times[b], offsets[b]
+        behind = 1 + levels * horizons
+        numbers[b, behind] = anomaly[b]
+        total += 0.0 * anomaly[b]  # NaN if it is not finite
+        for k in range(horizons):
+            integers[b, 1 + k] = targets[b, k]
+            numbers[b, behind + 1 + k] = skill[b, k]
+            total += 0.0 * skill[b, k]
+            for q in range(levels):
+                numbers[b, 1 + q * horizons + k] = quantiles[b, k, q]
+                total += 0.0 * quantiles[b, k, q]
+        status[b] = WARMING if warming[b] else DRIFTING if drifting[b] else OK
+    return total == 0.0
+
+
+def number_texts(numbers: NDArray[Any]) -> Bytes:
+    """Return the texts of numbers (B, N), each followed by a comma or bracket, behind a bracket."""
+    return np.frombuffer(orjson.dumps(numbers.ravel(), option=orjson.OPT_SERIALIZE_NUMPY), np.uint8)
+
+
+class Writer:
+    """Writes documents of one form."""
+
+    def __init__(self, template: Template) -> None:
+        self._template = Handle(template)
+        self._literals = len(template.literals.text)
+
+    def write(
+        self, numbers: Floats, integers: Integers, *, names: Texts, longest: int, rows: Integers, statuses: Texts,
+        status: Integers,
+    ) -> list[bytes]:  # fmt: skip
+        """Return B documents.
+
+        Args:
+            numbers: Those of the template, (B, N).
+            integers: Those of the template, (B, I).
+            names: All names.
+            longest: Bytes of the longest name.
+            rows: Number of each document's name, (B,).
+            statuses: All statuses.
+            status: Number of each document's status, (B,).
+        """
+        texts = number_texts(numbers), number_texts(integers)
+        size = len(rows) * (self._literals + longest + len(statuses.text)) + sum(map(len, texts))
+        out, ends = np.empty(size, np.uint8), np.empty(len(rows), np.int64)  # what is not written takes no memory
+        write_documents(self._template, *texts, *names, rows, *statuses, status, out, ends)
+        limits = ends.tolist()
+        written = out[: limits[-1]].tobytes()
+        return [written[start:end] for start, end in zip([0, *limits], limits, strict=False)]

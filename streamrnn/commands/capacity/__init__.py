@@ -1,0 +1,1 @@
+"""`streamrnn bench` measures this machine, and `streamrnn plan` sizes a deployment from that."""

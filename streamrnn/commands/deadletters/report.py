@@ -1,0 +1,152 @@
+"""`streamrnn deadletters`: how many dead letters there are, by reason, with examples. Only reads the log."""
+
+import sys
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import orjson
+
+from streamrnn import app
+from streamrnn.commands import console
+from streamrnn.commands.deadletters.letters import Letter, letter_partitions, read_letter
+from streamrnn.commands.deadletters.progress import TOPIC, read_progress
+from streamrnn.commands.deadletters.retry import as_retrying
+from streamrnn.records import TopicPartition
+from streamrnn.settings import Settings
+from streamrnn.timestamps import format_iso
+
+LONGEST = 300
+"""Characters of a key, a value or a message in a sample."""
+
+
+class Selection(NamedTuple):
+    """Which dead letters to count."""
+
+    partitions: Sequence[str] = ()
+    """Names of input partitions; empty: all."""
+    reason: str | None = None
+    since: int | None = None
+    """Timestamp of the first record, milliseconds since the epoch."""
+
+
+@dataclass
+class _Group:
+    """The dead letters of one reason."""
+
+    partitions: Counter[str] = field(default_factory=Counter)
+    waiting: int = 0
+    """Those that have not been retried."""
+    cut: int = 0
+    """Those that cannot be retried, since a part is missing."""
+    first: int | None = None
+    last: int | None = None
+    samples: list[Letter] = field(default_factory=list)
+
+    def add(self, letter: Letter, *, waiting: bool, samples: int) -> None:
+        """Count a dead letter."""
+        self.partitions[str(letter.place)] += 1
+        self.waiting += waiting and not letter.cut
+        self.cut += letter.cut
+        if letter.timestamp != -1:
+            self.first = letter.timestamp if self.first is None else min(self.first, letter.timestamp)
+            self.last = letter.timestamp if self.last is None else max(self.last, letter.timestamp)
+        if len(self.samples) < samples:
+            self.samples.append(letter)
+
+    def document(self) -> dict[str, object]:
+        """Return it as JSON."""
+        return {
+            "letters": self.partitions.total(),
+            "not_retried": self.waiting,
+            "cut": self.cut,
+            "partitions": dict(self.partitions),
+            "first": self.first,
+            "last": self.last,
+            "samples": [_sample(each) for each in self.samples],
+        }
+
+
+def report_letters(settings: Settings, selection: Selection, *, samples: int, as_json: bool) -> int:
+    """Write the number of dead letters by reason to standard output, with samples of each; return the exit code.
+
+    Raises:
+        ConfigError: a name is not a partition of an input topic.
+        LogError: the log cannot be reached, or has no topic of dead letters.
+    """
+    groups: dict[str, _Group] = {}
+    others: Counter[str] = Counter()
+    with closing(app.open_log(as_retrying(settings))) as log:
+        bounds = {each: log.bounds(each) for each in letter_partitions(log, settings, list(selection.partitions))}
+        with console.progress(sum(end - first for first, end in bounds.values())) as advance:
+            for partition, (first, end) in bounds.items():
+                progress = read_progress(log, TOPIC.format(app=settings.app), partition)
+                for record in log.read(partition, first, end):
+                    letter = read_letter(record)
+                    advance(str(partition), 1)
+                    if letter is None:
+                        others[str(partition)] += 1
+                    elif _selected(letter, selection):
+                        group = groups.setdefault(letter.reason, _Group())
+                        group.add(letter, waiting=not progress.covers(letter), samples=samples)
+    ordered = dict(sorted(groups.items(), key=lambda each: -each[1].partitions.total()))
+    if as_json:
+        document = {"reasons": {reason: group.document() for reason, group in ordered.items()}, "others": others}
+        sys.stdout.write(orjson.dumps(document, option=orjson.OPT_INDENT_2).decode() + "\n")
+    else:
+        sys.stdout.write("\n".join(_lines(list(bounds), ordered, others)) + "\n")
+    return 0
+
+
+def _selected(letter: Letter, selection: Selection) -> bool:
+    late_enough = selection.since is None or letter.timestamp >= selection.since
+    return late_enough and selection.reason in {None, letter.reason}
+
+
+def _lines(partitions: Sequence[TopicPartition], groups: dict[str, _Group], others: Counter[str]) -> Iterator[str]:
+    """Yield the report for people."""
+    count = sum(group.partitions.total() for group in groups.values())
+    waiting = sum(group.waiting for group in groups.values())
+    topics = ", ".join(sorted({each.topic for each in partitions}))
+    yield f"{topics}: {count:,} dead letters in {len(partitions)} partitions, {waiting:,} not retried"
+    for reason, group in groups.items():
+        where = ", ".join(f"{name}: {number:,}" for name, number in sorted(group.partitions.items()))
+        cut = f", {group.cut:,} cut" if group.cut else ""
+        yield f"\n{reason:<16}{group.partitions.total():,} letters, {group.waiting:,} not retried{cut} ({where})"
+        if group.first is not None and group.last is not None:
+            yield f"{'':<16}records of {format_iso(group.first)} to {format_iso(group.last)}"
+        for letter in group.samples:
+            retries = f", retried {letter.retries} times" if letter.retries else ""
+            offset = letter.record.offset
+            yield f"    {letter.place} offset {offset}, from {letter.source} offset {letter.offset}{retries}"
+            sample = _sample(letter)
+            yield from (f"        {name:<8}{sample[name]}" for name in ("message", "key", "value"))
+    for name, number in others.items():
+        yield f"\n{name} also has {number:,} records that are not dead letters of streamrnn"
+
+
+def _sample(letter: Letter) -> dict[str, object]:
+    record = letter.record
+    return {
+        "partition": str(letter.place),
+        "offset": record.offset,
+        "input": str(letter.source),
+        "input_offset": letter.offset,
+        "timestamp": letter.timestamp,
+        "retries": letter.retries,
+        "message": _shortened(letter.explanation),
+        "key": _shown(record.key),
+        "value": _shown(record.value),
+    }
+
+
+def _shown(content: bytes | None) -> str:
+    return "null" if content is None else _shortened(content[: 4 * LONGEST].decode("utf-8", "backslashreplace"))
+
+
+def _shortened(text: str) -> str:
+    """Return a text without characters that a terminal would act on, shortened."""
+    plain = "".join(each if each.isprintable() else repr(each)[1:-1] for each in text[: LONGEST + 1])
+    return plain if len(plain) <= LONGEST else f"{plain[: LONGEST - 1]}…"

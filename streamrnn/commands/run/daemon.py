@@ -1,0 +1,181 @@
+"""The daemon of one process: its worker, with what observes it, and what SIGHUP changes."""
+
+import logging
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import closing, nullcontext
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple
+
+from streamrnn.commands.run.observers import (
+    LearnerLoading,
+    health_server,
+    make_metrics,
+    make_traces,
+    page_feed,
+    worker_state,
+)
+from streamrnn.commands.run.reload import Reloader, check_tasks
+from streamrnn.observe.progress import ProgressLogger
+from streamrnn.records import TopicPartition
+from streamrnn.runtime.options import CommitPolicy, Hooks, Limits, StartPolicy, WorkerChange, no_span
+from streamrnn.runtime.signals import StopSignals, exit_stopped
+from streamrnn.runtime.time_limits import deadline, time_limit
+from streamrnn.settings import Settings
+from streamrnn.settings.changes import SettingChange
+from streamrnn.whole_learning import load_learner
+
+if TYPE_CHECKING:
+    from streamrnn.explanation.state import SeriesExplainer
+    from streamrnn.log import Log
+    from streamrnn.observe.metrics import Metrics
+    from streamrnn.observe.traces import Traces
+    from streamrnn.runtime.task import Task
+    from streamrnn.runtime.worker import Worker
+
+logger = logging.getLogger(__name__)
+
+STOP_SECONDS = 9.5
+"""Seconds after the first signal in which the process exits by force; the next start replays uncommitted records."""
+
+CONNECT_SECONDS = 2.0
+"""Seconds after the first signal in which a process exits that is still connecting: it has nothing to commit."""
+
+
+class _Watchers(NamedTuple):
+    """What watches the tasks of the process."""
+
+    metrics: "Metrics"
+    traces: "Traces | None"
+    explainer: "SeriesExplainer"
+
+    def make_task(self, settings: Settings, partition: TopicPartition) -> "Task":
+        """Return a task whose outputs can be written: a registry that is unavailable is waited for as the log is."""
+        from streamrnn import app  # noqa: PLC0415 -- the numerical libraries
+
+        app.register_forecasts(settings, partition.topic)
+        timed = self.traces.with_spans(self.metrics.timed, partition) if self.traces else self.metrics.timed
+        task = app.task(settings, partition, timed=timed)
+        self.explainer.watch(partition, task.forecaster)
+        return task
+
+
+def run_daemon(
+    settings: Settings, signals: StopSignals, channel: int | None, *, start: StartPolicy, read: Callable[[], Settings]
+) -> int:
+    """Run the daemon until one of `signals`. Returns the exit code 0.
+
+    `channel` is the file descriptor that leads to the shared page, if this is one of several workers; `read` reads the
+    settings again, see `Reloader`.
+
+    Raises:
+        StreamrnnError: as `Worker.run` does, or the port of metrics or page is in use.
+    """
+    from streamrnn import app  # noqa: PLC0415 -- the formats
+
+    app.prepare(settings)
+    with closing(ProgressLogger(_compiling)) as progress:
+        worker = _run_worker(settings, signals, channel, start, read, progress)
+    if worker.warming_up:  # a library is loading or compiling, and the interpreter cannot end meanwhile
+        exit_stopped()
+    logger.info("stopped")
+    return 0
+
+
+def _run_worker(
+    settings: Settings, signals: StopSignals, channel: int | None, start: StartPolicy,
+    read: Callable[[], Settings], progress: ProgressLogger,
+) -> "Worker":  # fmt: skip
+    from streamrnn import app  # noqa: PLC0415 -- the numerical libraries
+    from streamrnn.explanation.state import SeriesExplainer  # noqa: PLC0415
+    from streamrnn.observe.composite import CompositeObserver  # noqa: PLC0415
+    from streamrnn.observe.logging import ReportLogger  # noqa: PLC0415
+    from streamrnn.runtime.worker import Worker  # noqa: PLC0415
+
+    watchers = _Watchers(make_metrics(settings), make_traces(settings), SeriesExplainer())
+    metrics, traces, explainer = watchers
+    with (
+        page_feed(settings, channel, explainer) as feeds,
+        closing(LearnerLoading(partial(load_learner, settings))) as loading,
+    ):
+        change = _change(settings, watchers.make_task, start)
+        worker = Worker(
+            connect=lambda: _open_log(settings),
+            make_task=change.source,
+            outputs=change.outputs,
+            start=start,
+            commits=change.commits,
+            limits=Limits(heartbeat_after=settings.input.heartbeat),
+            hooks=Hooks(
+                observer=CompositeObserver([metrics, ReportLogger(), progress, loading, *feeds]),
+                warm_up=lambda: app.warm_up(settings),
+                limit_commit=partial(time_limit, _commit_seconds(settings)),
+                span=traces.span if traces else no_span,
+            ),
+        )
+        for feed in feeds:
+            feed.watch(partial(worker_state, worker))
+        progress.reason = lambda: "the compiled loops to load" if worker.warming_up else worker.not_ready_reason
+        apply = partial(_apply, worker, watchers, start)
+        reloader = Reloader(settings, read=read, check=check_tasks, apply=apply, count=metrics.reloaded)
+        with (
+            closing(traces) if traces else nullcontext(),
+            health_server(settings, worker, metrics),
+            signals.calling(partial(_stop, worker), reloader),
+        ):
+            worker.run()
+    return worker
+
+
+def _change(settings: Settings, make: "Callable[[Settings, TopicPartition], Task]", start: StartPolicy) -> WorkerChange:
+    """Return what settings mean to the worker."""
+    from streamrnn import app  # noqa: PLC0415 -- the numerical libraries
+    from streamrnn.commands.configured_tasks import task_source  # noqa: PLC0415
+
+    return WorkerChange(
+        source=task_source(settings, make),
+        outputs={topic: app.output_topics(settings, topic) for topic in settings.input.topics},
+        start=replace(start, position=settings.input.start),
+        commits=CommitPolicy(**settings.commit.model_dump()),
+    )
+
+
+def _apply(
+    worker: "Worker", watchers: _Watchers, start: StartPolicy, settings: Settings, changes: Sequence[SettingChange]
+) -> None:
+    """Let the worker go on with new settings, and the log and the metrics."""
+    from streamrnn.observe import logging as logs  # noqa: PLC0415
+
+    if any(change.key.startswith("logging.") for change in changes):
+        logs.configure(**settings.logging.model_dump())
+    watchers.metrics.configure(quantiles=settings.forecast.quantiles, max_series=settings.input.max_series)
+    worker.reload(_change(settings, watchers.make_task, start))
+
+
+def _compiling() -> tuple[int, int] | None:
+    """Return what `core.jit.compiling` does; None before it is loaded."""
+    jit = sys.modules.get("streamrnn.core.jit")
+    found: tuple[int, int] | None = jit.compiling() if jit is not None and hasattr(jit, "compiling") else None
+    return found
+
+
+def _open_log(settings: Settings) -> "Log":
+    """Open the configured log, which may take a while."""
+    from streamrnn import app  # noqa: PLC0415
+
+    address = settings.kafka.bootstrap_servers if settings.log == "kafka" else str(settings.sqlite.path)
+    logger.info("connecting", extra={"address": address})
+    return app.open_log(settings)
+
+
+def _stop(worker: "Worker") -> None:
+    """Stop the worker, and end the process by force where that takes too long. A commit is never lost."""
+    worker.stop()
+    deadline(CONNECT_SECONDS, "stop", lambda *_: None if worker.joined else exit_stopped()).start()
+    deadline(STOP_SECONDS, "stop").start()
+
+
+def _commit_seconds(settings: Settings) -> float:
+    """Return the time limit of a commit: more than the sum of the time limits of its requests."""
+    return 2 * (settings.kafka.request_timeout + settings.kafka.transaction_timeout)

@@ -1,0 +1,183 @@
+"""What the observations of a sample are like: series, cadence, seasons, counters, bounds, duplicates."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from itertools import accumulate, pairwise
+from statistics import median
+from typing import NamedTuple, Protocol
+
+from streamrnn.commands.sniff.search.words import COUNTED, words_of
+from streamrnn.errors import RecordError
+from streamrnn.records import Decoded, Observation, Record
+
+_SEASONS = ((3_600, "1h"), (86_400, "24h"), (604_800, "7d"))
+_FEWEST_STEPS, _MOST_STEPS = 4, 5_000
+"""Steps that a season must have to be worth its name."""
+_FEW, _MANY = 8, 20
+"""Values of a series from which a field is a counter: if its name says so, and otherwise."""
+_STEADY = 0.7
+"""Share of steps that are the cadence, give or take a tenth, in a regular series."""
+
+
+class Decoder(Protocol):
+    """The part of a decoder that a profile needs."""
+
+    def decode(self, records: Sequence[Record]) -> list[Decoded]:
+        """Decode records in their order."""
+
+
+class Refusal(NamedTuple):
+    """Refused records of one reason."""
+
+    records: int
+    example: str
+    """Message of the first one."""
+
+
+class FieldProfile(NamedTuple):
+    """What the values of one field, of all keys, are like."""
+
+    values: int
+    low: float
+    high: float
+    counter: bool
+    """Whether it only rises, in every series."""
+    whole: bool
+
+
+class Profile(NamedTuple):
+    """What a sample is like, as a configuration reads it."""
+
+    records: int
+    observations: int
+    values: int
+    keys: list[str]
+    series: int
+    fields: dict[str, FieldProfile]
+    first: int | None
+    last: int | None
+    cadence: float | None
+    """Median seconds between two observations of a series; None where no series has two times."""
+    steady: bool
+    duplicates: int
+    """Values whose series and time an earlier one has."""
+    backwards: int
+    """Values whose time lies before an earlier one of their series."""
+    lateness: float
+    """Most seconds that an observation lies behind the latest event time of the records before it."""
+    refusals: dict[str, Refusal]
+    drops: dict[str, int]
+    seasons: tuple[str, ...]
+    """Those that fit the cadence."""
+
+
+def profile_of(decoder: Decoder, records: Sequence[Record]) -> Profile:
+    """Decode a sample as the daemon would, and return what it is like."""
+    decoded = decoder.decode(records)
+    observations = [each for one in decoded for each in one.observations]
+    refusals: dict[str, Refusal] = {}
+    drops: Counter[str] = Counter()
+    for one in decoded:
+        drops.update(one.drops)
+        if one.error is not None:
+            _add(refusals, one.error)
+    series: dict[tuple[str, str], list[tuple[int, float]]] = defaultdict(list)
+    for observation in observations:
+        for name, value in observation.fields:
+            series[observation.key, name].append((observation.time, value))
+    times = [each.time for each in observations]
+    steps = [step for each in series.values() for step in _steps(each)]
+    cadence = median(steps) / 1000 if steps else None
+    return Profile(
+        records=len(records),
+        observations=len(observations),
+        values=sum(map(len, series.values())),
+        keys=_distinct(observations),
+        series=len(series),
+        fields=_fields(series),
+        first=min(times, default=None),
+        last=max(times, default=None),
+        cadence=cadence,
+        steady=_share_near(steps, cadence) >= _STEADY,
+        duplicates=sum(len(each) - len({time for time, _ in each}) for each in series.values()),
+        backwards=sum(b[0] < a[0] for each in series.values() for a, b in pairwise(each)),
+        lateness=max((latest - time for time, latest in zip(times, accumulate(times, max), strict=True)), default=0)
+        / 1000,
+        refusals=refusals,
+        drops=dict(drops),
+        seasons=tuple(name for seconds, name in _SEASONS if _fits(seconds, cadence)),
+    )
+
+
+def _add(refusals: dict[str, Refusal], error: RecordError) -> None:
+    known = refusals.get(error.reason)
+    refusals[error.reason] = Refusal(1, str(error)) if known is None else known._replace(records=known.records + 1)
+
+
+def _distinct(observations: Iterable[Observation]) -> list[str]:
+    return list(dict.fromkeys(each.key for each in observations))
+
+
+def _steps(values: Sequence[tuple[int, float]]) -> list[int]:
+    """Return the milliseconds between the distinct times of a series."""
+    times = sorted({time for time, _ in values})
+    return [b - a for a, b in pairwise(times)]
+
+
+def _share_near(steps: Sequence[int], cadence: float | None) -> float:
+    if not steps or not cadence:
+        return 0.0
+    return sum(abs(step - cadence * 1000) <= 100 * cadence for step in steps) / len(steps)
+
+
+def _fits(season: int, cadence: float | None) -> bool:
+    return cadence is not None and cadence > 0 and _FEWEST_STEPS <= season / cadence <= _MOST_STEPS
+
+
+def _fields(series: dict[tuple[str, str], list[tuple[int, float]]]) -> dict[str, FieldProfile]:
+    by_field: dict[str, list[list[float]]] = defaultdict(list)
+    for (_, name), values in series.items():
+        by_field[name].append([value for _, value in sorted(values, key=lambda each: each[0])])
+    found = {}
+    for name, lists in by_field.items():
+        known = [value for values in lists for value in values]
+        least = _FEW if COUNTED.intersection(words_of(name)) else _MANY
+        long = [values for values in lists if len(values) >= least]
+        rising = bool(long) and all(_is_counter(values) for values in long)
+        whole = all(value.is_integer() for value in known)
+        found[name] = FieldProfile(len(known), min(known), max(known), rising, whole)
+    return found
+
+
+def _is_counter(values: Sequence[float]) -> bool:
+    """Return whether values never fall, but for a reset to about zero, and rise at least every second time."""
+    steps = list(pairwise(values))
+    resets = sum(b < a and 0 <= b < 0.1 * a for a, b in steps)
+    falls = sum(b < a for a, b in steps)
+    rises = sum(b > a for a, b in steps)
+    return falls == resets <= len(steps) // 8 and rises >= len(steps) / 2 and min(values) >= 0
+
+
+def duration(seconds: float) -> str:
+    """Return a duration in words, such as `10 s`."""
+    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s")):
+        if seconds >= size:
+            return f"{seconds / size:.3g} {unit}"
+    return f"{seconds * 1000:.3g} ms"
+
+
+def iso_text(time: int) -> str:
+    """Return a time as ISO 8601."""
+    return datetime.fromtimestamp(time / 1000, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def count_of(count: int, noun: str) -> str:
+    """Return a number with its noun, such as `1 key` and `1,000 records`."""
+    plural = noun if noun == "series" else f"{noun}s"
+    return f"{count:,} {noun if count == 1 else plural}"
+
+
+def quoted_names(names: Sequence[str]) -> str:
+    """Return the first five names in quotes, and how many more there are."""
+    return ", ".join(f"`{name}`" for name in names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")

@@ -1,0 +1,252 @@
+"""The proposal: a configuration for a sample, as settings and as YAML with comments."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from streamrnn import app
+from streamrnn.commands.sniff.detection import UNKNOWN, detect_format, uncompressed
+from streamrnn.commands.sniff.profile import Profile, profile_of, quoted_names
+from streamrnn.commands.sniff.sample import RecordSample
+from streamrnn.commands.sniff.search import Found, find_mapping
+from streamrnn.commands.sniff.search.fields import FieldChoice
+from streamrnn.commands.sniff.search.numbers import NumberForm
+from streamrnn.commands.sniff.search.table import columns_of, number_in
+from streamrnn.errors import ConfigError, LogError, RecordError
+from streamrnn.formats import Format
+from streamrnn.formats.catalogue import FORMATS, make_format
+from streamrnn.records import Record
+from streamrnn.settings import Settings, from_sections
+from streamrnn.settings.units import parse_duration
+
+_CONTENTS = ("after", "data")
+"""Objects of envelopes that have the content."""
+_USUAL = ("1s", "5s", "10s", "30s", "1m", "5m", "10m", "30m", "1h", "6h", "1d")
+_DEFAULT_RECORD, _LARGEST_RECORD = 64 * 1024, 1024 * 1024
+
+
+class Proposal(NamedTuple):
+    """A configuration for a sample."""
+
+    format: str
+    input: dict[str, Any]
+    """The section `input`, without topics; groups within it are mappings."""
+    found: Found
+    profile: Profile | None
+    """As the proposal reads the sample; None where it cannot."""
+    doubts: tuple[str, ...]
+    """What only a human can decide, or should look at."""
+
+
+def propose(records: Sequence[Record], given: Settings | None = None) -> Proposal:
+    """Return a configuration that reads a sample of records, and what is in doubt about it.
+
+    `given` is what is configured already, of which the time zone and the format's options are used, such as where its
+    schemas are.
+    """
+    records = [record for record in records if record.value is not None]
+    name = detect_format(records)
+    if not records:
+        return _unreadable(name, "the sample has no records with a value: sniff again once some have been written")
+    if name not in FORMATS:
+        kind = "a format that is not known" if name == UNKNOWN else f"the format {name}, which this version cannot read"
+        return _unreadable(name, f"the records have {kind}; the first one begins with {_beginning(records[0])}")
+    given = given or Settings()
+    options = _options(name, given)
+    try:
+        settings = _settings({"format": name, **options}, given)
+        source = make_format(name, app.format_options(settings))
+        documents = _documents(source, records)
+        if name == "csv" and not documents:  # rows without a line that names their columns
+            options = {"csv": {"header": False}}
+            source = make_format(name, app.format_options(_settings({"format": name, **options}, given)))
+            documents = _documents(source, records)
+    except (ConfigError, LogError) as error:
+        return _unreadable(name, str(error))
+    found = _mapping(source, documents, table=name == "csv")
+    section = {"format": name, **options, **_section(found, records)}
+    if found.time.columns:
+        section["csv"] = section.get("csv", {}) | {"time_columns": list(found.time.columns)}
+    zone, time_doubts = given.input.time.zone, found.time.doubts
+    if zone != "UTC":
+        section["time"] = section.get("time", {}) | {"zone": zone}
+        time_doubts = tuple(doubt for doubt in time_doubts if "no offset" not in doubt)
+    settings = _settings(section | {"max_record": "1MiB"}, given)
+    profile = profile_of(app.decoder(settings), records)
+    doubts = [*time_doubts, *found.key.doubts, *found.fields.doubts, *found.doubts, *_doubts(profile)]
+    if "header" in section.get("csv", {}):
+        doubts.append("the columns have no names and are numbered: set input.csv.columns to their names")
+    if profile.duplicates and any("no offset" in doubt for doubt in time_doubts):
+        doubts.append("a local time that occurs twice may be in the hour that is repeated when summer time ends")
+    return Proposal(name, section, found, profile, tuple(dict.fromkeys(doubts)))
+
+
+def _options(name: str, given: Settings) -> dict[str, Any]:
+    """Return the options of a format that are configured already."""
+    read = given.input
+    wanted = {
+        "avro": ("schema",),
+        "protobuf": ("schema", "message"),
+        "debezium": ("payload",),
+        "cloudevents": ("payload",),
+    }
+    values = {"schema": read.schema_file and str(read.schema_file), "message": read.message, "payload": read.payload}
+    return {key: values[key] for key in wanted.get(name, ()) if values[key] not in (None, "json")}
+
+
+def _settings(section: Mapping[str, Any], given: Settings) -> Settings:
+    """Return the settings with a section `input`, and with the schema registry that is configured already."""
+    registry = given.schema_registry.model_dump(exclude_defaults=True)
+    return from_sections({"input": section} | ({"schema_registry": registry} if registry else {}))
+
+
+def proposed_forecast(profile: Profile | None) -> dict[str, Any]:
+    """Return the section `forecast` that a sample suggests: bounds, where a field is never negative."""
+    fields = [] if profile is None else profile.fields.values()
+    return {"bounds": "auto"} if any(each.low >= 0 and each.values > 1 for each in fields) else {}
+
+
+def _unreadable(name: str, doubt: str) -> Proposal:
+    return Proposal(name, {} if name == UNKNOWN else {"format": name}, Found(), None, (doubt,))
+
+
+def _beginning(record: Record) -> str:
+    value = (record.value or b"")[:40]
+    return repr(value.decode()) if value.isascii() else value.hex(" ")
+
+
+def _documents(source: Format, records: Sequence[Record]) -> list[tuple[object, Record]]:
+    """Return the documents of a sample that can be read, each with its record."""
+    documents: list[tuple[object, Record]] = []
+    for record in records:
+        try:
+            found = source.read(record)
+        except RecordError:
+            continue  # counted by the profile
+        documents += [(each, record) for each in found if not isinstance(each, RecordError)]
+    return documents
+
+
+def _mapping(source: Format, documents: Sequence[tuple[object, Record]], *, table: bool) -> Found:
+    """Return what is to be configured: nothing where the format's own layout has it.
+
+    A format whose layout has key and time, but whose fields are in an object of any content, is an envelope: ids in
+    that object are excluded.
+    """
+    layout = source.layout
+    if layout.key and layout.time:
+        return _excluded(layout.fields.under, documents) if layout.fields.under in _CONTENTS else Found()
+    found = find_mapping(documents, table=table)
+    return found if not layout.time else found._replace(time=found.time._replace(paths=(), unit="", formats=()))
+
+
+def _excluded(under: str, documents: Sequence[tuple[object, Record]]) -> Found:
+    """Return which numbers in an envelope's content are no fields."""
+    inner = [(document.get(under), record) for document, record in documents if isinstance(document, dict)]
+    inner = [(content, record) for content, record in inner if isinstance(content, dict)]
+    found = find_mapping(inner)
+    names = [path for path in found.fields.left_out if path not in found.time.paths]
+    names += [path for path in (*found.key.paths, *found.time.paths) if not path.startswith("record:")]
+    numeric = {column.path for column in columns_of([content for content, _ in inner]).values()
+               if any(number_in(value) is not None for value in column.present)}  # fmt: skip
+    fields = FieldChoice(excluded=tuple(name for name in names if name in numeric), form=found.fields.form)
+    return Found(fields=fields._replace(left_out=dict.fromkeys(fields.excluded, "an id or a time")))
+
+
+def _section(found: Found, records: Sequence[Record]) -> dict[str, Any]:
+    """Return the section `input` that says what was found, without what is the default."""
+    section: dict[str, Any] = {}
+    if found.observations:
+        section["observations"] = found.observations
+    if found.key.paths:
+        section["key"] = _short(found.key.paths)
+    time = {"from": found.time.paths, "unit": [found.time.unit], "format": found.time.formats}
+    section["time"] = {name: _short(values) for name, values in time.items() if any(values)}
+    fields = {
+        "under": found.fields.under,
+        "only": list(found.fields.only),
+        "except": list(found.fields.excluded),
+        "name": found.fields.name,
+        "value": found.fields.value,
+    }
+    section["fields"] = {name: value for name, value in fields.items() if value}
+    section["numbers"] = _numbers(found.fields.form)
+    if found.where:
+        section["where"] = list(found.where)
+    longest = max(len(uncompressed(record.value or b"")) for record in records)
+    if longest > _DEFAULT_RECORD:
+        section["max_record"] = "1MiB" if longest > _LARGEST_RECORD // 2 else "512KiB"
+    return {name: value for name, value in section.items() if value}
+
+
+def _numbers(form: NumberForm) -> dict[str, Any]:
+    numbers: dict[str, Any] = {}
+    if form.decimal != ".":
+        numbers["decimal"] = form.decimal
+    if form.units:
+        numbers["units"] = True
+    if form.booleans:
+        numbers["booleans"] = True
+    if form.missing_numbers or form.missing_texts != NumberForm().missing_texts:
+        numbers["missing"] = [f"{number:.15g}" for number in form.missing_numbers] + list(form.missing_texts)
+    return numbers
+
+
+def _short(items: Sequence[str]) -> str | list[str]:
+    return items[0] if len(items) == 1 else list(items)
+
+
+def _doubts(profile: Profile) -> list[str]:
+    """Return what is in doubt about the observations."""
+    doubts = [
+        f"{each.records:,} of {profile.records:,} records are refused as {reason}; the first: {each.example}"
+        for reason, each in profile.refusals.items()
+    ]
+    if not profile.observations:
+        return [*doubts, "the sample has no observation that can be used"]
+    if profile.duplicates:
+        doubts.append(
+            f"{profile.duplicates:,} of {profile.values:,} values have the series and the time of an earlier one, as "
+            "two "
+            "trades in one millisecond do: all are forecast in their order, unless another member belongs to the key"
+        )
+    if profile.backwards:
+        doubts.append(
+            f"{profile.backwards:,} values are older than the one before them in their series: late ones are dropped, "
+            f"unless input.grace, such as {_round_duration(profile.lateness)}, lets each wait for earlier ones"
+        )
+    if profile.cadence is not None and not profile.steady and profile.values >= 20 * profile.series:
+        doubts.append(
+            "observations come irregularly: horizons are counted in observations, not in time, unless input.window, "
+            f"such as {_round_duration(2 * profile.cadence)}, makes a regular series of them"
+        )
+    counters = [name for name, each in profile.fields.items() if each.counter]
+    if counters:
+        doubts.append(
+            f"{quoted_names(counters)} only rise{'s' * (len(counters) == 1)}: a counter, whose increase may be wanted"
+        )
+    return doubts
+
+
+def _round_duration(seconds: float) -> str:
+    """Return a usual duration that is at least so long."""
+    return next((text for text in _USUAL if parse_duration(text) >= seconds), _USUAL[-1])
+
+
+def to_document(proposal: Proposal, sample: RecordSample) -> dict[str, Any]:
+    """Return a proposal as plain values, for programs."""
+    profile = proposal.profile
+    return {
+        "source": sample.source,
+        "format": proposal.format,
+        "input": {"topics": [sample.topic], **proposal.input},
+        "forecast": proposed_forecast(profile),
+        "doubts": list(proposal.doubts),
+        "left_out": dict(proposal.found.fields.left_out),
+        "profile": None
+        if profile is None
+        else profile._asdict()
+        | {
+            "fields": {name: each._asdict() for name, each in profile.fields.items()},
+            "refusals": {reason: each._asdict() for reason, each in profile.refusals.items()},
+        },
+    }

@@ -1,0 +1,144 @@
+"""Samples of records: from a topic, without a group and without writing, from a file, or from standard input."""
+
+import sys
+import zlib
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import NamedTuple
+
+from streamrnn.errors import InputError, LogError
+from streamrnn.log import Log
+from streamrnn.records import Record, TopicPartition
+
+LARGEST_FILE = 64 * 1024 * 1024
+"""Bytes of a file that are read."""
+ARROW = (".parquet", ".pq", ".arrow", ".feather", ".ipc")
+LARGEST_TABLE = 512 * 1024
+"""Bytes of a table that are read."""
+LINES = (".jsonl", ".ndjson", ".log", ".txt", ".lp", ".influx", ".line")
+
+
+class RecordSample(NamedTuple):
+    """Some records of one source."""
+
+    records: list[Record]
+    source: str
+    """In words."""
+    topic: str
+    """Name of the topic, or the file's stem."""
+    path: Path | None = None
+    """Of the file, None for a topic and standard input."""
+
+
+def read_topic(log: Log, topic: str, count: int) -> RecordSample:
+    """Read the latest records of a topic, up to `count` of all its partitions together.
+
+    Raises:
+        LogError: the topic does not exist, or the log is unavailable.
+    """
+    partitions = log.partitions(topic)
+    if not partitions:
+        raise LogError(f"there is no topic {topic}, and no file of that name")
+    share = -(-count // partitions)
+    records: list[Record] = []
+    for number in range(partitions):
+        records += latest_records(log, TopicPartition(topic, number), share)
+    words = f"{topic}, the latest {len(records):,} records of {partitions} partition{'s' * (partitions != 1)}"
+    return RecordSample(records[:count], words, topic)
+
+
+def latest_records(log: Log, partition: TopicPartition, count: int) -> list[Record]:
+    """Return the latest `count` records of a partition; fewer if it has no more. Does not wait for new ones."""
+    first, end = log.bounds(partition)
+    width = count
+    while True:
+        start = max(first, end - width)
+        # offsets may lack a record: the ends of transactions, for instance
+        records = list(islice(log.read(partition, start, end), 8 * count)) if start < end else []
+        if len(records) >= count or start == first or width > 64 * count:
+            return records[-count:]
+        width *= 8
+
+
+def read_path(path: Path, count: int) -> RecordSample:
+    """Read a file: its lines are records if it is of JSON or other lines, else it is the value of one record.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    if suffix_of(path) in ARROW:
+        return _read_arrow(path, count)
+    try:
+        with path.open("rb") as file:
+            content = file.read(LARGEST_FILE)
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}") from None
+    if content[:2] == b"\x1f\x8b" and suffix_of(path):
+        content = _unzipped(path, content)
+    if suffix_of(path) in (".csv", ".tsv"):
+        content = _first_rows(content, count)
+    stem = path.name.removesuffix(".gz").rpartition(".")[0] or path.stem
+    suffix = suffix_of(path)
+    records = list(islice(_records(content, suffix, stem), count))
+    return RecordSample(records, f"{path}, {len(records):,} record{'s' * (len(records) != 1)}", stem, path)
+
+
+def _read_arrow(path: Path, count: int) -> RecordSample:
+    """Read the rows of a Parquet or Arrow file as `backtest` does: as JSON, with their times as the records' own."""
+    from streamrnn.commands.inputs import open_input  # noqa: PLC0415 -- numpy
+    from streamrnn.settings import Settings  # noqa: PLC0415
+
+    records = list(islice(open_input(Settings(), path, 0).read(), count))
+    return RecordSample(records, f"{path}, {len(records):,} row{'s' * (len(records) != 1)}", path.stem, path)
+
+
+def suffix_of(path: Path) -> str:
+    """Return the suffix of a file in lower case, that before `.gz` where the file has one."""
+    return Path(path.name.removesuffix(".gz")).suffix.lower()
+
+
+def _first_rows(content: bytes, count: int) -> bytes:
+    """Return the first rows of a table in UTF-8, at most LARGEST_TABLE bytes, as the value of one record."""
+    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
+        content = content.decode("utf-16", errors="replace").encode()
+    rows = content[:LARGEST_TABLE].split(b"\n")
+    return b"\n".join(rows[: min(count + 1, len(rows) - (len(content) > LARGEST_TABLE))])
+
+
+def read_stream(count: int) -> RecordSample:
+    """Read standard input as `read_path` reads a file of lines."""
+    lines = islice(sys.stdin.buffer, count) if sys.stdin is not None else iter(())
+    content = b"".join(lines)
+    records = list(_records(content, "", "stdin"))
+    plural = "s" * (len(records) != 1)
+    return RecordSample(records, f"standard input, {len(records):,} record{plural}", "stdin")
+
+
+def _records(content: bytes, suffix: str, stem: str) -> Iterator[Record]:
+    """Yield the records of a file's content; their key is the file's stem, as in `backtest`."""
+    values: Iterable[bytes]
+    if suffix in LINES or (suffix in ("", ".json") and _has_lines(content)):
+        values = (line.rstrip(b"\r") for line in content.removeprefix(b"\xef\xbb\xbf").split(b"\n"))
+    else:
+        values = [content]
+    for offset, value in enumerate(value for value in values if value.strip()):
+        yield Record(stem, 0, offset, -1, stem.encode(), value)
+
+
+def _has_lines(content: bytes) -> bool:
+    """Return whether several lines each begin and end as a value of JSON does."""
+    if b"\0" in content[:1000]:
+        return False
+    lines = [line.strip() for line in content.removeprefix(b"\xef\xbb\xbf").split(b"\n", 20)[:20] if line.strip()]
+    whole = [line for line in lines if (line[:1], line[-1:]) in ((b"{", b"}"), (b"[", b"]"))]
+    if lines and lines[0][:1] in (b"{", b"["):
+        return len(whole) >= max(1, len(lines) - 1) and lines[0] in whole
+    return True
+
+
+def _unzipped(path: Path, content: bytes) -> bytes:
+    try:
+        return zlib.decompressobj(wbits=31).decompress(content, LARGEST_FILE)
+    except zlib.error as error:
+        raise InputError(f"{path} is not gzip: {error}") from None

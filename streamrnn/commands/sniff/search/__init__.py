@@ -1,0 +1,241 @@
+"""The search for the mapping: where documents have observations, time, key and fields."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from streamrnn.commands.sniff.search.fields import FieldChoice, find_fields, long_format
+from streamrnn.commands.sniff.search.keys import KeyChoice, find_key
+from streamrnn.commands.sniff.search.numbers import find_form
+from streamrnn.commands.sniff.search.table import (
+    DEEPEST,
+    Column,
+    ObservationRow,
+    columns_of,
+    is_moment,
+    lists_in,
+    number_in,
+    rows_of,
+    write_path,
+)
+from streamrnn.commands.sniff.search.times import TimeChoice, find_time
+from streamrnn.commands.sniff.search.words import (
+    ENVELOPES,
+    FINAL_FLAGS,
+    LISTS,
+    VALUES,
+    is_described,
+    is_identifier,
+    last_step,
+    time_score,
+)
+from streamrnn.records import Record
+
+Document = tuple[object, Record]
+
+
+class Found(NamedTuple):
+    """The mapping of a sample."""
+
+    observations: str = ""
+    time: TimeChoice = TimeChoice()
+    key: KeyChoice = KeyChoice()
+    fields: FieldChoice = FieldChoice()
+    where: tuple[str, ...] = ()
+    doubts: tuple[str, ...] = ()
+    """Of the whole; those of time, key and fields stand there."""
+
+
+def find_mapping(documents: Sequence[Document], *, table: bool = False) -> Found:
+    """Return where documents, each with its record, have their observations; `table`: they are rows of a table."""
+    observations = find_observations([document for document, _ in documents])
+    rows = rows_of(documents, observations)
+    if not rows or not any(type(row.part) is dict for row in rows):
+        return Found(observations, doubts=tuple(_no_objects(rows)))
+    own = columns_of([row.part for row in rows])
+    columns = own | (_root_columns(rows, own) if observations else {})
+    flag, start = _final_flag(columns, rows)
+    time = find_time(columns, rows, prefer=start, table=table)
+    used = [path for path, each in columns.items() if path in time.paths or each.name in time.columns]
+    state = _entity(columns)
+    form = find_form([each for each in own.values() if each.path not in used])
+    names = long_format(own, used=used, rows=len(rows), form=form)
+    label = names[0] if names else ""
+    times = time.times if not flag else [None] * len(rows)  # updates of one candle share its time
+    key = find_key(columns, rows, used=[*used, label], times=times, label=columns[label].values if label else ())
+    if label and (key.paths in ((), ("record:topic",)) and not _varied(key.keys)) and not state:
+        # nothing else tells the series apart: the name is the key
+        key = find_key({label: columns[label]}, rows, used=[], times=time.times)
+        key = key if key.paths == (label,) else KeyChoice((label,), [str(each) for each in columns[label].values])
+    elif label and any(path.endswith(".*") for path in key.paths):
+        key = find_key(columns, rows, used=used, times=time.times)
+    used += [path for path in own if any(path.startswith(each[:-1]) for each in key.paths if each.endswith(".*"))]
+    fields = find_fields(
+        own, used=[*used, *key.paths], times=time.times, keys=key.keys or [""] * len(rows), rows=len(rows)
+    )
+    if not fields.only and any(each.endswith(".*") for each in key.paths):
+        fields = fields._replace(excluded=(*fields.excluded, *(each for each in key.paths if each.endswith(".*"))))
+    if state:
+        fields = fields._replace(
+            under=state.rpartition(".")[0],
+            only=("state",),
+            excluded=(),
+            name="",
+            value="",
+            form=fields.form.with_missing((), {"unavailable", "unknown"}),
+        )
+    return Found(observations, time, key, fields, (f"{flag} == true",) if flag else (), tuple(_columnar(rows)))
+
+
+def _varied(keys: Sequence[str]) -> bool:
+    return len(set(keys)) > 1
+
+
+def find_observations(documents: Sequence[object]) -> str:
+    """Return the path of the parts that make one observation each; empty if that is the whole document."""
+    found: dict[tuple[str, ...], list[int]] = defaultdict(list)
+    for document in documents[:300]:
+        for steps, elements in lists_in(document):
+            if any(_has_number(each) for each in elements[:5]):
+                found[steps].append(len(elements))
+    outside = _measures(documents[:300])
+    best, most = "", 0.0
+    for steps, counts in found.items():
+        if (
+            steps[-1] in ENVELOPES
+            or any(step in ENVELOPES for step in steps)
+            or len(counts) < 0.5 * len(documents[:300])
+        ):
+            continue
+        if outside and not (steps[-1].lower() in LISTS and outside <= 1):
+            continue
+        score = sum(counts) + 1000 * (steps[-1].lower() in LISTS) - len(steps)
+        if score > most:
+            inner = next((inner for document in documents[:50] if (inner := _inner(document, steps))), "")
+            best, most = write_path(steps) + "[*]" + inner, score
+    return best
+
+
+def _inner(document: Any, steps: Sequence[str]) -> str:
+    """Return the path of a list within the elements of a list, where those have no number but in it."""
+    value = document
+    for step in steps:
+        value = value.get(step) if type(value) is dict else None
+    if type(value) is not list or _measures(value):
+        return ""
+    for element in value[:5]:
+        for inner, elements in lists_in(element):
+            if inner[-1] not in ENVELOPES and any(_has_number(each) for each in elements):
+                return f".{write_path(inner)}[*]"
+    return ""
+
+
+def _has_number(element: Any) -> bool:
+    columns = columns_of([element])
+    return (
+        any(number_in(each.values[0]) is not None for each in columns.values())
+        or any(last_step(path).lower() in VALUES for path in columns)
+        or any(True for _ in lists_in(element))
+    )
+
+
+def _measures(documents: Sequence[object]) -> int:
+    """Return how many members of documents measure something, by their names and values."""
+    columns = columns_of(documents)
+    return sum(
+        not (is_identifier(path) or is_described(path) or time_score(path))
+        and last_step(path).lower() not in ("count", "total", "size", "length", "n", "interval", "code", "status", "rc")
+        and all(_is_measure(value) for value in column.present[:50])
+        for path, column in columns.items()
+        if column.present
+    )
+
+
+def _is_measure(value: Any) -> bool:
+    number = number_in(value)
+    return number is not None and not 1e9 <= abs(number) < 4.2e18 and type(value) is not str
+
+
+def _root_columns(rows: Sequence[ObservationRow], own: Mapping[str, Column]) -> dict[str, Column]:
+    """Return the members of the documents that the parts are of, without the parts."""
+    roots: dict[int, int] = {}
+    documents: list[Any] = []
+    for row in rows:
+        if id(row.root) not in roots:
+            roots[id(row.root)] = len(documents)
+            documents.append(row.root)
+    found = {}
+    for path, column in columns_of(documents).items():
+        written = path if path not in own else f"$.{path}"
+        found[written] = Column(written, column.name, [column.values[roots[id(row.root)]] for row in rows])
+    return found
+
+
+def _final_flag(columns: Mapping[str, Column], rows: Sequence[ObservationRow]) -> tuple[str, tuple[str, ...]]:
+    """Return the flag that the last update of a candle has set, and the path of the candle's start."""
+    for path, column in columns.items():
+        name = last_step(path)
+        if name.lower() not in FINAL_FLAGS or not column.present or not all(type(v) is bool for v in column.present):
+            continue
+        parent = path.rpartition(".")[0]
+        beside = {last_step(each): each for each in columns if each.rpartition(".")[0] == parent}
+        starts = [
+            beside[each]
+            for each in ("t", "start", "openTime", "open_time", "startTime", "start_time", "time", "ts")
+            if each in beside
+        ]
+        candle = {"o", "h", "l", "c"} <= beside.keys() or {"open", "high", "low", "close"} <= beside.keys()
+        mids = "complete" in beside and any(each.startswith(f"{parent}.mid." if parent else "mid.") for each in columns)
+        if starts and (candle or mids or _ends_with(column, columns[starts[0]], rows)):
+            return path, tuple(starts[:1])
+    return "", ()
+
+
+def _ends_with(flag: Column, start: Column, rows: Sequence[ObservationRow]) -> bool:
+    """Return whether several updates share a start, of which only the last one has the flag set."""
+    groups: dict[str, list[bool]] = defaultdict(list)
+    for index in range(len(rows)):
+        groups[f"{start.values[index]}"].append(flag.values[index] is True)
+    several = [each for each in groups.values() if len(each) > 1]
+    return bool(several) and not any(any(each[:-1]) for each in several) and any(each[-1] for each in several)
+
+
+def _entity(columns: Mapping[str, Column]) -> str:
+    """Return the path of the state of an entity of Home Assistant; empty if documents are none of these."""
+    names = {last_step(path) for path in columns}
+    if "entity_id" not in names or "state" not in names:
+        return ""
+    paths = [path for path in columns if last_step(path) == "state" and "old_state" not in path]
+    return min(paths, key=len, default="")
+
+
+def _columnar(rows: Sequence[ObservationRow]) -> list[str]:
+    """Return a doubt about documents whose numbers stand in lists, one list per field."""
+    names = {name for row in rows[:50] for name in _lists_of_numbers(row.part, "")}
+    if not names:
+        return []
+    shown = ", ".join(f"`{name}`" for name in sorted(names)[:4])
+    return [f"{shown}: lists of numbers are no fields; they must be written as one object each, with names and a time"]
+
+
+def _lists_of_numbers(document: Any, prefix: str) -> Iterator[str]:
+    """Yield the paths of lists of numbers, or of lists of these, in a document."""
+    if type(document) is not dict or prefix.count(".") > DEEPEST:
+        return
+    for name, value in document.items():
+        if type(value) is dict:
+            yield from _lists_of_numbers(value, f"{prefix}{name}.")
+        elif type(value) is list and value and not is_moment(value):
+            inner = value[0] if type(value[0]) is list else value
+            if inner and all(number_in(each) is not None for each in inner):
+                yield f"{prefix}{name}"
+
+
+def _no_objects(rows: Sequence[ObservationRow]) -> list[str]:
+    """Return a doubt about documents that are no objects."""
+    kind = type(rows[0].part).__name__ if rows else "nothing"
+    names = {"list": "a list without names", "int": "a bare number", "float": "a bare number", "str": "text"}
+    return [
+        f"the records have no objects but {names.get(kind, kind)}: their values need names (field and key), which "
+        "only their writer can give"
+    ]

@@ -1,0 +1,306 @@
+"""The search for the fields: which numbers measure something, and which are ids, times and counters of messages."""
+
+from collections.abc import Mapping, Sequence
+from glob import escape
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+from streamrnn.commands.sniff.search.numbers import NumberForm, find_form, sentinels_in
+from streamrnn.commands.sniff.search.table import Column, number_in
+from streamrnn.commands.sniff.search.words import (
+    COUNTED,
+    NAMES,
+    PAYLOADS,
+    PAYLOADS_SURE,
+    SURE_NAMES,
+    VALUES,
+    is_described,
+    is_identifier,
+    last_step,
+    time_score,
+    words_of,
+)
+from streamrnn.mapping.fields import is_pattern
+from streamrnn.mapping.paths import parse_path
+
+_MOST_LISTED = 30
+"""Fields that are listed by name; more are selected by `*`."""
+_FEW = 8
+"""Values below which nothing is concluded from their course."""
+_MILLISECONDS = 1e11
+_NUMERIC_SHARE = 0.5
+
+
+class FieldChoice(NamedTuple):
+    """What the fields are."""
+
+    under: str = ""
+    only: tuple[str, ...] = ()
+    """As they are configured; empty: every number but the excluded ones."""
+    excluded: tuple[str, ...] = ()
+    name: str = ""
+    """Long format: path of the name ..."""
+    value: str = ""
+    """... and of the value."""
+    form: NumberForm = NumberForm()
+    left_out: Mapping[str, str] = {}
+    """By path: why a number is no field."""
+    doubts: tuple[str, ...] = ()
+
+
+def find_fields(
+    columns: Mapping[str, Column], *, used: Sequence[str], times: Sequence[int | None], keys: Sequence[str], rows: int
+) -> FieldChoice:
+    """Return the fields.
+
+    Args:
+        columns: The members of the observations' documents by path.
+        used: Paths of the key and the time.
+        times: Event time by row.
+        keys: Key by row.
+        rows: Number of observations.
+    """
+    form = find_form([each for each in columns.values() if each.path not in used])
+    numeric = {
+        path: values
+        for path, each in columns.items()
+        if path not in used and (values := _numbers(each, form)) is not None
+    }
+    long = long_format(columns, used=used, rows=rows, form=form)
+    if long is not None:
+        name, value, keyed = long
+        sentinels = sentinels_in({value: [v for v in numeric.get(value, ()) if v is not None]})
+        form = form.with_missing(sentinels, _texts(columns[value], form))
+        if keyed:
+            return FieldChoice(
+                only=(columns[value].name,), form=form, left_out=_reasons(numeric, (value,), "long format")
+            )
+        return FieldChoice(name=name, value=value, form=form, left_out=_reasons(numeric, (value,), "long format"))
+    exchange = any(last_step(path) in ("e", "E", "x") and len(path) <= 6 for path in columns)
+    left_out = {
+        path: reason
+        for path, values in numeric.items()
+        if (reason := _why_not(columns[path], values, times=times, keys=keys, exchange=exchange))
+    }
+    chosen = [path for path in numeric if path not in left_out]
+    if not chosen:
+        flags = [path for path, each in columns.items() if each.present and all(type(v) is bool for v in each.present)]
+        form = form._replace(booleans=bool(flags))
+        numeric |= {path: [None if v is None else float(v) for v in columns[path].values] for path in flags}
+        chosen = flags
+    under, chosen, outside = _payload(chosen)
+    left_out |= dict.fromkeys(outside, f"outside of {under}")
+    # a value is missing in every column that is a field, or in none
+    sentinels = sentinels_in({path: [v for v in numeric[path] if v is not None] for path in chosen})
+    texts = {text for path in chosen for text in _texts(columns[path], form)}
+    form = form.with_missing(sentinels, texts)
+    return _selection(under, chosen, left_out, columns, form, rows)
+
+
+def _numbers(column: Column, form: NumberForm) -> list[float | None] | None:
+    """Return the numbers of a column; None unless at least half of its values are numbers."""
+    values = [number_in(value, form.decimal, units=form.units) for value in column.values]
+    found = sum(value is not None for value in values)
+    return values if found and found >= _NUMERIC_SHARE * len(column.present) else None
+
+
+def _texts(column: Column, form: NumberForm) -> set[str]:
+    """Return the texts that stand among numbers in a column, such as `unavailable`, if they are few."""
+    others = {
+        value.strip().lower()
+        for value in column.present
+        if type(value) is str and number_in(value, form.decimal, units=form.units) is None
+    }
+    return others if len(others) <= 3 else set()
+
+
+def _reasons(numeric: Mapping[str, Any], used: Sequence[str], reason: str) -> dict[str, str]:
+    return {path: reason for path in numeric if path not in used}
+
+
+def long_format(
+    columns: Mapping[str, Column], *, used: Sequence[str], rows: int, form: NumberForm
+) -> tuple[str, str, bool] | None:
+    """Return the paths of name and value where an observation has one field; None if it has several.
+
+    The third item says whether the name is part of the key: then `value` is the field.
+    """
+    values = [
+        path
+        for path, each in columns.items()
+        if last_step(path).lower() in VALUES and len(each.present) >= 0.8 * rows and _numbers(each, form)
+    ]
+    if len(values) != 1:
+        return None
+    (value,) = values
+    parent = value.rpartition(".")[0]
+    others = [
+        path
+        for path, each in columns.items()
+        if path not in (*used, value)
+        and (numbers := _numbers(each, form))
+        and not (is_identifier(path) or is_described(path) or time_score(path) or _is_epoch(numbers))
+    ]
+    if others:
+        return None
+    name = next(
+        (
+            path
+            for each in NAMES
+            for path, column in columns.items()
+            if last_step(path).lower() == each
+            and path.rpartition(".")[0] in (parent, "")
+            and _names_fields(column, each, rows)
+        ),
+        None,
+    )
+    if name is None:
+        return None
+    return name, value, name in used
+
+
+def _names_fields(column: Column, name: str, rows: int) -> bool:
+    """Return whether texts can name fields: present everywhere, few, and not one and the same for a weak name."""
+    values = column.present
+    if len(values) < 0.9 * rows or not all(type(value) is str for value in values):
+        return False
+    distinct = len(set(values))
+    return distinct <= max(4, len(values) // 2, 1) and (distinct > 1 or name in SURE_NAMES)
+
+
+def _is_epoch(numbers: Sequence[float | None]) -> bool:
+    known = [each for each in numbers if each is not None]
+    return bool(known) and all(
+        1e12 <= each < 4.2e12 or 1e15 <= each < 4.2e15 or 1e18 <= each < 4.2e18 for each in known
+    )
+
+
+_EXCHANGE_IDS = frozenset(("f", "L", "a", "b", "t", "u", "U", "l", "i", "I", "pu", "tradeId", "seqNum"))
+"""Members of the messages of exchanges whose whole numbers are ids of trades, orders and updates."""
+
+
+def _why_not(
+    column: Column,
+    numbers: Sequence[float | None],
+    *,
+    times: Sequence[int | None],
+    keys: Sequence[str],
+    exchange: bool,
+) -> str:
+    """Return why numbers are no field; empty if they are one."""
+    path = column.path
+    known = [each for each in numbers if each is not None]
+    whole = all(type(v) is int or (type(v) is str and v.strip().lstrip("+-").isdigit()) for v in column.present)
+    reason = ""
+    if whole and exchange and last_step(path) in _EXCHANGE_IDS:
+        reason = "an id of the exchange"
+    elif is_described(path):
+        reason = "describes the message"
+    elif whole and (_is_epoch(numbers) or _is_near(numbers, times) or (time_score(path) >= 75 and min(known) > 1e8)):
+        reason = "a time"
+    elif is_identifier(path):
+        reason = "an id, a number of the message or a place"
+    elif any(type(v) is str and len(v) > 1 and v[0] == "0" and v.isdigit() for v in column.present):
+        reason = "an id: text with leading zeros"
+    elif whole and len(known) >= _FEW and all(b - a == 1 for a, b in pairwise(known)):
+        reason = "a sequence number: it rises by 1 with every record"
+    elif whole and _is_large_id(path, known):
+        reason = "an id: large whole numbers, each once"
+    elif whole and _tells_keys(numbers, keys):
+        reason = "an id: constant per key"
+    return reason
+
+
+def _is_near(numbers: Sequence[float | None], times: Sequence[int | None]) -> bool:
+    """Return whether numbers are epoch seconds close to the event times."""
+    pairs = [(number, time) for number, time in zip(numbers, times, strict=True) if number is not None and time]
+    return bool(pairs) and all(1e9 < number < 4.2e9 and abs(number - time / 1000) < 86_400 for number, time in pairs)
+
+
+def _is_large_id(path: str, known: Sequence[float]) -> bool:
+    """Return whether whole numbers are so large, and so close to each other, that they number something."""
+    if COUNTED.intersection(words_of(last_step(path))) or len(set(known)) < len(known) or min(known) < 1e7:
+        return False
+    return max(known) - min(known) < 1e-3 * max(known) and (len(known) > 1 or min(known) > 1e8)
+
+
+def _tells_keys(numbers: Sequence[float | None], keys: Sequence[str]) -> bool:
+    """Return whether each key has a number of its own: at least 20 records of several keys."""
+    by_key: dict[str, set[float]] = {}
+    counts: dict[str, int] = {}
+    for key, number in zip(keys, numbers, strict=True):
+        if number is not None:
+            by_key.setdefault(key, set()).add(number)
+            counts[key] = counts.get(key, 0) + 1
+    single = all(len(each) == 1 for each in by_key.values()) and min(counts.values(), default=0) >= 4 * _FEW
+    return single and len(by_key) > 1 and len({min(each) for each in by_key.values()}) == len(by_key)
+
+
+def _payload(chosen: Sequence[str]) -> tuple[str, list[str], list[str]]:
+    """Return the object that holds all fields, the fields in it, and those outside, which are left out."""
+    parents = {path: parent_of(path) for path in chosen}
+    for path in chosen:
+        steps = path.split(".")
+        for end in range(len(steps) - 1, 0, -1):
+            if steps[end - 1] in PAYLOADS_SURE:
+                under = ".".join(steps[:end])
+                inside = [each for each in chosen if each.startswith(f"{under}.")]
+                return under, inside, [each for each in chosen if each not in inside]
+    shared = set(parents.values())
+    if len(shared) == 1 and (under := shared.pop()) and last_step(under) in PAYLOADS:
+        return under, list(chosen), []
+    return "", list(chosen), []
+
+
+def parent_of(path: str) -> str:
+    """Return the path of the object that has a member; empty for the document itself."""
+    if path.endswith('"'):
+        return path[: path.rindex('"', 0, -1)].rstrip(".")
+    return path.rpartition(".")[0] if not path.endswith("]") else path[: path.rindex("[")]
+
+
+def _selection(
+    under: str,
+    chosen: Sequence[str],
+    left_out: Mapping[str, str],
+    columns: Mapping[str, Column],
+    form: NumberForm,
+    rows: int,
+) -> FieldChoice:
+    """Return the fields by name where every record has them, else every number but those left out."""
+    prefix = f"{under}." if under else ""
+    names = [columns[path].name.removeprefix(prefix) for path in chosen]
+    steady = all(len(columns[path].present) >= 0.9 * rows for path in chosen)
+    odd = any(_texts_kept(columns[path], form) for path in chosen)
+    inside = [columns[path].name.removeprefix(prefix) for path in left_out if path.startswith(prefix)]
+    listed = (steady and len(names) <= _MOST_LISTED) or form.units or len(inside) > 2 * _MOST_LISTED
+    if listed and not odd:
+        return FieldChoice(under=under, only=tuple(_written(names)), form=form, left_out=left_out)
+    return FieldChoice(under=under, excluded=tuple(_written(inside)), form=form, left_out=left_out)
+
+
+def _texts_kept(column: Column, form: NumberForm) -> bool:
+    """Return whether a column has text among its numbers that does not count as missing."""
+    return any(
+        type(value) is str
+        and number_in(value, form.decimal, units=form.units) is None
+        and value.strip().lower() not in form.missing_texts
+        for value in column.present
+    )
+
+
+def _written(names: Sequence[str]) -> list[str]:
+    """Return names as they are configured: wildcards in brackets, and one where a name cannot be a path."""
+    written = [escape(name) for name in names]
+    if not any(map(is_pattern, written)):
+        written = [name if _is_usable(name) else name.replace(".", "[.]") for name in written]
+    return written
+
+
+def _is_usable(name: str) -> bool:
+    if "." not in name:
+        return True
+    try:
+        return parse_path(name) == tuple(name.split("."))
+    except ValueError:
+        return False

@@ -1,0 +1,216 @@
+"""The search for the key: what tells one device, host or instrument from another."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import orjson
+
+from streamrnn.commands.sniff.search.table import Column, ObservationRow, write_path
+from streamrnn.commands.sniff.search.words import TAGS, key_score, last_step
+from streamrnn.formats import usable_name
+
+_OWN = "record:key"
+SURE, _SURER = 60, 85
+"""Score of a name from which a member is the key: where the records have no key or one and the same, and otherwise."""
+
+
+class KeyChoice(NamedTuple):
+    """What makes the key."""
+
+    paths: tuple[str, ...] = ()
+    """Empty: the record's own key."""
+    keys: Sequence[str] = ()
+    """By row."""
+    words: str = ""
+    doubts: tuple[str, ...] = ()
+
+
+def find_key(
+    columns: Mapping[str, Column],
+    rows: Sequence[ObservationRow],
+    *,
+    used: Sequence[str],
+    times: Sequence[int | None],
+    label: Sequence[object] = (),
+) -> KeyChoice:
+    """Return what makes the key: the best named member, the record's own key, or members that make times unique.
+
+    Args:
+        columns: The members by path.
+        rows: The observations.
+        used: Paths with another role, such as the time and the name of a field.
+        times: Event time by row.
+        label: In long format, the name of the field by row: different fields may have the same time.
+    """
+    tags = _tags(rows)
+    candidates = [
+        (path, score)
+        for path, column in columns.items()
+        if path not in used and not _is_within(path, tags) and (score := _score(column, len(rows))) > 0
+    ]
+    candidates.sort(key=lambda each: -each[1])
+    names = {name for row in rows if type(row.part) is dict for name in row.part.get(tags) or ()} if tags else set()
+    paths = [f"{tags}.*" if len(names) > 1 else write_path((tags, names.pop()))] if names else []
+    own = _own_keys(rows)
+    if tags and (head := next((p for p, _ in candidates if last_step(p).lower() in _MEASUREMENTS), None)):
+        paths.insert(0, head)
+    if not paths:
+        best = candidates[0] if candidates else None
+        least = _SURER if len(set(own)) > 1 else SURE
+        if best is not None and (best[1] >= least or not own):
+            paths = [best[0]]
+    if not paths and own and (inner := _member_of_key(rows)):
+        paths = [inner]
+    doubts: list[str] = []
+    taken = {*used, *paths}
+    free = {path: column for path, column in columns.items() if path not in taken and not _is_within(path, tags)}
+    moments = [None if time is None else f"{time}/{name}" for time, name in zip(times, label or times, strict=True)]
+    more = _distinguishing(_keys(paths, columns, rows, own), free, rows, moments)
+    paths = [*(paths or ([_OWN] if own and more else [])), *more]
+    keys = _keys(paths, columns, rows, own)
+    if not paths and not own:
+        doubts.append("no member names a device or the like, and the records have no key: all share the topic's name")
+        paths = ["record:topic"]
+        keys = [row.record.topic for row in rows]
+    shown = list(dict.fromkeys(keys))
+    words = f"{len(shown):,} key{'s' * (len(shown) != 1)}, such as {', '.join(_short(key) for key in shown[:3])}"
+    if not paths:
+        words = f"the record's own key: {words}"
+    return KeyChoice(tuple(paths), keys, words if shown else "", tuple(doubts))
+
+
+_MEASUREMENTS = ("metric", "metric_name", "metricname", "name", "measurement")
+
+
+def _score(column: Column, rows: int) -> float:
+    """Return how likely a column is the key; 0 if it cannot be."""
+    values = column.present
+    if not values or len(values) < 0.9 * rows or not all(_is_key(value) for value in values):
+        return 0
+    distinct = len(set(map(str, values)))
+    score = float(key_score(column.path))
+    if len(values) > 3 and distinct == len(values) and (score < 100 or last_step(column.path).lower() == "id"):
+        return 0  # of a message
+    if type(values[0]) is int and score < SURE:
+        return 0
+    if not score and (distinct == 1 or distinct > len(values) / 2):
+        return 0
+    return (score or 10.0) - 2 * column.path.count(".") - 5 * (type(values[0]) is int) + 8 * (distinct > 1)
+
+
+def _is_key(value: Any) -> bool:
+    return type(value) is int or (type(value) is str and usable_name(value) and len(value) <= 100)
+
+
+def _tags(rows: Sequence[ObservationRow]) -> str:
+    """Return the name of an object of at least two texts, such as `tags`, that names the series; empty if none."""
+    for name in TAGS:
+        found = [row.part.get(name) for row in rows[:200] if type(row.part) is dict]
+        objects = [each for each in found if type(each) is dict and each]
+        texts = all(type(v) is str and _is_key(v) for each in objects for v in each.values())
+        if objects and len(objects) >= 0.9 * len(found) and texts:
+            names = {tag for each in objects for tag in each}
+            if len(names) > 1 or name != "attributes":
+                return name
+    return ""
+
+
+def _is_within(path: str, parent: str) -> bool:
+    return bool(parent) and path.startswith(f"{parent}.")
+
+
+def _own_keys(rows: Sequence[ObservationRow]) -> list[str]:
+    """Return the records' own keys as text; empty if one has none that is usable."""
+    keys = []
+    for row in rows:
+        key = row.record.key
+        try:
+            text = "" if key is None else key.decode()
+        except UnicodeDecodeError:
+            return []
+        if not usable_name(text):
+            return []
+        keys.append(text)
+    return keys if not _are_unique(keys) else []
+
+
+def _are_unique(keys: Sequence[str]) -> bool:
+    """Return whether keys name messages, not what they are about."""
+    return len(keys) > 5 and len(set(keys)) == len(keys)
+
+
+def _member_of_key(rows: Sequence[ObservationRow]) -> str:
+    """Return the path of the only member of keys that are JSON objects; empty if they are not."""
+    found: set[str] = set()
+    for row in rows[:200]:
+        try:
+            document = orjson.loads(row.record.key or b"")
+        except orjson.JSONDecodeError:
+            return ""
+        if type(document) is not dict or len(document) != 1:
+            return ""
+        found.update(document)
+    return f"record:key.{found.pop()}" if len(found) == 1 else ""
+
+
+def _distinguishing(
+    keys: Sequence[str],
+    columns: Mapping[str, Column],
+    rows: Sequence[ObservationRow],
+    times: Sequence[str | None],
+) -> list[str]:
+    """Return a further member of the key, of some columns, without which keys have several values at a time."""
+    before = _clashes(keys, times, rows)
+    if not before:
+        return []
+    categories = [column for column in columns.values() if _is_category(column, len(rows))]
+    for column in sorted(categories, key=lambda each: -key_score(each.path)):
+        longer = [f"{key}/{value}" for key, value in zip(keys, column.values, strict=True)]
+        if _clashes(longer, times, rows) <= before * 0.05 and len(set(longer)) < 0.9 * len(rows):
+            return [column.path]
+    return []
+
+
+def _is_category(column: Column, rows: int) -> bool:
+    values = column.present
+    texts = len(values) == rows and all(type(value) is str and _is_key(value) for value in values)
+    return texts and 1 < len(set(values)) <= max(2, rows // 2) and key_score(column.path) > 0
+
+
+def _clashes(keys: Sequence[str], times: Sequence[str | None], rows: Sequence[ObservationRow]) -> int:
+    """Return how many rows have the key, the time and the members of an earlier one, in neighbourhood or not."""
+    seen = Counter(
+        (key, time, tuple(sorted(row.part)) if type(row.part) is dict else ())
+        for key, time, row in zip(keys, times, rows, strict=True)
+        if time is not None
+    )
+    return sum(count - 1 for count in seen.values())
+
+
+def _keys(
+    paths: Sequence[str], columns: Mapping[str, Column], rows: Sequence[ObservationRow], own: Sequence[str]
+) -> list[str]:
+    """Return the keys by row, roughly as the decoder makes them."""
+    if not paths or (paths[0].startswith("record:") and paths[0] != _OWN):
+        return list(own) or [""] * len(rows)
+    lists: list[list[str]] = []
+    for path in paths:
+        if path == _OWN:
+            lists.append(list(own) or [""] * len(rows))
+        elif path.endswith(".*"):
+            tags = [row.part.get(path[:-2]) if type(row.part) is dict else None for row in rows]
+            lists.append([",".join(f"{k}={v}" for k, v in sorted((each or {}).items())) for each in tags])
+        else:
+            lists.append([str(value) for value in columns[path].values])
+    return ["/".join(parts) for parts in zip(*lists, strict=True)]
+
+
+def _short(key: str) -> str:
+    return key if len(key) <= 32 else f"{key[:29]}..."
+
+
+def rises(values: Sequence[float]) -> bool:
+    """Return whether numbers never fall."""
+    return all(a <= b for a, b in pairwise(values))

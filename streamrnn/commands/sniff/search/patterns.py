@@ -1,0 +1,119 @@
+"""Patterns of `strptime` for dates in other forms than ISO 8601."""
+
+import re
+from collections.abc import Sequence
+from datetime import datetime
+from itertools import pairwise
+
+_DAYS = re.compile(r"(\d{1,2})([./-])(\d{1,2})\2(\d{4})(.*)", re.DOTALL)
+_CLOCKS = (
+    "",
+    " %H:%M",
+    " %H:%M:%S",
+    " %H:%M:%S.%f",
+    ", %H:%M:%S",
+    ", %H:%M",
+    "T%H:%M:%S",
+    "T%H:%M",
+    " %I:%M:%S %p",
+    " %I:%M %p",
+    ", %I:%M:%S %p",
+    ", %I:%M %p",
+    " %H.%M.%S",
+    " %H.%M",
+    " %H:%M:%S%z",
+    " %H:%M:%S %z",
+    " - %H:%M:%S",
+    " %H:%M:%S,%f",
+    " %H Uhr",
+    " %H:%M:%S UTC",
+)
+_OTHERS = tuple(
+    day + clock
+    for day in (
+        "%Y.%m.%d",
+        "%Y%m%d",
+        "%d %b %Y",
+        "%d-%b-%Y",
+        "%b %d %Y",
+        "%b %d, %Y",
+        "%B %d, %Y",
+        "%d %B %Y",
+        "%Y-%m-%d",
+        "%Y/%m/%d",
+        "%Y_%m_%d",
+        "%d.%b.%Y",
+    )
+    for clock in _CLOCKS
+)
+_GLUED = (
+    "%Y%m%dT%H%M%S",
+    "%Y%m%dT%H%M%SZ",
+    "%Y%m%d%H%M",
+    "%Y%m%d_%H%M%S",
+    "%Y-%m-%d_%H:%M:%S",
+    "%Y-%m-%d-%H-%M-%S",
+    "%Y-%m-%d %H-%M-%S",
+    "%Y-%m-%d_%H-%M-%S",
+    "%Y-%m-%d:%H:%M:%S",
+    "%Y-%m-%dT%H:%M:%S,%f",
+    "%Y-%j",
+    "%d/%b/%Y:%H:%M:%S %z",
+    "%Y%m%d-%H:%M:%S",
+    "%Y%m%d %H%M%S",
+)
+
+
+def find_pattern(texts: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the pattern of strptime that fits texts, and what is in doubt about it; none if there is none."""
+    texts = [text.strip() for text in texts]
+    matches = [_DAYS.fullmatch(text) for text in texts]
+    if all(matches):
+        return _day_or_month([match for match in matches if match is not None], texts)
+    for pattern in (*_GLUED, *_OTHERS):
+        if _fits(pattern, texts):
+            return (pattern,), ()
+    return (), ()
+
+
+def _day_or_month(matches: Sequence[re.Match[str]], texts: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the pattern of dates such as 03/04/2023, whose day stands first or second."""
+    mark = matches[0][2]
+    first, second = max(int(match[1]) for match in matches), max(int(match[3]) for match in matches)
+    days = (f"%d{mark}%m{mark}%Y", f"%m{mark}%d{mark}%Y")
+    month_first = second > 12 or (first <= 12 and any(match[4].upper().endswith("M") for match in matches))
+    unsure = first <= 12 and second <= 12
+    if unsure and mark != ".":
+        month_first = _rises_better(days[1], days[0], texts) or month_first
+    for day in (days[1], days[0]) if month_first else days:
+        for clock in _CLOCKS:
+            if _fits(day + clock, texts):
+                doubt = (
+                    f"dates such as {texts[0]!r} are read as {'month' if month_first else 'day'} first; no date of the "
+                    f"sample has a number over 12 to prove it: if that is wrong, set input.time.format to "
+                    f"{(days[0] if month_first else days[1]) + clock!r}"
+                )
+                return (day + clock,), (doubt,) if unsure and mark != "." else ()
+    return (), ()
+
+
+def _rises_better(one: str, other: str, texts: Sequence[str]) -> bool:
+    """Return whether dates are in order by one pattern, and not by the other."""
+    orders = []
+    for day in (one, other):
+        clock = next((clock for clock in _CLOCKS if _fits(day + clock, texts)), None)
+        if clock is None:
+            return False
+        moments = [datetime.strptime(text, day + clock) for text in texts]
+        steps = [(b - a).total_seconds() for a, b in pairwise(moments)]
+        orders.append((sum(step < 0 for step in steps), len(set(steps))))
+    return orders[0] < orders[1]
+
+
+def _fits(pattern: str, texts: Sequence[str]) -> bool:
+    try:
+        for text in texts:
+            datetime.strptime(text, pattern)
+    except ValueError:
+        return False
+    return True

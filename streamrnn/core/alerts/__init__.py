@@ -1,0 +1,113 @@
+"""What is reported about a series beside its quantiles: crossings of levels, anomalies that count, and changes."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streamrnn.core.alerts.anomaly import AnomalyRules
+from streamrnn.core.alerts.changes import Changes, ConditionTracker
+from streamrnn.core.alerts.thresholds import NO_CROSSING, ThresholdForecasts, Thresholds
+from streamrnn.core.config import AlertConfig, Threshold
+from streamrnn.core.jit import Booleans, Floats, Integers
+
+
+class AlertWave(NamedTuple):
+    """A wave of B rows as the alerts see it; H horizons, Q quantiles."""
+
+    rows: Integers
+    seen: Integers  # (B,) rows before it
+    missing: Integers  # (B,) the last of them that were missing
+    values: Floats  # (B,)
+    expected: Floats  # (B,) median that was forecast for each value one step before
+    due: Booleans  # (B, H) whether a forecast was due
+    anomaly: Floats  # (B,) score of each value
+    quantiles: Floats  # (B, H, Q) published
+    drifting: Booleans  # (B,)
+    warming: Booleans  # (B,)
+
+
+class AlertResult(NamedTuple):
+    """What was found in a wave."""
+
+    anomaly: Floats  # (B,) scores of what counts
+    thresholds: ThresholdForecasts | None
+    changes: Changes | None
+
+
+class Alerts:
+    """The configured parts, for all series of a task."""
+
+    def __init__(
+        self, config: AlertConfig, *, thresholds: Sequence[Threshold], horizons: Sequence[int], levels: Sequence[float]
+    ) -> None:
+        self._rules = None if all(rule.is_plain for rule in config.anomaly) else AnomalyRules(config.anomaly)
+        self._thresholds: Thresholds | None = None
+        if thresholds:
+            self._thresholds = Thresholds(thresholds=thresholds, horizons=horizons, levels=levels)
+        self._tracker = ConditionTracker(len(thresholds)) if config.changes else None
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is configured."""
+        return self._rules is None and self._thresholds is None and self._tracker is None
+
+    @property
+    def layout(self) -> dict[str, object]:
+        """Entries of the layout that saved state must match."""
+        parts = {"thresholds": self._thresholds, "changes": self._tracker}
+        return {name: part.layout for name, part in parts.items() if part is not None}
+
+    def add(self, name: str) -> None:
+        """Add a series."""
+        if self._rules is not None:
+            self._rules.add(name)
+        if self._thresholds is not None:
+            self._thresholds.add(name)
+        if self._tracker is not None:
+            self._tracker.add()
+
+    def step(self, wave: AlertWave) -> AlertResult:
+        """Learn from a wave, and return what is found in it."""
+        anomaly, thresholds, changes = wave.anomaly, None, None
+        if self._rules is not None:
+            anomaly = self._rules.apply(wave.rows, wave.values - wave.expected, anomaly)
+        if self._thresholds is not None:
+            thresholds = self._thresholds.step(wave.rows, wave.seen, wave.values, wave.due, wave.quantiles)
+        if self._tracker is not None:
+            crossings = [] if thresholds is None else list((thresholds.crossings != NO_CROSSING).T)
+            holds = [wave.warming, wave.drifting, anomaly >= 1, *crossings]
+            changes = self._tracker.step(wave.rows, wave.seen, wave.missing, holds)
+        return AlertResult(anomaly, thresholds, changes)
+
+    def latest(self, rows: Integers, seen: Integers) -> ThresholdForecasts | None:
+        """Return the latest threshold forecasts of the rows (B,), made with `seen` (B,) observations before."""
+        return None if self._thresholds is None else self._thresholds.latest(rows, seen)
+
+    def arrays(self) -> dict[str, NDArray[np.generic]]:
+        """Return the saved arrays by name, one row per series."""
+        parts = self._thresholds, self._tracker
+        return {name: array for part in parts if part is not None for name, array in part.arrays().items()}
+
+    def clear(self) -> None:
+        """Remove all series."""
+        for part in (self._rules, self._thresholds, self._tracker):
+            if part is not None:
+                part.clear()
+
+    def keep(self, rows: Integers) -> None:
+        """Remove all series but those of `rows`, ascending, which move up."""
+        for part in (self._rules, self._thresholds, self._tracker):
+            if part is not None:
+                part.keep(rows)
+
+    def extend(self, saved: Mapping[str, Any], names: Sequence[str], *, resets: frozenset[str]) -> None:
+        """Add the series `names` with saved arrays, named as by `arrays`; the parts in `resets` as new ones."""
+        if self._rules is not None:
+            for name in names:
+                self._rules.add(name)
+        if self._thresholds is not None:
+            self._thresholds.extend({} if "thresholds" in resets else saved, names)
+        if self._tracker is not None:
+            self._tracker.extend({} if "changes" in resets else saved, len(names))

@@ -1,0 +1,42 @@
+"""Rules of anomalies: which deviations of a field count."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from streamrnn.core.alerts.patterns import matches_series
+from streamrnn.core.config import AnomalyRule
+from streamrnn.core.jit import Floats, Integers
+
+SIDES = {"both": 0.0, "up": 1.0, "down": -1.0}
+
+
+class AnomalyRules:
+    """The rule of each series; that of a series without one counts every deviation."""
+
+    def __init__(self, rules: Sequence[AnomalyRule]) -> None:
+        self._rules = [*rules, AnomalyRule()]
+        self._side = np.array([SIDES[rule.direction] for rule in self._rules])
+        self._least = np.array([rule.min_deviation for rule in self._rules])
+        self._rule: list[int] = []
+        """Number of the rule, by row."""
+
+    def add(self, name: str) -> None:
+        """Add a series."""
+        found = (n for n, rule in enumerate(self._rules) if matches_series(rule.field, name))
+        self._rule.append(next(found))
+
+    def clear(self) -> None:
+        """Remove all series."""
+        self._rule.clear()
+
+    def keep(self, rows: Integers) -> None:
+        """Remove all series but those of `rows`, ascending, which move up."""
+        self._rule = [self._rule[row] for row in rows.tolist()]
+
+    def apply(self, rows: Integers, deviations: Floats, scores: Floats) -> Floats:
+        """Return anomaly scores (B,): 0 where a deviation (B,), in the field's unit, does not count."""
+        rules = [self._rule[row] for row in rows.tolist()]
+        side = self._side[rules]
+        counts = (side * deviations >= 0) & (np.abs(deviations) >= self._least[rules])
+        return np.where(counts, scores, 0.0)

@@ -1,0 +1,265 @@
+"""Probabilities that a series lies beyond given levels at each horizon, calibrated online.
+
+The published quantiles imply a probability: between them the distribution is interpolated linearly in quantiles of the
+normal distribution, and its tails are those of a normal distribution. A logistic regression per series, level and
+horizon calibrates it (Platt 1999). Its inputs are the log odds that are implied and those of the frequency so far; it
+learns from each label once, by the gradient of the log loss with AdaGrad steps (Duchi et al. 2011).
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from statistics import NormalDist
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streamrnn.core.alerts.patterns import matches_series
+from streamrnn.core.config import Threshold
+from streamrnn.core.jit import Booleans, Floats, Integers, Singles, compiled, compiled_allocating
+from streamrnn.core.row_table import RowTable
+
+TERMS = 3  # inputs: log odds of the implied probability and of the frequency, and a constant
+LEARNING_RATE = 0.1
+FADING = 0.9998  # decay of the sums of squared gradients per label, which keeps the learning rate above zero
+FIRST_SQUARES = 0.01  # initial sum of squared gradients
+LEAST = 1e-4  # smallest probability that is an input
+FARTHEST = 8.0  # largest distance from the median, standard deviations
+STEEPEST = 30.0  # largest log odds
+MOST = 1_000_000.0  # labels after which the counts are halved: single precision counts to some millions only
+PREFIX = "threshold_"  # prefix of the names of saved arrays
+NO_CROSSING = -1
+
+
+class ThresholdState(NamedTuple):
+    """One row per series. T thresholds, H horizons, L pending slots; horizon h has h slots."""
+
+    odds: Singles  # (S, T, L, 2) inputs at the origin of a pending forecast, without the constant; NaN: none
+    weights: Singles  # (S, T, H, TERMS)
+    squares: Singles  # (S, T, H, TERMS) decayed sums of squared gradients
+    counts: Singles  # (S, T, H, 2) labels that lay beyond the level, plus a half, and labels, plus one
+
+
+class ThresholdForecasts(NamedTuple):
+    """Threshold forecasts of one wave: B rows, T thresholds, H horizons."""
+
+    applies: Booleans  # (B, T) whether a threshold is one of this series
+    probabilities: Floats  # (B, T, H) that the value lies beyond the level
+    crossings: Integers  # (B, T) index of the first horizon that is probable enough; NO_CROSSING
+    thresholds: tuple[Threshold, ...]  # (T,)
+
+    def take(self, chosen: Integers) -> "ThresholdForecasts":
+        """Return the forecasts with these indexes in the wave."""
+        parts = self.applies[chosen], self.probabilities[chosen], self.crossings[chosen]
+        return ThresholdForecasts(*parts, self.thresholds)
+
+
+@compiled
+def normal_score(value: float, quantiles: Floats, normal: Floats, middle: int) -> float:
+    """Return the standard normal quantile that has the probability of less than `value`; `normal` (Q,): of levels."""
+    last = len(quantiles) - 1
+    if quantiles[0] <= value < quantiles[last]:
+        q = 0
+        while value >= quantiles[q + 1]:
+            q += 1
+        share = (value - quantiles[q]) / (quantiles[q + 1] - quantiles[q])
+        return normal[q] + (normal[q + 1] - normal[q]) * share
+    edge = 0 if value < quantiles[0] else last
+    outer = edge if normal[edge] != 0 else last - edge  # without a quantile on this side of the median
+    deviation = (quantiles[outer] - quantiles[middle]) / normal[outer] if normal[outer] != 0 else 0.0
+    distance = value - quantiles[edge]
+    if deviation <= 0:
+        return math.copysign(FARTHEST, distance) if distance != 0 else normal[edge]
+    return min(max(normal[edge] + distance / deviation, -FARTHEST), FARTHEST)
+
+
+@compiled
+def log_odds(probability: float) -> float:
+    """Return the log odds of a probability, limited to those of LEAST."""
+    limited = min(max(probability, LEAST), 1.0 - LEAST)
+    return math.log(limited / (1.0 - limited))
+
+
+@compiled
+def probability_beyond(level: float, quantiles: Floats, normal: Floats, middle: int) -> float:
+    """Return the probability of more than `level`."""
+    return 0.5 * math.erfc(normal_score(level, quantiles, normal, middle) / math.sqrt(2.0))
+
+
+@compiled
+def calibrated(weights: Singles, odds: Singles) -> float:
+    """Return the calibrated probability for inputs `odds` (2,), with `weights` (TERMS,)."""
+    logit = weights[0] * odds[0] + weights[1] * odds[1] + float(weights[2])
+    return 1.0 / (1.0 + math.exp(-min(max(logit, -STEEPEST), STEEPEST)))
+
+
+@compiled
+def learn_threshold(state: ThresholdState, row: int, t: int, h: int, slot: int, beyond: float) -> None:
+    """Update weights and counts from the label of the pending forecast: 1 if it lay `beyond` the level, else 0."""
+    odds, counts = state.odds[row, t, slot], state.counts[row, t, h]
+    weights, squares = state.weights[row, t, h], state.squares[row, t, h]
+    error = calibrated(weights, odds) - beyond
+    for d in range(TERMS):
+        slope = error * (odds[d] if d < TERMS - 1 else 1.0)
+        squares[d] = FADING * squares[d] + slope * slope
+        weights[d] -= LEARNING_RATE * slope / math.sqrt(squares[d])
+    counts[0] += beyond
+    counts[1] += 1.0
+    if counts[1] >= MOST:
+        counts[0] /= 2
+        counts[1] /= 2
+
+
+@compiled_allocating
+def update_thresholds(
+    state: ThresholdState, horizons: Integers, normal: Floats, middle: int, levels: Floats, sides: Floats,
+    applies: Booleans, rows: Integers, seen: Integers, values: Floats, due: Booleans, quantiles: Floats,
+) -> None:  # fmt: skip
+    """Learn from a wave, and store the inputs of its forecasts.
+
+    Args:
+        state: Of all series.
+        horizons: Steps, (H,).
+        normal: Standard normal quantiles of the levels of the quantiles, (Q,).
+        middle: Index of the median.
+        levels: In the field's unit, (T,).
+        sides: 1 where more than the level is beyond it, else -1, (T,).
+        applies: Whether a threshold is one of a series, (B, T).
+        rows: Of the wave, (B,).
+        seen: Observations before the wave, (B,).
+        values: The observations, (B,).
+        due: Whether a forecast was due, (B, H).
+        quantiles: The published ones, (B, H, Q).
+    """
+    last = len(normal) - 1
+    mirrored, scratch = -normal[::-1].copy(), np.empty(last + 1)
+    for b in range(len(rows)):
+        row = rows[b]
+        for t in range(len(levels)):
+            if not applies[b, t]:
+                continue
+            level, first = sides[t] * levels[t], 0
+            beyond = 1.0 if sides[t] * values[b] > level else 0.0
+            for h in range(len(horizons)):
+                slot = first + seen[b] % horizons[h]
+                first += horizons[h]
+                odds = state.odds[row, t, slot]
+                if due[b, h] and not math.isnan(odds[0]):
+                    learn_threshold(state, row, t, h, slot, beyond)
+                for q in range(last + 1):
+                    scratch[q] = quantiles[b, h, q] if sides[t] > 0 else -quantiles[b, h, last - q]
+                if sides[t] > 0:
+                    odds[0] = log_odds(probability_beyond(level, scratch, normal, middle))
+                else:
+                    odds[0] = log_odds(probability_beyond(level, scratch, mirrored, last - middle))
+                odds[1] = log_odds(state.counts[row, t, h, 0] / state.counts[row, t, h, 1])
+
+
+@compiled
+def read_thresholds(
+    state: ThresholdState, horizons: Integers, applies: Booleans, rows: Integers, seen: Integers, probabilities: Floats
+) -> None:
+    """Fill `probabilities` (B, T, H) at the origin with `seen` (B,) observations before it; 0 without a forecast."""
+    for b in range(len(rows)):
+        for t in range(applies.shape[1]):
+            first = 0
+            for h in range(len(horizons)):
+                odds = state.odds[rows[b], t, first + seen[b] % horizons[h]]
+                first += horizons[h]
+                known = applies[b, t] and not math.isnan(odds[0])
+                probabilities[b, t, h] = calibrated(state.weights[rows[b], t, h], odds) if known else 0.0
+
+
+class Thresholds:
+    """Threshold forecasts of all series."""
+
+    def __init__(self, *, thresholds: Sequence[Threshold], horizons: Sequence[int], levels: Sequence[float]) -> None:
+        self._thresholds = tuple(thresholds)
+        self._levels = np.array([each.level for each in thresholds])
+        self._sides = np.array([1.0 if each.direction == "above" else -1.0 for each in thresholds])
+        self._least = np.array([each.probability for each in thresholds])[:, None]
+        self._horizons = np.array(horizons, np.int64)
+        self._normal = np.array([NormalDist().inv_cdf(level) for level in levels])
+        self._middle = list(levels).index(0.5)
+        self._sets: dict[tuple[bool, ...], int] = {}
+        """Number of each combination of thresholds that a series has."""
+        self._set: list[int] = []
+        """Number of the combination, by row."""
+        self._table = RowTable(self._blank()._asdict(), ThresholdState)
+
+    @property
+    def layout(self) -> list[list[object]]:
+        """Entry of the layout that saved state must match."""
+        return [[each.field, each.direction, each.level] for each in self._thresholds]
+
+    def add(self, name: str) -> None:
+        """Add a series."""
+        self._table.append()
+        self._match(name)
+
+    def step(
+        self, rows: Integers, seen: Integers, values: Floats, due: Booleans, quantiles: Floats
+    ) -> ThresholdForecasts:
+        """Learn from a wave, with `seen` (B,) observations before it, and return its threshold forecasts.
+
+        In the field's unit: `values` (B,), published `quantiles` (B, H, Q); `due` (B, H): whether there is a label.
+        """
+        applies = self._applies(rows)
+        update_thresholds(
+            self._table.rows, self._horizons, self._normal, self._middle, self._levels, self._sides, applies, rows,
+            seen, values, due, quantiles,
+        )  # fmt: skip
+        return self.latest(rows, seen)
+
+    def latest(self, rows: Integers, seen: Integers) -> ThresholdForecasts:
+        """Return the latest forecast of each row (B,), made with `seen` (B,) observations before; changes nothing."""
+        applies = self._applies(rows)
+        probabilities = np.empty((*applies.shape, len(self._horizons)))
+        read_thresholds(self._table.rows, self._horizons, applies, rows, seen, probabilities)
+        shown = np.rint(probabilities * 1e4) / 1e4
+        probable = (shown >= self._least) & applies[..., None]
+        crossings = np.where(probable.any(2), probable.argmax(2), NO_CROSSING)
+        return ThresholdForecasts(applies, shown, crossings, self._thresholds)
+
+    def arrays(self) -> dict[str, NDArray[np.generic]]:
+        """Return the saved arrays by name, one row per series."""
+        return {f"{PREFIX}{name}": array for name, array in self._table.rows._asdict().items()}
+
+    def clear(self) -> None:
+        """Remove all series."""
+        self._table.clear()
+        self._set.clear()
+
+    def keep(self, rows: Integers) -> None:
+        """Remove all series but those of `rows`, ascending, which move up."""
+        self._table.keep(rows)
+        self._set = [self._set[row] for row in rows.tolist()]
+
+    def extend(self, saved: Mapping[str, Any], names: Sequence[str]) -> None:
+        """Add series with saved arrays, named as by `arrays`; without any, new ones."""
+        if saved:
+            self._table.extend({name: saved[f"{PREFIX}{name}"] for name in ThresholdState._fields})
+        else:
+            self._table.append(len(names))
+        for name in names:
+            self._match(name)
+
+    def _match(self, name: str) -> None:
+        found = tuple(matches_series(each.field, name) for each in self._thresholds)
+        self._set.append(self._sets.setdefault(found, len(self._sets)))
+
+    def _applies(self, rows: Integers) -> Booleans:
+        """Return which thresholds the rows (B,) have, (B, T)."""
+        return np.array(list(self._sets), np.bool_)[[self._set[row] for row in rows.tolist()]]
+
+    def _blank(self) -> ThresholdState:
+        """Return the initial state of one series."""
+        count, horizons, f4 = len(self._thresholds), len(self._horizons), np.float32
+        new = ThresholdState(
+            odds=np.full((1, count, int(self._horizons.sum()), TERMS - 1), np.nan, f4),
+            weights=np.zeros((1, count, horizons, TERMS), f4),
+            squares=np.full((1, count, horizons, TERMS), FIRST_SQUARES, f4),
+            counts=np.full((1, count, horizons, 2), 1.0, f4),
+        )
+        new.weights[..., 0], new.counts[..., 0] = 1.0, 0.5
+        return new

@@ -1,0 +1,140 @@
+"""The time by which a season's phases are computed: UTC, or the local clock, on which a holiday is another weekday."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from datetime import UTC, date, datetime, timedelta
+from functools import cache
+from typing import NamedTuple
+
+import numpy as np
+
+from streamrnn.core.clock.public_holidays import public_holidays
+from streamrnn.core.clock.zones import UNDEFINED, StepFunction, offset_at, zone_offsets
+from streamrnn.core.jit import Integers, compiled
+
+HOUR, DAY, WEEK = 3_600_000.0, 86_400_000.0, 604_800_000.0  # ms
+TIE = 1.0  # ms; decides the slot where the local clock changes by half a slot
+WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+USUAL = "usual"
+"""In place of a weekday: the day is like its own weekday, though a holiday."""
+
+
+class SeasonClock(NamedTuple):
+    """Offsets (ms) from event time to the clock of seasons; undefined: seasons follow event time."""
+
+    zone: StepFunction  # of seasons that are a number of days, or of hours that divide a day
+    days: StepFunction  # whole days, in addition, of seasons that are a number of weeks
+
+
+EVENT_TIME = SeasonClock(UNDEFINED, UNDEFINED)
+
+
+@compiled
+def follows_clock(period: float) -> bool:
+    """Return whether a season of `period` ms is one of the clock; another one is that of a machine."""
+    return period % DAY == 0 or (period % HOUR == 0 and DAY % period == 0)
+
+
+@compiled
+def season_time(clock: SeasonClock, time: float, zone_at: float, period: float) -> float:
+    """Return the time (ms) by which the phase of a season of `period` ms is computed, at event time `time`.
+
+    The offset of the zone is that at `zone_at`: of a forecast, its origin. See `clock_change`.
+    """
+    if len(clock.zone.offsets) == 0 or not follows_clock(period):
+        return time
+    shown = time + offset_at(clock.zone, zone_at)
+    return shown + offset_at(clock.days, time) if period % WEEK == 0 else shown
+
+
+@compiled
+def season_origin(clock: SeasonClock, first: float, period: float) -> float:
+    """Return the time by the same clock at which a season's phase is 0, for a series' first observation.
+
+    It does not depend on holidays, so that other ones move no phase of a series.
+    """
+    if len(clock.zone.offsets) == 0 or not follows_clock(period):
+        return first
+    return first + offset_at(clock.zone, first) - TIE
+
+
+@compiled
+def clock_change(clock: SeasonClock, time: float, then: float) -> float:
+    """Return the change (ms) of the zone's offset from `time` to `then`; 0 without a zone."""
+    if len(clock.zone.offsets) == 0:
+        return 0.0
+    return offset_at(clock.zone, then) - offset_at(clock.zone, time)
+
+
+def make_clock(
+    timezone: str = "UTC", calendar: str | None = None, events: Sequence[Mapping[str, str]] = ()
+) -> SeasonClock:
+    """Return the clock of a time zone, with the holidays of a calendar and with events.
+
+    Args:
+        timezone: A zone of the IANA database.
+        calendar: A country, or a part of one, as for `public_holidays`.
+        events: Days by `date` (ISO 8601), each `like` a weekday or USUAL.
+
+    Raises:
+        ConfigError: there is no such zone or calendar, or no library of holidays.
+    """
+    days = special_days(calendar, events)
+    if timezone == "UTC" and not days:
+        return EVENT_TIME
+    return _clock(timezone, tuple(days.items()))
+
+
+@cache
+def _clock(timezone: str, days: tuple[tuple[date, int], ...]) -> SeasonClock:
+    zone = StepFunction(np.empty(0, np.int64), np.zeros(1, np.int64)) if timezone == "UTC" else zone_offsets(timezone)
+    return SeasonClock(zone, _moved_days(zone, dict(days)))
+
+
+def special_days(calendar: str | None, events: Sequence[Mapping[str, str]]) -> dict[date, int]:
+    """Return the weekday (0: Monday) that each holiday and event is like; an event replaces a holiday."""
+    days: dict[date, int] = {}
+    if calendar is not None:
+        found = public_holidays(calendar)
+        days = dict.fromkeys(found.dates, found.like)
+    for event in events:
+        day = date.fromisoformat(event["date"])
+        days[day] = day.weekday() if event["like"] == USUAL else WEEKDAYS.index(event["like"])
+    return {day: like for day, like in days.items() if like != day.weekday()}
+
+
+def describe_clock(timezone: str, calendar: str | None) -> dict[str, str]:
+    """Return the entry of the numeric fingerprint: names, and a digest of the tables that libraries provide.
+
+    The digest changes where this zone or this calendar does, and not with every version of the libraries.
+    """
+    if timezone == "UTC" and calendar is None:
+        return {}
+    tables = hashlib.blake2b(digest_size=6)
+    for function in make_clock(timezone, calendar):
+        for array in function:
+            tables.update(array.astype("<i8").tobytes())
+    return {"clock": " ".join([timezone, *([] if calendar is None else [calendar]), tables.hexdigest()])}
+
+
+def _moved_days(zone: StepFunction, days: Mapping[date, int]) -> StepFunction:
+    """Return by how much time moves on days that are like another weekday, from local midnight on."""
+    moves: dict[int, int] = {}
+    for day in sorted(days):
+        moves[_midnight(zone, day)] = ((days[day] - day.weekday() + 3) % 7 - 3) * int(DAY)
+        following = day + timedelta(days=1)
+        if following not in days:
+            moves[_midnight(zone, following)] = 0
+    return StepFunction(np.array([*moves], np.int64), np.array([0, *moves.values()], np.int64))
+
+
+def _offsets(function: StepFunction, times: Integers) -> Integers:
+    """Return the offsets (ms) at times (ms), as `offset_at` does."""
+    return function.offsets[np.searchsorted(function.changes, times, "right")]
+
+
+def _midnight(zone: StepFunction, day: date) -> int:
+    """Return the UTC time (ms) at which a local day begins."""
+    local = int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp()) * 1000
+    begins = np.unique(local - _offsets(zone, np.array([local - int(DAY), local + int(DAY)])))
+    return int(begins[begins + _offsets(zone, begins) >= local][0])

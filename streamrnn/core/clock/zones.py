@@ -1,0 +1,80 @@
+"""Time zones as step functions, from the package `tzdata`: results do not depend on the machine's time zone files."""
+
+from datetime import UTC, datetime
+from functools import cache
+from importlib import resources
+from typing import NamedTuple
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import tzdata
+
+from streamrnn.core.jit import Integers, compiled
+from streamrnn.errors import ConfigError
+
+FIRST_YEAR, LAST_YEAR = 1970, 2100
+"""Years whose changes are known; before and after them the offset is that of their first and last day."""
+DAY_SECONDS, SECOND_MS = 86_400, 1_000
+
+
+class StepFunction(NamedTuple):
+    """An offset that depends on the time. C changes; without offsets, it is not defined."""
+
+    changes: Integers  # (C,) ms, ascending
+    offsets: Integers  # (C + 1,) ms, before the first change and from each change on
+
+
+UNDEFINED = StepFunction(np.empty(0, np.int64), np.empty(0, np.int64))
+
+
+@compiled
+def offset_at(function: StepFunction, time: float) -> float:
+    """Return the offset (ms) at a time (ms)."""
+    low, high = 0, len(function.changes)
+    while low < high:
+        middle = (low + high) // 2
+        if time < function.changes[middle]:
+            high = middle
+        else:
+            low = middle + 1
+    return float(function.offsets[low])
+
+
+@cache
+def zone_offsets(name: str) -> StepFunction:
+    """Return local time less UTC of a zone of the IANA database, by UTC.
+
+    Raises:
+        ConfigError: the package tzdata has no such zone.
+    """
+    zone = _read_zone(name)
+
+    def offset(seconds: int) -> int:
+        found = datetime.fromtimestamp(seconds, zone).utcoffset()
+        return 0 if found is None else round(found.total_seconds()) * SECOND_MS
+
+    first, last = (int(datetime(year, 1, 1, tzinfo=UTC).timestamp()) for year in (FIRST_YEAR, LAST_YEAR + 1))
+    changes: list[int] = []
+    offsets = [offset(first)]
+    for day in range(first, last, DAY_SECONDS):
+        after = offset(day + DAY_SECONDS)
+        if after == offsets[-1]:
+            continue
+        low, high = day, day + DAY_SECONDS  # the offset is the earlier one at `low`, and the later one at `high`
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (middle, high) if offset(middle) == offsets[-1] else (low, middle)
+        changes.append(high * SECOND_MS)
+        offsets.append(after)
+    return StepFunction(np.array(changes, np.int64), np.array(offsets, np.int64))
+
+
+def _read_zone(name: str) -> ZoneInfo:
+    try:
+        with resources.files("tzdata.zoneinfo").joinpath(*name.split("/")).open("rb") as file:
+            return ZoneInfo.from_file(file, name)
+    except (OSError, ValueError):
+        raise ConfigError(
+            f"forecast.timezone = {name}: the package tzdata {tzdata.__version__} has no such zone; use a name of the "
+            "IANA database such as Europe/Berlin, or a newer tzdata"
+        ) from None

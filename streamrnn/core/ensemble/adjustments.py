@@ -1,0 +1,56 @@
+"""Adjustments of the mixture's quantiles before calibration: feedback of errors, and a lattice of recurring values."""
+
+from typing import NamedTuple
+
+from streamrnn.core.ensemble.conformal import make_monotone
+from streamrnn.core.ensemble.feedback import Feedback, apply_feedback, learn_feedback
+from streamrnn.core.ensemble.lattice import Lattice, apply_lattice, learn_lattice, track_recurrence
+from streamrnn.core.jit import Floats, Singles, compiled
+from streamrnn.core.series.plan import Plan
+from streamrnn.core.series.state import FullState
+
+
+class Adjustments(NamedTuple):
+    """State of both."""
+
+    feedback: Feedback
+    lattice: Lattice
+
+
+@compiled
+def learn_adjustments(
+    series: FullState, adjustments: Adjustments, plan: Plan, row: int, time: int, mixed: Singles, truths: Singles,
+    outputs: Floats, product: Singles,
+) -> None:  # fmt: skip
+    """Learn from the labels `truths` (K,), units, NaN: none, of an observation at `time` (ms), before it is stored.
+
+    `mixed` (L, Q) are the pending quantiles of the mixture, units; `outputs` (2,) and `product` (D,) are scratch.
+    """
+    feedback, lattice = adjustments.feedback, adjustments.lattice
+    for k in range(len(plan.horizons)):
+        if truths[k] == truths[k]:
+            slot = plan.slots[k] + series.seen[row] % plan.horizons[k]
+            median = mixed[slot, plan.middle] if k > 0 else feedback.shifted[row, plan.middle]
+            learn_lattice(lattice, plan, row, k, slot, median, truths[k], outputs)
+    learn_feedback(series, feedback, plan, row, time, mixed[plan.slots[0]], truths[0], outputs, product)
+
+
+@compiled
+def adjust_quantiles(
+    series: FullState, adjustments: Adjustments, plan: Plan, row: int, k: int, slot: int, networks: Singles,
+    scale: float, shares: Floats, mixed: Floats,
+) -> None:  # fmt: skip
+    """Adjust the mixture's quantiles `mixed` (Q,) of horizon k, in place; units.
+
+    `networks` (N, Q) are the networks' quantiles, `scale` is the running |error| of the published median; `shares`
+    (2,) is scratch.
+    """
+    feedback, lattice, ring, count = adjustments.feedback, adjustments.lattice, series.ring[row], series.seen[row]
+    if k == 0:
+        track_recurrence(lattice, row, ring, count)
+        apply_feedback(series, feedback, plan, row, networks, scale, shares, mixed)
+        make_monotone(mixed, plan.middle)
+        for q in range(len(mixed)):
+            feedback.shifted[row, q] = mixed[q]
+    apply_lattice(lattice, plan, row, k, slot, ring, count, series.unit[row, slot], shares, mixed)
+    make_monotone(mixed, plan.middle)

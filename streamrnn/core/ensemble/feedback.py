@@ -1,0 +1,195 @@
+"""Feedback of errors: a regression of the mixture's error one step ahead on its latest ones, of each series.
+
+Errors that follow each other, or return with a season, can be forecast. Recursive least squares forecast the next one
+from the last three, from those of the same phase in earlier seasons, from their mean, and from the distances of some
+members from the mixture. All quantiles are shifted by the forecast, with the weight that it has in an aggregation with
+a shift of 0, so that feedback without use does little harm. Errors are in multiples of the running |error| of the
+published median. Only the forecasts of one step have it: those of twelve and more gained nothing.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from streamrnn.core.ensemble.aggregation import FIRST_BOUND, FIRST_VARIANCE, fill_weights, update_regrets
+from streamrnn.core.experts.classical import decode_point
+from streamrnn.core.experts.rls import update_covariance
+from streamrnn.core.jit import Floats, Integers, Shorts, Singles, compiled
+from streamrnn.core.series.calendar import round_cadence, slot_count, steps_passed
+from streamrnn.core.series.plan import Plan
+from streamrnn.core.series.scaling import clip, decode16, encode16
+from streamrnn.core.series.state import EXPERTS, LONG_SLOTS, FullState
+
+FEEDBACK_VERSION = 1
+"""Entry of the layout; incremented when the state changes its meaning."""
+FORGET = 0.9995  # forgetting factor of the regression, per label
+ERROR_CLIP = 1.5  # largest error that updates the weights, multiples of the running |error|
+TERM_CLIP = 4.0  # largest regressor, in the same multiples
+SHIFT_CLIP = 3.0  # largest forecast, in the same multiples
+FIRST_LABEL = 10  # number of the first label that the regression learns from
+MEAN_RATE = 0.1  # rate of the mean error, per label
+CONSTANT = 0.3  # the constant regressor
+BACK = 3  # latest errors among the regressors
+PRIOR_ERRORS, PRIOR_MEMBERS = 1.0, 0.1
+"""Variance of the first weights, of errors and of distances of members; the smaller one is a stronger ridge."""
+SEASONS = 4  # errors of earlier seasons among the regressors: see fill_terms
+MEMBERS = tuple(EXPERTS.index(name) for name in ("ridge", "regression", "holt_winters", "naive_short"))
+FROM_MEMBERS = BACK + SEASONS + 2  # first regressor that is a member's distance; persistence, then MEMBERS, networks
+STEPS_BACK = LONG_SLOTS  # steps that errors are stored for: a week at a cadence of 15 minutes
+FEEDBACK_PRIOR = np.array([0.5, 0.5])  # of no shift and of the whole one
+
+
+class Feedback(NamedTuple):
+    """One row per series. D regressors, Q quantiles, R = STEPS_BACK. Errors in multiples of the running |error|."""
+
+    weights: Singles  # (S, D) of the regression
+    covariance: Singles  # (S, D (D + 1) / 2) lower triangle, row by row
+    terms: Singles  # (S, D) regressors of the pending forecast
+    scale: Singles  # (S,) running |error| when the pending forecast was made, units; 0: none is pending
+    shift: Singles  # (S,) pending forecast of the error
+    shifted: Singles  # (S, Q) pending quantiles with feedback, units
+    regret: Singles  # (S, Q, 2) of no shift and of the whole one, see aggregation
+    variance: Singles  # (S, Q, 2)
+    bound: Singles  # (S, Q, 2)
+    mean: Singles  # (S,) exponential mean of the errors
+    errors: Shorts  # (S, R) errors of the last R steps, 16-bit codes; 0: unknown
+    position: Integers  # (S,) steps of the cadence so far
+
+
+FEEDBACK_AXES = {"shifted": "Q", "regret": "N.", "variance": "N.", "bound": "N."}
+"""Meaning of the axes after the first, of the arrays whose shape depends on the plan; see migration."""
+
+
+def allocate_feedback(capacity: int, plan: Plan, networks: int) -> Feedback:
+    """Allocate `capacity` new series, with N `networks` in the mixture."""
+    f4, q, width = np.float32, len(plan.levels), FROM_MEMBERS + 1 + len(MEMBERS) + networks
+    prior = np.where(np.arange(width) < FROM_MEMBERS, PRIOR_ERRORS, PRIOR_MEMBERS)
+    diagonal = np.cumsum(np.arange(1, width + 1)) - 1
+    new = Feedback(
+        weights=np.zeros((capacity, width), f4), covariance=np.zeros((capacity, width * (width + 1) // 2), f4),
+        terms=np.zeros((capacity, width), f4), scale=np.zeros(capacity, f4), shift=np.zeros(capacity, f4),
+        shifted=np.zeros((capacity, q), f4), regret=np.zeros((capacity, q, 2), f4),
+        variance=np.full((capacity, q, 2), FIRST_VARIANCE, f4), bound=np.full((capacity, q, 2), FIRST_BOUND, f4),
+        mean=np.zeros(capacity, f4), errors=np.zeros((capacity, STEPS_BACK), np.int16),
+        position=np.zeros(capacity, np.int64),
+    )  # fmt: skip
+    new.covariance[:, diagonal] = prior
+    return new
+
+
+@compiled
+def past_error(feedback: Feedback, row: int, back: int) -> float:
+    """Return the error `back` steps before the latest step; 0: unknown."""
+    if not 0 <= back < STEPS_BACK:
+        return 0.0
+    return decode16(feedback.errors[row, (feedback.position[row] - back) % STEPS_BACK], TERM_CLIP)
+
+
+@compiled
+def store_error(feedback: Feedback, row: int, steps: int, error: float) -> None:
+    """Store the error of the latest step, `steps` after the one before; those in between are unknown."""
+    for back in range(min(steps - 1, STEPS_BACK)):
+        feedback.errors[row, (feedback.position[row] + steps - 1 - back) % STEPS_BACK] = 0
+    feedback.position[row] += steps
+    feedback.errors[row, feedback.position[row] % STEPS_BACK] = encode16(error, TERM_CLIP)
+
+
+@compiled
+def learn_error(feedback: Feedback, row: int, error: float, product: Singles) -> None:
+    """Update the regression by the error of the pending forecast; `product` (D,) is scratch."""
+    terms, weights = feedback.terms[row], feedback.weights[row]
+    expected = 0.0
+    for d in range(len(terms)):
+        expected += weights[d] * terms[d]
+    surprise = min(max(error - expected, -ERROR_CLIP), ERROR_CLIP)
+    update_covariance(feedback.covariance[row], terms, product, PRIOR_ERRORS, FORGET)
+    for d in range(len(terms)):
+        weights[d] += product[d] * surprise
+
+
+@compiled
+def learn_feedback(
+    series: FullState, feedback: Feedback, plan: Plan, row: int, time: int, mixed: Singles, truth: float,
+    outputs: Floats, product: Singles,
+) -> None:  # fmt: skip
+    """Learn from the label of the pending one-step forecast, before the observation at `time` (ms) is stored.
+
+    Called for every observation: `truth`, units, is NaN for one that is no label. `mixed` (Q,) are the mixture's
+    quantiles without feedback, units; `outputs` (2,) and `product` (D,) are scratch.
+    """
+    count, scale, error = series.seen[row], feedback.scale[row], 0.0
+    if count == 0:
+        return
+    steps = steps_passed(series.cadence[row], series.votes[row], float(time - series.time[row]))
+    if truth == truth and scale > 0:
+        shift = scale * feedback.shift[row]
+        error = (truth - mixed[plan.middle]) / scale
+        if count > FIRST_LABEL:
+            learn_error(feedback, row, error, product)
+        for q in range(len(plan.levels)):
+            outputs[0], outputs[1] = mixed[q], mixed[q] + shift
+            update_regrets(
+                feedback.regret[row, q], feedback.variance[row, q], feedback.bound[row, q], feedback.shifted[row, q],
+                outputs, truth, plan.levels[q], 1.0,
+            )  # fmt: skip
+        error = clip(error, TERM_CLIP)
+        feedback.mean[row] += MEAN_RATE * (error - feedback.mean[row])
+    store_error(feedback, row, steps, error)
+
+
+@compiled
+def fill_terms(series: FullState, feedback: Feedback, plan: Plan, row: int, networks: Singles, center: float) -> None:
+    """Fill the regressors of the next error; `networks` (N, Q) and the mixture's median `center` in units."""
+    terms, scale, cadence = feedback.terms[row], feedback.scale[row], round_cadence(series.cadence[row])
+    for back in range(BACK):
+        terms[back] = past_error(feedback, row, back)
+    for i in range(SEASONS):
+        terms[BACK + i] = 0.0
+    short, long = series.period[row, 0], series.period[row, 1]
+    if cadence > 0 and short > 0:
+        rows = slot_count(short, cadence, 1 << 20)
+        terms[BACK] = past_error(feedback, row, rows - 1)  # of the target's phase
+        terms[BACK + 1] = past_error(feedback, row, 2 * rows - 1)
+        terms[BACK + 2] = past_error(feedback, row, rows) if rows >= BACK else 0.0
+    if cadence > 0 and long > 0:
+        terms[BACK + 3] = past_error(feedback, row, slot_count(long, cadence, 1 << 20) - 1)
+    terms[FROM_MEMBERS - 2], terms[FROM_MEMBERS - 1] = feedback.mean[row], CONSTANT
+    terms[FROM_MEMBERS] = clip(-center / scale, TERM_CLIP)
+    at = FROM_MEMBERS + 1
+    for e in MEMBERS:
+        terms[at] = clip((decode_point(series.points[row, plan.slots[0], e]) - center) / scale, TERM_CLIP)
+        at += 1
+    for n in range(len(networks)):
+        terms[at + n] = clip((networks[n, plan.middle] - center) / scale, TERM_CLIP)
+
+
+@compiled
+def apply_feedback(
+    series: FullState, feedback: Feedback, plan: Plan, row: int, networks: Singles, scale: float, shares: Floats,
+    mixed: Floats,
+) -> None:  # fmt: skip
+    """Shift the quantiles `mixed` (Q,) of the one-step forecast, in place; units.
+
+    `networks` (N, Q) are the networks' quantiles, `scale` is the running |error| of the published median; `shares`
+    (2,) is scratch.
+    """
+    feedback.scale[row], feedback.shift[row] = scale, 0.0
+    if scale > 0:
+        fill_terms(series, feedback, plan, row, networks, mixed[plan.middle])
+        expected = 0.0
+        for d in range(len(feedback.terms[row])):
+            expected += feedback.weights[row, d] * feedback.terms[row, d]
+        shift = min(max(expected, -SHIFT_CLIP), SHIFT_CLIP)
+        feedback.shift[row] = shift
+        for q in range(len(mixed)):
+            fill_weights(
+                feedback.regret[row, q], feedback.variance[row, q], feedback.bound[row, q], FEEDBACK_PRIOR, 1.0, shares
+            )
+            mixed[q] += shares[1] * shift * scale
+
+
+def forget_errors(feedback: Feedback, row: int, steps: int) -> None:
+    """Remove the pending forecast and the errors of the last steps of a series."""
+    latest = np.arange(feedback.position[row] - min(steps, STEPS_BACK), feedback.position[row]) + 1
+    feedback.errors[row, latest % STEPS_BACK] = 0
+    feedback.scale[row] = feedback.mean[row] = feedback.shift[row] = 0.0

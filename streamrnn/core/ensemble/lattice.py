@@ -1,0 +1,100 @@
+"""Lattice of recurring values: the median of a quantized series is moved to the nearest of its recent values.
+
+Where most values have been seen before, the value that a forecast is nearest to is likelier than those in between. The
+moved median is aggregated with the one before, per series and horizon; on other series nothing is computed.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from streamrnn.core.ensemble.aggregation import FIRST_BOUND, FIRST_VARIANCE, fill_weights, label_weight, update_regrets
+from streamrnn.core.jit import Floats, Singles, compiled
+from streamrnn.core.series.plan import Plan
+
+LATTICE_VERSION = 1
+"""Entry of the layout; incremented when the state changes its meaning."""
+RECURRENCE_RATE = 0.01  # rate of the share of observations whose value recurs
+MOSTLY = 0.5  # share from which on a series is quantized
+FIRST_ROW = 30  # observations up to which it is not known
+LATTICE_PRIOR = np.array([0.9, 0.1])  # of the median before, and of the moved one
+
+
+class Lattice(NamedTuple):
+    """One row per series. K horizons, L pending slots."""
+
+    recurring: Singles  # (S,) recent share of observations whose value was among the last R
+    moved: Singles  # (S, L) pending medians at the nearest recent value, units; NaN: the series was not quantized
+    blended: Singles  # (S, L) pending medians as aggregated, units
+    regret: Singles  # (S, K, 2) of the median before and of the moved one, see aggregation
+    variance: Singles  # (S, K, 2)
+    bound: Singles  # (S, K, 2)
+
+
+LATTICE_AXES = {
+    "moved": "L", "blended": "L", "regret": "K.", "variance": "K.", "bound": "K.",
+}  # fmt: skip
+"""Meaning of the axes after the first, of the arrays whose shape depends on the plan; see migration."""
+
+
+def allocate_lattice(capacity: int, plan: Plan) -> Lattice:
+    """Allocate `capacity` new series."""
+    f4, k, slots = np.float32, len(plan.horizons), int(plan.horizons.sum())
+    return Lattice(
+        recurring=np.zeros(capacity, f4), moved=np.full((capacity, slots), np.nan, f4),
+        blended=np.zeros((capacity, slots), f4), regret=np.zeros((capacity, k, 2), f4),
+        variance=np.full((capacity, k, 2), FIRST_VARIANCE, f4), bound=np.full((capacity, k, 2), FIRST_BOUND, f4),
+    )  # fmt: skip
+
+
+@compiled
+def track_recurrence(lattice: Lattice, row: int, ring: Singles, count: int) -> None:
+    """Update the share of recurring values; `ring` (R,) has the latest of `count` observations."""
+    latest, same = ring[(count - 1) % len(ring)], 0
+    for i in range(min(count, len(ring))):
+        same += ring[i] == latest
+    share = lattice.recurring[row]
+    lattice.recurring[row] = share + max(RECURRENCE_RATE, 1.0 / count) * ((1.0 if same > 1 else 0.0) - share)
+
+
+@compiled
+def nearest_value(ring: Singles, count: int, value: float) -> float:
+    """Return the one of the last values that is nearest to a centered `value`."""
+    least, nearest = np.inf, value
+    for i in range(min(count, len(ring))):
+        distance = abs(ring[i] - value)
+        if distance < least:
+            least, nearest = distance, ring[i]
+    return nearest
+
+
+@compiled
+def apply_lattice(
+    lattice: Lattice, plan: Plan, row: int, k: int, slot: int, ring: Singles, count: int, unit: float, shares: Floats,
+    mixed: Floats,
+) -> None:  # fmt: skip
+    """Move the median of `mixed` (Q,), units, of a quantized series, in place; `shares` (2,) is scratch."""
+    lattice.moved[row, slot] = np.nan
+    if lattice.recurring[row] > MOSTLY and count > FIRST_ROW:
+        latest, median = ring[(count - 1) % len(ring)], mixed[plan.middle]
+        moved = (nearest_value(ring, count, latest + median * unit) - latest) / unit
+        weight = label_weight(plan.horizons[k])
+        fill_weights(
+            lattice.regret[row, k], lattice.variance[row, k], lattice.bound[row, k], LATTICE_PRIOR, weight, shares
+        )
+        lattice.moved[row, slot] = moved
+        lattice.blended[row, slot] = mixed[plan.middle] = median + shares[1] * (moved - median)
+
+
+@compiled
+def learn_lattice(
+    lattice: Lattice, plan: Plan, row: int, k: int, slot: int, median: float, truth: float, outputs: Floats
+) -> None:
+    """Learn from the label of a pending forecast, whose `median` was moved, units; `outputs` (2,) is scratch."""
+    moved = lattice.moved[row, slot]
+    if moved == moved:
+        outputs[0], outputs[1] = median, moved
+        update_regrets(
+            lattice.regret[row, k], lattice.variance[row, k], lattice.bound[row, k], lattice.blended[row, slot],
+            outputs, truth, 0.5, label_weight(plan.horizons[k]),
+        )  # fmt: skip

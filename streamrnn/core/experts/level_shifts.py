@@ -1,0 +1,160 @@
+"""Detection of changes of level or unit: the latest values all lie far from those before, by scales of the series."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streamrnn.core.experts.drift import LASTING
+from streamrnn.core.jit import Booleans, Floats, Integers
+from streamrnn.core.row_table import RowTable
+from streamrnn.core.series.lean_state import AnyState
+from streamrnn.core.series.plan import Plan
+
+RECENT = 8  # latest values, of which all but one must be far
+BEFORE = 16  # values before them, with which they are compared, ...
+FEWEST_BEFORE = 8  # ... or as few, where rows are missing among the last
+FIRST = 64  # observations of a series before a change is looked for
+FAR = 30.0  # least distance of a far value from the median before, in scales of the change over one step
+NEAR = 15.0  # largest distance of the values before from their median, in the same scales
+UNIT = 0.6  # least log10 of the ratio of two scales that a change of the unit explains
+LEVEL = 3.0  # least level of a series whose unit shows in it, in the same scales
+MOST_WRONG, EXACT = 0.5, 0.01  # largest relative distance of a ratio from a power of ten; where the spread is silent
+PREFIX = "shifts_"  # prefix of the names of saved arrays
+
+
+class Recent(NamedTuple):
+    """One row per series."""
+
+    values: Floats  # (S, RECENT) latest values, the last one last
+    times: Integers  # (S, RECENT) ms
+    until: Integers  # (S,) number of the observation up to which the series is drifting
+
+
+class Change(NamedTuple):
+    """A change of a series' level or unit: old values are `factor` times as large, around another center."""
+
+    center: float  # new center, field's unit
+    factor: float
+    values: Floats  # (P,) observed since, field's unit
+    times: Integers  # (P,) ms
+
+
+class LevelShifts:
+    """Detector of changes of level or unit, and which series had one recently."""
+
+    layout = True
+    """Entry of the layout."""
+
+    def __init__(self) -> None:
+        blank = Recent(np.zeros((1, RECENT)), np.zeros((1, RECENT), np.int64), np.zeros(1, np.int64))
+        self._table = RowTable(blank._asdict(), Recent)
+        self.alarms = 0
+
+    def add(self) -> None:
+        """Add a series."""
+        self._table.append()
+
+    def find(self, series: AnyState, plan: Plan, rows: Integers) -> list[tuple[int, Change]]:
+        """Return the changes that the observations so far of these rows show, and mark the rows as drifting."""
+        recent = self._table.rows
+        seen = series.seen[rows]
+        known = (recent.times[rows, 0] != 0) & (seen >= FIRST)
+        known &= seen > recent.until[rows] - LASTING + RECENT + BEFORE  # not the same one again
+        jump = np.abs(recent.values[rows, -1] - recent.values[rows, 0])
+        earlier = series.ring[rows, (seen - RECENT - 1) % series.ring.shape[1]]
+        reach = np.abs(recent.values[rows, -1] - (series.center[rows] + earlier))
+        found = []
+        for at in np.flatnonzero(known & (np.maximum(jump, reach) > NEAR * series.scale[rows, 0])).tolist():
+            row = int(rows[at])
+            numbers = observed_rows(series, plan, row)[-RECENT - BEFORE : -RECENT]
+            if len(numbers) < FEWEST_BEFORE:
+                continue
+            change = change_of(
+                series.center[row] + series.ring[row, numbers % series.ring.shape[1]], recent.values[row],
+                recent.times[row], float(series.scale[row, 0]), float(series.center[row]),
+            )  # fmt: skip
+            if change is not None:
+                recent.until[row] = seen[at] + LASTING
+                found.append((row, change))
+        self.alarms += len(found)
+        return found
+
+    def observe(self, rows: Integers, values: Floats, times: Integers) -> None:
+        """Store a wave: `rows` (B,), `values` (B,), `times` (B,) ms."""
+        recent = self._table.rows
+        recent.values[rows] = np.concatenate([recent.values[rows, 1:], values[:, None]], 1)
+        recent.times[rows] = np.concatenate([recent.times[rows, 1:], times[:, None]], 1)
+
+    def is_drifting(self, rows: Integers, seen: Integers) -> Booleans:
+        """Return which of the rows (B,) had a change recently, after `seen` (B,) observations."""
+        return np.asarray(self._table.rows.until[rows] >= seen)
+
+    def arrays(self) -> dict[str, NDArray[np.generic]]:
+        """Return the saved arrays by name, one row per series."""
+        return {f"{PREFIX}{name}": array for name, array in self._table.arrays.items()}
+
+    def clear(self) -> None:
+        """Remove all series."""
+        self._table.clear()
+
+    def extend(self, saved: Mapping[str, Any]) -> None:
+        """Add series with saved arrays, named as by `arrays`."""
+        self._table.extend({name: saved[f"{PREFIX}{name}"] for name in Recent._fields})
+
+    def keep(self, rows: Integers) -> None:
+        """Remove all series but those of `rows`, ascending, which move up."""
+        self._table.keep(rows)
+
+    def append(self, count: int) -> None:
+        """Add `count` new series."""
+        self._table.append(count)
+
+
+def observed_rows(series: AnyState, plan: Plan, row: int) -> Integers:
+    """Return the numbers of the last rows of a series that were not missing, ascending."""
+    longest, count = int(plan.horizons[-1]), int(series.seen[row])
+    numbers = np.arange(max(count - longest, 0), count)
+    return numbers[series.unit[row, plan.slots[-1] + numbers % longest] > 0]
+
+
+def change_of(before: Floats, recent: Floats, times: Integers, scale: float, center: float) -> Change | None:
+    """Return the change between the values before and the recent ones, of a series with this scale; None: none.
+
+    A unit changes by a power of ten. Otherwise the level shifts, by the largest change between two values.
+    """
+    middle = float(np.median(before))
+    far = np.abs(recent - middle) > FAR * scale
+    if far.sum() < RECENT - 1 or np.abs(before - middle).max() >= NEAR * scale:
+        return None
+    first = int(far.argmax())
+    joined, after = np.concatenate([before[-1:], recent]), recent[first:]
+    power, of_all = unit_power(float(joined[first]), after, scale)
+    factor = 10.0**power
+    if power and of_all:
+        moved = factor * center
+    elif power:
+        moved = float(np.median(after)) + factor * (center - middle)
+    else:
+        steps = np.diff(joined)[: first + 1]
+        moved = center + float(steps[np.abs(steps).argmax()])
+    return Change(moved, factor, after.copy(), times[first:].copy())
+
+
+def unit_power(last: float, after: Floats, scale: float) -> tuple[int, bool]:
+    """Return the power of ten by which a unit has changed, 0: none, and whether the level has changed as well.
+
+    `last` is the value before the change, `after` are those since, and `scale` is the scale before.
+    """
+    spread = float(np.abs(np.diff(after)).mean()) / scale
+    power = round(np.log10(spread)) if spread > 0 and abs(np.log10(spread)) >= UNIT else 0
+    if abs(last) <= LEVEL * scale:
+        return power, True
+    ratio = after[0] / last
+    nearest = round(np.log10(ratio)) if ratio > 0 else 0
+    wrong = abs(ratio / 10.0**nearest - 1)
+    agreed = power != 0 and abs(power - nearest) <= 1 and wrong <= min(LEVEL * scale / abs(last), MOST_WRONG)
+    if nearest and (agreed or (abs(nearest) > 1 and wrong <= EXACT)):
+        return nearest, True
+    return power, False

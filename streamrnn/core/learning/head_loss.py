@@ -1,0 +1,110 @@
+"""The loss of the head's forecasts and its gradient in closed form, in few and large operations.
+
+Equations: `head_knots` in torch_network for the forecasts; pinball loss (Koenker & Bassett 1978).
+
+Letters: C rows of all windows times horizons K, E experts, L knots, W units of the head, H size of the encoding. Arrays
+over experts or knots have C as their last axis, so that the part of each is contiguous.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from streamrnn.core.network.shapes import KNOTS, LABEL_WEIGHTS
+from streamrnn.core.network.workspace import Workspace
+
+MIDDLE = 0.5 - torch.tensor(KNOTS, dtype=torch.float64).unsqueeze(1)
+PARTS = ("head_hidden", "head_advice", "head_bias", "out_weight", "out_bias")
+
+
+def pinball_losses(knots: Tensor, labels: Tensor) -> Tensor:
+    """Return the pinball losses (...), mean over KNOTS, of `knots` (..., L); 0 where a label (...) is NaN."""
+    levels = torch.tensor(KNOTS, dtype=knots.dtype, device=knots.device)
+    known = ~labels.isnan()
+    error = torch.where(known, labels, 0.0).unsqueeze(-1) - knots
+    return torch.maximum(levels * error, (levels - 1) * error).mean(-1) * known
+
+
+def head_loss(
+    parts: Mapping[str, Tensor], hidden: Tensor, points: Tensor, trust: Tensor, lead: Tensor, labels: Tensor,
+    workspace: Workspace,
+) -> Tensor:  # fmt: skip
+    """Return the weighted mean pinball loss of the head's forecasts over the `labels` (..., K) that are not NaN.
+
+    A label weighs more the better the best expert is than persistence, by `trust` (..., K, E): the relative error
+    counts. `hidden` (..., H), `points` (..., K, E), `lead` (..., K, 3). Only `parts` and `hidden` have gradients.
+    """
+    weights = [parts[name] for name in PARTS]
+    loss: Tensor = HeadLoss.apply(workspace, points, trust, lead, labels, hidden, *weights)
+    return loss
+
+
+class HeadLoss(torch.autograd.Function):
+    """The loss; see `head_loss`. Its gradient is computed at the same time."""
+
+    @staticmethod
+    def forward(ctx: Any, workspace: Workspace, *tensors: Tensor) -> Tensor:
+        """Return the loss of (points, trust, lead, labels, hidden) and the weights in the order of PARTS."""
+        *known, hidden, head_hidden, head_advice, head_bias, out_weight, out_bias = tensors
+        points, advice, weight, labels = _read(workspace, *known)
+        count, width = len(labels), len(head_bias)
+        encodings = workspace.empty(hidden.shape, hidden).copy_(hidden).view(-1, hidden.shape[-1])
+        sums, sigmoid, active = (workspace.empty((count, width), hidden) for _ in range(3))
+        by_row, slopes = sums.view(len(encodings), -1, width), workspace.empty((len(encodings), width), hidden)
+        by_row[:] = torch.mm(encodings, head_hidden.t(), out=slopes).unsqueeze(1)
+        sums.addmm_(advice.t(), torch.cat([head_advice.t(), head_bias.unsqueeze(0)]))
+        torch.sigmoid(sums, out=sigmoid)
+        torch.mul(sums, sigmoid, out=active)
+        outputs = workspace.empty((len(out_bias), count), hidden)
+        torch.addmm(out_bias.unsqueeze(1), out_weight, active.t(), out=outputs)
+        loss = _replace_by_slopes(outputs, points, weight, labels, workspace)
+        grad_out = outputs @ active
+        slope = torch.addcmul(sigmoid, active, sigmoid, value=-1, out=sigmoid).add_(active)  # s + x s (1 - s)
+        torch.mm(outputs.t(), out_weight, out=sums).mul_(slope)
+        torch.sum(by_row, 1, out=slopes)
+        grad_advice = (advice @ sums).t()  # the last column is that of the bias
+        grad_hidden = torch.mm(slopes, head_hidden, out=workspace.empty(encodings.shape, hidden)).view(hidden.shape)
+        layer = slopes.t() @ encodings, grad_advice[:, :-1], grad_advice[:, -1]
+        ctx.gradients = grad_hidden, *layer, grad_out, outputs.sum(1)
+        return loss
+
+    @staticmethod
+    def backward(ctx: Any, *outputs: Tensor) -> tuple[Tensor | None, ...]:
+        """Return the gradients of the arguments."""
+        return (*[None] * 5, *(gradient * outputs[0] for gradient in ctx.gradients))
+
+
+def _read(
+    workspace: Workspace, points: Tensor, trust: Tensor, lead: Tensor, labels: Tensor
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Return points (E + 1, C) with persistence's, the head's inputs (2 E + 4, C) with a one, weights and labels (C,).
+
+    An unknown label has weight 0.
+    """
+    experts, leads, flat = points.shape[-1], lead.shape[-1], labels.reshape(-1)
+    point = workspace.empty((experts + 1, len(flat)), points)
+    advice = workspace.empty((2 * experts + leads + 1, len(flat)), points)
+    log, trusts, further, one = advice.split([experts, experts, leads, 1])
+    point[:-1], point[-1] = points.reshape(-1, experts).t(), 0.0
+    trusts[:], further[:], one[:] = trust.reshape(-1, experts).t(), lead.reshape(-1, leads).t(), 1.0
+    torch.abs(point[:-1], out=log).log1p_().copysign_(point[:-1])
+    known = ~flat.isnan()
+    weight = (-trusts.amin(0)).exp_().clamp_(*LABEL_WEIGHTS).mul_(known).div_(known.sum().clamp(min=1) * len(KNOTS))
+    return point, advice, weight, flat.nan_to_num(0.0)
+
+
+def _replace_by_slopes(outputs: Tensor, points: Tensor, weight: Tensor, labels: Tensor, workspace: Workspace) -> Tensor:
+    """Replace the head's `outputs` (E + 1 + L, C) by the loss's slopes with respect to them; return the loss."""
+    shares, knots = outputs[: len(points)], outputs[len(points) :]
+    rest, error = workspace.empty(points.shape, points), workspace.empty(knots.shape, knots)
+    shares.sub_(shares.amax(0)).exp_()
+    shares.div_(shares.sum(0))
+    center = torch.mul(shares, points, out=rest).sum(0)
+    torch.sub(labels - center, knots, out=error)
+    # max(p e, (p - 1) e) = e (p - 1/2 + sign(e) / 2)
+    torch.sign(error, out=knots).mul_(-0.5).add_(MIDDLE.to(knots)).mul_(weight)
+    loss = -torch.dot(knots.view(-1), error.view(-1))
+    shares.mul_(torch.sub(points, center, out=rest)).mul_(knots.sum(0))
+    return loss

@@ -1,0 +1,128 @@
+"""The heads of all networks of a task: their weights, stacked, and their forecasts of one wave in one compiled call."""
+
+from collections.abc import Sequence
+from statistics import NormalDist
+from typing import NamedTuple
+
+import numpy as np
+
+from streamrnn.core.jit import Integers, Singles, compiled
+from streamrnn.core.network.head import (
+    Head,
+    HeadBlock,
+    allocate_block,
+    fill_advice,
+    forward_block,
+    unpack_head,
+)
+from streamrnn.core.network.shapes import KNOTS, Shape
+from streamrnn.core.series.wave import WaveFeatures
+from streamrnn.core.vector_products import LANES
+
+BLOCK = 8  # rows, each with all horizons
+
+
+class KnotInterpolation(NamedTuple):
+    """Interpolation of Q quantiles between the knots: linear in the quantiles of the normal distribution."""
+
+    lower: Integers  # (Q,) index of the knot below
+    share: Singles  # (Q,) of the distance to the next knot; outside 0 to 1 beyond the outermost knots
+
+
+def knot_interpolation(quantiles: tuple[float, ...]) -> KnotInterpolation:
+    """Return the interpolation for these levels."""
+    knots, wanted = (np.array([NormalDist().inv_cdf(p) for p in levels]) for levels in (KNOTS, quantiles))
+    lower = np.clip(np.searchsorted(knots, wanted + 1e-9) - 1, 0, len(knots) - 2).astype(np.int64)
+    share = (wanted - knots[lower]) / (knots[lower + 1] - knots[lower])
+    return KnotInterpolation(lower, share.round(9).astype(np.float32))
+
+
+@compiled
+def sort_knots(pairs: int, experts: int, block: HeadBlock, knots: int) -> None:
+    """Turn the offsets of a block's columns into knots in ascending order, by exchanges of neighbours."""
+    lanes = -(-pairs // LANES) * LANES
+    for a in range(experts + 1, experts + 1 + knots):
+        for i in range(lanes):
+            block.columns[a, i] = block.total[1, i] + block.columns[a, i]
+    for turn in range(knots):
+        for a in range(experts + 1 + turn % 2, experts + knots, 2):
+            lower, upper = block.columns[a], block.columns[a + 1]
+            for i in range(lanes):
+                x, y = lower[i], upper[i]
+                lower[i], upper[i] = y if y < x else x, x if y < x else y
+
+
+@compiled
+def interpolate_knots(
+    experts: int, block: HeadBlock, lower: Integers, share: Singles, horizons: int, quantiles: Singles
+) -> None:
+    """Fill `quantiles` (R, K, Q) from a block's sorted knots."""
+    for q in range(len(lower)):
+        below, above = block.columns[experts + 1 + lower[q]], block.columns[experts + 2 + lower[q]]
+        for r in range(len(quantiles)):
+            for k in range(horizons):
+                pair = r * horizons + k
+                quantiles[r, k, q] = below[pair] + share[q] * (above[pair] - below[pair])
+
+
+@compiled
+def forecast_heads(
+    tops: Singles, encoder: Integers, points: Singles, trust: Singles, lead: Singles, heads: tuple[Singles, ...],
+    lower: Integers, share: Singles, scratch: tuple[Singles, ...], quantiles: Singles,
+) -> None:  # fmt: skip
+    """Fill the quantiles of all networks for one wave, in units, in blocks of rows.
+
+    Args:
+        tops: Encodings, (encoders, B, H).
+        encoder: Of each network, (N,).
+        points: Experts' forecasts, (B, K, E).
+        trust: As in WaveFeatures, (B, K, E).
+        lead: As in WaveFeatures, (B, K, 3).
+        heads: The parts of a Head for all networks, each (N, ...).
+        lower: As in KnotInterpolation, (Q,).
+        share: As in KnotInterpolation, (Q,).
+        scratch: A HeadBlock as a plain tuple.
+        quantiles: Outputs, (N, B, K, Q).
+    """
+    (rows, horizons, experts), block = points.shape, HeadBlock(*scratch)
+    recurrent, advice, bias, out, out_bias = heads
+    for first in range(0, rows, BLOCK):
+        end = min(first + BLOCK, rows)
+        fill_advice(points[first:end], trust[first:end], lead[first:end], block)
+        for n in range(len(encoder)):
+            head = Head(recurrent[n], advice[n], bias[n], out[n], out_bias[n])
+            forward_block(tops[encoder[n]][first:end], horizons, head, block)
+            sort_knots((end - first) * horizons, experts, block, len(KNOTS))
+            interpolate_knots(experts, block, lower, share, horizons, quantiles[n][first:end])
+
+
+class HeadStack:
+    """Heads of one shape, and the encoder that each of them reads."""
+
+    def __init__(self, shape: Shape, encoders: Sequence[int], horizons: int, quantiles: tuple[float, ...]) -> None:
+        """Create heads whose weights are zero; `encoders` are the numbers of their encoders."""
+        self._encoders = np.array(encoders, np.int64)
+        empty = network_head(np.zeros(shape.size, np.float32), shape)
+        self._heads = tuple(np.stack([part] * len(encoders)) for part in empty)
+        self._interpolation = knot_interpolation(quantiles)
+        self._scratch = tuple(allocate_block(BLOCK, horizons, shape.experts, shape.width, shape.knots))
+
+    def __len__(self) -> int:
+        return len(self._encoders)
+
+    def load(self, number: int, head: Head) -> None:
+        """Copy the weights of a head."""
+        for stacked, part in zip(self._heads, head, strict=True):
+            stacked[number] = part
+
+    def forecast(self, tops: Singles, features: WaveFeatures) -> Singles:
+        """Return the quantiles (N, B, K, Q) in units, from the encodings `tops` (encoders, B, H)."""
+        shape = len(self), *features.points.shape[:2], len(self._interpolation.lower)
+        quantiles, advice = np.empty(shape, np.float32), (features.points, features.trust, features.lead)
+        forecast_heads(tops, self._encoders, *advice, self._heads, *self._interpolation, self._scratch, quantiles)
+        return quantiles
+
+
+def network_head(weights: Singles, shape: Shape) -> Head:
+    """Copy the head from a network's flat weights."""
+    return unpack_head(weights[-shape.head_size :], shape.encoder.top, shape.experts, shape.width, shape.knots)

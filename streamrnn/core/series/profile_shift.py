@@ -1,0 +1,144 @@
+"""Recognition of a daily profile that is suddenly earlier or later, as after a daylight-saving change.
+
+The values of the last day are compared with the profiles before it. Where they fit far better at another time of day,
+and explain nearly all of the profile's variation there, the phases of the series are moved: by a change of `first`,
+from which phases count. The thresholds are such that a series whose profile merely changes is left alone.
+"""
+
+import math
+
+import numpy as np
+
+from streamrnn.core.clock.season_clock import SeasonClock, season_origin, season_time
+from streamrnn.core.jit import Singles, compiled, compiled_allocating
+from streamrnn.core.series.calendar import DAY, HOUR, WEEK, phase, slot_count
+from streamrnn.core.series.plan import Plan
+from streamrnn.core.series.state import FullState
+
+LOOKS = 8  # per day
+LONGEST_SHIFT = HOUR
+FEWEST_SEASONS = 3  # least age of a series, in seasons of the table that is searched
+FIT = 0.35
+"""Largest distance of the last day from the moved profile, as a share of that from the profile as it was. On 33 real
+series with daily seasons, without a change of clock, the share was never below 0.48."""
+NOISE = 0.2  # largest such distance, as a share of the profile's own variation
+KNOWN = 0.9  # least share of slots with a value and a profile
+
+
+@compiled
+def slot_of(clock: SeasonClock, time: float, zone_at: float, first: float, period: float, slots: int) -> int:
+    """Return the slot of the phase of `time`, by the zone's offset at `zone_at`."""
+    then, origin = season_time(clock, time, zone_at, period), season_origin(clock, first, period)
+    return int(phase(then, origin, period) * slots + 0.5) % slots
+
+
+@compiled
+def look_due(before: float, time: float, first: float) -> bool:
+    """Return whether an observation at `time`, after one at `before`, is the first in its part of a day."""
+    part = DAY / LOOKS
+    return math.floor((time - first) / part) != math.floor((before - first) / part)
+
+
+@compiled
+def profile_before(latest: Singles, profile: Singles, rate: float, slot: int) -> float:
+    """Return the profile at a slot before its latest value; NaN: unknown."""
+    return (float(profile[slot]) - rate * float(latest[slot])) / (1 - rate)
+
+
+@compiled
+def day_distance(latest: Singles, profile: Singles, rate: float, slot: int, day: int, shift: int, most: float) -> float:
+    """Return the sum of distances of the last `day` slots up to `slot` from the profile `shift` slots before.
+
+    Infinite if it exceeds `most`, or if too many are unknown.
+    """
+    total, known, slots = 0.0, 0, len(latest)
+    for back in range(day):
+        at = (slot - back) % slots
+        distance = abs(float(latest[at]) - profile_before(latest, profile, rate, (at - shift) % slots))
+        if distance == distance:
+            total += distance
+            known += 1
+        if total > most:
+            return math.inf
+    return total if known >= KNOWN * day else math.inf
+
+
+@compiled
+def day_variation(latest: Singles, profile: Singles, rate: float, slot: int, day: int) -> float:
+    """Return the sum of distances of the profile from its mean, over the last `day` slots up to `slot`."""
+    mean, known, slots, total = 0.0, 0, len(latest), 0.0
+    for back in range(day):
+        value = profile_before(latest, profile, rate, (slot - back) % slots)
+        if value == value:
+            mean += value
+            known += 1
+    mean /= max(known, 1)
+    for back in range(day):
+        value = profile_before(latest, profile, rate, (slot - back) % slots)
+        total += abs(value - mean) if value == value else 0.0
+    return total
+
+
+@compiled
+def find_shift(latest: Singles, profile: Singles, rate: float, slot: int, day: int, reach: int) -> int:
+    """Return the slots, at most `reach`, by which the last day is later than the profile; 0: none, or not clearly."""
+    unmoved = day_distance(latest, profile, rate, slot, day, 0, math.inf)
+    least = min(FIT * unmoved, NOISE * day_variation(latest, profile, rate, slot, day))
+    found = 0
+    if not unmoved < math.inf:
+        return found
+    for shift in range(-reach, reach + 1):
+        distance = day_distance(latest, profile, rate, slot, day, shift, least) if shift != 0 else math.inf
+        if distance < least:
+            least, found = distance, shift
+    return found
+
+
+@compiled_allocating
+def move_day(table: Singles, rate: float, slots: int, slot: int, day: int, shift: int) -> None:
+    """Move the latest values of `day` slots up to `slot` by `shift` slots back, with their share in the profile."""
+    latest, before = table[0, :slots].copy(), table[1, :slots].copy()
+    for back in range(day):
+        at = (slot - back) % slots
+        value = profile_before(latest, table[1, :slots], rate, at)
+        before[at] = value if value == value else before[at]
+    table[1, :slots] = before
+    for back in range(day):
+        at, to = (slot - back) % slots, (slot - back - shift) % slots
+        if latest[at] == latest[at] and before[to] == before[to]:
+            table[0, to] = latest[at]
+            table[1, to] = before[to] + rate * (latest[at] - before[to])
+
+
+@compiled
+def follow_shift(
+    series: FullState, plan: Plan, row: int, time: float, cadence: float, rates: tuple[float, float]
+) -> bool:
+    """Move the phases of a series whose last day was earlier or later than its profile; return whether it was.
+
+    `rates` are those of the profiles, per season. The observation at `time` is in the tables, and not yet in the state.
+    """
+    first, short = float(series.first[row]), series.period[row, 0]
+    if short != DAY or cadence > HOUR or not look_due(float(series.time[row]), time, first):
+        return False
+    move = 0.0
+    for i in (1, 0):
+        period = series.period[row, i]
+        if move != 0 or period not in (DAY, WEEK) or time - first < FEWEST_SEASONS * period:
+            continue
+        table = series.short[row] if i == 0 else series.long[row]
+        slots = slot_count(period, cadence, len(table[0]))
+        width, slot = period / slots, slot_of(plan.clock, time, time, first, period, slots)
+        day, reach = int(DAY / width + 0.5), int(LONGEST_SHIFT / width + 0.5)
+        move = width * find_shift(table[0, :slots], table[1, :slots], rates[i], slot, day, reach)
+    if move == 0:
+        return False
+    for i in range(2):
+        period = series.period[row, i]
+        if period in (DAY, WEEK):
+            table = series.short[row] if i == 0 else series.long[row]
+            slots = slot_count(period, cadence, len(table[0]))
+            width, slot = period / slots, slot_of(plan.clock, time, time, first, period, slots)
+            move_day(table, rates[i], slots, slot, int(DAY / width + 0.5), int(np.rint(move / width)))
+    series.first[row] += int(np.rint(move))
+    return True

@@ -1,0 +1,1 @@
+"""Explanations of forecasts: mixture, seasons, and what widens the intervals."""

@@ -1,0 +1,42 @@
+"""Protobuf messages that are defined in Python: small parts of published schemas, without generated code."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from streamrnn.errors import missing_extra
+
+Definition = Mapping[str, tuple[int, str]]
+"""By field: its number and its type, a scalar type of protobuf or another message, with `*` behind it if repeated."""
+
+
+def message_classes(subject: str, definitions: Mapping[str, Definition]) -> tuple[dict[str, Any], type[Exception]]:
+    """Return the classes of messages by name, and the exception that they raise for bytes that are none.
+
+    Fields that are not defined are skipped when a message is read. `subject` names the format in messages.
+
+    Raises:
+        ConfigError: the library is not installed.
+    """
+    try:
+        from google.protobuf import descriptor_pb2, descriptor_pool, message, message_factory  # noqa: PLC0415
+    except ImportError:
+        raise missing_extra(subject, "protobuf", "protobuf") from None
+    types = descriptor_pb2.FieldDescriptorProto
+    package = f"streamrnn.{subject.rpartition(' ')[2]}"
+    file = descriptor_pb2.FileDescriptorProto(name=f"{package}.proto", package=package, syntax="proto2")
+    for name, fields in definitions.items():
+        defined = file.message_type.add(name=name)
+        for field, (number, kind) in fields.items():
+            base = kind.removesuffix("*")
+            label = types.LABEL_REPEATED if kind.endswith("*") else types.LABEL_OPTIONAL
+            added = defined.field.add(name=field, number=number, label=label)
+            if base in definitions:
+                added.type, added.type_name = types.TYPE_MESSAGE, f".{package}.{base}"
+            else:
+                added.type = types.Type.Value(f"TYPE_{base.upper()}")
+    pool = descriptor_pool.DescriptorPool()
+    pool.Add(file)
+    classes = {
+        name: message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{package}.{name}")) for name in definitions
+    }
+    return classes, message.DecodeError

@@ -1,0 +1,308 @@
+"""Data points of OTLP metrics, read from protobuf and from JSON alike."""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+from streamrnn.errors import RecordError, missing_extra
+from streamrnn.formats import shorten
+from streamrnn.formats.metrics.limits import MOST_DOCUMENTS, too_many_documents
+from streamrnn.formats.metrics.series import labelled
+
+MOST_ATTRIBUTES = 1000
+"""Largest number of attributes of one resource or data point."""
+
+
+class OtlpMetric(NamedTuple):
+    """A metric, and where it comes from."""
+
+    resource: Mapping[str, str]
+    identity: list[tuple[str, str]]
+    """Attributes of the resource that tell it from others, in order; a hash of them if they are long."""
+    scope: str
+    name: str
+    """At most 4,096 characters."""
+    unit: str
+    kind: str
+    """gauge, sum, histogram, exponential_histogram or summary."""
+    temporality: str | None
+    """delta or cumulative; None for gauges and summaries."""
+    monotonic: bool | None
+    """Whether a sum only grows; None for other types."""
+
+
+class OtlpPoint(NamedTuple):
+    """A data point."""
+
+    attributes: Mapping[str, str]
+    time: int
+    """Nanoseconds since the epoch; 0 if unknown."""
+    recorded: bool
+    """False for a point that marks the end of a series."""
+    fields: list[tuple[str, float]]
+
+
+_DESCRIPTIVE = (
+    "telemetry.", "os.", "process.command", "process.executable.", "process.owner", "process.runtime.",
+    "process.parent_pid", "host.arch", "host.cpu.", "host.image.", "host.ip", "host.mac", "host.type",
+    "service.version", "container.image.", "container.command", "container.runtime", "cloud.provider",
+    "cloud.platform", "k8s.pod.ip", "k8s.pod.start_time", "k8s.deployment.uid", "k8s.replicaset.uid", "webengine.",
+)  # fmt: skip
+"""Beginnings of names of resource attributes that are no part of a series' name."""
+_LONGEST_IDENTITY = 4096
+Point = tuple[OtlpMetric, OtlpPoint]
+_TEMPORALITIES = {
+    1: "delta", 2: "cumulative",
+    "AGGREGATION_TEMPORALITY_DELTA": "delta", "AGGREGATION_TEMPORALITY_CUMULATIVE": "cumulative",
+}  # fmt: skip
+_NO_RECORDED_VALUE = 1
+
+
+class ProtobufReader:
+    """Reads requests in protobuf.
+
+    Raises:
+        ConfigError: the library is not installed.
+    """
+
+    def __init__(self) -> None:
+        try:
+            from google.protobuf.message import DecodeError  # noqa: PLC0415
+            from opentelemetry.proto.metrics.v1.metrics_pb2 import MetricsData  # noqa: PLC0415
+        except ImportError:
+            raise missing_extra("input.format = otlp", "opentelemetry-proto", "otlp") from None
+        self._message, self._broken = MetricsData, DecodeError
+
+    def points(self, value: bytes) -> Iterator[Point | RecordError]:
+        """Yield the points of a request, and an error for each metric without any.
+
+        Raises:
+            RecordError: invalid_otlp.
+        """
+        data = self._message()
+        try:
+            data.ParseFromString(value)
+        except self._broken as error:
+            raise RecordError("invalid_otlp", f"the value is no request of OTLP metrics: {error}") from None
+        if value and not data.resource_metrics:
+            raise RecordError("invalid_otlp", "the value has no metrics of OTLP")
+        for found in _bounded(data.resource_metrics):
+            resource = _attributes(found.resource.attributes)
+            identity = _identity(resource)
+            for scope in _bounded(found.scope_metrics):
+                for metric in _bounded(scope.metrics):
+                    yield from _points(resource, identity, scope.scope.name, metric)
+
+
+def _points(
+    resource: Mapping[str, str], identity: list[tuple[str, str]], scope: str, metric: Any
+) -> Iterator[Point | RecordError]:
+    kind = metric.WhichOneof("data")
+    if kind is None:
+        yield RecordError("invalid_otlp", f"the metric {shorten(metric.name[:80])} has no data of a known type")
+        return
+    data = getattr(metric, kind)
+    temporality = None if kind in ("gauge", "summary") else _TEMPORALITIES.get(data.aggregation_temporality)
+    monotonic = data.is_monotonic if kind == "sum" else None
+    name = _limited(metric.name)
+    described = OtlpMetric(resource, identity, _limited(scope), name, metric.unit, kind, temporality, monotonic)
+    for point in _bounded(data.data_points):
+        recorded = not point.flags & _NO_RECORDED_VALUE
+        fields = list(_fields(kind, point)) if recorded else []
+        yield described, OtlpPoint(_attributes(point.attributes), point.time_unix_nano, recorded, fields)
+
+
+def _fields(kind: str, point: Any) -> Iterator[tuple[str, float]]:
+    if kind in ("gauge", "sum"):
+        value = point.WhichOneof("value")
+        if value is not None:
+            yield "value", getattr(point, value)
+        return
+    yield "count", point.count
+    if kind == "summary":
+        yield "sum", point.sum
+        for each in _bounded(point.quantile_values):
+            yield f"q{each.quantile:g}", each.value
+        return
+    for name in ("sum", "min", "max"):
+        if point.HasField(name):
+            yield name, getattr(point, name)
+
+
+def _identity(resource: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Return the attributes of a resource that tell it from others, in order; a hash of them if they are long."""
+    process = ("process.pid",) if "service.instance.id" in resource else ()
+    found = sorted(pair for pair in resource.items() if not pair[0].startswith((*_DESCRIPTIVE, *process)))
+    if sum(len(name) + len(text) for name, text in found) > _LONGEST_IDENTITY:
+        return [("resource", labelled("", found))]
+    return found
+
+
+def _limited(name: str) -> str:
+    """Return a name that is not too long, as it is repeated for each data point.
+
+    Raises:
+        RecordError: too_large.
+    """
+    if len(name) > _LONGEST_IDENTITY:
+        raise RecordError("too_large", f"the name {shorten(name[:80])} has {len(name):,} characters")
+    return name
+
+
+def _bounded(parts: Any) -> Any:
+    """Return parts of a request, of which there are not too many.
+
+    Raises:
+        RecordError: too_large.
+    """
+    if len(parts) > MOST_DOCUMENTS:
+        raise too_many_documents(len(parts))
+    return parts
+
+
+def _attributes(pairs: Any) -> dict[str, str]:
+    if len(pairs) > MOST_ATTRIBUTES:
+        raise RecordError("too_large", f"{len(pairs):,} attributes; {MOST_ATTRIBUTES:,} are allowed")
+    found = {}
+    for pair in pairs:
+        kind = pair.value.WhichOneof("value")
+        if kind == "string_value":
+            found[pair.key] = pair.value.string_value
+        elif kind in ("int_value", "double_value", "bool_value"):
+            found[pair.key] = _text(getattr(pair.value, kind))
+    return found
+
+
+def _text(value: object) -> str:
+    """Return the text of an attribute."""
+    return str(value).lower() if type(value) is bool else str(value)
+
+
+_JSON_KINDS = {
+    "gauge": "gauge", "sum": "sum", "histogram": "histogram", "summary": "summary",
+    "exponentialHistogram": "exponential_histogram",
+}  # fmt: skip
+_WHOLE = re.compile(r"[+-]?[0-9]{1,20}", re.ASCII)
+_NUMBER = re.compile(r"[+-]?(?:[0-9]{1,400}(?:\.[0-9]{0,400})?(?:[eE][+-]?[0-9]{1,5})?|NaN|Infinity)", re.ASCII)
+
+
+def json_points(entry: Any) -> Iterator[Point | RecordError]:
+    """Yield the points of a request in JSON, and an error for each that is malformed.
+
+    Raises:
+        RecordError: invalid_otlp, too_large.
+    """
+    if isinstance(entry, RecordError):
+        yield entry
+        return
+    if type(entry) is not dict or not ("resourceMetrics" in entry or "scopeMetrics" in entry):
+        held = "traces" if "resourceSpans" in _keys(entry) else "logs" if "resourceLogs" in _keys(entry) else None
+        what = (
+            f"the record has {held} of OpenTelemetry, not metrics"
+            if held
+            else f"no `resourceMetrics` in {shorten(entry)}"
+        )
+        raise RecordError("invalid_otlp", what)
+    for found in _objects(entry, "resourceMetrics") if "resourceMetrics" in entry else [entry]:
+        resource = _json_attributes(_object(found, "resource"))
+        identity = _identity(resource)
+        for scope in _objects(found, "scopeMetrics", "instrumentationLibraryMetrics"):
+            name = _object(scope, "scope", "instrumentationLibrary").get("name")
+            for metric in _objects(scope, "metrics"):
+                yield from _json_metric(resource, identity, name if type(name) is str else "", metric)
+
+
+def _json_metric(
+    resource: Mapping[str, str], identity: list[tuple[str, str]], scope: str, metric: dict[str, Any]
+) -> Iterator[Point | RecordError]:
+    name, unit = metric.get("name", ""), metric.get("unit")
+    found = next((each for each in _JSON_KINDS if each in metric), None)
+    if type(name) is not str or found is None:
+        yield RecordError("invalid_otlp", f"a metric has a name and a type such as gauge or sum, not {shorten(metric)}")
+        return
+    kind, data = _JSON_KINDS[found], _object(metric, found)
+    temporality = None if kind in ("gauge", "summary") else _temporality(data.get("aggregationTemporality"))
+    monotonic = bool(data.get("isMonotonic")) if kind == "sum" else None
+    described = OtlpMetric(
+        resource, identity, scope, name, unit if type(unit) is str else "", kind, temporality, monotonic
+    )
+    for point in _objects(data, "dataPoints"):
+        try:
+            flags, time = _number(point.get("flags", 0)), _number(point.get("timeUnixNano", 0))
+            recorded = not int(flags) & _NO_RECORDED_VALUE
+            fields = list(_json_fields(kind, point)) if recorded else []
+            yield described, OtlpPoint(_json_attributes(point), int(time), recorded, fields)
+        except (ValueError, OverflowError) as error:
+            yield RecordError("invalid_otlp", f"a data point of {shorten(name)}: {error}")
+
+
+def _json_fields(kind: str, point: dict[str, Any]) -> Iterator[tuple[str, float]]:
+    if kind in ("gauge", "sum"):
+        value = point.get("asDouble", point.get("asInt"))
+        if value is not None:
+            yield "value", _number(value)
+        return
+    for name in ("count", "sum", "min", "max"):
+        if point.get(name) is not None:
+            yield name, _number(point[name])
+    if kind == "summary":
+        for each in _objects(point, "quantileValues"):
+            yield f"q{float(_number(each.get('quantile', 0))):g}", _number(each.get("value", 0))
+
+
+def _json_attributes(parent: dict[str, Any]) -> dict[str, str]:
+    pairs = _objects(parent, "attributes")
+    if len(pairs) > MOST_ATTRIBUTES:
+        raise RecordError("too_large", f"{len(pairs):,} attributes; {MOST_ATTRIBUTES:,} are allowed")
+    found = {}
+    for pair in pairs:
+        key, value = pair.get("key", ""), pair.get("value")
+        if type(key) is str and type(value) is dict:
+            for kind in ("stringValue", "intValue", "doubleValue", "boolValue"):
+                if kind in value:
+                    text = value[kind]
+                    found[key] = _text(float(text) if kind == "doubleValue" and type(text) is int else text)
+    return found
+
+
+def _temporality(value: Any) -> str | None:
+    return _TEMPORALITIES.get(value) if type(value) in (int, str) else None
+
+
+def _number(value: Any) -> float:
+    """Return a number, which may be text: integers of 64 bits, NaN and infinity are.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if type(value) is int or type(value) is float:
+        return value
+    if type(value) is str and _NUMBER.fullmatch(value):
+        return int(value) if _WHOLE.fullmatch(value) else float(value)
+    raise ValueError(f"a number is expected, not {shorten(value)}")
+
+
+def _keys(entry: Any) -> Iterable[str]:
+    return entry if type(entry) is dict else ()
+
+
+def _object(parent: dict[str, Any], *names: str) -> dict[str, Any]:
+    """Return the object in the first of some members that is present, an empty one if none is."""
+    for name in names:
+        value = parent.get(name)
+        if value is not None:
+            if type(value) is not dict:
+                raise RecordError("invalid_otlp", f"`{name}` must be an object, not {shorten(value)}")
+            return value
+    return {}
+
+
+def _objects(parent: dict[str, Any], *names: str) -> list[dict[str, Any]]:
+    """Return the objects in the first of some members that is present, none if none is."""
+    for name in names:
+        value = parent.get(name)
+        if value is not None:
+            if type(value) is not list or not all(type(each) is dict for each in value):
+                raise RecordError("invalid_otlp", f"`{name}` must be a list of objects, not {shorten(value)}")
+            return _bounded(value)  # type: ignore[no-any-return]
+    return []

@@ -1,0 +1,228 @@
+"""Samples of Prometheus, as they are in topics.
+
+- JSON of prometheus-kafka-adapter, `{"name": "up", "timestamp": "2023-…", "value": "1", "labels": {…}}`;
+- JSON of the HTTP API and of exports, `{"metric": {"__name__": "up", …}, "value": [1435781451.781, "1"]}`;
+- the text of /metrics, also in the form of OpenMetrics;
+- requests of remote write (protobuf and snappy), as Telegraf writes them.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from math import isinf, isnan, nan
+from typing import Any, NamedTuple
+
+from streamrnn.errors import RecordError
+from streamrnn.formats import FieldRule, Format, Layout, shorten
+from streamrnn.formats.json import BYTE_ORDER_MARK
+from streamrnn.formats.metrics.limits import MOST_DOCUMENTS, json_documents, too_many_documents
+from streamrnn.formats.metrics.remote_write import MOST_LABELS, read_request
+from streamrnn.formats.metrics.series import labelled
+from streamrnn.records import Record
+
+_BINARY = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f]")
+"""Bytes that every request of remote write has, and no text."""
+LONGEST_LINE = 65_536
+"""Characters of a line of text."""
+_NUMBER = re.compile(
+    r"[+-]?(?:(?:[0-9]{1,400}\.?[0-9]{0,400}|\.[0-9]{1,400})(?:[eE][+-]?[0-9]{1,5})?|nan|inf(?:inity)?)", re.IGNORECASE
+)
+_TEXT = r'"(?:[^"\\]++|\\.)*+"'
+_LABEL = re.compile(rf'\s*+([^\s="{{}},]++|{_TEXT})\s*+=\s*+({_TEXT})\s*+(?:,|\Z)')
+_LABELS = re.compile(rf'(?:\s*+(?:[^\s="{{}},]++|{_TEXT})\s*+=\s*+{_TEXT}\s*+(?:,|\Z))*+\s*+')
+_LINE = re.compile(
+    rf'([^\s{{}}"#]++)?\s*+(?:\{{((?:[^"{{}}]++|{_TEXT})*+)\}})?\s*+([^\s{{}}"#]++)(?:\s++([0-9.eE+-]++))?\s*+(?:#.*+)?'
+)
+_QUOTED_NAME = re.compile(rf"\s*+({_TEXT})\s*+(?:,|\Z)")
+
+
+class PrometheusFormat(Format):
+    """Each sample is a document with `name`, `labels`, `series`, `timestamp` and `value`.
+
+    NaN, which marks the end of a series and quantiles without observations, is no observation. Infinity is an error.
+    """
+
+    layout = Layout(key=("series",), time=("timestamp", "record:timestamp"), fields=FieldRule(only=("value",)))
+
+    def read(self, record: Record) -> Sequence[object]:
+        """See Format.
+
+        Raises:
+            RecordError: invalid_prometheus, invalid_json, invalid_utf8, too_large.
+        """
+        value = record.value or b""
+        documents: list[object] = []
+        known: Mapping[str, str] | None = None
+        series = _NO_SERIES
+        for count, sample in enumerate(_samples(value)):
+            if count >= MOST_DOCUMENTS:
+                raise too_many_documents(count + 1)
+            if isinstance(sample, RecordError):
+                documents.append(sample)
+                continue
+            labels, time, text = sample
+            if labels is not known:  # samples of one series, which follow each other, share its labels
+                known, series = labels, _series(labels)
+            document = _document(series, time, text)
+            if document is not None:
+                documents.append(document)
+        return documents
+
+
+_Sample = tuple[Mapping[str, str], Any, Any]
+"""Labels with `__name__`, time if any, and value: a number or its text."""
+
+
+def _samples(value: bytes) -> Iterator[_Sample | RecordError]:
+    if value.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"{", b"["):
+        try:
+            entries = json_documents(value)
+        except RecordError:
+            # the size of a compressed request can be an opening brace, too
+            if not _BINARY.search(value) and not _is_quoted_name(value):
+                raise
+        else:
+            for entry in entries:
+                yield from _json_samples(entry)
+            return
+    yield from read_request(value) if _BINARY.search(value) else _text_samples(value)
+
+
+def _is_quoted_name(value: bytes) -> bool:
+    """Return whether a text begins with a metric whose name is in quotation marks, `{"a.b"} 1`, which is not JSON."""
+    return re.match(rb'\s*+\{\s*+"(?:[^"\\]++|\\.)*+"\s*+[,}]', value.removeprefix(BYTE_ORDER_MARK)) is not None
+
+
+class _Series(NamedTuple):
+    name: str
+    labels: dict[str, str]
+    text: str
+
+
+_NO_SERIES = _Series("", {}, "")
+
+
+def _series(labels: Mapping[str, str]) -> _Series:
+    """Return a series; a label without text is none, as in Prometheus."""
+    name = labels.get("__name__", "")
+    pairs = sorted([pair for pair in labels.items() if pair[1] and pair[0] != "__name__"])
+    return _Series(name, dict(pairs), labelled(name, pairs))
+
+
+def _document(series: _Series, time: Any, value: Any) -> dict[str, object] | RecordError | None:
+    """Return the document of a sample, its error, or None if its value is NaN."""
+    number = _number(value) if value is not None else nan
+    if number is None:
+        return RecordError("not_a_number", f"the value of {series.text} must be a number, not {shorten(value)}")
+    if isnan(number):
+        return None
+    if isinf(number):
+        return RecordError("out_of_range", f"the value of {series.text} is {number}")
+    if len(series.labels) > MOST_LABELS:
+        return RecordError("too_large", f"a series has {len(series.labels):,} labels; {MOST_LABELS:,} are allowed")
+    document = {"name": series.name, "labels": series.labels, "value": number, "series": series.text}
+    if time is not None:
+        document["timestamp"] = time
+    return document
+
+
+def _number(value: Any) -> float | None:
+    if type(value) is float or type(value) is int:
+        return float(value)
+    if type(value) is str and _NUMBER.fullmatch(value):
+        return float(value)
+    return None
+
+
+def _json_samples(entry: Any) -> Iterator[_Sample | RecordError]:
+    """Yield the samples of a JSON document, or an error."""
+    if isinstance(entry, RecordError):
+        yield entry
+        return
+    found: list[tuple[Any, Any]] = []
+    labels: Any = None
+    if type(entry) is dict:
+        if type(entry.get("data")) is dict and type(entry["data"].get("result")) is list:
+            for result in entry["data"]["result"]:
+                yield from _json_samples(result if type(result) is dict and "metric" in result else None)
+            return
+        if "metric" in entry:
+            labels, found = entry["metric"], _pairs(entry)
+        elif "value" in entry:
+            labels = entry["labels"] if entry.get("labels") is not None else {}
+            found = [(entry.get("timestamp"), entry["value"])]
+            if type(labels) is dict and entry.get("name") is not None:
+                labels = {**labels, "__name__": entry["name"]}
+    if type(labels) is not dict or not found or not all(type(text) is str for text in labels.values()):
+        yield RecordError(
+            "invalid_prometheus",
+            "a sample has name, labels, timestamp and value, or metric and value (or values), and each label is text; "
+            f"this is {shorten(entry)}",
+        )
+        return
+    for time, value in found:
+        yield labels, time, value
+
+
+def _pairs(entry: dict[str, Any]) -> list[tuple[Any, Any]]:
+    """Return times and values of a series, empty if it has another form."""
+    values, times = entry.get("values"), entry.get("timestamps")
+    if type(values) is list and type(times) is list:
+        return list(zip(times, values, strict=True)) if len(times) == len(values) else []
+    pairs: list[Any] = values if type(values) is list else [entry.get("value")]
+    return (
+        [(pair[0], pair[1]) for pair in pairs] if all(type(pair) is list and len(pair) == 2 for pair in pairs) else []
+    )
+
+
+def _text_samples(value: bytes) -> Iterator[_Sample | RecordError]:
+    """Yield the samples of a text, and an error for each line that is none."""
+    try:
+        text = value.removeprefix(BYTE_ORDER_MARK).decode()
+    except UnicodeDecodeError as error:
+        raise RecordError("invalid_utf8", f"the value is not UTF-8: {error.reason} at byte {error.start}") from None
+    lines = text.split("\n", MOST_DOCUMENTS)
+    if len(lines) > MOST_DOCUMENTS:
+        raise RecordError("too_large", f"the value has more than {MOST_DOCUMENTS:,} lines")
+    for number, line in enumerate(lines, 1):
+        stripped = line.strip()
+        if not stripped or stripped[0] == "#":
+            continue
+        sample = _text_sample(stripped) if len(stripped) <= LONGEST_LINE else None
+        yield sample or RecordError(
+            "invalid_prometheus", f'line {number} is no sample `name{{label="text"}} value`: {shorten(line[:80])}'
+        )
+
+
+def _text_sample(line: str) -> _Sample | None:
+    parts = _LINE.fullmatch(line)
+    if parts is None:
+        return None
+    name, body, value, time = parts.groups()
+    labels: dict[str, str] = {}
+    if body is not None:
+        if name is None and (quoted := _QUOTED_NAME.match(body)):
+            name, body = _unquote(quoted[1]), body[quoted.end() :]
+        if _LABELS.fullmatch(body) is None:
+            return None
+        for label, text in _LABEL.findall(body):
+            labels[_unquote(label) if label[0] == '"' else label] = _unquote(text)
+    if name is None or _number(value) is None:
+        return None
+    labels["__name__"] = name
+    return labels, None if time is None else _time(time), value
+
+
+def _unquote(text: str) -> str:
+    """Return a text without quotation marks and escapes; NUL, which no text has, stands for a backslash."""
+    if "\\" not in text:
+        return text[1:-1]
+    escaped = text[1:-1].replace("\\\\", "\0").replace('\\"', '"').replace("\\n", "\n")
+    return escaped.replace("\0", "\\")
+
+
+def _time(text: str) -> int | float | str:
+    """Return a time: whole milliseconds, or seconds with a fraction in OpenMetrics; or the text if it is no number."""
+    try:
+        return int(text) if len(text) < 20 and text.lstrip("-").isdigit() else float(text)
+    except ValueError:
+        return text

@@ -1,0 +1,87 @@
+"""A check of Protobuf's binary encoding before it is decoded: how many fields and messages it has.
+
+The decoder itself limits the nesting, but it allocates every field of a message even where it has none: two bytes each
+can take kilobytes of memory.
+"""
+
+from typing import Any
+
+from streamrnn.errors import RecordError
+from streamrnn.formats.schemas import MOST_VALUES
+
+SMALL = 4 * 1024
+"""Bytes up to which a message is not checked: whatever it contains is not much."""
+DEEPEST = 100
+"""Messages inside of each other, as in the decoder."""
+
+ABSENT_FIELDS = 8
+"""Fields that a message may have for each value that it counts as in addition, whether they are there or not."""
+
+VARINT, FIXED_64, BYTES, GROUP, FIXED_32 = 0, 1, 2, 3, 5
+
+
+class WireCheck:
+    """Checks messages of one type."""
+
+    def __init__(self, descriptor: Any) -> None:
+        self._types: dict[str, dict[int, str]] = {}
+        self._weights: dict[str, int] = {}
+        self._name = descriptor.full_name
+        pending = [descriptor]
+        while pending:
+            each = pending.pop()
+            if each.full_name not in self._types:
+                self._weights[each.full_name] = len(each.fields) // ABSENT_FIELDS
+                inner = [field for field in each.fields if field.message_type is not None]
+                self._types[each.full_name] = {field.number: field.message_type.full_name for field in inner}
+                pending += [field.message_type for field in inner]
+        self._left = 0
+
+    def check(self, data: bytes) -> None:
+        """Check a message, unless it is small.
+
+        Raises:
+            RecordError: too_large, invalid_protobuf.
+        """
+        if len(data) > SMALL:
+            self._left = MOST_VALUES
+            self._fields(data, 0, len(data), self._types[self._name], 0)
+
+    def _fields(self, data: bytes, at: int, end: int, types: dict[int, str], depth: int) -> None:
+        if depth > DEEPEST:
+            raise RecordError("too_large", f"the message is nested more than {DEEPEST} deep")
+        while at < end:
+            self._left -= 1
+            if self._left < 0:
+                raise RecordError("too_large", f"the record has more than {MOST_VALUES:,} values")
+            tag = data[at]
+            tag, at = (tag, at + 1) if tag < 0x80 else read_varint(data, at)
+            wire = tag & 7
+            if wire == BYTES:
+                size, at = read_varint(data, at)
+                inner = types.get(tag >> 3)
+                if inner is not None:
+                    self._left -= self._weights[inner]
+                if inner is not None and size:
+                    self._fields(data, at, min(at + size, end), self._types[inner], depth + 1)
+                at += size
+            elif wire == VARINT:
+                _, at = read_varint(data, at)
+            else:
+                at += {FIXED_64: 8, FIXED_32: 4}.get(wire, 0)  # the fields of a group follow one by one
+
+
+def read_varint(data: bytes, at: int, *, signed: bool = False) -> tuple[int, int]:
+    """Return a number of variable length, zigzag-encoded where it is signed, and the index of its end.
+
+    Raises:
+        RecordError: invalid_protobuf.
+    """
+    if at < len(data) and (byte := data[at]) < 0x80:  # the common case
+        return (byte >> 1 ^ -(byte & 1) if signed else byte), at + 1
+    value = 0
+    for index, byte in enumerate(data[at : at + 10]):
+        value |= (byte & 0x7F) << (7 * index)
+        if byte < 0x80:
+            return (value >> 1 ^ -(value & 1) if signed else value), at + index + 1
+    raise RecordError("invalid_protobuf", f"the value ends early, or has no number at byte {at:,}")

@@ -1,0 +1,101 @@
+"""What a topic accepts, and making outputs fit it: the size of a record, and how far its time may be from now."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from streamrnn.dead_letters import cut_dead_letter, is_dead_letter, size_of, with_timestamp
+from streamrnn.records import Output
+
+UNLIMITED = 2**63 - 1
+DEFAULT_BYTES = 1_048_588
+"""Brokers' default of max.message.bytes."""
+LEAST_BYTES = 32 * 1024
+"""The least that an output topic must accept: a chunk of state, and a forecast of many horizons and quantiles."""
+TIGHT_BYTES = 512 * 1024
+"""Topics that accept more accept every output that is written."""
+OVERHEAD_BYTES = 2048
+"""Bytes of a batch and of a record beside key, value and headers, with some reserve."""
+LONGEST_MARGIN = 60_000
+"""Milliseconds from the edge of what a topic accepts that a time is written at, for clocks that differ; at most."""
+
+MAX_BYTES = "max.message.bytes"
+BEFORE, AFTER = "message.timestamp.before.max.ms", "message.timestamp.after.max.ms"
+"""How many milliseconds the time of a record may lie before and after the broker's clock."""
+
+
+class TopicLimits(NamedTuple):
+    """What a topic accepts."""
+
+    max_bytes: int = UNLIMITED
+    """Size of a batch of records."""
+    before: int = UNLIMITED
+    """Milliseconds that a record's time may lie before now."""
+    after: int = UNLIMITED
+    """Milliseconds that a record's time may lie after now."""
+    stamps: bool = False
+    """Whether the brokers replace the time of every record by their own."""
+
+    @property
+    def largest(self) -> int:
+        """Largest size in bytes of key, value and headers, also if they do not compress."""
+        return self.max_bytes - self.max_bytes // 50 - OVERHEAD_BYTES
+
+    @property
+    def tight(self) -> bool:
+        """Whether some outputs may have to be changed to be accepted."""
+        return self.max_bytes < TIGHT_BYTES or min(self.before, self.after) < UNLIMITED or self.stamps
+
+
+class Fitted(NamedTuple):
+    """Outputs that their topics accept."""
+
+    outputs: Sequence[Output]
+    restamped: int = 0
+    """Outputs whose time was replaced by the nearest one that the topic accepts."""
+    cut: int = 0
+    """Dead letters that were cut."""
+
+
+def limits_of(configuration: Mapping[str, str]) -> TopicLimits:
+    """Return the limits in a Kafka topic's configuration; brokers before 3.6 have one limit for both directions."""
+    stamps = configuration.get("message.timestamp.type") == "LogAppendTime"
+    if stamps:
+        before = after = UNLIMITED
+    else:
+        both = configuration.get("message.timestamp.difference.max.ms", UNLIMITED)
+        before, after = (int(configuration.get(name, both)) for name in (BEFORE, AFTER))
+    return TopicLimits(int(configuration.get(MAX_BYTES, DEFAULT_BYTES)), before, after, stamps)
+
+
+def fit(outputs: Sequence[Output], limits: Mapping[str, TopicLimits], now: int) -> Fitted:
+    """Change outputs so that their topics accept them: long dead letters, and times too far from `now` (milliseconds).
+
+    A forecast has its time in its value as well, and a dead letter gets it in a header, so that a reader loses nothing.
+    """
+    tight = {topic: each for topic, each in limits.items() if each.tight}
+    if not tight:
+        return Fitted(outputs)
+    fitted, restamped, cut = list(outputs), 0, 0
+    for i, output in enumerate(outputs):
+        limit, letter = tight.get(output.topic), is_dead_letter(output)
+        if limit is None or (limit.stamps and not letter):
+            continue
+        time = nearest_time(output.timestamp, limit, now)
+        if letter and (limit.stamps or time != output.timestamp):
+            fitted[i] = with_timestamp(output)
+        if time != output.timestamp:
+            restamped += 1
+            fitted[i] = fitted[i]._replace(timestamp=time)
+        if letter and limit.max_bytes < TIGHT_BYTES and size_of(fitted[i]) > limit.largest:
+            cut += 1
+            fitted[i] = cut_dead_letter(fitted[i], limit.largest)
+    return Fitted(fitted, restamped, cut)
+
+
+def nearest_time(time: int, limits: TopicLimits, now: int) -> int:
+    """Return the time nearest to `time` that a topic accepts; -1, which stands for no time, is always accepted."""
+    if time == -1:
+        return time
+    first = now - limits.before + min(limits.before // 10, LONGEST_MARGIN)
+    last = now + limits.after - min(limits.after // 10, LONGEST_MARGIN)
+    return min(max(time, first), last)

@@ -1,0 +1,259 @@
+"""Decoding of records: a format reads documents, and the mapping finds observations in them."""
+
+from collections.abc import Mapping as MappingOf
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from streamrnn.errors import LogError, RecordError, join_errors
+from streamrnn.formats import (
+    FIRST_TIME,
+    LARGEST,
+    LAST_TIME,
+    Format,
+    Layout,
+    parse_key,
+    record_time,
+    shorten,
+)
+from streamrnn.formats.compression import decompress
+from streamrnn.formats.keys import read_key, record_key
+from streamrnn.mapping.conditions import condition
+from streamrnn.mapping.fields import FieldReader, is_pattern
+from streamrnn.mapping.names import key_part
+from streamrnn.mapping.numbers import NumberReader, NumberRule
+from streamrnn.mapping.paths import ALL, find, find_all, getter, is_plain, members, parse_path, present
+from streamrnn.mapping.times import UNITS, TimeReader, TimeRule
+from streamrnn.records import Decoded, Mapping, Observation, Record
+
+COMPRESSED = frozenset({b"\x1f", b"\x28", b"\x04", b"\x82", b"\xff", b"\x78"})
+"""First bytes of compressed values, and of few others; see `formats.compression`."""
+EXPANSION = 16
+"""Largest size of a decompressed value, in multiples of the largest size of a value."""
+MOST_OBSERVATIONS = 10_000
+"""Largest number of observations of one record."""
+NO_OBSERVATION = "no_observation"
+FILTERED = "filtered"
+
+
+@dataclass(frozen=True, kw_only=True)
+class MappingRules:
+    """How documents become observations."""
+
+    layout: Layout
+    """Where key, time and fields are."""
+    times: TimeRule = field(default_factory=TimeRule)
+    numbers: NumberRule = field(default_factory=NumberRule)
+    where: tuple[str, ...] = ()
+    """Conditions that an observation must meet; see `conditions`."""
+    max_record: int = 64 * 1024
+    """Largest size of a value in bytes."""
+
+
+class RecordDecoder:
+    """Decodes records of a format by rules.
+
+    Each record has its observations, an error that names what is unusable, or neither: a deletion, for instance.
+
+    `keys` reads the records' own keys where these have schemas.
+    """
+
+    def __init__(self, source: Format, rules: MappingRules, *, keys: Format | None = None) -> None:
+        self._format, self._rules, layout = source, rules, rules.layout
+        self._key_format, own = keys, partial(read_key, schemas=keys)
+        self._time = TimeReader(rules.times)
+        self._times = [(path, getter(path, own)) for path in layout.time]
+        self._keys = [(path, None if path.endswith("*") else getter(path, own)) for path in layout.key]
+        used = (*layout.key, *layout.time)
+        self._fields = FieldReader(layout.fields, NumberReader(rules.numbers), used=used, read_key=own)
+        self._conditions = [condition(text, own) for text in rules.where]
+        self._observations = parse_path(layout.observations) if layout.observations else ()
+        self._before_all = self._observations[: (*self._observations, ALL).index(ALL)]
+        self._flat = source.flat and _is_flat(rules)
+
+    @property
+    def mapping(self) -> Mapping | None:
+        """How flat JSON objects map, so that many can be scanned at once; None for another format or mapping."""
+        if not self._flat:
+            return None
+        key, time, fields = self._rules.layout.key, self._rules.layout.time, self._rules.layout.fields
+        # nanoseconds are more than a double holds
+        numbers = (self._time.first, self._time.last) if self._time.unit != "ns" else (1, 0)
+        return Mapping(
+            next(iter(key), None), next(iter(time), None), fields.only, self._rules.max_record,
+            (FIRST_TIME, LAST_TIME), LARGEST, numbers, self._time.scale,
+        )  # fmt: skip
+
+    @property
+    def state(self) -> MappingOf[str, object]:
+        """What earlier records have decided, as JSON; empty if numbers as times are milliseconds, and that is all."""
+        auto = self._rules.times.unit == "auto" and bool(self._times)
+        unit = {"unit": self._time.unit} if auto and self._time.unit != "ms" else {}
+        return unit | ({"format": dict(self._format.state)} if self._format.state else {})
+
+    def restore(self, state: MappingOf[str, Any]) -> None:
+        """Continue from a state.
+
+        Raises:
+            ValueError: it is not a state of this decoder.
+        """
+        if self._rules.times.unit == "auto":
+            unit = state.get("unit", "ms")
+            if unit is not None and unit not in UNITS:
+                raise ValueError(f"the unit of times is {unit!r}")
+            self._time.set_unit(unit)
+        self._format.restore(state.get("format", {}))
+
+    def decode(self, records: Sequence[Record]) -> list[Decoded]:
+        """Decode records in their order.
+
+        Raises:
+            LogError: what is needed for it is unavailable, such as a schema registry.
+        """
+        return [self.decode_one(record) for record in records]
+
+    def decode_one(self, record: Record) -> Decoded:
+        """Decode one record; see `decode`."""
+        try:
+            parts = self._parts(self._read(record))
+        except RecordError as error:
+            return Decoded((), error)
+        if len(parts) == 1 and not self._conditions:
+            return self._decode_part(*parts[0], record)
+        return self._decode_parts(parts, record)
+
+    def _decode_part(self, part: Any, root: Any, record: Record) -> Decoded:
+        """Decode a record with one part, as most have, quickly."""
+        if isinstance(part, RecordError):
+            return Decoded((), part)
+        errors: list[RecordError] = []
+        try:
+            observation = self._observe(part, root, record, errors)
+        except RecordError as error:
+            return Decoded((), error)
+        if observation is None:
+            return Decoded((), join_errors(errors)) if errors else Decoded((), None, {NO_OBSERVATION: 1})
+        return Decoded((observation,), join_errors(errors) if errors else None)
+
+    def _decode_parts(self, parts: Sequence[tuple[Any, Any]], record: Record) -> Decoded:
+        found: list[Observation] = []
+        errors: list[RecordError] = []
+        filtered = 0
+        for part, root in parts:
+            if isinstance(part, RecordError):
+                errors.append(part)
+                continue
+            if self._conditions and not all(met(part, root, record) for met in self._conditions):
+                filtered += 1
+                continue
+            try:
+                observation = self._observe(part, root, record, errors)
+            except RecordError as error:
+                errors.append(error.with_traceback(None))  # the frames of thousands would be kept
+                continue
+            if observation is not None:
+                found.append(observation)
+        drops = {FILTERED: filtered} if filtered else {} if found or errors else {NO_OBSERVATION: 1}
+        return Decoded(found, join_errors(errors) if errors else None, drops)
+
+    def _read(self, record: Record) -> Sequence[object]:
+        value, most = record.value, self._rules.max_record
+        if value is None:
+            if not self._format.reads_null:
+                raise RecordError("null_value", "the record has no value")
+        elif len(value) > most:
+            raise RecordError(
+                "too_large", f"the value has {len(value):,} bytes; {most:,} are allowed (input.max_record)"
+            )
+        elif value[:1] in COMPRESSED and not self._format.reads_raw:
+            record = record._replace(value=decompress(value, largest=EXPANSION * most))
+        try:
+            return self._format.read(record)
+        except (RecordError, LogError):
+            raise
+        except Exception as error:
+            raise RecordError("unreadable", f"the value cannot be read: {type(error).__name__}: {error}") from error
+
+    def _parts(self, documents: Sequence[object]) -> list[tuple[Any, Any]]:
+        """Return the part of each observation with the document that it is a part of."""
+        if self._observations:
+            parts = [(part, document) for document in documents for part in self._selected(document)]
+        else:
+            parts = [(document, document) for document in documents]
+        if len(parts) > MOST_OBSERVATIONS:
+            raise RecordError(
+                "too_large", f"the record has {len(parts):,} observations; {MOST_OBSERVATIONS:,} are allowed"
+            )
+        return parts
+
+    def _selected(self, document: object) -> Sequence[object]:
+        """Return the parts of a document at the path `observations`."""
+        if isinstance(document, RecordError):
+            return [document]
+        found = find_all(document, self._observations)
+        if not found and find(document, self._before_all) != []:
+            path = self._rules.layout.observations
+            return [
+                RecordError("missing_field", f"nothing at `{path}` (input.observations); {present(document, path)}")
+            ]
+        return found
+
+    def _observe(self, part: Any, root: Any, record: Record, errors: list[RecordError]) -> Observation | None:
+        """Return the observation of a document, None if all its fields are missing; append what is wrong with others.
+
+        Raises:
+            RecordError: it cannot be used at all.
+        """
+        if type(part) is not dict and (type(part) is not list or not part):
+            raise RecordError("not_an_object", lambda: f"the value must be a JSON object, not {shorten(part)}")
+        key = self._key(part, root, record)
+        time = self._event_time(part, root, record)
+        fields, wrong, missing = self._fields.read(part, root, record)
+        errors += wrong
+        if not fields and not wrong and not missing:
+            reason = "no_fields" if self._rules.layout.fields.only is None else "missing_field"
+            raise RecordError(reason, lambda: self._fields.explain(part))
+        return Observation(key, time, tuple(fields)) if fields else None
+
+    def _key(self, part: Any, root: Any, record: Record) -> str:
+        if not self._keys:
+            return record_key(record, self._key_format)
+        if len(self._keys) == 1 and (get := self._keys[0][1]) is not None:
+            value = get(part, root, record)
+            return parse_key(value) if value is not None else self._no_key(self._keys[0][0], part)
+        texts = []
+        for path, get in self._keys:
+            if get is None:
+                tags = sorted((name, parse_key(value)) for name, value in members(path, part) if value is not None)
+                texts.append(",".join(f"{name}={value}" for name, value in tags))
+            else:
+                value = get(part, root, record)
+                texts.append(key_part(parse_key(value)) if value is not None else self._no_key(path, part))
+        return parse_key("/".join(filter(None, texts)))
+
+    def _no_key(self, path: str, part: Any) -> str:
+        raise RecordError("missing_key", lambda: f"no key at `{path}` (input.key); {present(part, path)}")
+
+    def _event_time(self, part: Any, root: Any, record: Record) -> int:
+        if not self._times:
+            return record_time(record)
+        for path, get in self._times:
+            value = get(part, root, record)
+            if value is not None:
+                return record_time(record) if path == "record:timestamp" else self._time.read(value)
+        path = self._times[0][0]
+        raise RecordError("missing_time", lambda: f"no time at `{path}` (input.time); {present(part, path)}")
+
+
+def _is_flat(rules: MappingRules) -> bool:
+    """Return whether rules only use members of a flat object and the record's own parts, in their usual forms."""
+    layout, times = rules.layout, rules.times
+    fields = layout.fields
+    plain = len(layout.key) <= 1 and len(layout.time) <= 1 and all(map(is_plain, (*layout.key, *layout.time)))
+    usual = not (layout.observations or rules.where or times.format or fields.under or fields.name or fields.excluded)
+    names = fields.only is None or not any(map(is_pattern, fields.only))
+    numbers = rules.numbers
+    plain_numbers = numbers.decimal == "." and not numbers.booleans and not numbers.units
+    numeric = plain_numbers and all(isinstance(each, str) for each in numbers.missing)
+    return plain and usual and names and numeric and times.zone == "UTC"

@@ -1,0 +1,315 @@
+"""Selection of fields: by names, by patterns, all numeric values, or one named by a value (long format)."""
+
+from collections.abc import Callable, Sequence
+from fnmatch import translate
+from re import compile as compile_pattern
+from typing import Any
+
+from streamrnn.errors import RecordError
+from streamrnn.formats import LARGEST, FieldRule, shorten
+from streamrnn.mapping.names import field_name
+from streamrnn.mapping.numbers import NumberReader
+from streamrnn.mapping.paths import (
+    HEADER,
+    RECORD,
+    KeyReader,
+    Step,
+    decode_own_key,
+    find,
+    getter,
+    parse_path,
+    present,
+)
+from streamrnn.records import Record
+
+Fields = tuple[tuple[str, float], ...]
+Selected = tuple[list[tuple[str, float]], list[RecordError], bool]
+"""Usable fields, the errors of others, and whether there are missing values of fields that are configured."""
+
+MOST_MEMBERS = 10_000
+"""Largest number of members of an observation's document, those of nested objects included."""
+DEEPEST = 32
+"""Levels of nested objects in which fields are looked for."""
+_WILDCARDS = frozenset("*?[")
+_NO_MEMBER = '"*"'
+"""Path of a member that no record has."""
+_MOST_KNOWN = 20_000
+
+
+def is_pattern(name: str) -> bool:
+    """Return whether a configured field is a pattern."""
+    return not _WILDCARDS.isdisjoint(name)
+
+
+class _TooManyMembers(Exception):  # noqa: N818 -- never leaves this module
+    pass
+
+
+class _Member:
+    """A member of documents, with those of the objects that it holds."""
+
+    __slots__ = ("error", "field", "inner", "path", "searched")
+
+    def __init__(self, path: str, *, searched: bool) -> None:
+        self.path, self.searched = path, searched
+        self.field: str | None = None
+        """Its name as a field; None: it is none."""
+        self.error: RecordError | None = None
+        """Why it cannot be a field."""
+        self.inner: dict[str, _Member] = {}
+
+
+class FieldReader:
+    """Reads the fields of documents by a rule, without the members at `used`, which hold key and time.
+
+    `read_key` as for `paths.getter`.
+    """
+
+    def __init__(
+        self, rule: FieldRule, numbers: NumberReader, *, used: Sequence[str], read_key: KeyReader = decode_own_key
+    ) -> None:
+        self._rule = rule
+        self._numbers = numbers
+        self._under = parse_path(rule.under) if rule.under else ()
+        self._used = frozenset(name for path in used if (name := _name_under(path, self._under)))
+        self._names: dict[str, str | None] = {}
+        """By name in the long format: the field's name; None: it is no field."""
+        self._members, self._met = _Member("", searched=True), 0
+        """The members that documents had, and their number."""
+        self._left = 0
+        """Members that the document may have besides those that were read."""
+        only = rule.only
+        self._matches = _matcher(only) if only is not None and any(map(is_pattern, only)) else None
+        self._heads = [_head(name) for name in only or ()] if self._matches else [""]
+        self._excludes = _matcher(rule.excluded)
+        self._listed = None if only is None or self._matches else [(name, field_name(name)) for name in only]
+        self._paths = {name: steps for name, _ in self._listed or () if (steps := _path_in(name))}
+        self._elements = {name: steps for name in only or () if int in map(type, steps := _path_in(name))}
+        """Fields that are elements of lists, such as `[1]` or `prices[0]`."""
+        self._label = [getter(path, read_key) for path in rule.name]
+        self._value = getter(rule.value, read_key) if rule.value else None
+
+    def read(self, document: Any, root: Any, record: Record) -> Selected:
+        """Return the fields of an observation's document; there may be none."""
+        if self._label and self._value is not None:
+            return self._long(document, root, record)
+        inner = find(document, self._under) if self._under else document
+        if self._elements and type(inner) in (dict, list):
+            return self._with_elements(inner)
+        if type(inner) is not dict:
+            return [], [self._nowhere(document, inner)], False
+        if self._listed is not None:
+            return self._by_name(inner)
+        return self._all(inner)
+
+    def _with_elements(self, document: Any) -> Selected:
+        """Return the fields that are elements of lists, and the others."""
+        usable, errors, missing = self._all(document) if type(document) is dict else ([], [], False)
+        for name, steps in self._elements.items():
+            value = find(document, steps)
+            if value is None:
+                missing = missing or _is_null(document, steps)
+                continue
+            missing |= self._add(name, field_name(name), value, usable, errors)
+        return usable, errors, missing
+
+    def _add(
+        self, name: str, field: str, value: Any, usable: list[tuple[str, float]], errors: list[RecordError], *,
+        named: bool = True,
+    ) -> bool:  # fmt: skip
+        """Append a field, `named` in the configuration or not, or what is wrong with it; return whether it is missing.
+
+        What is not a number is no field, unless it is named.
+        """
+        try:
+            number = self._numbers.read(name, value, named=named)
+        except RecordError as error:
+            errors.append(error.with_traceback(None))
+            return False
+        if number is not None:
+            usable.append((field, number))
+        return number is None and (named or (value is None and self._matches is not None))
+
+    def explain(self, document: Any) -> str:
+        """Return in words why a document has no field."""
+        rule = self._rule
+        if rule.only is None:
+            return "no numeric value but key and time"
+        shown = ", ".join(f"`{name}`" for name in rule.only[:5])
+        inner = find(document, self._under) if self._under else document
+        first = rule.only[0]
+        odd = is_pattern(first) or not _is_path(first)
+        return f"none of the fields {shown} (input.fields); {present(inner, _NO_MEMBER if odd else first)}"
+
+    def _nowhere(self, document: Any, inner: Any) -> RecordError:
+        if self._under:
+            return RecordError(
+                "missing_field", f"no object `{self._rule.under}`; {present(document, self._rule.under)}"
+            )
+        return RecordError("not_an_object", f"the value must be an object, not {shorten(inner)}")
+
+    def _by_name(self, document: dict[str, Any]) -> Selected:
+        usable: list[tuple[str, float]] = []
+        errors: list[RecordError] = []
+        missing, plain = False, self._numbers.plain
+        for name, field in self._listed or ():
+            value = document.get(name)
+            if plain and type(value) is float and -LARGEST <= value <= LARGEST:
+                usable.append((field, value))
+                continue
+            if value is None:
+                steps = self._paths.get(name, (name,))
+                value = find(document, steps)
+                if value is None:
+                    missing = missing or name in document or _is_null(document, steps)
+                    continue
+            missing |= self._add(name, field, value, usable, errors)
+        return usable, errors, missing
+
+    def _all(self, document: dict[str, Any]) -> Selected:
+        usable: list[tuple[str, float]] = []
+        errors: list[RecordError] = []
+        self._left = MOST_MEMBERS
+        try:
+            missing = self._walk(document, self._members, DEEPEST, usable, errors)
+        except _TooManyMembers:
+            text = f"an observation has more than {MOST_MEMBERS:,} members, those of nested objects included"
+            return [], [RecordError("too_large", text)], False
+        return usable, errors, missing
+
+    def _walk(
+        self,
+        document: dict[str, Any],
+        known: _Member,
+        levels: int,
+        usable: list[tuple[str, float]],
+        errors: list[RecordError],
+    ) -> bool:
+        """Append the fields among an object's members, and those of nested objects; return whether one is missing.
+
+        Lists have none, nor have objects that are used, such as a time of seconds and nanoseconds.
+        """
+        self._left -= len(document)
+        if self._left < 0:
+            raise _TooManyMembers
+        plain, missing, inner = self._numbers.plain, False, known.inner
+        for name, value in document.items():
+            kind = type(value)
+            if kind is list:
+                continue
+            member = inner.get(name)
+            if member is None:
+                member = self._meet(known, name)
+            if kind is dict and (len(value) > 1 or not _is_number(value)):
+                if levels > 0 and member.searched:
+                    missing |= self._walk(value, member, levels - 1, usable, errors)
+            elif member.error is not None:
+                errors.append(member.error)
+            elif (field := member.field) is None:
+                continue
+            elif plain and kind is float and -LARGEST <= value <= LARGEST:
+                usable.append((field, value))
+            else:
+                missing |= self._add(member.path, field, value, usable, errors, named=False)
+        return missing
+
+    def _meet(self, holder: _Member, name: str) -> _Member:
+        """Return a member that was not met before, and remember it."""
+        if self._met >= _MOST_KNOWN:
+            self._members.inner.clear()
+            self._met = 0
+        self._met += 1
+        path = name if holder is self._members else f"{holder.path}.{name}"
+        member = _Member(path, searched=path not in self._used and self._may_be_under(path))
+        try:
+            member.field = self._named(path)
+        except RecordError as error:
+            member.error = error
+        holder.inner[name] = member
+        return member
+
+    def _learn(self, name: str) -> str | None:
+        """Return a field's name for a name in documents, None if it is no field, and remember it."""
+        found = self._named(name)
+        if len(self._names) >= _MOST_KNOWN:
+            self._names.clear()
+        self._names[name] = found
+        return found
+
+    def _may_be_under(self, path: str) -> bool:
+        """Return whether members of an object can be fields, by what the patterns begin with."""
+        return any(head.startswith(f"{path}.") or f"{path}.".startswith(head) for head in self._heads)
+
+    def _named(self, name: str) -> str | None:
+        chosen = name not in self._used and not self._excludes(name)
+        if chosen and self._matches is not None:
+            chosen = self._matches(name)
+        return field_name(name) if chosen else None
+
+    def _long(self, document: Any, root: Any, record: Record) -> Selected:
+        """Return the field that a document names."""
+        parts = [get(document, root, record) for get in self._label]
+        for path, part in zip(self._rule.name, parts, strict=True):
+            if type(part) is not str and type(part) is not int:
+                text = f"no name of a field at `{path}` (input.fields.name); {present(document, path)}"
+                return [], [RecordError("missing_field", text)], False
+        name = ".".join(map(str, parts))
+        value = self._value(document, root, record) if self._value else None
+        try:
+            field = self._names[name] if name in self._names else self._learn(name)
+            number = None if field is None else self._numbers.read(name, value, named=True)
+        except RecordError as error:
+            return [], [error], False
+        return ([], [], True) if field is None or number is None else ([(field, number)], [], False)
+
+
+def _is_path(name: str) -> bool:
+    try:
+        parse_path(name)
+    except ValueError:
+        return False
+    return True
+
+
+def _path_in(name: str) -> tuple[Step, ...]:
+    """Return the steps of a name that is also a path, such as `a.b`; none for another, such as `max. wind`."""
+    if "." not in name and "[" not in name:
+        return ()
+    try:
+        return parse_path(name)
+    except ValueError:
+        return ()
+
+
+def _is_null(document: Any, steps: tuple[Step, ...]) -> bool:
+    """Return whether there is a null at a path where nothing else is."""
+    holder, last = find(document, steps[:-1]), steps[-1]
+    if type(holder) is list and type(last) is int:
+        return -len(holder) <= last < len(holder)
+    return type(holder) is dict and last in holder
+
+
+def _head(pattern: str) -> str:
+    """Return what names that match a pattern begin with."""
+    return pattern[: next((i for i, character in enumerate(pattern) if character in _WILDCARDS), len(pattern))]
+
+
+def _matcher(patterns: tuple[str, ...]) -> Callable[[str], bool]:
+    """Return a function that tells whether a name is one of some names or matches one of some patterns."""
+    exact = frozenset(patterns)  # a name such as `temp [°C]` is one, too
+    found = [compile_pattern(translate(each)).match for each in patterns if is_pattern(each)]
+    return lambda name: name in exact or any(match(name) is not None for match in found)
+
+
+def _name_under(path: str, under: tuple[Step, ...]) -> str:
+    """Return the name that a member at a path would have as a field; empty if it cannot be one."""
+    if path.startswith((RECORD, HEADER)):
+        return ""
+    steps = parse_path(path)
+    inside = steps[: len(under)] == under
+    return ".".join(map(str, steps[len(under) :] if inside else steps))
+
+
+def _is_number(document: dict[str, Any]) -> bool:
+    """Return whether an object is a number of MongoDB's, such as `{"$numberLong": "5"}`."""
+    return len(document) == 1 and next(iter(document)).startswith("$number")

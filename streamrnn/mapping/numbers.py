@@ -1,0 +1,101 @@
+"""Values of fields: numbers, numbers in text, booleans and what stands for a missing value."""
+
+import math
+import re
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+from streamrnn.errors import RecordError
+from streamrnn.formats import LARGEST, shorten
+
+MISSING_TEXTS = ("", "-", "--", "?", "n/a", "na", "nan", "nil", "none", "null")
+"""Texts, in lower case, that stand for a missing value unless others are configured."""
+
+_LONGEST = 64
+_NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
+_WITH_UNIT = re.compile(rf"({_NUMBER.pattern})\s*[^\d\s.,+-][^\d]{{0,15}}", re.ASCII)
+_NO_THOUSANDS = re.compile(r"\d{4}\.|\.(?!\d{3}(?!\d))|,.*\.", re.ASCII)
+"""A point that separates no thousands."""
+_MONGO = {"$numberDouble", "$numberInt", "$numberLong", "$numberDecimal"}
+
+
+class NumberRule(NamedTuple):
+    """What counts as a number."""
+
+    text: bool = True
+    """Numbers in text."""
+    units: bool = False
+    """Numbers with a unit behind them, such as `21.5 °C`."""
+    booleans: bool = False
+    """True as 1 and false as 0."""
+    decimal: str = "."
+    """Decimal mark of numbers in text, `.` or `,`; the other one separates thousands."""
+    missing: tuple[str | float, ...] = MISSING_TEXTS
+    """Texts, in lower case, and numbers that stand for a missing value."""
+
+
+class NumberReader:
+    """Reads numbers by a rule."""
+
+    def __init__(self, rule: NumberRule) -> None:
+        self._rule = rule
+        self._missing_texts = frozenset(each.lower() for each in rule.missing if isinstance(each, str))
+        self.plain = all(isinstance(each, str) for each in rule.missing)
+        """Whether no number stands for a missing value."""
+        self._missing_numbers = frozenset(float(each) for each in rule.missing if not isinstance(each, str))
+
+    def read(self, name: str, value: Any, *, named: bool) -> float | None:
+        """Return the value of a field; None if it is missing, or no number and the field was not asked for by name.
+
+        Raises:
+            RecordError: not_a_number, out_of_range.
+        """
+        kind = type(value)
+        if kind is float or kind is int:
+            number = value
+        else:
+            number = self._other(value)
+            if number is None:
+                missing = value is None or (kind is str and value.strip().lower() in self._missing_texts)
+                if named and not missing:
+                    raise RecordError(
+                        "not_a_number", lambda: f"the field {name!r} must be a number, not {shorten(value)}"
+                    )
+                return None
+        if not -LARGEST <= number <= LARGEST:
+            if math.isnan(number):  # of a binary format: a missing value
+                return None
+            raise RecordError("out_of_range", f"the field {name!r} must be from -1e37 to 1e37, not {shorten(value)}")
+        if self._missing_numbers and number in self._missing_numbers:
+            return None
+        return float(number)
+
+    def _other(self, value: Any) -> float | None:
+        """Return the number in a value of another type; None if there is none."""
+        kind = type(value)
+        if kind is str:
+            return self._text(value)
+        if kind is bool:
+            return float(value) if self._rule.booleans else None
+        if kind is Decimal:
+            return float(value)
+        if kind is dict and len(value) == 1 and _MONGO.issuperset(value):
+            return self._text(str(next(iter(value.values()))))
+        return None
+
+    def _text(self, text: str) -> float | None:
+        """Return the number in a text; None if there is none, or it is missing."""
+        rule = self._rule
+        if not rule.text or len(text) > _LONGEST:
+            return None
+        stripped = text.strip()
+        if stripped.lower() in self._missing_texts:
+            return None
+        if rule.decimal == ",":
+            if "." in stripped and _NO_THOUSANDS.search(stripped):
+                return None
+            stripped = stripped.replace(".", "").replace(",", ".")
+        match = _NUMBER.fullmatch(stripped)
+        if match is None and rule.units and (unit := _WITH_UNIT.fullmatch(stripped)):
+            return float(unit[1])
+        return float(stripped) if match else None

@@ -1,0 +1,245 @@
+"""Paths into documents and records, such as `tags.host`, `data[*]`, `readings[0].value` or `header:device`.
+
+| path | value |
+|---|---|
+| `a.b` | member `b` of the object `a`, or a member whose name is `a.b` |
+| `"a.b".c` | member `c` of the member whose name is `a.b`; also `['a.b'].c` |
+| `a[0]`, `a[-1]` | the first and the last element of a list |
+| `a[*]`, `a.*` | all elements of a list, all members of an object |
+| `$.a` | `a` of the whole document, where `observations` selects parts of it; `a` looks in the part first |
+| `record:key`, `record:key.id` | the record's own key, as text, or a member of it where it is JSON |
+| `record:timestamp`, `record:topic`, `record:partition` | the record's own timestamp (ms), topic and partition |
+| `header:name` | the last header of that name, as text |
+
+A value that is absent, or null, is None.
+"""
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from streamrnn.formats.keys import key_text, read_key
+from streamrnn.records import Record
+
+Step = str | int
+"""A member's name, an element's index, or ALL."""
+Getter = Callable[[Any, Any, Record], Any]
+"""Returns the value at a path for an observation's document, the whole document and the record."""
+
+KeyReader = Callable[[Record], Any]
+"""Returns the content of a record's own key."""
+
+ALL = "[*]"
+RECORD, HEADER, ROOT = "record:", "header:", "$"
+_RECORD_PARTS = ("key", "timestamp", "topic", "partition")
+_STEP = re.compile(r"""\.?(?:"([^"]+)"|([^.\[\]"'\s][^.\[\]"']*))|\.?\[(?:(-?\d{1,6})|(\*)|'([^']+)'|"([^"]+)")\]""")
+MOST_STEPS = 32
+"""Largest number of steps of a path."""
+
+
+def decode_own_key(record: Record) -> Any:
+    """Return the content of a record's own key, without a schema registry.
+
+    Raises:
+        RecordError: invalid_utf8, invalid_connect.
+    """
+    return read_key(record, None)
+
+
+def parse_path(text: str) -> tuple[Step, ...]:
+    """Return the steps of a path within a document, without a leading `$`.
+
+    Raises:
+        ValueError: it is not a path; the message says what is allowed.
+    """
+    rest = text.removeprefix("$.") if text.startswith("$.") else text.removeprefix("$")
+    steps: list[Step] = []
+    position = 0
+    while position < len(rest):
+        match = _STEP.match(rest, position)
+        if match is None or (position == 0 and rest.startswith(".")):
+            raise ValueError(
+                f"{text!r} is not a path; allowed are names separated by dots, such as tags.host, data[0].value, "
+                '"name.with.dots".x, header:NAME or record:key'
+            )
+        quoted, plain, index, every, *bracketed = match.groups()
+        name = quoted or plain or next(filter(None, bracketed), None)
+        steps.append(ALL if every or (plain == "*") else int(index) if index is not None else str(name))
+        position = match.end()
+    if not steps or len(steps) > MOST_STEPS:
+        raise ValueError(f"{text!r} is not a path of 1 to {MOST_STEPS} steps")
+    return tuple(steps)
+
+
+def check_path(text: str) -> str:
+    """Return a path if it is valid.
+
+    Raises:
+        ValueError: it is not; the message says what is allowed.
+    """
+    if text.startswith(HEADER):
+        if not text.removeprefix(HEADER):
+            raise ValueError("header: needs the name of a header, such as header:device")
+    elif text.startswith(RECORD):
+        part, _, inner = text.removeprefix(RECORD).partition(".")
+        if part not in _RECORD_PARTS or (inner and part != "key"):
+            raise ValueError(f"{text!r} is no part of a record; allowed are record:key (or a member of it, such as "
+                             "record:key.id), record:timestamp, record:topic and record:partition")  # fmt: skip
+        if inner:
+            parse_path(inner)
+    else:
+        parse_path(text)
+    return text
+
+
+def is_plain(path: str) -> bool:
+    """Return whether a path is a name, or names separated by dots."""
+    return not path.startswith((RECORD, HEADER, ROOT)) and all(
+        type(step) is str and step != ALL for step in parse_path(path)
+    )
+
+
+def getter(path: str, read_key: KeyReader = decode_own_key) -> Getter:
+    """Return a function that finds the value at a valid path; `read_key` returns the content of a record's own key."""
+    if path.startswith(HEADER):
+        name = path.removeprefix(HEADER)
+        return lambda _part, _root, record: _header(record, name)
+    if path.startswith(RECORD):
+        return _record_getter(path.removeprefix(RECORD), read_key)
+    steps = parse_path(path)
+    if path.startswith(ROOT):
+        return lambda _part, root, _record: find(root, steps)
+    if len(steps) == 1 and type(steps[0]) is str and steps[0] != ALL:
+        return _member_getter(steps[0])
+
+    def found(part: Any, root: Any, _record: Record) -> Any:
+        value = find(part, steps)
+        return find(root, steps) if value is None and root is not part else value
+
+    return found
+
+
+def find(document: Any, steps: Sequence[Step]) -> Any:
+    """Return the value at a path within a document; None if there is none."""
+    value = _straight(document, steps)
+    return _dotted(document, steps) if value is None and len(steps) > 1 else value
+
+
+def find_all(document: Any, steps: Sequence[Step]) -> list[Any]:
+    """Return the values at a path with any number of `*`; a list at its end counts as all its elements."""
+    found = [document]
+    for index, step in enumerate(steps):
+        if step == ALL:
+            found = [each for value in found for each in _elements(value)]
+            continue
+        rest = steps[index:]
+        if ALL not in rest:
+            found = [value for each in found if (value := find(each, rest)) is not None]
+            break
+        found = [value for each in found if (value := find(each, [step])) is not None]
+    if steps and steps[-1] == ALL:
+        return found
+    return [each for value in found for each in (value if type(value) is list else [value])]
+
+
+def members(path: str, document: Any) -> Iterator[tuple[str, Any]]:
+    """Yield name and value of what a path that ends in `*` selects; nothing unless it is a list or an object."""
+    *parent, _last = parse_path(path)
+    value = find(document, parent) if parent else document
+    if type(value) is dict:
+        yield from value.items()
+    elif type(value) is list:
+        yield from ((str(index), each) for index, each in enumerate(value))
+
+
+def present(document: Any, path: str) -> str:
+    """Return in words what a document has at the place of a path that leads nowhere."""
+    if path.startswith(HEADER):
+        return "the record has no such header"
+    if path.startswith(RECORD):
+        return "the record's key has no such member, or the record has no key"
+    steps, place = parse_path(path), ""
+    for step in steps[:-1]:
+        value = find(document, [step])
+        if value is None:
+            break
+        document, place = value, f"{place}{f'[{step}]' if type(step) is int else f'.{step}' if place else step}"
+    if type(document) is dict and steps[-1] in document:
+        return f"{place}.{steps[-1]} is null" if place else f"{steps[-1]} is null"
+    if type(document) is not dict:
+        kind = "a list" if type(document) is list else "text" if type(document) is str else type(document).__name__
+        return f"{place or 'the document'} is {kind}"
+    names = [f"{place}.{name}" if place else name for name in list(document)[:8]]
+    shown = ", ".join(name if len(name) <= 40 else f"{name[:37]}..." for name in names)
+    more = f" and {len(document) - 8} more" if len(document) > 8 else ""
+    return f"the record has {shown}{more}" if names else f"{place or 'the document'} is empty"
+
+
+def _elements(value: Any) -> list[Any]:
+    if type(value) is list:
+        return value
+    return list(value.values()) if type(value) is dict else []
+
+
+def _member_getter(name: str) -> Getter:
+    def found(part: Any, root: Any, _record: Record) -> Any:
+        value = part.get(name) if type(part) is dict else None
+        if value is None and root is not part and type(root) is dict:
+            return root.get(name)
+        return value
+
+    return found
+
+
+def _record_getter(path: str, read_key: KeyReader) -> Getter:
+    part, _, inner = path.partition(".")
+    if part == "key" and inner:
+        steps = parse_path(inner)
+        return lambda _part, _root, record: find(read_key(record), steps)
+    if part == "key":
+        return lambda _part, _root, record: _key_or_text(read_key(record))
+    if part == "timestamp":
+        return lambda _part, _root, record: None if record.timestamp == -1 else record.timestamp
+    return lambda _part, _root, record: getattr(record, part)
+
+
+def _key_or_text(content: Any) -> Any:
+    return key_text(content) if type(content) in (dict, list) else content
+
+
+def _header(record: Record, name: str) -> str | None:
+    for each, value in reversed(record.headers):
+        if each == name and value is not None:
+            return value.decode(errors="replace")
+    return None
+
+
+def _straight(value: Any, steps: Sequence[Step]) -> Any:
+    for step in steps:
+        if type(step) is int:
+            if type(value) is not list or not -len(value) <= step < len(value):
+                return None
+            value = value[step]
+        elif type(value) is dict:
+            value = value.get(step)
+        else:
+            return None
+    return value
+
+
+def _dotted(document: Any, steps: Sequence[Step]) -> Any:
+    """Find a value whose path has member names with dots, the longest name first."""
+    if not steps:
+        return document
+    if type(document) is not dict:
+        return _dotted(_straight(document, steps[:1]), steps[1:]) if type(document) is list else None
+    for end in range(_names(steps), 0, -1):
+        value = document.get(".".join(steps[:end]))  # type: ignore[arg-type]  # those are names
+        if value is not None and (found := _dotted(value, steps[end:])) is not None:
+            return found
+    return None
+
+
+def _names(steps: Sequence[Step]) -> int:
+    """Return how many steps from the first on are names."""
+    return next((i for i, step in enumerate(steps) if type(step) is int or step == ALL), len(steps))

@@ -1,0 +1,204 @@
+"""Event times as numbers, text, objects and lists: to milliseconds since the epoch."""
+
+import re
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
+from decimal import Decimal, InvalidOperation
+from email.utils import parsedate_tz
+from typing import Any, Literal, NamedTuple
+from zoneinfo import ZoneInfo
+
+from streamrnn.errors import RecordError
+from streamrnn.formats import FIRST_TIME, LAST_TIME, shorten
+from streamrnn.timestamps import EPOCH, MILLISECOND, parse_iso
+
+UnitName = Literal["auto", "s", "ms", "us", "ns"]
+
+UNITS: dict[str, tuple[int, int, int]] = {
+    "s": (1000, 1, 10**11), "ms": (1, 1, 10**14), "us": (1, 1000, 10**17), "ns": (1, 1_000_000, 10**20),
+}  # fmt: skip
+"""By unit: factor and divisor that make milliseconds, and the magnitude below which `auto` takes a number for it."""
+EARLIEST = parse_iso("1980-01-01")
+"""Default of the earliest time that a number may mean: before it, the unit is wrong, or the clock was not set."""
+
+_NUMBER = re.compile(r"[+-]?\d{1,30}(?:\.\d{1,30})?(?:[eE][+-]?\d{1,3})?", re.ASCII)
+_MONTH = r"(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[a-z]*"
+_CLOCK = r"\d{1,2}:\d{2}(?::\d{2})?"
+_ZONE = r"(?:GMT|UTC?|Z|[ECMP][SD]T|[+-]\d{4})"
+_MAIL = re.compile(rf"(?:[A-Z][a-z]+, ?)?\d{{1,2}}[ -]{_MONTH}[ -]\d{{4}} {_CLOCK}(?: {_ZONE})?")
+_CTIME = re.compile(rf"[A-Z][a-z]{{2}} {_MONTH} {{1,2}}\d{{1,2}} {_CLOCK}(?: {_ZONE})? \d{{4}}")
+_COMMON_LOG = re.compile(rf"\d{{2}}/{_MONTH}/\d{{4}}:{_CLOCK}(?: {_ZONE})?")
+_ISO_EXTRAS = re.compile(r"(?:\[[A-Za-z0-9_+/-]+\]| ?(?:UTC|GMT|[zZ]))$")
+_BEFORE_OFFSET = re.compile(r"(?<=\d) (?=[+-]\d{2}(?::?\d{2})?$)")
+_DIGITS = re.compile(r"(\d{4})(\d{2})(\d{2})(?:(\d{2})(\d{2})(\d{2}))?", re.ASCII)
+"""Date and time without separators, none of which is a number of seconds or milliseconds from 1980 to 2199."""
+_PLAIN_LENGTHS = frozenset({9, 10, 11, 12, 13, 15, 16, 18, 19})
+"""Lengths of text that is a number, not date and time without separators."""
+_LIST_LENGTHS = range(3, 8)
+_SECONDS_NAMES = ("seconds", "_seconds", "epochSecond", "epoch_second", "secs")
+_NANOS_NAMES = ("nanos", "_nanoseconds", "nanoseconds", "nano", "nsecs")
+
+
+class TimeRule(NamedTuple):
+    """How event times are written."""
+
+    unit: UnitName = "auto"
+    """Of numbers; `auto`: by the magnitude of the first one."""
+    zone: str = "UTC"
+    """Time zone of text without an offset."""
+    format: tuple[str, ...] = ()
+    """Patterns of `datetime.strptime`, of which the first one that fits is used; empty: the usual forms."""
+    earliest: int = EARLIEST
+    """Earliest time that a number may mean, milliseconds since the epoch."""
+
+
+class TimeReader:
+    """Reads event times by a rule; the unit of numbers is None until the first one has decided it."""
+
+    def __init__(self, rule: TimeRule) -> None:
+        self._rule = rule
+        self._zone: tzinfo = UTC if rule.zone == "UTC" else ZoneInfo(rule.zone)
+        self.set_unit(None if rule.unit == "auto" else rule.unit)
+
+    def set_unit(self, unit: str | None) -> None:
+        """Read numbers in a unit; None: the next number decides."""
+        self.unit = unit
+        self._factor, self._divisor, _ = UNITS[unit or "ms"]
+        self.first, self.last = 1, 0
+        """First and last number that is allowed; none if the first is larger than the last."""
+        if unit:
+            self.first = self._rule.earliest * self._divisor // self._factor
+            self.last = LAST_TIME * self._divisor // self._factor
+
+    @property
+    def scale(self) -> tuple[int, int]:
+        """Factor and divisor that turn a number into milliseconds."""
+        return self._factor, self._divisor
+
+    def read(self, value: Any) -> int:
+        """Return milliseconds since the epoch, rounded down.
+
+        Raises:
+            RecordError: invalid_time.
+        """
+        number = value
+        if type(value) is str and value.isdecimal() and len(value) in _PLAIN_LENGTHS and not self._rule.format:
+            number = int(value)
+        if type(number) is int and self.first <= number <= self.last:
+            return number * self._factor // self._divisor
+        return self._read(value)
+
+    def _read(self, value: Any) -> int:
+        try:
+            if type(value) is int or type(value) is float or type(value) is Decimal:
+                return self._number(value)
+            time = self._text(value.strip()) if type(value) is str else self._other(value)
+        except (ValueError, OverflowError, InvalidOperation, TypeError):
+            time = None
+        if time is None or not FIRST_TIME <= time <= LAST_TIME:
+            raise RecordError("invalid_time", lambda: f"the time {shorten(value)} {self._allowed()}")
+        return time
+
+    def _allowed(self) -> str:
+        if self._rule.format:
+            return f"does not have the form {' or '.join(self._rule.format)} (input.time.format)"
+        return (
+            "is not understood: allowed are numbers since 1970, ISO-8601 and RFC 2822 text in the years 1900 to 2199, "
+            "and objects such as {seconds, nanos}; for other text set input.time.format"
+        )
+
+    def _number(self, value: int | float | Decimal) -> int:
+        """Read a number that may decide the unit."""
+        unit = next((name for name, (_, _, below) in UNITS.items() if -below < value < below), "")
+        factor, divisor, _ = UNITS[self.unit or unit or "ns"]
+        if unit:  # others are too large for any unit, and to compute with
+            exact = Decimal(repr(value)) if isinstance(value, float) else value
+            time = value * factor // divisor if isinstance(value, int) else round(exact * factor / divisor)
+            if self._rule.earliest <= time <= LAST_TIME:
+                if self.unit is None:
+                    self.set_unit(unit)
+                return time
+        if self.unit and unit and unit != self.unit:
+            why = "input.time.unit" if self._rule.unit != "auto" else "as of the first record; set input.time.unit"
+            raise RecordError(
+                "invalid_time", f"the time {shorten(value)} looks like {unit}, but the unit is {self.unit} ({why})"
+            )
+        raise RecordError(
+            "invalid_time",
+            f"the time {shorten(value)}, in {self.unit or unit or 'no known unit'}, lies before "
+            f"{_day(self._rule.earliest)} or after 2199: check input.time.unit, or set input.time.earliest",
+        )
+
+    def _text(self, text: str) -> int | None:
+        if len(text) > 80:
+            return None
+        for pattern in self._rule.format:
+            with suppress(ValueError):
+                return self._moment(datetime.strptime(text, pattern))
+        if self._rule.format:
+            return None
+        if match := _DIGITS.fullmatch(text):
+            return self._moment(datetime(*(int(part or 0) for part in match.groups())))  # type: ignore[arg-type]
+        if _NUMBER.fullmatch(text):
+            return self._number(int(text) if text.lstrip("+-").isdigit() else Decimal(text))
+        if _MAIL.fullmatch(text) or _CTIME.fullmatch(text):
+            return self._mail(text)
+        if _COMMON_LOG.fullmatch(text):
+            day, _, rest = text.partition(":")
+            return self._mail(f"{day.replace('/', ' ')} {rest}")
+        return self._iso(text)
+
+    def _iso(self, text: str) -> int:
+        """Read ISO 8601, also with slashes, a space before the offset, a zone's name in brackets, or the hour 24."""
+        extra = _ISO_EXTRAS.search(text)
+        if extra and extra[0].startswith("[") and "T" in text:
+            text = text[: extra.start()]
+            extra = _ISO_EXTRAS.search(text)
+        if extra and not extra[0].startswith("["):
+            text = f"{text[: extra.start()]}+00:00"
+        text = _BEFORE_OFFSET.sub("", text)
+        if text[4:5] == "/" and text[7:8] == "/":
+            text = text.replace("/", "-", 2)
+        days = timedelta()
+        if text[11:16] == "24:00":
+            text, days = f"{text[:11]}00{text[13:]}", timedelta(days=1)
+        return self._moment(datetime.fromisoformat(text) + days)
+
+    def _mail(self, text: str) -> int | None:
+        parts = parsedate_tz(text.replace("-", " ", 2) if "-" in text[:4] else text)
+        if parts is None:
+            return None
+        if parts[9] is None or not re.search(_ZONE + r"(?: \d{4})?$", text):
+            return self._moment(datetime(*parts[:6]))
+        return self._moment(datetime(*parts[:6], tzinfo=timezone(timedelta(seconds=parts[9]))))
+
+    def _moment(self, moment: datetime) -> int:
+        aware = moment if moment.tzinfo else moment.replace(tzinfo=self._zone)
+        return (aware.astimezone(UTC) - EPOCH) // MILLISECOND
+
+    def _other(self, value: Any) -> int | None:
+        if isinstance(value, datetime):
+            return self._moment(value)
+        if isinstance(value, date):
+            return self._moment(datetime(value.year, value.month, value.day))
+        if type(value) is list and len(value) in _LIST_LENGTHS and all(type(each) is int for each in value):
+            return self._moment(datetime(*value[:6]) + timedelta(microseconds=_part(value, 6) // 1000))
+        if type(value) is not dict:
+            return None
+        if len(value) == 1 and "$date" in value:
+            inner = value["$date"]
+            if type(inner) is dict and set(inner) == {"$numberLong"}:
+                inner = int(inner["$numberLong"])
+            return inner if type(inner) is int else self._text(inner.strip()) if type(inner) is str else None
+        seconds = next((value[name] for name in _SECONDS_NAMES if name in value), None)
+        nanos = next((value[name] for name in _NANOS_NAMES if name in value), 0)
+        return None if seconds is None else int(seconds) * 1000 + int(nanos) // 1_000_000
+
+
+def _part(values: Sequence[int], index: int) -> int:
+    return values[index] if index < len(values) else 0
+
+
+def _day(time: int) -> str:
+    return (EPOCH + timedelta(milliseconds=time)).date().isoformat()

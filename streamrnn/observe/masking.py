@@ -1,0 +1,49 @@
+"""Examples of records without their contents: the structure and the names of a JSON value, or the form of a text."""
+
+import json
+
+MASK = "…"
+LONGEST = 500
+"""Characters of an example."""
+DEEPEST, MOST = 6, 40
+"""Levels of a JSON value, and members of each, that an example shows."""
+
+
+def mask_value(value: bytes | None) -> str:
+    """Return the value of a record without its contents.
+
+    Of a JSON value the names and the structure are left, such as `{"host": "…", "load": ["…"]}`; of another text its
+    first characters, with `a` for each letter and `0` for each digit; of other bytes their number.
+    """
+    if value is None:
+        return "no value"
+    try:
+        text = value.decode()
+    except UnicodeDecodeError:
+        return f"{len(value):,} bytes that are not text"
+    try:
+        masked = json.dumps(_masked(json.loads(text), 1), ensure_ascii=False)
+    except (ValueError, RecursionError):
+        masked = "".join(map(_mask_character, text[: LONGEST + 1]))
+    return masked if len(masked) <= LONGEST else masked[: LONGEST - 1] + MASK
+
+
+def _masked(value: object, level: int) -> object:
+    if isinstance(value, dict):
+        if level > DEEPEST:
+            return MASK
+        shown = {name[:LONGEST]: _masked(each, level + 1) for name, each in list(value.items())[:MOST]}
+        return shown | ({MASK: f"{len(value) - MOST:,} more"} if len(value) > MOST else {})
+    if isinstance(value, list):
+        if level > DEEPEST:
+            return MASK
+        return [_masked(each, level + 1) for each in value[:1]] + [MASK] * (len(value) > 1)
+    return None if value is None else MASK
+
+
+def _mask_character(character: str) -> str:
+    if character.isalpha():
+        return "a"
+    if character.isdecimal():
+        return "0"
+    return character if character.isascii() and character.isprintable() else "?"

@@ -1,0 +1,114 @@
+"""The latest anomalies, silences and events of all series, in bounded memory."""
+
+from collections import deque
+from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streamrnn.page.data.slots import SeriesId
+from streamrnn.records import TopicPartition
+
+if TYPE_CHECKING:
+    from streamrnn.page.data.history import Anomalies, SeriesHistory
+
+MOST = 500
+"""OccurrenceLog that are stored."""
+CALM = 10
+"""Observations in a row without an anomaly after which the next one is another occurrence."""
+AT_ONCE = 20
+"""Series that fall silent at the same time from which on they are one occurrence."""
+ANOMALY, SILENCE = "anomaly", "silence"
+OWN_EVENTS = frozenset({"anomaly_begins", "anomaly_ends"})
+"""Events that the page does not show: it finds anomalies itself, also without a topic of events."""
+
+
+@dataclass(frozen=True)
+class Occurrence:
+    """Something that happened to a series."""
+
+    kind: str
+    """anomaly, silence, or a kind of event as in the topic of events, such as drift_begins."""
+    series: str
+    """Empty: several series, see `count`."""
+    topic: str
+    partition: int
+    time: int
+    """Event time, milliseconds since the epoch; of a silence, that of the last observation before it."""
+    value: float | None = None
+    anomaly_score: float | None = None
+    crossing: dict[str, Any] | None = None
+    """Of an expected crossing, as in the event."""
+    count: int = 1
+    """Number of series."""
+
+
+class OccurrenceLog:
+    """The latest MOST occurrences. `capacity`: slots of series."""
+
+    def __init__(self, capacity: int) -> None:
+        self._latest: deque[Occurrence] = deque(maxlen=MOST)
+        self._last_anomaly = np.full(capacity, -CALM - 1, np.int64)
+        """(S,) number of the observation that was the last anomaly."""
+        self._silent = np.zeros(capacity, np.bool_)
+        """(S,) whether a silence was reported."""
+        self.version = 0
+        """Changes with every occurrence."""
+
+    def clear(self, slot: int) -> None:
+        """Reset a slot for another series."""
+        self._last_anomaly[slot], self._silent[slot] = -CALM - 1, False
+
+    def latest(self, limit: int, series: SeriesId | None = None) -> list[Occurrence]:
+        """Return the latest occurrences of all series or of one, the last one first."""
+        found = (each for each in reversed(self._latest) if series is None or _belongs(each, series))
+        return list(islice(found, limit))
+
+    def add_anomalies(self, history: "SeriesHistory", found: "Anomalies") -> None:
+        """Add anomalies, in order of their number within each series."""
+        for slot, number, time, value, score in zip(*(column.tolist() for column in found), strict=True):
+            begins = number - int(self._last_anomaly[slot]) > CALM
+            self._last_anomaly[slot] = number
+            if begins:
+                name, task = history.slots.series_at(slot)
+                self._add(Occurrence(ANOMALY, name, *task, time, value, score))
+
+    def add_event(self, task: TopicPartition, document: dict[str, Any]) -> None:
+        """Add an event as it was written to the topic of events."""
+        kind = str(document.get("event", ""))
+        if kind in OWN_EVENTS:
+            return
+        value, crossing = document.get("value"), document.get("crossing")
+        self._add(
+            Occurrence(kind, str(document.get("series", "")), *task, int(document["time"]), value, None, crossing)
+        )
+
+    def add_silences(self, history: "SeriesHistory") -> None:
+        """Add a silence for every series that has become stale since the last call, and forget those that went on."""
+        stale = history.stale()
+        new = np.flatnonzero(stale & ~self._silent[: len(stale)])
+        self._silent[: len(stale)] = stale
+        if len(new) > AT_ONCE:
+            self._add_joint_silence(history, new)
+            return
+        for slot in new.tolist():
+            name, task = history.slots.series_at(slot)
+            self._add(Occurrence(SILENCE, name, *task, history.present(slot).time))
+
+    def _add_joint_silence(self, history: "SeriesHistory", slots: NDArray[np.int64]) -> None:
+        by_task: dict[TopicPartition, list[int]] = {}
+        for slot in slots.tolist():
+            by_task.setdefault(history.slots.series_at(slot).partition, []).append(slot)
+        for task, members in by_task.items():
+            time = int(history.latest_times(np.array(members)).max())
+            self._add(Occurrence(SILENCE, "", *task, time, count=len(members)))
+
+    def _add(self, occurrence: Occurrence) -> None:
+        self._latest.append(occurrence)
+        self.version += 1
+
+
+def _belongs(occurrence: Occurrence, series: SeriesId) -> bool:
+    return (occurrence.series, occurrence.topic, occurrence.partition) == (series.name, *series.partition)

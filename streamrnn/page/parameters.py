@@ -1,0 +1,22 @@
+"""The parameters that several requests of the API have."""
+
+from typing import Annotated, Any
+
+from fastapi import HTTPException, Path, Query
+
+from streamrnn.page.data.store import Store
+
+MISSING: dict[int | str, dict[str, Any]] = {404: {"description": "The page has no such series or horizon"}}
+
+Name = Annotated[str, Path(description="Series name, `<key>/<field>`; percent-encode characters reserved in paths")]
+Topic = Annotated[str | None, Query(description="Input topic, if several have a series of this name")]
+Partition = Annotated[int | None, Query(description="Input partition, if several have a series of this name", ge=0)]
+Limit = Annotated[int, Query(description="Maximum number of items", ge=1, le=1000)]
+
+
+def find_slot(store: Store, name: str, topic: str | None, partition: int | None) -> int:
+    """Return the slot of a series; raise HTTPException 404 without one."""
+    slot = store.history.slots.find(name, topic, partition)
+    if slot is None:
+        raise HTTPException(404, f"no series {name!r}; GET /series?search= lists the available series")
+    return slot

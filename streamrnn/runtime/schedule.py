@@ -1,0 +1,89 @@
+"""When a partition commits, and how far it is behind its input."""
+
+import logging
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
+
+from streamrnn.errors import LogError
+from streamrnn.runtime.options import CommitPolicy, Hooks
+from streamrnn.runtime.snapshot.policy import PART_SECONDS, part_bytes, snapshot_due
+
+if TYPE_CHECKING:
+    from streamrnn.log import Log
+    from streamrnn.runtime.partition import OwnedPartition
+
+logger = logging.getLogger(__name__)
+
+LAG_SECONDS = 5.0
+"""Between two lag checks of a partition."""
+LAST_COMMITS_SECONDS = 8.0
+"""After a stop, in which commits are still started."""
+
+
+class CommitSchedule:
+    """Commits partitions when they are due, with their state where it is worthwhile; `now` returns the time."""
+
+    def __init__(self, policy: CommitPolicy, hooks: Hooks, now: Callable[[], float]) -> None:
+        self.policy = policy
+        self._hooks = hooks
+        self._now = now
+
+    def commit_if_due(self, owned: "OwnedPartition", tasks: int) -> None:
+        """Commit a partition if it is due; `tasks` is the number of partitions of the process."""
+        now = self._now()
+        if now < owned.next_commit or owned.replaying:
+            return
+        interval, elapsed = self.policy.snapshot_interval, now - owned.last_snapshot
+        hurried = owned.resuming and owned.pending
+        due = owned.only_in_memory or snapshot_due(interval, owned.unsaved, elapsed=elapsed, tasks=tasks)
+        snapshot = due and not hurried and not owned.saving
+        if snapshot or owned.pending or owned.saving:
+            self.commit(owned, snapshot=snapshot, part=part_bytes(now - owned.last_commit, owned.state_bytes))
+        if owned.backoff and owned.position >= owned.backoff.offset:
+            owned.backoff = None
+
+    def commit(self, owned: "OwnedPartition", *, snapshot: bool, part: int | None = None) -> None:
+        """Commit a partition, report it, and schedule the next commit; `snapshot` and `part` as its own `commit`."""
+        begun = self._now()
+        before, saved, resuming = owned.begun, owned.saved_bytes, owned.resuming
+        with self._hooks.limit_commit(f"commit of {owned.partition}"), self._hooks.span("commit", owned.partition):
+            committed = owned.commit(snapshot=snapshot, part=part)
+        now = owned.last_commit = self._now()
+        interval = min(self.policy.interval, PART_SECONDS) if owned.saving else self.policy.interval
+        owned.next_commit = now if resuming else now + interval
+        if committed:
+            seconds, written = now - begun, owned.saved_bytes - saved
+            self._hooks.observer.committed(owned.partition, seconds, written)
+            details = {"offset": owned.position, "seconds": round(seconds, 3), "state_bytes": written}
+            logger.debug("committed", extra={**owned.partition._asdict(), **details})
+        if owned.begun != before:
+            owned.last_snapshot = now
+
+    def commit_all(self, partitions: "Iterable[OwnedPartition]") -> None:
+        """Commit every partition with its state, within the time limit; the next start replays the rest."""
+        deadline = self._now() + LAST_COMMITS_SECONDS
+        for owned in partitions:
+            replayed = 0 <= owned.snapshot < owned.position and not owned.replaying  # perhaps all that it did
+            if not (owned.is_open or owned.only_in_memory or replayed) or self._now() >= deadline:
+                continue
+            try:
+                if not owned.is_open:
+                    owned.open()
+                self.commit(owned, snapshot=True)
+            except LogError as error:
+                logger.warning("last_commit_failed", extra={**owned.partition._asdict(), "error": str(error)})
+
+    def report_lag_if_due(self, log: "Log", owned: "OwnedPartition") -> None:
+        """Report the number of input records that a partition has not processed yet, or why it is unknown."""
+        if self._now() < owned.next_lag_check:
+            return
+        owned.lag_error = ""
+        try:
+            _, following = log.bounds(owned.partition)
+            position = max(owned.position, log.position(owned.partition))  # all that was polled has been fed
+        except LogError as error:  # the task can continue
+            owned.lag_error = str(error)
+            logger.warning("lag_unknown", extra={**owned.partition._asdict(), "error": str(error)})
+        else:
+            self._hooks.observer.lag(owned.partition, max(0, following - position))
+        owned.next_lag_check = self._now() + LAG_SECONDS

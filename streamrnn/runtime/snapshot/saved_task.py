@@ -1,0 +1,124 @@
+"""What a task saves, and what it continues from."""
+
+from collections.abc import MutableMapping
+from typing import TYPE_CHECKING, Any
+
+from streamrnn.columns.output_hash import HashFunction
+from streamrnn.runtime.snapshot import CHUNK_BYTES, PIECE_OVERHEAD, Piece, Snapshot
+from streamrnn.runtime.snapshot.checks import UNREADABLE, damaged, parts_of, restore_waiting
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import numpy as np
+
+    from streamrnn.columns.admission import Admission
+    from streamrnn.core.forecaster import CoreForecaster
+    from streamrnn.mapping.decoder import RecordDecoder
+    from streamrnn.records import Heartbeat
+    from streamrnn.runtime.silence.series_ends import SeriesEnds
+    from streamrnn.timing.order import EventOrder
+
+
+class SavedTask:
+    """The saved state of a task: that of its parts, with the output hash."""
+
+    output_hash: bytes
+    """Running hash over all outputs so far."""
+    hash_function: HashFunction
+    """The function that extends it; state of an earlier version continues with its own until the next commit."""
+    numerics_difference = ""
+    """How the loaded snapshot's numeric fingerprint differs from this process's; empty if equal."""
+    migration = ""
+    """How the loaded state was migrated to the configured layout; empty if it had that layout."""
+    saved_layout: "Mapping[str, object]"
+    """Layout of the loaded state."""
+    event_order: "EventOrder | None"
+    """Where observations wait; None if none do."""
+    _left: "EventOrder | None"
+    _decoder: "RecordDecoder"
+    _forecaster: "CoreForecaster"
+    _admission: "Admission"
+    _ends: "SeriesEnds"
+    _snapshot: Snapshot
+    _row_bytes: int
+
+    @property
+    def accepted(self) -> int:
+        """Records forecast so far."""
+        return self._admission.accepted
+
+    @property
+    def last_heartbeat(self) -> "Heartbeat | None":
+        """The heartbeat that was applied last; None if none was."""
+        return self._ends.heartbeat
+
+    @property
+    def series(self) -> int:
+        """Number of series."""
+        return len(self._forecaster.names)
+
+    @property
+    def state_bytes(self) -> int:
+        """Size of the state of all series."""
+        return self.series * self._row_bytes
+
+    @property
+    def unsaved(self) -> tuple[int, int]:
+        """Number of changed series, and bytes of shared state that the last save wrote."""
+        return self._snapshot.changed, self._snapshot.shared_bytes
+
+    @property
+    def saving(self) -> bool:
+        """Whether a save has begun that is not complete."""
+        return self._snapshot.saving
+
+    def configure_saving(self, *, piece_bytes: int, topic_id: str, settings: "Mapping[str, Any] | None" = None) -> None:
+        """Save pieces of at most this many bytes, with their keys, with the id of the input topic and the settings."""
+        self._snapshot.largest_chunk = min(CHUNK_BYTES, piece_bytes - PIECE_OVERHEAD)
+        self._snapshot.topic_id, self._snapshot.settings = topic_id, settings
+
+    def forget_saved(self) -> None:
+        """Save everything the next time, since what was saved before is gone."""
+        self._snapshot.forget_saved()
+
+    def save(self, offset: int) -> list[Piece]:
+        """Return the changed pieces of the state since the last save or load; `offset` is that of the next record."""
+        self._snapshot.parts = self._parts()
+        return self._snapshot.pieces(offset, self.output_hash, self.accepted)
+
+    def _parts(self) -> "dict[str, np.ndarray[Any, Any]]":
+        """Return the state of what comes before the forecaster: of the decoder, the clock, and what waits."""
+        waiting = self.event_order or self._left
+        return parts_of({**self._decoder.state, **self._ends.state}, {} if waiting is None else waiting.save())
+
+    def begin_save(self, offset: int) -> None:
+        """Begin a save of the present state over several transactions; see `Snapshot`."""
+        self._snapshot.parts = self._parts()
+        self._snapshot.begin(offset, self.output_hash, self.accepted)
+
+    def next_pieces(self, most: int) -> list[Piece]:
+        """Return the next pieces of the save that has begun, about `most` bytes; see `Snapshot`."""
+        return self._snapshot.next_pieces(most)
+
+    def load(self, state: MutableMapping[bytes, bytes], *, release: bool = False) -> int:
+        """Load all pieces of a saved state; return the offset of the next record to feed.
+
+        With `release` the pages are removed from `state` as they are loaded.
+
+        Raises:
+            StateError: the state cannot be used.
+        """
+        saved = self._snapshot.restore(state, release=release)
+        self.output_hash, self._admission.accepted = saved.output_hash, saved.accepted
+        self.numerics_difference, self.migration = saved.numerics_difference, saved.migration
+        self.saved_layout = saved.layout
+        try:
+            self._decoder.restore(saved.decoder)
+            self._ends.restore(saved.decoder)
+        except UNREADABLE as error:
+            raise damaged("the decoder's part", str(error)) from error
+        if saved.timing:
+            self._left = restore_waiting(saved.timing, self.event_order)
+        self._admission.load(self._forecaster.names)
+        return saved.offset

@@ -1,0 +1,94 @@
+"""Where the tasks of a worker come from: the configured settings, or those that were recorded with a saved state.
+
+The settings that outputs depend on are recorded in the piece `meta` of each snapshot. Records after the snapshot that
+were committed are processed again under the recorded settings, whatever is configured now. Only a state that was saved
+at the committed offset is loaded under other settings, and the first commit afterwards saves it with them.
+"""
+
+from collections.abc import Callable, Mapping
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import orjson
+
+from streamrnn.errors import StateError
+from streamrnn.runtime.snapshot.pieces import read_meta
+
+if TYPE_CHECKING:
+    from streamrnn.records import TopicPartition
+    from streamrnn.runtime.task import Task
+
+UNCHANGED = -1
+"""Instead of the offset of the last change: none is known."""
+
+
+class RecordedSettings(NamedTuple):
+    """The settings under which the records after a snapshot were processed."""
+
+    values: Mapping[str, Any]
+    since: int = UNCHANGED
+    """Offset of the first record that they apply to; -1 if no change is known."""
+
+    @property
+    def fingerprint(self) -> str:
+        """A short hash that identifies the values."""
+        return blake2b(orjson.dumps(self.values, option=orjson.OPT_SORT_KEYS), digest_size=4).hexdigest()
+
+
+def recorded_settings(state: Mapping[bytes, bytes]) -> RecordedSettings | None:
+    """Return the settings recorded with a saved state; None if there are none, as of earlier versions.
+
+    None, too, if the state cannot be read: loading it reports why.
+    """
+    try:
+        found = read_meta(state).get("settings") if state else None
+    except StateError:
+        return None
+    return None if found is None else RecordedSettings(found["values"], found["since"])
+
+
+class TaskSource:
+    """Makes the tasks of partitions under the same settings.
+
+    Args:
+        make: Returns a new task.
+        values: The settings that its outputs depend on, to record with the state; None: nothing is recorded.
+        recorded: Returns the source under other values. It may raise StateError.
+    """
+
+    def __init__(
+        self,
+        make: "Callable[[TopicPartition], Task]",
+        *,
+        values: Mapping[str, Any] | None = None,
+        recorded: "Callable[[Mapping[str, Any]], TaskSource] | None" = None,
+    ) -> None:
+        self.make, self.values = make, values
+        self._recorded = recorded
+
+    def equals(self, found: RecordedSettings | None) -> bool:
+        """Return whether recorded settings are those of this source; True where either are unknown."""
+        if found is None or self.values is None or self._recorded is None or found.values == self.values:
+            return True
+        try:
+            return self._recorded(found.values).values == self.values  # written otherwise by another version
+        except StateError:
+            return False
+
+    def for_replay(self, found: RecordedSettings | None) -> "TaskSource":
+        """Return the source under the recorded settings, this one if they are the same. Raises StateError."""
+        if found is None or self._recorded is None or self.equals(found):
+            return self
+        return self._recorded(found.values)
+
+    def is_new(self, found: RecordedSettings | None) -> bool:
+        """Return whether settings are to be saved that a saved state does not have."""
+        return self.values is not None and (found is None or not self.equals(found))
+
+    def record(self, found: RecordedSettings | None, offset: int) -> RecordedSettings | None:
+        """Return what to record of this source, if its tasks continue at `offset` after the settings `found`."""
+        if self.values is None:
+            return None
+        if found is None:
+            return RecordedSettings(self.values)
+        return RecordedSettings(self.values, found.since if self.equals(found) else offset)

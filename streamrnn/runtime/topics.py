@@ -1,0 +1,117 @@
+"""The topics of a worker: it makes those that it writes to, and notices when one is created again."""
+
+import logging
+from collections.abc import Mapping
+from contextlib import suppress
+
+from streamrnn.errors import LogError
+from streamrnn.log import Log, Topic
+from streamrnn.records import OutputTopics, TopicPartition
+from streamrnn.runtime.manifest import new_topic, sharing_apps
+
+logger = logging.getLogger(__name__)
+
+INPUT_SECONDS = 1.0
+"""Between two checks of the input topics' ids: records read from a new topic must not be committed as the old one's."""
+OUTPUT_SECONDS = 10.0
+"""Between two checks of the other topics' ids."""
+
+
+class TopicWatch:
+    """Creates and watches the topics of one worker; `outputs` maps input topics to output topics."""
+
+    def __init__(self, outputs: Mapping[str, OutputTopics]) -> None:
+        self._outputs = outputs
+        self.counts: dict[str, int] = {}
+        """Partitions of each input topic."""
+        self._ids: dict[str, str] = {}
+        self._next_input = self._next_output = self._silent_until = 0.0
+        self._sharing_known = False
+
+    def missing(self, log: Log) -> list[str]:
+        """Return the input topics that do not exist."""
+        self.counts = {topic: log.partitions(topic) for topic in self._outputs}
+        return [topic for topic, count in self.counts.items() if count == 0]
+
+    def create(self, log: Log, now: float) -> None:
+        """Create the topics that the worker writes to, and start to watch them. Raises as `Log.create` does."""
+        for topic in self._outputs:
+            self._create(log, topic)
+        self._next_input, self._next_output, self._sharing_known = now + INPUT_SECONDS, now + OUTPUT_SECONDS, False
+
+    def _create(self, log: Log, topic: str) -> None:
+        count, names = self.counts[topic], self._outputs[topic]
+        state = Topic(names.state, count, compacted=True)
+        plain = [Topic(name, count) for name in names.names if name != names.state]
+        new = [] if self._ids.keys() >= set(names.names) else [name for name in names.names if not log.partitions(name)]
+        log.create([*plain, state])
+        if new:
+            logger.info("topics_created", extra={"topics": new})
+        for name in names.names:
+            if warning := log.limit_warning(name):
+                logger.warning("topic_limits", extra={"warning": warning})
+        self._ids |= {name: log.topic_id(name) for name in (topic, *names.names)}
+
+    def prepare(self, log: Log, partition: TopicPartition) -> None:
+        """Add partitions to the topics of an input topic that has more than before."""
+        if partition.partition >= self.counts[partition.topic]:
+            self.counts[partition.topic] = log.partitions(partition.topic)
+            self._create(log, partition.topic)
+
+    def check(self, log: Log, now: float) -> set[str]:
+        """Check the ids that are due; return the input topics whose state topic is a new one since the last check.
+
+        Raises:
+            StateError: an input topic has been created again.
+        """
+        if now >= self._next_input:
+            self._next_input = now + INPUT_SECONDS
+            for topic in self._outputs:
+                self._check_input(log, topic, now)
+        if now < self._next_output:
+            return set()
+        self._next_output = now + OUTPUT_SECONDS
+        if not self._sharing_known:  # not at once: a process that starts has more urgent things to do
+            self._sharing_known = True
+            self._log_sharing(log)
+        return {topic for topic in self._outputs if self.restore(log, topic, now)}
+
+    def _log_sharing(self, log: Log) -> None:
+        """Name the other applications that write to the same topics of forecasts."""
+        for topic, names in self._outputs.items():
+            with suppress(LogError):  # this user may not list the groups
+                for app in sharing_apps(log, TopicPartition(topic, 0), names.forecasts):
+                    logger.warning("topic_shared", extra={"topics": [topic, names.forecasts], "app": app})
+
+    def _check_input(self, log: Log, topic: str, now: float) -> None:
+        try:
+            before, found = self._ids.get(topic, ""), log.topic_id(topic)
+        except LogError:  # commits fail as well, which is reported
+            self._next_input = now + OUTPUT_SECONDS
+        else:
+            if before and found and before != found:
+                raise new_topic(topic, before, found)
+
+    def restore(self, log: Log, topic: str, now: float, *, changed: bool = False) -> bool:
+        """Create the output topics of an input topic that are missing; return whether its state topic is a new one.
+
+        With `changed`, also read again what they accept. Does nothing while the log does not answer.
+        """
+        if now < self._silent_until:
+            return False
+        try:
+            return self._restore(log, topic, changed=changed)
+        except LogError:  # reported by the operation that failed before this
+            self._silent_until = now + OUTPUT_SECONDS
+            return False
+
+    def _restore(self, log: Log, topic: str, *, changed: bool) -> bool:
+        names = self._outputs[topic]
+        before = self._ids.copy()
+        found = {name: log.topic_id(name) for name in names.names}
+        if missing := [name for name in names.names if before[name] and not found[name]]:
+            self._create(log, topic)
+            logger.warning("output_topics_created", extra={"topics": missing})
+        elif changed or found != {name: before[name] for name in names.names}:  # by someone else: they may accept less
+            self._create(log, topic)
+        return self._ids[names.state] != before[names.state]

@@ -1,0 +1,54 @@
+"""Loading of the compiled loops before the first record, in a thread."""
+
+from collections.abc import Callable
+from concurrent.futures import Future, wait
+from threading import Thread
+from typing import TYPE_CHECKING
+
+import orjson
+
+from streamrnn.records import Record
+
+if TYPE_CHECKING:
+    from streamrnn.runtime.task import Task
+
+OBSERVATIONS = 8  # two learning points of the head, by default
+INTERVAL = 60_000  # milliseconds
+WAIT_SECONDS = 0.2
+
+
+def load_kernels(task: "Task") -> None:
+    """Load all kernels, but not torch, by forecasting a short series with a task to be discarded.
+
+    Its records are flat JSON with their own keys and timestamps.
+    """
+    half = OBSERVATIONS // 2
+    for first in (0, half):  # the series is new in the first feed, and known to the scanner in the second
+        task.feed([_record(number) for number in range(first, first + half)])
+
+
+def _record(number: int) -> Record:
+    value = orjson.dumps({"warm-up": float(number)})
+    return Record("warm-up", 0, number, INTERVAL * (1 + number), b"warm-up", value)
+
+
+def finish_in_thread(call: Callable[[], None], go_on: Callable[[], bool]) -> bool:
+    """Make a call in a thread of its own, and raise what it raises; return False if `go_on` did before it ended.
+
+    `go_on` is called several times a second meanwhile.
+    """
+    done: Future[None] = Future()
+
+    def work() -> None:
+        try:
+            call()
+            done.set_result(None)
+        except BaseException as error:  # noqa: BLE001 -- raised below
+            done.set_exception(error)
+
+    Thread(target=work, name="warm-up", daemon=True).start()
+    while not wait([done], WAIT_SECONDS).done:
+        if not go_on():
+            return False
+    done.result()
+    return True

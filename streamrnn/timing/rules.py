@@ -1,0 +1,38 @@
+"""What is configured about event time."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Duplicates = Literal["first", "last", "error", "all"]
+Aggregation = Literal["mean", "sum", "count", "last", "min", "max", "rate", "ohlc"]
+Empty = Literal["missing", "zero"]
+
+FILLED: tuple[Aggregation, ...] = ("count", "sum")
+"""Aggregations whose value without events is 0."""
+MOST_HELD = 250_000
+"""Default of the largest number of values that wait."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class WindowRule:
+    """How events become a regular series: section `input.window`."""
+
+    every: int
+    """Length of a window in milliseconds; windows are aligned to 1970-01-01T00:00:00Z."""
+    how: tuple[tuple[str, Aggregation], ...] = (("*", "mean"),)
+    """Patterns of fields, the first one that matches a field decides; the last one is `*`."""
+    empty: Empty = "missing"
+    """What a window without events yields, where the aggregation is one of FILLED."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TimingRule:
+    """What is configured in section `input` about event time."""
+
+    grace: int = 0
+    """Milliseconds that an observation may be late."""
+    duplicates: Duplicates = "first"
+    """Which one counts of several values that wait, of one series and time."""
+    max_held: int = MOST_HELD
+    """Largest number of values that wait; beyond it the oldest ones go on early."""
+    window: WindowRule | None = None

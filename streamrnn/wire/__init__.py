@@ -1,0 +1,228 @@
+"""Encoding of the records that a task writes: forecasts and dead letters."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from functools import partial
+from itertools import repeat
+from operator import itemgetter
+from typing import TYPE_CHECKING
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+
+from streamrnn.columns.index import NameIndex
+from streamrnn.columns.writer import (
+    INTEGER,
+    NAME,
+    NUMBER,
+    STALE,
+    STATUS,
+    Template,
+    Texts,
+    Writer,
+    fill_columns,
+    join_texts,
+    make_template,
+)
+from streamrnn.dead_letters import make_dead_letter
+from streamrnn.errors import RecordError, StreamrnnError
+from streamrnn.records import Output, OutputTopics, Record, TopicPartition
+from streamrnn.wire.alerts import SILENCE_ENDS, WaveRecords, encode_events, encode_silence, with_thresholds
+from streamrnn.wire.avro import AvroForecasts
+from streamrnn.wire.schemas import DIRECTION, STATUS_NAMES, OutputFormat, connect_schema
+from streamrnn.wire.selection import PublishedWave, take_forecasts, thin
+
+if TYPE_CHECKING:
+    from streamrnn.core.forecaster import Forecasts
+
+STATUSES = [name.encode() for name in STATUS_NAMES]
+
+_output: "partial[Output]" = partial(tuple.__new__, Output)
+"""Returns an output from a tuple of its parts, without the cost of naming them."""
+
+
+class OutputEncoder:
+    """Encodes the forecasts, of K horizons and Q quantiles, and the dead letters of the task of `partition`.
+
+    Args:
+        partition: The input partition.
+        topics: The topics of the outputs.
+        horizons: Steps ahead.
+        quantiles: Their levels.
+        format: Format of the forecasts.
+        schema_id: Returns the number of the forecasts' schema in the registry; for Avro only.
+        every: See `thin`; 1 or less without `on_change`: all forecasts are published.
+        on_change: See `thin`.
+
+    Raises:
+        ConfigError: a library that the format needs is not installed.
+    """
+
+    def __init__(
+        self, *, partition: TopicPartition, topics: OutputTopics, horizons: Sequence[int], quantiles: Sequence[float],
+        format: OutputFormat = "json", schema_id: Callable[[], int] = int,  # noqa: A002 -- the key
+        every: int = 0, on_change: bool = False,
+    ) -> None:  # fmt: skip
+        self.partition = partition
+        self._topics = topics
+        self.horizons = list(horizons)
+        """Steps ahead."""
+        self._levels = [repr(float(quantile)) for quantile in quantiles]
+        self._keys: list[bytes] = []
+        """Key of the forecasts of each row: the series' name."""
+        self._names = NameIndex()
+        """The same as JSON text."""
+        self._longest = 0
+        """Bytes of the longest of these."""
+        self._avro = AvroForecasts(schema_id) if format == "avro" else None
+        self._envelope = format == "connect"
+        self._every, self._on_change = every, on_change
+        self._writers: dict[tuple[bool, bool], Writer] = {}
+        """By whether there are directions, and thresholds."""
+        self._model: str | None = None
+        self._statuses = join_texts(STATUSES)
+        """Each status with the model, as JSON text."""
+
+    def publish(
+        self, wave: WaveRecords, forecasts: "Forecasts", shown: NDArray[np.bool_] | None = None,
+        back: NDArray[np.bool_] | None = None,
+    ) -> PublishedWave:  # fmt: skip
+        """Return the outputs of a wave: its forecasts and events, as far as they are published.
+
+        `shown` (B,): which series are published at all; None: all. `back` (B,): which series were stale. Raises as
+        `forecasts` does.
+        """
+        events, thinned = self._topics.events, 0
+        if self._every > 1 or self._on_change:
+            kept = thin(forecasts, every=self._every, on_change=self._on_change)
+            kept = kept if back is None else kept | back
+            thinned = int(np.count_nonzero(~kept if shown is None else shown & ~kept))
+            chosen = np.flatnonzero(kept if shown is None else shown & kept)
+        elif shown is None and events is None:
+            outputs = self.forecasts(*wave, forecasts)
+            return PublishedWave(outputs, None, len(outputs))
+        else:
+            chosen = np.arange(len(wave.rows)) if shown is None else np.flatnonzero(shown)
+        outputs = self.forecasts(*wave.take(chosen), take_forecasts(forecasts, chosen)) if len(chosen) else []
+        made, kinds = list(zip(chosen.tolist(), outputs, strict=True)), Counter[str]()
+        if events is not None:
+            place = TopicPartition(events, self.partition.partition)
+            found = encode_events(wave, forecasts, horizons=self.horizons, topic=place, source=self.partition)
+            for b in [] if back is None else np.flatnonzero(back).tolist():
+                event = encode_silence(wave, b, begins=False, forecasts=forecasts, topic=place, source=self.partition)
+                found.append((b, SILENCE_ENDS, event))
+            for b, kind, output in found:
+                if shown is None or shown[b]:
+                    made.append((b, output))
+                    kinds[kind] += 1
+            made.sort(key=itemgetter(0))  # stable: a forecast comes before its events
+        return PublishedWave([each for _, each in made], [b for b, _ in made], len(outputs), thinned, kinds)
+
+    def publish_stale(
+        self, wave: WaveRecords, forecasts: "Forecasts", begins: NDArray[np.bool_]
+    ) -> tuple[list[Output], int]:
+        """Return the stale forecasts of some series, and events of those whose silence `begins` (B,); and their number.
+
+        `wave` has the last value of each, and the time at which its silence was noticed.
+        """
+        made = list(enumerate(self.forecasts(*wave, forecasts, stale=True)))
+        if self._topics.events is not None:
+            place = TopicPartition(self._topics.events, self.partition.partition)
+            for b in np.flatnonzero(begins).tolist():
+                event = encode_silence(wave, b, begins=True, forecasts=forecasts, topic=place, source=self.partition)
+                made.append((b, event))
+            made.sort(key=itemgetter(0))
+        return [output for _, output in made], len(made) - len(wave.rows)
+
+    def forecasts(
+        self, names: Sequence[str], rows: NDArray[np.int64], values: NDArray[np.float64], times: NDArray[np.int64],
+        offsets: NDArray[np.int64], forecasts: "Forecasts", *, stale: bool = False,
+    ) -> list[Output]:  # fmt: skip
+        """Return one record per row of a wave: `rows` (B,), indexes into `names`, observations and records (B,).
+
+        The record's timestamp is the event time, or 0 for a time before 1970, which no log can store. Numbers that are
+        not finite, which no input can cause, raise StreamrnnError.
+
+        Raises:
+            LogError: the schema registry is unavailable.
+        """
+        self._learn_names(names)
+        if self._model != forecasts.model:
+            self._model = forecasts.model
+            self._statuses = join_texts(
+                [b'%b","model":%b' % (status, orjson.dumps(self._model)) for status in STATUSES]
+            )
+        count, directions, (horizons, levels) = len(rows), forecasts.directions, forecasts.quantiles.shape[1:]
+        width, extra = 2 + (levels + 1) * horizons, 0 if directions is None else len(DIRECTION) * horizons
+        numbers, integers = np.empty((count, width + extra)), np.empty((count, 2 + horizons), np.int64)
+        status = np.empty(count, np.int64)
+        if not fill_columns((values, times, offsets), forecasts[:6], numbers, integers, status):
+            series = [names[row] for row in rows.tolist()]
+            raise StreamrnnError(f"a forecast for one of {series} is not finite: this is a bug")
+        if stale:
+            status[:] = STALE
+        if directions is not None:
+            parts = [directions.probabilities.transpose(0, 2, 1), *directions[1:]]
+            numbers[:, width:] = np.concatenate([part.reshape(count, -1) for part in parts], 1)
+        documents = self._writer(directions is not None, forecasts.thresholds is not None).write(
+            numbers, integers, names=Texts(*self._names.arrays[:2]), longest=self._longest, rows=rows,
+            statuses=self._statuses, status=status,
+        )  # fmt: skip
+        if forecasts.thresholds is not None:
+            documents = with_thresholds(documents, forecasts.thresholds, forecasts.target_times, self.horizons)
+        if self._avro is not None:
+            documents = self._avro.encode(documents)
+        keys, timestamps = map(self._keys.__getitem__, rows.tolist()), np.maximum(times, 0).tolist()
+        topic, partition = repeat(self._topics.forecasts), repeat(self.partition.partition)
+        return list(map(_output, zip(topic, partition, keys, documents, timestamps, repeat(()), strict=False)))
+
+    def forget_names(self) -> None:
+        """Forget the names of all rows, which the next forecasts give again."""
+        self._keys, self._names, self._longest = [], NameIndex(), 0
+
+    def _learn_names(self, names: Sequence[str]) -> None:
+        """Encode the names of new series."""
+        new = names[len(self._keys) :]
+        if new:
+            self._keys += [name.encode() for name in new]
+            texts = [orjson.dumps(name) for name in new]
+            self._longest = max(self._longest, *map(len, texts))
+            self._names.extend(texts)
+
+    def _writer(self, directions: bool, thresholds: bool) -> Writer:  # noqa: FBT001 -- what a forecast has
+        key = directions, thresholds
+        if key not in self._writers:
+            self._writers[key] = Writer(self._make_template(directions=directions, thresholds=thresholds))
+        return self._writers[key]
+
+    def _make_template(self, *, directions: bool, thresholds: bool) -> Template:
+        """Return the template of a forecast, without thresholds, which only change the schema in the envelope.
+
+        Its values come in the order in which `forecasts` joins them.
+        """
+        count = len(self.horizons)
+
+        def listed(kind: int) -> list[bytes | int]:
+            return [b"[", *[each for _ in range(count) for each in (kind, b",")][:-1], b"]"]
+
+        def members(names: Sequence[str]) -> list[bytes | int]:
+            named = [[b"," * (i > 0) + orjson.dumps(name) + b":", *listed(NUMBER)] for i, name in enumerate(names)]
+            return [b"{", *(part for member in named for part in member), b"}"]
+
+        topic, partition = orjson.dumps(self.partition.topic), self.partition.partition
+        parts: list[bytes | int] = [
+            b'{"series":', NAME, b',"time":', INTEGER, b',"value":', NUMBER,
+            b',"horizon":' + orjson.dumps(self.horizons), b',"target_time":', *listed(INTEGER), b',"quantiles":',
+            *members(self._levels), b',"anomaly_score":', NUMBER, b',"skill":', *listed(NUMBER), b',"status":"', STATUS,
+            *([b',"direction":', *members(DIRECTION)] if directions else []),
+            b',"source":{"topic":%b,"partition":%d,"offset":' % (topic, partition), INTEGER, b"}}",
+        ]  # fmt: skip
+        if self._envelope:
+            schema = orjson.dumps(connect_schema(directions=directions, thresholds=thresholds))
+            parts = [b'{"schema":' + schema + b',"payload":', *parts, b"}"]
+        return make_template(parts)
+
+    def dead_letter(self, record: Record, error: RecordError) -> Output:
+        """Return an unusable record as a dead letter."""
+        return make_dead_letter(record, error, self._topics.dead_letters)

@@ -1,0 +1,124 @@
+"""Encoding of threshold forecasts, as members of a forecast, and of events, as records of their own."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import orjson
+
+from streamrnn.columns.writer import DRIFTING, OK, STALE, WARMING
+from streamrnn.core.alerts.changes import ANOMALY, CROSSING, DRIFT, WARM_UP
+from streamrnn.core.alerts.thresholds import NO_CROSSING
+from streamrnn.records import Output, TopicPartition
+from streamrnn.wire.schemas import STATUS_NAMES
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from streamrnn.core.alerts.thresholds import ThresholdForecasts
+    from streamrnn.core.forecaster import Forecasts
+
+SOURCE = b',"source":'
+"""What follows the threshold forecasts in a document; the last such text in it is this member."""
+
+EVENTS = {
+    "warm_up_ends": (WARM_UP, 0),
+    "drift_begins": (DRIFT, 1),
+    "drift_ends": (DRIFT, 0),
+    "anomaly_begins": (ANOMALY, 1),
+    "anomaly_ends": (ANOMALY, 0),
+    "crossing_expected": (CROSSING, 1),
+    "crossing_cleared": (CROSSING, 0),
+}
+"""Condition, and whether it begins, of each event. The warm-up begins with the series, which is no event."""
+SILENCE_BEGINS, SILENCE_ENDS = "silence_begins", "silence_ends"
+"""Events of series that stop and come back (series.stale)."""
+_KINDS = {change: kind for kind, change in EVENTS.items()}
+
+
+class WaveRecords(NamedTuple):
+    """The observations of a wave, B rows, and where they were read."""
+
+    names: Sequence[str]
+    """Names of all series."""
+    rows: "NDArray[np.int64]"
+    """(B,) indexes into `names`."""
+    values: "NDArray[np.float64]"
+    times: "NDArray[np.int64]"
+    """(B,) event times, ms."""
+    offsets: "NDArray[np.int64]"
+    """(B,) of the input records."""
+
+    def take(self, chosen: "NDArray[np.int64]") -> "WaveRecords":
+        """Return the observations with these indexes."""
+        columns = self.rows[chosen], self.values[chosen], self.times[chosen], self.offsets[chosen]
+        return WaveRecords(self.names, *columns)
+
+
+def with_thresholds(
+    documents: Sequence[bytes], found: "ThresholdForecasts", target_times: "NDArray[np.int64]", horizons: Sequence[int]
+) -> list[bytes]:
+    """Return documents of forecasts with the members `thresholds` and `crossings`; `target_times` (B, H)."""
+    written = []
+    for b, document in enumerate(documents):
+        head, _, tail = document.rpartition(SOURCE)
+        own = [
+            {"level": each.level, "direction": each.direction, "probability": found.probabilities[b, t].tolist()}
+            for t, each in enumerate(found.thresholds)
+            if found.applies[b, t]
+        ]
+        expected = [t for t, h in enumerate(found.crossings[b].tolist()) if h != NO_CROSSING]
+        crossings = [describe_crossing(found, target_times, horizons, b, t) for t in expected]
+        members = orjson.dumps({"thresholds": own, "crossings": crossings})
+        written.append(head + b"," + members[1:-1] + SOURCE + tail)
+    return written
+
+
+def describe_crossing(
+    found: "ThresholdForecasts", target_times: "NDArray[np.int64]", horizons: Sequence[int], b: int, t: int
+) -> dict[str, Any]:
+    """Return threshold t of observation b, with the first horizon at which its crossing is expected, if it is."""
+    threshold, h = found.thresholds[t], int(found.crossings[b, t])
+    crossing: dict[str, Any] = {"level": threshold.level, "direction": threshold.direction}
+    if h == NO_CROSSING:
+        return crossing
+    first = {"horizon": horizons[h], "target_time": int(target_times[b, h])}
+    return crossing | first | {"probability": float(found.probabilities[b, t, h])}
+
+
+def encode_silence(
+    wave: WaveRecords, b: int, *, begins: bool, forecasts: "Forecasts", topic: TopicPartition, source: TopicPartition
+) -> Output:
+    """Return the event that the silence of the series of observation b begins, or ends with it."""
+    series, time = wave.names[wave.rows[b]], int(wave.times[b])
+    status = STALE if begins else WARMING if forecasts.warming[b] else DRIFTING if forecasts.drifting[b] else OK
+    document = {
+        "series": series, "time": time, "event": SILENCE_BEGINS if begins else SILENCE_ENDS,
+        "value": float(wave.values[b]), "anomaly_score": float(forecasts.anomaly[b]), "status": STATUS_NAMES[status],
+        "source": {**source._asdict(), "offset": int(wave.offsets[b])},
+    }  # fmt: skip
+    return Output(*topic, series.encode(), orjson.dumps(document), max(time, 0))
+
+
+def encode_events(
+    wave: WaveRecords, forecasts: "Forecasts", *, horizons: Sequence[int], topic: TopicPartition, source: TopicPartition
+) -> list[tuple[int, str, Output]]:
+    """Return the events of a wave, read from `source`, in order: index of the observation, kind and record."""
+    changes, events = forecasts.changes, list[tuple[int, str, Output]]()
+    for b, condition, begins in [] if changes is None else changes.found.tolist():
+        kind = _KINDS.get((min(condition, CROSSING), begins))
+        if kind is None:
+            continue
+        series, time = wave.names[wave.rows[b]], int(wave.times[b])
+        status = WARMING if forecasts.warming[b] else DRIFTING if forecasts.drifting[b] else OK
+        document: dict[str, Any] = {
+            "series": series, "time": time, "event": kind, "value": float(wave.values[b]),
+            "anomaly_score": float(forecasts.anomaly[b]), "status": STATUS_NAMES[status],
+        }  # fmt: skip
+        if condition >= CROSSING and forecasts.thresholds is not None:
+            targets, threshold = forecasts.target_times, condition - CROSSING
+            document["crossing"] = describe_crossing(forecasts.thresholds, targets, horizons, b, threshold)
+        document["source"] = {**source._asdict(), "offset": int(wave.offsets[b])}
+        output = Output(*topic, series.encode(), orjson.dumps(document), max(time, 0))
+        events.append((b, kind, output))
+    return events

@@ -1,0 +1,58 @@
+"""Which forecasts of a wave are published: by their number within the series, and by what has changed."""
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streamrnn.records import Output
+
+if TYPE_CHECKING:
+    from collections import Counter
+
+    from streamrnn.core.forecaster import Forecasts
+
+
+class PublishedWave(NamedTuple):
+    """The outputs of a wave, in the order of its observations."""
+
+    outputs: list[Output]
+    members: list[int] | None
+    """Index in the wave of the observation of each output; None: one output each, in order."""
+    forecasts: int
+    """Number of forecasts among them."""
+    thinned: int = 0
+    """Number of forecasts that thinning has left out."""
+    events: "Counter[str] | None" = None
+    """Events among them, by kind."""
+
+
+def thin(forecasts: "Forecasts", *, every: int, on_change: bool) -> NDArray[np.bool_]:
+    """Return which forecasts of a wave are published, (B,).
+
+    Args:
+        forecasts: With what has changed.
+        every: With 10, publish the first forecast of a series, the eleventh and so on; 0: none for this reason.
+        on_change: Publish those where a condition began or ended.
+    """
+    changes = forecasts.changes
+    if changes is None:
+        raise ValueError("a forecaster whose forecasts are thinned must track changes")
+    shown = np.zeros(len(changes.seen), np.bool_)
+    if every:
+        shown |= changes.seen % every == 0
+    if on_change:
+        shown |= changes.changed
+    return shown
+
+
+def take_forecasts(forecasts: "Forecasts", chosen: NDArray[np.int64]) -> "Forecasts":
+    """Return the forecasts with these indexes in the wave, without changes."""
+    names = ("target_times", "quantiles", "anomaly", "skill", "warming", "drifting")
+    taken: dict[str, Any] = {name: getattr(forecasts, name)[chosen] for name in names}
+    directions, thresholds = forecasts.directions, forecasts.thresholds
+    if directions is not None:
+        directions = type(directions)(*(each[chosen] for each in directions))
+    if thresholds is not None:
+        thresholds = thresholds.take(chosen)
+    return forecasts._replace(**taken, directions=directions, thresholds=thresholds, changes=None)

@@ -1,0 +1,70 @@
+"""Handles: tuples of arrays that compiled functions receive by address."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+
+from streamrnn.core.banks.lean.bank import LeanBank
+from streamrnn.core.handle import LARGEST, Handle, contents
+from streamrnn.core.jit import Floats, Integers, compiled
+
+
+class Inner(NamedTuple):
+    """A tuple within the tuple."""
+
+    matrix: Floats
+    factor: float
+
+
+class Outer(NamedTuple):
+    """Arrays, numbers and a tuple."""
+
+    counts: Integers
+    inner: Inner
+    shift: int
+
+
+@compiled
+def add_counts(handle: Handle[Outer], rows: Integers) -> float:
+    """Add to the matrix, and return the sum of its `rows`."""
+    counts, (matrix, factor), shift = contents(handle)
+    total = 0.0
+    for row in rows:
+        for column in range(matrix.shape[1]):
+            matrix[row, column] += factor * counts[row] + shift
+            total += matrix[row, column]
+    return total
+
+
+def test_a_compiled_function_reads_and_writes_the_arrays() -> None:
+    """The arrays are those of the tuple, whatever their strides, and numbers have their values."""
+    counts, matrix = np.arange(10)[::2], np.zeros((5, 3)).T.copy().T
+    handle = Handle(Outer(counts, Inner(matrix, 0.5), 3))
+    assert add_counts(handle, np.array([1, 4])) == 3 * (0.5 * 2 + 3) + 3 * (0.5 * 8 + 3)
+    counts[1] = 100
+    assert add_counts(handle, np.array([1])) == 3 * (4 + 53)
+    assert matrix[:, 2].tolist() == [0, 57, 0, 0, 7]
+
+
+def test_a_tuple_that_is_too_large() -> None:
+    """A tuple that does not fit is an error, and nothing is overwritten."""
+    many: Any = tuple(np.zeros((1, 1)) for _ in range(LARGEST // 64))
+    with pytest.raises(ValueError, match=f"needs more than {LARGEST} bytes"):
+        Handle(many)
+
+
+def test_a_bank_that_has_grown_uses_its_new_tables() -> None:
+    """Series added between waves, beyond any table's capacity, are as if they had been there from the start."""
+    banks = [LeanBank(horizons=[1], quantiles=[0.1, 0.5, 0.9], networks=1) for _ in range(2)]
+    for name in range(3000):
+        banks[0].add(str(name))
+    for wave, count in enumerate((10, 1000, 3000)):
+        rows = np.arange(count)
+        for name in range(len(banks[1].names), count):
+            banks[1].add(str(name))
+        given = rows, rows + 10.0 * wave, np.full(count, 60_000 * (wave + 1))
+        updates = [bank.update(*given) for bank in banks]
+        np.testing.assert_array_equal(updates[0].features.inputs, updates[1].features.inputs)
+    for name, array in banks[0].arrays().items():
+        np.testing.assert_array_equal(array[:3000], banks[1].arrays()[name][:3000])

@@ -1,0 +1,130 @@
+"""The cache of compiled loops where it is empty, full, read-only or missing: never a failure."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+PROGRAM = """
+from streamrnn.core import jit
+from streamrnn.observe import logging as logs
+
+logs.configure(format="json")
+
+@jit.compiled
+def first(number: float) -> float:
+    return number + 1
+
+@jit.compiled
+def second(number: float) -> float:
+    return number + 2
+
+print(first(1.0), second(1.0), jit.FOLDER)
+jit.log_compiled()
+"""
+TMPFS = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c"]
+
+
+def run(folder: Path, before: str = "", **environment: str) -> tuple[str, list[dict[str, Any]]]:
+    """Compile two functions in another process; return the folder of the cache, and the events logged."""
+    program = folder / "program.py"
+    if not program.exists():
+        program.write_text(PROGRAM)
+    command = [sys.executable, str(program)]
+    if before:
+        command = [*TMPFS, f'{before} && exec "$@"', "sh", *command]
+    path = os.pathsep.join(part for part in sys.path if part)
+    own = {**os.environ, "PYTHONPATH": path, **environment}
+    done = subprocess.run(command, env=own, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    one, other, cache = done.stdout.split()
+    assert (one, other) == ("2.0", "3.0")
+    return cache, [json.loads(line) for line in done.stderr.splitlines()]
+
+
+def names(events: list[dict[str, Any]]) -> list[str]:
+    """Return the names of events."""
+    return [event["event"] for event in events]
+
+
+@pytest.fixture
+def mounts() -> None:
+    """Require the right to mount a file system in a namespace."""
+    if shutil.which("unshare") is None or subprocess.run([*TMPFS, "true"], check=False, capture_output=True).returncode:
+        pytest.skip("no right to mount a file system in a namespace")
+
+
+def test_compilation_is_logged_once(tmp_path: Path) -> None:
+    """The first start logs that it compiles, where to and for how long; the next one finds everything."""
+    kernels = tmp_path / "kernels"
+    cache, events = run(tmp_path, NUMBA_CACHE_DIR=str(kernels))
+    assert Path(cache).parent == kernels
+    assert names(events) == ["compiling_kernels", "kernels_compiled"]
+    assert events[0]["folder"] == cache
+    assert events[1]["seconds"] >= 0
+    assert run(tmp_path, NUMBA_CACHE_DIR=str(kernels)) == (cache, [])
+
+
+def test_no_folder_can_be_written(tmp_path: Path) -> None:
+    """Without a folder for the cache, functions are compiled in the process; one warning names cause and remedy."""
+    (tmp_path / "file").touch()
+    nowhere = str(tmp_path / "file" / "folder")
+    _, events = run(tmp_path, NUMBA_CACHE_DIR=nowhere, XDG_CACHE_HOME=nowhere)
+    assert names(events) == ["compiling_kernels", "kernels_not_cached", "kernels_compiled"]
+    assert events[1]["level"] == "warning"
+    assert "Not a directory" in events[1]["error"]
+    assert "NUMBA_CACHE_DIR" in events[1]["remedy"]
+
+
+def test_another_folder_is_used_instead(tmp_path: Path) -> None:
+    """Where the chosen folder cannot be written, the user's cache is used."""
+    (tmp_path / "file").touch()
+    home = tmp_path / "home"
+    cache, events = run(tmp_path, NUMBA_CACHE_DIR=str(tmp_path / "file" / "folder"), XDG_CACHE_HOME=str(home))
+    assert Path(cache).parent == home / "streamrnn"
+    assert names(events) == ["compiling_kernels", "kernels_compiled"]
+
+
+@pytest.mark.usefixtures("mounts")
+@pytest.mark.parametrize("size", ["4k", "80k"])
+def test_a_full_disk(tmp_path: Path, size: str) -> None:
+    """A file system without space, or with too little for the second function, is no failure."""
+    kernels = tmp_path / "kernels"
+    kernels.mkdir()
+    (tmp_path / "file").touch()
+    nowhere = str(tmp_path / "file" / "folder")
+    mount = f"mount -t tmpfs -o size={size} none {kernels}"
+    _, events = run(tmp_path, mount, NUMBA_CACHE_DIR=str(kernels), XDG_CACHE_HOME=nowhere)
+    warnings = [event for event in events if event["level"] == "warning"]
+    assert names(warnings) in ([], ["kernels_not_cached"]) if size == "80k" else ["kernels_not_cached"]
+    assert {"compiling_kernels", "kernels_compiled"} <= set(names(events))
+
+
+@pytest.mark.usefixtures("mounts")
+def test_a_read_only_folder_with_compiled_functions_is_used(tmp_path: Path) -> None:
+    """An image ships compiled functions: a container with a read-only file system finds them."""
+    kernels = tmp_path / "kernels"
+    cache, _ = run(tmp_path, NUMBA_CACHE_DIR=str(kernels))
+    os.utime(tmp_path / "program.py", (1, 1))  # as an image truncates the times of files
+    mount = f"mount --bind {kernels} {kernels} && mount -o remount,bind,ro {kernels}"
+    assert run(tmp_path, mount, NUMBA_CACHE_DIR=str(kernels)) == (cache, [])
+
+
+@pytest.mark.parametrize("pattern", ["*.nbi", "*.nbc"])
+@pytest.mark.parametrize("size", [0, 20])
+def test_files_that_were_cut_short(tmp_path: Path, pattern: str, size: int) -> None:
+    """Files of machine code that a power failure has cut short are no failure: the functions are compiled again."""
+    kernels = tmp_path / "kernels"
+    run(tmp_path, NUMBA_CACHE_DIR=str(kernels))
+    files = list(kernels.rglob(pattern))
+    assert len(files) == 2
+    for file in files:
+        os.truncate(file, size)
+    _, events = run(tmp_path, NUMBA_CACHE_DIR=str(kernels))
+    assert names(events)[0] == "compiling_kernels"
+    assert names(events)[-1] == "kernels_compiled"

@@ -1,0 +1,130 @@
+"""Banks follow the local clock: a profile by local time is found at every phase, across daylight-saving changes."""
+
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import pytest
+from support.bank import LEVELS, observe
+from support.streams import HOUR
+
+from streamrnn.core.banks.full import FullBank
+from streamrnn.core.banks.lean.bank import LeanBank
+from streamrnn.core.banks.lean.features import fill_profiles, lean_profile_change
+from streamrnn.core.clock.season_clock import EVENT_TIME, SeasonClock, make_clock
+from streamrnn.core.jit import Floats, Integers
+from streamrnn.core.series.seasonal_state import profile_change, read_seasons
+
+MINUTE = HOUR // 60
+CHANGES = {  # the last weeks before and the first days after a change
+    "Europe/Berlin": ("2025-03-05", "2025-10-05"),
+    "Australia/Sydney": ("2025-03-14", "2025-09-12"),
+    "Australia/Lord_Howe": ("2025-03-14", "2025-09-12"),
+    "America/New_York": ("2025-02-14", "2025-10-10"),
+}
+DAYS = 30
+
+
+def hours(zone: ZoneInfo, times: Integers) -> Floats:
+    """Return local hours since Monday, an independent reading."""
+    shown = [datetime.fromtimestamp(int(time) / 1000, UTC).astimezone(zone) for time in times]
+    return np.array([24.0 * each.weekday() + each.hour for each in shown])
+
+
+def profile(hour: Floats) -> Floats:
+    """Return a value for each local hour of the week: steps at 8 and 18, less on Saturdays and Sundays."""
+    busy = (hour % 24 >= 8) & (hour % 24 < 18)
+    return 20 + 60.0 * busy * (hour < 120) + 5 * np.sin(hour % 24)
+
+
+def stream(name: str, start: str, cadence: int) -> tuple[ZoneInfo, Integers, Floats]:
+    """Return a zone, times from a local midnight on, and values."""
+    zone = ZoneInfo(name)
+    first = int(datetime.fromisoformat(start).replace(tzinfo=zone).timestamp()) * 1000
+    times = np.arange(first, first + DAYS * 24 * HOUR, cadence)
+    return zone, times, profile(hours(zone, times))
+
+
+def change_of(zone: ZoneInfo, times: Integers) -> int:
+    """Return the first row after the change of the clock."""
+    offsets = [datetime.fromtimestamp(int(time) / 1000, UTC).astimezone(zone).utcoffset() for time in times]
+    return next(row for row in range(len(offsets)) if offsets[row] != offsets[0])
+
+
+@pytest.mark.parametrize("cadence", [5 * MINUTE, 15 * MINUTE, 30 * MINUTE])
+@pytest.mark.parametrize(("name", "start"), [(name, start) for name, each in CHANGES.items() for start in each])
+def test_the_weekly_value_is_that_of_the_same_local_time(name: str, start: str, cadence: int) -> None:
+    """From the change on, each value of the season is that of its local time; by event time it is another one."""
+    zone, times, values = stream(name, start, cadence)
+    change, ahead, read = change_of(zone, times), 6 * HOUR // cadence, np.empty(5)
+    begin, step = change + max(10 * MINUTE // cadence, 1), 90 * MINUTE // cadence
+    wrong: list[int] = []
+    for clock in (make_clock(name), EVENT_TIME):
+        bank = FullBank(horizons=(1, 12, 24), quantiles=LEVELS, clock=clock)
+        bank.add("load")
+        observe(bank, values[:begin], times[:begin])
+        errors = []
+        for at in range(begin, begin + 32 * step, step):
+            observe(bank, values[at : at + step], times[at : at + step])
+            now = at + step - 1
+            read_seasons(bank.series, bank.plan, 0, float(times[now]), float(cadence), ahead, read)
+            errors.append(abs(read[1] + bank.series.center[0] - values[now + ahead]) > 1)
+        wrong.append(sum(errors))
+    assert wrong[0] == 0
+    assert wrong[1] >= 4
+
+
+@pytest.mark.parametrize("kind", [FullBank, LeanBank])
+@pytest.mark.parametrize("ahead", [1, 3, 12, 24])
+def test_a_forecast_across_the_change_is_of_the_local_time(kind: type, ahead: int) -> None:
+    """The profile at the horizon and its change add up to the profile at the local time of the target."""
+    zone, times, values = stream("Europe/Berlin", "2025-03-05", HOUR)
+    change = change_of(zone, times)
+    bank = kind(horizons=(1, 3, 12, 24), quantiles=LEVELS, clock=make_clock("Europe/Berlin"))
+    bank.add("load")
+    for at in range(change + 3):
+        bank.observe(np.array([0]), values[at : at + 1], times[at : at + 1])
+        if at < change - ahead:
+            continue
+        if kind is FullBank:
+            read = np.empty(5)
+            read_seasons(bank.series, bank.plan, 0, float(times[at]), float(HOUR), ahead, read)
+            found = read[1] + profile_change(bank.series, bank.plan, 0, float(times[at]), float(HOUR), ahead)
+        else:
+            table = np.empty((5, 2))
+            fill_profiles(bank.series, bank.plan, 0, float(HOUR), table)
+            moved = lean_profile_change(bank.series, bank.plan, 0, float(times[at]), float(HOUR), ahead)
+            found = table[1 + (1, 3, 12, 24).index(ahead), 1] + moved
+        slack = 25 if kind is LeanBank else 0.01  # bins of two hours
+        assert abs(found + bank.series.center[0] - values[at + ahead]) < slack
+
+
+@pytest.mark.parametrize("clock", [make_clock("Europe/Berlin"), EVENT_TIME], ids=["zone", "event time"])
+def test_the_lean_profile_follows_the_local_clock(clock: SeasonClock) -> None:
+    """The binned profile of the week is that of local time after the change; by event time it is not."""
+    _, times, values = stream("Europe/Berlin", "2025-03-05", HOUR)
+    bank = LeanBank(horizons=(1, 12, 24), quantiles=LEVELS, clock=clock)
+    bank.add("load")
+    change = int(np.searchsorted(times, datetime(2025, 3, 30, 1, tzinfo=UTC).timestamp() * 1000))
+    found, wrong = np.empty((4, 2)), []
+    for at in range(change + 72):
+        bank.observe(np.array([0]), values[at : at + 1], times[at : at + 1])
+        if at >= change:
+            fill_profiles(bank.series, bank.plan, 0, float(HOUR), found)
+            wrong.append(abs(found[1, 1] + bank.series.center[0] - values[at + 1]))
+    assert (np.array(wrong) > 25).sum() in ([0] if clock is not EVENT_TIME else range(3, 30))
+
+
+def test_a_holiday_is_read_and_written_as_a_sunday() -> None:
+    """The weekly value of a holiday is the last Sunday's, and that of its weekday stays as it was."""
+    zone, times, values = stream("Europe/Berlin", "2025-04-07", HOUR)
+    day = np.array([datetime.fromtimestamp(int(t) / 1000, zone).date().isoformat() for t in times])
+    values = np.where(day == "2025-05-01", profile(144 + hours(zone, times) % 24), values)  # a Thursday
+    bank = FullBank(horizons=(1, 12, 24), quantiles=LEVELS, clock=make_clock("Europe/Berlin", "DE"))
+    bank.add("load")
+    read = np.empty(5)
+    for at in range(len(times) - 24):
+        observe(bank, values[at : at + 1], times[at : at + 1])
+        if day[at] >= "2025-04-29" and day[at] <= "2025-05-08":
+            read_seasons(bank.series, bank.plan, 0, float(times[at]), float(HOUR), 24, read)
+            assert read[1] + bank.series.center[0] == pytest.approx(values[at + 24], abs=1e-4), day[at]

@@ -1,0 +1,157 @@
+"""`streamrnn state resume`, and the other commands where the group's offsets have expired."""
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import orjson
+import pytest
+from support.applications import Application, configured, make_application, yes
+from support.inputs import T, mixed
+from support.log_backends import MemoryWorld
+
+from streamrnn.commands.state import show, transfer
+from streamrnn.errors import StateError
+from streamrnn.log.sqlite import SqliteLog
+from streamrnn.records import TopicPartition
+from streamrnn.runtime.manifest import Resume
+
+pytestmark = pytest.mark.usefixtures("bare_environment")
+
+LATER = T + 1_000_000
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+def keep(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Application:
+    """Return an application that has stopped cleanly after 150 records."""
+    made = make_application(request.param, tmp_path, monkeypatch)
+    made.produce(mixed(150, seed=1))
+    made.run(configured())
+    return made
+
+
+def expire_offsets(keep: Application) -> None:
+    """Delete the committed offsets, as Kafka does with those of a group that had no members for a week."""
+    if isinstance(keep.world, MemoryWorld):
+        keep.world.store.committed.clear()
+        return
+    with sqlite3.connect(keep.world._path) as tables:
+        tables.execute("DELETE FROM offsets")
+    tables.close()
+
+
+def forecasts(keep: Application) -> list[dict[str, object]]:
+    """Return the published forecasts without the model, as documents."""
+    return [orjson.loads(each.value or b"") for each in keep.world.read("sensors.forecasts")]
+
+
+def offsets(keep: Application) -> list[int]:
+    """Return the offsets that forecasts were made from."""
+    return [each["source"]["offset"] for each in forecasts(keep)]  # type: ignore[index]
+
+
+def undisturbed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, object]]:
+    """Return the forecasts of an application that loses nothing."""
+    with monkeypatch.context() as patch:
+        other = make_application("memory", tmp_path / "other", patch)
+        other.produce([*mixed(150, seed=1), *mixed(60, seed=2, start=LATER)])
+        other.run(configured())
+        return forecasts(other)
+
+
+def test_expired_offsets_lose_nothing(
+    keep: Application, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """show, verify and export read the state alone; resumed where it was saved, the forecasts are those of no loss."""
+    settings = configured()
+    expire_offsets(keep)
+    with pytest.raises(StateError, match=r"no committed offset .*streamrnn state resume --from earliest"):
+        keep.run(settings)
+    assert show.show_state(settings, [], as_json=False) == 0
+    assert (
+        "nothing is committed (the group's offsets have expired?); state saved at offset 150" in capsys.readouterr().out
+    )
+    assert show.verify_state(settings, [], replay=False) == 0
+    assert "sensors/0: ok, state saved at offset 150, but no committed offset" in capsys.readouterr().out
+    assert transfer.export_state(settings, [], tmp_path / "copy") == 0
+    keep.produce(mixed(60, seed=2, start=LATER))
+    assert transfer.resume_state(settings, [], "saved", yes) == 0
+    said = capsys.readouterr().out
+    assert (
+        "nothing committed, the input has offsets 0 to 210 -> continues from offset 150 with the state saved at" in said
+    )
+    keep.run(settings)
+    assert forecasts(keep) == undisturbed(tmp_path, monkeypatch)
+    assert show.verify_state(settings, [], replay=True) == 0
+    two = configured(name="two")
+    transfer.import_state(two, [], tmp_path / "copy")
+    assert show.verify_state(two, [], replay=False) == 0
+
+
+@pytest.mark.parametrize(("start", "first"), [("earliest", 0), ("latest", 180)])
+def test_where_it_continues(keep: Application, start: Resume, first: int) -> None:
+    """Without a committed offset: at the first record there, or at the next one to be written; with all its series."""
+    settings = configured()
+    before = len(offsets(keep))
+    expire_offsets(keep)
+    keep.produce(mixed(30, seed=2, start=LATER))
+    assert transfer.resume_state(settings, [], start, yes) == 0
+    keep.produce(mixed(30, seed=3, start=2 * LATER - T))
+    keep.run(settings)
+    later = offsets(keep)[before:]
+    assert later
+    assert min(later) >= max(first, 150)  # records that were forecast before are too old
+    assert min(later) < first + 155
+
+
+def test_it_continues_behind_the_committed_offset(keep: Application) -> None:
+    """With a committed offset that is still there, `earliest` is the first record that was not committed."""
+    settings = configured()
+    keep.produce(mixed(60, seed=2, start=LATER))
+    before = len(offsets(keep))
+    assert transfer.resume_state(settings, [], "earliest", yes) == 0
+    keep.run(settings)
+    assert min(offsets(keep)[before:]) >= 150
+    assert len({(str(each["source"]), each["series"]) for each in forecasts(keep)}) == len(forecasts(keep))
+
+
+def test_retention_has_passed_the_state(keep: Application, capsys: pytest.CaptureFixture[str]) -> None:
+    """After an unclean stop a replay is not possible: the state as it was saved continues behind the gap."""
+    settings = configured()
+    keep.produce(mixed(60, seed=2, start=LATER))
+    keep.run(settings, clean=False)
+    keep.produce(mixed(60, seed=3, start=2 * LATER - T))
+    truncate(keep, 215)
+    with pytest.raises(StateError, match=r"sensors/0 begins at offset 215, .*streamrnn state resume --from earliest"):
+        keep.run(settings)
+    before = len(offsets(keep))
+    assert transfer.resume_state(settings, [], "earliest", yes) == 0
+    assert "continues from offset 215 with the state saved at offset 150" in capsys.readouterr().out
+    keep.run(settings)
+    assert min(offsets(keep)[before:]) >= 215
+    assert show.verify_state(settings, [], replay=True) == 0
+
+
+def truncate(keep: Application, offset: int) -> None:
+    """Delete the records before an offset, as retention does."""
+    if isinstance(keep.world, MemoryWorld):
+        keep.world.store.truncate(TopicPartition("sensors", 0), offset)
+        return
+    with closing(SqliteLog(path=keep.world._path, app="retention")) as log:
+        log.truncate(TopicPartition("sensors", 0), offset)
+
+
+def test_nothing_without_confirmation(keep: Application, capsys: pytest.CaptureFixture[str]) -> None:
+    """The changes are listed first; without confirmation nothing is changed and the exit code is 2."""
+    settings = configured()
+    expire_offsets(keep)
+    assert transfer.resume_state(settings, [], "latest", lambda: False) == 2
+    assert "continues from offset 150" in capsys.readouterr().out
+    with pytest.raises(StateError, match="no committed offset"):
+        keep.run(settings)
+
+
+def test_there_must_be_a_state(keep: Application) -> None:
+    """An application without state has nothing to resume."""
+    with pytest.raises(StateError, match=r"sensors/0 has no saved state in other\..*: there is nothing to resume from"):
+        transfer.resume_state(configured(name="other"), [], "earliest", yes)
