@@ -1,15 +1,14 @@
 """A backtest writes the same bytes as the daemon."""
 
 import subprocess
-import sys
-import time
 from contextlib import closing
 from itertools import islice
 from pathlib import Path
 
 import pytest
+from support.fork_server import ForkServer
+from support.process import Daemon, until
 
-from streamrnn.commands.demo.daemon import running
 from streamrnn.commands.demo.streams import FOLDER
 from streamrnn.log import Topic
 from streamrnn.log.files import read_csv
@@ -17,8 +16,7 @@ from streamrnn.log.sqlite import SqliteLog
 from streamrnn.records import TopicPartition
 
 STREAMS = ("nyc_taxi", "aws_cpu_a")
-ROWS = 300
-PATIENCE = 120.0  # seconds
+ROWS = 160
 CONFIG = """
 app: pumps
 log: sqlite
@@ -35,11 +33,11 @@ metrics: {{enabled: false}}
     ("waiting", "forecasts"),
     [
         ("", ROWS * 4),
-        (", grace: 3h, window: {every: 1h, how: {value: mean, '*': ohlc}, empty: missing}", 146 + 22 * 12),
+        (", grace: 3h, window: {every: 1h, how: {value: mean, '*': ohlc}, empty: missing}", 76 + 10 * 12),
     ],
 )
 def test_a_backtest_is_byte_identical_to_what_the_daemon_publishes(
-    tmp_path: Path, waiting: str, forecasts: int
+    tmp_path: Path, fork_server: ForkServer, waiting: str, forecasts: int
 ) -> None:
     """`streamrnn run` and `streamrnn backtest` on real streams give the same forecasts and events, byte for byte."""
     files = []
@@ -53,15 +51,13 @@ def test_a_backtest_is_byte_identical_to_what_the_daemon_publishes(
         log.create([Topic("sensors", len(files))])
         for number, file in enumerate(files):
             log.append("sensors", read_csv(file, number))
-        deadline = time.monotonic() + PATIENCE
-        with running(config, tmp_path / "daemon.log") as daemon:
-            while any(_committed(log, number) < ROWS for number in range(len(files))):
-                assert time.monotonic() < deadline, "the daemon has not committed everything"
-                daemon.check()
-                time.sleep(0.05)
+        with Daemon(tmp_path, [], fork_server=fork_server, config=config) as daemon:
+            committed = lambda: daemon.alive() and min(_committed(log, number) for number in range(len(files)))  # noqa: E731
+            until(lambda: committed() == ROWS, "all records committed")
+            assert daemon.stop()[0] == 0
         published, events = (_published(log, f"sensors.{kind}", len(files)) for kind in ("forecasts", "events"))
     output, second = tmp_path / "out.jsonl", tmp_path / "events.jsonl"
-    command = [sys.executable, "-m", "streamrnn.cli", "backtest", "-c", str(config), "--output", str(output)]
+    command = [*fork_server.command, "backtest", "-c", str(config), "--output", str(output)]
     command += ["--events", str(second)]
     done = subprocess.run([*command, "--input", *map(str, files)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -34,6 +34,7 @@ def with_overrides(overrides: list[str]) -> list[str]:
     return [part for each in overrides for part in ("--set", each)]
 
 
+@pytest.mark.long
 def test_a_plan_is_what_a_daemon_takes(tmp_path: Path, name: str) -> None:
     """Processor time, memory, the state and the forecasts of a daemon are those of the plan, within their tolerance."""
     plan: dict[str, Any] = json.loads(

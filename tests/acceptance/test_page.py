@@ -231,6 +231,7 @@ def test_login_and_the_first_series(chromium: Browser) -> None:
         context.close()
 
 
+@pytest.mark.long
 def test_the_number_of_views_is_limited() -> None:
     """Views that no browser connects to cannot fill the memory: there are a hundred at most, and the API answers."""
     with closing(Shown()) as crowded:

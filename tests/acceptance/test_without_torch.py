@@ -103,6 +103,7 @@ def test_backtest_works(command: Callable[..., subprocess.CompletedProcess[str]]
     assert found[-1] != expected[-1]
 
 
+@pytest.mark.long
 def test_the_demo_works(command: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path) -> None:
     """The demo shows the daemon's lines, among them the one about torch, and forecasts everything."""
     done = command("demo", "--output", "demo", "--rows", "60", "--metrics-port", "0")

@@ -44,6 +44,7 @@ def test_a_late_result_is_discarded() -> None:
     until(lambda: late == ["clients"], "the late result")
 
 
+@pytest.mark.faults
 @pytest.mark.parametrize("feeder", [MOST], indirect=True)
 def test_what_was_written_counts_though_nobody_said_so(
     relayed: tuple[Broker, Proxy], feeder: Feeder, name: str
@@ -61,6 +62,7 @@ def test_what_was_written_counts_though_nobody_said_so(
     assert len(KafkaWorld(broker.bootstrap).read(name)) < MOST + BATCH
 
 
+@pytest.mark.faults
 @pytest.mark.parametrize("feeder", [1_000_000], indirect=True)
 def test_it_goes_on_after_whatever_happens(
     relayed: tuple[Broker, Proxy], feeder: Feeder, name: str, monkeypatch: pytest.MonkeyPatch

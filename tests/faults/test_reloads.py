@@ -91,6 +91,7 @@ def judged(
 
 
 @pytest.mark.kafka
+@pytest.mark.faults
 @pytest.mark.parametrize("client", ["confluent"])
 def test_reloads_and_kills_in_a_group(broker: str, fleet: FleetFactory, row: Row, tmp_path: Path) -> None:
     """Two daemons with one file, which one of them may not have read yet, take partitions over from each other."""

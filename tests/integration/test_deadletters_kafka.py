@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from support.letters import bad_record, letter_of, make_topics, retried, write_letters
-from support.log_backends import KAFKA_CLIENTS, PATIENCE, KafkaWorld
+from support.log_backends import PATIENCE, KafkaWorld
 from support.process import own_environment
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(180), pytest.mark.usefixtures("bare_environment")]
@@ -47,7 +47,7 @@ def run(bootstrap: str, client: str, name: str, folder: Path, moment: str = "", 
     return done.returncode, done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("client", KAFKA_CLIENTS)
+@pytest.mark.parametrize("client", [pytest.param("kafka-python", marks=pytest.mark.long), "confluent"])
 def test_killed_retries_write_each_record_once(broker: str, client: str, name: str, tmp_path: Path) -> None:
     """Runs killed within and after a transaction are continued: every dead letter is retried, and none twice."""
     world = KafkaWorld(broker, client)

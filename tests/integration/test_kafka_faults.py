@@ -80,7 +80,11 @@ def test_an_aborted_offset_is_not_committed_later(log: Any, name: str) -> None:
 
 @pytest.mark.parametrize(
     ("fault", "moment"),
-    [pytest.param("kill", "_membership", marks=pytest.mark.long), ("kill", "_end"), ("pause", "_end")],
+    [
+        pytest.param("kill", "_membership", marks=pytest.mark.long),
+        pytest.param("kill", "_end", marks=pytest.mark.long),
+        ("pause", "_end"),
+    ],
 )
 def test_a_lost_broker_never_hangs_a_commit(
     own_broker: Broker, client: str, name: str, monkeypatch: pytest.MonkeyPatch, fault: str, moment: str

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from support.fakes import HORIZONS, INPUT, QUANTILES, FakeForecaster, make_task
 from support.inputs import T, coming_and_going, cut
+from support.seeds import seeds
 from support.streams import small
 
 from streamrnn import app
@@ -70,7 +71,7 @@ def apply(stored: dict[bytes, bytes], pieces: list[Any]) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", seeds(1, 4))
 def test_cuts_saves_and_restarts_change_nothing(kind: str, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Outputs and state are those of one feed, and the stored state has no piece of a series that is gone."""
     chance, records = random.Random(seed), coming_and_going(COUNT, seed=seed)
@@ -103,7 +104,7 @@ def test_cuts_saves_and_restarts_change_nothing(kind: str, seed: int, monkeypatc
 
 
 @pytest.mark.parametrize("kind", ["fake", "three networks"])
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", seeds(1, 4))
 def test_a_save_in_parts_is_the_state_at_its_beginning(kind: str, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Series that are removed while the parts are written are in it, and the next save deletes them."""
     monkeypatch.setattr(snapshot, "PAGE_BYTES", 2 * new_task(kind)._row_bytes)

@@ -69,7 +69,7 @@ def test_a_level_is_recalled_a_hundred_rows_later() -> None:
         assert answer - 1 - shown[-1] >= FEWEST
 
 
-@pytest.mark.parametrize(("cell", "points"), [("gru", 220), ("lstm", 350)])
+@pytest.mark.parametrize(("cell", "points"), [("gru", 220), pytest.param("lstm", 350, marks=pytest.mark.long)])
 def test_gates_learn_a_recall_over_a_hundred_rows(cell: str, points: int) -> None:
     """After online learning nine answers in ten have the right sign, and the error has fallen by seven tenths."""
     learned = learn(cell, points)
@@ -78,6 +78,7 @@ def test_gates_learn_a_recall_over_a_hundred_rows(cell: str, points: int) -> Non
     assert reach(learned.last, learned.shape, learned.windows, 100)[100] > 0.01
 
 
+@pytest.mark.long
 def test_without_gates_the_same_recall_is_not_learned() -> None:
     """The plain recurrence is no better than chance after as many observations."""
     learned = learn("rnn_tanh", 190)

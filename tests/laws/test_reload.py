@@ -11,6 +11,7 @@ from support.changes import switches_of, undisturbed_with_changes
 from support.inputs import mixed
 from support.log_backends import MemoryWorld
 from support.oracle import Found, judge, sorted_out, topics
+from support.seeds import seeds
 
 from streamrnn import app
 from streamrnn.commands.configured_tasks import task_source
@@ -128,7 +129,7 @@ def test_a_reload_changes_the_outputs_from_a_commit_on(kind: str, caplog: pytest
     assert judge_runs(runs, before, [after], caplog.records) == 2 * PARTITIONS
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", seeds(2, 8))
 def test_reloads_and_kills_at_any_moment(seed: int, caplog: pytest.LogCaptureFixture) -> None:
     """A worker that is killed restarts with the present file, whether or not it had reloaded it."""
     caplog.set_level(logging.INFO, "streamrnn")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from support.fakes import HORIZONS, QUANTILES, FakeForecaster, make_task
 from support.inputs import mixed
+from support.seeds import seeds
 from support.streams import small
 from support.worker_harness import (
     APP,
@@ -123,7 +124,7 @@ class Crashing:
             log.memory.close()
 
 
-@pytest.mark.parametrize("seed", range(30))
+@pytest.mark.parametrize("seed", seeds(12, 60))
 def test_kills_at_any_operation(seed: int) -> None:
     """Wherever the process is killed, readers see what one uninterrupted process publishes."""
     given, chance = records(seed), random.Random(seed)
@@ -151,21 +152,21 @@ def survive(given: list[Record], chance: random.Random, make: Callable[[TopicPar
     assert published(store) == uninterrupted(given, make)
 
 
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("seed", seeds(3, 20))
 def test_kills_while_observations_wait(seed: int) -> None:
     """What waits for earlier observations is part of the state: kills lose none of it and repeat none."""
     given, chance = records(200 + seed), random.Random(seed)
     survive(given, chance, waiting)
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", seeds(1, 6))
 def test_kills_with_the_real_forecaster(seed: int) -> None:
     """Kills with networks that learn."""
     given, chance = records(100 + seed), random.Random(seed)
     survive(given, chance, real)
 
 
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", seeds(8, 40))
 def test_failures_of_the_log(seed: int) -> None:
     """With random failures of the log, one process publishes what it would have published without them."""
     given, chance = records(seed), random.Random(seed)
@@ -187,7 +188,7 @@ def test_failures_of_the_log(seed: int) -> None:
     assert faults
 
 
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", seeds(8, 40))
 def test_rebalances(seed: int) -> None:
     """With workers that join, leave and die at random, readers see what one process publishes."""
     given, chance = records(seed), random.Random(seed)
