@@ -16,6 +16,7 @@ A value that is absent, or null, is None.
 
 import re
 from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
 from typing import Any
 
 from streamrnn.formats.keys import key_text, read_key
@@ -33,6 +34,7 @@ ALL = "[*]"
 RECORD, HEADER, ROOT = "record:", "header:", "$"
 _RECORD_PARTS = ("key", "timestamp", "topic", "partition")
 _STEP = re.compile(r"""\.?(?:"([^"]+)"|([^.\[\]"'\s][^.\[\]"']*))|\.?\[(?:(-?\d{1,6})|(\*)|'([^']+)'|"([^"]+)")\]""")
+_KNOWN_PATHS = 1000
 MOST_STEPS = 32
 """Largest number of steps of a path."""
 
@@ -46,6 +48,7 @@ def decode_own_key(record: Record) -> Any:
     return read_key(record, None)
 
 
+@lru_cache(_KNOWN_PATHS)
 def parse_path(text: str) -> tuple[Step, ...]:
     """Return the steps of a path within a document, without a leading `$`.
 

@@ -138,6 +138,9 @@ class TimeReader:
                 return self._moment(datetime.strptime(text, pattern))
         if self._rule.format:
             return None
+        if text[4:5] == "-":  # the common case, without the patterns below
+            with suppress(ValueError):
+                return self._moment(datetime.fromisoformat(text))
         if match := _DIGITS.fullmatch(text):
             return self._moment(datetime(*(int(part or 0) for part in match.groups())))  # type: ignore[arg-type]
         if _NUMBER.fullmatch(text):
@@ -175,7 +178,7 @@ class TimeReader:
 
     def _moment(self, moment: datetime) -> int:
         aware = moment if moment.tzinfo else moment.replace(tzinfo=self._zone)
-        return (aware.astimezone(UTC) - EPOCH) // MILLISECOND
+        return (aware - EPOCH) // MILLISECOND
 
     def _other(self, value: Any) -> int | None:
         if isinstance(value, datetime):
