@@ -17,6 +17,7 @@ from streamrnn.mapping.paths import (
     decode_own_key,
     find,
     getter,
+    opened,
     parse_path,
     present,
 )
@@ -96,6 +97,8 @@ class FieldReader:
         if self._label and self._value is not None:
             return self._long(document, root, record)
         inner = find(document, self._under) if self._under else document
+        if type(inner) is str:
+            inner = opened(inner)
         if self._elements and type(inner) in (dict, list):
             return self._with_elements(inner)
         if type(inner) is not dict:
@@ -202,7 +205,9 @@ class FieldReader:
             member = inner.get(name)
             if member is None:
                 member = self._meet(known, name)
-            if kind is dict and (len(value) > 1 or not _is_number(value)):
+            if kind is dict and (len(value) > 1 or not (alone := next(iter(value), "")).startswith("$number")):
+                if len(value) == 1 and alone.startswith("$date"):
+                    continue  # a time of MongoDB's
                 searched = self._is_searched(member) if member.searched is None else member.searched
                 if levels > 0 and searched:
                     missing |= self._walk(value, member, levels - 1, usable, errors)
@@ -316,8 +321,3 @@ def _name_under(path: str, under: tuple[Step, ...]) -> str:
     steps = parse_path(path)
     inside = steps[: len(under)] == under
     return ".".join(map(str, steps[len(under) :] if inside else steps))
-
-
-def _is_number(document: dict[str, Any]) -> bool:
-    """Return whether an object is a number of MongoDB's, such as `{"$numberLong": "5"}`."""
-    return len(document) == 1 and next(iter(document)).startswith("$number")

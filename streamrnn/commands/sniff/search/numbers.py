@@ -1,5 +1,6 @@
 """How numbers are written: decimal marks, units, and what stands for a missing value."""
 
+import re
 from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
@@ -45,6 +46,8 @@ SENTINELS = (
     1e30,
 )
 """Numbers that sensors and archives write for a missing value."""
+_HEX = re.compile("[0-9A-F]{2,}|[0-9a-f]{2,}")
+"""What follows the digits of a hexadecimal number that begins with some."""
 _FAR = 5
 """Ranges of the other values that a sentinel is away from them."""
 
@@ -85,7 +88,7 @@ def find_form(columns: Sequence[Column]) -> NumberForm:
 def _one_unit(texts: Sequence[str]) -> bool:
     """Return whether texts have one unit, or very few; other texts that begin with a digit have many endings."""
     endings = {text[match.end() :].strip() for text in texts if (match := NUMBER.match(text))}
-    short = all(len(ending) <= 12 and len(ending.split()) <= 2 for ending in endings)
+    short = all(len(ending) <= 12 and len(ending.split()) <= 2 and not _HEX.fullmatch(ending) for ending in endings)
     return short and len(endings) <= max(1, len(texts) // 3)
 
 

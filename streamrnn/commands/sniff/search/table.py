@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 
 from streamrnn.formats import NAME_BYTES
-from streamrnn.mapping.paths import ALL, find_all, parse_path
+from streamrnn.mapping.paths import ALL, find_all, opened, parse_path
 from streamrnn.records import Record
 
 MOST_ROWS = 20_000
@@ -92,6 +92,8 @@ def write_path(steps: Sequence[str]) -> str:
 def _leaves(document: dict[str, Any], prefix: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any]]:
     for name, value in document.items():
         steps = (*prefix, str(name))
+        if type(value) is str and type(inner := opened(value)) is dict:
+            value = inner
         if type(value) is dict and not _is_scalar(value):
             if len(steps) < DEEPEST:
                 yield from _leaves(value, steps)
@@ -139,6 +141,8 @@ def lists_in(document: Any, prefix: tuple[str, ...] = ()) -> Iterator[tuple[tupl
     if type(document) is not dict or len(prefix) > 4:
         return
     for name, value in document.items():
+        if type(value) is str:
+            value = opened(value)
         if type(value) is list and value and all(type(each) is dict for each in value):
             yield (*prefix, str(name)), value
         elif type(value) is dict:

@@ -130,7 +130,7 @@ def _candidate(column: Column, rows: Sequence[ObservationRow], *, preferred: boo
         name = name or _nearness(column, times, [rows[index].record for index in tried])
     if _share(times) < least or not name:
         return None
-    score = name - 4 * column.path.count(".") + 10 * len(present) / len(rows) - 30 * _is_constant(times)
+    score = name - 4 * column.path.count(".") + 10 * len(present) / len(rows) - 30 * _is_constant(times) - 40 * bool(doubts)
     every: list[int | None] = [None if value is None else _read(reader, value) for value in column.values]
     return _Candidate(column, score, reader.unit or "" if numeric else "", formats, every, doubts)
 
