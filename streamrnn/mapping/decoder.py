@@ -248,7 +248,9 @@ class RecordDecoder:
 
 def _check_count(observations: int) -> None:
     if observations > MOST_OBSERVATIONS:
-        raise RecordError("too_large", f"the record has {observations:,} observations; {MOST_OBSERVATIONS:,} are allowed")
+        raise RecordError(
+            "too_large", f"the record has {observations:,} observations; {MOST_OBSERVATIONS:,} are allowed"
+        )
 
 
 def _is_flat(rules: MappingRules) -> bool:

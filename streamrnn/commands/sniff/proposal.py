@@ -215,7 +215,8 @@ def _doubts(profile: Profile) -> list[str]:
     if profile.backwards:
         doubts.append(
             f"{profile.backwards:,} values are older than the one before them in their series: late ones are dropped, "
-            f"unless input.grace, such as {_round_duration(profile.lateness)}, lets each wait for earlier ones"
+            f"unless input.grace, such as {_round_duration(profile.lateness)}, lets each wait for earlier ones; "
+            "backtest --sort puts those of a file in order"
         )
     if profile.cadence is not None and not profile.steady and profile.values >= 20 * profile.series:
         doubts.append(

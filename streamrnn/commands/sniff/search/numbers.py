@@ -4,9 +4,9 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
-from streamrnn.commands.sniff.search.table import COMMA_NUMBER, NUMBER, UNIT_NUMBER, Column
+from streamrnn.commands.sniff.search.table import COMMA_NUMBER, NUMBER, UNIT_NUMBER, Column, number_in
 from streamrnn.commands.sniff.search.words import is_described, is_duration, is_identifier
-from streamrnn.mapping.numbers import MISSING_TEXTS
+from streamrnn.mapping.numbers import CURRENCIES, MISSING_TEXTS
 
 SENTINELS = (
     -9999.0,
@@ -80,6 +80,8 @@ def find_form(columns: Sequence[Column]) -> NumberForm:
             comma = True
         with_unit = [text for text in texts if UNIT_NUMBER.fullmatch(text)]
         of_message = is_described(column.path) or is_identifier(column.path) or is_duration(column.path)
+        priced = [text for text in texts if text[:1] in CURRENCIES and number_in(text, units=True) is not None]
+        units = units or len(priced) >= 0.5 * len(texts)
         if len(with_unit) >= 0.5 * len(texts) and _one_unit(with_unit) and not of_message:
             units = True
     return NumberForm("," if comma else ".", units)

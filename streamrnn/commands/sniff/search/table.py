@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 
 from streamrnn.formats import NAME_BYTES
+from streamrnn.mapping.numbers import CURRENCIES, THOUSANDS
 from streamrnn.mapping.paths import ALL, find_all, opened, parse_path
 from streamrnn.records import Record
 
@@ -125,7 +126,9 @@ def number_in(value: Any, decimal: str = ".", *, units: bool = False) -> float |
         value, kind = str(next(iter(value.values()))), str
     if kind is not str or len(value) > 64:
         return None
-    text = value.strip()
+    text = value.strip().lstrip(CURRENCIES) if units else value.strip()
+    if decimal == "." and THOUSANDS.fullmatch(text):
+        text = text.replace(",", "")
     if decimal == "," and COMMA_NUMBER.fullmatch(text):
         text = text.replace(".", "").replace(",", ".")
     if NUMBER.fullmatch(text):

@@ -60,7 +60,7 @@ _NO_EVENT = frozenset(
 KEYS: dict[str, int] = {
     **dict.fromkeys(
         _items("""
-        deviceid device devid sensorid sensor devicename host hostname nodeid node symbol entityid stationid station
+        deviceid device dev devid sensorid sensor devicename host hostname nodeid node symbol entityid stationid station
         machineid machine assetid asset meterid meter pumpid seriesid series serie equipmentid equipment instance
         pod podname vehicleid vehicle iothubconnectiondeviceid connectiondeviceid deveui ticker instrument
         instrumentname instrumentid productid pair thingname thingid thing clientid gatewayid unitid turbine
