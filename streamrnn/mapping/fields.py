@@ -17,7 +17,7 @@ from streamrnn.mapping.paths import (
     decode_own_key,
     find,
     getter,
-    opened,
+    json_in,
     parse_path,
     present,
 )
@@ -34,6 +34,8 @@ DEEPEST = 32
 _WILDCARDS = frozenset("*?[")
 _NO_MEMBER = '"*"'
 """Path of a member that no record has."""
+_MONGO_TIME = "$date"
+"""How the name of a number ends that is a time of MongoDB's."""
 _MOST_KNOWN = 20_000
 
 
@@ -98,7 +100,7 @@ class FieldReader:
             return self._long(document, root, record)
         inner = find(document, self._under) if self._under else document
         if type(inner) is str:
-            inner = opened(inner)
+            inner = json_in(inner)
         if self._elements and type(inner) in (dict, list):
             return self._with_elements(inner)
         if type(inner) is not dict:
@@ -205,9 +207,7 @@ class FieldReader:
             member = inner.get(name)
             if member is None:
                 member = self._meet(known, name)
-            if kind is dict and (len(value) > 1 or not (alone := next(iter(value), "")).startswith("$number")):
-                if len(value) == 1 and alone.startswith("$date"):
-                    continue  # a time of MongoDB's
+            if kind is dict and (len(value) > 1 or not _is_number(value)):
                 searched = self._is_searched(member) if member.searched is None else member.searched
                 if levels > 0 and searched:
                     missing |= self._walk(value, member, levels - 1, usable, errors)
@@ -252,7 +252,7 @@ class FieldReader:
         return member.searched
 
     def _named(self, name: str) -> str | None:
-        chosen = name not in self._used and not self._excludes(name)
+        chosen = name not in self._used and not self._excludes(name) and not name.endswith(_MONGO_TIME)
         if chosen and self._matches is not None:
             chosen = self._matches(name)
         return field_name(name) if chosen else None
@@ -321,3 +321,8 @@ def _name_under(path: str, under: tuple[Step, ...]) -> str:
     steps = parse_path(path)
     inside = steps[: len(under)] == under
     return ".".join(map(str, steps[len(under) :] if inside else steps))
+
+
+def _is_number(document: dict[str, Any]) -> bool:
+    """Return whether an object is a number of MongoDB's, such as `{"$numberLong": "5"}`."""
+    return len(document) == 1 and next(iter(document)).startswith("$number")

@@ -1,4 +1,4 @@
-"""Paths into documents and records, such as `tags.host`, `data[*]`, `readings[0].value` or `header:device`.
+r"""Paths into documents and records, such as `tags.host`, `data[*]`, `readings[0].value` or `header:device`.
 
 | path | value |
 |---|---|
@@ -12,7 +12,7 @@
 | `header:name` | the last header of that name, as text |
 
 A value that is absent, or null, is None. A path leads on into text that is a JSON object, also one in base64: with
-`payload.temp`, `{"payload": "{\\"temp\\": 21.5}"}` has 21.5.
+`payload.temp`, `{"payload": "{\"temp\": 21.5}"}` has 21.5.
 """
 
 import binascii
@@ -136,11 +136,11 @@ def find(document: Any, steps: Sequence[Step]) -> Any:
     return _dotted(document, steps) if value is None and len(steps) > 1 else value
 
 
-def opened(text: str) -> Any:
+def json_in(text: str) -> Any:
     """Return the JSON object or list in a text, also in base64; None if there is none."""
     if not text.startswith(_JSON_STARTS) or len(text) > LONGEST_TEXT:
         return None
-    return _opened(text)
+    return _parsed(text)
 
 
 def find_all(document: Any, steps: Sequence[Step]) -> list[Any]:
@@ -157,7 +157,7 @@ def find_all(document: Any, steps: Sequence[Step]) -> list[Any]:
         found = [value for each in found if (value := find(each, [step])) is not None]
     if steps and steps[-1] == ALL:
         return found
-    found = [opened(value) if type(value) is str else value for value in found]
+    found = [json_in(value) if type(value) is str else value for value in found]
     return [each for value in found for each in (value if type(value) is list else [value]) if each is not None]
 
 
@@ -195,7 +195,7 @@ def present(document: Any, path: str) -> str:
 
 
 @lru_cache(8)
-def _opened(text: str) -> Any:
+def _parsed(text: str) -> Any:
     try:
         content = orjson.loads(text if text[0] in "{[" else binascii.a2b_base64(text))
     except ValueError:
@@ -205,7 +205,7 @@ def _opened(text: str) -> Any:
 
 def _elements(value: Any) -> list[Any]:
     if type(value) is str:
-        value = opened(value)
+        value = json_in(value)
     if type(value) is list:
         return value
     return list(value.values()) if type(value) is dict else []
@@ -252,7 +252,7 @@ def _straight(value: Any, steps: Sequence[Step]) -> Any:
             value = value[step]
         elif type(value) is dict:
             value = value.get(step)
-        elif type(value) is str and type(inner := opened(value)) is dict:
+        elif type(value) is str and type(inner := json_in(value)) is dict:
             value = inner.get(step)
         else:
             return None

@@ -36,7 +36,7 @@ _DIGITS = re.compile(r"(\d{4})(\d{2})(\d{2})(?:(\d{2})(\d{2})(\d{2}))?", re.ASCI
 _PLAIN_LENGTHS = frozenset({9, 10, 11, 12, 13, 15, 16, 18, 19})
 """Lengths of text that is a number, not date and time without separators."""
 _DATE = r"(?:\d{4}[-/]|.{2,6}[./-]\d{4})"
-_INTERVAL = re.compile(rf"({_DATE}.{{4,36}}?)(?: - | – |/)(?:{_DATE}.{{1,36}}|P\w+)", re.ASCII)
+_INTERVAL = re.compile(rf"({_DATE}.{{4,36}}?)(?: [-\u2013] |/)(?:{_DATE}.{{1,36}}|P\w+)", re.ASCII)
 _LONGEST = 80
 _LIST_LENGTHS = range(3, 8)
 _SECONDS_NAMES = ("seconds", "_seconds", "epochSecond", "epoch_second", "secs")

@@ -54,7 +54,7 @@ def propose(records: Sequence[Record], given: Settings | None = None) -> Proposa
     options = _options(name, given)
     first = (records[0].value or b"").partition(b"\n")[0].strip().decode(errors="replace")
     if name == "csv" and GRAPHITE.fullmatch(first):
-        options = {"csv": {"columns": ["path", "value", "time"], "delimiter": "space", "header": False}}
+        options = {"csv": {"columns": ["series", "value", "time"], "delimiter": "space", "header": False}}
     try:
         settings = _settings({"format": name, **options}, given)
         source = make_format(name, app.format_options(settings))

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from streamrnn.formats import NAME_BYTES
 from streamrnn.mapping.numbers import CURRENCIES, THOUSANDS
-from streamrnn.mapping.paths import ALL, find_all, opened, parse_path
+from streamrnn.mapping.paths import ALL, find_all, json_in, parse_path
 from streamrnn.records import Record
 
 MOST_ROWS = 20_000
@@ -91,10 +91,9 @@ def write_path(steps: Sequence[str]) -> str:
 
 
 def _leaves(document: dict[str, Any], prefix: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any]]:
-    for name, value in document.items():
+    for name, text in document.items():
         steps = (*prefix, str(name))
-        if type(value) is str and type(inner := opened(value)) is dict:
-            value = inner
+        value = inner if type(text) is str and type(inner := json_in(text)) is dict else text
         if type(value) is dict and not _is_scalar(value):
             if len(steps) < DEEPEST:
                 yield from _leaves(value, steps)
@@ -143,9 +142,8 @@ def lists_in(document: Any, prefix: tuple[str, ...] = ()) -> Iterator[tuple[tupl
     """Yield the path and content of every list of objects in a document, at any depth but not within each other."""
     if type(document) is not dict or len(prefix) > 4:
         return
-    for name, value in document.items():
-        if type(value) is str:
-            value = opened(value)
+    for name, content in document.items():
+        value = json_in(content) if type(content) is str else content
         if type(value) is list and value and all(type(each) is dict for each in value):
             yield (*prefix, str(name)), value
         elif type(value) is dict:

@@ -97,9 +97,9 @@ KEYS: dict[str, int] = {
 
 _IDS = frozenset(
     _items("""
-    addr bdseq build checksum crc epoch eui fcnt firmware fport fw gid guid hash id ids imei instance itemid mac msgcount msgid
-    nonce offset partition phone pid plz postcode ppid revision rownum schema seq seqno sequence serial uuid
-    version zip
+    addr bdseq build checksum crc epoch eui fcnt firmware fport fw gid guid hash id ids imei instance itemid
+    mac msgcount msgid nonce offset partition phone pid plz postcode ppid revision rownum schema seq seqno
+    sequence serial uuid version zip
 """)
 )
 """Words of names whose numbers measure nothing."""
