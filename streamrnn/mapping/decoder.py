@@ -30,7 +30,9 @@ from streamrnn.records import Decoded, Mapping, Observation, Record
 COMPRESSED = frozenset({b"\x1f", b"\x28", b"\x04", b"\x82", b"\xff", b"\x78"})
 """First bytes of compressed values, and of few others; see `formats.compression`."""
 EXPANSION = 16
-"""Largest size of a decompressed value, in multiples of the largest size of a value."""
+"""Largest size of a decompressed value, in multiples of the largest size of a value ..."""
+LARGEST_EXPANDED = 2 * 1024 * 1024
+"""... and in bytes: what takes longer to parse than a record may take."""
 MOST_OBSERVATIONS = 10_000
 """Largest number of observations of one record."""
 NO_OBSERVATION = "no_observation"
@@ -167,7 +169,7 @@ class RecordDecoder:
                 "too_large", f"the value has {len(value):,} bytes; {most:,} are allowed (input.max_record)"
             )
         elif value[:1] in COMPRESSED and not self._format.reads_raw:
-            record = record._replace(value=decompress(value, largest=EXPANSION * most))
+            record = record._replace(value=decompress(value, largest=min(EXPANSION * most, LARGEST_EXPANDED)))
         try:
             return self._format.read(record)
         except (RecordError, LogError):
@@ -180,11 +182,9 @@ class RecordDecoder:
         if self._observations:
             parts = [(part, document) for document in documents for part in self._selected(document)]
         else:
+            _check_count(len(documents))  # before a list of that length is made
             parts = [(document, document) for document in documents]
-        if len(parts) > MOST_OBSERVATIONS:
-            raise RecordError(
-                "too_large", f"the record has {len(parts):,} observations; {MOST_OBSERVATIONS:,} are allowed"
-            )
+        _check_count(len(parts))
         return parts
 
     def _selected(self, document: object) -> Sequence[object]:
@@ -244,6 +244,13 @@ class RecordDecoder:
                 return record_time(record) if path == "record:timestamp" else self._time.read(value)
         path = self._times[0][0]
         raise RecordError("missing_time", lambda: f"no time at `{path}` (input.time); {present(part, path)}")
+
+
+def _check_count(observations: int) -> None:
+    if observations > MOST_OBSERVATIONS:
+        raise RecordError(
+            "too_large", f"the record has {observations:,} observations; {MOST_OBSERVATIONS:,} are allowed"
+        )
 
 
 def _is_flat(rules: MappingRules) -> bool:

@@ -17,6 +17,7 @@ from streamrnn.mapping.paths import (
     decode_own_key,
     find,
     getter,
+    json_in,
     parse_path,
     present,
 )
@@ -33,6 +34,8 @@ DEEPEST = 32
 _WILDCARDS = frozenset("*?[")
 _NO_MEMBER = '"*"'
 """Path of a member that no record has."""
+_MONGO_TIME = "$date"
+"""How the name of a number ends that is a time of MongoDB's."""
 _MOST_KNOWN = 20_000
 
 
@@ -50,8 +53,10 @@ class _Member:
 
     __slots__ = ("error", "field", "inner", "path", "searched")
 
-    def __init__(self, path: str, *, searched: bool) -> None:
-        self.path, self.searched = path, searched
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.searched: bool | None = None
+        """Whether members of an object of this name can be fields; None until one is met."""
         self.field: str | None = None
         """Its name as a field; None: it is none."""
         self.error: RecordError | None = None
@@ -74,7 +79,7 @@ class FieldReader:
         self._used = frozenset(name for path in used if (name := _name_under(path, self._under)))
         self._names: dict[str, str | None] = {}
         """By name in the long format: the field's name; None: it is no field."""
-        self._members, self._met = _Member("", searched=True), 0
+        self._members, self._met = _Member(""), 0
         """The members that documents had, and their number."""
         self._left = 0
         """Members that the document may have besides those that were read."""
@@ -94,6 +99,8 @@ class FieldReader:
         if self._label and self._value is not None:
             return self._long(document, root, record)
         inner = find(document, self._under) if self._under else document
+        if type(inner) is str:
+            inner = json_in(inner)
         if self._elements and type(inner) in (dict, list):
             return self._with_elements(inner)
         if type(inner) is not dict:
@@ -201,7 +208,8 @@ class FieldReader:
             if member is None:
                 member = self._meet(known, name)
             if kind is dict and (len(value) > 1 or not _is_number(value)):
-                if levels > 0 and member.searched:
+                searched = self._is_searched(member) if member.searched is None else member.searched
+                if levels > 0 and searched:
                     missing |= self._walk(value, member, levels - 1, usable, errors)
             elif member.error is not None:
                 errors.append(member.error)
@@ -220,7 +228,7 @@ class FieldReader:
             self._met = 0
         self._met += 1
         path = name if holder is self._members else f"{holder.path}.{name}"
-        member = _Member(path, searched=path not in self._used and self._may_be_under(path))
+        member = _Member(path)
         try:
             member.field = self._named(path)
         except RecordError as error:
@@ -236,12 +244,15 @@ class FieldReader:
         self._names[name] = found
         return found
 
-    def _may_be_under(self, path: str) -> bool:
-        """Return whether members of an object can be fields, by what the patterns begin with."""
-        return any(head.startswith(f"{path}.") or f"{path}.".startswith(head) for head in self._heads)
+    def _is_searched(self, member: _Member) -> bool:
+        """Return whether members of an object can be fields, by what the patterns begin with, and remember it."""
+        start = f"{member.path}."
+        may_be = any(head.startswith(start) or start.startswith(head) for head in self._heads)
+        member.searched = may_be and member.path not in self._used
+        return member.searched
 
     def _named(self, name: str) -> str | None:
-        chosen = name not in self._used and not self._excludes(name)
+        chosen = name not in self._used and not self._excludes(name) and not name.endswith(_MONGO_TIME)
         if chosen and self._matches is not None:
             chosen = self._matches(name)
         return field_name(name) if chosen else None
@@ -298,6 +309,8 @@ def _matcher(patterns: tuple[str, ...]) -> Callable[[str], bool]:
     """Return a function that tells whether a name is one of some names or matches one of some patterns."""
     exact = frozenset(patterns)  # a name such as `temp [°C]` is one, too
     found = [compile_pattern(translate(each)).match for each in patterns if is_pattern(each)]
+    if not found:
+        return exact.__contains__
     return lambda name: name in exact or any(match(name) is not None for match in found)
 
 

@@ -14,6 +14,9 @@ MISSING_TEXTS = ("", "-", "--", "?", "n/a", "na", "nan", "nil", "none", "null")
 _LONGEST = 64
 _NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
 _WITH_UNIT = re.compile(rf"({_NUMBER.pattern})\s*[^\d\s.,+-][^\d]{{0,15}}", re.ASCII)
+THOUSANDS = re.compile(r"[+-]?\d{1,3}(?:(?:,\d{3})+\.\d+|(?:,\d{3}){2,})", re.ASCII)
+"""A number whose commas cannot be decimal ones."""
+CURRENCIES = "$€£¥"
 _NO_THOUSANDS = re.compile(r"\d{4}\.|\.(?!\d{3}(?!\d))|,.*\.", re.ASCII)
 """A point that separates no thousands."""
 _MONGO = {"$numberDouble", "$numberInt", "$numberLong", "$numberDecimal"}
@@ -95,6 +98,10 @@ class NumberReader:
             if "." in stripped and _NO_THOUSANDS.search(stripped):
                 return None
             stripped = stripped.replace(".", "").replace(",", ".")
+        elif "," in stripped and THOUSANDS.fullmatch(stripped.lstrip(CURRENCIES) if rule.units else stripped):
+            stripped = stripped.replace(",", "")
+        if rule.units:
+            stripped = stripped.lstrip(CURRENCIES)
         match = _NUMBER.fullmatch(stripped)
         if match is None and rule.units and (unit := _WITH_UNIT.fullmatch(stripped)):
             return float(unit[1])

@@ -1,4 +1,4 @@
-"""Paths into documents and records, such as `tags.host`, `data[*]`, `readings[0].value` or `header:device`.
+r"""Paths into documents and records, such as `tags.host`, `data[*]`, `readings[0].value` or `header:device`.
 
 | path | value |
 |---|---|
@@ -11,12 +11,17 @@
 | `record:timestamp`, `record:topic`, `record:partition` | the record's own timestamp (ms), topic and partition |
 | `header:name` | the last header of that name, as text |
 
-A value that is absent, or null, is None.
+A value that is absent, or null, is None. A path leads on into text that is a JSON object, also one in base64: with
+`payload.temp`, `{"payload": "{\"temp\": 21.5}"}` has 21.5.
 """
 
+import binascii
 import re
 from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
 from typing import Any
+
+import orjson
 
 from streamrnn.formats.keys import key_text, read_key
 from streamrnn.records import Record
@@ -33,6 +38,11 @@ ALL = "[*]"
 RECORD, HEADER, ROOT = "record:", "header:", "$"
 _RECORD_PARTS = ("key", "timestamp", "topic", "partition")
 _STEP = re.compile(r"""\.?(?:"([^"]+)"|([^.\[\]"'\s][^.\[\]"']*))|\.?\[(?:(-?\d{1,6})|(\*)|'([^']+)'|"([^"]+)")\]""")
+_KNOWN_PATHS = 1000
+LONGEST_TEXT = 64 * 1024
+"""Characters of text into which a path leads on."""
+_JSON_STARTS = ("{", "[", "ey", "ew", "W3", "Wy", "Ww")
+"""How JSON objects and lists of them begin, as they are and in base64."""
 MOST_STEPS = 32
 """Largest number of steps of a path."""
 
@@ -46,6 +56,7 @@ def decode_own_key(record: Record) -> Any:
     return read_key(record, None)
 
 
+@lru_cache(_KNOWN_PATHS)
 def parse_path(text: str) -> tuple[Step, ...]:
     """Return the steps of a path within a document, without a leading `$`.
 
@@ -125,6 +136,13 @@ def find(document: Any, steps: Sequence[Step]) -> Any:
     return _dotted(document, steps) if value is None and len(steps) > 1 else value
 
 
+def json_in(text: str) -> Any:
+    """Return the JSON object or list in a text, also in base64; None if there is none."""
+    if not text.startswith(_JSON_STARTS) or len(text) > LONGEST_TEXT:
+        return None
+    return _parsed(text)
+
+
 def find_all(document: Any, steps: Sequence[Step]) -> list[Any]:
     """Return the values at a path with any number of `*`; a list at its end counts as all its elements."""
     found = [document]
@@ -139,7 +157,8 @@ def find_all(document: Any, steps: Sequence[Step]) -> list[Any]:
         found = [value for each in found if (value := find(each, [step])) is not None]
     if steps and steps[-1] == ALL:
         return found
-    return [each for value in found for each in (value if type(value) is list else [value])]
+    found = [json_in(value) if type(value) is str else value for value in found]
+    return [each for value in found for each in (value if type(value) is list else [value]) if each is not None]
 
 
 def members(path: str, document: Any) -> Iterator[tuple[str, Any]]:
@@ -175,7 +194,18 @@ def present(document: Any, path: str) -> str:
     return f"the record has {shown}{more}" if names else f"{place or 'the document'} is empty"
 
 
+@lru_cache(8)
+def _parsed(text: str) -> Any:
+    try:
+        content = orjson.loads(text if text[0] in "{[" else binascii.a2b_base64(text))
+    except ValueError:
+        return None
+    return content if type(content) in (dict, list) else None
+
+
 def _elements(value: Any) -> list[Any]:
+    if type(value) is str:
+        value = json_in(value)
     if type(value) is list:
         return value
     return list(value.values()) if type(value) is dict else []
@@ -222,6 +252,8 @@ def _straight(value: Any, steps: Sequence[Step]) -> Any:
             value = value[step]
         elif type(value) is dict:
             value = value.get(step)
+        elif type(value) is str and type(inner := json_in(value)) is dict:
+            value = inner.get(step)
         else:
             return None
     return value

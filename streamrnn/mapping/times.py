@@ -35,9 +35,18 @@ _DIGITS = re.compile(r"(\d{4})(\d{2})(\d{2})(?:(\d{2})(\d{2})(\d{2}))?", re.ASCI
 """Date and time without separators, none of which is a number of seconds or milliseconds from 1980 to 2199."""
 _PLAIN_LENGTHS = frozenset({9, 10, 11, 12, 13, 15, 16, 18, 19})
 """Lengths of text that is a number, not date and time without separators."""
+_DATE = r"(?:\d{4}[-/]|.{2,6}[./-]\d{4})"
+_INTERVAL = re.compile(rf"({_DATE}.{{4,36}}?)(?: [-\u2013] |/)(?:{_DATE}.{{1,36}}|P\w+)", re.ASCII)
+_LONGEST = 80
 _LIST_LENGTHS = range(3, 8)
 _SECONDS_NAMES = ("seconds", "_seconds", "epochSecond", "epoch_second", "secs")
 _NANOS_NAMES = ("nanos", "_nanoseconds", "nanoseconds", "nano", "nsecs")
+
+
+def start_of(text: str) -> str:
+    """Return the first of the two times of an interval, such as `2024-03-01 10:00 - 2024-03-01 11:00`, or the text."""
+    match = _INTERVAL.fullmatch(text.strip()) if len(text) <= _LONGEST else None
+    return text if match is None else match[1]
 
 
 class TimeRule(NamedTuple):
@@ -96,6 +105,8 @@ class TimeReader:
             time = self._text(value.strip()) if type(value) is str else self._other(value)
         except (ValueError, OverflowError, InvalidOperation, TypeError):
             time = None
+        if time is None and type(value) is str and (start := start_of(value)) is not value:
+            return self._read(start)
         if time is None or not FIRST_TIME <= time <= LAST_TIME:
             raise RecordError("invalid_time", lambda: f"the time {shorten(value)} {self._allowed()}")
         return time
@@ -131,13 +142,16 @@ class TimeReader:
         )
 
     def _text(self, text: str) -> int | None:
-        if len(text) > 80:
+        if len(text) > _LONGEST:
             return None
         for pattern in self._rule.format:
             with suppress(ValueError):
                 return self._moment(datetime.strptime(text, pattern))
         if self._rule.format:
             return None
+        if text[4:5] == "-":  # the common case, without the patterns below
+            with suppress(ValueError):
+                return self._moment(datetime.fromisoformat(text))
         if match := _DIGITS.fullmatch(text):
             return self._moment(datetime(*(int(part or 0) for part in match.groups())))  # type: ignore[arg-type]
         if _NUMBER.fullmatch(text):
@@ -175,7 +189,7 @@ class TimeReader:
 
     def _moment(self, moment: datetime) -> int:
         aware = moment if moment.tzinfo else moment.replace(tzinfo=self._zone)
-        return (aware.astimezone(UTC) - EPOCH) // MILLISECOND
+        return (aware - EPOCH) // MILLISECOND
 
     def _other(self, value: Any) -> int | None:
         if isinstance(value, datetime):

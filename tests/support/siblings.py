@@ -1,5 +1,6 @@
 """Messages as people have them in topics, with the right observations: the kinds that `sniff` must read by itself."""
 
+import base64
 import json
 from typing import Any, NamedTuple
 
@@ -31,6 +32,16 @@ def iso(index: int, step: int = 10, end: str = "Z") -> str:
     """Return a time of a series with one value per `step` seconds."""
     minutes, seconds = divmod(index * step, 60)
     return f"2024-03-01T10:{minutes:02d}:{seconds:02d}{end}"
+
+
+def hour(index: int) -> str:
+    """Return an hour of 2024-03-01 with the day first."""
+    return f"01.03.2024 {index:02d}:00"
+
+
+def in_base64(document: Any) -> str:
+    """Return a document as JSON in base64."""
+    return base64.b64encode(json.dumps(document).encode()).decode()
 
 
 def each(make: Any, count: int = 12) -> list[Any]:
@@ -659,6 +670,127 @@ SIBLINGS: dict[str, Sibling] = {
         each(
             lambda n: {"schema": {"type": "struct", "fields": []}, "payload": {"dev": "d", "ts": T + n, "temp": 20.5}}
         ),
+        [("d", T, "temp", 20.5)],
+    ),
+    "Pub/Sub, base64": Sibling(
+        each(
+            lambda n: {
+                "message": {
+                    "attributes": {"deviceId": "dev-1"},
+                    "data": in_base64({"temperature": 20.5 + n}),
+                    "messageId": f"{2070443601311540 + n}",
+                    "publishTime": iso(n),
+                },
+                "subscription": "projects/p/subscriptions/s",
+            }
+        ),
+        [("dev-1", T, "temperature", 20.5), ("dev-1", T + 10_000, "temperature", 21.5)],
+        absent=("message.messageId",),
+    ),
+    "JSON in text, in a member": Sibling(
+        each(lambda n: {"dev": f"d{n % 2}", "ts": T + n // 2 * 1000, "payload": json.dumps({"temp": 20.5 + n})}),
+        [("d0", T, "temp", 20.5), ("d1", T, "temp", 21.5)],
+    ),
+    "captured events of Event Hubs": Sibling(
+        each(
+            lambda n: {
+                "SequenceNumber": n,
+                "Offset": f"{400 * n}",
+                "EnqueuedTimeUtc": f"3/1/2024 10:{n:02d}:00 AM",
+                "SystemProperties": {"iothub-connection-device-id": "pi", "iothub-enqueuedtime": iso(n)},
+                "Body": in_base64({"temp": 20.5 + n}),
+            }
+        ),
+        [("pi", T, "temp", 20.5), ("pi", T + 10_000, "temp", 21.5)],
+        absent=("SequenceNumber", "Offset"),
+    ),
+    "nothing but a counter of messages": Sibling(
+        each(lambda n: {"messageId": 70 * n, "time": iso(n), "interval": 10, "values": [1.5 + n]}),
+        [],
+        absent=("messageId", "interval"),
+        doubt="such as values[0]",
+    ),
+    "Debezium of MongoDB": Sibling(
+        each(
+            lambda n: {
+                "op": "u",
+                "ts_ms": T + n,
+                "source": {"ts_ms": T},
+                "after": json.dumps({"dev": "d", "temp": 20.5 + n, "at": {"$date": T + n}}),
+            }
+        ),
         [("own", T, "temp", 20.5)],
+        absent=("at.$date",),
+    ),
+    "updates of Maxwell": Sibling(
+        each(
+            lambda n: {
+                "database": "shop",
+                "table": "meter",
+                "type": "update",
+                "ts": S + n,
+                "xid": 1000 + n,
+                "xoffset": n,
+                "data": {"id": 7, "kw": 20.5 + n % 3},
+                "old": {"kw": 19.5 + n % 3},
+            }
+        ),
+        [("7", T, "kw", 20.5), ("7", T + 1000, "kw", 21.5)],
+        absent=("old.kw", "xid", "xoffset"),
+    ),
+    "registers beside addresses": Sibling(
+        each(
+            lambda n: {
+                "slave": 3,
+                "fc": 3,
+                "ts": iso(n),
+                "registers": [{"addr": 40001, "name": "flow", "value": 200 + n}, {"addr": 2, "name": "x", "value": n}],
+            }
+        ),
+        [("flow", T, "value", 200.0), ("x", T, "value", 0.0)],
+        absent=("slave", "fc"),
+    ),
+    "two lists side by side": Sibling(
+        each(lambda n: {name: [{"ts": T + n, "temp": 20.5 + n}] for name in ("A", "B")}),
+        [],
+        doubt="`B[*]`: more observations, which are not read",
+    ),
+    "hexadecimal payload": Sibling(
+        each(lambda n: {"id": "tag", "ts": S + n, "data": "0201061BFF", "temperature": 20.5 + n}),
+        [("tag", T, "temperature", 20.5)],
+        absent=("data",),
+    ),
+    "time in an odd notation": Sibling(
+        each(lambda n: {"timestamp": f"2403011{n // 6}{n % 6}000W", "power": 20.5 + n % 5}),
+        [("own", T, "power", 20.5)],
+        absent=("timestamp",),
+        doubt="`timestamp`, such as '240301100000W', is no time that is understood",
+    ),
+    "lines of Graphite": Sibling(
+        each(lambda n: f"servers.web{n % 2}.cpu {n}.5 {S + n // 2 * 10}"),
+        [("servers.web0.cpu", T, "value", 0.5), ("servers.web1.cpu", T, "value", 1.5)],
+    ),
+    "months": Sibling(
+        each(lambda n: {"geo": "DE", "TIME_PERIOD": f"2024-{1 + n:02d}", "OBS_VALUE": 450.5 + n}),
+        [("own", 1_709_251_200_000, "OBS_VALUE", 452.5)],
+    ),
+    "intervals of a day-ahead market": Sibling(
+        ["MTU (CET/CEST),Load [MW]\n" + "".join(f"{hour(n)} - {hour(n + 1)},{500 + n * n}\n" for n in range(9))],
+        [("own", 1_709_251_200_000, "Load [MW]", 500.0), ("own", 1_709_254_800_000, "Load [MW]", 501.0)],
+    ),
+    "German export": Sibling(
+        ["Datum von;Datum bis;Last\n" + "".join(f"{hour(n)};{hour(n + 1)};1.{500 + n},25\n" for n in range(9))],
+        [("own", 1_709_251_200_000, "Last", 1500.25)],
+        doubt="`Datum bis`",
+    ),
+    "candles without a header": Sibling(
+        ["".join(f"{S + 3600 * n},{40000 + n}.5,{40009 + n}.5\n" for n in range(20))],
+        [("own", T, "c2", 40000.5), ("own", T + 3_600_000, "c3", 40010.5)],
+        doubt="input.csv.columns",
+        timestamp=-1,
+    ),
+    "prices": Sibling(
+        each(lambda n: {"sym": "A", "date": iso(n), "price": f"${1 + n},234.50", "volume": "1,234,567"}),
+        [("A", T, "price", 1234.5), ("A", T, "volume", 1234567.0)],
     ),
 }

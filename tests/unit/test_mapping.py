@@ -1,5 +1,7 @@
 """From documents to observations: paths, keys, fields, numbers, conditions, and several observations in a record."""
 
+import base64
+import gzip
 import json
 import sys
 from typing import Any
@@ -197,13 +199,15 @@ def test_not_json_numbers() -> None:
         (NumberRule(), "21.5", 21.5), (NumberRule(), " -1e3 ", -1000.0), (NumberRule(), ".5", 0.5),
         (NumberRule(), {"$numberDecimal": "1.5"}, 1.5), (NumberRule(), {"$numberLong": "7"}, 7.0),
         (NumberRule(), "21.5 °C", None), (NumberRule(), "1_000", None), (NumberRule(), "0x10", None),
-        (NumberRule(), "1,013.25", None), (NumberRule(), "2023-11-14", None), (NumberRule(), "٣", None),
+        (NumberRule(), "1,013.25", 1013.25), (NumberRule(), "2023-11-14", None), (NumberRule(), "٣", None),
         (NumberRule(text=False), "21.5", None), (NumberRule(), True, None), (NumberRule(booleans=True), True, 1.0),
         (NumberRule(units=True), "21.5 °C", 21.5), (NumberRule(units=True), "45%", 45.0),
         (NumberRule(units=True), "7 km/h", 7.0), (NumberRule(units=True), "12:30", None),
         (NumberRule(decimal=","), "1.013,25", 1013.25), (NumberRule(decimal=","), "21,5", 21.5),
         (NumberRule(decimal=","), "1.5", None), (NumberRule(decimal=","), "1.013", 1013.0),
         (NumberRule(decimal=","), "1234.567", None), (NumberRule(decimal=",", units=True), "1.013,25 hPa", 1013.25),
+        (NumberRule(), "1,013", None), (NumberRule(), "1,013,250", 1013250.0), (NumberRule(), "12,34.5", None),
+        (NumberRule(), "$1.5", None), (NumberRule(units=True), "$1,013.25", 1013.25),
         (NumberRule(missing=(-9999.0,)), -9999, None), (NumberRule(missing=(-9999.0,)), "-9999", None),
         (NumberRule(missing=(-9999.0,)), -9998.5, -9998.5), (NumberRule(), "9" * 70, None),
     ],
@@ -349,6 +353,35 @@ def test_bounds() -> None:
     assert reason(b'{"k":"p","t":1700000000000,"v":' + b"9" * 900_000 + b"}", max_record=2**20)[0] == "invalid_json"
     assert fields_of({"k": "p", "t": T, "v": 1, "s": "9" * 900_000}, max_record=2**20) == {"v": 1}
     assert sys.getrecursionlimit() < 10_000
+
+
+@pytest.mark.parametrize("encode", [str, lambda text: base64.b64encode(text.encode()).decode()])
+def test_paths_lead_on_into_text(encode: Any) -> None:
+    """JSON in a member, as bridges and clouds write it: the key, the fields, an object of fields, and several parts."""
+    inner = {"device": {"id": "d"}, "temp": 21.5, "parts": [{"temp": 1.5}, {"temp": 2.5}]}
+    document = {"k": "p", "t": T, "body": encode(json.dumps(inner)), "note": "{not JSON", "short": "ey"}
+    assert fields_of(document, Layout(key=("k",), time=("t",), fields=FieldRule(only=("body.temp",)))) == {
+        "body.temp": 21.5
+    }
+    found = decoded(document, Layout(key=("body.device.id",), time=("t",), fields=FieldRule(under="body")))
+    assert [(each.key, dict(each.fields)) for each in found.observations] == [("d", {"temp": 21.5})]
+    for path in ("body.parts", "body.parts[*]"):
+        found = decoded(document, Layout(observations=path, key=("k",), time=("t",)))
+        assert [dict(each.fields) for each in found.observations] == [{"temp": 1.5}, {"temp": 2.5}]
+    for path in ("note.x", "short.x", "k.x"):
+        assert reason(document, Layout(key=(path,), time=("t",)))[0] == "missing_key"
+
+
+def test_a_time_of_mongodb_is_no_field() -> None:
+    """Wherever it stands."""
+    times = {"at": {"$date": T}, "inner": {"at": {"$date": {"$numberLong": f"{T}"}}}}
+    assert fields_of({"k": "p", "t": T, "v": 1, **times}) == {"v": 1}
+
+
+def test_a_decompressed_value_has_a_largest_size() -> None:
+    """Whatever `max_record` is, as parsing takes longer than decompressing."""
+    value = gzip.compress(b"[" + b"[]," * 2_000_000 + b"[]]")
+    assert "2,097,152 bytes" in reason(value, max_record=2**20)[1]
 
 
 def test_a_unit_decided_by_the_first_record_is_kept() -> None:

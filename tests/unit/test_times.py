@@ -42,7 +42,8 @@ def read(value: Any, **rule: Any) -> int:
         ({"_seconds": 1_700_000_000, "_nanoseconds": 0}, T), ({"epochSecond": 1_700_000_000, "nano": 5_000_000}, T + 5),
         ([2023, 11, 14, 22, 13, 20, 250_000_000], T + 250), ([2023, 11, 14, 22, 13], T - 20_000),
         (datetime(2023, 11, 14, 22, 13, 20), T), (datetime(2023, 11, 15, tzinfo=timezone(timedelta(hours=1))), None),
-        (date(2023, 11, 14), parse_iso("2023-11-14")),
+        (date(2023, 11, 14), parse_iso("2023-11-14")), ("2023-11-14T22:13:20Z/2023-11-14T23:13:20Z", T),
+        ("2023-11-14T22:13:20Z/PT1H", T), ("2023-11-14 22:13:20 - 2023-11-14 23:13:20", T),
     ],
 )  # fmt: skip
 def test_usual_forms(value: object, milliseconds: int | None) -> None:

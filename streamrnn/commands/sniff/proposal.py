@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from streamrnn import app
-from streamrnn.commands.sniff.detection import UNKNOWN, detect_format, uncompressed
+from streamrnn.commands.sniff.detection import GRAPHITE, UNKNOWN, detect_format, uncompressed
 from streamrnn.commands.sniff.profile import Profile, profile_of, quoted_names
 from streamrnn.commands.sniff.sample import RecordSample
 from streamrnn.commands.sniff.search import Found, find_mapping
@@ -52,6 +52,9 @@ def propose(records: Sequence[Record], given: Settings | None = None) -> Proposa
         return _unreadable(name, f"the records have {kind}; the first one begins with {_beginning(records[0])}")
     given = given or Settings()
     options = _options(name, given)
+    first = (records[0].value or b"").partition(b"\n")[0].strip().decode(errors="replace")
+    if name == "csv" and GRAPHITE.fullmatch(first):
+        options = {"csv": {"columns": ["series", "value", "time"], "delimiter": "space", "header": False}}
     try:
         settings = _settings({"format": name, **options}, given)
         source = make_format(name, app.format_options(settings))
@@ -73,7 +76,7 @@ def propose(records: Sequence[Record], given: Settings | None = None) -> Proposa
     settings = _settings(section | {"max_record": "1MiB"}, given)
     profile = profile_of(app.decoder(settings), records)
     doubts = [*time_doubts, *found.key.doubts, *found.fields.doubts, *found.doubts, *_doubts(profile)]
-    if "header" in section.get("csv", {}):
+    if "header" in section.get("csv", {}) and "columns" not in section["csv"]:
         doubts.append("the columns have no names and are numbered: set input.csv.columns to their names")
     if profile.duplicates and any("no offset" in doubt for doubt in time_doubts):
         doubts.append("a local time that occurs twice may be in the hour that is repeated when summer time ends")
@@ -212,7 +215,8 @@ def _doubts(profile: Profile) -> list[str]:
     if profile.backwards:
         doubts.append(
             f"{profile.backwards:,} values are older than the one before them in their series: late ones are dropped, "
-            f"unless input.grace, such as {_round_duration(profile.lateness)}, lets each wait for earlier ones"
+            f"unless input.grace, such as {_round_duration(profile.lateness)}, lets each wait for earlier ones; "
+            "backtest --sort puts those of a file in order"
         )
     if profile.cadence is not None and not profile.steady and profile.values >= 20 * profile.series:
         doubts.append(

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from streamrnn.errors import InputError, LogError
 from streamrnn.log import Log
+from streamrnn.log.files.text import find_encoding
 from streamrnn.records import Record, TopicPartition
 
 LARGEST_FILE = 64 * 1024 * 1024
@@ -77,7 +78,7 @@ def read_path(path: Path, count: int) -> RecordSample:
     if content[:2] == b"\x1f\x8b" and suffix_of(path):
         content = _unzipped(path, content)
     if suffix_of(path) in (".csv", ".tsv"):
-        content = _first_rows(content, count)
+        content = _first_rows(_in_utf_8(path, content), count)
     stem = path.name.removesuffix(".gz").rpartition(".")[0] or path.stem
     suffix = suffix_of(path)
     records = list(islice(_records(content, suffix, stem), count))
@@ -100,10 +101,14 @@ def suffix_of(path: Path) -> str:
 
 def _first_rows(content: bytes, count: int) -> bytes:
     """Return the first rows of a table in UTF-8, at most LARGEST_TABLE bytes, as the value of one record."""
-    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
-        content = content.decode("utf-16", errors="replace").encode()
     rows = content[:LARGEST_TABLE].split(b"\n")
     return b"\n".join(rows[: min(count + 1, len(rows) - (len(content) > LARGEST_TABLE))])
+
+
+def _in_utf_8(path: Path, content: bytes) -> bytes:
+    """Return a text file's content in UTF-8, from the encoding in which `backtest` reads it."""
+    encoding, _ = find_encoding(path)
+    return content if encoding == "utf-8" else content.decode(encoding, errors="replace").encode()
 
 
 def read_stream(count: int) -> RecordSample:

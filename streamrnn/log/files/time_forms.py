@@ -7,7 +7,7 @@ from functools import cache
 from itertools import product
 
 from streamrnn.errors import RecordError
-from streamrnn.mapping.times import TimeReader, TimeRule
+from streamrnn.mapping.times import TimeReader, TimeRule, start_of
 
 _DAYS = (
     "%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y", "%m-%d-%Y", "%Y.%m.%d", "%Y/%m/%d", "%Y-%m-%d", "%d %m %Y",
@@ -87,7 +87,7 @@ def find_rule(sample: Sequence[str], rule: TimeRule, whole: Callable[[], Iterabl
     Raises:
         UnclearTimesError: all cells can be read in two ways.
     """
-    cells = [cell for cell in sample if cell]
+    cells = [start_of(cell) for cell in sample if cell]
     tried = cells[:: max(1, len(cells) // _MOST_TRIED)]
     if cells and not rule.format and rule.unit == "auto" and all(map(_COMPACT_DIGITS.fullmatch, tried)):
         compact = _COMPACT[len(tried[0])]
@@ -101,7 +101,7 @@ def find_rule(sample: Sequence[str], rule: TimeRule, whole: Callable[[], Iterabl
     if len(found) > 1:
         remaining = found
         for cell in whole():
-            remaining = [each for each in remaining if _fits(cell, each)] if cell else remaining
+            remaining = [each for each in remaining if _fits(start_of(cell), each)] if cell else remaining
             if len(remaining) <= 1:
                 break
         found = remaining or found

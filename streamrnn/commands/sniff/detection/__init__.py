@@ -28,6 +28,8 @@ _INFLUX = re.compile(
 _PROMETHEUS = re.compile(
     r"[a-zA-Z_:][\w:]*(?:\{[^}]*\})?\s+(?:[-+]?[\d.]+(?:[eE][-+]?\d+)?|NaN|[-+]?Inf)(?:\s+-?[\d.]+)?\s*(?:#.*)?"
 )
+GRAPHITE = re.compile(r"[^\s=,;{\[\"<]+(?:;[^\s=;]+=[^\s;]+)* [-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)? \d{9,10}")
+"""A line of Graphite: a path, a value and epoch seconds."""
 _DELIMITERS = (";", "\t", ",", "|")
 
 
@@ -206,7 +208,7 @@ def _text_kind(text: str) -> str:
         return "influx"
     if bare and all(_PROMETHEUS.fullmatch(line) for line in bare) and any("{" in line for line in bare):
         return "prometheus"
-    if _is_table(lines):
+    if _is_table(lines) or all(GRAPHITE.fullmatch(line) for line in lines):
         return "csv"
     printable = sum(char.isprintable() or char in "\r\n\t" for char in text[:1000])
     return UNKNOWN if printable >= 0.95 * len(text[:1000]) else _binary_kind(text.encode())

@@ -32,6 +32,8 @@ from streamrnn.commands.sniff.search.words import (
 from streamrnn.records import Record
 
 Document = tuple[object, Record]
+_ENOUGH = 5
+"""Documents from which a number that is always the same tells something."""
 
 
 class Found(NamedTuple):
@@ -84,7 +86,8 @@ def find_mapping(documents: Sequence[Document], *, table: bool = False) -> Found
             value="",
             form=fields.form.with_missing((), {"unavailable", "unknown"}),
         )
-    return Found(observations, time, key, fields, (f"{flag} == true",) if flag else (), tuple(_columnar(rows)))
+    doubts = (*_columnar(rows), *_beside([document for document, _ in documents[:50]], observations))
+    return Found(observations, time, key, fields, (f"{flag} == true",) if flag else (), doubts)
 
 
 def _varied(keys: Sequence[str]) -> bool:
@@ -114,6 +117,24 @@ def find_observations(documents: Sequence[object]) -> str:
             inner = next((inner for document in documents[:50] if (inner := _inner(document, steps))), "")
             best, most = write_path(steps) + "[*]" + inner, score
     return best
+
+
+def _beside(documents: Sequence[object], observations: str) -> list[str]:
+    """Return a doubt about lists beside the one with the observations, whose elements are alike but are not read."""
+    if not observations:
+        return []
+    chosen, others = "", {}
+    for document in documents:
+        for steps, elements in lists_in(document):
+            path = f"{write_path(steps)}[*]"
+            names = frozenset(elements[0])
+            if observations.startswith(path):
+                chosen, shape = path, names
+            else:
+                others[path] = names
+    left = sorted(path for path, names in others.items() if chosen and names == shape)
+    shown = ", ".join(f"`{path}`" for path in left[:4])
+    return [f"{shown}: more observations, which are not read; one list can be (input.observations)"] if left else []
 
 
 def _inner(document: Any, steps: Sequence[str]) -> str:
@@ -146,9 +167,15 @@ def _measures(documents: Sequence[object]) -> int:
         not (is_identifier(path) or is_described(path) or time_score(path))
         and last_step(path).lower() not in ("count", "total", "size", "length", "n", "interval", "code", "status", "rc")
         and all(_is_measure(value) for value in column.present[:50])
+        and not _is_fixed(column.present)
         for path, column in columns.items()
         if column.present
     )
+
+
+def _is_fixed(values: Sequence[Any]) -> bool:
+    """Return whether whole numbers are one and the same throughout, such as the address of a device."""
+    return len(values) >= _ENOUGH and type(values[0]) is int and all(value == values[0] for value in values)
 
 
 def _is_measure(value: Any) -> bool:
@@ -215,7 +242,10 @@ def _columnar(rows: Sequence[ObservationRow]) -> list[str]:
     if not names:
         return []
     shown = ", ".join(f"`{name}`" for name in sorted(names)[:4])
-    return [f"{shown}: lists of numbers are no fields; they must be written as one object each, with names and a time"]
+    return [
+        f"{shown}: lists of numbers are no fields; an element that always means the same can be named in input.fields, "
+        f"such as {min(names)}[0]; series of values must be written as one object each, with names and a time"
+    ]
 
 
 def _lists_of_numbers(document: Any, prefix: str) -> Iterator[str]:

@@ -192,7 +192,9 @@ def _why_not(
     known = [each for each in numbers if each is not None]
     whole = all(type(v) is int or (type(v) is str and v.strip().lstrip("+-").isdigit()) for v in column.present)
     reason = ""
-    if whole and exchange and last_step(path) in _EXCHANGE_IDS:
+    if time_score(path) == 100 and column.present and all(type(v) is str for v in column.present) and min(known) > 1e8:
+        reason = "a time that is not understood"
+    elif whole and exchange and last_step(path) in _EXCHANGE_IDS:
         reason = "an id of the exchange"
     elif is_described(path):
         reason = "describes the message"
@@ -274,7 +276,7 @@ def _selection(
     odd = any(_texts_kept(columns[path], form) for path in chosen)
     inside = [columns[path].name.removeprefix(prefix) for path in left_out if path.startswith(prefix)]
     listed = (steady and len(names) <= _MOST_LISTED) or form.units or len(inside) > 2 * _MOST_LISTED
-    if listed and not odd:
+    if names and listed and not odd:
         return FieldChoice(under=under, only=tuple(_written(names)), form=form, left_out=left_out)
     return FieldChoice(under=under, excluded=tuple(_written(inside)), form=form, left_out=left_out)
 

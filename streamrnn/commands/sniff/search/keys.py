@@ -176,7 +176,7 @@ def _distinguishing(
 def _is_category(column: Column, rows: int) -> bool:
     values = column.present
     texts = len(values) == rows and all(type(value) is str and _is_key(value) for value in values)
-    return texts and 1 < len(set(values)) <= max(2, rows // 2) and key_score(column.path) > 0
+    return texts and 1 < len(set(values)) <= max(2, rows // 2)
 
 
 def _clashes(keys: Sequence[str], times: Sequence[str | None], rows: Sequence[ObservationRow]) -> int:

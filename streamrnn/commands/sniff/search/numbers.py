@@ -1,11 +1,12 @@
 """How numbers are written: decimal marks, units, and what stands for a missing value."""
 
+import re
 from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
-from streamrnn.commands.sniff.search.table import COMMA_NUMBER, NUMBER, UNIT_NUMBER, Column
+from streamrnn.commands.sniff.search.table import COMMA_NUMBER, NUMBER, UNIT_NUMBER, Column, number_in
 from streamrnn.commands.sniff.search.words import is_described, is_duration, is_identifier
-from streamrnn.mapping.numbers import MISSING_TEXTS
+from streamrnn.mapping.numbers import CURRENCIES, MISSING_TEXTS
 
 SENTINELS = (
     -9999.0,
@@ -45,6 +46,8 @@ SENTINELS = (
     1e30,
 )
 """Numbers that sensors and archives write for a missing value."""
+_HEX = re.compile("[0-9A-F]{2,}|[0-9a-f]{2,}")
+"""What follows the digits of a hexadecimal number that begins with some."""
 _FAR = 5
 """Ranges of the other values that a sentinel is away from them."""
 
@@ -77,6 +80,8 @@ def find_form(columns: Sequence[Column]) -> NumberForm:
             comma = True
         with_unit = [text for text in texts if UNIT_NUMBER.fullmatch(text)]
         of_message = is_described(column.path) or is_identifier(column.path) or is_duration(column.path)
+        priced = [text for text in texts if text[:1] in CURRENCIES and number_in(text, units=True) is not None]
+        units = units or len(priced) >= 0.5 * len(texts)
         if len(with_unit) >= 0.5 * len(texts) and _one_unit(with_unit) and not of_message:
             units = True
     return NumberForm("," if comma else ".", units)
@@ -85,7 +90,7 @@ def find_form(columns: Sequence[Column]) -> NumberForm:
 def _one_unit(texts: Sequence[str]) -> bool:
     """Return whether texts have one unit, or very few; other texts that begin with a digit have many endings."""
     endings = {text[match.end() :].strip() for text in texts if (match := NUMBER.match(text))}
-    short = all(len(ending) <= 12 and len(ending.split()) <= 2 for ending in endings)
+    short = all(len(ending) <= 12 and len(ending.split()) <= 2 and not _HEX.fullmatch(ending) for ending in endings)
     return short and len(endings) <= max(1, len(texts) // 3)
 
 

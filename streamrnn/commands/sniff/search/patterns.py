@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from itertools import pairwise
 
+from streamrnn.mapping.times import start_of
+
 _DAYS = re.compile(r"(\d{1,2})([./-])(\d{1,2})\2(\d{4})(.*)", re.DOTALL)
 _CLOCKS = (
     "",
@@ -57,6 +59,9 @@ _GLUED = (
     "%Y-%m-%d_%H-%M-%S",
     "%Y-%m-%d:%H:%M:%S",
     "%Y-%m-%dT%H:%M:%S,%f",
+    "%Y-%m",
+    "%Y/%m",
+    "%m/%Y",
     "%Y-%j",
     "%d/%b/%Y:%H:%M:%S %z",
     "%Y%m%d-%H:%M:%S",
@@ -66,7 +71,7 @@ _GLUED = (
 
 def find_pattern(texts: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return the pattern of strptime that fits texts, and what is in doubt about it; none if there is none."""
-    texts = [text.strip() for text in texts]
+    texts = [start_of(text).strip() for text in texts]
     matches = [_DAYS.fullmatch(text) for text in texts]
     if all(matches):
         return _day_or_month([match for match in matches if match is not None], texts)

@@ -7,7 +7,8 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 
 from streamrnn.formats import NAME_BYTES
-from streamrnn.mapping.paths import ALL, find_all, parse_path
+from streamrnn.mapping.numbers import CURRENCIES, THOUSANDS
+from streamrnn.mapping.paths import ALL, find_all, json_in, parse_path
 from streamrnn.records import Record
 
 MOST_ROWS = 20_000
@@ -90,8 +91,9 @@ def write_path(steps: Sequence[str]) -> str:
 
 
 def _leaves(document: dict[str, Any], prefix: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any]]:
-    for name, value in document.items():
+    for name, text in document.items():
         steps = (*prefix, str(name))
+        value = inner if type(text) is str and type(inner := json_in(text)) is dict else text
         if type(value) is dict and not _is_scalar(value):
             if len(steps) < DEEPEST:
                 yield from _leaves(value, steps)
@@ -123,7 +125,9 @@ def number_in(value: Any, decimal: str = ".", *, units: bool = False) -> float |
         value, kind = str(next(iter(value.values()))), str
     if kind is not str or len(value) > 64:
         return None
-    text = value.strip()
+    text = value.strip().lstrip(CURRENCIES) if units else value.strip()
+    if decimal == "." and THOUSANDS.fullmatch(text):
+        text = text.replace(",", "")
     if decimal == "," and COMMA_NUMBER.fullmatch(text):
         text = text.replace(".", "").replace(",", ".")
     if NUMBER.fullmatch(text):
@@ -138,7 +142,8 @@ def lists_in(document: Any, prefix: tuple[str, ...] = ()) -> Iterator[tuple[tupl
     """Yield the path and content of every list of objects in a document, at any depth but not within each other."""
     if type(document) is not dict or len(prefix) > 4:
         return
-    for name, value in document.items():
+    for name, content in document.items():
+        value = json_in(content) if type(content) is str else content
         if type(value) is list and value and all(type(each) is dict for each in value):
             yield (*prefix, str(name)), value
         elif type(value) is dict:

@@ -1,8 +1,10 @@
 """The search for the event time: which path, which unit, which pattern, and what is in doubt about it."""
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 from streamrnn.commands.sniff.search.patterns import find_pattern
@@ -20,8 +22,10 @@ _UNNAMED = 25
 """Score of text that is a date and a time of day, whatever its name is."""
 _TRIED = 300
 """Values of a column that are tried."""
+_FEW = 8
 _CLOCK = re.compile(r"\d{1,2}[:.]\d{2}(?:[:.]\d{2}(?:[.,]\d+)?)?(?: ?[AaPp][Mm])?")
 _DAY_ALONE = re.compile(r"\d{1,2}[./-]\d{1,2}[./-]\d{4}|\d{4}[./-]\d{1,2}[./-]\d{1,2}")
+_DATED = re.compile(r"\s*(?:\d{4}-\d{2}-\d{2}|\d{4}/\d{2}/\d{2}|\d{1,2}([./])\d{1,2}\1\d{4})[T ,]+\d{1,2}:\d{2}")
 _OFFSET = re.compile(r"(?:Z|[+-]\d{2}:?\d{2}|\b(?:GMT|UTC)|\])\s*$")
 _NUMERIC = re.compile(r"[+-]?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?")
 _TWO_DIGITS = re.compile(r"\d{1,2}[./-]\d{1,2}[./-]\d{2}(?!\d)|\d{2}[./-]\d{1,2}[./-]\d{1,2}(?!\d)")
@@ -130,7 +134,9 @@ def _candidate(column: Column, rows: Sequence[ObservationRow], *, preferred: boo
         name = name or _nearness(column, times, [rows[index].record for index in tried])
     if _share(times) < least or not name:
         return None
-    score = name - 4 * column.path.count(".") + 10 * len(present) / len(rows) - 30 * _is_constant(times)
+    score = (
+        name - 4 * column.path.count(".") + 10 * len(present) / len(rows) - 30 * _is_constant(times) - 40 * bool(doubts)
+    )
     every: list[int | None] = [None if value is None else _read(reader, value) for value in column.values]
     return _Candidate(column, score, reader.unit or "" if numeric else "", formats, every, doubts)
 
@@ -152,9 +158,7 @@ def _is_number(value: Any) -> bool:
 
 def _is_dated(value: Any) -> bool:
     """Return whether a text begins like a date, or a value is a time of a binary format."""
-    return isinstance(value, datetime) or (
-        type(value) is str and re.match(r"\s*(?:\d{4}-\d{2}-\d{2}|\d{4}/\d{2}/\d{2})[T ]\d{2}:\d{2}", value) is not None
-    )
+    return isinstance(value, datetime) or (type(value) is str and _DATED.match(value) is not None)
 
 
 def _is_constant(times: Sequence[int | None]) -> bool:
@@ -171,9 +175,16 @@ def _nearness(column: Column, times: Sequence[int | None], records: Sequence[Any
     ]
     if apart:
         return 50 if max(apart) < _NEAR_DAYS * _DAY else 0
-    fine = all(float(value) >= 1e12 for value in column.present[:_TRIED])
+    fine = all(float(value) >= 1e12 for value in column.present[:_TRIED]) or _is_steady(known)
     # identifiers are as large, but rarely all within a few years around now
     return 30 if fine and known and max(known) - min(known) < 366 * _DAY and max(known) < _LAST // 2 * 2 else 0
+
+
+def _is_steady(times: Sequence[int]) -> bool:
+    """Return whether times follow each other at one interval, as no identifiers do that are as large as seconds."""
+    steps = Counter(b - a for a, b in pairwise(times))
+    step, count = steps.most_common(1)[0] if steps else (0, 0)
+    return len(times) >= _FEW and step >= 1000 * _FEW and count >= 0.9 * len(times)
 
 
 def _no_time(columns: Mapping[str, Column], *, have_own: bool) -> list[str]:

@@ -53,14 +53,14 @@ TIME_WORDS = frozenset(
 )
 _NO_EVENT = frozenset(
     _items("""
-    birth boot deploy deployed due duration elapsed expiration expires expiry install installed last_reset
+    birth boot deploy deployed due duration elapsed etl expiration expires expiry install installed last_reset
     manufactured next offset prev previous registered reset response timeout timezone total until uptime zone
 """)
 )
 KEYS: dict[str, int] = {
     **dict.fromkeys(
         _items("""
-        deviceid device devid sensorid sensor devicename host hostname nodeid node symbol entityid stationid station
+        deviceid device dev devid sensorid sensor devicename host hostname nodeid node symbol entityid stationid station
         machineid machine assetid asset meterid meter pumpid seriesid series serie equipmentid equipment instance
         pod podname vehicleid vehicle iothubconnectiondeviceid connectiondeviceid deveui ticker instrument
         instrumentname instrumentid productid pair thingname thingid thing clientid gatewayid unitid turbine
@@ -70,7 +70,7 @@ KEYS: dict[str, int] = {
         locationid site siteid well wellid line lineid robotid market inst instid uniqueid stationname gerät geraet
         messstelle dispositivo capteur inventoryid lclid channelid stationcode meternumber transformer feeder
         feederid elevator motor motorid partitionkey streamid resourceid pump valve tank boiler engine compressor
-        fan heater robot truck car train bus aircraft ship vessel battery_id cell rack drone charger chargepoint
+        fan heater tid robot truck car train bus aircraft ship vessel battery_id cell rack drone charger chargepoint
         evse appliance unit_id probe probeid logger panel array string buoy weatherstation account patient patientid
         subjectid tower bridge
     """),
@@ -81,7 +81,7 @@ KEYS: dict[str, int] = {
         s id uid name key source src room zone building city region country service servicename application app job
         cluster namespace area metric metricname measurement tag object sym coin currency topic mrid label plant
         address ip deviceip store dept item sku product route routeid stop stopid link interface ifname cpu disk
-        disktype database queue category subject devicelabel
+        disktype queue category subject devicelabel
     """),
         70,
     ),
@@ -97,9 +97,9 @@ KEYS: dict[str, int] = {
 
 _IDS = frozenset(
     _items("""
-    addr bdseq build checksum crc epoch eui fcnt firmware fport fw gid guid hash id ids imei mac msgcount msgid
-    nonce offset partition phone pid plz postcode ppid revision rownum schema seq seqno sequence serial uuid
-    version zip
+    addr bdseq build checksum crc epoch eui fcnt firmware fport fw gid guid hash id ids imei instance itemid
+    mac msgcount msgid nonce offset partition phone pid plz postcode ppid revision rownum schema seq seqno
+    sequence serial uuid version zip
 """)
 )
 """Words of names whose numbers measure nothing."""
@@ -108,7 +108,7 @@ _ID_NAMES = frozenset(
         *_items("""
     qos qc cod timezone tz interval ttl priority retain
     cnt_msg code counter_id dr f_cnt f_port idx index lat latitude line_no lng lon long longitude message_count
-    month no nr number packet port rec_id record row year
+    month no nr number packet port rec_id record row tst type xid xoffset year
 """),
         "",
         "unnamed: 0",
@@ -125,7 +125,7 @@ ENVELOPES = tuple(
     _items("""
     metricset event agent ecs beat @metadata rx_metadata settings gateway network version_ids txInfo rxInfo
     update device_info deviceInfo schema _meta meta metadata systemProperties SystemProperties context old_state
-    before previous locations kafka header headers sys
+    before old previous locations kafka header headers sys
 """)
 )
 """Names of objects that describe a message, whose numbers measure nothing."""
@@ -233,7 +233,7 @@ def key_score(path: str) -> int:
 
 _DURATIONS = frozenset(
     _items("""
-    airtime duration elapsed interval period resolution timeframe timeout ttl
+    airtime duration elapsed interval period resolution timeframe timeout ttl window
 """)
 )
 
