@@ -85,6 +85,7 @@ class ConfluentTransaction(BaseKafkaTransaction[bytes]):
             self._require_delivered()  # else a fatal error discarded the records, and the next call raises it
         if waiting:
             raise LogError(f"{waiting} records were not acknowledged within {self._timeout:g} s")
+        group = self._log.renewed(group)
         following = [KafkaPartition(*self._partition, offset, metadata)]
         limit = min(_seconds_until(deadline), OFFSET_TIMEOUT)
         call_bounded(self._producer.send_offsets_to_transaction, following, group, limit=limit)
