@@ -80,9 +80,11 @@ def kafka_error(failure: str, text: str, code: int | None, remedy: str | None = 
     return BrokerError(f"{failure}: {text}" if remedy is None else f"{failure}: {text}; {remedy}", code)
 
 
-def output_refused(failure: str, topic: str, code: int, servers: str) -> OutputRefused:
-    """Return the error for a record that a topic does not accept; `code` is one of REFUSED."""
+def output_refused(failure: str, topic: str, code: int, servers: str, max_bytes: int) -> OutputRefused:
+    """Return the error for a record that a topic of this `max_bytes` does not accept; `code` is one of REFUSED."""
     cause, settings = REFUSED[code]
+    if code == TOO_LARGE and max_bytes >= DEFAULT_BYTES:
+        settings = {MAX_BYTES: str(2 * max_bytes)}
     return OutputRefused(f"{failure}: {topic} has refused it: {cause}; run {alter_command(servers, topic, settings)}")
 
 
