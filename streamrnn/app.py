@@ -56,7 +56,7 @@ def open_log(settings: Settings) -> Log:
         options[name] = options[name] and options[name].get_secret_value()
     for name in ("ssl_cafile", "ssl_certfile", "ssl_keyfile"):
         options[name] = options[name] and str(options[name])
-    if choose_client(settings.kafka.client) == "confluent":
+    if choose_client(settings.kafka.client, settings.kafka.group_protocol) == "confluent":
         from streamrnn.log.confluent import ConfluentLog  # noqa: PLC0415
 
         return ConfluentLog(Connection(**options))

@@ -7,6 +7,7 @@ StreamrnnError                  exit code 70  an internal error
  ├── OutputError                73  an output file cannot be written: its path and why
  ├── LogError                   69  the log (Kafka or SQLite) is unavailable or refuses: address, topic, partition
  │    ├── Fenced                69  another process owns this partition now
+ │    ├── InstanceInUse         69  the group still has a member with this process's instance name
  │    └── OutputRefused         78  an output topic accepts smaller records or other timestamps than those written
  └── RecordError                    one record is unusable: it becomes a dead letter, and the loop continues
 """
@@ -59,6 +60,10 @@ class LogError(StreamrnnError):
 
 class Fenced(LogError):  # noqa: N818 -- Kafka's own term
     """Another process owns the partition: uncommitted work of this process must be discarded."""
+
+
+class InstanceInUse(LogError):  # noqa: N818 -- as the others
+    """The group still has a member with this process's instance name, which may be one that was killed just now."""
 
 
 class OutputRefused(LogError):  # noqa: N818 -- what has happened, as in Kafka's terms

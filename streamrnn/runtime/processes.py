@@ -19,6 +19,8 @@ FIRST_PAUSE, LAST_PAUSE = 1.0, 30.0
 """Seconds before a crashed process is restarted; doubled with each crash in a row."""
 STABLE = 60.0
 """Seconds of run time after which a crash is the first of a row."""
+SETTLED = 5.0
+"""Seconds of run time after which a process handles its signals."""
 FINAL_CODES = (2, 69, 78)
 """Exit codes that a restart would not change: they end all workers and become the exit code of the whole."""
 CHECK_SECONDS = 0.1
@@ -39,14 +41,14 @@ class ChildProcess:
         self.process: subprocess.Popen[bytes] | None = None
         self.pause = FIRST_PAUSE
         self.next_start = 0.0
+        self.started = 0.0
         self._command = command
         self._inherits = inherits
         self._first_input = first_input
-        self._started = 0.0
 
     def start(self, now: float) -> None:
         """Start the process. Raises OSError where no process can be started, such as for lack of memory."""
-        self._started = now
+        self.started = now
         # in a session of its own, so that Ctrl+C reaches this process only
         self.process = subprocess.Popen(  # noqa: S603 -- our own command
             self._command, stdin=subprocess.PIPE, pass_fds=self._inherits, start_new_session=True
@@ -60,7 +62,7 @@ class ChildProcess:
         """Schedule the next start after an exit."""
         self.close_input()
         self.process = None
-        self.pause = FIRST_PAUSE if now - self._started > STABLE else self.pause
+        self.pause = FIRST_PAUSE if now - self.started > STABLE else self.pause
         self.next_start = now + (self.pause if code else 0.0)
         self.pause = min(2 * self.pause, LAST_PAUSE) if code else self.pause
 
@@ -88,6 +90,13 @@ class WorkerProcesses:
             process = worker.process
             if process is not None:
                 process.send_signal(signal.SIGHUP)
+
+    def dump(self, number: int) -> None:
+        """Send the processes a signal that makes them write their stacks, unless they may not handle it yet."""
+        for worker in self._workers:
+            process = worker.process
+            if process is not None and time.monotonic() - worker.started > SETTLED:
+                process.send_signal(number)
 
     def run(self) -> int:
         """Run until stopped, or until a process ends with a final exit code. Returns the exit code.

@@ -43,9 +43,11 @@ class StopSignals:
         self._read, self._write = os.pipe()
         os.set_blocking(self._write, False)
         self._wakeup = signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
-        self._before = {each: signal.signal(each, _leave_to_the_thread) for each in (*STOP_SIGNALS, RELOAD_SIGNAL)}
+        self._dump: Callable[[int], object] = int
+        handled = (*STOP_SIGNALS, RELOAD_SIGNAL, *DUMP_SIGNALS)
+        self._before = {each: signal.signal(each, _leave_to_the_thread) for each in handled}
         for each in DUMP_SIGNALS:
-            faulthandler.register(each, file=2)
+            faulthandler.register(each, file=2, chain=True)
         self._thread = threading.Thread(target=self._watch, name="signals", daemon=True)
         self._thread.start()
 
@@ -70,10 +72,15 @@ class StopSignals:
         os.close(self._read)
 
     @contextmanager
-    def calling(self, stop: Callable[[], None], reload: Callable[[], object]) -> Iterator[None]:
-        """Call `stop` at the first signal to stop, and `reload` at each one to reload, while the block runs."""
+    def calling(
+        self, stop: Callable[[], None], reload: Callable[[], object], dump: Callable[[int], object] = int
+    ) -> Iterator[None]:
+        """Call `stop` at the first signal to stop, and `reload` at each one to reload, while the block runs.
+
+        `dump` is called with the number of each of DUMP_SIGNALS, after the stacks of this process were written.
+        """
         with self._lock:
-            self._stop, self._reload = stop, reload
+            self._stop, self._reload, self._dump = stop, reload, dump
         if self._reload_due:  # the settings may have been read before
             self._call_reload()
         yield
@@ -85,6 +92,9 @@ class StopSignals:
                     self._handle(number)
 
     def _handle(self, number: int) -> None:
+        if number in DUMP_SIGNALS:
+            self._dump(number)
+            return
         if number == RELOAD_SIGNAL and not (self._on_terminal and not _has_terminal()):
             self._call_reload()
             return

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 
-from streamrnn.errors import Fenced, LogError, OutputRefused
+from streamrnn.errors import Fenced, InstanceInUse, LogError, OutputRefused
 from streamrnn.log import Log, Poll
 from streamrnn.records import OutputTopics, Record, TopicPartition
 from streamrnn.runtime.options import Clock, CommitPolicy, Hooks, Limits, StartPolicy, WorkerChange
@@ -63,8 +63,7 @@ class Worker:
         self._hooks = hooks
         self._observer = hooks.observer
         self._limits = limits
-        self._now = clock.monotonic
-        self._sleep = clock.sleep
+        self._now, self._sleep = clock.monotonic, clock.sleep
         self._stopping = False
         self._change: WorkerChange | None = None  # to be applied
         self._warm = False
@@ -322,7 +321,9 @@ class Worker:
         """Close a log that has failed, and wait before the next try. Raises the error after the time limit."""
         self.close()
         now = self._now()
-        self._backoff = self._backoff or Backoff(now, self._limits.unavailable_after)
+        limit = self._limits.unavailable_after
+        if self._backoff is None or (isinstance(error, InstanceInUse) and self._backoff.limit != limit):
+            self._backoff = Backoff(now, limit)  # also at the start: the brokers were reached
         self._backoff.failed(error, now)
         self.not_ready_reason = str(error)
         logger.warning("log_unavailable", extra={"error": str(error)})

@@ -89,6 +89,7 @@ class Settings(Section):
 
 def _conflicts(settings: Settings) -> Iterator[tuple[str, str]]:
     """Yield each key that contradicts another one, with the problem."""
+    yield from _group(settings.kafka)
     yield from _security(settings.kafka)
     yield from _intervals(settings)
     yield from _names(settings)
@@ -99,6 +100,21 @@ def _conflicts(settings: Settings) -> Iterator[tuple[str, str]]:
     yield from _schemas(settings)
     yield from _ports(settings)
     yield from _model(settings)
+
+
+def _group(kafka: KafkaSettings) -> Iterator[tuple[str, str]]:
+    if kafka.group_protocol == "consumer":
+        if kafka.client == "kafka-python":
+            yield (
+                "kafka.group_protocol",
+                "consumer needs kafka.client: confluent; kafka-python has only the protocol classic",
+            )
+        if kafka.session_timeout != KafkaSettings().session_timeout:
+            yield (
+                "kafka.session_timeout",
+                "has no effect with kafka.group_protocol: consumer, whose session timeout is the brokers' "
+                "(group.consumer.session.timeout.ms, or consumer.session.timeout.ms of the group): remove the key",
+            )
 
 
 def _security(kafka: KafkaSettings) -> Iterator[tuple[str, str]]:

@@ -17,7 +17,7 @@ from support.table import LINE, Row
 PEERLESS = r"ignore:unclosed <socket.socket .*laddr=\('127.0.0.1', \d+\)>:ResourceWarning"
 """Where brokers die, kafka-python, with which tests feed and look, leaves sockets to the garbage collector."""
 CLIENTS = ("kafka-python", pytest.param("confluent", marks=pytest.mark.faults))
-"""Values of `kafka.client`. In the short run it is the acceptance tests that go over confluent, the default."""
+"""Values of `client`. In the short run it is the acceptance tests that go over confluent, the default."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 from support.broker import Broker
-from support.daemons import Fleet, FleetFactory
+from support.daemons import Fleet, FleetFactory, by_membership
 from support.kafka_probe import memory
 from support.process import until
 from support.table import Row
@@ -38,6 +38,7 @@ def test_the_broker_is_killed(own_broker: Broker, fleet: FleetFactory, row: Row)
 
 
 @pytest.mark.faults
+@by_membership
 def test_the_broker_is_killed_again_and_again(own_broker: Broker, fleet: FleetFactory, row: Row) -> None:
     """The same, more often."""
     restarted(fleet(own_broker), own_broker, own_broker.kill, 4, row)

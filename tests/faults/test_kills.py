@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from statistics import quantiles
 
 import pytest
-from support.daemons import LEAN, WAITING, WHOLE, Fleet, FleetFactory
+from support.daemons import LEAN, WAITING, WHOLE, Fleet, FleetFactory, by_membership
 from support.oracle import Verdict
 from support.table import Row
 
@@ -45,6 +45,7 @@ def tail(waits: list[float]) -> str:
     return f"to the next commit of all partitions p50 {cuts[49]:.1f} s, p99 {cuts[98]:.1f} s"
 
 
+@by_membership
 def test_kills_at_random_instants(broker: str, fleet: FleetFactory, row: Row) -> None:
     """A reader sees what one undisturbed task says, through a few kills."""
     verdict, waits = killed_again_and_again(fleet(broker), 4, random.Random(1))

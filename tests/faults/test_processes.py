@@ -5,7 +5,8 @@ import signal
 import time
 
 import pytest
-from support.daemons import Fleet, FleetFactory
+from support.daemons import Fleet, FleetFactory, by_membership
+from support.log_backends import CONSUMER
 from support.process import until
 from support.table import Row
 
@@ -131,18 +132,21 @@ def frozen(fleet: Fleet, seconds: list[float], row: Row) -> None:
         row.survive(fleet.finish(), 0)
 
 
+@by_membership
 def test_a_zombie_publishes_nothing(broker: str, fleet: FleetFactory, row: Row) -> None:
     """Frozen for longer than the group waits, and woken when another has taken over."""
     frozen(fleet(broker), [SESSION + 1], row)
 
 
 @pytest.mark.faults
+@by_membership
 def test_zombies_of_all_ages_publish_nothing(broker: str, fleet: FleetFactory, row: Row) -> None:
     """Frozen for shorter and for longer, again and again."""
     frozen(fleet(broker), [1.0, SESSION + 1, 3.0, SESSION + 1, SESSION + 1], row)
 
 
 @pytest.mark.faults
+@by_membership
 def test_a_loop_that_is_stuck(broker: str, fleet: FleetFactory, row: Row) -> None:
     """It loses its partitions to another, has no say in them when it goes on, and gets some again."""
     patient = ["kafka.transaction_timeout=60s"]  # what it left open is not ended by the brokers: it is up to the others
@@ -177,6 +181,46 @@ def test_two_processes_of_one_name(broker: str, fleet: FleetFactory, row: Row) -
 
 
 @pytest.mark.faults
+@pytest.mark.parametrize("client", [CONSUMER], indirect=True)
+def test_the_name_of_a_killed_process(broker: str, fleet: FleetFactory, row: Row) -> None:
+    """Under the protocol `consumer` a process waits for its instance name until the group has released it."""
+    waits = []
+    with fleet(broker, overrides=["kafka.instance=one"]) as one:
+        older = one.start()
+        for _ in range(3):
+            one.progress(20)
+            newer = one.start()
+            one.wait(lambda newer=newer: bool(newer.events("log_unavailable")), "waiting")  # type: ignore[misc]
+            assert "kafka.instance" in newer.events("log_unavailable")[0]["error"]
+            one.progress(20)
+            one.kill(older)
+            killed = time.monotonic()
+            one.progress(20)
+            waits.append(time.monotonic() - killed)
+            older = newer
+        row.survive(one.finish(), 3)
+    row.remark = f"20 records of each partition within {max(waits):.1f} s"
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("client", [CONSUMER], indirect=True)
+def test_a_running_group_is_converted(broker: str, fleet: FleetFactory, row: Row) -> None:
+    """Processes are restarted in turn with the other group protocol, there and back."""
+    protocols = ["classic", "consumer", "consumer", "classic", "classic"]
+    with fleet(broker, overrides=["kafka.client=confluent"]) as one:
+        for protocol in protocols:
+            newer = one.start("", f"kafka.group_protocol={protocol}")
+            one.wait(lambda newer=newer: one.owns_partition(newer), "a share")  # type: ignore[misc]
+            one.progress(20)
+            if len(one.daemons) > 1:
+                one.stop_one(one.daemons[0])
+            one.progress(20)
+            row.survive(one.judge_part())
+        row.survive(one.finish(), 0)
+
+
+@pytest.mark.faults
+@by_membership
 def test_from_one_process_to_three_and_back(broker: str, fleet: FleetFactory, row: Row) -> None:
     """Partitions move with their state, under load."""
     with fleet(broker) as one:
@@ -196,6 +240,7 @@ def test_from_one_process_to_three_and_back(broker: str, fleet: FleetFactory, ro
 
 
 @pytest.mark.faults
+@by_membership
 def test_a_storm_of_rebalances(broker: str, fleet: FleetFactory, row: Row) -> None:
     """Somebody joins or leaves every three seconds for two minutes; afterwards everything goes on."""
     chance = random.Random(9)

@@ -4,6 +4,7 @@ import random
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, suppress
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,17 @@ from kafka import KafkaAdminClient
 from kafka import TopicPartition as KafkaPartition
 from kafka.admin import ConfigResource, ConfigResourceType
 from support.broker import free_ports
-from support.log_backends import KAFKA_CLIENTS, PATIENCE, KafkaWorld, gather, join, kafka_log, wait_for
+from support.log_backends import (
+    CONSUMER,
+    KAFKA_CLIENTS,
+    KAFKA_MEMBERS,
+    PATIENCE,
+    KafkaWorld,
+    gather,
+    join,
+    kafka_log,
+    wait_for,
+)
 
 from streamrnn.errors import ConfigError, Fenced, LogError
 from streamrnn.log import Committed, Log, Poll, Topic
@@ -38,6 +49,10 @@ RETAINED = {
 def world(request: pytest.FixtureRequest, broker: str) -> KafkaWorld:
     """Return the shared broker, accessed through one of the clients."""
     return KafkaWorld(broker, request.param)
+
+
+both_protocols = pytest.mark.parametrize("world", KAFKA_MEMBERS, indirect=True)
+"""Also with the group protocol `consumer`."""
 
 
 @pytest.fixture
@@ -131,6 +146,7 @@ def test_members_share_and_hand_over(world: KafkaWorld, stack: ExitStack, name: 
     assert [each.value for each in world.read(f"{name}.out")] == [b"after", b"after"]
 
 
+@both_protocols
 def test_a_fenced_partition_that_is_still_owned_is_assigned_again(
     world: KafkaWorld, stack: ExitStack, name: str
 ) -> None:
@@ -209,13 +225,14 @@ def test_a_record_that_is_too_large_fails_the_commit(world: KafkaWorld, stack: E
     transaction = stack.enter_context(closing(log.transaction(partition)))
     large = random.Random(0).randbytes(3_000_000)
     transaction.send([Output(f"{name}.out", 0, b"", b"small", 0), Output(f"{name}.out", 0, b"", large, 0)])
-    with pytest.raises(LogError, match=r"max\.message\.bytes"):
+    with pytest.raises(LogError, match=r"max\.message\.bytes=2097176$"):  # twice what the topic has
         transaction.commit(1, "")
     transaction.close()
     assert world.read(f"{name}.out") == []
     assert log.committed(partition) is None
 
 
+@both_protocols
 def test_records_deleted_by_retention_are_an_error(world: KafkaWorld, stack: ExitStack, name: str) -> None:
     """Reading raises if retention has deleted the next record, instead of continuing with a later one."""
     log = stack.enter_context(closing(world.open(name)))
@@ -229,6 +246,7 @@ def test_records_deleted_by_retention_are_an_error(world: KafkaWorld, stack: Exi
         gather(log, 1)
 
 
+@both_protocols
 def test_a_failed_poll_fails_again(world: KafkaWorld, stack: ExitStack, name: str) -> None:
     """After an error of `poll`, every later poll raises the same error, so that no record is skipped."""
     log = stack.enter_context(closing(world.open(name)))
@@ -250,6 +268,59 @@ def test_a_missing_input_topic_is_an_error(world: KafkaWorld, name: str) -> None
         log.subscribe([name])
 
 
+@pytest.mark.parametrize("world", [CONSUMER], indirect=True)
+def test_a_rebalance_leaves_retained_partitions_alone(world: KafkaWorld, stack: ExitStack, name: str) -> None:
+    """Under the protocol `consumer`, of a process that is joined by another only the partition that moves is revoked.
+
+    The writer of the other partition commits as before, although the member's epoch has grown.
+    """
+    first, second = (stack.enter_context(closing(world.open(name))) for _ in range(2))
+    first.create([Topic(name, 2), Topic(f"{name}.out", 2)])
+    partitions = join(first, name)
+    writers = {each: stack.enter_context(closing(first.transaction(each))) for each in partitions}
+    for each in partitions:
+        writers[each].send([Output(f"{name}.out", each.partition, b"", b"before", 0)])
+    world.produce(name, input_records(3))
+    assert len(gather(first, 3)) == 3
+    second.subscribe([name])
+    revoked: list[TopicPartition] = []
+    assigned: list[TopicPartition] = []
+
+    def moved(poll: Poll) -> bool:
+        lost = first.poll(0.1, 10)
+        assert not lost.assigned
+        revoked.extend(lost.revoked)
+        assigned.extend(poll.assigned)
+        return bool(revoked and assigned)
+
+    wait_for(second, moved)
+    (kept,) = set(partitions) - set(revoked)
+    assert assigned == revoked
+    writers[kept].commit(1, "kept")
+    assert first.committed(kept) == Committed(1, "kept")
+    with pytest.raises(Fenced):
+        writers[revoked[0]].commit(1, "lost")
+    world.produce(name, [each._replace(partition=kept.partition) for each in input_records(2)])
+    assert [each.partition for each in gather(first, 2)] == [kept.partition] * 2
+
+
+@pytest.mark.parametrize("world", [CONSUMER], indirect=True)
+def test_an_instance_name_that_is_not_released_yet(world: KafkaWorld, stack: ExitStack, name: str) -> None:
+    """Under the protocol `consumer`, a second process of an instance gets an error, and the name once it is free."""
+    first = stack.enter_context(closing(world.open(name, instance="same")))
+    first.create([Topic(name, 1)])
+    (partition,) = join(first, name)
+    second = stack.enter_context(closing(world.open(name, instance="same")))
+    second.subscribe([name])
+    with pytest.raises(LogError, match=r"still has a member with this kafka\.instance"):
+        wait_for(second, lambda _: False)
+    with closing(first.transaction(partition)) as transaction:
+        transaction.commit(1, "")
+    first.close()
+    third = stack.enter_context(closing(world.open(name, instance="same")))
+    assert join(third, name) == [partition]
+
+
 def restart(log: Any, other: Log, open_again: Callable[[], Log], stack: ExitStack, topic: str) -> list[TopicPartition]:
     """Close a member and open it again; return what the other one loses until the new one can read."""
     log.close()
@@ -265,7 +336,9 @@ def restart(log: Any, other: Log, open_again: Callable[[], Log], stack: ExitStac
     return lost
 
 
-@pytest.mark.parametrize("named", [True, False])
+@pytest.mark.parametrize(
+    ("world", "named"), [*product(KAFKA_CLIENTS, [True, False]), (CONSUMER, True)], indirect=["world"]
+)
 def test_a_static_member_resumes_its_partitions(world: KafkaWorld, stack: ExitStack, name: str, named: bool) -> None:
     """Restarting a member with an instance name moves no partition of other members; without a name it does."""
 
@@ -319,6 +392,7 @@ def test_an_unreachable_broker_is_an_error(client: str, name: str) -> None:
     assert raised.value.__traceback__ is not None
 
 
+@both_protocols
 def test_a_closed_log_leaves_no_thread(world: KafkaWorld, name: str) -> None:
     """Closing a log and its writers ends all their threads; closing again has no effect."""
     before = tasks()

@@ -6,7 +6,7 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
-from support.log_backends import KAFKA_CLIENTS, KafkaWorld, MemoryWorld, SqliteWorld, World, gather, join, wait_for
+from support.log_backends import KAFKA_MEMBERS, KafkaWorld, MemoryWorld, SqliteWorld, World, gather, join, wait_for
 
 from streamrnn.errors import Fenced, LogError
 from streamrnn.log import Committed, Log, Topic, Transaction
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.timeout(120)
 
 
 @pytest.fixture(
-    params=["memory", "sqlite", *(pytest.param(client, marks=pytest.mark.kafka) for client in KAFKA_CLIENTS)]
+    params=["memory", "sqlite", *(pytest.param(client, marks=pytest.mark.kafka) for client in KAFKA_MEMBERS)]
 )
 def world(request: pytest.FixtureRequest, tmp_path: Path) -> World:
     """Return one log system."""

@@ -169,9 +169,9 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "matplotlib": ("evaluation.report",),
     "fastavro": ("formats.schemas", "wire.avro"),
     "google": ("formats.schemas", "formats.metrics"),
-    "lz4": ("formats.compression",),
+    "lz4": ("formats.compression", "log.kafka"),
     "snappy": ("formats.compression", "formats.metrics"),
-    "zstandard": ("formats.compression",),
+    "zstandard": ("formats.compression", "log.kafka"),
     # arrays and JSON are used throughout
     "numpy": (
         "columns",

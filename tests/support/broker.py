@@ -281,6 +281,10 @@ class Broker:
             "transaction.state.log.num.partitions": 4,
             "group.initial.rebalance.delay.ms": 0,
             "group.min.session.timeout.ms": 1000,
+            "group.consumer.min.session.timeout.ms": 1000,
+            "group.consumer.session.timeout.ms": 6000,
+            "group.consumer.min.heartbeat.interval.ms": 100,
+            "group.consumer.heartbeat.interval.ms": 500,
             # a killed node can register again only after its old session has expired
             "broker.session.timeout.ms": 3000,
             "broker.heartbeat.interval.ms": 500,

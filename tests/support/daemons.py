@@ -9,10 +9,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import pytest
 from support.feeder import Feeder, Progress
 from support.fork_server import ForkServer
 from support.kafka_probe import admin, create_topics
-from support.log_backends import KafkaWorld
+from support.log_backends import CONSUMER, KafkaWorld
 from support.oracle import Found, Verdict, judge, judge_part, sorted_out, topics, undisturbed
 from support.process import Daemon, until
 
@@ -35,8 +36,25 @@ WHOLE = (
 """The whole network learns at every eighth record."""
 WAITING = ("input.grace=9m", "input.window=6m", 'input.window.how={"load": "rate", "*": "mean"}')
 """Observations wait for several records of their partition, and for their window."""
-HASTY = ("commit.interval=100ms", "commit.snapshot_interval=500ms", "kafka.session_timeout=6s")
-"""Commits very often; a dead member is noticed soon."""
+HASTY = ("commit.interval=100ms", "commit.snapshot_interval=500ms")
+"""Commits very often."""
+
+
+by_membership = pytest.mark.parametrize(
+    "client",
+    ["kafka-python", *(pytest.param(each, marks=pytest.mark.faults) for each in ("confluent", CONSUMER))],
+    indirect=True,
+)
+"""For faults that concern the membership of the group: with either client library and either group protocol."""
+
+
+def membership(client: str) -> list[str]:
+    """Return the overrides for one of KAFKA_MEMBERS; a dead member is noticed soon, also by test brokers."""
+    if client == CONSUMER:
+        return ["kafka.client=confluent", "kafka.group_protocol=consumer"]
+    return [f"kafka.client={client}", "kafka.session_timeout=6s"]
+
+
 WARM = [" ".join((*each, "learning.enabled=false", "device=cpu", "input.key=series", "input.time=time"))
         for each in (LEAN, WHOLE, ())]  # fmt: skip
 """Configurations whose kernels a fork server loads."""
@@ -101,7 +119,7 @@ class Fleet:
         self._folder, self._server, self._partitions, self._before = folder, fork_server, partitions, before
         self.overrides = [
             "device=cpu", "input.key=series", "input.time=time", f"app={name}", f"input.topics={name}",
-            f"kafka.bootstrap_servers={bootstrap or direct}", f"kafka.client={client}", *HASTY, *model, *overrides,
+            f"kafka.bootstrap_servers={bootstrap or direct}", *membership(client), *HASTY, *model, *overrides,
         ]  # fmt: skip
         self.settings: Settings = load(None, self.overrides)
         create_topics(direct, name, *topics(self.settings), partitions=partitions)

@@ -21,6 +21,9 @@ PATIENCE = 30.0  # seconds
 
 
 KAFKA_CLIENTS = ("kafka-python", "confluent")
+CONSUMER = "confluent, consumer"
+KAFKA_MEMBERS = (*KAFKA_CLIENTS, CONSUMER)
+"""The client libraries, and the one that has the group protocol `consumer` with it."""
 
 
 def kafka_log(client: str) -> type[Any]:
@@ -85,11 +88,14 @@ class KafkaWorld:
 
     def __init__(self, bootstrap: str, client: str = "kafka-python") -> None:
         self.bootstrap = bootstrap
+        self.consumer_protocol = client == CONSUMER
         self._kind = kafka_log(client)
 
     def open(self, app: str, **options: object) -> Any:
         """Open a log with options of `Connection`; its type depends on the client."""
-        return self._kind(Connection(**{"bootstrap_servers": self.bootstrap, "app": app, **options}))
+        protocol = "consumer" if self.consumer_protocol else "classic"
+        given = {"bootstrap_servers": self.bootstrap, "app": app, "group_protocol": protocol, **options}
+        return self._kind(Connection(**given))
 
     def produce(self, topic: str, records: Sequence[Record], compression: str | None = None) -> None:  # noqa: D102
         options = {"compression_type": compression, "linger_ms": 20, "metrics_enabled": False}

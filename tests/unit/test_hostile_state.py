@@ -164,6 +164,35 @@ FILE_CASES = {
 }  # fmt: skip
 
 
+def with_number(name: str, array: str, value: int, at: tuple[int, ...] = ()) -> Callable[[State], State]:
+    """Return what sets the numbers of an array, or one row of it, to a value."""
+    return lambda s: with_arrays(s, name, lambda a: a.__setitem__(array, changed(a[array], value, at)))
+
+
+def changed(array: Any, value: int, at: tuple[int, ...]) -> Any:
+    """Return a copy with other numbers."""
+    copy = array.copy()
+    copy[at or ...] = value
+    return copy
+
+
+FILE_CASES |= {
+    f"{array} {value}": (with_number(name, array, value, at), f"its array '{array}' has")
+    for name, array, value, at in (
+        (PAGE, "series_seen", -1, ()),
+        (PAGE, "series_seen", 2**62, ()),
+        ("shared", "since", 10**6, ()),
+        ("shared", "since", -1, ()),
+        ("shared", "points", -1, ()),
+        ("shared", "learning_steps", -1, ()),
+        ("shared", "tapes_marks", 10**6, ()),  # of a series that does not exist
+        ("shared", "tapes_marks", 10**6, (1,)),  # begun by a later row
+        ("shared", "tapes_marks", -(2**62), (1,)),
+        ("shared", "tapes_numbers", 2**62, ()),
+    )
+}
+
+
 def chunks(piece: bytes, count: int) -> bytes:
     """Return a piece that claims to be one of another number of chunks."""
     return piece[:8] + struct.pack("<I", count) + piece[12:]

@@ -33,6 +33,14 @@ def test_the_required_client_is_chosen_otherwise(monkeypatch: pytest.MonkeyPatch
     assert choose_client(client) == "kafka-python"
 
 
+def test_the_protocol_consumer_needs_the_faster_client(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`auto` does not choose a client library without the configured group protocol."""
+    assert choose_client("auto", "consumer") == "confluent"
+    monkeypatch.setattr(kafka_common, "find_spec", finder())
+    with pytest.raises(ConfigError, match=r"kafka\.group_protocol: 'consumer' needs"):
+        choose_client("auto", "consumer")
+
+
 @pytest.mark.usefixtures("bare_environment")
 def test_a_missing_client_is_an_error(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """`confluent` without its library is an error that names the installation command, in `check` and the daemon."""

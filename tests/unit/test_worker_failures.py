@@ -12,7 +12,7 @@ from support.worker_harness import (
     published,
 )
 
-from streamrnn.errors import Fenced, LogError
+from streamrnn.errors import Fenced, InstanceInUse, LogError
 from streamrnn.records import TopicPartition
 
 
@@ -56,6 +56,20 @@ def test_giving_up_at_the_start() -> None:
         bench.worker.run()
     assert 30 <= bench.clock.now - 1000 < 45
     assert 5 < len(tries) < 20
+
+
+def test_a_name_that_the_group_has_not_released() -> None:
+    """At the start the worker waits longer for its own instance name than for brokers: they have answered."""
+    bench = Bench(mixed(50, seed=1))
+
+    def fault(name: str) -> None:
+        if name == "poll" and bench.clock.now < 1000 + 45:
+            raise InstanceInUse("not yet")
+
+    bench.fault = fault
+    finish(bench.worker, bench.store)
+    assert bench.clock.now >= 1000 + 45
+    assert all_committed(bench.store)
 
 
 @pytest.mark.parametrize("name", ["commit", "poll"])

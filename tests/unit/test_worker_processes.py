@@ -16,6 +16,7 @@ from support.process import until
 
 from streamrnn.errors import ConfigError
 from streamrnn.runtime import processes
+from streamrnn.runtime.signals import StopSignals
 from streamrnn.settings import load
 
 pytestmark = [pytest.mark.timeout(60), pytest.mark.usefixtures("bare_environment")]
@@ -63,6 +64,31 @@ def test_stopping_ends_all(tmp_path: Path) -> None:
     assert codes == [0]
     assert time.monotonic() - stopped < processes.STOP_SECONDS / 2  # by SIGTERM, not killed
     assert not any(map(alive, pids))
+
+
+NOTES = (
+    "import signal, sys, time; signal.signal(signal.SIGUSR1, lambda *_: open(sys.argv[1], 'a').write('noted\\n')); "
+    "open(sys.argv[1], 'a').write('ready\\n'); time.sleep(60)"
+)
+
+
+def test_a_signal_to_dump_is_passed_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each worker that can handle the signal gets it; one that has just been started would be ended by it."""
+    crew = processes.WorkerProcesses([program(NOTES, tmp_path / str(number)) for number in range(2)])
+    thread = threading.Thread(target=crew.run)
+
+    def notes() -> list[str]:
+        return ["".join(path.read_text().split()) for path in sorted(tmp_path.iterdir())]
+
+    with StopSignals() as signals, signals.calling(crew.stop, lambda: None, crew.dump):
+        thread.start()
+        until(lambda: notes() == ["ready"] * 2, "two workers")
+        crew.dump(signal.SIGUSR1)
+        monkeypatch.setattr(processes, "SETTLED", 0.0)
+        os.kill(os.getpid(), signal.SIGUSR1)
+        until(lambda: notes() == ["readynoted"] * 2, "the signal")
+        crew.stop()
+        thread.join()
 
 
 def test_a_worker_that_ignores_sigterm_is_killed(
@@ -163,7 +189,7 @@ def test_a_crash_after_long_work_is_the_first_again() -> None:
     """A process that ran for a minute restarts after the shortest pause; one that exited with 0, at once."""
     worker = processes.ChildProcess(["true"])
     worker.pause = 16.0
-    worker._started = 100.0
+    worker.started = 100.0
     worker.ended(-9, 100.0 + processes.STABLE + 1)
     assert worker.next_start == pytest.approx(161.0 + processes.FIRST_PAUSE)
     worker.ended(0, 200.0)

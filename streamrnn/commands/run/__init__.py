@@ -57,5 +57,5 @@ def _run_workers(settings: Settings, arguments: argparse.Namespace, read: Callab
         port, instance, fds = settings.metrics.port, settings.kafka.instance, [each.fileno() for each in channels]
         workers = worker_processes(options, count=settings.workers, port=port, instance=instance, channels=fds)
         reloader = Reloader(settings, read=read, apply=lambda new, _: logs.configure(**new.logging.model_dump()))
-        with arguments.signals.calling(workers.stop, partial(reload_workers, reloader, workers)):
+        with arguments.signals.calling(workers.stop, partial(reload_workers, reloader, workers), workers.dump):
             return workers.run()

@@ -1,5 +1,6 @@
-"""The partitions assigned by the group, and the position of each."""
+"""The partitions assigned by the group, and the position of each, under either protocol of groups."""
 
+import struct
 from collections.abc import Sequence
 from itertools import accumulate, compress
 from operator import lt
@@ -7,8 +8,13 @@ from operator import lt
 from confluent_kafka import Consumer, Message
 from confluent_kafka import TopicPartition as KafkaPartition
 
+from streamrnn.log.confluent.client import Options
+from streamrnn.log.kafka_common import Connection
 from streamrnn.log.kafka_common.log import RebalanceQueue
 from streamrnn.records import TopicPartition
+
+EPOCH_AT = len(b"CGMDv2:")
+"""Position of the member's epoch, a number of 32 bits, in the library's serialized memberships."""
 
 
 class ConsumerGroup(RebalanceQueue):
@@ -50,8 +56,8 @@ class ConsumerGroup(RebalanceQueue):
 
     def seek(self, partition: TopicPartition, offset: int) -> None:
         """Read a partition from an offset on; the prefetched records of the others are fetched again."""
-        self._positions[partition] = offset
         self._ends.pop(partition, None)
+        self._positions[partition] = offset
         self._assign()
 
     def advance(self, partition: TopicPartition, messages: Sequence[Message]) -> list[Message]:
@@ -80,5 +86,84 @@ class ConsumerGroup(RebalanceQueue):
         """Return whether a membership is the current one; one without a generation never is."""
         return bool(membership != self._no_membership and membership == self._consumer.consumer_group_metadata())
 
+    def renewed(self, membership: bytes) -> bytes:
+        """Return a membership that is in force, as the brokers know it now."""
+        return membership
+
     def _assign(self) -> None:
         self._consumer.assign([KafkaPartition(*partition, at) for partition, at in self._positions.items()])
+
+
+class IncrementalGroup(ConsumerGroup):
+    """The membership under the protocol `consumer` (KIP-848), in which a rebalance leaves retained partitions alone.
+
+    The epoch of the member grows with each rebalance, so a partition belongs to it from its assignment until its
+    revocation or loss, whatever the epoch; brokers check the present one, and give a partition to another member only
+    after this one has acknowledged its revocation or was expelled, which ends its epoch.
+    """
+
+    def on_assign(self, consumer: Consumer, partitions: list[KafkaPartition]) -> None:
+        """See `ConsumerGroup.on_assign`; this acknowledges the partitions, and does not read them yet."""
+        self.membership = consumer.consumer_group_metadata()
+        self.gain((each.topic, each.partition) for each in partitions)
+        consumer.incremental_assign([])
+
+    def on_revoke(self, consumer: Consumer, partitions: list[KafkaPartition]) -> None:
+        """See `ConsumerGroup.on_revoke`."""
+        names = [TopicPartition(each.topic, each.partition) for each in partitions]
+        self.lose(names)
+        consumer.incremental_unassign([KafkaPartition(*each) for each in names if each in self._positions])
+        for each in names:
+            self._positions.pop(each, None)
+
+    def reassign(self, partition: TopicPartition) -> None:
+        """See `ConsumerGroup.reassign`."""
+        RebalanceQueue.reassign(self, partition)
+        self._stop(partition)
+
+    def seek(self, partition: TopicPartition, offset: int) -> None:
+        """Read a partition from an offset on; the others are not affected."""
+        self._stop(partition)
+        self._ends.pop(partition, None)
+        self._positions[partition] = offset
+        self._consumer.incremental_assign([KafkaPartition(*partition, offset)])
+
+    def in_force(self, membership: bytes) -> bool:
+        """Return whether the member of a membership belongs to the group; its partitions are revoked if it does not."""
+        return membership != self._no_membership and self._epoch() > 0
+
+    def renewed(self, membership: bytes) -> bytes:
+        """Return the membership with its present epoch."""
+        del membership
+        return bytes(self._consumer.consumer_group_metadata())
+
+    def _stop(self, partition: TopicPartition) -> None:
+        if self._positions.pop(partition, None) is not None:
+            self._consumer.incremental_unassign([KafkaPartition(*partition)])
+
+    def _epoch(self) -> int:
+        """Return the present epoch; at most 0 for a member that has left or was expelled."""
+        return int(struct.unpack_from("=i", self._consumer.consumer_group_metadata(), EPOCH_AT)[0])
+
+
+def group_options(connection: Connection) -> Options:
+    """Return the library's options of a member of the group."""
+    options = {
+        "group.id": connection.app,
+        "group.instance.id": connection.instance,
+        "group.protocol": connection.group_protocol,
+        "enable.partition.eof": True,  # tells the position behind the markers of transactions
+        "max.poll.interval.ms": connection.max_poll_interval_ms,
+    }
+    if connection.group_protocol == "consumer":  # times are the brokers'
+        return options | {"group.remote.assignor": "range"}
+    return options | {
+        "partition.assignment.strategy": "range",
+        "session.timeout.ms": round(connection.session_timeout * 1000),
+        "heartbeat.interval.ms": 500,
+    }
+
+
+def make_group(connection: Connection, consumer: Consumer) -> ConsumerGroup:
+    """Return the membership of a consumer."""
+    return (IncrementalGroup if connection.group_protocol == "consumer" else ConsumerGroup)(consumer)

@@ -22,12 +22,12 @@ from confluent_kafka.admin import AdminClient, ConfigResource, NewPartitions, Ne
 from streamrnn.log import MOST_OTHERS, Committed, Topic
 from streamrnn.log.checks import out_of_range
 from streamrnn.log.confluent.client import confluent_error, confluent_options, open_confluent
-from streamrnn.log.confluent.group import ConsumerGroup
+from streamrnn.log.confluent.group import ConsumerGroup, group_options, make_group
 from streamrnn.log.confluent.pending_writers import PendingWriters
 from streamrnn.log.confluent.reader import READING, consume_range, records_of
 from streamrnn.log.confluent.writer import ConfluentTransaction
 from streamrnn.log.kafka_common import Connection
-from streamrnn.log.kafka_common.errors import instance_replaced, missing_topic
+from streamrnn.log.kafka_common.errors import FENCED_INSTANCE_ID, GROUP_REFUSALS, group_refused, missing_topic
 from streamrnn.log.kafka_common.log import BaseKafkaLog, Batches
 from streamrnn.records import TopicPartition
 
@@ -60,21 +60,12 @@ class ConfluentLog(BaseKafkaLog[bytes]):
     def __init__(self, connection: Connection) -> None:
         super().__init__(connection, confluent_options(connection), confluent_error, consume_range)
         self._admin = open_confluent(AdminClient, self.options)
-        group = {
-            "group.id": self.app,
-            "group.instance.id": connection.instance,
-            "partition.assignment.strategy": "range",
-            "enable.partition.eof": True,  # tells the position behind the markers of transactions
-            "session.timeout.ms": round(connection.session_timeout * 1000),
-            "heartbeat.interval.ms": 500,
-            "max.poll.interval.ms": connection.max_poll_interval_ms,
-        }
         try:
-            self._consumer = open_confluent(Consumer, {**self.options, **READING, **group})
+            self._consumer = open_confluent(Consumer, {**self.options, **READING, **group_options(connection)})
         except BaseException:
             del self._admin  # ends its threads; the error would keep it alive
             raise
-        self._group = ConsumerGroup(self._consumer)
+        self._group = make_group(connection, self._consumer)
         self._pending = PendingWriters(
             lambda partition: partial(ConfluentTransaction, self, partition, self.membership_of(partition))
         )
@@ -164,8 +155,10 @@ class ConfluentLog(BaseKafkaLog[bytes]):
         """Raise an error reported in place of a record, unless the library recovers by itself."""
         if error.code() == KafkaError._AUTO_OFFSET_RESET:  # noqa: SLF001
             raise out_of_range(partition, self._group.position(partition), self.bounds(partition))
-        if error.code() == KafkaError._FATAL:  # noqa: SLF001  # the only fatal error of a group's member
-            raise instance_replaced(f"cannot read at {self.servers}")
+        if error.code() == KafkaError._FATAL:  # noqa: SLF001
+            # only its text tells the cause
+            code = next((each for each in GROUP_REFUSALS if KafkaError(each).str() in error.str()), FENCED_INSTANCE_ID)
+            raise group_refused(f"cannot read at {self.servers}", code, error.str())
         if error.code() not in TRANSIENT:
             raise KafkaException(error)
 
@@ -262,3 +255,7 @@ class ConfluentLog(BaseKafkaLog[bytes]):
     def _in_force(self, membership: bytes, partition: TopicPartition) -> bool:
         del partition  # revocations arrive within a poll, which applies them at once
         return self._group.in_force(membership)
+
+    def renewed(self, membership: bytes) -> bytes:
+        """See `BaseKafkaLog.renewed`."""
+        return self._group.renewed(membership)

@@ -11,7 +11,7 @@ from confluent_kafka import TopicPartition as KafkaPartition
 from streamrnn.errors import LogError, OutputRefused
 from streamrnn.log.confluent.client import Options, call_bounded, call_serving, open_confluent
 from streamrnn.log.kafka_common import CLOSE_TIMEOUT, transactional_id
-from streamrnn.log.kafka_common.errors import REFUSED, missing_partition, output_refused
+from streamrnn.log.kafka_common.errors import REFUSED, missing_partition
 from streamrnn.log.kafka_common.log import BaseKafkaLog, BaseKafkaTransaction
 from streamrnn.records import Output, TopicPartition
 
@@ -76,7 +76,7 @@ class ConfluentTransaction(BaseKafkaTransaction[bytes]):
         """Store the error of a record that was not written; called by the library within `poll` and `flush`."""
         code, topic = error.code(), message.topic()
         if code in REFUSED and topic is not None:
-            self._refused = output_refused(f"cannot write the outputs of {self._name}", topic, code, self._log.servers)
+            self._refused = self._log.refused(f"cannot write the outputs of {self._name}", topic, code)
         self._failure = self._failure or error
 
     def _prepare(self, offset: int, metadata: str, group: bytes, deadline: float) -> None:
@@ -85,6 +85,7 @@ class ConfluentTransaction(BaseKafkaTransaction[bytes]):
             self._require_delivered()  # else a fatal error discarded the records, and the next call raises it
         if waiting:
             raise LogError(f"{waiting} records were not acknowledged within {self._timeout:g} s")
+        group = self._log.renewed(group)
         following = [KafkaPartition(*self._partition, offset, metadata)]
         limit = min(_seconds_until(deadline), OFFSET_TIMEOUT)
         call_bounded(self._producer.send_offsets_to_transaction, following, group, limit=limit)

@@ -9,6 +9,8 @@ from typing import Any
 from kafka.record.default_records import ControlRecord, DefaultRecord, DefaultRecordBatch
 from kafka.record.util import decode_varint
 
+from streamrnn.log.kafka.decompression import LONGEST, DecompressedStream, decompress_batch
+
 
 def read_record(batch: Any) -> Any:
     r"""Return the next record of a batch. Raises IndexError or ValueError for one that is damaged.
@@ -16,6 +18,8 @@ def read_record(batch: Any) -> Any:
     The format is that of KIP-98. Names of headers that are not UTF-8 are given with escapes (`\xff`).
     """
     buffer = batch._buffer  # noqa: SLF001  # it replaces a method of the library
+    if type(buffer) is DecompressedStream:
+        return _read_from_stream(batch, buffer)
     length, start = decode_varint(buffer, batch._pos)  # noqa: SLF001
     delta, position = decode_varint(buffer, start + 1)  # behind the attributes
     number, position = decode_varint(buffer, position)
@@ -30,10 +34,35 @@ def read_record(batch: Any) -> Any:
     if position != start + length:
         raise ValueError(f"a record of {length} bytes has contents of {position - start}")
     batch._pos = position  # noqa: SLF001
+    return _make_record(batch, length, number, delta, (key, value, headers))
+
+
+def _read_from_stream(batch: Any, stream: DecompressedStream) -> Any:
+    """Return the next record of a batch that decompresses to very much; see `LONGEST` for what is cut."""
+    length = stream.read_varint()
+    start = stream.position
+    stream.read(1)  # the attributes
+    delta, number = stream.read_varint(), stream.read_varint()
+    key, value = stream.read_sized(), stream.read_sized()
+    headers, left = [], LONGEST
+    for _ in range(stream.read_varint()):
+        name = stream.read_sized(left) or b""
+        left -= len(name)
+        content = stream.read_sized(left)
+        left -= len(content or b"")
+        if left:
+            headers.append((name.decode(errors="backslashreplace"), content))
+    if stream.position != start + length:
+        raise ValueError(f"a record of {length} bytes has contents of {stream.position - start}")
+    return _make_record(batch, length, number, delta, (key, value, headers))
+
+
+def _make_record(batch: Any, length: int, number: int, delta: int, parts: tuple[Any, ...]) -> Any:
+    """Return the record with an offset and a time relative to those of its batch."""
     appended = batch.timestamp_type == DefaultRecordBatch.LOG_APPEND_TIME
     time = batch.max_timestamp if appended else batch.first_timestamp + delta
     kind = ControlRecord if batch.is_control_batch else DefaultRecord
-    return kind(length, batch.base_offset + number, time, batch.timestamp_type, key, value, headers)
+    return kind(length, batch.base_offset + number, time, batch.timestamp_type, *parts)
 
 
 def _sized(buffer: bytearray, position: int) -> tuple[bytes | None, int]:
@@ -43,5 +72,6 @@ def _sized(buffer: bytearray, position: int) -> tuple[bytes | None, int]:
 
 
 def replace_reader() -> None:
-    """Make the library read records by `read_record`."""
+    """Make the library read records by `read_record`, of batches decompressed by `decompress_batch`."""
     DefaultRecordBatch._read_msg = read_record  # noqa: SLF001
+    DefaultRecordBatch._maybe_uncompress = decompress_batch  # noqa: SLF001

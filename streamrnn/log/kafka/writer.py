@@ -19,7 +19,7 @@ from kafka import TopicPartition as KafkaPartition
 from streamrnn.errors import LogError
 from streamrnn.log.kafka.client import open_kafka_python
 from streamrnn.log.kafka_common import CLOSE_TIMEOUT, END_OF_METADATA, transactional_id
-from streamrnn.log.kafka_common.errors import REFUSED, missing_partition, output_refused
+from streamrnn.log.kafka_common.errors import REFUSED, missing_partition
 from streamrnn.log.kafka_common.log import BaseKafkaLog, BaseKafkaTransaction
 from streamrnn.records import Output, TopicPartition
 
@@ -126,7 +126,7 @@ class KafkaTransaction(BaseKafkaTransaction[Membership]):
             code = getattr(future.exception, "errno", None)
             if code in REFUSED:
                 topic = future._produce_future.topic_partition.topic  # noqa: SLF001
-                raise output_refused(f"cannot write the outputs of {self._name}", topic, code, self._log.servers)
+                raise self._log.refused(f"cannot write the outputs of {self._name}", topic, code)
 
     def _wait(self, result: Any, deadline: float, what: str) -> None:
         self._sender.wakeup()

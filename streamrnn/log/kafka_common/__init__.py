@@ -33,14 +33,16 @@ class Connection:
     ssl_keyfile: str | None = None
     ssl_keyfile_password: str | None = field(default=None, repr=False)
     instance: str | None = None
+    group_protocol: str = "classic"
     session_timeout: float = 45.0
     request_timeout: float = 10.0
     transaction_timeout: float = 15.0
 
     @property
     def max_poll_interval_ms(self) -> int:
-        """Milliseconds within which a member must poll again; at least the session timeout, as clients require."""
-        return round(1000 * max(MAX_POLL_INTERVAL, self.session_timeout))
+        """Milliseconds within which a member must poll again; at least its session timeout, as clients require."""
+        session = self.session_timeout if self.group_protocol == "classic" else 0.0
+        return round(1000 * max(MAX_POLL_INTERVAL, session))
 
     @property
     def encrypted(self) -> bool:
@@ -48,13 +50,21 @@ class Connection:
         return self.security_protocol.endswith("SSL")
 
 
-def choose_client(client: str) -> Literal["kafka-python", "confluent"]:
-    """Return the client library for a value of `kafka.client`; raises ConfigError if it is not installed."""
+def choose_client(client: str, group_protocol: str = "classic") -> Literal["kafka-python", "confluent"]:
+    """Return the client library for a value of `kafka.client`.
+
+    Raises ConfigError if it is not installed, or if the one that is installed has no such group protocol.
+    """
     installed = find_spec("confluent_kafka") is not None
     if client == "confluent" and not installed:
         raise ConfigError(
             "kafka.client: 'confluent' needs the library confluent-kafka, which is not installed: "
             "pip install 'streamrnn[confluent]', or choose 'auto' or 'kafka-python'"
+        )
+    if group_protocol == "consumer" and not installed:
+        raise ConfigError(
+            "kafka.group_protocol: 'consumer' needs the library confluent-kafka, which is not installed: "
+            "pip install 'streamrnn[confluent]', or choose 'classic'"
         )
     return "confluent" if installed and client != "kafka-python" else "kafka-python"
 

@@ -3,19 +3,24 @@
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
-from streamrnn.errors import ConfigError, Fenced, LogError, OutputRefused, StreamrnnError
+from streamrnn.errors import ConfigError, Fenced, InstanceInUse, LogError, OutputRefused, StreamrnnError
 from streamrnn.log.limits import AFTER, BEFORE, DEFAULT_BYTES, MAX_BYTES, UNLIMITED
 from streamrnn.records import TopicPartition
 
 Translate = Callable[[str, Exception], StreamrnnError]
 """Returns the error for what failed and what the client library raised."""
 
-ILLEGAL_GENERATION, FENCED_INSTANCE_ID = 22, 82
+ILLEGAL_GENERATION, FENCED_INSTANCE_ID, UNRELEASED_INSTANCE_ID = 22, 82, 111
 TOPIC_ALREADY_EXISTS, INVALID_CONFIG = 36, 40
 NOT_AUTHORIZED = frozenset({29, 31})
 """Codes of a missing permission for a topic or for the cluster."""
-FENCING = frozenset({ILLEGAL_GENERATION, 25, 47, 90})
-"""Codes of an illegal generation, an unknown member, an invalid producer epoch and a fenced producer."""
+UNSUPPORTED = frozenset({35, -165})
+"""Codes of a request that brokers do not have, and of a feature that they do not support (librdkafka)."""
+GROUP_REFUSALS = UNSUPPORTED | {UNRELEASED_INSTANCE_ID}
+"""Codes of fatal errors of a group's member, other than that of an instance that another process uses."""
+FENCING = frozenset({ILLEGAL_GENERATION, 25, 47, 90, 110, 113})
+"""Codes of an illegal generation, an unknown member, an invalid producer epoch, a fenced producer, and the fenced or
+stale epoch of a member."""
 
 CREDENTIALS = "check kafka.sasl_username and kafka.sasl_password"
 CERTIFICATES = "check kafka.security_protocol and the kafka.ssl_* files"
@@ -75,9 +80,11 @@ def kafka_error(failure: str, text: str, code: int | None, remedy: str | None = 
     return BrokerError(f"{failure}: {text}" if remedy is None else f"{failure}: {text}; {remedy}", code)
 
 
-def output_refused(failure: str, topic: str, code: int, servers: str) -> OutputRefused:
-    """Return the error for a record that a topic does not accept; `code` is one of REFUSED."""
+def output_refused(failure: str, topic: str, code: int, servers: str, max_bytes: int) -> OutputRefused:
+    """Return the error for a record that a topic of this `max_bytes` does not accept; `code` is one of REFUSED."""
     cause, settings = REFUSED[code]
+    if code == TOO_LARGE and max_bytes >= DEFAULT_BYTES:
+        settings = {MAX_BYTES: str(2 * max_bytes)}
     return OutputRefused(f"{failure}: {topic} has refused it: {cause}; run {alter_command(servers, topic, settings)}")
 
 
@@ -95,6 +102,27 @@ def instance_replaced(failure: str) -> ConfigError:
     return ConfigError(
         f"{failure}: another process of this app has joined the group under the same kafka.instance; to run both, give "
         "each its own kafka.instance"
+    )
+
+
+def group_refused(failure: str, code: int, text: str) -> StreamrnnError:
+    """Return the error for a member that the group does not accept any more, or does not accept at all."""
+    if code == UNRELEASED_INSTANCE_ID:
+        return instance_unreleased(failure)
+    if code in UNSUPPORTED:
+        return ConfigError(
+            f"{failure}: the brokers do not have kafka.group_protocol: consumer ({text}), which needs Kafka 4.0 or "
+            "later; use classic"
+        )
+    return instance_replaced(failure)
+
+
+def instance_unreleased(failure: str) -> InstanceInUse:
+    """Return the error for a static member whose name the group has not released yet, under the protocol `consumer`."""
+    return InstanceInUse(
+        f"{failure}: the group still has a member with this kafka.instance. If that process was killed, its name "
+        "becomes free after the brokers' session timeout (group.consumer.session.timeout.ms, 45 s by default); if it "
+        "runs, give each process its own kafka.instance"
     )
 
 

@@ -128,6 +128,10 @@ class BaseKafkaLog(KafkaTopics, Log, Generic[Membership]):
         owned = self._owned.get(partition)
         return owned if owned is not None and self._in_force(owned, partition) else None
 
+    def renewed(self, membership: Membership) -> Membership:
+        """Return a membership as the brokers know it now, for a partition that this process has owned since then."""
+        return membership
+
     def reassign_later(self, partition: TopicPartition) -> None:
         """Report a partition whose writer was fenced as assigned again, if it still is after a while."""
         if partition in self._owned:

@@ -5,7 +5,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 
-from streamrnn.errors import ConfigError, LogError
+from streamrnn.errors import ConfigError, LogError, OutputRefused
 from streamrnn.log import Topic
 from streamrnn.log.kafka_common import errors
 from streamrnn.log.limits import AFTER, BEFORE, LEAST_BYTES, MAX_BYTES, UNLIMITED, TopicLimits, limits_of
@@ -74,6 +74,12 @@ class KafkaTopics(ABC):
         if topic not in self._limits:
             self._limits[topic] = limits_of(self._configurations([topic]).get(topic, {}))
         return self._limits[topic]
+
+    def refused(self, failure: str, topic: str, code: int) -> OutputRefused:
+        """Return the error for a record that a topic does not accept; asks no broker."""
+        return errors.output_refused(
+            failure, topic, code, self.servers, self._limits.get(topic, limits_of({})).max_bytes
+        )
 
     def limit_warning(self, topic: str) -> str:
         """See `Log.limit_warning`."""

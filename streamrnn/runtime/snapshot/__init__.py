@@ -33,6 +33,7 @@ from streamrnn.runtime.snapshot.frozen_rows import FrozenRows
 from streamrnn.runtime.snapshot.layout import describe_differences, layout_hash, layout_of
 from streamrnn.runtime.snapshot.open_save import OpenSave
 from streamrnn.runtime.snapshot.pieces import META, SCHEMA, Piece, read_meta
+from streamrnn.runtime.snapshot.ranges import RangeCheck
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -302,9 +303,11 @@ class Snapshot:
         self._unused = {key for key in state if key.startswith(b"series/")} - used
         layout = layout_of(meta)
         pages = self._read_pages(state, counts, migrates=bool(migration), release=release)
+        numbers = RangeCheck(len(names))
         try:
             arrays, parts = self._read_shared(blob, migrates=bool(migration))
-            self._forecaster.load(arrays, pages, names, layout)
+            self._forecaster.load(numbers.shared(arrays), numbers.pages(pages), names, layout)
+            numbers.windows()
         except checks.UNREADABLE as error:
             raise checks.damaged("a page or the shared part", f"{type(error).__name__}: {error}") from error
         if migration:

@@ -75,6 +75,9 @@ class KafkaSettings(Section):
     instance: Annotated[str, AfterValidator(validators.check_app)] | None = None
     """Static group membership: a process that returns under this name within `session_timeout` gets its partitions
     back without a rebalance. Each process of an app needs its own."""
+    group_protocol: Literal["classic", "consumer"] = "classic"
+    """Rebalance protocol; `consumer` (KIP-848) needs Kafka 4.0 or later and confluent-kafka, and moves only the
+    partitions that have to move. The brokers then set the session timeout."""
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
     """Encryption and authentication of the connections."""
     sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"] | None = None
