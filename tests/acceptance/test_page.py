@@ -148,11 +148,12 @@ def test_nothing_moves_on_a_phone_when_records_stop(shown: Shown, chromium: Brow
     """The state of the daemon has a line of its own, which needs no more space for more words."""
     with visit(chromium, f"{shown.url}/?series=pump-0%2Frpm", width=390) as page:
         drawn(page)
-        place = """(text) => {
+        places = """() => ['live', 'waiting for records'].map((text) => {
           document.querySelector('.state').textContent = text;
           return ['.top', '.list'].map((each) => JSON.stringify(document.querySelector(each).getBoundingClientRect()));
-        }"""
-        assert page.evaluate(place, "live") == page.evaluate(place, "waiting for records")
+        })"""
+        live, waiting = page.evaluate(places)
+        assert live == waiting
 
 
 def test_a_gap_has_no_tooltip(chromium: Browser) -> None:
@@ -219,9 +220,11 @@ def test_login_and_the_first_series(chromium: Browser) -> None:
         page = context.new_page()
         page.set_default_timeout(PATIENCE * 1000)
         page.goto(f"{guarded.url}/?series=pump-1%2Frpm")
-        for given in ("wrong", TOKEN):
-            page.get_by_label("token").fill(given)
-            page.get_by_role("button").click()
+        page.get_by_label("token").fill("wrong")
+        page.get_by_role("button").click()
+        expect(page.get_by_role("alert")).to_be_visible(timeout=PATIENCE * 1000)
+        page.get_by_label("token").fill(TOKEN)
+        page.get_by_role("button").click()
         expect(page.get_by_text("The link leads to pump-1/rpm")).to_be_visible(timeout=PATIENCE * 1000)
         page.get_by_role("link", name="streamrnn").click()
         expect(page.get_by_text("waits for the first observation from sensors")).to_be_visible()

@@ -69,9 +69,9 @@ def test_the_fan_shows_the_latest_forecast_of_every_horizon(shown: Shown, chromi
         expect(page.get_by_role("button", name="Fan")).to_have_attribute("aria-pressed", "true")
         page.wait_for_url("**horizon=fan")
         page.wait_for_function("before => document.querySelector('.chart canvas').toDataURL() !== before", arg=before)
-        found, latest = source(page), shown.get("/series/pump-0/rpm/forecast")[1]
-        count = len(HORIZONS)
-        assert found["time"][-count:] == latest["target_time"]
+        latest, count = shown.get("/series/pump-0/rpm/forecast")[1], len(HORIZONS)
+        until(lambda: source(page)["time"][-count:] == latest["target_time"], "the fan", PATIENCE)
+        found = source(page)
         assert found["median"][-count:] == pytest.approx(latest["quantiles"]["0.5"], rel=1e-4)
         highs = [low + width for low, width in zip(found["low 80"], found["width 80"], strict=True) if low is not None]
         assert highs[-count:] == pytest.approx(latest["quantiles"]["0.9"], rel=1e-4)
@@ -99,20 +99,25 @@ def test_the_session_is_drawn_before_the_latest_observations(shown: Shown, chrom
         assert found["time"] == sorted(found["time"])
 
 
+def zoom(page: Page) -> list[float]:
+    """Return the shown part of the chart, percent."""
+    return [options(page)["dataZoom"][0][end] for end in ("start", "end")]
+
+
 def test_the_zoom_survives_new_observations(shown: Shown, chromium: Browser) -> None:
     """Buttons change the shown part, which stays as chosen while the chart is updated."""
     with visit(chromium, shown.url + PUMP) as page:
         drawn(page)
         page.get_by_role("button", name="Zoom in").click()
         page.get_by_role("button", name="Zoom in").press("Enter")
-        assert [options(page)["dataZoom"][0][end] for end in ("start", "end")] == [75, 100]
+        until(lambda: zoom(page) == [75, 100], "the zoom", PATIENCE)
         last = page.locator("h1 + div").inner_text()
         shown.send(2)
         expect(page.locator("h1 + div")).not_to_have_text(last)
         until(lambda: source(page)["time"][-1] > START + (shown.step + HORIZONS[1] - 1) * MINUTE, "the data", PATIENCE)
-        assert [options(page)["dataZoom"][0][end] for end in ("start", "end")] == [75, 100]
+        assert zoom(page) == [75, 100]
         page.get_by_role("button", name="Show all").click()
-        assert options(page)["dataZoom"][0]["start"] == 0
+        until(lambda: zoom(page) == [0, 100], "everything", PATIENCE)
 
 
 def test_the_history_is_downloaded_as_csv(shown: Shown, chromium: Browser) -> None:
@@ -155,9 +160,14 @@ def test_events_are_listed_and_marked_on_the_curve(shown: Shown, chromium: Brows
         ]
         until(lambda: (START + 295 * MINUTE, "Drift begins, Crossing expected") in marked(), "the mark", PATIENCE)
         past = shown.get("/series/pump-0/rpm/history")[1]
-        found = source(page)
-        rings = [t for t, value in zip(found["time"], found["anomaly"], strict=True) if value is not None]
-        assert rings == [t for t, s in zip(past["time"], past["anomaly_score"], strict=True) if s >= 1] != []
+        expected = [t for t, s in zip(past["time"], past["anomaly_score"], strict=True) if s >= 1]
+        assert expected
+
+        def rings() -> list[int]:
+            found = source(page)
+            return [t for t, value in zip(found["time"], found["anomaly"], strict=True) if value is not None]
+
+        until(lambda: rings() == expected, "the rings", PATIENCE)
         page.get_by_role("button", name="This series").click()
         expect(rows.filter(has_not_text="pump-0/rpm")).to_have_count(0)
         expect(rows.nth(0)).to_contain_text("Crossing expected")

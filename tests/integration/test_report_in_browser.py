@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from playwright.sync_api import expect
 from support.chromium import chromium, keep
+from support.process import until
 from support.reports import HOLE, WIDTH, made_report
 
 SERIES = ["pump-0/<b>rpm", "pump-1/x", "pump-1/y", "pump-2/&lt;", "pump-3/\"'"]
@@ -69,7 +71,7 @@ def test_every_chart_is_drawn_when_scrolled_to(opened: Any) -> None:
         element = opened.locator(".chart").nth(number)
         element.scroll_into_view_if_needed()
         element.locator(".main-svg").first.wait_for()
-        assert element.locator("path.js-line").count() >= 1 or element.locator(".point").count() >= 1
+        element.locator("path.js-line, .point").first.wait_for(state="attached")
     assert opened.locator(".chart").count() == 4 + len(SERIES)
     assert sorted(opened.locator("h4").all_inner_texts()) == SERIES
     assert opened.locator("fieldset input").count() == 3
@@ -81,11 +83,11 @@ def test_the_horizon_can_be_chosen(opened: Any) -> None:
     median = "e => Array.from(e.data.find((trace) => trace.name === 'median').y)"
     first = element.evaluate(median)
     opened.locator("fieldset input").nth(2).check()
+    until(lambda: element.evaluate(median) != first, "the far horizon")
     far = element.evaluate(median)
-    assert far != first
     opened.keyboard.press("ArrowUp")
-    assert opened.locator("fieldset input").nth(1).is_checked()
-    assert element.evaluate(median) not in (first, far)
+    expect(opened.locator("fieldset input").nth(1)).to_be_checked()
+    until(lambda: element.evaluate(median) not in (first, far), "the horizon between")
 
 
 def test_a_series_can_be_zoomed_by_keyboard_and_by_buttons(opened: Any) -> None:
@@ -95,17 +97,19 @@ def test_a_series_can_be_zoomed_by_keyboard_and_by_buttons(opened: Any) -> None:
     assert end - start == (199 + WIDTH) * 60_000
     element.focus()
     opened.keyboard.press("0")
+    until(lambda: visible_range(element) != [start, end], "everything")
     whole = visible_range(element)
     assert whole[1] == end == (1699 + WIDTH) * 60_000
     assert whole[0] < 60 * 60_000
     opened.keyboard.press("+")
+    until(lambda: visible_range(element) != whole, "a part")
     inside = visible_range(element)
     assert whole[0] < inside[0] < inside[1] < whole[1]
     opened.keyboard.press("ArrowLeft")
-    assert visible_range(element)[0] < inside[0]
+    until(lambda: visible_range(element)[0] < inside[0], "what was before")
     buttons = opened.locator(".card").nth(1).locator("button")
     buttons.filter(has_text="Last 200").click()
-    assert visible_range(element) == [start, end]
+    until(lambda: visible_range(element) == [start, end], "the last rows")
     box = element.bounding_box()
     opened.mouse.move(box["x"] + box["width"] / 3, box["y"] + 60)
     opened.mouse.down()
@@ -154,9 +158,9 @@ def test_the_fields_of_a_key_can_be_expanded(opened: Any) -> None:
     assert [fields.nth(number).is_visible() for number in range(fields.count())] == [False, False]
     assert button.get_attribute("aria-expanded") == "false"
     button.press("Enter")
+    expect(button).to_have_attribute("aria-expanded", "true")
     assert [fields.nth(number).is_visible() for number in range(fields.count())] == [True, True]
     assert fields.locator("th").all_inner_texts() == ["x", "y"]
-    assert button.get_attribute("aria-expanded") == "true"
 
 
 @pytest.mark.parametrize(

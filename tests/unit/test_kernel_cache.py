@@ -128,3 +128,30 @@ def test_files_that_were_cut_short(tmp_path: Path, pattern: str, size: int) -> N
     _, events = run(tmp_path, NUMBA_CACHE_DIR=str(kernels))
     assert names(events)[0] == "compiling_kernels"
     assert names(events)[-1] == "kernels_compiled"
+
+
+NESTED = """
+from streamrnn.core import jit
+
+@jit.compiled
+def inner(number: float) -> float:
+    return number + 1
+
+@jit.compiled
+def outer(number: float) -> float:
+    return inner(number) * inner(2 * number)
+
+print(outer(1.0), outer.nopython_signatures, inner.nopython_signatures)
+"""
+
+
+def test_machine_code_is_made_only_for_what_python_calls(tmp_path: Path) -> None:
+    """A function that only compiled functions call is inlined into them, without machine code or a file of its own."""
+    path, kernels = os.pathsep.join(part for part in sys.path if part), tmp_path / "kernels"
+    own = {**os.environ, "PYTHONPATH": path, "NUMBA_CACHE_DIR": str(kernels)}
+    (tmp_path / "nested.py").write_text(NESTED)
+    for _ in range(2):  # compiled, then loaded
+        command = [sys.executable, str(tmp_path / "nested.py")]
+        done = subprocess.run(command, env=own, capture_output=True, text=True, check=True)
+        assert done.stdout == "6.0 [(float64,) -> float64] []\n"
+        assert [file.name.partition("-")[0] for file in kernels.rglob("*.nbc")] == ["nested.outer"]

@@ -11,6 +11,7 @@ from support.pages import MINUTE, TASK, feed, page_config, wave
 from streamrnn.page.data.messages import SentNames, empty_message
 from streamrnn.page.data.occurrences import AT_ONCE, CALM, MOST
 from streamrnn.page.data.session import STRETCHES, SessionHistory, Stretches
+from streamrnn.page.data.slots import SeriesId
 from streamrnn.page.data.store import Store
 from streamrnn.page.data.workers import SILENT_SECONDS, Workers
 
@@ -76,6 +77,33 @@ def test_a_series_is_silent_once_until_it_goes_on() -> None:
     assert silences(store) == [("pump-0/rpm", 1)]
     feed(store, names, *(wave([1, 2], step) for step in range(41, 80)))
     assert silences(store) == [("pump-0/rpm", 1)] * 2
+
+
+@pytest.mark.parametrize("first", ["event", "page"])
+def test_a_silence_with_an_event_is_listed_once(first: str) -> None:
+    """The event stays, whether it comes before or after the page has found the silence; a later silence is another."""
+    store, names = Store(page_config()), SentNames()
+
+    def kinds() -> list[str]:
+        store.occurrences.add_silences(store.history)
+        return [each.kind for each in store.occurrences.latest(MOST, SeriesId("pump-0/rpm", TASK))]
+
+    def begins(step: int) -> None:
+        store.occurrences.add_event(TASK, {"event": "silence_begins", "series": "pump-0/rpm", "time": step * MINUTE})
+
+    feed(store, names, *(wave([0, 1], step) for step in range(3)))
+    if first == "event":
+        begins(3)
+    feed(store, names, *(wave([1], step) for step in range(3, 80)))
+    assert kinds() == ["silence_begins" if first == "event" else "silence"]
+    if first == "page":
+        begins(80)
+    assert kinds() == ["silence_begins"]
+    feed(store, names, *(wave([0, 1], step) for step in range(80, 83)))
+    store.occurrences.add_event(TASK, {"event": "silence_ends", "series": "pump-0/rpm", "time": 80 * MINUTE})
+    assert kinds() == ["silence_ends", "silence_begins"]
+    feed(store, names, *(wave([1], step) for step in range(83, 400)))
+    assert kinds() == ["silence", "silence_ends", "silence_begins"]
 
 
 def test_many_silences_at_once_are_one_occurrence() -> None:

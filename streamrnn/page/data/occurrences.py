@@ -21,6 +21,8 @@ CALM = 10
 AT_ONCE = 20
 """Series that fall silent at the same time from which on they are one occurrence."""
 ANOMALY, SILENCE = "anomaly", "silence"
+SILENCE_BEGINS = "silence_begins"
+"""The event of a silence, with `series.stale`: it replaces the one that the page finds itself, or comes instead."""
 OWN_EVENTS = frozenset({"anomaly_begins", "anomaly_ends"})
 """Events that the page does not show: it finds anomalies itself, also without a topic of events."""
 
@@ -80,16 +82,22 @@ class OccurrenceLog:
         kind = str(document.get("event", ""))
         if kind in OWN_EVENTS:
             return
-        value, crossing = document.get("value"), document.get("crossing")
-        self._add(
-            Occurrence(kind, str(document.get("series", "")), *task, int(document["time"]), value, None, crossing)
-        )
+        name, value, crossing = str(document.get("series", "")), document.get("value"), document.get("crossing")
+        if kind == SILENCE_BEGINS:
+            last = next(iter(self.latest(1, SeriesId(name, task))), None)
+            if last is not None and last.kind == SILENCE:
+                self._latest.remove(last)
+        self._add(Occurrence(kind, name, *task, int(document["time"]), value, None, crossing))
 
     def add_silences(self, history: "SeriesHistory") -> None:
         """Add a silence for every series that has become stale since the last call, and forget those that went on."""
         stale = history.stale()
         new = np.flatnonzero(stale & ~self._silent[: len(stale)])
         self._silent[: len(stale)] = stale
+        if len(new):
+            kinds = {(each.series, each.topic, each.partition): each.kind for each in self._latest}
+            names = (history.slots.series_at(slot) for slot in new.tolist())
+            new = new[[kinds.get((name, *task)) != SILENCE_BEGINS for name, task in names]]
         if len(new) > AT_ONCE:
             self._add_joint_silence(history, new)
             return
