@@ -14,11 +14,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from streamrnn.core.ensemble.conformal import TAIL_RATE, TAIL_SHARE
 from streamrnn.core.jit import Booleans, Floats, Integers
 from streamrnn.core.row_table import RowTable
 
 FEWEST = 2  # fields of a joint score
+TAIL_SHARE, TAIL_RATE = 0.01, 0.05  # as of the 99% interval behind the anomaly score, see ensemble.conformal
 ARRAY = "joint_tail"  # name of the saved array: the factor of the key, by row of each of its series
 NORMAL_EDGE = 2.5758293035489004  # standard deviations that a normal variable exceeds, on both sides, with TAIL_SHARE
 GAMMA_EDGE = 2.3263478740408408  # the same on one side
@@ -52,7 +52,7 @@ def surprise(score: float) -> float:
 
 
 def usual_edge(fields: Integers) -> Floats:
-    """Return the 99% quantile of the sum of so many independent surprises (Wilson and Hilferty 1931)."""
+    """Return the 99% quantile of the sum of independent surprises of this number of `fields` (Wilson and Hilferty 1931)."""
     ninth = 1 / (9 * fields)
     return np.asarray(fields * (1 - ninth + GAMMA_EDGE * np.sqrt(ninth)) ** 3)
 

@@ -3,9 +3,6 @@
 The values of the last day are compared with the profiles before it. Where they fit far better at another time of day,
 and explain nearly all of the profile's variation there, the phases of the series are moved: by a change of `first`,
 from which phases count. The thresholds are such that a series whose profile merely changes is left alone.
-
-In the days of a year on which clocks change, the last hours are enough, so that the first step of a profile that comes
-an hour early or late is followed: then such a shift is far more probable than on any other day.
 """
 
 import math
@@ -19,14 +16,6 @@ from streamrnn.core.series.plan import Plan
 from streamrnn.core.series.state import FullState
 
 LOOKS = 8  # per day
-EARLY = 6 * HOUR  # of the last values that are compared while clocks change
-CHANGES = ((3, 8), (3, 25), (4, 1), (9, 24), (10, 1), (10, 25), (11, 1))
-"""Month and day from which on the next Sunday is one on which clocks change: in North America, Europe, Australia and
-New Zealand, and many countries more."""
-SUNDAY = 3  # days since 1970 of the first one
-AROUND = (HOUR * 12, 2 * DAY)
-"""Time before and after the beginning of that Sunday, UTC, in which a profile may first be seen to be shifted: in the
-east of Asia it begins earlier, and where Sundays are flat the first step is on Monday."""
 LONGEST_SHIFT = HOUR
 FEWEST_SEASONS = 3  # least age of a series, in seasons of the table that is searched
 FIT = 0.35
@@ -48,31 +37,6 @@ def look_due(before: float, time: float, first: float) -> bool:
     """Return whether an observation at `time`, after one at `before`, is the first in its part of a day."""
     part = DAY / LOOKS
     return math.floor((time - first) / part) != math.floor((before - first) / part)
-
-
-@compiled
-def civil_date(day: int) -> tuple[int, int]:
-    """Return month and day of the month of a day since 1970 (Howard Hinnant's days_from_civil, inverted)."""
-    day += 719_468
-    era = day - day // 146_097 * 146_097  # day of a cycle of 400 years that begins on a 1 March
-    year = (era - era // 1_460 + era // 36_524 - era // 146_096) // 365
-    rest = era - (365 * year + year // 4 - year // 100)
-    month = (5 * rest + 2) // 153
-    return (month + 3 if month < 10 else month - 9), rest - (153 * month + 2) // 5 + 1
-
-
-@compiled
-def clocks_change(time: float) -> bool:
-    """Return whether `time` (ms) is near a Sunday on which clocks change."""
-    sunday = math.floor((time + AROUND[0]) / DAY)
-    sunday -= (sunday - SUNDAY) % 7
-    if time - sunday * DAY >= AROUND[1]:
-        return False
-    month, day = civil_date(sunday)
-    for first_month, first in CHANGES:  # noqa: SIM110 -- compiled
-        if month == first_month and first <= day < first + 7:
-            return True
-    return False
 
 
 @compiled
@@ -130,24 +94,6 @@ def find_shift(latest: Singles, profile: Singles, rate: float, slot: int, day: i
     return found
 
 
-@compiled
-def find_hour(latest: Singles, profile: Singles, rate: float, slot: int, span: int, reach: int) -> int:
-    """Return `reach` slots if the last `span` are later than the profile by them, -`reach` if earlier, or else 0.
-
-    They are compared with the variation of the moved profile: before its first step the profile as it was has none.
-    """
-    unmoved = day_distance(latest, profile, rate, slot, span, 0, math.inf)
-    found, least = 0, FIT * unmoved
-    if not unmoved < math.inf:
-        return found
-    for shift in (-reach, reach):
-        most = min(least, NOISE * day_variation(latest, profile, rate, slot - shift, span))
-        distance = day_distance(latest, profile, rate, slot, span, shift, most)
-        if distance < most:
-            least, found = distance, shift
-    return found
-
-
 @compiled_allocating
 def move_day(table: Singles, rate: float, slots: int, slot: int, day: int, shift: int) -> None:
     """Move the latest values of `day` slots up to `slot` by `shift` slots back, with their share in the profile."""
@@ -165,27 +111,6 @@ def move_day(table: Singles, rate: float, slots: int, slot: int, day: int, shift
 
 
 @compiled
-def find_move(
-    series: FullState, plan: Plan, row: int, time: float, cadence: float, rates: tuple[float, float], span: float
-) -> float:
-    """Return the ms by which the last `span` ms, DAY or EARLY, are later than the profiles; 0: none."""
-    first, move = float(series.first[row]), 0.0
-    for i in (1, 0):
-        period = series.period[row, i]
-        if move != 0 or period not in (DAY, WEEK) or time - first < FEWEST_SEASONS * period:
-            continue
-        table = series.short[row] if i == 0 else series.long[row]
-        slots = slot_count(period, cadence, len(table[0]))
-        width, slot = period / slots, slot_of(plan.clock, time, time, first, period, slots)
-        count, reach = int(span / width + 0.5), int(LONGEST_SHIFT / width + 0.5)
-        if span == DAY:
-            move = width * find_shift(table[0, :slots], table[1, :slots], rates[i], slot, count, reach)
-        else:
-            move = width * find_hour(table[0, :slots], table[1, :slots], rates[i], slot, count, reach)
-    return move
-
-
-@compiled
 def follow_shift(
     series: FullState, plan: Plan, row: int, time: float, cadence: float, rates: tuple[float, float]
 ) -> bool:
@@ -193,14 +118,19 @@ def follow_shift(
 
     `rates` are those of the profiles, per season. The observation at `time` is in the tables, and not yet in the state.
     """
-    first, move, span = float(series.first[row]), 0.0, DAY
-    if series.period[row, 0] != DAY or cadence > HOUR:
+    first, short = float(series.first[row]), series.period[row, 0]
+    if short != DAY or cadence > HOUR or not look_due(float(series.time[row]), time, first):
         return False
-    if look_due(float(series.time[row]), time, first):
-        move = find_move(series, plan, row, time, cadence, rates, DAY)
-    if move == 0 and clocks_change(time):
-        span = EARLY
-        move = find_move(series, plan, row, time, cadence, rates, EARLY)
+    move = 0.0
+    for i in (1, 0):
+        period = series.period[row, i]
+        if move != 0 or period not in (DAY, WEEK) or time - first < FEWEST_SEASONS * period:
+            continue
+        table = series.short[row] if i == 0 else series.long[row]
+        slots = slot_count(period, cadence, len(table[0]))
+        width, slot = period / slots, slot_of(plan.clock, time, time, first, period, slots)
+        day, reach = int(DAY / width + 0.5), int(LONGEST_SHIFT / width + 0.5)
+        move = width * find_shift(table[0, :slots], table[1, :slots], rates[i], slot, day, reach)
     if move == 0:
         return False
     for i in range(2):
@@ -209,6 +139,6 @@ def follow_shift(
             table = series.short[row] if i == 0 else series.long[row]
             slots = slot_count(period, cadence, len(table[0]))
             width, slot = period / slots, slot_of(plan.clock, time, time, first, period, slots)
-            move_day(table, rates[i], slots, slot, int(span / width + 0.5), int(np.rint(move / width)))
+            move_day(table, rates[i], slots, slot, int(DAY / width + 0.5), int(np.rint(move / width)))
     series.first[row] += int(np.rint(move))
     return True
