@@ -16,6 +16,7 @@ from streamrnn.wire.schemas import (
     DIRECTION,
     ENTRIES,
     FORECAST,
+    JOINT,
     OPTIONAL,
     SIDE_NAMES,
     STATUS_NAMES,
@@ -44,6 +45,8 @@ def documents() -> Iterator[tuple[str, str]]:
         yield f"schemas/{name}.json", _json(schema)
     yield "schemas/forecast.avsc", _json(avro_schema())
     yield "schemas/forecast-thresholds.avsc", _json(avro_schema(thresholds=True))
+    yield "schemas/forecast-joint.avsc", _json(avro_schema(joint=True))
+    yield "schemas/forecast-thresholds-joint.avsc", _json(avro_schema(thresholds=True, joint=True))
     without_anchors = json.loads(json.dumps(asyncapi()))
     yield "asyncapi.yaml", yaml.safe_dump(without_anchors, sort_keys=False, allow_unicode=True, width=110)
 
@@ -71,6 +74,11 @@ def _json_type(kind: str) -> dict[str, Any]:
     if kind in ENTRIES:
         entry = {name: _json_type(each) for name, each in ENTRIES[kind][1].items()}
         return {"type": "array", "items": _closed(entry, entry)}
+    if kind == "joint":
+        members = {name: _json_type(each) for name, each in JOINT.items()} | {
+            "fields": {"type": "integer", "minimum": 0}
+        }
+        return _closed(members, members)
     if kind == "source":
         whole = {"type": "integer", "minimum": 0}
         members = {"topic": {"type": "string"}, "partition": whole, "offset": whole}
@@ -96,11 +104,12 @@ def envelope_schema() -> dict[str, Any]:
     """Return the JSON Schema of a forecast with `output.format: connect`."""
     plain = {key: value for key, value in forecast_schema().items() if not key.startswith("$")}
     variants = []
-    for directions, thresholds in product((False, True), repeat=2):
-        absent = members_without(directions=directions, thresholds=thresholds)
+    for present in product((False, True), repeat=3):
+        has = dict(zip(("directions", "thresholds", "joint"), present, strict=True))
+        absent = members_without(**has)
         members = {key: value for key, value in plain["properties"].items() if key not in absent}
         payload = plain | {"properties": members, "required": [*members]}
-        schema = connect_schema(directions=directions, thresholds=thresholds)
+        schema = connect_schema(**has)
         variants.append({"properties": {"schema": {"const": schema}, "payload": payload}})
     return {
         "$schema": DIALECT, "title": "Forecast for Kafka Connect", "type": "object", "required": ["schema", "payload"],

@@ -98,16 +98,17 @@ def register_forecasts(settings: Settings, topic: str) -> int:
     if settings.output.format != "avro":
         return 0
     subject = f"{output_topics(settings, topic).forecasts}-value"
-    return _register(settings.schema_registry, subject, thresholds=bool(settings.forecast.thresholds))
+    members = {"thresholds": bool(settings.forecast.thresholds), "joint": settings.anomaly.joint}
+    return _register(settings.schema_registry, subject, **members)
 
 
 @cache
-def _register(registry: SchemaRegistrySettings, subject: str, *, thresholds: bool) -> int:
+def _register(registry: SchemaRegistrySettings, subject: str, *, thresholds: bool, joint: bool) -> int:
     """Register the schema of forecasts under a subject, as Confluent's TopicNameStrategy names it."""
     from streamrnn.formats.schemas import Schema  # noqa: PLC0415
     from streamrnn.wire.schemas import avro_schema  # noqa: PLC0415
 
-    schema = json.dumps(avro_schema(thresholds=thresholds), separators=(",", ":"))
+    schema = json.dumps(avro_schema(thresholds=thresholds, joint=joint), separators=(",", ":"))
     return _registry(registry).register(subject, Schema(subject, "AVRO", schema))
 
 
@@ -148,7 +149,7 @@ def forecaster(settings: Settings) -> "CoreForecaster":
         base=base(settings),
         experts=settings.experts,
         device=settings.device,
-        alerts=AlertConfig(settings.anomaly.rules, changes=settings.output.needs_changes),
+        alerts=AlertConfig(settings.anomaly.rules, changes=settings.output.needs_changes, joint=settings.anomaly.joint),
     )
 
 

@@ -151,7 +151,8 @@ def _join(parts: Sequence[Forecasts]) -> Forecasts:
     """Join the parts of one wave; the model is that of the last part."""
     if len(parts) == 1:
         return parts[0]
-    names = [name for name in Forecasts._fields if name not in {"model", "directions", "thresholds", "changes"}]
+    optional = {"directions", "thresholds", "changes", "joint"}
+    names = [name for name in Forecasts._fields if name not in {"model", *optional}]
     joined: dict[str, Any] = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
     directions = [part.directions for part in parts if part.directions is not None]
     if directions:

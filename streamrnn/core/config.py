@@ -59,6 +59,8 @@ class AlertConfig:
     """The first rule whose pattern a series matches is its own."""
     changes: bool = False
     """Whether beginnings and ends of anomalies, expected crossings, drift and the warm-up are tracked."""
+    joint: bool = False
+    """Whether the fields of a key that are observed together have a joint anomaly score."""
 
 
 @dataclass(frozen=True)

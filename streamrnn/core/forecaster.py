@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from streamrnn.core.alerts import Alerts, AlertWave
 from streamrnn.core.alerts.changes import Changes
+from streamrnn.core.alerts.joint import JointScores
 from streamrnn.core.alerts.thresholds import ThresholdForecasts
 from streamrnn.core.clock.season_clock import describe_clock, make_clock
 from streamrnn.core.config import AlertConfig, ForecastConfig, LearningConfig, ModelConfig
@@ -46,6 +47,7 @@ class Forecasts(NamedTuple):
     directions: Directions | None = None  # if configured
     thresholds: ThresholdForecasts | None = None  # if configured
     changes: Changes | None = None  # if tracked
+    joint: JointScores | None = None  # if configured
 
 
 class Scores(NamedTuple):
@@ -241,7 +243,8 @@ class CoreForecaster:
         forecasts = self._forecasts(rows, self._bank.latest(rows), np.zeros(len(rows)), directions)
         if self._alerts is None:
             return forecasts
-        return forecasts._replace(thresholds=self._alerts.latest(rows, self._bank.observations(rows) - 1))
+        thresholds, joint = self._alerts.latest(rows, self._bank.observations(rows) - 1)
+        return forecasts._replace(thresholds=thresholds, joint=joint)
 
     def _forecasts(
         self, rows: Integers, published: PublishedForecasts, anomaly: Floats, directions: Directions | None

@@ -85,7 +85,7 @@ class Task(SavedTask):
         self._mapping = decoder.mapping if event_order is None else None
         self._admission = Admission(
             forecaster, mapping=self._mapping, max_series=max_series, covariates=self._covariates,
-            whole_keys=bool(forecaster.layout.get("joint")),
+            whole_keys=not forecaster.layout.keys().isdisjoint({"joint", "joint_anomaly"}),
         )  # fmt: skip
         self._snapshot = Snapshot(forecaster, strict=strict)
         self._row_bytes = forecaster.row_bytes

@@ -97,6 +97,8 @@ def _conflicts(settings: Settings) -> Iterator[tuple[str, str]]:
     yield from _timing(settings.input, settings.forecast)
     wait = settings.input.grace + (settings.input.window.every or 0)
     yield from conflicts_of_series(settings.series, settings.input.max_ahead, wait)
+    if settings.anomaly.joint and settings.input.fields.name and not wait:
+        yield "anomaly.joint", "needs input.grace or input.window in the long format, whose records have one field each"
     yield from _schemas(settings)
     yield from _ports(settings)
     yield from _model(settings)

@@ -28,7 +28,7 @@ from streamrnn.columns.writer import (
 from streamrnn.dead_letters import make_dead_letter
 from streamrnn.errors import RecordError, StreamrnnError
 from streamrnn.records import Output, OutputTopics, Record, TopicPartition
-from streamrnn.wire.alerts import SILENCE_ENDS, WaveRecords, encode_events, encode_silence, with_thresholds
+from streamrnn.wire.alerts import SILENCE_ENDS, WaveRecords, encode_events, encode_silence, with_joint, with_thresholds
 from streamrnn.wire.avro import AvroForecasts
 from streamrnn.wire.schemas import DIRECTION, STATUS_NAMES, OutputFormat, connect_schema
 from streamrnn.wire.selection import PublishedWave, take_forecasts, thin
@@ -78,8 +78,8 @@ class OutputEncoder:
         self._avro = AvroForecasts(schema_id) if format == "avro" else None
         self._envelope = format == "connect"
         self._every, self._on_change = every, on_change
-        self._writers: dict[tuple[bool, bool], Writer] = {}
-        """By whether there are directions, and thresholds."""
+        self._writers: dict[frozenset[str], Writer] = {}
+        """By which of `directions`, `thresholds` and `joint` there are."""
         self._model: str | None = None
         self._statuses = join_texts(STATUSES)
         """Each status with the model, as JSON text."""
@@ -165,12 +165,15 @@ class OutputEncoder:
         if directions is not None:
             parts = [directions.probabilities.transpose(0, 2, 1), *directions[1:]]
             numbers[:, width:] = np.concatenate([part.reshape(count, -1) for part in parts], 1)
-        documents = self._writer(directions is not None, forecasts.thresholds is not None).write(
+        optional = {"directions": directions, "thresholds": forecasts.thresholds, "joint": forecasts.joint}
+        documents = self._writer(frozenset(name for name, each in optional.items() if each is not None)).write(
             numbers, integers, names=Texts(*self._names.arrays[:2]), longest=self._longest, rows=rows,
             statuses=self._statuses, status=status,
         )  # fmt: skip
         if forecasts.thresholds is not None:
             documents = with_thresholds(documents, forecasts.thresholds, forecasts.target_times, self.horizons)
+        if forecasts.joint is not None:
+            documents = with_joint(documents, forecasts.joint)
         if self._avro is not None:
             documents = self._avro.encode(documents)
         keys, timestamps = map(self._keys.__getitem__, rows.tolist()), np.maximum(times, 0).tolist()
@@ -190,14 +193,13 @@ class OutputEncoder:
             self._longest = max(self._longest, *map(len, texts))
             self._names.extend(texts)
 
-    def _writer(self, directions: bool, thresholds: bool) -> Writer:  # noqa: FBT001 -- what a forecast has
-        key = directions, thresholds
-        if key not in self._writers:
-            self._writers[key] = Writer(self._make_template(directions=directions, thresholds=thresholds))
-        return self._writers[key]
+    def _writer(self, members: frozenset[str]) -> Writer:
+        if members not in self._writers:
+            self._writers[members] = Writer(self._make_template(members))
+        return self._writers[members]
 
-    def _make_template(self, *, directions: bool, thresholds: bool) -> Template:
-        """Return the template of a forecast, without thresholds, which only change the schema in the envelope.
+    def _make_template(self, optional: frozenset[str]) -> Template:
+        """Return the template of a forecast, without thresholds and joint scores, which only change the envelope.
 
         Its values come in the order in which `forecasts` joins them.
         """
@@ -215,11 +217,12 @@ class OutputEncoder:
             b'{"series":', NAME, b',"time":', INTEGER, b',"value":', NUMBER,
             b',"horizon":' + orjson.dumps(self.horizons), b',"target_time":', *listed(INTEGER), b',"quantiles":',
             *members(self._levels), b',"anomaly_score":', NUMBER, b',"skill":', *listed(NUMBER), b',"status":"', STATUS,
-            *([b',"direction":', *members(DIRECTION)] if directions else []),
+            *([b',"direction":', *members(DIRECTION)] if "directions" in optional else []),
             b',"source":{"topic":%b,"partition":%d,"offset":' % (topic, partition), INTEGER, b"}}",
         ]  # fmt: skip
         if self._envelope:
-            schema = orjson.dumps(connect_schema(directions=directions, thresholds=thresholds))
+            has = {name: name in optional for name in ("directions", "thresholds", "joint")}
+            schema = orjson.dumps(connect_schema(**has))
             parts = [b'{"schema":' + schema + b',"payload":', *parts, b"}"]
         return make_template(parts)
 

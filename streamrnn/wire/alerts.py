@@ -9,17 +9,18 @@ from streamrnn.columns.writer import DRIFTING, OK, STALE, WARMING
 from streamrnn.core.alerts.changes import ANOMALY, CROSSING, DRIFT, WARM_UP
 from streamrnn.core.alerts.thresholds import NO_CROSSING
 from streamrnn.records import Output, TopicPartition
-from streamrnn.wire.schemas import STATUS_NAMES
+from streamrnn.wire.schemas import JOINT, STATUS_NAMES
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from streamrnn.core.alerts.joint import JointScores
     from streamrnn.core.alerts.thresholds import ThresholdForecasts
     from streamrnn.core.forecaster import Forecasts
 
 SOURCE = b',"source":'
-"""What follows the threshold forecasts in a document; the last such text in it is this member."""
+"""What follows threshold forecasts and joint scores in a document; the last such text in it is this member."""
 
 EVENTS = {
     "warm_up_ends": (WARM_UP, 0),
@@ -70,6 +71,16 @@ def with_thresholds(
         expected = [t for t, h in enumerate(found.crossings[b].tolist()) if h != NO_CROSSING]
         crossings = [describe_crossing(found, target_times, horizons, b, t) for t in expected]
         members = orjson.dumps({"thresholds": own, "crossings": crossings})
+        written.append(head + b"," + members[1:-1] + SOURCE + tail)
+    return written
+
+
+def with_joint(documents: Sequence[bytes], found: "JointScores") -> list[bytes]:
+    """Return documents of forecasts with the member `joint_anomaly`."""
+    written, columns = [], zip(*(column.tolist() for column in found), strict=True)
+    for document, each in zip(documents, columns, strict=True):
+        head, _, tail = document.rpartition(SOURCE)
+        members = orjson.dumps({"joint_anomaly": dict(zip(JOINT, each, strict=True))})
         written.append(head + b"," + members[1:-1] + SOURCE + tail)
     return written
 

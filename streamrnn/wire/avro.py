@@ -11,6 +11,8 @@ from streamrnn.errors import missing_extra
 from streamrnn.wire.schemas import avro_schema
 
 MAGIC = b"\0"
+VARIANTS = (False, False), (True, False), (False, True), (True, True)
+"""Whether a schema has thresholds, and joint scores."""
 _FRAME = struct.Struct(">cI")
 
 
@@ -23,9 +25,11 @@ class AvroForecasts:
 
     def __init__(self, schema_id: Callable[[], int]) -> None:
         self._library = fastavro_library()
-        plain, full = (self._library.parse_schema(avro_schema(thresholds=each)) for each in (False, True))
-        self._schemas = {False: plain, True: full}
-        """By whether a forecast has thresholds, as all of a task have, or none."""
+        self._schemas = {
+            (thresholds, joint): self._library.parse_schema(avro_schema(thresholds=thresholds, joint=joint))
+            for thresholds, joint in VARIANTS
+        }
+        """By whether a forecast has thresholds, and joint scores, as all of a task have, or none."""
         self._schema_id = schema_id
         self._frame = b""
 
@@ -41,7 +45,8 @@ class AvroForecasts:
     def _encode(self, document: dict[str, Any]) -> bytes:
         target = io.BytesIO()
         target.write(self._frame)
-        self._library.schemaless_writer(target, self._schemas["thresholds" in document], document)
+        schema = self._schemas["thresholds" in document, "joint_anomaly" in document]
+        self._library.schemaless_writer(target, schema, document)
         return target.getvalue()
 
 
@@ -53,18 +58,25 @@ def decode_forecast(value: bytes) -> dict[str, Any]:
         ValueError: the value is not a forecast.
     """
     library = fastavro_library()
-    try:
-        # without logical types, which would make datetimes of numbers
-        source = io.BytesIO(value[_FRAME.size :])
-        document = library.schemaless_reader(source, _plain(avro_schema()), None)
-        if source.read(1):  # more than a forecast without thresholds
-            source.seek(0)
-            document = library.schemaless_reader(source, _plain(avro_schema(thresholds=True)), None)
-    except (EOFError, IndexError, OverflowError, struct.error) as error:
-        raise ValueError(f"not a forecast: {error}") from error
+    for thresholds, joint in VARIANTS:
+        document = _read(library, value[_FRAME.size :], avro_schema(thresholds=thresholds, joint=joint))
+        if document is not None:
+            break
+    else:
+        raise ValueError("not a forecast")
     if document["direction"] is None:
         del document["direction"]
     return dict(document)
+
+
+def _read(library: Any, data: bytes, schema: Any) -> dict[str, Any] | None:
+    """Return the record that these bytes are, without logical types, which would make datetimes of numbers; or None."""
+    source = io.BytesIO(data)
+    try:
+        document: dict[str, Any] = library.schemaless_reader(source, _plain(schema), None)
+    except (EOFError, IndexError, OverflowError, UnicodeDecodeError, struct.error):
+        return None
+    return None if source.read(1) else document
 
 
 def fastavro_library() -> Any:

@@ -18,12 +18,14 @@ CROSSING_MEMBERS = {
 ENTRIES = {"thresholds": ("Threshold", THRESHOLD), "crossings": ("Crossing", CROSSING_MEMBERS)}
 """Names and members of the entries, by kind."""
 SIDE_NAMES = ("above", "below")
-OPTIONAL = ("direction", "thresholds", "crossings")
+JOINT = {"score": "number", "share": "number", "fields": "step"}
+"""Members of `joint_anomaly`, where `anomaly.joint` is on, with their kinds."""
+OPTIONAL = ("direction", "thresholds", "crossings", "joint_anomaly")
 """Members that only some configurations have."""
 
 Kind = Literal[
     "text", "status", "side", "time", "number", "step", "steps", "times", "numbers", "levels", "direction",
-    "thresholds", "crossings", "source",
+    "thresholds", "crossings", "joint", "source",
 ]  # fmt: skip
 
 
@@ -56,26 +58,28 @@ FORECAST = (
     Member(
         "crossings", "crossings", "Levels that will probably be crossed, with the first such horizon; if configured"
     ),
+    Member("joint_anomaly", "joint", "Joint score of the fields of the key, and the share of this one; if configured"),
 )
 """In the order of the Avro schema."""
 
 _TIMESTAMP = {"name": "org.apache.kafka.connect.data.Timestamp", "version": 1}
 
 
-def connect_schema(*, directions: bool, thresholds: bool = False) -> dict[str, Any]:
-    """Return the schema of a forecast, as Connect's JsonConverter writes it, of one with `directions` and `thresholds`.
+def connect_schema(*, directions: bool, thresholds: bool = False, joint: bool = False) -> dict[str, Any]:
+    """Return the schema of a forecast, as Connect's JsonConverter writes it, of one with these optional members.
 
     The levels of the quantiles are the keys of a map, since a name such as 0.05 is no name of a field.
     """
-    absent = members_without(directions=directions, thresholds=thresholds)
+    absent = members_without(directions=directions, thresholds=thresholds, joint=joint)
     named = [member for member in FORECAST if member.name not in absent]
     fields = [_connect_type(member.kind) | {"field": member.name} for member in named]
     return _connect_struct("streamrnn.Forecast", fields)
 
 
-def members_without(*, directions: bool, thresholds: bool) -> set[str]:
+def members_without(*, directions: bool, thresholds: bool, joint: bool = False) -> set[str]:
     """Return the names of the optional members that a forecast lacks."""
-    return {name for name in OPTIONAL if not (directions if name == "direction" else thresholds)}
+    present = {"direction": directions, "joint_anomaly": joint}
+    return {name for name in OPTIONAL if not present.get(name, thresholds)}
 
 
 def _connect_type(kind: str) -> dict[str, Any]:
@@ -91,6 +95,9 @@ def _connect_type(kind: str) -> dict[str, Any]:
             f"streamrnn.{name}", [_connect_type(each) | {"field": m} for m, each in members.items()]
         )
         return _connect("array", items=entry)
+    if kind == "joint":
+        parts = [_connect_type(each) | {"field": name} for name, each in JOINT.items()]
+        return _connect_struct("streamrnn.JointAnomaly", parts)
     if kind == "source":
         types = {"topic": "string", "partition": "int32", "offset": "int64"}
         return _connect_struct("streamrnn.Source", [_connect(each) | {"field": name} for name, each in types.items()])
@@ -108,20 +115,21 @@ def _connect_struct(name: str, fields: Sequence[dict[str, Any]]) -> dict[str, An
     return {"type": "struct", "name": name, "version": 1, "fields": list(fields), "optional": False}
 
 
-def avro_schema(*, thresholds: bool = False) -> dict[str, Any]:
+def avro_schema(*, thresholds: bool = False, joint: bool = False) -> dict[str, Any]:
     """Return the Avro schema of a forecast: `direction` is null where there is none.
 
-    With `thresholds` it has their members at the end, which the other schema lacks.
+    With `thresholds` it has their members at the end, and with `joint` that of joint scores, which the others lack.
     """
     fields = []
     for member in FORECAST:
-        if member.kind in ENTRIES and not thresholds:
+        if (member.kind in ENTRIES and not thresholds) or (member.kind == "joint" and not joint):
             continue
         field: dict[str, Any] = {"name": member.name, "type": _avro_type(member.kind), "doc": member.description}
         default: dict[str, dict[str, Any]] = {
             "direction": {"default": None},
             "thresholds": {"default": []},
             "crossings": {"default": []},
+            "joint": {"default": None},
         }
         fields.append(field | default.get(member.kind, {}))
     return {"type": "record", "name": "Forecast", "namespace": "streamrnn", "fields": fields}
@@ -137,6 +145,8 @@ def _avro_type(kind: str) -> Any:
     if kind in ENTRIES:
         name, members = ENTRIES[kind]
         return {"type": "array", "items": _avro_record(name, {m: _avro_type(each) for m, each in members.items()})}
+    if kind == "joint":
+        return ["null", _avro_record("JointAnomaly", {name: _avro_type(each) for name, each in JOINT.items()})]
     if kind == "source":
         return _avro_record("Source", {"topic": "string", "partition": "int", "offset": "long"})
     lists = {"steps": {"type": "array", "items": "int"}, "times": {"type": "array", "items": time}, "numbers": numbers}

@@ -50,9 +50,11 @@ def take_forecasts(forecasts: "Forecasts", chosen: NDArray[np.int64]) -> "Foreca
     """Return the forecasts with these indexes in the wave, without changes."""
     names = ("target_times", "quantiles", "anomaly", "skill", "warming", "drifting")
     taken: dict[str, Any] = {name: getattr(forecasts, name)[chosen] for name in names}
-    directions, thresholds = forecasts.directions, forecasts.thresholds
+    directions, thresholds, joint = forecasts.directions, forecasts.thresholds, forecasts.joint
     if directions is not None:
         directions = type(directions)(*(each[chosen] for each in directions))
     if thresholds is not None:
         thresholds = thresholds.take(chosen)
-    return forecasts._replace(**taken, directions=directions, thresholds=thresholds, changes=None)
+    if joint is not None:
+        joint = joint.take(chosen)
+    return forecasts._replace(**taken, directions=directions, thresholds=thresholds, changes=None, joint=joint)

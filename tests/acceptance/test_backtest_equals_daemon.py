@@ -24,6 +24,7 @@ sqlite: {{path: {folder}/log.db}}
 input: {{topics: [sensors]{waiting}}}
 output: {{events: "{{topic}}.events"}}
 forecast: {{thresholds: [{{field: "*", above: 15000}}, {{field: "*/ec2*", above: 60, probability: 0.2}}]}}
+anomaly: {{joint: true}}
 commit: {{interval: 100ms, snapshot_interval: 300ms}}
 metrics: {{enabled: false}}
 """

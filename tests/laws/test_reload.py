@@ -29,7 +29,8 @@ pytestmark = pytest.mark.usefixtures("bare_environment")
 PARTITIONS = 2
 BASE = ["app=one", *SMALL]
 CHANGED = {
-    "alerts": ['forecast.thresholds=[{"field":"*","above":3}]', "anomaly.direction=up", "output.every=3"],
+    "alerts": ['forecast.thresholds=[{"field":"*","above":3}]', "anomaly.direction=up", "anomaly.joint=true",
+        "output.every=3"],
     "shape": ["forecast.quantiles=0.1,0.5,0.9", "forecast.direction=true", 'forecast.bounds={"min": -60}'],
     "input": ["input.fields=a", "input.window=3s", "input.max_ahead=1d", "series.ttl=1h"],
     "learning": ["learning.head_rate=0.02", "learning.every=20", "learning.most=50", "learning.window=6"],

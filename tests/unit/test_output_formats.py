@@ -22,6 +22,7 @@ from streamrnn.commands.backtest import backtest
 from streamrnn.commands.replay.audit import audit
 from streamrnn.commands.replay.compare import compare_configurations
 from streamrnn.commands.state.show import verify_state
+from streamrnn.core.alerts.joint import JointScores
 from streamrnn.core.alerts.thresholds import ThresholdForecasts
 from streamrnn.core.config import Threshold
 from streamrnn.core.ensemble.direction import Directions
@@ -39,11 +40,14 @@ T = 1_700_000_000_000
 AVRO = ["output.format=avro", "schema_registry.url=http://registry:8081"]
 
 
-CASES = [(False, False), (True, False), (False, True), (True, True)]
-"""Whether the forecasts have directions, and thresholds."""
+OPTIONS = ("directions", "thresholds", "joint")
+CASES = pytest.mark.parametrize(
+    OPTIONS, [(False, False, False), (True, False, False), (False, True, False), (False, False, True), (True,) * 3]
+)
+"""Whether the forecasts have these members."""
 
 
-def forecasts(*, directions: bool, thresholds: bool = False) -> Forecasts:
+def forecasts(*, directions: bool, thresholds: bool = False, joint: bool = False) -> Forecasts:
     """Return the forecasts of a wave of two rows, two horizons and three levels."""
     chance = np.random.default_rng(7)
     quantiles = np.sort(chance.normal(0, 1e3, (2, 2, 3)), 2)
@@ -54,25 +58,27 @@ def forecasts(*, directions: bool, thresholds: bool = False) -> Forecasts:
         levels = Threshold("a", above=90.0), Threshold("*", below=-1.5)
         applies, crossings = np.array([[False, True], [True, True]]), np.array([[-1, 1], [0, -1]])
         asked = ThresholdForecasts(applies, chance.random((2, 2, 2)), crossings, levels)
-    return Forecasts(targets, quantiles, chance.random(2), chance.random((2, 2)), no, no, "3f9c", made, asked)
+    together = JointScores(chance.random(2), chance.random(2), np.array([0, 7])) if joint else None
+    scores = chance.random(2), chance.random((2, 2))
+    return Forecasts(targets, quantiles, *scores, no, no, "3f9c", made, asked, joint=together)
 
 
-def encoded(format: OutputFormat, *, directions: bool = False, thresholds: bool = False) -> list[Output]:  # noqa: A002
+def encoded(format: OutputFormat, *, directions: bool = False, **more: bool) -> list[Output]:  # noqa: A002
     """Return the records of a wave in a format."""
     encoder = OutputEncoder(
         partition=TopicPartition("sensors", 2), topics=OutputTopics("f", "d", "s"), horizons=[1, 12],
         quantiles=[0.1, 0.5, 0.95], format=format, schema_id=lambda: 42,
     )  # fmt: skip
     columns = np.array([0, 1]), np.array([71.3, -7.0]), np.array([T, -5]), np.array([81231, 2**40])
-    return encoder.forecasts(['pump-7/"é"', "p/a"], *columns, forecasts(directions=directions, thresholds=thresholds))
+    return encoder.forecasts(['pump-7/"é"', "p/a"], *columns, forecasts(directions=directions, **more))
 
 
-@pytest.mark.parametrize(("directions", "thresholds"), CASES)
-def test_connect_is_json_in_an_envelope(*, directions: bool, thresholds: bool) -> None:
+@CASES
+def test_connect_is_json_in_an_envelope(*, directions: bool, thresholds: bool, joint: bool) -> None:
     """The payload is the record in JSON, byte for byte; Connect's converter takes it with its schema, and all of it."""
     for plain, output in zip(
-        encoded("json", directions=directions, thresholds=thresholds),
-        encoded("connect", directions=directions, thresholds=thresholds),
+        encoded("json", directions=directions, thresholds=thresholds, joint=joint),
+        encoded("connect", directions=directions, thresholds=thresholds, joint=joint),
         strict=True,
     ):
         value = output.value or b""
@@ -88,13 +94,13 @@ def test_connect_is_json_in_an_envelope(*, directions: bool, thresholds: bool) -
         assert ("crossings" in struct_) == thresholds
 
 
-@pytest.mark.parametrize(("directions", "thresholds"), CASES)
-def test_avro_has_the_content_of_json(*, directions: bool, thresholds: bool) -> None:
+@CASES
+def test_avro_has_the_content_of_json(*, directions: bool, thresholds: bool, joint: bool) -> None:
     """The value is a registry's frame and a record of the registered schema, with every number as in JSON."""
-    schema = fastavro.parse_schema(avro_schema(thresholds=thresholds))
+    schema = fastavro.parse_schema(avro_schema(thresholds=thresholds, joint=joint))
     for plain, output in zip(
-        encoded("json", directions=directions, thresholds=thresholds),
-        encoded("avro", directions=directions, thresholds=thresholds),
+        encoded("json", directions=directions, thresholds=thresholds, joint=joint),
+        encoded("avro", directions=directions, thresholds=thresholds, joint=joint),
         strict=True,
     ):
         value, document = output.value or b"", json.loads(plain.value or b"")
@@ -106,22 +112,25 @@ def test_avro_has_the_content_of_json(*, directions: bool, thresholds: bool) -> 
         assert (found["direction"] is not None) == directions
         assert found["source"] == document["source"]
         assert found.get("thresholds") == document.get("thresholds")
+        assert found.get("joint_anomaly") == document.get("joint_anomaly")
 
 
-@pytest.mark.parametrize(("directions", "thresholds"), CASES)
+@CASES
 @pytest.mark.parametrize("format", ["json", "connect", "avro"])
 def test_forecasts_are_read_back_from_every_format(
     format: OutputFormat,  # noqa: A002
     *,
     directions: bool,
     thresholds: bool,
+    joint: bool,
 ) -> None:
     """Whatever the format, a reader gets the JSON document."""
-    members = {"directions": directions, "thresholds": thresholds}
+    members = {"directions": directions, "thresholds": thresholds, "joint": joint}
     wanted = [json.loads(each.value or b"") for each in encoded("json", **members)]
     assert [read_forecast(each.value or b"") for each in encoded(format, **members)] == wanted
     assert set(wanted[0]) == {each.name for each in FORECAST} - members_without(**members)
     assert not directions or tuple(wanted[0]["direction"]) == DIRECTION
+    assert not joint or tuple(wanted[0]["joint_anomaly"]) == ("score", "share", "fields")
 
 
 @pytest.mark.parametrize("value", [b"", b"\0", b"\0\0\0\0\1", b"\0\0\0\0\1" + b"\xff" * 40, b"[1]", b"7", b"{"])

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from streamrnn.core.alerts.anomaly import AnomalyRules
 from streamrnn.core.alerts.changes import Changes, ConditionTracker
+from streamrnn.core.alerts.joint import JointAnomaly, JointScores
 from streamrnn.core.alerts.thresholds import NO_CROSSING, ThresholdForecasts, Thresholds
 from streamrnn.core.config import AlertConfig, Threshold
 from streamrnn.core.jit import Booleans, Floats, Integers
@@ -34,6 +35,7 @@ class AlertResult(NamedTuple):
     anomaly: Floats  # (B,) scores of what counts
     thresholds: ThresholdForecasts | None
     changes: Changes | None
+    joint: JointScores | None
 
 
 class Alerts:
@@ -47,16 +49,18 @@ class Alerts:
         if thresholds:
             self._thresholds = Thresholds(thresholds=thresholds, horizons=horizons, levels=levels)
         self._tracker = ConditionTracker(len(thresholds)) if config.changes else None
+        self._joint = JointAnomaly() if config.joint else None
+        self._parts = [each for each in (self._rules, self._thresholds, self._tracker, self._joint) if each is not None]
 
     @property
     def is_empty(self) -> bool:
         """Whether nothing is configured."""
-        return self._rules is None and self._thresholds is None and self._tracker is None
+        return not self._parts
 
     @property
     def layout(self) -> dict[str, object]:
         """Entries of the layout that saved state must match."""
-        parts = {"thresholds": self._thresholds, "changes": self._tracker}
+        parts = {"thresholds": self._thresholds, "changes": self._tracker, "joint_anomaly": self._joint}
         return {name: part.layout for name, part in parts.items() if part is not None}
 
     def add(self, name: str) -> None:
@@ -67,6 +71,8 @@ class Alerts:
             self._thresholds.add(name)
         if self._tracker is not None:
             self._tracker.add()
+        if self._joint is not None:
+            self._joint.add(name)
 
     def step(self, wave: AlertWave) -> AlertResult:
         """Learn from a wave, and return what is found in it."""
@@ -79,28 +85,31 @@ class Alerts:
             crossings = [] if thresholds is None else list((thresholds.crossings != NO_CROSSING).T)
             holds = [wave.warming, wave.drifting, anomaly >= 1, *crossings]
             changes = self._tracker.step(wave.rows, wave.seen, wave.missing, holds)
-        return AlertResult(anomaly, thresholds, changes)
+        joint = None if self._joint is None else self._joint.step(wave.rows, anomaly, wave.warming)
+        return AlertResult(anomaly, thresholds, changes, joint)
 
-    def latest(self, rows: Integers, seen: Integers) -> ThresholdForecasts | None:
-        """Return the latest threshold forecasts of the rows (B,), made with `seen` (B,) observations before."""
-        return None if self._thresholds is None else self._thresholds.latest(rows, seen)
+    def latest(self, rows: Integers, seen: Integers) -> tuple[ThresholdForecasts | None, JointScores | None]:
+        """Return the latest threshold forecasts of the rows (B,), made with `seen` (B,) observations before.
+
+        Joint scores are 0, as those of the series are without an observation.
+        """
+        thresholds = None if self._thresholds is None else self._thresholds.latest(rows, seen)
+        return thresholds, None if self._joint is None else JointScores.empty(len(rows))
 
     def arrays(self) -> dict[str, NDArray[np.generic]]:
         """Return the saved arrays by name, one row per series."""
-        parts = self._thresholds, self._tracker
+        parts = self._thresholds, self._tracker, self._joint
         return {name: array for part in parts if part is not None for name, array in part.arrays().items()}
 
     def clear(self) -> None:
         """Remove all series."""
-        for part in (self._rules, self._thresholds, self._tracker):
-            if part is not None:
-                part.clear()
+        for part in self._parts:
+            part.clear()
 
     def keep(self, rows: Integers) -> None:
         """Remove all series but those of `rows`, ascending, which move up."""
-        for part in (self._rules, self._thresholds, self._tracker):
-            if part is not None:
-                part.keep(rows)
+        for part in self._parts:
+            part.keep(rows)
 
     def extend(self, saved: Mapping[str, Any], names: Sequence[str], *, resets: frozenset[str]) -> None:
         """Add the series `names` with saved arrays, named as by `arrays`; the parts in `resets` as new ones."""
@@ -111,3 +120,5 @@ class Alerts:
             self._thresholds.extend({} if "thresholds" in resets else saved, names)
         if self._tracker is not None:
             self._tracker.extend({} if "changes" in resets else saved, len(names))
+        if self._joint is not None:
+            self._joint.extend({} if "joint_anomaly" in resets else saved, names)

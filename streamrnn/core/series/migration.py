@@ -24,6 +24,7 @@ KEYS = frozenset(
         "direction",
         "feedback",
         "horizons",
+        "joint_anomaly",
         "lattice",
         "level_shifts",
         "quantiles",
@@ -55,9 +56,12 @@ class LayoutChange:
         self.resets_windows = bool(self._keys & {"horizons", "window"})
         self.resets_shifts = "level_shifts" in self._keys
         self.resets_directions = bool(self._keys & {"direction", "horizons"})
-        sources = {"thresholds": {"thresholds", "horizons"}, "changes": {"thresholds", "changes"}}
+        sources = {
+            "thresholds": {"thresholds", "horizons"}, "changes": {"thresholds", "changes"},
+            "joint_anomaly": {"joint_anomaly"},
+        }  # fmt: skip
         self.resets_alerts = frozenset(part for part, keys in sources.items() if self._keys & keys)
-        """Those of `thresholds` and `changes` that begin without state."""
+        """Those of `thresholds`, `changes` and `joint_anomaly` that begin without state."""
 
     def describe(self) -> str:
         """Return what a migration retains and resets, in words; empty where there is none."""
@@ -69,7 +73,10 @@ class LayoutChange:
         resets += ["the direction classifier"] if self.resets_directions and "direction" in present else []
         resets += [text for part, text in NEW_PARTS.items() if part in self._keys]
         resets += ["the evidence for bounds"] if "bounds" in self._keys and "bounds" in present else []
-        alerts = {"thresholds": "the calibration of thresholds", "changes": "the conditions that events report"}
+        alerts = {
+            "thresholds": "the calibration of thresholds", "changes": "the conditions that events report",
+            "joint_anomaly": "the calibration of joint anomaly scores",
+        }  # fmt: skip
         resets += [text for part, text in alerts.items() if part in self.resets_alerts and part in present]
         for key, source in (("horizons", "the longest below"), ("quantiles", "their neighbours")):
             before, after = (set(cast("Iterable[float]", layout[key])) for layout in (saved, present))

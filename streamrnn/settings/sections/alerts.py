@@ -115,6 +115,8 @@ class AnomalySettings(Section):
     """`up`: only values above the forecast, `down`: only those below it."""
     min_deviation: float = Field(default=0.0, ge=0)
     """Smallest deviation from the forecast median that counts, in the unit of the field."""
+    joint: bool = False
+    """A joint score of the fields of a key that are observed together, with the share of each."""
     fields: RuleList = ()
     """Rules for some fields, such as `{field: "temp*", direction: up, min_deviation: 2}`: the first whose pattern
     matches counts alone. A pattern with a slash is one of `key/field`."""

@@ -1,0 +1,128 @@
+"""A joint anomaly score of the fields of a key that are observed together, and the share of each.
+
+The surprise of a field is -log of the probability of its anomaly score or a higher one: that of a normal distribution
+up to a score of 1, which one observation in a hundred exceeds, and exponential beyond, as errors have heavier tails.
+The surprises are added (Fisher 1925). Of independent fields the sum has a gamma distribution, whose 99% quantile is the
+unit of the joint score. Fields that depend on each other exceed it more often: a factor of the key, tracked as that of
+the 99% interval of each series is, makes one joint observation in a hundred reach a joint score of 1.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streamrnn.core.jit import Booleans, Floats, Integers
+from streamrnn.core.row_table import RowTable
+
+FEWEST = 2  # fields of a joint score
+TAIL_SHARE, TAIL_RATE = 0.01, 0.05  # as of the 99% interval behind the anomaly score, see ensemble.conformal
+ARRAY = "joint_tail"  # name of the saved array: the factor of the key, by row of each of its series
+NORMAL_EDGE = 2.5758293035489004  # standard deviations that a normal variable exceeds, on both sides, with TAIL_SHARE
+GAMMA_EDGE = 2.3263478740408408  # the same on one side
+RISE, FALL = math.exp(TAIL_RATE * (1 - TAIL_SHARE)), math.exp(-TAIL_RATE * TAIL_SHARE)
+LEAST_TAIL, MOST_TAIL = 1e-3, 1e3
+DIGITS = 1e4  # of a score and a share
+
+
+class JointScores(NamedTuple):
+    """Joint anomaly scores of one wave, in which a key has one observation: B rows."""
+
+    score: Floats  # (B,) of the key; 0: fewer than FEWEST fields are past their warm-up
+    share: Floats  # (B,) of the field in it; the shares of a key sum to 1
+    fields: Integers  # (B,) number of fields in it
+
+    def take(self, chosen: Integers) -> "JointScores":
+        """Return the scores with these indexes in the wave."""
+        return JointScores(self.score[chosen], self.share[chosen], self.fields[chosen])
+
+    @classmethod
+    def empty(cls, count: int) -> "JointScores":
+        """Return scores of 0."""
+        return cls(np.zeros(count), np.zeros(count), np.zeros(count, np.int64))
+
+
+def surprise(score: float) -> float:
+    """Return -log of the probability of an anomaly score, or a higher one."""
+    if score > 1:
+        return -math.log(TAIL_SHARE) * score
+    return max(0.0, -math.log(math.erfc(NORMAL_EDGE * score / math.sqrt(2))))
+
+
+def usual_edge(fields: Integers) -> Floats:
+    """Return the 99% quantile of the sum of independent surprises of this number of `fields` (Wilson and Hilferty 1931)."""
+    ninth = 1 / (9 * fields)
+    return np.asarray(fields * (1 - ninth + GAMMA_EDGE * np.sqrt(ninth)) ** 3)
+
+
+class JointAnomaly:
+    """Joint scores of all keys. A key's series come together in a wave, or not at all."""
+
+    layout = 1
+    """Entry of the layout that saved state must match."""
+
+    def __init__(self) -> None:
+        self._keys: dict[str, int] = {}
+        self._key: list[int] = []
+        """Number of the key, by row."""
+        self._table: RowTable[dict[str, NDArray[Any]]] = RowTable({ARRAY: np.ones(1)}, dict)
+
+    def add(self, name: str) -> None:
+        """Add a series, `key/field`."""
+        self._table.append()
+        self._match(name)
+
+    def step(self, rows: Integers, scores: Floats, warming: Booleans) -> JointScores:
+        """Return the joint scores of a wave of rows (B,) with these anomaly `scores` (B,), and learn from them.
+
+        Series that are `warming` (B,) do not count. The sums run in the order of rows, not in that of the wave.
+        """
+        found, order = JointScores.empty(len(rows)), np.argsort(rows)
+        order = order[~warming[order]]
+        _, keys, counts = np.unique(
+            np.array([self._key[row] for row in rows[order].tolist()], np.int64),
+            return_inverse=True, return_counts=True,
+        )  # fmt: skip
+        chosen = counts[keys] >= FEWEST
+        order, keys = order[chosen], keys[chosen]
+        if not len(order):
+            return found
+        own = np.array([surprise(score) for score in scores[order].tolist()])
+        total, tail = np.bincount(keys, own), self._table.arrays[ARRAY]
+        leaders = np.full(len(counts), -1, np.int64)
+        leaders[keys[::-1]] = rows[order][::-1]  # the first row of each key
+        ratio = total[keys] / usual_edge(counts[keys])
+        edge = tail[leaders[keys]]
+        found.score[order] = np.rint(ratio / edge * DIGITS) / DIGITS
+        found.share[order] = np.rint(own / np.where(total[keys] > 0, total[keys], 1) * DIGITS) / DIGITS
+        found.fields[order] = counts[keys]
+        tail[rows[order]] = np.clip(edge * np.where(ratio > edge, RISE, FALL), LEAST_TAIL, MOST_TAIL)
+        return found
+
+    def arrays(self) -> dict[str, NDArray[np.generic]]:
+        """Return the saved arrays by name, one row per series."""
+        return dict(self._table.arrays)
+
+    def clear(self) -> None:
+        """Remove all series."""
+        self._table.clear()
+        self._key.clear()
+
+    def keep(self, rows: Integers) -> None:
+        """Remove all series but those of `rows`, ascending, which move up."""
+        self._table.keep(rows)
+        self._key = [self._key[row] for row in rows.tolist()]
+
+    def extend(self, saved: Mapping[str, Any], names: Sequence[str]) -> None:
+        """Add the series `names` with saved arrays, named as by `arrays`; without any, new ones."""
+        if saved:
+            self._table.extend({ARRAY: saved[ARRAY]})
+        else:
+            self._table.append(len(names))
+        for name in names:
+            self._match(name)
+
+    def _match(self, name: str) -> None:
+        self._key.append(self._keys.setdefault(name.rpartition("/")[0], len(self._keys)))
