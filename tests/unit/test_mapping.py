@@ -359,13 +359,21 @@ def test_bounds() -> None:
 def test_paths_lead_on_into_text(encode: Any) -> None:
     """JSON in a member, as bridges and clouds write it: the key, the fields, an object of fields, and several parts."""
     inner = {"device": {"id": "d"}, "temp": 21.5, "parts": [{"temp": 1.5}, {"temp": 2.5}]}
-    document = {"k": "p", "t": T, "body": encode(json.dumps(inner)), "note": "{not JSON", "short": "ey"}
+    several = encode(json.dumps(inner["parts"]))
+    document = {
+        "k": "p",
+        "t": T,
+        "body": encode(json.dumps(inner)),
+        "several": several,
+        "note": "{not JSON",
+        "short": "ey",
+    }
     assert fields_of(document, Layout(key=("k",), time=("t",), fields=FieldRule(only=("body.temp",)))) == {
         "body.temp": 21.5
     }
     found = decoded(document, Layout(key=("body.device.id",), time=("t",), fields=FieldRule(under="body")))
     assert [(each.key, dict(each.fields)) for each in found.observations] == [("d", {"temp": 21.5})]
-    for path in ("body.parts", "body.parts[*]"):
+    for path in ("body.parts", "body.parts[*]", "several", "several[*]"):
         found = decoded(document, Layout(observations=path, key=("k",), time=("t",)))
         assert [dict(each.fields) for each in found.observations] == [{"temp": 1.5}, {"temp": 2.5}]
     for path in ("note.x", "short.x", "k.x"):
