@@ -175,21 +175,3 @@ def test_a_diverged_covariance_is_reset() -> None:
         assert spread.min() > 0
         assert spread.max() <= 1.01 * PRIOR_COVARIANCE[0] / rls.FORGET[0]
         np.testing.assert_array_equal(series.weights, weights)
-
-
-@pytest.mark.parametrize("width", [1, 3, 4, 5, 8, 11, 17, TERMS])
-def test_products_are_summed_row_by_row(width: int) -> None:
-    """The product with a packed triangle has the bits of a loop over single rows, however many there are."""
-    rng = np.random.default_rng(width)
-    triangle = rng.normal(size=width * (width + 1) // 2).astype(np.float32)
-    terms, product = rng.normal(size=width).astype(np.float32), np.empty(width, np.float32)
-    form = rls.quadratic_form(triangle, terms, product)
-    expected, at = np.zeros(width, np.float32), 0
-    for i in range(width):
-        for j in range(i):
-            expected[i] += triangle[at + j] * terms[j]
-            expected[j] += triangle[at + j] * terms[i]
-        expected[i] += triangle[at + i] * terms[i]
-        at += i + 1
-    assert product.tobytes() == expected.tobytes()
-    assert form == pytest.approx(float(terms.astype(float) @ expected.astype(float)), rel=1e-4, abs=1e-4)

@@ -7,8 +7,6 @@ which stays symmetric in single precision; P - k (P x)' does not.
 
 import math
 
-import numpy as np
-
 from streamrnn.core.jit import Floats, Shorts, Singles, compiled
 from streamrnn.core.series.scaling import decode16, encode16
 from streamrnn.core.series.state import PRIOR_COVARIANCE, REGRESSIONS, TERMS, FullState
@@ -20,61 +18,21 @@ FIRST_ROW = 30  # number of the first row that is learned from: the scale is not
 TERM_CLIP = 10.0  # largest regressor, units
 FORECAST_CLIP = 15.0  # largest forecast, units
 LARGEST = 1e5  # multiple of the prior from which on a covariance has diverged and is reset
-START = np.float32(0)  # of sums: a bare 0.0 would promote them to float64
 EXCITED = 0.1  # forgetting is suspended for a row with less information than this share of what it would discard
 
 
 @compiled
-def multiply_rows(
-    covariance: Singles, terms: Singles, a: int, b: int, c: int, d: int
-) -> tuple[float, float, float, float]:
-    """Return the products of `terms` and the rows of a packed triangle that begin at `a`, `b`, `c` and `d`."""
-    v = w = x = y = START
-    for j in range(len(terms)):
-        term = terms[j]
-        v += covariance[a + j] * term
-        w += covariance[b + j] * term
-        x += covariance[c + j] * term
-        y += covariance[d + j] * term
-    return v, w, x, y
-
-
-@compiled
-def multiply_row(
-    covariance: Singles, terms: Singles, product: Singles, at: int, i: int, first: int, total: float
-) -> int:
-    """Add row i of a packed triangle, which begins at `at`, to `product`, from column `first` on; return the next.
-
-    `total` is the product of the columns before.
-    """
-    x = terms[i]
-    for j in range(first, i):
-        total += covariance[at + j] * terms[j]
-        product[j] += covariance[at + j] * x
-    product[i] = total + covariance[at + i] * x
-    return at + i + 1
-
-
-@compiled
 def quadratic_form(covariance: Singles, terms: Singles, product: Singles) -> float:
-    """Fill `product` (D,) with P x from the packed lower triangle, and return x' P x.
-
-    Four rows at a time, whose sums do not wait for each other; the order of each sum is that of single rows.
-    """
-    at, whole = 0, len(terms) // 4 * 4
-    product[:] = START
-    for i in range(0, whole, 4):
-        b, c, d = at + i + 1, at + 2 * i + 3, at + 3 * i + 6  # where the next three rows begin
-        sums = multiply_rows(covariance, terms[:i], at, b, c, d)
-        v, w, x, y = terms[i], terms[i + 1], terms[i + 2], terms[i + 3]
+    """Fill `product` (D,) with P x from the packed lower triangle, and return x' P x."""
+    at = 0
+    product[:] = 0.0
+    for i in range(len(terms)):
+        x, total = terms[i], product[i]
         for j in range(i):
-            product[j] = (((product[j] + covariance[at + j] * v) + covariance[b + j] * w) + covariance[c + j] * x) + (
-                covariance[d + j] * y
-            )
-        for r in range(4):
-            at = multiply_row(covariance, terms, product, at, i + r, i, sums[r])
-    for i in range(whole, len(terms)):
-        at = multiply_row(covariance, terms, product, at, i, 0, START)
+            total += covariance[at + j] * terms[j]
+            product[j] += covariance[at + j] * x
+        product[i] = total + covariance[at + i] * x
+        at += i + 1
     total = 0.0
     for i in range(len(terms)):
         total += terms[i] * product[i]
@@ -116,7 +74,6 @@ def update_covariance(covariance: Singles, terms: Singles, product: Singles, pri
     largest = 0.0
     for d in range(width):
         product[d] /= spread
-    for d in range(width):
         largest = max(largest, abs(product[d]))
     return largest
 
