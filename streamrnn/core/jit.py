@@ -24,8 +24,10 @@ import numpy as np
 from llvmlite import ir
 from numba.core import sigutils
 from numba.core.caching import CompileResultCacheImpl, FunctionCache
+from numba.core.imputils import impl_ret_borrowed
 from numba.core.registry import CPUDispatcher
 from numba.extending import intrinsic
+from numba.np.arrayobj import populate_array
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
@@ -248,6 +250,31 @@ def _load_word(_: Any, text: Any, at: Any) -> Any:  # noqa: ARG001 -- numba read
 
 load_word = cast("Callable[[NDArray[np.uint8], int], np.uint64]", intrinsic(_load_word))
 """Returns the eight bytes of a text from a position on, in the machine's order; the caller checks the end."""
+
+
+def _flattened(_: Any, array: Any) -> Any:
+    """Type and emit (array) -> its numbers in one dimension, without a copy."""
+    if array.layout != "C":
+        return None
+    flat = numba.types.Array(array.dtype, 1, "C")
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        source = context.make_array(signature.args[0])(context, builder, arguments[0])
+        view = context.make_array(flat)(context, builder)
+        populate_array(
+            view, data=source.data, shape=[source.nitems], strides=[source.itemsize], itemsize=source.itemsize,
+            meminfo=source.meminfo,
+        )  # fmt: skip
+        return impl_ret_borrowed(context, builder, flat, view._getvalue())  # noqa: SLF001 -- as numba's own code
+
+    return flat(array), emit
+
+
+flattened = cast("Callable[[NDArray[Any]], NDArray[Any]]", intrinsic(_flattened))
+"""Returns an array with adjacent numbers in one dimension, without a copy; for use in compiled functions.
+
+A loop over all of it is computed in whole vectors, and has one short rest instead of one for each row.
+"""
 
 
 def compiler_description() -> str:

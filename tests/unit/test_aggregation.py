@@ -18,18 +18,19 @@ class Mixture:
         self.regret = np.zeros(members, np.float32)
         self.variance = np.full(members, aggregation.FIRST_VARIANCE, np.float32)
         self.bound = np.full(members, aggregation.FIRST_BOUND, np.float32)
-        self.weights = np.zeros(members)
+        self.rates, self.weights = np.zeros((2, members))
 
     def weighted(self, prior: Floats) -> Floats:
         """Return the weights (M,)."""
-        aggregation.fill_weights(self.regret, self.variance, self.bound, prior, self.weight, self.weights)
+        aggregation.fill_weights(self.regret, self.variance, self.bound, prior, self.weight, self.rates, self.weights)
         return self.weights.copy()
 
     def learn(self, mixed: float, outputs: NDArray[np.float32], truth: float, level: float) -> None:
         """Learn from one label."""
         aggregation.update_regrets(
-            self.regret, self.variance, self.bound, mixed, outputs.astype(np.float64), truth, level, self.weight
-        )
+            self.regret, self.variance, self.bound, np.array([mixed]), outputs.astype(np.float64), truth,
+            np.array([level]), self.weight,
+        )  # fmt: skip
 
 
 def pinball(outputs: Floats, truth: float, level: float) -> Floats:
@@ -75,6 +76,32 @@ def test_the_mixture_is_bernstein_aggregation(level: float, horizon: int) -> Non
         r = forget * r + gain - eta * gain**2
     np.testing.assert_allclose(weights.sum(1), 1, atol=1e-12)
     assert (weights > 0).all()
+
+
+def test_sets_do_not_affect_each_other() -> None:
+    """Weights and regrets of several quantiles at once have the bits of each alone, also without some forecasts."""
+    rng, levels, prior = np.random.default_rng(11), np.array([0.1, 0.5, 0.9]), rng_shares(11)
+    together, alone = Mixture(3 * 11, 0.2), [Mixture(11, 0.2) for _ in levels]
+    for _ in range(50):
+        outputs, mixed, truth = rng.normal(size=(3, 11)).astype(np.float32), rng.normal(size=3), float(rng.normal())
+        outputs[rng.uniform(size=outputs.shape) < 0.1] = np.nan
+        weights = together.weighted(prior).reshape(3, 11)
+        for g, each in enumerate(alone):
+            assert weights[g].tobytes() == each.weighted(prior).tobytes()
+            each.learn(mixed[g], outputs[g], truth, levels[g])
+        aggregation.update_regrets(
+            together.regret, together.variance, together.bound, mixed, outputs.ravel().astype(np.float64), truth,
+            levels, 0.2,
+        )  # fmt: skip
+        for name in ("regret", "variance", "bound"):
+            expected = np.concatenate([getattr(each, name) for each in alone])
+            assert getattr(together, name).tobytes() == expected.tobytes()
+
+
+def rng_shares(members: int) -> Floats:
+    """Return a prior of so many members."""
+    shares = np.random.default_rng(members).uniform(size=members)
+    return np.asarray(shares / shares.sum())
 
 
 def test_first_weights_are_the_prior() -> None:

@@ -24,7 +24,7 @@ def kernel_weights(forecaster: CoreForecaster, row: int) -> Any:
     """Return the weights (H, M) of the latest forecast as the compiled functions compute them, means over quantiles."""
     bank: Any = forecaster._bank
     plan, members, seen = bank.plan, len(bank._mature), int(bank.series.seen[row])
-    prior, weights, found = np.empty(members), np.empty(members), np.zeros((len(HORIZONS), members))
+    prior, found = np.empty(members), np.zeros((len(HORIZONS), members))
     for i, k in enumerate(plan.published):
         if isinstance(bank, LeanBank):
             fill_prior(bank._young, bank._mature, seen - 1, prior)
@@ -33,13 +33,14 @@ def kernel_weights(forecaster: CoreForecaster, row: int) -> Any:
         assert isinstance(bank, FullBank)
         points, sizes = np.empty((2, len(bank._chosen)))
         fill_prior(bank._young, bank._mature, seen - 1 - int(plan.horizons[k]), prior)
-        for q in range(len(QUANTILES)):
-            parts = (getattr(bank.ledger, name)[row, k, q] for name in ("regret", "variance", "bound"))
-            fill_weights(*parts, prior, label_weight(int(plan.horizons[k])), weights)
-            slot = plan.slots[k] + (seen - 1) % plan.horizons[k]
-            fill_points(bank.series, bank.ledger, row, k, slot, bank._chosen, points, sizes)
-            weights[: len(points)][np.isnan(points)] = 0.0
-            found[i] += weights / weights.sum() / len(QUANTILES)
+        parts = (getattr(bank.ledger, name)[row, k].ravel() for name in ("regret", "variance", "bound"))
+        rates, weights = np.empty((2, len(QUANTILES) * members))
+        fill_weights(*parts, prior, label_weight(int(plan.horizons[k])), rates, weights)
+        slot = plan.slots[k] + (seen - 1) % plan.horizons[k]
+        fill_points(bank.series, bank.ledger, row, k, slot, bank._chosen, points, sizes)
+        for each in weights.reshape(-1, members):
+            each[: len(points)][np.isnan(points)] = 0.0
+            found[i] += each / each.sum() / len(QUANTILES)
     return found
 
 

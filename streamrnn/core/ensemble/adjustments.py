@@ -24,14 +24,14 @@ def learn_adjustments(
 ) -> None:  # fmt: skip
     """Learn from the labels `truths` (K,), units, NaN: none, of an observation at `time` (ms), before it is stored.
 
-    `mixed` (L, Q) are the pending quantiles of the mixture, units; `outputs` (2,) and `product` (D,) are scratch.
+    `mixed` (L, Q) are the pending quantiles of the mixture, units; `outputs` (2*Q,) and `product` (D,) are scratch.
     """
     feedback, lattice = adjustments.feedback, adjustments.lattice
     for k in range(len(plan.horizons)):
         if truths[k] == truths[k]:
             slot = plan.slots[k] + series.seen[row] % plan.horizons[k]
             median = mixed[slot, plan.middle] if k > 0 else feedback.shifted[row, plan.middle]
-            learn_lattice(lattice, plan, row, k, slot, median, truths[k], outputs)
+            learn_lattice(lattice, plan, row, k, slot, median, truths[k], outputs[:2])
     learn_feedback(series, feedback, plan, row, time, mixed[plan.slots[0]], truths[0], outputs, product)
 
 
@@ -43,7 +43,7 @@ def adjust_quantiles(
     """Adjust the mixture's quantiles `mixed` (Q,) of horizon k, in place; units.
 
     `networks` (N, Q) are the networks' quantiles, `scale` is the running |error| of the published median; `shares`
-    (2,) is scratch.
+    (2, 2*Q) is scratch.
     """
     feedback, lattice, ring, count = adjustments.feedback, adjustments.lattice, series.ring[row], series.seen[row]
     if k == 0:
@@ -52,5 +52,5 @@ def adjust_quantiles(
         make_monotone(mixed, plan.middle)
         for q in range(len(mixed)):
             feedback.shifted[row, q] = mixed[q]
-    apply_lattice(lattice, plan, row, k, slot, ring, count, series.unit[row, slot], shares, mixed)
+    apply_lattice(lattice, plan, row, k, slot, ring, count, series.unit[row, slot], shares[:, :2], mixed)
     make_monotone(mixed, plan.middle)

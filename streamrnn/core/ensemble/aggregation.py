@@ -28,7 +28,10 @@ def fill_prior(young: Floats, mature: Floats, labels: int, prior: Floats) -> Non
     fade = math.exp(-labels / YOUTH)
     total = 0.0
     for m in range(len(prior)):
-        prior[m] = math.exp(mature[m] + fade * (young[m] - mature[m]))
+        if m > 0 and young[m] == young[m - 1] and mature[m] == mature[m - 1]:
+            prior[m] = prior[m - 1]  # most have the same shares, and an exponential takes time
+        else:
+            prior[m] = math.exp(mature[m] + fade * (young[m] - mature[m]))
         total += prior[m]
     for m in range(len(prior)):
         prior[m] /= total
@@ -58,37 +61,51 @@ def normalize_weights(weights: Floats, prior: Floats) -> None:
 
 @compiled
 def fill_weights(
-    regret: Singles, variance: Singles, bound: Singles, prior: Floats, weight: float, weights: Floats
+    regret: Singles, variance: Singles, bound: Singles, prior: Floats, weight: float, rates: Floats, weights: Floats
 ) -> None:
-    """Fill the aggregation weights (M,) from the regrets, their second moments and their bounds (M,).
+    """Fill the aggregation weights of G sets of M members, (G*M,), from regrets, second moments and bounds (G*M,).
 
-    `weight` is that of a label, see label_weight.
+    `prior` (M,) is that of every set, and `weight` that of a label, see label_weight; `rates` (G*M,) is scratch.
     """
-    highest = -1e300
-    for m in range(len(weights)):
-        weights[m] = boa_rate(variance[m], bound[m], weight) * regret[m]
-    for m in range(len(weights)):
-        highest = max(highest, weights[m])
-    for m in range(len(weights)):
-        rate = boa_rate(variance[m], bound[m], weight)
-        weights[m] = exponential(np.float32(weights[m] - highest)) * rate * prior[m]
-    normalize_weights(weights, prior)
+    members = len(prior)
+    for i in range(len(weights)):
+        rates[i] = boa_rate(variance[i], bound[i], weight)
+    for i in range(len(weights)):
+        weights[i] = rates[i] * regret[i]
+    for first in range(0, len(weights), members):
+        highest = -1e300
+        for i in range(first, first + members):
+            highest = max(highest, weights[i])
+        for i in range(first, first + members):
+            weights[i] -= highest
+    for i in range(len(weights)):
+        weights[i] = exponential(np.float32(weights[i])) * rates[i]
+    for first in range(0, len(weights), members):
+        for m in range(members):
+            weights[first + m] *= prior[m]
+        normalize_weights(weights[first : first + members], prior)
 
 
 @compiled
 def update_regrets(
-    regret: Singles, variance: Singles, bound: Singles, mixed: float, outputs: Floats, truth: float, level: float,
+    regret: Singles, variance: Singles, bound: Singles, mixed: Singles, outputs: Floats, truth: float, levels: Floats,
     weight: float,
 ) -> None:  # fmt: skip
-    """Update the regrets (M,) from a label of this weight, in units.
+    """Update the regrets (G*M,) of G sets of M members from a label of this weight, in units.
 
-    `mixed` is the weighted mean of the members' `outputs` (M,); NaN: no forecast.
+    `mixed` (G,) are the weighted means of the members' `outputs` (G*M,) for the quantiles at `levels` (G,); NaN: no
+    forecast. The outputs are overwritten.
     """
-    slope, forget = (1.0 if truth < mixed else 0.0) - level, 1.0 - (1.0 - FORGET) * weight
-    for m in range(len(outputs)):
-        if outputs[m] != outputs[m]:
+    forget, members = 1.0 - (1.0 - FORGET) * weight, len(outputs) // len(levels)
+    for g in range(len(levels)):
+        slope = (1.0 if truth < mixed[g] else 0.0) - levels[g]
+        for i in range(g * members, (g + 1) * members):
+            if outputs[i] == outputs[i]:
+                outputs[i] = min(max(slope * (mixed[g] - outputs[i]), -REGRET_CLIP), REGRET_CLIP)
+    for i in range(len(outputs)):
+        gain = outputs[i]
+        if gain != gain:
             continue
-        gain = min(max(slope * (mixed - outputs[m]), -REGRET_CLIP), REGRET_CLIP)
-        variance[m] = forget * variance[m] + gain * gain
-        bound[m] = max(forget * bound[m], abs(gain))
-        regret[m] = forget * regret[m] + gain - boa_rate(variance[m], bound[m], weight) * gain * gain
+        variance[i] = forget * variance[i] + gain * gain
+        bound[i] = max(forget * bound[i], abs(gain))
+        regret[i] = forget * regret[i] + gain - boa_rate(variance[i], bound[i], weight) * gain * gain

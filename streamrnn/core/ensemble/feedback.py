@@ -14,7 +14,7 @@ import numpy as np
 from streamrnn.core.ensemble.aggregation import FIRST_BOUND, FIRST_VARIANCE, fill_weights, update_regrets
 from streamrnn.core.experts.classical import decode_point
 from streamrnn.core.experts.rls import update_covariance
-from streamrnn.core.jit import Floats, Integers, Shorts, Singles, compiled
+from streamrnn.core.jit import Floats, Integers, Shorts, Singles, compiled, flattened
 from streamrnn.core.series.calendar import round_cadence, slot_count, steps_passed
 from streamrnn.core.series.plan import Plan
 from streamrnn.core.series.scaling import clip, decode16, encode16
@@ -115,7 +115,7 @@ def learn_feedback(
     """Learn from the label of the pending one-step forecast, before the observation at `time` (ms) is stored.
 
     Called for every observation: `truth`, units, is NaN for one that is no label. `mixed` (Q,) are the mixture's
-    quantiles without feedback, units; `outputs` (2,) and `product` (D,) are scratch.
+    quantiles without feedback, units; `outputs` (2*Q,) and `product` (D,) are scratch.
     """
     count, scale, error = series.seen[row], feedback.scale[row], 0.0
     if count == 0:
@@ -127,11 +127,11 @@ def learn_feedback(
         if count > FIRST_LABEL:
             learn_error(feedback, row, error, product)
         for q in range(len(plan.levels)):
-            outputs[0], outputs[1] = mixed[q], mixed[q] + shift
-            update_regrets(
-                feedback.regret[row, q], feedback.variance[row, q], feedback.bound[row, q], feedback.shifted[row, q],
-                outputs, truth, plan.levels[q], 1.0,
-            )  # fmt: skip
+            outputs[2 * q], outputs[2 * q + 1] = mixed[q], mixed[q] + shift
+        update_regrets(
+            flattened(feedback.regret[row]), flattened(feedback.variance[row]), flattened(feedback.bound[row]),
+            feedback.shifted[row], outputs, truth, plan.levels, 1.0,
+        )  # fmt: skip
         error = clip(error, TERM_CLIP)
         feedback.mean[row] += MEAN_RATE * (error - feedback.mean[row])
     store_error(feedback, row, steps, error)
@@ -171,7 +171,7 @@ def apply_feedback(
     """Shift the quantiles `mixed` (Q,) of the one-step forecast, in place; units.
 
     `networks` (N, Q) are the networks' quantiles, `scale` is the running |error| of the published median; `shares`
-    (2,) is scratch.
+    (2, 2*Q) is scratch.
     """
     feedback.scale[row], feedback.shift[row] = scale, 0.0
     if scale > 0:
@@ -181,11 +181,12 @@ def apply_feedback(
             expected += feedback.weights[row, d] * feedback.terms[row, d]
         shift = min(max(expected, -SHIFT_CLIP), SHIFT_CLIP)
         feedback.shift[row] = shift
+        fill_weights(
+            flattened(feedback.regret[row]), flattened(feedback.variance[row]), flattened(feedback.bound[row]),
+            FEEDBACK_PRIOR, 1.0, shares[0], shares[1],
+        )  # fmt: skip
         for q in range(len(mixed)):
-            fill_weights(
-                feedback.regret[row, q], feedback.variance[row, q], feedback.bound[row, q], FEEDBACK_PRIOR, 1.0, shares
-            )
-            mixed[q] += shares[1] * shift * scale
+            mixed[q] += shares[1, 2 * q + 1] * shift * scale
 
 
 def forget_errors(feedback: Feedback, row: int, steps: int) -> None:

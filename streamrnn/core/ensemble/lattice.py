@@ -17,6 +17,7 @@ LATTICE_VERSION = 1
 RECURRENCE_RATE = 0.01  # rate of the share of observations whose value recurs
 MOSTLY = 0.5  # share from which on a series is quantized
 FIRST_ROW = 30  # observations up to which it is not known
+MEDIAN = np.array([0.5])  # level of the quantile that is moved
 LATTICE_PRIOR = np.array([0.9, 0.1])  # of the median before, and of the moved one
 
 
@@ -73,17 +74,18 @@ def apply_lattice(
     lattice: Lattice, plan: Plan, row: int, k: int, slot: int, ring: Singles, count: int, unit: float, shares: Floats,
     mixed: Floats,
 ) -> None:  # fmt: skip
-    """Move the median of `mixed` (Q,), units, of a quantized series, in place; `shares` (2,) is scratch."""
+    """Move the median of `mixed` (Q,), units, of a quantized series, in place; `shares` (2, 2) is scratch."""
     lattice.moved[row, slot] = np.nan
     if lattice.recurring[row] > MOSTLY and count > FIRST_ROW:
         latest, median = ring[(count - 1) % len(ring)], mixed[plan.middle]
         moved = (nearest_value(ring, count, latest + median * unit) - latest) / unit
         weight = label_weight(plan.horizons[k])
         fill_weights(
-            lattice.regret[row, k], lattice.variance[row, k], lattice.bound[row, k], LATTICE_PRIOR, weight, shares
-        )
+            lattice.regret[row, k], lattice.variance[row, k], lattice.bound[row, k], LATTICE_PRIOR, weight, shares[0],
+            shares[1],
+        )  # fmt: skip
         lattice.moved[row, slot] = moved
-        lattice.blended[row, slot] = mixed[plan.middle] = median + shares[1] * (moved - median)
+        lattice.blended[row, slot] = mixed[plan.middle] = median + shares[1, 1] * (moved - median)
 
 
 @compiled
@@ -95,6 +97,6 @@ def learn_lattice(
     if moved == moved:
         outputs[0], outputs[1] = median, moved
         update_regrets(
-            lattice.regret[row, k], lattice.variance[row, k], lattice.bound[row, k], lattice.blended[row, slot],
-            outputs, truth, 0.5, label_weight(plan.horizons[k]),
+            lattice.regret[row, k], lattice.variance[row, k], lattice.bound[row, k],
+            lattice.blended[row, slot : slot + 1], outputs, truth, MEDIAN, label_weight(plan.horizons[k]),
         )  # fmt: skip

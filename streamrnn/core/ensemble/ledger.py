@@ -11,7 +11,7 @@ from streamrnn.core.ensemble.conformal import exceedance, track_error, track_off
 from streamrnn.core.ensemble.forecast_scores import BESIDE, ERROR_CLIP, NETWORK, SEASONAL, add_scores, clipped_error
 from streamrnn.core.ensemble.resolution import is_negligible
 from streamrnn.core.experts.classical import FIRST_ORIGIN, TRUST_RATE, TRUTH_CLIP, decode_point
-from streamrnn.core.jit import Floats, Integers, Shorts, Singles, compiled, compiled_allocating
+from streamrnn.core.jit import Floats, Integers, Shorts, Singles, compiled, compiled_allocating, flattened
 from streamrnn.core.series.plan import Plan
 from streamrnn.core.series.scaling import centered, clip, decode16, round_score
 from streamrnn.core.series.seasonal_state import fill_missing_full, label_change
@@ -98,14 +98,16 @@ def fill_points(
 
 @compiled
 def fill_member_quantiles(
-    ledger: Ledger, row: int, k: int, slot: int, q: int, points: Floats, sizes: Floats, outputs: Floats
+    ledger: Ledger, row: int, k: int, slot: int, points: Floats, sizes: Floats, outputs: Floats
 ) -> None:
-    """Fill `outputs` (M,): one pending quantile of every member, units."""
-    count, residual = len(points), ledger.residual[row, k, q]
-    for x in range(count):
-        outputs[x] = points[x] + residual[x] * sizes[x]
-    for n in range(len(outputs) - count):
-        outputs[count + n] = ledger.networks[row, slot, n, q]
+    """Fill `outputs` (Q*M,): the pending quantiles of every member, units."""
+    count, networks = len(points), ledger.networks.shape[2]
+    for q in range(ledger.mixed.shape[2]):
+        first, residual = q * (count + networks), ledger.residual[row, k, q]
+        for x in range(count):
+            outputs[first + x] = points[x] + residual[x] * sizes[x]
+        for n in range(networks):
+            outputs[first + count + n] = ledger.networks[row, slot, n, q]
 
 
 @compiled
@@ -122,17 +124,16 @@ def learn_from_label(
     series: FullState, ledger: Ledger, plan: Plan, chosen: Integers, row: int, k: int, slot: int, labels: int,
     truth: float, scratch: Floats,
 ) -> None:  # fmt: skip
-    """Update regrets and residual quantiles from the truth (units) of a pending forecast; `scratch` (3, M)."""
+    """Update regrets and residual quantiles from the truth (units) of a pending forecast; `scratch` (3, Q*M)."""
     count = len(chosen)
     points, sizes, outputs = scratch[0, :count], scratch[1, :count], scratch[2]
     weight = label_weight(plan.horizons[k])
     fill_points(series, ledger, row, k, slot, chosen, points, sizes)
-    for q in range(len(plan.levels)):
-        fill_member_quantiles(ledger, row, k, slot, q, points, sizes, outputs)
-        update_regrets(
-            ledger.regret[row, k, q], ledger.variance[row, k, q], ledger.bound[row, k, q], ledger.mixed[row, slot, q],
-            outputs, truth, plan.levels[q], weight,
-        )  # fmt: skip
+    fill_member_quantiles(ledger, row, k, slot, points, sizes, outputs)
+    update_regrets(
+        flattened(ledger.regret[row, k]), flattened(ledger.variance[row, k]), flattened(ledger.bound[row, k]),
+        ledger.mixed[row, slot], outputs, truth, plan.levels, weight,
+    )  # fmt: skip
     for x in range(count):
         points[x] = truth - points[x]
     for q in range(len(plan.levels)):
@@ -209,8 +210,9 @@ def score_wave(
 
     Fills `truths` (B, K), units, NaN where no forecast was due, and `anomaly` (B,); adds to `scores` (8 + N, K).
     """
-    scratch = np.empty((3, len(chosen) + ledger.networks.shape[2]))
-    outputs, product = np.empty(2), np.empty(adjustments.feedback.terms.shape[1], np.float32)
+    quantiles = len(plan.levels)
+    scratch = np.empty((3, quantiles * (len(chosen) + ledger.networks.shape[2])))
+    outputs, product = np.empty(2 * quantiles), np.empty(adjustments.feedback.terms.shape[1], np.float32)
     for b in range(len(rows)):
         row = rows[b]
         value, time = centered(values[b], series.center[row]), float(times[b])

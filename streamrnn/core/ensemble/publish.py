@@ -10,7 +10,7 @@ from streamrnn.core.ensemble.aggregation import fill_prior, fill_weights, label_
 from streamrnn.core.ensemble.bounds import Bounds, clip_quantiles, current_bounds, within_bounds
 from streamrnn.core.ensemble.conformal import apply_offsets, make_monotone
 from streamrnn.core.ensemble.ledger import WARM, Ledger, fill_member_quantiles, fill_points
-from streamrnn.core.jit import Booleans, Floats, Integers, Singles, compiled, compiled_allocating
+from streamrnn.core.jit import Booleans, Floats, Integers, Singles, compiled, compiled_allocating, flattened
 from streamrnn.core.series.calendar import round_cadence
 from streamrnn.core.series.lean_state import AnyState
 from streamrnn.core.series.plan import Plan
@@ -68,21 +68,22 @@ def mix_members(
     series: FullState, ledger: Ledger, plan: Plan, chosen: Integers, row: int, k: int, slot: int, prior: Floats,
     scratch: Floats, mixed: Floats,
 ) -> None:  # fmt: skip
-    """Fill `mixed` (Q,), units, with the weighted mean of the members' quantiles; `scratch` (4, M)."""
-    points, sizes, outputs, weights = scratch[0, : len(chosen)], scratch[1, : len(chosen)], scratch[2], scratch[3]
-    weight = label_weight(plan.horizons[k])
+    """Fill `mixed` (Q,), units, with the weighted mean of the members' quantiles; `scratch` (5, Q*M)."""
+    points, sizes, members = scratch[0, : len(chosen)], scratch[1, : len(chosen)], len(prior)
+    outputs, rates, weights, weight = scratch[2], scratch[3], scratch[4], label_weight(plan.horizons[k])
     fill_points(series, ledger, row, k, slot, chosen, points, sizes)
+    fill_weights(
+        flattened(ledger.regret[row, k]), flattened(ledger.variance[row, k]), flattened(ledger.bound[row, k]), prior,
+        weight, rates, weights,
+    )  # fmt: skip
+    fill_member_quantiles(ledger, row, k, slot, points, sizes, outputs)
     for q in range(len(plan.levels)):
-        fill_weights(
-            ledger.regret[row, k, q], ledger.variance[row, k, q], ledger.bound[row, k, q], prior, weight, weights
-        )
-        fill_member_quantiles(ledger, row, k, slot, q, points, sizes, outputs)
-        mixed[q], total = 0.0, 0.0
-        for m in range(len(outputs)):
-            if outputs[m] == outputs[m]:  # else the member has no forecast
-                mixed[q] += weights[m] * outputs[m]
-                total += weights[m]
-        mixed[q] /= total
+        mean, total = 0.0, 0.0
+        for i in range(q * members, (q + 1) * members):
+            if outputs[i] == outputs[i]:  # else the member has no forecast
+                mean += weights[i] * outputs[i]
+                total += weights[i]
+        mixed[q] = mean / total
     make_monotone(mixed, plan.middle)
 
 
@@ -92,8 +93,9 @@ def publish_wave(
     young: Floats, mature: Floats, rows: Integers, networks: Singles, extra: Floats,
 ) -> None:  # fmt: skip
     """Forecast and store a wave: `networks` (N, B, K, Q), `extra` (B, K, G); units. Log priors `young`, `mature`."""
-    scratch, prior = np.empty((4, len(mature))), np.empty(len(mature))
-    mixed, published, shares = np.empty(len(plan.levels)), np.empty(len(plan.levels)), np.empty(2)
+    quantiles = len(plan.levels)
+    scratch, prior = np.empty((5, quantiles * len(mature))), np.empty(len(mature))
+    mixed, published, shares = np.empty(quantiles), np.empty(quantiles), np.empty((2, 2 * quantiles))
     for b in range(len(rows)):
         row = rows[b]
         count = series.seen[row]
@@ -151,10 +153,10 @@ def read_forecasts(
     """Fill `published` with the latest forecast of each row (B,), as stored in the ledger."""
     for b in range(len(rows)):
         row = rows[b]
+        time, cadence = float(series.time[row]), round_cadence(series.cadence[row])
         for i in range(len(plan.published)):
             k = plan.published[i]
             latest = ledger.final[row, plan.slots[k] + (series.seen[row] - 1) % plan.horizons[k]]
             error, persistence_error = ledger.wrong[row, k], ledger.naive[row, k]
-            time, cadence = float(series.time[row]), round_cadence(series.cadence[row])
             change = profile_change(series, plan, row, time, cadence, plan.horizons[k])
             fill_forecast(series, bounds, plan, row, i, latest, error, persistence_error, change, published, b)

@@ -244,5 +244,7 @@ def profile_change(series: FullState, plan: Plan, row: int, time: float, cadence
 @compiled
 def label_change(series: FullState, plan: Plan, row: int, time: float, horizon: int) -> float:
     """Return the `profile_change` of a forecast whose label is the observation at `time`."""
+    if len(plan.clock.zone.offsets) == 0:
+        return 0.0
     cadence = round_cadence(series.cadence[row])
     return profile_change(series, plan, row, time - horizon * cadence, cadence, horizon)
