@@ -52,7 +52,7 @@ def surprise(score: float) -> float:
 
 
 def usual_edge(fields: Integers) -> Floats:
-    """Return the 99% quantile of the sum of independent surprises of this number of `fields` (Wilson and Hilferty 1931)."""
+    """Return the 99% quantile of the sum of this number of independent surprises (Wilson and Hilferty 1931)."""
     ninth = 1 / (9 * fields)
     return np.asarray(fields * (1 - ninth + GAMMA_EDGE * np.sqrt(ninth)) ** 3)
 
