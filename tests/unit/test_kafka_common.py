@@ -1,4 +1,4 @@
-"""The choice of the Kafka client library."""
+"""The choice of the Kafka client library, and refusals of the group."""
 
 from collections.abc import Callable
 from importlib.machinery import ModuleSpec
@@ -6,9 +6,10 @@ from importlib.machinery import ModuleSpec
 import pytest
 
 from streamrnn import app, cli
-from streamrnn.errors import ConfigError
+from streamrnn.errors import ConfigError, InstanceInUse
 from streamrnn.log import kafka_common
 from streamrnn.log.kafka_common import choose_client
+from streamrnn.log.kafka_common.errors import group_refused
 from streamrnn.settings import load
 
 
@@ -50,3 +51,11 @@ def test_a_missing_client_is_an_error(monkeypatch: pytest.MonkeyPatch, capsys: p
         app.open_log(load(None, overrides))
     assert cli.main(["check", *(word for each in overrides for word in ("--set", each))]) == 78
     assert "pip install 'streamrnn[confluent]'" in capsys.readouterr().err
+
+
+def test_a_group_refuses_a_member() -> None:
+    """Brokers without the protocol end the daemon with the remedy; a name in use is waited for, or a conflict."""
+    found = [group_refused("cannot read", code, "text") for code in (35, -165, 111, 82)]
+    assert [type(each) for each in found] == [ConfigError, ConfigError, InstanceInUse, ConfigError]
+    assert ["use classic" in str(each) for each in found] == [True, True, False, False]
+    assert "kafka.instance" in str(found[3])
