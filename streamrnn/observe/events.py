@@ -99,6 +99,11 @@ EVENTS = {
         "warning", "Compiled loops cannot be stored; every process compiles them until `remedy` is done.",
         ("folder", "error", "remedy"),
     ),
+    "log_lines_dropped": Event(
+        "warning", "Standard error took no line for a second or longer, as a full pipe does; `count` lines are missing "
+        "before this one.",
+        ("count",),
+    ),
     "input_topic_missing": Event(
         "warning", "Input topics do not exist; the daemon waits for them.", ("topics",), rate_limited=True
     ),

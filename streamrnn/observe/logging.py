@@ -18,6 +18,7 @@ import structlog
 
 from streamrnn.observe.events import EVENTS
 from streamrnn.observe.masking import mask_value
+from streamrnn.observe.standard_error import make_handler
 from streamrnn.records import DeadLetter, Observer, StepReport, TopicPartition
 
 RATE_LIMITED = frozenset(name for name, event in EVENTS.items() if event.rate_limited)
@@ -183,7 +184,7 @@ def configure(*, format: Literal["auto", "json", "text"] = "auto", level: str = 
     render: list[Any] = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     if text:
         render = [_in_words, structlog.dev.ConsoleRenderer(0, colors=colors)]
-    handler = logging.StreamHandler(sys.stderr)
+    handler = make_handler()
     handler.addFilter(RateLimit())
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(

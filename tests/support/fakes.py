@@ -140,7 +140,7 @@ class FakeForecaster:
 
     def save_shared(self) -> dict[str, Any]:
         return {
-            "since": np.array([self._since]),
+            "waiting": np.array([self._since]),
             "weights": np.array([self._seen, self._weight, *[0.0] * self._size]),
         }
 
@@ -162,7 +162,7 @@ class FakeForecaster:
             self._count += page["count"].tolist()
             self._total += page["total"].tolist()
             self._time += page["time"].tolist()
-        self._since = int(shared["since"][0])
+        self._since = int(shared["waiting"][0])
         self._seen, self._weight = shared["weights"][:2].tolist()
 
 

@@ -1,9 +1,11 @@
 """The process log."""
 
 import ast
+import fcntl
 import io
 import json
 import logging
+import os
 import re
 import sys
 from collections import Counter
@@ -24,9 +26,11 @@ from support.worker_harness import (
 )
 
 from streamrnn.observe import logging as logs
+from streamrnn.observe import standard_error
 from streamrnn.observe.composite import CompositeObserver
 from streamrnn.observe.events import EVENTS
 from streamrnn.observe.masking import mask_value
+from streamrnn.observe.standard_error import PART_BYTES, StandardErrorHandler, make_handler
 from streamrnn.records import DeadLetter, Record, StepReport, TopicPartition
 
 PACKAGE = Path(logs.__file__).parents[1]
@@ -341,3 +345,38 @@ def test_a_masked_object_of_many_members_is_short() -> None:
     found = mask_value(json.dumps({f"field-{n}" * 9: n for n in range(100_000)}).encode())
     assert len(found) == 500
     assert mask_value(json.dumps({f"f{n}": n for n in range(42)}).encode()).endswith('"f39": "…", "…": "2 more"}')
+
+
+def test_a_full_pipe_blocks_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lines that nobody reads are left out, and their number is the first that is read afterwards."""
+    monkeypatch.setattr(standard_error, "PATIENCE", 0.01)
+    reader, writer = os.pipe()
+    size = fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 2 * PART_BYTES)  # two lines
+    handler, root, found = StandardErrorHandler(writer), logging.getLogger(), b""
+    handler.setFormatter(logging.Formatter("%(message)s %(count)s", defaults={"count": "."}))
+    before = root.handlers[:]
+    root.handlers[:] = [handler]
+    try:
+        for number in range(100):
+            logging.getLogger("streamrnn.test").warning("%d %s", number, "x" * 3 * size)  # a line longer than the pipe
+        found += os.read(reader, 1 << 20)
+        logging.getLogger("streamrnn.test").warning("read again")
+        found += os.read(reader, 1 << 20)
+    finally:
+        root.handlers[:] = before
+        os.close(reader)
+        os.close(writer)
+    cut, *lines = found.decode().splitlines()
+    assert cut.startswith("0 xx")
+    assert lines == ["log_lines_dropped 100", "read again ."]
+
+
+def test_standard_error_is_written_to_without_a_buffer(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The process's own one; what a program has put in its place is used as any stream."""
+    with (tmp_path / "log").open("w") as file:
+        monkeypatch.setattr(sys, "__stderr__", file)
+        assert type(make_handler()) is logging.StreamHandler
+        monkeypatch.setattr(sys, "stderr", file)
+        handler = make_handler()
+        handler.emit(logging.makeLogRecord({"msg": "one"}))
+        assert (tmp_path / "log").read_text() == "one\n"
