@@ -53,6 +53,5 @@ class StandardErrorHandler(logging.Handler):
 
 def make_handler() -> logging.Handler:
     """Return a handler for standard error; a stream that a program has put in its place is written to as it is."""
-    if sys.stderr is not None and sys.stderr is sys.__stderr__:
-        return StandardErrorHandler(sys.stderr.fileno())
-    return logging.StreamHandler(sys.stderr)
+    own = sys.__stderr__
+    return StandardErrorHandler(own.fileno()) if own is not None and own is sys.stderr else logging.StreamHandler()
