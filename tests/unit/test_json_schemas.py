@@ -66,10 +66,10 @@ def forecasts(*overrides: str) -> Iterator[bytes]:
 @pytest.mark.parametrize("given", [*DIRECTIONS, THRESHOLDS, [*DIRECTIONS[1], *THRESHOLDS]])
 @pytest.mark.parametrize(("format", "schema"), [("json", "forecast"), ("connect", "forecast-connect")])
 def test_forecasts_fit_their_schema(format: str, schema: str, given: list[str]) -> None:  # noqa: A002
-    """Every forecast of a real task fits, with and without optional members, and not the schema of the other format."""
+    """Forecasts of a real task fit, with and without optional members, and not the schema of the other format."""
     made = [json.loads(value) for value in forecasts(f"output.format={format}", *given)]
     assert len(made) > 100
-    assert [each for each in made if problems(schema, each)] == []
+    assert [each for each in made[::9] if problems(schema, each)] == []  # a check of Connect's takes a tenth of a second
     other = {"forecast": "forecast-connect", "forecast-connect": "forecast"}[schema]
     assert problems(other, made[0])
 
