@@ -69,7 +69,7 @@ def test_forecasts_fit_their_schema(format: str, schema: str, given: list[str]) 
     """Forecasts of a real task fit, with and without optional members, and not the schema of the other format."""
     made = [json.loads(value) for value in forecasts(f"output.format={format}", *given)]
     assert len(made) > 100
-    assert [each for each in made[::9] if problems(schema, each)] == []  # a check of Connect's takes a tenth of a second
+    assert [each for each in made[::9] if problems(schema, each)] == []  # Connect's takes long
     other = {"forecast": "forecast-connect", "forecast-connect": "forecast"}[schema]
     assert problems(other, made[0])
 
