@@ -171,5 +171,8 @@ def test_an_audit_knows_of_the_change(caplog: pytest.LogCaptureFixture, monkeypa
         assert audit(present, zero, Position(snapshot), None) == 0
         assert verify_state(present, zero, replay=True) == 0
     assert audit(before, zero, None, Position(at)) == 0
+    for replay in (False, True):
+        with pytest.raises(StateError, match="hidden_size was 4 when the state was saved and is 5 now"):
+            verify_state(load(None, [*BASE, "model.hidden_size=5"]), zero, replay=replay)
     with pytest.raises(StateError, match="differs"):
         audit(after, zero, None, Position(at))

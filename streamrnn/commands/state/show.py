@@ -140,9 +140,11 @@ def _verify(log: Log, settings: Settings, partition: TopicPartition, *, replay: 
         )
     saved, task = loaded
     manifest, end = read_manifest(partition, stored.committed), stored.committed.offset
+    changed = saved < end and not task_source(settings).equals(recorded_settings(stored.pieces))
+    if changed:  # after the replay the daemon loads its state under the configured ones, which must fit, too
+        load_stored(settings, stored._replace(committed=saved_commit(stored.pieces)), configured=True)
     if not replay:
-        changed = not task_source(settings).equals(recorded_settings(stored.pieces))
-        if saved < end and changed:
+        if changed:
             return (
                 f"ok, committed at offset {end}, state saved at offset {saved}; the settings have changed: the daemon "
                 "replays the records in between under the recorded ones, and continues under the configured ones"
