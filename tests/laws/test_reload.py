@@ -7,21 +7,20 @@ from contextlib import closing
 
 import pytest
 from support.applications import SMALL, Application
-from support.changes import switches_of, undisturbed_with_changes
+from support.changes import change, switches_of, undisturbed_with_changes
 from support.inputs import mixed
 from support.log_backends import MemoryWorld
 from support.oracle import Found, judge, sorted_out, topics
 from support.seeds import seeds
 
 from streamrnn import app
-from streamrnn.commands.configured_tasks import task_source
 from streamrnn.commands.replay.audit import audit
 from streamrnn.commands.replay.position import Position
 from streamrnn.commands.run.reload import check_tasks
 from streamrnn.commands.state.show import verify_state
 from streamrnn.errors import StateError
 from streamrnn.records import Observer, Record, TopicPartition
-from streamrnn.runtime.options import CommitPolicy, Hooks, Limits, StartPolicy, WorkerChange
+from streamrnn.runtime.options import Hooks, Limits
 from streamrnn.runtime.worker import Worker
 from streamrnn.settings import Settings, load
 
@@ -41,16 +40,6 @@ CHANGED = {
 def settings(kind: str) -> Settings:
     """Return the settings before the change, or those of CHANGED."""
     return load(None, [*BASE, *CHANGED.get(kind, [])])
-
-
-def change(new: Settings) -> WorkerChange:
-    """Return the change to new settings, as `streamrnn run` makes it."""
-    return WorkerChange(
-        source=task_source(new),
-        outputs={topic: app.output_topics(new, topic) for topic in new.input.topics},
-        start=StartPolicy(new.input.start),
-        commits=CommitPolicy(interval=0.0, snapshot_interval=1e9),
-    )
 
 
 class Runs:

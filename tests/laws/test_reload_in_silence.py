@@ -7,13 +7,13 @@ from contextlib import closing
 
 import pytest
 from support.applications import SMALL, Application
+from support.changes import change
 from support.log_backends import MemoryWorld
 from support.worker_harness import Clock
 
 from streamrnn import app
-from streamrnn.commands.configured_tasks import task_source
 from streamrnn.records import Heartbeat, Observer, Output, Record, TopicPartition
-from streamrnn.runtime.options import CommitPolicy, Hooks, Limits, StartPolicy, WorkerChange
+from streamrnn.runtime.options import Hooks, Limits
 from streamrnn.runtime.silence.heartbeats import decode_heartbeat, feed_between
 from streamrnn.runtime.worker import Worker
 from streamrnn.settings import Settings, load
@@ -70,16 +70,6 @@ class Silence:
         """Return those in the log."""
         records = self.world.read("one.sensors.heartbeat")
         return [each for record in records if (each := decode_heartbeat(record.value, HERE, "")) is not None]
-
-
-def change(settings: Settings) -> WorkerChange:
-    """Return the change to settings, as `streamrnn run` makes it."""
-    return WorkerChange(
-        source=task_source(settings),
-        outputs={topic: app.output_topics(settings, topic) for topic in settings.input.topics},
-        start=StartPolicy(settings.input.start),
-        commits=CommitPolicy(interval=0.0, snapshot_interval=1e9),
-    )
 
 
 def expected(one: Silence, settings: list[Settings], offset: int, beaten: int) -> list[Output]:

@@ -6,7 +6,9 @@ from typing import Any, NamedTuple
 from support.oracle import Found, Seen, seen, topics
 
 from streamrnn import app
+from streamrnn.commands.configured_tasks import task_source
 from streamrnn.records import Record, TopicPartition
+from streamrnn.runtime.options import CommitPolicy, StartPolicy, WorkerChange
 from streamrnn.runtime.snapshot.task_source import RecordedSettings
 from streamrnn.settings import Settings
 from streamrnn.settings.changes import task_values
@@ -17,6 +19,16 @@ class Switch(NamedTuple):
 
     offset: int
     settings: Settings
+
+
+def change(new: Settings) -> WorkerChange:
+    """Return the change to new settings, as `streamrnn run` makes it; snapshots are old but at a change."""
+    return WorkerChange(
+        source=task_source(new),
+        outputs={topic: app.output_topics(new, topic) for topic in new.input.topics},
+        start=StartPolicy(new.input.start),
+        commits=CommitPolicy(interval=0.0, snapshot_interval=1e9),
+    )
 
 
 def fingerprint(settings: Settings) -> str:
