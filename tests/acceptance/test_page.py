@@ -60,8 +60,7 @@ def chromium() -> Iterator[Browser]:
         yield browser
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [390, 1440])
+@pytest.mark.parametrize(("width", "scheme"), [(390, "light"), (1440, "dark")])
 def test_a_chosen_series_is_updated(shown: Shown, chromium: Browser, width: int, scheme: str) -> None:
     """On a phone and a desktop, light and dark: a chosen series is updated, and the address links to it."""
     with visit(chromium, f"{shown.url}/", width=width, scheme=scheme) as page:

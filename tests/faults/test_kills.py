@@ -48,15 +48,15 @@ def tail(waits: list[float]) -> str:
 @by_membership
 def test_kills_at_random_instants(broker: str, fleet: FleetFactory, row: Row) -> None:
     """A reader sees what one undisturbed task says, through a few kills."""
-    verdict, waits = killed_again_and_again(fleet(broker), 4, random.Random(1))
-    row.survive(verdict, 4)
+    verdict, waits = killed_again_and_again(fleet(broker), 3, random.Random(1))
+    row.survive(verdict, 3)
     row.remark = tail(waits)
 
 
 def test_kills_while_observations_wait(broker: str, fleet: FleetFactory, row: Row) -> None:
     """The same with a grace and windows: what waits is neither lost nor repeated."""
-    verdict, waits = killed_again_and_again(fleet(broker, overrides=WAITING, partitions=2), 3, random.Random(3))
-    row.survive(verdict, 3)
+    verdict, waits = killed_again_and_again(fleet(broker, overrides=WAITING, partitions=2), 2, random.Random(3))
+    row.survive(verdict, 2)
     row.remark = tail(waits)
 
 
@@ -88,17 +88,17 @@ def test_kills_in_silence(broker: str, fleet: FleetFactory, row: Row) -> None:
     with one:
         one.start()
         one.start()
-        for _ in range(2):
-            one.progress(20)
-            one.be_silent(beats=2)
-            one.kill(chance.choice(one.daemons))
-            one.start()
+        one.progress(20)
+        one.be_silent(beats=2)
+        one.kill(chance.choice(one.daemons))
+        one.start()
+        one.progress(20)
         one.be_silent(beats=3)
         verdict = one.finish()
         beats = one.heartbeats()
-    row.survive(verdict, 2)
+    row.survive(verdict)
     row.remark = f"{len(beats)} heartbeats"
-    assert len(beats) >= 7
+    assert len(beats) >= 5
 
 
 @pytest.mark.faults

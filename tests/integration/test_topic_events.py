@@ -123,7 +123,14 @@ def outputs_have(settings: Settings, count: int) -> bool:
         return all(len(found["partitions"]) == count for found in client.describe_topics(names.names))
 
 
-@pytest.mark.parametrize("kinds", [["state"], ["forecasts"], ["forecasts", "dead_letters", "state"]])
+@pytest.mark.parametrize(
+    "kinds",
+    [
+        pytest.param(["state"], marks=pytest.mark.long),
+        pytest.param(["forecasts"], marks=pytest.mark.long),
+        ["forecasts", "dead_letters", "state"],
+    ],
+)
 def test_output_topics_are_deleted_under_the_daemon(settings: Settings, broker: str, kinds: list[str]) -> None:
     """They are created again; nothing that was learned is lost, and no input is left out."""
     (topic,) = settings.input.topics

@@ -116,7 +116,7 @@ def test_a_read_only_folder_with_compiled_functions_is_used(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("pattern", ["*.nbi", "*.nbc"])
-@pytest.mark.parametrize("size", [0, 20])
+@pytest.mark.parametrize("size", [pytest.param(0, marks=pytest.mark.long), 20])
 def test_files_that_were_cut_short(tmp_path: Path, pattern: str, size: int) -> None:
     """Files of machine code that a power failure has cut short are no failure: the functions are compiled again."""
     kernels = tmp_path / "kernels"
