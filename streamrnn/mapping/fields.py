@@ -14,6 +14,7 @@ from streamrnn.mapping.paths import (
     RECORD,
     KeyReader,
     Step,
+    Surroundings,
     decode_own_key,
     find,
     getter,
@@ -94,10 +95,10 @@ class FieldReader:
         self._label = [getter(path, read_key) for path in rule.name]
         self._value = getter(rule.value, read_key) if rule.value else None
 
-    def read(self, document: Any, root: Any, record: Record) -> Selected:
+    def read(self, document: Any, around: Surroundings | None, record: Record) -> Selected:
         """Return the fields of an observation's document; there may be none."""
         if self._label and self._value is not None:
-            return self._long(document, root, record)
+            return self._long(document, around, record)
         inner = find(document, self._under) if self._under else document
         if type(inner) is str:
             inner = json_in(inner)
@@ -257,15 +258,15 @@ class FieldReader:
             chosen = self._matches(name)
         return field_name(name) if chosen else None
 
-    def _long(self, document: Any, root: Any, record: Record) -> Selected:
+    def _long(self, document: Any, around: Surroundings | None, record: Record) -> Selected:
         """Return the field that a document names."""
-        parts = [get(document, root, record) for get in self._label]
+        parts = [get(document, around, record) for get in self._label]
         for path, part in zip(self._rule.name, parts, strict=True):
             if type(part) is not str and type(part) is not int:
                 text = f"no name of a field at `{path}` (input.fields.name); {present(document, path)}"
                 return [], [RecordError("missing_field", text)], False
         name = ".".join(map(str, parts))
-        value = self._value(document, root, record) if self._value else None
+        value = self._value(document, around, record) if self._value else None
         try:
             field = self._names[name] if name in self._names else self._learn(name)
             number = None if field is None else self._numbers.read(name, value, named=True)

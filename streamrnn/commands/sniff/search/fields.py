@@ -1,5 +1,6 @@
 """The search for the fields: which numbers measure something, and which are ids, times and counters of messages."""
 
+import re
 from collections.abc import Mapping, Sequence
 from glob import escape
 from itertools import pairwise
@@ -29,6 +30,8 @@ _FEW = 8
 """Values below which nothing is concluded from their course."""
 _MILLISECONDS = 1e11
 _NUMERIC_SHARE = 0.5
+_PLACE = re.compile(r"\[\d+\]")
+"""A field that is an element of a list."""
 
 
 class FieldChoice(NamedTuple):
@@ -198,7 +201,7 @@ def _why_not(
         reason = "an id of the exchange"
     elif is_described(path):
         reason = "describes the message"
-    elif whole and (_is_epoch(numbers) or _is_near(numbers, times) or (time_score(path) >= 75 and min(known) > 1e8)):
+    elif _is_near(numbers, times) or (whole and (_is_epoch(numbers) or (time_score(path) >= 75 and min(known) > 1e8))):
         reason = "a time"
     elif is_identifier(path):
         reason = "an id, a number of the message or a place"
@@ -293,7 +296,7 @@ def _texts_kept(column: Column, form: NumberForm) -> bool:
 
 def _written(names: Sequence[str]) -> list[str]:
     """Return names as they are configured: wildcards in brackets, and one where a name cannot be a path."""
-    written = [escape(name) for name in names]
+    written = [name if _PLACE.fullmatch(name) else escape(name) for name in names]
     if not any(map(is_pattern, written)):
         written = [name if _is_usable(name) else name.replace(".", "[.]") for name in written]
     return written

@@ -1,5 +1,6 @@
 """The search for the key: what tells one device, host or instrument from another."""
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
@@ -7,11 +8,13 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from streamrnn.commands.sniff.search.table import Column, ObservationRow, write_path
-from streamrnn.commands.sniff.search.words import TAGS, key_score, last_step
+from streamrnn.commands.sniff.search.table import Column, ObservationRow, number_in, write_path
+from streamrnn.commands.sniff.search.words import TAGS, is_duration, key_score, last_step
 from streamrnn.formats import usable_name
 
 _OWN = "record:key"
+_COLUMN = re.compile(r"c\d+|\[\d+\]")
+"""A column without a name."""
 SURE, _SURER = 60, 85
 """Score of a name from which a member is the key: where the records have no key or one and the same, and otherwise."""
 
@@ -67,6 +70,7 @@ def find_key(
     taken = {*used, *paths}
     free = {path: column for path, column in columns.items() if path not in taken and not _is_within(path, tags)}
     moments = [None if time is None else f"{time}/{name}" for time, name in zip(times, label or times, strict=True)]
+    paths += _measured(paths, columns, rows, used)
     more = _distinguishing(_keys(paths, columns, rows, own), free, rows, moments)
     paths = [*(paths or ([_OWN] if own and more else [])), *more]
     keys = _keys(paths, columns, rows, own)
@@ -81,7 +85,24 @@ def find_key(
     return KeyChoice(tuple(paths), keys, words if shown else "", tuple(doubts))
 
 
-_MEASUREMENTS = ("metric", "metric_name", "metricname", "name", "measurement")
+_MEASUREMENTS = ("metric", "metric_name", "metricname", "measurename", "measure_name", "name", "measurement")
+
+
+def _measured(
+    paths: Sequence[str], columns: Mapping[str, Column], rows: Sequence[ObservationRow], used: Sequence[str]
+) -> list[str]:
+    """Return the member that says what has been measured, beside one that says where, also if it never varies."""
+    names = {last_step(path).lower() for path in paths} & {*_MEASUREMENTS}
+    if not paths or names or _OWN in paths:
+        return []
+    return [
+        path
+        for path, column in columns.items()
+        if (last_step(path).lower() in _MEASUREMENTS[:5] or path.lower().endswith(("metric.type", "metric.name")))
+        and path not in (*used, *paths)
+        and len(column.present) >= 0.9 * len(rows)
+        and all(type(value) is str and _is_key(value) for value in column.present)
+    ][:1]
 
 
 def _score(column: Column, rows: int) -> float:
@@ -89,12 +110,16 @@ def _score(column: Column, rows: int) -> float:
     values = column.present
     if not values or len(values) < 0.9 * rows or not all(_is_key(value) for value in values):
         return 0
+    if is_duration(column.path):
+        return 0
     distinct = len(set(map(str, values)))
     score = float(key_score(column.path))
     if len(values) > 3 and distinct == len(values) and (score < 100 or last_step(column.path).lower() == "id"):
         return 0  # of a message
-    if type(values[0]) is int and score < SURE:
+    if score < SURE and all(number_in(value) is not None for value in values):
         return 0
+    if not score and distinct == 1 and _COLUMN.fullmatch(column.path):
+        return 5
     if not score and (distinct == 1 or distinct > len(values) / 2):
         return 0
     return (score or 10.0) - 2 * column.path.count(".") - 5 * (type(values[0]) is int) + 8 * (distinct > 1)

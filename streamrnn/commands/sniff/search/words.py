@@ -72,7 +72,7 @@ KEYS: dict[str, int] = {
         feederid elevator motor motorid partitionkey streamid resourceid pump valve tank boiler engine compressor
         fan heater tid robot truck car train bus aircraft ship vessel battery_id cell rack drone charger chargepoint
         evse appliance unit_id probe probeid logger panel array string buoy weatherstation account patient patientid
-        subjectid tower bridge
+        subjectid tower bridge publisherid veh
     """),
         100,
     ),
@@ -88,7 +88,7 @@ KEYS: dict[str, int] = {
     **dict.fromkeys(
         _items("""
         type kind model group groupid org tenant tenantid class side direction phase port channel axis mode
-        applicationid i interval
+        applicationid i
     """),
         30,
     ),
@@ -108,7 +108,7 @@ _ID_NAMES = frozenset(
         *_items("""
     qos qc cod timezone tz interval ttl priority retain
     cnt_msg code counter_id dr f_cnt f_port idx index lat latitude line_no lng lon long longitude message_count
-    month no nr number packet port rec_id record row tst type xid xoffset year
+    month nanos no nr ns number packet port rec_id record row tst type xid xoffset year
 """),
         "",
         "unnamed: 0",
