@@ -751,9 +751,137 @@ SIBLINGS: dict[str, Sibling] = {
         absent=("slave", "fc"),
     ),
     "two lists side by side": Sibling(
-        each(lambda n: {name: [{"ts": T + n, "temp": 20.5 + n}] for name in ("A", "B")}),
+        each(lambda n: {"id": "own", **{name: [{"ts": T + n, "temp": 20.5 + n}] for name in ("A", "B")}}),
         [],
         doubt="`B[*]`: more observations, which are not read",
+    ),
+    "lists under the names of devices": Sibling(
+        each(lambda n: {name: [{"ts": T + n, "values": {"temp": 20.5 + n}}] for name in ("A", "B")}),
+        [("A", T, "temp", 20.5), ("B", T, "temp", 20.5), ("B", T + 1, "temp", 21.5)],
+    ),
+    "points of Datadog": Sibling(
+        each(
+            lambda n: {
+                "series": [
+                    {"metric": name, "points": [[S + 10 * n, 20.5 + n % 3]], "type": "gauge", "host": "web1"}
+                    for name in ("load", "cpu")
+                ]
+            }
+        ),
+        [("web1/load", T, "[1]", 20.5), ("web1/cpu", T, "[1]", 20.5), ("web1/cpu", T + 10_000, "[1]", 21.5)],
+        doubt="fields are numbered by their place",
+    ),
+    "candles of OKX": Sibling(
+        each(
+            lambda n: {
+                "arg": {"channel": "candle1m", "instId": "BTC-USDT"},
+                "data": [[str(T + 60_000 * n), f"{50000 + n % 5}", "50010", "49990", "50000.5", "12.3", "1"]],
+            }
+        ),
+        [("BTC-USDT", T, "[1]", 50000.0), ("BTC-USDT", T + 60_000, "[4]", 50000.5)],
+        doubt="fields are numbered by their place",
+    ),
+    "values of collectd": Sibling(
+        each(
+            lambda n: [
+                {
+                    "values": [197 + n * n, 175 + n * n],
+                    "dstypes": ["counter", "counter"],
+                    "dsnames": ["read", "write"],
+                    "time": S + n // 2 * 10 + 0.123,
+                    "interval": 10.0,
+                    "host": "leeloo",
+                    "plugin": "disk",
+                    "plugin_instance": f"sd{'ab'[n % 2]}",
+                    "type": kind,
+                    "type_instance": "",
+                }
+                for kind in ("octets", "ops")
+            ]
+        ),
+        [
+            ("leeloo/octets/sda", T + 123, "read", 197.0),
+            ("leeloo/ops/sda", T + 123, "write", 175.0),
+            ("leeloo/octets/sdb", T + 123, "read", 198.0),
+        ],
+    ),
+    "measures of Timestream": Sibling(
+        each(
+            lambda n: {
+                "Dimensions": [{"Name": "host", "Value": "h1"}, {"Name": "az", "Value": "a"}],
+                "MeasureName": "cpu",
+                "MeasureValue": str(20.5 + n % 4),
+                "Time": str(T + n),
+                "TimeUnit": "MILLISECONDS",
+            }
+        ),
+        [("az=a,host=h1/cpu", T, "MeasureValue", 20.5)],
+    ),
+    "metrics of Azure": Sibling(
+        each(
+            lambda n: {
+                "records": [{"count": 4, "average": 20.5 + n, "resourceId": "VM1", "time": iso(n), "metricName": "CPU"}]
+            }
+        ),
+        [("VM1/CPU", T, "average", 20.5)],
+    ),
+    "time series of Cloud Monitoring": Sibling(
+        each(
+            lambda n: {
+                "metric": {"type": "cpu/utilization", "labels": {"instance_name": "vm1"}},
+                "resource": {"type": "gce_instance", "labels": {"zone": "z"}},
+                "points": [{"interval": {"startTime": iso(n), "endTime": iso(n)}, "value": {"doubleValue": 0.25 + n}}],
+            }
+        ),
+        [("vm1/cpu%2Futilization", T, "doubleValue", 0.25)],
+    ),
+    "history of Zabbix": Sibling(
+        each(
+            lambda n: {
+                "host": {"host": "web1", "name": "Web 1"},
+                "itemid": 23296,
+                "name": "Load",
+                "clock": S + 60 * n,
+                "ns": 123456789,
+                "value": 1.5 + n,
+            }
+        ),
+        [("web1", T, "value", 1.5)],
+        absent=("ns", "itemid"),
+    ),
+    "result of a check with the times of its course": Sibling(
+        each(
+            lambda n: {
+                "timestamp": S + 60 * n + 0.5,
+                "host": "h1",
+                "result": {"rta": 20.5, "execution_start": S + 60 * n + 0.1, "execution_end": S + 60 * n + 0.2},
+            }
+        ),
+        [("h1", T + 500, "rta", 20.5)],
+        absent=("execution_end", "result.execution_end", "result.execution_start"),
+    ),
+    "station without a name": Sibling(
+        each(lambda n: {"dateTime": str(S + 60 * n), "outTemp": str(20.5 + n % 3), "interval": "1"}),
+        [("own", T, "outTemp", 20.5)],
+    ),
+    "readings within devices": Sibling(
+        each(
+            lambda n: {
+                "site": "s",
+                "devices": [
+                    {"id": name, "readings": [{"ts": T + n, "temp": 20.5 + n}, {"ts": T + n + 500, "temp": 21.0 + n}]}
+                    for name in ("d1", "d2")
+                ],
+            }
+        ),
+        [("s/d1", T, "temp", 20.5), ("s/d2", T, "temp", 20.5), ("s/d2", T + 500, "temp", 21.0)],
+    ),
+    "bare numbers": Sibling([f"{20 + n}.5" for n in range(9)], [("own", T, "value", 20.5), ("own", T, "value", 21.5)]),
+    "rows that begin with a name": Sibling(
+        each(lambda n: f"pump7;{iso(n)};{20 + n % 3}.5;{1000 + n % 5}"),
+        [("pump7", T, "c3", 20.5), ("pump7", T, "c4", 1000.0)],
+        doubt="input.csv.columns",
+        key=None,
     ),
     "hexadecimal payload": Sibling(
         each(lambda n: {"id": "tag", "ts": S + n, "data": "0201061BFF", "temperature": 20.5 + n}),

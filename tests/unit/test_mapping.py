@@ -173,6 +173,15 @@ def test_a_bare_number_is_a_value(value: bytes, number: float) -> None:
         assert reason(other, Layout())[0] == "not_an_object"
 
 
+def test_names_beside_values() -> None:
+    """A list of names and one of values are fields; they must have one length, and names must differ."""
+    layout = Layout("", ("k",), ("t",), FieldRule(name=("names",), value="values"))
+    document = {"k": "a", "t": T, "names": ["read", "write", "x"], "values": [1, "2.5", None]}
+    assert fields_of(document, layout) == {"read": 1.0, "write": 2.5}
+    for names in (["read", "write"], ["read", "read", "x"], ["read", None, "x"], [], "read"):
+        assert reason({**document, "names": names}, layout)[0] in ("missing_field", "not_a_number")
+
+
 def test_the_name_of_a_member_is_a_key() -> None:
     """`member:name` is the name of the innermost member that a star has selected."""
     document = {"Device A": [{"t": T, "v": 1}, {"t": T + 1, "v": 2}], "Device B": [{"t": T, "v": 3}]}

@@ -30,7 +30,7 @@ from streamrnn.commands.sniff.search.words import (
     last_step,
     time_score,
 )
-from streamrnn.mapping.paths import named_pair
+from streamrnn.mapping.paths import MEMBER_NAME, named_pair
 from streamrnn.records import Record
 
 Document = tuple[object, Record]
@@ -67,6 +67,9 @@ def find_mapping(documents: Sequence[Document], *, table: bool = False) -> Found
     label = names[0] if names else ""
     times = time.times if not flag else [None] * len(rows)  # updates of one candle share its time
     key = find_key(columns, rows, used=[*used, label], times=times, label=columns[label].values if label else ())
+    if observations.startswith("*"):
+        named = [row.around.name or "" if row.around else "" for row in rows]
+        key = KeyChoice((MEMBER_NAME,), named, f"{len(set(named))} keys, such as {named[0]}")
     if label and (key.paths in ((), ("record:topic",)) and not _varied(key.keys)) and not state:
         # nothing else tells the series apart: the name is the key
         key = find_key({label: columns[label]}, rows, used=[], times=time.times)
@@ -88,7 +91,13 @@ def find_mapping(documents: Sequence[Document], *, table: bool = False) -> Found
             value="",
             form=fields.form.with_missing((), {"unavailable", "unknown"}),
         )
-    doubts = (*_columnar(rows), *_unnamed(rows), *_beside([document for document, _ in documents[:50]], observations))
+    if pair := _side_by_side(rows):
+        fields = FieldChoice(name=pair[0], value=pair[1])
+    doubts = (
+        *(() if pair else _columnar(rows)),
+        *_unnamed(rows),
+        *_beside([document for document, _ in documents[:50]], observations),
+    )
     return Found(observations, time, key, fields, (f"{flag} == true",) if flag else (), doubts)
 
 
@@ -99,6 +108,8 @@ def _varied(keys: Sequence[str]) -> bool:
 def find_observations(documents: Sequence[object]) -> str:
     """Return the path of the parts that make one observation each; empty if that is the whole document."""
     found: dict[tuple[str, ...], list[int]] = defaultdict(list)
+    if documents and all(_names_its_lists(document) for document in documents[:300]):
+        return "*[*]"
     for document in documents[:300]:
         for steps, elements in lists_in(document):
             if any(_has_number(each) for each in elements[:5]):
@@ -119,6 +130,16 @@ def find_observations(documents: Sequence[object]) -> str:
             inner = next((inner for document in documents[:50] if (inner := _inner(document, steps))), "")
             best, most = write_path(steps) + "[*]" + inner, score
     return best
+
+
+def _names_its_lists(document: object) -> bool:
+    """Return whether a document only has lists of objects, alike and under names of what they are about."""
+    if type(document) is not dict or len(document) < 2 or any(name.lower() in LISTS for name in document):
+        return False
+    if not all(type(each) is list and each and all(type(one) is dict for one in each) for each in document.values()):
+        return False
+    shapes = {frozenset(one) for each in document.values() for one in each[:5]}
+    return len(shapes) == 1 and any(_has_number(each[0]) for each in document.values())
 
 
 def _beside(documents: Sequence[object], observations: str) -> list[str]:
@@ -258,6 +279,25 @@ def _columnar(rows: Sequence[ObservationRow]) -> list[str]:
         f"{shown}: lists of numbers are no fields; an element that always means the same can be named in input.fields, "
         f"such as {min(names)}[0]; series of values must be written as one object each, with names and a time"
     ]
+
+
+def _side_by_side(rows: Sequence[ObservationRow]) -> tuple[str, str] | None:
+    """Return the members whose lists have the names and the values of the fields, such as collectd's."""
+    names: set[str] = set()
+    values: set[str] = set()
+    for part in (row.part for row in rows[:200]):
+        lists = {name: each for name, each in part.items() if type(each) is list and each} if type(part) is dict else {}
+        numbers = {name for name, each in lists.items() if all(type(value) in (int, float) for value in each)}
+        texts = {
+            name
+            for name, each in lists.items()
+            if "name" in name.lower() and len(set(map(str, each))) == len(each) and all(type(v) is str for v in each)
+        }
+        if len(numbers) != 1 or len(texts) != 1 or len({len(lists[name]) for name in numbers | texts}) != 1:
+            return None
+        names |= texts
+        values |= numbers
+    return (write_path((names.pop(),)), write_path((values.pop(),))) if len(names) == len(values) == 1 else None
 
 
 def _unnamed(rows: Sequence[ObservationRow]) -> list[str]:

@@ -11,8 +11,11 @@ import orjson
 from streamrnn.commands.sniff.search.table import Column, ObservationRow, number_in, write_path
 from streamrnn.commands.sniff.search.words import TAGS, is_duration, key_score, last_step
 from streamrnn.formats import usable_name
+from streamrnn.mapping.paths import named_pair
 
 _OWN = "record:key"
+_MOST_FURTHER = 4
+"""Members that are added to the key where it does not tell all series apart."""
 _COLUMN = re.compile(r"c\d+|\[\d+\]")
 """A column without a name."""
 SURE, _SURER = 60, 85
@@ -54,8 +57,7 @@ def find_key(
         if path not in used and not _is_within(path, tags) and (score := _score(column, len(rows))) > 0
     ]
     candidates.sort(key=lambda each: -each[1])
-    names = {name for row in rows if type(row.part) is dict for name in row.part.get(tags) or ()} if tags else set()
-    paths = [f"{tags}.*" if len(names) > 1 else write_path((tags, names.pop()))] if names else []
+    paths = _tag_paths(tags, rows)
     own = _own_keys(rows)
     if tags and (head := next((p for p, _ in candidates if last_step(p).lower() in _MEASUREMENTS), None)):
         paths.insert(0, head)
@@ -83,6 +85,15 @@ def find_key(
     if not paths:
         words = f"the record's own key: {words}"
     return KeyChoice(tuple(paths), keys, words if shown else "", tuple(doubts))
+
+
+def _tag_paths(tags: str, rows: Sequence[ObservationRow]) -> list[str]:
+    """Return the path of all tags, or of the only one."""
+    found = [row.part.get(tags) for row in rows if type(row.part) is dict] if tags else []
+    names = {name for each in found for name in _tags_of(each) or ()}
+    if len(names) == 1 and all(type(each) is dict for each in found):
+        return [write_path((tags, names.pop()))]
+    return [f"{tags}.*"] if names else []
 
 
 _MEASUREMENTS = ("metric", "metric_name", "metricname", "measurename", "measure_name", "name", "measurement")
@@ -131,8 +142,8 @@ def _is_key(value: Any) -> bool:
 
 def _tags(rows: Sequence[ObservationRow]) -> str:
     """Return the name of an object of at least two texts, such as `tags`, that names the series; empty if none."""
-    for name in TAGS:
-        found = [row.part.get(name) for row in rows[:200] if type(row.part) is dict]
+    for name in (*TAGS, *(each.title() for each in TAGS)):
+        found = [_tags_of(row.part.get(name)) for row in rows[:200] if type(row.part) is dict]
         objects = [each for each in found if type(each) is dict and each]
         texts = all(type(v) is str and _is_key(v) for each in objects for v in each.values())
         if objects and len(objects) >= 0.9 * len(found) and texts:
@@ -140,6 +151,12 @@ def _tags(rows: Sequence[ObservationRow]) -> str:
             if len(names) > 1 or name != "attributes":
                 return name
     return ""
+
+
+def _tags_of(value: Any) -> Any:
+    """Return tags as an object, also where they are a list of names with values."""
+    pairs = [named_pair(each) for each in value] if type(value) is list else [None]
+    return value if None in pairs else dict(filter(None, pairs))
 
 
 def _is_within(path: str, parent: str) -> bool:
@@ -186,16 +203,28 @@ def _distinguishing(
     rows: Sequence[ObservationRow],
     times: Sequence[str | None],
 ) -> list[str]:
-    """Return a further member of the key, of some columns, without which keys have several values at a time."""
+    """Return further members of the key, of some columns, without which keys have several values at a time."""
     before = _clashes(keys, times, rows)
-    if not before:
-        return []
     categories = [column for column in columns.values() if _is_category(column, len(rows))]
-    for column in sorted(categories, key=lambda each: -key_score(each.path)):
-        longer = [f"{key}/{value}" for key, value in zip(keys, column.values, strict=True)]
-        if _clashes(longer, times, rows) <= before * 0.05 and len(set(longer)) < 0.9 * len(rows):
-            return [column.path]
-    return []
+    categories.sort(key=lambda each: -key_score(each.path))
+    chosen: list[str] = []
+    left = before
+    while left > before * 0.05 and len(chosen) < _MOST_FURTHER:
+        longer = {
+            column.path: [f"{key}/{value}" for key, value in zip(keys, column.values, strict=True)]
+            for column in categories
+            if column.path not in chosen
+        }
+        clashes = {
+            path: _clashes(each, times, rows) for path, each in longer.items() if len(set(each)) < 0.9 * len(rows)
+        }
+        enough = next((path for path, count in clashes.items() if count <= before * 0.05), None)
+        best = enough or min(clashes, key=lambda path: clashes[path], default="")
+        if not best or clashes[best] >= left:
+            return []
+        chosen.append(best)
+        keys, left = longer[best], clashes[best]
+    return chosen
 
 
 def _is_category(column: Column, rows: int) -> bool:
@@ -225,7 +254,7 @@ def _keys(
         if path == _OWN:
             lists.append(list(own) or [""] * len(rows))
         elif path.endswith(".*"):
-            tags = [row.part.get(path[:-2]) if type(row.part) is dict else None for row in rows]
+            tags = [_tags_of(row.part.get(path[:-2])) if type(row.part) is dict else None for row in rows]
             lists.append([",".join(f"{k}={v}" for k, v in sorted((each or {}).items())) for each in tags])
         else:
             lists.append([str(value) for value in columns[path].values])
