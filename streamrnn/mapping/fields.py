@@ -268,7 +268,7 @@ class FieldReader:
                 text = f"no name of a field at `{path}` (input.fields.name); {present(document, path)}"
                 return [], [RecordError("missing_field", text)], False
         names = list(map(str, parts[0])) if lists else [".".join(map(str, parts))]
-        values: list[Any] = value if lists else [value]
+        values = value if type(value) is list and lists else [value]
         if not len(names) == len(set(names)) == len(values):
             text = f"`{self._rule.name[0]}` must have one name for each element of `{self._rule.value}` (input.fields)"
             return [], [RecordError("missing_field", text)], False
