@@ -876,6 +876,69 @@ SIBLINGS: dict[str, Sibling] = {
         ),
         [("s/d1", T, "temp", 20.5), ("s/d2", T, "temp", 20.5), ("s/d2", T + 500, "temp", 21.0)],
     ),
+    "sensors under the id of a chip": Sibling(
+        each(
+            lambda n: {
+                "esp8266id": "12345",
+                "software_version": "NRZ-2020",
+                "values": [{"value_type": "P1", "value": f"{20.5 + n}"}, {"value_type": "P2", "value": "9.5"}],
+            }
+        ),
+        [("12345", T, "P1", 20.5), ("12345", T, "P2", 9.5)],
+    ),
+    "lanes of a road": Sibling(
+        each(
+            lambda n: {
+                "siteId": "A1",
+                "from": iso(n),
+                "to": iso(n + 1),
+                "lanes": [{"lane": 1, "count": 10 + n % 5}, {"lane": 2, "count": 7 + n % 3}],
+            }
+        ),
+        [("A1/1", T, "count", 10.0), ("A1/2", T, "count", 7.0)],
+        absent=("lane",),
+    ),
+    "station beside the time of the server": Sibling(
+        each(
+            lambda n: {
+                "body": {"devices": [{"station_name": "Home", "now": {"time_utc": S + 600 * n, "CO2": 400 + n % 9}}]},
+                "time_server": S + 600 * n + 3,
+            }
+        ),
+        [("Home", T, "now.CO2", 400.0)],
+    ),
+    "ships": Sibling(
+        each(lambda n: {"mmsi": 230123456 + n % 2, "sog": 20.5 + n, "timestamp": iso(n // 2)}),
+        [("230123456", T, "sog", 20.5), ("230123457", T, "sog", 21.5)],
+        absent=("mmsi",),
+    ),
+    "interfaces of a switch": Sibling(
+        each(
+            lambda n: {
+                "agent_host": "sw1",
+                "ifIndex": str(1 + n % 2),
+                "ifHCInOctets": 10**12 + n * n,
+                "polled_at": S + n // 2 * 60,
+            }
+        ),
+        [("sw1/1", T, "ifHCInOctets", 1e12), ("sw1/2", T, "ifHCInOctets", 1e12 + 1)],
+        absent=("ifIndex",),
+    ),
+    "dates of .NET": Sibling(
+        each(lambda n: {"Tag": "FT101", "Timestamp": f"/Date({T + n})/", "Value": 20.5 + n}),
+        [("FT101", T, "Value", 20.5), ("FT101", T + 1, "Value", 21.5)],
+    ),
+    "days of a spreadsheet": Sibling(
+        each(lambda n: {"id": "a", "date": 45352.5 + n / 24, "v": 20.5 + n}),
+        [("a", T, "v", 20.5)],
+        absent=("date",),
+        doubt="counts days",
+    ),
+    "year, month and day": Sibling(
+        each(lambda n: {"Year": 2024, "Month": 3, "Day": 1 + n % 28, "load": 20.5 + n}),
+        [("own", T, "load", 20.5)],
+        doubt="must be written as one time",
+    ),
     "bare numbers": Sibling([f"{20 + n}.5" for n in range(9)], [("own", T, "value", 20.5), ("own", T, "value", 21.5)]),
     "rows that begin with a name": Sibling(
         each(lambda n: f"pump7;{iso(n)};{20 + n % 3}.5;{1000 + n % 5}"),

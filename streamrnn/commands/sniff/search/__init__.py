@@ -61,7 +61,7 @@ def find_mapping(documents: Sequence[Document], *, table: bool = False) -> Found
     flag, start = _final_flag(columns, rows)
     time = find_time(columns, rows, prefer=start, table=table)
     used = [path for path, each in columns.items() if path in time.paths or each.name in time.columns]
-    state = _entity(columns)
+    state = _entity(columns) if not any(last_step(path) == "state" for path in used) else ""
     form = find_form([each for each in own.values() if each.path not in used])
     names = long_format(own, used=used, rows=len(rows), form=form)
     label = names[0] if names else ""

@@ -15,6 +15,7 @@ from streamrnn.commands.sniff.search.words import (
     PAYLOADS_SURE,
     SURE_NAMES,
     VALUES,
+    is_day_number,
     is_described,
     is_identifier,
     last_step,
@@ -194,14 +195,20 @@ def _why_not(
     path = column.path
     known = [each for each in numbers if each is not None]
     whole = all(type(v) is int or (type(v) is str and v.strip().lstrip("+-").isdigit()) for v in column.present)
+    amount = bool(COUNTED.intersection(words_of(last_step(path))))
     reason = ""
-    if time_score(path) == 100 and column.present and all(type(v) is str for v in column.present) and min(known) > 1e8:
+    texts = all(type(v) is str for v in column.present)
+    if (time_score(path) == 100 and texts and min(known) > 1e8) or is_day_number(path, known):
         reason = "a time that is not understood"
     elif whole and exchange and last_step(path) in _EXCHANGE_IDS:
         reason = "an id of the exchange"
     elif is_described(path):
         reason = "describes the message"
-    elif _is_near(numbers, times) or (whole and (_is_epoch(numbers) or (time_score(path) >= 75 and min(known) > 1e8))):
+    elif (
+        _is_near(numbers, times)
+        or (whole and _is_epoch(numbers) and not amount)
+        or (whole and time_score(path) >= 75 and min(known) > 1e8)
+    ):
         reason = "a time"
     elif is_identifier(path):
         reason = "an id, a number of the message or a place"

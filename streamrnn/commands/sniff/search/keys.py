@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from streamrnn.commands.sniff.search.table import Column, ObservationRow, number_in, write_path
-from streamrnn.commands.sniff.search.words import TAGS, is_duration, key_score, last_step
+from streamrnn.commands.sniff.search.words import TAGS, is_duration, is_identifier, key_score, last_step
 from streamrnn.formats import usable_name
 from streamrnn.mapping.paths import named_pair
 
@@ -229,8 +229,9 @@ def _distinguishing(
 
 def _is_category(column: Column, rows: int) -> bool:
     values = column.present
-    texts = len(values) == rows and all(type(value) is str and _is_key(value) for value in values)
-    return texts and 1 < len(set(values)) <= max(2, rows // 2)
+    named = key_score(column.path) > 0 or is_identifier(column.path)
+    names = all(_is_key(value) and (named or type(value) is str) for value in values)
+    return len(values) == rows and names and 1 < len(set(values)) <= max(2, rows // 2)
 
 
 def _clashes(keys: Sequence[str], times: Sequence[str | None], rows: Sequence[ObservationRow]) -> int:
