@@ -144,11 +144,11 @@ def _check_columns(table: TableFile, read: InputSettings) -> None:
     def absent(path: str) -> bool:
         if path.startswith(RECORD):
             return False
-        return path.startswith(HEADER) or (path not in names and getter(path)(example, example, record) is None)
+        return path.startswith(HEADER) or (path not in names and getter(path)(example, None, record) is None)
 
     only = () if read.fields.only == "*" else read.fields.only
     under = read.fields.under
-    inner = getter(under)(example, example, record) if under else example
+    inner = getter(under)(example, None, record) if under else example
     fields = inner if isinstance(inner, dict) else {}
     wanted = [("input.key", path) for path in read.key if not path.endswith("*")]
     wanted += [("input.fields.name", path) for path in read.fields.name]

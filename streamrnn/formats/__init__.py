@@ -9,7 +9,7 @@ What cannot be used is a RecordError with one of these reasons, which becomes a 
 | `invalid_utf8` | the value, or the Kafka key where it names the series, is not UTF-8 |
 | `invalid_json` | the value is not JSON (NaN and Infinity are not JSON, nor is a number beyond the largest double) |
 | `invalid_csv` | the value is not CSV, or a row has another number of cells than there are columns |
-| `not_an_object` | the value is JSON but not an object |
+| `not_an_object` | the value is JSON but neither an object nor a number |
 | `missing_key` | there is no key: nothing is at its path, or the record has no Kafka key |
 | `invalid_key` | the key is neither text nor an integer, is empty, has control characters or more than 256 bytes |
 | `missing_time` | there is no time: nothing is at its path, or the record has no Kafka timestamp |

@@ -1,4 +1,4 @@
-"""JSON: an object, a list of objects, several of them in lines, or a text that contains one of these."""
+"""JSON: an object, a list of objects, several of them in lines, a text that contains one of these, or a number."""
 
 import json
 import re
@@ -14,12 +14,16 @@ BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _NOT_FINITE = re.compile(rb"\b(?:NaN|Infinity)\b")
 _INFLUX = re.compile(r"[^\s{\[\"<,=]+(?:,[^\s=]+=[^\s,]+)* [^\s=]+=[^\s,]+")
 _FRAME_BYTES = 5
+_NUMBER = re.compile(r"\s*[+-]?(?:\d{1,40}(?:\.\d{0,40})?|\.\d{1,40})(?:[eE][+-]?\d{1,3})?\s*", re.ASCII)
 MOST_LINES = 10_000
 """Largest number of lines of one value."""
 
 
 class Json(Format):
-    """Each object is a document, and so is each element of a list. NaN, which is not JSON, is read as null."""
+    """Each object is a document, and so is each element of a list. NaN, which is not JSON, is read as null.
+
+    A bare number, also in a text, is the document {"value": number}.
+    """
 
     flat = True
     """Whether many records can be scanned at once where their mapping is plain."""
@@ -44,6 +48,8 @@ def documents_of(value: bytes) -> Sequence[object]:
         return _unusual(value, error)
     if type(document) is str and document.lstrip()[:1] in ("{", "["):
         document = parse_json(document.encode())
+    if type(document) in (int, float) or (type(document) is str and _NUMBER.fullmatch(document)):
+        return [{"value": document}]
     return document if type(document) is list and document else [document]
 
 

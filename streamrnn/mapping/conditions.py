@@ -7,10 +7,10 @@ from typing import Any
 
 import orjson
 
-from streamrnn.mapping.paths import KeyReader, check_path, decode_own_key, getter
+from streamrnn.mapping.paths import KeyReader, Surroundings, check_path, decode_own_key, getter
 from streamrnn.records import Record
 
-Condition = Callable[[Any, Any, Record], bool]
+Condition = Callable[[Any, Surroundings | None, Record], bool]
 
 _COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
     "==": operator.eq, "!=": operator.ne, "<=": operator.le, ">=": operator.ge, "<": operator.lt, ">": operator.gt,
@@ -43,8 +43,8 @@ def condition(text: str, read_key: KeyReader = decode_own_key) -> Condition:
     path, name, wanted = parse_condition(text)
     compare, get, numeric = _COMPARISONS[name], getter(path, read_key), type(wanted) in (int, float)
 
-    def met(document: Any, root: Any, record: Record) -> bool:
-        value = get(document, root, record)
+    def met(document: Any, around: Surroundings | None, record: Record) -> bool:
+        value = get(document, around, record)
         if numeric and type(value) is str and _NUMBER.fullmatch(value):
             value = float(value)
         if name in ("==", "!="):

@@ -23,7 +23,17 @@ from streamrnn.mapping.conditions import condition
 from streamrnn.mapping.fields import FieldReader, is_pattern
 from streamrnn.mapping.names import key_part
 from streamrnn.mapping.numbers import NumberReader, NumberRule
-from streamrnn.mapping.paths import ALL, find, find_all, getter, is_plain, members, parse_path, present
+from streamrnn.mapping.paths import (
+    ALL,
+    Surroundings,
+    find,
+    find_parts,
+    getter,
+    is_plain,
+    members,
+    parse_path,
+    present,
+)
 from streamrnn.mapping.times import UNITS, TimeReader, TimeRule
 from streamrnn.records import Decoded, Mapping, Observation, Record
 
@@ -37,6 +47,8 @@ MOST_OBSERVATIONS = 10_000
 """Largest number of observations of one record."""
 NO_OBSERVATION = "no_observation"
 FILTERED = "filtered"
+
+_Part = tuple[Any, Surroundings | None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,32 +137,32 @@ class RecordDecoder:
             return self._decode_part(*parts[0], record)
         return self._decode_parts(parts, record)
 
-    def _decode_part(self, part: Any, root: Any, record: Record) -> Decoded:
+    def _decode_part(self, part: Any, around: Surroundings | None, record: Record) -> Decoded:
         """Decode a record with one part, as most have, quickly."""
         if isinstance(part, RecordError):
             return Decoded((), part)
         errors: list[RecordError] = []
         try:
-            observation = self._observe(part, root, record, errors)
+            observation = self._observe(part, around, record, errors)
         except RecordError as error:
             return Decoded((), error)
         if observation is None:
             return Decoded((), join_errors(errors)) if errors else Decoded((), None, {NO_OBSERVATION: 1})
         return Decoded((observation,), join_errors(errors) if errors else None)
 
-    def _decode_parts(self, parts: Sequence[tuple[Any, Any]], record: Record) -> Decoded:
+    def _decode_parts(self, parts: Sequence[_Part], record: Record) -> Decoded:
         found: list[Observation] = []
         errors: list[RecordError] = []
         filtered = 0
-        for part, root in parts:
+        for part, around in parts:
             if isinstance(part, RecordError):
                 errors.append(part)
                 continue
-            if self._conditions and not all(met(part, root, record) for met in self._conditions):
+            if self._conditions and not all(met(part, around, record) for met in self._conditions):
                 filtered += 1
                 continue
             try:
-                observation = self._observe(part, root, record, errors)
+                observation = self._observe(part, around, record, errors)
             except RecordError as error:
                 errors.append(error.with_traceback(None))  # the frames of thousands would be kept
                 continue
@@ -177,29 +189,30 @@ class RecordDecoder:
         except Exception as error:
             raise RecordError("unreadable", f"the value cannot be read: {type(error).__name__}: {error}") from error
 
-    def _parts(self, documents: Sequence[object]) -> list[tuple[Any, Any]]:
-        """Return the part of each observation with the document that it is a part of."""
+    def _parts(self, documents: Sequence[object]) -> list[_Part]:
+        """Return the document of each observation, with what surrounds it where it is a part of one."""
         if self._observations:
-            parts = [(part, document) for document in documents for part in self._selected(document)]
+            parts = [part for document in documents for part in self._selected(document)]
         else:
             _check_count(len(documents))  # before a list of that length is made
-            parts = [(document, document) for document in documents]
+            parts = [(document, None) for document in documents]
         _check_count(len(parts))
         return parts
 
-    def _selected(self, document: object) -> Sequence[object]:
+    def _selected(self, document: object) -> Sequence[_Part]:
         """Return the parts of a document at the path `observations`."""
         if isinstance(document, RecordError):
-            return [document]
-        found = find_all(document, self._observations)
+            return [(document, None)]
+        found = find_parts(document, self._observations)
         if not found and find(document, self._before_all) != []:
             path = self._rules.layout.observations
-            return [
-                RecordError("missing_field", f"nothing at `{path}` (input.observations); {present(document, path)}")
-            ]
+            text = f"nothing at `{path}` (input.observations); {present(document, path)}"
+            return [(RecordError("missing_field", text), None)]
         return found
 
-    def _observe(self, part: Any, root: Any, record: Record, errors: list[RecordError]) -> Observation | None:
+    def _observe(
+        self, part: Any, around: Surroundings | None, record: Record, errors: list[RecordError]
+    ) -> Observation | None:
         """Return the observation of a document, None if all its fields are missing; append what is wrong with others.
 
         Raises:
@@ -207,43 +220,49 @@ class RecordDecoder:
         """
         if type(part) is not dict and (type(part) is not list or not part):
             raise RecordError("not_an_object", lambda: f"the value must be a JSON object, not {shorten(part)}")
-        key = self._key(part, root, record)
-        time = self._event_time(part, root, record)
-        fields, wrong, missing = self._fields.read(part, root, record)
+        key = self._key(part, around, record)
+        time = self._event_time(part, around, record)
+        fields, wrong, missing = self._fields.read(part, around, record)
         errors += wrong
         if not fields and not wrong and not missing:
             reason = "no_fields" if self._rules.layout.fields.only is None else "missing_field"
             raise RecordError(reason, lambda: self._fields.explain(part))
         return Observation(key, time, tuple(fields)) if fields else None
 
-    def _key(self, part: Any, root: Any, record: Record) -> str:
+    def _key(self, part: Any, around: Surroundings | None, record: Record) -> str:
         if not self._keys:
             return record_key(record, self._key_format)
         if len(self._keys) == 1 and (get := self._keys[0][1]) is not None:
-            value = get(part, root, record)
+            value = get(part, around, record)
             return parse_key(value) if value is not None else self._no_key(self._keys[0][0], part)
         texts = []
         for path, get in self._keys:
             if get is None:
-                tags = sorted((name, parse_key(value)) for name, value in members(path, part) if value is not None)
+                named = next((found for each in _with(around, part) if (found := [*members(path, each)])), ())
+                tags = sorted((name, parse_key(value)) for name, value in named if value is not None)
                 texts.append(",".join(f"{name}={value}" for name, value in tags))
             else:
-                value = get(part, root, record)
+                value = get(part, around, record)
                 texts.append(key_part(parse_key(value)) if value is not None else self._no_key(path, part))
         return parse_key("/".join(filter(None, texts)))
 
     def _no_key(self, path: str, part: Any) -> str:
         raise RecordError("missing_key", lambda: f"no key at `{path}` (input.key); {present(part, path)}")
 
-    def _event_time(self, part: Any, root: Any, record: Record) -> int:
+    def _event_time(self, part: Any, around: Surroundings | None, record: Record) -> int:
         if not self._times:
             return record_time(record)
         for path, get in self._times:
-            value = get(part, root, record)
+            value = get(part, around, record)
             if value is not None:
                 return record_time(record) if path == "record:timestamp" else self._time.read(value)
         path = self._times[0][0]
         raise RecordError("missing_time", lambda: f"no time at `{path}` (input.time); {present(part, path)}")
+
+
+def _with(around: Surroundings | None, part: Any) -> Sequence[Any]:
+    """Return a part and what surrounds it, the innermost first."""
+    return (part, *around.documents) if around is not None else (part,)
 
 
 def _check_count(observations: int) -> None:

@@ -14,6 +14,7 @@ from streamrnn.mapping.paths import (
     RECORD,
     KeyReader,
     Step,
+    Surroundings,
     decode_own_key,
     find,
     getter,
@@ -94,10 +95,10 @@ class FieldReader:
         self._label = [getter(path, read_key) for path in rule.name]
         self._value = getter(rule.value, read_key) if rule.value else None
 
-    def read(self, document: Any, root: Any, record: Record) -> Selected:
+    def read(self, document: Any, around: Surroundings | None, record: Record) -> Selected:
         """Return the fields of an observation's document; there may be none."""
         if self._label and self._value is not None:
-            return self._long(document, root, record)
+            return self._long(document, around, record)
         inner = find(document, self._under) if self._under else document
         if type(inner) is str:
             inner = json_in(inner)
@@ -257,21 +258,41 @@ class FieldReader:
             chosen = self._matches(name)
         return field_name(name) if chosen else None
 
-    def _long(self, document: Any, root: Any, record: Record) -> Selected:
-        """Return the field that a document names."""
-        parts = [get(document, root, record) for get in self._label]
+    def _long(self, document: Any, around: Surroundings | None, record: Record) -> Selected:
+        """Return the field that a document names, or those of a list of names beside a list of values."""
+        parts = [get(document, around, record) for get in self._label]
+        value = self._value(document, around, record) if self._value else None
+        lists = type(parts[0]) is type(value) is list and len(parts) == 1
         for path, part in zip(self._rule.name, parts, strict=True):
-            if type(part) is not str and type(part) is not int:
+            if not (all(map(_is_name, part)) if lists else _is_name(part)):
                 text = f"no name of a field at `{path}` (input.fields.name); {present(document, path)}"
                 return [], [RecordError("missing_field", text)], False
-        name = ".".join(map(str, parts))
-        value = self._value(document, root, record) if self._value else None
+        names = list(map(str, parts[0])) if lists else [".".join(map(str, parts))]
+        values = value if type(value) is list and lists else [value]
+        if not len(names) == len(set(names)) == len(values):
+            text = f"`{self._rule.name[0]}` must have one name for each element of `{self._rule.value}` (input.fields)"
+            return [], [RecordError("missing_field", text)], False
+        usable, errors, missing = list[tuple[str, float]](), list[RecordError](), False
+        for name, each in zip(names, values, strict=True):
+            missing |= self._read_named(name, each, usable, errors)
+        return usable, errors, missing
+
+    def _read_named(self, name: str, value: Any, usable: list[tuple[str, float]], errors: list[RecordError]) -> bool:
+        """Append the field that a document names, or what is wrong with it; return whether it is missing."""
         try:
             field = self._names[name] if name in self._names else self._learn(name)
             number = None if field is None else self._numbers.read(name, value, named=True)
         except RecordError as error:
-            return [], [error], False
-        return ([], [], True) if field is None or number is None else ([(field, number)], [], False)
+            errors.append(error.with_traceback(None))
+            return False
+        if field is None or number is None:
+            return True
+        usable.append((field, number))
+        return False
+
+
+def _is_name(value: Any) -> bool:
+    return type(value) is str or type(value) is int
 
 
 def _is_path(name: str) -> bool:

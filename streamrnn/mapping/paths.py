@@ -6,7 +6,9 @@ r"""Paths into documents and records, such as `tags.host`, `data[*]`, `readings[
 | `"a.b".c` | member `c` of the member whose name is `a.b`; also `['a.b'].c` |
 | `a[0]`, `a[-1]` | the first and the last element of a list |
 | `a[*]`, `a.*` | all elements of a list, all members of an object |
-| `$.a` | `a` of the whole document, where `observations` selects parts of it; `a` looks in the part first |
+| `tags.*` | as a key: the members with their names, also of a list of `{name, value}`, `{key, value}` and the like |
+| `$.a` | `a` of the whole document, where `observations` selects parts of it; `a` looks in the part, then around it |
+| `member:name` | the name of the member that `*` in `observations` selects |
 | `record:key`, `record:key.id` | the record's own key, as text, or a member of it where it is JSON |
 | `record:timestamp`, `record:topic`, `record:partition` | the record's own timestamp (ms), topic and partition |
 | `header:name` | the last header of that name, as text |
@@ -19,7 +21,7 @@ import binascii
 import re
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -28,14 +30,25 @@ from streamrnn.records import Record
 
 Step = str | int
 """A member's name, an element's index, or ALL."""
-Getter = Callable[[Any, Any, Record], Any]
-"""Returns the value at a path for an observation's document, the whole document and the record."""
+
+
+class Surroundings(NamedTuple):
+    """What surrounds a part of a document."""
+
+    documents: tuple[Any, ...]
+    """The elements of lists and members that it is within, the innermost first, and the whole document."""
+    name: str | None = None
+    """Name of the innermost member that `*` has selected."""
+
+
+Getter = Callable[[Any, Surroundings | None, Record], Any]
+"""Returns the value at a path for an observation's document, what surrounds that if it is a part, and the record."""
 
 KeyReader = Callable[[Record], Any]
 """Returns the content of a record's own key."""
 
 ALL = "[*]"
-RECORD, HEADER, ROOT = "record:", "header:", "$"
+RECORD, HEADER, ROOT, MEMBER_NAME = "record:", "header:", "$", "member:name"
 _RECORD_PARTS = ("key", "timestamp", "topic", "partition")
 _STEP = re.compile(r"""\.?(?:"([^"]+)"|([^.\[\]"'\s][^.\[\]"']*))|\.?\[(?:(-?\d{1,6})|(\*)|'([^']+)'|"([^"]+)")\]""")
 _KNOWN_PATHS = 1000
@@ -43,6 +56,7 @@ LONGEST_TEXT = 64 * 1024
 """Characters of text into which a path leads on."""
 _JSON_STARTS = ("{", "[", "ey", "ew", "W3", "Wy", "Ww")
 """How JSON objects and lists of them begin, as they are and in base64."""
+_PAIR_NAMES = ("name", "key", "tag")
 MOST_STEPS = 32
 """Largest number of steps of a path."""
 
@@ -88,6 +102,8 @@ def check_path(text: str) -> str:
     Raises:
         ValueError: it is not; the message says what is allowed.
     """
+    if text == MEMBER_NAME:
+        return text
     if text.startswith(HEADER):
         if not text.removeprefix(HEADER):
             raise ValueError("header: needs the name of a header, such as header:device")
@@ -105,27 +121,29 @@ def check_path(text: str) -> str:
 
 def is_plain(path: str) -> bool:
     """Return whether a path is a name, or names separated by dots."""
-    return not path.startswith((RECORD, HEADER, ROOT)) and all(
+    return not path.startswith((RECORD, HEADER, ROOT, MEMBER_NAME)) and all(
         type(step) is str and step != ALL for step in parse_path(path)
     )
 
 
 def getter(path: str, read_key: KeyReader = decode_own_key) -> Getter:
     """Return a function that finds the value at a valid path; `read_key` returns the content of a record's own key."""
+    if path == MEMBER_NAME:
+        return lambda _part, around, _record: around and around.name
     if path.startswith(HEADER):
         name = path.removeprefix(HEADER)
-        return lambda _part, _root, record: _header(record, name)
+        return lambda _part, _around, record: _header(record, name)
     if path.startswith(RECORD):
         return _record_getter(path.removeprefix(RECORD), read_key)
     steps = parse_path(path)
     if path.startswith(ROOT):
-        return lambda _part, root, _record: find(root, steps)
+        return lambda part, around, _record: find(around.documents[-1] if around else part, steps)
     if len(steps) == 1 and type(steps[0]) is str and steps[0] != ALL:
         return _member_getter(steps[0])
 
-    def found(part: Any, root: Any, _record: Record) -> Any:
+    def found(part: Any, around: Surroundings | None, _record: Record) -> Any:
         value = find(part, steps)
-        return find(root, steps) if value is None and root is not part else value
+        return _find_around(around, steps) if value is None and around is not None else value
 
     return found
 
@@ -143,32 +161,51 @@ def json_in(text: str) -> Any:
     return _parsed(text)
 
 
-def find_all(document: Any, steps: Sequence[Step]) -> list[Any]:
+def find_parts(document: Any, steps: Sequence[Step]) -> list[tuple[Any, Surroundings]]:
     """Return the values at a path with any number of `*`; a list at its end counts as all its elements."""
-    found = [document]
-    for index, step in enumerate(steps):
+    found = [(document, Surroundings((document,)))]
+    tail = len(steps) - steps[::-1].index(ALL) if ALL in steps else 0
+    for index, step in enumerate(steps[:tail]):
         if step == ALL:
-            found = [each for value in found for each in _elements(value)]
-            continue
-        rest = steps[index:]
-        if ALL not in rest:
-            found = [value for each in found if (value := find(each, rest)) is not None]
-            break
-        found = [value for each in found if (value := find(each, [step])) is not None]
-    if steps and steps[-1] == ALL:
+            found = [each for part, around in found for each in _elements(part, around)]
+            if index + 1 < len(steps):  # what follows is within the elements
+                found = [(each, Surroundings((each, *around.documents), around.name)) for each, around in found]
+        else:
+            found = [(value, around) for part, around in found if (value := find(part, [step])) is not None]
+    if tail == len(steps):
         return found
-    found = [json_in(value) if type(value) is str else value for value in found]
-    return [each for value in found for each in (value if type(value) is list else [value]) if each is not None]
+    values = [(_opened(value), around) for part, around in found if (value := find(part, steps[tail:])) is not None]
+    return [
+        (each, around)
+        for value, around in values
+        for each in (value if type(value) is list else [value])
+        if each is not None
+    ]
 
 
 def members(path: str, document: Any) -> Iterator[tuple[str, Any]]:
-    """Yield name and value of what a path that ends in `*` selects; nothing unless it is a list or an object."""
+    """Yield name and value of what a path that ends in `*` selects; nothing unless it is a list or an object.
+
+    A list of objects of a name and a value is like an object: `[{"Name": "host", "Value": "a"}]` is `{"host": "a"}`.
+    """
     *parent, _last = parse_path(path)
     value = find(document, parent) if parent else document
     if type(value) is dict:
         yield from value.items()
     elif type(value) is list:
-        yield from ((str(index), each) for index, each in enumerate(value))
+        yield from (named_pair(each) or (str(index), each) for index, each in enumerate(value))
+
+
+def named_pair(element: Any) -> tuple[str, Any] | None:
+    """Return name and value of an object that has just these, such as `{"key": "host", "value": "a"}`; else None."""
+    if type(element) is not dict or len(element) != 2:
+        return None
+    by_name = {name.lower(): each for name, each in element.items()}
+    label = next((by_name[name] for name in _PAIR_NAMES if name in by_name), None)
+    value = by_name.get("value")
+    if type(value) is dict and len(value) == 1:  # OpenTelemetry's {"stringValue": "a"}
+        (value,) = value.values()
+    return (label, value) if type(label) is str and "value" in by_name else None
 
 
 def present(document: Any, path: str) -> str:
@@ -203,19 +240,35 @@ def _parsed(text: str) -> Any:
     return content if type(content) in (dict, list) else None
 
 
-def _elements(value: Any) -> list[Any]:
-    if type(value) is str:
-        value = json_in(value)
+def _opened(value: Any) -> Any:
+    """Return the JSON in a text; other values as they are."""
+    return json_in(value) if type(value) is str else value
+
+
+def _elements(value: Any, around: Surroundings) -> Iterator[tuple[Any, Surroundings]]:
+    """Yield what `*` selects from a list or an object."""
+    value = _opened(value)
     if type(value) is list:
-        return value
-    return list(value.values()) if type(value) is dict else []
+        yield from ((each, around) for each in value)
+    elif type(value) is dict:
+        yield from ((each, around._replace(name=name)) for name, each in value.items())
+
+
+def _find_around(around: Surroundings, steps: Sequence[Step]) -> Any:
+    for document in around.documents:
+        value = find(document, steps)
+        if value is not None:
+            return value
+    return None
 
 
 def _member_getter(name: str) -> Getter:
-    def found(part: Any, root: Any, _record: Record) -> Any:
+    def found(part: Any, around: Surroundings | None, _record: Record) -> Any:
         value = part.get(name) if type(part) is dict else None
-        if value is None and root is not part and type(root) is dict:
-            return root.get(name)
+        if value is None and around is not None:
+            for document in around.documents:
+                if type(document) is dict and (value := document.get(name)) is not None:
+                    return value
         return value
 
     return found
@@ -225,12 +278,12 @@ def _record_getter(path: str, read_key: KeyReader) -> Getter:
     part, _, inner = path.partition(".")
     if part == "key" and inner:
         steps = parse_path(inner)
-        return lambda _part, _root, record: find(read_key(record), steps)
+        return lambda _part, _around, record: find(read_key(record), steps)
     if part == "key":
-        return lambda _part, _root, record: _key_or_text(read_key(record))
+        return lambda _part, _around, record: _key_or_text(read_key(record))
     if part == "timestamp":
-        return lambda _part, _root, record: None if record.timestamp == -1 else record.timestamp
-    return lambda _part, _root, record: getattr(record, part)
+        return lambda _part, _around, record: None if record.timestamp == -1 else record.timestamp
+    return lambda _part, _around, record: getattr(record, part)
 
 
 def _key_or_text(content: Any) -> Any:

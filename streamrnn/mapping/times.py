@@ -35,6 +35,8 @@ _DIGITS = re.compile(r"(\d{4})(\d{2})(\d{2})(?:(\d{2})(\d{2})(\d{2}))?", re.ASCI
 """Date and time without separators, none of which is a number of seconds or milliseconds from 1980 to 2199."""
 _PLAIN_LENGTHS = frozenset({9, 10, 11, 12, 13, 15, 16, 18, 19})
 """Lengths of text that is a number, not date and time without separators."""
+_JSON_DATE = re.compile(r"/Date\((-?\d{1,15})(?:[+-]\d{4})?\)/", re.ASCII)
+"""Milliseconds, as JSON serialisers of .NET write them."""
 _DATE = r"(?:\d{4}[-/]|.{2,6}[./-]\d{4})"
 _INTERVAL = re.compile(rf"({_DATE}.{{4,36}}?)(?: [-\u2013] |/)(?:{_DATE}.{{1,36}}|P\w+)", re.ASCII)
 _LONGEST = 80
@@ -158,6 +160,8 @@ class TimeReader:
             return self._number(int(text) if text.lstrip("+-").isdigit() else Decimal(text))
         if _MAIL.fullmatch(text) or _CTIME.fullmatch(text):
             return self._mail(text)
+        if match := _JSON_DATE.fullmatch(text):
+            return time if (time := int(match[1])) >= self._rule.earliest else None
         if _COMMON_LOG.fullmatch(text):
             day, _, rest = text.partition(":")
             return self._mail(f"{day.replace('/', ' ')} {rest}")

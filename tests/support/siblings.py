@@ -751,9 +751,200 @@ SIBLINGS: dict[str, Sibling] = {
         absent=("slave", "fc"),
     ),
     "two lists side by side": Sibling(
-        each(lambda n: {name: [{"ts": T + n, "temp": 20.5 + n}] for name in ("A", "B")}),
+        each(lambda n: {"id": "own", **{name: [{"ts": T + n, "temp": 20.5 + n}] for name in ("A", "B")}}),
         [],
         doubt="`B[*]`: more observations, which are not read",
+    ),
+    "lists under the names of devices": Sibling(
+        each(lambda n: {name: [{"ts": T + n, "values": {"temp": 20.5 + n}}] for name in ("A", "B")}),
+        [("A", T, "temp", 20.5), ("B", T, "temp", 20.5), ("B", T + 1, "temp", 21.5)],
+    ),
+    "points of Datadog": Sibling(
+        each(
+            lambda n: {
+                "series": [
+                    {"metric": name, "points": [[S + 10 * n, 20.5 + n % 3]], "type": "gauge", "host": "web1"}
+                    for name in ("load", "cpu")
+                ]
+            }
+        ),
+        [("web1/load", T, "[1]", 20.5), ("web1/cpu", T, "[1]", 20.5), ("web1/cpu", T + 10_000, "[1]", 21.5)],
+        doubt="fields are numbered by their place",
+    ),
+    "candles of OKX": Sibling(
+        each(
+            lambda n: {
+                "arg": {"channel": "candle1m", "instId": "BTC-USDT"},
+                "data": [[str(T + 60_000 * n), f"{50000 + n % 5}", "50010", "49990", "50000.5", "12.3", "1"]],
+            }
+        ),
+        [("BTC-USDT", T, "[1]", 50000.0), ("BTC-USDT", T + 60_000, "[4]", 50000.5)],
+        doubt="fields are numbered by their place",
+    ),
+    "values of collectd": Sibling(
+        each(
+            lambda n: [
+                {
+                    "values": [197 + n * n, 175 + n * n],
+                    "dstypes": ["counter", "counter"],
+                    "dsnames": ["read", "write"],
+                    "time": S + n // 2 * 10 + 0.123,
+                    "interval": 10.0,
+                    "host": "leeloo",
+                    "plugin": "disk",
+                    "plugin_instance": f"sd{'ab'[n % 2]}",
+                    "type": kind,
+                    "type_instance": "",
+                }
+                for kind in ("octets", "ops")
+            ]
+        ),
+        [
+            ("leeloo/octets/sda", T + 123, "read", 197.0),
+            ("leeloo/ops/sda", T + 123, "write", 175.0),
+            ("leeloo/octets/sdb", T + 123, "read", 198.0),
+        ],
+    ),
+    "measures of Timestream": Sibling(
+        each(
+            lambda n: {
+                "Dimensions": [{"Name": "host", "Value": "h1"}, {"Name": "az", "Value": "a"}],
+                "MeasureName": "cpu",
+                "MeasureValue": str(20.5 + n % 4),
+                "Time": str(T + n),
+                "TimeUnit": "MILLISECONDS",
+            }
+        ),
+        [("az=a,host=h1/cpu", T, "MeasureValue", 20.5)],
+    ),
+    "metrics of Azure": Sibling(
+        each(
+            lambda n: {
+                "records": [{"count": 4, "average": 20.5 + n, "resourceId": "VM1", "time": iso(n), "metricName": "CPU"}]
+            }
+        ),
+        [("VM1/CPU", T, "average", 20.5)],
+    ),
+    "time series of Cloud Monitoring": Sibling(
+        each(
+            lambda n: {
+                "metric": {"type": "cpu/utilization", "labels": {"instance_name": "vm1"}},
+                "resource": {"type": "gce_instance", "labels": {"zone": "z"}},
+                "points": [{"interval": {"startTime": iso(n), "endTime": iso(n)}, "value": {"doubleValue": 0.25 + n}}],
+            }
+        ),
+        [("vm1/cpu%2Futilization", T, "doubleValue", 0.25)],
+    ),
+    "history of Zabbix": Sibling(
+        each(
+            lambda n: {
+                "host": {"host": "web1", "name": "Web 1"},
+                "itemid": 23296,
+                "name": "Load",
+                "clock": S + 60 * n,
+                "ns": 123456789,
+                "value": 1.5 + n,
+            }
+        ),
+        [("web1", T, "value", 1.5)],
+        absent=("ns", "itemid"),
+    ),
+    "result of a check with the times of its course": Sibling(
+        each(
+            lambda n: {
+                "timestamp": S + 60 * n + 0.5,
+                "host": "h1",
+                "result": {"rta": 20.5, "execution_start": S + 60 * n + 0.1, "execution_end": S + 60 * n + 0.2},
+            }
+        ),
+        [("h1", T + 500, "rta", 20.5)],
+        absent=("execution_end", "result.execution_end", "result.execution_start"),
+    ),
+    "station without a name": Sibling(
+        each(lambda n: {"dateTime": str(S + 60 * n), "outTemp": str(20.5 + n % 3), "interval": "1"}),
+        [("own", T, "outTemp", 20.5)],
+    ),
+    "readings within devices": Sibling(
+        each(
+            lambda n: {
+                "site": "s",
+                "devices": [
+                    {"id": name, "readings": [{"ts": T + n, "temp": 20.5 + n}, {"ts": T + n + 500, "temp": 21.0 + n}]}
+                    for name in ("d1", "d2")
+                ],
+            }
+        ),
+        [("s/d1", T, "temp", 20.5), ("s/d2", T, "temp", 20.5), ("s/d2", T + 500, "temp", 21.0)],
+    ),
+    "sensors under the id of a chip": Sibling(
+        each(
+            lambda n: {
+                "esp8266id": "12345",
+                "software_version": "NRZ-2020",
+                "values": [{"value_type": "P1", "value": f"{20.5 + n}"}, {"value_type": "P2", "value": "9.5"}],
+            }
+        ),
+        [("12345", T, "P1", 20.5), ("12345", T, "P2", 9.5)],
+    ),
+    "lanes of a road": Sibling(
+        each(
+            lambda n: {
+                "siteId": "A1",
+                "from": iso(n),
+                "to": iso(n + 1),
+                "lanes": [{"lane": 1, "count": 10 + n % 5}, {"lane": 2, "count": 7 + n % 3}],
+            }
+        ),
+        [("A1/1", T, "count", 10.0), ("A1/2", T, "count", 7.0)],
+        absent=("lane",),
+    ),
+    "station beside the time of the server": Sibling(
+        each(
+            lambda n: {
+                "body": {"devices": [{"station_name": "Home", "now": {"time_utc": S + 600 * n, "CO2": 400 + n % 9}}]},
+                "time_server": S + 600 * n + 3,
+            }
+        ),
+        [("Home", T, "now.CO2", 400.0)],
+    ),
+    "ships": Sibling(
+        each(lambda n: {"mmsi": 230123456 + n % 2, "sog": 20.5 + n, "timestamp": iso(n // 2)}),
+        [("230123456", T, "sog", 20.5), ("230123457", T, "sog", 21.5)],
+        absent=("mmsi",),
+    ),
+    "interfaces of a switch": Sibling(
+        each(
+            lambda n: {
+                "agent_host": "sw1",
+                "ifIndex": str(1 + n % 2),
+                "ifHCInOctets": 10**12 + n * n,
+                "polled_at": S + n // 2 * 60,
+            }
+        ),
+        [("sw1/1", T, "ifHCInOctets", 1e12), ("sw1/2", T, "ifHCInOctets", 1e12 + 1)],
+        absent=("ifIndex",),
+    ),
+    "dates of .NET": Sibling(
+        each(lambda n: {"Tag": "FT101", "Timestamp": f"/Date({T + n})/", "Value": 20.5 + n}),
+        [("FT101", T, "Value", 20.5), ("FT101", T + 1, "Value", 21.5)],
+    ),
+    "days of a spreadsheet": Sibling(
+        each(lambda n: {"id": "a", "date": 45352.5 + n / 24, "v": 20.5 + n}),
+        [("a", T, "v", 20.5)],
+        absent=("date",),
+        doubt="counts days",
+    ),
+    "year, month and day": Sibling(
+        each(lambda n: {"Year": 2024, "Month": 3, "Day": 1 + n % 28, "load": 20.5 + n}),
+        [("own", T, "load", 20.5)],
+        doubt="must be written as one time",
+    ),
+    "bare numbers": Sibling([f"{20 + n}.5" for n in range(9)], [("own", T, "value", 20.5), ("own", T, "value", 21.5)]),
+    "rows that begin with a name": Sibling(
+        each(lambda n: f"pump7;{iso(n)};{20 + n % 3}.5;{1000 + n % 5}"),
+        [("pump7", T, "c3", 20.5), ("pump7", T, "c4", 1000.0)],
+        doubt="input.csv.columns",
+        key=None,
     ),
     "hexadecimal payload": Sibling(
         each(lambda n: {"id": "tag", "ts": S + n, "data": "0201061BFF", "temperature": 20.5 + n}),

@@ -15,7 +15,7 @@ from streamrnn.formats.json import Json
 from streamrnn.mapping.decoder import MappingRules, RecordDecoder
 from streamrnn.mapping.names import field_name, is_literal
 from streamrnn.mapping.numbers import NumberRule
-from streamrnn.mapping.paths import check_path, find, find_all, getter, parse_path
+from streamrnn.mapping.paths import check_path, find, find_parts, getter, parse_path
 from streamrnn.mapping.times import TimeRule
 from streamrnn.records import Decoded, Observation, Record
 
@@ -64,7 +64,7 @@ DOCUMENT = {"a": {"b": 1, "c.d": {"e": 2}}, "x.y": 3, "l": [{"v": 4}, {"v": 5}],
 def test_path(path: str, value: object) -> None:
     """A path leads to a member, an element, a header or a part of the record; None where there is nothing."""
     assert check_path(path) == path
-    assert getter(path)(DOCUMENT, DOCUMENT, record_of(None)) == value
+    assert getter(path)(DOCUMENT, None, record_of(None)) == value
 
 
 @pytest.mark.parametrize(
@@ -76,12 +76,17 @@ def test_no_path(path: str) -> None:
         check_path(path)
 
 
+def parts_at(document: object, path: str) -> list[object]:
+    """Return the parts at a path."""
+    return [part for part, _ in find_parts(document, parse_path(path))]
+
+
 def test_wildcards() -> None:
     """A star stands for all elements of a list and all members of an object."""
-    assert find_all(DOCUMENT, parse_path("l[*].v")) == [4, 5]
-    assert find_all(DOCUMENT, parse_path("l[*]")) == DOCUMENT["l"] == find_all(DOCUMENT, parse_path("l"))
-    assert find_all(DOCUMENT, parse_path("a.*")) == [1, {"e": 2}]
-    assert find_all(DOCUMENT, parse_path("q[*]")) == []
+    assert parts_at(DOCUMENT, "l[*].v") == [4, 5]
+    assert parts_at(DOCUMENT, "l[*]") == DOCUMENT["l"] == parts_at(DOCUMENT, "l")
+    assert parts_at(DOCUMENT, "a.*") == [1, {"e": 2}]
+    assert parts_at(DOCUMENT, "q[*]") == []
     assert find(DOCUMENT, parse_path("l")) == DOCUMENT["l"]
 
 
@@ -126,6 +131,66 @@ def test_long_format() -> None:
     assert reason({"k": "p", "t": T, "metric": "m", "value": "x"}, layout)[0] == "not_a_number"
 
 
+def keys_of(value: object, layout: Layout) -> list[str]:
+    """Return the keys of the observations of one record."""
+    found = decoded(value, layout)
+    assert found.error is None
+    return [each.key for each in found.observations]
+
+
+def test_paths_look_around_a_part() -> None:
+    """What a part lacks is found in what surrounds it, the innermost first, with `$` in the whole document."""
+    reading = {"t": T, "v": 1.5}
+    document = {"id": "all", "site": "s", "devices": [{"id": "d1", "readings": [reading]}]}
+    layout = Layout("devices[*].readings[*]", ("site", "id"), ("t",), FieldRule(only=("v",)))
+    assert keys_of(document, layout) == ["s/d1"]
+    assert keys_of(document, layout._replace(key=("$.id",))) == ["all"]
+    inner = {"id": "all", "devices": [{"id": "d1", "now": reading}, {"now": reading}]}
+    assert keys_of(inner, layout._replace(key=("id",), observations="devices[*].now")) == ["d1", "all"]
+
+
+def test_pairs_of_names_and_values_are_tags() -> None:
+    """A list of objects of a name and a value makes a key as an object of these members does."""
+    for tags in (
+        {"host": "a", "az": "b"},
+        [{"Name": "host", "Value": "a"}, {"Name": "az", "Value": "b"}],
+        [{"key": "host", "value": {"stringValue": "a"}}, {"key": "az", "value": {"stringValue": "b"}}],
+        [{"tag": "host", "value": "a"}, {"tag": "az", "value": "b"}],
+    ):
+        document = {"tags": tags, "t": T, "points": [[T, 1.5]]}
+        layout = Layout("", ("tags.*",), ("t",), FieldRule(only=("points[0][1]",)))
+        assert keys_of(document, layout) == ["az=b,host=a"]
+        around = layout._replace(observations="points[*]", time=("[0]",), fields=FieldRule(only=("[1]",)))
+        assert keys_of(document, around) == ["az=b,host=a"]
+
+
+@pytest.mark.parametrize(("value", "number"), [(b"20.5", 20.5), (b'"20.5"', 20.5), (b" -3 ", -3.0), (b"1e3", 1000.0)])
+def test_a_bare_number_is_a_value(value: bytes, number: float) -> None:
+    """A record that is just a number has the field `value`, with the record's own key and timestamp."""
+    (observation,) = decoded(value, Layout()).observations
+    assert (observation.time, dict(observation.fields)) == (T, {"value": number})
+    for other in (b"true", b"null", b'"on"', b"[1, 2]", b'"1.5 C"'):
+        assert reason(other, Layout())[0] == "not_an_object"
+
+
+def test_names_beside_values() -> None:
+    """A list of names and one of values are fields; they must have one length, and names must differ."""
+    layout = Layout("", ("k",), ("t",), FieldRule(name=("names",), value="values"))
+    document = {"k": "a", "t": T, "names": ["read", "write", "x"], "values": [1, "2.5", None]}
+    assert fields_of(document, layout) == {"read": 1.0, "write": 2.5}
+    for names in (["read", "write"], ["read", "read", "x"], ["read", None, "x"], [], "read"):
+        assert reason({**document, "names": names}, layout)[0] in ("missing_field", "not_a_number")
+
+
+def test_the_name_of_a_member_is_a_key() -> None:
+    """`member:name` is the name of the innermost member that a star has selected."""
+    document = {"Device A": [{"t": T, "v": 1}, {"t": T + 1, "v": 2}], "Device B": [{"t": T, "v": 3}]}
+    layout = Layout("*[*]", ("member:name",), ("t",), FieldRule(only=("v",)))
+    assert keys_of(document, layout) == ["Device A", "Device A", "Device B"]
+    assert keys_of({"a": {"t": T, "v": 1}, "b": {"t": T, "v": 1}}, layout._replace(observations="*")) == ["a", "b"]
+    assert reason({"t": T, "v": 1}, layout._replace(observations=""))[0] == "missing_key"
+
+
 @pytest.mark.parametrize(
     ("path", "document", "parts"),
     [
@@ -136,7 +201,7 @@ def test_long_format() -> None:
 )  # fmt: skip
 def test_parts_do_not_depend_on_their_number(path: str, document: dict[str, Any], parts: list[Any]) -> None:
     """A list at the end of a path counts as its elements, of one list or of several."""
-    assert find_all(document, parse_path(path)) == parts
+    assert parts_at(document, path) == parts
 
 
 @pytest.mark.parametrize(

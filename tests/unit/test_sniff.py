@@ -177,7 +177,7 @@ def test_bounds_are_proposed_for_what_is_never_negative(sign: int, proposed: dic
             {"hourly": {"time": ["2024-03-01T10:00"], "temp": [1.5, 2.5]}},
             "`hourly.temp`: lists of numbers are no fields",
         ),
-        ({"arg": {"instId": "B"}, "data": [["1709287200000", "3.721", "1"]]}, "`data`: lists of numbers are no fields"),
+        ({"arg": {"instId": "B"}, "data": [["1709287200000", "3.721", "1"]]}, "fields are numbered by their place"),
         ({"values": [1.5], "host": "h", "time": 1709287200.5}, "`values`: lists of numbers are no fields"),
         ({"device": "a", "ts": "01/02/24 10:00", "x": 1.5}, "years of two digits"),
         ({"device": "a", "ts": "yesterday at 10", "x": 1.5}, "set input.time.format"),

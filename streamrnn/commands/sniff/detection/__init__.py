@@ -30,6 +30,9 @@ _PROMETHEUS = re.compile(
 )
 GRAPHITE = re.compile(r"[^\s=,;{\[\"<]+(?:;[^\s=;]+=[^\s;]+)* [-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)? \d{9,10}")
 """A line of Graphite: a path, a value and epoch seconds."""
+_NUMBER = re.compile(r"\s*[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?\s*")
+_PAIR = re.compile(r"[^\s=:;,|]+(?:=|::)[^\s=]|[A-Za-z][\w.-]*:[\d.+-]+\|")
+"""How lines of names with values begin, such as those of FIX, Nagios and StatsD, which are no rows of a table."""
 _DELIMITERS = (";", "\t", ",", "|")
 
 
@@ -201,6 +204,8 @@ def _text_kind(text: str) -> str:
     lines = [line.strip("\r") for line in text.split("\n") if line.strip()][:50]
     if not lines:
         return UNKNOWN
+    if _NUMBER.fullmatch(text):
+        return "json"
     if any(line.startswith(("# HELP ", "# TYPE ")) for line in lines):
         return "prometheus"
     bare = [line for line in lines if not line.startswith("#")]
@@ -216,7 +221,7 @@ def _text_kind(text: str) -> str:
 
 def _is_table(lines: Sequence[str]) -> bool:
     """Return whether lines have the same number of delimiters, a number and no more than one line of title."""
-    if len(lines) < 2:
+    if len(lines) < 2 or all(_PAIR.match(line) for line in lines):
         return False
     for mark in _DELIMITERS:
         counts = Counter(line.count(mark) for line in lines)

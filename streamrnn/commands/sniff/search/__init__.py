@@ -13,6 +13,7 @@ from streamrnn.commands.sniff.search.table import (
     ObservationRow,
     columns_of,
     is_moment,
+    is_row,
     lists_in,
     number_in,
     rows_of,
@@ -29,6 +30,7 @@ from streamrnn.commands.sniff.search.words import (
     last_step,
     time_score,
 )
+from streamrnn.mapping.paths import MEMBER_NAME, named_pair
 from streamrnn.records import Record
 
 Document = tuple[object, Record]
@@ -52,19 +54,22 @@ def find_mapping(documents: Sequence[Document], *, table: bool = False) -> Found
     """Return where documents, each with its record, have their observations; `table`: they are rows of a table."""
     observations = find_observations([document for document, _ in documents])
     rows = rows_of(documents, observations)
-    if not rows or not any(type(row.part) is dict for row in rows):
+    if not rows or not any(type(row.part) is dict or is_row(row.part) for row in rows):
         return Found(observations, doubts=tuple(_no_objects(rows)))
     own = columns_of([row.part for row in rows])
-    columns = own | (_root_columns(rows, own) if observations else {})
+    columns = own | (_columns_around(rows, own) if observations else {})
     flag, start = _final_flag(columns, rows)
     time = find_time(columns, rows, prefer=start, table=table)
     used = [path for path, each in columns.items() if path in time.paths or each.name in time.columns]
-    state = _entity(columns)
+    state = _entity(columns) if not any(last_step(path) == "state" for path in used) else ""
     form = find_form([each for each in own.values() if each.path not in used])
     names = long_format(own, used=used, rows=len(rows), form=form)
     label = names[0] if names else ""
     times = time.times if not flag else [None] * len(rows)  # updates of one candle share its time
     key = find_key(columns, rows, used=[*used, label], times=times, label=columns[label].values if label else ())
+    if observations.startswith("*"):
+        named = [row.around.name or "" if row.around else "" for row in rows]
+        key = KeyChoice((MEMBER_NAME,), named, f"{len(set(named))} keys, such as {named[0]}")
     if label and (key.paths in ((), ("record:topic",)) and not _varied(key.keys)) and not state:
         # nothing else tells the series apart: the name is the key
         key = find_key({label: columns[label]}, rows, used=[], times=time.times)
@@ -86,7 +91,13 @@ def find_mapping(documents: Sequence[Document], *, table: bool = False) -> Found
             value="",
             form=fields.form.with_missing((), {"unavailable", "unknown"}),
         )
-    doubts = (*_columnar(rows), *_beside([document for document, _ in documents[:50]], observations))
+    if pair := _side_by_side(rows):
+        fields = FieldChoice(name=pair[0], value=pair[1])
+    doubts = (
+        *(() if pair else _columnar(rows)),
+        *_unnamed(rows),
+        *_beside([document for document, _ in documents[:50]], observations),
+    )
     return Found(observations, time, key, fields, (f"{flag} == true",) if flag else (), doubts)
 
 
@@ -97,6 +108,8 @@ def _varied(keys: Sequence[str]) -> bool:
 def find_observations(documents: Sequence[object]) -> str:
     """Return the path of the parts that make one observation each; empty if that is the whole document."""
     found: dict[tuple[str, ...], list[int]] = defaultdict(list)
+    if documents and all(_names_its_lists(document) for document in documents[:300]):
+        return "*[*]"
     for document in documents[:300]:
         for steps, elements in lists_in(document):
             if any(_has_number(each) for each in elements[:5]):
@@ -119,6 +132,16 @@ def find_observations(documents: Sequence[object]) -> str:
     return best
 
 
+def _names_its_lists(document: object) -> bool:
+    """Return whether a document only has lists of objects, alike and under names of what they are about."""
+    if type(document) is not dict or len(document) < 2 or any(name.lower() in LISTS for name in document):
+        return False
+    if not all(type(each) is list and each and all(type(one) is dict for one in each) for each in document.values()):
+        return False
+    shapes = {frozenset(one) for each in document.values() for one in each[:5]}
+    return len(shapes) == 1 and any(_has_number(each[0]) for each in document.values())
+
+
 def _beside(documents: Sequence[object], observations: str) -> list[str]:
     """Return a doubt about lists beside the one with the observations, whose elements are alike but are not read."""
     if not observations:
@@ -127,7 +150,7 @@ def _beside(documents: Sequence[object], observations: str) -> list[str]:
     for document in documents:
         for steps, elements in lists_in(document):
             path = f"{write_path(steps)}[*]"
-            names = frozenset(elements[0])
+            names = frozenset(elements[0]) if type(elements[0]) is dict else frozenset()
             if observations.startswith(path):
                 chosen, shape = path, names
             else:
@@ -153,6 +176,8 @@ def _inner(document: Any, steps: Sequence[str]) -> str:
 
 def _has_number(element: Any) -> bool:
     columns = columns_of([element])
+    if named_pair(element) is not None and any(type(each.values[0]) is str for each in columns.values()):
+        return any(type(each.values[0]) in (int, float) for each in columns.values())  # a tag
     return (
         any(number_in(each.values[0]) is not None for each in columns.values())
         or any(last_step(path).lower() in VALUES for path in columns)
@@ -183,19 +208,27 @@ def _is_measure(value: Any) -> bool:
     return number is not None and not 1e9 <= abs(number) < 4.2e18 and type(value) is not str
 
 
-def _root_columns(rows: Sequence[ObservationRow], own: Mapping[str, Column]) -> dict[str, Column]:
-    """Return the members of the documents that the parts are of, without the parts."""
-    roots: dict[int, int] = {}
-    documents: list[Any] = []
-    for row in rows:
-        if id(row.root) not in roots:
-            roots[id(row.root)] = len(documents)
-            documents.append(row.root)
-    found = {}
-    for path, column in columns_of(documents).items():
-        written = path if path not in own else f"$.{path}"
-        found[written] = Column(written, column.name, [column.values[roots[id(row.root)]] for row in rows])
+def _columns_around(rows: Sequence[ObservationRow], own: Mapping[str, Column]) -> dict[str, Column]:
+    """Return the members of what surrounds the parts, the innermost first."""
+    found: dict[str, Column] = {}
+    deepest = max(len(row.around.documents) for row in rows if row.around)
+    for level in range(deepest):
+        holders = [row.around.documents[level : level + 1] if row.around else () for row in rows]
+        for path, column in _columns_once([each[0] if each else None for each in holders]).items():
+            written = path if path not in own and path not in found else f"$.{path}" if level == deepest - 1 else ""
+            if written:
+                found[written] = column._replace(path=written)
     return found
+
+
+def _columns_once(documents: Sequence[Any]) -> dict[str, Column]:
+    """Return the columns of documents of which many are one and the same object."""
+    distinct = {id(each): each for each in documents}
+    places = {each: place for place, each in enumerate(distinct)}
+    return {
+        path: column._replace(values=[column.values[places[id(each)]] for each in documents])
+        for path, column in columns_of(list(distinct.values())).items()
+    }
 
 
 def _final_flag(columns: Mapping[str, Column], rows: Sequence[ObservationRow]) -> tuple[str, tuple[str, ...]]:
@@ -246,6 +279,30 @@ def _columnar(rows: Sequence[ObservationRow]) -> list[str]:
         f"{shown}: lists of numbers are no fields; an element that always means the same can be named in input.fields, "
         f"such as {min(names)}[0]; series of values must be written as one object each, with names and a time"
     ]
+
+
+def _side_by_side(rows: Sequence[ObservationRow]) -> tuple[str, str] | None:
+    """Return the members whose lists have the names and the values of the fields, such as collectd's."""
+    names: set[str] = set()
+    values: set[str] = set()
+    for part in (row.part for row in rows[:200]):
+        lists = {name: each for name, each in part.items() if type(each) is list and each} if type(part) is dict else {}
+        numbers = {name for name, each in lists.items() if all(type(value) in (int, float) for value in each)}
+        texts = {
+            name
+            for name, each in lists.items()
+            if "name" in name.lower() and len(set(map(str, each))) == len(each) and all(type(v) is str for v in each)
+        }
+        if len(numbers) != 1 or len(texts) != 1 or len({len(lists[name]) for name in numbers | texts}) != 1:
+            return None
+        names |= texts
+        values |= numbers
+    return (write_path((names.pop(),)), write_path((values.pop(),))) if len(names) == len(values) == 1 else None
+
+
+def _unnamed(rows: Sequence[ObservationRow]) -> list[str]:
+    """Return a doubt about observations that are lists, whose elements have no names."""
+    return ["the observations are lists: fields are numbered by their place"] if is_row(rows[0].part) else []
 
 
 def _lists_of_numbers(document: Any, prefix: str) -> Iterator[str]:

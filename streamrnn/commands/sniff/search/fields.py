@@ -1,5 +1,6 @@
 """The search for the fields: which numbers measure something, and which are ids, times and counters of messages."""
 
+import re
 from collections.abc import Mapping, Sequence
 from glob import escape
 from itertools import pairwise
@@ -14,6 +15,7 @@ from streamrnn.commands.sniff.search.words import (
     PAYLOADS_SURE,
     SURE_NAMES,
     VALUES,
+    is_day_number,
     is_described,
     is_identifier,
     last_step,
@@ -29,6 +31,8 @@ _FEW = 8
 """Values below which nothing is concluded from their course."""
 _MILLISECONDS = 1e11
 _NUMERIC_SHARE = 0.5
+_PLACE = re.compile(r"\[\d+\]")
+"""A field that is an element of a list."""
 
 
 class FieldChoice(NamedTuple):
@@ -191,14 +195,20 @@ def _why_not(
     path = column.path
     known = [each for each in numbers if each is not None]
     whole = all(type(v) is int or (type(v) is str and v.strip().lstrip("+-").isdigit()) for v in column.present)
+    amount = bool(COUNTED.intersection(words_of(last_step(path))))
     reason = ""
-    if time_score(path) == 100 and column.present and all(type(v) is str for v in column.present) and min(known) > 1e8:
+    texts = all(type(v) is str for v in column.present)
+    if (time_score(path) == 100 and texts and min(known) > 1e8) or is_day_number(path, known):
         reason = "a time that is not understood"
     elif whole and exchange and last_step(path) in _EXCHANGE_IDS:
         reason = "an id of the exchange"
     elif is_described(path):
         reason = "describes the message"
-    elif whole and (_is_epoch(numbers) or _is_near(numbers, times) or (time_score(path) >= 75 and min(known) > 1e8)):
+    elif (
+        _is_near(numbers, times)
+        or (whole and _is_epoch(numbers) and not amount)
+        or (whole and time_score(path) >= 75 and min(known) > 1e8)
+    ):
         reason = "a time"
     elif is_identifier(path):
         reason = "an id, a number of the message or a place"
@@ -293,7 +303,7 @@ def _texts_kept(column: Column, form: NumberForm) -> bool:
 
 def _written(names: Sequence[str]) -> list[str]:
     """Return names as they are configured: wildcards in brackets, and one where a name cannot be a path."""
-    written = [escape(name) for name in names]
+    written = [name if _PLACE.fullmatch(name) else escape(name) for name in names]
     if not any(map(is_pattern, written)):
         written = [name if _is_usable(name) else name.replace(".", "[.]") for name in written]
     return written

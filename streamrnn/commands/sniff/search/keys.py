@@ -1,5 +1,6 @@
 """The search for the key: what tells one device, host or instrument from another."""
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
@@ -7,11 +8,16 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from streamrnn.commands.sniff.search.table import Column, ObservationRow, write_path
-from streamrnn.commands.sniff.search.words import TAGS, key_score, last_step
+from streamrnn.commands.sniff.search.table import Column, ObservationRow, number_in, write_path
+from streamrnn.commands.sniff.search.words import TAGS, is_duration, is_identifier, key_score, last_step
 from streamrnn.formats import usable_name
+from streamrnn.mapping.paths import named_pair
 
 _OWN = "record:key"
+_MOST_FURTHER = 4
+"""Members that are added to the key where it does not tell all series apart."""
+_COLUMN = re.compile(r"c\d+|\[\d+\]")
+"""A column without a name."""
 SURE, _SURER = 60, 85
 """Score of a name from which a member is the key: where the records have no key or one and the same, and otherwise."""
 
@@ -51,8 +57,7 @@ def find_key(
         if path not in used and not _is_within(path, tags) and (score := _score(column, len(rows))) > 0
     ]
     candidates.sort(key=lambda each: -each[1])
-    names = {name for row in rows if type(row.part) is dict for name in row.part.get(tags) or ()} if tags else set()
-    paths = [f"{tags}.*" if len(names) > 1 else write_path((tags, names.pop()))] if names else []
+    paths = _tag_paths(tags, rows)
     own = _own_keys(rows)
     if tags and (head := next((p for p, _ in candidates if last_step(p).lower() in _MEASUREMENTS), None)):
         paths.insert(0, head)
@@ -67,6 +72,7 @@ def find_key(
     taken = {*used, *paths}
     free = {path: column for path, column in columns.items() if path not in taken and not _is_within(path, tags)}
     moments = [None if time is None else f"{time}/{name}" for time, name in zip(times, label or times, strict=True)]
+    paths += _measured(paths, columns, rows, used)
     more = _distinguishing(_keys(paths, columns, rows, own), free, rows, moments)
     paths = [*(paths or ([_OWN] if own and more else [])), *more]
     keys = _keys(paths, columns, rows, own)
@@ -81,7 +87,33 @@ def find_key(
     return KeyChoice(tuple(paths), keys, words if shown else "", tuple(doubts))
 
 
-_MEASUREMENTS = ("metric", "metric_name", "metricname", "name", "measurement")
+def _tag_paths(tags: str, rows: Sequence[ObservationRow]) -> list[str]:
+    """Return the path of all tags, or of the only one."""
+    found = [row.part.get(tags) for row in rows if type(row.part) is dict] if tags else []
+    names = {name for each in found for name in _tags_of(each) or ()}
+    if len(names) == 1 and all(type(each) is dict for each in found):
+        return [write_path((tags, names.pop()))]
+    return [f"{tags}.*"] if names else []
+
+
+_MEASUREMENTS = ("metric", "metric_name", "metricname", "measurename", "measure_name", "name", "measurement")
+
+
+def _measured(
+    paths: Sequence[str], columns: Mapping[str, Column], rows: Sequence[ObservationRow], used: Sequence[str]
+) -> list[str]:
+    """Return the member that says what has been measured, beside one that says where, also if it never varies."""
+    names = {last_step(path).lower() for path in paths} & {*_MEASUREMENTS}
+    if not paths or names or _OWN in paths:
+        return []
+    return [
+        path
+        for path, column in columns.items()
+        if (last_step(path).lower() in _MEASUREMENTS[:5] or path.lower().endswith(("metric.type", "metric.name")))
+        and path not in (*used, *paths)
+        and len(column.present) >= 0.9 * len(rows)
+        and all(type(value) is str and _is_key(value) for value in column.present)
+    ][:1]
 
 
 def _score(column: Column, rows: int) -> float:
@@ -89,12 +121,16 @@ def _score(column: Column, rows: int) -> float:
     values = column.present
     if not values or len(values) < 0.9 * rows or not all(_is_key(value) for value in values):
         return 0
+    if is_duration(column.path):
+        return 0
     distinct = len(set(map(str, values)))
     score = float(key_score(column.path))
     if len(values) > 3 and distinct == len(values) and (score < 100 or last_step(column.path).lower() == "id"):
         return 0  # of a message
-    if type(values[0]) is int and score < SURE:
+    if score < SURE and all(number_in(value) is not None for value in values):
         return 0
+    if not score and distinct == 1 and _COLUMN.fullmatch(column.path):
+        return 5
     if not score and (distinct == 1 or distinct > len(values) / 2):
         return 0
     return (score or 10.0) - 2 * column.path.count(".") - 5 * (type(values[0]) is int) + 8 * (distinct > 1)
@@ -106,8 +142,8 @@ def _is_key(value: Any) -> bool:
 
 def _tags(rows: Sequence[ObservationRow]) -> str:
     """Return the name of an object of at least two texts, such as `tags`, that names the series; empty if none."""
-    for name in TAGS:
-        found = [row.part.get(name) for row in rows[:200] if type(row.part) is dict]
+    for name in (*TAGS, *(each.title() for each in TAGS)):
+        found = [_tags_of(row.part.get(name)) for row in rows[:200] if type(row.part) is dict]
         objects = [each for each in found if type(each) is dict and each]
         texts = all(type(v) is str and _is_key(v) for each in objects for v in each.values())
         if objects and len(objects) >= 0.9 * len(found) and texts:
@@ -115,6 +151,12 @@ def _tags(rows: Sequence[ObservationRow]) -> str:
             if len(names) > 1 or name != "attributes":
                 return name
     return ""
+
+
+def _tags_of(value: Any) -> Any:
+    """Return tags as an object, also where they are a list of names with values."""
+    pairs = [named_pair(each) for each in value] if type(value) is list else [None]
+    return value if None in pairs else dict(filter(None, pairs))
 
 
 def _is_within(path: str, parent: str) -> bool:
@@ -161,22 +203,35 @@ def _distinguishing(
     rows: Sequence[ObservationRow],
     times: Sequence[str | None],
 ) -> list[str]:
-    """Return a further member of the key, of some columns, without which keys have several values at a time."""
+    """Return further members of the key, of some columns, without which keys have several values at a time."""
     before = _clashes(keys, times, rows)
-    if not before:
-        return []
     categories = [column for column in columns.values() if _is_category(column, len(rows))]
-    for column in sorted(categories, key=lambda each: -key_score(each.path)):
-        longer = [f"{key}/{value}" for key, value in zip(keys, column.values, strict=True)]
-        if _clashes(longer, times, rows) <= before * 0.05 and len(set(longer)) < 0.9 * len(rows):
-            return [column.path]
-    return []
+    categories.sort(key=lambda each: -key_score(each.path))
+    chosen: list[str] = []
+    left = before
+    while left > before * 0.05 and len(chosen) < _MOST_FURTHER:
+        longer = {
+            column.path: [f"{key}/{value}" for key, value in zip(keys, column.values, strict=True)]
+            for column in categories
+            if column.path not in chosen
+        }
+        clashes = {
+            path: _clashes(each, times, rows) for path, each in longer.items() if len(set(each)) < 0.9 * len(rows)
+        }
+        enough = next((path for path, count in clashes.items() if count <= before * 0.05), None)
+        best = enough or min(clashes, key=lambda path: clashes[path], default="")
+        if not best or clashes[best] >= left:
+            return []
+        chosen.append(best)
+        keys, left = longer[best], clashes[best]
+    return chosen
 
 
 def _is_category(column: Column, rows: int) -> bool:
     values = column.present
-    texts = len(values) == rows and all(type(value) is str and _is_key(value) for value in values)
-    return texts and 1 < len(set(values)) <= max(2, rows // 2)
+    named = key_score(column.path) > 0 or is_identifier(column.path)
+    names = all(_is_key(value) and (named or type(value) is str) for value in values)
+    return len(values) == rows and names and 1 < len(set(values)) <= max(2, rows // 2)
 
 
 def _clashes(keys: Sequence[str], times: Sequence[str | None], rows: Sequence[ObservationRow]) -> int:
@@ -200,7 +255,7 @@ def _keys(
         if path == _OWN:
             lists.append(list(own) or [""] * len(rows))
         elif path.endswith(".*"):
-            tags = [row.part.get(path[:-2]) if type(row.part) is dict else None for row in rows]
+            tags = [_tags_of(row.part.get(path[:-2])) if type(row.part) is dict else None for row in rows]
             lists.append([",".join(f"{k}={v}" for k, v in sorted((each or {}).items())) for each in tags])
         else:
             lists.append([str(value) for value in columns[path].values])

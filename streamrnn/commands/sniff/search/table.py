@@ -4,11 +4,11 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 from streamrnn.formats import NAME_BYTES
 from streamrnn.mapping.numbers import CURRENCIES, THOUSANDS
-from streamrnn.mapping.paths import ALL, find_all, json_in, parse_path
+from streamrnn.mapping.paths import ALL, Surroundings, find_parts, json_in, parse_path
 from streamrnn.records import Record
 
 MOST_ROWS = 20_000
@@ -27,8 +27,8 @@ class ObservationRow(NamedTuple):
     """What one observation is read from."""
 
     part: Any
-    root: Any
-    """The document that `part` is of, or `part` itself."""
+    around: Surroundings | None
+    """What surrounds the part; None: it is the document."""
     record: Record
 
 
@@ -52,17 +52,24 @@ def rows_of(documents: Sequence[tuple[object, Record]], observations: str) -> li
     steps = parse_path(observations) if observations else ()
     rows: list[ObservationRow] = []
     for document, record in documents:
-        parts = find_all(document, steps) if steps else [document]
-        rows += [ObservationRow(part, document, record) for part in parts]
+        parts = find_parts(document, steps) if steps else [(document, None)]
+        rows += [ObservationRow(part, around, record) for part, around in parts]
         if len(rows) >= MOST_ROWS:
             break
     return rows[:MOST_ROWS]
 
 
 def columns_of(documents: Sequence[object]) -> dict[str, Column]:
-    """Return a column per path to a value that is neither an object nor a list, by path, in order of appearance."""
+    """Return a column per path to a value that is neither an object nor a list, by path, in order of appearance.
+
+    The elements of a document that is a list are columns, too: `[0]`, `[1]` and so on.
+    """
     columns: dict[str, Column] = {}
     for index, document in enumerate(documents):
+        if is_row(document):
+            for number, value in enumerate(document[:MOST_COLUMNS]):
+                path = f"[{number}]"
+                columns.setdefault(path, Column(path, path, [None] * len(documents))).values[index] = value
         if type(document) is not dict:
             continue
         for steps, value in _leaves(document, ()):
@@ -138,13 +145,18 @@ def number_in(value: Any, decimal: str = ".", *, units: bool = False) -> float |
     return None
 
 
+def is_row(value: Any) -> TypeGuard[list[Any]]:
+    """Return whether a value is a list of a few numbers and texts, such as `[1709280000, 20.5]`."""
+    return type(value) is list and len(value) > 1 and not any(type(each) in (dict, list) for each in value)
+
+
 def lists_in(document: Any, prefix: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], list[Any]]]:
-    """Yield the path and content of every list of objects in a document, at any depth but not within each other."""
+    """Yield the path and content of every list of objects or rows, at any depth but not within each other."""
     if type(document) is not dict or len(prefix) > 4:
         return
     for name, content in document.items():
         value = json_in(content) if type(content) is str else content
-        if type(value) is list and value and all(type(each) is dict for each in value):
+        if type(value) is list and value and (all(type(each) is dict for each in value) or all(map(is_row, value))):
             yield (*prefix, str(name)), value
         elif type(value) is dict:
             yield from lists_in(value, (*prefix, str(name)))

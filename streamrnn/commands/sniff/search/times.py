@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from streamrnn.commands.sniff.search.patterns import find_pattern
 from streamrnn.commands.sniff.search.table import Column, ObservationRow
-from streamrnn.commands.sniff.search.words import time_score
+from streamrnn.commands.sniff.search.words import is_day_number, last_step, time_score
 from streamrnn.errors import RecordError
 from streamrnn.mapping.times import TimeReader, TimeRule
 from streamrnn.timestamps import parse_iso
@@ -190,7 +190,12 @@ def _is_steady(times: Sequence[int]) -> bool:
 def _no_time(columns: Mapping[str, Column], *, have_own: bool) -> list[str]:
     """Return doubts about records in which no member can be read as a time."""
     doubts = []
+    parts = {last_step(path).lower() for path in columns}
+    if {"year", "month", "day"} <= parts:
+        doubts.append("year, month and day stand in members of their own: they must be written as one time")
     for column in columns.values():
+        if is_day_number(column.path, [v for v in column.present if type(v) in (int, float)]):
+            doubts.append(f"`{column.path}` counts days, such as {column.present[0]!r}, which cannot be read as a time")
         texts = [value for value in column.present if type(value) is str]
         if time_score(column.path) and texts and _TWO_DIGITS.search(texts[0]):
             doubts.append(

@@ -1,6 +1,7 @@
 """What names of members usually mean: times, keys, identifiers, payloads."""
 
 import re
+from collections.abc import Sequence
 
 _PARTS = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|\d+|[^\W\d_a-zA-Z]+")
 
@@ -17,7 +18,7 @@ TIMES: dict[str, int] = {
         epochms timestampms timems tsms timens timestampns utctimestamp utctime utc dateobserved sourcetimestamp
         occurredat observationtime phenomenontime resulttime eventdate dt zeit zeitstempel zeitpunkt messzeitpunkt
         fecha fechahora horodatage tstamp cetime timestamputc dateutc datetimeutc eventts recordtime asctime
-        tpeptimestamp isotime timeiso timestampiso readingtimestamp sampletimestamp
+        tpeptimestamp timeutc isotime timeiso timestampiso readingtimestamp sampletimestamp
     """),
         100,
     ),
@@ -40,7 +41,7 @@ TIMES: dict[str, int] = {
         enqueuedtime iothubenqueuedtime servertime updatedat updated lastupdate processedat insertedat arrivaltime
         ingesttimestamp receivedtimestamp servertimestamp e transacttime generatedat modifiedat lastreported
         eventenqueuedutctime eventprocessedutctime connectiondevicetime cettimestamp cetcesttimestamp localtime
-        timestamplocal
+        timestamplocal timeserver
     """),
         45,
     ),
@@ -72,7 +73,7 @@ KEYS: dict[str, int] = {
         feederid elevator motor motorid partitionkey streamid resourceid pump valve tank boiler engine compressor
         fan heater tid robot truck car train bus aircraft ship vessel battery_id cell rack drone charger chargepoint
         evse appliance unit_id probe probeid logger panel array string buoy weatherstation account patient patientid
-        subjectid tower bridge
+        subjectid tower bridge publisherid veh mmsi icao icao24 hex callsign plc agenthost sampleraddress
     """),
         100,
     ),
@@ -81,6 +82,7 @@ KEYS: dict[str, int] = {
         s id uid name key source src room zone building city region country service servicename application app job
         cluster namespace area metric metricname measurement tag object sym coin currency topic mrid label plant
         address ip deviceip store dept item sku product route routeid stop stopid link interface ifname cpu disk
+        agent ifindex lane core gpu
         disktype queue category subject devicelabel
     """),
         70,
@@ -88,7 +90,7 @@ KEYS: dict[str, int] = {
     **dict.fromkeys(
         _items("""
         type kind model group groupid org tenant tenantid class side direction phase port channel axis mode
-        applicationid i interval
+        applicationid i
     """),
         30,
     ),
@@ -107,8 +109,8 @@ _ID_NAMES = frozenset(
     (
         *_items("""
     qos qc cod timezone tz interval ttl priority retain
-    cnt_msg code counter_id dr f_cnt f_port idx index lat latitude line_no lng lon long longitude message_count
-    month no nr number packet port rec_id record row tst type xid xoffset year
+    cnt_msg code counter_id dr f_cnt f_port idx index ifindex jsonrpc lat latitude line_no lng lon long longitude
+    message_count month nanos no nr ns number packet port rec_id record row tst type xid xoffset year
 """),
         "",
         "unnamed: 0",
@@ -166,8 +168,8 @@ NAMES = tuple(
     _items("""
     metric metric_name metricname parameter param parameter_name variable measurement measurement_name measurand
     measure quantity signal signal_name pollutant indicator field field_name attribute property channel
-    sensor_type sensortype measurement_type tag tag_name tagname observed_property observedproperty kpi counter
-    data_type type kind name sensor sensor_name label key item code series
+    sensor_type sensortype measurement_type value_type valuetype tag tag_name tagname observed_property observedproperty
+    kpi counter data_type type kind name sensor sensor_name label key item code series
 """)
 )
 """Names of the member that names the value in long format, the surest first."""
@@ -226,11 +228,16 @@ def key_score(path: str) -> int:
     if score == KEYS["id"] and name.lower() in ("id", "name") and parents and key_score(parents[-1]) == 100:
         return 100  # device.id
     words = words_of(name)
-    if not score and len(words) > 1 and words[-1] in ("id", "name", "code", "key") and key_score(words[0]) == 100:
-        return 95
+    if not score and len(words) > 1:
+        if words[-1] in ("id", "name", "code", "key"):
+            return 95 if key_score(words[0]) == 100 else _SOME_ID * (words[-1] == "id")
+        if words[-1] in ("host", "device", "sensor", "meter", "station", "node"):
+            return 90
     return score
 
 
+_SOME_ID = 62
+"""Score of an identifier of something that is not known."""
 _DURATIONS = frozenset(
     _items("""
     airtime duration elapsed interval period resolution timeframe timeout ttl window
@@ -250,7 +257,15 @@ def is_identifier(name: str) -> bool:
     if last.lower() in _ID_NAMES:
         return True
     words = words_of(last)
+    if len(words) == 2 and words[1] in ("index", "no", "nr", "num", "number") and KEYS.get(words[0]) == 100:
+        return True  # sensor_index
     return bool(_IDS.intersection(words)) or last.lower() in ("fcnt", "fport")
+
+
+def is_day_number(path: str, numbers: Sequence[float]) -> bool:
+    """Return whether numbers are days since 1900, as spreadsheets count them, or since 1970, by their name."""
+    dated = "date" in words_of(last_step(path)) or last_step(path).lower() in ("day", "days")
+    return dated and bool(numbers) and all(14_000 < each < 73_000 for each in numbers)
 
 
 def is_described(path: str) -> bool:
