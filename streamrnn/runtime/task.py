@@ -270,6 +270,7 @@ class Task(SavedTask):
         wave = Wave(numbers, series, times, values, made.anomaly, made.target_times, made.quantiles, made.skill)
         report.waves.append(wave)
         report.forecasts += done.forecasts
+        report.joint_anomalies += 0 if forecasts.joint is None else forecasts.joint.anomalies
         if done.thinned:
             report.drops["thinned"] += done.thinned
         if done.events:
