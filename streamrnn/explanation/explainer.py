@@ -90,8 +90,8 @@ def _refuse(length: float, count: int, milliseconds: int) -> str:
     if length <= 0:
         return "the series has one observation, and the time between two is not known yet: try again later"
     if count > MOST_STEPS:
-        longest = f" or {length * MOST_STEPS / 1000:g}s" if milliseconds else ""
-        return f"that is {count} steps of {length / 1000:g}s: at most {MOST_STEPS} are forecast{longest}"
+        longest = length * MOST_STEPS / 1000
+        return f"that is {count} steps of {length / 1000:g}s: at most {MOST_STEPS} are forecast, to {longest:.0f}s"
     if count < 1:
         return f"{milliseconds}ms is shorter than a step of the series, which takes {length / 1000:g}s"
     return ""
