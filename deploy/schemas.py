@@ -16,7 +16,7 @@ from streamrnn.wire.schemas import (
     DIRECTION,
     ENTRIES,
     FORECAST,
-    JOINT,
+    JOINT_MEMBERS,
     OPTIONAL,
     SIDE_NAMES,
     STATUS_NAMES,
@@ -75,7 +75,7 @@ def _json_type(kind: str) -> dict[str, Any]:
         entry = {name: _json_type(each) for name, each in ENTRIES[kind][1].items()}
         return {"type": "array", "items": _closed(entry, entry)}
     if kind == "joint":
-        members = {name: _json_type(each) for name, each in JOINT.items()} | {
+        members = {name: _json_type(each) for name, each in JOINT_MEMBERS.items()} | {
             "fields": {"type": "integer", "minimum": 0}
         }
         return _closed(members, members)
@@ -129,9 +129,12 @@ def event_schema() -> dict[str, Any]:
         "status": _json_type("status") | {"description": "As in the forecast"},
         "crossing": _closed(crossing, ["level", "direction"])
         | {"description": "Of crossing_expected and crossing_cleared: the level, and the first horizon if expected"},
+        "key": _json_type("text") | {"description": "Of joint_anomaly_begins and joint_anomaly_ends: whose fields"},
+        "joint_anomaly": _json_type("joint") | {"description": "Of the same, as in the forecast of the series"},
         "source": _json_type("source") | {"description": "Topic, partition and offset of the input record"},
     }
-    return {"$schema": DIALECT, "title": "Event", **_closed(members, [name for name in members if name != "crossing"])}
+    required = [name for name in members if name not in {"crossing", "key", "joint_anomaly"}]
+    return {"$schema": DIALECT, "title": "Event", **_closed(members, required)}
 
 
 def dead_letter_headers() -> dict[str, Any]:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from streamrnn import app
+from streamrnn.core.alerts.joint import JointScores
 from streamrnn.core.alerts.thresholds import ThresholdForecasts
 from streamrnn.core.ensemble.direction import Directions
 from streamrnn.core.forecaster import Forecasts
@@ -32,7 +33,9 @@ class Forecaster:
     """
 
     def __init__(self, **sections: object) -> None:
-        """Create a forecaster; `sections` are `forecast`, `model`, `learning`, `experts`, `device` and `numerics`.
+        """Create a forecaster.
+
+        `sections` are `forecast`, `model`, `learning`, `anomaly`, `experts`, `device` and `numerics`.
 
         Raises:
             ConfigError: With one line per problem.
@@ -44,6 +47,7 @@ class Forecaster:
         self._settings = from_sections(sections)
         self._core = app.forecaster(self._settings)
         self._rows: dict[str, int] = {}
+        self._whole_keys = not self._core.layout.keys().isdisjoint({"joint", "joint_anomaly"})
 
     @property
     def horizons(self) -> tuple[int, ...]:
@@ -63,7 +67,8 @@ class Forecaster:
     def step(self, names: Sequence[str], times: ArrayLike, values: ArrayLike) -> Forecasts:
         """Add one observation for each of B series, `values` (B,), and return their forecasts.
 
-        A new name adds a series; `times`, (B,) or one for all, are milliseconds since 1970 or numpy's datetime64.
+        A new name adds a series; `times`, (B,) or one for all, are milliseconds since 1970 or numpy's datetime64. With
+        `anomaly.joint` or `model.joint`, the fields of a key are next to each other.
 
         Raises:
             ValueError: A name is repeated, a value is not finite, or a time is not later than the series' last.
@@ -77,6 +82,8 @@ class Forecaster:
         rows, parts, at = np.array([self._rows[name] for name in names], np.int64), list[Forecasts](), 0
         while at < len(rows):  # learning points lie between the same observations as in the daemon
             end = min(at + max(1, self._core.until_due), len(rows))
+            while self._whole_keys and end < len(rows) and _key(names[end]) == _key(names[end - 1]):
+                end += 1
             parts.append(self._core.step(rows[at:end], observed[at:end], milliseconds[at:end])[0])
             if self._core.until_due <= 0:
                 self._core.learn()
@@ -142,6 +149,10 @@ class Forecaster:
                 raise ValueError(f"{name}: its time {time} is not later than its previous time {last} (milliseconds)")
 
 
+def _key(name: str) -> str:
+    return name.rpartition("/")[0]
+
+
 def _milliseconds(times: ArrayLike) -> Integers:
     array = np.asarray(times)
     return array.astype("datetime64[ms]").astype(np.int64) if array.dtype.kind == "M" else array.astype(np.int64)
@@ -162,4 +173,7 @@ def _join(parts: Sequence[Forecasts]) -> Forecasts:
         applies, probabilities, crossings, (levels, *_) = zip(*thresholds, strict=True)
         columns = np.concatenate(applies), np.concatenate(probabilities), np.concatenate(crossings)
         joined["thresholds"] = ThresholdForecasts(*columns, levels)
+    joint = [part.joint for part in parts if part.joint is not None]
+    if joint:
+        joined["joint"] = JointScores(*map(np.concatenate, zip(*joint, strict=True)))
     return Forecasts(**joined, model=parts[-1].model)

@@ -193,6 +193,8 @@ class StepReport:
     """Values that wait for earlier ones (input.grace, input.window)."""
     released_early: int = 0
     """Values that did not wait as long as configured because too many were waiting."""
+    joint_anomalies: int = 0
+    """Observations of keys with a joint anomaly score of 1 or more (anomaly.joint)."""
     events: Counter[str] = field(default_factory=Counter)
     """Events written, by kind."""
     written_events: list[bytes] = field(default_factory=list, compare=False)

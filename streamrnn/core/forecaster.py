@@ -94,7 +94,7 @@ class CoreForecaster:
             trained=base is not None, bounds=forecast.bounds,
             clock=make_clock(forecast.timezone, forecast.calendar, forecast.events), **extra,
         )  # fmt: skip
-        plan = self._bank.plan
+        self.plan = plan = self._bank.plan
         self._published = plan.published
         self._drift = None if learning.drift == "none" else Drift(detector=learning.drift)
         self._shifts = LevelShifts() if learning.level_shifts else None

@@ -65,6 +65,8 @@ class Sums(NamedTuple):
     """Rows that had been forecast, shape (B, S)."""
     thresholds: Sequence[ThresholdSums] = ()
     """Scores of the threshold forecasts."""
+    joint_anomalies: int | None = None
+    """Rows with a joint anomaly score of 1 or more; None without such scores."""
 
 
 def selected_horizons(horizons: Sequence[int]) -> list[int]:
@@ -158,6 +160,7 @@ class _SeriesTally:
         """Time, value, forecast (Q, K) and whether it is scored, of rows not processed yet."""
         self._rows, self._first, self._last = 0, 0, 0
         self._anomalies, self._drifting = 0, False
+        self._joint: int | None = None
         self._alarms: list[int] = []
         self._course = _Course(len(self._selected))
         self._thresholds = ThresholdTally(horizons)
@@ -177,6 +180,8 @@ class _SeriesTally:
             self._first = time
         self._last = time
         self._anomalies += record["anomaly_score"] >= 1
+        if "joint_anomaly" in record:
+            self._joint = (self._joint or 0) + (record["joint_anomaly"]["score"] >= 1)
         drifting = record["status"] == "drifting"
         if drifting and not self._drifting and len(self._alarms) < MAX_ALARMS:
             self._alarms.append(time)
@@ -260,5 +265,5 @@ class _SeriesTally:
         return Sums(
             name, self._rows, self._first, self._last, self._baselines.season or 0, self._scored, self._error,
             self._pinball, self._covered, self._below, self._anomalies, self._alarms, *self._course.bins(),
-            self._thresholds.sums(),
+            self._thresholds.sums(), self._joint,
         )  # fmt: skip

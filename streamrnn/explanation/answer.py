@@ -1,4 +1,4 @@
-"""The explanation of a series' forecasts, as the daemon gives it and the API returns it."""
+"""What the daemon answers about one series, as the API returns it: an explanation, and a path of forecasts."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -56,3 +56,32 @@ class Explanation:
     causes: list[IntervalCause]
     drifting_for: int | None
     """Observations since the alarm of the present drift; None: no drift."""
+
+
+@dataclass(frozen=True)
+class PathSource:
+    """The last input record that the state of a path has seen."""
+
+    topic: str
+    partition: int
+    offset: int
+
+
+@dataclass(frozen=True)
+class ForecastPath:
+    """Forecasts for every step up to a horizon, made when they were asked for. Lists run parallel to `horizon`."""
+
+    series: str
+    topic: str
+    partition: int
+    time: int
+    """Event time of the latest observation, from which the steps count, milliseconds since the epoch."""
+    value: float
+    step_seconds: float
+    """Time between two observations."""
+    horizon: list[int]
+    target_time: list[int]
+    quantiles: dict[str, list[float]]
+    status: Literal["ok", "drifting", "warming"]
+    model: str
+    source: PathSource

@@ -5,9 +5,7 @@ latest forecast.
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from typing import Any, Literal, cast
-from weakref import WeakValueDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +24,6 @@ from streamrnn.core.series.lean_state import LEAN_EXPERTS
 from streamrnn.core.series.plan import Plan, make_plan
 from streamrnn.core.series.state import EXPERTS
 from streamrnn.explanation.answer import Explanation, IntervalCause, MemberWeight, SeasonFound
-from streamrnn.records import TopicPartition
 
 Row = Mapping[str, NDArray[Any]]
 """The state of one series, by the names of a snapshot, without the axis of the series."""
@@ -37,35 +34,6 @@ CORRECTED = 1.05
 """Ratio of a calibrated interval to that of the mixture from which on the calibration is named as a cause."""
 LATEST = 24
 """Latest changes that are compared with the usual ones."""
-
-
-class SeriesExplainer:
-    """Explains series of the tasks of this process; to be called from the worker's thread."""
-
-    def __init__(self) -> None:
-        self._forecasters: WeakValueDictionary[TopicPartition, CoreForecaster] = WeakValueDictionary()
-        self._rows: dict[tuple[TopicPartition, str], int] = {}
-        """Rows found before, which may have moved."""
-
-    def watch(self, partition: TopicPartition, forecaster: CoreForecaster) -> None:
-        """Explain the series of this forecaster, too, while it is in use."""
-        self._forecasters[partition] = forecaster
-
-    def explain(self, partition: TopicPartition, name: str) -> dict[str, Any] | None:
-        """Return the fields of an `Explanation`; None if this process has no such series."""
-        forecaster = self._forecasters.get(partition)
-        if forecaster is None:
-            return None
-        names, row = forecaster.names, self._rows.get((partition, name), -1)
-        if not 0 <= row < len(names) or names[row] != name:
-            try:
-                row = names.index(name)
-            except ValueError:
-                return None
-            if len(self._rows) > LATEST * LATEST:
-                self._rows.clear()
-            self._rows[partition, name] = row
-        return asdict(explain_series(forecaster, row))
 
 
 def explain_series(forecaster: CoreForecaster, row: int) -> Explanation:

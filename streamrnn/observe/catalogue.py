@@ -116,6 +116,7 @@ QUALITY = (
     Metric("coverage_ratio", "gauge", "Share of matured forecasts that were covered, recent", BY_HORIZON),
     Metric("coverage_error_ratio", "gauge", "Recent coverage minus nominal coverage", BY_HORIZON),
     Metric("anomalies", "counter", "Observations with an anomaly score of 1 or more"),
+    Metric("joint_anomalies", "counter", "Records with a joint anomaly score of 1 or more (anomaly.joint)"),
     Metric("series_skill", "distribution", "Series by recent skill, as published", ("topic", "horizon"), SKILL),
     Metric("series_anomaly", "distribution", "Series by latest anomaly score", ("topic",), ANOMALY),
     Metric(

@@ -8,10 +8,12 @@ from typing import Annotated
 from fastapi import FastAPI, HTTPException, Query
 from fastapi.sse import EventSourceResponse
 
+from streamrnn.explanation.answer import ForecastPath
 from streamrnn.page.data.store import SeriesSummary, Sort, Store, finite_or_none
 from streamrnn.page.data.traffic import LetterExample, TaskStatus
 from streamrnn.page.details import add_details
-from streamrnn.page.parameters import MISSING, Limit, Name, Partition, Topic, find_slot
+from streamrnn.page.parameters import MISSING, SILENT, Limit, Name, Partition, Topic, find_slot
+from streamrnn.page.paths import Horizons, Reach, Steps, current_path, parse_reach
 from streamrnn.page.rows import add_rows
 from streamrnn.version import VERSION
 
@@ -23,9 +25,6 @@ SORTS = (
 LIVE_SECONDS = 0.25
 """Seconds between two checks for a new forecast to send."""
 
-Horizons = Annotated[
-    list[int] | None, Query(description="Steps ahead, of those of forecast.horizons; may be repeated; absent: all")
-]
 Offset = Annotated[int, Query(description="Items to leave out before", ge=0, le=10_000_000)]
 
 
@@ -140,7 +139,8 @@ def series_forecast(store: Store, slot: int, horizons: Sequence[int] | None = No
     configured = list(history.horizons)
     if unknown := sorted({*(horizons or ())} - {*configured}):
         known = ", ".join(map(str, configured))
-        raise HTTPException(404, f"no forecast {unknown[0]} steps ahead; forecast.horizons has {known}")
+        further = f"forecast.horizons has {known}, and steps={unknown[0]} asks for every step up to it"
+        raise HTTPException(404, f"no forecast {unknown[0]} steps ahead; {further}")
     chosen = [k for k, horizon in enumerate(configured) if horizons is None or horizon in horizons]
     skill, coverage = history.scores.skill(slot), history.scores.coverage(slot)
     return SeriesForecast(
@@ -209,12 +209,18 @@ def create_api(store: Store) -> FastAPI:
         total, slots = store.search(search, sort, limit, offset)
         return SeriesSelection(total, [store.summary(slot) for slot in slots])
 
-    @app.get("/series/{name:path}/forecast", responses=MISSING)
+    @app.get("/series/{name:path}/forecast", responses=SILENT)
     async def forecast(
-        name: Name, topic: Topic = None, partition: Partition = None, horizon: Horizons = None
-    ) -> SeriesForecast:
-        """Return the latest forecast of a series, whether or not it was published."""
-        return series_forecast(store, find_slot(store, name, topic, partition), horizon)
+        name: Name, topic: Topic = None, partition: Partition = None, horizon: Horizons = None, steps: Steps = None
+    ) -> SeriesForecast | ForecastPath:
+        """Return the latest forecast of a series, whether or not it was published.
+
+        With a duration as `horizon`, or with `steps`: forecasts for every step up to it, made from the present state.
+        """
+        wanted, slot = parse_reach(horizon, steps), find_slot(store, name, topic, partition)
+        if isinstance(wanted, Reach):
+            return await current_path(store, slot, wanted)
+        return series_forecast(store, slot, wanted)
 
     @app.get("/series/{name:path}/history", responses=MISSING)
     async def history(name: Name, topic: Topic = None, partition: Partition = None, limit: Limit = 240) -> SeriesPast:

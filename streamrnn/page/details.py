@@ -3,16 +3,16 @@
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from fastapi import FastAPI, HTTPException, Query, Response
+from fastapi import FastAPI, Query, Response
 
 from streamrnn.explanation.answer import Explanation
 from streamrnn.page.data.export import file_name, recent_csv, session_csv
+from streamrnn.page.data.messages import Request
 from streamrnn.page.data.occurrences import Occurrence
 from streamrnn.page.data.store import Store
-from streamrnn.page.parameters import MISSING, Limit, Name, Partition, Topic, find_slot
+from streamrnn.page.parameters import MISSING, SILENT, Limit, Name, Partition, Topic, find_slot, silent
 
 _CSV: dict[int | str, dict[str, Any]] = {**MISSING, 200: {"content": {"text/csv": {}}, "description": "CSV"}}
-_SILENT: dict[int | str, dict[str, Any]] = {**MISSING, 503: {"description": "The daemon did not answer in time"}}
 Series = Annotated[str | None, Query(description="Only of this series")]
 
 
@@ -35,13 +35,14 @@ class SeriesSession:
 def add_details(app: FastAPI, store: Store) -> None:
     """Add the requests to the API."""
 
-    @app.get("/series/{name:path}/explain", responses=_SILENT)
+    @app.get("/series/{name:path}/explain", responses=SILENT)
     async def explain(name: Name, topic: Topic = None, partition: Partition = None) -> Explanation:
         """Explain the latest forecasts of a series: mixture, seasons, and what widens the intervals."""
         series = store.history.slots.series_at(find_slot(store, name, topic, partition))
-        found = await store.explanations.fresh(series, store.workers.owner(series.partition))
+        request = Request(series.partition, series.name)
+        found = await store.explanations.fresh(request, store.workers.owner(series.partition))
         if found is None:
-            raise HTTPException(503, "the daemon did not answer in time; try again", {"Retry-After": "5"})
+            raise silent()
         return found
 
     @app.get("/series/{name:path}/session", responses=MISSING)

@@ -165,6 +165,7 @@ class Task(SavedTask):
         decoded = dict(zip(left, self._decoder.decode([records[index] for index in left]), strict=True))
         points = self._ends.check(records, scanned, decoded)
         report = StepReport(self.partition, records=len(records))
+        self.last_offset = records[-1].offset if records else self.last_offset
         return OpenFeed(records, np.array(offsets, np.int64), scanned, decoded, report, [], [], points, [])
 
     def _advance_to(self, feed: OpenFeed, position: int, end: int) -> int:
@@ -269,6 +270,7 @@ class Task(SavedTask):
         wave = Wave(numbers, series, times, values, made.anomaly, made.target_times, made.quantiles, made.skill)
         report.waves.append(wave)
         report.forecasts += done.forecasts
+        report.joint_anomalies += 0 if forecasts.joint is None else forecasts.joint.anomalies
         if done.thinned:
             report.drops["thinned"] += done.thinned
         if done.events:

@@ -28,7 +28,15 @@ from streamrnn.columns.writer import (
 from streamrnn.dead_letters import make_dead_letter
 from streamrnn.errors import RecordError, StreamrnnError
 from streamrnn.records import Output, OutputTopics, Record, TopicPartition
-from streamrnn.wire.alerts import SILENCE_ENDS, WaveRecords, encode_events, encode_silence, with_joint, with_thresholds
+from streamrnn.wire.alerts import (
+    OF_KEYS,
+    SILENCE_ENDS,
+    WaveRecords,
+    encode_events,
+    encode_silence,
+    with_joint,
+    with_thresholds,
+)
 from streamrnn.wire.avro import AvroForecasts
 from streamrnn.wire.schemas import DIRECTION, STATUS_NAMES, OutputFormat, connect_schema
 from streamrnn.wire.selection import PublishedWave, take_forecasts, thin
@@ -113,7 +121,7 @@ class OutputEncoder:
                 event = encode_silence(wave, b, begins=False, forecasts=forecasts, topic=place, source=self.partition)
                 found.append((b, SILENCE_ENDS, event))
             for b, kind, output in found:
-                if shown is None or shown[b]:
+                if shown is None or shown[b] or kind in OF_KEYS:
                     made.append((b, output))
                     kinds[kind] += 1
             made.sort(key=itemgetter(0))  # stable: a forecast comes before its events

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import orjson
 
 from streamrnn.columns.writer import DRIFTING, OK, STALE, WARMING
-from streamrnn.core.alerts.changes import ANOMALY, CROSSING, DRIFT, WARM_UP
+from streamrnn.core.alerts.changes import ANOMALY, CROSSING, DRIFT, JOINT, WARM_UP
 from streamrnn.core.alerts.thresholds import NO_CROSSING
 from streamrnn.records import Output, TopicPartition
-from streamrnn.wire.schemas import JOINT, STATUS_NAMES
+from streamrnn.wire.schemas import JOINT_MEMBERS, STATUS_NAMES
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,8 +30,12 @@ EVENTS = {
     "anomaly_ends": (ANOMALY, 0),
     "crossing_expected": (CROSSING, 1),
     "crossing_cleared": (CROSSING, 0),
+    "joint_anomaly_begins": (JOINT, 1),
+    "joint_anomaly_ends": (JOINT, 0),
 }
 """Condition, and whether it begins, of each event. The warm-up begins with the series, which is no event."""
+OF_KEYS = frozenset(kind for kind, (condition, _) in EVENTS.items() if condition == JOINT)
+"""Events of all fields of a key; the series is that with the largest share."""
 SILENCE_BEGINS, SILENCE_ENDS = "silence_begins", "silence_ends"
 """Events of series that stop and come back (series.stale)."""
 _KINDS = {change: kind for kind, change in EVENTS.items()}
@@ -80,7 +84,7 @@ def with_joint(documents: Sequence[bytes], found: "JointScores") -> list[bytes]:
     written, columns = [], zip(*(column.tolist() for column in found), strict=True)
     for document, each in zip(documents, columns, strict=True):
         head, _, tail = document.rpartition(SOURCE)
-        members = orjson.dumps({"joint_anomaly": dict(zip(JOINT, each, strict=True))})
+        members = orjson.dumps({"joint_anomaly": dict(zip(JOINT_MEMBERS, each, strict=True))})
         written.append(head + b"," + members[1:-1] + SOURCE + tail)
     return written
 
@@ -129,6 +133,10 @@ def encode_events(
         if condition >= CROSSING and forecasts.thresholds is not None:
             targets, threshold = forecasts.target_times, condition - CROSSING
             document["crossing"] = describe_crossing(forecasts.thresholds, targets, horizons, b, threshold)
+        if condition == JOINT and forecasts.joint is not None:
+            parts = (column[b].item() for column in forecasts.joint)
+            document["key"] = series.rpartition("/")[0]
+            document["joint_anomaly"] = dict(zip(JOINT_MEMBERS, parts, strict=True))
         document["source"] = {**source._asdict(), "offset": int(wave.offsets[b])}
         output = Output(*topic, series.encode(), orjson.dumps(document), max(time, 0))
         events.append((b, kind, output))

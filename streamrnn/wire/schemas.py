@@ -18,7 +18,7 @@ CROSSING_MEMBERS = {
 ENTRIES = {"thresholds": ("Threshold", THRESHOLD), "crossings": ("Crossing", CROSSING_MEMBERS)}
 """Names and members of the entries, by kind."""
 SIDE_NAMES = ("above", "below")
-JOINT = {"score": "number", "share": "number", "fields": "step"}
+JOINT_MEMBERS = {"score": "number", "share": "number", "fields": "step"}
 """Members of `joint_anomaly`, where `anomaly.joint` is on, with their kinds."""
 OPTIONAL = ("direction", "thresholds", "crossings", "joint_anomaly")
 """Members that only some configurations have."""
@@ -96,7 +96,7 @@ def _connect_type(kind: str) -> dict[str, Any]:
         )
         return _connect("array", items=entry)
     if kind == "joint":
-        parts = [_connect_type(each) | {"field": name} for name, each in JOINT.items()]
+        parts = [_connect_type(each) | {"field": name} for name, each in JOINT_MEMBERS.items()]
         return _connect_struct("streamrnn.JointAnomaly", parts)
     if kind == "source":
         types = {"topic": "string", "partition": "int32", "offset": "int64"}
@@ -146,7 +146,7 @@ def _avro_type(kind: str) -> Any:
         name, members = ENTRIES[kind]
         return {"type": "array", "items": _avro_record(name, {m: _avro_type(each) for m, each in members.items()})}
     if kind == "joint":
-        return ["null", _avro_record("JointAnomaly", {name: _avro_type(each) for name, each in JOINT.items()})]
+        return ["null", _avro_record("JointAnomaly", {name: _avro_type(each) for name, each in JOINT_MEMBERS.items()})]
     if kind == "source":
         return _avro_record("Source", {"topic": "string", "partition": "int", "offset": "long"})
     lists = {"steps": {"type": "array", "items": "int"}, "times": {"type": "array", "items": time}, "numbers": numbers}

@@ -1,5 +1,6 @@
 """A backtest writes the same bytes as the daemon."""
 
+import re
 import subprocess
 from contextlib import closing
 from itertools import islice
@@ -64,6 +65,8 @@ def test_a_backtest_is_byte_identical_to_what_the_daemon_publishes(
     assert done.returncode == 0, done.stderr
     assert output.read_bytes() == b"".join(value + b"\n" for value in published)
     assert second.read_bytes() == b"".join(value + b"\n" for value in events) != b""
+    kinds = set(re.findall(rb'"event":"(\w+)"', second.read_bytes()))
+    assert waiting or {b"joint_anomaly_begins", b"joint_anomaly_ends"} <= kinds
     assert len(published) == forecasts  # of ROWS rows: one field, and three
 
 

@@ -372,12 +372,16 @@ def answered(url: str) -> Any:
 
 
 def test_the_daemon_explains_and_reports_events(daemon: Daemon) -> None:
-    """The page gets explanations from the state of the daemon, the events that it writes, and that it is ready."""
+    """The page gets explanations and paths from the daemon's state, the events that it writes, and that it is ready."""
     until(lambda: daemon.alive() and (asked(daemon, "/status") or {"observations": 0})["observations"] == 200, "all")
     until(lambda: asked(daemon, "/series/pump-0/temperature/explain") is not None, "the explanation")
     found = asked(daemon, "/series/pump-0/temperature/explain")
     assert (found["observations"], found["step_seconds"]) == (100, 60)
     assert sum(member["weight"][0] for member in found["members"]) == pytest.approx(1, abs=1e-3)
+    path, latest = (asked(daemon, f"/series/pump-0/temperature/forecast{query}") for query in ("?horizon=3h", ""))
+    assert (path["time"], path["source"]["offset"], len(path["horizon"])) == (latest["time"], 99, 180)
+    for level, quantiles in latest["quantiles"].items():
+        assert [path["quantiles"][level][horizon - 1] for horizon in latest["horizon"]] == quantiles
     assert {(each["kind"], each["series"]) for each in asked(daemon, "/events")} >= {
         ("warm_up_ends", "pump-0/rpm"), ("warm_up_ends", "pump-0/temperature")
     }  # fmt: skip

@@ -111,7 +111,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
     "evaluation": ("version", "files", "errors"),
     "explanation.answer": (),
     "explanation": ("explanation.answer", "core.*", "core", "records"),
-    "page": ("explanation.answer", "runtime.processes", "observe", "version", "records", "errors"),
+    "page": ("explanation.answer", "runtime.processes", "observe", "settings", "version", "records", "errors"),
     # floor 3: the parts put together
     "whole_learning": ("weights", "settings", "core.learning", "core.network", "core.garbage", "errors"),
     "app": (
@@ -160,7 +160,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "rich": ("commands.console",),
     "shtab": ("commands.parser",),
     "pyarrow": ("log.files.arrow",),
-    "fastapi": ("page.api", "page.details", "page.parameters", "page.rows", "page.ui.live"),
+    "fastapi": ("page.api", "page.details", "page.parameters", "page.paths", "page.rows", "page.ui.live"),
     "uvicorn": ("page.server",),
     "nicegui": ("page.ui",),
     "mcp": ("commands.mcp_server.tools",),

@@ -1,6 +1,7 @@
 """Anomalies that count, and the beginnings and ends of conditions as events."""
 
 import json
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -155,3 +156,35 @@ def test_no_events_without_a_topic() -> None:
     assert forecasts.changes is None
     done = encode.publish(WaveRecords(["k/a"], rows, np.array([1.0]), times, rows), forecasts)
     assert (len(done.outputs), done.members, done.events) == (1, None, None)
+
+
+def test_joint_anomalies_are_events_of_a_key() -> None:
+    """One when it begins and one when it ends, with the forecast's joint score, of the series with the largest share.
+
+    That may be a covariate, which has no forecast.
+    """
+    forecaster = small(enabled=False, alerts=AlertConfig(changes=True, joint=True))
+    encode = OutputEncoder(partition=SOURCE, topics=TOPICS, horizons=HORIZONS, quantiles=QUANTILES)
+    rows, found, counted = np.array([forecaster.add(name) for name in ("k/a", "k/b", "l/a")]), [], 0
+    rng = np.random.default_rng(3)
+    for t in range(80):
+        values = rng.normal(size=3) + (np.array([6.0, 30.0, 0.0]) if t in (50, 52) else 0)
+        times, offsets = np.full(3, START + t * HOUR), np.full(3, t)
+        forecasts, _ = forecaster.step(rows, values, times)
+        assert forecasts.joint is not None
+        counted += forecasts.joint.anomalies
+        wave = WaveRecords(forecaster.names, rows, values, times, offsets)
+        done = encode.publish(wave, forecasts, np.array([True, False, True]))
+        made = [json.loads(each.value or b"") for each in done.outputs if each.topic == "e"]
+        kinds = Counter(each["event"] for each in made)
+        assert kinds == (done.events or Counter())
+        for event in (each for each in made if each["event"].startswith("joint")):
+            b = ["k/a", "k/b"].index(event["series"])
+            score, share, fields = (column[b].item() for column in forecasts.joint)
+            assert event["joint_anomaly"] == {"score": score, "share": share, "fields": fields}
+            assert (event["key"], event["source"]["offset"], share) == ("k", t, forecasts.joint.share[:2].max())
+            found.append((t, event["event"], event["series"]))
+    begins = [each for each in found if each[0] == 50]
+    assert begins == [(50, "joint_anomaly_begins", "k/b")]
+    assert [kind for t, kind, _ in found if t >= 50] == ["joint_anomaly_begins", "joint_anomaly_ends"]
+    assert counted >= 2

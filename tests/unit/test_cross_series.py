@@ -1,5 +1,6 @@
 """Cross-series regression between the fields of one key."""
 
+import json
 from typing import Any
 
 import numpy as np
@@ -7,8 +8,11 @@ import pytest
 from numpy.typing import NDArray
 from support.streams import HOUR, START, small
 
+from streamrnn import app
 from streamrnn.core.experts.cross_series import NONE, OTHERS, CrossSeriesExpert
 from streamrnn.core.series.plan import make_plan
+from streamrnn.records import Record, TopicPartition
+from streamrnn.settings import Settings
 
 LEAD, ROWS = 3, 1500
 
@@ -85,3 +89,30 @@ def test_a_regression_starts_again_only_if_its_fields_have_changed() -> None:
         assert (array[2] == 4).all()
         assert array[1].tobytes() == blank[name].tobytes()  # it read b before c
         assert (array[3] == 5).all()
+
+
+def planned_errors(covariates: list[str]) -> list[float]:
+    """Return the mean errors at two horizons, in the second half of a stream that follows what its records plan."""
+    rng, rows, horizons = np.random.default_rng(4), 400, (1, 12)
+    plan = rng.normal(size=rows + 12)
+    values = 50 + 5 * plan + rng.normal(0, 0.5, rows + 12)
+    settings = Settings(
+        model={"hidden_size": 8, "base": "none"}, learning={"enabled": False}, forecast={"horizons": list(horizons)},
+        input={"key": "k", "time": "t", "fields": {"only": ["sold"]}, "covariates": covariates},
+    )  # fmt: skip
+    task, records = app.task(settings, TopicPartition("in", 0)), []
+    for row in range(rows):
+        document = {"k": "a", "t": START + row * HOUR, "sold": values[row], "plan": [plan[row + h] for h in horizons]}
+        records.append(Record("in", 0, row, START, None, json.dumps(document).encode()))
+    made = [json.loads(output.value or b"") for output in task.feed(records)[0]]
+    assert [each["series"] for each in made] == ["a/sold"] * rows
+    found = np.array([each["quantiles"]["0.5"] for each in made])[rows // 2 :]
+    return [float(np.abs(found[:, k] - values[rows // 2 + h : rows + h]).mean()) for k, h in enumerate(horizons)]
+
+
+def test_planned_values_are_used_at_their_horizon() -> None:
+    """Elements of a list in the record: each takes away most of the error at its own horizon, and is not published."""
+    alone, first, both = (planned_errors([f"plan[{i}]" for i in range(count)]) for count in (0, 1, 2))
+    assert min(alone) > 3
+    assert first[0] < 1.2 < 3 < first[1]
+    assert max(both) < 1.5

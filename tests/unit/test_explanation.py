@@ -14,7 +14,8 @@ from streamrnn.core.ensemble.ledger import fill_points
 from streamrnn.core.experts.drift import LASTING
 from streamrnn.core.forecaster import CoreForecaster
 from streamrnn.explanation.answer import Explanation
-from streamrnn.explanation.state import SeriesExplainer, explain_series
+from streamrnn.explanation.explainer import SeriesExplainer
+from streamrnn.explanation.state import explain_series
 from streamrnn.records import TopicPartition
 
 TASK = TopicPartition("sensors", 0)
@@ -90,6 +91,15 @@ def test_the_width_is_that_of_the_published_interval(variant: str) -> None:
         assert found.seasons[0].gain > 0.2
 
 
+class WatchedTask:
+    """What a worker's task is to those who ask."""
+
+    last_offset = 4
+
+    def __init__(self, forecaster: CoreForecaster) -> None:
+        self.forecaster = forecaster
+
+
 def causes(found: Explanation) -> dict[str, float]:
     """Return the amounts by cause."""
     return {each.cause: each.amount for each in found.causes}
@@ -135,7 +145,8 @@ def test_a_drift_is_dated(option: dict[str, Any]) -> None:
 def test_series_are_explained_by_name_while_their_task_lives() -> None:
     """Names are found although rows move; nothing is known of other tasks, other names and ended tasks."""
     explainer, forecaster = SeriesExplainer(), small()
-    explainer.watch(TASK, forecaster)
+    task = WatchedTask(forecaster)
+    explainer.watch(TASK, task)
     run(forecaster, seasonal(5, 3))
     found = explainer.explain(TASK, "s2")
     assert found is not None
@@ -146,5 +157,5 @@ def test_series_are_explained_by_name_while_their_task_lives() -> None:
     assert again["series"] == "s2"
     assert explainer.explain(TASK, "s1") is None
     assert explainer.explain(TopicPartition("sensors", 1), "s2") is None
-    del forecaster
+    del task
     assert explainer.explain(TASK, "s2") is None

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from support.streams import HOUR, START, small
 
-from streamrnn.core.alerts.joint import JointAnomaly, JointScores, surprise, usual_edge
+from streamrnn.core.alerts.changes import CALM, JOINT
+from streamrnn.core.alerts.joint import LEFT, JointAnomaly, JointScores, surprise, usual_edge
 from streamrnn.core.config import AlertConfig
-from streamrnn.core.jit import Booleans, Floats
+from streamrnn.core.jit import Booleans, Floats, Integers
 
 EDGE = NormalDist().inv_cdf(0.995)
 
@@ -149,3 +150,40 @@ def test_a_forecaster_has_joint_scores() -> None:
     latest = joint.forecast(rows).joint
     assert latest is not None
     assert not latest.score.any()
+
+
+def tracked(joint: JointAnomaly, rows: Integers, score: float, shares: Floats) -> list[list[int]]:
+    """Return what begins or ends in one key's observation with this joint score."""
+    count = len(rows)
+    return joint.track(rows, JointScores(np.full(count, score), shares, np.full(count, count))).tolist()
+
+
+def test_a_joint_anomaly_begins_and_ends_once() -> None:
+    """At the first score of 1, and after CALM without, in the series with the largest share, whatever its key lacks."""
+    joint, rows = joint_of(3), np.array([2, 0, 1])
+    assert tracked(joint, rows, 0.9, np.full(3, 1 / 3)) == []
+    assert tracked(joint, rows, 1.0, np.array([0.2, 0.5, 0.3])) == [[1, JOINT, 1]]
+    assert tracked(joint, rows, 3.0, np.full(3, 1 / 3)) == []
+    assert tracked(joint, rows[:2], 2.0, np.full(2, 0.5)) == []  # two of its fields
+    for _ in range(CALM - 1):
+        assert tracked(joint, rows, 0.0, np.zeros(3)) == []
+    assert joint.track(rows, JointScores.empty(3)).tolist() == []  # all are warming up
+    assert tracked(joint, rows, 0.0, np.zeros(3)) == [[1, JOINT, 0]]  # equal shares: the first row
+    assert tracked(joint, rows, 0.0, np.zeros(3)) == []
+
+
+def test_keys_have_joint_anomalies_of_their_own() -> None:
+    """In one wave one key's begins, another's goes on; a restored state goes on, also one of before there were any."""
+    joint, rows = joint_of(2, keys=2), np.arange(4)  # keys 0, 1, 0, 1
+    score, share, fields = np.array([0.0, 2.0, 0.0, 2.0]), np.array([0.5, 0.1, 0.5, 0.9]), np.full(4, 2)
+    assert joint.track(rows, JointScores(score, share, fields)).tolist() == [[3, JOINT, 1]]
+    assert JointScores(score, share, fields).anomalies == 1
+    names, saved = (
+        ["site/0/f0", "site/1/f0", "site/0/f1", "site/1/f1"],
+        {n: a[:4].copy() for n, a in joint.arrays().items()},
+    )
+    for kept, begins in ((saved, [0]), ({n: a for n, a in saved.items() if n != LEFT}, [0, 3])):
+        restored = JointAnomaly()
+        restored.extend(kept, names)
+        found = restored.track(rows, JointScores(np.full(4, 2.0), share, fields))
+        assert found.tolist() == [[b, JOINT, 1] for b in begins]

@@ -145,3 +145,29 @@ def test_the_package_imports_the_forecaster_lazily() -> None:
         _ = streamrnn.Forcaster
     light = "import sys, streamrnn; sys.exit(bool({'torch', 'numpy', 'numba'} & sys.modules.keys()))"
     subprocess.run([sys.executable, "-c", light], check=True)
+
+
+def test_joint_scores_equal_those_of_the_daemon() -> None:
+    """With `anomaly.joint` a key's fields are one observation, also where a learning point is due within them."""
+    sections = {**SMALL, "anomaly": {"joint": True}}
+    made = app.task(Settings(**sections, input={"key": "k", "time": "t"}), TopicPartition("in", 0))
+    library, values = Forecaster(**sections), seasonal(80, 6)
+    values[60] += 30
+    names, counted, expected = [f"{key}/{field}" for key in "pq" for field in "abc"], 0, 0
+    for i, row in enumerate(values):
+        time, published = START + MINUTE * i, []
+        for k, key in enumerate("pq"):
+            value = json.dumps({"k": key, "t": time, **dict(zip("abc", row[3 * k : 3 * k + 3].tolist(), strict=True))})
+            outputs, report = made.feed([Record("in", 0, 2 * i + k, START, None, value.encode())])
+            counted += report.joint_anomalies
+            published += [json.loads(output.value or b"") for output in outputs]
+        found = library.step(names, time, row)
+        assert found.joint is not None
+        assert [each["series"] for each in published] == names
+        expected += np.count_nonzero(found.joint.score[::3] >= 1)
+        for b, each in enumerate(published):
+            score, share, fields = (column[b].item() for column in found.joint)
+            assert each["joint_anomaly"] == {"score": score, "share": share, "fields": fields}
+            assert list(each["quantiles"].values()) == found.quantiles[b].T.tolist()
+    assert found.joint.fields.tolist() == [3] * 6
+    assert counted == expected >= 2

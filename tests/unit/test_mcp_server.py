@@ -156,7 +156,7 @@ def test_anomalies_and_explanations() -> None:
         asked.append(path)
         if path.startswith("/events"):
             return 200, json.dumps([{"kind": "anomaly", "series": "a/b", "time": MINUTE, "count": 1}]).encode(), {}
-        return (200, b'{"members": {}}', {}) if path.startswith("/series/a%2Fb/explain") else (404, b"<html>", {})
+        return (200, b'{"members": {}}', {}) if path.startswith("/series/a%2Fb/") else (404, b"<html>", {})
 
     with answering(answer) as url:
         server = make_server(PageApi(url, None))
@@ -166,6 +166,8 @@ def test_anomalies_and_explanations() -> None:
             {"kind": "anomaly", "series": "a/b", "time": "1970-01-01T00:01:00+00:00", "count": 1}
         ]
         assert call(server, "explain", series="a/b") == (False, {"members": {}})
+        assert not call(server, "forecast", series="a/b", until="24h")[0]
+        assert asked[-1] == "/series/a%2Fb/forecast?horizon=24h"
         failed, text = call(server, "explain", series="other")
         assert failed
         assert text.endswith(f"the daemon at {url} is of a version without /explain")

@@ -14,6 +14,7 @@ from streamrnn.page.data.session import STRETCHES, SessionHistory, Stretches
 from streamrnn.page.data.slots import SeriesId
 from streamrnn.page.data.store import Store
 from streamrnn.page.data.workers import SILENT_SECONDS, Workers
+from streamrnn.page.ui.occurrence_list import describe_occurrence
 
 
 @settings(max_examples=30, deadline=None)
@@ -104,6 +105,16 @@ def test_a_silence_with_an_event_is_listed_once(first: str) -> None:
     assert kinds() == ["silence_ends", "silence_begins"]
     feed(store, names, *(wave([1], step) for step in range(83, 400)))
     assert kinds() == ["silence", "silence_ends", "silence_begins"]
+
+
+def test_joint_anomalies_are_listed_with_their_score() -> None:
+    """The event of a key is one of the series with the largest share, and is told by score and number of fields."""
+    store, joint = Store(page_config()), {"score": 1.31, "share": 0.62, "fields": 4}
+    event = {"event": "joint_anomaly_begins", "series": "pump-0/rpm", "key": "pump-0", "time": MINUTE, "value": 3.0}
+    store.occurrences.add_event(TASK, event | {"joint_anomaly": joint})
+    (found,) = store.occurrences.latest(MOST, SeriesId("pump-0/rpm", TASK))
+    assert (found.kind, found.joint_anomaly) == ("joint_anomaly_begins", joint)
+    assert describe_occurrence(found) == "score 1.31 of 4 fields"
 
 
 def test_many_silences_at_once_are_one_occurrence() -> None:

@@ -1,5 +1,6 @@
 """Sums of errors, against whole arrays and against known distributions."""
 
+import json
 import pickle
 from statistics import NormalDist
 
@@ -133,6 +134,17 @@ def test_alarms_and_anomalies_are_counted() -> None:
         tally.add(record("a/x", row, 0.0, nothing, status=status, anomaly=anomalous.get(row, 0.0)))
     (sums,) = tally.sums()
     assert (sums.alarms, sums.anomalies) == ([10 * HOUR, 30 * HOUR], 2)
+
+
+def test_joint_anomalies_are_counted_where_there_are_scores() -> None:
+    """Records with a joint score of 1 or more; None without such scores."""
+    tally, made = Tally(horizons=HORIZONS, quantiles=LEVELS), np.zeros((3, 5))
+    for row, score in enumerate((0.3, 1.0, 2.5, 0.99)):
+        joint = {"score": score, "share": 0.5, "fields": 2}
+        document = json.loads(record("k/a", row, 0.0, made))
+        tally.add(json.dumps(document | {"joint_anomaly": joint}).encode())
+        tally.add(record("k/b", row, 0.0, made))
+    assert [each.joint_anomalies for each in tally.sums()] == [2, None]
 
 
 def test_memory_per_series_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -72,11 +72,18 @@ class PageTools:
         horizon: Annotated[
             list[int] | None, Field(description="Only these steps ahead, of the configured ones", max_length=1000)
         ] = None,
+        until: Annotated[
+            str | None,
+            Field(description="Instead: every step up to this time ahead, such as 24h or 30m", max_length=40),
+        ] = None,
         topic: Topic = None,
         partition: Partition = None,
     ) -> dict[str, Any]:
-        """Return the latest forecast of a series: quantiles by horizon, with skill and coverage of recent ones."""
-        chosen = {"horizon": horizon, "topic": topic, "partition": partition}
+        """Return the latest forecast of a series: quantiles by horizon, with skill and coverage of recent ones.
+
+        With `until`, the quantiles of every step up to there, and no skill.
+        """
+        chosen = {"horizon": until or horizon, "topic": topic, "partition": partition}
         found: dict[str, Any] = self._ask("series", series, "forecast", **chosen)
         return found
 

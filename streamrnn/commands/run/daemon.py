@@ -27,7 +27,7 @@ from streamrnn.settings.changes import SettingChange
 from streamrnn.whole_learning import load_learner
 
 if TYPE_CHECKING:
-    from streamrnn.explanation.state import SeriesExplainer
+    from streamrnn.explanation.explainer import SeriesExplainer
     from streamrnn.log import Log
     from streamrnn.observe.metrics import Metrics
     from streamrnn.observe.traces import Traces
@@ -57,7 +57,7 @@ class _Watchers(NamedTuple):
         app.register_forecasts(settings, partition.topic)
         timed = self.traces.with_spans(self.metrics.timed, partition) if self.traces else self.metrics.timed
         task = app.task(settings, partition, timed=timed)
-        self.explainer.watch(partition, task.forecaster)
+        self.explainer.watch(partition, task)
         return task
 
 
@@ -88,7 +88,7 @@ def _run_worker(
     read: Callable[[], Settings], progress: ProgressLogger,
 ) -> "Worker":  # fmt: skip
     from streamrnn import app  # noqa: PLC0415 -- the numerical libraries
-    from streamrnn.explanation.state import SeriesExplainer  # noqa: PLC0415
+    from streamrnn.explanation.explainer import SeriesExplainer  # noqa: PLC0415
     from streamrnn.observe.composite import CompositeObserver  # noqa: PLC0415
     from streamrnn.observe.logging import ReportLogger  # noqa: PLC0415
     from streamrnn.runtime.worker import Worker  # noqa: PLC0415

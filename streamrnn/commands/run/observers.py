@@ -13,7 +13,7 @@ from streamrnn.settings import Settings
 from streamrnn.whole_learning import whole_networks_learn
 
 if TYPE_CHECKING:
-    from streamrnn.explanation.state import SeriesExplainer
+    from streamrnn.explanation.explainer import SeriesExplainer
     from streamrnn.observe.metrics import Metrics
     from streamrnn.observe.traces import Traces
     from streamrnn.page.data.feed import PageFeed
@@ -141,7 +141,7 @@ def page_feed(settings: Settings, channel: int | None, explainer: "SeriesExplain
             (end,) = stack.enter_context(page_process(settings, 1))
         else:
             end = stack.enter_context(closing(socket.socket(fileno=channel)))
-        feed = PageFeed(end, hidden=app.hidden_fields(settings), explain=explainer.explain)
+        feed = PageFeed(end, hidden=app.hidden_fields(settings), explain=explainer.explain, path=explainer.path)
         yield [stack.enter_context(closing(feed))]
 
 

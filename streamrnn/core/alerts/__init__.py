@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from streamrnn.core.alerts.anomaly import AnomalyRules
 from streamrnn.core.alerts.changes import Changes, ConditionTracker
-from streamrnn.core.alerts.joint import JointAnomaly, JointScores
+from streamrnn.core.alerts.joint import LEFT, JointAnomaly, JointScores
 from streamrnn.core.alerts.thresholds import NO_CROSSING, ThresholdForecasts, Thresholds
 from streamrnn.core.config import AlertConfig, Threshold
 from streamrnn.core.jit import Booleans, Floats, Integers
@@ -86,6 +86,9 @@ class Alerts:
             holds = [wave.warming, wave.drifting, anomaly >= 1, *crossings]
             changes = self._tracker.step(wave.rows, wave.seen, wave.missing, holds)
         joint = None if self._joint is None else self._joint.step(wave.rows, anomaly, wave.warming)
+        if self._joint is not None and joint is not None and changes is not None:
+            found = np.concatenate([changes.found, self._joint.track(wave.rows, joint)])
+            changes = changes._replace(found=found[np.argsort(found[:, 0], kind="stable")])
         return AlertResult(anomaly, thresholds, changes, joint)
 
     def latest(self, rows: Integers, seen: Integers) -> tuple[ThresholdForecasts | None, JointScores | None]:
@@ -121,4 +124,5 @@ class Alerts:
         if self._tracker is not None:
             self._tracker.extend({} if "changes" in resets else saved, len(names))
         if self._joint is not None:
-            self._joint.extend({} if "joint_anomaly" in resets else saved, names)
+            kept = {name: each for name, each in saved.items() if name != LEFT or "changes" not in resets}
+            self._joint.extend({} if "joint_anomaly" in resets else kept, names)

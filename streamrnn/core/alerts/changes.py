@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from streamrnn.core.jit import Booleans, Integers, compiled
 from streamrnn.core.row_table import RowTable
 
-WARM_UP, DRIFT, ANOMALY, CROSSING = range(4)
-"""Conditions; those from CROSSING on are the crossings, one for each threshold."""
+JOINT, WARM_UP, DRIFT, ANOMALY, CROSSING = range(-1, 4)
+"""Conditions; those from CROSSING on are the crossings, one for each threshold, and JOINT is one of the whole key."""
 CALM = 10
 """Observations in a row without an anomaly, or an expected crossing, after which it has ended."""
 ARRAY = "changes_left"

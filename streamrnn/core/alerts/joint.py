@@ -14,12 +14,15 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from streamrnn.core.alerts.changes import CALM, JOINT
 from streamrnn.core.jit import Booleans, Floats, Integers
 from streamrnn.core.row_table import RowTable
 
 FEWEST = 2  # fields of a joint score
 TAIL_SHARE, TAIL_RATE = 0.01, 0.05  # as of the 99% interval behind the anomaly score, see ensemble.conformal
-ARRAY = "joint_tail"  # name of the saved array: the factor of the key, by row of each of its series
+ARRAY, LEFT = "joint_tail", "joint_left"
+"""Names of the saved arrays: by row of each series of a key, the key's factor; and the joint observations without an
+anomaly after which one has ended, 0: it has."""
 NORMAL_EDGE = 2.5758293035489004  # standard deviations that a normal variable exceeds, on both sides, with TAIL_SHARE
 GAMMA_EDGE = 2.3263478740408408  # the same on one side
 RISE, FALL = math.exp(TAIL_RATE * (1 - TAIL_SHARE)), math.exp(-TAIL_RATE * TAIL_SHARE)
@@ -37,6 +40,11 @@ class JointScores(NamedTuple):
     def take(self, chosen: Integers) -> "JointScores":
         """Return the scores with these indexes in the wave."""
         return JointScores(self.score[chosen], self.share[chosen], self.fields[chosen])
+
+    @property
+    def anomalies(self) -> int:
+        """Number of keys with a score of 1 or more."""
+        return round(float((1 / self.fields[self.score >= 1]).sum()))
 
     @classmethod
     def empty(cls, count: int) -> "JointScores":
@@ -67,7 +75,9 @@ class JointAnomaly:
         self._keys: dict[str, int] = {}
         self._key: list[int] = []
         """Number of the key, by row."""
-        self._table: RowTable[dict[str, NDArray[Any]]] = RowTable({ARRAY: np.ones(1)}, dict)
+        self._table: RowTable[dict[str, NDArray[Any]]] = RowTable(
+            {ARRAY: np.ones(1), LEFT: np.zeros(1, np.int16)}, dict
+        )  # fmt: skip
 
     def add(self, name: str) -> None:
         """Add a series, `key/field`."""
@@ -101,6 +111,28 @@ class JointAnomaly:
         tail[rows[order]] = np.clip(edge * np.where(ratio > edge, RISE, FALL), LEAST_TAIL, MOST_TAIL)
         return found
 
+    def track(self, rows: Integers, scores: JointScores) -> Integers:
+        """Return the joint anomalies that begin or end in a wave of rows (B,), with these scores, as `Changes.found`.
+
+        There is one change for a key, of the series with the largest share. If a key has not always the same fields,
+        those of this wave say whether it has an anomaly.
+        """
+        order = np.argsort(rows)
+        order = order[scores.fields[order] > 0]
+        if not len(order):
+            return np.empty((0, 3), np.int64)
+        keys = np.unique(np.array([self._key[row] for row in rows[order].tolist()], np.int64), return_inverse=True)[1]
+        left, before = self._table.arrays[LEFT], np.zeros(int(keys.max()) + 1, np.int64)
+        np.maximum.at(before, keys, left[rows[order]])
+        holds = np.zeros(len(before), np.bool_)
+        holds[keys] = scores.score[order] >= 1
+        after = np.where(holds, CALM, np.maximum(before - 1, 0))
+        left[rows[order]] = after[keys]
+        changed = np.flatnonzero((before > 0) != (after > 0))
+        ranked = np.lexsort((-scores.share[order], keys))  # equal shares in order of rows
+        largest = order[ranked[np.searchsorted(keys[ranked], changed)]]
+        return np.column_stack([largest, np.full(len(changed), JOINT), after[changed] > 0]).astype(np.int64)
+
     def arrays(self) -> dict[str, NDArray[np.generic]]:
         """Return the saved arrays by name, one row per series."""
         return dict(self._table.arrays)
@@ -118,7 +150,7 @@ class JointAnomaly:
     def extend(self, saved: Mapping[str, Any], names: Sequence[str]) -> None:
         """Add the series `names` with saved arrays, named as by `arrays`; without any, new ones."""
         if saved:
-            self._table.extend({ARRAY: saved[ARRAY]})
+            self._table.extend({name: saved[name] for name in (ARRAY, LEFT) if name in saved})
         else:
             self._table.append(len(names))
         for name in names:

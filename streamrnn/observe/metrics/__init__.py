@@ -149,6 +149,7 @@ class Metrics(Observer):
             drift_alarms=report.drift_alarms,
             expert_failures=report.expert_failures,
             anomalies=self._table.stepped(report),
+            joint_anomalies=report.joint_anomalies,
             moved_timestamps=report.moved_timestamps,
             missing_records=report.missing_records,
             early_values=report.released_early,

@@ -18,8 +18,8 @@ from streamrnn.page.data.messages import (
     HELLO,
     MAX_REQUEST,
     Message,
+    Request,
     SentNames,
-    decode_request,
     empty_message,
     split_into_messages,
 )
@@ -33,10 +33,14 @@ QUEUE_LIMIT = 20_000
 POLL_SECONDS = 0.2
 """How often the waiting thread checks whether to end."""
 MOST_REQUESTS = 100
-"""Requests for an explanation that may wait; further ones are ignored."""
+"""Requests that may wait; further ones are ignored."""
+TURN_SECONDS = 0.01
+"""Time in a turn of the loop after which no further request is answered."""
 
 Explain = Callable[[TopicPartition, str], dict[str, Any] | None]
 """Returns the explanation of a series of a task; None if this process has no such series."""
+Forecast = Callable[[TopicPartition, str, int, int], list[dict[str, Any]]]
+"""Returns the pieces of the path of a series of a task, up to a step or a time; empty without such a series."""
 
 
 class _Update(NamedTuple):
@@ -48,6 +52,7 @@ class _Update(NamedTuple):
     gone: Sequence[int] | None = ()
     """Rows of removed series, which may be those of others from now on; None: all rows may be."""
     explanation: dict[str, Any] | None = None
+    path: dict[str, Any] | None = None
 
     @property
     def size(self) -> int:
@@ -58,16 +63,18 @@ class _Update(NamedTuple):
 class PageFeed(Observer):
     """Sends updates over `channel`, one datagram per message, from a thread of its own. Never raises.
 
-    Series of the `hidden` fields are not sent. `explain` is called in the worker's thread, when the page asks.
+    Series of the `hidden` fields are not sent. `explain` and `path` are called in the worker's thread, when the page
+    asks.
     """
 
     def __init__(
-        self, channel: socket.socket, *, hidden: Sequence[str] = (), explain: Explain = lambda *_: None
-    ) -> None:
+        self, channel: socket.socket, *, hidden: Sequence[str] = (), explain: Explain = lambda *_: None,
+        path: Forecast = lambda *_: [],
+    ) -> None:  # fmt: skip
         self._channel = channel
-        self._explain = explain
-        self._requests: deque[tuple[TopicPartition, str]] = deque()
-        """Series to explain, for the worker's thread."""
+        self._explain, self._path = explain, path
+        self._requests: deque[Request] = deque()
+        """What to answer, for the worker's thread."""
         self._state: Callable[[], WorkerState] | None = None
         self._next_state = 0.0
         """Time of the next report on the worker."""
@@ -92,13 +99,22 @@ class PageFeed(Observer):
         self._state = state
 
     def iterated(self, seconds: float, restoring: int) -> None:
-        """See `Observer.iterated`. Explains what the page has asked for: the state of the tasks is at rest here."""
+        """See `Observer.iterated`. Answers what the page has asked for: the state of the tasks is at rest here."""
         del seconds, restoring
-        while self._requests:
-            partition, name = self._requests.popleft()
-            explanation = self._explain(partition, name)
+        begun = time.monotonic()
+        while self._requests and time.monotonic() - begun < TURN_SECONDS:
+            self._answer(self._requests.popleft())
+
+    def _answer(self, request: Request) -> None:
+        update = _Update(request.partition, None, None, gap=False, lost=0)
+        if not request.is_path:
+            explanation = self._explain(request.partition, request.series)
             if explanation is not None:
-                self._put(_Update(partition, None, None, gap=False, lost=0, explanation=explanation))
+                self._put(update._replace(explanation=explanation))
+            return
+        pieces = self._path(*request)
+        for further, piece in zip(reversed(range(len(pieces))), pieces, strict=True):
+            self._put(update._replace(path={"request": request.parts, "further": further, "fields": piece}))
 
     def stepped(self, report: StepReport) -> None:
         """See `Observer.stepped`."""
@@ -164,7 +180,7 @@ class PageFeed(Observer):
             messages = list(split_into_messages(update.partition, report.waves, self._names))
             self._describe(report, messages[0])
         messages[0].gap, messages[0].lag, messages[0].lost = update.gap, update.lag, update.lost
-        messages[0].explanation = update.explanation
+        messages[0].explanation, messages[0].path = update.explanation, update.path
         for message in messages:
             self._send(message)
 
@@ -196,7 +212,7 @@ class PageFeed(Observer):
                     self._names.clear()
                     self._masked.clear()
                 elif len(self._requests) < MOST_REQUESTS:
-                    self._requests.append(decode_request(received))
+                    self._requests.append(Request.of(orjson.loads(received)))
         except BlockingIOError:
             pass
 

@@ -66,12 +66,14 @@ class Message:
     worker: dict[str, Any] | None = None
     """The fields of a `WorkerState`, if the message is a sign of life of the worker."""
     explanation: dict[str, Any] | None = None
-    """The answer to a request for an explanation, see `explain_request`."""
+    """The answer to a request for an explanation."""
+    path: dict[str, Any] | None = None
+    """A piece of the answer to a request for a path: its fields, with the request and the number of further pieces."""
 
     def encode(self) -> bytes:
         """Return the message as bytes."""
         counts = self.records, self.dead_letters, self.drops, self.lost, self.lag
-        rare = self.examples, self.offset, self.events, self.worker, self.explanation
+        rare = self.examples, self.offset, self.events, self.worker, self.explanation, self.path
         head = [list(self.partition), self.names, self.gap, *counts, *rare]
         return b"".join([orjson.dumps(head), b"\n", *(column.tobytes() for column in self.columns)])
 
@@ -98,15 +100,29 @@ def decode_message(data: bytes, horizons: int, quantiles: int) -> Message:
     return Message(TopicPartition(*task), Columns(*columns), names, *others)
 
 
-def explain_request(partition: TopicPartition, name: str) -> bytes:
-    """Return the request for an explanation of a series."""
-    return orjson.dumps([*partition, name])
+class Request(NamedTuple):
+    """What the page's process asks a worker: an explanation of a series, or its path up to a step or a time."""
 
+    partition: TopicPartition
+    series: str
+    steps: int = 0
+    milliseconds: int = 0
 
-def decode_request(data: bytes) -> tuple[TopicPartition, str]:
-    """Return the task and the series of a request for an explanation."""
-    topic, partition, name = orjson.loads(data)
-    return TopicPartition(topic, partition), name
+    @property
+    def is_path(self) -> bool:
+        """Whether it asks for a path."""
+        return bool(self.steps or self.milliseconds)
+
+    @property
+    def parts(self) -> list[Any]:
+        """The request as JSON has it."""
+        return [*self.partition, *self[1:]]
+
+    @classmethod
+    def of(cls, parts: Sequence[Any]) -> "Request":
+        """Return the request with these parts."""
+        topic, partition, *others = parts
+        return cls(TopicPartition(topic, partition), *others)
 
 
 class SentNames:

@@ -45,6 +45,8 @@ class Occurrence:
     """Of an expected crossing, as in the event."""
     count: int = 1
     """Number of series."""
+    joint_anomaly: dict[str, Any] | None = None
+    """Of a joint anomaly, as in the event; the series is the one with the largest share."""
 
 
 class OccurrenceLog:
@@ -87,7 +89,8 @@ class OccurrenceLog:
             last = next(iter(self.latest(1, SeriesId(name, task))), None)
             if last is not None and last.kind == SILENCE:
                 self._latest.remove(last)
-        self._add(Occurrence(kind, name, *task, int(document["time"]), value, None, crossing))
+        joint = document.get("joint_anomaly")
+        self._add(Occurrence(kind, name, *task, int(document["time"]), value, None, crossing, joint_anomaly=joint))
 
     def add_silences(self, history: "SeriesHistory") -> None:
         """Add a silence for every series that has become stale since the last call, and forget those that went on."""

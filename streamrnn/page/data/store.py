@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from streamrnn.page.data.explanations import Explanations
+from streamrnn.page.data.answers import Explanations, Paths
 from streamrnn.page.data.history import SeriesHistory
 from streamrnn.page.data.messages import Message
 from streamrnn.page.data.occurrences import OccurrenceLog
@@ -21,6 +21,8 @@ from streamrnn.page.data.workers import Workers
 Sort = Literal["name", "worst", "best", "anomaly", "silence", "width"]
 SILENCE_SECONDS = 2.0
 """Seconds between two searches for series that have become stale."""
+EXPLANATION_SECONDS, PATH_SECONDS = 5.0, 1.0
+"""Age up to which an explanation, and a path, answers further requests."""
 Answer = TypeVar("Answer")
 
 
@@ -95,7 +97,8 @@ class Store:
         self.traffic = Traffic()
         self.workers = Workers(max(1, len(channels)))
         self.occurrences = OccurrenceLog(self.history.slots.capacity)
-        self.explanations = Explanations(channels)
+        self.explanations = Explanations(channels, fresh_seconds=EXPLANATION_SECONDS)
+        self.paths = Paths(channels, fresh_seconds=PATH_SECONDS)
         self.cache = SecondCache()
         self._next_silences = 0.0
         self._sorted = -1, list[str](), np.zeros(0, np.int64)
@@ -106,7 +109,9 @@ class Store:
         self.workers.add(message, worker)
         if message.explanation is not None:
             series = SeriesId(str(message.explanation.get("series")), message.partition)
-            self.explanations.add(series, message.explanation)
+            self.explanations.receive(series, message.explanation)
+        elif message.path is not None:
+            self.paths.receive(message.path)
         elif message.worker is None:
             self._add_observations(message)
         if (now := time.monotonic()) >= self._next_silences:  # workers report also where no record comes

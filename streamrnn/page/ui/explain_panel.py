@@ -6,6 +6,7 @@ from nicegui import ui
 from nicegui.elements.mixins.text_element import TextElement
 
 from streamrnn.explanation.answer import Explanation, IntervalCause, SeasonFound
+from streamrnn.page.data.messages import Request
 from streamrnn.page.data.store import Store
 from streamrnn.page.ui import formatting
 from streamrnn.page.ui.elements import button, container, set_property, set_text, set_visible, text_element
@@ -77,8 +78,9 @@ class ExplainPanel:
         if not self._open:
             return
         series = self._store.history.slots.series_at(slot)
-        self._store.explanations.ask(series, self._store.workers.owner(series.partition))
-        found = self._store.explanations.latest(series)
+        request = Request(series.partition, series.name)
+        self._store.explanations.ask(request, self._store.workers.owner(series.partition))
+        found = self._store.explanations.latest(request)
         set_visible(self._found, visible=found is not None)
         set_text(self._wait, "" if found else "Waiting for the daemon to answer.")
         if found is not None:

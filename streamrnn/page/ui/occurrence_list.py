@@ -38,6 +38,8 @@ def describe_occurrence(occurrence: Occurrence) -> str:
         level = f"{crossing.get('direction', '')} {formatting.quantity(float(crossing.get('level', 0)))}"
         probability = crossing.get("probability")
         return level if probability is None else f"{level}, probability {formatting.percent(float(probability))}"
+    if joint := occurrence.joint_anomaly:
+        return f"score {joint.get('score', 0):.3g} of {joint.get('fields', 0)} fields"
     if occurrence.kind == SILENCE:
         return "no value since"
     value = "" if occurrence.value is None else formatting.quantity(occurrence.value)

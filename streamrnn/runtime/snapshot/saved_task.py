@@ -33,6 +33,8 @@ class SavedTask:
     """How the loaded state was migrated to the configured layout; empty if it had that layout."""
     saved_layout: "Mapping[str, object]"
     """Layout of the loaded state."""
+    last_offset = -1
+    """Offset of the last record in the state; -1 before the first."""
     event_order: "EventOrder | None"
     """Where observations wait; None if none do."""
     _left: "EventOrder | None"
@@ -112,7 +114,7 @@ class SavedTask:
         saved = self._snapshot.restore(state, release=release)
         self.output_hash, self._admission.accepted = saved.output_hash, saved.accepted
         self.numerics_difference, self.migration = saved.numerics_difference, saved.migration
-        self.saved_layout = saved.layout
+        self.saved_layout, self.last_offset = saved.layout, saved.offset - 1
         try:
             self._decoder.restore(saved.decoder)
             self._ends.restore(saved.decoder)
