@@ -137,6 +137,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
     "commands": EVERYTHING,
     "streamrnn": ("version",),
     "cli": EVERYTHING,
+    "__main__": EVERYTHING,
 }
 
 # Where a library may be imported. A change of library then changes one place.

@@ -246,6 +246,12 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == f"streamrnn {__version__}\n"
 
 
+def test_the_package_is_a_command() -> None:
+    """`python -m streamrnn` is the command."""
+    command = [sys.executable, "-m", "streamrnn", "--version"]
+    assert subprocess.run(command, check=True, capture_output=True, text=True).stdout == f"streamrnn {__version__}\n"
+
+
 @pytest.mark.parametrize(
     "program",
     ["import streamrnn", "from streamrnn import cli; assert cli.main(['check', '--set', 'input.topics=sensors']) == 0"],

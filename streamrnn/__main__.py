@@ -1,0 +1,7 @@
+"""The command `streamrnn`, as `python -m streamrnn`."""
+
+import sys
+
+from streamrnn.cli import main
+
+sys.exit(main())
