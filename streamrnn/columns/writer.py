@@ -99,20 +99,25 @@ def make_template(parts: Sequence[bytes | int]) -> Template:
 
 @compiled
 def fill_columns(
-    given: tuple[Floats, Integers, Integers], made: tuple[Integers, Floats, Floats, Floats, Booleans, Booleans],
-    numbers: Floats, integers: Integers, status: Integers,
+    values: Floats, times: Integers, offsets: Integers, targets: Integers, quantiles: Floats, anomaly: Floats,
+    skill: Floats, warming: Booleans, drifting: Booleans, numbers: Floats, integers: Integers, status: Integers,
 ) -> bool:  # fmt: skip
     """Fill the numbers of B documents; return whether those of the forecasts are finite.
 
     Args:
-        given: Values, times and offsets of the observations, each (B,).
-        made: The first members of `Forecasts`.
+        values: Of the observations, (B,).
+        times: Of the observations, (B,).
+        offsets: Of the observations, (B,).
+        targets: As in `Forecasts`; so are the next five.
+        quantiles: See `targets`.
+        anomaly: See `targets`.
+        skill: See `targets`.
+        warming: See `targets`.
+        drifting: See `targets`.
         numbers: Value, quantiles by level and horizon, anomaly score, skill: the first 2 + QH + H columns.
         integers: Time, target times, offset, (B, 2 + H).
         status: Number of the status, (B,).
     """
-    values, times, offsets = given
-    targets, quantiles, anomaly, skill, warming, drifting = made
     rows, horizons, levels = quantiles.shape
     total = 0.0
     for b in range(rows):

@@ -14,7 +14,7 @@ from streamrnn.core.handle import Handle, contents
 from streamrnn.core.jit import Integers, Singles, compiled
 from streamrnn.core.network.shapes import Shape
 from streamrnn.core.series.state import LEAD
-from streamrnn.core.series.wave import WaveFeatures
+from streamrnn.core.series.wave import WaveUpdate
 
 CAPACITY = 1024  # rows stored for the head
 RECENT = 64  # largest number of newly labelled rows, per horizon, in one step of the head
@@ -74,14 +74,15 @@ def copy_numbers(source: Singles, target: Singles) -> None:
 
 @compiled
 def store_rows(
-    last: Integers, rows: Integers, seen: Integers, horizons: Integers, truths: Singles, live: int,
-    buffer: Handle[StoredRows], top: Singles, features: WaveFeatures,
+    last: Integers, rows: Integers, horizons: Integers, live: int, buffer: Handle[StoredRows], top: Singles,
+    wave: Handle[WaveUpdate],
 ) -> None:  # fmt: skip
     """Add one wave, row by row so that its size has no effect: label stored rows, and store every n-th of a series.
 
     n is the smallest number for which SPACING waves of the `live` series fit.
     """
-    stored = contents(buffer)
+    stored, update = contents(buffer), contents(wave)
+    features, seen, truths = update.features, update.seen, update.truths
     capacity = len(stored.labels)
     for b in range(len(rows)):
         row = rows[b]
@@ -137,16 +138,12 @@ class RowBuffer:
         """Return the numbers of the last stored rows for `capacity` new series."""
         return np.full(capacity, NONE, np.int64)
 
-    def add(
-        self, last: Integers, rows: Integers, seen: Integers, truths: Singles, top: Singles, features: WaveFeatures,
-        live: int,
-    ) -> None:  # fmt: skip
-        """Add one wave of B rows after `seen` (B,) observations each, with encodings `top` (B, H).
+    def add(self, last: Integers, rows: Integers, wave: Handle[WaveUpdate], top: Singles, live: int) -> None:
+        """Add one wave of B rows, with encodings `top` (B, H).
 
-        `truths` (B, K) are the labels that mature, NaN: none; `live` series share the buffer; `last` (S,) are the
-        numbers of the series' last stored rows, and updated.
+        `live` series share the buffer; `last` (S,) are the numbers of the series' last stored rows, and updated.
         """
-        store_rows(last, rows, seen, self._horizons, truths, live, self._handle, top, features)
+        store_rows(last, rows, self._horizons, live, self._handle, top, wave)
 
     def draw(self, generator: np.random.Generator) -> Examples | None:
         """Return the rows labelled since the draw before the last, and as many older ones; None if there are none."""
