@@ -10,8 +10,16 @@ from streamrnn.columns.index import ABSENT, NameIndex, PairIndex, grown
 from streamrnn.columns.lifetimes import BATCH, VOTES, LateVotes, longest_silent
 from streamrnn.columns.scanner import JsonScanner, Scanned
 from streamrnn.columns.waves import (
-    DUE, NEVER, NOTHING, REPEATED, Admitted, OpenWave, SeriesTimes, admit, open_wave,
-)  # fmt: skip
+    DUE,
+    NEVER,
+    NOTHING,
+    REPEATED,
+    Admitted,
+    OpenWave,
+    SeriesTimes,
+    admit,
+    open_wave,
+)
 from streamrnn.core.handle import Handle
 from streamrnn.errors import MOST_QUOTED, RecordError
 from streamrnn.mapping.names import is_literal
@@ -97,9 +105,9 @@ class Admission:
         """
         if self._scanner is None or mapping is None:
             return None, len(values)
-        scanned = self._scanner.scan(keys, values, times, mapping)
+        scanned, left = self._scanner.scan(keys, values, times, mapping)
         self._reserve(int(scanned.content.starts[-1]))
-        return scanned, self._scanner.left
+        return scanned, left
 
     def admit_scanned(self, scanned: Handle[Scanned], first: int, end: int) -> tuple[int, int]:
         """Admit scanned records from `first` to before `end`; return the next one and why it stopped, see `waves`."""

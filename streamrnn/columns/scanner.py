@@ -12,7 +12,7 @@ import numpy as np
 
 from streamrnn.columns.index import ABSENT, Bytes, NameArrays, NameIndex, PairArrays, PairIndex, find_name, find_pair
 from streamrnn.columns.numbers import LEFT, MINUS, PLUS, POINT, is_digit, read_iso, read_number
-from streamrnn.core.handle import FEW, Handle, contents
+from streamrnn.core.handle import Handle, contents
 from streamrnn.core.jit import Floats, Integers, compiled
 from streamrnn.records import Mapping
 
@@ -21,7 +21,6 @@ EXPONENT = (ord("e"), ord("E"))
 LITERALS = tuple(np.frombuffer(text, np.uint8) for text in (b"true", b"false", b"null"))
 SHORTEST_MEMBER = len('"":1,')  # bytes
 LONGEST_INTEGER = 18  # digits of a key that is an integer
-MOST_KEPT = 4096  # values of a few records whose columns are used again
 
 
 class Rules(NamedTuple):
@@ -270,8 +269,6 @@ class JsonScanner:
 
     def __init__(self, mapping: Mapping) -> None:
         names = [name for name in (mapping.key, mapping.time) if name is not None]
-        self.left = 0
-        """Records of the latest feed that were left."""
         self.usable = len({*names, *(mapping.fields or ())}) == len(names) + len(mapping.fields or ())
         """Whether the mapping uses each member once."""
         self._mapped = [name.encode() for name in (*names, *(mapping.fields or ()))]
@@ -293,9 +290,7 @@ class JsonScanner:
             largest=mapping.largest,
         )
         self._known: Handle[Known] | None = None
-        self._form: Handle[Scanned] | None = None
-        self._columns: dict[int, Handle[Scanned]] = {}
-        """By number of records, as far as they are kept."""
+        self._columns: Handle[Scanned] | None = None
 
     def forget(self) -> None:
         """Forget all keys, series and members but those of the mapping."""
@@ -303,8 +298,8 @@ class JsonScanner:
 
     def scan(
         self, keys: Sequence[bytes | None], values: Sequence[bytes | None], times: Sequence[int], mapping: Mapping
-    ) -> Handle[Scanned]:
-        """Scan records with these keys, values and timestamps; valid until the next call."""
+    ) -> tuple[Handle[Scanned], int]:
+        """Return records with these keys, values and timestamps as columns, until the next call, and how many are left."""
         count = len(values)
         text, ends = _joined(values)
         own, own_ends = _joined(keys) if self._own_keys else (text, ends)
@@ -313,10 +308,8 @@ class JsonScanner:
         scanned.times[:] = times
         if not self.usable:
             scanned.known[:], scanned.starts[:] = ABSENT, 0
-            self.left = count
-            return columns
-        self.left = scan_feed(text, ends, own, own_ends, self._find_known(mapping), columns)
-        return columns
+            return columns, count
+        return columns, scan_feed(text, ends, own, own_ends, self._find_known(mapping), columns)
 
     def _find_known(self, mapping: Mapping) -> Handle[Known]:
         """Return the tables and rules, a new handle if any has changed since the last feed."""
@@ -326,9 +319,8 @@ class JsonScanner:
             self._known = None
         current, tables = self._arrays(), self._tables
         if self._known is None or any(new is not old for new, old in zip(current, tables, strict=False)):
-            marks = tables.marks
-            if len(marks) < len(self.members):
-                marks = np.zeros(2 * len(self.members), np.int64)
+            marks, members = tables.marks, len(self.members)
+            marks = marks if len(marks) >= members else np.zeros(2 * members, np.int64)
             self._tables = Tables(*current, marks, tables.scratch)
             self._known = Handle(Known(self._tables, self._rules), self._known)
         return self._known
@@ -337,18 +329,15 @@ class JsonScanner:
         return self.members.arrays, self.keys.arrays, self.series.arrays
 
     def _allocate(self, count: int, most: int) -> Handle[Scanned]:
-        """Return columns for `count` records with at most `most` values; those of a few records are used again."""
-        columns = self._columns.get(count)
-        if columns is not None and len(columns.content.values) >= most:
-            return columns
-        capacity = 1 << (most - 1).bit_length()
-        scanned = Scanned(
-            np.empty(count, np.int64), np.empty(count, np.int64), np.empty(count + 1, np.int64),
-            np.empty(capacity, np.int64), np.empty(capacity, np.int64), np.empty(capacity),
-        )  # fmt: skip
-        self._form = columns = Handle(scanned, self._form)
-        if count <= FEW and capacity <= MOST_KEPT:
-            self._columns[count] = columns
+        """Return columns for `count` records with at most `most` values, if possible those of the latest feed."""
+        columns = self._columns
+        if columns is None or len(columns.content.known) != count or len(columns.content.values) < most:
+            capacity = 1 << (most - 1).bit_length()
+            scanned = Scanned(
+                np.empty(count, np.int64), np.empty(count, np.int64), np.empty(count + 1, np.int64),
+                np.empty(capacity, np.int64), np.empty(capacity, np.int64), np.empty(capacity),
+            )  # fmt: skip
+            columns = self._columns = Handle(scanned, columns)
         return columns
 
 

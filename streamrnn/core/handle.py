@@ -44,7 +44,7 @@ class Handle(Generic[T]):
         self.content = content  # the arrays must live as long as their addresses are used
         self._memory = np.zeros(LARGEST, np.uint8)
         self.address = self._memory.ctypes.data
-        self._numba_type_ = HandleType(numba.typeof(content)) if like is None else like._numba_type_
+        self._numba_type_: HandleType = HandleType(numba.typeof(content)) if like is None else like._numba_type_
         if _store(_plain(content), self.address) > LARGEST:
             raise ValueError(f"a handle of {self._numba_type_} needs more than {LARGEST} bytes")
 

@@ -165,7 +165,8 @@ class OutputEncoder:
         if directions is not None:
             parts = [directions.probabilities.transpose(0, 2, 1), *directions[1:]]
             numbers[:, width:] = np.concatenate([part.reshape(count, -1) for part in parts], 1)
-        documents = self._writer(directions is not None, forecasts.thresholds is not None, forecasts.joint is not None).write(
+        optional = (directions is not None, forecasts.thresholds is not None, forecasts.joint is not None)
+        documents = self._writer(optional).write(
             numbers, integers, names=Texts(*self._names.arrays[:2]), longest=self._longest, rows=rows,
             statuses=self._statuses, status=status,
         )  # fmt: skip
@@ -194,7 +195,7 @@ class OutputEncoder:
             self._longest = max(self._longest, *map(len, texts))
             self._names.extend(texts)
 
-    def _writer(self, *optional: bool) -> Writer:
+    def _writer(self, optional: tuple[bool, ...]) -> Writer:
         """Return the writer of forecasts with `directions`, `thresholds` and `joint`, or without."""
         if optional not in self._writers:
             names = ("directions", "thresholds", "joint")

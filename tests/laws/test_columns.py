@@ -44,9 +44,10 @@ def scanner(decode: RecordDecoder) -> tuple[JsonScanner, list[str], list[str]]:
 def scan(decode: RecordDecoder, records: list[Record]) -> list[Observation | None]:
     """Return the scanned observations, None where a record was left."""
     made, keys, members = scanner(decode)
-    scanned = made.scan(
+    columns, _ = made.scan(
         [r.key for r in records], [r.value for r in records], [r.timestamp for r in records], decode.mapping
     )
+    scanned = columns.content
     found: list[Observation | None] = []
     for r, key in enumerate(scanned.known.tolist()):
         entries = slice(scanned.starts[r], scanned.starts[r + 1])

@@ -1,5 +1,6 @@
 """The interface of a bank of series, and the storage that both variants share."""
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, TypeVar
@@ -81,8 +82,7 @@ class SeriesBank(ABC):
 
     def update(self, rows: Integers, values: Floats, times: Integers) -> WaveUpdate:
         """Return a copy of the result of `advance`."""
-        features, *others = self.advance(rows, values, times).content
-        return WaveUpdate(WaveFeatures(*(array.copy() for array in features)), *(array.copy() for array in others))
+        return copy.deepcopy(self.advance(rows, values, times).content)
 
     def observe(self, rows: Integers, values: Floats, times: Integers) -> WaveFeatures:
         """Return the features of a wave, arguments as for `update`; forecasts need not be published in between."""

@@ -101,9 +101,12 @@ def store_rows(
 
 
 @compiled
-def gather_examples(buffer: Handle[StoredRows], fresh: Integers, replay: Integers, drawn: Examples) -> None:
-    """Fill `drawn`: per horizon the `fresh` (K,) rows that were labelled last, then the rows numbered `replay`."""
-    stored = contents(buffer)
+def gather_examples(
+    buffer: Handle[StoredRows], fresh: Integers, replay: Integers, y: Singles, points: Singles, trust: Singles,
+    lead: Singles, label: Singles,
+) -> None:  # fmt: skip
+    """Fill Examples: per horizon the `fresh` (K,) rows that were labelled last, then the rows numbered `replay`."""
+    stored, drawn = contents(buffer), Examples(y, points, trust, lead, label)
     capacity, out = len(stored.labels), 0
     for k in range(len(fresh)):
         for i in range(fresh[k] + len(replay)):
@@ -148,15 +151,16 @@ class RowBuffer:
     def draw(self, generator: np.random.Generator) -> Examples | None:
         """Return the rows labelled since the draw before the last, and as many older ones; None if there are none."""
         counts = self._stored.counts
-        fresh = np.minimum(counts[0] - counts[2], RECENT)
+        now, _, earlier = counts.tolist()
+        fresh = [min(labels - before, RECENT) for labels, before in zip(now, earlier, strict=True)]
         counts[2], counts[1] = counts[1], counts[0]
-        if not fresh.any():
+        if not any(fresh):
             return None
         taken = int(self._stored.taken[0])
-        replay = generator.integers(max(taken - CAPACITY, 0), taken, int(fresh.max()))
-        count = int(fresh.sum()) + len(replay) * len(fresh)
+        replay = generator.integers(max(taken - CAPACITY, 0), taken, max(fresh))
+        count = sum(fresh) + len(replay) * len(fresh)
         drawn = Examples(*(np.empty((count, *size), np.float32) for size in self._sizes))
-        gather_examples(self._handle, fresh, replay, drawn)
+        gather_examples(self._handle, np.array(fresh, np.int64), replay, *drawn)
         return drawn
 
     def save(self) -> dict[str, NDArray[np.generic]]:
