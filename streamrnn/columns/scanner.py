@@ -299,7 +299,7 @@ class JsonScanner:
     def scan(
         self, keys: Sequence[bytes | None], values: Sequence[bytes | None], times: Sequence[int], mapping: Mapping
     ) -> tuple[Handle[Scanned], int]:
-        """Return records with these keys, values and timestamps as columns, until the next call, and how many are left."""
+        """Return records of these keys, values and timestamps as columns until the next call, and how many are left."""
         count = len(values)
         text, ends = _joined(values)
         own, own_ends = _joined(keys) if self._own_keys else (text, ends)
