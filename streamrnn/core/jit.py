@@ -248,8 +248,26 @@ def _load_word(_: Any, text: Any, at: Any) -> Any:  # noqa: ARG001 -- numba read
     return numba.types.uint64(text, numba.types.intp), emit
 
 
+WORD = 8
+"""Bytes that `load_word` and `store_word` read and write."""
 load_word = cast("Callable[[NDArray[np.uint8], int], np.uint64]", intrinsic(_load_word))
 """Returns the eight bytes of a text from a position on, in the machine's order; the caller checks the end."""
+
+
+def _store_word(_: Any, text: Any, at: Any, word: Any) -> Any:  # noqa: ARG001 -- numba reads the names
+    """Type and emit (text, at, word) -> None."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
+        pointer = builder.bitcast(builder.gep(data, [arguments[1]]), ir.IntType(64).as_pointer())
+        builder.store(arguments[2], pointer, align=1)
+        return context.get_dummy_value()
+
+    return numba.types.void(text, numba.types.intp, numba.types.uint64), emit
+
+
+store_word = cast("Callable[[NDArray[np.uint8], int, np.uint64], None]", intrinsic(_store_word))
+"""Stores eight bytes in a text from a position on, in the machine's order; the caller checks the end."""
 
 
 def _flattened(_: Any, array: Any) -> Any:
