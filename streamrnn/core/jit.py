@@ -26,6 +26,7 @@ from numba.core import sigutils
 from numba.core.caching import CompileResultCacheImpl, FunctionCache
 from numba.core.imputils import impl_ret_borrowed
 from numba.core.registry import CPUDispatcher
+from numba.core.runtime import rtsys
 from numba.extending import intrinsic
 from numba.np.arrayobj import populate_array
 from numpy.typing import NDArray
@@ -106,8 +107,16 @@ class _Folder(_NamedFolder):  # type: ignore[misc]  # numba has no type hints
         return ""
 
 
+NO_CODE = llvmlite.binding.parse_assembly("").as_bitcode()
+
+
 class _Files(CompileResultCacheImpl):
     _locator_classes = [_Folder]  # noqa: RUF012 -- as numba has it
+
+    def reduce(self, result: Any) -> Any:
+        """Return what is stored of a function: not its code for other compiled functions, which use another form."""
+        (name, kind, (code, _)), *others = super().reduce(result)  # type: ignore[no-untyped-call]
+        return ((name, kind, (code, NO_CODE)), *others)
 
 
 class _KernelCache(FunctionCache):
@@ -120,7 +129,9 @@ class _KernelCache(FunctionCache):
         global _compiling_since
         loaded = None
         with suppress(Exception):  # a file cut short by a full disk, for example, cannot be unpickled
-            loaded = super().load_overload(sig, target_context)  # type: ignore[no-untyped-call]
+            # without numba's tables of functions, which only a compiler needs: they take longer than all kernels
+            rtsys.initialize(target_context)  # type: ignore[no-untyped-call]
+            loaded = self._load_overload(sig, target_context)  # type: ignore[no-untyped-call]
         if loaded is None and _compiling_since is None:
             _compiling_since = time.monotonic()
             logger.info("compiling_kernels", extra={"folder": FOLDER})
@@ -207,6 +218,9 @@ class _Kernel(_Dispatcher):  # type: ignore[misc]
     @property
     def _numba_type_(self) -> Any:
         return numba.types.Dispatcher(self._inlined)
+
+    def _compilation_chain_init_hook(self) -> None:
+        """Do not look for extensions of numba among all installed packages, unless something has to be compiled."""
 
 
 def compiled(function: Callable[P, R]) -> Callable[P, R]:
