@@ -107,16 +107,15 @@ class _Folder(_NamedFolder):  # type: ignore[misc]  # numba has no type hints
         return ""
 
 
-NO_CODE = llvmlite.binding.parse_assembly("").as_bitcode()
-
-
 class _Files(CompileResultCacheImpl):
     _locator_classes = [_Folder]  # noqa: RUF012 -- as numba has it
 
     def reduce(self, result: Any) -> Any:
-        """Return what is stored of a function: not its code for other compiled functions, which use another form."""
+        """Return what is stored of a function; of its code for other functions, which use another form, only names."""
         (name, kind, (code, _)), *others = super().reduce(result)  # type: ignore[no-untyped-call]
-        return ((name, kind, (code, NO_CODE)), *others)
+        names = result.fndesc.llvm_func_name, result.fndesc.llvm_cpython_wrapper_name
+        named = "".join(f'define void @"{each}"() {{ unreachable }}\n' for each in names)
+        return ((name, kind, (code, llvmlite.binding.parse_assembly(named).as_bitcode())), *others)
 
 
 class _KernelCache(FunctionCache):
