@@ -83,6 +83,7 @@ class Admission:
 
     @accepted.setter
     def accepted(self, count: int) -> None:
+        """Continue from a number of them."""
         self._counts[0] = count
 
     @property

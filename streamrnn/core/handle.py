@@ -59,7 +59,7 @@ class Rooms(Generic[T]):
         self._first: Handle[T] | None = None
 
     def take(self, rows: int) -> Handle[T]:
-        """Return arrays for a wave of so many rows, with any contents."""
+        """Return arrays for a wave of this number of rows, with any contents."""
         handle = self._handles.get(rows)
         if handle is None:
             handle = Handle(self._allocate(rows), self._first)

@@ -56,6 +56,20 @@ def scan(decode: RecordDecoder, records: list[Record]) -> list[Observation | Non
     return found
 
 
+def test_new_keys_are_scanned_in_the_next_feed() -> None:
+    """Keys, fields and series that were added after a feed are found, however many there are."""
+    decode = decoder()
+    made, _, _ = scanner(decode)
+    for count in (1, 1000):
+        new = [f"{count}-{number}" for number in range(count)]
+        values = [b'{"series":"%b","time":%d,"a":1}' % (key.encode(), T) for key in new]
+        assert made.scan([None] * count, values, [T] * count, decode.mapping)[1] == count
+        first, field = len(made.keys), made.members.find(b"a")
+        made.keys.extend([key.encode() for key in new])
+        made.series.extend([(first + number, field) for number in range(count)])
+        assert made.scan([None] * count, values, [T] * count, decode.mapping)[1] == 0
+
+
 def exact(observation: Observation | None) -> object:
     """Return an observation so that equality distinguishes 0.0 and -0.0."""
     return observation and (*observation[:2], [(name, value.hex()) for name, value in observation.fields])
