@@ -26,7 +26,7 @@ from numba.core import sigutils
 from numba.core.caching import CompileResultCacheImpl, FunctionCache
 from numba.core.imputils import impl_ret_borrowed
 from numba.core.registry import CPUDispatcher
-from numba.core.runtime import rtsys
+from numba.core.runtime import rtsys  # type: ignore[attr-defined]
 from numba.extending import intrinsic
 from numba.np.arrayobj import populate_array
 from numpy.typing import NDArray
@@ -129,7 +129,7 @@ class _KernelCache(FunctionCache):
         loaded = None
         with suppress(Exception):  # a file cut short by a full disk, for example, cannot be unpickled
             # without numba's tables of functions, which only a compiler needs: they take longer than all kernels
-            rtsys.initialize(target_context)  # type: ignore[no-untyped-call]
+            rtsys.initialize(target_context)
             loaded = self._load_overload(sig, target_context)  # type: ignore[no-untyped-call]
         if loaded is None and _compiling_since is None:
             _compiling_since = time.monotonic()
