@@ -101,8 +101,8 @@ def _scanning_rate(count: int) -> float:
     for _ in range(3):
         begun = time.process_time()
         for start in range(0, count, BATCH):
-            scanned = scanner.scan([None] * BATCH, values[start : start + BATCH], [T] * BATCH, mapping)
-            assert scanned.starts[-1] == 2 * BATCH
+            scanned, _ = scanner.scan([None] * BATCH, values[start : start + BATCH], [T] * BATCH, mapping)
+            assert scanned.content.starts[-1] == 2 * BATCH
         rates.append(2 * count / (time.process_time() - begun))
     return max(rates)
 

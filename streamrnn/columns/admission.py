@@ -9,7 +9,18 @@ from numpy.typing import NDArray
 from streamrnn.columns.index import ABSENT, NameIndex, PairIndex, grown
 from streamrnn.columns.lifetimes import BATCH, VOTES, LateVotes, longest_silent
 from streamrnn.columns.scanner import JsonScanner, Scanned
-from streamrnn.columns.waves import DUE, NEVER, NOTHING, REPEATED, OpenWave, SeriesTimes, admit, open_wave
+from streamrnn.columns.waves import (
+    DUE,
+    NEVER,
+    NOTHING,
+    REPEATED,
+    Admitted,
+    OpenWave,
+    SeriesTimes,
+    admit,
+    open_wave,
+)
+from streamrnn.core.handle import Handle
 from streamrnn.errors import MOST_QUOTED, RecordError
 from streamrnn.mapping.names import is_literal
 from streamrnn.records import Mapping as FieldMapping
@@ -45,8 +56,7 @@ class Admission:
         self, forecaster: "CoreForecaster", *, mapping: FieldMapping | None, max_series: int,
         covariates: frozenset[str], whole_keys: bool,
     ) -> None:  # fmt: skip
-        self.accepted = self.duplicates = 0
-        """Observations accepted, and those with a value that was dropped as a duplicate, so far."""
+        self._counts = np.zeros(2, np.int64)
         self._forecaster = forecaster
         self._max_series = max_series
         self._scanner = None if mapping is None else JsonScanner(mapping)
@@ -64,6 +74,22 @@ class Admission:
         self._wave = open_wave(0)
         self._size = 0
         self._number = 0
+        self._admitted: Handle[Admitted] | None = None
+
+    @property
+    def accepted(self) -> int:
+        """Observations accepted so far."""
+        return int(self._counts[0])
+
+    @accepted.setter
+    def accepted(self, count: int) -> None:
+        """Continue from a number of them."""
+        self._counts[0] = count
+
+    @property
+    def duplicates(self) -> int:
+        """Observations so far with a value that was dropped as a duplicate."""
+        return int(self._counts[1])
 
     @property
     def size(self) -> int:
@@ -73,23 +99,24 @@ class Admission:
     def scan(
         self, keys: Sequence[bytes | None], values: Sequence[bytes | None], times: Sequence[int],
         mapping: FieldMapping | None,
-    ) -> Scanned | None:  # fmt: skip
-        """Return the records with these keys, values and timestamps as columns; None without a mapping."""
-        if self._scanner is None or mapping is None:
-            return None
-        scanned = self._scanner.scan(keys, values, times, mapping)
-        self._reserve(int(scanned.starts[-1]))
-        return scanned
+    ) -> tuple[Handle[Scanned] | None, int]:  # fmt: skip
+        """Return the records with these keys, values and timestamps as columns, and how many of them are left.
 
-    def admit_scanned(self, scanned: Scanned, first: int) -> tuple[int, int]:
-        """Admit scanned records from `first` on; return the next record and why it stopped, see `waves`."""
-        counts = np.zeros(2, np.int64)
+        The columns are valid until the next call; None without a mapping.
+        """
+        if self._scanner is None or mapping is None:
+            return None, len(values)
+        scanned, left = self._scanner.scan(keys, values, times, mapping)
+        self._reserve(int(scanned.content.starts[-1]))
+        return scanned, left
+
+    def admit_scanned(self, scanned: Handle[Scanned], first: int, end: int) -> tuple[int, int]:
+        """Admit scanned records from `first` to before `end`; return the next one and why it stopped, see `waves`."""
+        current, known = (self._times, self._key_waves, self._wave), self._admitted
+        if known is None or any(new is not old for new, old in zip(current, known.content, strict=False)):
+            known = self._admitted = Handle(Admitted(*current, self._counts), known)
         limit = self._forecaster.until_due
-        following, self._size, reason = admit(
-            scanned, first, self._times, self._key_waves, self._wave, self._size, self._number, limit, counts
-        )
-        self.accepted += int(counts[0])
-        self.duplicates += int(counts[1])
+        following, self._size, reason = admit(scanned, first, end, known, self._size, self._number, limit)
         return following, reason
 
     def observation(self, scanned: Scanned, record: int) -> Observation:
@@ -139,7 +166,7 @@ class Admission:
             usable.append((row, field, value))
         if usable and self._whole_keys and key != ABSENT and self._key_waves[key] == self._number:
             return REPEATED, []
-        self.duplicates += duplicates > 0
+        self._counts[1] += duplicates > 0
         if past:
             errors.append(_late(observation, past))
             self._count_votes(votes)
@@ -281,7 +308,7 @@ class Admission:
         wave.rows[added], wave.values[added], wave.members[added] = rows, values, numbers
         wave.times[added], wave.records[added] = time, records
         self._size = end
-        self.accepted += 1
+        self._counts[0] += 1
 
     def _reserve(self, more: int) -> None:
         """Make space for `more` observations in the open wave."""

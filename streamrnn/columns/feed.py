@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from streamrnn.columns.clock import SweepPoint
-from streamrnn.columns.scanner import Scanned
 from streamrnn.dead_letters import is_dead_letter
 from streamrnn.records import Decoded, Output, Record, StepReport
 
@@ -14,14 +13,17 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from streamrnn.columns.scanner import Scanned
+    from streamrnn.core.handle import Handle
+
 
 class OpenFeed(NamedTuple):
     """A feed in progress."""
 
     records: "Sequence[Record]"
     offsets: "NDArray[np.int64]"
-    scanned: Scanned | None
-    """The records as columns, as far as they could be scanned."""
+    scanned: "Handle[Scanned] | None"
+    """The records as columns, as far as they could be scanned; valid until the next feed."""
     decoded: dict[int, Decoded]
     """The other records, by index."""
     report: StepReport

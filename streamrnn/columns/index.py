@@ -6,7 +6,7 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from streamrnn.core.jit import Integers, compiled
+from streamrnn.core.jit import WORD, Integers, compiled
 
 Entry = TypeVar("Entry", bound=np.generic)
 Bytes = NDArray[np.uint8]
@@ -19,7 +19,7 @@ FIRST_SLOTS = 16  # of a table; at least twice the entries, so that searches end
 class NameArrays(NamedTuple):
     """Names in first-added order, and a table with open addressing."""
 
-    text: Bytes  # (capacity,) of all names, joined
+    text: Bytes  # (capacity,) of all names, joined, with WORD more bytes behind
     bounds: Integers  # (capacity + 1,) name n is text[bounds[n] : bounds[n + 1]]
     table: Slots  # (power of two,) number of a name; ABSENT: empty
 
@@ -127,7 +127,7 @@ class NameIndex:
         before, first = int(bounds[self._count]), self._count
         self._count += len(names)
         ends = before + np.cumsum([len(name) for name in names])
-        text, bounds = grown(text, int(ends[-1])), grown(bounds, self._count + 1)
+        text, bounds = grown(text, int(ends[-1]) + WORD), grown(bounds, self._count + 1)
         text[before : ends[-1]] = np.frombuffer(b"".join(names), np.uint8)
         bounds[first + 1 : self._count + 1] = ends
         table, rebuilt = _roomy(table, self._count)

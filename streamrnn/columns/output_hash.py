@@ -7,7 +7,7 @@ of the state before and of the output alone, so that it does not depend on how t
 import struct
 from collections.abc import Callable, Sequence
 from hashlib import blake2b
-from itertools import chain
+from itertools import chain, repeat
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,13 +47,13 @@ def read_word(text: Bytes, at: int, end: int) -> np.uint64:
 
 @compiled
 def extend(state: NDArray[np.uint64], text: Bytes, frames: Integers) -> None:
-    """Extend `state` (2,) uint64 by outputs: `text` is their bytes, `frames` (N, 4) what is not text, and lengths.
+    """Extend `state` (2,) uint64 by outputs: `text` is their bytes, `frames` (4 N,) what is not text, and lengths.
 
-    The columns are timestamp, lengths of key and value (ABSENT: none), and length of the headers.
+    The four numbers of each are timestamp, lengths of key and value (ABSENT: none), and length of the headers.
     """
     a, b, at = state[0], state[1], 0
-    for n in range(len(frames)):
-        timestamp, key, value, headers = frames[n, 0], frames[n, 1], frames[n, 2], frames[n, 3]
+    for n in range(0, len(frames), 4):
+        timestamp, key, value, headers = frames[n], frames[n + 1], frames[n + 2], frames[n + 3]
         a = fold(a ^ np.uint64(timestamp) ^ FIRST, b ^ np.uint64(key) ^ SECOND)
         b = fold(b ^ np.uint64(value) ^ SECOND, a ^ np.uint64(headers) ^ FIRST)
         end = at + max(key, 0) + max(value, 0) + headers
@@ -71,21 +71,17 @@ def extend_hash(output_hash: bytes, outputs: Sequence[Output]) -> bytes:
     if not outputs:
         return output_hash
     _, _, keys, values, timestamps, headers = zip(*outputs, strict=True)
-    frames = np.empty((len(outputs), 4), np.int64)
-    frames[:, 0] = timestamps
-    plain = not any(headers) and None not in keys and None not in values
-    if plain:
-        frames[:, 1], frames[:, 2], frames[:, 3] = list(map(len, keys)), list(map(len, values)), 0
-        parts = list(chain.from_iterable(zip(keys, values, strict=True)))
-    else:
+    if any(headers) or None in keys or None in values:
         encoded = [_encode_headers(each) for each in headers]
-        for column, each in ((1, keys), (2, values)):
-            frames[:, column] = [ABSENT if part is None else len(part) for part in each]
-        frames[:, 3] = list(map(len, encoded))
-        triples = zip(keys, values, encoded, strict=True)
-        parts = [part or b"" for part in chain.from_iterable(triples)]
+        sizes = ([ABSENT if part is None else len(part) for part in each] for each in (keys, values))
+        frames = zip(timestamps, *sizes, map(len, encoded), strict=True)
+        parts = [part or b"" for part in chain.from_iterable(zip(keys, values, encoded, strict=True))]
+    else:
+        frames = zip(timestamps, map(len, keys), map(len, values), repeat(0), strict=False)
+        parts = list(chain.from_iterable(zip(keys, values, strict=True)))
+    numbers = np.fromiter(chain.from_iterable(frames), np.int64, 4 * len(outputs))
     state = np.frombuffer(output_hash, np.uint64).copy()
-    extend(state, np.frombuffer(b"".join(parts), np.uint8), frames)
+    extend(state, np.frombuffer(b"".join(parts), np.uint8), numbers)
     return state.tobytes()
 
 

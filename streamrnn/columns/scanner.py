@@ -5,12 +5,14 @@ that are not ASCII, a member that occurs twice, or any error. What it reads equa
 """
 
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import NamedTuple
 
 import numpy as np
 
 from streamrnn.columns.index import ABSENT, Bytes, NameArrays, NameIndex, PairArrays, PairIndex, find_name, find_pair
 from streamrnn.columns.numbers import LEFT, MINUS, PLUS, POINT, is_digit, read_iso, read_number
+from streamrnn.core.handle import Handle, contents
 from streamrnn.core.jit import Floats, Integers, compiled
 from streamrnn.records import Mapping
 
@@ -38,15 +40,6 @@ class Rules(NamedTuple):
     largest: float
 
 
-class Feed(NamedTuple):
-    """The values of n records, and their own keys, joined."""
-
-    text: Bytes
-    ends: Integers  # (n,)
-    keys: Bytes
-    key_ends: Integers  # (n,)
-
-
 class Scanned(NamedTuple):
     """The result for n records with at most E observed values."""
 
@@ -66,6 +59,13 @@ class Tables(NamedTuple):
     series: PairArrays
     marks: Integers
     scratch: Integers  # (1,)
+
+
+class Known(NamedTuple):
+    """What records are scanned by."""
+
+    tables: Tables
+    rules: Rules
 
 
 @compiled
@@ -234,21 +234,31 @@ def scan_record(text: Bytes, at: int, end: int, tables: Tables, rules: Rules, sc
 
 
 @compiled
-def scan_feed(feed: Feed, tables: Tables, rules: Rules, scanned: Scanned) -> None:
-    """Scan all records of a feed."""
-    at = key_at = scanned.starts[0] = 0
-    for r in range(len(feed.ends)):
-        end, key_end = feed.ends[r], feed.key_ends[r]
+def scan_feed(
+    text: Bytes, ends: Integers, keys: Bytes, key_ends: Integers, given: Handle[Known], columns: Handle[Scanned]
+) -> int:
+    """Scan a feed, the joined values of its n records with the end of each, and likewise their own keys.
+
+    Returns how many records are left.
+    """
+    (tables, rules), scanned = contents(given), contents(columns)
+    at = key_at = scanned.starts[0] = left = 0
+    for i in range(len(tables.marks)):
+        tables.marks[i] = 0
+    for r in range(len(ends)):
+        end, key_end = ends[r], key_ends[r]
         scanned.known[r] = ABSENT
         scanned.starts[r + 1] = scanned.starts[r]
         missing = rules.time == ABSENT and scanned.times[r] == -1
         if rules.key == ABSENT:
-            scanned.known[r] = find_name(tables.keys, feed.keys, key_at, key_end)
+            scanned.known[r] = find_name(tables.keys, keys, key_at, key_end)
             missing = missing or scanned.known[r] == ABSENT
-        if missing or end - at > rules.max_record or not scan_record(feed.text, at, end, tables, rules, scanned, r):
+        if missing or end - at > rules.max_record or not scan_record(text, at, end, tables, rules, scanned, r):
             scanned.known[r] = ABSENT
             scanned.starts[r + 1] = scanned.starts[r]
+            left += 1
         at, key_at = end, key_end
+    return left
 
 
 class JsonScanner:
@@ -264,8 +274,7 @@ class JsonScanner:
         self._mapped = [name.encode() for name in (*names, *(mapping.fields or ()))]
         self.forget()
         self._own_keys = mapping.key is None
-        self._marks = np.zeros(len(self.members), np.int64)
-        self._scratch = np.zeros(1, np.int64)
+        self._tables = Tables(*self._arrays(), np.zeros(len(self.members), np.int64), np.zeros(1, np.int64))
         self._rules = Rules(
             key=ABSENT if mapping.key is None else 0,
             time=ABSENT if mapping.time is None else len(names) - 1,
@@ -280,6 +289,8 @@ class JsonScanner:
             divisor=mapping.scale[1],
             largest=mapping.largest,
         )
+        self._known: Handle[Known] | None = None
+        self._columns: Handle[Scanned] | None = None
 
     def forget(self) -> None:
         """Forget all keys, series and members but those of the mapping."""
@@ -287,28 +298,47 @@ class JsonScanner:
 
     def scan(
         self, keys: Sequence[bytes | None], values: Sequence[bytes | None], times: Sequence[int], mapping: Mapping
-    ) -> Scanned:
-        """Scan records with these keys, values and timestamps."""
-        (first, last), (factor, divisor) = mapping.numbers, mapping.scale
-        if (first, last, divisor) != (self._rules.first_number, self._rules.last_number, self._rules.divisor):
-            self._rules = self._rules._replace(first_number=first, last_number=last, factor=factor, divisor=divisor)
+    ) -> tuple[Handle[Scanned], int]:
+        """Return records of these keys, values and timestamps as columns until the next call, and how many are left."""
         count = len(values)
         text, ends = _joined(values)
         own, own_ends = _joined(keys) if self._own_keys else (text, ends)
-        if len(self._marks) < len(self.members):
-            self._marks = np.zeros(2 * len(self.members), np.int64)
-        self._marks[:] = 0
-        most = max(len(text) // SHORTEST_MEMBER + 1, count * max(self._rules.fields, 1))
-        scanned = Scanned(
-            np.empty(count, np.int64), np.array(times, np.int64), np.empty(count + 1, np.int64),
-            np.empty(most, np.int64), np.empty(most, np.int64), np.empty(most),
-        )  # fmt: skip
+        columns = self._allocate(count, max(len(text) // SHORTEST_MEMBER + 1, count * max(self._rules.fields, 1)))
+        scanned = columns.content
+        scanned.times[:] = times
         if not self.usable:
             scanned.known[:], scanned.starts[:] = ABSENT, 0
-            return scanned
-        tables = Tables(self.members.arrays, self.keys.arrays, self.series.arrays, self._marks, self._scratch)
-        scan_feed(Feed(text, ends, own, own_ends), tables, self._rules, scanned)
-        return scanned
+            return columns, count
+        return columns, scan_feed(text, ends, own, own_ends, self._find_known(mapping), columns)
+
+    def _find_known(self, mapping: Mapping) -> Handle[Known]:
+        """Return the tables and rules, a new handle if any has changed since the last feed."""
+        (first, last), (factor, divisor) = mapping.numbers, mapping.scale
+        if (first, last, divisor) != (self._rules.first_number, self._rules.last_number, self._rules.divisor):
+            self._rules = self._rules._replace(first_number=first, last_number=last, factor=factor, divisor=divisor)
+            self._known = None
+        current, tables = self._arrays(), self._tables
+        if self._known is None or any(new is not old for new, old in zip(current, tables, strict=False)):
+            marks, members = tables.marks, len(self.members)
+            marks = marks if len(marks) >= members else np.zeros(2 * members, np.int64)
+            self._tables = Tables(*current, marks, tables.scratch)
+            self._known = Handle(Known(self._tables, self._rules), self._known)
+        return self._known
+
+    def _arrays(self) -> tuple[NameArrays, NameArrays, PairArrays]:
+        return self.members.arrays, self.keys.arrays, self.series.arrays
+
+    def _allocate(self, count: int, most: int) -> Handle[Scanned]:
+        """Return columns for `count` records with at most `most` values, if possible those of the latest feed."""
+        columns = self._columns
+        if columns is None or len(columns.content.known) != count or len(columns.content.values) < most:
+            capacity = 1 << (most - 1).bit_length()
+            scanned = Scanned(
+                np.empty(count, np.int64), np.empty(count, np.int64), np.empty(count + 1, np.int64),
+                np.empty(capacity, np.int64), np.empty(capacity, np.int64), np.empty(capacity),
+            )  # fmt: skip
+            columns = self._columns = Handle(scanned, columns)
+        return columns
 
 
 def _joined(parts: Sequence[bytes | None]) -> tuple[Bytes, Integers]:
@@ -316,4 +346,4 @@ def _joined(parts: Sequence[bytes | None]) -> tuple[Bytes, Integers]:
     if None in parts:
         parts = [part or b"" for part in parts]
     text = np.frombuffer(b"".join(parts), np.uint8)  # type: ignore[arg-type]  # none is None
-    return text, np.cumsum(np.fromiter(map(len, parts), np.int64, len(parts)))  # type: ignore[arg-type]
+    return text, np.fromiter(accumulate(map(len, parts)), np.int64, len(parts))  # type: ignore[arg-type]

@@ -6,6 +6,7 @@ import numpy as np
 
 from streamrnn.columns.index import ABSENT
 from streamrnn.columns.scanner import Scanned
+from streamrnn.core.handle import Handle, contents
 from streamrnn.core.jit import Floats, Integers, compiled
 
 NEVER = -(2**63)
@@ -60,18 +61,26 @@ def is_repeated(scanned: Scanned, r: int, series: SeriesTimes, number: int) -> b
     return found
 
 
+class Admitted(NamedTuple):
+    """What admission reads and writes."""
+
+    series: SeriesTimes
+    keys: Integers  # number of each key's latest wave, if a wave may contain a key once only; else empty
+    wave: OpenWave
+    counts: Integers  # (2,) records accepted, and dropped as duplicates, so far
+
+
 @compiled
 def admit(
-    scanned: Scanned, first: int, series: SeriesTimes, keys: Integers, wave: OpenWave, size: int, number: int,
-    limit: int, counts: Integers,
-) -> tuple[int, int, int]:  # fmt: skip
-    """Add scanned records from `first` on to the open wave, `number`, of `size` observations, up to `limit`.
+    columns: Handle[Scanned], first: int, end: int, admitted: Handle[Admitted], size: int, number: int, limit: int
+) -> tuple[int, int, int]:
+    """Add scanned records from `first` to before `end` to the open wave, `number`, of `size` observations.
 
-    `keys` has the number of each key's latest wave, if a wave may contain a key once only, and is empty otherwise. Adds
-    to `counts` the records accepted, and those dropped as duplicates. Returns the next record, the new size and the
-    reason for which it stopped.
+    The wave ends with the record that reaches `limit`. Returns the next record, the new size and the reason for which
+    it stopped.
     """
-    for r in range(first, len(scanned.known)):
+    scanned, (series, keys, wave, counts) = contents(columns), contents(admitted)
+    for r in range(first, end):
         key, time = scanned.known[r], scanned.times[r]
         if key == ABSENT:
             return r, size, LEFT_RECORD
@@ -94,4 +103,4 @@ def admit(
             size += 1
         if size >= limit:
             return r + 1, size, DUE
-    return len(scanned.known), size, NOTHING
+    return end, size, NOTHING

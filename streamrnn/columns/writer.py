@@ -9,18 +9,20 @@ from numpy.typing import NDArray
 
 from streamrnn.columns.index import Bytes
 from streamrnn.core.handle import Handle, contents
-from streamrnn.core.jit import Booleans, Floats, Integers, compiled
+from streamrnn.core.jit import WORD, Booleans, Floats, Integers, compiled, load_word, store_word
 
 LITERAL, NAME, STATUS, NUMBER, INTEGER = range(5)
 OK, DRIFTING, WARMING, STALE = range(4)  # statuses
 COMMA = ord(",")
 CLOSE = ord("]")
+ONE, ONES, HIGHEST = np.uint64(1), np.uint64(0x0101010101010101), np.uint64(0x8080808080808080)
+COMMAS, LAST_BYTE = np.uint64(0x2C2C2C2C2C2C2C2C), np.uint64(56)
 
 
 class Texts(NamedTuple):
     """Texts by number, joined."""
 
-    text: Bytes
+    text: Bytes  # with WORD more bytes behind
     bounds: Integers  # text n is text[bounds[n] : bounds[n + 1]]
 
 
@@ -33,10 +35,39 @@ class Template(NamedTuple):
 
 @compiled
 def copy(text: Bytes, start: int, end: int, out: Bytes, at: int) -> int:
-    """Copy text[start:end] to `out`, position `at`; return the position behind it."""
-    for i in range(end - start):
-        out[at + i] = text[start + i]
+    """Copy text[start:end] to `out`, position `at`; return the position behind it.
+
+    In words: up to WORD - 1 bytes behind are read, and written to be overwritten.
+    """
+    for i in range(0, end - start, WORD):
+        store_word(out, at + i, load_word(text, start + i))
     return at + end - start
+
+
+@compiled
+def find_comma(word: np.uint64) -> int:
+    """Return the position of the first comma in eight bytes, of which the first is the lowest; WORD: there is none."""
+    apart = word ^ COMMAS
+    zeros = (apart - ONES) & ~apart & HIGHEST  # the lowest bit that is set belongs to the first comma
+    if zeros == np.uint64(0):
+        return WORD
+    return int((((zeros - ONE) & ~zeros & ONES) * ONES) >> LAST_BYTE) - 1
+
+
+@compiled
+def copy_number(text: Bytes, start: int, out: Bytes, at: int) -> tuple[int, int]:
+    """Copy a number that ends before a comma or bracket; return the positions behind it, in `text` and in `out`."""
+    while start + WORD < len(text):  # before the bracket
+        word = load_word(text, start)
+        store_word(out, at, word)
+        size = find_comma(word)
+        start, at = start + size, at + size
+        if size < WORD:
+            return start, at
+    while text[start] != COMMA and text[start] != CLOSE:
+        out[at] = text[start]
+        start, at = start + 1, at + 1
+    return start, at
 
 
 @compiled
@@ -72,12 +103,7 @@ def write_documents(
                 at = copy(statuses, status_bounds[status[b]], status_bounds[status[b] + 1], out, at)
             else:
                 text = numbers if kind == NUMBER else integers
-                start = next_number if kind == NUMBER else next_integer
-                end = start
-                while text[end] != COMMA and text[end] != CLOSE:
-                    out[at] = text[end]
-                    at += 1
-                    end += 1
+                end, at = copy_number(text, next_number if kind == NUMBER else next_integer, out, at)
                 if kind == NUMBER:
                     next_number = end + 1
                 else:
@@ -88,7 +114,7 @@ def write_documents(
 def join_texts(parts: Sequence[bytes]) -> Texts:
     """Return texts by their position."""
     bounds = np.concatenate([[0], np.cumsum([len(part) for part in parts])]).astype(np.int64)
-    return Texts(np.frombuffer(b"".join(parts), np.uint8), bounds)
+    return Texts(np.frombuffer(b"".join([*parts, bytes(WORD)]), np.uint8), bounds)
 
 
 def make_template(parts: Sequence[bytes | int]) -> Template:
@@ -99,20 +125,25 @@ def make_template(parts: Sequence[bytes | int]) -> Template:
 
 @compiled
 def fill_columns(
-    given: tuple[Floats, Integers, Integers], made: tuple[Integers, Floats, Floats, Floats, Booleans, Booleans],
-    numbers: Floats, integers: Integers, status: Integers,
+    values: Floats, times: Integers, offsets: Integers, targets: Integers, quantiles: Floats, anomaly: Floats,
+    skill: Floats, warming: Booleans, drifting: Booleans, numbers: Floats, integers: Integers, status: Integers,
 ) -> bool:  # fmt: skip
     """Fill the numbers of B documents; return whether those of the forecasts are finite.
 
     Args:
-        given: Values, times and offsets of the observations, each (B,).
-        made: The first members of `Forecasts`.
+        values: Of the observations, (B,).
+        times: Of the observations, (B,).
+        offsets: Of the observations, (B,).
+        targets: As in `Forecasts`; so are the next five.
+        quantiles: See `targets`.
+        anomaly: See `targets`.
+        skill: See `targets`.
+        warming: See `targets`.
+        drifting: See `targets`.
         numbers: Value, quantiles by level and horizon, anomaly score, skill: the first 2 + QH + H columns.
         integers: Time, target times, offset, (B, 2 + H).
         status: Number of the status, (B,).
     """
-    values, times, offsets = given
-    targets, quantiles, anomaly, skill, warming, drifting = made
     rows, horizons, levels = quantiles.shape
     total = 0.0
     for b in range(rows):
@@ -159,7 +190,7 @@ class Writer:
             status: Number of each document's status, (B,).
         """
         texts = number_texts(numbers), number_texts(integers)
-        size = len(rows) * (self._literals + longest + len(statuses.text)) + sum(map(len, texts))
+        size = len(rows) * (self._literals + longest + len(statuses.text)) + sum(map(len, texts)) + WORD
         out, ends = np.empty(size, np.uint8), np.empty(len(rows), np.int64)  # what is not written takes no memory
         write_documents(self._template, *texts, *names, rows, *statuses, status, out, ends)
         limits = ends.tolist()

@@ -200,16 +200,16 @@ class CoreForecaster:
         self._follow_shifts(rows, values, times)
         bank = self._bank
         expected = None if self._alerts is None else bank.expected(rows)
-        update = bank.update(rows, values, times)
-        features, seen, truths = update.features, update.seen, update.truths
-        self._networks.track_errors(update.scores)
+        wave = bank.advance(rows, values, times)
+        features, seen, missing, truths, anomaly, sums, totals = wave.content
+        self._networks.track_errors(totals)
         if self._drift is not None:
             alarms = self._drift.step(rows, seen, bank.one_step_errors(rows, truths))
             bank.discount_regret(alarms, DISCOUNT)
-        outputs = self._networks.step(rows, seen, truths, features)
-        points = np.zeros((*truths.shape, 0))
+        outputs = self._networks.step(rows, wave)
+        points = np.empty((*truths.shape, 0))
         if self._river is not None:
-            points = self._river.step(bank.expert_state, rows, update.missing, values, truths, features.units)
+            points = self._river.step(bank.expert_state, rows, missing, values, truths, features.units)
         if self._cross_series is not None:
             points = np.concatenate([points, self._cross_series.step(bank.expert_state, rows, truths)], 2)
         published = bank.publish(rows, outputs, points)
@@ -218,12 +218,12 @@ class CoreForecaster:
             labels = np.ascontiguousarray(truths[:, self._published])
             units = np.ascontiguousarray(features.units[:, self._published])
             directions = self._direction.step(rows, seen, values, labels, units, published.quantiles)
-        scores = Scores(*update.scores[:NETWORK, self._published])
-        forecasts = self._forecasts(rows, published, update.anomaly, directions)
+        scores = Scores(*sums[:NETWORK, self._published])
+        forecasts = self._forecasts(rows, published, anomaly.copy(), directions)
         if self._alerts is not None and expected is not None:
             due = ~np.isnan(truths[:, self._published])
             made = forecasts.anomaly, forecasts.quantiles, forecasts.drifting, forecasts.warming
-            found = self._alerts.step(AlertWave(rows, seen, update.missing, values, expected, due, *made))
+            found = self._alerts.step(AlertWave(rows, seen, missing, values, expected, due, *made))
             forecasts = forecasts._replace(**found._asdict())
         return forecasts, scores
 
@@ -259,6 +259,8 @@ class CoreForecaster:
 
     def take_counts(self) -> Counts:
         """Return the number of events since the previous call."""
+        if self._drift is None and self._shifts is None and self._river is None:
+            return self._counts
         alarms = sum(part.alarms for part in (self._drift, self._shifts) if part is not None)
         now = Counts(alarms, 0 if self._river is None else self._river.failures)
         before, self._counts = self._counts, now

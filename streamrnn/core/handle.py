@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 T = TypeVar("T")
+FEW = 64
+"""Rows of a wave up to which its arrays are kept: for more of them, new arrays are a small part of the work."""
 LARGEST = 16 * 1024  # bytes of a tuple as numba stores it: over 200 arrays
 
 
@@ -37,13 +39,34 @@ class _HandleModel(models.OpaqueModel):
 class Handle(Generic[T]):
     """Passes a tuple of arrays, numbers and such tuples to compiled functions, at the price of one argument."""
 
-    def __init__(self, content: T) -> None:
-        self._content = content  # the arrays must live as long as their addresses are used
+    def __init__(self, content: T, like: "Handle[T] | None" = None) -> None:
+        """Store where the arrays are; `like` is a handle of arrays of the same types, which are found slowly."""
+        self.content = content  # the arrays must live as long as their addresses are used
         self._memory = np.zeros(LARGEST, np.uint8)
         self.address = self._memory.ctypes.data
-        self._numba_type_ = HandleType(numba.typeof(content))
+        self._numba_type_: HandleType = HandleType(numba.typeof(content)) if like is None else like._numba_type_
         if _store(_plain(content), self.address) > LARGEST:
             raise ValueError(f"a handle of {self._numba_type_} needs more than {LARGEST} bytes")
+
+
+class Rooms(Generic[T]):
+    """Handles of a wave's arrays by its number of rows; the arrays of FEW rows are used again by the next such wave."""
+
+    def __init__(self, allocate: "Callable[[int], T]") -> None:
+        """`allocate` returns arrays for a number of rows, always of the same types."""
+        self._allocate = allocate
+        self._handles: dict[int, Handle[T]] = {}
+        self._first: Handle[T] | None = None
+
+    def take(self, rows: int) -> Handle[T]:
+        """Return arrays for a wave of this number of rows, with any contents."""
+        handle = self._handles.get(rows)
+        if handle is None:
+            handle = Handle(self._allocate(rows), self._first)
+            self._first = self._first or handle
+            if rows <= FEW:
+                self._handles[rows] = handle
+        return handle
 
 
 def _unbox(_: Any, handle: Any, context: Any) -> Any:

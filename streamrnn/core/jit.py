@@ -26,6 +26,7 @@ from numba.core import sigutils
 from numba.core.caching import CompileResultCacheImpl, FunctionCache
 from numba.core.imputils import impl_ret_borrowed
 from numba.core.registry import CPUDispatcher
+from numba.core.runtime import rtsys  # type: ignore[attr-defined]
 from numba.extending import intrinsic
 from numba.np.arrayobj import populate_array
 from numpy.typing import NDArray
@@ -109,6 +110,13 @@ class _Folder(_NamedFolder):  # type: ignore[misc]  # numba has no type hints
 class _Files(CompileResultCacheImpl):
     _locator_classes = [_Folder]  # noqa: RUF012 -- as numba has it
 
+    def reduce(self, result: Any) -> Any:
+        """Return what is stored of a function; of its code for other functions, which use another form, only names."""
+        (name, kind, (code, _)), *others = super().reduce(result)  # type: ignore[no-untyped-call]
+        names = result.fndesc.llvm_func_name, result.fndesc.llvm_cpython_wrapper_name
+        named = "".join(f'define void @"{each}"() {{ unreachable }}\n' for each in names)
+        return ((name, kind, (code, llvmlite.binding.parse_assembly(named).as_bitcode())), *others)
+
 
 class _KernelCache(FunctionCache):
     """Numba's cache on disk; where it cannot be read or written, functions are compiled in each process."""
@@ -120,7 +128,9 @@ class _KernelCache(FunctionCache):
         global _compiling_since
         loaded = None
         with suppress(Exception):  # a file cut short by a full disk, for example, cannot be unpickled
-            loaded = super().load_overload(sig, target_context)  # type: ignore[no-untyped-call]
+            # without numba's tables of functions, which only a compiler needs: they take longer than all kernels
+            rtsys.initialize(target_context)
+            loaded = self._load_overload(sig, target_context)  # type: ignore[no-untyped-call]
         if loaded is None and _compiling_since is None:
             _compiling_since = time.monotonic()
             logger.info("compiling_kernels", extra={"folder": FOLDER})
@@ -208,6 +218,9 @@ class _Kernel(_Dispatcher):  # type: ignore[misc]
     def _numba_type_(self) -> Any:
         return numba.types.Dispatcher(self._inlined)
 
+    def _compilation_chain_init_hook(self) -> None:
+        """Do not look for extensions of numba among all installed packages, unless something has to be compiled."""
+
 
 def compiled(function: Callable[P, R]) -> Callable[P, R]:
     """Compile a function of arrays and numbers that allocates no array; an allocation is a compile error.
@@ -248,8 +261,26 @@ def _load_word(_: Any, text: Any, at: Any) -> Any:  # noqa: ARG001 -- numba read
     return numba.types.uint64(text, numba.types.intp), emit
 
 
+WORD = 8
+"""Bytes that `load_word` and `store_word` read and write."""
 load_word = cast("Callable[[NDArray[np.uint8], int], np.uint64]", intrinsic(_load_word))
 """Returns the eight bytes of a text from a position on, in the machine's order; the caller checks the end."""
+
+
+def _store_word(_: Any, text: Any, at: Any, word: Any) -> Any:  # noqa: ARG001 -- numba reads the names
+    """Type and emit (text, at, word) -> None."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
+        pointer = builder.bitcast(builder.gep(data, [arguments[1]]), ir.IntType(64).as_pointer())
+        builder.store(arguments[2], pointer, align=1)
+        return context.get_dummy_value()
+
+    return numba.types.void(text, numba.types.intp, numba.types.uint64), emit
+
+
+store_word = cast("Callable[[NDArray[np.uint8], int, np.uint64], None]", intrinsic(_store_word))
+"""Stores eight bytes in a text from a position on, in the machine's order; the caller checks the end."""
 
 
 def _flattened(_: Any, array: Any) -> Any:

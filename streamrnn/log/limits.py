@@ -1,6 +1,7 @@
 """What a topic accepts, and making outputs fit it: the size of a record, and how far its time may be from now."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from operator import attrgetter
 from typing import NamedTuple
 
 from streamrnn.dead_letters import cut_dead_letter, is_dead_letter, size_of, with_timestamp
@@ -73,7 +74,7 @@ def fit(outputs: Sequence[Output], limits: Mapping[str, TopicLimits], now: int) 
     A forecast has its time in its value as well, and a dead letter gets it in a header, so that a reader loses nothing.
     """
     tight = {topic: each for topic, each in limits.items() if each.tight}
-    if not tight:
+    if not tight or _all_fit(outputs, tight.values(), now):
         return Fitted(outputs)
     fitted, restamped, cut = list(outputs), 0, 0
     for i, output in enumerate(outputs):
@@ -90,6 +91,17 @@ def fit(outputs: Sequence[Output], limits: Mapping[str, TopicLimits], now: int) 
             cut += 1
             fitted[i] = cut_dead_letter(fitted[i], limit.largest)
     return Fitted(fitted, restamped, cut)
+
+
+def _all_fit(outputs: Sequence[Output], limits: Collection[TopicLimits], now: int) -> bool:
+    """Return whether the topics accept all outputs as they are, decided by the earliest and the latest time.
+
+    False where only a look at each can tell: dead letters have headers, and a time of -1 stands for none.
+    """
+    times = list(map(attrgetter("timestamp"), outputs))
+    if min(times, default=-1) < 0 or any(map(attrgetter("headers"), outputs)):
+        return False
+    return all(nearest_time(time, limit, now) == time for limit in limits for time in (min(times), max(times)))
 
 
 def nearest_time(time: int, limits: TopicLimits, now: int) -> int:

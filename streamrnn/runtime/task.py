@@ -153,17 +153,19 @@ class Task(SavedTask):
         report.state_bytes = report.series * self._row_bytes
         report.drift_alarms, report.expert_failures = self._forecaster.take_counts()
         if self._scores:
-            report.scores = np.sum(self._scores, axis=0)
+            report.scores = np.array(self._scores[0]) if len(self._scores) == 1 else np.sum(self._scores, axis=0)
             self._scores.clear()
         return outputs, report
 
     def _scan(self, records: Sequence[Record]) -> OpenFeed:
         """Scan records as columns, and decode the others."""
         _, _, offsets, timestamps, keys, values, _ = zip(*records, strict=True) if records else ((),) * 7
-        scanned = self._admission.scan(keys, values, timestamps, self._mapping)
-        left = range(len(records)) if scanned is None else np.flatnonzero(scanned.known == ABSENT).tolist()
-        decoded = dict(zip(left, self._decoder.decode([records[index] for index in left]), strict=True))
-        points = self._ends.check(records, scanned, decoded)
+        scanned, count = self._admission.scan(keys, values, timestamps, self._mapping)
+        decoded = {}
+        if count:
+            left = range(count) if scanned is None else np.flatnonzero(scanned.content.known == ABSENT).tolist()
+            decoded = dict(zip(left, self._decoder.decode([records[index] for index in left]), strict=True))
+        points = self._ends.check(records, None if scanned is None else scanned.content, decoded)
         report = StepReport(self.partition, records=len(records))
         self.last_offset = records[-1].offset if records else self.last_offset
         return OpenFeed(records, np.array(offsets, np.int64), scanned, decoded, report, [], [], points, [])
@@ -178,14 +180,12 @@ class Task(SavedTask):
         """Admit records from `position` on to `end`, the end of a wave or one that is unusual; return the next."""
         decoded = feed.decoded.get(position)
         if feed.scanned is not None and decoded is None:
-            scanned = feed.scanned
-            part = scanned if end == len(scanned.known) else scanned._replace(known=scanned.known[:end])
-            position, reason = self._admission.admit_scanned(part, position)
+            position, reason = self._admission.admit_scanned(feed.scanned, position, end)
             if reason in (REPEATED, DUE):
                 self._end_wave(feed, learn=reason == DUE)
             if reason != UNUSUAL:
                 return position
-            decoded = Decoded([self._admission.observation(feed.scanned, position)])
+            decoded = Decoded([self._admission.observation(feed.scanned.content, position)])
         if decoded is not None and self.event_order is not None:
             self._order(feed, position, decoded, self.event_order)
         elif decoded is not None:

@@ -86,7 +86,7 @@ class OutputEncoder:
         self._avro = AvroForecasts(schema_id) if format == "avro" else None
         self._envelope = format == "connect"
         self._every, self._on_change = every, on_change
-        self._writers: dict[frozenset[str], Writer] = {}
+        self._writers: dict[tuple[bool, ...], Writer] = {}
         """By which of `directions`, `thresholds` and `joint` there are."""
         self._model: str | None = None
         self._statuses = join_texts(STATUSES)
@@ -165,7 +165,7 @@ class OutputEncoder:
         width, extra = 2 + (levels + 1) * horizons, 0 if directions is None else len(DIRECTION) * horizons
         numbers, integers = np.empty((count, width + extra)), np.empty((count, 2 + horizons), np.int64)
         status = np.empty(count, np.int64)
-        if not fill_columns((values, times, offsets), forecasts[:6], numbers, integers, status):
+        if not fill_columns(values, times, offsets, *forecasts[:6], numbers, integers, status):
             series = [names[row] for row in rows.tolist()]
             raise StreamrnnError(f"a forecast for one of {series} is not finite: this is a bug")
         if stale:
@@ -173,8 +173,8 @@ class OutputEncoder:
         if directions is not None:
             parts = [directions.probabilities.transpose(0, 2, 1), *directions[1:]]
             numbers[:, width:] = np.concatenate([part.reshape(count, -1) for part in parts], 1)
-        optional = {"directions": directions, "thresholds": forecasts.thresholds, "joint": forecasts.joint}
-        documents = self._writer(frozenset(name for name, each in optional.items() if each is not None)).write(
+        optional = (directions is not None, forecasts.thresholds is not None, forecasts.joint is not None)
+        documents = self._writer(optional).write(
             numbers, integers, names=Texts(*self._names.arrays[:2]), longest=self._longest, rows=rows,
             statuses=self._statuses, status=status,
         )  # fmt: skip
@@ -184,7 +184,9 @@ class OutputEncoder:
             documents = with_joint(documents, forecasts.joint)
         if self._avro is not None:
             documents = self._avro.encode(documents)
-        keys, timestamps = map(self._keys.__getitem__, rows.tolist()), np.maximum(times, 0).tolist()
+        keys, timestamps = map(self._keys.__getitem__, rows.tolist()), times.tolist()
+        if min(timestamps, default=0) < 0:
+            timestamps = np.maximum(times, 0).tolist()
         topic, partition = repeat(self._topics.forecasts), repeat(self.partition.partition)
         return list(map(_output, zip(topic, partition, keys, documents, timestamps, repeat(()), strict=False)))
 
@@ -201,10 +203,13 @@ class OutputEncoder:
             self._longest = max(self._longest, *map(len, texts))
             self._names.extend(texts)
 
-    def _writer(self, members: frozenset[str]) -> Writer:
-        if members not in self._writers:
-            self._writers[members] = Writer(self._make_template(members))
-        return self._writers[members]
+    def _writer(self, optional: tuple[bool, ...]) -> Writer:
+        """Return the writer of forecasts with `directions`, `thresholds` and `joint`, or without."""
+        if optional not in self._writers:
+            names = ("directions", "thresholds", "joint")
+            members = frozenset(name for name, present in zip(names, optional, strict=True) if present)
+            self._writers[optional] = Writer(self._make_template(members))
+        return self._writers[optional]
 
     def _make_template(self, optional: frozenset[str]) -> Template:
         """Return the template of a forecast, without thresholds and joint scores, which only change the envelope.

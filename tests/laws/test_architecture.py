@@ -74,7 +74,14 @@ FLOORS: dict[str, tuple[str, ...]] = {
         "core.config",
         "errors",
     ),
-    "core.network": ("core.series", "core.vector_products", "core.vector_math", "core.jit", "errors"),
+    "core.network": (
+        "core.series",
+        "core.vector_products",
+        "core.vector_math",
+        "core.handle",
+        "core.jit",
+        "errors",
+    ),
     "core.learning": (
         "core.network",
         "core.ensemble",

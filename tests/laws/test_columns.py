@@ -44,15 +44,30 @@ def scanner(decode: RecordDecoder) -> tuple[JsonScanner, list[str], list[str]]:
 def scan(decode: RecordDecoder, records: list[Record]) -> list[Observation | None]:
     """Return the scanned observations, None where a record was left."""
     made, keys, members = scanner(decode)
-    scanned = made.scan(
+    columns, _ = made.scan(
         [r.key for r in records], [r.value for r in records], [r.timestamp for r in records], decode.mapping
     )
+    scanned = columns.content
     found: list[Observation | None] = []
     for r, key in enumerate(scanned.known.tolist()):
         entries = slice(scanned.starts[r], scanned.starts[r + 1])
         fields = zip((members[m] for m in scanned.members[entries]), scanned.values[entries].tolist(), strict=True)
         found.append(None if key == ABSENT else Observation(keys[key], int(scanned.times[r]), tuple(fields)))
     return found
+
+
+def test_new_keys_are_scanned_in_the_next_feed() -> None:
+    """Keys, fields and series that were added after a feed are found, however many there are."""
+    decode = decoder()
+    made, _, _ = scanner(decode)
+    for count in (1, 1000):
+        new = [f"{count}-{number}" for number in range(count)]
+        values = [b'{"series":"%b","time":%d,"a":1}' % (key.encode(), T) for key in new]
+        assert made.scan([None] * count, values, [T] * count, decode.mapping)[1] == count
+        first, field = len(made.keys), made.members.find(b"a")
+        made.keys.extend([key.encode() for key in new])
+        made.series.extend([(first + number, field) for number in range(count)])
+        assert made.scan([None] * count, values, [T] * count, decode.mapping)[1] == 0
 
 
 def exact(observation: Observation | None) -> object:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from streamrnn.core.banks.lean.bank import LeanBank
-from streamrnn.core.handle import LARGEST, Handle, contents
+from streamrnn.core.handle import FEW, LARGEST, Handle, Rooms, contents
 from streamrnn.core.jit import Floats, Integers, compiled
 
 
@@ -52,6 +52,29 @@ def test_a_tuple_that_is_too_large() -> None:
     many: Any = tuple(np.zeros((1, 1)) for _ in range(LARGEST // 64))
     with pytest.raises(ValueError, match=f"needs more than {LARGEST} bytes"):
         Handle(many)
+
+
+def test_arrays_of_small_waves_are_used_again() -> None:
+    """A wave of few rows gets the arrays of the last one of its size, a large one its own, and of the right shape."""
+    rooms = Rooms(lambda rows: Outer(np.zeros(rows, np.int64), Inner(np.zeros((rows, 3)), 0.5), 1))
+    one, two, many = (rooms.take(rows) for rows in (1, 2, FEW + 1))
+    assert rooms.take(1) is one
+    assert rooms.take(2) is two
+    assert rooms.take(FEW + 1) is not many
+    two.content.counts[:] = 4, 8
+    assert add_counts(two, np.array([1])) == 3 * (0.5 * 8 + 1)
+    assert many.content.inner.matrix.shape == (FEW + 1, 3)
+
+
+def test_an_update_is_not_overwritten() -> None:
+    """The next wave changes what `advance` returned, and not what `update` did."""
+    bank = LeanBank(horizons=[1], quantiles=[0.1, 0.5, 0.9])
+    bank.add("a")
+    given = [(np.array([0]), np.array([1.0 + i]), np.array([60_000 * i])) for i in range(3)]
+    update, wave = bank.update(*given[0]), bank.advance(*given[1])
+    assert (update.seen.tolist(), wave.content.seen.tolist()) == ([0], [1])
+    assert bank.advance(*given[2]) is wave
+    assert (update.seen.tolist(), wave.content.seen.tolist()) == ([0], [2])
 
 
 def test_a_bank_that_has_grown_uses_its_new_tables() -> None:

@@ -50,6 +50,16 @@ def test_what_fits_is_not_changed() -> None:
     assert (list(fitted.outputs), fitted.restamped, fitted.cut) == (outputs, 0, 0)  # a forecast is never cut
 
 
+@pytest.mark.parametrize(("time", "moved"), [(-1, 0), (NOW - 2 * HOUR, 1), (NOW, 0), (NOW + 2 * HOUR, 1)])
+def test_one_time_among_many_is_noticed(time: int, moved: int) -> None:
+    """A time that a topic does not accept is replaced, wherever it stands among those that it accepts."""
+    limits = {"a": TopicLimits(before=HOUR, after=HOUR)}
+    times = [NOW - 5, time, NOW + 5]
+    fitted = fit([Output("a", 0, b"k", b"v", each) for each in times], limits, NOW)
+    assert [output.timestamp for output in fitted.outputs] == [nearest_time(each, limits["a"], NOW) for each in times]
+    assert fitted.restamped == moved
+
+
 def test_a_dead_letter_is_cut_to_its_topic() -> None:
     """Key, value and headers together fit the topic also if they do not compress."""
     letter = Output("a", 0, b"k" * 90_000, b"v" * 90_000, NOW, (("__streams.errors.message", b"late: words"),))

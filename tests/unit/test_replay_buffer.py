@@ -7,6 +7,7 @@ from support.bank import observe
 from support.streams import HORIZONS, HOUR, QUANTILES, START, run, seasonal, small
 
 from streamrnn.core.banks.full import FullBank
+from streamrnn.core.handle import Handle
 from streamrnn.core.jit import Floats, Integers, Singles
 from streamrnn.core.learning.replay_buffer import (
     CAPACITY,
@@ -19,7 +20,7 @@ from streamrnn.core.learning.window_buffer import WINDOW_COUNT, WindowBuffer, st
 from streamrnn.core.network.shapes import Shape
 from streamrnn.core.network.torch_network import initial_weights, split_weights, unroll
 from streamrnn.core.series.state import EXPERTS, INPUTS, LEAD
-from streamrnn.core.series.wave import WaveFeatures
+from streamrnn.core.series.wave import WaveFeatures, WaveUpdate
 
 STEPS = np.array(sorted({1, 12, 24, *HORIZONS}))
 FROZEN = {"learning_rate": 0.0, "head_rate": 0.0}
@@ -169,10 +170,10 @@ class Feeder:
             t = float(self.seen)
             truths = np.array([[(t - h) / 1000 if t >= h and not silent else np.nan for h in (1, 3)]], np.float32)
             part = np.full((1, 2, len(EXPERTS)), t, np.float32)
-            given = WaveFeatures(np.zeros((1, INPUTS), np.float32), part, part, np.full((1, 2, LEAD), t, np.float32), t)
-            self.rows.add(
-                self.last_stored, np.array([0]), np.array([self.seen]), truths, np.full((1, 2), t, np.float32), given, 1
-            )
+            lead, units, none = np.full((1, 2, LEAD), t, np.float32), np.full((1, 2), t), np.zeros(1)
+            given = WaveFeatures(np.zeros((1, INPUTS), np.float32), part, part, lead, units)
+            wave = WaveUpdate(given, np.array([self.seen]), np.zeros(1, np.int64), truths, none, np.zeros((1, 2)), none)
+            self.rows.add(self.last_stored, np.array([0]), Handle(wave), np.full((1, 2), t, np.float32), 1)
             self.seen += 1
 
     def draw(self) -> Examples | None:

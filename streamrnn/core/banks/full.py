@@ -5,7 +5,7 @@ from typing import ClassVar, NamedTuple
 
 import numpy as np
 
-from streamrnn.core.banks.protocol import SeriesBank, Tables, WaveUpdate
+from streamrnn.core.banks.protocol import SeriesBank, Tables
 from streamrnn.core.banks.rescale import rescale_full
 from streamrnn.core.ensemble.adjustments import Adjustments
 from streamrnn.core.ensemble.bounds import Bounds
@@ -17,7 +17,7 @@ from streamrnn.core.experts.classical import forecast_experts, score_experts
 from streamrnn.core.experts.level_shifts import Change
 from streamrnn.core.experts.rls import predict_regressions, update_regressions
 from streamrnn.core.handle import Handle, contents
-from streamrnn.core.jit import Floats, Integers, Singles, compiled, compiled_allocating
+from streamrnn.core.jit import Booleans, Floats, Integers, Singles, compiled, compiled_allocating
 from streamrnn.core.series.calendar import round_cadence
 from streamrnn.core.series.features import fill_common_inputs, fill_expert_inputs, fill_lead, fill_regressors
 from streamrnn.core.series.period_detection import MISSING, steps_between
@@ -26,7 +26,7 @@ from streamrnn.core.series.scaling import centered, current_scale
 from streamrnn.core.series.seasonal_state import fill_missing_full, update_seasons
 from streamrnn.core.series.state import AXES, EXPERTS, INPUTS, REGRESSIONS, SMOOTHING, TERMS, FullState, allocate_full
 from streamrnn.core.series.update import begin_update, finish_update, is_pending
-from streamrnn.core.series.wave import WaveFeatures
+from streamrnn.core.series.wave import WaveFeatures, WaveUpdate, begin_wave, end_wave
 
 MIXED = ("naive_short", "naive_long", "smooth_fast", "smooth_slow", "holt_winters", "regression", "ridge")
 """Classical experts that are members of the mixture, beside persistence and the networks."""
@@ -90,23 +90,29 @@ class FullBankState(NamedTuple):
 
 @compiled
 def update_full_wave(
-    state: Handle[FullBankState], rows: Integers, values: Floats, times: Integers, truths: Singles, anomaly: Floats,
-    scores: Floats, features: WaveFeatures,
-) -> None:  # fmt: skip
-    """Score what is due at one wave, then store it."""
+    state: Handle[FullBankState], rows: Integers, values: Floats, times: Integers, wave: Handle[WaveUpdate]
+) -> None:
+    """Score what is due at one wave, then store it, and fill `wave`."""
     series, ledger, adjustments, bounds, plan, chosen, _, _ = contents(state)
-    score_wave(series, ledger, adjustments, bounds, plan, chosen, rows, values, times, truths, anomaly, scores)
-    observe_wave(series, plan, rows, values, times, features)
+    update = contents(wave)
+    begin_wave(series, rows, update)
+    score_wave(
+        series, ledger, adjustments, bounds, plan, chosen, rows, values, times, update.truths, update.anomaly,
+        update.scores,
+    )  # fmt: skip
+    observe_wave(series, plan, rows, values, times, update.features)
+    end_wave(series, rows, update)
 
 
 @compiled
 def forecast_full_wave(
-    state: Handle[FullBankState], rows: Integers, networks: Singles, extra: Floats, published: PublishedForecasts
-) -> None:
-    """Forecast one wave, store it in the ledger, and fill `published`."""
+    state: Handle[FullBankState], rows: Integers, networks: Singles, extra: Floats, target_times: Integers,
+    quantiles: Floats, skill: Floats, warming: Booleans,
+) -> None:  # fmt: skip
+    """Forecast one wave, store it in the ledger, and fill the parts of PublishedForecasts."""
     series, ledger, adjustments, bounds, plan, chosen, young, mature = contents(state)
     publish_wave(series, ledger, adjustments, bounds, plan, chosen, young, mature, rows, networks, extra)
-    read_forecasts(series, ledger, bounds, plan, rows, published)
+    read_forecasts(series, ledger, bounds, plan, rows, PublishedForecasts(target_times, quantiles, skill, warming))
 
 
 class FullBank(SeriesBank):
@@ -164,12 +170,11 @@ class FullBank(SeriesBank):
         """State that river and cross-series experts read."""
         return self.series
 
-    def _update(self, rows: Integers, values: Floats, times: Integers, new: WaveUpdate) -> None:
-        filled = new.truths, new.anomaly, new.scores, new.features
-        update_full_wave(self._handle(), rows, values, times, *filled)
+    def _update(self, rows: Integers, values: Floats, times: Integers, wave: Handle[WaveUpdate]) -> None:
+        update_full_wave(self._handle(), rows, values, times, wave)
 
     def _publish(self, rows: Integers, networks: Singles, points: Floats, published: PublishedForecasts) -> None:
-        forecast_full_wave(self._handle(), rows, networks, points, published)
+        forecast_full_wave(self._handle(), rows, networks, points, *published)
 
     def _read(self, rows: Integers, published: PublishedForecasts) -> None:
         read_forecasts(self.series, self.ledger, self._bounds.rows, self.plan, rows, published)

@@ -1,8 +1,9 @@
 """The interface of a bank of series, and the storage that both variants share."""
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, NamedTuple, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,14 +14,14 @@ from streamrnn.core.ensemble.bounds import SeriesBounds, current_bounds
 from streamrnn.core.ensemble.forecast_scores import NETWORK
 from streamrnn.core.ensemble.publish import PublishedForecasts
 from streamrnn.core.experts.level_shifts import Change
-from streamrnn.core.handle import Handle
+from streamrnn.core.handle import Handle, Rooms
 from streamrnn.core.jit import Floats, Integers, Singles
 from streamrnn.core.row_table import RowTable
 from streamrnn.core.series.lean_state import AnyState
 from streamrnn.core.series.migration import Migration
 from streamrnn.core.series.plan import Plan, make_plan
 from streamrnn.core.series.state import FullState
-from streamrnn.core.series.wave import WaveFeatures
+from streamrnn.core.series.wave import WaveFeatures, WaveUpdate
 
 PRIOR_POINT, PRIOR_NETWORK, YOUNG_NETWORK = 1.0, 10.0, 300.0
 """Shares in the mixture's prior, not normalized: a point forecast; a pretrained network, in mature and young series."""
@@ -28,17 +29,6 @@ PRIOR_POINT, PRIOR_NETWORK, YOUNG_NETWORK = 1.0, 10.0, 300.0
 Value = TypeVar("Value")
 Rows = Integers | slice | int
 Tables = dict[str, Any]  # tuples of arrays with one row per series, by the prefix of their saved names
-
-
-class WaveUpdate(NamedTuple):
-    """Result of an update by B observations: inputs of the networks, and labels of earlier forecasts."""
-
-    features: WaveFeatures
-    seen: Integers  # (B,) rows of each series before this one, missing ones included
-    missing: Integers  # (B,) the last of them that were missing
-    truths: Singles  # (B, K) labels, units; NaN: no forecast was due
-    anomaly: Floats  # (B,)
-    scores: Floats  # (8 + N, K), see forecast_scores
 
 
 class SeriesBank(ABC):
@@ -74,22 +64,25 @@ class SeriesBank(ABC):
         self._tables = {prefix: RowTable(table._asdict(), type(table)) for prefix, table in blank.items()}
         self._bounds = SeriesBounds(bounds)
         self._stored: Handle[Any] | None = None
+        self._waves = Rooms(self._allocate_wave)
 
     @property
     @abstractmethod
     def series(self) -> AnyState:
         """State of the series, also of rows that are not used yet."""
 
+    def advance(self, rows: Integers, values: Floats, times: Integers) -> Handle[WaveUpdate]:
+        """Score what is due, then store a wave: `rows` (B,) distinct, `values` (B,) finite, `times` (B,) ms, rising.
+
+        The next wave overwrites the result.
+        """
+        wave = self._waves.take(len(rows))
+        self._update(rows, values, times, wave)
+        return wave
+
     def update(self, rows: Integers, values: Floats, times: Integers) -> WaveUpdate:
-        """Score what is due, then store a wave: `rows` (B,) distinct, `values` (B,) finite, `times` (B,) ms, rising."""
-        count, horizons, before = len(rows), len(self.plan.horizons), self.series.seen[rows]
-        new = WaveUpdate(
-            WaveFeatures.empty(count, horizons, self.inputs, self.experts), before, before,
-            np.empty((count, horizons), np.float32), np.empty(count), np.zeros((NETWORK + self._networks, horizons)),
-        )  # fmt: skip
-        self._update(rows, values, times, new)
-        seen = self.series.seen[rows] - 1
-        return new._replace(seen=seen, missing=seen - before)
+        """Return a copy of the result of `advance`."""
+        return copy.deepcopy(self.advance(rows, values, times).content)
 
     def observe(self, rows: Integers, values: Floats, times: Integers) -> WaveFeatures:
         """Return the features of a wave, arguments as for `update`; forecasts need not be published in between."""
@@ -202,6 +195,14 @@ class SeriesBank(ABC):
         arrays = _flat({prefix: table._asdict() for prefix, table in blank.items()})
         return Migration(old, self.plan, _flat(self.axes), arrays, self._evaluated_slots(old))
 
+    def _allocate_wave(self, count: int) -> WaveUpdate:
+        horizons, scores = len(self.plan.horizons), NETWORK + self._networks
+        return WaveUpdate(
+            WaveFeatures.empty(count, horizons, self.inputs, self.experts), np.empty(count, np.int64),
+            np.empty(count, np.int64), np.empty((count, horizons), np.float32), np.empty(count),
+            np.empty((scores, horizons)), np.empty(scores),
+        )  # fmt: skip
+
     def _handle(self) -> Handle[Any]:
         """Return `_state` for compiled loops; a new one after a series was added, which may move the tables."""
         if self._stored is None:
@@ -213,7 +214,7 @@ class SeriesBank(ABC):
         """Return what the loops over a wave read and write."""
 
     @abstractmethod
-    def _update(self, rows: Integers, values: Floats, times: Integers, new: WaveUpdate) -> None: ...
+    def _update(self, rows: Integers, values: Floats, times: Integers, wave: Handle[WaveUpdate]) -> None: ...
 
     @abstractmethod
     def _publish(self, rows: Integers, networks: Singles, points: Floats, published: PublishedForecasts) -> None: ...

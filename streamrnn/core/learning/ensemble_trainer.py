@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from streamrnn.core.config import LearningConfig
 from streamrnn.core.ensemble.forecast_scores import COUNT, NAIVE, NETWORK
+from streamrnn.core.handle import Handle
 from streamrnn.core.jit import Floats, Integers, Singles
 from streamrnn.core.learning.effective_series import EffectiveSeries
 from streamrnn.core.learning.head_learner import HeadLearner
@@ -28,7 +29,7 @@ from streamrnn.core.network.head import flatten_head
 from streamrnn.core.network.head_stack import HeadStack, network_head
 from streamrnn.core.network.shapes import KNOTS, Shape
 from streamrnn.core.row_table import RowTable
-from streamrnn.core.series.wave import WaveFeatures
+from streamrnn.core.series.wave import WaveUpdate
 
 HEAD, WHOLE = 0, 1  # the learners, in the order of their learning points
 NEVER = 2**62  # observations up to the learning point of a learner that is off
@@ -68,7 +69,8 @@ class EnsembleTrainer:
         self._rows = RowBuffer(horizons=horizons, shape=shape)
         self._windows = WindowBuffer(length=learning.window, horizons=horizons, shape=shape)
         state = np.zeros((1, *shape.states), np.float32)
-        hidden = {f"hidden_{i}": state for i in range(self._encoder_count)}
+        self._hidden = [f"hidden_{i}" for i in range(self._encoder_count)]
+        hidden = dict.fromkeys(self._hidden, state)
         marks = np.full((1, 2), UNSEEN, np.int64)
         self._table = RowTable({"kept": RowBuffer.initial_last(1), "marks": marks, **hidden}, dict[str, Any])
         self._series = EffectiveSeries()
@@ -97,30 +99,29 @@ class EnsembleTrainer:
         The head has one after `head_every` observations per live series, at the latest after `head_most` of the task;
         the whole network after `every`, at the latest after `most`.
         """
-        return min(self._until_due(learner) for learner in (HEAD, WHOLE))
+        return min(self._until_due(HEAD), self._until_due(WHOLE))
 
-    def step(self, rows: Integers, seen: Integers, truths: Singles, features: WaveFeatures) -> Singles:
-        """Advance by one wave; return the quantiles (N, B, K, Q) in units.
-
-        `seen` (B,) are the numbers of earlier observations, `truths` (B, K) the labels that mature, NaN: none.
-        """
-        state = self._table.rows
-        hidden = [state[f"hidden_{i}"] for i in range(self._encoder_count)]
-        before = hidden[-1][rows if self._learns[WHOLE] else []]
+    def step(self, rows: Integers, wave: Handle[WaveUpdate]) -> Singles:
+        """Advance by one wave, of which the bank has made `wave`; return the quantiles (N, B, K, Q) in units."""
+        state, features = self._table.rows, wave.content.features
+        hidden = [state[name] for name in self._hidden]
+        before = hidden[-1][rows] if self._learns[WHOLE] and self._windows.recording else None
         tops = self._encoders.step(hidden, rows, features.inputs)
         outputs = self._heads.forecast(tops, features)
         if self._learns[HEAD]:
-            self._rows.add(state["kept"], rows, seen, truths, tops[0], features, self._series.live)
+            self._rows.add(state["kept"], rows, wave, tops[0], self._series.live)
+        if before is not None:
+            self._windows.record(rows, wave, before, self._table.count)
         if self._learns[WHOLE]:
-            self._windows.record(rows, seen, truths, features, before, self._table.count)
             self._since.append(rows)
-        self._waiting = [waiting + len(rows) for waiting in self._waiting]
+        self._waiting[HEAD] += len(rows)
+        self._waiting[WHOLE] += len(rows)
         self._series.add(state["marks"], rows)
         return outputs
 
     def track_errors(self, scores: Floats) -> None:
-        """Add the scores (8 + N, K) of the labels that matured in a wave to the trials of both learners."""
-        sums: list[float] = scores.sum(1).tolist()
+        """Add the scores (8 + N,) of the labels that matured in a wave to the trials of both learners."""
+        sums: list[float] = scores.tolist()
         reference = sums[NETWORK] if self._trained else sums[NAIVE]
         for learner, own in ((HEAD, NETWORK + 1), (WHOLE, len(sums) - 1)):
             if self._learns[learner]:

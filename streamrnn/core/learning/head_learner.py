@@ -7,11 +7,13 @@ give the same bits.
 
 import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from streamrnn.core.config import LearningConfig
+from streamrnn.core.handle import Handle, contents
 from streamrnn.core.jit import Floats, Singles, compiled
 from streamrnn.core.learning.replay_buffer import LABEL_CLIP, Examples
 from streamrnn.core.learning.step import ANCHOR, BETAS, LearningResult
@@ -102,12 +104,22 @@ def backpropagate(
     add_products(gradient.recurrent, y.T, hidden[:rows])
 
 
+class LearnerRoom(NamedTuple):
+    """The weights of a head, their gradient, and scratch for BLOCK examples."""
+
+    levels: Singles  # of the knots, (L,)
+    head: Head  # weights
+    out: Singles  # O, padded, (P, V)
+    gradient: Head
+    block: HeadBlock
+    outputs: Singles  # (BLOCK, P)
+    hidden: Singles  # (BLOCK, V)
+
+
 @compiled
 def loss_gradient(
-    y: Singles, points: Singles, trust: Singles, lead: Singles, label: Singles, levels: Singles,
-    head: tuple[Singles, ...], out: Singles, gradient: tuple[Singles, ...], scratch: tuple[Singles, ...],
-    back: tuple[Singles, ...],
-) -> float:  # fmt: skip
+    y: Singles, points: Singles, trust: Singles, lead: Singles, label: Singles, room: Handle[LearnerRoom]
+) -> float:
     """Return the weighted mean pinball loss over labelled examples; add its gradient.
 
     Args:
@@ -116,23 +128,18 @@ def loss_gradient(
         trust: As in Examples, (B, 1, E).
         lead: As in Examples, (B, 1, 3).
         label: As in Examples, without NaN, (B,).
-        levels: Of the knots, (L,).
-        head: Weights.
-        out: O, padded, (P, V).
-        gradient: Of the head; updated.
-        scratch: A HeadBlock of BLOCK rows.
-        back: Scratch, (BLOCK, P) and (BLOCK, V).
+        room: Weights, gradient and scratch.
     """
-    loss, block, (outputs, hidden) = np.float64(0), HeadBlock(*scratch), back
+    loss, (levels, head, out, gradient, block, outputs, hidden) = np.float64(0), contents(room)
     for first in range(0, len(label), BLOCK):
         end = min(first + BLOCK, len(label))
         fill_advice(points[first:end], trust[first:end], lead[first:end], block)
-        forward_block(y[first:end], 1, Head(*head), block)
+        forward_block(y[first:end], 1, head, block)
         for b in range(first, end):
             weight = example_weight(trust[b, 0]) / np.float32(len(label) * len(levels))
             part = pinball_gradient(label[b], weight, levels, b - first, block, outputs[b - first])
             loss += np.float64(weight * part)
-        backpropagate(y[first:end], out, Head(*gradient), block, outputs, hidden)
+        backpropagate(y[first:end], out, gradient, block, outputs, hidden)
     return loss
 
 
@@ -149,8 +156,10 @@ def norm(numbers: Singles) -> float:
 def adam_step(
     state: Singles, start: Singles, gradient: Singles, clip: float, rate: np.float32, root: np.float32,
     betas: Singles, result: Singles,
-) -> bool:  # fmt: skip
+) -> tuple[bool, float]:  # fmt: skip
     """Take an Adam step, and pull the weights to `start`; return False, without a change, if a result is not finite.
+
+    The second result is the norm of the gradient before clipping.
 
     Args:
         state: Weights, first and second moments, (3, n); updated.
@@ -162,7 +171,8 @@ def adam_step(
         betas: Decays of the moments, and one minus each, (2, 2).
         result: Scratch, (3, n).
     """
-    scale = np.float32(min(1.0, clip / (norm(gradient) + 1e-6)))  # a gradient that is not finite gives NaN
+    size = norm(gradient)
+    scale = np.float32(min(1.0, clip / (size + 1e-6)))  # a gradient that is not finite gives NaN
     for i in range(len(gradient)):
         slope = gradient[i] * scale
         first = state[1, i] + betas[1, 0] * (slope - state[1, i])
@@ -177,7 +187,7 @@ def adam_step(
         copy_matrix(result, state)
         for i in range(len(start)):
             state[0, i] += ANCHOR_SHARE * (start[i] - state[0, i])
-    return wild == 0
+    return wild == 0, size
 
 
 class HeadLearner:
@@ -192,7 +202,6 @@ class HeadLearner:
         learning_rate: float = LearningConfig.head_rate, clip_norm: float = LearningConfig.clip_norm,
     ) -> None:  # fmt: skip
         shape = (hidden, experts, width, len(levels))
-        self._levels = np.array(levels, np.float32)
         self._rate, self._clip = learning_rate, clip_norm
         self._betas = np.array([BETAS, [1 - beta for beta in BETAS]], np.float32)
         self._state = np.zeros((3, padded_size(*shape)), np.float32)
@@ -201,23 +210,26 @@ class HeadLearner:
         """The trained head; its arrays are changed in place."""
         self.steps = 0
         self._result, self._gradient = np.empty_like(self._state), np.zeros_like(self._state[0])
-        self._gradient_parts = head_views(self._gradient, *shape)
         self._out = np.zeros((self.head.out.shape[1], self.head.bias.shape[1]), np.float32)
-        self._scratch = tuple(allocate_block(BLOCK, 1, *shape[1:]))
-        self._back = tuple(np.zeros((BLOCK, size), np.float32) for size in self._out.shape)
+        room = LearnerRoom(
+            np.array(levels, np.float32), self.head, self._out, head_views(self._gradient, *shape),
+            allocate_block(BLOCK, 1, *shape[1:]), *(np.zeros((BLOCK, size), np.float32) for size in self._out.shape),
+        )  # fmt: skip
+        self._room = Handle(room)
         fill_head(self.head, start)
         self._start = self._state[0].copy()
 
     def learn(self, examples: Examples) -> LearningResult:
         """Take one optimizer step; if loss, gradient or weights are not finite, skip it and change nothing."""
-        known = np.flatnonzero(~np.isnan(examples.label))
-        if not len(known):
+        unknown = np.isnan(examples.label)
+        if unknown.all():
             return LearningResult(math.nan, skipped=False)
-        loss = self._fill_gradient(Examples(*(part.take(known, 0) for part in examples)))
-        skipped = not (math.isfinite(loss) and self._advance())
-        self.steps += not skipped
-        norms = norm(self._gradient), norm(self._state[0])
-        return LearningResult(loss, skipped=skipped, gradient_norm=norms[0], weight_norm=norms[1])
+        if unknown.any():
+            examples = Examples(*(part.compress(~unknown, 0) for part in examples))
+        loss = self._fill_gradient(examples)
+        moved, size = self._advance() if math.isfinite(loss) else (False, norm(self._gradient))
+        self.steps += moved
+        return LearningResult(loss, skipped=not moved, gradient_norm=size, weight_norm=norm(self._state[0]))
 
     def save(self) -> dict[str, NDArray[np.generic]]:
         """Return copies of the arrays by name: weights and moments as flat tails, and the number of steps."""
@@ -243,11 +255,9 @@ class HeadLearner:
     def _fill_gradient(self, examples: Examples) -> float:
         y, points, trust, lead, label = examples
         self._gradient[:], self._out[:, : len(self.head.out)] = 0, self.head.out.T
-        advice, scratch = (points[:, None], trust[:, None], lead[:, None]), (self._scratch, self._back)
-        gradient = tuple(self._gradient_parts)
-        return loss_gradient(y, *advice, label, self._levels, tuple(self.head), self._out, gradient, *scratch)
+        return loss_gradient(y, points[:, None], trust[:, None], lead[:, None], label, self._room)
 
-    def _advance(self) -> bool:
+    def _advance(self) -> tuple[bool, float]:
         first, second = (1 - beta ** (self.steps + 1) for beta in BETAS)
         rate, root = np.float32(self._rate / first), np.float32(math.sqrt(second))
         return adam_step(self._state, self._start, self._gradient, self._clip, rate, root, self._betas, self._result)

@@ -14,7 +14,7 @@ from streamrnn.core.handle import Handle, contents
 from streamrnn.core.jit import Integers, Singles, compiled
 from streamrnn.core.network.shapes import Shape
 from streamrnn.core.series.state import LEAD
-from streamrnn.core.series.wave import WaveFeatures
+from streamrnn.core.series.wave import WaveUpdate
 
 CAPACITY = 1024  # rows stored for the head
 RECENT = 64  # largest number of newly labelled rows, per horizon, in one step of the head
@@ -74,14 +74,15 @@ def copy_numbers(source: Singles, target: Singles) -> None:
 
 @compiled
 def store_rows(
-    last: Integers, rows: Integers, seen: Integers, horizons: Integers, truths: Singles, live: int,
-    buffer: Handle[StoredRows], top: Singles, features: WaveFeatures,
+    last: Integers, rows: Integers, horizons: Integers, live: int, buffer: Handle[StoredRows], top: Singles,
+    wave: Handle[WaveUpdate],
 ) -> None:  # fmt: skip
     """Add one wave, row by row so that its size has no effect: label stored rows, and store every n-th of a series.
 
     n is the smallest number for which SPACING waves of the `live` series fit.
     """
-    stored = contents(buffer)
+    stored, update = contents(buffer), contents(wave)
+    features, seen, truths = update.features, update.seen, update.truths
     capacity = len(stored.labels)
     for b in range(len(rows)):
         row = rows[b]
@@ -100,9 +101,12 @@ def store_rows(
 
 
 @compiled
-def gather_examples(buffer: Handle[StoredRows], fresh: Integers, replay: Integers, drawn: Examples) -> None:
-    """Fill `drawn`: per horizon the `fresh` (K,) rows that were labelled last, then the rows numbered `replay`."""
-    stored = contents(buffer)
+def gather_examples(
+    buffer: Handle[StoredRows], fresh: Integers, replay: Integers, y: Singles, points: Singles, trust: Singles,
+    lead: Singles, label: Singles,
+) -> None:  # fmt: skip
+    """Fill Examples: per horizon the `fresh` (K,) rows that were labelled last, then the rows numbered `replay`."""
+    stored, drawn = contents(buffer), Examples(y, points, trust, lead, label)
     capacity, out = len(stored.labels), 0
     for k in range(len(fresh)):
         for i in range(fresh[k] + len(replay)):
@@ -137,29 +141,26 @@ class RowBuffer:
         """Return the numbers of the last stored rows for `capacity` new series."""
         return np.full(capacity, NONE, np.int64)
 
-    def add(
-        self, last: Integers, rows: Integers, seen: Integers, truths: Singles, top: Singles, features: WaveFeatures,
-        live: int,
-    ) -> None:  # fmt: skip
-        """Add one wave of B rows after `seen` (B,) observations each, with encodings `top` (B, H).
+    def add(self, last: Integers, rows: Integers, wave: Handle[WaveUpdate], top: Singles, live: int) -> None:
+        """Add one wave of B rows, with encodings `top` (B, H).
 
-        `truths` (B, K) are the labels that mature, NaN: none; `live` series share the buffer; `last` (S,) are the
-        numbers of the series' last stored rows, and updated.
+        `live` series share the buffer; `last` (S,) are the numbers of the series' last stored rows, and updated.
         """
-        store_rows(last, rows, seen, self._horizons, truths, live, self._handle, top, features)
+        store_rows(last, rows, self._horizons, live, self._handle, top, wave)
 
     def draw(self, generator: np.random.Generator) -> Examples | None:
         """Return the rows labelled since the draw before the last, and as many older ones; None if there are none."""
         counts = self._stored.counts
-        fresh = np.minimum(counts[0] - counts[2], RECENT)
+        now, _, earlier = counts.tolist()
+        fresh = [min(labels - before, RECENT) for labels, before in zip(now, earlier, strict=True)]
         counts[2], counts[1] = counts[1], counts[0]
-        if not fresh.any():
+        if not any(fresh):
             return None
         taken = int(self._stored.taken[0])
-        replay = generator.integers(max(taken - CAPACITY, 0), taken, int(fresh.max()))
-        count = int(fresh.sum()) + len(replay) * len(fresh)
+        replay = generator.integers(max(taken - CAPACITY, 0), taken, max(fresh))
+        count = sum(fresh) + len(replay) * len(fresh)
         drawn = Examples(*(np.empty((count, *size), np.float32) for size in self._sizes))
-        gather_examples(self._handle, fresh, replay, drawn)
+        gather_examples(self._handle, np.array(fresh, np.int64), replay, *drawn)
         return drawn
 
     def save(self) -> dict[str, NDArray[np.generic]]:

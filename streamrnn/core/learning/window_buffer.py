@@ -15,7 +15,7 @@ from streamrnn.core.jit import Integers, Singles, compiled, compiled_allocating
 from streamrnn.core.learning.replay_buffer import LABEL_CLIP, NONE
 from streamrnn.core.network.shapes import Shape
 from streamrnn.core.series.state import LEAD
-from streamrnn.core.series.wave import WaveFeatures
+from streamrnn.core.series.wave import WaveUpdate
 from streamrnn.core.vector_math import HALF
 
 WINDOW_COUNT = 64
@@ -92,15 +92,16 @@ def label_window(labels: Singles, numbers: Integers, seen: int, at: int, horizon
 
 @compiled_allocating
 def record_wave(
-    series: Integers, start: Integers, numbers: Integers, rows: Integers, lookup: Integers, seen: Integers,
-    horizons: Integers, truths: Singles, features: WaveFeatures, hidden: Singles, buffer: Handle[Windows],
+    series: Integers, start: Integers, numbers: Integers, rows: Integers, lookup: Integers, horizons: Integers,
+    hidden: Singles, buffer: Handle[Windows], wave: Handle[WaveUpdate],
 ) -> int:  # fmt: skip
     """Add one wave to the open windows; return how many are open.
 
     `series` and `start` (C,) and `numbers` (C, T) are as in WindowBuffer. `lookup` (S,) is scratch, NONE everywhere
     before and after.
     """
-    windows = contents(buffer)
+    windows, update = contents(buffer), contents(wave)
+    features, seen, truths = update.features, update.seen, update.truths
     length, still_open = windows.inputs.shape[1], 0
     for b in range(len(rows)):
         lookup[rows[b]] = b
@@ -144,22 +145,20 @@ class WindowBuffer:
         self._opened = np.zeros(WINDOW_COUNT, np.int64)  # number of the learning point
         self._learned = np.ones(WINDOW_COUNT, np.bool_)
         self._recording = False
-        """Whether a window may be open."""
         self._lookup = np.full(0, NONE, np.int64)
         self._drawn: Windows | None = None
 
-    def record(
-        self, rows: Integers, seen: Integers, truths: Singles, features: WaveFeatures, hidden: Singles, series: int
-    ) -> None:
-        """Add one wave to the open windows; `seen` (B,) and `hidden` (B, *states) are before it; of `series` in all."""
-        if not self._recording:
-            return
+    @property
+    def recording(self) -> bool:
+        """Whether a window may be open, so that waves are to be recorded."""
+        return self._recording
+
+    def record(self, rows: Integers, wave: Handle[WaveUpdate], hidden: Singles, series: int) -> None:
+        """Add one wave to the open windows; `hidden` (B, *states) is before it; of `series` in all."""
         if len(self._lookup) < series:
             self._lookup = np.full(2 * series, NONE, np.int64)
         marks = self._series, self._start, self._numbers
-        still_open = record_wave(
-            *marks, rows, self._lookup, seen, self._horizons, truths, features, hidden, self._handle
-        )
+        still_open = record_wave(*marks, rows, self._lookup, self._horizons, hidden, self._handle, wave)
         self._recording = still_open > 0
 
     def open(self, rows: Integers, seen: Integers, point: int) -> None:

@@ -9,10 +9,12 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
+from streamrnn.core.handle import Handle
 from streamrnn.core.jit import Integers, Singles, compiled, compiled_allocating
 from streamrnn.core.network.kernels import (
     BLOCK,
     CODES,
+    EncoderRoom,
     LayerWeights,
     decay_state,
     exceeds_limit,
@@ -160,10 +162,10 @@ class RecurrentEncoders:
     def __init__(self, shape: Shape, count: int) -> None:
         self._shape, self._codes = shape, (CODES[shape.cell], shape.encoder.gap)
         empty = _pack_encoder(np.zeros(shape.size, np.float32), shape)
-        self._weights = tuple(np.repeat(array, count, 0) for array in empty)
+        self._weights = LayerWeights(*(np.repeat(array, count, 0) for array in empty))
         (depth, vectors, size), columns = shape.encoder.recurrent_shape, empty.biases.shape[2]
         sizes = (depth, BLOCK, vectors, size), (BLOCK, columns), (BLOCK, columns)
-        self._scratch = tuple(np.zeros(each, np.float32) for each in sizes)
+        self._room = Handle(EncoderRoom(self._weights, *(np.zeros(each, np.float32) for each in sizes)))
 
     def load(self, number: int, weights: Singles) -> None:
         """See WaveEncoders."""
@@ -173,7 +175,7 @@ class RecurrentEncoders:
     def step(self, hidden: Sequence[Singles], rows: Integers, inputs: Singles) -> Singles:
         """See WaveEncoders."""
         tops = np.empty((len(hidden), len(rows), self._shape.hidden_size), np.float32)
-        step_encoders(*self._codes, tuple(hidden), rows, inputs, tops, self._weights, *self._scratch)
+        step_encoders(*self._codes, tuple(hidden), rows, inputs, tops, self._room)
         return tops
 
 

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from streamrnn.core.handle import Handle, contents
 from streamrnn.core.jit import Integers, Singles, compiled
 from streamrnn.core.network.head import (
     Head,
@@ -65,35 +66,40 @@ def interpolate_knots(
                 quantiles[r, k, q] = below[pair] + share[q] * (above[pair] - below[pair])
 
 
+class StackedHeads(NamedTuple):
+    """The heads of N networks, and scratch for a block of rows."""
+
+    encoder: Integers  # (N,) of each network
+    heads: Head  # each part (N, ...)
+    interpolation: KnotInterpolation
+    block: HeadBlock
+
+
 @compiled
 def forecast_heads(
-    tops: Singles, encoder: Integers, points: Singles, trust: Singles, lead: Singles, heads: tuple[Singles, ...],
-    lower: Integers, share: Singles, scratch: tuple[Singles, ...], quantiles: Singles,
-) -> None:  # fmt: skip
+    stack: Handle[StackedHeads], tops: Singles, points: Singles, trust: Singles, lead: Singles, quantiles: Singles
+) -> None:
     """Fill the quantiles of all networks for one wave, in units, in blocks of rows.
 
     Args:
+        stack: The heads.
         tops: Encodings, (encoders, B, H).
-        encoder: Of each network, (N,).
         points: Experts' forecasts, (B, K, E).
         trust: As in WaveFeatures, (B, K, E).
         lead: As in WaveFeatures, (B, K, 3).
-        heads: The parts of a Head for all networks, each (N, ...).
-        lower: As in KnotInterpolation, (Q,).
-        share: As in KnotInterpolation, (Q,).
-        scratch: A HeadBlock as a plain tuple.
         quantiles: Outputs, (N, B, K, Q).
     """
-    (rows, horizons, experts), block = points.shape, HeadBlock(*scratch)
-    recurrent, advice, bias, out, out_bias = heads
+    (rows, horizons, experts), (encoder, heads, interpolation, block) = points.shape, contents(stack)
     for first in range(0, rows, BLOCK):
         end = min(first + BLOCK, rows)
         fill_advice(points[first:end], trust[first:end], lead[first:end], block)
         for n in range(len(encoder)):
-            head = Head(recurrent[n], advice[n], bias[n], out[n], out_bias[n])
+            head = Head(heads.recurrent[n], heads.advice[n], heads.bias[n], heads.out[n], heads.out_bias[n])
             forward_block(tops[encoder[n]][first:end], horizons, head, block)
             sort_knots((end - first) * horizons, experts, block, len(KNOTS))
-            interpolate_knots(experts, block, lower, share, horizons, quantiles[n][first:end])
+            interpolate_knots(
+                experts, block, interpolation.lower, interpolation.share, horizons, quantiles[n][first:end]
+            )
 
 
 class HeadStack:
@@ -101,14 +107,15 @@ class HeadStack:
 
     def __init__(self, shape: Shape, encoders: Sequence[int], horizons: int, quantiles: tuple[float, ...]) -> None:
         """Create heads whose weights are zero; `encoders` are the numbers of their encoders."""
-        self._encoders = np.array(encoders, np.int64)
         empty = network_head(np.zeros(shape.size, np.float32), shape)
-        self._heads = tuple(np.stack([part] * len(encoders)) for part in empty)
-        self._interpolation = knot_interpolation(quantiles)
-        self._scratch = tuple(allocate_block(BLOCK, horizons, shape.experts, shape.width, shape.knots))
+        self._heads = Head(*(np.stack([part] * len(encoders)) for part in empty))
+        self._quantiles = len(quantiles)
+        block = allocate_block(BLOCK, horizons, shape.experts, shape.width, shape.knots)
+        own = np.array(encoders, np.int64)
+        self._stack = Handle(StackedHeads(own, self._heads, knot_interpolation(quantiles), block))
 
     def __len__(self) -> int:
-        return len(self._encoders)
+        return len(self._heads.bias)
 
     def load(self, number: int, head: Head) -> None:
         """Copy the weights of a head."""
@@ -117,9 +124,8 @@ class HeadStack:
 
     def forecast(self, tops: Singles, features: WaveFeatures) -> Singles:
         """Return the quantiles (N, B, K, Q) in units, from the encodings `tops` (encoders, B, H)."""
-        shape = len(self), *features.points.shape[:2], len(self._interpolation.lower)
-        quantiles, advice = np.empty(shape, np.float32), (features.points, features.trust, features.lead)
-        forecast_heads(tops, self._encoders, *advice, self._heads, *self._interpolation, self._scratch, quantiles)
+        quantiles = np.empty((len(self), *features.points.shape[:2], self._quantiles), np.float32)
+        forecast_heads(self._stack, tops, features.points, features.trust, features.lead, quantiles)
         return quantiles
 
 

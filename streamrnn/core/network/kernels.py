@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from streamrnn.core.handle import Handle, contents
 from streamrnn.core.jit import Integers, Singles, compiled, compiled_allocating
 from streamrnn.core.vector_math import ONE, ZERO, exponential
 from streamrnn.core.vector_products import add_products
@@ -170,10 +171,19 @@ def write_block(state: Singles, hidden: Singles, rows: Integers, top: Singles) -
             top[r, i] = target[len(target) - 1, 0, i]
 
 
+class EncoderRoom(NamedTuple):
+    """The weights of n encoders, and scratch for R rows."""
+
+    layers: LayerWeights
+    state: Singles  # (D, R, N, H)
+    into: Singles  # (R, M) the gates' sums of inputs
+    within: Singles  # (R, M) and of states
+
+
 @compiled
 def step_encoders(
     cell: int, gap: int, hidden: tuple[Singles, ...], rows: Integers, inputs: Singles, tops: Singles,
-    weights: tuple[Singles, ...], state: Singles, into: Singles, within: Singles,
+    room: Handle[EncoderRoom],
 ) -> None:  # fmt: skip
     """Advance all encoders by one wave, in blocks of R rows.
 
@@ -184,12 +194,10 @@ def step_encoders(
         rows: Of the wave, (B,).
         inputs: Of the recurrent layers, (B, F).
         tops: The encodings, (encoders, B, H).
-        weights: LayerWeights as a plain tuple, which is passed in a third of the time.
-        state: Scratch, (D, R, N, H).
-        into: Scratch, (R, M).
-        within: Scratch, (R, M).
+        room: Weights and scratch.
     """
-    block, layers = state.shape[1], LayerWeights(*weights)
+    layers, state, into, within = contents(room)
+    block = state.shape[1]
     for n in range(len(hidden)):
         for first in range(0, len(rows), block):
             part = rows[first : first + block]

@@ -115,7 +115,7 @@ class SeriesEnds:
         """
         for left in range(index, len(feed.records)):
             if feed.scanned is not None and left not in feed.decoded:
-                feed.decoded[left] = Decoded([self._admission.observation(feed.scanned, left)])
+                feed.decoded[left] = Decoded([self._admission.observation(feed.scanned.content, left)])
         count = len(self._forecaster.names)
         kept = np.delete(np.arange(count), rows)
         self._snapshot.keep(kept)

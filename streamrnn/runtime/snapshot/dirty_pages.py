@@ -7,17 +7,35 @@ from numpy.typing import NDArray
 
 Integers = NDArray[np.int64]
 
+MOST_TOUCHED = 64
+"""Waves whose pages are marked at once."""
+
 
 class DirtyPages:
     """Numbers of changed pages, of `rows_per_page` rows each."""
 
     def __init__(self, rows_per_page: int) -> None:
         self._size = rows_per_page
-        self._pages: set[int] = set()
+        self._marked: set[int] = set()
+        self._touched: list[Integers] = []
+        """Rows whose pages are not marked yet."""
 
     def touch(self, rows: Integers) -> None:
-        """Mark the pages of these rows."""
-        self._pages.update((rows // self._size).tolist())
+        """Mark the pages of these rows, which must not be changed afterwards."""
+        self._touched.append(rows)
+        if len(self._touched) >= MOST_TOUCHED:
+            self._mark()
+
+    @property
+    def _pages(self) -> set[int]:
+        """All marked pages."""
+        if self._touched:
+            self._mark()
+        return self._marked
+
+    def _mark(self) -> None:
+        self._marked.update((np.concatenate(self._touched) // self._size).tolist())
+        self._touched = []
 
     def add(self, pages: Iterable[int]) -> None:
         """Mark pages."""
@@ -34,7 +52,7 @@ class DirtyPages:
 
     def take(self, rows: int) -> list[int]:
         """Return the marked pages of this number of rows, ascending, and unmark all."""
-        pages, self._pages = sorted(page for page in self._pages if page < self.pages_of(rows)), set()
+        pages, self._marked = sorted(page for page in self._pages if page < self.pages_of(rows)), set()
         return pages
 
     def rows(self, count: int) -> int:

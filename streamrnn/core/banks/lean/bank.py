@@ -15,14 +15,14 @@ from streamrnn.core.banks.lean.features import (
 from streamrnn.core.banks.lean.follow_up import FollowUp, follow_up_slot, make_follow_up
 from streamrnn.core.banks.lean.ledger import FINAL_CLIP, publish_lean_wave, read_lean_forecasts, score_lean_row
 from streamrnn.core.banks.lean.profiles import write_bin
-from streamrnn.core.banks.protocol import SeriesBank, Tables, WaveUpdate
+from streamrnn.core.banks.protocol import SeriesBank, Tables
 from streamrnn.core.banks.rescale import rescale_lean
 from streamrnn.core.clock.season_clock import season_origin, season_time
 from streamrnn.core.ensemble.bounds import Bounds, observe_bounds
 from streamrnn.core.ensemble.publish import PublishedForecasts
 from streamrnn.core.experts.level_shifts import Change
 from streamrnn.core.handle import Handle, contents
-from streamrnn.core.jit import Floats, Integers, Singles, compiled, compiled_allocating
+from streamrnn.core.jit import Booleans, Floats, Integers, Singles, compiled, compiled_allocating
 from streamrnn.core.series.calendar import calendar_seasons, round_cadence
 from streamrnn.core.series.features import fill_lead
 from streamrnn.core.series.lean_state import LEAN_AXES, LEAN_EXPERTS, LeanState, allocate_lean
@@ -30,7 +30,7 @@ from streamrnn.core.series.plan import Plan
 from streamrnn.core.series.scaling import centered, current_scale, encode16
 from streamrnn.core.series.state import POINT_CLIP
 from streamrnn.core.series.update import begin_update, finish_update
-from streamrnn.core.series.wave import WaveFeatures
+from streamrnn.core.series.wave import WaveFeatures, WaveUpdate, begin_wave, end_wave
 
 
 @compiled
@@ -90,30 +90,35 @@ class LeanBankState(NamedTuple):
 
 @compiled_allocating
 def update_lean_wave(
-    state: Handle[LeanBankState], rows: Integers, values: Floats, times: Integers, truths: Singles, anomaly: Floats,
-    scores: Floats, features: WaveFeatures,
-) -> None:  # fmt: skip
-    """Score what is due at one wave, store it, and fill its features."""
+    state: Handle[LeanBankState], rows: Integers, values: Floats, times: Integers, wave: Handle[WaveUpdate]
+) -> None:
+    """Score what is due at one wave, store it, and fill `wave`."""
     series, bounds, plan, follow_up, _, _ = contents(state)
+    update = contents(wave)
+    begin_wave(series, rows, update)
     final, found = np.empty(len(plan.levels)), np.empty((1 + len(plan.horizons), 2))
     for b in range(len(rows)):
         row = rows[b]
         value = centered(values[b], series.center[row])
         observe_bounds(bounds, row, values[b])
         fill_missing_lean(series, plan, row, value, times[b])
-        anomaly[b] = score_lean_row(series, bounds, plan, follow_up, row, value, times[b], truths[b], final, scores)
+        update.anomaly[b] = score_lean_row(
+            series, bounds, plan, follow_up, row, value, times[b], update.truths[b], final, update.scores
+        )
         passed = update_lean_row(series, plan, row, values[b], times[b])
-        describe_lean_row(series, plan, follow_up, row, passed, features, b, found)
+        describe_lean_row(series, plan, follow_up, row, passed, update.features, b, found)
+    end_wave(series, rows, update)
 
 
 @compiled
 def forecast_lean_wave(
-    state: Handle[LeanBankState], rows: Integers, networks: Singles, published: PublishedForecasts
-) -> None:
-    """Forecast one wave, store it, and fill `published`."""
+    state: Handle[LeanBankState], rows: Integers, networks: Singles, target_times: Integers, quantiles: Floats,
+    skill: Floats, warming: Booleans,
+) -> None:  # fmt: skip
+    """Forecast one wave, store it, and fill the parts of PublishedForecasts."""
     series, bounds, plan, follow_up, young, mature = contents(state)
     publish_lean_wave(series, bounds, plan, follow_up, young, mature, rows, networks)
-    read_lean_forecasts(series, bounds, plan, rows, published)
+    read_lean_forecasts(series, bounds, plan, rows, PublishedForecasts(target_times, quantiles, skill, warming))
 
 
 class LeanBank(SeriesBank):
@@ -136,12 +141,11 @@ class LeanBank(SeriesBank):
         """Convert the state of a series after a change of its level or unit."""
         rescale_lean(self.series, self.plan, self._follow_up, row, change)
 
-    def _update(self, rows: Integers, values: Floats, times: Integers, new: WaveUpdate) -> None:
-        filled = new.truths, new.anomaly, new.scores, new.features
-        update_lean_wave(self._handle(), rows, values, times, *filled)
+    def _update(self, rows: Integers, values: Floats, times: Integers, wave: Handle[WaveUpdate]) -> None:
+        update_lean_wave(self._handle(), rows, values, times, wave)
 
     def _publish(self, rows: Integers, networks: Singles, _: Floats, published: PublishedForecasts) -> None:
-        forecast_lean_wave(self._handle(), rows, networks, published)
+        forecast_lean_wave(self._handle(), rows, networks, *published)
 
     def _read(self, rows: Integers, published: PublishedForecasts) -> None:
         read_lean_forecasts(self.series, self._bounds.rows, self.plan, rows, published)
