@@ -83,7 +83,7 @@ SERVICE = (
     ),
     Metric("loop_busy_seconds", "counter", "Time that the loop was busy, without the wait for records", PROCESS),
     Metric("loop_age_seconds", "gauge", "Time since the last iteration of the loop", PROCESS),
-    Metric("reloads", "counter", "Reloads of the configuration (SIGHUP), by result", ("result",)),
+    Metric("reloads", "counter", "Reloads of the configuration (SIGHUP, a changed file), by result", ("result",)),
     Metric("last_reload_seconds", "gauge", "Time of the last reload that took effect, since 1970; 0: none", PROCESS),
     Metric("ready", "gauge", "1 while records are processed, as /readyz reports", PROCESS),
 )
