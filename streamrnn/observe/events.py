@@ -195,8 +195,8 @@ EVENTS = {
     ),
     "dead_letter_cut": Event(
         "warning",
-        "Dead letters were cut, as their topic accepts only small records (`max.message.bytes`), `count` since the last "
-        "such line (at most one in ten seconds).",
+        "Dead letters were cut, as their topic accepts only small records (`max.message.bytes`), `count` since the "
+        "last such line (at most one in ten seconds).",
         (*TASK, "count"),
     ),
     "series_removed": Event(
@@ -211,8 +211,9 @@ EVENTS = {
     "log_unavailable": Event("warning", "The log failed; the daemon opens it again.", ("error",)),
     "transaction_hanging": Event(
         "warning",
-        "For `seconds` readers of committed records have not passed `offset` of the topic `blocked`, in this partition: "
-        "a producer has left a transaction open. Find it with kafka-transactions.sh find-hanging, and abort it.",
+        "For `seconds` readers of committed records have not passed `offset` of the topic `blocked`, in this "
+        "partition: a producer has left a transaction open. Find it with kafka-transactions.sh find-hanging and abort "
+        "it.",
         (*TASK, "blocked", "offset", "seconds"),
     ),
     "lag_unknown": Event("warning", "The log could not report its end offset.", (*TASK, "error"), rate_limited=True),

@@ -9,7 +9,20 @@ from support.broker import Broker
 from support.daemons import Fleet, FleetFactory
 from support.log_backends import KAFKA_CLIENTS, KafkaWorld, gather, join
 from support.process import until
-from support.proxy import END_TXN, LOST, PASSED, Fate, Proxy, Request
+from support.proxy import (
+    ADD_OFFSETS,
+    ADD_PARTITIONS,
+    END_TXN,
+    HELD,
+    LOST,
+    PASSED,
+    PRODUCE,
+    TRANSACTIONAL,
+    TXN_OFFSET_COMMIT,
+    Fate,
+    Proxy,
+    Request,
+)
 from support.table import Row
 
 from streamrnn.log import Topic
@@ -122,6 +135,42 @@ def test_a_commit_into_silence(relayed: Relayed, fleet: FleetFactory, row: Row) 
             one.progress(patience=90.0)
             row.survive(one.judge_part())
         row.survive(one.finish(), 0)
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize(
+    "api",
+    [PRODUCE, ADD_PARTITIONS, ADD_OFFSETS, TXN_OFFSET_COMMIT, END_TXN],
+    ids=lambda api: TRANSACTIONAL[api],
+)
+def test_a_request_arrives_in_the_next_transaction(relayed: Relayed, fleet: FleetFactory, row: Row, api: int) -> None:
+    """It is repeated by the client or given up, others follow, and then it arrives, in the middle of a transaction."""
+    _, proxy = relayed
+
+    def hold(request: Request) -> Fate:
+        if request.api == api and proxy.rule is hold:
+            proxy.rule = lambda _: PASSED
+            return HELD
+        return PASSED
+
+    def release(request: Request) -> Fate:
+        if request.api == PRODUCE and proxy.rule is release:
+            proxy.rule = lambda _: PASSED
+            proxy.release()  # behind this request
+        return PASSED
+
+    with crew(relayed, fleet, overrides=IMPATIENT, partitions=1) as one:
+        one.start()
+        for number in range(2):
+            one.progress(patience=90.0)
+            proxy.rule = hold
+            one.wait(lambda: bool(proxy.held), "a request to hold back")
+            one.progress(12, patience=90.0)
+            proxy.rule = release
+            one.wait(lambda n=number: proxy.late_answers == n + 1, "a late request")  # type: ignore[misc]
+            one.progress(12, patience=90.0)
+            row.survive(one.judge_part())
+        row.survive(one.finish())
 
 
 @pytest.mark.faults

@@ -279,7 +279,7 @@ def test_bounds(world: World, stack: ExitStack, name: str) -> None:
 
 
 def test_an_open_transaction_ends_what_is_readable(world: World, stack: ExitStack, name: str) -> None:
-    """For readers of committed records, in each of several topics; where nothing can block them, nothing is returned."""
+    """For readers of committed records, in each of several topics; nothing is returned where nothing can block them."""
     log = prepared(world, stack, name)
     (partition,) = join(log, name)
     first, second = places = [TopicPartition(f"{name}.out", 0), TopicPartition(f"{name}.state", 0)]

@@ -64,7 +64,8 @@ def report(partition: TopicPartition = INPUT, **changes: object) -> StepReport:
         drops=Counter(duplicate_time=3), events=Counter(anomaly_begins=4), series=4, event_time=1_700_000_000_000,
         learning_steps=2, skipped_steps=1,
         learned={"whole": LearningStep(0.25, 2.5, 7.5)},
-        cut_dead_letters=13, drift_alarms=5, expert_failures=6, rollbacks=7, held=8, released_early=9, new_series=3, state_bytes=4000,
+        cut_dead_letters=13,
+        drift_alarms=5, expert_failures=6, rollbacks=7, held=8, released_early=9, new_series=3, state_bytes=4000,
         scores=np.array(SCORES),
     )  # fmt: skip
     for name, value in changes.items():

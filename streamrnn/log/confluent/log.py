@@ -213,10 +213,11 @@ class ConfluentLog(BaseKafkaLog[bytes]):
                 self._admin.list_offsets(wanted, isolation_level=level, request_timeout=self.request_timeout)
                 for level in (IsolationLevel.READ_COMMITTED, IsolationLevel.READ_UNCOMMITTED)
             )
+            limit = 2 * self.request_timeout
             return {
-                each: tuple(int(found[name].result(2 * self.request_timeout).offset) for found in (committed, ends))
+                each: (int(committed[name].result(limit).offset), int(ends[name].result(limit).offset))
                 for each, name in zip(partitions, wanted, strict=True)
-            }  # type: ignore[return-value]  # two of them
+            }
 
     def position(self, partition: TopicPartition) -> int:
         """See `Log.position`."""
