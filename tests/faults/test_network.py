@@ -137,40 +137,62 @@ def test_a_commit_into_silence(relayed: Relayed, fleet: FleetFactory, row: Row) 
         row.survive(one.finish(), 0)
 
 
+class Late:
+    """Holds back a request of one API, and lets it arrive where it could do harm; nothing arrives behind it."""
+
+    def __init__(self, proxy: Proxy, api: int) -> None:
+        self._proxy, self._api = proxy, api
+        self._behind, self._last = (TXN_OFFSET_COMMIT, END_TXN) if api == TXN_OFFSET_COMMIT else (PRODUCE, PRODUCE)
+        self._released = self._ended = False
+        self._answers = proxy.late_answers
+
+    def hold(self, request: Request) -> Fate:
+        """Hold back the next request."""
+        if request.api != self._api or self._proxy.held:
+            return PASSED
+        self._proxy.rule = lambda _: PASSED
+        return HELD
+
+    def release(self, request: Request) -> Fate:
+        """Release it in the middle of a transaction."""
+        if self._ended:
+            return Fate(bytes=0)
+        if request.api == self._behind and not self._released:
+            self._released = True
+            self._proxy.release()
+        self._ended = self._released and request.api == self._last
+        return PASSED
+
+    def arrived(self) -> bool:
+        """Return whether it was answered, and nothing else is any more."""
+        return self._ended and self._proxy.late_answers > self._answers
+
+
 @pytest.mark.faults
 @pytest.mark.parametrize(
-    "api",
-    [PRODUCE, ADD_PARTITIONS, ADD_OFFSETS, TXN_OFFSET_COMMIT, END_TXN],
-    ids=lambda api: TRANSACTIONAL[api],
+    "api", [PRODUCE, ADD_PARTITIONS, ADD_OFFSETS, TXN_OFFSET_COMMIT, END_TXN], ids=lambda api: TRANSACTIONAL[api]
 )
 def test_a_request_arrives_in_the_next_transaction(relayed: Relayed, fleet: FleetFactory, row: Row, api: int) -> None:
-    """It is repeated by the client or given up, others follow, and then it arrives, in the middle of a transaction."""
+    """It is repeated or given up, others follow, and it arrives where it could do harm; then the daemon is killed.
+
+    A late end would commit half a transaction, and a late offset be the last one of its transaction.
+    """
     _, proxy = relayed
-
-    def hold(request: Request) -> Fate:
-        if request.api == api and proxy.rule is hold:
-            proxy.rule = lambda _: PASSED
-            return HELD
-        return PASSED
-
-    def release(request: Request) -> Fate:
-        if request.api == PRODUCE and proxy.rule is release:
-            proxy.rule = lambda _: PASSED
-            proxy.release()  # behind this request
-        return PASSED
-
     with crew(relayed, fleet, overrides=IMPATIENT, partitions=1) as one:
-        one.start()
-        for number in range(2):
+        for _ in range(2):
+            daemon, late = one.start(), Late(proxy, api)
             one.progress(patience=90.0)
-            proxy.rule = hold
+            proxy.rule = late.hold
             one.wait(lambda: bool(proxy.held), "a request to hold back")
             one.progress(12, patience=90.0)
-            proxy.rule = release
-            one.wait(lambda n=number: proxy.late_answers == n + 1, "a late request")  # type: ignore[misc]
-            one.progress(12, patience=90.0)
+            proxy.rule = late.release
+            one.wait(late.arrived, "a late request")
+            one.kill(daemon)
+            proxy.rule = lambda _: PASSED
             row.survive(one.judge_part())
-        row.survive(one.finish())
+        one.start()
+        one.progress(patience=90.0)
+        row.survive(one.finish(), 0)
 
 
 @pytest.mark.faults
