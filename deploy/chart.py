@@ -43,6 +43,7 @@ def values_schema() -> str:
         "resources": _closed({"requests": OBJECT, "limits": OBJECT, "claims": OBJECTS}),
         "kernelCache": _closed({"persistent": SWITCH, "size": QUANTITY, "storageClass": NAME}),
         "page": _closed({"tokenSecret": NAME}),
+        "reloadOnChange": SWITCH,
         "bindAddress": {"type": "string", "minLength": 1},
         "disruptionBudget": _closed({"enabled": SWITCH}),
         "networkPolicy": _closed(

@@ -271,6 +271,12 @@ class Observer:
     def lag(self, partition: TopicPartition, records: int) -> None:
         """Handle a measurement of the lag: the number of input records not yet processed."""
 
+    def blocked(self, partition: TopicPartition, topic: str, seconds: float) -> None:
+        """Handle a measurement: for how long readers of committed records of `topic` have waited for a transaction.
+
+        It is one that another producer has left open in the topic's partition of the same number; 0: they do not wait.
+        """
+
     def restarted(self, partition: TopicPartition) -> None:
         """Handle a task discarded after a failure; it will be restored."""
 

@@ -109,6 +109,12 @@ class Log(Protocol):
     def bounds(self, partition: TopicPartition) -> tuple[int, int]:
         """Return the offset of the first available record and the offset of the next record to be written."""
 
+    def readable(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, tuple[int, int]]:
+        """Return up to where readers of committed records can read, and the end, of partitions of any topics.
+
+        An open transaction, of whatever producer, ends what is readable. Without those in which nothing ever does.
+        """
+
     def position(self, partition: TopicPartition) -> int:
         """Return the offset up to which `poll` has read a partition that is read, at least that of its next record.
 

@@ -13,7 +13,7 @@ Fetch = Callable[[TopicPartition, int, int], list[Record]]
 
 
 class WithoutLimits:
-    """The part of a log whose topics accept every output, and are never created a second time."""
+    """The part of a log whose topics accept every output, are never created again, and have no open transactions."""
 
     def limits(self, topic: str) -> TopicLimits:
         """See `Log.limits`."""
@@ -29,6 +29,11 @@ class WithoutLimits:
         """See `Log.topic_id`."""
         del topic
         return ""
+
+    def readable(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, tuple[int, int]]:
+        """See `Log.readable`."""
+        del partitions
+        return {}
 
 
 class ReadPositions:

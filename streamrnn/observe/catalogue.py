@@ -43,6 +43,7 @@ BY_HORIZON = (*TASK, "horizon")
 BY_LEARNER = (*TASK, "learner")
 BY_SERIES = (*TASK, "series")
 BY_SERIES_AND_HORIZON = (*BY_SERIES, "horizon")
+BY_BLOCKED = (*TASK, "blocked")
 PROCESS = ()
 
 SERVICE = (
@@ -57,8 +58,15 @@ SERVICE = (
     Metric("heartbeats", "counter", "Heartbeats that let time pass while no record came (input.heartbeat)"),
     Metric("missing_records", "counter", "Input records that retention deleted before they were read"),
     Metric("moved_timestamps", "counter", "Outputs whose record timestamp was moved to one that their topic accepts"),
+    Metric("cut_dead_letters", "counter", "Dead letters that were cut because their topic accepts only small records"),
     Metric("lag_records", "gauge", "Input records not yet processed"),
     Metric("lag_seconds", "gauge", "Age of the latest event time processed"),
+    Metric(
+        "blocked_seconds",
+        "gauge",
+        "Time for which readers of committed records have waited for an open transaction in the topic `blocked`",
+        BY_BLOCKED,
+    ),
     Metric("decode_seconds", "histogram", "Time to decode one batch of records", PROCESS, SHORT),
     Metric("step_seconds", "histogram", "Time to forecast one wave", PROCESS, SHORT),
     Metric("learn_seconds", "histogram", "Time of one learning point", PROCESS, SHORT),
@@ -83,7 +91,7 @@ SERVICE = (
     ),
     Metric("loop_busy_seconds", "counter", "Time that the loop was busy, without the wait for records", PROCESS),
     Metric("loop_age_seconds", "gauge", "Time since the last iteration of the loop", PROCESS),
-    Metric("reloads", "counter", "Reloads of the configuration (SIGHUP), by result", ("result",)),
+    Metric("reloads", "counter", "Reloads of the configuration (SIGHUP, a changed file), by result", ("result",)),
     Metric("last_reload_seconds", "gauge", "Time of the last reload that took effect, since 1970; 0: none", PROCESS),
     Metric("ready", "gauge", "1 while records are processed, as /readyz reports", PROCESS),
 )

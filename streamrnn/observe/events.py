@@ -193,6 +193,12 @@ EVENTS = {
         "observations in a row, `count` times since the last such line (at most one in ten seconds).",
         (*TASK, "count"),
     ),
+    "dead_letter_cut": Event(
+        "warning",
+        "Dead letters were cut, as their topic accepts only small records (`max.message.bytes`), `count` since the "
+        "last such line (at most one in ten seconds).",
+        (*TASK, "count"),
+    ),
     "series_removed": Event(
         "info",
         "Series were removed (`series.ttl`, `series.evict`), `count` since the last such line (at most one in ten "
@@ -203,6 +209,13 @@ EVENTS = {
     "task_failed": Event("warning", "A task was discarded after a failure; it will be restored.", (*TASK, "error")),
     "task_kept": Event("warning", "A task failed, but its state in memory is kept and saved again.", (*TASK, "error")),
     "log_unavailable": Event("warning", "The log failed; the daemon opens it again.", ("error",)),
+    "transaction_hanging": Event(
+        "warning",
+        "For `seconds` readers of committed records have not passed `offset` of the topic `blocked`, in this "
+        "partition: a producer has left a transaction open. Find it with kafka-transactions.sh find-hanging and abort "
+        "it.",
+        (*TASK, "blocked", "offset", "seconds"),
+    ),
     "lag_unknown": Event("warning", "The log could not report its end offset.", (*TASK, "error"), rate_limited=True),
     "last_commit_failed": Event(
         "warning", "The commit at shutdown failed; the next start repeats its work.", (*TASK, "error")

@@ -98,6 +98,8 @@ class ReportLogger(Observer):
             self._add("learning_step_skipped", partition, {"": report.skipped_steps})
         if report.rollbacks:
             self._add("learning_taken_back", partition, {"": report.rollbacks})
+        if report.cut_dead_letters:
+            self._add("dead_letter_cut", partition, {"": report.cut_dead_letters})
         if report.clocks_set_back:
             self._add("clock_set_back", partition, {"": report.clocks_set_back})
         if report.removed_series:
@@ -142,6 +144,8 @@ class ReportLogger(Observer):
             logger.debug("dead_letter_text", extra={**task, "text": text})
         elif event == "series_removed":
             logger.info("series_removed", extra={**task, "count": count, "reasons": dict(pending.counts)})
+        elif event == "dead_letter_cut":
+            logger.warning("dead_letter_cut", extra={**task, "count": count})
         elif event == "clock_set_back":
             logger.warning("clock_set_back", extra={**task, "count": count})
         elif event == "learning_step_skipped":

@@ -70,13 +70,14 @@ class OwnedPartition:
         self.resuming = False
         """Whether it resumes from a commit and has not committed new outputs yet: readers are waiting for them."""
         # The worker's schedule, in seconds of its clock
-        self.next_commit = self.last_commit = self.next_lag_check = self.last_snapshot = 0.0
+        self.next_commit = self.last_commit = self.last_snapshot = 0.0
+        self.next_lag_check = self.next_blocked_check = 0.0
         self.backoff: Backoff | None = None
         """The retries, if it failed and has not committed since."""
         self.lag_error = ""
         """Why the last lag check failed; empty if it succeeded."""
         self.source = source  # of tasks with the settings that it is to have
-        self._log, self._topics = log, topics
+        self._log, self.topics = log, topics
         self._state = TopicPartition(topics.state, partition.partition)
         self._start = start
         self._limits: dict[str, TopicLimits] = {}  # what the topics accept
@@ -136,7 +137,7 @@ class OwnedPartition:
             StateError: the commit or the saved state cannot be used.
             LogError: the log is unavailable.
         """
-        self._limits = {topic: self._log.limits(topic) for topic in self._topics.names}
+        self._limits = {topic: self._log.limits(topic) for topic in self.topics.names}
         self._topic_id = self._log.topic_id(self.partition.topic)
         self._transaction = self._log.transaction(self.partition)
         try:
@@ -261,7 +262,7 @@ class OwnedPartition:
         if report.dead_letters:
             report.rejected = first_values(outputs)
         if report.events:
-            events = [each.value or b"" for each in outputs if each.topic == self._topics.events]
+            events = [each.value or b"" for each in outputs if each.topic == self.topics.events]
             report.written_events = events[-MOST_EVENTS:]
         return report
 
@@ -311,7 +312,7 @@ class OwnedPartition:
             self._send_state(None if first else part)
         layout, output_hash = layout_hash(self._task.layout), self._task.output_hash.hex()
         numbers = self.snapshot, self._commits + 1, output_hash, self._began
-        manifest = Manifest(SCHEMA, layout, *numbers, self._topic_id, self._topics.forecasts, DECODING)
+        manifest = Manifest(SCHEMA, layout, *numbers, self._topic_id, self.topics.forecasts, DECODING)
         self._transaction.commit(self.position, manifest.text())
         self.resuming &= self.position == self._committed  # readers do not wait for a snapshot alone
         self._committed = self.position

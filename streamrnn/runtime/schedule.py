@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from streamrnn.errors import LogError
+from streamrnn.records import TopicPartition
 from streamrnn.runtime.options import CommitPolicy, Hooks
 from streamrnn.runtime.snapshot.policy import PART_SECONDS, part_bytes, snapshot_due
 
@@ -16,6 +17,10 @@ logger = logging.getLogger(__name__)
 
 LAG_SECONDS = 5.0
 """Between two lag checks of a partition."""
+BLOCKED_SECONDS = 60.0
+"""Between two looks at what readers of committed records can read of a partition's topics."""
+HANGING_SECONDS = 900.0
+"""Longest transaction that brokers allow by default (`transaction.max.timeout.ms`)."""
 LAST_COMMITS_SECONDS = 8.0
 """After a stop, in which commits are still started."""
 
@@ -27,6 +32,8 @@ class CommitSchedule:
         self.policy = policy
         self._hooks = hooks
         self._now = now
+        self._readable: dict[TopicPartition, tuple[int, float, float]] = {}
+        """Up to where readers of committed records can read, since when, and how long they have waited there."""
 
     def commit_if_due(self, owned: "OwnedPartition", tasks: int) -> None:
         """Commit a partition if it is due; `tasks` is the number of partitions of the process."""
@@ -87,3 +94,24 @@ class CommitSchedule:
         else:
             self._hooks.observer.lag(owned.partition, max(0, following - position))
         owned.next_lag_check = self._now() + LAG_SECONDS
+        if not owned.lag_error and self._now() >= owned.next_blocked_check:
+            self._report_blocked(log, owned)
+            owned.next_blocked_check = self._now() + BLOCKED_SECONDS
+
+    def _report_blocked(self, log: "Log", owned: "OwnedPartition") -> None:
+        """Report for how long readers of the partition's topics have waited for an open transaction of anyone."""
+        partition, topics = owned.partition, {owned.partition.topic, *owned.topics.names}
+        try:
+            found = log.readable([TopicPartition(topic, partition.partition) for topic in sorted(topics)])
+        except LogError as error:  # nothing depends on it
+            logger.warning("lag_unknown", extra={**partition._asdict(), "error": str(error)})
+            return
+        now = self._now()
+        for place, (readable, end) in found.items():
+            before, since, waited_before = self._readable.get(place, (-1, now, 0.0))
+            waited = now - since if before == readable < end else 0.0
+            self._readable[place] = (readable, now - waited, waited)
+            self._hooks.observer.blocked(partition, place.topic, waited)
+            if waited_before < HANGING_SECONDS <= waited:
+                details = {"blocked": place.topic, "offset": readable, "seconds": round(waited)}
+                logger.warning("transaction_hanging", extra={**partition._asdict(), **details})

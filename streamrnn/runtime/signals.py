@@ -82,8 +82,17 @@ class StopSignals:
         with self._lock:
             self._stop, self._reload, self._dump = stop, reload, dump
         if self._reload_due:  # the settings may have been read before
-            self._call_reload()
+            self.reload()
         yield
+
+    def reload(self) -> None:
+        """Reload, as at RELOAD_SIGNAL, in a thread of its own: a stop need not wait. Once more if called meanwhile."""
+        with self._lock:
+            self._reload_due = True
+            if self._reload is None or self._signalled or self._reloading.is_alive():
+                return
+            self._reloading = threading.Thread(target=self._reload_while_due, name="reload", daemon=True)
+            self._reloading.start()
 
     def _watch(self) -> None:
         while numbers := os.read(self._read, 64):
@@ -96,7 +105,7 @@ class StopSignals:
             self._dump(number)
             return
         if number == RELOAD_SIGNAL and not (self._on_terminal and not _has_terminal()):
-            self._call_reload()
+            self.reload()
             return
         with self._lock:
             stop = self._stop
@@ -107,15 +116,6 @@ class StopSignals:
             exit_stopped()
         else:
             stop()
-
-    def _call_reload(self) -> None:
-        """Reload in a thread of its own, so that a stop need not wait; once more if a signal arrives meanwhile."""
-        with self._lock:
-            self._reload_due = True
-            if self._reload is None or self._signalled or self._reloading.is_alive():
-                return
-            self._reloading = threading.Thread(target=self._reload_while_due, name="reload", daemon=True)
-            self._reloading.start()
 
     def _reload_while_due(self) -> None:
         while True:

@@ -294,6 +294,15 @@ def test_pods_are_hardened(name: str) -> None:
 
 
 @EVERY
+def test_another_configuration_replaces_the_pods_or_is_read_by_them(name: str) -> None:
+    """A file of a ConfigMap changes under a pod only if its folder is mounted."""
+    watched = GIVEN[name].get("reloadOnChange", False)
+    assert ("--reload-on-change" in daemon(name)["args"]) is watched
+    assert ("checksum/config" in (template(name)["metadata"]["annotations"] or {})) is not watched
+    assert not any("subPath" in mount for mount in daemon(name)["volumeMounts"])
+
+
+@EVERY
 def test_the_daemon_has_time_to_stop(name: str) -> None:
     """The kubelet kills it no sooner than it would end by itself, also with workers."""
     assert pod(name)["terminationGracePeriodSeconds"] > max(STOP_SECONDS, processes.STOP_SECONDS)

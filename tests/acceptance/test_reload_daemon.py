@@ -28,9 +28,9 @@ PARTITIONS = 2
 
 
 class Configured:
-    """A daemon over SQLite with a configuration file that changes."""
+    """A daemon over SQLite with a configuration file that changes; `options` of `run`."""
 
-    def __init__(self, folder: Path, fork_server: ForkServer) -> None:
+    def __init__(self, folder: Path, fork_server: ForkServer, *options: str) -> None:
         self.file, self._sent = folder / "own.yaml", 0
         lean = load(None, [*LEAN, "input.topics=sensors"])
         self._base = {
@@ -43,7 +43,7 @@ class Configured:
         self.write()
         self.log = SqliteLog(path=folder / "log.db", app="feeder")
         self.log.create([Topic("sensors", PARTITIONS), Topic("other", 1)])
-        self.daemon = Daemon(folder, [], fork_server=fork_server, config=self.file)
+        self.daemon = Daemon(folder, [], fork_server=fork_server, config=self.file, options=options)
 
     def close(self) -> None:
         """End the daemon, however it is."""
@@ -52,16 +52,24 @@ class Configured:
 
     def write(self, **sections: Mapping[str, object] | str | int) -> None:
         """Write the file: the first one with these sections changed."""
+        self.file.write_text(self.text(**sections))
+
+    def text(self, **sections: Mapping[str, object] | str | int) -> str:
+        """Return the first file with these sections changed."""
         changed = {
             name: {**self._base.get(name, {}), **each} if isinstance(each, Mapping) else each  # type: ignore[dict-item]
             for name, each in sections.items()
         }
-        self.file.write_text(yaml.safe_dump({**self._base, **changed}))
+        return yaml.safe_dump({**self._base, **changed})
 
     def reload(self, result: str) -> str:
         """Send SIGHUP; wait until the daemon has reloaded with this result, and return what it logged."""
         before = self.count(result)
         self.daemon.process.send_signal(signal.SIGHUP)
+        return self.reloaded(result, before)
+
+    def reloaded(self, result: str, before: int = 0) -> str:
+        """Wait until the daemon has reloaded with this result once more than `before`; return what it logged."""
         try:
             until(lambda: self.daemon.alive() and self.count(result) == before + 1, result, 30)
         except AssertionError as error:
@@ -139,6 +147,36 @@ def test_changes_take_effect_or_are_refused_with_words(own: Configured, capsys: 
     assert all("crossings" not in each for each in own.forecast())
     assert own.daemon.stop()[0] == 0
     assert "Traceback" not in own.daemon.stderr
+
+
+def test_a_changed_file_is_read_again(tmp_path: Path, fork_server: ForkServer, bare_environment: None) -> None:
+    """A folder that a link puts in the place of another, as a ConfigMap's, and a file that is written in two parts."""
+
+    def put(version: str, text: str) -> None:
+        (tmp_path / version).mkdir()
+        (tmp_path / version / "own.yaml").write_text(text)
+        (tmp_path / "..data_tmp").symlink_to(version)
+        (tmp_path / "..data_tmp").rename(tmp_path / "..data")
+
+    put("..1", "")
+    (tmp_path / "own.yaml").symlink_to("..data/own.yaml")
+    with closing(Configured(tmp_path, fork_server, "--reload-on-change")) as own:
+        own.daemon.ready()
+        assert all("crossings" not in each for each in own.forecast())
+        put("..2", own.text(forecast=ABOVE))
+        assert "forecast.thresholds: [] -> " in own.reloaded("applied")
+        until(lambda: len(own.daemon.events("settings_changed")) == PARTITIONS, "every partition", 30)
+        assert all("crossings" in each for each in own.forecast())
+        whole = own.text(forecast={"quantiles": [0.1, 0.5, 0.9]})
+        own.file.write_text(whole[: whole.index("0.5")])
+        assert "own.yaml" in own.reloaded("invalid")
+        assert all("crossings" in each for each in own.forecast())
+        own.file.write_text(whole)
+        assert "forecast.quantiles: " in own.reloaded("applied", 1)
+        own.file.unlink()
+        assert "cannot be read" in own.reloaded("invalid", 1)
+        assert own.daemon.stop()[0] == 0
+        assert "Traceback" not in own.daemon.stderr
 
 
 def test_a_new_topic_is_read(own: Configured) -> None:

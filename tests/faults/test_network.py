@@ -9,7 +9,20 @@ from support.broker import Broker
 from support.daemons import Fleet, FleetFactory
 from support.log_backends import KAFKA_CLIENTS, KafkaWorld, gather, join
 from support.process import until
-from support.proxy import END_TXN, LOST, PASSED, Fate, Proxy, Request
+from support.proxy import (
+    ADD_OFFSETS,
+    ADD_PARTITIONS,
+    END_TXN,
+    HELD,
+    LOST,
+    PASSED,
+    PRODUCE,
+    TRANSACTIONAL,
+    TXN_OFFSET_COMMIT,
+    Fate,
+    Proxy,
+    Request,
+)
 from support.table import Row
 
 from streamrnn.log import Topic
@@ -121,6 +134,64 @@ def test_a_commit_into_silence(relayed: Relayed, fleet: FleetFactory, row: Row) 
             one.wait(lambda: proxy.rule is not rule, "silence")
             one.progress(patience=90.0)
             row.survive(one.judge_part())
+        row.survive(one.finish(), 0)
+
+
+class Late:
+    """Holds back a request of one API, and lets it arrive where it could do harm; nothing arrives behind it."""
+
+    def __init__(self, proxy: Proxy, api: int) -> None:
+        self._proxy, self._api = proxy, api
+        self._behind, self._last = (TXN_OFFSET_COMMIT, END_TXN) if api == TXN_OFFSET_COMMIT else (PRODUCE, PRODUCE)
+        self._released = self._ended = False
+        self._answers = proxy.late_answers
+
+    def hold(self, request: Request) -> Fate:
+        """Hold back the next request."""
+        if request.api != self._api or self._proxy.held:
+            return PASSED
+        self._proxy.rule = lambda _: PASSED
+        return HELD
+
+    def release(self, request: Request) -> Fate:
+        """Release it in the middle of a transaction."""
+        if self._ended:
+            return Fate(bytes=0)
+        if request.api == self._behind and not self._released:
+            self._released = True
+            self._proxy.release()
+        self._ended = self._released and request.api == self._last
+        return PASSED
+
+    def arrived(self) -> bool:
+        """Return whether it was answered, and nothing else is any more."""
+        return self._ended and self._proxy.late_answers > self._answers
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize(
+    "api", [PRODUCE, ADD_PARTITIONS, ADD_OFFSETS, TXN_OFFSET_COMMIT, END_TXN], ids=lambda api: TRANSACTIONAL[api]
+)
+def test_a_request_arrives_in_the_next_transaction(relayed: Relayed, fleet: FleetFactory, row: Row, api: int) -> None:
+    """It is repeated or given up, others follow, and it arrives where it could do harm; then the daemon is killed.
+
+    A late end would commit half a transaction, and a late offset be the last one of its transaction.
+    """
+    _, proxy = relayed
+    with crew(relayed, fleet, overrides=IMPATIENT, partitions=1) as one:
+        for _ in range(2):
+            daemon, late = one.start(), Late(proxy, api)
+            one.progress(patience=90.0)
+            proxy.rule = late.hold
+            one.wait(lambda: bool(proxy.held), "a request to hold back")
+            one.progress(12, patience=90.0)
+            proxy.rule = late.release
+            one.wait(late.arrived, "a late request")
+            one.kill(daemon)
+            proxy.rule = lambda _: PASSED
+            row.survive(one.judge_part())
+        one.start()
+        one.progress(patience=90.0)
         row.survive(one.finish(), 0)
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from support.log_backends import KAFKA_MEMBERS, KafkaWorld, MemoryWorld, SqliteWorld, World, gather, join, wait_for
+from support.process import until
 
 from streamrnn.errors import Fenced, LogError
 from streamrnn.log import Committed, Log, Topic, Transaction
@@ -275,6 +276,25 @@ def test_bounds(world: World, stack: ExitStack, name: str) -> None:
     assert log.bounds(partition) == (0, 3)
     with pytest.raises(LogError, match=f"{name}/9"):
         log.bounds(TopicPartition(name, 9))
+
+
+def test_an_open_transaction_ends_what_is_readable(world: World, stack: ExitStack, name: str) -> None:
+    """For readers of committed records, in each of several topics; nothing is returned where nothing can block them."""
+    log = prepared(world, stack, name)
+    (partition,) = join(log, name)
+    first, second = places = [TopicPartition(f"{name}.out", 0), TopicPartition(f"{name}.state", 0)]
+    with closing(log.transaction(partition)) as transaction:
+        write(transaction, [output(first.topic, b"1"), output(second.topic, b"s")])
+        transaction.send([output(first.topic, b"2"), output(first.topic, b"3")])
+        if isinstance(world, MemoryWorld | SqliteWorld):
+            assert log.readable(places) == {}
+            return
+        until(lambda: log.readable(places)[first] == (2, 4), "records of the open transaction", 30)
+        assert log.readable(places)[second] == (2, 2)
+        transaction.commit(2, "")
+        until(lambda: log.readable(places)[first] == (5, 5), "its end", 30)
+    with pytest.raises(LogError, match=f"{name}/9"):
+        log.readable([first, TopicPartition(name, 9)])
 
 
 def test_create_is_idempotent(world: World, stack: ExitStack, name: str) -> None:

@@ -33,7 +33,7 @@ def until(satisfied: Callable[[], bool], what: str, patience: float = PATIENCE) 
 
 
 class Daemon:
-    """`streamrnn run` with `--set` of the given keys, and a file `config`; killed at the end if it still runs.
+    """`streamrnn run` with `options`, `--set` of keys, and a file `config`; killed at the end if it still runs.
 
     `package`: folder of another version of the package.
 
@@ -49,11 +49,12 @@ class Daemon:
         before: str = "",
         config: Path | None = None,
         package: Path | None = None,
+        options: Sequence[str] = (),
     ) -> None:
         self._log = folder / f"daemon-{time.monotonic_ns()}.log"
         given = ["metrics.port=0", *overrides]
         named = [] if config is None else ["-c", str(config)]
-        arguments = ["run", *named, *(part for each in given for part in ("--set", each))]
+        arguments = ["run", *options, *named, *(part for each in given for part in ("--set", each))]
         environment = own_environment() | ({} if package is None else {"PYTHONPATH": str(package)})
         self.process: subprocess.Popen[bytes] | ForkedProcess
         if fork_server is not None and package is None:

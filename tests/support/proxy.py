@@ -1,4 +1,4 @@
-"""A relay between clients and a broker that can lose, delay and cut individual requests of the Kafka protocol.
+"""A relay between clients and a broker that can lose, hold back and cut individual requests of the Kafka protocol.
 
     with Proxy(broker.advertised, broker.hidden) as proxy:
         proxy.rule = lambda request: LOST if request.api == END_TXN else PASSED
@@ -47,11 +47,14 @@ class Fate:
     """Number of bytes that arrive before the connection is cut; None: all, without a cut."""
     answered: bool = True
     """False: the connection is cut when the answer arrives."""
+    held: bool = False
+    """True: it arrives at `Proxy.release` only, over another connection; this one is silent until the client closes it.
+    """
     then: Callable[[], None] | None = None
     """Called in the relay's thread just before the connection is cut."""
 
 
-PASSED, LOST = Fate(), Fate(answered=False)
+PASSED, LOST, HELD = Fate(), Fate(answered=False), Fate(held=True)
 
 
 class Proxy:
@@ -63,6 +66,10 @@ class Proxy:
         self.delay = 0.0
         """Seconds of delay of each request and each answer."""
         self.cuts = 0
+        self.held: list[bytes] = []
+        """Requests that have not arrived yet."""
+        self.late_answers = 0
+        """Answers of the broker to requests that arrived late."""
         self._port, self._target = port, target
         self._flowing = threading.Event()
         self._flowing.set()
@@ -87,6 +94,27 @@ class Proxy:
     def thaw(self) -> None:
         """Resume relaying; delayed requests and answers arrive late."""
         self._flowing.set()
+
+    def release(self) -> None:
+        """Let the requests that are held arrive, behind all that has arrived until now."""
+        self._loop.call_soon_threadsafe(self._release)
+
+    def _release(self) -> None:
+        for frame in self.held:
+            task = self._loop.create_task(self._deliver(frame))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        self.held.clear()
+
+    async def _deliver(self, frame: bytes) -> None:
+        with suppress(OSError, asyncio.IncompleteReadError):
+            there, back = await asyncio.open_connection("127.0.0.1", self._target)
+            try:
+                back.write(frame)
+                await _frame(there)
+                self.late_answers += 1
+            finally:
+                back.transport.abort()
 
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)
@@ -148,6 +176,11 @@ class Proxy:
                 client = frame[start : start + max(0, length)].decode(errors="replace")
                 fate = self.rule(Request(api, client, len(frame)))
                 await self._wait_until_flowing()
+                if fate.held:
+                    self.held.append(frame)
+                    while await reader.read(2**16):
+                        pass
+                    return
                 back.write(frame if fate.bytes is None else frame[: fate.bytes])
                 await back.drain()
                 if fate.bytes is not None:

@@ -43,6 +43,7 @@ class RecordingObserver(Observer):
         self.reports: list[StepReport] = []
         self.commits: Counter[TopicPartition] = Counter()
         self.lags: dict[TopicPartition, int] = {}
+        self.waits: dict[TopicPartition, float] = {}
         self.restarts: Counter[TopicPartition] = Counter()
         self.releases: Counter[TopicPartition] = Counter()
         self.assignments: Counter[TopicPartition] = Counter()
@@ -70,6 +71,9 @@ class RecordingObserver(Observer):
 
     def lag(self, partition: TopicPartition, records: int) -> None:
         self.lags[partition] = records
+
+    def blocked(self, partition: TopicPartition, topic: str, seconds: float) -> None:
+        self.waits[TopicPartition(topic, partition.partition)] = seconds
 
     def restarted(self, partition: TopicPartition) -> None:
         self.restarts[partition] += 1
@@ -109,6 +113,9 @@ class FaultyLog:
 
     def limit_warning(self, topic: str) -> str:
         return self.memory.limit_warning(topic)
+
+    def readable(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, tuple[int, int]]:
+        return self.memory.readable(partitions)
 
     def other_commits(self, partition: TopicPartition) -> dict[str, Committed]:
         return self.memory.other_commits(partition)

@@ -265,7 +265,8 @@ def test_counts_in_the_log_add_up(written: io.StringIO) -> None:
     for step in range(12):
         letters = Counter({"late": 400, "invalid_time": 100})
         last = DeadLetter(500 * step + 499, "late", "words")
-        logger.stepped(StepReport(sensors, dead_letters=letters, last_dead_letter=last, skipped_steps=1, rollbacks=2))
+        further = {"skipped_steps": 1, "rollbacks": 2, "cut_dead_letters": 3}
+        logger.stepped(StepReport(sensors, dead_letters=letters, last_dead_letter=last, **further))
         now[0] += 0.1
     logger.stepped(StepReport(others, dead_letters=Counter(late=3), last_dead_letter=DeadLetter(2, "late", "words")))
     assert [line["count"] for line in lines_of(written, "dead_letter")] == [500, 3]
@@ -281,7 +282,8 @@ def test_counts_in_the_log_add_up(written: io.StringIO) -> None:
     logger.released(sensors)
     logger.released(others)
     assert [line["count"] for line in lines_of(written, "dead_letter") if line["partition"] == 1] == [3, 4]
-    for event, expected in (("learning_step_skipped", [1, 11]), ("learning_taken_back", [2, 22])):
+    expected_counts = {"learning_step_skipped": [1, 11], "learning_taken_back": [2, 22], "dead_letter_cut": [3, 33]}
+    for event, expected in expected_counts.items():
         assert [line["count"] for line in lines_of(written, event)] == expected
 
 

@@ -64,6 +64,7 @@ def report(partition: TopicPartition = INPUT, **changes: object) -> StepReport:
         drops=Counter(duplicate_time=3), events=Counter(anomaly_begins=4), series=4, event_time=1_700_000_000_000,
         learning_steps=2, skipped_steps=1,
         learned={"whole": LearningStep(0.25, 2.5, 7.5)},
+        cut_dead_letters=13,
         drift_alarms=5, expert_failures=6, rollbacks=7, held=8, released_early=9, new_series=3, state_bytes=4000,
         scores=np.array(SCORES),
     )  # fmt: skip
@@ -85,6 +86,7 @@ def test_reports_become_metrics() -> None:
     metrics.aborted(INPUT)
     metrics.restarted(INPUT)
     metrics.lag(INPUT, 77)
+    metrics.blocked(INPUT, "sensors.forecasts", 960.0)
     metrics.iterated(0.25, 3)
     metrics.iterated(0.5, 2)
     found = samples(metrics)
@@ -130,6 +132,8 @@ def test_reports_become_metrics() -> None:
         f'streamrnn_coverage_ratio{{horizon="1",partition="0",{task}}}': 0.9,
         f'streamrnn_coverage_error_ratio{{horizon="12",partition="0",{task}}}': 0.1,
         f'streamrnn_lag_records{{partition="0",{task}}}': 77,
+        f'streamrnn_blocked_seconds{{blocked="sensors.forecasts",partition="0",{task}}}': 960,
+        f'streamrnn_cut_dead_letters_total{{partition="0",{task}}}': 26,
         f'streamrnn_task_restarts_total{{partition="0",{task}}}': 1,
         "streamrnn_commit_seconds_count": 2,
         "streamrnn_commit_seconds_sum": 0.04,
@@ -170,6 +174,7 @@ def test_a_released_partition_leaves_no_gauges() -> None:
     for partition in (INPUT, OTHER):
         metrics.stepped(report(partition, waves=[wave([0], [[0.0, 0.0]])]))
         metrics.lag(partition, 1)
+        metrics.blocked(partition, "sensors.forecasts", 1.0)
     metrics.released(INPUT)
     metrics.released(TopicPartition("never", 0))
     assert samples(metrics)['streamrnn_series_skill_gcount{horizon="1",topic="sensors"}'] == 1
@@ -184,6 +189,7 @@ def test_names_follow_the_rules() -> None:
     metrics = made(1, 12)
     metrics.stepped(report(waves=[wave([0], [[0.0, 0.0]])]))
     metrics.lag(INPUT, 1)
+    metrics.blocked(INPUT, "sensors.forecasts", 1.0)
     labels = set()
     for name in samples(metrics):
         assert re.match(r"streamrnn_|process_|python_", name)
@@ -191,6 +197,7 @@ def test_names_follow_the_rules() -> None:
     assert labels == {
         "topic",
         "partition",
+        "blocked",
         "reason",
         "event",
         "horizon",

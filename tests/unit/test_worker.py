@@ -5,7 +5,7 @@ import json
 from typing import Any
 
 import pytest
-from support.fakes import INPUT, FakeForecaster, make_task, record
+from support.fakes import INPUT, TOPICS, FakeForecaster, make_task, record
 from support.inputs import T, mixed
 from support.worker_harness import (
     APP,
@@ -14,6 +14,7 @@ from support.worker_harness import (
     FaultyLog,
     all_committed,
     finish,
+    log_error,
     make_store,
     make_worker,
     published,
@@ -287,6 +288,42 @@ def test_the_lag_is_zero_behind_offsets_without_a_record(monkeypatch: pytest.Mon
     bench.clock.sleep(6)
     bench.iterate(1)
     assert bench.observer.lags[INPUT] == 0
+
+
+def test_an_open_transaction_is_reported(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    """Once a minute, from the second look on; offsets that advance, or wait for nothing, are no hanging transaction."""
+    bench = Bench(mixed(50, seed=1))
+    bench.iterate(1)
+    (log,) = bench.logs
+    forecasts = TopicPartition("sensors.forecasts", 0)
+    ends = dict.fromkeys((INPUT, forecasts), (7, 7))
+    asked: list[TopicPartition] = []
+    monkeypatch.setattr(log, "readable", lambda places: asked.extend(places) or dict(ends))
+
+    def after(minutes: float) -> float:
+        for _ in range(round(minutes * 6)):
+            bench.clock.sleep(10)
+            bench.iterate(1)
+        return bench.observer.waits[forecasts]
+
+    assert after(5) == 0
+    assert sorted(set(asked)) == [TopicPartition(topic, 0) for topic in sorted({"sensors", *TOPICS.names})]
+    assert len(asked) <= 5 * len(set(asked))
+    ends[forecasts] = (8, 99)
+    assert after(1) == 0
+    assert 60 <= after(10) < 660
+    ends[forecasts] = (9, 100)
+    assert after(2) < 180
+    assert not [each for each in caplog.records if each.msg == "transaction_hanging"]
+    assert after(20) > 15 * 60
+    (logged,) = (vars(each) for each in caplog.records if each.msg == "transaction_hanging")
+    assert (logged["topic"], logged["blocked"], logged["offset"]) == ("sensors", "sensors.forecasts", 9)
+    assert bench.observer.waits[INPUT] == 0
+    monkeypatch.setattr(log, "readable", lambda _: (_ for _ in ()).throw(log_error("no answer")))
+    after(2)
+    assert bench.observer.restarts[INPUT] == 0
+    monkeypatch.setattr(log, "readable", lambda _: {forecasts: (100, 100)})
+    assert after(2) == 0
 
 
 def test_time_limit_of_a_stop() -> None:

@@ -1,13 +1,16 @@
 """`streamrnn run`: the daemon, from the first connection to the last commit."""
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from functools import partial
 from typing import Any
 
 from streamrnn.commands.run.daemon import STOP_SECONDS, run_daemon
 from streamrnn.commands.run.observers import make_metrics, make_traces, page_process
 from streamrnn.commands.run.reload import Reloader, reload_workers
+from streamrnn.commands.run.watching import FileWatch
+from streamrnn.errors import ConfigError
 from streamrnn.runtime.options import StartPolicy
 from streamrnn.runtime.processes import raise_descriptor_limit, stop_with_parent, worker_processes
 from streamrnn.settings import Settings, load
@@ -24,6 +27,9 @@ def add_run_command(commands: Any, configured: argparse.ArgumentParser) -> None:
         "--accept-new-topic", action="store_true",
         help="keep the learned state for an input topic that was created again, and read it from its first record",
     )  # fmt: skip
+    run.add_argument(
+        "--reload-on-change", action="store_true", help="reload the configuration when its file has changed, too"
+    )
     run.add_argument("-q", "--quiet", action="store_true", help="log warnings and errors only")
     run.add_argument("--with-parent", action="store_true", help=argparse.SUPPRESS)  # end when standard input does
     run.add_argument("--channel", type=int, help=argparse.SUPPRESS)  # a descriptor that leads to the page
@@ -32,6 +38,25 @@ def add_run_command(commands: Any, configured: argparse.ArgumentParser) -> None:
 
 def _run(arguments: argparse.Namespace) -> int:
     raise_descriptor_limit()
+    with _watching(arguments):
+        return _run_configured(arguments)
+
+
+@contextmanager
+def _watching(arguments: argparse.Namespace) -> Iterator[None]:
+    """Reload after each change of the configuration file, if asked to."""
+    if not arguments.reload_on_change:
+        yield
+        return
+    path = arguments.config
+    if path is None or (path.exists() and not path.is_file()):
+        raise ConfigError("--reload-on-change: needs a regular file, named with -c")
+    with closing(FileWatch(path, arguments.signals.reload)) as watch:
+        watch.start()
+        yield
+
+
+def _run_configured(arguments: argparse.Namespace) -> int:
     settings = load(arguments.config, arguments.overrides)
     if arguments.quiet and settings.logging.level in {"debug", "info"}:
         arguments.overrides.append("logging.level=warning")

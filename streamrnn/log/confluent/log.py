@@ -205,6 +205,20 @@ class ConfluentLog(BaseKafkaLog[bytes]):
         with self._explained(f"cannot read the bounds of {partition}"):
             return self._bound(partition, OffsetSpec.earliest()), self._bound(partition, OffsetSpec.latest())
 
+    def readable(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, tuple[int, int]]:
+        """See `Log.readable`."""
+        with self._explained(f"cannot read the ends of {', '.join(map(str, partitions))}"):
+            wanted = {KafkaPartition(*each): OffsetSpec.latest() for each in partitions}
+            committed, ends = (
+                self._admin.list_offsets(wanted, isolation_level=level, request_timeout=self.request_timeout)
+                for level in (IsolationLevel.READ_COMMITTED, IsolationLevel.READ_UNCOMMITTED)
+            )
+            limit = 2 * self.request_timeout
+            return {
+                each: (int(committed[name].result(limit).offset), int(ends[name].result(limit).offset))
+                for each, name in zip(partitions, wanted, strict=True)
+            }
+
     def position(self, partition: TopicPartition) -> int:
         """See `Log.position`."""
         return self._group.read_up_to(partition)

@@ -174,10 +174,21 @@ class KafkaLog(BaseKafkaLog[Membership]):
         with self._explained(f"cannot read the bounds of {partition}"):
             first = self._admin.list_partition_offsets({name: OffsetSpec.EARLIEST})[name].offset
             # not the last stable offset: records of an open transaction count
-            following = self._admin.list_partition_offsets(
-                {name: OffsetSpec.LATEST}, isolation_level=IsolationLevel.READ_UNCOMMITTED
-            )[name].offset
+            following = self._ends([name], IsolationLevel.READ_UNCOMMITTED)[name]
         return first, following
+
+    def readable(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, tuple[int, int]]:
+        """See `Log.readable`."""
+        with self._explained(f"cannot read the ends of {', '.join(map(str, partitions))}"):
+            names = [KafkaPartition(*each) for each in partitions]
+            committed, ends = (
+                self._ends(names, level) for level in (IsolationLevel.READ_COMMITTED, IsolationLevel.READ_UNCOMMITTED)
+            )
+            return {each: (committed[each], ends[each]) for each in partitions}
+
+    def _ends(self, names: Sequence[KafkaPartition], level: IsolationLevel) -> dict[KafkaPartition, int]:
+        found = self._admin.list_partition_offsets(dict.fromkeys(names, OffsetSpec.LATEST), isolation_level=level)
+        return {name: each.offset for name, each in found.items()}
 
     def position(self, partition: TopicPartition) -> int:
         """See `Log.position`."""

@@ -7,6 +7,7 @@ import json
 import logging
 import platform
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from functools import wraps
@@ -21,7 +22,7 @@ from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
-from streamrnn.observe.catalogue import BY_HORIZON, BY_LEARNER, METRICS, RELOAD_RESULTS, TASK, task_labels
+from streamrnn.observe.catalogue import BY_BLOCKED, BY_HORIZON, BY_LEARNER, METRICS, RELOAD_RESULTS, TASK, task_labels
 from streamrnn.observe.metrics.quality import Quality
 from streamrnn.observe.metrics.selected import SelectedSeries, SelectionRule
 from streamrnn.observe.metrics.series import SeriesTable
@@ -71,6 +72,8 @@ class Metrics(Observer):
     ) -> None:
         self._horizons = [str(horizon) for horizon in horizons]
         self._event_times: dict[TopicPartition, int] = {}
+        self._blocked: defaultdict[TopicPartition, set[str]] = defaultdict(set)
+        """Topics that `blocked` was called with, by partition."""
         self._table = SeriesTable(horizons=self._horizons)
         self._quality = Quality(horizons=self._horizons, nominal=quantiles[-1] - quantiles[0])
         self._selected: SelectedSeries | None = None
@@ -150,6 +153,7 @@ class Metrics(Observer):
             expert_failures=report.expert_failures,
             anomalies=self._table.stepped(report),
             joint_anomalies=report.joint_anomalies,
+            cut_dead_letters=report.cut_dead_letters,
             moved_timestamps=report.moved_timestamps,
             missing_records=report.missing_records,
             early_values=report.released_early,
@@ -214,6 +218,12 @@ class Metrics(Observer):
         self._child("lag_records", *task_labels(partition)).set(records)
 
     @_never_raises
+    def blocked(self, partition: TopicPartition, topic: str, seconds: float) -> None:
+        """See `Observer.blocked`."""
+        self._blocked[partition].add(topic)
+        self._child("blocked_seconds", *task_labels(partition), topic).set(seconds)
+
+    @_never_raises
     def restarted(self, partition: TopicPartition) -> None:
         """See `Observer.restarted`."""
         self._count(task_labels(partition), task_restarts=1)
@@ -225,7 +235,10 @@ class Metrics(Observer):
         """See `Observer.released`. The gauges of the task are removed, its counters stay."""
         task = task_labels(partition)
         self._count(task, released_partitions=1)
-        further_labels: dict[tuple[str, ...], Sequence[tuple[str, ...]]] = {TASK: [()], BY_LEARNER: LEARNERS}
+        blocked = [(topic,) for topic in self._blocked.pop(partition, ())]
+        further_labels: dict[tuple[str, ...], Sequence[tuple[str, ...]]] = {
+            TASK: [()], BY_LEARNER: LEARNERS, BY_BLOCKED: blocked,
+        }  # fmt: skip
         for metric in METRICS:
             if metric.kind == "gauge":
                 for labels in further_labels.get(metric.labels, []):
