@@ -1,12 +1,13 @@
 """The interface of a bank of series, and the storage that both variants share."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from streamrnn.core.banks.row_plans import ClockRules, RowPlans, put
 from streamrnn.core.clock.season_clock import EVENT_TIME, SeasonClock
 from streamrnn.core.config import BoundRule
 from streamrnn.core.ensemble.bounds import SeriesBounds, current_bounds
@@ -57,13 +58,17 @@ class SeriesBank(ABC):
     def __init__(
         self, *, horizons: Sequence[int], quantiles: Sequence[float], seasons: Sequence[float] | None = None,
         networks: int = 0, trained: bool = False, extra_experts: int = 0,
-        bounds: Sequence[tuple[str, BoundRule]] = (), clock: SeasonClock = EVENT_TIME,
+        bounds: Sequence[tuple[str, BoundRule]] = (), clock: ClockRules = EVENT_TIME,
     ) -> None:  # fmt: skip
         """Create an empty bank of N `networks`, `trained`: pretrained, and G `extra_experts` (full variant only).
 
-        `horizons`, `quantiles`, `seasons` and `clock` as for `make_plan`, `bounds` as for `SeriesBounds`.
+        `horizons`, `quantiles` and `seasons` as for `make_plan`, `bounds` as for `SeriesBounds`.
         """
-        self.plan = make_plan(horizons, quantiles, seasons, clock)
+        rules = [("*", clock)] if isinstance(clock, SeasonClock) else clock
+        self._row_plans = RowPlans(
+            [(pattern, make_plan(horizons, quantiles, seasons, each)) for pattern, each in rules]
+        )  # fmt: skip
+        self.plan = self._row_plans.plans[0]  # but for its clock that of every series
         self._networks, self._extra_experts, self.names = networks, extra_experts, []
         points = [PRIOR_POINT] * (self._count_points() - 1)
         self._young, self._mature = (
@@ -73,7 +78,8 @@ class SeriesBank(ABC):
         blank = self._allocate(1)
         self._tables = {prefix: RowTable(table._asdict(), type(table)) for prefix, table in blank.items()}
         self._bounds = SeriesBounds(bounds)
-        self._stored: Handle[Any] | None = None
+        self._stored: dict[int, Handle[Any]] = {}
+        self._number = 0  # of the plan
 
     @property
     @abstractmethod
@@ -82,14 +88,16 @@ class SeriesBank(ABC):
 
     def update(self, rows: Integers, values: Floats, times: Integers) -> WaveUpdate:
         """Score what is due, then store a wave: `rows` (B,) distinct, `values` (B,) finite, `times` (B,) ms, rising."""
-        count, horizons, before = len(rows), len(self.plan.horizons), self.series.seen[rows]
-        new = WaveUpdate(
-            WaveFeatures.empty(count, horizons, self.inputs, self.experts), before, before,
-            np.empty((count, horizons), np.float32), np.empty(count), np.zeros((NETWORK + self._networks, horizons)),
-        )  # fmt: skip
-        self._update(rows, values, times, new)
+        new = self._new_update(rows, np.zeros((NETWORK + self._networks, len(self.plan.horizons))))
+        if len(self._row_plans.plans) == 1:
+            self._update(rows, values, times, new)
+        else:
+            for at in self._each_clock(rows):
+                part = self._new_update(rows[at], new.scores)
+                self._update(rows[at], values[at], times[at], part)
+                put((new.truths, new.anomaly, *new.features), (part.truths, part.anomaly, *part.features), at)
         seen = self.series.seen[rows] - 1
-        return new._replace(seen=seen, missing=seen - before)
+        return new._replace(seen=seen, missing=seen - new.seen)
 
     def observe(self, rows: Integers, values: Floats, times: Integers) -> WaveFeatures:
         """Return the features of a wave, arguments as for `update`; forecasts need not be published in between."""
@@ -97,14 +105,26 @@ class SeriesBank(ABC):
 
     def publish(self, rows: Integers, networks: Singles, points: Floats) -> PublishedForecasts:
         """Forecast after `update`; in units: `networks` (N, B, K, Q), extra experts' `points` (B, K, G)."""
-        published = PublishedForecasts.empty(len(rows), len(self.plan.published), len(self.plan.levels))
-        self._publish(rows, networks, points, published)
+        published = self._new_forecasts(len(rows))
+        if len(self._row_plans.plans) == 1:
+            self._publish(rows, networks, points, published)
+            return published
+        for at in self._each_clock(rows):
+            part = self._new_forecasts(len(at))
+            self._publish(rows[at], np.ascontiguousarray(networks[:, at]), points[at], part)
+            put(published, part, at)
         return published
 
     def latest(self, rows: Integers) -> PublishedForecasts:
         """Return the latest forecast of each row (B,); changes nothing."""
-        published = PublishedForecasts.empty(len(rows), len(self.plan.published), len(self.plan.levels))
-        self._read(rows, published)
+        published = self._new_forecasts(len(rows))
+        if len(self._row_plans.plans) == 1:
+            self._read(rows, published)
+            return published
+        for at in self._each_clock(rows):
+            part = self._new_forecasts(len(at))
+            self._read(rows[at], part)
+            put(published, part, at)
         return published
 
     @abstractmethod
@@ -152,10 +172,11 @@ class SeriesBank(ABC):
 
     def add(self, name: str) -> int:
         """Add a series and return its row."""
-        self._stored = None
+        self._stored.clear()
         for table in self._tables.values():
             table.append()
         self._bounds.add(name)
+        self._row_plans.add([name])
         self.names.append(name)
         return len(self.names) - 1
 
@@ -165,29 +186,32 @@ class SeriesBank(ABC):
 
     def clear(self) -> None:
         """Remove all series."""
-        self._stored = None
+        self._stored.clear()
         for table in self._tables.values():
             table.clear()
         self._bounds.clear()
+        self._row_plans.clear()
         self.names = []
 
     def extend(self, saved: Mapping[str, Any], names: Sequence[str]) -> None:
         """Add the series `names` with saved arrays, named as by `arrays`; a table of `versions` may be missing."""
-        self._stored = None
+        self._stored.clear()
         for prefix, table in self._tables.items():
             if prefix in self.versions and not any(name.startswith(f"{prefix}_") for name in saved):
                 table.append(len(names))
             else:
                 table.extend({name: saved[f"{prefix}_{name}"] for name in table.arrays})
         self._bounds.extend(saved, names)
+        self._row_plans.add(names)
         self.names.extend(names)
 
     def keep(self, rows: Integers) -> None:
         """Remove all series but those of `rows`, ascending, which move up."""
-        self._stored = None
+        self._stored.clear()
         for table in self._tables.values():
             table.keep(rows)
         self._bounds.keep(rows)
+        self._row_plans.keep(rows)
         self.names = [self.names[row] for row in rows.tolist()]
 
     def set_back(self, row: int, time: int) -> None:
@@ -204,9 +228,28 @@ class SeriesBank(ABC):
 
     def _handle(self) -> Handle[Any]:
         """Return `_state` for compiled loops; a new one after a series was added, which may move the tables."""
-        if self._stored is None:
-            self._stored = Handle(self._state())
-        return self._stored
+        if self._number not in self._stored:
+            self._stored[self._number] = Handle(self._state())
+        return self._stored[self._number]
+
+    def _each_clock(self, rows: Integers) -> Iterator[Integers]:
+        """Yield the positions of the rows of each clock, while `plan` is the one with that clock."""
+        try:
+            for number, at in self._row_plans.split(rows):
+                self.plan, self._number = self._row_plans.plans[number], number
+                yield at
+        finally:
+            self.plan, self._number = self._row_plans.plans[0], 0
+
+    def _new_update(self, rows: Integers, scores: Floats) -> WaveUpdate:
+        """Return the result of an update, not filled in, with sums of scores that are added to."""
+        count, horizons, before = len(rows), len(self.plan.horizons), self.series.seen[rows]
+        features = WaveFeatures.empty(count, horizons, self.inputs, self.experts)
+        truths = np.empty((count, horizons), np.float32)
+        return WaveUpdate(features, before, before, truths, np.empty(count), scores)
+
+    def _new_forecasts(self, count: int) -> PublishedForecasts:
+        return PublishedForecasts.empty(count, len(self.plan.published), len(self.plan.levels))
 
     @abstractmethod
     def _state(self) -> tuple[Any, ...]:

@@ -23,6 +23,7 @@ FIT = 0.35
 """Largest distance of the last day from the moved profile, as a share of that from the profile as it was. On 33 real
 series with daily seasons, without a change of clock, the share was never below 0.48."""
 NOISE = 0.2  # largest such distance, as a share of the profile's own variation
+EDGE = 0.2  # least difference that a shift makes to the profile in a slot that counts, as a share of its variation
 EVIDENCE = 1.0
 """After a usual change of clocks: least gain in distance, as a multiple of the profile's variation within the shift."""
 KNOWN = 0.9  # least share of slots with a value and a profile
@@ -98,18 +99,28 @@ def find_shift(latest: Singles, profile: Singles, rate: float, slot: int, day: i
 
 
 @compiled
-def shift_since(latest: Singles, profile: Singles, rate: float, slot: int, since: int, day: int, shift: int) -> bool:
+def shift_since(latest: Singles, profile: Singles, rate: float, slot: int, since: int, shift: int) -> bool:
     """Return whether the last `since` slots are later than the profile by `shift` slots, clearly.
 
-    The latest of them alone must fit better there, so that most rows cost little.
+    It must be better where it makes a difference, and fit everywhere. The latest value alone must fit better with it,
+    so that most rows cost little.
     """
+    slots = len(latest)
     here = abs(float(latest[slot]) - profile_before(latest, profile, rate, slot))
-    if not abs(float(latest[slot]) - profile_before(latest, profile, rate, (slot - shift) % len(latest))) < here:
+    if not abs(float(latest[slot]) - profile_before(latest, profile, rate, (slot - shift) % slots)) < here:
         return False
-    mean = day_variation(latest, profile, rate, slot, day) / day
-    unmoved = day_distance(latest, profile, rate, slot, since, 0, math.inf)
-    least = min(FIT * unmoved, NOISE * mean * since, unmoved - EVIDENCE * mean * abs(shift))
-    return unmoved < math.inf and day_distance(latest, profile, rate, slot, since, shift, least) < least
+    mean = day_variation(latest, profile, rate, slot, slots) / slots
+    unmoved, moved, everywhere = 0.0, 0.0, 0.0
+    for back in range(since):
+        at = (slot - back) % slots
+        value, profiled = float(latest[at]), profile_before(latest, profile, rate, at)
+        shifted = profile_before(latest, profile, rate, (at - shift) % slots)
+        distance = abs(value - shifted)
+        everywhere += distance if distance == distance else 0.0
+        if abs(shifted - profiled) > EDGE * mean and value == value:
+            unmoved += abs(value - profiled)
+            moved += distance
+    return moved < min(FIT * unmoved, unmoved - EVIDENCE * mean * abs(shift)) and everywhere < NOISE * mean * since
 
 
 @compiled_allocating
@@ -149,10 +160,10 @@ def find_move(
         slots = slot_count(period, cadence, len(table[0]))
         width, slot = period / slots, slot_of(plan.clock, time, time, first, period, slots)
         latest, profile, day = table[0, :slots], table[1, :slots], int(DAY / width + 0.5)
-        if usual != 0:
+        if usual != 0 and time - first >= FEWEST_SEASONS * WEEK:  # a Saturday is no shift of a working day
             begin = float(plan.usual.changes[step - 1])
             since, shift = int((time - begin) / width) + 1, int(np.rint(usual / width))
-            if since <= slots and shift_since(latest, profile, rates[i], slot, since, day, shift):
+            if since <= slots and shift_since(latest, profile, rates[i], slot, since, shift):
                 return usual, begin
         reach = int(LONGEST_SHIFT / width + 0.5)
         found = find_shift(latest, profile, rates[i], slot, day, reach) if look else 0

@@ -134,7 +134,7 @@ class LeanBank(SeriesBank):
 
     def rescale(self, row: int, change: Change) -> None:
         """Convert the state of a series after a change of its level or unit."""
-        rescale_lean(self.series, self.plan, self._follow_up, row, change)
+        rescale_lean(self.series, self._row_plans.of(row), self._follow_up, row, change)
 
     def _update(self, rows: Integers, values: Floats, times: Integers, new: WaveUpdate) -> None:
         filled = new.truths, new.anomaly, new.scores, new.features
