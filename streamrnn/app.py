@@ -328,9 +328,9 @@ def try_calendar(settings: Settings) -> None:
     """Raise ConfigError if there is no such time zone or calendar, or the library of holidays is not installed."""
     forecast = settings.forecast
     if forecast.timezone != "UTC" or forecast.calendar is not None:
-        from streamrnn.core.clock.season_clock import make_clock  # noqa: PLC0415 -- see the module docstring
+        from streamrnn.core.clock.season_clock import make_clocks  # noqa: PLC0415 -- see the module docstring
 
-        make_clock(forecast.timezone, forecast.calendar)
+        make_clocks(forecast.timezone, forecast.calendar)
 
 
 def try_avro(settings: Settings) -> None:

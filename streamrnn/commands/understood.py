@@ -75,7 +75,8 @@ def describe_series(settings: Settings) -> list[str]:
 
 
 def _clock(forecast: ForecastSettings) -> Iterator[str]:
-    yield f"days and weeks of {forecast.timezone}"
+    zones = [("*", forecast.timezone)] if isinstance(forecast.timezone, str) else forecast.timezone
+    yield "days and weeks of " + ", ".join(zone if key == "*" else f"{zone} for {key}" for key, zone in zones)
     if forecast.calendar is not None:
         yield f"public holidays of {forecast.calendar} are like Sundays"
     if forecast.events:

@@ -73,7 +73,8 @@ class ForecastConfig:
     direction: bool = False
     flat: float = 0.5
     bounds: tuple[tuple[str, BoundRule], ...] = ()
-    timezone: str = "UTC"
+    timezone: str | tuple[tuple[str, str], ...] = "UTC"
+    """A zone, or zones by pattern of key, of which the first match holds; the last matches every key."""
     calendar: str | None = None
     events: tuple[Mapping[str, str], ...] = ()
     thresholds: tuple[Threshold, ...] = ()

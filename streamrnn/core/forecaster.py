@@ -12,7 +12,7 @@ from streamrnn.core.alerts import Alerts, AlertWave
 from streamrnn.core.alerts.changes import Changes
 from streamrnn.core.alerts.joint import JointScores
 from streamrnn.core.alerts.thresholds import ThresholdForecasts
-from streamrnn.core.clock.season_clock import describe_clock, make_clock
+from streamrnn.core.clock.season_clock import describe_clock, make_clocks
 from streamrnn.core.config import AlertConfig, ForecastConfig, LearningConfig, ModelConfig
 from streamrnn.core.ensemble.direction import DirectionClassifier, Directions
 from streamrnn.core.ensemble.forecast_scores import NETWORK
@@ -92,7 +92,7 @@ class CoreForecaster:
         self._bank = VARIANTS[model.variant].bank(
             horizons=horizons, quantiles=quantiles, seasons=forecast.seasons, networks=self._networks.count,
             trained=base is not None, bounds=forecast.bounds,
-            clock=make_clock(forecast.timezone, forecast.calendar, forecast.events), **extra,
+            clock=make_clocks(forecast.timezone, forecast.calendar, forecast.events), **extra,
         )  # fmt: skip
         self.plan = plan = self._bank.plan
         self._published = plan.published

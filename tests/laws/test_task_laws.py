@@ -22,6 +22,7 @@ KINDS_OF = {
     "direction": {"direction": True},
     "bounds": {"bounds": (("a", (0.0, 1.0)), ("*", "auto"))},
     "local time": {"timezone": "Europe/Berlin", "events": ({"date": "2023-11-15", "like": "sunday"},)},
+    "zones": {"timezone": (("pump/1*", "Europe/Berlin"), ("*", "America/New_York"))},
     "alerts": {
         "thresholds": (Threshold("a", above=20.0), Threshold("pump/*/b", below=0.0, probability=0.4)),
         "alerts": AlertConfig((AnomalyRule("a", "up", 5.0), AnomalyRule("b", "down")), changes=True),

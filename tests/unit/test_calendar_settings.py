@@ -34,10 +34,22 @@ def test_events_come_from_a_list_a_file_or_a_text(tmp_path: Path) -> None:
     assert read(tmp_path, {}, f"forecast.events={json.dumps(EVENTS)}")["events"] == listed
 
 
+def test_zones_are_of_patterns(tmp_path: Path) -> None:
+    """A YAML mapping and a JSON text are the same, and other keys follow UTC."""
+    zones = {"berlin-*": "Europe/Berlin", "york-*": "America/New_York"}
+    assert read(tmp_path, {"timezone": zones})["timezone"] == {**zones, "*": "UTC"}
+    assert read(tmp_path, {}, f"forecast.timezone={json.dumps(zones)}")["timezone"] == {**zones, "*": "UTC"}
+    assert read(tmp_path, {"timezone": {"*": "Asia/Tokyo"}})["timezone"] == {"*": "Asia/Tokyo"}
+
+
 @pytest.mark.parametrize(
     ("forecast", "message"),
     [
         ({"timezone": "Europe/Bonn"}, "time zone of the IANA database"),
+        ({"timezone": {"a*": "Europe/Bonn"}}, "time zone of the IANA database"),
+        ({"timezone": {}}, "by pattern of key"),
+        ({"timezone": "{broken"}, "not a JSON object"),
+        ({"timezone": {str(n): "UTC" for n in range(1001)}}, "at most 1,000"),
         ({"calendar": "Germany"}, "ISO 3166"),
         ({"events": [{"date": "24.12.2025"}]}, "must be a day"),
         ({"events": [{"date": "2025-12-24", "like": "sonntag"}]}, "sunday"),

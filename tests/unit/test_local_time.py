@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pytest
 from support.bank import LEVELS, observe
-from support.streams import HOUR
+from support.streams import HOUR, small
 
 from streamrnn.core.banks.full import FullBank
 from streamrnn.core.banks.lean.bank import LeanBank
@@ -23,6 +23,7 @@ CHANGES = {  # the last weeks before and the first days after a change
     "America/New_York": ("2025-02-14", "2025-10-10"),
 }
 DAYS = 30
+FIRST = 1_741_132_800_000  # 2025-03-05
 
 
 def hours(zone: ZoneInfo, times: Integers) -> Floats:
@@ -54,12 +55,12 @@ def change_of(zone: ZoneInfo, times: Integers) -> int:
 @pytest.mark.parametrize("cadence", [5 * MINUTE, 15 * MINUTE, 30 * MINUTE])
 @pytest.mark.parametrize(("name", "start"), [(name, start) for name, each in CHANGES.items() for start in each])
 def test_the_weekly_value_is_that_of_the_same_local_time(name: str, start: str, cadence: int) -> None:
-    """From the change on, each value of the season is that of its local time; by event time it is another one."""
+    """From the change on, each value of the season is that of its local time; by a clock without it, it is another."""
     zone, times, values = stream(name, start, cadence)
     change, ahead, read = change_of(zone, times), 6 * HOUR // cadence, np.empty(5)
     begin, step = change + max(10 * MINUTE // cadence, 1), 90 * MINUTE // cadence
     wrong: list[int] = []
-    for clock in (make_clock(name), EVENT_TIME):
+    for clock in (make_clock(name), make_clock("Asia/Kathmandu")):
         bank = FullBank(horizons=(1, 12, 24), quantiles=LEVELS, clock=clock)
         bank.add("load")
         observe(bank, values[:begin], times[:begin])
@@ -128,3 +129,24 @@ def test_a_holiday_is_read_and_written_as_a_sunday() -> None:
         if day[at] >= "2025-04-29" and day[at] <= "2025-05-08":
             read_seasons(bank.series, bank.plan, 0, float(times[at]), float(HOUR), 24, read)
             assert read[1] + bank.series.center[0] == pytest.approx(values[at + 24], abs=1e-4), day[at]
+
+
+@pytest.mark.parametrize("variant", ["full", "lean"])
+def test_each_key_has_its_zone(variant: str) -> None:
+    """Series of several zones are forecast as where all have the zone of their key, whatever waves they share."""
+    names = ["berlin/load", "york/load", "north/berlin/load", "berlin/temperature"]
+    zones = (("berlin", "Europe/Berlin"), ("y*", "America/New_York"), ("*", "UTC"))
+    made = {}
+    for zone in (zones, "Europe/Berlin", "America/New_York", "UTC"):
+        forecaster = small(timezone=zone, variant=variant, enabled=False, horizons=(1, 6))
+        rows, found = np.array([forecaster.add(name) for name in names]), []
+        for at in range(24 * DAYS):
+            hour = (at + np.arange(4)) % 24
+            values = 20 + 60.0 * ((hour >= 8) & (hour < 18)) + np.random.default_rng(at).normal(0, 1, 4)
+            found.append(forecaster.step(rows, values, np.full(4, FIRST + at * HOUR))[0].quantiles)
+        made[zone] = np.array(found)
+        assert (forecaster.forecast(rows).quantiles == found[-1]).all()
+    for row, zone in enumerate(("Europe/Berlin", "America/New_York", "UTC", "Europe/Berlin")):
+        assert (made[zones][:, row] == made[zone][:, row]).all(), names[row]
+    assert (made["Europe/Berlin"] != made["UTC"]).any()
+    assert (made["Europe/Berlin"] != made["America/New_York"]).any()

@@ -9,10 +9,12 @@ from support.bank import bank_of, observe
 from support.golden import DATA, STREAMS
 from support.streams import HOUR, START
 
-from streamrnn.core.jit import Floats
+from streamrnn.core.jit import Floats, Integers
+from streamrnn.core.series.seasonal_state import read_seasons
 from streamrnn.log.files import read_csv
 
 MINUTE, DAY = HOUR // 60, 24 * HOUR
+SPRING, AUTUMN = 1_743_296_400_000, 1_761_440_400_000  # 2025-03-30 and 2025-10-26, 01:00 UTC
 
 
 def office(hour: Floats) -> Floats:
@@ -47,6 +49,70 @@ def test_a_shift_of_an_hour_is_followed_within_a_day(moved: int, shape: object, 
     steps = np.array(first) / HOUR
     assert (steps[: 30 * 24] == 0).all()
     assert (steps[31 * 24 :] == moved).all()
+
+
+def changed(shape: object, change: int, moved: int) -> tuple[Integers, Floats]:
+    """Return times and values from a Monday on, of which the 42nd day, a Sunday, has a change (ms)."""
+    times = np.arange(change - 41 * DAY - 2 * HOUR, change + 7 * DAY, HOUR)
+    hours = (times - times[0]) / HOUR
+    rng = np.random.default_rng(3)
+    values = shape(np.where(times < change, hours, hours - moved)) + rng.normal(0, 2, len(times))
+    return times, values
+
+
+def first_move(times: Integers, values: Floats) -> tuple[float, float]:
+    """Return when the phases of a series have moved, hours since its first observation, and by how many hours."""
+    bank = bank_of()
+    for at in range(len(times)):
+        observe(bank, values[at : at + 1], times[at : at + 1])
+        if bank.series.first[0] != times[0]:
+            return (times[at] - times[0]) / HOUR, (bank.series.first[0] - times[0]) / HOUR
+    return np.inf, 0.0
+
+
+@pytest.mark.parametrize(("change", "moved"), [(SPRING, -1), (AUTUMN, 1)])
+@pytest.mark.parametrize(("shape", "within"), [(office, 7), (wave, 12), (working_week, 32)])
+def test_a_usual_change_of_clocks_is_followed_by_the_first_edge(
+    change: int, moved: int, shape: object, within: int
+) -> None:
+    """On the day of a usual change the first values that show it suffice; a Sunday may have none."""
+    times, values = changed(shape, change, moved)
+    hours, found = first_move(times, values)
+    assert found == moved
+    assert 0 <= hours - (change - times[0]) / HOUR <= within
+
+
+def test_on_other_days_a_shift_takes_a_day_to_be_recognised() -> None:
+    """The first edge alone is no evidence."""
+    change = SPRING - 14 * DAY
+    times, values = changed(office, change, -1)
+    hours, found = first_move(times, values)
+    assert found == -1
+    assert 12 < hours - (change - times[0]) / HOUR <= 24
+
+
+def test_after_a_usual_change_the_tables_are_those_of_the_new_phases() -> None:
+    """The latest value at every phase, and the one a season before, are those of the same local time."""
+    bank, (times, values) = bank_of(), changed(office, SPRING, -1)
+    rows = int(np.searchsorted(times, SPRING)) + 6
+    observe(bank, values[:rows], times[:rows])
+    assert bank.series.first[0] == times[0] - HOUR
+    read, local = np.empty(5), (times - times[0]) / HOUR + (times >= SPRING)
+    for ahead in range(24):
+        read_seasons(bank.series, bank.plan, 0, float(times[rows - 1]), float(HOUR), ahead, read)
+        expected = office(local[rows - 1 + ahead : rows + ahead])
+        assert abs(read[:2] + bank.series.center[0] - expected).max() < 9, ahead
+
+
+@pytest.mark.parametrize("shape", [office, wave, working_week])
+def test_series_that_follow_no_change_are_left_alone_at_one(shape: object) -> None:
+    """A profile that does not move, one that moves otherwise, and an early peak leave the phases where they are."""
+    times, values = changed(shape, SPRING, 0)
+    edge = int(np.searchsorted(times, SPRING)) + 6
+    peak = values.copy()
+    peak[edge] += 200
+    for each in (values, peak, np.where(times < SPRING, values, values * 1.4 + 10)):
+        assert first_move(times, each) == (np.inf, 0.0)
 
 
 @pytest.mark.parametrize("stream", STREAMS)

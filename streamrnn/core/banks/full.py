@@ -161,7 +161,7 @@ class FullBank(SeriesBank):
 
     def rescale(self, row: int, change: Change) -> None:
         """Convert the state of a series after a change of its level or unit."""
-        rescale_full(self.series, self.ledger, self.plan, row, change)
+        rescale_full(self.series, self.ledger, self._row_plans.of(row), row, change)
         forget_errors(self.feedback, row, len(change.values))
         self.lattice.moved[row] = np.nan
 

@@ -2,12 +2,13 @@
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from streamrnn.core.banks.row_plans import ClockRules, RowPlans, put
 from streamrnn.core.clock.season_clock import EVENT_TIME, SeasonClock
 from streamrnn.core.config import BoundRule
 from streamrnn.core.ensemble.bounds import SeriesBounds, current_bounds
@@ -47,13 +48,17 @@ class SeriesBank(ABC):
     def __init__(
         self, *, horizons: Sequence[int], quantiles: Sequence[float], seasons: Sequence[float] | None = None,
         networks: int = 0, trained: bool = False, extra_experts: int = 0,
-        bounds: Sequence[tuple[str, BoundRule]] = (), clock: SeasonClock = EVENT_TIME,
+        bounds: Sequence[tuple[str, BoundRule]] = (), clock: ClockRules = EVENT_TIME,
     ) -> None:  # fmt: skip
         """Create an empty bank of N `networks`, `trained`: pretrained, and G `extra_experts` (full variant only).
 
-        `horizons`, `quantiles`, `seasons` and `clock` as for `make_plan`, `bounds` as for `SeriesBounds`.
+        `horizons`, `quantiles` and `seasons` as for `make_plan`, `bounds` as for `SeriesBounds`.
         """
-        self.plan = make_plan(horizons, quantiles, seasons, clock)
+        rules = [("*", clock)] if isinstance(clock, SeasonClock) else clock
+        self._row_plans = RowPlans(
+            [(pattern, make_plan(horizons, quantiles, seasons, each)) for pattern, each in rules]
+        )  # fmt: skip
+        self.plan = self._row_plans.plans[0]  # but for its clock that of every series
         self._networks, self._extra_experts, self.names = networks, extra_experts, []
         points = [PRIOR_POINT] * (self._count_points() - 1)
         self._young, self._mature = (
@@ -63,7 +68,8 @@ class SeriesBank(ABC):
         blank = self._allocate(1)
         self._tables = {prefix: RowTable(table._asdict(), type(table)) for prefix, table in blank.items()}
         self._bounds = SeriesBounds(bounds)
-        self._stored: Handle[Any] | None = None
+        self._stored: dict[int, Handle[Any]] = {}
+        self._number = 0  # of the plan
         self._waves = Rooms(self._allocate_wave)
 
     @property
@@ -77,7 +83,10 @@ class SeriesBank(ABC):
         The next wave overwrites the result.
         """
         wave = self._waves.take(len(rows))
-        self._update(rows, values, times, wave)
+        if len(self._row_plans.plans) == 1:
+            self._update(rows, values, times, wave)
+        else:
+            self._advance_by_clock(rows, values, times, wave)
         return wave
 
     def update(self, rows: Integers, values: Floats, times: Integers) -> WaveUpdate:
@@ -90,14 +99,26 @@ class SeriesBank(ABC):
 
     def publish(self, rows: Integers, networks: Singles, points: Floats) -> PublishedForecasts:
         """Forecast after `update`; in units: `networks` (N, B, K, Q), extra experts' `points` (B, K, G)."""
-        published = PublishedForecasts.empty(len(rows), len(self.plan.published), len(self.plan.levels))
-        self._publish(rows, networks, points, published)
+        published = self._new_forecasts(len(rows))
+        if len(self._row_plans.plans) == 1:
+            self._publish(rows, networks, points, published)
+            return published
+        for at in self._each_clock(rows):
+            part = self._new_forecasts(len(at))
+            self._publish(rows[at], np.ascontiguousarray(networks[:, at]), points[at], part)
+            put(published, part, at)
         return published
 
     def latest(self, rows: Integers) -> PublishedForecasts:
         """Return the latest forecast of each row (B,); changes nothing."""
-        published = PublishedForecasts.empty(len(rows), len(self.plan.published), len(self.plan.levels))
-        self._read(rows, published)
+        published = self._new_forecasts(len(rows))
+        if len(self._row_plans.plans) == 1:
+            self._read(rows, published)
+            return published
+        for at in self._each_clock(rows):
+            part = self._new_forecasts(len(at))
+            self._read(rows[at], part)
+            put(published, part, at)
         return published
 
     @abstractmethod
@@ -145,10 +166,11 @@ class SeriesBank(ABC):
 
     def add(self, name: str) -> int:
         """Add a series and return its row."""
-        self._stored = None
+        self._stored.clear()
         for table in self._tables.values():
             table.append()
         self._bounds.add(name)
+        self._row_plans.add([name])
         self.names.append(name)
         return len(self.names) - 1
 
@@ -158,29 +180,32 @@ class SeriesBank(ABC):
 
     def clear(self) -> None:
         """Remove all series."""
-        self._stored = None
+        self._stored.clear()
         for table in self._tables.values():
             table.clear()
         self._bounds.clear()
+        self._row_plans.clear()
         self.names = []
 
     def extend(self, saved: Mapping[str, Any], names: Sequence[str]) -> None:
         """Add the series `names` with saved arrays, named as by `arrays`; a table of `versions` may be missing."""
-        self._stored = None
+        self._stored.clear()
         for prefix, table in self._tables.items():
             if prefix in self.versions and not any(name.startswith(f"{prefix}_") for name in saved):
                 table.append(len(names))
             else:
                 table.extend({name: saved[f"{prefix}_{name}"] for name in table.arrays})
         self._bounds.extend(saved, names)
+        self._row_plans.add(names)
         self.names.extend(names)
 
     def keep(self, rows: Integers) -> None:
         """Remove all series but those of `rows`, ascending, which move up."""
-        self._stored = None
+        self._stored.clear()
         for table in self._tables.values():
             table.keep(rows)
         self._bounds.keep(rows)
+        self._row_plans.keep(rows)
         self.names = [self.names[row] for row in rows.tolist()]
 
     def set_back(self, row: int, time: int) -> None:
@@ -205,9 +230,31 @@ class SeriesBank(ABC):
 
     def _handle(self) -> Handle[Any]:
         """Return `_state` for compiled loops; a new one after a series was added, which may move the tables."""
-        if self._stored is None:
-            self._stored = Handle(self._state())
-        return self._stored
+        if self._number not in self._stored:
+            self._stored[self._number] = Handle(self._state())
+        return self._stored[self._number]
+
+    def _each_clock(self, rows: Integers) -> Iterator[Integers]:
+        """Yield the positions of the rows of each clock, while `plan` is the one with that clock."""
+        try:
+            for number, at in self._row_plans.split(rows):
+                self.plan, self._number = self._row_plans.plans[number], number
+                yield at
+        finally:
+            self.plan, self._number = self._row_plans.plans[0], 0
+
+    def _advance_by_clock(self, rows: Integers, values: Floats, times: Integers, wave: Handle[WaveUpdate]) -> None:
+        whole = wave.content
+        whole.scores[:] = 0.0
+        for at in self._each_clock(rows):
+            part = Handle(self._allocate_wave(len(at)), wave)
+            self._update(rows[at], values[at], times[at], part)
+            put(_by_row(whole), _by_row(part.content), at)
+            whole.scores[:] += part.content.scores
+        whole.sums[:] = whole.scores.sum(axis=1)
+
+    def _new_forecasts(self, count: int) -> PublishedForecasts:
+        return PublishedForecasts.empty(count, len(self.plan.published), len(self.plan.levels))
 
     @abstractmethod
     def _state(self) -> tuple[Any, ...]:
@@ -245,3 +292,8 @@ class SeriesBank(ABC):
 def _flat(tables: Mapping[str, Mapping[str, Value]]) -> dict[str, Value]:
     """Join the entries of several tables, named by table and entry."""
     return {f"{prefix}_{name}": value for prefix, table in tables.items() for name, value in table.items()}
+
+
+def _by_row(wave: WaveUpdate) -> list[NDArray[Any]]:
+    """Return the arrays that have a row per observation."""
+    return [*wave.features, wave.seen, wave.missing, wave.truths, wave.anomaly]

@@ -15,6 +15,8 @@ from streamrnn.core.jit import Integers, compiled
 HOUR, DAY, WEEK = 3_600_000.0, 86_400_000.0, 604_800_000.0  # ms
 TIE = 1.0  # ms; decides the slot where the local clock changes by half a slot
 WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+Zones = str | Sequence[tuple[str, str]]
+"""A zone, or pairs of a pattern of keys and a zone, of which the first match holds."""
 USUAL = "usual"
 """In place of a weekday: the day is like its own weekday, though a holiday."""
 
@@ -103,18 +105,29 @@ def special_days(calendar: str | None, events: Sequence[Mapping[str, str]]) -> d
     return {day: like for day, like in days.items() if like != day.weekday()}
 
 
-def describe_clock(timezone: str, calendar: str | None) -> dict[str, str]:
+def make_clocks(
+    timezone: Zones = "UTC", calendar: str | None = None, events: Sequence[Mapping[str, str]] = ()
+) -> SeasonClock | list[tuple[str, SeasonClock]]:
+    """Return the clock of all series, as `make_clock`, or, of zones by pattern of key, clocks by pattern."""
+    if isinstance(timezone, str):
+        return make_clock(timezone, calendar, events)
+    return [(pattern, make_clock(zone, calendar, events)) for pattern, zone in timezone]
+
+
+def describe_clock(timezone: Zones, calendar: str | None) -> dict[str, str]:
     """Return the entry of the numeric fingerprint: names, and a digest of the tables that libraries provide.
 
-    The digest changes where this zone or this calendar does, and not with every version of the libraries.
+    The digest changes where one of these zones or this calendar does, and not with every version of the libraries.
     """
     if timezone == "UTC" and calendar is None:
         return {}
     tables = hashlib.blake2b(digest_size=6)
-    for function in make_clock(timezone, calendar):
-        for array in function:
-            tables.update(array.astype("<i8").tobytes())
-    return {"clock": " ".join([timezone, *([] if calendar is None else [calendar]), tables.hexdigest()])}
+    zones = [timezone] if isinstance(timezone, str) else sorted({zone for _, zone in timezone})
+    for zone in zones:
+        for function in make_clock(zone, calendar):
+            for array in function:
+                tables.update(array.astype("<i8").tobytes())
+    return {"clock": " ".join([*zones, *([] if calendar is None else [calendar]), tables.hexdigest()])}
 
 
 def _moved_days(zone: StepFunction, days: Mapping[date, int]) -> StepFunction:

@@ -28,8 +28,8 @@ UNDEFINED = StepFunction(np.empty(0, np.int64), np.empty(0, np.int64))
 
 
 @compiled
-def offset_at(function: StepFunction, time: float) -> float:
-    """Return the offset (ms) at a time (ms)."""
+def step_at(function: StepFunction, time: float) -> int:
+    """Return the number of changes up to a time (ms), the index of its offset."""
     low, high = 0, len(function.changes)
     while low < high:
         middle = (low + high) // 2
@@ -37,7 +37,13 @@ def offset_at(function: StepFunction, time: float) -> float:
             high = middle
         else:
             low = middle + 1
-    return float(function.offsets[low])
+    return low
+
+
+@compiled
+def offset_at(function: StepFunction, time: float) -> float:
+    """Return the offset (ms) at a time (ms)."""
+    return float(function.offsets[step_at(function, time)])
 
 
 @cache

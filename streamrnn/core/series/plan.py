@@ -8,8 +8,11 @@ from typing import NamedTuple
 import numpy as np
 
 from streamrnn.core.clock.season_clock import EVENT_TIME, SeasonClock
+from streamrnn.core.clock.usual_changes import usual_changes
+from streamrnn.core.clock.zones import UNDEFINED, StepFunction
 from streamrnn.core.jit import Floats, Integers
 
+USUAL_CHANGES = usual_changes()
 REFERENCE_STEPS = (1, 12, 24)  # horizons that are always evaluated: the network's inputs are in units of their scales
 
 
@@ -26,6 +29,7 @@ class Plan(NamedTuple):
     seasons: Floats  # (2,) ms, periods of the short and the long season, 0: none; below 0: to be detected
     tail: float  # initial ratio of the 99% interval to the outermost forecast interval
     clock: SeasonClock  # by which the phases of seasons are computed
+    usual: StepFunction  # when profiles may shift, see usual_changes; undefined with a zone, whose changes are known
 
 
 def make_plan(
@@ -46,4 +50,5 @@ def make_plan(
         seasons=np.array(periods),
         tail=normal.inv_cdf(0.995) / max(normal.inv_cdf(quantiles[-1]), 0.5),
         clock=clock,
+        usual=UNDEFINED if len(clock.zone.changes) > 0 else USUAL_CHANGES,
     )

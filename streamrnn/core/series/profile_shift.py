@@ -10,6 +10,7 @@ import math
 import numpy as np
 
 from streamrnn.core.clock.season_clock import SeasonClock, season_origin, season_time
+from streamrnn.core.clock.zones import step_at
 from streamrnn.core.jit import Singles, compiled, compiled_allocating
 from streamrnn.core.series.calendar import DAY, HOUR, WEEK, phase, slot_count
 from streamrnn.core.series.plan import Plan
@@ -22,6 +23,9 @@ FIT = 0.35
 """Largest distance of the last day from the moved profile, as a share of that from the profile as it was. On 33 real
 series with daily seasons, without a change of clock, the share was never below 0.48."""
 NOISE = 0.2  # largest such distance, as a share of the profile's own variation
+EDGE = 0.2  # least difference that a shift makes to the profile in a slot that counts, as a share of its variation
+EVIDENCE = 1.0
+"""After a usual change of clocks: least gain in distance, as a multiple of the profile's variation within the shift."""
 KNOWN = 0.9  # least share of slots with a value and a profile
 
 
@@ -94,51 +98,102 @@ def find_shift(latest: Singles, profile: Singles, rate: float, slot: int, day: i
     return found
 
 
+@compiled
+def shift_since(latest: Singles, profile: Singles, rate: float, slot: int, since: int, shift: int) -> bool:
+    """Return whether the last `since` slots are later than the profile by `shift` slots, clearly.
+
+    It must be better where it makes a difference, and fit everywhere. The latest value alone must fit better with it,
+    so that most rows cost little.
+    """
+    slots = len(latest)
+    here = abs(float(latest[slot]) - profile_before(latest, profile, rate, slot))
+    if not abs(float(latest[slot]) - profile_before(latest, profile, rate, (slot - shift) % slots)) < here:
+        return False
+    mean = day_variation(latest, profile, rate, slot, slots) / slots
+    unmoved, moved, everywhere = 0.0, 0.0, 0.0
+    for back in range(since):
+        at = (slot - back) % slots
+        value, profiled = float(latest[at]), profile_before(latest, profile, rate, at)
+        shifted = profile_before(latest, profile, rate, (at - shift) % slots)
+        distance = abs(value - shifted)
+        everywhere += distance if distance == distance else 0.0
+        if abs(shifted - profiled) > EDGE * mean and value == value:
+            unmoved += abs(value - profiled)
+            moved += distance
+    return moved < min(FIT * unmoved, unmoved - EVIDENCE * mean * abs(shift)) and everywhere < NOISE * mean * since
+
+
 @compiled_allocating
-def move_day(table: Singles, rate: float, slots: int, slot: int, day: int, shift: int) -> None:
-    """Move the latest values of `day` slots up to `slot` by `shift` slots back, with their share in the profile."""
+def move_latest(table: Singles, rate: float, slots: int, slot: int, since: int, shift: int) -> float:
+    """Move the latest values of `since` slots up to `slot` by `shift` slots back, with their share in the profile.
+
+    Returns the value before in the slot to which the latest one moves.
+    """
     latest, before = table[0, :slots].copy(), table[1, :slots].copy()
-    for back in range(day):
+    for back in range(since):
         at = (slot - back) % slots
         value = profile_before(latest, table[1, :slots], rate, at)
         before[at] = value if value == value else before[at]
     table[1, :slots] = before
-    for back in range(day):
+    for back in range(since):
         at, to = (slot - back) % slots, (slot - back - shift) % slots
         if latest[at] == latest[at] and before[to] == before[to]:
             table[0, to] = latest[at]
             table[1, to] = before[to] + rate * (latest[at] - before[to])
+    return float(latest[(slot - shift) % slots])
+
+
+@compiled
+def find_move(
+    series: FullState, plan: Plan, row: int, time: float, cadence: float, rates: tuple[float, float]
+) -> tuple[float, float]:
+    """Return by how much (ms) the profile is later, 0: not at all, and since when."""
+    first = float(series.first[row])
+    step = step_at(plan.usual, time) if len(plan.usual.offsets) > 0 else 0
+    usual = float(plan.usual.offsets[step]) if step > 0 else 0.0
+    look = look_due(float(series.time[row]), time, first)
+    for i in (1, 0):
+        period = series.period[row, i]
+        if period not in (DAY, WEEK) or time - first < FEWEST_SEASONS * period or not (look or usual != 0):
+            continue
+        table = series.short[row] if i == 0 else series.long[row]
+        slots = slot_count(period, cadence, len(table[0]))
+        width, slot = period / slots, slot_of(plan.clock, time, time, first, period, slots)
+        latest, profile, day = table[0, :slots], table[1, :slots], int(DAY / width + 0.5)
+        if usual != 0 and time - first >= FEWEST_SEASONS * WEEK:  # a Saturday is no shift of a working day
+            begin = float(plan.usual.changes[step - 1])
+            since, shift = int((time - begin) / width) + 1, int(np.rint(usual / width))
+            if since <= slots and shift_since(latest, profile, rates[i], slot, since, shift):
+                return usual, begin
+        reach = int(LONGEST_SHIFT / width + 0.5)
+        found = find_shift(latest, profile, rates[i], slot, day, reach) if look else 0
+        if found != 0:
+            return width * found, time - DAY + width / 2
+    return 0.0, time
 
 
 @compiled
 def follow_shift(
     series: FullState, plan: Plan, row: int, time: float, cadence: float, rates: tuple[float, float]
 ) -> bool:
-    """Move the phases of a series whose last day was earlier or later than its profile; return whether it was.
+    """Move the phases of a series whose latest values were earlier or later than its profile; return whether they were.
 
     `rates` are those of the profiles, per season. The observation at `time` is in the tables, and not yet in the state.
     """
-    first, short = float(series.first[row]), series.period[row, 0]
-    if short != DAY or cadence > HOUR or not look_due(float(series.time[row]), time, first):
+    if series.period[row, 0] != DAY or cadence > HOUR:
         return False
-    move = 0.0
-    for i in (1, 0):
-        period = series.period[row, i]
-        if move != 0 or period not in (DAY, WEEK) or time - first < FEWEST_SEASONS * period:
-            continue
-        table = series.short[row] if i == 0 else series.long[row]
-        slots = slot_count(period, cadence, len(table[0]))
-        width, slot = period / slots, slot_of(plan.clock, time, time, first, period, slots)
-        day, reach = int(DAY / width + 0.5), int(LONGEST_SHIFT / width + 0.5)
-        move = width * find_shift(table[0, :slots], table[1, :slots], rates[i], slot, day, reach)
+    move, begin = find_move(series, plan, row, time, cadence, rates)
     if move == 0:
         return False
+    first = float(series.first[row])
     for i in range(2):
         period = series.period[row, i]
         if period in (DAY, WEEK):
             table = series.short[row] if i == 0 else series.long[row]
             slots = slot_count(period, cadence, len(table[0]))
             width, slot = period / slots, slot_of(plan.clock, time, time, first, period, slots)
-            move_day(table, rates[i], slots, slot, int(DAY / width + 0.5), int(np.rint(move / width)))
+            since = min(int((time - begin) / width) + 1, slots)
+            before = move_latest(table, rates[i], slots, slot, since, int(np.rint(move / width)))
+            series.before[row, i] = before
     series.first[row] += int(np.rint(move))
     return True

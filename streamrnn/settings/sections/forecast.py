@@ -11,6 +11,7 @@ from streamrnn.settings.section import Section
 from streamrnn.settings.sections.alerts import ThresholdList
 from streamrnn.settings.sections.bounds import Bounds
 from streamrnn.settings.sections.calendar import EventSettings, check_calendar, check_events, parse_events
+from streamrnn.settings.sections.timezones import Timezone
 from streamrnn.settings.sections.timing import Horizon, Horizons, Step
 
 
@@ -39,8 +40,9 @@ class ForecastSettings(Section):
     """Levels of some fields, such as `{field: "*/disk_used", above: 90}` or `{field: "temp*", below: 5}`: also publish
     the probability that the value is beyond each, and the first horizon at which it is at least `probability` (0.5). A
     pattern with a slash is one of `key/field`."""
-    timezone: Annotated[str, AfterValidator(validators.check_zone)] = ForecastConfig.timezone
-    """Time zone of the clock that seasons of days and weeks follow, such as `Europe/Berlin`."""
+    timezone: Timezone = ForecastConfig.timezone
+    """Time zone of the clock that seasons of days and weeks follow, such as `Europe/Berlin`; or zones by pattern of
+    key, such as `{"berlin-*": Europe/Berlin, "*": UTC}`: the first match holds."""
     calendar: Annotated[str, AfterValidator(check_calendar)] | None = ForecastConfig.calendar
     """Country, or part of one, whose public holidays are like Sundays, such as `DE` or `DE-BY`. Needs the extra
     `holidays`."""

@@ -139,7 +139,7 @@ class LeanBank(SeriesBank):
 
     def rescale(self, row: int, change: Change) -> None:
         """Convert the state of a series after a change of its level or unit."""
-        rescale_lean(self.series, self.plan, self._follow_up, row, change)
+        rescale_lean(self.series, self._row_plans.of(row), self._follow_up, row, change)
 
     def _update(self, rows: Integers, values: Floats, times: Integers, wave: Handle[WaveUpdate]) -> None:
         update_lean_wave(self._handle(), rows, values, times, wave)
