@@ -49,11 +49,15 @@ def _silence(forecaster: Any, members: slice) -> None:
 
 
 def _no_networks(forecaster: Any) -> None:
-    _silence(forecaster, slice(-forecaster._networks.count, None))
+    _silence(forecaster, slice(len(forecaster._bank._chosen), None))
 
 
 def _no_experts(forecaster: Any) -> None:
-    _silence(forecaster, slice(1, len(forecaster._bank._young) - forecaster._networks.count))
+    _silence(forecaster, slice(1, len(forecaster._bank._chosen)))
+
+
+def _no_combination(forecaster: Any) -> None:
+    _silence(forecaster, slice(-1, None))
 
 
 def _no_calibration(forecaster: Any) -> None:
@@ -80,6 +84,7 @@ PARTS = (
     Part("head", ("learning.head=false",)),
     Part("whole", ("learning.whole=false",)),
     Part("experts-in-mixture", (), _no_experts),
+    Part("combination", (), _no_combination),
     Part("seasons", ("forecast.seasons=none",)),
     Part("prior-of-youth", (), _no_youth),
     Part("calibration", (), _no_calibration),

@@ -105,9 +105,9 @@ class LearningConfig:
     head_most: int = 256
     head_rate: float = 0.001
     whole: bool = True
-    window: int = 48
-    every: int = 64
-    most: int = 4096
+    window: int = 24
+    every: int = 32
+    most: int = 2048
     batch: int = 16
     replay: int = 16
     learning_rate: float = 0.002

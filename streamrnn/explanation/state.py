@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from streamrnn.core.banks.full import MIXED, FullBank
 from streamrnn.core.banks.lean.ledger import EDGE, SMALLEST
-from streamrnn.core.banks.protocol import PRIOR_NETWORK, PRIOR_POINT, YOUNG_NETWORK
+from streamrnn.core.banks.protocol import PRIOR_COMBINATION, PRIOR_NETWORK, PRIOR_POINT, YOUNG_NETWORK
 from streamrnn.core.ensemble.aggregation import SHARE, YOUTH
-from streamrnn.core.ensemble.ledger import WARM
+from streamrnn.core.ensemble.ledger import WARM, count_members
 from streamrnn.core.experts.classical import UNKNOWN
 from streamrnn.core.experts.drift import LASTING
 from streamrnn.core.experts.safe_pickle import loaded
@@ -69,7 +69,7 @@ def explain_series(forecaster: CoreForecaster, row: int) -> Explanation:
 
 
 def _prior(
-    layout: Mapping[str, Any], points: int, labels: NDArray[np.int64], *, persistence: float
+    layout: Mapping[str, Any], points: int, labels: NDArray[np.int64], *, persistence: float, combinations: int = 0
 ) -> NDArray[np.float64]:
     """Return the prior of the members (H, M), `points` (X) of them, after `labels` (H,), see `fill_prior`.
 
@@ -77,7 +77,12 @@ def _prior(
     """
     trained, networks = layout["base"] is not None, layout["networks"]
     young, mature = (
-        np.log([persistence] + [PRIOR_POINT] * (points - 1) + [share if trained else PRIOR_POINT] * networks)
+        np.log(
+            [persistence]
+            + [PRIOR_POINT] * (points - 1)
+            + [share if trained else PRIOR_POINT] * networks
+            + [PRIOR_COMBINATION] * combinations
+        )
         for share in (YOUNG_NETWORK, PRIOR_NETWORK)
     )
     prior = np.exp(mature + np.exp(-labels[:, None] / YOUTH) * (young - mature))
@@ -97,10 +102,12 @@ def _full_weights(
         state[f"ledger_{name}"][plan.published].astype(np.float64) for name in ("regret", "variance", "bound")
     )
     networks = int(layout["networks"])
-    points = regret.shape[2] - networks
+    combinations = count_members(0, networks) - networks
+    points = regret.shape[2] - networks - combinations
     horizons = plan.horizons[plan.published]
     labels = int(state["series_seen"]) - 1 - horizons
-    prior = _prior(layout, points, labels, persistence=FullBank.prior_persistence)[:, None]
+    persistence = FullBank.prior_persistence
+    prior = _prior(layout, points, labels, persistence=persistence, combinations=combinations)[:, None]
     rate = np.minimum(0.5 / bound, np.sqrt(2.0 / variance)) / np.sqrt(horizons)[:, None, None]
     exponents = rate * regret
     weights = _normalized(np.exp(exponents - exponents.max(2, keepdims=True)) * rate * prior, prior)
@@ -111,7 +118,7 @@ def _full_weights(
     guests = [f"expert_{number + 1}" for number in range(extra)]
     if layout.get("joint") and guests:
         guests[-1] = "cross_series"
-    names = ["persistence", *MIXED, *guests, *_network_names(networks)]
+    names = ["persistence", *MIXED, *guests, *_network_names(networks), *["combination"] * combinations]
     return dict(zip(names, weights.mean(1).T, strict=True))
 
 

@@ -29,7 +29,7 @@ RESUME = (
     "to continue with the saved state: streamrnn state resume --from earliest (or latest); a copy of it is written by "
     "streamrnn state export"
 )
-NEW_PARTS = frozenset({"feedback", "lattice"})
+NEW_PARTS = frozenset({"combination", "feedback", "lattice"})
 """Entries of the layout that no configuration changes: of parts that earlier versions do not have; see migration."""
 NOTHING = -1
 """Offset of a snapshot that does not exist; first offset of a task if it is unknown."""
@@ -317,7 +317,8 @@ def _load(task: "Task", state: MutableMapping[bytes, bytes], topic: str, where: 
 def _require_match(task: "Task", committed: Committed, manifest: Manifest, position: int, topic: str) -> None:
     """Require that the loaded state is the one that the manifest names, and that a migrated state needs no replay.
 
-    Parts that are new in this version can be replayed: its arithmetic is another one, so that outputs may differ.
+    Parts that are new in this version can be replayed: its arithmetic is another one, so that outputs may differ. So
+    can another window then, as its default has changed with them.
     """
     found = layout_hash(task.saved_layout)
     if (manifest.snapshot, manifest.layout) != (position, found):
@@ -328,7 +329,8 @@ def _require_match(task: "Task", committed: Committed, manifest: Manifest, posit
         )
     saved, present = task.saved_layout, task.layout
     changed = {key for key in {*saved, *present} if saved.get(key) != present.get(key)}
-    if task.migration and position != committed.offset and not changed <= NEW_PARTS - saved.keys():
+    new = NEW_PARTS - saved.keys()
+    if task.migration and position != committed.offset and not changed <= (new | {"window"} if new else new):
         raise StateError(
             f"{task.partition}: the configuration has changed since a run that did not end cleanly ({task.migration}). "
             f"The records from offset {position}, the saved state, to {committed.offset}, the committed offset, can "

@@ -57,6 +57,7 @@ def test_weights_are_those_of_the_mixture(variant: str, rows: int) -> None:
         networks = forecaster.layout["networks"]
         assert isinstance(networks, int)
         names = ["persistence", *(MIXED if variant == "full" else ()), *(f"network_{n + 1}" for n in range(networks))]
+        names += ["combination"] if variant == "full" else []
         by_name = {member.name: member.weight for member in found.members}
         assert pytest.approx(kernel_weights(forecaster, row), abs=1e-4) == np.array([by_name[name] for name in names]).T
         assert sum(by_name[name][0] for name in names) == pytest.approx(1.0, abs=1e-3)

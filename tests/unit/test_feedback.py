@@ -48,7 +48,7 @@ def test_it_is_recursive_least_squares() -> None:
     weights = np.zeros(WIDTH)
     for x, error in zip(terms, errors.tolist(), strict=True):
         state.terms[0] = x
-        feedback.learn_error(state, 0, error, product)
+        feedback.learn_error(state.terms[0], state.weights[0], state.covariance[0], error, product)
         gain = covariance @ x / (feedback.FORGET + x @ covariance @ x)
         covariance = (covariance - np.outer(gain, x @ covariance)) / feedback.FORGET
         weights += gain * np.clip(error - weights @ x, -feedback.ERROR_CLIP, feedback.ERROR_CLIP)

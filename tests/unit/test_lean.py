@@ -159,5 +159,5 @@ def test_the_lean_configuration_has_pretrained_weights() -> None:
     """The lean network has packaged weights of its own shape."""
     lean = load(None, ["input.topics=a", "model.variant=lean", "model.hidden_size=24", "learning.whole=false"])
     assert app.base(lean) is not None
-    assert app.forecaster(lean).row_bytes <= 1536
+    assert app.forecaster(lean).row_bytes <= 1664
     assert app.base(load(None, ["input.topics=a", "model.hidden_size=24"])) is None

@@ -1,7 +1,8 @@
 """Bank of the full variant: all classical experts, a ledger of every pending forecast, and optional extra experts."""
 
+from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -11,7 +12,15 @@ from streamrnn.core.ensemble.adjustments import Adjustments
 from streamrnn.core.ensemble.bounds import Bounds
 from streamrnn.core.ensemble.feedback import FEEDBACK_AXES, FEEDBACK_VERSION, Feedback, allocate_feedback, forget_errors
 from streamrnn.core.ensemble.lattice import LATTICE_AXES, LATTICE_VERSION, Lattice, allocate_lattice
-from streamrnn.core.ensemble.ledger import LEDGER_AXES, Ledger, allocate_ledger, score_wave
+from streamrnn.core.ensemble.ledger import (
+    COMBINATION_VERSION,
+    LEDGER_AXES,
+    Ledger,
+    add_combination,
+    allocate_ledger,
+    count_members,
+    score_wave,
+)
 from streamrnn.core.ensemble.publish import PublishedForecasts, publish_wave, read_forecasts
 from streamrnn.core.experts.classical import forecast_experts, score_experts
 from streamrnn.core.experts.level_shifts import Change
@@ -121,7 +130,9 @@ class FullBank(SeriesBank):
     inputs, experts = INPUTS, len(EXPERTS)
     axes: ClassVar = {"series": AXES, "ledger": LEDGER_AXES, "feedback": FEEDBACK_AXES, "lattice": LATTICE_AXES}
     prior_persistence = 10.0  # nothing beats it on a series without structure
-    versions: ClassVar = {"feedback": FEEDBACK_VERSION, "lattice": LATTICE_VERSION}
+    versions: ClassVar = {
+        "combination": COMBINATION_VERSION, "feedback": FEEDBACK_VERSION, "lattice": LATTICE_VERSION
+    }  # fmt: skip
 
     @property
     def series(self) -> FullState:
@@ -159,6 +170,11 @@ class FullBank(SeriesBank):
         self.feedback.regret[rows] *= factor
         self.lattice.regret[rows] *= factor
 
+    def extend(self, saved: Mapping[str, Any], names: Sequence[str]) -> None:
+        """Add the series `names` with saved arrays; see SeriesBank."""
+        members = count_members(len(self._chosen), self._networks)
+        super().extend(add_combination(saved, members), names)
+
     def rescale(self, row: int, change: Change) -> None:
         """Convert the state of a series after a change of its level or unit."""
         rescale_full(self.series, self.ledger, self._row_plans.of(row), row, change)
@@ -193,6 +209,10 @@ class FullBank(SeriesBank):
 
     def _count_points(self) -> int:
         return len(self._chosen)
+
+    def _count_combinations(self) -> int:
+        points = self._count_points()
+        return count_members(points, self._networks) - points - self._networks
 
     def _allocate(self, capacity: int) -> Tables:
         ledger = allocate_ledger(capacity, self.plan, len(self._chosen), self._networks, self._extra_experts)

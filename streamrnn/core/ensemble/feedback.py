@@ -95,14 +95,13 @@ def store_error(feedback: Feedback, row: int, steps: int, error: float) -> None:
 
 
 @compiled
-def learn_error(feedback: Feedback, row: int, error: float, product: Singles) -> None:
-    """Update the regression by the error of the pending forecast; `product` (D,) is scratch."""
-    terms, weights = feedback.terms[row], feedback.weights[row]
+def learn_error(terms: Singles, weights: Singles, covariance: Singles, error: float, product: Singles) -> None:
+    """Update a regression, arrays as in Feedback, by the error of the pending forecast; `product` (D,) is scratch."""
     expected = 0.0
     for d in range(len(terms)):
         expected += weights[d] * terms[d]
     surprise = min(max(error - expected, -ERROR_CLIP), ERROR_CLIP)
-    update_covariance(feedback.covariance[row], terms, product, PRIOR_ERRORS, FORGET)
+    update_covariance(covariance, terms, product, PRIOR_ERRORS, FORGET)
     for d in range(len(terms)):
         weights[d] += product[d] * surprise
 
@@ -125,7 +124,7 @@ def learn_feedback(
         shift = scale * feedback.shift[row]
         error = (truth - mixed[plan.middle]) / scale
         if count > FIRST_LABEL:
-            learn_error(feedback, row, error, product)
+            learn_error(feedback.terms[row], feedback.weights[row], feedback.covariance[row], error, product)
         for q in range(len(plan.levels)):
             outputs[2 * q], outputs[2 * q + 1] = mixed[q], mixed[q] + shift
         update_regrets(

@@ -1,6 +1,7 @@
 """Pending forecasts: stored until their label arrives, then scored and learned from."""
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -21,13 +22,17 @@ from streamrnn.core.series.update import horizon_passed, is_pending
 SKILL_RATE = 1 / 200  # rate of the recent mean errors, per label
 WARM = 32  # observations up to which a series is warming up: its anomaly score is 0
 NAIVE_SEASONAL = EXPERTS.index("naive_short")
+ALL_NETWORKS = 3  # the base, the base with an adapted head, and the copy that learns as a whole
+COMBINATION_VERSION = 1
+"""Entry of the layout; earlier versions do not have the combination."""
 
 
 class Ledger(NamedTuple):
     """One row per series. L pending slots, K horizons, Q quantiles, G extra experts, M members: X points, N networks.
 
     The points are persistence, some of the classical experts, and all extra experts, each with quantiles of its own
-    residuals. Quantiles are distances from the value at the origin, in units of its scale.
+    residuals. The last member is the combination of the networks, see count_members. Quantiles are distances from the
+    value at the origin, in units of its scale.
     """
 
     networks: Singles  # (S, L, N, Q) pending, of the networks
@@ -54,9 +59,19 @@ LEDGER_AXES = {
 """Meaning of the axes after the first, of the arrays whose shape depends on the plan; see migration."""
 
 
+@compiled
+def count_members(points: int, networks: int) -> int:
+    """Return M. With all networks there is one more member, their combination: the base plus what either copy learned.
+
+    A weighted mean of three networks has only a part of what each copy has learned, as the weights sum to 1.
+    """
+    return points + networks + (1 if networks == ALL_NETWORKS else 0)
+
+
 def allocate_ledger(capacity: int, plan: Plan, points: int, networks: int, extra_experts: int = 0) -> Ledger:
     """Allocate `capacity` new series with X `points` (persistence and extra experts included) and N `networks`."""
-    k, q, slots, members = len(plan.horizons), len(plan.levels), int(plan.horizons.sum()), points + networks
+    k, q, slots = len(plan.horizons), len(plan.levels), int(plan.horizons.sum())
+    members = count_members(points, networks)
     f4 = np.float32
     new = Ledger(
         networks=np.zeros((capacity, slots, networks, q), f4),
@@ -70,6 +85,17 @@ def allocate_ledger(capacity: int, plan: Plan, points: int, networks: int, extra
     )  # fmt: skip
     new.residual[:] = plan.normal[:, None]
     return new
+
+
+def add_combination(saved: Mapping[str, Any], members: int) -> dict[str, Any]:
+    """Return saved arrays, by prefixed name, with M `members`; the last one is new in those of an earlier version."""
+    complete = dict(saved)
+    for name, first in (("regret", 0.0), ("variance", FIRST_VARIANCE), ("bound", FIRST_BOUND)):
+        array = saved[f"ledger_{name}"]
+        if array.shape[-1] == members - 1:
+            blank = np.full((*array.shape[:-1], 1), first, array.dtype)
+            complete[f"ledger_{name}"] = np.concatenate([array, blank], -1)
+    return complete
 
 
 @compiled
@@ -102,12 +128,16 @@ def fill_member_quantiles(
 ) -> None:
     """Fill `outputs` (Q*M,): the pending quantiles of every member, units."""
     count, networks = len(points), ledger.networks.shape[2]
+    members = count_members(count, networks)
     for q in range(ledger.mixed.shape[2]):
-        first, residual = q * (count + networks), ledger.residual[row, k, q]
+        first, residual = q * members, ledger.residual[row, k, q]
         for x in range(count):
             outputs[first + x] = points[x] + residual[x] * sizes[x]
         for n in range(networks):
             outputs[first + count + n] = ledger.networks[row, slot, n, q]
+        if networks == ALL_NETWORKS:
+            base, learned = outputs[first + count], outputs[first + count + 1] + outputs[first + count + 2]
+            outputs[first + members - 1] = learned - base
 
 
 @compiled
@@ -211,7 +241,7 @@ def score_wave(
     Fills `truths` (B, K), units, NaN where no forecast was due, and `anomaly` (B,); adds to `scores` (8 + N, K).
     """
     quantiles = len(plan.levels)
-    scratch = np.empty((3, quantiles * (len(chosen) + ledger.networks.shape[2])))
+    scratch = np.empty((3, quantiles * count_members(len(chosen), ledger.networks.shape[2])))
     outputs, product = np.empty(2 * quantiles), np.empty(adjustments.feedback.terms.shape[1], np.float32)
     for b in range(len(rows)):
         row = rows[b]

@@ -21,6 +21,7 @@ KEYS = frozenset(
     {
         "bounds",
         "changes",
+        "combination",
         "direction",
         "feedback",
         "horizons",
@@ -32,7 +33,11 @@ KEYS = frozenset(
         "window",
     }
 )  # keys of the layout that may change
-NEW_PARTS = {"feedback": "the feedback of errors", "lattice": "the lattice of recurring values"}
+NEW_PARTS = {
+    "combination": "the combination of the networks",
+    "feedback": "the feedback of errors",
+    "lattice": "the lattice of recurring values",
+}
 """Keys of the layout that no configuration changes: of parts that earlier versions do not have."""
 HORIZON, LEVEL, NEAREST, PENDING, FOLLOWED, RECENT, HOLD, OUTERMOST = "K", "Q", "N", "L", "P", "R", "H", "O"
 """Kinds of axes: horizons; quantiles, interpolated or copied from the nearest; pending slots, all or evaluated ones;

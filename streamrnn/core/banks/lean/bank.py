@@ -12,6 +12,13 @@ from streamrnn.core.banks.lean.features import (
     fill_profiles,
     forecast_lean_experts,
 )
+from streamrnn.core.banks.lean.feedback import (
+    LEAN_FEEDBACK_VERSION,
+    LEAN_TERMS,
+    LeanFeedback,
+    allocate_lean_feedback,
+    forget_lean_errors,
+)
 from streamrnn.core.banks.lean.follow_up import FollowUp, follow_up_slot, make_follow_up
 from streamrnn.core.banks.lean.ledger import FINAL_CLIP, publish_lean_wave, read_lean_forecasts, score_lean_row
 from streamrnn.core.banks.lean.profiles import write_bin
@@ -81,6 +88,7 @@ class LeanBankState(NamedTuple):
     """What the loops over a wave read and write."""
 
     series: LeanState
+    feedback: LeanFeedback
     bounds: Bounds
     plan: Plan
     follow_up: FollowUp
@@ -93,18 +101,20 @@ def update_lean_wave(
     state: Handle[LeanBankState], rows: Integers, values: Floats, times: Integers, wave: Handle[WaveUpdate]
 ) -> None:
     """Score what is due at one wave, store it, and fill `wave`."""
-    series, bounds, plan, follow_up, _, _ = contents(state)
+    series, feedback, bounds, plan, follow_up, _, _ = contents(state)
     update = contents(wave)
     begin_wave(series, rows, update)
     final, found = np.empty(len(plan.levels)), np.empty((1 + len(plan.horizons), 2))
+    product = np.empty(LEAN_TERMS, np.float32)
     for b in range(len(rows)):
         row = rows[b]
         value = centered(values[b], series.center[row])
         observe_bounds(bounds, row, values[b])
         fill_missing_lean(series, plan, row, value, times[b])
         update.anomaly[b] = score_lean_row(
-            series, bounds, plan, follow_up, row, value, times[b], update.truths[b], final, update.scores
-        )
+            series, feedback, bounds, plan, follow_up, row, value, times[b], update.truths[b], final, product,
+            update.scores,
+        )  # fmt: skip
         passed = update_lean_row(series, plan, row, values[b], times[b])
         describe_lean_row(series, plan, follow_up, row, passed, update.features, b, found)
     end_wave(series, rows, update)
@@ -116,8 +126,8 @@ def forecast_lean_wave(
     skill: Floats, warming: Booleans,
 ) -> None:  # fmt: skip
     """Forecast one wave, store it, and fill the parts of PublishedForecasts."""
-    series, bounds, plan, follow_up, young, mature = contents(state)
-    publish_lean_wave(series, bounds, plan, follow_up, young, mature, rows, networks)
+    series, feedback, bounds, plan, follow_up, young, mature = contents(state)
+    publish_lean_wave(series, feedback, bounds, plan, follow_up, young, mature, rows, networks)
     read_lean_forecasts(series, bounds, plan, rows, PublishedForecasts(target_times, quantiles, skill, warming))
 
 
@@ -126,6 +136,7 @@ class LeanBank(SeriesBank):
 
     inputs, experts = LEAN_INPUTS, len(LEAN_EXPERTS)
     axes: ClassVar = {"series": LEAN_AXES}
+    versions: ClassVar = {"feedback": LEAN_FEEDBACK_VERSION}
 
     @property
     def series(self) -> LeanState:
@@ -133,13 +144,21 @@ class LeanBank(SeriesBank):
         rows: LeanState = self._tables["series"].rows
         return rows
 
+    @property
+    def feedback(self) -> LeanFeedback:
+        """Feedback of the errors of the series, as `series`."""
+        rows: LeanFeedback = self._tables["feedback"].rows
+        return rows
+
     def discount_regret(self, rows: Integers, factor: float) -> None:
         """Multiply the decayed errors of the members by `factor`."""
         self.series.loss[rows] *= factor
+        self.feedback.loss[rows] *= factor
 
     def rescale(self, row: int, change: Change) -> None:
         """Convert the state of a series after a change of its level or unit."""
         rescale_lean(self.series, self._row_plans.of(row), self._follow_up, row, change)
+        forget_lean_errors(self.feedback, row)
 
     def _update(self, rows: Integers, values: Floats, times: Integers, wave: Handle[WaveUpdate]) -> None:
         update_lean_wave(self._handle(), rows, values, times, wave)
@@ -151,7 +170,9 @@ class LeanBank(SeriesBank):
         read_lean_forecasts(self.series, self._bounds.rows, self.plan, rows, published)
 
     def _state(self) -> LeanBankState:
-        return LeanBankState(self.series, self._bounds.rows, self.plan, self._follow_up, self._young, self._mature)
+        return LeanBankState(
+            self.series, self.feedback, self._bounds.rows, self.plan, self._follow_up, self._young, self._mature
+        )
 
     @cached_property
     def _follow_up(self) -> FollowUp:
@@ -162,7 +183,10 @@ class LeanBank(SeriesBank):
 
     def _allocate(self, capacity: int) -> Tables:
         evaluated = int(self._follow_up.slots.sum())
-        return {"series": allocate_lean(capacity, self.plan, self._networks, evaluated)}
+        return {
+            "series": allocate_lean(capacity, self.plan, self._networks, evaluated),
+            "feedback": allocate_lean_feedback(capacity),
+        }
 
     def _one_step(self, rows: Integers) -> tuple[Singles, Singles]:
         return self.series.latest[rows, 0, self.plan.middle], self.series.naive[rows, 0]

@@ -6,6 +6,7 @@ One weight per horizon serves all quantiles. Only the evaluated forecasts are le
 import numpy as np
 
 from streamrnn.core.banks.lean.features import lean_profile_change
+from streamrnn.core.banks.lean.feedback import LeanFeedback, apply_lean_feedback, learn_lean_feedback
 from streamrnn.core.banks.lean.follow_up import FollowUp, follow_up_slot
 from streamrnn.core.ensemble.aggregation import fill_prior, normalize_weights
 from streamrnn.core.ensemble.bounds import Bounds, clip_label, clip_quantiles, restore_bounds
@@ -87,12 +88,13 @@ def score_lean_anomaly(series: LeanState, plan: Plan, row: int, value: float, ti
 
 @compiled
 def score_lean_row(
-    series: LeanState, bounds: Bounds, plan: Plan, follow_up: FollowUp, row: int, value: float, time: int,
-    truths: Singles, final: Floats, scores: Floats,
+    series: LeanState, feedback: LeanFeedback, bounds: Bounds, plan: Plan, follow_up: FollowUp, row: int, value: float,
+    time: int, truths: Singles, final: Floats, product: Singles, scores: Floats,
 ) -> float:  # fmt: skip
     """Score the forecasts due at a centered `value`, before the state is updated; return its anomaly score.
 
-    Fills `truths` (K,), units, NaN where no forecast was due; adds to `scores` (8 + N, K); `final` (Q,) is scratch.
+    Fills `truths` (K,), units, NaN where no forecast was due; adds to `scores` (8 + N, K); `final` (Q,) and `product`
+    (D,) are scratch.
     """
     now, score = series.seen[row], score_lean_anomaly(series, plan, row, value, time)
     cadence = round_cadence(series.cadence[row])
@@ -109,6 +111,7 @@ def score_lean_row(
         slot = follow_up_slot(follow_up, k, origin)
         if slot >= 0:
             learn_evaluated(series, bounds, plan, follow_up, row, k, slot, truth, final, scores)
+    learn_lean_feedback(feedback, row, now, truths[0], product)
     return score
 
 
@@ -123,8 +126,8 @@ def fill_lean_weights(loss: Singles, prior: Floats, weights: Floats) -> None:
 
 @compiled_allocating
 def publish_lean_wave(
-    series: LeanState, bounds: Bounds, plan: Plan, follow_up: FollowUp, young: Floats, mature: Floats, rows: Integers,
-    networks: Singles,
+    series: LeanState, feedback: LeanFeedback, bounds: Bounds, plan: Plan, follow_up: FollowUp, young: Floats,
+    mature: Floats, rows: Integers, networks: Singles,
 ) -> None:  # fmt: skip
     """Forecast and store a wave: `networks` (N, B, K, Q), units; `young` and `mature` (M,), log shares of the prior."""
     prior, weights = np.empty(len(mature)), np.empty(len(mature))
@@ -142,8 +145,10 @@ def publish_lean_wave(
                     output = min(max(networks[n, b, k, q], -UNIT_CLIP), UNIT_CLIP)
                     mixed[q] += weights[1 + n] * (output if origin >= YOUNG else plan.normal[q])
             make_monotone(mixed, plan.middle)
-            apply_offsets(mixed, series.offset[row, k], series.wrong[row, k], plan.middle, published)
             unit = series.unit[row, plan.slots[k] + origin % plan.horizons[k]]
+            if k == 0:
+                apply_lean_feedback(series, feedback, row, plan.middle, unit, mixed)
+            apply_offsets(mixed, series.offset[row, k], series.wrong[row, k], plan.middle, published)
             clip_quantiles(bounds, row, series.center[row], value, unit, published)
             series.latest[row, k] = published
             slot = follow_up_slot(follow_up, k, origin)
