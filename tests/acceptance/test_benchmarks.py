@@ -17,7 +17,7 @@ RUN = "import runpy, sys; runpy.run_module(sys.argv.pop(1), run_name='__main__',
 ARGUMENTS: dict[str, list[str]] = {
     "ablate": ["--only", "nothing,learning", "--rows", "60"],
     "bench": [
-        "--series=20", "--records=2000", "--variants=lean", "--clients=confluent", "--interval=0.05", "--seconds=1",
+        "--series=20", "--records=4000", "--variants=lean", "--clients=confluent", "--interval=0.05", "--seconds=1",
         "--latency-series=20", "--latency-seconds=0.3", "--latency-rounds=2", "--alone=1", "--no-decoding",
         "--output", "{folder}",
     ],
@@ -25,11 +25,11 @@ ARGUMENTS: dict[str, list[str]] = {
     "directions": ["--data", "{folder}"],
     "gpu": ["--devices", "cpu", "--series", "50"],
     "overhead": [
-        "snapshots", "--turns=1", "--seconds=0.1", "--warm=0.1", "--variants=lean", "--series=1",
+        "snapshots", "--turns=2", "--seconds=0.1", "--warm=0.1", "--variants=lean", "--series=1",
         "--set=commit.interval=50ms",
     ],
     "page": [
-        "--viewers=1", "--turns=1", "--seconds=1", "--warm=0", "--plots=1", "--stored=500", "--records=60000",
+        "--viewers=1", "--turns=1", "--seconds=1", "--warm=0", "--plots=1", "--stored=500", "--records=200000",
     ],
     "paper": ["{folder}/small.csv", "--steps=2", "--origins", "200", "205"],
     "pictures": ["--points=20", "--seeds=0", "--output", "{folder}"],
