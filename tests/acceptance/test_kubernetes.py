@@ -253,7 +253,7 @@ def test_files_and_ports_fit_together(name: str) -> None:
     writable = {path for path, each in mounts.items() if not each.get("readOnly")}
     assert writable == {"/tmp", variables["NUMBA_CACHE_DIR"]}
     assert f"NUMBA_CACHE_DIR={variables['NUMBA_CACHE_DIR']}" in (ROOT / "Dockerfile").read_text()
-    assert Path(container["args"][-1]).parent.as_posix() in mounts
+    assert Path(container["args"][container["args"].index("-c") + 1]).parent.as_posix() in mounts
     assert variables.get("STREAMRNN_SECRETS_DIR", "/etc/streamrnn") in mounts
     given = GIVEN[name].get("config", {})
     first, workers = given.get("metrics", {}).get("port", 9108), given.get("workers", 1)
