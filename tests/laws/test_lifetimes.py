@@ -222,7 +222,7 @@ def test_many_keys_each_seen_twice() -> None:
     apply(stored, task.save(len(records) + 3))
     assert task._forecaster.names == ["last/x"]
     assert [key for key in stored if key.startswith(b"series/")] == [b"series/0/0"]
-    assert all(len(table.rows.seen) < 300 for table in task._forecaster._bank._tables.values())
+    assert all(len(table.rows[0]) < 300 for table in task._forecaster._bank._tables.values())
 
 
 def test_observers_know_the_series_that_live() -> None:
