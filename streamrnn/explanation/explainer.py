@@ -91,7 +91,7 @@ def _refuse(length: float, count: int, milliseconds: int) -> str:
         return "the series has one observation, and the time between two is not known yet: try again later"
     if count > MOST_STEPS:
         longest = length * MOST_STEPS / 1000
-        return f"that is {count} steps of {length / 1000:g}s: at most {MOST_STEPS} are forecast, to {longest:.0f}s"
+        return f"that is {count} steps of {length / 1000:g} s: at most {MOST_STEPS} are forecast, to {longest:.0f} s"
     if count < 1:
         return f"{milliseconds}ms is shorter than a step of the series, which takes {length / 1000:g}s"
     return ""

@@ -33,7 +33,14 @@ class Json(Format):
 
     def read(self, record: Record) -> Sequence[object]:
         """See Format."""
-        return documents_of(record.value or b"")
+        documents = documents_of(record.value or b"")
+        if len(documents) == 1 and _is_number(documents[0]):
+            return [{"value": documents[0]}]
+        return documents
+
+
+def _is_number(document: object) -> bool:
+    return type(document) in (int, float) or (type(document) is str and _NUMBER.fullmatch(document) is not None)
 
 
 def documents_of(value: bytes) -> Sequence[object]:
@@ -48,8 +55,6 @@ def documents_of(value: bytes) -> Sequence[object]:
         return _unusual(value, error)
     if type(document) is str and document.lstrip()[:1] in ("{", "["):
         document = parse_json(document.encode())
-    if type(document) in (int, float) or (type(document) is str and _NUMBER.fullmatch(document)):
-        return [{"value": document}]
     return document if type(document) is list and document else [document]
 
 

@@ -144,7 +144,7 @@ def test_a_path_says_where_it_comes_from_and_why_there_is_none() -> None:
     assert (found["time"], found["step_seconds"], found["status"]) == (START + 49 * HOUR, 3600.0, "ok")
     assert found["model"] == forecaster.model
     for steps, milliseconds, words in (
-        (1001, 0, "at most 1000"), (0, 1001 * HOUR, "to 3600000s"), (0, HOUR - 99_999, "shorter than a step"),
+        (1001, 0, "at most 1000"), (0, 1001 * HOUR, "to 3600000 s"), (0, HOUR - 99_999, "shorter than a step"),
     ):  # fmt: skip
         (found,) = asked.path(TASK, "s0", steps, milliseconds)
         assert words in found["refusal"]
