@@ -187,7 +187,8 @@ def test_malformed_line_leaves_its_siblings_alone(line: str) -> None:
 
 
 names = st.from_regex(r"[a-zA-Z_:][a-zA-Z0-9_:]{0,8}", fullmatch=True)
-label_names = st.from_regex(r"[a-zA-Z_][a-zA-Z0-9_]{0,8}", fullmatch=True).filter(lambda name: name != "__name__")
+# names that begin with two underscores are reserved
+label_names = st.from_regex(r"[a-zA-Z][a-zA-Z0-9_]{0,8}|_[a-zA-Z0-9][a-zA-Z0-9_]{0,7}", fullmatch=True)
 texts = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=8) | st.text('ab\\"\n{}=, #')
 series = st.tuples(names, st.dictionaries(label_names, texts, max_size=3))
 floats = st.floats(-1e30, 1e30)
