@@ -18,14 +18,15 @@ from support.kafka_workers import (
     settings_of,
     stop,
 )
-from support.log_backends import KAFKA_CLIENTS, KafkaWorld, kafka_log
+from support.log_backends import KAFKA_CLIENTS, KafkaWorld, join, kafka_log
 from support.raw_records import RawBatch, RawProducer, RawRecord
 from support.worker_harness import RecordingObserver
 
 from streamrnn import app
 from streamrnn.commands.check import describe_log
 from streamrnn.errors import OutputRefused, StateError
-from streamrnn.records import Record, TopicPartition
+from streamrnn.log import Transaction
+from streamrnn.records import Output, Record, TopicPartition
 from streamrnn.runtime.topics import INPUT_SECONDS
 from streamrnn.settings import Settings
 
@@ -211,6 +212,25 @@ def test_a_topic_that_refuses_for_good(settings: Settings, broker: str, monkeypa
     ):
         run_until(worker, lambda: False)
     assert raised.value.exit_code == 78
+
+
+def test_a_refusal_that_arrives_between_two_writes(broker: str, client: str, name: str) -> None:
+    """It is the error of the next write, or else of the commit: not that of a transaction that cannot go on."""
+    make_topic(broker, name)
+    make_topic(broker, f"{name}.forecasts", message_timestamp_before_max_ms=3_600_000)
+    output = Output(f"{name}.forecasts", 0, b"k", b"value", T)
+    with closing(KafkaWorld(broker, client).open(name)) as log:
+        (partition,) = join(log, name)
+        with closing(log.transaction(partition)) as writer, pytest.raises(OutputRefused, match="has refused it"):
+            write_for(3.0, writer, output)
+
+
+def write_for(seconds: float, writer: Transaction, output: Output) -> None:
+    """Write an output again and again, and commit."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        writer.send([output])
+    writer.commit(1, "")
 
 
 class Clock:

@@ -54,21 +54,26 @@ class WireCheck:
             self._left -= 1
             if self._left < 0:
                 raise RecordError("too_large", f"the record has more than {MOST_VALUES:,} values")
-            tag = data[at]
-            tag, at = (tag, at + 1) if tag < 0x80 else read_varint(data, at)
+            tag, at = data[at], at + 1
+            if tag >= 0x80:  # two bytes are read here, as a call would take several times as long
+                tag, at = (
+                    read_varint(data, at - 1) if at == end or data[at] >= 0x80 else (tag & 0x7F | data[at] << 7, at + 1)
+                )
             wire = tag & 7
             if wire == BYTES:
                 size, at = read_varint(data, at)
-                inner = types.get(tag >> 3)
-                if inner is not None:
-                    self._left -= self._weights[inner]
-                if inner is not None and size:
-                    self._fields(data, at, min(at + size, end), self._types[inner], depth + 1)
+                if (inner := types.get(tag >> 3)) is not None:
+                    self._message(data, at, min(at + size, end), inner, depth)
                 at += size
             elif wire == VARINT:
-                _, at = read_varint(data, at)
+                at = read_varint(data, at)[1] if at == end or data[at] >= 0x80 else at + 1
             else:
                 at += {FIXED_64: 8, FIXED_32: 4}.get(wire, 0)  # the fields of a group follow one by one
+
+    def _message(self, data: bytes, at: int, end: int, name: str, depth: int) -> None:
+        self._left -= self._weights[name]
+        if at < end:
+            self._fields(data, at, end, self._types[name], depth + 1)
 
 
 def read_varint(data: bytes, at: int, *, signed: bool = False) -> tuple[int, int]:

@@ -17,6 +17,7 @@ from streamrnn.records import Output, TopicPartition
 
 OFFSET_TIMEOUT = 5.0  # seconds for adding an offset to a transaction: the library was never seen to succeed later
 CHECK_INTERVAL = 10.0  # seconds: an answer takes up to 20 ms, in which nothing else is done
+ERROR_TIMEOUT = 1.0  # seconds: the error of a record was never seen to come later
 EPOCH_START = 1  # milliseconds: the library treats a timestamp of 0 as absent, and would write the current time
 
 
@@ -54,6 +55,15 @@ class ConfluentTransaction(BaseKafkaTransaction[bytes]):
         }
 
     def _produce(self, outputs: Sequence[Output]) -> None:
+        try:
+            self._append(outputs)
+        except KafkaException as error:
+            if error.args[0].code() == KafkaError._STATE:  # noqa: SLF001 -- records before these have failed
+                self._serve_errors()
+                self._require_accepted()
+            raise
+
+    def _append(self, outputs: Sequence[Output]) -> None:
         for target in set(map(itemgetter(0, 1), outputs)):
             self._require_partition(*target)
         # by position, which takes a third of the time; before the timestamp stand two names of the callback
@@ -64,6 +74,12 @@ class ConfluentTransaction(BaseKafkaTransaction[bytes]):
             else:
                 produce(topic, value, key, partition, None, None, timestamp or EPOCH_START)
         call_serving(self._producer.poll, 0)
+
+    def _serve_errors(self) -> None:
+        """Wait shortly for a topic's refusal: the library fails the transaction first, and the refused records last."""
+        until = time.monotonic() + ERROR_TIMEOUT
+        while self._refused is None and time.monotonic() < until:
+            call_serving(self._producer.poll, ERROR_TIMEOUT / 10)
 
     def _require_partition(self, topic: str, partition: int) -> None:
         """Raise LogError if a partition does not exist: the library would keep its records until they time out."""
@@ -81,6 +97,7 @@ class ConfluentTransaction(BaseKafkaTransaction[bytes]):
 
     def _prepare(self, offset: int, metadata: str, group: bytes, deadline: float) -> None:
         waiting = call_serving(self._producer.flush, _seconds_until(deadline))
+        self._require_accepted()
         if self._failure is None or self._failure.code() != KafkaError._PURGE_QUEUE:  # noqa: SLF001
             self._require_delivered()  # else a fatal error discarded the records, and the next call raises it
         if waiting:
@@ -104,9 +121,12 @@ class ConfluentTransaction(BaseKafkaTransaction[bytes]):
         with suppress(AttributeError):
             del self._producer  # ends its threads
 
-    def _require_delivered(self) -> None:
+    def _require_accepted(self) -> None:
         if self._refused is not None:
             raise self._refused
+
+    def _require_delivered(self) -> None:
+        self._require_accepted()
         if self._failure is not None:
             raise KafkaException(self._failure)
 
