@@ -22,6 +22,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
+# The tests start hundreds of processes, each of which would compile the sources anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help venv demo set-up test long faults check bench bench-compare ablate golden generate manifests docs pictures lock release clean
 
 help:
@@ -47,7 +50,7 @@ set-up:
 
 test: set-up venv
 	$(BIN)/python tests/warm_up.py
-	$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile --no-loadscope-reorder -m "not long and not faults"
+	$(BIN)/python -m pytest --numprocesses=3 --dist=loadfile --no-loadscope-reorder -m "not long and not faults"
 
 long: set-up venv
 	$(BIN)/python -m pytest -m long

@@ -206,7 +206,7 @@ def test_series_interact_only_through_the_networks(kind: dict[str, Any]) -> None
 
 @VARIANTS
 def test_state_is_bounded(kind: dict[str, Any]) -> None:
-    """The state per series and the shared state have the same size after 2,000 observations as after 200."""
+    """The state per series and the shared state have the same size after 1,200 observations as after 200."""
     forecaster = small(**kind)
 
     def sizes() -> dict[str, tuple[Any, ...]]:
@@ -215,7 +215,7 @@ def test_state_is_bounded(kind: dict[str, Any]) -> None:
 
     run(forecaster, seasonal(200, 1))
     early, row_bytes = sizes(), forecaster.row_bytes
-    run(forecaster, seasonal(2000, 1), first=200)
+    run(forecaster, seasonal(1200, 1), first=200)
     assert (sizes(), forecaster.row_bytes) == (early, row_bytes)
     assert len(forecaster.save_shared()["since"]) <= 64
 

@@ -6,7 +6,7 @@ here. `support/stand_ins.py` replaces python3, pip, uv, make, curl, openssl and 
 The commands of streamrnn, the daemon and Python blocks run in processes forked from a fork server.
 
 Python blocks run in one process per document, in one namespace. Replaced in them are the address of the broker and the
-endless iteration of a consumer, which ends here after three seconds without a record (in a group, fifteen).
+endless iteration of a consumer, which waits here up to 30 seconds for its first record, and one for each further one.
 """
 
 import json
@@ -45,7 +45,7 @@ OTHER_PROGRAMS = {
 }
 """Programs whose configuration a block of YAML is that begins with such a name."""
 PYTHON = r"""
-import contextlib, functools, io, json, sys, traceback
+import contextlib, io, json, sys, traceback
 import warnings
 warnings.simplefilter("ignore")
 names = {"__name__": "__main__"}
@@ -54,8 +54,13 @@ for line in sys.stdin:
     if "KafkaConsumer" in block["text"]:
         import kafka
         from kafka.consumer.group import KafkaConsumer
-        timeout = 15000 if "group_id" in block["text"] else 3000  # a group has to form first
-        kafka.KafkaConsumer = functools.partial(KafkaConsumer, consumer_timeout_ms=timeout)
+        class Ending(KafkaConsumer):
+            def __iter__(self):
+                patience = 30000  # a group has to form first
+                while batches := self.poll(patience, max_records=1):
+                    yield from (record for records in batches.values() for record in records)
+                    patience = 1000
+        kafka.KafkaConsumer = Ending
     error, output = "", io.StringIO()
     with contextlib.redirect_stdout(output):
         try:

@@ -6,7 +6,7 @@ uv         `pip install` as pip's; `--torch-backend` is one that there is
 make       prints what the target would do (--dry-run), in the repository
 curl       requests the address, with the headers given; of server-sent events only the first is read
 openssl    `rand -hex N`
-streamrnn  runs the command; `pretrain` trains a tiny number of steps on tiny data
+streamrnn  runs the command; `pretrain` trains a tiny number of steps on tiny data, and `bench` measures briefly
 """
 
 import os
@@ -98,6 +98,8 @@ def streamrnn(*arguments: str) -> int:
 
         pipeline.make_base_network = partial(pipeline.make_base_network, sizes=TINY, validation=((4, 320),))
         arguments = (*arguments, "--steps", "3")
+    if arguments[0] == "bench":
+        arguments = (*arguments, "--series", "1", "100", "--seconds", "0.1")
     return main(arguments)
 
 

@@ -33,9 +33,8 @@ def fingerprint(**variables: str) -> dict[str, str]:
 def test_the_fingerprint_of_a_machine_is_constant() -> None:
     """Processes on one machine with the same versions agree; the fingerprint has the versions."""
     first = fingerprint()
-    assert first == fingerprint()
+    assert first == numeric_fingerprint("cpu")
     assert first["torch"].split()[0] == torch.__version__
-    assert set(first) == set(numeric_fingerprint("cpu"))
 
 
 def test_torch_computes_in_one_thread() -> None:
@@ -48,5 +47,5 @@ def test_torch_computes_in_one_thread() -> None:
 def test_another_instruction_set_has_another_fingerprint() -> None:
     """The instruction set that torch is limited to is part of it, because its sums differ."""
     plain = fingerprint(ATEN_CPU_CAPABILITY="default")
-    assert plain != fingerprint()
+    assert plain != numeric_fingerprint("cpu")
     assert "default" in plain["torch"]

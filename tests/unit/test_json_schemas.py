@@ -35,6 +35,7 @@ THRESHOLDS = [
 ]  # fmt: skip
 
 
+@cache
 def validator(name: str) -> Draft202012Validator:
     """Return a validator for a schema in the documentation, which is a valid schema itself."""
     schema = json.loads((REFERENCE / f"schemas/{name}.json").read_text())
@@ -69,7 +70,7 @@ def test_forecasts_fit_their_schema(format: str, schema: str, given: list[str]) 
     """Forecasts of a real task fit, with and without optional members, and not the schema of the other format."""
     made = [json.loads(value) for value in forecasts(f"output.format={format}", *given)]
     assert len(made) > 100
-    assert [each for each in made[::9] if problems(schema, each)] == []  # Connect's takes long
+    assert [each for each in made[::30] if problems(schema, each)] == []  # Connect's takes long
     other = {"forecast": "forecast-connect", "forecast-connect": "forecast"}[schema]
     assert problems(other, made[0])
 
