@@ -260,6 +260,22 @@ def test_a_slow_network(relayed: Relayed, fleet: FleetFactory, row: Row) -> None
         row.survive(one.finish(120.0))
 
 
+@pytest.mark.faults
+def test_a_narrow_line(relayed: Relayed, fleet: FleetFactory, row: Row) -> None:
+    """Each connection takes 1 Mbit/s: a daemon that has fallen behind catches up, and is not given up meanwhile."""
+    _, proxy = relayed
+    with crew(relayed, fleet, most_lag=5000, batch=500) as one:
+        daemon = one.start()
+        one.progress(20)
+        proxy.rate = 125_000
+        one.kill(daemon)
+        one.wait(lambda: sum(one.ends().values()) - sum(one.offsets.values()) > 4000, "a lag")
+        one.start()
+        one.start()
+        one.progress(1000, patience=240.0)
+        row.survive(one.finish(240.0))
+
+
 @pytest.mark.parametrize("client", KAFKA_CLIENTS)
 def test_a_seek_is_not_overtaken(relayed: Relayed, client: str, name: str) -> None:
     """Over a slow network too a partition is read from where it was sought to: no late answer moves it."""

@@ -7,6 +7,7 @@ Requests of every client library begin with their length and the number of their
 """
 
 import asyncio
+import math
 import struct
 import threading
 from collections.abc import Callable
@@ -74,6 +75,8 @@ class Proxy:
         """Called for every request."""
         self.delay = 0.0
         """Seconds of delay of each request and each answer."""
+        self.rate = math.inf
+        """Bytes a second in each direction of a connection."""
         self.cuts = 0
         self.held: list[bytes] = []
         """Requests that have not arrived yet."""
@@ -170,9 +173,9 @@ class Proxy:
             await asyncio.gather(*both, return_exceptions=True)
             back.transport.abort()
 
-    async def _wait_until_flowing(self) -> None:
-        if self.delay:
-            await asyncio.sleep(self.delay)
+    async def _wait_until_flowing(self, size: int = 0) -> None:
+        if pause := self.delay + size / self.rate:
+            await asyncio.sleep(pause)
         while not self._flowing.is_set():
             await asyncio.sleep(0.02)
 
@@ -186,7 +189,7 @@ class Proxy:
                 start = _LENGTH.size + _HEAD.size
                 client = frame[start : start + max(0, length)].decode(errors="replace")
                 fate = self.rule(Request(api, client, len(frame)))
-                await self._wait_until_flowing()
+                await self._wait_until_flowing(len(frame))
                 if fate.held:
                     self.held.append(frame)
                     while await reader.read(2**16):
@@ -211,7 +214,7 @@ class Proxy:
                 if not fate.answered:
                     self._cut(fate)
                     return
-                await self._wait_until_flowing()
+                await self._wait_until_flowing(len(frame))
                 writer.write(frame if fate.answer is None else fate.answer(request))
                 await writer.drain()
 
