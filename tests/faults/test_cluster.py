@@ -1,4 +1,4 @@
-"""Three nodes, of which one is killed: any, the group's coordinator, or that of a commit in the middle of it."""
+"""Three nodes, of which one is killed or cut off: any, the coordinator of the group, or that of a commit amid it."""
 
 import random
 import time
@@ -51,6 +51,30 @@ def test_one_of_three_nodes_is_killed(cluster: Cluster, fleet: FleetFactory, row
             one.progress(20, patience=120.0)  # by two nodes
             waits.append(one.recovery(killed))
             node.start()
+            cluster.heal(one.name)
+        one.progress(20)
+        row.survive(one.finish(120.0), len(victims))
+    row.remark = f"all partitions went on by two nodes within {max(waits):.1f} s"
+
+
+def test_one_of_three_nodes_is_cut_off(cluster: Cluster, fleet: FleetFactory, row: Row) -> None:
+    """It stands still for long enough that others take over, and then goes on as if it still led."""
+    waits = []
+    with fleet(cluster, overrides=[*SWIFT, "kafka.transaction_timeout=10s"], batch=4) as one:
+        partition = TopicPartition(one.name, 0)
+        victims = [
+            lambda: cluster.leader(partition),
+            lambda: cluster.coordinator(transactions=transactional_id(one.name, partition)),
+        ]
+        one.start()
+        one.start()
+        for victim in victims:
+            one.progress(20)
+            node, paused = victim(), time.monotonic()
+            node.pause()
+            one.progress(20, patience=180.0)  # by two nodes
+            waits.append(one.recovery(paused))
+            node.resume()
             cluster.heal(one.name)
         one.progress(20)
         row.survive(one.finish(120.0), len(victims))

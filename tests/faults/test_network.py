@@ -1,10 +1,12 @@
 """A network that is slow, cuts connections in mid-request, loses answers, or swallows everything and says nothing."""
 
+import itertools
 import random
 import threading
 from contextlib import closing
 
 import pytest
+from support.answers import refusal
 from support.broker import Broker
 from support.daemons import Fleet, FleetFactory
 from support.log_backends import KAFKA_CLIENTS, KafkaWorld, gather, join
@@ -14,6 +16,7 @@ from support.proxy import (
     ADD_PARTITIONS,
     END_TXN,
     HELD,
+    INIT_PRODUCER_ID,
     LOST,
     PASSED,
     PRODUCE,
@@ -195,6 +198,59 @@ def test_a_request_arrives_in_the_next_transaction(relayed: Relayed, fleet: Flee
         row.survive(one.finish(), 0)
 
 
+DUPLICATE = 46
+"""The broker has these records already; no client can tell where that is not so."""
+OF_COORDINATORS = (14, 15, 16, 51)
+"""Loading, not available, not the coordinator, another transaction is being ended: all pass."""
+FENCING = (47, 48, 49, 90, 120)
+"""Epoch, state or producer id that the broker does not accept, fenced, to be aborted."""
+CODES = {
+    PRODUCE: (-1, 2, 3, 5, 6, 7, 19, 20, 45, DUPLICATE, 56, 59, *FENCING),
+    INIT_PRODUCER_ID: (-1, 7, *OF_COORDINATORS, *FENCING),
+    ADD_PARTITIONS: (-1, 3, 7, *OF_COORDINATORS, *FENCING),
+    ADD_OFFSETS: (-1, 7, *OF_COORDINATORS, *FENCING),
+    TXN_OFFSET_COMMIT: (-1, 3, 7, 22, 25, 27, *OF_COORDINATORS, *FENCING),
+    END_TXN: (-1, 7, *OF_COORDINATORS, *FENCING),
+}
+"""Error codes that a broker may answer a request with, and after which the daemon goes on by itself."""
+
+
+class Answered:
+    """A rule of the relay: the next request of a kind is answered with an error code, whether it is done or not."""
+
+    def __init__(self, proxy: Proxy, api: int, code: int, *, done: bool) -> None:
+        self._proxy, self._api = proxy, api
+        self._fate = Fate(answer=lambda frame: refusal(frame, code), done=done)
+        self.given = False
+
+    def __call__(self, request: Request) -> Fate:
+        """Return what happens to a request."""
+        if request.api != self._api or self.given:
+            return PASSED
+        self.given = True
+        return self._fate
+
+
+@pytest.mark.faults
+@pytest.mark.timeout(1500)
+@pytest.mark.parametrize("api", CODES, ids=lambda api: TRANSACTIONAL[api])
+def test_a_request_is_answered_with_an_error(relayed: Relayed, fleet: FleetFactory, row: Row, api: int) -> None:
+    """Whatever the code, and whether the broker has done it all the same, the daemon goes on, and nothing is lost."""
+    _, proxy = relayed
+    with crew(relayed, fleet, overrides=IMPATIENT, partitions=1) as one:
+        daemon = one.start()
+        one.progress()
+        faults = [each for each in itertools.product(CODES[api], (True, False)) if each != (DUPLICATE, False)]
+        for code, done in faults:
+            rule = proxy.rule = Answered(proxy, api, code, done=done)
+            if api == INIT_PRODUCER_ID:
+                one.kill(daemon)
+                daemon = one.start()
+            one.wait(lambda rule=rule: rule.given, f"the code {code}")
+            one.progress(12)
+        row.survive(one.finish(), len(faults))
+
+
 @pytest.mark.faults
 def test_a_slow_network(relayed: Relayed, fleet: FleetFactory, row: Row) -> None:
     """Every request and every answer takes 60 ms longer."""
@@ -205,6 +261,22 @@ def test_a_slow_network(relayed: Relayed, fleet: FleetFactory, row: Row) -> None
         one.start()
         one.progress(200, patience=120.0)
         row.survive(one.finish(120.0))
+
+
+@pytest.mark.faults
+def test_a_narrow_line(relayed: Relayed, fleet: FleetFactory, row: Row) -> None:
+    """Each connection takes 1 Mbit/s: a daemon that has fallen behind catches up, and is not given up meanwhile."""
+    _, proxy = relayed
+    with crew(relayed, fleet, most_lag=5000, batch=500) as one:
+        daemon = one.start()
+        one.progress(20)
+        proxy.rate = 125_000
+        one.kill(daemon)
+        one.wait(lambda: sum(one.ends().values()) - sum(one.offsets.values()) > 4000, "a lag")
+        one.start()
+        one.start()
+        one.progress(1000, patience=240.0)
+        row.survive(one.finish(240.0))
 
 
 @pytest.mark.parametrize("client", KAFKA_CLIENTS)

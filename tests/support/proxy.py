@@ -7,6 +7,7 @@ Requests of every client library begin with their length and the number of their
 """
 
 import asyncio
+import math
 import struct
 import threading
 from collections.abc import Callable
@@ -27,7 +28,12 @@ TRANSACTIONAL = {
 """The requests of a transactional writer, by API number."""
 
 _LENGTH = struct.Struct(">i")
+_API_VERSIONS = 18  # a request that changes nothing
 _HEAD = struct.Struct(">hhih")  # API, version, correlation id, length of the client id
+
+
+Answer = Callable[[bytes], bytes]
+"""Makes the answer to a request, both with their length field."""
 
 
 class Request(NamedTuple):
@@ -50,6 +56,10 @@ class Fate:
     held: bool = False
     """True: it arrives at `Proxy.release` only, over another connection; this one is silent until the client closes it.
     """
+    answer: Answer | None = None
+    """Makes the answer of a request in place of the broker's."""
+    done: bool = True
+    """False: the broker does not see a request with such an answer."""
     then: Callable[[], None] | None = None
     """Called in the relay's thread just before the connection is cut."""
 
@@ -65,6 +75,8 @@ class Proxy:
         """Called for every request."""
         self.delay = 0.0
         """Seconds of delay of each request and each answer."""
+        self.rate = math.inf
+        """Bytes a second in each direction of a connection."""
         self.cuts = 0
         self.held: list[bytes] = []
         """Requests that have not arrived yet."""
@@ -148,7 +160,7 @@ class Proxy:
             there, back = await asyncio.open_connection("127.0.0.1", self._target)
         except OSError:  # the broker is down
             return
-        fates: dict[int, Fate] = {}
+        fates: dict[int, tuple[Fate, bytes]] = {}
         both = [
             asyncio.create_task(self._requests(reader, back, fates)),
             asyncio.create_task(self._answers(there, writer, fates)),
@@ -161,13 +173,15 @@ class Proxy:
             await asyncio.gather(*both, return_exceptions=True)
             back.transport.abort()
 
-    async def _wait_until_flowing(self) -> None:
-        if self.delay:
-            await asyncio.sleep(self.delay)
+    async def _wait_until_flowing(self, size: int = 0) -> None:
+        if pause := self.delay + size / self.rate:
+            await asyncio.sleep(pause)
         while not self._flowing.is_set():
             await asyncio.sleep(0.02)
 
-    async def _requests(self, reader: asyncio.StreamReader, back: asyncio.StreamWriter, fates: dict[int, Fate]) -> None:
+    async def _requests(
+        self, reader: asyncio.StreamReader, back: asyncio.StreamWriter, fates: dict[int, tuple[Fate, bytes]]
+    ) -> None:
         with suppress(OSError, asyncio.IncompleteReadError):
             while True:
                 frame = await _frame(reader)
@@ -175,30 +189,33 @@ class Proxy:
                 start = _LENGTH.size + _HEAD.size
                 client = frame[start : start + max(0, length)].decode(errors="replace")
                 fate = self.rule(Request(api, client, len(frame)))
-                await self._wait_until_flowing()
+                await self._wait_until_flowing(len(frame))
                 if fate.held:
                     self.held.append(frame)
                     while await reader.read(2**16):
                         pass
                     return
-                back.write(frame if fate.bytes is None else frame[: fate.bytes])
+                fates[number] = fate, frame if fate.answer else b""
+                sent = frame if fate.done else _LENGTH.pack(_HEAD.size) + _HEAD.pack(_API_VERSIONS, 0, number, -1)
+                back.write(sent[: fate.bytes])
                 await back.drain()
                 if fate.bytes is not None:
                     self._cut(fate)
                     return
-                fates[number] = fate
 
-    async def _answers(self, there: asyncio.StreamReader, writer: asyncio.StreamWriter, fates: dict[int, Fate]) -> None:
+    async def _answers(
+        self, there: asyncio.StreamReader, writer: asyncio.StreamWriter, fates: dict[int, tuple[Fate, bytes]]
+    ) -> None:
         with suppress(OSError, asyncio.IncompleteReadError):
             while True:
                 frame = await _frame(there)
                 (number,) = _LENGTH.unpack_from(frame, _LENGTH.size)
-                fate = fates.pop(number, PASSED)
+                fate, request = fates.pop(number, (PASSED, b""))
                 if not fate.answered:
                     self._cut(fate)
                     return
-                await self._wait_until_flowing()
-                writer.write(frame)
+                await self._wait_until_flowing(len(frame))
+                writer.write(frame if fate.answer is None else fate.answer(request))
                 await writer.drain()
 
     def _cut(self, fate: Fate) -> None:
