@@ -8,7 +8,7 @@ import pytest
 from support.fakes import HORIZONS, INPUT, QUANTILES, TOPICS, FakeForecaster, make_task
 from support.inputs import cut, mixed
 from support.seeds import seeds
-from support.streams import small
+from support.streams import learning_often
 
 from streamrnn.core.config import AlertConfig, AnomalyRule, Threshold
 from streamrnn.records import Output, Record
@@ -36,10 +36,7 @@ def forecaster(kind: str) -> Any:
     """A forecaster that learns often."""
     if kind == "fake":
         return FakeForecaster(every=3, most=40)
-    return small(
-        networks=3 if kind == "three networks" else 1, horizons=HORIZONS, quantiles=QUANTILES, hidden_size=4, window=4,
-        every=2, most=40, head_every=1, head_most=30, batch=4, replay=4, **KINDS_OF.get(kind, {}),
-    )  # fmt: skip
+    return learning_often(networks=3 if kind == "three networks" else 1, **KINDS_OF.get(kind, {}))
 
 
 def task_of(kind: str, *, every: int = 3, on_change: bool = True, **changes: Any) -> Task:
