@@ -326,7 +326,7 @@ class Task(SavedTask):
         self, *, max_ahead: int | None = None, ttl: int | None = None, evict: Eviction = "none",
         stale: int | None = None,
     ) -> None:  # fmt: skip
-        """End series by these rules, named as in `SeriesRules`; to be called before `load` and `feed`."""
+        """End series by rules, which `SeriesRules` describes; to be called before `load` and `feed`."""
         rules = SeriesRules(max_ahead, ttl, evict, stale)
         self._ends = SeriesEnds(
             rules, forecaster=self._forecaster, admission=self._admission, snapshot=self._snapshot
