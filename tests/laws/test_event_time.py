@@ -1,4 +1,4 @@
-"""Laws of event time: what a task says does not depend on how late, within the grace, its records arrive."""
+"""Laws of event time: the outputs of a task do not depend on how late, within the grace, its records arrive."""
 
 import json
 import random

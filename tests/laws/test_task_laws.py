@@ -1,4 +1,4 @@
-"""Laws of the task: what it says is a function of its records, and every record ends somewhere, once."""
+"""Laws of the task: its outputs are a function of its records, and every record ends somewhere, once."""
 
 import json
 import random
@@ -49,7 +49,7 @@ def task_of(kind: str, *, every: int = 3, on_change: bool = True, **changes: Any
 
 
 def run(task: Task, feeds: list[list[Record]]) -> list[Output]:
-    """All that a task says to some feeds."""
+    """Return all outputs for some feeds."""
     return [output for feed in feeds for output in task.feed(feed)[0]]
 
 
@@ -69,7 +69,7 @@ def test_cuts_change_nothing(kind: str, seed: int) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("seed", seeds(2, 8))
 def test_saving_and_loading_changes_nothing(kind: str, seed: int) -> None:
-    """A task saved and loaded any number of times, page by changed page, says what an uninterrupted one says."""
+    """A task saved and loaded any number of times, page by changed page, has the outputs of an uninterrupted one."""
     chance = random.Random(seed)
     records = mixed(COUNT, seed=seed, keys=chance.choice([1, 7, 40]))
     expected = run(task_of(kind), [records])
