@@ -287,7 +287,7 @@ def same_as_uninterrupted(broker: str, topic: str) -> None:
 def test_a_daemon_killed_again_and_again_writes_every_forecast_once(
     broker: str, name: str, tmp_path: Path, fork_server: ForkServer
 ) -> None:
-    """Killed in a learning step and at any moment, the daemon has written the outputs of an uninterrupted run, once each."""
+    """Killed in a learning step and at any moment, the daemon has the outputs of an uninterrupted run, once each."""
     exactly_once(broker, name, tmp_path, fork_server, lives=["learning", "any moment"], count=900, seed=1)
 
 
