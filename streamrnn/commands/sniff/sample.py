@@ -9,12 +9,12 @@ from typing import NamedTuple
 
 from streamrnn.errors import InputError, LogError
 from streamrnn.log import Log
-from streamrnn.log.files.table import ARROW
 from streamrnn.log.files.text import find_encoding
 from streamrnn.records import Record, TopicPartition
 
 LARGEST_FILE = 64 * 1024 * 1024
 """Bytes of a file that are read."""
+ARROW = (".parquet", ".pq", ".arrow", ".feather", ".ipc")
 LARGEST_TABLE = 512 * 1024
 """Bytes of a table that are read."""
 LINES = (".jsonl", ".ndjson", ".log", ".txt", ".lp", ".influx", ".line")
