@@ -242,7 +242,7 @@ class StepReport:
     """Records that retention had deleted before they were read."""
 
     def count_learning(self, learner: str, step: LearningStep, *, skipped: int, rolled_back: int) -> None:
-        """Count a learning step, unless earlier weights were restored in its place."""
+        """Count a step of a learner, HEAD or WHOLE, that was `skipped` (1) or not (0); `rolled_back`: none was made."""
         self.rollbacks += rolled_back
         if not rolled_back:
             self.learning_steps += 1

@@ -12,9 +12,9 @@ the times of other records. With the limit `max_ahead`:
    as the next usable record confirms it: one of another key within the limit of it, or the third in a row of the same
    key. Any record that is believed in between ends the jump.
 
-A silence longer than the limit hence costs one or two dead letters per partition, and one record dated 2100 costs one,
-and nothing else. The other order, to believe the first record and to correct it later, would cost every silence
-nothing, but a wrong clock the records that are late until the correction.
+A silence longer than the limit costs one or two dead letters per partition, and one record dated 2100 costs one. To
+believe the first record of a jump, and to correct that later, would cost nothing after a silence; but after a wrong
+clock, it would cost all records that are late until the correction.
 
 The stream time itself may be wrong, if the first record of all was. It is set back after RETURN records in a row that
 lie further behind it than the limit, without a timestamp that agrees with it: late records of one device between those

@@ -130,7 +130,7 @@ class NameIndex:
         text, bounds = grown(text, int(ends[-1]) + WORD), grown(bounds, self._count + 1)
         text[before : ends[-1]] = np.frombuffer(b"".join(names), np.uint8)
         bounds[first + 1 : self._count + 1] = ends
-        table, rebuilt = _roomy(table, self._count)
+        table, rebuilt = _table_for(table, self._count)
         self.arrays = NameArrays(text, bounds, table)
         _insert_names(self.arrays, 0 if rebuilt else first, self._count)
 
@@ -149,7 +149,7 @@ class PairIndex:
     def extend(self, pairs: Sequence[tuple[int, int]]) -> None:
         """Add pairs, none of which was added before."""
         first, self._count = self._count, self._count + len(pairs)
-        codes, (table, rebuilt) = grown(self.arrays.pairs, self._count), _roomy(self.arrays.table, self._count)
+        codes, (table, rebuilt) = grown(self.arrays.pairs, self._count), _table_for(self.arrays.table, self._count)
         codes[first : self._count] = [first << 32 | second for first, second in pairs]
         self.arrays = PairArrays(codes, table)
         _insert_pairs(self.arrays, 0 if rebuilt else first, self._count)
@@ -164,7 +164,7 @@ def grown(array: NDArray[Entry], count: int) -> NDArray[Entry]:
     return larger
 
 
-def _roomy(table: Slots, count: int) -> tuple[Slots, bool]:
+def _table_for(table: Slots, count: int) -> tuple[Slots, bool]:
     """Return a table for `count` entries, and whether it is a new, empty one."""
     if 2 * count <= len(table):
         return table, False

@@ -44,7 +44,7 @@ class LateVotes:
     """Late observations in a row of series whose latest time lies further ahead of the stream time than `max_ahead`.
 
     Such a time was accepted before the limit was set, or as the first one of all. After VOTES of them, which are dead
-    letters, the series goes on from the time of the last one.
+    letters, the time of the series is set back to that of the last one.
     """
 
     def __init__(self, *, max_ahead: int) -> None:
@@ -66,7 +66,7 @@ class LateVotes:
         self._votes.update(votes)
 
     def set_back(self, rows: Iterable[int]) -> None:
-        """Let series go on after their last vote."""
+        """Set the latest times of series back to those of their last votes."""
         for row in rows:
             _, last = self._votes.pop(row)
             self._returned.append((row, last))

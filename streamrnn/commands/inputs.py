@@ -11,7 +11,7 @@ from streamrnn.formats.csv import column_path, joined_name
 from streamrnn.log.files import LinesFile
 from streamrnn.log.files.columns import CsvMapping, find_csv, list_columns
 from streamrnn.log.files.dialect import CsvOptions
-from streamrnn.log.files.table import TableFile, stem
+from streamrnn.log.files.table import ARROW, TABLES, TableFile, stem
 from streamrnn.mapping.conditions import parse_condition
 from streamrnn.mapping.fields import is_pattern
 from streamrnn.mapping.paths import HEADER, RECORD, getter
@@ -21,9 +21,7 @@ from streamrnn.settings import Settings
 from streamrnn.settings.sections import InputSettings
 from streamrnn.timestamps import parse_iso
 
-TABLES = (".csv", ".tsv", ".txt", ".dat")
 LINES = (".jsonl", ".ndjson", ".lp")
-ARROW = (".parquet", ".pq", ".arrow", ".feather", ".ipc")
 _TIME = "record:timestamp"
 
 

@@ -6,6 +6,7 @@ of numpy, numba and torch, so that the settings load without them.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from typing import Literal
 
 VariantName = Literal["full", "lean"]
@@ -15,6 +16,16 @@ DetectorName = Literal["none", "adwin", "page_hinkley", "kswin"]
 BoundRule = Literal["auto"] | tuple[float, float]
 """Lower and upper bound of the quantiles of a series, infinite: none; `auto`: found in its values."""
 SideName = Literal["both", "up", "down"]
+
+
+def matches_name(pattern: str, name: str) -> bool:
+    """Return whether a name equals a pattern, or matches it as a shell pattern, such as `disk_*`."""
+    return name == pattern or fnmatchcase(name, pattern)
+
+
+def matches_series(pattern: str, series: str) -> bool:
+    """Return whether a series, `key/field`, matches a pattern: of its field, or with a slash of its whole name."""
+    return matches_name(pattern, series if "/" in pattern else series.rpartition("/")[2])
 
 
 @dataclass(frozen=True)

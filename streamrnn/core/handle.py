@@ -40,7 +40,7 @@ class Handle(Generic[T]):
     """Passes a tuple of arrays, numbers and such tuples to compiled functions, at the price of one argument."""
 
     def __init__(self, content: T, like: "Handle[T] | None" = None) -> None:
-        """Store where the arrays are; `like` is a handle of arrays of the same types, which are found slowly."""
+        """Store the addresses of the arrays; their types are those of `like`, if given, as finding them is slow."""
         self.content = content  # the arrays must live as long as their addresses are used
         self._memory = np.zeros(LARGEST, np.uint8)
         self.address = self._memory.ctypes.data
@@ -49,7 +49,7 @@ class Handle(Generic[T]):
             raise ValueError(f"a handle of {self._numba_type_} needs more than {LARGEST} bytes")
 
 
-class Rooms(Generic[T]):
+class HandlePool(Generic[T]):
     """Handles of a wave's arrays by its number of rows; the arrays of FEW rows are used again by the next such wave."""
 
     def __init__(self, allocate: "Callable[[int], T]") -> None:

@@ -37,6 +37,12 @@ class HoltWinters:
     Equations: Hyndman & Athanasopoulos, Forecasting: Principles and Practice, 8.3 and 8.4. The level starts as the
     mean of the first `period` values and the season as their distances from it; before that, and with a period of 0,
     there is no seasonal component.
+
+    Args:
+        horizons: Steps (K).
+        period: Rows of a season; 0: none.
+        smoothings: Of the level; the filter with the smallest one-step errors forecasts.
+        damping: Factor by which the trend fades with each step.
     """
 
     def __init__(

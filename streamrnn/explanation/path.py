@@ -2,7 +2,7 @@
 
 At the configured horizons they are those that were published. In between, the median follows the seasonal profiles of
 the series, moved so that it meets the published medians, and the distances of the other quantiles from it are
-interpolated; both along the square root of the steps. Beyond the last configured horizon the median goes on along the
+interpolated; both along the square root of the steps. Beyond the last configured horizon the median follows the
 profiles, and the distances grow as the changes of the series do.
 
 A profile has a weight by the past errors of its point forecasts, where these were smallest relative to persistence: at
@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamrnn.core.clock.season_clock import DAY, HOUR, TIE, WEEK, SeasonClock
-from streamrnn.core.clock.zones import StepFunction
+from streamrnn.core.clock.zones import offsets_at
 from streamrnn.core.forecaster import CoreForecaster, Forecasts
 from streamrnn.core.jit import Floats, Integers
 from streamrnn.core.series.lean_state import LEAN_EXPERTS
@@ -115,14 +115,10 @@ def _turns(clock: SeasonClock, times: Floats, first: float, period: float) -> Fl
     follows = period % DAY == 0 or (period % HOUR == 0 and DAY % period == 0)
     if len(clock.zone.offsets) == 0 or not follows:
         return (times - first) / period
-    shown = times + _offsets(clock.zone, times)
+    shown = times + offsets_at(clock.zone, times)
     if period % WEEK == 0:
-        shown = shown + _offsets(clock.days, times)
-    return np.asarray((shown - (first + float(_offsets(clock.zone, np.array([first]))[0]) - TIE)) / period)
-
-
-def _offsets(function: StepFunction, times: Floats) -> Floats:
-    return np.asarray(function.offsets[np.searchsorted(function.changes, times, "right")], np.float64)
+        shown = shown + offsets_at(clock.days, times)
+    return np.asarray((shown - (first + float(offsets_at(clock.zone, np.array([first]))[0]) - TIE)) / period)
 
 
 def _between(bins: Floats, at: Floats) -> Floats:

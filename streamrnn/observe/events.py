@@ -139,7 +139,7 @@ EVENTS = {
         ("topics",),
     ),
     "records_missing": Event(
-        "warning", "Retention has deleted records that were not read yet; the task goes on behind them.",
+        "warning", "Retention has deleted records that were not read yet; the task continues behind them.",
         (*TASK, "first", "count"),
     ),
     "topic_accepted": Event(

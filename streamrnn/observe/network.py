@@ -11,7 +11,13 @@ _WITH_PORT = re.compile(r":[0-9]+$", re.ASCII)
 
 
 def open_listener(host: str, port: int, *, section: str, backlog: int) -> socket.socket:
-    """Return a socket that listens on an address; `::` also accepts IPv4. `section` is that of the configuration.
+    """Return a socket that listens on an address.
+
+    Args:
+        host: The address; `::` also accepts IPv4.
+        port: 0: any free one.
+        section: That of the configuration, for messages.
+        backlog: Connections that may wait to be accepted.
 
     Raises:
         ConfigError: the address cannot be listened on.

@@ -16,7 +16,11 @@ Limit = Annotated[int, Query(description="Maximum number of items", ge=1, le=100
 
 
 def find_slot(store: Store, name: str, topic: str | None, partition: int | None) -> int:
-    """Return the slot of a series; raise HTTPException 404 without one."""
+    """Return the slot of the first series called `name`, of this topic and partition if given.
+
+    Raises:
+        HTTPException: 404, there is no such series.
+    """
     slot = store.history.slots.find(name, topic, partition)
     if slot is None:
         raise HTTPException(404, f"no series {name!r}; GET /series?search= lists the available series")

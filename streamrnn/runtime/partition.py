@@ -42,18 +42,18 @@ _offset = attrgetter("offset")
 class OwnedPartition:
     """An input partition that the log has assigned to this process, from `open` to `close`.
 
-    `topics` are those that its task writes to. After a LogError close it and open a new one; or `suspend` it and open
-    it again, which keeps its state in memory.
+    After a LogError close it and open a new one; or `suspend` it and open it again, which keeps its state in memory.
+
+    Args:
+        log: The log.
+        partition: The input partition.
+        source: Makes its task.
+        topics: Those that its task writes to.
+        start: Where it starts to read without a commit.
     """
 
     def __init__(
-        self,
-        *,
-        log: Log,
-        partition: TopicPartition,
-        source: TaskSource,
-        topics: OutputTopics,
-        start: StartPolicy,
+        self, *, log: Log, partition: TopicPartition, source: TaskSource, topics: OutputTopics, start: StartPolicy
     ) -> None:
         self.partition = partition
         self.is_open = False
@@ -130,6 +130,12 @@ class OwnedPartition:
         """Changes since the last snapshot was begun."""
         return Unsaved(self.position - max(self.begun, self.snapshot), *self._task.unsaved, self._learned)
 
+    def lag(self) -> int:
+        """Return the number of input records that have not been processed yet. Raises LogError."""
+        _, following = self._log.bounds(self.partition)
+        position = max(self.position, self._log.position(self.partition))  # all that was polled has been fed
+        return max(0, following - position)
+
     def open(self, resume: Resume | None = None) -> None:
         """Take the partition over from its previous owner, and restore its state; with `resume` as `resume_task` does.
 
@@ -176,7 +182,7 @@ class OwnedPartition:
         self._suspended = True
 
     def _rejoin(self) -> bool:
-        """Go on with the task in memory; return False if another process, or a failed commit, has changed the log."""
+        """Continue with the task in memory; return False if another process, or a failed commit, changed the log."""
         committed = self._log.committed(self.partition)
         found: tuple[int, int | None] = (0, None)
         if committed is not None:

@@ -1,4 +1,4 @@
-"""What a partition continues from: its task with the saved state, and the place of that in the log."""
+"""What a partition continues from: its task with the saved state, and the offset to read from."""
 
 import logging
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -90,7 +90,7 @@ def restore_partition(
     committed, bounds, pieces = log.committed(partition), log.bounds(partition), log.read_state(state)
     if log.committed(partition) != committed:
         raise Fenced(f"{partition} was committed by another process during the restore: it has taken over")
-    places: dict[str, Any] = {"bounds": bounds, "topic": state.topic, "topic_id": topic_id}
+    where: dict[str, Any] = {"bounds": bounds, "topic": state.topic, "topic_id": topic_id}
     before = known_topic(partition, committed, pieces)
     if start.accept_new_topic and pieces and before and topic_id and before != topic_id:
         logger.warning("topic_accepted", extra=partition._asdict())
@@ -100,10 +100,10 @@ def restore_partition(
         source = source.for_replay(recorded)
     task = source.make(partition)
     if resume is not None:
-        manifest, position, _ = resume_task(task, committed, pieces, start=resume, **places)
+        manifest, position, _ = resume_task(task, committed, pieces, start=resume, **where)
         release_memory()
         return RestoredTask(task, source, recorded, position, manifest.began, manifest.commit)
-    found = restore_task(task, committed, pieces, release=True, **places)
+    found = restore_task(task, committed, pieces, release=True, **where)
     release_memory()
     if committed is None or found is None:
         position = bounds[start.position == "latest"]

@@ -86,13 +86,12 @@ class CommitSchedule:
             return
         owned.lag_error = ""
         try:
-            _, following = log.bounds(owned.partition)
-            position = max(owned.position, log.position(owned.partition))  # all that was polled has been fed
+            records = owned.lag()
         except LogError as error:  # the task can continue
             owned.lag_error = str(error)
             logger.warning("lag_unknown", extra={**owned.partition._asdict(), "error": str(error)})
         else:
-            self._hooks.observer.lag(owned.partition, max(0, following - position))
+            self._hooks.observer.lag(owned.partition, records)
         owned.next_lag_check = self._now() + LAG_SECONDS
         if not owned.lag_error and self._now() >= owned.next_blocked_check:
             self._report_blocked(log, owned)
@@ -107,11 +106,11 @@ class CommitSchedule:
             logger.warning("lag_unknown", extra={**partition._asdict(), "error": str(error)})
             return
         now = self._now()
-        for place, (readable, end) in found.items():
-            before, since, waited_before = self._readable.get(place, (-1, now, 0.0))
+        for each, (readable, end) in found.items():
+            before, since, waited_before = self._readable.get(each, (-1, now, 0.0))
             waited = now - since if before == readable < end else 0.0
-            self._readable[place] = (readable, now - waited, waited)
-            self._hooks.observer.blocked(partition, place.topic, waited)
+            self._readable[each] = (readable, now - waited, waited)
+            self._hooks.observer.blocked(partition, each.topic, waited)
             if waited_before < HANGING_SECONDS <= waited:
-                details = {"blocked": place.topic, "offset": readable, "seconds": round(waited)}
+                details = {"blocked": each.topic, "offset": readable, "seconds": round(waited)}
                 logger.warning("transaction_hanging", extra={**partition._asdict(), **details})

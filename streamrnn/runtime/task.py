@@ -52,9 +52,15 @@ Timed = Callable[[str], AbstractContextManager[object]]
 class Task(SavedTask):
     """Forecasts the series of one input partition.
 
-    `decoder.mapping` is used, where there is one, to scan records as columns. `encode` has the horizons and quantiles
-    of the new `forecaster`. Forecasts of `covariates` are not published. With an `event_order` observations wait in it.
-    `strict` rejects state of another numeric fingerprint.
+    Args:
+        decoder: Decodes records; its `mapping`, if it has one, is used to scan them as columns.
+        encode: Encodes outputs, with the horizons and quantiles of the forecaster.
+        forecaster: A new one.
+        max_series: Most series of the partition.
+        covariates: Fields whose forecasts are not published.
+        event_order: Where observations wait for earlier ones; None: none do.
+        strict: Reject state of another numeric fingerprint.
+        timed: Times the stages.
     """
 
     def __init__(
@@ -80,7 +86,7 @@ class Task(SavedTask):
         self._timed = timed
         self.event_order = event_order
         self._left: EventOrder | None = None
-        """Observations that waited under an earlier configuration, which go on with the next feed."""
+        """Observations that waited under an earlier configuration, which the next feed releases."""
         self._covariates = frozenset(covariates)
         self._mapping = decoder.mapping if event_order is None else None
         self._admission = Admission(
@@ -320,7 +326,7 @@ class Task(SavedTask):
         self, *, max_ahead: int | None = None, ttl: int | None = None, evict: Eviction = "none",
         stale: int | None = None,
     ) -> None:  # fmt: skip
-        """End series by these rules, see `SeriesRules`; to be called before `load` and `feed`."""
+        """End series by rules, which `SeriesRules` describes; to be called before `load` and `feed`."""
         rules = SeriesRules(max_ahead, ttl, evict, stale)
         self._ends = SeriesEnds(
             rules, forecaster=self._forecaster, admission=self._admission, snapshot=self._snapshot

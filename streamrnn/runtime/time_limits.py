@@ -69,7 +69,7 @@ class Backoff:
 
 
 def continued(before: Backoff | None, now: float, limit: float, offset: int) -> Backoff:
-    """Return the retries of a partition that has failed at an offset, which go on if the limit is the same."""
+    """Return the retries of a partition that has failed at an offset: those `before`, if they have the same limit."""
     backoff = before if before is not None and before.limit == limit else Backoff(now, limit)
     backoff.offset = max(backoff.offset, offset)
     return backoff

@@ -36,10 +36,10 @@ def _record(number: int) -> Record:
     return Record("warm-up", 0, number, INTERVAL * (1 + number), b"warm-up", value)
 
 
-def finish_in_thread(call: Callable[[], None], go_on: Callable[[], bool]) -> bool:
-    """Make a call in a thread of its own, and raise what it raises; return False if `go_on` did before it ended.
+def finish_in_thread(call: Callable[[], None], keep_waiting: Callable[[], bool]) -> bool:
+    """Make a call in a thread of its own, and raise what it raises; return False if `keep_waiting` did before it ended.
 
-    `go_on` is called several times a second meanwhile.
+    `keep_waiting` is called several times a second meanwhile.
     """
     done: Future[None] = Future()
 
@@ -52,7 +52,7 @@ def finish_in_thread(call: Callable[[], None], go_on: Callable[[], bool]) -> boo
 
     Thread(target=work, name="warm-up", daemon=True).start()
     while not wait([done], WAIT_SECONDS).done:
-        if not go_on():
+        if not keep_waiting():
             return False
     done.result()
     return True

@@ -29,22 +29,22 @@ MISSING_TOPIC_SECONDS = 1.0  # between two checks for a missing input topic
 class Worker:
     """Runs the tasks of the partitions that the log assigns to this process.
 
-    `connect` opens the log, `make_task` returns a new task for a partition, `outputs` maps input topics to output
-    topics, and `start` says where partitions start to read.
+    Args:
+        connect: Opens the log.
+        make_task: Returns a new task for a partition, or makes tasks under several settings.
+        outputs: Output topics by input topic.
+        start: Where partitions start to read.
+        commits: How often they commit.
+        hooks: What the loop reports to, and calls around its work.
+        limits: Its time limits, and the size of a poll.
+        clock: Decides when something happens.
     """
 
     def __init__(
-        self,
-        *,
-        connect: Callable[[], Log],
-        make_task: Callable[[TopicPartition], Task] | TaskSource,
-        outputs: Mapping[str, OutputTopics],
-        start: StartPolicy,
-        commits: CommitPolicy,
-        hooks: Hooks,
-        limits: Limits = Limits(),  # noqa: B008 -- frozen
-        clock: Clock = time,
-    ) -> None:
+        self, *, connect: Callable[[], Log], make_task: Callable[[TopicPartition], Task] | TaskSource,
+        outputs: Mapping[str, OutputTopics], start: StartPolicy, commits: CommitPolicy, hooks: Hooks,
+        limits: Limits = Limits(), clock: Clock = time,  # noqa: B008 -- frozen
+    ) -> None:  # fmt: skip
         self.not_ready_reason = "the log is not connected yet"
         """Why records are not being processed; empty if they are."""
         self.heartbeat = clock.monotonic()
@@ -52,7 +52,7 @@ class Worker:
         self.joined = False
         """Whether this process may be a member of the log's group, which it then has to leave."""
         self.warming_up = False
-        """Whether the warm-up goes on; after `run`, in a thread that outlives it."""
+        """Whether the kernels are still being loaded; after `run`, in a thread that outlives it."""
         self._connect = connect
         self._source = make_task if isinstance(make_task, TaskSource) else TaskSource(make_task)
         self._outputs = outputs
@@ -205,10 +205,10 @@ class Worker:
             self._observer.assigned(partition)
         if partitions and not self._warm:
             self._warm = self.warming_up = True
-            self.warming_up = not finish_in_thread(self._hooks.warm_up, self._waits)
+            self.warming_up = not finish_in_thread(self._hooks.warm_up, self._report_progress)
 
-    def _waits(self) -> bool:
-        """Report progress, and return whether no stop has come."""
+    def _report_progress(self) -> bool:
+        """Report that the loop is alive; return False if it is to stop."""
         self.heartbeat = self._now()
         return not self._stopping
 
@@ -280,7 +280,7 @@ class Worker:
     def _commit_and_check_lag(self, log: Log, owned: OwnedPartition) -> None:
         if not owned.is_open:
             return
-        if (report := self._silence.beat_if_due(log, owned)) is not None:
+        if (report := self._silence.beat_if_due(owned)) is not None:
             self._observer.stepped(report)
         self._schedule.commit_if_due(owned, len(self._owned))
         self._schedule.report_lag_if_due(log, owned)

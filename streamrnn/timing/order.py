@@ -40,7 +40,7 @@ class EventOrder:
         self.held = 0
         """Values that wait."""
         self.early = 0
-        """Values that went on early because too many were waiting, since the last report."""
+        """Values that were released early because too many were waiting, since the last report."""
         self.drops: Counter[str] = Counter()
         """Dropped values by reason, since the last report."""
         self._rule = rule

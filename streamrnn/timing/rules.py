@@ -34,5 +34,5 @@ class TimingRule:
     duplicates: Duplicates = "first"
     """Which one counts of several values that wait, of one series and time."""
     max_held: int = MOST_HELD
-    """Largest number of values that wait; beyond it the oldest ones go on early."""
+    """Largest number of values that wait; beyond it the oldest ones are released early."""
     window: WindowRule | None = None

@@ -147,13 +147,22 @@ class OutputEncoder:
         self, names: Sequence[str], rows: NDArray[np.int64], values: NDArray[np.float64], times: NDArray[np.int64],
         offsets: NDArray[np.int64], forecasts: "Forecasts", *, stale: bool = False,
     ) -> list[Output]:  # fmt: skip
-        """Return one record per row of a wave: `rows` (B,), indexes into `names`, observations and records (B,).
+        """Return one record per row of a wave.
 
-        The record's timestamp is the event time, or 0 for a time before 1970, which no log can store. Numbers that are
-        not finite, which no input can cause, raise StreamrnnError.
+        The record's timestamp is the event time, or 0 for a time before 1970, which no log can store.
+
+        Args:
+            names: Names of all series.
+            rows: Indexes into them, (B,).
+            values: The observations, (B,).
+            times: Their event times, (B,) ms.
+            offsets: Those of the input records, (B,).
+            forecasts: Of the wave.
+            stale: Whether they are of series that have stopped.
 
         Raises:
             LogError: the schema registry is unavailable.
+            StreamrnnError: a number is not finite, which no input can cause.
         """
         self._learn_names(names)
         if self._model != forecasts.model:

@@ -92,7 +92,15 @@ def with_joint(documents: Sequence[bytes], found: "JointScores") -> list[bytes]:
 def describe_crossing(
     found: "ThresholdForecasts", target_times: "NDArray[np.int64]", horizons: Sequence[int], b: int, t: int
 ) -> dict[str, Any]:
-    """Return threshold t of observation b, with the first horizon at which its crossing is expected, if it is."""
+    """Return a threshold as JSON, with the first horizon at which its crossing is expected, if it is.
+
+    Args:
+        found: The threshold forecasts of a wave.
+        target_times: Of the wave, (B, H) ms.
+        horizons: Steps ahead, (H,).
+        b: Index of the observation in the wave.
+        t: Index of the threshold.
+    """
     threshold, h = found.thresholds[t], int(found.crossings[b, t])
     crossing: dict[str, Any] = {"level": threshold.level, "direction": threshold.direction}
     if h == NO_CROSSING:
@@ -101,12 +109,26 @@ def describe_crossing(
     return crossing | first | {"probability": float(found.probabilities[b, t, h])}
 
 
+def _status_of(forecasts: "Forecasts", b: int) -> int:
+    """Return the number of the status of forecast b; see `STATUS_NAMES`."""
+    return WARMING if forecasts.warming[b] else DRIFTING if forecasts.drifting[b] else OK
+
+
 def encode_silence(
     wave: WaveRecords, b: int, *, begins: bool, forecasts: "Forecasts", topic: TopicPartition, source: TopicPartition
 ) -> Output:
-    """Return the event that the silence of the series of observation b begins, or ends with it."""
+    """Return the event that the silence of a series begins, or ends.
+
+    Args:
+        wave: The observations.
+        b: Index of that of the series in the wave, with which the silence ends.
+        begins: Whether it begins.
+        forecasts: Of the wave.
+        topic: Partition to write to.
+        source: Input partition.
+    """
     series, time = wave.names[wave.rows[b]], int(wave.times[b])
-    status = STALE if begins else WARMING if forecasts.warming[b] else DRIFTING if forecasts.drifting[b] else OK
+    status = STALE if begins else _status_of(forecasts, b)
     document = {
         "series": series, "time": time, "event": SILENCE_BEGINS if begins else SILENCE_ENDS,
         "value": float(wave.values[b]), "anomaly_score": float(forecasts.anomaly[b]), "status": STATUS_NAMES[status],
@@ -118,17 +140,24 @@ def encode_silence(
 def encode_events(
     wave: WaveRecords, forecasts: "Forecasts", *, horizons: Sequence[int], topic: TopicPartition, source: TopicPartition
 ) -> list[tuple[int, str, Output]]:
-    """Return the events of a wave, read from `source`, in order: index of the observation, kind and record."""
+    """Return the events of a wave in order: index of the observation, kind and record.
+
+    Args:
+        wave: The observations.
+        forecasts: Of the wave, with what has changed.
+        horizons: Steps ahead, (H,).
+        topic: Partition to write to.
+        source: Input partition.
+    """
     changes, events = forecasts.changes, list[tuple[int, str, Output]]()
     for b, condition, begins in [] if changes is None else changes.found.tolist():
         kind = _KINDS.get((min(condition, CROSSING), begins))
         if kind is None:
             continue
         series, time = wave.names[wave.rows[b]], int(wave.times[b])
-        status = WARMING if forecasts.warming[b] else DRIFTING if forecasts.drifting[b] else OK
         document: dict[str, Any] = {
             "series": series, "time": time, "event": kind, "value": float(wave.values[b]),
-            "anomaly_score": float(forecasts.anomaly[b]), "status": STATUS_NAMES[status],
+            "anomaly_score": float(forecasts.anomaly[b]), "status": STATUS_NAMES[_status_of(forecasts, b)],
         }  # fmt: skip
         if condition >= CROSSING and forecasts.thresholds is not None:
             targets, threshold = forecasts.target_times, condition - CROSSING

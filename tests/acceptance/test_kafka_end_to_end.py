@@ -163,16 +163,16 @@ def stream(count: int, chance: random.Random) -> list[Record]:
 
 
 def uninterrupted(settings: Settings, topic: str, records: Sequence[Record]) -> list[Output]:
-    """What one task per partition says to the whole input, in one go, by topic and partition."""
-    said: list[Output] = []
+    """Return the outputs of one task per partition for the whole input, fed at once."""
+    outputs: list[Output] = []
     for number in (0, 1):
         task = app.task(settings, TopicPartition(topic, number))
-        said += task.feed([record for record in records if record.partition == number])[0]
-    return said
+        outputs += task.feed([record for record in records if record.partition == number])[0]
+    return outputs
 
 
 def seen(record: Output | Record) -> tuple[object, ...]:
-    """What must be the same in a record."""
+    """Return what must be the same in a record."""
     return record.partition, record.key, record.value, record.timestamp, record.headers
 
 
@@ -224,7 +224,7 @@ class Victim:
         """Records of which the offsets are committed."""
         return sum(self._offsets.committed(partition) for partition in self._partitions)
 
-    def _go_on(self) -> None:
+    def _send_some(self) -> None:
         """Send some more, unless the daemon has enough to do."""
         if self.input.sent - self.committed() < MOST_LAG:
             self.input.send(5)
@@ -235,7 +235,7 @@ class Victim:
         """Live until a learning step, and die in it."""
         with self.life(before=dying(step), fork_server=self._fork_server) as daemon:
             while daemon.process.poll() is None:
-                self._go_on()
+                self._send_some()
             assert daemon.process.returncode == -signal.SIGKILL, daemon.stderr
 
     def killed(self, more: int) -> None:
@@ -243,7 +243,7 @@ class Victim:
         with self.life(fork_server=self._fork_server) as daemon:
             goal = self.committed() + more
             while daemon.alive() and self.committed() < goal:
-                self._go_on()
+                self._send_some()
             daemon.kill()
 
     def finished(self, count: int) -> None:
@@ -287,7 +287,7 @@ def same_as_uninterrupted(broker: str, topic: str) -> None:
 def test_a_daemon_killed_again_and_again_writes_every_forecast_once(
     broker: str, name: str, tmp_path: Path, fork_server: ForkServer
 ) -> None:
-    """Killed in a learning step and at any moment, the daemon has written what an uninterrupted run says, once each."""
+    """Killed in a learning step and at any moment, the daemon has the outputs of an uninterrupted run, once each."""
     exactly_once(broker, name, tmp_path, fork_server, lives=["learning", "any moment"], count=900, seed=1)
 
 

@@ -47,7 +47,7 @@ def tail(waits: list[float]) -> str:
 
 @by_membership
 def test_kills_at_random_instants(broker: str, fleet: FleetFactory, row: Row) -> None:
-    """A reader sees what one undisturbed task says, through a few kills."""
+    """A reader sees the outputs of one undisturbed task, through a few kills."""
     verdict, waits = killed_again_and_again(fleet(broker), 2, random.Random(1))
     row.survive(verdict, 2)
     row.remark = tail(waits)

@@ -36,7 +36,7 @@ def task(partition: TopicPartition) -> Task:
 
 
 def expected(records: list[Record]) -> Found:
-    """What an undisturbed run says to these records."""
+    """Return what an undisturbed run writes for these records."""
     names = OUTPUTS["sensors"]
     return in_one_go(
         task, topic="sensors", outputs=names[:2], state=names.state, records=records, partitions=PARTITIONS
@@ -172,7 +172,7 @@ class Shop(RuleBasedStateMachine):
 
     @invariant()
     def nothing_is_wrong_so_far(self) -> None:
-        """What a reader sees is the beginning of what an undisturbed run says."""
+        """What a reader sees is the beginning of what an undisturbed run writes."""
         judge_part(expected(self.records), there(self.store, state=False)).require()
 
     def teardown(self) -> None:

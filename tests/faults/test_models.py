@@ -30,7 +30,7 @@ SHORT = list(MODELS)[-1:]
     "model", [each if each in SHORT else pytest.param(each, marks=pytest.mark.faults) for each in MODELS]
 )
 def test_a_model_is_killed(broker: str, fleet: FleetFactory, row: Row, model: str) -> None:
-    """While it learns, as often as it has gone on; what it says is what one undisturbed task says."""
+    """While it learns, as often as it has progressed; its outputs are those of one undisturbed task."""
     fields = ("load", "speed")
     with fleet(broker, model=(*WHOLE, *MODELS[model]), fields=fields, partitions=2, seed=len(model)) as one:
         chance = random.Random(model)

@@ -58,7 +58,7 @@ def test_reloads_and_kills_over_sqlite(tmp_path: Path, fork_server: ForkServer, 
             with one.life() as daemon:
                 lives.append(daemon)
                 for _ in range(chance.randrange(3)):
-                    one.goes_on(daemon)
+                    one.progress(daemon)
                     change(file, chance, [daemon])
                 one.send(100)
                 time.sleep(chance.uniform(0.0, 0.6))

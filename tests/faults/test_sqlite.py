@@ -25,7 +25,7 @@ def killed(tmp_path: Path, fork_server: ForkServer, times: int, row: Row, *overr
         for _ in range(times):
             with one.life() as daemon:
                 if chance.random() < 0.7:
-                    one.goes_on(daemon)
+                    one.progress(daemon)
                 end = time.monotonic() + chance.uniform(0.0, 0.4)
                 while time.monotonic() < end:
                     one.send(5)
@@ -35,7 +35,7 @@ def killed(tmp_path: Path, fork_server: ForkServer, times: int, row: Row, *overr
 
 
 def test_kills_over_sqlite(tmp_path: Path, fork_server: ForkServer, row: Row) -> None:
-    """A reader of the file sees what one undisturbed task says."""
+    """A reader of the file sees the outputs of one undisturbed task."""
     killed(tmp_path, fork_server, 5, row)
 
 
@@ -53,7 +53,7 @@ def test_many_kills_over_sqlite(tmp_path: Path, fork_server: ForkServer, row: Ro
 def full_for_a_while(one: Embedded, fill: Callable[[Daemon], None], empty: Callable[[Daemon], None], row: Row) -> None:
     """Let the daemon meet a full disk, say so, and go on when there is space again."""
     with one.life() as daemon:
-        one.goes_on(daemon)
+        one.progress(daemon)
         one.send(400)
         fill(daemon)
         until(lambda: daemon.alive() and any("cannot be written" in line for line in complaints(daemon)), "a complaint")

@@ -2,14 +2,13 @@
 
 import random
 import time
-from collections.abc import Iterator
 from contextlib import closing
 from threading import Event
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from support.log_backends import KafkaWorld, join
+from support.log_backends import KafkaWorld
 
 from streamrnn.errors import Fenced, LogError
 from streamrnn.log import Topic
@@ -25,23 +24,6 @@ pytestmark = [pytest.mark.kafka, pytest.mark.timeout(120)]
 def world(broker: str) -> KafkaWorld:
     """Return the shared broker, accessed through confluent-kafka."""
     return KafkaWorld(broker, "confluent")
-
-
-@pytest.fixture
-def log(world: KafkaWorld, name: str) -> Iterator[Any]:
-    """Yield a log that owns one partition of an input topic."""
-    with closing(world.open(name)) as opened:
-        opened.create([Topic(name, 1), Topic(f"{name}.out", 1)])
-        join(opened, name)
-        yield opened
-
-
-@pytest.fixture
-def transaction(log: Any, name: str) -> Iterator[Any]:
-    """Yield the writer of that partition, with one output sent."""
-    with closing(log.transaction(TopicPartition(name, 0))) as opened:
-        opened.send([Output(f"{name}.out", 0, b"", b"value", 0)])
-        yield opened
 
 
 def test_an_unacknowledged_record_fails_the_commit(world: KafkaWorld, log: Any, transaction: Any, name: str) -> None:

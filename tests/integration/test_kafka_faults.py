@@ -3,13 +3,12 @@
 import gc
 import sys
 import time
-from collections.abc import Iterator
 from contextlib import closing, suppress
 from typing import Any
 
 import pytest
 from support.broker import Broker
-from support.log_backends import KAFKA_CLIENTS, KafkaWorld, join
+from support.log_backends import KafkaWorld, join
 
 from streamrnn.errors import Fenced, LogError
 from streamrnn.log import Topic, Transaction
@@ -23,19 +22,10 @@ pytestmark = [
 ]
 
 
-@pytest.fixture(params=KAFKA_CLIENTS)
-def client(request: pytest.FixtureRequest) -> str:
-    """Return one of the client libraries."""
-    return str(request.param)
-
-
 @pytest.fixture
-def log(broker: str, client: str, name: str) -> Iterator[Any]:
-    """Yield a log that owns one partition of an input topic."""
-    with closing(KafkaWorld(broker, client).open(name)) as opened:
-        opened.create([Topic(name, 1), Topic(f"{name}.out", 1)])
-        join(opened, name)
-        yield opened
+def world(broker: str, client: str) -> KafkaWorld:
+    """Return the shared broker, accessed through each of the clients."""
+    return KafkaWorld(broker, client)
 
 
 def test_no_commit_after_the_membership_ended(log: Any, name: str) -> None:

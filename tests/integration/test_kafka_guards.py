@@ -2,19 +2,17 @@
 
 import time
 import zlib
-from collections.abc import Iterator
 from contextlib import closing
 
 import pytest
 from kafka import errors
 from kafka.producer.transaction_manager import ProducerIdAndEpoch, TransactionalRequestResult
-from support.log_backends import KafkaWorld, join
+from support.log_backends import KafkaWorld
 
 from streamrnn.errors import Fenced, LogError
-from streamrnn.log import Topic
 from streamrnn.log.kafka import KafkaLog
 from streamrnn.log.kafka.writer import KafkaTransaction, Membership, harden
-from streamrnn.records import Output, TopicPartition
+from streamrnn.records import TopicPartition
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(120)]
 
@@ -23,23 +21,6 @@ pytestmark = [pytest.mark.kafka, pytest.mark.timeout(120)]
 def world(broker: str) -> KafkaWorld:
     """Return the shared broker, accessed through kafka-python."""
     return KafkaWorld(broker)
-
-
-@pytest.fixture
-def log(world: KafkaWorld, name: str) -> Iterator[KafkaLog]:
-    """Yield a log that owns one partition of an input topic."""
-    with closing(world.open(name)) as opened:
-        opened.create([Topic(name, 1), Topic(f"{name}.out", 1)])
-        join(opened, name)
-        yield opened
-
-
-@pytest.fixture
-def transaction(log: KafkaLog, name: str) -> Iterator[KafkaTransaction]:
-    """Yield the writer of that partition, with one output sent."""
-    with closing(log.transaction(TopicPartition(name, 0))) as opened:
-        opened.send([Output(f"{name}.out", 0, b"", b"value", 0)])
-        yield opened
 
 
 class Failed:

@@ -2,7 +2,7 @@
 
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack, closing, suppress
 from itertools import product
 from pathlib import Path
@@ -53,13 +53,6 @@ def world(request: pytest.FixtureRequest, broker: str) -> KafkaWorld:
 
 both_protocols = pytest.mark.parametrize("world", KAFKA_MEMBERS, indirect=True)
 """Also with the group protocol `consumer`."""
-
-
-@pytest.fixture
-def stack() -> Iterator[ExitStack]:
-    """Yield a stack that closes whatever a test opens, latest first."""
-    with ExitStack() as opened:
-        yield opened
 
 
 def input_records(count: int) -> list[Record]:

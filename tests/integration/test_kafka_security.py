@@ -71,13 +71,6 @@ def guarded(request: pytest.FixtureRequest, secured: Broker) -> KafkaWorld:
     return KafkaWorld(secured.guarded, request.param)
 
 
-@pytest.fixture
-def stack() -> Iterator[ExitStack]:
-    """Yield a stack that closes whatever a test opens, latest first."""
-    with ExitStack() as opened:
-        yield opened
-
-
 def open_as(world: KafkaWorld, name: str, user: str, password: str | None = None, **options: Any) -> Any:
     """Open a log as one of the users."""
     secret = PASSWORDS[user] if password is None else password

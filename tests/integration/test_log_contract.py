@@ -1,7 +1,6 @@
 """The contract of all logs: in memory, in SQLite, and on a real Kafka broker with either client library."""
 
 import time
-from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
 
@@ -26,13 +25,6 @@ def world(request: pytest.FixtureRequest, tmp_path: Path) -> World:
     if request.param == "sqlite":
         return SqliteWorld(tmp_path / "log.db")
     return KafkaWorld(request.getfixturevalue("broker"), request.param)
-
-
-@pytest.fixture
-def stack() -> Iterator[ExitStack]:
-    """Yield a stack that closes whatever a test opens, latest first."""
-    with ExitStack() as opened:
-        yield opened
 
 
 def prepared(world: World, stack: ExitStack, name: str, partitions: int = 1) -> Log:

@@ -8,7 +8,7 @@ from contextlib import closing
 
 import pytest
 from support.kafka_workers import kafka_worker, make_topic, run_to, settings_of
-from support.log_backends import KAFKA_CLIENTS, KafkaWorld, gather, join, kafka_log
+from support.log_backends import KafkaWorld, gather, join
 from support.raw_records import CODECS, RawBatch, RawProducer, RawRecord
 from support.worker_harness import RecordingObserver
 
@@ -36,13 +36,6 @@ ODD: dict[str, RawRecord] = {
     "a timestamp before 1970": RawRecord(b"k", b"v", timestamp=-(2**62)),
 }
 LONG_FUZZ = 200_000
-
-
-@pytest.fixture(params=KAFKA_CLIENTS)
-def client(request: pytest.FixtureRequest) -> str:
-    """Return one of Kafka's client libraries."""
-    kafka_log(request.param)
-    return str(request.param)
 
 
 def produce(bootstrap: str, topic: str, batches: Sequence[RawBatch], partition: int = 0) -> int:

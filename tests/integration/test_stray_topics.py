@@ -9,7 +9,7 @@ import pytest
 from support.broker import Broker
 from support.kafka_probe import Offsets, admin, create_topics
 from support.kafka_workers import kafka_worker
-from support.log_backends import KAFKA_CLIENTS, PATIENCE, KafkaWorld, join, kafka_log
+from support.log_backends import PATIENCE, KafkaWorld, join
 
 from streamrnn import app, cli
 from streamrnn.errors import LogError
@@ -40,13 +40,6 @@ def topics(java: None, creating: str, name: str) -> Topics:
             return {topic for topic in client.list_topics() if topic.startswith(name)}
 
     return listed
-
-
-@pytest.fixture(params=KAFKA_CLIENTS)
-def client(request: pytest.FixtureRequest) -> str:
-    """Return one of Kafka's client libraries."""
-    kafka_log(request.param)
-    return str(request.param)
 
 
 def overrides(bootstrap: str, client: str, name: str) -> list[str]:

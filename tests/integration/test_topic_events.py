@@ -18,7 +18,7 @@ from support.kafka_workers import (
     settings_of,
     stop,
 )
-from support.log_backends import KAFKA_CLIENTS, KafkaWorld, join, kafka_log
+from support.log_backends import KafkaWorld, join
 from support.raw_records import RawBatch, RawProducer, RawRecord
 from support.worker_harness import RecordingObserver
 
@@ -37,13 +37,6 @@ pytestmark = [
 ]
 
 T = 1_700_000_000_000
-
-
-@pytest.fixture(params=KAFKA_CLIENTS)
-def client(request: pytest.FixtureRequest) -> str:
-    """Return one of Kafka's client libraries."""
-    kafka_log(request.param)
-    return str(request.param)
 
 
 @pytest.fixture

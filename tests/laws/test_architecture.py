@@ -118,7 +118,16 @@ FLOORS: dict[str, tuple[str, ...]] = {
     "evaluation": ("version", "files", "errors"),
     "explanation.answer": (),
     "explanation": ("explanation.answer", "core.*", "core", "records"),
-    "page": ("explanation.answer", "runtime.processes", "observe", "settings", "version", "records", "errors"),
+    "page": (
+        "explanation.answer",
+        "runtime.processes",
+        "observe",
+        "settings",
+        "timestamps",
+        "version",
+        "records",
+        "errors",
+    ),
     # floor 3: the parts put together
     "whole_learning": ("weights", "settings", "core.learning", "core.network", "core.garbage", "errors"),
     "app": (

@@ -72,7 +72,7 @@ def test_the_bidirectional_encoder_is_torchs(cell: str, dtype: torch.dtype) -> N
 
 @pytest.mark.parametrize("dtype", TOLERANCE, ids=str)
 def test_attention_is_the_papers_equation(dtype: torch.dtype) -> None:
-    """softmax(q K' / sqrt(H)) V over the outputs after the last W rows, this one among them."""
+    """softmax(q K' / sqrt(U)) V over the outputs after the last W rows, this one among them."""
     encoder = Encoder("gru", HIDDEN, 2, INPUTS, "attention", CONTEXT)
     parts = weights_of(encoder, dtype)
     inputs = torch.randn(STEPS, BATCH, INPUTS, dtype=dtype)

@@ -1,14 +1,14 @@
-"""Laws of event time: what a task says does not depend on how late, within the grace, its records arrive."""
+"""Laws of event time: the outputs of a task do not depend on how late, within the grace, its records arrive."""
 
 import json
 import random
 from typing import Any
 
 import pytest
-from support.fakes import HORIZONS, QUANTILES, FakeForecaster, decoder, make_task, record
+from support.fakes import FakeForecaster, decoder, make_task, record
 from support.inputs import T, cut, mixed
 from support.resampled import EVERY, ROWS, STREAMS, events_of, results
-from support.streams import small
+from support.streams import learning_often
 
 from streamrnn.records import Output, Record
 from streamrnn.runtime.task import Task
@@ -29,10 +29,7 @@ def forecaster(kind: str) -> Any:
     """Return a forecaster that learns often."""
     if kind == "fake":
         return FakeForecaster(every=3, most=40)
-    return small(
-        networks=1, horizons=HORIZONS, quantiles=QUANTILES, hidden_size=4, window=4, every=2, most=40, head_every=1,
-        head_most=30, batch=4, replay=4, joint=kind == "joint",
-    )  # fmt: skip
+    return learning_often(joint=kind == "joint")
 
 
 def waiting(rule: TimingRule, kind: str = "fake") -> Task:

@@ -1,6 +1,7 @@
 """Laws of the forecaster: a pure function of the observations, bit for bit."""
 
 import itertools
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -49,6 +50,16 @@ def test_no_look_ahead(kind: dict[str, Any]) -> None:
     assert bits(first[60:]) != bits(second[60:])
 
 
+def drawn_waves(data: st.DataObject, series: int) -> Callable[[int], list[list[int]]]:
+    """Return the argument `cut` of `run` that divides the series of every row into waves as `data` draws them."""
+
+    def cut(_: int) -> list[list[int]]:
+        marks = sorted(data.draw(st.sets(st.integers(1, series - 1))))
+        return [list(range(a, b)) for a, b in zip([0, *marks], [*marks, series], strict=True)]
+
+    return cut
+
+
 @KINDS
 @settings(max_examples=5, deadline=None)
 @given(data=st.data())
@@ -61,12 +72,8 @@ def test_forecasts_do_not_depend_on_waves(kind: dict[str, Any], data: st.DataObj
     single = small(**options)
     expected = run(single, values)
 
-    def cut(_: int) -> list[list[int]]:
-        marks = sorted(data.draw(st.sets(st.integers(1, series - 1))))
-        return [list(range(a, b)) for a, b in zip([0, *marks], [*marks, series], strict=True)]
-
     other = small(**options)
-    assert bits(run(other, values, cut=cut)) == bits(expected)
+    assert bits(run(other, values, cut=drawn_waves(data, series))) == bits(expected)
     assert state(other) == state(single)
 
 
@@ -108,12 +115,8 @@ def test_forecasts_of_series_with_missing_rows_do_not_depend_on_waves(
     single = small(**options)
     expected = run(single, values, present=present)
 
-    def cut(_: int) -> list[list[int]]:
-        marks = sorted(data.draw(st.sets(st.integers(1, series - 1))))
-        return [list(range(a, b)) for a, b in zip([0, *marks], [*marks, series], strict=True)]
-
     other = small(**options)
-    assert bits(run(other, values, cut=cut, present=present)) == bits(expected)
+    assert bits(run(other, values, cut=drawn_waves(data, series), present=present)) == bits(expected)
     assert state(other) == state(single)
 
 

@@ -159,7 +159,7 @@ def test_kills_and_replays_agree(kind: str, seed: int) -> None:
 
 
 def test_a_reset_partition_reads_the_old_heartbeats_first() -> None:
-    """A task without state says the same again, from the records and the heartbeats, before it writes new ones."""
+    """A task without state repeats its outputs, from the records and the heartbeats, before it writes new ones."""
     chance = random.Random(3)
     bench = Bench(burst(30, first=0, time=T, chance=chance), task=windowed, **OPTIONS)
     bench.iterate(100)

@@ -9,7 +9,7 @@ import pytest
 from support.fakes import HORIZONS, INPUT, QUANTILES, FakeForecaster, make_task
 from support.inputs import T, coming_and_going, cut
 from support.seeds import seeds
-from support.streams import small
+from support.streams import learning_often
 
 from streamrnn import app
 from streamrnn.columns.lifetimes import SeriesRules
@@ -51,8 +51,7 @@ def forecaster(kind: str, **changes: Any) -> Any:
     """A forecaster that learns often."""
     if kind == "fake":
         return FakeForecaster(every=3, most=40)
-    options = {"hidden_size": 4, "window": 4, "every": 2, "most": 40, "head_every": 1, "head_most": 30, "batch": 4}
-    return small(**{**options, "replay": 4, "horizons": HORIZONS, "quantiles": QUANTILES, **KINDS_OF[kind], **changes})
+    return learning_often(**{**KINDS_OF[kind], **changes})
 
 
 def new_task(kind: str) -> Task:

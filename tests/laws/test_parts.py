@@ -5,9 +5,9 @@ import random
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from support.fakes import HORIZONS, INPUT, QUANTILES, FakeForecaster, make_task, record
+from support.fakes import INPUT, FakeForecaster, make_task, record
 from support.inputs import T, mixed
-from support.streams import small
+from support.streams import learning_often
 from support.worker_harness import (
     APP,
     Bench,
@@ -42,11 +42,7 @@ def fake(partition: TopicPartition) -> "Task":
 
 def real(partition: TopicPartition, **options: Any) -> "Task":
     """Return a task with small networks that learn, and with state of every kind."""
-    forecaster = small(
-        networks=3, horizons=HORIZONS, quantiles=QUANTILES, hidden_size=4, window=4, every=2, most=40, head_every=1,
-        head_most=30, batch=4, replay=4, **options,
-    )  # fmt: skip
-    return make_task(forecaster, partition=partition)
+    return make_task(learning_often(networks=3, **options), partition=partition)
 
 
 TASKS = {"fake": fake, "real": real}

@@ -5,10 +5,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from support.fakes import HORIZONS, QUANTILES, FakeForecaster, make_task
+from support.fakes import FakeForecaster, make_task
 from support.inputs import mixed
 from support.seeds import seeds
-from support.streams import small
+from support.streams import learning_often
 from support.worker_harness import (
     APP,
     Clock,
@@ -46,11 +46,7 @@ def records(seed: int, count: int = 150) -> list[Record]:
 
 def real(partition: TopicPartition) -> Task:
     """Return a task with small networks that learn."""
-    forecaster = small(
-        networks=3, horizons=HORIZONS, quantiles=QUANTILES, hidden_size=4, window=4, every=2, most=40, head_every=1,
-        head_most=30, batch=4, replay=4,
-    )  # fmt: skip
-    return make_task(forecaster, partition=partition)
+    return make_task(learning_often(networks=3), partition=partition)
 
 
 def fake(partition: TopicPartition) -> Task:

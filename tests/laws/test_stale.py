@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from support.fakes import HORIZONS, QUANTILES, TOPICS, FakeForecaster, make_task, record
 from support.inputs import T, coming_and_going, cut
-from support.streams import small
+from support.streams import learning_often
 from support.worker_harness import Bench
 
 from streamrnn.columns.lifetimes import SWEEPS, SeriesRules
@@ -22,14 +22,12 @@ from streamrnn.wire import OutputEncoder
 
 STALE = 16_000
 EVENTFUL = TOPICS._replace(events="sensors.events")
-REAL = {"hidden_size": 4, "window": 4, "every": 2, "most": 40, "head_every": 1, "head_most": 30, "batch": 4,
-        "replay": 4, "networks": 1, "horizons": HORIZONS, "quantiles": QUANTILES}  # fmt: skip
 
 
 def new_task(kind: str = "fake", *, ttl: int | None = None, **changes: Any) -> Task:
     """Return a task whose series become stale."""
     order = EventOrder(TimingRule(grace=2_000)) if kind == "with a grace" else None
-    forecaster = small(**REAL, bounds=(("*", "auto"),)) if kind == "one network" else FakeForecaster(every=3, most=40)
+    forecaster = learning_often(bounds=(("*", "auto"),)) if kind == "one network" else FakeForecaster(every=3, most=40)
     encode = OutputEncoder(
         partition=make_task().partition, topics=EVENTFUL, horizons=HORIZONS, quantiles=QUANTILES, **changes
     )
@@ -132,7 +130,7 @@ def test_a_series_that_comes_back_ends_its_silence() -> None:
 
 def test_the_intervals_grow_with_the_silence() -> None:
     """At the last observation it is its forecast, later on the same forecast further out, within the bounds."""
-    forecaster = small(**REAL, bounds=(("*", "auto"),))
+    forecaster = learning_often(bounds=(("*", "auto"),))
     row = forecaster.add("a/x")
     chance, rows, horizons = random.Random(1), np.array([row]), np.array(HORIZONS)
     for i in range(300):

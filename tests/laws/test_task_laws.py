@@ -1,4 +1,4 @@
-"""Laws of the task: what it says is a function of its records, and every record ends somewhere, once."""
+"""Laws of the task: its outputs are a function of its records, and every record ends somewhere, once."""
 
 import json
 import random
@@ -8,7 +8,7 @@ import pytest
 from support.fakes import HORIZONS, INPUT, QUANTILES, TOPICS, FakeForecaster, make_task
 from support.inputs import cut, mixed
 from support.seeds import seeds
-from support.streams import small
+from support.streams import learning_often
 
 from streamrnn.core.config import AlertConfig, AnomalyRule, Threshold
 from streamrnn.records import Output, Record
@@ -36,10 +36,7 @@ def forecaster(kind: str) -> Any:
     """A forecaster that learns often."""
     if kind == "fake":
         return FakeForecaster(every=3, most=40)
-    return small(
-        networks=3 if kind == "three networks" else 1, horizons=HORIZONS, quantiles=QUANTILES, hidden_size=4, window=4,
-        every=2, most=40, head_every=1, head_most=30, batch=4, replay=4, **KINDS_OF.get(kind, {}),
-    )  # fmt: skip
+    return learning_often(networks=3 if kind == "three networks" else 1, **KINDS_OF.get(kind, {}))
 
 
 def task_of(kind: str, *, every: int = 3, on_change: bool = True, **changes: Any) -> Task:
@@ -52,7 +49,7 @@ def task_of(kind: str, *, every: int = 3, on_change: bool = True, **changes: Any
 
 
 def run(task: Task, feeds: list[list[Record]]) -> list[Output]:
-    """All that a task says to some feeds."""
+    """Return all outputs for some feeds."""
     return [output for feed in feeds for output in task.feed(feed)[0]]
 
 
@@ -72,7 +69,7 @@ def test_cuts_change_nothing(kind: str, seed: int) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("seed", seeds(2, 8))
 def test_saving_and_loading_changes_nothing(kind: str, seed: int) -> None:
-    """A task saved and loaded any number of times, page by changed page, says what an uninterrupted one says."""
+    """A task saved and loaded any number of times, page by changed page, has the outputs of an uninterrupted one."""
     chance = random.Random(seed)
     records = mixed(COUNT, seed=seed, keys=chance.choice([1, 7, 40]))
     expected = run(task_of(kind), [records])

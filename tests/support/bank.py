@@ -23,9 +23,11 @@ def bank_of(horizons: Sequence[int] = (1, 12, 24), series: int = 1) -> FullBank:
 def observe(bank: FullBank, values: ArrayLike, times: ArrayLike | None = None, row: int = 0) -> WaveFeatures:
     """Feed consecutive values of one series, by default hourly ones, and return their features.
 
-    All are one wave with the same row repeated: the kernels process them in order, which is faster than single waves.
+    Each value is a wave of its own.
     """
     given = np.asarray(values, np.float64)
     seen = int(bank.series.seen[row])
     when = START + HOUR * (seen + np.arange(len(given))) if times is None else np.asarray(times)
-    return bank.observe(np.full(len(given), row, np.int64), given, when.astype(np.int64))
+    rows, when = np.array([row]), when.astype(np.int64)
+    waves = [bank.observe(rows, given[i : i + 1], when[i : i + 1]) for i in range(len(given))]
+    return WaveFeatures(*map(np.concatenate, zip(*waves, strict=True)))

@@ -63,7 +63,7 @@ class Embedded:
         found = [self.log.committed(partition) for partition in self._partitions]
         return sum(each.offset for each in found if each is not None)
 
-    def goes_on(self, daemon: Daemon, more: int = 40) -> None:
+    def progress(self, daemon: Daemon, more: int = 40) -> None:
         """Append records, and wait until as many more are committed."""
         before = self.committed
         self.send(more)

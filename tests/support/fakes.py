@@ -1,4 +1,4 @@
-"""A small forecaster with the manners of the real one: what it says depends on every part of its state."""
+"""A small forecaster in place of the real one: its forecasts depend on every part of its state."""
 # ruff: noqa: D102 -- the methods are those of the real one
 
 from collections.abc import Mapping, Sequence

@@ -151,7 +151,7 @@ def reach(weights: Tensor, shape: Shape, windows: Windows, distance: int, direct
     states = [state.requires_grad_()]
     for row in inputs[start:]:
         states.append(unroll(parts, shape, row.unsqueeze(0), states[-1])[1])
-    top = states[-1][:, -1, 0]  # (S, H)
+    top = states[-1][:, -1, 0]  # (S, U)
     generator, squares = torch.Generator().manual_seed(0), torch.zeros(distance + 1, dtype=torch.float64)
     for _ in range(directions):
         toward = torch.randn(top.shape, generator=generator)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from support import fakes
 
 from streamrnn.core.alerts.thresholds import ThresholdForecasts
 from streamrnn.core.config import ForecastConfig, LearningConfig, ModelConfig
@@ -43,6 +44,15 @@ def small(*, networks: int = 1, **changes: Any) -> CoreForecaster:
         shape = shape_of(ModelConfig(**{name: settings[name] for name in names}))
         settings["base"] = initial_weights(shape, 9).numpy()
     return forecaster_of(**settings)
+
+
+def learning_often(**changes: Any) -> CoreForecaster:
+    """A forecaster that learns at every second row, and forecasts the horizons and quantiles of `support.fakes`."""
+    settings: dict[str, Any] = {
+        "horizons": fakes.HORIZONS, "quantiles": fakes.QUANTILES, "hidden_size": 4, "window": 4, "every": 2, "most": 40,
+        "head_every": 1, "head_most": 30, "batch": 4, "replay": 4,
+    }  # fmt: skip
+    return small(**{**settings, **changes})
 
 
 def seasonal(rows: int, series: int, seed: int = 0) -> NDArray[np.float64]:

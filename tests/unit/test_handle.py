@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from streamrnn.core.banks.lean.bank import LeanBank
-from streamrnn.core.handle import FEW, LARGEST, Handle, Rooms, contents
+from streamrnn.core.handle import FEW, LARGEST, Handle, HandlePool, contents
 from streamrnn.core.jit import Floats, Integers, compiled
 
 
@@ -56,11 +56,11 @@ def test_a_tuple_that_is_too_large() -> None:
 
 def test_arrays_of_small_waves_are_used_again() -> None:
     """A wave of few rows gets the arrays of the last one of its size, a large one its own, and of the right shape."""
-    rooms = Rooms(lambda rows: Outer(np.zeros(rows, np.int64), Inner(np.zeros((rows, 3)), 0.5), 1))
-    one, two, many = (rooms.take(rows) for rows in (1, 2, FEW + 1))
-    assert rooms.take(1) is one
-    assert rooms.take(2) is two
-    assert rooms.take(FEW + 1) is not many
+    pool = HandlePool(lambda rows: Outer(np.zeros(rows, np.int64), Inner(np.zeros((rows, 3)), 0.5), 1))
+    one, two, many = (pool.take(rows) for rows in (1, 2, FEW + 1))
+    assert pool.take(1) is one
+    assert pool.take(2) is two
+    assert pool.take(FEW + 1) is not many
     two.content.counts[:] = 4, 8
     assert add_counts(two, np.array([1])) == 3 * (0.5 * 8 + 1)
     assert many.content.inner.matrix.shape == (FEW + 1, 3)

@@ -74,7 +74,9 @@ def test_complete_requests_have_no_time_limit(port: int) -> None:
             connection.sendall(b"GET " + path + b" HTTP/1.1\r\nHost: x\r\n\r\n")
             received = b""
             while not received.endswith(b"ok"):
-                received += connection.recv(1000)
+                part = connection.recv(1000)
+                assert part, "the connection was closed"
+                received += part
 
 
 def test_connections_are_limited(port: int) -> None:

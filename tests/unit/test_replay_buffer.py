@@ -43,7 +43,7 @@ def labels_of(values: Floats, given: WaveFeatures) -> Floats:
 
 
 def hidden_before(given: WaveFeatures, row: int, networks: int) -> Singles:
-    """Return the state (D, N, H) of an untrained network before a row."""
+    """Return the state (D, N, U) of an untrained network before a row."""
     shape = Shape("gru", 8, 1)
     parts = split_weights(initial_weights(shape, 9 if networks == 3 else 0), shape)
     state = torch.zeros(1, *shape.states)

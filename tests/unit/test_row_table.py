@@ -1,11 +1,11 @@
 """Tables of arrays with one row per series."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from support.soak import resident
 
 from streamrnn.core.row_table import FIRST_CAPACITY, RowTable
 
@@ -18,12 +18,6 @@ BLANK: Mapping[str, Any] = {
 def table() -> RowTable[dict[str, Any]]:
     """Return a table without series."""
     return RowTable(BLANK, dict[str, Any])
-
-
-def resident() -> int:
-    """Return the resident memory of this process in bytes."""
-    with Path("/proc/self/smaps_rollup").open() as file:
-        return next(1024 * int(line.split()[1]) for line in file if line.startswith("Rss:"))
 
 
 def test_new_rows_have_the_initial_values() -> None:

@@ -274,10 +274,10 @@ def test_reset_deletes_the_state(keep: Application, to: transfer.Start, capsys: 
     keep.run(settings)
     keep.produce(mixed(60, seed=5, start=2 * LATER - T))
     keep.run(settings)
-    said = [r.value for r in keep.world.read("sensors.forecasts") if r.partition == 0][had:]
+    published = [r.value for r in keep.world.read("sensors.forecasts") if r.partition == 0][had:]
     with closing(keep.open(settings)) as log:
         outputs, _ = app.task(settings, FIRST).feed(list(log.read(FIRST, offset, 270)))
-    assert said == [output.value for output in outputs if output.topic == "sensors.forecasts"]
+    assert published == [output.value for output in outputs if output.topic == "sensors.forecasts"]
     assert show.verify_state(settings, [], replay=True) == 0
 
 
@@ -317,8 +317,8 @@ def test_state_is_migrated_to_other_horizons_and_quantiles(keep: Application, ca
     keep.produce(mixed(60, seed=5, start=2 * LATER - T))
     keep.run(wider)
     assert "state_carried_over" not in caplog.messages
-    said = [orjson.loads(each.value) for each in keep.world.read("sensors.forecasts") if each.value]
-    assert sorted({len(each["horizon"]) for each in said}) == [2, 3]
+    published = [orjson.loads(each.value) for each in keep.world.read("sensors.forecasts") if each.value]
+    assert sorted({len(each["horizon"]) for each in published}) == [2, 3]
     assert show.verify_state(wider, [], replay=True) == 0
     keep.run(settings)
     assert layouts(keep, settings) == [[1, 3], [1, 3]]
@@ -349,14 +349,14 @@ def test_migrate_does_what_the_next_start_would(
     before = everything(keep, settings)
     assert transfer.migrate_state(wider, [], lambda: False) == 2
     assert everything(keep, settings) == before
-    said = capsys.readouterr().out
-    assert "sensors/0: horizons was [1, 3] and is [1, 3, 5]; quantiles was" in said
-    assert "Nothing was changed" in said
+    printed = capsys.readouterr().out
+    assert "sensors/0: horizons was [1, 3] and is [1, 3, 5]; quantiles was" in printed
+    assert "Nothing was changed" in printed
     assert transfer.migrate_state(wider, ["sensors/1"], yes) == 0
     assert transfer.migrate_state(wider, [], yes) == 0
-    said = capsys.readouterr().out
-    assert "sensors/1: nothing to migrate" in said
-    assert "sensors/0: migrated at offset 150" in said
+    printed = capsys.readouterr().out
+    assert "sensors/1: nothing to migrate" in printed
+    assert "sensors/0: migrated at offset 150" in printed
     after = everything(keep, settings)
     assert [each.offset for each in after["committed"]] == [each.offset for each in before["committed"]]  # type: ignore[attr-defined]
     assert show.verify_state(wider, [], replay=True) == 0

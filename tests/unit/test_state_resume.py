@@ -76,9 +76,10 @@ def test_expired_offsets_lose_nothing(
     assert transfer.export_state(settings, [], tmp_path / "copy") == 0
     keep.produce(mixed(60, seed=2, start=LATER))
     assert transfer.resume_state(settings, [], "saved", yes) == 0
-    said = capsys.readouterr().out
+    printed = capsys.readouterr().out
     assert (
-        "nothing committed, the input has offsets 0 to 210 -> continues from offset 150 with the state saved at" in said
+        "nothing committed, the input has offsets 0 to 210 -> continues from offset 150 with the state saved at"
+        in printed
     )
     keep.run(settings)
     assert forecasts(keep) == undisturbed(tmp_path, monkeypatch)

@@ -10,9 +10,8 @@ from scipy.stats import norm
 from support.forecasts import forecast_record
 from support.streams import HORIZONS, HOUR, QUANTILES, START, run, seasonal, small
 
-from streamrnn.core.alerts.patterns import matches_series
 from streamrnn.core.alerts.thresholds import NO_CROSSING, Thresholds, probability_beyond
-from streamrnn.core.config import Threshold
+from streamrnn.core.config import Threshold, matches_series
 from streamrnn.evaluation.tally import Tally
 from streamrnn.evaluation.threshold_scores import summarize_thresholds
 from streamrnn.records import OutputTopics, TopicPartition
@@ -62,10 +61,11 @@ def test_few_quantiles_are_enough(levels: list[float]) -> None:
         ("web-*/disk_used", "a/web-1/disk_used", False),
         ("web-*/disk_used", "web-1/eu/disk_used", True),
         ("Disk_*", "web-1/disk_used", False),
+        ("temp [C]", "db/temp [C]", True),
     ],
 )
 def test_patterns_match_fields_or_whole_names(pattern: str, series: str, *, matches: bool) -> None:
-    """A pattern with a slash is one of the whole name."""
+    """A pattern with a slash is one of the whole name; a name matches itself, whatever characters it has."""
     assert matches_series(pattern, series) == matches
 
 

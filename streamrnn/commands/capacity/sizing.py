@@ -32,7 +32,15 @@ class Memory(NamedTuple):
 
 
 def memory(series: int, state_bytes: float, *, machines: int, workers: int, page_mib: int = 0) -> Memory:
-    """Return what each of `machines` with `workers` processes needs; `page_mib` is page.memory, 0: there is no page."""
+    """Return what each machine needs, in MiB.
+
+    Args:
+        series: Series of the application.
+        state_bytes: Bytes of state per series.
+        machines: Machines that share the series.
+        workers: Processes on each of them.
+        page_mib: `page.memory` in MiB; 0: there is no page.
+    """
     total = series * state_bytes * STATE_FACTOR / 2**20
     base = PROCESS_MIB * workers + (PAGE_MIB + page_mib if page_mib else 0)
     most = math.ceil(total / max(1, machines - 1))

@@ -58,7 +58,11 @@ def iterate_batches(
 ) -> Iterator[tuple[Batch, Booleans]]:
     """Yield batches without end, each with a mask (B,) of the lanes that begin a new series in it.
 
-    `make_shard` returns the examples of a shard number, from 0; all shards have the same number of horizons.
+    Args:
+        generator: Chooses series and horizons.
+        sizes: Sizes of a batch, and how long a shard is used.
+        make_shard: Returns the examples of a shard by its number, from 0; all have the same number of horizons.
+        device: Where the batches are needed.
     """
     pool = deque((make_shard(number) for number in range(sizes.first)), maxlen=sizes.pool)
     lanes: list[Lane | None] = [None] * sizes.lanes

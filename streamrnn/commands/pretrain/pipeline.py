@@ -36,8 +36,15 @@ def make_base_network(
 ) -> None:  # fmt: skip
     """Train a base network and write the weights with the best validation score to `output`.
 
-    `model.seed` is the seed of the training, `history` are further files to train on, and `validation` are the
-    series and rows of each validation shard.
+    Args:
+        output: File of the weights; its folder must exist.
+        model: Layout of the network; its seed is that of the training.
+        steps: Optimizer steps.
+        device: Name of the device to train on, as `model.device`.
+        history: Files to train on in addition to drawn series.
+        date: Day that the weights' card names, ISO 8601.
+        sizes: Sizes of the batches.
+        validation: Series and rows of each validation shard.
 
     Raises:
         ConfigError: There is no such device.
@@ -76,7 +83,15 @@ def shard_maker(
     seed: int, history: Sequence[HistorySeries], seen: Counter[str], sizes: BatchSizes,
     make_bank: Callable[..., SeriesBank] = FullBank,
 ) -> Callable[[int], SeriesExamples]:  # fmt: skip
-    """Return a function that makes a training shard by number and counts its ingredients in `seen`."""
+    """Return a function that makes a training shard by number and counts its ingredients in `seen`.
+
+    Args:
+        seed: Seed of the training.
+        history: Series that are mixed with the drawn ones.
+        seen: Number of series, and of those with each ingredient; counted up.
+        sizes: Rows of the series by shard, and rows of a shard.
+        make_bank: Class of the bank that turns series into inputs.
+    """
 
     def make_shard(number: int) -> SeriesExamples:
         generator = np.random.default_rng([TRAINING_SEED, seed, number])

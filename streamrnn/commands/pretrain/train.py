@@ -70,8 +70,17 @@ def train_network(
 ) -> Iterator[TrainingReport]:  # fmt: skip
     """Train a network, and yield a report after each validation.
 
-    `make_shard` returns the examples of a shard number, from 0, and `advance` is called after each step. On one thread
-    of a CPU the seed, the shards and the schedule determine every bit.
+    On one thread of a CPU the seed, the shards and the schedule determine every bit.
+
+    Args:
+        shape: Shape of the network.
+        make_shard: Returns the examples of a shard by its number, from 0.
+        validation: Examples that are scored and not trained on.
+        schedule: Number of steps and of validations.
+        seed: Of the initial weights and of the order of the examples.
+        device: Where the network is trained.
+        sizes: Sizes of the batches.
+        advance: Is called after each step.
     """
     weights = initial_weights(shape, seed).to(device).requires_grad_()
     average = weights.detach().clone()
@@ -116,7 +125,7 @@ def forecast_batch(weights: Tensor, shape: Shape, batch: Batch, state: Tensor) -
 def validate_weights(
     weights: Tensor, shape: Shape, validation: Sequence[SeriesExamples], length: int, device: torch.device
 ) -> ValidationScores:
-    """Score weights on whole series, in batches of `length` rows."""
+    """Score weights (P,) of a network of `shape` on whole series, in batches of `length` rows."""
     errors, cold, pinballs = [], [], []
     for examples in validation:
         state = torch.zeros(len(examples.inputs), *shape.states, device=device)

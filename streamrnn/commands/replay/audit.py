@@ -106,6 +106,12 @@ def _short(content: bytes | None) -> str:
 def audit(settings: Settings, names: Sequence[str], start: Position | None, end: Position | None) -> int:
     """Compute a range again, compare it with the published outputs, and return the exit code. Only reads the log.
 
+    Args:
+        settings: Configuration of the application whose outputs these are.
+        names: Partitions, such as `sensors/0`; none: all.
+        start: Where the range begins; None: where the task started.
+        end: Where it ends, exclusive; None: at the committed offset.
+
     Raises:
         StateError: an output differs, or can no longer be computed.
         ConfigError: the range cannot be computed.

@@ -23,7 +23,7 @@ MOST_KEYS = 20
 
 
 class Side:
-    """One configuration on one partition."""
+    """One configuration on one partition, whose forecasts are scored from the range's start on."""
 
     def __init__(self, log: Log, settings: Settings, partition: TopicPartition, offsets: OffsetRange) -> None:
         self.seconds = 0.0
@@ -65,6 +65,14 @@ def compare_configurations(
 
     Both start without state where the task started or the input begins, and are scored from `start` on. Only reads the
     log.
+
+    Args:
+        settings: The first configuration, which names the log and the input.
+        other: The second one.
+        labels: What the table calls them.
+        names: Partitions, such as `sensors/0`; none: all.
+        start: Where the range begins; None: where the task started.
+        end: Where it ends, exclusive; None: at the committed offset, or the end of the input without one.
 
     Raises:
         ConfigError: they have no horizon in common, or the range cannot be computed.

@@ -44,7 +44,15 @@ PositionOf = Callable[[Output | Record], tuple[TopicPartition, int] | None]
 def read_published(
     log: Log, topic: TopicPartition, source: TopicPartition, position_of: PositionOf, start: int
 ) -> Iterator[SourcedOutput]:
-    """Yield the outputs since the task's last reset from the position `start` on."""
+    """Yield the outputs since the task's last reset from the position `start` on, in their order.
+
+    Args:
+        log: Log to read.
+        topic: Partition of outputs, which may be those of several input partitions.
+        source: Input partition whose outputs are wanted.
+        position_of: See PositionOf.
+        start: Smallest position, in the order of `position_of`.
+    """
     if not log.partitions(topic.topic):
         return
     begin = _last_reset(log, topic, source, position_of)

@@ -144,7 +144,7 @@ def _change(settings: Settings, make: "Callable[[Settings, TopicPartition], Task
 def _apply(
     worker: "Worker", watchers: _Watchers, start: StartPolicy, settings: Settings, changes: Sequence[SettingChange]
 ) -> None:
-    """Let the worker go on with new settings, and the log and the metrics."""
+    """Apply new settings to the worker, the log and the metrics."""
     from streamrnn.observe import logging as logs  # noqa: PLC0415
 
     if any(change.key.startswith("logging.") for change in changes):

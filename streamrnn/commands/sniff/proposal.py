@@ -209,8 +209,8 @@ def _doubts(profile: Profile) -> list[str]:
     if profile.duplicates:
         doubts.append(
             f"{profile.duplicates:,} of {profile.values:,} values have the series and the time of an earlier one, as "
-            "two "
-            "trades in one millisecond do: all are forecast in their order, unless another member belongs to the key"
+            "two trades in one millisecond do: all are forecast in their order, unless another member belongs to the "
+            "key"
         )
     if profile.backwards:
         doubts.append(

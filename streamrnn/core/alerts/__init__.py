@@ -124,5 +124,5 @@ class Alerts:
         if self._tracker is not None:
             self._tracker.extend({} if "changes" in resets else saved, len(names))
         if self._joint is not None:
-            kept = {name: each for name, each in saved.items() if name != LEFT or "changes" not in resets}
-            self._joint.extend({} if "joint_anomaly" in resets else kept, names)
+            joint = {name: each for name, each in saved.items() if name != LEFT or "changes" not in resets}
+            self._joint.extend({} if "joint_anomaly" in resets else joint, names)

@@ -4,8 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from streamrnn.core.alerts.patterns import matches_series
-from streamrnn.core.config import AnomalyRule
+from streamrnn.core.config import AnomalyRule, matches_series
 from streamrnn.core.jit import Floats, Integers
 
 SIDES = {"both": 0.0, "up": 1.0, "down": -1.0}

@@ -14,8 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from streamrnn.core.alerts.patterns import matches_series
-from streamrnn.core.config import Threshold
+from streamrnn.core.config import Threshold, matches_series
 from streamrnn.core.jit import Booleans, Floats, Integers, Singles, compiled, compiled_allocating
 from streamrnn.core.row_table import RowTable
 

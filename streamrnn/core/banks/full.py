@@ -158,12 +158,6 @@ class FullBank(SeriesBank):
         rows: Lattice = self._tables["lattice"].rows
         return rows
 
-    def observe(self, rows: Integers, values: Floats, times: Integers) -> WaveFeatures:
-        """Store a wave without scoring forecasts, and return its features."""
-        features = WaveFeatures.empty(len(rows), len(self.plan.horizons))
-        observe_wave(self.series, self.plan, rows, values, times, features)
-        return features
-
     def discount_regret(self, rows: Integers, factor: float) -> None:
         """Multiply the regrets of the members by `factor`."""
         self.ledger.regret[rows] *= factor

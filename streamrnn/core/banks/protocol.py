@@ -15,7 +15,7 @@ from streamrnn.core.ensemble.bounds import SeriesBounds, current_bounds
 from streamrnn.core.ensemble.forecast_scores import NETWORK
 from streamrnn.core.ensemble.publish import PublishedForecasts
 from streamrnn.core.experts.level_shifts import Change
-from streamrnn.core.handle import Handle, Rooms
+from streamrnn.core.handle import Handle, HandlePool
 from streamrnn.core.jit import Floats, Integers, Singles
 from streamrnn.core.row_table import RowTable
 from streamrnn.core.series.lean_state import AnyState
@@ -51,9 +51,17 @@ class SeriesBank(ABC):
         networks: int = 0, trained: bool = False, extra_experts: int = 0,
         bounds: Sequence[tuple[str, BoundRule]] = (), clock: ClockRules = EVENT_TIME,
     ) -> None:  # fmt: skip
-        """Create an empty bank of N `networks`, `trained`: pretrained, and G `extra_experts` (full variant only).
+        """Create a bank without series.
 
-        `horizons`, `quantiles` and `seasons` as for `make_plan`, `bounds` as for `SeriesBounds`.
+        Args:
+            horizons: Rows ahead, ascending.
+            quantiles: Levels, ascending, with 0.5.
+            seasons: As for `make_plan`.
+            networks: Number of networks, N.
+            trained: Whether they are pretrained.
+            extra_experts: Number of extra experts, G; full variant only.
+            bounds: As for `SeriesBounds`.
+            clock: That of all series, or clocks by pattern of key.
         """
         rules = [("*", clock)] if isinstance(clock, SeasonClock) else clock
         self._row_plans = RowPlans(
@@ -78,7 +86,7 @@ class SeriesBank(ABC):
         self._bounds = SeriesBounds(bounds)
         self._stored: dict[int, Handle[Any]] = {}
         self._number = 0  # of the plan
-        self._waves = Rooms(self._allocate_wave)
+        self._waves = HandlePool(self._allocate_wave)
 
     @property
     @abstractmethod

@@ -1,12 +1,12 @@
 """Plans of series that follow different clocks: a wave is processed in one part per clock, which changes no bit."""
 
 from collections.abc import Sequence
-from fnmatch import fnmatchcase
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from streamrnn.core.clock.season_clock import SeasonClock
+from streamrnn.core.config import matches_name
 from streamrnn.core.jit import Integers
 from streamrnn.core.row_table import RowTable
 from streamrnn.core.series.plan import Plan
@@ -55,7 +55,7 @@ class RowPlans:
 
     def _number(self, name: str) -> int:
         key = name.rpartition("/")[0]
-        matches = (n for n, pattern in enumerate(self._patterns) if key == pattern or fnmatchcase(key, pattern))
+        matches = (n for n, pattern in enumerate(self._patterns) if matches_name(pattern, key))
         return next(matches, len(self._patterns) - 1)
 
 

@@ -9,8 +9,8 @@ from typing import NamedTuple
 import numpy as np
 
 from streamrnn.core.clock.public_holidays import public_holidays
-from streamrnn.core.clock.zones import UNDEFINED, StepFunction, offset_at, zone_offsets
-from streamrnn.core.jit import Integers, compiled
+from streamrnn.core.clock.zones import UNDEFINED, StepFunction, offset_at, offsets_at, zone_offsets
+from streamrnn.core.jit import compiled
 
 HOUR, DAY, WEEK = 3_600_000.0, 86_400_000.0, 604_800_000.0  # ms
 TIE = 1.0  # ms; decides the slot where the local clock changes by half a slot
@@ -141,13 +141,8 @@ def _moved_days(zone: StepFunction, days: Mapping[date, int]) -> StepFunction:
     return StepFunction(np.array([*moves], np.int64), np.array([0, *moves.values()], np.int64))
 
 
-def _offsets(function: StepFunction, times: Integers) -> Integers:
-    """Return the offsets (ms) at times (ms), as `offset_at` does."""
-    return function.offsets[np.searchsorted(function.changes, times, "right")]
-
-
 def _midnight(zone: StepFunction, day: date) -> int:
     """Return the UTC time (ms) at which a local day begins."""
     local = int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp()) * 1000
-    begins = np.unique(local - _offsets(zone, np.array([local - int(DAY), local + int(DAY)])))
-    return int(begins[begins + _offsets(zone, begins) >= local][0])
+    begins = np.unique(local - offsets_at(zone, np.array([local - int(DAY), local + int(DAY)])))
+    return int(begins[begins + offsets_at(zone, begins) >= local][0])

@@ -3,11 +3,12 @@
 from datetime import UTC, datetime
 from functools import cache
 from importlib import resources
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 import numpy as np
 import tzdata
+from numpy.typing import NDArray
 
 from streamrnn.core.jit import Integers, compiled
 from streamrnn.errors import ConfigError
@@ -44,6 +45,11 @@ def step_at(function: StepFunction, time: float) -> int:
 def offset_at(function: StepFunction, time: float) -> float:
     """Return the offset (ms) at a time (ms)."""
     return float(function.offsets[step_at(function, time)])
+
+
+def offsets_at(function: StepFunction, times: NDArray[Any]) -> Integers:
+    """Return the offsets (ms) at times (ms), as `offset_at` does."""
+    return function.offsets[np.searchsorted(function.changes, times, "right")]
 
 
 @cache

@@ -11,7 +11,7 @@ from streamrnn.core.series.state import FullState
 
 
 class Adjustments(NamedTuple):
-    """State of both."""
+    """State of the feedback and of the lattice."""
 
     feedback: Feedback
     lattice: Lattice

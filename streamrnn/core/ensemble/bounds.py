@@ -5,13 +5,12 @@ what was published. The mixture that the members' regrets are measured against h
 """
 
 from collections.abc import Mapping, Sequence
-from fnmatch import fnmatchcase
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from streamrnn.core.config import BoundRule
+from streamrnn.core.config import BoundRule, matches_series
 from streamrnn.core.jit import Floats, Integers, compiled
 from streamrnn.core.row_table import RowTable
 from streamrnn.core.series.scaling import centered
@@ -174,10 +173,6 @@ class SeriesBounds:
 
 
 def rule_of(rules: Sequence[tuple[str, BoundRule]], name: str) -> BoundRule:
-    """Return the rule of a series: of the first pattern that its field matches, or its name where it has a slash."""
-    field = name.rpartition("/")[2]
-    for pattern, rule in rules:
-        subject = name if "/" in pattern else field
-        if subject == pattern or fnmatchcase(subject, pattern):
-            return rule
-    return -np.inf, np.inf
+    """Return the rule of a series, that of the first pattern that it matches; without one, no bounds."""
+    found = (rule for pattern, rule in rules if matches_series(pattern, name))
+    return next(found, (-np.inf, np.inf))

@@ -13,7 +13,7 @@ import numpy as np
 
 from streamrnn.core.experts.safe_pickle import Bytes, dumped, loaded
 from streamrnn.core.jit import Booleans, Floats, Integers
-from streamrnn.errors import START_OVER, ConfigError, StateError
+from streamrnn.errors import START_OVER, StateError, missing_extra
 
 FIRST = 100  # observations of a series before its detector is fed: early errors have other reasons
 LARGEST = 10.0  # largest relative error that is fed: detectors compare means
@@ -35,9 +35,7 @@ class Drift:
         try:
             self._new()
         except ImportError:
-            raise ConfigError(
-                f"learning.drift = {detector}: needs river, which is not installed: pip install 'streamrnn[river]'"
-            ) from None
+            raise missing_extra(f"learning.drift = {detector}", "river", "river") from None
 
     @property
     def layout(self) -> list[object]:

@@ -20,7 +20,8 @@ FAR = 30.0  # least distance of a far value from the median before, in scales of
 NEAR = 15.0  # largest distance of the values before from their median, in the same scales
 UNIT = 0.6  # least log10 of the ratio of two scales that a change of the unit explains
 LEVEL = 3.0  # least level of a series whose unit shows in it, in the same scales
-MOST_WRONG, EXACT = 0.5, 0.01  # largest relative distance of a ratio from a power of ten; where the spread is silent
+MOST_WRONG, EXACT = 0.5, 0.01
+"""Largest relative distance of a ratio from a power of ten: if the spread agrees with it, and if it shows none."""
 PREFIX = "shifts_"  # prefix of the names of saved arrays
 
 

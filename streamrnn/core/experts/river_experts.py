@@ -24,7 +24,7 @@ from streamrnn.core.experts.safe_pickle import Bytes, dumped, loaded
 from streamrnn.core.jit import Floats, Integers, Singles
 from streamrnn.core.series.scaling import CODES
 from streamrnn.core.series.state import TERMS, FullState
-from streamrnn.errors import START_OVER, ConfigError, StateError
+from streamrnn.errors import START_OVER, ConfigError, StateError, missing_extra
 
 REMEDY = f"put the old value of experts back, or {START_OVER}"
 TRIAL = 200  # rows of the synthetic series that an expert must pass at the start
@@ -76,7 +76,7 @@ def _class(key: str, name: str) -> type:
     try:
         from river import base, time_series  # noqa: PLC0415 -- an extra, and 0.3 s to import
     except ImportError:
-        raise ConfigError(f"{key}: needs river, which is not installed: pip install 'streamrnn[river]'") from None
+        raise missing_extra(key, "river", "river") from None
     package, _, last = name.rpartition(".")
     try:
         found = getattr(importlib.import_module(f"river.{package}"), last)

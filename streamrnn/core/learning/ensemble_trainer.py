@@ -44,7 +44,7 @@ class EnsembleTrainer:
         base: Singles | None, device: str,
     ) -> None:  # fmt: skip
         """Create the networks, without series; `horizons` (K,) are those of the plan."""
-        self._seed, self._shape, place = seed, shape, resolve_device(device, units=shape.hidden_size)
+        self._seed, self._shape, chosen = seed, shape, resolve_device(device, units=shape.hidden_size)
         self._every, self._most = (learning.head_every, learning.every), (learning.head_most, learning.most)
         self._batch, self._replay = learning.batch, learning.replay
         whole = learning.enabled and learning.whole
@@ -56,11 +56,11 @@ class EnsembleTrainer:
                 levels=KNOTS, learning_rate=learning.head_rate, clip_norm=learning.clip_norm,
             )  # fmt: skip
         if base is None or whole:
-            self._learner = LazyLearner(shape, learning, start=base, seed=seed, device=place)
+            self._learner = LazyLearner(shape, learning, start=base, seed=seed, device=chosen)
         first, second = ([0] if base is not None else []), ([0] if self._head is not None else [])
         last = [] if self._learner is None else [len(first)]  # an encoder of its own
         self._encoder_count, self._trained = len(first) + len(last), base is not None
-        self._encoders = make_encoders(shape, place, self._encoder_count)
+        self._encoders = make_encoders(shape, chosen, self._encoder_count)
         self._heads = HeadStack(shape, [*first, *second, *last], len(horizons), tuple(quantiles))
         if base is not None:
             self._encoders.load(0, base)

@@ -79,7 +79,7 @@ def backpropagate(
     """Add to `gradient` what follows from the gradients of a block's outputs.
 
     Args:
-        y: Encodings, (R, H).
+        y: Encodings, (R, U).
         weights: O, padded, (P, V).
         gradient: Of the head; updated.
         block: From the forward pass.
@@ -104,7 +104,7 @@ def backpropagate(
     add_products(gradient.recurrent, y.T, hidden[:rows])
 
 
-class LearnerRoom(NamedTuple):
+class LearnerWorkspace(NamedTuple):
     """The weights of a head, their gradient, and scratch for BLOCK examples."""
 
     levels: Singles  # of the knots, (L,)
@@ -118,19 +118,19 @@ class LearnerRoom(NamedTuple):
 
 @compiled
 def loss_gradient(
-    y: Singles, points: Singles, trust: Singles, lead: Singles, label: Singles, room: Handle[LearnerRoom]
+    y: Singles, points: Singles, trust: Singles, lead: Singles, label: Singles, workspace: Handle[LearnerWorkspace]
 ) -> float:
     """Return the weighted mean pinball loss over labelled examples; add its gradient.
 
     Args:
-        y: Encodings, (B, H).
+        y: Encodings, (B, U).
         points: As in Examples, (B, 1, E).
         trust: As in Examples, (B, 1, E).
         lead: As in Examples, (B, 1, 3).
         label: As in Examples, without NaN, (B,).
-        room: Weights, gradient and scratch.
+        workspace: Weights, gradient and scratch.
     """
-    loss, (levels, head, out, gradient, block, outputs, hidden) = np.float64(0), contents(room)
+    loss, (levels, head, out, gradient, block, outputs, hidden) = np.float64(0), contents(workspace)
     for first in range(0, len(label), BLOCK):
         end = min(first + BLOCK, len(label))
         fill_advice(points[first:end], trust[first:end], lead[first:end], block)
@@ -193,7 +193,7 @@ def adam_step(
 class HeadLearner:
     """A copy of a head that learns, and its optimizer (Adam, Kingma & Ba 2015).
 
-    `start` is the flat tail of the network's weights; `hidden`, `experts` and `width` are the H, E and W of the head;
+    `start` is the flat tail of the network's weights; `hidden`, `experts` and `width` are the U, E and W of the head;
     `levels` (L,) are those of the knots; `clip_norm` is the largest norm of a gradient.
     """
 
@@ -211,11 +211,11 @@ class HeadLearner:
         self.steps = 0
         self._result, self._gradient = np.empty_like(self._state), np.zeros_like(self._state[0])
         self._out = np.zeros((self.head.out.shape[1], self.head.bias.shape[1]), np.float32)
-        room = LearnerRoom(
+        workspace = LearnerWorkspace(
             np.array(levels, np.float32), self.head, self._out, head_views(self._gradient, *shape),
             allocate_block(BLOCK, 1, *shape[1:]), *(np.zeros((BLOCK, size), np.float32) for size in self._out.shape),
         )  # fmt: skip
-        self._room = Handle(room)
+        self._workspace = Handle(workspace)
         fill_head(self.head, start)
         self._start = self._state[0].copy()
 
@@ -255,7 +255,7 @@ class HeadLearner:
     def _fill_gradient(self, examples: Examples) -> float:
         y, points, trust, lead, label = examples
         self._gradient[:], self._out[:, : len(self.head.out)] = 0, self.head.out.T
-        return loss_gradient(y, points[:, None], trust[:, None], lead[:, None], label, self._room)
+        return loss_gradient(y, points[:, None], trust[:, None], lead[:, None], label, self._workspace)
 
     def _advance(self) -> tuple[bool, float]:
         first, second = (1 - beta ** (self.steps + 1) for beta in BETAS)

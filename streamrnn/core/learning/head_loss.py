@@ -2,7 +2,7 @@
 
 Equations: `head_knots` in torch_network for the forecasts; pinball loss (Koenker & Bassett 1978).
 
-Letters: C rows of all windows times horizons K, E experts, L knots, W units of the head, H size of the encoding. Arrays
+Letters: C rows of all windows times horizons K, E experts, L knots, W units of the head, U size of the encoding. Arrays
 over experts or knots have C as their last axis, so that the part of each is contiguous.
 """
 
@@ -34,7 +34,7 @@ def head_loss(
     """Return the weighted mean pinball loss of the head's forecasts over the `labels` (..., K) that are not NaN.
 
     A label weighs more the better the best expert is than persistence, by `trust` (..., K, E): the relative error
-    counts. `hidden` (..., H), `points` (..., K, E), `lead` (..., K, 3). Only `parts` and `hidden` have gradients.
+    counts. `hidden` (..., U), `points` (..., K, E), `lead` (..., K, 3). Only `parts` and `hidden` have gradients.
     """
     weights = [parts[name] for name in PARTS]
     loss: Tensor = HeadLoss.apply(workspace, points, trust, lead, labels, hidden, *weights)

@@ -26,7 +26,7 @@ NONE = -1
 class Examples(NamedTuple):
     """B origins, each with one horizon, float32."""
 
-    y: Singles  # (B, H), encodings
+    y: Singles  # (B, U), encodings
     points: Singles  # (B, E), the experts' point forecasts in units, relative to the value
     trust: Singles  # (B, E), log of each expert's running error over persistence's
     lead: Singles  # (B, 3), description of the horizon
@@ -36,7 +36,7 @@ class Examples(NamedTuple):
 class StoredRows(NamedTuple):
     """A ring of C rows, numbered in the order of storing; row n is at index n % C. The field names are saved."""
 
-    top: Singles  # (C, H), encodings
+    top: Singles  # (C, U), encodings
     points: Singles  # (C, K, E)
     trust: Singles  # (C, K, E)
     lead: Singles  # (C, K, 3)
@@ -142,7 +142,7 @@ class RowBuffer:
         return np.full(capacity, NONE, np.int64)
 
     def add(self, last: Integers, rows: Integers, wave: Handle[WaveUpdate], top: Singles, live: int) -> None:
-        """Add one wave of B rows, with encodings `top` (B, H).
+        """Add one wave of B rows, with encodings `top` (B, U).
 
         `live` series share the buffer; `last` (S,) are the numbers of the series' last stored rows, and updated.
         """

@@ -17,9 +17,9 @@ TORCH_CELLS = {"rnn_tanh": torch.rnn_tanh, "rnn_relu": torch.rnn_relu, "gru": to
 def run_cell(
     cell: str, inputs: Tensor, state: Sequence[Tensor], weights: Sequence[Tensor], workspace: Workspace = NO_REUSE
 ) -> tuple[Tensor, list[Tensor]]:
-    """Return the outputs (T, B, H) of the top layer and the last state, N of (D, B, H).
+    """Return the outputs (T, B, U) of the top layer and the last state, N of (D, B, U).
 
-    `inputs` (T, B, F); `state` N of (D, B, H), for an LSTM hidden state and memory; `weights` in the order of LAYER,
+    `inputs` (T, B, F); `state` N of (D, B, U), for an LSTM hidden state and memory; `weights` in the order of LAYER,
     layer by layer. Elman (1990); GRU: Cho et al. (2014), with the reset after the product; LSTM: Hochreiter &
     Schmidhuber (1997), Gers et al. (2000). The equations are those of torch.nn.RNN, GRU and LSTM. The outputs of a GRU
     may be in `workspace`.

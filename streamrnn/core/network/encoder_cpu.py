@@ -14,7 +14,7 @@ from streamrnn.core.jit import Integers, Singles, compiled, compiled_allocating
 from streamrnn.core.network.kernels import (
     BLOCK,
     CODES,
-    EncoderRoom,
+    EncoderWorkspace,
     LayerWeights,
     decay_state,
     exceeds_limit,
@@ -47,7 +47,7 @@ class WaveEncoder(Protocol):
 
 
 class AttentionWeights(NamedTuple):
-    """Matrices (H, H); `query` and `value` are transposed, for products from the left."""
+    """Matrices (U, U); `query` and `value` are transposed, for products from the left."""
 
     query: Singles
     key: Singles
@@ -66,10 +66,10 @@ def append_context(context: Singles, entry: Singles) -> None:
 def attend(
     context: Singles, count: int, top: Singles, attention: AttentionWeights, out: Singles, scratch: Singles
 ) -> None:
-    """Fill `out` (H,) with the attention of `top` (H,) to the last `count` entries of `context` (W, H).
+    """Fill `out` (U,) with the attention of `top` (U,) to the last `count` entries of `context` (W, U).
 
     Keys and values need no products of their own: (Q y) (K e) is (K' Q y) e, and a mean of V e is V of the mean.
-    `scratch` is (3, max(H, W)).
+    `scratch` is (3, max(U, W)).
     """
     size, first = len(top), len(context) - count
     query, weights, scores = scratch[0, :size], scratch[1, :size], scratch[2]
@@ -102,7 +102,7 @@ def step_rows_with_context(
 ) -> None:  # fmt: skip
     """Step flat states (S, Z) that end in a context and its number of entries, row by row.
 
-    The context holds outputs where `attention` has weights, else inputs. The second half of `top` (B, 2H) is the result
+    The context holds outputs where `attention` has weights, else inputs. The second half of `top` (B, 2U) is the result
     of the attention, or the output of the `reverse` layers, which read the context from the newest entry backwards.
     """
     depth, vectors, size = sizes
@@ -165,7 +165,7 @@ class RecurrentEncoders:
         self._weights = LayerWeights(*(np.repeat(array, count, 0) for array in empty))
         (depth, vectors, size), columns = shape.encoder.recurrent_shape, empty.biases.shape[2]
         sizes = (depth, BLOCK, vectors, size), (BLOCK, columns), (BLOCK, columns)
-        self._room = Handle(EncoderRoom(self._weights, *(np.zeros(each, np.float32) for each in sizes)))
+        self._workspace = Handle(EncoderWorkspace(self._weights, *(np.zeros(each, np.float32) for each in sizes)))
 
     def load(self, number: int, weights: Singles) -> None:
         """See WaveEncoders."""
@@ -175,7 +175,7 @@ class RecurrentEncoders:
     def step(self, hidden: Sequence[Singles], rows: Integers, inputs: Singles) -> Singles:
         """See WaveEncoders."""
         tops = np.empty((len(hidden), len(rows), self._shape.hidden_size), np.float32)
-        step_encoders(*self._codes, tuple(hidden), rows, inputs, tops, self._room)
+        step_encoders(*self._codes, tuple(hidden), rows, inputs, tops, self._workspace)
         return tops
 
 

@@ -5,7 +5,7 @@
     attention      the same, and attention to the outputs of the last W observations
 
 Nothing lies past the origin: "backwards" begins at the latest observation. A series with fewer than W observations has
-a shorter context. Letters: T rows, B series, F inputs, D layers, N vectors of state, H units, W length of the context.
+a shorter context. Letters: T rows, B series, F inputs, D layers, N vectors of state, U units, W length of the context.
 """
 
 from collections.abc import Sequence
@@ -46,9 +46,9 @@ def encode(
 def _run_layers(
     encoder: Encoder, parts: dict[str, Tensor], inputs: Tensor, state: Tensor, workspace: Workspace
 ) -> tuple[Tensor, Tensor]:
-    """Run the recurrent layers; state (B, D, N, H)."""
+    """Run the recurrent layers; state (B, D, N, U)."""
     weights = [parts[f"{name}_l{layer}"] for layer in range(encoder.layers) for name in LAYER]
-    vectors = [each.contiguous() for each in state.permute(2, 1, 0, 3)]  # N of (D, B, H), as torch expects
+    vectors = [each.contiguous() for each in state.permute(2, 1, 0, 3)]  # N of (D, B, U), as torch expects
     if encoder.gap < 0:
         outputs, vectors = run_cell(encoder.cell, inputs, vectors, weights, workspace)
     else:
@@ -64,7 +64,7 @@ def _run_with_decay(
     d is the time step as it is among the inputs: the log of its ratio to the usual one, at least 0.
     """
     rows, state = [], list(vectors)
-    rate, start = parts["decay_rate"].unsqueeze(1), parts["decay_start"].unsqueeze(1)  # (D, 1, H)
+    rate, start = parts["decay_rate"].unsqueeze(1), parts["decay_start"].unsqueeze(1)  # (D, 1, U)
     for row in inputs:
         gap = row[:, encoder.gap].clamp(min=0.0).unsqueeze(-1)  # (B, 1)
         factor = (-(rate * gap + start).clamp(min=0.0)).exp()
@@ -74,7 +74,7 @@ def _run_with_decay(
 
 
 def _read_backwards(encoder: Encoder, parts: dict[str, Tensor], tops: Tensor, seen: Tensor, valid: Tensor) -> Tensor:
-    """Return the last output (T, B, H) of the reverse network over the `valid` entries of `seen` (B, T, W, F)."""
+    """Return the last output (T, B, U) of the reverse network over the `valid` entries of `seen` (B, T, W, F)."""
     weights, (batch, rows) = [parts[name] for name in REVERSE], seen.shape[:2]
     steps = seen.flip(2).permute(2, 0, 1, 3).flatten(1, 2)  # (W, B T, F)
     present = valid.flip(2).permute(2, 0, 1).flatten(1).unsqueeze(-1)  # (W, B T, 1)
@@ -86,9 +86,9 @@ def _read_backwards(encoder: Encoder, parts: dict[str, Tensor], tops: Tensor, se
 
 
 def _attend(encoder: Encoder, parts: dict[str, Tensor], tops: Tensor, seen: Tensor, valid: Tensor) -> Tensor:
-    """Scaled dot-product attention (Vaswani et al. 2017) of each output to `seen` (B, T, W, H): (T, B, H)."""
+    """Return the dot-product attention (Vaswani et al. 2017) of each output to `seen` (B, T, W, U): (T, B, U)."""
     del encoder
     query, key, value = (parts[name] for name in ATTENTION)
-    queries = linear(tops.transpose(0, 1), query).unsqueeze(2)  # (B, T, 1, H)
+    queries = linear(tops.transpose(0, 1), query).unsqueeze(2)  # (B, T, 1, U)
     result = scaled_dot_product_attention(queries, linear(seen, key), linear(seen, value), valid.unsqueeze(2))
     return result.squeeze(2).transpose(0, 1)

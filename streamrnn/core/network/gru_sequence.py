@@ -5,7 +5,7 @@ are therefore computed as u = (h + 1) / 2, and s = (n + 1) / 2 stands for the ca
 a product and four operations on its result. Its gradient is a product and two operations, with factors that are
 computed for all steps at once; the gradients of the weights are one product each.
 
-Letters: T rows, B series, F inputs, H units.
+Letters: T rows, B series, F inputs, U units.
 """
 
 from typing import Any
@@ -19,7 +19,7 @@ ALIGNMENT = 8  # multiple of the inner size of a product; others take up to twic
 
 
 class GruSequence(torch.autograd.Function):
-    """Outputs (T, B, H) of a layer for `inputs` (T, B, F) and `state` (B, H); weights as in LAYER.
+    """Outputs (T, B, U) of a layer for `inputs` (T, B, F) and `state` (B, U); weights as in LAYER.
 
     The outputs and the memory for the gradient are in `workspace`.
     """
@@ -33,7 +33,7 @@ class GruSequence(torch.autograd.Function):
         (rows, batch, _), size, unbind = inputs.shape, state.shape[1], workspace.unbind
         padded = _append_one(inputs, workspace)
         into, within, bias = _halved(weight_ih, weight_hh, bias_ih, bias_hh, padded.shape[1])
-        # gates (T, B, 4 H): the state's part of the candidate, reset and update gate, the candidate
+        # gates (T, B, 4 U): the state's part of the candidate, reset and update gate, the candidate
         gates = workspace.empty((rows, batch, 4 * size), inputs)
         flat = gates.view(rows * batch, 4 * size)
         torch.mm(padded, into.t(), out=flat[:, size:])
@@ -55,7 +55,7 @@ class GruSequence(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *outputs: Tensor) -> tuple[Tensor | None, ...]:
-        """Return the gradients of the arguments, from those of the outputs (T, B, H)."""
+        """Return the gradients of the arguments, from those of the outputs (T, B, U)."""
         padded, hidden, gates, weight_ih, weight_hh = ctx.saved_tensors
         (rows, batch, size), width, unbind = outputs[0].shape, weight_ih.shape[1], ctx.workspace.unbind
         slopes = ctx.workspace.empty(hidden.shape, hidden)  # of the states before each row, and after the last
@@ -86,7 +86,7 @@ def _append_one(inputs: Tensor, workspace: Workspace) -> Tensor:
 def _halved(
     weight_ih: Tensor, weight_hh: Tensor, bias_ih: Tensor, bias_hh: Tensor, width: int
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the weights for u and s: for the inputs (3 H, width), for u (3 H, H), and the bias of the latter (H,).
+    """Return the weights for u and s: for the inputs (3 U, width), for u (3 U, U), and the bias of the latter (U,).
 
     Those for the inputs contain the other biases; those for u are in the order of the gates in GruSequence.
     """
@@ -101,9 +101,9 @@ def _halved(
 
 
 def _factors(gates: Tensor, before: Tensor, workspace: Workspace) -> tuple[Tensor, Tensor]:
-    """Return the slopes of the gates' sums (T, B, 3, H) for a unit slope of the state after the row.
+    """Return the slopes of the gates' sums (T, B, 3, U) for a unit slope of the state after the row.
 
-    The third is that of the state's part of the candidate; the second result (T, B, H) is that of the inputs' part.
+    The third is that of the state's part of the candidate; the second result (T, B, U) is that of the inputs' part.
     """
     slope = torch.ops.aten.sigmoid_backward.grad_input
     (rows, batch, size), empty = before.shape, workspace.empty

@@ -6,7 +6,7 @@
     center = sum_e gate[e] points[e]
     knots  = center + o[E+1:]
 
-y (H,) is the encoding, E the number of experts, W the units of the head, L the knots, K the horizons. All arithmetic is
+y (U,) is the encoding, E the number of experts, W the units of the head, L the knots, K the horizons. All arithmetic is
 float32, and every element is summed in a fixed order: its bits depend only on the row's own numbers and the weights.
 """
 
@@ -26,7 +26,7 @@ from streamrnn.errors import StateError
 class Head(NamedTuple):
     """Weights, float32, with the innermost loop over adjacent numbers; V is W and P is E+1+L, padded with zeros."""
 
-    recurrent: Singles  # (H, V), A transposed
+    recurrent: Singles  # (U, V), A transposed
     advice: Singles  # (2E+3, V), C transposed
     bias: Singles  # (1, V), c
     out: Singles  # (W, P), O transposed
@@ -138,7 +138,7 @@ def fill_advice(points: Singles, trust: Singles, lead: Singles, block: HeadBlock
 
 @compiled
 def forward_block(y: Singles, horizons: int, head: Head, block: HeadBlock) -> None:
-    """Compute the outputs of a head from the encodings `y` (R, H) and block.advice; see `gate_block`."""
+    """Compute the outputs of a head from the encodings `y` (R, U) and block.advice; see `gate_block`."""
     rows, width, outputs = len(y), head.bias.shape[1], head.out_bias.shape[1]
     pairs = rows * horizons
     for r in range(rows):

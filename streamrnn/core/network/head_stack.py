@@ -83,7 +83,7 @@ def forecast_heads(
 
     Args:
         stack: The heads.
-        tops: Encodings, (encoders, B, H).
+        tops: Encodings, (encoders, B, U).
         points: Experts' forecasts, (B, K, E).
         trust: As in WaveFeatures, (B, K, E).
         lead: As in WaveFeatures, (B, K, 3).
@@ -123,7 +123,7 @@ class HeadStack:
             stacked[number] = part
 
     def forecast(self, tops: Singles, features: WaveFeatures) -> Singles:
-        """Return the quantiles (N, B, K, Q) in units, from the encodings `tops` (encoders, B, H)."""
+        """Return the quantiles (N, B, K, Q) in units, from the encodings `tops` (encoders, B, U)."""
         quantiles = np.empty((len(self), *features.points.shape[:2], self._quantiles), np.float32)
         forecast_heads(self._stack, tops, features.points, features.trust, features.lead, quantiles)
         return quantiles

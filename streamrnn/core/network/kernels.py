@@ -34,7 +34,7 @@ def tanh(x: np.float32) -> np.float32:
 
 @compiled
 def step_gru(state: Singles, into: Singles, within: Singles) -> None:
-    """Advance `state` (1, H); see `step_cell`."""
+    """Advance `state` (1, U); see `step_cell`."""
     size = state.shape[1]
     for i in range(2 * size):
         into[i] = sigmoid(into[i] + within[i])
@@ -46,7 +46,7 @@ def step_gru(state: Singles, into: Singles, within: Singles) -> None:
 
 @compiled
 def step_lstm(state: Singles, into: Singles, within: Singles) -> None:
-    """Advance `state` (2, H); see `step_cell`."""
+    """Advance `state` (2, U); see `step_cell`."""
     size = state.shape[1]
     for i in range(2 * size):
         into[i] = sigmoid(into[i] + within[i])
@@ -64,7 +64,7 @@ def step_lstm(state: Singles, into: Singles, within: Singles) -> None:
 
 @compiled
 def step_cell(cell: int, state: Singles, into: Singles, within: Singles) -> None:
-    """Advance `state` (N, H) in place; the gates (G*H,) are sums of `into`, from the inputs, and `within`.
+    """Advance `state` (N, U) in place; the gates (G*U,) are sums of `into`, from the inputs, and `within`.
 
     Both are overwritten. A loop is vectorized where no array is read at one index and written at another.
     """
@@ -83,20 +83,20 @@ def step_cell(cell: int, state: Singles, into: Singles, within: Singles) -> None
 class LayerWeights(NamedTuple):
     """Weights of D recurrent layers of n encoders, with the innermost loop over adjacent numbers.
 
-    M is G*H, padded with zeros.
+    M is G*U, padded with zeros.
     """
 
-    into: Singles  # (n, F + (D-1) H, M)
-    within: Singles  # (n, D*H, M)
+    into: Singles  # (n, F + (D-1) U, M)
+    within: Singles  # (n, D*U, M)
     biases: Singles  # (n, 2D, M) of inputs and state of each layer
-    decay: Singles  # (n, 2D, H) rate of each layer, then start; without rows if there is no decay
+    decay: Singles  # (n, 2D, U) rate of each layer, then start; without rows if there is no decay
 
 
 @compiled
 def step_layers(
     cell: int, n: int, state: Singles, inputs: Singles, layers: LayerWeights, into: Singles, within: Singles
 ) -> None:
-    """Advance the first B rows of a block's `state` (D, R, N, H) in encoder n by `inputs` (B, F).
+    """Advance the first B rows of a block's `state` (D, R, N, U) in encoder n by `inputs` (B, F).
 
     `into` and `within`, (R, M), are scratch: the gates' sums of inputs and of states.
     """
@@ -120,7 +120,7 @@ def step_layers(
 
 @compiled
 def decay_state(state: Singles, gap: np.float32, decay: Singles) -> None:
-    """Decay one row's `state` (D, N, H) by the time step `gap`, with `decay` (2D, H); see encoders."""
+    """Decay one row's `state` (D, N, U) by the time step `gap`, with `decay` (2D, U); see encoders."""
     depth = len(state)
     for layer in range(depth):
         for i in range(state.shape[2]):
@@ -148,7 +148,7 @@ def copy_matrix(source: Singles, target: Singles) -> None:
 
 @compiled
 def read_block(hidden: Singles, rows: Integers, state: Singles) -> None:
-    """Copy `hidden[rows]` (S, D, N, H) to the first rows of `state` (D, R, N, H)."""
+    """Copy `hidden[rows]` (S, D, N, U) to the first rows of `state` (D, R, N, U)."""
     for r in range(len(rows)):
         source = hidden[rows[r]]
         for layer in range(len(source)):
@@ -157,7 +157,7 @@ def read_block(hidden: Singles, rows: Integers, state: Singles) -> None:
 
 @compiled
 def write_block(state: Singles, hidden: Singles, rows: Integers, top: Singles) -> None:
-    """Copy a block's `state` back, rows beyond HIDDEN_LIMIT as zeros; fill `top` (B, H) with the encodings."""
+    """Copy a block's `state` back, rows beyond HIDDEN_LIMIT as zeros; fill `top` (B, U) with the encodings."""
     for r in range(len(rows)):
         target, beyond = hidden[rows[r]], 0
         for layer in range(len(target)):
@@ -171,11 +171,11 @@ def write_block(state: Singles, hidden: Singles, rows: Integers, top: Singles) -
             top[r, i] = target[len(target) - 1, 0, i]
 
 
-class EncoderRoom(NamedTuple):
+class EncoderWorkspace(NamedTuple):
     """The weights of n encoders, and scratch for R rows."""
 
     layers: LayerWeights
-    state: Singles  # (D, R, N, H)
+    state: Singles  # (D, R, N, U)
     into: Singles  # (R, M) the gates' sums of inputs
     within: Singles  # (R, M) and of states
 
@@ -183,20 +183,20 @@ class EncoderRoom(NamedTuple):
 @compiled
 def step_encoders(
     cell: int, gap: int, hidden: tuple[Singles, ...], rows: Integers, inputs: Singles, tops: Singles,
-    room: Handle[EncoderRoom],
+    workspace: Handle[EncoderWorkspace],
 ) -> None:  # fmt: skip
     """Advance all encoders by one wave, in blocks of R rows.
 
     Args:
         cell: Its number in CODES.
         gap: As in Encoder.
-        hidden: The state of each encoder, (S, D, N, H), updated at `rows`.
+        hidden: The state of each encoder, (S, D, N, U), updated at `rows`.
         rows: Of the wave, (B,).
         inputs: Of the recurrent layers, (B, F).
-        tops: The encodings, (encoders, B, H).
-        room: Weights and scratch.
+        tops: The encodings, (encoders, B, U).
+        workspace: Weights and scratch.
     """
-    layers, state, into, within = contents(room)
+    layers, state, into, within = contents(workspace)
     block = state.shape[1]
     for n in range(len(hidden)):
         for first in range(0, len(rows), block):

@@ -13,7 +13,7 @@ from streamrnn.core.series.state import EXPERTS, INPUTS, LEAD
 GATES = {"rnn_tanh": 1, "rnn_relu": 1, "gru": 3, "lstm": 4}
 STATES = {"rnn_tanh": 1, "rnn_relu": 1, "gru": 1, "lstm": 2}
 LAYER = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
-"""Weights of a layer, in torch's order: for the inputs (G*H, F) and the state (G*H, H), and a bias (G*H,) for each."""
+"""Weights of a layer, in torch's order: for the inputs (G*U, F) and the state (G*U, U), and a bias (G*U,) for each."""
 REVERSE = tuple(f"{name}_l0_reverse" for name in LAYER)
 """Weights of the network that reads backwards, named as in torch.nn."""
 ATTENTION = ("query", "key", "value")
@@ -35,7 +35,7 @@ class Encoder(NamedTuple):
 
     @property
     def recurrent_shape(self) -> tuple[int, int, int]:
-        """Shape of the recurrent state, (D, N, H)."""
+        """Shape of the recurrent state, (D, N, U)."""
         return self.layers, STATES[self.cell], self.hidden_size
 
     @property
@@ -45,7 +45,7 @@ class Encoder(NamedTuple):
 
     @property
     def states(self) -> tuple[int, ...]:
-        """Shape of a series' state: (D, N, H), or flat, followed by the context and its number of entries."""
+        """Shape of a series' state: (D, N, U), or flat, followed by the context and its number of entries."""
         if self.kind == "recurrent":
             return self.recurrent_shape
         return (math.prod(self.recurrent_shape) + self.context * self.entry_size + 1,)
@@ -91,7 +91,7 @@ class Shape(NamedTuple):
     @property
     def encoder(self) -> Encoder:
         """The recurrent part."""
-        gap = self.inputs - 2 * self.experts - 1 if self.decay else -1  # where `read_age` ends
+        gap = self.inputs - 2 * self.experts - 1 if self.decay else -1  # where `fill_age` ends
         return Encoder(self.cell, self.hidden_size, self.layers, self.inputs, self.kind, self.context, gap)
 
     @property

@@ -196,10 +196,10 @@ def json_points(entry: Any) -> Iterator[Point | RecordError]:
         yield entry
         return
     if type(entry) is not dict or not ("resourceMetrics" in entry or "scopeMetrics" in entry):
-        held = "traces" if "resourceSpans" in _keys(entry) else "logs" if "resourceLogs" in _keys(entry) else None
+        signal = "traces" if "resourceSpans" in _keys(entry) else "logs" if "resourceLogs" in _keys(entry) else None
         what = (
-            f"the record has {held} of OpenTelemetry, not metrics"
-            if held
+            f"the record has {signal} of OpenTelemetry, not metrics"
+            if signal
             else f"no `resourceMetrics` in {shorten(entry)}"
         )
         raise RecordError("invalid_otlp", what)

@@ -167,17 +167,19 @@ class SchemaRegistry:
 
     def _refusal(self, error: HTTPError, *, reading: bool) -> LogError | ConfigError:
         try:
-            said = shorten(orjson.loads(error.read(_CHUNK))["message"])
+            reason = shorten(orjson.loads(error.read(_CHUNK))["message"])
         except (OSError, http.client.HTTPException, orjson.JSONDecodeError, LookupError, TypeError):
-            said = error.reason
+            reason = error.reason
         if error.code in _REFUSED:
             return LogError(
                 f"the schema registry {self.url} refuses the credentials (HTTP {error.code}): check "
                 "schema_registry.username and password"
             )
         if not reading and error.code in (409, 422):
-            return ConfigError(f"the schema registry {self.url} does not accept the schema (HTTP {error.code}): {said}")
-        return LogError(f"the schema registry {self.url} answered HTTP {error.code}: {said}")
+            return ConfigError(
+                f"the schema registry {self.url} does not accept the schema (HTTP {error.code}): {reason}"
+            )
+        return LogError(f"the schema registry {self.url} answered HTTP {error.code}: {reason}")
 
 
 def _tls(ca_file: Path | None) -> ssl.SSLContext:

@@ -12,7 +12,7 @@ import orjson
 
 from streamrnn.errors import InputError, missing_extra
 from streamrnn.formats.csv import column_path
-from streamrnn.log.files.table import Row, TableFile
+from streamrnn.log.files.table import ARROW, Row, TableFile
 from streamrnn.mapping.paths import find, parse_path
 from streamrnn.mapping.times import TimeRule
 
@@ -22,7 +22,6 @@ try:
 except ImportError:
     raise missing_extra("files of Parquet and Arrow", "pyarrow", "parquet") from None
 
-FORMATS = {".parquet": "parquet", ".pq": "parquet", ".arrow": "ipc", ".feather": "feather", ".ipc": "ipc"}
 _BATCH = 4_096
 _INDEX_PREFIX = "__index_level_"
 
@@ -84,13 +83,13 @@ def _reading(path: Path) -> Iterator[None]:
             path.open("rb").close()
         yield
     except (pyarrow.ArrowException, ValueError) as error:
-        raise InputError(f"{path} cannot be read as {FORMATS[path.suffix.lower()]}: {error}") from error
+        raise InputError(f"{path} cannot be read as {ARROW[path.suffix.lower()]}: {error}") from error
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror or error}") from error
 
 
 def _dataset(path: Path) -> Any:
-    return dataset.dataset(path, format=FORMATS[path.suffix.lower()])
+    return dataset.dataset(path, format=ARROW[path.suffix.lower()])
 
 
 def _plain(batch: Any) -> Any:

@@ -11,6 +11,11 @@ from streamrnn.log.files.local_times import Repeated, RepeatedHours, resolve
 from streamrnn.mapping.times import TimeReader, TimeRule
 from streamrnn.records import Record
 
+TABLES = (".csv", ".tsv", ".txt", ".dat")
+"""Suffixes of files that are read as CSV."""
+ARROW = {".parquet": "parquet", ".pq": "parquet", ".arrow": "ipc", ".feather": "feather", ".ipc": "ipc"}
+"""Formats of pyarrow, by the suffix of a file; `arrow` reads them, and needs that library."""
+
 
 class Row(NamedTuple):
     """One row of a file."""

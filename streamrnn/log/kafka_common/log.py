@@ -67,6 +67,12 @@ class BaseKafkaLog(KafkaTopics, Log, Generic[Membership]):
     All times are in seconds. A commit that takes longer than `transaction_timeout` fails, as does a transaction that
     stays open for longer. If a commit raised Fenced although the group still assigns the partition to this process, a
     poll about two seconds later reports the partition as revoked and assigned.
+
+    Args:
+        connection: How to reach the brokers, and the group.
+        options: The client library's options that apply to every client.
+        translate: Returns the error for an exception of the library.
+        reader: Yields the records of a range of a partition.
     """
 
     _group: RebalanceQueue

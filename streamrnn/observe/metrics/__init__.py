@@ -55,10 +55,14 @@ def _never_raises(handler: Handler) -> Handler:
 
 
 class Metrics(Observer):
-    """An observer of the worker that keeps the metrics, in a registry of its own.
+    """An observer of the worker that updates the metrics, in a registry of its own.
 
-    `horizons` are in steps; `quantiles` are levels, ascending; `max_series` is the limit of series per task;
-    `selection` names the series that are exported one by one; `whole_learning`: whether whole networks learn.
+    Args:
+        horizons: In steps.
+        quantiles: Levels, ascending.
+        max_series: Most series of a task.
+        selection: The series that are exported one by one; None: none.
+        whole_learning: Whether whole networks learn.
     """
 
     def __init__(
@@ -103,7 +107,7 @@ class Metrics(Observer):
             self._child("reloads", result)
 
     def configure(self, *, quantiles: Sequence[float], max_series: int) -> None:
-        """Go on with other quantiles and another limit of series."""
+        """Replace the quantiles and the limit of series."""
         self._quality.nominal = quantiles[-1] - quantiles[0]
         self._gauges["series_limit"].set(max_series)
 

@@ -4,11 +4,11 @@ import csv
 import io
 import re
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
 
 import numpy as np
 
 from streamrnn.page.data.history import SeriesHistory
+from streamrnn.timestamps import format_iso
 
 
 def recent_csv(history: SeriesHistory, slot: int) -> str:
@@ -22,7 +22,7 @@ def recent_csv(history: SeriesHistory, slot: int) -> str:
     head += [f"{steps}_ahead_{level}" for steps in history.horizons for level in levels]
     forecasts = past.forecasts.reshape(len(past.times), -1)
     rows: list[Sequence[object]] = [
-        [_iso(time), *_numbers([value, anomaly, *forecast])]
+        [format_iso(time), *_numbers([value, anomaly, *forecast])]
         for time, value, anomaly, forecast in zip(
             past.times.tolist(), past.values.tolist(), past.anomaly.tolist(), forecasts.tolist(), strict=True
         )
@@ -31,7 +31,7 @@ def recent_csv(history: SeriesHistory, slot: int) -> str:
         if time > present.time:  # the step is known
             future = np.full(present.quantiles.shape, np.nan)
             future[k] = present.quantiles[k]
-            rows.append([_iso(time), "", "", *_numbers(future.ravel().tolist())])
+            rows.append([format_iso(time), "", "", *_numbers(future.ravel().tolist())])
     return _written(head, rows)
 
 
@@ -39,17 +39,15 @@ def session_csv(history: SeriesHistory, slot: int) -> str:
     """Return the whole session of a series: for each stretch its first time, and lowest, highest and last value."""
     found = history.session.stretches(slot, int(history.count[slot]))
     columns = [column.tolist() for column in found[1:]]
-    rows = ([_iso(time), *_numbers(numbers)] for time, *numbers in zip(found.times.tolist(), *columns, strict=True))
+    rows = (
+        [format_iso(time), *_numbers(numbers)] for time, *numbers in zip(found.times.tolist(), *columns, strict=True)
+    )
     return _written(["time", "lowest", "highest", "last", "anomaly_score"], rows)
 
 
 def file_name(series: str, kind: str) -> str:
     """Return a name for a file that every system accepts."""
     return f"{re.sub('[^A-Za-z0-9._-]+', '_', series)[:100].strip('._') or 'series'}-{kind}.csv"
-
-
-def _iso(milliseconds: int) -> str:
-    return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _numbers(numbers: Iterable[float]) -> list[object]:

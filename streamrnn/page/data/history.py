@@ -16,7 +16,7 @@ from streamrnn.page.data.slots import Slots
 
 NEVER = np.iinfo(np.int64).min
 STALE_STEPS = 20
-"""Steps without an observation, while others of its task go on, after which a series is stale."""
+"""Steps without an observation, while others of its task have some, after which a series is stale."""
 RECENT = 12
 """Latest observations among which a series' highest anomaly score is looked for."""
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from streamrnn.page.data.history import Anomalies, SeriesHistory
 
 MOST = 500
-"""OccurrenceLog that are stored."""
+"""Occurrences that are stored."""
 CALM = 10
 """Observations in a row without an anomaly after which the next one is another occurrence."""
 AT_ONCE = 20
@@ -93,7 +93,7 @@ class OccurrenceLog:
         self._add(Occurrence(kind, name, *task, int(document["time"]), value, None, crossing, joint_anomaly=joint))
 
     def add_silences(self, history: "SeriesHistory") -> None:
-        """Add a silence for every series that has become stale since the last call, and forget those that went on."""
+        """Add a silence for every series gone stale since the last call, and forget those that have ended."""
         stale = history.stale()
         new = np.flatnonzero(stale & ~self._silent[: len(stale)])
         self._silent[: len(stale)] = stale

@@ -62,13 +62,13 @@ class SessionHistory:
         firsts = np.flatnonzero((np.diff(slots, prepend=-1) != 0) | (np.diff(stretches, prepend=-1) != 0))
         lasts = np.append(firsts[1:], len(slots)) - 1
         rows, at = self._rows, (stretches[firsts], slots[firsts])
-        goes_on = numbers[firsts] % span[firsts] != 0
+        continues = numbers[firsts] % span[firsts] != 0
         lowest, highest = np.minimum.reduceat(new.lowest, firsts), np.maximum.reduceat(new.highest, firsts)
         anomaly = np.maximum.reduceat(new.anomaly, firsts)
-        rows.times[at] = np.where(goes_on, rows.times[at], new.times[firsts])
-        rows.lowest[at] = np.where(goes_on, np.minimum(rows.lowest[at], lowest), lowest)
-        rows.highest[at] = np.where(goes_on, np.maximum(rows.highest[at], highest), highest)
-        rows.anomaly[at] = np.where(goes_on, np.maximum(rows.anomaly[at], anomaly), anomaly)
+        rows.times[at] = np.where(continues, rows.times[at], new.times[firsts])
+        rows.lowest[at] = np.where(continues, np.minimum(rows.lowest[at], lowest), lowest)
+        rows.highest[at] = np.where(continues, np.maximum(rows.highest[at], highest), highest)
+        rows.anomaly[at] = np.where(continues, np.maximum(rows.anomaly[at], anomaly), anomaly)
         rows.last[at] = new.last[lasts]
 
     def stretches(self, slot: int, count: int) -> Stretches:

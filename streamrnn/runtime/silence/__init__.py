@@ -1,1 +1,1 @@
-"""What is done while nothing comes: heartbeats of a partition, and forecasts of series that have stopped."""
+"""Silence: heartbeats of partitions without records, and the end of series without observations."""

@@ -136,11 +136,11 @@ def read_heartbeats(
 
 
 class Silence:
-    """How long nothing has come in one partition.
+    """For how long one partition has had no record, and the stream time meanwhile.
 
-    The stream time goes on from that of the last record, at the speed of this process's clock from the moment at which
-    the record was read: a topic whose records are an hour old when they come stays an hour behind, and records that are
-    delayed no more than the others are not late.
+    That advances from the time of the last record, at the speed of this process's clock since the record was read: a
+    topic whose records are an hour old when they come stays an hour behind, and records that are delayed no more than
+    the others are not late.
     """
 
     def __init__(self) -> None:
@@ -167,11 +167,11 @@ class Silence:
         return time if time > stream_time else None
 
     def wait(self, now: float) -> None:
-        """Wait as long again."""
+        """Begin the wait again."""
         self._last_read = now
 
     def written(self, stream_time: int, now: float) -> None:
-        """Take note of a heartbeat."""
+        """Store the stream time of a heartbeat that was written."""
         self._stream_time, self._risen = stream_time, now
         self.wait(now)
 
@@ -203,7 +203,7 @@ class OwnedHeartbeats:
         return self._task.last_heartbeat != self._saved
 
     def set_saved(self) -> None:
-        """Take note that a snapshot has begun."""
+        """Store that a snapshot has begun, which contains all heartbeats so far."""
         self._saved = self._task.last_heartbeat
 
     def read(self, task: "Task", topic_id: str) -> None:

@@ -1,4 +1,4 @@
-"""The end of series: which observations are wrong about the time, and which series are removed where."""
+"""The end of series: which event times are wrong, and which series are removed at which points of the log."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -27,7 +27,14 @@ NO_ROWS: "NDArray[np.int64]" = np.empty(0, np.int64)
 
 
 class SeriesEnds:
-    """Checks event times and removes series by some rules; without a rule it does nothing."""
+    """Checks event times and removes series by some rules; without a rule it does nothing.
+
+    Args:
+        rules: When series end.
+        forecaster: That of the task.
+        admission: The keys and series of the task.
+        snapshot: The saved state of the task, whose rows move with those of the forecaster.
+    """
 
     def __init__(
         self, rules: SeriesRules, *, forecaster: "CoreForecaster", admission: "Admission", snapshot: "Snapshot"
@@ -69,14 +76,14 @@ class SeriesEnds:
         return None if self._clock is None else self._clock.time
 
     def advance(self, heartbeat: Heartbeat) -> list[SweepPoint]:
-        """Let time pass between two records, and return where series may have to be removed."""
+        """Advance the stream time between two records; return where series may have to be removed."""
         self.heartbeat = heartbeat
         return [] if self._clock is None else self._clock.advance(heartbeat.time)
 
     def check(
         self, records: "Sequence[Record]", scanned: "Scanned | None", decoded: dict[int, Decoded]
     ) -> list[SweepPoint]:
-        """Take observations with wrong event times out of a feed, and return where series may have to be removed."""
+        """Remove observations with wrong event times from a feed; return where series may have to be removed."""
         if self._clock is None:
             return []
         stamps = np.array([record.timestamp for record in records], np.int64)
@@ -124,7 +131,7 @@ class SeriesEnds:
         feed.report.removed_series[why] += len(rows)
 
     def set_back(self, report: "StepReport") -> None:
-        """Let the series whose clock was wrong go on from an earlier time, before the wave that contains them."""
+        """Set back the time of series whose clock was wrong, before the wave that contains them."""
         for row, time in [] if self._clock is None else self._clock.votes.take_returned():
             self._forecaster.set_back(row, time)
             report.clocks_set_back += 1

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from streamrnn.errors import LogError
-from streamrnn.log import Log
 from streamrnn.records import StepReport
 
 if TYPE_CHECKING:
@@ -12,12 +11,12 @@ if TYPE_CHECKING:
 
 
 class SilenceWatch:
-    """Writes heartbeats of the partitions of a process in which nothing has come for `after` seconds; None: never."""
+    """Writes heartbeats of the partitions of a process without a record for `after` seconds; None: never."""
 
     def __init__(self, *, after: float | None, now: Callable[[], float]) -> None:
         self._after, self._now = after, now
 
-    def beat_if_due(self, log: Log, owned: "OwnedPartition") -> StepReport | None:
+    def beat_if_due(self, owned: "OwnedPartition") -> StepReport | None:
         """Write a heartbeat of an open partition, to commit at once; return the report on it, None if none is due.
 
         Raises:
@@ -31,11 +30,9 @@ class SilenceWatch:
             return None
         silence.wait(now)
         try:
-            _, following = log.bounds(owned.partition)
-            position = max(owned.position, log.position(owned.partition))  # all that was polled has been fed
+            if owned.lag():
+                return None
         except LogError:  # the check of the lag reports it
-            return None
-        if following > position:
             return None
         report = owned.beat(time)
         silence.written(time, now)

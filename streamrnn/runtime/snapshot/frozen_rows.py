@@ -1,4 +1,4 @@
-"""The rows of a forecaster as they were at one moment, while it goes on changing them."""
+"""The rows of a forecaster as they were at one moment, while it changes them."""
 
 from typing import TYPE_CHECKING, Any
 

@@ -8,7 +8,14 @@ if TYPE_CHECKING:
 
 
 class OpenSave:
-    """A save that has begun: what it writes is the state at that moment."""
+    """A save that has begun: what it writes is the state at that moment.
+
+    Args:
+        rows: The rows at that moment.
+        pages: Numbers of the pages that it writes, ascending.
+        meta: The document that describes the snapshot.
+        other_side: Whether pages go to their other keys, as the save takes several transactions.
+    """
 
     def __init__(self, rows: "FrozenRows", pages: list[int], meta: dict[str, object], *, other_side: bool) -> None:
         self.rows, self.pages, self.meta, self.other_side = rows, pages, meta, other_side

@@ -166,7 +166,7 @@ class InputSettings(Section):
     """Which value counts of several with one series and time that wait: `first`, `last` (a correction), none but the
     first, and a dead letter (`error`), or each as an event of its own (`all`, only with `window`)."""
     max_held: int = Field(default=MOST_HELD, ge=1, le=10_000_000)
-    """Largest number of values of a partition that wait; beyond it the oldest ones go on early."""
+    """Largest number of values of a partition that wait; beyond it the oldest ones are released early."""
     window: Annotated[WindowSettings, _short_for("every")] = WindowSettings()
     heartbeat: Annotated[float | None, optional_seconds("1s", "1d"), AS_OPTIONAL_DURATION] = None
     """Let time pass in a partition without a record for so long: the daemon then writes a heartbeat to
