@@ -264,6 +264,13 @@ OPERATIONS = (
         "s",
     ),
     Panel(
+        "Blocked readers",
+        "Seconds for which a transaction has blocked readers of committed records, the longest of all tasks; "
+        "docs/how-to/runbook.md, Transaction hanging.",
+        [(f"max by (blocked, partition) (streamrnn_blocked_seconds{BY}) or vector(0)", "{{blocked}} {{partition}}")],
+        "s",
+    ),
+    Panel(
         "Restoring",
         "Tasks not yet restored, and mean seconds to create a task and load its state.",
         [

@@ -11,6 +11,7 @@ from functools import cache, partial
 from typing import TYPE_CHECKING
 
 from streamrnn.core.config import AlertConfig, LearningConfig
+from streamrnn.errors import ConfigError
 from streamrnn.formats import FieldRule, Layout
 from streamrnn.formats.catalogue import FormatOptions, make_format, make_key_format
 from streamrnn.log import Log
@@ -40,16 +41,18 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-def open_log(settings: Settings) -> Log:
-    """Open the configured log.
+def open_log(settings: Settings, *, create: bool = False) -> Log:
+    """Open the configured log; with `create` also an embedded one that has no file yet.
 
     Raises:
-        ConfigError: its library is not installed, or a certificate is invalid.
+        ConfigError: its library is not installed, a certificate is invalid, or the file does not exist.
         LogError: it is unavailable.
     """
     if settings.log == "sqlite":
         from streamrnn.log.sqlite import SqliteLog  # noqa: PLC0415 -- see the module docstring
 
+        if not (create or settings.sqlite.path.exists()):
+            raise ConfigError(f"sqlite.path: {settings.sqlite.path} does not exist; a daemon or a producer creates it")
         return SqliteLog(path=settings.sqlite.path, app=settings.app)
     options = settings.kafka.model_dump(exclude={"client"}) | {"app": settings.app}
     for name in ("sasl_password", "ssl_keyfile_password"):
@@ -72,8 +75,8 @@ def hidden_fields(settings: Settings) -> list[str]:
 
 def output_topics(settings: Settings, topic: str) -> OutputTopics:
     """Return the topics that belong to an input topic."""
-    templates = settings.output_templates
-    return OutputTopics(**{name: text.format(topic=topic, app=settings.app) for name, text in templates.items()})
+    names = {"topic": topic, "app": settings.app}
+    return OutputTopics(**{each: text.format(**names) for each, text in settings.output_templates.items()})
 
 
 def with_json_forecasts(settings: Settings) -> Settings:
@@ -175,15 +178,22 @@ def warm_up(settings: Settings) -> None:
     from streamrnn.core.garbage import collector_paused, freeze_collector  # noqa: PLC0415
     from streamrnn.core.jit import log_compiled  # noqa: PLC0415
 
-    # the kernels are the same for every format
-    plain = settings.model_copy(update={"input": InputSettings(topics=settings.input.topics)})
-    warm = with_json_forecasts(plain)
     with collector_paused():
-        from streamrnn.runtime.warm_up import load_kernels  # noqa: PLC0415
+        from streamrnn.runtime.warm_up import compile_in_two, load_kernels  # noqa: PLC0415
 
-        load_kernels(task(warm, TopicPartition("warm-up", 0)))
+        compile_in_two(forecaster(settings), settings.model_dump_json().encode())
+        load_kernels(warm_up_task(settings))
     log_compiled()
     freeze_collector()
+
+
+def warm_up_task(settings: Settings) -> "Task":
+    """Return a task to be discarded, whose kernels are those of tasks of these settings in any format."""
+    from streamrnn.runtime.warm_up import LEARNING  # noqa: PLC0415 -- the numerical libraries
+
+    learning = settings.learning.model_copy(update=LEARNING)
+    plain = {"input": InputSettings(topics=settings.input.topics), "learning": learning}
+    return task(with_json_forecasts(settings.model_copy(update=plain)), TopicPartition("warm-up", 0))
 
 
 def try_river(settings: Settings) -> None:
@@ -289,10 +299,9 @@ def task(settings: Settings, partition: TopicPartition, *, timed: "Timed" = null
         strict=settings.numerics == "strict",
         timed=timed,
     )
-    series = settings.series
-    spans = {"max_ahead": settings.input.max_ahead, "ttl": series.ttl, "stale": series.stale}
+    spans = {"max_ahead": settings.input.max_ahead, "ttl": settings.series.ttl, "stale": settings.series.stale}
     limits = {name: None if seconds is None else round(1000 * seconds) for name, seconds in spans.items()}
-    made.configure_series(**limits, evict=series.evict)
+    made.configure_series(**limits, evict=settings.series.evict)
     return made
 
 

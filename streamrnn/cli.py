@@ -19,7 +19,7 @@ from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
-from streamrnn.commands.parser import Parser, add_completion_command
+from streamrnn.commands.parser import Parser, add_completion_command, count
 from streamrnn.errors import OutputError, StreamrnnError
 from streamrnn.runtime.signals import StopSignals
 from streamrnn.version import BUILD
@@ -183,7 +183,7 @@ def _add_demo(commands: Any) -> None:
     demo.add_argument("--serve", action="store_true", help="then go on at a slow pace, until SIGINT or SIGTERM")
     demo.add_argument("--output", type=Path, default=Path("demo-output"), metavar="FOLDER", help="default: %(default)s")
     demo.add_argument("--metrics-port", type=_port, metavar="PORT", help="0: any free port")
-    demo.add_argument("--rows", type=_count, metavar="N", help="only the last N rows of each stream")
+    demo.add_argument("--rows", type=count, metavar="N", help="only the last N rows of each stream")
     demo.set_defaults(command=_demo)
 
 
@@ -200,7 +200,7 @@ def _add_backtest(commands: Any, configured: argparse.ArgumentParser) -> None:
     files: dict[str, Any] = {"action": "extend", "nargs": "+", "type": Path, "metavar": "FILE"}
     backtest.add_argument("--input", dest="inputs", required=True, help="may be repeated", **files)
     backtest.add_argument("--output", type=Path, required=True, metavar="OUT.jsonl")
-    backtest.add_argument("--jobs", type=_count, default=1, metavar="N", help="files at a time; default: %(default)s")
+    backtest.add_argument("--jobs", type=count, default=1, metavar="N", help="files at a time; default: %(default)s")
     backtest.add_argument("--sort", action="store_true", help="put the records of each file in order of time")
     backtest.add_argument("--events", type=Path, metavar="FILE.jsonl", help="also the events, as with output.events")
     backtest.add_argument("--report", type=Path, metavar="FILE.html", help="also a page to look at, in one file")
@@ -225,17 +225,9 @@ def _schema(_arguments: argparse.Namespace) -> int:
 
 
 def _port(text: str) -> int:
-    port = int(text)
-    if not 0 <= port <= 65535:
-        raise argparse.ArgumentTypeError("must be from 0 to 65535")
-    return port
-
-
-def _count(text: str) -> int:
-    count = int(text)
-    if count < 1:
-        raise argparse.ArgumentTypeError("must be at least 1")
-    return count
+    if not text.isdecimal() or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f"{text}: must be a port from 0 to 65535")
+    return int(text)
 
 
 def _print_error(line: str) -> None:

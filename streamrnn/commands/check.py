@@ -53,8 +53,10 @@ def describe_log(settings: Settings) -> list[str]:
     Raises:
         LogError: it is unavailable, or it denies access.
     """
+    if settings.log == "sqlite" and not settings.sqlite.path.exists():
+        return [f"connected  no: {settings.sqlite.path} does not exist yet, the daemon or a producer will create it"]
     with closing(app.open_log(settings)) as log:
-        lines = [f"connected  {settings.kafka.bootstrap_servers if settings.log == 'kafka' else settings.sqlite.path}"]
+        lines = [f"connected  {settings.log_address}"]
         for topic in settings.input.topics:
             count = log.partitions(topic)
             lines.append(f"input      {topic}: {_partitions(count, 'the daemon will wait for it')}")
@@ -87,7 +89,7 @@ def _shared_lines(log: Log, partition: TopicPartition, forecasts: str) -> list[s
 
 
 def _partitions(count: int, otherwise: str) -> str:
-    return f"{count} partitions" if count else f"does not exist yet, {otherwise}"
+    return f"{count} partition{'s' * (count != 1)}" if count else f"does not exist yet, {otherwise}"
 
 
 def _summary(settings: Settings, client: str) -> list[str]:

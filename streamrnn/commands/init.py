@@ -45,7 +45,7 @@ def _init(arguments: argparse.Namespace) -> int:
         file.write(text.encode())
     doubts = sum(line.startswith("# - ") for line in text.splitlines()) if arguments.example is None else 0
     hint = f"; it has {doubts} point{'s' * (doubts != 1)} in doubt, see its comments" if doubts else ""
-    sys.stdout.write(f"{path} is written{hint}\n")
+    sys.stdout.write(f"{path} is written{hint}\nnext: streamrnn check -c {path} --connect\n")
     return 0
 
 

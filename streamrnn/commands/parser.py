@@ -11,6 +11,13 @@ ALIKE = 0.73
 """Least similarity of a word that is proposed, of 1."""
 
 
+def count(text: str) -> int:
+    """Return the whole number above 0 that an argument gives."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text}: must be a whole number from 1")
+    return int(text)
+
+
 class Parser(argparse.ArgumentParser):
     """A parser that accepts no abbreviated options: a new option must not break a script.
 

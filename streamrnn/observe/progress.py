@@ -98,7 +98,7 @@ class ProgressLogger(Observer):
     def log(self) -> float:
         """Log a line if one is due; return the seconds to the next one."""
         now = self._clock()
-        work = self._compiling()
+        work = None if self._first.is_set() else self._compiling()
         if work is not None:
             done, about = work
             details = {"loops": done, "of": max(done, about), "seconds": round(now - self._begun, 1)}

@@ -73,6 +73,11 @@ class Settings(Section):
             names["events"] = output.events
         return names if self.input.heartbeat is None else {**names, "heartbeat": output.heartbeat}
 
+    @property
+    def log_address(self) -> str:
+        """Where the log is: the brokers of Kafka, or the file."""
+        return self.kafka.bootstrap_servers if self.log == "kafka" else str(self.sqlite.path)
+
     @model_validator(mode="before")
     @classmethod
     def _horizons_in_steps(cls, tree: Any) -> Any:

@@ -228,6 +228,8 @@ def _text(text: str, origin: str) -> str:
 def _read(path: Path) -> str:
     try:
         content = _read_bytes(path)
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: does not exist; `streamrnn init` writes a configuration") from None
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror or error}") from None
     if len(content) > LARGEST_FILE:

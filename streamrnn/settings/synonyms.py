@@ -60,6 +60,9 @@ _NAMES: dict[str, str] = {
 _LEAST = 0.8
 """Similarity of two keys, from 0 to 1, from which one is probably the other misspelt."""
 
+_LEAST_IN_SECTION = 0.75
+"""The same for the last names of two keys of one section."""
+
 
 def _plain(name: str) -> str:
     return re.sub(r"[^a-z0-9]", "", name.lower())
@@ -88,7 +91,12 @@ def meant_key(key: str, known: Collection[str]) -> str:
     if near:
         return plain[near[0]]
     ends = [name for name in known if name.rpartition(".")[2] == last]
-    return ends[0] if len(ends) == 1 else ""
+    if len(ends) == 1:
+        return ends[0]
+    # a short name with two letters exchanged, among those of its section
+    members = {name.removeprefix(f"{section}.").partition(".")[0] for name in known if _shares(name, section)}
+    near = difflib.get_close_matches(last, members, n=1, cutoff=_LEAST_IN_SECTION)
+    return f"{section}.{near[0]}" if near else ""
 
 
 def _shares(key: str, section: str) -> bool:

@@ -80,6 +80,14 @@ def events_of_run(folder: Path, overrides: list[str], last: str) -> list[dict[st
         ("-c x.yaml run", "streamrnn ", "-c: belongs behind the command, as in streamrnn run -c"),
         ("run --qqq", "streamrnn run ", "--qqq: there is no such option. See streamrnn run --help."),
         ("run --chanel", "streamrnn run ", "--chanel: there is no such option. See streamrnn run --help."),
+        ("demo --rows many", "streamrnn demo ", "argument --rows: many: must be a whole number from 1"),
+        (
+            "demo --metrics-port http",
+            "streamrnn demo ",
+            "--metrics-port: http: must be a port from 0 to 65535",
+        ),
+        ("sniff x --records 0", "streamrnn sniff ", "argument --records: 0: must be a whole number from 1 to 1000000"),
+        ("plan --series 1 --rate fast", "streamrnn plan ", "argument --rate: fast: must be a number above 0"),
     ],
 )
 def test_misspelt_words_get_their_own(words: str, usage: str, meant: str) -> None:

@@ -382,6 +382,7 @@ def test_an_unreachable_broker_is_an_error(client: str, name: str) -> None:
     with pytest.raises(LogError, match=rf"cannot connect to Kafka at 127\.0\.0\.1:{port}") as raised:
         kafka_log(client)(Connection(bootstrap_servers=f"127.0.0.1:{port}", app=name, request_timeout=1.0))
     require_gone(before)  # while the error, and whatever it refers to, is alive
+    assert "check kafka.bootstrap_servers" in str(raised.value)
     assert raised.value.__traceback__ is not None
 
 

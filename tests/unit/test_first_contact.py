@@ -80,8 +80,20 @@ def test_json_is_for_programs(options: list[str], capsys: pytest.CaptureFixture[
 def test_a_topic_that_is_not_there(options: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     """Neither a topic nor a file: both are named, with the exit code of an unavailable log."""
     assert cli.main(["sniff", "nothing", *options]) == 69
-    assert "there is no topic nothing, and no file of that name" in capsys.readouterr().err
+    assert "nothing: there is no such topic in log.db, and no such file" in capsys.readouterr().err
     assert cli.main(["sniff", "./nothing.csv", *options]) == 66
+
+
+@pytest.mark.parametrize("words", ["sniff sensors", "init sensors", "state show", "deadletters", "check --connect"])
+def test_a_mistyped_path_makes_no_file(
+    words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Only the daemon creates an embedded log; `check` announces that, and other commands refuse."""
+    monkeypatch.chdir(tmp_path)
+    code = cli.main([*words.split(), *sets("log=sqlite", "sqlite.path=lgo.db", "input.topics=sensors")])
+    assert (code, list(tmp_path.iterdir())) == (0 if words == "check --connect" else 78, [])
+    written = capsys.readouterr()
+    assert "lgo.db does not exist" in written.out + written.err
 
 
 def test_init_writes_a_proposal_that_loads_and_never_replaces_a_file(
@@ -89,7 +101,8 @@ def test_init_writes_a_proposal_that_loads_and_never_replaces_a_file(
 ) -> None:
     """The file is a configuration; a second time it is refused without --force."""
     printed = lines_of(capsys, "init", "sensors", "-o", "mine.yaml", *options)
-    assert printed == ["mine.yaml is written; it has 1 point in doubt, see its comments"]
+    said = "mine.yaml is written; it has 1 point in doubt, see its comments"
+    assert printed == [said, "next: streamrnn check -c mine.yaml --connect"]
     settings = load(Path("mine.yaml"), [])
     assert (settings.log, settings.input.key, settings.input.fields.only) == ("sqlite", ("tags.hostname",), ("temp",))
     Path("mine.yaml").write_text("# my own")
@@ -205,7 +218,7 @@ def test_a_sample_of_a_log_with_gaps() -> None:
     assert [record.offset for record in latest_records(log, TopicPartition("t", 0), 3)] == [70, 80, 90]
     assert [record.offset for record in latest_records(log, TopicPartition("t", 0), 500)] == list(range(0, 100, 10))
     assert read_topic(log, "empty", 10).records == []
-    with pytest.raises(LogError, match="no topic nowhere"):
+    with pytest.raises(LogError, match="nowhere: there is no such topic"):
         read_topic(log, "nowhere", 10)
 
 

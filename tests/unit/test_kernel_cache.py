@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from streamrnn.settings import load
+
 PROGRAM = """
 from streamrnn.core import jit
 from streamrnn.observe import logging as logs
@@ -27,6 +29,29 @@ def second(number: float) -> float:
 print(first(1.0), second(1.0), jit.FOLDER)
 jit.log_compiled()
 """
+PARTS = """
+import gc, sys
+import numpy as np
+from streamrnn import app
+from streamrnn.core.jit import _Kernel
+from streamrnn.runtime import warm_up
+from streamrnn.settings import load
+
+def loaded():
+    kernels = [each for each in gc.get_objects() if type(each) is _Kernel]
+    return {(each.py_func.__qualname__, str(key)) for each in kernels for key in each.overloads}
+
+settings = load(None, ["input.topics=sensors", *sys.argv[1:]])
+warm_up.load_others(app.warm_up_task(settings))
+others = loaded()
+warm_up.compiling, warm_up.SECOND = lambda: (0, 200), [sys.executable, "-c", "print(len(input()) > 1000)"]
+warm_up.compile_in_two(app.forecaster(settings), settings.model_dump_json().encode())
+both = loaded()
+warm_up.load_kernels(app.warm_up_task(settings))
+print(*sorted(name for name, _ in both - others), len(loaded() - both), any("record_wave" in each for each in others))
+print("torch" in sys.modules)
+"""
+"""Loads the kernels in the two parts of two processes, and then as a daemon does."""
 TMPFS = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c"]
 
 
@@ -158,3 +183,29 @@ def test_machine_code_is_made_only_for_what_python_calls(tmp_path: Path) -> None
         done = subprocess.run(command, env=own, capture_output=True, text=True, check=True)
         assert done.stdout == f"6.0 [(float64,) -> float64] []\n{compiles}\n"
         assert [file.name.partition("-")[0] for file in kernels.rglob("*.nbc")] == ["nested.outer"]
+
+
+@pytest.mark.parametrize("lean", [False, True])
+def test_two_processes_compile_everything(lean: bool) -> None:
+    """The one loop that a daemon compiles, and those of the process beside it, are all that it needs, without torch.
+
+    The process beside it receives the settings, and is waited for.
+    """
+    options = ["model.variant=lean", "model.hidden_size=24"] if lean else []
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(part for part in sys.path if part)}
+    command = [sys.executable, "-c", PARTS, *options]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    one = "update_lean_wave" if lean else "update_full_wave"
+    assert done.stdout.splitlines() == ["True", f"{one} 0 True", "False"]
+
+
+def test_the_second_compiler_ends() -> None:
+    """It reads the settings, loads what is cached, and ends without a word."""
+    command = [sys.executable, "-m", "streamrnn.second_compiler"]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(part for part in sys.path if part)}
+    with subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        process.stdin.write(load(None, ["input.topics=sensors"]).model_dump_json().encode() + b"\n")
+        process.stdin.flush()
+        assert (process.wait(100), process.stderr and process.stderr.read()) == (0, b"")

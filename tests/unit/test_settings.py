@@ -83,6 +83,7 @@ def test_the_defaults_are_those_of_the_design() -> None:
         ("input.filter", "input.where"),
         ("kafka.username", "kafka.sasl_username"),
         ("metrics.prt", "metrics.port"),
+        ("input.tiem", "input.time"),
         ("input.na_values", "input.numbers.missing"),
     ],
 )

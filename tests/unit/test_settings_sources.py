@@ -313,7 +313,7 @@ def test_deeply_nested_json_is_refused(sources: Sources, key: str) -> None:
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     """A missing file is a problem, never an empty configuration."""
-    with pytest.raises(ConfigError, match=r"absent\.yaml: cannot be read: No such file"):
+    with pytest.raises(ConfigError, match=r"absent\.yaml: does not exist; `streamrnn init` writes"):
         load(tmp_path / "absent.yaml", ["input.topics=sensors"])
 
 

@@ -4,8 +4,10 @@ import argparse
 import json
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from streamrnn.commands.parser import count
 from streamrnn.log.kafka_common import choose_client
 from streamrnn.settings import Settings, load
 
@@ -24,7 +26,7 @@ def add_bench_command(commands: Any, configured: argparse.ArgumentParser) -> Non
     """Add the command to the subparsers; `configured` has the options of every command with a configuration."""
     bench = commands.add_parser("bench", parents=[configured], help="measure what this machine forecasts")
     bench.add_argument(
-        "--series", action="extend", type=_count, nargs="+", default=[], metavar="N", help="default: 1 100 1000"
+        "--series", action="extend", type=count, nargs="+", default=[], metavar="N", help="default: 1 100 1000"
     )
     _add_common(bench, "of each measurement")
     bench.add_argument("--price", type=_amount, metavar="P", help="of a core hour: also print costs")
@@ -34,9 +36,9 @@ def add_bench_command(commands: Any, configured: argparse.ArgumentParser) -> Non
 def add_plan_command(commands: Any, configured: argparse.ArgumentParser) -> None:
     """Add the command to the subparsers; `configured` has the options of every command with a configuration."""
     plan = commands.add_parser("plan", parents=[configured], help="size a deployment by a measurement")
-    plan.add_argument("--series", type=_count, required=True, metavar="N", help="in all")
+    plan.add_argument("--series", type=count, required=True, metavar="N", help="in all")
     plan.add_argument("--rate", type=_amount, required=True, metavar="R", help="observations a second, in all")
-    plan.add_argument("--machines", type=_count, default=1, metavar="N", help="or pods; default: %(default)s")
+    plan.add_argument("--machines", type=count, default=1, metavar="N", help="or pods; default: %(default)s")
     plan.add_argument("--microseconds", type=_amount, metavar="T", help="per record, as bench printed it elsewhere")
     plan.add_argument("--price", type=_amount, metavar="P", help="of a core hour: also print costs")
     _add_common(plan, "of the measurement")
@@ -162,15 +164,8 @@ def _say(line: str) -> None:
     sys.stderr.flush()
 
 
-def _count(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError("must be at least 1")
-    return number
-
-
 def _amount(text: str) -> float:
-    number = float(text)
-    if not 0 < number < float("inf"):
-        raise argparse.ArgumentTypeError("must be a number above 0")
-    return number
+    with suppress(ValueError):
+        if 0 < (number := float(text)) < float("inf"):
+            return number
+    raise argparse.ArgumentTypeError(f"{text}: must be a number above 0")

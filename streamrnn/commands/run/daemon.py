@@ -164,9 +164,8 @@ def _open_log(settings: Settings) -> "Log":
     """Open the configured log, which may take a while."""
     from streamrnn import app  # noqa: PLC0415
 
-    address = settings.kafka.bootstrap_servers if settings.log == "kafka" else str(settings.sqlite.path)
-    logger.info("connecting", extra={"address": address})
-    return app.open_log(settings)
+    logger.info("connecting", extra={"address": settings.log_address})
+    return app.open_log(settings, create=True)
 
 
 def _stop(worker: "Worker") -> None:

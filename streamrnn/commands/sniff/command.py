@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from streamrnn.settings import Settings
 
 DEFAULT_RECORDS = 1000
+MOST_RECORDS = 1_000_000
 
 
 def add_sniff_command(commands: Any, configured: argparse.ArgumentParser) -> None:
@@ -38,10 +39,9 @@ def add_source_arguments(parser: argparse.ArgumentParser, *, nargs: str | None) 
 
 
 def _count(text: str) -> int:
-    count = int(text)
-    if not 1 <= count <= 1_000_000:
-        raise argparse.ArgumentTypeError("must be from 1 to 1000000")
-    return count
+    if not text.isdecimal() or not 1 <= int(text) <= MOST_RECORDS:
+        raise argparse.ArgumentTypeError(f"{text}: must be a whole number from 1 to {MOST_RECORDS}")
+    return int(text)
 
 
 def _sniff(arguments: argparse.Namespace) -> int:
@@ -88,4 +88,4 @@ def read_sample(arguments: argparse.Namespace) -> tuple[RecordSample, "Settings"
     if path.exists() or "/" in source:  # a topic's name has no slash
         return read_path(path, count), settings
     with closing(app.open_log(settings)) as log:
-        return read_topic(log, source, count), settings
+        return read_topic(log, source, count, where=settings.log_address), settings

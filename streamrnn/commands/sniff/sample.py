@@ -32,15 +32,15 @@ class RecordSample(NamedTuple):
     """Of the file, None for a topic and standard input."""
 
 
-def read_topic(log: Log, topic: str, count: int) -> RecordSample:
-    """Read the latest records of a topic, up to `count` of all its partitions together.
+def read_topic(log: Log, topic: str, count: int, *, where: str = "the log") -> RecordSample:
+    """Read the latest records of a topic, up to `count` of all its partitions together; `where` is the log's address.
 
     Raises:
         LogError: the topic does not exist, or the log is unavailable.
     """
     partitions = log.partitions(topic)
     if not partitions:
-        raise LogError(f"there is no topic {topic}, and no file of that name")
+        raise LogError(f"{topic}: there is no such topic in {where}, and no such file; check the name, and `log`")
     share = -(-count // partitions)
     records: list[Record] = []
     for number in range(partitions):

@@ -71,7 +71,7 @@ def open_kafka_python(kind: Callable[..., Client], common: Options, **particular
                 if (refusal := _tls_refusal(common)) is not None:
                     raise LogError(f"{failure}: {refusal}; {common_errors.CERTIFICATES}") from error
                 if not str(common["security_protocol"]).startswith("SASL"):
-                    raise
+                    raise LogError(f"{failure}: no answer; {common_errors.UNREACHABLE}") from error
                 cause = f"{common_errors.TIMED_OUT}, or rejected this user; {common_errors.CREDENTIALS}"
                 raise LogError(f"{failure}: {error}; {cause}") from error
     except BaseException:

@@ -25,7 +25,7 @@ stale epoch of a member."""
 CREDENTIALS = "check kafka.sasl_username and kafka.sasl_password"
 CERTIFICATES = "check kafka.security_protocol and the kafka.ssl_* files"
 TIMED_OUT = "the brokers did not answer in time"
-UNREACHABLE = "check that a broker runs there, and that kafka.security_protocol fits"
+UNREACHABLE = "check kafka.bootstrap_servers, that a broker runs there, and that kafka.security_protocol fits"
 TOO_LARGE, BATCH_TOO_LARGE, TIME_REFUSED, RECORD_REFUSED = 10, 18, 32, 87
 REFUSED = {
     TOO_LARGE: ("a record is larger than the topic allows", {MAX_BYTES: str(DEFAULT_BYTES)}),
