@@ -22,7 +22,7 @@ MOST_LINES = 10_000
 class Json(Format):
     """Each object is a document, and so is each element of a list of objects or lists. NaN, which is not JSON, is null.
 
-    A list that begins with text or a number, such as `[2, "id", "MeterValues", {...}]`, is one document.
+    A list of different things, such as `[2, "id", "MeterValues", {...}]`, is one document.
 
     A bare number, also in a text, is the document {"value": number}.
     """
@@ -61,10 +61,11 @@ def documents_of(value: bytes) -> Sequence[object]:
 
 
 def _each(document: object) -> Sequence[object]:
-    """Return the elements of a list, unless it begins with text or a number: then its elements are different things."""
-    if type(document) is list and document and type(document[0]) not in (str, int, float):
-        return document
-    return [document]
+    """Return the elements of a list, unless it begins with text or a number and goes on with an object or a list."""
+    if type(document) is not list or not document:
+        return [document]
+    different = type(document[0]) in (str, int, float) and any(type(each) in (dict, list) for each in document)
+    return [document] if different else document
 
 
 def parse_json(value: bytes) -> object:

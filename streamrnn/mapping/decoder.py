@@ -222,7 +222,7 @@ class RecordDecoder:
         Raises:
             RecordError: it cannot be used at all.
         """
-        if around is not None and (type(part) is float or type(part) is int):
+        if (type(part) is float or type(part) is int) and around is not None and around.name is not None:
             part = {"value": part}
         elif type(part) is not dict and (type(part) is not list or not part):
             raise RecordError("not_an_object", lambda: f"the value must be a JSON object, not {shorten(part)}")

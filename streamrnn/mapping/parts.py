@@ -22,13 +22,13 @@ Part = tuple[Any, Surroundings]
 def find_parts(document: Any, steps: Sequence[Step], *, numbered: bool = False) -> list[Part]:
     """Return the values at a path with any number of `*` and `#`; a list at its end counts as all its elements.
 
-    A number among them is the part {"value": number}. Where they are `numbered`, each knows its place in its list.
+    Where they are `numbered`, each knows its place in its list.
     """
     found = [(document, Surroundings((document,)))]
     spread = [index for index, step in enumerate(steps) if step in (ALL, ROWS)]
     tail = spread[-1] + 1 if spread else 0
     for index, step in enumerate(steps[:tail]):
-        if step == ALL or step == ROWS:
+        if step in (ALL, ROWS):
             spread_out = _elements if step == ALL else _rows
             found = [each for part, around in found for each in spread_out(part, around, numbered)]
             if index + 1 < len(steps):  # what follows is within the elements

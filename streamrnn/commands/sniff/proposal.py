@@ -186,7 +186,7 @@ def _numbers(form: NumberForm) -> dict[str, Any]:
     if form.decimal != ".":
         numbers["decimal"] = form.decimal
     if form.units:
-        numbers["units"] = True
+        numbers["units"] = form.units
     if form.booleans:
         numbers["booleans"] = True
     if form.missing_numbers or form.missing_texts != NumberForm().missing_texts:
