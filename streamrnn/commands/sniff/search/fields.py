@@ -105,7 +105,9 @@ def find_fields(
     left_out |= dict.fromkeys(outside, f"outside of {under}")
     # a value is missing in every column that is a field, or in none
     sentinels = sentinels_in({path: [v for v in numeric[path] if v is not None] for path in chosen})
-    texts = {text for path in chosen for text in _texts(columns[path], form)}
+    texts = {
+        text for path in chosen for text in _texts(columns[path], form) if _flag(text) is None or not form.booleans
+    }
     form = form.with_missing(sentinels, texts)
     return _selection(under, chosen, left_out, columns, form, rows)
 

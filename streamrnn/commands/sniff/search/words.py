@@ -81,8 +81,8 @@ KEYS: dict[str, int] = {
     ),
     **dict.fromkeys(
         _items("""
-        s id uid name key entity source src room zone building city region country service servicename application app job
-        cluster namespace area metric metricname measurement tag sym coin currency topic mrid label plant
+        s id uid name key entity source src room zone building city region country service servicename svc application app job
+        cluster namespace area metric metricname measurement tag sym coin topic mrid label plant
         address ip deviceip store dept item sku product route routeid stop stopid link interface ifname cpu disk
         agent ifindex lane core gpu
         disktype queue category subject devicelabel
@@ -91,7 +91,7 @@ KEYS: dict[str, int] = {
     ),
     **dict.fromkeys(
         _items("""
-        type kind model object group groupid org tenant tenantid class side direction phase port channel axis mode
+        type kind model object currency group groupid org tenant tenantid class side direction phase port channel axis mode
         applicationid i
     """),
         30,
