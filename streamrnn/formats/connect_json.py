@@ -145,6 +145,22 @@ def _scaled(value: Any) -> object:
     return _unscaled(value["value"], scale)
 
 
+def with_decimals(row: dict[str, Any]) -> dict[str, Any]:
+    """Return a row with its decimals of variable scale decoded, as Debezium writes them also without a schema."""
+    if not any(type(value) is dict for value in row.values()):
+        return row
+    return {name: _decoded(value) if type(value) is dict else value for name, value in row.items()}
+
+
+def _decoded(value: dict[str, Any]) -> object:
+    if value.keys() != {"scale", "value"} or type(value["value"]) is not str:
+        return value
+    try:
+        return _scaled(value)
+    except (TypeError, ValueError):
+        return value
+
+
 def _unscaled(text: str, scale: int) -> Decimal:
     if len(text) > LONGEST_DECIMAL or abs(scale) > LARGEST_SCALE:
         raise ValueError(f"the decimal {shorten(text)} is too long")

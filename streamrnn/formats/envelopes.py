@@ -9,7 +9,7 @@ import orjson
 
 from streamrnn.errors import RecordError
 from streamrnn.formats import FieldRule, Format, Layout
-from streamrnn.formats.connect_json import describe, is_envelope, unwrap
+from streamrnn.formats.connect_json import describe, is_envelope, unwrap, with_decimals
 from streamrnn.formats.keys import key_text, read_key
 from streamrnn.formats.schemas.json_schema import JsonSchema
 from streamrnn.records import Record
@@ -126,7 +126,7 @@ def _change(value: Any) -> dict[str, Any] | None:
         row = _plain(_parsed(row), 0)
     if type(row) is not dict:
         raise RecordError("invalid_debezium", f"after must be an object, not {describe(row)}")
-    return value | {"after": row}
+    return value | {"after": with_decimals(row)}
 
 
 def _parsed(text: str) -> Any:
@@ -143,7 +143,7 @@ def _flattened(value: dict[str, Any]) -> dict[str, Any] | None:
         return None
     if value.get("__deleted") in (True, "true") or value.get("__op") in _OTHERS:
         return None
-    row = {name: each for name, each in value.items() if not name.startswith("__")}
+    row = with_decimals({name: each for name, each in value.items() if not name.startswith("__")})
     times = {"ts_ms": value.get("__ts_ms"), "source": {"ts_ms": value.get("__source_ts_ms")}}
     return {"after": row, "op": value.get("__op"), **times}
 

@@ -20,7 +20,9 @@ MOST_LINES = 10_000
 
 
 class Json(Format):
-    """Each object is a document, and so is each element of a list. NaN, which is not JSON, is read as null.
+    """Each object is a document, and so is each element of a list of objects or lists. NaN, which is not JSON, is null.
+
+    A list of different things, such as `[2, "id", "MeterValues", {...}]`, is one document.
 
     A bare number, also in a text, is the document {"value": number}.
     """
@@ -55,7 +57,15 @@ def documents_of(value: bytes) -> Sequence[object]:
         return _unusual(value, error)
     if type(document) is str and document.lstrip()[:1] in ("{", "["):
         document = parse_json(document.encode())
-    return document if type(document) is list and document else [document]
+    return _each(document)
+
+
+def _each(document: object) -> Sequence[object]:
+    """Return the elements of a list, unless it begins with text or a number and goes on with an object or a list."""
+    if type(document) is not list or not document:
+        return [document]
+    different = type(document[0]) in (str, int, float) and any(type(each) in (dict, list) for each in document)
+    return [document] if different else document
 
 
 def parse_json(value: bytes) -> object:
@@ -82,7 +92,7 @@ def _unusual(value: bytes, error: orjson.JSONDecodeError) -> Sequence[object]:
         document = parse_json(value) if lines else None
         if not lines:
             raise _not_json(value, error)
-        return document if type(document) is list else [document]
+        return _each(document)
     documents: list[object] = []
     errors = 0
     for line in lines:
@@ -92,7 +102,7 @@ def _unusual(value: bytes, error: orjson.JSONDecodeError) -> Sequence[object]:
             documents.append(wrong)
             errors += 1
             continue
-        documents.extend(found if type(found) is list else [found])
+        documents.extend(_each(found))
     if errors == len(lines):
         raise _not_json(value, error)
     return documents

@@ -23,11 +23,13 @@ from streamrnn.mapping.conditions import condition
 from streamrnn.mapping.fields import FieldReader, is_pattern
 from streamrnn.mapping.names import key_part
 from streamrnn.mapping.numbers import NumberReader, NumberRule
+from streamrnn.mapping.parts import find_parts
 from streamrnn.mapping.paths import (
     ALL,
+    MEMBER_INDEX,
+    ROWS,
     Surroundings,
     find,
-    find_parts,
     getter,
     is_plain,
     members,
@@ -83,7 +85,9 @@ class RecordDecoder:
         self._fields = FieldReader(layout.fields, NumberReader(rules.numbers), used=used, read_key=own)
         self._conditions = [condition(text, own) for text in rules.where]
         self._observations = parse_path(layout.observations) if layout.observations else ()
-        self._before_all = self._observations[: (*self._observations, ALL).index(ALL)]
+        spread = [index for index, step in enumerate(self._observations) if step in (ALL, ROWS)]
+        self._before_all = self._observations[: spread[0]] if spread else self._observations
+        self._numbered = MEMBER_INDEX in (*layout.key, *layout.fields.name)
         self._flat = source.flat and _is_flat(rules)
 
     @property
@@ -203,7 +207,7 @@ class RecordDecoder:
         """Return the parts of a document at the path `observations`."""
         if isinstance(document, RecordError):
             return [(document, None)]
-        found = find_parts(document, self._observations)
+        found = find_parts(document, self._observations, numbered=self._numbered)
         if not found and find(document, self._before_all) != []:
             path = self._rules.layout.observations
             text = f"nothing at `{path}` (input.observations); {present(document, path)}"
@@ -218,7 +222,9 @@ class RecordDecoder:
         Raises:
             RecordError: it cannot be used at all.
         """
-        if type(part) is not dict and (type(part) is not list or not part):
+        if (type(part) is float or type(part) is int) and around is not None and around.name is not None:
+            part = {"value": part}
+        elif type(part) is not dict and (type(part) is not list or not part):
             raise RecordError("not_an_object", lambda: f"the value must be a JSON object, not {shorten(part)}")
         key = self._key(part, around, record)
         time = self._event_time(part, around, record)

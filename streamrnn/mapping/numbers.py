@@ -3,10 +3,11 @@
 import math
 import re
 from decimal import Decimal
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from streamrnn.errors import RecordError
 from streamrnn.formats import LARGEST, shorten
+from streamrnn.mapping.units import unit_scale
 
 MISSING_TEXTS = ("", "-", "--", "?", "n/a", "na", "nan", "nil", "none", "null")
 """Texts, in lower case, that stand for a missing value unless others are configured."""
@@ -19,6 +20,11 @@ THOUSANDS = re.compile(r"[+-]?\d{1,3}(?:(?:,\d{3})+\.\d+|(?:,\d{3}){2,})", re.AS
 CURRENCIES = "$€£¥"
 _NO_THOUSANDS = re.compile(r"\d{4}\.|\.(?!\d{3}(?!\d))|,.*\.", re.ASCII)
 """A point that separates no thousands."""
+_GROUP_MARKS = re.compile(r"(?<=\d)[\u00a0\u2009\u202f'\u2019](?=\d{3}(?!\d))")
+"""Spaces that break no line, and apostrophes, between thousands."""
+_SPACES = re.compile(r"(?<=\d) (?=\d{3}(?!\d))")
+_SWITCH = {"true": 1.0, "on": 1.0, "yes": 1.0, "false": 0.0, "off": 0.0, "no": 0.0}
+"""Texts, in lower case, that are truth values."""
 _MONGO = {"$numberDouble", "$numberInt", "$numberLong", "$numberDecimal"}
 
 
@@ -27,12 +33,12 @@ class NumberRule(NamedTuple):
 
     text: bool = True
     """Numbers in text."""
-    units: bool = False
-    """Numbers with a unit behind them, such as `21.5 °C`."""
+    units: bool | Literal["scaled"] = False
+    """Numbers with a unit behind them, such as `21.5 °C`; `scaled`: in the unit without its prefix, see `units`."""
     booleans: bool = False
-    """True as 1 and false as 0."""
+    """True as 1 and false as 0, also in text: `on`, `off`, `yes`, `no`."""
     decimal: str = "."
-    """Decimal mark of numbers in text, `.` or `,`; the other one separates thousands."""
+    """Decimal mark of numbers in text, `.` or `,`; the other one separates thousands, as apostrophes do."""
     missing: tuple[str | float, ...] = MISSING_TEXTS
     """Texts, in lower case, and numbers that stand for a missing value."""
 
@@ -94,15 +100,19 @@ class NumberReader:
         stripped = text.strip()
         if stripped.lower() in self._missing_texts:
             return None
+        if not stripped.isascii() or "'" in stripped:
+            stripped = _GROUP_MARKS.sub("", stripped.replace("\u2212", "-", 1))
         if rule.decimal == ",":
             if "." in stripped and _NO_THOUSANDS.search(stripped):
                 return None
-            stripped = stripped.replace(".", "").replace(",", ".")
+            stripped = _SPACES.sub("", stripped).replace(".", "").replace(",", ".")
         elif "," in stripped and THOUSANDS.fullmatch(stripped.lstrip(CURRENCIES) if rule.units else stripped):
             stripped = stripped.replace(",", "")
         if rule.units:
             stripped = stripped.lstrip(CURRENCIES)
-        match = _NUMBER.fullmatch(stripped)
-        if match is None and rule.units and (unit := _WITH_UNIT.fullmatch(stripped)):
-            return float(unit[1])
-        return float(stripped) if match else None
+        if _NUMBER.fullmatch(stripped):
+            return float(stripped)
+        if rule.units and (measured := _WITH_UNIT.fullmatch(stripped)):
+            scale = unit_scale(stripped[measured.end(1) :].strip()) if rule.units == "scaled" else None
+            return float(measured[1]) * scale.factor / scale.divisor if scale else float(measured[1])
+        return _SWITCH.get(stripped.lower()) if rule.booleans else None

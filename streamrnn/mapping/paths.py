@@ -6,9 +6,11 @@ r"""Paths into documents and records, such as `tags.host`, `data[*]`, `readings[
 | `"a.b".c` | member `c` of the member whose name is `a.b`; also `['a.b'].c` |
 | `a[0]`, `a[-1]` | the first and the last element of a list |
 | `a[*]`, `a.*` | all elements of a list, all members of an object |
+| `a[#]` | all rows of a table: an object with one list per column, or with a list of names and one of rows |
 | `tags.*` | as a key: the members with their names, also of a list of `{name, value}`, `{key, value}` and the like |
 | `$.a` | `a` of the whole document, where `observations` selects parts of it; `a` looks in the part, then around it |
 | `member:name` | the name of the member that `*` in `observations` selects |
+| `member:index` | the place, from 0, of the element that `*` in `observations` selects from a list |
 | `record:key`, `record:key.id` | the record's own key, as text, or a member of it where it is JSON |
 | `record:timestamp`, `record:topic`, `record:partition` | the record's own timestamp (ms), topic and partition |
 | `header:name` | the last header of that name, as text |
@@ -39,6 +41,8 @@ class Surroundings(NamedTuple):
     """The elements of lists and members that it is within, the innermost first, and the whole document."""
     name: str | None = None
     """Name of the innermost member that `*` has selected."""
+    index: int | None = None
+    """Place of the innermost element that `*` has selected; None: it is not wanted."""
 
 
 Getter = Callable[[Any, Surroundings | None, Record], Any]
@@ -47,10 +51,10 @@ Getter = Callable[[Any, Surroundings | None, Record], Any]
 KeyReader = Callable[[Record], Any]
 """Returns the content of a record's own key."""
 
-ALL = "[*]"
-RECORD, HEADER, ROOT, MEMBER_NAME = "record:", "header:", "$", "member:name"
+ALL, ROWS = "[*]", "[#]"
+RECORD, HEADER, ROOT, MEMBER_NAME, MEMBER_INDEX = "record:", "header:", "$", "member:name", "member:index"
 _RECORD_PARTS = ("key", "timestamp", "topic", "partition")
-_STEP = re.compile(r"""\.?(?:"([^"]+)"|([^.\[\]"'\s][^.\[\]"']*))|\.?\[(?:(-?\d{1,6})|(\*)|'([^']+)'|"([^"]+)")\]""")
+_STEP = re.compile(r"""\.?(?:"([^"]+)"|([^.\[\]"'\s][^.\[\]"']*))|\.?\[(?:(-?\d{1,6})|([*#])|'([^']+)'|"([^"]+)")\]""")
 _KNOWN_PATHS = 1000
 LONGEST_TEXT = 64 * 1024
 """Characters of text into which a path leads on."""
@@ -89,7 +93,8 @@ def parse_path(text: str) -> tuple[Step, ...]:
             )
         quoted, plain, index, every, *bracketed = match.groups()
         name = quoted or plain or next(filter(None, bracketed), None)
-        steps.append(ALL if every or (plain == "*") else int(index) if index is not None else str(name))
+        spread = ROWS if every == "#" else ALL if every or plain == "*" else None
+        steps.append(spread or (int(index) if index is not None else str(name)))
         position = match.end()
     if not steps or len(steps) > MOST_STEPS:
         raise ValueError(f"{text!r} is not a path of 1 to {MOST_STEPS} steps")
@@ -102,7 +107,7 @@ def check_path(text: str) -> str:
     Raises:
         ValueError: it is not; the message says what is allowed.
     """
-    if text == MEMBER_NAME:
+    if text in (MEMBER_NAME, MEMBER_INDEX):
         return text
     if text.startswith(HEADER):
         if not text.removeprefix(HEADER):
@@ -121,8 +126,8 @@ def check_path(text: str) -> str:
 
 def is_plain(path: str) -> bool:
     """Return whether a path is a name, or names separated by dots."""
-    return not path.startswith((RECORD, HEADER, ROOT, MEMBER_NAME)) and all(
-        type(step) is str and step != ALL for step in parse_path(path)
+    return not path.startswith((RECORD, HEADER, ROOT, MEMBER_NAME, MEMBER_INDEX)) and all(
+        type(step) is str and step not in (ALL, ROWS) for step in parse_path(path)
     )
 
 
@@ -130,6 +135,8 @@ def getter(path: str, read_key: KeyReader = decode_own_key) -> Getter:
     """Return a function that finds the value at a valid path; `read_key` returns the content of a record's own key."""
     if path == MEMBER_NAME:
         return lambda _part, around, _record: around and around.name
+    if path == MEMBER_INDEX:
+        return lambda _part, around, _record: around and around.index
     if path.startswith(HEADER):
         name = path.removeprefix(HEADER)
         return lambda _part, _around, record: _header(record, name)
@@ -159,28 +166,6 @@ def json_in(text: str) -> Any:
     if not text.startswith(_JSON_STARTS) or len(text) > LONGEST_TEXT:
         return None
     return _parsed(text)
-
-
-def find_parts(document: Any, steps: Sequence[Step]) -> list[tuple[Any, Surroundings]]:
-    """Return the values at a path with any number of `*`; a list at its end counts as all its elements."""
-    found = [(document, Surroundings((document,)))]
-    tail = len(steps) - steps[::-1].index(ALL) if ALL in steps else 0
-    for index, step in enumerate(steps[:tail]):
-        if step == ALL:
-            found = [each for part, around in found for each in _elements(part, around)]
-            if index + 1 < len(steps):  # what follows is within the elements
-                found = [(each, Surroundings((each, *around.documents), around.name)) for each, around in found]
-        else:
-            found = [(value, around) for part, around in found if (value := find(part, [step])) is not None]
-    if tail == len(steps):
-        return found
-    values = [(_opened(value), around) for part, around in found if (value := find(part, steps[tail:])) is not None]
-    return [
-        (each, around)
-        for value, around in values
-        for each in (value if type(value) is list else [value])
-        if each is not None
-    ]
 
 
 def members(path: str, document: Any) -> Iterator[tuple[str, Any]]:
@@ -238,20 +223,6 @@ def _parsed(text: str) -> Any:
     except ValueError:
         return None
     return content if type(content) in (dict, list) else None
-
-
-def _opened(value: Any) -> Any:
-    """Return the JSON in a text; other values as they are."""
-    return json_in(value) if type(value) is str else value
-
-
-def _elements(value: Any, around: Surroundings) -> Iterator[tuple[Any, Surroundings]]:
-    """Yield what `*` selects from a list or an object."""
-    value = _opened(value)
-    if type(value) is list:
-        yield from ((each, around) for each in value)
-    elif type(value) is dict:
-        yield from ((each, around._replace(name=name)) for name, each in value.items())
 
 
 def _find_around(around: Surroundings, steps: Sequence[Step]) -> Any:

@@ -41,8 +41,10 @@ _DATE = r"(?:\d{4}[-/]|.{2,6}[./-]\d{4})"
 _INTERVAL = re.compile(rf"({_DATE}.{{4,36}}?)(?: [-\u2013] |/)(?:{_DATE}.{{1,36}}|P\w+)", re.ASCII)
 _LONGEST = 80
 _LIST_LENGTHS = range(3, 8)
-_SECONDS_NAMES = ("seconds", "_seconds", "epochSecond", "epoch_second", "secs")
-_NANOS_NAMES = ("nanos", "_nanoseconds", "nanoseconds", "nano", "nsecs")
+SECONDS_NAMES = {"seconds", "_seconds", "epochSecond", "epoch_second", "secs", "timeInSeconds", "sec"}
+"""Members of an object that is a time: whole seconds ..."""
+_NANOS_NAMES = ("nanos", "_nanoseconds", "nanoseconds", "nano", "nsecs", "offsetInNanos", "nanosec", "nsec")
+"""... and nanoseconds."""
 
 
 def start_of(text: str) -> str:
@@ -209,7 +211,7 @@ class TimeReader:
             if type(inner) is dict and set(inner) == {"$numberLong"}:
                 inner = int(inner["$numberLong"])
             return inner if type(inner) is int else self._text(inner.strip()) if type(inner) is str else None
-        seconds = next((value[name] for name in _SECONDS_NAMES if name in value), None)
+        seconds = next((value[name] for name in value if name in SECONDS_NAMES), None)
         nanos = next((value[name] for name in _NANOS_NAMES if name in value), 0)
         return None if seconds is None else int(seconds) * 1000 + int(nanos) // 1_000_000
 

@@ -53,6 +53,16 @@ def parse_list(value: object) -> list[str]:
     return [str(item) for item in value]
 
 
+def parse_object(value: object, example: str) -> object:
+    """Return the object in a text that begins as JSON does, as environment variables have it; others as they are."""
+    if not isinstance(value, str) or not value.lstrip().startswith("{"):
+        return value
+    try:
+        return json.loads(value)
+    except (ValueError, RecursionError):
+        raise ValueError(f"begins with '{{' but is not a JSON object, such as {example}") from None
+
+
 def check_servers(value: str) -> str:
     """Check addresses of the form `host:port,host:port`."""
     for server in value.split(","):

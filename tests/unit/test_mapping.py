@@ -15,7 +15,8 @@ from streamrnn.formats.json import Json
 from streamrnn.mapping.decoder import MappingRules, RecordDecoder
 from streamrnn.mapping.names import field_name, is_literal
 from streamrnn.mapping.numbers import NumberRule
-from streamrnn.mapping.paths import check_path, find, find_parts, getter, parse_path
+from streamrnn.mapping.parts import find_parts
+from streamrnn.mapping.paths import check_path, find, getter, parse_path
 from streamrnn.mapping.times import TimeRule
 from streamrnn.records import Decoded, Observation, Record
 

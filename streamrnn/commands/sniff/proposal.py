@@ -1,5 +1,6 @@
 """The proposal: a configuration for a sample, as settings and as YAML with comments."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -9,6 +10,7 @@ from streamrnn.commands.sniff.profile import Profile, profile_of, quoted_names
 from streamrnn.commands.sniff.sample import RecordSample
 from streamrnn.commands.sniff.search import Found, find_mapping
 from streamrnn.commands.sniff.search.fields import FieldChoice
+from streamrnn.commands.sniff.search.keys import KeyChoice
 from streamrnn.commands.sniff.search.numbers import NumberForm
 from streamrnn.commands.sniff.search.table import columns_of, number_in
 from streamrnn.errors import ConfigError, LogError, RecordError
@@ -20,6 +22,9 @@ from streamrnn.settings.units import parse_duration
 
 _CONTENTS = ("after", "data")
 """Objects of envelopes that have the content."""
+_MANY = 5
+"""Values from which it tells something that all are different."""
+_BASE64 = re.compile(r"(?=.*[A-Z])(?:[A-Za-z0-9+/]{4}){0,3}(?:[A-Za-z0-9+/]{4}|[A-Za-z0-9+/]{3}=|[A-Za-z0-9+/]{2}==)")
 _USUAL = ("1s", "5s", "10s", "30s", "1m", "5m", "10m", "30m", "1h", "6h", "1d")
 _DEFAULT_RECORD, _LARGEST_RECORD = 64 * 1024, 1024 * 1024
 
@@ -147,12 +152,32 @@ def _excluded(under: str, documents: Sequence[tuple[object, Record]]) -> Found:
     inner = [(document.get(under), record) for document, record in documents if isinstance(document, dict)]
     inner = [(content, record) for content, record in inner if isinstance(content, dict)]
     found = find_mapping(inner)
+    key = _inner_key(under, found.key, [document.get("key") for document, _ in documents if isinstance(document, dict)])
     names = [path for path in found.fields.left_out if path not in found.time.paths]
     names += [path for path in (*found.key.paths, *found.time.paths) if not path.startswith("record:")]
     numeric = {column.path for column in columns_of([content for content, _ in inner]).values()
                if any(number_in(value) is not None for value in column.present)}  # fmt: skip
     fields = FieldChoice(excluded=tuple(name for name in names if name in numeric), form=found.fields.form)
-    return Found(fields=fields._replace(left_out=dict.fromkeys(fields.excluded, "an id or a time")))
+    fields = fields._replace(left_out=dict.fromkeys(fields.excluded, "an id or a time"))
+    return Found(key=key, fields=fields, doubts=tuple(_bytes_in_text([content for content, _ in inner])))
+
+
+def _inner_key(under: str, key: KeyChoice, keys: Sequence[object]) -> KeyChoice:
+    """Return the key in an envelope's content, where the records' own keys are absent, or each has another one."""
+    if not keys or not (None in keys or (len(keys) > _MANY and len(set(map(str, keys))) == len(keys))):
+        return KeyChoice()
+    paths = tuple(path if path.startswith("record:") else f"{under}.{path}" for path in key.paths)
+    return key._replace(paths=paths)
+
+
+def _bytes_in_text(rows: Sequence[object]) -> list[str]:
+    """Return a doubt about columns of short texts that are bytes in base64, such as decimals of Kafka Connect."""
+    return [
+        f"`{path}` has bytes in base64, such as {column.present[0]!r}: if these are decimals, set "
+        "decimal.handling.mode=string in Debezium, or decimal.format=NUMERIC in Connect's JsonConverter"
+        for path, column in columns_of(rows).items()
+        if len(set(column.present)) > _MANY and all(type(v) is str and _BASE64.fullmatch(v) for v in column.present)
+    ]
 
 
 def _section(found: Found, records: Sequence[Record]) -> dict[str, Any]:
@@ -186,7 +211,7 @@ def _numbers(form: NumberForm) -> dict[str, Any]:
     if form.decimal != ".":
         numbers["decimal"] = form.decimal
     if form.units:
-        numbers["units"] = True
+        numbers["units"] = form.units
     if form.booleans:
         numbers["booleans"] = True
     if form.missing_numbers or form.missing_texts != NumberForm().missing_texts:

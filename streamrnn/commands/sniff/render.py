@@ -93,7 +93,7 @@ def _comments(proposal: Proposal) -> dict[str, str]:
         "where": "only the last update of each interval",
         "numbers.missing": f"in the sample: {', '.join(extra)}" if extra else "",
         "numbers.decimal": "decimal commas",
-        "numbers.units": "a unit behind the number",
+        "numbers.units": "in the unit without its prefix" if form.units == "scaled" else "a unit behind the number",
         "numbers.booleans": "no record has a number, but these have true and false",
         "max_record": "the longest record of the sample needs it",
     }

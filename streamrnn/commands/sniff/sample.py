@@ -1,20 +1,26 @@
 """Samples of records: from a topic, without a group and without writing, from a file, or from standard input."""
 
+import csv
 import sys
 import zlib
 from collections.abc import Iterable, Iterator
-from itertools import islice
+from io import StringIO
+from itertools import chain, islice
 from pathlib import Path
 from typing import NamedTuple
 
 from streamrnn.errors import InputError, LogError
+from streamrnn.formats.csv import numbered_columns
 from streamrnn.log import Log
-from streamrnn.log.files.text import find_encoding
+from streamrnn.log.files.dialect import CsvOptions, find_layout
 from streamrnn.records import Record, TopicPartition
 
 LARGEST_FILE = 64 * 1024 * 1024
 """Bytes of a file that are read."""
 ARROW = (".parquet", ".pq", ".arrow", ".feather", ".ipc")
+TABLES = (".csv", ".tsv", ".txt", ".dat")
+MIN_COLUMNS = 2
+"""Columns from which a file of text is a table."""
 LARGEST_TABLE = 512 * 1024
 """Bytes of a table that are read."""
 LINES = (".jsonl", ".ndjson", ".log", ".txt", ".lp", ".influx", ".line")
@@ -77,10 +83,11 @@ def read_path(path: Path, count: int) -> RecordSample:
         raise InputError(f"{path} cannot be read: {error.strerror}") from None
     if content[:2] == b"\x1f\x8b" and suffix_of(path):
         content = _unzipped(path, content)
-    if suffix_of(path) in (".csv", ".tsv"):
-        content = _first_rows(_in_utf_8(path, content), count)
-    stem = path.name.removesuffix(".gz").rpartition(".")[0] or path.stem
-    suffix = suffix_of(path)
+    if suffix_of(path) in TABLES and (table := _rows_of(path, count)):
+        return RecordSample(
+            [Record(_stem(path), 0, 0, -1, _stem(path).encode(), table)], f"{path}, 1 record", _stem(path), path
+        )
+    stem, suffix = _stem(path), suffix_of(path)
     records = list(islice(_records(content, suffix, stem), count))
     return RecordSample(records, f"{path}, {len(records):,} record{'s' * (len(records) != 1)}", stem, path)
 
@@ -99,16 +106,30 @@ def suffix_of(path: Path) -> str:
     return Path(path.name.removesuffix(".gz")).suffix.lower()
 
 
-def _first_rows(content: bytes, count: int) -> bytes:
-    """Return the first rows of a table in UTF-8, at most LARGEST_TABLE bytes, as the value of one record."""
-    rows = content[:LARGEST_TABLE].split(b"\n")
-    return b"\n".join(rows[: min(count + 1, len(rows) - (len(content) > LARGEST_TABLE))])
+def _stem(path: Path) -> str:
+    return path.name.removesuffix(".gz").rpartition(".")[0] or path.stem
 
 
-def _in_utf_8(path: Path, content: bytes) -> bytes:
-    """Return a text file's content in UTF-8, from the encoding in which `backtest` reads it."""
-    encoding, _ = find_encoding(path)
-    return content if encoding == "utf-8" else content.decode(encoding, errors="replace").encode()
+def _rows_of(path: Path, count: int) -> bytes:
+    """Return the first rows of a table as CSV in UTF-8, with the names of its columns as `backtest` reads them.
+
+    Lines before the header are left out, and a header of several rows is one. Empty for what is no table, such as lines
+    of text.
+    """
+    try:
+        layout = find_layout(path, CsvOptions())
+    except InputError:
+        return b""
+    if suffix_of(path) not in (".csv", ".tsv") and len(layout.columns) < MIN_COLUMNS:
+        return b""
+    lines = StringIO()
+    writer = csv.writer(lines, delimiter=layout.notation.delimiter, lineterminator="\n")
+    names = [] if layout.columns == numbered_columns(len(layout.columns)) else [layout.columns]
+    for row in chain(names, layout.sample[:count]):
+        writer.writerow(row)
+        if lines.tell() > LARGEST_TABLE:
+            break
+    return lines.getvalue().encode(errors="replace")
 
 
 def read_stream(count: int) -> RecordSample:

@@ -1,6 +1,5 @@
 """The syntax of `forecast.bounds`: one rule for all series, or rules by pattern."""
 
-import json
 import math
 from collections.abc import Mapping
 from typing import Annotated, Any, Final
@@ -8,6 +7,7 @@ from typing import Annotated, Any, Final
 from pydantic import PlainSerializer, PlainValidator
 
 from streamrnn.core.config import BoundRule
+from streamrnn.settings.validators import parse_object
 
 Rules = tuple[tuple[str, BoundRule], ...]
 NO_BOUNDS: Final = (-math.inf, math.inf)
@@ -20,11 +20,7 @@ def parse_bounds(value: object) -> Rules:
     """Return pairs of a pattern and a rule, in order of precedence."""
     if isinstance(value, tuple):  # as this function returns them
         return value
-    if isinstance(value, str) and value.lstrip().startswith("{"):
-        try:
-            value = json.loads(value)
-        except (ValueError, RecursionError):
-            raise ValueError("begins with '{' but is not a JSON object, such as {\"min\": 0}") from None
+    value = parse_object(value, '{"min": 0}')
     if isinstance(value, Mapping) and any(
         isinstance(each, Mapping) or each in ("auto", "none") for each in value.values()
     ):

@@ -70,10 +70,11 @@ class NumberSettings(Section):
 
     text: bool = True
     """Numbers in text."""
-    units: bool = False
-    """Numbers with a unit behind them, such as `21.5 °C`."""
+    units: bool | Literal["scaled"] = False
+    """Numbers with a unit behind them, such as `21.5 °C`; `scaled`: without the unit's prefix, so that `512KiB` and
+    `0.5MiB` are the same, and `250m` is 0.25."""
     booleans: bool = False
-    """True as 1 and false as 0."""
+    """True as 1 and false as 0, also as text: `on`, `off`, `yes`, `no`."""
     decimal: Literal[".", ","] = "."
     """Decimal mark of numbers in text; with `,` a point separates thousands."""
     missing: Annotated[tuple[str, ...], BeforeValidator(validators.parse_list)] = validators.MISSING

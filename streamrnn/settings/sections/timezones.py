@@ -1,12 +1,11 @@
 """The syntax of `forecast.timezone`: one zone, or zones by pattern of key."""
 
-import json
 from collections.abc import Mapping
 from typing import Annotated
 
 from pydantic import PlainSerializer, PlainValidator
 
-from streamrnn.settings.validators import check_zone
+from streamrnn.settings.validators import check_zone, parse_object
 
 Zones = str | tuple[tuple[str, str], ...]
 ALL = "*"
@@ -17,11 +16,7 @@ def parse_zones(value: object) -> Zones:
     """Return a zone, or pairs of a pattern and a zone in order of precedence, of which the last matches every key."""
     if isinstance(value, tuple):  # as this function returns them
         return value
-    if isinstance(value, str) and value.lstrip().startswith("{"):
-        try:
-            value = json.loads(value)
-        except (ValueError, RecursionError):
-            raise ValueError('begins with \'{\' but is not a JSON object, such as {"berlin-*": "UTC"}') from None
+    value = parse_object(value, '{"berlin-*": "UTC"}')
     if isinstance(value, str):
         return check_zone(value)
     if not isinstance(value, Mapping) or not value or not all(isinstance(each, str) and each for each in value):

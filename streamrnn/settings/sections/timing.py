@@ -44,11 +44,7 @@ def _parse_how(value: Any) -> tuple[tuple[str, Aggregation], ...]:
     allowed = (
         f"must be {', '.join(_AGGREGATIONS)}, or these by pattern of field, such as {{'*_total': rate, '*': mean}}"
     )
-    if isinstance(value, str) and value.lstrip().startswith("{"):
-        try:
-            value = json.loads(value)
-        except (ValueError, RecursionError):
-            raise ValueError(f"{allowed}; as a text it must be JSON") from None
+    value = validators.parse_object(value, '{"*_total": "rate", "*": "mean"}')
     pairs = list(value.items()) if isinstance(value, Mapping) else value if isinstance(value, tuple) else [("*", value)]
     if not pairs or not all(how in _AGGREGATIONS for _, how in pairs):
         raise ValueError(allowed)

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from streamrnn.commands.sniff.search.fields import FieldChoice, find_fields, long_format
 from streamrnn.commands.sniff.search.keys import KeyChoice, find_key
 from streamrnn.commands.sniff.search.numbers import find_form
+from streamrnn.commands.sniff.search.parts import beside, find_observations, names_are_times, places
 from streamrnn.commands.sniff.search.table import (
     DEEPEST,
     Column,
@@ -14,28 +15,17 @@ from streamrnn.commands.sniff.search.table import (
     columns_of,
     is_moment,
     is_row,
-    lists_in,
+    is_tuple,
     number_in,
     rows_of,
     write_path,
 )
 from streamrnn.commands.sniff.search.times import TimeChoice, find_time
-from streamrnn.commands.sniff.search.words import (
-    ENVELOPES,
-    FINAL_FLAGS,
-    LISTS,
-    VALUES,
-    is_described,
-    is_identifier,
-    last_step,
-    time_score,
-)
-from streamrnn.mapping.paths import MEMBER_NAME, named_pair
+from streamrnn.commands.sniff.search.words import FINAL_FLAGS, SURE_NAMES, last_step, words_of
+from streamrnn.mapping.paths import MEMBER_INDEX, MEMBER_NAME
 from streamrnn.records import Record
 
 Document = tuple[object, Record]
-_ENOUGH = 5
-"""Documents from which a number that is always the same tells something."""
 
 
 class Found(NamedTuple):
@@ -54,23 +44,28 @@ def find_mapping(documents: Sequence[Document], *, table: bool = False) -> Found
     """Return where documents, each with its record, have their observations; `table`: they are rows of a table."""
     observations = find_observations([document for document, _ in documents])
     rows = rows_of(documents, observations)
-    if not rows or not any(type(row.part) is dict or is_row(row.part) for row in rows):
+    if not rows or not any(type(row.part) is dict or is_tuple(row.part) for row in rows):
         return Found(observations, doubts=tuple(_no_objects(rows)))
     own = columns_of([row.part for row in rows])
     columns = own | (_columns_around(rows, own) if observations else {})
+    members = _member_names(observations, rows)
+    if members and names_are_times(rows):
+        columns[MEMBER_NAME] = Column(MEMBER_NAME, MEMBER_NAME, members)
     flag, start = _final_flag(columns, rows)
-    time = find_time(columns, rows, prefer=start, table=table)
+    time = find_time(columns, rows, prefer=start or tuple({MEMBER_NAME} & columns.keys()), table=table)
     used = [path for path, each in columns.items() if path in time.paths or each.name in time.columns]
     state = _entity(columns) if not any(last_step(path) == "state" for path in used) else ""
     form = find_form([each for each in own.values() if each.path not in used])
     names = long_format(own, used=used, rows=len(rows), form=form)
     label = names[0] if names else ""
     times = time.times if not flag else [None] * len(rows)  # updates of one candle share its time
-    key = find_key(columns, rows, used=[*used, label], times=times, label=columns[label].values if label else ())
-    if observations.startswith("*"):
-        named = [row.around.name or "" if row.around else "" for row in rows]
-        key = KeyChoice((MEMBER_NAME,), named, f"{len(set(named))} keys, such as {named[0]}")
-    if label and (key.paths in ((), ("record:topic",)) and not _varied(key.keys)) and not state:
+    numbered = {MEMBER_INDEX: Column(MEMBER_INDEX, MEMBER_INDEX, place)} if (place := places(rows)) else {}
+    labels = columns[label].values if label else ()
+    key = find_key(columns | numbered, rows, used=[*used, label], times=times, label=labels)
+    if members and MEMBER_NAME not in time.paths:
+        key = _with_members(key, members, root=observations.startswith("*"))
+    only_name = key.paths == ("record:topic",) or (not key.paths and not _is_quantity(label))
+    if label and only_name and not _varied(key.keys) and not state:
         # nothing else tells the series apart: the name is the key
         key = find_key({label: columns[label]}, rows, used=[], times=time.times)
         key = key if key.paths == (label,) else KeyChoice((label,), [str(each) for each in columns[label].values])
@@ -96,116 +91,35 @@ def find_mapping(documents: Sequence[Document], *, table: bool = False) -> Found
     doubts = (
         *(() if pair else _columnar(rows)),
         *_unnamed(rows),
-        *_beside([document for document, _ in documents[:50]], observations),
+        *beside([document for document, _ in documents[:50]], observations),
     )
     return Found(observations, time, key, fields, (f"{flag} == true",) if flag else (), doubts)
 
 
+def _member_names(observations: str, rows: Sequence[ObservationRow]) -> list[str]:
+    """Return the name of the member that each row is or is within; none where no path selects members."""
+    if not (observations.startswith("*") or ".*" in observations):
+        return []
+    return [row.around.name or "" if row.around else "" for row in rows]
+
+
+def _with_members(key: KeyChoice, members: Sequence[str], *, root: bool) -> KeyChoice:
+    """Return a key with the names of members, unless those are all that a document has and another key is found."""
+    named = [path for path in key.paths if not path.startswith("record:")]
+    if root and named:
+        return key
+    paths = [] if root else named or (["record:key"] if not key.paths else [])
+    keys = [f"{one}/{name}" if paths else name for one, name in zip(key.keys, members, strict=True)]
+    return KeyChoice((*paths, MEMBER_NAME), keys, f"{len(set(keys))} keys, such as {keys[0]}")
+
+
+def _is_quantity(path: str) -> bool:
+    """Return whether a path is that of what was measured, which other things have, too, unlike a tag of a plant."""
+    return last_step(path).lower() in SURE_NAMES and "tag" not in words_of(last_step(path))
+
+
 def _varied(keys: Sequence[str]) -> bool:
     return len(set(keys)) > 1
-
-
-def find_observations(documents: Sequence[object]) -> str:
-    """Return the path of the parts that make one observation each; empty if that is the whole document."""
-    found: dict[tuple[str, ...], list[int]] = defaultdict(list)
-    if documents and all(_names_its_lists(document) for document in documents[:300]):
-        return "*[*]"
-    for document in documents[:300]:
-        for steps, elements in lists_in(document):
-            if any(_has_number(each) for each in elements[:5]):
-                found[steps].append(len(elements))
-    outside = _measures(documents[:300])
-    best, most = "", 0.0
-    for steps, counts in found.items():
-        if (
-            steps[-1] in ENVELOPES
-            or any(step in ENVELOPES for step in steps)
-            or len(counts) < 0.5 * len(documents[:300])
-        ):
-            continue
-        if outside and not (steps[-1].lower() in LISTS and outside <= 1):
-            continue
-        score = sum(counts) + 1000 * (steps[-1].lower() in LISTS) - len(steps)
-        if score > most:
-            inner = next((inner for document in documents[:50] if (inner := _inner(document, steps))), "")
-            best, most = write_path(steps) + "[*]" + inner, score
-    return best
-
-
-def _names_its_lists(document: object) -> bool:
-    """Return whether a document only has lists of objects, alike and under names of what they are about."""
-    if type(document) is not dict or len(document) < 2 or any(name.lower() in LISTS for name in document):
-        return False
-    if not all(type(each) is list and each and all(type(one) is dict for one in each) for each in document.values()):
-        return False
-    shapes = {frozenset(one) for each in document.values() for one in each[:5]}
-    return len(shapes) == 1 and any(_has_number(each[0]) for each in document.values())
-
-
-def _beside(documents: Sequence[object], observations: str) -> list[str]:
-    """Return a doubt about lists beside the one with the observations, whose elements are alike but are not read."""
-    if not observations:
-        return []
-    chosen, others = "", {}
-    for document in documents:
-        for steps, elements in lists_in(document):
-            path = f"{write_path(steps)}[*]"
-            names = frozenset(elements[0]) if type(elements[0]) is dict else frozenset()
-            if observations.startswith(path):
-                chosen, shape = path, names
-            else:
-                others[path] = names
-    left = sorted(path for path, names in others.items() if chosen and names == shape)
-    shown = ", ".join(f"`{path}`" for path in left[:4])
-    return [f"{shown}: more observations, which are not read; one list can be (input.observations)"] if left else []
-
-
-def _inner(document: Any, steps: Sequence[str]) -> str:
-    """Return the path of a list within the elements of a list, where those have no number but in it."""
-    value = document
-    for step in steps:
-        value = value.get(step) if type(value) is dict else None
-    if type(value) is not list or _measures(value):
-        return ""
-    for element in value[:5]:
-        for inner, elements in lists_in(element):
-            if inner[-1] not in ENVELOPES and any(_has_number(each) for each in elements):
-                return f".{write_path(inner)}[*]"
-    return ""
-
-
-def _has_number(element: Any) -> bool:
-    columns = columns_of([element])
-    if named_pair(element) is not None and any(type(each.values[0]) is str for each in columns.values()):
-        return any(type(each.values[0]) in (int, float) for each in columns.values())  # a tag
-    return (
-        any(number_in(each.values[0]) is not None for each in columns.values())
-        or any(last_step(path).lower() in VALUES for path in columns)
-        or any(True for _ in lists_in(element))
-    )
-
-
-def _measures(documents: Sequence[object]) -> int:
-    """Return how many members of documents measure something, by their names and values."""
-    columns = columns_of(documents)
-    return sum(
-        not (is_identifier(path) or is_described(path) or time_score(path))
-        and last_step(path).lower() not in ("count", "total", "size", "length", "n", "interval", "code", "status", "rc")
-        and all(_is_measure(value) for value in column.present[:50])
-        and not _is_fixed(column.present)
-        for path, column in columns.items()
-        if column.present
-    )
-
-
-def _is_fixed(values: Sequence[Any]) -> bool:
-    """Return whether whole numbers are one and the same throughout, such as the address of a device."""
-    return len(values) >= _ENOUGH and type(values[0]) is int and all(value == values[0] for value in values)
-
-
-def _is_measure(value: Any) -> bool:
-    number = number_in(value)
-    return number is not None and not 1e9 <= abs(number) < 4.2e18 and type(value) is not str
 
 
 def _columns_around(rows: Sequence[ObservationRow], own: Mapping[str, Column]) -> dict[str, Column]:

@@ -6,7 +6,7 @@ from glob import escape
 from itertools import pairwise
 from typing import Any, NamedTuple
 
-from streamrnn.commands.sniff.search.numbers import NumberForm, find_form, sentinels_in
+from streamrnn.commands.sniff.search.numbers import NumberForm, find_form, is_label, sentinels_in
 from streamrnn.commands.sniff.search.table import Column, number_in
 from streamrnn.commands.sniff.search.words import (
     COUNTED,
@@ -23,6 +23,7 @@ from streamrnn.commands.sniff.search.words import (
     words_of,
 )
 from streamrnn.mapping.fields import is_pattern
+from streamrnn.mapping.numbers import NumberReader, NumberRule
 from streamrnn.mapping.paths import parse_path
 
 _MOST_LISTED = 30
@@ -31,8 +32,14 @@ _FEW = 8
 """Values below which nothing is concluded from their course."""
 _MILLISECONDS = 1e11
 _NUMERIC_SHARE = 0.5
-_PLACE = re.compile(r"\[\d+\]")
-"""A field that is an element of a list."""
+_PLACE = re.compile(r"\[\d+\].*", re.DOTALL)
+"""A field that is an element of a list, or is in one."""
+
+
+_DESCRIBES = "describes the message"
+_TIME_STAMPS = frozenset(("date", "datetime", "epoch", "timestamp"))
+"""Words of names whose large whole numbers are times."""
+_SWITCHES = NumberReader(NumberRule(booleans=True))
 
 
 class FieldChoice(NamedTuple):
@@ -87,18 +94,32 @@ def find_fields(
         if (reason := _why_not(columns[path], values, times=times, keys=keys, exchange=exchange))
     }
     chosen = [path for path in numeric if path not in left_out]
+    if not chosen:  # then what is beside a message's description is its content
+        chosen = [path for path, reason in left_out.items() if reason == _DESCRIBES and not is_identifier(path)]
+        left_out = {path: reason for path, reason in left_out.items() if path not in chosen}
     if not chosen:
-        flags = [path for path, each in columns.items() if each.present and all(type(v) is bool for v in each.present)]
-        form = form._replace(booleans=bool(flags))
-        numeric |= {path: [None if v is None else float(v) for v in columns[path].values] for path in flags}
-        chosen = flags
+        chosen = [path for path, each in columns.items() if path not in used and _is_switch(each)]
+        form = form._replace(booleans=bool(chosen))
+        numeric |= {path: [_flag(value) for value in columns[path].values] for path in chosen}
     under, chosen, outside = _payload(chosen)
     left_out |= dict.fromkeys(outside, f"outside of {under}")
     # a value is missing in every column that is a field, or in none
     sentinels = sentinels_in({path: [v for v in numeric[path] if v is not None] for path in chosen})
-    texts = {text for path in chosen for text in _texts(columns[path], form)}
+    texts = {
+        text for path in chosen for text in _texts(columns[path], form) if _flag(text) is None or not form.booleans
+    }
     form = form.with_missing(sentinels, texts)
     return _selection(under, chosen, left_out, columns, form, rows)
+
+
+def _flag(value: Any) -> float | None:
+    """Return a truth value, or a text such as `on`, as a number."""
+    return _SWITCHES.read("", value, named=False) if type(value) in (bool, str) else None
+
+
+def _is_switch(column: Column) -> bool:
+    """Return whether all values are truth values, or texts such as `on` and `off`."""
+    return bool(column.present) and all(_flag(value) in (0.0, 1.0) for value in column.present)
 
 
 def _numbers(column: Column, form: NumberForm) -> list[float | None] | None:
@@ -202,12 +223,18 @@ def _why_not(
         reason = "a time that is not understood"
     elif whole and exchange and last_step(path) in _EXCHANGE_IDS:
         reason = "an id of the exchange"
+    elif texts and is_label([v.strip() for v in column.present]):
+        reason = "text that begins with a number, always the same"
     elif is_described(path):
-        reason = "describes the message"
+        reason = _DESCRIBES
     elif (
         _is_near(numbers, times)
         or (whole and _is_epoch(numbers) and not amount)
-        or (whole and time_score(path) >= 75 and min(known) > 1e8)
+        or (
+            whole
+            and min(known) > 1e8
+            and (time_score(path) >= 75 or _TIME_STAMPS.intersection(words_of(last_step(path))))
+        )
     ):
         reason = "a time"
     elif is_identifier(path):

@@ -9,15 +9,25 @@ from typing import Any, NamedTuple
 import orjson
 
 from streamrnn.commands.sniff.search.table import Column, ObservationRow, number_in, write_path
-from streamrnn.commands.sniff.search.words import TAGS, is_duration, is_identifier, key_score, last_step
+from streamrnn.commands.sniff.search.words import (
+    STATES,
+    TAGS,
+    is_duration,
+    is_identifier,
+    key_score,
+    last_step,
+    words_of,
+)
 from streamrnn.formats import usable_name
-from streamrnn.mapping.paths import named_pair
+from streamrnn.mapping.paths import MEMBER_INDEX, named_pair
 
 _OWN = "record:key"
 _MOST_FURTHER = 4
 """Members that are added to the key where it does not tell all series apart."""
 _COLUMN = re.compile(r"c\d+|\[\d+\]")
 """A column without a name."""
+_MEASURED = re.compile(r"[+-]?\d+(?:\.\d+(?: ?[^\d\s]{1,4})?| ?[nu\u00b5m]?s| ?[kKMGT]i?B| ?%)$")
+"""How values begin that are decimal numbers, durations, sizes or shares."""
 SURE, _SURER = 60, 85
 """Score of a name from which a member is the key: where the records have no key or one and the same, and otherwise."""
 
@@ -54,7 +64,7 @@ def find_key(
     candidates = [
         (path, score)
         for path, column in columns.items()
-        if path not in used and not _is_within(path, tags) and (score := _score(column, len(rows))) > 0
+        if path not in used and not _is_within(path, tags) and (score := _score(column, rows)) > 0
     ]
     candidates.sort(key=lambda each: -each[1])
     paths = _tag_paths(tags, rows)
@@ -62,7 +72,7 @@ def find_key(
     if tags and (head := next((p for p, _ in candidates if last_step(p).lower() in _MEASUREMENTS), None)):
         paths.insert(0, head)
     if not paths:
-        best = candidates[0] if candidates else None
+        best = next((each for each in candidates if not (own and _says_little(columns[each[0]]))), None)
         least = _SURER if len(set(own)) > 1 else SURE
         if best is not None and (best[1] >= least or not own):
             paths = [best[0]]
@@ -72,7 +82,7 @@ def find_key(
     taken = {*used, *paths}
     free = {path: column for path, column in columns.items() if path not in taken and not _is_within(path, tags)}
     moments = [None if time is None else f"{time}/{name}" for time, name in zip(times, label or times, strict=True)]
-    paths += _measured(paths, columns, rows, used)
+    paths += _measured(paths, columns, rows, used) or _splitting(paths, columns, rows, used)
     more = _distinguishing(_keys(paths, columns, rows, own), free, rows, moments)
     paths = [*(paths or ([_OWN] if own and more else [])), *more]
     keys = _keys(paths, columns, rows, own)
@@ -116,12 +126,62 @@ def _measured(
     ][:1]
 
 
-def _score(column: Column, rows: int) -> float:
+_SPLITTING = frozenset(
+    (
+        "channel",
+        "cpu",
+        "disk",
+        "gpu",
+        "ifname",
+        "interface",
+        "item",
+        "itemname",
+        "item_name",
+        "mbean",
+        "name",
+        "parameter",
+    )
+)
+"""Names of members, in lower case, that tell what was measured of the thing that the key names."""
+
+
+def _splitting(
+    paths: Sequence[str], columns: Mapping[str, Column], rows: Sequence[ObservationRow], used: Sequence[str]
+) -> list[str]:
+    """Return the member that says what has been measured, where one key has several of them in turn."""
+    if len(paths) != 1 or paths[0] not in columns:
+        return []
+    keys = columns[paths[0]].values
+    for path, column in columns.items():
+        if path in (*used, *paths) or last_step(path).lower() not in _SPLITTING or len(column.present) < len(rows):
+            continue
+        counts = Counter(map(str, column.values))
+        pairs = {*zip(map(str, keys), map(str, column.values), strict=True)}
+        if min(counts.values()) > 1 and len(pairs) > len({key for key, _ in pairs}):
+            return [path]
+    return []
+
+
+def _says_little(column: Column) -> bool:
+    """Return whether a column is 0 or 1 throughout, and so numbers a part of what the record's key names."""
+    return key_score(column.path) < _SURER and len(set(column.present)) == 1 and str(column.present[0]) in ("0", "1")
+
+
+def _counts_records(values: Sequence[Any], rows: Sequence[ObservationRow]) -> bool:
+    """Return whether whole numbers rise by one with every record."""
+    if len({id(row.record) for row in rows}) < len(rows) or not all(str(value).isdigit() for value in values):
+        return False
+    return all(int(b) - int(a) == 1 for a, b in pairwise(values))
+
+
+def _score(column: Column, rows: Sequence[ObservationRow]) -> float:
     """Return how likely a column is the key; 0 if it cannot be."""
     values = column.present
-    if not values or len(values) < 0.9 * rows or not all(_is_key(value) for value in values):
+    if not values or len(values) < 0.9 * len(rows) or not all(_is_key(value) for value in values):
         return 0
-    if is_duration(column.path):
+    if is_duration(column.path) or all(_MEASURED.match(str(value)) for value in values):
+        return 0
+    if len(values) > 3 and _counts_records(values, rows):
         return 0
     distinct = len(set(map(str, values)))
     score = float(key_score(column.path))
@@ -131,7 +191,7 @@ def _score(column: Column, rows: int) -> float:
         return 0
     if not score and distinct == 1 and _COLUMN.fullmatch(column.path):
         return 5
-    if not score and (distinct == 1 or distinct > len(values) / 2):
+    if not score and (distinct == 1 or distinct > len(values) / 2 or STATES.intersection(words_of(column.path))):
         return 0
     return (score or 10.0) - 2 * column.path.count(".") - 5 * (type(values[0]) is int) + 8 * (distinct > 1)
 
@@ -205,7 +265,7 @@ def _distinguishing(
 ) -> list[str]:
     """Return further members of the key, of some columns, without which keys have several values at a time."""
     before = _clashes(keys, times, rows)
-    categories = [column for column in columns.values() if _is_category(column, len(rows))]
+    categories = [column for column in columns.values() if _is_category(column, rows)]
     categories.sort(key=lambda each: -key_score(each.path))
     chosen: list[str] = []
     left = before
@@ -227,11 +287,23 @@ def _distinguishing(
     return chosen
 
 
-def _is_category(column: Column, rows: int) -> bool:
+def _is_category(column: Column, rows: Sequence[ObservationRow]) -> bool:
     values = column.present
-    named = key_score(column.path) > 0 or is_identifier(column.path)
-    names = all(_is_key(value) and (named or type(value) is str) for value in values)
-    return len(values) == rows and names and 1 < len(set(values)) <= max(2, rows // 2)
+    if len(values) < len(rows) or not all(map(_is_key, values)):
+        return False
+    if not 1 < len(set(values)) <= max(2, len(rows) // 2):
+        return False
+    named = key_score(column.path) > 0 or is_identifier(column.path) or column.path == MEMBER_INDEX
+    return named or all(type(value) is str for value in values) or _numbers_elements(values, rows)
+
+
+def _numbers_elements(values: Sequence[Any], rows: Sequence[ObservationRow]) -> bool:
+    """Return whether the elements of every record's list have the same numbers, each once."""
+    lists: dict[int, list[Any]] = {}
+    for value, row in zip(values, rows, strict=True):
+        lists.setdefault(id(row.record), []).append(value)
+    first = next(iter(lists.values()))
+    return len(lists) > 2 and len(set(first)) == len(first) > 1 and all(each == first for each in lists.values())
 
 
 def _clashes(keys: Sequence[str], times: Sequence[str | None], rows: Sequence[ObservationRow]) -> int:

@@ -2,11 +2,12 @@
 
 import re
 from collections.abc import Collection, Mapping, Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from streamrnn.commands.sniff.search.table import COMMA_NUMBER, NUMBER, UNIT_NUMBER, Column, number_in
 from streamrnn.commands.sniff.search.words import is_described, is_duration, is_identifier
 from streamrnn.mapping.numbers import CURRENCIES, MISSING_TEXTS
+from streamrnn.mapping.units import UnitScale, unit_scale
 
 SENTINELS = (
     -9999.0,
@@ -23,6 +24,7 @@ SENTINELS = (
     -888.0,
     -6999.0,
     -7777.0,
+    -999999.0,
     9999.0,
     99999.0,
     999.9,
@@ -48,6 +50,8 @@ SENTINELS = (
 """Numbers that sensors and archives write for a missing value."""
 _HEX = re.compile("[0-9A-F]{2,}|[0-9a-f]{2,}")
 """What follows the digits of a hexadecimal number that begins with some."""
+_ENOUGH = 5
+"""Texts from which it tells something that they are all the same."""
 _FAR = 5
 """Ranges of the other values that a sentinel is away from them."""
 
@@ -56,7 +60,7 @@ class NumberForm(NamedTuple):
     """How numbers are written in text."""
 
     decimal: str = "."
-    units: bool = False
+    units: bool | Literal["scaled"] = False
     booleans: bool = False
     missing_numbers: tuple[float, ...] = ()
     missing_texts: tuple[str, ...] = MISSING_TEXTS
@@ -69,7 +73,7 @@ class NumberForm(NamedTuple):
 
 def find_form(columns: Sequence[Column]) -> NumberForm:
     """Return how numbers in text are written."""
-    comma, units = False, False
+    comma, units, scales = False, False, list[set[UnitScale]]()
     for column in columns:
         texts = [value.strip() for value in column.present if type(value) is str and len(value) <= 64][:300]
         if not texts:
@@ -78,18 +82,47 @@ def find_form(columns: Sequence[Column]) -> NumberForm:
         commas = sum(COMMA_NUMBER.fullmatch(text) is not None for text in texts)
         if commas and plain + commas >= 0.5 * len(texts):
             comma = True
-        with_unit = [text for text in texts if UNIT_NUMBER.fullmatch(text)]
-        of_message = is_described(column.path) or is_identifier(column.path) or is_duration(column.path)
+        if is_described(column.path) or is_identifier(column.path) or is_duration(column.path):
+            continue  # of the message
         priced = [text for text in texts if text[:1] in CURRENCIES and number_in(text, units=True) is not None]
-        units = units or len(priced) >= 0.5 * len(texts)
-        if len(with_unit) >= 0.5 * len(texts) and _one_unit(with_unit) and not of_message:
-            units = True
-    return NumberForm("," if comma else ".", units)
+        with_unit = [text for text in texts if UNIT_NUMBER.fullmatch(text)]
+        found = {unit: unit_scale(unit) for unit in map(unit_of, with_unit)}
+        whole = plain + len(with_unit) >= 0.9 * len(texts)
+        if whole and len({scale and scale.base for scale in found.values()}) == 1:
+            scales.append({*filter(None, found.values())} | ({UnitScale("", 1, 1)} if plain else set()))
+        measured = len(with_unit) >= 0.5 * len(texts) and _one_unit(with_unit)
+        units = units or len(priced) >= 0.5 * len(texts) or (measured and not is_label(texts))
+    scaled = any(_varies(each) for each in scales)
+    return NumberForm("," if comma else ".", "scaled" if scaled else units)
+
+
+def _varies(scales: set[UnitScale]) -> bool:
+    """Return whether units differ in their prefix alone, or are such as differ from one value to the next.
+
+    Those are bytes, and the quantities of Kubernetes.
+    """
+    sizes = any(each.base in ("B", "byte", "bytes") and each.factor > 1 for each in scales)
+    quantities = any(not each.base and (each.factor % 1024 == 0 or each.divisor >= 10**6) for each in scales)
+    return len(scales) > 1 or sizes or quantities
+
+
+def unit_of(text: str) -> str:
+    """Return what stands behind the number that a text begins with."""
+    match = NUMBER.match(text)
+    return text[match.end() :].strip() if match else text
+
+
+def is_label(texts: Sequence[str]) -> bool:
+    """Return whether texts are one and the same, which begins with a number but has no unit that is known: `200 OK`."""
+    unit = unit_of(texts[0])
+    scale = unit_scale(unit)
+    known = (scale is not None and (bool(scale.base) or scale.factor % 1024 == 0)) or unit[:1] in ("%", "\u00b0")
+    return len(texts) >= _ENOUGH and len(set(texts)) == 1 and UNIT_NUMBER.fullmatch(texts[0]) is not None and not known
 
 
 def _one_unit(texts: Sequence[str]) -> bool:
     """Return whether texts have one unit, or very few; other texts that begin with a digit have many endings."""
-    endings = {text[match.end() :].strip() for text in texts if (match := NUMBER.match(text))}
+    endings = set(map(unit_of, texts))
     short = all(len(ending) <= 12 and len(ending.split()) <= 2 and not _HEX.fullmatch(ending) for ending in endings)
     return short and len(endings) <= max(1, len(texts) // 3)
 

@@ -86,7 +86,7 @@ def _day_or_month(matches: Sequence[re.Match[str]], texts: Sequence[str]) -> tup
     mark = matches[0][2]
     first, second = max(int(match[1]) for match in matches), max(int(match[3]) for match in matches)
     days = (f"%d{mark}%m{mark}%Y", f"%m{mark}%d{mark}%Y")
-    month_first = second > 12 or (first <= 12 and any(match[4].upper().endswith("M") for match in matches))
+    month_first = second > 12 or (first <= 12 and any(match[5].upper().endswith("M") for match in matches))
     unsure = first <= 12 and second <= 12
     if unsure and mark != ".":
         month_first = _rises_better(days[1], days[0], texts) or month_first

@@ -2,13 +2,15 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from decimal import Decimal
-from typing import Any, NamedTuple, TypeGuard
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Literal, NamedTuple, TypeGuard
 
+from streamrnn.errors import RecordError
 from streamrnn.formats import NAME_BYTES
-from streamrnn.mapping.numbers import CURRENCIES, THOUSANDS
-from streamrnn.mapping.paths import ALL, Surroundings, find_parts, json_in, parse_path
+from streamrnn.mapping.numbers import NumberReader, NumberRule
+from streamrnn.mapping.parts import find_parts
+from streamrnn.mapping.paths import ALL, ROWS, Step, Surroundings, json_in, parse_path
+from streamrnn.mapping.times import SECONDS_NAMES
 from streamrnn.records import Record
 
 MOST_ROWS = 20_000
@@ -16,9 +18,13 @@ MOST_ROWS = 20_000
 MOST_COLUMNS = 2_000
 DEEPEST = 8
 """Levels of nested objects that are looked at."""
+MOST_TIME_PARTS = 2
+"""Members of an object that is a time: seconds and a fraction."""
+MOST_LEVELS = 4
+"""Levels of nested objects in which lists are looked for."""
 
 NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
-COMMA_NUMBER = re.compile(r"[+-]?\d{1,3}(?:\.\d{3})*,\d+|[+-]?\d+,\d+", re.ASCII)
+COMMA_NUMBER = re.compile(r"[+-]?\d{1,3}(?:[. '\u00a0\u2009\u202f\u2019]\d{3})*,\d+|[+-]?\d+,\d+", re.ASCII)
 UNIT_NUMBER = re.compile(rf"(?:{NUMBER.pattern})\s*[^\d\s.,+:/-][^\d:]{{0,15}}", re.ASCII)
 _PLAIN_STEP = re.compile(r"[^.\[\]\"'\s][^.\[\]\"']*")
 
@@ -52,8 +58,14 @@ def rows_of(documents: Sequence[tuple[object, Record]], observations: str) -> li
     steps = parse_path(observations) if observations else ()
     rows: list[ObservationRow] = []
     for document, record in documents:
-        parts = find_parts(document, steps) if steps else [(document, None)]
-        rows += [ObservationRow(part, around, record) for part, around in parts]
+        parts = find_parts(document, steps, numbered=True) if steps else [(document, None)]
+        rows += [
+            ObservationRow(
+                {"value": part} if around and around.name and type(part) in (int, float) else part, around, record
+            )
+            for part, around in parts
+            if not isinstance(part, RecordError)
+        ]
         if len(rows) >= MOST_ROWS:
             break
     return rows[:MOST_ROWS]
@@ -62,46 +74,51 @@ def rows_of(documents: Sequence[tuple[object, Record]], observations: str) -> li
 def columns_of(documents: Sequence[object]) -> dict[str, Column]:
     """Return a column per path to a value that is neither an object nor a list, by path, in order of appearance.
 
-    The elements of a document that is a list are columns, too: `[0]`, `[1]` and so on.
+    The elements of a document that is a list are columns, too: `[0]`, `[1]` and so on, and what is in them.
     """
     columns: dict[str, Column] = {}
     for index, document in enumerate(documents):
-        if is_row(document):
-            for number, value in enumerate(document[:MOST_COLUMNS]):
-                path = f"[{number}]"
-                columns.setdefault(path, Column(path, path, [None] * len(documents))).values[index] = value
-        if type(document) is not dict:
+        if type(document) is not dict and not is_tuple(document):
             continue
         for steps, value in _leaves(document, ()):
             path = write_path(steps)
             column = columns.get(path)
             if column is None:
-                if len(columns) >= MOST_COLUMNS or not _can_be_configured(path, steps):
+                name = path if any(type(step) is int for step in steps) else ".".join(map(str, steps))
+                if len(columns) >= MOST_COLUMNS or not _can_be_configured(path, name, steps):
                     continue
-                column = columns[path] = Column(path, ".".join(steps), [None] * len(documents))
+                column = columns[path] = Column(path, name, [None] * len(documents))
             column.values[index] = value
     return columns
 
 
-def _can_be_configured(path: str, steps: tuple[str, ...]) -> bool:
+def _can_be_configured(path: str, name: str, steps: Sequence[Step]) -> bool:
     """Return whether a path leads to the member, and its name can be that of a field."""
     try:
-        return ALL not in steps and parse_path(path) == steps and 0 < len(".".join(steps).encode()) <= NAME_BYTES
+        found = parse_path(path)
+        return ALL not in steps and ROWS not in steps and found == steps and 0 < len(name.encode()) <= NAME_BYTES
     except (ValueError, UnicodeEncodeError):
         return False
 
 
-def write_path(steps: Sequence[str]) -> str:
+def write_path(steps: Sequence[Step]) -> str:
     """Return the path of nested members, with quotes where a name needs them."""
-    return ".".join(step if _PLAIN_STEP.fullmatch(step) and step not in ("*", "$") and step[0] != "$"
-                    else f"['{step}']" if '"' in step else f'"{step}"' for step in steps)  # fmt: skip
+    return "".join(f"[{step}]" if type(step) is int else f".{_quoted(str(step))}" for step in steps).removeprefix(".")
 
 
-def _leaves(document: dict[str, Any], prefix: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any]]:
-    for name, text in document.items():
-        steps = (*prefix, str(name))
+def _quoted(step: str) -> str:
+    if _PLAIN_STEP.fullmatch(step) and step not in ("*", "$") and step[0] != "$":
+        return step
+    return f"['{step}']" if '"' in step else f'"{step}"'
+
+
+def _leaves(document: Any, prefix: tuple[Step, ...]) -> Iterator[tuple[tuple[Step, ...], Any]]:
+    members: Any = enumerate(document[:MOST_COLUMNS]) if type(document) is list else document.items()
+    for name, text in members:
+        steps = (*prefix, name)
         value = inner if type(text) is str and type(inner := json_in(text)) is dict else text
-        if type(value) is dict and not _is_scalar(value):
+        nested = type(value) is dict and not _is_scalar(value)
+        if nested or (type(document) is list and is_row(value)):
             if len(steps) < DEEPEST:
                 yield from _leaves(value, steps)
         elif type(value) is not list or is_moment(value):
@@ -112,7 +129,7 @@ def _is_scalar(value: dict[str, Any]) -> bool:
     """Return whether an object stands for one number or one time, such as {"$date": ...} or {seconds, nanos}."""
     names = set(value)
     extended = len(names) == 1 and next(iter(names)).startswith(("$date", "$number"))
-    return extended or bool(names & {"seconds", "_seconds", "epochSecond"} and len(names) <= 2)
+    return extended or bool(names & SECONDS_NAMES and len(names) <= MOST_TIME_PARTS)
 
 
 def is_moment(value: list[Any]) -> bool:
@@ -121,28 +138,18 @@ def is_moment(value: list[Any]) -> bool:
     return whole and 1980 <= value[0] <= 2100 and 1 <= value[1] <= 12 and 1 <= value[2] <= 31
 
 
-def number_in(value: Any, decimal: str = ".", *, units: bool = False) -> float | None:
-    """Return the number in a value; None if there is none."""
-    kind = type(value)
-    if kind is int or kind is float:
-        return float(value) if abs(value) < 1e300 else None
-    if kind is Decimal:
-        return float(value)
-    if kind is dict and len(value) == 1 and next(iter(value)).startswith("$number"):
-        value, kind = str(next(iter(value.values()))), str
-    if kind is not str or len(value) > 64:
+_READERS = {
+    (decimal, units): NumberReader(NumberRule(decimal=decimal, units=units))
+    for decimal in (".", ",") for units in (False, True, "scaled")
+}  # fmt: skip
+
+
+def number_in(value: Any, decimal: str = ".", *, units: bool | Literal["scaled"] = False) -> float | None:
+    """Return the number in a value, as the mapping reads it; None if there is none."""
+    try:
+        return _READERS[decimal, units].read("", value, named=False)
+    except RecordError:
         return None
-    text = value.strip().lstrip(CURRENCIES) if units else value.strip()
-    if decimal == "." and THOUSANDS.fullmatch(text):
-        text = text.replace(",", "")
-    if decimal == "," and COMMA_NUMBER.fullmatch(text):
-        text = text.replace(".", "").replace(",", ".")
-    if NUMBER.fullmatch(text):
-        return float(text)
-    if units and UNIT_NUMBER.fullmatch(text):
-        match = NUMBER.match(text)
-        return float(match[0]) if match else None
-    return None
 
 
 def is_row(value: Any) -> TypeGuard[list[Any]]:
@@ -150,16 +157,28 @@ def is_row(value: Any) -> TypeGuard[list[Any]]:
     return type(value) is list and len(value) > 1 and not any(type(each) in (dict, list) for each in value)
 
 
-def lists_in(document: Any, prefix: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], list[Any]]]:
+def is_tuple(value: Any) -> TypeGuard[list[Any]]:
+    """Return whether a value is a list of different things, such as `[2, "id", "MeterValues", {...}]`, or a row."""
+    return type(value) is list and bool(value) and type(value[0]) in (str, int, float)
+
+
+def lists_in(document: Any, prefix: tuple[Step, ...] = ()) -> Iterator[tuple[tuple[Step, ...], list[Any]]]:
     """Yield the path and content of every list of objects or rows, at any depth but not within each other."""
-    if type(document) is not dict or len(prefix) > 4:
+    if len(prefix) > MOST_LEVELS:
         return
-    for name, content in document.items():
+    for name, content in members_of(document):
         value = json_in(content) if type(content) is str else content
         if type(value) is list and value and (all(type(each) is dict for each in value) or all(map(is_row, value))):
-            yield (*prefix, str(name)), value
+            yield (*prefix, name), value
         elif type(value) is dict:
-            yield from lists_in(value, (*prefix, str(name)))
+            yield from lists_in(value, (*prefix, name))
+
+
+def members_of(document: Any) -> Iterable[tuple[Step, Any]]:
+    """Return the members of an object, and the elements of a list of different things."""
+    if type(document) is dict:
+        return document.items()
+    return enumerate(document[:MOST_COLUMNS]) if is_tuple(document) else ()
 
 
 def common(values: Sequence[Any]) -> list[tuple[Any, int]]:

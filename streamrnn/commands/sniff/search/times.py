@@ -18,6 +18,8 @@ RECORD_TIME = "record:timestamp"
 _FIRST, _LAST = parse_iso("2000-01-01"), parse_iso("2101-01-01")
 _DAY = 86_400_000
 _NEAR_DAYS = 2
+_LONG_AGO = 3 * 365.25
+"""Days before the records' own timestamps from which a time is doubted."""
 _UNNAMED = 25
 """Score of text that is a date and a time of day, whatever its name is."""
 _TRIED = 300
@@ -94,6 +96,7 @@ def find_time(
             times = [_first(times[index], values[index]) for index in range(len(rows))]
     doubts += _others(best, found[1:], paths)
     doubts += _naive(best, own)
+    doubts += _apart(best, own)
     return TimeChoice(tuple(paths), best.unit, best.formats, _words(best), tuple(doubts), times)
 
 
@@ -196,11 +199,13 @@ def _no_time(columns: Mapping[str, Column], *, have_own: bool) -> list[str]:
     for column in columns.values():
         if is_day_number(column.path, [v for v in column.present if type(v) in (int, float)]):
             doubts.append(f"`{column.path}` counts days, such as {column.present[0]!r}, which cannot be read as a time")
+        if time_score(column.path) == 100 or last_step(column.path).lower() == "ticks":
+            doubts += _unknown_number(column)
         texts = [value for value in column.present if type(value) is str]
         if time_score(column.path) and texts and _TWO_DIGITS.search(texts[0]):
             doubts.append(
                 f"`{column.path}` has years of two digits, such as {texts[0]!r}, which cannot be read safely: have it "
-                "written with four"
+                "written with four, or set input.time.format, such as '%d.%m.%y %H:%M'"
             )
         elif time_score(column.path) == 100 and texts and any(each.isdigit() for each in texts[0]):
             doubts.append(
@@ -209,6 +214,27 @@ def _no_time(columns: Mapping[str, Column], *, have_own: bool) -> list[str]:
     if not doubts and not have_own:
         doubts.append("no member is a time, and the records have no timestamp of their own: set input.time")
     return doubts
+
+
+def _unknown_number(column: Column) -> list[str]:
+    """Return a doubt about whole numbers that are times by their name, but none that is understood."""
+    value = column.present[0] if column.present else None
+    if type(value) is not int or value < _LARGE:
+        return []
+    known = next((words for (low, high), words in _COUNTS.items() if low <= value < high), "")
+    return [
+        f"`{column.path}`, such as {value}, {f'looks like {words}' if (words := known) else 'is no time that is understood'}"
+        ": it must be written as milliseconds since 1970, or as text"
+    ]
+
+
+_LARGE = 10**8
+_COUNTS = {
+    (10**11, 10**12): "a date of twelve digits with a year of two",
+    (12 * 10**16, 2 * 10**17): "a FILETIME of Windows, 100 ns since 1601",
+    (6 * 10**17, 10**18): "ticks of .NET, 100 ns since the year 1",
+}
+"""Ranges of numbers that count from another day, and what they are."""
 
 
 def _date_and_clock(columns: Mapping[str, Column], rows: Sequence[ObservationRow]) -> TimeChoice | None:
@@ -233,6 +259,19 @@ def _is_clock(value: Any) -> bool:
 
 def _is_day(value: Any) -> bool:
     return type(value) is str and _DAY_ALONE.fullmatch(value.strip()) is not None
+
+
+def _apart(best: _Candidate, own: Sequence[int | None]) -> list[str]:
+    """Return a doubt about times that the records' own timestamps make unlikely, such as those since another year."""
+    apart = sorted(a - b for a, b in zip(best.times, own, strict=True) if a is not None and b is not None)
+    days = apart[len(apart) // 2] / _DAY if apart else 0.0
+    if -_LONG_AGO <= days <= 1:
+        return []
+    distance = f"{abs(days) / 365.25:,.1f} years" if abs(days) > 365 else f"{abs(days):,.0f} days"
+    return [
+        f"the times in `{best.column.path}` lie {distance} {'before' if days < 0 else 'behind'} the records' own "
+        "timestamps: they may be counted from another day than 1970-01-01"
+    ]
 
 
 def _clock(best: _Candidate, columns: Mapping[str, Column]) -> list[str]:

@@ -18,6 +18,7 @@ TIMES: dict[str, int] = {
         epochms timestampms timems tsms timens timestampns utctimestamp utctime utc dateobserved sourcetimestamp
         occurredat observationtime phenomenontime resulttime eventdate dt zeit zeitstempel zeitpunkt messzeitpunkt
         fecha fechahora horodatage tstamp cetime timestamputc dateutc datetimeutc eventts recordtime asctime
+        obstime obstimeutc timeofsample timeinseconds unixseconds epochseconds epochmillis
         tpeptimestamp timeutc isotime timeiso timestampiso readingtimestamp sampletimestamp
     """),
         100,
@@ -25,7 +26,7 @@ TIMES: dict[str, int] = {
     **dict.fromkeys(
         _items("""
         date datum day lastseen lastupdated recordedat collectedat capturedat opentime starttime start from begin
-        hour timeslot period interval
+        hour timeslot period interval validtime reporttime
     """),
         75,
     ),
@@ -37,7 +38,7 @@ TIMES: dict[str, int] = {
     ),
     **dict.fromkeys(
         _items("""
-        end to endtime closetime receivedat received receivetime ingestedat ingesttime publishedat publishtime
+        end to endtime closetime receipttime receivedat received receivetime ingestedat ingesttime publishedat publishtime
         enqueuedtime iothubenqueuedtime servertime updatedat updated lastupdate processedat insertedat arrivaltime
         ingesttimestamp receivedtimestamp servertimestamp e transacttime generatedat modifiedat lastreported
         eventenqueuedutctime eventprocessedutctime connectiondevicetime cettimestamp cetcesttimestamp localtime
@@ -74,13 +75,14 @@ KEYS: dict[str, int] = {
         fan heater tid robot truck car train bus aircraft ship vessel battery_id cell rack drone charger chargepoint
         evse appliance unit_id probe probeid logger panel array string buoy weatherstation account patient patientid
         subjectid tower bridge publisherid veh mmsi icao icao24 hex callsign plc agenthost sampleraddress
+        gw propertyalias tagpath
     """),
         100,
     ),
     **dict.fromkeys(
         _items("""
-        s id uid name key source src room zone building city region country service servicename application app job
-        cluster namespace area metric metricname measurement tag object sym coin currency topic mrid label plant
+        s id uid name key entity source src room zone building city region country service servicename svc application app job
+        cluster namespace area metric metricname measurement tag sym coin topic mrid label plant
         address ip deviceip store dept item sku product route routeid stop stopid link interface ifname cpu disk
         agent ifindex lane core gpu
         disktype queue category subject devicelabel
@@ -89,7 +91,7 @@ KEYS: dict[str, int] = {
     ),
     **dict.fromkeys(
         _items("""
-        type kind model group groupid org tenant tenantid class side direction phase port channel axis mode
+        type kind model object currency group groupid org tenant tenantid class side direction phase port channel axis mode
         applicationid i
     """),
         30,
@@ -99,9 +101,9 @@ KEYS: dict[str, int] = {
 
 _IDS = frozenset(
     _items("""
-    addr bdseq build checksum crc epoch eui fcnt firmware fport fw gid guid hash id ids imei instance itemid
-    mac msgcount msgid nonce offset partition phone pid plz postcode ppid revision rownum schema seq seqno
-    sequence serial uuid version zip
+    addr address bdseq build checksum cid crc eid epoch eui fcnt firmware fport fw gid guid hash id ids imei instance itemid
+    mac msgcount msgid nonce offset partition pgn phone pid plz postcode ppid revision rownum schema seq seqno
+    sequence serial sid tid uid uuid version zip
 """)
 )
 """Words of names whose numbers measure nothing."""
@@ -110,7 +112,7 @@ _ID_NAMES = frozenset(
         *_items("""
     qos qc cod timezone tz interval ttl priority retain
     cnt_msg code counter_id dr f_cnt f_port idx index ifindex jsonrpc lat latitude line_no lng lon long longitude
-    message_count month nanos no nr ns number packet port rec_id record row tst type xid xoffset year
+    fillvalue message_count missing_value month nanos no nodatavalue nodata nr ns number packet port rec_id record row tst type xid xoffset year
 """),
         "",
         "unnamed: 0",
@@ -154,6 +156,13 @@ LISTS = (
     """),
 )
 """Names of lists whose elements are usually one observation each."""
+STATES = frozenset(
+    _items("""
+    action color colour currency event level message mode msg op operation quality reason result severity state status
+    trend unit units
+""")
+)
+"""Words of names whose texts say how something is, not what it is."""
 TAGS = ("tags", "labels", "dimensions", "dims", "attributes", "tagset")
 """Names of objects of texts that together name a series."""
 VALUES = tuple(
@@ -228,10 +237,12 @@ def key_score(path: str) -> int:
     if score == KEYS["id"] and name.lower() in ("id", "name") and parents and key_score(parents[-1]) == 100:
         return 100  # device.id
     words = words_of(name)
+    if "".join(words).endswith("ssid"):  # of a wireless network
+        return 0
     if not score and len(words) > 1:
         if words[-1] in ("id", "name", "code", "key"):
             return 95 if key_score(words[0]) == 100 else _SOME_ID * (words[-1] == "id")
-        if words[-1] in ("host", "device", "sensor", "meter", "station", "node"):
+        if words[-1] in ("host", "device", "sensor", "meter", "station", "node", "mac", "serial", "eui"):
             return 90
     return score
 

@@ -1,0 +1,238 @@
+"""The search for the parts of documents that make one observation each: lists, tables, and members of objects."""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from streamrnn.commands.sniff.search.table import (
+    MOST_LEVELS,
+    ObservationRow,
+    columns_of,
+    lists_in,
+    members_of,
+    number_in,
+    write_path,
+)
+from streamrnn.commands.sniff.search.words import (
+    ENVELOPES,
+    LISTS,
+    VALUES,
+    is_described,
+    is_identifier,
+    last_step,
+    time_score,
+)
+from streamrnn.errors import RecordError
+from streamrnn.mapping.parts import rows_in
+from streamrnn.mapping.paths import Step, named_pair
+from streamrnn.mapping.times import TimeReader, TimeRule
+
+_ENOUGH = 5
+"""Documents from which a number that is always the same tells something."""
+_FEWEST_RECORDS = 3
+"""Records whose lists are alike from which the place in a list means something."""
+_TIME_NAME = 65
+"""Score of the name of a column that has the times of a table."""
+_TIME = re.compile(r"\d{10}|\d{13}|\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}.*)?")
+_COUNTS = frozenset(("count", "total", "size", "length", "n", "interval", "code", "status", "rc"))
+
+
+def find_observations(documents: Sequence[object]) -> str:
+    """Return the path of the parts that make one observation each; empty if that is the whole document."""
+    documents = documents[:300]
+    if documents and all(_names_its_lists(document) for document in documents):
+        return "*[*]"
+    return _most(documents, tables_in, "[#]") or _find_map(documents) or _find_list(documents)
+
+
+def _most(documents: Sequence[object], search: Any, ending: str) -> str:
+    """Return the path of what most documents have, by a function that yields steps and content."""
+    counts: dict[tuple[Step, ...], int] = defaultdict(int)
+    for document in documents:
+        for steps, _ in search(document):
+            counts[steps] += 1
+    best = max(counts, key=counts.__getitem__, default=None)
+    return write_path(best) + ending if best is not None and counts[best] >= 0.5 * len(documents) else ""
+
+
+def tables_in(document: Any, prefix: tuple[Step, ...] = ()) -> Iterator[tuple[tuple[Step, ...], list[Any]]]:
+    """Yield the path and the rows of each table in a document that has a column of times."""
+    if len(prefix) > MOST_LEVELS:
+        return
+    if (rows := rows_in(document)) and _has_times(rows):
+        yield prefix, rows
+    for name, value in members_of(document):
+        if type(value) is dict:
+            yield from tables_in(value, (*prefix, name))
+
+
+def _has_times(rows: Sequence[Any]) -> bool:
+    """Return whether rows have at least two columns, of which one has times by its name and its values."""
+    first, last = rows[0], rows[-1]
+    if type(first) is not dict or type(last) is not dict or len(first) < 2:
+        return False
+    reader = TimeReader(TimeRule())
+    try:
+        return any(
+            time_score(write_path((name,))) >= _TIME_NAME and reader.read(value) <= reader.read(last[name])
+            for name, value in first.items()
+        )
+    except RecordError:
+        return False
+
+
+def _find_map(documents: Sequence[object]) -> str:
+    """Return the path of the members of an object that is a map, such as from names of devices to their values."""
+    path = _most(documents, _maps_in, ".*").removeprefix(".")
+    inside = path.removesuffix("*")
+    return path if path and not _measures(documents, without=inside) else ""
+
+
+def _maps_in(document: Any, prefix: tuple[Step, ...] = ()) -> Iterator[tuple[tuple[Step, ...], Any]]:
+    """Yield the path and content of objects whose members are alike: objects, or values under the names of times."""
+    if type(document) is not dict or len(prefix) > MOST_LEVELS:
+        return
+    if len(document) > 1 and (_is_by_time(document) or _is_map(document)):
+        yield prefix, document
+        return
+    for name, value in document.items():
+        yield from _maps_in(value, (*prefix, name))
+
+
+def _is_by_time(document: dict[str, Any]) -> bool:
+    return all(_TIME.fullmatch(name) for name in document) and all(
+        type(value) is dict or number_in(value) is not None for value in document.values()
+    )
+
+
+def _is_map(document: dict[str, Any]) -> bool:
+    """Return whether the members of an object are objects with the same members, of which two are numbers."""
+    values = list(document.values())
+    if not all(type(value) is dict for value in values) or len({frozenset(value) for value in values}) > 1:
+        return False
+    return all(sum(number_in(each) is not None for each in value.values()) > 1 for value in values)
+
+
+def names_are_times(rows: Sequence[ObservationRow]) -> bool:
+    """Return whether the names of the members that are observations are times."""
+    return all(row.around and row.around.name and _TIME.fullmatch(row.around.name) for row in rows)
+
+
+def _find_list(documents: Sequence[object]) -> str:
+    """Return the path of the elements of a list, and of those of lists within them."""
+    found: dict[tuple[Step, ...], list[int]] = defaultdict(list)
+    for document in documents:
+        for steps, elements in lists_in(document):
+            if any(_has_number(each) for each in elements[:5]):
+                found[steps].append(len(elements))
+    outside = _measures(documents)
+    best, most = "", 0.0
+    for steps, counts in found.items():
+        if any(step in ENVELOPES for step in steps) or len(counts) < 0.5 * len(documents):
+            continue
+        is_usual = str(steps[-1]).lower() in LISTS
+        if outside and not (is_usual and outside <= 1):
+            continue
+        score = sum(counts) + 1000 * is_usual - len(steps)
+        if score > most:
+            lists = (elements for document in documents[:50] for at, elements in lists_in(document) if at == steps)
+            inner = next((inner for elements in lists if (inner := _inner(elements))), "")
+            best, most = write_path(steps) + "[*]" + inner, score
+    return best
+
+
+def _inner(elements: Sequence[Any]) -> str:
+    """Return the path of a list or a table within the elements of a list, where those have no number but in it."""
+    if _measures(elements):
+        return ""
+    for element in elements[:5]:
+        for steps, _ in tables_in(element):
+            return f".{write_path(steps)}[#]" if steps else "[#]"
+        lists = [(steps, inner) for steps, inner in lists_in(element)
+                 if steps[-1] not in ENVELOPES and any(_has_number(each) for each in inner)]  # fmt: skip
+        if lists:
+            steps, inner = max(lists, key=lambda each: _holds_times(each[1]))
+            return f".{write_path(steps)}[*]{_inner(inner)}"
+    return ""
+
+
+def _holds_times(elements: Sequence[Any]) -> bool:
+    """Return whether elements of a list have a time, by its name, or lists whose elements have one."""
+    named = any(time_score(path) >= _TIME_NAME for path in columns_of(elements[:1]))
+    return named or any(_holds_times(inner) for _, inner in lists_in(elements[0]))
+
+
+def _names_its_lists(document: object) -> bool:
+    """Return whether a document only has lists of objects, alike and under names of what they are about."""
+    if type(document) is not dict or len(document) < 2 or any(name.lower() in LISTS for name in document):
+        return False
+    if not all(type(each) is list and each and all(type(one) is dict for one in each) for each in document.values()):
+        return False
+    shapes = {frozenset(one) for each in document.values() for one in each[:5]}
+    return len(shapes) == 1 and any(_has_number(each[0]) for each in document.values())
+
+
+def beside(documents: Sequence[object], observations: str) -> list[str]:
+    """Return a doubt about lists beside the one with the observations, whose elements are alike but are not read."""
+    if not observations:
+        return []
+    chosen, shape, others = "", frozenset[str](), {}
+    for document in documents:
+        for steps, elements in lists_in(document):
+            path = f"{write_path(steps)}[*]"
+            names = frozenset(elements[0]) if type(elements[0]) is dict else frozenset()
+            if observations.startswith(path):
+                chosen, shape = path, names
+            else:
+                others[path] = names
+    left = sorted(path for path, names in others.items() if chosen and names == shape)
+    shown = ", ".join(f"`{path}`" for path in left[:4])
+    return [f"{shown}: more observations, which are not read; one list can be (input.observations)"] if left else []
+
+
+def places(rows: Sequence[ObservationRow]) -> list[int] | None:
+    """Return the place of each row in its record's list, where all records have lists of the same length, else None."""
+    by_record: dict[int, list[int]] = defaultdict(list)
+    for row in rows:
+        if row.around is None or row.around.index is None:
+            return None
+        by_record[id(row.record)].append(row.around.index)
+    lists = list(by_record.values())
+    alike = len(lists) >= _FEWEST_RECORDS and len(lists[0]) > 1 and all(each == lists[0] for each in lists)
+    return [place for each in lists for place in each] if alike else None
+
+
+def _has_number(element: Any) -> bool:
+    columns = columns_of([element])
+    if named_pair(element) is not None and any(type(each.values[0]) is str for each in columns.values()):
+        return any(type(each.values[0]) in (int, float) for each in columns.values())  # a tag
+    return (
+        any(number_in(each.values[0], units=True) is not None for each in columns.values())
+        or any(last_step(path).lower() in VALUES for path in columns)
+        or any(True for _ in lists_in(element))
+        or any(True for _ in tables_in(element))
+    )
+
+
+def _measures(documents: Sequence[object], *, without: str = "\n") -> int:
+    """Return how many members of documents measure something, by their names and values, `without` those at a path."""
+    columns = columns_of(documents)
+    return sum(
+        not (path.startswith(without) or is_identifier(path) or is_described(path) or time_score(path))
+        and last_step(path).lower() not in _COUNTS
+        and all(_is_measure(value) for value in column.present[:50])
+        and not _is_fixed(column.present)
+        for path, column in columns.items()
+        if column.present
+    )
+
+
+def _is_fixed(values: Sequence[Any]) -> bool:
+    """Return whether whole numbers are one and the same throughout, such as the address of a device."""
+    return len(values) >= _ENOUGH and type(values[0]) is int and all(value == values[0] for value in values)
+
+
+def _is_measure(value: Any) -> bool:
+    number = number_in(value)
+    return number is not None and not 1e9 <= abs(number) < 4.2e18 and type(value) is not str

@@ -1,0 +1,108 @@
+"""The parts of a document that make one observation each: elements of lists, members of objects, rows of tables.
+
+A table is an object of lists, one per column, such as `{"time": [...], "temp": [...]}`, or a list of rows beside a list
+of names, such as `{"columns": ["time", "temp"], "values": [[...], [...]]}`.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from streamrnn.errors import RecordError
+from streamrnn.mapping.paths import ALL, ROWS, Step, Surroundings, find, json_in
+
+_NAMES = frozenset({"columns", "column_names", "columnnames", "column_meta", "fields", "header", "headers", "names"})
+"""Members, in lower case, that name the columns of a list of rows."""
+_NAME_OF = ("name", "text", "columnname", "field", "label")
+"""Member of an object, in lower case, that names a column."""
+
+Part = tuple[Any, Surroundings]
+
+
+def find_parts(document: Any, steps: Sequence[Step], *, numbered: bool = False) -> list[Part]:
+    """Return the values at a path with any number of `*` and `#`; a list at its end counts as all its elements.
+
+    Where they are `numbered`, each knows its place in its list.
+    """
+    found = [(document, Surroundings((document,)))]
+    spread = [index for index, step in enumerate(steps) if step in (ALL, ROWS)]
+    tail = spread[-1] + 1 if spread else 0
+    for index, step in enumerate(steps[:tail]):
+        if step in (ALL, ROWS):
+            spread_out = _elements if step == ALL else _rows
+            found = [each for part, around in found for each in spread_out(part, around, numbered)]
+            if index + 1 < len(steps):  # what follows is within the elements
+                found = [
+                    (each, Surroundings((each, *around.documents), around.name, around.index)) for each, around in found
+                ]
+        else:
+            found = [(value, around) for part, around in found if (value := find(part, [step])) is not None]
+    if tail == len(steps):
+        return found
+    values = [(_opened(value), around) for part, around in found if (value := find(part, steps[tail:])) is not None]
+    return [
+        each for value, around in values for each in (
+            _elements(value, around, numbered) if type(value) is list else [(value, around)]
+        ) if each[0] is not None
+    ]  # fmt: skip
+
+
+def rows_in(table: Any) -> list[Any]:
+    """Return the rows of a table as objects, or a RecordError for one without a cell per column; none if it is none."""
+    if type(table) is not dict:
+        return []
+    lists = {name: value for name, value in table.items() if type(value) is list and value}
+    names = next((found for name in lists if name.lower() in _NAMES and (found := _names_in(lists[name]))), None)
+    if names:
+        rows = next((value for value in lists.values() if all(type(each) is list for each in value)), None)
+        if rows is not None:
+            return [_row(names, cells) for cells in rows]
+    columns = {name: value for name, value in lists.items() if not any(type(each) in (dict, list) for each in value)}
+    lengths = Counter(map(len, columns.values()))
+    if not lengths:
+        return []
+    length = lengths.most_common(1)[0][0]
+    columns = {name: value for name, value in columns.items() if len(value) == length}
+    return [dict(zip(columns, cells, strict=True)) for cells in zip(*columns.values(), strict=True)]
+
+
+def _names_in(columns: list[Any]) -> list[str]:
+    """Return the names of columns, which are texts, objects with a name, or lists that begin with one; none if not."""
+    names = [each[0] if type(each) is list and each else _name_of(each) for each in columns]
+    return names if all(type(name) is str for name in names) and len(set(names)) == len(names) else []
+
+
+def _name_of(column: Any) -> Any:
+    if type(column) is not dict:
+        return column
+    by_name = {name.lower(): value for name, value in column.items()}
+    return next((by_name[name] for name in _NAME_OF if name in by_name), None)
+
+
+def _row(names: list[str], cells: list[Any]) -> Any:
+    if len(cells) != len(names):
+        return RecordError("missing_field", f"a row has {len(cells)} cells, but there are {len(names)} columns")
+    return dict(zip(names, cells, strict=True))
+
+
+def _rows(table: Any, around: Surroundings, _numbered: bool) -> Iterator[Part]:  # noqa: FBT001 -- as `_elements`
+    """Yield the rows of a table, which it surrounds."""
+    table = _opened(table)
+    inner = around if around.documents[0] is table else around._replace(documents=(table, *around.documents))
+    yield from ((row, inner) for row in rows_in(table))
+
+
+def _opened(value: Any) -> Any:
+    """Return the JSON in a text; other values as they are."""
+    return json_in(value) if type(value) is str else value
+
+
+def _elements(value: Any, around: Surroundings, numbered: bool) -> Iterator[Part]:  # noqa: FBT001 -- one call's width
+    """Yield what `*` selects from a list or an object."""
+    value = _opened(value)
+    if type(value) is list and numbered:
+        yield from ((each, around._replace(index=index)) for index, each in enumerate(value))
+    elif type(value) is list:
+        yield from ((each, around) for each in value)
+    elif type(value) is dict:
+        yield from ((each, around._replace(name=name)) for name, each in value.items())
