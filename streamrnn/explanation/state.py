@@ -14,6 +14,7 @@ from streamrnn.core.banks.full import MIXED, FullBank
 from streamrnn.core.banks.lean.ledger import EDGE, SMALLEST
 from streamrnn.core.banks.protocol import PRIOR_COMBINATION, PRIOR_NETWORK, PRIOR_POINT, YOUNG_NETWORK
 from streamrnn.core.ensemble.aggregation import SHARE, YOUTH
+from streamrnn.core.ensemble.conformal import WIDTH_SHARE
 from streamrnn.core.ensemble.ledger import WARM, count_members
 from streamrnn.core.experts.classical import UNKNOWN
 from streamrnn.core.experts.drift import LASTING
@@ -32,6 +33,8 @@ VOLATILE = 1.5
 """Ratio of the latest changes to the usual ones from which on they are named as a cause."""
 CORRECTED = 1.05
 """Ratio of a calibrated interval to that of the mixture from which on the calibration is named as a cause."""
+TINY_SPAN = 1e-9
+"""Smallest divisor: a forecast of a single level has no width."""
 LATEST = 24
 """Latest changes that are compared with the usual ones."""
 
@@ -141,7 +144,11 @@ def _widths(
     if layout["variant"] == "lean":
         final, offset = state["series_latest"][plan.published], state["series_offset"][plan.published]
         width = (final[:, -1] - final[:, 0]).astype(np.float64)
-        return width, width - (offset[:, -1] - offset[:, 0]) * state["series_wrong"][plan.published]
+        moved, running = (offset[:, -1] - offset[:, 0]).astype(np.float64), state["series_wrong"][plan.published]
+        span = max(plan.normal[-1] - plan.normal[0], TINY_SPAN)
+        # what offset_unit and apply_offsets do, solved for the width before
+        before = (width - moved * (1 - WIDTH_SHARE) * running) / np.maximum(1 + moved * WIDTH_SHARE / span, TINY_SPAN)
+        return width, before
     final, mixed = (state[f"ledger_{name}"][slots].astype(np.float64) for name in ("final", "mixed"))
     return final[:, -1] - final[:, 0], mixed[:, -1] - mixed[:, 0]
 

@@ -51,7 +51,7 @@ def covered(truths: Floats, width: float) -> tuple[Floats, Floats]:
         conformal.apply_offsets(mixed, offset, max(running, 0.1), MIDDLE, published)
         assert (np.diff(published) >= 0).all()
         inside.append(published[0] <= truth <= published[4])
-        conformal.track_offsets(offset, published.astype(np.float32), LEVELS, MIDDLE, truth, 1)
+        conformal.track_offsets(offset, published.astype(np.float32), LEVELS, MIDDLE, truth, conformal.OFFSET_RATE)
         running = conformal.track_error(running, abs(truth), seen)
     return np.array(inside), offset
 
@@ -79,19 +79,26 @@ def test_ties_carry_no_evidence() -> None:
     offset = np.array([-1, 0.5, 0, 1, 2], np.float32)
     before = offset.copy()
     for _ in range(1000):
-        conformal.track_offsets(offset, np.ones(5, np.float32), LEVELS, MIDDLE, 1.0, 1)
+        conformal.track_offsets(offset, np.ones(5, np.float32), LEVELS, MIDDLE, 1.0, conformal.OFFSET_RATE)
     np.testing.assert_array_equal(offset, before)
     assert (tracked(np.zeros((1000, 1)), np.ones(1)) == 0).all()
 
 
-def test_a_label_may_have_the_weight_of_several() -> None:
-    """A label of weight seven moves the offsets as far as seven labels."""
-    once, often = np.zeros(5, np.float32), np.zeros(5, np.float32)
-    conformal.track_offsets(once, np.zeros(5, np.float32), LEVELS, MIDDLE, 1.0, 7)
-    for _ in range(7):
-        conformal.track_offsets(often, np.zeros(5, np.float32), LEVELS, MIDDLE, 1.0, 1)
-    assert (once[[0, 1, 3, 4]] > 0).all()
-    np.testing.assert_allclose(once, often, rtol=1e-5)
+def test_the_step_of_a_far_horizon_is_smaller() -> None:
+    """Labels that overlap move the offsets less, but more than if those of h steps were one."""
+    steps = [conformal.offset_step(horizon) for horizon in (1, 12, 24)]
+    assert steps[0] == conformal.OFFSET_RATE
+    assert steps == sorted(steps, reverse=True)
+    assert steps[2] > conformal.OFFSET_RATE / np.sqrt(24)
+
+
+def test_offsets_follow_the_running_error_and_the_width() -> None:
+    """Their unit is the mean of the running error and of the one that a normal interval of that width has."""
+    normal = np.array([-2.0, -1.5, 0.0, 1.5, 2.0])
+    for width, running in ((1.0, 1.0), (3.0, 1.0), (1.0, 0.2), (0.0, 1.0)):
+        unit = conformal.offset_unit(normal * width, normal, running)
+        assert unit == pytest.approx((width + running) / 2)
+    assert conformal.offset_unit(np.zeros(1), np.zeros(1), 0.7) == 0.7
 
 
 def test_published_quantiles_keep_their_order() -> None:
@@ -112,7 +119,7 @@ def test_offsets_are_bounded() -> None:
     """An offset is at most eight, however long the labels stay on one side."""
     offset = np.zeros(5, np.float32)
     for _ in range(100_000):
-        conformal.track_offsets(offset, np.zeros(5, np.float32), LEVELS, MIDDLE, 1e30, 1)
+        conformal.track_offsets(offset, np.zeros(5, np.float32), LEVELS, MIDDLE, 1e30, conformal.OFFSET_RATE)
     assert offset.max() == conformal.OFFSET_LIMIT
 
 

@@ -11,10 +11,14 @@ from streamrnn.core.jit import Floats, Singles, compiled
 RESIDUAL_RATE = 0.02  # step per label, multiples of a point forecast's running |error|
 RESIDUAL_LIMIT = 100.0  # largest residual quantile, in the same multiples
 EARLY = 20.0  # labels over which the larger first steps decay
-OFFSET_RATE = 0.01
-"""Step per label, multiples of the running |error|. Labels of a far horizon overlap and miss together; smaller steps
-there would lower the pinball loss by a thousandth, and leave coverage off its level for longer."""
-OFFSET_LIMIT = 8.0  # largest offset, multiples of the running |error|
+OFFSET_RATE = 0.04
+"""Step of an offset per label of one step. The error of the coverage over T labels is the way of the offset in between,
+divided by T and the step: larger steps mean less of it, and a larger pinball loss."""
+OVERLAP = 0.4
+"""Steps of horizon h are smaller by the power OVERLAP of h: labels of a far one overlap, and miss together."""
+OFFSET_LIMIT = 8.0  # largest offset
+WIDTH_SHARE = 0.5
+"""Offsets are in multiples of the mean of the running |error| and, with this share, of what the width predicts."""
 MISS_RATE = 1 - 0.5 ** (1 / 200)  # per label: a half-life of 200
 MISS_CLIP = 8.0  # largest new error, multiples of the running |error|
 TAIL_RATE = 0.05  # step of the log of the tail's ratio, per observation
@@ -51,13 +55,19 @@ def track_residuals(residual: Singles, errors: Floats, sizes: Floats, level: flo
 
 
 @compiled
+def offset_step(horizon: int) -> float:
+    """Return the step of an offset per label of this horizon."""
+    return OFFSET_RATE * horizon**-OVERLAP
+
+
+@compiled
 def track_offsets(
-    offset: Singles, published: Floats | Singles, levels: Floats, middle: int, truth: float, labels: int
+    offset: Singles, published: Floats | Singles, levels: Floats, middle: int, truth: float, step: float
 ) -> None:
-    """Update the offsets (Q,), the median's excepted, by the truth of `published` (Q,) with the weight of `labels`."""
+    """Update the offsets (Q,), the median's excepted, by the truth of `published` (Q,); `step`: see offset_step."""
     for q in range(len(levels)):
         if q != middle:
-            moved = offset[q] + labels * OFFSET_RATE * (levels[q] - below_indicator(truth, published[q], levels[q]))
+            moved = offset[q] + step * (levels[q] - below_indicator(truth, published[q], levels[q]))
             offset[q] = min(max(moved, -OFFSET_LIMIT), OFFSET_LIMIT)
 
 
@@ -70,14 +80,26 @@ def track_error(running: float, error: float, seen: int) -> float:
 
 
 @compiled
-def apply_offsets(mixed: Floats | Singles, offset: Singles, running: float, middle: int, published: Floats) -> None:
-    """Fill `published` (Q,): the mixture's quantiles plus offsets times `running` |error|, monotone from the median."""
+def offset_unit(mixed: Floats | Singles, normal: Floats, running: float) -> float:
+    """Return the unit of the offsets: between the running |error| and the one that the outermost interval predicts.
+
+    The first alone adds the same at calm and at volatile times; `normal` (Q,) are the quantiles for an |error| of 1.
+    """
+    last = len(mixed) - 1
+    span = normal[last] - normal[0]
+    predicted = max(mixed[last] - mixed[0], 0.0) / span if span > 0 else running
+    return running + WIDTH_SHARE * (predicted - running)
+
+
+@compiled
+def apply_offsets(mixed: Floats | Singles, offset: Singles, unit: float, middle: int, published: Floats) -> None:
+    """Fill `published` (Q,): the mixture's quantiles plus offsets times their `unit`, monotone from the median."""
     last = len(mixed) - 1
     published[middle] = mixed[middle]
     for q in range(middle - 1, -1, -1):
-        published[q] = min(mixed[q] + offset[q] * running, published[q + 1])
+        published[q] = min(mixed[q] + offset[q] * unit, published[q + 1])
     for q in range(middle + 1, last + 1):
-        published[q] = max(mixed[q] + offset[q] * running, published[q - 1])
+        published[q] = max(mixed[q] + offset[q] * unit, published[q - 1])
 
 
 @compiled

@@ -8,7 +8,14 @@ import numpy as np
 from streamrnn.core.ensemble.adjustments import Adjustments, learn_adjustments
 from streamrnn.core.ensemble.aggregation import FIRST_BOUND, FIRST_VARIANCE, label_weight, update_regrets
 from streamrnn.core.ensemble.bounds import Bounds, clip_label, observe_bounds
-from streamrnn.core.ensemble.conformal import exceedance, track_error, track_offsets, track_residuals, track_tail
+from streamrnn.core.ensemble.conformal import (
+    exceedance,
+    offset_step,
+    track_error,
+    track_offsets,
+    track_residuals,
+    track_tail,
+)
 from streamrnn.core.ensemble.forecast_scores import BESIDE, ERROR_CLIP, NETWORK, SEASONAL, add_scores, clipped_error
 from streamrnn.core.ensemble.resolution import is_negligible
 from streamrnn.core.experts.classical import FIRST_ORIGIN, TRUST_RATE, TRUTH_CLIP, decode_point
@@ -44,7 +51,7 @@ class Ledger(NamedTuple):
     regret: Singles  # (S, K, Q, M)
     variance: Singles  # (S, K, Q, M) second moment of the regrets
     bound: Singles  # (S, K, Q, M) decayed maximum of their changes
-    offset: Singles  # (S, K, Q) conformal offsets, in multiples of `miss`
+    offset: Singles  # (S, K, Q) conformal offsets, see offset_unit
     miss: Singles  # (S, K) running |error| of the published median, units
     wrong: Singles  # (S, K) recent mean |error| of the published median, units
     naive: Singles  # (S, K) recent mean |error| of persistence, units
@@ -186,7 +193,7 @@ def score_pending(
     learn_from_label(series, ledger, plan, chosen, row, k, slot, labels, truth, scratch)
     final = ledger.final[row, slot]
     near = clip_label(bounds, row, series.center[row], origin, unit, truth)
-    track_offsets(ledger.offset[row, k], final, plan.levels, middle, near, 1)
+    track_offsets(ledger.offset[row, k], final, plan.levels, middle, near, offset_step(horizon))
     error, persistence_error = min(abs(truth - final[middle]), ERROR_CLIP), min(abs(truth), ERROR_CLIP)
     rate = max(SKILL_RATE, 1.0 / (labels + 1))
     ledger.miss[row, k] = track_error(ledger.miss[row, k], error, labels)

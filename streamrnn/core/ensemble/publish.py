@@ -8,7 +8,7 @@ import numpy as np
 from streamrnn.core.ensemble.adjustments import Adjustments, adjust_quantiles
 from streamrnn.core.ensemble.aggregation import fill_prior, fill_weights, label_weight
 from streamrnn.core.ensemble.bounds import Bounds, clip_quantiles, current_bounds, within_bounds
-from streamrnn.core.ensemble.conformal import apply_offsets, make_monotone
+from streamrnn.core.ensemble.conformal import apply_offsets, make_monotone, offset_unit
 from streamrnn.core.ensemble.ledger import WARM, Ledger, fill_member_quantiles, fill_points
 from streamrnn.core.jit import Booleans, Floats, Integers, Singles, compiled, compiled_allocating, flattened
 from streamrnn.core.series.calendar import round_cadence
@@ -115,7 +115,8 @@ def publish_wave(
             adjust_quantiles(
                 series, adjustments, plan, row, k, slot, ledger.networks[row, slot], ledger.miss[row, k], shares, mixed
             )
-            apply_offsets(mixed, ledger.offset[row, k], ledger.miss[row, k], plan.middle, published)
+            step = offset_unit(mixed, plan.normal, ledger.miss[row, k])
+            apply_offsets(mixed, ledger.offset[row, k], step, plan.middle, published)
             clip_quantiles(bounds, row, series.center[row], value, series.unit[row, slot], published)
             ledger.final[row, slot] = published
 

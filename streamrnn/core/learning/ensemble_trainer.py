@@ -33,6 +33,8 @@ from streamrnn.core.series.wave import WaveUpdate
 
 HEAD, WHOLE = 0, 1  # the learners, in the order of their learning points
 NEVER = 2**62  # observations up to the learning point of a learner that is off
+EARLY_POINTS = 128
+"""Learning points of the head at every observation; then as many at every second, and so on up to `head_every`."""
 UNSEEN = -1  # mark of a series without observations
 
 
@@ -96,8 +98,8 @@ class EnsembleTrainer:
     def until_due(self) -> int:
         """Number of observations up to the next learning point; 0 or less: it is reached.
 
-        The head has one after `head_every` observations per live series, at the latest after `head_most` of the task;
-        the whole network after `every`, at the latest after `most`.
+        The head has one after `head_every` observations per live series, at first after fewer, at the latest after
+        `head_most` of the task; the whole network after `every`, at the latest after `most`.
         """
         return min(self._until_due(HEAD), self._until_due(WHOLE))
 
@@ -199,7 +201,10 @@ class EnsembleTrainer:
     def _until_due(self, learner: int) -> int:
         if not self._learns[learner]:
             return NEVER
-        most = min(self._every[learner] * self._series.live, self._most[learner])
+        every = self._every[learner]
+        if learner == HEAD:
+            every = min(every, 1 + self._points[HEAD] // EARLY_POINTS)
+        most = min(every * self._series.live, self._most[learner])
         return most - self._waiting[learner]
 
     def _learn_head(self, generator: np.random.Generator, _: Integers) -> LearningResult | None:

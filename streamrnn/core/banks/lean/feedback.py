@@ -86,7 +86,11 @@ def value_back(series: LeanState, row: int, back: int) -> float:
 def apply_lean_feedback(
     series: LeanState, feedback: LeanFeedback, row: int, middle: int, unit: float, mixed: Floats
 ) -> None:
-    """Shift the mixture's quantiles `mixed` (Q,), units, of the one-step forecast, in place; `middle`: the median."""
+    """Shift the mixture's quantiles `mixed` (Q,), units, of the one-step forecast, in place; `middle`: the median.
+
+    Their distances from the median shrink as the errors have, with the same weight: the mixture's width is that of its
+    errors before.
+    """
     scale, center, terms = float(series.wrong[row, 0]), mixed[middle], feedback.terms[row]
     feedback.scale[row], feedback.shift[row], feedback.center[row] = scale, 0.0, center
     if scale <= 0:
@@ -104,8 +108,9 @@ def apply_lean_feedback(
     feedback.shift[row] = shift
     before, after = max(feedback.loss[row, 0], LEAST_LOSS), max(feedback.loss[row, 1], LEAST_LOSS)
     weight = 1.0 / (1.0 + (after / before) ** STEEPNESS)
+    narrow = 1.0 - weight * max(1.0 - after / before, 0.0)
     for q in range(len(mixed)):
-        mixed[q] += weight * shift * scale
+        mixed[q] = center + narrow * (mixed[q] - center) + weight * shift * scale
 
 
 def forget_lean_errors(feedback: LeanFeedback, row: int) -> None:

@@ -10,7 +10,15 @@ from streamrnn.core.banks.lean.feedback import LeanFeedback, apply_lean_feedback
 from streamrnn.core.banks.lean.follow_up import FollowUp, follow_up_slot
 from streamrnn.core.ensemble.aggregation import fill_prior, normalize_weights
 from streamrnn.core.ensemble.bounds import Bounds, clip_label, clip_quantiles, restore_bounds
-from streamrnn.core.ensemble.conformal import apply_offsets, exceedance, make_monotone, track_offsets, track_tail
+from streamrnn.core.ensemble.conformal import (
+    apply_offsets,
+    exceedance,
+    make_monotone,
+    offset_step,
+    offset_unit,
+    track_offsets,
+    track_tail,
+)
 from streamrnn.core.ensemble.forecast_scores import ERROR_CLIP, NETWORK, add_scores, clipped_error
 from streamrnn.core.ensemble.ledger import SKILL_RATE, WARM
 from streamrnn.core.ensemble.publish import UNIT_CLIP, YOUNG, PublishedForecasts, fill_forecast
@@ -56,7 +64,7 @@ def learn_evaluated(
     unit = series.unit[row, plan.slots[k] + origin % horizon]
     restore_bounds(bounds, row, center, value, unit, FINAL_CLIP / CODES, final)
     bounded = clip_label(bounds, row, center, value, unit, truth)
-    track_offsets(series.offset[row, k], final, plan.levels, middle, bounded, stride)
+    track_offsets(series.offset[row, k], final, plan.levels, middle, bounded, stride * offset_step(horizon))
     median_error, persistence_error = min(abs(truth - final[middle]), ERROR_CLIP), min(abs(truth), ERROR_CLIP)
     rate = max(min(SKILL_RATE * stride, 0.5), 1.0 / (origin // stride + 1))
     series.wrong[row, k] += rate * (median_error - series.wrong[row, k])
@@ -148,7 +156,8 @@ def publish_lean_wave(
             unit = series.unit[row, plan.slots[k] + origin % plan.horizons[k]]
             if k == 0:
                 apply_lean_feedback(series, feedback, row, plan.middle, unit, mixed)
-            apply_offsets(mixed, series.offset[row, k], series.wrong[row, k], plan.middle, published)
+            step = offset_unit(mixed, plan.normal, series.wrong[row, k])
+            apply_offsets(mixed, series.offset[row, k], step, plan.middle, published)
             clip_quantiles(bounds, row, series.center[row], value, unit, published)
             series.latest[row, k] = published
             slot = follow_up_slot(follow_up, k, origin)
