@@ -77,7 +77,8 @@ def open_input(settings: Settings, path: Path, number: int, *, sort: bool = Fals
         source = table.with_repeated_hours(_Owners(settings))
     else:
         allowed = ", ".join((*TABLES, *LINES, *ARROW))
-        raise InputError(f"{path} is of an unknown kind; allowed are {allowed}, and text with .gz behind it")
+        lines = "; an array of JSON becomes lines by: jq -c '.[]'" if kind == ".json" else ""
+        raise InputError(f"{path} is of an unknown kind; allowed are {allowed}, and text with .gz behind it{lines}")
     topic = read.topics[0] if read.topics else stem(path)
     count = sum(1 for _ in source.records(number))
     return InputFile(path, TopicPartition(topic, number), count, source, settings, sort)
