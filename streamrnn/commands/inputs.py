@@ -93,7 +93,7 @@ def _csv(path: Path, read: InputSettings) -> TableFile:
         missing=tuple(float(each) for each in numbers.missing if _is_number(each)),
         labels=frozenset((*read.key, *read.fields.name)),
         value=read.fields.value or "",
-        units=numbers.units,
+        units=bool(numbers.units),
         nulls=read.fields.only != "*" or bool(read.fields.name),
     )
     return find_csv(path, CsvOptions(**read.csv.model_dump()), mapping)

@@ -33,7 +33,7 @@ def find_parts(document: Any, steps: Sequence[Step], *, numbered: bool = False) 
             found = [each for part, around in found for each in spread_out(part, around, numbered)]
             if index + 1 < len(steps):  # what follows is within the elements
                 found = [
-                    (each, Surroundings((each, *around.documents), around.name, around.index)) for each, around in found
+                    (each, Surroundings((each, *around.documents), around.name, around.place)) for each, around in found
                 ]
         else:
             found = [(value, around) for part, around in found if (value := find(part, [step])) is not None]
@@ -101,7 +101,7 @@ def _elements(value: Any, around: Surroundings, numbered: bool) -> Iterator[Part
     """Yield what `*` selects from a list or an object."""
     value = _opened(value)
     if type(value) is list and numbered:
-        yield from ((each, around._replace(index=index)) for index, each in enumerate(value))
+        yield from ((each, around._replace(place=index)) for index, each in enumerate(value))
     elif type(value) is list:
         yield from ((each, around) for each in value)
     elif type(value) is dict:

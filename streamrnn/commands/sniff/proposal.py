@@ -189,7 +189,7 @@ def _bytes_in_text(rows: Sequence[object]) -> list[str]:
         f"`{path}` has bytes in base64, such as {column.present[0]!r}: if these are decimals, set "
         "decimal.handling.mode=string in Debezium, or decimal.format=NUMERIC in Connect's JsonConverter"
         for path, column in columns_of(rows).items()
-        if len(set(column.present)) > _MANY and all(type(v) is str and _BASE64.fullmatch(v) for v in column.present)
+        if all(type(v) is str and _BASE64.fullmatch(v) for v in column.present) and len(set(column.present)) > _MANY
     ]
 
 
