@@ -52,8 +52,9 @@ def rows_in(table: Any) -> list[Any]:
     if type(table) is not dict:
         return []
     lists = {name: value for name, value in table.items() if type(value) is list and value}
-    names = next((found for name in lists if name.lower() in _NAMES and (found := _names_in(lists[name]))), None)
-    if names:
+    named = next((name for name in lists if name.lower() in _NAMES and _names_in(lists[name])), None)
+    if named is not None:
+        names = _names_in(lists.pop(named))
         rows = next((value for value in lists.values() if all(type(each) is list for each in value)), None)
         if rows is not None:
             return [_row(names, cells) for cells in rows]

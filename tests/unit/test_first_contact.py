@@ -257,7 +257,7 @@ def test_parquet_without_a_column_of_times_by_type(tmp_path: Path, capsys: pytes
     [
         ("a.csv", "# station 5\ntime,temp\n"),
         ("a.csv", "sep=;\ntime;temp\n"),
-        ("a.dat", '"TOA5","CR1000"\n"time","temp"\n'),
+        ("a.dat", '"TOA5","CR1000","x"\n"time","temp"\n'),
         ("a.txt", "time,temp\n"),
     ],
 )

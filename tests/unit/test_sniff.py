@@ -182,7 +182,7 @@ def test_bounds_are_proposed_for_what_is_never_negative(sign: int, proposed: dic
         ({"values": [1.5], "host": "h", "time": 1709287200.5}, "`values`: lists of numbers are no fields"),
         ({"device": "a", "ts": "01/02/24 10:00", "x": 1.5}, "years of two digits"),
         ({"device": "a", "ts": "yesterday at 10", "x": 1.5}, "set input.time.format"),
-        ({"device": "a", "ts": T_MS, "text": "on"}, "no observation that can be used"),
+        ({"device": "a", "ts": T_MS, "text": "open"}, "no observation that can be used"),
     ],
 )
 def test_what_cannot_be_read_is_told(document: Any, doubt: str) -> None:

@@ -328,6 +328,7 @@ def _texts_kept(column: Column, form: NumberForm) -> bool:
         type(value) is str
         and number_in(value, form.decimal, units=form.units) is None
         and value.strip().lower() not in form.missing_texts
+        and not (form.booleans and _flag(value) is not None)
         for value in column.present
     )
 
