@@ -78,14 +78,7 @@ def find_mapping(documents: Sequence[Document], *, table: bool = False) -> Found
     if not fields.only and any(each.endswith(".*") for each in key.paths):
         fields = fields._replace(excluded=(*fields.excluded, *(each for each in key.paths if each.endswith(".*"))))
     if state:
-        fields = fields._replace(
-            under=state.rpartition(".")[0],
-            only=("state",),
-            excluded=(),
-            name="",
-            value="",
-            form=fields.form.with_missing((), {"unavailable", "unknown"}),
-        )
+        fields = _of_entity(fields, state)
     if pair := _side_by_side(rows):
         fields = FieldChoice(name=pair[0], value=pair[1])
     doubts = (
@@ -181,6 +174,13 @@ def _entity(columns: Mapping[str, Column]) -> str:
         return ""
     paths = [path for path in columns if last_step(path) == "state" and "old_state" not in path]
     return min(paths, key=len, default="")
+
+
+def _of_entity(fields: FieldChoice, state: str) -> FieldChoice:
+    """Return the fields of an entity of Home Assistant, whose state is at a path."""
+    form = fields.form.with_missing((), {"unavailable", "unknown"})
+    under = state.rpartition(".")[0]
+    return fields._replace(under=under, only=("state",), excluded=(), name="", value="", form=form)
 
 
 def _columnar(rows: Sequence[ObservationRow]) -> list[str]:
