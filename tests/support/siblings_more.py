@@ -153,6 +153,12 @@ MORE_SIBLINGS: dict[str, Sibling] = {
         each(lambda n: {"entity": "pump", "time": iso(n), "state": ("OFF", "ON")[n % 2]}),
         [("pump", T, "state", 0.0), ("pump", T + 10_000, "state", 1.0)],
     ),
+    "candles of Bitfinex": Sibling(
+        each(lambda n: [343351, [T + n, 7900.5, 20.5 + n]]),
+        [("own", T, "[1][1]", 7900.5), ("own", T + 1, "[1][2]", 21.5)],
+        absent=("[0]",),
+        doubt="lists of different things",
+    ),
     "ticks of .NET": Sibling(
         each(lambda n: {"sensor": "a", "ticks": 638448840000000000 + n * 10**7, "x": 20.5 + n % 3}),
         [("a", T, "x", 20.5)],
