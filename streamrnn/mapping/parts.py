@@ -6,6 +6,7 @@ of names, such as `{"columns": ["time", "temp"], "values": [[...], [...]]}`.
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import Any
 
 from streamrnn.errors import RecordError
@@ -13,6 +14,8 @@ from streamrnn.mapping.paths import ALL, ROWS, Step, Surroundings, find, json_in
 
 _NAMES = frozenset({"columns", "column_names", "columnnames", "column_meta", "fields", "header", "headers", "names"})
 """Members, in lower case, that name the columns of a list of rows."""
+MOST_ROWS = 10_001
+"""Rows of a table that are read: one more than the observations that a record may have."""
 _NAME_OF = ("name", "text", "columnname", "field", "label")
 """Member of an object, in lower case, that names a column."""
 
@@ -57,14 +60,14 @@ def rows_in(table: Any) -> list[Any]:
         names = _names_in(lists.pop(named))
         rows = next((value for value in lists.values() if all(type(each) is list for each in value)), None)
         if rows is not None:
-            return [_row(names, cells) for cells in rows]
+            return [_row(names, cells) for cells in rows[:MOST_ROWS]]
     columns = {name: value for name, value in lists.items() if not any(type(each) in (dict, list) for each in value)}
     lengths = Counter(map(len, columns.values()))
     if not lengths:
         return []
     length = lengths.most_common(1)[0][0]
     columns = {name: value for name, value in columns.items() if len(value) == length}
-    return [dict(zip(columns, cells, strict=True)) for cells in zip(*columns.values(), strict=True)]
+    return [dict(zip(columns, cells, strict=True)) for cells in islice(zip(*columns.values(), strict=True), MOST_ROWS)]
 
 
 def _names_in(columns: list[Any]) -> list[str]:

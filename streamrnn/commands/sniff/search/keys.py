@@ -162,7 +162,7 @@ def _splitting(paths: Sequence[str], columns: Mapping[str, Column], used: Sequen
 
 def _says_little(column: Column) -> bool:
     """Return whether a column is 0 or 1 throughout, and so numbers a part of what the record's key names."""
-    return key_score(column.path) < _SURER and len(set(column.present)) == 1 and str(column.present[0]) in ("0", "1")
+    return len(set(column.present)) == 1 and str(column.present[0]) in ("0", "1")
 
 
 def _counts_records(values: Sequence[Any], rows: Sequence[ObservationRow]) -> bool:
