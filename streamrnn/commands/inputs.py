@@ -75,7 +75,8 @@ def open_input(settings: Settings, path: Path, number: int, *, sort: bool = Fals
         source = table.with_repeated_hours(_Owners(settings))
     else:
         allowed = ", ".join((*TABLES, *LINES, *ARROW))
-        raise InputError(f"{path} is of an unknown kind; allowed are {allowed}, and text with .gz behind it")
+        lines = "; an array of JSON becomes lines by: jq -c '.[]'" if kind == ".json" else ""
+        raise InputError(f"{path} is of an unknown kind; allowed are {allowed}, and text with .gz behind it{lines}")
     topic = read.topics[0] if read.topics else stem(path)
     count = sum(1 for _ in source.records(number))
     return InputFile(path, TopicPartition(topic, number), count, source, settings, sort)
@@ -90,7 +91,7 @@ def _csv(path: Path, read: InputSettings) -> TableFile:
         missing=tuple(float(each) for each in numbers.missing if _is_number(each)),
         labels=frozenset((*read.key, *read.fields.name)),
         value=read.fields.value or "",
-        units=numbers.units,
+        units=bool(numbers.units),
         nulls=read.fields.only != "*" or bool(read.fields.name),
     )
     return find_csv(path, CsvOptions(**read.csv.model_dump()), mapping)

@@ -61,7 +61,7 @@ def documents_of(value: bytes) -> Sequence[object]:
 
 
 def _each(document: object) -> Sequence[object]:
-    """Return the elements of a list, unless it begins with text or a number and goes on with an object or a list."""
+    """Return the elements of a list, unless it begins with text or a number and has an object or a list, too."""
     if type(document) is not list or not document:
         return [document]
     different = type(document[0]) in (str, int, float) and any(type(each) in (dict, list) for each in document)

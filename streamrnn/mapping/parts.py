@@ -6,6 +6,7 @@ of names, such as `{"columns": ["time", "temp"], "values": [[...], [...]]}`.
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import Any
 
 from streamrnn.errors import RecordError
@@ -13,6 +14,8 @@ from streamrnn.mapping.paths import ALL, ROWS, Step, Surroundings, find, json_in
 
 _NAMES = frozenset({"columns", "column_names", "columnnames", "column_meta", "fields", "header", "headers", "names"})
 """Members, in lower case, that name the columns of a list of rows."""
+MOST_ROWS = 10_001
+"""Rows of a table that are read: one more than the observations that a record may have."""
 _NAME_OF = ("name", "text", "columnname", "field", "label")
 """Member of an object, in lower case, that names a column."""
 
@@ -33,7 +36,7 @@ def find_parts(document: Any, steps: Sequence[Step], *, numbered: bool = False) 
             found = [each for part, around in found for each in spread_out(part, around, numbered)]
             if index + 1 < len(steps):  # what follows is within the elements
                 found = [
-                    (each, Surroundings((each, *around.documents), around.name, around.index)) for each, around in found
+                    (each, Surroundings((each, *around.documents), around.name, around.place)) for each, around in found
                 ]
         else:
             found = [(value, around) for part, around in found if (value := find(part, [step])) is not None]
@@ -52,18 +55,19 @@ def rows_in(table: Any) -> list[Any]:
     if type(table) is not dict:
         return []
     lists = {name: value for name, value in table.items() if type(value) is list and value}
-    names = next((found for name in lists if name.lower() in _NAMES and (found := _names_in(lists[name]))), None)
-    if names:
+    named = next((name for name in lists if name.lower() in _NAMES and _names_in(lists[name])), None)
+    if named is not None:
+        names = _names_in(lists.pop(named))
         rows = next((value for value in lists.values() if all(type(each) is list for each in value)), None)
         if rows is not None:
-            return [_row(names, cells) for cells in rows]
+            return [_row(names, cells) for cells in rows[:MOST_ROWS]]
     columns = {name: value for name, value in lists.items() if not any(type(each) in (dict, list) for each in value)}
     lengths = Counter(map(len, columns.values()))
     if not lengths:
         return []
     length = lengths.most_common(1)[0][0]
     columns = {name: value for name, value in columns.items() if len(value) == length}
-    return [dict(zip(columns, cells, strict=True)) for cells in zip(*columns.values(), strict=True)]
+    return [dict(zip(columns, cells, strict=True)) for cells in islice(zip(*columns.values(), strict=True), MOST_ROWS)]
 
 
 def _names_in(columns: list[Any]) -> list[str]:
@@ -101,7 +105,7 @@ def _elements(value: Any, around: Surroundings, numbered: bool) -> Iterator[Part
     """Yield what `*` selects from a list or an object."""
     value = _opened(value)
     if type(value) is list and numbered:
-        yield from ((each, around._replace(index=index)) for index, each in enumerate(value))
+        yield from ((each, around._replace(place=index)) for index, each in enumerate(value))
     elif type(value) is list:
         yield from ((each, around) for each in value)
     elif type(value) is dict:

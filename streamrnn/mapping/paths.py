@@ -41,7 +41,7 @@ class Surroundings(NamedTuple):
     """The elements of lists and members that it is within, the innermost first, and the whole document."""
     name: str | None = None
     """Name of the innermost member that `*` has selected."""
-    index: int | None = None
+    place: int | None = None
     """Place of the innermost element that `*` has selected; None: it is not wanted."""
 
 
@@ -136,7 +136,7 @@ def getter(path: str, read_key: KeyReader = decode_own_key) -> Getter:
     if path == MEMBER_NAME:
         return lambda _part, around, _record: around and around.name
     if path == MEMBER_INDEX:
-        return lambda _part, around, _record: around and around.index
+        return lambda _part, around, _record: around and around.place
     if path.startswith(HEADER):
         name = path.removeprefix(HEADER)
         return lambda _part, _around, record: _header(record, name)

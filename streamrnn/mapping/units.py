@@ -36,8 +36,6 @@ def unit_scale(unit: str) -> UnitScale | None:
     if match is None or unit in ("", "K"):
         return None
     prefix, base, per_second = match.groups()
-    if prefix is None and base == "m":
-        prefix, base = "m", None
     if prefix == "K" and base not in ("B", "b", "bit", "byte", "bytes", "bps", "Bps"):
         return None
     factor, divisor = _PREFIXES[prefix] if prefix else (1, 1)

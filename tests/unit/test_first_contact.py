@@ -254,6 +254,38 @@ def test_a_parquet_file_is_proposed_as_backtest_reads_it(tmp_path: Path, capsys:
     assert any("Times from 2024-03-01T10:00:00Z to 2024-03-01T10:00:19Z, every 1 s" in line for line in printed)
 
 
+def test_parquet_without_a_column_of_times_by_type(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The time is found by name and value, and the proposal names it."""
+    arrow = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    rows = {"ts": [T + n * 1000 for n in range(20)], "m": [{"temp": 20.5 + n % 3} for n in range(20)]}
+    parquet.write_table(arrow.table(rows), tmp_path / "a.parquet")
+    printed = lines_of(capsys, "sniff", str(tmp_path / "a.parquet"))
+    assert "    only: [m.temp]" in printed
+    assert any("from: ts " in line for line in printed)
+
+
+@pytest.mark.parametrize(
+    ("name", "before"),
+    [
+        ("a.csv", "# station 5\ntime,temp\n"),
+        ("a.csv", "sep=;\ntime;temp\n"),
+        ("a.dat", '"TOA5","CR1000","x"\n"time","temp"\n'),
+        ("a.txt", "time,temp\n"),
+    ],
+)
+def test_a_table_is_proposed_as_backtest_reads_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, before: str
+) -> None:
+    """Lines before the header are left out, also of text files of loggers; the proposal has the columns' names."""
+    mark = ";" if ";" in before else ","
+    rows = "".join(f"2024-03-01T10:{n:02d}:00Z{mark}{20.5 + n % 3}\n" for n in range(20))
+    (tmp_path / name).write_text(before + rows)
+    printed = lines_of(capsys, "sniff", str(tmp_path / name))
+    assert "    only: [temp]" in printed
+    assert any("Times from 2024-03-01T10:00:00Z to 2024-03-01T10:19:00Z" in line for line in printed)
+
+
 def test_a_zone_that_is_given_is_used(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -11,6 +11,7 @@ from support.inputs import ALL_FIELDS, BAD, T
 
 import streamrnn.formats
 from streamrnn.errors import RecordError
+from streamrnn.formats.json import documents_of
 from streamrnn.mapping.decoder import RecordDecoder
 from streamrnn.records import Observation, Record
 
@@ -129,3 +130,12 @@ def test_record_as_large_as_allowed() -> None:
     value = b'{"series": "p", "time": 1700000000000, "a": 1}'
     assert observe(decoder(max_record=len(value)), record(0, value)).key == "p"
     assert refused(decoder(max_record=len(value) - 1), record(0, value)) == "too_large"
+
+
+def test_a_list_of_different_things_is_one_document() -> None:
+    """Such a list has a path for each thing; a list of objects has a document for each."""
+    call = [2, "id", "MeterValues", {"connectorId": 1}]
+    assert documents_of(json.dumps(call).encode()) == [call]
+    assert documents_of(b"[1, 2]") == [1, 2]
+    assert documents_of(b'[null, {"a": 1}]') == [None, {"a": 1}]
+    assert documents_of(b'[2, {"a": 1}]\n[3, {"a": 2}]') == [[2, {"a": 1}], [3, {"a": 2}]]

@@ -91,6 +91,45 @@ def test_wildcards() -> None:
     assert find(DOCUMENT, parse_path("l")) == DOCUMENT["l"]
 
 
+def test_the_rows_of_a_table() -> None:
+    """A table is an object of lists of one length, or has the names of its columns beside a list of rows."""
+    table = {"place": "x", "t": {"time": [1, 2], "temp": [20.5, None], "tags": ["a"]}}
+    assert parts_at(table, "t[#]") == [{"time": 1, "temp": 20.5}, {"time": 2, "temp": None}]
+    assert parts_at(table["t"], "[#]") == parts_at(table, "t[#]")
+    assert [around.documents for _, around in find_parts(table, parse_path("t[#]"))] == [(table["t"], table)] * 2
+    for names in (["a", "b"], [{"name": "a"}, {"text": "b"}], [["a", "DOUBLE"], ["b", "INT"]]):
+        assert parts_at({"columns": names, "data": [[1, 2], [3, 4]]}, "[#]") == [{"a": 1, "b": 2}, {"a": 3, "b": 4}]
+    (row,) = parts_at({"columns": ["a", "b"], "values": [[1]]}, "[#]")
+    assert str(row) == "a row has 1 cells, but there are 2 columns"
+    assert parts_at({"a": 1}, "[#]") == parts_at([1], "[#]") == []
+
+
+def test_a_table_is_decoded_row_by_row() -> None:
+    """A row lacks what surrounds the table; a row that does not fit, or a path without a table, is an error."""
+    layout = Layout("hourly[#]", ("id",), ("time",))
+    found = decoded({"id": "p", "hourly": {"time": [T, T + 1], "temp": [20.5, 21.5]}}, layout)
+    assert [(each.key, each.time, dict(each.fields)) for each in found.observations] == [
+        ("p", T, {"temp": 20.5}), ("p", T + 1, {"temp": 21.5})
+    ]  # fmt: skip
+    assert reason({"id": "p"}, layout) == (
+        "missing_field",
+        "nothing at `hourly[#]` (input.observations); the record has id",
+    )
+
+
+def test_the_place_in_a_list_and_values_under_their_times() -> None:
+    """An element without a name has its place in the key, and the name of a member can be the time of its value."""
+    found = decoded(
+        {"t": T, "phases": [{"v": 1}, {"v": 2}]}, Layout("phases[*]", ("record:topic", "member:index"), ("t",))
+    )
+    assert [each.key.rpartition("/")[2] for each in found.observations] == ["0", "1"]
+    found = decoded({"k": "p", "at": {str(T): 1.5, str(T + 1): 2.5}}, Layout("at.*", ("k",), ("member:name",)))
+    assert [(each.time, each.fields) for each in found.observations] == [
+        (T, (("value", 1.5),)),
+        (T + 1, (("value", 2.5),)),
+    ]
+
+
 def test_numbers_of_nested_objects_are_fields() -> None:
     """With "*", every number but key and time is a field, named by its path; lists are not searched."""
     document = {"k": "p", "t": T, "cpu": {"user": {"pct": 1.5}, "n": 2}, "l": [3], "ok": True, "note": "x", "o": {}}
@@ -274,6 +313,14 @@ def test_not_json_numbers() -> None:
         (NumberRule(decimal=","), "1234.567", None), (NumberRule(decimal=",", units=True), "1.013,25 hPa", 1013.25),
         (NumberRule(), "1,013", None), (NumberRule(), "1,013,250", 1013250.0), (NumberRule(), "12,34.5", None),
         (NumberRule(), "$1.5", None), (NumberRule(units=True), "$1,013.25", 1013.25),
+        (NumberRule(units="scaled"), "512KiB", 524288.0), (NumberRule(units="scaled"), "0.5MiB", 524288.0),
+        (NumberRule(units="scaled"), "250m", 0.25), (NumberRule(units="scaled"), "64Mi", 67108864.0),
+        (NumberRule(units="scaled"), "250000n", 0.00025), (NumberRule(units="scaled"), "950µs", 0.00095),
+        (NumberRule(units="scaled"), "20 K", 20.0), (NumberRule(units="scaled"), "5 Pa", 5.0),
+        (NumberRule(units="scaled"), "2 min", 120.0), (NumberRule(units="scaled"), "21.5 °C", 21.5),
+        (NumberRule(), "1'013.25", 1013.25), (NumberRule(), "1\u202f013.5", 1013.5), (NumberRule(), "\u22125.5", -5.5),
+        (NumberRule(), "1 013", None), (NumberRule(), "1'01", None), (NumberRule(decimal=","), "1 013,25", 1013.25),
+        (NumberRule(booleans=True), "ON", 1.0), (NumberRule(booleans=True), "no", 0.0), (NumberRule(), "on", None),
         (NumberRule(missing=(-9999.0,)), -9999, None), (NumberRule(missing=(-9999.0,)), "-9999", None),
         (NumberRule(missing=(-9999.0,)), -9998.5, -9998.5), (NumberRule(), "9" * 70, None),
     ],

@@ -9,6 +9,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.siblings import SIBLINGS
+from support.siblings_more import MORE_SIBLINGS
 
 from streamrnn import app
 from streamrnn.commands.sniff.detection import detect_format
@@ -101,10 +102,10 @@ def test_a_sample_is_read_by_its_proposal(name: str, tmp_path: Path) -> None:
     require(read_with(text, records, tmp_path), expected)
 
 
-@pytest.mark.parametrize("name", SIBLINGS)
+@pytest.mark.parametrize("name", [*SIBLINGS, *MORE_SIBLINGS])
 def test_a_message_of_a_known_kind_is_read_by_its_proposal(name: str, tmp_path: Path) -> None:
     """The printed configuration yields the right observations without an edit, and names what is in doubt."""
-    given = SIBLINGS[name]
+    given = (SIBLINGS | MORE_SIBLINGS)[name]
     records = [Record("topic", 0, n, given.timestamp, given.key, value) for n, value in enumerate(given.payloads())]
     proposal = propose(records)
     text = to_commented_yaml(proposal, RecordSample(records, "a test", "topic"), connection={})
@@ -181,7 +182,7 @@ def test_bounds_are_proposed_for_what_is_never_negative(sign: int, proposed: dic
         ({"values": [1.5], "host": "h", "time": 1709287200.5}, "`values`: lists of numbers are no fields"),
         ({"device": "a", "ts": "01/02/24 10:00", "x": 1.5}, "years of two digits"),
         ({"device": "a", "ts": "yesterday at 10", "x": 1.5}, "set input.time.format"),
-        ({"device": "a", "ts": T_MS, "text": "on"}, "no observation that can be used"),
+        ({"device": "a", "ts": T_MS, "text": "open"}, "no observation that can be used"),
     ],
 )
 def test_what_cannot_be_read_is_told(document: Any, doubt: str) -> None:

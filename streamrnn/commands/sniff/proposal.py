@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from streamrnn import app
 from streamrnn.commands.sniff.detection import GRAPHITE, UNKNOWN, detect_format, uncompressed
+from streamrnn.commands.sniff.detection.lines import known_notation
 from streamrnn.commands.sniff.profile import Profile, profile_of, quoted_names
 from streamrnn.commands.sniff.sample import RecordSample
 from streamrnn.commands.sniff.search import Found, find_mapping
@@ -53,8 +54,9 @@ def propose(records: Sequence[Record], given: Settings | None = None) -> Proposa
     if not records:
         return _unreadable(name, "the sample has no records with a value: sniff again once some have been written")
     if name not in FORMATS:
-        kind = "a format that is not known" if name == UNKNOWN else f"the format {name}, which this version cannot read"
-        return _unreadable(name, f"the records have {kind}; the first one begins with {_beginning(records[0])}")
+        return _unreadable(
+            name, f"the records {_notation(name, records)}; the first one begins with {_beginning(records[0])}"
+        )
     given = given or Settings()
     options = _options(name, given)
     first = (records[0].value or b"").partition(b"\n")[0].strip().decode(errors="replace")
@@ -86,6 +88,17 @@ def propose(records: Sequence[Record], given: Settings | None = None) -> Proposa
     if profile.duplicates and any("no offset" in doubt for doubt in time_doubts):
         doubts.append("a local time that occurs twice may be in the hour that is repeated when summer time ends")
     return Proposal(name, section, found, profile, tuple(dict.fromkeys(doubts)))
+
+
+def _notation(name: str, records: Sequence[Record]) -> str:
+    """Return in words what records look like that have none of the formats, and what could convert them."""
+    if name != UNKNOWN:
+        return f"have the format {name}, which this version cannot read"
+    texts = [(record.value or b"").decode(errors="replace").strip().partition("\n")[0] for record in records[:100]]
+    known = known_notation(texts)
+    return (
+        f"look like {known[0]}, a notation that is not read: {known[1]}" if known else "have a format that is not known"
+    )
 
 
 def _options(name: str, given: Settings) -> dict[str, Any]:
@@ -176,7 +189,7 @@ def _bytes_in_text(rows: Sequence[object]) -> list[str]:
         f"`{path}` has bytes in base64, such as {column.present[0]!r}: if these are decimals, set "
         "decimal.handling.mode=string in Debezium, or decimal.format=NUMERIC in Connect's JsonConverter"
         for path, column in columns_of(rows).items()
-        if len(set(column.present)) > _MANY and all(type(v) is str and _BASE64.fullmatch(v) for v in column.present)
+        if all(type(v) is str and _BASE64.fullmatch(v) for v in column.present) and len(set(column.present)) > _MANY
     ]
 
 

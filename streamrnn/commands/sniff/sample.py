@@ -13,6 +13,7 @@ from streamrnn.errors import InputError, LogError
 from streamrnn.formats.csv import numbered_columns
 from streamrnn.log import Log
 from streamrnn.log.files.dialect import CsvOptions, find_layout
+from streamrnn.mapping.times import TimeRule
 from streamrnn.records import Record, TopicPartition
 
 LARGEST_FILE = 64 * 1024 * 1024
@@ -93,11 +94,19 @@ def read_path(path: Path, count: int) -> RecordSample:
 
 
 def _read_arrow(path: Path, count: int) -> RecordSample:
-    """Read the rows of a Parquet or Arrow file as `backtest` does: as JSON, with their times as the records' own."""
+    """Read the rows of a Parquet or Arrow file as `backtest` does: as JSON, with their times as the records' own.
+
+    Where no column, or more than one, holds times by its type, the rows have all columns and no times.
+    """
     from streamrnn.commands.inputs import open_input  # noqa: PLC0415 -- numpy
+    from streamrnn.log.files.arrow import arrow_columns, find_arrow  # noqa: PLC0415 -- an extra
     from streamrnn.settings import Settings  # noqa: PLC0415
 
-    records = list(islice(open_input(Settings(), path, 0).read(), count))
+    try:
+        records = list(islice(open_input(Settings(), path, 0).read(), count))
+    except InputError:
+        table = find_arrow(path, arrow_columns(path)[:1], TimeRule())
+        records = [record._replace(timestamp=-1) for record in islice(table.records(0), count)]
     return RecordSample(records, f"{path}, {len(records):,} row{'s' * (len(records) != 1)}", path.stem, path)
 
 

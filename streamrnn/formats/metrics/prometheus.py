@@ -8,6 +8,7 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from math import isinf, isnan, nan
 from typing import Any, NamedTuple
 
@@ -21,6 +22,8 @@ from streamrnn.records import Record
 
 _BINARY = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f]")
 """Bytes that every request of remote write has, and no text."""
+_KNOWN_SERIES, _LONGEST_KNOWN_LINE = 4_000, 500
+"""Series whose labels are remembered, and the characters of a line with one at most."""
 LONGEST_LINE = 65_536
 """Characters of a line of text."""
 _NUMBER = re.compile(
@@ -51,8 +54,7 @@ class PrometheusFormat(Format):
         """
         value = record.value or b""
         documents: list[object] = []
-        known: Mapping[str, str] | None = None
-        series = _NO_SERIES
+        known: dict[int, tuple[Mapping[str, str], _Series]] = {}  # with the labels, so that no other ones get their id
         for count, sample in enumerate(_samples(value)):
             if count >= MOST_DOCUMENTS:
                 raise too_many_documents(count + 1)
@@ -60,8 +62,7 @@ class PrometheusFormat(Format):
                 documents.append(sample)
                 continue
             labels, time, text = sample
-            if labels is not known:  # samples of one series, which follow each other, share its labels
-                known, series = labels, _series(labels)
+            _, series = known.get(id(labels)) or known.setdefault(id(labels), (labels, _series(labels)))
             document = _document(series, time, text)
             if document is not None:
                 documents.append(document)
@@ -96,9 +97,6 @@ class _Series(NamedTuple):
     name: str
     labels: dict[str, str]
     text: str
-
-
-_NO_SERIES = _Series("", {}, "")
 
 
 def _series(labels: Mapping[str, str]) -> _Series:
@@ -198,6 +196,15 @@ def _text_sample(line: str) -> _Sample | None:
     if parts is None:
         return None
     name, body, value, time = parts.groups()
+    short = len(line) <= _LONGEST_KNOWN_LINE
+    labels = _known_labels(name, body) if short else _labels(name, body)
+    if labels is None or _number(value) is None:
+        return None
+    return labels, None if time is None else _time(time), value
+
+
+def _labels(name: str | None, body: str | None) -> Mapping[str, str] | None:
+    """Return the labels of a series with its name among them; None if they are not of the notation."""
     labels: dict[str, str] = {}
     if body is not None:
         if name is None and (quoted := _QUOTED_NAME.match(body)):
@@ -206,10 +213,10 @@ def _text_sample(line: str) -> _Sample | None:
             return None
         for label, text in _LABEL.findall(body):
             labels[_unquote(label) if label[0] == '"' else label] = _unquote(text)
-    if name is None or _number(value) is None:
-        return None
-    labels["__name__"] = name
-    return labels, None if time is None else _time(time), value
+    return None if name is None else labels | {"__name__": name}
+
+
+_known_labels = lru_cache(_KNOWN_SERIES)(_labels)
 
 
 def _unquote(text: str) -> str:

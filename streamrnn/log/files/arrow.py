@@ -76,6 +76,17 @@ def find_arrow(path: Path, time: tuple[str, ...], times: TimeRule) -> ArrowFile:
     )  # fmt: skip
 
 
+def arrow_columns(path: Path) -> tuple[str, ...]:
+    """Return the names of a file's columns.
+
+    Raises:
+        InputError: it cannot be read.
+        ConfigError: pyarrow is not installed.
+    """
+    with _reading(path):
+        return tuple(_dataset(path).schema.names)
+
+
 @contextmanager
 def _reading(path: Path) -> Iterator[None]:
     try:

@@ -1,6 +1,5 @@
 """The keys of event time: `input.window`, and horizons that are given as durations."""
 
-import json
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Annotated, Any, Literal, get_args

@@ -8,6 +8,7 @@ from typing import Any
 
 import orjson
 
+from streamrnn.commands.sniff.detection.lines import known_notation
 from streamrnn.commands.sniff.detection.wire import is_otlp, is_protobuf, is_remote_write, is_sparkplug
 from streamrnn.records import Record
 
@@ -51,7 +52,8 @@ def detect_format(records: Sequence[Record]) -> str:
     if not votes:
         return UNKNOWN
     best = votes.most_common(1)[0][0]
-    if best == UNKNOWN and _is_table([line.decode(errors="replace").strip() for line in lines]):
+    texts = [line.decode(errors="replace").strip() for line in lines]
+    if best == UNKNOWN and known_notation(texts) is None and _is_table(texts):
         return "csv"
     if best == UNKNOWN and len(votes) > 1:
         best = votes.most_common(2)[1][0]
@@ -213,7 +215,7 @@ def _text_kind(text: str) -> str:
         return "influx"
     if bare and all(_PROMETHEUS.fullmatch(line) for line in bare) and any("{" in line for line in bare):
         return "prometheus"
-    if _is_table(lines) or all(GRAPHITE.fullmatch(line) for line in lines):
+    if (_is_table(lines) and known_notation(lines) is None) or all(GRAPHITE.fullmatch(line) for line in lines):
         return "csv"
     printable = sum(char.isprintable() or char in "\r\n\t" for char in text[:1000])
     return UNKNOWN if printable >= 0.95 * len(text[:1000]) else _binary_kind(text.encode())

@@ -54,6 +54,7 @@ def find_mapping(documents: Sequence[Document], *, table: bool = False) -> Found
     flag, start = _final_flag(columns, rows)
     time = find_time(columns, rows, prefer=start or tuple({MEMBER_NAME} & columns.keys()), table=table)
     used = [path for path, each in columns.items() if path in time.paths or each.name in time.columns]
+    used += _numbers_of_lists(own, rows)
     state = _entity(columns) if not any(last_step(path) == "state" for path in used) else ""
     form = find_form([each for each in own.values() if each.path not in used])
     names = long_format(own, used=used, rows=len(rows), form=form)
@@ -78,14 +79,7 @@ def find_mapping(documents: Sequence[Document], *, table: bool = False) -> Found
     if not fields.only and any(each.endswith(".*") for each in key.paths):
         fields = fields._replace(excluded=(*fields.excluded, *(each for each in key.paths if each.endswith(".*"))))
     if state:
-        fields = fields._replace(
-            under=state.rpartition(".")[0],
-            only=("state",),
-            excluded=(),
-            name="",
-            value="",
-            form=fields.form.with_missing((), {"unavailable", "unknown"}),
-        )
+        fields = _of_entity(fields, state)
     if pair := _side_by_side(rows):
         fields = FieldChoice(name=pair[0], value=pair[1])
     doubts = (
@@ -183,6 +177,13 @@ def _entity(columns: Mapping[str, Column]) -> str:
     return min(paths, key=len, default="")
 
 
+def _of_entity(fields: FieldChoice, state: str) -> FieldChoice:
+    """Return the fields of an entity of Home Assistant, whose state is at a path."""
+    form = fields.form.with_missing((), {"unavailable", "unknown"})
+    under = state.rpartition(".")[0]
+    return fields._replace(under=under, only=("state",), excluded=(), name="", value="", form=form)
+
+
 def _columnar(rows: Sequence[ObservationRow]) -> list[str]:
     """Return a doubt about documents whose numbers stand in lists, one list per field."""
     names = {name for row in rows[:50] for name in _lists_of_numbers(row.part, "")}
@@ -216,7 +217,23 @@ def _side_by_side(rows: Sequence[ObservationRow]) -> tuple[str, str] | None:
 
 def _unnamed(rows: Sequence[ObservationRow]) -> list[str]:
     """Return a doubt about observations that are lists, whose elements have no names."""
-    return ["the observations are lists: fields are numbered by their place"] if is_row(rows[0].part) else []
+    if is_row(rows[0].part):
+        return ["the observations are lists: fields are numbered by their place"]
+    if is_tuple(rows[0].part):
+        return ["the records are lists of different things, numbered by their place: check input.key and input.fields"]
+    return []
+
+
+def _numbers_of_lists(own: Mapping[str, Column], rows: Sequence[ObservationRow]) -> list[str]:
+    """Return the elements of lists of different things that are one whole number throughout, such as a channel's."""
+    if is_row(rows[0].part) or not is_tuple(rows[0].part):
+        return []
+    places = {f"[{place}]" for place in range(len(rows[0].part))}
+    return [
+        path
+        for path in places & own.keys()
+        if {*map(type, own[path].values)} == {int} and len({*own[path].values}) == 1
+    ]
 
 
 def _lists_of_numbers(document: Any, prefix: str) -> Iterator[str]:

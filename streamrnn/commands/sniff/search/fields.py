@@ -239,15 +239,19 @@ def _why_not(
         reason = "a time"
     elif is_identifier(path):
         reason = "an id, a number of the message or a place"
-    elif any(type(v) is str and len(v) > 1 and v[0] == "0" and v.isdigit() for v in column.present):
-        reason = "an id: text with leading zeros"
-    elif whole and len(known) >= _FEW and all(b - a == 1 for a, b in pairwise(known)):
-        reason = "a sequence number: it rises by 1 with every record"
-    elif whole and _is_large_id(path, known):
-        reason = "an id: large whole numbers, each once"
-    elif whole and _tells_keys(numbers, keys):
-        reason = "an id: constant per key"
+    else:
+        reason = _why_numbered(path, column.present, known, whole=whole)
+        reason = "an id: constant per key" if not reason and whole and _tells_keys(numbers, keys) else reason
     return reason
+
+
+def _why_numbered(path: str, values: Sequence[Any], known: Sequence[float], *, whole: bool) -> str:
+    """Return why numbers are ids or numbers of messages by their values; empty if they are not."""
+    if any(type(v) is str and len(v) > 1 and v[0] == "0" and v.isdigit() for v in values):
+        return "an id: text with leading zeros"
+    if whole and len(known) >= _FEW and all(b - a == 1 for a, b in pairwise(known)):
+        return "a sequence number: it rises by 1 with every record"
+    return "an id: large whole numbers, each once" if whole and _is_large_id(path, known) else ""
 
 
 def _is_near(numbers: Sequence[float | None], times: Sequence[int | None]) -> bool:
@@ -324,6 +328,7 @@ def _texts_kept(column: Column, form: NumberForm) -> bool:
         type(value) is str
         and number_in(value, form.decimal, units=form.units) is None
         and value.strip().lower() not in form.missing_texts
+        and not (form.booleans and _flag(value) is not None)
         for value in column.present
     )
 

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from streamrnn.commands.sniff.search.numbers import has_measure
 from streamrnn.commands.sniff.search.table import Column, ObservationRow, number_in, write_path
 from streamrnn.commands.sniff.search.words import (
     STATES,
@@ -26,8 +27,6 @@ _MOST_FURTHER = 4
 """Members that are added to the key where it does not tell all series apart."""
 _COLUMN = re.compile(r"c\d+|\[\d+\]")
 """A column without a name."""
-_MEASURED = re.compile(r"[+-]?\d+(?:\.\d+(?: ?[^\d\s]{1,4})?| ?[nu\u00b5m]?s| ?[kKMGT]i?B| ?%)$")
-"""How values begin that are decimal numbers, durations, sizes or shares."""
 SURE, _SURER = 60, 85
 """Score of a name from which a member is the key: where the records have no key or one and the same, and otherwise."""
 
@@ -82,7 +81,7 @@ def find_key(
     taken = {*used, *paths}
     free = {path: column for path, column in columns.items() if path not in taken and not _is_within(path, tags)}
     moments = [None if time is None else f"{time}/{name}" for time, name in zip(times, label or times, strict=True)]
-    paths += _measured(paths, columns, rows, used) or _splitting(paths, columns, rows, used)
+    paths += _measured(paths, columns, rows, used) or _splitting(paths, columns, used)
     more = _distinguishing(_keys(paths, columns, rows, own), free, rows, moments)
     paths = [*(paths or ([_OWN] if own and more else [])), *more]
     keys = _keys(paths, columns, rows, own)
@@ -145,15 +144,14 @@ _SPLITTING = frozenset(
 """Names of members, in lower case, that tell what was measured of the thing that the key names."""
 
 
-def _splitting(
-    paths: Sequence[str], columns: Mapping[str, Column], rows: Sequence[ObservationRow], used: Sequence[str]
-) -> list[str]:
+def _splitting(paths: Sequence[str], columns: Mapping[str, Column], used: Sequence[str]) -> list[str]:
     """Return the member that says what has been measured, where one key has several of them in turn."""
     if len(paths) != 1 or paths[0] not in columns:
         return []
     keys = columns[paths[0]].values
     for path, column in columns.items():
-        if path in (*used, *paths) or last_step(path).lower() not in _SPLITTING or len(column.present) < len(rows):
+        named = path not in (*used, *paths) and last_step(path).lower() in _SPLITTING
+        if not named or not all(type(value) is str and number_in(value, units=True) is None for value in column.values):
             continue
         counts = Counter(map(str, column.values))
         pairs = {*zip(map(str, keys), map(str, column.values), strict=True)}
@@ -164,7 +162,7 @@ def _splitting(
 
 def _says_little(column: Column) -> bool:
     """Return whether a column is 0 or 1 throughout, and so numbers a part of what the record's key names."""
-    return key_score(column.path) < _SURER and len(set(column.present)) == 1 and str(column.present[0]) in ("0", "1")
+    return len(set(column.present)) == 1 and str(column.present[0]) in ("0", "1")
 
 
 def _counts_records(values: Sequence[Any], rows: Sequence[ObservationRow]) -> bool:
@@ -179,7 +177,7 @@ def _score(column: Column, rows: Sequence[ObservationRow]) -> float:
     values = column.present
     if not values or len(values) < 0.9 * len(rows) or not all(_is_key(value) for value in values):
         return 0
-    if is_duration(column.path) or all(_MEASURED.match(str(value)) for value in values):
+    if is_duration(column.path) or _is_measured(values):
         return 0
     if len(values) > 3 and _counts_records(values, rows):
         return 0
@@ -289,12 +287,17 @@ def _distinguishing(
 
 def _is_category(column: Column, rows: Sequence[ObservationRow]) -> bool:
     values = column.present
-    if len(values) < len(rows) or not all(map(_is_key, values)):
+    if len(values) < len(rows) or not all(map(_is_key, values)) or _is_measured(values):
         return False
     if not 1 < len(set(values)) <= max(2, len(rows) // 2):
         return False
     named = key_score(column.path) > 0 or is_identifier(column.path) or column.path == MEMBER_INDEX
     return named or all(type(value) is str for value in values) or _numbers_elements(values, rows)
+
+
+def _is_measured(values: Sequence[Any]) -> bool:
+    """Return whether texts are decimal numbers, or numbers with a unit that is known, and so name nothing."""
+    return all(type(value) is str and has_measure(value) for value in values)
 
 
 def _numbers_elements(values: Sequence[Any], rows: Sequence[ObservationRow]) -> bool:

@@ -114,10 +114,23 @@ def unit_of(text: str) -> str:
 
 def is_label(texts: Sequence[str]) -> bool:
     """Return whether texts are one and the same, which begins with a number but has no unit that is known: `200 OK`."""
-    unit = unit_of(texts[0])
+    labelled = len(texts) >= _ENOUGH and len(set(texts)) == 1 and UNIT_NUMBER.fullmatch(texts[0]) is not None
+    return labelled and not _is_known(unit_of(texts[0]))
+
+
+def has_measure(text: str) -> bool:
+    """Return whether a text is a decimal number, or a number with a unit that is known: `0.5`, `20 %`, `64Mi`."""
+    if NUMBER.fullmatch(text):
+        return "." in text
+    return UNIT_NUMBER.fullmatch(text) is not None and (
+        _is_known(unit_of(text)) or unit_scale(unit_of(text)) is not None
+    )
+
+
+def _is_known(unit: str) -> bool:
+    """Return whether a unit is known, other than a letter that is a prefix, as in `11n`."""
     scale = unit_scale(unit)
-    known = (scale is not None and (bool(scale.base) or scale.factor % 1024 == 0)) or unit[:1] in ("%", "\u00b0")
-    return len(texts) >= _ENOUGH and len(set(texts)) == 1 and UNIT_NUMBER.fullmatch(texts[0]) is not None and not known
+    return (scale is not None and (bool(scale.base) or scale.factor % 1024 == 0)) or unit[:1] in ("%", "\u00b0")
 
 
 def _one_unit(texts: Sequence[str]) -> bool:

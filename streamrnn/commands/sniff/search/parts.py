@@ -195,9 +195,9 @@ def places(rows: Sequence[ObservationRow]) -> list[int] | None:
     """Return the place of each row in its record's list, where all records have lists of the same length, else None."""
     by_record: dict[int, list[int]] = defaultdict(list)
     for row in rows:
-        if row.around is None or row.around.index is None:
+        if row.around is None or row.around.place is None:
             return None
-        by_record[id(row.record)].append(row.around.index)
+        by_record[id(row.record)].append(row.around.place)
     lists = list(by_record.values())
     alike = len(lists) >= _FEWEST_RECORDS and len(lists[0]) > 1 and all(each == lists[0] for each in lists)
     return [place for each in lists for place in each] if alike else None

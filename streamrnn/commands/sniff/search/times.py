@@ -22,13 +22,17 @@ _LONG_AGO = 3 * 365.25
 """Days before the records' own timestamps from which a time is doubted."""
 _UNNAMED = 25
 """Score of text that is a date and a time of day, whatever its name is."""
+_TIME_LIKE = 75
+"""Score of a name from which text that is no time is worth a word."""
 _TRIED = 300
 """Values of a column that are tried."""
 _FEW = 8
 _CLOCK = re.compile(r"\d{1,2}[:.]\d{2}(?:[:.]\d{2}(?:[.,]\d+)?)?(?: ?[AaPp][Mm])?")
 _DAY_ALONE = re.compile(r"\d{1,2}[./-]\d{1,2}[./-]\d{4}|\d{4}[./-]\d{1,2}[./-]\d{1,2}")
+_GLUED_CLOCK, _GLUED_DAY = re.compile(r"[0-2]\d[0-5]\d[0-5]\d"), re.compile(r"(?:19|20)\d{6}")
 _DATED = re.compile(r"\s*(?:\d{4}-\d{2}-\d{2}|\d{4}/\d{2}/\d{2}|\d{1,2}([./])\d{1,2}\1\d{4})[T ,]+\d{1,2}:\d{2}")
 _OFFSET = re.compile(r"(?:Z|[+-]\d{2}:?\d{2}|\b(?:GMT|UTC)|\])\s*$")
+_YEAR = re.compile(r"(?:1[89]|20)\d{2}")
 _NUMERIC = re.compile(r"[+-]?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?")
 _TWO_DIGITS = re.compile(r"\d{1,2}[./-]\d{1,2}[./-]\d{2}(?!\d)|\d{2}[./-]\d{1,2}[./-]\d{1,2}(?!\d)")
 
@@ -123,6 +127,8 @@ def _candidate(column: Column, rows: Sequence[ObservationRow], *, preferred: boo
     formats: tuple[str, ...] = ()
     doubts: tuple[str, ...] = ()
     reader = TimeReader(TimeRule())
+    if numeric and name and all(type(column.values[i]) is str and _YEAR.fullmatch(column.values[i]) for i in tried):
+        formats, numeric, reader = ("%Y",), False, TimeReader(TimeRule(format=("%Y",)))
     times = [_read(reader, column.values[index]) for index in tried]
     least = 0.9 if name < 100 else 0.3
     if not numeric and _share(times) < 0.9:
@@ -207,7 +213,7 @@ def _no_time(columns: Mapping[str, Column], *, have_own: bool) -> list[str]:
                 f"`{column.path}` has years of two digits, such as {texts[0]!r}, which cannot be read safely: have it "
                 "written with four, or set input.time.format, such as '%d.%m.%y %H:%M'"
             )
-        elif time_score(column.path) == 100 and texts and any(each.isdigit() for each in texts[0]):
+        elif time_score(column.path) >= _TIME_LIKE and texts and any(each.isdigit() for each in texts[0]):
             doubts.append(
                 f"`{column.path}`, such as {texts[0]!r}, is no time that is understood: set input.time.format"
             )
@@ -222,10 +228,8 @@ def _unknown_number(column: Column) -> list[str]:
     if type(value) is not int or value < _LARGE:
         return []
     known = next((words for (low, high), words in _COUNTS.items() if low <= value < high), "")
-    return [
-        f"`{column.path}`, such as {value}, {f'looks like {words}' if (words := known) else 'is no time that is understood'}"
-        ": it must be written as milliseconds since 1970, or as text"
-    ]
+    kind = f"looks like {known}" if known else "is no time that is understood"
+    return [f"`{column.path}`, such as {value}, {kind}: have it written as milliseconds since 1970, or as text"]
 
 
 _LARGE = 10**8
@@ -239,8 +243,8 @@ _COUNTS = {
 
 def _date_and_clock(columns: Mapping[str, Column], rows: Sequence[ObservationRow]) -> TimeChoice | None:
     """Return the time that stands in two columns of a table, None if there are no such columns."""
-    clocks = [each for each in columns.values() if each.present and all(map(_is_clock, each.present[:_TRIED]))]
-    days = [each for each in columns.values() if each.present and all(map(_is_day, each.present[:_TRIED]))]
+    clocks = [each for each in columns.values() if each.present and _are_like(each, _CLOCK, _GLUED_CLOCK)]
+    days = [each for each in columns.values() if each.present and _are_like(each, _DAY_ALONE, _GLUED_DAY)]
     if not clocks or not days:
         return None
     pair = (days[0], clocks[0])
@@ -253,12 +257,12 @@ def _date_and_clock(columns: Mapping[str, Column], rows: Sequence[ObservationRow
     return TimeChoice((), found.unit, found.formats, _words(found), doubts, found.times, names)
 
 
-def _is_clock(value: Any) -> bool:
-    return type(value) is str and _CLOCK.fullmatch(value.strip()) is not None
-
-
-def _is_day(value: Any) -> bool:
-    return type(value) is str and _DAY_ALONE.fullmatch(value.strip()) is not None
+def _are_like(column: Column, pattern: re.Pattern[str], glued: re.Pattern[str]) -> bool:
+    """Return whether texts have a form; digits alone do by the name of their column, too."""
+    texts = [value.strip() if type(value) is str else "" for value in column.present[:_TRIED]]
+    if all(map(pattern.fullmatch, texts)):
+        return True
+    return bool(time_score(column.path.strip("<>"))) and all(map(glued.fullmatch, texts))
 
 
 def _apart(best: _Candidate, own: Sequence[int | None]) -> list[str]:
@@ -279,7 +283,7 @@ def _clock(best: _Candidate, columns: Mapping[str, Column]) -> list[str]:
     value = best.column.present[0]
     if type(value) is not str or best.unit or any(_spread(time) for time in best.times):
         return []
-    clocks = [each.path for each in columns.values() if each.present and all(map(_is_clock, each.present[:_TRIED]))]
+    clocks = [each.path for each in columns.values() if each.present and _are_like(each, _CLOCK, _CLOCK)]
     return [
         f"`{best.column.path}` has the date and `{path}` the time of day: they must be written as one member before "
         "streamrnn can read them"

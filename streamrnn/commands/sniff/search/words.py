@@ -14,9 +14,12 @@ TIMES: dict[str, int] = {
     **dict.fromkeys(
         _items("""
         timestamp time ts datetime eventtime eventtimestamp measuredat observedat measuretime measurementtime
-        readingtime readat sampletime sampledat devicetime devicetimestamp epoch unixtime unixtimestamp epochtime
-        epochms timestampms timems tsms timens timestampns utctimestamp utctime utc dateobserved sourcetimestamp
-        occurredat observationtime phenomenontime resulttime eventdate dt zeit zeitstempel zeitpunkt messzeitpunkt
+        readingtime readat sampletime sampledat devicetime devicetimestamp epoch unixtime
+        unixtimestamp epochtime
+        epochms timestampms timems tsms timens timestampns utctimestamp utctime utc dateobserved
+        sourcetimestamp
+        occurredat observationtime phenomenontime resulttime eventdate dt zeit zeitstempel zeitpunkt
+        messzeitpunkt
         fecha fechahora horodatage tstamp cetime timestamputc dateutc datetimeutc eventts recordtime asctime
         obstime obstimeutc timeofsample timeinseconds unixseconds epochseconds epochmillis
         tpeptimestamp timeutc isotime timeiso timestampiso readingtimestamp sampletimestamp
@@ -25,8 +28,9 @@ TIMES: dict[str, int] = {
     ),
     **dict.fromkeys(
         _items("""
-        date datum day lastseen lastupdated recordedat collectedat capturedat opentime starttime start from begin
-        hour timeslot period interval validtime reporttime
+        date datum day lastseen lastupdated recordedat collectedat capturedat opentime starttime start
+        from begin
+        hour timeslot period interval validtime reporttime week month quarter year jahr monat
     """),
         75,
     ),
@@ -38,10 +42,13 @@ TIMES: dict[str, int] = {
     ),
     **dict.fromkeys(
         _items("""
-        end to endtime closetime receipttime receivedat received receivetime ingestedat ingesttime publishedat publishtime
-        enqueuedtime iothubenqueuedtime servertime updatedat updated lastupdate processedat insertedat arrivaltime
+        end to endtime closetime receipttime receivedat received receivetime ingestedat ingesttime
+        publishedat publishtime
+        enqueuedtime iothubenqueuedtime servertime updatedat updated lastupdate processedat insertedat
+        arrivaltime
         ingesttimestamp receivedtimestamp servertimestamp e transacttime generatedat modifiedat lastreported
-        eventenqueuedutctime eventprocessedutctime connectiondevicetime cettimestamp cetcesttimestamp localtime
+        eventenqueuedutctime eventprocessedutctime connectiondevicetime cettimestamp cetcesttimestamp
+        localtime
         timestamplocal timeserver
     """),
         45,
@@ -62,18 +69,27 @@ _NO_EVENT = frozenset(
 KEYS: dict[str, int] = {
     **dict.fromkeys(
         _items("""
-        deviceid device dev devid sensorid sensor devicename host hostname nodeid node symbol entityid stationid station
-        machineid machine assetid asset meterid meter pumpid seriesid series serie equipmentid equipment instance
+        deviceid device dev devid sensorid sensor devicename host hostname nodeid node symbol entityid
+        stationid station
+        machineid machine assetid asset meterid meter pumpid seriesid series serie equipmentid
+        equipment instance
         pod podname vehicleid vehicle iothubconnectiondeviceid connectiondeviceid deveui ticker instrument
         instrumentname instrumentid productid pair thingname thingid thing clientid gatewayid unitid turbine
-        turbineid plantid inverter inverterid plcid tagname tagid itemid deviceserial serial serialnumber imei mac
-        macaddress deviceaddress friendlyname busid container containername containerid server servername endpoint
-        sensorname moteid mote moduleid module customerid homeid houseid buildingid roomid storeid shopid location
-        locationid site siteid well wellid line lineid robotid market inst instid uniqueid stationname gerät geraet
+        turbineid plantid inverter inverterid plcid tagname tagid itemid deviceserial serial
+        serialnumber imei mac
+        macaddress deviceaddress friendlyname busid container containername containerid server
+        servername endpoint
+        sensorname moteid mote moduleid module customerid homeid houseid buildingid roomid storeid
+        shopid location
+        locationid site siteid well wellid line lineid robotid market inst instid uniqueid stationname
+        gerät geraet
         messstelle dispositivo capteur inventoryid lclid channelid stationcode meternumber transformer feeder
-        feederid elevator motor motorid partitionkey streamid resourceid pump valve tank boiler engine compressor
-        fan heater tid robot truck car train bus aircraft ship vessel battery_id cell rack drone charger chargepoint
-        evse appliance unit_id probe probeid logger panel array string buoy weatherstation account patient patientid
+        feederid elevator motor motorid partitionkey streamid resourceid pump valve tank boiler engine
+        compressor
+        fan heater tid robot truck car train bus aircraft ship vessel battery_id cell rack drone
+        charger chargepoint
+        evse appliance unit_id probe probeid logger panel array string buoy weatherstation account
+        patient patientid
         subjectid tower bridge publisherid veh mmsi icao icao24 hex callsign plc agenthost sampleraddress
         gw propertyalias tagpath
     """),
@@ -81,9 +97,11 @@ KEYS: dict[str, int] = {
     ),
     **dict.fromkeys(
         _items("""
-        s id uid name key entity source src room zone building city region country service servicename svc application app job
+        s id uid name key entity source src room zone building city region country service servicename
+        svc application app job
         cluster namespace area metric metricname measurement tag sym coin topic mrid label plant
-        address ip deviceip store dept item sku product route routeid stop stopid link interface ifname cpu disk
+        address ip deviceip store dept item sku product route routeid stop stopid link interface
+        ifname cpu disk
         agent ifindex lane core gpu
         disktype queue category subject devicelabel
     """),
@@ -91,7 +109,8 @@ KEYS: dict[str, int] = {
     ),
     **dict.fromkeys(
         _items("""
-        type kind model object currency group groupid org tenant tenantid class side direction phase port channel axis mode
+        type kind model object currency group groupid org tenant tenantid class side direction phase
+        port channel axis mode
         applicationid i
     """),
         30,
@@ -101,7 +120,8 @@ KEYS: dict[str, int] = {
 
 _IDS = frozenset(
     _items("""
-    addr address bdseq build checksum cid crc eid epoch eui fcnt firmware fport fw gid guid hash id ids imei instance itemid
+    addr address bdseq build checksum cid crc eid epoch eui fcnt firmware fport fw gid guid hash id ids
+    imei instance itemid
     mac msgcount msgid nonce offset partition pgn phone pid plz postcode ppid revision rownum schema seq seqno
     sequence serial sid tid uid uuid version zip
 """)
@@ -111,8 +131,10 @@ _ID_NAMES = frozenset(
     (
         *_items("""
     qos qc cod timezone tz interval ttl priority retain
-    cnt_msg code counter_id dr f_cnt f_port idx index ifindex jsonrpc lat latitude line_no lng lon long longitude
-    fillvalue message_count missing_value month nanos no nodatavalue nodata nr ns number packet port rec_id record row tst type xid xoffset year
+    cnt_msg code counter_id dr f_cnt f_port idx index ifindex jsonrpc lat latitude line_no lng lon long
+    longitude
+    fillvalue message_count missing_value month nanos no nodatavalue nodata nr ns number packet port
+    rec_id record row tst type xid xoffset year
 """),
         "",
         "unnamed: 0",
@@ -142,7 +164,8 @@ PAYLOADS_SURE = tuple(
 PAYLOADS = (
     *PAYLOADS_SURE,
     *_items("""
-        payload data fields values measurements measures telemetry readings metrics params sensors state result
+        payload data fields values measurements measures telemetry readings metrics params sensors
+        state result
         message content d properties reading measurement status msg value
     """),
 )
@@ -150,15 +173,18 @@ PAYLOADS = (
 LISTS = (
     *PAYLOADS,
     *_items("""
-        samples records items events points datapoints data_points observations results entries rows series batch
-        messages devices list history e klines trades ticks candles tickers modules nodes channels registers tags
+        samples records items events points datapoints data_points observations results entries rows
+        series batch
+        messages devices list history e klines trades ticks candles tickers modules nodes channels
+        registers tags
         variables
     """),
 )
 """Names of lists whose elements are usually one observation each."""
 STATES = frozenset(
     _items("""
-    action color colour currency event level message mode msg op operation quality reason result severity state status
+    action color colour currency event level message mode msg op operation quality reason result severity
+    state status
     trend unit units
 """)
 )
@@ -175,9 +201,11 @@ VALUES = tuple(
 """Names of the value in long format."""
 NAMES = tuple(
     _items("""
-    metric metric_name metricname parameter param parameter_name variable measurement measurement_name measurand
+    metric metric_name metricname parameter param parameter_name variable measurement measurement_name
+    measurand
     measure quantity signal signal_name pollutant indicator field field_name attribute property channel
-    sensor_type sensortype measurement_type value_type valuetype tag tag_name tagname observed_property observedproperty
+    sensor_type sensortype measurement_type value_type valuetype tag tag_name tagname observed_property
+    observedproperty
     kpi counter data_type type kind name sensor sensor_name label key item code series
 """)
 )
@@ -185,7 +213,8 @@ NAMES = tuple(
 SURE_NAMES = NAMES[: NAMES.index("data_type")]
 FINAL_FLAGS = tuple(
     _items("""
-    x final is_final isfinal closed is_closed isclosed confirm confirmed complete completed finished is_complete
+    x final is_final isfinal closed is_closed isclosed confirm confirmed complete completed finished
+    is_complete
     done
 """)
 )
