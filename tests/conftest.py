@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import hypothesis
 import pytest
 
 with warnings.catch_warnings():
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
     from support.fork_server import ForkServer
 
 from support.table import pytest_runtest_logreport, pytest_terminal_summary  # noqa: F401  # hooks
+
+# limits of time have tests of their own; that of each example fails where the machine has other work
+hypothesis.settings.register_profile("without deadline", deadline=None)
+hypothesis.settings.load_profile("without deadline")
 
 # what runs the tests may ignore it, as nohup does, and the daemons under test would inherit that
 signal.signal(signal.SIGHUP, signal.SIG_DFL)

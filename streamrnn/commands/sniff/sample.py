@@ -13,13 +13,12 @@ from streamrnn.errors import InputError, LogError
 from streamrnn.formats.csv import numbered_columns
 from streamrnn.log import Log
 from streamrnn.log.files.dialect import CsvOptions, find_layout
+from streamrnn.log.files.table import ARROW, TABLES
 from streamrnn.mapping.times import TimeRule
 from streamrnn.records import Record, TopicPartition
 
 LARGEST_FILE = 64 * 1024 * 1024
 """Bytes of a file that are read."""
-ARROW = (".parquet", ".pq", ".arrow", ".feather", ".ipc")
-TABLES = (".csv", ".tsv", ".txt", ".dat")
 MIN_COLUMNS = 2
 """Columns from which a file of text is a table."""
 LARGEST_TABLE = 512 * 1024
