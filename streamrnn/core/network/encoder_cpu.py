@@ -5,7 +5,7 @@ The bits of a row do not depend on the wave; laws compare the loops with the enc
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -147,8 +147,8 @@ def _pack_layers(parts: dict[str, Singles], names: list[str], decay: Singles) ->
     return LayerWeights(*(np.array(array[None], decay.dtype, order="C") for array in (*padded, decay)))
 
 
-def _pack_encoder(weights: Singles, shape: Shape) -> LayerWeights:
-    """Return the weights of the layers that read forwards."""
+def _pack_encoder(weights: "np.ndarray[Any, Any]", shape: Shape) -> LayerWeights:
+    """Return the weights, or other numbers in their order, of the layers that read forwards; padded with zeros."""
     encoder, parts = shape.encoder, named_views(weights, shape)
     decay = np.zeros((0, encoder.hidden_size), weights.dtype)
     if encoder.gap >= 0:
