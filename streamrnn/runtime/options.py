@@ -10,7 +10,8 @@ from streamrnn.records import Observer, OutputTopics, TopicPartition
 if TYPE_CHECKING:
     from streamrnn.runtime.snapshot.task_source import TaskSource
 
-POLL_RECORDS = 500
+POLL_RECORDS = 1024
+"""Four waves between learning points of the head, where there are many series: each wave and each poll has a cost."""
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ The bits of a row do not depend on the wave; laws compare the loops with the enc
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -144,13 +144,13 @@ def _pack_layers(parts: dict[str, Singles], names: list[str], decay: Singles) ->
         np.stack(biases),
     )
     padded = [np.pad(array, ((0, 0), (0, -array.shape[1] % LANES))) for array in arrays]
-    return LayerWeights(*(np.array(array[None], np.float32, order="C") for array in (*padded, decay)))
+    return LayerWeights(*(np.array(array[None], decay.dtype, order="C") for array in (*padded, decay)))
 
 
-def _pack_encoder(weights: Singles, shape: Shape) -> LayerWeights:
-    """Return the weights of the layers that read forwards."""
+def _pack_encoder(weights: "np.ndarray[Any, Any]", shape: Shape) -> LayerWeights:
+    """Return the weights, or other numbers in their order, of the layers that read forwards; padded with zeros."""
     encoder, parts = shape.encoder, named_views(weights, shape)
-    decay = np.zeros((0, encoder.hidden_size), np.float32)
+    decay = np.zeros((0, encoder.hidden_size), weights.dtype)
     if encoder.gap >= 0:
         decay = np.concatenate([parts["decay_rate"], parts["decay_start"]])
     return _pack_layers(parts, [f"l{layer}" for layer in range(encoder.layers)], decay)
@@ -161,6 +161,7 @@ class RecurrentEncoders:
 
     def __init__(self, shape: Shape, count: int) -> None:
         self._shape, self._codes = shape, (CODES[shape.cell], shape.encoder.gap)
+        self._order = _pack_encoder(np.arange(1, shape.size + 1), shape)  # the weight of each entry; 0: padding
         empty = _pack_encoder(np.zeros(shape.size, np.float32), shape)
         self._weights = LayerWeights(*(np.repeat(array, count, 0) for array in empty))
         (depth, vectors, size), columns = shape.encoder.recurrent_shape, empty.biases.shape[2]
@@ -169,8 +170,9 @@ class RecurrentEncoders:
 
     def load(self, number: int, weights: Singles) -> None:
         """See WaveEncoders."""
-        for stacked, array in zip(self._weights, _pack_encoder(weights, self._shape), strict=True):
-            stacked[number] = array[0]
+        padded = np.concatenate([np.zeros(1, np.float32), weights])
+        for stacked, order in zip(self._weights, self._order, strict=True):
+            stacked[number] = padded[order[0]]
 
     def step(self, hidden: Sequence[Singles], rows: Integers, inputs: Singles) -> Singles:
         """See WaveEncoders."""

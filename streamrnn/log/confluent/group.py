@@ -2,7 +2,7 @@
 
 import struct
 from collections.abc import Sequence
-from itertools import accumulate, compress
+from itertools import accumulate, compress, islice
 from operator import lt
 
 from confluent_kafka import Consumer, Message
@@ -66,6 +66,9 @@ class ConsumerGroup(RebalanceQueue):
         if position is None:
             return []
         offsets = list(map(Message.offset, messages))
+        if position <= offsets[0] and all(map(lt, offsets, islice(offsets, 1, None))):  # as always but after a seek
+            self._positions[partition] = offsets[-1] + 1
+            return list(messages)
         latest = list(accumulate(offsets, max, initial=position - 1))  # before each message, and after the last
         self._positions[partition] = latest[-1] + 1
         return list(compress(messages, map(lt, latest, offsets)))

@@ -134,8 +134,8 @@ class ConfluentLog(BaseKafkaLog[bytes]):
         found = self._consumer.consume(1, timeout)
         if found and limit > 1:
             found += self._consumer.consume(limit - 1, 0)
-        errors = list(map(Message.error, found))
-        if any(errors):
+        if any(map(Message.error, found)):
+            errors = list(map(Message.error, found))
             for each, error in zip(found, errors, strict=True):
                 if error is not None and error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001
                     self._group.reach_end(TopicPartition(each.topic(), each.partition()), each.offset())
@@ -144,9 +144,9 @@ class ConfluentLog(BaseKafkaLog[bytes]):
             found = [each for each, error in zip(found, errors, strict=True) if error is None]
         names = list(zip(map(Message.topic, found), map(Message.partition, found), strict=True))
         records: Batches = {}
-        for name in dict.fromkeys(names):
+        for name in (different := dict.fromkeys(names)):
             partition = TopicPartition(*name)
-            messages = list(compress(found, map(name.__eq__, names)))
+            messages = found if len(different) == 1 else list(compress(found, map(name.__eq__, names)))
             if usable := self._group.advance(partition, messages):
                 records[partition] = records_of(partition, usable)
         return records

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 from functools import partial
 from itertools import repeat
+from operator import itemgetter
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message
@@ -43,7 +44,7 @@ _record: "partial[Record]" = partial(tuple.__new__, Record)
 def records_of(partition: TopicPartition, messages: Sequence[Message]) -> list[Record]:
     """Return messages of one partition as records, without headers where the name of one is not UTF-8."""
     headers = _headers_of(messages)
-    timestamps = (time for _, time in map(Message.timestamp, messages))
+    timestamps = map(itemgetter(1), map(Message.timestamp, messages))
     parts = zip(
         repeat(partition.topic), repeat(partition.partition), map(Message.offset, messages), timestamps,
         map(Message.key, messages), map(Message.value, messages),
