@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 OBSERVATIONS = 8  # two learning points of the head, by default
 LEARNING = {"every": OBSERVATIONS - 1, "most": OBSERVATIONS - 1}
 """Learning that records one row for the whole network, but does not complete a window, for which torch would load."""
-SECOND = (sys.executable, "-m", "streamrnn.second_compiler")
+SECOND = (sys.executable, "-m", "streamrnn.commands.run.second_compiler")
 INTERVAL = 60_000  # milliseconds
 WAIT_SECONDS = 0.2
 

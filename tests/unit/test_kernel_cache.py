@@ -202,7 +202,7 @@ def test_two_processes_compile_everything(lean: bool) -> None:
 
 def test_the_second_compiler_ends() -> None:
     """It reads the settings, loads what is cached, and ends without a word."""
-    command = [sys.executable, "-m", "streamrnn.second_compiler"]
+    command = [sys.executable, "-m", "streamrnn.commands.run.second_compiler"]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(part for part in sys.path if part)}
     with subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdin is not None

@@ -11,7 +11,7 @@ from streamrnn.runtime.warm_up import load_others
 from streamrnn.settings import Settings
 
 
-def main() -> None:
+def compile_others() -> None:
     """Compile what the daemon does not, for its settings."""
     settings = Settings.model_validate_json(sys.stdin.buffer.readline())
     stop_with_parent()
@@ -19,4 +19,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    compile_others()
