@@ -179,9 +179,8 @@ def warm_up(settings: Settings) -> None:
     from streamrnn.core.jit import log_compiled  # noqa: PLC0415
 
     with collector_paused():
-        from streamrnn.runtime.warm_up import compile_in_two, load_kernels  # noqa: PLC0415
+        from streamrnn.runtime.warm_up import load_kernels  # noqa: PLC0415
 
-        compile_in_two(forecaster(settings), settings.model_dump_json().encode())
         load_kernels(warm_up_task(settings))
     log_compiled()
     freeze_collector()

@@ -13,6 +13,7 @@ from streamrnn.commands.understood import describe_limits, describe_mapping, des
 from streamrnn.errors import LogError
 from streamrnn.log import Log
 from streamrnn.log.kafka_common import choose_client
+from streamrnn.log.memory import MemoryLog, MemoryStore
 from streamrnn.page.process import require_nicegui
 from streamrnn.records import TopicPartition
 from streamrnn.settings import Settings, load, to_yaml
@@ -53,10 +54,10 @@ def describe_log(settings: Settings) -> list[str]:
     Raises:
         LogError: it is unavailable, or it denies access.
     """
-    if settings.log == "sqlite" and not settings.sqlite.path.exists():
-        return [f"connected  no: {settings.sqlite.path} does not exist yet, the daemon or a producer will create it"]
-    with closing(app.open_log(settings)) as log:
-        lines = [f"connected  {settings.log_address}"]
+    missing = settings.log == "sqlite" and not settings.sqlite.path.exists()
+    hint = " does not exist yet, the daemon or a producer will create it" if missing else ""
+    with closing(MemoryLog(store=MemoryStore(), app=settings.app) if missing else app.open_log(settings)) as log:
+        lines = [f"connected  {settings.log_address}{hint}"]
         for topic in settings.input.topics:
             count = log.partitions(topic)
             lines.append(f"input      {topic}: {_partitions(count, 'the daemon will wait for it')}")

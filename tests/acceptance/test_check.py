@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from streamrnn.log.sqlite import SqliteLog
+
 REPOSITORY = Path(__file__).parents[2]
 PASSWORD = "correct horse battery staple"
 
@@ -76,6 +78,7 @@ def test_connecting_to_a_broker_that_is_not_there_is_refused(tmp_path: Path) -> 
 def test_connecting_to_an_embedded_log_says_what_is_there(tmp_path: Path) -> None:
     """With --connect and SQLite, the topics that do not exist yet are named as such."""
     settings = ("--set", "input.topics=sensors", "--set", "log=sqlite", "--set", f"sqlite.path={tmp_path / 'log.db'}")
+    SqliteLog(path=tmp_path / "log.db", app="producer").close()
     done = streamrnn("check", "--connect", *settings, secrets=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     assert "sensors: does not exist yet" in done.stdout

@@ -286,7 +286,7 @@ def test_check_connect(site: Site) -> None:
     assert len(lines()) == 6
     with closing(app.open_log(site.settings)) as log:
         log.create([Topic(f"{site.name}.forecasts", 1), Topic(f"{site.name}.dead-letters", 3)])
-    assert f"output     {site.name}.forecasts: 1 partitions, the daemon will add 1" in lines()
+    assert f"output     {site.name}.forecasts: 1 partition, the daemon will add 1" in lines()
     assert f"output     {site.name}.dead-letters: 3 partitions" in lines()
     with closing(app.open_log(site.settings)) as log:
         assert log.partitions(f"{site.name}.forecasts") == 1

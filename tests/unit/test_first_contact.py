@@ -96,6 +96,12 @@ def test_a_mistyped_path_makes_no_file(
     assert "lgo.db does not exist" in written.out + written.err
 
 
+def test_a_log_in_a_folder_that_does_not_exist(tmp_path: Path) -> None:
+    """The message names the folder and the key."""
+    with pytest.raises(LogError, match=r"No such file or directory; create the folder .*lost, or correct sqlite\.path"):
+        SqliteLog(path=tmp_path / "lost" / "log.db", app="a")
+
+
 def test_init_writes_a_proposal_that_loads_and_never_replaces_a_file(
     options: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -87,7 +87,6 @@ def _run_worker(
     settings: Settings, signals: StopSignals, channel: int | None, start: StartPolicy,
     read: Callable[[], Settings], progress: ProgressLogger,
 ) -> "Worker":  # fmt: skip
-    from streamrnn import app  # noqa: PLC0415 -- the numerical libraries
     from streamrnn.explanation.explainer import SeriesExplainer  # noqa: PLC0415
     from streamrnn.observe.composite import CompositeObserver  # noqa: PLC0415
     from streamrnn.observe.logging import ReportLogger  # noqa: PLC0415
@@ -109,7 +108,7 @@ def _run_worker(
             limits=Limits(heartbeat_after=settings.input.heartbeat),
             hooks=Hooks(
                 observer=CompositeObserver([metrics, ReportLogger(), progress, loading, *feeds]),
-                warm_up=lambda: app.warm_up(settings),
+                warm_up=partial(_warm_up, settings),
                 limit_commit=partial(time_limit, _commit_seconds(settings)),
                 span=traces.span if traces else no_span,
             ),
@@ -126,6 +125,14 @@ def _run_worker(
         ):
             worker.run()
     return worker
+
+
+def _warm_up(settings: Settings) -> None:
+    from streamrnn import app  # noqa: PLC0415 -- the numerical libraries
+    from streamrnn.commands.run.second_compiler import compile_in_two  # noqa: PLC0415
+
+    compile_in_two(settings)
+    app.warm_up(settings)
 
 
 def _change(settings: Settings, make: "Callable[[Settings, TopicPartition], Task]", start: StartPolicy) -> WorkerChange:

@@ -1,5 +1,6 @@
 """The SQLite file of the embedded log: its tables and the statements on them."""
 
+import errno
 import json
 import os
 import sqlite3
@@ -270,4 +271,5 @@ def _create(path: Path) -> None:
     except PermissionError:
         pass  # an existing file that may only be read: SQLite says so
     except OSError as error:
-        raise LogError(f"the log {path} cannot be opened: {error.strerror}") from error
+        gone = f"; create the folder {path.parent}, or correct sqlite.path" if error.errno == errno.ENOENT else ""
+        raise LogError(f"the log {path} cannot be opened: {error.strerror}{gone}") from error

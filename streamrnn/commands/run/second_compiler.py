@@ -1,0 +1,87 @@
+"""Compilation by two processes, where no compiled loops are cached: numba compiles in one thread.
+
+The daemon compiles the one loop over a wave's update, which is half of the work. This module, run as a program,
+compiles all others and ends. It reads the settings as a line of JSON from standard input, whose end, with that of the
+daemon, ends it, too. Whatever it leaves undone the daemon compiles later.
+"""
+
+import os
+import sys
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from streamrnn import app
+from streamrnn.core.garbage import collector_paused
+from streamrnn.core.jit import Floats, Integers, Singles, compiling
+from streamrnn.runtime.processes import ChildProcess, stop_with_parent
+from streamrnn.runtime.warm_up import load_kernels
+from streamrnn.settings import Settings
+
+if TYPE_CHECKING:
+    from streamrnn.core.ensemble.publish import PublishedForecasts
+    from streamrnn.core.handle import Handle
+    from streamrnn.core.series.wave import WaveUpdate
+    from streamrnn.runtime.task import Task
+
+PROGRAM = (sys.executable, "-m", "streamrnn.commands.run.second_compiler")
+TIME = 60_000
+"""Milliseconds, of the only observation."""
+
+
+def compile_in_two(settings: Settings) -> None:
+    """Compile what the cache lacks for these settings in two processes, if it lacks anything and there are two cores.
+
+    Raises as `app.forecaster` does.
+    """
+    forecaster = app.forecaster(settings)
+    if compiling() is None or len(os.sched_getaffinity(0)) == 1:
+        return
+    second = ChildProcess(PROGRAM, first_input=settings.model_dump_json().encode() + b"\n")
+    with suppress(OSError):  # such as no memory
+        second.start(time.monotonic())
+    row = forecaster.add("warm-up")
+    bank = forecaster._bank  # noqa: SLF001 -- a part of a forecaster's step, which nothing else calls by itself
+    with collector_paused():
+        bank.advance(np.array([row]), np.zeros(1), np.array([TIME]))
+    if second.process is not None:
+        second.process.wait()
+    second.close_input()
+
+
+def load_others(task: "Task") -> None:
+    """Load the loops that `load_kernels` does, but for the one that `compile_in_two` compiles itself.
+
+    Its results are zeros but for the number of observations, and so are the forecasts, which would not be finite.
+    """
+    bank: Any = task.forecaster._bank  # noqa: SLF001 -- as above
+    publish, seen = bank._publish, 0  # noqa: SLF001
+
+    def update(_: Integers, __: Floats, ___: Integers, wave: "Handle[WaveUpdate]") -> None:
+        nonlocal seen
+        clear(*wave.content.features, *wave.content[1:])
+        wave.content.seen.fill(seen)
+        seen += 1
+
+    def publish_zeros(rows: Integers, networks: Singles, points: Floats, published: "PublishedForecasts") -> None:
+        publish(rows, networks, points, published)
+        clear(*published)
+
+    def clear(*arrays: Any) -> None:
+        for array in arrays:
+            array.fill(0)
+
+    bank._update, bank._publish = update, publish_zeros  # noqa: SLF001
+    load_kernels(task)
+
+
+def _compile_others() -> None:
+    settings = Settings.model_validate_json(sys.stdin.buffer.readline())
+    stop_with_parent()
+    load_others(app.warm_up_task(settings))
+
+
+if __name__ == "__main__":
+    _compile_others()
