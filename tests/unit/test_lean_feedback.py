@@ -49,6 +49,20 @@ def test_regressors_are_the_latest_error_and_the_changes() -> None:
         assert state.terms[0] == pytest.approx(np.clip(expected, -TERM_CLIP, TERM_CLIP), rel=1e-3, abs=1e-4)
 
 
+def test_the_interval_shrinks_with_the_errors() -> None:
+    """A day that only the feedback knows leaves the noise: the 80% interval is that of the noise, not of the day."""
+    rng, rows, networks = np.random.default_rng(7), np.array([0]), np.zeros((0, 1, 3, 3), np.float32)
+    bank, found = LeanBank(horizons=(1, 12, 24), quantiles=LEVELS), []
+    bank.add("a")
+    values = np.tile(rng.normal(size=24) * 5, 40) + rng.normal(size=960) * 0.5
+    for t, value in enumerate(values):
+        bank.update(rows, np.array([value]), np.array([START + t * HOUR]))
+        found.append(bank.publish(rows, networks, np.zeros((1, 3, 0))).quantiles[0, 0])
+    quantiles, truths = np.array(found[200:-1]), values[201:]
+    inside = (quantiles[:, 0] <= truths) & (truths <= quantiles[:, 2])
+    assert inside.mean() == pytest.approx(0.8, abs=0.05)
+
+
 def test_a_gap_leaves_no_error() -> None:
     """An observation that is no label has no error, and teaches nothing."""
     bank, _ = run(np.random.default_rng(6).normal(size=60))

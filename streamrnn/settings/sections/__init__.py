@@ -246,7 +246,7 @@ class LearningSettings(Section):
     head: bool = LearningConfig.head
     """Adapt the head of the pretrained network, as one expert of the ensemble."""
     head_every: int = Field(default=LearningConfig.head_every, ge=1, le=1_000_000)
-    """Observations per active series between two steps of the head ..."""
+    """Observations per active series between two steps of the head, fewer at first ..."""
     head_most: int = Field(default=LearningConfig.head_most, ge=1, le=1_000_000)
     """... and the largest number of observations of the partition between them."""
     head_rate: float = Field(default=LearningConfig.head_rate, gt=0, le=1)
