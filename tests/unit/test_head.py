@@ -155,7 +155,7 @@ def test_the_gradient_is_torchs(shape: Shape, dtype: torch.dtype) -> None:
     assert learned.loss == pytest.approx(loss.item(), rel=1e-6)
     assert learned.gradient_norm == pytest.approx(flat.grad.norm().item(), rel=1e-4)
     assert learned.weight_norm == pytest.approx(np.linalg.norm(flatten_head(ours.head)), rel=1e-6)
-    gradient = flatten_head(ours._room.content.gradient)
+    gradient = flatten_head(ours._workspace.content.gradient)
     np.testing.assert_allclose(gradient, flat.grad.numpy(), rtol=1e-5, atol=1e-5 * float(flat.grad.abs().max()))
 
 
