@@ -50,13 +50,13 @@ set-up:
 
 test: set-up venv
 	$(BIN)/python tests/warm_up.py
-	$(BIN)/python -m pytest --numprocesses=3 --dist=loadfile --no-loadscope-reorder -m "not long and not faults"
+	$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile --no-loadscope-reorder -m "not long and not faults"
 
 long: set-up venv
 	$(BIN)/python -m pytest -m long
 
 faults: set-up venv
-	$(BIN)/python -m pytest tests/faults --numprocesses=3 --dist=worksteal
+	$(BIN)/python -m pytest tests/faults --numprocesses=2 --dist=worksteal
 
 check: venv
 	$(BIN)/ruff check .

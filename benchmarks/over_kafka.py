@@ -145,7 +145,7 @@ def measure_latency(measured: Measured, records: Sequence[Record], per_second: f
     with closing(Offsets(measured.bootstrap, measured.group)) as offsets, closing(_reader(measured)) as reader:
         end = reader.get_watermark_offsets(KafkaPartition(measured.topic, 0), cached=False)[1]
         until(lambda: _alive(measured) and _committed(offsets, measured) >= end, "the records before", 2 * PATIENCE)
-        _skip_to_end(reader, measured.output)
+        _skip_to_end(measured, reader)
         sent, delays = array("d"), array("d")
         sending = threading.Thread(target=_send, args=(measured, records, per_second, sent))
         sending.start()
@@ -160,17 +160,18 @@ def measure_latency(measured: Measured, records: Sequence[Record], per_second: f
     return Latency(statistics.median(milliseconds), statistics.quantiles(milliseconds, n=100)[-1])
 
 
-def _skip_to_end(reader: Consumer, topic: str) -> None:
-    """Assign the end of a topic's only partition, and wait until the reader is there."""
-    end = reader.get_watermark_offsets(KafkaPartition(topic, 0), cached=False)[1]
-    reader.assign([KafkaPartition(topic, 0, end)])
+def _skip_to_end(measured: Measured, reader: Consumer) -> None:
+    """Assign the end of the output's only partition, and wait until the reader is there."""
+    with closing(_reader(measured, "read_uncommitted")) as all_there_is:  # the last commit may not be complete here yet
+        end = all_there_is.get_watermark_offsets(KafkaPartition(measured.output, 0), cached=False)[1]
+    reader.assign([KafkaPartition(measured.output, 0, end)])
     reader.consume(1, 0.5)
 
 
-def _reader(measured: Measured) -> Consumer:
+def _reader(measured: Measured, isolation: str = "read_committed") -> Consumer:
     return Consumer({
         "bootstrap.servers": measured.bootstrap, "group.id": f"{measured.group}-reader", "enable.auto.commit": False,
-        "isolation.level": "read_committed", "fetch.wait.max.ms": 10,
+        "isolation.level": isolation, "fetch.wait.max.ms": 10,
     })  # fmt: skip
 
 

@@ -276,6 +276,7 @@ def kill(process: PageProcess) -> None:
     until(lambda: process._child.process not in {None, first}, "another process", PATIENCE)
 
 
+@pytest.mark.long
 def test_a_killed_page_is_restarted(caplog: pytest.LogCaptureFixture, chromium: Browser) -> None:
     """A page of two workers is restarted on the same port, logs it once, and gets the data of both again.
 

@@ -104,6 +104,7 @@ def zoom(page: Page) -> list[float]:
     return [options(page)["dataZoom"][0][end] for end in ("start", "end")]
 
 
+@pytest.mark.long
 def test_the_zoom_survives_new_observations(shown: Shown, chromium: Browser) -> None:
     """Buttons change the shown part, which stays as chosen while the chart is updated."""
     with visit(chromium, shown.url + PUMP) as page:
@@ -275,6 +276,7 @@ def test_many_series_are_sorted_and_paged(chromium: Browser, count: int) -> None
         assert (total["total"], len(total["series"])) == (count, 2)
 
 
+@pytest.mark.long
 def test_long_names_are_whole(chromium: Browser) -> None:
     """A long name is wrapped rather than cut, and no part of the page becomes wider."""
     long = "plant-" + "x" * 150 + "/temperature"
@@ -311,8 +313,14 @@ def serious(page: Page) -> list[tuple[str, list[str]]]:
     ]
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [390, 1440])
+@pytest.mark.parametrize(
+    ("width", "scheme"),
+    [
+        (390, "light"),
+        (1440, "dark"),
+        *(pytest.param(*each, marks=pytest.mark.long) for each in [(390, "dark"), (1440, "light")]),
+    ],
+)
 def test_the_page_is_accessible(shown: Shown, chromium: Browser, width: int, scheme: str) -> None:
     """axe-core has no serious finding with everything open."""
     with visit(chromium, f"{shown.url}{PUMP}&horizon=fan", width=width, scheme=scheme) as page:

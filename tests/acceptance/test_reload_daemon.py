@@ -174,7 +174,7 @@ def test_a_changed_file_is_read_again(tmp_path: Path, fork_server: ForkServer, b
         own.file.write_text(whole)
         assert "forecast.quantiles: " in own.reloaded("applied", 1)
         own.file.unlink()
-        assert "cannot be read" in own.reloaded("invalid", 1)
+        assert "does not exist" in own.reloaded("invalid", 1)
         assert own.daemon.stop()[0] == 0
         assert "Traceback" not in own.daemon.stderr
 

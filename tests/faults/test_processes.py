@@ -18,8 +18,8 @@ DIE_IN = """
 import os, signal
 from streamrnn import app
 opened, left = app.open_log, {count}
-def open_log(settings):
-    log = opened(settings)
+def open_log(settings, **options):
+    log = opened(settings, **options)
     method = log.{method}
     def fatal(*arguments):
         global left
@@ -61,7 +61,7 @@ def dies_restoring(fleet: Fleet, method: str, count: int) -> None:
     """Start a daemon, and wait until it has died there."""
     process = fleet.start(DIE_IN.format(method=method, count=count)).process
     until(lambda: process.poll() is not None, f"killed in {method}")
-    assert process.returncode == -signal.SIGKILL
+    assert process.returncode == -signal.SIGKILL, fleet.daemons[-1].stderr
     fleet.daemons.clear()
 
 

@@ -55,6 +55,7 @@ TROUGH = 14
 LEVEL = 50.0
 
 
+@pytest.mark.long
 def test_an_anomaly_and_a_crossing_reach_the_webhook(tmp_path: Path) -> None:
     """A value far from its forecast is announced with its series, and cleared; so is a level that will be crossed."""
     groups = short_rules("notify/rules.yml")

@@ -90,6 +90,7 @@ def test_the_horizon_can_be_chosen(opened: Any) -> None:
     until(lambda: element.evaluate(median) not in (first, far), "the horizon between")
 
 
+@pytest.mark.long
 def test_a_series_can_be_zoomed_by_keyboard_and_by_buttons(opened: Any) -> None:
     """The last 200 rows are shown initially; keys and buttons zoom and move."""
     element = chart(opened, 1)
@@ -121,6 +122,7 @@ def test_a_series_can_be_zoomed_by_keyboard_and_by_buttons(opened: Any) -> None:
     assert visible_range(element)[1] < end
 
 
+@pytest.mark.long
 def test_a_hole_in_time_is_not_connected(opened: Any) -> None:
     """A long gap in the observations interrupts lines and intervals; thinned rows are still connected."""
     element = chart(opened, 0)
@@ -152,6 +154,7 @@ def test_anomalies_and_alarms_are_marked(opened: Any) -> None:
     ]
 
 
+@pytest.mark.long
 def test_the_fields_of_a_key_can_be_expanded(opened: Any) -> None:
     """A button with the key's name expands and collapses the lines of its fields."""
     fields, button = opened.locator("tr.field"), opened.get_by_role("button", name="Fields of pump-1", exact=True)

@@ -18,7 +18,7 @@ from support.kafka_workers import (
     settings_of,
     stop,
 )
-from support.log_backends import KafkaWorld, join
+from support.log_backends import KafkaWorld, join, kafka_log
 from support.raw_records import RawBatch, RawProducer, RawRecord
 from support.worker_harness import RecordingObserver
 
@@ -37,6 +37,13 @@ pytestmark = [
 ]
 
 T = 1_700_000_000_000
+
+
+@pytest.fixture(params=[pytest.param("kafka-python", marks=pytest.mark.long), "confluent"])
+def client(request: pytest.FixtureRequest) -> str:
+    """Return each of Kafka's client libraries."""
+    kafka_log(request.param)
+    return str(request.param)
 
 
 @pytest.fixture

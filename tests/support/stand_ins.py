@@ -4,7 +4,8 @@ python3    `-m venv FOLDER` makes an environment that has these stand-ins; every
 pip        checks that the requirements are valid and the extras exist; installs nothing
 uv         `pip install` as pip's; `--torch-backend` is one that there is
 make       prints what the target would do (--dry-run), in the repository
-curl       requests the address, with the headers given; of server-sent events only the first is read
+curl       requests the address, with the headers given, until there is what it names; of server-sent events only the
+           first is read
 openssl    `rand -hex N`
 streamrnn  runs the command; `pretrain` trains a tiny number of steps on tiny data, and `bench` measures briefly
 """
@@ -14,9 +15,12 @@ import secrets
 import shutil
 import subprocess
 import sys
+import time
 import tomllib
+import urllib.error
 import urllib.request
 from functools import partial
+from http import HTTPStatus
 from itertools import pairwise
 from pathlib import Path
 
@@ -73,7 +77,16 @@ def curl(*arguments: str) -> int:
     for option, value in pairwise(arguments):
         if option == "--header":
             request.add_header(*value.split(": ", 1))
-    with urllib.request.urlopen(request, timeout=60) as answer:
+    for left in reversed(range(100)):
+        try:
+            answer = urllib.request.urlopen(request, timeout=60)
+            break
+        except urllib.error.HTTPError as error:
+            with error:
+                if error.code != HTTPStatus.NOT_FOUND or not left:
+                    raise
+            time.sleep(0.1)  # a page shows a series a moment after its first forecast
+    with answer:
         live = answer.headers["Content-Type"].startswith("text/event-stream")
         sys.stdout.write((answer.readline() if live else answer.read()).decode())
     return 0
