@@ -93,7 +93,7 @@ def test_bench_measures_each_number_of_series() -> None:
     assert [row[2] for row in rows] == ["1", "50"]
     for row in rows:
         microseconds, rate, cost = (float(row[at].replace(",", "")) for at in (3, 4, 7))
-        assert rate == pytest.approx(1e6 / microseconds, rel=0.02)
+        assert rate == pytest.approx(1e6 / microseconds, rel=0.02, abs=0.51)  # both are rounded
         assert cost == pytest.approx(36 * microseconds / 3600, rel=0.02)
     assert time.monotonic() - begun < 60
 
