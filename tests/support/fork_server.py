@@ -219,6 +219,7 @@ def _warm_up(warm: Sequence[str]) -> None:
     from streamrnn import app, settings
     from streamrnn.commands.replay import audit, compare
     from streamrnn.commands.state import show, transfer
+    from streamrnn.core.jit import log_compiled
     from streamrnn.log import kafka, sqlite
     from streamrnn.observe import composite, health, metrics
     from streamrnn.records import Record, TopicPartition
@@ -231,6 +232,7 @@ def _warm_up(warm: Sequence[str]) -> None:
         value = b'{"series":"s","time":%d,"load":%d}'
         task.feed([Record("t", 0, n, 0, b"k", value % (1_700_000_000_000 + 60_000 * n, n)) for n in range(40)])
         task.save(40)
+    log_compiled()  # else each process that is forked would take itself for one that is compiling
 
 
 def _serve(path: str, warm: Sequence[str]) -> None:
