@@ -1,6 +1,7 @@
 """What a topic accepts, and making outputs fit it: the size of a record, and how far its time may be from now."""
 
 from collections.abc import Collection, Mapping, Sequence
+from operator import attrgetter
 from typing import NamedTuple
 
 from streamrnn.dead_letters import cut_dead_letter, is_dead_letter, size_of, with_timestamp
@@ -97,13 +98,10 @@ def _all_fit(outputs: Sequence[Output], limits: Collection[TopicLimits], now: in
 
     False where only a look at each can tell: dead letters have headers, and a time of -1 stands for none.
     """
-    if not outputs:
-        return True
-    *_, times, headers = zip(*outputs, strict=True)  # columns: the attributes of each output would take longer
-    first, last = min(times), max(times)
-    if first < 0 or any(headers):
+    times = list(map(attrgetter("timestamp"), outputs))
+    if min(times, default=-1) < 0 or any(map(attrgetter("headers"), outputs)):
         return False
-    return all(nearest_time(time, limit, now) == time for limit in limits for time in (first, last))
+    return all(nearest_time(time, limit, now) == time for limit in limits for time in (min(times), max(times)))
 
 
 def nearest_time(time: int, limits: TopicLimits, now: int) -> int:

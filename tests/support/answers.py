@@ -59,40 +59,28 @@ def _produced(request: Any, version: int, code: int) -> Any:
 
 def _added(request: Any, version: int, code: int) -> Any:
     topic = AddPartitionsToTxnResponse.AddPartitionsToTxnTopicResult
-    partition = topic.AddPartitionsToTxnPartitionResult
-    return AddPartitionsToTxnResponse(
-        version=version,
-        results_by_topic_v3_and_below=[
-            topic(
-                version=version,
-                name=each.name,
-                results_by_partition=[
-                    partition(version=version, partition_index=one, partition_error_code=code)
-                    for one in each.partitions
-                ],
-            )
-            for each in request.v3_and_below_topics
-        ],
-    )
+    one = topic.AddPartitionsToTxnPartitionResult
+    results = {
+        each.name: [
+            one(version=version, partition_index=number, partition_error_code=code) for number in each.partitions
+        ]
+        for each in request.v3_and_below_topics
+    }
+    topics = [topic(version=version, name=name, results_by_partition=found) for name, found in results.items()]
+    return AddPartitionsToTxnResponse(version=version, results_by_topic_v3_and_below=topics)
 
 
 def _offsets(request: Any, version: int, code: int) -> Any:
     topic = TxnOffsetCommitResponse.TxnOffsetCommitResponseTopic
-    partition = topic.TxnOffsetCommitResponsePartition
-    return TxnOffsetCommitResponse(
-        version=version,
-        topics=[
-            topic(
-                version=version,
-                name=each.name,
-                partitions=[
-                    partition(version=version, partition_index=one.partition_index, error_code=code)
-                    for one in each.partitions
-                ],
-            )
-            for each in request.topics
-        ],
-    )
+    results = {
+        each.name: [
+            topic.TxnOffsetCommitResponsePartition(version=version, partition_index=p.partition_index, error_code=code)
+            for p in each.partitions
+        ]
+        for each in request.topics
+    }
+    topics = [topic(version=version, name=name, partitions=found) for name, found in results.items()]
+    return TxnOffsetCommitResponse(version=version, topics=topics)
 
 
 _ANSWERS: dict[int, Any] = {
