@@ -78,7 +78,7 @@ def describe_log(settings: Settings) -> list[str]:
 
 
 def _shared_lines(log: Log, partition: TopicPartition, forecasts: str) -> list[str]:
-    from streamrnn.runtime.manifest import sharing_apps  # noqa: PLC0415 -- numpy
+    from streamrnn.runtime.topics import sharing_apps  # noqa: PLC0415 -- numpy
 
     with suppress(LogError):  # this user may not list the groups
         return [

@@ -2,14 +2,13 @@
 
 import logging
 from collections.abc import Mapping, MutableMapping
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import orjson
 
 from streamrnn.columns.output_hash import extend_hash_v1
 from streamrnn.errors import START_OVER, StateError
-from streamrnn.log import Committed, Log
+from streamrnn.log import Committed
 from streamrnn.records import NO_OUTPUTS, TopicPartition
 from streamrnn.runtime.snapshot import layout_hash, layout_of, read_meta
 from streamrnn.runtime.snapshot.checks import is_hash
@@ -23,7 +22,7 @@ SCHEMA = 2
 """Version of the manifest. Those of version 1 have another output hash, and are read only."""
 DECODING = 2
 """Version of how records become observations and dead letters; increased where that changes for some records."""
-Resume = Literal["earliest", "latest", "saved"]
+Resume = Literal["committed", "saved", "earliest", "latest"]
 """Where to continue with a saved state that does not fit the committed offset."""
 RESUME = (
     "to continue with the saved state: streamrnn state resume --from earliest (or latest); a copy of it is written by "
@@ -33,6 +32,10 @@ NEW_PARTS = frozenset({"combination", "feedback", "lattice"})
 """Entries of the layout that no configuration changes: of parts that earlier versions do not have; see migration."""
 NOTHING = -1
 """Offset of a snapshot that does not exist; first offset of a task if it is unknown."""
+
+
+class ForeignCommitError(StateError):
+    """An offset of the group that another program has committed."""
 
 
 class Manifest(NamedTuple):
@@ -80,7 +83,8 @@ def read_manifest(partition: TopicPartition, committed: Committed) -> Manifest:
     """Return the manifest of a committed offset.
 
     Raises:
-        StateError: another program committed it, or it has another schema.
+        ForeignCommitError: another program committed it.
+        StateError: it has another schema.
     """
     try:
         document = orjson.loads(committed.metadata)
@@ -98,11 +102,24 @@ def read_manifest(partition: TopicPartition, committed: Committed) -> Manifest:
             "start that version again, or the next one; nothing was changed"
         )
     if schema is None or not _is_manifest(document):
-        raise StateError(
+        raise ForeignCommitError(
             f"offset {committed.offset} of {partition} was not committed by streamrnn: its metadata is "
-            f"{committed.metadata[:60]!r}; do not set the group's offsets by other means: {START_OVER}"
+            f"{committed.metadata[:60]!r}. To continue there with the saved state: streamrnn state resume --from "
+            "committed (or where the state was saved: --from saved); if none was saved yet: streamrnn state reset --to "
+            "committed"
         )
     return Manifest(**document)
+
+
+def own_manifest(partition: TopicPartition, committed: Committed | None) -> Manifest | None:
+    """Return the manifest of a committed offset, or None if nothing is committed, or by another program.
+
+    Raises StateError for another schema.
+    """
+    try:
+        return None if committed is None else read_manifest(partition, committed)
+    except ForeignCommitError:
+        return None
 
 
 def _is_manifest(document: dict[str, Any]) -> bool:
@@ -131,16 +148,6 @@ class Restored(NamedTuple):
     def saved(self) -> int:
         """Offset at which the loaded state was saved."""
         return self.manifest.snapshot
-
-
-def sharing_apps(log: Log, partition: TopicPartition, forecasts: str) -> list[str]:
-    """Return the other applications whose forecasts of a partition go to the same topic."""
-    found = []
-    for app, committed in log.other_commits(partition).items():
-        with suppress(StateError):  # of another program
-            if read_manifest(partition, committed).forecasts == forecasts:
-                found.append(app)
-    return sorted(found)
 
 
 def restore_task(
@@ -258,8 +265,9 @@ def resume_task(
     """Load the saved state into a new task as it is, without a replay, and return where the task continues.
 
     Args: as for `restore_task`, and
-        start: `earliest`, the first record that is there and was not committed; `latest`, the next one to be written;
-            `saved`, the record up to which the state was saved.
+        start: `committed`, the offset of the group, whoever set it; `saved`, the record up to which the state was
+            saved; `earliest`, the first record that is there and was not committed; `latest`, the next one to be
+            written.
 
     Raises:
         StateError: there is no state, it cannot be used, or the record to continue from does not exist.
@@ -269,16 +277,18 @@ def resume_task(
         raise StateError(f"{partition} has no saved state in {topic}: there is nothing to resume from")
     saved = _load(task, state, topic, "", release=True)
     manifest = Manifest(SCHEMA, layout_hash(task.saved_layout), saved, 0, task.output_hash.hex())
-    if committed is not None:
-        before = read_manifest(partition, committed)
+    before = own_manifest(partition, committed)
+    if committed is not None and before is not None:
         manifest = manifest._replace(commit=before.commit, began=before.began)
         if before.topic_id == topic_id and first <= committed.offset <= following:
             first = committed.offset
-    position = {"earliest": first, "latest": following, "saved": saved}[start]
-    if not bounds[0] <= position <= following:
+    at = {"earliest": first, "latest": following, "saved": saved, "committed": committed and committed.offset}
+    position = at[start]
+    if position is None or not bounds[0] <= position <= following:
+        found = f"the {start} offset is {position}" if position is not None else "nothing is committed"
         raise StateError(
-            f"{partition} has offsets {bounds[0]} to {following}, but its state was saved at offset {position}: "
-            "resume from earliest or latest"
+            f"--from {start}: {found} for {partition}, which has offsets {bounds[0]} to {following}; use earliest or "
+            "latest"
         )
     return Restored(manifest, position)
 
@@ -286,10 +296,10 @@ def resume_task(
 def known_topic(partition: TopicPartition, committed: Committed | None, state: Mapping[bytes, bytes]) -> str:
     """Return the id of the topic whose records were committed, or of that of the state; empty if unknown.
 
-    Raises StateError for a commit of another program. A damaged state has no id; loading it says more.
+    Raises StateError for a commit of another schema. A damaged state has no id; loading it says more.
     """
-    if committed is not None:
-        return read_manifest(partition, committed).topic_id
+    if (manifest := own_manifest(partition, committed)) is not None:
+        return manifest.topic_id
     try:
         return str(read_meta(state).get("topic_id", ""))
     except StateError:

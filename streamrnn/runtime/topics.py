@@ -4,10 +4,10 @@ import logging
 from collections.abc import Mapping
 from contextlib import suppress
 
-from streamrnn.errors import LogError
+from streamrnn.errors import LogError, StateError
 from streamrnn.log import Log, Topic
 from streamrnn.records import OutputTopics, TopicPartition
-from streamrnn.runtime.manifest import new_topic, sharing_apps
+from streamrnn.runtime.manifest import new_topic, read_manifest
 
 logger = logging.getLogger(__name__)
 
@@ -115,3 +115,13 @@ class TopicWatch:
         elif changed or found != {name: before[name] for name in names.names}:  # by someone else: they may accept less
             self._create(log, topic)
         return self._ids[names.state] != before[names.state]
+
+
+def sharing_apps(log: Log, partition: TopicPartition, forecasts: str) -> list[str]:
+    """Return the other applications whose forecasts of a partition go to the same topic."""
+    found = []
+    for app, committed in log.other_commits(partition).items():
+        with suppress(StateError):  # of another program
+            if read_manifest(partition, committed).forecasts == forecasts:
+                found.append(app)
+    return sorted(found)

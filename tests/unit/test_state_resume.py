@@ -12,6 +12,7 @@ from support.log_backends import MemoryWorld
 
 from streamrnn.commands.state import show, transfer
 from streamrnn.errors import StateError
+from streamrnn.log import Committed
 from streamrnn.log.sqlite import SqliteLog
 from streamrnn.records import TopicPartition
 from streamrnn.runtime.manifest import Resume
@@ -140,6 +141,47 @@ def truncate(keep: Application, offset: int) -> None:
         return
     with closing(SqliteLog(path=keep.world._path, app="retention")) as log:
         log.truncate(TopicPartition("sensors", 0), offset)
+
+
+def set_offset(keep: Application, offset: int) -> None:
+    """Commit an offset as Kafka's tools do, without the metadata of streamrnn."""
+    if isinstance(keep.world, MemoryWorld):
+        keep.world.store.committed = {key: Committed(offset, "") for key in keep.world.store.committed}
+        return
+    with sqlite3.connect(keep.world._path) as tables:
+        tables.execute("UPDATE offsets SET committed = ?, metadata = ''", (offset,))
+    tables.close()
+
+
+def test_an_operator_sets_the_offsets(keep: Application, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Offsets set by other programs are refused with the command that keeps the state; it can be shown and copied."""
+    settings = configured()
+    before = len(offsets(keep))
+    keep.produce(mixed(60, seed=2, start=LATER))
+    set_offset(keep, 180)
+    with pytest.raises(StateError, match=r"offset 180 .* not committed by streamrnn.*state resume --from committed"):
+        keep.run(settings)
+    assert show.show_state(settings, [], as_json=False) == 0
+    assert "another program has committed offset 180; state saved at offset 150" in capsys.readouterr().out
+    assert transfer.export_state(settings, [], tmp_path / "copy") == 0
+    assert transfer.resume_state(settings, [], "committed", yes) == 0
+    assert "continues from offset 180 with the state saved at offset 150" in capsys.readouterr().out
+    keep.run(settings)
+    assert min(offsets(keep)[before:]) >= 180
+    assert show.verify_state(settings, [], replay=True) == 0
+
+
+def test_an_operator_sets_an_offset_that_does_not_exist(keep: Application) -> None:
+    """Where there is no such record, the other positions remain."""
+    settings = configured()
+    before = len(offsets(keep))
+    keep.produce(mixed(60, seed=2, start=LATER))
+    set_offset(keep, 5000)
+    with pytest.raises(StateError, match=r"the committed offset is 5000 for sensors/0, which has offsets 0 to 210"):
+        transfer.resume_state(settings, [], "committed", yes)
+    assert transfer.resume_state(settings, [], "saved", yes) == 0
+    keep.run(settings)
+    assert offsets(keep)[before] >= 150
 
 
 def test_nothing_without_confirmation(keep: Application, capsys: pytest.CaptureFixture[str]) -> None:

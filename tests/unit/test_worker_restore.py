@@ -161,7 +161,7 @@ def test_offset_set_by_another_program() -> None:
     """An offset that was not committed by this program is rejected."""
     bench = crashed()
     bench.store.committed[APP, INPUT] = bench.store.committed[APP, INPUT]._replace(offset=0, metadata="")
-    rejected(bench, "offset 0 of sensors/0 was not committed by streamrnn: its metadata is ''; do not set")
+    rejected(bench, "offset 0 of sensors/0 was not committed by streamrnn: its metadata is ''. To continue there")
 
 
 def test_input_truncated_below_the_state() -> None:

@@ -38,8 +38,8 @@ def add_state_command(commands: Any, configured: argparse.ArgumentParser) -> Non
     reset.add_argument("--to", choices=("earliest", "latest", "committed"), required=True, help="where to start")
     resume = add("resume", "continue with it where it does not fit the committed offset or the input")
     resume.add_argument(
-        "--from", dest="start", choices=("earliest", "latest", "saved"), required=True,
-        help="the first record that was not committed, the next one to be written, or where the state was saved",
+        "--from", dest="start", choices=("committed", "saved", "earliest", "latest"), required=True,
+        help="the group's offset, where the state was saved, the first record that was not committed, or the next one",
     )  # fmt: skip
     for parser in (migrate, reset, resume):
         parser.add_argument("--yes", action="store_true", help="do not ask")

@@ -16,7 +16,7 @@ from streamrnn.errors import StateError
 from streamrnn.log import Log
 from streamrnn.log.limits import UNLIMITED
 from streamrnn.records import TopicPartition
-from streamrnn.runtime.manifest import NOTHING, needs_replay, read_manifest, restore_task, saved_commit
+from streamrnn.runtime.manifest import NOTHING, needs_replay, own_manifest, read_manifest, restore_task, saved_commit
 from streamrnn.runtime.silence.heartbeats import feed_between
 from streamrnn.runtime.snapshot import read_meta
 from streamrnn.runtime.snapshot.archive import StoredPartition
@@ -48,8 +48,9 @@ def _summary(log: Log, stored: StoredPartition) -> dict[str, Any]:
     partition, committed, pieces = stored
     first, following = log.bounds(partition)
     summary: dict[str, Any] = {"partition": str(partition), "first": first, "following": following, "committed": None}
-    if committed is not None:
-        manifest = read_manifest(partition, committed)
+    if committed is not None and (manifest := own_manifest(partition, committed)) is None:
+        summary |= {"foreign": committed.offset}
+    elif committed is not None and manifest is not None:
         summary |= {"committed": committed.offset, "commit": manifest.commit, "chain": manifest.chain}
         summary |= {"snapshot": None if manifest.snapshot == NOTHING else manifest.snapshot}
         summary |= {"began": None if manifest.began == NOTHING else manifest.began}
@@ -64,14 +65,17 @@ def _summary(log: Log, stored: StoredPartition) -> dict[str, Any]:
 def _lines(summary: dict[str, Any]) -> list[str]:
     head = f"{summary['partition']:<12}"
     if summary["committed"] is None:
+        found, starts = "nothing is committed (the group's offsets have expired?)", "saved, earliest or latest"
+        if (foreign := summary.get("foreign")) is not None:
+            found, starts = f"another program has committed offset {foreign:,}", f"committed, {starts}"
         if not summary["pieces"]:
-            return [f"{head}nothing is committed, and there is no state"]
+            return [f"{head}{found.split(' (')[0]}, and there is no state"]
         return [
-            f"{head}nothing is committed (the group's offsets have expired?); state saved at offset "
+            f"{head}{found}; state saved at offset "
             f"{summary['saved']:,}; the input has offsets {summary['first']:,} to {summary['following']:,}",
             f"{'':<12}{summary['accepted']:,} records accepted, {summary['series']:,} series, "
             f"{summary['bytes']:,} bytes in {summary['pieces']:,} pieces",
-            f"{'':<12}continue with it: streamrnn state resume --from saved, earliest or latest",
+            f"{'':<12}continue with it: streamrnn state resume --from {starts}",
         ]
     committed, snapshot = summary["committed"], summary["snapshot"]
     first = (

@@ -18,7 +18,15 @@ from streamrnn.commands.state.stored import read_stored, select_partitions, stat
 from streamrnn.errors import ConfigError, LogError, StateError
 from streamrnn.log import Log, Topic
 from streamrnn.records import Output, TopicPartition
-from streamrnn.runtime.manifest import NOTHING, Resume, initial_manifest, read_manifest, resume_task, saved_commit
+from streamrnn.runtime.manifest import (
+    NOTHING,
+    Resume,
+    initial_manifest,
+    own_manifest,
+    read_manifest,
+    resume_task,
+    saved_commit,
+)
 from streamrnn.runtime.options import StartPolicy
 from streamrnn.runtime.partition import OwnedPartition
 from streamrnn.runtime.snapshot.archive import StoredPartition, read_archive, write_archive
@@ -45,7 +53,7 @@ def _verified(log: Log, settings: Settings, partitions: Sequence[TopicPartition]
     found = False
     for partition in partitions:
         stored = read_stored(log, settings, partition)
-        if stored.committed is None and stored.pieces:
+        if own_manifest(partition, stored.committed) is None and stored.pieces:
             stored = stored._replace(committed=saved_commit(stored.pieces))
         if load_stored(settings, stored) is None:
             sys.stdout.write(f"{partition}: skipped, there is no state\n")
