@@ -36,7 +36,7 @@ def _require_java() -> None:
         (pytest.fail if os.environ.get("CI") else pytest.skip)(f"no Kafka broker: {reason}")
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def java() -> None:
     """Require what a test needs to start brokers."""
     _require_java()

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 
-from streamrnn.errors import Fenced, InstanceInUse, LogError, OutputRefused
+from streamrnn.errors import Fenced, InstanceInUse, LogError, OffsetOutOfRange, OutputRefused
 from streamrnn.log import Log, Poll
 from streamrnn.records import OutputTopics, Record, TopicPartition
 from streamrnn.runtime.options import Clock, CommitPolicy, Hooks, Limits, StartPolicy, WorkerChange
@@ -124,6 +124,8 @@ class Worker:
             with self._hooks.span("poll"):
                 polled = log.poll(self._poll_timeout(), self._limits.poll_records)
         except LogError as error:
+            if isinstance(error, OffsetOutOfRange):  # a replay could not read those records either
+                self._schedule.commit_all(self._owned.values())
             self._disconnect(error)
         else:
             self._process(log, polled)
@@ -224,8 +226,7 @@ class Worker:
 
     def _try(self, log: Log, partition: TopicPartition, work: Callable[[OwnedPartition], None]) -> None:
         """Call `work` with an owned partition; if the log fails, close the partition, to be opened again later."""
-        owned = self._owned.get(partition)
-        if owned is None:
+        if (owned := self._owned.get(partition)) is None:
             return
         self.heartbeat = self._now()
         try:
@@ -337,8 +338,7 @@ class Worker:
             self._sleep(min(left, POLL_SECONDS))
 
     def _release(self, partition: TopicPartition) -> None:
-        owned = self._owned.pop(partition, None)
-        if owned is not None:
+        if (owned := self._owned.pop(partition, None)) is not None:
             self._close_partition(owned)
             self._observer.released(partition)
 

@@ -3,9 +3,12 @@
 import json
 import random
 import time
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 
 import pytest
+from confluent_kafka import TopicPartition as ConfluentPartition
+from kafka import KafkaConsumer
 from kafka import TopicPartition as KafkaPartition
 from support.kafka_probe import admin
 from support.kafka_workers import (
@@ -28,6 +31,7 @@ from streamrnn.errors import OutputRefused, StateError
 from streamrnn.log import Transaction
 from streamrnn.records import Output, Record, TopicPartition
 from streamrnn.runtime.topics import INPUT_SECONDS
+from streamrnn.runtime.worker import Worker
 from streamrnn.settings import Settings
 
 pytestmark = [
@@ -295,6 +299,35 @@ def test_retention_has_passed_the_committed_offset(settings: Settings, broker: s
         run_to(worker, settings, 80)
     assert sources(outputs(settings)) == [*range(20), *range(50, 80)]
     assert sum(report.missing_records for report in observer.reports) == 30
+
+
+def test_retention_overtakes_the_daemon(settings: Settings, broker: str) -> None:
+    """A daemon whose next record is deleted continues with the first one there, with what it has learned since."""
+    (topic,) = settings.input.topics
+    make_topic(broker, topic)
+    observer = RecordingObserver()
+    with closing(kafka_worker(settings, observer=observer)) as worker:
+        produce(settings, numbers(20))
+        run_to(worker, settings, 20)  # the state was saved before
+        with not_fetching(worker, topic):
+            produce(settings, numbers(60, first=20))
+            with closing(admin(broker)) as brokers:
+                brokers.delete_records({KafkaPartition(topic, 0): 50})
+        run_to(worker, settings, 80)
+    assert sources(outputs(settings)) == [*range(20), *range(50, 80)]
+    assert sum(report.missing_records for report in observer.reports) == 30
+
+
+@contextmanager
+def not_fetching(worker: Worker, topic: str) -> Iterator[None]:
+    """Let the client fetch nothing meanwhile, also in its threads; what it has fetched is discarded."""
+    consumer = worker._log._consumer  # type: ignore[union-attr]
+    kind = KafkaPartition if isinstance(consumer, KafkaConsumer) else ConfluentPartition
+    paused = [kind(topic, 0)]
+    given = [paused] if kind is ConfluentPartition else paused
+    consumer.pause(*given)
+    yield
+    consumer.resume(*given)
 
 
 def test_two_applications_write_to_one_topic(settings: Settings, broker: str, client: str, name: str) -> None:

@@ -208,6 +208,19 @@ def test_retention_has_passed_a_clean_stop() -> None:
     assert max(offset for offset, *_ in found) > 230
 
 
+def test_retention_overtakes_the_loop() -> None:
+    """Records deleted while the loop runs are counted; the state in memory is kept, which no replay could give."""
+    bench = Bench(ONE, poll_records=20, snapshot_interval=1e9)
+    finish(bench.worker, bench.store)
+    bench.store.append("sensors", [*TWO, *THREE])
+    bench.store.truncate(INPUT, 100)
+    finish(bench.worker, bench.store)
+    assert sum(report.missing_records for report in bench.observer.reports) == 40
+    offsets = {row["source"]["offset"] for row in map(content, published(bench.store)[0])}
+    assert not offsets & set(range(60, 100))
+    assert offsets & set(range(100, 110))
+
+
 def test_a_clean_stop_after_a_replay_alone_saves_the_state() -> None:
     """A worker that had nothing to do but a replay leaves state that needs none, as retention may come next."""
     bench = Bench(ONE, poll_records=20, snapshot_interval=1e9)

@@ -106,4 +106,7 @@ def kafka_python_error(failure: str, error: Exception) -> StreamrnnError:
     elif isinstance(error, errors.KafkaConnectionError):
         remedy = common_errors.UNREACHABLE
     text = str(error) if isinstance(error, errors.KafkaError) else f"{type(error).__name__}: {error}"
+    if code is None:  # the producer passes errors on as text
+        limits = common_errors.BROKER_LIMITS
+        code = next((each for each in limits if f"[Error {each}]" in text), None)
     return common_errors.kafka_error(failure, text, code, remedy)

@@ -12,6 +12,7 @@ from kafka.admin import ConfigResource, ConfigResourceType
 from kafka.coordinator.assignors.range import RangePartitionAssignor
 
 from streamrnn.log import MOST_OTHERS, Committed, Topic
+from streamrnn.log.checks import out_of_range
 from streamrnn.log.kafka.client import kafka_python_error, kafka_python_options, open_kafka_python
 from streamrnn.log.kafka.reader import READING, poll_range
 from streamrnn.log.kafka.writer import KafkaTransaction, Membership
@@ -130,7 +131,12 @@ class KafkaLog(BaseKafkaLog[Membership]):
                 time.sleep(0.05)
 
     def _fetch(self, timeout: float, limit: int) -> Batches:
-        found = self._consumer.poll(timeout_ms=round(timeout * 1000), max_records=limit)
+        try:
+            found = self._consumer.poll(timeout_ms=round(timeout * 1000), max_records=limit)
+        except errors.OffsetOutOfRangeError as error:
+            partition, offset = next(iter(error.args[0].items()))
+            name = TopicPartition(partition.topic, partition.partition)
+            raise out_of_range(name, offset, self.bounds(name)) from error
         return {
             TopicPartition(topic, partition): [
                 tuple.__new__(

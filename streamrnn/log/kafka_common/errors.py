@@ -44,11 +44,18 @@ REFUSED = {
 REMEDIES = {
     3: "the topic or partition does not exist: create it",
     33: "check kafka.sasl_mechanism",
-    50: "kafka.transaction_timeout is above the brokers' limit (transaction.max.timeout.ms)",
     58: CREDENTIALS,
     **dict.fromkeys((29, 30, 31, 53), "this user lacks a permission: check the brokers' access control lists"),
 }
 """Cause or remedy by error code."""
+
+
+BROKER_LIMITS = {
+    26: "the brokers do not accept kafka.session_timeout: choose one within their group.min.session.timeout.ms and "
+    "group.max.session.timeout.ms",
+    50: "the brokers do not accept kafka.transaction_timeout: choose one up to their transaction.max.timeout.ms",
+}
+"""By the code of an error that a setting causes, so that trying again cannot help: what to change."""
 
 
 class BrokerError(LogError):
@@ -74,6 +81,8 @@ def kafka_error(failure: str, text: str, code: int | None, remedy: str | None = 
     """Return the error for an error code; `remedy` applies to codes without a remedy of their own."""
     if code == FENCED_INSTANCE_ID:
         return instance_replaced(failure)
+    if code in BROKER_LIMITS:
+        return ConfigError(f"{failure}: {BROKER_LIMITS[code]} ({text})")
     if code in FENCING:
         return Fenced(f"{failure}: another process has taken over, or a time limit was exceeded ({text})")
     remedy = REMEDIES.get(code or 0, remedy)
