@@ -8,7 +8,7 @@ StreamrnnError                  exit code 70  an internal error
  ├── LogError                   69  the log (Kafka or SQLite) is unavailable or refuses: address, topic, partition
  │    ├── Fenced                69  another process owns this partition now
  │    ├── InstanceInUse         69  the group still has a member with this process's instance name
- │    ├── OffsetOutOfRange      69  the log does not hold the next record: retention has deleted it
+ │    ├── RecordsDeleted        69  retention has deleted the next records before they were read
  │    └── OutputRefused         78  an output topic accepts smaller records or other timestamps than those written
  └── RecordError                    one record is unusable: it becomes a dead letter, and the loop continues
 """
@@ -67,8 +67,8 @@ class InstanceInUse(LogError):  # noqa: N818 -- as the others
     """The group still has a member with this process's instance name, which may be one that was killed just now."""
 
 
-class OffsetOutOfRange(LogError):  # noqa: N818 -- Kafka's own term
-    """The log does not hold the record that is to be read next."""
+class RecordsDeleted(LogError):  # noqa: N818 -- as the others
+    """Retention has deleted the next records before they were read."""
 
 
 class OutputRefused(LogError):  # noqa: N818 -- what has happened, as in Kafka's terms

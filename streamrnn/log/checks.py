@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
-from streamrnn.errors import LogError, OffsetOutOfRange
+from streamrnn.errors import LogError, RecordsDeleted
 from streamrnn.records import Output, Record, TopicPartition
 
 MAX_METADATA_BYTES = 4000  # brokers accept 4,096 by default, and more is a fatal error for a producer
@@ -64,9 +64,10 @@ def check_position(partition: TopicPartition, offset: int, bounds: tuple[int, in
         raise out_of_range(partition, offset, bounds)
 
 
-def out_of_range(partition: TopicPartition, offset: int, bounds: tuple[int, int]) -> OffsetOutOfRange:
+def out_of_range(partition: TopicPartition, offset: int, bounds: tuple[int, int]) -> LogError:
     """Return the error for a read position outside the partition's bounds."""
-    return OffsetOutOfRange(
+    kind = RecordsDeleted if offset < bounds[0] else LogError
+    return kind(
         f"{partition} cannot be read from offset {offset}: it holds {bounds[0]} to {bounds[1]} (the next to be "
         "written); retention has deleted records before they were read, or the topic was recreated"
     )

@@ -265,7 +265,7 @@ def resume_task(
     """Load the saved state into a new task as it is, without a replay, and return where the task continues.
 
     Args: as for `restore_task`, and
-        start: `committed`, the offset of the group, whoever set it; `saved`, the record up to which the state was
+        start: `committed`, the offset of the group, which another program may have set; `saved`, the record up to which the state was
             saved; `earliest`, the first record that is there and was not committed; `latest`, the next one to be
             written.
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 
-from streamrnn.errors import Fenced, InstanceInUse, LogError, OffsetOutOfRange, OutputRefused
+from streamrnn.errors import Fenced, InstanceInUse, LogError, OutputRefused, RecordsDeleted
 from streamrnn.log import Log, Poll
 from streamrnn.records import OutputTopics, Record, TopicPartition
 from streamrnn.runtime.options import Clock, CommitPolicy, Hooks, Limits, StartPolicy, WorkerChange
@@ -124,7 +124,7 @@ class Worker:
             with self._hooks.span("poll"):
                 polled = log.poll(self._poll_timeout(), self._limits.poll_records)
         except LogError as error:
-            if isinstance(error, OffsetOutOfRange):  # a replay could not read those records either
+            if isinstance(error, RecordsDeleted):  # a replay could not read those records either
                 self._schedule.commit_all(self._owned.values())
             self._disconnect(error)
         else:
