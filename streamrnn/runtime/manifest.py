@@ -265,9 +265,9 @@ def resume_task(
     """Load the saved state into a new task as it is, without a replay, and return where the task continues.
 
     Args: as for `restore_task`, and
-        start: `committed`, the offset of the group, which another program may have set; `saved`, the record up to which the state was
-            saved; `earliest`, the first record that is there and was not committed; `latest`, the next one to be
-            written.
+        start: `committed`, the offset of the group, which another program may have set; `saved`, the record up to
+            which the state was saved; `earliest`, the first record that is there and was not committed; `latest`, the
+            next one to be written.
 
     Raises:
         StateError: there is no state, it cannot be used, or the record to continue from does not exist.
