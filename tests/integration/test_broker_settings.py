@@ -7,16 +7,14 @@ from contextlib import closing
 import pytest
 from support.broker import Broker
 from support.kafka_probe import admin
-from support.kafka_workers import kafka_worker, make_topic, run_to, run_until, settings_of
+from support.kafka_workers import kafka_worker, make_topic, observations, run_to, run_until, settings_of
 from support.log_backends import KafkaWorld, kafka_log
 
 from streamrnn import app
 from streamrnn.errors import ConfigError
-from streamrnn.records import Record
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(120), pytest.mark.usefixtures("bare_environment")]
 
-T = 1_700_000_000_000
 SHORT = "kafka.session_timeout=6s", "kafka.transaction_timeout=7s", "kafka.request_timeout=3s"
 
 
@@ -73,7 +71,7 @@ def test_a_silence_outlasts_producers_and_connections(strict: str, client: str, 
     forecasts = app.output_topics(settings, name).forecasts
     with closing(kafka_worker(settings)) as worker, closing(admin(strict)) as brokers:
         for end in (20, 40, 60):
-            world.produce(name, numbers(end - 20, end))
+            world.produce(name, observations(end - 20, end))
             run_to(worker, settings, end)
             run_until(worker, lambda: not own(brokers.list_transactions(), name), "the producer to expire")
     assert [json.loads(each.value or b"")["source"]["offset"] for each in world.read(forecasts)] == list(range(60))
@@ -82,11 +80,3 @@ def test_a_silence_outlasts_producers_and_connections(strict: str, client: str, 
 def own(listed: object, name: str) -> bool:
     """Return whether the brokers know a producer of this application."""
     return name in str(listed)
-
-
-def numbers(first: int, end: int) -> list[Record]:
-    """Return observations of one series."""
-    return [
-        Record("", 0, -1, T + n, b"k", b'{"series":"s","time":%d,"a":%d.5}' % (T + 1000 * n, n))
-        for n in range(first, end)
-    ]

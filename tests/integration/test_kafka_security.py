@@ -1,5 +1,6 @@
 """A broker with authentication and access control lists, in plain text and over TLS."""
 
+import json
 import shlex
 import shutil
 import subprocess
@@ -13,6 +14,8 @@ import pytest
 from kafka import KafkaAdminClient
 from kafka.admin import ACL, ACLOperation, ACLPermissionType, ACLResourcePatternType, ResourcePattern, ResourceType
 from support.broker import PASSWORDS, Broker, missing
+from support.kafka_probe import Offsets
+from support.kafka_workers import kafka_worker, make_topic, observations, run_until, settings_of
 from support.log_backends import KAFKA_CLIENTS, KafkaWorld, gather, join
 
 from streamrnn.errors import LogError
@@ -171,3 +174,48 @@ def test_a_missing_permission_is_named(guarded: KafkaWorld, stack: ExitStack, se
     log = stack.enter_context(closing(open_as(guarded, name, "stranger")))
     with pytest.raises(LogError, match="lacks a permission: check the brokers' access control lists"):
         log.partitions(name)
+
+
+@pytest.mark.parametrize(
+    ("kind", "resource", "operation"),
+    [
+        (ResourceType.TOPIC, "{}.forecasts", "WRITE"),
+        pytest.param(ResourceType.TOPIC, "{}", "READ", marks=pytest.mark.long),
+        pytest.param(ResourceType.GROUP, "{}", "READ", marks=pytest.mark.long),
+        pytest.param(ResourceType.TRANSACTIONAL_ID, "{}.{}.0", "WRITE", marks=pytest.mark.long),
+    ],
+    ids=["forecasts", "input", "group", "transactions"],
+)
+@pytest.mark.parametrize("client", ["confluent", pytest.param("kafka-python", marks=pytest.mark.long)])
+def test_a_permission_is_taken_away_for_a_while(
+    secured: Broker, client: str, name: str, kind: ResourceType, resource: str, operation: str, stack: ExitStack,
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    """The loop waits, names the permission that it lacks, and then writes each forecast once."""
+    everything = {each: ["ALL"] for each in (*PERMISSIONS, ResourceType.CLUSTER)}
+    allow(secured, "daemon", name, everything)
+    world = KafkaWorld(secured.bootstrap)
+    credentials = ["sasl_mechanism=PLAIN", "sasl_username=daemon", f"sasl_password={PASSWORDS['daemon']}"]
+    keys = [f"kafka.{each}" for each in ("security_protocol=SASL_PLAINTEXT", *credentials)]
+    settings = settings_of(secured.guarded, client, name, *keys)
+    make_topic(secured.bootstrap, name)
+    brokers = stack.enter_context(closing(KafkaAdminClient(bootstrap_servers=secured.bootstrap)))
+    pattern = ResourcePattern(kind, resource.format(name, name))
+    denied = ACL("User:daemon", "*", ACLOperation[operation], ACLPermissionType.DENY, pattern)
+    with closing(kafka_worker(settings)) as worker:
+        world.produce(name, observations(0, 20))
+        committed = stack.enter_context(closing(Offsets(secured.bootstrap, name)))
+        source = TopicPartition(name, 0)
+        run_until(worker, lambda: committed.committed(source) == 20, "offset 20")
+        brokers.create_acls([denied])
+        world.produce(name, observations(20, 40))
+        run_until(worker, lambda: "lacks a permission" in told(caplog), "the refusal")
+        brokers.delete_acls([denied])
+        run_until(worker, lambda: committed.committed(source) == 40, "offset 40")
+    made = [json.loads(each.value or b"")["source"]["offset"] for each in world.read(f"{name}.forecasts")]
+    assert made == list(range(40))
+
+
+def told(caplog: pytest.LogCaptureFixture) -> str:
+    """Return the errors in the log."""
+    return "".join(getattr(each, "error", "") for each in caplog.records)

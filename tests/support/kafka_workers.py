@@ -13,10 +13,12 @@ from support.log_backends import PATIENCE
 from support.worker_harness import RecordingObserver
 
 from streamrnn import app
-from streamrnn.records import TopicPartition
+from streamrnn.records import Record, TopicPartition
 from streamrnn.runtime.options import CommitPolicy, Hooks, Limits, StartPolicy
 from streamrnn.runtime.worker import Worker
 from streamrnn.settings import Settings, load
+
+T = 1_700_000_000_000
 
 
 def settings_of(bootstrap: str, client: str, name: str, *overrides: str) -> Settings:
@@ -93,3 +95,11 @@ def delete_topic(bootstrap: str, name: str) -> None:
         while name in client.list_topics():
             assert time.monotonic() < deadline
             time.sleep(0.05)
+
+
+def observations(first: int, end: int) -> list[Record]:
+    """Return the observations `first` to `end`, excluding it, of one series, a second apart."""
+    return [
+        Record("", 0, -1, T + n, b"k", b'{"series":"s","time":%d,"a":%d.5}' % (T + 1000 * n, n))
+        for n in range(first, end)
+    ]
