@@ -43,6 +43,8 @@ REFUSED = {
 """By the code of an error with which a topic refuses a record: the cause, and the configuration that helps."""
 REMEDIES = {
     3: "the topic or partition does not exist: create it",
+    23: "another program is in the consumer group of this app, with another way to assign partitions: stop it, or choose "
+    "another app",
     33: "check kafka.sasl_mechanism",
     58: CREDENTIALS,
     **dict.fromkeys((29, 30, 31, 53), "this user lacks a permission: check the brokers' access control lists"),
