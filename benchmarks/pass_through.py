@@ -89,11 +89,13 @@ class KafkaPython:
             warnings.simplefilter("ignore", DeprecationWarning)  # kafka-python 3.0.12 under Python 3.11
             from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 
+            from streamrnn.log.kafka.client import finish_joins
             from streamrnn.log.kafka.reader import READING
             from streamrnn.log.kafka.writer import harden
 
         options: dict[str, Any] = {**READING, "auto_offset_reset": "earliest", "heartbeat_interval_ms": 500}
         self._consumer = KafkaConsumer(topic, bootstrap_servers=bootstrap, group_id=name, **options)
+        finish_joins(self._consumer)  # else it may have no partitions, and nothing to read, forever
         self._producer = KafkaProducer(
             bootstrap_servers=bootstrap, transactional_id=name, compression_type="lz4", batch_size=256 * 1024,
             linger_ms=20, retry_backoff_ms=5, metrics_enabled=False,

@@ -1,6 +1,7 @@
 """Writing of many JSON documents of one form: a template, filled with the texts of numbers that orjson has written."""
 
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -113,7 +114,7 @@ def write_documents(
 
 def join_texts(parts: Sequence[bytes]) -> Texts:
     """Return texts by their position."""
-    bounds = np.concatenate([[0], np.cumsum([len(part) for part in parts])]).astype(np.int64)
+    bounds = np.array(list(accumulate(map(len, parts), initial=0)), np.int64)
     return Texts(np.frombuffer(b"".join([*parts, bytes(WORD)]), np.uint8), bounds)
 
 

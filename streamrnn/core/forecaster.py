@@ -50,19 +50,6 @@ class Forecasts(NamedTuple):
     joint: JointScores | None = None  # if configured
 
 
-class Scores(NamedTuple):
-    """Sums over the labels that matured in one wave, by horizon (H,); errors in units of each series' scale."""
-
-    matured: Floats  # labels
-    error: Floats  # |error| of the median
-    persistence_error: Floats  # |error| of persistence
-    covered: Floats  # labels inside the outermost interval
-    pinball: Floats  # pinball loss, mean over the quantiles
-    width: Floats  # width of the outermost interval
-    seasonal_error: Floats  # |error| of the value one season before, where there is one
-    beside_seasonal: Floats  # |error| of the median for the same labels
-
-
 class Counts(NamedTuple):
     """Events since the previous call of `take_counts`."""
 
@@ -195,8 +182,11 @@ class CoreForecaster:
         """Number of observations up to the next learning point; 0 or less: it is reached."""
         return self._networks.until_due
 
-    def step(self, rows: Integers, values: Floats, times: Integers) -> tuple[Forecasts, Scores]:
-        """Process one wave: `rows` (B,) distinct, `values` (B,) finite, `times` (B,) ms, later than each row's last."""
+    def step(self, rows: Integers, values: Floats, times: Integers) -> tuple[Forecasts, Floats]:
+        """Process one wave: `rows` (B,) distinct, `values` (B,) finite, `times` (B,) ms, later than each row's last.
+
+        The second result is the scores of the labels that matured, (8, H), with the rows of `forecast_scores`.
+        """
         self._follow_shifts(rows, values, times)
         bank = self._bank
         expected = None if self._alerts is None else bank.expected(rows)
@@ -218,7 +208,7 @@ class CoreForecaster:
             labels = np.ascontiguousarray(truths[:, self._published])
             units = np.ascontiguousarray(features.units[:, self._published])
             directions = self._direction.step(rows, seen, values, labels, units, published.quantiles)
-        scores = Scores(*sums[:NETWORK, self._published])
+        scores = sums[:NETWORK].take(self._published, 1)
         forecasts = self._forecasts(rows, published, anomaly.copy(), directions)
         if self._alerts is not None and expected is not None:
             due = ~np.isnan(truths[:, self._published])

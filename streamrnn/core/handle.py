@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 FEW = 64
-"""Rows of a wave up to which its arrays are kept: for more of them, new arrays are a small part of the work."""
+"""Rows of a wave up to which its arrays are kept for each number of them, and not for the last large one only."""
 LARGEST = 16 * 1024  # bytes of a tuple as numba stores it: over 200 arrays
 
 
@@ -50,22 +50,28 @@ class Handle(Generic[T]):
 
 
 class HandlePool(Generic[T]):
-    """Handles of a wave's arrays by its number of rows; the arrays of FEW rows are used again by the next such wave."""
+    """Handles of a wave's arrays by its number of rows.
+
+    The arrays of up to FEW rows are used again by the next wave with as many, larger ones by one that follows at once.
+    """
 
     def __init__(self, allocate: "Callable[[int], T]") -> None:
         """`allocate` returns arrays for a number of rows, always of the same types."""
         self._allocate = allocate
         self._handles: dict[int, Handle[T]] = {}
         self._first: Handle[T] | None = None
+        self._large: tuple[int, Handle[T] | None] = 0, None
 
     def take(self, rows: int) -> Handle[T]:
         """Return arrays for a wave of this number of rows, with any contents."""
-        handle = self._handles.get(rows)
+        handle = self._large[1] if rows == self._large[0] else self._handles.get(rows)
         if handle is None:
             handle = Handle(self._allocate(rows), self._first)
             self._first = self._first or handle
             if rows <= FEW:
                 self._handles[rows] = handle
+            else:
+                self._large = rows, handle
         return handle
 
 

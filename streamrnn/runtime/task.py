@@ -43,7 +43,7 @@ from streamrnn.wire.alerts import SILENCE_BEGINS, WaveRecords
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from streamrnn.core.forecaster import CoreForecaster, Scores
+    from streamrnn.core.forecaster import CoreForecaster
 
 Timed = Callable[[str], AbstractContextManager[object]]
 """Returns a context manager that times a stage: "decode", "step" or "learn"."""
@@ -96,7 +96,7 @@ class Task(SavedTask):
         self._snapshot = Snapshot(forecaster, strict=strict)
         self._row_bytes = forecaster.row_bytes
         self.configure_series()
-        self._scores: list[Scores] = []
+        self._scores: list[np.ndarray[tuple[int, int], np.dtype[np.float64]]] = []
         """Scores of the waves of this feed."""
 
     @property
@@ -159,7 +159,7 @@ class Task(SavedTask):
         report.state_bytes = report.series * self._row_bytes
         report.drift_alarms, report.expert_failures = self._forecaster.take_counts()
         if self._scores:
-            report.scores = np.array(self._scores[0]) if len(self._scores) == 1 else np.sum(self._scores, axis=0)
+            report.scores = self._scores[0] if len(self._scores) == 1 else np.sum(self._scores, axis=0)
             self._scores.clear()
         return outputs, report
 

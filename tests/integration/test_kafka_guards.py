@@ -7,9 +7,10 @@ from contextlib import closing
 import pytest
 from kafka import errors
 from kafka.producer.transaction_manager import ProducerIdAndEpoch, TransactionalRequestResult
-from support.log_backends import KafkaWorld
+from support.log_backends import PATIENCE, KafkaWorld
 
 from streamrnn.errors import Fenced, LogError
+from streamrnn.log import Topic
 from streamrnn.log.kafka import KafkaLog
 from streamrnn.log.kafka.writer import KafkaTransaction, Membership, harden
 from streamrnn.records import TopicPartition
@@ -82,6 +83,17 @@ def test_an_unreachable_node_is_not_ready() -> None:
     client = Client()
     harden(client)
     assert [client.await_ready(1, timeout_ms=5) for _ in range(3)] == [True, False, False]
+
+
+def test_a_join_that_outlasts_a_poll_is_completed(world: KafkaWorld, log: KafkaLog, name: str) -> None:
+    """A member that joins again because the topic has more partitions gets them by polls that never wait."""
+    log.create([Topic(name, 2)])
+    log._consumer._cluster.request_update()
+    own, deadline = {TopicPartition(name, 0)}, time.monotonic() + PATIENCE
+    while own != {TopicPartition(name, 0), TopicPartition(name, 1)}:
+        assert time.monotonic() < deadline, own
+        polled = log.poll(0, 1)
+        own = own - set(polled.revoked) | set(polled.assigned)
 
 
 def test_every_writer_is_hardened(transaction: KafkaTransaction) -> None:

@@ -347,7 +347,7 @@ def test_only_configured_horizons_are_published() -> None:
     full = run(small(), seasonal(30, 1))[-1]
     assert forecast.target_times.tolist() == full.target_times[:, 1:].tolist()
     _, scores = small(horizons=(3, 6)).step(np.zeros(0, np.int64), np.zeros(0), np.zeros(0, np.int64))
-    assert scores.matured.shape == (2,)
+    assert scores.shape == (8, 2)
 
 
 @VARIANTS

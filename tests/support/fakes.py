@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from streamrnn.columns.lifetimes import SeriesRules
-from streamrnn.core.forecaster import Counts, Forecasts, Scores
+from streamrnn.core.forecaster import Counts, Forecasts
 from streamrnn.core.learning.step import LearningResult
 from streamrnn.formats import FieldRule, Layout
 from streamrnn.formats.json import Json
@@ -85,7 +85,7 @@ class FakeForecaster:
     def until_due(self) -> int:
         return min(self._every * len(self.names), self._most) - self._since
 
-    def step(self, rows: Any, values: Any, times: Any) -> tuple[Forecasts, Scores]:
+    def step(self, rows: Any, values: Any, times: Any) -> tuple[Forecasts, Any]:
         assert len(set(rows.tolist())) == len(rows) > 0
         self.waves.append(rows.tolist())
         k, q = len(HORIZONS), len(QUANTILES)
@@ -108,7 +108,7 @@ class FakeForecaster:
         skill = np.zeros((len(rows), k))
         forecasts = Forecasts(targets, quantiles, anomaly, skill, warming, calm, f"{self._weight:.6f}")
         quality = 0.5 * ones, 4 * ones, 3 * ones, ones
-        return forecasts, Scores(ones * len(rows), ones, 2 * ones, ones * len(rows), *quality)
+        return forecasts, np.stack([ones * len(rows), ones, 2 * ones, ones * len(rows), *quality])
 
     def take_counts(self) -> Counts:
         taken, self._counts = self._counts, Counts(0, 0)

@@ -55,11 +55,14 @@ def test_a_tuple_that_is_too_large() -> None:
 
 
 def test_arrays_of_small_waves_are_used_again() -> None:
-    """A wave of few rows gets the arrays of the last one of its size, a large one its own, and of the right shape."""
+    """A wave of few rows gets the arrays of the last one of its size, a large one those of the one right before it."""
     pool = HandlePool(lambda rows: Outer(np.zeros(rows, np.int64), Inner(np.zeros((rows, 3)), 0.5), 1))
     one, two, many = (pool.take(rows) for rows in (1, 2, FEW + 1))
     assert pool.take(1) is one
     assert pool.take(2) is two
+    assert pool.take(FEW + 1) is many
+    larger = pool.take(FEW + 2)
+    assert larger.content.inner.matrix.shape == (FEW + 2, 3)
     assert pool.take(FEW + 1) is not many
     two.content.counts[:] = 4, 8
     assert add_counts(two, np.array([1])) == 3 * (0.5 * 8 + 1)

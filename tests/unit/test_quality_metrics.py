@@ -1,6 +1,6 @@
 """Published scores, recomputed from the published forecasts and the labels."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -10,10 +10,23 @@ from streamrnn.core.banks.lean.follow_up import NONE, follow_up_slot
 from streamrnn.core.ensemble.forecast_scores import ERROR_CLIP
 
 if TYPE_CHECKING:
-    from streamrnn.core.forecaster import CoreForecaster, Scores
+    from streamrnn.core.forecaster import CoreForecaster
 
 ROWS, SERIES, DAY = 150, 3, 24
 LEVELS = np.array(QUANTILES)
+
+
+class Scores(NamedTuple):
+    """Sums of scores by horizon, in the order of `forecast_scores`."""
+
+    matured: Any
+    error: Any
+    persistence_error: Any
+    covered: Any
+    pinball: Any
+    width: Any
+    seasonal_error: Any
+    beside_seasonal: Any
 
 
 class Story:
@@ -29,7 +42,7 @@ class Story:
             forecasts, scores = self.forecaster.step(self.rows, row, np.full(SERIES, START + t * HOUR))
             self.quantiles.append(forecasts.quantiles)
             self.units.append(self._units())
-            self.scores.append(scores)
+            self.scores.append(Scores(*scores))
 
     def _units(self) -> Any:
         """Return the units (S, K) of the latest forecasts."""
@@ -89,7 +102,7 @@ def test_without_a_season_there_is_no_seasonal_error() -> None:
     none = small(seasons=[], enabled=False)
     row = np.array([none.add("s")])
     scores: list[Scores] = [
-        none.step(row, np.array([float(t % 7)]), np.array([START + t * HOUR]))[1] for t in range(ROWS)
+        Scores(*none.step(row, np.array([float(t % 7)]), np.array([START + t * HOUR]))[1]) for t in range(ROWS)
     ]
     assert not np.sum([each.seasonal_error for each in scores])
     assert np.sum([each.pinball for each in scores])

@@ -43,9 +43,11 @@ def test_a_short_replay_is_preferred_to_a_snapshot() -> None:
 
 
 def test_a_learning_step_is_saved_soon() -> None:
-    """State after a learning step of a whole network is saved as soon as the write rate allows."""
-    assert snapshot_due(None, Unsaved(1, 7, SHARED, learned=True), elapsed=2.8, tasks=1)
-    assert not snapshot_due(None, Unsaved(1, 7, SHARED, learned=True), elapsed=2.8, tasks=2)
+    """State after a learning step of a whole network is saved after half of the interval of other changes."""
+    assert snapshot_due(None, Unsaved(10**6, 7, SHARED, learned=True), elapsed=1.4, tasks=1)
+    assert not snapshot_due(None, Unsaved(10**6, 7, SHARED, learned=False), elapsed=1.4, tasks=1)
+    assert not snapshot_due(None, Unsaved(1, 7, SHARED, learned=True), elapsed=1.3, tasks=1)
+    assert snapshot_due(None, Unsaved(1, 7, SHARED, learned=True), elapsed=2.8, tasks=2)
     assert not snapshot_due(None, Unsaved(1, 7, SHARED, learned=False), elapsed=2.8, tasks=1)
 
 

@@ -222,9 +222,10 @@ class HeadLearner:
     def learn(self, examples: Examples) -> LearningResult:
         """Take one optimizer step; if loss, gradient or weights are not finite, skip it and change nothing."""
         unknown = np.isnan(examples.label)
-        if unknown.all():
+        missing = np.count_nonzero(unknown)
+        if missing == len(unknown):
             return LearningResult(math.nan, skipped=False)
-        if unknown.any():
+        if missing:
             examples = Examples(*(part.compress(~unknown, 0) for part in examples))
         loss = self._fill_gradient(examples)
         moved, size = self._advance() if math.isfinite(loss) else (False, norm(self._gradient))

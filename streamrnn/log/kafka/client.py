@@ -80,6 +80,18 @@ def open_kafka_python(kind: Callable[..., Client], common: Options, **particular
         raise
 
 
+def finish_joins(consumer: Any) -> None:
+    """Make polls of a group member wait for a join under way, however short they are.
+
+    In version 3.0.12 a member that joins again because a topic has changed needs no join, by its own account, as soon
+    as it has assigned the partitions. If the poll ends before the brokers' answer, no later poll looks at the answer:
+    the member has no partitions, and sends no heartbeats.
+    """
+    coordinator = consumer._coordinator  # noqa: SLF001  # there is no public way
+    need_rejoin = coordinator.need_rejoin
+    coordinator.need_rejoin = lambda: coordinator.rejoining or need_rejoin()
+
+
 def _tls_refusal(common: Options) -> ssl.SSLError | None:
     """Return why the first broker's certificate is rejected, which the library does not report."""
     if "ssl_context" not in common:

@@ -14,6 +14,7 @@ from kafka.coordinator.assignors.range import RangePartitionAssignor
 from streamrnn.log import MOST_OTHERS, Committed, Topic
 from streamrnn.log.checks import out_of_range
 from streamrnn.log.kafka.client import kafka_python_error, kafka_python_options, open_kafka_python
+from streamrnn.log.kafka.client import finish_joins, kafka_python_error, kafka_python_options, open_kafka_python
 from streamrnn.log.kafka.reader import READING, poll_range
 from streamrnn.log.kafka.writer import KafkaTransaction, Membership
 from streamrnn.log.kafka_common import CLOSE_TIMEOUT, END_OF_METADATA, Connection
@@ -71,6 +72,7 @@ class KafkaLog(BaseKafkaLog[Membership]):
         except BaseException:
             self._admin.close()
             raise
+        finish_joins(self._consumer)
         self._group = _Group(self._consumer)
 
     def partitions(self, topic: str) -> int:

@@ -10,6 +10,8 @@ SECONDS_PER_SERIES = 0.03
 """Added to the interval by each changed series: about 30 KB in the default configuration, hence about 1 MB/s."""
 SHARED_BYTES_PER_SECOND = 1e6
 """Write rate of the state that the series of a task share: weights and the replay buffer."""
+LEARNED_SHARE = 0.5
+"""Share of the interval after which state that has learned is saved, so that the replay reaches no learning step."""
 PART_SECONDS = 0.5
 """Longest time between two commits while a snapshot is written in parts."""
 PART_BYTES_PER_SECOND = 8e6
@@ -50,5 +52,7 @@ def snapshot_due(interval: float | None, unsaved: Unsaved, *, elapsed: float, ta
     if interval is not None:
         return elapsed >= interval
     worthwhile = unsaved.learned or unsaved.records >= WORTHWHILE_RECORDS
-    wait = unsaved.shared / SHARED_BYTES_PER_SECOND + SECONDS_PER_SERIES * unsaved.series
-    return elapsed >= LONGEST_INTERVAL or (worthwhile and elapsed >= tasks * wait)
+    wait = tasks * (unsaved.shared / SHARED_BYTES_PER_SECOND + SECONDS_PER_SERIES * unsaved.series)
+    if unsaved.learned:
+        wait *= LEARNED_SHARE
+    return elapsed >= LONGEST_INTERVAL or (worthwhile and elapsed >= wait)
