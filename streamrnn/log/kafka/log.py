@@ -13,7 +13,6 @@ from kafka.coordinator.assignors.range import RangePartitionAssignor
 
 from streamrnn.log import MOST_OTHERS, Committed, Topic
 from streamrnn.log.checks import out_of_range
-from streamrnn.log.kafka.client import kafka_python_error, kafka_python_options, open_kafka_python
 from streamrnn.log.kafka.client import finish_joins, kafka_python_error, kafka_python_options, open_kafka_python
 from streamrnn.log.kafka.reader import READING, poll_range
 from streamrnn.log.kafka.writer import KafkaTransaction, Membership
