@@ -116,7 +116,8 @@ class ProgressLogger(Observer):
     def _log_waiting(self, now: float) -> bool:
         """Log what the first forecasts wait for; return whether that is worth a line every few seconds."""
         ready = any(self._uncommitted.values())
-        reason = "the first commit" if ready else self.reason() or ("usable records" if self._fed else "the first records")
+        records = "usable records" if self._fed else "the first records"
+        reason = "the first commit" if ready else self.reason() or records
         if reason != self._waiting[0]:
             self._waiting = (reason, now)
         if not (ready or "restored" in reason) and now - self._waiting[1] > PATIENCE:
