@@ -7,6 +7,7 @@ publishing their outputs, and compares the output hash with the manifest's. From
 happened.
 """
 
+import gc
 import logging
 import time
 from bisect import bisect_left
@@ -164,6 +165,7 @@ class OwnedPartition:
     def renew(self) -> None:
         """Restore the state that `commit` has just saved into a task of the present settings. Raises as `open` does."""
         del self._task  # so that two states are never in memory
+        gc.collect()  # parts of a task refer to each other, and the collector's own turn comes after many reloads
         self._restore(None)
         self._start_task()
 
