@@ -2,7 +2,7 @@
 # make demo      run the daemon on an embedded log and a bundled stream
 # make set-up    install Java, Maven, Prometheus and Chromium for the tests, by apt-get where that is permitted
 # make test      run all tests but the long ones; without the tools of set-up some are skipped
-# make long      run the long tests
+# make long      run the long tests; SOAK_MINUTES=30 is how long one of them loads a daemon, 6 by default
 # make faults    run the fault injection tests with either Kafka client and print a table; takes about half an hour
 # make check     lint, check formatting, types and the links of the documentation
 # make docs      build the documentation site into build/site

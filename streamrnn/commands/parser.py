@@ -18,6 +18,15 @@ def count(text: str) -> int:
     return int(text)
 
 
+class _Commands(argparse._SubParsersAction):  # type: ignore[type-arg]  # noqa: SLF001 -- argparse has no public one
+    """Commands whose own help begins with what the list of commands says about them."""
+
+    def add_parser(self, name: str, **keywords: Any) -> Any:
+        """See argparse."""
+        summary = keywords["help"]
+        return super().add_parser(name, description=f"{summary[0].upper()}{summary[1:]}.", **keywords)
+
+
 class Parser(argparse.ArgumentParser):
     """A parser that accepts no abbreviated options: a new option must not break a script.
 
@@ -31,7 +40,7 @@ class Parser(argparse.ArgumentParser):
 
     def add_subparsers(self, **keywords: Any) -> Any:
         """See argparse."""
-        added = super().add_subparsers(**keywords)
+        added = super().add_subparsers(action=_Commands, **keywords)
         self._commands = added.choices
         return added
 

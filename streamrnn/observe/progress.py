@@ -46,6 +46,8 @@ class ProgressLogger(Observer):
         self._lags: dict[TopicPartition, int] = {}
         self._uncommitted: dict[TopicPartition, int] = {}
         """Forecasts since the last commit, until the first ones are committed."""
+        self._fed = False
+        """Whether there has been a record, usable or not."""
         self._begun = self._last_status = clock()
         self._waiting: tuple[str, float] = ("", self._begun)
         """What is waited for, and since when."""
@@ -70,6 +72,7 @@ class ProgressLogger(Observer):
                 sums = report.scores.sum(1)
                 counts.error += float(sums[QUALITY.index("error")])
                 counts.persistence_error += float(sums[QUALITY.index("persistence_error")])
+            self._fed |= report.records > 0
             if not self._first.is_set():
                 self._uncommitted[report.partition] = self._uncommitted.get(report.partition, 0) + report.forecasts
 
@@ -112,11 +115,12 @@ class ProgressLogger(Observer):
 
     def _log_waiting(self, now: float) -> bool:
         """Log what the first forecasts wait for; return whether that is worth a line every few seconds."""
-        fed = self._counts.records > 0
-        reason = "the first commit" if fed else self.reason() or "the first records"
+        ready = any(self._uncommitted.values())
+        records = "usable records" if self._fed else "the first records"
+        reason = "the first commit" if ready else self.reason() or records
         if reason != self._waiting[0]:
             self._waiting = (reason, now)
-        if not (fed or "restored" in reason) and now - self._waiting[1] > PATIENCE:
+        if not (ready or "restored" in reason) and now - self._waiting[1] > PATIENCE:
             return False  # somebody else has to do something
         logger.info("not_forecasting", extra={"reason": reason, "seconds": round(now - self._begun, 1)})
         return True

@@ -7,6 +7,7 @@ publishing their outputs, and compares the output hash with the manifest's. From
 happened.
 """
 
+import gc
 import logging
 import time
 from bisect import bisect_left
@@ -67,8 +68,8 @@ class OwnedPartition:
         """Bytes of state written so far."""
         self.only_in_memory = False
         """Whether the log has lost its state, so that it must not be discarded."""
-        self.resuming = False
-        """Whether it resumes from a commit and has not committed new outputs yet: readers are waiting for them."""
+        self.awaited = False
+        """Whether it has committed no new outputs since it was restored: readers are waiting for them."""
         # The worker's schedule, in seconds of its clock
         self.next_commit = self.last_commit = self.last_snapshot = 0.0
         self.next_lag_check = self.next_blocked_check = 0.0
@@ -164,6 +165,7 @@ class OwnedPartition:
     def renew(self) -> None:
         """Restore the state that `commit` has just saved into a task of the present settings. Raises as `open` does."""
         del self._task  # so that two states are never in memory
+        gc.collect()  # parts of a task refer to each other, and the collector's own turn comes after many reloads
         self._restore(None)
         self._start_task()
 
@@ -210,7 +212,7 @@ class OwnedPartition:
         )  # fmt: skip
         self._task, self._used, self.position, self.snapshot = found.task, found.source, found.position, found.snapshot
         self._began, self._commits, self._committed = found.began, found.commits, found.committed
-        self._replay, self.resuming = found.replay, found.committed is not None
+        self._replay, self.awaited = found.replay, True
         self._missing += found.missing
         self.heartbeats.read(self._task, self._topic_id)
         if self.heartbeats.pending:
@@ -320,7 +322,7 @@ class OwnedPartition:
         numbers = self.snapshot, self._commits + 1, output_hash, self._began
         manifest = Manifest(SCHEMA, layout, *numbers, self._topic_id, self.topics.forecasts, DECODING)
         self._transaction.commit(self.position, manifest.text())
-        self.resuming &= self.position == self._committed  # readers do not wait for a snapshot alone
+        self.awaited &= self.position == self._committed  # readers do not wait for a snapshot alone
         self._committed = self.position
         self._commits += 1
         self.heartbeats.written = False

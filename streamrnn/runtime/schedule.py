@@ -41,7 +41,7 @@ class CommitSchedule:
         if now < owned.next_commit or owned.replaying:
             return
         interval, elapsed = self.policy.snapshot_interval, now - owned.last_snapshot
-        hurried = owned.resuming and owned.pending
+        hurried = owned.awaited and owned.pending
         due = owned.only_in_memory or snapshot_due(interval, owned.unsaved, elapsed=elapsed, tasks=tasks)
         snapshot = due and not hurried and not owned.saving
         if snapshot or owned.pending or owned.saving:
@@ -52,12 +52,12 @@ class CommitSchedule:
     def commit(self, owned: "OwnedPartition", *, snapshot: bool, part: int | None = None) -> None:
         """Commit a partition, report it, and schedule the next commit; `snapshot` and `part` as its own `commit`."""
         begun = self._now()
-        before, saved, resuming = owned.begun, owned.saved_bytes, owned.resuming
+        before, saved, awaited = owned.begun, owned.saved_bytes, owned.awaited
         with self._hooks.limit_commit(f"commit of {owned.partition}"), self._hooks.span("commit", owned.partition):
             committed = owned.commit(snapshot=snapshot, part=part)
         now = owned.last_commit = self._now()
         interval = min(self.policy.interval, PART_SECONDS) if owned.saving else self.policy.interval
-        owned.next_commit = now if resuming else now + interval
+        owned.next_commit = now if awaited else now + interval
         if committed:
             seconds, written = now - begun, owned.saved_bytes - saved
             self._hooks.observer.committed(owned.partition, seconds, written)

@@ -21,7 +21,7 @@ from streamrnn.runtime.warm_up import finish_in_thread
 
 logger = logging.getLogger(__name__)
 
-FIRST_RECORDS = 16  # that a resuming partition commits first: readers have been waiting for them
+FIRST_RECORDS = 16  # that a restored or new partition commits first: readers are waiting for them
 POLL_SECONDS = 0.2  # longest wait of a poll, so that a stop is noticed soon
 MISSING_TOPIC_SECONDS = 1.0  # between two checks for a missing input topic
 
@@ -264,10 +264,10 @@ class Worker:
         owned.backoff = backoff
 
     def _feed_first(self, records: Sequence[Record], owned: OwnedPartition) -> None:
-        """Feed the polled records; a resuming partition commits the first few before it feeds the others."""
+        """Feed the polled records; after its restore, a partition commits the first few before it feeds the others."""
         if not owned.is_open:
             return  # they are read again from the restored position
-        few = owned.count_replayed(records) + FIRST_RECORDS if owned.resuming else len(records)
+        few = owned.count_replayed(records) + FIRST_RECORDS if owned.awaited else len(records)
         self._feed(owned, records[:few])
         if few < len(records):
             self._schedule.commit_if_due(owned, len(self._owned))

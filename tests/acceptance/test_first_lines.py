@@ -1,6 +1,7 @@
 """The first lines of a daemon, and what the command line says about misspelt words."""
 
 import json
+import re
 import subprocess
 import sys
 from contextlib import closing
@@ -104,6 +105,13 @@ def test_the_help_has_no_internals() -> None:
     assert "--quiet" in text
     assert "--channel" not in text
     assert "--with-parent" not in text
+
+
+@pytest.mark.parametrize("name", ["schema", "deadletters"])
+def test_the_help_of_a_command_says_what_it_does(name: str) -> None:
+    """In the words of the list of commands."""
+    (line,) = re.findall(rf"^ +{name}\s+(\w+ \w+ \w+)", command("--help").stdout, re.MULTILINE)
+    assert f"\n\n{line[0].upper()}{line[1:]} " in command(name, "--help").stdout
 
 
 @pytest.mark.parametrize("shell", SHELLS)

@@ -1,5 +1,6 @@
 """A change of the configuration is a part of the log: crashes and restarts change no published byte."""
 
+import gc
 import logging
 import random
 from collections.abc import Iterator, Sequence
@@ -21,6 +22,7 @@ from streamrnn.commands.state.show import verify_state
 from streamrnn.errors import StateError
 from streamrnn.records import Observer, Record, TopicPartition
 from streamrnn.runtime.options import Hooks, Limits
+from streamrnn.runtime.task import Task
 from streamrnn.runtime.worker import Worker
 from streamrnn.settings import Settings, load
 
@@ -117,6 +119,28 @@ def test_a_reload_changes_the_outputs_from_a_commit_on(kind: str, caplog: pytest
         runs.iterate(worker, 12)
         runs.finish(worker)
     assert judge_runs(runs, before, [after], caplog.records) == 2 * PARTITIONS
+
+
+def test_a_replaced_task_does_not_stay_in_memory() -> None:
+    """Its parts refer to each other, and the collector's own turn may come after ten more reloads."""
+    runs = Runs(random.Random(0))
+    with closing(runs.start(settings(""))) as worker:
+        runs.iterate(worker, 10)
+        gc.collect()
+        before = count_tasks()
+        gc.disable()
+        try:
+            for kind in ("alerts", "", "alerts"):
+                worker.reload(change(settings(kind)))
+                runs.iterate(worker, 6)
+            assert count_tasks() == before
+        finally:
+            gc.enable()
+
+
+def count_tasks() -> int:
+    """Return the number of tasks in memory, garbage included."""
+    return sum(type(each) is Task for each in gc.get_objects())
 
 
 @pytest.mark.parametrize("seed", seeds(2, 8))

@@ -96,6 +96,17 @@ def test_waiting_for_others_becomes_quiet(site: Site, reason: str) -> None:
     assert site.last()["not_ready"] == reason
 
 
+def test_refused_records_are_not_said_to_wait_for_a_commit(site: Site, caplog: pytest.LogCaptureFixture) -> None:
+    """Where every record so far is a dead letter, usable ones are waited for, and that becomes quiet, too."""
+    site.logger.stepped(report(forecasts=0, dead_letters=Counter(missing_time=10)))
+    site.logger.committed(HERE, 0.1, 0)
+    site.now = 5.0
+    site.logger.log()
+    assert [vars(record)["reason"] for record in caplog.records] == ["usable records"]
+    site.events()
+    assert site.pass_time(600).count("not_forecasting") <= 12
+
+
 def test_commits_without_forecasts_are_not_the_first(site: Site) -> None:
     """Dead letters alone, or another partition's commit, are no forecasts."""
     site.logger.stepped(report(forecasts=0, dead_letters=Counter(late=10)))

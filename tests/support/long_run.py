@@ -1,0 +1,213 @@
+"""A daemon at a share of its capacity for minutes or hours, with all that uses it meanwhile, and what is measured."""
+
+import os
+import signal
+import statistics
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, suppress
+from itertools import count, islice
+from pathlib import Path
+from typing import IO, NamedTuple
+
+import yaml
+from support.kafka_probe import memory
+from support.process import Daemon, until
+
+from streamrnn.commands.capacity.workload import observations
+from streamrnn.log import Topic
+from streamrnn.log.sqlite import SqliteLog
+from streamrnn.records import Record, TopicPartition
+
+SERIES = 100
+HERE = TopicPartition("sensors", 0)
+LOOK, SAMPLE, SCRAPE, RELOAD = 0.05, 2.0, 5.0, 10.0
+"""Seconds between two looks at the committed offset, samples of memory, scrapes, and reloads."""
+AHEAD = 4_000
+"""Records of backlog while the capacity is measured."""
+
+
+class Sample(NamedTuple):
+    """The process at a time."""
+
+    when: float
+    resident: int
+    """Bytes of the daemon."""
+    page: int
+    """Bytes of the page's process."""
+
+
+class LongRun:
+    """A daemon over SQLite with metrics of series, page and a file that is reloaded; fed until `close`.
+
+    Args:
+        folder: Of the log and the file.
+        more: More sections of the configuration.
+    """
+
+    def __init__(self, folder: Path, **more: object) -> None:
+        self.latencies: list[tuple[float, float]] = []
+        """Time of sending, and seconds until the commit, of every batch."""
+        self.samples: list[Sample] = []
+        self.requests = {"scrapes": 0, "answers": 0, "refused": 0, "live": 0}
+        self.errors: list[BaseException] = []
+        self.reloads = 0
+        self.rate = 0.0
+        """Records per second to send; 0: keep a backlog."""
+        self._file = folder / "own.yaml"
+        self._base = {
+            "log": "sqlite", "sqlite": {"path": str(folder / "log.db")}, "device": "cpu",
+            "input": {"topics": ["sensors"]}, "page": {"enabled": True, "port": 0, "history": 100},
+            "metrics": {"series": ["s1*"]}, "commit": {"interval": "200ms"}, **more,
+        }  # fmt: skip
+        self._write(1)
+        with closing(SqliteLog(path=folder / "log.db", app="creator")) as log:
+            log.create([Topic("sensors", 1)])
+        self.committed = 0
+        self._path, self._sent, self._ending = folder / "log.db", 0, threading.Event()
+        self._pausing = threading.Event()
+        self.daemon = Daemon(folder, [], config=self._file)
+        self._threads: list[threading.Thread] = []
+
+    def close(self) -> None:
+        """End the daemon and all that uses it."""
+        self._pausing.set()
+        self._ending.set()
+        self.daemon.kill()
+        for thread in self._threads:
+            thread.join(30)
+
+    def start(self) -> None:
+        """Feed the daemon, and use it, from now on."""
+        until(lambda: self.daemon.alive() and bool(self.daemon.events("serving_page")), "the page")
+        self._page = f"http://127.0.0.1:{self.daemon.events('serving_page')[0]['port']}"
+        for work in (self._feed, self._sample, self._scrape, self._read_api, self._view, self._reload):
+            thread = threading.Thread(target=self._guarded, args=(work,), name=work.__name__, daemon=True)
+            self._threads.append(thread)
+            thread.start()
+
+    def capacity(self, seconds: float) -> float:
+        """Return the records per second while there is a backlog, from the first commits on."""
+        until(lambda: self.daemon.alive() and self.committed > AHEAD, "the first records", 300)
+        first, begun = self.committed, time.monotonic()
+        time.sleep(seconds)
+        return (self.committed - first) / (time.monotonic() - begun)
+
+    def run(self, seconds: float) -> None:
+        """Wait; raise the first error of what uses the daemon."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            self.daemon.alive()
+            if self.errors:
+                raise self.errors[0]
+            time.sleep(0.2)
+
+    def finish(self) -> int:
+        """Feed no longer; return the exit code once everything is committed."""
+        self._pausing.set()
+        until(lambda: self.daemon.alive() and self.committed == self._sent, "no lag", 60)
+        return self.daemon.stop()[0]
+
+    @staticmethod
+    def thirds(values: Sequence[tuple[float, float]], since: float) -> tuple[float, float]:
+        """Return the medians of some values with their times in the first and the last third of those since a time."""
+        found = [(when, value) for when, value in values if when >= since]
+        third = (found[-1][0] - since) / 3
+        first = statistics.median(value for when, value in found if when < since + third)
+        return first, statistics.median(value for when, value in found if when >= since + 2 * third)
+
+    # what uses it
+
+    def _guarded(self, work: Callable[[], None]) -> None:
+        try:
+            work()
+        except BaseException as error:  # raised by `run`
+            if not self._ending.is_set():
+                self.errors.append(error)
+
+    def _write(self, number: int) -> None:
+        """Put a whole file in the place of the old one."""
+        new = self._file.with_suffix(".new")
+        new.write_text(yaml.safe_dump({**self._base, "anomaly": {"min_deviation": number}}))
+        new.rename(self._file)
+
+    def _feed(self) -> None:
+        records = _endless()
+        waiting: list[tuple[int, float]] = []
+        due = time.monotonic()
+        with closing(SqliteLog(path=self._path, app="streamrnn")) as log:
+            while not self._ending.wait(LOOK):
+                found, now = log.committed(HERE), time.monotonic()
+                self.committed = 0 if found is None else found.offset
+                while waiting and waiting[0][0] <= self.committed:
+                    sent = waiting.pop(0)[1]
+                    self.latencies.append((sent, now - sent))
+                if self._pausing.is_set():
+                    continue
+                many = AHEAD - (self._sent - self.committed) if not self.rate else int((now - due) * self.rate)
+                due = now if not self.rate else due + many / self.rate
+                if many > 0:
+                    log.append("sensors", islice(records, many))
+                    self._sent += many
+                    waiting.append((self._sent, now))
+
+    def _sample(self) -> None:
+        children = Path(f"/proc/{self.daemon.process.pid}/task/{self.daemon.process.pid}/children")
+        while not self._pausing.wait(SAMPLE):
+            page = sum(_resident(int(pid)) for pid in children.read_text().split())
+            self.samples.append(Sample(time.monotonic(), memory(self.daemon.process), page))
+
+    def _scrape(self) -> None:
+        while not self._pausing.wait(SCRAPE):
+            code, text = self.daemon.get("/metrics")
+            assert code == 200
+            assert "streamrnn_forecast_median" in text or self.committed == 0
+            self.requests["scrapes"] += 1
+
+    def _read_api(self) -> None:
+        """Use all that the page answers, as a person and a dashboard do."""
+        paths = ["/", "/status", "/series?sort=anomaly", "/events"]
+        paths += [f"/series/s1/value/{name}" for name in ("forecast", "history", "explain", "rows", "session")]
+        for number in count():
+            if self._pausing.wait(0.5):
+                return
+            self.requests["answers"] += len(self._open(paths[number % len(paths)]).read()) > 0
+
+    def _view(self) -> None:
+        """Follow a series for a few seconds, leave, and come again."""
+        while not self._pausing.wait(0.5):
+            with self._open("/series/s1/value/live") as stream:
+                end = time.monotonic() + 8
+                while time.monotonic() < end and not self._pausing.is_set() and stream.readline():
+                    self.requests["live"] += 1
+
+    def _open(self, path: str) -> IO[bytes]:
+        """Request a path of the page; a series may be unknown in the beginning."""
+        try:
+            answer: IO[bytes] = urllib.request.urlopen(self._page + path, timeout=30)
+        except urllib.error.HTTPError as error:
+            self.requests["refused"] += 1
+            return error
+        return answer
+
+    def _reload(self) -> None:
+        for number in count(2):
+            if self._pausing.wait(RELOAD):
+                return
+            self._write(1 + number % 5)
+            self.daemon.process.send_signal(signal.SIGHUP)
+            self.reloads += 1
+
+
+def _endless() -> Iterator[Record]:
+    for number in count():
+        yield from (each._replace(topic="sensors") for each in observations(SERIES, range(number, number + 1)))
+
+
+def _resident(pid: int) -> int:
+    with suppress(OSError):
+        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    return 0
