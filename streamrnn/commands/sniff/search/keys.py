@@ -8,23 +8,20 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from streamrnn.commands.sniff.search.numbers import has_measure
+from streamrnn.commands.sniff.search.categories import are_measures, distinguishing, is_key
 from streamrnn.commands.sniff.search.table import Column, ObservationRow, number_in, write_path
 from streamrnn.commands.sniff.search.words import (
     STATES,
     TAGS,
     is_duration,
-    is_identifier,
     key_score,
     last_step,
     words_of,
 )
 from streamrnn.formats import usable_name
-from streamrnn.mapping.paths import MEMBER_INDEX, named_pair
+from streamrnn.mapping.paths import named_pair
 
 _OWN = "record:key"
-_MOST_FURTHER = 4
-"""Members that are added to the key where it does not tell all series apart."""
 _COLUMN = re.compile(r"c\d+|\[\d+\]")
 """A column without a name."""
 SURE, _SURER = 60, 85
@@ -82,7 +79,7 @@ def find_key(
     free = {path: column for path, column in columns.items() if path not in taken and not _is_within(path, tags)}
     moments = [None if time is None else f"{time}/{name}" for time, name in zip(times, label or times, strict=True)]
     paths += _measured(paths, columns, rows, used) or _splitting(paths, columns, used)
-    more = _distinguishing(_keys(paths, columns, rows, own), free, rows, moments)
+    more = distinguishing(_keys(paths, columns, rows, own), free, rows, moments)
     paths = [*(paths or ([_OWN] if own and more else [])), *more]
     keys = _keys(paths, columns, rows, own)
     if not paths and not own:
@@ -121,7 +118,7 @@ def _measured(
         if (last_step(path).lower() in _MEASUREMENTS[:5] or path.lower().endswith(("metric.type", "metric.name")))
         and path not in (*used, *paths)
         and len(column.present) >= 0.9 * len(rows)
-        and all(type(value) is str and _is_key(value) for value in column.present)
+        and all(type(value) is str and is_key(value) for value in column.present)
     ][:1]
 
 
@@ -175,9 +172,9 @@ def _counts_records(values: Sequence[Any], rows: Sequence[ObservationRow]) -> bo
 def _score(column: Column, rows: Sequence[ObservationRow]) -> float:
     """Return how likely a column is the key; 0 if it cannot be."""
     values = column.present
-    if not values or len(values) < 0.9 * len(rows) or not all(_is_key(value) for value in values):
+    if not values or len(values) < 0.9 * len(rows) or not all(is_key(value) for value in values):
         return 0
-    if is_duration(column.path) or _is_measured(values):
+    if is_duration(column.path) or are_measures(values):
         return 0
     if len(values) > 3 and _counts_records(values, rows):
         return 0
@@ -194,16 +191,12 @@ def _score(column: Column, rows: Sequence[ObservationRow]) -> float:
     return (score or 10.0) - 2 * column.path.count(".") - 5 * (type(values[0]) is int) + 8 * (distinct > 1)
 
 
-def _is_key(value: Any) -> bool:
-    return type(value) is int or (type(value) is str and usable_name(value) and len(value) <= 100)
-
-
 def _tags(rows: Sequence[ObservationRow]) -> str:
     """Return the name of an object of at least two texts, such as `tags`, that names the series; empty if none."""
     for name in (*TAGS, *(each.title() for each in TAGS)):
         found = [_tags_of(row.part.get(name)) for row in rows[:200] if type(row.part) is dict]
         objects = [each for each in found if type(each) is dict and each]
-        texts = all(type(v) is str and _is_key(v) for each in objects for v in each.values())
+        texts = all(type(v) is str and is_key(v) for each in objects for v in each.values())
         if objects and len(objects) >= 0.9 * len(found) and texts:
             names = {tag for each in objects for tag in each}
             if len(names) > 1 or name != "attributes":
@@ -253,70 +246,6 @@ def _member_of_key(rows: Sequence[ObservationRow]) -> str:
             return ""
         found.update(document)
     return f"record:key.{found.pop()}" if len(found) == 1 else ""
-
-
-def _distinguishing(
-    keys: Sequence[str],
-    columns: Mapping[str, Column],
-    rows: Sequence[ObservationRow],
-    times: Sequence[str | None],
-) -> list[str]:
-    """Return further members of the key, of some columns, without which keys have several values at a time."""
-    before = _clashes(keys, times, rows)
-    categories = [column for column in columns.values() if _is_category(column, rows)]
-    categories.sort(key=lambda each: -key_score(each.path))
-    chosen: list[str] = []
-    left = before
-    while left > before * 0.05 and len(chosen) < _MOST_FURTHER:
-        longer = {
-            column.path: [f"{key}/{value}" for key, value in zip(keys, column.values, strict=True)]
-            for column in categories
-            if column.path not in chosen
-        }
-        clashes = {
-            path: _clashes(each, times, rows) for path, each in longer.items() if len(set(each)) < 0.9 * len(rows)
-        }
-        enough = next((path for path, count in clashes.items() if count <= before * 0.05), None)
-        best = enough or min(clashes, key=lambda path: clashes[path], default="")
-        if not best or clashes[best] >= left:
-            return []
-        chosen.append(best)
-        keys, left = longer[best], clashes[best]
-    return chosen
-
-
-def _is_category(column: Column, rows: Sequence[ObservationRow]) -> bool:
-    values = column.present
-    if len(values) < len(rows) or not all(map(_is_key, values)) or _is_measured(values):
-        return False
-    if not 1 < len(set(values)) <= max(2, len(rows) // 2):
-        return False
-    named = key_score(column.path) > 0 or is_identifier(column.path) or column.path == MEMBER_INDEX
-    return named or all(type(value) is str for value in values) or _numbers_elements(values, rows)
-
-
-def _is_measured(values: Sequence[Any]) -> bool:
-    """Return whether texts are decimal numbers, or numbers with a unit that is known, and so name nothing."""
-    return all(type(value) is str and has_measure(value) for value in values)
-
-
-def _numbers_elements(values: Sequence[Any], rows: Sequence[ObservationRow]) -> bool:
-    """Return whether the elements of every record's list have the same numbers, each once."""
-    lists: dict[int, list[Any]] = {}
-    for value, row in zip(values, rows, strict=True):
-        lists.setdefault(id(row.record), []).append(value)
-    first = next(iter(lists.values()))
-    return len(lists) > 2 and len(set(first)) == len(first) > 1 and all(each == first for each in lists.values())
-
-
-def _clashes(keys: Sequence[str], times: Sequence[str | None], rows: Sequence[ObservationRow]) -> int:
-    """Return how many rows have the key, the time and the members of an earlier one, in neighbourhood or not."""
-    seen = Counter(
-        (key, time, tuple(sorted(row.part)) if type(row.part) is dict else ())
-        for key, time, row in zip(keys, times, rows, strict=True)
-        if time is not None
-    )
-    return sum(count - 1 for count in seen.values())
 
 
 def _keys(
