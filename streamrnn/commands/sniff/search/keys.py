@@ -16,14 +16,17 @@ from streamrnn.commands.sniff.search.words import (
     is_duration,
     key_score,
     last_step,
+    time_score,
     words_of,
 )
 from streamrnn.formats import usable_name
-from streamrnn.mapping.paths import named_pair
+from streamrnn.mapping.paths import MEMBER_INDEX, named_pair
 
 _OWN = "record:key"
 _COLUMN = re.compile(r"c\d+|\[\d+\]")
 """A column without a name."""
+_CERTAIN = 100
+"""Score of a member that is surely the key, and varies."""
 SURE, _SURER = 60, 85
 """Score of a name from which a member is the key: where the records have no key or one and the same, and otherwise."""
 
@@ -65,6 +68,8 @@ def find_key(
     candidates.sort(key=lambda each: -each[1])
     paths = _tag_paths(tags, rows)
     own = _own_keys(rows)
+    if paths and candidates and candidates[0][1] > _CERTAIN and len(set(_keys(paths, columns, rows, own))) == 1:
+        paths = []  # tags that are the same everywhere tell less than the name of a device
     if tags and (head := next((p for p, _ in candidates if last_step(p).lower() in _MEASUREMENTS), None)):
         paths.insert(0, head)
     if not paths:
@@ -74,6 +79,7 @@ def find_key(
             paths = [best[0]]
     if not paths and own and (inner := _member_of_key(rows)):
         paths = [inner]
+    paths += _varying(paths, candidates, columns)
     doubts: list[str] = []
     taken = {*used, *paths}
     free = {path: column for path, column in columns.items() if path not in taken and not _is_within(path, tags)}
@@ -82,6 +88,7 @@ def find_key(
     more = distinguishing(_keys(paths, columns, rows, own), free, rows, moments)
     paths = [*(paths or ([_OWN] if own and more else [])), *more]
     keys = _keys(paths, columns, rows, own)
+    doubts += _computed_times(more, columns)
     if not paths and not own:
         doubts.append("no member names a device or the like, and the records have no key: all share the topic's name")
         paths = ["record:topic"]
@@ -91,6 +98,36 @@ def find_key(
     if not paths:
         words = f"the record's own key: {words}"
     return KeyChoice(tuple(paths), keys, words if shown else "", tuple(doubts))
+
+
+def _varying(paths: Sequence[str], candidates: Sequence[tuple[str, float]], columns: Mapping[str, Column]) -> list[str]:
+    """Return another member that is usually a key, where the one that was chosen is the same everywhere."""
+    if len(paths) != 1 or paths[0] not in columns or len(set(columns[paths[0]].present)) > 1:
+        return []
+    return [
+        path
+        for path, _ in candidates
+        if path not in paths
+        and key_score(path) >= _USUAL
+        and 1 < len(set(columns[path].present)) <= len(columns[path].present) / 3
+    ][:1]
+
+
+def _computed_times(more: Sequence[str], columns: Mapping[str, Column]) -> list[str]:
+    """Return a doubt about numbered elements of a list that share a time, beside the interval between them."""
+    numbered = next((path for path in more if last_step(path).lower() in _PLACES or path == MEMBER_INDEX), None)
+    steps = [path for path in columns if is_duration(path)]
+    if numbered is None or not steps:
+        return []
+    return [
+        f"the elements with one time are told apart by `{numbered}`, each as a series of its own: if they follow each "
+        f"other by `{steps[0]}`, as those of a load profile do, their times must be written before streamrnn reads them"
+    ]
+
+
+_PLACES = frozenset(("position", "index", "idx", "pos", "nr", "no", "number"))
+_USUAL = 70
+"""Score of a name that is usually that of a key."""
 
 
 def _tag_paths(tags: str, rows: Sequence[ObservationRow]) -> list[str]:
@@ -180,8 +217,10 @@ def _score(column: Column, rows: Sequence[ObservationRow]) -> float:
         return 0
     distinct = len(set(map(str, values)))
     score = float(key_score(column.path))
-    if len(values) > 3 and distinct == len(values) and (score < 100 or last_step(column.path).lower() == "id"):
+    if _names_records(column, rows) and (score < 100 or last_step(column.path).lower() in ("id", "mrid")):
         return 0  # of a message
+    if not score and time_score(column.path) >= SURE:
+        return 0
     if score < SURE and all(number_in(value) is not None for value in values):
         return 0
     if not score and distinct == 1 and _COLUMN.fullmatch(column.path):
@@ -189,6 +228,13 @@ def _score(column: Column, rows: Sequence[ObservationRow]) -> float:
     if not score and (distinct == 1 or distinct > len(values) / 2 or STATES.intersection(words_of(column.path))):
         return 0
     return (score or 10.0) - 2 * column.path.count(".") - 5 * (type(values[0]) is int) + 8 * (distinct > 1)
+
+
+def _names_records(column: Column, rows: Sequence[ObservationRow]) -> bool:
+    """Return whether each of several records has a value of its own, in all its rows."""
+    values = [None if value is None else str(value) for value in column.values]
+    pairs = {(id(row.record), value) for row, value in zip(rows, values, strict=True) if value is not None}
+    return len(pairs) > 3 and len(pairs) == len({record for record, _ in pairs}) == len({value for _, value in pairs})
 
 
 def _tags(rows: Sequence[ObservationRow]) -> str:

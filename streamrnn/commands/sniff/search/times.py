@@ -7,7 +7,7 @@ from datetime import datetime
 from itertools import pairwise
 from typing import Any, NamedTuple
 
-from streamrnn.commands.sniff.search.patterns import find_pattern
+from streamrnn.commands.sniff.search.patterns import find_compact, find_pattern
 from streamrnn.commands.sniff.search.table import Column, ObservationRow
 from streamrnn.commands.sniff.search.time_doubts import (
     CLOCK,
@@ -34,8 +34,10 @@ _UNNAMED = 25
 _FEW = 8
 _DAY_ALONE = re.compile(r"\d{1,2}[./-]\d{1,2}[./-]\d{4}|\d{4}[./-]\d{1,2}[./-]\d{1,2}")
 _GLUED_CLOCK, _GLUED_DAY = re.compile(r"[0-2]\d[0-5]\d[0-5]\d"), re.compile(r"(?:19|20)\d{6}")
-_DATED = re.compile(r"\s*(?:\d{4}-\d{2}-\d{2}|\d{4}/\d{2}/\d{2}|\d{1,2}([./])\d{1,2}\1\d{4})[T ,]+\d{1,2}:\d{2}")
-_YEAR = re.compile(r"(?:1[89]|20)\d{2}")
+_DATED = re.compile(
+    r"\s*(?:20\d{6}-\d{2}:\d{2}:|"
+    r"(?:\d{4}-\d{2}-\d{2}|\d{4}/\d{2}/\d{2}|\d{1,2}([./])\d{1,2}\1\d{4})[T ,]+\d{1,2}:\d{2})"
+)
 _NUMERIC = re.compile(r"[+-]?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?")
 
 
@@ -117,18 +119,13 @@ def _candidate(column: Column, rows: Sequence[ObservationRow], *, preferred: boo
         if not all(_is_dated(column.values[index]) for index in tried):
             return None
         name = _UNNAMED
-    formats: tuple[str, ...] = ()
-    doubts: tuple[str, ...] = ()
-    reader = TimeReader(TimeRule())
-    if numeric and name and all(type(column.values[i]) is str and _YEAR.fullmatch(column.values[i]) for i in tried):
-        formats, numeric, reader = ("%Y",), False, TimeReader(TimeRule(format=("%Y",)))
-    times = [_read(reader, column.values[index]) for index in tried]
+    values = [column.values[index] for index in tried]
+    compact = find_compact(values) if numeric and name else ""
+    numeric = numeric and not compact
+    formats, doubts, times = _texts(values, compact) if not numeric else ((), (), [])
+    reader = TimeReader(TimeRule(format=formats))
+    times = times or [_read(reader, value) for value in values]
     least = 0.9 if name < 100 else 0.3
-    if not numeric and _share(times) < 0.9:
-        formats, doubts = find_pattern([str(column.values[index]) for index in tried])
-        if formats:
-            reader = TimeReader(TimeRule(format=formats))
-            times = [_read(reader, column.values[index]) for index in tried]
     if numeric:
         least = 0.9
         if not all(time is None or _FIRST <= time < _LAST for time in times):
@@ -141,6 +138,25 @@ def _candidate(column: Column, rows: Sequence[ObservationRow], *, preferred: boo
     )
     every: list[int | None] = [None if value is None else _read(reader, value) for value in column.values]
     return TimeCandidate(column, score, reader.unit or "" if numeric else "", formats, every, doubts)
+
+
+def _texts(values: Sequence[Any], compact: str) -> tuple[tuple[str, ...], tuple[str, ...], list[int | None]]:
+    """Return the patterns of times that are text, or digits of a pattern that is known, with doubts and the times."""
+    usual = TimeReader(TimeRule())
+    times = [_read(usual, value) for value in values]
+    texts = all(type(value) is str for value in values)
+    if (not compact or (texts and len(compact) in _UNDERSTOOD)) and _share(times) >= _MOST:
+        return (), (), times
+    formats, doubts = ((compact,), ()) if compact else find_pattern([str(value) for value in values])
+    if not formats:
+        return (), (), times
+    reader = TimeReader(TimeRule(format=formats))
+    return formats, doubts, [_read(reader, value) for value in values]
+
+
+_MOST = 0.9
+_UNDERSTOOD = (len("%Y%m%d"), len("%Y%m%d%H%M%S"))
+"""Lengths of patterns of digits that are dates without a pattern, too."""
 
 
 def _read(reader: TimeReader, value: Any) -> int | None:
