@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from streamrnn.commands.sniff.search.numbers import has_measure
-from streamrnn.commands.sniff.search.table import Column, ObservationRow
+from streamrnn.commands.sniff.search.table import Column, ObservationRow, is_row, is_tuple, number_in
 from streamrnn.commands.sniff.search.words import STATES, is_identifier, key_score, last_step, time_score, words_of
 from streamrnn.formats import usable_name
 from streamrnn.mapping.paths import MEMBER_INDEX
@@ -17,6 +17,34 @@ _MOST_FURTHER = 4
 def is_key(value: Any) -> bool:
     """Return whether a value can be a key, or part of one."""
     return type(value) is int or (type(value) is str and usable_name(value) and len(value) <= 100)
+
+
+def recurring_elements(columns: Mapping[str, Column], rows: Sequence[ObservationRow], *, have_own: bool) -> list[str]:
+    """Return the elements of lists of different things that recur: texts, or a number where there is one text at most.
+
+    Such are the names of channel and instrument in the messages of exchanges, or the number of a channel.
+    """
+    around = rows[0].around
+    root = around.documents[-1] if around else rows[0].part
+    if not is_tuple(root) or is_row(root):
+        return []
+    places = [f"{'$.' if around else ''}[{place}]" for place in range(len(root))]
+    recurring = {
+        path: set(map(type, columns[path].values))
+        for path in places
+        if path in columns and len(set(map(str, columns[path].values))) <= max(1, len(rows) // 4)
+    }
+    texts = [path for path, kinds in recurring.items() if kinds == {str} and not _is_number_text(columns[path])]
+    numbers = [path for path, kinds in recurring.items() if kinds == {int}][:1] if len(texts) < _NAMED else []
+    return [*numbers, *texts] if texts or not have_own else []
+
+
+_NAMED = 2
+"""Texts from which a list names what it is about."""
+
+
+def _is_number_text(column: Column) -> bool:
+    return all(number_in(value) is not None for value in column.present)
 
 
 def distinguishing(

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from streamrnn.commands.sniff.search.categories import are_measures, distinguishing, is_key
+from streamrnn.commands.sniff.search.categories import are_measures, distinguishing, is_key, recurring_elements
 from streamrnn.commands.sniff.search.table import Column, ObservationRow, number_in, write_path
 from streamrnn.commands.sniff.search.words import (
     STATES,
@@ -72,6 +72,8 @@ def find_key(
         paths = []  # tags that are the same everywhere tell less than the name of a device
     if tags and (head := next((p for p, _ in candidates if last_step(p).lower() in _MEASUREMENTS), None)):
         paths.insert(0, head)
+    if not paths and not (candidates and candidates[0][1] >= SURE):
+        paths = recurring_elements(columns, rows, have_own=bool(own))
     if not paths:
         best = next((each for each in candidates if not (own and _says_little(columns[each[0]]))), None)
         least = _SURER if len(set(own)) > 1 else SURE

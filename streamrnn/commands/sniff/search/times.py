@@ -205,8 +205,31 @@ def _is_steady(times: Sequence[int]) -> bool:
     return len(times) >= _FEW and step >= 1000 * _FEW and count >= 0.9 * len(times)
 
 
+_CALENDAR = (("year", "%Y"), ("month", "%m"), ("day", "%d"), ("hour", "%H"), ("minute", "%M"), ("second", "%S"))
+"""Columns of tables, from the year on, each with its pattern."""
+
+
+def _calendar_columns(columns: Mapping[str, Column]) -> TimeChoice | None:
+    """Return the time that stands in columns called year, month, day and so on; None if there are no such columns."""
+    named = {path.lower(): each for path, each in columns.items()}
+    parts = [(named[name], pattern) for name, pattern in _CALENDAR if name in named]
+    if [pattern for _, pattern in parts] != [pattern for _, pattern in _CALENDAR[: len(parts)]] or len(parts) < 3:
+        return None
+    texts = [" ".join(map(str, cells)) for cells in zip(*(column.values for column, _ in parts), strict=True)]
+    pattern = " ".join(pattern for _, pattern in parts)
+    reader = TimeReader(TimeRule(format=(pattern,)))
+    times = [_read(reader, text) for text in texts]
+    if _share(times) < _MOST:
+        return None
+    doubt = f"times such as {texts[0]!r} have no offset and are read as UTC: if they are local, set input.time.zone"
+    names = tuple(column.name for column, _ in parts)
+    return TimeChoice((), "", (pattern,), f"such as {texts[0]}", (doubt,), times, names)
+
+
 def _date_and_clock(columns: Mapping[str, Column], rows: Sequence[ObservationRow]) -> TimeChoice | None:
     """Return the time that stands in two columns of a table, None if there are no such columns."""
+    if (parts := _calendar_columns(columns)) is not None:
+        return parts
     clocks = [each for each in columns.values() if each.present and have_form(each, CLOCK, _GLUED_CLOCK)]
     days = [each for each in columns.values() if each.present and have_form(each, _DAY_ALONE, _GLUED_DAY)]
     if not clocks or not days:

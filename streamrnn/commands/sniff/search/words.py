@@ -147,7 +147,7 @@ _ID_NAMES = frozenset(
     fillvalue message_count missing_value month nanos no nodatavalue nodata nr ns number packet port
     rec_id record row tst type xid xoffset year
     elevation exit_code exit_status generationtime_ms http_code http_status in_if out_if port_dst port_src dst_port
-    http_status_code position ram_size
+    http_status_code position ram_size table
     response_code responsecode src_port status_code statuscode tz_offset vmid
 """),
         "",
