@@ -12,7 +12,7 @@ from streamrnn.records import Record
 LENGTH = 1_000_000
 MOST = 0.05
 """Seconds of processor time for one line."""
-PARTS = ["a=b ", "a=1 ", "1", "a", "::", "x::", "a_", "e1", "1.1", "a:1|", "a,b=c", '\\"', "a=\\", "a=b&", "a{", "a;b=c"]
+PARTS = ["a=b ", "a=1 ", "1", "a", "::", "x::", "a_", "e1", "1.1", "a:1|", "a,b=c", '\\"', "a=\\", "a=b&", "a{", "a;b="]
 
 
 def seconds(function: object, *arguments: object) -> float:

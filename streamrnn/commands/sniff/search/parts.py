@@ -51,7 +51,7 @@ def _most(documents: Sequence[object], search: Any, ending: str) -> str:
     counts: dict[tuple[Step, ...], int] = defaultdict(int)
     for document in documents:
         for steps, _ in search(document):
-            counts[steps] += 1
+            counts[steps] += "" not in steps  # a member without a name has no path
     best = max(counts, key=counts.__getitem__, default=None)
     return write_path(best) + ending if best is not None and counts[best] >= 0.5 * len(documents) else ""
 
@@ -129,7 +129,7 @@ def _find_list(documents: Sequence[object]) -> str:
     outside = _measures(documents)
     best, most = "", 0.0
     for steps, counts in found.items():
-        if any(step in ENVELOPES for step in steps) or len(counts) < 0.5 * len(documents):
+        if "" in steps or any(step in ENVELOPES for step in steps) or len(counts) < 0.5 * len(documents):
             continue
         is_usual = str(steps[-1]).lower() in LISTS
         if outside and not (outside <= 1 and (is_usual or _has_more(documents, steps))):
