@@ -248,11 +248,11 @@ SIBLINGS_OF_PRODUCTS: dict[str, Sibling] = {
             lambda n: {
                 "now": S + n,
                 "messages": 1000 + n * 7,
-                "aircraft": [{"hex": f"4ca{k}f", "gs": 400.5 + n, "alt_baro": 9000} for k in (0, 1)],
+                "traffic": [{"hex": f"4ca{k}f", "gs": 400.5 + n, "alt_baro": 9000} for k in (0, 1)],
             }
         ),
         [("4ca0f", T, "gs", 400.5), ("4ca1f", T + 1000, "gs", 401.5)],
-        doubt="`messages` beside `aircraft[*]`",
+        doubt="`messages` beside `traffic[*]`",
         key=None,
     ),
     "stops that are still to come": Sibling(
@@ -331,7 +331,7 @@ SIBLINGS_OF_PRODUCTS: dict[str, Sibling] = {
                     "x": 20.5 + n,
                 }
             ),
-            [("own", T - offset, "x", 20.5)],
+            [("own", T - offset + n * step * 1000, "x", 20.5 + n) for n in (0, 1)],
             absent=("time",),
         )
         for name, step, pattern, number, offset in (
