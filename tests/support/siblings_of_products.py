@@ -176,7 +176,7 @@ SIBLINGS_OF_PRODUCTS: dict[str, Sibling] = {
         ),
         [],
         absent=("position",),
-        doubt="told apart by `position`, each as a series of its own: if they follow each other by `Period.resolution`",
+        doubt="differ by `position`, each as a series of its own: if they follow each other by `Period.resolution`",
         key=None,
     ),
     "prices of Nord Pool": Sibling(
@@ -248,7 +248,7 @@ SIBLINGS_OF_PRODUCTS: dict[str, Sibling] = {
             lambda n: {
                 "now": S + n,
                 "messages": 1000 + n * 7,
-                "traffic": [{"hex": f"4ca{k}f", "gs": 400.5 + n, "alt_baro": 9000} for k in (0, 1)],
+                "traffic": [{"hex": f"4ca{k}f", "gs": 400.5 + n, "alt_baro": 9000 + n} for k in (0, 1)],
             }
         ),
         [("4ca0f", T, "gs", 400.5), ("4ca1f", T + 1000, "gs", 401.5)],

@@ -122,7 +122,7 @@ def _computed_times(more: Sequence[str], columns: Mapping[str, Column]) -> list[
     if numbered is None or not steps:
         return []
     return [
-        f"the elements with one time are told apart by `{numbered}`, each as a series of its own: if they follow each "
+        f"the elements with one time differ by `{numbered}`, each as a series of its own: if they follow each "
         f"other by `{steps[0]}`, as those of a load profile do, their times must be written before streamrnn reads them"
     ]
 
