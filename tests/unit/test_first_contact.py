@@ -240,7 +240,7 @@ def test_a_sample_of_a_log_with_gaps() -> None:
     ],
 )
 def test_a_file_is_lines_or_one_value(tmp_path: Path, file: str, content: bytes, values: list[bytes]) -> None:
-    """Lines of JSON and of text are records, and so are the elements of a list; an object over several lines and binary content are one."""
+    """Lines and elements of a list are records; an object over several lines and binary content are one."""
     path = tmp_path / file
     path.write_bytes(content)
     sample = read_path(path, 100)
