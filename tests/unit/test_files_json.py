@@ -93,3 +93,11 @@ def test_an_annotated_export_of_influx_is_long(tmp_path: Path) -> None:
     path.write_text(head + ",result,table,_time,_value,_field,host\r\n" + "\r\n".join(rows))
     expected = [(f"h{n // 10}", T + n % 10 * 60_000, "usage", 20.5 + n) for n in range(20)]
     assert proposed(path, tmp_path) == expected
+
+
+def test_a_value_with_a_code_of_its_quality_is_no_decimal_number(tmp_path: Path) -> None:
+    """NOAA's `+0200,1` is 20.0 degrees that passed a check, not 200.1: there is nothing to read, and no wrong value."""
+    path = tmp_path / "isd.csv"
+    rows = [f'"72530","2024-03-01T{n % 24:02d}:00:00","+0{200 + n},1","10135,1"' for n in range(20)]
+    path.write_text('"STATION","DATE","TMP","SLP"\n' + "\n".join(rows) + "\n")
+    assert "the sample has no observation that can be used" in propose(read_path(path, 100).records).doubts
