@@ -11,6 +11,7 @@ from streamrnn.formats.csv import column_path, joined_name
 from streamrnn.log.files import LinesFile
 from streamrnn.log.files.columns import CsvMapping, find_csv, list_columns
 from streamrnn.log.files.dialect import CsvOptions
+from streamrnn.log.files.json import JsonFile
 from streamrnn.log.files.table import ARROW, TABLES, TableFile, stem
 from streamrnn.mapping.conditions import parse_condition
 from streamrnn.mapping.fields import is_pattern
@@ -68,15 +69,16 @@ def open_input(settings: Settings, path: Path, number: int, *, sort: bool = Fals
     source: Source
     if kind in LINES or (kind == ".txt" and read.format not in ("json", "csv")):
         source = LinesFile(path)
+    elif kind == ".json":
+        source = JsonFile(path)
     elif kind in TABLES or (kind in ARROW and path.suffix != ".gz"):
         table = _arrow(path, read) if kind in ARROW else _csv(path, read)
         _check_columns(table, read)
         settings = _for_table(settings, table)
         source = table.with_repeated_hours(_Owners(settings))
     else:
-        allowed = ", ".join((*TABLES, *LINES, *ARROW))
-        lines = "; an array of JSON becomes lines by: jq -c '.[]'" if kind == ".json" else ""
-        raise InputError(f"{path} is of an unknown kind; allowed are {allowed}, and text with .gz behind it{lines}")
+        allowed = ", ".join((*TABLES, *LINES, ".json", *ARROW))
+        raise InputError(f"{path} is of an unknown kind; allowed are {allowed}, and text with .gz behind it")
     topic = read.topics[0] if read.topics else stem(path)
     count = sum(1 for _ in source.records(number))
     return InputFile(path, TopicPartition(topic, number), count, source, settings, sort)

@@ -47,6 +47,7 @@ LARGEST_EXPANDED = 2 * 1024 * 1024
 """... and in bytes: what takes longer to parse than a record may take."""
 MOST_OBSERVATIONS = 10_000
 """Largest number of observations of one record."""
+_MOST_KEYS = 10_000
 NO_OBSERVATION = "no_observation"
 FILTERED = "filtered"
 
@@ -80,6 +81,8 @@ class RecordDecoder:
         self._key_format, own = keys, partial(read_key, schemas=keys)
         self._time = TimeReader(rules.times)
         self._times = [(path, getter(path, own)) for path in layout.time]
+        self._known_keys: set[str] = set()
+        """Keys that were met, which need not be checked again."""
         self._keys = [(path, None if path.endswith("*") else getter(path, own)) for path in layout.key]
         used = (*layout.key, *layout.time)
         self._fields = FieldReader(layout.fields, NumberReader(rules.numbers), used=used, read_key=own)
@@ -240,7 +243,9 @@ class RecordDecoder:
             return record_key(record, self._key_format)
         if len(self._keys) == 1 and (get := self._keys[0][1]) is not None:
             value = get(part, around, record)
-            return parse_key(value) if value is not None else self._no_key(self._keys[0][0], part)
+            if type(value) is str and value in self._known_keys:
+                return value
+            return self._new_key(value) if value is not None else self._no_key(self._keys[0][0], part)
         texts = []
         for path, get in self._keys:
             if get is None:
@@ -251,6 +256,14 @@ class RecordDecoder:
                 value = get(part, around, record)
                 texts.append(key_part(parse_key(value)) if value is not None else self._no_key(path, part))
         return parse_key("/".join(filter(None, texts)))
+
+    def _new_key(self, value: Any) -> str:
+        """Return a key that was not met before, or not lately."""
+        key = parse_key(value)
+        if len(self._known_keys) >= _MOST_KEYS:
+            self._known_keys.clear()
+        self._known_keys.add(key)
+        return key
 
     def _no_key(self, path: str, part: Any) -> str:
         raise RecordError("missing_key", lambda: f"no key at `{path}` (input.key); {present(part, path)}")

@@ -51,6 +51,8 @@ class NumberReader:
         self._missing_texts = frozenset(each.lower() for each in rule.missing if isinstance(each, str))
         self.plain = all(isinstance(each, str) for each in rule.missing)
         """Whether no number stands for a missing value."""
+        self._quick = rule.text and rule.decimal == "." and not any(map(_NUMBER.fullmatch, self._missing_texts))
+        """Whether text that is a number in the usual notation means nothing else."""
         self._missing_numbers = frozenset(float(each) for each in rule.missing if not isinstance(each, str))
 
     def read(self, name: str, value: Any, *, named: bool) -> float | None:
@@ -83,7 +85,8 @@ class NumberReader:
         """Return the number in a value of another type; None if there is none."""
         kind = type(value)
         if kind is str:
-            return self._text(value)
+            quick = self._quick and len(value) <= _LONGEST and _NUMBER.fullmatch(value)
+            return float(value) if quick else self._text(value)
         if kind is bool:
             return float(value) if self._rule.booleans else None
         if kind is Decimal:

@@ -30,6 +30,10 @@ _MAIL = re.compile(rf"(?:[A-Z][a-z]+, ?)?\d{{1,2}}[ -]{_MONTH}[ -]\d{{4}} {_CLOC
 _CTIME = re.compile(rf"[A-Z][a-z]{{2}} {_MONTH} {{1,2}}\d{{1,2}} {_CLOCK}(?: {_ZONE})? \d{{4}}")
 _COMMON_LOG = re.compile(rf"\d{{2}}/{_MONTH}/\d{{4}}:{_CLOCK}(?: {_ZONE})?")
 _ISO_EXTRAS = re.compile(r"(?:\[[A-Za-z0-9_+/-]+\]| ?(?:UTC|GMT|[zZ]))$")
+_ZONE_NAME = re.compile(r"(?<=[+-]\d{4}) [A-Z]{1,5}(?: m=[+-]\d{1,20}\.\d{1,20})?$", re.ASCII)
+"""What Go writes behind the offset: a name of the zone, and a reading of the monotonic clock."""
+_METER = re.compile(r"(\d{12})([SW])", re.ASCII)
+"""Date and time of a smart meter (DSMR), with the letter of Central European summer or winter time."""
 _BEFORE_OFFSET = re.compile(r"(?<=\d) (?=[+-]\d{2}(?::?\d{2})?$)")
 _DIGITS = re.compile(r"(\d{4})(\d{2})(\d{2})(?:(\d{2})(\d{2})(\d{2}))?", re.ASCII)
 """Date and time without separators, none of which is a number of seconds or milliseconds from 1980 to 2199."""
@@ -80,7 +84,7 @@ class TimeReader:
         self._factor, self._divisor, _ = UNITS[unit or "ms"]
         self.first, self.last = 1, 0
         """First and last number that is allowed; none if the first is larger than the last."""
-        if unit:
+        if unit and not self._rule.format:
             self.first = self._rule.earliest * self._divisor // self._factor
             self.last = LAST_TIME * self._divisor // self._factor
 
@@ -104,6 +108,8 @@ class TimeReader:
 
     def _read(self, value: Any) -> int:
         try:
+            if type(value) is int and self._rule.format and (time := self._patterned(str(value))) is not None:
+                return time
             if type(value) is int or type(value) is float or type(value) is Decimal:
                 return self._number(value)
             time = self._text(value.strip()) if type(value) is str else self._other(value)
@@ -148,11 +154,8 @@ class TimeReader:
     def _text(self, text: str) -> int | None:
         if len(text) > _LONGEST:
             return None
-        for pattern in self._rule.format:
-            with suppress(ValueError):
-                return self._moment(datetime.strptime(text, pattern))
         if self._rule.format:
-            return None
+            return self._patterned(text)
         if text[4:5] == "-":  # the common case, without the patterns below
             with suppress(ValueError):
                 return self._moment(datetime.fromisoformat(text))
@@ -164,13 +167,25 @@ class TimeReader:
             return self._mail(text)
         if match := _JSON_DATE.fullmatch(text):
             return time if (time := int(match[1])) >= self._rule.earliest else None
+        if match := _METER.fullmatch(text):
+            zone = timezone(timedelta(hours=2 if match[2] == "S" else 1))
+            return self._moment(datetime.strptime(match[1], "%y%m%d%H%M%S").replace(tzinfo=zone))
         if _COMMON_LOG.fullmatch(text):
             day, _, rest = text.partition(":")
             return self._mail(f"{day.replace('/', ' ')} {rest}")
         return self._iso(text)
 
+    def _patterned(self, text: str) -> int | None:
+        """Read text by the first pattern that fits; None if there is none, or its time is out of range."""
+        for pattern in self._rule.format:
+            with suppress(ValueError):
+                time = self._moment(datetime.strptime(text, pattern))
+                return time if FIRST_TIME <= time <= LAST_TIME else None
+        return None
+
     def _iso(self, text: str) -> int:
         """Read ISO 8601, also with slashes, a space before the offset, a zone's name in brackets, or the hour 24."""
+        text = _ZONE_NAME.sub("", text)
         extra = _ISO_EXTRAS.search(text)
         if extra and extra[0].startswith("[") and "T" in text:
             text = text[: extra.start()]

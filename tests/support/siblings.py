@@ -952,10 +952,10 @@ SIBLINGS: dict[str, Sibling] = {
         absent=("data",),
     ),
     "time in an odd notation": Sibling(
-        each(lambda n: {"timestamp": f"2403011{n // 6}{n % 6}000W", "power": 20.5 + n % 5}),
+        each(lambda n: {"timestamp": f"240301/1{n // 6}{n % 6}000", "power": 20.5 + n % 5}),
         [("own", T, "power", 20.5)],
         absent=("timestamp",),
-        doubt="`timestamp`, such as '240301100000W', is no time that is understood",
+        doubt="`timestamp`, such as '240301/100000', is no time that is understood",
     ),
     "lines of Graphite": Sibling(
         each(lambda n: f"servers.web{n % 2}.cpu {n}.5 {S + n // 2 * 10}"),

@@ -233,14 +233,14 @@ def test_a_sample_of_a_log_with_gaps() -> None:
     [
         ("a.jsonl", b'{"a":1}\r\n\r\n{"a":2}\n', [b'{"a":1}', b'{"a":2}']),
         ("a.json", b'{"a":1}\n{"a":2}\n', [b'{"a":1}', b'{"a":2}']),
-        ("a.json", b'[\n {"a":1},\n {"a":2}\n]\n', [b'[\n {"a":1},\n {"a":2}\n]\n']),
+        ("a.json", b'[\n {"a":1},\n {"a":2}\n]\n', [b'{"a":1}', b'{"a":2}']),
         ("a.json", b'{\n "a": 1\n}\n', [b'{\n "a": 1\n}\n']),
         ("a.bin", b"\x00\x00\n\x01", [b"\x00\x00\n\x01"]),
         ("a", b"cpu,host=a v=1 1\ncpu,host=b v=1 1\n", [b"cpu,host=a v=1 1", b"cpu,host=b v=1 1"]),
     ],
 )
 def test_a_file_is_lines_or_one_value(tmp_path: Path, file: str, content: bytes, values: list[bytes]) -> None:
-    """Lines of JSON and of text are records; a document over several lines and binary content are one."""
+    """Lines and elements of a list are records; an object over several lines and binary content are one."""
     path = tmp_path / file
     path.write_bytes(content)
     sample = read_path(path, 100)

@@ -43,7 +43,9 @@ def read(value: Any, **rule: Any) -> int:
         ([2023, 11, 14, 22, 13, 20, 250_000_000], T + 250), ([2023, 11, 14, 22, 13], T - 20_000),
         (datetime(2023, 11, 14, 22, 13, 20), T), (datetime(2023, 11, 15, tzinfo=timezone(timedelta(hours=1))), None),
         (date(2023, 11, 14), parse_iso("2023-11-14")), ("2023-11-14T22:13:20Z/2023-11-14T23:13:20Z", T),
-        ("2023-11-14T22:13:20Z/PT1H", T), ("2023-11-14 22:13:20 - 2023-11-14 23:13:20", T),
+        ("2023-11-14 22:13:20 +0000 UTC", T), ("2023-11-14 23:13:20.25 +0100 CET m=+0.000012", T + 250),
+        ("231114231320W", T), ("231115001320S", T), ("2023-11-14T22:13:20Z/PT1H", T),
+        ("2023-11-14 22:13:20 - 2023-11-14 23:13:20", T),
     ],
 )  # fmt: skip
 def test_usual_forms(value: object, milliseconds: int | None) -> None:
@@ -86,6 +88,9 @@ def test_what_is_refused(value: object) -> None:
         ("0", {"earliest": parse_iso("1970-01-01"), "unit": "s"}, 0),
         (-86_400, {"earliest": parse_iso("1900-01-01"), "unit": "s"}, -86_400_000),
         (1_700_000_000_250, {"unit": "ms"}, T + 250),
+        (2023111422, {"format": ("%Y%m%d%H",)}, parse_iso("2023-11-14T22:00:00Z")),
+        (20231114221320, {"format": ("%Y%m%d%H%M%S",)}, T),
+        (1_700_000_000, {"format": ("%d/%m/%Y",)}, T),
     ],
 )
 def test_configured_forms(value: object, rule: dict[str, Any], milliseconds: int) -> None:

@@ -70,6 +70,8 @@ class Profile(NamedTuple):
     drops: dict[str, int]
     seasons: tuple[str, ...]
     """Those that fit the cadence."""
+    counters: tuple[str, ...] = ()
+    """Series, as key/field, that only rise."""
 
 
 def profile_of(decoder: Decoder, records: Sequence[Record]) -> Profile:
@@ -107,6 +109,7 @@ def profile_of(decoder: Decoder, records: Sequence[Record]) -> Profile:
         refusals=refusals,
         drops=dict(drops),
         seasons=tuple(name for seconds, name in _SEASONS if _fits(seconds, cadence)),
+        counters=tuple(f"{key}/{name}" for (key, name), values in series.items() if _only_rises(key, name, values)),
     )
 
 
@@ -148,6 +151,12 @@ def _fields(series: dict[tuple[str, str], list[tuple[int, float]]]) -> dict[str,
         whole = all(value.is_integer() for value in known)
         found[name] = FieldProfile(len(known), min(known), max(known), rising, whole)
     return found
+
+
+def _only_rises(key: str, name: str, values: Sequence[tuple[int, float]]) -> bool:
+    """Return whether a series is a counter, by its values in order of time."""
+    least = _FEW if COUNTED.intersection(words_of(f"{key}.{name}")) else _MANY
+    return len(values) >= least and _is_counter([value for _, value in sorted(values, key=lambda each: each[0])])
 
 
 def _is_counter(values: Sequence[float]) -> bool:

@@ -172,7 +172,13 @@ def _excluded(under: str, documents: Sequence[tuple[object, Record]]) -> Found:
                if any(number_in(value) is not None for value in column.present)}  # fmt: skip
     fields = FieldChoice(excluded=tuple(name for name in names if name in numeric), form=found.fields.form)
     fields = fields._replace(left_out=dict.fromkeys(fields.excluded, "an id or a time"))
-    return Found(key=key, fields=fields, doubts=tuple(_bytes_in_text([content for content, _ in inner])))
+    times = [
+        f"the event time is that of the change: if that of the row is meant, set input.time.from to {under}.{path}"
+        for path in found.time.paths[:1]
+        if not path.startswith("record:")
+    ]
+    doubts = (*times, *_bytes_in_text([content for content, _ in inner]))
+    return Found(key=key, fields=fields, doubts=doubts)
 
 
 def _inner_key(under: str, key: KeyChoice, keys: Sequence[object]) -> KeyChoice:
@@ -262,6 +268,7 @@ def _doubts(profile: Profile) -> list[str]:
             f"such as {_round_duration(2 * profile.cadence)}, makes a regular series of them"
         )
     counters = [name for name, each in profile.fields.items() if each.counter]
+    counters += [each for each in profile.counters if not profile.fields[each.rpartition("/")[2]].counter]
     if counters:
         doubts.append(
             f"{quoted_names(counters)} only rise{'s' * (len(counters) == 1)}: a counter, whose increase may be wanted"

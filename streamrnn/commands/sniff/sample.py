@@ -9,10 +9,11 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import NamedTuple
 
-from streamrnn.errors import InputError, LogError
+from streamrnn.errors import InputError, LogError, RecordError
 from streamrnn.formats.csv import numbered_columns
 from streamrnn.log import Log
 from streamrnn.log.files.dialect import CsvOptions, find_layout
+from streamrnn.log.files.json import has_json_lines, json_values
 from streamrnn.log.files.table import ARROW, TABLES
 from streamrnn.mapping.times import TimeRule
 from streamrnn.records import Record, TopicPartition
@@ -152,23 +153,20 @@ def read_stream(count: int) -> RecordSample:
 def _records(content: bytes, suffix: str, stem: str) -> Iterator[Record]:
     """Yield the records of a file's content; their key is the file's stem, as in `backtest`."""
     values: Iterable[bytes]
-    if suffix in LINES or (suffix in ("", ".json") and _has_lines(content)):
+    if suffix in LINES or (suffix in ("", ".json") and has_json_lines(content.removeprefix(b"\xef\xbb\xbf"))):
         values = (line.rstrip(b"\r") for line in content.removeprefix(b"\xef\xbb\xbf").split(b"\n"))
     else:
-        values = [content]
+        values = _elements(content) if suffix == ".json" else [content]
     for offset, value in enumerate(value for value in values if value.strip()):
         yield Record(stem, 0, offset, -1, stem.encode(), value)
 
 
-def _has_lines(content: bytes) -> bool:
-    """Return whether several lines each begin and end as a value of JSON does."""
-    if b"\0" in content[:1000]:
-        return False
-    lines = [line.strip() for line in content.removeprefix(b"\xef\xbb\xbf").split(b"\n", 20)[:20] if line.strip()]
-    whole = [line for line in lines if (line[:1], line[-1:]) in ((b"{", b"}"), (b"[", b"]"))]
-    if lines and lines[0][:1] in (b"{", b"["):
-        return len(whole) >= max(1, len(lines) - 1) and lines[0] in whole
-    return True
+def _elements(content: bytes) -> Iterable[bytes]:
+    """Return the values in a file of JSON; its content where it is none."""
+    try:
+        return list(json_values(content))
+    except RecordError:
+        return [content]
 
 
 def _unzipped(path: Path, content: bytes) -> bytes:

@@ -45,11 +45,12 @@ class OtlpFormat(Format):
             RecordError: invalid_otlp, invalid_json, too_large.
         """
         documents: list[object] = []
+        known: _Known = {}
         for count, found in enumerate(self._points(record.value or b"")):
             if isinstance(found, RecordError):
                 documents.append(found)
             else:
-                documents += _documents(*found)
+                documents += _documents(*found, known)
             if count >= MOST_DOCUMENTS:
                 raise too_many_documents(count + 1)
         return documents
@@ -70,13 +71,20 @@ class OtlpFormat(Format):
                 yield from json_points(entry)
 
 
-def _documents(metric: OtlpMetric, point: OtlpPoint) -> list[object]:
+_Known = dict[tuple[object, ...], tuple[OtlpMetric, str]]
+"""Names of series that a record has, by the metric's identity and the point's attributes; the metric is kept alive."""
+
+
+def _documents(metric: OtlpMetric, point: OtlpPoint, known: _Known) -> list[object]:
     """Return the document of a data point, if it has a value, and an error if a value is infinite."""
     fields = {name: value for name, value in point.fields if isfinite(value)}
     infinite = [name for name, value in point.fields if isinf(value)]
     if not fields and not infinite:
         return []
-    series = _series(metric, point.attributes)
+    place = (id(metric), *point.attributes.items())
+    if place not in known:
+        known[place] = (metric, _series(metric, point.attributes))
+    series = known[place][1]
     documents: list[object] = []
     if fields:
         document: dict[str, object] = {

@@ -198,9 +198,9 @@ def _text_sample(line: str) -> _Sample | None:
     name, body, value, time = parts.groups()
     short = len(line) <= _LONGEST_KNOWN_LINE
     labels = _known_labels(name, body) if short else _labels(name, body)
-    if labels is None or _number(value) is None:
+    if labels is None or (number := _number(value)) is None:
         return None
-    return labels, None if time is None else _time(time), value
+    return labels, None if time is None else _time(time), number
 
 
 def _labels(name: str | None, body: str | None) -> Mapping[str, str] | None:

@@ -21,19 +21,21 @@ _MOST_SCHEMAS = 10_000_000
 """Largest id that a schema registry is likely to have."""
 _SENML = {"bn", "bt", "bu", "bv", "bs", "bver", "n", "u", "v", "vs", "vb", "vd", "s", "t", "ut"}
 _SENML_VALUES = {"v", "vs", "vb", "vd", "s"}
-_INFLUX = re.compile(
+_INFLUX_START = re.compile(
     r"(?:[^\s,\\]|\\.)+(?:,(?:[^\s=,\\]|\\.)+=(?:[^\s,\\]|\\.)+)* "
     r'(?:[^\s=,\\"]|\\.)+=(?:"(?:[^"\\]|\\.)*"|[-+]?[\d.]+(?:[eE][-+]?\d+)?[iu]?|[tTfF]|true|false|True|False|TRUE|FALSE)'
-    r"(?:,[^\n]+)?(?: -?\d+)?\s*"
 )
+_INFLUX = re.compile(rf"{_INFLUX_START.pattern}(?:,[^\n]+)?(?: -?\d+)?\s*")
 _PROMETHEUS = re.compile(
     r"[a-zA-Z_:][\w:]*(?:\{[^}]*\})?\s+(?:[-+]?[\d.]+(?:[eE][-+]?\d+)?|NaN|[-+]?Inf)(?:\s+-?[\d.]+)?\s*(?:#.*)?"
 )
-GRAPHITE = re.compile(r"[^\s=,;{\[\"<]+(?:;[^\s=;]+=[^\s;]+)* [-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)? \d{9,10}")
+GRAPHITE = re.compile(r"[^\s=,;{\[\"<]+(?:;[^\s=;]+=[^\s;]+)* [-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)? \d{9,10}")
 """A line of Graphite: a path, a value and epoch seconds."""
-_NUMBER = re.compile(r"\s*[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?\s*")
+_NUMBER = re.compile(r"\s*[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?\s*")
 _PAIR = re.compile(r"[^\s=:;,|]+(?:=|::)[^\s=]|[A-Za-z][\w.-]*:[\d.+-]+\|")
 """How lines of names with values begin, such as those of FIX, Nagios and StatsD, which are no rows of a table."""
+_LONGEST = 4_000
+"""Characters of a line that are looked at."""
 _DELIMITERS = (";", "\t", ",", "|")
 
 
@@ -52,7 +54,7 @@ def detect_format(records: Sequence[Record]) -> str:
     if not votes:
         return UNKNOWN
     best = votes.most_common(1)[0][0]
-    texts = [line.decode(errors="replace").strip() for line in lines]
+    texts = [line.decode(errors="replace").strip()[:_LONGEST] for line in lines]
     if best == UNKNOWN and known_notation(texts) is None and _is_table(texts):
         return "csv"
     if best == UNKNOWN and len(votes) > 1:
@@ -203,15 +205,15 @@ def _is_sparkplug(document: dict[str, Any], record: Record | None) -> bool:
 
 def _text_kind(text: str) -> str:
     """Return the format of text that is not JSON; `unknown` for what may be the row of a table."""
-    lines = [line.strip("\r") for line in text.split("\n") if line.strip()][:50]
+    lines = [line.strip("\r")[:_LONGEST] for line in text.split("\n") if line.strip()][:50]
     if not lines:
         return UNKNOWN
-    if _NUMBER.fullmatch(text):
+    if len(text) < _LONGEST and _NUMBER.fullmatch(text):
         return "json"
     if any(line.startswith(("# HELP ", "# TYPE ")) for line in lines):
         return "prometheus"
     bare = [line for line in lines if not line.startswith("#")]
-    if bare and sum(_INFLUX.fullmatch(line) is not None for line in bare) >= 0.5 * len(bare):
+    if bare and sum(map(_is_influx, bare)) >= 0.5 * len(bare):
         return "influx"
     if bare and all(_PROMETHEUS.fullmatch(line) for line in bare) and any("{" in line for line in bare):
         return "prometheus"
@@ -219,6 +221,12 @@ def _text_kind(text: str) -> str:
         return "csv"
     printable = sum(char.isprintable() or char in "\r\n\t" for char in text[:1000])
     return UNKNOWN if printable >= 0.95 * len(text[:1000]) else _binary_kind(text.encode())
+
+
+def _is_influx(line: str) -> bool:
+    """Return whether a line, or the beginning of a long one, is of InfluxDB's line protocol."""
+    match = _INFLUX.fullmatch(line) if len(line) < _LONGEST else _INFLUX_START.match(line)
+    return match is not None
 
 
 def _is_table(lines: Sequence[str]) -> bool:

@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from streamrnn.commands.sniff.search.categories import undecided
 from streamrnn.commands.sniff.search.fields import FieldChoice, find_fields, long_format
 from streamrnn.commands.sniff.search.keys import KeyChoice, find_key
 from streamrnn.commands.sniff.search.numbers import find_form
@@ -83,11 +84,32 @@ def find_mapping(documents: Sequence[Document], *, table: bool = False) -> Found
     if pair := _side_by_side(rows):
         fields = FieldChoice(name=pair[0], value=pair[1])
     doubts = (
+        *_mixed(columns, rows, key, used, fields),
         *(() if pair else _columnar(rows)),
         *_unnamed(rows),
         *beside([document for document, _ in documents[:50]], observations),
     )
     return Found(observations, time, key, fields, (f"{flag} == true",) if flag else (), doubts)
+
+
+def _mixed(
+    columns: Mapping[str, Column],
+    rows: Sequence[ObservationRow],
+    key: KeyChoice,
+    used: Sequence[str],
+    fields: FieldChoice,
+) -> list[str]:
+    """Return a doubt about a member that may belong to the key."""
+    if fields.name or not key.keys:
+        return []
+    prefix = f"{fields.under}." if fields.under else ""
+    numbers = [
+        [number_in(value) for value in column.values]
+        for column in columns.values()
+        if column.name.removeprefix(prefix) in fields.only
+    ]
+    free = {path: each for path, each in columns.items() if path not in (*used, *key.paths, *fields.left_out)}
+    return undecided(free, rows, key.keys, numbers)
 
 
 def _member_names(observations: str, rows: Sequence[ObservationRow]) -> list[str]:

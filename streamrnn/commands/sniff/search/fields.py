@@ -3,24 +3,21 @@
 import re
 from collections.abc import Mapping, Sequence
 from glob import escape
-from itertools import pairwise
 from typing import Any, NamedTuple
 
-from streamrnn.commands.sniff.search.numbers import NumberForm, find_form, is_label, sentinels_in
+from streamrnn.commands.sniff.search.exclusions import DESCRIBES, are_epochs, why_no_field
+from streamrnn.commands.sniff.search.numbers import NumberForm, find_form, sentinels_in
 from streamrnn.commands.sniff.search.table import Column, number_in
 from streamrnn.commands.sniff.search.words import (
-    COUNTED,
     NAMES,
     PAYLOADS,
     PAYLOADS_SURE,
     SURE_NAMES,
     VALUES,
-    is_day_number,
     is_described,
     is_identifier,
     last_step,
     time_score,
-    words_of,
 )
 from streamrnn.mapping.fields import is_pattern
 from streamrnn.mapping.numbers import NumberReader, NumberRule
@@ -28,17 +25,11 @@ from streamrnn.mapping.paths import parse_path
 
 _MOST_LISTED = 30
 """Fields that are listed by name; more are selected by `*`."""
-_FEW = 8
-"""Values below which nothing is concluded from their course."""
-_MILLISECONDS = 1e11
 _NUMERIC_SHARE = 0.5
 _PLACE = re.compile(r"\[\d+\].*", re.DOTALL)
 """A field that is an element of a list, or is in one."""
 
 
-_DESCRIBES = "describes the message"
-_TIME_STAMPS = frozenset(("date", "datetime", "epoch", "timestamp"))
-"""Words of names whose large whole numbers are times."""
 _SWITCHES = NumberReader(NumberRule(booleans=True))
 
 
@@ -91,11 +82,11 @@ def find_fields(
     left_out = {
         path: reason
         for path, values in numeric.items()
-        if (reason := _why_not(columns[path], values, times=times, keys=keys, exchange=exchange))
+        if (reason := why_no_field(columns[path], values, times=times, keys=keys, exchange=exchange))
     }
     chosen = [path for path in numeric if path not in left_out]
     if not chosen:  # then what is beside a message's description is its content
-        chosen = [path for path, reason in left_out.items() if reason == _DESCRIBES and not is_identifier(path)]
+        chosen = [path for path, reason in left_out.items() if reason == DESCRIBES and not is_identifier(path)]
         left_out = {path: reason for path, reason in left_out.items() if path not in chosen}
     if not chosen:
         chosen = [path for path, each in columns.items() if path not in used and _is_switch(each)]
@@ -164,7 +155,7 @@ def long_format(
         for path, each in columns.items()
         if path not in (*used, value)
         and (numbers := _numbers(each, form))
-        and not (is_identifier(path) or is_described(path) or time_score(path) or _is_epoch(numbers))
+        and not (is_identifier(path) or is_described(path) or time_score(path) or are_epochs(numbers))
     ]
     if others:
         return None
@@ -191,92 +182,6 @@ def _names_fields(column: Column, name: str, rows: int) -> bool:
         return False
     distinct = len(set(values))
     return distinct <= max(4, len(values) // 2, 1) and (distinct > 1 or name in SURE_NAMES)
-
-
-def _is_epoch(numbers: Sequence[float | None]) -> bool:
-    known = [each for each in numbers if each is not None]
-    return bool(known) and all(
-        1e12 <= each < 4.2e12 or 1e15 <= each < 4.2e15 or 1e18 <= each < 4.2e18 for each in known
-    )
-
-
-_EXCHANGE_IDS = frozenset(("f", "L", "a", "b", "t", "u", "U", "l", "i", "I", "pu", "tradeId", "seqNum"))
-"""Members of the messages of exchanges whose whole numbers are ids of trades, orders and updates."""
-
-
-def _why_not(
-    column: Column,
-    numbers: Sequence[float | None],
-    *,
-    times: Sequence[int | None],
-    keys: Sequence[str],
-    exchange: bool,
-) -> str:
-    """Return why numbers are no field; empty if they are one."""
-    path = column.path
-    known = [each for each in numbers if each is not None]
-    whole = all(type(v) is int or (type(v) is str and v.strip().lstrip("+-").isdigit()) for v in column.present)
-    amount = bool(COUNTED.intersection(words_of(last_step(path))))
-    reason = ""
-    texts = all(type(v) is str for v in column.present)
-    if (time_score(path) == 100 and texts and min(known) > 1e8) or is_day_number(path, known):
-        reason = "a time that is not understood"
-    elif whole and exchange and last_step(path) in _EXCHANGE_IDS:
-        reason = "an id of the exchange"
-    elif texts and is_label([v.strip() for v in column.present]):
-        reason = "text that begins with a number, always the same"
-    elif is_described(path):
-        reason = _DESCRIBES
-    elif (
-        _is_near(numbers, times)
-        or (whole and _is_epoch(numbers) and not amount)
-        or (
-            whole
-            and min(known) > 1e8
-            and (time_score(path) >= 75 or _TIME_STAMPS.intersection(words_of(last_step(path))))
-        )
-    ):
-        reason = "a time"
-    elif is_identifier(path):
-        reason = "an id, a number of the message or a place"
-    else:
-        reason = _why_numbered(path, column.present, known, whole=whole)
-        reason = "an id: constant per key" if not reason and whole and _tells_keys(numbers, keys) else reason
-    return reason
-
-
-def _why_numbered(path: str, values: Sequence[Any], known: Sequence[float], *, whole: bool) -> str:
-    """Return why numbers are ids or numbers of messages by their values; empty if they are not."""
-    if any(type(v) is str and len(v) > 1 and v[0] == "0" and v.isdigit() for v in values):
-        return "an id: text with leading zeros"
-    if whole and len(known) >= _FEW and all(b - a == 1 for a, b in pairwise(known)):
-        return "a sequence number: it rises by 1 with every record"
-    return "an id: large whole numbers, each once" if whole and _is_large_id(path, known) else ""
-
-
-def _is_near(numbers: Sequence[float | None], times: Sequence[int | None]) -> bool:
-    """Return whether numbers are epoch seconds close to the event times."""
-    pairs = [(number, time) for number, time in zip(numbers, times, strict=True) if number is not None and time]
-    return bool(pairs) and all(1e9 < number < 4.2e9 and abs(number - time / 1000) < 86_400 for number, time in pairs)
-
-
-def _is_large_id(path: str, known: Sequence[float]) -> bool:
-    """Return whether whole numbers are so large, and so close to each other, that they number something."""
-    if COUNTED.intersection(words_of(last_step(path))) or len(set(known)) < len(known) or min(known) < 1e7:
-        return False
-    return max(known) - min(known) < 1e-3 * max(known) and (len(known) > 1 or min(known) > 1e8)
-
-
-def _tells_keys(numbers: Sequence[float | None], keys: Sequence[str]) -> bool:
-    """Return whether each key has a number of its own: at least 20 records of several keys."""
-    by_key: dict[str, set[float]] = {}
-    counts: dict[str, int] = {}
-    for key, number in zip(keys, numbers, strict=True):
-        if number is not None:
-            by_key.setdefault(key, set()).add(number)
-            counts[key] = counts.get(key, 0) + 1
-    single = all(len(each) == 1 for each in by_key.values()) and min(counts.values(), default=0) >= 4 * _FEW
-    return single and len(by_key) > 1 and len({min(each) for each in by_key.values()}) == len(by_key)
 
 
 def _payload(chosen: Sequence[str]) -> tuple[str, list[str], list[str]]:

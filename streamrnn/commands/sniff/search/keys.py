@@ -8,25 +8,25 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from streamrnn.commands.sniff.search.numbers import has_measure
+from streamrnn.commands.sniff.search.categories import are_measures, distinguishing, is_key, recurring_elements
 from streamrnn.commands.sniff.search.table import Column, ObservationRow, number_in, write_path
 from streamrnn.commands.sniff.search.words import (
     STATES,
     TAGS,
     is_duration,
-    is_identifier,
     key_score,
     last_step,
+    time_score,
     words_of,
 )
 from streamrnn.formats import usable_name
 from streamrnn.mapping.paths import MEMBER_INDEX, named_pair
 
 _OWN = "record:key"
-_MOST_FURTHER = 4
-"""Members that are added to the key where it does not tell all series apart."""
 _COLUMN = re.compile(r"c\d+|\[\d+\]")
 """A column without a name."""
+_CERTAIN = 100
+"""Score of a member that is surely the key, and varies."""
 SURE, _SURER = 60, 85
 """Score of a name from which a member is the key: where the records have no key or one and the same, and otherwise."""
 
@@ -68,8 +68,12 @@ def find_key(
     candidates.sort(key=lambda each: -each[1])
     paths = _tag_paths(tags, rows)
     own = _own_keys(rows)
+    if paths and candidates and candidates[0][1] > _CERTAIN and len(set(_keys(paths, columns, rows, own))) == 1:
+        paths = []  # tags that are the same everywhere tell less than the name of a device
     if tags and (head := next((p for p, _ in candidates if last_step(p).lower() in _MEASUREMENTS), None)):
         paths.insert(0, head)
+    if not paths and not (candidates and candidates[0][1] >= SURE):
+        paths = recurring_elements(columns, rows, have_own=bool(own))
     if not paths:
         best = next((each for each in candidates if not (own and _says_little(columns[each[0]]))), None)
         least = _SURER if len(set(own)) > 1 else SURE
@@ -77,14 +81,16 @@ def find_key(
             paths = [best[0]]
     if not paths and own and (inner := _member_of_key(rows)):
         paths = [inner]
+    paths += _varying(paths, candidates, columns)
     doubts: list[str] = []
     taken = {*used, *paths}
     free = {path: column for path, column in columns.items() if path not in taken and not _is_within(path, tags)}
     moments = [None if time is None else f"{time}/{name}" for time, name in zip(times, label or times, strict=True)]
     paths += _measured(paths, columns, rows, used) or _splitting(paths, columns, used)
-    more = _distinguishing(_keys(paths, columns, rows, own), free, rows, moments)
+    more = distinguishing(_keys(paths, columns, rows, own), free, rows, moments)
     paths = [*(paths or ([_OWN] if own and more else [])), *more]
     keys = _keys(paths, columns, rows, own)
+    doubts += _computed_times(more, columns)
     if not paths and not own:
         doubts.append("no member names a device or the like, and the records have no key: all share the topic's name")
         paths = ["record:topic"]
@@ -94,6 +100,36 @@ def find_key(
     if not paths:
         words = f"the record's own key: {words}"
     return KeyChoice(tuple(paths), keys, words if shown else "", tuple(doubts))
+
+
+def _varying(paths: Sequence[str], candidates: Sequence[tuple[str, float]], columns: Mapping[str, Column]) -> list[str]:
+    """Return another member that is usually a key, where the one that was chosen is the same everywhere."""
+    if len(paths) != 1 or paths[0] not in columns or len(set(columns[paths[0]].present)) > 1:
+        return []
+    return [
+        path
+        for path, _ in candidates
+        if path not in paths
+        and key_score(path) >= _USUAL
+        and 1 < len(set(columns[path].present)) <= len(columns[path].present) / 3
+    ][:1]
+
+
+def _computed_times(more: Sequence[str], columns: Mapping[str, Column]) -> list[str]:
+    """Return a doubt about numbered elements of a list that share a time, beside the interval between them."""
+    numbered = next((path for path in more if last_step(path).lower() in _PLACES or path == MEMBER_INDEX), None)
+    steps = [path for path in columns if is_duration(path)]
+    if numbered is None or not steps:
+        return []
+    return [
+        f"the elements with one time differ by `{numbered}`, each as a series of its own: if they follow each "
+        f"other by `{steps[0]}`, as those of a load profile do, their times must be written before streamrnn reads them"
+    ]
+
+
+_PLACES = frozenset(("position", "index", "idx", "pos", "nr", "no", "number"))
+_USUAL = 70
+"""Score of a name that is usually that of a key."""
 
 
 def _tag_paths(tags: str, rows: Sequence[ObservationRow]) -> list[str]:
@@ -121,7 +157,7 @@ def _measured(
         if (last_step(path).lower() in _MEASUREMENTS[:5] or path.lower().endswith(("metric.type", "metric.name")))
         and path not in (*used, *paths)
         and len(column.present) >= 0.9 * len(rows)
-        and all(type(value) is str and _is_key(value) for value in column.present)
+        and all(type(value) is str and is_key(value) for value in column.present)
     ][:1]
 
 
@@ -175,16 +211,18 @@ def _counts_records(values: Sequence[Any], rows: Sequence[ObservationRow]) -> bo
 def _score(column: Column, rows: Sequence[ObservationRow]) -> float:
     """Return how likely a column is the key; 0 if it cannot be."""
     values = column.present
-    if not values or len(values) < 0.9 * len(rows) or not all(_is_key(value) for value in values):
+    if not values or len(values) < 0.9 * len(rows) or not all(is_key(value) for value in values):
         return 0
-    if is_duration(column.path) or _is_measured(values):
+    if is_duration(column.path) or are_measures(values):
         return 0
     if len(values) > 3 and _counts_records(values, rows):
         return 0
     distinct = len(set(map(str, values)))
     score = float(key_score(column.path))
-    if len(values) > 3 and distinct == len(values) and (score < 100 or last_step(column.path).lower() == "id"):
+    if _names_records(column, rows) and (score < 100 or last_step(column.path).lower() in ("id", "mrid")):
         return 0  # of a message
+    if not score and time_score(column.path) >= SURE:
+        return 0
     if score < SURE and all(number_in(value) is not None for value in values):
         return 0
     if not score and distinct == 1 and _COLUMN.fullmatch(column.path):
@@ -194,8 +232,11 @@ def _score(column: Column, rows: Sequence[ObservationRow]) -> float:
     return (score or 10.0) - 2 * column.path.count(".") - 5 * (type(values[0]) is int) + 8 * (distinct > 1)
 
 
-def _is_key(value: Any) -> bool:
-    return type(value) is int or (type(value) is str and usable_name(value) and len(value) <= 100)
+def _names_records(column: Column, rows: Sequence[ObservationRow]) -> bool:
+    """Return whether each of several records has a value of its own, in all its rows."""
+    values = [None if value is None else str(value) for value in column.values]
+    pairs = {(id(row.record), value) for row, value in zip(rows, values, strict=True) if value is not None}
+    return len(pairs) > 3 and len(pairs) == len({record for record, _ in pairs}) == len({value for _, value in pairs})
 
 
 def _tags(rows: Sequence[ObservationRow]) -> str:
@@ -203,7 +244,7 @@ def _tags(rows: Sequence[ObservationRow]) -> str:
     for name in (*TAGS, *(each.title() for each in TAGS)):
         found = [_tags_of(row.part.get(name)) for row in rows[:200] if type(row.part) is dict]
         objects = [each for each in found if type(each) is dict and each]
-        texts = all(type(v) is str and _is_key(v) for each in objects for v in each.values())
+        texts = all(type(v) is str and is_key(v) for each in objects for v in each.values())
         if objects and len(objects) >= 0.9 * len(found) and texts:
             names = {tag for each in objects for tag in each}
             if len(names) > 1 or name != "attributes":
@@ -253,70 +294,6 @@ def _member_of_key(rows: Sequence[ObservationRow]) -> str:
             return ""
         found.update(document)
     return f"record:key.{found.pop()}" if len(found) == 1 else ""
-
-
-def _distinguishing(
-    keys: Sequence[str],
-    columns: Mapping[str, Column],
-    rows: Sequence[ObservationRow],
-    times: Sequence[str | None],
-) -> list[str]:
-    """Return further members of the key, of some columns, without which keys have several values at a time."""
-    before = _clashes(keys, times, rows)
-    categories = [column for column in columns.values() if _is_category(column, rows)]
-    categories.sort(key=lambda each: -key_score(each.path))
-    chosen: list[str] = []
-    left = before
-    while left > before * 0.05 and len(chosen) < _MOST_FURTHER:
-        longer = {
-            column.path: [f"{key}/{value}" for key, value in zip(keys, column.values, strict=True)]
-            for column in categories
-            if column.path not in chosen
-        }
-        clashes = {
-            path: _clashes(each, times, rows) for path, each in longer.items() if len(set(each)) < 0.9 * len(rows)
-        }
-        enough = next((path for path, count in clashes.items() if count <= before * 0.05), None)
-        best = enough or min(clashes, key=lambda path: clashes[path], default="")
-        if not best or clashes[best] >= left:
-            return []
-        chosen.append(best)
-        keys, left = longer[best], clashes[best]
-    return chosen
-
-
-def _is_category(column: Column, rows: Sequence[ObservationRow]) -> bool:
-    values = column.present
-    if len(values) < len(rows) or not all(map(_is_key, values)) or _is_measured(values):
-        return False
-    if not 1 < len(set(values)) <= max(2, len(rows) // 2):
-        return False
-    named = key_score(column.path) > 0 or is_identifier(column.path) or column.path == MEMBER_INDEX
-    return named or all(type(value) is str for value in values) or _numbers_elements(values, rows)
-
-
-def _is_measured(values: Sequence[Any]) -> bool:
-    """Return whether texts are decimal numbers, or numbers with a unit that is known, and so name nothing."""
-    return all(type(value) is str and has_measure(value) for value in values)
-
-
-def _numbers_elements(values: Sequence[Any], rows: Sequence[ObservationRow]) -> bool:
-    """Return whether the elements of every record's list have the same numbers, each once."""
-    lists: dict[int, list[Any]] = {}
-    for value, row in zip(values, rows, strict=True):
-        lists.setdefault(id(row.record), []).append(value)
-    first = next(iter(lists.values()))
-    return len(lists) > 2 and len(set(first)) == len(first) > 1 and all(each == first for each in lists.values())
-
-
-def _clashes(keys: Sequence[str], times: Sequence[str | None], rows: Sequence[ObservationRow]) -> int:
-    """Return how many rows have the key, the time and the members of an earlier one, in neighbourhood or not."""
-    seen = Counter(
-        (key, time, tuple(sorted(row.part)) if type(row.part) is dict else ())
-        for key, time, row in zip(keys, times, rows, strict=True)
-        if time is not None
-    )
-    return sum(count - 1 for count in seen.values())
 
 
 def _keys(

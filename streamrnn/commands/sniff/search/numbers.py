@@ -50,6 +50,8 @@ SENTINELS = (
 """Numbers that sensors and archives write for a missing value."""
 _HEX = re.compile("[0-9A-F]{2,}|[0-9a-f]{2,}")
 """What follows the digits of a hexadecimal number that begins with some."""
+_CODED = re.compile(r"[+-]0\d{3},\d", re.ASCII)
+"""A value with a code of its quality, as in NOAA's integrated surface data, which is no decimal number."""
 _ENOUGH = 5
 """Texts from which it tells something that they are all the same."""
 _FAR = 5
@@ -73,11 +75,12 @@ class NumberForm(NamedTuple):
 
 def find_form(columns: Sequence[Column]) -> NumberForm:
     """Return how numbers in text are written."""
-    comma, units, scales = False, False, list[set[UnitScale]]()
+    comma, units, scales, coded = False, False, list[set[UnitScale]](), False
     for column in columns:
         texts = [value.strip() for value in column.present if type(value) is str and len(value) <= 64][:300]
         if not texts:
             continue
+        coded = coded or all(map(_CODED.fullmatch, texts))
         plain = sum(NUMBER.fullmatch(text) is not None for text in texts)
         commas = sum(COMMA_NUMBER.fullmatch(text) is not None for text in texts)
         if commas and plain + commas >= 0.5 * len(texts):
@@ -93,7 +96,7 @@ def find_form(columns: Sequence[Column]) -> NumberForm:
         measured = len(with_unit) >= 0.5 * len(texts) and _one_unit(with_unit)
         units = units or len(priced) >= 0.5 * len(texts) or (measured and not is_label(texts))
     scaled = any(_varies(each) for each in scales)
-    return NumberForm("," if comma else ".", "scaled" if scaled else units)
+    return NumberForm("," if comma and not coded else ".", "scaled" if scaled else units)
 
 
 def _varies(scales: set[UnitScale]) -> bool:

@@ -51,7 +51,7 @@ def _most(documents: Sequence[object], search: Any, ending: str) -> str:
     counts: dict[tuple[Step, ...], int] = defaultdict(int)
     for document in documents:
         for steps, _ in search(document):
-            counts[steps] += 1
+            counts[steps] += "" not in steps  # a member without a name has no path
     best = max(counts, key=counts.__getitem__, default=None)
     return write_path(best) + ending if best is not None and counts[best] >= 0.5 * len(documents) else ""
 
@@ -129,10 +129,10 @@ def _find_list(documents: Sequence[object]) -> str:
     outside = _measures(documents)
     best, most = "", 0.0
     for steps, counts in found.items():
-        if any(step in ENVELOPES for step in steps) or len(counts) < 0.5 * len(documents):
+        if "" in steps or any(step in ENVELOPES for step in steps) or len(counts) < 0.5 * len(documents):
             continue
         is_usual = str(steps[-1]).lower() in LISTS
-        if outside and not (is_usual and outside <= 1):
+        if outside and not (outside <= 1 and (is_usual or _has_more(documents, steps))):
             continue
         score = sum(counts) + 1000 * is_usual - len(steps)
         if score > most:
@@ -140,6 +140,14 @@ def _find_list(documents: Sequence[object]) -> str:
             inner = next((inner for elements in lists if (inner := _inner(elements))), "")
             best, most = write_path(steps) + "[*]" + inner, score
     return best
+
+
+def _has_more(documents: Sequence[object], at: tuple[Step, ...]) -> bool:
+    """Return whether the elements of a list, with times or a name in them, measure at least two things."""
+    elements = [
+        each for document in documents[:50] for steps, found in lists_in(document) if steps == at for each in found
+    ]
+    return _measures(elements) > 1
 
 
 def _inner(elements: Sequence[Any]) -> str:
@@ -188,7 +196,12 @@ def beside(documents: Sequence[object], observations: str) -> list[str]:
                 others[path] = names
     left = sorted(path for path, names in others.items() if chosen and names == shape)
     shown = ", ".join(f"`{path}`" for path in left[:4])
-    return [f"{shown}: more observations, which are not read; one list can be (input.observations)"] if left else []
+    doubts = [f"{shown}: more observations, which are not read; one list can be (input.observations)"] if left else []
+    outside = _measured(documents) if chosen else []
+    shown = ", ".join(f"`{path}`" for path in outside[:4])
+    return doubts + (
+        [f"{shown} beside `{chosen}`: not read; without input.observations only these would be"] if outside else []
+    )
 
 
 def places(rows: Sequence[ObservationRow]) -> list[int] | None:
@@ -217,15 +230,20 @@ def _has_number(element: Any) -> bool:
 
 def _measures(documents: Sequence[object], *, without: str = "\n") -> int:
     """Return how many members of documents measure something, by their names and values, `without` those at a path."""
-    columns = columns_of(documents)
-    return sum(
-        not (path.startswith(without) or is_identifier(path) or is_described(path) or time_score(path))
+    return len(_measured(documents, without=without))
+
+
+def _measured(documents: Sequence[object], *, without: str = "\n") -> list[str]:
+    """Return the paths of members of documents that measure something; see `_measures`."""
+    return [
+        path
+        for path, column in columns_of(documents).items()
+        if column.present
+        and not (path.startswith(without) or is_identifier(path) or is_described(path) or time_score(path))
         and last_step(path).lower() not in _COUNTS
         and all(_is_measure(value) for value in column.present[:50])
         and not _is_fixed(column.present)
-        for path, column in columns.items()
-        if column.present
-    )
+    ]
 
 
 def _is_fixed(values: Sequence[Any]) -> bool:

@@ -65,8 +65,27 @@ _GLUED = (
     "%Y-%j",
     "%d/%b/%Y:%H:%M:%S %z",
     "%Y%m%d-%H:%M:%S",
+    "%Y%m%d-%H:%M:%S.%f",
     "%Y%m%d %H%M%S",
 )
+
+
+_COMPACT = {4: "%Y", 8: "%Y%m%d", 10: "%Y%m%d%H", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S", 17: "%Y%m%d%H%M%S%f"}
+"""Patterns of digits alone, by length."""
+_COMPACT_DIGITS = re.compile(r"(?:1[89]|20)\d{2}(?:\d{4}(?:\d{2}){0,3}(?:\d{3})?)?", re.ASCII)
+
+
+def find_compact(values: Sequence[object]) -> str:
+    """Return the pattern of whole numbers, or texts of digits, that are dates such as 2024030110; empty if not.
+
+    Read as seconds, those with an hour would be times after 2030.
+    """
+    texts = [str(value).strip() for value in values]
+    pattern = _COMPACT.get(len(texts[0]), "") if texts else ""
+    if pattern == "%Y" and not all(type(value) is str for value in values):
+        return ""
+    same = all(len(text) == len(texts[0]) and _COMPACT_DIGITS.fullmatch(text) for text in texts)
+    return pattern if pattern and same and _fits(pattern, texts) else ""
 
 
 def find_pattern(texts: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -118,7 +118,8 @@ def _leaves(document: Any, prefix: tuple[Step, ...]) -> Iterator[tuple[tuple[Ste
         steps = (*prefix, name)
         value = inner if type(text) is str and type(inner := json_in(text)) is dict else text
         nested = type(value) is dict and not _is_scalar(value)
-        if nested or (type(document) is list and is_row(value)):
+        of_list = type(document) is list or (prefix and type(prefix[0]) is int)
+        if nested or (of_list and is_row(value)):
             if len(steps) < DEEPEST:
                 yield from _leaves(value, steps)
         elif type(value) is not list or is_moment(value):

@@ -21,6 +21,7 @@ TIMES: dict[str, int] = {
         occurredat observationtime phenomenontime resulttime eventdate dt zeit zeitstempel zeitpunkt
         messzeitpunkt
         fecha fechahora horodatage tstamp cetime timestamputc dateutc datetimeutc eventts recordtime asctime
+        tst es timestamps
         obstime obstimeutc timeofsample timeinseconds unixseconds epochseconds epochmillis
         tpeptimestamp timeutc isotime timeiso timestampiso readingtimestamp sampletimestamp
     """),
@@ -30,6 +31,7 @@ TIMES: dict[str, int] = {
         _items("""
         date datum day lastseen lastupdated recordedat collectedat capturedat opentime starttime start
         from begin
+        intervalbegin intervalstart bucketstart periodstart deliverystart
         hour timeslot period interval validtime reporttime week month quarter year jahr monat
     """),
         75,
@@ -47,17 +49,24 @@ TIMES: dict[str, int] = {
         enqueuedtime iothubenqueuedtime servertime updatedat updated lastupdate processedat insertedat
         arrivaltime
         ingesttimestamp receivedtimestamp servertimestamp e transacttime generatedat modifiedat lastreported
-        eventenqueuedutctime eventprocessedutctime connectiondevicetime cettimestamp cetcesttimestamp
+        eventenqueuedutctime connectiondevicetime cettimestamp cetcesttimestamp
         localtime
         timestamplocal timeserver
     """),
         45,
     ),
+    **dict.fromkeys(
+        _items("""
+        emittedat airbyteemittedat airbyteextractedat extractedat sdcextractedat fivetransynced syncedat loadedat
+        etltstamp eventprocessedutctime ingestiontime
+    """),
+        30,
+    ),
 }
 """By name without separators and in lower case: how likely it is that of the event time; 100 is surely."""
 TIME_WORDS = frozenset(
     _items("""
-    at date datetime epoch fecha seen stamp time timestamp ts tstamp utc when zeit zeitstempel
+    at begin date datetime epoch fecha seen stamp start time timestamp ts tstamp utc when zeit zeitstempel
 """)
 )
 _NO_EVENT = frozenset(
@@ -66,6 +75,8 @@ _NO_EVENT = frozenset(
     manufactured next offset prev previous registered reset response timeout timezone total until uptime zone
 """)
 )
+_PREDICTED = frozenset(_items("arrival departure estimated expected planned predicted scheduled"))
+"""Words of names of times that are still to come."""
 KEYS: dict[str, int] = {
     **dict.fromkeys(
         _items("""
@@ -91,7 +102,7 @@ KEYS: dict[str, int] = {
         evse appliance unit_id probe probeid logger panel array string buoy weatherstation account
         patient patientid
         subjectid tower bridge publisherid veh mmsi icao icao24 hex callsign plc agenthost sampleraddress
-        gw propertyalias tagpath
+        gw propertyalias tagpath usagepoint meteringpoint meteringpointid groupaddress
     """),
         100,
     ),
@@ -103,7 +114,7 @@ KEYS: dict[str, int] = {
         address ip deviceip store dept item sku product route routeid stop stopid link interface
         ifname cpu disk
         agent ifindex lane core gpu
-        disktype queue category subject devicelabel
+        destination disktype queue category subject devicelabel mbean stock security isin cusip contract
     """),
         70,
     ),
@@ -120,9 +131,9 @@ KEYS: dict[str, int] = {
 
 _IDS = frozenset(
     _items("""
-    addr address bdseq build checksum cid crc eid epoch eui fcnt firmware fport fw gid guid hash id ids
-    imei instance itemid
-    mac msgcount msgid nonce offset partition pgn phone pid plz postcode ppid revision rownum schema seq seqno
+    addr address bdseq bssid build checksum cid crc eid epoch eui fcnt firmware fport fw gid guid hash id ids
+    idx imei instance itemid latitude longitude
+    mac mmsi msgcount msgid nonce offset partition pgn phone pid plz postcode ppid revision rownum schema seq seqno
     sequence serial sid tid uid uuid version zip
 """)
 )
@@ -135,6 +146,9 @@ _ID_NAMES = frozenset(
     longitude
     fillvalue message_count missing_value month nanos no nodatavalue nodata nr ns number packet port
     rec_id record row tst type xid xoffset year
+    elevation exit_code exit_status generationtime_ms http_code http_status in_if out_if port_dst port_src dst_port
+    http_status_code position ram_size table
+    response_code responsecode src_port status_code statuscode tz_offset vmid
 """),
         "",
         "unnamed: 0",
@@ -178,6 +192,7 @@ LISTS = (
         messages devices list history e klines trades ticks candles tickers modules nodes channels
         registers tags
         variables
+        partitions aircraft entity entities features vehicles stations meters assets
     """),
 )
 """Names of lists whose elements are usually one observation each."""
@@ -193,7 +208,7 @@ TAGS = ("tags", "labels", "dimensions", "dims", "attributes", "tagset")
 """Names of objects of texts that together name a series."""
 VALUES = tuple(
     _items("""
-    value val v reading measured_value metric_value sensor_value measurement_value data_value metricvalue
+    _value value val v reading measured_value metric_value sensor_value measurement_value data_value metricvalue
     sensorvalue measurementvalue tag_value tagvalue raw_value numeric_value value_num valeur wert valor
     obs_value scaled_value double_value
 """)
@@ -201,7 +216,7 @@ VALUES = tuple(
 """Names of the value in long format."""
 NAMES = tuple(
     _items("""
-    metric metric_name metricname parameter param parameter_name variable measurement measurement_name
+    _field metric metric_name metricname parameter param parameter_name variable measurement measurement_name
     measurand
     measure quantity signal signal_name pollutant indicator field field_name attribute property channel
     sensor_type sensortype measurement_type value_type valuetype tag tag_name tagname observed_property
@@ -240,17 +255,28 @@ def last_step(path: str) -> str:
     return text.rpartition(".")[2]
 
 
+_OBIS_TIME = re.compile(r"(?:\d-\d:)?0?1\.0\.0(?:\*255)?|0-0:1\.0\.0(?:\.255)?")
+_OBIS_ID = re.compile(r"(?:\d-\d:)?(?:96\.1\.\d{1,3}|0\.0\.0|42\.0\.0)(?:[.*]255)?")
+"""Names of a smart meter's clock and of its own identification, by the codes of OBIS."""
+_EXCHANGE_TIMES = {"E": 45, "T": 90}
+"""Members of the messages of exchanges: when a message was sent, and when there was a trade."""
+
+
 def time_score(path: str) -> int:
     """Return how likely a path is that of the event time, by its name: 0 to 100."""
     name = last_step(path)
-    if name == "E":  # of exchanges: when a message was sent
-        return 45
+    if name in _EXCHANGE_TIMES:
+        return _EXCHANGE_TIMES[name]
+    if _OBIS_TIME.fullmatch(name):
+        return 100
     words = set(words_of(name))
     if words & _NO_EVENT:
         return 0
     score = TIMES.get(joined(name), 0)
     if not score and words & TIME_WORDS:
         score = 60
+    if not _PREDICTED.isdisjoint([*words, *path.lower().split(".")[:-1]]):
+        score = min(score, 45)
     return (
         min(score, 20) if is_described(path) and joined(name) not in ("enqueuedtime", "iothubenqueuedtime") else score
     )
@@ -259,7 +285,7 @@ def time_score(path: str) -> int:
 def key_score(path: str) -> int:
     """Return how likely a path is that of the key, by its name: 0 to 100."""
     name = last_step(path)
-    score = KEYS.get(joined(name), 0)
+    score = 100 if _OBIS_ID.fullmatch(name) else KEYS.get(joined(name), 0)
     parents = path.split(".")[:-1]
     if any(part in ("event", "metricset", "service", "ecs", "beat") for part in parents):
         return min(score, 20)  # of Elastic's common schema: what has measured, not where
@@ -294,7 +320,7 @@ def is_duration(path: str) -> bool:
 def is_identifier(name: str) -> bool:
     """Return whether a name is that of numbers that measure nothing, such as ids, sequence numbers and coordinates."""
     last = last_step(name)
-    if last.lower() in _ID_NAMES:
+    if last.lower() in _ID_NAMES or _OBIS_ID.fullmatch(last):
         return True
     words = words_of(last)
     if len(words) == 2 and words[1] in ("index", "no", "nr", "num", "number") and KEYS.get(words[0]) == 100:

@@ -1,0 +1,162 @@
+"""Members that split observations into series, where the key alone does not."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from streamrnn.commands.sniff.search.numbers import has_measure
+from streamrnn.commands.sniff.search.table import Column, ObservationRow, is_row, is_tuple, number_in
+from streamrnn.commands.sniff.search.words import STATES, is_identifier, key_score, last_step, time_score, words_of
+from streamrnn.formats import usable_name
+from streamrnn.mapping.paths import MEMBER_INDEX
+
+_MOST_FURTHER = 4
+"""Members that are added to the key where it does not tell all series apart."""
+
+
+def is_key(value: Any) -> bool:
+    """Return whether a value can be a key, or part of one."""
+    return type(value) is int or (type(value) is str and usable_name(value) and len(value) <= 100)
+
+
+def recurring_elements(columns: Mapping[str, Column], rows: Sequence[ObservationRow], *, have_own: bool) -> list[str]:
+    """Return the elements of lists of different things that recur: texts, or a number where there is one text at most.
+
+    Such are the names of channel and instrument in the messages of exchanges, or the number of a channel.
+    """
+    around = rows[0].around
+    root = around.documents[-1] if around else rows[0].part
+    if not is_tuple(root) or is_row(root):
+        return []
+    places = [f"{'$.' if around else ''}[{place}]" for place in range(len(root))]
+    recurring = {
+        path: set(map(type, columns[path].values))
+        for path in places
+        if path in columns and len(set(map(str, columns[path].values))) <= max(1, len(rows) // 4)
+    }
+    texts = [path for path, kinds in recurring.items() if kinds == {str} and not _is_number_text(columns[path])]
+    numbers = [path for path, kinds in recurring.items() if kinds == {int}][:1] if len(texts) < _NAMED else []
+    return [*numbers, *texts] if texts or not have_own else []
+
+
+_NAMED = 2
+"""Texts from which a list names what it is about."""
+
+
+def _is_number_text(column: Column) -> bool:
+    return all(number_in(value) is not None for value in column.present)
+
+
+def distinguishing(
+    keys: Sequence[str],
+    columns: Mapping[str, Column],
+    rows: Sequence[ObservationRow],
+    times: Sequence[str | None],
+) -> list[str]:
+    """Return further members of the key, of some columns, without which keys have several values at a time."""
+    before = _clashes(keys, times, rows)
+    categories = [column for column in columns.values() if _is_category(column, rows)]
+    categories.sort(key=lambda each: -key_score(each.path))
+    chosen: list[str] = []
+    left = before
+    while left > before * 0.05 and len(chosen) < _MOST_FURTHER:
+        longer = {
+            column.path: [f"{key}/{value}" for key, value in zip(keys, column.values, strict=True)]
+            for column in categories
+            if column.path not in chosen
+        }
+        clashes = {
+            path: _clashes(each, times, rows) for path, each in longer.items() if len(set(each)) < 0.9 * len(rows)
+        }
+        enough = next((path for path, count in clashes.items() if count <= before * 0.05), None)
+        best = enough or min(clashes, key=lambda path: clashes[path], default="")
+        if not best or clashes[best] >= left:
+            return []
+        chosen.append(best)
+        keys, left = longer[best], clashes[best]
+    return chosen
+
+
+def undecided(
+    columns: Mapping[str, Column], rows: Sequence[ObservationRow], keys: Sequence[str], fields: Sequence[Sequence[Any]]
+) -> list[str]:
+    """Return a doubt about a member that may belong to the key: by it the values of one key fall into smoother series.
+
+    Args:
+        columns: The members that have no other role.
+        rows: The observations.
+        keys: Key by row.
+        fields: The numbers of each field by row.
+    """
+    most = len({id(row.record) for row in rows}) / _RECURRING
+    for path, column in columns.items():
+        named = not time_score(path) and not STATES.intersection(words_of(last_step(path)))
+        if not named or not _is_category(column, rows) or len(set(column.present)) > most:
+            continue
+        longer = [f"{key}/{value}" for key, value in zip(keys, column.values, strict=True)]
+        if len(set(longer)) == len(set(keys)):
+            continue
+        ratios = [_roughness(longer, each) / whole for each in fields if (whole := _roughness(keys, each))]
+        if ratios and sorted(ratios)[len(ratios) // 2] < _SMOOTHER:
+            return [
+                f"the values of one key differ by `{path}`, such as {column.present[0]!r}: if it names what is "
+                "measured, add it to input.key"
+            ]
+    return []
+
+
+_SMOOTHER = 0.4
+"""Ratio of the mean steps of values, of split series to whole ones, below which a member splits them."""
+_RECURRING = 4
+"""Records that have each value of such a member on average."""
+
+
+def _roughness(keys: Sequence[str], values: Sequence[Any]) -> float:
+    """Return the mean absolute difference between neighbours of one key; 0 where there are few."""
+    last: dict[str, float] = {}
+    total, count = 0.0, 0
+    for key, value in zip(keys, values, strict=True):
+        if value is None:
+            continue
+        if key in last:
+            total += abs(value - last[key])
+            count += 1
+        last[key] = value
+    return total / count if count >= _ENOUGH else 0.0
+
+
+_ENOUGH = 8
+
+
+def _is_category(column: Column, rows: Sequence[ObservationRow]) -> bool:
+    values = column.present
+    if len(values) < len(rows) or not all(map(is_key, values)) or are_measures(values):
+        return False
+    if not 1 < len(set(values)) <= max(2, len(rows) // 2):
+        return False
+    named = key_score(column.path) > 0 or is_identifier(column.path) or column.path == MEMBER_INDEX
+    return named or all(type(value) is str for value in values) or _numbers_elements(values, rows)
+
+
+def are_measures(values: Sequence[Any]) -> bool:
+    """Return whether texts are decimal numbers, or numbers with a unit that is known, and so name nothing."""
+    return all(type(value) is str and has_measure(value) for value in values)
+
+
+def _numbers_elements(values: Sequence[Any], rows: Sequence[ObservationRow]) -> bool:
+    """Return whether the elements of every record's list have the same numbers, each once."""
+    lists: dict[int, list[Any]] = {}
+    for value, row in zip(values, rows, strict=True):
+        lists.setdefault(id(row.record), []).append(value)
+    first = next(iter(lists.values()))
+    return len(lists) > 2 and len(set(first)) == len(first) > 1 and all(each == first for each in lists.values())
+
+
+def _clashes(keys: Sequence[str], times: Sequence[str | None], rows: Sequence[ObservationRow]) -> int:
+    """Return how many rows have the key, the time and the members of an earlier one, in neighbourhood or not."""
+    seen = Counter(
+        (key, time, tuple(sorted(row.part)) if type(row.part) is dict else ())
+        for key, time, row in zip(keys, times, rows, strict=True)
+        if time is not None
+    )
+    return sum(count - 1 for count in seen.values())

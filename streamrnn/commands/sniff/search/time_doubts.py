@@ -1,0 +1,157 @@
+"""What is in doubt about the event time."""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from streamrnn.commands.sniff.search.exclusions import rise_steadily
+from streamrnn.commands.sniff.search.table import Column
+from streamrnn.commands.sniff.search.words import is_day_number, last_step, time_score
+
+DAY = 86_400_000
+
+
+_LONG_AGO = 3 * 365.25
+"""Days before the records' own timestamps from which a time is doubted."""
+
+
+_TIME_LIKE = 75
+"""Score of a name from which text that is no time is worth a word."""
+
+
+MOST_TRIED = 300
+"""Values of a column that are tried."""
+
+
+CLOCK = re.compile(r"\d{1,2}[:.]\d{2}(?:[:.]\d{2}(?:[.,]\d+)?)?(?: ?[AaPp][Mm])?")
+
+
+_OFFSET = re.compile(r"(?:Z|\d{12}[SW]|[+-]\d{2}:?\d{2}|\b(?:GMT|UTC)(?: m=\S+)?|\])\s*$")
+
+
+_TWO_DIGITS = re.compile(
+    r"(?<![\d./-])\d{1,2}[./-]\d{1,2}[./-]\d{2}(?!\d)|(?<![\d./-])\d{2}[./-]\d{1,2}[./-]\d{1,2}(?!\d)"
+)
+
+
+class TimeCandidate(NamedTuple):
+    """A column that may be the event time."""
+
+    column: Column
+    score: float
+    unit: str
+    formats: tuple[str, ...]
+    times: list[int | None]
+    doubts: tuple[str, ...]
+
+
+def no_time(columns: Mapping[str, Column], *, have_own: bool) -> list[str]:
+    """Return doubts about records in which no member can be read as a time."""
+    doubts = []
+    parts = {last_step(path).lower() for path in columns}
+    if {"year", "month", "day"} <= parts:
+        doubts.append("year, month and day stand in members of their own: they must be written as one time")
+    for column in columns.values():
+        if is_day_number(column.path, [v for v in column.present if type(v) in (int, float)]):
+            doubts.append(f"`{column.path}` counts days, such as {column.present[0]!r}, which cannot be read as a time")
+        if time_score(column.path) >= _TIME_LIKE or last_step(column.path).lower() == "ticks":
+            doubts += _unknown_number(column)
+        texts = [value for value in column.present if type(value) is str]
+        if time_score(column.path) and texts and _TWO_DIGITS.search(texts[0]):
+            doubts.append(
+                f"`{column.path}` has years of two digits, such as {texts[0]!r}, which cannot be read safely: have it "
+                "written with four, or set input.time.format, such as '%d.%m.%y %H:%M'"
+            )
+        elif time_score(column.path) >= _TIME_LIKE and texts and any(each.isdigit() for each in texts[0]):
+            doubts.append(
+                f"`{column.path}`, such as {texts[0]!r}, is no time that is understood: set input.time.format"
+            )
+    if not doubts and not have_own:
+        doubts.append("no member is a time, and the records have no timestamp of their own: set input.time")
+    return doubts
+
+
+def _unknown_number(column: Column) -> list[str]:
+    """Return a doubt about numbers that are times by their name, but none that is understood."""
+    values = [value for value in column.present if type(value) in (int, float)]
+    value = values[0] if values else 0
+    if not (type(value) is int and value >= _LARGE) and not (time_score(column.path) == 100 and rise_steadily(values)):
+        return []
+    known = next((words for (low, high), words in _COUNTS.items() if low <= value < high), "")
+    kind = f"looks like {known}" if known else "is no time that is understood"
+    return [f"`{column.path}`, such as {value}, {kind}: have it written as milliseconds since 1970, or as text"]
+
+
+_LARGE = 10**8
+
+
+_COUNTS = {
+    (14_000, 73_000): "days since 1900, as spreadsheets count",
+    (2_400_000, 2_500_000): "a Julian day",
+    (10**11, 10**12): "a date of twelve digits with a year of two",
+    (12 * 10**16, 2 * 10**17): "a FILETIME of Windows, 100 ns since 1601",
+    (6 * 10**17, 10**18): "ticks of .NET, 100 ns since the year 1",
+}
+"""Ranges of numbers that count from another day, and what they are."""
+
+
+def have_form(column: Column, pattern: re.Pattern[str], glued: re.Pattern[str]) -> bool:
+    """Return whether texts have a form; digits alone do by the name of their column, too."""
+    texts = [value.strip() if type(value) is str else "" for value in column.present[:MOST_TRIED]]
+    if all(map(pattern.fullmatch, texts)):
+        return True
+    return bool(time_score(column.path.strip("<>"))) and all(map(glued.fullmatch, texts))
+
+
+def far_apart(best: TimeCandidate, own: Sequence[int | None]) -> list[str]:
+    """Return a doubt about times that the records' own timestamps make unlikely, such as those since another year."""
+    apart = sorted(a - b for a, b in zip(best.times, own, strict=True) if a is not None and b is not None)
+    days = apart[len(apart) // 2] / DAY if apart else 0.0
+    if -_LONG_AGO <= days <= 1:
+        return []
+    distance = f"{abs(days) / 365.25:,.1f} years" if abs(days) > 365 else f"{abs(days):,.0f} days"
+    return [
+        f"the times in `{best.column.path}` lie {distance} {'before' if days < 0 else 'behind'} the records' own "
+        "timestamps: they may be counted from another day than 1970-01-01"
+    ]
+
+
+def clock_apart(best: TimeCandidate, columns: Mapping[str, Column]) -> list[str]:
+    """Return a doubt where the date and the time of day stand in two members."""
+    value = best.column.present[0]
+    if type(value) is not str or best.unit or any(_spread(time) for time in best.times):
+        return []
+    clocks = [each.path for each in columns.values() if each.present and have_form(each, CLOCK, CLOCK)]
+    return [
+        f"`{best.column.path}` has the date and `{path}` the time of day: they must be written as one member before "
+        "streamrnn can read them"
+        for path in clocks[:1]
+    ]
+
+
+def _spread(time: int | None) -> bool:
+    return time is not None and time % DAY != 0
+
+
+def other_times(best: TimeCandidate, others: Sequence[TimeCandidate], used: Sequence[str]) -> list[str]:
+    """Return a doubt that names other times, where the name of the chosen one is no better."""
+    near = [each.column.path for each in others if each.score > best.score - 12 and each.column.path not in used]
+    if not near:
+        return []
+    return [f"the event time could also be {', '.join(f'`{path}`' for path in near[:4])} (input.time.from)"]
+
+
+def without_offset(best: TimeCandidate, own: Sequence[int | None]) -> list[str]:
+    """Return a doubt about text without an offset, with what the records' own timestamps tell about its zone."""
+    texts = [value for value in best.column.present if type(value) is str][:MOST_TRIED]
+    if best.unit or not texts or any(_OFFSET.search(text) for text in texts[:5]) or "utc" in best.column.path.lower():
+        return []
+    if all("%z" in pattern for pattern in best.formats) and best.formats:
+        return []
+    doubt = f"times such as {texts[0]!r} have no offset and are read as UTC: if they are local, set input.time.zone"
+    apart = sorted(b - a for a, b in zip(best.times, own, strict=True) if a is not None and b is not None)
+    hours = apart[len(apart) // 2] / 3_600_000 if apart else 0.0
+    half = round(hours * 2) / 2
+    if apart and half and abs(half) <= 14 and abs(hours - half) < 0.1:
+        doubt += f" (the records' own timestamps are {abs(half):g} h {'earlier' if half < 0 else 'later'})"
+    return [doubt]
