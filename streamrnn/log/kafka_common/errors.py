@@ -43,7 +43,7 @@ REFUSED = {
 """By the code of an error with which a topic refuses a record: the cause, and the configuration that helps."""
 REMEDIES = {
     3: "the topic or partition does not exist: create it",
-    23: "another program is in the consumer group of this app, with another way to assign partitions: stop it, or choose "
+    23: "another program is in the consumer group of this app, and assigns partitions otherwise: stop it, or choose "
     "another app",
     33: "check kafka.sasl_mechanism",
     58: CREDENTIALS,
