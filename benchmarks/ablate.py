@@ -76,6 +76,10 @@ def _no_lattice(forecaster: Any) -> None:
     forecaster._bank.lattice.recurring[:] = 0.0
 
 
+def _no_widths(forecaster: Any) -> None:
+    forecaster._bank.widths.weights[:] = 0.0
+
+
 PARTS = (
     Part("nothing"),
     Part("networks", ("learning.enabled=false",), _no_networks),
@@ -90,6 +94,7 @@ PARTS = (
     Part("calibration", (), _no_calibration),
     Part("feedback", (), _no_feedback),
     Part("lattice", (), _no_lattice),
+    Part("widths", (), _no_widths),
 )
 
 

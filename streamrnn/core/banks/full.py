@@ -22,6 +22,7 @@ from streamrnn.core.ensemble.ledger import (
     score_wave,
 )
 from streamrnn.core.ensemble.publish import PublishedForecasts, publish_wave, read_forecasts
+from streamrnn.core.ensemble.widths import WIDTHS_AXES, WIDTHS_VERSION, Widths, allocate_widths
 from streamrnn.core.experts.classical import forecast_experts, score_experts
 from streamrnn.core.experts.level_shifts import Change
 from streamrnn.core.experts.rls import predict_regressions, update_regressions
@@ -128,10 +129,14 @@ class FullBank(SeriesBank):
     """Bank of the full variant."""
 
     inputs, experts = INPUTS, len(EXPERTS)
-    axes: ClassVar = {"series": AXES, "ledger": LEDGER_AXES, "feedback": FEEDBACK_AXES, "lattice": LATTICE_AXES}
+    axes: ClassVar = {
+        "series": AXES, "ledger": LEDGER_AXES, "feedback": FEEDBACK_AXES, "lattice": LATTICE_AXES,
+        "widths": WIDTHS_AXES,
+    }  # fmt: skip
     prior_persistence = 10.0  # nothing beats it on a series without structure
     versions: ClassVar = {
-        "combination": COMBINATION_VERSION, "feedback": FEEDBACK_VERSION, "lattice": LATTICE_VERSION
+        "combination": COMBINATION_VERSION, "feedback": FEEDBACK_VERSION, "lattice": LATTICE_VERSION,
+        "widths": WIDTHS_VERSION,
     }  # fmt: skip
 
     @property
@@ -158,6 +163,12 @@ class FullBank(SeriesBank):
         rows: Lattice = self._tables["lattice"].rows
         return rows
 
+    @property
+    def widths(self) -> Widths:
+        """Widths of the intervals of the series, as `series`."""
+        rows: Widths = self._tables["widths"].rows
+        return rows
+
     def discount_regret(self, rows: Integers, factor: float) -> None:
         """Multiply the regrets of the members by `factor`."""
         self.ledger.regret[rows] *= factor
@@ -174,6 +185,7 @@ class FullBank(SeriesBank):
         rescale_full(self.series, self.ledger, self._row_plans.of(row), row, change)
         forget_errors(self.feedback, row, len(change.values))
         self.lattice.moved[row] = np.nan
+        self.widths.predicted[row] = 0.0
 
     @property
     def expert_state(self) -> FullState:
@@ -191,8 +203,8 @@ class FullBank(SeriesBank):
 
     def _state(self) -> FullBankState:
         return FullBankState(
-            self.series, self.ledger, Adjustments(self.feedback, self.lattice), self._bounds.rows, self.plan,
-            self._chosen, self._young, self._mature,
+            self.series, self.ledger, Adjustments(self.feedback, self.lattice, self.widths), self._bounds.rows,
+            self.plan, self._chosen, self._young, self._mature,
         )  # fmt: skip
 
     @cached_property
@@ -213,7 +225,7 @@ class FullBank(SeriesBank):
         return {
             "series": allocate_full(capacity, self.plan), "ledger": ledger,
             "feedback": allocate_feedback(capacity, self.plan, self._networks),
-            "lattice": allocate_lattice(capacity, self.plan),
+            "lattice": allocate_lattice(capacity, self.plan), "widths": allocate_widths(capacity, self.plan),
         }  # fmt: skip
 
     def _one_step(self, rows: Integers) -> tuple[Singles, Singles]:

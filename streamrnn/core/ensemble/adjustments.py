@@ -1,20 +1,22 @@
-"""Adjustments of the mixture's quantiles before calibration: feedback of errors, and a lattice of recurring values."""
+"""Adjustments of the mixture's quantiles before calibration: feedback of errors, a lattice of values, and widths."""
 
 from typing import NamedTuple
 
 from streamrnn.core.ensemble.conformal import make_monotone
 from streamrnn.core.ensemble.feedback import Feedback, apply_feedback, learn_feedback
 from streamrnn.core.ensemble.lattice import Lattice, apply_lattice, learn_lattice, track_recurrence
+from streamrnn.core.ensemble.widths import Widths
 from streamrnn.core.jit import Floats, Singles, compiled
 from streamrnn.core.series.plan import Plan
 from streamrnn.core.series.state import FullState
 
 
 class Adjustments(NamedTuple):
-    """State of the feedback and of the lattice."""
+    """State of the feedback, of the lattice and of the widths."""
 
     feedback: Feedback
     lattice: Lattice
+    widths: Widths
 
 
 @compiled

@@ -80,15 +80,20 @@ def track_error(running: float, error: float, seen: int) -> float:
 
 
 @compiled
+def predicted_error(mixed: Floats | Singles, normal: Floats, running: float) -> float:
+    """Return the mean |error| that the outermost interval stands for; `running` where there is only a median."""
+    last = len(mixed) - 1
+    span = normal[last] - normal[0]
+    return max(mixed[last] - mixed[0], 0.0) / span if span > 0 else running
+
+
+@compiled
 def offset_unit(mixed: Floats | Singles, normal: Floats, running: float) -> float:
     """Return the unit of the offsets: between the running |error| and the one that the outermost interval predicts.
 
     The first alone adds the same at calm and at volatile times; `normal` (Q,) are the quantiles for an |error| of 1.
     """
-    last = len(mixed) - 1
-    span = normal[last] - normal[0]
-    predicted = max(mixed[last] - mixed[0], 0.0) / span if span > 0 else running
-    return running + WIDTH_SHARE * (predicted - running)
+    return running + WIDTH_SHARE * (predicted_error(mixed, normal, running) - running)
 
 
 @compiled

@@ -18,6 +18,7 @@ from streamrnn.core.ensemble.conformal import (
 )
 from streamrnn.core.ensemble.forecast_scores import BESIDE, ERROR_CLIP, NETWORK, SEASONAL, add_scores, clipped_error
 from streamrnn.core.ensemble.resolution import is_negligible
+from streamrnn.core.ensemble.widths import Widths, learn_widths
 from streamrnn.core.experts.classical import FIRST_ORIGIN, TRUST_RATE, TRUTH_CLIP, decode_point
 from streamrnn.core.jit import Floats, Integers, Shorts, Singles, compiled, compiled_allocating, flattened
 from streamrnn.core.series.plan import Plan
@@ -182,8 +183,8 @@ def learn_from_label(
 
 @compiled
 def score_pending(
-    series: FullState, ledger: Ledger, bounds: Bounds, plan: Plan, chosen: Integers, row: int, k: int, value: float,
-    time: float, scratch: Floats, scores: Floats,
+    series: FullState, ledger: Ledger, widths: Widths, bounds: Bounds, plan: Plan, chosen: Integers, row: int, k: int,
+    value: float, time: float, scratch: Floats, scores: Floats,
 ) -> float:  # fmt: skip
     """Score the pending forecast of horizon k for a centered `value` at `time`, and learn from it; return the truth."""
     horizon, now, middle = plan.horizons[k], series.seen[row], plan.middle
@@ -194,6 +195,7 @@ def score_pending(
     final = ledger.final[row, slot]
     near = clip_label(bounds, row, series.center[row], origin, unit, truth)
     track_offsets(ledger.offset[row, k], final, plan.levels, middle, near, offset_step(horizon))
+    learn_widths(series, widths, plan, row, k, slot, labels, time, final, near)
     error, persistence_error = min(abs(truth - final[middle]), ERROR_CLIP), min(abs(truth), ERROR_CLIP)
     rate = max(SKILL_RATE, 1.0 / (labels + 1))
     ledger.miss[row, k] = track_error(ledger.miss[row, k], error, labels)
@@ -260,6 +262,6 @@ def score_wave(
             truths[b, k] = np.nan
             if is_pending(series, plan, row, k):
                 truths[b, k] = score_pending(
-                    series, ledger, bounds, plan, chosen, row, k, value, time, scratch, scores
+                    series, ledger, adjustments.widths, bounds, plan, chosen, row, k, value, time, scratch, scores
                 )  # fmt: skip
         learn_adjustments(series, adjustments, plan, row, times[b], ledger.mixed[row], truths[b], outputs, product)

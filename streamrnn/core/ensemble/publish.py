@@ -8,8 +8,9 @@ import numpy as np
 from streamrnn.core.ensemble.adjustments import Adjustments, adjust_quantiles
 from streamrnn.core.ensemble.aggregation import fill_prior, fill_weights, label_weight
 from streamrnn.core.ensemble.bounds import Bounds, clip_quantiles, current_bounds, within_bounds
-from streamrnn.core.ensemble.conformal import apply_offsets, make_monotone, offset_unit
+from streamrnn.core.ensemble.conformal import apply_offsets, make_monotone, offset_unit, predicted_error
 from streamrnn.core.ensemble.ledger import WARM, Ledger, fill_member_quantiles, fill_points
+from streamrnn.core.ensemble.widths import apply_widths
 from streamrnn.core.jit import Booleans, Floats, Integers, Singles, compiled, compiled_allocating, flattened
 from streamrnn.core.series.calendar import round_cadence
 from streamrnn.core.series.lean_state import AnyState
@@ -116,6 +117,9 @@ def publish_wave(
                 series, adjustments, plan, row, k, slot, ledger.networks[row, slot], ledger.miss[row, k], shares, mixed
             )
             step = offset_unit(mixed, plan.normal, ledger.miss[row, k])
+            predicted = predicted_error(mixed, plan.normal, ledger.miss[row, k])
+            target = float(series.time[row]) + horizon * round_cadence(series.cadence[row])
+            apply_widths(series, adjustments.widths, plan, row, k, slot, predicted, target, mixed)
             apply_offsets(mixed, ledger.offset[row, k], step, plan.middle, published)
             clip_quantiles(bounds, row, series.center[row], value, series.unit[row, slot], published)
             ledger.final[row, slot] = published

@@ -30,6 +30,7 @@ KEYS = frozenset(
         "level_shifts",
         "quantiles",
         "thresholds",
+        "widths",
         "window",
     }
 )  # keys of the layout that may change
@@ -37,6 +38,7 @@ NEW_PARTS = {
     "combination": "the combination of the networks",
     "feedback": "the feedback of errors",
     "lattice": "the lattice of recurring values",
+    "widths": "what the latest errors say on the widths of intervals",
 }
 """Keys of the layout that no configuration changes: of parts that earlier versions do not have."""
 HORIZON, LEVEL, NEAREST, PENDING, FOLLOWED, RECENT, HOLD, OUTERMOST = "K", "Q", "N", "L", "P", "R", "H", "O"
