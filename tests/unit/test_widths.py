@@ -36,7 +36,7 @@ def test_volatile_times_have_wider_intervals() -> None:
     noise = rng.normal(size=1500)
     slow = np.exp(np.convolve(rng.normal(size=1539), np.ones(40) / 5, "valid")) * noise
     hours = np.where(np.arange(1500) % 24 < 6, 6.0, 1.0) * noise
-    for values, most in ((slow, 0.98), (hours, 0.93), (noise, 1.005)):
+    for values, most in ((slow, 0.99), (hours, 0.93), (noise, 1.005)):
         (_, before), (_, after) = run(values, off=True), run(values)
         assert loss(values, after, 500) < most * loss(values, before, 500)
         np.testing.assert_array_equal(before[:, 1], after[:, 1])  # medians stay
@@ -47,7 +47,7 @@ def test_features_are_logs_of_running_errors() -> None:
     bank, _ = run(np.random.default_rng(2).normal(size=200) * np.where(np.arange(200) % 24 < 6, 6.0, 1.0))
     state, plan = bank.widths, bank.plan
     for k, horizon in enumerate((1, 12, 24)):
-        phase = (START // HOUR + 199 + horizon) % 24
+        phase = (199 + horizon) % 24  # the first observation has phase 0
         running = np.array([state.latest[0, k], state.profile[0, k, phase], state.latest[0, 0]])
         expected = np.log(running / [state.long[0, k], state.long[0, k], state.long[0, 0]])
         slot = plan.slots[k] + 199 % horizon

@@ -12,11 +12,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from streamrnn.core.clock.season_clock import season_time
 from streamrnn.core.ensemble.conformal import below_indicator
 from streamrnn.core.jit import Floats, Shorts, Singles, compiled
-from streamrnn.core.series.calendar import phase
 from streamrnn.core.series.plan import Plan
+from streamrnn.core.series.profile_shift import slot_of
 from streamrnn.core.series.scaling import clip, decode16, encode16
 from streamrnn.core.series.state import FullState
 
@@ -24,7 +23,7 @@ WIDTHS_VERSION = 1
 """Entry of the layout; incremented when the state changes its meaning."""
 FEATURES = 3  # the horizon's latest errors, those of the target's phase, the latest errors one step ahead
 PHASES = 24  # of the short season
-WIDTH_RATE = 0.04  # step of a weight per label of one step
+WIDTH_RATE = 0.06  # step of a weight per label of one step
 WIDTH_OVERLAP = 0.5  # steps of horizon h are smaller by this power of h, as labels of a far one overlap
 DECAY = 0.0002  # of the weights, per label
 WEIGHT_LIMIT = 2.0
@@ -67,7 +66,7 @@ def phase_of(series: FullState, plan: Plan, row: int, time: float) -> int:
     period = series.period[row, 0]
     if period <= 0:
         return -1
-    return min(int(phase(season_time(plan.clock, time, time, period), 0.0, period) * PHASES), PHASES - 1)
+    return slot_of(plan.clock, time, time, float(series.first[row]), period, PHASES)
 
 
 @compiled

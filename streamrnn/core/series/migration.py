@@ -19,6 +19,7 @@ from streamrnn.core.series.scaling import SMALLEST_SCALE
 
 KEYS = frozenset(
     {
+        "analogs",
         "bounds",
         "changes",
         "combination",
@@ -35,6 +36,7 @@ KEYS = frozenset(
     }
 )  # keys of the layout that may change
 NEW_PARTS = {
+    "analogs": "the forecasts by analogs",
     "combination": "the combination of the networks",
     "feedback": "the feedback of errors",
     "lattice": "the lattice of recurring values",
