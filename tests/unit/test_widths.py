@@ -68,8 +68,8 @@ def test_nothing_is_learned_of_a_forecast_made_before_the_state_began() -> None:
         np.testing.assert_array_equal(array[0], first[0])
 
 
-def test_quantiles_of_either_side_move_alone() -> None:
-    """A weight below the median widens the lower side only, by its exponential."""
+def test_quantiles_move_alone() -> None:
+    """Weights of a quantile multiply its distance from the median only, by their exponential."""
     bank, _ = run(np.random.default_rng(4).normal(size=60))
     state, mixed = bank.widths, np.array([-1.0, 0.5, 2.0])
     state.weights[0], state.latest[0], state.long[0], state.profile[0] = 0, 2, 1, 0

@@ -8,7 +8,7 @@ import numpy as np
 
 from streamrnn.core.banks.protocol import SeriesBank, Tables
 from streamrnn.core.banks.rescale import rescale_full
-from streamrnn.core.ensemble.adjustments import Parts
+from streamrnn.core.ensemble.adjustments import EnsembleParts
 from streamrnn.core.ensemble.bounds import Bounds
 from streamrnn.core.ensemble.feedback import FEEDBACK_AXES, FEEDBACK_VERSION, Feedback, allocate_feedback, forget_errors
 from streamrnn.core.ensemble.lattice import LATTICE_AXES, LATTICE_VERSION, Lattice, allocate_lattice
@@ -24,8 +24,8 @@ from streamrnn.core.ensemble.ledger import (
 )
 from streamrnn.core.ensemble.publish import PublishedForecasts, publish_wave, read_forecasts
 from streamrnn.core.ensemble.widths import WIDTHS_AXES, WIDTHS_VERSION, Widths, allocate_widths
-from streamrnn.core.experts.analogs import ANALOGS_AXES, ANALOGS_VERSION, UNKNOWN, Analogs, allocate_analogs
-from streamrnn.core.experts.classical import forecast_experts, score_experts
+from streamrnn.core.experts.analogs import ANALOGS_AXES, ANALOGS_VERSION, Analogs, allocate_analogs
+from streamrnn.core.experts.classical import UNKNOWN, forecast_experts, score_experts
 from streamrnn.core.experts.level_shifts import Change
 from streamrnn.core.experts.rls import predict_regressions, update_regressions
 from streamrnn.core.handle import Handle, contents
@@ -92,7 +92,7 @@ class FullBankState(NamedTuple):
 
     series: FullState
     ledger: Ledger
-    parts: Parts
+    parts: EnsembleParts
     bounds: Bounds
     plan: Plan
     chosen: Integers  # (X,), see FullBank
@@ -212,7 +212,7 @@ class FullBank(SeriesBank):
 
     def _state(self) -> FullBankState:
         return FullBankState(
-            self.series, self.ledger, Parts(self.analogs, self.feedback, self.lattice, self.widths),
+            self.series, self.ledger, EnsembleParts(self.analogs, self.feedback, self.lattice, self.widths),
             self._bounds.rows, self.plan, self._chosen, self._young, self._mature,
         )  # fmt: skip
 

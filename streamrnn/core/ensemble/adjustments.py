@@ -12,8 +12,8 @@ from streamrnn.core.series.plan import Plan
 from streamrnn.core.series.state import FullState
 
 
-class Parts(NamedTuple):
-    """State of the parts of the ensemble around the mixture, each of which begins anew in state of an earlier version.
+class EnsembleParts(NamedTuple):
+    """State of the parts of the ensemble around the mixture, each of which begins empty in state of an earlier version.
 
     Adjustments are the feedback, the lattice and the widths; the analogs are a member of the mixture.
     """
@@ -26,7 +26,7 @@ class Parts(NamedTuple):
 
 @compiled
 def learn_adjustments(
-    series: FullState, parts: Parts, plan: Plan, row: int, time: int, mixed: Singles, truths: Singles,
+    series: FullState, parts: EnsembleParts, plan: Plan, row: int, time: int, mixed: Singles, truths: Singles,
     outputs: Floats, product: Singles,
 ) -> None:  # fmt: skip
     """Learn from the labels `truths` (K,), units, NaN: none, of an observation at `time` (ms), before it is stored.
@@ -44,7 +44,7 @@ def learn_adjustments(
 
 @compiled
 def adjust_quantiles(
-    series: FullState, parts: Parts, plan: Plan, row: int, k: int, slot: int, networks: Singles,
+    series: FullState, parts: EnsembleParts, plan: Plan, row: int, k: int, slot: int, networks: Singles,
     scale: float, shares: Floats, mixed: Floats,
 ) -> None:  # fmt: skip
     """Adjust the mixture's quantiles `mixed` (Q,) of horizon k, in place; units.

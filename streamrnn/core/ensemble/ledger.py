@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from streamrnn.core.ensemble.adjustments import Parts, learn_adjustments
+from streamrnn.core.ensemble.adjustments import EnsembleParts, learn_adjustments
 from streamrnn.core.ensemble.aggregation import FIRST_BOUND, FIRST_VARIANCE, label_weight, update_regrets
 from streamrnn.core.ensemble.bounds import Bounds, clip_label, observe_bounds
 from streamrnn.core.ensemble.conformal import (
@@ -193,8 +193,8 @@ def learn_from_label(
 
 @compiled
 def score_pending(
-    series: FullState, ledger: Ledger, parts: Parts, bounds: Bounds, plan: Plan, chosen: Integers, row: int, k: int,
-    value: float, time: float, scratch: Floats, scores: Floats,
+    series: FullState, ledger: Ledger, parts: EnsembleParts, bounds: Bounds, plan: Plan, chosen: Integers, row: int,
+    k: int, value: float, time: float, scratch: Floats, scores: Floats,
 ) -> float:  # fmt: skip
     """Score the pending forecast of horizon k for a centered `value` at `time`, and learn from it; return the truth."""
     horizon, now, middle = plan.horizons[k], series.seen[row], plan.middle
@@ -252,8 +252,8 @@ def score_anomaly(series: FullState, ledger: Ledger, plan: Plan, row: int, value
 
 @compiled_allocating
 def score_wave(
-    series: FullState, ledger: Ledger, parts: Parts, bounds: Bounds, plan: Plan, chosen: Integers, rows: Integers,
-    values: Floats, times: Integers, truths: Singles, anomaly: Floats, scores: Floats,
+    series: FullState, ledger: Ledger, parts: EnsembleParts, bounds: Bounds, plan: Plan, chosen: Integers,
+    rows: Integers, values: Floats, times: Integers, truths: Singles, anomaly: Floats, scores: Floats,
 ) -> None:  # fmt: skip
     """Score all pending forecasts of a wave: `rows` (B,) distinct, `values`, `times` (B,); before the state is updated.
 

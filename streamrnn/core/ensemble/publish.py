@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from streamrnn.core.ensemble.adjustments import Parts, adjust_quantiles
+from streamrnn.core.ensemble.adjustments import EnsembleParts, adjust_quantiles
 from streamrnn.core.ensemble.aggregation import fill_prior, fill_weights, label_weight
 from streamrnn.core.ensemble.bounds import Bounds, clip_quantiles, current_bounds, within_bounds
 from streamrnn.core.ensemble.conformal import apply_offsets, make_monotone, offset_unit, predicted_error
@@ -91,7 +91,7 @@ def mix_members(
 
 @compiled_allocating
 def publish_wave(
-    series: FullState, ledger: Ledger, parts: Parts, bounds: Bounds, plan: Plan, chosen: Integers,
+    series: FullState, ledger: Ledger, parts: EnsembleParts, bounds: Bounds, plan: Plan, chosen: Integers,
     young: Floats, mature: Floats, rows: Integers, networks: Singles, extra: Floats,
 ) -> None:  # fmt: skip
     """Forecast and store a wave: `networks` (N, B, K, Q), `extra` (B, K, G); units. Log priors `young`, `mature`."""

@@ -2,9 +2,9 @@
 
 The width that the members forecast is a multiple of a series' usual error. Some series have calm and volatile hours, or
 hours of the day that are hard to forecast. The logs of three running means of |error| over its long mean are the
-features of a log-linear model of the width, one per horizon and side, which stochastic gradient descent on the pinball
-loss of the published quantiles learns. Errors are in multiples of what the mixture's width predicted, so that nothing
-is learned where the members knew it already.
+features of a log-linear model of each quantile's distance from the median, which stochastic gradient descent on the
+pinball loss of the published quantile learns. Errors are in multiples of what the mixture's width predicted, so that
+nothing is learned where the members knew it already.
 """
 
 import math
@@ -34,9 +34,9 @@ LEAST_PREDICTED = 1e-6  # units
 
 
 class Widths(NamedTuple):
-    """One row per series. K horizons, L pending slots, F = FEATURES, P = PHASES."""
+    """One row per series. K horizons, Q quantiles, L pending slots, F = FEATURES, P = PHASES."""
 
-    weights: Singles  # (S, K, 2, F) of the features in the log of the width, below and above the median
+    weights: Singles  # (S, K, Q, F) of the features in the log of a quantile's distance from the median
     latest: Singles  # (S, K) running |error| of the latest labels, in multiples of the predicted one
     long: Singles  # (S, K) the same of many labels
     profile: Singles  # (S, K, P) the same by phase of the target; 0: no label yet
@@ -45,7 +45,7 @@ class Widths(NamedTuple):
 
 
 WIDTHS_AXES = {
-    "weights": "K..", "latest": "K", "long": "K", "profile": "K.", "features": "L.", "predicted": "L",
+    "weights": "KN.", "latest": "K", "long": "K", "profile": "K.", "features": "L.", "predicted": "L",
 }  # fmt: skip
 """Meaning of the axes after the first, of the arrays whose shape depends on the plan; see migration."""
 
@@ -54,7 +54,7 @@ def allocate_widths(capacity: int, plan: Plan) -> Widths:
     """Allocate `capacity` new series."""
     f4, k, slots = np.float32, len(plan.horizons), int(plan.horizons.sum())
     return Widths(
-        weights=np.zeros((capacity, k, 2, FEATURES), f4), latest=np.ones((capacity, k), f4),
+        weights=np.zeros((capacity, k, len(plan.levels), FEATURES), f4), latest=np.ones((capacity, k), f4),
         long=np.ones((capacity, k), f4), profile=np.zeros((capacity, k, PHASES), f4),
         features=np.zeros((capacity, slots, FEATURES), np.int16), predicted=np.zeros((capacity, slots), f4),
     )  # fmt: skip
@@ -90,14 +90,12 @@ def apply_widths(
     features[1] = encode16(log_ratio(widths.profile[row, k, at], usual) if at >= 0 else 0.0, FEATURE_CLIP)
     features[2] = encode16(log_ratio(widths.latest[row, 0], widths.long[row, 0]), FEATURE_CLIP)
     widths.predicted[row, slot] = max(predicted, LEAST_PREDICTED)
-    for side in range(2):
+    median = mixed[plan.middle]
+    for q in range(len(mixed)):
         change = 0.0
         for f in range(FEATURES):
-            change += widths.weights[row, k, side, f] * decode16(features[f], FEATURE_CLIP)
-        factor, median = math.exp(clip(change, FEATURE_CLIP)), mixed[plan.middle]
-        first, last = (0, plan.middle) if side == 0 else (plan.middle + 1, len(mixed))
-        for q in range(first, last):
-            mixed[q] = median + (mixed[q] - median) * factor
+            change += widths.weights[row, k, q, f] * decode16(features[f], FEATURE_CLIP)
+        mixed[q] = median + (mixed[q] - median) * math.exp(clip(change, FEATURE_CLIP))
 
 
 @compiled
@@ -110,14 +108,11 @@ def learn_widths(
     if not predicted > 0:
         return
     step = WIDTH_RATE * plan.horizons[k] ** -WIDTH_OVERLAP
-    for side in range(2):
-        first, last = (0, plan.middle) if side == 0 else (plan.middle + 1, len(published))
-        outside = 0.0  # more often than the levels say
-        for q in range(first, last):
+    for q in range(len(published)):
+        if q != plan.middle:
             above = plan.levels[q] - below_indicator(truth, published[q], plan.levels[q])
-            outside += above if side == 1 else -above
-        if last > first:
-            move_weights(widths.weights[row, k, side], widths.features[row, slot], step * outside / (last - first))
+            outside = above if q > plan.middle else -above
+            move_width_weights(widths.weights[row, k, q], widths.features[row, slot], step * outside)
     error = min(max(abs(truth - published[plan.middle]) / predicted, LEAST_ERROR), MOST_ERROR)
     rate = 1.0 / (labels + 1.0)
     widths.latest[row, k] += max(LATEST_RATE, rate) * (error - widths.latest[row, k])
@@ -129,7 +124,7 @@ def learn_widths(
 
 
 @compiled
-def move_weights(weights: Singles, features: Shorts, step: float) -> None:
+def move_width_weights(weights: Singles, features: Shorts, step: float) -> None:
     """Move the weights (F,) by `step` along the `features` (F,), and decay them."""
     for f in range(len(weights)):
         moved = weights[f] * (1 - DECAY) + step * decode16(features[f], FEATURE_CLIP)

@@ -13,7 +13,8 @@ import numpy as np
 
 from streamrnn.core.experts.classical import UNKNOWN
 from streamrnn.core.jit import Floats, Integers, Shorts, Singles, compiled, compiled_allocating
-from streamrnn.core.series.plan import Plan
+from streamrnn.core.series.period_detection import HISTORY
+from streamrnn.core.series.plan import REFERENCE_STEPS, Plan
 from streamrnn.core.series.scaling import decode16, encode16
 from streamrnn.core.series.state import FullState
 from streamrnn.core.vector_math import exponential
@@ -22,6 +23,9 @@ ANALOGS_VERSION = 1
 """Entry of the layout; incremented when the state changes its meaning."""
 STRETCH = 12  # rows before the latest that are compared, each by its distance from the last row of its stretch
 NEAREST = 16
+FOLLOWERS = REFERENCE_STEPS[-1]
+"""Rows behind a stretch that must be known. For longer horizons, only those of the nearest count whose are."""
+FEWEST_FOLLOWERS = 8  # of the nearest stretches
 FEWEST = 3  # times as many stretches must be known before there is a forecast
 NONE = -1
 ANALOG_CLIP = 15.0  # largest quantile, units
@@ -34,7 +38,7 @@ class Analogs(NamedTuple):
     quantiles: Shorts  # (S, L, Q) pending, 16-bit codes; UNKNOWN: no forecast
 
 
-ANALOGS_AXES = {"quantiles": "LQ"}
+ANALOGS_AXES = {"quantiles": "LN"}
 """Meaning of the axes after the first, of the arrays whose shape depends on the plan; see migration."""
 
 
@@ -77,7 +81,7 @@ def fill_distances(values: Singles, last: int, distances: Singles) -> None:
 
 
 @compiled
-def largest(values: Floats) -> int:
+def index_of_largest(values: Floats) -> int:
     """Return the index of the first largest of some values."""
     at = 0
     for n in range(1, len(values)):
@@ -92,11 +96,11 @@ def select_nearest(distances: Singles, last: int, search: AnalogSearch) -> None:
     nearest, weights = search.nearest, search.weights
     for n in range(NEAREST):
         nearest[n], weights[n] = STRETCH + n, distances[STRETCH + n]
-    farthest = largest(weights)
+    farthest = index_of_largest(weights)
     for s in range(STRETCH + NEAREST, last + 1):
         if distances[s] < weights[farthest]:
             nearest[farthest], weights[farthest] = s, distances[s]
-            farthest = largest(weights)
+            farthest = index_of_largest(weights)
     least, mean = weights[0], 0.0
     for n in range(NEAREST):
         least = min(least, weights[n])
@@ -106,16 +110,24 @@ def select_nearest(distances: Singles, last: int, search: AnalogSearch) -> None:
 
 
 @compiled
-def sort_changes(search: AnalogSearch, horizon: int, factor: float) -> None:
-    """Fill `changes` over the horizon after the nearest stretches, times `factor`, ascending, and their `order`."""
+def sort_changes(search: AnalogSearch, known: int, horizon: int, factor: float) -> int:
+    """Fill `changes` over the horizon after the nearest stretches, times `factor`, ascending, and their `order`.
+
+    Returns the number of those whose follower is among the `known` values.
+    """
+    filled = 0
     for n in range(NEAREST):
         last = search.nearest[n]
+        if last + horizon >= known:
+            continue
         change = (search.values[last + horizon] - search.values[last]) * factor
-        at = n
+        at = filled
         while at > 0 and search.changes[at - 1] > change:
             search.changes[at], search.order[at] = search.changes[at - 1], search.order[at - 1]
             at -= 1
         search.changes[at], search.order[at] = change, search.weights[n]
+        filled += 1
+    return filled
 
 
 @compiled
@@ -140,8 +152,8 @@ def find_analogs(series: FullState, plan: Plan, row: int, search: AnalogSearch) 
     """Find the stretches nearest to the latest rows of a series."""
     ring, count = series.ring[row], series.seen[row]
     size = len(ring)
-    known = min(count, size)
-    last = known - 1 - plan.horizons[-1]  # row whose followers of all horizons are known
+    known = min(count, HISTORY)
+    last = known - 1 - FOLLOWERS
     if last - STRETCH < FEWEST * NEAREST:
         search.nearest[0] = NONE
         return
@@ -161,14 +173,15 @@ def store_analogs(
 ) -> None:
     """Store the quantiles of horizon k after a search, units."""
     codes = analogs.quantiles[row, slot]
-    if search.nearest[0] == NONE:
-        for q in range(len(codes)):
-            codes[q] = UNKNOWN
-        return
-    one = series.unit[row, (series.seen[row] - 1) % plan.horizons[0]]
-    sort_changes(search, plan.horizons[k], one / series.unit[row, slot])
-    for q in range(len(plan.levels)):
-        codes[q] = encode16(weighted_quantile(search.changes, search.order, plan.levels[q]), ANALOG_CLIP)
+    one, filled = series.unit[row, (series.seen[row] - 1) % plan.horizons[0]], 0
+    if search.nearest[0] != NONE:
+        known = min(series.seen[row], HISTORY)
+        filled = sort_changes(search, known, plan.horizons[k], one / series.unit[row, slot])
+    for q in range(len(codes)):
+        codes[q] = UNKNOWN
+        if filled >= FEWEST_FOLLOWERS:
+            quantile = weighted_quantile(search.changes[:filled], search.order[:filled], plan.levels[q])
+            codes[q] = encode16(quantile, ANALOG_CLIP)
 
 
 @compiled
