@@ -49,14 +49,19 @@ def _silence(forecaster: Any, members: slice) -> None:
 
 
 def _no_networks(forecaster: Any) -> None:
-    _silence(forecaster, slice(len(forecaster._bank._chosen), None))
+    _silence(forecaster, slice(len(forecaster._bank._chosen), -1))
 
 
 def _no_experts(forecaster: Any) -> None:
     _silence(forecaster, slice(1, len(forecaster._bank._chosen)))
+    _no_analogs(forecaster)
 
 
 def _no_combination(forecaster: Any) -> None:
+    _silence(forecaster, slice(-2, -1))
+
+
+def _no_analogs(forecaster: Any) -> None:
     _silence(forecaster, slice(-1, None))
 
 
@@ -76,6 +81,10 @@ def _no_lattice(forecaster: Any) -> None:
     forecaster._bank.lattice.recurring[:] = 0.0
 
 
+def _no_widths(forecaster: Any) -> None:
+    forecaster._bank.widths.weights[:] = 0.0
+
+
 PARTS = (
     Part("nothing"),
     Part("networks", ("learning.enabled=false",), _no_networks),
@@ -90,6 +99,8 @@ PARTS = (
     Part("calibration", (), _no_calibration),
     Part("feedback", (), _no_feedback),
     Part("lattice", (), _no_lattice),
+    Part("widths", (), _no_widths),
+    Part("analogs", (), _no_analogs),
 )
 
 

@@ -4,7 +4,7 @@ Members, seasons and intervals are computed from the arrays that a snapshot woul
 latest forecast.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, cast
 
 import numpy as np
@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from streamrnn.core.banks.full import MIXED, FullBank
 from streamrnn.core.banks.lean.ledger import EDGE, SMALLEST
-from streamrnn.core.banks.protocol import PRIOR_COMBINATION, PRIOR_NETWORK, PRIOR_POINT, YOUNG_NETWORK
+from streamrnn.core.banks.protocol import PRIOR_NETWORK, PRIOR_POINT, YOUNG_NETWORK
 from streamrnn.core.ensemble.aggregation import SHARE, YOUTH
 from streamrnn.core.ensemble.conformal import WIDTH_SHARE
-from streamrnn.core.ensemble.ledger import WARM, count_members
+from streamrnn.core.ensemble.ledger import WARM, further_priors
 from streamrnn.core.experts.classical import UNKNOWN
 from streamrnn.core.experts.drift import LASTING
 from streamrnn.core.experts.safe_pickle import loaded
@@ -72,11 +72,12 @@ def explain_series(forecaster: CoreForecaster, row: int) -> Explanation:
 
 
 def _prior(
-    layout: Mapping[str, Any], points: int, labels: NDArray[np.int64], *, persistence: float, combinations: int = 0
-) -> NDArray[np.float64]:
+    layout: Mapping[str, Any], points: int, labels: NDArray[np.int64], *, persistence: float,
+    further: Sequence[float] = (),
+) -> NDArray[np.float64]:  # fmt: skip
     """Return the prior of the members (H, M), `points` (X) of them, after `labels` (H,), see `fill_prior`.
 
-    `persistence` is the share of the first one.
+    `persistence` is the share of the first one, `further` are those behind the networks.
     """
     trained, networks = layout["base"] is not None, layout["networks"]
     young, mature = (
@@ -84,7 +85,7 @@ def _prior(
             [persistence]
             + [PRIOR_POINT] * (points - 1)
             + [share if trained else PRIOR_POINT] * networks
-            + [PRIOR_COMBINATION] * combinations
+            + list(further)
         )
         for share in (YOUNG_NETWORK, PRIOR_NETWORK)
     )
@@ -105,23 +106,25 @@ def _full_weights(
         state[f"ledger_{name}"][plan.published].astype(np.float64) for name in ("regret", "variance", "bound")
     )
     networks = int(layout["networks"])
-    combinations = count_members(0, networks) - networks
-    points = regret.shape[2] - networks - combinations
+    further = further_priors(networks)
+    points = regret.shape[2] - networks - len(further)
     horizons = plan.horizons[plan.published]
     labels = int(state["series_seen"]) - 1 - horizons
     persistence = FullBank.prior_persistence
-    prior = _prior(layout, points, labels, persistence=persistence, combinations=combinations)[:, None]
+    prior = _prior(layout, points, labels, persistence=persistence, further=further)[:, None]
     rate = np.minimum(0.5 / bound, np.sqrt(2.0 / variance)) / np.sqrt(horizons)[:, None, None]
     exponents = rate * regret
     weights = _normalized(np.exp(exponents - exponents.max(2, keepdims=True)) * rate * prior, prior)
     experts = state["series_points"][slots][:, [EXPERTS.index(name) for name in MIXED]]
     weights[:, :, 1 : 1 + len(MIXED)] *= (experts != UNKNOWN)[:, None]  # those without a forecast have no weight
+    weights[:, :, -1] *= state["analogs_quantiles"][slots] != UNKNOWN
     weights /= weights.sum(2, keepdims=True)
     extra = points - 1 - len(MIXED)
     guests = [f"expert_{number + 1}" for number in range(extra)]
     if layout.get("joint") and guests:
         guests[-1] = "cross_series"
-    names = ["persistence", *MIXED, *guests, *_network_names(networks), *["combination"] * combinations]
+    behind = ["combination", "analogs"][-len(further) :]
+    names = ["persistence", *MIXED, *guests, *_network_names(networks), *behind]
     return dict(zip(names, weights.mean(1).T, strict=True))
 
 

@@ -52,7 +52,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
     "core.fingerprint": ("core.jit",),
     "core.clock": ("core.jit", "errors"),
     "core.series": ("core.clock", "core.jit", "errors"),
-    "core.experts": ("core.series", "core.row_table", "core.jit", "errors"),
+    "core.experts": ("core.series", "core.vector_math", "core.row_table", "core.jit", "errors"),
     "core.ensemble": (
         "core.experts",
         "core.series",

@@ -6,7 +6,7 @@ from support.streams import HOUR, START
 
 from streamrnn.core.banks.full import FullBank
 from streamrnn.core.ensemble.aggregation import FIRST_VARIANCE
-from streamrnn.core.ensemble.ledger import add_combination, count_members, fill_member_quantiles
+from streamrnn.core.ensemble.ledger import add_members, count_members, fill_member_quantiles
 
 LEVELS = (0.1, 0.5, 0.9)
 
@@ -20,13 +20,13 @@ def bank_of(networks: int) -> FullBank:
 
 @pytest.mark.parametrize("networks", [1, 2, 3])
 def test_it_is_the_base_and_what_both_copies_learned(networks: int) -> None:
-    """With three networks the last member is head + whole - base; with fewer there is none."""
+    """With three networks there is a member head + whole - base behind them; with fewer there is none."""
     bank, points = bank_of(networks), 8
     members = count_members(points, networks)
-    assert members == points + networks + (networks == 3) == bank.ledger.regret.shape[3] == len(bank._mature)
+    assert members == points + networks + (networks == 3) + 1 == bank.ledger.regret.shape[3] == len(bank._mature)
     bank.ledger.networks[0, 0] = np.arange(networks * 3).reshape(networks, 3) ** 2
     outputs = np.empty(3 * members)
-    fill_member_quantiles(bank.ledger, 0, 0, 0, np.zeros(points), np.ones(points), outputs)
+    fill_member_quantiles(bank.ledger, bank.analogs, 0, 0, 0, np.zeros(points), np.ones(points), outputs)
     own = outputs.reshape(3, members)[:, points:]
     np.testing.assert_allclose(own[:, :networks].T, bank.ledger.networks[0, 0])
     if networks == 3:
@@ -49,15 +49,17 @@ def test_what_both_copies_learned_adds_up() -> None:
 
 
 def test_state_without_it_goes_on() -> None:
-    """The arrays of an earlier version have one member less: it begins anew, the others stay."""
+    """The arrays of earlier versions lack the analogs, and the combination: these begin anew, the others stay."""
     bank = bank_of(3)
     bank.ledger.regret[:] = 1.5
     saved = bank.arrays()
-    before = {name: saved[f"ledger_{name}"][:1, ..., :-1] for name in ("regret", "variance", "bound")}
-    found = add_combination({f"ledger_{name}": array for name, array in before.items()}, bank.ledger.regret.shape[3])
-    np.testing.assert_array_equal(found["ledger_regret"][..., :-1], before["regret"])
-    assert (found["ledger_regret"][..., -1] == 0).all()
-    assert (found["ledger_variance"][..., -1] == FIRST_VARIANCE).all()
-    whole = {name: saved[f"ledger_{name}"][:1] for name in before}
-    again = add_combination({f"ledger_{name}": array for name, array in whole.items()}, bank.ledger.regret.shape[3])
+    for missing in (1, 2):
+        before = {f"ledger_{name}": saved[f"ledger_{name}"][:1, ..., :-missing] for name in ("regret", "variance")}
+        before["ledger_bound"] = saved["ledger_bound"][:1, ..., :-missing]
+        found = add_members(before, bank.ledger.regret.shape[3])
+        np.testing.assert_array_equal(found["ledger_regret"][..., :-missing], before["ledger_regret"])
+        assert (found["ledger_regret"][..., -missing:] == 0).all()
+        assert (found["ledger_variance"][..., -missing:] == FIRST_VARIANCE).all()
+    whole = {name: saved[f"ledger_{name}"][:1] for name in ("regret", "variance", "bound")}
+    again = add_members({f"ledger_{name}": array for name, array in whole.items()}, bank.ledger.regret.shape[3])
     np.testing.assert_array_equal(again["ledger_regret"], whole["regret"])

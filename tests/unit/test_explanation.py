@@ -11,6 +11,7 @@ from streamrnn.core.banks.lean.bank import LeanBank
 from streamrnn.core.banks.lean.ledger import fill_lean_weights
 from streamrnn.core.ensemble.aggregation import fill_prior, fill_weights, label_weight
 from streamrnn.core.ensemble.ledger import fill_points
+from streamrnn.core.experts.classical import UNKNOWN
 from streamrnn.core.experts.drift import LASTING
 from streamrnn.core.forecaster import CoreForecaster
 from streamrnn.explanation.answer import Explanation
@@ -41,6 +42,7 @@ def kernel_weights(forecaster: CoreForecaster, row: int) -> Any:
         fill_points(bank.series, bank.ledger, row, k, slot, bank._chosen, points, sizes)
         for each in weights.reshape(-1, members):
             each[: len(points)][np.isnan(points)] = 0.0
+            each[-1] *= bank.analogs.quantiles[row, slot, 0] != UNKNOWN
             found[i] += each / each.sum() / len(QUANTILES)
     return found
 
@@ -57,7 +59,7 @@ def test_weights_are_those_of_the_mixture(variant: str, rows: int) -> None:
         networks = forecaster.layout["networks"]
         assert isinstance(networks, int)
         names = ["persistence", *(MIXED if variant == "full" else ()), *(f"network_{n + 1}" for n in range(networks))]
-        names += ["combination"] if variant == "full" else []
+        names += ["combination", "analogs"] if variant == "full" else []
         by_name = {member.name: member.weight for member in found.members}
         assert pytest.approx(kernel_weights(forecaster, row), abs=1e-4) == np.array([by_name[name] for name in names]).T
         assert sum(by_name[name][0] for name in names) == pytest.approx(1.0, abs=1e-3)

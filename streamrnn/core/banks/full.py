@@ -8,7 +8,7 @@ import numpy as np
 
 from streamrnn.core.banks.protocol import SeriesBank, Tables
 from streamrnn.core.banks.rescale import rescale_full
-from streamrnn.core.ensemble.adjustments import Adjustments
+from streamrnn.core.ensemble.adjustments import EnsembleParts
 from streamrnn.core.ensemble.bounds import Bounds
 from streamrnn.core.ensemble.feedback import FEEDBACK_AXES, FEEDBACK_VERSION, Feedback, allocate_feedback, forget_errors
 from streamrnn.core.ensemble.lattice import LATTICE_AXES, LATTICE_VERSION, Lattice, allocate_lattice
@@ -16,13 +16,16 @@ from streamrnn.core.ensemble.ledger import (
     COMBINATION_VERSION,
     LEDGER_AXES,
     Ledger,
-    add_combination,
+    add_members,
     allocate_ledger,
     count_members,
+    further_priors,
     score_wave,
 )
 from streamrnn.core.ensemble.publish import PublishedForecasts, publish_wave, read_forecasts
-from streamrnn.core.experts.classical import forecast_experts, score_experts
+from streamrnn.core.ensemble.widths import WIDTHS_AXES, WIDTHS_VERSION, Widths, allocate_widths
+from streamrnn.core.experts.analogs import ANALOGS_AXES, ANALOGS_VERSION, Analogs, allocate_analogs
+from streamrnn.core.experts.classical import UNKNOWN, forecast_experts, score_experts
 from streamrnn.core.experts.level_shifts import Change
 from streamrnn.core.experts.rls import predict_regressions, update_regressions
 from streamrnn.core.handle import Handle, contents
@@ -89,7 +92,7 @@ class FullBankState(NamedTuple):
 
     series: FullState
     ledger: Ledger
-    adjustments: Adjustments
+    parts: EnsembleParts
     bounds: Bounds
     plan: Plan
     chosen: Integers  # (X,), see FullBank
@@ -102,11 +105,11 @@ def update_full_wave(
     state: Handle[FullBankState], rows: Integers, values: Floats, times: Integers, wave: Handle[WaveUpdate]
 ) -> None:
     """Score what is due at one wave, then store it, and fill `wave`."""
-    series, ledger, adjustments, bounds, plan, chosen, _, _ = contents(state)
+    series, ledger, parts, bounds, plan, chosen, _, _ = contents(state)
     update = contents(wave)
     begin_wave(series, rows, update)
     score_wave(
-        series, ledger, adjustments, bounds, plan, chosen, rows, values, times, update.truths, update.anomaly,
+        series, ledger, parts, bounds, plan, chosen, rows, values, times, update.truths, update.anomaly,
         update.scores,
     )  # fmt: skip
     observe_wave(series, plan, rows, values, times, update.features)
@@ -119,8 +122,8 @@ def forecast_full_wave(
     quantiles: Floats, skill: Floats, warming: Booleans,
 ) -> None:  # fmt: skip
     """Forecast one wave, store it in the ledger, and fill the parts of PublishedForecasts."""
-    series, ledger, adjustments, bounds, plan, chosen, young, mature = contents(state)
-    publish_wave(series, ledger, adjustments, bounds, plan, chosen, young, mature, rows, networks, extra)
+    series, ledger, parts, bounds, plan, chosen, young, mature = contents(state)
+    publish_wave(series, ledger, parts, bounds, plan, chosen, young, mature, rows, networks, extra)
     read_forecasts(series, ledger, bounds, plan, rows, PublishedForecasts(target_times, quantiles, skill, warming))
 
 
@@ -128,10 +131,14 @@ class FullBank(SeriesBank):
     """Bank of the full variant."""
 
     inputs, experts = INPUTS, len(EXPERTS)
-    axes: ClassVar = {"series": AXES, "ledger": LEDGER_AXES, "feedback": FEEDBACK_AXES, "lattice": LATTICE_AXES}
+    axes: ClassVar = {
+        "series": AXES, "ledger": LEDGER_AXES, "feedback": FEEDBACK_AXES, "lattice": LATTICE_AXES,
+        "widths": WIDTHS_AXES, "analogs": ANALOGS_AXES,
+    }  # fmt: skip
     prior_persistence = 10.0  # nothing beats it on a series without structure
     versions: ClassVar = {
-        "combination": COMBINATION_VERSION, "feedback": FEEDBACK_VERSION, "lattice": LATTICE_VERSION
+        "combination": COMBINATION_VERSION, "feedback": FEEDBACK_VERSION, "lattice": LATTICE_VERSION,
+        "widths": WIDTHS_VERSION, "analogs": ANALOGS_VERSION,
     }  # fmt: skip
 
     @property
@@ -158,6 +165,18 @@ class FullBank(SeriesBank):
         rows: Lattice = self._tables["lattice"].rows
         return rows
 
+    @property
+    def widths(self) -> Widths:
+        """Widths of the intervals of the series, as `series`."""
+        rows: Widths = self._tables["widths"].rows
+        return rows
+
+    @property
+    def analogs(self) -> Analogs:
+        """Forecasts by analogs of the series, as `series`."""
+        rows: Analogs = self._tables["analogs"].rows
+        return rows
+
     def discount_regret(self, rows: Integers, factor: float) -> None:
         """Multiply the regrets of the members by `factor`."""
         self.ledger.regret[rows] *= factor
@@ -167,13 +186,15 @@ class FullBank(SeriesBank):
     def extend(self, saved: Mapping[str, Any], names: Sequence[str]) -> None:
         """Add the series `names` with saved arrays; see SeriesBank."""
         members = count_members(len(self._chosen), self._networks)
-        super().extend(add_combination(saved, members), names)
+        super().extend(add_members(saved, members), names)
 
     def rescale(self, row: int, change: Change) -> None:
         """Convert the state of a series after a change of its level or unit."""
         rescale_full(self.series, self.ledger, self._row_plans.of(row), row, change)
         forget_errors(self.feedback, row, len(change.values))
         self.lattice.moved[row] = np.nan
+        self.widths.predicted[row] = 0.0
+        self.analogs.quantiles[row] = UNKNOWN
 
     @property
     def expert_state(self) -> FullState:
@@ -191,8 +212,8 @@ class FullBank(SeriesBank):
 
     def _state(self) -> FullBankState:
         return FullBankState(
-            self.series, self.ledger, Adjustments(self.feedback, self.lattice), self._bounds.rows, self.plan,
-            self._chosen, self._young, self._mature,
+            self.series, self.ledger, EnsembleParts(self.analogs, self.feedback, self.lattice, self.widths),
+            self._bounds.rows, self.plan, self._chosen, self._young, self._mature,
         )  # fmt: skip
 
     @cached_property
@@ -204,16 +225,16 @@ class FullBank(SeriesBank):
     def _count_points(self) -> int:
         return len(self._chosen)
 
-    def _count_combinations(self) -> int:
-        points = self._count_points()
-        return count_members(points, self._networks) - points - self._networks
+    def _further_priors(self) -> list[float]:
+        return further_priors(self._networks)
 
     def _allocate(self, capacity: int) -> Tables:
         ledger = allocate_ledger(capacity, self.plan, len(self._chosen), self._networks, self._extra_experts)
         return {
             "series": allocate_full(capacity, self.plan), "ledger": ledger,
             "feedback": allocate_feedback(capacity, self.plan, self._networks),
-            "lattice": allocate_lattice(capacity, self.plan),
+            "lattice": allocate_lattice(capacity, self.plan), "widths": allocate_widths(capacity, self.plan),
+            "analogs": allocate_analogs(capacity, self.plan),
         }  # fmt: skip
 
     def _one_step(self, rows: Integers) -> tuple[Singles, Singles]:

@@ -26,7 +26,6 @@ from streamrnn.core.series.wave import WaveFeatures, WaveUpdate
 
 PRIOR_POINT, PRIOR_NETWORK, YOUNG_NETWORK = 1.0, 10.0, 300.0
 """Shares in the mixture's prior, not normalized: a point forecast; a pretrained network, in mature and young series."""
-PRIOR_COMBINATION = 2.0  # the combination of the networks; with 10, it costs a series without structure .6%
 
 Value = TypeVar("Value")
 Rows = Integers | slice | int
@@ -76,7 +75,7 @@ class SeriesBank(ABC):
                     self.prior_persistence,
                     *points,
                     *[share if trained else PRIOR_POINT] * networks,
-                    *[PRIOR_COMBINATION] * self._count_combinations(),
+                    *self._further_priors(),
                 ]
             )
             for share in (YOUNG_NETWORK, PRIOR_NETWORK)
@@ -289,9 +288,9 @@ class SeriesBank(ABC):
     def _count_points(self) -> int:
         """Return the number of point forecasts in the mixture, persistence included."""
 
-    def _count_combinations(self) -> int:
-        """Return the number of members of the mixture that are computed from the networks."""
-        return 0
+    def _further_priors(self) -> list[float]:
+        """Return the shares of the members behind the networks in the mixture's prior."""
+        return []
 
     @abstractmethod
     def _allocate(self, capacity: int) -> Tables: ...

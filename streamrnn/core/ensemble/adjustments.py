@@ -1,32 +1,39 @@
-"""Adjustments of the mixture's quantiles before calibration: feedback of errors, and a lattice of recurring values."""
+"""Adjustments of the mixture's quantiles before calibration: feedback of errors, a lattice of values, and widths."""
 
 from typing import NamedTuple
 
 from streamrnn.core.ensemble.conformal import make_monotone
 from streamrnn.core.ensemble.feedback import Feedback, apply_feedback, learn_feedback
 from streamrnn.core.ensemble.lattice import Lattice, apply_lattice, learn_lattice, track_recurrence
+from streamrnn.core.ensemble.widths import Widths
+from streamrnn.core.experts.analogs import Analogs
 from streamrnn.core.jit import Floats, Singles, compiled
 from streamrnn.core.series.plan import Plan
 from streamrnn.core.series.state import FullState
 
 
-class Adjustments(NamedTuple):
-    """State of the feedback and of the lattice."""
+class EnsembleParts(NamedTuple):
+    """State of the parts of the ensemble around the mixture, each of which begins empty in state of an earlier version.
 
+    Adjustments are the feedback, the lattice and the widths; the analogs are a member of the mixture.
+    """
+
+    analogs: Analogs
     feedback: Feedback
     lattice: Lattice
+    widths: Widths
 
 
 @compiled
 def learn_adjustments(
-    series: FullState, adjustments: Adjustments, plan: Plan, row: int, time: int, mixed: Singles, truths: Singles,
+    series: FullState, parts: EnsembleParts, plan: Plan, row: int, time: int, mixed: Singles, truths: Singles,
     outputs: Floats, product: Singles,
 ) -> None:  # fmt: skip
     """Learn from the labels `truths` (K,), units, NaN: none, of an observation at `time` (ms), before it is stored.
 
     `mixed` (L, Q) are the pending quantiles of the mixture, units; `outputs` (2*Q,) and `product` (D,) are scratch.
     """
-    feedback, lattice = adjustments.feedback, adjustments.lattice
+    feedback, lattice = parts.feedback, parts.lattice
     for k in range(len(plan.horizons)):
         if truths[k] == truths[k]:
             slot = plan.slots[k] + series.seen[row] % plan.horizons[k]
@@ -37,7 +44,7 @@ def learn_adjustments(
 
 @compiled
 def adjust_quantiles(
-    series: FullState, adjustments: Adjustments, plan: Plan, row: int, k: int, slot: int, networks: Singles,
+    series: FullState, parts: EnsembleParts, plan: Plan, row: int, k: int, slot: int, networks: Singles,
     scale: float, shares: Floats, mixed: Floats,
 ) -> None:  # fmt: skip
     """Adjust the mixture's quantiles `mixed` (Q,) of horizon k, in place; units.
@@ -45,7 +52,7 @@ def adjust_quantiles(
     `networks` (N, Q) are the networks' quantiles, `scale` is the running |error| of the published median; `shares`
     (2, 2*Q) is scratch.
     """
-    feedback, lattice, ring, count = adjustments.feedback, adjustments.lattice, series.ring[row], series.seen[row]
+    feedback, lattice, ring, count = parts.feedback, parts.lattice, series.ring[row], series.seen[row]
     if k == 0:
         track_recurrence(lattice, row, ring, count)
         apply_feedback(series, feedback, plan, row, networks, scale, shares, mixed)

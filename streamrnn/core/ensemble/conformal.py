@@ -11,10 +11,10 @@ from streamrnn.core.jit import Floats, Singles, compiled
 RESIDUAL_RATE = 0.02  # step per label, multiples of a point forecast's running |error|
 RESIDUAL_LIMIT = 100.0  # largest residual quantile, in the same multiples
 EARLY = 20.0  # labels over which the larger first steps decay
-OFFSET_RATE = 0.04
+OFFSET_RATE = 0.05
 """Step of an offset per label of one step. The error of the coverage over T labels is the way of the offset in between,
 divided by T and the step: larger steps mean less of it, and a larger pinball loss."""
-OVERLAP = 0.4
+OVERLAP = 0.3
 """Steps of horizon h are smaller by the power OVERLAP of h: labels of a far one overlap, and miss together."""
 OFFSET_LIMIT = 8.0  # largest offset
 WIDTH_SHARE = 0.5
@@ -80,15 +80,20 @@ def track_error(running: float, error: float, seen: int) -> float:
 
 
 @compiled
+def predicted_error(mixed: Floats | Singles, normal: Floats, running: float) -> float:
+    """Return the mean |error| that the outermost interval stands for; `running` where there is only a median."""
+    last = len(mixed) - 1
+    span = normal[last] - normal[0]
+    return max(mixed[last] - mixed[0], 0.0) / span if span > 0 else running
+
+
+@compiled
 def offset_unit(mixed: Floats | Singles, normal: Floats, running: float) -> float:
     """Return the unit of the offsets: between the running |error| and the one that the outermost interval predicts.
 
     The first alone adds the same at calm and at volatile times; `normal` (Q,) are the quantiles for an |error| of 1.
     """
-    last = len(mixed) - 1
-    span = normal[last] - normal[0]
-    predicted = max(mixed[last] - mixed[0], 0.0) / span if span > 0 else running
-    return running + WIDTH_SHARE * (predicted - running)
+    return running + WIDTH_SHARE * (predicted_error(mixed, normal, running) - running)
 
 
 @compiled

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from streamrnn.core.ensemble.adjustments import Adjustments, learn_adjustments
+from streamrnn.core.ensemble.adjustments import EnsembleParts, learn_adjustments
 from streamrnn.core.ensemble.aggregation import FIRST_BOUND, FIRST_VARIANCE, label_weight, update_regrets
 from streamrnn.core.ensemble.bounds import Bounds, clip_label, observe_bounds
 from streamrnn.core.ensemble.conformal import (
@@ -18,6 +18,8 @@ from streamrnn.core.ensemble.conformal import (
 )
 from streamrnn.core.ensemble.forecast_scores import BESIDE, ERROR_CLIP, NETWORK, SEASONAL, add_scores, clipped_error
 from streamrnn.core.ensemble.resolution import is_negligible
+from streamrnn.core.ensemble.widths import learn_widths
+from streamrnn.core.experts.analogs import Analogs, analog_quantile
 from streamrnn.core.experts.classical import FIRST_ORIGIN, TRUST_RATE, TRUTH_CLIP, decode_point
 from streamrnn.core.jit import Floats, Integers, Shorts, Singles, compiled, compiled_allocating, flattened
 from streamrnn.core.series.plan import Plan
@@ -30,6 +32,8 @@ SKILL_RATE = 1 / 200  # rate of the recent mean errors, per label
 WARM = 32  # observations up to which a series is warming up: its anomaly score is 0
 NAIVE_SEASONAL = EXPERTS.index("naive_short")
 ALL_NETWORKS = 3  # the base, the base with an adapted head, and the copy that learns as a whole
+PRIOR_COMBINATION, PRIOR_ANALOGS = 2.0, 1.0
+"""Shares in the mixture's prior. With 10, the combination costs a series without structure .6%."""
 COMBINATION_VERSION = 1
 """Entry of the layout; earlier versions do not have the combination."""
 
@@ -38,8 +42,8 @@ class Ledger(NamedTuple):
     """One row per series. L pending slots, K horizons, Q quantiles, G extra experts, M members: X points, N networks.
 
     The points are persistence, some of the classical experts, and all extra experts, each with quantiles of its own
-    residuals. The last member is the combination of the networks, see count_members. Quantiles are distances from the
-    value at the origin, in units of its scale.
+    residuals. The last members are the combination of the networks, see count_members, and the analogs. Quantiles are
+    distances from the value at the origin, in units of its scale.
     """
 
     networks: Singles  # (S, L, N, Q) pending, of the networks
@@ -68,11 +72,17 @@ LEDGER_AXES = {
 
 @compiled
 def count_members(points: int, networks: int) -> int:
-    """Return M. With all networks there is one more member, their combination: the base plus what either copy learned.
+    """Return M. The last member are the analogs.
 
-    A weighted mean of three networks has only a part of what each copy has learned, as the weights sum to 1.
+    With all networks there is one before them, the combination: the base plus what either copy learned. A weighted mean
+    of three networks has only a part of what each copy has learned, as the weights sum to 1.
     """
-    return points + networks + (1 if networks == ALL_NETWORKS else 0)
+    return points + networks + (2 if networks == ALL_NETWORKS else 1)
+
+
+def further_priors(networks: int) -> list[float]:
+    """Return the shares of the members behind N `networks` in the mixture's prior, see count_members."""
+    return [*[PRIOR_COMBINATION] * (count_members(0, networks) - networks - 1), PRIOR_ANALOGS]
 
 
 def allocate_ledger(capacity: int, plan: Plan, points: int, networks: int, extra_experts: int = 0) -> Ledger:
@@ -94,13 +104,13 @@ def allocate_ledger(capacity: int, plan: Plan, points: int, networks: int, extra
     return new
 
 
-def add_combination(saved: Mapping[str, Any], members: int) -> dict[str, Any]:
-    """Return saved arrays, by prefixed name, with M `members`; the last one is new in those of an earlier version."""
+def add_members(saved: Mapping[str, Any], members: int) -> dict[str, Any]:
+    """Return saved arrays, by prefixed name, with M `members`; the last ones are new in those of an earlier version."""
     complete = dict(saved)
     for name, first in (("regret", 0.0), ("variance", FIRST_VARIANCE), ("bound", FIRST_BOUND)):
         array = saved[f"ledger_{name}"]
-        if array.shape[-1] == members - 1:
-            blank = np.full((*array.shape[:-1], 1), first, array.dtype)
+        if array.shape[-1] < members:
+            blank = np.full((*array.shape[:-1], members - array.shape[-1]), first, array.dtype)
             complete[f"ledger_{name}"] = np.concatenate([array, blank], -1)
     return complete
 
@@ -131,9 +141,9 @@ def fill_points(
 
 @compiled
 def fill_member_quantiles(
-    ledger: Ledger, row: int, k: int, slot: int, points: Floats, sizes: Floats, outputs: Floats
+    ledger: Ledger, analogs: Analogs, row: int, k: int, slot: int, points: Floats, sizes: Floats, outputs: Floats
 ) -> None:
-    """Fill `outputs` (Q*M,): the pending quantiles of every member, units."""
+    """Fill `outputs` (Q*M,): the pending quantiles of every member, units; NaN: no forecast."""
     count, networks = len(points), ledger.networks.shape[2]
     members = count_members(count, networks)
     for q in range(ledger.mixed.shape[2]):
@@ -144,7 +154,8 @@ def fill_member_quantiles(
             outputs[first + count + n] = ledger.networks[row, slot, n, q]
         if networks == ALL_NETWORKS:
             base, learned = outputs[first + count], outputs[first + count + 1] + outputs[first + count + 2]
-            outputs[first + members - 1] = learned - base
+            outputs[first + members - 2] = learned - base
+        outputs[first + members - 1] = analog_quantile(analogs.quantiles[row, slot, q])
 
 
 @compiled
@@ -158,15 +169,15 @@ def track_extra_experts(ledger: Ledger, row: int, k: int, errors: Floats) -> Non
 
 @compiled
 def learn_from_label(
-    series: FullState, ledger: Ledger, plan: Plan, chosen: Integers, row: int, k: int, slot: int, labels: int,
-    truth: float, scratch: Floats,
+    series: FullState, ledger: Ledger, analogs: Analogs, plan: Plan, chosen: Integers, row: int, k: int, slot: int,
+    labels: int, truth: float, scratch: Floats,
 ) -> None:  # fmt: skip
     """Update regrets and residual quantiles from the truth (units) of a pending forecast; `scratch` (3, Q*M)."""
     count = len(chosen)
     points, sizes, outputs = scratch[0, :count], scratch[1, :count], scratch[2]
     weight = label_weight(plan.horizons[k])
     fill_points(series, ledger, row, k, slot, chosen, points, sizes)
-    fill_member_quantiles(ledger, row, k, slot, points, sizes, outputs)
+    fill_member_quantiles(ledger, analogs, row, k, slot, points, sizes, outputs)
     update_regrets(
         flattened(ledger.regret[row, k]), flattened(ledger.variance[row, k]), flattened(ledger.bound[row, k]),
         ledger.mixed[row, slot], outputs, truth, plan.levels, weight,
@@ -182,18 +193,19 @@ def learn_from_label(
 
 @compiled
 def score_pending(
-    series: FullState, ledger: Ledger, bounds: Bounds, plan: Plan, chosen: Integers, row: int, k: int, value: float,
-    time: float, scratch: Floats, scores: Floats,
+    series: FullState, ledger: Ledger, parts: EnsembleParts, bounds: Bounds, plan: Plan, chosen: Integers, row: int,
+    k: int, value: float, time: float, scratch: Floats, scores: Floats,
 ) -> float:  # fmt: skip
     """Score the pending forecast of horizon k for a centered `value` at `time`, and learn from it; return the truth."""
     horizon, now, middle = plan.horizons[k], series.seen[row], plan.middle
     slot, labels = plan.slots[k] + now % horizon, now - horizon
     origin, unit = series.ring[row, labels % series.ring.shape[1]], series.unit[row, slot]
     truth = (centered(value, label_change(series, plan, row, time, horizon)) - origin) / unit
-    learn_from_label(series, ledger, plan, chosen, row, k, slot, labels, truth, scratch)
+    learn_from_label(series, ledger, parts.analogs, plan, chosen, row, k, slot, labels, truth, scratch)
     final = ledger.final[row, slot]
     near = clip_label(bounds, row, series.center[row], origin, unit, truth)
     track_offsets(ledger.offset[row, k], final, plan.levels, middle, near, offset_step(horizon))
+    learn_widths(series, parts.widths, plan, row, k, slot, labels, time, final, near)
     error, persistence_error = min(abs(truth - final[middle]), ERROR_CLIP), min(abs(truth), ERROR_CLIP)
     rate = max(SKILL_RATE, 1.0 / (labels + 1))
     ledger.miss[row, k] = track_error(ledger.miss[row, k], error, labels)
@@ -240,7 +252,7 @@ def score_anomaly(series: FullState, ledger: Ledger, plan: Plan, row: int, value
 
 @compiled_allocating
 def score_wave(
-    series: FullState, ledger: Ledger, adjustments: Adjustments, bounds: Bounds, plan: Plan, chosen: Integers,
+    series: FullState, ledger: Ledger, parts: EnsembleParts, bounds: Bounds, plan: Plan, chosen: Integers,
     rows: Integers, values: Floats, times: Integers, truths: Singles, anomaly: Floats, scores: Floats,
 ) -> None:  # fmt: skip
     """Score all pending forecasts of a wave: `rows` (B,) distinct, `values`, `times` (B,); before the state is updated.
@@ -249,7 +261,7 @@ def score_wave(
     """
     quantiles = len(plan.levels)
     scratch = np.empty((3, quantiles * count_members(len(chosen), ledger.networks.shape[2])))
-    outputs, product = np.empty(2 * quantiles), np.empty(adjustments.feedback.terms.shape[1], np.float32)
+    outputs, product = np.empty(2 * quantiles), np.empty(parts.feedback.terms.shape[1], np.float32)
     for b in range(len(rows)):
         row = rows[b]
         value, time = centered(values[b], series.center[row]), float(times[b])
@@ -260,6 +272,6 @@ def score_wave(
             truths[b, k] = np.nan
             if is_pending(series, plan, row, k):
                 truths[b, k] = score_pending(
-                    series, ledger, bounds, plan, chosen, row, k, value, time, scratch, scores
+                    series, ledger, parts, bounds, plan, chosen, row, k, value, time, scratch, scores
                 )  # fmt: skip
-        learn_adjustments(series, adjustments, plan, row, times[b], ledger.mixed[row], truths[b], outputs, product)
+        learn_adjustments(series, parts, plan, row, times[b], ledger.mixed[row], truths[b], outputs, product)

@@ -5,11 +5,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from streamrnn.core.ensemble.adjustments import Adjustments, adjust_quantiles
+from streamrnn.core.ensemble.adjustments import EnsembleParts, adjust_quantiles
 from streamrnn.core.ensemble.aggregation import fill_prior, fill_weights, label_weight
 from streamrnn.core.ensemble.bounds import Bounds, clip_quantiles, current_bounds, within_bounds
-from streamrnn.core.ensemble.conformal import apply_offsets, make_monotone, offset_unit
+from streamrnn.core.ensemble.conformal import apply_offsets, make_monotone, offset_unit, predicted_error
 from streamrnn.core.ensemble.ledger import WARM, Ledger, fill_member_quantiles, fill_points
+from streamrnn.core.ensemble.widths import apply_widths
+from streamrnn.core.experts.analogs import Analogs, find_analogs, new_search, store_analogs
 from streamrnn.core.jit import Booleans, Floats, Integers, Singles, compiled, compiled_allocating, flattened
 from streamrnn.core.series.calendar import round_cadence
 from streamrnn.core.series.lean_state import AnyState
@@ -65,8 +67,8 @@ def published_unit(unit: float, scale: float, horizon: int, count: int, value: f
 
 @compiled
 def mix_members(
-    series: FullState, ledger: Ledger, plan: Plan, chosen: Integers, row: int, k: int, slot: int, prior: Floats,
-    scratch: Floats, mixed: Floats,
+    series: FullState, ledger: Ledger, analogs: Analogs, plan: Plan, chosen: Integers, row: int, k: int, slot: int,
+    prior: Floats, scratch: Floats, mixed: Floats,
 ) -> None:  # fmt: skip
     """Fill `mixed` (Q,), units, with the weighted mean of the members' quantiles; `scratch` (5, Q*M)."""
     points, sizes, members = scratch[0, : len(chosen)], scratch[1, : len(chosen)], len(prior)
@@ -76,7 +78,7 @@ def mix_members(
         flattened(ledger.regret[row, k]), flattened(ledger.variance[row, k]), flattened(ledger.bound[row, k]), prior,
         weight, rates, weights,
     )  # fmt: skip
-    fill_member_quantiles(ledger, row, k, slot, points, sizes, outputs)
+    fill_member_quantiles(ledger, analogs, row, k, slot, points, sizes, outputs)
     for q in range(len(plan.levels)):
         mean, total = 0.0, 0.0
         for i in range(q * members, (q + 1) * members):
@@ -89,17 +91,19 @@ def mix_members(
 
 @compiled_allocating
 def publish_wave(
-    series: FullState, ledger: Ledger, adjustments: Adjustments, bounds: Bounds, plan: Plan, chosen: Integers,
+    series: FullState, ledger: Ledger, parts: EnsembleParts, bounds: Bounds, plan: Plan, chosen: Integers,
     young: Floats, mature: Floats, rows: Integers, networks: Singles, extra: Floats,
 ) -> None:  # fmt: skip
     """Forecast and store a wave: `networks` (N, B, K, Q), `extra` (B, K, G); units. Log priors `young`, `mature`."""
     quantiles = len(plan.levels)
     scratch, prior = np.empty((5, quantiles * len(mature))), np.empty(len(mature))
+    search = new_search(series.ring.shape[1])
     mixed, published, shares = np.empty(quantiles), np.empty(quantiles), np.empty((2, 2 * quantiles))
     for b in range(len(rows)):
         row = rows[b]
         count = series.seen[row]
         value = series.ring[row, (count - 1) % series.ring.shape[1]]
+        find_analogs(series, plan, row, search)
         for k in range(len(plan.horizons)):
             horizon = plan.horizons[k]
             slot = plan.slots[k] + (count - 1) % horizon
@@ -110,12 +114,16 @@ def publish_wave(
             for g in range(extra.shape[2]):
                 ledger.guests[row, slot, g] = encode16(extra[b, k, g], POINT_CLIP)
             fill_prior(young, mature, count - horizon, prior)
-            mix_members(series, ledger, plan, chosen, row, k, slot, prior, scratch, mixed)
+            store_analogs(series, parts.analogs, plan, row, k, slot, search)
+            mix_members(series, ledger, parts.analogs, plan, chosen, row, k, slot, prior, scratch, mixed)
             ledger.mixed[row, slot] = mixed
             adjust_quantiles(
-                series, adjustments, plan, row, k, slot, ledger.networks[row, slot], ledger.miss[row, k], shares, mixed
+                series, parts, plan, row, k, slot, ledger.networks[row, slot], ledger.miss[row, k], shares, mixed
             )
             step = offset_unit(mixed, plan.normal, ledger.miss[row, k])
+            predicted = predicted_error(mixed, plan.normal, ledger.miss[row, k])
+            target = float(series.time[row]) + horizon * round_cadence(series.cadence[row])
+            apply_widths(series, parts.widths, plan, row, k, slot, predicted, target, mixed)
             apply_offsets(mixed, ledger.offset[row, k], step, plan.middle, published)
             clip_quantiles(bounds, row, series.center[row], value, series.unit[row, slot], published)
             ledger.final[row, slot] = published

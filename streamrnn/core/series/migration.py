@@ -19,6 +19,7 @@ from streamrnn.core.series.scaling import SMALLEST_SCALE
 
 KEYS = frozenset(
     {
+        "analogs",
         "bounds",
         "changes",
         "combination",
@@ -30,13 +31,16 @@ KEYS = frozenset(
         "level_shifts",
         "quantiles",
         "thresholds",
+        "widths",
         "window",
     }
 )  # keys of the layout that may change
 NEW_PARTS = {
+    "analogs": "the forecasts by analogs",
     "combination": "the combination of the networks",
     "feedback": "the feedback of errors",
     "lattice": "the lattice of recurring values",
+    "widths": "what the latest errors say on the widths of intervals",
 }
 """Keys of the layout that no configuration changes: of parts that earlier versions do not have."""
 HORIZON, LEVEL, NEAREST, PENDING, FOLLOWED, RECENT, HOLD, OUTERMOST = "K", "Q", "N", "L", "P", "R", "H", "O"

@@ -1,0 +1,190 @@
+"""Analogs: what followed the stretches of a series' past that were most like its latest rows.
+
+Machines repeat themselves without a period: a job runs, a cache fills, a backup starts. The changes after the nearest
+past stretches, weighted by their distance, have quantiles of their own, which are a member of the mixture (analog
+forecasting, Lorenz 1969, "Atmospheric predictability as revealed by naturally occurring analogues"). The search is one
+pass over the stored values.
+"""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from streamrnn.core.experts.classical import UNKNOWN
+from streamrnn.core.jit import Floats, Integers, Shorts, Singles, compiled, compiled_allocating
+from streamrnn.core.series.period_detection import HISTORY
+from streamrnn.core.series.plan import REFERENCE_STEPS, Plan
+from streamrnn.core.series.scaling import decode16, encode16
+from streamrnn.core.series.state import FullState
+from streamrnn.core.vector_math import exponential
+
+ANALOGS_VERSION = 1
+"""Entry of the layout; incremented when the state changes its meaning."""
+STRETCH = 12  # rows before the latest that are compared, each by its distance from the last row of its stretch
+NEAREST = 16
+FOLLOWERS = REFERENCE_STEPS[-1]
+"""Rows behind a stretch that must be known. For longer horizons, only those of the nearest count whose are."""
+FEWEST_FOLLOWERS = 8  # of the nearest stretches
+FEWEST = 3  # times as many stretches must be known before there is a forecast
+NONE = -1
+ANALOG_CLIP = 15.0  # largest quantile, units
+FARTHEST = np.float32(1e4)  # largest distance of a value from the latest one, units of one step
+
+
+class Analogs(NamedTuple):
+    """One row per series. L pending slots, Q quantiles."""
+
+    quantiles: Shorts  # (S, L, Q) pending, 16-bit codes; UNKNOWN: no forecast
+
+
+ANALOGS_AXES = {"quantiles": "LN"}
+"""Meaning of the axes after the first, of the arrays whose shape depends on the plan; see migration."""
+
+
+class AnalogSearch(NamedTuple):
+    """Scratch of a search. R stored values, N = NEAREST."""
+
+    values: Singles  # (R,) oldest first, distances from the latest one in units of one step
+    distances: Singles  # (R,) of the stretch that ends at each
+    nearest: Integers  # (N,) last rows of the nearest stretches; the first is NONE where too few are known
+    weights: Floats  # (N,)
+    changes: Floats  # (N,) what followed, ascending
+    order: Floats  # (N,) weights in that order
+
+
+def allocate_analogs(capacity: int, plan: Plan) -> Analogs:
+    """Allocate `capacity` new series."""
+    slots = int(plan.horizons.sum())
+    return Analogs(quantiles=np.full((capacity, slots, len(plan.levels)), UNKNOWN, np.int16))
+
+
+@compiled_allocating
+def new_search(size: int) -> AnalogSearch:
+    """Allocate the scratch of a search among `size` values."""
+    return AnalogSearch(
+        np.empty(size, np.float32), np.empty(size, np.float32), np.empty(NEAREST, np.int64), np.empty(NEAREST),
+        np.empty(NEAREST), np.empty(NEAREST),
+    )  # fmt: skip
+
+
+@compiled
+def fill_distances(values: Singles, last: int, distances: Singles) -> None:
+    """Fill `distances`, STRETCH to `last`, of the stretches that end there from the one that ends the `values` (T,)."""
+    for s in range(STRETCH, last + 1):
+        distances[s] = np.float32(0)
+    for back in range(1, STRETCH + 1):
+        latest = values[len(values) - 1 - back] - values[len(values) - 1]
+        for s in range(STRETCH, last + 1):
+            difference = latest - (values[s - back] - values[s])
+            distances[s] += difference * difference
+
+
+@compiled
+def index_of_largest(values: Floats) -> int:
+    """Return the index of the first largest of some values."""
+    at = 0
+    for n in range(1, len(values)):
+        if values[n] > values[at]:
+            at = n
+    return at
+
+
+@compiled
+def select_nearest(distances: Singles, last: int, search: AnalogSearch) -> None:
+    """Fill `nearest` and `weights` of a search: exp(-(distance - least) / (mean - least)) among the nearest."""
+    nearest, weights = search.nearest, search.weights
+    for n in range(NEAREST):
+        nearest[n], weights[n] = STRETCH + n, distances[STRETCH + n]
+    farthest = index_of_largest(weights)
+    for s in range(STRETCH + NEAREST, last + 1):
+        if distances[s] < weights[farthest]:
+            nearest[farthest], weights[farthest] = s, distances[s]
+            farthest = index_of_largest(weights)
+    least, mean = weights[0], 0.0
+    for n in range(NEAREST):
+        least = min(least, weights[n])
+        mean += weights[n] / NEAREST
+    for n in range(NEAREST):
+        weights[n] = exponential(np.float32((least - weights[n]) / (mean - least))) if mean > least else 1.0
+
+
+@compiled
+def sort_changes(search: AnalogSearch, known: int, horizon: int, factor: float) -> int:
+    """Fill `changes` over the horizon after the nearest stretches, times `factor`, ascending, and their `order`.
+
+    Returns the number of those whose follower is among the `known` values.
+    """
+    filled = 0
+    for n in range(NEAREST):
+        last = search.nearest[n]
+        if last + horizon >= known:
+            continue
+        change = (search.values[last + horizon] - search.values[last]) * factor
+        at = filled
+        while at > 0 and search.changes[at - 1] > change:
+            search.changes[at], search.order[at] = search.changes[at - 1], search.order[at - 1]
+            at -= 1
+        search.changes[at], search.order[at] = change, search.weights[n]
+        filled += 1
+    return filled
+
+
+@compiled
+def weighted_quantile(changes: Floats, weights: Floats, level: float) -> float:
+    """Return a quantile of ascending `changes` (N,), interpolated between the middles of their `weights` (N,)."""
+    total, below, middle = 0.0, 0.0, 0.0
+    for n in range(len(weights)):
+        total += weights[n]
+    wanted = level * total
+    for n in range(len(changes)):
+        before, middle = middle, below + weights[n] / 2
+        if middle >= wanted:
+            if n == 0:
+                return changes[0]
+            return changes[n - 1] + (changes[n] - changes[n - 1]) * (wanted - before) / (middle - before)
+        below += weights[n]
+    return changes[len(changes) - 1]
+
+
+@compiled
+def find_analogs(series: FullState, plan: Plan, row: int, search: AnalogSearch) -> None:
+    """Find the stretches nearest to the latest rows of a series."""
+    ring, count = series.ring[row], series.seen[row]
+    size = len(ring)
+    known = min(count, HISTORY)
+    last = known - 1 - FOLLOWERS
+    if last - STRETCH < FEWEST * NEAREST:
+        search.nearest[0] = NONE
+        return
+    latest, unit = ring[(count - 1) % size], np.float32(series.unit[row, (count - 1) % plan.horizons[0]])
+    first = (count - known) % size
+    for s in range(known):
+        at = first + s
+        value = (ring[at if at < size else at - size] - latest) / unit
+        search.values[s] = min(max(value, -FARTHEST), FARTHEST)
+    fill_distances(search.values[:known], last, search.distances)
+    select_nearest(search.distances, last, search)
+
+
+@compiled
+def store_analogs(
+    series: FullState, analogs: Analogs, plan: Plan, row: int, k: int, slot: int, search: AnalogSearch
+) -> None:
+    """Store the quantiles of horizon k after a search, units."""
+    codes = analogs.quantiles[row, slot]
+    one, filled = series.unit[row, (series.seen[row] - 1) % plan.horizons[0]], 0
+    if search.nearest[0] != NONE:
+        known = min(series.seen[row], HISTORY)
+        filled = sort_changes(search, known, plan.horizons[k], one / series.unit[row, slot])
+    for q in range(len(codes)):
+        codes[q] = UNKNOWN
+        if filled >= FEWEST_FOLLOWERS:
+            quantile = weighted_quantile(search.changes[:filled], search.order[:filled], plan.levels[q])
+            codes[q] = encode16(quantile, ANALOG_CLIP)
+
+
+@compiled
+def analog_quantile(code: int) -> float:
+    """Return a stored quantile, units; NaN: no forecast."""
+    return decode16(code, ANALOG_CLIP) if code != UNKNOWN else math.nan

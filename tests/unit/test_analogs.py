@@ -1,0 +1,73 @@
+"""Analogs: the search against numpy, and what they gain on a series that repeats itself without a period."""
+
+import numpy as np
+import pytest
+from support.streams import HOUR, START
+
+from streamrnn.core.banks.full import FullBank
+from streamrnn.core.experts import analogs
+from streamrnn.core.experts.classical import UNKNOWN
+from streamrnn.core.jit import Floats
+
+LEVELS = (0.1, 0.5, 0.9)
+
+
+def run(values: Floats, *, off: bool = False) -> tuple[FullBank, Floats]:
+    """Feed a series whose network forecasts the latest value; return the one-step medians, too."""
+    bank = FullBank(horizons=(1, 12, 24), quantiles=LEVELS, networks=1, trained=True)
+    row, medians = np.array([bank.add("s")]), []
+    outputs = np.tile(bank.plan.normal.astype(np.float32), (1, 1, 3, 1))
+    if off:
+        bank._mature[-1] = bank._young[-1] = -1e9
+    for i, value in enumerate(values.tolist()):
+        bank.update(row, np.array([value]), np.array([START + HOUR * i]))
+        if off:
+            bank.ledger.regret[..., -1] = 0.0
+        medians.append(bank.publish(row, outputs, np.zeros((1, 3, 0))).quantiles[0, 0, 1])
+    return bank, np.array(medians)
+
+
+@pytest.mark.parametrize("count", [150, 512, 700])
+def test_the_nearest_stretches_are_those_of_numpy(count: int) -> None:
+    """They are the ones with the least sum of squared differences, each from its last row; all followers are known."""
+    values = np.random.default_rng(1).normal(size=count).cumsum()
+    bank, _ = run(values)
+    search = analogs.new_search(512)
+    analogs.find_analogs(bank.series, bank.plan, 0, search)
+    known = np.float64(bank.series.ring[0])[np.arange(max(count - 512, 0), count) % 512]
+    ends = np.arange(analogs.STRETCH, len(known) - 24)
+    shapes = np.array([known[end - analogs.STRETCH : end] - known[end] for end in [*ends, len(known) - 1]])
+    distances = ((shapes[:-1] - shapes[-1]) ** 2).sum(1)
+    assert sorted(search.nearest) == sorted(ends[np.argsort(distances)[: analogs.NEAREST]])
+    nearest = distances[search.nearest - analogs.STRETCH]
+    expected = np.exp((nearest.min() - nearest) / (nearest.mean() - nearest.min()))
+    np.testing.assert_allclose(search.weights, expected, rtol=1e-3)
+    for k, horizon in enumerate((1, 12, 24)):
+        slot = bank.plan.slots[k] + (count - 1) % horizon
+        changes = (known[search.nearest + horizon] - known[search.nearest]) / bank.series.unit[0, slot]
+        order = changes.argsort()
+        middles = np.cumsum(expected[order]) - expected[order] / 2
+        wanted = np.interp(np.array(LEVELS) * expected.sum(), middles, changes[order])
+        found = bank.analogs.quantiles[0, slot] * (analogs.ANALOG_CLIP / 32767)
+        assert found == pytest.approx(wanted, abs=0.01)
+
+
+def test_without_enough_stretches_there_is_no_forecast() -> None:
+    """A young series has none, and the mixture is then the same as without the member."""
+    values = np.random.default_rng(2).normal(size=analogs.STRETCH + analogs.FEWEST * analogs.NEAREST + 24)
+    (bank, medians), (_, without) = run(values), run(values, off=True)
+    assert (bank.analogs.quantiles[0] == UNKNOWN).all()
+    np.testing.assert_allclose(medians, without, rtol=1e-6)
+    bank, _ = run(np.append(values, 0.0))
+    assert (bank.analogs.quantiles[0] != UNKNOWN).any()
+
+
+def test_what_repeats_itself_without_a_period_is_forecast() -> None:
+    """Bursts of one shape at random times: their course is known once they begin. On a walk little is lost."""
+    rng = np.random.default_rng(3)
+    bursts, shape = rng.normal(size=600) * 0.1, np.array([2.0, -3.0, 5.0, 4.0, -1.0, 3.0, 0.5, -2.0])
+    for start in np.cumsum(rng.integers(12, 30, size=30)):
+        bursts[start : start + 8] += shape[: max(600 - start, 0)]
+    for values, most in ((bursts, 0.8), (rng.normal(size=600).cumsum(), 1.01)):
+        errors = [np.abs(values[301:] - run(values, off=off)[1][300:-1]).mean() for off in (False, True)]
+        assert errors[0] < most * errors[1]
