@@ -157,6 +157,15 @@ def test_shuffled_within_the_grace_is_as_good_as_ordered(rule: str) -> None:
     assert not report.drops
 
 
+def test_the_last_zone_of_a_window_counts() -> None:
+    """Of two that are named in one window, the earlier one has no effect."""
+    content = rows(ROWS)
+    content[93]["site"] = {"zone": "America/New_York"}
+    expected = forecasts(task(rule=RULES["windows"]).feed(records(content))[0])
+    content[90]["site"] = {"zone": "Asia/Tokyo"}  # an hour before, of the same key
+    assert forecasts(task(rule=RULES["windows"]).feed(records(content))[0]) == expected
+
+
 def test_the_zone_of_a_value_alone_releases_nothing() -> None:
     """A window whose values make no observation, as the first one of a counter, has none."""
     rule = TimingRule(window=WindowRule(every=2 * HOUR, how=(("*", "rate"),)))
@@ -183,6 +192,9 @@ def test_removed_series_leave_the_others_their_zones() -> None:
     core = running.forecaster
     before = [forecast_path(core, row, 30).quantiles for row in range(3)]
     assert not np.array_equal(before[0] - before[0][0], before[1] - before[1][0])
+    berlin = task("Europe/Berlin")
+    berlin.feed(records(rows()))
+    assert np.array_equal(before[0], forecast_path(berlin.forecaster, 0, 30).quantiles)
     core.keep(np.array([1, 2]))
     assert [core.plan_of(row).clock.zone.changes.size > 0 for row in range(2)] == [True, False]
     for row in range(2):
