@@ -223,6 +223,7 @@ def decoder(settings: Settings) -> RecordDecoder:
         numbers=NumberRule(**numbers),
         where=read.where,
         max_record=read.max_record,
+        zone=settings.forecast.zone_paths,
     )
     return RecordDecoder(source, rules, keys=make_key_format(read.format, format_options(settings)))
 

@@ -107,6 +107,8 @@ class Observation(NamedTuple):
     """Event time, milliseconds since the epoch."""
     fields: tuple[tuple[str, float], ...]
     """(field, value) in the configured order; each field is one series, named `<key>/<field>`."""
+    zone: int = 0
+    """Number of the time zone that it names, see `zone_code`; 0: none."""
 
 
 class Decoded(NamedTuple):

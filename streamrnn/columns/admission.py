@@ -141,7 +141,7 @@ class Admission:
         Returns REPEATED before one that must begin another wave, with no other effect, or else DUE at a learning point,
         or NOTHING; and what is wrong with other values: late, too_many_series.
         """
-        name, time, fields = observation
+        name, time, fields, _ = observation
         key = self._keys.find(name.encode())
         usable: list[tuple[int, str, float]] = []
         errors: list[RecordError] = []
@@ -171,7 +171,7 @@ class Admission:
             errors.append(_late(observation, past))
             self._count_votes(votes)
         if usable:
-            self._admit_usable(name, key, usable, time, record)
+            self._admit_usable(observation, key, usable, record)
         return (DUE if usable and self._size >= self._forecaster.until_due else NOTHING), errors
 
     def _sets_back(self, row: int, time: int, stream_time: int, votes: dict[int, tuple[int, int]]) -> bool:
@@ -193,9 +193,14 @@ class Admission:
         return ABSENT if ABSENT in (key, number) else self._series.find(key, number)
 
     def _admit_usable(
-        self, name: str, key: int, usable: Sequence[tuple[int, str, float]], time: int, record: int | Mapping[str, int]
+        self,
+        observation: Observation,
+        key: int,
+        usable: Sequence[tuple[int, str, float]],
+        record: int | Mapping[str, int],
     ) -> None:
-        """Add values to the open wave, and new series to the forecaster."""
+        """Add values of an observation to the open wave, and new series to the forecaster."""
+        name, time, _, zone = observation
         if key == ABSENT:
             key = self._add_key(name)
         if self.votes is not None:
@@ -210,6 +215,8 @@ class Admission:
             self._key_waves[key] = self._number
         records = record if isinstance(record, int) else [record[field] for _, field, _ in usable]
         self._join(rows, numbers, time, [value for _, _, value in usable], records)
+        if zone:
+            self._forecaster.set_zone(rows, zone)
 
     def take_wave(self) -> Members:
         """Return the open wave, and begin the next one."""
@@ -227,7 +234,7 @@ class Admission:
 
     def longest_silent(self, observation: Observation) -> NDArray[np.int64]:
         """Return the rows of the series to remove so that there is room for the new ones of an observation."""
-        name, time, fields = observation
+        name, time, fields, _ = observation
         key, count = self._keys.find(name.encode()), len(self._forecaster.names)
         rows = [self._find_row(key, field) for field in dict(fields)]
         needed = count + rows.count(ABSENT) - self._max_series

@@ -9,7 +9,7 @@ from streamrnn.commands.sniff.profile import Profile, count_of, duration, iso_te
 from streamrnn.commands.sniff.sample import read_topic
 from streamrnn.commands.sniff.search.fields import find_fields
 from streamrnn.commands.sniff.search.table import Column, columns_of, rows_of
-from streamrnn.core.config import AnomalyRule, BoundRule
+from streamrnn.core.config import AnomalyRule, BoundRule, RecordZones
 from streamrnn.errors import RecordError
 from streamrnn.formats import Layout
 from streamrnn.formats.catalogue import make_format
@@ -75,8 +75,11 @@ def describe_series(settings: Settings) -> list[str]:
 
 
 def _clock(forecast: ForecastSettings) -> Iterator[str]:
-    zones = [("*", forecast.timezone)] if isinstance(forecast.timezone, str) else forecast.timezone
-    yield "days and weeks of " + ", ".join(zone if key == "*" else f"{zone} for {key}" for key, zone in zones)
+    zone = forecast.timezone
+    default = zone.default if isinstance(zone, RecordZones) else zone
+    named = f"the zone at {' or '.join(forecast.zone_paths)}, without one " if forecast.zone_paths else ""
+    zones = [("*", default)] if isinstance(default, str) else default
+    yield f"days and weeks of {named}" + ", ".join(zone if key == "*" else f"{zone} for {key}" for key, zone in zones)
     if forecast.calendar is not None:
         yield f"public holidays of {forecast.calendar} are like Sundays"
     if forecast.events:

@@ -7,12 +7,14 @@ of numpy, numba and torch, so that the settings load without them.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Literal
+from typing import Literal, NamedTuple
 
 VariantName = Literal["full", "lean"]
 CellName = Literal["rnn_tanh", "rnn_relu", "gru", "lstm"]
 EncoderKind = Literal["recurrent", "bidirectional", "attention"]
 DetectorName = Literal["none", "adwin", "page_hinkley", "kswin"]
+Zones = str | tuple[tuple[str, str], ...]
+"""A zone, or pairs of a pattern of keys and a zone, of which the first match holds; the last matches every key."""
 BoundRule = Literal["auto"] | tuple[float, float]
 """Lower and upper bound of the quantiles of a series, infinite: none; `auto`: found in its values."""
 SideName = Literal["both", "up", "down"]
@@ -26,6 +28,15 @@ def matches_name(pattern: str, name: str) -> bool:
 def matches_series(pattern: str, series: str) -> bool:
     """Return whether a series, `key/field`, matches a pattern: of its field, or with a slash of its whole name."""
     return matches_name(pattern, series if "/" in pattern else series.rpartition("/")[2])
+
+
+class RecordZones(NamedTuple):
+    """Time zones that records name."""
+
+    paths: tuple[str, ...]
+    """Where; of several, the first one that a record has is used."""
+    default: Zones = "UTC"
+    """Zone of the series whose records have named none so far."""
 
 
 @dataclass(frozen=True)
@@ -84,8 +95,7 @@ class ForecastConfig:
     direction: bool = False
     flat: float = 0.5
     bounds: tuple[tuple[str, BoundRule], ...] = ()
-    timezone: str | tuple[tuple[str, str], ...] = "UTC"
-    """A zone, or zones by pattern of key, of which the first match holds; the last matches every key."""
+    timezone: Zones | RecordZones = "UTC"
     calendar: str | None = None
     events: tuple[Mapping[str, str], ...] = ()
     thresholds: tuple[Threshold, ...] = ()

@@ -27,7 +27,7 @@ from streamrnn.core.learning.ensemble_trainer import EnsembleTrainer
 from streamrnn.core.learning.step import LearningResult
 from streamrnn.core.network.device import resolve_device
 from streamrnn.core.series.migration import LayoutChange
-from streamrnn.core.series.plan import make_plan
+from streamrnn.core.series.plan import Plan, make_plan
 from streamrnn.core.variants import VARIANTS, shape_of
 
 STATE_VERSION = 3  # of the state's layout; for that of the arithmetic see fingerprint
@@ -90,15 +90,11 @@ class CoreForecaster:
         self._direction: DirectionClassifier | None = None
         if forecast.direction:
             self._direction = DirectionClassifier(flat=forecast.flat, horizons=horizons, levels=quantiles)
-        found = Alerts(
-            alerts or AlertConfig(), thresholds=forecast.thresholds, horizons=horizons, levels=quantiles
-        )  # fmt: skip
+        found = Alerts(alerts or AlertConfig(), thresholds=forecast.thresholds, horizons=horizons, levels=quantiles)
         self._alerts = None if found.is_empty else found
         self._river: RiverExperts | None = None
         if experts:
-            self._river = RiverExperts(
-                experts=experts, horizons=plan.horizons, published=plan.published, seed=model.seed
-            )
+            self._river = RiverExperts(experts=experts, horizons=steps, published=plan.published, seed=model.seed)
         self.layout: dict[str, object] = {
             "version": STATE_VERSION, "variant": model.variant, "cell": model.cell, "hidden_size": model.hidden_size,
             "layers": model.layers, "window": learning.window, "horizons": list(horizons),
@@ -115,12 +111,9 @@ class CoreForecaster:
     def _options(self) -> dict[str, object]:
         """Return the entries of the layout of optional parts that are configured."""
         parts = {
-            "experts": self._river,
-            "drift": self._drift,
-            "joint": self._cross_series,
-            "direction": self._direction,
+            "experts": self._river, "drift": self._drift, "joint": self._cross_series, "direction": self._direction,
             "level_shifts": self._shifts,
-        }
+        }  # fmt: skip
         options: dict[str, object] = {name: part.layout for name, part in parts.items() if part is not None}
         return options | self._bank.layout | ({} if self._alerts is None else self._alerts.layout)
 
@@ -160,6 +153,14 @@ class CoreForecaster:
                 part.keep(rows)
         if self._cross_series is not None:
             self._cross_series.keep(rows, self.names)
+
+    def plan_of(self, row: int) -> Plan:
+        """Return the constants of a series, with the clock of its time zone."""
+        return self._bank.plan_of(row)
+
+    def set_zone(self, rows: Sequence[int], code: int) -> None:
+        """Let series follow the time zone of a code that a record names, from their next observation on."""
+        self._bank.set_zone(rows, code)
 
     def set_back(self, row: int, time: int) -> None:
         """Set the time of a series' latest observation, which was wrong, to an earlier one, ms; its state stays."""
@@ -297,9 +298,7 @@ class CoreForecaster:
         change = LayoutChange(layout or self.layout, self.layout)
         if layout is not None and change.migrates:
             horizons, quantiles = (cast("list[Any]", layout[key]) for key in ("horizons", "quantiles"))
-            old = make_plan(horizons, quantiles)
-            migration = self._bank.migration(old)
-            pages = map(migration.convert, pages)
+            pages = map(self._bank.migration(make_plan(horizons, quantiles)).convert, pages)
         parts = self._bank, self._networks, self._cross_series, self._direction, self._shifts, self._alerts
         for part in parts:
             if part is not None:

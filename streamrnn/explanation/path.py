@@ -51,7 +51,7 @@ def step_length(forecaster: CoreForecaster, row: int) -> float:
 
 def forecast_path(forecaster: CoreForecaster, row: int, steps: int) -> Path:
     """Return the forecasts of a series for every step up to `steps`."""
-    rows, plan = np.array([row]), forecaster.plan
+    rows, plan = np.array([row]), forecaster.plan_of(row)
     made, (times, values) = forecaster.forecast(rows), forecaster.latest(rows)
     horizons, known, middle = plan.horizons[plan.published], made.quantiles[0], plan.middle
     step, time = step_length(forecaster, row), int(times[0])
@@ -118,7 +118,7 @@ def _turns(clock: SeasonClock, times: Floats, first: float, period: float) -> Fl
     shown = times + offsets_at(clock.zone, times)
     if period % WEEK == 0:
         shown = shown + offsets_at(clock.days, times)
-    return np.asarray((shown - (first + float(offsets_at(clock.zone, np.array([first]))[0]) - TIE)) / period)
+    return np.asarray((shown - (first + float(offsets_at(clock.zone, np.array([first]))[0]) + TIE)) / period)
 
 
 def _between(bins: Floats, at: Floats) -> Floats:

@@ -19,6 +19,7 @@ What cannot be used is a RecordError with one of these reasons, which becomes a 
 | `out_of_range` | the absolute value of a number is larger than 1e37 |
 | `no_fields` | all numeric fields are wanted, and there are none |
 | `invalid_field` | the name of a field is empty or has more than 256 bytes |
+| `invalid_zone` | the time zone that the record names is not one of the IANA database |
 | `unreadable` | the library that reads the format failed |
 | `unknown_schema` | the schema, version or extension that a value names is unknown or cannot be used |
 | `invalid_avro`, `invalid_protobuf` | the value does not fit its schema, or names none |

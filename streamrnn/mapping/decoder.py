@@ -38,6 +38,7 @@ from streamrnn.mapping.paths import (
 )
 from streamrnn.mapping.times import UNITS, TimeReader, TimeRule
 from streamrnn.records import Decoded, Mapping, Observation, Record
+from streamrnn.timestamps import zone_code
 
 COMPRESSED = frozenset({b"\x1f", b"\x28", b"\x04", b"\x82", b"\xff", b"\x78"})
 """First bytes of compressed values, and of few others; see `formats.compression`."""
@@ -64,6 +65,8 @@ class MappingRules:
     numbers: NumberRule = field(default_factory=NumberRule)
     where: tuple[str, ...] = ()
     """Conditions that an observation must meet; see `conditions`."""
+    zone: tuple[str, ...] = ()
+    """Paths of the time zone that a record names, of which the first one present is used."""
     max_record: int = 64 * 1024
     """Largest size of a value in bytes."""
 
@@ -84,7 +87,8 @@ class RecordDecoder:
         self._known_keys: set[str] = set()
         """Keys that were met, which need not be checked again."""
         self._keys = [(path, None if path.endswith("*") else getter(path, own)) for path in layout.key]
-        used = (*layout.key, *layout.time)
+        self._zones = [(path, getter(path, own)) for path in rules.zone]
+        used = (*layout.key, *layout.time, *rules.zone)
         self._fields = FieldReader(layout.fields, NumberReader(rules.numbers), used=used, read_key=own)
         self._conditions = [condition(text, own) for text in rules.where]
         self._observations = parse_path(layout.observations) if layout.observations else ()
@@ -236,7 +240,10 @@ class RecordDecoder:
         if not fields and not wrong and not missing:
             reason = "no_fields" if self._rules.layout.fields.only is None else "missing_field"
             raise RecordError(reason, lambda: self._fields.explain(part))
-        return Observation(key, time, tuple(fields)) if fields else None
+        if not fields:
+            return None
+        zone = self._zone(part, around, record, errors) if self._zones else 0
+        return Observation(key, time, tuple(fields), zone)
 
     def _key(self, part: Any, around: Surroundings | None, record: Record) -> str:
         if not self._keys:
@@ -267,6 +274,19 @@ class RecordDecoder:
 
     def _no_key(self, path: str, part: Any) -> str:
         raise RecordError("missing_key", lambda: f"no key at `{path}` (input.key); {present(part, path)}")
+
+    def _zone(self, part: Any, around: Surroundings | None, record: Record, errors: list[RecordError]) -> int:
+        """Return the number of the time zone that an observation names, 0: none; append what is wrong with it."""
+        for path, get in self._zones:
+            name = get(part, around, record)
+            if name is None or name == "":
+                continue
+            code = zone_code(name) if isinstance(name, str) else 0
+            if not code:
+                text = f"the time zone {shorten(name)} at `{path}` (forecast.timezone) is not in the IANA database"
+                errors.append(RecordError("invalid_zone", f"{text}; use a name such as Europe/Berlin"))
+            return code
+        return 0
 
     def _event_time(self, part: Any, around: Surroundings | None, record: Record) -> int:
         if not self._times:
@@ -301,4 +321,4 @@ def _is_flat(rules: MappingRules) -> bool:
     numbers = rules.numbers
     plain_numbers = numbers.decimal == "." and not numbers.booleans and not numbers.units
     numeric = plain_numbers and all(isinstance(each, str) for each in numbers.missing)
-    return plain and usual and names and numeric and times.zone == "UTC"
+    return plain and usual and names and numeric and times.zone == "UTC" and not rules.zone

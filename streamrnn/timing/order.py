@@ -14,8 +14,8 @@ from streamrnn.errors import RecordError
 from streamrnn.records import Observation, StepReport
 from streamrnn.timing import saved
 from streamrnn.timing.aggregation import TimedValue
-from streamrnn.timing.rules import TimingRule
-from streamrnn.timing.windows import EventWindows, Released
+from streamrnn.timing.rules import ZONE, TimingRule
+from streamrnn.timing.windows import EventWindows, Released, released
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -68,10 +68,12 @@ class EventOrder:
 
         The stream time rises with `release`: the observations of one record are not late for each other.
         """
-        key, time, fields = observation
+        key, time, fields, zone = observation
         if time < self._floor:
             return self._late(time)
         self._latest = max(self._latest, time)
+        if zone:
+            fields = (*fields, (ZONE, float(zone)))
         keys = self._waiting.get(time)
         if keys is None:
             keys = self._waiting[time] = {}
@@ -81,13 +83,15 @@ class EventOrder:
             keys[key] = {field: ((value, offset),) for field, value in fields}
             self.held += len(keys[key])
             return None
-        return self._merge(observation, offset, known)
+        return self._merge(Observation(key, time, fields), offset, known)
 
     def _merge(self, observation: Observation, offset: int, known: dict[str, Values]) -> RecordError | None:
         """Add the values of an observation to those of its key and time."""
         repeated = []
         for field, value in dict(observation.fields).items():
             values = known.get(field)
+            if field == ZONE and values is not None:
+                continue
             if values is None or self._rule.duplicates == "all":
                 known[field] = (*(values or ()), (value, offset))
                 self.held += 1
@@ -161,8 +165,7 @@ class EventOrder:
                 fields = keys[key]
                 self.held -= len(fields)
                 found = sorted(fields.items()) if len(fields) > 1 else fields.items()
-                values = tuple((field, each[0][0]) for field, each in found)
-                yield Released(Observation(key, time, values), tuple(each[0][1] for _, each in found))
+                yield released(key, time, [(field, *each[0]) for field, each in found])
         if self._windows is not None:
             yield from self._windows.pass_over(floor)
             if self._windows.unusable:

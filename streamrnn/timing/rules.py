@@ -7,6 +7,8 @@ Duplicates = Literal["first", "last", "error", "all"]
 Aggregation = Literal["mean", "sum", "count", "last", "min", "max", "rate", "ohlc"]
 Empty = Literal["missing", "zero"]
 
+ZONE = ""
+"""In place of a field, which has a name: the number of the time zone that an observation names."""
 FILLED: tuple[Aggregation, ...] = ("count", "sum")
 """Aggregations whose value without events is 0."""
 MOST_HELD = 250_000

@@ -1,13 +1,13 @@
 """Windows in event time: complete windows of events become one observation per key, at the end of the window."""
 
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import NamedTuple
 
 from streamrnn.formats import LARGEST
 from streamrnn.records import Observation
 from streamrnn.timing.aggregation import TimedValue, aggregate
-from streamrnn.timing.rules import FILLED, Aggregation, WindowRule
+from streamrnn.timing.rules import FILLED, ZONE, Aggregation, WindowRule
 
 Series = tuple[str, str]
 """Key and field."""
@@ -23,6 +23,15 @@ class Released(NamedTuple):
     observation: Observation
     offsets: tuple[int, ...]
     """Offset of the record of each field's value."""
+
+
+def released(key: str, time: int, values: Sequence[tuple[str, float, int]]) -> Released:
+    """Return the observation of values, each with its field and offset, in order of fields."""
+    zone = 0
+    if values and values[0][0] == ZONE:
+        zone, values = int(values[0][1]), values[1:]
+    fields = tuple((field, value) for field, value, _ in values)
+    return Released(Observation(key, time, fields, zone), tuple(offset for *_, offset in values))
 
 
 class EventWindows:
@@ -42,7 +51,9 @@ class EventWindows:
         self._how: dict[str, Aggregation] = {}
 
     def how(self, field: str) -> Aggregation:
-        """Return the aggregation of a field."""
+        """Return the aggregation of a field; the last zone counts."""
+        if field == ZONE:
+            return "last"
         found = self._how.get(field)
         if found is None:
             matches = (how for pattern, how in self.rule.how if fnmatchcase(field, pattern))
@@ -100,6 +111,6 @@ class EventWindows:
         for key in sorted(made):
             usable = sorted(each for each in made[key] if abs(each[1]) <= LARGEST)
             self.unusable += len(made[key]) - len(usable)
-            if usable:
-                fields = tuple((field, value) for field, value, _ in usable)
-                yield Released(Observation(key, end, fields), tuple(offset for *_, offset in usable))
+            found = released(key, end, usable)
+            if found.offsets:
+                yield found

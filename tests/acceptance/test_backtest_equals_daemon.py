@@ -1,5 +1,6 @@
 """A backtest writes the same bytes as the daemon."""
 
+import itertools
 import re
 import subprocess
 from contextlib import closing
@@ -24,7 +25,10 @@ log: sqlite
 sqlite: {{path: {folder}/log.db}}
 input: {{topics: [sensors]{waiting}}}
 output: {{events: "{{topic}}.events"}}
-forecast: {{thresholds: [{{field: "*", above: 15000}}, {{field: "*/ec2*", above: 60, probability: 0.2}}]}}
+forecast:
+  timezone: {zone}
+  calendar: DE
+  thresholds: [{{field: "*", above: 15000}}, {{field: "*/ec2*", above: 60, probability: 0.2}}]
 anomaly: {{joint: true}}
 commit: {{interval: 100ms, snapshot_interval: 300ms}}
 metrics: {{enabled: false}}
@@ -32,23 +36,25 @@ metrics: {{enabled: false}}
 
 
 @pytest.mark.parametrize(
-    ("waiting", "forecasts"),
+    ("zone", "waiting", "forecasts"),
     [
-        ("", ROWS * 4),
-        (", grace: 3h, window: {every: 1h, how: {value: mean, '*': ohlc}, empty: missing}", 76 + 10 * 12),
+        ("{'2*': Asia/Kathmandu, '*': Europe/Berlin}", "", ROWS * 4),
+        ("{from: tz}", ", grace: 3h, window: {every: 1h, how: {value: mean, '*': ohlc}, empty: missing}", 76 + 10 * 12),
     ],
 )
 def test_a_backtest_is_byte_identical_to_what_the_daemon_publishes(
-    tmp_path: Path, fork_server: ForkServer, waiting: str, forecasts: int
+    tmp_path: Path, fork_server: ForkServer, zone: str, waiting: str, forecasts: int
 ) -> None:
     """`streamrnn run` and `streamrnn backtest` on real streams give the same forecasts and events, byte for byte."""
     files = []
     for name in STREAMS:
         files.append(tmp_path / f"{name}.csv")
         with (FOLDER / files[-1].name).open() as lines:
-            files[-1].write_text("".join(islice(lines, ROWS + 1)))
+            zones = itertools.chain(["tz"], itertools.cycle(["Europe/Berlin", "", "Asia/Tokyo"]))
+            rows = zip(islice(lines, ROWS + 1), zones, strict=False)
+            files[-1].write_text("".join(f"{line.rstrip()},{name}\n" for line, name in rows))
     config = tmp_path / "pumps.yaml"
-    config.write_text(CONFIG.format(folder=tmp_path, waiting=waiting))
+    config.write_text(CONFIG.format(folder=tmp_path, zone=zone, waiting=waiting))
     with closing(SqliteLog(path=tmp_path / "log.db", app="pumps")) as log:
         log.create([Topic("sensors", len(files))])
         for number, file in enumerate(files):

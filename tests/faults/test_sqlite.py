@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from support.daemons import WAITING
-from support.embedded import Embedded
+from support.embedded import NAMED, Embedded
 from support.fork_server import ForkServer
 from support.process import Daemon, until
 from support.table import Row
@@ -40,8 +40,8 @@ def test_kills_over_sqlite(tmp_path: Path, fork_server: ForkServer, row: Row) ->
 
 
 def test_kills_over_sqlite_while_observations_wait(tmp_path: Path, fork_server: ForkServer, row: Row) -> None:
-    """The same with a grace and windows."""
-    killed(tmp_path, fork_server, 4, row, *WAITING)
+    """The same with a grace and windows, and with time zones that the records name."""
+    killed(tmp_path, fork_server, 4, row, *WAITING, NAMED)
 
 
 @pytest.mark.faults

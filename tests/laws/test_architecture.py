@@ -50,7 +50,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
     "core.garbage": (),
     "core.row_table": (),
     "core.fingerprint": ("core.jit",),
-    "core.clock": ("core.jit", "errors"),
+    "core.clock": ("core.jit", "core.config", "timestamps", "errors"),
     "core.series": ("core.clock", "core.jit", "errors"),
     "core.experts": ("core.series", "core.vector_math", "core.row_table", "core.jit", "errors"),
     "core.ensemble": (
@@ -72,6 +72,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
         "core.handle",
         "core.jit",
         "core.config",
+        "timestamps",
         "errors",
     ),
     "core.network": (
@@ -169,7 +170,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "yaml": ("settings.sources",),
     "river": ("core.experts.river_experts", "core.experts.drift", "river"),
     "torch": ("core.network", "core.learning.bptt", "core.learning.head_loss", "core.fingerprint", "commands.pretrain"),
-    "tzdata": ("core.clock.zones",),
+    "tzdata": ("timestamps",),
     "holidays": ("core.clock.public_holidays",),
     "numba": ("core.handle", "core.jit", "core.vector_products"),
     "llvmlite": ("core.handle", "core.jit", "core.vector_products"),

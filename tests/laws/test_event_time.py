@@ -80,7 +80,7 @@ def test_every_value_ends_once() -> None:
     latest, late, seen, repeated = -(10**18), set(), dict[tuple[str, str, int], tuple[int, float]](), 0
     for each in records:
         floor = latest - GRACE
-        for key, time, fields in decode.decode_one(each).observations:
+        for key, time, fields, _ in decode.decode_one(each).observations:
             if time < floor:
                 late.add(each.offset)
                 continue

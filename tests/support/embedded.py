@@ -21,6 +21,10 @@ from streamrnn.settings import load
 
 PARTITIONS = 2
 TOPIC = "sensors"
+NAMED = 'forecast.timezone={"from": "header:tz", "default": "America/New_York"}'
+"""The records name their time zones."""
+ZONES = (b"Europe/Berlin", b"", b"Asia/Tokyo", b"Europe/Bonn")
+"""What they name in turn; the last is none."""
 
 
 class Embedded:
@@ -37,7 +41,7 @@ class Embedded:
         ]  # fmt: skip
         self.settings = load(None, self.overrides)
         self._file = file
-        self._records = stream(random.Random(7), PARTITIONS)
+        self._records, self._zones = stream(random.Random(7), PARTITIONS), itertools.cycle(ZONES)
         self.log = SqliteLog(path=file, app="fault")  # it never subscribes, and so takes nothing from the daemon
         self.log.create([Topic(TOPIC, PARTITIONS)])
         self._partitions = [TopicPartition(TOPIC, number) for number in range(PARTITIONS)]
@@ -55,7 +59,8 @@ class Embedded:
 
     def send(self, count: int) -> None:
         """Append records."""
-        self.log.append(TOPIC, list(itertools.islice(self._records, count)))
+        records = itertools.islice(self._records, count)
+        self.log.append(TOPIC, [each._replace(headers=(("tz", next(self._zones)),)) for each in records])
 
     @property
     def committed(self) -> int:

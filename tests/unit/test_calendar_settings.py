@@ -42,12 +42,24 @@ def test_zones_are_of_patterns(tmp_path: Path) -> None:
     assert read(tmp_path, {"timezone": {"*": "Asia/Tokyo"}})["timezone"] == {"*": "Asia/Tokyo"}
 
 
+def test_records_may_name_their_zones(tmp_path: Path) -> None:
+    """At one path or several, with a default of either form."""
+    named = {"from": "site.zone", "default": "UTC"}
+    assert read(tmp_path, {"timezone": {"from": "site.zone"}})["timezone"] == named
+    assert read(tmp_path, {}, f"forecast.timezone={json.dumps(named)}")["timezone"] == named
+    several = {"from": ["header:tz", "zone"], "default": {"a*": "Asia/Tokyo", "*": "UTC"}}
+    assert read(tmp_path, {"timezone": several})["timezone"] == several
+
+
 @pytest.mark.parametrize(
     ("forecast", "message"),
     [
         ({"timezone": "Europe/Bonn"}, "time zone of the IANA database"),
         ({"timezone": {"a*": "Europe/Bonn"}}, "time zone of the IANA database"),
         ({"timezone": {}}, "by pattern of key"),
+        ({"timezone": {"from": "", "default": "UTC"}}, "must name where records have their zone"),
+        ({"timezone": {"from": "tz", "default": "Europe/Bonn"}}, "time zone of the IANA database"),
+        ({"timezone": {"from": "tz", "default": {"from": "zone"}}}, "must name where records have their zone"),
         ({"timezone": "{broken"}, "not a JSON object"),
         ({"timezone": {str(n): "UTC" for n in range(1001)}}, "at most 1,000"),
         ({"calendar": "Germany"}, "ISO 3166"),

@@ -33,10 +33,12 @@ def working_week(hour: Floats) -> Floats:
     return np.where(hour % 168 < 120, office(hour), 20.0)
 
 
-@pytest.mark.parametrize("cadence", [5 * MINUTE, 15 * MINUTE, HOUR])
+@pytest.mark.parametrize(
+    ("cadence", "moved"),
+    [(5 * MINUTE, -1), (5 * MINUTE, 1), (15 * MINUTE, -1), (15 * MINUTE, 2), (HOUR, 1), (HOUR, -2), (HOUR, 3)],
+)
 @pytest.mark.parametrize("shape", [office, wave, working_week])
-@pytest.mark.parametrize("moved", [-1, 1])
-def test_a_shift_of_an_hour_is_followed_within_a_day(moved: int, shape: object, cadence: int) -> None:
+def test_a_shift_of_some_hours_is_followed_within_a_day(moved: int, shape: object, cadence: int) -> None:
     """From a day after the change on, the value and the profile of the season are right again, and only then moved."""
     rng, rows = np.random.default_rng(3), 36 * DAY // cadence
     hours = np.arange(rows) * cadence / HOUR
@@ -49,6 +51,22 @@ def test_a_shift_of_an_hour_is_followed_within_a_day(moved: int, shape: object, 
     steps = np.array(first) / HOUR
     assert (steps[: 30 * 24] == 0).all()
     assert (steps[31 * 24 :] == moved).all()
+
+
+@pytest.mark.parametrize("cadence", [15 * MINUTE, HOUR])
+@pytest.mark.parametrize("moved", [-1, 1])
+def test_a_profile_with_closed_hours_is_followed(moved: int, cadence: int) -> None:
+    """Where a series has rows from 7 to 23 o'clock only, the hours without any are no reason to wait."""
+    rng, rows = np.random.default_rng(3), 36 * DAY // cadence
+    hours = np.arange(rows) * cadence / HOUR
+    local = np.where(hours < 30 * 24, hours, hours - moved)
+    values, open_ = office(local) + rng.normal(0, 2, rows), (local % 24 >= 7) & (local % 24 < 23)
+    bank = bank_of()
+    observe(bank, values[open_ & (hours < 30 * 24)], (START + HOUR * hours[open_ & (hours < 30 * 24)]).astype(np.int64))
+    begin = int(bank.series.first[0])
+    after = open_ & (hours >= 30 * 24) & (hours < 32 * 24)
+    observe(bank, values[after], (START + HOUR * hours[after]).astype(np.int64))
+    assert bank.series.first[0] - begin == moved * HOUR
 
 
 def changed(shape: object, change: int, moved: int) -> tuple[Integers, Floats]:

@@ -42,7 +42,7 @@ def test_windows_are_those_of_pandas(stream: str, how: Aggregation) -> None:
     rule = WindowRule(every=EVERY, how=(("*", how),))
     found, _ = run(rule, [("p", time, value) for time, value in [*given, closing]])
     made: dict[str, dict[str, float]] = {}
-    for (_, time, fields), _ in found:
+    for (_, time, fields, _), _ in found:
         for field, value in fields:
             made.setdefault(field, {})[str(time)] = value
     expected = results()[stream][how]

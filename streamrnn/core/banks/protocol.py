@@ -3,13 +3,14 @@
 import copy
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from streamrnn.core.banks.row_plans import ClockRules, RowPlans, put
-from streamrnn.core.clock.season_clock import EVENT_TIME, SeasonClock
+from streamrnn.core.banks.row_plans import RowPlans, put
+from streamrnn.core.clock.season_clock import EVENT_TIME, ClockRules
 from streamrnn.core.config import BoundRule
 from streamrnn.core.ensemble.bounds import SeriesBounds, current_bounds
 from streamrnn.core.ensemble.forecast_scores import NETWORK
@@ -60,12 +61,10 @@ class SeriesBank(ABC):
             trained: Whether they are pretrained.
             extra_experts: Number of extra experts, G; full variant only.
             bounds: As for `SeriesBounds`.
-            clock: That of all series, or clocks by pattern of key.
+            clock: That of all series, or clocks by pattern of key or by zones that records name.
         """
-        rules = [("*", clock)] if isinstance(clock, SeasonClock) else clock
-        self._row_plans = RowPlans(
-            [(pattern, make_plan(horizons, quantiles, seasons, each)) for pattern, each in rules]
-        )  # fmt: skip
+        plan_of = partial(make_plan, horizons, quantiles, seasons)
+        self._row_plans = RowPlans(clock, plan_of)
         self.plan = self._row_plans.plans[0]  # but for its clock that of every series
         self._networks, self._extra_experts, self.names = networks, extra_experts, []
         points = [PRIOR_POINT] * (self._count_points() - 1)
@@ -151,8 +150,9 @@ class SeriesBank(ABC):
 
     @property
     def layout(self) -> dict[str, object]:
-        """Entries of the layout: parts that earlier versions do not have, and bounds that are found in the values."""
-        return {**self.versions, **({"bounds": self._bounds.layout} if self._bounds.layout else {})}
+        """Entries of the layout: parts that earlier versions do not have, and what is found in values and records."""
+        bounds = {"bounds": self._bounds.layout} if self._bounds.layout else {}
+        return {**self.versions, **bounds, **self._row_plans.layout}
 
     def observations(self, rows: Rows) -> Integers:
         """Return the number of rows of each series so far, missing ones included."""
@@ -191,7 +191,8 @@ class SeriesBank(ABC):
 
     def arrays(self) -> dict[str, NDArray[np.generic]]:
         """Return the saved arrays by name, one row per series."""
-        return _flat({prefix: table.arrays for prefix, table in self._tables.items()}) | self._bounds.arrays()
+        tables = _flat({prefix: table.arrays for prefix, table in self._tables.items()})
+        return tables | self._bounds.arrays() | self._row_plans.arrays()
 
     def clear(self) -> None:
         """Remove all series."""
@@ -211,7 +212,7 @@ class SeriesBank(ABC):
             else:
                 table.extend({name: saved[f"{prefix}_{name}"] for name in table.arrays})
         self._bounds.extend(saved, names)
-        self._row_plans.add(names)
+        self._row_plans.add(names, saved)
         self.names.extend(names)
 
     def keep(self, rows: Integers) -> None:
@@ -222,6 +223,14 @@ class SeriesBank(ABC):
         self._bounds.keep(rows)
         self._row_plans.keep(rows)
         self.names = [self.names[row] for row in rows.tolist()]
+
+    def plan_of(self, row: int) -> Plan:
+        """Return the plan of a series, which has its clock."""
+        return self._row_plans.of(row)
+
+    def set_zone(self, rows: Sequence[int], code: int) -> None:
+        """Let series follow the zone of a code, see `zone_code`, from their next observation on."""
+        self._row_plans.set_zone(rows, code)
 
     def set_back(self, row: int, time: int) -> None:
         """Set the time of a series' latest observation to an earlier one, ms; its state stays."""

@@ -1,43 +1,67 @@
 """Plans of series that follow different clocks: a wave is processed in one part per clock, which changes no bit."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
-from streamrnn.core.clock.season_clock import SeasonClock
+from streamrnn.core.clock.season_clock import ClockRules, SeasonClock, ZoneClocks
 from streamrnn.core.config import matches_name
 from streamrnn.core.jit import Integers
 from streamrnn.core.row_table import RowTable
 from streamrnn.core.series.plan import Plan
+from streamrnn.timestamps import zone_name
 
-ClockRules = SeasonClock | Sequence[tuple[str, SeasonClock]]
-"""The clock of all series, or clocks by pattern of key, of which the first match holds; the last matches every key."""
+PREFIX = "zones_"  # prefix of the name of the saved array
 
 
 class PlanIndex(NamedTuple):
     """One row per series."""
 
     number: Integers  # (S,) of the plan
+    code: NDArray[np.uint32]  # (S,) of the zone that records have named, 0: none
 
 
 class RowPlans:
-    """The plan of each series. Nothing of it is saved: it follows from the names."""
+    """The plan of each series: by its name, and where records name zones by the zone, which is saved."""
 
-    def __init__(self, rules: Sequence[tuple[str, Plan]]) -> None:
-        """Create it without series; `rules`: pairs of a pattern of keys and a plan, of which the last matches all."""
+    def __init__(self, clock: ClockRules, plan_with: Callable[[SeasonClock], Plan]) -> None:
+        """Create it without series; `plan_with`: returns the plan with a clock."""
+        self._clock_of: Callable[[str], SeasonClock] | None = None
+        if isinstance(clock, ZoneClocks):
+            clock, self._clock_of = clock
+        rules = [("*", clock)] if isinstance(clock, SeasonClock) else clock
         self._patterns = [pattern for pattern, _ in rules]
-        self.plans = [plan for _, plan in rules]
-        self._table = RowTable({"number": np.zeros(1, np.int64)}, PlanIndex)
+        self.plans = [plan_with(each) for _, each in rules]
+        self._plan_with, self._zone_numbers = plan_with, dict[int, int]()
+        self._table = RowTable({"number": np.zeros(1, np.int64), "code": np.zeros(1, np.uint32)}, PlanIndex)
+        self.layout: dict[str, object] = {} if self._clock_of is None else {"zones": "named"}
+        """Entry of the layout; empty where nothing is saved."""
 
-    def add(self, names: Sequence[str]) -> None:
-        """Add series."""
-        if len(self.plans) > 1:
-            self._table.extend({"number": np.array([self._number(name) for name in names], np.int64)})
+    def add(self, names: Sequence[str], saved: Mapping[str, Any] | None = None) -> None:
+        """Add series, with the zones in `saved` arrays, named as by `arrays`."""
+        if self._is_used:
+            codes = np.zeros(len(names), np.uint32)
+            if self._clock_of is not None and saved is not None:
+                codes = saved.get(f"{PREFIX}code", codes)
+            numbers = [self._zone_number(code, name) for code, name in zip(codes.tolist(), names, strict=True)]
+            self._table.extend({"number": np.array(numbers, np.int64), "code": codes})
+
+    def set_zone(self, rows: Sequence[int], code: int) -> None:
+        """Let series follow the zone of a code, see `zone_code`, from now on."""
+        if self._clock_of is not None:
+            number = self._zone_number(code)
+            for row in rows:
+                self._table.rows.number[row], self._table.rows.code[row] = number, code
+
+    def arrays(self) -> dict[str, NDArray[np.generic]]:
+        """Return the saved array by name, one row per series."""
+        return {f"{PREFIX}code": self._table.arrays["code"]} if self.layout else {}
 
     def keep(self, rows: Integers) -> None:
         """Remove all series but those of `rows`, ascending, which move up."""
-        if len(self.plans) > 1:
+        if self._is_used:
             self._table.keep(rows)
 
     def clear(self) -> None:
@@ -52,6 +76,20 @@ class RowPlans:
         """Return the number of each plan that rows (B,) have, and the positions of these rows."""
         numbers = self._table.rows.number[rows]
         return [(number, np.flatnonzero(numbers == number)) for number in np.unique(numbers).tolist()]
+
+    @property
+    def _is_used(self) -> bool:
+        return len(self.plans) > 1 or self._clock_of is not None
+
+    def _zone_number(self, code: int, name: str = "") -> int:
+        """Return the number of a zone's plan; of a zone that is unknown, or 0, that of a series of this name."""
+        if code not in self._zone_numbers:
+            zone = zone_name(code)
+            if zone is None or self._clock_of is None:
+                return self._number(name)
+            self._zone_numbers[code] = len(self.plans)
+            self.plans.append(self._plan_with(self._clock_of(zone)))
+        return self._zone_numbers[code]
 
     def _number(self, name: str) -> int:
         key = name.rpartition("/")[0]

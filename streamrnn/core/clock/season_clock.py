@@ -1,22 +1,23 @@
 """The time by which a season's phases are computed: UTC, or the local clock, on which a holiday is another weekday."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
-from functools import cache
-from typing import NamedTuple
+from functools import cache, partial
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from streamrnn.core.clock.public_holidays import public_holidays
 from streamrnn.core.clock.zones import UNDEFINED, StepFunction, offset_at, offsets_at, zone_offsets
+from streamrnn.core.config import RecordZones, Zones
 from streamrnn.core.jit import compiled
+from streamrnn.timestamps import ZONES_VERSION
 
 HOUR, DAY, WEEK = 3_600_000.0, 86_400_000.0, 604_800_000.0  # ms
-TIE = 1.0  # ms; decides the slot where the local clock changes by half a slot
+TIE = 1.0
+"""ms; where the local clock changes by half a slot, a time belongs to the earlier one: at 08:30 it is the hour of 8."""
 WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
-Zones = str | Sequence[tuple[str, str]]
-"""A zone, or pairs of a pattern of keys and a zone, of which the first match holds."""
 USUAL = "usual"
 """In place of a weekday: the day is like its own weekday, though a holiday."""
 
@@ -28,6 +29,16 @@ class SeasonClock(NamedTuple):
     days: StepFunction  # whole days, in addition, of seasons that are a number of weeks
 
 
+class ZoneClocks(NamedTuple):
+    """Clocks of series whose records name their zone."""
+
+    default: Any  # ClockRules of the series whose records have named none
+    of: Callable[[str], SeasonClock]  # returns the clock of a zone
+
+
+ClockRules = SeasonClock | Sequence[tuple[str, SeasonClock]] | ZoneClocks
+"""The clock of all series; clocks by pattern of key, of which the first match holds, and the last matches every key; or
+those of zones that records name."""
 EVENT_TIME = SeasonClock(UNDEFINED, UNDEFINED)
 
 
@@ -57,7 +68,7 @@ def season_origin(clock: SeasonClock, first: float, period: float) -> float:
     """
     if len(clock.zone.offsets) == 0 or not follows_clock(period):
         return first
-    return first + offset_at(clock.zone, first) - TIE
+    return first + offset_at(clock.zone, first) + TIE
 
 
 @compiled
@@ -106,20 +117,27 @@ def special_days(calendar: str | None, events: Sequence[Mapping[str, str]]) -> d
 
 
 def make_clocks(
-    timezone: Zones = "UTC", calendar: str | None = None, events: Sequence[Mapping[str, str]] = ()
-) -> SeasonClock | list[tuple[str, SeasonClock]]:
+    timezone: Zones | RecordZones = "UTC", calendar: str | None = None, events: Sequence[Mapping[str, str]] = ()
+) -> ClockRules:
     """Return the clock of all series, as `make_clock`, or, of zones by pattern of key, clocks by pattern."""
+    if isinstance(timezone, RecordZones):
+        default = make_clocks(timezone.default, calendar, events)
+        return ZoneClocks(default, partial(make_clock, calendar=calendar, events=events))
     if isinstance(timezone, str):
         return make_clock(timezone, calendar, events)
     return [(pattern, make_clock(zone, calendar, events)) for pattern, zone in timezone]
 
 
-def describe_clock(timezone: Zones, calendar: str | None) -> dict[str, str]:
+def describe_clock(timezone: Zones | RecordZones, calendar: str | None) -> dict[str, str]:
     """Return the entry of the numeric fingerprint: names, and a digest of the tables that libraries provide.
 
     The digest changes where one of these zones or this calendar does, and not with every version of the libraries.
+    Where records name zones, which may be any, the version of the database is part of the entry.
     """
-    if timezone == "UTC" and calendar is None:
+    version = []
+    if isinstance(timezone, RecordZones):
+        timezone, version = timezone.default, [f"tzdata-{ZONES_VERSION}"]
+    elif timezone == "UTC" and calendar is None:
         return {}
     tables = hashlib.blake2b(digest_size=6)
     zones = [timezone] if isinstance(timezone, str) else sorted({zone for _, zone in timezone})
@@ -127,7 +145,7 @@ def describe_clock(timezone: Zones, calendar: str | None) -> dict[str, str]:
         for function in make_clock(zone, calendar):
             for array in function:
                 tables.update(array.astype("<i8").tobytes())
-    return {"clock": " ".join([*zones, *([] if calendar is None else [calendar]), tables.hexdigest()])}
+    return {"clock": " ".join([*zones, *([] if calendar is None else [calendar]), *version, tables.hexdigest()])}
 
 
 def _moved_days(zone: StepFunction, days: Mapping[date, int]) -> StepFunction:

@@ -2,16 +2,15 @@
 
 from datetime import UTC, datetime
 from functools import cache
-from importlib import resources
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 import numpy as np
-import tzdata
 from numpy.typing import NDArray
 
 from streamrnn.core.jit import Integers, compiled
 from streamrnn.errors import ConfigError
+from streamrnn.timestamps import ZONES_PACKAGE, read_zone
 
 FIRST_YEAR, LAST_YEAR = 1970, 2100
 """Years whose changes are known; before and after them the offset is that of their first and last day."""
@@ -83,10 +82,9 @@ def zone_offsets(name: str) -> StepFunction:
 
 def _read_zone(name: str) -> ZoneInfo:
     try:
-        with resources.files("tzdata.zoneinfo").joinpath(*name.split("/")).open("rb") as file:
-            return ZoneInfo.from_file(file, name)
+        return read_zone(name)
     except (OSError, ValueError):
         raise ConfigError(
-            f"forecast.timezone = {name}: the package tzdata {tzdata.__version__} has no such zone; use a name of the "
+            f"forecast.timezone = {name}: the package tzdata {ZONES_PACKAGE} has no such zone; use a name of the "
             "IANA database such as Europe/Berlin, or a newer tzdata"
         ) from None

@@ -2,9 +2,11 @@
 
 import math
 
-from streamrnn.core.clock.season_clock import SeasonClock, season_time
+import numpy as np
+
+from streamrnn.core.clock.season_clock import SeasonClock, clock_change, season_time
 from streamrnn.core.jit import Floats, Singles, compiled
-from streamrnn.core.series.calendar import phase
+from streamrnn.core.series.calendar import DAY, phase
 from streamrnn.core.series.lean_state import AnyState
 from streamrnn.core.series.plan import Plan
 from streamrnn.core.series.scaling import clip, current_scale, signed_log1p
@@ -34,13 +36,29 @@ def fill_calendar(clock: SeasonClock, terms: Singles, at: int, time: float, shor
 
 
 @compiled
-def fill_lags(terms: Singles, ring: Singles, now: int, value: float, s1: float, s12: float, s24: float) -> int:
-    """Fill the distances of the last twelve values and of the 24th from the latest, in units; return the next index."""
+def fill_lags(
+    terms: Singles, ring: Singles, now: int, half: int, day: int, value: float, s1: float, s12: float, s24: float
+) -> int:
+    """Fill the distances of the last twelve values and of the 24th from the latest, in units; return the next index.
+
+    `half` and `day`: rows in place of 12 and 24, see `clock_lag`.
+    """
     unit, size = math.sqrt(s1 * s12), len(ring)
+    day = min(day, size - 1)
     for k in range(1, 13):
-        terms[k - 1] = clip((ring[(now - k) % size] - value) / unit, TERM_CLIP) if k <= now else 0.0
-    terms[12] = clip((ring[(now - 24) % size] - value) / s24, TERM_CLIP) if now >= 24 else 0.0
+        lag = half if k == 12 else k
+        terms[k - 1] = clip((ring[(now - lag) % size] - value) / unit, TERM_CLIP) if lag <= now else 0.0
+    terms[12] = clip((ring[(now - day) % size] - value) / s24, TERM_CLIP) if now >= day else 0.0
     return 13
+
+
+@compiled
+def clock_lag(plan: Plan, time: float, cadence: float, rows: int) -> int:
+    """Return `rows`, or where these are a day or half of one in which the clock has changed, those by the clock."""
+    span = rows * cadence
+    if len(plan.clock.zone.changes) == 0 or (span != DAY and span != DAY / 2):
+        return rows
+    return rows - int(np.rint(clock_change(plan.clock, time - span, time) / cadence))
 
 
 @compiled
@@ -51,7 +69,8 @@ def fill_regressors(
     count, time = series.seen[row], float(series.time[row])
     value = series.value[row] - series.center[row]
     s1, s12, s24 = reference_scales(series, plan, row)
-    at = fill_lags(terms, series.ring[row], count - 1, value, s1, s12, s24)
+    half, day = clock_lag(plan, time, cadence, 12), clock_lag(plan, time, cadence, 24)
+    at = fill_lags(terms, series.ring[row], count - 1, half, day, value, s1, s12, s24)
     for a in range(4):
         read_seasons(series, plan, row, time, cadence, ALIGNMENTS[a], aligned[a])
         unit = s24 if a == 3 else s12

@@ -33,6 +33,7 @@ KEYS = frozenset(
         "thresholds",
         "widths",
         "window",
+        "zones",
     }
 )  # keys of the layout that may change
 NEW_PARTS = {
@@ -82,6 +83,8 @@ class LayoutChange:
         resets += ["the direction classifier"] if self.resets_directions and "direction" in present else []
         resets += [text for part, text in NEW_PARTS.items() if part in self._keys]
         resets += ["the evidence for bounds"] if "bounds" in self._keys and "bounds" in present else []
+        if "zones" in self._keys and "zones" in present:
+            resets.append("the zones of series, until their records name them")
         alerts = {
             "thresholds": "the calibration of thresholds", "changes": "the conditions that events report",
             "joint_anomaly": "the calibration of joint anomaly scores",

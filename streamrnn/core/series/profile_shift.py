@@ -17,7 +17,7 @@ from streamrnn.core.series.plan import Plan
 from streamrnn.core.series.state import FullState
 
 LOOKS = 8  # per day
-LONGEST_SHIFT = HOUR
+LONGEST_SHIFT = 3 * HOUR
 FEWEST_SEASONS = 3  # least age of a series, in seasons of the table that is searched
 FIT = 0.35
 """Largest distance of the last day from the moved profile, as a share of that from the profile as it was. On 33 real
@@ -26,7 +26,8 @@ NOISE = 0.2  # largest such distance, as a share of the profile's own variation
 EDGE = 0.2  # least difference that a shift makes to the profile in a slot that counts, as a share of its variation
 EVIDENCE = 1.0
 """After a usual change of clocks: least gain in distance, as a multiple of the profile's variation within the shift."""
-KNOWN = 0.9  # least share of slots with a value and a profile
+KNOWN = 0.9  # least share of the slots with observations that have a value and a profile
+FEWEST_KNOWN = 0.5  # least share of a day's slots with observations: a shop may be closed at night
 
 
 @compiled
@@ -55,16 +56,19 @@ def day_distance(latest: Singles, profile: Singles, rate: float, slot: int, day:
 
     Infinite if it exceeds `most`, or if too many are unknown.
     """
-    total, known, slots = 0.0, 0, len(latest)
+    total, known, valued, slots = 0.0, 0, 0, len(latest)
     for back in range(day):
         at = (slot - back) % slots
+        if profile[at] != profile[at]:  # nothing was ever observed there; the latest value is one that was filled in
+            continue
+        valued += 1
         distance = abs(float(latest[at]) - profile_before(latest, profile, rate, (at - shift) % slots))
         if distance == distance:
             total += distance
             known += 1
         if total > most:
             return math.inf
-    return total if known >= KNOWN * day else math.inf
+    return total if known >= KNOWN * max(float(valued), FEWEST_KNOWN * day) else math.inf
 
 
 @compiled
@@ -85,13 +89,19 @@ def day_variation(latest: Singles, profile: Singles, rate: float, slot: int, day
 
 @compiled
 def find_shift(latest: Singles, profile: Singles, rate: float, slot: int, day: int, reach: int) -> int:
-    """Return the slots, at most `reach`, by which the last day is later than the profile; 0: none, or not clearly."""
+    """Return the slots, at most `reach`, by which the last day is later than the profile; 0: none, or not clearly.
+
+    Beyond an hour, half hours are looked for alone: a smooth profile fits shifts nearby about as well.
+    """
     unmoved = day_distance(latest, profile, rate, slot, day, 0, math.inf)
     least = min(FIT * unmoved, NOISE * day_variation(latest, profile, rate, slot, day))
     found = 0
     if not unmoved < math.inf:
         return found
+    hour, half = int(reach * HOUR / LONGEST_SHIFT + 0.5), max(int(reach * HOUR / LONGEST_SHIFT / 2), 1)
     for shift in range(-reach, reach + 1):
+        if abs(shift) > hour and shift % half != 0:
+            continue
         distance = day_distance(latest, profile, rate, slot, day, shift, least) if shift != 0 else math.inf
         if distance < least:
             least, found = distance, shift

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer
 
-from streamrnn.core.config import ForecastConfig
+from streamrnn.core.config import ForecastConfig, RecordZones
 from streamrnn.settings import validators
 from streamrnn.settings.section import Section
 from streamrnn.settings.sections.alerts import ThresholdList
@@ -42,7 +42,8 @@ class ForecastSettings(Section):
     pattern with a slash is one of `key/field`."""
     timezone: Timezone = ForecastConfig.timezone
     """Time zone of the clock that seasons of days and weeks follow, such as `Europe/Berlin`; or zones by pattern of
-    key, such as `{"berlin-*": Europe/Berlin, "*": UTC}`: the first match holds."""
+    key, such as `{"berlin-*": Europe/Berlin, "*": UTC}`: the first match holds; or the path at which records name
+    theirs, `{from: site.zone, default: UTC}`."""
     calendar: Annotated[str, AfterValidator(check_calendar)] | None = ForecastConfig.calendar
     """Country, or part of one, whose public holidays are like Sundays, such as `DE` or `DE-BY`. Needs the extra
     `holidays`."""
@@ -51,6 +52,11 @@ class ForecastSettings(Section):
     bounds: Bounds = ForecastConfig.bounds
     """Bounds that no quantile leaves: `none`; `auto`, what a series has never crossed (0, and 100 of percentages);
     `{min: 0, max: 100}`, one or both; or such rules by pattern of field, or of key/field: the first match holds."""
+
+    @property
+    def zone_paths(self) -> tuple[str, ...]:
+        """Where records name their time zone; empty where they do not."""
+        return self.timezone.paths if isinstance(self.timezone, RecordZones) else ()
 
     @property
     def config(self) -> ForecastConfig:

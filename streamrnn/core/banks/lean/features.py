@@ -102,7 +102,9 @@ def fill_lean_inputs(
     """Fill `inputs` (F,), with `found` (1 + K, 2) from fill_profiles, `points` and `trust` (E,) at 12 rows."""
     value = series.value[row] - series.center[row]
     s1, s12, s24 = features.reference_scales(series, plan, row)
-    features.fill_lags(inputs, series.ring[row], series.seen[row] - 1, value, s1, s12, s24)
+    time = float(series.time[row])
+    half, day = features.clock_lag(plan, time, cadence, 12), features.clock_lag(plan, time, cadence, 24)
+    features.fill_lags(inputs, series.ring[row], series.seen[row] - 1, half, day, value, s1, s12, s24)
     for a in range(4):
         then = found[1 + plan.references[a - 1]] if a > 0 else found[0]
         for i in range(2):
