@@ -28,10 +28,9 @@ class RowPlans:
 
     def __init__(self, clock: ClockRules, plan_with: Callable[[SeasonClock], Plan]) -> None:
         """Create it without series; `plan_with`: returns the plan with a clock."""
-        self._clock_of: Callable[[str], SeasonClock] | None = None
-        if isinstance(clock, ZoneClocks):
-            clock, self._clock_of = clock
-        rules = [("*", clock)] if isinstance(clock, SeasonClock) else clock
+        self._clock_of: Callable[[str], SeasonClock] | None = clock.of if isinstance(clock, ZoneClocks) else None
+        default: Any = clock.default if isinstance(clock, ZoneClocks) else clock
+        rules = [("*", default)] if isinstance(default, SeasonClock) else default
         self._patterns = [pattern for pattern, _ in rules]
         self.plans = [plan_with(each) for _, each in rules]
         self._plan_with, self._zone_numbers = plan_with, dict[int, int]()
