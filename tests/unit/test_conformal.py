@@ -86,7 +86,7 @@ def test_ties_carry_no_evidence() -> None:
 
 def test_the_step_of_a_far_horizon_is_smaller() -> None:
     """Labels that overlap move the offsets less, but more than if those of h steps were one."""
-    steps = [conformal.offset_step(horizon) for horizon in (1, 12, 24)]
+    steps = [conformal.offset_step(horizon, conformal.OFFSET_RATE, conformal.OVERLAP) for horizon in (1, 12, 24)]
     assert steps[0] == conformal.OFFSET_RATE
     assert steps[0] > steps[1] > steps[2] > conformal.OFFSET_RATE / np.sqrt(24)
 

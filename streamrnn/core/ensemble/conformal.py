@@ -55,9 +55,9 @@ def track_residuals(residual: Singles, errors: Floats, sizes: Floats, level: flo
 
 
 @compiled
-def offset_step(horizon: int) -> float:
-    """Return the step of an offset per label of this horizon."""
-    return OFFSET_RATE * horizon**-OVERLAP
+def offset_step(horizon: int, rate: float, overlap: float) -> float:
+    """Return the step of an offset per label of this horizon; `rate`, `overlap`: as OFFSET_RATE and OVERLAP."""
+    return rate * horizon**-overlap
 
 
 @compiled

@@ -9,6 +9,8 @@ from streamrnn.core.ensemble.adjustments import EnsembleParts, learn_adjustments
 from streamrnn.core.ensemble.aggregation import FIRST_BOUND, FIRST_VARIANCE, label_weight, update_regrets
 from streamrnn.core.ensemble.bounds import Bounds, clip_label, observe_bounds
 from streamrnn.core.ensemble.conformal import (
+    OFFSET_RATE,
+    OVERLAP,
     exceedance,
     offset_step,
     track_error,
@@ -204,7 +206,8 @@ def score_pending(
     learn_from_label(series, ledger, parts.analogs, plan, chosen, row, k, slot, labels, truth, scratch)
     final = ledger.final[row, slot]
     near = clip_label(bounds, row, series.center[row], origin, unit, truth)
-    track_offsets(ledger.offset[row, k], final, plan.levels, middle, near, offset_step(horizon))
+    step = offset_step(horizon, OFFSET_RATE, OVERLAP)
+    track_offsets(ledger.offset[row, k], final, plan.levels, middle, near, step)
     learn_widths(series, parts.widths, plan, row, k, slot, labels, time, final, near)
     error, persistence_error = min(abs(truth - final[middle]), ERROR_CLIP), min(abs(truth), ERROR_CLIP)
     rate = max(SKILL_RATE, 1.0 / (labels + 1))
