@@ -242,8 +242,14 @@ def _delivered(daemon: Daemon, number: signal.Signals) -> bool:
     ("change", "words"),
     [
         ("model.hidden_size=8", "hidden_size was 4 when the state was saved and is 8 now"),
-        ("model.cell=lstm", "cell was 'gru' when the state was saved and is 'lstm' now"),
-        ("model.encoder=attention", "encoder was not set when the state was saved and is 'attention' now"),
+        pytest.param(
+            "model.cell=lstm", "cell was 'gru' when the state was saved and is 'lstm' now", marks=pytest.mark.long
+        ),
+        pytest.param(
+            "model.encoder=attention",
+            "encoder was not set when the state was saved and is 'attention' now",
+            marks=pytest.mark.long,
+        ),
     ],
 )
 def test_state_that_does_not_fit(site: Site, change: str, words: str) -> None:

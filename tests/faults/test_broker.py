@@ -32,6 +32,7 @@ def restarted(fleet: Fleet, broker: Broker, end: Callable[[], None], times: int,
         row.survive(fleet.finish(120.0), 0)
 
 
+@pytest.mark.faults
 def test_the_broker_is_killed(own_broker: Broker, fleet: FleetFactory, row: Row) -> None:
     """Killed during commits and started again, the broker and the daemons go on."""
     restarted(fleet(own_broker), own_broker, own_broker.kill, 1, row)

@@ -225,8 +225,8 @@ def test_state_is_bounded(kind: dict[str, Any]) -> None:
 
 @VARIANTS
 def test_state_per_series_is_small(kind: dict[str, Any]) -> None:
-    """At most 32 KiB with default settings, pretrained or not; 1.6 KiB with lean ones."""
-    most, options = (1664, {"hidden_size": 24, "whole": False}) if kind == LEAN else (32 * 1024, {"hidden_size": 64})
+    """At most 33 KiB with default settings, pretrained or not; 1.6 KiB with lean ones."""
+    most, options = (1664, {"hidden_size": 24, "whole": False}) if kind == LEAN else (33 * 1024, {"hidden_size": 64})
     forecaster = small(horizons=(1, 12, 24), **kind, **options)
     forecaster.add("one")
     saved = sum(array.nbytes for array in forecaster.save_rows(0, 1).values())

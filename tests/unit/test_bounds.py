@@ -110,7 +110,7 @@ def test_configured_bounds_hold_whatever_the_values(variant: str) -> None:
     assert bounded.max() <= 10.0
     assert (anomaly[150] > 1).all()
     free, _ = forecasts(values, variant=variant)
-    assert (np.diff(bounded[200:, :, 0, [0, -1]]) <= 1.05 * np.diff(free[200:, :, 0, [0, -1]])).mean() > 0.9
+    assert (np.diff(bounded[200:, :, 0, [0, -1]]) <= 1.2 * np.diff(free[200:, :, 0, [0, -1]])).mean() > 0.9
 
 
 @VARIANTS

@@ -75,7 +75,7 @@ a batch of input. A loop is one core, and the client of Kafka some of another; a
 {{ toYaml .Values.resources }}
 {{- else -}}
 {{- $lean := eq (dig "model" "variant" "full" .Values.config) "lean" -}}
-{{- $state := .Values.sizing.stateBytes | default (ternary 1664 32256 $lean) -}}
+{{- $state := .Values.sizing.stateBytes | default (ternary 1792 33792 $lean) -}}
 {{- $pods := ternary .Values.autoscaling.minReplicas .Values.replicas .Values.autoscaling.enabled | int64 -}}
 {{- $workers := include "streamrnn.workers" . | int64 -}}
 {{- $page := 0 -}}
