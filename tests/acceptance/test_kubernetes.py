@@ -314,7 +314,7 @@ def test_memory_is_series_times_state(name: str) -> None:
     given = {"replicas": 1, "sizing": {}, "config": {}, "autoscaling": {}} | GIVEN[name]
     config, sizing = given["config"], given["sizing"]
     page = config.get("page", {}).get("enabled", False)
-    state = sizing.get("stateBytes") or (1664 if config.get("model", {}).get("variant") == "lean" else 32256)
+    state = sizing.get("stateBytes") or (1792 if config.get("model", {}).get("variant") == "lean" else 33792)
     pods, workers = given["autoscaling"].get("minReplicas", given["replicas"]), config.get("workers", 1)
     options = {"machines": pods, "workers": workers, "page_mib": 1024 if page else 0}
     memory = capacity.memory(sizing.get("series", 1000), state, **options)

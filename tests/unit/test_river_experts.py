@@ -52,16 +52,16 @@ def test_no_look_ahead() -> None:
 
 
 def test_a_better_expert_gets_the_weight() -> None:
-    """On a season of 31 rows, which no other expert models, Holt-Winters of that season halves the error."""
+    """On a noisy season of 31 rows, which no other expert averages, Holt-Winters of that season lowers the error."""
     rng = np.random.default_rng(4)
-    values = np.tile(rng.normal(size=31) * 10, 40)[:, None] + rng.normal(size=(1240, 1))
-    season = {**HOLT, "alpha": 0.05, "beta": 0.01, "gamma": 0.2, "seasonality": 31}
+    values = 10 * np.tile(rng.normal(size=31), 40)[:, None] + 10 * rng.normal(size=(1240, 1))
+    season = {**HOLT, "alpha": 0.05, "beta": 0.01, "gamma": 0.1, "seasonality": 31}
 
     def error(**changes: Any) -> float:
         medians = np.array([f.quantiles[0, :, 2] for f in run(small(enabled=False, seasons=(), **changes), values)])
         return float(np.abs(values[6:] - medians[:-6, [2]])[600:].mean())
 
-    assert error(experts=[season]) < 0.5 * error()
+    assert error(experts=[season]) < 0.9 * error()
 
 
 def test_a_regressor_learns_the_change_over_its_horizon() -> None:

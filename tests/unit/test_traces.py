@@ -63,7 +63,7 @@ def test_spans_of_the_loop(spans: tuple[Traces, Callable[[], list[ReadableSpan]]
     for span in ended():
         by_name.setdefault(span.name, []).append(span)
     assert by_name.keys() == {"poll", "feed", "decode", "step", "learn", "commit"}
-    assert len(by_name["feed"]) == len(by_name["decode"]) == 3
+    assert len(by_name["feed"]) == len(by_name["decode"]) == 4  # of three polls: the first few records come first
     feeds = {span.context.span_id: span for span in by_name["feed"]}
     for name in ("decode", "step", "learn"):
         for span in by_name[name]:
