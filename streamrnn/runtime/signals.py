@@ -58,11 +58,12 @@ class StopSignals:
         self.close()
 
     def close(self) -> None:
-        """Restore the handlers from before."""
+        """Restore the handlers from before, but ignore what would end a process that has stopped cleanly."""
         for each in DUMP_SIGNALS:
             faulthandler.unregister(each)
         for each, handler in self._before.items():
-            signal.signal(each, handler)
+            ends = handler == signal.SIG_DFL and each not in STOP_SIGNALS
+            signal.signal(each, signal.SIG_IGN if ends else handler)
         signal.set_wakeup_fd(self._wakeup)
         os.close(self._write)  # which ends the thread
         self._thread.join()

@@ -215,3 +215,19 @@ def test_the_daemon_outlives_its_standard_error(tmp_path: Path, broken: str) -> 
         until(ready, "ready", 60)
         process.terminate()
         assert process.wait(20) == 0
+
+
+LATE = """
+import os, signal
+from streamrnn.runtime.signals import StopSignals
+with StopSignals():
+    pass
+os.kill(os.getpid(), signal.{})
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2])
+def test_a_reload_after_the_end_changes_nothing(number: signal.Signals) -> None:
+    """A process that has stopped, and is about to exit, ignores what is not for the stopping."""
+    done = subprocess.run([sys.executable, "-c", LATE.format(number.name)], env=own_environment(), check=False)
+    assert done.returncode == 0
