@@ -65,13 +65,13 @@ def _summary(log: Log, stored: StoredPartition) -> dict[str, Any]:
 def _lines(summary: dict[str, Any]) -> list[str]:
     head = f"{summary['partition']:<12}"
     if summary["committed"] is None:
-        found, starts = "nothing is committed (the group's offsets have expired?)", "saved, earliest or latest"
+        found, why, starts = "nothing is committed", " (the group's offsets have expired?)", "saved, earliest or latest"
         if (foreign := summary.get("foreign")) is not None:
-            found, starts = f"another program has committed offset {foreign:,}", f"committed, {starts}"
+            found, why, starts = f"another program has committed offset {foreign:,}", "", f"committed, {starts}"
         if not summary["pieces"]:
-            return [f"{head}{found.split(' (')[0]}, and there is no state"]
+            return [f"{head}{found}, and there is no state"]
         return [
-            f"{head}{found}; state saved at offset "
+            f"{head}{found}{why}; state saved at offset "
             f"{summary['saved']:,}; the input has offsets {summary['first']:,} to {summary['following']:,}",
             f"{'':<12}{summary['accepted']:,} records accepted, {summary['series']:,} series, "
             f"{summary['bytes']:,} bytes in {summary['pieces']:,} pieces",

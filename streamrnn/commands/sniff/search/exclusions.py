@@ -21,9 +21,6 @@ _FEW = 8
 """Values below which nothing is concluded from their course."""
 
 
-_MILLISECONDS = 1e11
-
-
 DESCRIBES = "describes the message"
 
 
