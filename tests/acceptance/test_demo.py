@@ -114,6 +114,7 @@ def test_the_demo_ends_with_a_table_and_a_picture(tmp_path: Path) -> None:
         processed_records(url)  # no daemon is left behind
 
 
+@pytest.mark.long
 def test_with_serve_it_runs_until_sigterm(tmp_path: Path) -> None:
     """With --serve the streams are repeated after the table and shown on the page; SIGTERM ends it with code 0."""
     with started(tmp_path / "out", "--rows", "60", "--serve") as running:

@@ -284,6 +284,7 @@ def same_as_uninterrupted(broker: str, topic: str) -> None:
         assert written == [seen(output) for output in expected if output.topic == name]
 
 
+@pytest.mark.long
 def test_a_daemon_killed_again_and_again_writes_every_forecast_once(
     broker: str, name: str, tmp_path: Path, fork_server: ForkServer
 ) -> None:
@@ -296,6 +297,7 @@ def children(pid: int) -> list[int]:
     return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
+@pytest.mark.long
 def test_two_workers_share_the_partitions(broker: str, name: str, tmp_path: Path) -> None:
     """Each takes some; one that is killed is started again; all is written once; SIGTERM ends them all with 0."""
     records = stream(600, random.Random(5))

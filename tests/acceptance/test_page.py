@@ -60,7 +60,7 @@ def chromium() -> Iterator[Browser]:
         yield browser
 
 
-@pytest.mark.parametrize(("width", "scheme"), [(390, "light"), (1440, "dark")])
+@pytest.mark.parametrize(("width", "scheme"), [pytest.param(390, "light", marks=pytest.mark.long), (1440, "dark")])
 def test_a_chosen_series_is_updated(shown: Shown, chromium: Browser, width: int, scheme: str) -> None:
     """On a phone and a desktop, light and dark: a chosen series is updated, and the address links to it."""
     with visit(chromium, f"{shown.url}/", width=width, scheme=scheme) as page:
@@ -106,7 +106,7 @@ def expect_tooltip(page: Page, shown: Shown, name: str) -> None:
     until(matches, f"the tooltip of {name}", PATIENCE)
 
 
-@pytest.mark.parametrize("touch", [False, True], ids=["mouse", "touch"])
+@pytest.mark.parametrize("touch", [False, pytest.param(True, marks=pytest.mark.long)], ids=["mouse", "touch"])
 def test_tooltip_and_curve_belong_to_the_series(shown: Shown, chromium: Browser, touch: bool) -> None:
     """Title, tooltip and curve are those of the new series after a switch, also with the tooltip open."""
     more: Any = {"width": 390, "has_touch": True, "is_mobile": True} if touch else {}

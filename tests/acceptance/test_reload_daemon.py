@@ -199,7 +199,7 @@ def resources(pid: int) -> tuple[int, int, int]:
     return int(status["VmRSS"].split()[0]), int(status["Threads"]), len(list(Path(f"/proc/{pid}/fd").iterdir()))
 
 
-@pytest.mark.parametrize("times", [25, pytest.param(100, marks=pytest.mark.long)])
+@pytest.mark.parametrize("times", [12, pytest.param(100, marks=pytest.mark.long)])
 def test_reloads_leave_nothing_behind(own: Configured, times: int) -> None:
     """Neither memory nor threads nor open files grow with the number of reloads."""
     sizes = []

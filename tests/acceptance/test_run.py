@@ -125,7 +125,7 @@ def stream(seed: int = 1, count: int = COUNT) -> list[Record]:
     return [r._replace(key=b"k") if r.key is None and r.value is None else r for r in records]
 
 
-@sqlite_or_long
+@pytest.mark.long  # in the short run: tests/faults/test_sqlite.py
 def test_kill_and_restart(site: Site) -> None:
     """After any number of kills, the output topics equal those of an uninterrupted run, byte by byte."""
     records = stream()

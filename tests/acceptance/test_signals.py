@@ -183,7 +183,7 @@ def test_user_signals_dump_the_stacks(tmp_path: Path, fork_server: ForkServer) -
         assert [event["event"] for event in daemon.events("stopped")] == ["stopped"]
 
 
-@pytest.mark.parametrize("broken", ["closed", "full"])
+@pytest.mark.parametrize("broken", ["closed", pytest.param("full", marks=pytest.mark.long)])
 def test_the_daemon_outlives_its_standard_error(tmp_path: Path, broken: str) -> None:
     """With a standard error that is closed or full the daemon works, and ends with 0."""
     port_file = tmp_path / "port"

@@ -103,6 +103,7 @@ def test_contents_for_language_models(site: Path) -> None:
     assert all((site / each).is_file() for each in linked)
 
 
+@pytest.mark.long
 def test_navigation_and_search_in_a_browser(site: Path, served: str) -> None:
     """The four groups are tabs, a search finds the page that is about it, and nothing is asked of another host."""
     errors: list[str] = []

@@ -146,14 +146,14 @@ def test_heartbeats_are_part_of_a_replay(desk: Desk) -> None:
     with desk.daemon() as daemon:
         desk.reaches(60, daemon)
         before = len(desk.world.read(topics[1]))
-        _, after = waits(daemon, 10)
+        _, after = waits(daemon, 6)
         assert after > before, "windows close without a record"
         daemon.kill()
     assert "the replay gives the published outputs" in desk.command("state", "verify", "--replay")
     assert desk.command("replay").count(" 0 different, 0 missing, 0 surplus") == 4
     desk.world.produce(desk.name, [r._replace(key=b"k") for r in mixed(60, seed=9, start=T + 200_000)])
     with desk.daemon() as daemon:
-        count, published = waits(daemon, 16)
+        count, published = waits(daemon, 10)
         assert daemon.stop()[0] == 0
     desk.command("state", "reset", "--to", "earliest", "--yes", "--partition", f"{desk.name}/0")
     with desk.daemon() as daemon:

@@ -65,6 +65,7 @@ def dies_restoring(fleet: Fleet, method: str, count: int) -> None:
     fleet.daemons.clear()
 
 
+@pytest.mark.faults
 def test_killed_while_restoring(broker: str, fleet: FleetFactory, row: Row) -> None:
     """It dies on its way back, and comes back to the same state."""
     with fleet(broker, overrides=["commit.snapshot_interval=1h"]) as one:  # all there is must be replayed each time
@@ -131,6 +132,7 @@ def frozen(fleet: Fleet, seconds: list[float], row: Row) -> None:
         row.survive(fleet.finish(), 0)
 
 
+@pytest.mark.faults
 @by_membership
 def test_a_zombie_publishes_nothing(broker: str, fleet: FleetFactory, row: Row) -> None:
     """Frozen for longer than the group waits, and woken when another has taken over."""

@@ -63,6 +63,7 @@ def test_a_timeout_beyond_the_limit_of_the_brokers(
         run_until(worker, lambda: False)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("client", [pytest.param("kafka-python", marks=pytest.mark.long), "confluent"])
 def test_a_silence_outlasts_producers_and_connections(strict: str, client: str, name: str) -> None:
     """Where the brokers have forgotten the producer, the first commit after the silence is tried again by a new one."""

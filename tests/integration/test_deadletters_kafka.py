@@ -47,6 +47,7 @@ def run(bootstrap: str, client: str, name: str, folder: Path, moment: str = "", 
     return done.returncode, done.stdout + done.stderr
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("client", [pytest.param("kafka-python", marks=pytest.mark.long), "confluent"])
 def test_killed_retries_write_each_record_once(broker: str, client: str, name: str, tmp_path: Path) -> None:
     """Runs killed within and after a transaction are continued: every dead letter is retried, and none twice."""

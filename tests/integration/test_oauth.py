@@ -120,7 +120,7 @@ def test_tokens_open_the_log(secured: Broker, provider: Provider, client: str, n
 
 
 @pytest.mark.kafka
-@pytest.mark.parametrize("client", KAFKA_CLIENTS)
+@pytest.mark.parametrize("client", ["kafka-python", pytest.param("confluent", marks=pytest.mark.long)])
 def test_a_short_token_is_renewed(secured: Broker, client: str, name: str) -> None:
     """A process outlives its tokens."""
     kafka_log(client)

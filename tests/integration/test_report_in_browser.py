@@ -65,6 +65,7 @@ def visible_range(element: Any) -> list[float]:
     return found
 
 
+@pytest.mark.long
 def test_every_chart_is_drawn_when_scrolled_to(opened: Any) -> None:
     """There are four charts of all series and one per series; names are displayed unchanged."""
     for number in range(opened.locator(".chart").count()):
@@ -185,6 +186,7 @@ def ink(element: Any) -> int:
     return int(re.findall(r"\d+", fill)[0])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("opened", [{"color_scheme": "dark"}], indirect=True)
 def test_the_theme_follows_the_screen_and_is_light_on_paper(opened: Any, tmp_path: Path) -> None:
     """Printing draws every chart at the width of the paper in dark ink, and restores the theme afterwards."""

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from support.streams import HOUR, START, bits, forecaster_of, run, seasonal, small, state
+from support.streams import HOUR, START, bits, each_alone, forecaster_of, run, seasonal, small, state
 
 from streamrnn.core.forecaster import CoreForecaster
 from streamrnn.core.network.shapes import GATES
@@ -70,7 +70,7 @@ def test_forecasts_do_not_depend_on_waves(kind: dict[str, Any], data: st.DataObj
     # multiples of 5 series: learning points fall at the ends of rows, whatever the waves
     options = {**kind, "every": 8, "most": 1000, "head_most": 1000}
     single = small(**options)
-    expected = run(single, values)
+    expected = run(single, values, cut=each_alone(series))
 
     other = small(**options)
     assert bits(run(other, values, cut=drawn_waves(data, series))) == bits(expected)
@@ -83,8 +83,8 @@ def test_forecasts_do_not_depend_on_waves_when_the_buffer_is_full() -> None:
     values = seasonal(180, series)
     options = {"networks": 3, "horizons": (80, 82, 83, 84, 85), "every": 40, "most": 10**6, "head_most": 10**6}
     single, whole = small(**options), small(**options)
-    expected = run(single, values)
-    assert bits(run(whole, values, cut=lambda _: [list(range(series))])) == bits(expected)
+    expected = run(single, values, cut=each_alone(series))
+    assert bits(run(whole, values)) == bits(expected)
     assert state(whole) == state(single)
 
 
@@ -113,7 +113,7 @@ def test_forecasts_of_series_with_missing_rows_do_not_depend_on_waves(
     values, present = seasonal(70, series), with_gaps(70, series)
     options = {**kind, "every": 8, "most": 1000, "head_most": 1000}
     single = small(**options)
-    expected = run(single, values, present=present)
+    expected = run(single, values, cut=each_alone(series), present=present)
 
     other = small(**options)
     assert bits(run(other, values, cut=drawn_waves(data, series), present=present)) == bits(expected)
@@ -139,7 +139,7 @@ def test_forecasts_do_not_depend_on_the_size_of_a_wave(kind: dict[str, Any]) -> 
     """Without learning, a series among 300 others has the same bits as alone."""
     values = np.repeat(seasonal(40, 1), 300, axis=1) * np.linspace(1, 5, 300)
     alone = run(small(**kind, enabled=False), values[:, 137:138])
-    among = run(small(**kind, enabled=False), values, cut=lambda _: [list(range(300))])
+    among = run(small(**kind, enabled=False), values)
     for one, many in zip(alone, among, strict=True):
         np.testing.assert_array_equal(one.quantiles[0], many.quantiles[137])
 
@@ -380,6 +380,6 @@ def test_sums_over_waves_do_not_depend_on_the_waves() -> None:
     values[40:, 3] = values[40, 3] * (1 + 1e-7 * np.random.default_rng(1).normal(size=20))
     options: dict[str, Any] = {"networks": 3, "every": 8, "most": 1000, "head_most": 1000}
     single, whole = small(**options), small(**options)
-    run(single, values)
-    run(whole, values, cut=lambda _: [list(range(6))])
+    run(single, values, cut=each_alone(6))
+    run(whole, values)
     assert state(whole) == state(single)

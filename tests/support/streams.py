@@ -36,7 +36,7 @@ def small(*, networks: int = 1, **changes: Any) -> CoreForecaster:
     """A forecaster small enough to learn hundreds of times in a second; three networks: it has a base."""
     settings: dict[str, Any] = {
         "horizons": HORIZONS, "quantiles": QUANTILES, "cell": "gru", "hidden_size": 8, "layers": 1, "window": 12,
-        "every": 4, "most": 64, "head_every": 2, "head_most": 32, "batch": 4, "replay": 2,
+        "every": 12, "most": 64, "head_every": 4, "head_most": 32, "batch": 4, "replay": 2,
     }  # fmt: skip
     settings.update(changes)
     if networks == 3:
@@ -74,21 +74,26 @@ def run(
 ) -> list[Forecasts]:
     """Step rows of `values` (T, S), one observation of every series a row; one record is one observation.
 
-    `cut` splits the series of a row into waves; learning points fall where the count of observations says. Only values
-    that are `present` (T, S) are stepped; nothing is returned for a row without any.
+    `cut` splits the series of a row into waves, by default into one; learning points fall where the count of
+    observations says. Only values that are `present` (T, S) are stepped; nothing is returned for a row without any.
     """
     series = values.shape[1]
     while len(forecaster.names) < series:
         forecaster.add(f"s{len(forecaster.names)}")
     published: list[Forecasts] = []
     for t, row in enumerate(values, start=first):
-        waves = [[s] for s in range(series)] if cut is None else cut(t)
+        waves = [list(range(series))] if cut is None else cut(t)
         if present is not None:
             waves = [part for wave in waves if (part := [s for s in wave if present[t - first, s]])]
             if not waves:
                 continue
         published.append(joined([wave(forecaster, np.array(part), row, START + t * HOUR) for part in waves]))
     return published
+
+
+def each_alone(series: int) -> Callable[[int], list[list[int]]]:
+    """Return the argument `cut` of `run` that makes a wave of every series."""
+    return lambda _: [[row] for row in range(series)]
 
 
 def wave(forecaster: CoreForecaster, rows: NDArray[np.int64], row: NDArray[np.float64], time: int) -> Forecasts:

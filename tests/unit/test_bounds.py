@@ -24,7 +24,7 @@ Values = NDArray[np.float64]
 def forecasts(values: Values, **options: Any) -> tuple[Values, Values]:
     """Return quantiles (T, S, H, Q) and anomaly scores (T, S) of values (T, S), one wave a row."""
     forecaster = small(networks=3, every=16, head_every=8, most=10**6, head_most=10**6, **options)
-    published = run(forecaster, values, cut=lambda _: [list(range(values.shape[1]))])
+    published = run(forecaster, values)
     return np.array([each.quantiles for each in published]), np.array([each.anomaly for each in published])
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from support.streams import HOUR, START, bits, run, small, state
+from support.streams import HOUR, START, bits, each_alone, run, small, state
 
 from streamrnn.core.experts.level_shifts import BEFORE, RECENT, change_of
 from streamrnn.library import Forecaster
@@ -84,8 +84,8 @@ def test_a_change_survives_a_restart_and_any_waves(variant: str, rows: int) -> N
     values = changed(series()[:, :3], "1000")
     options: dict[str, Any] = {"variant": variant, "level_shifts": True, "enabled": False}
     whole, broken, single = small(**options), small(**options), small(**options)
-    expected = run(whole, values, cut=lambda _: [[0, 1, 2]])
-    assert bits(run(single, values)) == bits(expected)
+    expected = run(whole, values)
+    assert bits(run(single, values, cut=each_alone(3))) == bits(expected)
     run(broken, values[:rows])
     resumed = small(**options)
     resumed.load(broken.save_shared(), [broken.save_rows(0, 3)], broken.names)

@@ -144,7 +144,7 @@ def test_every_series_is_stored_regularly() -> None:
     """With more series than the buffer can hold, every n-th row of each is stored, and labelled."""
     series = 100  # of each, every seventh row
     forecaster = small(networks=3, enabled=True, head_every=4, head_most=400, every=10**4, most=10**6)
-    run(forecaster, seasonal(120, series), cut=lambda _: [list(range(series))])
+    run(forecaster, seasonal(120, series))
     saved = forecaster.save_shared()
     assert forecaster._networks._series.live == series
     assert saved["rows_taken"][0] == pytest.approx(120 * series / 7, rel=0.3)
