@@ -19,12 +19,10 @@ from streamrnn.log.kafka_common import Connection, choose_client
 from streamrnn.mapping.decoder import MappingRules, RecordDecoder
 from streamrnn.mapping.names import field_name
 from streamrnn.mapping.numbers import NumberRule
-from streamrnn.mapping.times import TimeRule
 from streamrnn.observe import logging as logs
-from streamrnn.records import OutputTopics, TopicPartition
+from streamrnn.records import OutputTopics, Timed, TopicPartition
 from streamrnn.settings import Settings
 from streamrnn.settings.sections import InputSettings, SchemaRegistrySettings
-from streamrnn.timestamps import parse_iso
 from streamrnn.timing.rules import TimingRule, WindowRule
 from streamrnn.version import BUILD
 from streamrnn.weights import base_path
@@ -35,7 +33,7 @@ if TYPE_CHECKING:
     from streamrnn.core.jit import Singles
     from streamrnn.formats.schemas import SchemaSource
     from streamrnn.formats.schemas.registry import SchemaRegistry
-    from streamrnn.runtime.task import Task, Timed
+    from streamrnn.runtime.task import Task
     from streamrnn.timing.order import EventOrder
 
 logger = logging.getLogger(__name__)
@@ -215,11 +213,11 @@ def decoder(settings: Settings) -> RecordDecoder:
     """
     read = settings.input
     source = make_format(read.format, format_options(settings))
-    times, numbers = read.time, read.numbers.model_dump()
+    numbers = read.numbers.model_dump()
     numbers["missing"] = tuple(_number_or_text(each) for each in read.numbers.missing)
     rules = MappingRules(
         layout=_layout(read, source.layout),
-        times=TimeRule(times.unit, times.zone, times.format, parse_iso(times.earliest)),
+        times=read.time.rule(),
         numbers=NumberRule(**numbers),
         where=read.where,
         max_record=read.max_record,
@@ -274,7 +272,7 @@ def _number_or_text(text: str) -> float | str:
         return text
 
 
-def task(settings: Settings, partition: TopicPartition, *, timed: "Timed" = nullcontext) -> "Task":
+def task(settings: Settings, partition: TopicPartition, *, timed: Timed = nullcontext) -> "Task":
     """Return a new task for an input partition; `timed` is that of `Task`."""
     from streamrnn.runtime.task import Task  # noqa: PLC0415
     from streamrnn.wire import OutputEncoder  # noqa: PLC0415

@@ -1,8 +1,9 @@
 """The data types that every part shares: records, observations, waves, dead letters, and the reports on a task."""
 
 from collections import Counter
+from collections.abc import Callable, Sequence
 from collections.abc import Mapping as MappingOf
-from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Headers = tuple[tuple[str, bytes | None], ...]
+Timed = Callable[[str], AbstractContextManager[object]]
+"""Returns a context manager that times a stage of a task: "decode", "step" or "learn"."""
 
 
 class TopicPartition(NamedTuple):

@@ -24,13 +24,16 @@ def parse_iso(text: str) -> int:
     return ((moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - EPOCH) // MILLISECOND
 
 
-def format_iso(time: int) -> str:
-    """Return milliseconds since the epoch as ISO 8601 text in UTC; a time beyond the years 1 to 9999 as a number."""
+def format_iso(time: int, timespec: str = "milliseconds") -> str:
+    """Return milliseconds since the epoch as ISO 8601 text in UTC; a time beyond the years 1 to 9999 as a number.
+
+    `timespec` is the last part of the time that is written, as of `datetime.isoformat`.
+    """
     try:
         moment = EPOCH + time * MILLISECOND
     except OverflowError:
         return f"{time} ms"
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return moment.isoformat(timespec=timespec).replace("+00:00", "Z")
 
 
 def read_zone(name: str) -> ZoneInfo:

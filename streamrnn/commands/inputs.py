@@ -16,11 +16,9 @@ from streamrnn.log.files.table import ARROW, TABLES, TableFile, stem
 from streamrnn.mapping.conditions import parse_condition
 from streamrnn.mapping.fields import is_pattern
 from streamrnn.mapping.paths import HEADER, RECORD, getter
-from streamrnn.mapping.times import TimeRule
 from streamrnn.records import Record, TopicPartition
 from streamrnn.settings import Settings
 from streamrnn.settings.sections import InputSettings
-from streamrnn.timestamps import parse_iso
 
 LINES = (".jsonl", ".ndjson", ".lp")
 _TIME = "record:timestamp"
@@ -88,7 +86,7 @@ def _csv(path: Path, read: InputSettings) -> TableFile:
     numbers = read.numbers
     mapping = CsvMapping(
         time=read.time.source,
-        times=_time_rule(read),
+        times=read.time.rule(),
         decimal=numbers.decimal if "decimal" in numbers.model_fields_set else "",
         missing=tuple(float(each) for each in numbers.missing if _is_number(each)),
         labels=frozenset((*read.key, *read.fields.name)),
@@ -103,12 +101,7 @@ def _arrow(path: Path, read: InputSettings) -> TableFile:
     from streamrnn.log.files.arrow import find_arrow  # noqa: PLC0415 -- an extra
 
     times = [each.strip("\"'[]$.") for each in read.time.source if each != _TIME]
-    return find_arrow(path, read.csv.time_columns or tuple(times[:1]), _time_rule(read))
-
-
-def _time_rule(read: InputSettings) -> TimeRule:
-    times = read.time
-    return TimeRule(times.unit, times.zone, times.format, parse_iso(times.earliest))
+    return find_arrow(path, read.csv.time_columns or tuple(times[:1]), read.time.rule())
 
 
 def _is_number(text: str) -> bool:

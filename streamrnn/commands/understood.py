@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
 
 from streamrnn import app
-from streamrnn.commands.sniff.profile import Profile, count_of, duration, iso_text, profile_of
+from streamrnn.commands.sniff.profile import Profile, count_of, duration, profile_of
 from streamrnn.commands.sniff.sample import read_topic
 from streamrnn.commands.sniff.search.fields import find_fields
 from streamrnn.commands.sniff.search.table import Column, columns_of, rows_of
@@ -20,6 +20,7 @@ from streamrnn.records import Record
 from streamrnn.settings import Settings
 from streamrnn.settings.sections.forecast import ForecastSettings
 from streamrnn.settings.units import format_duration
+from streamrnn.timestamps import format_iso
 
 SAMPLE = 100
 """Records of a topic that are read."""
@@ -180,7 +181,7 @@ def _about(profile: Profile) -> str:
         return f"{text}none can be used"
     text += f"{count_of(profile.series, 'series')} of {count_of(len(profile.keys), 'key')}"
     text += f", every {duration(profile.cadence)}" if profile.cadence else ""
-    return f"{text}, {iso_text(profile.first)} to {iso_text(profile.last)}"
+    return f"{text}, {format_iso(profile.first, 'seconds')} to {format_iso(profile.last, 'seconds')}"
 
 
 def _short(text: str) -> str:

@@ -5,7 +5,7 @@ OTEL_TRACES_SAMPLER and so on). A thread of the library exports the spans and dr
 """
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING
 
@@ -15,12 +15,10 @@ from streamrnn.version import VERSION
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
 
-    from streamrnn.records import TopicPartition
+    from streamrnn.records import Timed, TopicPartition
 
 FLUSH_SECONDS = 2.0
 """Time limit for exporting the last spans when the process ends."""
-
-Timed = Callable[[str], AbstractContextManager[object]]
 
 
 class Traces:
@@ -35,7 +33,7 @@ class Traces:
         details = {} if partition is None else partition._asdict()
         return self._tracer.start_as_current_span(work, attributes=details)
 
-    def with_spans(self, timed: Timed, partition: "TopicPartition") -> Timed:
+    def with_spans(self, timed: "Timed", partition: "TopicPartition") -> "Timed":
         """Return a timer of a task's work that also records a span of each piece."""
 
         @contextmanager

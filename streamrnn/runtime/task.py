@@ -4,8 +4,8 @@ The outputs are a function of the partition's records and of the configuration a
 saving and loading the state changes them.
 """
 
-from collections.abc import Callable, Collection, Iterable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Collection, Iterable, Sequence
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -30,6 +30,7 @@ from streamrnn.records import (
     Output,
     Record,
     StepReport,
+    Timed,
     Wave,
 )  # fmt: skip
 from streamrnn.runtime.silence.series_ends import SeriesEnds
@@ -44,9 +45,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from streamrnn.core.forecaster import CoreForecaster
-
-Timed = Callable[[str], AbstractContextManager[object]]
-"""Returns a context manager that times a stage: "decode", "step" or "learn"."""
 
 
 class Task(SavedTask):

@@ -3,9 +3,11 @@
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from support.fork_server import ForkServer
 
 from streamrnn.log.sqlite import SqliteLog
 
@@ -13,29 +15,37 @@ REPOSITORY = Path(__file__).parents[2]
 PASSWORD = "correct horse battery staple"
 
 
-def streamrnn(*arguments: str, secrets: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run the command with an environment that holds none of the machine's own configuration."""
+Command = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def streamrnn(fork_server: ForkServer) -> Command:
+    """Return a function that runs the command with an environment that has none of the machine's own configuration."""
     own = {name: value for name, value in os.environ.items() if not name.startswith("STREAMRNN_")}
-    return subprocess.run(
-        [sys.executable, "-m", "streamrnn.cli", *arguments],
-        env={**own, "STREAMRNN_SECRETS_DIR": str(secrets), **environment},
-        cwd=REPOSITORY,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+
+    def run(*arguments: str, secrets: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [*fork_server.command, *arguments],
+            env={**own, "STREAMRNN_SECRETS_DIR": str(secrets), **environment},
+            cwd=REPOSITORY,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    return run
 
 
 @pytest.mark.parametrize("name", ["streamrnn", "kafka-minimal", "sqlite"])
-def test_an_example_is_ok(name: str, tmp_path: Path) -> None:
+def test_an_example_is_ok(streamrnn: Command, name: str, tmp_path: Path) -> None:
     """The examples pass, with exit code 0 and nothing on the error stream."""
     done = streamrnn("check", "-c", f"config/{name}.yaml", secrets=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("ok\n")
 
 
-def test_a_password_from_a_secrets_file_completes_the_secure_example(tmp_path: Path) -> None:
+def test_a_password_from_a_secrets_file_completes_the_secure_example(streamrnn: Command, tmp_path: Path) -> None:
     """Without the file the password is missing; with it the example is ok, and the password is never printed."""
     before = streamrnn("check", "-c", "config/secure.yaml", secrets=tmp_path)
     assert before.returncode == 78
@@ -48,7 +58,7 @@ def test_a_password_from_a_secrets_file_completes_the_secure_example(tmp_path: P
     assert PASSWORD not in after.stdout + shown.stdout
 
 
-def test_every_mistake_has_a_line_with_key_value_origin_and_remedy(tmp_path: Path) -> None:
+def test_every_mistake_has_a_line_with_key_value_origin_and_remedy(streamrnn: Command, tmp_path: Path) -> None:
     """A file with mistakes and a variable with one: exit code 78, a line for each, nothing printed as if it were ok."""
     file = tmp_path / "mistakes.yaml"
     file.write_text("input: {topics: [sensors]}\nforecast: {horizens: [1]}\ncommit:\n  interval: 500\n")
@@ -64,7 +74,7 @@ def test_every_mistake_has_a_line_with_key_value_origin_and_remedy(tmp_path: Pat
     }
 
 
-def test_connecting_to_a_broker_that_is_not_there_is_refused(tmp_path: Path) -> None:
+def test_connecting_to_a_broker_that_is_not_there_is_refused(streamrnn: Command, tmp_path: Path) -> None:
     """With --connect, a broker that does not answer gives exit code 69 and names the address."""
     settings = ("--set", "input.topics=sensors", "--set", "kafka.bootstrap_servers=127.0.0.1:1")
     timeouts = ("--set", "kafka.request_timeout=1s")
@@ -75,7 +85,7 @@ def test_connecting_to_a_broker_that_is_not_there_is_refused(tmp_path: Path) -> 
     assert "Traceback" not in done.stderr
 
 
-def test_connecting_to_an_embedded_log_says_what_is_there(tmp_path: Path) -> None:
+def test_connecting_to_an_embedded_log_says_what_is_there(streamrnn: Command, tmp_path: Path) -> None:
     """With --connect and SQLite, the topics that do not exist yet are named as such."""
     settings = ("--set", "input.topics=sensors", "--set", "log=sqlite", "--set", f"sqlite.path={tmp_path / 'log.db'}")
     SqliteLog(path=tmp_path / "log.db", app="producer").close()

@@ -4,10 +4,12 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
 import pytest
+from support.fork_server import ForkServer
 from support.process import Daemon, until
 
 from streamrnn.commands.parser import SHELLS
@@ -28,10 +30,19 @@ cli.main(["run", "--set", "log=sqlite", "--set", "input.topics=sensors", *sys.ar
 """Starts a daemon, and ends it at its first line with the libraries loaded by then."""
 
 
-def command(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run the program."""
-    program = [sys.executable, "-m", "streamrnn.cli", *arguments]
-    return subprocess.run(program, capture_output=True, text=True, timeout=100, check=False)
+Command = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def command(fork_server: ForkServer) -> Command:
+    """Return a function that runs the program."""
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        own_option = arguments[0] == "-c"  # of the server's command, too, where it means something else
+        start = [sys.executable, "-m", "streamrnn.cli"] if own_option else fork_server.command
+        return subprocess.run([*start, *arguments], capture_output=True, text=True, timeout=100, check=False)
+
+    return run
 
 
 def test_the_first_line_comes_before_the_libraries() -> None:
@@ -91,7 +102,7 @@ def events_of_run(folder: Path, overrides: list[str], last: str) -> list[dict[st
         ("plan --series 1 --rate fast", "streamrnn plan ", "argument --rate: fast: must be a number above 0"),
     ],
 )
-def test_misspelt_words_get_their_own(words: str, usage: str, meant: str) -> None:
+def test_misspelt_words_get_their_own(command: Command, words: str, usage: str, meant: str) -> None:
     """The nearest option or command is named, of the command that it was given to; nothing internal is."""
     done = command(*words.split())
     assert (done.returncode, done.stdout) == (2, "")
@@ -99,7 +110,7 @@ def test_misspelt_words_get_their_own(words: str, usage: str, meant: str) -> Non
     assert meant in done.stderr.replace("\n", " ")
 
 
-def test_the_help_has_no_internals() -> None:
+def test_the_help_has_no_internals(command: Command) -> None:
     """Options between processes of the program are not for users."""
     text = command("run", "--help").stdout
     assert "--quiet" in text
@@ -108,14 +119,14 @@ def test_the_help_has_no_internals() -> None:
 
 
 @pytest.mark.parametrize("name", ["schema", "deadletters"])
-def test_the_help_of_a_command_says_what_it_does(name: str) -> None:
+def test_the_help_of_a_command_says_what_it_does(command: Command, name: str) -> None:
     """In the words of the list of commands."""
     (line,) = re.findall(rf"^ +{name}\s+(\w+ \w+ \w+)", command("--help").stdout, re.MULTILINE)
     assert f"\n\n{line[0].upper()}{line[1:]} " in command(name, "--help").stdout
 
 
 @pytest.mark.parametrize("shell", SHELLS)
-def test_completion(shell: str) -> None:
+def test_completion(command: Command, shell: str) -> None:
     """What is printed for a shell has the commands and options."""
     text = command("completion", shell).stdout
     assert all(word in text for word in ("backtest", "--connect", "--accept-new-topic"))

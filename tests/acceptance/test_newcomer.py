@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-import sys
 import time
 from contextlib import closing
 from pathlib import Path
@@ -37,10 +36,10 @@ def messages(name: str) -> list[Record]:
     return records
 
 
-def streamrnn(folder: Path, *arguments: str) -> str:
+def streamrnn(fork_server: ForkServer, folder: Path, *arguments: str) -> str:
     """Run a command as the newcomer does, and return what it prints."""
     done = subprocess.run(
-        [sys.executable, "-m", "streamrnn.cli", *arguments],
+        [*fork_server.command, *arguments],
         env=own_environment(),
         cwd=folder,
         capture_output=True,
@@ -69,9 +68,9 @@ def test_a_newcomer_sees_forecasts(
     world.produce(name, messages(name))
 
     begun = time.monotonic()
-    assert "key: meta.device.id" in streamrnn(tmp_path, "sniff", name, *options)
-    streamrnn(tmp_path, "init", name, "-o", "mine.yaml", *options)
-    checked = streamrnn(tmp_path, "check", "-c", "mine.yaml", "--connect")
+    assert "key: meta.device.id" in streamrnn(fork_server, tmp_path, "sniff", name, *options)
+    streamrnn(fork_server, tmp_path, "init", name, "-o", "mine.yaml", *options)
+    checked = streamrnn(fork_server, tmp_path, "check", "-c", "mine.yaml", "--connect")
     assert f"sample     {name}: of the latest 100 records 6 series of 3 keys, every 10 s" in checked
     assert "refused" not in checked
     forecast = first_forecast(world, name, tmp_path, fork_server)

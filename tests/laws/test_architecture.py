@@ -42,7 +42,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
     "mapping": ("formats", "records", "timestamps", "errors"),
     "log.files": ("mapping", "formats", "records", "timestamps", "errors"),
     "timing": ("formats", "records", "errors"),
-    "settings": ("timing", "mapping", "formats", "core.config", "errors"),
+    "settings": ("timing", "mapping", "formats", "core.config", "timestamps", "errors"),
     "core.jit": (),
     "core.handle": ("core.jit",),
     "core.vector_math": ("core.jit",),

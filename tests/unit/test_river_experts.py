@@ -188,7 +188,11 @@ def test_forecasts_do_not_depend_on_the_hash_seed() -> None:
     """Forecasts are those of a process with another hash seed; without experts river is not imported."""
     tests = Path(__file__).parents[1]
     other = "1" if os.environ.get("PYTHONHASHSEED") == "2" else "2"
-    environment = {**os.environ, "PYTHONHASHSEED": other, "PYTHONPATH": os.pathsep.join([str(tests), str(tests.parent)])}
+    environment = {
+        **os.environ,
+        "PYTHONHASHSEED": other,
+        "PYTHONPATH": os.pathsep.join([str(tests), str(tests.parent)]),
+    }
     done = subprocess.run([sys.executable, "-c", SCRIPT], check=True, env=environment, capture_output=True, text=True)
     assert done.stdout.strip() == digest_with_river()
 

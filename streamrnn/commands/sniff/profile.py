@@ -2,7 +2,6 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
 from itertools import accumulate, pairwise
 from statistics import median
 from typing import NamedTuple, Protocol
@@ -174,11 +173,6 @@ def duration(seconds: float) -> str:
         if seconds >= size:
             return f"{seconds / size:.3g} {unit}"
     return f"{seconds * 1000:.3g} ms"
-
-
-def iso_text(time: int) -> str:
-    """Return a time as ISO 8601."""
-    return datetime.fromtimestamp(time / 1000, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def count_of(count: int, noun: str) -> str:

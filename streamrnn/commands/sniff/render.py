@@ -4,11 +4,12 @@ from collections.abc import Mapping, Sequence
 from textwrap import wrap
 from typing import Any
 
-from streamrnn.commands.sniff.profile import FieldProfile, count_of, duration, iso_text, quoted_names
+from streamrnn.commands.sniff.profile import FieldProfile, count_of, duration, quoted_names
 from streamrnn.commands.sniff.proposal import Proposal, proposed_forecast
 from streamrnn.commands.sniff.sample import RecordSample
 from streamrnn.commands.sniff.search.numbers import NumberForm
 from streamrnn.settings.sources import dump_yaml
+from streamrnn.timestamps import format_iso
 
 
 def to_commented_yaml(proposal: Proposal, sample: RecordSample, *, connection: Mapping[str, Any]) -> str:
@@ -70,7 +71,9 @@ def summary(proposal: Proposal) -> list[str]:
     if profile.first is not None and profile.last is not None:
         every = f", every {duration(profile.cadence)}" if profile.cadence else ""
         about = "" if profile.steady or not every else " or so"
-        lines.append(f"Times from {iso_text(profile.first)} to {iso_text(profile.last)}{every}{about}.")
+        lines.append(
+            f"Times from {format_iso(profile.first, 'seconds')} to {format_iso(profile.last, 'seconds')}{every}{about}."
+        )
     if profile.seasons:
         lines.append(f"Seasons that fit are {' and '.join(profile.seasons[-2:])}; forecast.seasons: auto finds them.")
         lines.append("If days and weeks go by a local clock, set forecast.timezone, such as Europe/Berlin.")

@@ -8,8 +8,10 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer
 
 from streamrnn.mapping.paths import check_path
+from streamrnn.mapping.times import TimeRule
 from streamrnn.settings import validators
 from streamrnn.settings.section import Section
+from streamrnn.timestamps import parse_iso
 
 SHORT = {
     "input.time": "input.time.from",
@@ -48,6 +50,10 @@ class TimeSettings(Section):
     """Patterns of `strptime` for text in other forms than ISO 8601 and RFC 2822, such as `%d.%m.%Y %H:%M`."""
     earliest: Annotated[str, AfterValidator(validators.check_day)] = "1980-01-01"
     """Earliest day that a number may mean: an earlier one has another unit, or its clock was not set."""
+
+    def rule(self) -> TimeRule:
+        """Return these keys as the rule by which times are read."""
+        return TimeRule(self.unit, self.zone, self.format, parse_iso(self.earliest))
 
 
 class FieldSettings(Section):
