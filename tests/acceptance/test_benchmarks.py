@@ -12,14 +12,15 @@ from support.fork_server import ForkServer
 pytestmark = pytest.mark.timeout(600)
 
 ROOT = Path(__file__).parents[2]
-WITHOUT_FIGURES = {"__init__", "workload", "over_kafka", "in_process", "pass_through", "results", "example_pictures"}
+WITHOUT_LATENCIES = ["--latency-series=20", "--latency-seconds=0.3", "--latency-rounds=2"]
+"""Added to the arguments of `bench` in the long run."""
+FIGURES = {"__init__", "workload", "over_kafka", "in_process", "pass_through", "results", "example_pictures"}
 RUN = "import runpy, sys; runpy.run_module(sys.argv.pop(1), run_name='__main__', alter_sys=True)"
 ARGUMENTS: dict[str, list[str]] = {
     "ablate": ["--only", "nothing,learning", "--rows", "60"],
     "bench": [
         "--series=20", "--records=4000", "--variants=lean", "--clients=confluent", "--interval=0.05", "--seconds=1",
-        "--latency-series=20", "--latency-seconds=0.3", "--latency-rounds=2", "--alone=1", "--no-decoding",
-        "--output", "{folder}",
+        "--latency-seconds=0", "--alone=1", "--no-decoding", "--output", "{folder}",
     ],
     "decoding": ["--records=2000"],
     "directions": ["--data", "{folder}"],
@@ -57,15 +58,18 @@ def test_every_benchmark_is_tested() -> None:
     assert FIGURES.keys() == ARGUMENTS.keys()
 
 
-@pytest.mark.parametrize("name", ARGUMENTS)
+@pytest.mark.parametrize(
+    ("name", "added"),
+    [*((each, []) for each in ARGUMENTS), pytest.param("bench", LATENCIES, marks=pytest.mark.long)],
+)
 def test_a_benchmark_prints_a_figure(
-    name: str, request: pytest.FixtureRequest, fork_server: ForkServer, tmp_path: Path
+    name: str, added: list[str], request: pytest.FixtureRequest, fork_server: ForkServer, tmp_path: Path
 ) -> None:
     """It ends without an error after it has printed a figure in the expected form."""
     rows = 80 if name == "directions" else 220
     lines = [f"2016-07-{1 + n // 24 % 28:02d}T{n % 24:02d}:00:00," + f"{n % 24 + n % 7 / 10}" for n in range(rows)]
     (tmp_path / "small.csv").write_text("\n".join(["date,OT", *lines]) + "\n")
-    arguments = [each.format(folder=tmp_path) for each in ARGUMENTS[name]]
+    arguments = [each.format(folder=tmp_path) for each in [*ARGUMENTS[name], *added]]
     if name == "page" and shutil.which("chromium") is None:
         (pytest.fail if os.environ.get("CI") else pytest.skip)("no browser: install chromium")
     if name in {"bench", "restarts", "restore"}:

@@ -76,6 +76,7 @@ def test_an_aborted_offset_is_not_committed_later(log: Any, name: str) -> None:
         ("pause", "_end"),
     ],
 )
+@pytest.mark.parametrize("client", [pytest.param("kafka-python", marks=pytest.mark.long), "confluent"], indirect=True)
 def test_a_lost_broker_never_hangs_a_commit(
     own_broker: Broker, client: str, name: str, monkeypatch: pytest.MonkeyPatch, fault: str, moment: str
 ) -> None:
@@ -126,6 +127,7 @@ def opened_again(log: Any, partition: TopicPartition) -> Transaction:
         assert time.monotonic() < deadline
 
 
+@pytest.mark.parametrize("client", ["kafka-python", pytest.param("confluent", marks=pytest.mark.long)], indirect=True)
 def test_closing_never_hangs(own_broker: Broker, client: str, name: str) -> None:
     """With a frozen broker, an open transaction and unsent records, closing takes seconds."""
     world = KafkaWorld(own_broker.bootstrap, client)

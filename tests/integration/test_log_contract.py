@@ -5,7 +5,17 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
-from support.log_backends import KAFKA_MEMBERS, KafkaWorld, MemoryWorld, SqliteWorld, World, gather, join, wait_for
+from support.log_backends import (
+    CONSUMER,
+    KAFKA_CLIENTS,
+    KafkaWorld,
+    MemoryWorld,
+    SqliteWorld,
+    World,
+    gather,
+    join,
+    wait_for,
+)
 from support.process import until
 
 from streamrnn.errors import Fenced, LogError
@@ -16,7 +26,12 @@ pytestmark = pytest.mark.timeout(120)
 
 
 @pytest.fixture(
-    params=["memory", "sqlite", *(pytest.param(client, marks=pytest.mark.kafka) for client in KAFKA_MEMBERS)]
+    params=[
+        "memory",
+        "sqlite",
+        *(pytest.param(client, marks=pytest.mark.kafka) for client in KAFKA_CLIENTS),
+        pytest.param(CONSUMER, marks=[pytest.mark.kafka, pytest.mark.long]),
+    ]
 )
 def world(request: pytest.FixtureRequest, tmp_path: Path) -> World:
     """Return one log system."""
