@@ -12,9 +12,7 @@ from support.fork_server import ForkServer
 pytestmark = pytest.mark.timeout(600)
 
 ROOT = Path(__file__).parents[2]
-WITHOUT_LATENCIES = ["--latency-series=20", "--latency-seconds=0.3", "--latency-rounds=2"]
-"""Added to the arguments of `bench` in the long run."""
-FIGURES = {"__init__", "workload", "over_kafka", "in_process", "pass_through", "results", "example_pictures"}
+WITHOUT_FIGURES = {"__init__", "workload", "over_kafka", "in_process", "pass_through", "results", "example_pictures"}
 RUN = "import runpy, sys; runpy.run_module(sys.argv.pop(1), run_name='__main__', alter_sys=True)"
 ARGUMENTS: dict[str, list[str]] = {
     "ablate": ["--only", "nothing,learning", "--rows", "60"],
@@ -37,6 +35,8 @@ ARGUMENTS: dict[str, list[str]] = {
     "restarts": ["--times=1", "--partitions=1", "--between=1"],
     "restore": ["--times=1", "--series=20", "--again=50"],
 }  # fmt: skip
+LATENCIES = ["--latency-series=20", "--latency-seconds=0.3", "--latency-rounds=2"]
+"""Added to the arguments of `bench` in the long run."""
 FIGURES = {
     "ablate": r"\| nothing \| [0-9.]+ \|",
     "bench": r"\| lean/confluent/20 \| ratio to the pass-through \| [0-9.]+",
