@@ -126,6 +126,7 @@ def test_tooltip_and_curve_belong_to_the_series(shown: Shown, chromium: Browser,
         until(lambda: drawn(page) == drawn(fresh), "the curve of pump-1/rpm", PATIENCE)
 
 
+@pytest.mark.long
 def test_an_open_tooltip_leaves_the_width_of_the_page(shown: Shown, chromium: Browser) -> None:
     """A long touch of the chart opens the tooltip; the page gets no wider, so a link is hit where it is."""
     with visit(chromium, f"{shown.url}/?series=pump-0%2Frpm", width=390, has_touch=True, is_mobile=True) as page:
@@ -155,6 +156,7 @@ def test_nothing_moves_on_a_phone_when_records_stop(shown: Shown, chromium: Brow
         assert live == waiting
 
 
+@pytest.mark.long
 def test_a_gap_has_no_tooltip(chromium: Browser) -> None:
     """Between two observations that are many steps apart the tooltip is hidden."""
     with closing(Shown(history=100)) as gapped:
@@ -199,6 +201,7 @@ def test_keyboard_use(shown: Shown, chromium: Browser) -> None:
         page.wait_for_url("**horizon=1")
 
 
+@pytest.mark.long
 def test_the_theme_is_remembered(shown: Shown, chromium: Browser) -> None:
     """The chosen theme survives a reload."""
     with visit(chromium, f"{shown.url}/", scheme="light") as page:

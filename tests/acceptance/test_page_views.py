@@ -83,6 +83,7 @@ def test_the_fan_shows_the_latest_forecast_of_every_horizon(shown: Shown, chromi
         expect(page.get_by_role("button", name="Fan")).to_have_attribute("aria-pressed", "true")
 
 
+@pytest.mark.long
 def test_the_session_is_drawn_before_the_latest_observations(shown: Shown, chromium: Browser) -> None:
     """The range begins with the first observation of the session, and the part that is stored singly is unchanged."""
     with visit(chromium, f"{shown.url}{PUMP}&horizon=3") as page:
@@ -318,9 +319,8 @@ def serious(page: Page) -> list[tuple[str, list[str]]]:
 @pytest.mark.parametrize(
     ("width", "scheme"),
     [
-        (390, "light"),
         (1440, "dark"),
-        *(pytest.param(*each, marks=pytest.mark.long) for each in [(390, "dark"), (1440, "light")]),
+        *(pytest.param(*each, marks=pytest.mark.long) for each in [(390, "light"), (390, "dark"), (1440, "light")]),
     ],
 )
 def test_the_page_is_accessible(shown: Shown, chromium: Browser, width: int, scheme: str) -> None:

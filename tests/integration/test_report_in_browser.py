@@ -138,6 +138,7 @@ def test_a_hole_in_time_is_not_connected(opened: Any) -> None:
     assert all(time <= before for time in band[: band.index(None)])
 
 
+@pytest.mark.long
 def test_anomalies_and_alarms_are_marked(opened: Any) -> None:
     """Each anomaly has a ring around its value, each drift alarm a line at its time."""
     element = chart(opened, 0)

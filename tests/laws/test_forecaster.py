@@ -20,9 +20,9 @@ BASED, LEAN = {"networks": 3}, {"networks": 3, "variant": "lean"}
 BOUNDS = (("*", "auto"),)
 BOUNDED = {"bounds": BOUNDS, "level_shifts": True}, {"bounds": BOUNDS, "networks": 3, "variant": "lean"}
 ENCODERS = {"encoder": "bidirectional", "context": 5}, {"encoder": "attention", "context": 5, "decay": True}
-KINDS = pytest.mark.parametrize(
-    "kind", [*({"cell": cell} for cell in GATES), *ENCODERS, BASED, LEAN, *BOUNDED], ids=str
-)
+CELLS = [pytest.param({"cell": cell}, marks=() if cell == "lstm" else pytest.mark.long) for cell in GATES]
+KINDS = pytest.mark.parametrize("kind", [*CELLS, *ENCODERS, BASED, LEAN, *BOUNDED], ids=str)
+"""In the short run BASED is a GRU, and the plain recurrent cells have the tests of the encoders."""
 VARIANTS = pytest.mark.parametrize("kind", [{}, BASED, LEAN, *BOUNDED], ids=str)
 
 

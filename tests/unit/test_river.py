@@ -62,7 +62,10 @@ def stream(name: str, rows: int = 2500) -> Iterator[Observed]:
 
 
 @pytest.mark.skipif(not DEV.exists(), reason="the development streams are missing")
-@pytest.mark.parametrize(("name", "season"), [("nyc_taxi", 48), ("load_pjme", 24), ("etth1", 24)])
+@pytest.mark.parametrize(
+    ("name", "season"),
+    [("nyc_taxi", 48), *(pytest.param(each, 24, marks=pytest.mark.long) for each in ("load_pjme", "etth1"))],
+)
 def test_real_streams_are_forecast_better_than_by_rivers_models(name: str, season: int) -> None:
     """Holt-Winters and SNARIMAX with the season, without times, with the best of many parameters."""
     silent = [({}, value) for _, value in stream(name)]
