@@ -79,7 +79,8 @@ def find_time(
     if not found:
         words = "the record's own timestamp" if any(own) else ""
         return TimeChoice(times=own, words=words, doubts=tuple(no_time(columns, have_own=any(own))))
-    best = found[0]
+    best = _finest(found)
+    found = [best, *(each for each in found if each is not best)]
     if apart := clock_apart(best, columns):
         return TimeChoice(times=own, words="the record's own timestamp", doubts=tuple(apart))
     paths, times, doubts = [best.column.path], list(best.times), list(best.doubts)
@@ -97,6 +98,28 @@ def find_time(
     doubts += without_offset(best, own)
     doubts += far_apart(best, own)
     return TimeChoice(tuple(paths), best.unit, best.formats, _words(best), tuple(doubts), times)
+
+
+def _finest(found: Sequence[TimeCandidate]) -> TimeCandidate:
+    """Return the best candidate, or another one with the same times but finer: milliseconds, or the time of day."""
+    best = found[0]
+    for other in found[1:]:
+        score = time_score(other.column.path)
+        if (score >= _NAMED and _is_finer(other, best, 1000)) or (score == _CERTAIN and _is_finer(other, best, DAY)):
+            return other
+    return best
+
+
+def _is_finer(other: TimeCandidate, best: TimeCandidate, step: int) -> bool:
+    """Return whether numbers are the times of another candidate in a finer unit than its steps."""
+    if other.doubts or None in other.times or None in best.times or best.unit not in ("s", "") or not other.unit:
+        return False
+    pairs = [(a, b) for a, b in zip(other.times, best.times, strict=True) if a is not None and b is not None]
+    return any(a % step for a, _ in pairs) and all(a - a % step == b for a, b in pairs)
+
+
+_NAMED, _CERTAIN = 65, 100
+"""Scores of names from which finer times are taken, and those of finer ones than days."""
 
 
 def _values(columns: Mapping[str, Column], paths: Sequence[str]) -> list[Any]:

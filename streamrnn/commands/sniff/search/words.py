@@ -22,9 +22,12 @@ _PREDICTED = frozenset[str](_LISTED["predicted_words"])
 _DURATIONS = frozenset[str](_LISTED["duration_words"])
 _IDS = frozenset[str](_LISTED["id_words"])
 _ID_NAMES = frozenset[str](_LISTED["id_names"])
+_NUMBERED = frozenset[str](_LISTED["numbered_names"])
+_MESSAGE_IDS = frozenset[str](_LISTED["message_ids"])
 COUNTED = frozenset[str](_LISTED["counted_words"])
 STATES = frozenset[str](_LISTED["state_words"])
-ENVELOPES = frozenset[str](_LISTED["envelopes"])
+SPLITTING = frozenset[str](_LISTED["splitting_names"])
+_ENVELOPES = frozenset[str](_LISTED["envelopes"])
 PAYLOADS_SURE = frozenset[str](_LISTED["sure_payloads"])
 PAYLOADS = PAYLOADS_SURE.union(_LISTED["payloads"])
 LISTS = PAYLOADS.union(_LISTED["lists"])
@@ -61,6 +64,9 @@ _EXCHANGE_TIMES = {"E": 45, "T": 90}
 """Members of the messages of exchanges: when a message was sent, and when there was a trade."""
 
 
+_ENDS = frozenset(("end", "finish", "stop"))
+
+
 def time_score(path: str) -> int:
     """Return how likely a path is that of the event time, by its name: 0 to 100."""
     name = last_step(path)
@@ -73,7 +79,7 @@ def time_score(path: str) -> int:
         return 0
     score = TIMES.get(joined(name), 0)
     if not score and words & TIME_WORDS:
-        score = 60
+        score = 45 if words & _ENDS else 60
     if not _PREDICTED.isdisjoint([*words, *path.lower().split(".")[:-1]]):
         score = min(score, 45)
     return (
@@ -91,17 +97,18 @@ def key_score(path: str) -> int:
     if score == KEYS["id"] and name.lower() in ("id", "name") and parents and key_score(parents[-1]) == 100:
         return 100  # device.id
     words = words_of(name)
-    if "".join(words).endswith("ssid"):  # of a wireless network
+    if "".join(words).endswith("ssid") or "".join(words) in _MESSAGE_IDS:  # of a wireless network; of a message
         return 0
     if not score and len(words) > 1:
         if words[-1] in ("id", "name", "code", "key"):
-            return 95 if key_score(words[0]) == 100 else _SOME_ID * (words[-1] == "id")
-        if words[-1] in ("host", "device", "sensor", "meter", "station", "node", "mac", "serial", "eui"):
+            return 95 if key_score(words[0]) == 100 else SOME_ID * (words[-1] == "id")
+        if words[-1] in ("host", "device", "sensor", "meter", "station", "node", "mac", "serial", "eui", *_TRADED):
             return 90
     return score
 
 
-_SOME_ID = 62
+_TRADED = ("symbol", "ticker", "pair")
+SOME_ID = 62
 """Score of an identifier of something that is not known."""
 
 
@@ -117,9 +124,21 @@ def is_identifier(name: str) -> bool:
     if last.lower() in _ID_NAMES or _OBIS_ID.fullmatch(last):
         return True
     words = words_of(last)
-    if len(words) == 2 and words[1] in ("index", "no", "nr", "num", "number") and KEYS.get(words[0]) == 100:
+    if len(words) == 2 and words[1] in ("index", "nbr", "no", "nr", "num", "number") and KEYS.get(words[0]) == 100:
         return True  # sensor_index
+    if words[-1:] in (["code"], ["port"]) or (last.lower().endswith("id") and joined(last) in KEYS):
+        return True  # elb_status_code, remote_port, deviceid
     return bool(_IDS.intersection(words)) or last.lower() in ("fcnt", "fport")
+
+
+def is_message_id(name: str) -> bool:
+    """Return whether a name is that of what identifies a message or an event."""
+    return joined(last_step(name)) in _MESSAGE_IDS
+
+
+def is_numbered(name: str) -> bool:
+    """Return whether a name is that of things that whole numbers only number, such as stores and routes."""
+    return joined(last_step(name)) in _NUMBERED
 
 
 def is_day_number(path: str, numbers: Sequence[float]) -> bool:
@@ -130,4 +149,9 @@ def is_day_number(path: str, numbers: Sequence[float]) -> bool:
 
 def is_described(path: str) -> bool:
     """Return whether a path leads into an object that describes a message."""
-    return any(part in ENVELOPES for part in path.split(".")[:-1])
+    return any(map(is_envelope, path.split(".")[:-1]))
+
+
+def is_envelope(name: str) -> bool:
+    """Return whether a name is that of an object that describes a message, whose numbers measure nothing."""
+    return name.lower() in _ENVELOPES
