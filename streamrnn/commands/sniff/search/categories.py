@@ -8,6 +8,7 @@ from streamrnn.commands.sniff.search.numbers import has_measure
 from streamrnn.commands.sniff.search.table import Column, ObservationRow, is_row, is_tuple, number_in
 from streamrnn.commands.sniff.search.words import (
     STATES,
+    is_duration,
     is_identifier,
     is_message_id,
     key_score,
@@ -87,6 +88,34 @@ def distinguishing(
     return chosen
 
 
+def uncounted_times(more: Sequence[str], columns: Mapping[str, Column]) -> list[str]:
+    """Return a doubt about numbered elements of a list that share a time, and about numbered periods of a day."""
+    periods = [path for path in more if _PERIODS.intersection(words_of(last_step(path))) and _are_whole(columns, path)]
+    if periods:
+        return [
+            f"`{periods[0]}` numbers the periods of a day, each as a series of its own: if these are one series, their "
+            "times must be written before streamrnn reads them"
+        ]
+    numbered = next((path for path in more if last_step(path).lower() in _PLACES or path == MEMBER_INDEX), None)
+    steps = [path for path in columns if is_duration(path)]
+    if numbered is None or not steps:
+        return []
+    return [
+        f"the elements with one time differ by `{numbered}`, each as a series of its own: if they follow each "
+        f"other by `{steps[0]}`, as those of a load profile do, their times must be written before streamrnn reads them"
+    ]
+
+
+_PERIODS = frozenset(("hour", "interval", "period", "slot"))
+
+
+def _are_whole(columns: Mapping[str, Column], path: str) -> bool:
+    return path in columns and all(str(value).isdigit() for value in columns[path].present)
+
+
+_PLACES = frozenset(("position", "index", "idx", "pos", "nr", "no", "number"))
+
+
 def undecided(
     columns: Mapping[str, Column], rows: Sequence[ObservationRow], keys: Sequence[str], fields: Sequence[Sequence[Any]]
 ) -> list[str]:
@@ -145,7 +174,9 @@ def _is_category(column: Column, rows: Sequence[ObservationRow]) -> bool:
     if not 1 < len(set(values)) <= max(2, len(rows) // 2) and not _names_few(column, rows):
         return False
     named = key_score(column.path) > 0 or is_identifier(column.path) or column.path == MEMBER_INDEX
-    return named or all(type(value) is str for value in values) or _numbers_elements(values, rows)
+    named = named or words_of(last_step(column.path))[-1:] == ["index"]
+    texts = all(type(value) is str and number_in(value) is None for value in values)
+    return named or texts or _numbers_elements(values, rows)
 
 
 def _names_few(column: Column, rows: Sequence[ObservationRow]) -> bool:

@@ -8,7 +8,13 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from streamrnn.commands.sniff.search.categories import are_measures, distinguishing, is_key, recurring_elements
+from streamrnn.commands.sniff.search.categories import (
+    are_measures,
+    distinguishing,
+    is_key,
+    recurring_elements,
+    uncounted_times,
+)
 from streamrnn.commands.sniff.search.exclusions import are_near
 from streamrnn.commands.sniff.search.table import Column, ObservationRow, number_in, write_path
 from streamrnn.commands.sniff.search.words import (
@@ -24,7 +30,7 @@ from streamrnn.commands.sniff.search.words import (
     words_of,
 )
 from streamrnn.formats import usable_name
-from streamrnn.mapping.paths import MEMBER_INDEX, named_pair
+from streamrnn.mapping.paths import named_pair
 
 _OWN = "record:key"
 _COLUMN = re.compile(r"c\d+|\[\d+\]")
@@ -97,7 +103,7 @@ def find_key(
     more = distinguishing(_keys(paths, columns, rows, own), free, rows, moments)
     paths = [*(paths or ([_OWN] if own and more else [])), *more]
     keys = _keys(paths, columns, rows, own)
-    doubts += _computed_times(more, columns)
+    doubts += uncounted_times(more, columns)
     if not paths and not own:
         doubts.append("no member names a device or the like, and the records have no key: all share the topic's name")
         paths = ["record:topic"]
@@ -122,19 +128,6 @@ def _varying(paths: Sequence[str], candidates: Sequence[tuple[str, float]], colu
     ][:1]
 
 
-def _computed_times(more: Sequence[str], columns: Mapping[str, Column]) -> list[str]:
-    """Return a doubt about numbered elements of a list that share a time, beside the interval between them."""
-    numbered = next((path for path in more if last_step(path).lower() in _PLACES or path == MEMBER_INDEX), None)
-    steps = [path for path in columns if is_duration(path)]
-    if numbered is None or not steps:
-        return []
-    return [
-        f"the elements with one time differ by `{numbered}`, each as a series of its own: if they follow each "
-        f"other by `{steps[0]}`, as those of a load profile do, their times must be written before streamrnn reads them"
-    ]
-
-
-_PLACES = frozenset(("position", "index", "idx", "pos", "nr", "no", "number"))
 _USUAL = 70
 """Score of a name that is usually that of a key."""
 
@@ -189,9 +182,10 @@ def _says_little(column: Column) -> bool:
     return len(set(column.present)) == 1 and str(column.present[0]) in ("0", "1")
 
 
-def _counts_records(values: Sequence[Any], rows: Sequence[ObservationRow]) -> bool:
-    """Return whether whole numbers rise by one with every record."""
-    if len({id(row.record) for row in rows}) < len(rows) or not all(str(value).isdigit() for value in values):
+def _counts_records(values: Sequence[Any], rows: Sequence[ObservationRow], times: Sequence[int | None]) -> bool:
+    """Return whether whole numbers rise by one with every record, or with every row of a table."""
+    one_each = len({id(row.record) for row in rows}) == len(rows) or len(set(times)) > 1
+    if not one_each or not all(str(value).isdigit() for value in values):
         return False
     return all(int(b) - int(a) == 1 for a, b in pairwise(values))
 
@@ -236,7 +230,7 @@ def _numbers_something(column: Column, rows: Sequence[ObservationRow], times: Se
     if is_duration(column.path) or are_measures(values) or are_near([number_in(v) for v in column.values], times):
         return True
     started = joined(last_step(column.path)) == "instanceid" and type(values[0]) is int  # of an agent of MTConnect
-    return started or (len(values) > 3 and _counts_records(values, rows))
+    return started or (len(values) > 3 and _counts_records(values, rows, times))
 
 
 _DOUBTED, _UNKNOWN = 40, 15

@@ -102,6 +102,8 @@ def key_score(path: str) -> int:
     if not score and len(words) > 1:
         if words[-1] in ("id", "name", "code", "key"):
             return 95 if key_score(words[0]) == 100 else SOME_ID * (words[-1] == "id")
+        if words[-1] in ("nbr", "no", "nr", "number") and KEYS.get(words[0], 0) >= KEYS["store"]:
+            return 90  # store_nbr
         if words[-1] in ("host", "device", "sensor", "meter", "station", "node", "mac", "serial", "eui", *_TRADED):
             return 90
     return score
