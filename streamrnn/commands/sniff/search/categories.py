@@ -90,7 +90,7 @@ def distinguishing(
 
 def uncounted_times(more: Sequence[str], columns: Mapping[str, Column]) -> list[str]:
     """Return a doubt about numbered elements of a list that share a time, and about numbered periods of a day."""
-    periods = [path for path in more if _PERIODS.intersection(words_of(last_step(path))) and _are_whole(columns, path)]
+    periods = [path for path in more if path in columns and _numbers_periods(columns[path])]
     if periods:
         return [
             f"`{periods[0]}` numbers the periods of a day, each as a series of its own: if these are one series, their "
@@ -109,8 +109,10 @@ def uncounted_times(more: Sequence[str], columns: Mapping[str, Column]) -> list[
 _PERIODS = frozenset(("hour", "interval", "period", "slot"))
 
 
-def _are_whole(columns: Mapping[str, Column], path: str) -> bool:
-    return path in columns and all(str(value).isdigit() for value in columns[path].present)
+def _numbers_periods(column: Column) -> bool:
+    """Return whether whole numbers number periods, by their name."""
+    named = not _PERIODS.isdisjoint(words_of(last_step(column.path)))
+    return named and all(str(value).isdigit() for value in column.present)
 
 
 _PLACES = frozenset(("position", "index", "idx", "pos", "nr", "no", "number"))
@@ -174,7 +176,7 @@ def _is_category(column: Column, rows: Sequence[ObservationRow]) -> bool:
     if not 1 < len(set(values)) <= max(2, len(rows) // 2) and not _names_few(column, rows):
         return False
     named = key_score(column.path) > 0 or is_identifier(column.path) or column.path == MEMBER_INDEX
-    named = named or words_of(last_step(column.path))[-1:] == ["index"]
+    named = named or words_of(last_step(column.path))[-1:] == ["index"] or _numbers_periods(column)
     texts = all(type(value) is str and number_in(value) is None for value in values)
     return named or texts or _numbers_elements(values, rows)
 
