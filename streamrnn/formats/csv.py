@@ -73,10 +73,10 @@ class Csv(Format):
         """Return the rows that have content."""
         if text.count("\n") + text.count("\r") > _MOST_LINE_ENDS:
             raise RecordError("too_large", f"the record has more than {MOST_ROWS:,} rows")
-        line = text.lstrip("\r\n").partition("\n")[0]
+        first, _, rest = text.lstrip("\r\n").partition("\n")
         rows = []
         try:
-            delimiter = self._delimiter(line)
+            delimiter = self._delimiter(first, rest.lstrip("\r\n").partition("\n")[0])
             for row in split_rows(StringIO(text, newline=""), delimiter, self._quote):
                 if any(row):
                     rows.append(row)
@@ -86,12 +86,17 @@ class Csv(Format):
             raise RecordError("invalid_csv", f"the value is not CSV: {error}") from None
         return rows
 
-    def _delimiter(self, line: str) -> str:
-        """Return the delimiter by which the first line has the configured number of columns, or else the most cells."""
+    def _delimiter(self, line: str, next_line: str) -> str:
+        """Return the delimiter by which the first line has the configured number of columns, or else the most cells.
+
+        Of two that fit equally well, it is the one by which the next line has as many cells.
+        """
         counts = {each: len(split_line(line, each, self._quote)) for each in self._delimiters}
-        wanted = len(self._columns)
-        fitting = [each for each, count in counts.items() if count == wanted]
-        return fitting[0] if fitting else max(counts, key=counts.__getitem__)
+        most = len(self._columns) if len(self._columns) in counts.values() else max(counts.values())
+        fitting = [each for each, count in counts.items() if count == most]
+        if len(fitting) == 1:
+            return fitting[0]
+        return next((each for each in fitting if len(split_line(next_line, each, self._quote)) == most), fitting[0])
 
     def _is_header(self, row: Sequence[str]) -> bool:
         if self._header is not None:

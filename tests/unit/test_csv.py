@@ -46,6 +46,13 @@ def test_several_rows_and_a_header_in_the_record() -> None:
     assert seen(value, **read) == [("p7", T, (("x;1", 1.5),)), ("p8", T + 60_000, (("x;1", 2),))]
 
 
+def test_the_delimiter_fits_the_second_line_too() -> None:
+    """Of two delimiters by which the header has as many cells, the one that separates the rows is taken."""
+    value = b"at,load - BZN|DE,wind - BZN|DE\n1700000000,1,2\n"
+    fields = (("load - BZN|DE", 1), ("wind - BZN|DE", 2))
+    assert seen(value, key="record:key", time="at") == [("k", T, fields)]
+
+
 def test_a_header_is_left_out_where_columns_are_configured() -> None:
     """A first row that has the configured names is no data."""
     value = b"at,pump,x,y\n1700000000,p7,1,2\n"

@@ -50,6 +50,11 @@ READ: dict[str, tuple[str, dict[str, Any], Seen]] = {
     "american, date and time": (
         "Date,Time,x\n01/13/2024,12:00 AM,1\n01/13/2024,1:00 AM,2\n", {}, rows((1,), (2,), start=D13),
     ),
+    "names in a comment, text before the time": (
+        "# host;interval;time;%user\nh1;3600;2024-01-01 00:00:00;1\nh1;3600;2024-01-01 01:00:00;2\n",
+        {"key": "host", "time": "time", "fields": "%user"},
+        [("h1", T, "%user", 1), ("h1", T + HOUR, "%user", 2)],
+    ),
     "epoch seconds": (f"ts,x\n{T // 1000},1\n{T // 1000 + 3600},2\n", {}, rows((1,), (2,))),
     "epoch with fractions": (f"ts,x\n{T // 1000}.000,1\n{T // 1000 + 3600}.000,2\n", {}, rows((1,), (2,))),
     "epoch nanoseconds": (f"ts,x\n{T}000000,1\n{T + HOUR}000000,2\n", {}, rows((1,), (2,))),

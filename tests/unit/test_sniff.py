@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.siblings import SIBLINGS
 from support.siblings_more import MORE_SIBLINGS
+from support.siblings_of_platforms import SIBLINGS_OF_PLATFORMS
 from support.siblings_of_products import SIBLINGS_OF_PRODUCTS
 
 from streamrnn import app
@@ -103,10 +104,13 @@ def test_a_sample_is_read_by_its_proposal(name: str, tmp_path: Path) -> None:
     require(read_with(text, records, tmp_path), expected)
 
 
-@pytest.mark.parametrize("name", [*SIBLINGS, *MORE_SIBLINGS, *SIBLINGS_OF_PRODUCTS])
+KNOWN = SIBLINGS | MORE_SIBLINGS | SIBLINGS_OF_PRODUCTS | SIBLINGS_OF_PLATFORMS
+
+
+@pytest.mark.parametrize("name", KNOWN)
 def test_a_message_of_a_known_kind_is_read_by_its_proposal(name: str, tmp_path: Path) -> None:
     """The printed configuration yields the right observations without an edit, and names what is in doubt."""
-    given = (SIBLINGS | MORE_SIBLINGS | SIBLINGS_OF_PRODUCTS)[name]
+    given = KNOWN[name]
     records = [Record("topic", 0, n, given.timestamp, given.key, value) for n, value in enumerate(given.payloads())]
     proposal = propose(records)
     text = to_commented_yaml(proposal, RecordSample(records, "a test", "topic"), connection={})

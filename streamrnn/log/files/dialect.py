@@ -201,6 +201,8 @@ def _with_header(
         if has_header and options.header is None and tuple(first) != options.columns and len(rows) > 1:
             has_header = not is_data(first) and is_data(rows[1])
         return CsvLayout(notation, int(has_header), options.columns, frozenset(), rows[int(has_header) :], tuple(notes))
+    if has_header and options.header is None and _are_names(commented, notation, first):
+        has_header = False
     if not has_header:
         names = next((split_line(line, notation.delimiter, notation.quote) for line in reversed(commented)), [])
         if len(names) == len(first):
@@ -219,6 +221,13 @@ def _with_header(
         raise InputError(f"{path}, line {notation.skip + 1}: {error}") from None
     unnamed = frozenset(index for index, cell in enumerate(cells) if not cell.strip())
     return CsvLayout(notation, header, columns, unnamed, rows[header:], tuple(notes))
+
+
+def _are_names(commented: Sequence[str], notation: Notation, first: Sequence[str]) -> bool:
+    """Return whether the last comment names the columns, and the first row has values: a number or a date."""
+    names = split_line(commented[-1], notation.delimiter, notation.quote) if commented else []
+    alike = len(names) == len(first) > 1 and not any(map(looks_numeric, names))
+    return alike and any(looks_numeric(cell) or looks_like_date(cell) for cell in first)
 
 
 def _names(rows: Sequence[Sequence[str]], header: int) -> list[str]:

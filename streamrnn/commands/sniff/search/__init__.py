@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from streamrnn.commands.sniff.search.categories import undecided
-from streamrnn.commands.sniff.search.fields import FieldChoice, find_fields, long_format
+from streamrnn.commands.sniff.search.fields import FieldChoice, find_fields, is_switch, long_format
 from streamrnn.commands.sniff.search.keys import KeyChoice, find_key
 from streamrnn.commands.sniff.search.numbers import find_form
 from streamrnn.commands.sniff.search.parts import beside, find_observations, names_are_times, places
@@ -53,14 +53,15 @@ def find_mapping(documents: Sequence[Document], *, table: bool = False) -> Found
     if members and names_are_times(rows):
         columns[MEMBER_NAME] = Column(MEMBER_NAME, MEMBER_NAME, members)
     flag, start = _final_flag(columns, rows)
-    time = find_time(columns, rows, prefer=start or tuple({MEMBER_NAME} & columns.keys()), table=table)
+    began = start or _candle_start(columns)
+    time = find_time(columns, rows, prefer=began or tuple({MEMBER_NAME} & columns.keys()), table=table)
     used = [path for path, each in columns.items() if path in time.paths or each.name in time.columns]
     used += _numbers_of_lists(own, rows)
     state = _entity(columns) if not any(last_step(path) == "state" for path in used) else ""
     form = find_form([each for each in own.values() if each.path not in used])
     names = long_format(own, used=used, rows=len(rows), form=form)
     label = names[0] if names else ""
-    times = time.times if not flag else [None] * len(rows)  # updates of one candle share its time
+    times = time.times if not began else [None] * len(rows)  # updates of one candle share its time
     numbered = {MEMBER_INDEX: Column(MEMBER_INDEX, MEMBER_INDEX, place)} if (place := places(rows)) else {}
     labels = columns[label].values if label else ()
     key = find_key(columns | numbered, rows, used=[*used, label], times=times, label=labels)
@@ -80,7 +81,7 @@ def find_mapping(documents: Sequence[Document], *, table: bool = False) -> Found
     if not fields.only and any(each.endswith(".*") for each in key.paths):
         fields = fields._replace(excluded=(*fields.excluded, *(each for each in key.paths if each.endswith(".*"))))
     if state:
-        fields = _of_entity(fields, state)
+        fields = _of_entity(fields, state, columns[state])
     if pair := _side_by_side(rows):
         fields = FieldChoice(name=pair[0], value=pair[1])
     doubts = (
@@ -181,6 +182,21 @@ def _final_flag(columns: Mapping[str, Column], rows: Sequence[ObservationRow]) -
     return "", ()
 
 
+_STARTS = ("interval_begin", "start", "startTime", "start_time", "window_start")
+
+
+def _candle_start(columns: Mapping[str, Column]) -> tuple[str, ...]:
+    """Return the path of the start of a candle, whose updates have no flag that says which one is the last."""
+    beside: dict[str, set[str]] = defaultdict(set)
+    for path in columns:
+        beside[path.rpartition(".")[0]].add(last_step(path))
+    return tuple(
+        path
+        for path in columns
+        if last_step(path) in _STARTS and {"open", "high", "low", "close"} <= beside[path.rpartition(".")[0]]
+    )[:1]
+
+
 def _ends_with(flag: Column, start: Column, rows: Sequence[ObservationRow]) -> bool:
     """Return whether several updates share a start, of which only the last one has the flag set."""
     groups: dict[str, list[bool]] = defaultdict(list)
@@ -199,9 +215,11 @@ def _entity(columns: Mapping[str, Column]) -> str:
     return min(paths, key=len, default="")
 
 
-def _of_entity(fields: FieldChoice, state: str) -> FieldChoice:
-    """Return the fields of an entity of Home Assistant, whose state is at a path."""
+def _of_entity(fields: FieldChoice, state: str, column: Column) -> FieldChoice:
+    """Return the fields of an entity of Home Assistant, whose state is at a path; `on` and `off` are 1 and 0."""
     form = fields.form.with_missing((), {"unavailable", "unknown"})
+    texts = [each for each in column.present if number_in(each) is None and each not in form.missing_texts]
+    form = form._replace(booleans=form.booleans or (bool(texts) and is_switch(texts)))
     under = state.rpartition(".")[0]
     return fields._replace(under=under, only=("state",), excluded=(), name="", value="", form=form)
 

@@ -6,7 +6,16 @@ from typing import Any
 
 from streamrnn.commands.sniff.search.numbers import has_measure
 from streamrnn.commands.sniff.search.table import Column, ObservationRow, is_row, is_tuple, number_in
-from streamrnn.commands.sniff.search.words import STATES, is_identifier, key_score, last_step, time_score, words_of
+from streamrnn.commands.sniff.search.words import (
+    STATES,
+    is_duration,
+    is_identifier,
+    is_message_id,
+    key_score,
+    last_step,
+    time_score,
+    words_of,
+)
 from streamrnn.formats import usable_name
 from streamrnn.mapping.paths import MEMBER_INDEX
 
@@ -66,7 +75,9 @@ def distinguishing(
             if column.path not in chosen
         }
         clashes = {
-            path: _clashes(each, times, rows) for path, each in longer.items() if len(set(each)) < 0.9 * len(rows)
+            path: _clashes(each, times, rows)
+            for path, each in longer.items()
+            if len(set(each)) < 0.9 * len(rows) or _names_few(columns[path], rows)
         }
         enough = next((path for path, count in clashes.items() if count <= before * 0.05), None)
         best = enough or min(clashes, key=lambda path: clashes[path], default="")
@@ -75,6 +86,36 @@ def distinguishing(
         chosen.append(best)
         keys, left = longer[best], clashes[best]
     return chosen
+
+
+def uncounted_times(more: Sequence[str], columns: Mapping[str, Column]) -> list[str]:
+    """Return a doubt about numbered elements of a list that share a time, and about numbered periods of a day."""
+    periods = [path for path in more if path in columns and _numbers_periods(columns[path])]
+    if periods:
+        return [
+            f"`{periods[0]}` numbers the periods of a day, each as a series of its own: if these are one series, their "
+            "times must be written before streamrnn reads them"
+        ]
+    numbered = next((path for path in more if last_step(path).lower() in _PLACES or path == MEMBER_INDEX), None)
+    steps = [path for path in columns if is_duration(path)]
+    if numbered is None or not steps:
+        return []
+    return [
+        f"the elements with one time differ by `{numbered}`, each as a series of its own: if they follow each "
+        f"other by `{steps[0]}`, as those of a load profile do, their times must be written before streamrnn reads them"
+    ]
+
+
+_PERIODS = frozenset(("hour", "interval", "period", "slot"))
+
+
+def _numbers_periods(column: Column) -> bool:
+    """Return whether whole numbers number periods, by their name."""
+    named = not _PERIODS.isdisjoint(words_of(last_step(column.path)))
+    return named and all(str(value).isdigit() for value in column.present)
+
+
+_PLACES = frozenset(("position", "index", "idx", "pos", "nr", "no", "number"))
 
 
 def undecided(
@@ -132,10 +173,28 @@ def _is_category(column: Column, rows: Sequence[ObservationRow]) -> bool:
     values = column.present
     if len(values) < len(rows) or not all(map(is_key, values)) or are_measures(values):
         return False
-    if not 1 < len(set(values)) <= max(2, len(rows) // 2):
+    if not 1 < len(set(values)) <= max(2, len(rows) // 2) and not _names_few(column, rows):
         return False
     named = key_score(column.path) > 0 or is_identifier(column.path) or column.path == MEMBER_INDEX
-    return named or all(type(value) is str for value in values) or _numbers_elements(values, rows)
+    named = named or words_of(last_step(column.path))[-1:] == ["index"] or _numbers_periods(column)
+    texts = all(type(value) is str and number_in(value) is None for value in values)
+    return named or texts or _numbers_elements(values, rows)
+
+
+def _names_few(column: Column, rows: Sequence[ObservationRow]) -> bool:
+    """Return whether few observations have texts that name things, by the column's name, so that all may differ."""
+    named = key_score(column.path) >= _NAMES_THINGS or is_identifier(column.path)
+    return (
+        len(rows) <= _FEW_ROWS
+        and named
+        and not is_message_id(column.path)
+        and all(type(value) is str for value in column.present)
+    )
+
+
+_FEW_ROWS = 5
+_NAMES_THINGS = 60
+"""Score of a name from which a member names something."""
 
 
 def are_measures(values: Sequence[Any]) -> bool:

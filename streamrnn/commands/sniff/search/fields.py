@@ -82,14 +82,14 @@ def find_fields(
     left_out = {
         path: reason
         for path, values in numeric.items()
-        if (reason := why_no_field(columns[path], values, times=times, keys=keys, exchange=exchange))
+        if (reason := why_no_field(columns[path], values, times=times, keys=keys, exchange=exchange, beside=columns))
     }
     chosen = [path for path in numeric if path not in left_out]
     if not chosen:  # then what is beside a message's description is its content
         chosen = [path for path, reason in left_out.items() if reason == DESCRIBES and not is_identifier(path)]
         left_out = {path: reason for path, reason in left_out.items() if path not in chosen}
     if not chosen:
-        chosen = [path for path, each in columns.items() if path not in used and _is_switch(each)]
+        chosen = [path for path, each in columns.items() if path not in used and is_switch(each.present)]
         form = form._replace(booleans=bool(chosen))
         numeric |= {path: [_flag(value) for value in columns[path].values] for path in chosen}
     under, chosen, outside = _payload(chosen)
@@ -108,9 +108,9 @@ def _flag(value: Any) -> float | None:
     return _SWITCHES.read("", value, named=False) if type(value) in (bool, str) else None
 
 
-def _is_switch(column: Column) -> bool:
+def is_switch(values: Sequence[Any]) -> bool:
     """Return whether all values are truth values, or texts such as `on` and `off`."""
-    return bool(column.present) and all(_flag(value) in (0.0, 1.0) for value in column.present)
+    return bool(values) and all(_flag(value) in (0.0, 1.0) for value in values)
 
 
 def _numbers(column: Column, form: NumberForm) -> list[float | None] | None:
@@ -190,7 +190,8 @@ def _payload(chosen: Sequence[str]) -> tuple[str, list[str], list[str]]:
     for path in chosen:
         steps = path.split(".")
         for end in range(len(steps) - 1, 0, -1):
-            if steps[end - 1] in PAYLOADS_SURE:
+            of_http = end > 1 and steps[end - 2] in ("request", "response")  # their bodies are counted, not read
+            if steps[end - 1] in PAYLOADS_SURE and not of_http:
                 under = ".".join(steps[:end])
                 inside = [each for each in chosen if each.startswith(f"{under}.")]
                 return under, inside, [each for each in chosen if each not in inside]

@@ -8,19 +8,29 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from streamrnn.commands.sniff.search.categories import are_measures, distinguishing, is_key, recurring_elements
+from streamrnn.commands.sniff.search.categories import (
+    are_measures,
+    distinguishing,
+    is_key,
+    recurring_elements,
+    uncounted_times,
+)
+from streamrnn.commands.sniff.search.exclusions import are_near
 from streamrnn.commands.sniff.search.table import Column, ObservationRow, number_in, write_path
 from streamrnn.commands.sniff.search.words import (
+    SOME_ID,
+    SPLITTING,
     STATES,
     TAGS,
     is_duration,
+    joined,
     key_score,
     last_step,
     time_score,
     words_of,
 )
 from streamrnn.formats import usable_name
-from streamrnn.mapping.paths import MEMBER_INDEX, named_pair
+from streamrnn.mapping.paths import named_pair
 
 _OWN = "record:key"
 _COLUMN = re.compile(r"c\d+|\[\d+\]")
@@ -63,7 +73,10 @@ def find_key(
     candidates = [
         (path, score)
         for path, column in columns.items()
-        if path not in used and not _is_within(path, tags) and (score := _score(column, rows)) > 0
+        if path not in used
+        and not _is_within(path, tags)
+        and not _is_of_part(path, columns)
+        and (score := _score(column, rows, times)) > 0
     ]
     candidates.sort(key=lambda each: -each[1])
     paths = _tag_paths(tags, rows)
@@ -90,7 +103,7 @@ def find_key(
     more = distinguishing(_keys(paths, columns, rows, own), free, rows, moments)
     paths = [*(paths or ([_OWN] if own and more else [])), *more]
     keys = _keys(paths, columns, rows, own)
-    doubts += _computed_times(more, columns)
+    doubts += uncounted_times(more, columns)
     if not paths and not own:
         doubts.append("no member names a device or the like, and the records have no key: all share the topic's name")
         paths = ["record:topic"]
@@ -115,19 +128,6 @@ def _varying(paths: Sequence[str], candidates: Sequence[tuple[str, float]], colu
     ][:1]
 
 
-def _computed_times(more: Sequence[str], columns: Mapping[str, Column]) -> list[str]:
-    """Return a doubt about numbered elements of a list that share a time, beside the interval between them."""
-    numbered = next((path for path in more if last_step(path).lower() in _PLACES or path == MEMBER_INDEX), None)
-    steps = [path for path in columns if is_duration(path)]
-    if numbered is None or not steps:
-        return []
-    return [
-        f"the elements with one time differ by `{numbered}`, each as a series of its own: if they follow each "
-        f"other by `{steps[0]}`, as those of a load profile do, their times must be written before streamrnn reads them"
-    ]
-
-
-_PLACES = frozenset(("position", "index", "idx", "pos", "nr", "no", "number"))
 _USUAL = 70
 """Score of a name that is usually that of a key."""
 
@@ -161,32 +161,13 @@ def _measured(
     ][:1]
 
 
-_SPLITTING = frozenset(
-    (
-        "channel",
-        "cpu",
-        "disk",
-        "gpu",
-        "ifname",
-        "interface",
-        "item",
-        "itemname",
-        "item_name",
-        "mbean",
-        "name",
-        "parameter",
-    )
-)
-"""Names of members, in lower case, that tell what was measured of the thing that the key names."""
-
-
 def _splitting(paths: Sequence[str], columns: Mapping[str, Column], used: Sequence[str]) -> list[str]:
     """Return the member that says what has been measured, where one key has several of them in turn."""
     if len(paths) != 1 or paths[0] not in columns:
         return []
     keys = columns[paths[0]].values
     for path, column in columns.items():
-        named = path not in (*used, *paths) and last_step(path).lower() in _SPLITTING
+        named = path not in (*used, *paths) and last_step(path).lower() in SPLITTING
         if not named or not all(type(value) is str and number_in(value, units=True) is None for value in column.values):
             continue
         counts = Counter(map(str, column.values))
@@ -201,26 +182,37 @@ def _says_little(column: Column) -> bool:
     return len(set(column.present)) == 1 and str(column.present[0]) in ("0", "1")
 
 
-def _counts_records(values: Sequence[Any], rows: Sequence[ObservationRow]) -> bool:
-    """Return whether whole numbers rise by one with every record."""
-    if len({id(row.record) for row in rows}) < len(rows) or not all(str(value).isdigit() for value in values):
+def _counts_records(values: Sequence[Any], rows: Sequence[ObservationRow], times: Sequence[int | None]) -> bool:
+    """Return whether whole numbers rise by one with every record, or with every row of a table."""
+    one_each = len({id(row.record) for row in rows}) == len(rows) or len(set(times)) > 1
+    if not one_each or not all(str(value).isdigit() for value in values):
         return False
     return all(int(b) - int(a) == 1 for a, b in pairwise(values))
 
 
-def _score(column: Column, rows: Sequence[ObservationRow]) -> float:
+def _is_of_part(path: str, columns: Mapping[str, Column]) -> bool:
+    """Return whether a member names one of several parts of what is measured, such as `DS18B20-1.Id`."""
+    above, _, name = path.rpartition(".")
+    if not above or key_score(above):
+        return False
+    place = above.rpartition(".")[0]
+    others = {each.rpartition(".")[0] for each in columns if last_step(each) == name} - {above}
+    return any(each.rpartition(".")[0] == place and not key_score(each) for each in others)
+
+
+def _score(column: Column, rows: Sequence[ObservationRow], times: Sequence[int | None]) -> float:
     """Return how likely a column is the key; 0 if it cannot be."""
     values = column.present
     if not values or len(values) < 0.9 * len(rows) or not all(is_key(value) for value in values):
         return 0
-    if is_duration(column.path) or are_measures(values):
-        return 0
-    if len(values) > 3 and _counts_records(values, rows):
+    if _numbers_something(column, rows, times):
         return 0
     distinct = len(set(map(str, values)))
     score = float(key_score(column.path))
     if _names_records(column, rows) and (score < 100 or last_step(column.path).lower() in ("id", "mrid")):
         return 0  # of a message
+    if (named := last_step(column.path).lower() in ("id", "uuid")) or score == SOME_ID:
+        score = min(score, _DOUBTED if named else _UNKNOWN) if _differ(column, rows) else score
     if not score and time_score(column.path) >= SURE:
         return 0
     if score < SURE and all(number_in(value) is not None for value in values):
@@ -230,6 +222,25 @@ def _score(column: Column, rows: Sequence[ObservationRow]) -> float:
     if not score and (distinct == 1 or distinct > len(values) / 2 or STATES.intersection(words_of(column.path))):
         return 0
     return (score or 10.0) - 2 * column.path.count(".") - 5 * (type(values[0]) is int) + 8 * (distinct > 1)
+
+
+def _numbers_something(column: Column, rows: Sequence[ObservationRow], times: Sequence[int | None]) -> bool:
+    """Return whether a column has durations, measures, times or numbers of records."""
+    values = column.present
+    if is_duration(column.path) or are_measures(values) or are_near([number_in(v) for v in column.values], times):
+        return True
+    started = joined(last_step(column.path)) == "instanceid" and type(values[0]) is int  # of an agent of MTConnect
+    return started or (len(values) > 3 and _counts_records(values, rows, times))
+
+
+_DOUBTED, _UNKNOWN = 40, 15
+"""Scores of an identifier, and of one of something unknown, of which a few records have one each: maybe their own."""
+
+
+def _differ(column: Column, rows: Sequence[ObservationRow]) -> bool:
+    """Return whether each of a few records has a value of its own."""
+    pairs = {(id(row.record), str(value)) for row, value in zip(rows, column.values, strict=True)}
+    return len(pairs) > 1 and len(pairs) == len({record for record, _ in pairs}) == len({value for _, value in pairs})
 
 
 def _names_records(column: Column, rows: Sequence[ObservationRow]) -> bool:

@@ -4,7 +4,14 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from typing import Literal, NamedTuple
 
-from streamrnn.commands.sniff.search.table import COMMA_NUMBER, NUMBER, UNIT_NUMBER, Column, number_in
+from streamrnn.commands.sniff.search.table import (
+    COMMA_NUMBER,
+    COMMA_UNIT_NUMBER,
+    NUMBER,
+    UNIT_NUMBER,
+    Column,
+    number_in,
+)
 from streamrnn.commands.sniff.search.words import is_described, is_duration, is_identifier
 from streamrnn.mapping.numbers import CURRENCIES, MISSING_TEXTS
 from streamrnn.mapping.units import UnitScale, unit_scale
@@ -80,6 +87,10 @@ def find_form(columns: Sequence[Column]) -> NumberForm:
         texts = [value.strip() for value in column.present if type(value) is str and len(value) <= 64][:300]
         if not texts:
             continue
+        with_comma = [match for text in texts if (match := COMMA_UNIT_NUMBER.fullmatch(text))]
+        if len(with_comma) >= 0.5 * len(texts) and not all(_THREE_DIGITS.search(each[1]) for each in with_comma):
+            comma = True
+            texts = [_with_point(text) for text in texts]
         coded = coded or all(map(_CODED.fullmatch, texts))
         plain = sum(NUMBER.fullmatch(text) is not None for text in texts)
         commas = sum(COMMA_NUMBER.fullmatch(text) is not None for text in texts)
@@ -97,6 +108,18 @@ def find_form(columns: Sequence[Column]) -> NumberForm:
         units = units or len(priced) >= 0.5 * len(texts) or (measured and not is_label(texts))
     scaled = any(_varies(each) for each in scales)
     return NumberForm("," if comma and not coded else ".", "scaled" if scaled else units)
+
+
+_GROUPS = re.compile(r"[. '\u00a0\u2009\u202f\u2019]")
+"""Marks between thousands."""
+_THREE_DIGITS = re.compile(r",\d{3}$")
+"""What may be thousands."""
+
+
+def _with_point(text: str) -> str:
+    """Return a number with a decimal comma and a unit as one with a point, any other text as it is."""
+    match = COMMA_UNIT_NUMBER.fullmatch(text)
+    return text if match is None else _GROUPS.sub("", match[1]).replace(",", ".") + match[2]
 
 
 def _varies(scales: set[UnitScale]) -> bool:

@@ -15,13 +15,14 @@ from streamrnn.commands.sniff.search.table import (
     write_path,
 )
 from streamrnn.commands.sniff.search.words import (
-    ENVELOPES,
     LISTS,
     VALUES,
     is_described,
+    is_envelope,
     is_identifier,
     last_step,
     time_score,
+    words_of,
 )
 from streamrnn.errors import RecordError
 from streamrnn.mapping.parts import rows_in
@@ -129,7 +130,7 @@ def _find_list(documents: Sequence[object]) -> str:
     outside = _measures(documents)
     best, most = "", 0.0
     for steps, counts in found.items():
-        if "" in steps or any(step in ENVELOPES for step in steps) or len(counts) < 0.5 * len(documents):
+        if "" in steps or any(is_envelope(str(step)) for step in steps) or len(counts) < 0.5 * len(documents):
             continue
         is_usual = str(steps[-1]).lower() in LISTS
         if outside and not (outside <= 1 and (is_usual or _has_more(documents, steps))):
@@ -158,7 +159,7 @@ def _inner(elements: Sequence[Any]) -> str:
         for steps, _ in tables_in(element):
             return f".{write_path(steps)}[#]" if steps else "[#]"
         lists = [(steps, inner) for steps, inner in lists_in(element)
-                 if steps[-1] not in ENVELOPES and any(_has_number(each) for each in inner)]  # fmt: skip
+                 if not is_envelope(str(steps[-1])) and any(_has_number(each) for each in inner)]  # fmt: skip
         if lists:
             steps, inner = max(lists, key=lambda each: _holds_times(each[1]))
             return f".{write_path(steps)}[*]{_inner(inner)}"
@@ -241,6 +242,7 @@ def _measured(documents: Sequence[object], *, without: str = "\n") -> list[str]:
         if column.present
         and not (path.startswith(without) or is_identifier(path) or is_described(path) or time_score(path))
         and last_step(path).lower() not in _COUNTS
+        and words_of(last_step(path))[:2] != ["number", "of"]
         and all(_is_measure(value) for value in column.present[:50])
         and not _is_fixed(column.present)
     ]

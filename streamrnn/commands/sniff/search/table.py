@@ -26,6 +26,7 @@ MOST_LEVELS = 4
 NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
 COMMA_NUMBER = re.compile(r"[+-]?\d{1,3}(?:[. '\u00a0\u2009\u202f\u2019]\d{3})*,\d+|[+-]?\d+,\d+", re.ASCII)
 UNIT_NUMBER = re.compile(rf"(?:{NUMBER.pattern})\s*[^\d\s.,+:/-][^\d:]{{0,15}}", re.ASCII)
+COMMA_UNIT_NUMBER = re.compile(rf"({COMMA_NUMBER.pattern})(\s*[^\d\s.,+:/-][^\d:]{{0,15}})", re.ASCII)
 _PLAIN_STEP = re.compile(r"[^.\[\]\"'\s][^.\[\]\"']*")
 
 

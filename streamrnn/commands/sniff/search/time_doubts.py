@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from streamrnn.commands.sniff.search.exclusions import rise_steadily
-from streamrnn.commands.sniff.search.table import Column
+from streamrnn.commands.sniff.search.table import NUMBER, Column
 from streamrnn.commands.sniff.search.words import is_day_number, last_step, time_score
 
 DAY = 86_400_000
@@ -99,7 +99,8 @@ def have_form(column: Column, pattern: re.Pattern[str], glued: re.Pattern[str]) 
     """Return whether texts have a form; digits alone do by the name of their column, too."""
     texts = [value.strip() if type(value) is str else "" for value in column.present[:MOST_TRIED]]
     if all(map(pattern.fullmatch, texts)):
-        return True
+        # 40.77 may be a number
+        return bool(time_score(column.path.strip("<>"))) or not all(map(NUMBER.fullmatch, texts))
     return bool(time_score(column.path.strip("<>"))) and all(map(glued.fullmatch, texts))
 
 

@@ -79,7 +79,8 @@ def find_time(
     if not found:
         words = "the record's own timestamp" if any(own) else ""
         return TimeChoice(times=own, words=words, doubts=tuple(no_time(columns, have_own=any(own))))
-    best = found[0]
+    best = _finest(found)
+    found = [best, *(each for each in found if each is not best)]
     if apart := clock_apart(best, columns):
         return TimeChoice(times=own, words="the record's own timestamp", doubts=tuple(apart))
     paths, times, doubts = [best.column.path], list(best.times), list(best.doubts)
@@ -97,6 +98,28 @@ def find_time(
     doubts += without_offset(best, own)
     doubts += far_apart(best, own)
     return TimeChoice(tuple(paths), best.unit, best.formats, _words(best), tuple(doubts), times)
+
+
+def _finest(found: Sequence[TimeCandidate]) -> TimeCandidate:
+    """Return the best candidate, or another one with the same times but finer: milliseconds, or the time of day."""
+    best = found[0]
+    for other in found[1:]:
+        score = time_score(other.column.path)
+        if (score >= _NAMED and _is_finer(other, best, 1000)) or (score == _CERTAIN and _is_finer(other, best, DAY)):
+            return other
+    return best
+
+
+def _is_finer(other: TimeCandidate, best: TimeCandidate, step: int) -> bool:
+    """Return whether numbers are the times of another candidate in a finer unit than its steps."""
+    if other.doubts or None in other.times or None in best.times or best.unit not in ("s", "") or not other.unit:
+        return False
+    pairs = [(a, b) for a, b in zip(other.times, best.times, strict=True) if a is not None and b is not None]
+    return any(a % step for a, _ in pairs) and all(a - a % step == b for a, b in pairs)
+
+
+_NAMED, _CERTAIN = 65, 100
+"""Scores of names from which finer times are taken, and those of finer ones than days."""
 
 
 def _values(columns: Mapping[str, Column], paths: Sequence[str]) -> list[Any]:
@@ -122,7 +145,8 @@ def _candidate(column: Column, rows: Sequence[ObservationRow], *, preferred: boo
     values = [column.values[index] for index in tried]
     compact = find_compact(values) if numeric and name else ""
     numeric = numeric and not compact
-    formats, doubts, times = _texts(values, compact) if not numeric else ((), (), [])
+    known = next((pattern for mark, pattern in _BY_PRODUCT.items() if mark in column.path), "")
+    formats, doubts, times = _texts(values, compact or known) if not numeric else ((), (), [])
     reader = TimeReader(TimeRule(format=formats))
     times = times or [_read(reader, value) for value in values]
     least = 0.9 if name < 100 else 0.3
@@ -138,6 +162,10 @@ def _candidate(column: Column, rows: Sequence[ObservationRow], *, preferred: boo
     )
     every: list[int | None] = [None if value is None else _read(reader, value) for value in column.values]
     return TimeCandidate(column, score, reader.unit or "" if numeric else "", formats, every, doubts)
+
+
+_BY_PRODUCT = {"(PDH-CSV 4.0)": "%m/%d/%Y %H:%M:%S.%f"}
+"""Patterns of times that a product always writes, by what its column is called: the performance monitor of Windows."""
 
 
 def _texts(values: Sequence[Any], compact: str) -> tuple[tuple[str, ...], tuple[str, ...], list[int | None]]:
@@ -226,9 +254,32 @@ def _calendar_columns(columns: Mapping[str, Column]) -> TimeChoice | None:
     return TimeChoice((), "", (pattern,), f"such as {texts[0]}", (doubt,), times, names)
 
 
+_HOURS = frozenset(("heure", "hour", "hora", "hr", "stunde"))
+
+
+def _date_and_hour(columns: Mapping[str, Column], rows: Sequence[ObservationRow]) -> TimeChoice | None:
+    """Return the time that stands in a column of days and one of hours from 0 to 23; None if there are none such."""
+    hours = [each for path, each in columns.items() if path.lower() in _HOURS and each.present
+             and all(str(value).isdigit() and int(value) < 24 for value in each.present)]  # fmt: skip
+    days = [each for each in columns.values() if each.present and have_form(each, _DAY_ALONE, _GLUED_DAY)]
+    day = _candidate(days[0]._replace(path="time"), rows, preferred=True) if hours and days else None
+    if day is None or day.unit or any(time is not None and time % DAY for time in day.times):
+        return None
+    pair = (days[0], hours[0])
+    texts = [" ".join(map(str, cells)) for cells in zip(*(each.values for each in pair), strict=True)]
+    pattern = f"{day.formats[0] if day.formats else '%Y-%m-%d'} %H"
+    reader = TimeReader(TimeRule(format=(pattern,)))
+    times = [_read(reader, text) for text in texts]
+    if _share(times) < _MOST:
+        return None
+    doubt = f"times such as {texts[0]!r} have no offset and are read as UTC: if they are local, set input.time.zone"
+    names = (pair[0].name, pair[1].name)
+    return TimeChoice((), "", (pattern,), f"such as {texts[0]}", (*day.doubts, doubt), times, names)
+
+
 def _date_and_clock(columns: Mapping[str, Column], rows: Sequence[ObservationRow]) -> TimeChoice | None:
     """Return the time that stands in two columns of a table, None if there are no such columns."""
-    if (parts := _calendar_columns(columns)) is not None:
+    if (parts := _calendar_columns(columns) or _date_and_hour(columns, rows)) is not None:
         return parts
     clocks = [each for each in columns.values() if each.present and have_form(each, CLOCK, _GLUED_CLOCK)]
     days = [each for each in columns.values() if each.present and have_form(each, _DAY_ALONE, _GLUED_DAY)]

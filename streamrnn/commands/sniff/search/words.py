@@ -1,239 +1,41 @@
-"""What names of members usually mean: times, keys, identifiers, payloads."""
+"""What names of members usually mean: times, keys, identifiers, payloads. The names themselves are in words.toml."""
 
 import re
+import tomllib
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 _PARTS = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|\d+|[^\W\d_a-zA-Z]+")
+_LISTED: dict[str, Any] = tomllib.loads(Path(__file__).with_name("words.toml").read_text("utf-8"))
 
 
-def _items(text: str) -> list[str]:
-    return text.split()
+def _scores(table: str) -> dict[str, int]:
+    return {name: each["score"] for each in _LISTED[table] for name in each["names"]}
 
 
-TIMES: dict[str, int] = {
-    **dict.fromkeys(
-        _items("""
-        timestamp time ts datetime eventtime eventtimestamp measuredat observedat measuretime measurementtime
-        readingtime readat sampletime sampledat devicetime devicetimestamp epoch unixtime
-        unixtimestamp epochtime
-        epochms timestampms timems tsms timens timestampns utctimestamp utctime utc dateobserved
-        sourcetimestamp
-        occurredat observationtime phenomenontime resulttime eventdate dt zeit zeitstempel zeitpunkt
-        messzeitpunkt
-        fecha fechahora horodatage tstamp cetime timestamputc dateutc datetimeutc eventts recordtime asctime
-        tst es timestamps
-        obstime obstimeutc timeofsample timeinseconds unixseconds epochseconds epochmillis
-        tpeptimestamp timeutc isotime timeiso timestampiso readingtimestamp sampletimestamp
-    """),
-        100,
-    ),
-    **dict.fromkeys(
-        _items("""
-        date datum day lastseen lastupdated recordedat collectedat capturedat opentime starttime start
-        from begin
-        intervalbegin intervalstart bucketstart periodstart deliverystart
-        hour timeslot period interval validtime reporttime week month quarter year jahr monat
-    """),
-        75,
-    ),
-    **dict.fromkeys(
-        _items("""
-        t lastchanged time1 createdat created tradetime time0 sentat sendtime
-    """),
-        65,
-    ),
-    **dict.fromkeys(
-        _items("""
-        end to endtime closetime receipttime receivedat received receivetime ingestedat ingesttime
-        publishedat publishtime
-        enqueuedtime iothubenqueuedtime servertime updatedat updated lastupdate processedat insertedat
-        arrivaltime
-        ingesttimestamp receivedtimestamp servertimestamp e transacttime generatedat modifiedat lastreported
-        eventenqueuedutctime connectiondevicetime cettimestamp cetcesttimestamp
-        localtime
-        timestamplocal timeserver
-    """),
-        45,
-    ),
-    **dict.fromkeys(
-        _items("""
-        emittedat airbyteemittedat airbyteextractedat extractedat sdcextractedat fivetransynced syncedat loadedat
-        etltstamp eventprocessedutctime ingestiontime
-    """),
-        30,
-    ),
-}
-"""By name without separators and in lower case: how likely it is that of the event time; 100 is surely."""
-TIME_WORDS = frozenset(
-    _items("""
-    at begin date datetime epoch fecha seen stamp start time timestamp ts tstamp utc when zeit zeitstempel
-""")
-)
-_NO_EVENT = frozenset(
-    _items("""
-    birth boot deploy deployed due duration elapsed etl expiration expires expiry install installed last_reset
-    manufactured next offset prev previous registered reset response timeout timezone total until uptime zone
-""")
-)
-_PREDICTED = frozenset(_items("arrival departure estimated expected planned predicted scheduled"))
-"""Words of names of times that are still to come."""
-KEYS: dict[str, int] = {
-    **dict.fromkeys(
-        _items("""
-        deviceid device dev devid sensorid sensor devicename host hostname nodeid node symbol entityid
-        stationid station
-        machineid machine assetid asset meterid meter pumpid seriesid series serie equipmentid
-        equipment instance
-        pod podname vehicleid vehicle iothubconnectiondeviceid connectiondeviceid deveui ticker instrument
-        instrumentname instrumentid productid pair thingname thingid thing clientid gatewayid unitid turbine
-        turbineid plantid inverter inverterid plcid tagname tagid itemid deviceserial serial
-        serialnumber imei mac
-        macaddress deviceaddress friendlyname busid container containername containerid server
-        servername endpoint
-        sensorname moteid mote moduleid module customerid homeid houseid buildingid roomid storeid
-        shopid location
-        locationid site siteid well wellid line lineid robotid market inst instid uniqueid stationname
-        gerät geraet
-        messstelle dispositivo capteur inventoryid lclid channelid stationcode meternumber transformer feeder
-        feederid elevator motor motorid partitionkey streamid resourceid pump valve tank boiler engine
-        compressor
-        fan heater tid robot truck car train bus aircraft ship vessel battery_id cell rack drone
-        charger chargepoint
-        evse appliance unit_id probe probeid logger panel array string buoy weatherstation account
-        patient patientid
-        subjectid tower bridge publisherid veh mmsi icao icao24 hex callsign plc agenthost sampleraddress
-        gw propertyalias tagpath usagepoint meteringpoint meteringpointid groupaddress
-    """),
-        100,
-    ),
-    **dict.fromkeys(
-        _items("""
-        s id uid name key entity source src room zone building city region country service servicename
-        svc application app job
-        cluster namespace area metric metricname measurement tag sym coin topic mrid label plant
-        address ip deviceip store dept item sku product route routeid stop stopid link interface
-        ifname cpu disk
-        agent ifindex lane core gpu
-        destination disktype queue category subject devicelabel mbean stock security isin cusip contract
-    """),
-        70,
-    ),
-    **dict.fromkeys(
-        _items("""
-        type kind model object currency group groupid org tenant tenantid class side direction phase
-        port channel axis mode
-        applicationid i
-    """),
-        30,
-    ),
-}
-"""How likely a name is that of the key, of 100."""
-
-_IDS = frozenset(
-    _items("""
-    addr address bdseq bssid build checksum cid crc eid epoch eui fcnt firmware fport fw gid guid hash id ids
-    idx imei instance itemid latitude longitude
-    mac mmsi msgcount msgid nonce offset partition pgn phone pid plz postcode ppid revision rownum schema seq seqno
-    sequence serial sid tid uid uuid version zip
-""")
-)
-"""Words of names whose numbers measure nothing."""
-_ID_NAMES = frozenset(
-    (
-        *_items("""
-    qos qc cod timezone tz interval ttl priority retain
-    cnt_msg code counter_id dr f_cnt f_port idx index ifindex jsonrpc lat latitude line_no lng lon long
-    longitude
-    fillvalue message_count missing_value month nanos no nodatavalue nodata nr ns number packet port
-    rec_id record row tst type xid xoffset year
-    elevation exit_code exit_status generationtime_ms http_code http_status in_if out_if port_dst port_src dst_port
-    http_status_code position ram_size table
-    response_code responsecode src_port status_code statuscode tz_offset vmid
-"""),
-        "",
-        "unnamed: 0",
-    )
-)
-COUNTED = frozenset(
-    _items("""
-    amount bytes count disk energy free kwh load mem memory ms ns octets packets q qty quantity received recv
-    requests rx sent size sum total tx uptime usage used v value volume wh
-""")
-)
-"""Words of names whose numbers are amounts, which may be large and only rise."""
-ENVELOPES = tuple(
-    _items("""
-    metricset event agent ecs beat @metadata rx_metadata settings gateway network version_ids txInfo rxInfo
-    update device_info deviceInfo schema _meta meta metadata systemProperties SystemProperties context old_state
-    before old previous locations kafka header headers sys
-""")
-)
-"""Names of objects that describe a message, whose numbers measure nothing."""
-PAYLOADS_SURE = tuple(
-    _items("""
-    decoded_payload decoded after body Body k reported new_state payload_fields object kline candle
-""")
-)
-"""Names of objects that hold what a message measures, whatever else it has."""
-PAYLOADS = (
-    *PAYLOADS_SURE,
-    *_items("""
-        payload data fields values measurements measures telemetry readings metrics params sensors
-        state result
-        message content d properties reading measurement status msg value
-    """),
-)
-"""Names of objects that usually hold what a message measures."""
-LISTS = (
-    *PAYLOADS,
-    *_items("""
-        samples records items events points datapoints data_points observations results entries rows
-        series batch
-        messages devices list history e klines trades ticks candles tickers modules nodes channels
-        registers tags
-        variables
-        partitions aircraft entity entities features vehicles stations meters assets
-    """),
-)
-"""Names of lists whose elements are usually one observation each."""
-STATES = frozenset(
-    _items("""
-    action color colour currency event level message mode msg op operation quality reason result severity
-    state status
-    trend unit units
-""")
-)
-"""Words of names whose texts say how something is, not what it is."""
-TAGS = ("tags", "labels", "dimensions", "dims", "attributes", "tagset")
-"""Names of objects of texts that together name a series."""
-VALUES = tuple(
-    _items("""
-    _value value val v reading measured_value metric_value sensor_value measurement_value data_value metricvalue
-    sensorvalue measurementvalue tag_value tagvalue raw_value numeric_value value_num valeur wert valor
-    obs_value scaled_value double_value
-""")
-)
-"""Names of the value in long format."""
-NAMES = tuple(
-    _items("""
-    _field metric metric_name metricname parameter param parameter_name variable measurement measurement_name
-    measurand
-    measure quantity signal signal_name pollutant indicator field field_name attribute property channel
-    sensor_type sensortype measurement_type value_type valuetype tag tag_name tagname observed_property
-    observedproperty
-    kpi counter data_type type kind name sensor sensor_name label key item code series
-""")
-)
-"""Names of the member that names the value in long format, the surest first."""
-SURE_NAMES = NAMES[: NAMES.index("data_type")]
-FINAL_FLAGS = tuple(
-    _items("""
-    x final is_final isfinal closed is_closed isclosed confirm confirmed complete completed finished
-    is_complete
-    done
-""")
-)
-"""Names of the flag that the last update of a candle has set."""
+TIMES, KEYS = _scores("time"), _scores("key")
+"""How likely a name, in lower case and without separators, is that of the event time, and of the key: of 100."""
+TIME_WORDS = frozenset[str](_LISTED["time_words"])
+_NO_EVENT = frozenset[str](_LISTED["no_event_words"])
+_PREDICTED = frozenset[str](_LISTED["predicted_words"])
+_DURATIONS = frozenset[str](_LISTED["duration_words"])
+_IDS = frozenset[str](_LISTED["id_words"])
+_ID_NAMES = frozenset[str](_LISTED["id_names"])
+_NUMBERED = frozenset[str](_LISTED["numbered_names"])
+_MESSAGE_IDS = frozenset[str](_LISTED["message_ids"])
+COUNTED = frozenset[str](_LISTED["counted_words"])
+STATES = frozenset[str](_LISTED["state_words"])
+SPLITTING = frozenset[str](_LISTED["splitting_names"])
+_ENVELOPES = frozenset[str](_LISTED["envelopes"])
+PAYLOADS_SURE = frozenset[str](_LISTED["sure_payloads"])
+PAYLOADS = PAYLOADS_SURE.union(_LISTED["payloads"])
+LISTS = PAYLOADS.union(_LISTED["lists"])
+TAGS: list[str] = _LISTED["tags"]
+VALUES = frozenset[str](_LISTED["value_names"])
+SURE_NAMES: list[str] = _LISTED["sure_label_names"]
+NAMES: list[str] = SURE_NAMES + _LISTED["label_names"]
+FINAL_FLAGS = frozenset[str](_LISTED["final_flags"])
 
 
 def words_of(name: str) -> list[str]:
@@ -262,6 +64,9 @@ _EXCHANGE_TIMES = {"E": 45, "T": 90}
 """Members of the messages of exchanges: when a message was sent, and when there was a trade."""
 
 
+_ENDS = frozenset(("end", "finish", "stop"))
+
+
 def time_score(path: str) -> int:
     """Return how likely a path is that of the event time, by its name: 0 to 100."""
     name = last_step(path)
@@ -274,7 +79,7 @@ def time_score(path: str) -> int:
         return 0
     score = TIMES.get(joined(name), 0)
     if not score and words & TIME_WORDS:
-        score = 60
+        score = 45 if words & _ENDS else 60
     if not _PREDICTED.isdisjoint([*words, *path.lower().split(".")[:-1]]):
         score = min(score, 45)
     return (
@@ -292,23 +97,21 @@ def key_score(path: str) -> int:
     if score == KEYS["id"] and name.lower() in ("id", "name") and parents and key_score(parents[-1]) == 100:
         return 100  # device.id
     words = words_of(name)
-    if "".join(words).endswith("ssid"):  # of a wireless network
+    if "".join(words).endswith("ssid") or "".join(words) in _MESSAGE_IDS:  # of a wireless network; of a message
         return 0
     if not score and len(words) > 1:
         if words[-1] in ("id", "name", "code", "key"):
-            return 95 if key_score(words[0]) == 100 else _SOME_ID * (words[-1] == "id")
-        if words[-1] in ("host", "device", "sensor", "meter", "station", "node", "mac", "serial", "eui"):
+            return 95 if key_score(words[0]) == 100 else SOME_ID * (words[-1] == "id")
+        if words[-1] in ("nbr", "no", "nr", "number") and KEYS.get(words[0], 0) >= KEYS["store"]:
+            return 90  # store_nbr
+        if words[-1] in ("host", "device", "sensor", "meter", "station", "node", "mac", "serial", "eui", *_TRADED):
             return 90
     return score
 
 
-_SOME_ID = 62
+_TRADED = ("symbol", "ticker", "pair")
+SOME_ID = 62
 """Score of an identifier of something that is not known."""
-_DURATIONS = frozenset(
-    _items("""
-    airtime duration elapsed interval period resolution timeframe timeout ttl window
-""")
-)
 
 
 def is_duration(path: str) -> bool:
@@ -323,9 +126,21 @@ def is_identifier(name: str) -> bool:
     if last.lower() in _ID_NAMES or _OBIS_ID.fullmatch(last):
         return True
     words = words_of(last)
-    if len(words) == 2 and words[1] in ("index", "no", "nr", "num", "number") and KEYS.get(words[0]) == 100:
+    if len(words) == 2 and words[1] in ("index", "nbr", "no", "nr", "num", "number") and KEYS.get(words[0]) == 100:
         return True  # sensor_index
+    if words[-1:] in (["code"], ["port"]) or (last.lower().endswith("id") and joined(last) in KEYS):
+        return True  # elb_status_code, remote_port, deviceid
     return bool(_IDS.intersection(words)) or last.lower() in ("fcnt", "fport")
+
+
+def is_message_id(name: str) -> bool:
+    """Return whether a name is that of what identifies a message or an event."""
+    return joined(last_step(name)) in _MESSAGE_IDS
+
+
+def is_numbered(name: str) -> bool:
+    """Return whether a name is that of things that whole numbers only number, such as stores and routes."""
+    return joined(last_step(name)) in _NUMBERED
 
 
 def is_day_number(path: str, numbers: Sequence[float]) -> bool:
@@ -336,4 +151,9 @@ def is_day_number(path: str, numbers: Sequence[float]) -> bool:
 
 def is_described(path: str) -> bool:
     """Return whether a path leads into an object that describes a message."""
-    return any(part in ENVELOPES for part in path.split(".")[:-1])
+    return any(map(is_envelope, path.split(".")[:-1]))
+
+
+def is_envelope(name: str) -> bool:
+    """Return whether a name is that of an object that describes a message, whose numbers measure nothing."""
+    return name.lower() in _ENVELOPES
