@@ -1,7 +1,7 @@
 """Minutes or hours at 70% of the capacity, with page, API, scrapes and reloads: nothing grows, and nothing lags.
 
-SOAK_MINUTES is the length, 6 by default. The capacity is measured again every minute, and processor time is compared
-with that of a fixed loop, so that a machine that does other things meanwhile fails no run.
+SOAK_MINUTES is the length, 6 by default. The capacity is measured again and again, processor time is compared with that
+of a fixed loop, and latency is judged only if the daemon had a processor: other programs fail no run.
 """
 
 import os
@@ -19,8 +19,10 @@ WARM_UP = 0.4
 """Share of the time after which memory is steady: histories and replay buffers are full."""
 FLAT = 1.01
 """Largest growth of memory."""
-STEADY = 1.15
+STEADY = 1.2
 """Largest growth of the processor time of a record."""
+ALONE = 0.5
+"""Seconds of processor time per second, with a backlog, below which the machine is too busy to judge a latency."""
 
 
 @pytest.mark.long
@@ -33,13 +35,15 @@ def test_nothing_grows(tmp_path: Path, bare_environment: None, capsys: pytest.Ca
         since = run.run(seconds, LOAD) + WARM_UP * seconds
         daemon, page, work = run.memory(since), run.page(since), run.work(since)
         latency, capacity = run.latency(since), run.capacity(since)
+        share = min(each for when, each in run.shares if when >= since)
         code = run.finish()
     with capsys.disabled():
         sys.stdout.write(
             f"\n{len(run.samples)} samples, {run.reloads} reloads, {run.requests}; early and late: daemon "
             f"{daemon.early:.1f} and {daemon.late:.1f} MiB, page {page.early:.1f} and {page.late:.1f} MiB, work for a "
             f"record {work.early:.1f} and {work.late:.1f}, capacity {capacity.early:,.0f} and {capacity.late:,.0f} "
-            f"records/s, record to commit {latency.early:.3f} and {latency.late:.3f} s\n"
+            f"records/s, record to commit {latency.early:.3f} and {latency.late:.3f} s"
+            f"{'' if share >= ALONE else f' (not judged: the daemon had {share:.2f} of a processor)'}\n"
         )
     assert code == 0
     assert not run.errors
@@ -50,5 +54,4 @@ def test_nothing_grows(tmp_path: Path, bare_environment: None, capsys: pytest.Ca
     assert daemon.growth <= FLAT
     assert page.growth <= FLAT
     assert work.growth <= STEADY
-    # a machine that has slowed down meanwhile may take as much longer; a daemon that has is found by its work
-    assert latency.late <= 1.25 * latency.early * max(1.0, capacity.early / capacity.late) + 0.05
+    assert share < ALONE or latency.late <= 1.25 * latency.early + 0.05

@@ -9,7 +9,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, suppress
-from itertools import count, islice, pairwise
+from itertools import count, islice
 from pathlib import Path
 from typing import IO, NamedTuple
 
@@ -30,6 +30,8 @@ AHEAD = 4_000
 """Records of backlog while the capacity is measured."""
 MEASURE, PACED = 6.0, 30.0
 """Seconds with a backlog, and then at a share of the capacity that was measured in them."""
+OVERHEAD = 4.7
+"""Yardsticks of processor time in a second for page, scrapes and reloads, without any record."""
 
 
 class Sample(NamedTuple):
@@ -73,6 +75,8 @@ class LongRun:
         """Time of sending, and seconds until the commit, of every batch that was sent while there was no backlog."""
         self.capacities: list[tuple[float, float]] = []
         """When a backlog was measured, and the records per second."""
+        self.shares: list[tuple[float, float]] = []
+        """The same with the seconds of processor time per second that the daemon had: few if other programs run."""
         self.samples: list[Sample] = []
         self.requests = {"scrapes": 0, "answers": 0, "refused": 0, "live": 0}
         self.errors: list[BaseException] = []
@@ -120,11 +124,12 @@ class LongRun:
         start = time.monotonic()
         while time.monotonic() < start + seconds:
             self.rate = 0.0
-            first, begun = self.committed, time.monotonic()
+            first, used, begun = self.committed, _processor_time(self.daemon.process.pid), time.monotonic()
             self._wait(MEASURE)
-            capacity = (self.committed - first) / (time.monotonic() - begun)
-            self.capacities.append((begun, capacity))
-            self.rate = share * capacity
+            used, passed = _processor_time(self.daemon.process.pid) - used, time.monotonic() - begun
+            self.capacities.append((begun, (self.committed - first) / passed))
+            self.shares.append((begun, used / passed))
+            self.rate = share * self.capacities[-1][1]
             self._wait(PACED)
         return start
 
@@ -162,12 +167,9 @@ class LongRun:
 
     def work(self, since: float) -> Steadiness:
         """Return the processor time of a record, in units of 1/1000 of the yardstick."""
-        figures = []
-        for one, other in pairwise(self.samples):
-            if other.committed > one.committed:
-                record = (other.used - one.used) / (other.committed - one.committed)
-                figures.append((other.when, 1000 * record / statistics.median((one.yardstick, other.yardstick))))
-        return _steadiness(figures, since)
+        found = [each for each in self.samples if each.when >= since]
+        third = len(found) // 3
+        return Steadiness(_work(found[:third]), _work(found[-third:]))
 
     # what uses it
 
@@ -276,6 +278,13 @@ def _yardstick() -> float:
     begun = time.thread_time()
     sum(number * number for number in range(100_000))
     return time.thread_time() - begun
+
+
+def _work(samples: Sequence[Sample]) -> float:
+    first, last = samples[0], samples[-1]
+    yardstick = statistics.median(each.yardstick for each in samples)
+    used = (last.used - first.used) / yardstick - OVERHEAD * (last.when - first.when)
+    return 1000 * used / (last.committed - first.committed)
 
 
 def _steadiness(values: Sequence[tuple[float, float]], since: float) -> Steadiness:
