@@ -15,6 +15,7 @@ OBJECT = {"type": "object"}
 OBJECTS = {"type": "array", "items": OBJECT}
 QUANTITY = {"type": "string", "pattern": "^[1-9][0-9]*(Mi|Gi|Ti)$"}
 DURATION = {"type": "string", "pattern": "^[1-9][0-9]*(s|m)$"}
+TIMEOUT = DURATION | {"type": ["string", "null"]}
 OWN = {
     "log": "the chart is for Kafka",
     "metrics.enabled": "the probes need the server of metrics",
@@ -35,14 +36,25 @@ def values_schema() -> str:
         "config": _configuration(),
         "replicas": COUNT,
         "image": _closed(
-            {"repository": TEXT, "tag": TEXT, "pullPolicy": {"enum": ["Always", "IfNotPresent", "Never"]}}
+            {
+                "repository": TEXT,
+                "tag": TEXT,
+                "digest": {"type": "string", "pattern": "^$|^sha256:[0-9a-f]{64}$"},
+                "pullPolicy": {"enum": ["Always", "IfNotPresent", "Never"]},
+            }
         ),
         "imagePullSecrets": OBJECTS,
         "secrets": {"type": "array", "items": _secret()},
         "sizing": _closed({"series": COUNT, "stateBytes": {"type": ["integer", "null"], "minimum": 1}}),
         "resources": _closed({"requests": OBJECT, "limits": OBJECT, "claims": OBJECTS}),
         "kernelCache": _closed({"persistent": SWITCH, "size": QUANTITY, "storageClass": NAME}),
-        "page": _closed({"tokenSecret": NAME}),
+        "page": _closed(
+            {
+                "tokenSecret": NAME,
+                "serviceAnnotations": LABELS,
+                "ingress": _closed({"host": NAME, "className": NAME, "tlsSecret": NAME, "annotations": LABELS}),
+            }
+        ),
         "reloadOnChange": SWITCH,
         "bindAddress": {"type": "string", "minLength": 1},
         "disruptionBudget": _closed({"enabled": SWITCH}),
@@ -56,9 +68,11 @@ def values_schema() -> str:
         ),
         "monitoring": _closed(
             {
-                "serviceMonitor": _closed({"enabled": SWITCH, "interval": DURATION, "labels": LABELS}),
+                "serviceMonitor": _closed(
+                    {"enabled": SWITCH, "interval": DURATION, "scrapeTimeout": TIMEOUT, "labels": LABELS}
+                ),
                 "rules": _closed({"enabled": SWITCH, "labels": LABELS}),
-                "dashboards": _closed({"enabled": SWITCH, "labels": LABELS}),
+                "dashboards": _closed({"enabled": SWITCH, "labels": LABELS, "annotations": LABELS}),
             }
         ),
         "autoscaling": _closed(
@@ -68,19 +82,26 @@ def values_schema() -> str:
                 "maxReplicas": {"type": ["integer", "null"], "minimum": 1},
                 "lag": COUNT,
                 "prometheus": {"type": "string", "pattern": "^https?://"},
+                "authentication": NAME,
+                "authModes": NAME,
             }
         ),
-        "serviceAccount": _closed({"annotations": LABELS}),
+        "serviceAccount": _closed({"create": SWITCH, "name": TEXT, "annotations": LABELS}),
+        "commonLabels": LABELS,
         "podAnnotations": LABELS,
         "podLabels": LABELS,
         "nodeSelector": LABELS,
         "tolerations": OBJECTS,
         "affinity": OBJECT,
+        "topologySpreadConstraints": {"type": ["array", "null"], "items": OBJECT},
         "priorityClassName": TEXT,
         "extraEnv": OBJECTS,
+        "extraEnvFrom": OBJECTS,
         "extraVolumes": OBJECTS,
         "extraVolumeMounts": OBJECTS,
+        "extraObjects": OBJECTS,
         "nameOverride": TEXT,
+        "fullnameOverride": TEXT,
         "global": OBJECT,  # Helm adds it
     }
     schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "Values of streamrnn's Helm chart"}
@@ -107,7 +128,8 @@ def _configuration() -> dict[str, Any]:
         for group in groups:
             place = place["properties"][group]
         assert name in place["properties"], key  # noqa: S101 -- a key that is gone must be deleted above
-        place["properties"][name] = {"description": f"Not in the values: {reason}.", "not": {}}
+        # Helm prints the constant of a schema that a value does not meet, but neither its description nor its title
+        place["properties"][name] = {"const": f"not in the values of the chart: {reason}"}
     schema["properties"]["metrics"]["properties"]["port"]["minimum"] = 1
     schema["properties"]["page"]["properties"]["port"]["minimum"] = 1
     topics = schema["properties"]["input"]

@@ -26,8 +26,10 @@ class ViewLimit:
         self._app, self._free = app, free
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request, or forward it."""
+        """Answer a request, or forward it: HEAD as GET, whose content the server leaves out, where that ends."""
         if scope["type"] != "http" or scope["path"] != "/" or self._free():
+            if scope.get("method") == "HEAD" and scope["path"] != "/" and not scope["path"].endswith("/live"):
+                scope["method"] = "GET"
             await self._app(scope, receive, send)
             return
         headers = ((b"content-type", b"text/plain; charset=utf-8"), (b"retry-after", b"10"))

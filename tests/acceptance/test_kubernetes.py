@@ -54,7 +54,7 @@ if program() is None:
     pytest.skip(reason, allow_module_level=True)
 
 EVERY = pytest.mark.parametrize("name", NAMES)
-CRDS = {"ServiceMonitor", "PrometheusRule", "ScaledObject"}
+CRDS = {"ServiceMonitor", "PrometheusRule", "ScaledObject", "ExternalSecret"}
 GIVEN = {name: yaml.safe_load((VALUES / f"{name}.yaml").read_text()) for name in NAMES}
 
 
@@ -82,7 +82,7 @@ def test_every_part_of_the_chart_is_rendered() -> None:
     """The value files cover every template: a kind that none of them has would not be tested."""
     kinds = {each["kind"] for name in NAMES for each in manifests(name)}
     assert kinds == CRDS | {
-        "StatefulSet", "Service", "ServiceAccount", "ConfigMap", "PodDisruptionBudget", "NetworkPolicy",
+        "StatefulSet", "Service", "ServiceAccount", "ConfigMap", "PodDisruptionBudget", "NetworkPolicy", "Ingress",
     }  # fmt: skip
     sources = {
         line
@@ -93,7 +93,7 @@ def test_every_part_of_the_chart_is_rendered() -> None:
     templates = {f"# Source: streamrnn/templates/{path.name}" for path in (CHART / "templates").glob("*.yaml")}
     assert sources == templates
     assert {each["metadata"]["name"] for name in NAMES for each in of_kind(name, "Service")} == {
-        "streamrnn", "streamrnn-page",
+        "streamrnn", "streamrnn-page", "forecasts", "forecasts-page",
     }  # fmt: skip
 
 
@@ -191,7 +191,8 @@ def test_labels_select_the_pods(name: str) -> None:
         each["metadata"]["name"] for each in of_kind(name, "Service") if each["spec"].get("clusterIP") == "None"
     ]
     assert headless == [specifications["StatefulSet"]["serviceName"]]
-    assert {each["metadata"]["labels"]["app.kubernetes.io/instance"] for each in manifests(name)} == {"streamrnn"}
+    own = [each for each in manifests(name) if each["kind"] != "ExternalSecret"]
+    assert {each["metadata"]["labels"]["app.kubernetes.io/instance"] for each in own} == {"streamrnn"}
 
 
 @EVERY
@@ -261,6 +262,8 @@ def test_files_and_ports_fit_together(name: str) -> None:
     served = {f"metrics-{number}": first + number for number in range(workers)}
     if name == "page":
         served["page"] = 8088
+    if name == "platform":
+        served["page"] = 8080
     assert ports == served
     offered = {
         each["targetPort"]: each["port"] for service in of_kind(name, "Service") for each in service["spec"]["ports"]
@@ -287,7 +290,8 @@ def test_pods_are_hardened(name: str) -> None:
         assert (own["allowPrivilegeEscalation"], own["readOnlyRootFilesystem"]) == (False, True)
         assert container["resources"]["limits"]["memory"]
     assert specification["automountServiceAccountToken"] is False
-    assert only(name, "ServiceAccount")["automountServiceAccountToken"] is False
+    for account in of_kind(name, "ServiceAccount"):
+        assert account["automountServiceAccountToken"] is False
     assert specification["enableServiceLinks"] is False
     assert not {"hostNetwork", "hostPID", "hostIPC"} & specification.keys()
     assert [each for each in specification["volumes"] if "hostPath" in each] == []
@@ -313,10 +317,9 @@ def test_memory_is_series_times_state(name: str) -> None:
     """Request and limit are those of `streamrnn plan`: a GiB per process, and 1.3 times the state of the series."""
     given = {"replicas": 1, "sizing": {}, "config": {}, "autoscaling": {}} | GIVEN[name]
     config, sizing = given["config"], given["sizing"]
-    page = config.get("page", {}).get("enabled", False)
     state = sizing.get("stateBytes") or (1792 if config.get("model", {}).get("variant") == "lean" else 33792)
     pods, workers = given["autoscaling"].get("minReplicas", given["replicas"]), config.get("workers", 1)
-    options = {"machines": pods, "workers": workers, "page_mib": 1024 if page else 0}
+    options = {"machines": pods, "workers": workers, "page_mib": {"page": 1024, "platform": 512}.get(name, 0)}
     memory = capacity.memory(sizing.get("series", 1000), state, **options)
     resources = daemon(name)["resources"]
     assert resources["requests"]["memory"] == f"{memory.usual}Mi"
@@ -349,11 +352,69 @@ def test_outgoing_connections_are_limited_to_what_is_needed() -> None:
         ("secrets[0].key=password", "secrets"),
         ("autoscaling.enabled=true", "autoscaling.maxReplicas is missing"),
         ("page.tokenSecret=page", "set config.page.enabled"),
+        ("page.ingress.host=forecasts.example", "needs page.tokenSecret"),
+        ("config.page.enabled=true,config.page.port=9109,config.workers=2", "config.page.port 9109 is a port"),
+        ("config.metrics.enabled=false", "the probes need the server of metrics"),
+        ("image.digest=0123", "image/digest"),
     ],
 )
 def test_values_that_cannot_be_meant_are_refused(value: str, words: str) -> None:
     """Unknown names and values, of the configuration too, are refused before anything is installed."""
     assert words.replace("/", ".") in refusal("--set", value).replace("/", ".")
+
+
+def test_what_a_platform_team_sets_is_where_it_belongs() -> None:
+    """Names, labels, digest, account, spread, variables, Ingress, objects of its own, and the trigger's credentials."""
+    objects = [each for each in manifests("platform") if each["kind"] != "ExternalSecret"]
+    assert all(each["metadata"]["name"].startswith("forecasts") for each in objects)
+    common = {"team": "data", "app.kubernetes.io/part-of": "plant", "app.kubernetes.io/name": "streamrnn"}
+    labels = [each["metadata"]["labels"] for each in objects] + [template("platform")["metadata"]["labels"]]
+    assert [each for each in labels if not common.items() <= each.items()] == []
+    assert labels[-1]["sidecar.istio.io/inject"] == "false"
+    image = f"registry.example/streamrnn@sha256:{'0123456789abcdef' * 4}"
+    specification = pod("platform")
+    containers = specification["initContainers"] + specification["containers"]
+    assert {each["image"] for each in containers} == {image}
+    assert of_kind("platform", "ServiceAccount") == []
+    assert specification["serviceAccountName"] == "forecasts-runner"
+    assert [each["topologyKey"] for each in specification["topologySpreadConstraints"]] == [
+        "topology.kubernetes.io/zone"
+    ]
+    assert daemon("platform")["envFrom"] == [{"configMapRef": {"name": "proxies"}}]
+    (added,) = of_kind("platform", "ExternalSecret")
+    assert added["metadata"]["labels"] == {"release": "streamrnn"}
+    assert only("platform", "ServiceMonitor")["spec"]["endpoints"][0]["scrapeTimeout"] == "20s"
+    (trigger,) = only("platform", "ScaledObject")["spec"]["triggers"]
+    assert trigger["authenticationRef"] == {"name": "prometheus-token"}
+    assert trigger["metadata"]["authModes"] == "bearer"
+    folders = [each["metadata"].get("annotations") for each in of_kind("platform", "ConfigMap")]
+    assert folders.count({"grafana_folder": "Forecasts"}) == len(folders) - 1
+
+
+def test_an_ingress_leads_to_the_page() -> None:
+    """Host, class, certificate and annotations as given; its backend is the Service of the page and a port of it."""
+    ingress = only("platform", "Ingress")
+    assert ingress["metadata"]["annotations"] == {"nginx.ingress.kubernetes.io/affinity": "cookie"}
+    specification = ingress["spec"]
+    assert specification["ingressClassName"] == "nginx"
+    assert specification["tls"] == [{"hosts": ["forecasts.example.com"], "secretName": "forecasts-tls"}]
+    (rule,) = specification["rules"]
+    (path,) = rule["http"]["paths"]
+    assert (rule["host"], path["path"]) == ("forecasts.example.com", "/")
+    (service,) = [each for each in of_kind("platform", "Service") if each["metadata"].get("annotations")]
+    backend = path["backend"]["service"]
+    assert backend["name"] == service["metadata"]["name"]
+    assert backend["port"]["name"] in {port["name"] for port in service["spec"]["ports"]}
+    assert of_kind("page", "Ingress") == []
+
+
+def test_a_long_name_of_a_release_has_room_for_what_kubernetes_appends() -> None:
+    """The pods have the name, a hyphen and a hash in one label, which has 63 characters."""
+    release = "a" * 40 + "-" + "b" * 12
+    objects = parsed(helm("template", release, CHART).stdout)
+    (name,) = {each["metadata"]["name"] for each in objects}
+    assert len(name + "-0123456789") <= 63
+    assert name.startswith("a" * 40)
 
 
 def test_the_examples_of_the_guide_are_valid(tmp_path: Path) -> None:
@@ -366,8 +427,8 @@ def test_the_examples_of_the_guide_are_valid(tmp_path: Path) -> None:
         path = tmp_path / f"{number}.yaml"
         path.write_text(example)
         kinds |= {each["kind"] for each in parsed(render("--values", path))}
-    assert len(examples) == 5
-    assert kinds >= CRDS
+    assert len(examples) == 6
+    assert kinds >= CRDS | {"Ingress"}
     values = yaml.safe_load((CHART / "values.yaml").read_text())
     named = re.findall(r"`((?:sizing|kernelCache|networkPolicy|autoscaling|monitoring)\.\w+)", guide.read_text())
     assert named

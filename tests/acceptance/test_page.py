@@ -13,6 +13,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
@@ -109,12 +110,14 @@ def expect_tooltip(page: Page, shown: Shown, name: str) -> None:
 @pytest.mark.parametrize("touch", [False, pytest.param(True, marks=pytest.mark.long)], ids=["mouse", "touch"])
 def test_tooltip_and_curve_belong_to_the_series(shown: Shown, chromium: Browser, touch: bool) -> None:
     """Title, tooltip and curve are those of the new series after a switch, also with the tooltip open."""
-    more: Any = {"width": 390, "has_touch": True, "is_mobile": True} if touch else {}
+    more: Any = {"width": 390, "has_touch": True, "is_mobile": True, "scheme": "dark"} if touch else {}
     addresses = [f"{shown.url}/?series=pump-{number}%2Frpm" for number in (0, 1)]
     with visit(chromium, addresses[0], **more) as page, visit(chromium, addresses[1], **more) as fresh:
         drawn(page)
         point(page, 0.5, touch=touch)
         expect_tooltip(page, shown, "pump-0/rpm")
+        colours = "element => [getComputedStyle(element).backgroundColor, getComputedStyle(element).color]"
+        assert tooltip(page).evaluate(colours) == page.locator(".card").first.evaluate(colours)  # of the theme
         link = page.locator(".list").get_by_role("link", name="pump-1/rpm")
         link.tap() if touch else link.press("Enter")  # the mouse stays on the chart, its tooltip open
         expect(page.get_by_role("heading", level=1)).to_have_text("pump-1/rpm")
@@ -234,6 +237,28 @@ def test_login_and_the_first_series(chromium: Browser) -> None:
         expect(page.get_by_role("heading", level=1)).to_have_text("pump-0/rpm")
         drawn(page)
         context.close()
+
+
+def test_unknown_paths_and_head_build_no_page(shown: Shown) -> None:
+    """A path that does not exist is answered in JSON, with what does; HEAD as GET, but where that has no end."""
+    for method, path, status in (
+        ("GET", "/metrics", 404),
+        ("POST", "/status", 404),
+        ("GET", "/series/pump-0/rpm", 404),
+        ("HEAD", "/status", 200),
+        ("HEAD", "/series/pump-0/rpm/forecast", 200),
+        ("HEAD", "/series/pump-0/rpm/live", 404),
+        ("HEAD", "/", 405),
+    ):
+        connection = HTTPConnection("127.0.0.1", shown.process.port, timeout=PATIENCE)
+        with closing(connection):
+            connection.request(method, path)
+            answer = connection.getresponse()
+            content = answer.read()
+        assert (answer.status, answer.headers["content-type"]) == (status, "application/json"), path
+        assert bool(content) is (method != "HEAD")
+        if content:
+            assert f"there is no {method} {path}: /openapi.json" in json.loads(content)["detail"]
 
 
 @pytest.mark.long

@@ -25,9 +25,13 @@ from streamrnn.records import Record, TopicPartition
 SERIES = 100
 HERE = TopicPartition("sensors", 0)
 LOOK, SAMPLE, SCRAPE, RELOAD = 0.05, 2.0, 5.0, 10.0
-"""Seconds between two looks at the committed offset, samples of memory, scrapes, and reloads."""
+"""Seconds between two looks at the committed offset, samples of the processes, scrapes, and reloads."""
 AHEAD = 4_000
 """Records of backlog while the capacity is measured."""
+MEASURE, PACED = 6.0, 30.0
+"""Seconds with a backlog, and then at a share of the capacity that was measured in them."""
+OVERHEAD = 4.7
+"""Yardsticks of processor time in a second for page, scrapes and reloads, without any record."""
 
 
 class Sample(NamedTuple):
@@ -38,6 +42,24 @@ class Sample(NamedTuple):
     """Bytes of the daemon."""
     page: int
     """Bytes of the page's process."""
+    used: float
+    """Seconds of processor time of the daemon."""
+    committed: int
+    """Records."""
+    yardstick: float
+    """Seconds of processor time that the same loop took just then: how slow the machine is."""
+
+
+class Steadiness(NamedTuple):
+    """A figure early and late in a run."""
+
+    early: float
+    late: float
+
+    @property
+    def growth(self) -> float:
+        """The late figure in units of the early one."""
+        return self.late / self.early
 
 
 class LongRun:
@@ -50,7 +72,11 @@ class LongRun:
 
     def __init__(self, folder: Path, **more: object) -> None:
         self.latencies: list[tuple[float, float]] = []
-        """Time of sending, and seconds until the commit, of every batch."""
+        """Time of sending, and seconds until the commit, of every batch that was sent while there was no backlog."""
+        self.capacities: list[tuple[float, float]] = []
+        """When a backlog was measured, and the records per second."""
+        self.shares: list[tuple[float, float]] = []
+        """The same with the seconds of processor time per second that the daemon had: few if other programs run."""
         self.samples: list[Sample] = []
         self.requests = {"scrapes": 0, "answers": 0, "refused": 0, "live": 0}
         self.errors: list[BaseException] = []
@@ -89,15 +115,25 @@ class LongRun:
             self._threads.append(thread)
             thread.start()
 
-    def capacity(self, seconds: float) -> float:
-        """Return the records per second while there is a backlog, from the first commits on."""
-        until(lambda: self.daemon.alive() and self.committed > AHEAD, "the first records", 300)
-        first, begun = self.committed, time.monotonic()
-        time.sleep(seconds)
-        return (self.committed - first) / (time.monotonic() - begun)
+    def run(self, seconds: float, share: float) -> float:
+        """Measure the capacity, and load the daemon with a share of it, by turns: a machine is not always as fast.
 
-    def run(self, seconds: float) -> None:
-        """Wait; raise the first error of what uses the daemon."""
+        Returns when that began. Raises the first error of what uses the daemon.
+        """
+        until(lambda: self.daemon.alive() and self.committed > AHEAD, "the first records", 300)
+        start = time.monotonic()
+        while time.monotonic() < start + seconds:
+            self.rate = 0.0
+            first, used, begun = self.committed, _processor_time(self.daemon.process.pid), time.monotonic()
+            self._wait(MEASURE)
+            used, passed = _processor_time(self.daemon.process.pid) - used, time.monotonic() - begun
+            self.capacities.append((begun, (self.committed - first) / passed))
+            self.shares.append((begun, used / passed))
+            self.rate = share * self.capacities[-1][1]
+            self._wait(PACED)
+        return start
+
+    def _wait(self, seconds: float) -> None:
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             self.daemon.alive()
@@ -111,13 +147,29 @@ class LongRun:
         until(lambda: self.daemon.alive() and self.committed == self._sent, "no lag", 60)
         return self.daemon.stop()[0]
 
-    @staticmethod
-    def thirds(values: Sequence[tuple[float, float]], since: float) -> tuple[float, float]:
-        """Return the medians of some values with their times in the first and the last third of those since a time."""
-        found = [(when, value) for when, value in values if when >= since]
-        third = (found[-1][0] - since) / 3
-        first = statistics.median(value for when, value in found if when < since + third)
-        return first, statistics.median(value for when, value in found if when >= since + 2 * third)
+    # what is read off it
+
+    def memory(self, since: float) -> Steadiness:
+        """Return the daemon's MiB."""
+        return _steadiness([(each.when, each.resident / 2**20) for each in self.samples], since)
+
+    def page(self, since: float) -> Steadiness:
+        """Return the MiB of the page's process."""
+        return _steadiness([(each.when, each.page / 2**20) for each in self.samples], since)
+
+    def latency(self, since: float) -> Steadiness:
+        """Return the seconds from a record to its commit."""
+        return _steadiness(self.latencies, since)
+
+    def capacity(self, since: float) -> Steadiness:
+        """Return the records per second with a backlog."""
+        return _steadiness(self.capacities, since)
+
+    def work(self, since: float) -> Steadiness:
+        """Return the processor time of a record, in units of 1/1000 of the yardstick."""
+        found = [each for each in self.samples if each.when >= since]
+        third = len(found) // 3
+        return Steadiness(_work(found[:third]), _work(found[-third:]))
 
     # what uses it
 
@@ -136,7 +188,8 @@ class LongRun:
 
     def _feed(self) -> None:
         records = _endless()
-        waiting: list[tuple[int, float]] = []
+        waiting: list[tuple[int, float | None]] = []
+        backlog = 0
         due = time.monotonic()
         with closing(SqliteLog(path=self._path, app="streamrnn")) as log:
             while not self._ending.wait(LOOK):
@@ -144,7 +197,8 @@ class LongRun:
                 self.committed = 0 if found is None else found.offset
                 while waiting and waiting[0][0] <= self.committed:
                     sent = waiting.pop(0)[1]
-                    self.latencies.append((sent, now - sent))
+                    if sent is not None:
+                        self.latencies.append((sent, now - sent))
                 if self._pausing.is_set():
                     continue
                 many = AHEAD - (self._sent - self.committed) if not self.rate else int((now - due) * self.rate)
@@ -152,13 +206,15 @@ class LongRun:
                 if many > 0:
                     log.append("sensors", islice(records, many))
                     self._sent += many
-                    waiting.append((self._sent, now))
+                    waiting.append((self._sent, now if self.rate and self.committed >= backlog else None))
+                    backlog = backlog if self.rate else self._sent
 
     def _sample(self) -> None:
         children = Path(f"/proc/{self.daemon.process.pid}/task/{self.daemon.process.pid}/children")
         while not self._pausing.wait(SAMPLE):
             page = sum(_resident(int(pid)) for pid in children.read_text().split())
-            self.samples.append(Sample(time.monotonic(), memory(self.daemon.process), page))
+            resident, used = memory(self.daemon.process), _processor_time(self.daemon.process.pid)
+            self.samples.append(Sample(time.monotonic(), resident, page, used, self.committed, _yardstick()))
 
     def _scrape(self) -> None:
         while not self._pausing.wait(SCRAPE):
@@ -211,3 +267,29 @@ def _resident(pid: int) -> int:
     with suppress(OSError):
         return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     return 0
+
+
+def _processor_time(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _yardstick() -> float:
+    begun = time.thread_time()
+    sum(number * number for number in range(100_000))
+    return time.thread_time() - begun
+
+
+def _work(samples: Sequence[Sample]) -> float:
+    first, last = samples[0], samples[-1]
+    yardstick = statistics.median(each.yardstick for each in samples)
+    used = (last.used - first.used) / yardstick - OVERHEAD * (last.when - first.when)
+    return 1000 * used / (last.committed - first.committed)
+
+
+def _steadiness(values: Sequence[tuple[float, float]], since: float) -> Steadiness:
+    """Return the medians of values with their times, in the first and the last third of those since a time."""
+    found = [(when, value) for when, value in values if when >= since]
+    third = (found[-1][0] - since) / 3
+    early = statistics.median(value for when, value in found if when <= since + third)
+    return Steadiness(early, statistics.median(value for when, value in found if when >= since + 2 * third))

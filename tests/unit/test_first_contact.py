@@ -84,6 +84,19 @@ def test_a_topic_that_is_not_there(options: list[str], capsys: pytest.CaptureFix
     assert cli.main(["sniff", "./nothing.csv", *options]) == 66
 
 
+def test_a_file_that_is_not_there_and_no_broker(
+    bare_environment: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Who means a file does not only read of Kafka."""
+
+    def refuse(_: object) -> None:
+        raise LogError("cannot connect to Kafka")
+
+    monkeypatch.setattr("streamrnn.app.open_log", refuse)
+    assert cli.main(["sniff", "nothing.csv"]) == 69
+    assert "there is no file nothing.csv, and as a topic: cannot connect to Kafka" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("words", ["sniff sensors", "init sensors", "state show", "deadletters", "check --connect"])
 def test_a_mistyped_path_makes_no_file(
     words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

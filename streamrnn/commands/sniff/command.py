@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from streamrnn.commands.sniff.sample import RecordSample, read_path, read_stream, read_topic
+from streamrnn.errors import LogError
 
 if TYPE_CHECKING:
     from streamrnn.settings import Settings
@@ -87,5 +88,9 @@ def read_sample(arguments: argparse.Namespace) -> tuple[RecordSample, "Settings"
     path = Path(source)
     if path.exists() or "/" in source:  # a topic's name has no slash
         return read_path(path, count), settings
-    with closing(app.open_log(settings)) as log:
+    try:
+        log = app.open_log(settings)
+    except LogError as error:
+        raise LogError(f"there is no file {source}, and as a topic: {error}") from error
+    with closing(log):
         return read_topic(log, source, count, where=settings.log_address), settings

@@ -154,6 +154,7 @@ def chart_options(levels: Sequence[float]) -> dict[str, Any]:
         "tooltip": {
             "trigger": "axis",
             "confine": True,
+            "className": "tip",
             ":formatter": TOOLTIP,
             "axisPointer": {"lineStyle": {**quiet, "type": "solid"}},
         },

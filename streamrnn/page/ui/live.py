@@ -4,7 +4,9 @@ from pathlib import Path
 from urllib.parse import urlencode
 
 from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse
 from nicegui import Client, ui
+from nicegui import app as nicegui_app
 
 from streamrnn.page.data.store import Store
 from streamrnn.page.ui import formatting
@@ -208,6 +210,14 @@ def mount_page(app: FastAPI, store: Store) -> None:
         show_welcome_message=False,
         favicon="📈",
     )
+    # NiceGUI answers what it does not know with a page, of which there may be a hundred
+    nicegui_app.add_exception_handler(404, _answer_unknown)
+
+
+async def _answer_unknown(request: Request, _: Exception) -> JSONResponse:
+    asked = f"{request.method} {request.url.path[:100]}"
+    words = f"there is no {asked}: /openapi.json describes the API, and metrics are served at metrics.port"
+    return JSONResponse({"detail": words}, 404)
 
 
 def may_build_view() -> bool:

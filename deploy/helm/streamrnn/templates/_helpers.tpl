@@ -1,6 +1,12 @@
+{{- /* At most 52 characters: the pods have it in a label, with 11 more, and a label has 63. */ -}}
 {{- define "streamrnn.name" -}}
 {{- $name := default .Chart.Name .Values.nameOverride -}}
-{{- if contains $name .Release.Name }}{{ .Release.Name }}{{ else }}{{ .Release.Name }}-{{ $name }}{{ end -}}
+{{- $long := ternary .Release.Name (printf "%s-%s" .Release.Name $name) (contains $name .Release.Name) -}}
+{{- default $long .Values.fullnameOverride | trunc 52 | trimSuffix "-" -}}
+{{- end }}
+
+{{- define "streamrnn.serviceAccount" -}}
+{{- if .Values.serviceAccount.name }}{{ .Values.serviceAccount.name }}{{ else if .Values.serviceAccount.create }}{{ include "streamrnn.name" . }}{{ else }}default{{ end -}}
 {{- end }}
 
 {{- define "streamrnn.selector" -}}
@@ -8,16 +14,27 @@ app.kubernetes.io/name: {{ default .Chart.Name .Values.nameOverride }}
 app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end }}
 
-{{- define "streamrnn.labels" -}}
-{{ include "streamrnn.selector" . }}
+{{- define "streamrnn.ownLabels" -}}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/component: forecaster
 app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 {{- end }}
 
+{{- /* Of an object. The labels that select pods are always the chart's. */ -}}
+{{- define "streamrnn.labels" -}}
+{{- $selector := include "streamrnn.selector" . | fromYaml -}}
+{{- merge $selector .Values.commonLabels (include "streamrnn.ownLabels" . | fromYaml) | toYaml -}}
+{{- end }}
+
+{{- define "streamrnn.podLabels" -}}
+{{- $selector := include "streamrnn.selector" . | fromYaml -}}
+{{- merge $selector .Values.podLabels (include "streamrnn.labels" . | fromYaml) | toYaml -}}
+{{- end }}
+
 {{- define "streamrnn.image" -}}
-{{ .Values.image.repository }}:{{ default .Chart.AppVersion .Values.image.tag }}
+{{- $tag := default .Chart.AppVersion .Values.image.tag -}}
+{{ .Values.image.repository }}{{ if .Values.image.digest }}@{{ .Values.image.digest }}{{ else }}:{{ $tag }}{{ end }}
 {{- end }}
 
 {{- define "streamrnn.workers" -}}
@@ -46,6 +63,14 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 {{- define "streamrnn.checks" -}}
 {{- if and .Values.page.tokenSecret (not (include "streamrnn.page" .)) -}}
 {{- fail "page.tokenSecret is set, and the page is off: set config.page.enabled to true" -}}
+{{- end -}}
+{{- if and .Values.page.ingress.host (not .Values.page.tokenSecret) -}}
+{{- fail "page.ingress.host needs page.tokenSecret: without a token the page listens inside the pod only" -}}
+{{- end -}}
+{{- $first := include "streamrnn.metricsPort" . | int -}}
+{{- $port := include "streamrnn.pagePort" . | int -}}
+{{- if and (include "streamrnn.page" .) (ge $port $first) (lt $port (add $first (include "streamrnn.workers" .) | int)) -}}
+{{- fail (printf "config.page.port %d is a port of the metrics, which take config.workers ports from config.metrics.port on" $port) -}}
 {{- end -}}
 {{- if .Values.autoscaling.enabled -}}
 {{- if not .Values.autoscaling.maxReplicas -}}
