@@ -103,6 +103,7 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--set", dest="overrides", action="append", default=[], metavar="KEY=VALUE")
     parser.add_argument("--bootstrap-servers", help="default: a broker started for the benchmark")
     given = parser.parse_args(argv)
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # an installation has its bytecode: making it takes half a second
     with kafka(given.bootstrap_servers) as bootstrap, tempfile.TemporaryDirectory() as folder:
         waits = measure(bootstrap, Path(folder), given)
     for name, column in zip(("any partition", "all partitions"), zip(*waits, strict=True), strict=True):

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from streamrnn.commands.parser import Parser, add_completion_command, count
+from streamrnn.core.garbage import collector_paused
 from streamrnn.errors import OutputError, StreamrnnError
 from streamrnn.runtime.signals import StopSignals
 from streamrnn.version import BUILD
@@ -50,7 +51,9 @@ def _run_command(given: Sequence[str], signals: StopSignals | None) -> int:
     """Run one command; return the exit code. Raises _OutputFailed if standard output cannot be written."""
     try:
         try:
-            arguments = _parser().parse_args(given, argparse.Namespace(signals=signals))
+            with collector_paused():
+                parser = _parser()
+            arguments = parser.parse_args(given, argparse.Namespace(signals=signals))
             code: int = arguments.command(arguments)
         finally:
             sys.stdout.flush()

@@ -14,8 +14,6 @@ from dataclasses import dataclass, field
 from string import Formatter
 from typing import Any, Literal
 
-import structlog
-
 from streamrnn.observe.events import EVENTS
 from streamrnn.observe.masking import mask_value
 from streamrnn.observe.standard_error import make_handler
@@ -181,8 +179,19 @@ def _in_words(_logger: object, _method: str, event: dict[str, Any]) -> dict[str,
     return {name: value for name, value in event.items() if name not in drop} | {"event": text}
 
 
+def _import_structlog() -> Any:
+    """Return structlog without rich, which it loads where that is installed: a tenth of a second, for tracebacks."""
+    rich = sys.modules.setdefault("rich", None)  # type: ignore[arg-type]  # an import of it fails
+    import structlog  # noqa: PLC0415
+
+    if rich is None:
+        del sys.modules["rich"]
+    return structlog
+
+
 def configure(*, format: Literal["auto", "json", "text"] = "auto", level: str = "info") -> None:  # noqa: A002 -- the key
     """Send the log to standard error, from this level on. `auto`: text on a terminal, else JSON lines."""
+    structlog = _import_structlog()
     text = sys.stderr.isatty() if format == "auto" else format == "text"
     colors = sys.stderr.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
     render: list[Any] = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]

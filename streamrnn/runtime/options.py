@@ -71,7 +71,7 @@ class Hooks:
 
     observer: Observer
     warm_up: Callable[[], None] = lambda: None
-    """Called once, at the first assignment, while the previous owners' transactions end: loads what is slow to load."""
+    """Called once, in a thread, while the brokers assign partitions: loads what is slow to load."""
     limit_commit: Callable[[str], AbstractContextManager[object]] = nullcontext
     """Entered for each commit, with its description."""
     span: Callable[..., AbstractContextManager[object]] = no_span

@@ -1,11 +1,11 @@
-"""When a partition commits, and how far it is behind its input."""
+"""In which order partitions are fed, when they commit, and how far they are behind their input."""
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from streamrnn.errors import LogError
-from streamrnn.records import TopicPartition
+from streamrnn.records import Record, TopicPartition
 from streamrnn.runtime.options import CommitPolicy, Hooks
 from streamrnn.runtime.snapshot.policy import PART_SECONDS, part_bytes, snapshot_due
 
@@ -23,6 +23,48 @@ HANGING_SECONDS = 900.0
 """Longest transaction that brokers allow by default (`transaction.max.timeout.ms`)."""
 LAST_COMMITS_SECONDS = 8.0
 """After a stop, in which commits are still started."""
+
+FIRST_RECORDS = 16
+"""That a restored or new partition commits first: readers are waiting for them."""
+
+Turns = list[tuple[TopicPartition, Sequence[Record]]]
+
+
+def feeding_turns(
+    owned: "Mapping[TopicPartition, OwnedPartition]", polled: Mapping[TopicPartition, Sequence[Record]]
+) -> tuple[Turns, Turns]:
+    """Return the first few new records of the partitions whose readers are waiting, and all others.
+
+    The first ones begin with what has to be replayed. The partition with the least of it comes first: it is also the
+    least likely to reach a learning step of a whole network, for which torch has to be loaded.
+    """
+    first: list[tuple[int, TopicPartition, Sequence[Record]]] = []
+    others: Turns = []
+    for partition, records in polled.items():
+        each = owned.get(partition)
+        if each is None or not each.is_open:
+            continue  # they are read again from the restored position
+        few = 0
+        if each.awaited:
+            replayed = each.count_replayed(records)
+            few = replayed + FIRST_RECORDS
+            first.append((replayed, partition, records[:few]))
+        if few < len(records):
+            others.append((partition, records[few:]))
+    first.sort(key=lambda turn: turn[0])
+    return [turn[1:] for turn in first], others
+
+
+def why_unready(owned: "Collection[OwnedPartition]", fenced: Collection[TopicPartition]) -> tuple[str, int]:
+    """Return why records are not being processed, empty if they are, and how many partitions are closed or replaying.
+
+    `fenced` are partitions that another process writes to.
+    """
+    restoring = [str(each.partition) for each in owned if not each.is_open or each.replaying]
+    lag_error = next((each.lag_error for each in owned if each.lag_error), "")
+    taken = f"another process writes to {', '.join(map(str, sorted(fenced)))}" if fenced else ""
+    reason = (f"not restored yet: {', '.join(restoring)}" if restoring else "") or taken or lag_error
+    return (reason if owned or taken else "no partition is assigned"), len(restoring)
 
 
 class CommitSchedule:

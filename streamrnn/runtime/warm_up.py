@@ -38,23 +38,40 @@ def _record(number: int) -> Record:
     return Record("warm-up", 0, number, INTERVAL * (1 + number), b"warm-up", value)
 
 
-def finish_in_thread(call: Callable[[], None], keep_waiting: Callable[[], bool]) -> bool:
-    """Make a call in a thread of its own, and raise what it raises; return False if `keep_waiting` did before it ended.
+class BackgroundCall:
+    """A call in a thread of its own."""
 
-    `keep_waiting` is called several times a second meanwhile.
-    """
-    done: Future[None] = Future()
+    def __init__(self, call: Callable[[], None]) -> None:
+        self._call = call
+        self._done: Future[None] | None = None
 
-    def work() -> None:
+    @property
+    def running(self) -> bool:
+        """Whether it has begun and not ended."""
+        return self._done is not None and not self._done.done()
+
+    def start(self) -> None:
+        """Begin, unless it has begun before."""
+        if self._done is None:
+            self._done = Future()
+            Thread(target=self._work, args=(self._done,), name="warm-up", daemon=True).start()
+
+    def finish(self, keep_waiting: Callable[[], bool]) -> bool:
+        """Wait for its end, and raise what it raised; return False if `keep_waiting` did before.
+
+        `keep_waiting` is called several times a second meanwhile.
+        """
+        self.start()
+        while self._done is not None and not wait([self._done], WAIT_SECONDS).done:
+            if not keep_waiting():
+                return False
+        if self._done is not None:
+            self._done.result()
+        return True
+
+    def _work(self, done: Future[None]) -> None:
         try:
-            call()
+            self._call()
             done.set_result(None)
-        except BaseException as error:  # noqa: BLE001 -- raised below
+        except BaseException as error:  # noqa: BLE001 -- raised by `finish`
             done.set_exception(error)
-
-    Thread(target=work, name="warm-up", daemon=True).start()
-    while not wait([done], WAIT_SECONDS).done:
-        if not keep_waiting():
-            return False
-    done.result()
-    return True

@@ -11,17 +11,17 @@ from streamrnn.log import Log, Poll
 from streamrnn.records import OutputTopics, Record, TopicPartition
 from streamrnn.runtime.options import Clock, CommitPolicy, Hooks, Limits, StartPolicy, WorkerChange
 from streamrnn.runtime.partition import OwnedPartition
-from streamrnn.runtime.schedule import CommitSchedule
+from streamrnn.runtime.schedule import CommitSchedule, feeding_turns, why_unready
 from streamrnn.runtime.silence.watch import SilenceWatch
 from streamrnn.runtime.snapshot.task_source import TaskSource
 from streamrnn.runtime.task import Task
 from streamrnn.runtime.time_limits import LAST_RETRY, Backoff, continued
 from streamrnn.runtime.topics import TopicWatch
-from streamrnn.runtime.warm_up import finish_in_thread
+from streamrnn.runtime.warm_up import BackgroundCall
 
 logger = logging.getLogger(__name__)
 
-FIRST_RECORDS = 16  # that a restored or new partition commits first: readers are waiting for them
+OPENING_SECONDS = 0.25  # in which partitions are opened in a row, before records are processed again
 POLL_SECONDS = 0.2  # longest wait of a poll, so that a stop is noticed soon
 MISSING_TOPIC_SECONDS = 1.0  # between two checks for a missing input topic
 
@@ -52,7 +52,9 @@ class Worker:
         self.joined = False
         """Whether this process may be a member of the log's group, which it then has to leave."""
         self.warming_up = False
-        """Whether the kernels are still being loaded; after `run`, in a thread that outlives it."""
+        """Whether the loop waits for the kernels."""
+        self.loading = BackgroundCall(hooks.warm_up)
+        """Loads the kernels, in a thread that may outlive `run`."""
         self._connect = connect
         self._source = make_task if isinstance(make_task, TaskSource) else TaskSource(make_task)
         self._outputs = outputs
@@ -66,7 +68,6 @@ class Worker:
         self._now, self._sleep = clock.monotonic, clock.sleep
         self._stopping = False
         self._change: WorkerChange | None = None  # to be applied
-        self._warm = False
         self._log: Log | None = None
         self._opened = self.heartbeat
         self._owned: dict[TopicPartition, OwnedPartition] = {}
@@ -142,6 +143,7 @@ class Worker:
             if self._interrupted:
                 return log
         self._topics.create(log, self._now())
+        self.loading.start()  # the brokers take a while to assign partitions
         self.joined = True
         log.subscribe(list(self._outputs))
         self.not_ready_reason = "no partition is assigned"
@@ -154,7 +156,7 @@ class Worker:
         return self._stopping or self._change is not None
 
     def _apply(self, change: WorkerChange) -> None:
-        """Take over a change of the configuration; the tasks are replaced one by one, see `_open_next`."""
+        """Take over a change of the configuration; the tasks are replaced one by one, see `_open_due`."""
         self._start, self._schedule.policy = change.start, change.commits
         if change.source.values != self._source.values:
             self._source = change.source
@@ -191,12 +193,15 @@ class Worker:
         if self.warming_up:  # a stop has come first
             return
         self._forget_saved(self._topics.check(log, begun))
-        for partition, records in polled.records.items():
+        first, others = feeding_turns(self._owned, polled.records)
+        for partition, records in first:
             self._try(log, partition, partial(self._feed_first, records))
+        for partition, records in others:
+            self._try(log, partition, partial(self._feed, records))
         for partition in list(self._owned):
             self._try(log, partition, partial(self._commit_and_check_lag, log))
-        self._open_next(log)
-        restoring = self._update_readiness()
+        self._open_due(log)
+        self.not_ready_reason, restoring = why_unready(self._owned.values(), self._fenced)
         self._observer.iterated(self._now() - begun, restoring)
 
     def _assign(self, log: Log, partitions: Sequence[TopicPartition]) -> None:
@@ -205,9 +210,9 @@ class Worker:
             self._fenced.discard(partition)
             self._owned[partition] = self._closed_partition(log, partition)
             self._observer.assigned(partition)
-        if partitions and not self._warm:
-            self._warm = self.warming_up = True
-            self.warming_up = not finish_in_thread(self._hooks.warm_up, self._report_progress)
+        if partitions:
+            self.warming_up = True
+            self.warming_up = not self.loading.finish(self._report_progress)
 
     def _report_progress(self) -> bool:
         """Report that the loop is alive; return False if it is to stop."""
@@ -264,16 +269,14 @@ class Worker:
         owned.backoff = backoff
 
     def _feed_first(self, records: Sequence[Record], owned: OwnedPartition) -> None:
-        """Feed the polled records; after its restore, a partition commits the first few before it feeds the others."""
+        """Feed the first records after a restore, and commit them at once."""
+        self._feed(records, owned)
+        if owned.pending:
+            self._schedule.commit_if_due(owned, len(self._owned))
+
+    def _feed(self, records: Sequence[Record], owned: OwnedPartition) -> None:
         if not owned.is_open:
             return  # they are read again from the restored position
-        few = owned.count_replayed(records) + FIRST_RECORDS if owned.awaited else len(records)
-        self._feed(owned, records[:few])
-        if few < len(records):
-            self._schedule.commit_if_due(owned, len(self._owned))
-            self._feed(owned, records[few:])
-
-    def _feed(self, owned: OwnedPartition, records: Sequence[Record]) -> None:
         with self._hooks.span("feed", owned.partition):
             if (report := owned.feed(records)) is not None:
                 self._observer.stepped(report)
@@ -286,14 +289,16 @@ class Worker:
         self._schedule.commit_if_due(owned, len(self._owned))
         self._schedule.report_lag_if_due(log, owned)
 
-    def _open_next(self, log: Log) -> None:
-        """Open or renew one partition that is due: the other ones process records between two of these."""
-        now = self._now()
-        due = (owned.partition for owned in self._owned.values() if not owned.is_open and owned.next_try <= now)
+    def _open_due(self, log: Log) -> None:
+        """Open the partitions that are due, or renew one: the other ones process records between two turns of this."""
+        begun, opened = self._now(), False
+        for owned in [each for each in self._owned.values() if not each.is_open and each.next_try <= begun]:
+            self._try(log, owned.partition, partial(self._open_partition, log))
+            opened = True
+            if self._interrupted or self._now() - begun > OPENING_SECONDS:
+                return
         outdated = (owned.partition for owned in self._owned.values() if owned.outdated)
-        if first := next(due, None):
-            self._try(log, first, partial(self._open_partition, log))
-        elif first := next(outdated, None):
+        if not opened and (first := next(outdated, None)):
             self._try(log, first, self._renew)
 
     def _open_partition(self, log: Log, owned: OwnedPartition) -> None:
@@ -308,15 +313,6 @@ class Worker:
         self._observer.restored(partition, now - begun)
         state = {"offset": owned.position, "series": owned.series, "replaying": owned.replaying}
         logger.info("task_restored", extra={**partition._asdict(), **state, "seconds": round(now - begun, 3)})
-
-    def _update_readiness(self) -> int:
-        """Set `not_ready_reason`; return the number of partitions that are closed or replaying."""
-        restoring = [str(owned.partition) for owned in self._owned.values() if not owned.is_open or owned.replaying]
-        lag_error = next((owned.lag_error for owned in self._owned.values() if owned.lag_error), "")
-        fenced = f"another process writes to {', '.join(map(str, sorted(self._fenced)))}" if self._fenced else ""
-        reason = (f"not restored yet: {', '.join(restoring)}" if restoring else "") or fenced or lag_error
-        self.not_ready_reason = reason if self._owned or fenced else "no partition is assigned"
-        return len(restoring)
 
     def _disconnect(self, error: LogError) -> None:
         """Close a log that has failed, and wait before the next try. Raises the error after the time limit."""

@@ -24,8 +24,8 @@ from streamrnn.columns.output_hash import extend_hash_v1
 from streamrnn.log import Topic
 from streamrnn.records import WHOLE, OutputTopics, TopicPartition
 from streamrnn.runtime.manifest import DECODING
+from streamrnn.runtime.schedule import FIRST_RECORDS
 from streamrnn.runtime.task import Task
-from streamrnn.runtime.worker import FIRST_RECORDS
 
 LATER = OutputTopics("later.forecasts", "later.dead-letters", "app.state")
 

@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Callable
 from functools import partial
+from threading import Event
 from typing import Any
 
 import pytest
@@ -19,9 +20,9 @@ from support.worker_harness import (
 )
 
 from streamrnn.errors import StateError
-from streamrnn.records import TopicPartition
+from streamrnn.records import StepReport, TopicPartition
 from streamrnn.runtime.options import StartPolicy
-from streamrnn.runtime.worker import FIRST_RECORDS
+from streamrnn.runtime.schedule import FIRST_RECORDS
 
 STATE = TopicPartition("app.state", 0)
 
@@ -96,20 +97,25 @@ def test_a_snapshot_alone_is_not_what_readers_wait_for() -> None:
     assert [report.records for report in observer.reports] == [FIRST_RECORDS, 100 - FIRST_RECORDS]
 
 
-def test_warm_up_at_the_first_assignment() -> None:
-    """The warm-up runs once, at the first assignment, before a partition is restored."""
+def test_warm_up_while_partitions_are_assigned() -> None:
+    """The warm-up begins before the group is joined, and has ended before a partition is restored; it runs once."""
     calls: list[str] = []
+    polled = Event()
 
     def fault(name: str) -> None:
         calls.append(name)
-        if (
-            name == "poll" and calls.count("poll") == 5
-        ):  # the log fails, is opened again, and assigns the same partitions
+        if name == "poll":
+            polled.set()
+        if name == "poll" and calls.count("poll") == 5:  # the log fails, is opened again, and assigns the same ones
             raise log_error()
+
+    def warm_up() -> None:
+        assert polled.wait(60)
+        calls.append("ready")
 
     bench = Bench(mixed(60, seed=1), partitions=2)
     bench.fault = fault
-    bench.worker = bench.another(warm_up=lambda: calls.append("ready"))
+    bench.worker = bench.another(warm_up=warm_up)
     for _ in range(10):
         bench.iterate(1)
         bench.clock.sleep(1.0)
@@ -117,10 +123,12 @@ def test_warm_up_at_the_first_assignment() -> None:
     assert order == ["subscribe", "ready", "transaction", "transaction", "subscribe", "transaction", "transaction"]
 
 
-def test_partitions_are_restored_one_by_one() -> None:
-    """A restored partition processes records before the next one is restored."""
+def test_records_are_processed_between_slow_restores() -> None:
+    """A restored partition does not wait for others that take long to restore."""
     bench = Bench(mixed(60, seed=1, partition=0), partitions=2)
     bench.store.append("sensors", mixed(60, seed=2, partition=1))
+    bench.fault = lambda name: bench.clock.sleep(0.3) if name == "read_state" else None
+    bench.worker = bench.another(observer=bench.observer)
     bench.iterate(1)
     assert sum(bench.observer.restores.values()) == 1
     assert not bench.observer.commits
@@ -128,6 +136,28 @@ def test_partitions_are_restored_one_by_one() -> None:
     assert sum(bench.observer.restores.values()) == 2
     assert set(bench.observer.commits) == {TopicPartition("sensors", 0)}
     assert bench.observer.restoring == 0
+
+
+def test_first_come_those_with_the_least_to_replay() -> None:
+    """All partitions commit their first new records before any goes on; those with a short replay before others."""
+    first, second = TopicPartition("sensors", 0), TopicPartition("sensors", 1)
+    bench = Bench(mixed(60, seed=1, partition=0), partitions=2)
+    finish(bench.worker, bench.store)
+    bench.store.append("sensors", mixed(60, seed=2, partition=0))  # to be replayed
+    finish(bench.worker, bench.store)
+    bench.logs[0].close()
+    for number, partition in enumerate((first, second)):
+        bench.store.append("sensors", mixed(40, seed=3 + number, partition=partition.partition))
+    order: list[tuple[int, int]] = []
+
+    class Follower(RecordingObserver):
+        def stepped(self, report: StepReport) -> None:
+            order.append((report.partition.partition, report.records))
+
+    bench.worker = bench.another(observer=Follower())
+    bench.iterate(2)
+    rest = 40 - FIRST_RECORDS
+    assert order == [(1, FIRST_RECORDS), (0, FIRST_RECORDS), (0, rest), (1, rest)]
 
 
 def test_start_at_the_end() -> None:

@@ -1,9 +1,10 @@
 """The daemon of one process: its worker, with what observes it, and what SIGHUP changes."""
 
+import gc
 import logging
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import closing, nullcontext
+from contextlib import closing, nullcontext, suppress
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
@@ -17,6 +18,7 @@ from streamrnn.commands.run.observers import (
     worker_state,
 )
 from streamrnn.commands.run.reload import Reloader, check_tasks
+from streamrnn.core.garbage import collector_paused
 from streamrnn.observe.progress import ProgressLogger
 from streamrnn.records import TopicPartition
 from streamrnn.runtime.options import CommitPolicy, Hooks, Limits, StartPolicy, WorkerChange, no_span
@@ -72,12 +74,13 @@ def run_daemon(
     Raises:
         StreamrnnError: as `Worker.run` does, or the port of metrics or page is in use.
     """
-    from streamrnn import app  # noqa: PLC0415 -- the formats
+    with collector_paused():
+        from streamrnn import app  # noqa: PLC0415 -- the formats
 
     app.prepare(settings)
     with closing(ProgressLogger(_compiling)) as progress:
         worker = _run_worker(settings, signals, channel, start, read, progress)
-    if worker.warming_up:  # a library is loading or compiling, and the interpreter cannot end meanwhile
+    if worker.loading.running:  # a library is loading or compiling, and the interpreter cannot end meanwhile
         exit_stopped()
     logger.info("stopped")
     return 0
@@ -87,10 +90,11 @@ def _run_worker(
     settings: Settings, signals: StopSignals, channel: int | None, start: StartPolicy,
     read: Callable[[], Settings], progress: ProgressLogger,
 ) -> "Worker":  # fmt: skip
-    from streamrnn.explanation.explainer import SeriesExplainer  # noqa: PLC0415
-    from streamrnn.observe.composite import CompositeObserver  # noqa: PLC0415
-    from streamrnn.observe.logging import ReportLogger  # noqa: PLC0415
-    from streamrnn.runtime.worker import Worker  # noqa: PLC0415
+    with collector_paused():
+        from streamrnn.explanation.explainer import SeriesExplainer  # noqa: PLC0415 -- the numerical libraries
+        from streamrnn.observe.composite import CompositeObserver  # noqa: PLC0415
+        from streamrnn.observe.logging import ReportLogger  # noqa: PLC0415
+        from streamrnn.runtime.worker import Worker  # noqa: PLC0415
 
     watchers = _Watchers(make_metrics(settings), make_traces(settings), SeriesExplainer())
     metrics, traces, explainer = watchers
@@ -123,14 +127,26 @@ def _run_worker(
             health_server(settings, worker, metrics),
             signals.calling(partial(_stop, worker), reloader),
         ):
-            worker.run()
+            _run(worker)
     return worker
+
+
+def _run(worker: "Worker") -> None:
+    """Run the worker; an error waits for libraries that are loading, as the interpreter cannot end meanwhile."""
+    try:
+        worker.run()
+    except BaseException:
+        if worker.loading.running:
+            with suppress(Exception):
+                worker.loading.finish(lambda: True)
+        raise
 
 
 def _warm_up(settings: Settings) -> None:
     from streamrnn import app  # noqa: PLC0415 -- the numerical libraries
     from streamrnn.commands.run.second_compiler import compile_in_two  # noqa: PLC0415
 
+    gc.freeze()  # before: what is left to collect after the warm-up is its own, and takes a tenth of the time
     compile_in_two(settings)
     app.warm_up(settings)
 
