@@ -62,7 +62,7 @@ def test_without_enough_stretches_there_is_no_forecast() -> None:
     values = np.random.default_rng(2).normal(size=analogs.STRETCH + analogs.FEWEST * analogs.NEAREST + 1)
     (bank, medians), (_, without) = run(values), run(values, off=True)
     assert (bank.parts.analogs.quantiles[0] == UNKNOWN).all()
-    np.testing.assert_allclose(medians, without, rtol=1e-6)
+    np.testing.assert_allclose(medians, without, atol=2e-4)  # but for its share of the prior
     bank, _ = run(np.append(values, 0.0))
     assert (bank.parts.analogs.quantiles[0] != UNKNOWN).any()
 
