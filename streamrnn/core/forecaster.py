@@ -295,7 +295,7 @@ class CoreForecaster:
         Raises:
             StateError: the models of `experts` or the detectors of `drift` cannot be loaded.
         """
-        change = LayoutChange(layout or self.layout, self.layout)
+        change, pages = LayoutChange(layout or self.layout, self.layout), map(self._bank.upgrade, pages)
         if layout is not None and change.migrates:
             horizons, quantiles = (cast("list[Any]", layout[key]) for key in ("horizons", "quantiles"))
             pages = map(self._bank.migration(make_plan(horizons, quantiles)).convert, pages)

@@ -35,6 +35,7 @@ Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
 Halves = NDArray[np.float16]
 Shorts = NDArray[np.int16]
+Tinies = NDArray[np.int8]
 Integers = NDArray[np.int64]
 Booleans = NDArray[np.bool_]
 

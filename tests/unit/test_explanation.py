@@ -42,7 +42,7 @@ def kernel_weights(forecaster: CoreForecaster, row: int) -> Any:
         fill_points(bank.series, bank.ledger, row, k, slot, bank._chosen, points, sizes)
         for each in weights.reshape(-1, members):
             each[: len(points)][np.isnan(points)] = 0.0
-            each[-1] *= bank.analogs.quantiles[row, slot, 0] != UNKNOWN
+            each[-1] *= bank.parts.analogs.quantiles[row, slot, 0] != UNKNOWN
             found[i] += each / each.sum() / len(QUANTILES)
     return found
 

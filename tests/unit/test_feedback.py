@@ -33,7 +33,7 @@ def run(values: Floats, *, off: bool = False) -> tuple[FullBank, Floats]:
     for i, value in enumerate(values.tolist()):
         bank.update(row, np.array([value]), np.array([START + HOUR * i]))
         if off:
-            bank.feedback.weights[:] = 0
+            bank.parts.feedback.weights[:] = 0
         medians.append(bank.publish(row, outputs, np.zeros((1, 3, 0))).quantiles[0, 0, 1])
     return bank, np.array(medians)
 
@@ -75,7 +75,7 @@ def test_regressors_are_the_errors_of_their_steps() -> None:
         assert feedback.past_error(state, 0, back) == pytest.approx(errors[last - back], abs=ROUNDED)
     assert feedback.past_error(state, 0, feedback.STEPS_BACK) == 0
     bank, _ = run(10 * np.sin(np.arange(400) * 2 * np.pi / 24) + rng.normal(size=400))
-    terms, stored = bank.feedback.terms[0], bank.feedback
+    terms, stored = bank.parts.feedback.terms[0], bank.parts.feedback
     for term, back in enumerate((0, 1, 2, 23, 47, 24, 167)):
         assert terms[term] == pytest.approx(feedback.past_error(stored, 0, back), abs=1e-6)
         assert terms[term] != 0
@@ -90,5 +90,5 @@ def test_errors_that_can_be_forecast_fall() -> None:
         for off in (False, True):
             bank, medians = run(values, off=off)
             errors.append(np.abs(values[31:] - medians[30:-1]).mean())
-            assert (bank.feedback.weights[0] != 0).any() != off
+            assert (bank.parts.feedback.weights[0] != 0).any() != off
         assert errors[0] < most * errors[1]

@@ -19,7 +19,7 @@ def run(values: Floats, forecasts: Floats, *, off: bool = False) -> tuple[FullBa
         update = bank.update(row, np.array([value]), np.array([START + HOUR * i]))
         outputs = 0.1 * bank.plan.normal + (forecast - value) / update.features.units[0][:, None]
         if off:
-            bank.lattice.recurring[:] = 0
+            bank.parts.lattice.recurring[:] = 0
         medians.append(
             bank.publish(row, outputs[None, None].astype(np.float32), np.zeros((1, 3, 0))).quantiles[0, 0, 1]
         )
@@ -31,7 +31,7 @@ def test_recurring_values_are_counted_among_observations(count: int) -> None:
     """The share of observations whose value is among the last ones; parts of the ring not yet filled do not count."""
     bank = FullBank(horizons=(1,), quantiles=LEVELS)
     row = np.array([bank.add("s")])
-    state, share, values = bank.lattice, 0.0, [5.0, 7.0, 5.0, 9.0, 5.0, 11.0] * 4
+    state, share, values = bank.parts.lattice, 0.0, [5.0, 7.0, 5.0, 9.0, 5.0, 11.0] * 4
     for i, value in enumerate(values[:count]):
         bank.observe(row, np.array([value]), np.array([START + HOUR * i]))
         lattice.track_recurrence(state, 0, bank.series.ring[0], i + 1)
@@ -56,9 +56,9 @@ def test_medians_of_a_quantized_series_are_its_values() -> None:
         _, before = run(values, forecasts, off=True)
         bank, after = run(values, forecasts)
         errors = [np.abs(values[301:] - medians[300:-1]).mean() for medians in (before, after)]
-        assert (bank.lattice.recurring[0] > lattice.MOSTLY) == quantized
+        assert (bank.parts.lattice.recurring[0] > lattice.MOSTLY) == quantized
         if quantized:
             assert errors[1] < 0.75 * errors[0]
         else:
             np.testing.assert_array_equal(before, after)
-            assert np.isnan(bank.lattice.moved[0]).all()
+            assert np.isnan(bank.parts.lattice.moved[0]).all()

@@ -1,8 +1,8 @@
 """Bank of the full variant: all classical experts, a ledger of every pending forecast, and optional extra experts."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import cached_property
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, cast
 
 import numpy as np
 
@@ -10,21 +10,29 @@ from streamrnn.core.banks.protocol import SeriesBank, Tables
 from streamrnn.core.banks.rescale import rescale_full
 from streamrnn.core.ensemble.adjustments import EnsembleParts
 from streamrnn.core.ensemble.bounds import Bounds
-from streamrnn.core.ensemble.feedback import FEEDBACK_AXES, FEEDBACK_VERSION, Feedback, allocate_feedback, forget_errors
-from streamrnn.core.ensemble.lattice import LATTICE_AXES, LATTICE_VERSION, Lattice, allocate_lattice
+from streamrnn.core.ensemble.feedback import (
+    FEEDBACK_AXES,
+    FEEDBACK_VERSION,
+    allocate_feedback,
+    forget_errors,
+    upgrade_feedback,
+)
+from streamrnn.core.ensemble.lattice import LATTICE_AXES, LATTICE_VERSION, allocate_lattice
 from streamrnn.core.ensemble.ledger import (
     COMBINATION_VERSION,
     LEDGER_AXES,
+    PACKED_VERSION,
     Ledger,
-    add_members,
     allocate_ledger,
     count_members,
     further_priors,
+    pack_networks,
     score_wave,
+    upgrade_ledger,
 )
 from streamrnn.core.ensemble.publish import PublishedForecasts, publish_wave, read_forecasts
-from streamrnn.core.ensemble.widths import WIDTHS_AXES, WIDTHS_VERSION, Widths, allocate_widths
-from streamrnn.core.experts.analogs import ANALOGS_AXES, ANALOGS_VERSION, Analogs, allocate_analogs
+from streamrnn.core.ensemble.widths import WIDTHS_AXES, WIDTHS_VERSION, allocate_widths
+from streamrnn.core.experts.analogs import ANALOGS_AXES, ANALOGS_VERSION, allocate_analogs
 from streamrnn.core.experts.classical import UNKNOWN, forecast_experts, score_experts
 from streamrnn.core.experts.level_shifts import Change
 from streamrnn.core.experts.rls import predict_regressions, update_regressions
@@ -138,63 +146,43 @@ class FullBank(SeriesBank):
     prior_persistence = 10.0  # nothing beats it on a series without structure
     versions: ClassVar = {
         "combination": COMBINATION_VERSION, "feedback": FEEDBACK_VERSION, "lattice": LATTICE_VERSION,
-        "widths": WIDTHS_VERSION, "analogs": ANALOGS_VERSION,
+        "widths": WIDTHS_VERSION, "analogs": ANALOGS_VERSION, "packed": PACKED_VERSION,
     }  # fmt: skip
 
     @property
     def series(self) -> FullState:
-        """State of the series, also of rows that are not used yet."""
-        rows: FullState = self._tables["series"].rows
-        return rows
+        """State of the series, also of rows that are not used yet; the tables below likewise."""
+        return cast("FullState", self._tables["series"].rows)
 
     @property
     def ledger(self) -> Ledger:
-        """Pending forecasts and the mixture of the series, as `series`."""
-        rows: Ledger = self._tables["ledger"].rows
-        return rows
+        """Pending forecasts and the mixture of the series."""
+        return cast("Ledger", self._tables["ledger"].rows)
 
     @property
-    def feedback(self) -> Feedback:
-        """Feedback of the errors of the series, as `series`."""
-        rows: Feedback = self._tables["feedback"].rows
-        return rows
-
-    @property
-    def lattice(self) -> Lattice:
-        """Lattice of recurring values of the series, as `series`."""
-        rows: Lattice = self._tables["lattice"].rows
-        return rows
-
-    @property
-    def widths(self) -> Widths:
-        """Widths of the intervals of the series, as `series`."""
-        rows: Widths = self._tables["widths"].rows
-        return rows
-
-    @property
-    def analogs(self) -> Analogs:
-        """Forecasts by analogs of the series, as `series`."""
-        rows: Analogs = self._tables["analogs"].rows
-        return rows
+    def parts(self) -> EnsembleParts:
+        """Parts of the ensemble around the mixture."""
+        return EnsembleParts(*(self._tables[name].rows for name in EnsembleParts._fields))
 
     def discount_regret(self, rows: Integers, factor: float) -> None:
         """Multiply the regrets of the members by `factor`."""
         self.ledger.regret[rows] *= factor
-        self.feedback.regret[rows] *= factor
-        self.lattice.regret[rows] *= factor
+        self.parts.feedback.regret[rows] *= factor
+        self.parts.lattice.regret[rows] *= factor
 
-    def extend(self, saved: Mapping[str, Any], names: Sequence[str]) -> None:
-        """Add the series `names` with saved arrays; see SeriesBank."""
+    def upgrade(self, saved: Mapping[str, Any]) -> dict[str, Any]:
+        """Return saved arrays with the members and the codes of this version; see SeriesBank."""
         members = count_members(len(self._chosen), self._networks)
-        super().extend(add_members(saved, members), names)
+        return upgrade_ledger(upgrade_feedback(saved), members)
 
     def rescale(self, row: int, change: Change) -> None:
         """Convert the state of a series after a change of its level or unit."""
         rescale_full(self.series, self.ledger, self._row_plans.of(row), row, change)
-        forget_errors(self.feedback, row, len(change.values))
-        self.lattice.moved[row] = np.nan
-        self.widths.predicted[row] = 0.0
-        self.analogs.quantiles[row] = UNKNOWN
+        parts = self.parts
+        forget_errors(parts.feedback, row, len(change.values))
+        parts.lattice.moved[row] = np.nan
+        parts.widths.predicted[row] = 0.0
+        parts.analogs.quantiles[row] = UNKNOWN
 
     @property
     def expert_state(self) -> FullState:
@@ -212,8 +200,8 @@ class FullBank(SeriesBank):
 
     def _state(self) -> FullBankState:
         return FullBankState(
-            self.series, self.ledger, EnsembleParts(self.analogs, self.feedback, self.lattice, self.widths),
-            self._bounds.rows, self.plan, self._chosen, self._young, self._mature,
+            self.series, self.ledger, self.parts, self._bounds.rows, self.plan, self._chosen, self._young,
+            self._mature,
         )  # fmt: skip
 
     @cached_property
@@ -243,5 +231,6 @@ class FullBank(SeriesBank):
 
     def _set_pending(self, blank: Tables) -> None:
         ledger: Ledger = blank["ledger"]
-        for pending in (ledger.networks, ledger.mixed, ledger.final):
+        ledger.networks[:] = pack_networks(self.plan.normal)
+        for pending in (ledger.mixed, ledger.final):
             pending[:] = self.plan.normal

@@ -203,6 +203,10 @@ class SeriesBank(ABC):
         self._row_plans.clear()
         self.names = []
 
+    def upgrade(self, saved: Mapping[str, Any]) -> dict[str, Any]:
+        """Return saved arrays, which may be those of an earlier version, in the form of this one."""
+        return dict(saved)
+
     def extend(self, saved: Mapping[str, Any], names: Sequence[str]) -> None:
         """Add the series `names` with saved arrays, named as by `arrays`; a table of `versions` may be missing."""
         self._stored.clear()

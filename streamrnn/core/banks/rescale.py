@@ -12,7 +12,7 @@ from streamrnn.core.banks.lean.follow_up import FollowUp, follow_up_slot
 from streamrnn.core.banks.lean.ledger import FINAL_CLIP
 from streamrnn.core.ensemble.conformal import MISS_CLIP, MISS_RATE, TAIL_RATE, TAIL_SHARE
 from streamrnn.core.ensemble.forecast_scores import ERROR_CLIP
-from streamrnn.core.ensemble.ledger import SKILL_RATE, Ledger
+from streamrnn.core.ensemble.ledger import SKILL_RATE, Ledger, pack_networks
 from streamrnn.core.experts.level_shifts import Change, observed_rows
 from streamrnn.core.jit import Floats, Integers, Singles
 from streamrnn.core.series.calendar import round_cadence, slot_count
@@ -73,7 +73,8 @@ def rescale_full(series: FullState, ledger: Ledger, plan: Plan, row: int, change
     slots = new_slots(plan, count, since)
     series.points[row, slots] = 0
     ledger.guests[row, slots] = 0
-    for pending in (ledger.networks, ledger.mixed, ledger.final):
+    ledger.networks[row, slots] = pack_networks(plan.normal)
+    for pending in (ledger.mixed, ledger.final):
         pending[row, slots] = plan.normal
     ledger.miss[row] /= np.float32((1 + (MISS_CLIP - 1) * MISS_RATE) ** after)
     labels = np.full(len(plan.horizons), after)

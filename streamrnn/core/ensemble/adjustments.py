@@ -7,7 +7,7 @@ from streamrnn.core.ensemble.feedback import Feedback, apply_feedback, learn_fee
 from streamrnn.core.ensemble.lattice import Lattice, apply_lattice, learn_lattice, track_recurrence
 from streamrnn.core.ensemble.widths import Widths
 from streamrnn.core.experts.analogs import Analogs
-from streamrnn.core.jit import Floats, Singles, compiled
+from streamrnn.core.jit import Floats, Shorts, Singles, compiled
 from streamrnn.core.series.plan import Plan
 from streamrnn.core.series.state import FullState
 
@@ -44,13 +44,13 @@ def learn_adjustments(
 
 @compiled
 def adjust_quantiles(
-    series: FullState, parts: EnsembleParts, plan: Plan, row: int, k: int, slot: int, networks: Singles,
+    series: FullState, parts: EnsembleParts, plan: Plan, row: int, k: int, slot: int, networks: Shorts,
     scale: float, shares: Floats, mixed: Floats,
 ) -> None:  # fmt: skip
     """Adjust the mixture's quantiles `mixed` (Q,) of horizon k, in place; units.
 
-    `networks` (N, Q) are the networks' quantiles, `scale` is the running |error| of the published median; `shares`
-    (2, 2*Q) is scratch.
+    `networks` (N, Q) are 16-bit codes of the networks' quantiles, `scale` is the running |error| of the published
+    median; `shares` (2, 2*Q) is scratch.
     """
     feedback, lattice, ring, count = parts.feedback, parts.lattice, series.ring[row], series.seen[row]
     if k == 0:

@@ -16,6 +16,9 @@ OFFSET_RATE = 0.05
 divided by T and the step: larger steps mean less of it, and a larger pinball loss."""
 OVERLAP = 0.3
 """Steps of horizon h are smaller by the power OVERLAP of h: labels of a far one overlap, and miss together."""
+FIRST_STEPS, OFFSET_YOUTH = 0.8, 500.0
+"""Share by which the first steps are larger, and labels after which half of it is left: young intervals are too narrow
+at far horizons, and an error of the coverage is the larger the fewer labels there are."""
 OFFSET_LIMIT = 8.0  # largest offset
 WIDTH_SHARE = 0.5
 """Offsets are in multiples of the mean of the running |error| and, with this share, of what the width predicts."""
@@ -58,6 +61,12 @@ def track_residuals(residual: Singles, errors: Floats, sizes: Floats, level: flo
 def offset_step(horizon: int, rate: float, overlap: float) -> float:
     """Return the step of an offset per label of this horizon; `rate`, `overlap`: as OFFSET_RATE and OVERLAP."""
     return rate * horizon**-overlap
+
+
+@compiled
+def young_steps(labels: int) -> float:
+    """Return the factor of the step of an offset after this number of labels."""
+    return 1.0 + FIRST_STEPS / (1.0 + labels / OFFSET_YOUTH)
 
 
 @compiled

@@ -7,18 +7,19 @@ a shift of 0, so that feedback without use does little harm. Errors are in multi
 published median. Only the forecasts of one step have it: those of twelve and more gained nothing.
 """
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from streamrnn.core.ensemble.aggregation import FIRST_BOUND, FIRST_VARIANCE, fill_weights, update_regrets
 from streamrnn.core.experts.classical import decode_point
 from streamrnn.core.experts.rls import update_covariance
-from streamrnn.core.jit import Floats, Integers, Shorts, Singles, compiled, flattened
+from streamrnn.core.jit import Floats, Integers, Shorts, Singles, Tinies, compiled, flattened
 from streamrnn.core.series.calendar import round_cadence, slot_count, steps_passed
 from streamrnn.core.series.plan import Plan
-from streamrnn.core.series.scaling import clip, decode16, encode16
-from streamrnn.core.series.state import EXPERTS, LONG_SLOTS, FullState
+from streamrnn.core.series.scaling import CODES, CODES8, clip, decode8, decode16, encode8
+from streamrnn.core.series.state import EXPERTS, LONG_SLOTS, NETWORK_CLIP, FullState
 
 FEEDBACK_VERSION = 1
 """Entry of the layout; incremented when the state changes its meaning."""
@@ -52,7 +53,7 @@ class Feedback(NamedTuple):
     variance: Singles  # (S, Q, 2)
     bound: Singles  # (S, Q, 2)
     mean: Singles  # (S,) exponential mean of the errors
-    errors: Shorts  # (S, R) errors of the last R steps, 16-bit codes; 0: unknown
+    errors: Tinies  # (S, R) errors of the last R steps, 8-bit codes; 0: unknown
     position: Integers  # (S,) steps of the cadence so far
 
 
@@ -70,11 +71,19 @@ def allocate_feedback(capacity: int, plan: Plan, networks: int) -> Feedback:
         terms=np.zeros((capacity, width), f4), scale=np.zeros(capacity, f4), shift=np.zeros(capacity, f4),
         shifted=np.zeros((capacity, q), f4), regret=np.zeros((capacity, q, 2), f4),
         variance=np.full((capacity, q, 2), FIRST_VARIANCE, f4), bound=np.full((capacity, q, 2), FIRST_BOUND, f4),
-        mean=np.zeros(capacity, f4), errors=np.zeros((capacity, STEPS_BACK), np.int16),
+        mean=np.zeros(capacity, f4), errors=np.zeros((capacity, STEPS_BACK), np.int8),
         position=np.zeros(capacity, np.int64),
     )  # fmt: skip
     new.covariance[:, diagonal] = prior
     return new
+
+
+def upgrade_feedback(saved: Mapping[str, Any]) -> dict[str, Any]:
+    """Return saved arrays, by prefixed name; earlier versions have 16-bit codes of the errors, or no feedback."""
+    errors = saved.get("feedback_errors")
+    if errors is None or errors.dtype == np.int8:
+        return dict(saved)
+    return {**saved, "feedback_errors": np.rint(errors * (CODES8 / CODES)).astype(np.int8)}
 
 
 @compiled
@@ -82,7 +91,7 @@ def past_error(feedback: Feedback, row: int, back: int) -> float:
     """Return the error `back` steps before the latest step; 0: unknown."""
     if not 0 <= back < STEPS_BACK:
         return 0.0
-    return decode16(feedback.errors[row, (feedback.position[row] - back) % STEPS_BACK], TERM_CLIP)
+    return decode8(feedback.errors[row, (feedback.position[row] - back) % STEPS_BACK], TERM_CLIP)
 
 
 @compiled
@@ -91,7 +100,7 @@ def store_error(feedback: Feedback, row: int, steps: int, error: float) -> None:
     for back in range(min(steps - 1, STEPS_BACK)):
         feedback.errors[row, (feedback.position[row] + steps - 1 - back) % STEPS_BACK] = 0
     feedback.position[row] += steps
-    feedback.errors[row, feedback.position[row] % STEPS_BACK] = encode16(error, TERM_CLIP)
+    feedback.errors[row, feedback.position[row] % STEPS_BACK] = encode8(error, TERM_CLIP)
 
 
 @compiled
@@ -137,8 +146,8 @@ def learn_feedback(
 
 
 @compiled
-def fill_terms(series: FullState, feedback: Feedback, plan: Plan, row: int, networks: Singles, center: float) -> None:
-    """Fill the regressors of the next error; `networks` (N, Q) and the mixture's median `center` in units."""
+def fill_terms(series: FullState, feedback: Feedback, plan: Plan, row: int, networks: Shorts, center: float) -> None:
+    """Fill the regressors of the next error; `networks` (N, Q): 16-bit codes, `center`: the mixture's median, units."""
     terms, scale, cadence = feedback.terms[row], feedback.scale[row], round_cadence(series.cadence[row])
     for back in range(BACK):
         terms[back] = past_error(feedback, row, back)
@@ -159,18 +168,18 @@ def fill_terms(series: FullState, feedback: Feedback, plan: Plan, row: int, netw
         terms[at] = clip((decode_point(series.points[row, plan.slots[0], e]) - center) / scale, TERM_CLIP)
         at += 1
     for n in range(len(networks)):
-        terms[at + n] = clip((networks[n, plan.middle] - center) / scale, TERM_CLIP)
+        terms[at + n] = clip((decode16(networks[n, plan.middle], NETWORK_CLIP) - center) / scale, TERM_CLIP)
 
 
 @compiled
 def apply_feedback(
-    series: FullState, feedback: Feedback, plan: Plan, row: int, networks: Singles, scale: float, shares: Floats,
+    series: FullState, feedback: Feedback, plan: Plan, row: int, networks: Shorts, scale: float, shares: Floats,
     mixed: Floats,
 ) -> None:  # fmt: skip
     """Shift the quantiles `mixed` (Q,) of the one-step forecast, in place; units.
 
-    `networks` (N, Q) are the networks' quantiles, `scale` is the running |error| of the published median; `shares`
-    (2, 2*Q) is scratch.
+    `networks` (N, Q) are 16-bit codes of the networks' quantiles, `scale` is the running |error| of the published
+    median; `shares` (2, 2*Q) is scratch.
     """
     feedback.scale[row], feedback.shift[row] = scale, 0.0
     if scale > 0:

@@ -17,6 +17,7 @@ from streamrnn.core.ensemble.conformal import (
     track_offsets,
     track_residuals,
     track_tail,
+    young_steps,
 )
 from streamrnn.core.ensemble.forecast_scores import BESIDE, ERROR_CLIP, NETWORK, SEASONAL, add_scores, clipped_error
 from streamrnn.core.ensemble.resolution import is_negligible
@@ -25,19 +26,21 @@ from streamrnn.core.experts.analogs import Analogs, analog_quantile
 from streamrnn.core.experts.classical import FIRST_ORIGIN, TRUST_RATE, TRUTH_CLIP, decode_point
 from streamrnn.core.jit import Floats, Integers, Shorts, Singles, compiled, compiled_allocating, flattened
 from streamrnn.core.series.plan import Plan
-from streamrnn.core.series.scaling import centered, clip, decode16, round_score
+from streamrnn.core.series.scaling import CODES, centered, clip, decode16, round_score
 from streamrnn.core.series.seasonal_state import fill_missing_full, label_change
-from streamrnn.core.series.state import EXPERTS, FIRST_TRUST, POINT_CLIP, FullState
+from streamrnn.core.series.state import EXPERTS, FIRST_TRUST, NETWORK_CLIP, POINT_CLIP, FullState
 from streamrnn.core.series.update import horizon_passed, is_pending
 
 SKILL_RATE = 1 / 200  # rate of the recent mean errors, per label
 WARM = 32  # observations up to which a series is warming up: its anomaly score is 0
 NAIVE_SEASONAL = EXPERTS.index("naive_short")
 ALL_NETWORKS = 3  # the base, the base with an adapted head, and the copy that learns as a whole
-PRIOR_COMBINATION, PRIOR_ANALOGS = 2.0, 1.0
+PRIOR_COMBINATION, PRIOR_ANALOGS = 2.0, 5.0
 """Shares in the mixture's prior. With 10, the combination costs a series without structure .6%."""
 COMBINATION_VERSION = 1
 """Entry of the layout; earlier versions do not have the combination."""
+PACKED_VERSION = 1
+"""Entry of the layout; earlier versions have more bits of pending quantiles of networks and of past errors."""
 
 
 class Ledger(NamedTuple):
@@ -48,7 +51,7 @@ class Ledger(NamedTuple):
     distances from the value at the origin, in units of its scale.
     """
 
-    networks: Singles  # (S, L, N, Q) pending, of the networks
+    networks: Shorts  # (S, L, N, Q) pending, of the networks, 16-bit codes
     guests: Shorts  # (S, L, G) pending, of the extra experts, 16-bit codes
     mixed: Singles  # (S, L, Q) pending, of the mixture
     final: Singles  # (S, L, Q) pending, as published
@@ -93,7 +96,7 @@ def allocate_ledger(capacity: int, plan: Plan, points: int, networks: int, extra
     members = count_members(points, networks)
     f4 = np.float32
     new = Ledger(
-        networks=np.zeros((capacity, slots, networks, q), f4),
+        networks=np.zeros((capacity, slots, networks, q), np.int16),
         guests=np.zeros((capacity, slots, extra_experts), np.int16), mixed=np.zeros((capacity, slots, q), f4),
         final=np.zeros((capacity, slots, q), f4), residual=np.zeros((capacity, k, q, points), f4),
         astray=np.full((capacity, k, extra_experts), FIRST_TRUST, f4), regret=np.zeros((capacity, k, q, members), f4),
@@ -106,9 +109,19 @@ def allocate_ledger(capacity: int, plan: Plan, points: int, networks: int, extra
     return new
 
 
-def add_members(saved: Mapping[str, Any], members: int) -> dict[str, Any]:
-    """Return saved arrays, by prefixed name, with M `members`; the last ones are new in those of an earlier version."""
+def pack_networks(quantiles: Floats | Singles) -> Shorts:
+    """Return 16-bit codes of quantiles of networks, units."""
+    return np.rint(np.clip(quantiles / NETWORK_CLIP, -1, 1) * CODES).astype(np.int16)
+
+
+def upgrade_ledger(saved: Mapping[str, Any], members: int) -> dict[str, Any]:
+    """Return saved arrays, by prefixed name, with M `members`; the last ones are new in those of an earlier version.
+
+    Earlier versions have the quantiles of networks as floating-point numbers.
+    """
     complete = dict(saved)
+    if saved["ledger_networks"].dtype.kind == "f":
+        complete["ledger_networks"] = pack_networks(saved["ledger_networks"])
     for name, first in (("regret", 0.0), ("variance", FIRST_VARIANCE), ("bound", FIRST_BOUND)):
         array = saved[f"ledger_{name}"]
         if array.shape[-1] < members:
@@ -153,7 +166,7 @@ def fill_member_quantiles(
         for x in range(count):
             outputs[first + x] = points[x] + residual[x] * sizes[x]
         for n in range(networks):
-            outputs[first + count + n] = ledger.networks[row, slot, n, q]
+            outputs[first + count + n] = decode16(ledger.networks[row, slot, n, q], NETWORK_CLIP)
         if networks == ALL_NETWORKS:
             base, learned = outputs[first + count], outputs[first + count + 1] + outputs[first + count + 2]
             outputs[first + members - 2] = learned - base
@@ -206,7 +219,7 @@ def score_pending(
     learn_from_label(series, ledger, parts.analogs, plan, chosen, row, k, slot, labels, truth, scratch)
     final = ledger.final[row, slot]
     near = clip_label(bounds, row, series.center[row], origin, unit, truth)
-    step = offset_step(horizon, OFFSET_RATE, OVERLAP)
+    step = young_steps(labels) * offset_step(horizon, OFFSET_RATE, OVERLAP)
     track_offsets(ledger.offset[row, k], final, plan.levels, middle, near, step)
     learn_widths(series, parts.widths, plan, row, k, slot, labels, time, final, near)
     error, persistence_error = min(abs(truth - final[middle]), ERROR_CLIP), min(abs(truth), ERROR_CLIP)
@@ -216,7 +229,8 @@ def score_pending(
     ledger.naive[row, k] += rate * (persistence_error - ledger.naive[row, k])
     add_scores(final, plan.levels, middle, truth, scores, k)
     for n in range(ledger.networks.shape[2]):
-        scores[NETWORK + n, k] += clipped_error(truth - ledger.networks[row, slot, n, middle])
+        median = decode16(ledger.networks[row, slot, n, middle], NETWORK_CLIP)
+        scores[NETWORK + n, k] += clipped_error(truth - median)
     season = series.period[row, 0]
     if season > 0 and series.time[row] - series.first[row] >= season + horizon * series.cadence[row]:
         # the origin lay a season or more after the first observation

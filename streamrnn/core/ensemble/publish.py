@@ -11,16 +11,15 @@ from streamrnn.core.ensemble.bounds import Bounds, clip_quantiles, current_bound
 from streamrnn.core.ensemble.conformal import apply_offsets, make_monotone, offset_unit, predicted_error
 from streamrnn.core.ensemble.ledger import WARM, Ledger, fill_member_quantiles, fill_points
 from streamrnn.core.ensemble.widths import apply_widths
-from streamrnn.core.experts.analogs import Analogs, find_analogs, new_search, store_analogs
+from streamrnn.core.experts.analogs import Analogs, compare_stretches, new_search, store_analogs
 from streamrnn.core.jit import Booleans, Floats, Integers, Singles, compiled, compiled_allocating, flattened
 from streamrnn.core.series.calendar import round_cadence
 from streamrnn.core.series.lean_state import AnyState
 from streamrnn.core.series.plan import Plan
 from streamrnn.core.series.scaling import encode16, round_score
 from streamrnn.core.series.seasonal_state import profile_change
-from streamrnn.core.series.state import POINT_CLIP, FullState
+from streamrnn.core.series.state import NETWORK_CLIP, POINT_CLIP, FullState
 
-UNIT_CLIP = 15.0  # largest quantile of a network, units
 YOUNG = 10  # observations of a series up to which networks are replaced by persistence: its scale is not yet known
 FIRST_SCALE = 0.25  # scale before any change was observed, as a share of the value; the mean on real streams
 DIGITS = 4  # decimal digits of a forecast below the scale of its series
@@ -103,14 +102,14 @@ def publish_wave(
         row = rows[b]
         count = series.seen[row]
         value = series.ring[row, (count - 1) % series.ring.shape[1]]
-        find_analogs(series, plan, row, search)
+        compare_stretches(series, plan, row, search)
         for k in range(len(plan.horizons)):
             horizon = plan.horizons[k]
             slot = plan.slots[k] + (count - 1) % horizon
             for n in range(len(networks)):
                 for q in range(len(plan.levels)):
-                    output = min(max(networks[n, b, k, q], -UNIT_CLIP), UNIT_CLIP)
-                    ledger.networks[row, slot, n, q] = output if count > YOUNG else plan.normal[q]
+                    output = networks[n, b, k, q] if count > YOUNG else plan.normal[q]
+                    ledger.networks[row, slot, n, q] = encode16(output, NETWORK_CLIP)
             for g in range(extra.shape[2]):
                 ledger.guests[row, slot, g] = encode16(extra[b, k, g], POINT_CLIP)
             fill_prior(young, mature, count - horizon, prior)

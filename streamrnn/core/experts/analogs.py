@@ -22,9 +22,10 @@ from streamrnn.core.vector_math import exponential
 ANALOGS_VERSION = 1
 """Entry of the layout; incremented when the state changes its meaning."""
 STRETCH = 12  # rows before the latest that are compared, each by its distance from the last row of its stretch
+FADE = np.float32(0.9)  # weight of a row of a stretch over that of the next: later ones say more on what follows
 NEAREST = 16
 FOLLOWERS = REFERENCE_STEPS[-1]
-"""Rows behind a stretch that must be known. For longer horizons, only those of the nearest count whose are."""
+"""Most rows behind a stretch that must be known. For longer horizons, only those of the nearest count whose are."""
 FEWEST_FOLLOWERS = 8  # of the nearest stretches
 FEWEST = 3  # times as many stretches must be known before there is a forecast
 NONE = -1
@@ -47,10 +48,11 @@ class AnalogSearch(NamedTuple):
 
     values: Singles  # (R,) oldest first, distances from the latest one in units of one step
     distances: Singles  # (R,) of the stretch that ends at each
-    nearest: Integers  # (N,) last rows of the nearest stretches; the first is NONE where too few are known
+    nearest: Integers  # (N,) last rows of the nearest stretches
     weights: Floats  # (N,)
     changes: Floats  # (N,) what followed, ascending
     order: Floats  # (N,) weights in that order
+    last: Integers  # (1,) last row among those that the nearest were selected from; NONE: not selected yet
 
 
 def allocate_analogs(capacity: int, plan: Plan) -> Analogs:
@@ -64,7 +66,7 @@ def new_search(size: int) -> AnalogSearch:
     """Allocate the scratch of a search among `size` values."""
     return AnalogSearch(
         np.empty(size, np.float32), np.empty(size, np.float32), np.empty(NEAREST, np.int64), np.empty(NEAREST),
-        np.empty(NEAREST), np.empty(NEAREST),
+        np.empty(NEAREST), np.empty(NEAREST), np.empty(1, np.int64),
     )  # fmt: skip
 
 
@@ -73,11 +75,13 @@ def fill_distances(values: Singles, last: int, distances: Singles) -> None:
     """Fill `distances`, STRETCH to `last`, of the stretches that end there from the one that ends the `values` (T,)."""
     for s in range(STRETCH, last + 1):
         distances[s] = np.float32(0)
+    weight = np.float32(1)
     for back in range(1, STRETCH + 1):
         latest = values[len(values) - 1 - back] - values[len(values) - 1]
         for s in range(STRETCH, last + 1):
             difference = latest - (values[s - back] - values[s])
-            distances[s] += difference * difference
+            distances[s] += weight * (difference * difference)
+        weight *= FADE
 
 
 @compiled
@@ -148,14 +152,13 @@ def weighted_quantile(changes: Floats, weights: Floats, level: float) -> float:
 
 
 @compiled
-def find_analogs(series: FullState, plan: Plan, row: int, search: AnalogSearch) -> None:
-    """Find the stretches nearest to the latest rows of a series."""
+def compare_stretches(series: FullState, plan: Plan, row: int, search: AnalogSearch) -> None:
+    """Fill `values` and `distances` of a search: those of all stretches of a series from its latest rows."""
     ring, count = series.ring[row], series.seen[row]
     size = len(ring)
     known = min(count, HISTORY)
-    last = known - 1 - FOLLOWERS
-    if last - STRETCH < FEWEST * NEAREST:
-        search.nearest[0] = NONE
+    search.last[0] = NONE
+    if known - 2 - STRETCH < FEWEST * NEAREST:
         return
     latest, unit = ring[(count - 1) % size], np.float32(series.unit[row, (count - 1) % plan.horizons[0]])
     first = (count - known) % size
@@ -163,20 +166,22 @@ def find_analogs(series: FullState, plan: Plan, row: int, search: AnalogSearch) 
         at = first + s
         value = (ring[at if at < size else at - size] - latest) / unit
         search.values[s] = min(max(value, -FARTHEST), FARTHEST)
-    fill_distances(search.values[:known], last, search.distances)
-    select_nearest(search.distances, last, search)
+    fill_distances(search.values[:known], known - 2, search.distances)
 
 
 @compiled
 def store_analogs(
     series: FullState, analogs: Analogs, plan: Plan, row: int, k: int, slot: int, search: AnalogSearch
 ) -> None:
-    """Store the quantiles of horizon k after a search, units."""
-    codes = analogs.quantiles[row, slot]
-    one, filled = series.unit[row, (series.seen[row] - 1) % plan.horizons[0]], 0
-    if search.nearest[0] != NONE:
-        known = min(series.seen[row], HISTORY)
-        filled = sort_changes(search, known, plan.horizons[k], one / series.unit[row, slot])
+    """Store the quantiles of horizon k after `compare_stretches`, units; horizons in ascending order."""
+    codes, horizon = analogs.quantiles[row, slot], plan.horizons[k]
+    one, known, filled = series.unit[row, (series.seen[row] - 1) % plan.horizons[0]], min(series.seen[row], HISTORY), 0
+    last = known - 1 - min(horizon, FOLLOWERS)
+    if last - STRETCH >= FEWEST * NEAREST:
+        if last != search.last[0]:
+            select_nearest(search.distances, last, search)
+            search.last[0] = last
+        filled = sort_changes(search, known, horizon, one / series.unit[row, slot])
     for q in range(len(codes)):
         codes[q] = UNKNOWN
         if filled >= FEWEST_FOLLOWERS:

@@ -29,6 +29,7 @@ KEYS = frozenset(
         "joint_anomaly",
         "lattice",
         "level_shifts",
+        "packed",
         "quantiles",
         "thresholds",
         "widths",

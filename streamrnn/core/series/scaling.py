@@ -15,7 +15,7 @@ MEAN_RATES = tuple(1 - 0.5 ** (1 / half_life) for half_life in HALF_LIVES)
 ROUNDING = 2.0**-54  # smallest scale as a share of the value: what a double can distinguish
 SMALLEST_SCALE = 1e-18  # smallest scale: a label in units of it is a number of single precision
 TINY = 1e-9  # values below this are tiny: their scale is below that of the first rows of other series
-CODES = 32767.0  # largest 16-bit code
+CODES, CODES8 = 32767.0, 127.0  # largest codes of 16 and of 8 bits
 GRID = 2.0**20  # grid points per unit of a summed error
 
 
@@ -116,3 +116,15 @@ def encode16(value: float, unit: float) -> int:
 def decode16(coded: int, unit: float) -> float:
     """Decode the result of `encode16`."""
     return coded * (unit / CODES)
+
+
+@compiled
+def encode8(value: float, unit: float) -> int:
+    """Encode a number of at most ±`unit` in 8 bits."""
+    return round(min(max(value / unit, -1.0), 1.0) * CODES8)
+
+
+@compiled
+def decode8(coded: int, unit: float) -> float:
+    """Decode the result of `encode8`."""
+    return coded * (unit / CODES8)

@@ -27,6 +27,7 @@ INPUTS = COMMON + 2 * len(EXPERTS)
 LEAD = 3  # inputs of the head that describe the horizon
 FIRST_TRUST = 4.0  # initial decayed sum of |error| of the experts and of persistence, units
 POINT_CLIP = 10.0  # largest expert forecast, units
+NETWORK_CLIP = 15.0  # largest quantile of a network, units
 
 
 class FullState(NamedTuple):

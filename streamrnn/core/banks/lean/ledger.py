@@ -21,7 +21,7 @@ from streamrnn.core.ensemble.conformal import (
 )
 from streamrnn.core.ensemble.forecast_scores import ERROR_CLIP, NETWORK, add_scores, clipped_error
 from streamrnn.core.ensemble.ledger import SKILL_RATE, WARM
-from streamrnn.core.ensemble.publish import UNIT_CLIP, YOUNG, PublishedForecasts, fill_forecast
+from streamrnn.core.ensemble.publish import YOUNG, PublishedForecasts, fill_forecast
 from streamrnn.core.ensemble.resolution import is_negligible
 from streamrnn.core.experts.classical import FIRST_ORIGIN, TRUTH_CLIP
 from streamrnn.core.jit import Floats, Integers, Singles, compiled, compiled_allocating
@@ -29,7 +29,7 @@ from streamrnn.core.series.calendar import round_cadence
 from streamrnn.core.series.lean_state import LEAN_EXPERTS, LeanState
 from streamrnn.core.series.plan import Plan
 from streamrnn.core.series.scaling import CODES, centered, decode16, encode16, round_score
-from streamrnn.core.series.state import POINT_CLIP
+from streamrnn.core.series.state import NETWORK_CLIP, POINT_CLIP
 from streamrnn.core.series.update import horizon_passed, is_pending
 
 EDGE = 20.0  # exponent of the ratio of errors in a weight: a member 5% worse has a third of the weight
@@ -153,7 +153,7 @@ def publish_lean_wave(
             for q in range(len(mixed)):
                 mixed[q] = weights[0] * plan.normal[q]
                 for n in range(len(networks)):
-                    output = min(max(networks[n, b, k, q], -UNIT_CLIP), UNIT_CLIP)
+                    output = min(max(networks[n, b, k, q], -NETWORK_CLIP), NETWORK_CLIP)
                     mixed[q] += weights[1 + n] * (output if origin >= YOUNG else plan.normal[q])
             make_monotone(mixed, plan.middle)
             unit = series.unit[row, plan.slots[k] + origin % plan.horizons[k]]
