@@ -150,7 +150,7 @@ def limits(bounds: tuple[tuple[str, BoundRule], ...], values: list[float]) -> tu
     ],
 )
 def test_bounds_are_what_was_never_crossed(values: list[float], expected: tuple[float, float]) -> None:
-    """0 on one side after 100 observations; 100 with values near both ends, or just there; any beyond ends it for good."""
+    """0 on one side after 100 observations; 100 with values near both ends or just there; beyond, none."""
     assert limits(AUTO, values) == expected
 
 

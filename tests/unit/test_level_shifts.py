@@ -150,7 +150,7 @@ CALM = 100 + np.tile(NORMAL, 2)
     ],
 )
 def test_a_division_is_measured(recent: Values, expected: tuple[float, float] | None) -> None:
-    """Level and changes are smaller by the same power of ten; off, reversed, little smaller or gradual is no division."""
+    """Level and changes are smaller by one power of ten; off, reversed, little smaller or gradual is no division."""
     change = division_of(CALM, CALM, recent, np.arange(8), 1.2, 100.0)
     assert (None if change is None else (change.factor, change.center)) == expected
     assert change is None or (change.values.tolist(), change.times.tolist()) == (recent[1:].tolist(), [*range(1, 8)])

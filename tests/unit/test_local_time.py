@@ -135,7 +135,7 @@ def test_a_holiday_is_read_and_written_as_a_sunday() -> None:
 
 
 def test_lags_of_a_day_and_half_a_day_are_by_the_clock() -> None:
-    """Within a day after the change, 24 hours ago by the clock is a row less or more; other spans are counted in rows."""
+    """Up to a day after the change, 24 hours ago by the clock is a row less or more; other spans count rows."""
     plan = make_plan((1, 12, 24), LEVELS)._replace(clock=make_clock("Europe/Berlin"))
     spring, autumn = (datetime(2025, month, day, 1, tzinfo=UTC) for month, day in ((3, 30), (10, 26)))
     for change, moved in ((spring, -1), (autumn, 1)):
