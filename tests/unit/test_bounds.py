@@ -153,11 +153,14 @@ def limits(bounds: tuple[tuple[str, BoundRule], ...], values: list[float]) -> tu
         ([4.0, 89.0] * 50, (0.0, np.inf)),
         ([11.0, 95.0] * 50, (0.0, np.inf)),
         ([4.0, 95.0] * 50 + [100.5], (0.0, np.inf)),
+        ([60.0, 100.0] * 50, (0.0, 100.0)),
+        ([60.0, 100.0] * 50 + [100.5], (0.0, np.inf)),
+        ([60.0, 100.0] * 49, NONE),
         ([-4.0, 95.0] * 50, NONE),
     ],
 )
 def test_bounds_are_what_was_never_crossed(values: list[float], expected: tuple[float, float]) -> None:
-    """0 on one side after 100 observations; 100 with values near both ends; any value beyond ends it for good."""
+    """0 on one side after 100 observations; 100 with values near both ends or just there; beyond, none."""
     assert limits(AUTO, values) == expected
 
 

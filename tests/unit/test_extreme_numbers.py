@@ -14,6 +14,7 @@ VARIANTS = pytest.mark.parametrize("variant", ["full", "lean"])
 UNITS = {
     "tiny": (1e-14, 2e-13),
     "tiny around 0": (1e-14, 0.0),
+    "hardly anything": (1e-30, 5e-28),
     "1e12": (1.0, 1e12),
     "1e15": (8.0, 1e15),
     "small steps": (1e-2, 1e8),
@@ -61,6 +62,18 @@ def test_a_unit_changes_nothing(variant: str, unit: str) -> None:
     widths, usual = (each[FIRST:, :, -1] - each[FIRST:, :, 0] for each in (found, expected))
     np.testing.assert_allclose(np.median(widths / size / usual, axis=0), 1.0, atol=0.15)
     np.testing.assert_allclose((anomaly >= 1).mean(0), (normal >= 1).mean(0), atol=0.01)
+
+
+@VARIANTS
+def test_a_jump_out_of_the_smallest_scale_is_survived(variant: str) -> None:
+    """Values of 1e-30, then of 1e30: labels in units of the scale are no numbers any more, forecasts are."""
+    values = 1e-30 * shapes()[:200]
+    values[100:] *= 1e60
+    found, anomaly = forecasts(values, variant)
+    assert np.isfinite(found).all()
+    assert np.isfinite(anomaly).all()
+    assert (np.diff(found, axis=2) >= 0).all()
+    assert (np.abs(found[-1]).max(1) > 1e25).all()
 
 
 @VARIANTS

@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 from support.streams import HOUR, START, bits, each_alone, run, small, state
 
-from streamrnn.core.experts.level_shifts import BEFORE, RECENT, change_of
+from streamrnn.core.experts.level_shifts import BEFORE, RECENT, are_calm, change_of, division_of
 from streamrnn.library import Forecaster
 
 Values = NDArray[np.float64]
@@ -48,7 +48,7 @@ def followed(values: Values, variant: str) -> tuple[Values, NDArray[np.bool_]]:
 
 
 @VARIANTS
-@pytest.mark.parametrize("kind", ["1000", "shifted"])
+@pytest.mark.parametrize("kind", ["1000", "0.001", "shifted"])
 def test_forecasts_follow_a_change(variant: str, kind: str) -> None:
     """Within 60 observations the outermost interval covers more than 80% again, and is not too wide."""
     plain = series()[:, :4]
@@ -132,3 +132,40 @@ def test_a_change_is_measured(recent: Values, expected: tuple[float, float] | No
             pytest.approx(expected[0]),
             pytest.approx(expected[1], abs=3 * expected[0]),
         )
+
+
+CALM = 100 + np.tile(NORMAL, 2)
+
+
+@pytest.mark.parametrize(
+    ("recent", "expected"),
+    [
+        (np.r_[101, CALM[1:8] / 1000], (0.001, 0.1)),
+        (np.r_[101, CALM[1:8] / 100], (0.01, 1.0)),
+        (np.r_[101, CALM[1:8] / 10], None),
+        (np.r_[101, 0.37 + CALM[1:8] / 100_000], None),
+        (np.r_[101, -CALM[1:8] / 1000], None),
+        (np.r_[0, CALM[1:8] / 1000], None),
+        (np.r_[10, CALM[1:8] / 1000], None),
+    ],
+)
+def test_a_division_is_measured(recent: Values, expected: tuple[float, float] | None) -> None:
+    """Level and changes are smaller by one power of ten; off, reversed, little smaller or gradual is no division."""
+    change = division_of(CALM, CALM, recent, np.arange(8), 1.2, 100.0)
+    assert (None if change is None else (change.factor, change.center)) == expected
+    assert change is None or (change.values.tolist(), change.times.tolist()) == (recent[1:].tolist(), [*range(1, 8)])
+
+
+def test_values_seen_before_are_no_division() -> None:
+    """A machine that now and then is off has been as low before; one such value in a hundred does not matter."""
+    recent = np.r_[101, CALM[1:8] / 1000]
+    earlier = np.tile(CALM, 20)
+    assert division_of(CALM, np.r_[earlier, 0.1], recent, np.arange(8), 1.2, 100.0) is not None
+    assert division_of(CALM, np.r_[earlier, np.full(10, 0.1)], recent, np.arange(8), 1.2, 100.0) is None
+    assert division_of(CALM + np.r_[30, np.zeros(15)], earlier, recent, np.arange(8), 1.2, 100.0) is None
+
+
+def test_calm_values_vary_but_little() -> None:
+    """From the second value on; a stuck sensor does not vary, and a first value nearby shows no step."""
+    rows = np.array([np.r_[101, CALM[1:8] / 1000], np.r_[101, np.zeros(7)], np.r_[1, CALM[1:8] / 1000], CALM[:8]])
+    assert are_calm(rows, np.full(4, 1.2)).tolist() == [True, False, False, False]

@@ -13,6 +13,9 @@ from streamrnn.core.banks.lean.bank import LeanBank
 from streamrnn.core.banks.lean.features import fill_profiles, lean_profile_change
 from streamrnn.core.clock.season_clock import EVENT_TIME, SeasonClock, make_clock
 from streamrnn.core.jit import Floats, Integers
+from streamrnn.core.series.features import clock_lag, fill_lags
+from streamrnn.core.series.plan import make_plan
+from streamrnn.core.series.profile_shift import slot_of
 from streamrnn.core.series.seasonal_state import profile_change, read_seasons
 
 MINUTE = HOUR // 60
@@ -129,6 +132,33 @@ def test_a_holiday_is_read_and_written_as_a_sunday() -> None:
         if day[at] >= "2025-04-29" and day[at] <= "2025-05-08":
             read_seasons(bank.series, bank.plan, 0, float(times[at]), float(HOUR), 24, read)
             assert read[1] + bank.series.center[0] == pytest.approx(values[at + 24], abs=1e-4), day[at]
+
+
+def test_lags_of_a_day_and_half_a_day_are_by_the_clock() -> None:
+    """Up to a day after the change, 24 hours ago by the clock is a row less or more; other spans count rows."""
+    plan = make_plan((1, 12, 24), LEVELS)._replace(clock=make_clock("Europe/Berlin"))
+    spring, autumn = (datetime(2025, month, day, 1, tzinfo=UTC) for month, day in ((3, 30), (10, 26)))
+    for change, moved in ((spring, -1), (autumn, 1)):
+        at = change.timestamp() * 1000
+        for rows, cadence in ((24, HOUR), (12, HOUR), (24, HOUR // 2)):
+            found = [clock_lag(plan, at + passed * HOUR, float(cadence), rows) for passed in (-1, 0, 11, 23, 24)]
+            inside = moved * (HOUR // cadence)
+            assert found == [rows + each for each in (0, inside, inside, inside * (rows * cadence == 24 * HOUR), 0)]
+        assert clock_lag(plan, at + HOUR, HOUR / 4, 24) == 24
+        assert clock_lag(make_plan((1, 12, 24), LEVELS), at + HOUR, float(HOUR), 24) == 24
+    terms, ring = np.zeros(13, np.float32), np.arange(50, dtype=np.float32)
+    fill_lags(terms, ring, 49, 11, 23, 49.0, 100.0, 100.0, 100.0)
+    assert terms == pytest.approx([-0.01, *(-k / 100 for k in range(2, 12)), -0.11, -0.23])
+
+
+def test_a_time_between_two_slots_is_of_the_earlier_one() -> None:
+    """After a change by half an hour, as on Lord Howe Island, 08:30 is the hour of 8 by a profile of full hours."""
+    clock, zone = make_clock("Australia/Lord_Howe"), ZoneInfo("Australia/Lord_Howe")
+    first, day = datetime(2025, 3, 14, tzinfo=zone).timestamp() * 1000, 24.0 * HOUR
+    for date, minute in (("2025-03-20", 0), ("2025-04-10", 30)):
+        for hour in range(24):
+            at = datetime.fromisoformat(date).replace(hour=hour, minute=minute, tzinfo=zone).timestamp() * 1000
+            assert slot_of(clock, at, at, first, day, 24) == hour
 
 
 @pytest.mark.parametrize("variant", ["full", "lean"])

@@ -19,7 +19,9 @@ EVIDENCE = 100
 """Observations from which on a bound that was never crossed is one: by the rule of succession, the next observation
 crosses it with a probability of 1%."""
 WHOLE = 100.0  # upper bound of percentages ...
-LOW_SHARE, HIGH_SHARE = 0.1, 0.9  # ... of a series with values below and above these shares of it
+LOW_SHARE, HIGH_SHARE = 0.1, 0.9
+"""... of a series with values below and above these shares of it; a series whose largest value is just this bound needs
+no small one: values that are cut off at 100 are a percentage, and a walk that passes 100 gives the bound up at once."""
 PREFIX = "bounds_"  # prefix of the names of saved arrays
 SAVED = ("lowest", "highest", "seen")
 
@@ -56,7 +58,7 @@ def current_bounds(bounds: Bounds, row: int) -> tuple[float, float]:
         lowest, highest = bounds.lowest[row], bounds.highest[row]
         if lowest >= 0:
             low = 0.0
-            if lowest <= LOW_SHARE * WHOLE and HIGH_SHARE * WHOLE <= highest <= WHOLE:
+            if highest == WHOLE or (lowest <= LOW_SHARE * WHOLE and HIGH_SHARE * WHOLE <= highest < WHOLE):
                 high = WHOLE
         elif highest <= 0:
             high = 0.0

@@ -20,6 +20,9 @@ FAR = 30.0  # least distance of a far value from the median before, in scales of
 NEAR = 15.0  # largest distance of the values before from their median, in the same scales
 UNIT = 0.6  # least log10 of the ratio of two scales that a change of the unit explains
 LEVEL = 3.0  # least level of a series whose unit shows in it, in the same scales
+CALM = 30.0  # least ratio of the scale to the mean change since a division of the unit
+SMALLER = -2  # largest power of ten by which such a division is recognised by the changes
+SEEN = 0.02  # largest share of earlier values among those since, as of a machine that is off now and then
 MOST_WRONG, EXACT = 0.5, 0.01
 """Largest relative distance of a ratio from a power of ten: if the spread agrees with it, and if it shows none."""
 PREFIX = "shifts_"  # prefix of the names of saved arrays
@@ -63,19 +66,22 @@ class LevelShifts:
         seen = series.seen[rows]
         known = (recent.times[rows, 0] != 0) & (seen >= FIRST)
         known &= seen > recent.until[rows] - LASTING + RECENT + BEFORE  # not the same one again
-        jump = np.abs(recent.values[rows, -1] - recent.values[rows, 0])
+        values, scale = recent.values[rows], series.scale[rows, 0]
+        jump = np.abs(values[:, -1] - values[:, 0])
         earlier = series.ring[rows, (seen - RECENT - 1) % series.ring.shape[1]]
-        reach = np.abs(recent.values[rows, -1] - (series.center[rows] + earlier))
+        reach = np.abs(values[:, -1] - (series.center[rows] + earlier))
+        calm = are_calm(values, scale)
         found = []
-        for at in np.flatnonzero(known & (np.maximum(jump, reach) > NEAR * series.scale[rows, 0])).tolist():
+        for at in np.flatnonzero(known & (calm | (np.maximum(jump, reach) > NEAR * scale))).tolist():
             row = int(rows[at])
             numbers = observed_rows(series, plan, row)[-RECENT - BEFORE : -RECENT]
             if len(numbers) < FEWEST_BEFORE:
                 continue
-            change = change_of(
-                series.center[row] + series.ring[row, numbers % series.ring.shape[1]], recent.values[row],
-                recent.times[row], float(series.scale[row, 0]), float(series.center[row]),
-            )  # fmt: skip
+            before = series.center[row] + series.ring[row, numbers % series.ring.shape[1]]
+            state = recent.times[row], float(scale[at]), float(series.center[row])
+            change = change_of(before, values[at], *state)
+            if change is None and calm[at]:
+                change = division_of(before, earlier_values(series, row), values[at], *state)
             if change is not None:
                 recent.until[row] = seen[at] + LASTING
                 found.append((row, change))
@@ -120,6 +126,22 @@ def observed_rows(series: AnyState, plan: Plan, row: int) -> Integers:
     return numbers[series.unit[row, plan.slots[-1] + numbers % longest] > 0]
 
 
+def are_calm(values: Floats, scale: Floats) -> Booleans:
+    """Return which of the latest values (B, RECENT) vary far less than `scale` (B,), but for the first of them.
+
+    Values that do not vary at all are those of a stuck sensor.
+    """
+    changes = np.abs(np.diff(values, axis=1))
+    since = changes[:, 1:].mean(1)
+    return np.asarray((changes[:, 0] > LEVEL * scale) & (since > 0) & (CALM * since < scale))
+
+
+def earlier_values(series: AnyState, row: int) -> Floats:
+    """Return the values in the ring of a series up to the first of the latest ones, missing rows included."""
+    ring, count = series.ring[row], int(series.seen[row])
+    return series.center[row] + ring[np.arange(max(count - len(ring), 0), count - RECENT + 1) % len(ring)]
+
+
 def change_of(before: Floats, recent: Floats, times: Integers, scale: float, center: float) -> Change | None:
     """Return the change between the values before and the recent ones, of a series with this scale; None: none.
 
@@ -141,6 +163,27 @@ def change_of(before: Floats, recent: Floats, times: Integers, scale: float, cen
         steps = np.diff(joined)[: first + 1]
         moved = center + float(steps[np.abs(steps).argmax()])
     return Change(moved, factor, after.copy(), times[first:].copy())
+
+
+def division_of(
+    before: Floats, earlier: Floats, recent: Floats, times: Integers, scale: float, center: float
+) -> Change | None:
+    """Return the division of the unit that the recent values show, which are calm but for the first; None: none.
+
+    Both the level and the changes must have become smaller by about this power of ten, and no `earlier` value may have
+    been as small: a machine that is switched off, a sun that sets and the end of a burst are no change of the unit.
+    """
+    after = recent[1:]
+    ratio = after[0] / recent[0] if recent[0] != 0 else 0.0
+    if ratio <= 0 or np.abs(np.append(before, recent[0]) - np.median(before)).max() >= NEAR * scale:
+        return None
+    power, spread = round(np.log10(ratio)), round(np.log10(np.abs(np.diff(after)).mean() / scale))
+    wrong, margin = abs(ratio / 10.0**power - 1), float(np.ptp(after))
+    if power > SMALLER or abs(spread - power) > 1 or wrong > min(LEVEL * scale / abs(recent[0]), MOST_WRONG):
+        return None
+    if ((earlier >= after.min() - margin) & (earlier <= after.max() + margin)).mean() > SEEN:
+        return None
+    return Change(10.0**power * center, 10.0**power, after.copy(), times[1:].copy())
 
 
 def unit_power(last: float, after: Floats, scale: float) -> tuple[int, bool]:

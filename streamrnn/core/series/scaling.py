@@ -13,7 +13,9 @@ SCALE_TRUST = 50  # ... after this many observations
 MEAN_CLIP = 50.0  # largest change that updates an exponential mean, in units: limits the effect of a single value
 MEAN_RATES = tuple(1 - 0.5 ** (1 / half_life) for half_life in HALF_LIVES)
 ROUNDING = 2.0**-54  # smallest scale as a share of the value: what a double can distinguish
-SMALLEST_SCALE = 1e-18  # smallest scale: a label in units of it is a number of single precision
+SMALLEST_SCALE = 1e-33
+"""Smallest scale: steps of this size are still exact numbers of single precision. A label of 100,000 in units of it is
+one, too; a larger one is infinite, and clipped where it is learned from."""
 TINY = 1e-9  # values below this are tiny: their scale is below that of the first rows of other series
 CODES, CODES8 = 32767.0, 127.0  # largest codes of 16 and of 8 bits
 GRID = 2.0**20  # grid points per unit of a summed error
