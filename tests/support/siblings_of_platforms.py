@@ -101,6 +101,33 @@ MESSAGES: dict[str, Sibling] = {
         doubt="have the series and the time of an earlier one",
         key=None,
     ),
+    "candles from t to T without a flag": Sibling(
+        each(
+            lambda n: {
+                "channel": "candle",
+                "data": {"t": T + 60_000 * n, "T": T + 60_000 * n + 59_999, "s": "BTC", "c": f"{20.5 + n}"}
+                | dict.fromkeys("olh", "20.1"),
+            }
+        ),
+        [("BTC", T, "c", 20.5), ("BTC", T + 60_000, "c", 21.5)],
+        absent=("T", "t"),
+        key=None,
+    ),
+    "labels around the samples, as a list of names and values": Sibling(
+        each(
+            lambda n: {
+                "timeseries": [
+                    {
+                        "labels": [{"name": "__name__", "value": "cpu"}, {"name": "host", "value": f"h{k}"}],
+                        "samples": [{"value": 20.5 + n + 10 * k, "timestamp": str(T + n * 10_000)}],
+                    }
+                    for k in range(2)
+                ]
+            }
+        ),
+        [("__name__=cpu,host=h0", T, "value", 20.5), ("__name__=cpu,host=h1", T, "value", 30.5)],
+        key=None,
+    ),
     "a candle whose id is its time": Sibling(
         each(lambda n: {"ch": "a.kline", "ts": T + 60_000 * n + 11, "tick": {"id": S + 60 * n, "close": 20.5 + n}}),
         [("a.kline", T + 11, "tick.close", 20.5), ("a.kline", T + 60_011, "tick.close", 21.5)],

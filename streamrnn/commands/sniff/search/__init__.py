@@ -185,16 +185,19 @@ def _final_flag(columns: Mapping[str, Column], rows: Sequence[ObservationRow]) -
 _STARTS = ("interval_begin", "start", "startTime", "start_time", "window_start")
 
 
+def _is_start(name: str, others: set[str]) -> bool:
+    """Return whether a name is that of the start of a candle that has other members, too."""
+    if name == "t":  # beside T, its end
+        return {"T", "o", "h", "l", "c"} <= others
+    return name in _STARTS and {"open", "high", "low", "close"} <= others
+
+
 def _candle_start(columns: Mapping[str, Column]) -> tuple[str, ...]:
     """Return the path of the start of a candle, whose updates have no flag that says which one is the last."""
     beside: dict[str, set[str]] = defaultdict(set)
     for path in columns:
         beside[path.rpartition(".")[0]].add(last_step(path))
-    return tuple(
-        path
-        for path in columns
-        if last_step(path) in _STARTS and {"open", "high", "low", "close"} <= beside[path.rpartition(".")[0]]
-    )[:1]
+    return tuple(path for path in columns if _is_start(last_step(path), beside[path.rpartition(".")[0]]))[:1]
 
 
 def _ends_with(flag: Column, start: Column, rows: Sequence[ObservationRow]) -> bool:

@@ -40,9 +40,9 @@ _TIME_STAMPS = frozenset(("date", "datetime", "day", "epoch", "timestamp"))
 _EXCHANGE_IDS = frozenset(("f", "L", "a", "b", "t", "u", "U", "l", "i", "I", "pu", "tradeId", "seqNum"))
 """Members of the messages of exchanges whose whole numbers are ids of trades, orders and updates."""
 _QUALITY = re.compile(r"(.+?)[_.-]?(?:qc|qf|qa|cd|quality|qualifier|flag|status)", re.IGNORECASE | re.DOTALL)
-"""A name of a code that says how good the value beside it is."""
+"""A name of a code that says how good a value is, whose name it begins with."""
 _LOG_LEVELS, _LOG_TEXTS = frozenset(("level", "severity")), frozenset(("logger", "message", "msg", "short_message"))
-"""Names of the level of a line of a log, and of the texts beside it."""
+"""Names of the level of a line of a log, and of the texts that such a line has."""
 
 
 class _Numbers(NamedTuple):

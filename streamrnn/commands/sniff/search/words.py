@@ -151,9 +151,9 @@ def is_day_number(path: str, numbers: Sequence[float]) -> bool:
 
 def is_described(path: str) -> bool:
     """Return whether a path leads into an object that describes a message."""
-    return any(map(is_envelope, path.split(".")[:-1]))
+    return any(map(wraps_messages, path.split(".")[:-1]))
 
 
-def is_envelope(name: str) -> bool:
+def wraps_messages(name: str) -> bool:
     """Return whether a name is that of an object that describes a message, whose numbers measure nothing."""
     return name.lower() in _ENVELOPES
