@@ -87,6 +87,7 @@ def find_mapping(documents: Sequence[Document], *, table: bool = False) -> Found
     doubts = (
         *_mixed(columns, rows, key, used, fields),
         *(() if pair else _columnar(rows)),
+        *_named_texts(own, fields, [*key.paths, fields.name]),
         *_unnamed(rows),
         *beside([document for document, _ in documents[:50]], observations),
     )
@@ -236,6 +237,24 @@ def _columnar(rows: Sequence[ObservationRow]) -> list[str]:
     return [
         f"{shown}: lists of numbers are no fields; an element that always means the same can be named in input.fields, "
         f"such as {min(names)}[0]; series of values must be written as one object each, with names and a time"
+    ]
+
+
+def _named_texts(own: Mapping[str, Column], fields: FieldChoice, names: Sequence[str]) -> list[str]:
+    """Return a doubt about names in long format whose values are texts only: they may say what was measured."""
+    value = own.get(fields.value)
+    label = next((own[name] for name in names if value is not None and name in own), None)
+    if value is None or label is None:
+        return []
+    texts: dict[str, set[str]] = defaultdict(set)
+    for name, each in zip(label.values, value.values, strict=True):
+        texts[str(name)].add("" if number_in(each) is not None else str(each))
+    found = next((name for name, each in texts.items() if len(each) > 1 and "" not in each), "")
+    if not found:
+        return []
+    return [
+        f"{found!r} has texts as values, such as {min(texts[found])!r}, which count as missing: if they say what was "
+        "measured, they must be written as a member of their own that input.key can name"
     ]
 
 
