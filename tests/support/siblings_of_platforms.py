@@ -101,6 +101,62 @@ MESSAGES: dict[str, Sibling] = {
         doubt="have the series and the time of an earlier one",
         key=None,
     ),
+    "candles from t to T without a flag": Sibling(
+        each(
+            lambda n: {
+                "channel": "candle",
+                "data": {"t": T + 60_000 * n, "T": T + 60_000 * n + 59_999, "s": "BTC", "c": f"{20.5 + n}"}
+                | dict.fromkeys("olh", "20.1"),
+            }
+        ),
+        [("BTC", T, "c", 20.5), ("BTC", T + 60_000, "c", 21.5)],
+        absent=("T", "t"),
+        key=None,
+    ),
+    "labels around the samples, as a list of names and values": Sibling(
+        each(
+            lambda n: {
+                "timeseries": [
+                    {
+                        "labels": [{"name": "__name__", "value": "cpu"}, {"name": "host", "value": f"h{k}"}],
+                        "samples": [{"value": 20.5 + n + 10 * k, "timestamp": str(T + n * 10_000)}],
+                    }
+                    for k in range(2)
+                ]
+            }
+        ),
+        [("__name__=cpu,host=h0", T, "value", 20.5), ("__name__=cpu,host=h1", T, "value", 30.5)],
+        key=None,
+    ),
+    "tags of FIX": Sibling(
+        each(
+            lambda n: {
+                "35": "W",
+                "9": str(150 + n % 3),
+                "52": clock(n, 1, "%Y%m%d-%H:%M:%S.5"),
+                "55": ["AAPL", "MSFT"][n % 2],
+                "269": "0",
+                "270": f"{20.5 + n}",
+            }
+        ),
+        [("AAPL", T + 500, "270", 20.5), ("MSFT", T + 1500, "270", 21.5)],
+        absent=("9", "269"),
+        key=None,
+    ),
+    "columns of a change, the device among them": Sibling(
+        each(
+            lambda n: {
+                "timestamp": iso(n),
+                "columns": [
+                    {"name": "device", "type": "text", "value": f"d{n % 2}"},
+                    {"name": "temp", "type": "double precision", "value": 20.5 + n},
+                ],
+            }
+        ),
+        [],
+        doubt="'device' has texts as values, such as 'd0', which count as missing",
+        key=None,
+    ),
     "a candle whose id is its time": Sibling(
         each(lambda n: {"ch": "a.kline", "ts": T + 60_000 * n + 11, "tick": {"id": S + 60 * n, "close": 20.5 + n}}),
         [("a.kline", T + 11, "tick.close", 20.5), ("a.kline", T + 60_011, "tick.close", 21.5)],

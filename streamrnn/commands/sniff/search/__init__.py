@@ -87,6 +87,7 @@ def find_mapping(documents: Sequence[Document], *, table: bool = False) -> Found
     doubts = (
         *_mixed(columns, rows, key, used, fields),
         *(() if pair else _columnar(rows)),
+        *_named_texts(own, fields, [*key.paths, fields.name]),
         *_unnamed(rows),
         *beside([document for document, _ in documents[:50]], observations),
     )
@@ -185,16 +186,19 @@ def _final_flag(columns: Mapping[str, Column], rows: Sequence[ObservationRow]) -
 _STARTS = ("interval_begin", "start", "startTime", "start_time", "window_start")
 
 
+def _is_start(name: str, others: set[str]) -> bool:
+    """Return whether a name is that of the start of a candle that has other members, too."""
+    if name == "t":  # beside T, its end
+        return {"T", "o", "h", "l", "c"} <= others
+    return name in _STARTS and {"open", "high", "low", "close"} <= others
+
+
 def _candle_start(columns: Mapping[str, Column]) -> tuple[str, ...]:
     """Return the path of the start of a candle, whose updates have no flag that says which one is the last."""
     beside: dict[str, set[str]] = defaultdict(set)
     for path in columns:
         beside[path.rpartition(".")[0]].add(last_step(path))
-    return tuple(
-        path
-        for path in columns
-        if last_step(path) in _STARTS and {"open", "high", "low", "close"} <= beside[path.rpartition(".")[0]]
-    )[:1]
+    return tuple(path for path in columns if _is_start(last_step(path), beside[path.rpartition(".")[0]]))[:1]
 
 
 def _ends_with(flag: Column, start: Column, rows: Sequence[ObservationRow]) -> bool:
@@ -233,6 +237,24 @@ def _columnar(rows: Sequence[ObservationRow]) -> list[str]:
     return [
         f"{shown}: lists of numbers are no fields; an element that always means the same can be named in input.fields, "
         f"such as {min(names)}[0]; series of values must be written as one object each, with names and a time"
+    ]
+
+
+def _named_texts(own: Mapping[str, Column], fields: FieldChoice, names: Sequence[str]) -> list[str]:
+    """Return a doubt about names in long format whose values are texts only: they may say what was measured."""
+    value = own.get(fields.value)
+    label = next((own[name] for name in names if value is not None and name in own), None)
+    if value is None or label is None:
+        return []
+    texts: dict[str, set[str]] = defaultdict(set)
+    for name, each in zip(label.values, value.values, strict=True):
+        texts[str(name)].add("" if number_in(each) is not None else str(each))
+    found = next((name for name, each in texts.items() if len(each) > 1 and "" not in each), "")
+    if not found:
+        return []
+    return [
+        f"{found!r} has texts as values, such as {min(texts[found])!r}, which count as missing: if they say what was "
+        "measured, they must be written as a member of their own that input.key can name"
     ]
 
 

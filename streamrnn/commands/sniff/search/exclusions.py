@@ -10,6 +10,7 @@ from streamrnn.commands.sniff.search.numbers import is_label
 from streamrnn.commands.sniff.search.table import Column
 from streamrnn.commands.sniff.search.words import (
     COUNTED,
+    FIX_CODES,
     is_day_number,
     is_described,
     is_duration,
@@ -40,9 +41,13 @@ _TIME_STAMPS = frozenset(("date", "datetime", "day", "epoch", "timestamp"))
 _EXCHANGE_IDS = frozenset(("f", "L", "a", "b", "t", "u", "U", "l", "i", "I", "pu", "tradeId", "seqNum"))
 """Members of the messages of exchanges whose whole numbers are ids of trades, orders and updates."""
 _QUALITY = re.compile(r"(.+?)[_.-]?(?:qc|qf|qa|cd|quality|qualifier|flag|status)", re.IGNORECASE | re.DOTALL)
-"""A name of a code that says how good the value beside it is."""
+"""A name of a code that says how good a value is, whose name it begins with."""
 _LOG_LEVELS, _LOG_TEXTS = frozenset(("level", "severity")), frozenset(("logger", "message", "msg", "short_message"))
-"""Names of the level of a line of a log, and of the texts beside it."""
+"""Names of the level of a line of a log, and of the texts that such a line has."""
+
+
+_FIX = frozenset(("35", "52", "55"))
+"""Tags of FIX that its messages have: type, time and symbol."""
 
 
 class _Numbers(NamedTuple):
@@ -124,7 +129,8 @@ def _why_time(asked: _Numbers, times: Sequence[int | None]) -> str:
 def _why_code(asked: _Numbers, beside: Collection[str]) -> str:
     """Return why numbers are ids or codes by their names and those beside them."""
     name = last_step(asked.path).lower()
-    if is_identifier(asked.path) or (asked.whole and is_numbered(asked.path)):
+    tag = last_step(asked.path) in FIX_CODES and not _FIX.isdisjoint(map(last_step, beside))
+    if tag or is_identifier(asked.path) or (asked.whole and is_numbered(asked.path)):
         return "an id, a number of the message or a place"
     if not asked.whole:
         return ""

@@ -95,7 +95,6 @@ def find_key(
     if not paths and own and (inner := _member_of_key(rows)):
         paths = [inner]
     paths += _varying(paths, candidates, columns)
-    doubts: list[str] = []
     taken = {*used, *paths}
     free = {path: column for path, column in columns.items() if path not in taken and not _is_within(path, tags)}
     moments = [None if time is None else f"{time}/{name}" for time, name in zip(times, label or times, strict=True)]
@@ -103,16 +102,21 @@ def find_key(
     more = distinguishing(_keys(paths, columns, rows, own), free, rows, moments)
     paths = [*(paths or ([_OWN] if own and more else [])), *more]
     keys = _keys(paths, columns, rows, own)
-    doubts += uncounted_times(more, columns)
+    doubts = uncounted_times(more, columns)
     if not paths and not own:
         doubts.append("no member names a device or the like, and the records have no key: all share the topic's name")
         paths = ["record:topic"]
         keys = [row.record.topic for row in rows]
+    return KeyChoice(tuple(paths), keys, _words(keys, own=not paths), tuple(doubts))
+
+
+def _words(keys: Sequence[str], *, own: bool) -> str:
+    """Return what the keys are, for a comment."""
     shown = list(dict.fromkeys(keys))
     words = f"{len(shown):,} key{'s' * (len(shown) != 1)}, such as {', '.join(_short(key) for key in shown[:3])}"
-    if not paths:
-        words = f"the record's own key: {words}"
-    return KeyChoice(tuple(paths), keys, words if shown else "", tuple(doubts))
+    if not shown:
+        return ""
+    return f"the record's own key: {words}" if own else words
 
 
 def _varying(paths: Sequence[str], candidates: Sequence[tuple[str, float]], columns: Mapping[str, Column]) -> list[str]:
@@ -134,7 +138,7 @@ _USUAL = 70
 
 def _tag_paths(tags: str, rows: Sequence[ObservationRow]) -> list[str]:
     """Return the path of all tags, or of the only one."""
-    found = [row.part.get(tags) for row in rows if type(row.part) is dict] if tags else []
+    found = [_member(row, tags) for row in rows if type(row.part) is dict] if tags else []
     names = {name for each in found for name in _tags_of(each) or ()}
     if len(names) == 1 and all(type(each) is dict for each in found):
         return [write_path((tags, names.pop()))]
@@ -253,7 +257,7 @@ def _names_records(column: Column, rows: Sequence[ObservationRow]) -> bool:
 def _tags(rows: Sequence[ObservationRow]) -> str:
     """Return the name of an object of at least two texts, such as `tags`, that names the series; empty if none."""
     for name in (*TAGS, *(each.title() for each in TAGS)):
-        found = [_tags_of(row.part.get(name)) for row in rows[:200] if type(row.part) is dict]
+        found = [_tags_of(_member(row, name)) for row in rows[:200] if type(row.part) is dict]
         objects = [each for each in found if type(each) is dict and each]
         texts = all(type(v) is str and is_key(v) for each in objects for v in each.values())
         if objects and len(objects) >= 0.9 * len(found) and texts:
@@ -261,6 +265,13 @@ def _tags(rows: Sequence[ObservationRow]) -> str:
             if len(names) > 1 or name != "attributes":
                 return name
     return ""
+
+
+def _member(row: ObservationRow, name: str) -> Any:
+    """Return a member of an observation, or of the innermost object around it that has one."""
+    around = row.around.documents if row.around else ()
+    holders = [each for each in (row.part, *around) if type(each) is dict and name in each]
+    return holders[0][name] if holders else None
 
 
 def _tags_of(value: Any) -> Any:
@@ -318,7 +329,7 @@ def _keys(
         if path == _OWN:
             lists.append(list(own) or [""] * len(rows))
         elif path.endswith(".*"):
-            tags = [_tags_of(row.part.get(path[:-2])) if type(row.part) is dict else None for row in rows]
+            tags = [_tags_of(_member(row, path[:-2])) if type(row.part) is dict else None for row in rows]
             lists.append([",".join(f"{k}={v}" for k, v in sorted((each or {}).items())) for each in tags])
         else:
             lists.append([str(value) for value in columns[path].values])

@@ -18,11 +18,11 @@ from streamrnn.commands.sniff.search.words import (
     LISTS,
     VALUES,
     is_described,
-    is_envelope,
     is_identifier,
     last_step,
     time_score,
     words_of,
+    wraps_messages,
 )
 from streamrnn.errors import RecordError
 from streamrnn.mapping.parts import rows_in
@@ -130,7 +130,7 @@ def _find_list(documents: Sequence[object]) -> str:
     outside = _measures(documents)
     best, most = "", 0.0
     for steps, counts in found.items():
-        if "" in steps or any(is_envelope(str(step)) for step in steps) or len(counts) < 0.5 * len(documents):
+        if "" in steps or any(wraps_messages(str(step)) for step in steps) or len(counts) < 0.5 * len(documents):
             continue
         is_usual = str(steps[-1]).lower() in LISTS
         if outside and not (outside <= 1 and (is_usual or _has_more(documents, steps))):
@@ -159,7 +159,7 @@ def _inner(elements: Sequence[Any]) -> str:
         for steps, _ in tables_in(element):
             return f".{write_path(steps)}[#]" if steps else "[#]"
         lists = [(steps, inner) for steps, inner in lists_in(element)
-                 if not is_envelope(str(steps[-1])) and any(_has_number(each) for each in inner)]  # fmt: skip
+                 if not wraps_messages(str(steps[-1])) and any(_has_number(each) for each in inner)]  # fmt: skip
         if lists:
             steps, inner = max(lists, key=lambda each: _holds_times(each[1]))
             return f".{write_path(steps)}[*]{_inner(inner)}"

@@ -22,6 +22,7 @@ _PREDICTED = frozenset[str](_LISTED["predicted_words"])
 _DURATIONS = frozenset[str](_LISTED["duration_words"])
 _IDS = frozenset[str](_LISTED["id_words"])
 _ID_NAMES = frozenset[str](_LISTED["id_names"])
+FIX_CODES = frozenset[str](_LISTED["fix_codes"])
 _NUMBERED = frozenset[str](_LISTED["numbered_names"])
 _MESSAGE_IDS = frozenset[str](_LISTED["message_ids"])
 COUNTED = frozenset[str](_LISTED["counted_words"])
@@ -151,9 +152,9 @@ def is_day_number(path: str, numbers: Sequence[float]) -> bool:
 
 def is_described(path: str) -> bool:
     """Return whether a path leads into an object that describes a message."""
-    return any(map(is_envelope, path.split(".")[:-1]))
+    return any(map(wraps_messages, path.split(".")[:-1]))
 
 
-def is_envelope(name: str) -> bool:
+def wraps_messages(name: str) -> bool:
     """Return whether a name is that of an object that describes a message, whose numbers measure nothing."""
     return name.lower() in _ENVELOPES
