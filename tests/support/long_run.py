@@ -1,5 +1,6 @@
 """A daemon at a share of its capacity for minutes or hours, with all that uses it meanwhile, and what is measured."""
 
+import math
 import os
 import signal
 import statistics
@@ -288,8 +289,12 @@ def _work(samples: Sequence[Sample]) -> float:
 
 
 def _steadiness(values: Sequence[tuple[float, float]], since: float) -> Steadiness:
-    """Return the medians of values with their times, in the first and the last third of those since a time."""
+    """Return the medians of values with their times, in the first and the last third of those since a time.
+
+    NaN where there are none, as of latencies where a backlog never ends.
+    """
     found = [(when, value) for when, value in values if when >= since]
-    third = (found[-1][0] - since) / 3
-    early = statistics.median(value for when, value in found if when <= since + third)
-    return Steadiness(early, statistics.median(value for when, value in found if when >= since + 2 * third))
+    third = (found[-1][0] - since) / 3 if found else 0.0
+    early = [value for when, value in found if when <= since + third] or [math.nan]
+    late = [value for when, value in found if when >= since + 2 * third] or [math.nan]
+    return Steadiness(statistics.median(early), statistics.median(late))
