@@ -110,7 +110,7 @@ def test_warm_up_while_partitions_are_assigned() -> None:
             raise log_error()
 
     def warm_up() -> None:
-        assert polled.wait(60)
+        assert polled.wait(20)
         calls.append("ready")
 
     bench = Bench(mixed(60, seed=1), partitions=2)
