@@ -144,6 +144,7 @@ CALM = 100 + np.tile(NORMAL, 2)
         (np.r_[101, CALM[1:8] / 100], (0.01, 1.0)),
         (np.r_[101, CALM[1:8] / 10], None),
         (np.r_[101, 0.37 + CALM[1:8] / 100_000], None),
+        (np.r_[101, 0.101, 0.101 + NORMAL[2:8] / 10], None),
         (np.r_[101, -CALM[1:8] / 1000], None),
         (np.r_[0, CALM[1:8] / 1000], None),
         (np.r_[10, CALM[1:8] / 1000], None),
