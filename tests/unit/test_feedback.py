@@ -14,7 +14,7 @@ from streamrnn.core.series.scaling import CODES
 LEVELS = (0.1, 0.5, 0.9)
 NETWORKS = 3
 WIDTH = feedback.FROM_MEMBERS + 1 + len(feedback.MEMBERS) + NETWORKS
-ROUNDED = feedback.TERM_CLIP / CODES
+ROUNDED = feedback.TERM_CLIP / 127 / 2 + 1e-6  # by a code of 8 bits
 
 
 def empty() -> Feedback:
