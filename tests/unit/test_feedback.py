@@ -9,7 +9,6 @@ from streamrnn.core.ensemble import feedback
 from streamrnn.core.ensemble.feedback import Feedback, allocate_feedback
 from streamrnn.core.jit import Floats
 from streamrnn.core.series.plan import make_plan
-from streamrnn.core.series.scaling import CODES
 
 LEVELS = (0.1, 0.5, 0.9)
 NETWORKS = 3

@@ -31,7 +31,7 @@ def loss(values: Floats, published: Floats, first: int) -> float:
 
 
 def test_volatile_times_have_wider_intervals() -> None:
-    """Where the volatility follows the hour, the loss falls; where the offsets follow it, or on noise, little is lost."""
+    """Where the volatility follows the hour, the loss falls; where offsets follow it, or on noise, little is lost."""
     losses = np.zeros((3, 2))
     for seed in (1, 2, 3):
         rng = np.random.default_rng(seed)
