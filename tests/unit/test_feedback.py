@@ -9,12 +9,11 @@ from streamrnn.core.ensemble import feedback
 from streamrnn.core.ensemble.feedback import Feedback, allocate_feedback
 from streamrnn.core.jit import Floats
 from streamrnn.core.series.plan import make_plan
-from streamrnn.core.series.scaling import CODES
 
 LEVELS = (0.1, 0.5, 0.9)
 NETWORKS = 3
 WIDTH = feedback.FROM_MEMBERS + 1 + len(feedback.MEMBERS) + NETWORKS
-ROUNDED = feedback.TERM_CLIP / CODES
+ROUNDED = feedback.TERM_CLIP / 127 / 2 + 1e-6  # by a code of 8 bits
 
 
 def empty() -> Feedback:
