@@ -11,12 +11,12 @@ from streamrnn.core.jit import Floats, Singles, compiled
 RESIDUAL_RATE = 0.02  # step per label, multiples of a point forecast's running |error|
 RESIDUAL_LIMIT = 100.0  # largest residual quantile, in the same multiples
 EARLY = 20.0  # labels over which the larger first steps decay
-OFFSET_RATE = 0.05
+OFFSET_RATE = 0.055
 """Step of an offset per label of one step. The error of the coverage over T labels is the way of the offset in between,
 divided by T and the step: larger steps mean less of it, and a larger pinball loss."""
 OVERLAP = 0.3
 """Steps of horizon h are smaller by the power OVERLAP of h: labels of a far one overlap, and miss together."""
-FIRST_STEPS, OFFSET_YOUTH = 0.8, 500.0
+FIRST_STEPS, OFFSET_YOUTH = 0.6, 500.0
 """Share by which the first steps are larger, and labels after which half of it is left: young intervals are too narrow
 at far horizons, and an error of the coverage is the larger the fewer labels there are."""
 OFFSET_LIMIT = 8.0  # largest offset
