@@ -29,7 +29,7 @@ RESUME = (
     "streamrnn state export"
 )
 NEW_PARTS = frozenset({"analogs", "combination", "feedback", "lattice", "packed", "widths"})
-"""Entries of the layout that no configuration changes: of parts that earlier versions do not have; see migration."""
+"""Entries of the layout that no configuration changes: of parts and packing that earlier versions do not have."""
 NOTHING = -1
 """Offset of a snapshot that does not exist; first offset of a task if it is unknown."""
 
