@@ -90,7 +90,7 @@ def test_code_and_tables_are_code_and_tables(site: Path) -> None:
         elements, within = Elements(page), re.findall(r"^ +```\w", text, re.MULTILINE)
         prose = re.sub(r"^( *)```.*?^\1```$", "", text, flags=re.MULTILINE | re.DOTALL)
         assert (elements.code, elements.code_in_lists) == (len(blocks(document)), len(within)), document
-        assert html.count("<table>") == len(re.findall(r"^\|(?:-+\|)+$", prose, re.MULTILINE)), document
+        assert html.count("<table>") == len(re.findall(r"^ *\|(?:-+\|)+$", prose, re.MULTILINE)), document
 
 
 def test_contents_for_language_models(site: Path) -> None:

@@ -25,6 +25,8 @@ LONGEST_VALUE = 200
 """Characters of a saved value in a message."""
 ADDED = frozenset({"changes_missed", "tapes_numbers"})
 """Arrays that state of earlier versions lacks."""
+EARLIER_TYPES = {"feedback_errors": np.int16, "ledger_networks": np.float32}
+"""Types of arrays in state of earlier versions, which the bank upgrades."""
 FURTHEST, MOST_HORIZONS, MOST_QUANTILES = 1000, 1000, 50
 """Limits of a layout that is migrated, as for the configuration."""
 
@@ -180,7 +182,8 @@ def check_arrays(
         if array is None:
             raise damaged(name, f"it has no array {key!r}")
         shape = array.shape[1:] == model.shape[1:] or (migrates and array.ndim == model.ndim)
-        if array.dtype != model.dtype or not shape:
+        earlier = array.dtype == EARLIER_TYPES.get(key, model.dtype) and bool(np.isfinite(array).all())
+        if not shape or not (earlier or array.dtype == model.dtype):
             raise damaged(
                 name, f"its array {key!r} is {array.dtype} {array.shape}, not {model.dtype} {('any', *model.shape[1:])}"
             )
