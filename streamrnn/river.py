@@ -50,7 +50,7 @@ class RecurrentForecaster(time_series.base.Forecaster):
     >>> for x, y in datasets.AirlinePassengers():
     ...     model.learn_one(y)
     >>> [round(passengers) for passengers in model.forecast(horizon=3)]
-    [451, 417, 456]
+    [451, 418, 456]
 
     """
 
