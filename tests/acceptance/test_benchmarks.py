@@ -28,7 +28,7 @@ ARGUMENTS: dict[str, list[str]] = {
         "--set=commit.interval=50ms",
     ],
     "page": [
-        "--viewers=1", "--turns=1", "--seconds=1", "--warm=0", "--plots=1", "--stored=500", "--records=200000",
+        "--viewers=1", "--turns=1", "--seconds=1", "--warm=0", "--plots=1", "--stored=500", "--records=300000",
     ],
     "paper": ["{folder}/small.csv", "--steps=2", "--origins", "200", "205"],
     "pictures": ["--points=20", "--seeds=0", "--output", "{folder}"],
