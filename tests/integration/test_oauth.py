@@ -139,7 +139,7 @@ def test_a_short_token_is_renewed(secured: Broker, client: str, name: str) -> No
 
 
 @pytest.mark.kafka
-@pytest.mark.parametrize("client", KAFKA_CLIENTS)
+@pytest.mark.parametrize("client", ["kafka-python", pytest.param("confluent", marks=pytest.mark.long)])
 def test_a_wrong_secret(secured: Broker, provider: Provider, client: str, name: str) -> None:
     """The error is one of the log, so that the daemon tries again."""
     kafka_log(client)

@@ -91,6 +91,7 @@ def under_way(store: "MemoryStore") -> bool:
     return len(pages_of(store)) > meta_of(store)["pages"]
 
 
+@pytest.mark.parametrize("task", ["fake", pytest.param("real", marks=pytest.mark.long)], indirect=True)
 def test_a_kill_after_any_commit(task: Any) -> None:
     """Whichever commit was the last one, the next worker publishes what an undisturbed one does, and saves."""
     copies, end = stores_after_commits(task, random.Random(1))

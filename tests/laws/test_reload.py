@@ -26,7 +26,18 @@ from streamrnn.runtime.task import Task
 from streamrnn.runtime.worker import Worker
 from streamrnn.settings import Settings, load
 
-pytestmark = pytest.mark.usefixtures("bare_environment")
+pytestmark = pytest.mark.usefixtures("bare_environment", "frozen")
+
+
+@pytest.fixture
+def frozen() -> Iterator[None]:
+    """Keep what there is from the collections after each reload, as a daemon does: they would take most of the time."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
 PARTITIONS = 2
 BASE = ["app=one", *SMALL]
 CHANGED = {
