@@ -27,6 +27,7 @@ from streamrnn.records import TopicPartition
 from streamrnn.runtime.manifest import initial_manifest, read_manifest
 from streamrnn.runtime.snapshot import META, pieces
 from streamrnn.runtime.snapshot.archive import DIGEST_BYTES, MAGIC, StoredPartition, read_archive, write_archive
+from streamrnn.runtime.snapshot.checks import check_arrays
 
 pytestmark = pytest.mark.usefixtures("bare_environment")
 
@@ -378,3 +379,12 @@ def test_a_foreign_key_in_the_state_topic_is_named(tmp_path: Path) -> None:
     """A record that another program has written to the state topic, under a key that is no text, is a StateError."""
     with pytest.raises(StateError, match=r"with the key b'\\xff', which streamrnn has not written"):
         write_archive(tmp_path / "state", [StoredPartition(INPUT, Committed(5, "{}"), {b"\xff": b""})])
+
+
+def test_types_of_earlier_versions_are_accepted_where_all_numbers_are_finite() -> None:
+    """Arrays that now have fewer bits; other types, and numbers that have no code, are refused."""
+    expected = {"ledger_networks": np.zeros((1, 3), np.int16)}
+    check_arrays("page", {"ledger_networks": np.zeros((2, 3), np.float32)}, expected, {})
+    for array in (np.full((2, 3), np.nan, np.float32), np.zeros((2, 3)), np.zeros((2, 4), np.float32)):
+        with pytest.raises(StateError, match="ledger_networks"):
+            check_arrays("page", {"ledger_networks": array}, expected, {})
