@@ -68,6 +68,7 @@ docs: venv
 	$(BIN)/python deploy/build_site.py
 
 bench: venv
+	$(BIN)/python tests/warm_up.py
 	PYTHONPATH=tests:. $(BIN)/python -m benchmarks.bench $(ARGS)
 
 bench-compare: venv

@@ -240,7 +240,6 @@ def main(argv: Sequence[str]) -> int:
     """Print a table of ratios and figures, and write them as JSON and as a picture."""
     given = parser().parse_args(argv)
     load = os.getloadavg()[0]
-    subprocess.run([sys.executable, str(REPOSITORY / "tests" / "warm_up.py")], check=True)  # compiling is not measured
     with kafka(given.bootstrap_servers) as bootstrap, tempfile.TemporaryDirectory() as folder:
         bench = Bench(bootstrap, Path(folder), given)
         try:

@@ -80,7 +80,6 @@ def daemon(bootstrap: str, folder: Path, topic: str, name: str, overrides: Seque
         f"output.dead_letters={name}.dead-letters", *overrides,
     ]  # fmt: skip
     with Daemon(folder, own) as running:
-        assert isinstance(running.process, subprocess.Popen)
         yield Measured(running.process, bootstrap, topic, name, output, running._log)
         assert running.stop()[0] == 0, running.stderr
 

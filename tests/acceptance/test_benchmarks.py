@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from support.fork_server import ForkServer
+from support.fork_server import PATH, ForkServer
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -28,7 +28,7 @@ ARGUMENTS: dict[str, list[str]] = {
         "--set=commit.interval=50ms",
     ],
     "page": [
-        "--viewers=1", "--turns=1", "--seconds=1", "--warm=0", "--plots=1", "--stored=500", "--records=300000",
+        "--viewers=1", "--turns=1", "--seconds=1", "--warm=0", "--plots=1", "--stored=500", "--records=600000",
     ],
     "paper": ["{folder}/small.csv", "--steps=2", "--origins", "200", "205"],
     "pictures": ["--points=20", "--seeds=0", "--output", "{folder}"],
@@ -76,7 +76,7 @@ def test_a_benchmark_prints_a_figure(
         arguments += ["--bootstrap-servers", request.getfixturevalue("broker")]
     done = subprocess.run(
         [*fork_server.command, "-c", RUN, f"benchmarks.{name}", *arguments],
-        cwd=ROOT, capture_output=True, text=True, check=False,
+        cwd=ROOT, capture_output=True, text=True, check=False, env=os.environ | {PATH: fork_server.path},
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     assert re.search(FIGURES[name], done.stdout), done.stdout

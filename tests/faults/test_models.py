@@ -27,17 +27,18 @@ SHORT = list(MODELS)[-1:]
 
 
 @pytest.mark.parametrize(
-    "model", [each if each in SHORT else pytest.param(each, marks=pytest.mark.faults) for each in MODELS]
+    ("model", "kills"),
+    [(each, 1) for each in SHORT] + [pytest.param(each, 2, marks=pytest.mark.faults) for each in MODELS],
 )
-def test_a_model_is_killed(broker: str, fleet: FleetFactory, row: Row, model: str) -> None:
+def test_a_model_is_killed(broker: str, fleet: FleetFactory, row: Row, model: str, kills: int) -> None:
     """While it learns, as often as it has progressed; its outputs are those of one undisturbed task."""
     fields = ("load", "speed")
     with fleet(broker, model=(*WHOLE, *MODELS[model]), fields=fields, partitions=2, seed=len(model)) as one:
         chance = random.Random(model)
-        for _ in range(2):
+        for _ in range(kills):
             one.start()
             one.progress(chance.randrange(5, 60))
             one.kill(one.daemons[0])
         one.start()
         one.progress()
-        row.survive(one.finish(), 2)
+        row.survive(one.finish(), kills)

@@ -13,7 +13,6 @@ import socket
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
@@ -25,21 +24,23 @@ from support.broker import _die_with_parent
 
 Request = Mapping[str, Any]
 CLIENT = Path(__file__).with_name("fork_client.py")
+PATH = "FORK_SERVER"
+"""Environment variable with the path of a fork server's socket, for benchmarks under test."""
 LARGEST = 1 << 20  # bytes of a request
 
 
 class ForkedProcess:
     """A forked process, with the interface of `subprocess.Popen`."""
 
-    def __init__(self, fork_server: "ForkServer", pid: int) -> None:
+    def __init__(self, forks: "Forks", pid: int) -> None:
         self.pid = pid
         self.returncode: int | None = None
-        self._server = fork_server
+        self._forks = forks
 
     def poll(self) -> int | None:
         """Return the exit code, negative for a signal; None while it runs."""
         if self.returncode is None:
-            self.returncode = self._server.ask({"wait": self.pid})
+            self.returncode = self._forks.ask({"wait": self.pid})
         return self.returncode
 
     def wait(self, timeout: float | None = None) -> int:
@@ -61,39 +62,21 @@ class ForkedProcess:
         self.send_signal(signal.SIGKILL)
 
 
-class ForkServer:
-    """The process to fork from; all its children die with it."""
+class Forks:
+    """Starts processes that a fork server forks, from any process that knows the path of its socket."""
 
-    def __init__(self, warm: Sequence[str] = ()) -> None:
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("STREAMRNN_")}
-        folders = [str(Path(__file__).parents[1]), str(Path(__file__).parents[2]), environment.get("PYTHONPATH")]
-        environment["PYTHONPATH"] = os.pathsep.join(filter(None, folders))
-        self._lock = threading.Lock()
-        self._folder = tempfile.TemporaryDirectory(prefix="streamrnn-fork-")
-        path = str(Path(self._folder.name) / "socket")
+    def __init__(self, path: str) -> None:
+        self.path = path
         self.command = [sys.executable, "-I", "-S", str(CLIENT), path]
         """Command that runs `streamrnn` with the arguments added to it, in place of `python -m streamrnn.cli`."""
-        self._process = subprocess.Popen(
-            [sys.executable, "-W", "ignore", "-m", "support.fork_server", path, *warm],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1, env=environment,
-            preexec_fn=_die_with_parent,  # noqa: PLW1509  # it takes no lock: one system call
-        )  # fmt: skip
-        assert self._process.stdout is not None
-        assert self._process.stdout.readline() == "ready\n", "the fork server has ended"
-
-    def __enter__(self) -> "ForkServer":
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self.close()
 
     def ask(self, request: Request) -> Any:
         """Send a request, and return the response."""
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        with self._lock:
-            self._process.stdin.write(json.dumps(request) + "\n")
-            response = self._process.stdout.readline()
+        with socket.socket(socket.AF_UNIX) as server:
+            server.connect(self.path)
+            server.sendall(json.dumps(request).encode())
+            server.shutdown(socket.SHUT_WR)
+            response = server.makefile().readline()  # no more follows; a forked daemon has the connection open, too
         assert response, "the fork server has ended"
         return json.loads(response)
 
@@ -116,6 +99,30 @@ class ForkServer:
             "environment": dict(environment or {}),
         }  # fmt: skip
         return ForkedProcess(self, self.ask(request))
+
+
+class ForkServer(Forks):
+    """The process to fork from; all its children die with it."""
+
+    def __init__(self, warm: Sequence[str] = ()) -> None:
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("STREAMRNN_")}
+        folders = [str(Path(__file__).parents[1]), str(Path(__file__).parents[2]), environment.get("PYTHONPATH")]
+        environment["PYTHONPATH"] = os.pathsep.join(filter(None, folders))
+        self._folder = tempfile.TemporaryDirectory(prefix="streamrnn-fork-")
+        super().__init__(str(Path(self._folder.name) / "socket"))
+        self._process = subprocess.Popen(
+            [sys.executable, "-W", "ignore", "-m", "support.fork_server", self.path, *warm],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1, env=environment,
+            preexec_fn=_die_with_parent,  # noqa: PLW1509  # it takes no lock: one system call
+        )  # fmt: skip
+        assert self._process.stdout is not None
+        assert self._process.stdout.readline() == "ready\n", "the fork server has ended"
+
+    def __enter__(self) -> "ForkServer":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
 
     def close(self) -> None:
         """End the server and all its children."""
@@ -172,7 +179,7 @@ def _run(request: Request, streams: Sequence[int], main: Callable[[Sequence[str]
     return code
 
 
-def _start_daemon(request: Request, main: Callable[[Sequence[str]], int]) -> int:
+def _start_daemon(request: Request, codes: dict[int, int], main: Callable[[Sequence[str]], int]) -> int:
     """Fork a daemon and return its process id."""
 
     def run() -> int:
@@ -180,25 +187,30 @@ def _start_daemon(request: Request, main: Callable[[Sequence[str]], int]) -> int
         output = os.open(request["output"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         return _run(request, (null, null, output), main)
 
-    return _fork(run)
+    pid = _fork(run)
+    codes.pop(pid, None)  # a process id can be reused
+    return pid
 
 
-def _start_command(listener: socket.socket, main: Callable[[Sequence[str]], int]) -> None:
-    """Fork the command of the next client, which is sent the exit code."""
-    client, _ = listener.accept()
-    with client:
-        data, streams, _, _ = socket.recv_fds(client, LARGEST, 3)
-        while more := client.recv(LARGEST):
-            data += more
+def _serve_client(client: socket.socket, codes: dict[int, int], main: Callable[[Sequence[str]], int]) -> None:
+    """Fork the command of a client, which is sent the exit code, or answer it at once where it gave no streams."""
+    data, streams, _, _ = socket.recv_fds(client, LARGEST, 3)
+    while more := client.recv(LARGEST):
+        data += more
+    request = json.loads(data)
+    if not streams:
+        response = _ended(request["wait"], codes) if "wait" in request else _start_daemon(request, codes, main)
+        client.sendall(f"{json.dumps(response)}\n".encode())
+        return
 
-        def run() -> int:
-            code = _run(json.loads(data), streams, main)
-            client.sendall(str(code).encode())
-            return code
+    def run() -> int:
+        code = _run(request, streams, main)
+        client.sendall(str(code).encode())
+        return code
 
-        _fork(run)
-        for stream in streams:
-            os.close(stream)
+    _fork(run)
+    for stream in streams:
+        os.close(stream)
 
 
 def _ended(pid: int, codes: dict[int, int]) -> int | None:
@@ -247,21 +259,10 @@ def _serve(path: str, warm: Sequence[str]) -> None:
         selector.register(sys.stdin, selectors.EVENT_READ)
         sys.stdout.write("ready\n")
         sys.stdout.flush()
-        while True:
-            if any(key.fileobj is listener for key, _ in selector.select()):
-                _start_command(listener, cli.main)
-                continue
-            line = sys.stdin.readline()
-            if not line:
-                return
-            request = json.loads(line)
-            if "wait" in request:
-                response = _ended(request["wait"], codes)
-            else:
-                response = _start_daemon(request, cli.main)
-                codes.pop(response, None)  # a process id can be reused
-            sys.stdout.write(json.dumps(response) + "\n")
-            sys.stdout.flush()
+        while all(key.fileobj is listener for key, _ in selector.select()):  # the other one ends with this one's parent
+            client, _ = listener.accept()
+            with client:
+                _serve_client(client, codes, cli.main)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Any
 
 from support.broker import _die_with_parent
-from support.fork_server import ForkedProcess, ForkServer
+from support.fork_server import PATH, ForkedProcess, Forks
 
 PATIENCE = 120.0  # seconds
 
@@ -37,7 +37,7 @@ class Daemon:
 
     `package`: folder of another version of the package.
 
-    With a `fork_server` it is forked from there, after the Python code `before`.
+    With a `fork_server`, or one that the environment names, it is forked from there, after the Python code `before`.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class Daemon:
         folder: Path,
         overrides: Sequence[str],
         *,
-        fork_server: ForkServer | None = None,
+        fork_server: Forks | None = None,
         before: str = "",
         config: Path | None = None,
         package: Path | None = None,
@@ -57,8 +57,9 @@ class Daemon:
         arguments = ["run", *options, *named, *(part for each in given for part in ("--set", each))]
         environment = own_environment() | ({} if package is None else {"PYTHONPATH": str(package)})
         self.process: subprocess.Popen[bytes] | ForkedProcess
-        if fork_server is not None and package is None:
-            self.process = fork_server.start(arguments, self._log, before, environment=environment)
+        forks = Forks(os.environ[PATH]) if fork_server is None and PATH in os.environ else fork_server
+        if forks is not None and package is None:
+            self.process = forks.start(arguments, self._log, before, environment=environment)
             return
         assert not before, "only a forked process can run code before"
         with self._log.open("wb") as file:

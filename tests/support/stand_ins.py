@@ -7,7 +7,7 @@ make       prints what the target would do (--dry-run), in the repository
 curl       requests the address, with the headers given, until there is what it names; of server-sent events only the
            first is read
 openssl    `rand -hex N`
-streamrnn  runs the command; `pretrain` trains a tiny number of steps on tiny data, and `bench` measures briefly
+streamrnn  runs the command; `pretrain` trains a tiny number of steps on tiny data, `bench` and `plan` measure briefly
 """
 
 import os
@@ -113,6 +113,8 @@ def streamrnn(*arguments: str) -> int:
         arguments = (*arguments, "--steps", "3")
     if arguments[0] == "bench":
         arguments = (*arguments, "--series", "20", "--seconds", "0.1")
+    if arguments[0] == "plan":
+        arguments = (*arguments, "--seconds", "0.1")
     return main(arguments)
 
 

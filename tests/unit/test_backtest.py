@@ -45,7 +45,7 @@ def published(configured: Settings, path: Path, number: int, topic: str) -> byte
     return b"".join((output.value or b"") + b"\n" for output in outputs)
 
 
-@pytest.mark.parametrize("jobs", [1, 2])
+@pytest.mark.parametrize("jobs", [1, pytest.param(2, marks=pytest.mark.long)])
 def test_the_output_is_that_of_one_task_per_file(tmp_path: Path, jobs: int) -> None:
     """Each file is a partition of its own, numbered in order; the number of jobs changes no byte."""
     files = [write_csv(tmp_path / f"{name}.csv", seed) for seed, name in enumerate(("one", "two"))]

@@ -24,7 +24,7 @@ Worlds = MemoryWorld | SqliteWorld
 GIVEN = ["app=one", "input.topics=sensors"]
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(params=[pytest.param("memory", marks=pytest.mark.long), "sqlite"])
 def world(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Worlds:
     """Return a log with an input topic of two partitions and its dead letters, which `app.open_log` opens."""
     made = MemoryWorld() if request.param == "memory" else SqliteWorld(tmp_path / "log.db")

@@ -49,7 +49,7 @@ def test_a_compiled_function_reads_and_writes_the_arrays() -> None:
 
 def test_a_tuple_that_is_too_large() -> None:
     """A tuple that does not fit is an error, and nothing is overwritten."""
-    many: Any = tuple(np.zeros((1, 1)) for _ in range(LARGEST // 64))
+    many: Any = tuple(np.zeros((1,) * 32) for _ in range(LARGEST // 512))  # with the shapes and strides of 32 axes
     with pytest.raises(ValueError, match=f"needs more than {LARGEST} bytes"):
         Handle(many)
 

@@ -55,7 +55,9 @@ def change_of(zone: ZoneInfo, times: Integers) -> int:
     return next(row for row in range(len(offsets)) if offsets[row] != offsets[0])
 
 
-@pytest.mark.parametrize("cadence", [5 * MINUTE, 15 * MINUTE, 30 * MINUTE])
+@pytest.mark.parametrize(
+    "cadence", [15 * MINUTE, *(pytest.param(each * MINUTE, marks=pytest.mark.long) for each in (5, 30))]
+)
 @pytest.mark.parametrize(("name", "start"), [(name, start) for name, each in CHANGES.items() for start in each])
 def test_the_weekly_value_is_that_of_the_same_local_time(name: str, start: str, cadence: int) -> None:
     """From the change on, each value of the season is that of its local time; by a clock without it, it is another."""

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Mapping
+from functools import cache
 from typing import Any
 from urllib.parse import quote
 
@@ -32,6 +33,12 @@ def store() -> Store:
     return made
 
 
+@cache
+def shared_api() -> Any:
+    """Return the API of a store, which no request changes."""
+    return api.create_api(store())
+
+
 def get(
     path: str,
     *,
@@ -44,7 +51,7 @@ def get(
     """Return the answer to a request."""
 
     async def request() -> httpx.Response:
-        transport = httpx.ASGITransport(app=app or api.create_api(store()))
+        transport = httpx.ASGITransport(app=app or shared_api())
         async with httpx.AsyncClient(transport=transport, base_url=f"http://{host}") as client:
             return await client.request(method, path, headers=headers, **more)
 
@@ -53,12 +60,12 @@ def get(
 
 def guarded(token: str | None = TOKEN) -> Access:
     """Return the API with its access control."""
-    return Access(api.create_api(store()), host="127.0.0.1", port=8080, token=token)
+    return Access(shared_api(), host="127.0.0.1", port=8080, token=token)
 
 
 def test_series_are_searched_sorted_and_limited() -> None:
     """The search ignores case; best and worst sort by skill; the total counts all matches."""
-    app = api.create_api(store())
+    app = shared_api()
     everything = get("/series", app=app).json()
     assert everything["total"] == 10
     names = [line["series"] for line in everything["series"]]
@@ -75,7 +82,7 @@ def test_series_are_searched_sorted_and_limited() -> None:
 @pytest.mark.parametrize("name", ["pump-3/rpm", *ODD[:4]])
 def test_any_name_is_found(name: str) -> None:
     """Names with slashes, non-ASCII letters and reserved characters are found when percent-encoded."""
-    app = api.create_api(store())
+    app = shared_api()
     path = f"/series/{quote(name, safe='')}"
     forecast = get(f"{path}/forecast", app=app)
     assert forecast.status_code == 200

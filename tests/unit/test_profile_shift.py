@@ -35,7 +35,15 @@ def working_week(hour: Floats) -> Floats:
 
 @pytest.mark.parametrize(
     ("cadence", "moved"),
-    [(5 * MINUTE, -1), (5 * MINUTE, 1), (15 * MINUTE, -1), (15 * MINUTE, 2), (HOUR, 1), (HOUR, -2), (HOUR, 3)],
+    [
+        (5 * MINUTE, -1),
+        pytest.param(5 * MINUTE, 1, marks=pytest.mark.long),
+        pytest.param(15 * MINUTE, -1, marks=pytest.mark.long),
+        (15 * MINUTE, 2),
+        (HOUR, 1),
+        (HOUR, -2),
+        (HOUR, 3),
+    ],
 )
 @pytest.mark.parametrize("shape", [office, wave, working_week])
 def test_a_shift_of_some_hours_is_followed_within_a_day(moved: int, shape: object, cadence: int) -> None:

@@ -29,7 +29,7 @@ FORECASTS, DEAD = TopicPartition("sensors.forecasts", 0), TopicPartition("sensor
 LATER = T + 1_000_000
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(params=[pytest.param("memory", marks=pytest.mark.long), "sqlite"])
 def keep(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Application:
     """Return a log with two input partitions, committed by a run that ended uncleanly."""
     made = make_application(request.param, tmp_path, monkeypatch, partitions=2)

@@ -25,7 +25,7 @@ FIRST, SECOND = TopicPartition("sensors", 0), TopicPartition("sensors", 1)
 LATER = T + 1_000_000
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(params=[pytest.param("memory", marks=pytest.mark.long), "sqlite"])
 def keep(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Application:
     """Return a log with two input partitions."""
     made = make_application(request.param, tmp_path, monkeypatch, partitions=2)

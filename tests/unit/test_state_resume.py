@@ -22,7 +22,7 @@ pytestmark = pytest.mark.usefixtures("bare_environment")
 LATER = T + 1_000_000
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(params=[pytest.param("memory", marks=pytest.mark.long), "sqlite"])
 def keep(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Application:
     """Return an application that has stopped cleanly after 150 records."""
     made = make_application(request.param, tmp_path, monkeypatch)
