@@ -198,7 +198,7 @@ def drive(examples: int, steps: int, row: Row) -> None:
 
 def test_scenes_of_any_order(row: Row) -> None:
     """Deliver, crash, rebalance, restore and snapshot in any order."""
-    drive(8, 25, row)
+    drive(4, 25, row)
 
 
 @pytest.mark.faults
@@ -236,7 +236,7 @@ def varied(seed: int) -> Verdict:
 
 @pytest.mark.parametrize(
     "seeds",
-    [pytest.param(range(15), id="15 seeds"), pytest.param(range(15, 200), id="185 seeds", marks=pytest.mark.faults)],
+    [pytest.param(range(8), id="8 seeds"), pytest.param(range(8, 200), id="192 seeds", marks=pytest.mark.faults)],
 )
 def test_poll_sizes_commits_and_worker_counts(seeds: range, row: Row) -> None:
     """How the work is cut up and shared out changes no byte."""

@@ -160,7 +160,9 @@ def test_an_untrusted_certificate_is_rejected(encrypted: Broker, tmp_path: Path,
         open_as(KafkaWorld(encrypted.guarded, client), name, "daemon", request_timeout=3.0, **options)
 
 
-@pytest.mark.parametrize(("user", "password"), [("daemon", "wrong"), ("nobody", "x")])
+@pytest.mark.parametrize(
+    ("user", "password"), [("daemon", "wrong"), pytest.param("nobody", "x", marks=pytest.mark.long)]
+)
 def test_a_wrong_password_names_its_keys(guarded: KafkaWorld, name: str, user: str, password: str) -> None:
     """A rejected login raises an error that names the configuration keys to check."""
     with pytest.raises(LogError, match=r"kafka\.sasl_username and kafka\.sasl_password"):

@@ -156,7 +156,7 @@ def resumed_from(forecaster: CoreForecaster, **options: Any) -> CoreForecaster:
 
 
 @KINDS
-@pytest.mark.parametrize("rows", [1, 30, 61])
+@pytest.mark.parametrize("rows", [pytest.param(1, marks=pytest.mark.long), 30, 61])
 def test_saved_and_loaded_is_never_interrupted(kind: dict[str, Any], rows: int) -> None:
     """Save at any point, windows and labels incomplete, load, continue: the same forecasts and state, bit for bit."""
     values = seasonal(ROWS, 11)
@@ -172,7 +172,7 @@ def test_saved_and_loaded_is_never_interrupted(kind: dict[str, Any], rows: int) 
 
 
 @VARIANTS
-@pytest.mark.parametrize("series", [1, 7, 8, 9, 16])
+@pytest.mark.parametrize("series", [1, 8, *(pytest.param(each, marks=pytest.mark.long) for each in (7, 9, 16))])
 def test_series_can_be_added_after_a_restart(kind: dict[str, Any], series: int) -> None:
     """Series added after loading, when arrays grow, are forecast as without a restart."""
     values = seasonal(60, series + 12)

@@ -120,7 +120,7 @@ class Crashing:
             log.memory.close()
 
 
-@pytest.mark.parametrize("seed", seeds(12, 60))
+@pytest.mark.parametrize("seed", seeds(8, 60))
 def test_kills_at_any_operation(seed: int) -> None:
     """Wherever the process is killed, readers see what one uninterrupted process publishes."""
     given, chance = records(seed), random.Random(seed)
@@ -162,7 +162,7 @@ def test_kills_with_the_real_forecaster(seed: int) -> None:
     survive(given, chance, real)
 
 
-@pytest.mark.parametrize("seed", seeds(8, 40))
+@pytest.mark.parametrize("seed", seeds(4, 40))
 def test_failures_of_the_log(seed: int) -> None:
     """With random failures of the log, one process publishes what it would have published without them."""
     given, chance = records(seed), random.Random(seed)
@@ -184,7 +184,7 @@ def test_failures_of_the_log(seed: int) -> None:
     assert faults
 
 
-@pytest.mark.parametrize("seed", seeds(8, 40))
+@pytest.mark.parametrize("seed", seeds(4, 40))
 def test_rebalances(seed: int) -> None:
     """With workers that join, leave and die at random, readers see what one process publishes."""
     given, chance = records(seed), random.Random(seed)

@@ -54,7 +54,7 @@ def run(task: Task, feeds: list[list[Record]]) -> list[Output]:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("seed", seeds(2, 8))
+@pytest.mark.parametrize("seed", seeds(1, 8))
 def test_cuts_change_nothing(kind: str, seed: int) -> None:
     """However the records are cut into feeds, outputs and state are the same, bit for bit."""
     records = mixed(COUNT, seed=seed)
@@ -67,7 +67,7 @@ def test_cuts_change_nothing(kind: str, seed: int) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("seed", seeds(2, 8))
+@pytest.mark.parametrize("seed", seeds(1, 8))
 def test_saving_and_loading_changes_nothing(kind: str, seed: int) -> None:
     """A task saved and loaded any number of times, page by changed page, has the outputs of an uninterrupted one."""
     chance = random.Random(seed)

@@ -121,7 +121,7 @@ def test_another_folder_is_used_instead(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("mounts")
-@pytest.mark.parametrize("size", ["4k", "80k"])
+@pytest.mark.parametrize("size", [pytest.param("4k", marks=pytest.mark.long), "80k"])
 def test_a_full_disk(tmp_path: Path, size: str) -> None:
     """A file system without space, or with too little for the second function, is no failure."""
     kernels = tmp_path / "kernels"

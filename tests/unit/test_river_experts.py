@@ -184,6 +184,7 @@ def digest_with_river() -> str:
     return hashlib.sha256(b"".join(bits(run(forecaster, seasonal(60, 2))))).hexdigest()
 
 
+@pytest.mark.long
 def test_forecasts_do_not_depend_on_the_hash_seed() -> None:
     """Forecasts are those of a process with another hash seed; without experts river is not imported."""
     tests = Path(__file__).parents[1]
