@@ -32,7 +32,7 @@ def test_the_nearest_stretches_are_those_of_numpy(count: int) -> None:
     """They are the ones with the least sum of squared differences, weighted; followers are known."""
     values = np.random.default_rng(1).normal(size=count).cumsum()
     bank, _ = run(values)
-    search = analogs.new_search(512)
+    search = analogs.new_search(512, 3)
     analogs.compare_stretches(bank.series, bank.plan, 0, search)
     known = np.float64(bank.series.ring[0])[np.arange(max(count - 512, 0), count) % 512]
     ends = np.arange(analogs.STRETCH, len(known) - 1)
@@ -44,13 +44,12 @@ def test_the_nearest_stretches_are_those_of_numpy(count: int) -> None:
         stored = bank.parts.analogs.quantiles[0, slot].copy()
         analogs.store_analogs(bank.series, bank.parts.analogs, bank.plan, 0, k, slot, search)
         np.testing.assert_array_equal(bank.parts.analogs.quantiles[0, slot], stored)
-        assert sorted(search.nearest) == sorted(
-            ends[np.argsort(distances[: len(ends) + 1 - horizon])[: analogs.NEAREST]]
-        )
-        nearest = distances[search.nearest - analogs.STRETCH]
+        lasts = search.nearest[k]
+        assert sorted(lasts) == sorted(ends[np.argsort(distances[: len(ends) + 1 - horizon])[: analogs.NEAREST]])
+        nearest = distances[lasts - analogs.STRETCH]
         expected = np.exp((nearest.min() - nearest) / (nearest.mean() - nearest.min()))
-        np.testing.assert_allclose(search.weights, expected, rtol=1e-3)
-        changes = (known[search.nearest + horizon] - known[search.nearest]) / bank.series.unit[0, slot]
+        np.testing.assert_allclose(search.weights[k], expected, rtol=1e-3)
+        changes = (known[lasts + horizon] - known[lasts]) / bank.series.unit[0, slot]
         order = changes.argsort()
         middles = np.cumsum(expected[order]) - expected[order] / 2
         wanted = np.interp(np.array(LEVELS) * expected.sum(), middles, changes[order])
