@@ -77,16 +77,28 @@ def fill_values(ring: Singles, latest: np.float32, unit: np.float32, values: Sin
 
 
 @compiled
+def add_squares(
+    latest: np.float32, weight: np.float32, earlier: Singles, ends: Singles, distances: Singles
+) -> None:
+    """Add to `distances` (T,) the squares of `latest` - (earlier - ends), weighted.
+
+    Indexes are those of the loop alone: with others, which might be negative, it would not be vectorized.
+    """
+    for s in range(len(distances)):
+        difference = latest - (earlier[s] - ends[s])
+        distances[s] += weight * (difference * difference)
+
+
+@compiled
 def fill_distances(values: Singles, last: int, distances: Singles) -> None:
     """Fill `distances`, STRETCH to `last`, of the stretches that end there from the one that ends the `values` (T,)."""
-    for s in range(STRETCH, last + 1):
-        distances[s] = np.float32(0)
+    ends, found = values[STRETCH : last + 1], distances[STRETCH : last + 1]
+    for s in range(len(found)):
+        found[s] = np.float32(0)
     weight = np.float32(1)
     for back in range(1, STRETCH + 1):
         latest = values[len(values) - 1 - back] - values[len(values) - 1]
-        for s in range(STRETCH, last + 1):
-            difference = latest - (values[s - back] - values[s])
-            distances[s] += weight * (difference * difference)
+        add_squares(latest, weight, values[STRETCH - back : last + 1 - back], ends, found)
         weight *= FADE
 
 
