@@ -347,4 +347,3 @@ class JsonScanner:
             )  # fmt: skip
             columns = self._columns = Handle(scanned, columns)
         return columns
-

@@ -77,9 +77,7 @@ def fill_values(ring: Singles, latest: np.float32, unit: np.float32, values: Sin
 
 
 @compiled
-def add_squares(
-    latest: np.float32, weight: np.float32, earlier: Singles, ends: Singles, distances: Singles
-) -> None:
+def add_squares(latest: np.float32, weight: np.float32, earlier: Singles, ends: Singles, distances: Singles) -> None:
     """Add to `distances` (T,) the squares of `latest` - (earlier - ends), weighted.
 
     Indexes are those of the loop alone: with others, which might be negative, it would not be vectorized.
