@@ -1,6 +1,7 @@
 """The keys and series of a task, and the open wave that their records join."""
 
 from collections.abc import Mapping, Sequence
+from operator import is_
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -113,7 +114,7 @@ class Admission:
     def admit_scanned(self, scanned: Handle[Scanned], first: int, end: int) -> tuple[int, int]:
         """Admit scanned records from `first` to before `end`; return the next one and why it stopped, see `waves`."""
         current, known = (self._times, self._key_waves, self._wave), self._admitted
-        if known is None or any(new is not old for new, old in zip(current, known.content, strict=False)):
+        if known is None or not all(map(is_, current, known.content)):
             known = self._admitted = Handle(Admitted(*current, self._counts), known)
         limit = self._forecaster.until_due
         following, self._size, reason = admit(scanned, first, end, known, self._size, self._number, limit)

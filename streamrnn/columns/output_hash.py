@@ -80,9 +80,9 @@ def extend_hash(output_hash: bytes, outputs: Sequence[Output]) -> bytes:
         frames = zip(timestamps, map(len, keys), map(len, values), repeat(0), strict=False)
         parts = list(chain.from_iterable(zip(keys, values, strict=True)))
     numbers = np.fromiter(chain.from_iterable(frames), np.int64, 4 * len(outputs))
-    state = np.frombuffer(output_hash, np.uint64).copy()
-    extend(state, np.frombuffer(b"".join(parts), np.uint8), numbers)
-    return state.tobytes()
+    state = bytearray(output_hash)
+    extend(np.frombuffer(state, np.uint64), np.frombuffer(b"".join(parts), np.uint8), numbers)
+    return bytes(state)
 
 
 def _encode_headers(headers: Sequence[tuple[str, bytes | None]]) -> bytes:

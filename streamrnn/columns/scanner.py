@@ -5,7 +5,8 @@ that are not ASCII, a member that occurs twice, or any error. What it reads equa
 """
 
 from collections.abc import Sequence
-from itertools import accumulate
+from itertools import chain
+from operator import is_
 from typing import NamedTuple
 
 import numpy as np
@@ -234,24 +235,29 @@ def scan_record(text: Bytes, at: int, end: int, tables: Tables, rules: Rules, sc
 
 
 @compiled
-def scan_feed(
-    text: Bytes, ends: Integers, keys: Bytes, key_ends: Integers, given: Handle[Known], columns: Handle[Scanned]
-) -> int:
-    """Scan a feed, the joined values of its n records with the end of each, and likewise their own keys.
+def scan_feed(text: Bytes, numbers: Integers, given: Handle[Known], columns: Handle[Scanned]) -> int:
+    """Scan a feed: the joined values of its n records, then their own keys if the mapping has none.
 
-    Returns how many records are left.
+    `numbers` are the timestamps of the records, the lengths of the values, and those of the keys. Returns how many
+    records are left.
     """
     (tables, rules), scanned = contents(given), contents(columns)
+    count = len(scanned.known)
     at = key_at = scanned.starts[0] = left = 0
     for i in range(len(tables.marks)):
         tables.marks[i] = 0
-    for r in range(len(ends)):
-        end, key_end = ends[r], key_ends[r]
+    for r in range(count):
+        key_at += numbers[count + r]
+    for r in range(count):
+        scanned.times[r] = numbers[r]
+        end, key_end = at + numbers[count + r], key_at
+        if rules.key == ABSENT:
+            key_end += numbers[2 * count + r]
         scanned.known[r] = ABSENT
         scanned.starts[r + 1] = scanned.starts[r]
         missing = rules.time == ABSENT and scanned.times[r] == -1
         if rules.key == ABSENT:
-            scanned.known[r] = find_name(tables.keys, keys, key_at, key_end)
+            scanned.known[r] = find_name(tables.keys, text, key_at, key_end)
             missing = missing or scanned.known[r] == ABSENT
         if missing or end - at > rules.max_record or not scan_record(text, at, end, tables, rules, scanned, r):
             scanned.known[r] = ABSENT
@@ -289,6 +295,7 @@ class JsonScanner:
             divisor=mapping.scale[1],
             largest=mapping.largest,
         )
+        self._mapping = mapping
         self._known: Handle[Known] | None = None
         self._columns: Handle[Scanned] | None = None
 
@@ -300,25 +307,26 @@ class JsonScanner:
         self, keys: Sequence[bytes | None], values: Sequence[bytes | None], times: Sequence[int], mapping: Mapping
     ) -> tuple[Handle[Scanned], int]:
         """Return records of these keys, values and timestamps as columns until the next call, and how many are left."""
-        count = len(values)
-        text, ends = _joined(values)
-        own, own_ends = _joined(keys) if self._own_keys else (text, ends)
+        count, parts = len(values), [*values, *keys] if self._own_keys else values
+        if None in parts:
+            parts = [part or b"" for part in parts]
+        text = np.frombuffer(b"".join(parts), np.uint8)  # type: ignore[arg-type]  # none is None
         columns = self._allocate(count, max(len(text) // SHORTEST_MEMBER + 1, count * max(self._rules.fields, 1)))
-        scanned = columns.content
-        scanned.times[:] = times
         if not self.usable:
-            scanned.known[:], scanned.starts[:] = ABSENT, 0
+            scanned = columns.content
+            scanned.times[:], scanned.known[:], scanned.starts[:] = times, ABSENT, 0
             return columns, count
-        return columns, scan_feed(text, ends, own, own_ends, self._find_known(mapping), columns)
+        numbers = np.fromiter(chain(times, map(len, parts)), np.int64, count + len(parts))  # type: ignore[arg-type]
+        return columns, scan_feed(text, numbers, self._find_known(mapping), columns)
 
     def _find_known(self, mapping: Mapping) -> Handle[Known]:
         """Return the tables and rules, a new handle if any has changed since the last feed."""
-        (first, last), (factor, divisor) = mapping.numbers, mapping.scale
-        if (first, last, divisor) != (self._rules.first_number, self._rules.last_number, self._rules.divisor):
-            self._rules = self._rules._replace(first_number=first, last_number=last, factor=factor, divisor=divisor)
-            self._known = None
+        if mapping is not self._mapping:
+            self._mapping, numbers, (factor, divisor) = mapping, mapping.numbers, mapping.scale
+            changed = {"first_number": numbers[0], "last_number": numbers[1], "factor": factor, "divisor": divisor}
+            self._rules, self._known = self._rules._replace(**changed), None
         current, tables = self._arrays(), self._tables
-        if self._known is None or any(new is not old for new, old in zip(current, tables, strict=False)):
+        if self._known is None or not all(map(is_, current, tables)):
             marks, members = tables.marks, len(self.members)
             marks = marks if len(marks) >= members else np.zeros(2 * members, np.int64)
             self._tables = Tables(*current, marks, tables.scratch)
@@ -339,11 +347,3 @@ class JsonScanner:
             )  # fmt: skip
             columns = self._columns = Handle(scanned, columns)
         return columns
-
-
-def _joined(parts: Sequence[bytes | None]) -> tuple[Bytes, Integers]:
-    """Join parts, without those that are None; return the text and the end of each."""
-    if None in parts:
-        parts = [part or b"" for part in parts]
-    text = np.frombuffer(b"".join(parts), np.uint8)  # type: ignore[arg-type]  # none is None
-    return text, np.fromiter(accumulate(map(len, parts)), np.int64, len(parts))  # type: ignore[arg-type]

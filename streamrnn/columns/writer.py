@@ -56,9 +56,9 @@ def find_comma(word: np.uint64) -> int:
 
 
 @compiled
-def copy_number(text: Bytes, start: int, out: Bytes, at: int) -> tuple[int, int]:
-    """Copy a number that ends before a comma or bracket; return the positions behind it, in `text` and in `out`."""
-    while start + WORD < len(text):  # before the bracket
+def copy_number(text: Bytes, start: int, bracket: int, out: Bytes, at: int) -> tuple[int, int]:
+    """Copy a number that ends before a comma or the bracket; return the positions behind it, in `text` and in `out`."""
+    while start + WORD <= bracket:
         word = load_word(text, start)
         store_word(out, at, word)
         size = find_comma(word)
@@ -73,15 +73,15 @@ def copy_number(text: Bytes, start: int, out: Bytes, at: int) -> tuple[int, int]
 
 @compiled
 def write_documents(
-    template: Handle[Template], numbers: Bytes, integers: Bytes, names: Bytes, name_bounds: Integers, rows: Integers,
+    template: Handle[Template], text: Bytes, bracket: int, names: Bytes, name_bounds: Integers, rows: Integers,
     statuses: Bytes, status_bounds: Integers, status: Integers, out: Bytes, ends: Integers,
 ) -> None:  # fmt: skip
     """Write B documents to `out`.
 
     Args:
         template: Their form.
-        numbers: Texts, as `number_texts` returns them; so are `integers`.
-        integers: See `numbers`.
+        text: Of the numbers and integers, as `number_texts` returns it.
+        bracket: Position of the bracket behind the numbers.
         names: Texts of all names, as in `Texts`, with `name_bounds`.
         name_bounds: See `names`.
         rows: Number of each document's name, (B,).
@@ -92,7 +92,7 @@ def write_documents(
         ends: Filled with the end of each document, (B,).
     """
     kinds, literals = contents(template)
-    at, next_number, next_integer = 0, 1, 1  # behind the bracket
+    at, last, next_number, next_integer = 0, len(text) - 2, 2, bracket + 3  # behind [[ and ],[
     for b in range(len(rows)):
         for part in range(len(kinds)):
             kind = kinds[part]
@@ -102,13 +102,12 @@ def write_documents(
                 at = copy(names, name_bounds[rows[b]], name_bounds[rows[b] + 1], out, at)
             elif kind == STATUS:
                 at = copy(statuses, status_bounds[status[b]], status_bounds[status[b] + 1], out, at)
+            elif kind == NUMBER:
+                end, at = copy_number(text, next_number, bracket, out, at)
+                next_number = end + 1
             else:
-                text = numbers if kind == NUMBER else integers
-                end, at = copy_number(text, next_number if kind == NUMBER else next_integer, out, at)
-                if kind == NUMBER:
-                    next_number = end + 1
-                else:
-                    next_integer = end + 1
+                end, at = copy_number(text, next_integer, last, out, at)
+                next_integer = end + 1
         ends[b] = at
 
 
@@ -163,9 +162,10 @@ def fill_columns(
     return total == 0.0
 
 
-def number_texts(numbers: NDArray[Any]) -> Bytes:
-    """Return the texts of numbers (B, N), each followed by a comma or bracket, behind a bracket."""
-    return np.frombuffer(orjson.dumps(numbers.ravel(), option=orjson.OPT_SERIALIZE_NUMPY), np.uint8)
+def number_texts(numbers: NDArray[Any], integers: NDArray[Any]) -> tuple[Bytes, int]:
+    """Return the texts of (B, N) and (B, I) numbers, `[[...],[...]]`, and the position of the first closing bracket."""
+    text = orjson.dumps((numbers.reshape(-1), integers.reshape(-1)), option=orjson.OPT_SERIALIZE_NUMPY)
+    return np.frombuffer(text, np.uint8), text.index(b"]")
 
 
 class Writer:
@@ -190,10 +190,10 @@ class Writer:
             statuses: All statuses.
             status: Number of each document's status, (B,).
         """
-        texts = number_texts(numbers), number_texts(integers)
-        size = len(rows) * (self._literals + longest + len(statuses.text)) + sum(map(len, texts)) + WORD
+        text, bracket = number_texts(numbers, integers)
+        size = len(rows) * (self._literals + longest + len(statuses.text)) + len(text) + WORD
         out, ends = np.empty(size, np.uint8), np.empty(len(rows), np.int64)  # what is not written takes no memory
-        write_documents(self._template, *texts, *names, rows, *statuses, status, out, ends)
+        write_documents(self._template, text, bracket, *names, rows, *statuses, status, out, ends)
         limits = ends.tolist()
         written = out[: limits[-1]].tobytes()
         return [written[start:end] for start, end in zip([0, *limits], limits, strict=False)]

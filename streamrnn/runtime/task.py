@@ -279,7 +279,7 @@ class Task(SavedTask):
             report.drops["thinned"] += done.thinned
         if done.events:
             report.events.update(done.events)
-        report.event_time = max(report.event_time, int(times.max()))
+        report.event_time = max(report.event_time, int(np.maximum.reduce(times)))
         self._scores.append(scores)
 
     def _learn(self, report: StepReport) -> None:

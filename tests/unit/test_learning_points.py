@@ -19,3 +19,11 @@ def test_a_young_head_learns_more_often(monkeypatch: pytest.MonkeyPatch) -> None
             forecaster.learn()
             points.append(t)
     assert np.diff(points).tolist() == [1] * 3 + [2] * 3 + [3] * 3 + [4] * ((40 - 18) // 4)
+
+
+@pytest.mark.parametrize("seed", [0, 7, 2**32 - 1, 2**32, 2**63 - 1])
+def test_the_numbers_drawn_are_those_of_numpys_generator(seed: int) -> None:
+    """A seed of more than 32 bits is two words, the lower one first, as in numpy."""
+    for numbers in ((0, 0), (1, 2**20)):
+        expected = np.random.default_rng([seed, *numbers]).integers(2**62, size=4)
+        assert ensemble_trainer.make_generator(seed, *numbers).integers(2**62, size=4).tolist() == expected.tolist()

@@ -96,7 +96,7 @@ def publish_wave(
     """Forecast and store a wave: `networks` (N, B, K, Q), `extra` (B, K, G); units. Log priors `young`, `mature`."""
     quantiles = len(plan.levels)
     scratch, prior = np.empty((5, quantiles * len(mature))), np.empty(len(mature))
-    search = new_search(series.ring.shape[1])
+    search = new_search(series.ring.shape[1], len(plan.horizons))
     mixed, published, shares = np.empty(quantiles), np.empty(quantiles), np.empty((2, 2 * quantiles))
     for b in range(len(rows)):
         row = rows[b]

@@ -44,15 +44,14 @@ ANALOGS_AXES = {"quantiles": "LN"}
 
 
 class AnalogSearch(NamedTuple):
-    """Scratch of a search. R stored values, N = NEAREST."""
+    """Scratch of a search. R stored values, K horizons, N = NEAREST."""
 
     values: Singles  # (R,) oldest first, distances from the latest one in units of one step
     distances: Singles  # (R,) of the stretch that ends at each
-    nearest: Integers  # (N,) last rows of the nearest stretches
-    weights: Floats  # (N,)
+    nearest: Integers  # (K, N) last rows of the nearest stretches, of those whose followers are known
+    weights: Floats  # (K, N)
     changes: Floats  # (N,) what followed, ascending
     order: Floats  # (N,) weights in that order
-    last: Integers  # (1,) last row among those that the nearest were selected from; NONE: not selected yet
 
 
 def allocate_analogs(capacity: int, plan: Plan) -> Analogs:
@@ -62,25 +61,42 @@ def allocate_analogs(capacity: int, plan: Plan) -> Analogs:
 
 
 @compiled_allocating
-def new_search(size: int) -> AnalogSearch:
-    """Allocate the scratch of a search among `size` values."""
+def new_search(size: int, horizons: int) -> AnalogSearch:
+    """Allocate the scratch of a search among `size` values for so many horizons."""
     return AnalogSearch(
-        np.empty(size, np.float32), np.empty(size, np.float32), np.empty(NEAREST, np.int64), np.empty(NEAREST),
-        np.empty(NEAREST), np.empty(NEAREST), np.empty(1, np.int64),
+        np.empty(size, np.float32), np.empty(size, np.float32), np.empty((horizons, NEAREST), np.int64),
+        np.empty((horizons, NEAREST)), np.empty(NEAREST), np.empty(NEAREST),
     )  # fmt: skip
+
+
+@compiled
+def fill_values(ring: Singles, latest: np.float32, unit: np.float32, values: Singles) -> None:
+    """Fill `values` (T,): the distances of a part of the ring (T,) from the latest value, in units."""
+    for s in range(len(values)):
+        values[s] = min(max((ring[s] - latest) / unit, -FARTHEST), FARTHEST)
+
+
+@compiled
+def add_squares(latest: np.float32, weight: np.float32, earlier: Singles, ends: Singles, distances: Singles) -> None:
+    """Add to `distances` (T,) the squares of `latest` - (earlier - ends), weighted.
+
+    Indexes are those of the loop alone: with others, which might be negative, it would not be vectorized.
+    """
+    for s in range(len(distances)):
+        difference = latest - (earlier[s] - ends[s])
+        distances[s] += weight * (difference * difference)
 
 
 @compiled
 def fill_distances(values: Singles, last: int, distances: Singles) -> None:
     """Fill `distances`, STRETCH to `last`, of the stretches that end there from the one that ends the `values` (T,)."""
-    for s in range(STRETCH, last + 1):
-        distances[s] = np.float32(0)
+    ends, found = values[STRETCH : last + 1], distances[STRETCH : last + 1]
+    for s in range(len(found)):
+        found[s] = np.float32(0)
     weight = np.float32(1)
     for back in range(1, STRETCH + 1):
         latest = values[len(values) - 1 - back] - values[len(values) - 1]
-        for s in range(STRETCH, last + 1):
-            difference = latest - (values[s - back] - values[s])
-            distances[s] += weight * (difference * difference)
+        add_squares(latest, weight, values[STRETCH - back : last + 1 - back], ends, found)
         weight *= FADE
 
 
@@ -95,16 +111,25 @@ def index_of_largest(values: Floats) -> int:
 
 
 @compiled
-def select_nearest(distances: Singles, last: int, search: AnalogSearch) -> None:
-    """Fill `nearest` and `weights` of a search: exp(-(distance - least) / (mean - least)) among the nearest."""
-    nearest, weights = search.nearest, search.weights
-    for n in range(NEAREST):
-        nearest[n], weights[n] = STRETCH + n, distances[STRETCH + n]
+def last_stretch(plan: Plan, k: int, known: int) -> int:
+    """Return the last row of the latest stretch whose follower counts for horizon k; NONE: there are too few."""
+    last = known - 1 - min(plan.horizons[k], FOLLOWERS)
+    return last if last - STRETCH >= FEWEST * NEAREST else NONE
+
+
+@compiled
+def select_nearest(distances: Singles, first: int, last: int, nearest: Integers, weights: Floats) -> None:
+    """Replace the farthest of the `nearest` (N,), with the distances `weights` (N,), by nearer ones, first to last."""
     farthest = index_of_largest(weights)
-    for s in range(STRETCH + NEAREST, last + 1):
+    for s in range(first, last + 1):
         if distances[s] < weights[farthest]:
             nearest[farthest], weights[farthest] = s, distances[s]
             farthest = index_of_largest(weights)
+
+
+@compiled
+def weigh_nearest(weights: Floats) -> None:
+    """Replace distances (N,) by weights: exp(-(distance - least) / (mean - least)) among the nearest."""
     least, mean = weights[0], 0.0
     for n in range(NEAREST):
         least = min(least, weights[n])
@@ -114,14 +139,40 @@ def select_nearest(distances: Singles, last: int, search: AnalogSearch) -> None:
 
 
 @compiled
-def sort_changes(search: AnalogSearch, known: int, horizon: int, factor: float) -> int:
-    """Fill `changes` over the horizon after the nearest stretches, times `factor`, ascending, and their `order`.
+def select_by_horizon(plan: Plan, known: int, search: AnalogSearch) -> None:
+    """Fill `nearest` and `weights` of a search in one pass, since the stretches of a horizon are among a nearer one's.
+
+    Horizons beyond FOLLOWERS have those of it, which are at the first of them.
+    """
+    before = NONE
+    for k in range(len(plan.horizons) - 1, -1, -1):
+        last = last_stretch(plan, k, known)
+        if last == NONE:
+            continue
+        nearest, weights = search.nearest[k], search.weights[k]
+        if before == NONE:
+            for n in range(NEAREST):
+                nearest[n], weights[n] = STRETCH + n, search.distances[STRETCH + n]
+            before = STRETCH + NEAREST - 1
+        else:
+            for n in range(NEAREST):
+                nearest[n], weights[n] = search.nearest[k + 1, n], search.weights[k + 1, n]
+        select_nearest(search.distances, before + 1, last, nearest, weights)
+        before = last
+    for k in range(len(plan.horizons)):
+        if last_stretch(plan, k, known) != NONE and (k == 0 or plan.horizons[k - 1] < FOLLOWERS):
+            weigh_nearest(search.weights[k])
+
+
+@compiled
+def sort_changes(search: AnalogSearch, k: int, known: int, horizon: int, factor: float) -> int:
+    """Fill `changes` over `horizon` after the nearest stretches at k, times `factor`, ascending, and their `order`.
 
     Returns the number of those whose follower is among the `known` values.
     """
     filled = 0
     for n in range(NEAREST):
-        last = search.nearest[n]
+        last = search.nearest[k, n]
         if last + horizon >= known:
             continue
         change = (search.values[last + horizon] - search.values[last]) * factor
@@ -129,7 +180,7 @@ def sort_changes(search: AnalogSearch, known: int, horizon: int, factor: float) 
         while at > 0 and search.changes[at - 1] > change:
             search.changes[at], search.order[at] = search.changes[at - 1], search.order[at - 1]
             at -= 1
-        search.changes[at], search.order[at] = change, search.weights[n]
+        search.changes[at], search.order[at] = change, search.weights[k, n]
         filled += 1
     return filled
 
@@ -153,35 +204,33 @@ def weighted_quantile(changes: Floats, weights: Floats, level: float) -> float:
 
 @compiled
 def compare_stretches(series: FullState, plan: Plan, row: int, search: AnalogSearch) -> None:
-    """Fill `values` and `distances` of a search: those of all stretches of a series from its latest rows."""
+    """Search the past of a series for the stretches that are nearest to its latest rows, for each horizon."""
     ring, count = series.ring[row], series.seen[row]
     size = len(ring)
     known = min(count, HISTORY)
-    search.last[0] = NONE
-    if known - 2 - STRETCH < FEWEST * NEAREST:
+    if last_stretch(plan, 0, known) == NONE:
         return
     latest, unit = ring[(count - 1) % size], np.float32(series.unit[row, (count - 1) % plan.horizons[0]])
     first = (count - known) % size
-    for s in range(known):
-        at = first + s
-        value = (ring[at if at < size else at - size] - latest) / unit
-        search.values[s] = min(max(value, -FARTHEST), FARTHEST)
+    end = min(first + known, size)  # what is left is at the beginning of the ring
+    fill_values(ring[first:end], latest, unit, search.values[: end - first])
+    fill_values(ring[: known - (end - first)], latest, unit, search.values[end - first : known])
     fill_distances(search.values[:known], known - 2, search.distances)
+    select_by_horizon(plan, known, search)
 
 
 @compiled
 def store_analogs(
     series: FullState, analogs: Analogs, plan: Plan, row: int, k: int, slot: int, search: AnalogSearch
 ) -> None:
-    """Store the quantiles of horizon k after `compare_stretches`, units; horizons in ascending order."""
+    """Store the quantiles of horizon k after `compare_stretches`, units."""
     codes, horizon = analogs.quantiles[row, slot], plan.horizons[k]
     one, known, filled = series.unit[row, (series.seen[row] - 1) % plan.horizons[0]], min(series.seen[row], HISTORY), 0
-    last = known - 1 - min(horizon, FOLLOWERS)
-    if last - STRETCH >= FEWEST * NEAREST:
-        if last != search.last[0]:
-            select_nearest(search.distances, last, search)
-            search.last[0] = last
-        filled = sort_changes(search, known, horizon, one / series.unit[row, slot])
+    if last_stretch(plan, k, known) != NONE:
+        at = k  # of the first horizon with the same stretches
+        while at > 0 and plan.horizons[at - 1] >= FOLLOWERS:
+            at -= 1
+        filled = sort_changes(search, at, known, horizon, one / series.unit[row, slot])
     for q in range(len(codes)):
         codes[q] = UNKNOWN
         if filled >= FEWEST_FOLLOWERS:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from streamrnn.core.config import LearningConfig
 from streamrnn.core.jit import Singles
-from streamrnn.core.learning.head_loss import head_loss
+from streamrnn.core.learning.head_loss import PARTS, loss_gradients
 from streamrnn.core.learning.step import ANCHOR, BETAS, LearningResult
 from streamrnn.core.learning.window_buffer import Windows
 from streamrnn.core.network.shapes import Shape
@@ -41,6 +41,10 @@ class BpttLearner:
         first = initial_weights(shape, seed) if start is None else torch.tensor(start)
         self._base = None if start is None else first.to(device, copy=True)
         self._weights = first.to(device)
+        self._parts = {
+            name: part.requires_grad_() for name, part in split_weights(self._weights.detach(), shape).items()
+        }
+        self._leaves = list(self._parts.values())
         self.average = self._weights.clone()
         self._moments = torch.zeros_like(self.average), torch.zeros_like(self.average)
         self._adam_steps = 0  # since the moments were zero
@@ -83,13 +87,13 @@ class BpttLearner:
     def _gradient(self, windows: Windows) -> tuple[float, Tensor]:
         """Return the loss, and its gradient with respect to the weights."""
         self._workspace.reset()
-        weights = self._weights.detach().requires_grad_()
-        parts = split_weights(weights, self._shape)
         inputs, points, trust, lead, labels, hidden = (torch.from_numpy(array).to(self._device) for array in windows)
-        top, _ = unroll(parts, self._shape, inputs.transpose(0, 1), hidden, self._workspace)
-        loss = head_loss(parts, top.transpose(0, 1), points, trust, lead, labels, self._workspace)
-        (gradient,) = torch.autograd.grad(loss, weights)
-        return float(loss.detach()), gradient
+        top, _ = unroll(self._parts, self._shape, inputs.transpose(0, 1), hidden, self._workspace)
+        with torch.no_grad():
+            known, weights = (points, trust, lead, labels), self._leaves[-len(PARTS) :]
+            loss, (slope, *own) = loss_gradients(self._workspace, *known, top.transpose(0, 1), *weights)
+        encoder = torch.autograd.grad(top, self._leaves[: -len(PARTS)], slope.transpose(0, 1), materialize_grads=True)
+        return float(loss), torch.cat([gradient.reshape(-1) for gradient in (*encoder, *own)])
 
     def _advance(self, gradient: Tensor) -> bool:
         """Update weights and running average; undo it and return False if the weights are not finite."""

@@ -35,7 +35,14 @@ HEAD, WHOLE = 0, 1  # the learners, in the order of their learning points
 NEVER = 2**62  # observations up to the learning point of a learner that is off
 EARLY_POINTS = 128
 """Learning points of the head at every observation; then as many at every second, and so on up to `head_every`."""
+LOW_WORD = 2**32 - 1
 UNSEEN = -1  # mark of a series without observations
+
+
+def make_generator(seed: int, *numbers: int) -> np.random.Generator:
+    """Return `np.random.default_rng([seed, *numbers])` in two thirds of the time; numbers are below 2^32."""
+    words = [seed & LOW_WORD, seed >> 32] if seed > LOW_WORD else [seed]
+    return np.random.default_rng(np.array([*words, *numbers], np.uint32))
 
 
 class EnsembleTrainer:
@@ -78,11 +85,13 @@ class EnsembleTrainer:
         self._series = EffectiveSeries()
         self._since = [np.zeros(0, np.int64)]  # rows of the waves since the last learning point of the whole network
         self._waiting, self._points = [0, 0], [0, 0]  # per learner: rows since its last learning point, and its points
+        self._due = [0, 0]  # per learner: `_waiting` of its next learning point
         self._digests = [b"", b""]
         self.version = ""
         """Version of the weights of all networks."""
         self._use_learned(HEAD)
         self._use_learned(WHOLE)
+        self._set_due()
         self._rollbacks = [Rollback(self._forecasting_weights(learner)) for learner in (HEAD, WHOLE)]
 
     @property
@@ -101,7 +110,7 @@ class EnsembleTrainer:
         The head has one after `head_every` observations per live series, at first after fewer, at the latest after
         `head_most` of the task; the whole network after `every`, at the latest after `most`.
         """
-        return min(self._until_due(HEAD), self._until_due(WHOLE))
+        return min(self._due[HEAD] - self._waiting[HEAD], self._due[WHOLE] - self._waiting[WHOLE])
 
     def step(self, rows: Integers, wave: Handle[WaveUpdate]) -> Singles:
         """Advance by one wave, of which the bank has made `wave`; return the quantiles (N, B, K, Q) in units."""
@@ -136,11 +145,12 @@ class EnsembleTrainer:
         """
         result = None
         for learner, learn in ((HEAD, self._learn_head), (WHOLE, self._learn_whole)):
-            if self._until_due(learner) <= 0:
-                generator = np.random.default_rng([self._seed, learner, self._points[learner]])
+            if self._waiting[learner] >= self._due[learner]:
+                generator = make_generator(self._seed, learner, self._points[learner])
                 self._waiting[learner], self._points[learner] = 0, self._points[learner] + 1
                 result = self._roll_back(learner) or learn(generator, seen) or result
         self._series.end_period()
+        self._set_due()
         return result
 
     def save(self) -> dict[str, NDArray[np.generic]]:
@@ -175,6 +185,7 @@ class EnsembleTrainer:
             rollback.load({name: saved[f"guard_{learner}_{name}"] for name in rollback.save()})
         self._use_learned(HEAD)
         self._use_learned(WHOLE)
+        self._set_due()
 
     def arrays(self) -> dict[str, NDArray[np.generic]]:
         """Return the state per series, by name."""
@@ -198,14 +209,12 @@ class EnsembleTrainer:
         names = self._table.arrays.keys() - ({"kept"} if reset_buffers else set())
         self._table.extend({name: saved[name] for name in names})
 
-    def _until_due(self, learner: int) -> int:
-        if not self._learns[learner]:
-            return NEVER
-        every = self._every[learner]
-        if learner == HEAD:
-            every = min(every, 1 + self._points[HEAD] // EARLY_POINTS)
-        most = min(every * self._series.live, self._most[learner])
-        return most - self._waiting[learner]
+    def _set_due(self) -> None:
+        """Set the next learning points, which change at learning points only."""
+        early = min(self._every[HEAD], 1 + self._points[HEAD] // EARLY_POINTS)
+        for learner, every in ((HEAD, early), (WHOLE, self._every[WHOLE])):
+            due = min(every * self._series.live, self._most[learner])
+            self._due[learner] = due if self._learns[learner] else NEVER
 
     def _learn_head(self, generator: np.random.Generator, _: Integers) -> LearningResult | None:
         examples = self._rows.draw(generator)
@@ -250,13 +259,13 @@ class EnsembleTrainer:
 
     def _use_learned(self, learner: int) -> None:
         """Forecast with a learner's current weights, and update the version."""
-        if learner == WHOLE and self._learner is not None:
-            self._encoders.load(self._encoder_count - 1, self._learner.average)
-            self._heads.load(self.count - 1, network_head(self._learner.average, self._shape))
         if learner == HEAD and self._head is not None:
             self._heads.load(1, self._head.head)
             weights = self._head.head.out_bias  # each step changes all of a head, so that a part identifies it
         else:
             weights = self._forecasting_weights(learner)
+            if len(weights):
+                self._encoders.load(self._encoder_count - 1, weights)
+                self._heads.load(self.count - 1, network_head(weights, self._shape))
         self._digests[learner] = hashlib.blake2b(weights.tobytes(), digest_size=6).digest()
         self.version = hashlib.blake2b(b"".join(self._digests), digest_size=6).hexdigest()

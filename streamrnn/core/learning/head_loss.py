@@ -46,34 +46,43 @@ class HeadLoss(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, workspace: Workspace, *tensors: Tensor) -> Tensor:
-        """Return the loss of (points, trust, lead, labels, hidden) and the weights in the order of PARTS."""
-        *known, hidden, head_hidden, head_advice, head_bias, out_weight, out_bias = tensors
-        points, advice, weight, labels = _read(workspace, *known)
-        count, width = len(labels), len(head_bias)
-        encodings = workspace.empty(hidden.shape, hidden).copy_(hidden).view(-1, hidden.shape[-1])
-        sums, sigmoid, active = (workspace.empty((count, width), hidden) for _ in range(3))
-        by_row, slopes = sums.view(len(encodings), -1, width), workspace.empty((len(encodings), width), hidden)
-        by_row[:] = torch.mm(encodings, head_hidden.t(), out=slopes).unsqueeze(1)
-        sums.addmm_(advice.t(), torch.cat([head_advice.t(), head_bias.unsqueeze(0)]))
-        torch.sigmoid(sums, out=sigmoid)
-        torch.mul(sums, sigmoid, out=active)
-        outputs = workspace.empty((len(out_bias), count), hidden)
-        torch.addmm(out_bias.unsqueeze(1), out_weight, active.t(), out=outputs)
-        loss = _replace_by_slopes(outputs, points, weight, labels, workspace)
-        grad_out = outputs @ active
-        slope = torch.addcmul(sigmoid, active, sigmoid, value=-1, out=sigmoid).add_(active)  # s + x s (1 - s)
-        torch.mm(outputs.t(), out_weight, out=sums).mul_(slope)
-        torch.sum(by_row, 1, out=slopes)
-        grad_advice = (advice @ sums).t()  # the last column is that of the bias
-        grad_hidden = torch.mm(slopes, head_hidden, out=workspace.empty(encodings.shape, hidden)).view(hidden.shape)
-        layer = slopes.t() @ encodings, grad_advice[:, :-1], grad_advice[:, -1]
-        ctx.gradients = grad_hidden, *layer, grad_out, outputs.sum(1)
+        """Return the loss; arguments as for `loss_gradients`."""
+        loss, ctx.gradients = loss_gradients(workspace, *tensors)
         return loss
 
     @staticmethod
     def backward(ctx: Any, *outputs: Tensor) -> tuple[Tensor | None, ...]:
         """Return the gradients of the arguments."""
         return (*[None] * 5, *(gradient * outputs[0] for gradient in ctx.gradients))
+
+
+def loss_gradients(workspace: Workspace, *tensors: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+    """Return the loss of (points, trust, lead, labels, hidden) and the weights in the order of PARTS; see `head_loss`.
+
+    The second result is its gradients with respect to `hidden`, which is in `workspace`, and to the weights.
+    """
+    *known, hidden, head_hidden, head_advice, head_bias, out_weight, out_bias = tensors
+    points, advice, weight, labels = _read(workspace, *known)
+    count, width = len(labels), len(head_bias)
+    encodings = workspace.empty(tuple(hidden.shape), hidden).copy_(hidden).view(-1, hidden.shape[-1])
+    sums, sigmoid, active = (workspace.empty((count, width), hidden) for _ in range(3))
+    by_row, slopes = sums.view(len(encodings), -1, width), workspace.empty((len(encodings), width), hidden)
+    by_row[:] = torch.mm(encodings, head_hidden.t(), out=slopes).unsqueeze(1)
+    sums.addmm_(advice.t(), torch.cat([head_advice.t(), head_bias.unsqueeze(0)]))
+    torch.sigmoid(sums, out=sigmoid)
+    torch.mul(sums, sigmoid, out=active)
+    outputs = workspace.empty((len(out_bias), count), hidden)
+    torch.addmm(out_bias.unsqueeze(1), out_weight, active.t(), out=outputs)
+    loss = _replace_by_slopes(outputs, points, weight, labels, workspace)
+    grad_out = outputs @ active
+    slope = torch.addcmul(sigmoid, active, sigmoid, value=-1, out=sigmoid).add_(active)  # s + x s (1 - s)
+    torch.mm(outputs.t(), out_weight, out=sums).mul_(slope)
+    torch.sum(by_row, 1, out=slopes)
+    grad_advice = (advice @ sums).t()  # the last column is that of the bias
+    grad_hidden = workspace.empty(tuple(hidden.shape), hidden)
+    torch.mm(slopes, head_hidden, out=grad_hidden.view(encodings.shape))
+    layer = slopes.t() @ encodings, grad_advice[:, :-1], grad_advice[:, -1]
+    return loss, (grad_hidden, *layer, grad_out, outputs.sum(1))
 
 
 def _read(
@@ -87,9 +96,11 @@ def _read(
     point = workspace.empty((experts + 1, len(flat)), points)
     advice = workspace.empty((2 * experts + leads + 1, len(flat)), points)
     log, trusts, further, one = advice.split([experts, experts, leads, 1])
-    point[:-1], point[-1] = points.reshape(-1, experts).t(), 0.0
-    trusts[:], further[:], one[:] = trust.reshape(-1, experts).t(), lead.reshape(-1, leads).t(), 1.0
-    torch.abs(point[:-1], out=log).log1p_().copysign_(point[:-1])
+    given = point[:-1]
+    given.copy_(points.reshape(-1, experts).t())
+    point[-1], one[:] = 0.0, 1.0
+    trusts[:], further[:] = trust.reshape(-1, experts).t(), lead.reshape(-1, leads).t()
+    torch.abs(given, out=log).log1p_().copysign_(given)
     known = ~flat.isnan()
     weight = (-trusts.amin(0)).exp_().clamp_(*LABEL_WEIGHTS).mul_(known).div_(known.sum().clamp(min=1) * len(KNOTS))
     return point, advice, weight, flat.nan_to_num(0.0)
@@ -98,7 +109,7 @@ def _read(
 def _replace_by_slopes(outputs: Tensor, points: Tensor, weight: Tensor, labels: Tensor, workspace: Workspace) -> Tensor:
     """Replace the head's `outputs` (E + 1 + L, C) by the loss's slopes with respect to them; return the loss."""
     shares, knots = outputs[: len(points)], outputs[len(points) :]
-    rest, error = workspace.empty(points.shape, points), workspace.empty(knots.shape, knots)
+    rest, error = (workspace.empty(tuple(each.shape), each) for each in (points, knots))
     shares.sub_(shares.amax(0)).exp_()
     shares.div_(shares.sum(0))
     center = torch.mul(shares, points, out=rest).sum(0)

@@ -172,7 +172,7 @@ class RecurrentEncoders:
         """See WaveEncoders."""
         padded = np.concatenate([np.zeros(1, np.float32), weights])
         for stacked, order in zip(self._weights, self._order, strict=True):
-            stacked[number] = padded[order[0]]
+            np.take(padded, order[0], out=stacked[number], mode="clip")  # without a copy of what is taken
 
     def step(self, hidden: Sequence[Singles], rows: Integers, inputs: Singles) -> Singles:
         """See WaveEncoders."""

@@ -18,6 +18,9 @@ from streamrnn.core.network.workspace import Workspace
 ALIGNMENT = 8  # multiple of the inner size of a product; others take up to twice as long
 
 
+Steps = list[tuple[Tensor, ...]]
+
+
 class GruSequence(torch.autograd.Function):
     """Outputs (T, B, U) of a layer for `inputs` (T, B, F) and `state` (B, U); weights as in LAYER.
 
@@ -30,49 +33,69 @@ class GruSequence(torch.autograd.Function):
         bias_hh: Tensor, workspace: Workspace,
     ) -> Tensor:  # fmt: skip
         """Return the outputs."""
-        (rows, batch, _), size, unbind = inputs.shape, state.shape[1], workspace.unbind
+        (rows, batch, _), size = inputs.shape, state.shape[1]
         padded = _append_one(inputs, workspace)
         into, within, bias = _halved(weight_ih, weight_hh, bias_ih, bias_hh, padded.shape[1])
-        # gates (T, B, 4 U): the state's part of the candidate, reset and update gate, the candidate
         gates = workspace.empty((rows, batch, 4 * size), inputs)
-        flat = gates.view(rows * batch, 4 * size)
-        torch.mm(padded, into.t(), out=flat[:, size:])
-        flat[:, :size] = bias
         hidden = workspace.empty((rows + 1, batch, size), inputs)
+        own, given, steps = workspace.views(_view_forward, gates, hidden)
+        torch.mm(padded, into.t(), out=given)
+        own[:] = bias
         torch.add(state, 1, out=hidden[0]).mul_(0.5)
-        sums, bounded = unbind(gates[..., : 3 * size]), unbind(gates[..., size : 3 * size])
-        inner, reset, update, candidate = (unbind(part) for part in gates.split(size, -1))
-        states, within = unbind(hidden), within.t()
-        for t in range(rows):
-            sums[t].addmm_(states[t], within)
-            bounded[t].sigmoid_()
-            candidate[t].addcmul_(reset[t], inner[t], value=2).sigmoid_()
-            torch.lerp(candidate[t], states[t], update[t], out=states[t + 1])
+        within = within.t()
+        for sums, bounded, inner, reset, update, candidate, before, after in steps:
+            sums.addmm_(before, within)
+            bounded.sigmoid_()
+            candidate.addcmul_(reset, inner, value=2).sigmoid_()
+            torch.lerp(candidate, before, update, out=after)
         hidden.mul_(2).sub_(1)
-        ctx.save_for_backward(padded, hidden, gates, weight_ih, weight_hh)
-        ctx.workspace = workspace
+        ctx.save_for_backward(weight_ih, weight_hh)
+        ctx.workspace, ctx.rows = workspace, (padded, hidden, gates)
         return hidden[1:]
 
     @staticmethod
     def backward(ctx: Any, *outputs: Tensor) -> tuple[Tensor | None, ...]:
         """Return the gradients of the arguments, from those of the outputs (T, B, U)."""
-        padded, hidden, gates, weight_ih, weight_hh = ctx.saved_tensors
-        (rows, batch, size), width, unbind = outputs[0].shape, weight_ih.shape[1], ctx.workspace.unbind
-        slopes = ctx.workspace.empty(hidden.shape, hidden)  # of the states before each row, and after the last
+        (weight_ih, weight_hh), (padded, hidden, gates), workspace = ctx.saved_tensors, ctx.rows, ctx.workspace
+        (rows, batch, size), width = outputs[0].shape, weight_ih.shape[1]
+        slopes = workspace.empty((rows + 1, batch, size), hidden)  # of the states before each row, and after the last
         slopes[0], slopes[1:] = 0.0, outputs[0]
-        factors, unbounded = _factors(gates, hidden[:-1], ctx.workspace)
-        sums = ctx.workspace.empty(factors.shape, hidden)  # slopes of the gates' sums
-        flat = sums.view(rows * batch, 3 * size)
-        products, parts, factor = unbind(flat.view(rows, batch, 3 * size)), unbind(sums), unbind(factors)
-        states, wide, update = unbind(slopes), unbind(slopes.unsqueeze(2)), unbind(gates[..., 2 * size : 3 * size])
-        for t in range(rows - 1, -1, -1):
-            torch.mul(wide[t + 1], factor[t], out=parts[t])
-            states[t].addcmul_(states[t + 1], update[t]).addmm_(products[t], weight_hh)
+        factors, unbounded = _factors(gates, hidden, workspace)
+        sums = workspace.empty((rows, batch, 3, size), hidden)  # slopes of the gates' sums
+        flat, steps = workspace.views(_view_backward, slopes, sums, factors, gates)
+        for after, wide, factor, part, product, update, before in steps:
+            torch.mul(wide, factor, out=part)
+            before.addcmul_(after, update).addmm_(product, weight_hh)
         within, bias_hh = flat.t() @ hidden[:-1].view(rows * batch, size), flat.sum(0)
         torch.mul(slopes[1:], unbounded, out=sums[:, :, 2])
         into = padded.t() @ flat
         inputs = (flat @ weight_ih).view(rows, batch, width) if ctx.needs_input_grad[0] else None
         return inputs, slopes[0], into[:width].t(), within, into[width], bias_hh, None
+
+
+def _view_forward(gates: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor, Steps]:
+    """Return views of the gates (T, B, 4 U): the state's part of the candidate (T B, U), the others, and T steps.
+
+    The gates are in the order: the state's part of the candidate, reset and update gate, the candidate. A step is what
+    the state has a part of, reset and update gate, the four by themselves, and the `hidden` states before and after it.
+    """
+    size = hidden.shape[2]
+    flat, bounded = gates.view(-1, 4 * size), gates[..., size : 3 * size]
+    columns = gates[..., : 3 * size], bounded, *gates.split(size, -1), hidden[:-1], hidden[1:]
+    steps = zip(*(column.unbind() for column in columns), strict=True)
+    return flat[:, :size], flat[:, size:], list(steps)
+
+
+def _view_backward(slopes: Tensor, sums: Tensor, factors: Tensor, gates: Tensor) -> tuple[Tensor, Steps]:
+    """Return views of the slopes of the gates' sums, (T B, 3 U), and of T steps from the last to the first.
+
+    A step is the slope of the state after it, twice, its factors, the slopes of its gates' sums, twice, the update
+    gate, and the slope of the state before it.
+    """
+    products, (before, after), size = sums.flatten(2), (slopes[:-1], slopes[1:]), slopes.shape[2]
+    columns = after, after.unsqueeze(2), factors, sums, products, gates[..., 2 * size : 3 * size], before
+    steps = zip(*(column.unbind() for column in columns), strict=True)
+    return products.flatten(0, 1), list(steps)[::-1]
 
 
 def _append_one(inputs: Tensor, workspace: Workspace) -> Tensor:
@@ -95,20 +118,22 @@ def _halved(
     into = weight_ih.new_zeros(3 * size, width)
     into[:, :inputs] = weight_ih
     into[:, inputs] = bias_ih
-    into[: 2 * size, inputs] += shifted[: 2 * size]
-    into[2 * size :] *= 2
+    into[: 2 * size, inputs].add_(shifted[: 2 * size])
+    into[2 * size :].mul_(2)
     return into, weight_hh.roll(size, 0).mul_(2), shifted[2 * size :]
 
 
-def _factors(gates: Tensor, before: Tensor, workspace: Workspace) -> tuple[Tensor, Tensor]:
+def _factors(gates: Tensor, hidden: Tensor, workspace: Workspace) -> tuple[Tensor, Tensor]:
     """Return the slopes of the gates' sums (T, B, 3, U) for a unit slope of the state after the row.
 
     The third is that of the state's part of the candidate; the second result (T, B, U) is that of the inputs' part.
+    `hidden` (T + 1, B, U) are the states before each row, and after the last.
     """
-    slope = torch.ops.aten.sigmoid_backward.grad_input
-    (rows, batch, size), empty = before.shape, workspace.empty
+    slope, before, empty = torch.ops.aten.sigmoid_backward.grad_input, hidden[:-1], workspace.empty
+    rows, batch, size = before.shape
     inner, reset, update, candidate = gates.split(size, -1)
-    factors, unbounded, product = empty((rows, batch, 3, size), gates), *(empty(before.shape, gates) for _ in "ab")
+    factors = empty((rows, batch, 3, size), gates)
+    unbounded, product = (empty((rows, batch, size), gates) for _ in "ab")
     torch.sub(4, update, alpha=4, out=product)  # (1 - z)(1 - n n) = 4 (1 - z) s (1 - s)
     slope(product, candidate, grad_input=unbounded)
     torch.mul(unbounded, reset, out=factors[:, :, 2])

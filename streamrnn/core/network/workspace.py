@@ -1,60 +1,73 @@
 """Memory that is reused from one learning step to the next."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
-MOST_VIEWS = 64  # unbound tensors to remember
+Views = TypeVar("Views")
+
+MOST_VIEWS = 1024  # tensors and groups of views to remember
 
 
 class Workspace:
     """Tensors for the intermediate results of a learning step, valid until `reset`.
 
     New memory has to be mapped and cleared by the kernel, which can take longer than the arithmetic on it. Requests are
-    matched by their order, so that steps of different sizes share the memory of the largest.
+    matched by their order, so that steps of different sizes share the memory of the largest. A view costs as much as a
+    small operation: equal requests get the same tensor, and what is derived from it is derived once.
     """
 
     def __init__(self) -> None:
         self._buffers: list[Tensor] = []
         self._used = 0
-        self._rows: dict[object, tuple[Tensor, ...]] = {}
+        self._tensors: dict[tuple[int, tuple[int, ...]], Tensor] = {}
+        self._views: dict[tuple[object, ...], tuple[tuple[Tensor, ...], Any]] = {}
 
     def reset(self) -> None:
         """Make all memory available again."""
         self._used = 0
 
-    def empty(self, sizes: Sequence[int], like: Tensor) -> Tensor:
+    def empty(self, sizes: tuple[int, ...], like: Tensor) -> Tensor:
         """Return an uninitialized tensor with the type and device of `like`."""
-        count, index = math.prod(sizes), self._used
+        index = self._used
         self._used += 1
-        if index == len(self._buffers):
-            self._buffers.append(like.new_empty(count))
-        elif len(self._buffers[index]) < count:
-            self._buffers[index] = like.new_empty(count)
-            self._rows.clear()
-        return self._buffers[index][:count].view(sizes)
+        found = self._tensors.get((index, sizes))
+        if found is None:
+            count = math.prod(sizes)
+            if index == len(self._buffers):
+                self._buffers.append(like.new_empty(count))
+            elif len(self._buffers[index]) < count:
+                self._buffers[index] = like.new_empty(count)
+                self._forget()
+            elif len(self._tensors) + len(self._views) >= MOST_VIEWS:
+                self._forget()
+            found = self._tensors[index, sizes] = self._buffers[index][:count].view(sizes)
+        return found
 
-    def unbind(self, tensor: Tensor) -> tuple[Tensor, ...]:
-        """Return views of the rows of a tensor of this workspace; views cost as much as the operations on them."""
-        key = tensor.data_ptr(), tensor.shape, tensor.stride()
-        rows = self._rows.get(key)
-        if rows is None:
-            if len(self._rows) >= MOST_VIEWS:
-                self._rows.clear()
-            rows = self._rows[key] = tensor.unbind()
-        return rows
+    def views(self, derive: Callable[..., Views], *sources: Tensor) -> Views:
+        """Return `derive(*sources)`, which must be views of these tensors of this workspace."""
+        key = (derive, *map(id, sources))
+        found = self._views.get(key)
+        if found is None:
+            found = self._views[key] = sources, derive(*sources)  # they live as long as their identities are used
+        return found[1]
+
+    def _forget(self) -> None:
+        self._tensors.clear()
+        self._views.clear()
 
 
 class _NoReuse(Workspace):
-    def empty(self, sizes: Sequence[int], like: Tensor) -> Tensor:
+    def empty(self, sizes: tuple[int, ...], like: Tensor) -> Tensor:
         """Return an uninitialized tensor with the type and device of `like`."""
         return torch.empty(sizes, dtype=like.dtype, device=like.device)
 
-    def unbind(self, tensor: Tensor) -> tuple[Tensor, ...]:
-        """Return views of the rows of a tensor."""
-        return tensor.unbind()
+    def views(self, derive: Callable[..., Views], *sources: Tensor) -> Views:
+        """Return `derive(*sources)`."""
+        return derive(*sources)
 
 
 NO_REUSE = _NoReuse()
