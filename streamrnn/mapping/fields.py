@@ -262,6 +262,9 @@ class FieldReader:
         """Return the field that a document names, or those of a list of names beside a list of values."""
         parts = [get(document, around, record) for get in self._label]
         value = self._value(document, around, record) if self._value else None
+        usable, errors = list[tuple[str, float]](), list[RecordError]()
+        if len(parts) == 1 and type(parts[0]) is str:  # the common case
+            return usable, errors, self._read_named(parts[0], value, usable, errors)
         lists = type(parts[0]) is type(value) is list and len(parts) == 1
         for path, part in zip(self._rule.name, parts, strict=True):
             if not (all(map(_is_name, part)) if lists else _is_name(part)):
@@ -272,7 +275,7 @@ class FieldReader:
         if not len(names) == len(set(names)) == len(values):
             text = f"`{self._rule.name[0]}` must have one name for each element of `{self._rule.value}` (input.fields)"
             return [], [RecordError("missing_field", text)], False
-        usable, errors, missing = list[tuple[str, float]](), list[RecordError](), False
+        missing = False
         for name, each in zip(names, values, strict=True):
             missing |= self._read_named(name, each, usable, errors)
         return usable, errors, missing
