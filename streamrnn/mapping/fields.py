@@ -94,9 +94,13 @@ class FieldReader:
         """Fields that are elements of lists, such as `[1]` or `prices[0]`."""
         self._label = [getter(path, read_key) for path in rule.name]
         self._value = getter(rule.value, read_key) if rule.value else None
+        self._plain = not (self._label or self._under or self._elements)
+        """Whether fields are members of the document."""
 
     def read(self, document: Any, around: Surroundings | None, record: Record) -> Selected:
         """Return the fields of an observation's document; there may be none."""
+        if self._plain and type(document) is dict:
+            return self._by_name(document) if self._listed is not None else self._all(document)
         if self._label and self._value is not None:
             return self._long(document, around, record)
         inner = find(document, self._under) if self._under else document

@@ -9,7 +9,7 @@
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
-from math import isinf, isnan, nan
+from math import isfinite, isinf, isnan, nan
 from typing import Any, NamedTuple
 
 from streamrnn.errors import RecordError
@@ -62,13 +62,14 @@ class PrometheusFormat(Format):
                 documents.append(sample)
                 continue
             labels, time, text = sample
-            _, series = known.get(id(labels)) or known.setdefault(id(labels), (labels, _series(labels)))
+            _, series = known.get(id(labels)) or known.setdefault(id(labels), (labels, _known_series(labels)))
             document = _document(series, time, text)
             if document is not None:
                 documents.append(document)
         return documents
 
 
+_ONLY_TEXT = frozenset({str})
 _Sample = tuple[Mapping[str, str], Any, Any]
 """Labels with `__name__`, time if any, and value: a number or its text."""
 
@@ -106,21 +107,38 @@ def _series(labels: Mapping[str, str]) -> _Series:
     return _Series(name, dict(pairs), labelled(name, pairs))
 
 
+_SERIES: dict[tuple[tuple[str, str], ...], _Series] = {}
+"""Series by their labels, as most records have the series of those before."""
+
+
+def _known_series(labels: Mapping[str, str]) -> _Series:
+    """Return a series, by way of a cache."""
+    place = tuple(labels.items())
+    series = _SERIES.get(place)
+    if series is None:
+        series = _series(labels)
+        if sum(map(len, labels)) + sum(map(len, labels.values())) <= _LONGEST_KNOWN_LINE:
+            if len(_SERIES) >= MOST_DOCUMENTS:
+                _SERIES.clear()
+            _SERIES[place] = series
+    return series
+
+
 def _document(series: _Series, time: Any, value: Any) -> dict[str, object] | RecordError | None:
     """Return the document of a sample, its error, or None if its value is NaN."""
     number = _number(value) if value is not None else nan
+    if number is not None and isfinite(number) and len(series.labels) <= MOST_LABELS:
+        document = {"name": series.name, "labels": series.labels, "value": number, "series": series.text}
+        if time is not None:
+            document["timestamp"] = time
+        return document
     if number is None:
         return RecordError("not_a_number", f"the value of {series.text} must be a number, not {shorten(value)}")
     if isnan(number):
         return None
     if isinf(number):
         return RecordError("out_of_range", f"the value of {series.text} is {number}")
-    if len(series.labels) > MOST_LABELS:
-        return RecordError("too_large", f"a series has {len(series.labels):,} labels; {MOST_LABELS:,} are allowed")
-    document = {"name": series.name, "labels": series.labels, "value": number, "series": series.text}
-    if time is not None:
-        document["timestamp"] = time
-    return document
+    return RecordError("too_large", f"a series has {len(series.labels):,} labels; {MOST_LABELS:,} are allowed")
 
 
 def _number(value: Any) -> float | None:
@@ -150,7 +168,7 @@ def _json_samples(entry: Any) -> Iterator[_Sample | RecordError]:
             found = [(entry.get("timestamp"), entry["value"])]
             if type(labels) is dict and entry.get("name") is not None:
                 labels = {**labels, "__name__": entry["name"]}
-    if type(labels) is not dict or not found or not all(type(text) is str for text in labels.values()):
+    if type(labels) is not dict or not found or not _ONLY_TEXT.issuperset(map(type, labels.values())):
         yield RecordError(
             "invalid_prometheus",
             "a sample has name, labels, timestamp and value, or metric and value (or values), and each label is text; "
