@@ -98,7 +98,7 @@ class FieldReader:
         """Whether fields are members of the document."""
 
     def read(self, document: Any, around: Surroundings | None, record: Record) -> Selected:
-        """Return the fields of an observation's document; there may be none."""
+        """Return the fields of an observation's document, there may be none."""
         if self._plain and type(document) is dict:
             return self._by_name(document) if self._listed is not None else self._all(document)
         if self._label and self._value is not None:
@@ -190,13 +190,9 @@ class FieldReader:
         return usable, errors, missing
 
     def _walk(
-        self,
-        document: dict[str, Any],
-        known: _Member,
-        levels: int,
-        usable: list[tuple[str, float]],
+        self, document: dict[str, Any], known: _Member, levels: int, usable: list[tuple[str, float]],
         errors: list[RecordError],
-    ) -> bool:
+    ) -> bool:  # fmt: skip
         """Append the fields among an object's members, and those of nested objects; return whether one is missing.
 
         Lists have none, nor have objects that are used, such as a time of seconds and nanoseconds.
@@ -344,11 +340,8 @@ def _matcher(patterns: tuple[str, ...]) -> Callable[[str], bool]:
 
 def _name_under(path: str, under: tuple[Step, ...]) -> str:
     """Return the name that a member at a path would have as a field; empty if it cannot be one."""
-    if path.startswith((RECORD, HEADER)):
-        return ""
-    steps = parse_path(path)
-    inside = steps[: len(under)] == under
-    return ".".join(map(str, steps[len(under) :] if inside else steps))
+    steps = () if path.startswith((RECORD, HEADER)) else parse_path(path)
+    return ".".join(map(str, steps[len(under) :] if steps[: len(under)] == under else steps))
 
 
 def _is_number(document: dict[str, Any]) -> bool:

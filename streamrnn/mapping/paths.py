@@ -241,11 +241,13 @@ def _path_getter(steps: tuple[Step, ...]) -> Getter:
     """Members of which a part must have one."""
 
     def found(part: Any, around: Surroundings | None, _record: Record) -> Any:
-        if type(part) is not dict or not heads or any([head in part for head in heads]):
+        if around is None:
+            return find(part, steps)
+        if type(part) is not dict or not heads or any([head in part for head in heads]):  # noqa: C419 -- faster
             value = find(part, steps)
             if value is not None:
                 return value
-        return None if around is None else _find_around(around, steps)
+        return _find_around(around, steps)
 
     return found
 

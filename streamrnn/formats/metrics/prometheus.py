@@ -84,7 +84,7 @@ def _samples(value: bytes) -> Iterator[_Sample | RecordError]:
                 raise
         else:
             for entry in entries:
-                yield from _json_samples(entry)
+                yield from _json_samples(entry)  # a list, not another iterator: a record may have thousands
             return
     yield from read_request(value) if _BINARY.search(value) else _text_samples(value)
 
@@ -149,18 +149,17 @@ def _number(value: Any) -> float | None:
     return None
 
 
-def _json_samples(entry: Any) -> Iterator[_Sample | RecordError]:
-    """Yield the samples of a JSON document, or an error."""
+def _json_samples(entry: Any) -> list[_Sample | RecordError]:
+    """Return the samples of a JSON document, or an error."""
     if isinstance(entry, RecordError):
-        yield entry
-        return
+        return [entry]
     found: list[tuple[Any, Any]] = []
     labels: Any = None
     if type(entry) is dict:
         if type(entry.get("data")) is dict and type(entry["data"].get("result")) is list:
-            for result in entry["data"]["result"]:
-                yield from _json_samples(result if type(result) is dict and "metric" in result else None)
-            return
+            results = entry["data"]["result"][: MOST_DOCUMENTS + 1]
+            series = [each if type(each) is dict and "metric" in each else None for each in results]
+            return [sample for each in series for sample in _json_samples(each)]
         if "metric" in entry:
             labels, found = entry["metric"], _pairs(entry)
         elif "value" in entry:
@@ -169,14 +168,12 @@ def _json_samples(entry: Any) -> Iterator[_Sample | RecordError]:
             if type(labels) is dict and entry.get("name") is not None:
                 labels = {**labels, "__name__": entry["name"]}
     if type(labels) is not dict or not found or not _ONLY_TEXT.issuperset(map(type, labels.values())):
-        yield RecordError(
-            "invalid_prometheus",
+        text = (
             "a sample has name, labels, timestamp and value, or metric and value (or values), and each label is text; "
-            f"this is {shorten(entry)}",
+            f"this is {shorten(entry)}"
         )
-        return
-    for time, value in found:
-        yield labels, time, value
+        return [RecordError("invalid_prometheus", text)]
+    return [(labels, time, value) for time, value in found[: MOST_DOCUMENTS + 1]]
 
 
 def _pairs(entry: dict[str, Any]) -> list[tuple[Any, Any]]:
