@@ -1,5 +1,6 @@
 """The search for the parts of documents that make one observation each: lists, tables, and members of objects."""
 
+import math
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -128,7 +129,7 @@ def _find_list(documents: Sequence[object]) -> str:
             if any(_has_number(each) for each in elements[:5]):
                 found[steps].append(len(elements))
     outside = _measures(documents)
-    best, most = "", 0.0
+    best, most = "", -math.inf
     for steps, counts in found.items():
         if "" in steps or any(wraps_messages(str(step)) for step in steps) or len(counts) < 0.5 * len(documents):
             continue
@@ -185,7 +186,7 @@ def _names_its_lists(document: object) -> bool:
 def beside(documents: Sequence[object], observations: str) -> list[str]:
     """Return a doubt about lists beside the one with the observations, whose elements are alike but are not read."""
     if not observations:
-        return []
+        return _unread(documents)
     chosen, shape, others = "", frozenset[str](), {}
     for document in documents:
         for steps, elements in lists_in(document):
@@ -203,6 +204,26 @@ def beside(documents: Sequence[object], observations: str) -> list[str]:
     return doubts + (
         [f"{shown} beside `{chosen}`: not read; without input.observations only these would be"] if outside else []
     )
+
+
+def _unread(documents: Sequence[object]) -> list[str]:
+    """Return a doubt about lists that are not read where each document is one observation."""
+    measured: dict[tuple[Step, ...], str] = {}
+    for document in documents:
+        for steps, elements in lists_in(document):
+            names = _measured(elements) if steps not in measured and not is_described(f"{write_path(steps)}.x") else []
+            if names and "" not in steps:
+                measured[steps] = names[0]
+    if not measured:
+        return []
+    lists = {write_path(steps): name for steps, name in measured.items()}
+    path, name = next(iter(lists.items()))
+    shown = ", ".join(f"`{each}`" for each in list(lists)[:4])
+    element = f"{path}[0]{name if name.startswith('[') else f'.{name}'}"
+    return [
+        f"{shown}: lists that are not read; input.fields can name what is in an element that is always the same, such "
+        f"as {element}, or input.observations be `{path}[*]`, and then all else is not read"
+    ]
 
 
 def places(rows: Sequence[ObservationRow]) -> list[int] | None:
@@ -242,6 +263,7 @@ def _measured(documents: Sequence[object], *, without: str = "\n") -> list[str]:
         if column.present
         and not (path.startswith(without) or is_identifier(path) or is_described(path) or time_score(path))
         and last_step(path).lower() not in _COUNTS
+        and words_of(last_step(path))[-1:] != ["interval"]
         and words_of(last_step(path))[:2] != ["number", "of"]
         and all(_is_measure(value) for value in column.present[:50])
         and not _is_fixed(column.present)
