@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from streamrnn.errors import RecordError, missing_extra
 from streamrnn.formats import shorten
+from streamrnn.formats.metrics.descriptors import sized_parts
 from streamrnn.formats.metrics.limits import MOST_DOCUMENTS, too_many_documents
 from streamrnn.formats.metrics.series import labelled
 
@@ -79,6 +80,17 @@ class ProtobufReader:
         Raises:
             RecordError: invalid_otlp.
         """
+        try:
+            requests = [self._request(value)]
+        except RecordError:
+            parts = sized_parts(value)
+            if not parts:
+                raise
+            requests = [self._request(part) for part in parts]
+        for request in requests:
+            yield from self._read(request)
+
+    def _request(self, value: bytes) -> Any:
         data = self._message()
         try:
             data.ParseFromString(value)
@@ -86,6 +98,9 @@ class ProtobufReader:
             raise RecordError("invalid_otlp", f"the value is no request of OTLP metrics: {error}") from None
         if value and not data.resource_metrics:
             raise RecordError("invalid_otlp", "the value has no metrics of OTLP")
+        return data
+
+    def _read(self, data: Any) -> Iterator[Point | RecordError]:
         for found in _bounded(data.resource_metrics):
             resource = _attributes(found.resource.attributes)
             identity = _identity(resource)

@@ -72,7 +72,8 @@ def find_arrow(path: Path, time: tuple[str, ...], times: TimeRule) -> ArrowFile:
         raise InputError(f"{path} has no column {absent!r} (input.time); its columns are {', '.join(names)}")
     kept = tuple(name for name in names if not (strict and (name in time or name.startswith(_INDEX_PREFIX))))
     return ArrowFile(
-        path=path, columns=names, example=example, time_columns=time, times=times, strict=strict, notes=tuple(notes), kept=kept,
+        path=path, columns=names, example=example, time_columns=time, times=times, strict=strict,
+        notes=tuple(notes), kept=kept,
     )  # fmt: skip
 
 

@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 
 _TELEGRAF = 'have Telegraf convert them: inputs.kafka_consumer with data_format = "{}", outputs.kafka with "influx"'
-_COMMENTS = r"(?:\s*[%#][^\n]*\n|\s*\n)*\s*"
+_COMMENTS = r"(?:\s*+[%#][^\n]*+\n)*+\s*+"
 _NUMBER = r"[-+]?[\d.]+(?:[eE][-+]?\d+)?"
 ARFF_REMEDY = "save its rows as CSV, as pandas does with what scipy.io.arff.loadarff returns"
 TSF_REMEDY = "save its series as CSV in long format (name, time, value), as sktime's load_tsf_to_dataframe returns them"
@@ -33,6 +33,8 @@ _NOTATIONS: tuple[tuple[str, str, str], ...] = (
     ("lines of a web server's log", r'\S+ \S+ \S+ \[[^\]]+\] "[^"]*" \d{3} \S+.*',
      "have the server log JSON, or Telegraf parse them with data_format = \"grok\""),
     ("form data", r"[\w.%+-]+=[^&=\s]*(?:&[\w.%+-]+=[^&=\s]*)+", _TELEGRAF.format("form_urlencoded")),
+    ("a table aligned by blanks", r"\S++(?: \S++)?(?: {2,}+\S++(?: \S++)?){2,}+\s*",
+     "set input.format: csv, input.csv.delimiter: space and input.csv.columns; sar's own tables are CSV by sadf -d"),
     ("XML", r"\s*<(?:\?xml|[A-Za-z_]).*", _TELEGRAF.format("xml")),
 )  # fmt: skip
 """Name, pattern of a line, and what to do."""

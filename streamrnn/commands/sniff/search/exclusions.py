@@ -150,6 +150,8 @@ def _why_code(asked: _Numbers, beside: Collection[str]) -> str:
     low, high = _HTTP
     if words_of(last_step(asked.path))[-1:] == ["status"] and all(low <= each < high for each in asked.known):
         return "a code of HTTP"
+    if name == "quality" and any(_beside(asked.path, value, beside) for value in ("value", "v")):
+        return "the quality of the value"
     quality = _QUALITY.fullmatch(asked.path)
     if quality is not None and quality[1] in beside:
         return f"the quality of {quality[1]}"
