@@ -47,7 +47,7 @@ def sized_parts(value: bytes) -> list[bytes]:
 
     There are none if the value is not of this form.
     """
-    parts, at = [], 0
+    parts, at = list[bytes](), 0
     while at < len(value) and len(parts) <= _MOST_PARTS:
         size = shift = 0
         while at < len(value) and shift <= _LARGEST_SHIFT:
