@@ -166,8 +166,8 @@ class FieldReader:
         missing, plain = False, self._numbers.plain
         for name, field in self._listed or ():
             value = document.get(name)
-            if plain and type(value) is float and -LARGEST <= value <= LARGEST:
-                usable.append((field, value))
+            if plain and (type(value) is float or type(value) is int) and -LARGEST <= value <= LARGEST:
+                usable.append((field, float(value)))
                 continue
             if value is None:
                 steps = self._paths.get(name, (name,))
@@ -216,8 +216,8 @@ class FieldReader:
                 errors.append(member.error)
             elif (field := member.field) is None:
                 continue
-            elif plain and kind is float and -LARGEST <= value <= LARGEST:
-                usable.append((field, value))
+            elif plain and (kind is float or kind is int) and -LARGEST <= value <= LARGEST:
+                usable.append((field, float(value)))
             else:
                 missing |= self._add(member.path, field, value, usable, errors, named=False)
         return missing

@@ -105,10 +105,12 @@ class TimeReader:
         number = value
         if type(value) is str and self._usual:
             if value[4:5] == "-" and len(value) <= _LONGEST:  # without the patterns of `_text`
-                with suppress(ValueError, OverflowError):
+                try:
                     time = self._moment(datetime.fromisoformat(value))
-                    if FIRST_TIME <= time <= LAST_TIME:
-                        return time
+                except (ValueError, OverflowError):
+                    time = LAST_TIME + 1
+                if FIRST_TIME <= time <= LAST_TIME:
+                    return time
             elif value.isdecimal() and len(value) in _PLAIN_LENGTHS:
                 number = int(value)
         if type(number) is int and self.first <= number <= self.last:
