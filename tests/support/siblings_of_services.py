@@ -75,6 +75,11 @@ SIBLINGS_OF_SERVICES: dict[str, Sibling] = {
         [("AABB", T, "rssi", -60.0)],
         doubt="such as meters[0].power",
     ),
+    "lists within the observations": Sibling(
+        [{"groups": [{"kind": 1, "date": S + 60 * n, "x": n % 3 + 0.5, "all": [{"value": 5 + n}]} for n in range(9)]}],
+        [("own", T, "x", 0.5)],
+        doubt="input.observations be `groups[*].all[*]`",
+    ),
     "the value before beside the new one": Sibling(
         each(
             lambda n: {

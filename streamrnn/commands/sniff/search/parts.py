@@ -185,8 +185,6 @@ def _names_its_lists(document: object) -> bool:
 
 def beside(documents: Sequence[object], observations: str) -> list[str]:
     """Return a doubt about lists beside the one with the observations, whose elements are alike but are not read."""
-    if not observations:
-        return _unread(documents)
     chosen, shape, others = "", frozenset[str](), {}
     for document in documents:
         for steps, elements in lists_in(document):
@@ -206,11 +204,11 @@ def beside(documents: Sequence[object], observations: str) -> list[str]:
     )
 
 
-def _unread(documents: Sequence[object]) -> list[str]:
-    """Return a doubt about lists that are not read where each document is one observation."""
+def unread(parts: Sequence[object], observations: str) -> list[str]:
+    """Return a doubt about lists with numbers within the parts that are one observation each."""
     measured: dict[tuple[Step, ...], str] = {}
-    for document in documents:
-        for steps, elements in lists_in(document):
+    for part in parts:
+        for steps, elements in lists_in(part):
             names = _measured(elements) if steps not in measured and not is_described(f"{write_path(steps)}.x") else []
             if names and "" not in steps:
                 measured[steps] = names[0]
@@ -220,9 +218,10 @@ def _unread(documents: Sequence[object]) -> list[str]:
     path, name = next(iter(lists.items()))
     shown = ", ".join(f"`{each}`" for each in list(lists)[:4])
     element = f"{path}[0]{name if name.startswith('[') else f'.{name}'}"
+    whole = f"{observations}{'' if path.startswith('[') or not observations else '.'}{path}[*]"
     return [
         f"{shown}: lists that are not read; input.fields can name what is in an element that is always the same, such "
-        f"as {element}, or input.observations be `{path}[*]`, and then all else is not read"
+        f"as {element}, or input.observations be `{whole}`, and then all else is not read"
     ]
 
 
