@@ -183,7 +183,12 @@ def _names_its_lists(document: object) -> bool:
     return len(shapes) == 1 and any(_has_number(each[0]) for each in document.values())
 
 
-def beside(documents: Sequence[object], observations: str) -> list[str]:
+def other_lists(documents: Sequence[object], observations: str, parts: Sequence[object]) -> list[str]:
+    """Return doubts about lists that are not read, beside the one with the observations and within its elements."""
+    return _beside(documents, observations) + _unread(parts, observations)
+
+
+def _beside(documents: Sequence[object], observations: str) -> list[str]:
     """Return a doubt about lists beside the one with the observations, whose elements are alike but are not read."""
     chosen, shape, others = "", frozenset[str](), {}
     for document in documents:
@@ -204,7 +209,7 @@ def beside(documents: Sequence[object], observations: str) -> list[str]:
     )
 
 
-def unread(parts: Sequence[object], observations: str) -> list[str]:
+def _unread(parts: Sequence[object], observations: str) -> list[str]:
     """Return a doubt about lists with numbers within the parts that are one observation each."""
     measured: dict[tuple[Step, ...], str] = {}
     for part in parts:
