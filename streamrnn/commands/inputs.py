@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from streamrnn import app
+from streamrnn.commands.sniff.detection.lines import ARFF_REMEDY, TSF_REMEDY
 from streamrnn.errors import InputError
 from streamrnn.formats.csv import column_path, joined_name
 from streamrnn.log.files import LinesFile
@@ -22,6 +23,13 @@ from streamrnn.settings.sections import InputSettings
 
 LINES = (".jsonl", ".ndjson", ".lp")
 _TIME = "record:timestamp"
+_OTHERS = {
+    **dict.fromkeys((".xlsx", ".xls", ".xlsm", ".ods"), "is a workbook: save its sheet as CSV"),
+    ".arff": f"is an ARFF file, which is not read: {ARFF_REMEDY}",
+    ".tsf": f"is a file of Monash's archive, which is not read: {TSF_REMEDY}",
+    ".avro": "is an Avro container: produce it to a topic (input.format: avro), or save it as Parquet",
+}
+"""Kinds of files that are known and not read, by their suffixes, and what converts them."""
 
 
 class Source(Protocol):
@@ -75,6 +83,8 @@ def open_input(settings: Settings, path: Path, number: int, *, sort: bool = Fals
         settings = _for_table(settings, table)
         source = table.with_repeated_hours(_Owners(settings))
     else:
+        if kind in _OTHERS:
+            raise InputError(f"{path} {_OTHERS[kind]}")
         allowed = ", ".join((*TABLES, *LINES, ".json", *ARROW))
         raise InputError(f"{path} is of an unknown kind; allowed are {allowed}, and text with .gz behind it")
     topic = read.topics[0] if read.topics else stem(path)

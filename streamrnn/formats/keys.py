@@ -11,12 +11,24 @@ from streamrnn.formats.schemas.framing import KEY_HEADER, NUMBER_FRAME, VALUE_HE
 from streamrnn.records import Record
 
 INTEGER_SIZES = (4, 8)
+_WINDOW_BYTES = 8
+"""Size of the time that Kafka Streams and ksqlDB append to the keys of windows, in milliseconds."""
+_WINDOWS = (978_307_200_000, 4_102_444_800_000)
+"""Times of windows: from 2001 to 2099."""
 CONNECT = b'{"schema":'
 """How a key begins that Kafka Connect has written with its schema."""
 
 
+def without_window(key: bytes) -> bytes:
+    """Return a key without the start of its window, and the end of a session, which Kafka Streams appends to it."""
+    first, end = _WINDOWS
+    while len(key) > _WINDOW_BYTES and first <= int.from_bytes(key[-_WINDOW_BYTES:]) < end:
+        key = key[:-_WINDOW_BYTES]
+    return key
+
+
 def decode_key(key: bytes) -> object:
-    """Return the content of a record's key.
+    """Return the content of a record's key, without the times of a window.
 
     | key | content |
     |---|---|
@@ -27,6 +39,7 @@ def decode_key(key: bytes) -> object:
     Raises:
         RecordError: invalid_utf8, or invalid_connect for a schema that does not fit.
     """
+    key = without_window(key)
     try:
         text = key.decode()
     except UnicodeDecodeError as error:
@@ -94,6 +107,7 @@ def record_key(record: Record, schemas: Format | None) -> str:
     key = record.key
     if key is None:
         raise RecordError("missing_key", "the record has no key, and no field is configured to hold one (input.key)")
+    key = without_window(key)
     plain = key[:1] != b"\x00" and len(key) not in INTEGER_SIZES and not key.startswith(CONNECT)
     if plain and schemas is None:
         try:

@@ -84,9 +84,11 @@ class RecordDecoder:
         self._key_format, own = keys, partial(read_key, schemas=keys)
         self._time = TimeReader(rules.times)
         self._times = [(path, getter(path, own)) for path in layout.time]
+        self._first_time = self._times[0][1] if self._times and layout.time[0] != "record:timestamp" else None
         self._known_keys: set[str] = set()
         """Keys that were met, which need not be checked again."""
         self._keys = [(path, None if path.endswith("*") else getter(path, own)) for path in layout.key]
+        self._only_key = self._keys[0][1] if len(self._keys) == 1 else None
         self._zones = [(path, getter(path, own)) for path in rules.zone]
         used = (*layout.key, *layout.time, *rules.zone)
         self._fields = FieldReader(layout.fields, NumberReader(rules.numbers), used=used, read_key=own)
@@ -166,7 +168,7 @@ class RecordDecoder:
         errors: list[RecordError] = []
         filtered = 0
         for part, around in parts:
-            if isinstance(part, RecordError):
+            if type(part) is not dict and isinstance(part, RecordError):
                 errors.append(part)
                 continue
             if self._conditions and not all(met(part, around, record) for met in self._conditions):
@@ -229,15 +231,22 @@ class RecordDecoder:
         Raises:
             RecordError: it cannot be used at all.
         """
-        if (type(part) is float or type(part) is int) and around is not None and around.name is not None:
+        if type(part) is dict:
+            pass
+        elif (type(part) is float or type(part) is int) and around is not None and around.name is not None:
             part = {"value": part}
-        elif type(part) is not dict and (type(part) is not list or not part):
+        elif type(part) is not list or not part:
             raise RecordError("not_an_object", lambda: f"the value must be a JSON object, not {shorten(part)}")
-        key = self._key(part, around, record)
-        time = self._event_time(part, around, record)
+        # the common case here, without calls
+        key = self._only_key(part, around, record) if self._only_key is not None else None
+        if type(key) is not str or key not in self._known_keys:
+            key = self._key(part, around, record)
+        moment = self._first_time(part, around, record) if self._first_time is not None else None
+        time = self._time.read(moment) if moment is not None else self._event_time(part, around, record)
         fields, wrong, missing = self._fields.read(part, around, record)
-        errors += wrong
-        if not fields and not wrong and not missing:
+        if wrong:
+            errors += wrong
+        elif not fields and not missing:
             reason = "no_fields" if self._rules.layout.fields.only is None else "missing_field"
             raise RecordError(reason, lambda: self._fields.explain(part))
         if not fields:
@@ -248,10 +257,8 @@ class RecordDecoder:
     def _key(self, part: Any, around: Surroundings | None, record: Record) -> str:
         if not self._keys:
             return record_key(record, self._key_format)
-        if len(self._keys) == 1 and (get := self._keys[0][1]) is not None:
-            value = get(part, around, record)
-            if type(value) is str and value in self._known_keys:
-                return value
+        if self._only_key is not None:
+            value = self._only_key(part, around, record)
             return self._new_key(value) if value is not None else self._no_key(self._keys[0][0], part)
         texts = []
         for path, get in self._keys:

@@ -94,9 +94,13 @@ class FieldReader:
         """Fields that are elements of lists, such as `[1]` or `prices[0]`."""
         self._label = [getter(path, read_key) for path in rule.name]
         self._value = getter(rule.value, read_key) if rule.value else None
+        self._plain = not (self._label or self._under or self._elements)
+        """Whether fields are members of the document."""
 
     def read(self, document: Any, around: Surroundings | None, record: Record) -> Selected:
-        """Return the fields of an observation's document; there may be none."""
+        """Return the fields of an observation's document, there may be none."""
+        if self._plain and type(document) is dict:
+            return self._by_name(document) if self._listed is not None else self._all(document)
         if self._label and self._value is not None:
             return self._long(document, around, record)
         inner = find(document, self._under) if self._under else document
@@ -162,8 +166,8 @@ class FieldReader:
         missing, plain = False, self._numbers.plain
         for name, field in self._listed or ():
             value = document.get(name)
-            if plain and type(value) is float and -LARGEST <= value <= LARGEST:
-                usable.append((field, value))
+            if plain and (type(value) is float or type(value) is int) and -LARGEST <= value <= LARGEST:
+                usable.append((field, float(value)))
                 continue
             if value is None:
                 steps = self._paths.get(name, (name,))
@@ -186,13 +190,9 @@ class FieldReader:
         return usable, errors, missing
 
     def _walk(
-        self,
-        document: dict[str, Any],
-        known: _Member,
-        levels: int,
-        usable: list[tuple[str, float]],
+        self, document: dict[str, Any], known: _Member, levels: int, usable: list[tuple[str, float]],
         errors: list[RecordError],
-    ) -> bool:
+    ) -> bool:  # fmt: skip
         """Append the fields among an object's members, and those of nested objects; return whether one is missing.
 
         Lists have none, nor have objects that are used, such as a time of seconds and nanoseconds.
@@ -216,8 +216,8 @@ class FieldReader:
                 errors.append(member.error)
             elif (field := member.field) is None:
                 continue
-            elif plain and kind is float and -LARGEST <= value <= LARGEST:
-                usable.append((field, value))
+            elif plain and (kind is float or kind is int) and -LARGEST <= value <= LARGEST:
+                usable.append((field, float(value)))
             else:
                 missing |= self._add(member.path, field, value, usable, errors, named=False)
         return missing
@@ -262,6 +262,9 @@ class FieldReader:
         """Return the field that a document names, or those of a list of names beside a list of values."""
         parts = [get(document, around, record) for get in self._label]
         value = self._value(document, around, record) if self._value else None
+        usable, errors = list[tuple[str, float]](), list[RecordError]()
+        if len(parts) == 1 and type(parts[0]) is str:  # the common case
+            return usable, errors, self._read_named(parts[0], value, usable, errors)
         lists = type(parts[0]) is type(value) is list and len(parts) == 1
         for path, part in zip(self._rule.name, parts, strict=True):
             if not (all(map(_is_name, part)) if lists else _is_name(part)):
@@ -272,7 +275,7 @@ class FieldReader:
         if not len(names) == len(set(names)) == len(values):
             text = f"`{self._rule.name[0]}` must have one name for each element of `{self._rule.value}` (input.fields)"
             return [], [RecordError("missing_field", text)], False
-        usable, errors, missing = list[tuple[str, float]](), list[RecordError](), False
+        missing = False
         for name, each in zip(names, values, strict=True):
             missing |= self._read_named(name, each, usable, errors)
         return usable, errors, missing
@@ -337,11 +340,8 @@ def _matcher(patterns: tuple[str, ...]) -> Callable[[str], bool]:
 
 def _name_under(path: str, under: tuple[Step, ...]) -> str:
     """Return the name that a member at a path would have as a field; empty if it cannot be one."""
-    if path.startswith((RECORD, HEADER)):
-        return ""
-    steps = parse_path(path)
-    inside = steps[: len(under)] == under
-    return ".".join(map(str, steps[len(under) :] if inside else steps))
+    steps = () if path.startswith((RECORD, HEADER)) else parse_path(path)
+    return ".".join(map(str, steps[len(under) :] if steps[: len(under)] == under else steps))
 
 
 def _is_number(document: dict[str, Any]) -> bool:

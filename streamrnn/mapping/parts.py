@@ -27,7 +27,7 @@ def find_parts(document: Any, steps: Sequence[Step], *, numbered: bool = False) 
 
     Where they are `numbered`, each knows its place in its list.
     """
-    found = [(document, Surroundings((document,)))]
+    found = [(document, Surroundings((document,), found={}))]
     spread = [index for index, step in enumerate(steps) if step in (ALL, ROWS)]
     tail = spread[-1] + 1 if spread else 0
     for index, step in enumerate(steps[:tail]):
@@ -36,7 +36,8 @@ def find_parts(document: Any, steps: Sequence[Step], *, numbered: bool = False) 
             found = [each for part, around in found for each in spread_out(part, around, numbered)]
             if index + 1 < len(steps):  # what follows is within the elements
                 found = [
-                    (each, Surroundings((each, *around.documents), around.name, around.place)) for each, around in found
+                    (each, Surroundings((each, *around.documents), around.name, around.place, {}))
+                    for each, around in found
                 ]
         else:
             found = [(value, around) for part, around in found if (value := find(part, [step])) is not None]
@@ -92,7 +93,7 @@ def _row(names: list[str], cells: list[Any]) -> Any:
 def _rows(table: Any, around: Surroundings, _numbered: bool) -> Iterator[Part]:  # noqa: FBT001 -- as `_elements`
     """Yield the rows of a table, which it surrounds."""
     table = _opened(table)
-    inner = around if around.documents[0] is table else around._replace(documents=(table, *around.documents))
+    inner = around if around.documents[0] is table else around._replace(documents=(table, *around.documents), found={})
     yield from ((row, inner) for row in rows_in(table))
 
 

@@ -43,6 +43,8 @@ class Surroundings(NamedTuple):
     """Name of the innermost member that `*` has selected."""
     place: int | None = None
     """Place of the innermost element that `*` has selected; None: it is not wanted."""
+    found: dict[tuple[Step, ...], Any] | None = None
+    """What is at paths in `documents`, for the next part with the same surroundings; None: it is not remembered."""
 
 
 Getter = Callable[[Any, Surroundings | None, Record], Any]
@@ -148,11 +150,7 @@ def getter(path: str, read_key: KeyReader = decode_own_key) -> Getter:
     if len(steps) == 1 and type(steps[0]) is str and steps[0] != ALL:
         return _member_getter(steps[0])
 
-    def found(part: Any, around: Surroundings | None, _record: Record) -> Any:
-        value = find(part, steps)
-        return _find_around(around, steps) if value is None and around is not None else value
-
-    return found
+    return _path_getter(steps)
 
 
 def find(document: Any, steps: Sequence[Step]) -> Any:
@@ -225,22 +223,44 @@ def _parsed(text: str) -> Any:
     return content if type(content) in (dict, list) else None
 
 
-def _find_around(around: Surroundings, steps: Sequence[Step]) -> Any:
-    for document in around.documents:
-        value = find(document, steps)
-        if value is not None:
-            return value
-    return None
+def _find_around(around: Surroundings, steps: tuple[Step, ...]) -> Any:
+    known = around.found
+    if known is not None and steps in known:
+        return known[steps]
+    found = (value for document in around.documents if (value := find(document, steps)) is not None)
+    value = next(found, None)
+    if known is not None:
+        known[steps] = value
+    return value
+
+
+def _path_getter(steps: tuple[Step, ...]) -> Getter:
+    """Return a function that finds what is at several steps in a part, or in what surrounds it."""
+    names = [str(step) for step in steps[: _names(steps)]]
+    heads = [".".join(names[: end + 1]) for end in range(len(names))]
+    """Members of which a part must have one."""
+
+    def found(part: Any, around: Surroundings | None, _record: Record) -> Any:
+        if around is None:
+            return find(part, steps)
+        if type(part) is not dict or not heads or any([head in part for head in heads]):  # noqa: C419 -- faster
+            value = find(part, steps)
+            if value is not None:
+                return value
+        return _find_around(around, steps)
+
+    return found
 
 
 def _member_getter(name: str) -> Getter:
     def found(part: Any, around: Surroundings | None, _record: Record) -> Any:
-        value = part.get(name) if type(part) is dict else None
-        if value is None and around is not None:
+        if type(part) is dict and (value := part.get(name)) is not None:
+            return value
+        if around is not None:
             for document in around.documents:
                 if type(document) is dict and (value := document.get(name)) is not None:
                     return value
-        return value
+        return None
 
     return found
 

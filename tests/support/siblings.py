@@ -9,7 +9,7 @@ class Sibling(NamedTuple):
     """Values of records, and some of the right observations: key, time in ms, field and value."""
 
     values: list[Any]
-    """Texts as they are, others as JSON."""
+    """Texts and bytes as they are, others as JSON."""
     expected: list[tuple[str, int, str, float]]
     absent: tuple[str, ...] = ()
     """Fields that must not be read."""
@@ -20,7 +20,8 @@ class Sibling(NamedTuple):
 
     def payloads(self) -> list[bytes]:
         """Return the values as bytes."""
-        return [each.encode() if isinstance(each, str) else json.dumps(each).encode() for each in self.values]
+        texts = [each if isinstance(each, str | bytes) else json.dumps(each) for each in self.values]
+        return [each.encode() if isinstance(each, str) else each for each in texts]
 
 
 T = 1_709_287_200_000

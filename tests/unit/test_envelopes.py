@@ -282,6 +282,9 @@ def test_json_with_a_frame() -> None:
         assert refusal(JsonSchema(), record(value))[0] == reason
 
 
+WINDOW = (1_709_287_200_000).to_bytes(8)
+
+
 @pytest.mark.parametrize(
     ("key", "content", "text"),
     [
@@ -293,10 +296,12 @@ def test_json_with_a_frame() -> None:
         ((1_700_000_000).to_bytes(8), 1_700_000_000, "1700000000"), (b"abcd", "abcd", "abcd"),
         ("größe".encode(), "größe", "größe"),
         (b"pump\n-7", "pump\n-7", "pump\n-7"),
+        (b"pump-7" + WINDOW, "pump-7", "pump-7"), (b"[1]" + WINDOW + WINDOW, [1], "1"),
+        ((7).to_bytes(8) + WINDOW, 7, "7"), (WINDOW, int.from_bytes(WINDOW), "1709287200000"),
     ],
 )  # fmt: skip
 def test_keys(key: bytes, content: object, text: str | None) -> None:
-    """Keys are text, JSON with or without Connect's schema, or integers of Kafka's own serializers."""
+    """Keys are text, JSON with or without Connect's schema, or integers of Kafka's serializers, perhaps of a window."""
     assert decode_key(key) == content
     assert key_text(decode_key(key)) == text
     assert read_key(record(b"", key=key), None) == content

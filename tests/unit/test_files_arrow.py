@@ -72,6 +72,20 @@ def test_nested_columns_and_other_types(tmp_path: Path) -> None:
         opened_file(path, time="ts", fields=["cpu.user.x"])
 
 
+@pytest.mark.parametrize("at", [{"ts": FIRST}, {"ts": {"seconds": T // 1000, "nanos": 0}}, {"ts": T}])
+def test_a_time_in_a_struct(tmp_path: Path, at: dict[str, Any]) -> None:
+    """The event time may be a member of a struct, named by its path, or a struct itself."""
+    path = write(tmp_path / "file.parquet", meta=[{"host": "a"} | at], x=[1.5])
+    assert seen(path, time="meta.ts", key="meta.host", fields=["x"]) == [("a", T, "x", 1.5)]
+
+
+@pytest.mark.parametrize(("name", "words"), [("w.arff", "loadarff"), ("nn5.tsf", "sktime"), ("b.xlsx", "as CSV")])
+def test_other_files_are_named_with_what_converts_them(tmp_path: Path, name: str, words: str) -> None:
+    """A file of a known kind that is not read is refused with what to do."""
+    with pytest.raises(InputError, match=words):
+        opened_file(tmp_path / name)
+
+
 def test_unclear_files_are_refused(tmp_path: Path) -> None:
     """No column of times, several, an absent one, and a file of another format."""
     times = pyarrow.array([FIRST], pyarrow.timestamp("ms"))

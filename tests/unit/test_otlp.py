@@ -223,6 +223,15 @@ def test_what_is_no_request(value: bytes) -> None:
     assert reasons[0] in ("invalid_otlp", "invalid_json")
 
 
+def test_requests_behind_their_sizes() -> None:
+    """Metric streams of AWS write several requests into one record; a damaged one is an error as before."""
+    request = 5 * protobuf(REQUESTS[0][0])  # of five resources
+    assert len(request) > 127  # so that two bytes are its size
+    sized = bytes([len(request) & 0x7F | 0x80, len(request) >> 7]) + request
+    assert rows(OtlpFormat(), sized * 2)[0] == 2 * rows(OtlpFormat(), request)[0] != []
+    assert rows(OtlpFormat(), sized * 2 + b"\x05")[1] == ["invalid_otlp"]
+
+
 @pytest.mark.parametrize(("member", "held"), [("resourceSpans", "traces"), ("resourceLogs", "logs")])
 def test_other_signals_are_named(member: str, held: str) -> None:
     """Traces and logs in the topic are errors that say so."""

@@ -12,6 +12,7 @@ from support.siblings import SIBLINGS
 from support.siblings_more import MORE_SIBLINGS
 from support.siblings_of_platforms import SIBLINGS_OF_PLATFORMS
 from support.siblings_of_products import SIBLINGS_OF_PRODUCTS
+from support.siblings_of_services import SIBLINGS_OF_SERVICES
 
 from streamrnn import app
 from streamrnn.commands.sniff.detection import detect_format
@@ -104,7 +105,7 @@ def test_a_sample_is_read_by_its_proposal(name: str, tmp_path: Path) -> None:
     require(read_with(text, records, tmp_path), expected)
 
 
-KNOWN = SIBLINGS | MORE_SIBLINGS | SIBLINGS_OF_PRODUCTS | SIBLINGS_OF_PLATFORMS
+KNOWN = SIBLINGS | MORE_SIBLINGS | SIBLINGS_OF_PRODUCTS | SIBLINGS_OF_PLATFORMS | SIBLINGS_OF_SERVICES
 
 
 @pytest.mark.parametrize("name", KNOWN)

@@ -94,8 +94,8 @@ def _notation(name: str, records: Sequence[Record]) -> str:
     """Return in words what records look like that have none of the formats, and what could convert them."""
     if name != UNKNOWN:
         return f"have the format {name}, which this version cannot read"
-    texts = [(record.value or b"").decode(errors="replace").strip().partition("\n")[0] for record in records[:100]]
-    known = known_notation(texts)
+    texts = [(record.value or b"").decode(errors="replace").strip() for record in records[:100]]
+    known = known_notation([text.partition("\n")[0] for text in texts]) or known_notation(texts)
     return (
         f"look like {known[0]}, a notation that is not read: {known[1]}" if known else "have a format that is not known"
     )

@@ -40,3 +40,28 @@ def message_classes(subject: str, definitions: Mapping[str, Definition]) -> tupl
         name: message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{package}.{name}")) for name in definitions
     }
     return classes, message.DecodeError
+
+
+def sized_parts(value: bytes) -> list[bytes]:
+    """Return the parts of a value, each of which stands behind its size, as metric streams of AWS write requests.
+
+    There are none if the value is not of this form.
+    """
+    parts, at = list[bytes](), 0
+    while at < len(value) and len(parts) <= _MOST_PARTS:
+        size = shift = 0
+        while at < len(value) and shift <= _LARGEST_SHIFT:
+            byte = value[at]
+            size, shift, at = size | (byte & 0x7F) << shift, shift + 7, at + 1
+            if byte < 0x80:  # the last byte of the size
+                break
+        if not 0 < size <= len(value) - at:
+            return []
+        parts.append(value[at : at + size])
+        at += size
+    return parts
+
+
+_LARGEST_SHIFT = 28
+"""Bits below the last byte of a size of 32 bits."""
+_MOST_PARTS = 10_000

@@ -77,8 +77,10 @@ _Known = dict[tuple[object, ...], tuple[OtlpMetric, str]]
 
 def _documents(metric: OtlpMetric, point: OtlpPoint, known: _Known) -> list[object]:
     """Return the document of a data point, if it has a value, and an error if a value is infinite."""
-    fields = {name: value for name, value in point.fields if isfinite(value)}
-    infinite = [name for name, value in point.fields if isinf(value)]
+    fields, infinite = dict(point.fields), []
+    if not all(map(isfinite, fields.values())) or len(fields) != len(point.fields):
+        fields = {name: value for name, value in point.fields if isfinite(value)}
+        infinite = [name for name, value in point.fields if isinf(value)]
     if not fields and not infinite:
         return []
     place = (id(metric), *point.attributes.items())

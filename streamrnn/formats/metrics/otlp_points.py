@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from streamrnn.errors import RecordError, missing_extra
 from streamrnn.formats import shorten
+from streamrnn.formats.metrics.descriptors import sized_parts
 from streamrnn.formats.metrics.limits import MOST_DOCUMENTS, too_many_documents
 from streamrnn.formats.metrics.series import labelled
 
@@ -79,6 +80,17 @@ class ProtobufReader:
         Raises:
             RecordError: invalid_otlp.
         """
+        try:
+            requests = [self._request(value)]
+        except RecordError:
+            parts = sized_parts(value)
+            if not parts:
+                raise
+            requests = [self._request(part) for part in parts]
+        for request in requests:
+            yield from self._read(request)
+
+    def _request(self, value: bytes) -> Any:
         data = self._message()
         try:
             data.ParseFromString(value)
@@ -86,6 +98,9 @@ class ProtobufReader:
             raise RecordError("invalid_otlp", f"the value is no request of OTLP metrics: {error}") from None
         if value and not data.resource_metrics:
             raise RecordError("invalid_otlp", "the value has no metrics of OTLP")
+        return data
+
+    def _read(self, data: Any) -> Iterator[Point | RecordError]:
         for found in _bounded(data.resource_metrics):
             resource = _attributes(found.resource.attributes)
             identity = _identity(resource)
@@ -108,16 +123,18 @@ def _points(
     described = OtlpMetric(resource, identity, _limited(scope), name, metric.unit, kind, temporality, monotonic)
     for point in _bounded(data.data_points):
         recorded = not point.flags & _NO_RECORDED_VALUE
-        fields = list(_fields(kind, point)) if recorded else []
+        fields = _fields(kind, point) if recorded else []
         yield described, OtlpPoint(_attributes(point.attributes), point.time_unix_nano, recorded, fields)
 
 
-def _fields(kind: str, point: Any) -> Iterator[tuple[str, float]]:
+def _fields(kind: str, point: Any) -> list[tuple[str, float]]:
     if kind in ("gauge", "sum"):
         value = point.WhichOneof("value")
-        if value is not None:
-            yield "value", getattr(point, value)
-        return
+        return [] if value is None else [("value", getattr(point, value))]
+    return list(_statistics(kind, point))
+
+
+def _statistics(kind: str, point: Any) -> Iterator[tuple[str, float]]:
     yield "count", point.count
     if kind == "summary":
         yield "sum", point.sum
@@ -182,6 +199,7 @@ _JSON_KINDS = {
     "gauge": "gauge", "sum": "sum", "histogram": "histogram", "summary": "summary",
     "exponentialHistogram": "exponential_histogram",
 }  # fmt: skip
+_OBJECTS = frozenset({dict})
 _WHOLE = re.compile(r"[+-]?[0-9]{1,20}", re.ASCII)
 _NUMBER = re.compile(r"[+-]?(?:[0-9]{1,400}(?:\.[0-9]{0,400})?(?:[eE][+-]?[0-9]{1,5})?|NaN|Infinity)", re.ASCII)
 
@@ -230,18 +248,20 @@ def _json_metric(
         try:
             flags, time = _number(point.get("flags", 0)), _number(point.get("timeUnixNano", 0))
             recorded = not int(flags) & _NO_RECORDED_VALUE
-            fields = list(_json_fields(kind, point)) if recorded else []
+            fields = _json_fields(kind, point) if recorded else []
             yield described, OtlpPoint(_json_attributes(point), int(time), recorded, fields)
         except (ValueError, OverflowError) as error:
             yield RecordError("invalid_otlp", f"a data point of {shorten(name)}: {error}")
 
 
-def _json_fields(kind: str, point: dict[str, Any]) -> Iterator[tuple[str, float]]:
+def _json_fields(kind: str, point: dict[str, Any]) -> list[tuple[str, float]]:
     if kind in ("gauge", "sum"):
         value = point.get("asDouble", point.get("asInt"))
-        if value is not None:
-            yield "value", _number(value)
-        return
+        return [] if value is None else [("value", _number(value))]
+    return list(_json_statistics(kind, point))
+
+
+def _json_statistics(kind: str, point: dict[str, Any]) -> Iterator[tuple[str, float]]:
     for name in ("count", "sum", "min", "max"):
         if point.get(name) is not None:
             yield name, _number(point[name])
@@ -258,6 +278,9 @@ def _json_attributes(parent: dict[str, Any]) -> dict[str, str]:
     for pair in pairs:
         key, value = pair.get("key", ""), pair.get("value")
         if type(key) is str and type(value) is dict:
+            if len(value) == 1 and type(text := value.get("stringValue")) is str:
+                found[key] = text
+                continue
             for kind in ("stringValue", "intValue", "doubleValue", "boolValue"):
                 if kind in value:
                     text = value[kind]
@@ -277,8 +300,10 @@ def _number(value: Any) -> float:
     """
     if type(value) is int or type(value) is float:
         return value
+    if type(value) is str and _WHOLE.fullmatch(value):
+        return int(value)
     if type(value) is str and _NUMBER.fullmatch(value):
-        return int(value) if _WHOLE.fullmatch(value) else float(value)
+        return float(value)
     raise ValueError(f"a number is expected, not {shorten(value)}")
 
 
@@ -302,7 +327,7 @@ def _objects(parent: dict[str, Any], *names: str) -> list[dict[str, Any]]:
     for name in names:
         value = parent.get(name)
         if value is not None:
-            if type(value) is not list or not all(type(each) is dict for each in value):
+            if type(value) is not list or not _OBJECTS.issuperset(map(type, value)):
                 raise RecordError("invalid_otlp", f"`{name}` must be a list of objects, not {shorten(value)}")
             return _bounded(value)  # type: ignore[no-any-return]
     return []

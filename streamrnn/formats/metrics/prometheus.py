@@ -9,7 +9,7 @@
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
-from math import isinf, isnan, nan
+from math import isfinite, isinf, isnan, nan
 from typing import Any, NamedTuple
 
 from streamrnn.errors import RecordError
@@ -62,13 +62,14 @@ class PrometheusFormat(Format):
                 documents.append(sample)
                 continue
             labels, time, text = sample
-            _, series = known.get(id(labels)) or known.setdefault(id(labels), (labels, _series(labels)))
+            _, series = known.get(id(labels)) or known.setdefault(id(labels), (labels, _known_series(labels)))
             document = _document(series, time, text)
             if document is not None:
                 documents.append(document)
         return documents
 
 
+_ONLY_TEXT = frozenset({str})
 _Sample = tuple[Mapping[str, str], Any, Any]
 """Labels with `__name__`, time if any, and value: a number or its text."""
 
@@ -83,7 +84,7 @@ def _samples(value: bytes) -> Iterator[_Sample | RecordError]:
                 raise
         else:
             for entry in entries:
-                yield from _json_samples(entry)
+                yield from _json_samples(entry)  # a list, not another iterator: a record may have thousands
             return
     yield from read_request(value) if _BINARY.search(value) else _text_samples(value)
 
@@ -106,21 +107,38 @@ def _series(labels: Mapping[str, str]) -> _Series:
     return _Series(name, dict(pairs), labelled(name, pairs))
 
 
+_SERIES: dict[tuple[tuple[str, str], ...], _Series] = {}
+"""Series by their labels, as most records have the series of those before."""
+
+
+def _known_series(labels: Mapping[str, str]) -> _Series:
+    """Return a series, by way of a cache."""
+    place = tuple(labels.items())
+    series = _SERIES.get(place)
+    if series is None:
+        series = _series(labels)
+        if sum(map(len, labels)) + sum(map(len, labels.values())) <= _LONGEST_KNOWN_LINE:
+            if len(_SERIES) >= MOST_DOCUMENTS:
+                _SERIES.clear()
+            _SERIES[place] = series
+    return series
+
+
 def _document(series: _Series, time: Any, value: Any) -> dict[str, object] | RecordError | None:
     """Return the document of a sample, its error, or None if its value is NaN."""
     number = _number(value) if value is not None else nan
+    if number is not None and isfinite(number) and len(series.labels) <= MOST_LABELS:
+        document = {"name": series.name, "labels": series.labels, "value": number, "series": series.text}
+        if time is not None:
+            document["timestamp"] = time
+        return document
     if number is None:
         return RecordError("not_a_number", f"the value of {series.text} must be a number, not {shorten(value)}")
     if isnan(number):
         return None
     if isinf(number):
         return RecordError("out_of_range", f"the value of {series.text} is {number}")
-    if len(series.labels) > MOST_LABELS:
-        return RecordError("too_large", f"a series has {len(series.labels):,} labels; {MOST_LABELS:,} are allowed")
-    document = {"name": series.name, "labels": series.labels, "value": number, "series": series.text}
-    if time is not None:
-        document["timestamp"] = time
-    return document
+    return RecordError("too_large", f"a series has {len(series.labels):,} labels; {MOST_LABELS:,} are allowed")
 
 
 def _number(value: Any) -> float | None:
@@ -131,18 +149,17 @@ def _number(value: Any) -> float | None:
     return None
 
 
-def _json_samples(entry: Any) -> Iterator[_Sample | RecordError]:
-    """Yield the samples of a JSON document, or an error."""
+def _json_samples(entry: Any) -> list[_Sample | RecordError]:
+    """Return the samples of a JSON document, or an error."""
     if isinstance(entry, RecordError):
-        yield entry
-        return
+        return [entry]
     found: list[tuple[Any, Any]] = []
     labels: Any = None
     if type(entry) is dict:
         if type(entry.get("data")) is dict and type(entry["data"].get("result")) is list:
-            for result in entry["data"]["result"]:
-                yield from _json_samples(result if type(result) is dict and "metric" in result else None)
-            return
+            results = entry["data"]["result"][: MOST_DOCUMENTS + 1]
+            series = [each if type(each) is dict and "metric" in each else None for each in results]
+            return [sample for each in series for sample in _json_samples(each)]
         if "metric" in entry:
             labels, found = entry["metric"], _pairs(entry)
         elif "value" in entry:
@@ -150,15 +167,13 @@ def _json_samples(entry: Any) -> Iterator[_Sample | RecordError]:
             found = [(entry.get("timestamp"), entry["value"])]
             if type(labels) is dict and entry.get("name") is not None:
                 labels = {**labels, "__name__": entry["name"]}
-    if type(labels) is not dict or not found or not all(type(text) is str for text in labels.values()):
-        yield RecordError(
-            "invalid_prometheus",
+    if type(labels) is not dict or not found or not _ONLY_TEXT.issuperset(map(type, labels.values())):
+        text = (
             "a sample has name, labels, timestamp and value, or metric and value (or values), and each label is text; "
-            f"this is {shorten(entry)}",
+            f"this is {shorten(entry)}"
         )
-        return
-    for time, value in found:
-        yield labels, time, value
+        return [RecordError("invalid_prometheus", text)]
+    return [(labels, time, value) for time, value in found[: MOST_DOCUMENTS + 1]]
 
 
 def _pairs(entry: dict[str, Any]) -> list[tuple[Any, Any]]:

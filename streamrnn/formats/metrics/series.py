@@ -8,6 +8,8 @@ from streamrnn.formats import NAME_BYTES
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _DIGEST_BYTES = 8
+_ODD = re.compile(r"[{\\\n]")
+"""What may have to be escaped or quoted, besides quotation marks and equals signs."""
 
 
 def series_name(text: str) -> str:
@@ -30,6 +32,9 @@ def tagged(measurement: str, tags: Mapping[str, str]) -> str:
 
     Commas, spaces and, in tags, equals signs are escaped by a backslash, as in the line protocol.
     """
+    plain = ",".join([measurement, *[f"{name}={value}" for name, value in sorted(tags.items())]])
+    if plain.count(",") == plain.count("=") == len(tags) and " " not in plain:
+        return series_name(plain)
     head = measurement.replace(",", "\\,").replace(" ", "\\ ")
     return series_name(",".join([head, *(f"{_escape(name)}={_escape(tags[name])}" for name in sorted(tags))]))
 
@@ -40,7 +45,10 @@ def labelled(name: str, labels: Iterable[tuple[str, str]]) -> str:
     Backslashes and quotation marks inside of a value are escaped by a backslash, and line ends are `\n`. Names that
     could be mistaken for more than a name are in quotation marks, too.
     """
-    pairs = ",".join([f'{_name(label)}="{_quote(value)}"' for label, value in labels])
+    labels = list(labels)
+    pairs = ",".join([f'{label}="{value}"' for label, value in labels])
+    if pairs.count('"') != 2 * len(labels) or pairs.count("=") != len(labels) or _ODD.search(pairs):
+        pairs = ",".join([f'{_name(label)}="{_quote(value)}"' for label, value in labels])
     name = _name(name) if "{" in name else name
     return series_name(f"{name}{{{pairs}}}" if pairs else name)
 

@@ -169,7 +169,11 @@ def _json_metric(metric: Any) -> SparkplugMetric | RecordError:
 
 
 def _first(metric: dict[str, Any], *names: str) -> Any:
-    return next((metric[name] for name in names if metric.get(name) is not None), None)
+    for name in names:
+        value = metric.get(name)
+        if value is not None:
+            return value
+    return None
 
 
 def _datatype(value: Any) -> int:

@@ -13,7 +13,7 @@ import orjson
 from streamrnn.errors import InputError, missing_extra
 from streamrnn.formats.csv import column_path
 from streamrnn.log.files.table import ARROW, Row, TableFile
-from streamrnn.mapping.paths import find, parse_path
+from streamrnn.mapping.paths import Step, find, parse_path
 from streamrnn.mapping.times import TimeRule
 
 try:
@@ -36,7 +36,7 @@ class ArrowFile(TableFile):
     def rows(self) -> Iterator[Row]:
         """See TableFile."""
         number = 0
-        steps = [parse_path(column_path(name)) for name in self.time_columns]
+        steps = [_steps(name, self.columns) for name in self.time_columns]
         with _reading(self.path):
             for batch in _dataset(self.path).to_batches(batch_size=_BATCH):
                 for row in _plain(batch).to_pylist():
@@ -66,14 +66,23 @@ def find_arrow(path: Path, time: tuple[str, ...], times: TimeRule) -> ArrowFile:
         time = (moments[0],)
         if names[0] != time[0]:
             notes.append(f"has its time in {time[0]!r}")
-    absent = next((name for name in time if name not in names), None)
+    example = {field.name: _example(field.type) for field in schema}
+    absent = next((name for name in time if find(example, _steps(name, names)) is None), None)
     if absent is not None:
         raise InputError(f"{path} has no column {absent!r} (input.time); its columns are {', '.join(names)}")
     kept = tuple(name for name in names if not (strict and (name in time or name.startswith(_INDEX_PREFIX))))
     return ArrowFile(
-        path=path, columns=names, example={field.name: _example(field.type) for field in schema}, time_columns=time,
-        times=times, strict=strict, notes=tuple(notes), kept=kept,
+        path=path, columns=names, example=example, time_columns=time, times=times, strict=strict,
+        notes=tuple(notes), kept=kept,
     )  # fmt: skip
+
+
+def _steps(time: str, columns: tuple[str, ...]) -> tuple[Step, ...]:
+    """Return the steps of a column, or of the path of a member of one, such as `meta.ts`."""
+    try:
+        return parse_path(column_path(time) if time in columns else time)
+    except ValueError:
+        return (time,)
 
 
 def arrow_columns(path: Path) -> tuple[str, ...]:

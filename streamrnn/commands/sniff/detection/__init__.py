@@ -10,6 +10,7 @@ import orjson
 
 from streamrnn.commands.sniff.detection.lines import known_notation
 from streamrnn.commands.sniff.detection.wire import is_otlp, is_protobuf, is_remote_write, is_sparkplug
+from streamrnn.formats.metrics.descriptors import sized_parts
 from streamrnn.records import Record
 
 UNKNOWN = "unknown"
@@ -153,7 +154,7 @@ def _object_kind(document: dict[str, Any], record: Record | None) -> str:
         return "debezium" if _is_change(payload) else "connect"
     if _is_change(document) or names & {"__op", "__source_ts_ms", "__deleted"}:
         return "debezium"
-    if names & {"resourceMetrics", "resource_metrics"}:
+    if names & {"resourceMetrics", "resource_metrics", "resourceLogs", "resourceSpans"}:
         return "otlp"
     if _is_sparkplug(document, record):
         return "sparkplug"
@@ -246,6 +247,6 @@ def _binary_kind(value: bytes) -> str:
         return "prometheus"
     if is_sparkplug(value):
         return "sparkplug"
-    if is_otlp(value):
+    if is_otlp(value) or is_otlp(next(iter(sized_parts(value)), b"")):
         return "otlp"
     return UNKNOWN

@@ -8,7 +8,7 @@ from streamrnn.commands.sniff.search.categories import undecided
 from streamrnn.commands.sniff.search.fields import FieldChoice, find_fields, is_switch, long_format
 from streamrnn.commands.sniff.search.keys import KeyChoice, find_key
 from streamrnn.commands.sniff.search.numbers import find_form
-from streamrnn.commands.sniff.search.parts import beside, find_observations, names_are_times, places
+from streamrnn.commands.sniff.search.parts import find_observations, names_are_times, other_lists, places
 from streamrnn.commands.sniff.search.table import (
     DEEPEST,
     Column,
@@ -89,7 +89,7 @@ def find_mapping(documents: Sequence[Document], *, table: bool = False) -> Found
         *(() if pair else _columnar(rows)),
         *_named_texts(own, fields, [*key.paths, fields.name]),
         *_unnamed(rows),
-        *beside([document for document, _ in documents[:50]], observations),
+        *other_lists([document for document, _ in documents[:50]], observations, [row.part for row in rows[:50]]),
     )
     return Found(observations, time, key, fields, (f"{flag} == true",) if flag else (), doubts)
 

@@ -46,6 +46,16 @@ _LOG_LEVELS, _LOG_TEXTS = frozenset(("level", "severity")), frozenset(("logger",
 """Names of the level of a line of a log, and of the texts that such a line has."""
 
 
+_FORMER = re.compile(r"(?:[oO]ld|[pP]rev|[pP]revious)(?:[_-]|(?=[A-Z]))(.+)", re.DOTALL)
+"""A name of the value before, such as `oldValue`."""
+
+
+def _beside(path: str, name: str, paths: Collection[str]) -> bool:
+    """Return whether there is a member of a name, in any case, beside that at a path."""
+    parent = path.rpartition(".")[0]
+    return f"{parent}.{name}".removeprefix(".").lower() in {each.lower() for each in paths}
+
+
 _FIX = frozenset(("35", "52", "55"))
 """Tags of FIX that its messages have: type, time and symbol."""
 
@@ -132,11 +142,16 @@ def _why_code(asked: _Numbers, beside: Collection[str]) -> str:
     tag = last_step(asked.path) in FIX_CODES and not _FIX.isdisjoint(map(last_step, beside))
     if tag or is_identifier(asked.path) or (asked.whole and is_numbered(asked.path)):
         return "an id, a number of the message or a place"
+    former = _FORMER.match(last_step(asked.path))
+    if former is not None and _beside(asked.path, former[1], beside):
+        return "the value before, which is there, too"
     if not asked.whole:
         return ""
     low, high = _HTTP
     if words_of(last_step(asked.path))[-1:] == ["status"] and all(low <= each < high for each in asked.known):
         return "a code of HTTP"
+    if name == "quality" and any(_beside(asked.path, value, beside) for value in ("value", "v")):
+        return "the quality of the value"
     quality = _QUALITY.fullmatch(asked.path)
     if quality is not None and quality[1] in beside:
         return f"the quality of {quality[1]}"

@@ -30,6 +30,7 @@ from streamrnn.commands.sniff.search.words import (
     words_of,
 )
 from streamrnn.formats import usable_name
+from streamrnn.formats.keys import without_window
 from streamrnn.mapping.paths import named_pair
 
 _OWN = "record:key"
@@ -290,7 +291,7 @@ def _own_keys(rows: Sequence[ObservationRow]) -> list[str]:
     for row in rows:
         key = row.record.key
         try:
-            text = "" if key is None else key.decode()
+            text = "" if key is None else without_window(key).decode()
         except UnicodeDecodeError:
             return []
         if not usable_name(text):

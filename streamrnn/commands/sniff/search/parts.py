@@ -1,5 +1,6 @@
 """The search for the parts of documents that make one observation each: lists, tables, and members of objects."""
 
+import math
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -128,7 +129,7 @@ def _find_list(documents: Sequence[object]) -> str:
             if any(_has_number(each) for each in elements[:5]):
                 found[steps].append(len(elements))
     outside = _measures(documents)
-    best, most = "", 0.0
+    best, most = "", -math.inf
     for steps, counts in found.items():
         if "" in steps or any(wraps_messages(str(step)) for step in steps) or len(counts) < 0.5 * len(documents):
             continue
@@ -182,10 +183,13 @@ def _names_its_lists(document: object) -> bool:
     return len(shapes) == 1 and any(_has_number(each[0]) for each in document.values())
 
 
-def beside(documents: Sequence[object], observations: str) -> list[str]:
+def other_lists(documents: Sequence[object], observations: str, parts: Sequence[object]) -> list[str]:
+    """Return doubts about lists that are not read, beside the one with the observations and within its elements."""
+    return _beside(documents, observations) + _unread(parts, observations)
+
+
+def _beside(documents: Sequence[object], observations: str) -> list[str]:
     """Return a doubt about lists beside the one with the observations, whose elements are alike but are not read."""
-    if not observations:
-        return []
     chosen, shape, others = "", frozenset[str](), {}
     for document in documents:
         for steps, elements in lists_in(document):
@@ -203,6 +207,27 @@ def beside(documents: Sequence[object], observations: str) -> list[str]:
     return doubts + (
         [f"{shown} beside `{chosen}`: not read; without input.observations only these would be"] if outside else []
     )
+
+
+def _unread(parts: Sequence[object], observations: str) -> list[str]:
+    """Return a doubt about lists with numbers within the parts that are one observation each."""
+    measured: dict[tuple[Step, ...], str] = {}
+    for part in parts:
+        for steps, elements in lists_in(part):
+            names = _measured(elements) if steps not in measured and not is_described(f"{write_path(steps)}.x") else []
+            if names and "" not in steps:
+                measured[steps] = names[0]
+    if not measured:
+        return []
+    lists = {write_path(steps): name for steps, name in measured.items()}
+    path, name = next(iter(lists.items()))
+    shown = ", ".join(f"`{each}`" for each in list(lists)[:4])
+    element = f"{path}[0]{name if name.startswith('[') else f'.{name}'}"
+    whole = f"{observations}{'' if path.startswith('[') or not observations else '.'}{path}[*]"
+    return [
+        f"{shown}: lists that are not read; input.fields can name what is in an element that is always the same, such "
+        f"as {element}, or input.observations be `{whole}`, and then all else is not read"
+    ]
 
 
 def places(rows: Sequence[ObservationRow]) -> list[int] | None:
@@ -242,6 +267,7 @@ def _measured(documents: Sequence[object], *, without: str = "\n") -> list[str]:
         if column.present
         and not (path.startswith(without) or is_identifier(path) or is_described(path) or time_score(path))
         and last_step(path).lower() not in _COUNTS
+        and words_of(last_step(path))[-1:] != ["interval"]
         and words_of(last_step(path))[:2] != ["number", "of"]
         and all(_is_measure(value) for value in column.present[:50])
         and not _is_fixed(column.present)

@@ -125,6 +125,17 @@ def _leaves(document: Any, prefix: tuple[Step, ...]) -> Iterator[tuple[tuple[Ste
                 yield from _leaves(value, steps)
         elif type(value) is not list or is_moment(value):
             yield steps, value
+        elif len(value) == 1 and _is_name(value[0]):
+            yield from _leaves(value[0], (*steps, 0))
+
+
+def _is_name(value: Any) -> bool:
+    """Return whether an element of a list is an object of texts that names something, such as `{"name": "h1", ...}`."""
+    return type(value) is dict and bool(value) and value.keys() <= _NAMING and set(map(type, value.values())) == {str}
+
+
+_NAMING = frozenset(("code", "display", "id", "name", "system", "type"))
+"""Members of objects that name something and do not measure."""
 
 
 def _is_scalar(value: dict[str, Any]) -> bool:

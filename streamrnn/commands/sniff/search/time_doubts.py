@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from streamrnn.commands.sniff.search.exclusions import rise_steadily
-from streamrnn.commands.sniff.search.table import NUMBER, Column
+from streamrnn.commands.sniff.search.table import NUMBER, Column, number_in
 from streamrnn.commands.sniff.search.words import is_day_number, last_step, time_score
 
 DAY = 86_400_000
@@ -52,7 +52,7 @@ def no_time(columns: Mapping[str, Column], *, have_own: bool) -> list[str]:
     if {"year", "month", "day"} <= parts:
         doubts.append("year, month and day stand in members of their own: they must be written as one time")
     for column in columns.values():
-        if is_day_number(column.path, [v for v in column.present if type(v) in (int, float)]):
+        if is_day_number(column.path, [n for v in column.present if (n := number_in(v)) is not None]):
             doubts.append(f"`{column.path}` counts days, such as {column.present[0]!r}, which cannot be read as a time")
         if time_score(column.path) >= _TIME_LIKE or last_step(column.path).lower() == "ticks":
             doubts += _unknown_number(column)

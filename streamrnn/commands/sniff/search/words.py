@@ -97,6 +97,8 @@ def key_score(path: str) -> int:
         return min(score, 20)  # of Elastic's common schema: what has measured, not where
     if score == KEYS["id"] and name.lower() in ("id", "name") and parents and key_score(parents[-1]) == 100:
         return 100  # device.id
+    if name.lower() == "reference" and parents:
+        return key_score(parents[-1])  # subject.reference, of FHIR
     words = words_of(name)
     if "".join(words).endswith("ssid") or "".join(words) in _MESSAGE_IDS:  # of a wireless network; of a message
         return 0
@@ -129,7 +131,7 @@ def is_identifier(name: str) -> bool:
     words = words_of(last)
     if len(words) == 2 and words[1] in ("index", "nbr", "no", "nr", "num", "number") and KEYS.get(words[0]) == 100:
         return True  # sensor_index
-    if words[-1:] in (["code"], ["port"]) or (last.lower().endswith("id") and joined(last) in KEYS):
+    if words[-1:] in (["code"], ["port"], ["ref"]) or (last.lower().endswith("id") and joined(last) in KEYS):
         return True  # elb_status_code, remote_port, deviceid
     return bool(_IDS.intersection(words)) or last.lower() in ("fcnt", "fport")
 
