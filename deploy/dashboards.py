@@ -10,6 +10,9 @@ from grafana_foundation_sdk.models.dashboard import DashboardLinkType
 from panels import BY, OF_INSTANCE, OF_TOPIC, Panel, build_panel, query_variable, source_variable
 
 SKILL_BUCKET = 'streamrnn_series_skill_bucket{topic=~"$topic", instance=~"$instance"'
+NONE_SO_FAR = "None in this range"
+NOT_LEARNED = "No learning step in this range: learning.enabled is false, or there are too few records yet"
+NOT_SCORED = "No series is scored yet: scoring needs about thirty forecasts whose time has come"
 
 
 def _durations(work: str) -> list[tuple[str, str]]:
@@ -88,6 +91,7 @@ OVERVIEW = (
             (f"sum by (reason) (rate(streamrnn_drops_total{BY}[$__rate_interval]))", "{{reason}}"),
         ],
         "ops",
+        empty=NONE_SO_FAR,
     ),
     Panel(
         "Anomalies",
@@ -100,6 +104,7 @@ OVERVIEW = (
             )
         ],
         "percentunit",
+        empty=NONE_SO_FAR,
     ),
 )
 
@@ -126,6 +131,7 @@ QUALITY = (
             )
         ],
         kind="heatmap",
+        empty=NOT_SCORED,
     ),
     Panel(
         "Share of series worse than persistence",
@@ -138,6 +144,7 @@ QUALITY = (
             )
         ],
         "percentunit",
+        empty=NOT_SCORED,
     ),
     Panel(
         "Pinball loss",
@@ -165,6 +172,7 @@ QUALITY = (
             )
         ],
         "percentunit",
+        empty=NOT_SCORED,
     ),
     Panel(
         "Series by anomaly score",
@@ -185,22 +193,26 @@ MODEL = (
         "Loss",
         "Pinball loss of the last learning step, in units of each series' scale.",
         [(f"avg by (topic, learner) (streamrnn_loss{BY})", "{{topic}}, {{learner}}")],
+        empty=NOT_LEARNED,
     ),
     Panel(
         "Gradient norm",
         "Of the last learning step, before clipping; largest of all partitions.",
         [(f"max by (topic, learner) (streamrnn_gradient_norm{BY})", "{{topic}}, {{learner}}")],
+        empty=NOT_LEARNED,
     ),
     Panel(
         "Weight norm",
         "Norm of the trained weights; largest of all partitions.",
         [(f"max by (topic, learner) (streamrnn_weight_norm{BY})", "{{topic}}, {{learner}}")],
+        empty=NOT_LEARNED,
     ),
     Panel(
         "Learning steps",
         "Learning steps per second.",
         [(f"sum by (topic) (rate(streamrnn_learning_steps_total{BY}[$__rate_interval]))", "{{topic}}")],
         "ops",
+        empty=NOT_LEARNED,
     ),
     Panel(
         "Skipped steps and rollbacks",
@@ -209,6 +221,7 @@ MODEL = (
             (f"sum by (topic) (increase(streamrnn_skipped_learning_steps_total{BY}[1h]))", "{{topic}} skipped"),
             (f"sum by (topic) (increase(streamrnn_learning_taken_back_total{BY}[1h]))", "{{topic}} rollbacks"),
         ],
+        empty=NOT_LEARNED,
     ),
     Panel(
         "Drift alarms and expert failures",
@@ -218,6 +231,7 @@ MODEL = (
             (f"sum by (topic) (rate(streamrnn_expert_failures_total{BY}[$__rate_interval]))", "{{topic}} failures"),
         ],
         "ops",
+        empty=NONE_SO_FAR,
     ),
     Panel(
         "Time of a step",
@@ -230,6 +244,7 @@ MODEL = (
         "Median and 99th percentile.",
         _durations("learn"),
         "s",
+        empty=NOT_LEARNED,
     ),
 )
 
@@ -288,6 +303,7 @@ OPERATIONS = (
             (f"sum by (topic) (increase(streamrnn_assigned_partitions_total{BY}[1h]))", "{{topic}} assigned"),
             (f"sum by (topic) (increase(streamrnn_released_partitions_total{BY}[1h]))", "{{topic}} released"),
         ],
+        empty=NONE_SO_FAR,
     ),
     Panel(
         "Failures",

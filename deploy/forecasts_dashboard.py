@@ -10,6 +10,7 @@ ROWS = {"time": "timestamp_epoch", **dict.fromkeys(("value", "median", "lower", 
 SUMMARY = {
     "series": "string", "time": "timestamp_epoch", "value": "number", "anomaly_score": "number", "skill": "number",
 }  # fmt: skip
+NOT_EXPORTED = "Nothing in this range: metrics.series has to select the series"
 PATH = "/series/${name:percentencode}/rows?from=${__from}&to=${__to}&horizon=$horizon"
 
 FORECASTS = (
@@ -25,6 +26,7 @@ FORECASTS = (
         width=24,
         height=10,
         band=True,
+        empty=NOT_EXPORTED,
     ),
     Panel(
         "Latest forecast",
@@ -32,6 +34,7 @@ FORECASTS = (
         [(f"max by (horizon) (streamrnn_forecast_median{ONE})", "{{horizon}} steps")],
         kind="stat",
         height=4,
+        empty=NOT_EXPORTED,
     ),
     Panel(
         "Age of the latest value",
@@ -41,6 +44,7 @@ FORECASTS = (
         kind="stat",
         width=6,
         height=4,
+        empty=NOT_EXPORTED,
     ),
     Panel(
         "Series not exported",
@@ -56,6 +60,7 @@ FORECASTS = (
         "Highest score of each interval; 1 is the edge of the 99% interval.",
         [(f"max by (series) (max_over_time(streamrnn_anomaly_score{ONE}[$interval]))", "score")],
         threshold=1,
+        empty=NOT_EXPORTED,
     ),
     Panel(
         "Skill",
@@ -64,6 +69,7 @@ FORECASTS = (
         "percentunit",
         threshold=0,
         bad_below=True,
+        empty=NOT_EXPORTED,
     ),
     Panel(
         "Width of the outermost interval",
@@ -74,12 +80,14 @@ FORECASTS = (
                 "{{horizon}} steps",
             )
         ],
+        empty=NOT_EXPORTED,
     ),
     Panel(
         "Highest anomaly scores of the exported series",
         "The ten series with the highest score within each interval.",
         [(f"topk(10, max by (series) (max_over_time(streamrnn_anomaly_score{BY}[$interval])))", "{{series}}")],
         threshold=1,
+        empty=NOT_EXPORTED,
     ),
     Panel(
         "$name: history, and what comes (API)",

@@ -1,5 +1,6 @@
 """Panels, variables and data sources of the Grafana dashboards."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -18,6 +19,10 @@ BY = '{topic=~"$topic", instance=~"$instance"}'
 OF_TOPIC = '{topic=~"$topic"}'
 """For what rules have summed over the instances."""
 OF_INSTANCE = '{instance=~"$instance"}'
+NOT_SCRAPED = "Nothing in this range: does Prometheus scrape the daemon, and do the variables select it?"
+NOT_RECORDED = "Nothing in this range: needs the rules of deploy/rules.yml, and forecasts whose time has come"
+NOT_ANSWERED = "Nothing in this range: needs page.enabled, and the data source HTTP API with the address of the page"
+_RECORDED = re.compile(r"\b\w+:streamrnn_")
 _HIDDEN_LINE = [DynamicConfigValue("custom.lineWidth", 0)]
 
 
@@ -52,6 +57,8 @@ class Panel(NamedTuple):
     bad_below: bool = False
     band: bool = False
     """Fill between the series `lower` and `upper`."""
+    empty: str = ""
+    """What stands in place of no value; empty: where the values should come from."""
 
 
 class InfinityQuery(Dataquery):
@@ -98,12 +105,19 @@ def source_variable(name: str, label: str, plugin: str) -> dashboard.DatasourceV
     return dashboard.DatasourceVariable(name).label(label).type(plugin)
 
 
+def _describe_absence(panel: Panel) -> str:
+    """Return what to look at where a panel has no values."""
+    if panel.request is not None:
+        return NOT_ANSWERED
+    return NOT_RECORDED if any(_RECORDED.search(query) for query, _ in panel.queries) else NOT_SCRAPED
+
+
 def build_panel(panel: Panel) -> timeseries.Panel | stat.Panel | heatmap.Panel | table.Panel:
     """Return a panel of the SDK."""
     kinds = {"timeseries": timeseries.Panel, "stat": stat.Panel, "heatmap": heatmap.Panel, "table": table.Panel}
     built = kinds[panel.kind]().title(panel.title).description(panel.description)
     built.datasource(SOURCE if panel.request is None else API)
-    built.unit(panel.unit).span(panel.width).height(panel.height)
+    built.unit(panel.unit).span(panel.width).height(panel.height).no_value(panel.empty or _describe_absence(panel))
     if panel.threshold is not None:
         good, bad = Threshold(value=None, color="green"), Threshold(value=panel.threshold, color="red")
         if panel.bad_below:

@@ -17,6 +17,7 @@ from streamrnn.errors import ConfigError
 from streamrnn.records import NO_OUTPUTS, TopicPartition
 from streamrnn.runtime.snapshot import Snapshot
 from streamrnn.runtime.snapshot.archive import StoredPartition, read_archive, write_archive
+from streamrnn.runtime.warm_up import announce_compilation
 from streamrnn.settings import from_sections
 
 HERE = TopicPartition("library", 0)  # partition that saved state is labelled with
@@ -45,6 +46,7 @@ class Forecaster:
     def _configure(self, sections: Mapping[str, object]) -> None:
         self._sections = dict(sections)
         self._settings = from_sections(sections)
+        announce_compilation()
         self._core = app.forecaster(self._settings)
         self._rows: dict[str, int] = {}
         self._whole_keys = not self._core.layout.keys().isdisjoint({"joint", "joint_anomaly"})

@@ -34,6 +34,7 @@ from streamrnn.evaluation.tally import UNSCORED_SHARE, Tally
 from streamrnn.files import written_atomically
 from streamrnn.runtime.snapshot import read_meta
 from streamrnn.runtime.task import Task
+from streamrnn.runtime.warm_up import announce_compilation
 from streamrnn.settings import Settings, to_yaml
 from streamrnn.whole_learning import REMEDY, torch_is_missing
 
@@ -188,6 +189,7 @@ def _forecast_file(
 ) -> FileResult:
     """Run one file through a task of its own, and write its forecasts to `part`, and its events to another file."""
     path, settings = file.path, file.settings
+    announce_compilation()
     task = app.task(settings, file.partition)
     freeze_collector()
     forecasts_topic = app.output_topics(settings, file.partition.topic).forecasts

@@ -18,10 +18,12 @@ from uvicorn.protocols.http.auto import AutoHTTPProtocol
 from streamrnn.observe import logging as logs
 from streamrnn.page.access import Access
 from streamrnn.page.api import create_api
+from streamrnn.page.assets import CompressedAssets
 from streamrnn.page.data.messages import HELLO, decode_message
 from streamrnn.page.data.store import PageConfig, Store
 from streamrnn.page.limits import ViewLimit
 from streamrnn.page.ui.live import may_build_view, mount_page
+from streamrnn.page.ui.preload import ASSETS
 
 NICENESS = 10
 """Lowers the priority of this process below that of the workers."""
@@ -84,8 +86,9 @@ async def serve(page: PageConfig, listener: socket.socket, channels: list[socket
     store = Store(page, channels)
     app = create_api(store)
     mount_page(app, store)
+    answers = ViewLimit(CompressedAssets(app, ASSETS), may_build_view)
     config = uvicorn.Config(
-        Access(ViewLimit(app, may_build_view), host=page.host, port=page.port, token=page.token),
+        Access(answers, host=page.host, port=page.port, token=page.token),
         http=BoundedProtocol,
         log_config=None,
         access_log=False,

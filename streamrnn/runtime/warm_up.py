@@ -1,9 +1,11 @@
-"""Loading of the compiled loops before the first record, in a thread."""
+"""Loading of the compiled loops before the first record, in a thread; a word on it where no daemon logs."""
 
+import logging
+import sys
 from collections.abc import Callable
 from concurrent.futures import Future, wait
 from threading import Thread
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import orjson
@@ -18,6 +20,10 @@ LEARNING = {"every": OBSERVATIONS - 1, "most": OBSERVATIONS - 1}
 """Learning that records one row for the whole network, but does not complete a window, for which torch would load."""
 INTERVAL = 60_000  # milliseconds
 WAIT_SECONDS = 0.2
+COMPILER = logging.getLogger("streamrnn.core.jit")
+ANNOUNCEMENT = (
+    "streamrnn compiles its loops, once on each machine, for a minute or two; later starts load them from {folder}"
+)
 
 
 def load_kernels(task: "Task") -> None:
@@ -36,6 +42,22 @@ def load_kernels(task: "Task") -> None:
 def _record(number: int) -> Record:
     value = orjson.dumps({"warm-up": float(number)})
     return Record("warm-up", 0, number, INTERVAL * (1 + number), b"warm-up", value)
+
+
+def announce_compilation() -> None:
+    """Have the first compilation on a machine announced on standard error, unless the process logs it."""
+    if COMPILER.level == logging.NOTSET:
+        COMPILER.addFilter(_announce)
+        COMPILER.setLevel(logging.INFO)
+
+
+def _announce(record: logging.LogRecord) -> bool:
+    """Return whether a report of the compiler is logged; write the announcement in place of one that is not."""
+    logged = record.levelno >= logging.WARNING or cast("logging.Logger", COMPILER.parent).isEnabledFor(record.levelno)
+    if not logged and record.msg == "compiling_kernels":
+        sys.stderr.write(f"{ANNOUNCEMENT.format(folder=vars(record)['folder'])}\n")
+        sys.stderr.flush()
+    return logged
 
 
 class BackgroundCall:

@@ -239,6 +239,18 @@ def test_login_and_the_first_series(chromium: Browser) -> None:
         context.close()
 
 
+def test_scripts_are_compressed_and_asked_for_at_once(shown: Shown, chromium: Browser) -> None:
+    """A browser asks for all scripts before the first one has arrived; none is found by reading another."""
+    script = "JSON.stringify(performance.getEntriesByType('resource').map((each) => each.toJSON()))"
+    with visit(chromium, f"{shown.url}/") as page:
+        drawn(page)
+        entries = [each for each in json.loads(page.evaluate(script)) if each["name"].endswith("js")]
+    assert len(entries) > 10
+    assert max(each["startTime"] for each in entries) <= min(each["responseEnd"] for each in entries)
+    large = [each for each in entries if each["decodedBodySize"] > 1000]
+    assert max(each["encodedBodySize"] / each["decodedBodySize"] for each in large) < 0.7
+
+
 def test_unknown_paths_and_head_build_no_page(shown: Shown) -> None:
     """A path that does not exist is answered in JSON, with what does; HEAD as GET, but where that has no end."""
     for method, path, status in (

@@ -64,6 +64,7 @@ def test_panels_and_variables(name: str) -> None:
         cells |= own
         assert panel["description"].endswith(".")
         assert panel["fieldConfig"]["defaults"]["unit"]
+        assert len(panel["fieldConfig"]["defaults"]["noValue"]) > 10  # says why it is empty
         references = [target["refId"] for target in panel["targets"]]
         assert references
         assert len(set(references)) == len(references)

@@ -1,6 +1,7 @@
 """The forecaster without a log."""
 
 import json
+import logging
 import pickle
 import subprocess
 import sys
@@ -13,11 +14,13 @@ from support.streams import seasonal
 
 import streamrnn
 from streamrnn import app
+from streamrnn.core import jit
 from streamrnn.errors import ConfigError
 from streamrnn.library import Forecaster
 from streamrnn.records import Record, TopicPartition
 from streamrnn.runtime.snapshot.archive import StoredPartition, write_archive
 from streamrnn.runtime.task import Task
+from streamrnn.runtime.warm_up import ANNOUNCEMENT, COMPILER
 from streamrnn.settings import Settings
 
 SMALL: dict[str, Any] = {
@@ -171,3 +174,25 @@ def test_joint_scores_equal_those_of_the_daemon() -> None:
             assert list(each["quantiles"].values()) == found.quantiles[b].T.tolist()
     assert found.joint.fields.tolist() == [3] * 6
     assert counted == expected >= 2
+
+
+@pytest.mark.parametrize("level", [logging.WARNING, logging.INFO])
+def test_the_first_compilation_is_announced(
+    capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, level: int
+) -> None:
+    """One line on standard error, nothing on standard output; a process that logs at INFO has it in its log."""
+    monkeypatch.setattr(COMPILER, "filters", [])
+    caplog.set_level(logging.NOTSET, COMPILER.name)
+    caplog.set_level(level)
+    for _ in range(2):  # of many forecasters in a process, the first that has to compile something
+        Forecaster(**SMALL)
+    jit.logger.info("compiling_kernels", extra={"folder": "/cache"})
+    jit.logger.warning("kernels_not_cached", extra={"folder": "/cache"})
+    written = capfd.readouterr()
+    assert written.out == ""
+    logged = [each.message for each in caplog.records]
+    if level == logging.INFO:
+        assert (written.err, logged) == ("", ["compiling_kernels", "kernels_not_cached"])
+    else:
+        assert written.err == f"{ANNOUNCEMENT.format(folder='/cache')}\n"
+        assert logged == ["kernels_not_cached"]

@@ -27,7 +27,10 @@ def run_replay(arguments: argparse.Namespace) -> int:
     Raises:
         StreamrnnError: the command failed.
     """
+    from streamrnn.runtime.warm_up import announce_compilation  # noqa: PLC0415 -- numpy
+
     settings = load(arguments.config, arguments.overrides)
+    announce_compilation()
     if arguments.other is None:
         from streamrnn.commands.replay.audit import audit  # noqa: PLC0415 -- numpy and the log
 

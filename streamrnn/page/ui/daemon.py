@@ -1,6 +1,5 @@
 """What the page shows of the daemon as a whole: its state, figures, dead letters, and the limits of the page."""
 
-from nicegui import ui
 from nicegui.elements.mixins.text_element import TextElement
 
 from streamrnn.page.data.store import Store
@@ -104,26 +103,26 @@ class DeadLetters:
                 text_element("span", "", "Records that could not be used. Examples are masked; ")
                 text_element("code", "", "streamrnn deadletters")
                 text_element("span", "", " shows them as they came, and tries them again after a fix.")
-            self._rows = [self._build_row() for _ in range(REASONS)]
+        self._rows: list[list[TextElement]] = []
 
-    def _build_row(self) -> tuple[ui.element, list[TextElement]]:
-        row = container(classes="letter hidden")
-        with row:
+    def _build_row(self) -> list[TextElement]:
+        with container(classes="letter"):
             with container(classes="line"):
                 parts = [text_element("strong"), text_element("span", "number")]
-            return row, [*parts, text_element("div", "quiet small"), text_element("code", "example")]
+            return [*parts, text_element("div", "quiet small"), text_element("code", "example")]
 
     def update(self) -> None:
         """Show the current data."""
         traffic = self._store.traffic
         most = traffic.dead_letters.most_common(REASONS)
         set_visible(self._card, visible=bool(most))
-        for (row, parts), (reason, count) in zip(self._rows, most, strict=False):
+        with self._card:
+            self._rows += [self._build_row() for _ in range(len(self._rows), len(most))]
+        for parts, (reason, count) in zip(self._rows, most, strict=True):  # reasons never become fewer
             found = traffic.letters.get(reason)
             place = f"last at offset {found.offset:,} of {found.topic}/{found.partition}" if found else ""
             for part, text in zip(parts, (reason, f"{count:,}", place, found.example if found else ""), strict=True):
                 set_text(part, text)
-            set_visible(row, visible=True)
 
 
 class Footer:

@@ -41,6 +41,9 @@ class ExplainPanel:
         self._shown: tuple[int, int | None] | None = None
         self._button = button("Explain these forecasts", self._toggle).props("aria-expanded=false")
         self._body = container(classes="explain hidden")
+
+    def _build_body(self) -> None:
+        """Create the content, a fifth of the page's elements, when it is opened first."""
         with self._body:
             self._wait = text_element("p", "quiet")
             self._found = container(classes="columns hidden")
@@ -67,6 +70,8 @@ class ExplainPanel:
 
     def _toggle(self) -> None:
         self._open = not self._open
+        if not self._body.default_slot.children:
+            self._build_body()
         set_property(self._button, "aria-expanded", str(self._open).lower())
         set_visible(self._body, visible=self._open)
         if self._shown is not None:

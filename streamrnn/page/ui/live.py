@@ -15,6 +15,7 @@ from streamrnn.page.ui.daemon import DeadLetters, Footer, StateLine, Tiles, what
 from streamrnn.page.ui.elements import button, container, set_text, set_visible, text_element
 from streamrnn.page.ui.explain_panel import ExplainPanel
 from streamrnn.page.ui.occurrence_list import OccurrenceList
+from streamrnn.page.ui.preload import preload_links
 from streamrnn.page.ui.series_list import SeriesList
 from streamrnn.page.ui.series_panel import SeriesPanel
 
@@ -198,6 +199,7 @@ def mount_page(app: FastAPI, store: Store) -> None:
         ui.dark_mode({"0": False, "1": True}.get(request.cookies.get(THEME, "")))
         target = (query.get("series", ""), query.get("topic"), _integer(query.get("partition")))
         BrowserView(store, target, _linked_view(store, query.get("horizon"), query.get("range")))
+        ui.add_head_html(preload_links())
 
     ui.run_with(
         app,

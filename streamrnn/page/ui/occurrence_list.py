@@ -64,8 +64,8 @@ class OccurrenceList:
                         button(label, partial(self._set_scope, only_shown=only))
                         for label, only in (("All series", False), ("This series", True))
                     ]
-            with container("ol", "events"):
-                self._rows = [self._build_row(number) for number in range(ROWS)]
+            self._list = container("ol", "events")
+            self._rows: list[tuple[ui.element, TextElement, TextElement, TextElement, TextElement]] = []
             self._note = text_element("div", "foot")
 
     def _build_row(self, number: int) -> tuple[ui.element, TextElement, TextElement, TextElement, TextElement]:
@@ -99,6 +99,8 @@ class OccurrenceList:
         find = self._store.history.slots.find
         self._slots = [find(each.series, each.topic, each.partition) for each in latest]
         set_pressed(self._scopes, int(self._only_shown))
+        with self._list:
+            self._rows += [self._build_row(number) for number in range(len(self._rows), len(latest))]
         for number, (row, kind, time, link, detail) in enumerate(self._rows):
             set_visible(row, visible=number < len(latest))
             if number < len(latest):

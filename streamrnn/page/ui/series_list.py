@@ -49,8 +49,8 @@ class SeriesList:
             search.classes("search w-full").on_value_change(lambda event: self._set_search(event.value or ""))
             with container(classes="choices").props('role=group aria-label="Sort by"'):
                 self._sorts = [button(label, partial(self._set_sort, sort)) for sort, label in SORTS.items()]
-            with container("nav", "list").props('aria-label="Series"'):
-                self._rows = [self._build_row(number) for number in range(ROWS)]
+            self._list = container("nav", "list").props('aria-label="Series"')
+            self._rows: list[tuple[ui.element, TextElement, TextElement]] = []
             self._pages = container(classes="choices")
             with self._pages:
                 self._back = button("Previous", partial(self._turn, -ROWS))
@@ -91,6 +91,8 @@ class SeriesList:
         self._total = found.total
         self._slots = [slot for slot in found.slots if self._store.history.slots.series[slot] is not None]
         set_pressed(self._sorts, list(SORTS).index(self._sort))
+        with self._list:
+            self._rows += [self._build_row(number) for number in range(len(self._rows), len(self._slots))]
         for number, (row, name, measure) in enumerate(self._rows):
             set_visible(row, visible=number < len(self._slots))
             if number < len(self._slots):
