@@ -36,7 +36,7 @@ _RANGE: Options = {
 """Further options of a consumer that reads a range."""
 
 
-def reading(common: Options) -> Options:
+def confluent_reader_options(common: Options) -> Options:
     """Return the options of every consumer, of which `common` has the time limits."""
     size = fetch_bytes(common["socket.timeout.ms"] / 1000)
     # the library requires that an answer may be as large as a record that it would write
@@ -86,7 +86,7 @@ def consume_range(
     failure = f"cannot read {partition} at {common['bootstrap.servers']}"
     # the library requires a group, which a consumer that assigns its own partitions never joins
     named: Options = {"group.id": common["client.id"], "enable.partition.eof": True}
-    reader = open_confluent(Consumer, {**reading(common), **_RANGE, **named})
+    reader = open_confluent(Consumer, {**confluent_reader_options(common), **_RANGE, **named})
     with closing(reader), explained(failure, confluent_error):
         # without this the library may look a topic up only a second later
         reader.list_topics(partition.topic, common["socket.timeout.ms"] / 1000)

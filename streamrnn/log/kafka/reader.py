@@ -33,7 +33,7 @@ _RANGE: dict[str, object] = {
 POLL_MS = 20  # short: a poll does not return for the marker that ends a transaction behind the last record
 
 
-def reading(common: Options) -> dict[str, Any]:
+def kafka_python_reader_options(common: Options) -> dict[str, Any]:
     """Return the options of every consumer, of which `common` has the time limits."""
     size = fetch_bytes(common["request_timeout_ms"] / 1000)
     return {**common, **_READING, "fetch_max_bytes": size, "max_partition_fetch_bytes": size}
@@ -45,7 +45,7 @@ def poll_range(common: Options, partition: TopicPartition, start: int, end: int,
     Raises LogError after `timeout` seconds without progress, or if the brokers reject the read.
     """
     name = KafkaPartition(*partition)
-    reader = open_kafka_python(KafkaConsumer, reading(common), **_RANGE)
+    reader = open_kafka_python(KafkaConsumer, kafka_python_reader_options(common), **_RANGE)
     failure = f"cannot read {partition} at {', '.join(common['bootstrap_servers'])}"
     with closing(reader), explained(failure, kafka_python_error):
         # the library does not pass this option on, and would request the topic's metadata 0.1 s later
