@@ -273,7 +273,7 @@ def test_a_narrow_line(relayed: Relayed, fleet: FleetFactory, row: Row) -> None:
         one.wait(lambda: sum(one.ends().values()) - sum(one.offsets.values()) > 11_000, "a lag of a megabyte")
         proxy.rate = 125_000
         one.start()
-        one.progress(1000, patience=240.0)
+        one.progress(100, patience=240.0)
         proxy.rate = math.inf
         row.survive(one.finish())
 
