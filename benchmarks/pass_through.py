@@ -47,11 +47,11 @@ class Confluent:
     def __init__(self, bootstrap: str, topic: str, name: str) -> None:
         from confluent_kafka import Consumer, Producer
 
-        from streamrnn.log.confluent.reader import READING
+        from streamrnn.log.confluent.reader import confluent_reader_options
 
-        common = {"bootstrap.servers": bootstrap}
+        common = {"bootstrap.servers": bootstrap, "socket.timeout.ms": 10_000}
         group = {"group.id": name, "auto.offset.reset": "earliest", "heartbeat.interval.ms": 500}
-        self._consumer = Consumer({**common, **READING, **group})
+        self._consumer = Consumer({**confluent_reader_options(common), **group})
         self._consumer.subscribe([topic])
         self._producer = Producer({
             **common, "transactional.id": name, "queue.buffering.max.messages": 0, "batch.size": 256 * 1024,
@@ -90,10 +90,11 @@ class KafkaPython:
             from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 
             from streamrnn.log.kafka.client import finish_joins
-            from streamrnn.log.kafka.reader import READING
+            from streamrnn.log.kafka.reader import kafka_python_reader_options
             from streamrnn.log.kafka.writer import harden
 
-        options: dict[str, Any] = {**READING, "auto_offset_reset": "earliest", "heartbeat_interval_ms": 500}
+        common = kafka_python_reader_options({"request_timeout_ms": 10_000})
+        options: dict[str, Any] = {**common, "auto_offset_reset": "earliest", "heartbeat_interval_ms": 500}
         self._consumer = KafkaConsumer(topic, bootstrap_servers=bootstrap, group_id=name, **options)
         finish_joins(self._consumer)  # else it may have no partitions, and nothing to read, forever
         self._producer = KafkaProducer(

@@ -21,7 +21,7 @@ from typing import Any
 
 from streamrnn.commands.parser import Parser, add_completion_command, count
 from streamrnn.core.garbage import collector_paused
-from streamrnn.errors import OutputError, StreamrnnError
+from streamrnn.errors import ConfigError, OutputError, StreamrnnError
 from streamrnn.runtime.signals import StopSignals
 from streamrnn.version import BUILD
 
@@ -54,6 +54,7 @@ def _run_command(given: Sequence[str], signals: StopSignals | None) -> int:
             with collector_paused():
                 parser = _parser()
             arguments = parser.parse_args(given, argparse.Namespace(signals=signals))
+            _require_working_folder()
             code: int = arguments.command(arguments)
         finally:
             sys.stdout.flush()
@@ -71,6 +72,16 @@ def _run_command(given: Sequence[str], signals: StopSignals | None) -> int:
         _print_error(f"internal error: {type(error).__name__}: {error}")
         code = StreamrnnError.exit_code
     return code
+
+
+def _require_working_folder() -> None:
+    """Raise ConfigError if the working folder was deleted: numerical libraries end the process there, with code 2."""
+    try:
+        Path.cwd()
+    except OSError as error:
+        raise ConfigError(
+            f"the working folder was deleted or cannot be read ({error}): change to another one"
+        ) from None
 
 
 class _OutputFailed(Exception):  # noqa: N818 -- no OSError, which argparse ignores and rich handles in its own way

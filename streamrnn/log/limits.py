@@ -19,7 +19,7 @@ OVERHEAD_BYTES = 2048
 LONGEST_MARGIN = 60_000
 """Milliseconds from the edge of what a topic accepts that a time is written at, for clocks that differ; at most."""
 
-MAX_BYTES = "max.message.bytes"
+MAX_BYTES, POLICY = "max.message.bytes", "cleanup.policy"
 BEFORE, AFTER = "message.timestamp.before.max.ms", "message.timestamp.after.max.ms"
 """How many milliseconds the time of a record may lie before and after the broker's clock."""
 
@@ -35,6 +35,8 @@ class TopicLimits(NamedTuple):
     """Milliseconds that a record's time may lie after now."""
     stamps: bool = False
     """Whether the brokers replace the time of every record by their own."""
+    keyed: bool = False
+    """Whether it refuses records without a key, as it is compacted."""
 
     @property
     def largest(self) -> int:
@@ -65,7 +67,13 @@ def limits_of(configuration: Mapping[str, str]) -> TopicLimits:
     else:
         both = configuration.get("message.timestamp.difference.max.ms", UNLIMITED)
         before, after = (int(configuration.get(name, both)) for name in (BEFORE, AFTER))
-    return TopicLimits(int(configuration.get(MAX_BYTES, DEFAULT_BYTES)), before, after, stamps)
+    return TopicLimits(
+        int(configuration.get(MAX_BYTES, DEFAULT_BYTES)),
+        before,
+        after,
+        stamps,
+        "compact" in configuration.get(POLICY, ""),
+    )
 
 
 def fit(outputs: Sequence[Output], limits: Mapping[str, TopicLimits], now: int) -> Fitted:

@@ -27,7 +27,7 @@ from support.worker_harness import RecordingObserver
 
 from streamrnn import app
 from streamrnn.commands.check import describe_log
-from streamrnn.errors import OutputRefused, StateError
+from streamrnn.errors import ConfigError, OutputRefused, StateError
 from streamrnn.log import Transaction
 from streamrnn.records import Output, Record, TopicPartition
 from streamrnn.runtime.topics import INPUT_SECONDS
@@ -216,6 +216,25 @@ def test_a_topic_that_refuses_for_good(settings: Settings, broker: str, monkeypa
     ):
         run_until(worker, lambda: False)
     assert raised.value.exit_code == 78
+
+
+def test_topics_of_the_wrong_kind(settings: Settings, broker: str) -> None:
+    """State in a topic that deletes it, and dead letters without a key in a compacted one: 78 and what to run."""
+    (topic,) = settings.input.topics
+    make_topic(broker, topic)
+    names = app.output_topics(settings, topic)
+    make_topic(broker, names.dead_letters, cleanup_policy="compact")
+    make_topic(broker, names.state, cleanup_policy="compact,delete")
+    with closing(kafka_worker(settings)) as worker, pytest.raises(ConfigError, match=r"add-config cleanup\.policy=co"):
+        run_until(worker, lambda: False)
+    configure_topic(broker, names.state, cleanup_policy="compact")
+    produce(settings, [*numbers(5), Record("", 0, -1, T, None, b"no JSON")])
+    words = rf"{names.dead_letters} has refused it: a record has no key, .* --add-config cleanup.policy=delete$"
+    with closing(kafka_worker(settings, refused_after=1.0)) as worker, pytest.raises(OutputRefused, match=words):
+        run_until(worker, lambda: False)
+    configure_topic(broker, names.dead_letters, cleanup_policy="delete")
+    with closing(kafka_worker(settings)) as worker:
+        run_to(worker, settings, 6)
 
 
 def test_a_refusal_that_arrives_between_two_writes(broker: str, client: str, name: str) -> None:

@@ -1,6 +1,7 @@
 """The command line: what each command calls, what it prints, and its exit codes."""
 
 import argparse
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -186,6 +187,20 @@ def test_an_error_has_the_exit_code_of_its_class(
     stub(monkeypatch, "streamrnn.commands.run.run_daemon", error)
     assert cli.main(["run", "--set", "input.topics=sensors"]) == code
     assert capsys.readouterr().err == ("" if code == 130 else "streamrnn: x\n")
+
+
+def test_a_deleted_working_folder_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Nothing is started there."""
+    called = stub(monkeypatch, "streamrnn.commands.run.run_daemon", 0)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "gone").mkdir()
+    os.chdir("gone")
+    (tmp_path / "gone").rmdir()
+    assert cli.main(["run", "--set", "input.topics=sensors"]) == 78
+    assert "the working folder was deleted" in capsys.readouterr().err
+    assert called.arguments == ()
 
 
 def test_an_unexpected_error_is_internal_and_leaves_a_traceback(

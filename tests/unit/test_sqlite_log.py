@@ -93,6 +93,44 @@ def test_truncated_records_cannot_be_read(path: Path) -> None:
         assert [record.offset for record in log.poll(0, 10).records[PARTITION]] == [4, 5, 6, 7, 8, 9]
 
 
+GOOD = (7, None, b"{}")
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        ((7, "pump", '{"a":1}', None), (7, b"pump", b'{"a":1}', ())),
+        ((7, 3, 1.5, None), (7, b"3", b"1.5", ())),
+        ((7.9, None, None, None), (7, None, None, ())),
+        (("yesterday", None, b"\xff", None), (0, None, b"\xff", ())),
+        *(((*GOOD, each), (*GOOD, ())) for each in ("", "[", '{"a": 1}', '[["a"]]', '[["a", "zz"]]')),
+        ((7, None, b"{}", b"\xff"), (7, None, b"{}", ())),
+        ((7, None, b"{}", 5), (7, None, b"{}", ())),
+        ((7, None, b"{}", '[[1, "00"]]'), (7, None, b"{}", (("1", b"\0"),))),
+    ],
+)
+def test_records_of_any_types_are_read(path: Path, written: tuple[object, ...], read: tuple[object, ...]) -> None:
+    """SQLite stores what a producer gives it: text where bytes belong, fractions, headers that are none."""
+    with closing(SqliteLog(path=path, app="app")) as log, closing(sqlite3.connect(path)) as other:
+        log.append("in", records(1))
+        other.execute("UPDATE records SET timestamp = ?, key = ?, value = ?, headers = ?", written)
+        other.commit()
+        assert [each[3:] for each in log.read(PARTITION, 0, 1)] == [read]
+
+
+def test_text_that_is_not_utf8_is_read(path: Path) -> None:
+    """Neither in a record nor in a piece of state, which is then looked at as any other."""
+    with closing(SqliteLog(path=path, app="app")) as log, closing(sqlite3.connect(path)) as other:
+        log.create([Topic("state", 1, compacted=True)])
+        log.append("in", records(1))
+        log.append("state", records(1))
+        for table in ("records", "state"):
+            other.execute(f"UPDATE {table} SET value = CAST(x'ff7b' AS TEXT)")
+        other.commit()
+        assert [each.value for each in log.read(PARTITION, 0, 1)] == [b"\xff{"]
+        assert log.read_state(TopicPartition("state", 0)) == {b"key": b"\xff{"}
+
+
 def test_a_locked_file_is_an_error(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The error names the file and the wait for the other process."""
     monkeypatch.setattr(file, "BUSY_TIMEOUT", 0.05)

@@ -24,7 +24,7 @@ from streamrnn.log.checks import out_of_range
 from streamrnn.log.confluent.client import confluent_error, confluent_options, open_confluent
 from streamrnn.log.confluent.group import ConsumerGroup, group_options, make_group
 from streamrnn.log.confluent.pending_writers import PendingWriters
-from streamrnn.log.confluent.reader import READING, consume_range, records_of
+from streamrnn.log.confluent.reader import confluent_reader_options, consume_range, records_of
 from streamrnn.log.confluent.writer import ConfluentTransaction
 from streamrnn.log.kafka_common import Connection
 from streamrnn.log.kafka_common.errors import FENCED_INSTANCE_ID, GROUP_REFUSALS, group_refused, missing_topic
@@ -61,7 +61,9 @@ class ConfluentLog(BaseKafkaLog[bytes]):
         super().__init__(connection, confluent_options(connection), confluent_error, consume_range)
         self._admin = open_confluent(AdminClient, self.options)
         try:
-            self._consumer = open_confluent(Consumer, {**self.options, **READING, **group_options(connection)})
+            self._consumer = open_confluent(
+                Consumer, {**confluent_reader_options(self.options), **group_options(connection)}
+            )
         except BaseException:
             del self._admin  # ends its threads; the error would keep it alive
             raise

@@ -12,10 +12,11 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message
 from confluent_kafka import TopicPartition as KafkaPartition
 
 from streamrnn.log.confluent.client import Options, confluent_error, open_confluent
+from streamrnn.log.kafka_common import fetch_bytes
 from streamrnn.log.kafka_common.errors import explained, read_stalled
 from streamrnn.records import Record, TopicPartition
 
-READING: Options = {
+_READING: Options = {
     "enable.auto.commit": False,
     "enable.auto.offset.store": False,
     "auto.offset.reset": "error",
@@ -28,13 +29,19 @@ READING: Options = {
     "topic.metadata.refresh.interval.ms": 10_000,
     "retry.backoff.ms": 20,
 }
-"""Options of every consumer."""
-RANGE: Options = {
-    "max.partition.fetch.bytes": 8 * 1024 * 1024,
+_RANGE: Options = {
     "queued.max.messages.kbytes": 32 * 1024,
     "fetch.wait.max.ms": 5,  # the end of the partition is reported after a last, empty fetch
 }
 """Further options of a consumer that reads a range."""
+
+
+def confluent_reader_options(common: Options) -> Options:
+    """Return the options of every consumer, of which `common` has the time limits."""
+    size = fetch_bytes(common["socket.timeout.ms"] / 1000)
+    # the library requires that an answer may be as large as a record that it would write
+    limits = dict.fromkeys(("message.max.bytes", "fetch.max.bytes", "max.partition.fetch.bytes"), size)
+    return {**common, **_READING, **limits}
 
 
 _record: "partial[Record]" = partial(tuple.__new__, Record)
@@ -79,7 +86,7 @@ def consume_range(
     failure = f"cannot read {partition} at {common['bootstrap.servers']}"
     # the library requires a group, which a consumer that assigns its own partitions never joins
     named: Options = {"group.id": common["client.id"], "enable.partition.eof": True}
-    reader = open_confluent(Consumer, {**common, **READING, **RANGE, **named})
+    reader = open_confluent(Consumer, {**confluent_reader_options(common), **_RANGE, **named})
     with closing(reader), explained(failure, confluent_error):
         # without this the library may look a topic up only a second later
         reader.list_topics(partition.topic, common["socket.timeout.ms"] / 1000)

@@ -14,7 +14,7 @@ from kafka.coordinator.assignors.range import RangePartitionAssignor
 from streamrnn.log import MOST_OTHERS, Committed, Topic
 from streamrnn.log.checks import out_of_range
 from streamrnn.log.kafka.client import finish_joins, kafka_python_error, kafka_python_options, open_kafka_python
-from streamrnn.log.kafka.reader import READING, poll_range
+from streamrnn.log.kafka.reader import kafka_python_reader_options, poll_range
 from streamrnn.log.kafka.writer import KafkaTransaction, Membership
 from streamrnn.log.kafka_common import CLOSE_TIMEOUT, END_OF_METADATA, Connection
 from streamrnn.log.kafka_common.errors import missing_topic
@@ -67,7 +67,7 @@ class KafkaLog(BaseKafkaLog[Membership]):
             "max_poll_interval_ms": connection.max_poll_interval_ms,
         }
         try:
-            self._consumer = open_kafka_python(KafkaConsumer, self.options, **READING, **group)
+            self._consumer = open_kafka_python(KafkaConsumer, kafka_python_reader_options(self.options), **group)
         except BaseException:
             self._admin.close()
             raise

@@ -10,6 +10,9 @@ from streamrnn.records import TopicPartition
 
 CLOSE_TIMEOUT = 2.0  # seconds to wait for an abort, for unsent records, and for the client's threads on closing
 MAX_POLL_INTERVAL = 300.0  # seconds after which a member that does not poll leaves the group
+SLOWEST_LINE = 50_000
+"""Bytes a second that the line to a broker carries at least."""
+LEAST_FETCH, MOST_FETCH = 64 * 1024, 8 * 1024 * 1024
 END_OF_METADATA = "\0"
 """Terminates offset metadata: without it, librdkafka reads beyond the end of the text (librdkafka, issue 4649)."""
 
@@ -67,6 +70,14 @@ def choose_client(client: str, group_protocol: str = "classic") -> Literal["kafk
             "pip install 'streamrnn[confluent]', or choose 'classic'"
         )
     return "confluent" if installed and client != "kafka-python" else "kafka-python"
+
+
+def fetch_bytes(request_timeout: float) -> int:
+    """Return the size of an answer with records that arrives within the time limit over a slow line.
+
+    Clients give up an answer that takes longer, and request the same again: they would never read on.
+    """
+    return max(LEAST_FETCH, min(MOST_FETCH, round(SLOWEST_LINE * request_timeout)))
 
 
 def transactional_id(app: str, partition: TopicPartition) -> str:

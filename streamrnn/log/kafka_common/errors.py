@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 from streamrnn.errors import ConfigError, Fenced, InstanceInUse, LogError, OutputRefused, StreamrnnError
-from streamrnn.log.limits import AFTER, BEFORE, DEFAULT_BYTES, MAX_BYTES, UNLIMITED
+from streamrnn.log.limits import AFTER, BEFORE, DEFAULT_BYTES, MAX_BYTES, POLICY, UNLIMITED, TopicLimits
 from streamrnn.records import TopicPartition
 
 Translate = Callable[[str, Exception], StreamrnnError]
@@ -35,12 +35,13 @@ REFUSED = {
         dict.fromkeys((BEFORE, AFTER), str(UNLIMITED)),
     ),
     RECORD_REFUSED: (
-        "a record's timestamp is too far from the broker's clock for the topic, or it has no key and the topic's "
-        "cleanup.policy is compact (set that to delete)",
+        "a record's timestamp is too far from the broker's clock for the topic",
         dict.fromkeys((BEFORE, AFTER), str(UNLIMITED)),
     ),
 }
 """By the code of an error with which a topic refuses a record: the cause, and the configuration that helps."""
+NO_KEY = "a record has no key, and the topic is compacted", {POLICY: "delete"}
+"""The same for RECORD_REFUSED by a compacted topic."""
 REMEDIES = {
     3: "the topic or partition does not exist: create it",
     23: "another program is in the consumer group of this app, and assigns partitions otherwise: stop it, or choose "
@@ -91,11 +92,11 @@ def kafka_error(failure: str, text: str, code: int | None, remedy: str | None = 
     return BrokerError(f"{failure}: {text}" if remedy is None else f"{failure}: {text}; {remedy}", code)
 
 
-def output_refused(failure: str, topic: str, code: int, servers: str, max_bytes: int) -> OutputRefused:
-    """Return the error for a record that a topic of this `max_bytes` does not accept; `code` is one of REFUSED."""
-    cause, settings = REFUSED[code]
-    if code == TOO_LARGE and max_bytes >= DEFAULT_BYTES:
-        settings = {MAX_BYTES: str(2 * max_bytes)}
+def output_refused(failure: str, topic: str, code: int, servers: str, limits: TopicLimits) -> OutputRefused:
+    """Return the error for a record that a topic with these limits does not accept; `code` is one of REFUSED."""
+    cause, settings = NO_KEY if code == RECORD_REFUSED and limits.keyed else REFUSED[code]
+    if code == TOO_LARGE and limits.max_bytes >= DEFAULT_BYTES:
+        settings = {MAX_BYTES: str(2 * limits.max_bytes)}
     return OutputRefused(f"{failure}: {topic} has refused it: {cause}; run {alter_command(servers, topic, settings)}")
 
 

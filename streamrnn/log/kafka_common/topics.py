@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 from streamrnn.errors import ConfigError, LogError, OutputRefused
 from streamrnn.log import Topic
 from streamrnn.log.kafka_common import errors
-from streamrnn.log.limits import AFTER, BEFORE, LEAST_BYTES, MAX_BYTES, UNLIMITED, TopicLimits, limits_of
+from streamrnn.log.limits import AFTER, BEFORE, LEAST_BYTES, MAX_BYTES, POLICY, UNLIMITED, TopicLimits, limits_of
 
 TOPIC_INTERVAL = 0.05  # seconds between two queries for a topic that is being created
 BATCH_BYTES = 256 * 1024  # of a producer; smaller where a topic accepts less
@@ -42,8 +42,8 @@ class KafkaTopics(ABC):
         """See `Log.create`. Also reads what the topics accept.
 
         Raises:
-            LogError: this user may not create a topic or add its partitions, or a topic for state is not compacted.
-            ConfigError: a topic accepts only very small records.
+            LogError: this user may not create a topic or add its partitions.
+            ConfigError: a topic accepts only very small records, or one for state is not compacted.
         """
         for topic in topics:
             count = self.partitions(topic.name)
@@ -55,11 +55,11 @@ class KafkaTopics(ABC):
         configurations = self._configurations([topic.name for topic in topics])
         for topic in topics:
             configuration = configurations.get(topic.name, {})
-            policy = configuration.get("cleanup.policy", "compact")
+            policy = configuration.get(POLICY, "compact")
             if topic.compacted and policy != "compact":
-                raise LogError(
+                raise ConfigError(
                     f"topic {topic.name} at {self.servers} stores state, but its cleanup.policy is {policy!r}, which "
-                    "deletes state: set it to 'compact'"
+                    f"deletes state: {errors.alter_command(self.servers, topic.name, {POLICY: 'compact'})}"
                 )
             limits = self._limits[topic.name] = limits_of(configuration)
             if limits.max_bytes < LEAST_BYTES:
@@ -77,9 +77,7 @@ class KafkaTopics(ABC):
 
     def refused(self, failure: str, topic: str, code: int) -> OutputRefused:
         """Return the error for a record that a topic does not accept; asks no broker."""
-        return errors.output_refused(
-            failure, topic, code, self.servers, self._limits.get(topic, limits_of({})).max_bytes
-        )
+        return errors.output_refused(failure, topic, code, self.servers, self._limits.get(topic, limits_of({})))
 
     def limit_warning(self, topic: str) -> str:
         """See `Log.limit_warning`."""

@@ -34,6 +34,9 @@ OFFSET_BITS = 40
 """A record's row number is its partition's number, shifted left by this many bits, plus its offset: one partition's
 records are adjacent and in offset order without a separate index."""
 
+RECORD = "CAST(timestamp AS INTEGER), CAST(key AS BLOB), CAST(value AS BLOB), CAST(headers AS BLOB)"
+"""A record's columns: SQLite keeps the types that a producer has written, such as text, which may not even be UTF-8."""
+
 TABLES = """
 CREATE TABLE partitions (number INTEGER PRIMARY KEY, topic TEXT NOT NULL, partition INTEGER NOT NULL,
     compacted INTEGER NOT NULL, first INTEGER NOT NULL, following INTEGER NOT NULL, UNIQUE (topic, partition));
@@ -53,8 +56,12 @@ def _pack(headers: Headers) -> str | None:
     return json.dumps([(name, None if value is None else value.hex()) for name, value in headers])
 
 
-def _unpack(text: str) -> Headers:
-    return tuple((name, None if value is None else bytes.fromhex(value)) for name, value in json.loads(text))
+def _unpack(packed: bytes) -> Headers:
+    """Return the headers; none if another program has written something else."""
+    try:
+        return tuple((str(name), None if value is None else bytes.fromhex(value)) for name, value in json.loads(packed))
+    except (ValueError, TypeError, RecursionError):
+        return ()
 
 
 class PartitionRow(NamedTuple):
@@ -108,7 +115,7 @@ class LogTables(NamedTuple):
         topic, index = partition
         base = stored.base
         rows = self.execute(
-            "SELECT place, timestamp, key, value, headers FROM records "
+            f"SELECT place, {RECORD} FROM records "  # noqa: S608 -- a constant
             "WHERE place >= ? AND place < ? ORDER BY place LIMIT ?",
             (base + offset, base + stored.following, limit),
         )

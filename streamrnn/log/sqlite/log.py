@@ -17,6 +17,7 @@ from streamrnn.records import Output, Record, TopicPartition
 POLL_INTERVAL = 0.01  # seconds between two queries for new records while `poll` waits
 CLAIM_SECONDS = 1.0
 """Between two checks of a member that stands by."""
+STATE = "SELECT CAST(key AS BLOB), CAST(value AS BLOB) FROM state WHERE number = ?"
 READ_BATCH = 1000  # records per query of `read`
 
 
@@ -147,7 +148,7 @@ class SqliteLog(WithoutLimits):
         """See `Log.read_state`."""
         with self._file.reading() as tables:
             number = tables.find(partition).number
-            return dict(tables.execute("SELECT key, value FROM state WHERE number = ?", (number,)).fetchall())
+            return dict(tables.execute(STATE, (number,)).fetchall())
 
     def read(self, partition: TopicPartition, start: int, end: int) -> Iterator[Record]:
         """See `Log.read`."""
