@@ -29,7 +29,7 @@ PREFIX = "planned_"
 _NAMES, _TIMES, _VALUES = f"{PREFIX}names", f"{PREFIX}times", f"{PREFIX}values"
 
 
-class Plan(NamedTuple):
+class FieldPlan(NamedTuple):
     """The values of one key and field, in order of the times that they are planned for."""
 
     times: list[int]
@@ -63,7 +63,7 @@ class PlannedValues:
         self._fields, self._horizons, self._max_held = frozenset(fields), horizons, max_held
         leads = lead_indexes(len(fields), len(horizons))
         self._leads = {field: [(index, f"{field}+{horizons[index]}") for index in leads] for field in fields}
-        self._plans: dict[str, dict[str, Plan]] = {}
+        self._plans: dict[str, dict[str, FieldPlan]] = {}
         """By key and field."""
 
     def take(self, decoded: Decoded) -> tuple[Decoded, Sequence[Observation]]:
@@ -86,7 +86,7 @@ class PlannedValues:
         errors = []
         for key, time, fields, _ in planned:
             for field, value in fields:
-                plan = self._plans.get(key, {}).get(field) or Plan([], [])
+                plan = self._plans.get(key, {}).get(field) or FieldPlan([], [])
                 index = bisect_left(plan.times, time)
                 if index < len(plan.times) and plan.times[index] == time:
                     plan.values[index] = value
@@ -106,9 +106,10 @@ class PlannedValues:
         return key in self._plans
 
     def join(self, observation: Observation, ahead: Sequence[int]) -> Observation:
-        """Return an observation with covariates; its forecasts are `ahead` of it by so many ms, by horizon.
+        """Return an observation with covariates, from what holds at the times of its forecasts.
 
-        Values that no longer hold at its time are forgotten. Times may be early by a quarter of a step.
+        `ahead`: ms from the observation to these times, by horizon. Values that no longer hold at its own time are
+        forgotten. Times may be early by a quarter of a step.
         """
         early = ahead[-1] / self._horizons[-1] / 4
         plans, covariates = self._plans.get(observation.key, {}), list[tuple[str, float]]()
@@ -154,7 +155,7 @@ class PlannedValues:
             raise ValueError(f"its array {_VALUES!r} has values that are not finite")
         for key, field, count in orjson.loads(arrays[_NAMES].tobytes()):
             part = slice(first, first + count)
-            plan = Plan(times[part].tolist(), values[part].tolist())
+            plan = FieldPlan(times[part].tolist(), values[part].tolist())
             first += count
             if type(key) is not str or count < 0 or len(plan.times) != count or sorted({*plan.times}) != plan.times:
                 raise ValueError(f"its array {_NAMES!r} does not fit the times")
