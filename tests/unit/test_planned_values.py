@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from streamrnn.records import Decoded, Observation
+from streamrnn.timing.planned_inputs import PlannedInputs
 from streamrnn.timing.plans import MOST_PLANNED, PlannedValues
 
 HOUR = 3_600_000
@@ -118,3 +119,15 @@ def test_damaged_state_is_refused(name: str, array: "np.ndarray[tuple[int], np.d
     """Times that are out of order, columns that do not fit, values that are no numbers."""
     with pytest.raises(ValueError, match="its array"):
         plan({}).restore({**plan({1: 1.0, 2: 2.0, 3: 3.0}).save(), name: array})
+
+
+def test_plans_go_with_the_series_of_their_key() -> None:
+    """Not while one of them is left, and not those of keys that have had none yet."""
+    plans = PlannedInputs(["p"], (1, 12), max_held=10)
+    plans.follow(["k/a", "k/b", "x/y/a"])
+    for key in ("k", "x/y", "new"):
+        plans.values.add([Observation(key, HOUR, (("p", 1.0),))])
+    plans.follow(["k/b", "x/y/a"])
+    assert plans.values.held == 3
+    plans.follow(["k/b"])
+    assert [plans.values.has(key) for key in ("k", "x/y", "new")] == [True, False, True]
