@@ -249,7 +249,10 @@ def _mapping(read: InputSettings) -> Iterator[tuple[str, str]]:
     if patterns := [name for name in read.planned if is_pattern(name)]:
         yield "input.planned", f"must name fields, and {patterns[0]!r} is a pattern"
     if len(read.planned) > MOST_FIELDS:
-        yield "input.planned", f"must be at most {MOST_FIELDS} fields: a field is forecast from {MOST_FIELDS} others at most"
+        yield (
+            "input.planned",
+            f"must be at most {MOST_FIELDS} fields: a field is forecast from {MOST_FIELDS} others at most",
+        )
     if bool(fields.name) != (fields.value is not None):
         yield "input.fields", "needs both name and value, where the records name their field (long format)"
     if fields.name and fields.under:

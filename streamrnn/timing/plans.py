@@ -149,7 +149,8 @@ class PlannedValues:
         if not arrays:
             return
         times, values = arrays[_TIMES], arrays[_VALUES]
-        if (times.dtype, values.dtype) != (np.int64, np.float64) or times.shape != values.shape or times.ndim != 1:
+        columns = times.dtype == np.int64 and values.dtype == np.float64 and times.shape == values.shape
+        if not columns or times.ndim != 1:
             raise ValueError(f"its arrays {PREFIX}… are no columns of times and values")
         if not np.isfinite(values).all():
             raise ValueError(f"its array {_VALUES!r} has values that are not finite")
