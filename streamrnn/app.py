@@ -23,7 +23,7 @@ from streamrnn.observe import logging as logs
 from streamrnn.records import OutputTopics, Timed, TopicPartition
 from streamrnn.settings import Settings
 from streamrnn.settings.sections import InputSettings, SchemaRegistrySettings
-from streamrnn.timing.rules import TimingRule, WindowRule
+from streamrnn.timing.rules import TimingRule, WindowRule, planned_names
 from streamrnn.version import BUILD
 from streamrnn.weights import base_path
 from streamrnn.whole_learning import log_missing_torch
@@ -68,7 +68,8 @@ def open_log(settings: Settings, *, create: bool = False) -> Log:
 
 def hidden_fields(settings: Settings) -> list[str]:
     """Return the covariates, whose forecasts are shown nowhere, as they are named in series."""
-    return [field_name(name) for name in settings.input.covariates]
+    planned = planned_names(settings.input.planned, settings.forecast.horizons)
+    return [field_name(name) for name in (*settings.input.covariates, *planned)]
 
 
 def output_topics(settings: Settings, topic: str) -> OutputTopics:
@@ -145,7 +146,7 @@ def forecaster(settings: Settings) -> "CoreForecaster":
     model = settings.model.config
     return CoreForecaster(
         settings.forecast.config,
-        replace(model, joint=model.joint or bool(settings.input.covariates)),
+        replace(model, joint=model.joint or bool(settings.input.covariates or settings.input.planned)),
         LearningConfig(**settings.learning.model_dump()),
         base=base(settings),
         experts=settings.experts,
@@ -251,7 +252,7 @@ def _layout(read: InputSettings, layout: Layout) -> Layout:
     chosen, default = read.fields, layout.fields
     if chosen.name and chosen.value:
         default = FieldRule(name=chosen.name, value=chosen.value)
-    only = default.only if chosen.only == "*" else (*chosen.only, *read.covariates)
+    only = default.only if chosen.only == "*" else (*chosen.only, *read.covariates, *read.planned)
     fields = default._replace(
         under=default.under if chosen.under is None else chosen.under,
         only=only,
@@ -275,28 +276,23 @@ def _number_or_text(text: str) -> float | str:
 def task(settings: Settings, partition: TopicPartition, *, timed: Timed = nullcontext) -> "Task":
     """Return a new task for an input partition; `timed` is that of `Task`."""
     from streamrnn.runtime.task import Task  # noqa: PLC0415
+    from streamrnn.timing.planned_inputs import PlannedInputs  # noqa: PLC0415
     from streamrnn.wire import OutputEncoder  # noqa: PLC0415
 
     topics, forecast = output_topics(settings, partition.topic), settings.forecast
     made = Task(
         decoder=decoder(settings),
         encode=OutputEncoder(
-            partition=partition,
-            topics=topics,
-            horizons=forecast.horizons,
-            quantiles=forecast.quantiles,
-            format=settings.output.format,
-            schema_id=partial(register_forecasts, settings, partition.topic),
-            every=settings.output.every,
-            on_change=settings.output.on_change,
+            partition=partition, topics=topics, horizons=forecast.horizons, quantiles=forecast.quantiles,
+            format=settings.output.format, schema_id=partial(register_forecasts, settings, partition.topic),
+            every=settings.output.every, on_change=settings.output.on_change,
         ),
-        forecaster=forecaster(settings),
-        max_series=settings.input.max_series,
-        covariates=hidden_fields(settings),
-        event_order=event_order(settings),
-        strict=settings.numerics == "strict",
-        timed=timed,
-    )
+        forecaster=forecaster(settings), max_series=settings.input.max_series, covariates=hidden_fields(settings),
+        event_order=event_order(settings), strict=settings.numerics == "strict", timed=timed,
+    )  # fmt: skip
+    if settings.input.planned:
+        fields = list(map(field_name, settings.input.planned))
+        made.configure_plans(PlannedInputs(fields, forecast.horizons, max_held=settings.input.max_held))
     spans = {"max_ahead": settings.input.max_ahead, "ttl": settings.series.ttl, "stale": settings.series.stale}
     limits = {name: None if seconds is None else round(1000 * seconds) for name, seconds in spans.items()}
     made.configure_series(**limits, evict=settings.series.evict)

@@ -164,6 +164,7 @@ def _check_columns(table: TableFile, read: InputSettings) -> None:
         for key, each in [
             *(("input.fields", name) for name in only),
             *(("input.covariates", c) for c in read.covariates),
+            *(("input.planned", name) for name in read.planned),
         ]:
             matched = each in fields or (is_pattern(each) and any(fnmatchcase(name, each) for name in fields))
             if not matched and (is_pattern(each) or absent(each)):

@@ -153,6 +153,8 @@ def _fields(settings: Settings, layout: Layout) -> str:
         text += f"; except {', '.join(rule.excluded)}"
     if settings.input.covariates:
         text += f"; not forecast: {', '.join(settings.input.covariates)}"
+    if settings.input.planned:
+        text += f"; planned: {', '.join(settings.input.planned)}"
     return text
 
 

@@ -169,6 +169,8 @@ class Task(SavedTask):
         if count:
             left = range(count) if scanned is None else np.flatnonzero(scanned.content.known == ABSENT).tolist()
             decoded = dict(zip(left, self._decoder.decode([records[index] for index in left]), strict=True))
+        if self._plans is not None:
+            decoded = self._plans.take(decoded)
         points = self._ends.check(records, None if scanned is None else scanned.content, decoded)
         report = StepReport(self.partition, records=len(records))
         self.last_offset = records[-1].offset if records else self.last_offset
@@ -190,6 +192,8 @@ class Task(SavedTask):
             if reason != UNUSUAL:
                 return position
             decoded = Decoded([self._admission.observation(feed.scanned.content, position)])
+        if self._plans is not None and decoded is not None:
+            decoded = self._plans.read(position, decoded)
         if decoded is not None and self.event_order is not None:
             self._order(feed, position, decoded, self.event_order)
         elif decoded is not None:
@@ -231,12 +235,18 @@ class Task(SavedTask):
 
         `index` is that of the record that was read last.
         """
+        if self._plans is not None:
+            if self._plans.ends_wave(observation.key):
+                self._end_wave(feed)
+            observation, record = self._plans.join(observation, record, self._forecaster)
         self._remove(feed, index, self._ends.crowded_out(observation), "evicted")
         time = self._ends.stream_time(index)
         reason, wrong = self._admission.admit_one(observation, record, stream_time=time)
         if reason == REPEATED:
             self._end_wave(feed)
             reason, wrong = self._admission.admit_one(observation, record, stream_time=time)
+        if self._plans is not None:
+            self._plans.admitted(observation.key)
         if reason == DUE:
             self._end_wave(feed, learn=True)
         return wrong
@@ -253,6 +263,8 @@ class Task(SavedTask):
         """Forecast the open wave, and append its outputs; then learn, at a learning point."""
         if self._admission.size:
             self._forecast(feed)
+        if self._plans is not None:
+            self._plans.end_wave()
         if learn:
             self._learn(feed.report)
 
@@ -296,6 +308,8 @@ class Task(SavedTask):
             self._end_wave(feed)
             self._ends.remove(feed, index, rows, why)
             self._encode.forget_names()
+            if self._plans is not None:
+                self._plans.follow(self._forecaster.names)
 
     def _report_silence(self, feed: OpenFeed, point: SweepPoint) -> None:
         """Publish the forecasts of the series that are stale behind the record of a sweep point."""

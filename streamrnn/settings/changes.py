@@ -26,6 +26,7 @@ _EFFECTS: dict[str, Effect] = {
     "input.topics": "reconnect",
     "input.start": "at once",
     "input.covariates": "other app",
+    "input.planned": "other app",
     "input.heartbeat": "restart",
     "input.*": "commit",
     "series.*": "commit",

@@ -7,6 +7,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from streamrnn.formats.catalogue import ENVELOPES
+from streamrnn.mapping.fields import is_pattern
 from streamrnn.settings import units, validators
 from streamrnn.settings.section import Section
 from streamrnn.settings.sections import (
@@ -27,7 +28,7 @@ from streamrnn.settings.sections.forecast import ForecastSettings
 from streamrnn.settings.sections.metrics import MetricsSettings
 from streamrnn.settings.sections.series import SeriesSettings, conflicts_of_series
 from streamrnn.settings.sections.timing import WindowSettings, in_steps
-from streamrnn.timing.rules import FILLED
+from streamrnn.timing.rules import FILLED, MOST_FIELDS
 
 _MOST_NUMBERS = 45_000
 """Numbers in a forecast record, each of up to 20 bytes: brokers refuse records over 1 MiB."""
@@ -223,6 +224,7 @@ def _model(settings: Settings) -> Iterator[tuple[str, str]]:
     if model.encoder == "bidirectional" and model.layers > 1:
         yield "model.layers", "must be 1 with model.encoder: bidirectional, as a second layer would read the future"
     full_only = {"experts": settings.experts, "model.joint": model.joint, "input.covariates": read.covariates}
+    full_only["input.planned"] = read.planned
     for key, given in full_only.items():
         if model.variant == "lean" and given:
             yield key, "requires model.variant: full"
@@ -241,6 +243,16 @@ def _mapping(read: InputSettings) -> Iterator[tuple[str, str]]:
         yield "input.fields", "must not name the field of input.key or input.time"
     for name in sorted({*read.covariates} & {*used, *listed}):
         yield "input.covariates", f"must not name {name!r}, which input.key, input.time or input.fields names"
+    for name in sorted({*read.planned} & {*used, *listed, *read.covariates}):
+        keys = "input.key, input.time, input.fields or input.covariates"
+        yield "input.planned", f"must not name {name!r}, which {keys} names"
+    if patterns := [name for name in read.planned if is_pattern(name)]:
+        yield "input.planned", f"must name fields, and {patterns[0]!r} is a pattern"
+    if len(read.planned) > MOST_FIELDS:
+        yield (
+            "input.planned",
+            f"must be at most {MOST_FIELDS} fields: a field is forecast from {MOST_FIELDS} others at most",
+        )
     if bool(fields.name) != (fields.value is not None):
         yield "input.fields", "needs both name and value, where the records name their field (long format)"
     if fields.name and fields.under:

@@ -1,5 +1,6 @@
 """What is configured about event time."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -13,6 +14,10 @@ FILLED: tuple[Aggregation, ...] = ("count", "sum")
 """Aggregations whose value without events is 0."""
 MOST_HELD = 250_000
 """Default of the largest number of values that wait."""
+MOST_FIELDS = 6
+"""Other fields of its key that a field reads at most; see core.experts.cross_series."""
+MOST_LEADS = 3
+"""Horizons at which a planned field is read, at most: the values between them follow from those before."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,3 +43,15 @@ class TimingRule:
     max_held: int = MOST_HELD
     """Largest number of values that wait; beyond it the oldest ones are released early."""
     window: WindowRule | None = None
+
+
+def lead_indexes(fields: int, horizons: int) -> list[int]:
+    """Return the indexes of the horizons at which each of several planned fields is read."""
+    count, last = min(horizons, MOST_LEADS, MOST_FIELDS // fields), horizons - 1
+    return [last] if count <= 1 else [round(index * last / (count - 1)) for index in range(count)]
+
+
+def planned_names(fields: Sequence[str], horizons: Sequence[int]) -> list[str]:
+    """Return the names of the covariates that stand for planned fields."""
+    leads = lead_indexes(len(fields), len(horizons)) if fields else []
+    return [f"{field}+{horizons[index]}" for field in fields for index in leads]

@@ -39,7 +39,11 @@ metrics: {{enabled: false}}
     ("zone", "waiting", "forecasts"),
     [
         ("{'2*': Asia/Kathmandu, '*': Europe/Berlin}", "", ROWS * 4),
-        ("{from: tz}", ", grace: 3h, window: {every: 1h, how: {value: mean, '*': ohlc}, empty: missing}", 76 + 10 * 12),
+        (
+            "{from: tz}",
+            ", planned: [plan], grace: 3h, window: {every: 1h, how: {value: mean, '*': ohlc}, empty: missing}",
+            76 + 10 * 12,
+        ),
     ],
 )
 def test_a_backtest_is_byte_identical_to_what_the_daemon_publishes(
@@ -51,8 +55,14 @@ def test_a_backtest_is_byte_identical_to_what_the_daemon_publishes(
         files.append(tmp_path / f"{name}.csv")
         with (FOLDER / files[-1].name).open() as lines:
             zones = itertools.chain(["tz"], itertools.cycle(["Europe/Berlin", "", "Asia/Tokyo"]))
-            rows = zip(islice(lines, ROWS + 1), zones, strict=False)
-            files[-1].write_text("".join(f"{line.rstrip()},{name}\n" for line, name in rows))
+            rows = [f"{line.rstrip()},{name}" for line, name in zip(islice(lines, ROWS + 1), zones, strict=False)]
+        if waiting:  # a column with a plan, and each 20th row the plan for the time of a later one, without values
+            plans = ["plan", *(str(number % 7) for number in range(ROWS))]
+            ahead = [f"{row.partition(',')[0]}{',' * rows[0].count(',')},{8 + row.count('1')}" for row in rows]
+            rows = [f"{row},{plan}" for row, plan in zip(rows, plans, strict=True)]
+            for number in range(ROWS - 40, 0, -20):
+                rows[number] = f"{rows[number]}\n{ahead[number + 30]}"
+        files[-1].write_text("\n".join(rows) + "\n")
     config = tmp_path / "pumps.yaml"
     config.write_text(CONFIG.format(folder=tmp_path, zone=zone, waiting=waiting))
     with closing(SqliteLog(path=tmp_path / "log.db", app="pumps")) as log:
@@ -61,7 +71,7 @@ def test_a_backtest_is_byte_identical_to_what_the_daemon_publishes(
             log.append("sensors", read_csv(file, number))
         with Daemon(tmp_path, [], fork_server=fork_server, config=config) as daemon:
             committed = lambda: daemon.alive() and min(_committed(log, number) for number in range(len(files)))  # noqa: E731
-            until(lambda: committed() == ROWS, "all records committed")
+            until(lambda: committed() == (ROWS + 6 if waiting else ROWS), "all records committed")
             assert daemon.stop()[0] == 0
         published, events = (_published(log, f"sensors.{kind}", len(files)) for kind in ("forecasts", "events"))
     output, second = tmp_path / "out.jsonl", tmp_path / "events.jsonl"

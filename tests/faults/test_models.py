@@ -15,7 +15,7 @@ MODELS = {
         "forecast.timezone=Europe/Berlin", "forecast.calendar=DE", 'forecast.events=[{"date": "2023-11-15"}]',
     ),
     "gru, attention, decay, joint": ("model.encoder=attention", "model.decay=true", "model.joint=true"),
-    "rnn_tanh, two layers": ("model.cell=rnn_tanh", "model.layers=2"),
+    "rnn_tanh, two layers, planned": ("model.cell=rnn_tanh", "model.layers=2", "input.planned=speed"),
     "rnn_relu, covariates": ("model.cell=rnn_relu", "input.covariates=speed"),
     "thresholds, events, thinning": (
         'forecast.thresholds=[{"field":"load","above":60},{"field":"*/speed","below":55,"probability":0.3}]',

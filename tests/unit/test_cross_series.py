@@ -5,7 +5,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 from numpy.typing import NDArray
+from support.documents import ROOT
 from support.streams import HOUR, START, small
 
 from streamrnn import app
@@ -108,6 +110,47 @@ def planned_errors(covariates: list[str]) -> list[float]:
     assert [each["series"] for each in made] == ["a/sold"] * rows
     found = np.array([each["quantiles"]["0.5"] for each in made])[rows // 2 :]
     return [float(np.abs(found[:, k] - values[rows // 2 + h : rows + h]).mean()) for k, h in enumerate(horizons)]
+
+
+def ahead_errors(*, planned: bool, cut: int) -> list[float]:
+    """Return the errors over those of persistence, in the second half of loads that follow a planned temperature."""
+    text = (ROOT / "docs/how-to/planned-values.md").read_text()
+    document = yaml.safe_load(text[text.index("# plans.yaml") : text.index("```\n\n```json")])
+    assert document["input"].pop("planned") == ["temperature"]
+    if planned:
+        document["input"]["planned"] = ["temperature"]
+    settings = Settings(**document, model={"hidden_size": 8, "base": "none"}, learning={"enabled": False})
+    rng, rows, records = np.random.default_rng(4), 400, list[Record]()
+    slow = np.convolve(rng.normal(size=rows + 200), 0.97 ** np.arange(200))[200 : rows + 200]
+    loads = 500 - 12 * slow + rng.normal(0, 5, rows)
+
+    def put(row: int, **fields: float) -> None:
+        value = json.dumps({"site": "north", "t": START + row * HOUR, **fields}).encode()
+        records.append(Record("loads", 0, len(records), START, None, value))
+
+    for row in range(rows):
+        if planned and row % 6 == 0:
+            for later in range(row, min(row + 31, rows)):
+                put(later, temperature=slow[later])
+        put(row, load=loads[row])
+    task, horizons = app.task(settings, TopicPartition("loads", 0)), settings.forecast.horizons
+    outputs = [output for at in range(0, len(records), cut) for output in task.feed(records[at : at + cut])[0]]
+    made = np.array([json.loads(output.value or b"")["quantiles"]["0.5"] for output in outputs])
+    assert len(made) == rows
+    found = []
+    for k, h in enumerate(horizons):
+        origins = np.arange(rows // 2, rows - h)
+        truth = loads[origins + h]
+        found.append(float(np.abs(made[origins, k] - truth).mean() / np.abs(loads[origins] - truth).mean()))
+    return found
+
+
+def test_values_planned_ahead_improve_forecasts() -> None:
+    """Records of later times, as in the how-to: most of the error goes; feeds may be cut anywhere."""
+    alone, ahead = ahead_errors(planned=False, cut=97), ahead_errors(planned=True, cut=97)
+    assert min(alone) > 0.8
+    assert max(ahead) < 0.5
+    assert ahead == ahead_errors(planned=True, cut=10_000)
 
 
 def test_planned_values_are_used_at_their_horizon() -> None:

@@ -27,7 +27,7 @@ RICH = (
     'forecast.thresholds=[{"field": "a", "above": 0}]', 'forecast.bounds={"a": "auto", "*": {"min": 0.1}}',
     "forecast.horizon=2h", 'forecast.events=[{"date": "2025-12-24", "name": "x", "like": "monday"}]',
     'anomaly.fields=[{"field": "a", "direction": "up"}]', "output.events={topic}.events", "output.state={topic}.s",
-    "learning.head_rate=0.003", "forecast.seasons=1h,1d", "input.covariates=c", "output.every=2",
+    "learning.head_rate=0.003", "forecast.seasons=1h,1d", "input.covariates=c", "input.planned=d", "output.every=2",
 )  # fmt: skip
 
 

@@ -204,3 +204,35 @@ def test_scores_are_those_of_a_plain_computation() -> None:
         sum(each.mean() * abs(forecast[each].mean() - label[each].mean()) for each in bins)
     )
     assert [share for _, _, share in line.reliability] == pytest.approx([label[each].mean() for each in bins])
+
+
+def rare_outcomes(count: int, seed: int) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """Values with one in a hundred above 8, exact quantiles one step ahead, and the exact probabilities."""
+    rng = np.random.default_rng(seed)
+    center = 2 * np.sin(np.arange(count + 1) / 9)
+    values = center + rng.normal(0, 3, count + 1)
+    return values, center[1:, None, None] + 3 * NORMAL[None, None, :], norm.sf(8.0, center[1:], 3)
+
+
+def test_rare_labels_do_not_spoil_right_probabilities() -> None:
+    """Where the quantiles are right, the probabilities stay near those implied: a regression alone errs by more."""
+    errors = []
+    for seed in range(6):
+        values, quantiles, exact = rare_outcomes(1500, seed)
+        errors.append(np.abs(forecasts_of(values, quantiles, above=8.0) - exact)[500:].mean() / exact.mean())
+    assert np.mean(errors) < 0.3
+
+
+def test_state_without_losses_goes_on() -> None:
+    """That of an earlier version has no log losses: weights begin anew, all else is what it was."""
+    values, quantiles = outcomes(300)
+    thresholds = Thresholds(thresholds=[Threshold("*", above=8.0)], horizons=[1], levels=LEVELS)
+    thresholds.add("a/b")
+    for t, made in enumerate(quantiles):
+        thresholds.step(np.array([0]), np.array([t]), values[t : t + 1], np.array([[t > 0]]), made[None])
+    saved = {name: array[:1].copy() for name, array in thresholds.arrays().items()}
+    later = Thresholds(thresholds=[Threshold("*", above=8.0)], horizons=[1], levels=LEVELS)
+    later.extend({name: array for name, array in saved.items() if name != "threshold_losses"}, ["a/b"])
+    found = {name: array[:1] for name, array in later.arrays().items()}
+    assert {name for name, array in found.items() if array.tobytes() != saved[name].tobytes()} == {"threshold_losses"}
+    assert 0 < later.latest(np.array([0]), np.array([299])).probabilities[0, 0, 0] < 1

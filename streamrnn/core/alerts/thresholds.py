@@ -4,6 +4,10 @@ The published quantiles imply a probability: between them the distribution is in
 normal distribution, and its tails are those of a normal distribution. A logistic regression per series, level and
 horizon calibrates it (Platt 1999). Its inputs are the log odds that are implied and those of the frequency so far; it
 learns from each label once, by the gradient of the log loss with AdaGrad steps (Duchi et al. 2011).
+
+The calibrated probability is mixed with the implied one and with the frequency: rare labels teach a regression little,
+and what they taught it last may be wrong. Weights are exponential in the recent log loss of each (Vovk 1990), as of a
+loss divided by the square root of the horizon, since labels of forecasts that overlap repeat each other.
 """
 
 import math
@@ -19,10 +23,15 @@ from streamrnn.core.jit import Booleans, Floats, Integers, Singles, compiled, co
 from streamrnn.core.row_table import RowTable
 
 TERMS = 3  # inputs: log odds of the implied probability and of the frequency, and a constant
-LEARNING_RATE = 0.1
+LEARNING_RATE = 0.07
 FADING = 0.9998  # decay of the sums of squared gradients per label, which keeps the learning rate above zero
 FIRST_SQUARES = 0.01  # initial sum of squared gradients
 LEAST = 1e-4  # smallest probability that is an input
+MEMBERS = 3  # probabilities that are mixed: calibrated, implied, and the frequency
+MIXING_RATE = 0.15  # of the weights, per unit of log loss at horizon 1
+RECENT = 0.999  # decay of the log losses per label
+FIRST_LOSS = 30.0  # initial log loss of the frequency at horizon 1, which a few labels do not tell yet
+LEAST_LIKELIHOOD = 1e-5  # bounds the log loss of one label
 FARTHEST = 8.0  # largest distance from the median, standard deviations
 STEEPEST = 30.0  # largest log odds
 MOST = 1_000_000.0  # labels after which the counts are halved: single precision counts to some millions only
@@ -37,6 +46,7 @@ class ThresholdState(NamedTuple):
     weights: Singles  # (S, T, H, TERMS)
     squares: Singles  # (S, T, H, TERMS) decayed sums of squared gradients
     counts: Singles  # (S, T, H, 2) labels that lay beyond the level, plus a half, and labels, plus one
+    losses: Singles  # (S, T, H, MEMBERS) decayed sums of log losses
 
 
 class ThresholdForecasts(NamedTuple):
@@ -86,18 +96,43 @@ def probability_beyond(level: float, quantiles: Floats, normal: Floats, middle: 
 
 
 @compiled
-def calibrated(weights: Singles, odds: Singles) -> float:
-    """Return the calibrated probability for inputs `odds` (2,), with `weights` (TERMS,)."""
-    logit = weights[0] * odds[0] + weights[1] * odds[1] + float(weights[2])
+def probability_of(logit: float) -> float:
+    """Return the probability with these log odds, limited to those of STEEPEST."""
     return 1.0 / (1.0 + math.exp(-min(max(logit, -STEEPEST), STEEPEST)))
 
 
 @compiled
+def member_probability(member: int, weights: Singles, odds: Singles) -> float:
+    """Return the probability of one of the MEMBERS for inputs `odds` (2,), with `weights` (TERMS,) of the first."""
+    if member > 0:
+        return probability_of(float(odds[member - 1]))
+    return probability_of(weights[0] * odds[0] + weights[1] * odds[1] + float(weights[2]))
+
+
+@compiled
+def mixed_probability(weights: Singles, losses: Singles, odds: Singles, horizon: int) -> float:
+    """Return the weighted mean of the members' probabilities, with their `losses` (MEMBERS,)."""
+    rate, least = MIXING_RATE / math.sqrt(horizon), math.inf
+    mean, total = 0.0, 0.0
+    for member in range(MEMBERS):
+        least = min(least, float(losses[member]))
+    for member in range(MEMBERS):
+        weight = math.exp(rate * (least - losses[member]))
+        mean += weight * member_probability(member, weights, odds)
+        total += weight
+    return mean / total
+
+
+@compiled
 def learn_threshold(state: ThresholdState, row: int, t: int, h: int, slot: int, beyond: float) -> None:
-    """Update weights and counts from the label of the pending forecast: 1 if it lay `beyond` the level, else 0."""
+    """Update the members and their losses from the label of the pending forecast: 1 if it lay `beyond`, else 0."""
     odds, counts = state.odds[row, t, slot], state.counts[row, t, h]
-    weights, squares = state.weights[row, t, h], state.squares[row, t, h]
-    error = calibrated(weights, odds) - beyond
+    weights, squares, losses = state.weights[row, t, h], state.squares[row, t, h], state.losses[row, t, h]
+    for member in range(MEMBERS):
+        probability = member_probability(member, weights, odds)
+        likelihood = probability if beyond > 0 else 1.0 - probability
+        losses[member] = RECENT * losses[member] - math.log(max(likelihood, LEAST_LIKELIHOOD))
+    error = member_probability(0, weights, odds) - beyond
     for d in range(TERMS):
         slope = error * (odds[d] if d < TERMS - 1 else 1.0)
         squares[d] = FADING * squares[d] + slope * slope
@@ -166,7 +201,11 @@ def read_thresholds(
                 odds = state.odds[rows[b], t, first + seen[b] % horizons[h]]
                 first += horizons[h]
                 known = applies[b, t] and not math.isnan(odds[0])
-                probabilities[b, t, h] = calibrated(state.weights[rows[b], t, h], odds) if known else 0.0
+                if not known:
+                    probabilities[b, t, h] = 0.0
+                    continue
+                weights, losses = state.weights[rows[b], t, h], state.losses[rows[b], t, h]
+                probabilities[b, t, h] = mixed_probability(weights, losses, odds, horizons[h])
 
 
 class Thresholds:
@@ -237,7 +276,8 @@ class Thresholds:
     def extend(self, saved: Mapping[str, Any], names: Sequence[str]) -> None:
         """Add series with saved arrays, named as by `arrays`; without any, new ones."""
         if saved:
-            self._table.extend({name: saved[f"{PREFIX}{name}"] for name in ThresholdState._fields})
+            found = {name: saved.get(f"{PREFIX}{name}") for name in ThresholdState._fields}
+            self._table.extend({name: array for name, array in found.items() if array is not None})
         else:
             self._table.append(len(names))
         for name in names:
@@ -259,6 +299,8 @@ class Thresholds:
             weights=np.zeros((1, count, horizons, TERMS), f4),
             squares=np.full((1, count, horizons, TERMS), FIRST_SQUARES, f4),
             counts=np.full((1, count, horizons, 2), 1.0, f4),
+            losses=np.zeros((1, count, horizons, MEMBERS), f4),
         )
         new.weights[..., 0], new.counts[..., 0] = 1.0, 0.5
+        new.losses[..., MEMBERS - 1] = FIRST_LOSS * np.sqrt(self._horizons)
         return new

@@ -77,7 +77,8 @@ class Saved(NamedTuple):
     """The saved layout."""
     decoder: Mapping[str, Any] = MappingProxyType({})
     timing: Mapping[str, Any] = MappingProxyType({})
-    """State of the decoder, and of the observations that wait."""
+    planned: Mapping[str, Any] = MappingProxyType({})
+    """State of the decoder, of the observations that wait, and of planned values."""
 
 
 class Snapshot:

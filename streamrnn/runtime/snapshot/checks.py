@@ -12,6 +12,7 @@ import orjson
 from streamrnn.errors import START_OVER, StateError
 from streamrnn.records import NO_OUTPUTS
 from streamrnn.timing.order import EventOrder
+from streamrnn.timing.plans import PREFIX as PLANNED_PREFIX
 from streamrnn.timing.rules import TimingRule
 from streamrnn.timing.saved import PREFIX
 
@@ -23,7 +24,7 @@ UNREADABLE = (ArithmeticError, AttributeError, LookupError, TypeError, ValueErro
 DECODER = "decoder"
 LONGEST_VALUE = 200
 """Characters of a saved value in a message."""
-ADDED = frozenset({"changes_missed", "tapes_numbers"})
+ADDED = frozenset({"changes_missed", "tapes_numbers", "threshold_losses"})
 """Arrays that state of earlier versions lacks."""
 EARLIER_TYPES = {"feedback_errors": np.int16, "ledger_networks": np.float32}
 """Types of arrays in state of earlier versions, which the bank upgrades."""
@@ -114,6 +115,7 @@ class Parts(NamedTuple):
 
     decoder: dict[str, Any]
     timing: "dict[str, NDArray[Any]]"
+    planned: "dict[str, NDArray[Any]]"
 
 
 def parts_of(decoder: Mapping[str, object], timing: "Mapping[str, NDArray[Any]]") -> "dict[str, NDArray[Any]]":
@@ -123,8 +125,11 @@ def parts_of(decoder: Mapping[str, object], timing: "Mapping[str, NDArray[Any]]"
 
 def pop_parts(arrays: "MutableMapping[str, NDArray[Any]]") -> Parts:
     """Remove those arrays from the shared state, and return their content. Raises StateError."""
-    timing = {name: arrays.pop(name) for name in list(arrays) if name.startswith(PREFIX)}
-    return Parts(_pop_decoder(arrays), timing)
+    timing, planned = (
+        {name: arrays.pop(name) for name in list(arrays) if name.startswith(prefix)}
+        for prefix in (PREFIX, PLANNED_PREFIX)
+    )
+    return Parts(_pop_decoder(arrays), timing, planned)
 
 
 def restore_waiting(arrays: "Mapping[str, NDArray[Any]]", event_order: EventOrder | None) -> EventOrder | None:

@@ -16,8 +16,10 @@ if TYPE_CHECKING:
     from streamrnn.core.forecaster import CoreForecaster
     from streamrnn.mapping.decoder import RecordDecoder
     from streamrnn.records import Heartbeat
+    from streamrnn.records import Mapping as FieldMapping
     from streamrnn.runtime.silence.series_ends import SeriesEnds
     from streamrnn.timing.order import EventOrder
+    from streamrnn.timing.planned_inputs import PlannedInputs
 
 
 class SavedTask:
@@ -38,6 +40,8 @@ class SavedTask:
     event_order: "EventOrder | None"
     """Where observations wait; None if none do."""
     _left: "EventOrder | None"
+    _plans: "PlannedInputs | None" = None
+    _mapping: "FieldMapping | None"
     _decoder: "RecordDecoder"
     _forecaster: "CoreForecaster"
     _admission: "Admission"
@@ -80,6 +84,10 @@ class SavedTask:
         self._snapshot.largest_chunk = min(CHUNK_BYTES, piece_bytes - PIECE_OVERHEAD)
         self._snapshot.topic_id, self._snapshot.settings = topic_id, settings
 
+    def configure_plans(self, plans: "PlannedInputs") -> None:
+        """Let observations have planned values as covariates; to be called before `load` and `feed`."""
+        self._plans, self._mapping = plans, None
+
     def forget_saved(self) -> None:
         """Save everything the next time, since what was saved before is gone."""
         self._snapshot.forget_saved()
@@ -92,7 +100,10 @@ class SavedTask:
     def _parts(self) -> "dict[str, np.ndarray[Any, Any]]":
         """Return the state of what comes before the forecaster: of the decoder, the clock, and what waits."""
         waiting = self.event_order or self._left
-        return parts_of({**self._decoder.state, **self._ends.state}, {} if waiting is None else waiting.save())
+        arrays = {} if waiting is None else waiting.save()
+        if self._plans is not None:
+            arrays |= self._plans.save()
+        return parts_of({**self._decoder.state, **self._ends.state}, arrays)
 
     def begin_save(self, offset: int) -> None:
         """Begin a save of the present state over several transactions; see `Snapshot`."""
@@ -120,6 +131,11 @@ class SavedTask:
             self._ends.restore(saved.decoder)
         except UNREADABLE as error:
             raise damaged("the decoder's part", str(error)) from error
+        try:
+            if self._plans is not None:
+                self._plans.restore(saved.planned)
+        except UNREADABLE as error:
+            raise damaged("the part with planned values", str(error)) from error
         if saved.timing:
             self._left = restore_waiting(saved.timing, self.event_order)
         self._admission.load(self._forecaster.names)

@@ -156,6 +156,9 @@ class InputSettings(Section):
     """Conditions that an observation must meet, such as `k.x == true`; others are dropped and counted."""
     covariates: Annotated[tuple[str, ...], BeforeValidator(validators.parse_names)] = ()
     """Fields that serve as inputs for the other fields of their key, as with `model.joint`, and are not forecast."""
+    planned: Annotated[tuple[str, ...], BeforeValidator(validators.parse_names)] = ()
+    """Fields whose values are known before they are so: each is planned for the event time of its record, which may lie
+    ahead, and serves as a covariate of the forecasts for that time."""
     max_ahead: Annotated[float | None, optional_seconds("1s", "3650d"), AS_OPTIONAL_DURATION] = None
     """Furthest that an event time may lie ahead of its record's timestamp, and where that is absent or as far ahead
     itself, of the partition's event time; beyond it an observation is a dead letter. Absent: no limit."""
@@ -166,7 +169,8 @@ class InputSettings(Section):
     """Which value counts of several with one series and time that wait: `first`, `last` (a correction), none but the
     first, and a dead letter (`error`), or each as an event of its own (`all`, only with `window`)."""
     max_held: int = Field(default=MOST_HELD, ge=1, le=10_000_000)
-    """Largest number of values of a partition that wait; beyond it the oldest ones are released early."""
+    """Largest number of values of a partition that wait; beyond it the oldest ones are released early. As many planned
+    values are held; further ones are dead letters."""
     window: Annotated[WindowSettings, _short_for("every")] = WindowSettings()
     heartbeat: Annotated[float | None, optional_seconds("1s", "1d"), AS_OPTIONAL_DURATION] = None
     """Let time pass in a partition without a record for so long: the daemon then writes a heartbeat to

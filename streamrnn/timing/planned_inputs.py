@@ -1,0 +1,113 @@
+"""Planned values where records become observations: they are taken out of records, and observations get covariates."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from streamrnn.errors import join_errors
+from streamrnn.records import Decoded, Observation
+from streamrnn.timing.plans import PlannedValues
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+Sources = int | dict[str, int]
+"""Number of the record of an observation, or of the record of each of its fields."""
+
+
+class TargetTimes(Protocol):
+    """Where an observation's forecasts are for: `target_times` (1, H), ms."""
+
+    @property
+    def target_times(self) -> "NDArray[np.int64]":
+        """Times of the forecasts."""
+
+
+class SeriesForecasts(Protocol):
+    """The part of a forecaster that is read."""
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the series by row, in first-seen order."""
+
+    def forecast(self, rows: "NDArray[np.int64]", /) -> TargetTimes:
+        """Return the latest forecast of each row."""
+
+    def last_time(self, row: int, /) -> int:
+        """Return the time of the latest observation of a series, ms."""
+
+
+class PlannedInputs:
+    """The planned values of a task, and those of its feed that come with records that were not read yet."""
+
+    def __init__(self, fields: Sequence[str], horizons: Sequence[int], *, max_held: int) -> None:
+        self.values = PlannedValues(fields, horizons, max_held=max_held)
+        self._unknown = [0] * len(horizons)
+        self._feed: Mapping[int, Sequence[Observation]] = {}
+        self._open: set[str] = set()
+        """Keys in the open wave."""
+        self._rows: dict[str, int] = {}
+
+    def take(self, decoded: Mapping[int, Decoded]) -> dict[int, Decoded]:
+        """Return the decoded records of a feed, by index, without their planned values."""
+        taken = {index: self.values.take(each) for index, each in decoded.items()}
+        self._feed = {index: planned for index, (_, planned) in taken.items() if planned}
+        return {index: each for index, (each, _) in taken.items()}
+
+    def read(self, index: int, decoded: Decoded) -> Decoded:
+        """Add the planned values of a record of the feed; return the record with what is wrong with them."""
+        wrong = self.values.add(self._feed.get(index, ()))
+        if wrong is None:
+            return decoded
+        return decoded._replace(error=wrong if decoded.error is None else join_errors([decoded.error, wrong]))
+
+    def ends_wave(self, key: str) -> bool:
+        """Return whether the open wave must end before an observation of a key: its cadence is known only then."""
+        return key in self._open
+
+    def admitted(self, key: str) -> None:
+        """Count a key as one of the open wave."""
+        self._open.add(key)
+
+    def end_wave(self) -> None:
+        """Begin another wave."""
+        self._open.clear()
+
+    def join(
+        self, observation: Observation, record: Sources, forecaster: SeriesForecasts
+    ) -> tuple[Observation, Sources]:
+        """Return an observation with the values planned for the times of its forecasts, and the records of all."""
+        if not self.values.has(observation.key):
+            return observation, record
+        joined = self.values.join(observation, self._ahead(observation, forecaster))
+        if not isinstance(record, int):
+            first = next(iter(record.values()))
+            record = {field: record.get(field, first) for field, _ in joined.fields}
+        return joined, record
+
+    def _ahead(self, observation: Observation, forecaster: SeriesForecasts) -> Sequence[int]:
+        """Return how far ahead forecasts of a key are, ms, by horizon; 0 before its second observation."""
+        names = forecaster.names
+        for row in range(len(self._rows), len(names)):
+            self._rows[names[row]] = row
+        for field, _ in observation.fields:
+            row = self._rows.get(f"{observation.key}/{field}", -1)
+            if row >= 0:
+                times: list[int] = forecaster.forecast(np.array([row])).target_times[0].tolist()
+                return [time - forecaster.last_time(row) for time in times]
+        return self._unknown
+
+    def follow(self, names: Sequence[str]) -> None:
+        """Follow a forecaster that has removed series; `names` are those left. Plans of removed keys are forgotten."""
+        before = {name.rpartition("/")[0] for name in self._rows}
+        self._rows = {name: row for row, name in enumerate(names)}
+        self.values.forget(before - {name.rpartition("/")[0] for name in names})
+
+    def save(self) -> "dict[str, NDArray[Any]]":
+        """Return the state as arrays; none where nothing is held."""
+        return self.values.save()
+
+    def restore(self, arrays: "Mapping[str, NDArray[Any]]") -> None:
+        """Continue from a saved state; raises ValueError if it is none."""
+        self.values.restore(arrays)

@@ -1,0 +1,173 @@
+"""Planned values: fields whose values are known before they are so, such as a price or a weather forecast.
+
+A value of such a field is planned for the event time of its record, which may lie ahead of the stream, and holds until
+the time of the next one. A later record with the same time corrects it. Each observation of the key gets covariates:
+the values that hold at the times that it is forecast for. Plans and observations are records of one partition, so that
+what is known at an observation is what lies before it in the log.
+"""
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import orjson
+
+from streamrnn.errors import RecordError, join_errors
+from streamrnn.records import Decoded, Observation
+from streamrnn.timing.rules import lead_indexes
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+MOST_PLANNED = 1000
+"""Largest number of values of one key and field: those of the furthest horizon, in steps."""
+PLANNED = "planned"
+"""Reason of the drop of an observation that has planned values only."""
+PREFIX = "planned_"
+"""Begins the names of the saved arrays."""
+_NAMES, _TIMES, _VALUES = f"{PREFIX}names", f"{PREFIX}times", f"{PREFIX}values"
+
+
+class FieldPlan(NamedTuple):
+    """The values of one key and field, in order of the times that they are planned for."""
+
+    times: list[int]
+    """Milliseconds since the epoch."""
+    values: list[float]
+
+    def value_at(self, time: float) -> float | None:
+        """Return the value that holds at a time; None before the first one."""
+        index = bisect_right(self.times, time) - 1
+        return None if index < 0 else self.values[index]
+
+    def forget(self, time: int) -> int:
+        """Remove the values that no longer hold at a time, and return their number."""
+        count = max(bisect_right(self.times, time) - 1, 0)
+        del self.times[:count], self.values[:count]
+        return count
+
+
+class PlannedValues:
+    """The planned values of one partition.
+
+    Args:
+        fields: The planned fields, as in the names of series.
+        horizons: Of the forecasts, in steps.
+        max_held: Largest number of values.
+    """
+
+    def __init__(self, fields: Sequence[str], horizons: Sequence[int], *, max_held: int) -> None:
+        self.held = 0
+        """Values that are held."""
+        self._fields, self._horizons, self._max_held = frozenset(fields), horizons, max_held
+        leads = lead_indexes(len(fields), len(horizons))
+        self._leads = {field: [(index, f"{field}+{horizons[index]}") for index in leads] for field in fields}
+        self._plans: dict[str, dict[str, FieldPlan]] = {}
+        """By key and field."""
+
+    def take(self, decoded: Decoded) -> tuple[Decoded, Sequence[Observation]]:
+        """Return a decoded record without its planned values, and these."""
+        left, planned, drops = list[Observation](), list[Observation](), dict(decoded.drops)
+        for observation in decoded.observations:
+            values = tuple(each for each in observation.fields if each[0] in self._fields)
+            rest = observation.fields
+            if values:
+                planned.append(observation._replace(fields=values))
+                rest = tuple(each for each in rest if each[0] not in self._fields)
+            if rest:
+                left.append(observation._replace(fields=rest))
+            else:
+                drops[PLANNED] = drops.get(PLANNED, 0) + 1
+        return (Decoded(left, decoded.error, drops), planned) if planned else (decoded, ())
+
+    def add(self, planned: Iterable[Observation]) -> RecordError | None:
+        """Add the planned values of a record; return what is wrong with some of them."""
+        errors = []
+        for key, time, fields, _ in planned:
+            for field, value in fields:
+                plan = self._plans.get(key, {}).get(field) or FieldPlan([], [])
+                index = bisect_left(plan.times, time)
+                if index < len(plan.times) and plan.times[index] == time:
+                    plan.values[index] = value
+                elif len(plan.times) >= MOST_PLANNED:
+                    errors.append(_full(f"{key}/{field} has {MOST_PLANNED:,} planned values", "earlier ones"))
+                elif self.held >= self._max_held:
+                    errors.append(_full(f"{self.held:,} planned values are held (input.max_held)", "those of each key"))
+                else:
+                    plan.times.insert(index, time)
+                    plan.values.insert(index, value)
+                    self.held += 1
+                    self._plans.setdefault(key, {})[field] = plan
+        return join_errors(errors) if errors else None
+
+    def has(self, key: str) -> bool:
+        """Return whether values of a key are held."""
+        return key in self._plans
+
+    def join(self, observation: Observation, ahead: Sequence[int]) -> Observation:
+        """Return an observation with covariates, from what holds at the times of its forecasts.
+
+        `ahead`: ms from the observation to these times, by horizon. Values that no longer hold at its own time are
+        forgotten. Times may be early by a quarter of a step.
+        """
+        early = ahead[-1] / self._horizons[-1] / 4
+        plans, covariates = self._plans.get(observation.key, {}), list[tuple[str, float]]()
+        for field in [field for field in self._leads if field in plans]:
+            plan = plans[field]
+            self.held -= plan.forget(observation.time)
+            for index, name in self._leads[field]:
+                value = plan.value_at(observation.time + ahead[index] + early)
+                if value is not None:
+                    covariates.append((name, value))
+        return observation._replace(fields=(*covariates, *observation.fields))
+
+    def forget(self, keys: Collection[str]) -> None:
+        """Forget the values of keys whose series are removed."""
+        for key in keys:
+            self.held -= sum(len(plan.times) for plan in self._plans.pop(key, {}).values())
+
+    def save(self) -> "dict[str, NDArray[Any]]":
+        """Return the state as arrays; none where nothing is held."""
+        plans = [(key, field, plan) for key, fields in self._plans.items() for field, plan in fields.items()]
+        if not plans:
+            return {}
+        names = [[key, field, len(plan.times)] for key, field, plan in plans]
+        return {
+            _NAMES: np.frombuffer(orjson.dumps(names), np.uint8),
+            _TIMES: np.array([time for *_, plan in plans for time in plan.times], np.int64),
+            _VALUES: np.array([value for *_, plan in plans for value in plan.values], np.float64),
+        }
+
+    def restore(self, arrays: "Mapping[str, NDArray[Any]]") -> None:
+        """Continue from a saved state; values of fields that are no longer planned are forgotten.
+
+        Raises:
+            ValueError: it is none.
+        """
+        self._plans, self.held, first = {}, 0, 0
+        if not arrays:
+            return
+        times, values = arrays[_TIMES], arrays[_VALUES]
+        columns = times.dtype == np.int64 and values.dtype == np.float64 and times.shape == values.shape
+        if not columns or times.ndim != 1:
+            raise ValueError(f"its arrays {PREFIX}… are no columns of times and values")
+        if not np.isfinite(values).all():
+            raise ValueError(f"its array {_VALUES!r} has values that are not finite")
+        for key, field, count in orjson.loads(arrays[_NAMES].tobytes()):
+            part = slice(first, first + count)
+            plan = FieldPlan(times[part].tolist(), values[part].tolist())
+            first += count
+            if type(key) is not str or count < 0 or len(plan.times) != count or sorted({*plan.times}) != plan.times:
+                raise ValueError(f"its array {_NAMES!r} does not fit the times")
+            if field in self._fields:
+                self._plans.setdefault(key, {})[field] = plan
+                self.held += count
+        if first != len(times):
+            raise ValueError(f"its array {_NAMES!r} does not fit the times")
+
+
+def _full(what: str, which: str) -> RecordError:
+    return RecordError(
+        "plan_full", f"{what}, and no more are held: {which} are forgotten as observations of the key pass their times"
+    )

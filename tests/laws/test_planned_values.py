@@ -1,0 +1,120 @@
+"""Laws of planned values: forecasts are a function of the log, in which plans and observations have one order."""
+
+import json
+import random
+from typing import Any
+
+import pytest
+from support.fakes import HORIZONS, FakeForecaster, decoder, make_task
+from support.inputs import T, cut
+from support.streams import learning_often
+
+from streamrnn.core.experts.cross_series import OTHERS
+from streamrnn.records import Output, Record
+from streamrnn.runtime.task import Task
+from streamrnn.timing.order import EventOrder
+from streamrnn.timing.planned_inputs import PlannedInputs
+from streamrnn.timing.rules import MOST_FIELDS, TimingRule, planned_names
+
+COUNT = 300
+PLANNED = ("plan", "price")
+KINDS = ("fake", "joint", "grace", "ttl")
+
+
+def planning(seed: int, keys: int = 4) -> list[Record]:
+    """A stream of keys with jittered times, and among them plans, ahead of them, corrected, or of the past."""
+    chance, records, times = random.Random(seed), list[Record](), dict.fromkeys(range(keys), T)
+    for offset in range(COUNT):
+        key = chance.randrange(keys) if offset < 200 else 0  # the others fall silent
+        if chance.random() < 0.4:
+            time = times[key] + 1000 * chance.randrange(-2, 9)
+            fields = {name: round(chance.uniform(0, 9), 2) for name in PLANNED if chance.random() < 0.7}
+        else:
+            times[key] += 1000 + chance.randrange(-150, 150) + (5000 if chance.random() < 0.05 else 0)
+            time, fields = times[key], {name: round(chance.uniform(-50, 50), 3) for name in ("a", "b")}
+            fields |= {"plan": 4.5} if chance.random() < 0.2 else {}
+        document = {"series": f"p/{key}", "time": time, **fields}
+        records.append(Record("sensors", 0, offset, T + offset, None, json.dumps(document).encode()))
+    return records
+
+
+def task_of(kind: str, *, plans: bool = True) -> Task:
+    """Return a task whose forecaster learns often."""
+    changes: dict[str, Any] = {"covariates": planned_names(PLANNED, HORIZONS)}
+    if kind == "grace":
+        changes["event_order"] = EventOrder(TimingRule(grace=2000))
+    forecaster = learning_often(joint=True) if kind == "joint" else FakeForecaster(every=3, most=40)
+    task = make_task(forecaster, decode=decoder(), **changes)
+    if kind == "ttl":
+        task.configure_series(max_ahead=3_600_000, ttl=20_000)
+    if plans:
+        task.configure_plans(PlannedInputs(PLANNED, HORIZONS, max_held=COUNT))
+    return task
+
+
+def run(task: Task, feeds: list[list[Record]]) -> list[Output]:
+    """Return all outputs for some feeds."""
+    return [output for feed in feeds for output in task.feed(feed)[0]]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_cuts_and_restarts_change_nothing(kind: str) -> None:
+    """However records are cut into feeds, and wherever the task is saved and loaded, outputs and state are the same."""
+    records, chance = planning(5), random.Random(5)
+    whole, task, held, outputs, position = task_of(kind), task_of(kind), dict[bytes, bytes | None](), [], 0
+    expected = run(whole, [records])
+    for feed in cut(records, chance, 25):
+        outputs += run(task, [feed])
+        position += len(feed)
+        held |= dict(task.save(position))
+        if chance.random() < 0.5:
+            task = task_of(kind)
+            assert task.load({key: piece for key, piece in held.items() if piece is not None}) == position
+    assert outputs == expected
+    assert task.output_hash == whole.output_hash
+    final = {key: piece for key, piece in whole.save(COUNT) if piece is not None}
+    loaded = task_of(kind)
+    loaded.load(dict(final))
+    further = planning(6)
+    assert run(loaded, [further]) == run(whole, [further])
+
+
+def test_every_record_with_plans_ends_once() -> None:
+    """Observations are forecast as without the plan's fields; records with plans alone are drops, without an output."""
+    records = planning(7)
+    outputs, report = task_of("fake").feed(records)
+    observed = [json.loads(each.value or b"") for each in records]
+    alone = sum("a" not in each for each in observed)
+    assert report.drops["planned"] + report.drops["no_observation"] + report.dead_letters.total() >= alone > 0
+    made = [json.loads(each.value or b"") for each in outputs if each.topic == "sensors.forecasts"]
+    assert {each["series"].rpartition("/")[2] for each in made} == {"a", "b"}
+    assert [(each["source"]["offset"], each["value"]) for each in made if each["series"].endswith("/a")] == [
+        (offset, each["a"]) for offset, each in enumerate(observed) if "a" in each
+    ]
+
+
+def test_what_is_planned_afterwards_changes_nothing_before() -> None:
+    """Changing a plan changes no output of the records before it, and some behind it."""
+    records, changed = planning(8), planning(8)
+    at = COUNT // 2
+    for i, each in enumerate(changed[at:], at):
+        document = json.loads(each.value or b"")
+        if "a" not in document and "plan" in document:
+            changed[i] = each._replace(value=json.dumps(document | {"plan": 9.9}).encode())
+    one, other = (run(task_of("fake"), [each]) for each in (records, changed))
+    differ = [i for i, (a, b) in enumerate(zip(one, other, strict=True)) if a != b]
+    before = len(run(task_of("fake"), [records[:at]]))
+    assert differ
+    assert min(differ) >= before
+
+
+def test_covariates_fit_the_fields_that_are_read() -> None:
+    """As many as a field reads of the others of its key."""
+    assert MOST_FIELDS == OTHERS
+    assert planned_names(["a"], (1, 3, 6, 12, 24)) == ["a+1", "a+6", "a+24"]
+    assert planned_names(["a", "b"], (1, 24)) == ["a+1", "a+24", "b+1", "b+24"]
+    for fields in range(1, 7):
+        for horizons in range(1, 30):
+            names = planned_names([str(field) for field in range(fields)], range(1, horizons + 1))
+            assert len({*names}) == len(names) <= OTHERS
+            assert names[-1].endswith(f"+{horizons}")

@@ -1,0 +1,133 @@
+"""Planned values: which value holds when, what is held, and damaged state."""
+
+import numpy as np
+import pytest
+
+from streamrnn.records import Decoded, Observation
+from streamrnn.timing.planned_inputs import PlannedInputs
+from streamrnn.timing.plans import MOST_PLANNED, PlannedValues
+
+HOUR = 3_600_000
+
+
+def plan(values: dict[int, float], *, max_held: int = 100_000, key: str = "k") -> PlannedValues:
+    """Return planned values of the field `p` by hour, with forecasts of 1 and 12 steps."""
+    plans = PlannedValues(["p"], (1, 12), max_held=max_held)
+    for hour, value in values.items():
+        assert plans.add([Observation(key, hour * HOUR, (("p", value),))]) is None
+    return plans
+
+
+def joined(plans: PlannedValues, hours: float, step: float = 1.0) -> dict[str, float]:
+    """Return the covariates of an observation at a time, in hours."""
+    observation = Observation("k", round(hours * HOUR), (("a", 7.0),))
+    fields = plans.join(observation, [round(step * HOUR * each) for each in (1, 12)]).fields
+    assert fields[-1] == ("a", 7.0)
+    return dict(fields[:-1])
+
+
+def test_a_value_holds_until_the_next_one() -> None:
+    """At the time of a forecast, not at that of its origin; early times by a quarter of a step do no harm."""
+    plans = plan({0: 1.0, 4: 4.0, 9: 9.0, 14: 14.0})
+    assert joined(plans, 2) == {"p+1": 1.0, "p+12": 14.0}
+    assert joined(plans, 2.8) == {"p+1": 4.0, "p+12": 14.0}
+    assert joined(plans, 3) == {"p+1": 4.0, "p+12": 14.0}
+    assert joined(plans, 20) == {"p+1": 14.0, "p+12": 14.0}
+    assert plans.held == 1
+
+
+def test_nothing_is_planned_before_the_first_value() -> None:
+    """Nor for another key."""
+    plans = plan({5: 1.0})
+    assert joined(plans, 0) == {"p+12": 1.0}
+    assert plans.join(Observation("other", 0, (("a", 1.0),)), [HOUR, HOUR]).fields == (("a", 1.0),)
+
+
+def test_before_the_second_observation_the_value_of_now_holds() -> None:
+    """The cadence is not known then."""
+    assert joined(plan({0: 1.0, 1: 2.0}), 0, step=0.0) == {"p+1": 1.0, "p+12": 1.0}
+
+
+def test_a_later_record_corrects() -> None:
+    """A value of the same time replaces the one before."""
+    plans = plan({1: 1.0})
+    plans.add([Observation("k", HOUR, (("p", 5.0),))])
+    assert joined(plans, 0) == {"p+1": 5.0, "p+12": 5.0}
+    assert plans.held == 1
+
+
+def test_planned_fields_are_taken_out() -> None:
+    """What else a record has is an observation; one without anything else is a drop."""
+    plans = plan({})
+    both = Observation("k", 1, (("a", 1.0), ("p", 2.0)))
+    only = Observation("k", 2, (("p", 3.0),))
+    left, planned = plans.take(Decoded([both, only]))
+    assert left == Decoded([Observation("k", 1, (("a", 1.0),))], None, {"planned": 1})
+    assert planned == [Observation("k", 1, (("p", 2.0),)), only]
+    plain = Decoded([Observation("k", 1, (("a", 1.0),))])
+    assert plans.take(plain) == (plain, ())
+
+
+@pytest.mark.parametrize(("most", "max_held"), [(MOST_PLANNED, 100_000), (50, 50)])
+def test_what_is_held_is_bounded(most: int, max_held: int) -> None:
+    """Further values are refused, until observations have passed earlier ones; corrections are not."""
+    plans = plan({hour: float(hour) for hour in range(most)}, max_held=max_held)
+    further = [Observation("k", most * HOUR, (("p", 1.0),))]
+    error = plans.add(further)
+    assert error is not None
+    assert (error.reason, plans.held) == ("plan_full", most)
+    assert plans.add([Observation("k", HOUR, (("p", 1.0),))]) is None
+    joined(plans, 10)
+    assert plans.held == most - 10
+    assert plans.add(further) is None
+
+
+def test_values_of_removed_keys_are_forgotten() -> None:
+    """Those of other keys are not."""
+    plans = plan({0: 1.0, 1: 2.0})
+    plans.add([Observation("other", 0, (("p", 1.0),))])
+    plans.forget({"k", "unknown"})
+    assert (plans.held, plans.has("k"), plans.has("other")) == (1, False, True)
+
+
+def test_a_saved_plan_is_restored() -> None:
+    """Without those of fields that are no longer planned; an empty one takes no space."""
+    plans = plan({3: 1.5, 1: 2.5, 7: -1.0})
+    restored = plan({})
+    assert restored.save() == {}
+    restored.restore(plans.save())
+    assert joined(restored, 2) == joined(plans, 2) == {"p+1": 1.5, "p+12": -1.0}
+    assert restored.held == 3
+    other = PlannedValues(["q"], (1, 12), max_held=10)
+    other.restore(plan({1: 1.0}).save())
+    assert other.held == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "array"),
+    [
+        ("planned_times", np.array([2, 1, 3])),
+        ("planned_times", np.array([1, 2])),
+        ("planned_times", np.array([1.0, 2.0, 3.0])),
+        ("planned_values", np.array([1.0, np.nan, 2.0])),
+        ("planned_names", np.frombuffer(b'[["k", "p", 2]]', np.uint8)),
+        ("planned_names", np.frombuffer(b'[["k", "p", 4]]', np.uint8)),
+        ("planned_names", np.frombuffer(b'[[1, "p", 3]]', np.uint8)),
+    ],
+)
+def test_damaged_state_is_refused(name: str, array: "np.ndarray[tuple[int], np.dtype[np.generic]]") -> None:
+    """Times that are out of order, columns that do not fit, values that are no numbers."""
+    with pytest.raises(ValueError, match="its array"):
+        plan({}).restore({**plan({1: 1.0, 2: 2.0, 3: 3.0}).save(), name: array})
+
+
+def test_plans_go_with_the_series_of_their_key() -> None:
+    """Not while one of them is left, and not those of keys that have had none yet."""
+    plans = PlannedInputs(["p"], (1, 12), max_held=10)
+    plans.follow(["k/a", "k/b", "x/y/a"])
+    for key in ("k", "x/y", "new"):
+        plans.values.add([Observation(key, HOUR, (("p", 1.0),))])
+    plans.follow(["k/b", "x/y/a"])
+    assert plans.values.held == 3
+    plans.follow(["k/b"])
+    assert [plans.values.has(key) for key in ("k", "x/y", "new")] == [True, False, True]
