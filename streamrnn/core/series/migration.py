@@ -45,6 +45,8 @@ NEW_PARTS = {
     "widths": "what the latest errors say on the widths of intervals",
 }
 """Keys of the layout that no configuration changes: of parts that earlier versions do not have."""
+OF_VERSIONS = {*NEW_PARTS, "packed"}
+"""Keys that only a change of version changes; `packed` concerns the bits of saved arrays."""
 HORIZON, LEVEL, NEAREST, PENDING, FOLLOWED, RECENT, HOLD, OUTERMOST = "K", "Q", "N", "L", "P", "R", "H", "O"
 """Kinds of axes: horizons; quantiles, interpolated or copied from the nearest; pending slots, all or evaluated ones;
 latest rows, filled up with blanks or the oldest value; none, of an array that belongs to the outermost quantile."""
@@ -79,7 +81,9 @@ class LayoutChange:
         if not self.migrates:
             return ""
         saved, present = self._saved, self._present
-        changes = [f"{k} was {saved.get(k, 'off')} and is {present.get(k, 'off')}" for k in sorted(self._keys)]
+        chosen = sorted(self._keys - OF_VERSIONS)
+        changes = [f"{key} was {saved.get(key, 'off')} and is {present.get(key, 'off')}" for key in chosen]
+        changes += ["it was saved by another version"] if self._keys & OF_VERSIONS else []
         resets = ["training windows"] if self.resets_windows else []
         resets += ["the direction classifier"] if self.resets_directions and "direction" in present else []
         resets += [text for part, text in NEW_PARTS.items() if part in self._keys]
