@@ -62,7 +62,7 @@ def allocate_analogs(capacity: int, plan: Plan) -> Analogs:
 
 @compiled_allocating
 def new_search(size: int, horizons: int) -> AnalogSearch:
-    """Allocate the scratch of a search among `size` values for so many horizons."""
+    """Allocate the scratch of a search among `size` values for a number of horizons."""
     return AnalogSearch(
         np.empty(size, np.float32), np.empty(size, np.float32), np.empty((horizons, NEAREST), np.int64),
         np.empty((horizons, NEAREST)), np.empty(NEAREST), np.empty(NEAREST),
