@@ -33,7 +33,7 @@ What cannot be used is a RecordError with one of these reasons, which becomes a 
 | `invalid_sparkplug` | the value, or a metric in it, is not of Sparkplug B |
 | `unknown_alias` | Sparkplug data uses an alias that no birth has given a name |
 
-The task adds `late`, `duplicate`, `ahead` and `too_many_series`.
+The task adds `late`, `duplicate`, `ahead`, `plan_full` and `too_many_series`.
 """
 
 import reprlib
