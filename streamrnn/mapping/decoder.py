@@ -238,9 +238,12 @@ class RecordDecoder:
         elif type(part) is not list or not part:
             raise RecordError("not_an_object", lambda: f"the value must be a JSON object, not {shorten(part)}")
         # the common case here, without calls
-        key = self._only_key(part, around, record) if self._only_key is not None else None
-        if type(key) is not str or key not in self._known_keys:
+        if self._only_key is None:
             key = self._key(part, around, record)
+        else:
+            key = self._only_key(part, around, record)
+            if type(key) is not str or key not in self._known_keys:
+                key = self._new_key(key) if key is not None else self._no_key(self._keys[0][0], part)
         moment = self._first_time(part, around, record) if self._first_time is not None else None
         time = self._time.read(moment) if moment is not None else self._event_time(part, around, record)
         fields, wrong, missing = self._fields.read(part, around, record)
@@ -257,9 +260,6 @@ class RecordDecoder:
     def _key(self, part: Any, around: Surroundings | None, record: Record) -> str:
         if not self._keys:
             return record_key(record, self._key_format)
-        if self._only_key is not None:
-            value = self._only_key(part, around, record)
-            return self._new_key(value) if value is not None else self._no_key(self._keys[0][0], part)
         texts = []
         for path, get in self._keys:
             if get is None:
