@@ -83,7 +83,7 @@ EVENTS = {
     ),
     "compiling_kernels": Event(
         "info",
-        "Compiled loops are not in `folder` yet, for this version and processor: a first start takes minutes.",
+        "Compiled loops are not in `folder` yet, for this version and processor: the start takes a minute or two.",
         ("folder",),
         text="compiling loops, once for this version and processor, into {folder}",
     ),

@@ -38,7 +38,8 @@ class StateLine:
             state = "the daemon does not answer"
             notice = f"No sign of life of the daemon for {formatting.time_span(1000 * silent)}: what is shown is old."
         elif workers.compiling:
-            state, notice = "compiling", "The daemon compiles its loops, which takes minutes at a first start."
+            state = "compiling"
+            notice = "The daemon compiles its loops: a minute or two at the first start on a machine."
         elif unready:
             state, notice = "not ready", f"The daemon processes no or not all records: {unready}."
         elif traffic.rate() > 0:
@@ -162,7 +163,7 @@ def what_is_missing(store: Store) -> tuple[str, str]:
     if workers.silent():
         return "The daemon does not answer", "It may be busy at its start, or have ended; its log says more."
     if workers.compiling:
-        return "Still compiling", "A first start on this machine takes minutes; later ones take seconds."
+        return "Still compiling", "The first start on a machine takes a minute or two; later ones take seconds."
     if unready := workers.unready():
         return "Not ready yet", f"{unready[:1].upper()}{unready[1:]}."
     if not traffic.records:
