@@ -192,10 +192,10 @@ def test_state_is_read_without_waiting(world: KafkaWorld, stack: ExitStack, name
 
 
 def test_state_must_be_compacted(world: KafkaWorld, stack: ExitStack, name: str) -> None:
-    """An existing topic for state whose records expire is rejected."""
+    """An existing topic for state whose records expire is rejected for good."""
     log = stack.enter_context(closing(world.open(name)))
     log.create([Topic(name, 1)])
-    with pytest.raises(LogError, match=r"cleanup\.policy is 'delete'"):
+    with pytest.raises(ConfigError, match=r"cleanup\.policy is 'delete'"):
         log.create([Topic(name, 1, compacted=True)])
 
 
