@@ -215,7 +215,7 @@ def _optimize_once(library: Any) -> None:
     passes.run(library._final_module, builder)  # noqa: SLF001
 
 
-class _KernelCompiler(Compiler):  # type: ignore[misc]
+class _KernelCompiler(Compiler):
     """Numba's compiler, with modules that are optimized once, which saves a tenth of the time."""
 
     def __init__(self, typing: Any, target: Any, library: Any, *others: Any) -> None:

@@ -20,7 +20,7 @@ class CompressedAssets:
     """
 
     def __init__(self, app: Application, paths: tuple[str, ...]) -> None:
-        self._app: Application = GZipMiddleware(app, compresslevel=LEVEL)  # type: ignore[assignment,arg-type]
+        self._app: Application = GZipMiddleware(app, compresslevel=LEVEL)
         self._paths = paths
         self._answers: dict[tuple[str, bool], tuple[MutableMapping[str, Any], bytes]] = {}
         """First message and body, by path and whether gzip is accepted."""
