@@ -10,7 +10,7 @@ import numpy as np
 
 from streamrnn.core.jit import compiler_description
 
-ARITHMETIC = 8
+ARITHMETIC = 9
 """Version of the arithmetic; increased where a change of the program gives an equal state other bits from then on.
 
 State of another version is loaded and continued, and forecasts that were published stay: see `numerics` in the
