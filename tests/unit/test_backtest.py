@@ -174,7 +174,9 @@ def test_unusable_files_are_refused(tmp_path: Path) -> None:
     """The message names a file of unknown kind, a missing one, an input as output, and a missing directory."""
     file = write_csv(tmp_path / "one.csv", 1)
     before = file.read_bytes()
-    with pytest.raises(InputError, match=r"one\.xlsx is of an unknown kind; allowed are \.csv, .*\.jsonl, .*\.parquet"):
+    with pytest.raises(InputError, match=r"one\.bin is of an unknown kind; allowed are \.csv, .*\.jsonl, .*\.parquet"):
+        backtest(settings(), [tmp_path / "one.bin"], tmp_path / "out.jsonl")
+    with pytest.raises(InputError, match=r"one\.xlsx is a workbook: save its sheet as CSV"):
         backtest(settings(), [tmp_path / "one.xlsx"], tmp_path / "out.jsonl")
     with pytest.raises(InputError, match=r"none\.csv cannot be read: No such file"):
         backtest(settings(), [tmp_path / "none.csv"], tmp_path / "out.jsonl")
