@@ -27,6 +27,7 @@ from benchmarks.in_process import core
 from benchmarks.over_kafka import Latency, Rate
 from benchmarks.results import LATEST, STORED, Result, save, table
 from benchmarks.workload import START, kafka, observations
+from streamrnn.commands.capacity.measure import WARM
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
 REPOSITORY = Path(__file__).parents[1]
@@ -199,7 +200,7 @@ class Bench:
         """Measure the task without a log, in a process of its own."""
         rounds = max(10, self.given.records // (10 * series))
         with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-            found = pool.submit(core, VARIANTS[variant], series, rounds // 4, rounds).result()
+            found = pool.submit(core, VARIANTS[variant], series, max(rounds // 4, WARM), rounds).result()
         self._add(f"{variant}/no log/{series}", "processor µs per record", found.microseconds)
         if series > 1:
             self._add(f"{variant}/no log/{series}", "snapshot, bytes per series", found.saved_bytes)
