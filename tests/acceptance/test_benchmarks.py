@@ -18,14 +18,14 @@ ARGUMENTS: dict[str, list[str]] = {
     "ablate": ["--only", "nothing,learning", "--rows", "60"],
     "bench": [
         "--series=20", "--records=4000", "--variants=lean", "--clients=confluent", "--interval=0.05", "--seconds=1",
-        "--latency-seconds=0", "--alone=1", "--no-decoding", "--output", "{folder}",
+        "--latency-seconds=0", "--alone", "--no-decoding", "--output", "{folder}",
     ],
     "decoding": ["--records=2000"],
     "directions": ["--data", "{folder}"],
     "gpu": ["--devices", "cpu", "--series", "50"],
     "overhead": [
         "snapshots", "--turns=2", "--seconds=0.1", "--warm=0.1", "--variants=lean", "--series=1",
-        "--set=commit.interval=50ms",
+        "--set=commit.interval=50ms", "--set=learning.enabled=false",
     ],
     "page": [
         "--viewers=1", "--turns=1", "--seconds=1", "--warm=0", "--plots=1", "--stored=500", "--records=600000",
@@ -35,8 +35,8 @@ ARGUMENTS: dict[str, list[str]] = {
     "restarts": ["--times=1", "--partitions=1", "--between=1"],
     "restore": ["--times=1", "--series=20", "--again=50"],
 }  # fmt: skip
-LATENCIES = ["--latency-series=20", "--latency-seconds=0.3", "--latency-rounds=2"]
-"""Added to the arguments of `bench` in the long run."""
+MORE_OF_BENCH = ["--alone=1", "--latency-series=20", "--latency-seconds=0.3", "--latency-rounds=2"]
+"""Arguments of `bench` that the long run adds: latencies, and the task without a log."""
 FIGURES = {
     "ablate": r"\| nothing \| [0-9.]+ \|",
     "bench": r"\| lean/confluent/20 \| ratio to the pass-through \| [0-9.]+",
@@ -60,7 +60,7 @@ def test_every_benchmark_is_tested() -> None:
 
 @pytest.mark.parametrize(
     ("name", "added"),
-    [*((each, []) for each in ARGUMENTS), pytest.param("bench", LATENCIES, marks=pytest.mark.long)],
+    [*((each, []) for each in ARGUMENTS), pytest.param("bench", MORE_OF_BENCH, marks=pytest.mark.long)],
 )
 def test_a_benchmark_prints_a_figure(
     name: str, added: list[str], request: pytest.FixtureRequest, fork_server: ForkServer, tmp_path: Path

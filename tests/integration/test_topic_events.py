@@ -29,6 +29,8 @@ from streamrnn import app
 from streamrnn.commands.check import describe_log
 from streamrnn.errors import ConfigError, OutputRefused, StateError
 from streamrnn.log import Transaction
+from streamrnn.log.confluent import reader as confluent_reader
+from streamrnn.log.kafka import reader as kafka_reader
 from streamrnn.records import Output, Record, TopicPartition
 from streamrnn.runtime.topics import INPUT_SECONDS
 from streamrnn.runtime.worker import Worker
@@ -105,8 +107,11 @@ def test_the_input_topic_is_created_again_while_the_process_stands_still(setting
         run_to(worker, settings, 155)
 
 
-def test_partitions_are_added_to_the_input(settings: Settings, broker: str) -> None:
+def test_partitions_are_added_to_the_input(settings: Settings, broker: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The output topics grow; the other partitions are forecast all the time."""
+    # 10 s by default
+    monkeypatch.setitem(confluent_reader._READING, "topic.metadata.refresh.interval.ms", 500)
+    monkeypatch.setitem(kafka_reader._READING, "metadata_max_age_ms", 500)
     (topic,) = settings.input.topics
     make_topic(broker, topic, partitions=2)
     with closing(kafka_worker(settings)) as worker:
