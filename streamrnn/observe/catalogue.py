@@ -86,9 +86,7 @@ SERVICE = (
     Metric("clocks_set_back", "counter", "Series whose latest time lay in the future and was set back"),
     Metric("state_bytes", "gauge", "Size in memory of the state of all series"),
     Metric("state_written_bytes", "counter", "State written to the log"),
-    Metric(
-        "whole_learning", "gauge", "1 if whole networks learn; 0 if disabled, or torch is not installed", PROCESS
-    ),
+    Metric("whole_learning", "gauge", "1 if whole networks learn; 0 if disabled, or torch is not installed", PROCESS),
     Metric("loop_busy_seconds", "counter", "Time that the loop was busy, without the wait for records", PROCESS),
     Metric("loop_age_seconds", "gauge", "Time since the last iteration of the loop", PROCESS),
     Metric("reloads", "counter", "Reloads of the configuration (SIGHUP, a changed file), by result", ("result",)),
