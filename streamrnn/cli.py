@@ -194,10 +194,10 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_demo(commands: Any) -> None:
     demo = commands.add_parser("demo", help="the daemon on an embedded log and bundled streams")
-    demo.add_argument("--serve", action="store_true", help="then go on at a slow pace, until SIGINT or SIGTERM")
+    demo.add_argument("--serve", action="store_true", help="then continue at a slow pace, until SIGINT or SIGTERM")
     folder: dict[str, Any] = {"type": Path, "default": Path("demo-output"), "metavar": "FOLDER"}
-    demo.add_argument("--output", help="of log, forecasts and picture; default: %(default)s", **folder)
-    demo.add_argument("--metrics-port", type=_port, metavar="PORT", help="of metrics and health; 0: any free port")
+    demo.add_argument("--output", help="folder of log, forecasts and picture; default: %(default)s", **folder)
+    demo.add_argument("--metrics-port", type=_port, metavar="PORT", help="port of metrics and health; 0: any free port")
     demo.add_argument("--rows", type=count, metavar="N", help="only the last N rows of each stream")
     demo.set_defaults(command=_demo)
 
@@ -211,14 +211,14 @@ def _demo(arguments: argparse.Namespace) -> int:
 
 
 def _add_backtest(commands: Any, configured: argparse.ArgumentParser) -> None:
-    backtest = commands.add_parser("backtest", parents=[configured], help="the same forecasts from files")
+    backtest = commands.add_parser("backtest", parents=[configured], help="forecast files as the daemon would")
     files: dict[str, Any] = {"action": "extend", "nargs": "+", "type": Path, "metavar": "FILE", "required": True}
     backtest.add_argument("--input", dest="inputs", help="CSV, JSON lines or Parquet; may be repeated", **files)
-    backtest.add_argument("--output", type=Path, required=True, metavar="OUT.jsonl", help="one forecast a line")
-    backtest.add_argument("--jobs", type=count, default=1, metavar="N", help="files at a time; default: %(default)s")
-    backtest.add_argument("--sort", action="store_true", help="put the records of each file in order of time")
-    backtest.add_argument("--events", type=Path, metavar="FILE.jsonl", help="also the events, as with output.events")
-    backtest.add_argument("--report", type=Path, metavar="FILE.html", help="also a page to look at, in one file")
+    backtest.add_argument("--output", type=Path, required=True, metavar="OUT.jsonl", help="one forecast per line")
+    backtest.add_argument("--jobs", type=count, default=1, metavar="N", help="files at once; default: %(default)s")
+    backtest.add_argument("--sort", action="store_true", help="sort the records of each file by time")
+    backtest.add_argument("--events", type=Path, metavar="FILE.jsonl", help="write events, too, as with output.events")
+    backtest.add_argument("--report", type=Path, metavar="FILE.html", help="also write a report, in one file")
     backtest.set_defaults(command=_backtest)
 
 

@@ -52,10 +52,10 @@ SERVICE = (
     Metric("dead_letters", "counter", "Input records rejected as dead letters", (*TASK, "reason")),
     Metric("drops", "counter", "Input records dropped without a forecast", (*TASK, "reason")),
     Metric("held_values", "gauge", "Values that wait for earlier ones (input.grace, input.window)"),
-    Metric("early_values", "counter", "Values that did not wait so long, as more than input.max_held were waiting"),
+    Metric("early_values", "counter", "Values released early because more than input.max_held were waiting"),
     Metric("events", "counter", "Events written (output.events)", (*TASK, "event")),
     Metric("stale_forecasts", "counter", "Forecast records of series that have stopped (series.stale)"),
-    Metric("heartbeats", "counter", "Heartbeats that let time pass while no record came (input.heartbeat)"),
+    Metric("heartbeats", "counter", "Heartbeats that advanced time while no record arrived (input.heartbeat)"),
     Metric("missing_records", "counter", "Input records that retention deleted before they were read"),
     Metric("moved_timestamps", "counter", "Outputs whose record timestamp was moved to one that their topic accepts"),
     Metric("cut_dead_letters", "counter", "Dead letters that were cut because their topic accepts only small records"),
@@ -78,7 +78,7 @@ SERVICE = (
     Metric("task_restarts", "counter", "Tasks discarded after a failure of the log"),
     Metric("aborted_transactions", "counter", "Non-empty transactions rolled back"),
     Metric("series", "gauge", "Series of the partition"),
-    Metric("series_limit", "gauge", "Most series that a partition may have (input.max_series)", PROCESS),
+    Metric("series_limit", "gauge", "Largest number of series that a partition may have (input.max_series)", PROCESS),
     Metric("new_series", "counter", "Series seen for the first time"),
     Metric(
         "removed_series", "counter", "Series removed: silent (series.ttl) or evicted (series.evict)", (*TASK, "reason")
@@ -86,9 +86,7 @@ SERVICE = (
     Metric("clocks_set_back", "counter", "Series whose latest time lay in the future and was set back"),
     Metric("state_bytes", "gauge", "Size in memory of the state of all series"),
     Metric("state_written_bytes", "counter", "State written to the log"),
-    Metric(
-        "whole_learning", "gauge", "1 if whole networks learn; 0 if they are not to, or torch is not installed", PROCESS
-    ),
+    Metric("whole_learning", "gauge", "1 if whole networks learn; 0 if disabled, or torch is not installed", PROCESS),
     Metric("loop_busy_seconds", "counter", "Time that the loop was busy, without the wait for records", PROCESS),
     Metric("loop_age_seconds", "gauge", "Time since the last iteration of the loop", PROCESS),
     Metric("reloads", "counter", "Reloads of the configuration (SIGHUP, a changed file), by result", ("result",)),
@@ -119,7 +117,7 @@ QUALITY = (
         "interval_width", "counter", "Widths of the outermost intervals, in units of each series' scale", BY_HORIZON
     ),
     Metric("seasonal_error", "counter", "Absolute errors of the value one season before, if known", BY_HORIZON),
-    Metric("error_beside_seasonal", "counter", "Absolute errors of the forecasts for those same labels", BY_HORIZON),
+    Metric("error_beside_seasonal", "counter", "Absolute errors of the forecasts for the same labels", BY_HORIZON),
     Metric("skill_ratio", "gauge", "1 - error / error of persistence, recent", BY_HORIZON),
     Metric("coverage_ratio", "gauge", "Share of matured forecasts that were covered, recent", BY_HORIZON),
     Metric("coverage_error_ratio", "gauge", "Recent coverage minus nominal coverage", BY_HORIZON),
@@ -139,7 +137,7 @@ QUALITY = (
 SELECTED = (
     Metric("observed_value", "gauge", "Latest value", BY_SERIES),
     Metric("observed_time_seconds", "gauge", "Event time of the latest value, seconds since 1970", BY_SERIES),
-    Metric("anomaly_score", "gauge", "Anomaly score of the latest value; an anomaly from 1 on", BY_SERIES),
+    Metric("anomaly_score", "gauge", "Anomaly score of the latest value; 1 or more is an anomaly", BY_SERIES),
     Metric("forecast_lower", "gauge", "Forecast: the lowest of forecast.quantiles", BY_SERIES_AND_HORIZON),
     Metric("forecast_median", "gauge", "Forecast: the median", BY_SERIES_AND_HORIZON),
     Metric("forecast_upper", "gauge", "Forecast: the highest of forecast.quantiles", BY_SERIES_AND_HORIZON),

@@ -25,8 +25,8 @@ EVENTS = {
     ),
     "whole_learning_off": Event(
         "warning",
-        "Whole networks do not learn, as torch is not installed; heads and all else do. Forecasts differ from those of "
-        "a machine with torch. `remedy` says how to change or to accept that.",
+        "Whole networks do not learn because torch is not installed; heads and everything else do. Forecasts differ "
+        "from those of a machine with torch. `remedy` says how to change or accept this.",
         ("remedy",),
         text="torch is not installed, so that whole networks do not learn: {remedy}",
     ),
@@ -44,7 +44,7 @@ EVENTS = {
     "not_forecasting": Event(
         "info",
         "What the first forecasts wait for, `seconds` after the start: a line every few seconds until they are "
-        "committed. Where it is up to others, such as a topic that is missing, `status` follows after half a minute.",
+        "committed. If the cause is outside the daemon, such as a missing topic, `status` follows after half a minute.",
         ("reason", "seconds"),
         text="no forecast yet after {seconds} s, waiting for: {reason}",
     ),
@@ -89,8 +89,8 @@ EVENTS = {
     ),
     "compiling": Event(
         "info",
-        "`loops` of about `of` are compiled, `seconds` after the start; a line every few seconds, as large ones take "
-        "longer.",
+        "`loops` of about `of` are compiled, `seconds` after the start; a line every few seconds, because large "
+        "ones take longer.",
         ("loops", "of", "seconds"),
         text="compiling: {loops} of about {of} loops, {seconds} s after the start",
     ),
@@ -100,15 +100,15 @@ EVENTS = {
         ("folder", "error", "remedy"),
     ),
     "log_lines_dropped": Event(
-        "warning", "Standard error took no line for a second or longer, as a full pipe does; `count` lines are missing "
-        "before this one.",
+        "warning", "Standard error accepted no line for a second or longer, like a full pipe; `count` lines are "
+        "missing before this one.",
         ("count",),
     ),
     "input_topic_missing": Event(
         "warning", "Input topics do not exist; the daemon waits for them.", ("topics",), rate_limited=True
     ),
     "topic_limits": Event(
-        "warning", "An output topic's limits will change some outputs; `warning` has the command that opens them.",
+        "warning", "An output topic's limits will change some outputs; `warning` has the command that lifts them.",
         ("warning",),
     ),
     "topic_shared": Event(
@@ -130,8 +130,8 @@ EVENTS = {
     "reload_failed": Event("error", "An internal error while reading the configuration again.", ("error",)),
     "settings_changed": Event(
         "info",
-        "The task continues from `offset` on with other settings (`to`, a fingerprint) than those that were saved with "
-        "its state (`from`).",
+        "From `offset` on, the task continues with other settings (`to`, a fingerprint) than those saved with its "
+        "state (`from`).",
         (*TASK, "offset", "from", "to"),
     ),
     "output_topics_created": Event(
@@ -195,7 +195,7 @@ EVENTS = {
     ),
     "dead_letter_cut": Event(
         "warning",
-        "Dead letters were cut, as their topic accepts only small records (`max.message.bytes`), `count` since the "
+        "Dead letters were cut because their topic accepts only small records (`max.message.bytes`), `count` since the "
         "last such line (at most one in ten seconds).",
         (*TASK, "count"),
     ),
@@ -225,8 +225,8 @@ EVENTS = {
     ),
     "series_not_exported": Event(
         "warning",
-        "More series match `metrics.series` than `metrics.max_series` (`limit`), and are not among the metrics; "
-        "`streamrnn_unexported_series` counts them.",
+        "More series match `metrics.series` than `metrics.max_series` (`limit`). Those beyond the limit are not "
+        "exported; `streamrnn_unexported_series` counts them.",
         ("limit",),
     ),
     "hung": Event("critical", "A commit or the stop took too long; the process exits with 70.", ("in", "seconds")),

@@ -24,29 +24,29 @@ REPRESENTATIVE = 1000
 
 def add_bench_command(commands: Any, configured: argparse.ArgumentParser) -> None:
     """Add the command to the subparsers; `configured` has the options of every command with a configuration."""
-    bench = commands.add_parser("bench", parents=[configured], help="measure what this machine forecasts")
+    bench = commands.add_parser("bench", parents=[configured], help="measure how much this machine can forecast")
     bench.add_argument(
         "--series", action="extend", type=count, nargs="+", default=[], metavar="N", help="default: 1 100 1000"
     )
-    _add_common(bench, "of each measurement")
-    bench.add_argument("--price", type=_amount, metavar="P", help="of a core hour: also print costs")
+    _add_common(bench, "seconds of each measurement")
+    bench.add_argument("--price", type=_amount, metavar="P", help="price of a core hour: also print costs")
     bench.set_defaults(command=_bench)
 
 
 def add_plan_command(commands: Any, configured: argparse.ArgumentParser) -> None:
     """Add the command to the subparsers; `configured` has the options of every command with a configuration."""
-    plan = commands.add_parser("plan", parents=[configured], help="size a deployment by a measurement")
-    plan.add_argument("--series", type=count, required=True, metavar="N", help="in all")
-    plan.add_argument("--rate", type=_amount, required=True, metavar="R", help="observations a second, in all")
-    plan.add_argument("--machines", type=count, default=1, metavar="N", help="or pods; default: %(default)s")
-    plan.add_argument("--microseconds", type=_amount, metavar="T", help="per record, as bench printed it elsewhere")
-    plan.add_argument("--price", type=_amount, metavar="P", help="of a core hour: also print costs")
-    _add_common(plan, "of the measurement")
+    plan = commands.add_parser("plan", parents=[configured], help="size a deployment from a measurement")
+    plan.add_argument("--series", type=count, required=True, metavar="N", help="number of series, in total")
+    plan.add_argument("--rate", type=_amount, required=True, metavar="R", help="observations per second, in total")
+    plan.add_argument("--machines", type=count, default=1, metavar="N", help="machines or pods; default: %(default)s")
+    plan.add_argument("--microseconds", type=_amount, metavar="T", help="µs per record, as bench printed elsewhere")
+    plan.add_argument("--price", type=_amount, metavar="P", help="price of a core hour: also print costs")
+    _add_common(plan, "seconds of the measurement")
     plan.set_defaults(command=_plan)
 
 
 def _add_common(parser: argparse.ArgumentParser, which: str) -> None:
-    parser.add_argument("--seconds", type=_amount, default=SECONDS, metavar="S", help=f"{which}; default: %(default)g")
+    parser.add_argument("--seconds", type=_amount, default=SECONDS, metavar="S", help=f"{which}; default: %(default)s")
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 

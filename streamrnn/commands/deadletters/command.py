@@ -14,7 +14,7 @@ def add_deadletters_command(commands: Any, configured: argparse.ArgumentParser) 
     summary = "count the dead letters by reason, show examples, and retry them after a fix"
     parser = commands.add_parser("deadletters", parents=[configured], help=summary)
     add_partition_option(parser)
-    parser.add_argument("--reason", metavar="REASON", help="only those of this reason")
+    parser.add_argument("--reason", metavar="REASON", help="only dead letters with this reason")
     parser.add_argument("--since", type=_time, metavar="TIME", help="count only records from this time on (ISO 8601)")
     parser.add_argument(
         "--samples", type=_number, default=1, metavar="N",
@@ -26,7 +26,7 @@ def add_deadletters_command(commands: Any, configured: argparse.ArgumentParser) 
         help="write the records to the input again, each once, where they are forecast or become dead letters again",
     )  # fmt: skip
     parser.add_argument(
-        "--force", action="store_true", help="with --retry: also those that have failed three times again"
+        "--force", action="store_true", help="with --retry: also those that failed again after three retries"
     )
     parser.set_defaults(command=partial(run_deadletters, parser))
 

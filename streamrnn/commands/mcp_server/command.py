@@ -20,7 +20,7 @@ def add_mcp_command(commands: Any) -> None:
     )  # fmt: skip
     mcp.add_argument(
         "--port", type=int, metavar="PORT",
-        help=f"serve streamable HTTP at http://{LOOPBACK}:PORT/mcp, in place of standard input and output",
+        help=f"serve streamable HTTP at http://{LOOPBACK}:PORT/mcp, instead of standard input and output",
     )  # fmt: skip
     mcp.set_defaults(command=_mcp)
 

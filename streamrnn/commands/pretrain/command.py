@@ -16,8 +16,8 @@ STEPS = 16_000  # default: about an hour on one core
 
 def add_pretrain_command(commands: Any) -> argparse.ArgumentParser:
     """Add the command to the subparsers; the caller sets its function."""
-    parser: argparse.ArgumentParser = commands.add_parser("pretrain", help="make a base network from synthetic series")
-    parser.add_argument("--output", type=Path, required=True, metavar="FILE", help="safetensors")
+    parser: argparse.ArgumentParser = commands.add_parser("pretrain", help="train a base network on synthetic series")
+    parser.add_argument("--output", type=Path, required=True, metavar="FILE", help="safetensors file to write")
     parser.add_argument(
         "-c",
         "--config",
@@ -30,10 +30,10 @@ def add_pretrain_command(commands: Any) -> argparse.ArgumentParser:
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="cpu", help="default: %(default)s")
     parser.add_argument(
         "--history", action="extend", type=Path, nargs="+", default=[], metavar="FILE",
-        help="learn from these, too; may be repeated",
+        help="also train on these files; may be repeated",
     )  # fmt: skip
     today = datetime.now(UTC).date().isoformat()
-    parser.add_argument("--date", type=_date, default=today, metavar="YYYY-MM-DD", help="of the card; default: today")
+    parser.add_argument("--date", type=_date, default=today, metavar="YYYY-MM-DD", help="on the card; default: today")
     return parser
 
 

@@ -138,11 +138,11 @@ class InputSettings(Section):
     format: FormatName = "json"
     """Format of the records' values."""
     schema_file: Path | None = Field(default=None, alias="schema")
-    """With `avro` and `protobuf`: file with the schema of values that name none."""
+    """With `avro` and `protobuf`: file with the schema of values that do not name one."""
     message: str | None = None
     """With `protobuf`: name of the message in that file."""
     payload: Literal["json", "avro", "protobuf", "json_schema"] = "json"
-    """With `debezium` and `cloudevents`: format of the values that they carry."""
+    """With `debezium` and `cloudevents`: format of the payload."""
     observations: Annotated[str, AfterValidator(check_path)] | None = None
     """Path of the parts of a record that make one observation each, such as `data[*]`; absent: the whole record."""
     key: Paths = ()
@@ -157,24 +157,24 @@ class InputSettings(Section):
     covariates: Annotated[tuple[str, ...], BeforeValidator(validators.parse_names)] = ()
     """Fields that serve as inputs for the other fields of their key, as with `model.joint`, and are not forecast."""
     planned: Annotated[tuple[str, ...], BeforeValidator(validators.parse_names)] = ()
-    """Fields whose values are known before they are so: each is planned for the event time of its record, which may lie
-    ahead, and serves as a covariate of the forecasts for that time."""
+    """Fields whose values are known in advance: each is planned for the event time of its record, which may lie ahead,
+    and serves as a covariate of the forecasts for that time."""
     max_ahead: Annotated[float | None, optional_seconds("1s", "3650d"), AS_OPTIONAL_DURATION] = None
     """Furthest that an event time may lie ahead of its record's timestamp, and where that is absent or as far ahead
     itself, of the partition's event time; beyond it an observation is a dead letter. Absent: no limit."""
     grace: Annotated[float, _seconds("0s", "7d"), _AS_DURATION] = 0.0
-    """How late an observation may be and still be put in order of event time: so long each one waits for earlier ones.
+    """How late an observation may be and still be put in order of event time: each waits this long for earlier ones.
     A later one is a dead letter."""
     duplicates: Literal["first", "last", "error", "all"] = "first"
-    """Which value counts of several with one series and time that wait: `first`, `last` (a correction), none but the
+    """Which of several waiting values of one series and time counts: `first`, `last` (a correction), none but the
     first, and a dead letter (`error`), or each as an event of its own (`all`, only with `window`)."""
     max_held: int = Field(default=MOST_HELD, ge=1, le=10_000_000)
-    """Largest number of values of a partition that wait; beyond it the oldest ones are released early. As many planned
-    values are held; further ones are dead letters."""
+    """Largest number of waiting values of a partition; beyond it the oldest ones are released early. The same number of
+    planned values is stored; further ones are dead letters."""
     window: Annotated[WindowSettings, _short_for("every")] = WindowSettings()
     heartbeat: Annotated[float | None, optional_seconds("1s", "1d"), AS_OPTIONAL_DURATION] = None
-    """Let time pass in a partition without a record for so long: the daemon then writes a heartbeat to
-    `output.heartbeat`, each time. Absent: time passes with the records alone."""
+    """Advance time in a partition without a record for this long: the daemon then writes a heartbeat to
+    `output.heartbeat`, each time. Absent: only records advance time."""
     start: Literal["earliest", "latest"] = "earliest"
     """Where to start reading a partition without a committed offset."""
     max_record: Annotated[int, _quantity(units.parse_size, "1KiB", "1MiB"), _AS_SIZE] = 64 * 1024

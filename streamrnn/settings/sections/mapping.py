@@ -47,9 +47,9 @@ class TimeSettings(Section):
     zone: Annotated[str, AfterValidator(validators.check_zone)] = "UTC"
     """Time zone of text without an offset, such as `Europe/Berlin`."""
     format: Annotated[tuple[str, ...], BeforeValidator(validators.parse_patterns)] = ()
-    """Patterns of `strptime` for text in other forms than ISO 8601 and RFC 2822, such as `%d.%m.%Y %H:%M`."""
+    """Patterns of `strptime` for text that is neither ISO 8601 nor RFC 2822, such as `%d.%m.%Y %H:%M`."""
     earliest: Annotated[str, AfterValidator(validators.check_day)] = "1980-01-01"
-    """Earliest day that a number may mean: an earlier one has another unit, or its clock was not set."""
+    """Earliest day that a number may stand for: an earlier one has another unit, or its clock was not set."""
 
     def rule(self) -> TimeRule:
         """Return these keys as the rule by which times are read."""
@@ -62,7 +62,7 @@ class FieldSettings(Section):
     only: Annotated[tuple[str, ...] | Literal["*"], BeforeValidator(validators.parse_fields)] = "*"
     """Names or patterns such as `usage_*`; `*`: every number, those in nested objects too, such as `cpu.user.pct`."""
     excluded: Names = Field(default=(), alias="except")
-    """Names or patterns of numbers that are no fields."""
+    """Names or patterns of numbers that are not fields."""
     under: Annotated[str, AfterValidator(check_path)] | None = None
     """Path of the object that has the fields, which are then named relative to it."""
     name: Paths = ()

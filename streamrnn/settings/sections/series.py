@@ -13,7 +13,7 @@ class SeriesSettings(Section):
 
     ttl: Annotated[float | None, optional_seconds("1s", "3650d"), AS_OPTIONAL_DURATION] = None
     """Remove a series, with all that was learned of it, after this time without an observation, in the partition's
-    event time; needs `input.max_ahead`. Absent: series stay for ever."""
+    event time; needs `input.max_ahead`. Absent: series are never removed."""
     stale: Annotated[float | None, optional_seconds("1s", "3650d"), AS_OPTIONAL_DURATION] = None
     """Publish a forecast of a series with the status `stale` after this time without an observation, in the partition's
     event time, and again at each doubling; its intervals grow. Needs `input.max_ahead`. Absent: none."""
