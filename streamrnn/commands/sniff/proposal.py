@@ -13,8 +13,8 @@ from streamrnn.commands.sniff.search import Found, find_mapping
 from streamrnn.commands.sniff.search.fields import FieldChoice
 from streamrnn.commands.sniff.search.keys import KeyChoice
 from streamrnn.commands.sniff.search.numbers import NumberForm
-from streamrnn.commands.sniff.search.table import columns_of, number_in
-from streamrnn.errors import ConfigError, LogError, RecordError
+from streamrnn.commands.sniff.search.table import columns_of, number_in, read_documents
+from streamrnn.errors import ConfigError, LogError
 from streamrnn.formats import Format
 from streamrnn.formats.catalogue import FORMATS, make_format
 from streamrnn.records import Record
@@ -64,11 +64,11 @@ def propose(records: Sequence[Record], given: Settings | None = None) -> Proposa
     try:
         settings = _settings({"format": name, **options}, given)
         source = make_format(name, app.format_options(settings))
-        documents = _documents(source, records)
+        documents = read_documents(source, records)
         if name == "csv" and not documents:  # rows without a line that names their columns
             options = {"csv": {"header": False}}
             source = make_format(name, app.format_options(_settings({"format": name, **options}, given)))
-            documents = _documents(source, records)
+            documents = read_documents(source, records)
     except (ConfigError, LogError) as error:
         return _unreadable(name, str(error))
     found = _mapping(source, documents, table=name == "csv")
@@ -132,18 +132,6 @@ def _unreadable(name: str, doubt: str) -> Proposal:
 def _beginning(record: Record) -> str:
     value = (record.value or b"")[:40]
     return repr(value.decode()) if value.isascii() else value.hex(" ")
-
-
-def _documents(source: Format, records: Sequence[Record]) -> list[tuple[object, Record]]:
-    """Return the documents of a sample that can be read, each with its record."""
-    documents: list[tuple[object, Record]] = []
-    for record in records:
-        try:
-            found = source.read(record)
-        except RecordError:
-            continue  # counted by the profile
-        documents += [(each, record) for each in found if not isinstance(each, RecordError)]
-    return documents
 
 
 def _mapping(source: Format, documents: Sequence[tuple[object, Record]], *, table: bool) -> Found:

@@ -234,9 +234,9 @@ def element_indexes(rows: Sequence[ObservationRow]) -> list[int] | None:
     """Return the index of each row in its record's list; None unless all records have lists of the same length."""
     by_record: dict[int, list[int]] = defaultdict(list)
     for row in rows:
-        if row.around is None or row.around.place is None:
+        if row.around is None or row.around.position is None:
             return None
-        by_record[id(row.record)].append(row.around.place)
+        by_record[id(row.record)].append(row.around.position)
     lists = list(by_record.values())
     alike = len(lists) >= _FEWEST_RECORDS and len(lists[0]) > 1 and all(each == lists[0] for each in lists)
     return [index for each in lists for index in each] if alike else None

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Literal, NamedTuple, TypeGuard
 
 from streamrnn.errors import RecordError
-from streamrnn.formats import NAME_BYTES
+from streamrnn.formats import NAME_BYTES, Format
 from streamrnn.mapping.numbers import NumberReader, NumberRule
 from streamrnn.mapping.parts import find_parts
 from streamrnn.mapping.paths import ALL, ROWS, Step, Surroundings, json_in, parse_path
@@ -51,6 +51,18 @@ class Column(NamedTuple):
     def present(self) -> list[Any]:
         """The values that are not None."""
         return [value for value in self.values if value is not None]
+
+
+def read_documents(source: Format, records: Sequence[Record]) -> list[tuple[object, Record]]:
+    """Return the documents that can be read from records, each with its record; unusable ones are skipped."""
+    documents: list[tuple[object, Record]] = []
+    for record in records:
+        try:
+            found = source.read(record) if record.value is not None else ()
+        except RecordError:
+            continue
+        documents += [(each, record) for each in found if not isinstance(each, RecordError)]
+    return documents
 
 
 def rows_of(documents: Sequence[tuple[object, Record]], observations: str) -> list[ObservationRow]:
