@@ -66,13 +66,9 @@ class _Member:
 
 
 class FieldReader:
-    """Reads the fields of documents.
+    """Reads the fields of documents by a rule, without the members at `used`, the paths of key and time.
 
-    Args:
-        rule: The selection of fields.
-        numbers: Reads their values.
-        used: Paths of key and time, whose members are not fields.
-        read_key: As for `paths.getter`.
+    `read_key` as for `paths.getter`.
     """
 
     def __init__(
