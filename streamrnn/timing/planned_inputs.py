@@ -63,7 +63,7 @@ class PlannedInputs:
         return decoded._replace(error=wrong if decoded.error is None else join_errors([decoded.error, wrong]))
 
     def ends_wave(self, key: str) -> bool:
-        """Return whether the open wave has a key: it must end before the key's next observation is joined."""
+        """Return whether the open wave has a key: it must end before the key's next observation."""
         return key in self._open
 
     def admitted(self, key: str) -> None:
