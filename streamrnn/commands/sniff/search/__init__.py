@@ -62,8 +62,7 @@ def find_mapping(documents: Sequence[Document], *, table: bool = False) -> Found
     names = long_format(own, used=used, rows=len(rows), form=form)
     label = names[0] if names else ""
     times = time.times if not began else [None] * len(rows)  # updates of one candle share its time
-    indexes = element_indexes(rows)
-    numbered = {MEMBER_INDEX: Column(MEMBER_INDEX, MEMBER_INDEX, indexes)} if indexes else {}
+    numbered = {MEMBER_INDEX: Column(MEMBER_INDEX, MEMBER_INDEX, found)} if (found := element_indexes(rows)) else {}
     labels = columns[label].values if label else ()
     key = find_key(columns | numbered, rows, used=[*used, label], times=times, label=labels)
     if members and MEMBER_NAME not in time.paths:
