@@ -67,7 +67,7 @@ def open_log(settings: Settings, *, create: bool = False) -> Log:
 
 
 def hidden_fields(settings: Settings) -> list[str]:
-    """Return the covariates, whose forecasts are shown nowhere, as they are named in series."""
+    """Return the field names of the covariates, whose forecasts are shown nowhere, as the names of series have them."""
     planned = planned_names(settings.input.planned, settings.forecast.horizons)
     return [field_name(name) for name in (*settings.input.covariates, *planned)]
 
@@ -228,7 +228,7 @@ def decoder(settings: Settings) -> RecordDecoder:
 
 
 def format_options(settings: Settings) -> FormatOptions:
-    """Return what the configured format needs besides its name.
+    """Return the configured options and services of the input format.
 
     Raises:
         ConfigError: the schema registry's address or certificates cannot be used.
@@ -239,7 +239,7 @@ def format_options(settings: Settings) -> FormatOptions:
 
 
 def mapping_layout(settings: Settings) -> Layout:
-    """Return where documents have key, time and fields: as configured, and else as the format has them.
+    """Return the layout of documents (key, time, fields): as configured, and else as the format has them.
 
     Raises:
         ConfigError: as for `decoder`.
@@ -248,7 +248,7 @@ def mapping_layout(settings: Settings) -> Layout:
 
 
 def _layout(read: InputSettings, layout: Layout) -> Layout:
-    """Return a format's layout with what is configured."""
+    """Return a format's layout, with each configured key in place of the format's own."""
     chosen, default = read.fields, layout.fields
     if chosen.name and chosen.value:
         default = FieldRule(name=chosen.name, value=chosen.value)
@@ -328,7 +328,7 @@ def prepare(settings: Settings) -> None:
 
 
 def try_calendar(settings: Settings) -> None:
-    """Raise ConfigError if there is no such time zone or calendar, or the library of holidays is not installed."""
+    """Raise ConfigError if the configured time zone or calendar does not exist, or `holidays` is not installed."""
     forecast = settings.forecast
     if forecast.timezone != "UTC" or forecast.calendar is not None:
         from streamrnn.core.clock.season_clock import make_clocks  # noqa: PLC0415 -- see the module docstring
@@ -337,7 +337,7 @@ def try_calendar(settings: Settings) -> None:
 
 
 def try_avro(settings: Settings) -> None:
-    """Raise ConfigError if forecasts are to be in Avro, and its library is not installed."""
+    """Raise ConfigError if the output format is Avro and fastavro is not installed."""
     if settings.output.format == "avro":
         from streamrnn.wire.avro import fastavro_library  # noqa: PLC0415
 

@@ -27,7 +27,7 @@ from streamrnn.version import BUILD
 
 INTERRUPTED = 130
 BROKEN_PIPE = 141
-"""As a shell reports programs that SIGPIPE has ended, such as `streamrnn check | head -1`."""
+"""Exit code that a shell reports for programs ended by SIGPIPE, such as `streamrnn check | head -1`."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:

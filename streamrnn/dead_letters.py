@@ -1,7 +1,7 @@
-"""Dead letters: unusable records, as they came, with headers that say why and where they stood.
+"""Dead letters: unusable records, unchanged, with headers that give the error and the record's place in the input.
 
-Those headers have the names that Kafka Streams uses, and come before the record's own. Key, value and headers together
-fit one budget, so that the topic of the dead letters accepts them whatever the input topic allows.
+The headers about the error have the names that Kafka Streams uses, and come before the record's own. Key, value and
+headers together have at most BUDGET bytes, so that the dead-letter topic accepts them whatever the input topic allows.
 """
 
 import re
@@ -16,14 +16,14 @@ BUDGET = 256 * 1024
 MESSAGE_BYTES = 4096
 """Largest size of the error message; it may quote the record."""
 PREFIX = "__streams.errors."
-"""What the names of the headers about the error begin with."""
+"""Prefix of the names of the headers about the error."""
 HEADER_OVERHEAD = 10
-"""Bytes that a header takes beside its name and value, at most; a record may have many short ones."""
+"""Most bytes that a header takes in addition to its name and value; a record may have many short headers."""
 _CUT = re.compile(rb"\(the (?:key|value|list of headers) is cut here to its first [0-9,]+ of [0-9,]+(?: bytes)?\)$")
 
 
 def make_dead_letter(record: Record, error: RecordError, topic: str) -> Output:
-    """Return the dead letter of a record, for the partition of `topic` with the record's number."""
+    """Return the dead letter of a record, for the partition of `topic` with the same number as the record's."""
     origin = {"topic": record.topic, "partition": str(record.partition), "offset": str(record.offset)}
     headers = {"exception": type(error).__name__, "message": f"{error.reason}: {error}", **origin}
     encoded = [(PREFIX + name, _text(text, MESSAGE_BYTES)) for name, text in headers.items()]
@@ -65,7 +65,7 @@ def is_cut(message: bytes) -> bool:
 def cut_dead_letter(letter: Output, budget: int) -> Output:
     """Return a dead letter whose key, value and headers have at most `budget` bytes; the message says what was cut.
 
-    The record's own headers have at most a quarter, the key at most half of what they leave, and the value the rest.
+    The record's own headers get at most a quarter of it, the key at most half of the remainder, the value the rest.
     """
     if size_of(letter) <= budget:
         return letter
@@ -85,7 +85,7 @@ def cut_dead_letter(letter: Output, budget: int) -> Output:
 
 
 def _cut_headers(letter: Output, most: int) -> Output:
-    """Return a dead letter whose record's own headers have at most `most` bytes; the last ones are left out."""
+    """Return a dead letter whose record's own headers have at most `most` bytes in all; the last ones are dropped."""
     errors = tuple(each for each in letter.headers if each[0].startswith(PREFIX))
     own = letter.headers[len(errors) :]
     sizes = accumulate(_header_size(*each) for each in own)

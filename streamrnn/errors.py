@@ -82,8 +82,8 @@ class RecordError(StreamrnnError):
 
     Args:
         reason: One of a small, documented set of words, which labels a metric.
-        message: The details; or what writes them when they are read, since of thousands of errors in one record only
-            the first ones are.
+        message: The details; or a function that returns them when they are read, since only the first of thousands of
+            errors in one record are ever read.
     """
 
     def __init__(self, reason: str, message: str | Callable[[], str]) -> None:

@@ -1,4 +1,4 @@
-"""The data types that every part shares: records, observations, waves, dead letters, and the reports on a task."""
+"""The data types that all packages share: records, observations, waves, dead letters, and the reports on a task."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -56,7 +56,7 @@ class Output(NamedTuple):
 
 
 class Mapping(NamedTuple):
-    """How the members of a flat record map to an observation; None stands for the record's own key or timestamp."""
+    """Mapping of a flat record's members to an observation; None stands for the record's own key or timestamp."""
 
     key: str | None
     time: str | None
@@ -69,9 +69,9 @@ class Mapping(NamedTuple):
     largest: float
     """Largest allowed absolute value."""
     numbers: tuple[int, int]
-    """First and last number that is allowed as a time, in its unit; none if the first is larger than the last."""
+    """First and last number allowed as a time, in its unit; if the first is larger than the last, no number is."""
     scale: tuple[int, int]
-    """Factor and divisor that turn such a number into milliseconds."""
+    """Factor and divisor that convert a time from its unit to milliseconds."""
 
 
 class OutputTopics(NamedTuple):
@@ -85,7 +85,7 @@ class OutputTopics(NamedTuple):
 
     @property
     def names(self) -> list[str]:
-        """Those that are configured."""
+        """Names of the configured topics."""
         return [name for name in self if name is not None]
 
 
@@ -94,10 +94,10 @@ NO_OUTPUTS = bytes(16)
 
 
 class Heartbeat(NamedTuple):
-    """What the daemon writes so that time passes in a partition without records; ordered as they are applied."""
+    """A record that the daemon writes so that time passes in a partition without input; sorted as they are applied."""
 
     offset: int
-    """Offset of the input record before which it is applied, whether or not that exists yet."""
+    """Offset of the input record before which the heartbeat is applied; that record may not exist yet."""
     time: int
     """Event time that the stream time has reached, milliseconds since the epoch."""
 
@@ -115,7 +115,7 @@ class Observation(NamedTuple):
 
 
 class Decoded(NamedTuple):
-    """What one record has: observations, an error that names what is unusable, and what is dropped, or some of it."""
+    """The decoded content of one record: its observations, the error of its unusable parts, and its dropped parts."""
 
     observations: Sequence[Observation]
     error: RecordError | None = None
@@ -163,9 +163,9 @@ class LearningStep(NamedTuple):
     loss: float
     """Mean pinball loss in units of each series' scale; NaN without labels."""
     gradient_norm: float
-    """Before clipping."""
+    """Norm of the gradient before clipping."""
     weight_norm: float
-    """After the step."""
+    """Norm of the weights after the step."""
 
 
 QUALITY = (
@@ -181,16 +181,15 @@ error of the value one season before where one is known, and absolute error of t
 
 
 MOST_EVENTS = 100
-"""Events of a batch that observers get."""
-
+"""Most events of a batch in its StepReport."""
 
 _counter: "partial[Counter[str]]" = partial(Counter.__new__, Counter)
-"""Returns an empty counter, without the cost of reading arguments."""
+"""Returns an empty counter; faster than `Counter()`, which reads its arguments."""
 
 
 @dataclass(slots=True)
 class StepReport:
-    """What a task did with one batch of records, for the observers."""
+    """Report of a task on one batch of records, for the observers."""
 
     partition: TopicPartition
     records: int = 0
@@ -208,7 +207,7 @@ class StepReport:
     events: Counter[str] = field(default_factory=_counter)
     """Events written, by kind."""
     written_events: list[bytes] = field(default_factory=list, compare=False)
-    """The last of them, as JSON documents, at most MOST_EVENTS."""
+    """The last MOST_EVENTS events written, as JSON documents."""
     stale_forecasts: int = 0
     """Forecasts of series that have stopped (series.stale)."""
     heartbeats: int = 0
@@ -220,9 +219,9 @@ class StepReport:
     removed_series: Counter[str] = field(default_factory=_counter)
     """Series removed, by reason: silent or evicted."""
     removed_rows: list[int] = field(default_factory=list)
-    """Their numbers in `Wave.rows`, which later reports may reuse."""
+    """Numbers of the removed series in `Wave.rows`, which later reports may reuse."""
     clocks_set_back: int = 0
-    """Series whose latest time lay in the future, and was set back."""
+    """Series whose latest time lay in the future and was set back."""
     state_bytes: int = 0
     """Size in memory of the state of all series."""
     event_time: int = -1
@@ -282,9 +281,9 @@ class Observer:
         """Handle a measurement of the lag: the number of input records not yet processed."""
 
     def blocked(self, partition: TopicPartition, topic: str, seconds: float) -> None:
-        """Handle a measurement: for how long readers of committed records of `topic` have waited for a transaction.
+        """Handle a measurement: for how long an open transaction of another producer has blocked readers of `topic`.
 
-        It is one that another producer has left open in the topic's partition of the same number; 0: they do not wait.
+        The transaction is in the topic's partition of the same number; 0 seconds: none blocks them.
         """
 
     def restarted(self, partition: TopicPartition) -> None:

@@ -1,7 +1,7 @@
-"""Whether whole networks learn here: that needs torch, an extra. Free of the numerical libraries.
+"""Whether whole networks learn in this process, which needs torch, an extra. Imports no numerical library.
 
-Without torch everything else works, the learning of heads included. Which it was is part of the numeric fingerprint of
-saved state, so that a start of the other kind is noticed.
+Without torch everything else works, the learning of heads included. The numeric fingerprint of saved state records
+whether whole networks learned, so that a start of the other kind is noticed.
 """
 
 import logging
@@ -17,15 +17,15 @@ logger = logging.getLogger(__name__)
 
 
 def whole_networks_learn(settings: Settings) -> bool:
-    """Return whether whole networks are configured to learn, and can."""
+    """Return whether whole networks are configured to learn, and torch is installed."""
     return settings.learning.enabled and settings.learning.whole and torch_installed()
 
 
 def torch_is_missing(settings: Settings) -> bool:
-    """Return whether whole networks are configured to learn, and cannot.
+    """Return whether whole networks are configured to learn, but torch is not installed.
 
     Raises:
-        ConfigError: the configuration is of no use without torch.
+        ConfigError: the configuration needs torch for anything else.
     """
     if torch_installed():
         return False
@@ -42,7 +42,7 @@ def torch_is_missing(settings: Settings) -> bool:
 
 
 def log_missing_torch(settings: Settings) -> None:
-    """Log a warning if whole networks are configured to learn, and cannot. Raises as `torch_is_missing`."""
+    """Log a warning if whole networks are configured to learn without torch. Raises as `torch_is_missing`."""
     if torch_is_missing(settings):
         logger.warning("whole_learning_off", extra={"remedy": REMEDY})
 

@@ -42,22 +42,22 @@ MAX_KEYS = 20
 """Keys of a file that have a row of their own in the table."""
 
 MOSTLY = 0.5
-"""Share of the records from which on a reason is explained."""
+"""Share of the records above which a hint explains the reason."""
 
 
 class FileResult(NamedTuple):
-    """What the forecasts of one file yielded."""
+    """The result of forecasting one file."""
 
     run: FileRun
     """Counts and times; sums by series only if a report is wanted."""
     examples: dict[str, str]
-    """By reason: position and message of the first dead letter."""
+    """Position and message of the first dead letter, by reason."""
     measures: dict[str, Floats]
-    """By key: measures (K, 4) of the printed table."""
+    """Measures of the printed table by key, shape (K, 4)."""
     numerics: dict[str, str]
     """The numeric fingerprint, only if a report is wanted."""
     held: int
-    """Values that wait for later records at the end."""
+    """Number of values that still wait for later records at the end."""
 
 
 def backtest(
@@ -187,7 +187,7 @@ def _forecast_file(
     want_sums: bool,
     advance: console.Advance = lambda _name, _count: None,
 ) -> FileResult:
-    """Run one file through a task of its own, and write its forecasts to `part`, and its events to another file."""
+    """Run one file through a new task; write its forecasts to `part`, and its events to the file of `_events_of`."""
     path, settings = file.path, file.settings
     announce_compilation()
     task = app.task(settings, file.partition)
@@ -232,14 +232,14 @@ def _events_of(part: Path) -> Path:
 
 
 def _state_sizes(task: Task, offset: int) -> tuple[tuple[int, int, int], dict[str, str]]:
-    """Return the series, bytes by series and shared bytes of a task's state as saved, and its numeric fingerprint."""
+    """Return the sizes of a task's saved state (series, bytes of series, shared bytes), and its numeric fingerprint."""
     pieces = {key: value for key, value in task.save(offset) if value is not None}
     meta, by_series = read_meta(pieces), sum(len(value) for key, value in pieces.items() if key.startswith(b"series/"))
     return (meta["series"], by_series, sum(map(len, pieces.values())) - by_series), meta["numerics"]
 
 
 def _add_example(examples: dict[str, str], headers: Mapping[str, bytes | None]) -> None:
-    """Store the message of the first dead letter of each reason."""
+    """Store a dead letter's offset and message as the example of its reason, unless there is one."""
     message, offset = ((headers[f"__streams.errors.{name}"] or b"").decode() for name in ("message", "offset"))
     reason, _, explanation = message.partition(": ")
     examples.setdefault(reason, f"record {offset}: {explanation}")
@@ -278,7 +278,7 @@ def _require_forecasts(results: Sequence[FileResult]) -> None:
 
 
 def _table_rows(result: FileResult) -> list[tuple[str, Floats, float]]:
-    """Return the table's rows of one file: one per key, or a single one if there are many keys."""
+    """Return the table rows (name, measures, records per second) of one file: one per key, or one for many keys."""
     run, measures = result.run, result.measures
     if len(measures) > MAX_KEYS:
         measures = {f"{run.name}, {len(measures):,} keys": mean_measures(measures.values())}

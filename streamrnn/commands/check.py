@@ -9,7 +9,7 @@ from contextlib import closing, suppress
 from typing import Any
 
 from streamrnn import app
-from streamrnn.commands.understood import describe_limits, describe_mapping, describe_sample, describe_series
+from streamrnn.commands.describe import describe_limits, describe_mapping, describe_sample, describe_series
 from streamrnn.errors import LogError
 from streamrnn.log import Log
 from streamrnn.log.kafka_common import choose_client
@@ -22,7 +22,7 @@ from streamrnn.weights import base_path
 from streamrnn.whole_learning import REMEDY, torch_is_missing
 
 _FEW = 5
-"""Horizons that are listed one by one in any case."""
+"""Number of horizons up to which each is listed."""
 
 
 def add_check_command(commands: Any, configured: argparse.ArgumentParser) -> None:
@@ -124,7 +124,7 @@ def _summary(settings: Settings, client: str) -> list[str]:
 
 
 def _horizons(settings: Settings) -> str:
-    """Return the horizons in words; the last one in time where the length of a step is known."""
+    """Return the horizons as text, with the duration of the last one if the length of a step is known."""
     steps, step = settings.forecast.horizons, settings.input.window.every or settings.forecast.step
     every = len(steps) > _FEW and steps == tuple(range(1, len(steps) + 1))
     text = f"1 to {steps[-1]}" if every else ", ".join(map(str, steps))
@@ -132,7 +132,7 @@ def _horizons(settings: Settings) -> str:
 
 
 def _page_address(settings: Settings) -> str:
-    """Return the address of the live page, and who can see it."""
+    """Return the address of the live page, and whether it requires a token."""
     page = settings.page
     if not page.enabled:
         return "none (page.enabled)"

@@ -29,7 +29,7 @@ _OTHERS = {
     ".tsf": f"is a file of Monash's archive, which is not read: {TSF_REMEDY}",
     ".avro": "is an Avro container: produce it to a topic (input.format: avro), or save it as Parquet",
 }
-"""Kinds of files that are known and not read, by their suffixes, and what converts them."""
+"""Kinds of files that are recognised but not supported, by suffix, each with a remedy."""
 
 
 class Source(Protocol):
@@ -37,7 +37,7 @@ class Source(Protocol):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What was found out about the file, in words that follow its name."""
+        """Notes about the file, each a text that continues the file's name."""
 
     def records(self, partition: int) -> Iterator[Record]:
         """Yield its content as records of a partition."""
@@ -53,10 +53,10 @@ class InputFile(NamedTuple):
     settings: Settings
     """The configuration by which its records are decoded."""
     sort: bool
-    """Whether its records are put in order of time."""
+    """Whether `read` sorts the records by time."""
 
     def read(self) -> Iterator[Record]:
-        """Yield the records; `offset` is the number of the row, also where they are put in order."""
+        """Yield the records; `offset` is the number of the row in the file, even if they are sorted."""
         topic, number = self.partition
         records = self.source.records(number)
         for record in _in_order(records, self.settings) if self.sort else records:
@@ -81,7 +81,7 @@ def open_input(settings: Settings, path: Path, number: int, *, sort: bool = Fals
         table = _arrow(path, read) if kind in ARROW else _csv(path, read)
         _check_columns(table, read)
         settings = _for_table(settings, table)
-        source = table.with_repeated_hours(_Owners(settings))
+        source = table.with_repeated_hours(_SeriesNames(settings))
     else:
         if kind in _OTHERS:
             raise InputError(f"{path} {_OTHERS[kind]}")
@@ -142,7 +142,7 @@ def _for_table(settings: Settings, table: TableFile) -> Settings:
 
 
 def _check_columns(table: TableFile, read: InputSettings) -> None:
-    """Raise InputError if a table lacks what the configuration names."""
+    """Raise InputError if a table lacks a column that the configuration names."""
     names, example, record = set(table.example), dict(table.example), Record("", 0, 0, 0, b"", b"")
 
     def absent(path: str) -> bool:
@@ -179,8 +179,8 @@ def _check_columns(table: TableFile, read: InputSettings) -> None:
         )
 
 
-class _Owners:
-    """Names the series of a record, to tell its rows from those of others."""
+class _SeriesNames:
+    """Names the series of a record: its key, in long format with the field."""
 
     def __init__(self, settings: Settings) -> None:
         self._decoder = app.decoder(settings)
@@ -195,7 +195,7 @@ class _Owners:
 
 
 def _in_order(records: Iterator[Record], settings: Settings) -> Sequence[Record]:
-    """Return all records in the order of their first observations; an unusable one stays behind the one before it."""
+    """Return all records sorted by the time of their first observation; an unusable one stays after its predecessor."""
     decoder, times, ordered, last = app.decoder(settings), list[int](), list(records), 0
     for record in ordered:
         observations = [] if record.timestamp >= 0 else decoder.decode_one(record).observations

@@ -8,18 +8,22 @@ from typing import Any, NoReturn
 
 SHELLS = ("bash", "zsh")
 ALIKE = 0.73
-"""Least similarity of a word that is proposed, of 1."""
+"""Least similarity, from 0 to 1, of a known word to propose for an unknown one."""
 
 
 def count(text: str) -> int:
-    """Return the whole number above 0 that an argument gives."""
+    """Return the whole number above 0 in an argument.
+
+    Raises:
+        argparse.ArgumentTypeError: it is none.
+    """
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text}: must be a whole number from 1")
     return int(text)
 
 
 class _Commands(argparse._SubParsersAction):  # type: ignore[type-arg]  # noqa: SLF001 -- argparse has no public one
-    """Commands whose own help begins with what the list of commands says about them."""
+    """Commands whose own help begins with their summary in the list of commands."""
 
     def add_parser(self, name: str, **keywords: Any) -> Any:
         """See argparse."""
@@ -30,8 +34,7 @@ class _Commands(argparse._SubParsersAction):  # type: ignore[type-arg]  # noqa: 
 class Parser(argparse.ArgumentParser):
     """A parser that accepts no abbreviated options: a new option must not break a script.
 
-    An unknown option or command ends the program with the nearest known one, in the words of the command that it was
-    given to.
+    For an unknown option or command the program ends with a message that proposes the most similar known one.
     """
 
     def __init__(self, **keywords: Any) -> None:
@@ -55,7 +58,7 @@ class Parser(argparse.ArgumentParser):
         return found, unknown
 
     def _check_command(self, given: Sequence[str]) -> None:
-        """Refuse what is unknown up to the command: argparse would say that the command is missing."""
+        """Refuse an unknown command, or an unknown option before it; argparse would say that the command is missing."""
         arguments = iter(given)
         for argument in arguments:
             if not argument.startswith("-"):

@@ -41,7 +41,7 @@ class HoltWinters:
     Args:
         horizons: Steps (K).
         period: Rows of a season; 0: none.
-        smoothings: Of the level; the filter with the smallest one-step errors forecasts.
+        smoothings: Smoothing of the level of each filter; the one with the smallest one-step errors forecasts.
         damping: Factor by which the trend fades with each step.
     """
 
@@ -97,7 +97,7 @@ class _Filter:
         self._smoothing = smoothing
         self.level, self.trend = 0.0, 0.0
         self.season = season
-        """By phase."""
+        """Seasonal component of each phase."""
         self.error = 0.0
         """Sum of absolute one-step errors."""
 
@@ -123,7 +123,7 @@ class Baselines:
         self._horizons = horizons
         self._seasons = seasons
         self.season: int | None = None
-        """Rows; 0 if there is none, None before it is chosen."""
+        """Season in rows; 0 if there is none, None before it is chosen."""
         self._times, self._values = array("q"), array("d")
         """The latest rows; times only until the season is chosen."""
         self._holt_winters = HoltWinters(horizons=horizons, period=0)
@@ -131,8 +131,8 @@ class Baselines:
     def forecast(self, times: Sequence[int], values: Sequence[float], *, scored: bool) -> Floats:
         """Add N rows and return the forecasts from each, shape (N, 3, K), in the order of `BASELINES`.
 
-        `times` are ms; `scored` tells that the first of these rows is scored, so that the season must be chosen from
-        the rows before.
+        `times` are in ms; `scored`: the first of the N rows is scored, so that the season must be chosen from the rows
+        before it.
         """
         known = len(self._values)
         if self.season is None and known >= MIN_HISTORY and (scored or known >= MAX_HISTORY):
@@ -163,17 +163,17 @@ class Baselines:
 
 
 def season_lag(season: int, horizon: int) -> int:
-    """Return the rows of the fewest whole seasons that span a horizon."""
+    """Return the length, in rows, of the fewest whole seasons that span a horizon."""
     return season * -(-horizon // season)
 
 
 def choose_season(
     times: Sequence[int], values: Sequence[float], horizons: Sequence[int], configured: Sequence[float] | None
 ) -> int:
-    """Return the season (rows) whose naive forecasts have the smallest errors on these rows; 0 if there is none.
+    """Return the season, in rows, whose naive forecasts have the smallest errors on `values`; 0 if there is none.
 
-    Candidates are the `configured` durations in seconds, or those of the calendar for None. If all candidates are too
-    long to be tried on these rows, the shortest is returned.
+    Candidates are the `configured` durations in seconds; None: minute, hour, day and week. If all candidates are too
+    long to be tried on `values`, the shortest is returned.
     """
     cadence = median(later - earlier for earlier, later in pairwise(times))
     periods = [MINUTE, HOUR, DAY, WEEK] if configured is None else [1000 * duration for duration in configured]

@@ -1,4 +1,4 @@
-"""Curves of the few series that a report draws: truth and forecasts by row, from a second pass over the records."""
+"""Curves of the few series that a report draws: truth and forecasts by row, read in a second pass over the records."""
 
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,16 +12,16 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 
 LATEST = 800
-"""Latest rows of a series, all of which are drawn."""
+"""Number of latest rows of a series that are all drawn."""
 OLDER = 800
-"""About how many earlier rows are drawn: the lowest and the highest value of each of OLDER / 2 stretches."""
+"""Approximate number of earlier rows drawn: the lowest and the highest value of each of OLDER / 2 stretches."""
 
 _BEGIN, _END = b'{"series":', b',"time":'
 """Text of a record before and after the name of its series; a quotation mark inside the name is escaped."""
 
 
 class Curve(NamedTuple):
-    """N rows of one series and what had been forecast for them, S horizons and L levels; NaN without forecast."""
+    """N rows of one series and the forecasts for them, at S horizons and L levels; NaN without forecast."""
 
     times: NDArray[np.int64]
     """Event times (ms), shape (N,)."""
@@ -30,7 +30,7 @@ class Curve(NamedTuple):
     anomalies: NDArray[np.bool_]
     """Whether the value lay outside the 99% interval forecast for it, shape (N,)."""
     quantiles: Floats
-    """Shape (N, S, L)."""
+    """Quantiles forecast for the value, shape (N, S, L)."""
 
 
 def read_curves(
@@ -40,9 +40,10 @@ def read_curves(
     selected: Sequence[int],
     levels: Sequence[float],
 ) -> dict[str, Curve]:
-    """Return curves of the series named in `rows`, which holds their numbers of rows, from all records in order.
+    """Return the curves of the series in `rows`, from all records in order.
 
-    `selected` (S) are indices into `horizons`, `levels` (L) the quantiles.
+    `rows` maps the name of each series to its number of rows; `selected` (S,) are indexes into `horizons`, `levels`
+    (L,) the levels of the quantiles.
     """
     names = [repr(float(level)) for level in levels]
     builders = {
@@ -58,7 +59,7 @@ def read_curves(
 
 
 class _CurveBuilder:
-    """One curve in the making: the rows to be drawn, and the forecasts that wait for their row."""
+    """Builder of one curve: the rows to be drawn so far, and the forecasts that wait for their row."""
 
     def __init__(self, rows: int, horizons: Sequence[int], levels: int) -> None:
         self._horizons = horizons
@@ -66,7 +67,7 @@ class _CurveBuilder:
         self._pending: deque[list[list[float]]] = deque(maxlen=horizons[-1] + 1)
         self._older = max(rows - LATEST, 0)
         self._stretch = max(-(-2 * self._older // OLDER), 2)
-        """Rows of which two are drawn."""
+        """Number of rows of a stretch, of which two are drawn."""
         self._row = 0
         self._extremes: list[tuple[Any, ...]] = []
         """The lowest and the highest row of the current stretch."""
@@ -94,7 +95,7 @@ class _CurveBuilder:
         self._row += 1
 
     def _end_stretch(self) -> None:
-        """Draw the two rows of the stretch, in their order."""
+        """Add the lowest and the highest row of the stretch to the drawn rows, in their order."""
         self._drawn += [row for _, row in sorted({row[0]: row for row in self._extremes}.items())]
         self._extremes = []
 

@@ -133,11 +133,11 @@ class _Course:
             for sums in (self._errors, self._counts):
                 sums[:half] = sums[::2] + sums[1::2]
                 sums[half:] = 0
-        place, inside = divmod(self._count, self._width)
-        if inside == 0:
-            self._times[place] = time
-        self._errors[place] += np.nansum(np.abs(errors), axis=0)
-        self._counts[place] += np.isfinite(errors[:, 0]).sum(0)
+        index, rows_before = divmod(self._count, self._width)
+        if rows_before == 0:
+            self._times[index] = time
+        self._errors[index] += np.nansum(np.abs(errors), axis=0)
+        self._counts[index] += np.isfinite(errors[:, 0]).sum(0)
         self._count += 1
 
     def bins(self) -> tuple[NDArray[np.int64], Floats, NDArray[np.int64]]:

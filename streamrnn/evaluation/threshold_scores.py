@@ -30,7 +30,7 @@ class ThresholdSums(NamedTuple):
     brier: Floats
     """Squared differences of probabilities and labels, shape (K,)."""
     persistence: Floats
-    """The same of persistence, shape (K,)."""
+    """Squared differences of persistence's forecasts and labels, shape (K,)."""
     bins: Floats
     """Forecasts, probabilities and labels beyond the level, by bin of the probability, shape (BINS, 3)."""
 
@@ -41,7 +41,7 @@ class ThresholdTally:
     def __init__(self, horizons: Sequence[int]) -> None:
         self._horizons = list(horizons)
         self._pending: deque[tuple[bool, list[dict[str, Any]], float]] = deque(maxlen=self._horizons[-1])
-        """Whether they are scored, thresholds and value of the latest records."""
+        """(scored, thresholds, value) of the latest records."""
         self._sums: dict[tuple[float, str], ThresholdSums] = {}
 
     def add(self, record: Mapping[str, Any], *, scored: bool) -> None:
@@ -69,7 +69,7 @@ class ThresholdTally:
         sums.bins[min(int(probability * BINS), BINS - 1)] += 1, probability, label
 
     def sums(self) -> list[ThresholdSums]:
-        """Return the sums of each threshold."""
+        """Return the sums of each threshold, in the order in which they were first seen."""
         return list(self._sums.values())
 
 
@@ -85,17 +85,17 @@ class ThresholdLine(NamedTuple):
     brier: float
     """Mean squared difference of probability and label."""
     base_rate: float
-    """The same of the share of labels beyond the level, of each series and horizon."""
+    """`brier` if each forecast were the share of labels beyond the level, of its series and horizon."""
     persistence: float
-    """The same of persistence."""
+    """`brier` of persistence."""
     calibration_error: float
     """Mean distance between the mean probability and the share of labels beyond the level, over the bins."""
     reliability: list[tuple[int, float, float]]
-    """By bin: forecasts, mean probability and share of labels beyond the level; NaN without forecasts."""
+    """(forecasts, mean probability, share of labels beyond the level) of each bin; NaN without forecasts."""
 
 
 def summarize_thresholds(series: Iterable[tuple[str, ThresholdSums]]) -> list[ThresholdLine]:
-    """Return the scores of the thresholds of series, each with the name of the series, by field in first-seen order."""
+    """Return the scores of each field's thresholds, in first-seen order, from (name of the series, sums)."""
     found: dict[tuple[str, str, float], list[ThresholdSums]] = {}
     for name, sums in series:
         found.setdefault((name.rpartition("/")[2], sums.direction, sums.level), []).append(sums)

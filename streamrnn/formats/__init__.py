@@ -47,27 +47,27 @@ from streamrnn.timestamps import parse_iso
 
 
 class FieldRule(NamedTuple):
-    """Which values of a document are fields."""
+    """Selection of the values of a document that are fields."""
 
     under: str = ""
     """Path of the object whose members are the fields, named relative to it; empty: the document."""
     only: tuple[str, ...] | None = None
     """Names or patterns such as `usage_*`; None: every numeric value."""
     excluded: tuple[str, ...] = ()
-    """Names or patterns of values that are no fields."""
+    """Names or patterns of values that are not fields."""
     name: tuple[str, ...] = ()
-    """With one field per document: paths whose texts name it, joined by a dot ..."""
+    """Long format, one field per document: paths of the texts that form its name, joined by a dot."""
     value: str = ""
-    """... and the path of its value."""
+    """Long format: path of the field's value."""
 
 
 class Layout(NamedTuple):
-    """Where a document has its observations. A path is `a.b`, `a[0].b` or `a[*]`; see `streamrnn.mapping.paths`."""
+    """Paths of the parts of a document, such as `a.b`, `a[0].b` or `a[*]`; see `streamrnn.mapping.paths`."""
 
     observations: str = ""
-    """Path of what makes one observation each, such as `data[*]`; empty: the document."""
+    """Path of the parts that are one observation each, such as `data[*]`; empty: the document."""
     key: tuple[str, ...] = ()
-    """Paths whose texts make the key; empty: the record's own key."""
+    """Paths of the texts that form the key; empty: the record's own key."""
     time: tuple[str, ...] = ()
     """Paths of the event time, of which the first one present is used; empty: the record's own timestamp."""
     fields: FieldRule = FieldRule()
@@ -81,13 +81,13 @@ class Format(ABC):
     """
 
     layout = Layout()
-    """Where the documents of this format have key, time and fields, unless they are configured."""
+    """Paths of key, time and fields in documents of this format, unless they are configured."""
     flat = False
-    """Whether many records can be scanned at once where their mapping is plain."""
+    """Whether many records can be scanned at once if their mapping is plain."""
     reads_null = False
-    """Whether `read` takes a record without a value."""
+    """Whether `read` accepts a record without a value."""
     reads_raw = False
-    """Whether a value must not be decompressed, since any bytes may begin it."""
+    """Whether values must not be decompressed, since a value may begin with any bytes."""
 
     @abstractmethod
     def read(self, record: Record) -> Sequence[object]:
@@ -95,12 +95,12 @@ class Format(ABC):
 
         Raises:
             RecordError: the value is not of this format, with a reason listed above.
-            LogError: what is needed to read it is unavailable for now, such as a schema registry.
+            LogError: a service that is needed to read it is unavailable for now, such as a schema registry.
         """
 
     @property
     def state(self) -> Mapping[str, object]:
-        """What earlier records have defined, as JSON: a bounded amount; empty for most formats."""
+        """Definitions from earlier records, as JSON of bounded size; empty for most formats."""
         return {}
 
     def restore(self, state: Mapping[str, object]) -> None:  # noqa: B027 -- most formats have no state

@@ -1,4 +1,4 @@
-"""The formats by name (`input.format`), and how they are made. Their modules are imported where they are needed."""
+"""The formats by name (`input.format`), and their construction. Their modules are imported when they are needed."""
 
 from collections.abc import Mapping
 from importlib import import_module
@@ -33,10 +33,10 @@ ENVELOPES = frozenset({"debezium", "cloudevents"})
 
 
 class FormatOptions(NamedTuple):
-    """What formats with schemas, and envelopes, need."""
+    """Options of formats with schemas, of envelopes and of CSV."""
 
     schemas: "SchemaSource | None" = None
-    """Where the schemas come from that values name."""
+    """Source of the schemas that values name."""
     schema: Path | None = None
     """File with the schema of values that name none."""
     message: str | None = None
@@ -61,7 +61,7 @@ def make_format(name: str, options: FormatOptions = FormatOptions()) -> Format: 
 
 
 def make_key_format(name: str, options: FormatOptions) -> Format | None:
-    """Return what reads keys with a schema registry's frame; None if there is no registry for them."""
+    """Return the format of keys with a schema registry's frame; None without a registry, or for another format."""
     if options.schemas is None:
         return None
     value = options.payload if name in ENVELOPES else name

@@ -13,9 +13,9 @@ import zstandard
 from streamrnn.errors import RecordError
 
 LARGEST = 8 * 1024 * 1024
-"""Default of the largest decompressed value in bytes."""
+"""Default of the largest size of a decompressed value, in bytes."""
 WINDOW = 8 * 1024 * 1024
-"""Largest window of zstd in bytes, which its decoder allocates at once; it is what a decoder must support."""
+"""Largest window of zstd in bytes, which its decoder allocates at once; every decoder must support this size."""
 
 GZIP, ZSTD, LZ4 = b"\x1f\x8b\x08", b"\x28\xb5\x2f\xfd", b"\x04\x22\x4d\x18"
 SNAPPY_JAVA, SNAPPY = b"\x82SNAPPY\x00", b"\xff\x06\x00\x00sNaPpY"
@@ -25,7 +25,7 @@ _CHECKSUM = 4
 _STEP = 256
 _MOST_CHUNKS = 10_000
 MOST_PARTS = 100
-"""Largest number of streams or frames, one behind the other, in one value."""
+"""Largest number of successive streams or frames in one value."""
 
 
 class _TooLarge(Exception):  # noqa: N818 -- never leaves this module
@@ -33,9 +33,9 @@ class _TooLarge(Exception):  # noqa: N818 -- never leaves this module
 
 
 def decompress(value: bytes, *, largest: int = LARGEST) -> bytes:
-    """Return a value without its compression; as it is if it has none.
+    """Return a value decompressed, or unchanged if it is not compressed.
 
-    A zlib stream has only a weak mark, and is one only if its checksum says so.
+    The first bytes of a zlib stream are ambiguous: a value is one only if its checksum is right.
 
     Args:
         value: The value of a record.
@@ -91,7 +91,7 @@ def _inflated(value: bytes, largest: int, window: int) -> bytes:
         if not stream.eof:
             raise EOFError("it ends early")
         rest = stream.unused_data.lstrip(b"\0")
-        if not rest or (window < 0 and len(rest) <= _CHECKSUM):  # which writers of Avro leave behind raw deflate
+        if not rest or (window < 0 and len(rest) <= _CHECKSUM):  # Avro writers append a checksum to raw deflate
             return bytes(found)
         if window <= zlib.MAX_WBITS:
             raise ValueError(f"{len(rest):,} bytes follow its end")
@@ -103,7 +103,7 @@ def _gzip(value: bytes, largest: int) -> bytes:
 
 
 def _zstd(value: bytes, largest: int) -> bytes:
-    """Decompress frames, by few bytes at a time: a call returns all that they contain, up to 128 KiB for four."""
+    """Decompress frames, a few bytes at a time: one call returns all their content, up to 128 KiB for four bytes."""
     decoder = zstandard.ZstdDecompressor(max_window_size=WINDOW)
     found, stream, frames = bytearray(), None, 0
     for at in range(0, len(value), _STEP):
@@ -156,7 +156,7 @@ def _snappy_java(value: bytes, largest: int) -> bytes:
 
 
 def _java_blocks(value: bytes) -> Iterator[tuple[bytes, bool]]:
-    """Yield the blocks of a value: each compressed, with its size before it."""
+    """Yield the blocks of a value, each with True as all are compressed; the size precedes each block."""
     at = _SNAPPY_JAVA_HEADER
     while at < len(value):
         size = int.from_bytes(value[at : at + 4])
@@ -180,7 +180,7 @@ def _chunks(value: bytes) -> Iterator[tuple[bytes, bool]]:
         if len(chunk) < size or at + 4 > len(value):
             raise EOFError("it ends early")
         if kind in (0, 1):
-            yield chunk[4:], kind == 0  # behind a checksum of the decompressed data
+            yield chunk[4:], kind == 0  # after a checksum of the decompressed data
         elif kind < 0x80:
             raise ValueError(f"it has a chunk of the unknown kind {kind}")
         at += 4 + size

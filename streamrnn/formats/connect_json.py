@@ -1,4 +1,4 @@
-"""JSON as Kafka Connect's converter writes it: a schema and a payload, whose types JSON lacks are decoded."""
+"""JSON of Kafka Connect's converter: a schema and a payload; types that JSON lacks are decoded."""
 
 import binascii
 from collections.abc import Callable
@@ -25,7 +25,7 @@ def is_envelope(document: object) -> bool:
 
 
 def describe(value: Any) -> str:
-    """Return words for a value of any size in messages."""
+    """Return a short description of a value of any size, for messages."""
     if type(value) is dict:
         names = ", ".join(shorten(name) for name in list(value)[:5])
         return f"an object of {names}{' and more' if len(value) > 5 else ''}" if value else "an empty object"
@@ -33,7 +33,7 @@ def describe(value: Any) -> str:
 
 
 def unwrap(document: Any) -> object:
-    """Return the payload of a document with schema and payload, its decimals and times decoded; others as they are.
+    """Return the payload of a document, with decimals and times decoded; a document without schema unchanged.
 
     Raises:
         RecordError: invalid_connect, too_large.
@@ -51,13 +51,13 @@ def unwrap(document: Any) -> object:
 
 
 class _Types:
-    """The types of one document that JSON lacks: how to decode them, and how many values may still come."""
+    """Makes the functions that decode one document's types that JSON lacks, and limits the number of its values."""
 
     def __init__(self) -> None:
         self._left = MOST_VALUES
 
     def converter(self, schema: Any, depth: int) -> Convert | None:
-        """Return a function that decodes values of a schema; None if they stay as they are."""
+        """Return a function that decodes values of a schema; None if they need no decoding."""
         if type(schema) is not dict:
             return None
         if depth > DEEPEST:
@@ -138,7 +138,7 @@ def _has_scale(schema: dict[str, Any]) -> bool:
 
 
 def _scaled(value: Any) -> object:
-    """Decode a decimal whose scale comes with it."""
+    """Decode a decimal whose scale is part of the value."""
     scale = value["scale"]
     if type(scale) is not int:
         raise TypeError(f"the scale of a decimal is {describe(scale)}")
@@ -146,7 +146,7 @@ def _scaled(value: Any) -> object:
 
 
 def with_decimals(row: dict[str, Any]) -> dict[str, Any]:
-    """Return a row with its decimals of variable scale decoded, as Debezium writes them also without a schema."""
+    """Return a row with its decimals of variable scale decoded; Debezium writes these even without a schema."""
     if not any(type(value) is dict for value in row.values()):
         return row
     return {name: _decoded(value) if type(value) is dict else value for name, value in row.items()}
@@ -171,7 +171,7 @@ def _unscaled(text: str, scale: int) -> Decimal:
 
 
 def _time(unit: timedelta, divisor: int) -> Convert:
-    """Return a function that decodes a number, which divided is one of units since the epoch."""
+    """Return a function that decodes a number which, divided by `divisor`, counts `unit` since the epoch."""
 
     def change(value: Any) -> object:
         if type(value) is not int:

@@ -1,4 +1,4 @@
-"""CSV: one or several rows of text, whose columns are configured or named by a header line in the record."""
+"""CSV: one or more rows of text; the columns are configured, or named by a header line in the record."""
 
 import csv
 import re
@@ -12,7 +12,7 @@ from streamrnn.formats.json import BYTE_ORDER_MARK
 from streamrnn.records import Record
 
 DELIMITERS = ("\t", ";", "|", ",")
-"""Characters that `auto` chooses from; of two that fit equally well, the first."""
+"""Delimiters that `auto` chooses from; of two that fit equally well, the first."""
 _WORDS = {"tab": "\t", "space": " ", "pipe": "|", "semicolon": ";", "comma": ","}
 MOST_ROWS = 10_000
 """Largest number of rows of one record."""
@@ -25,8 +25,8 @@ _NUMBER = re.compile(r"[+\-\u2212]?(?:\d[\d.,'\u00a0\u202f ]*|[.,]\d+)(?:[eE][+-
 class Csv(Format):
     """Each row is a document of texts by column; an empty cell is null.
 
-    Without `columns` the first row of a record names them. The texts of `time_columns` are joined by spaces, and are
-    the time unless another one is configured.
+    Without `columns` the first row of a record names them. The texts of `time_columns`, joined by spaces, are the time
+    unless another one is configured.
     """
 
     def __init__(
@@ -87,9 +87,9 @@ class Csv(Format):
         return rows
 
     def _delimiter(self, line: str, next_line: str) -> str:
-        """Return the delimiter by which the first line has the configured number of columns, or else the most cells.
+        """Return the delimiter that splits the first line into the configured number of cells, or else into most.
 
-        Of two that fit equally well, it is the one by which the next line has as many cells.
+        Of two that fit equally well, return the one that splits the next line into as many cells.
         """
         counts = {each: len(split_line(line, each, self._quote)) for each in self._delimiters}
         most = len(self._columns) if len(self._columns) in counts.values() else max(counts.values())
@@ -120,7 +120,7 @@ class Csv(Format):
 
 
 def delimiter_of(text: str) -> str:
-    """Return the character that a configured delimiter stands for."""
+    """Return the character of a configured delimiter, such as a tab for `tab`."""
     return _WORDS.get(text.lower(), text) if text not in ("\\t", "\t") else "\t"
 
 
@@ -142,10 +142,10 @@ def split_line(line: str, delimiter: str, quote: str) -> list[str]:
 
 
 def column_names(cells: Sequence[str]) -> tuple[str, ...]:
-    """Return the names in a header, by position where it has none.
+    """Return the names in a header; an empty cell is named by its position, such as `c3`.
 
     Raises:
-        RecordError: invalid_csv, for a name that stands twice.
+        RecordError: invalid_csv, for a repeated name.
     """
     names = tuple(cell.strip() or f"c{number}" for number, cell in enumerate(cells, 1))
     name, times = Counter(names).most_common(1)[0] if names else ("", 0)
@@ -155,12 +155,12 @@ def column_names(cells: Sequence[str]) -> tuple[str, ...]:
 
 
 def numbered_columns(count: int) -> tuple[str, ...]:
-    """Return names for columns that have none."""
+    """Return names for unnamed columns: `c1`, `c2` and so on."""
     return tuple(f"c{number}" for number in range(1, count + 1))
 
 
 def joined_name(columns: Sequence[str]) -> str:
-    """Return the name of the text that several columns make together."""
+    """Return the name of the joined text of several columns."""
     return " ".join(columns).replace('"', "")
 
 

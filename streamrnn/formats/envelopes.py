@@ -24,15 +24,15 @@ _TRANSACTION = {"status", "id", "ts_ms", "event_count", "data_collections"}
 _SCHEMA_CHANGE = ("ddl", "tableChanges")
 _HEADERS = ("ce_", "ce-")
 DEEPEST = 32
-"""Levels down to which MongoDB's extended JSON is read."""
+"""Levels of MongoDB's extended JSON to read at most."""
 
 
 class _Envelope(Format):
-    """What the envelopes have in common: another format reads the values that they are made of.
+    """Base of the envelopes: another format reads their content.
 
     Args:
-        inner: That format; None: JSON.
-        layout: Where key, time and fields are in the documents.
+        inner: The format of the content; None: JSON.
+        layout: Paths of key, time and fields in the documents.
     """
 
     reads_null = True
@@ -41,11 +41,11 @@ class _Envelope(Format):
         self.layout = layout
         self._inner: Format = JsonSchema() if inner is None else inner
         self._keys = inner
-        """Reads keys with a schema registry's frame: they are written by the same converter."""
+        """Format of keys with a schema registry's frame, which the same converter writes."""
 
     @property
     def state(self) -> Mapping[str, object]:
-        """See Format: that of the inner one."""
+        """See Format; the state is that of the inner format."""
         return self._inner.state
 
     def restore(self, state: Mapping[str, object]) -> None:
@@ -57,7 +57,7 @@ class Connect(_Envelope):
     """Kafka Connect's JSON with schemas: documents are the payloads, with decimals and times decoded.
 
     Args:
-        layout: Where key, time and fields are in the documents.
+        layout: Paths of key, time and fields in the documents.
     """
 
     def __init__(self, *, layout: Layout = Layout()) -> None:  # noqa: B008 -- immutable
@@ -81,13 +81,13 @@ class Connect(_Envelope):
 class Debezium(_Envelope):
     """Debezium's change events, plain, with Connect's schema, or flattened by ExtractNewRecordState.
 
-    A document has the row after the change under `after`, and `key`, `op`, `ts_ms` and `source` where they are known.
-    Columns of the record's key are no fields: they are not in the row, but can be named, as in `after.id`. Deletions,
-    truncations, heartbeats, and events about transactions and schemas are read as no documents.
+    A document has the row after the change under `after`, and `key`, `op`, `ts_ms` and `source` if they are known.
+    Columns of the record's key are not fields: they are not in the row, but can be named, as in `after.id`. Deletions,
+    truncations, heartbeats, and events about transactions and schemas yield no documents.
 
     Args:
         inner: Format of the values; None: JSON.
-        layout: Where key, time and fields are in the documents.
+        layout: Paths of key, time and fields in the documents.
     """
 
     def __init__(self, *, inner: Format | None = None, layout: Layout = DEBEZIUM_LAYOUT) -> None:
@@ -149,7 +149,7 @@ def _flattened(value: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def _set_key(event: dict[str, Any], content: Any) -> None:
-    """Put the record's key into an event, and its columns apart from the others."""
+    """Add the record's key to an event, and move the key's columns out of the row."""
     if type(content) is dict:
         content = {name: _plain(_maybe_json(each), 0) for name, each in content.items()}
         row = event["after"]
@@ -164,7 +164,7 @@ def _set_key(event: dict[str, Any], content: Any) -> None:
 
 
 def _maybe_json(value: Any) -> Any:
-    """Return what a text means that holds MongoDB's extended JSON."""
+    """Return the value in a text of MongoDB's extended JSON; any other value unchanged."""
     if type(value) is str and value.startswith('{"$'):
         try:
             return orjson.loads(value)
@@ -174,7 +174,7 @@ def _maybe_json(value: Any) -> Any:
 
 
 def _plain(value: Any, depth: int) -> Any:
-    """Return a value without MongoDB's types for numbers and ids: both are texts then."""
+    """Return a value with MongoDB's typed numbers and ids replaced by their texts."""
     if depth > DEEPEST:
         return value
     if type(value) is list:
@@ -191,12 +191,12 @@ def _plain(value: Any, depth: int) -> Any:
 class CloudEvents(_Envelope):
     """CloudEvents: structured, several in a list, or binary, with attributes in the headers `ce_...`.
 
-    A document has the attributes and `data`; and `key`: the record's own, or else the attribute partitionkey, or else
-    source and subject. An event without data is read as no document.
+    A document has the attributes, `data` and `key`: the record's own key, or else the attribute partitionkey, or else
+    source and subject. An event without data yields no document.
 
     Args:
         inner: Format of the data of binary events; None: JSON.
-        layout: Where key, time and fields are in the documents.
+        layout: Paths of key, time and fields in the documents.
     """
 
     def __init__(self, *, inner: Format | None = None, layout: Layout = CLOUDEVENTS_LAYOUT) -> None:
@@ -245,7 +245,7 @@ def _structured(value: Any) -> dict[str, Any]:
 
 
 def _object(data: Any) -> Any:
-    """Return data, as an object if they are a number."""
+    """Return data; a number as an object with the member `value`."""
     return {"value": data} if type(data) in (int, float) else data
 
 

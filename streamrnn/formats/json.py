@@ -22,13 +22,11 @@ MOST_LINES = 10_000
 class Json(Format):
     """Each object is a document, and so is each element of a list of objects or lists. NaN, which is not JSON, is null.
 
-    A list of different things, such as `[2, "id", "MeterValues", {...}]`, is one document.
-
-    A bare number, also in a text, is the document {"value": number}.
+    A list of different things, such as `[2, "id", "MeterValues", {...}]`, is one document. A bare number, even in a
+    text, is the document {"value": number}.
     """
 
     flat = True
-    """Whether many records can be scanned at once where their mapping is plain."""
 
     def __init__(self, layout: Layout | None = None) -> None:
         self.layout = layout or Layout()
@@ -46,7 +44,7 @@ def _is_number(document: object) -> bool:
 
 
 def documents_of(value: bytes) -> Sequence[object]:
-    """Return the documents in a value; a line that is not JSON among others that are is a RecordError.
+    """Return the documents in a value; of several lines, one that is not JSON becomes a RecordError.
 
     Raises:
         RecordError: invalid_json, invalid_utf8.
@@ -61,7 +59,7 @@ def documents_of(value: bytes) -> Sequence[object]:
 
 
 def _each(document: object) -> Sequence[object]:
-    """Return the elements of a list, unless it begins with text or a number and has an object or a list, too."""
+    """Return the elements of a list; a mixed list, which begins with text or a number, and any other value as one."""
     if type(document) is not list or not document:
         return [document]
     different = type(document[0]) in (str, int, float) and any(type(each) in (dict, list) for each in document)
@@ -69,7 +67,7 @@ def _each(document: object) -> Sequence[object]:
 
 
 def parse_json(value: bytes) -> object:
-    """Return the content of one JSON value, in which NaN is null.
+    """Return the content of one JSON value; NaN becomes null.
 
     Raises:
         RecordError: invalid_json, invalid_utf8.
@@ -83,7 +81,7 @@ def parse_json(value: bytes) -> object:
 
 
 def _unusual(value: bytes, error: orjson.JSONDecodeError) -> Sequence[object]:
-    """Read what is not one JSON value."""
+    """Return the documents in a value that is not plain JSON: with a byte-order mark, NaN or several lines."""
     value = value.removeprefix(BYTE_ORDER_MARK)
     if value.count(b"\n") > MOST_LINES:
         raise RecordError("too_large", f"the value has more than {MOST_LINES:,} lines")
@@ -109,7 +107,7 @@ def _unusual(value: bytes, error: orjson.JSONDecodeError) -> Sequence[object]:
 
 
 def _parse_not_finite(value: bytes, error: orjson.JSONDecodeError) -> object:
-    """Parse what Python's json module and others write: NaN, and Infinity, which becomes a number out of range."""
+    """Parse JSON with the NaN and Infinity of Python's json module: null, and a number out of range."""
     constants = {"NaN": None, "Infinity": float("inf"), "-Infinity": float("-inf")}
     try:
         return json.loads(value, parse_constant=constants.get)
@@ -118,7 +116,7 @@ def _parse_not_finite(value: bytes, error: orjson.JSONDecodeError) -> object:
 
 
 def _not_json(value: bytes, error: orjson.JSONDecodeError) -> RecordError:
-    """Return the error for a value that is not JSON, with the format that it may have instead."""
+    """Return the error for a value that is not JSON, with the format that it seems to have."""
     if value[:1] == b"\x00" and len(value) > _FRAME_BYTES:
         schema = int.from_bytes(value[1:_FRAME_BYTES], "big")
         name = "json_schema" if value[_FRAME_BYTES : _FRAME_BYTES + 1] in (b"{", b"[") else "avro (or protobuf)"

@@ -1,4 +1,4 @@
-"""Keys of records: text, JSON, the integers of Kafka's own serializers, and what the formats with schemas write."""
+"""Keys of records: text, JSON, the integers of Kafka's own serializers, and those of formats with schemas."""
 
 from typing import Any
 
@@ -14,13 +14,13 @@ INTEGER_SIZES = (4, 8)
 _WINDOW_BYTES = 8
 """Size of the time that Kafka Streams and ksqlDB append to the keys of windows, in milliseconds."""
 _WINDOWS = (978_307_200_000, 4_102_444_800_000)
-"""Times of windows: from 2001 to 2099."""
+"""Range of window times, ms since the epoch: 2001 to 2099."""
 CONNECT = b'{"schema":'
-"""How a key begins that Kafka Connect has written with its schema."""
+"""Start of a key that Kafka Connect has written with its schema."""
 
 
 def without_window(key: bytes) -> bytes:
-    """Return a key without the start of its window, and the end of a session, which Kafka Streams appends to it."""
+    """Return a key without the start of its window and the end of its session, which Kafka Streams appends."""
     first, end = _WINDOWS
     while len(key) > _WINDOW_BYTES and first <= int.from_bytes(key[-_WINDOW_BYTES:]) < end:
         key = key[:-_WINDOW_BYTES]
@@ -52,7 +52,7 @@ def decode_key(key: bytes) -> object:
         try:
             return unwrap(orjson.loads(text))
         except orjson.JSONDecodeError:
-            return text  # which only begins like JSON
+            return text  # it only begins like JSON
     return text
 
 
@@ -79,9 +79,9 @@ def read_key(record: Record, schemas: Format | None) -> object:
 
 
 def key_text(content: Any) -> str | None:
-    """Return a text for the content of a key: of an object or a list, its values joined by `/`; None if there is none.
+    """Return the content of a key as text: of an object or a list, its values joined by `/`; None if there is none.
 
-    Values that are null, objects or lists do not count.
+    Values that are null, objects or lists are skipped.
     """
     if type(content) is dict:
         content = list(content.values())

@@ -22,7 +22,7 @@ class Committed(NamedTuple):
 
 
 MOST_OTHERS = 500
-"""Other applications that `Log.other_commits` looks at."""
+"""Largest number of other applications that `Log.other_commits` reads."""
 
 
 class Poll(NamedTuple):
@@ -32,7 +32,7 @@ class Poll(NamedTuple):
     assigned: Sequence[TopicPartition] = ()
     """Partitions newly assigned to this process; nothing is read from them before `seek`."""
     revoked: Sequence[TopicPartition] = ()
-    """Partitions no longer assigned, to handle before `assigned`: discard their transactions without a commit."""
+    """Partitions no longer assigned; handle them before `assigned`: discard their transactions without a commit."""
 
 
 class Topic(NamedTuple):
@@ -77,22 +77,22 @@ class Log(Protocol):
         """Create the topics that do not exist, and add the partitions that existing ones lack."""
 
     def limits(self, topic: str) -> TopicLimits:
-        """Return what a topic accepts, as of its last `create`."""
+        """Return the limits of a topic, as of its last `create`."""
 
     def limit_warning(self, topic: str) -> str:
-        """Return which outputs a topic's configuration will change, and how to avoid it; empty if none."""
+        """Return a warning about outputs that a topic's limits will change, with the remedy; empty if none."""
 
     def topic_id(self, topic: str) -> str:
-        """Return the id of a topic, which a topic of the same name that is created later does not have.
+        """Return the id of a topic, which differs if the topic is deleted and created again under the same name.
 
-        Empty if the topic does not exist, or the log has no ids.
+        Return an empty text if the topic does not exist, or the log has no ids.
         """
 
     def subscribe(self, topics: Sequence[str]) -> None:
         """Join the group; `poll` reports the assigned partitions."""
 
     def poll(self, timeout: float, limit: int) -> Poll:
-        """Return at most `limit` committed records, by partition in offset order; waits `timeout` seconds for one."""
+        """Return at most `limit` committed records by partition, in offset order; wait `timeout` seconds for one."""
 
     def seek(self, partition: TopicPartition, offset: int) -> None:
         """Set the offset to read from; required once for every newly assigned partition."""
@@ -110,16 +110,16 @@ class Log(Protocol):
         """Return the offset of the first available record and the offset of the next record to be written."""
 
     def readable(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, tuple[int, int]]:
-        """Return up to where readers of committed records can read, and the end, of partitions of any topics.
+        """Return the offset up to which readers of committed records can read, and the end, by partition of any topic.
 
-        An open transaction, of whatever producer, ends what is readable. Without those in which nothing ever does.
+        An open transaction of any producer ends the readable part. A log without such transactions returns nothing.
         """
 
     def position(self, partition: TopicPartition) -> int:
-        """Return the offset up to which `poll` has read a partition that is read, at least that of its next record.
+        """Return the offset up to which `poll` has read a partition, at least that of its next record.
 
-        Once all is read, it equals the end in `bounds`: it is beyond offsets without a record for this reader, such as
-        those of aborted transactions and of the markers that end transactions.
+        Once everything is read, it equals the end in `bounds`: it is beyond offsets without a record for this reader,
+        such as those of aborted transactions and of the markers that end transactions.
         """
 
     def transaction(self, partition: TopicPartition) -> Transaction:

@@ -1,4 +1,4 @@
-"""Checks and helpers that all logs share."""
+"""Checks and helpers shared by all logs."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager

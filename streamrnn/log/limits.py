@@ -1,4 +1,4 @@
-"""What a topic accepts, and making outputs fit it: the size of a record, and how far its time may be from now."""
+"""The limits of a topic on the size of a record and on its time, and changing outputs to fit them."""
 
 from collections.abc import Collection, Mapping, Sequence
 from operator import attrgetter
@@ -11,36 +11,36 @@ UNLIMITED = 2**63 - 1
 DEFAULT_BYTES = 1_048_588
 """Brokers' default of max.message.bytes."""
 LEAST_BYTES = 32 * 1024
-"""The least that an output topic must accept: a chunk of state, and a forecast of many horizons and quantiles."""
+"""Least limit of an output topic: a chunk of state, and a forecast of many horizons and quantiles, must fit."""
 TIGHT_BYTES = 512 * 1024
-"""Topics that accept more accept every output that is written."""
+"""Limit from which a topic accepts every output."""
 OVERHEAD_BYTES = 2048
-"""Bytes of a batch and of a record beside key, value and headers, with some reserve."""
+"""Bytes of a batch and of a record in addition to key, value and headers, with some reserve."""
 LONGEST_MARGIN = 60_000
-"""Milliseconds from the edge of what a topic accepts that a time is written at, for clocks that differ; at most."""
+"""Largest distance in ms from the limit of a topic's times at which a time is written, as clocks differ."""
 
 MAX_BYTES, POLICY = "max.message.bytes", "cleanup.policy"
 BEFORE, AFTER = "message.timestamp.before.max.ms", "message.timestamp.after.max.ms"
-"""How many milliseconds the time of a record may lie before and after the broker's clock."""
+"""Topic settings: milliseconds that the time of a record may be before and after the broker's clock."""
 
 
 class TopicLimits(NamedTuple):
-    """What a topic accepts."""
+    """Limits of the records that a topic accepts."""
 
     max_bytes: int = UNLIMITED
-    """Size of a batch of records."""
+    """Largest size of a batch of records in bytes."""
     before: int = UNLIMITED
-    """Milliseconds that a record's time may lie before now."""
+    """Milliseconds that a record's time may be before now."""
     after: int = UNLIMITED
-    """Milliseconds that a record's time may lie after now."""
+    """Milliseconds that a record's time may be after now."""
     stamps: bool = False
     """Whether the brokers replace the time of every record by their own."""
     keyed: bool = False
-    """Whether it refuses records without a key, as it is compacted."""
+    """Whether records without a key are refused, as the topic is compacted."""
 
     @property
     def largest(self) -> int:
-        """Largest size in bytes of key, value and headers, also if they do not compress."""
+        """Largest size in bytes of key, value and headers, even if they do not compress."""
         return self.max_bytes - self.max_bytes // 50 - OVERHEAD_BYTES
 
     @property
@@ -54,9 +54,9 @@ class Fitted(NamedTuple):
 
     outputs: Sequence[Output]
     restamped: int = 0
-    """Outputs whose time was replaced by the nearest one that the topic accepts."""
+    """Number of outputs whose time was replaced by the nearest accepted one."""
     cut: int = 0
-    """Dead letters that were cut."""
+    """Number of dead letters that were cut."""
 
 
 def limits_of(configuration: Mapping[str, str]) -> TopicLimits:
@@ -79,7 +79,7 @@ def limits_of(configuration: Mapping[str, str]) -> TopicLimits:
 def fit(outputs: Sequence[Output], limits: Mapping[str, TopicLimits], now: int) -> Fitted:
     """Change outputs so that their topics accept them: long dead letters, and times too far from `now` (milliseconds).
 
-    A forecast has its time in its value as well, and a dead letter gets it in a header, so that a reader loses nothing.
+    A forecast also has its time in its value, and a dead letter gets it in a header, so that no information is lost.
     """
     tight = {topic: each for topic, each in limits.items() if each.tight}
     if not tight or _all_fit(outputs, tight.values(), now):
@@ -102,9 +102,9 @@ def fit(outputs: Sequence[Output], limits: Mapping[str, TopicLimits], now: int) 
 
 
 def _all_fit(outputs: Sequence[Output], limits: Collection[TopicLimits], now: int) -> bool:
-    """Return whether the topics accept all outputs as they are, decided by the earliest and the latest time.
+    """Return whether the topics accept all outputs unchanged, decided by the earliest and the latest time.
 
-    False where only a look at each can tell: dead letters have headers, and a time of -1 stands for none.
+    Return False if each output must be checked: dead letters have headers, and a time of -1 means none.
     """
     times = list(map(attrgetter("timestamp"), outputs))
     if min(times, default=-1) < 0 or any(map(attrgetter("headers"), outputs)):
@@ -113,7 +113,7 @@ def _all_fit(outputs: Sequence[Output], limits: Collection[TopicLimits], now: in
 
 
 def nearest_time(time: int, limits: TopicLimits, now: int) -> int:
-    """Return the time nearest to `time` that a topic accepts; -1, which stands for no time, is always accepted."""
+    """Return the time nearest to `time` that a topic accepts; -1, which means no time, is always accepted."""
     if time == -1:
         return time
     first = now - limits.before + min(limits.before // 10, LONGEST_MARGIN)

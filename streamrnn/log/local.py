@@ -1,4 +1,4 @@
-"""What the logs without a broker (`memory` and `sqlite`) share: read positions and buffered transactions."""
+"""Shared parts of the logs without a broker (`memory` and `sqlite`): read positions and buffered transactions."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
@@ -39,12 +39,12 @@ class WithoutLimits:
 class ReadPositions:
     """The partitions assigned to one member, and the offset of the next record of each.
 
-    Partitions take turns: the one that a read served last comes last in the next one.
+    Partitions take turns: the one that was read last comes last in the next read.
     """
 
     def __init__(self) -> None:
         self._offsets: dict[TopicPartition, int | None] = {}
-        """In the order of the next read; None before `seek`."""
+        """Offset of the next record by partition, in the order of the next read; None before `seek`."""
 
     def assign(self, owned: Sequence[TopicPartition]) -> tuple[list[TopicPartition], list[TopicPartition]]:
         """Set the assigned partitions; return those gained and those lost."""

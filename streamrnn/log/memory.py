@@ -35,12 +35,12 @@ class _Partition:
 
 
 class MemoryStore:
-    """What the logs of all members share: topics, committed offsets, writers' epochs and the groups."""
+    """The store that the logs of all members share: topics, committed offsets, writers' epochs and the groups."""
 
     def __init__(self) -> None:
         self._topics: dict[str, list[_Partition]] = {}
         self.ids: dict[str, str] = {}
-        """By topic."""
+        """Id of each topic by name."""
         self._count = count()
         self.committed: dict[tuple[str, TopicPartition], Committed] = {}
         self.epochs: defaultdict[tuple[str, TopicPartition], int] = defaultdict(int)

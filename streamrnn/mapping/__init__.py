@@ -1,4 +1,4 @@
-"""From documents to observations: where a document has its key, its time and its fields.
+"""The mapping of documents to observations: the paths of key, time and fields.
 
 A format (`streamrnn.formats`) reads documents from a record, and `decoder.RecordDecoder` finds observations in them.
 """

@@ -39,7 +39,7 @@ def parse_condition(text: str) -> tuple[str, str, Any]:
 
 
 def condition(text: str, read_key: KeyReader = decode_own_key) -> Condition:
-    """Return a function that tells whether a document meets a valid condition; `read_key` as for `paths.getter`."""
+    """Return a function that returns whether a document meets a valid condition; `read_key` as for `paths.getter`."""
     path, name, wanted = parse_condition(text)
     compare, get, numeric = _COMPARISONS[name], getter(path, read_key), type(wanted) in (int, float)
 

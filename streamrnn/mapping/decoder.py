@@ -43,9 +43,9 @@ from streamrnn.timestamps import zone_code
 COMPRESSED = frozenset({b"\x1f", b"\x28", b"\x04", b"\x82", b"\xff", b"\x78"})
 """First bytes of compressed values, and of few others; see `formats.compression`."""
 EXPANSION = 16
-"""Largest size of a decompressed value, in multiples of the largest size of a value ..."""
+"""Largest size of a decompressed value, in multiples of `max_record`."""
 LARGEST_EXPANDED = 2 * 1024 * 1024
-"""... and in bytes: what takes longer to parse than a record may take."""
+"""Largest size of a decompressed value in bytes; parsing a larger one takes too long."""
 MOST_OBSERVATIONS = 10_000
 """Largest number of observations of one record."""
 _MOST_KEYS = 10_000
@@ -57,16 +57,16 @@ _Part = tuple[Any, Surroundings | None]
 
 @dataclass(frozen=True, kw_only=True)
 class MappingRules:
-    """How documents become observations."""
+    """Rules by which documents become observations."""
 
     layout: Layout
-    """Where key, time and fields are."""
+    """Paths of key, time and fields."""
     times: TimeRule = field(default_factory=TimeRule)
     numbers: NumberRule = field(default_factory=NumberRule)
     where: tuple[str, ...] = ()
     """Conditions that an observation must meet; see `conditions`."""
     zone: tuple[str, ...] = ()
-    """Paths of the time zone that a record names, of which the first one present is used."""
+    """Paths of the record's time zone; the first one present is used."""
     max_record: int = 64 * 1024
     """Largest size of a value in bytes."""
 
@@ -74,9 +74,12 @@ class MappingRules:
 class RecordDecoder:
     """Decodes records of a format by rules.
 
-    Each record has its observations, an error that names what is unusable, or neither: a deletion, for instance.
+    Each record yields observations, an error that names its unusable parts, or neither, as a deletion does.
 
-    `keys` reads the records' own keys where these have schemas.
+    Args:
+        source: The format of the records.
+        rules: The mapping.
+        keys: Format of the records' own keys, if these have schemas.
     """
 
     def __init__(self, source: Format, rules: MappingRules, *, keys: Format | None = None) -> None:
@@ -86,7 +89,7 @@ class RecordDecoder:
         self._times = [(path, getter(path, own)) for path in layout.time]
         self._first_time = self._times[0][1] if self._times and layout.time[0] != "record:timestamp" else None
         self._known_keys: set[str] = set()
-        """Keys that were met, which need not be checked again."""
+        """Cache of valid keys, which need not be checked again."""
         self._keys = [(path, None if path.endswith("*") else getter(path, own)) for path in layout.key]
         self._only_key = self._keys[0][1] if len(self._keys) == 1 else None
         self._zones = [(path, getter(path, own)) for path in rules.zone]
@@ -101,11 +104,11 @@ class RecordDecoder:
 
     @property
     def mapping(self) -> Mapping | None:
-        """How flat JSON objects map, so that many can be scanned at once; None for another format or mapping."""
+        """Mapping of flat JSON objects, with which many can be scanned at once; None for another format or mapping."""
         if not self._flat:
             return None
         key, time, fields = self._rules.layout.key, self._rules.layout.time, self._rules.layout.fields
-        # nanoseconds are more than a double holds
+        # a double cannot represent nanoseconds exactly
         numbers = (self._time.first, self._time.last) if self._time.unit != "ns" else (1, 0)
         return Mapping(
             next(iter(key), None), next(iter(time), None), fields.only, self._rules.max_record,
@@ -114,7 +117,7 @@ class RecordDecoder:
 
     @property
     def state(self) -> MappingOf[str, object]:
-        """What earlier records have decided, as JSON; empty if numbers as times are milliseconds, and that is all."""
+        """Decisions from earlier records, as JSON: the unit of times unless it is ms, and the format's own state."""
         auto = self._rules.times.unit == "auto" and bool(self._times)
         unit = {"unit": self._time.unit} if auto and self._time.unit != "ms" else {}
         return unit | ({"format": dict(self._format.state)} if self._format.state else {})
@@ -136,7 +139,7 @@ class RecordDecoder:
         """Decode records in their order.
 
         Raises:
-            LogError: what is needed for it is unavailable, such as a schema registry.
+            LogError: a service that is needed is unavailable, such as a schema registry.
         """
         return [self.decode_one(record) for record in records]
 
@@ -151,7 +154,7 @@ class RecordDecoder:
         return self._decode_parts(parts, record)
 
     def _decode_part(self, part: Any, around: Surroundings | None, record: Record) -> Decoded:
-        """Decode a record with one part, as most have, quickly."""
+        """Decode a record with one part: the common case, without loops."""
         if isinstance(part, RecordError):
             return Decoded((), part)
         errors: list[RecordError] = []
@@ -177,7 +180,7 @@ class RecordDecoder:
             try:
                 observation = self._observe(part, around, record, errors)
             except RecordError as error:
-                errors.append(error.with_traceback(None))  # the frames of thousands would be kept
+                errors.append(error.with_traceback(None))  # thousands of tracebacks would keep their frames alive
                 continue
             if observation is not None:
                 found.append(observation)
@@ -203,7 +206,7 @@ class RecordDecoder:
             raise RecordError("unreadable", f"the value cannot be read: {type(error).__name__}: {error}") from error
 
     def _parts(self, documents: Sequence[object]) -> list[_Part]:
-        """Return the document of each observation, with what surrounds it where it is a part of one."""
+        """Return the part of each observation, with its surroundings; None for those of a whole document."""
         if self._observations:
             parts = [part for document in documents for part in self._selected(document)]
         else:
@@ -213,7 +216,7 @@ class RecordDecoder:
         return parts
 
     def _selected(self, document: object) -> Sequence[_Part]:
-        """Return the parts of a document at the path `observations`."""
+        """Return the parts of a document at the path `observations`, or an error if there are none."""
         if isinstance(document, RecordError):
             return [(document, None)]
         found = find_parts(document, self._observations, numbered=self._numbered)
@@ -226,10 +229,10 @@ class RecordDecoder:
     def _observe(
         self, part: Any, around: Surroundings | None, record: Record, errors: list[RecordError]
     ) -> Observation | None:
-        """Return the observation of a document, None if all its fields are missing; append what is wrong with others.
+        """Return the observation of a part, or None if all its fields are missing; append the errors of single fields.
 
         Raises:
-            RecordError: it cannot be used at all.
+            RecordError: the part cannot be used at all.
         """
         if type(part) is dict:
             pass
@@ -272,7 +275,7 @@ class RecordDecoder:
         return parse_key("/".join(filter(None, texts)))
 
     def _new_key(self, value: Any) -> str:
-        """Return a key that was not met before, or not lately."""
+        """Return a key after checking it, and add it to the known keys."""
         key = parse_key(value)
         if len(self._known_keys) >= _MOST_KEYS:
             self._known_keys.clear()
@@ -283,7 +286,7 @@ class RecordDecoder:
         raise RecordError("missing_key", lambda: f"no key at `{path}` (input.key); {present(part, path)}")
 
     def _zone(self, part: Any, around: Surroundings | None, record: Record, errors: list[RecordError]) -> int:
-        """Return the number of the time zone that an observation names, 0: none; append what is wrong with it."""
+        """Return the number of an observation's time zone, 0 without one; append an error for an invalid zone."""
         for path, get in self._zones:
             name = get(part, around, record)
             if name is None or name == "":
@@ -307,7 +310,7 @@ class RecordDecoder:
 
 
 def _with(around: Surroundings | None, part: Any) -> Sequence[Any]:
-    """Return a part and what surrounds it, the innermost first."""
+    """Return a part and the documents that surround it, the innermost first."""
     return (part, *around.documents) if around is not None else (part,)
 
 
@@ -319,7 +322,7 @@ def _check_count(observations: int) -> None:
 
 
 def _is_flat(rules: MappingRules) -> bool:
-    """Return whether rules only use members of a flat object and the record's own parts, in their usual forms."""
+    """Return whether rules use only members of a flat object and the record's own parts, in their usual forms."""
     layout, times = rules.layout, rules.times
     fields = layout.fields
     plain = len(layout.key) <= 1 and len(layout.time) <= 1 and all(map(is_plain, (*layout.key, *layout.time)))

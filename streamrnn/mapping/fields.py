@@ -26,17 +26,17 @@ from streamrnn.records import Record
 
 Fields = tuple[tuple[str, float], ...]
 Selected = tuple[list[tuple[str, float]], list[RecordError], bool]
-"""Usable fields, the errors of others, and whether there are missing values of fields that are configured."""
+"""Usable fields, the errors of others, and whether configured fields have missing values."""
 
 MOST_MEMBERS = 10_000
-"""Largest number of members of an observation's document, those of nested objects included."""
+"""Largest number of members of an observation's document, including those of nested objects."""
 DEEPEST = 32
-"""Levels of nested objects in which fields are looked for."""
+"""Levels of nested objects in which to search for fields."""
 _WILDCARDS = frozenset("*?[")
 _NO_MEMBER = '"*"'
 """Path of a member that no record has."""
 _MONGO_TIME = "$date"
-"""How the name of a number ends that is a time of MongoDB's."""
+"""Suffix of the name of a number that is a MongoDB time."""
 _MOST_KNOWN = 20_000
 
 
@@ -50,23 +50,23 @@ class _TooManyMembers(Exception):  # noqa: N818 -- never leaves this module
 
 
 class _Member:
-    """A member of documents, with those of the objects that it holds."""
+    """Cached decisions about a member of documents, and about the members of its object."""
 
     __slots__ = ("error", "field", "inner", "path", "searched")
 
     def __init__(self, path: str) -> None:
         self.path = path
         self.searched: bool | None = None
-        """Whether members of an object of this name can be fields; None until one is met."""
+        """Whether members of an object at this path can be fields; None until the first such object."""
         self.field: str | None = None
-        """Its name as a field; None: it is none."""
+        """Name of the field; None if the member is not a field."""
         self.error: RecordError | None = None
-        """Why it cannot be a field."""
+        """Error if the member's name cannot be that of a field."""
         self.inner: dict[str, _Member] = {}
 
 
 class FieldReader:
-    """Reads the fields of documents by a rule, without the members at `used`, which hold key and time.
+    """Reads the fields of documents by a rule, without the members at `used`, the paths of key and time.
 
     `read_key` as for `paths.getter`.
     """
@@ -79,11 +79,11 @@ class FieldReader:
         self._under = parse_path(rule.under) if rule.under else ()
         self._used = frozenset(name for path in used if (name := _name_under(path, self._under)))
         self._names: dict[str, str | None] = {}
-        """By name in the long format: the field's name; None: it is no field."""
+        """Names of fields by their names in long format; None: not a field."""
         self._members, self._met = _Member(""), 0
-        """The members that documents had, and their number."""
+        """The members of documents so far, and their number."""
         self._left = 0
-        """Members that the document may have besides those that were read."""
+        """Number of further members that the current document may have."""
         only = rule.only
         self._matches = _matcher(only) if only is not None and any(map(is_pattern, only)) else None
         self._heads = [_head(name) for name in only or ()] if self._matches else [""]
@@ -95,10 +95,10 @@ class FieldReader:
         self._label = [getter(path, read_key) for path in rule.name]
         self._value = getter(rule.value, read_key) if rule.value else None
         self._plain = not (self._label or self._under or self._elements)
-        """Whether fields are members of the document."""
+        """Whether fields are direct members of the document, without long format, `under` or elements."""
 
     def read(self, document: Any, around: Surroundings | None, record: Record) -> Selected:
-        """Return the fields of an observation's document, there may be none."""
+        """Return the fields of an observation's document, of which there may be none."""
         if self._plain and type(document) is dict:
             return self._by_name(document) if self._listed is not None else self._all(document)
         if self._label and self._value is not None:
@@ -115,7 +115,7 @@ class FieldReader:
         return self._all(inner)
 
     def _with_elements(self, document: Any) -> Selected:
-        """Return the fields that are elements of lists, and the others."""
+        """Return the fields of a document, some of which are elements of lists."""
         usable, errors, missing = self._all(document) if type(document) is dict else ([], [], False)
         for name, steps in self._elements.items():
             value = find(document, steps)
@@ -129,9 +129,9 @@ class FieldReader:
         self, name: str, field: str, value: Any, usable: list[tuple[str, float]], errors: list[RecordError], *,
         named: bool = True,
     ) -> bool:  # fmt: skip
-        """Append a field, `named` in the configuration or not, or what is wrong with it; return whether it is missing.
+        """Append a field or its error; return whether its value is missing.
 
-        What is not a number is no field, unless it is named.
+        A value that is not a number is ignored, unless the field is `named` in the configuration.
         """
         try:
             number = self._numbers.read(name, value, named=named)
@@ -143,7 +143,7 @@ class FieldReader:
         return number is None and (named or (value is None and self._matches is not None))
 
     def explain(self, document: Any) -> str:
-        """Return in words why a document has no field."""
+        """Return a text that says why a document has no field."""
         rule = self._rule
         if rule.only is None:
             return "no numeric value but key and time"
@@ -195,7 +195,7 @@ class FieldReader:
     ) -> bool:  # fmt: skip
         """Append the fields among an object's members, and those of nested objects; return whether one is missing.
 
-        Lists have none, nor have objects that are used, such as a time of seconds and nanoseconds.
+        Lists are skipped, and objects with another role, such as a time of seconds and nanoseconds.
         """
         self._left -= len(document)
         if self._left < 0:
@@ -223,7 +223,7 @@ class FieldReader:
         return missing
 
     def _meet(self, holder: _Member, name: str) -> _Member:
-        """Return a member that was not met before, and remember it."""
+        """Return a new member, and add it to those of its holder."""
         if self._met >= _MOST_KNOWN:
             self._members.inner.clear()
             self._met = 0
@@ -238,7 +238,7 @@ class FieldReader:
         return member
 
     def _learn(self, name: str) -> str | None:
-        """Return a field's name for a name in documents, None if it is no field, and remember it."""
+        """Return the field's name for a name in long format, or None if it is not a field; cache the result."""
         found = self._named(name)
         if len(self._names) >= _MOST_KNOWN:
             self._names.clear()
@@ -246,7 +246,7 @@ class FieldReader:
         return found
 
     def _is_searched(self, member: _Member) -> bool:
-        """Return whether members of an object can be fields, by what the patterns begin with, and remember it."""
+        """Return whether members of an object can be fields, judged by the start of the patterns; cache the result."""
         start = f"{member.path}."
         may_be = any(head.startswith(start) or start.startswith(head) for head in self._heads)
         member.searched = may_be and member.path not in self._used
@@ -259,7 +259,7 @@ class FieldReader:
         return field_name(name) if chosen else None
 
     def _long(self, document: Any, around: Surroundings | None, record: Record) -> Selected:
-        """Return the field that a document names, or those of a list of names beside a list of values."""
+        """Return the field that a document names, or the fields of parallel lists of names and values."""
         parts = [get(document, around, record) for get in self._label]
         value = self._value(document, around, record) if self._value else None
         usable, errors = list[tuple[str, float]](), list[RecordError]()
@@ -281,7 +281,7 @@ class FieldReader:
         return usable, errors, missing
 
     def _read_named(self, name: str, value: Any, usable: list[tuple[str, float]], errors: list[RecordError]) -> bool:
-        """Append the field that a document names, or what is wrong with it; return whether it is missing."""
+        """Append the field that a document names, or its error; return whether it is missing or not a field."""
         try:
             field = self._names[name] if name in self._names else self._learn(name)
             number = None if field is None else self._numbers.read(name, value, named=True)
@@ -307,7 +307,7 @@ def _is_path(name: str) -> bool:
 
 
 def _path_in(name: str) -> tuple[Step, ...]:
-    """Return the steps of a name that is also a path, such as `a.b`; none for another, such as `max. wind`."""
+    """Return the steps of a name that is also a path, such as `a.b`; no steps for other names, such as `max. wind`."""
     if "." not in name and "[" not in name:
         return ()
     try:
@@ -317,7 +317,7 @@ def _path_in(name: str) -> tuple[Step, ...]:
 
 
 def _is_null(document: Any, steps: tuple[Step, ...]) -> bool:
-    """Return whether there is a null at a path where nothing else is."""
+    """Return whether a path that has no value exists, with null in it."""
     holder, last = find(document, steps[:-1]), steps[-1]
     if type(holder) is list and type(last) is int:
         return -len(holder) <= last < len(holder)
@@ -325,13 +325,13 @@ def _is_null(document: Any, steps: tuple[Step, ...]) -> bool:
 
 
 def _head(pattern: str) -> str:
-    """Return what names that match a pattern begin with."""
+    """Return the text before a pattern's first wildcard, with which all matching names begin."""
     return pattern[: next((i for i, character in enumerate(pattern) if character in _WILDCARDS), len(pattern))]
 
 
 def _matcher(patterns: tuple[str, ...]) -> Callable[[str], bool]:
-    """Return a function that tells whether a name is one of some names or matches one of some patterns."""
-    exact = frozenset(patterns)  # a name such as `temp [°C]` is one, too
+    """Return a function that returns whether a name equals or matches one of some patterns."""
+    exact = frozenset(patterns)  # a pattern such as `temp [°C]` is also a name
     found = [compile_pattern(translate(each)).match for each in patterns if is_pattern(each)]
     if not found:
         return exact.__contains__
@@ -345,5 +345,5 @@ def _name_under(path: str, under: tuple[Step, ...]) -> str:
 
 
 def _is_number(document: dict[str, Any]) -> bool:
-    """Return whether an object is a number of MongoDB's, such as `{"$numberLong": "5"}`."""
+    """Return whether an object is a MongoDB number, such as `{"$numberLong": "5"}`."""
     return len(document) == 1 and next(iter(document)).startswith("$number")

@@ -12,7 +12,7 @@ _UNUSABLE = re.compile(r"[/\x00-\x1f\x7f-\x9f]")
 def field_name(name: str) -> str:
     """Return the name of a field in a series' name: slashes and control characters become `%2F` and the like.
 
-    A `%` before what looks like one of these becomes `%25`, so that no two names become one.
+    A `%` before such a code becomes `%25`, so that no two names become the same.
 
     Raises:
         RecordError: invalid_field, for a name that is empty or too long.
@@ -26,10 +26,10 @@ def field_name(name: str) -> str:
 
 
 def is_literal(field: str) -> bool:
-    """Return whether a field's name in the record is that in the series' name."""
+    """Return whether a field has the same name in the record and in the series' name."""
     return "%" not in field or _ESCAPES.search(field) is None
 
 
 def key_part(text: str) -> str:
-    """Return one of several parts of a key, which slashes separate."""
+    """Return one of several parts of a key with its slashes escaped, as slashes separate the parts."""
     return text.replace("%", "%25").replace("/", "%2F") if "/" in text else text

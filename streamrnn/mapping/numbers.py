@@ -1,4 +1,4 @@
-"""Values of fields: numbers, numbers in text, booleans and what stands for a missing value."""
+"""Values of fields: numbers, numbers in text, booleans and missing values."""
 
 import math
 import re
@@ -10,18 +10,18 @@ from streamrnn.formats import LARGEST, shorten
 from streamrnn.mapping.units import unit_scale
 
 MISSING_TEXTS = ("", "-", "--", "?", "n/a", "na", "nan", "nil", "none", "null")
-"""Texts, in lower case, that stand for a missing value unless others are configured."""
+"""Texts, in lower case, that represent a missing value unless others are configured."""
 
 _LONGEST = 64
 _NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
 _WITH_UNIT = re.compile(rf"({_NUMBER.pattern})\s*[^\d\s.,+-][^\d]{{0,15}}", re.ASCII)
 THOUSANDS = re.compile(r"[+-]?\d{1,3}(?:(?:,\d{3})+\.\d+|(?:,\d{3}){2,})", re.ASCII)
-"""A number whose commas cannot be decimal ones."""
+"""A number whose commas cannot be decimal marks."""
 CURRENCIES = "$€£¥"
 _NO_THOUSANDS = re.compile(r"\d{4}\.|\.(?!\d{3}(?!\d))|,.*\.", re.ASCII)
-"""A point that separates no thousands."""
+"""A point that cannot separate thousands."""
 _GROUP_MARKS = re.compile(r"(?<=\d)[\u00a0\u2009\u202f'\u2019](?=\d{3}(?!\d))")
-"""Spaces that break no line, and apostrophes, between thousands."""
+"""No-break spaces and apostrophes between thousands."""
 _SPACES = re.compile(r"(?<=\d) (?=\d{3}(?!\d))")
 _SWITCH = {"true": 1.0, "on": 1.0, "yes": 1.0, "false": 0.0, "off": 0.0, "no": 0.0}
 """Texts, in lower case, that are truth values."""
@@ -29,18 +29,18 @@ _MONGO = {"$numberDouble", "$numberInt", "$numberLong", "$numberDecimal"}
 
 
 class NumberRule(NamedTuple):
-    """What counts as a number."""
+    """The values that count as numbers, and as missing."""
 
     text: bool = True
-    """Numbers in text."""
+    """Whether to read numbers in text."""
     units: bool | Literal["scaled"] = False
-    """Numbers with a unit behind them, such as `21.5 °C`; `scaled`: in the unit without its prefix, see `units`."""
+    """Whether to read numbers followed by a unit, such as `21.5 °C`; `scaled`: in the unit without its prefix."""
     booleans: bool = False
-    """True as 1 and false as 0, also in text: `on`, `off`, `yes`, `no`."""
+    """Whether to read true as 1 and false as 0, also in text: `on`, `off`, `yes`, `no`."""
     decimal: str = "."
     """Decimal mark of numbers in text, `.` or `,`; the other one separates thousands, as apostrophes do."""
     missing: tuple[str | float, ...] = MISSING_TEXTS
-    """Texts, in lower case, and numbers that stand for a missing value."""
+    """Texts, in lower case, and numbers that represent a missing value."""
 
 
 class NumberReader:
@@ -50,13 +50,13 @@ class NumberReader:
         self._rule = rule
         self._missing_texts = frozenset(each.lower() for each in rule.missing if isinstance(each, str))
         self.plain = all(isinstance(each, str) for each in rule.missing)
-        """Whether no number stands for a missing value."""
+        """Whether no number represents a missing value."""
         self._quick = rule.text and rule.decimal == "." and not any(map(_NUMBER.fullmatch, self._missing_texts))
-        """Whether text that is a number in the usual notation means nothing else."""
+        """Whether text in the usual notation is always read as that number."""
         self._missing_numbers = frozenset(float(each) for each in rule.missing if not isinstance(each, str))
 
     def read(self, name: str, value: Any, *, named: bool) -> float | None:
-        """Return the value of a field; None if it is missing, or no number and the field was not asked for by name.
+        """Return the value of a field; None if it is missing, or if it is not a number and the field is not `named`.
 
         Raises:
             RecordError: not_a_number, out_of_range.

@@ -1,7 +1,7 @@
-"""The parts of a document that make one observation each: elements of lists, members of objects, rows of tables.
+"""The parts of a document that are one observation each: elements of lists, members of objects, rows of tables.
 
-A table is an object of lists, one per column, such as `{"time": [...], "temp": [...]}`, or a list of rows beside a list
-of names, such as `{"columns": ["time", "temp"], "values": [[...], [...]]}`.
+A table is an object of lists, one per column, such as `{"time": [...], "temp": [...]}`, or an object with a list of
+names and a list of rows, such as `{"columns": ["time", "temp"], "values": [[...], [...]]}`.
 """
 
 from collections import Counter
@@ -15,7 +15,7 @@ from streamrnn.mapping.paths import ALL, ROWS, Step, Surroundings, find, json_in
 _NAMES = frozenset({"columns", "column_names", "columnnames", "column_meta", "fields", "header", "headers", "names"})
 """Members, in lower case, that name the columns of a list of rows."""
 MOST_ROWS = 10_001
-"""Rows of a table that are read: one more than the observations that a record may have."""
+"""Rows of a table to read at most: one more than the number of observations that a record may have."""
 _NAME_OF = ("name", "text", "columnname", "field", "label")
 """Member of an object, in lower case, that names a column."""
 
@@ -23,9 +23,9 @@ Part = tuple[Any, Surroundings]
 
 
 def find_parts(document: Any, steps: Sequence[Step], *, numbered: bool = False) -> list[Part]:
-    """Return the values at a path with any number of `*` and `#`; a list at its end counts as all its elements.
+    """Return the values at a path with any number of `*` and `#`, with their surroundings.
 
-    Where they are `numbered`, each knows its place in its list.
+    A list at the end of the path yields its elements. If `numbered`, the surroundings have the index in the list.
     """
     found = [(document, Surroundings((document,), found={}))]
     spread = [index for index, step in enumerate(steps) if step in (ALL, ROWS)]
@@ -34,9 +34,9 @@ def find_parts(document: Any, steps: Sequence[Step], *, numbered: bool = False) 
         if step in (ALL, ROWS):
             spread_out = _elements if step == ALL else _rows
             found = [each for part, around in found for each in spread_out(part, around, numbered)]
-            if index + 1 < len(steps):  # what follows is within the elements
+            if index + 1 < len(steps):  # the following steps are within the elements
                 found = [
-                    (each, Surroundings((each, *around.documents), around.name, around.place, {}))
+                    (each, Surroundings((each, *around.documents), around.name, around.position, {}))
                     for each, around in found
                 ]
         else:
@@ -52,7 +52,7 @@ def find_parts(document: Any, steps: Sequence[Step], *, numbered: bool = False) 
 
 
 def rows_in(table: Any) -> list[Any]:
-    """Return the rows of a table as objects, or a RecordError for one without a cell per column; none if it is none."""
+    """Return the rows of a table as objects, or a RecordError for a row of another length; none if it is no table."""
     if type(table) is not dict:
         return []
     lists = {name: value for name, value in table.items() if type(value) is list and value}
@@ -72,7 +72,7 @@ def rows_in(table: Any) -> list[Any]:
 
 
 def _names_in(columns: list[Any]) -> list[str]:
-    """Return the names of columns, which are texts, objects with a name, or lists that begin with one; none if not."""
+    """Return the names of columns: texts, objects with a name, or lists that begin with one; else empty."""
     names = [each[0] if type(each) is list and each else _name_of(each) for each in columns]
     return names if all(type(name) is str for name in names) and len(set(names)) == len(names) else []
 
@@ -91,22 +91,22 @@ def _row(names: list[str], cells: list[Any]) -> Any:
 
 
 def _rows(table: Any, around: Surroundings, _numbered: bool) -> Iterator[Part]:  # noqa: FBT001 -- as `_elements`
-    """Yield the rows of a table, which it surrounds."""
+    """Yield the rows of a table, each with the table in its surroundings."""
     table = _opened(table)
     inner = around if around.documents[0] is table else around._replace(documents=(table, *around.documents), found={})
     yield from ((row, inner) for row in rows_in(table))
 
 
 def _opened(value: Any) -> Any:
-    """Return the JSON in a text; other values as they are."""
+    """Return the JSON in a text; any other value unchanged."""
     return json_in(value) if type(value) is str else value
 
 
 def _elements(value: Any, around: Surroundings, numbered: bool) -> Iterator[Part]:  # noqa: FBT001 -- one call's width
-    """Yield what `*` selects from a list or an object."""
+    """Yield the elements of a list, or the members of an object, which `*` selects."""
     value = _opened(value)
     if type(value) is list and numbered:
-        yield from ((each, around._replace(place=index)) for index, each in enumerate(value))
+        yield from ((each, around._replace(position=index)) for index, each in enumerate(value))
     elif type(value) is list:
         yield from ((each, around) for each in value)
     elif type(value) is dict:

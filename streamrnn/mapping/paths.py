@@ -15,7 +15,7 @@ r"""Paths into documents and records, such as `tags.host`, `data[*]`, `readings[
 | `record:timestamp`, `record:topic`, `record:partition` | the record's own timestamp (ms), topic and partition |
 | `header:name` | the last header of that name, as text |
 
-A value that is absent, or null, is None. A path leads on into text that is a JSON object, also one in base64: with
+A value that is absent, or null, is None. A path continues into text that is a JSON object, also in base64: at
 `payload.temp`, `{"payload": "{\"temp\": 21.5}"}` has 21.5.
 """
 
@@ -35,20 +35,20 @@ Step = str | int
 
 
 class Surroundings(NamedTuple):
-    """What surrounds a part of a document."""
+    """The documents around a part of a document."""
 
     documents: tuple[Any, ...]
-    """The elements of lists and members that it is within, the innermost first, and the whole document."""
+    """The elements and members that contain the part, the innermost first; the last one is the whole document."""
     name: str | None = None
     """Name of the innermost member that `*` has selected."""
-    place: int | None = None
-    """Place of the innermost element that `*` has selected; None: it is not wanted."""
+    position: int | None = None
+    """Index of the innermost element that `*` has selected; None if it is not needed."""
     found: dict[tuple[Step, ...], Any] | None = None
-    """What is at paths in `documents`, for the next part with the same surroundings; None: it is not remembered."""
+    """Cache of the values at paths in `documents`, shared by parts with the same surroundings; None: no cache."""
 
 
 Getter = Callable[[Any, Surroundings | None, Record], Any]
-"""Returns the value at a path for an observation's document, what surrounds that if it is a part, and the record."""
+"""Returns the value at a path, given an observation's document, its surroundings if it is a part, and the record."""
 
 KeyReader = Callable[[Record], Any]
 """Returns the content of a record's own key."""
@@ -59,9 +59,9 @@ _RECORD_PARTS = ("key", "timestamp", "topic", "partition")
 _STEP = re.compile(r"""\.?(?:"([^"]+)"|([^.\[\]"'\s][^.\[\]"']*))|\.?\[(?:(-?\d{1,6})|([*#])|'([^']+)'|"([^"]+)")\]""")
 _KNOWN_PATHS = 1000
 LONGEST_TEXT = 64 * 1024
-"""Characters of text into which a path leads on."""
+"""Largest length of a text in which a path can continue."""
 _JSON_STARTS = ("{", "[", "ey", "ew", "W3", "Wy", "Ww")
-"""How JSON objects and lists of them begin, as they are and in base64."""
+"""First characters of JSON objects and lists of them, plain and in base64."""
 _PAIR_NAMES = ("name", "key", "tag")
 MOST_STEPS = 32
 """Largest number of steps of a path."""
@@ -138,7 +138,7 @@ def getter(path: str, read_key: KeyReader = decode_own_key) -> Getter:
     if path == MEMBER_NAME:
         return lambda _part, around, _record: around and around.name
     if path == MEMBER_INDEX:
-        return lambda _part, around, _record: around and around.place
+        return lambda _part, around, _record: around and around.position
     if path.startswith(HEADER):
         name = path.removeprefix(HEADER)
         return lambda _part, _around, record: _header(record, name)
@@ -167,9 +167,9 @@ def json_in(text: str) -> Any:
 
 
 def members(path: str, document: Any) -> Iterator[tuple[str, Any]]:
-    """Yield name and value of what a path that ends in `*` selects; nothing unless it is a list or an object.
+    """Yield the name and value of each member that a path ending in `*` selects; nothing unless in a list or an object.
 
-    A list of objects of a name and a value is like an object: `[{"Name": "host", "Value": "a"}]` is `{"host": "a"}`.
+    A list of objects of a name and a value is read as an object: `[{"Name": "host", "Value": "a"}]` as `{"host": "a"}`.
     """
     *parent, _last = parse_path(path)
     value = find(document, parent) if parent else document
@@ -180,7 +180,7 @@ def members(path: str, document: Any) -> Iterator[tuple[str, Any]]:
 
 
 def named_pair(element: Any) -> tuple[str, Any] | None:
-    """Return name and value of an object that has just these, such as `{"key": "host", "value": "a"}`; else None."""
+    """Return the name and value of an object with only these, such as `{"key": "host", "value": "a"}`; else None."""
     if type(element) is not dict or len(element) != 2:
         return None
     by_name = {name.lower(): each for name, each in element.items()}
@@ -192,26 +192,26 @@ def named_pair(element: Any) -> tuple[str, Any] | None:
 
 
 def present(document: Any, path: str) -> str:
-    """Return in words what a document has at the place of a path that leads nowhere."""
+    """Return a text about the content of a document at a path without a value, for messages."""
     if path.startswith(HEADER):
         return "the record has no such header"
     if path.startswith(RECORD):
         return "the record's key has no such member, or the record has no key"
-    steps, place = parse_path(path), ""
+    steps, parent = parse_path(path), ""
     for step in steps[:-1]:
         value = find(document, [step])
         if value is None:
             break
-        document, place = value, f"{place}{f'[{step}]' if type(step) is int else f'.{step}' if place else step}"
+        document, parent = value, f"{parent}{f'[{step}]' if type(step) is int else f'.{step}' if parent else step}"
     if type(document) is dict and steps[-1] in document:
-        return f"{place}.{steps[-1]} is null" if place else f"{steps[-1]} is null"
+        return f"{parent}.{steps[-1]} is null" if parent else f"{steps[-1]} is null"
     if type(document) is not dict:
         kind = "a list" if type(document) is list else "text" if type(document) is str else type(document).__name__
-        return f"{place or 'the document'} is {kind}"
-    names = [f"{place}.{name}" if place else name for name in list(document)[:8]]
+        return f"{parent or 'the document'} is {kind}"
+    names = [f"{parent}.{name}" if parent else name for name in list(document)[:8]]
     shown = ", ".join(name if len(name) <= 40 else f"{name[:37]}..." for name in names)
     more = f" and {len(document) - 8} more" if len(document) > 8 else ""
-    return f"the record has {shown}{more}" if names else f"{place or 'the document'} is empty"
+    return f"the record has {shown}{more}" if names else f"{parent or 'the document'} is empty"
 
 
 @lru_cache(8)
@@ -235,10 +235,10 @@ def _find_around(around: Surroundings, steps: tuple[Step, ...]) -> Any:
 
 
 def _path_getter(steps: tuple[Step, ...]) -> Getter:
-    """Return a function that finds what is at several steps in a part, or in what surrounds it."""
+    """Return a function that finds the value at several steps in a part, or else in its surroundings."""
     names = [str(step) for step in steps[: _names(steps)]]
     heads = [".".join(names[: end + 1]) for end in range(len(names))]
-    """Members of which a part must have one."""
+    """Names of which a part must have one for the path to lead into it."""
 
     def found(part: Any, around: Surroundings | None, _record: Record) -> Any:
         if around is None:
@@ -317,5 +317,5 @@ def _dotted(document: Any, steps: Sequence[Step]) -> Any:
 
 
 def _names(steps: Sequence[Step]) -> int:
-    """Return how many steps from the first on are names."""
+    """Return the number of leading steps that are names."""
     return next((i for i, step in enumerate(steps) if type(step) is int or step == ALL), len(steps))

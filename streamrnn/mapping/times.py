@@ -1,4 +1,4 @@
-"""Event times as numbers, text, objects and lists: to milliseconds since the epoch."""
+"""Conversion of event times (numbers, text, objects and lists) to milliseconds since the epoch."""
 
 import re
 from collections.abc import Sequence
@@ -18,9 +18,9 @@ UnitName = Literal["auto", "s", "ms", "us", "ns"]
 UNITS: dict[str, tuple[int, int, int]] = {
     "s": (1000, 1, 10**11), "ms": (1, 1, 10**14), "us": (1, 1000, 10**17), "ns": (1, 1_000_000, 10**20),
 }  # fmt: skip
-"""By unit: factor and divisor that make milliseconds, and the magnitude below which `auto` takes a number for it."""
+"""Factor and divisor to milliseconds, and magnitude below which `auto` reads a number in this unit, by unit."""
 EARLIEST = parse_iso("1980-01-01")
-"""Default of the earliest time that a number may mean: before it, the unit is wrong, or the clock was not set."""
+"""Default of the earliest time that a number may be: before it, the unit is wrong, or the clock was not set."""
 
 _NUMBER = re.compile(r"[+-]?\d{1,30}(?:\.\d{1,30})?(?:[eE][+-]?\d{1,3})?", re.ASCII)
 _MONTH = r"(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[a-z]*"
@@ -31,12 +31,12 @@ _CTIME = re.compile(rf"[A-Z][a-z]{{2}} {_MONTH} {{1,2}}\d{{1,2}} {_CLOCK}(?: {_Z
 _COMMON_LOG = re.compile(rf"\d{{2}}/{_MONTH}/\d{{4}}:{_CLOCK}(?: {_ZONE})?")
 _ISO_EXTRAS = re.compile(r"(?:\[[A-Za-z0-9_+/-]+\]| ?(?:UTC|GMT|[zZ]))$")
 _ZONE_NAME = re.compile(r"(?<=[+-]\d{4}) [A-Z]{1,5}(?: m=[+-]\d{1,20}\.\d{1,20})?$", re.ASCII)
-"""What Go writes behind the offset: a name of the zone, and a reading of the monotonic clock."""
+"""Text that Go appends to the offset: a name of the zone, and a reading of the monotonic clock."""
 _METER = re.compile(r"(\d{12})([SW])", re.ASCII)
 """Date and time of a smart meter (DSMR), with the letter of Central European summer or winter time."""
 _BEFORE_OFFSET = re.compile(r"(?<=\d) (?=[+-]\d{2}(?::?\d{2})?$)")
 _DIGITS = re.compile(r"(\d{4})(\d{2})(\d{2})(?:(\d{2})(\d{2})(\d{2}))?", re.ASCII)
-"""Date and time without separators, none of which is a number of seconds or milliseconds from 1980 to 2199."""
+"""Date and time without separators; none is also a number of seconds or milliseconds from 1980 to 2199."""
 _PLAIN_LENGTHS = frozenset({9, 10, 11, 12, 13, 15, 16, 18, 19})
 """Lengths of text that is a number, not date and time without separators."""
 _JSON_DATE = re.compile(r"/Date\((-?\d{1,15})(?:[+-]\d{4})?\)/", re.ASCII)
@@ -47,9 +47,9 @@ _LONGEST = 80
 _DAY = 86_400_000
 _LIST_LENGTHS = range(3, 8)
 SECONDS_NAMES = {"seconds", "_seconds", "epochSecond", "epoch_second", "secs", "timeInSeconds", "sec"}
-"""Members of an object that is a time: whole seconds ..."""
+"""Members with whole seconds in an object that is a time."""
 _NANOS_NAMES = ("nanos", "_nanoseconds", "nanoseconds", "nano", "nsecs", "offsetInNanos", "nanosec", "nsec")
-"""... and nanoseconds."""
+"""Members with nanoseconds in such an object."""
 
 
 def start_of(text: str) -> str:
@@ -59,34 +59,34 @@ def start_of(text: str) -> str:
 
 
 class TimeRule(NamedTuple):
-    """How event times are written."""
+    """Notation of event times."""
 
     unit: UnitName = "auto"
-    """Of numbers; `auto`: by the magnitude of the first one."""
+    """Unit of numbers; `auto`: by the magnitude of the first one."""
     zone: str = "UTC"
     """Time zone of text without an offset."""
     format: tuple[str, ...] = ()
     """Patterns of `datetime.strptime`, of which the first one that fits is used; empty: the usual forms."""
     earliest: int = EARLIEST
-    """Earliest time that a number may mean, milliseconds since the epoch."""
+    """Earliest time that a number may be, milliseconds since the epoch."""
 
 
 class TimeReader:
-    """Reads event times by a rule; the unit of numbers is None until the first one has decided it."""
+    """Reads event times by a rule; with `auto`, the unit of numbers is None until the first number."""
 
     def __init__(self, rule: TimeRule) -> None:
         self._rule = rule
         self._usual = not rule.format
-        """Whether text has one of the usual forms."""
+        """Whether text is read in the usual forms instead of configured patterns."""
         self._zone: tzinfo = UTC if rule.zone == "UTC" else ZoneInfo(rule.zone)
         self.set_unit(None if rule.unit == "auto" else rule.unit)
 
     def set_unit(self, unit: str | None) -> None:
-        """Read numbers in a unit; None: the next number decides."""
+        """Set the unit of numbers; None: the next number decides."""
         self.unit = unit
         self._factor, self._divisor, _ = UNITS[unit or "ms"]
         self.first, self.last = 1, 0
-        """First and last number that is allowed; none if the first is larger than the last."""
+        """First and last number that is converted without further checks; none if the first is larger."""
         if unit and not self._rule.format:
             self.first = self._rule.earliest * self._divisor // self._factor
             self.last = LAST_TIME * self._divisor // self._factor
@@ -187,7 +187,7 @@ class TimeReader:
         return self._iso(text)
 
     def _patterned(self, text: str) -> int | None:
-        """Read text by the first pattern that fits; None if there is none, or its time is out of range."""
+        """Read text by the first pattern that fits; None if none fits, or if the time is out of range."""
         for pattern in self._rule.format:
             with suppress(ValueError):
                 time = self._moment(datetime.strptime(text, pattern))

@@ -20,7 +20,7 @@ class Metric(NamedTuple):
     """The declaration of one metric."""
 
     name: str
-    """Without the prefix `streamrnn_` and the suffix `_total` of counters."""
+    """Name without the prefix `streamrnn_` and the suffix `_total` of counters."""
     kind: Literal["counter", "gauge", "histogram", "distribution"]
     """A distribution is a gauge histogram over the current series: its counts can fall."""
     description: str

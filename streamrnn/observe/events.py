@@ -15,7 +15,7 @@ class Event(NamedTuple):
     rate_limited: bool = False
     """Whether it is logged at most once in ten seconds per partition."""
     text: str = ""
-    """What a terminal shows in place of the name and the details that it names; empty: these."""
+    """Template of the sentence on a terminal, which replaces the name and the details in it; empty: no sentence."""
 
 
 EVENTS = {

@@ -1,7 +1,7 @@
 """The HTTP server of /metrics, /series, /healthz and /readyz; it has its own thread and only reads.
 
-Its clients cannot harm the daemon: connections, their duration and the size of a request are limited, so that they take
-neither the memory nor the file descriptors that the loop needs, and cannot keep others from being answered.
+Its clients cannot harm the daemon: the number and duration of connections and the size of a request are limited, so
+that clients cannot exhaust the memory or file descriptors that the loop needs, or block other clients.
 """
 
 import asyncio
@@ -24,15 +24,15 @@ logger = logging.getLogger(__name__)
 STALLED = 30.0
 """Seconds without an iteration of the loop after which /healthz reports the process as hung."""
 MAX_CONNECTIONS = 64
-"""Connections at a time, or an eighth of the file descriptors where there are few; a new one displaces the oldest."""
+"""Most open connections, but at most an eighth of the file descriptors; a further one displaces the oldest."""
 ACCEPTED = 16
-"""Connections accepted at a time: few, so that each is read from before it can be displaced."""
+"""Connections accepted at a time: few, so that each is read before it can be displaced."""
 BACKLOG = 128
-"""Connections that wait to be accepted."""
+"""Connections that may wait to be accepted."""
 REQUEST_SECONDS = 5.0
-"""Seconds from the connection to the last byte of the answer."""
+"""Time limit from the connection to the last byte of the answer, in seconds."""
 MAX_REQUEST = 16 * 1024
-"""Bytes of a request."""
+"""Largest size of a request in bytes."""
 
 _END = re.compile(rb"\r?\n\r?\n")
 
@@ -40,12 +40,12 @@ _END = re.compile(rb"\r?\n\r?\n")
 class HealthServer:
     """Serves from construction until `close`.
 
-    Listening on a loopback address, it answers only requests to an IP address, `localhost` or `host`, so that no page
-    of another site can read the metrics under a name of its own.
+    On a loopback address it answers only requests to an IP address, `localhost` or `host`, so that no page of another
+    site can read the metrics under a name of its own.
 
     Args:
         host: Address to listen on.
-        port: 0 takes any free one; the attribute `port` is the one in use.
+        port: Port to listen on; 0 for any free one. The attribute `port` is the one in use.
         exposition: Returns content type and text of the metrics for an Accept header.
         worst: Returns the JSON of /series for a query; its ValueError is answered with 400.
         age: Returns the seconds since the last iteration of the loop.
@@ -85,7 +85,7 @@ class HealthServer:
         self._thread.join()
 
     def trusts(self, host: str | None) -> bool:
-        """Return whether to answer a request with this Host header; None: it has none, so it is not a browser's."""
+        """Return whether to answer a request with this Host header; None (no header, hence no browser) is trusted."""
         return self._names is None or host is None or is_trusted_host(host, self._names)
 
     def opened(self, connection: "_Connection") -> None:
@@ -115,12 +115,12 @@ class HealthServer:
 
 
 def stalled(age: float) -> str:
-    """Return what is wrong with a loop whose last iteration was `age` seconds ago; empty if it is not stalled."""
+    """Return the problem of a loop whose last iteration was `age` seconds ago; empty if it is not stalled."""
     return f"last iteration of the loop {age:.1f} s ago" if age >= STALLED else ""
 
 
 def _log_failure(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """Log a failure of a connection, such as a lack of descriptors, which asyncio tries again by itself."""
+    """Log a failed connection, for instance for lack of descriptors; asyncio tries again by itself."""
     logger.debug("connection_failed", extra={"error": str(context.get("exception") or context["message"])})
 
 

@@ -1,7 +1,7 @@
 """The process log on standard error: JSON lines, or coloured sentences on a terminal.
 
 The modules log through Python's own logging, with the event names of `events`. Events that bad input or a broker can
-cause in any number are rate limited. Above debug level no content of a record is logged but the names in it.
+cause in any number are rate limited. Above debug level, of a record's content only names are logged.
 """
 
 import logging
@@ -36,7 +36,7 @@ class RateLimit(logging.Filter):
         super().__init__()
         self._clock = clock
         self._logged: dict[tuple[object, ...], tuple[float, int]] = {}
-        """Time of the last line, and how many were suppressed since, by event and partition."""
+        """Time of the last line, and number of lines suppressed since, by event and partition."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Return whether to log the event."""
@@ -55,32 +55,32 @@ class RateLimit(logging.Filter):
 
 @dataclass
 class _Pending:
-    """What has happened in a partition since its last line of an event."""
+    """Counts of an event in a partition since its last line."""
 
     counts: Counter[str] = field(default_factory=Counter)
-    """By reason; "" where the event has none."""
+    """Counts by reason; "" for events without reasons."""
     examples: dict[str, str] = field(default_factory=dict)
-    """Masked values, by reason."""
+    """Masked values by reason."""
     last: DeadLetter | None = None
     logged: float = -PAUSE
-    """Time of its last line."""
+    """Time of the last line, seconds of the clock."""
 
 
 class ReportLogger(Observer):
     """Logs dead letters, and learning steps that were skipped or rolled back: a line per partition and pause.
 
-    A line counts all since the line before, so that the counts add up to those of the metrics. The first line with a
-    reason has an example, with its contents masked.
+    A line counts everything since the previous line, so that the counts add up to those of the metrics. The first line
+    with a reason has an example, with its contents masked.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._pending: defaultdict[tuple[str, TopicPartition], _Pending] = defaultdict(_Pending)
-        """By event and partition."""
+        """Counts not logged yet, by event and partition."""
         self._waiting: set[tuple[str, TopicPartition]] = set()
-        """Those with something to log."""
+        """Events and partitions with something to log."""
         self._shown: set[tuple[str, str]] = set()
-        """Topics and reasons that had an example."""
+        """Topics and reasons for which an example was logged."""
 
     def stepped(self, report: StepReport) -> None:
         """See `Observer.stepped`."""
@@ -110,7 +110,7 @@ class ReportLogger(Observer):
         self._log_due()
 
     def released(self, partition: TopicPartition) -> None:
-        """See `Observer.released`: nothing that was counted is lost."""
+        """See `Observer.released`. Logs the remaining counts."""
         for event, each in sorted(self._waiting):
             if each == partition:
                 self._log(event, each)
@@ -154,7 +154,7 @@ class ReportLogger(Observer):
 
 
 def sentence(event: Mapping[str, Any]) -> tuple[str, set[str]]:
-    """Return what a terminal shows for an event, and the names of the details that are part of it."""
+    """Return the sentence that a terminal shows for an event, and the names of the details in it."""
     known = EVENTS.get(event["event"])
     names = {name for _, name, _, _ in Formatter().parse(known.text if known else "") if name}
     if known is None or not known.text or not names <= event.keys():
@@ -163,7 +163,7 @@ def sentence(event: Mapping[str, Any]) -> tuple[str, set[str]]:
 
 
 def _plain(value: object) -> object:
-    """Return a detail as people write it; numbers as they are, for the text to format."""
+    """Return a detail as plain text; numbers unchanged, as the sentence formats them."""
     if isinstance(value, Mapping):
         return ", ".join(f"{name} ({each})" for name, each in value.items())
     if isinstance(value, list | tuple):
@@ -171,8 +171,8 @@ def _plain(value: object) -> object:
     return "-" if value is None else value
 
 
-def _in_words(_logger: object, _method: str, event: dict[str, Any]) -> dict[str, Any]:
-    """Replace the name of an event by a sentence, and leave out what says nothing to a person."""
+def _as_sentence(_logger: object, _method: str, event: dict[str, Any]) -> dict[str, Any]:
+    """Replace the name of an event by its sentence, and omit details that are in it, empty or false."""
     text, named = sentence(event)
     empty = {name for name, value in event.items() if value is False or value == ""}
     drop = named | empty | {"logger"} | ({"suppressed"} if event.get("suppressed") == 0 else set())
@@ -180,7 +180,7 @@ def _in_words(_logger: object, _method: str, event: dict[str, Any]) -> dict[str,
 
 
 def _import_structlog() -> Any:
-    """Return structlog without rich, which it loads where that is installed: a tenth of a second, for tracebacks."""
+    """Return structlog, imported without rich, which it would load for tracebacks in a tenth of a second."""
     rich = sys.modules.setdefault("rich", None)  # type: ignore[arg-type]  # an import of it fails
     import structlog  # noqa: PLC0415
 
@@ -196,7 +196,7 @@ def configure(*, format: Literal["auto", "json", "text"] = "auto", level: str = 
     colors = sys.stderr.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
     render: list[Any] = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     if text:
-        render = [_in_words, structlog.dev.ConsoleRenderer(0, colors=colors)]
+        render = [_as_sentence, structlog.dev.ConsoleRenderer(0, colors=colors)]
     handler = make_handler()
     handler.addFilter(RateLimit())
     handler.setFormatter(

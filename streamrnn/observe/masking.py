@@ -1,19 +1,19 @@
-"""Examples of records without their contents: the structure and the names of a JSON value, or the form of a text."""
+"""Examples of records without their contents: the structure and names of a JSON value, or the form of a text."""
 
 import json
 
 MASK = "…"
 LONGEST = 500
-"""Characters of an example."""
+"""Characters of an example at most."""
 DEEPEST, MOST = 6, 40
-"""Levels of a JSON value, and members of each, that an example shows."""
+"""Levels of a JSON value, and members of each object, that an example shows at most."""
 
 
 def mask_value(value: bytes | None) -> str:
     """Return the value of a record without its contents.
 
-    Of a JSON value the names and the structure are left, such as `{"host": "…", "load": ["…"]}`; of another text its
-    first characters, with `a` for each letter and `0` for each digit; of other bytes their number.
+    For a JSON value, return its names and structure, such as `{"host": "…", "load": ["…"]}`; for another text, its
+    first characters with `a` for each letter and `0` for each digit; for other bytes, their number.
     """
     if value is None:
         return "no value"

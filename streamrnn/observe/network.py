@@ -15,8 +15,8 @@ def open_listener(host: str, port: int, *, section: str, backlog: int) -> socket
 
     Args:
         host: The address; `::` also accepts IPv4.
-        port: 0: any free one.
-        section: That of the configuration, for messages.
+        port: The port; 0 for any free one.
+        section: Section of the configuration, for messages.
         backlog: Connections that may wait to be accepted.
 
     Raises:

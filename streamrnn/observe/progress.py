@@ -1,4 +1,4 @@
-"""What a daemon is doing, in its log: often until the first forecasts are committed, then one line a minute."""
+"""Progress of a daemon in its log: a line every few seconds until the first commit, then one line a minute."""
 
 import logging
 import threading
@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from streamrnn.records import QUALITY, Observer, StepReport, TopicPartition
 
 START_SECONDS = 2.5
-"""Between two lines until the first forecasts are committed."""
+"""Seconds between two lines until the first forecasts are committed."""
 PATIENCE = 30.0
-"""Seconds of waiting for records, or for topics to be created, after which there is only one line a minute."""
+"""Seconds of waiting for records or missing topics after which there is only one line a minute."""
 STATUS_SECONDS = 60.0
 
 logger = logging.getLogger(__name__)
@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass
 class _Counts:
-    """What has happened since the last line."""
+    """Counts since the last line."""
 
     records: int = 0
     dead_letters: int = 0
@@ -29,9 +29,9 @@ class _Counts:
 
 
 class ProgressLogger(Observer):
-    """Logs from a thread of its own, from construction to `close`: the loop may be busy, or a library be loading.
+    """Logs from its own thread, from construction to `close`, as the loop may be busy or a library loading.
 
-    `compiling` returns the numbers of compiled loops so far, and of all; None if none is compiling.
+    `compiling` returns the number of loops compiled so far, and about how many there are; None if none is compiling.
     """
 
     def __init__(
@@ -47,10 +47,10 @@ class ProgressLogger(Observer):
         self._uncommitted: dict[TopicPartition, int] = {}
         """Forecasts since the last commit, until the first ones are committed."""
         self._fed = False
-        """Whether there has been a record, usable or not."""
+        """Whether any record was processed, usable or not."""
         self._begun = self._last_status = clock()
         self._waiting: tuple[str, float] = ("", self._begun)
-        """What is waited for, and since when."""
+        """The reason of the current wait, and the time since when, seconds of the clock."""
         self._first = threading.Event()
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._run, name="progress", daemon=True)
@@ -114,14 +114,14 @@ class ProgressLogger(Observer):
         return min(START_SECONDS, STATUS_SECONDS - (now - self._last_status))
 
     def _log_waiting(self, now: float) -> bool:
-        """Log what the first forecasts wait for; return whether that is worth a line every few seconds."""
+        """Log what the first forecasts wait for; return whether to repeat that every few seconds."""
         ready = any(self._uncommitted.values())
         records = "usable records" if self._fed else "the first records"
         reason = "the first commit" if ready else self.reason() or records
         if reason != self._waiting[0]:
             self._waiting = (reason, now)
         if not (ready or "restored" in reason) and now - self._waiting[1] > PATIENCE:
-            return False  # somebody else has to do something
+            return False  # somebody else must act
         logger.info("not_forecasting", extra={"reason": reason, "seconds": round(now - self._begun, 1)})
         return True
 
@@ -143,5 +143,5 @@ class ProgressLogger(Observer):
     def _run(self) -> None:
         seconds = START_SECONDS
         while not self._closed.wait(seconds):
-            with suppress(Exception):  # such as a list that changes meanwhile: a line more or less harms nobody
+            with suppress(Exception):  # such as a list changed during iteration: a missing line does no harm
                 seconds = self.log()

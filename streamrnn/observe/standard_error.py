@@ -1,4 +1,4 @@
-"""The log's way to standard error, which never blocks for long: a pipe may be full that nobody reads."""
+"""Output of the log to standard error that never blocks for long, even on a full pipe that nobody reads."""
 
 import logging
 import os
@@ -6,15 +6,15 @@ import select
 import sys
 
 PATIENCE = 1.0
-"""Seconds to wait for a full pipe; afterwards lines are left out until it takes some again."""
-PART_BYTES = select.PIPE_BUF  # what a pipe takes without blocking, once it is writable
+"""Seconds to wait for a full pipe; afterwards lines are dropped until it is writable again."""
+PART_BYTES = select.PIPE_BUF  # a writable pipe accepts this without blocking
 
 logger = logging.getLogger(__name__)
-logger.setLevel(logging.WARNING)  # whatever the level of the others: lines of theirs are missing
+logger.setLevel(logging.WARNING)  # independent of the configured level, as lines of that level are missing
 
 
 class StandardErrorHandler(logging.Handler):
-    """Writes lines to a file descriptor; counts those that are not taken, and logs their number afterwards."""
+    """Writes lines to a file descriptor; counts lines that cannot be written, and logs their number afterwards."""
 
     def __init__(self, descriptor: int) -> None:
         super().__init__()
@@ -22,15 +22,15 @@ class StandardErrorHandler(logging.Handler):
         self._poll = select.poll()
         self._poll.register(descriptor, select.POLLOUT)
         self._dropped = 0
-        """Lines left out since the last report on them."""
+        """Number of lines dropped since the last report on them."""
         self._cut = False
-        """Whether the last line was left out after its beginning."""
+        """Whether the last line was written only in part."""
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write the line of a record, or count it."""
         reports = record.name == logger.name
         if self._dropped and not reports:
-            logger.warning("log_lines_dropped", extra={"count": self._dropped})  # comes back here first
+            logger.warning("log_lines_dropped", extra={"count": self._dropped})  # is emitted here first
         try:
             line = "\n" * self._cut + self.format(record) + "\n"
             written = self._written(line.encode(errors="backslashreplace"))
@@ -52,6 +52,6 @@ class StandardErrorHandler(logging.Handler):
 
 
 def make_handler() -> logging.Handler:
-    """Return a handler for standard error; a stream that a program has put in its place is written to as it is."""
+    """Return a handler for standard error; a plain stream handler if a program has replaced `sys.stderr`."""
     own = sys.__stderr__
     return StandardErrorHandler(own.fileno()) if own is not None and own is sys.stderr else logging.StreamHandler()

@@ -13,7 +13,7 @@ from streamrnn.page.limits import GUESS_SECONDS, Application, GuessLimit, Receiv
 LOGIN = "/login"
 MAX_FORM_BYTES = 4096
 COOKIE_SECONDS = 7 * 86_400
-"""How long a browser stays logged in."""
+"""Seconds for which a browser stays logged in."""
 
 HEADERS = (
     (
@@ -160,7 +160,7 @@ class _Answer:
 
 
 def _form(scope: Scope, error: str) -> str:
-    """Return the login form; it leads back to the series of the link.
+    """Return the login form, which leads back to the series of the link.
 
     Its address is relative, so that it stays below the path prefix of a reverse proxy, which is not known here.
     """
@@ -171,7 +171,7 @@ def _form(scope: Scope, error: str) -> str:
 
 
 async def _read_form(receive: Receive) -> bytes:
-    """Return the body of a form; nothing if it is longer than the login form can be."""
+    """Return the body of a form; empty if it is longer than MAX_FORM_BYTES."""
     body = b""
     while True:
         message = await receive()

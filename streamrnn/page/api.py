@@ -42,12 +42,12 @@ class DaemonStatus:
     """Silent series evicted so far to store others."""
     records: int
     records_per_second: float
-    """Over the last ten seconds."""
+    """Records per second over the last ten seconds."""
     observations: int
     dead_letters: int
     dead_letters_by_reason: dict[str, int]
     dead_letter_examples: dict[str, LetterExample]
-    """By reason; the value is masked."""
+    """Latest dead letter by reason, with its value masked."""
     drops: int
     drops_by_reason: dict[str, int]
     observations_lost: int
@@ -55,7 +55,7 @@ class DaemonStatus:
     unready: str
     """Why some worker does not process records; empty if all do."""
     silent_seconds: float
-    """For how long the worker that is silent for longest has not reported to the page; 0: all report."""
+    """Seconds since the last report of the worker that has been silent for longest; 0 if all report."""
     tasks: list[TaskStatus]
 
 
@@ -82,18 +82,18 @@ class SeriesForecast:
     quantiles: dict[str, list[float]]
     anomaly_score: float
     skill: list[float | None]
-    """By horizon; null until enough forecasts have matured."""
+    """Skill by horizon; null until enough forecasts have matured."""
     coverage: list[float | None]
     """Share of labels inside the outermost interval, by horizon."""
 
 
 @dataclass(frozen=True)
 class PastForecasts:
-    """The forecasts for each observation of a history, made as many observations before as the horizon."""
+    """The forecasts for each observation of a history, made `horizon` observations before it."""
 
     horizon: int
     quantiles: dict[str, list[float | None]]
-    """By level, parallel to the observations; null for no forecast."""
+    """Forecasts by level, parallel to the observations; null where there is none."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Compression of answers, and a memory of the scripts and styles, which every new browser loads."""
+"""Compression of answers, and a cache of the scripts and styles that every new browser loads."""
 
 from collections.abc import MutableMapping
 from typing import Any
@@ -8,9 +8,9 @@ from fastapi.middleware.gzip import GZipMiddleware
 from streamrnn.page.limits import Application, Receive, Scope, Send
 
 LEVEL = 6
-"""Of gzip: higher ones take twice the time for a hundredth of the size."""
+"""Compression level of gzip: higher ones take twice the time to save a hundredth of the size."""
 MAX_CACHED = 4 * 1024 * 1024
-"""Bytes of answers in memory; those of the page's own files take 0.7 MB compressed, 2.2 MB otherwise."""
+"""Largest total size of cached answers in bytes; the page's own files take 0.7 MB compressed, 2.2 MB otherwise."""
 
 
 class CompressedAssets:

@@ -14,9 +14,9 @@ Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 GUESSES, GUESS_SECONDS = 5, 60.0
 """Wrong tokens that an address may send within these seconds."""
 MAX_ADDRESSES = 1000
-"""Addresses with wrong tokens that are remembered, the latest ones."""
+"""Largest number of addresses with wrong tokens to store; the oldest is dropped."""
 IPV6_NETWORK = 64
-"""Bits of an IPv6 address that a provider assigns: the others are the client's choice."""
+"""Number of leading bits of an IPv6 address that a provider assigns; the client chooses the others."""
 
 
 class ViewLimit:
@@ -26,7 +26,7 @@ class ViewLimit:
         self._app, self._free = app, free
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request, or forward it: HEAD as GET, whose content the server leaves out, where that ends."""
+        """Answer a request, or forward it; HEAD as GET, as the server omits the body, except for an endless answer."""
         if scope["type"] != "http" or scope["path"] != "/" or self._free():
             if scope.get("method") == "HEAD" and scope["path"] != "/" and not scope["path"].endswith("/live"):
                 scope["method"] = "GET"
@@ -60,7 +60,7 @@ class GuessLimit:
 
 
 def _network(scope: Scope) -> str:
-    """Return the address of a client, of IPv6 only the part that is not the client's choice."""
+    """Return the address of a client; for IPv6, the network that its provider has assigned."""
     client = scope.get("client")
     host = client[0] if client else ""
     try:

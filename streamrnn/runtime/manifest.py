@@ -1,4 +1,4 @@
-"""The manifest committed with each offset, and restoring a task from offset and state that belong together."""
+"""The manifest committed with each offset, and restoring a task from a matching offset and state."""
 
 import logging
 from collections.abc import Mapping, MutableMapping
@@ -19,17 +19,17 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 SCHEMA = 2
-"""Version of the manifest. Those of version 1 have another output hash, and are read only."""
+"""Version of the manifest. Manifests of version 1 have another output hash, and are read but not written."""
 DECODING = 2
-"""Version of how records become observations and dead letters; increased where that changes for some records."""
+"""Version of the decoding of records to observations and dead letters; increased with every change for some records."""
 Resume = Literal["committed", "saved", "earliest", "latest"]
-"""Where to continue with a saved state that does not fit the committed offset."""
+"""Position from which to continue with a saved state that does not fit the committed offset."""
 RESUME = (
     "to continue with the saved state: streamrnn state resume --from earliest (or latest); a copy of it is written by "
     "streamrnn state export"
 )
 NEW_PARTS = frozenset({"analogs", "combination", "feedback", "lattice", "packed", "widths"})
-"""Entries of the layout that no configuration changes: of parts and packing that earlier versions do not have."""
+"""Entries of the layout for parts and packing that earlier versions lack; no configuration changes them."""
 NOTHING = -1
 """Offset of a snapshot that does not exist; first offset of a task if it is unknown."""
 
@@ -70,7 +70,7 @@ def initial_manifest(offset: int, topic_id: str = "") -> Manifest:
 
 
 def saved_commit(state: Mapping[bytes, bytes]) -> Committed:
-    """Return the commit that a saved state belongs to, as far as the state alone tells."""
+    """Return the commit that a saved state belongs to, as far as it can be derived from the state."""
     meta = read_meta(state)
     manifest = Manifest(
         SCHEMA, layout_hash(layout_of(meta)), meta["offset"], 0, meta["chain"],
@@ -136,7 +136,7 @@ def _is_manifest(document: dict[str, Any]) -> bool:
 
 
 class Restored(NamedTuple):
-    """Where a restored task stands."""
+    """The position of a restored task, and its manifest."""
 
     manifest: Manifest
     position: int
@@ -154,7 +154,7 @@ def restore_task(
     task: "Task", committed: Committed | None, state: MutableMapping[bytes, bytes], *, bounds: tuple[int, int],
     topic: str, topic_id: str = "", release: bool = False,
 ) -> Restored | None:  # fmt: skip
-    """Load the state of a partition into a new task; return where it stands, or None if nothing was committed.
+    """Load the state of a partition into a new task; return its position, or None if nothing was committed.
 
     Args:
         task: The new task.
@@ -214,14 +214,14 @@ def needs_replay(partition: TopicPartition, committed: Committed | None, state: 
         return True
     try:  # at the same offset there may be heartbeats with outputs
         return bool(state) and read_meta(state)["chain"] != manifest.chain
-    except StateError:  # loading it says more
+    except StateError:  # loading it reports the problem
         return False
 
 
 def report_restored(task: "Task", committed: Committed, found: Restored) -> bool:
-    """Log what is not as it was when the state was saved; return whether later records can be replayed from there.
+    """Log the differences since the state was saved; return whether later records can be replayed from that state.
 
-    If not, the first commit has to replace the stored state.
+    If not, the first commit must replace the stored state.
     """
     partition, usable = task.partition._asdict(), True
     if found.missing:
@@ -238,10 +238,10 @@ def report_restored(task: "Task", committed: Committed, found: Restored) -> bool
 def check_replay(task: "Task", start: int, end: int, expected: str, *, difference: str) -> None:
     """Compare the output hash after a replay from offset `start` to `end` with the committed one.
 
-    Published outputs stay as they are; where a `difference` explains that the replay has others, it is logged.
+    Published outputs are not changed; if a `difference` explains other outputs of the replay, it is logged.
 
     Raises:
-        StateError: they differ, and nothing explains it.
+        StateError: the hashes differ without an explanation.
     """
     output_hash = task.output_hash.hex()
     if output_hash == expected:
@@ -262,12 +262,12 @@ def resume_task(
     task: "Task", committed: Committed | None, state: MutableMapping[bytes, bytes], *, bounds: tuple[int, int],
     topic: str, topic_id: str = "", start: Resume = "earliest",
 ) -> Restored:  # fmt: skip
-    """Load the saved state into a new task as it is, without a replay, and return where the task continues.
+    """Load the saved state into a new task without a replay, and return where the task continues.
 
     Args: as for `restore_task`, and
-        start: `committed`, the offset of the group, which another program may have set; `saved`, the record up to
-            which the state was saved; `earliest`, the first record that is there and was not committed; `latest`, the
-            next one to be written.
+        start: `committed`, the offset of the group, which another program may have set; `saved`, the offset at which
+            the state was saved; `earliest`, the first available record that was not committed; `latest`, the next
+            record to be written.
 
     Raises:
         StateError: there is no state, it cannot be used, or the record to continue from does not exist.
@@ -294,9 +294,9 @@ def resume_task(
 
 
 def known_topic(partition: TopicPartition, committed: Committed | None, state: Mapping[bytes, bytes]) -> str:
-    """Return the id of the topic whose records were committed, or of that of the state; empty if unknown.
+    """Return the id of the topic in the commit, or else in the state; empty if unknown.
 
-    Raises StateError for a commit of another schema. A damaged state has no id; loading it says more.
+    Raises StateError for a commit of another schema. A damaged state has no id; loading it reports the damage.
     """
     if (manifest := own_manifest(partition, committed)) is not None:
         return manifest.topic_id
@@ -320,15 +320,15 @@ def _load(task: "Task", state: MutableMapping[bytes, bytes], topic: str, where: 
     try:
         return task.load(state, release=release)
     except StateError as error:
-        place = f"{task.partition}, {where}" if where else str(task.partition)
-        raise StateError(f"{place}, state in {topic}: {error}") from error
+        subject = f"{task.partition}, {where}" if where else str(task.partition)
+        raise StateError(f"{subject}, state in {topic}: {error}") from error
 
 
 def _require_match(task: "Task", committed: Committed, manifest: Manifest, position: int, topic: str) -> None:
     """Require that the loaded state is the one that the manifest names, and that a migrated state needs no replay.
 
-    Parts that are new in this version can be replayed: its arithmetic is another one, so that outputs may differ. So
-    can another window then, as its default has changed with them.
+    A state that only lacks parts that are new in this version can be replayed: its outputs may differ anyway, as this
+    version's arithmetic does. The window may then differ, too, as its default has changed with those parts.
     """
     found = layout_hash(task.saved_layout)
     if (manifest.snapshot, manifest.layout) != (position, found):

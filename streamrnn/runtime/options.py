@@ -11,26 +11,27 @@ if TYPE_CHECKING:
     from streamrnn.runtime.snapshot.task_source import TaskSource
 
 POLL_RECORDS = 1024
-"""Four waves between learning points of the head, where there are many series: each wave and each poll has a cost."""
+"""Records of a poll at most: with many series, four waves between learning points, as each wave and poll has a cost."""
 
 
 @dataclass(frozen=True)
 class CommitPolicy:
-    """How often to commit. Both in seconds."""
+    """Intervals of commits and snapshots."""
 
     interval: float
+    """Seconds between commits."""
     snapshot_interval: float | None
     """Seconds between snapshots; None: as `snapshot.policy` decides."""
 
 
 @dataclass(frozen=True)
 class StartPolicy:
-    """Where partitions start to read."""
+    """The position from which partitions are read first."""
 
     position: Literal["earliest", "latest"] = "earliest"
-    """For partitions without a commit."""
+    """Position in partitions without a commit."""
     accept_new_topic: bool = False
-    """Whether the saved state continues with the first record of an input topic that was created again."""
+    """Whether to continue with the saved state at the first record of an input topic that was created again."""
 
 
 @dataclass(frozen=True)
@@ -38,9 +39,9 @@ class WorkerChange:
     """A change of the configuration while the worker runs."""
 
     source: "TaskSource"
-    """Makes the tasks; other ones replace those in memory only if their settings are others."""
+    """Makes the tasks; tasks in memory are replaced only if the settings differ."""
     outputs: Mapping[str, OutputTopics]
-    """Output topics by input topic; other ones make the worker leave the group and join it again."""
+    """Output topics by input topic; if they differ, the worker leaves the group and joins it again."""
     start: StartPolicy
     commits: CommitPolicy
 
@@ -53,7 +54,7 @@ class Limits:
     reachable_after: float = 30.0
     """Seconds for which the log may fail at the start."""
     unavailable_after: float = 300.0
-    """Seconds for which the log may fail later on; a single partition, for as long as others work."""
+    """Seconds for which the log may fail later; a single partition may fail for as long as others work."""
     refused_after: float = 30.0
     """Seconds for which an output topic may refuse records before the worker ends."""
     heartbeat_after: float | None = None
@@ -67,11 +68,11 @@ def no_span(_work: str, _partition: TopicPartition | None = None) -> AbstractCon
 
 @dataclass(frozen=True)
 class Hooks:
-    """What the loop reports to, and calls around its work."""
+    """The observer of the loop, and functions that it calls around its work."""
 
     observer: Observer
     warm_up: Callable[[], None] = lambda: None
-    """Called once, in a thread, while the brokers assign partitions: loads what is slow to load."""
+    """Called once, in a thread, while the brokers assign partitions, to load slow libraries."""
     limit_commit: Callable[[str], AbstractContextManager[object]] = nullcontext
     """Entered for each commit, with its description."""
     span: Callable[..., AbstractContextManager[object]] = no_span
@@ -79,7 +80,7 @@ class Hooks:
 
 
 class Clock(Protocol):
-    """The part of the module `time` that decides when something happens, never what."""
+    """The part of the module `time` that the loop uses; it affects when something happens, never outputs."""
 
     def monotonic(self) -> float:
         """Return the time in seconds."""

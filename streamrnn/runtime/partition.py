@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 MOST_RETAINED = 200_000
-"""Outputs since the last commit beyond which they are not kept: about 200 MB."""
+"""Largest number of outputs since the last commit to store, about 200 MB."""
 
 _offset = attrgetter("offset")
 
@@ -43,14 +43,14 @@ _offset = attrgetter("offset")
 class OwnedPartition:
     """An input partition that the log has assigned to this process, from `open` to `close`.
 
-    After a LogError close it and open a new one; or `suspend` it and open it again, which keeps its state in memory.
+    After a LogError close it and open a new one; or `suspend` it and open it again, which retains its state in memory.
 
     Args:
         log: The log.
         partition: The input partition.
         source: Makes its task.
-        topics: Those that its task writes to.
-        start: Where it starts to read without a commit.
+        topics: Topics that its task writes to.
+        start: Position from which it is read without a commit.
     """
 
     def __init__(
@@ -63,21 +63,21 @@ class OwnedPartition:
         self.snapshot = NOTHING
         """Offset of the last complete snapshot; -1 if there is none."""
         self.begun = NOTHING
-        """Offset of the snapshot that was begun last."""
+        """Offset of the latest snapshot, which may be incomplete."""
         self.saved_bytes = 0
-        """Bytes of state written so far."""
+        """Number of bytes of state written so far."""
         self.only_in_memory = False
-        """Whether the log has lost its state, so that it must not be discarded."""
+        """Whether the log has lost the state, so that the one in memory must not be discarded."""
         self.awaited = False
-        """Whether it has committed no new outputs since it was restored: readers are waiting for them."""
+        """Whether no new outputs were committed since the restore, so that readers are waiting for them."""
         # The worker's schedule, in seconds of its clock
         self.next_commit = self.last_commit = self.last_snapshot = 0.0
         self.next_lag_check = self.next_blocked_check = 0.0
         self.backoff: Backoff | None = None
-        """The retries, if it failed and has not committed since."""
+        """The retries since a failure; None after a commit."""
         self.lag_error = ""
         """Why the last lag check failed; empty if it succeeded."""
-        self.source = source  # of tasks with the settings that it is to have
+        self.source = source  # of tasks with the configured settings
         self._log, self.topics = log, topics
         self._state = TopicPartition(topics.state, partition.partition)
         self._start = start
@@ -85,7 +85,7 @@ class OwnedPartition:
         self._topic_id = ""
         self._task: Task
         self._used: TaskSource | None = None  # the source of its task
-        self._record: RecordedSettings | None = None  # what is saved of its settings
+        self._record: RecordedSettings | None = None  # the settings that are saved with the state
         self._transaction: Transaction
         self._began, self._commits = NOTHING, 0
         self._learned = False  # whether a whole network has learned since the last snapshot was begun
@@ -98,7 +98,7 @@ class OwnedPartition:
 
     @property
     def next_try(self) -> float:
-        """Time at which it may be opened."""
+        """Time from which the partition may be opened."""
         return self.backoff.next_try if self.backoff else 0.0
 
     @property
@@ -138,7 +138,7 @@ class OwnedPartition:
         return max(0, following - position)
 
     def open(self, resume: Resume | None = None) -> None:
-        """Take the partition over from its previous owner, and restore its state; with `resume` as `resume_task` does.
+        """Fence the partition's previous owner, and restore its state; with `resume` as `resume_task` does.
 
         Raises:
             StateError: the commit or the saved state cannot be used.
@@ -159,13 +159,13 @@ class OwnedPartition:
 
     @property
     def outdated(self) -> bool:
-        """Whether its task has other settings than it is to have, so that `renew` is due."""
+        """Whether the task's settings differ from the configured ones, so that `renew` is due."""
         return self.is_open and self._used is not self.source and not self.replaying
 
     def renew(self) -> None:
-        """Restore the state that `commit` has just saved into a task of the present settings. Raises as `open` does."""
+        """Restore the state that `commit` has just saved into a task of the current settings. Raises as `open` does."""
         del self._task  # so that two states are never in memory
-        gc.collect()  # parts of a task refer to each other, and the collector's own turn comes after many reloads
+        gc.collect()  # a task has reference cycles, which the collector would only find after many reloads
         self._restore(None)
         self._start_task()
 
@@ -176,9 +176,9 @@ class OwnedPartition:
         self.is_open = False
 
     def suspend(self) -> None:
-        """Close it, but keep its task and the outputs that are not committed; `open` writes them and all of the state.
+        """Close it, but retain its task and uncommitted outputs in memory; `open` writes them and the whole state.
 
-        For topics that were deleted while the daemon ran: the state in memory is the only one.
+        This is for topics that were deleted while the daemon ran: the state in memory is then the only one.
         """
         self.close()
         self._suspended = True
@@ -199,7 +199,7 @@ class OwnedPartition:
         return True
 
     def forget_saved(self) -> None:
-        """Save all of the state with the next commit, since the state topic has lost it."""
+        """Make the next commit save the whole state, since the state topic has lost it."""
         self.snapshot = self.begun = NOTHING
         self.only_in_memory = True
         self._task.forget_saved()
@@ -216,7 +216,7 @@ class OwnedPartition:
         self._missing += found.missing
         self.heartbeats.read(self._task, self._topic_id)
         if self.heartbeats.pending:
-            self._advance(())  # applies those before its position, whose outputs are published
+            self._advance(())  # applies the heartbeats before its position, whose outputs are published
         self._end_replay()
         self._record = self._used.record(found.recorded, self.position)
         if self._used.is_new(found.recorded) and not self.replaying:
@@ -226,13 +226,13 @@ class OwnedPartition:
                 logger.info("settings_changed", extra={**self.partition._asdict(), **details})
 
     def _start_task(self) -> None:
-        """Let the task save what the topics accept, with its settings, and read on behind its state."""
+        """Configure what the task saves, by the topics' limits and its settings, and start reading after its state."""
         largest, settings = self._limits[self._state.topic].largest, self._record and self._record._asdict()
         self._task.configure_saving(piece_bytes=largest, topic_id=self._topic_id, settings=settings)
         self._log.seek(self.partition, self.position)
 
     def count_replayed(self, records: Sequence[Record]) -> int:
-        """Return how many of these records, the first ones, belong to the replay."""
+        """Return the number of records, from the first on, that belong to the replay."""
         return 0 if self._replay is None else bisect_left(records, self._replay.end, key=_offset)
 
     def feed(self, records: Sequence[Record]) -> StepReport | None:
@@ -258,11 +258,11 @@ class OwnedPartition:
         return report
 
     def beat(self, time: int) -> StepReport:
-        """Let the stream time reach `time`, ms, and write that, and what it causes. Raises as `feed` does."""
+        """Advance the stream time to `time`, ms; write the heartbeat and its outputs. Raises as `feed` does."""
         return self._write(*self.heartbeats.beat(Heartbeat(self.position, time)))
 
     def _write(self, outputs: Sequence[Output], report: StepReport) -> StepReport:
-        """Write outputs, and complete the report on them."""
+        """Write outputs, and return their report, completed."""
         if outputs:
             if len(self._uncommitted) <= MOST_RETAINED:
                 self._uncommitted += outputs
@@ -275,8 +275,8 @@ class OwnedPartition:
         return report
 
     def _send(self, outputs: Sequence[Output]) -> tuple[int, int]:
-        """Write outputs; return how many of them were given another timestamp and how many cut to be accepted."""
-        now = time.time_ns() // 1_000_000  # for what the topics accept, and no part of an output's value
+        """Write outputs; return the numbers of moved timestamps and of cut dead letters, to fit the topics' limits."""
+        now = time.time_ns() // 1_000_000  # for the topics' limits only, never in an output's value
         fitted, moved, cut = fit(outputs, self._limits, now)
         if fitted:
             self._transaction.send(fitted)
@@ -302,11 +302,11 @@ class OwnedPartition:
     def commit(self, *, snapshot: bool, part: int | None = None) -> bool:
         """Commit the outputs and the position; return whether anything was committed.
 
-        The first commit of all always has the state. Nothing is committed during a replay, or without changes.
+        The very first commit always has the state. Nothing is committed during a replay, or without changes.
 
         Args:
-            snapshot: Save the state.
-            part: Bytes of state to write, if it is large: the next commits write the rest; None: all at once.
+            snapshot: Whether to save the state.
+            part: Bytes of a large state to write now; the next commits write the rest. None: all at once.
 
         Raises:
             LogError: the commit failed, or its outcome is unknown.

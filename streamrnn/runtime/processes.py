@@ -16,25 +16,25 @@ from streamrnn.errors import StreamrnnError
 logger = logging.getLogger(__name__)
 
 FIRST_PAUSE, LAST_PAUSE = 1.0, 30.0
-"""Seconds before a crashed process is restarted; doubled with each crash in a row."""
+"""Shortest and longest wait before a crashed process is restarted, in seconds; doubled with each successive crash."""
 STABLE = 60.0
-"""Seconds of run time after which a crash is the first of a row."""
+"""Seconds of run time after which a crash does not count as a successive one."""
 SETTLED = 5.0
 """Seconds of run time after which a process handles its signals."""
 FINAL_CODES = (2, 69, 78)
-"""Exit codes that a restart would not change: they end all workers and become the exit code of the whole."""
+"""Exit codes that a restart would not change: they end all workers and become the exit code of this process."""
 CHECK_SECONDS = 0.1
 """Seconds between two checks of the workers."""
 MOST_DESCRIPTORS = 65_536
-"""Open files that a process is allowed at most."""
+"""Largest limit of open files to request."""
 STOP_SECONDS = 10.0
-"""Seconds that the workers have to stop; each of them exits by itself shortly before."""
+"""Time limit of the workers' stop in seconds; each of them exits by itself shortly before."""
 
 
 class ChildProcess:
     """A process that can be restarted. Its standard input begins with `first_input`, and ends when this process ends.
 
-    It inherits the file descriptors `inherits`. Times are seconds of one clock.
+    The process inherits the file descriptors `inherits`. Times are seconds of one clock.
     """
 
     def __init__(self, command: Sequence[str], *, inherits: Sequence[int] = (), first_input: bytes = b"") -> None:
@@ -47,14 +47,14 @@ class ChildProcess:
         self._first_input = first_input
 
     def start(self, now: float) -> None:
-        """Start the process. Raises OSError where no process can be started, such as for lack of memory."""
+        """Start the process. Raises OSError if no process can be started, for instance for lack of memory."""
         self.started = now
-        # in a session of its own, so that Ctrl+C reaches this process only
+        # in a new session, so that Ctrl+C reaches this process only
         self.process = subprocess.Popen(  # noqa: S603 -- our own command
             self._command, stdin=subprocess.PIPE, pass_fds=self._inherits, start_new_session=True
         )
         if self._first_input and self.process.stdin is not None:
-            with suppress(BrokenPipeError):  # it has ended already, which the next poll notices
+            with suppress(BrokenPipeError):  # it has ended already, which the next poll detects
                 self.process.stdin.write(self._first_input)
                 self.process.stdin.flush()
 
@@ -85,7 +85,7 @@ class WorkerProcesses:
         self._stopping.set()
 
     def reload(self) -> None:
-        """Let the processes that run read their settings again; the others read them at their start."""
+        """Make the running processes read their settings again; the others read them at their start."""
         for worker in self._workers:
             process = worker.process
             if process is not None:
@@ -99,9 +99,9 @@ class WorkerProcesses:
                 process.send_signal(number)
 
     def run(self) -> int:
-        """Run until stopped, or until a process ends with a final exit code. Returns the exit code.
+        """Run until stopped, or until a process ends with a final exit code. Return the exit code.
 
-        It is 70 where a process had to be ended by force.
+        It is 70 if a process had to be ended by force.
         """
         try:
             while not self._stopping.wait(CHECK_SECONDS):
@@ -157,9 +157,9 @@ class WorkerProcesses:
 def worker_processes(
     arguments: Sequence[str], *, count: int, port: int, instance: str | None = None, channels: Sequence[int] = ()
 ) -> WorkerProcesses:
-    """Return `count` processes of `streamrnn run` with the same arguments, to be run.
+    """Return `count` processes of `streamrnn run` with the same arguments, not started yet.
 
-    Their metrics have `port` and the ports after it (0: any), their instance names begin with `instance`, and each
+    Their metrics use `port` and the ports after it (0: any), their instance names begin with `instance`, and each
     inherits one of the file descriptors `channels` that lead to the page.
     """
     program = [sys.executable, "-m", "streamrnn.cli", "run", *arguments]
@@ -173,7 +173,7 @@ def worker_processes(
 
 
 def raise_descriptor_limit() -> None:
-    """Raise the limit of open files of this process and its children, as far as it may and is useful."""
+    """Raise the limit of open files of this process and its children, up to the hard limit and MOST_DESCRIPTORS."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != resource.RLIM_INFINITY:
         wanted = MOST_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, MOST_DESCRIPTORS)

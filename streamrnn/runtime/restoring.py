@@ -1,4 +1,4 @@
-"""What a partition continues from: its task with the saved state, and the offset to read from."""
+"""Restoring a partition: its task with the saved state, and the offset to read from."""
 
 import logging
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -28,16 +28,16 @@ logger = logging.getLogger(__name__)
 
 
 class Replay(NamedTuple):
-    """A replay of committed records: their outputs are published."""
+    """A replay of committed records, whose outputs are published already."""
 
     start: int
     """Offset of the saved state."""
     end: int
     """Committed offset."""
     output_hash: str
-    """Of the outputs up to there, hexadecimal."""
+    """Output hash at the committed offset, hexadecimal."""
     difference: str
-    """What explains other outputs; empty: nothing does."""
+    """Explanation why the replay may have other outputs; empty if there is none."""
 
     def check(self, task: "Task") -> None:
         """Compare the outputs with the published ones. Raises StateError as `check_replay` does."""
@@ -45,11 +45,11 @@ class Replay(NamedTuple):
 
 
 class RestoredTask(NamedTuple):
-    """A task that continues, and where."""
+    """A restored task and its position."""
 
     task: "Task"
     source: TaskSource
-    """What has made the task."""
+    """The source that made the task."""
     recorded: RecordedSettings | None
     """The settings that were saved with the state."""
     position: int
@@ -59,11 +59,11 @@ class RestoredTask(NamedTuple):
     commits: int = 0
     """Number of commits so far."""
     snapshot: int = NOTHING
-    """Offset of a saved state that later records can be replayed from; -1: the first commit has to save one."""
+    """Offset of a saved state from which later records can be replayed; -1: the first commit must save one."""
     committed: int | None = None
-    """Committed offset, if readers wait for what follows it."""
+    """Committed offset, if readers wait for the outputs after it."""
     missing: int = 0
-    """Records that retention has deleted."""
+    """Number of records that retention has deleted."""
     replay: Replay | None = None
 
 
@@ -76,11 +76,11 @@ def restore_partition(
     Args:
         log: The log.
         partition: The input partition.
-        source: Makes its task; a replay has the settings that were in force for its records.
+        source: Makes its task; a replay has the settings that were recorded for its records.
         state: The partition of the state topic.
         topic_id: Id of the input topic; empty if the log has none.
-        start: Where a new task begins.
-        resume: Where to continue without a replay, as for `resume_task`; None: after the last commit.
+        start: Position from which a new task reads.
+        resume: Position to continue from without a replay, as for `resume_task`; None: after the last commit.
 
     Raises:
         StateError: the commit or the saved state cannot be used.

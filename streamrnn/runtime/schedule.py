@@ -1,4 +1,4 @@
-"""In which order partitions are fed, when they commit, and how far they are behind their input."""
+"""The order in which partitions are fed, the times of their commits, and reports of their lag."""
 
 import logging
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -16,16 +16,16 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 LAG_SECONDS = 5.0
-"""Between two lag checks of a partition."""
+"""Seconds between two lag checks of a partition."""
 BLOCKED_SECONDS = 60.0
-"""Between two looks at what readers of committed records can read of a partition's topics."""
+"""Seconds between two checks how far readers of committed records can read a partition's topics."""
 HANGING_SECONDS = 900.0
 """Longest transaction that brokers allow by default (`transaction.max.timeout.ms`)."""
 LAST_COMMITS_SECONDS = 8.0
-"""After a stop, in which commits are still started."""
+"""Seconds after a stop in which commits are still started."""
 
 FIRST_RECORDS = 16
-"""That a restored or new partition commits first: readers are waiting for them."""
+"""Number of records that a restored or new partition commits first, as readers are waiting."""
 
 Turns = list[tuple[TopicPartition, Sequence[Record]]]
 
@@ -35,8 +35,8 @@ def feeding_turns(
 ) -> tuple[Turns, Turns]:
     """Return the first few new records of the partitions whose readers are waiting, and all others.
 
-    The first ones begin with what has to be replayed. The partition with the least of it comes first: it is also the
-    least likely to reach a learning step of a whole network, for which torch has to be loaded.
+    The former begin with the records to replay. The partition with the fewest of them comes first: it is also the least
+    likely to reach a learning step of a whole network, for which torch must be loaded.
     """
     first: list[tuple[int, TopicPartition, Sequence[Record]]] = []
     others: Turns = []
@@ -56,7 +56,7 @@ def feeding_turns(
 
 
 def why_unready(owned: "Collection[OwnedPartition]", fenced: Collection[TopicPartition]) -> tuple[str, int]:
-    """Return why records are not being processed, empty if they are, and how many partitions are closed or replaying.
+    """Return why records are not being processed, empty if they are, and the number of closed or replaying partitions.
 
     `fenced` are partitions that another process writes to.
     """
@@ -68,14 +68,14 @@ def why_unready(owned: "Collection[OwnedPartition]", fenced: Collection[TopicPar
 
 
 class CommitSchedule:
-    """Commits partitions when they are due, with their state where it is worthwhile; `now` returns the time."""
+    """Commits partitions when they are due, with their state when a snapshot is due; `now` returns the time."""
 
     def __init__(self, policy: CommitPolicy, hooks: Hooks, now: Callable[[], float]) -> None:
         self.policy = policy
         self._hooks = hooks
         self._now = now
         self._readable: dict[TopicPartition, tuple[int, float, float]] = {}
-        """Up to where readers of committed records can read, since when, and how long they have waited there."""
+        """Offset up to which readers of committed records can read, time since when, and seconds they have waited."""
 
     def commit_if_due(self, owned: "OwnedPartition", tasks: int) -> None:
         """Commit a partition if it is due; `tasks` is the number of partitions of the process."""
@@ -112,7 +112,7 @@ class CommitSchedule:
         """Commit every partition with its state, within the time limit; the next start replays the rest."""
         deadline = self._now() + LAST_COMMITS_SECONDS
         for owned in partitions:
-            replayed = 0 <= owned.snapshot < owned.position and not owned.replaying  # perhaps all that it did
+            replayed = 0 <= owned.snapshot < owned.position and not owned.replaying  # perhaps without new records
             if not (owned.is_open or owned.only_in_memory or replayed) or self._now() >= deadline:
                 continue
             try:
@@ -140,7 +140,7 @@ class CommitSchedule:
             owned.next_blocked_check = self._now() + BLOCKED_SECONDS
 
     def _report_blocked(self, log: "Log", owned: "OwnedPartition") -> None:
-        """Report for how long readers of the partition's topics have waited for an open transaction of anyone."""
+        """Report how long readers of the partition's topics have waited for an open transaction of any producer."""
         partition, topics = owned.partition, {owned.partition.topic, *owned.topics.names}
         try:
             found = log.readable([TopicPartition(topic, partition.partition) for topic in sorted(topics)])

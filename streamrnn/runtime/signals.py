@@ -1,4 +1,4 @@
-"""Signals of `streamrnn run`, from its first moment on: nothing is imported here that takes long to load."""
+"""Signals of `streamrnn run`, handled from its start on; this module imports nothing that takes long to load."""
 
 import faulthandler
 import logging
@@ -24,12 +24,12 @@ class StopSignals:
     """Handles the signals of this process, from construction until `close`, in the main thread.
 
     The first of STOP_SIGNALS calls the function given to `calling`, in a thread, as a handler in Python would wait for
-    a library that blocks the main thread. While there is none, the daemon is starting and has nothing to lose: the
-    process ends at once with 0. The second signal ends it at once, with 128 plus its number, as shells do: the default
-    action would not end process 1 of a container.
+    a library that blocks the main thread. Without such a function the daemon is still starting and has nothing to lose:
+    the process exits at once with 0. The second signal ends it at once with 128 plus its number, as shells do; the
+    default action would not end process 1 of a container.
 
-    RELOAD_SIGNAL calls the other function given to `calling`, as soon as there is one. It is a signal to stop if the
-    terminal from which the process was started has been closed, unless it was ignored from the start, as by nohup.
+    RELOAD_SIGNAL calls the other function given to `calling`, as soon as there is one. It stops the process instead if
+    the terminal from which the process was started has been closed, unless it was ignored from the start, as by nohup.
     DUMP_SIGNALS write the stacks of all threads to standard error.
     """
 
@@ -58,14 +58,14 @@ class StopSignals:
         self.close()
 
     def close(self) -> None:
-        """Restore the handlers from before, but ignore what would end a process that has stopped cleanly."""
+        """Restore the previous handlers, but ignore signals that would end a process that has stopped cleanly."""
         for each in DUMP_SIGNALS:
             faulthandler.unregister(each)
         for each, handler in self._before.items():
             ends = handler == signal.SIG_DFL and each not in STOP_SIGNALS
             signal.signal(each, signal.SIG_IGN if ends else handler)
         signal.set_wakeup_fd(self._wakeup)
-        os.close(self._write)  # which ends the thread
+        os.close(self._write)  # ends the thread
         self._thread.join()
         reloading = self._reloading
         if reloading.is_alive():  # a library must not be loading when the process ends
@@ -87,7 +87,7 @@ class StopSignals:
         yield
 
     def reload(self) -> None:
-        """Reload, as at RELOAD_SIGNAL, in a thread of its own: a stop need not wait. Once more if called meanwhile."""
+        """Reload as at RELOAD_SIGNAL, in another thread, so that a stop need not wait; repeat if called meanwhile."""
         with self._lock:
             self._reload_due = True
             if self._reload is None or self._signalled or self._reloading.is_alive():
@@ -137,8 +137,8 @@ def _has_terminal() -> bool:
 
 
 def exit_stopped() -> None:
-    """End the process at once with 0: it has nothing to lose."""
-    deadline(DUMP_SECONDS, "stop", lambda *_: os._exit(0)).start()  # should standard error not be read
+    """End the process at once with 0; it has nothing to commit."""
+    deadline(DUMP_SECONDS, "stop", lambda *_: os._exit(0)).start()  # if nobody reads standard error
     logger.info("stopped")
     with suppress(OSError, ValueError, AttributeError):
         sys.stderr.flush()

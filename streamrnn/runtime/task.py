@@ -1,4 +1,4 @@
-"""The task of one input partition: records in, forecasts and dead letters out. No clock, no I/O, no own randomness.
+"""The task of one input partition: records in, forecasts and dead letters out. No clock, I/O or randomness.
 
 The outputs are a function of the partition's records and of the configuration alone: neither the sizes of the feeds nor
 saving and loading the state changes them.
@@ -53,11 +53,11 @@ class Task(SavedTask):
     Args:
         decoder: Decodes records; its `mapping`, if it has one, is used to scan them as columns.
         encode: Encodes outputs, with the horizons and quantiles of the forecaster.
-        forecaster: A new one.
-        max_series: Most series of the partition.
+        forecaster: A new forecaster.
+        max_series: Largest number of series of the partition.
         covariates: Fields whose forecasts are not published.
-        event_order: Where observations wait for earlier ones; None: none do.
-        strict: Reject state of another numeric fingerprint.
+        event_order: Puts observations in order of event time; None: they are processed as they come.
+        strict: Whether to reject state of another numeric fingerprint.
         timed: Times the stages.
     """
 
@@ -80,7 +80,7 @@ class Task(SavedTask):
         self._decoder = decoder
         self._encode = encode
         self._forecaster = self.forecaster = forecaster
-        """The core, which others may read in the worker's thread."""
+        """The forecaster, which others may read in the worker's thread."""
         self._timed = timed
         self.event_order = event_order
         self._left: EventOrder | None = None
@@ -110,12 +110,12 @@ class Task(SavedTask):
         return self._process(records)
 
     def beat(self, heartbeat: Heartbeat) -> tuple[list[Output], StepReport]:
-        """Let the stream time reach that of a heartbeat, between two records; return the outputs that this causes."""
+        """Advance the stream time to that of a heartbeat, between two records; return the outputs and the report."""
         return self._process((), heartbeat)
 
     @property
     def stream_time(self) -> int | None:
-        """Latest event time of the partition, ms; None before the first, or where nothing depends on it."""
+        """Latest event time of the partition, ms; None before the first one, or if no rule needs it."""
         if self._ends.time is None and self.event_order is not None:
             return self.event_order.stream_time
         return self._ends.time
@@ -177,13 +177,13 @@ class Task(SavedTask):
         return OpenFeed(records, np.array(offsets, np.int64), scanned, decoded, report, [], [], points, [])
 
     def _advance_to(self, feed: OpenFeed, position: int, end: int) -> int:
-        """Admit records from `position` on to `end`, which is returned."""
+        """Admit the records from `position` to `end`; return `end`."""
         while position < end:
             position = self._advance(feed, position, end)
         return position
 
     def _advance(self, feed: OpenFeed, position: int, end: int) -> int:
-        """Admit records from `position` on to `end`, the end of a wave or one that is unusual; return the next."""
+        """Admit records from `position` to `end`, the end of a wave or an unusual record; return the next position."""
         decoded = feed.decoded.get(position)
         if feed.scanned is not None and decoded is None:
             position, reason = self._admission.admit_scanned(feed.scanned, position, end)
@@ -201,7 +201,7 @@ class Task(SavedTask):
         return position + 1
 
     def _order(self, feed: OpenFeed, index: int, decoded: Decoded, event_order: EventOrder) -> None:
-        """Let the observations of one record wait, and admit those that it releases."""
+        """Add the observations of one record to the event order, and admit those that it releases."""
         offset, observations = feed.records[index].offset, decoded.observations
         found = [decoded.error, *(event_order.add(observation, offset) for observation in observations)]
         errors = [error for error in found if error is not None]
@@ -231,9 +231,10 @@ class Task(SavedTask):
     def _admit_one(
         self, feed: OpenFeed, observation: Observation, record: int | dict[str, int], index: int
     ) -> list[RecordError]:
-        """Admit one observation, of a record or for each field a value in `feed.released`; return what is wrong.
+        """Admit one observation, and return its errors.
 
-        `index` is that of the record that was read last.
+        `record` is the index of its record, or by field the index of the value in `feed.released`; `index` is that of
+        the record that was read last.
         """
         if self._plans is not None:
             if self._plans.ends_wave(observation.key):
@@ -312,7 +313,7 @@ class Task(SavedTask):
                 self._plans.follow(self._forecaster.names)
 
     def _report_silence(self, feed: OpenFeed, point: SweepPoint) -> None:
-        """Publish the forecasts of the series that are stale behind the record of a sweep point."""
+        """Publish the forecasts of the series that are stale after the record of a sweep point."""
         self._end_wave(feed)
         now = point.stream_time if self.event_order is None else self.event_order.until
         found = self._ends.look(now) if now > NONE else None
@@ -338,7 +339,7 @@ class Task(SavedTask):
         self, *, max_ahead: int | None = None, ttl: int | None = None, evict: Eviction = "none",
         stale: int | None = None,
     ) -> None:  # fmt: skip
-        """End series by rules, which `SeriesRules` describes; to be called before `load` and `feed`."""
+        """Set the rules by which series end, see `SeriesRules`; call this before `load` and `feed`."""
         rules = SeriesRules(max_ahead, ttl, evict, stale)
         self._ends = SeriesEnds(
             rules, forecaster=self._forecaster, admission=self._admission, snapshot=self._snapshot

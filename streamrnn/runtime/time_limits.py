@@ -1,4 +1,4 @@
-"""Time limits: of operations, after which the process exits and another one takes over, and of retries."""
+"""Time limits of operations, after which the process exits so that another one takes over, and of retries."""
 
 import faulthandler
 import logging
@@ -12,11 +12,11 @@ from streamrnn.errors import LogError, StreamrnnError
 logger = logging.getLogger(__name__)
 
 DUMP_SECONDS = 1.0
-"""Time limit of the log line and the stack dump, which block where standard error is not read."""
+"""Time limit of the log line and the stack dump, which block if nobody reads standard error."""
 
 
 def exit_process(operation: str, seconds: float) -> None:
-    """Log what exceeded its time limit, dump the stacks of all threads, and exit with code 70. No commit is lost."""
+    """Log the operation that exceeded its time limit, dump all stacks, and exit with code 70. No commit is lost."""
     _timer(DUMP_SECONDS, lambda: os._exit(StreamrnnError.exit_code)).start()
     logger.critical("hung", extra={"in": operation, "seconds": seconds})
     faulthandler.dump_traceback()
@@ -30,7 +30,7 @@ def deadline(seconds: float, operation: str, end: Callable[[str, float], None] =
 
 @contextmanager
 def time_limit(seconds: float, operation: str, end: Callable[[str, float], None] = exit_process) -> Iterator[None]:
-    """Call `end` if the block takes longer than this."""
+    """Call `end` if the block takes longer than `seconds`."""
     timer = deadline(seconds, operation, end)
     timer.start()
     try:
@@ -46,17 +46,17 @@ def _timer(seconds: float, call: Callable[[], None]) -> threading.Timer:
 
 
 FIRST_RETRY, LAST_RETRY = 0.1, 10.0
-"""Seconds to wait after the first failure, and at most; doubled with each failure in a row."""
+"""Seconds to wait after the first failure, and at most; doubled with each successive failure."""
 
 
 class Backoff:
-    """The retries of an operation that fails since `now`, for `limit` seconds. Times are seconds of one clock."""
+    """The retries of an operation that has failed since `now`, for up to `limit` seconds; times are of one clock."""
 
     def __init__(self, now: float, limit: float) -> None:
         self.next_try = now
         self.limit = limit
         self.offset = 0
-        """The offset to be passed before the failure counts as mended."""
+        """Offset to be passed before the failure counts as resolved."""
         self._give_up = now + limit
         self._delay = FIRST_RETRY
 
@@ -69,7 +69,7 @@ class Backoff:
 
 
 def continued(before: Backoff | None, now: float, limit: float, offset: int) -> Backoff:
-    """Return the retries of a partition that has failed at an offset: those `before`, if they have the same limit."""
+    """Return the retries of a partition that failed at an offset: `before` continued if it has the same limit."""
     backoff = before if before is not None and before.limit == limit else Backoff(now, limit)
     backoff.offset = max(backoff.offset, offset)
     return backoff

@@ -1,4 +1,4 @@
-"""The topics of a worker: it makes those that it writes to, and notices when one is created again."""
+"""The topics of a worker: creates its output topics, and detects topics that were created again."""
 
 import logging
 from collections.abc import Mapping
@@ -12,9 +12,9 @@ from streamrnn.runtime.manifest import new_topic, read_manifest
 logger = logging.getLogger(__name__)
 
 INPUT_SECONDS = 1.0
-"""Between two checks of the input topics' ids: records read from a new topic must not be committed as the old one's."""
+"""Seconds between checks of the input topics' ids: a new topic's records must not be committed as the old one's."""
 OUTPUT_SECONDS = 10.0
-"""Between two checks of the other topics' ids."""
+"""Seconds between checks of the other topics' ids."""
 
 
 class TopicWatch:
@@ -53,13 +53,13 @@ class TopicWatch:
         self._ids |= {name: log.topic_id(name) for name in (topic, *names.names)}
 
     def prepare(self, log: Log, partition: TopicPartition) -> None:
-        """Add partitions to the topics of an input topic that has more than before."""
+        """Add partitions to the output topics of an input topic that has more partitions than before."""
         if partition.partition >= self.counts[partition.topic]:
             self.counts[partition.topic] = log.partitions(partition.topic)
             self._create(log, partition.topic)
 
     def check(self, log: Log, now: float) -> set[str]:
-        """Check the ids that are due; return the input topics whose state topic is a new one since the last check.
+        """Check the ids that are due; return the input topics whose state topic was created again.
 
         Raises:
             StateError: an input topic has been created again.
@@ -71,13 +71,13 @@ class TopicWatch:
         if now < self._next_output:
             return set()
         self._next_output = now + OUTPUT_SECONDS
-        if not self._sharing_known:  # not at once: a process that starts has more urgent things to do
+        if not self._sharing_known:  # not at the start, which has more urgent work
             self._sharing_known = True
             self._log_sharing(log)
         return {topic for topic in self._outputs if self.restore(log, topic, now)}
 
     def _log_sharing(self, log: Log) -> None:
-        """Name the other applications that write to the same topics of forecasts."""
+        """Log the other applications that write to the same topics of forecasts."""
         for topic, names in self._outputs.items():
             with suppress(LogError):  # this user may not list the groups
                 for app in sharing_apps(log, TopicPartition(topic, 0), names.forecasts):
@@ -93,9 +93,9 @@ class TopicWatch:
                 raise new_topic(topic, before, found)
 
     def restore(self, log: Log, topic: str, now: float, *, changed: bool = False) -> bool:
-        """Create the output topics of an input topic that are missing; return whether its state topic is a new one.
+        """Create the missing output topics of an input topic; return whether its state topic is a new one.
 
-        With `changed`, also read again what they accept. Does nothing while the log does not answer.
+        With `changed`, also read the topics' limits again. Does nothing while the log does not answer.
         """
         if now < self._silent_until:
             return False

@@ -1,4 +1,4 @@
-"""Loading of the compiled loops before the first record, in a thread; a word on it where no daemon logs."""
+"""Loading of the compiled loops in a thread before the first record, and its announcement for commands."""
 
 import logging
 import sys
@@ -34,7 +34,7 @@ def load_kernels(task: "Task") -> None:
     half = OBSERVATIONS // 2
     for first in (0, half):  # the series is new in the first feed, and known to the scanner in the second
         task.feed([_record(number) for number in range(first, first + half)])
-    rows = np.arange(1)  # of what is asked for between the records
+    rows = np.arange(1)  # for the loops that run between records
     task.forecaster.forecast(rows)
     task.forecaster.bounds(rows)
 
@@ -45,7 +45,7 @@ def _record(number: int) -> Record:
 
 
 def announce_compilation() -> None:
-    """Have the first compilation on a machine announced on standard error, unless the process logs it."""
+    """Announce the first compilation on a machine on standard error, unless the process logs it."""
     if COMPILER.level == logging.NOTSET:
         COMPILER.addFilter(_announce)
         COMPILER.setLevel(logging.INFO)
@@ -61,7 +61,7 @@ def _announce(record: logging.LogRecord) -> bool:
 
 
 class BackgroundCall:
-    """A call in a thread of its own."""
+    """A call in another thread."""
 
     def __init__(self, call: Callable[[], None]) -> None:
         self._call = call
@@ -69,19 +69,19 @@ class BackgroundCall:
 
     @property
     def running(self) -> bool:
-        """Whether it has begun and not ended."""
+        """Whether the call has begun and not ended."""
         return self._done is not None and not self._done.done()
 
     def start(self) -> None:
-        """Begin, unless it has begun before."""
+        """Begin the call, unless it has begun before."""
         if self._done is None:
             self._done = Future()
             Thread(target=self._work, args=(self._done,), name="warm-up", daemon=True).start()
 
     def finish(self, keep_waiting: Callable[[], bool]) -> bool:
-        """Wait for its end, and raise what it raised; return False if `keep_waiting` did before.
+        """Wait until the call has ended, and raise its exception if it raised one.
 
-        `keep_waiting` is called several times a second meanwhile.
+        `keep_waiting` is called several times a second; if it returns False, stop waiting and return False, else True.
         """
         self.start()
         while self._done is not None and not wait([self._done], WAIT_SECONDS).done:

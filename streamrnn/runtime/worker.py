@@ -21,7 +21,7 @@ from streamrnn.runtime.warm_up import BackgroundCall
 
 logger = logging.getLogger(__name__)
 
-OPENING_SECONDS = 0.25  # in which partitions are opened in a row, before records are processed again
+OPENING_SECONDS = 0.25  # time to open partitions successively before records are processed again
 POLL_SECONDS = 0.2  # longest wait of a poll, so that a stop is noticed soon
 MISSING_TOPIC_SECONDS = 1.0  # between two checks for a missing input topic
 
@@ -31,13 +31,13 @@ class Worker:
 
     Args:
         connect: Opens the log.
-        make_task: Returns a new task for a partition, or makes tasks under several settings.
+        make_task: Returns a new task for a partition; or a source of tasks under several settings.
         outputs: Output topics by input topic.
-        start: Where partitions start to read.
-        commits: How often they commit.
-        hooks: What the loop reports to, and calls around its work.
-        limits: Its time limits, and the size of a poll.
-        clock: Decides when something happens.
+        start: Position from which partitions are read first.
+        commits: Intervals of commits and snapshots.
+        hooks: The observer, and functions called around the loop's work.
+        limits: Time limits, and the size of a poll.
+        clock: Source of time.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class Worker:
         self.heartbeat = clock.monotonic()
         """Time of the latest progress of the loop."""
         self.joined = False
-        """Whether this process may be a member of the log's group, which it then has to leave."""
+        """Whether this process may be a member of the log's group, and then must leave it."""
         self.warming_up = False
         """Whether the loop waits for the kernels."""
         self.loading = BackgroundCall(hooks.warm_up)
@@ -81,7 +81,7 @@ class Worker:
         self._stopping = True
 
     def reload(self, change: WorkerChange) -> None:
-        """Apply a change of the configuration soon: each partition continues with it after a commit of its own.
+        """Apply a change of the configuration soon: each partition continues with it after its next commit.
 
         Safe in other threads. The latest of several changes counts.
         """
@@ -152,11 +152,11 @@ class Worker:
 
     @property
     def _interrupted(self) -> bool:
-        """Whether something comes before what the loop waits for."""
+        """Whether a stop or a change of the configuration ends the loop's wait."""
         return self._stopping or self._change is not None
 
     def _apply(self, change: WorkerChange) -> None:
-        """Take over a change of the configuration; the tasks are replaced one by one, see `_open_due`."""
+        """Apply a change of the configuration; the tasks are replaced one by one, see `_open_due`."""
         self._start, self._schedule.policy = change.start, change.commits
         if change.source.values != self._source.values:
             self._source = change.source
@@ -224,7 +224,7 @@ class Worker:
         return OwnedPartition(log=log, partition=partition, source=self._source, topics=topics, start=self._start)
 
     def _forget_saved(self, topics: Collection[str]) -> None:
-        """Save the state of these input topics' partitions completely: it was lost with its topic."""
+        """Make the next saves of these input topics' partitions complete, as their saved state was lost."""
         for owned in self._owned.values():
             if owned.partition.topic in topics and owned.is_open:
                 owned.forget_saved()
@@ -237,7 +237,7 @@ class Worker:
         try:
             work(owned)
         except LogError as error:
-            self.not_ready_reason = str(error)  # at once: the other partitions may take long to fail in turn
+            self.not_ready_reason = str(error)  # immediately, as the other partitions may take long to fail in turn
             self._fail(log, owned, error)
 
     def _fail(self, log: Log, owned: OwnedPartition, error: LogError) -> None:
@@ -290,7 +290,7 @@ class Worker:
         self._schedule.report_lag_if_due(log, owned)
 
     def _open_due(self, log: Log) -> None:
-        """Open the partitions that are due, or renew one: the other ones process records between two turns of this."""
+        """Open the partitions that are due, or else renew one outdated task; others process records between calls."""
         begun, opened = self._now(), False
         for owned in [each for each in self._owned.values() if not each.is_open and each.next_try <= begun]:
             self._try(log, owned.partition, partial(self._open_partition, log))

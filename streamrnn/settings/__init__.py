@@ -24,7 +24,7 @@ from streamrnn.settings.synonyms import meant_key
 __all__ = ["Settings", "connection_of", "from_sections", "load", "to_yaml"]
 
 LONGEST_VALUE = 200
-"""Characters of a value in a message."""
+"""Characters of a value in a message at most."""
 
 
 def load(path: Path | None, overrides: Sequence[str] = (), *, topics_required: bool = True) -> Settings:
@@ -129,10 +129,10 @@ def _validate(values: Mapping[str, SourceValue], known: Mapping[str, FieldInfo])
     tree: dict[str, Any] = {}
     for key in values.keys() & known.keys():
         *groups, name = key.split(".")
-        place = tree
+        section = tree
         for group in groups:
-            place = place.setdefault(group, {})
-        place[name] = values[key].value
+            section = section.setdefault(group, {})
+        section[name] = values[key].value
     try:
         return Settings.model_validate(tree), []
     except ValidationError as error:
@@ -141,7 +141,7 @@ def _validate(values: Mapping[str, SourceValue], known: Mapping[str, FieldInfo])
 
 
 def _assignment(key: str, values: Mapping[str, SourceValue], known: Mapping[str, FieldInfo]) -> str:
-    """Return a key, as it is usually written, with its value and where that comes from."""
+    """Return a key in its usual form, with its value and the source of the value."""
     value, field = values.get(SHORT.get(key, key)), known.get(SHORT.get(key, key))
     key = {long: short for short, long in SHORT.items()}.get(key, key)
     if value is None or field is None:
@@ -151,7 +151,7 @@ def _assignment(key: str, values: Mapping[str, SourceValue], known: Mapping[str,
 
 
 def _problems(details: ErrorDetails, known: Mapping[str, FieldInfo]) -> Iterator[tuple[str, str]]:
-    """Yield the key and the problem, in our words, of one error of pydantic."""
+    """Yield the key and the problem of one pydantic error, as a message for users."""
     if details["type"] == "conflict":
         yield from details["ctx"]["conflicts"]
         return
@@ -166,7 +166,7 @@ def _problems(details: ErrorDetails, known: Mapping[str, FieldInfo]) -> Iterator
 
 
 def _allowed(field: FieldInfo) -> str:
-    """Return what a key allows, from its type and its bounds."""
+    """Return a text with the allowed values of a key, from its type and bounds."""
     kinds = {int: "a whole number", float: "a number", bool: "true or false"}
     bounds = {"ge": "from", "gt": "above", "le": "to", "lt": "below"}
     words = [next((text for kind, text in kinds.items() if field.annotation is kind), "a text")]

@@ -1,7 +1,7 @@
-"""Differences between two configurations, which of them take effect while the daemon runs, and why others do not.
+"""Differences between two configurations: which take effect while the daemon runs, and why others do not.
 
-Also the values that the forecasts of a partition depend on, which are recorded with its state: records that have to be
-processed again after a crash are processed under the values that were in force for them.
+Also the values that the forecasts of a partition depend on, which are recorded with its state: records that are
+processed again after a crash are processed under the values that applied to them.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -51,14 +51,14 @@ _EFFECTS: dict[str, Effect] = {
     "model.*": "other app",
     "experts": "other app",
 }
-"""By pattern of key; the first that matches counts. All other keys need a restart."""
+"""Effect by pattern of key; the first pattern that matches counts. All other keys need a restart."""
 _REMEDIES: dict[Effect, str] = {
     "restart": "restart the daemon with it",
     "other app": "the learned state belongs to the old value: run the new one under another app (streamrnn replay "
     "--with compares them first)",
 }
 _LONGEST = 120
-"""Characters of a value in a message."""
+"""Characters of a value in a message at most."""
 
 
 class SettingChange(NamedTuple):
@@ -109,7 +109,7 @@ def _short(value: object) -> str:
 
 
 def problems_of(changes: Sequence[SettingChange]) -> list[str]:
-    """Return why changes cannot take effect while the daemon runs, a line each; empty if they can."""
+    """Return the problems of changes that cannot take effect while the daemon runs; empty if all can."""
     return [change.problem for change in changes if change.problem]
 
 
@@ -125,7 +125,7 @@ def task_values(settings: Settings) -> dict[str, Any]:
 
 
 def with_task_values(settings: Settings, values: Mapping[str, Any]) -> Settings:
-    """Return settings with the values that `task_values` has returned for other ones.
+    """Return settings with the values that `task_values` returned for other settings.
 
     Raises:
         StateError: this version does not accept the values.

@@ -1,4 +1,4 @@
-"""Durations that may be left out."""
+"""Optional durations."""
 
 from pydantic import BeforeValidator, PlainSerializer
 
@@ -6,7 +6,7 @@ from streamrnn.settings import units
 
 
 def optional_seconds(least: str, most: str) -> BeforeValidator:
-    """Parse a duration from `least` to `most`, as seconds; None stays."""
+    """Return a validator that parses a duration from `least` to `most` to seconds, and accepts None."""
 
     def parsed(value: object) -> float | None:
         if value is None:
@@ -24,4 +24,4 @@ def _written(seconds: float | None) -> str | None:
 
 
 AS_OPTIONAL_DURATION = PlainSerializer(_written, return_type=str | None, when_used="json")
-"""Writes such a duration with its unit."""
+"""Serializer that writes an optional duration with its unit."""

@@ -31,8 +31,8 @@ def configuration_schema(model: type[BaseModel] = Settings, short_forms: Mapping
 
     Args:
         model: The configuration.
-        short_forms: Groups of keys in whose place a value may stand, such as `input.time`, and the key that it is then
-            of, such as `input.time.from`.
+        short_forms: Groups of keys that may be replaced by a value, such as `input.time`, and the key of that value,
+            such as `input.time.from`.
     """
     schema = model.model_json_schema(mode="serialization", schema_generator=_Generator, by_alias=True)
     definitions = schema.pop("$defs", {})
@@ -45,7 +45,7 @@ def configuration_schema(model: type[BaseModel] = Settings, short_forms: Mapping
 
 
 class _Generator(GenerateJsonSchema):
-    """Writes no titles, which repeat the names of the keys."""
+    """Omits titles, which would repeat the names of the keys."""
 
     def get_title_from_name(self, name: str) -> str:
         del name
@@ -72,7 +72,7 @@ def _inlined(node: Any, definitions: Mapping[str, Any]) -> Any:
 
 
 def _describe(schema: dict[str, Any], model: type[BaseModel]) -> None:
-    """Add the descriptions of the keys, and how durations, sizes and lists are written."""
+    """Add the descriptions of the keys, and the forms of durations, sizes and lists."""
     documented = dict(_documented(model))
     for name, field in model.model_fields.items():
         key = field.serialization_alias or field.alias or name
@@ -90,13 +90,13 @@ def _describe(schema: dict[str, Any], model: type[BaseModel]) -> None:
 
 
 def _or_text(form: dict[str, Any]) -> dict[str, Any]:
-    """Return the form of a key; a list of texts or numbers may also be a text with commas."""
+    """Return the form of a key, extended for lists of texts or numbers by a text with commas."""
     lists = [each for each in form.get("anyOf", [form]) if each.get("items", {}).get("type") in {"string", *_NUMBERS}]
     return {"anyOf": [*form.get("anyOf", [form]), {"type": "string"}]} if lists else form
 
 
 def _form(field: FieldInfo) -> dict[str, Any] | None:
-    """Return how a duration or a size is written; None for another key."""
+    """Return the form of a duration or a size; None for any other key."""
     functions = [each.func for each in field.metadata if isinstance(each, PlainSerializer)]
     if units.format_duration in functions:
         return DURATION
@@ -110,7 +110,7 @@ def _form(field: FieldInfo) -> dict[str, Any] | None:
 
 
 def _documented(model: type[BaseModel]) -> Iterator[tuple[str, str]]:
-    """Yield each key that has a docstring, with it."""
+    """Yield the name and docstring of each documented key."""
     for kind in reversed([each for each in model.__mro__ if issubclass(each, BaseModel) and each is not BaseModel]):
         (tree,) = ast.parse(textwrap.dedent(inspect.getsource(kind))).body
         statements = getattr(tree, "body", [])
@@ -126,7 +126,7 @@ def _one_line(text: str) -> str:
 
 
 def _allow_short_form(schema: dict[str, Any], path: list[str], key: str) -> None:
-    """Allow the value of a key in the place of its group."""
+    """Allow the value of a key in place of its group."""
     above = schema
     for name in path[:-1]:
         above = above["properties"][name]

@@ -23,11 +23,11 @@ PREFIX = "STREAMRNN_"
 SECRETS_DIRECTORY = "STREAMRNN_SECRETS_DIR"
 _DEFAULT_SECRETS = Path("/run/secrets")
 LARGEST_FILE = 1024 * 1024
-"""Bytes of a configuration or secrets file."""
+"""Largest size of a configuration or secrets file, in bytes."""
 PIPE_SECONDS = 10.0
 """Longest wait for a file that is a pipe, as `-c <(command)` makes one."""
 DEEPEST = 20
-"""Lists and mappings within each other in YAML."""
+"""Deepest nesting of lists and mappings in YAML."""
 # Kubernetes sets these variables for every Service, including one named streamrnn.
 _SERVICE_LINK = re.compile(
     r"""\w+_SERVICE_(HOST|PORT(_\w+)?)=.*
@@ -41,7 +41,7 @@ class SourceValue(NamedTuple):
     """The value of a key in one source."""
 
     value: object
-    """Text, None, or a list or mapping of these."""
+    """Text, None, or a list or mapping of texts and None."""
     origin: str
     """File and line, environment variable, secrets file or `--set`, for messages."""
 
@@ -132,7 +132,7 @@ class _TextLoader(yaml.SafeLoader):
     _depth = 0
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
-        """Compose a node. Few aliases could stand for very many values."""
+        """Return the next node. Aliases are refused: a few of them could expand to millions of values."""
         event = self.peek_event()  # type: ignore[no-untyped-call]
         tag = getattr(event, "tag", None)
         if isinstance(event, yaml.AliasEvent) or event.anchor is not None or tag not in (None, "!"):
@@ -146,7 +146,7 @@ class _TextLoader(yaml.SafeLoader):
             self._depth -= 1
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:  # noqa: FBT001, FBT002
-        """Return a mapping, of which no key is written twice."""
+        """Return the mapping of a node; raise _RefusedError if a key is written twice."""
         found = set()
         for key, _ in node.value:
             if isinstance(key, yaml.ScalarNode) and key.value in found:
@@ -215,7 +215,7 @@ def _problem(error: yaml.MarkedYAMLError) -> str:
 
 
 def _text(text: str, origin: str) -> str:
-    """Return a text if each program could have written it. Raises ConfigError, which does not quote it."""
+    """Return `text` as it is; raise ConfigError, without quoting it, if it has a NUL character or is not UTF-8."""
     if "\0" in text:
         raise ConfigError(f"{origin}: contains a NUL character; write it as text")
     try:
@@ -241,7 +241,7 @@ def _read(path: Path) -> str:
 
 
 def _read_bytes(path: Path) -> bytes:
-    """Return the content of a file, or slightly more than is allowed of it. Raises OSError, of a slow pipe too."""
+    """Return the content of a file, at most one byte more than LARGEST_FILE. Raises OSError, for a slow pipe too."""
     deadline, content = time.monotonic() + PIPE_SECONDS, b""
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:

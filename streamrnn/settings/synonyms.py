@@ -1,4 +1,4 @@
-"""The key that was probably meant by one that does not exist."""
+"""Suggestion of the key that was probably meant by an unknown key."""
 
 import difflib
 import re
@@ -56,12 +56,11 @@ _NAMES: dict[str, str] = {
     "metrics.port": "prometheus_port metrics_port",
     "workers": "processes threads num_workers",
 }
-"""By key: other names for it, as other programs have them."""
+"""Names that other programs use, by key."""
 _LEAST = 0.8
-"""Similarity of two keys, from 0 to 1, from which one is probably the other misspelt."""
-
+"""Least similarity, from 0 to 1, of a misspelt key and the key that was meant."""
 _LEAST_IN_SECTION = 0.75
-"""The same for the last names of two keys of one section."""
+"""Least similarity of the last parts of two keys of one section."""
 
 
 def _plain(name: str) -> str:

@@ -27,7 +27,7 @@ _TOKEN = re.compile(r"[!-~]{16,1000}", re.ASCII)
 _TOKEN_URL = re.compile(r"https?://[!-~]+", re.ASCII)
 _FUNCTION = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*", re.ASCII)
 _ELEMENT = re.compile(r"\[-?\d+\]", re.ASCII)
-"""How the path of an element of a list begins, unlike a list of paths."""
+"""Start of a path to an element of a list, such as `[0].value`; a JSON list of paths does not begin so."""
 _FIELD_BYTES = 256
 MISSING = MISSING_TEXTS
 FIRST_YEAR, LAST_YEAR = 1900, 2199
@@ -54,7 +54,7 @@ def parse_list(value: object) -> list[str]:
 
 
 def parse_object(value: object, example: str) -> object:
-    """Return the object in a text that begins as JSON does, as environment variables have it; others as they are."""
+    """Return the JSON object in a text, such as that of an environment variable; any other value as it is."""
     if not isinstance(value, str) or not value.lstrip().startswith("{"):
         return value
     try:

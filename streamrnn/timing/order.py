@@ -23,35 +23,35 @@ if TYPE_CHECKING:
 NEVER = -(2**63)
 """Stream time before the first observation."""
 DUPLICATE_TIME, REPLACED, OUT_OF_RANGE = "duplicate_time", "replaced", "out_of_range"
-"""Reasons of drops: a value of a series and time that waits already; one that a later record has replaced; an
-aggregated value that exceeds what a value may be."""
+"""Reasons of drops: a second value of a series and time; a value that a later record has replaced; an aggregated value
+that exceeds the largest allowed number."""
 
 Values = tuple[tuple[float, int], ...]
-"""A value and the offset of its record; with `duplicates: all` of several records."""
+"""Values, each with the offset of its record; several only with `duplicates: all`."""
 
 
 class EventOrder:
     """The observations of one partition that wait for earlier ones.
 
-    `add` takes the observations of a record, and `release` afterwards returns those whose turn has come.
+    Call `add` for the observations of a record, then `release` for those that no longer have to wait.
     """
 
     def __init__(self, rule: TimingRule) -> None:
         self.held = 0
-        """Values that wait."""
+        """Number of waiting values."""
         self.early = 0
-        """Values that were released early because too many were waiting, since the last report."""
+        """Number of values released early because too many were waiting, since the last report."""
         self.drops: Counter[str] = Counter()
-        """Dropped values by reason, since the last report."""
+        """Number of dropped values by reason, since the last report."""
         self._rule = rule
         self._windows = None if rule.window is None else EventWindows(rule.window)
         self._stream_time = self._latest = NEVER
         self._floor = NEVER
-        """Earliest time that is still accepted; everything before it has been released."""
+        """Earliest event time that is still accepted; everything before it has been released."""
         self._waiting: dict[int, dict[str, dict[str, Values]]] = {}
-        """Values by time, key and field."""
+        """Waiting values by time, key and field."""
         self._times: list[int] = []
-        """Heap of these times."""
+        """Heap of the times in `_waiting`."""
 
     @property
     def until(self) -> int:
@@ -64,9 +64,9 @@ class EventOrder:
         return None if self._latest == NEVER else self._latest
 
     def add(self, observation: Observation, offset: int) -> RecordError | None:
-        """Let an observation wait; return what is wrong with it: late, or duplicate.
+        """Add an observation; return its error if it is late or a duplicate.
 
-        The stream time rises with `release`: the observations of one record are not late for each other.
+        The stream time only rises at `release`, so that no observation makes another one of its record late.
         """
         key, time, fields, zone = observation
         if time < self._floor:
@@ -110,7 +110,7 @@ class EventOrder:
         )
 
     def release(self) -> Iterable[Released]:
-        """Return the observations whose turn has come, in order of time, key and field."""
+        """Return the observations that no longer have to wait, in order of time, key and field."""
         if self._latest == self._stream_time and self.held <= self._rule.max_held:
             return ()
         self._stream_time = max(self._stream_time, self._latest)
@@ -122,35 +122,35 @@ class EventOrder:
         return released
 
     def advance(self, time: int) -> Iterable[Released]:
-        """Let the stream time reach that of a heartbeat, and return the observations whose turn has come."""
+        """Raise the stream time to that of a heartbeat, and return the observations that no longer have to wait."""
         if self._latest != NEVER:
             self._latest = max(self._latest, time)
         return self.release()
 
     def flush(self) -> list[Released]:
-        """Return all observations that wait, also those of incomplete windows."""
+        """Return all waiting observations, including those of incomplete windows."""
         released: list[Released] = []
         while self._times:
             released += self._advance(self._end(self._times[0]))
         return released
 
     def report(self, report: StepReport) -> None:
-        """Add to a report what has happened since the last one."""
+        """Add the counts since the last report to `report`, and reset them."""
         report.drops.update(self.drops)
         report.held, report.released_early = self.held, self.early
         self.drops.clear()
         self.early = 0
 
     def _start(self, time: int) -> int:
-        """Return the time up to which what is complete at a time can be released."""
+        """Return the time before which observations can be released once the time `time` is complete."""
         return time if self._windows is None else self._windows.start(time)
 
     def _end(self, time: int) -> int:
-        """Return the time up to which what belongs to a time is released together."""
+        """Return the end of the span that is released together with the time `time`: of its window, or 1 ms."""
         return time + 1 if self._windows is None else self._windows.start(time) + self._windows.rule.every
 
     def _advance(self, floor: int) -> Iterator[Released]:
-        """Yield what lies before `floor`, which no later record can precede any more."""
+        """Yield the observations before `floor`, and refuse any earlier ones from now on."""
         if floor <= self._floor:
             return
         self._floor = floor
@@ -201,7 +201,7 @@ class EventOrder:
         )
 
     def save(self) -> "dict[str, NDArray[Any]]":
-        """Return the state as arrays, in an order that does not depend on the order of arrival."""
+        """Return the state as arrays, which do not depend on the order of arrival."""
         held = (
             (key, field, time, offset, value)
             for time in sorted(self._times)
@@ -219,7 +219,7 @@ class EventOrder:
         """Continue from a saved state, of this configuration or another one.
 
         Raises:
-            ValueError: it is none.
+            ValueError: the arrays are not a saved state.
         """
         (self._stream_time, self._floor, following), held, remembered = saved.unpack(arrays)
         self._latest = self._stream_time

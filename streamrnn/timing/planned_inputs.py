@@ -1,4 +1,4 @@
-"""Planned values where records become observations: they are taken out of records, and observations get covariates."""
+"""Planned values of a task: removed from decoded records, and added to observations as covariates."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
@@ -13,19 +13,19 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Sources = int | dict[str, int]
-"""Number of the record of an observation, or of the record of each of its fields."""
+"""Index of the record of an observation, or of the record of each of its fields."""
 
 
 class TargetTimes(Protocol):
-    """Where an observation's forecasts are for: `target_times` (1, H), ms."""
+    """Forecasts of which only the target times are needed."""
 
     @property
     def target_times(self) -> "NDArray[np.int64]":
-        """Times of the forecasts."""
+        """Event times that the forecasts are for, ms, shape (1, K)."""
 
 
 class SeriesForecasts(Protocol):
-    """The part of a forecaster that is read."""
+    """The part of a forecaster that `PlannedInputs` uses."""
 
     @property
     def names(self) -> list[str]:
@@ -39,7 +39,7 @@ class SeriesForecasts(Protocol):
 
 
 class PlannedInputs:
-    """The planned values of a task, and those of its feed that come with records that were not read yet."""
+    """The planned values of a task, and those in records of the current feed that are not read yet."""
 
     def __init__(self, fields: Sequence[str], horizons: Sequence[int], *, max_held: int) -> None:
         self.values = PlannedValues(fields, horizons, max_held=max_held)
@@ -50,20 +50,20 @@ class PlannedInputs:
         self._rows: dict[str, int] = {}
 
     def take(self, decoded: Mapping[int, Decoded]) -> dict[int, Decoded]:
-        """Return the decoded records of a feed, by index, without their planned values."""
+        """Return the decoded records of a feed, by index, without their planned values, which are stored for `read`."""
         taken = {index: self.values.take(each) for index, each in decoded.items()}
         self._feed = {index: planned for index, (_, planned) in taken.items() if planned}
         return {index: each for index, (each, _) in taken.items()}
 
     def read(self, index: int, decoded: Decoded) -> Decoded:
-        """Add the planned values of a record of the feed; return the record with what is wrong with them."""
+        """Add the planned values of a record of the feed; return the record with their errors, if any."""
         wrong = self.values.add(self._feed.get(index, ()))
         if wrong is None:
             return decoded
         return decoded._replace(error=wrong if decoded.error is None else join_errors([decoded.error, wrong]))
 
     def ends_wave(self, key: str) -> bool:
-        """Return whether the open wave must end before an observation of a key: its cadence is known only then."""
+        """Return whether the open wave has a key: it must end before the key's next observation."""
         return key in self._open
 
     def admitted(self, key: str) -> None:
@@ -87,7 +87,7 @@ class PlannedInputs:
         return joined, record
 
     def _ahead(self, observation: Observation, forecaster: SeriesForecasts) -> Sequence[int]:
-        """Return how far ahead forecasts of a key are, ms, by horizon; 0 before its second observation."""
+        """Return the milliseconds from an observation to its forecasts, by horizon; 0 before a key's second one."""
         names = forecaster.names
         for row in range(len(self._rows), len(names)):
             self._rows[names[row]] = row
@@ -99,15 +99,15 @@ class PlannedInputs:
         return self._unknown
 
     def follow(self, names: Sequence[str]) -> None:
-        """Follow a forecaster that has removed series; `names` are those left. Plans of removed keys are forgotten."""
+        """Update the rows after a forecaster has removed series; `names` are those left. Drop plans of removed keys."""
         before = {name.rpartition("/")[0] for name in self._rows}
         self._rows = {name: row for row, name in enumerate(names)}
         self.values.forget(before - {name.rpartition("/")[0] for name in names})
 
     def save(self) -> "dict[str, NDArray[Any]]":
-        """Return the state as arrays; none where nothing is held."""
+        """Return the state as arrays; none if there are no planned values."""
         return self.values.save()
 
     def restore(self, arrays: "Mapping[str, NDArray[Any]]") -> None:
-        """Continue from a saved state; raises ValueError if it is none."""
+        """Continue from a saved state; raises ValueError if the arrays are not one."""
         self.values.restore(arrays)

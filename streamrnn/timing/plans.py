@@ -1,9 +1,9 @@
-"""Planned values: fields whose values are known before they are so, such as a price or a weather forecast.
+"""Planned values: fields whose values are known in advance, such as a price or a weather forecast.
 
-A value of such a field is planned for the event time of its record, which may lie ahead of the stream, and holds until
-the time of the next one. A later record with the same time corrects it. Each observation of the key gets covariates:
-the values that hold at the times that it is forecast for. Plans and observations are records of one partition, so that
-what is known at an observation is what lies before it in the log.
+A value of such a field is planned for the event time of its record, which may be later than the stream time, and
+applies until the time of the next one. A later record with the same time corrects it. Each observation of the key gets
+covariates: the values that apply at the target times of its forecasts. Plans and observations are records of one
+partition, so that an observation uses exactly the plans before it in the log.
 """
 
 from bisect import bisect_left, bisect_right
@@ -21,28 +21,28 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 MOST_PLANNED = 1000
-"""Largest number of values of one key and field: those of the furthest horizon, in steps."""
+"""Largest number of values of one key and field: as many as the largest horizon, in steps."""
 PLANNED = "planned"
-"""Reason of the drop of an observation that has planned values only."""
+"""Reason of the drop of an observation that has only planned values."""
 PREFIX = "planned_"
-"""Begins the names of the saved arrays."""
+"""Prefix of the names of the saved arrays."""
 _NAMES, _TIMES, _VALUES = f"{PREFIX}names", f"{PREFIX}times", f"{PREFIX}values"
 
 
 class FieldPlan(NamedTuple):
-    """The values of one key and field, in order of the times that they are planned for."""
+    """The values of one key and field, in order of their planned times."""
 
     times: list[int]
     """Milliseconds since the epoch."""
     values: list[float]
 
     def value_at(self, time: float) -> float | None:
-        """Return the value that holds at a time; None before the first one."""
+        """Return the value that applies at a time; None before the first one."""
         index = bisect_right(self.times, time) - 1
         return None if index < 0 else self.values[index]
 
     def forget(self, time: int) -> int:
-        """Remove the values that no longer hold at a time, and return their number."""
+        """Remove the values that no longer apply at a time, and return their number."""
         count = max(bisect_right(self.times, time) - 1, 0)
         del self.times[:count], self.values[:count]
         return count
@@ -52,22 +52,22 @@ class PlannedValues:
     """The planned values of one partition.
 
     Args:
-        fields: The planned fields, as in the names of series.
-        horizons: Of the forecasts, in steps.
+        fields: Names of the planned fields, as in the names of series.
+        horizons: Horizons of the forecasts, in steps.
         max_held: Largest number of values.
     """
 
     def __init__(self, fields: Sequence[str], horizons: Sequence[int], *, max_held: int) -> None:
         self.held = 0
-        """Values that are held."""
+        """Number of stored values."""
         self._fields, self._horizons, self._max_held = frozenset(fields), horizons, max_held
         leads = lead_indexes(len(fields), len(horizons))
         self._leads = {field: [(index, f"{field}+{horizons[index]}") for index in leads] for field in fields}
         self._plans: dict[str, dict[str, FieldPlan]] = {}
-        """By key and field."""
+        """Plans by key and field."""
 
     def take(self, decoded: Decoded) -> tuple[Decoded, Sequence[Observation]]:
-        """Return a decoded record without its planned values, and these."""
+        """Return a decoded record without its planned values, and observations of only these."""
         left, planned, drops = list[Observation](), list[Observation](), dict(decoded.drops)
         for observation in decoded.observations:
             values = tuple(each for each in observation.fields if each[0] in self._fields)
@@ -82,7 +82,7 @@ class PlannedValues:
         return (Decoded(left, decoded.error, drops), planned) if planned else (decoded, ())
 
     def add(self, planned: Iterable[Observation]) -> RecordError | None:
-        """Add the planned values of a record; return what is wrong with some of them."""
+        """Add the planned values of a record; return the error of those that do not fit, or None."""
         errors = []
         for key, time, fields, _ in planned:
             for field, value in fields:
@@ -102,14 +102,14 @@ class PlannedValues:
         return join_errors(errors) if errors else None
 
     def has(self, key: str) -> bool:
-        """Return whether values of a key are held."""
+        """Return whether values of a key are stored."""
         return key in self._plans
 
     def join(self, observation: Observation, ahead: Sequence[int]) -> Observation:
-        """Return an observation with covariates, from what holds at the times of its forecasts.
+        """Return an observation with covariates: the planned values at the target times of its forecasts.
 
-        `ahead`: ms from the observation to these times, by horizon. Values that no longer hold at its own time are
-        forgotten. Times may be early by a quarter of a step.
+        `ahead` has the milliseconds from the observation to these times, by horizon. Values that no longer apply at
+        the observation's time are removed. A plan applies up to a quarter of a step before its time.
         """
         early = ahead[-1] / self._horizons[-1] / 4
         plans, covariates = self._plans.get(observation.key, {}), list[tuple[str, float]]()
@@ -123,12 +123,12 @@ class PlannedValues:
         return observation._replace(fields=(*covariates, *observation.fields))
 
     def forget(self, keys: Collection[str]) -> None:
-        """Forget the values of keys whose series are removed."""
+        """Remove the values of keys whose series are removed."""
         for key in keys:
             self.held -= sum(len(plan.times) for plan in self._plans.pop(key, {}).values())
 
     def save(self) -> "dict[str, NDArray[Any]]":
-        """Return the state as arrays; none where nothing is held."""
+        """Return the state as arrays; none if there are no values."""
         plans = [(key, field, plan) for key, fields in self._plans.items() for field, plan in fields.items()]
         if not plans:
             return {}
@@ -140,10 +140,10 @@ class PlannedValues:
         }
 
     def restore(self, arrays: "Mapping[str, NDArray[Any]]") -> None:
-        """Continue from a saved state; values of fields that are no longer planned are forgotten.
+        """Continue from a saved state; values of fields that are no longer planned are dropped.
 
         Raises:
-            ValueError: it is none.
+            ValueError: the arrays are not a saved state.
         """
         self._plans, self.held, first = {}, 0, 0
         if not arrays:

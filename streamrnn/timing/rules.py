@@ -1,4 +1,4 @@
-"""What is configured about event time."""
+"""Rules of event time, from the configuration."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,39 +9,39 @@ Aggregation = Literal["mean", "sum", "count", "last", "min", "max", "rate", "ohl
 Empty = Literal["missing", "zero"]
 
 ZONE = ""
-"""In place of a field, which has a name: the number of the time zone that an observation names."""
+"""Name of the pseudo-field with the number of an observation's time zone; no field has an empty name."""
 FILLED: tuple[Aggregation, ...] = ("count", "sum")
 """Aggregations whose value without events is 0."""
 MOST_HELD = 250_000
-"""Default of the largest number of values that wait."""
+"""Default of the largest number of waiting values."""
 MOST_FIELDS = 6
-"""Other fields of its key that a field reads at most; see core.experts.cross_series."""
+"""Largest number of other fields of its key that a field uses; see core.experts.cross_series."""
 MOST_LEADS = 3
-"""Horizons at which a planned field is read, at most: the values between them follow from those before."""
+"""Largest number of horizons at which a planned field is read."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class WindowRule:
-    """How events become a regular series: section `input.window`."""
+    """Rule by which events become a regular series: section `input.window`."""
 
     every: int
     """Length of a window in milliseconds; windows are aligned to 1970-01-01T00:00:00Z."""
     how: tuple[tuple[str, Aggregation], ...] = (("*", "mean"),)
-    """Patterns of fields, the first one that matches a field decides; the last one is `*`."""
+    """Aggregations by pattern of the field; the first pattern that matches decides, and the last one is `*`."""
     empty: Empty = "missing"
-    """What a window without events yields, where the aggregation is one of FILLED."""
+    """Value of a window without events, if the aggregation is one of FILLED."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TimingRule:
-    """What is configured in section `input` about event time."""
+    """The settings of section `input` for event time."""
 
     grace: int = 0
     """Milliseconds that an observation may be late."""
     duplicates: Duplicates = "first"
-    """Which one counts of several values that wait, of one series and time."""
+    """The value to use of several waiting ones of the same series and time."""
     max_held: int = MOST_HELD
-    """Largest number of values that wait; beyond it the oldest ones are released early."""
+    """Largest number of waiting values; beyond it the oldest ones are released early."""
     window: WindowRule | None = None
 
 
@@ -52,6 +52,6 @@ def lead_indexes(fields: int, horizons: int) -> list[int]:
 
 
 def planned_names(fields: Sequence[str], horizons: Sequence[int]) -> list[str]:
-    """Return the names of the covariates that stand for planned fields."""
+    """Return the names of the covariates of planned fields, such as `price+24`."""
     leads = lead_indexes(len(fields), len(horizons)) if fields else []
     return [f"{field}+{horizons[index]}" for field in fields for index in leads]

@@ -1,4 +1,4 @@
-"""The state of a stage as arrays: columns of whole numbers in the smallest type that holds them."""
+"""The state of a stage as arrays: columns of whole numbers in the smallest type that fits them."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 Row = tuple[str, str, int, int, float]
 """Key, field, event time, offset and value."""
 PREFIX = "timing_"
-"""Begins the names of the arrays."""
+"""Prefix of the names of the arrays."""
 CLOCK, NAMES = f"{PREFIX}clock", f"{PREFIX}names"
 HELD, LAST = f"{PREFIX}held", f"{PREFIX}last"
-"""Beginnings of the names of the columns of values that wait, and of the last events of series."""
+"""Prefixes of the names of the columns of waiting values, and of the last events of series."""
 _COLUMNS = ("key", "field", "time", "offset")
 _BASES = 2 * len(_COLUMNS)
 _TYPES = (np.uint8, np.uint16, np.uint32, np.uint64)
@@ -43,7 +43,7 @@ def pack(clock: Sequence[int], held: Iterable[Row], last: Iterable[Row]) -> dict
 
 
 def unpack(arrays: Mapping[str, NDArray[Any]]) -> tuple[list[int], list[Row], list[Row]]:
-    """Return what `pack` was called with.
+    """Return the times and the two tables that `pack` was called with.
 
     Raises:
         ValueError: the arrays are not those of a state.
@@ -76,6 +76,6 @@ def _rows(
 
 
 def _narrow(column: NDArray[np.int64]) -> NDArray[Any]:
-    """Return whole numbers from 0 on in the smallest type that holds them."""
+    """Return whole numbers from 0 on in the smallest type that fits them."""
     largest = int(column.max())
     return column.astype(next(kind for kind in _TYPES if largest <= np.iinfo(kind).max))

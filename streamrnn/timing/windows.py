@@ -12,21 +12,21 @@ from streamrnn.timing.rules import FILLED, ZONE, Aggregation, WindowRule
 Series = tuple[str, str]
 """Key and field."""
 MOST_EMPTY = 1000
-"""Windows in a row without an event after which a series is filled no longer, and its last event is forgotten."""
+"""Number of successive windows without an event after which a series is no longer filled and its last event dropped."""
 MOST_FILLED = 100_000
-"""Most zeros that one record may cause: a longer jump of time is a gap, as if `empty` were `missing`."""
+"""Largest number of zeros that one record may cause: a longer jump of time is a gap, as if `empty` were `missing`."""
 
 
 class Released(NamedTuple):
-    """An observation whose turn has come."""
+    """An observation that no longer has to wait."""
 
     observation: Observation
     offsets: tuple[int, ...]
-    """Offset of the record of each field's value."""
+    """Offsets of the records of the fields' values, in order of fields."""
 
 
 def released(key: str, time: int, values: Sequence[tuple[str, float, int]]) -> Released:
-    """Return the observation of values, each with its field and offset, in order of fields."""
+    """Return the observation of some values, each given as field, value and offset, in order of fields."""
     zone = 0
     if values and values[0][0] == ZONE:
         zone, values = int(values[0][1]), values[1:]
@@ -35,9 +35,9 @@ def released(key: str, time: int, values: Sequence[tuple[str, float, int]]) -> R
 
 
 class EventWindows:
-    """Makes observations of the events in complete windows, which `close` receives in order of time.
+    """Turns the events of complete windows, which `close` receives in order of time, into observations.
 
-    It remembers the last event of a series where its aggregation needs that: for `rate`, and where `empty` is `zero`.
+    The last event of a series is stored if its aggregation needs it: for `rate`, and if `empty` is `zero`.
     """
 
     def __init__(self, rule: WindowRule) -> None:
@@ -47,11 +47,11 @@ class EventWindows:
         self.following: int | None = None
         """Start of the next window to close; None before the first one."""
         self.unusable = 0
-        """Aggregated values that were dropped because they exceed what a value may be, so far."""
+        """Number of aggregated values that were dropped because they exceed the largest allowed number."""
         self._how: dict[str, Aggregation] = {}
 
     def how(self, field: str) -> Aggregation:
-        """Return the aggregation of a field; the last zone counts."""
+        """Return the aggregation of a field; of the zone, the last one."""
         if field == ZONE:
             return "last"
         found = self._how.get(field)
@@ -65,7 +65,7 @@ class EventWindows:
         return time - time % self.rule.every
 
     def close(self, start: int, events: Mapping[Series, list[TimedValue]]) -> Iterator[Released]:
-        """Yield the observations of the window at `start`, in order of keys and fields, and of empty ones before it."""
+        """Yield the observations of empty windows before `start`, then of the window at `start`, by key and field."""
         yield from self.pass_over(start)
         made: dict[str, list[tuple[str, float, int]]] = {}
         for (key, field), each in events.items():

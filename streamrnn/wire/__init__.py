@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 STATUSES = [name.encode() for name in STATUS_NAMES]
 
 _output: "partial[Output]" = partial(tuple.__new__, Output)
-"""Returns an output from a tuple of its parts, without the cost of naming them."""
+"""Returns an output from a tuple of its parts, which is faster than to pass them by name."""
 
 
 class OutputEncoder:
@@ -57,7 +57,7 @@ class OutputEncoder:
         partition: The input partition.
         topics: The topics of the outputs.
         horizons: Steps ahead.
-        quantiles: Their levels.
+        quantiles: Levels of the quantiles.
         format: Format of the forecasts.
         schema_id: Returns the number of the forecasts' schema in the registry; for Avro only.
         every: See `thin`; 1 or less without `on_change`: all forecasts are published.
@@ -80,14 +80,14 @@ class OutputEncoder:
         self._keys: list[bytes] = []
         """Key of the forecasts of each row: the series' name."""
         self._names = NameIndex()
-        """The same as JSON text."""
+        """The same names as JSON texts."""
         self._longest = 0
-        """Bytes of the longest of these."""
+        """Length of the longest JSON text of a name, in bytes."""
         self._avro = AvroForecasts(schema_id) if format == "avro" else None
         self._envelope = format == "connect"
         self._every, self._on_change = every, on_change
         self._writers: dict[tuple[bool, ...], Writer] = {}
-        """By which of `directions`, `thresholds` and `joint` there are."""
+        """Writers by the presence of `directions`, `thresholds` and `joint`."""
         self._model: str | None = None
         self._statuses = join_texts(STATUSES)
         """Each status with the model, as JSON text."""
@@ -98,8 +98,8 @@ class OutputEncoder:
     ) -> PublishedWave:  # fmt: skip
         """Return the outputs of a wave: its forecasts and events, as far as they are published.
 
-        `shown` (B,): which series are published at all; None: all. `back` (B,): which series were stale. Raises as
-        `forecasts` does.
+        `shown` (B,): which observations have outputs at all; None: all. `back` (B,): which series were stale until
+        this observation. Raises as `forecasts` does.
         """
         events, thinned = self._topics.events, 0
         if self._every > 1 or self._on_change:
@@ -115,10 +115,10 @@ class OutputEncoder:
         outputs = self.forecasts(*wave.take(chosen), take_forecasts(forecasts, chosen)) if len(chosen) else []
         made, kinds = list(zip(chosen.tolist(), outputs, strict=True)), Counter[str]()
         if events is not None:
-            place = TopicPartition(events, self.partition.partition)
-            found = encode_events(wave, forecasts, horizons=self.horizons, topic=place, source=self.partition)
+            target = TopicPartition(events, self.partition.partition)
+            found = encode_events(wave, forecasts, horizons=self.horizons, topic=target, source=self.partition)
             for b in [] if back is None else np.flatnonzero(back).tolist():
-                event = encode_silence(wave, b, begins=False, forecasts=forecasts, topic=place, source=self.partition)
+                event = encode_silence(wave, b, begins=False, forecasts=forecasts, topic=target, source=self.partition)
                 found.append((b, SILENCE_ENDS, event))
             for b, kind, output in found:
                 if shown is None or shown[b] or kind in OF_KEYS:
@@ -130,15 +130,15 @@ class OutputEncoder:
     def publish_stale(
         self, wave: WaveRecords, forecasts: "Forecasts", begins: NDArray[np.bool_]
     ) -> tuple[list[Output], int]:
-        """Return the stale forecasts of some series, and events of those whose silence `begins` (B,); and their number.
+        """Return the stale forecasts of B series with events for those whose silence `begins` (B,); number of events.
 
-        `wave` has the last value of each, and the time at which its silence was noticed.
+        `wave` has the last value of each series, and the time at which its silence was noticed.
         """
         made = list(enumerate(self.forecasts(*wave, forecasts, stale=True)))
         if self._topics.events is not None:
-            place = TopicPartition(self._topics.events, self.partition.partition)
+            target = TopicPartition(self._topics.events, self.partition.partition)
             for b in np.flatnonzero(begins).tolist():
-                event = encode_silence(wave, b, begins=True, forecasts=forecasts, topic=place, source=self.partition)
+                event = encode_silence(wave, b, begins=True, forecasts=forecasts, topic=target, source=self.partition)
                 made.append((b, event))
             made.sort(key=itemgetter(0))
         return [output for _, output in made], len(made) - len(wave.rows)
@@ -153,12 +153,12 @@ class OutputEncoder:
 
         Args:
             names: Names of all series.
-            rows: Indexes into them, (B,).
-            values: The observations, (B,).
-            times: Their event times, (B,) ms.
-            offsets: Those of the input records, (B,).
-            forecasts: Of the wave.
-            stale: Whether they are of series that have stopped.
+            rows: Indexes into `names`, (B,).
+            values: Observed values, (B,).
+            times: Event times, (B,) ms.
+            offsets: Offsets of the input records, (B,).
+            forecasts: Forecasts of the wave.
+            stale: Whether the series have stopped, so that the status of each record is `stale`.
 
         Raises:
             LogError: the schema registry is unavailable.
@@ -200,11 +200,11 @@ class OutputEncoder:
         return list(map(_output, zip(topic, partition, keys, documents, timestamps, repeat(()), strict=False)))
 
     def forget_names(self) -> None:
-        """Forget the names of all rows, which the next forecasts give again."""
+        """Forget the names of all rows; the next call of `forecasts` passes them again."""
         self._keys, self._names, self._longest = [], NameIndex(), 0
 
     def _learn_names(self, names: Sequence[str]) -> None:
-        """Encode the names of new series."""
+        """Encode and store the names of new series, those after the ones already known."""
         new = names[len(self._keys) :]
         if new:
             self._keys += [name.encode() for name in new]
@@ -213,7 +213,7 @@ class OutputEncoder:
             self._names.extend(texts)
 
     def _writer(self, optional: tuple[bool, ...]) -> Writer:
-        """Return the writer of forecasts with `directions`, `thresholds` and `joint`, or without."""
+        """Return the writer for forecasts; `optional` tells whether they have `directions`, `thresholds`, `joint`."""
         if optional not in self._writers:
             names = ("directions", "thresholds", "joint")
             members = frozenset(name for name, present in zip(names, optional, strict=True) if present)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from streamrnn.core.forecaster import Forecasts
 
 SOURCE = b',"source":'
-"""What follows threshold forecasts and joint scores in a document; the last such text in it is this member."""
+"""Start of the member `source`, before which thresholds and joint scores are inserted; its last occurrence counts."""
 
 EVENTS = {
     "warm_up_ends": (WARM_UP, 0),
@@ -52,7 +52,7 @@ class WaveRecords(NamedTuple):
     times: "NDArray[np.int64]"
     """(B,) event times, ms."""
     offsets: "NDArray[np.int64]"
-    """(B,) of the input records."""
+    """(B,) offsets of the input records."""
 
     def take(self, chosen: "NDArray[np.int64]") -> "WaveRecords":
         """Return the observations with these indexes."""
@@ -96,7 +96,7 @@ def describe_crossing(
 
     Args:
         found: The threshold forecasts of a wave.
-        target_times: Of the wave, (B, H) ms.
+        target_times: Target times of the wave, (B, H) ms.
         horizons: Steps ahead, (H,).
         b: Index of the observation in the wave.
         t: Index of the threshold.
@@ -117,13 +117,13 @@ def _status_of(forecasts: "Forecasts", b: int) -> int:
 def encode_silence(
     wave: WaveRecords, b: int, *, begins: bool, forecasts: "Forecasts", topic: TopicPartition, source: TopicPartition
 ) -> Output:
-    """Return the event that the silence of a series begins, or ends.
+    """Return the event for the begin or the end of a series' silence.
 
     Args:
         wave: The observations.
-        b: Index of that of the series in the wave, with which the silence ends.
-        begins: Whether it begins.
-        forecasts: Of the wave.
+        b: Index in the wave of the series' observation: the first after the silence, or the last before it.
+        begins: Whether the silence begins; else it ends.
+        forecasts: Forecasts of the wave.
         topic: Partition to write to.
         source: Input partition.
     """
@@ -144,7 +144,7 @@ def encode_events(
 
     Args:
         wave: The observations.
-        forecasts: Of the wave, with what has changed.
+        forecasts: Forecasts of the wave, with their changes.
         horizons: Steps ahead, (H,).
         topic: Partition to write to.
         source: Input partition.

@@ -12,7 +12,7 @@ from streamrnn.wire.schemas import avro_schema
 
 MAGIC = b"\0"
 VARIANTS = (False, False), (True, False), (False, True), (True, True)
-"""Whether a schema has thresholds, and joint scores."""
+"""(thresholds, joint) of each schema: whether it has thresholds, and whether it has joint scores."""
 _FRAME = struct.Struct(">cI")
 
 
@@ -29,7 +29,7 @@ class AvroForecasts:
             (thresholds, joint): self._library.parse_schema(avro_schema(thresholds=thresholds, joint=joint))
             for thresholds, joint in VARIANTS
         }
-        """By whether a forecast has thresholds, and joint scores, as all of a task have, or none."""
+        """Schemas by (thresholds, joint); all forecasts of a task have the same."""
         self._schema_id = schema_id
         self._frame = b""
 
@@ -70,7 +70,10 @@ def decode_forecast(value: bytes) -> dict[str, Any]:
 
 
 def _read(library: Any, data: bytes, schema: Any) -> dict[str, Any] | None:
-    """Return the record that these bytes are, without logical types, which would make datetimes of numbers; or None."""
+    """Return the record of the schema in `data`; None if there is none, or if bytes follow it.
+
+    Times stay numbers: the logical types of the schema, with which they would become datetimes, are removed.
+    """
     source = io.BytesIO(data)
     try:
         document: dict[str, Any] = library.schemaless_reader(source, _plain(schema), None)

@@ -1,4 +1,4 @@
-"""Reading forecasts back, in whatever format they were written."""
+"""Reading of forecasts in each of the formats in which they are written."""
 
 from typing import Any
 

@@ -60,15 +60,15 @@ FORECAST = (
     ),
     Member("joint_anomaly", "joint", "Joint score of the fields of the key, and the share of this one; if configured"),
 )
-"""In the order of the Avro schema."""
+"""All members of a forecast, in the order of the Avro schema."""
 
 _TIMESTAMP = {"name": "org.apache.kafka.connect.data.Timestamp", "version": 1}
 
 
 def connect_schema(*, directions: bool, thresholds: bool = False, joint: bool = False) -> dict[str, Any]:
-    """Return the schema of a forecast, as Connect's JsonConverter writes it, of one with these optional members.
+    """Return the schema of a forecast with these optional members, as Connect's JsonConverter writes it.
 
-    The levels of the quantiles are the keys of a map, since a name such as 0.05 is no name of a field.
+    The levels of the quantiles are the keys of a map, since 0.05 is not allowed as the name of a field.
     """
     absent = members_without(directions=directions, thresholds=thresholds, joint=joint)
     named = [member for member in FORECAST if member.name not in absent]
@@ -116,9 +116,9 @@ def _connect_struct(name: str, fields: Sequence[dict[str, Any]]) -> dict[str, An
 
 
 def avro_schema(*, thresholds: bool = False, joint: bool = False) -> dict[str, Any]:
-    """Return the Avro schema of a forecast: `direction` is null where there is none.
+    """Return the Avro schema of a forecast; its member `direction` is null in a forecast without directions.
 
-    With `thresholds` it has their members at the end, and with `joint` that of joint scores, which the others lack.
+    With `thresholds` it ends with the members `thresholds` and `crossings`, with `joint` with `joint_anomaly`.
     """
     fields = []
     for member in FORECAST:

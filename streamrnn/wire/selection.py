@@ -1,4 +1,4 @@
-"""Which forecasts of a wave are published: by their number within the series, and by what has changed."""
+"""Selection of the forecasts of a wave to publish: by their number within the series, and by changed conditions."""
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -28,12 +28,12 @@ class PublishedWave(NamedTuple):
 
 
 def thin(forecasts: "Forecasts", *, every: int, on_change: bool) -> NDArray[np.bool_]:
-    """Return which forecasts of a wave are published, (B,).
+    """Return for each forecast of a wave whether it is published, (B,).
 
     Args:
-        forecasts: With what has changed.
+        forecasts: Forecasts with their changes.
         every: With 10, publish the first forecast of a series, the eleventh and so on; 0: none for this reason.
-        on_change: Publish those where a condition began or ended.
+        on_change: Publish the forecasts at which a condition began or ended.
     """
     changes = forecasts.changes
     if changes is None:

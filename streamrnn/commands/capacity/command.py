@@ -19,7 +19,7 @@ SERIES = (1, 100, 1000)
 SECONDS = 7.0
 """Seconds of one measurement."""
 REPRESENTATIVE = 1000
-"""Series that a plan is measured with at most: further ones cost as much each."""
+"""Most series to measure for a plan; each further series costs the same."""
 
 
 def add_bench_command(commands: Any, configured: argparse.ArgumentParser) -> None:
@@ -69,7 +69,7 @@ def _bench(arguments: argparse.Namespace) -> int:
 
 
 def _warm_up(settings: Settings) -> None:
-    """Load the compiled loops, which may have to be compiled first."""
+    """Load the compiled loops; compile them if they are not cached."""
     from streamrnn import app  # noqa: PLC0415 -- the numerical libraries
 
     _say("loading the compiled loops; without a cache that takes a few minutes")
@@ -120,7 +120,7 @@ def _plan(arguments: argparse.Namespace) -> int:
 
 
 def _proposal(settings: Settings, arguments: argparse.Namespace) -> dict[str, Any]:
-    """Return what `plan --json` prints."""
+    """Return the document that `plan --json` prints."""
     from streamrnn.commands.capacity import sizing  # noqa: PLC0415 -- the numerical libraries
     from streamrnn.commands.capacity.measure import slowness  # noqa: PLC0415
 
@@ -150,7 +150,7 @@ def _proposal(settings: Settings, arguments: argparse.Namespace) -> dict[str, An
 
 
 def _size(number: float) -> str:
-    """Return a number of bytes for people."""
+    """Return a number of bytes with its unit, such as `1.5 MiB`."""
     for unit in ("B", "KiB", "MiB", "GiB"):
         if number < 1024:
             return f"{number:,.1f} {unit}"

@@ -17,10 +17,8 @@ from streamrnn.settings.sections import InputSettings
 
 WARM = 120
 """Rounds of all series before the measurement: by then the networks learn, and pending forecasts mature."""
-
-
 RUNS, REFERENCE_SECONDS = 15, 0.0039
-"""Of the calibration, and the median on the machine of RESULTS.md."""
+"""Number of calibration runs, and their median processor time on the machine of benchmarks/RESULTS.md."""
 
 
 class Measured(NamedTuple):
@@ -30,35 +28,35 @@ class Measured(NamedTuple):
     microseconds: float
     """Processor time per record."""
     state_bytes: float
-    """In memory, per series."""
+    """Bytes of state in memory per series."""
     saved_bytes: float
-    """Of a whole snapshot, per series."""
+    """Bytes of a whole snapshot per series."""
     warm: bool
-    """Whether the time sufficed to measure after the first WARM rounds."""
+    """Whether the measurement began after the first WARM rounds."""
 
     @property
     def records_per_second(self) -> float:
-        """Of one core."""
+        """Records per second of one core."""
         return 1e6 / self.microseconds
 
 
 def new_task(settings: Settings) -> Task:
-    """Return a task for the records of `workload`, which the section `input` does not apply to."""
+    """Return a task for the records of `workload`; the section `input` is replaced by one that reads them."""
     plain = settings.model_copy(update={"input": InputSettings(topics=("bench",))})
     return app.task(app.with_json_forecasts(plain), TopicPartition("bench", 0))
 
 
 def measure_rounds(task: Task, series: int, warm: int, measured: int) -> Measured:
-    """Feed rounds of all series, in batches as large as the daemon's at most; measure the last ones."""
+    """Feed `warm` rounds of all series, then measure another `measured` rounds."""
     _feed(task, series, range(warm), 0)
     spent = _feed(task, series, range(warm, warm + measured), warm * series)
     return _result(task, series, spent / (measured * series), (warm + measured) * series, warm=True)
 
 
 def measure_seconds(task: Task, series: int, seconds: float) -> Measured:
-    """Feed rounds of all series for so long, and measure what follows the first WARM of them.
+    """Feed rounds of all series for a number of seconds, and measure those after the first WARM rounds.
 
-    If the time does not suffice, the later half of the rounds is measured.
+    If the time is too short, the later half of the rounds is measured.
     """
     times: list[float] = []
     begun = time.monotonic()
@@ -72,9 +70,9 @@ def measure_seconds(task: Task, series: int, seconds: float) -> Measured:
 
 
 def slowness() -> float:
-    """Return the processor time of a fixed piece of Python, in units of that on the machine of benchmarks/RESULTS.md.
+    """Return the processor time of a fixed piece of Python, relative to the machine of benchmarks/RESULTS.md.
 
-    What the clients of a log take cannot be measured without one, but grows like this.
+    The processor time of a log's client, which cannot be measured without a log, is scaled by this.
     """
     times = []
     for _ in range(RUNS):
@@ -86,7 +84,7 @@ def slowness() -> float:
 
 
 def _feed(task: Task, series: int, rounds: range, offset: int) -> float:
-    """Feed rounds; return the seconds of processor time."""
+    """Feed rounds in batches of at most the daemon's size; return the processor time in seconds."""
     records: list[Record] = [
         record._replace(offset=offset + number) for number, record in enumerate(observations(series, rounds))
     ]

@@ -4,23 +4,23 @@ import math
 from typing import NamedTuple
 
 PROCESS_MIB = 1024
-"""Of a process with few series: 0.76 to 0.85 GB, under full load up to 1.04 GB, with torch."""
+"""Memory of a process with few series and torch: 0.76 to 0.85 GB, under full load up to 1.04 GB."""
 PAGE_MIB = 256
-"""Of the page's process, beside page.memory."""
+"""Memory of the page's process, in addition to page.memory."""
 SPARE_MIB = 512
-"""Of the limit, for a batch of input."""
+"""Reserve in the memory limit for a batch of input."""
 STATE_FACTOR = 1.3
 """Resident memory per byte of a series' state."""
 BUSY = 0.7
-"""Share of a core that the loop may take: the rest catches up after a restart or a rebalance."""
+"""Share of a core that the loop may use; the rest is a reserve to catch up after a restart or a rebalance."""
 LOG_MICROSECONDS = {"confluent": 27.0, "kafka-python": 72.0, "sqlite": 27.0}
 """Processor time per record that reading and writing add to the forecasts, on the machine of benchmarks/RESULTS.md."""
 FORECAST_BYTES = 465
-"""Of a forecast with three horizons and five quantiles, before compression ..."""
+"""Bytes of a forecast with three horizons and five quantiles, before compression."""
 FIELD_BYTES = 9
-"""... and of each further number in it."""
+"""Bytes of each further number in a forecast."""
 DIVISIBLE = 12
-"""Partitions divide evenly among 1, 2, 3, 4, 6 and 12 processes, if they are a multiple of it."""
+"""Divisor of the number of partitions, which then divide evenly among 1, 2, 3, 4, 6 and 12 processes."""
 
 
 class Memory(NamedTuple):
@@ -28,11 +28,11 @@ class Memory(NamedTuple):
 
     usual: int
     most: int
-    """While another one is down, and with a large batch of input."""
+    """Need while another machine is down, and with a large batch of input."""
 
 
 def memory(series: int, state_bytes: float, *, machines: int, workers: int, page_mib: int = 0) -> Memory:
-    """Return what each machine needs, in MiB.
+    """Return the memory that each machine needs, in MiB.
 
     Args:
         series: Series of the application.
@@ -48,12 +48,12 @@ def memory(series: int, state_bytes: float, *, machines: int, workers: int, page
 
 
 def workers_for(rate: float, microseconds: float) -> int:
-    """Return how many processes forecast `rate` records a second at this processor time per record."""
+    """Return the number of processes that forecast `rate` records a second at this processor time per record."""
     return max(1, math.ceil(rate * microseconds / 1e6 / BUSY))
 
 
 def partitions_for(workers: int, series: int) -> int:
-    """Return a number of partitions for twice as many processes, at most one per series where these are few."""
+    """Return a number of partitions that suffices for twice as many processes, and is at most the number of series."""
     wanted = DIVISIBLE * math.ceil(2 * workers / DIVISIBLE)
     return max(workers, min(wanted, series))
 

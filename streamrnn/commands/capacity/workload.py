@@ -1,4 +1,4 @@
-"""The records that are measured with."""
+"""The synthetic records of a measurement."""
 
 from collections.abc import Iterator
 
@@ -12,7 +12,7 @@ STEP = 60_000
 
 
 def observations(series: int, rounds: range, start: int = START) -> Iterator[Record]:
-    """Yield one record per series and round, always the same: a daily season with noise under the keys s0, s1, ..."""
+    """Yield one record per series and round, the same in every run: a daily season with noise, keys s0, s1, ..."""
     phases = np.random.default_rng(0).uniform(0, 2 * np.pi, series)
     for number in rounds:
         noise = np.random.default_rng([1, number]).normal(size=series)

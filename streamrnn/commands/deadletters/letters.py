@@ -12,7 +12,7 @@ from streamrnn.records import Output, Record, TopicPartition
 from streamrnn.settings import Settings
 
 RETRY_PREFIX = "__streamrnn.retry."
-"""What the names of the headers of a retried record begin with."""
+"""Prefix of the header names of a retried record."""
 UNKNOWN = "unknown"
 """The reason of a dead letter whose message names none."""
 _REASON = re.compile(r"[a-z][a-z0-9_]{0,63}", re.ASCII)
@@ -22,30 +22,30 @@ class Letter(NamedTuple):
     """One dead letter."""
 
     record: Record
-    """As it is in the topic of the dead letters."""
+    """The record in the topic of the dead letters."""
     reason: str
     explanation: str
     source: TopicPartition
-    """Partition of the record that it was."""
+    """Input partition of the rejected record."""
     offset: int
-    """Offset of that record."""
+    """Input offset of the rejected record."""
     timestamp: int
-    """Timestamp of that record."""
+    """Timestamp of the rejected record, milliseconds since the epoch; -1 if it has none."""
     first_offset: int
-    """Offset at which that record was first read, if it has been retried; else the same as `offset`."""
+    """Offset at which a retried record was first read; `offset` if it has not been retried."""
     retries: int
-    """How often that record has been retried."""
+    """Number of times that the rejected record has been retried."""
     cut: bool
-    """Whether a part of that record is missing."""
+    """Whether a part of the rejected record is missing."""
 
     @property
-    def place(self) -> TopicPartition:
-        """Its partition."""
+    def partition(self) -> TopicPartition:
+        """Partition of the dead letter itself."""
         return TopicPartition(self.record.topic, self.record.partition)
 
     def retried(self) -> Output:
-        """Return the record that it was, with headers that say where it comes from."""
-        record, (topic, partition) = self.record, self.place
+        """Return the rejected record as an output to its input topic, with headers that name this dead letter."""
+        record, (topic, partition) = self.record, self.partition
         provenance = {
             "count": self.retries + 1, "topic": topic, "partition": partition, "offset": record.offset,
             "first.offset": self.first_offset,
@@ -58,7 +58,7 @@ class Letter(NamedTuple):
 
 
 def read_letter(record: Record) -> Letter | None:
-    """Return a record of a topic of dead letters; None if another program has written it."""
+    """Return the dead letter in a record; None if another program has written the record."""
     headers = {name: (value or b"") for name, value in record.headers if name.startswith((PREFIX, RETRY_PREFIX))}
     texts = {name: value.decode("utf-8", "replace") for name, value in headers.items()}
     try:
@@ -78,7 +78,7 @@ def read_letter(record: Record) -> Letter | None:
 
 
 def letter_partitions(log: Log, settings: Settings, names: list[str]) -> dict[TopicPartition, str]:
-    """Return the partitions with dead letters of the input partitions with these names, or of all, and their input.
+    """Return the partitions of dead letters, each with its input topic, for the named input partitions or for all.
 
     Raises:
         ConfigError: a name is not a partition of an input topic.

@@ -1,4 +1,4 @@
-"""Which dead letters have been retried: positions by reason, in a compacted topic of their own.
+"""Progress of the retries: positions by reason, stored in a separate compacted topic.
 
 The positions are not in the metadata of the group's offsets: Kafka forgets those of a group without members after a
 week, and a dead letter would be retried twice.
@@ -14,9 +14,9 @@ from streamrnn.log import Log
 from streamrnn.records import Output, TopicPartition
 
 MOST_RETRIES = 3
-"""Retries of one record, beyond which it is retried only by force."""
+"""Largest number of retries of one record, unless forced."""
 EVERY = "*"
-"""Stands for all reasons."""
+"""Key of the position that applies to all reasons."""
 GROUP = "{app}.deadletters"
 """Name of the group that retries."""
 TOPIC = "{app}.deadletters.retried"
@@ -29,17 +29,17 @@ class Progress(NamedTuple):
     topic_id: str = ""
     """Id of the topic of the dead letters; empty if the log has none."""
     usual: dict[str, int] = {}  # noqa: RUF012 -- never changed
-    """Of those that have been retried less than MOST_RETRIES times."""
+    """Offsets for the records that have been retried less than MOST_RETRIES times."""
     forced: dict[str, int] = {}  # noqa: RUF012 -- never changed
-    """Of the others."""
+    """Offsets for all other records."""
 
     def covers(self, letter: Letter) -> bool:
-        """Return whether a dead letter has been retried, or was passed as one that cannot be."""
+        """Return whether a dead letter has been retried, or skipped because it cannot be retried."""
         positions = self.forced if letter.retries >= MOST_RETRIES else self.usual
         return letter.record.offset < max(positions.get(EVERY, 0), positions.get(letter.reason, 0))
 
     def advanced(self, reason: str, offset: int, *, force: bool) -> "Progress":
-        """Return the progress once those of a reason, or of EVERY one, are retried before `offset`."""
+        """Return the progress after the dead letters before `offset` of a reason, or of EVERY reason, are retried."""
         usual = _advanced(self.usual, reason, offset)
         return self._replace(usual=usual, forced=_advanced(self.forced, reason, offset) if force else self.forced)
 
@@ -49,7 +49,7 @@ class Progress(NamedTuple):
         return self.usual.get(EVERY, 0)
 
     def output(self, topic: str, partition: TopicPartition, now: int) -> Output:
-        """Return the record that stores it."""
+        """Return the record that stores this progress in `topic`."""
         value = {"topic_id": self.topic_id, "usual": self.usual, "forced": self.forced}
         return Output(topic, partition.partition, partition.topic.encode(), orjson.dumps(value), now)
 

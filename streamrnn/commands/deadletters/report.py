@@ -23,7 +23,7 @@ LONGEST = 300
 
 
 class Selection(NamedTuple):
-    """Which dead letters to count."""
+    """Selection of the dead letters to count."""
 
     partitions: Sequence[str] = ()
     """Names of input partitions; empty: all."""
@@ -38,16 +38,16 @@ class _Group:
 
     partitions: Counter[str] = field(default_factory=Counter)
     waiting: int = 0
-    """Those that have not been retried."""
+    """Number of dead letters that have not been retried."""
     cut: int = 0
-    """Those that cannot be retried, since a part is missing."""
+    """Number of dead letters that cannot be retried, since a part is missing."""
     first: int | None = None
     last: int | None = None
     samples: list[Letter] = field(default_factory=list)
 
     def add(self, letter: Letter, *, waiting: bool, samples: int) -> None:
         """Count a dead letter."""
-        self.partitions[str(letter.place)] += 1
+        self.partitions[str(letter.partition)] += 1
         self.waiting += waiting and not letter.cut
         self.cut += letter.cut
         if letter.timestamp != -1:
@@ -57,7 +57,7 @@ class _Group:
             self.samples.append(letter)
 
     def document(self) -> dict[str, object]:
-        """Return it as JSON."""
+        """Return the group as a JSON object."""
         return {
             "letters": self.partitions.total(),
             "not_retried": self.waiting,
@@ -120,7 +120,7 @@ def _lines(partitions: Sequence[TopicPartition], groups: dict[str, _Group], othe
         for letter in group.samples:
             retries = f", retried {letter.retries} times" if letter.retries else ""
             offset = letter.record.offset
-            yield f"    {letter.place} offset {offset}, from {letter.source} offset {letter.offset}{retries}"
+            yield f"    {letter.partition} offset {offset}, from {letter.source} offset {letter.offset}{retries}"
             sample = _sample(letter)
             yield from (f"        {name:<8}{sample[name]}" for name in ("message", "key", "value"))
     for name, number in others.items():
@@ -130,7 +130,7 @@ def _lines(partitions: Sequence[TopicPartition], groups: dict[str, _Group], othe
 def _sample(letter: Letter) -> dict[str, object]:
     record = letter.record
     return {
-        "partition": str(letter.place),
+        "partition": str(letter.partition),
         "offset": record.offset,
         "input": str(letter.source),
         "input_offset": letter.offset,

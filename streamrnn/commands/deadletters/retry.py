@@ -25,32 +25,33 @@ from streamrnn.records import Output, Record, TopicPartition
 from streamrnn.settings import Settings
 
 MOST_NAMED = 100
-"""Dead letters that are named one by one, of those that are not retried."""
+"""Largest number of dead letters to list that are not retried."""
 
 
 class _Choice(NamedTuple):
-    """Which dead letters to retry."""
+    """Selection of the dead letters to retry."""
 
     reason: str = EVERY
     force: bool = False
-    """Also those that have been retried MOST_RETRIES times."""
+    """Whether to retry records again that have been retried MOST_RETRIES times."""
 
 
 class _Outcome:
-    """What a run has done."""
+    """Result of a run."""
 
     def __init__(self) -> None:
         self.retried: Counter[str] = Counter()
-        """Records by reason."""
-        self.left: Counter[str] = Counter()
-        """Dead letters that were not retried, by the cause."""
+        """Number of retried records by reason."""
+        self.skipped: Counter[str] = Counter()
+        """Number of dead letters that were not retried, by cause."""
         self.named: list[dict[str, object]] = []
+        """The first MOST_NAMED dead letters that were not retried."""
 
-    def leave(self, letter: Letter, cause: str) -> None:
-        """Store a dead letter that is not retried."""
-        self.left[cause] += 1
+    def skip(self, letter: Letter, cause: str) -> None:
+        """Count a dead letter that is not retried, and list it unless there are many."""
+        self.skipped[cause] += 1
         if len(self.named) < MOST_NAMED:
-            where = {"partition": str(letter.place), "offset": letter.record.offset}
+            where = {"partition": str(letter.partition), "offset": letter.record.offset}
             source = {"input": str(letter.source), "input_offset": letter.offset}
             self.named.append({**where, **source, "reason": letter.reason, "cause": cause})
 
@@ -60,7 +61,7 @@ def retry_letters(
 ) -> int:
     """Write the records of all dead letters, or of those with a reason, to their input again; return the exit code.
 
-    Those that were retried before are left out. With `force`, those too that failed MOST_RETRIES times again.
+    Records that were retried before are skipped. Records that failed MOST_RETRIES times again need `force`.
 
     Raises:
         ConfigError: a name is not a partition of an input topic.
@@ -130,12 +131,12 @@ class _Retry:
             if letter is None or self._choice.reason not in {EVERY, letter.reason} or progress.covers(letter):
                 continue
             if cause := self._obstacle(letter):
-                outcome.leave(letter, cause)
+                outcome.skip(letter, cause)
             else:
                 yield letter.reason, letter.retried()
 
     def _obstacle(self, letter: Letter) -> str:
-        """Return why a dead letter is not retried; empty if it is."""
+        """Return why a dead letter cannot be retried; empty if it can."""
         if letter.cut:
             return "a part of it was cut"
         if letter.source.topic != self._topic:
@@ -148,15 +149,15 @@ class _Retry:
 
 
 def _report(outcome: _Outcome, *, as_json: bool) -> None:
-    """Write what was done to standard output."""
+    """Write the result of a run to standard output."""
     if as_json:
-        summary = {"retried": dict(outcome.retried), "not_retried": dict(outcome.left), "named": outcome.named}
+        summary = {"retried": dict(outcome.retried), "not_retried": dict(outcome.skipped), "named": outcome.named}
         sys.stdout.write(orjson.dumps(summary, option=orjson.OPT_INDENT_2).decode() + "\n")
         return
     lines = [f"{reason}: {count:,} records written to their input again" for reason, count in outcome.retried.items()]
     for each in outcome.named:
         where = "{partition} offset {offset} (from {input} offset {input_offset}, {reason})".format(**each)
         lines.append(f"not retried: {where}: {each['cause']}")
-    if more := outcome.left.total() - len(outcome.named):
+    if more := outcome.skipped.total() - len(outcome.named):
         lines.append(f"and {more:,} more that were not retried")
     sys.stdout.write("\n".join(lines or ["nothing to retry"]) + "\n")

@@ -35,7 +35,7 @@ class Daemon:
             )
 
     def news(self) -> list[str]:
-        """Return what it has logged since the last call, as a terminal would show it."""
+        """Return the log lines since the last call, as a terminal would show them."""
         with self._log.open("rb") as file:
             file.seek(self._read)
             lines = file.read().splitlines(keepends=True)

@@ -10,7 +10,7 @@ from urllib.parse import quote, urlencode
 SECONDS = 10.0
 """Time limit of a request."""
 MAX_ANSWER = 8 * 1024 * 1024
-"""Bytes."""
+"""Largest size of an answer in bytes."""
 
 
 class _NoRedirects(urllib.request.HTTPRedirectHandler):
@@ -21,7 +21,7 @@ class _NoRedirects(urllib.request.HTTPRedirectHandler):
 
 
 class ApiError(Exception):
-    """The API has no answer; the message says why, and what to do."""
+    """A request failed; the message says why, and what to do."""
 
 
 class PageApi:
@@ -34,7 +34,7 @@ class PageApi:
         self._headers = {"Accept": "application/json"} | ({"Authorization": f"Bearer {token}"} if token else {})
 
     def get(self, *path: str, **query: object) -> Any:
-        """Return the answer to a request; parts of the path are encoded, and parameters that are None left out.
+        """Return the answer to a request; parts of the path are encoded, and parameters that are None are omitted.
 
         Raises:
             ApiError: there is no answer.

@@ -32,18 +32,18 @@ if TYPE_CHECKING:
     from streamrnn.runtime.task import Task
 
 EXCERPT = 80
-"""Bytes of a difference to show, a quarter of them before it."""
+"""Bytes to show from the first difference on; a quarter as many are shown before it."""
 
 
 class Comparison:
-    """Counts of equal and unequal outputs of one topic; computed and published outputs come in the input's order."""
+    """Counts of equal and unequal outputs of one topic; computed and published outputs are in the input's order."""
 
     def __init__(self, published: Iterator[SourcedOutput], position_of: PositionOf = source_of) -> None:
         self.position_of = position_of
         self.equal = self.different = self.missing = self.surplus = 0
         self.first: str | None = None
         """The first difference; None if there is none."""
-        self._word = "input offset" if position_of is source_of else "event time"
+        self._unit = "input offset" if position_of is source_of else "event time"
         self._published = published
         self._next = next(published, None)
 
@@ -53,14 +53,14 @@ class Comparison:
             self._skip(self._next)
         if self._next is None or self._next.source > computed.source:
             self.missing += 1
-            self._note(f"{self._word} {computed.source}: its output {_short(computed.output.key)} was not published")
+            self._note(f"{self._unit} {computed.source}: its output {_short(computed.output.key)} was not published")
             return
         if self._next.output == computed.output:
             self.equal += 1
         else:
             self.different += 1
             difference = _difference(self._next, computed)
-            self._note(f"{self._word} {computed.source}, published at offset {self._next.offset}: {difference}")
+            self._note(f"{self._unit} {computed.source}, published at offset {self._next.offset}: {difference}")
         self._next = next(self._published, None)
 
     def finish(self, end: int) -> None:
@@ -71,7 +71,7 @@ class Comparison:
     def _skip(self, published: SourcedOutput) -> None:
         self.surplus += 1
         self._note(
-            f"{self._word} {published.source}, published at offset {published.offset}: the replay has no such output"
+            f"{self._unit} {published.source}, published at offset {published.offset}: the replay has no such output"
         )
         self._next = next(self._published, None)
 
@@ -142,7 +142,7 @@ def _compare(log: Log, settings: Settings, stored: StoredPartition, offsets: Off
     after = deque(each for each in pending if each.offset >= offsets.start)
     records = log.read(partition, begin, offsets.end)
     with console.progress(offsets.end - begin) as advance:
-        for batch in chain([[]], in_slices(records)):  # first the heartbeats at the place of the saved state
+        for batch in chain([[]], in_slices(records)):  # first the heartbeats at the offset of the saved state
             first = batch[0].offset if batch else begin
             compared = bisect_left(batch, offsets.start, key=attrgetter("offset"))
             if first < offsets.start:
@@ -158,22 +158,22 @@ def _compare(log: Log, settings: Settings, stored: StoredPartition, offsets: Off
                 if position is not None:
                     comparison.add(SourcedOutput(position[1], output))
             advance(str(partition), len(batch))
-    comparisons, waits = comparisons or _comparisons(log, settings, task, offsets.start), task.event_order
+    comparisons, event_order = comparisons or _comparisons(log, settings, task, offsets.start), task.event_order
     for comparison in comparisons.values():
         by_offset = comparison.position_of is source_of
-        comparison.finish(offsets.end if waits is None or by_offset else waits.until)
+        comparison.finish(offsets.end if event_order is None or by_offset else event_order.until)
     return comparisons
 
 
 def _comparisons(log: Log, settings: Settings, task: "Task", start: int) -> dict[str, Comparison]:
-    """Return the comparisons with what was published for the records from `start` on, which the task is fed next.
+    """Return the comparison by output topic, for the records from `start` on, which the task is fed next.
 
-    Where observations wait, forecasts are in the order of event time, and dead letters in that of their records.
+    If the task puts observations in order, forecasts are in order of event time, and dead letters in that of records.
     """
     topics, partition = app.output_topics(settings, task.partition.topic), task.partition
     orders: dict[str, tuple[PositionOf, int]] = {topics.dead_letters: (source_of, start)}
-    waits = task.event_order
-    orders[topics.forecasts] = (source_of, start) if waits is None else (event_time_of, waits.until)
+    event_order = task.event_order
+    orders[topics.forecasts] = (source_of, start) if event_order is None else (event_time_of, event_order.until)
     if topics.events is not None:
         orders[topics.events] = orders[topics.forecasts]
     return {
@@ -185,7 +185,7 @@ def _comparisons(log: Log, settings: Settings, task: "Task", start: int) -> dict
 
 
 def _start(log: Log, settings: Settings, stored: StoredPartition, offsets: OffsetRange) -> "tuple[int, Task]":
-    """Return a task and the offset of its next record: from the snapshot if the range allows it, else without state."""
+    """Return the offset of the next record and a task, from the snapshot if the range allows it, else without state."""
     partition, committed, pieces = stored
     if committed is not None:
         manifest = read_manifest(partition, committed)
@@ -206,9 +206,9 @@ def _start(log: Log, settings: Settings, stored: StoredPartition, offsets: Offse
 
 
 def _require_one_configuration(stored: StoredPartition, offsets: OffsetRange) -> None:
-    """Require that the outputs of a range were computed under one configuration, which is known.
+    """Require that the outputs of a range were computed under one known configuration.
 
-    Before the latest change of the settings it is the given one, behind it the recorded one.
+    Before the latest change of the settings that is the given one, after it the recorded one.
     """
     partition, _, pieces = stored
     recorded = recorded_settings(pieces)

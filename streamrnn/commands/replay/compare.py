@@ -19,7 +19,7 @@ from streamrnn.runtime.silence.heartbeats import feed_between
 from streamrnn.settings import Settings
 
 MOST_KEYS = 20
-"""Most keys of a partition for which the table has a row each."""
+"""Largest number of keys of a partition for which each has a row in the table."""
 
 
 class Side:
@@ -69,7 +69,7 @@ def compare_configurations(
     Args:
         settings: The first configuration, which names the log and the input.
         other: The second one.
-        labels: What the table calls them.
+        labels: Their names in the table.
         names: Partitions, such as `sensors/0`; none: all.
         start: Where the range begins; None: where the task started.
         end: Where it ends, exclusive; None: at the committed offset, or the end of the input without one.
@@ -116,7 +116,7 @@ def _feed(log: Log, partition: TopicPartition, offsets: OffsetRange, sides: Sequ
 def _rows(
     name: str, labels: tuple[str, str], sides: Sequence[Side], horizons: Sequence[int]
 ) -> list[tuple[str, Floats, float]]:
-    """Return a row per key and side, and with several keys also one for all of them."""
+    """Return a table row per key and configuration, and if there are several keys also one for all of them."""
     measures = [side.measures(horizons) for side in sides]
     keys = list(dict.fromkeys(key for each in measures for key in each))
     rows = []

@@ -25,7 +25,8 @@ def find_range(
 ) -> OffsetRange | None:
     """Return the range from `start` to `end`, up to the committed offset or, without one, to the end of the log.
 
-    Computing starts where the task started, or at the first record that retention has left. None: the range is empty.
+    Computing starts where the task started, or at the first record that retention has left. Return None for an empty
+    range.
 
     Raises:
         StateError: the committed offset was not committed by this program, or is beyond the end of the log.

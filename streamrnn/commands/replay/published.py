@@ -14,7 +14,7 @@ class SourcedOutput(NamedTuple):
     """A computed or published output with its position in the order of outputs."""
 
     source: int
-    """Offset of its input record; where observations wait, the event time of a forecast."""
+    """Offset of its input record; for forecasts of a task that puts observations in order, the event time."""
     output: Output
     offset: int = -1
     """Offset of the published record; -1 for a computed output."""
@@ -89,7 +89,7 @@ def _last_reset(log: Log, topic: TopicPartition, source: TopicPartition, positio
 
 
 def _event_of(record: Record) -> str:
-    """Return what tells the events of one observation apart; empty for another record."""
+    """Return a text that distinguishes the events of one observation; empty for a dead letter."""
     if record.headers:  # a dead letter
         return ""
     document = read_forecast(record.value or b"")

@@ -57,11 +57,11 @@ def _watching(arguments: argparse.Namespace) -> Iterator[None]:
 
 
 def _run_configured(arguments: argparse.Namespace) -> int:
-    settings = load(arguments.config, arguments.overrides)
-    if arguments.quiet and settings.logging.level in {"debug", "info"}:
-        arguments.overrides.append("logging.level=warning")
     read = partial(load, arguments.config, arguments.overrides)
     settings = read()
+    if arguments.quiet and settings.logging.level in {"debug", "info"}:
+        arguments.overrides.append("logging.level=warning")
+        settings = read()
     if settings.workers > 1:
         return _run_workers(settings, arguments, read)
     if arguments.with_parent:

@@ -1,4 +1,4 @@
-"""The daemon of one process: its worker, with what observes it, and what SIGHUP changes."""
+"""The daemon of one process: its worker, the observers of the worker, and the changes at SIGHUP."""
 
 import gc
 import logging
@@ -42,18 +42,18 @@ STOP_SECONDS = 9.5
 """Seconds after the first signal in which the process exits by force; the next start replays uncommitted records."""
 
 CONNECT_SECONDS = 2.0
-"""Seconds after the first signal in which a process exits that is still connecting: it has nothing to commit."""
+"""Seconds after the first signal in which a process that is still connecting exits: it has nothing to commit."""
 
 
 class _Watchers(NamedTuple):
-    """What watches the tasks of the process."""
+    """The observers of the tasks of the process."""
 
     metrics: "Metrics"
     traces: "Traces | None"
     explainer: "SeriesExplainer"
 
     def make_task(self, settings: Settings, partition: TopicPartition) -> "Task":
-        """Return a task whose outputs can be written: a registry that is unavailable is waited for as the log is."""
+        """Return an observed task, after registering its output schemas; raises LogError if the registry is down."""
         from streamrnn import app  # noqa: PLC0415 -- the numerical libraries
 
         app.register_forecasts(settings, partition.topic)
@@ -146,13 +146,13 @@ def _warm_up(settings: Settings) -> None:
     from streamrnn import app  # noqa: PLC0415 -- the numerical libraries
     from streamrnn.commands.run.second_compiler import compile_in_two  # noqa: PLC0415
 
-    gc.freeze()  # before: what is left to collect after the warm-up is its own, and takes a tenth of the time
+    gc.freeze()  # collections during the warm-up then only visit its own objects: a tenth of the time
     compile_in_two(settings)
     app.warm_up(settings)
 
 
 def _change(settings: Settings, make: "Callable[[Settings, TopicPartition], Task]", start: StartPolicy) -> WorkerChange:
-    """Return what settings mean to the worker."""
+    """Return the parts of settings that the worker uses."""
     from streamrnn import app  # noqa: PLC0415 -- the numerical libraries
     from streamrnn.commands.configured_tasks import task_source  # noqa: PLC0415
 
@@ -177,14 +177,14 @@ def _apply(
 
 
 def _compiling() -> tuple[int, int] | None:
-    """Return what `core.jit.compiling` does; None before it is loaded."""
+    """Return the result of `core.jit.compiling`; None before that module is loaded."""
     jit = sys.modules.get("streamrnn.core.jit")
     found: tuple[int, int] | None = jit.compiling() if jit is not None and hasattr(jit, "compiling") else None
     return found
 
 
 def _open_log(settings: Settings) -> "Log":
-    """Open the configured log, which may take a while."""
+    """Open the configured log, and create it if it is a file."""
     from streamrnn import app  # noqa: PLC0415
 
     logger.info("connecting", extra={"address": settings.log_address})
@@ -192,7 +192,7 @@ def _open_log(settings: Settings) -> "Log":
 
 
 def _stop(worker: "Worker") -> None:
-    """Stop the worker, and end the process by force where that takes too long. A commit is never lost."""
+    """Stop the worker, and end the process by force if that takes too long. A commit is never lost."""
     worker.stop()
     deadline(CONNECT_SECONDS, "stop", lambda *_: None if worker.joined else exit_stopped()).start()
     deadline(STOP_SECONDS, "stop").start()

@@ -1,4 +1,4 @@
-"""What observes the daemon: metrics and health, traces, the live page, and the loading of the learner."""
+"""Observers of the daemon: metrics and health, traces, the live page, and the loading of the learner."""
 
 import logging
 import socket
@@ -29,8 +29,8 @@ LOADING_DELAY = 0.5
 class LearnerLoading(Observer):
     """Calls `load` in a thread, soon after the first commit, once every partition is restored.
 
-    torch takes seconds to load: a process that has restarted forecasts before, and the loop need not stand still when a
-    network first learns.
+    torch takes seconds to load: a restarted process forecasts first, and the loop is not blocked when a network first
+    learns.
     """
 
     def __init__(self, load: Callable[[], None]) -> None:
@@ -129,7 +129,7 @@ def page_process(settings: Settings, workers: int) -> Iterator[list[socket.socke
 
 @contextmanager
 def page_feed(settings: Settings, channel: int | None, explainer: "SeriesExplainer") -> Iterator[list["PageFeed"]]:
-    """Yield the observer that feeds the page, if enabled: the page at the end of `channel`, or else one of its own."""
+    """Yield the observer that feeds the page, if enabled: the page behind `channel`, or a new one without it."""
     if not settings.page.enabled:
         yield []
         return
@@ -146,7 +146,7 @@ def page_feed(settings: Settings, channel: int | None, explainer: "SeriesExplain
 
 
 def worker_state(worker: "Worker") -> "WorkerState":
-    """Return what the page shows about the worker."""
+    """Return the state of the worker that the page shows."""
     from streamrnn.page.data.workers import WorkerState  # noqa: PLC0415 -- numpy
 
     return WorkerState(worker.not_ready_reason, worker.warming_up, time.monotonic() - worker.heartbeat)

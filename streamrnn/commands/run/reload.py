@@ -1,4 +1,4 @@
-"""Reading the configuration again while the daemon runs, at SIGHUP: it is taken over as a whole, or not at all."""
+"""Reloading the configuration of a running daemon at SIGHUP: all changes take effect, or none."""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -16,18 +16,18 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 PARENT_KEYS = frozenset({"workers", "metrics.port", "kafka.instance"})
-"""Keys that the parent of several workers sets for each of them."""
+"""Keys that the parent of several workers sets individually for each worker."""
 
 
 class Reloader:
     """Reads the settings again at each call.
 
     Args:
-        settings: Those in force.
-        read: Reads them again. Raises ConfigError.
+        settings: The current settings.
+        read: Returns new settings; raises ConfigError.
         check: Raises ConfigError or LogError if new settings cannot take effect although they are valid.
-        apply: Takes over new settings, which are checked.
-        count: Called with the result of each call.
+        apply: Applies new settings after they are checked.
+        count: Called with the result of each reload.
     """
 
     def __init__(
@@ -96,7 +96,7 @@ def _log_refused(result: str, error: str) -> None:
 
 
 def check_tasks(before: Settings, after: Settings) -> None:
-    """Check that new settings make tasks, and that these can continue with the state of those before.
+    """Check that new settings can make tasks, and that these can continue with the state of the current tasks.
 
     Raises:
         ConfigError: a library is missing, or a time zone, a calendar or a schema cannot be used.
@@ -129,9 +129,10 @@ def _check_state(after: Settings, old: "CoreForecaster", new: "CoreForecaster") 
 
 
 def reload_workers(reloader: Reloader, workers: WorkerProcesses) -> None:
-    """Reload the settings of the parent of several workers, and let these reload theirs.
+    """Reload the settings of the parent of several workers, and make the workers reload theirs.
 
-    They refuse what it has refused, and count it; but the keys that it sets for each of them look unchanged to them.
+    If the parent refuses the settings, the workers refuse and count them too; but they would not notice changes of
+    PARENT_KEYS, and are not reloaded then.
     """
     if reloader() != "refused" or reloader.changed.isdisjoint(PARENT_KEYS):
         workers.reload()

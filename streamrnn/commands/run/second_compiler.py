@@ -1,8 +1,8 @@
-"""Compilation by two processes, where no compiled loops are cached: numba compiles in one thread.
+"""Compilation by two processes if no compiled loops are cached: numba compiles in one thread.
 
-The daemon compiles the one loop over a wave's update, which is half of the work. This module, run as a program,
-compiles all others and ends. It reads the settings as a line of JSON from standard input, whose end, with that of the
-daemon, ends it, too. Whatever it leaves undone the daemon compiles later.
+The daemon compiles the loop over a wave's update, which is half of the work. This module, run as a program, compiles
+all other loops and exits. It reads the settings as a line of JSON from standard input, and also exits when standard
+input ends, as it does with the daemon. The daemon later compiles any loop that is still missing.
 """
 
 import os
@@ -28,11 +28,11 @@ if TYPE_CHECKING:
 
 PROGRAM = (sys.executable, "-m", "streamrnn.commands.run.second_compiler")
 TIME = 60_000
-"""Milliseconds, of the only observation."""
+"""Event time of the only observation, milliseconds since the epoch."""
 
 
 def compile_in_two(settings: Settings) -> None:
-    """Compile what the cache lacks for these settings in two processes, if it lacks anything and there are two cores.
+    """Compile the loops that the cache lacks for these settings in two processes, if there are two cores.
 
     Raises as `app.forecaster` does.
     """
@@ -52,9 +52,10 @@ def compile_in_two(settings: Settings) -> None:
 
 
 def load_others(task: "Task") -> None:
-    """Load the loops that `load_kernels` does, but for the one that `compile_in_two` compiles itself.
+    """Load the loops of `load_kernels`, except for the one that `compile_in_two` compiles itself.
 
-    Its results are zeros but for the number of observations, and so are the forecasts, which would not be finite.
+    That loop is replaced by one that returns zeros, except for the number of observations; the forecasts, which would
+    not be finite, are zeros, too.
     """
     bank: Any = task.forecaster._bank  # noqa: SLF001 -- as above
     publish, seen = bank._publish, 0  # noqa: SLF001

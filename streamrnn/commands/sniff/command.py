@@ -77,7 +77,7 @@ def proposed_yaml(arguments: argparse.Namespace) -> str:
 
 
 def read_sample(arguments: argparse.Namespace) -> tuple[RecordSample, "Settings"]:
-    """Return the sample that the arguments name, and what is configured already."""
+    """Return the sample that the arguments name, and the configured settings."""
     from streamrnn import app  # noqa: PLC0415 -- numpy
     from streamrnn.settings import load  # noqa: PLC0415
 

@@ -1,22 +1,22 @@
-"""What the observations of a sample are like: series, cadence, seasons, counters, bounds, duplicates."""
+"""Statistics of a sample's observations: series, cadence, seasons, counters, bounds, duplicates."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from itertools import accumulate, pairwise
 from statistics import median
 from typing import NamedTuple, Protocol
 
 from streamrnn.commands.sniff.search.words import COUNTED, words_of
 from streamrnn.errors import RecordError
-from streamrnn.records import Decoded, Observation, Record
+from streamrnn.records import Decoded, Record
 
 _SEASONS = ((3_600, "1h"), (86_400, "24h"), (604_800, "7d"))
 _FEWEST_STEPS, _MOST_STEPS = 4, 5_000
-"""Steps that a season must have to be worth its name."""
+"""Fewest and most observations per season for which a season is proposed."""
 _FEW, _MANY = 8, 20
-"""Values of a series from which a field is a counter: if its name says so, and otherwise."""
+"""Fewest values of a series for which a field can be a counter: if its name suggests one, and otherwise."""
 _STEADY = 0.7
-"""Share of steps that are the cadence, give or take a tenth, in a regular series."""
+"""Least share of a regular series' steps within a tenth of the cadence."""
 
 
 class Decoder(Protocol):
@@ -27,26 +27,27 @@ class Decoder(Protocol):
 
 
 class Refusal(NamedTuple):
-    """Refused records of one reason."""
+    """Number of records refused for one reason."""
 
     records: int
     example: str
-    """Message of the first one."""
+    """Message of the first refusal."""
 
 
 class FieldProfile(NamedTuple):
-    """What the values of one field, of all keys, are like."""
+    """Statistics of one field over all keys."""
 
     values: int
     low: float
     high: float
     counter: bool
-    """Whether it only rises, in every series."""
+    """Whether the values only rise, resets aside, in every series."""
     whole: bool
+    """Whether all values are whole numbers."""
 
 
 class Profile(NamedTuple):
-    """What a sample is like, as a configuration reads it."""
+    """Statistics of a sample, decoded under one configuration."""
 
     records: int
     observations: int
@@ -57,24 +58,25 @@ class Profile(NamedTuple):
     first: int | None
     last: int | None
     cadence: float | None
-    """Median seconds between two observations of a series; None where no series has two times."""
+    """Median seconds between two observations of a series; None if no series has two times."""
     steady: bool
+    """Whether the observations are regular: most steps are close to the cadence."""
     duplicates: int
-    """Values whose series and time an earlier one has."""
+    """Number of values with the series and time of an earlier value."""
     backwards: int
-    """Values whose time lies before an earlier one of their series."""
+    """Number of values with an earlier time than the value before them in their series."""
     lateness: float
-    """Most seconds that an observation lies behind the latest event time of the records before it."""
+    """Largest number of seconds by which an observation is older than the latest event time before it."""
     refusals: dict[str, Refusal]
     drops: dict[str, int]
     seasons: tuple[str, ...]
-    """Those that fit the cadence."""
+    """Names of the seasons that suit the cadence."""
     counters: tuple[str, ...] = ()
-    """Series, as key/field, that only rise."""
+    """Names of the series (key/field) that are counters."""
 
 
 def profile_of(decoder: Decoder, records: Sequence[Record]) -> Profile:
-    """Decode a sample as the daemon would, and return what it is like."""
+    """Decode a sample as the daemon would, and return its statistics."""
     decoded = decoder.decode(records)
     observations = [each for one in decoded for each in one.observations]
     refusals: dict[str, Refusal] = {}
@@ -82,7 +84,7 @@ def profile_of(decoder: Decoder, records: Sequence[Record]) -> Profile:
     for one in decoded:
         drops.update(one.drops)
         if one.error is not None:
-            _add(refusals, one.error)
+            _count_refusal(refusals, one.error)
     series: dict[tuple[str, str], list[tuple[int, float]]] = defaultdict(list)
     for observation in observations:
         for name, value in observation.fields:
@@ -94,9 +96,9 @@ def profile_of(decoder: Decoder, records: Sequence[Record]) -> Profile:
         records=len(records),
         observations=len(observations),
         values=sum(map(len, series.values())),
-        keys=_distinct(observations),
+        keys=list(dict.fromkeys(each.key for each in observations)),
         series=len(series),
-        fields=_fields(series),
+        fields=_profile_fields(series),
         first=min(times, default=None),
         last=max(times, default=None),
         cadence=cadence,
@@ -112,13 +114,9 @@ def profile_of(decoder: Decoder, records: Sequence[Record]) -> Profile:
     )
 
 
-def _add(refusals: dict[str, Refusal], error: RecordError) -> None:
+def _count_refusal(refusals: dict[str, Refusal], error: RecordError) -> None:
     known = refusals.get(error.reason)
     refusals[error.reason] = Refusal(1, str(error)) if known is None else known._replace(records=known.records + 1)
-
-
-def _distinct(observations: Iterable[Observation]) -> list[str]:
-    return list(dict.fromkeys(each.key for each in observations))
 
 
 def _steps(values: Sequence[tuple[int, float]]) -> list[int]:
@@ -137,7 +135,7 @@ def _fits(season: int, cadence: float | None) -> bool:
     return cadence is not None and cadence > 0 and _FEWEST_STEPS <= season / cadence <= _MOST_STEPS
 
 
-def _fields(series: dict[tuple[str, str], list[tuple[int, float]]]) -> dict[str, FieldProfile]:
+def _profile_fields(series: dict[tuple[str, str], list[tuple[int, float]]]) -> dict[str, FieldProfile]:
     by_field: dict[str, list[list[float]]] = defaultdict(list)
     for (_, name), values in series.items():
         by_field[name].append([value for _, value in sorted(values, key=lambda each: each[0])])
@@ -153,13 +151,13 @@ def _fields(series: dict[tuple[str, str], list[tuple[int, float]]]) -> dict[str,
 
 
 def _only_rises(key: str, name: str, values: Sequence[tuple[int, float]]) -> bool:
-    """Return whether a series is a counter, by its values in order of time."""
+    """Return whether a series is a counter, judged by its values in order of time."""
     least = _FEW if COUNTED.intersection(words_of(f"{key}.{name}")) else _MANY
     return len(values) >= least and _is_counter([value for _, value in sorted(values, key=lambda each: each[0])])
 
 
 def _is_counter(values: Sequence[float]) -> bool:
-    """Return whether values never fall, but for a reset to about zero, and rise at least every second time."""
+    """Return whether values never fall except for resets to about zero, and rise in at least half of the steps."""
     steps = list(pairwise(values))
     resets = sum(b < a and 0 <= b < 0.1 * a for a, b in steps)
     falls = sum(b < a for a, b in steps)
@@ -168,7 +166,7 @@ def _is_counter(values: Sequence[float]) -> bool:
 
 
 def duration(seconds: float) -> str:
-    """Return a duration in words, such as `10 s`."""
+    """Return a duration with its unit, such as `10 s`."""
     for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s")):
         if seconds >= size:
             return f"{seconds / size:.3g} {unit}"

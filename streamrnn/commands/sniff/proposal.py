@@ -13,8 +13,8 @@ from streamrnn.commands.sniff.search import Found, find_mapping
 from streamrnn.commands.sniff.search.fields import FieldChoice
 from streamrnn.commands.sniff.search.keys import KeyChoice
 from streamrnn.commands.sniff.search.numbers import NumberForm
-from streamrnn.commands.sniff.search.table import columns_of, number_in
-from streamrnn.errors import ConfigError, LogError, RecordError
+from streamrnn.commands.sniff.search.table import columns_of, number_in, read_documents
+from streamrnn.errors import ConfigError, LogError
 from streamrnn.formats import Format
 from streamrnn.formats.catalogue import FORMATS, make_format
 from streamrnn.records import Record
@@ -22,9 +22,9 @@ from streamrnn.settings import Settings, from_sections
 from streamrnn.settings.units import parse_duration
 
 _CONTENTS = ("after", "data")
-"""Objects of envelopes that have the content."""
+"""Members of an envelope that hold its content."""
 _MANY = 5
-"""Values from which it tells something that all are different."""
+"""Fewest values from which it is evidence that all are different."""
 _BASE64 = re.compile(r"(?=.*[A-Z])(?:[A-Za-z0-9+/]{4}){0,3}(?:[A-Za-z0-9+/]{4}|[A-Za-z0-9+/]{3}=|[A-Za-z0-9+/]{2}==)")
 _USUAL = ("1s", "5s", "10s", "30s", "1m", "5m", "10m", "30m", "1h", "6h", "1d")
 _DEFAULT_RECORD, _LARGEST_RECORD = 64 * 1024, 1024 * 1024
@@ -38,16 +38,15 @@ class Proposal(NamedTuple):
     """The section `input`, without topics; groups within it are mappings."""
     found: Found
     profile: Profile | None
-    """As the proposal reads the sample; None where it cannot."""
+    """Statistics of the sample, decoded with `input`; None if that fails."""
     doubts: tuple[str, ...]
-    """What only a human can decide, or should look at."""
+    """Points that a person must decide or check, one sentence each."""
 
 
 def propose(records: Sequence[Record], given: Settings | None = None) -> Proposal:
-    """Return a configuration that reads a sample of records, and what is in doubt about it.
+    """Return a configuration that reads a sample of records, with its points in doubt.
 
-    `given` is what is configured already, of which the time zone and the format's options are used, such as where its
-    schemas are.
+    `given` is the existing configuration: its time zone and the options of the format, such as its schemas, are used.
     """
     records = [record for record in records if record.value is not None]
     name = detect_format(records)
@@ -65,11 +64,11 @@ def propose(records: Sequence[Record], given: Settings | None = None) -> Proposa
     try:
         settings = _settings({"format": name, **options}, given)
         source = make_format(name, app.format_options(settings))
-        documents = _documents(source, records)
+        documents = read_documents(source, records)
         if name == "csv" and not documents:  # rows without a line that names their columns
             options = {"csv": {"header": False}}
             source = make_format(name, app.format_options(_settings({"format": name, **options}, given)))
-            documents = _documents(source, records)
+            documents = read_documents(source, records)
     except (ConfigError, LogError) as error:
         return _unreadable(name, str(error))
     found = _mapping(source, documents, table=name == "csv")
@@ -91,7 +90,7 @@ def propose(records: Sequence[Record], given: Settings | None = None) -> Proposa
 
 
 def _notation(name: str, records: Sequence[Record]) -> str:
-    """Return in words what records look like that have none of the formats, and what could convert them."""
+    """Return a description of records in an unsupported format, and what can convert them if that is known."""
     if name != UNKNOWN:
         return f"have the format {name}, which this version cannot read"
     texts = [(record.value or b"").decode(errors="replace").strip() for record in records[:100]]
@@ -102,7 +101,7 @@ def _notation(name: str, records: Sequence[Record]) -> str:
 
 
 def _options(name: str, given: Settings) -> dict[str, Any]:
-    """Return the options of a format that are configured already."""
+    """Return the options of a format that the existing configuration sets."""
     read = given.input
     wanted = {
         "avro": ("schema",),
@@ -115,13 +114,13 @@ def _options(name: str, given: Settings) -> dict[str, Any]:
 
 
 def _settings(section: Mapping[str, Any], given: Settings) -> Settings:
-    """Return the settings with a section `input`, and with the schema registry that is configured already."""
+    """Return settings with a section `input`, and with the schema registry of the existing configuration."""
     registry = given.schema_registry.model_dump(exclude_defaults=True)
     return from_sections({"input": section} | ({"schema_registry": registry} if registry else {}))
 
 
 def proposed_forecast(profile: Profile | None) -> dict[str, Any]:
-    """Return the section `forecast` that a sample suggests: bounds, where a field is never negative."""
+    """Return the section `forecast` for a sample: bounds, if a field is never negative; else empty."""
     fields = [] if profile is None else profile.fields.values()
     return {"bounds": "auto"} if any(each.low >= 0 and each.values > 1 for each in fields) else {}
 
@@ -135,20 +134,8 @@ def _beginning(record: Record) -> str:
     return repr(value.decode()) if value.isascii() else value.hex(" ")
 
 
-def _documents(source: Format, records: Sequence[Record]) -> list[tuple[object, Record]]:
-    """Return the documents of a sample that can be read, each with its record."""
-    documents: list[tuple[object, Record]] = []
-    for record in records:
-        try:
-            found = source.read(record)
-        except RecordError:
-            continue  # counted by the profile
-        documents += [(each, record) for each in found if not isinstance(each, RecordError)]
-    return documents
-
-
 def _mapping(source: Format, documents: Sequence[tuple[object, Record]], *, table: bool) -> Found:
-    """Return what is to be configured: nothing where the format's own layout has it.
+    """Return the mapping to configure, without the parts that the format's own layout defines.
 
     A format whose layout has key and time, but whose fields are in an object of any content, is an envelope: ids in
     that object are excluded.
@@ -161,7 +148,7 @@ def _mapping(source: Format, documents: Sequence[tuple[object, Record]], *, tabl
 
 
 def _excluded(under: str, documents: Sequence[tuple[object, Record]]) -> Found:
-    """Return which numbers in an envelope's content are no fields."""
+    """Return the mapping of an envelope: its key, and the numbers in its content that are not fields."""
     inner = [(document.get(under), record) for document, record in documents if isinstance(document, dict)]
     inner = [(content, record) for content, record in inner if isinstance(content, dict)]
     found = find_mapping(inner)
@@ -182,7 +169,7 @@ def _excluded(under: str, documents: Sequence[tuple[object, Record]]) -> Found:
 
 
 def _inner_key(under: str, key: KeyChoice, keys: Sequence[object]) -> KeyChoice:
-    """Return the key in an envelope's content, where the records' own keys are absent, or each has another one."""
+    """Return the key in an envelope's content if the records' own keys are absent or all differ; else no key."""
     if not keys or not (None in keys or (len(keys) > _MANY and len(set(map(str, keys))) == len(keys))):
         return KeyChoice()
     paths = tuple(path if path.startswith("record:") else f"{under}.{path}" for path in key.paths)
@@ -190,7 +177,7 @@ def _inner_key(under: str, key: KeyChoice, keys: Sequence[object]) -> KeyChoice:
 
 
 def _bytes_in_text(rows: Sequence[object]) -> list[str]:
-    """Return a doubt about columns of short texts that are bytes in base64, such as decimals of Kafka Connect."""
+    """Return a doubt for each column of short texts that are bytes in base64, such as decimals of Kafka Connect."""
     return [
         f"`{path}` has bytes in base64, such as {column.present[0]!r}: if these are decimals, set "
         "decimal.handling.mode=string in Debezium, or decimal.format=NUMERIC in Connect's JsonConverter"
@@ -200,7 +187,7 @@ def _bytes_in_text(rows: Sequence[object]) -> list[str]:
 
 
 def _section(found: Found, records: Sequence[Record]) -> dict[str, Any]:
-    """Return the section `input` that says what was found, without what is the default."""
+    """Return the section `input` of a mapping, without default values."""
     section: dict[str, Any] = {}
     if found.observations:
         section["observations"] = found.observations
@@ -243,7 +230,7 @@ def _short(items: Sequence[str]) -> str | list[str]:
 
 
 def _doubts(profile: Profile) -> list[str]:
-    """Return what is in doubt about the observations."""
+    """Return the points in doubt about the observations."""
     doubts = [
         f"{each.records:,} of {profile.records:,} records are refused as {reason}; the first: {each.example}"
         for reason, each in profile.refusals.items()
@@ -277,7 +264,7 @@ def _doubts(profile: Profile) -> list[str]:
 
 
 def _round_duration(seconds: float) -> str:
-    """Return a usual duration that is at least so long."""
+    """Return the shortest usual duration of at least `seconds`, or the longest one."""
     return next((text for text in _USUAL if parse_duration(text) >= seconds), _USUAL[-1])
 
 

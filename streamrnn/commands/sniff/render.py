@@ -44,7 +44,7 @@ def _doubt_lines(doubts: Sequence[str]) -> list[str]:
 
 
 def _commented(text: str, mark: str = "") -> list[str]:
-    """Return a text as lines of a comment."""
+    """Return a text as comment lines of at most 110 characters."""
     indent = "# " + " " * len(mark)
     return wrap(_one_line(text), 110, initial_indent=f"# {mark}", subsequent_indent=indent, break_on_hyphens=False)
 
@@ -59,7 +59,7 @@ def _next_step(proposal: Proposal, sample: RecordSample) -> str:
 
 
 def summary(proposal: Proposal) -> list[str]:
-    """Return in words what a proposal reads in the sample."""
+    """Return sentences about the observations that a proposal reads in the sample."""
     profile = proposal.profile
     if profile is None:
         return ["It cannot be read as it stands; see below."]
@@ -103,7 +103,7 @@ def _comments(proposal: Proposal) -> dict[str, str]:
 
 
 def _entry(name: str, value: object, comment: str, *, indent: int = 2) -> list[str]:
-    """Return the lines of one key, with a comment behind it or above it."""
+    """Return the YAML lines of one key, with a comment on its line or above it."""
     space = " " * indent
     text = dump_yaml({name: value}).rstrip("\n").splitlines()
     comment = _one_line(comment)

@@ -1,4 +1,4 @@
-"""Samples of records: from a topic, without a group and without writing, from a file, or from standard input."""
+"""Samples of records: from a topic (without joining a group or writing), a file, or standard input."""
 
 import csv
 import sys
@@ -19,11 +19,11 @@ from streamrnn.mapping.times import TimeRule
 from streamrnn.records import Record, TopicPartition
 
 LARGEST_FILE = 64 * 1024 * 1024
-"""Bytes of a file that are read."""
+"""Bytes to read from a file at most."""
 MIN_COLUMNS = 2
-"""Columns from which a file of text is a table."""
+"""Fewest columns for which a text file is a table."""
 LARGEST_TABLE = 512 * 1024
-"""Bytes of a table that are read."""
+"""Bytes to read from a table at most."""
 LINES = (".jsonl", ".ndjson", ".log", ".txt", ".lp", ".influx", ".line")
 
 
@@ -32,11 +32,11 @@ class RecordSample(NamedTuple):
 
     records: list[Record]
     source: str
-    """In words."""
+    """Description of the source and of the number of records."""
     topic: str
     """Name of the topic, or the file's stem."""
     path: Path | None = None
-    """Of the file, None for a topic and standard input."""
+    """Path of the file; None for a topic and standard input."""
 
 
 def read_topic(log: Log, topic: str, count: int, *, where: str = "the log") -> RecordSample:
@@ -111,7 +111,7 @@ def _read_arrow(path: Path, count: int) -> RecordSample:
 
 
 def suffix_of(path: Path) -> str:
-    """Return the suffix of a file in lower case, that before `.gz` where the file has one."""
+    """Return the suffix of a file in lower case, ignoring `.gz`."""
     return Path(path.name.removesuffix(".gz")).suffix.lower()
 
 
@@ -122,8 +122,8 @@ def _stem(path: Path) -> str:
 def _rows_of(path: Path, count: int) -> bytes:
     """Return the first rows of a table as CSV in UTF-8, with the names of its columns as `backtest` reads them.
 
-    Lines before the header are left out, and a header of several rows is one. Empty for what is no table, such as lines
-    of text.
+    Lines before the header are left out, and a header of several rows becomes one row. Return no bytes if the file is
+    not a table.
     """
     try:
         layout = find_layout(path, CsvOptions())
@@ -162,7 +162,7 @@ def _records(content: bytes, suffix: str, stem: str) -> Iterator[Record]:
 
 
 def _elements(content: bytes) -> Iterable[bytes]:
-    """Return the values in a file of JSON; its content where it is none."""
+    """Return the values in a JSON file; its whole content if it is not JSON."""
     try:
         return list(json_values(content))
     except RecordError:

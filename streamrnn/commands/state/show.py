@@ -97,7 +97,7 @@ def _lines(summary: dict[str, Any]) -> list[str]:
 
 
 def _recorded_lines(settings: dict[str, Any] | None) -> list[str]:
-    """Return the settings recorded with the state, beside defaults, and since when they apply."""
+    """Return a line with the settings recorded with the state, except defaults, and since when they apply; or none."""
     if settings is None:
         return []
     since = "" if settings["since"] == UNCHANGED else f" since offset {settings['since']:,}"

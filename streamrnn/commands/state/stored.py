@@ -52,7 +52,7 @@ def state_partition(settings: Settings, partition: TopicPartition) -> TopicParti
 def read_stored(log: Log, settings: Settings, partition: TopicPartition) -> StoredPartition:
     """Return the offset and the state of one commit, even if a daemon commits meanwhile.
 
-    State that belongs to no commit is returned as it is.
+    State that belongs to no commit is returned unchanged.
     """
     topic = state_partition(settings, partition)
     exists = log.partitions(topic.topic) > 0

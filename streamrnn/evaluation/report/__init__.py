@@ -13,14 +13,14 @@ class FileRun(NamedTuple):
     records: int
     forecasts: int
     dead_letters: Counter[str]
-    """By reason."""
+    """Dead letters by reason."""
     drops: Counter[str]
     """Records counted but not forecast, by reason."""
     seconds: float
     stored_series: int
     """Series in the state, covariates included."""
     series_bytes: int
-    """State by series, as saved."""
+    """Saved size of the state of all series."""
     shared_bytes: int
     """State that the series share: networks, optimizers, replay buffers."""
     series: list[Sums]

@@ -43,7 +43,7 @@ class Panel(NamedTuple):
     """Rows outside the 99% interval forecast for them one step before."""
     near: DueForecasts
     far: DueForecasts
-    """Of the shortest and the longest horizon."""
+    """`near` has the forecasts of the shortest horizon, `far` those of the longest."""
 
 
 def make_panel(title: str, records: Iterable[bytes], rows: int) -> Panel:

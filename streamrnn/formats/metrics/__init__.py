@@ -1,1 +1,1 @@
-"""Formats of metrics and telemetry: one module per format, and what they share: names of series, limits, protobuf."""
+"""Formats of metrics and telemetry: one module per format, and shared modules for series names, limits, protobuf."""

@@ -6,11 +6,11 @@ from typing import Any
 from streamrnn.errors import missing_extra
 
 Definition = Mapping[str, tuple[int, str]]
-"""By field: its number and its type, a scalar type of protobuf or another message, with `*` behind it if repeated."""
+"""Number and type of each field by name: a scalar type of protobuf or a message, with `*` appended if repeated."""
 
 
 def message_classes(subject: str, definitions: Mapping[str, Definition]) -> tuple[dict[str, Any], type[Exception]]:
-    """Return the classes of messages by name, and the exception that they raise for bytes that are none.
+    """Return the classes of messages by name, and the exception that they raise for invalid bytes.
 
     Fields that are not defined are skipped when a message is read. `subject` names the format in messages.
 
@@ -43,9 +43,9 @@ def message_classes(subject: str, definitions: Mapping[str, Definition]) -> tupl
 
 
 def sized_parts(value: bytes) -> list[bytes]:
-    """Return the parts of a value, each of which stands behind its size, as metric streams of AWS write requests.
+    """Return the parts of a value in which each is preceded by its size, as in metric streams of AWS.
 
-    There are none if the value is not of this form.
+    Return no parts if the value does not have this form.
     """
     parts, at = list[bytes](), 0
     while at < len(value) and len(parts) <= _MOST_PARTS:

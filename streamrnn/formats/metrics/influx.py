@@ -2,8 +2,8 @@ r"""InfluxDB's line protocol, as Telegraf and others write it: one or more lines
 
     weather,location=us-midwest temperature=82,ok=t,count=3i,note="a \"b\"" 1465839830100400200
 
-A line that is not of the protocol is one error and leaves the others alone. Numbers may be NaN or infinite, which
-InfluxDB would refuse.
+A malformed line is one error and does not affect the others. Numbers may be NaN or infinite, which InfluxDB would
+refuse.
 """
 
 import re
@@ -23,8 +23,8 @@ _KNOWN_HEADS = 4096
 _LONGEST_KNOWN_HEAD = 512
 _LONGEST_PLAIN = 32_768
 
-# In names, a backslash escapes the character behind it if that is a comma, an equals sign or a space; whether the
-# backslash itself has one before it does not matter, as in InfluxDB.
+# In names, a backslash escapes a comma, an equals sign or a space that follows it, even if another backslash precedes
+# it, as in InfluxDB.
 _SPACE = re.compile(r"(?<!\\) +")
 _COMMA = re.compile(r"(?<!\\),")
 _EQUALS = re.compile(r"(?<!\\)=")
@@ -37,7 +37,7 @@ _PLAIN = re.compile(
     r"([^\s\\#][^\s\\]*+) ([^\s,=\\]++=[-+.0-9eEiu]++(?:,[^\s,=\\]++=[-+.0-9eEiu]++)*+)"
     r"(?: (-?[0-9]{1,19}))?\r?(?:\n|\Z)"
 )
-"""A line without escapes whose fields seem to be numbers: the common case."""
+"""The common case: a line without escapes whose fields look like numbers."""
 _NOT_FINITE = re.compile(r"[+-]?(?:nan|inf(?:inity)?)", re.IGNORECASE)
 _BOOLEANS = {
     "t": True, "T": True, "true": True, "True": True, "TRUE": True,
@@ -48,12 +48,12 @@ _DAMAGED = re.compile("[\udc80-\udcff]")
 
 
 class InfluxFormat(Format):
-    """Each line is a document with `name`, `tags`, `fields`, `series`, and `timestamp` where the line has one."""
+    """Each line is a document with `name`, `tags`, `fields`, `series`, and `timestamp` if the line has one."""
 
     layout = Layout(key=("series",), time=("timestamp", "record:timestamp"), fields=FieldRule(under="fields"))
 
     def read(self, record: Record) -> Sequence[object]:
-        """See Format. A line whose fields all are text without a number has no observation.
+        """See Format. A line whose fields are all text without a number yields no document.
 
         Raises:
             RecordError: too_large.
@@ -78,7 +78,7 @@ class InfluxFormat(Format):
 
 
 def _decode(value: bytes, documents: list[object]) -> str:
-    """Return the text of a value without the lines that are not UTF-8, for which errors are appended."""
+    """Return the text of a value without the lines that are not UTF-8; append an error to `documents` for each."""
     try:
         return value.decode().removeprefix("\ufeff")
     except UnicodeDecodeError:
@@ -109,7 +109,7 @@ def _plain_document(plain: re.Match[str]) -> dict[str, object] | None:
 
 
 def _read_line(text: str, at: int, number: int, documents: list[object]) -> int:
-    """Append the document or the error of a line, unless it is blank or a comment, and return where the next one is."""
+    """Append the document or error of a line, unless it is blank or a comment; return the start of the next line."""
     end = text.find("\n", at)
     end = len(text) if end < 0 else end
     line = text[at:end].lstrip(" \t\r")
@@ -126,10 +126,10 @@ def _read_line(text: str, at: int, number: int, documents: list[object]) -> int:
 
 
 def _document(text: str, start: int) -> tuple[dict[str, object], int]:
-    """Return the document of the line at `start`, and where the next line starts.
+    """Return the document of the line at `start`, and the start of the next line.
 
     Raises:
-        ValueError: it is not of the protocol.
+        ValueError: the line is malformed.
     """
     end = text.find("\n", start)
     gap = _SPACE.search(text, start, len(text) if end < 0 else end)
@@ -159,7 +159,7 @@ def _document(text: str, start: int) -> tuple[dict[str, object], int]:
 
 
 def _head(head: str) -> tuple[str, dict[str, str], str]:
-    """Return measurement, tags and series, by way of a cache: most lines have had the same before."""
+    """Return measurement, tags and series, cached as most lines repeat those of earlier ones."""
     return _known_head(head) if len(head) <= _LONGEST_KNOWN_HEAD else _parse_head(head)
 
 
@@ -167,7 +167,7 @@ def _parse_head(head: str) -> tuple[str, dict[str, str], str]:
     """Return measurement, tags and series.
 
     Raises:
-        ValueError: a tag has no name or value, or is there twice.
+        ValueError: a tag has no name or value, or occurs twice.
     """
     name, *pairs = _COMMA.split(head) if "\\" in head else head.split(",")
     if not name:
@@ -195,7 +195,7 @@ def _unescape(text: str) -> str:
 
 
 def _unquote(text: str) -> str:
-    """Return a text without escapes. It has no surrogates, so one stands for a backslash."""
+    """Return a text without escapes. It has no surrogates, so one can replace an escaped backslash meanwhile."""
     if "\\" not in text:
         return text
     return text.replace("\\\\", "\udc00").replace('\\"', '"').replace("\udc00", "\\")
@@ -205,7 +205,7 @@ def _value(text: str) -> float | bool | str:
     """Return the value of a field.
 
     Raises:
-        ValueError: it has none of the types of the protocol.
+        ValueError: it has no type of the protocol.
     """
     if text[0] == '"':
         return _unquote(text[1:-1])

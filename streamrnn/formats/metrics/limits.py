@@ -1,4 +1,4 @@
-"""Limits of what one record may hold, so that no record costs more than a moment."""
+"""Limits on the content of one record, so that decoding it takes little time."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -13,7 +13,7 @@ MOST_DOCUMENTS = 10_000
 
 
 def json_documents(value: bytes) -> Sequence[Any]:
-    """Return the JSON documents in a value; a line that is none among others that are is a RecordError.
+    """Return the JSON documents in a value; of several lines, one that is not JSON becomes a RecordError.
 
     Raises:
         RecordError: invalid_json, invalid_utf8, too_large.
@@ -28,7 +28,7 @@ def json_documents(value: bytes) -> Sequence[Any]:
 
 
 def _is_json(value: bytes) -> bool:
-    """Return whether a value is one JSON document, whose lines do not count."""
+    """Return whether a value is one JSON document, however many lines it has."""
     try:
         orjson.loads(value)
     except orjson.JSONDecodeError:
@@ -37,5 +37,5 @@ def _is_json(value: bytes) -> bool:
 
 
 def too_many_documents(count: int) -> RecordError:
-    """Return the error for a record that has more documents than a record may have."""
+    """Return the error for a record with more documents than MOST_DOCUMENTS."""
     return RecordError("too_large", f"the record has {count:,} documents; {MOST_DOCUMENTS:,} are allowed")

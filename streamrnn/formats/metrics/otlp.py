@@ -1,7 +1,7 @@
-"""Metrics of OpenTelemetry, as the Collector's Kafka exporter writes them: OTLP in protobuf or JSON.
+"""OpenTelemetry metrics, as the Collector's Kafka exporter writes them: OTLP in protobuf or JSON.
 
-A series is a metric with the attributes of the data point and of the resource, without those that describe a resource
-and do not tell it from others, such as the version of a service. Fields by type of metric:
+A series is a metric with the attributes of the data point and of the resource, without attributes that describe a
+resource but do not identify it, such as the version of a service. Fields by type of metric:
 
 | type | fields |
 |---|---|
@@ -72,7 +72,7 @@ class OtlpFormat(Format):
 
 
 _Known = dict[tuple[object, ...], tuple[OtlpMetric, str]]
-"""Names of series that a record has, by the metric's identity and the point's attributes; the metric is kept alive."""
+"""Series names of a record by the metric's id and the point's attributes; storing the metric keeps its id valid."""
 
 
 def _documents(metric: OtlpMetric, point: OtlpPoint, known: _Known) -> list[object]:
@@ -83,10 +83,10 @@ def _documents(metric: OtlpMetric, point: OtlpPoint, known: _Known) -> list[obje
         infinite = [name for name, value in point.fields if isinf(value)]
     if not fields and not infinite:
         return []
-    place = (id(metric), *point.attributes.items())
-    if place not in known:
-        known[place] = (metric, _series(metric, point.attributes))
-    series = known[place][1]
+    identity = (id(metric), *point.attributes.items())
+    if identity not in known:
+        known[identity] = (metric, _series(metric, point.attributes))
+    series = known[identity][1]
     documents: list[object] = []
     if fields:
         document: dict[str, object] = {

@@ -1,4 +1,4 @@
-"""Data points of OTLP metrics, read from protobuf and from JSON alike."""
+"""Data points of OTLP metrics, read from protobuf or JSON."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -15,11 +15,11 @@ MOST_ATTRIBUTES = 1000
 
 
 class OtlpMetric(NamedTuple):
-    """A metric, and where it comes from."""
+    """A metric with its resource and scope."""
 
     resource: Mapping[str, str]
     identity: list[tuple[str, str]]
-    """Attributes of the resource that tell it from others, in order; a hash of them if they are long."""
+    """Attributes that identify the resource, sorted; a hash of them if they are long."""
     scope: str
     name: str
     """At most 4,096 characters."""
@@ -29,7 +29,7 @@ class OtlpMetric(NamedTuple):
     temporality: str | None
     """delta or cumulative; None for gauges and summaries."""
     monotonic: bool | None
-    """Whether a sum only grows; None for other types."""
+    """Whether a sum only increases; None for other types."""
 
 
 class OtlpPoint(NamedTuple):
@@ -49,7 +49,7 @@ _DESCRIPTIVE = (
     "service.version", "container.image.", "container.command", "container.runtime", "cloud.provider",
     "cloud.platform", "k8s.pod.ip", "k8s.pod.start_time", "k8s.deployment.uid", "k8s.replicaset.uid", "webengine.",
 )  # fmt: skip
-"""Beginnings of names of resource attributes that are no part of a series' name."""
+"""Prefixes of the resource attributes that are not part of a series' name."""
 _LONGEST_IDENTITY = 4096
 Point = tuple[OtlpMetric, OtlpPoint]
 _TEMPORALITIES = {
@@ -147,7 +147,7 @@ def _statistics(kind: str, point: Any) -> Iterator[tuple[str, float]]:
 
 
 def _identity(resource: Mapping[str, str]) -> list[tuple[str, str]]:
-    """Return the attributes of a resource that tell it from others, in order; a hash of them if they are long."""
+    """Return the attributes that identify a resource, sorted; a hash of them if they are long."""
     process = ("process.pid",) if "service.instance.id" in resource else ()
     found = sorted(pair for pair in resource.items() if not pair[0].startswith((*_DESCRIPTIVE, *process)))
     if sum(len(name) + len(text) for name, text in found) > _LONGEST_IDENTITY:
@@ -156,7 +156,7 @@ def _identity(resource: Mapping[str, str]) -> list[tuple[str, str]]:
 
 
 def _limited(name: str) -> str:
-    """Return a name that is not too long, as it is repeated for each data point.
+    """Return a name after checking its length, as it is repeated for each data point.
 
     Raises:
         RecordError: too_large.
@@ -167,7 +167,7 @@ def _limited(name: str) -> str:
 
 
 def _bounded(parts: Any) -> Any:
-    """Return parts of a request, of which there are not too many.
+    """Return parts of a request after checking their number.
 
     Raises:
         RecordError: too_large.
@@ -293,10 +293,10 @@ def _temporality(value: Any) -> str | None:
 
 
 def _number(value: Any) -> float:
-    """Return a number, which may be text: integers of 64 bits, NaN and infinity are.
+    """Return a number, which may be text, as are integers of 64 bits, NaN and infinity.
 
     Raises:
-        ValueError: it is none.
+        ValueError: the value is not a number.
     """
     if type(value) is int or type(value) is float:
         return value
@@ -312,7 +312,7 @@ def _keys(entry: Any) -> Iterable[str]:
 
 
 def _object(parent: dict[str, Any], *names: str) -> dict[str, Any]:
-    """Return the object in the first of some members that is present, an empty one if none is."""
+    """Return the object in the first member of these names that is present; an empty one if none is."""
     for name in names:
         value = parent.get(name)
         if value is not None:
@@ -323,7 +323,7 @@ def _object(parent: dict[str, Any], *names: str) -> dict[str, Any]:
 
 
 def _objects(parent: dict[str, Any], *names: str) -> list[dict[str, Any]]:
-    """Return the objects in the first of some members that is present, none if none is."""
+    """Return the objects in the first member of these names that is present; no objects if none is."""
     for name in names:
         value = parent.get(name)
         if value is not None:

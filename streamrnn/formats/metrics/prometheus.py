@@ -1,4 +1,4 @@
-"""Samples of Prometheus, as they are in topics.
+"""Prometheus samples, in the forms found in topics.
 
 - JSON of prometheus-kafka-adapter, `{"name": "up", "timestamp": "2023-…", "value": "1", "labels": {…}}`;
 - JSON of the HTTP API and of exports, `{"metric": {"__name__": "up", …}, "value": [1435781451.781, "1"]}`;
@@ -21,11 +21,11 @@ from streamrnn.formats.metrics.series import labelled
 from streamrnn.records import Record
 
 _BINARY = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f]")
-"""Bytes that every request of remote write has, and no text."""
+"""Bytes that occur in every remote write request, and never in text."""
 _KNOWN_SERIES, _LONGEST_KNOWN_LINE = 4_000, 500
-"""Series whose labels are remembered, and the characters of a line with one at most."""
+"""Largest number of series whose labels are cached, and largest length of their lines."""
 LONGEST_LINE = 65_536
-"""Characters of a line of text."""
+"""Characters of a line of text at most."""
 _NUMBER = re.compile(
     r"[+-]?(?:(?:[0-9]{1,400}\.?[0-9]{0,400}|\.[0-9]{1,400})(?:[eE][+-]?[0-9]{1,5})?|nan|inf(?:inity)?)", re.IGNORECASE
 )
@@ -41,7 +41,7 @@ _QUOTED_NAME = re.compile(rf"\s*+({_TEXT})\s*+(?:,|\Z)")
 class PrometheusFormat(Format):
     """Each sample is a document with `name`, `labels`, `series`, `timestamp` and `value`.
 
-    NaN, which marks the end of a series and quantiles without observations, is no observation. Infinity is an error.
+    NaN, which marks the end of a series and quantiles without observations, yields no document. Infinity is an error.
     """
 
     layout = Layout(key=("series",), time=("timestamp", "record:timestamp"), fields=FieldRule(only=("value",)))
@@ -90,7 +90,7 @@ def _samples(value: bytes) -> Iterator[_Sample | RecordError]:
 
 
 def _is_quoted_name(value: bytes) -> bool:
-    """Return whether a text begins with a metric whose name is in quotation marks, `{"a.b"} 1`, which is not JSON."""
+    """Return whether a text begins with a metric name in quotation marks, such as `{"a.b"} 1`, which is not JSON."""
     return re.match(rb'\s*+\{\s*+"(?:[^"\\]++|\\.)*+"\s*+[,}]', value.removeprefix(BYTE_ORDER_MARK)) is not None
 
 
@@ -101,26 +101,26 @@ class _Series(NamedTuple):
 
 
 def _series(labels: Mapping[str, str]) -> _Series:
-    """Return a series; a label without text is none, as in Prometheus."""
+    """Return the series of some labels, without empty labels, as in Prometheus."""
     name = labels.get("__name__", "")
     pairs = sorted([pair for pair in labels.items() if pair[1] and pair[0] != "__name__"])
     return _Series(name, dict(pairs), labelled(name, pairs))
 
 
 _SERIES: dict[tuple[tuple[str, str], ...], _Series] = {}
-"""Series by their labels, as most records have the series of those before."""
+"""Cache of series by labels, as most records repeat the series of earlier ones."""
 
 
 def _known_series(labels: Mapping[str, str]) -> _Series:
-    """Return a series, by way of a cache."""
-    place = tuple(labels.items())
-    series = _SERIES.get(place)
+    """Return the series of some labels, from the cache if possible."""
+    identity = tuple(labels.items())
+    series = _SERIES.get(identity)
     if series is None:
         series = _series(labels)
         if sum(map(len, labels)) + sum(map(len, labels.values())) <= _LONGEST_KNOWN_LINE:
             if len(_SERIES) >= MOST_DOCUMENTS:
                 _SERIES.clear()
-            _SERIES[place] = series
+            _SERIES[identity] = series
     return series
 
 
@@ -177,7 +177,7 @@ def _json_samples(entry: Any) -> list[_Sample | RecordError]:
 
 
 def _pairs(entry: dict[str, Any]) -> list[tuple[Any, Any]]:
-    """Return times and values of a series, empty if it has another form."""
+    """Return the times and values of a series; empty if the entry has another form."""
     values, times = entry.get("values"), entry.get("timestamps")
     if type(values) is list and type(times) is list:
         return list(zip(times, values, strict=True)) if len(times) == len(values) else []
@@ -188,7 +188,7 @@ def _pairs(entry: dict[str, Any]) -> list[tuple[Any, Any]]:
 
 
 def _text_samples(value: bytes) -> Iterator[_Sample | RecordError]:
-    """Yield the samples of a text, and an error for each line that is none."""
+    """Yield the samples of a text, and an error for each malformed line."""
     try:
         text = value.removeprefix(BYTE_ORDER_MARK).decode()
     except UnicodeDecodeError as error:
@@ -219,7 +219,7 @@ def _text_sample(line: str) -> _Sample | None:
 
 
 def _labels(name: str | None, body: str | None) -> Mapping[str, str] | None:
-    """Return the labels of a series with its name among them; None if they are not of the notation."""
+    """Return the labels of a series, including its name; None if they are malformed."""
     labels: dict[str, str] = {}
     if body is not None:
         if name is None and (quoted := _QUOTED_NAME.match(body)):
@@ -235,7 +235,7 @@ _known_labels = lru_cache(_KNOWN_SERIES)(_labels)
 
 
 def _unquote(text: str) -> str:
-    """Return a text without quotation marks and escapes; NUL, which no text has, stands for a backslash."""
+    """Return a text without quotation marks and escapes; NUL, which no text has, replaces a backslash meanwhile."""
     if "\\" not in text:
         return text[1:-1]
     escaped = text[1:-1].replace("\\\\", "\0").replace('\\"', '"').replace("\\n", "\n")
@@ -243,7 +243,7 @@ def _unquote(text: str) -> str:
 
 
 def _time(text: str) -> int | float | str:
-    """Return a time: whole milliseconds, or seconds with a fraction in OpenMetrics; or the text if it is no number."""
+    """Return a time: whole milliseconds, or fractional seconds as in OpenMetrics; the text if it is not a number."""
     try:
         return int(text) if len(text) < 20 and text.lstrip("-").isdigit() else float(text)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Requests of Prometheus' remote write, versions 1.0 and 2.0: protobuf, usually compressed by snappy."""
+"""Prometheus remote write requests, versions 1.0 and 2.0: protobuf, usually compressed by Snappy."""
 
 from collections.abc import Iterator
 from functools import cache
@@ -41,10 +41,10 @@ def _classes() -> tuple[dict[str, Any], type[Exception]]:
 
 
 def read_request(value: bytes) -> Iterator[Sample]:
-    """Yield the samples of a request; a native histogram has two, its count and its sum.
+    """Yield the samples of a request; a native histogram yields its count and its sum.
 
     Raises:
-        RecordError: invalid_prometheus, also where the library protobuf is not installed.
+        RecordError: invalid_prometheus, also if the library protobuf is not installed.
     """
     try:
         classes, broken = _classes()
@@ -90,10 +90,10 @@ def _count(histogram: Any) -> float:
 
 
 def _decompress(value: bytes) -> bytes:
-    """Return a request without its compression, which begins with the size that it has without."""
+    """Return a request decompressed; a Snappy block begins with its decompressed size."""
     size = 0
-    for place, byte in enumerate(value[:5]):
-        size |= (byte & 0x7F) << (7 * place)
+    for index, byte in enumerate(value[:5]):
+        size |= (byte & 0x7F) << (7 * index)
         if byte < 0x80:  # the last byte of the size
             break
     try:

@@ -1,4 +1,4 @@
-"""SenML (RFC 8428) as JSON: a list of records, whose base values hold for those behind them.
+"""SenML (RFC 8428) as JSON: a list of records, whose base values apply to the records after them.
 
 [{"bn": "urn:dev:ow:10e2073a01080063:", "bt": 1.320067464e+09, "bu": "%RH", "v": 20}, {"t": 60, "v": 20.3}]
 """
@@ -13,7 +13,7 @@ from streamrnn.formats.metrics.series import series_name
 from streamrnn.records import Record
 
 LONGEST_NAME = 4096
-"""Characters of a name, together with its base."""
+"""Characters of a name at most, including its base name."""
 _VERSION = 10
 _RELATIVE = 2**28
 """Seconds; smaller times are relative to the time of the message."""
@@ -24,7 +24,7 @@ _TEXTS = ("bn", "n", "bu", "u")
 class SenmlFormat(Format):
     """Each record is a document with `name`, `series`, `unit`, `timestamp` in milliseconds and its value.
 
-    A number is `value`, a sum `sum`, and a boolean `flag`. Text and data are no observations.
+    A number is `value`, a sum `sum`, and a boolean `flag`. Text and data yield no document.
     """
 
     layout = Layout(key=("series",), time=("timestamp", "record:timestamp"), fields=FieldRule(only=("value", "sum")))
@@ -54,7 +54,7 @@ class SenmlFormat(Format):
 
 
 def _problem(entry: Any) -> RecordError | None:
-    """Return what is wrong with a record, None if nothing is.
+    """Return the error of a malformed record; None if it is valid.
 
     Raises:
         RecordError: unknown_schema, for the whole list.

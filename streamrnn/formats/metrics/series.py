@@ -1,4 +1,4 @@
-"""Names of series from a name and its tags, one spelling for each set of tags whatever their order in the record."""
+"""Names of series from a name and its tags: one spelling for each set of tags, in whatever order they come."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -9,13 +9,13 @@ from streamrnn.formats import NAME_BYTES
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _DIGEST_BYTES = 8
 _ODD = re.compile(r"[{\\\n]")
-"""What may have to be escaped or quoted, besides quotation marks and equals signs."""
+"""Characters that may have to be escaped or quoted, besides quotation marks and equals signs."""
 
 
 def series_name(text: str) -> str:
-    r"""Return a text as a key: control characters are written as `\x0a`, and a long text ends with a hash of its rest.
+    r"""Return a text as a key: control characters are written as `\x0a`, and a long text is cut and ends with a hash.
 
-    The hash keeps series apart whose names begin with the same 256 bytes.
+    The hash distinguishes series whose names begin with the same 256 bytes.
     """
     if text.isprintable() and len(text) <= (NAME_BYTES if text.isascii() else NAME_BYTES // 4):  # the common case
         return text
@@ -70,7 +70,7 @@ def _quote(text: str) -> str:
 
 
 def has_number(fields: Mapping[str, object]) -> bool:
-    """Return whether any field is a number, a boolean, or text that is a number, so that it may be observed."""
+    """Return whether any field is a number, a boolean, or text that is a number."""
     return any(type(value) is not str or _is_number(value) for value in fields.values())
 
 

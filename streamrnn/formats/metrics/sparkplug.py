@@ -1,9 +1,9 @@
 """Sparkplug B: payloads of edge nodes and devices in protobuf, or as bridges write them in JSON.
 
 A birth (NBIRTH, DBIRTH) gives each metric a name and perhaps an alias, a number that replaces the name in data messages
-(NDATA, DDATA). Which edge node or device a payload is from stands in its MQTT topic,
-`spBv1.0/<group>/<type>/<edge node>[/<device>]`, for which the payload's JSON, the record's key, its headers and the
-name of its topic are searched; if there is none, the record's key as a whole stands for the device.
+(NDATA, DDATA). The edge node or device of a payload is named in its MQTT topic,
+`spBv1.0/<group>/<type>/<edge node>[/<device>]`, which is searched for in the payload's JSON, the record's key, its
+headers and the name of its topic; if there is none, the record's whole key identifies the device.
 """
 
 import re
@@ -25,11 +25,11 @@ from streamrnn.formats.metrics.sparkplug_payload import (
 from streamrnn.records import Record
 
 MOST_ALIASES = 10_000
-"""Largest number of metrics to remember of all devices of one partition together."""
+"""Largest number of metrics to store for all devices of one partition together."""
 MOST_NAME_BYTES = 1024 * 1024
-"""Largest size of their names and those of the devices together, in bytes."""
+"""Largest total size of the names of these metrics and devices, in bytes."""
 LONGEST_NAME = 4096
-"""Characters of a metric's name."""
+"""Characters of a metric's name at most."""
 _TOPIC = re.compile(
     r"spBv1\.0([./_-])([^\s\"']+?)\1(NBIRTH|NDATA|NDEATH|NCMD|DBIRTH|DDATA|DDEATH|DCMD)\1([^\s\"']+)"
     r"|(?:\A\"?|spBv1\.0[./_-])(STATE)[./_-]"
@@ -40,17 +40,17 @@ _SESSION = "bdSeq"
 _CONTROL = ("Node Control/", "Device Control/")
 _MOST_NAMED = 10
 _BY_NAME = "="
-"""Before a name in place of an alias."""
+"""Prefix of a name in place of an alias."""
 
 Births = dict[int | str, tuple[str, int]]
-"""A metric's name and data type, by alias, or by name where data messages need the type: for signed integers."""
+"""Name and data type of metrics by alias, or by name if data messages need the type, as for signed integers."""
 
 
 class _Source(NamedTuple):
-    """Where a payload is from."""
+    """Origin of a payload."""
 
     device: str
-    """`<group>/<edge node>[/<device>]`, the record's key, or nothing."""
+    """`<group>/<edge node>[/<device>]`, the record's key, or empty."""
     kind: str
     """Type of the message; empty if unknown."""
 
@@ -58,8 +58,8 @@ class _Source(NamedTuple):
 class SparkplugFormat(Format):
     """Each metric that is a number is a document: `name`, `device`, `series`, `value`, `timestamp` in milliseconds.
 
-    A boolean is `flag` instead of `value`, and `historical` is true for values that come late. Commands, deaths, nulls,
-    texts, times, data sets and templates have no observation, nor have the controls of a node or a device.
+    A boolean is `flag` instead of `value`, and `historical` is true for late values. Commands, deaths, nulls, texts,
+    times, data sets, templates, and the controls of a node or a device yield no document.
 
     Raises:
         ConfigError: the library protobuf is not installed.
@@ -70,10 +70,10 @@ class SparkplugFormat(Format):
     def __init__(self) -> None:
         self._reader = PayloadReader()
         self._births: dict[str, Births] = {}
-        """By device."""
+        """Metrics of the latest birth by device."""
 
     def read(self, record: Record) -> Sequence[object]:
-        """See Format. Names, aliases and types in births are kept.
+        """See Format. Names, aliases and types in births are stored.
 
         Raises:
             RecordError: invalid_sparkplug, invalid_json, too_large.
@@ -91,7 +91,7 @@ class SparkplugFormat(Format):
 
     @property
     def state(self) -> Mapping[str, object]:
-        """See Format: name and data type by device, and alias or name."""
+        """See Format: name and data type of each metric, by device and by alias or name."""
         found = {
             device: {key if type(key) is str else str(key): list(metric) for key, metric in births.items()}
             for device, births in self._births.items()
@@ -110,7 +110,7 @@ class SparkplugFormat(Format):
         self._births = restored
 
     def _documents(self, payload: SparkplugPayload, source: _Source) -> list[object]:
-        """Return the documents of a payload and what is wrong with it, and keep what it defines."""
+        """Return the documents and errors of a payload, after storing the metrics that it defines."""
         documents: list[object] = []
         error = self._define(payload, source)
         if error is not None:
@@ -135,7 +135,7 @@ class SparkplugFormat(Format):
         return documents
 
     def _define(self, payload: SparkplugPayload, source: _Source) -> RecordError | None:
-        """Keep the metrics that a payload defines; return an error if there are too many."""
+        """Store the metrics that a payload defines; return an error if there are too many."""
         if source.kind == "NBIRTH":  # the births of its devices follow
             for device in [device for device in self._births if device.startswith(f"{source.device}/")]:
                 del self._births[device]
@@ -158,15 +158,15 @@ class SparkplugFormat(Format):
 
 
 def _defined(payload: SparkplugPayload, known: Births) -> Births:
-    """Return the metrics that a payload defines, in addition to those known."""
+    """Return the metrics that a payload defines; a data type that it omits is taken from `known`."""
     defined: Births = {}
     for metric in payload.metrics:
         if isinstance(metric, RecordError) or not metric.name or len(metric.name) > LONGEST_NAME:
             continue
         if metric.alias is not None:
             name, datatype = known.get(metric.alias, ("", 0))
-            kept = datatype if name == metric.name else 0  # data has no type
-            defined[metric.alias] = (metric.name, metric.datatype or kept)
+            known_type = datatype if name == metric.name else 0  # data messages have no type
+            defined[metric.alias] = (metric.name, metric.datatype or known_type)
         elif metric.datatype in SIGNED_BITS:
             defined[f"{_BY_NAME}{metric.name}"] = (metric.name, metric.datatype)
     return defined
@@ -177,7 +177,7 @@ def _size(device: str, births: Births) -> int:
 
 
 def _source(payload: SparkplugPayload, record: Record) -> _Source:
-    """Return where a payload is from."""
+    """Return the origin of a payload."""
     key = record.key or b""
     values = [value for _, value in record.headers if value]
     texts = [payload.topic, *(text[:_LONGEST_TOPIC].decode(errors="replace") for text in (key, *values)), record.topic]
@@ -194,7 +194,7 @@ def _source(payload: SparkplugPayload, record: Record) -> _Source:
 def _document(
     name: str, datatype: int, metric: SparkplugMetric, payload: SparkplugPayload, device: str
 ) -> dict[str, object] | RecordError | None:
-    """Return the document of a metric, its error, or None if it is no measure."""
+    """Return the document of a metric, its error, or None if it is not a measured value."""
     number = number_of(metric.value, datatype)
     if number is None or name == _SESSION or name.startswith(_CONTROL) or isnan(number):
         return None

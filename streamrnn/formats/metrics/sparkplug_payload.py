@@ -1,4 +1,4 @@
-"""Payloads of Sparkplug B, read from protobuf and from JSON alike."""
+"""Payloads of Sparkplug B, read from protobuf or JSON."""
 
 import re
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ _DEFINITIONS = {
     },
     "Payload": {"timestamp": (1, "uint64"), "metrics": (2, "Metric*"), "seq": (3, "uint64")},
 }  # fmt: skip
-"""What is read of the schema; texts, data sets and templates are no numbers."""
+"""The part of the schema that is read: numbers, without texts, data sets and templates."""
 _DATATYPES = (
     "unknown", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float", "double", "boolean",
     "string", "datetime", "text",
@@ -42,14 +42,14 @@ class SparkplugMetric(NamedTuple):
     time: int | None
     """Milliseconds since the epoch."""
     datatype: int
-    """Of Sparkplug; 0 if it is not given."""
+    """Number of Sparkplug's data type; 0 if it is absent."""
     value: Number
-    """As encoded; None for null and for what is no number."""
+    """Value as encoded; None for null and for anything but a number."""
     historical: bool
 
 
 class SparkplugPayload(NamedTuple):
-    """A payload, with the topic in JSON that has one."""
+    """A payload, with the topic if it is JSON that names one."""
 
     time: int | None
     metrics: list[SparkplugMetric | RecordError]
@@ -105,7 +105,7 @@ def _metric(metric: Any) -> SparkplugMetric:
 
 
 def number_of(value: Number, datatype: int) -> Number:
-    """Return the number that a value encodes; None if it is no measure. Negative integers are encoded as unsigned."""
+    """Return the number that a value encodes; None if it is not a number. Negative integers are encoded as unsigned."""
     if value is None or type(value) is bool or datatype > _LAST_NUMERIC:
         return value if datatype <= _LAST_NUMERIC else None
     bits = SIGNED_BITS.get(datatype)
@@ -119,7 +119,7 @@ def number_of(value: Number, datatype: int) -> Number:
 
 
 def _json_payload(document: Any) -> SparkplugPayload:
-    """Return a payload in JSON: in the form of protobuf's own JSON or of Tahu's, perhaps with a topic around it."""
+    """Return the payload in a JSON document: protobuf's own JSON or Tahu's, possibly in an object with a topic."""
     if isinstance(document, RecordError):
         return SparkplugPayload(None, [document], "")
     if type(document) is not dict:
@@ -177,7 +177,7 @@ def _first(metric: dict[str, Any], *names: str) -> Any:
 
 
 def _datatype(value: Any) -> int:
-    """Return the number of a data type, which may be given by its name; 0 if it is unknown."""
+    """Return the number of a data type, given as a number or name; 0 if it is unknown."""
     if type(value) is int and 0 <= value < 100:
         return value
     if type(value) is not str:

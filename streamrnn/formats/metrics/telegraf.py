@@ -16,7 +16,7 @@ class TelegrafFormat(Format):
     layout = Layout(key=("series",), time=("timestamp",), fields=FieldRule(under="fields"))
 
     def read(self, record: Record) -> Sequence[object]:
-        """See Format. A metric whose fields all are text without a number has no observation.
+        """See Format. A metric whose fields are all text without a number yields no document.
 
         Raises:
             RecordError: invalid_json, too_large.

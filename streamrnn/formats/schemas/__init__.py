@@ -14,24 +14,24 @@ Key = TypeVar("Key", bound=Hashable)
 Value = TypeVar("Value")
 
 MOST_SCHEMAS = 1_000
-"""Schemas that are remembered."""
+"""Largest number of schemas in a cache."""
 MOST_VALUES = 20_000
-"""Values of one record, objects and lists included: decoding them takes less than 50 ms."""
+"""Largest number of values of one record, including objects and lists: decoding them takes less than 50 ms."""
 
 
 class Schema(NamedTuple):
     """A schema as text."""
 
     name: str
-    """What messages call it, such as `schema 42 of http://registry:8081` or the path of its file."""
+    """Name in messages, such as `schema 42 of http://registry:8081` or the path of its file."""
     kind: SchemaKind
     text: str
     references: tuple[tuple[str, "Schema"], ...] = ()
-    """Schemas that it uses, by the name under which it does: a full name (Avro) or the path of an import (Protobuf)."""
+    """Schemas that it uses, by their name in the text: a full name (Avro) or the path of an import (Protobuf)."""
 
 
 class SchemaSource(Protocol):
-    """Where schemas come from."""
+    """A source of schemas."""
 
     def find(self, schema_id: SchemaId) -> Schema:
         """Return a schema.
@@ -42,11 +42,11 @@ class SchemaSource(Protocol):
         """
 
     def listed(self) -> Iterable[Schema]:
-        """Return all schemas, where they can be looked through; none otherwise."""
+        """Return all schemas if they can be listed; none otherwise."""
 
 
 def remember(cache: MutableMapping[Key, Value], key: Key, value: Value, most: int = MOST_SCHEMAS) -> Value:
-    """Store a value in a cache, from which the oldest is dropped where it is full, and return it."""
+    """Store a value in a cache, dropping the oldest one if the cache is full, and return the value."""
     if len(cache) >= most:
         del cache[next(iter(cache))]
     cache[key] = value

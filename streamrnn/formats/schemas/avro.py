@@ -21,7 +21,7 @@ from streamrnn.records import Record
 SINGLE_OBJECT = b"\xc3\x01"
 FINGERPRINT_END = 10
 LONGEST_EMBEDDED_SCHEMA = 64 * 1024
-"""Bytes of the schema inside of a container, which, unlike the others, comes with the record."""
+"""Largest size in bytes of a container's schema, which, unlike the others, comes with the record."""
 MOST_EMBEDDED_SCHEMAS = 50
 _VALUE = "value"
 
@@ -32,9 +32,9 @@ class Avro(Format):
     Records and maps are objects, unions are plain values, decimals are `Decimal`, timestamps `datetime`, UUIDs text.
 
     Args:
-        schemas: Where the schemas that framed values and single objects name come from.
-        schema: File of the schema of values that name none; containers bring their own.
-        layout: Where key, time and fields are in the documents.
+        schemas: Source of the schemas that framed values and single objects name.
+        schema: File with the schema of values that name none; containers have their own.
+        layout: Paths of key, time and fields in the documents.
 
     Raises:
         ConfigError: schemas and schema are both given, or the schema cannot be used.
@@ -92,7 +92,7 @@ class Avro(Format):
         return reader.read(payload)
 
     def _reader_of(self, fingerprint: bytes) -> "_Reader | None":
-        """Return the reader of a single object; None if the value is rather something else."""
+        """Return the reader of a single object; None if the value is probably not one."""
         key = fingerprint.hex()
         reader = self._readers.get(key)
         if reader is not None:
@@ -136,7 +136,7 @@ class _Reader:
         try:
             for reference in _references(schema):
                 fastavro.parse_schema(_content(reference), named_schemas=named)
-            # a record is its fields, one behind the other: this one makes every other type a named one
+            # a record is encoded as its fields in succession: this one turns any type into a named type
             whole = {
                 "type": "record",
                 "name": "streamrnn.Whole",
@@ -149,7 +149,7 @@ class _Reader:
         self._schema = parsed
 
     def read(self, data: bytes) -> object:
-        """Return the value that data consist of."""
+        """Return the one value in data."""
         self._check.start()
         end = self._check.end(data)
         if end != len(data):
@@ -159,7 +159,7 @@ class _Reader:
         return self._value(io.BytesIO(data))
 
     def read_block(self, data: bytes, count: int, *, before: int) -> Sequence[object]:
-        """Return the values of a block; `before` is how many the record has had before it."""
+        """Return the values of a block; `before` is the number of values in earlier blocks of the record."""
         self._check.start(before + count)
         end = 0
         for _ in range(count):
@@ -208,7 +208,7 @@ def _without_uuids(schema: Any) -> Any:
 
 
 def _references(schema: Schema) -> list[Schema]:
-    """Return the schemas that a schema uses, each behind those that it uses itself."""
+    """Return the schemas that a schema uses, each after those that it uses itself."""
     found: list[Schema] = []
     for _, reference in schema.references:
         found += [each for each in (*_references(reference), reference) if each not in found]

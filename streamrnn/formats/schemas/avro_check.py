@@ -1,7 +1,7 @@
-"""A check of Avro's binary encoding before it is decoded: that it is whole, nothing follows it, and it is not too much.
+"""A check of Avro's binary encoding before it is decoded: that it is complete and not too large.
 
-fastavro decodes fast but trusts its input: it takes any number of empty items in a list, a nesting that exhausts the C
-stack, union branches counted from the end, and decimals that keep it busy for minutes.
+fastavro decodes fast but trusts its input: it accepts any number of empty items in a list, a nesting that exhausts the
+C stack, union branches counted from the end, and decimals that take minutes to decode.
 """
 
 from collections.abc import Callable, Mapping
@@ -11,20 +11,20 @@ from streamrnn.errors import RecordError
 from streamrnn.formats.schemas import MOST_VALUES
 
 DEEPEST = 64
-"""Largest number of named types inside of each other, which only a schema that refers to itself can exceed."""
+"""Largest nesting of named types, which only a schema that refers to itself can exceed."""
 LOGICAL_WEIGHT = 5
-"""Values that a decimal or a timestamp counts as: decoding it takes as long as they would."""
+"""Number of values that a decimal or a timestamp counts as: decoding it takes as long."""
 LONGEST_DECIMAL = 64
-"""Bytes of a decimal's digits; they hold 154 of them."""
+"""Largest size of a decimal in bytes, which is 154 digits."""
 
 Step = Callable[[bytes, int], int]
-"""Checks one value, which begins at an index, and returns the index of its end."""
+"""Checks the value that begins at an index, and returns the index of its end."""
 
 FIXED_SIZES = {"null": 0, "float": 4, "double": 8}
 
 
 class _Damaged(Exception):  # noqa: N818 -- never leaves this module
-    """The data are not what the schema says."""
+    """The data do not fit the schema."""
 
 
 class AvroCheck:
@@ -43,12 +43,12 @@ class AvroCheck:
         self._step = self._compile(schema)
 
     def start(self, values: int = 0) -> None:
-        """Begin with a record of some values of the schema, which may hold MOST_VALUES together in lists and maps."""
+        """Begin a record with a number of values of the schema, which may have MOST_VALUES values in all."""
         self._left, self._depth = MOST_VALUES, 0
         self._count(values * self._weight)
 
     def end(self, data: bytes, at: int = 0) -> int:
-        """Return the index at which a value that begins at an index ends.
+        """Return the end of the value that begins at the index `at`.
 
         Raises:
             RecordError: invalid_avro, too_large.
@@ -92,7 +92,7 @@ class AvroCheck:
         return self._reference(kind)
 
     def _reference(self, name: str) -> Step:
-        """Return the step of a named type, which is compiled when its first value comes: it may refer to itself."""
+        """Return the step of a named type; it is compiled at its first value, as a type may refer to itself."""
         weight = _weight(self._named[name])
 
         def step(data: bytes, at: int) -> int:
@@ -116,7 +116,7 @@ class AvroCheck:
             if fixed is None:
                 steps.append(self._compile(field))
                 continue
-            size += fixed  # of neighbours of fixed size together
+            size += fixed  # successive fields of fixed size are skipped together
             if index + 1 == len(fields) or _fixed_size(fields[index + 1]) is None:
                 steps.append(_skip(size))
                 size = 0
@@ -138,9 +138,9 @@ class AvroCheck:
         return step
 
     def _blocks(self, item: Step, weight: int, size: int | None) -> Step:
-        """Return the step of a list or map: blocks of items, each with their number before it, the last one empty.
+        """Return the step of a list or map: blocks of items, each preceded by its number of items; the last is empty.
 
-        `size` is that of an item where all have the same; `weight` is how many values it has.
+        `size` is the size of an item in bytes if it is fixed; `weight` is the number of values in an item.
         """
 
         def step(data: bytes, at: int) -> int:
@@ -181,7 +181,7 @@ def _fixed_size(schema: Any) -> int | None:
 
 
 def _weight(schema: Any) -> int:
-    """Return how many values a value of a schema has at least, lists, maps and named types apart."""
+    """Return the least number of values in a value of a schema, without those in lists, maps and named types."""
     if isinstance(schema, list):
         return 1 + max(map(_weight, schema), default=0)
     if not isinstance(schema, dict):

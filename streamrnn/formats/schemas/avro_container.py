@@ -1,4 +1,4 @@
-"""Avro's object containers: a header with a schema, and blocks of values, perhaps compressed."""
+"""Avro object containers: a header with a schema, and blocks of values, possibly compressed."""
 
 import itertools
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from streamrnn.formats.schemas.avro_check import read_long
 
 CONTAINER = b"Obj\x01"
 SYNC = 16
-"""Bytes of the mark behind the header and each block."""
+"""Size in bytes of the sync marker after the header and each block."""
 MOST_ENTRIES = 1_000
 MOST_BLOCKS = 1_000
 CODECS = ("null", "deflate", "snappy", "zstandard")
@@ -29,7 +29,7 @@ class Container(NamedTuple):
 
 
 def open_container(data: bytes) -> Container:
-    """Return an object container after its header was read.
+    """Return an object container, with its header read.
 
     Raises:
         RecordError: invalid_avro.
@@ -57,7 +57,7 @@ def open_container(data: bytes) -> Container:
 
 
 def blocks(container: Container, largest: int) -> Iterator[tuple[int, bytes]]:
-    """Yield the blocks of a container, each with the number of its values; decompressed they have `largest` bytes.
+    """Yield the number of values and the content of each block, decompressed; `largest` bytes in all are allowed.
 
     Raises:
         RecordError: invalid_avro, invalid_compression, too_large.

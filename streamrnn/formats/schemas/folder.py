@@ -16,13 +16,13 @@ _NUMBER = re.compile(r"(?:^|.*[-_.])(\d{1,10})")
 class SchemaFolder:
     """Schemas in files. A number at the end of a file's name, alone or after `-`, `_` or `.`, is that of its schema.
 
-    Files are read when they are needed, and the folder is looked through again for a number that it did not have.
+    Files are read when they are needed, and the folder is scanned again for an unknown number.
 
     Args:
-        folder: The folder; those inside of it are not looked into, except for the imports of `.proto` files.
+        folder: The folder; its subfolders are used only for the imports of `.proto` files.
 
     Raises:
-        ConfigError: it is no folder, or two files of it have one number.
+        ConfigError: it is not a folder, or two of its files have the same number.
     """
 
     def __init__(self, *, folder: Path) -> None:
@@ -35,7 +35,7 @@ class SchemaFolder:
     def find(self, schema_id: SchemaId) -> Schema:
         """See SchemaSource."""
         if schema_id not in self._numbers:
-            self._look_again()
+            self._rescan()
         path = self._numbers.get(schema_id) if isinstance(schema_id, int) else None
         if path is None:
             raise RecordError(
@@ -50,14 +50,14 @@ class SchemaFolder:
 
     def listed(self) -> Iterable[Schema]:
         """See SchemaSource."""
-        self._look_again()
+        self._rescan()
         try:
             return [self._read(path) for path in self._files()]
         except ConfigError as error:
             raise LogError(str(error)) from None
 
-    def _look_again(self) -> None:
-        """Scan the folder; what has become wrong with it while records come is waited for, as an outage is."""
+    def _rescan(self) -> None:
+        """Scan the folder while records are read; raise a LogError for a problem, so that the daemon waits."""
         try:
             self._scan()
         except ConfigError as error:
@@ -73,7 +73,7 @@ class SchemaFolder:
         return files
 
     def _scan(self) -> None:
-        """Look for files that have come or gone."""
+        """Find the files by number again, if the folder has changed."""
         changed = self._folder.stat().st_mtime_ns if self._folder.is_dir() else -1
         if changed == self._scanned and changed != -1:
             return
@@ -96,10 +96,10 @@ class SchemaFolder:
 
 
 def read_schema(path: Path, *, root: Path | None = None) -> Schema:
-    """Return the schema in a file, with what a `.proto` file imports from the folder `root`, by default the file's own.
+    """Return the schema in a file; a `.proto` file with its imports from the folder `root`, by default the file's own.
 
     Raises:
-        ConfigError: the file cannot be read, or is none of a schema.
+        ConfigError: the file cannot be read, or is not a schema.
     """
     kind = SUFFIXES.get(path.suffix)
     if kind is None:

@@ -1,4 +1,4 @@
-"""The frames that serializers of a schema registry write: the number of a schema before the value, or in a header."""
+"""The frames of a schema registry's serializers: the number of a schema before the value, or in a header."""
 
 from uuid import UUID
 
@@ -8,13 +8,13 @@ from streamrnn.records import Record
 
 VALUE_HEADER, KEY_HEADER = "__value_schema_id", "__key_schema_id"
 NUMBER_FRAME, LONG_FRAME, GUID_FRAME = 5, 9, 17
-"""Bytes of a frame: 0 and a number of 4 bytes, or of 8, as Apicurio may write it, or 1 and a GUID of 16."""
+"""Sizes of frames in bytes: 0 and a number of 4 bytes, 0 and a number of 8 (Apicurio), or 1 and a GUID of 16."""
 
 
 def split_frame(record: Record) -> tuple[SchemaId, bytes] | None:
     """Return the schema that a record names and its value without the frame; None if it names none.
 
-    What follows a number or GUID in a header, such as the indexes of a Protobuf message, comes before the value.
+    Bytes after the number or GUID in a header, such as the indexes of a Protobuf message, are put before the value.
 
     Raises:
         RecordError: unknown_schema, for a header without number or GUID.
@@ -30,7 +30,7 @@ def split_frame(record: Record) -> tuple[SchemaId, bytes] | None:
 
 
 def frame_hint(value: bytes) -> str:
-    """Return words about the frame that a value seems to begin with; empty if it does not."""
+    """Return a hint about the frame that a value seems to begin with; empty if it begins with none."""
     if len(value) > NUMBER_FRAME and value[0] == 0:
         number = int.from_bytes(value[1:NUMBER_FRAME])
         return f"; it seems to begin with a schema registry's frame, number {number} (schema_registry)"
@@ -46,7 +46,7 @@ def _frame(content: bytes) -> tuple[SchemaId, bytes] | None:
 
 
 def frame_end(value: bytes) -> int:
-    """Return how many bytes the frame has that a value begins with; 0 if it does not begin with one."""
+    """Return the size in bytes of the frame at the beginning of a value; 0 if there is none."""
     if value.startswith(b"\0"):
         return NUMBER_FRAME if any(value[1:NUMBER_FRAME]) else LONG_FRAME  # no registry has a schema 0
     return GUID_FRAME if value.startswith(b"\x01") else 0

@@ -12,7 +12,7 @@ class JsonSchema(Format):
     """Documents are the values, or the elements of a list. They are not validated, so that no schema is needed.
 
     Args:
-        layout: Where key, time and fields are in the documents.
+        layout: Paths of key, time and fields in the documents.
     """
 
     def __init__(self, *, layout: Layout = Layout()) -> None:  # noqa: B008 -- immutable

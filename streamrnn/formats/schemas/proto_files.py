@@ -1,4 +1,4 @@
-"""Compilation of `.proto` files, and descriptor sets: the types that they define."""
+"""Message types from `.proto` files, which are compiled, and from descriptor sets."""
 
 import re
 import subprocess
@@ -15,7 +15,7 @@ DESCRIPTOR_SETS = (".desc", ".pb", ".binpb", ".protoset")
 COMPILE_SECONDS = 30.0
 _WARNING = re.compile(r"WARNING: |[IW]\d{4} ")
 
-# Files that Confluent's registry adds to every schema: what they declare, not where they were copied from.
+# Files that Confluent's registry adds to every schema: the same declarations, not copies.
 BUILT_IN = {
     "confluent/meta.proto": """
         syntax = "proto3";
@@ -52,7 +52,7 @@ class ProtoFile:
         self._files, self._source = files, source
 
     def at(self, indexes: tuple[int, ...]) -> Any:
-        """Return the descriptor of the message at an index among those of the file, of one inside of that ...
+        """Return the descriptor of the message at `indexes`: its index in the file, then in each message around it.
 
         Raises:
             RecordError: invalid_protobuf.
@@ -68,7 +68,7 @@ class ProtoFile:
         return self._pool.FindMessageTypeByName(".".join(names))
 
     def named(self, message: str | None) -> Any:
-        """Return the descriptor of a message by its full name; None: the only one of the file.
+        """Return the descriptor of a message by its full name; of the file's only message for None.
 
         Raises:
             ConfigError: there is none, or there are several.
@@ -87,7 +87,7 @@ class ProtoFile:
 
 
 def compile_schema(schema: Schema) -> ProtoFile:
-    """Return what the text of a `.proto` file, and those that it imports, define.
+    """Return the messages that the text of a `.proto` file and its imports define.
 
     Raises:
         RecordError: unknown_schema, with the compiler's message.
@@ -137,10 +137,10 @@ def read_descriptors(path: Path) -> ProtoFile:
 
 
 def _imported(schema: Schema) -> dict[str, str]:
-    """Return the texts of the files that a schema uses, by their paths.
+    """Return the texts of the files that a schema uses, by path.
 
     Raises:
-        RecordError: unknown_schema: a path leads out of the folder that they are written to.
+        RecordError: unknown_schema, for a path that leads out of the folder of the files.
     """
     found: dict[str, str] = {}
     for name, reference in schema.references:

@@ -19,7 +19,7 @@ from streamrnn.records import Record
 
 MOST_INDEXES = 32
 LARGEST_DECIMAL = 64
-"""Bytes of a decimal's digits."""
+"""Largest size of a decimal in bytes."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 Convert = Callable[[Any], object]
@@ -28,14 +28,14 @@ Convert = Callable[[Any], object]
 class Protobuf(Format):
     """Documents are the messages, with the fields' names as in the `.proto` file.
 
-    Fields without presence are always there, others only where they are set. Enums are their names, timestamps
-    `datetime`, durations seconds, and wrapped values, `Struct` and maps what they mean in JSON.
+    Fields without presence are always included, others only if they are set. Enums become their names, timestamps
+    `datetime`, durations seconds, and wrapped values, `Struct` and maps their JSON equivalents.
 
     Args:
-        schemas: Where the schemas that framed values name come from.
-        schema: `.proto` file or descriptor set of values without a frame.
-        message: Full name of their message; None where the file has only one.
-        layout: Where key, time and fields are in the documents.
+        schemas: Source of the schemas that framed values name.
+        schema: `.proto` file or descriptor set for values without a frame.
+        message: Full name of their message; None if the file has only one.
+        layout: Paths of key, time and fields in the documents.
 
     Raises:
         ConfigError: both or neither of schemas and schema are given, or the schema cannot be used.
@@ -97,9 +97,9 @@ class Protobuf(Format):
 
 
 def _split_indexes(data: bytes) -> tuple[tuple[int, ...], bytes]:
-    """Return the indexes that name a message in its file, and what follows them.
+    """Return the indexes that identify a message in its file, and the bytes after them.
 
-    Their number comes before them; 0 is short for the first message.
+    The number of indexes precedes them; 0 is short for the first message.
     """
     count, at = read_varint(data, 0, signed=True)
     if count == 0:
@@ -129,7 +129,7 @@ class _MessageReader:
         self._convert = self._message(descriptor)
 
     def read(self, data: bytes) -> object:
-        """Return the message that data consist of."""
+        """Return the document of the message in data."""
         self._check.check(data)
         self._left = MOST_VALUES
         try:
@@ -144,7 +144,7 @@ class _MessageReader:
             raise RecordError("too_large", f"the record has more than {MOST_VALUES:,} values")
 
     def _message(self, descriptor: Any) -> Convert:
-        """Return a function that converts messages of a type, which may contain messages of the same."""
+        """Return a function that converts messages of a type, which may contain messages of the same type."""
         known = _WELL_KNOWN.get(descriptor.full_name)
         if known is not None:
             return known
@@ -185,7 +185,7 @@ class _MessageReader:
         return convert
 
     def _field(self, field: Any) -> Any:
-        """Return a function that converts the values of a field; None if they stay as they are."""
+        """Return a function that converts the values of a field; None if they need no conversion."""
         if field.message_type is not None and field.message_type.GetOptions().map_entry:
             return self._map(field.message_type.fields_by_name["value"])
         one = self._single(field)

@@ -35,15 +35,15 @@ class _NoRedirects(HTTPRedirectHandler):
 
 
 class SchemaRegistry:
-    """A client that remembers every schema that it has fetched, and for a while which ones there are not.
+    """A client that caches the schemas that it has fetched, and for a limited time those that do not exist.
 
     Args:
-        url: Address, such as `https://registry:8081`; it may hold a path.
+        url: Address, such as `https://registry:8081`; it may have a path.
         username: Name for basic authentication.
         password: Password for it.
-        ca_file: Certificates that the registry's one is checked with; None for those of the system.
-        timeout: Seconds that a connection, and an answer, may take.
-        unknown_for: Seconds for which a schema that the registry does not have is not asked for again.
+        ca_file: CA certificates for the registry's certificate; None for those of the system.
+        timeout: Time limit of a connection, and of an answer, in seconds.
+        unknown_for: Seconds before a schema that the registry does not have is requested again.
 
     Raises:
         ConfigError: the address or the certificates cannot be used.
@@ -85,11 +85,11 @@ class SchemaRegistry:
         return remember(self._schemas, schema_id, self._schema(answer, f"schema {schema_id} of {self.url}", {}))
 
     def listed(self) -> Iterable[Schema]:
-        """Return none: a registry may have many thousand."""
+        """Return none: a registry may have many thousand schemas."""
         return ()
 
     def register(self, subject: str, schema: Schema) -> int:
-        """Register a schema without references under a subject, unless it is there already, and return its number.
+        """Register a schema without references under a subject, unless it is registered, and return its number.
 
         Raises:
             ConfigError: the registry does not accept it, for instance because it is not compatible with earlier ones.
@@ -103,28 +103,31 @@ class SchemaRegistry:
         return number
 
     def _schema(self, answer: dict[str, Any], name: str, used: dict[tuple[str, object], Schema]) -> Schema:
-        """Return the schema in an answer with those that it uses; `used` holds the ones fetched for it so far."""
+        """Return the schema in an answer with those that it uses; `used` has the ones fetched for it so far."""
         text, kind, references = answer.get("schema"), answer.get("schemaType") or "AVRO", answer.get("references")
         if type(text) is not str or kind not in KINDS or not isinstance(references, list | None):
             raise LogError(f"the schema registry {self.url} answered with something other than {name}")
         found = []
         for reference in references or ():
             try:
-                place = (str(reference["subject"]), int(reference["version"]))
+                version = (str(reference["subject"]), int(reference["version"]))
                 alias = str(reference["name"])
             except (LookupError, TypeError, ValueError):
                 raise LogError(f"{name} has a reference without name, subject or version") from None
-            if place not in used:
-                used[place] = self._referenced(place, name, used)
-            found.append((alias, used[place]))
+            if version not in used:
+                used[version] = self._referenced(version, name, used)
+            found.append((alias, used[version]))
         return Schema(name, kind, text, tuple(found))
 
-    def _referenced(self, place: tuple[str, int], user: str, used: dict[tuple[str, object], Schema]) -> Schema:
-        subject, version = place
+    def _referenced(
+        self, subject_version: tuple[str, int], user: str, used: dict[tuple[str, object], Schema]
+    ) -> Schema:
+        """Return a version of a subject, which the schema `user` uses, with the schemas that it uses itself."""
+        subject, version = subject_version
         name = f"version {version} of {subject} of {self.url}"
         if len(used) >= MOST_REFERENCES:
             raise RecordError("unknown_schema", f"{user} uses more than {MOST_REFERENCES} other schemas")
-        used[place] = Schema(name, "AVRO", "")  # in case it refers to itself, which no registry accepts
+        used[subject_version] = Schema(name, "AVRO", "")  # in case it refers to itself, which no registry accepts
         answer = self._ask(f"/subjects/{quote(subject, safe='')}/versions/{version}")
         if answer is None:
             raise RecordError("unknown_schema", f"{user} uses {name}, which does not exist")
@@ -134,7 +137,7 @@ class SchemaRegistry:
         return RecordError("unknown_schema", f"the schema registry {self.url} has no schema {schema_id}")
 
     def _ask(self, path: str, body: bytes | None = None) -> dict[str, Any] | None:
-        """Return the answer to a request, a POST if it has a body; None if a schema that is asked for is not there."""
+        """Return the answer to a request, a POST if it has a body; None if a requested schema does not exist."""
         headers = self._headers if body is None else self._headers | {"Content-Type": MEDIA_TYPE}
         request = Request(self.url + path, data=body, headers=headers)  # noqa: S310 -- http or https, checked above
         try:

@@ -1,7 +1,7 @@
-"""A check of Protobuf's binary encoding before it is decoded: how many fields and messages it has.
+"""A check of Protobuf's binary encoding before it is decoded: the number of its fields and messages.
 
-The decoder itself limits the nesting, but it allocates every field of a message even where it has none: two bytes each
-can take kilobytes of memory.
+The decoder itself limits the nesting, but it allocates every field of a message, even absent ones: a message of two
+bytes can take kilobytes of memory.
 """
 
 from typing import Any
@@ -10,12 +10,12 @@ from streamrnn.errors import RecordError
 from streamrnn.formats.schemas import MOST_VALUES
 
 SMALL = 4 * 1024
-"""Bytes up to which a message is not checked: whatever it contains is not much."""
+"""Size in bytes up to which a message is not checked, as it cannot contain much."""
 DEEPEST = 100
-"""Messages inside of each other, as in the decoder."""
+"""Largest nesting of messages, as in the decoder."""
 
 ABSENT_FIELDS = 8
-"""Fields that a message may have for each value that it counts as in addition, whether they are there or not."""
+"""Number of fields of a message type, present or not, that count as one value of each message."""
 
 VARINT, FIXED_64, BYTES, GROUP, FIXED_32 = 0, 1, 2, 3, 5
 

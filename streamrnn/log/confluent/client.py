@@ -1,4 +1,4 @@
-"""What every confluent-kafka client shares: options, security, connecting, time limits, and translated errors."""
+"""Shared parts of the confluent-kafka clients: options, security, connecting, time limits, and translated errors."""
 
 import logging
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from streamrnn.log.kafka_common.oauth import make_token_source
 Options = dict[str, Any]
 Result = TypeVar("Result")
 Client = TypeVar("Client", bound=Any)
-GRACE = 0.5  # seconds that the library may exceed a time limit by
+GRACE = 0.5  # seconds by which the library may exceed a time limit
 logger = logging.getLogger("librdkafka")
 logger.addHandler(logging.NullHandler())  # as in any library: print nothing if logging is not configured
 
@@ -60,7 +60,7 @@ def confluent_options(connection: Connection) -> Options:
 
 
 class ConnectionErrors:
-    """The error callback of a client, through which the library reports why a connection fails while it retries."""
+    """The error callback of a client: the library reports the cause of a failed connection here while it retries."""
 
     def __init__(self) -> None:
         self.last: KafkaError | None = None
@@ -96,9 +96,9 @@ def open_confluent(kind: Callable[..., Client], wanted: Options) -> Client:
 def call_bounded(call: Callable[..., Result], *arguments: Any, limit: float) -> Result:
     """Call the library with a time limit in seconds as the last argument, and enforce the limit.
 
-    After a broker was briefly away, the library waits for a change that does not come and ignores its limit
-    (librdkafka, issues 5456 and 5511). A call that hangs raises LogError and is left behind in a thread of its own; its
-    client must not be used again.
+    After a short outage of a broker the library may wait for a change that never comes, and ignore its limit
+    (librdkafka, issues 5456 and 5511). A hanging call raises LogError and is left behind in its thread; its client must
+    not be used again.
     """
     done = run_in_thread(call, *arguments, limit)
     if not wait([done], limit + GRACE).done:
@@ -121,7 +121,7 @@ def call_serving(call: Callable[[float], Result], limit: float) -> Result:
 
 
 def run_in_thread(call: Callable[..., Result], *arguments: Any) -> Future[Result]:
-    """Make a call in a daemon thread of its own, which does not delay the end of the process."""
+    """Make a call in a new daemon thread, which does not delay the end of the process."""
     done: Future[Result] = Future()
 
     def work() -> None:

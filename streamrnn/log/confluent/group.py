@@ -1,4 +1,4 @@
-"""The partitions assigned by the group, and the position of each, under either protocol of groups."""
+"""The partitions assigned by the group and their positions, under both group protocols."""
 
 import struct
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from streamrnn.log.kafka_common.log import RebalanceQueue
 from streamrnn.records import TopicPartition
 
 EPOCH_AT = len(b"CGMDv2:")
-"""Position of the member's epoch, a number of 32 bits, in the library's serialized memberships."""
+"""Index of the member's epoch, a 32-bit number, in the library's serialized memberships."""
 
 
 class ConsumerGroup(RebalanceQueue):
@@ -28,12 +28,12 @@ class ConsumerGroup(RebalanceQueue):
         super().__init__()
         self._consumer = consumer
         self.membership: bytes = consumer.consumer_group_metadata()
-        """Group, generation and member, serialized, at the time of the latest assignment."""
+        """Group, generation and member at the latest assignment, serialized."""
         self._no_membership = self.membership
         self._positions: dict[TopicPartition, int] = {}
         """Offset of the next record of each partition that is being read."""
         self._ends: dict[TopicPartition, int] = {}
-        """End of each partition at which the library has arrived since the latest `seek`; decides about no record."""
+        """End of each partition that the library has reached since the latest `seek`; not used to select records."""
 
     def on_assign(self, consumer: Consumer, partitions: list[KafkaPartition]) -> None:
         """Handle an assignment; called by the library within a poll."""
@@ -61,12 +61,14 @@ class ConsumerGroup(RebalanceQueue):
         self._assign()
 
     def advance(self, partition: TopicPartition, messages: Sequence[Message]) -> list[Message]:
-        """Return the messages that are new, if the partition is being read, and move its position behind them."""
+        """Return the new messages if the partition is being read, and advance its position beyond them."""
         position = self._positions.get(partition)
         if position is None:
             return []
         offsets = list(map(Message.offset, messages))
-        if position <= offsets[0] and all(map(lt, offsets, islice(offsets, 1, None))):  # as always but after a seek
+        if position <= offsets[0] and all(
+            map(lt, offsets, islice(offsets, 1, None))
+        ):  # always true except after a seek
             self._positions[partition] = offsets[-1] + 1
             return list(messages)
         latest = list(accumulate(offsets, max, initial=position - 1))  # before each message, and after the last
@@ -78,7 +80,7 @@ class ConsumerGroup(RebalanceQueue):
         self._ends[partition] = offset
 
     def read_up_to(self, partition: TopicPartition) -> int:
-        """Return the offset up to which a partition has been read, beyond what has no record for this reader."""
+        """Return the offset up to which a partition has been read, including offsets without a record."""
         return max(self._positions.get(partition, -1), self._ends.get(partition, -1))
 
     def position(self, partition: TopicPartition) -> int:
@@ -86,11 +88,11 @@ class ConsumerGroup(RebalanceQueue):
         return self._positions.get(partition, -1)
 
     def in_force(self, membership: bytes) -> bool:
-        """Return whether a membership is the current one; one without a generation never is."""
+        """Return whether a membership is the current one; a membership without a generation never is."""
         return bool(membership != self._no_membership and membership == self._consumer.consumer_group_metadata())
 
     def renewed(self, membership: bytes) -> bytes:
-        """Return a membership that is in force, as the brokers know it now."""
+        """Return a current membership as the brokers know it now."""
         return membership
 
     def _assign(self) -> None:
@@ -98,15 +100,15 @@ class ConsumerGroup(RebalanceQueue):
 
 
 class IncrementalGroup(ConsumerGroup):
-    """The membership under the protocol `consumer` (KIP-848), in which a rebalance leaves retained partitions alone.
+    """The membership under the protocol `consumer` (KIP-848), in which a rebalance does not affect retained partitions.
 
     The epoch of the member grows with each rebalance, so a partition belongs to it from its assignment until its
-    revocation or loss, whatever the epoch; brokers check the present one, and give a partition to another member only
-    after this one has acknowledged its revocation or was expelled, which ends its epoch.
+    revocation or loss, whatever the epoch. Brokers check the current epoch, and give a partition to another member only
+    after this one has acknowledged its revocation, or was expelled, which ends its epoch.
     """
 
     def on_assign(self, consumer: Consumer, partitions: list[KafkaPartition]) -> None:
-        """See `ConsumerGroup.on_assign`; this acknowledges the partitions, and does not read them yet."""
+        """See `ConsumerGroup.on_assign`. Acknowledges the partitions without reading them yet."""
         self.membership = consumer.consumer_group_metadata()
         self.gain((each.topic, each.partition) for each in partitions)
         consumer.incremental_assign([])
@@ -132,11 +134,11 @@ class IncrementalGroup(ConsumerGroup):
         self._consumer.incremental_assign([KafkaPartition(*partition, offset)])
 
     def in_force(self, membership: bytes) -> bool:
-        """Return whether the member of a membership belongs to the group; its partitions are revoked if it does not."""
+        """Return whether the member still belongs to the group; if not, its partitions are revoked."""
         return membership != self._no_membership and self._epoch() > 0
 
     def renewed(self, membership: bytes) -> bytes:
-        """Return the membership with its present epoch."""
+        """Return the membership with its current epoch."""
         del membership
         return bytes(self._consumer.consumer_group_metadata())
 
@@ -145,7 +147,7 @@ class IncrementalGroup(ConsumerGroup):
             self._consumer.incremental_unassign([KafkaPartition(*partition)])
 
     def _epoch(self) -> int:
-        """Return the present epoch; at most 0 for a member that has left or was expelled."""
+        """Return the current epoch; at most 0 for a member that has left or was expelled."""
         return int(struct.unpack_from("=i", self._consumer.consumer_group_metadata(), EPOCH_AT)[0])
 
 
@@ -155,7 +157,7 @@ def group_options(connection: Connection) -> Options:
         "group.id": connection.app,
         "group.instance.id": connection.instance,
         "group.protocol": connection.group_protocol,
-        "enable.partition.eof": True,  # tells the position behind the markers of transactions
+        "enable.partition.eof": True,  # reports the position after transaction markers
         "max.poll.interval.ms": connection.max_poll_interval_ms,
     }
     if connection.group_protocol == "consumer":  # times are the brokers'

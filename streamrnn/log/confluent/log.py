@@ -87,8 +87,8 @@ class ConfluentLog(BaseKafkaLog[bytes]):
         self._answer(self._admin.create_topics([new], request_timeout=self.request_timeout))
 
     def _answer(self, requested: dict[Any, Future[Any]]) -> Any:
-        """Wait for the answer to a single request to the brokers."""
-        self._admin.poll(0)  # passes the library's messages on to the logger
+        """Return the brokers' answer to a single request."""
+        self._admin.poll(0)  # forwards the library's messages to the logger
         (future,) = requested.values()
         return future.result(2 * self.request_timeout)
 
@@ -158,7 +158,7 @@ class ConfluentLog(BaseKafkaLog[bytes]):
         if error.code() == KafkaError._AUTO_OFFSET_RESET:  # noqa: SLF001
             raise out_of_range(partition, self._group.position(partition), self.bounds(partition))
         if error.code() == KafkaError._FATAL:  # noqa: SLF001
-            # only its text tells the cause
+            # only its text names the cause
             code = next((each for each in GROUP_REFUSALS if KafkaError(each).str() in error.str()), FENCED_INSTANCE_ID)
             raise group_refused(f"cannot read at {self.servers}", code, error.str())
         if error.code() not in TRANSIENT:
@@ -189,7 +189,7 @@ class ConfluentLog(BaseKafkaLog[bytes]):
             listed = self._admin.list_consumer_groups(request_timeout=self.request_timeout)
             groups = [each.group_id for each in listed.result(2 * self.request_timeout).valid]
             others = [each for each in groups if each != self.app][:MOST_OTHERS]
-            requested = [  # at once: the library takes one group per request
+            requested = [  # concurrently, as the library accepts only one group per request
                 self._admin.list_consumer_group_offsets(
                     [ConsumerGroupTopicPartitions(group, [KafkaPartition(*partition)])]
                 )
@@ -242,7 +242,7 @@ class ConfluentLog(BaseKafkaLog[bytes]):
             request_timeout=self.request_timeout,
         )
         offset = int(self._answer(requested).offset)
-        if offset < 0:  # seen just after a node had died: an answer with neither an offset nor an error
+        if offset < 0:  # observed just after a broker's crash: an answer with neither an offset nor an error
             raise KafkaException(KafkaError(KafkaError._NOENT, "no offset in the answer"))  # noqa: SLF001
         return offset
 

@@ -15,8 +15,8 @@ class PendingWriters:
     """Writers that are being opened and have not been requested yet.
 
     If the previous owner died within a transaction, the broker asks a new writer to retry, which the library does half
-    a second later: opening the writers of many partitions in turn would take long. `opener` returns a function that
-    opens the writer of a partition in a thread of its own.
+    a second later: opening the writers of many partitions one after the other would take long. `opener` returns a
+    function that opens the writer of a partition in another thread.
     """
 
     def __init__(self, opener: Callable[[TopicPartition], Opener]) -> None:

@@ -37,7 +37,7 @@ _RANGE: Options = {
 
 
 def confluent_reader_options(common: Options) -> Options:
-    """Return the options of every consumer, of which `common` has the time limits."""
+    """Return the options of every consumer; `common` has the time limits."""
     size = fetch_bytes(common["socket.timeout.ms"] / 1000)
     # the library requires that an answer may be as large as a record that it would write
     limits = dict.fromkeys(("message.max.bytes", "fetch.max.bytes", "max.partition.fetch.bytes"), size)
@@ -45,11 +45,11 @@ def confluent_reader_options(common: Options) -> Options:
 
 
 _record: "partial[Record]" = partial(tuple.__new__, Record)
-"""Returns a record from a tuple of its parts, without the cost of naming them."""
+"""Returns a record from a tuple of its parts, faster than the constructor."""
 
 
 def records_of(partition: TopicPartition, messages: Sequence[Message]) -> list[Record]:
-    """Return messages of one partition as records, without headers where the name of one is not UTF-8."""
+    """Return messages of one partition as records; without headers if the name of one is not UTF-8."""
     headers = _headers_of(messages)
     timestamps = map(itemgetter(1), map(Message.timestamp, messages))
     parts = zip(
@@ -61,16 +61,16 @@ def records_of(partition: TopicPartition, messages: Sequence[Message]) -> list[R
 
 
 def _headers_of(messages: Sequence[Message]) -> list[Any]:
-    """Return the headers of each message: a list or None, also where the library cannot decode a name.
+    """Return the headers of each message: a list, or None if there are none or the library cannot decode a name.
 
-    A message must not be asked twice: after the failure, its headers are in an undefined state.
+    The headers of a message must not be read twice: after a failure they are in an undefined state.
     """
     found: list[Any] = []
     left = map(Message.headers, messages)
     while len(found) < len(messages):
         try:
             found.extend(left)
-        except (UnicodeDecodeError, SystemError):  # `extend` has added those before
+        except (UnicodeDecodeError, SystemError):  # `extend` has added the earlier ones
             found.append(None)
     return found
 

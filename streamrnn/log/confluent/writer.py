@@ -1,4 +1,4 @@
-"""The writer of one input partition through librdkafka's transactions."""
+"""The writer of one input partition, by librdkafka's transactions."""
 
 import time
 from collections.abc import Sequence
@@ -15,9 +15,9 @@ from streamrnn.log.kafka_common.errors import REFUSED, missing_partition
 from streamrnn.log.kafka_common.log import BaseKafkaLog, BaseKafkaTransaction
 from streamrnn.records import Output, TopicPartition
 
-OFFSET_TIMEOUT = 5.0  # seconds for adding an offset to a transaction: the library was never seen to succeed later
-CHECK_INTERVAL = 10.0  # seconds: an answer takes up to 20 ms, in which nothing else is done
-ERROR_TIMEOUT = 1.0  # seconds: the error of a record was never seen to come later
+OFFSET_TIMEOUT = 5.0  # seconds for adding an offset to a transaction: later successes were never observed
+CHECK_INTERVAL = 10.0  # seconds between checks of a partition: each blocks the loop for up to 20 ms
+ERROR_TIMEOUT = 1.0  # seconds to wait for the error of a record: later ones were never observed
 EPOCH_START = 1  # milliseconds: the library treats a timestamp of 0 as absent, and would write the current time
 
 
@@ -29,7 +29,7 @@ class ConfluentTransaction(BaseKafkaTransaction[bytes]):
         self._failure: KafkaError | None = None
         self._refused: OutputRefused | None = None
         self._checks: dict[tuple[str, int], float] = {}
-        """When to check again that a partition exists, on the monotonic clock."""
+        """Time of the next check that a partition exists, on the monotonic clock."""
         self._open_producer()
 
     def _open_producer(self) -> None:
@@ -66,7 +66,7 @@ class ConfluentTransaction(BaseKafkaTransaction[bytes]):
     def _append(self, outputs: Sequence[Output]) -> None:
         for target in set(map(itemgetter(0, 1), outputs)):
             self._require_partition(*target)
-        # by position, which takes a third of the time; before the timestamp stand two names of the callback
+        # positional arguments take a third of the time; two parameters for the callback precede the timestamp
         produce = self._producer.produce
         for topic, partition, key, value, timestamp, headers in outputs:
             if headers:
@@ -76,13 +76,13 @@ class ConfluentTransaction(BaseKafkaTransaction[bytes]):
         call_serving(self._producer.poll, 0)
 
     def _serve_errors(self) -> None:
-        """Wait shortly for a topic's refusal: the library fails the transaction first, and the refused records last."""
+        """Wait shortly for a topic's refusal: the library reports the failed transaction before the refused records."""
         until = time.monotonic() + ERROR_TIMEOUT
         while self._refused is None and time.monotonic() < until:
             call_serving(self._producer.poll, ERROR_TIMEOUT / 10)
 
     def _require_partition(self, topic: str, partition: int) -> None:
-        """Raise LogError if a partition does not exist: the library would keep its records until they time out."""
+        """Raise LogError if a partition does not exist: the library would queue its records until they time out."""
         if time.monotonic() >= self._checks.get((topic, partition), 0.0):
             if not 0 <= partition < self._log.partitions(topic):
                 raise missing_partition(topic, partition)

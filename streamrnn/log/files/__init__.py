@@ -1,7 +1,8 @@
 """Input files: each is one partition of records, read once and in order.
 
-A CSV file (`csv`), and a Parquet or Arrow file (`arrow`), is a table of rows; what is not configured about a CSV file
-is found out from its first rows (`dialect`, `columns`, `time_forms`, `cells`). Another text file has a record per line.
+A CSV file (`csv`), and a Parquet or Arrow file (`arrow`), is a table of rows; the notation of a CSV file, as far as it
+is not configured, is detected from its first rows (`dialect`, `columns`, `time_forms`, `cells`). Another text file has
+a record per line.
 """
 
 from collections.abc import Iterator

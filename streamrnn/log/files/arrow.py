@@ -48,10 +48,10 @@ class ArrowFile(TableFile):
 
 
 def find_arrow(path: Path, time: tuple[str, ...], times: TimeRule) -> ArrowFile:
-    """Return a file with the time in the columns `time`; without any, in the only column that holds times.
+    """Return a file with the time in the columns `time`; if there are none, in the only column of times.
 
     Raises:
-        InputError: it cannot be read, has no such column, or several that hold times.
+        InputError: it cannot be read, has no such column, or has several columns of times.
         ConfigError: pyarrow is not installed.
     """
     with _reading(path):
@@ -78,7 +78,7 @@ def find_arrow(path: Path, time: tuple[str, ...], times: TimeRule) -> ArrowFile:
 
 
 def _steps(time: str, columns: tuple[str, ...]) -> tuple[Step, ...]:
-    """Return the steps of a column, or of the path of a member of one, such as `meta.ts`."""
+    """Return the steps of a column's name, or of a path into a column, such as `meta.ts`."""
     try:
         return parse_path(column_path(time) if time in columns else time)
     except ValueError:
@@ -113,7 +113,7 @@ def _dataset(path: Path) -> Any:
 
 
 def _plain(batch: Any) -> Any:
-    """Return a batch whose times have at most microseconds, as Python's have."""
+    """Return a batch with nanosecond times truncated to microseconds, as Python's datetime requires."""
     columns = [
         column.cast(pyarrow.timestamp("us", tz=column.type.tz), safe=False)
         if types.is_timestamp(column.type) and column.type.unit == "ns"
@@ -130,7 +130,7 @@ def _example(kind: Any) -> Any:
 
 
 def _json(value: object) -> object:
-    """Return a value of another type as JSON."""
+    """Return a value of a type that JSON lacks as text or a number."""
     if isinstance(value, datetime | date | time):
         return value.isoformat()
     if isinstance(value, bytes):

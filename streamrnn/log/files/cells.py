@@ -1,4 +1,4 @@
-"""Cells of a CSV file: numbers in the notation of the file, and what looks like one that stands for none."""
+"""Cells of a CSV file: numbers in the notation of the file, and numbers that represent a missing value."""
 
 import json
 import math
@@ -21,13 +21,13 @@ _SENTINELS = frozenset(
     {-99.0, -99.9, -99.99, -200.0, -999.0, -999.9, -9999.0, -99999.0, -6999.0, -7999.0, -32768.0, 999.9, 9999.0,
      9999.9, 99999.0, 999999.0, -1e20, 1e20, -1e30, 1e30}
 )  # fmt: skip
-"""Numbers that data often have for a missing value."""
+"""Numbers that often represent a missing value."""
 Encode = Callable[[str], str]
 """Returns a cell as JSON: a number of the same value, or a string."""
 
 
 def point_cell(cell: str) -> str:
-    """Return a cell as JSON in a file with decimal points; commas that separate thousands are left out."""
+    """Return a cell as JSON in a file with decimal points; commas between thousands are removed."""
     if JSON_NUMBER.fullmatch(cell):
         return cell
     plain = cell.replace("\u2212", "-")
@@ -41,7 +41,7 @@ def point_cell(cell: str) -> str:
 
 
 def comma_cell(cell: str) -> str:
-    """Return a cell as JSON in a file with decimal commas; points that separate thousands are left out."""
+    """Return a cell as JSON in a file with decimal commas; points between thousands are removed."""
     plain = cell.replace("\u2212", "-")
     if not _COMMA.fullmatch(plain):
         return json.dumps(cell, ensure_ascii=False)
@@ -50,7 +50,7 @@ def comma_cell(cell: str) -> str:
 
 
 def find_decimal(cells: Iterable[str]) -> tuple[str, str]:
-    """Return the decimal mark of cells, `.` or `,`, and a note where only a person can decide that: then `?`."""
+    """Return the decimal mark of cells, `.` or `,`, and no note; or `?` and a note if only a person can decide it."""
     commas = points = unclear = ""
     for cell in cells:
         if _HAS_GROUP_COMMA.fullmatch(cell):
@@ -72,7 +72,7 @@ def find_decimal(cells: Iterable[str]) -> tuple[str, str]:
 
 
 def find_sentinels(values: Sequence[float]) -> list[float]:
-    """Return the numbers in a column that seem to stand for missing values: usual ones, far from all others."""
+    """Return the numbers in a column that seem to represent missing values: usual sentinels far from all others."""
     suspects = _SENTINELS.intersection(values)
     others = [value for value in values if value not in suspects]
     if not suspects or not others:

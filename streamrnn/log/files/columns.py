@@ -1,4 +1,4 @@
-"""Columns of a CSV file: which ones are the time, which hold values, and how their numbers are written."""
+"""The columns of a CSV file: the roles of time, labels and values, and the notation of numbers."""
 
 import json
 import re
@@ -31,30 +31,30 @@ _INDEX_NAMES = frozenset({"", "#", "id", "index", "idx", "level_0", "no", "nr", 
 
 
 class CsvMapping(NamedTuple):
-    """What is configured about the content of a file; nothing: the first column is the time, the others are fields."""
+    """The configured content of a file; by default the first column is the time, and the others are fields."""
 
     time: tuple[str, ...] = ()
     """Paths of the event time."""
     times: TimeRule = TimeRule()
     decimal: str = ""
-    """Decimal mark, `.` or `,`; empty: found out."""
+    """Decimal mark, `.` or `,`; empty: detected."""
     missing: tuple[float, ...] = ()
-    """Numbers that stand for a missing value."""
+    """Numbers that represent a missing value."""
     labels: frozenset[str] = frozenset()
     """Paths of the key and of the names of fields: their cells are text."""
     value: str = ""
-    """Path of the values of fields that a row names."""
+    """Path of the values in long format."""
     units: bool = False
     """Whether numbers may have units."""
     nulls: bool = False
-    """Whether an empty cell is null in a record's value, instead of absent."""
+    """Whether an empty cell becomes null in a record's value, instead of being omitted."""
 
 
 def find_csv(path: Path, options: CsvOptions, mapping: CsvMapping) -> CsvFile:
-    """Find out how a CSV file is written, as far as it is not configured.
+    """Return a CSV file with its notation, detected as far as it is not configured.
 
     Raises:
-        InputError: it cannot be read, or something about it can only be decided by a person; names what is allowed.
+        InputError: it cannot be read, or a person must decide about its notation; the message names what is allowed.
     """
     return _Finder(path, options, mapping, find_layout(path, options)).file()
 
@@ -135,7 +135,7 @@ class _Finder:
         return InputError(f"{self._path} has no column {name!r} ({key}); its columns are {list_columns(self._columns)}")
 
     def _found_time(self) -> tuple[list[int], list[int]]:
-        """Return the positions of the columns that are the time, and of those that number the rows."""
+        """Return the positions of the columns of the time, and of those that number the rows."""
         used = self._labels() | {i for i, name in enumerate(self._columns) if self._mapping.value in _paths(name)}
         candidates = [each for each in range(len(self._columns)) if each not in used and each not in self._unused]
         dropped = []
@@ -160,7 +160,7 @@ class _Finder:
         return bool(cells) and all(map(test, cells))
 
     def _numbers_rows(self, index: int) -> bool:
-        """Return whether a column counts the rows."""
+        """Return whether a column numbers the rows."""
         name, cells = self._columns[index].lower(), self._column(index)
         if not cells or not all(cell.isdecimal() for cell in cells) or readable(cells[0], self._mapping.times):
             return False
@@ -194,7 +194,7 @@ class _Finder:
         return rule
 
     def _no_time(self, time: Sequence[int], named: str, cell: str) -> InputError:
-        """Return the error for a file whose first column is not the time, with the columns that may be it."""
+        """Return the error for a file whose first column is not the time, with the columns that may be the time."""
         others = [
             self._columns[each]
             for each in range(len(self._columns))
@@ -224,7 +224,7 @@ class _Finder:
         return decimal
 
     def _note_values(self, others: Sequence[int], decimal: str) -> None:
-        """Note columns without numbers, and numbers that may stand for none."""
+        """Add notes about columns without numbers, and numbers that may represent missing values."""
         encode, named, silent = comma_cell if decimal == "," else point_cell, dict[float, str](), []
         for each in others:
             cells = [cell for cell in self._column(each) if cell]
@@ -260,7 +260,7 @@ def _measured(cell: str) -> bool:
 
 
 def _paths(name: str) -> set[str]:
-    """Return the ways in which a column may be configured as a path."""
+    """Return the paths by which a column may be configured."""
     quoted = column_path(name)
     return {name, f"$.{name}", f'"{name}"', f"['{name}']", quoted, f"$.{quoted}"}
 

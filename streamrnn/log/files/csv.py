@@ -13,19 +13,19 @@ from streamrnn.log.files.table import Row, TableFile
 
 @dataclass(frozen=True, kw_only=True)
 class CsvFile(TableFile):
-    """A CSV file and how it is written."""
+    """A CSV file with its notation and the roles of its columns."""
 
     notation: Notation
     header: int
-    """Rows of the header."""
+    """Number of header rows."""
     time_cells: tuple[int, ...]
     """Positions of the columns with the time."""
     kept: tuple[tuple[int, str], ...]
     """Position and name, as JSON with a colon, of the columns in a record's value."""
     texts: frozenset[int]
-    """Positions of columns that are text, whatever they look like: the key 007 is not the number 7."""
+    """Positions of columns that are always text: the key 007 is not the number 7."""
     joined: str
-    """Name, as JSON with a colon, of the text of several columns with the time; empty: a record's value has none."""
+    """Name, as JSON with a colon, of the joined text of the time columns in a record's value; empty: it has none."""
     unused: tuple[int, ...]
     """Positions of columns without a name and content."""
     decimal: str
@@ -51,7 +51,7 @@ class CsvFile(TableFile):
             number += 1
 
     def _fitted(self, cells: list[str], line: int, width: int) -> list[str]:
-        """Return the cells of a row with the columns' number of cells, if only empty ones are left out."""
+        """Return the first `width` cells of a row; raise InputError if it has fewer, or further ones with content."""
         if len(cells) < width or any(cell.strip() for cell in cells[width:]):
             raise InputError(f"{self.path}, line {line}: {len(cells)} cells, but the header has {width}")
         return cells[:width]

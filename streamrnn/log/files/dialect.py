@@ -23,18 +23,18 @@ from streamrnn.log.files.text import find_encoding, opened_text
 from streamrnn.log.files.time_forms import has_short_year, looks_like_date
 
 SAMPLE = 20_000
-"""Rows that are looked at to find out how a file is written."""
+"""Largest number of rows to examine to detect the notation of a file."""
 SAMPLE_CELLS = 300_000
 _LINES = 200
 _MOST_HEADER_ROWS = 8
 _MISSING = frozenset({"", "-", "--", "?", "n/a", "na", "nan", "nil", "none", "null", "inf", "-inf"})
 _SEPARATOR = re.compile(r"(?i)sep=([^\w\s\"']|\t)")
-"""A first line by which a spreadsheet names the delimiter."""
+"""A first line in which a spreadsheet names the delimiter."""
 _NAMES = {"\t": "tab"}
 
 
 class CsvOptions(NamedTuple):
-    """How a CSV file is written, as far as it is configured; see `CsvSettings`."""
+    """The configured notation of a CSV file; see `CsvSettings`."""
 
     columns: tuple[str, ...] = ()
     delimiter: str = "auto"
@@ -46,7 +46,7 @@ class CsvOptions(NamedTuple):
 
 
 class Notation(NamedTuple):
-    """What is needed to split a file into rows of cells."""
+    """The notation of a file, by which it is split into rows of cells."""
 
     path: Path
     encoding: str
@@ -58,7 +58,7 @@ class Notation(NamedTuple):
     """Whether lines that begin with # are comments."""
 
     def rows(self) -> Iterator[tuple[int, list[str]]]:
-        """Yield the line of each row that has content, from 1, and its cells.
+        """Yield the line number, from 1, and the cells of each row with content.
 
         Raises:
             InputError: the file cannot be read, or is not CSV.
@@ -74,7 +74,7 @@ class Notation(NamedTuple):
 
 
 class _Lines:
-    """Counts the lines of a file and leaves out those that belong to no row."""
+    """Counts the lines of a file, and skips those that do not belong to a row."""
 
     def __init__(self, notation: Notation) -> None:
         self._notation = notation
@@ -98,17 +98,17 @@ class CsvLayout(NamedTuple):
 
     notation: Notation
     header: int
-    """Rows of the header."""
+    """Number of header rows."""
     columns: tuple[str, ...]
     unnamed: frozenset[int]
-    """Columns that have no name in the header."""
+    """Positions of the columns without a name in the header."""
     sample: list[list[str]]
     """First rows after the header."""
     notes: tuple[str, ...]
 
 
 def find_layout(path: Path, options: CsvOptions) -> CsvLayout:
-    """Find out how a file is written.
+    """Return the layout of a file, detected as far as it is not configured.
 
     Raises:
         InputError: it cannot be read, has no header and no rows, or its header is unusable.
@@ -173,7 +173,7 @@ def _delimiter(options: CsvOptions, separator: str, lines: Sequence[str]) -> str
 
 
 def _preamble(rows: Sequence[tuple[int, list[str]]]) -> int:
-    """Return the number of first rows that have fewer cells than those of the table."""
+    """Return the number of rows before the table, which have fewer cells than the table's rows."""
     widths = [len(cells) for _, cells in rows[:_LINES]]
     if not widths:
         return 0
@@ -189,7 +189,7 @@ def _preamble(rows: Sequence[tuple[int, list[str]]]) -> int:
 def _with_header(
     notation: Notation, options: CsvOptions, rows: list[list[str]], commented: Sequence[str], notes: list[str]
 ) -> CsvLayout:
-    """Return the layout with the columns' names."""
+    """Return the layout with the names of the columns, from the header, a comment, the configuration or by number."""
     path, header = notation.path, 0
     if not rows:
         if options.columns:
@@ -244,7 +244,7 @@ def _stripped(rows: Sequence[Sequence[str]]) -> list[list[str]]:
 
 
 def _header_rows(rows: Sequence[Sequence[str]]) -> int:
-    """Return the number of rows of a header: several if the next ones are as wide, and have neither number nor time."""
+    """Return the number of header rows: several if the next rows are as wide, and have neither numbers nor times."""
     count = 1
     while count < min(len(rows), _MOST_HEADER_ROWS) and len(rows[count]) == len(rows[0]):
         if any(looks_numeric(cell.strip()) or looks_like_date(cell.strip()) for cell in rows[count]):

@@ -1,4 +1,4 @@
-"""Files of JSON: a list whose elements are records, a record per line, or one record."""
+"""JSON files: a list whose elements are records, a record per line, or one record."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,15 +14,15 @@ from streamrnn.records import Record
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _SAMPLE = 20
-"""Lines that tell whether each line is a value of its own."""
+"""Number of first lines to examine whether each line is a value."""
 
 
 @dataclass(frozen=True)
 class JsonFile:
-    """A file of JSON; its stem is the topic and the key of every record.
+    """A JSON file; its stem is the topic and the key of every record.
 
-    Each element of a list is a record, and so is each line where lines are values; another file is one record. The
-    record's timestamp is -1, and its offset its number, from 0.
+    Each element of a list is a record, and so is each line if lines are values; any other file is one record. The
+    record's timestamp is -1, and its offset is its number, from 0.
     """
 
     path: Path
@@ -42,7 +42,7 @@ class JsonFile:
 
 
 def json_values(content: bytes) -> Iterator[bytes]:
-    """Yield the value of each record in a file of JSON.
+    """Yield the value of each record in the content of a JSON file.
 
     Raises:
         RecordError: the file is not JSON.
@@ -55,12 +55,12 @@ def json_values(content: bytes) -> Iterator[bytes]:
     if type(document) is not list:
         yield content
         return
-    for element in document:  # a list in a list is a row, which would be several observations if it stood alone
+    for element in document:  # a list in a list is a row, which would be several observations by itself
         yield orjson.dumps([element] if type(element) is list else element)
 
 
 def has_json_lines(content: bytes) -> bool:
-    """Return whether several lines each begin and end as a value of JSON does; also where no line begins as one."""
+    """Return whether lines begin and end as JSON values do, or the first one does not begin as one at all."""
     if b"\0" in content[:1000]:
         return False
     lines = [line.strip() for line in content.split(b"\n", _SAMPLE)[:_SAMPLE] if line.strip()]

@@ -1,4 +1,4 @@
-"""Local times that occur twice, at the end of daylight saving time: which of two equal ones is the later hour."""
+"""Resolution of local times that occur twice, at the end of daylight saving time, to the earlier or later hour."""
 
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
@@ -10,11 +10,11 @@ from streamrnn.timestamps import EPOCH, MILLISECOND
 
 _DAY = 86_400_000
 _ELSEWHERE = "Etc/GMT+12"
-"""A zone with an offset that no inhabited place has: a text without offset is another time there."""
+"""A zone with an offset that no inhabited place has, by which text without an offset is recognised."""
 
 
 class Occurrences(NamedTuple):
-    """The two times that a local time may mean, in milliseconds since the epoch."""
+    """The two possible times of a repeated local time, in milliseconds since the epoch."""
 
     first: int
     second: int
@@ -23,7 +23,7 @@ class Occurrences(NamedTuple):
 class RepeatedHours:
     """Finds local times that occur twice in a zone.
 
-    Times at the very end of the repeated hour count, too: data that name an hour by its end have it twice.
+    The very end of the repeated hour counts, too: data that name an hour by its end have it twice.
     """
 
     def __init__(self, rule: TimeRule) -> None:
@@ -32,7 +32,7 @@ class RepeatedHours:
         self._days: dict[int, bool] = {}
 
     def occurrences(self, time: int, written: object) -> Occurrences | None:
-        """Return both times of what is written, of which `time` is the usual one; None if there is but one."""
+        """Return both times of the text `written`, which is read as `time`; None if there is only one."""
         day = time // _DAY
         if day not in self._days:
             self._days[day] = self._offset((day - 1) * _DAY) > self._offset((day + 2) * _DAY)
@@ -58,14 +58,14 @@ class Repeated(NamedTuple):
 
     row: int
     owner: str
-    """What tells the rows of one series from those of others."""
+    """Name of the series of the row."""
     times: Occurrences
 
 
 def resolve(rows: Iterable[Repeated], *, descending: bool) -> dict[int, int]:
-    """Return times by row: of several equal ones of an owner the first half is the earlier hour.
+    """Return times by row: of several equal local times of an owner, the first half is in the earlier hour.
 
-    In a file with the latest row first it is the second half. A time that stands once is not in the result.
+    In a file with the latest row first it is the second half. A time that occurs once is not in the result.
     """
     groups: dict[tuple[str, Occurrences], list[int]] = {}
     for row, owner, times in rows:

@@ -14,44 +14,44 @@ from streamrnn.records import Record
 TABLES = (".csv", ".tsv", ".txt", ".dat")
 """Suffixes of files that are read as CSV."""
 ARROW = {".parquet": "parquet", ".pq": "parquet", ".arrow": "ipc", ".feather": "feather", ".ipc": "ipc"}
-"""Formats of pyarrow, by the suffix of a file; `arrow` reads them, and needs that library."""
+"""Formats of pyarrow by the suffix of a file; `arrow` reads them with that library."""
 
 
 class Row(NamedTuple):
     """One row of a file."""
 
     number: int
-    """From 0, without header and blank rows."""
+    """Number of the row, from 0, without header and blank rows."""
     line: int
     """Line in the file, from 1."""
     time: Any
-    """What stands in the columns of the time; None if they are empty, or none of the columns is the time."""
+    """Content of the time columns; None if it is empty, or there are no time columns."""
     value: bytes
 
 
 def stem(path: Path) -> str:
-    """Return the name of a file without its suffixes, which are at most `.csv.gz` or the like."""
+    """Return the name of a file without its suffix, and without `.gz` after it."""
     return path.with_suffix("").stem if path.suffix == ".gz" else path.stem
 
 
 @dataclass(frozen=True, kw_only=True)
 class TableFile(ABC):
-    """A file of rows, and how to read its times."""
+    """A file of rows, with the notation of its times."""
 
     path: Path
     columns: tuple[str, ...]
     """Columns of the file."""
     example: Mapping[str, Any] = field(default_factory=dict)
-    """A document with all columns, as their values may be."""
+    """An example of a row's document, with all columns."""
     time_columns: tuple[str, ...] = ()
-    """Columns with the time; none: a record has no time of its own."""
+    """Columns with the time; empty: records have no timestamp."""
     times: TimeRule = field(default_factory=TimeRule)
     strict: bool = True
-    """Whether a row without a usable time makes the file unusable; else its record has no time."""
+    """Whether a row without a usable time makes the file unusable; if not, its record has no timestamp."""
     repeated: Mapping[int, int] = field(default_factory=dict)
-    """Times of rows whose local time occurs twice, by number of the row."""
+    """Times, ms, of rows whose local time occurs twice, by number of the row."""
     notes: tuple[str, ...] = ()
-    """What was found out about the file, in words that follow its name."""
+    """Notes about the file, each a text that continues its name."""
 
     @abstractmethod
     def rows(self) -> Iterator[Row]:
@@ -62,7 +62,7 @@ class TableFile(ABC):
         """
 
     def records(self, partition: int) -> Iterator[Record]:
-        """Yield the rows as records; the file's stem is the topic and the key of each, its number is the offset.
+        """Yield the rows as records; the file's stem is the topic and key, and the row's number the offset.
 
         Raises:
             InputError: the file cannot be read, or a row cannot be used at all; names the line and what is allowed.
@@ -73,7 +73,7 @@ class TableFile(ABC):
             yield Record(name, partition, row.number, self._time(reader, row, repeated), key, row.value)
 
     def _time(self, reader: TimeReader, row: Row, repeated: Mapping[int, int]) -> int:
-        """Return a row's time, -1 if it has none."""
+        """Return a row's time in ms; -1 if it has none."""
         try:
             if row.time is not None:
                 return repeated.get(row.number) or reader.read(row.time)
@@ -90,7 +90,7 @@ class TableFile(ABC):
         )
 
     def with_repeated_hours(self, owner: Callable[[Record], str]) -> Self:
-        """Return the file with the times of local times that occur twice; `owner` names a record's series."""
+        """Return the file with repeated local times resolved; `owner` names a record's series."""
         if self.times.zone == "UTC" or not self.time_columns:
             return self
         hours, reader, found = RepeatedHours(self.times), TimeReader(self.times), list[Repeated]()

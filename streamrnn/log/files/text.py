@@ -1,4 +1,4 @@
-"""Text files: compressed or not, and in which encoding."""
+"""Text files: decompression and detection of the encoding."""
 
 import codecs
 import gzip
@@ -28,10 +28,10 @@ _CHUNK = 1 << 20
 
 @contextmanager
 def opened(path: Path) -> Iterator[BinaryIO]:
-    """Open a file for reading its bytes, decompressed.
+    """Open a file for reading its bytes, decompressed if it is gzip.
 
     Raises:
-        InputError: it cannot be read, also later while the block runs.
+        InputError: it cannot be read; also raised for errors while the block runs.
     """
     try:
         with path.open("rb") as raw:
@@ -50,7 +50,7 @@ def opened(path: Path) -> Iterator[BinaryIO]:
 
 @contextmanager
 def opened_text(path: Path, encoding: str) -> Iterator[TextIO]:
-    """Open a file for reading its text, with line ends as they are; raise as `opened`."""
+    """Open a file for reading its text with unchanged line ends; raise as `opened`."""
     with opened(path) as file:
         text = io.TextIOWrapper(file, encoding, newline="")
         try:
@@ -60,10 +60,10 @@ def opened_text(path: Path, encoding: str) -> Iterator[TextIO]:
 
 
 def find_encoding(path: Path) -> tuple[str, str]:
-    """Return the encoding of a text file, and a note where it is neither UTF-8 nor marked.
+    """Return the encoding of a text file, and a note if it is neither UTF-8 nor has a byte-order mark.
 
     Raises:
-        InputError: it cannot be read, or is no text.
+        InputError: it cannot be read, or is not text.
     """
     with opened(path) as file:
         first = file.read(_CHUNK)

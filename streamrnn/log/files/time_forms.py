@@ -1,4 +1,4 @@
-"""Forms of times in the columns of files: which one a column has."""
+"""Detection of the form of times in the columns of files."""
 
 import re
 from collections.abc import Callable, Iterable, Sequence
@@ -20,7 +20,7 @@ _CLOCKS = (
 _BETWEEN = (" ", "T", ", ", "-", " - ")
 _PERIODS = ("%Y-%m", "%Y/%m", "%m/%Y", "%b %Y", "%B %Y", "%Y %b")
 _COMPACT = {10: "%Y%m%d%H", 12: "%Y%m%d%H%M"}
-"""Patterns of digits alone, by length; as numbers these are seconds after 2030, and milliseconds before 1980."""
+"""Patterns of times written as digits, by length; as numbers they are seconds after 2030, or ms before 1980."""
 _COMPACT_DIGITS = re.compile(r"(?:19|20)\d{8}(?:\d{2})?", re.ASCII)
 _PATTERNS = (
     *_DAYS,
@@ -40,7 +40,7 @@ _CLOCK_NAME = re.compile(r"(?i)time|zeit|hora|heure|ora\b|hour|std|stunde|uur|ti
 _HOUR = re.compile(r"\d{1,2}")
 _HOUR_NAME = re.compile(r"(?i)h|hr|hrs|hours?|hora|heure|ora|std|stunde|uur|time|zeit|uhrzeit")
 USUAL_SHARE = 0.9
-"""Share of a column's cells that must be times for the column to be one of times."""
+"""Least share of cells that are times in a column of times."""
 
 
 class UnclearTimesError(ValueError):
@@ -48,25 +48,25 @@ class UnclearTimesError(ValueError):
 
 
 def looks_like_date(text: str) -> bool:
-    """Return whether a text begins with a date that has a year of four digits."""
+    """Return whether a text begins with a date with a four-digit year."""
     return _DATE.match(text) is not None
 
 
 def is_date_without_clock(text: str) -> bool:
-    """Return whether a text is a date, and nothing else."""
+    """Return whether a text is a date without a time of day."""
     match = _DATE.match(text)
     return match is not None and match.end() == len(text)
 
 
 def is_clock(text: str, column: str) -> bool:
-    """Return whether a text is a time of day; a number such as 12.30 or 7 only in a column that is called so."""
+    """Return whether a text is a time of day; a number such as 12.30 or 7 only in a column with a fitting name."""
     if _CLOCK.fullmatch(text) or (_HOUR.fullmatch(text) and _HOUR_NAME.fullmatch(column)):
         return True
     return _DOTTED.fullmatch(text) is not None and _CLOCK_NAME.search(column) is not None
 
 
 def has_short_year(text: str) -> bool:
-    """Return whether a text looks like a date with a year of two digits."""
+    """Return whether a text looks like a date with a two-digit year."""
     return _SHORT_YEAR.match(text) is not None
 
 
@@ -80,7 +80,7 @@ def readable(text: str, rule: TimeRule) -> bool:
 
 
 def find_rule(sample: Sequence[str], rule: TimeRule, whole: Callable[[], Iterable[str]]) -> TimeRule | None:
-    """Return a rule by which the cells of a column are times; None if they are none.
+    """Return a rule by which the cells of a column are read as times; None if they are not times.
 
     `whole` yields all cells of the column, for dates whose first cells have no day after the 12th.
 
@@ -120,7 +120,7 @@ def _by_shape() -> dict[str, list[str]]:
 
 
 def _shape(text: str) -> str:
-    """Return a text with one 0 for each number and one a for each word."""
+    """Return a text with each number replaced by `0` and each word by `a`."""
     return re.sub(r"[^\W\d_]+", "a", re.sub(r"\d+", "0", re.sub(r"(?<=:\d\d)( ?)[+-]\d\d:?\d\d$", r"\1a", text)))
 
 
@@ -137,7 +137,7 @@ def _share(cells: Sequence[str], rule: TimeRule) -> float:
 
 
 def _best(cells: Sequence[str], patterns: Sequence[str]) -> list[str]:
-    """Return the patterns that read the most cells, at least USUAL_SHARE, without those that read them equally."""
+    """Return the patterns that fit most cells, at least USUAL_SHARE; of patterns with equal results only the first."""
     counts = {pattern: sum(_fits(cell, pattern) for cell in cells) for pattern in dict.fromkeys(patterns)}
     most = max(counts.values(), default=0)
     if most < USUAL_SHARE * len(cells):

@@ -1,4 +1,4 @@
-"""What every kafka-python client shares: options, security, connecting, and translated errors."""
+"""Shared parts of the kafka-python clients: options, security, connecting, and translated errors."""
 
 import socket
 import ssl
@@ -36,7 +36,7 @@ def kafka_python_options(connection: Connection) -> dict[str, Any]:
             common["sasl_plain_username"] = connection.sasl_username
             common["sasl_plain_password"] = connection.sasl_password
     if connection.encrypted:
-        # a context of our own: the library ignores its list of ciphers and fails on a revocation list
+        # an explicit context: the library ignores its own list of ciphers and fails on a revocation list
         common["ssl_context"] = tls_context(connection)
     return common
 
@@ -81,11 +81,11 @@ def open_kafka_python(kind: Callable[..., Client], common: Options, **particular
 
 
 def finish_joins(consumer: Any) -> None:
-    """Make polls of a group member wait for a join under way, however short they are.
+    """Make even short polls of a group member wait for a join in progress.
 
-    In version 3.0.12 a member that joins again because a topic has changed needs no join, by its own account, as soon
-    as it has assigned the partitions. If the poll ends before the brokers' answer, no later poll looks at the answer:
-    the member has no partitions, and sends no heartbeats.
+    In version 3.0.12 a member that joins again because a topic has changed reports that it needs no join as soon as it
+    has assigned the partitions. If the poll ends before the brokers' answer, no later poll reads the answer: the member
+    has no partitions, and sends no heartbeats.
     """
     coordinator = consumer._coordinator  # noqa: SLF001  # there is no public way
     need_rejoin = coordinator.need_rejoin
@@ -93,7 +93,7 @@ def finish_joins(consumer: Any) -> None:
 
 
 def _tls_refusal(common: Options) -> ssl.SSLError | None:
-    """Return why the first broker's certificate is rejected, which the library does not report."""
+    """Return the error if the first broker's certificate is rejected, which the library does not report; else None."""
     if "ssl_context" not in common:
         return None
     host, _, port = common["bootstrap_servers"][0].rpartition(":")
@@ -118,7 +118,7 @@ def kafka_python_error(failure: str, error: Exception) -> StreamrnnError:
     elif isinstance(error, errors.KafkaConnectionError):
         remedy = common_errors.UNREACHABLE
     text = str(error) if isinstance(error, errors.KafkaError) else f"{type(error).__name__}: {error}"
-    if code is None:  # the producer passes errors on as text
+    if code is None:  # the producer reports errors as text
         limits = common_errors.BROKER_LIMITS
         code = next((each for each in limits if f"[Error {each}]" in text), None)
     return common_errors.kafka_error(failure, text, code, remedy)

@@ -1,7 +1,7 @@
-"""Decompression of batches in bounded memory, in place of kafka-python's own, which decompresses a batch whole.
+"""Decompression of batches in bounded memory; it replaces kafka-python's own, which decompresses a batch as a whole.
 
 A batch of 1 MB can decompress to a gigabyte. Up to WHOLE bytes it is decompressed at once; a larger one is decompressed
-while its records are read, and of what is longer than any usable record only the beginning is kept.
+while its records are read, and of parts longer than any usable record only the beginning is stored.
 """
 
 import zlib
@@ -15,12 +15,12 @@ import zstandard
 from kafka.record.default_records import DefaultRecordBatch
 
 WHOLE = 16 * 1024 * 1024
-"""Bytes up to which a batch is decompressed at once."""
+"""Decompressed size in bytes up to which a batch is decompressed at once."""
 LONGEST = 1024 * 1024 + 1
-"""Bytes that are kept of a key, of a value, and of all headers of a record in a larger batch: `input.max_record`, which
-is at most 1 MiB, makes any longer value a dead letter, which is itself cut to less."""
+"""Bytes to store at most of a key, of a value, and of all headers of a record in a larger batch: a longer value becomes
+a dead letter by `input.max_record`, which is at most 1 MiB, and the dead letter is cut to less."""
 STEP = 256 * 1024
-"""Bytes that are decompressed at a time."""
+"""Bytes to decompress at a time."""
 
 
 class DecompressedStream:
@@ -28,13 +28,13 @@ class DecompressedStream:
 
     def __init__(self, chunks: Iterator[bytes | bytearray]) -> None:
         self.position = 0
-        """Bytes read so far."""
+        """Number of bytes read so far."""
         self._chunks = chunks
         self._chunk: bytes | bytearray = b""
         self._at = 0
 
     def __len__(self) -> int:
-        """Return the bytes left of what is decompressed at the moment; 0 at the end, which the library checks."""
+        """Return the number of unread bytes of the current chunk; 0 at the end, which the library checks."""
         self._fill()
         return len(self._chunk) - self._at
 
@@ -78,7 +78,7 @@ class DecompressedStream:
 
 
 def decompress_batch(batch: Any) -> None:
-    """Replace the content of a batch by its decompressed content, or by a stream of it. For each batch once."""
+    """Replace the content of a batch by its decompressed content, or by a stream of it, once per batch."""
     unpack = _CODECS.get(batch.compression_type)
     if batch._decompressed or unpack is None:  # noqa: SLF001  # it extends a method of the library
         _decompress_whole(batch)
@@ -128,4 +128,4 @@ _CODECS: dict[int, Callable[[bytes], Iterator[bytes]]] = {
     DefaultRecordBatch.CODEC_LZ4: _lz4,
     DefaultRecordBatch.CODEC_ZSTD: _zstd,
 }
-"""Without Snappy, whose format cannot compress to less than a twentieth."""
+"""Decompressors by codec; without Snappy, whose format cannot compress to less than a twentieth."""

@@ -118,8 +118,8 @@ class KafkaLog(BaseKafkaLog[Membership]):
     def subscribe(self, topics: Sequence[str]) -> None:
         """See `Log.subscribe`. Raises LogError if a topic does not exist.
 
-        The client must know the topics before it joins: a group leader that learns of them while joining assigns
-        nothing, and may not look again for a long time.
+        The client must know the topics before it joins: a group leader that learns of them while joining assigns no
+        partitions, and may not check again for a long time.
         """
         with self._explained(f"cannot subscribe to {', '.join(topics)}"):
             self._consumer.subscribe(list(topics), listener=self._group)

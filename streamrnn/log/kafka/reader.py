@@ -30,11 +30,11 @@ _RANGE: dict[str, object] = {
     "retry_backoff_ms": 2,
 }
 """Further options of a consumer that reads a range while its caller waits."""
-POLL_MS = 20  # short: a poll does not return for the marker that ends a transaction behind the last record
+POLL_MS = 20  # short: a poll does not return early for the marker of a transaction after the last record
 
 
 def kafka_python_reader_options(common: Options) -> dict[str, Any]:
-    """Return the options of every consumer, of which `common` has the time limits."""
+    """Return the options of every consumer; `common` has the time limits."""
     size = fetch_bytes(common["request_timeout_ms"] / 1000)
     return {**common, **_READING, "fetch_max_bytes": size, "max_partition_fetch_bytes": size}
 
@@ -48,7 +48,7 @@ def poll_range(common: Options, partition: TopicPartition, start: int, end: int,
     reader = open_kafka_python(KafkaConsumer, kafka_python_reader_options(common), **_RANGE)
     failure = f"cannot read {partition} at {', '.join(common['bootstrap_servers'])}"
     with closing(reader), explained(failure, kafka_python_error):
-        # the library does not pass this option on, and would request the topic's metadata 0.1 s later
+        # the library does not apply this option here, and would request the topic's metadata 0.1 s later
         reader._cluster.config["retry_backoff_ms"] = _RANGE["retry_backoff_ms"]  # noqa: SLF001
         reader.assign([name])
         reader.seek(name, start)

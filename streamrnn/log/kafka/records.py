@@ -1,4 +1,4 @@
-"""Reading the records of a batch in place of kafka-python's own function, which some valid records make fail.
+"""Reading the records of a batch; it replaces kafka-python's own function, which fails for some valid records.
 
 Version 3.0.12 raises for a header whose name is not UTF-8, and reads the attributes of a record, a byte, as a number of
 variable length: with its highest bit set, the offset and the time of the record are wrong.
@@ -13,15 +13,15 @@ from streamrnn.log.kafka.decompression import LONGEST, DecompressedStream, decom
 
 
 def read_record(batch: Any) -> Any:
-    r"""Return the next record of a batch. Raises IndexError or ValueError for one that is damaged.
+    r"""Return the next record of a batch. Raises IndexError or ValueError for a damaged one.
 
-    The format is that of KIP-98. Names of headers that are not UTF-8 are given with escapes (`\xff`).
+    The format is that of KIP-98. Header names that are not UTF-8 are decoded with escapes (`\xff`).
     """
     buffer = batch._buffer  # noqa: SLF001  # it replaces a method of the library
     if type(buffer) is DecompressedStream:
         return _read_from_stream(batch, buffer)
     length, start = decode_varint(buffer, batch._pos)  # noqa: SLF001
-    delta, position = decode_varint(buffer, start + 1)  # behind the attributes
+    delta, position = decode_varint(buffer, start + 1)  # after the attributes
     number, position = decode_varint(buffer, position)
     key, position = _sized(buffer, position)
     value, position = _sized(buffer, position)
@@ -38,7 +38,7 @@ def read_record(batch: Any) -> Any:
 
 
 def _read_from_stream(batch: Any, stream: DecompressedStream) -> Any:
-    """Return the next record of a batch that decompresses to very much; see `LONGEST` for what is cut."""
+    """Return the next record of a very large batch; parts longer than `LONGEST` are cut."""
     length = stream.read_varint()
     start = stream.position
     stream.read(1)  # the attributes
@@ -66,7 +66,7 @@ def _make_record(batch: Any, length: int, number: int, delta: int, parts: tuple[
 
 
 def _sized(buffer: bytearray, position: int) -> tuple[bytes | None, int]:
-    """Return the bytes that follow their length, and the position behind them; None for a negative length."""
+    """Return the bytes that follow their length, None for a negative length, and the position after them."""
     size, position = decode_varint(buffer, position)
     return (None, position) if size < 0 else (bytes(buffer[position : position + size]), position + size)
 

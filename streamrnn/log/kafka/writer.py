@@ -1,6 +1,6 @@
-"""The writer of one input partition through kafka-python's transactions, with guards against its defects.
+"""The writer of one input partition, by kafka-python's transactions, with guards against its defects.
 
-Version 3.0.12 needs each of these guards, beside those of `BaseKafkaTransaction`:
+Version 3.0.12 needs each of these guards, in addition to those of `BaseKafkaTransaction`:
 
 - A record may expire inside a transaction whose commit then succeeds without it: every future is checked.
 - After a sequence number error the client takes a new epoch and reports a commit that it never sent: the producer's id
@@ -121,7 +121,7 @@ class KafkaTransaction(BaseKafkaTransaction[Membership]):
             raise failed.exception or errors.KafkaTimeoutError("a record was not acknowledged")
 
     def _require_accepted(self) -> None:
-        """Raise OutputRefused if a topic has refused a record; the records behind it fail with other errors."""
+        """Raise OutputRefused if a topic has refused a record; the records after it fail with other errors."""
         for future in self._futures:
             code = getattr(future.exception, "errno", None)
             if code in REFUSED:

@@ -1,4 +1,4 @@
-"""What the logs over both Kafka client libraries share: connection settings, messages, group membership and guards."""
+"""Shared parts of the logs over both Kafka client libraries: connection settings, messages, membership and guards."""
 
 import ssl
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ from streamrnn.records import TopicPartition
 CLOSE_TIMEOUT = 2.0  # seconds to wait for an abort, for unsent records, and for the client's threads on closing
 MAX_POLL_INTERVAL = 300.0  # seconds after which a member that does not poll leaves the group
 SLOWEST_LINE = 50_000
-"""Bytes a second that the line to a broker carries at least."""
+"""Assumed least bandwidth of the connection to a broker, in bytes per second."""
 LEAST_FETCH, MOST_FETCH = 64 * 1024, 8 * 1024 * 1024
 END_OF_METADATA = "\0"
 """Terminates offset metadata: without it, librdkafka reads beyond the end of the text (librdkafka, issue 4649)."""
@@ -22,7 +22,7 @@ class Connection:
     """Addresses and credentials: the keys of the configuration's section `kafka`. Times are in seconds."""
 
     app: str
-    """Names the group and the writers."""
+    """Name of the group, and prefix of the writers' transactional ids."""
     bootstrap_servers: str
     security_protocol: str = "PLAINTEXT"
     sasl_mechanism: str | None = None
@@ -73,9 +73,9 @@ def choose_client(client: str, group_protocol: str = "classic") -> Literal["kafk
 
 
 def fetch_bytes(request_timeout: float) -> int:
-    """Return the size of an answer with records that arrives within the time limit over a slow line.
+    """Return the size of an answer that arrives within the time limit over a slow connection.
 
-    Clients give up an answer that takes longer, and request the same again: they would never read on.
+    Clients give up an answer that takes longer, and request the same again, without ever making progress.
     """
     return max(LEAST_FETCH, min(MOST_FETCH, round(SLOWEST_LINE * request_timeout)))
 

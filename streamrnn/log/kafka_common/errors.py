@@ -8,7 +8,7 @@ from streamrnn.log.limits import AFTER, BEFORE, DEFAULT_BYTES, MAX_BYTES, POLICY
 from streamrnn.records import TopicPartition
 
 Translate = Callable[[str, Exception], StreamrnnError]
-"""Returns the error for what failed and what the client library raised."""
+"""Returns the error for a failed action, in words, and the client library's exception."""
 
 ILLEGAL_GENERATION, FENCED_INSTANCE_ID, UNRELEASED_INSTANCE_ID = 22, 82, 111
 TOPIC_ALREADY_EXISTS, INVALID_CONFIG = 36, 40
@@ -17,7 +17,7 @@ NOT_AUTHORIZED = frozenset({29, 31})
 UNSUPPORTED = frozenset({35, -165})
 """Codes of a request that brokers do not have, and of a feature that they do not support (librdkafka)."""
 GROUP_REFUSALS = UNSUPPORTED | {UNRELEASED_INSTANCE_ID}
-"""Codes of fatal errors of a group's member, other than that of an instance that another process uses."""
+"""Codes of fatal errors of a group member, except that of an instance name that another process uses."""
 FENCING = frozenset({ILLEGAL_GENERATION, 25, 47, 90, 110, 113})
 """Codes of an illegal generation, an unknown member, an invalid producer epoch, a fenced producer, and the fenced or
 stale epoch of a member."""
@@ -39,9 +39,9 @@ REFUSED = {
         dict.fromkeys((BEFORE, AFTER), str(UNLIMITED)),
     ),
 }
-"""By the code of an error with which a topic refuses a record: the cause, and the configuration that helps."""
+"""Cause, and topic configuration that resolves it, by the code of a topic's refusal of a record."""
 NO_KEY = "a record has no key, and the topic is compacted", {POLICY: "delete"}
-"""The same for RECORD_REFUSED by a compacted topic."""
+"""Cause and configuration for RECORD_REFUSED by a compacted topic."""
 REMEDIES = {
     3: "the topic or partition does not exist: create it",
     23: "another program is in the consumer group of this app, and assigns partitions otherwise: stop it, or choose "
@@ -51,14 +51,12 @@ REMEDIES = {
     **dict.fromkeys((29, 30, 31, 53), "this user lacks a permission: check the brokers' access control lists"),
 }
 """Cause or remedy by error code."""
-
-
 BROKER_LIMITS = {
     26: "the brokers do not accept kafka.session_timeout: choose one within their group.min.session.timeout.ms and "
     "group.max.session.timeout.ms",
     50: "the brokers do not accept kafka.transaction_timeout: choose one up to their transaction.max.timeout.ms",
 }
-"""By the code of an error that a setting causes, so that trying again cannot help: what to change."""
+"""Remedy by the code of an error that a setting causes, so that retrying cannot help."""
 
 
 class BrokerError(LogError):
@@ -71,7 +69,7 @@ class BrokerError(LogError):
 
 @contextmanager
 def explained(failure: str, translate: Translate) -> Iterator[None]:
-    """Translate every exception of the client library, beside its own also those that malformed answers cause."""
+    """Translate every exception of the client library, including those that malformed answers cause."""
     try:
         yield
     except StreamrnnError:
@@ -118,7 +116,7 @@ def instance_replaced(failure: str) -> ConfigError:
 
 
 def group_refused(failure: str, code: int, text: str) -> StreamrnnError:
-    """Return the error for a member that the group does not accept any more, or does not accept at all."""
+    """Return the error for a member that the group no longer accepts, or never accepted."""
     if code == UNRELEASED_INSTANCE_ID:
         return instance_unreleased(failure)
     if code in UNSUPPORTED:

@@ -1,6 +1,6 @@
 """One member of a consumer group and its writers: topics, ownership, the order of a commit, and guards.
 
-The base classes hold what does not depend on the client library.
+The base classes contain everything that does not depend on the client library.
 """
 
 import time
@@ -69,7 +69,7 @@ class BaseKafkaLog(KafkaTopics, Log, Generic[Membership]):
     poll about two seconds later reports the partition as revoked and assigned.
 
     Args:
-        connection: How to reach the brokers, and the group.
+        connection: Addresses of the brokers, credentials, and the group.
         options: The client library's options that apply to every client.
         translate: Returns the error for an exception of the library.
         reader: Yields the records of a range of a partition.
@@ -89,7 +89,7 @@ class BaseKafkaLog(KafkaTopics, Log, Generic[Membership]):
         self._owned: dict[TopicPartition, Membership] = {}
         """The membership under which each partition was assigned."""
         self._reassign_at: dict[TopicPartition, float] = {}
-        """When to report a partition whose writer was fenced as assigned again, on the monotonic clock."""
+        """Time to report a partition with a fenced writer as assigned again, on the monotonic clock."""
 
     def poll(self, timeout: float, limit: int) -> Poll:
         """See `Log.poll`. After an exception close the log: every later poll raises the same error."""
@@ -135,11 +135,11 @@ class BaseKafkaLog(KafkaTopics, Log, Generic[Membership]):
         return owned if owned is not None and self._in_force(owned, partition) else None
 
     def renewed(self, membership: Membership) -> Membership:
-        """Return a membership as the brokers know it now, for a partition that this process has owned since then."""
+        """Return a membership as the brokers know it now, for a partition owned since that membership began."""
         return membership
 
     def reassign_later(self, partition: TopicPartition) -> None:
-        """Report a partition whose writer was fenced as assigned again, if it still is after a while."""
+        """Report a partition with a fenced writer as assigned again, if it is still assigned after REASSIGN_DELAY."""
         if partition in self._owned:
             self._reassign_at[partition] = time.monotonic() + REASSIGN_DELAY
 
@@ -272,7 +272,7 @@ class BaseKafkaTransaction(checks.FailClosedWriter, ABC, Generic[Membership]):
 
     @abstractmethod
     def _produce(self, outputs: Sequence[Output]) -> None:
-        """Hand records to the producer."""
+        """Pass records to the producer."""
 
     @abstractmethod
     def _prepare(self, offset: int, metadata: str, group: Membership, deadline: float) -> None:

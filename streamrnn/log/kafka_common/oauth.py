@@ -1,4 +1,4 @@
-"""Tokens for SASL/OAUTHBEARER (RFC 7628): by OIDC client credentials, or from a function of the user's."""
+"""Tokens for SASL/OAUTHBEARER (RFC 7628): by OIDC client credentials, or from a function of the user."""
 
 import importlib
 import json
@@ -14,13 +14,13 @@ from streamrnn.errors import ConfigError, LogError
 from streamrnn.log.kafka_common import Connection
 
 REUSED = 0.8
-"""Share of a token's lifetime for which it is used."""
+"""Share of a token's lifetime after which it is fetched again."""
 DEFAULT_LIFETIME = 300.0
-"""Seconds that a token is valid for if the identity provider does not say (RFC 6749, section 5.1)."""
+"""Lifetime in seconds of a token whose answer does not state it (RFC 6749, section 5.1)."""
 LARGEST_ANSWER = 1 << 20
 
 Fetch = Callable[[], tuple[str, float]]
-"""Returns a token, and the time at which it expires: seconds since the epoch."""
+"""Returns a token and the time of its expiry, seconds since the epoch."""
 
 
 class TokenSource:
@@ -32,7 +32,7 @@ class TokenSource:
         self._token, self._expires, self._renew_at = "", 0.0, 0.0
 
     def __call__(self) -> tuple[str, float]:
-        """Return a token, and the time at which it expires. Raises LogError if there is none."""
+        """Return a token and the time of its expiry, seconds since the epoch. Raises LogError if there is none."""
         with self._lock:
             now = time.time()
             if now >= self._renew_at:

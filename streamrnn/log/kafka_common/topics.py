@@ -1,4 +1,4 @@
-"""The topics of a cluster: creating them, adding partitions, and what they accept."""
+"""The topics of a cluster: creating them, adding partitions, and reading their limits."""
 
 import time
 from abc import ABC, abstractmethod
@@ -11,10 +11,10 @@ from streamrnn.log.kafka_common import errors
 from streamrnn.log.limits import AFTER, BEFORE, LEAST_BYTES, MAX_BYTES, POLICY, UNLIMITED, TopicLimits, limits_of
 
 TOPIC_INTERVAL = 0.05  # seconds between two queries for a topic that is being created
-BATCH_BYTES = 256 * 1024  # of a producer; smaller where a topic accepts less
+BATCH_BYTES = 256 * 1024  # size of a producer's batch; smaller if a topic accepts less
 
 EVENT_TIMES = {BEFORE: str(UNLIMITED), AFTER: str(UNLIMITED)}
-"""Outputs carry event times: years ago in a backfill, or ahead of the broker's clock, which is limited by default."""
+"""Outputs have event times: years ago in a backfill, or ahead of the broker's clock, which brokers limit by default."""
 UNLIMITED_RETENTION = {"retention.ms": "-1"}
 """Retention uses event time as well: forecasts of old records would be deleted as soon as they are written."""
 COMPACTION = {
@@ -39,7 +39,7 @@ class KafkaTopics(ABC):
         return min([BATCH_BYTES, *(each.largest for each in self._limits.values())])
 
     def create(self, topics: Sequence[Topic]) -> None:
-        """See `Log.create`. Also reads what the topics accept.
+        """See `Log.create`. Also reads the topics' limits.
 
         Raises:
             LogError: this user may not create a topic or add its partitions.
@@ -76,7 +76,7 @@ class KafkaTopics(ABC):
         return self._limits[topic]
 
     def refused(self, failure: str, topic: str, code: int) -> OutputRefused:
-        """Return the error for a record that a topic does not accept; asks no broker."""
+        """Return the error for a record that a topic does not accept, without a request to a broker."""
         return errors.output_refused(failure, topic, code, self.servers, self._limits.get(topic, limits_of({})))
 
     def limit_warning(self, topic: str) -> str:
@@ -111,7 +111,7 @@ class KafkaTopics(ABC):
                 raise
 
     def _add_partitions(self, topic: Topic, count: int) -> None:
-        """Add partitions to a topic that has `count` of them, as its input topic has more now."""
+        """Add partitions to a topic with `count` partitions, as its input topic now has more."""
         try:
             with self._explained(f"cannot add partitions to topic {topic.name}"):
                 self._request_partitions(topic)

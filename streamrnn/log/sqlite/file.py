@@ -17,9 +17,9 @@ from streamrnn.records import Headers, Output, Record, TopicPartition
 BUSY_TIMEOUT = 10.0  # seconds to wait for a lock of another process
 SCHEMA = 1
 TRUSTED = 0
-"""User whose files are used beside one's own in a folder that everybody can write to."""
+"""User id whose files are trusted, as one's own, in a folder that everybody can write to."""
 FILES = ("", "-wal", "-shm")
-"""What SQLite appends to the path for the files that it has open, all of them until the last connection is closed."""
+"""Suffixes that SQLite appends to the path for its files, which all exist until the last connection is closed."""
 UNUSABLE = {
     sqlite3.SQLITE_CORRUPT: (
         "the file is damaged: restore a copy, or save what is readable by `sqlite3 FILE .recover` into another file, "
@@ -29,7 +29,7 @@ UNUSABLE = {
     sqlite3.SQLITE_READONLY: "the user needs write permission for the file and its folder, on a writable disk",
     sqlite3.SQLITE_PERM: "the user needs read and write permission for the file and its folder",
 }
-"""Errors of SQLite that trying again does not change, with their remedies; all others are retried."""
+"""Remedies by SQLite error that a retry does not change; all other errors are retried."""
 OFFSET_BITS = 40
 """A record's row number is its partition's number, shifted left by this many bits, plus its offset: one partition's
 records are adjacent and in offset order without a separate index."""
@@ -154,12 +154,12 @@ class LogTables(NamedTuple):
 
 
 class LogFile:
-    """One connection to the file; every SQLite error becomes a LogError, or a StateError if it is lasting."""
+    """One connection to the file; every SQLite error becomes a LogError, or a StateError if it is permanent."""
 
     def __init__(self, path: Path) -> None:
         self.path = path = Path(path)
         self._identities: list[tuple[int, int]] = []
-        """Device and inode of each of FILES since it was opened."""
+        """Device and inode of each of FILES when it was opened."""
         _create(path)
         with self._explained("opened"):
             self._connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT, isolation_level=None)
@@ -206,7 +206,7 @@ class LogFile:
         return found
 
     def _require_unchanged(self) -> None:
-        """Raise StateError if one of FILES has been removed or replaced: what is written to it would be lost."""
+        """Raise StateError if one of FILES has been removed or replaced: further writes would be lost."""
         for suffix, before, now in zip(FILES, self._identities, self._identify(), strict=True):
             if before != now:
                 raise self._changed(suffix)
@@ -247,7 +247,7 @@ class LogFile:
                 raise
 
     def reading(self) -> AbstractContextManager[LogTables]:
-        """Run a read transaction: a consistent view, whatever other processes write meanwhile."""
+        """Run a read transaction, with a consistent view while other processes write."""
         return self._within("BEGIN", "read")
 
     def writing(self) -> AbstractContextManager[LogTables]:
@@ -276,7 +276,7 @@ def _create(path: Path) -> None:
                 )
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
     except PermissionError:
-        pass  # an existing file that may only be read: SQLite says so
+        pass  # an existing read-only file: SQLite reports it
     except OSError as error:
         gone = f"; create the folder {path.parent}, or correct sqlite.path" if error.errno == errno.ENOENT else ""
         raise LogError(f"the log {path} cannot be opened: {error.strerror}{gone}") from error

@@ -16,7 +16,7 @@ from streamrnn.records import Output, Record, TopicPartition
 
 POLL_INTERVAL = 0.01  # seconds between two queries for new records while `poll` waits
 CLAIM_SECONDS = 1.0
-"""Between two checks of a member that stands by."""
+"""Seconds between two checks of a standby member."""
 STATE = "SELECT CAST(key AS BLOB), CAST(value AS BLOB) FROM state WHERE number = ?"
 READ_BATCH = 1000  # records per query of `read`
 
@@ -25,9 +25,9 @@ class SqliteLog(WithoutLimits):
     """The log of one application in one file, implementing `Log`. Use it from one thread.
 
     One member of an application owns all partitions. A member that subscribes takes them over from the previous one,
-    which learns of it at its next poll, and whose commits until then raise Fenced. It stands by: once the new member
-    has left, or no other process of the application is alive, it takes the partitions back. Any number of processes
-    may append to the file.
+    which learns of it at its next poll, and whose commits until then raise Fenced. The previous member becomes a
+    standby: once the new member has left, or no other process of the application is alive, it takes the partitions
+    back. Any number of processes may append to the file.
 
     Compacted topics store only the latest value of each key: read them with `read_state`, not with `poll`.
     """
@@ -91,7 +91,7 @@ class SqliteLog(WithoutLimits):
             time.sleep(min(POLL_INTERVAL, remaining))
 
     def _claim(self) -> None:
-        """Take the partitions back, if this member stands by and their member has gone."""
+        """Take the partitions back, if this member is a standby and their member has left."""
         if not self._topics or time.monotonic() < self._next_claim:
             return
         self._next_claim = time.monotonic() + CLAIM_SECONDS

@@ -10,7 +10,7 @@ from streamrnn.errors import LogError
 
 
 class MemberLock:
-    """One member's shared lock of its application, in a file beside the log.
+    """One member's shared lock of its application, in a file next to the log.
 
     Live members share the lock, so a process that obtains it exclusively is alone. It cannot be one of SQLite's own
     files: closing any descriptor of those releases all locks that this process has on the file.

@@ -1,6 +1,6 @@
 """Prometheus metrics of one process, updated by the worker's events.
 
-`catalogue` declares the metrics. No label carries the name of a series but those of `selected`.
+`catalogue` declares the metrics. Only the metrics of `selected` have the name of a series as a label.
 """
 
 import json
@@ -31,9 +31,9 @@ from streamrnn.version import VERSION
 
 LEARNERS = [(HEAD,), (WHOLE,)]
 END = b"# EOF\n"
-"""How OpenMetrics ends."""
+"""Last line of OpenMetrics text."""
 MAX_COUNT = 1000
-"""Most series in one answer of /series."""
+"""Largest number of series in one answer of /series."""
 
 logger = logging.getLogger(__name__)
 disable_created_metrics()  # type: ignore[no-untyped-call]  # creation times add half as much text, and nothing reads them
@@ -58,10 +58,10 @@ class Metrics(Observer):
     """An observer of the worker that updates the metrics, in a registry of its own.
 
     Args:
-        horizons: In steps.
-        quantiles: Levels, ascending.
-        max_series: Most series of a task.
-        selection: The series that are exported one by one; None: none.
+        horizons: Horizons in steps.
+        quantiles: Levels of the quantiles, ascending.
+        max_series: Largest number of series of a task.
+        selection: Selects the series to export individually; None: none.
         whole_learning: Whether whole networks learn.
     """
 
@@ -95,7 +95,7 @@ class Metrics(Observer):
             m.name: Histogram(*m.declared, buckets=m.bounds, registry=registry) for m in own if m.kind == "histogram"
         }
         self._children: dict[tuple[str, ...], Any] = {}
-        """Counters and gauges by name and label values; a lookup in the library takes longer than an update."""
+        """Cache of counters and gauges by name and label values; the library's lookup takes longer than an update."""
         self._stopwatches = {
             name.removesuffix("_seconds"): _Stopwatch(histogram) for name, histogram in self._histograms.items()
         }
@@ -118,7 +118,7 @@ class Metrics(Observer):
             self._gauges["last_reload_seconds"].set_to_current_time()
 
     def watch(self, *, age: Callable[[], float], unready: Callable[[], str]) -> None:
-        """Read at each scrape the seconds since the loop's last iteration, and whether `unready` is empty."""
+        """Export `age`, the seconds since the loop's last iteration, and whether `unready` returns an empty text."""
         self._gauges["loop_age_seconds"].set_function(age)
         self._gauges["ready"].set_function(lambda: not unready())
 

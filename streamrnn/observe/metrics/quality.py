@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 HALF_LIFE = 1000.0
-"""Matured forecasts after which their weight in the recent skill and coverage has halved."""
+"""Number of matured forecasts after which a forecast's weight in the recent skill and coverage has halved."""
 RECENT = 4
-"""The first rows of QUALITY are also summed with this fading weight."""
+"""Number of first rows of QUALITY that are also summed with this fading weight."""
 
 
 class Sample(NamedTuple):
@@ -38,9 +38,9 @@ class Quality:
         self._horizons = tuple(horizons)
         self.nominal = nominal
         self._sums: dict[TopicPartition, NDArray[np.float64]] = {}
-        """(8, K), with the rows of QUALITY."""
+        """Sums by task, shape (8, K), with the rows of QUALITY."""
         self._recent: dict[TopicPartition, NDArray[np.float64]] = {}
-        """(RECENT, K)"""
+        """Fading sums by task, shape (RECENT, K)."""
 
     def assigned(self, partition: TopicPartition) -> None:
         """Start the counters of a task at 0, so that Prometheus sees their first increase."""

@@ -1,7 +1,7 @@
 """The latest observation and forecasts of selected series (metrics.series), in Prometheus' text format.
 
-No other metric carries the name of a series. The worker's thread writes and the metrics server's thread reads. Waves
-are collected and looked at together, at the latest when they are read: only the last one of each series counts.
+No other metric has the name of a series as a label. The worker's thread writes and the metrics server's thread reads.
+Waves are collected and processed together, at the latest at a scrape: only the last one of each series counts.
 """
 
 import logging
@@ -18,20 +18,20 @@ from streamrnn.observe.catalogue import BY_SERIES_AND_HORIZON, SELECTED, TASK, t
 from streamrnn.records import StepReport, TopicPartition, Wave
 
 UNKNOWN, EXCLUDED, UNMATCHED = -1, -2, -3
-"""In place of a slot: the name was not looked at, no slot was free, no pattern matches."""
+"""In place of a slot: the name was not checked yet, no slot was free, no pattern matches."""
 MOST_PENDING, WAVE_BYTES = 4 * 2**20, 4096
-"""Bytes of waves to wait for before they are looked at, and bytes that each counts for at least."""
+"""Size in bytes of pending waves above which they are processed, and least size that a wave counts as."""
 
 logger = logging.getLogger(__name__)
 
 
 class SelectionRule(NamedTuple):
-    """Which series to export."""
+    """Selection of the series to export."""
 
     patterns: Sequence[str]
-    """Of whole names, `key/field`, or of keys."""
+    """Patterns of whole names, `key/field`, or of keys."""
     limit: int
-    """Most series of this process."""
+    """Largest number of series of this process."""
     hidden: Collection[str] = ()
     """Fields that are never exported."""
 
@@ -51,21 +51,21 @@ class SelectedSeries:
         self._horizons = [horizons[k] for k in self._chosen]
         self._levels = [0, list(quantiles).index(0.5), len(quantiles) - 1]
         self._lock = threading.Lock()
-        """A slot must not get another series while it is read."""
+        """Protects slots from being reassigned while they are read."""
         self._pending: dict[TopicPartition, list[Wave]] = {}
-        """Waves that were not looked at yet."""
+        """Waves that are not processed yet, by task."""
         self._pending_bytes = 0
         self._slots: dict[TopicPartition, NDArray[np.int32]] = {}
-        """By task: slot of each row, or one of UNKNOWN, EXCLUDED and UNMATCHED."""
+        """Slot of each row, or UNKNOWN, EXCLUDED or UNMATCHED, by task."""
         self._labels: list[str | None] = [None] * rule.limit
-        """By slot: labels of the series, as they are written."""
+        """Labels of the series in Prometheus' format, by slot; None for a free slot."""
         self._free = list(reversed(range(rule.limit)))
         self._latest = np.zeros((rule.limit, 3 + 5 * len(self._chosen)))
         """(slots, values) in the order of SELECTED, those by horizon side by side."""
         self._warned = False
 
     def stepped(self, report: StepReport) -> None:
-        """Take the observations of a batch, to be looked at together with those of later ones."""
+        """Add the waves of a batch to the pending ones, and process these if they are large."""
         if report.waves:
             with self._lock:
                 self._pending.setdefault(report.partition, []).extend(report.waves)
@@ -74,7 +74,7 @@ class SelectedSeries:
                     self._store()
 
     def removed(self, partition: TopicPartition, rows: Sequence[int]) -> None:
-        """Drop series of a task, whose rows may be those of others later."""
+        """Drop series of a task; their rows may later belong to other series."""
         if not rows:
             return
         with self._lock:
@@ -91,7 +91,7 @@ class SelectedSeries:
             self._release(self._slots.pop(partition, np.empty(0, np.int32)))
 
     def _store(self) -> None:
-        """Store the latest observation of each selected series."""
+        """Process the pending waves: store the latest observation of each selected series."""
         pending, self._pending, self._pending_bytes = self._pending, {}, 0
         for partition, waves in pending.items():
             slots = self._look_up(partition, np.concatenate([wave.rows for wave in waves]), waves)
@@ -106,7 +106,7 @@ class SelectedSeries:
                 self._latest[own] = self._columns(waves[number], latest[own] - ends[number] + len(waves[number].rows))
 
     def _columns(self, wave: Wave, indexes: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Return what is exported of some observations of a wave, shape (B, values)."""
+        """Return the exported values of some observations of a wave, shape (B, values)."""
         times, quantiles, at = wave.times[indexes], wave.quantiles[indexes], self._chosen
         by_level = [quantiles[:, at, level] for level in self._levels]
         ahead = wave.target_times[indexes][:, at] - times[:, None]
@@ -134,7 +134,7 @@ class SelectedSeries:
         return "".join(f"{line}\n" for line in lines)
 
     def _look_up(self, partition: TopicPartition, rows: NDArray[np.int64], waves: Sequence[Wave]) -> NDArray[np.int32]:
-        """Return the slot of each row, or why it has none; a series seen for the first time gets one if it may."""
+        """Return the slot of each row, or why it has none; assign a slot to a new series if it is selected."""
         known = self._slots.get(partition, np.empty(0, np.int32))
         if (last := int(rows.max())) >= len(known):
             more = np.full(max(last + 1, 2 * len(known)) - len(known), UNKNOWN, np.int32)
@@ -172,10 +172,10 @@ class SelectedSeries:
 
 
 def _task_text(partition: TopicPartition) -> str:
-    """Return the labels of a task as they are written; a topic has no characters to escape."""
+    """Return the labels of a task in Prometheus' format; a topic has no characters to escape."""
     return ",".join(f'{name}="{value}"' for name, value in zip(TASK, task_labels(partition), strict=True))
 
 
 def _escaped(value: str) -> str:
-    """Return the value of a label as it is written."""
+    """Return the value of a label with its special characters escaped."""
     return value.replace("\\", r"\\").replace("\n", r"\n").replace('"', r"\"")

@@ -53,10 +53,10 @@ class SeriesTable:
         self._horizons = tuple(horizons)
         self._tables: dict[TopicPartition, Table] = {}
         self._renumbered: set[TopicPartition] = set()
-        """Tasks with series that were removed: after a restart, a row may be that of another series."""
+        """Tasks with removed series: after a restart, a row may belong to another series."""
 
     def stepped(self, report: StepReport) -> int:
-        """Store the scores of a batch; return how many of its observations were anomalies."""
+        """Store the scores of a batch; return the number of anomalies among its observations."""
         if not report.waves:
             return 0
         rows, times, anomaly, skill = (
@@ -72,7 +72,7 @@ class SeriesTable:
         return int(np.count_nonzero(anomaly >= 1))
 
     def removed(self, partition: TopicPartition, rows: Sequence[int]) -> None:
-        """Drop series of a task, whose rows may be those of others later."""
+        """Drop series of a task; their rows may later belong to other series."""
         table = self._tables.get(partition)
         if rows and table is not None:
             self._renumbered.add(partition)
@@ -80,7 +80,7 @@ class SeriesTable:
             table.times[known], table.skill[known], table.anomaly[known], table.names[known] = (*[np.nan] * 3, None)
 
     def restarted(self, partition: TopicPartition) -> bool:
-        """Drop the table of a task if its rows may be those of other series now; return whether they may."""
+        """Drop the table of a task if its rows may now belong to other series; return whether that is so."""
         renumbered = partition in self._renumbered
         if renumbered:
             self.released(partition)
@@ -92,7 +92,7 @@ class SeriesTable:
         self._renumbered.discard(partition)
 
     def values(self, measure: str) -> Iterator[tuple[tuple[str, ...], NDArray[Any]]]:
-        """Yield labels and the values of all seen series: by topic, and for `skill` by topic and horizon."""
+        """Yield the labels and values of all seen series: by topic, and for `skill` by topic and horizon."""
         by_topic: dict[str, list[Table]] = {}
         for partition, table in list(self._tables.items()):
             by_topic.setdefault(partition.topic, []).append(table)

@@ -1,4 +1,4 @@
-"""What workers answer about single series, asked on demand and stored for a while."""
+"""Workers' answers about single series, requested on demand and cached."""
 
 import asyncio
 import socket
@@ -14,9 +14,9 @@ from streamrnn.page.data.messages import Request
 from streamrnn.page.data.slots import SeriesId
 
 MOST = 200
-"""Answers that are stored, the latest ones."""
+"""Largest number of cached answers."""
 ANSWER_SECONDS = 3.0
-"""How long to wait for a worker's answer."""
+"""Longest wait for a worker's answer, in seconds."""
 CHECK_SECONDS = 0.05
 Answer = TypeVar("Answer")
 
@@ -91,12 +91,12 @@ class Explanations(Answers[Explanation]):
 
 
 class Paths(Answers[ForecastPath | str]):
-    """The latest paths; in place of one, why there is none."""
+    """The latest paths; in place of one, a text that says why there is none."""
 
     def __init__(self, channels: Sequence[socket.socket] = (), **options: Any) -> None:
         super().__init__(channels, **options)
         self._pieces: OrderedDict[Request, list[dict[str, Any]]] = OrderedDict()
-        """Those received of answers that are not complete."""
+        """Pieces received so far of incomplete answers."""
 
     def receive(self, piece: dict[str, Any]) -> None:
         """Store a piece of a worker's answer, and with the last one the answer."""
@@ -114,7 +114,7 @@ class Paths(Answers[ForecastPath | str]):
 
 
 def _joined(pieces: Sequence[dict[str, Any]]) -> ForecastPath:
-    """Return the path whose steps these pieces have."""
+    """Return the path with the steps of all pieces."""
     first, quantiles = pieces[0], [piece["quantiles"] for piece in pieces]
     lists = {
         name: [each for piece in pieces for each in piece[name]] for name in ("horizon", "target_time")

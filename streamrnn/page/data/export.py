@@ -46,7 +46,7 @@ def session_csv(history: SeriesHistory, slot: int) -> str:
 
 
 def file_name(series: str, kind: str) -> str:
-    """Return a name for a file that every system accepts."""
+    """Return a file name that every system accepts."""
     return f"{re.sub('[^A-Za-z0-9._-]+', '_', series)[:100].strip('._') or 'series'}-{kind}.csv"
 
 

@@ -29,13 +29,13 @@ from streamrnn.records import Observer, StepReport, TopicPartition
 logger = logging.getLogger(__name__)
 
 QUEUE_LIMIT = 20_000
-"""Observations that may wait to be sent, about 4 MB; further ones are lost."""
+"""Largest number of observations in the queue, about 4 MB; further ones are lost."""
 POLL_SECONDS = 0.2
-"""How often the waiting thread checks whether to end."""
+"""Seconds between two checks of the waiting thread whether to end."""
 MOST_REQUESTS = 100
-"""Requests that may wait; further ones are ignored."""
+"""Largest number of waiting requests; further ones are ignored."""
 TURN_SECONDS = 0.01
-"""Time in a turn of the loop after which no further request is answered."""
+"""Seconds in an iteration of the loop after which no further request is answered."""
 
 Explain = Callable[[TopicPartition, str], dict[str, Any] | None]
 """Returns the explanation of a series of a task; None if this process has no such series."""
@@ -50,7 +50,7 @@ class _Update(NamedTuple):
     gap: bool
     lost: int
     gone: Sequence[int] | None = ()
-    """Rows of removed series, which may be those of others from now on; None: all rows may be."""
+    """Rows of removed series, which may now belong to others; None if any row may."""
     explanation: dict[str, Any] | None = None
     path: dict[str, Any] | None = None
 
@@ -74,12 +74,12 @@ class PageFeed(Observer):
         self._channel = channel
         self._explain, self._path = explain, path
         self._requests: deque[Request] = deque()
-        """What to answer, for the worker's thread."""
+        """Requests for the worker's thread to answer."""
         self._state: Callable[[], WorkerState] | None = None
         self._next_state = 0.0
         """Time of the next report on the worker."""
         self._masked: set[tuple[TopicPartition, str]] = set()
-        """Task and reason of the dead letters of which an example was sent."""
+        """Task and reason of the dead letters for which an example was sent."""
         self._names = SentNames(hidden)
         self._queue: queue.SimpleQueue[_Update] = queue.SimpleQueue()
         self._queued = self._sent = 0
@@ -89,17 +89,17 @@ class PageFeed(Observer):
         self._lost = 0
         """Observations lost since the last update."""
         self._gone: dict[TopicPartition, list[int] | None] = {}
-        """Rows whose series were removed since the last update of the task, where any ever were; None: all."""
+        """Rows of series removed since the task's last update, for tasks that ever had any; None: all rows."""
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="page", daemon=True)
         self._thread.start()
 
     def watch(self, state: Callable[[], WorkerState]) -> None:
-        """Send the state of the worker from time to time; `state` is called in another thread than the worker's."""
+        """Send the state of the worker every REPORT_SECONDS; `state` is called in another thread than the worker's."""
         self._state = state
 
     def iterated(self, seconds: float, restoring: int) -> None:
-        """See `Observer.iterated`. Answers what the page has asked for: the state of the tasks is at rest here."""
+        """See `Observer.iterated`. Answers the page's requests, as the state of the tasks does not change now."""
         del seconds, restoring
         begun = time.monotonic()
         while self._requests and time.monotonic() - begun < TURN_SECONDS:
@@ -205,7 +205,7 @@ class PageFeed(Observer):
             self._send(message)
 
     def _receive_requests(self) -> None:
-        """Take what the page's process has sent: requests, and the HELLO of a new one, which knows no names."""
+        """Receive the messages of the page's process: requests, and the HELLO of a new one, which knows no names."""
         try:
             while received := self._channel.recv(MAX_REQUEST, socket.MSG_DONTWAIT):
                 if received == HELLO:
@@ -217,7 +217,7 @@ class PageFeed(Observer):
             pass
 
     def _send(self, message: Message) -> None:
-        """Send as soon as the other side accepts it. The socket must stay blocking: other processes share it."""
+        """Send a message as soon as the socket accepts it. The socket stays blocking, as other processes share it."""
         data = message.encode()
         ready = select.poll()
         ready.register(self._channel, select.POLLOUT)

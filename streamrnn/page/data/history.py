@@ -16,9 +16,9 @@ from streamrnn.page.data.slots import Slots
 
 NEVER = np.iinfo(np.int64).min
 STALE_STEPS = 20
-"""Steps without an observation, while others of its task have some, after which a series is stale."""
+"""Number of steps without an observation, while others of its task have some, after which a series is stale."""
 RECENT = 12
-"""Latest observations among which a series' highest anomaly score is looked for."""
+"""Number of latest observations in a series' recent anomaly score, which is their highest one."""
 
 
 class Past(NamedTuple):
@@ -31,7 +31,7 @@ class Past(NamedTuple):
     anomaly: NDArray[np.float64]
     """(N,) anomaly scores."""
     forecasts: NDArray[np.float64]
-    """(N, K, Q) forecasts for each observation, made as many observations before as the horizon; NaN for none."""
+    """(N, K, Q) forecasts for each observation, made `horizon` observations before it; NaN for none."""
 
 
 class Present(NamedTuple):
@@ -52,7 +52,7 @@ class Anomalies(NamedTuple):
 
     slots: NDArray[np.int64]
     numbers: NDArray[np.int64]
-    """(N,) observations of the series before."""
+    """(N,) number of earlier observations of the series."""
     times: NDArray[np.int64]
     values: NDArray[np.float64]
     scores: NDArray[np.float64]
@@ -61,7 +61,7 @@ class Anomalies(NamedTuple):
 class SeriesHistory:
     """Ring buffers of the last `history` observations of as many series as fit into `memory` bytes.
 
-    `horizons` are in steps; `quantiles` are levels, ascending. Memory that a series does not fill is not used.
+    `horizons` are in steps; `quantiles` are levels, ascending. Memory is allocated as it is filled.
     """
 
     def __init__(self, *, horizons: Sequence[int], quantiles: Sequence[float], history: int, memory: int) -> None:
@@ -79,7 +79,7 @@ class SeriesHistory:
         self.count = np.zeros(capacity, np.int64)
         """(S,) observations since the series got its slot."""
         self._unbroken = np.zeros(capacity, np.int64)
-        """(S,) number of the observation since which none was lost."""
+        """(S,) number of the first observation after the latest loss of observations."""
         self._latest = np.full(capacity, NEVER)
         self._times = np.zeros((capacity, length), np.int64)
         self._values = np.zeros((capacity, length))
@@ -156,7 +156,7 @@ class SeriesHistory:
         return silence
 
     def steps(self) -> NDArray[np.float64]:
-        """Return by slot the milliseconds between two observations as the forecasts assume them, (S,); 0: unknown."""
+        """Return by slot the milliseconds of a step that the forecasts assume, (S,); 0: unknown."""
         count = len(self.slots)
         return np.asarray((self._target_times[:count, 0] - self._latest[:count]) / self.horizons[0])
 

@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from streamrnn.records import TopicPartition, Wave
 
 MAX_ARRAY_BYTES = 96 * 1024
-"""Bytes of arrays in a message: a socket buffers about 200 KiB."""
+"""Largest size of a message's arrays in bytes; a socket buffers about 200 KiB."""
 MAX_NAMED = 128
-"""Observations in a message with names, so that as many long names still fit."""
+"""Largest number of observations in a message with names, so that the names fit even if they are long."""
 MAX_REQUEST = 64 * 1024
-"""Bytes of what the page's process sends to a worker."""
+"""Largest size of a message from the page's process to a worker, in bytes."""
 HELLO = b"hello"
 """Sent by a new page's process on each channel: it knows no series names yet."""
 
@@ -51,20 +51,20 @@ class Message:
     records: int = 0
     """Input records since the last message."""
     dead_letters: dict[str, int] = field(default_factory=dict)
-    """By reason, since the last message, as `drops`."""
+    """Counts by reason since the last message, as for `drops`."""
     drops: dict[str, int] = field(default_factory=dict)
     lost: int = 0
     """Observations not sent since the last message because the page's process was behind."""
     lag: int | None = None
     """Input records not yet processed."""
     examples: dict[str, str] = field(default_factory=dict)
-    """By reason, the masked value of a dead letter."""
+    """Masked value of a dead letter by reason."""
     offset: int = -1
-    """Of the last dead letter."""
+    """Offset of the last dead letter; -1 if there is none."""
     events: list[dict[str, Any]] = field(default_factory=list)
     """Events written to the topic of events, as documents."""
     worker: dict[str, Any] | None = None
-    """The fields of a `WorkerState`, if the message is a sign of life of the worker."""
+    """The fields of a `WorkerState`, if the message is a report on the worker."""
     explanation: dict[str, Any] | None = None
     """The answer to a request for an explanation."""
     path: dict[str, Any] | None = None
@@ -101,7 +101,7 @@ def decode_message(data: bytes, horizons: int, quantiles: int) -> Message:
 
 
 class Request(NamedTuple):
-    """What the page's process asks a worker: an explanation of a series, or its path up to a step or a time."""
+    """A request of the page's process to a worker: an explanation of a series, or its path up to a step or a time."""
 
     partition: TopicPartition
     series: str
@@ -110,12 +110,12 @@ class Request(NamedTuple):
 
     @property
     def is_path(self) -> bool:
-        """Whether it asks for a path."""
+        """Whether the request is for a path."""
         return bool(self.steps or self.milliseconds)
 
     @property
     def parts(self) -> list[Any]:
-        """The request as JSON has it."""
+        """The request as a list for JSON; `of` is the inverse."""
         return [*self.partition, *self[1:]]
 
     @classmethod
@@ -126,7 +126,7 @@ class Request(NamedTuple):
 
 
 class SentNames:
-    """Which series names the page's process already knows. Series of the `hidden` fields are not sent at all."""
+    """The series names that the page's process already knows. Series of the `hidden` fields are not sent at all."""
 
     def __init__(self, hidden: Sequence[str] = ()) -> None:
         self._hidden = frozenset(hidden)
@@ -138,7 +138,7 @@ class SentNames:
         self._seen.clear()
 
     def forget(self, partition: TopicPartition, rows: Sequence[int] | None) -> None:
-        """Forget the names of removed series, whose rows may be those of others later; None: of all of a task."""
+        """Forget the names of removed series of a task, whose rows may later belong to others; None for all rows."""
         if rows is None:
             self._seen.pop(partition, None)
         elif rows and partition in self._seen:
@@ -146,7 +146,7 @@ class SentNames:
             seen[[row for row in rows if row < len(seen)]] = 0
 
     def add(self, partition: TopicPartition, waves: Sequence[Wave]) -> tuple[list[tuple[int, str]], NDArray[np.bool_]]:
-        """Return the new rows and names in these waves, and which observations are not hidden, shape (B,)."""
+        """Return the new rows and names in these waves, and a mask (B,) of the observations that are not hidden."""
         rows = np.concatenate([wave.rows for wave in waves])
         seen = self._seen.get(partition, np.zeros(0, np.int8))
         if len(rows) and (last := int(rows.max())) >= len(seen):

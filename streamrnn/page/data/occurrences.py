@@ -15,16 +15,16 @@ if TYPE_CHECKING:
     from streamrnn.page.data.history import Anomalies, SeriesHistory
 
 MOST = 500
-"""Occurrences that are stored."""
+"""Largest number of stored occurrences."""
 CALM = 10
-"""Observations in a row without an anomaly after which the next one is another occurrence."""
+"""Number of successive observations without an anomaly after which the next anomaly is another occurrence."""
 AT_ONCE = 20
-"""Series that fall silent at the same time from which on they are one occurrence."""
+"""Number of series falling silent at the same time above which they are one occurrence."""
 ANOMALY, SILENCE = "anomaly", "silence"
 SILENCE_BEGINS = "silence_begins"
-"""The event of a silence, with `series.stale`: it replaces the one that the page finds itself, or comes instead."""
+"""Event of a silence, with `series.stale`: it replaces the occurrence that the page finds itself, or precedes it."""
 OWN_EVENTS = frozenset({"anomaly_begins", "anomaly_ends"})
-"""Events that the page does not show: it finds anomalies itself, also without a topic of events."""
+"""Events that are not shown, as the page finds anomalies itself, even without a topic of events."""
 
 
 @dataclass(frozen=True)
@@ -42,11 +42,11 @@ class Occurrence:
     value: float | None = None
     anomaly_score: float | None = None
     crossing: dict[str, Any] | None = None
-    """Of an expected crossing, as in the event."""
+    """Details of an expected crossing, as in the event."""
     count: int = 1
     """Number of series."""
     joint_anomaly: dict[str, Any] | None = None
-    """Of a joint anomaly, as in the event; the series is the one with the largest share."""
+    """Details of a joint anomaly, as in the event; `series` is the one with the largest share."""
 
 
 class OccurrenceLog:

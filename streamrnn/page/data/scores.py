@@ -4,9 +4,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 HALF_LIFE = 200.0
-"""Observations of a series after which a score's weight has halved."""
+"""Number of observations of a series after which a score's weight has halved."""
 ENOUGH = 30.0
-"""Weight of matured forecasts from which on a score is shown."""
+"""Least total weight of matured forecasts for a score."""
 _SUMS = 4
 
 

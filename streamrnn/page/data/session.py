@@ -1,7 +1,7 @@
-"""The past of each series since it was first seen, in bounded memory: ever longer stretches, each summarized.
+"""The past of each series since it was first seen, in bounded memory: summaries of ever longer stretches.
 
-A series has at most STRETCHES. When they are full, each two become one, so that all have the same number of
-observations. Letters: S slots, M stretches, B observations, G series.
+A series has at most STRETCHES stretches, each with the same number of observations. When all are used, pairs of them
+are merged. Letters: S slots, M stretches, B observations, G series.
 """
 
 from typing import Any, NamedTuple
@@ -50,7 +50,7 @@ class SessionHistory:
     def add(self, slots: NDArray[np.int64], numbers: NDArray[np.int64], new: Stretches) -> None:
         """Add B observations, grouped by series, as stretches of one each.
 
-        `slots` (B,); `numbers` (B,): how many observations of the series came before.
+        `slots` (B,); `numbers` (B,): number of earlier observations of the series.
         """
         if not len(slots):
             return
@@ -86,7 +86,7 @@ class SessionHistory:
             self._span[series] *= 2
 
     def _join_pairs(self, series: NDArray[np.int64], used: NDArray[np.int64]) -> None:
-        """Make one stretch of each two of series (G,), of which the first `used` (G,) are in use."""
+        """Merge pairs of stretches of series (G,), of which the first `used` (G,) are in use."""
         every = slice(None), series
         rows = self._rows
         times, lowest, highest = rows.times[every], rows.lowest[every], rows.highest[every]

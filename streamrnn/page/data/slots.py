@@ -11,7 +11,7 @@ from streamrnn.records import TopicPartition
 UNKNOWN, EXCLUDED = -1, -2
 """Instead of a slot: a row without a known name, and a series without a slot."""
 PATIENCE = 3
-"""A series may be evicted once it was silent while all others had this many observations on average."""
+"""Number of observations that all others must have on average before a silent series may be evicted."""
 
 
 class SeriesId(NamedTuple):

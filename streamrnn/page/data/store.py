@@ -22,7 +22,7 @@ Sort = Literal["name", "worst", "best", "anomaly", "silence", "width"]
 SILENCE_SECONDS = 2.0
 """Seconds between two searches for series that have become stale."""
 EXPLANATION_SECONDS, PATH_SECONDS = 5.0, 1.0
-"""Age up to which an explanation, and a path, answers further requests."""
+"""Seconds for which an explanation, and a path, answers further requests."""
 Answer = TypeVar("Answer")
 
 
@@ -40,7 +40,7 @@ class PageConfig:
     host: str
     port: int
     logging: dict[str, Any] = field(default_factory=dict)
-    """The section of the configuration."""
+    """Section `logging` of the configuration."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class SeriesSummary:
     value: float
     anomaly_score: float
     skill: float | None
-    """Over all horizons; null until enough forecasts have matured."""
+    """Skill over all horizons; null until enough forecasts have matured."""
 
 
 class SecondCache:
@@ -114,7 +114,7 @@ class Store:
             self.paths.receive(message.path)
         elif message.worker is None:
             self._add_observations(message)
-        if (now := time.monotonic()) >= self._next_silences:  # workers report also where no record comes
+        if (now := time.monotonic()) >= self._next_silences:  # workers report even without records
             self._next_silences = now + SILENCE_SECONDS
             self.occurrences.add_silences(self.history)
 
@@ -138,7 +138,7 @@ class Store:
         """Return the series with this text in their name, in any case, from number `offset` on.
 
         `sort`: `name`; by skill `best` first or `worst` first; `anomaly`, `silence` and `width`: highest first. Series
-        without a skill or width are omitted where it is sorted by.
+        without the value to sort by are omitted.
         """
         names, slots = self._by_name()
         if text:
@@ -151,9 +151,9 @@ class Store:
         return FoundSeries(len(slots), slots[offset : offset + limit].tolist())
 
     def measure(self, sort: Sort) -> NDArray[np.float64]:
-        """Return by slot what a list is sorted by, (S,): the skill unless anomaly, silence (ms) or width, see history.
+        """Return the sort value by slot, (S,): anomaly score, silence in ms, relative width, or else skill.
 
-        Computed once a second.
+        It is computed once a second.
         """
         history = self.history
         computed: dict[str, Callable[[], NDArray[Any]]] = {
@@ -165,7 +165,7 @@ class Store:
         return found
 
     def _ranks(self, sort: Sort) -> NDArray[np.float64]:
-        """Return by slot a number that is lowest for the first one, (S,)."""
+        """Return the rank by slot, lowest first, (S,)."""
         measure = self.measure(sort).astype(np.float64)
         return measure if sort == "worst" else -measure
 
@@ -188,5 +188,5 @@ class Store:
 
 
 def finite_or_none(value: float) -> float | None:
-    """Return a number as JSON can represent it."""
+    """Return a finite number, or None for NaN and infinity, which JSON cannot represent."""
     return value if math.isfinite(value) else None

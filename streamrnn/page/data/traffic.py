@@ -1,4 +1,4 @@
-"""Totals, rates and lags of the daemon, as its messages report them."""
+"""Totals, rates and lags of the daemon, from its messages."""
 
 import time
 from collections import Counter, deque
@@ -13,11 +13,9 @@ if TYPE_CHECKING:
 SPAN = 10.0
 """Seconds over which the rate is averaged."""
 EXPIRY = 30.0
-"""Seconds after which a lag that was not reported again is dropped; workers report it every five."""
-
-
+"""Seconds after which a lag that was not reported again is dropped; workers report it every five seconds."""
 MOST_REASONS = 50
-"""Reasons of dead letters with an example."""
+"""Largest number of reasons of dead letters with an example."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +25,7 @@ class LetterExample:
     topic: str
     partition: int
     offset: int
-    """Of the last record of the batch that was refused."""
+    """Offset of the last refused record of its batch."""
     example: str
     """The value of the first record refused for this reason, with its contents masked."""
 
@@ -105,7 +103,7 @@ class Traffic:
         return sum(count for _, count in self._recent) / max(1.0, min(SPAN, now - self._start))
 
     def tasks(self) -> list[TaskStatus]:
-        """Return the partitions that are processed, in order."""
+        """Return the partitions that are being processed, sorted."""
         now = self._clock()
         lags = {task: lag for task, (time, lag) in self._lags.items() if now - time < EXPIRY}
         return [TaskStatus(*task, lag, self._event_times.get(task)) for task, lag in sorted(lags.items())]

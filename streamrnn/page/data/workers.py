@@ -1,4 +1,4 @@
-"""What the workers report about themselves, and whether they still report."""
+"""The workers' reports about themselves, and whether they still report."""
 
 import time
 from collections.abc import Callable
@@ -22,7 +22,7 @@ class WorkerState:
     unready: str = ""
     """Why records are not being processed; empty if they are."""
     compiling: bool = False
-    """Whether it loads or compiles its kernels."""
+    """Whether the worker is loading or compiling its kernels."""
     age: float = 0.0
     """Seconds since the latest progress of its loop."""
 
@@ -38,7 +38,7 @@ class Workers:
         self._owners: dict[TopicPartition, int] = {}
 
     def add(self, message: "Message", worker: int) -> None:
-        """Store what a message says about its worker."""
+        """Store a worker's report, or which worker owns the message's task."""
         if message.worker is None:
             self._owners[message.partition] = worker
         else:
@@ -49,7 +49,7 @@ class Workers:
         return self._owners.get(partition, 0)
 
     def silent(self) -> float:
-        """Return for how many seconds the worker that is silent for longest has not reported; 0: all report."""
+        """Return the seconds since the last report of the worker that has been silent for longest; 0 if all report."""
         now = self._clock()
         ages = [now - self._states.get(number, (self._start,))[0] for number in range(self.count)]
         longest = max(ages)
@@ -65,5 +65,5 @@ class Workers:
 
     @property
     def compiling(self) -> bool:
-        """Whether some worker compiles its kernels."""
+        """Whether any worker is compiling its kernels."""
         return any(state.compiling for state in self.states())

@@ -1,20 +1,20 @@
-"""Heartbeats: records that let time pass in a partition without records.
+"""Heartbeats: records that advance the stream time of a partition without records.
 
-A partition has no other time than the event times of its records, so that nothing happens where all of its series fall
-silent: windows stay open, late observations are waited for, and the silence of a series is not noticed. With
-`input.heartbeat` the owner of such a partition writes how far the time has come to a topic of its own.
+The stream time of a partition only follows the event times of its records, so that nothing happens once all of its
+series are silent: windows stay open, observations wait for late ones, and the silence of a series is not detected. With
+`input.heartbeat` the owner of such a partition writes the advanced stream time to a separate topic.
 
-Forecasts are a function of the log, and two topics have no common order. A heartbeat therefore names its place in the
-input itself: the offset before which it is applied, behind all records below. It is determined however the two topics
-are read, because
+Forecasts are a function of the log, and two topics have no common order. A heartbeat therefore names its position in
+the input: the offset before which it is applied, after all records below. The position does not depend on the order in
+which the two topics are read, because
 
-- only the owner of an input partition writes heartbeats of it, in the transaction that commits the outputs which the
-  heartbeat causes, together with the offset that it names: what was applied is in the log, and nothing else is;
-- it writes them only at the end of the input, where each record that comes later has a higher offset;
+- only the owner of an input partition writes its heartbeats, in the transaction that commits the outputs of the
+  heartbeat together with the offset that it names: exactly the applied heartbeats are in the log;
+- it writes them only at the end of the input, where each later record has a higher offset;
 - a replay reads the heartbeats before the records. A saved state names the last one that it contains, and heartbeats of
   one partition ascend by offset and time, so that those after it are known.
 
-The daemon's clock decides when a heartbeat is written, and how far the time has come; from then on it is data.
+The daemon's clock decides when a heartbeat is written, and its time; afterwards the heartbeat is data.
 """
 
 from bisect import bisect_left
@@ -34,9 +34,9 @@ if TYPE_CHECKING:
     from streamrnn.runtime.task import Task
 
 SEARCHED = 1_000
-"""Heartbeats up to which all are read; of more, the first one to read is searched for."""
+"""Number of heartbeats up to which all are read; among more, the first one to read is found by bisection."""
 LATEST = ("partition", "held", "series", "state_bytes", "last_dead_letter")
-"""Entries of a report that are those of the last batch."""
+"""Entries of a joined report that are those of the last batch."""
 
 _offset = attrgetter("offset")
 
@@ -50,12 +50,12 @@ def encode_heartbeat(topic: TopicPartition, source: TopicPartition, topic_id: st
 
 
 def decode_heartbeat(value: bytes | None, source: TopicPartition, topic_id: str) -> Heartbeat | None:
-    """Return the heartbeat that a record has; None if it is none of this input partition and topic."""
+    """Return the heartbeat in a record; None if it is not one of this input partition and topic."""
     try:
         document = orjson.loads(value or b"")
-        place = document["source"]
-        partition = TopicPartition(place["topic"], place["partition"])
-        heartbeat = Heartbeat(place["offset"], document["time"])
+        found = document["source"]
+        partition = TopicPartition(found["topic"], found["partition"])
+        heartbeat = Heartbeat(found["offset"], document["time"])
         before = document.get("topic_id", "")
     except (ValueError, KeyError, TypeError, AttributeError):
         return None
@@ -66,9 +66,9 @@ def decode_heartbeat(value: bytes | None, source: TopicPartition, topic_id: str)
 def feed_between(
     task: "Task", pending: deque[Heartbeat], records: Sequence[Record], position: int
 ) -> tuple[list[Output], StepReport]:
-    """Feed a task that stands at `position`, and apply the heartbeats whose place is reached, each before its record.
+    """Feed a task whose next offset is `position`, and apply each heartbeat when its position is reached.
 
-    The applied heartbeats are removed from `pending`. Returns what `Task.feed` does, of all together.
+    The applied heartbeats are removed from `pending`. Return the outputs and the report of all together.
     """
     end = records[-1].offset + 1 if records else position
     if not pending or pending[0].offset > end:
@@ -109,15 +109,15 @@ def join_reports(reports: Sequence[StepReport]) -> StepReport:
 def read_heartbeats(
     log: Log, topic: TopicPartition, source: TopicPartition, *, topic_id: str, after: Heartbeat | None, end: int
 ) -> deque[Heartbeat]:
-    """Return the heartbeats of an input partition that follow the one that was applied last.
+    """Return the heartbeats of an input partition after the last applied one.
 
     Args:
         log: The log.
-        topic: The partition that has them.
+        topic: The partition of the heartbeats.
         source: The input partition.
         topic_id: Id of the input topic; empty if the log has none.
-        after: The last one that was applied; None: none was.
-        end: End of the input; those of later places belong to records that are lost, and are left out.
+        after: The last applied heartbeat; None if there is none.
+        end: End of the input; later heartbeats belong to lost records, and are left out.
 
     Raises:
         LogError: the log cannot be read.
@@ -136,11 +136,10 @@ def read_heartbeats(
 
 
 class Silence:
-    """For how long one partition has had no record, and the stream time meanwhile.
+    """The silence of one partition: the time without a record, and the stream time meanwhile.
 
-    That advances from the time of the last record, at the speed of this process's clock since the record was read: a
-    topic whose records are an hour old when they come stays an hour behind, and records that are delayed no more than
-    the others are not late.
+    The stream time advances from that of the last record at the speed of this process's clock: a topic whose records
+    are an hour old when they are read stays an hour behind, and records with a usual delay are not late.
     """
 
     def __init__(self) -> None:
@@ -149,13 +148,13 @@ class Silence:
         self._stream_time: int | None = None
 
     def due(self, position: int, stream_time: int | None, *, now: float, after: float) -> int | None:
-        """Return the stream time to write, ms; None: no heartbeat is due.
+        """Return the stream time to write, ms; None if no heartbeat is due.
 
         Args:
             position: Offset of the next record.
-            stream_time: That of the task, ms; None: not known.
-            now: Seconds of a clock.
-            after: Seconds without a record after which one is due.
+            stream_time: Stream time of the task, ms; None if unknown.
+            now: Current time, seconds of a clock.
+            after: Seconds without a record after which a heartbeat is due.
         """
         if position != self._position:
             self._position, self._last_read = position, now
@@ -167,7 +166,7 @@ class Silence:
         return time if time > stream_time else None
 
     def wait(self, now: float) -> None:
-        """Begin the wait again."""
+        """Restart the wait for the next heartbeat."""
         self._last_read = now
 
     def written(self, stream_time: int, now: float) -> None:
@@ -177,20 +176,20 @@ class Silence:
 
 
 class OwnedHeartbeats:
-    """Reads, applies and writes the heartbeats of an owned input partition; `topic` is theirs, None: there are none."""
+    """Reads, applies and writes the heartbeats of an owned input partition; `topic` None: no heartbeats."""
 
     def __init__(self, log: Log, source: TopicPartition, topic: str | None) -> None:
         self.pending = deque[Heartbeat]()
-        """Those of the log that the task has not applied yet."""
+        """Heartbeats of the log that the task has not applied yet."""
         self.written = False
-        """Whether one was written since the last commit."""
+        """Whether a heartbeat was written since the last commit."""
         self.silence = Silence()
         self._log, self._source = log, source
         self._topic = None if topic is None else TopicPartition(topic, source.partition)
         self._topic_id = ""
         self._task: Task
         self._saved: Heartbeat | None = None
-        """The last one in the snapshot that was begun last."""
+        """The last heartbeat in the latest snapshot, which may be incomplete."""
 
     @property
     def stream_time(self) -> int | None:
@@ -199,15 +198,15 @@ class OwnedHeartbeats:
 
     @property
     def unsaved(self) -> bool:
-        """Whether one was applied since the last snapshot was begun."""
+        """Whether a heartbeat was applied since the latest snapshot began."""
         return self._task.last_heartbeat != self._saved
 
     def set_saved(self) -> None:
-        """Store that a snapshot has begun, which contains all heartbeats so far."""
+        """Record that a snapshot has begun, which contains all heartbeats so far."""
         self._saved = self._task.last_heartbeat
 
     def read(self, task: "Task", topic_id: str) -> None:
-        """Read those that a restored task has to apply. Raises as `read_heartbeats` does."""
+        """Read the heartbeats that a restored task has to apply. Raises as `read_heartbeats` does."""
         self._task, self._topic_id, self.written = task, topic_id, False
         self.set_saved()
         if self._topic is not None:
@@ -217,7 +216,7 @@ class OwnedHeartbeats:
             )  # fmt: skip
 
     def feed(self, records: Sequence[Record], position: int) -> tuple[list[Output], StepReport]:
-        """Feed the task, which stands at `position`, see `feed_between`."""
+        """Feed the task, whose next offset is `position`; see `feed_between`."""
         return feed_between(self._task, self.pending, records, position)
 
     def beat(self, heartbeat: Heartbeat) -> tuple[list[Output], StepReport]:

@@ -1,4 +1,4 @@
-"""The end of series: which event times are wrong, and which series are removed at which points of the log."""
+"""The end of series: checks of event times, and the removal of series at points of the log."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -27,11 +27,11 @@ NO_ROWS: "NDArray[np.int64]" = np.empty(0, np.int64)
 
 
 class SeriesEnds:
-    """Checks event times and removes series by some rules; without a rule it does nothing.
+    """Checks event times and removes series by rules; without a rule it does nothing.
 
     Args:
-        rules: When series end.
-        forecaster: That of the task.
+        rules: The conditions under which series end.
+        forecaster: The forecaster of the task.
         admission: The keys and series of the task.
         snapshot: The saved state of the task, whose rows move with those of the forecaster.
     """
@@ -47,13 +47,13 @@ class SeriesEnds:
             self._clock = StreamClock(max_ahead=rules.max_ahead, every=rules.sweeps_every)
             admission.votes = self._clock.votes
         self.silent_series = None if rules.stale is None else SilentSeries(stale=rules.stale)
-        """Where series become stale; None: nowhere."""
+        """Finds stale series; None if no series ever is."""
         self.heartbeat: Heartbeat | None = None
-        """The last one that was applied."""
+        """The last applied heartbeat."""
 
     @property
     def state(self) -> dict[str, Any]:
-        """What earlier records have decided, as JSON; empty without a rule."""
+        """State from earlier records, as JSON; empty without a rule."""
         state: dict[str, Any] = {} if self._clock is None else {"clock": self._clock.state}
         if self.silent_series is not None:
             state["looked"] = self.silent_series.looked
@@ -76,14 +76,14 @@ class SeriesEnds:
         return None if self._clock is None else self._clock.time
 
     def advance(self, heartbeat: Heartbeat) -> list[SweepPoint]:
-        """Advance the stream time between two records; return where series may have to be removed."""
+        """Advance the stream time between two records; return the points at which series may have to be removed."""
         self.heartbeat = heartbeat
         return [] if self._clock is None else self._clock.advance(heartbeat.time)
 
     def check(
         self, records: "Sequence[Record]", scanned: "Scanned | None", decoded: dict[int, Decoded]
     ) -> list[SweepPoint]:
-        """Remove observations with wrong event times from a feed; return where series may have to be removed."""
+        """Remove observations with wrong event times from a feed; return the points at which series may be removed."""
         if self._clock is None:
             return []
         stamps = np.array([record.timestamp for record in records], np.int64)
@@ -94,7 +94,7 @@ class SeriesEnds:
         return NEVER if self._clock is None else int(self._clock.reached[index])
 
     def crowded_out(self, observation: "Observation") -> "NDArray[np.int64]":
-        """Return the rows of the series that make room for an observation; none without `evict`."""
+        """Return the rows of the series to evict for an observation; none without `evict`."""
         return NO_ROWS if self._rules.evict == "none" else self._admission.longest_silent(observation)
 
     def silent(self, point: SweepPoint) -> "NDArray[np.int64]":
@@ -103,14 +103,14 @@ class SeriesEnds:
         return NO_ROWS if ttl is None else self._admission.silent(point.stream_time - ttl)
 
     def look(self, stream_time: int) -> StaleSeries | None:
-        """Return the series that are stale at a stream time, ms; None where none ever is."""
+        """Return the series that are stale at a stream time, ms; None if no series ever is."""
         if self.silent_series is None:
             return None
         latest, _ = self._forecaster.latest(np.arange(len(self._forecaster.names)))
         return self.silent_series.look(latest, stream_time)
 
     def returned(self, rows: "NDArray[np.int64]", times: "NDArray[np.int64]") -> "NDArray[np.bool_] | None":
-        """Return which observations of a wave (B,) that comes next end a silence; None where none ever does."""
+        """Return a mask (B,) of the next wave's observations that end a silence; None without the rule `stale`."""
         if self.silent_series is None:
             return None
         return self.silent_series.returned(self._forecaster.latest(rows)[0], times)
@@ -118,7 +118,7 @@ class SeriesEnds:
     def remove(self, feed: "OpenFeed", index: int, rows: "NDArray[np.int64]", why: str) -> None:
         """Remove series before record `index` of a feed, outside of a wave.
 
-        What was scanned behind it refers to the rows before, and is read from the columns now.
+        Later scanned records refer to the old rows, and are therefore decoded from the columns now.
         """
         for left in range(index, len(feed.records)):
             if feed.scanned is not None and left not in feed.decoded:
@@ -137,7 +137,7 @@ class SeriesEnds:
             report.clocks_set_back += 1
 
     def numbers(self, rows: "NDArray[np.int64]") -> "NDArray[np.int64]":
-        """Return the numbers by which observers know rows."""
+        """Return the numbers that identify rows to observers."""
         return self._observed.numbers(rows, len(self._forecaster.names))
 
     def take_removed(self) -> list[int]:

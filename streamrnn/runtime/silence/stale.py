@@ -1,9 +1,10 @@
-"""Series that stop: when their forecasts are stale, and when they come back.
+"""Detection of series that stop, whose forecasts are stale, and of their return.
 
-The silence of a series is the time since its latest observation, in stream time; where observations wait, in that of
-what has been released. It is looked at after each record that reaches a sweep point, in one pass over all series. A
-series is reported when its silence has passed `stale`, and again at each doubling, so that the records about a series
-grow with the logarithm of its silence. The only state is the time of the last look: what was reported follows from it.
+The silence of a series is the stream time since its latest observation; if observations wait to be put in order, the
+stream time of the released ones. It is checked after each record that reaches a sweep point, in one pass over all
+series. A series is reported when its silence has passed `stale`, and again at each doubling, so that the number of
+reports on a series grows with the logarithm of its silence. The only state is the time of the last check, from which
+the earlier reports follow.
 """
 
 from typing import NamedTuple
@@ -18,21 +19,21 @@ class StaleSeries(NamedTuple):
     """Series whose silence has passed the limit, or doubled."""
 
     rows: Integers
-    """Ascending."""
+    """Rows of the series, ascending."""
     begins: "NDArray[np.bool_]"
-    """Whether the silence has passed the limit now."""
+    """Whether the silence has just passed the limit, by row."""
 
 
 class SilentSeries:
-    """Finds the series that are silent for `stale` ms of stream time, and those that come back."""
+    """Finds the series that are silent for `stale` ms of stream time, and those that return."""
 
     def __init__(self, *, stale: int) -> None:
         self._stale = stale
         self.looked: int | None = None
-        """Stream time at the last look, ms."""
+        """Stream time at the last check, ms."""
 
     def look(self, latest: Integers, now: int) -> StaleSeries:
-        """Return the series to report at the stream time `now`; `latest` (S,) are the times of their observations."""
+        """Return the series to report at the stream time `now`; `latest` (S,) are the times of last observations."""
         before = np.zeros(len(latest), np.int64) if self.looked is None else self._doublings(self.looked - latest)
         after = self._doublings(now - latest)
         self.looked = now
@@ -40,13 +41,13 @@ class SilentSeries:
         return StaleSeries(rows, before[rows] == 0)
 
     def returned(self, latest: Integers, times: Integers) -> "NDArray[np.bool_]":
-        """Return which observations, of `times` (B,), end a silence; `latest` (B,): times before theirs, -1: none."""
+        """Return a mask (B,) of the observations at `times` that end a silence; `latest`: previous times or -1."""
         if self.looked is None:
             return np.zeros(len(latest), np.bool_)
         silent = (latest != -1) & (self.looked - latest >= self._stale)
         return np.asarray(silent & (self.looked - times < self._stale))
 
     def _doublings(self, silence: Integers) -> Integers:
-        """Return how often a silence (S,), ms, has passed the limit and its doubles."""
+        """Return how many of the limit and its doublings each silence (S,), ms, has passed."""
         exponents: Integers = np.frexp((np.maximum(silence, 0) // self._stale).astype(np.float64))[1].astype(np.int64)
         return exponents

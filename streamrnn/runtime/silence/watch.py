@@ -1,4 +1,4 @@
-"""When a heartbeat is written: once a partition is silent, and again while it stays so."""
+"""Writing heartbeats when they are due: once a partition is silent, and again while it stays silent."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -17,7 +17,7 @@ class SilenceWatch:
         self._after, self._now = after, now
 
     def beat_if_due(self, owned: "OwnedPartition") -> StepReport | None:
-        """Write a heartbeat of an open partition, to commit at once; return the report on it, None if none is due.
+        """Write a heartbeat of an open partition, to be committed at once; return its report, or None if none is due.
 
         Raises:
             LogError: it cannot be written.

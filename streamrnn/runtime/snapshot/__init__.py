@@ -1,4 +1,4 @@
-"""A task's state as pieces under fixed keys, for a log that keeps the latest value of each key.
+"""A task's state as pieces under fixed keys, for a log that retains the latest value of each key.
 
     meta               JSON: layout, offset of the next record, output hash, counters, a digest over all other pieces
     series/<page>/<i>  a page: the states and names of about 256 KiB of series, in first-seen order; where series are
@@ -49,15 +49,15 @@ PAGE_BYTES = 256 * 1024
 CHUNK_BYTES = 512 * 1024
 """Largest chunk of a page; a page has several only if a single series exceeds it."""
 PIECE_OVERHEAD = 64
-"""Most bytes of a piece beside its chunk: key, schema, checksum and count."""
+"""Largest size in bytes of a piece without its chunk: key, schema, checksum and count."""
 SHARED_BYTES = 16 * 1024
-"""Largest chunk of the shared state: a learning step changes a quarter of them, a few records much fewer."""
+"""Largest chunk of the shared state: a learning step changes a quarter of the chunks, a few records much fewer."""
 RELEASE_PAGES = 200
-"""Pages after whose loading their memory is returned to the system: about 50 MB."""
+"""Number of loaded pages, about 50 MB, after which their memory is returned to the system."""
 GROWING = "since"
 """The array of the shared state whose length varies: the rows since the last learning point."""
 BUFFERS = ("rows_", "tapes_")
-"""Beginnings of the names of arrays whose sizes depend on horizons and windows: the replay buffers."""
+"""Prefixes of the arrays whose sizes depend on horizons and windows: the replay buffers."""
 WHOLE_BYTES = 4 * 1024 * 1024
 """Largest size of the changed pages that are saved in one transaction."""
 
@@ -72,7 +72,7 @@ class Saved(NamedTuple):
     numerics_difference: str = ""
     """How the snapshot's numeric fingerprint differs from this process's; empty if equal."""
     migration: str = ""
-    """What was migrated from another layout and what is reset; empty if the layout is the same."""
+    """Description of what was migrated from another layout and what is reset; empty if the layout is the same."""
     layout: Mapping[str, object] = MappingProxyType({})
     """The saved layout."""
     decoder: Mapping[str, Any] = MappingProxyType({})
@@ -98,7 +98,7 @@ class Snapshot:
         self._pages: list[list[int]] = []
         """CRC-32 of each chunk of each page."""
         self._sides: list[int] = []
-        """Which of its two keys each page has: 0 or 1."""
+        """The valid one of the two keys of each page: 0 or 1."""
         self._shared: list[int] = []
         """CRC-32 of each chunk of the shared state."""
         self._digests: dict[bytes, bytes] = {}
@@ -117,7 +117,7 @@ class Snapshot:
         """Arrays of the parts before the forecaster, saved with the shared state; see `checks.parts_of`."""
 
     def touch(self, rows: "Iterable[int] | NDArray[np.int64]") -> None:
-        """Mark the state of these rows as changed; to be called before the change."""
+        """Mark the state of these rows as changed; call this before the change."""
         changed = np.asarray(rows, np.int64)
         self._dirty.touch(changed)
         if self._save is not None:
@@ -131,7 +131,7 @@ class Snapshot:
         self._dirty.keep(rows)
 
     def forget_saved(self) -> None:
-        """Write everything with the next save, since what was saved before is gone."""
+        """Make the next save write everything, since the saved state is lost."""
         self._save = None
         self._dirty.add_all(len(self._forecaster.names))
         self._pages, self._sides, self._shared, self._digests = [], [], [], {}
@@ -144,7 +144,7 @@ class Snapshot:
 
     @property
     def saving(self) -> bool:
-        """Whether a save has begun that is not complete."""
+        """Whether a save has begun and is not complete."""
         return self._save is not None
 
     def pieces(self, offset: int, output_hash: bytes, accepted: int) -> list[Piece]:

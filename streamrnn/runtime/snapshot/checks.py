@@ -1,6 +1,6 @@
 """Checks of a saved state's content, which may be damaged or written by another program although its checksums match.
 
-Sizes are checked before anything of that size is made.
+Sizes are checked before memory of that size is allocated.
 """
 
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 UNREADABLE = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
-"""What the parts of a forecaster raise for state that they cannot use."""
+"""Exceptions of a forecaster's parts for state that they cannot use."""
 DECODER = "decoder"
 LONGEST_VALUE = 200
-"""Characters of a saved value in a message."""
+"""Characters of a saved value in a message at most."""
 ADDED = frozenset({"changes_missed", "tapes_numbers", "threshold_losses"})
-"""Arrays that state of earlier versions lacks."""
+"""Arrays that are missing in state of earlier versions."""
 EARLIER_TYPES = {"feedback_errors": np.int16, "ledger_networks": np.float32}
 """Types of arrays in state of earlier versions, which the bank upgrades."""
 FURTHEST, MOST_HORIZONS, MOST_QUANTILES = 1000, 1000, 50
@@ -119,12 +119,12 @@ class Parts(NamedTuple):
 
 
 def parts_of(decoder: Mapping[str, object], timing: "Mapping[str, NDArray[Any]]") -> "dict[str, NDArray[Any]]":
-    """Return the arrays of the shared state with the decoder's state, JSON, unless that is empty, and the others."""
+    """Return the arrays of the shared state for the decoder, as JSON unless it has no state, and for `timing`."""
     return {**({DECODER: np.frombuffer(orjson.dumps(decoder), np.uint8)} if decoder else {}), **timing}
 
 
 def pop_parts(arrays: "MutableMapping[str, NDArray[Any]]") -> Parts:
-    """Remove those arrays from the shared state, and return their content. Raises StateError."""
+    """Remove the arrays of `parts_of` from the shared state, and return their content. Raises StateError."""
     timing, planned = (
         {name: arrays.pop(name) for name in list(arrays) if name.startswith(prefix)}
         for prefix in (PREFIX, PLANNED_PREFIX)
@@ -133,7 +133,7 @@ def pop_parts(arrays: "MutableMapping[str, NDArray[Any]]") -> Parts:
 
 
 def restore_waiting(arrays: "Mapping[str, NDArray[Any]]", event_order: EventOrder | None) -> EventOrder | None:
-    """Restore the observations that wait; return those for which there is no event order now, None if none.
+    """Restore the waiting observations; if there is no event order now, return one with them, or None without any.
 
     Raises:
         StateError: the arrays cannot be used.
@@ -174,10 +174,10 @@ def check_arrays(
     """Check names, types and shapes of saved arrays. Raises StateError.
 
     Args:
-        name: Of the file, for messages.
+        name: Name of the part, for messages.
         arrays: The saved arrays; more than the expected ones are allowed, and those in ADDED may be missing.
         expected: Arrays with the same types, and shapes besides the first axis.
-        sizes: Length of the first axis by name; any, where it is missing.
+        sizes: Length of the first axis by name; a missing one may be any.
         migrates: The arrays are of another layout: some may be missing, and their other axes have other lengths.
     """
     for key, model in expected.items():

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 Integers = NDArray[np.int64]
 
 MOST_TOUCHED = 64
-"""Waves whose pages are marked at once."""
+"""Number of `touch` calls whose pages are marked together."""
 
 
 class DirtyPages:
@@ -21,7 +21,7 @@ class DirtyPages:
         """Rows whose pages are not marked yet."""
 
     def touch(self, rows: Integers) -> None:
-        """Mark the pages of these rows, which must not be changed afterwards."""
+        """Mark the pages of these rows; the array must not be changed afterwards."""
         self._touched.append(rows)
         if len(self._touched) >= MOST_TOUCHED:
             self._mark()

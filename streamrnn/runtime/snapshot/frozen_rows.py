@@ -26,13 +26,13 @@ class FrozenRows:
         """Index of a row in its block."""
         self._blocks: list[dict[str, NDArray[Any]] | None] = []
         self._left: list[int] = []
-        """Rows of each block that are still to be read; without any, the block is dropped."""
+        """Number of rows of each block that are still to be read; at 0 the block is dropped."""
         self._pickles: dict[int, dict[str, NDArray[Any]]] = {}
         self._copies: dict[int, tuple[list[str], dict[str, NDArray[Any]]]] = {}
         """Pages that were copied as a whole."""
 
     def preserve(self, rows: Integers) -> None:
-        """Copy those of these rows that are still to be read; to be called before they change."""
+        """Copy the rows among these that are still to be read; call this before they change."""
         rows = rows[rows < self._count]
         rows = np.unique(rows[self._unread[rows // self._rows_per_page] & (self._block[rows] < 0)])
         if not len(rows):

@@ -20,7 +20,7 @@ def layout_of(meta: Mapping[str, Any]) -> dict[str, object]:
 
 
 def describe_differences(saved: Mapping[str, object], current: Mapping[str, object]) -> str:
-    """Describe the entries in which a saved document differs from the present one; empty if it does not."""
+    """Describe the entries in which a saved document differs from the current one; empty if none do."""
 
     def text(side: Mapping[str, object], key: str) -> str:
         return quote_value(side[key]) if key in side else "not set"  # a layout omits defaults

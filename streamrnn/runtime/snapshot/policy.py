@@ -1,23 +1,23 @@
-"""When to save state: the input after a snapshot is replayed after a crash, but each snapshot must be written."""
+"""The decision when to save state: a late snapshot prolongs the replay after a crash, an early one costs writes."""
 
 from typing import NamedTuple
 
 LONGEST_INTERVAL = 300.0
 """Seconds between snapshots of a changed state, if no interval is configured."""
 WORTHWHILE_RECORDS = 1_000
-"""Replaying fewer records takes less than a tenth of a second."""
+"""Number of records below which a replay takes less than a tenth of a second."""
 SECONDS_PER_SERIES = 0.03
-"""Added to the interval by each changed series: about 30 KB in the default configuration, hence about 1 MB/s."""
+"""Seconds that each changed series adds to the interval: about 30 KB by default, hence about 1 MB/s."""
 SHARED_BYTES_PER_SECOND = 1e6
 """Write rate of the state that the series of a task share: weights and the replay buffer."""
 LEARNED_SHARE = 0.5
-"""Share of the interval after which state that has learned is saved, so that the replay reaches no learning step."""
+"""Share of the interval after which a state with learning steps is saved, so that a replay rarely repeats them."""
 PART_SECONDS = 0.5
 """Longest time between two commits while a snapshot is written in parts."""
 PART_BYTES_PER_SECOND = 8e6
 """Write rate of these parts."""
 LONGEST_SAVE = 60.0
-"""Seconds in which a large state is written: the input since its beginning is replayed after a crash."""
+"""Longest time in seconds to write a large state: the input since its beginning is replayed after a crash."""
 
 
 class Unsaved(NamedTuple):
@@ -28,9 +28,9 @@ class Unsaved(NamedTuple):
     series: int
     """Changed series, which a snapshot writes."""
     shared: int
-    """Bytes of shared state in the last snapshot, an estimate for the next."""
+    """Bytes of shared state in the last snapshot, as an estimate for the next."""
     learned: bool
-    """Whether a whole network has learned: replaying that loads torch, which takes more than a second."""
+    """Whether a whole network has learned: replaying a learning step loads torch, which takes more than a second."""
 
 
 def part_bytes(elapsed: float, state: int) -> int:

@@ -1,4 +1,4 @@
-"""Ranges of saved whole numbers that compiled loops use as indexes, without a check of their own.
+"""Range checks of saved whole numbers that compiled loops use as indexes, without checks of their own.
 
 State of the right types and shapes may still have been made by another program: such a number would make a loop read or
 write beyond its arrays.
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 MOST = 2**53
-"""Largest number of observations, rows or steps: sums of a few stay far from an overflow."""
+"""Largest number of observations, rows or steps: a sum of a few such numbers does not overflow."""
 SEEN, WINDOWS = "series_seen", "tapes_marks"
 _COUNTS = (SEEN, "points", "learning_steps")
 """Arrays of counts."""
@@ -49,7 +49,7 @@ class RangeCheck:
             yield arrays
 
     def windows(self) -> None:
-        """Check that each open window of the replay buffer is one of a series, and began before its next row."""
+        """Check that each open window of the replay buffer belongs to a series, and began before its next row."""
         if self._windows is None or not self._seen:
             return
         rows, first = self._windows[:2]

@@ -1,4 +1,4 @@
-"""What a task saves, and what it continues from."""
+"""The saved state of a task: saving, loading and the attributes that describe it."""
 
 from collections.abc import MutableMapping
 from typing import TYPE_CHECKING, Any
@@ -38,7 +38,7 @@ class SavedTask:
     last_offset = -1
     """Offset of the last record in the state; -1 before the first."""
     event_order: "EventOrder | None"
-    """Where observations wait; None if none do."""
+    """Order in which observations wait; None if they do not wait."""
     _left: "EventOrder | None"
     _plans: "PlannedInputs | None" = None
     _mapping: "FieldMapping | None"
@@ -56,7 +56,7 @@ class SavedTask:
 
     @property
     def last_heartbeat(self) -> "Heartbeat | None":
-        """The heartbeat that was applied last; None if none was."""
+        """The last applied heartbeat; None if there is none."""
         return self._ends.heartbeat
 
     @property
@@ -76,20 +76,26 @@ class SavedTask:
 
     @property
     def saving(self) -> bool:
-        """Whether a save has begun that is not complete."""
+        """Whether a save has begun and is not complete."""
         return self._snapshot.saving
 
     def configure_saving(self, *, piece_bytes: int, topic_id: str, settings: "Mapping[str, Any] | None" = None) -> None:
-        """Save pieces of at most this many bytes, with their keys, with the id of the input topic and the settings."""
+        """Configure what later saves write.
+
+        Args:
+            piece_bytes: Largest size of a piece with its key, in bytes.
+            topic_id: Id of the input topic, saved with the state.
+            settings: Settings that outputs depend on, saved with the state; None: none.
+        """
         self._snapshot.largest_chunk = min(CHUNK_BYTES, piece_bytes - PIECE_OVERHEAD)
         self._snapshot.topic_id, self._snapshot.settings = topic_id, settings
 
     def configure_plans(self, plans: "PlannedInputs") -> None:
-        """Let observations have planned values as covariates; to be called before `load` and `feed`."""
+        """Add planned values to observations as covariates; call this before `load` and `feed`."""
         self._plans, self._mapping = plans, None
 
     def forget_saved(self) -> None:
-        """Save everything the next time, since what was saved before is gone."""
+        """Make the next save write everything, since the saved state is lost."""
         self._snapshot.forget_saved()
 
     def save(self, offset: int) -> list[Piece]:
@@ -98,7 +104,7 @@ class SavedTask:
         return self._snapshot.pieces(offset, self.output_hash, self.accepted)
 
     def _parts(self) -> "dict[str, np.ndarray[Any, Any]]":
-        """Return the state of what comes before the forecaster: of the decoder, the clock, and what waits."""
+        """Return the state of the parts before the forecaster: decoder, clock, waiting observations, planned values."""
         waiting = self.event_order or self._left
         arrays = {} if waiting is None else waiting.save()
         if self._plans is not None:

@@ -1,8 +1,8 @@
-"""Where the tasks of a worker come from: the configured settings, or those that were recorded with a saved state.
+"""The source of a worker's tasks: the configured settings, or those recorded with a saved state.
 
-The settings that outputs depend on are recorded in the piece `meta` of each snapshot. Records after the snapshot that
-were committed are processed again under the recorded settings, whatever is configured now. Only a state that was saved
-at the committed offset is loaded under other settings, and the first commit afterwards saves it with them.
+The settings that outputs depend on are recorded in the piece `meta` of each snapshot. Committed records after the
+snapshot are processed again under the recorded settings, whatever is configured now. Only a state that was saved at the
+committed offset is loaded under other settings, and the first commit afterwards saves it with them.
 """
 
 from collections.abc import Callable, Mapping
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from streamrnn.runtime.task import Task
 
 UNCHANGED = -1
-"""Instead of the offset of the last change: none is known."""
+"""In place of the offset of the last change: no change is known."""
 
 
 class RecordedSettings(NamedTuple):
@@ -36,9 +36,9 @@ class RecordedSettings(NamedTuple):
 
 
 def recorded_settings(state: Mapping[bytes, bytes]) -> RecordedSettings | None:
-    """Return the settings recorded with a saved state; None if there are none, as of earlier versions.
+    """Return the settings recorded with a saved state; None if it has none, as that of earlier versions.
 
-    None, too, if the state cannot be read: loading it reports why.
+    Also return None if the state cannot be read: loading it reports the reason.
     """
     try:
         found = read_meta(state).get("settings") if state else None
@@ -52,8 +52,8 @@ class TaskSource:
 
     Args:
         make: Returns a new task.
-        values: The settings that its outputs depend on, to record with the state; None: nothing is recorded.
-        recorded: Returns the source under other values. It may raise StateError.
+        values: The settings that outputs depend on, to record with the state; None: nothing is recorded.
+        recorded: Returns the source under other values; may raise StateError.
     """
 
     def __init__(
@@ -67,26 +67,26 @@ class TaskSource:
         self._recorded = recorded
 
     def equals(self, found: RecordedSettings | None) -> bool:
-        """Return whether recorded settings are those of this source; True where either are unknown."""
+        """Return whether recorded settings equal those of this source; True if either are unknown."""
         if found is None or self.values is None or self._recorded is None or found.values == self.values:
             return True
         try:
-            return self._recorded(found.values).values == self.values  # written otherwise by another version
+            return self._recorded(found.values).values == self.values  # another version may write them differently
         except StateError:
             return False
 
     def for_replay(self, found: RecordedSettings | None) -> "TaskSource":
-        """Return the source under the recorded settings, this one if they are the same. Raises StateError."""
+        """Return the source under the recorded settings, or this one if they are equal. Raises StateError."""
         if found is None or self._recorded is None or self.equals(found):
             return self
         return self._recorded(found.values)
 
     def is_new(self, found: RecordedSettings | None) -> bool:
-        """Return whether settings are to be saved that a saved state does not have."""
+        """Return whether this source has settings to record that differ from the recorded ones."""
         return self.values is not None and (found is None or not self.equals(found))
 
     def record(self, found: RecordedSettings | None, offset: int) -> RecordedSettings | None:
-        """Return what to record of this source, if its tasks continue at `offset` after the settings `found`."""
+        """Return the settings to record if this source's tasks continue at `offset` after the settings `found`."""
         if self.values is None:
             return None
         if found is None:

@@ -1,4 +1,4 @@
-"""Which format records have, from their content."""
+"""Detection of the records' format from their content."""
 
 import re
 import zlib
@@ -34,16 +34,16 @@ GRAPHITE = re.compile(r"[^\s=,;{\[\"<]+(?:;[^\s=;]+=[^\s;]+)* [-+]?(?:\d+(?:\.\d
 """A line of Graphite: a path, a value and epoch seconds."""
 _NUMBER = re.compile(r"\s*[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?\s*")
 _PAIR = re.compile(r"[^\s=:;,|]+(?:=|::)[^\s=]|[A-Za-z][\w.-]*:[\d.+-]+\|")
-"""How lines of names with values begin, such as those of FIX, Nagios and StatsD, which are no rows of a table."""
+"""Start of a line of names with values, as in FIX, Nagios and StatsD; such lines are not rows of a table."""
 _LONGEST = 4_000
-"""Characters of a line that are looked at."""
+"""Characters of a line that are examined."""
 _DELIMITERS = (";", "\t", ",", "|")
 
 
 def detect_format(records: Sequence[Record]) -> str:
-    """Return the name of the format that most of the first records have; `unknown` for none that is known.
+    """Return the format of most of the first records: a value of `input.format`, or `parquet` or `arrow` for files.
 
-    A name is that of `input.format`, or `parquet` or `arrow` for files.
+    Return `unknown` if no format matches.
     """
     votes: Counter[str] = Counter()
     lines = []
@@ -64,7 +64,7 @@ def detect_format(records: Sequence[Record]) -> str:
 
 
 def uncompressed(value: bytes) -> bytes:
-    """Return the content of a gzip-compressed value, at most 1 MiB of it; another value as it is."""
+    """Return the content of a gzip-compressed value, at most 1 MiB of it; any other value unchanged."""
     if value[:2] == b"\x1f\x8b":
         try:
             return zlib.decompressobj(wbits=31).decompress(value, _MOST)
@@ -145,7 +145,7 @@ def _list_kind(documents: list[Any]) -> str:
 
 
 def _object_kind(document: dict[str, Any], record: Record | None) -> str:
-    """Return the format of a JSON object by the members that only it has."""
+    """Return the format of a JSON object, recognised by the members that no other format has."""
     names = document.keys()
     payload = document.get("payload")
     if {"specversion", "type", "source"} <= names:
@@ -200,12 +200,12 @@ def _is_sparkplug(document: dict[str, Any], record: Record | None) -> bool:
     if type(metrics) is not list or not metrics or type(metrics[0]) is not dict:
         return False
     named = metrics[0].keys() & {"dataType", "datatype", "alias"}
-    place = f"{document.get('topic', '')} {record.key or b'' if record else ''!r} {record.topic if record else ''}"
-    return bool(named) or "spBv1.0" in place or ("seq" in document and "name" in metrics[0])
+    origin = f"{document.get('topic', '')} {record.key or b'' if record else ''!r} {record.topic if record else ''}"
+    return bool(named) or "spBv1.0" in origin or ("seq" in document and "name" in metrics[0])
 
 
 def _text_kind(text: str) -> str:
-    """Return the format of text that is not JSON; `unknown` for what may be the row of a table."""
+    """Return the format of text that is not JSON; `unknown` if it may be a row of a table."""
     lines = [line.strip("\r")[:_LONGEST] for line in text.split("\n") if line.strip()][:50]
     if not lines:
         return UNKNOWN
@@ -225,13 +225,13 @@ def _text_kind(text: str) -> str:
 
 
 def _is_influx(line: str) -> bool:
-    """Return whether a line, or the beginning of a long one, is of InfluxDB's line protocol."""
+    """Return whether a line, or the beginning of a long one, is in InfluxDB's line protocol."""
     match = _INFLUX.fullmatch(line) if len(line) < _LONGEST else _INFLUX_START.match(line)
     return match is not None
 
 
 def _is_table(lines: Sequence[str]) -> bool:
-    """Return whether lines have the same number of delimiters, a number and no more than one line of title."""
+    """Return whether most lines have the same number of delimiters, and a line after the first has a digit."""
     if len(lines) < 2 or all(_PAIR.match(line) for line in lines):
         return False
     for mark in _DELIMITERS:

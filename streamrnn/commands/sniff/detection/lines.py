@@ -1,4 +1,4 @@
-"""Notations of text that are recognised but not read, and what converts them."""
+"""Text notations that are recognised but not supported as input, and how to convert them."""
 
 import re
 from collections.abc import Sequence
@@ -37,13 +37,13 @@ _NOTATIONS: tuple[tuple[str, str, str], ...] = (
      "set input.format: csv, input.csv.delimiter: space and input.csv.columns; sar's own tables are CSV by sadf -d"),
     ("XML", r"\s*<(?:\?xml|[A-Za-z_]).*", _TELEGRAF.format("xml")),
 )  # fmt: skip
-"""Name, pattern of a line, and what to do."""
+"""Name, pattern of a line, and remedy."""
 _COMPILED = [(name, re.compile(pattern, re.DOTALL), remedy) for name, pattern, remedy in _NOTATIONS]
 _LONGEST = 2_000
 
 
 def known_notation(lines: Sequence[str]) -> tuple[str, str] | None:
-    """Return the name of the notation that most lines have, and what converts them; None for one that is unknown."""
+    """Return the name of the notation of at least half of the lines, and the remedy; None if no notation matches."""
     lines = [line[:_LONGEST] for line in lines[:100] if line]
     for name, pattern, remedy in _COMPILED:
         if lines and sum(pattern.fullmatch(line) is not None for line in lines) >= 0.5 * len(lines):

@@ -1,4 +1,4 @@
-"""The wire format of protobuf, as far as messages differ in it."""
+"""A reader of protobuf's wire format without a schema, to tell the known messages apart."""
 
 from collections.abc import Iterator
 
@@ -7,15 +7,15 @@ _VARINT, _EIGHT, _BYTES, _FOUR = 0, 1, 2, 5
 _FIRST_MS, _LAST_MS = 946_684_800_000, 4_102_444_800_000  # the years 2000 to 2100
 
 
-class _NoMessageError(Exception):
-    """Bytes are no message."""
+class _InvalidMessageError(Exception):
+    """The bytes are not a protobuf message."""
 
 
 def fields_of(data: bytes) -> list[tuple[int, int | bytes]] | None:
-    """Return number and value of each field of a message; None if bytes are no message."""
+    """Return the number and value of each field of a message; None if the bytes are not a message."""
     try:
         return list(_fields(data))
-    except _NoMessageError:
+    except _InvalidMessageError:
         return None
 
 
@@ -26,7 +26,7 @@ def _fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:
         number, kind = tag >> 3, tag & 7
         count += 1
         if not 0 < number < 2**29 or count > _MOST_FIELDS:
-            raise _NoMessageError
+            raise _InvalidMessageError
         if kind == _VARINT:
             value, at = _varint(data, at)
             yield number, value
@@ -36,9 +36,9 @@ def _fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:
         elif kind in (_EIGHT, _FOUR):
             size = 8 if kind == _EIGHT else 4
         else:
-            raise _NoMessageError
+            raise _InvalidMessageError
         if at + size > len(data):
-            raise _NoMessageError
+            raise _InvalidMessageError
         yield number, data[at : at + size]
         at += size
 
@@ -47,30 +47,30 @@ def _varint(data: bytes, at: int) -> tuple[int, int]:
     value = 0
     for shift in range(0, 70, 7):
         if at >= len(data):
-            raise _NoMessageError
+            raise _InvalidMessageError
         byte = data[at]
         value |= (byte & 127) << shift
         at += 1
         if byte < 128:
             return value, at
-    raise _NoMessageError
+    raise _InvalidMessageError
 
 
 def is_protobuf(body: bytes) -> bool:
-    """Return whether the body behind a schema registry's frame is protobuf: indexes of the message, then its fields."""
+    """Return whether the body after a schema registry's frame is protobuf: message indexes, then a message."""
     try:
         count, at = _varint(body, 0)
         if count % 2 or count > 64:
             return False
         for _ in range(count // 2):
             _, at = _varint(body, at)
-    except _NoMessageError:
+    except _InvalidMessageError:
         return False
     return at < len(body) and fields_of(body[at:]) is not None
 
 
 def is_sparkplug(value: bytes) -> bool:
-    """Return whether bytes are a payload of Sparkplug B: a time and metrics with a name or an alias."""
+    """Return whether bytes are a Sparkplug B payload: a time, and metrics with a name or an alias."""
     fields = fields_of(value) or []
     times = [each for number, each in fields if number == 1 and type(each) is int]
     metrics = [each for number, each in fields if number == 2 and type(each) is bytes]
@@ -87,7 +87,7 @@ def _is_metric(data: bytes) -> bool:
 
 
 def is_otlp(value: bytes) -> bool:
-    """Return whether bytes are metrics of OpenTelemetry: resources that have scopes that have metrics with a name."""
+    """Return whether bytes are OpenTelemetry metrics: resources with scopes with named metrics."""
     resources = fields_of(value)
     if not resources or any(number != 1 or type(each) is not bytes for number, each in resources):
         return False
@@ -100,9 +100,9 @@ def is_otlp(value: bytes) -> bool:
 
 
 def is_remote_write(value: bytes) -> bool:
-    """Return whether bytes are a request of Prometheus' remote write: a block of snappy that begins with a series."""
+    """Return whether bytes are a Prometheus remote write request: a Snappy block that begins with a series."""
     try:
         size, at = _varint(value, 0)
-    except _NoMessageError:
+    except _InvalidMessageError:
         return False
     return at < len(value) and value[at] & 3 == 0 and b"__name__" in value[:400] and size >= len(value) // 4

@@ -1,4 +1,4 @@
-"""The search for the mapping: where documents have observations, time, key and fields."""
+"""The search for the mapping: the paths of observations, time, key and fields in documents."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -8,7 +8,7 @@ from streamrnn.commands.sniff.search.categories import undecided
 from streamrnn.commands.sniff.search.fields import FieldChoice, find_fields, is_switch, long_format
 from streamrnn.commands.sniff.search.keys import KeyChoice, find_key
 from streamrnn.commands.sniff.search.numbers import find_form
-from streamrnn.commands.sniff.search.parts import find_observations, names_are_times, other_lists, places
+from streamrnn.commands.sniff.search.parts import element_indexes, find_observations, names_are_times, other_lists
 from streamrnn.commands.sniff.search.table import (
     DEEPEST,
     Column,
@@ -38,11 +38,11 @@ class Found(NamedTuple):
     fields: FieldChoice = FieldChoice()
     where: tuple[str, ...] = ()
     doubts: tuple[str, ...] = ()
-    """Of the whole; those of time, key and fields stand there."""
+    """Points in doubt about the whole mapping; `time`, `key` and `fields` have their own."""
 
 
 def find_mapping(documents: Sequence[Document], *, table: bool = False) -> Found:
-    """Return where documents, each with its record, have their observations; `table`: they are rows of a table."""
+    """Return the mapping of documents, each given with its record; `table` says that they are rows of a table."""
     observations = find_observations([document for document, _ in documents])
     rows = rows_of(documents, observations)
     if not rows or not any(type(row.part) is dict or is_tuple(row.part) for row in rows):
@@ -62,7 +62,7 @@ def find_mapping(documents: Sequence[Document], *, table: bool = False) -> Found
     names = long_format(own, used=used, rows=len(rows), form=form)
     label = names[0] if names else ""
     times = time.times if not began else [None] * len(rows)  # updates of one candle share its time
-    numbered = {MEMBER_INDEX: Column(MEMBER_INDEX, MEMBER_INDEX, place)} if (place := places(rows)) else {}
+    numbered = {MEMBER_INDEX: Column(MEMBER_INDEX, MEMBER_INDEX, found)} if (found := element_indexes(rows)) else {}
     labels = columns[label].values if label else ()
     key = find_key(columns | numbered, rows, used=[*used, label], times=times, label=labels)
     if members and MEMBER_NAME not in time.paths:
@@ -101,7 +101,7 @@ def _mixed(
     used: Sequence[str],
     fields: FieldChoice,
 ) -> list[str]:
-    """Return a doubt about a member that may belong to the key."""
+    """Return a doubt about a member that may belong to the key; empty if there is none."""
     if fields.name or not key.keys:
         return []
     prefix = f"{fields.under}." if fields.under else ""
@@ -115,14 +115,14 @@ def _mixed(
 
 
 def _member_names(observations: str, rows: Sequence[ObservationRow]) -> list[str]:
-    """Return the name of the member that each row is or is within; none where no path selects members."""
+    """Return the name of the member that each row is, or is within; empty if no path selects members."""
     if not (observations.startswith("*") or ".*" in observations):
         return []
     return [row.around.name or "" if row.around else "" for row in rows]
 
 
 def _with_members(key: KeyChoice, members: Sequence[str], *, root: bool) -> KeyChoice:
-    """Return a key with the names of members, unless those are all that a document has and another key is found."""
+    """Return a key extended by the names of members; at the root of documents, only if the key has no path yet."""
     named = [path for path in key.paths if not path.startswith("record:")]
     if root and named:
         return key
@@ -132,7 +132,7 @@ def _with_members(key: KeyChoice, members: Sequence[str], *, root: bool) -> KeyC
 
 
 def _is_quantity(path: str) -> bool:
-    """Return whether a path is that of what was measured, which other things have, too, unlike a tag of a plant."""
+    """Return whether a path names a measured quantity, which many devices share, unlike the tag of a plant."""
     return last_step(path).lower() in SURE_NAMES and "tag" not in words_of(last_step(path))
 
 
@@ -141,7 +141,7 @@ def _varied(keys: Sequence[str]) -> bool:
 
 
 def _columns_around(rows: Sequence[ObservationRow], own: Mapping[str, Column]) -> dict[str, Column]:
-    """Return the members of what surrounds the parts, the innermost first."""
+    """Return the columns of the documents that surround the parts, the innermost first."""
     found: dict[str, Column] = {}
     deepest = max(len(row.around.documents) for row in rows if row.around)
     for level in range(deepest):
@@ -154,17 +154,17 @@ def _columns_around(rows: Sequence[ObservationRow], own: Mapping[str, Column]) -
 
 
 def _columns_once(documents: Sequence[Any]) -> dict[str, Column]:
-    """Return the columns of documents of which many are one and the same object."""
+    """Return the columns of documents, many of which are the same object; each object is read once."""
     distinct = {id(each): each for each in documents}
-    places = {each: place for place, each in enumerate(distinct)}
+    indexes = {each: index for index, each in enumerate(distinct)}
     return {
-        path: column._replace(values=[column.values[places[id(each)]] for each in documents])
+        path: column._replace(values=[column.values[indexes[id(each)]] for each in documents])
         for path, column in columns_of(list(distinct.values())).items()
     }
 
 
 def _final_flag(columns: Mapping[str, Column], rows: Sequence[ObservationRow]) -> tuple[str, tuple[str, ...]]:
-    """Return the flag that the last update of a candle has set, and the path of the candle's start."""
+    """Return the path of the flag of a candle's last update, and that of the candle's start; empty if there is none."""
     for path, column in columns.items():
         name = last_step(path)
         if name.lower() not in FINAL_FLAGS or not column.present or not all(type(v) is bool for v in column.present):
@@ -187,14 +187,14 @@ _STARTS = ("interval_begin", "start", "startTime", "start_time", "window_start")
 
 
 def _is_start(name: str, others: set[str]) -> bool:
-    """Return whether a name is that of the start of a candle that has other members, too."""
+    """Return whether a name is that of a candle's start, given the names of all its members."""
     if name == "t":  # beside T, its end
         return {"T", "o", "h", "l", "c"} <= others
     return name in _STARTS and {"open", "high", "low", "close"} <= others
 
 
 def _candle_start(columns: Mapping[str, Column]) -> tuple[str, ...]:
-    """Return the path of the start of a candle, whose updates have no flag that says which one is the last."""
+    """Return the path of a candle's start, for candles whose last update has no flag; empty if there is none."""
     beside: dict[str, set[str]] = defaultdict(set)
     for path in columns:
         beside[path.rpartition(".")[0]].add(last_step(path))
@@ -202,7 +202,7 @@ def _candle_start(columns: Mapping[str, Column]) -> tuple[str, ...]:
 
 
 def _ends_with(flag: Column, start: Column, rows: Sequence[ObservationRow]) -> bool:
-    """Return whether several updates share a start, of which only the last one has the flag set."""
+    """Return whether several updates share a start, and only the last update of each start has the flag set."""
     groups: dict[str, list[bool]] = defaultdict(list)
     for index in range(len(rows)):
         groups[f"{start.values[index]}"].append(flag.values[index] is True)
@@ -211,7 +211,7 @@ def _ends_with(flag: Column, start: Column, rows: Sequence[ObservationRow]) -> b
 
 
 def _entity(columns: Mapping[str, Column]) -> str:
-    """Return the path of the state of an entity of Home Assistant; empty if documents are none of these."""
+    """Return the path of the state of a Home Assistant entity; empty if the documents are not such entities."""
     names = {last_step(path) for path in columns}
     if "entity_id" not in names or "state" not in names:
         return ""
@@ -220,7 +220,7 @@ def _entity(columns: Mapping[str, Column]) -> str:
 
 
 def _of_entity(fields: FieldChoice, state: str, column: Column) -> FieldChoice:
-    """Return the fields of an entity of Home Assistant, whose state is at a path; `on` and `off` are 1 and 0."""
+    """Return the fields of a Home Assistant entity with its state at a path; `on` and `off` become 1 and 0."""
     form = fields.form.with_missing((), {"unavailable", "unknown"})
     texts = [each for each in column.present if number_in(each) is None and each not in form.missing_texts]
     form = form._replace(booleans=form.booleans or (bool(texts) and is_switch(texts)))
@@ -229,7 +229,7 @@ def _of_entity(fields: FieldChoice, state: str, column: Column) -> FieldChoice:
 
 
 def _columnar(rows: Sequence[ObservationRow]) -> list[str]:
-    """Return a doubt about documents whose numbers stand in lists, one list per field."""
+    """Return a doubt about documents whose numbers are in lists, one list per field."""
     names = {name for row in rows[:50] for name in _lists_of_numbers(row.part, "")}
     if not names:
         return []
@@ -241,7 +241,7 @@ def _columnar(rows: Sequence[ObservationRow]) -> list[str]:
 
 
 def _named_texts(own: Mapping[str, Column], fields: FieldChoice, names: Sequence[str]) -> list[str]:
-    """Return a doubt about names in long format whose values are texts only: they may say what was measured."""
+    """Return a doubt about a name in long format whose values are only texts: they may say what was measured."""
     value = own.get(fields.value)
     label = next((own[name] for name in names if value is not None and name in own), None)
     if value is None or label is None:
@@ -259,7 +259,7 @@ def _named_texts(own: Mapping[str, Column], fields: FieldChoice, names: Sequence
 
 
 def _side_by_side(rows: Sequence[ObservationRow]) -> tuple[str, str] | None:
-    """Return the members whose lists have the names and the values of the fields, such as collectd's."""
+    """Return the paths of two parallel lists, of field names and of values, as in collectd's records; None if none."""
     names: set[str] = set()
     values: set[str] = set()
     for part in (row.part for row in rows[:200]):
@@ -287,19 +287,19 @@ def _unnamed(rows: Sequence[ObservationRow]) -> list[str]:
 
 
 def _numbers_of_lists(own: Mapping[str, Column], rows: Sequence[ObservationRow]) -> list[str]:
-    """Return the elements of lists of different things that are one whole number throughout, such as a channel's."""
+    """Return the paths of elements of mixed lists that are one whole number in all rows, such as a channel's id."""
     if is_row(rows[0].part) or not is_tuple(rows[0].part):
         return []
-    places = {f"[{place}]" for place in range(len(rows[0].part))}
+    elements = {f"[{index}]" for index in range(len(rows[0].part))}
     return [
         path
-        for path in places & own.keys()
+        for path in elements & own.keys()
         if {*map(type, own[path].values)} == {int} and len({*own[path].values}) == 1
     ]
 
 
 def _lists_of_numbers(document: Any, prefix: str) -> Iterator[str]:
-    """Yield the paths of lists of numbers, or of lists of these, in a document."""
+    """Yield the paths of lists of numbers, or of lists of such lists, in a document."""
     if type(document) is not dict or prefix.count(".") > DEEPEST:
         return
     for name, value in document.items():
@@ -312,7 +312,7 @@ def _lists_of_numbers(document: Any, prefix: str) -> Iterator[str]:
 
 
 def _no_objects(rows: Sequence[ObservationRow]) -> list[str]:
-    """Return a doubt about documents that are no objects."""
+    """Return a doubt about documents that are not objects."""
     kind = type(rows[0].part).__name__ if rows else "nothing"
     names = {"list": "a list without names", "int": "a bare number", "float": "a bare number", "str": "text"}
     return [

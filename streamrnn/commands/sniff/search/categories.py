@@ -1,4 +1,4 @@
-"""Members that split observations into series, where the key alone does not."""
+"""Members that split observations into series if the key alone does not."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -20,7 +20,7 @@ from streamrnn.formats import usable_name
 from streamrnn.mapping.paths import MEMBER_INDEX
 
 _MOST_FURTHER = 4
-"""Members that are added to the key where it does not tell all series apart."""
+"""Largest number of members added to a key that does not tell all series apart."""
 
 
 def is_key(value: Any) -> bool:
@@ -29,18 +29,18 @@ def is_key(value: Any) -> bool:
 
 
 def recurring_elements(columns: Mapping[str, Column], rows: Sequence[ObservationRow], *, have_own: bool) -> list[str]:
-    """Return the elements of lists of different things that recur: texts, or a number where there is one text at most.
+    """Return the paths of elements of mixed lists that recur: texts, and a number if there is at most one text.
 
-    Such are the names of channel and instrument in the messages of exchanges, or the number of a channel.
+    Examples are the names of channel and instrument in the messages of exchanges, and the number of a channel.
     """
     around = rows[0].around
     root = around.documents[-1] if around else rows[0].part
     if not is_tuple(root) or is_row(root):
         return []
-    places = [f"{'$.' if around else ''}[{place}]" for place in range(len(root))]
+    elements = [f"{'$.' if around else ''}[{index}]" for index in range(len(root))]
     recurring = {
         path: set(map(type, columns[path].values))
-        for path in places
+        for path in elements
         if path in columns and len(set(map(str, columns[path].values))) <= max(1, len(rows) // 4)
     }
     texts = [path for path, kinds in recurring.items() if kinds == {str} and not _is_number_text(columns[path])]
@@ -49,7 +49,7 @@ def recurring_elements(columns: Mapping[str, Column], rows: Sequence[Observation
 
 
 _NAMED = 2
-"""Texts from which a list names what it is about."""
+"""Texts that suffice to identify the subject of a list."""
 
 
 def _is_number_text(column: Column) -> bool:
@@ -62,7 +62,14 @@ def distinguishing(
     rows: Sequence[ObservationRow],
     times: Sequence[str | None],
 ) -> list[str]:
-    """Return further members of the key, of some columns, without which keys have several values at a time."""
+    """Return the paths of further members of the key that make times unique per key; empty if none are needed or help.
+
+    Args:
+        keys: Key by row.
+        columns: The columns to choose from, by path.
+        rows: The observations.
+        times: Event time and field name by row; None if unknown.
+    """
     before = _clashes(keys, times, rows)
     categories = [column for column in columns.values() if _is_category(column, rows)]
     categories.sort(key=lambda each: -key_score(each.path))
@@ -89,14 +96,19 @@ def distinguishing(
 
 
 def uncounted_times(more: Sequence[str], columns: Mapping[str, Column]) -> list[str]:
-    """Return a doubt about numbered elements of a list that share a time, and about numbered periods of a day."""
+    """Return a doubt about numbered periods of a day, or about numbered elements of a list that share a time.
+
+    Args:
+        more: Paths that were added to the key to make times unique.
+        columns: The columns that have no other role, by path.
+    """
     periods = [path for path in more if path in columns and _numbers_periods(columns[path])]
     if periods:
         return [
             f"`{periods[0]}` numbers the periods of a day, each as a series of its own: if these are one series, their "
             "times must be written before streamrnn reads them"
         ]
-    numbered = next((path for path in more if last_step(path).lower() in _PLACES or path == MEMBER_INDEX), None)
+    numbered = next((path for path in more if last_step(path).lower() in _INDEX_NAMES or path == MEMBER_INDEX), None)
     steps = [path for path in columns if is_duration(path)]
     if numbered is None or not steps:
         return []
@@ -110,18 +122,18 @@ _PERIODS = frozenset(("hour", "interval", "period", "slot"))
 
 
 def _numbers_periods(column: Column) -> bool:
-    """Return whether whole numbers number periods, by their name."""
+    """Return whether a column has the numbers of periods, judged by its name and values."""
     named = not _PERIODS.isdisjoint(words_of(last_step(column.path)))
     return named and all(str(value).isdigit() for value in column.present)
 
 
-_PLACES = frozenset(("position", "index", "idx", "pos", "nr", "no", "number"))
+_INDEX_NAMES = frozenset(("position", "index", "idx", "pos", "nr", "no", "number"))
 
 
 def undecided(
     columns: Mapping[str, Column], rows: Sequence[ObservationRow], keys: Sequence[str], fields: Sequence[Sequence[Any]]
 ) -> list[str]:
-    """Return a doubt about a member that may belong to the key: by it the values of one key fall into smoother series.
+    """Return a doubt about a member that may belong to the key, as it splits the values of a key into smoother series.
 
     Args:
         columns: The members that have no other role.
@@ -147,13 +159,13 @@ def undecided(
 
 
 _SMOOTHER = 0.4
-"""Ratio of the mean steps of values, of split series to whole ones, below which a member splits them."""
+"""Ratio of the roughness of split series to that of unsplit ones, below which a member belongs to the key."""
 _RECURRING = 4
-"""Records that have each value of such a member on average."""
+"""Fewest records per value of such a member, on average."""
 
 
 def _roughness(keys: Sequence[str], values: Sequence[Any]) -> float:
-    """Return the mean absolute difference between neighbours of one key; 0 where there are few."""
+    """Return the mean absolute difference between successive values of a key; 0 if there are few differences."""
     last: dict[str, float] = {}
     total, count = 0.0, 0
     for key, value in zip(keys, values, strict=True):
@@ -167,6 +179,7 @@ def _roughness(keys: Sequence[str], values: Sequence[Any]) -> float:
 
 
 _ENOUGH = 8
+"""Fewest differences for a mean."""
 
 
 def _is_category(column: Column, rows: Sequence[ObservationRow]) -> bool:
@@ -182,7 +195,7 @@ def _is_category(column: Column, rows: Sequence[ObservationRow]) -> bool:
 
 
 def _names_few(column: Column, rows: Sequence[ObservationRow]) -> bool:
-    """Return whether few observations have texts that name things, by the column's name, so that all may differ."""
+    """Return whether a column of few observations has names, judged by the column's name; then all may differ."""
     named = key_score(column.path) >= _NAMES_THINGS or is_identifier(column.path)
     return (
         len(rows) <= _FEW_ROWS
@@ -194,16 +207,16 @@ def _names_few(column: Column, rows: Sequence[ObservationRow]) -> bool:
 
 _FEW_ROWS = 5
 _NAMES_THINGS = 60
-"""Score of a name from which a member names something."""
+"""Least key score of the name of a member that holds names."""
 
 
 def are_measures(values: Sequence[Any]) -> bool:
-    """Return whether texts are decimal numbers, or numbers with a unit that is known, and so name nothing."""
+    """Return whether values are all texts with decimal numbers or with numbers and a known unit, and so not names."""
     return all(type(value) is str and has_measure(value) for value in values)
 
 
 def _numbers_elements(values: Sequence[Any], rows: Sequence[ObservationRow]) -> bool:
-    """Return whether the elements of every record's list have the same numbers, each once."""
+    """Return whether a column numbers list elements: every record has the same distinct values in the same order."""
     lists: dict[int, list[Any]] = {}
     for value, row in zip(values, rows, strict=True):
         lists.setdefault(id(row.record), []).append(value)
@@ -212,7 +225,7 @@ def _numbers_elements(values: Sequence[Any], rows: Sequence[ObservationRow]) -> 
 
 
 def _clashes(keys: Sequence[str], times: Sequence[str | None], rows: Sequence[ObservationRow]) -> int:
-    """Return how many rows have the key, the time and the members of an earlier one, in neighbourhood or not."""
+    """Return the number of rows with the key, the time and the member names of an earlier row."""
     seen = Counter(
         (key, time, tuple(sorted(row.part)) if type(row.part) is dict else ())
         for key, time, row in zip(keys, times, rows, strict=True)

@@ -24,21 +24,19 @@ from streamrnn.mapping.numbers import NumberReader, NumberRule
 from streamrnn.mapping.paths import parse_path
 
 _MOST_LISTED = 30
-"""Fields that are listed by name; more are selected by `*`."""
+"""Largest number of fields to list by name; more are selected by `*`."""
 _NUMERIC_SHARE = 0.5
 _PLACE = re.compile(r"\[\d+\].*", re.DOTALL)
-"""A field that is an element of a list, or is in one."""
-
-
+"""Name of a field that is an element of a list, or is within one."""
 _SWITCHES = NumberReader(NumberRule(booleans=True))
 
 
 class FieldChoice(NamedTuple):
-    """What the fields are."""
+    """The fields, as section `input.fields` selects them."""
 
     under: str = ""
     only: tuple[str, ...] = ()
-    """As they are configured; empty: every number but the excluded ones."""
+    """Names as configured; empty: every number except the excluded ones."""
     excluded: tuple[str, ...] = ()
     name: str = ""
     """Long format: path of the name ..."""
@@ -46,14 +44,14 @@ class FieldChoice(NamedTuple):
     """... and of the value."""
     form: NumberForm = NumberForm()
     left_out: Mapping[str, str] = {}
-    """By path: why a number is no field."""
+    """Why a number is not a field, by path."""
     doubts: tuple[str, ...] = ()
 
 
 def find_fields(
     columns: Mapping[str, Column], *, used: Sequence[str], times: Sequence[int | None], keys: Sequence[str], rows: int
 ) -> FieldChoice:
-    """Return the fields.
+    """Return the fields: in long format, the paths of name and value; else the members that are measured values.
 
     Args:
         columns: The members of the observations' documents by path.
@@ -82,10 +80,10 @@ def find_fields(
     left_out = {
         path: reason
         for path, values in numeric.items()
-        if (reason := why_no_field(columns[path], values, times=times, keys=keys, exchange=exchange, beside=columns))
+        if (reason := why_no_field(columns[path], values, times=times, keys=keys, exchange=exchange, paths=columns))
     }
     chosen = [path for path in numeric if path not in left_out]
-    if not chosen:  # then what is beside a message's description is its content
+    if not chosen:  # the members that describe the message are then its content
         chosen = [path for path, reason in left_out.items() if reason == DESCRIBES and not is_identifier(path)]
         left_out = {path: reason for path, reason in left_out.items() if path not in chosen}
     if not chosen:
@@ -104,7 +102,7 @@ def find_fields(
 
 
 def _flag(value: Any) -> float | None:
-    """Return a truth value, or a text such as `on`, as a number."""
+    """Return a truth value, or a text such as `on`, as 0 or 1; None for another value."""
     return _SWITCHES.read("", value, named=False) if type(value) in (bool, str) else None
 
 
@@ -121,7 +119,7 @@ def _numbers(column: Column, form: NumberForm) -> list[float | None] | None:
 
 
 def _texts(column: Column, form: NumberForm) -> set[str]:
-    """Return the texts that stand among numbers in a column, such as `unavailable`, if they are few."""
+    """Return the texts among the numbers of a column, such as `unavailable`, if at most three; else none."""
     others = {
         value.strip().lower()
         for value in column.present
@@ -137,9 +135,9 @@ def _reasons(numeric: Mapping[str, Any], used: Sequence[str], reason: str) -> di
 def long_format(
     columns: Mapping[str, Column], *, used: Sequence[str], rows: int, form: NumberForm
 ) -> tuple[str, str, bool] | None:
-    """Return the paths of name and value where an observation has one field; None if it has several.
+    """Return the paths of name and value if an observation has one field, and whether the name is part of the key.
 
-    The third item says whether the name is part of the key: then `value` is the field.
+    Return None if an observation has several fields. If the name is part of the key, `value` is the field.
     """
     values = [
         path
@@ -176,7 +174,7 @@ def long_format(
 
 
 def _names_fields(column: Column, name: str, rows: int) -> bool:
-    """Return whether texts can name fields: present everywhere, few, and not one and the same for a weak name."""
+    """Return whether a column can name fields: texts, present in most rows, few, and different if its name is weak."""
     values = column.present
     if len(values) < 0.9 * rows or not all(type(value) is str for value in values):
         return False
@@ -185,7 +183,7 @@ def _names_fields(column: Column, name: str, rows: int) -> bool:
 
 
 def _payload(chosen: Sequence[str]) -> tuple[str, list[str], list[str]]:
-    """Return the object that holds all fields, the fields in it, and those outside, which are left out."""
+    """Return the path of the payload object, the fields in it, and the fields outside, which are left out."""
     parents = {path: parent_of(path) for path in chosen}
     for path in chosen:
         steps = path.split(".")
@@ -202,7 +200,7 @@ def _payload(chosen: Sequence[str]) -> tuple[str, list[str], list[str]]:
 
 
 def parent_of(path: str) -> str:
-    """Return the path of the object that has a member; empty for the document itself."""
+    """Return the path of the object that contains a member; empty for the document itself."""
     if path.endswith('"'):
         return path[: path.rindex('"', 0, -1)].rstrip(".")
     return path.rpartition(".")[0] if not path.endswith("]") else path[: path.rindex("[")]
@@ -216,7 +214,7 @@ def _selection(
     form: NumberForm,
     rows: int,
 ) -> FieldChoice:
-    """Return the fields by name where every record has them, else every number but those left out."""
+    """Return the fields: listed by name if most records have all of them, else every number except those left out."""
     prefix = f"{under}." if under else ""
     names = [columns[path].name.removeprefix(prefix) for path in chosen]
     steady = all(len(columns[path].present) >= 0.9 * rows for path in chosen)
@@ -240,7 +238,7 @@ def _texts_kept(column: Column, form: NumberForm) -> bool:
 
 
 def _written(names: Sequence[str]) -> list[str]:
-    """Return names as they are configured: wildcards in brackets, and one where a name cannot be a path."""
+    """Return names as configured: wildcard characters escaped, and dots too where a name cannot be a path."""
     written = [name if _PLACE.fullmatch(name) else escape(name) for name in names]
     if not any(map(is_pattern, written)):
         written = [name if _is_usable(name) else name.replace(".", "[.]") for name in written]

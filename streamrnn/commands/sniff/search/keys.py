@@ -1,4 +1,4 @@
-"""The search for the key: what tells one device, host or instrument from another."""
+"""The search for the key: the members that identify a device, host or instrument."""
 
 import re
 from collections import Counter
@@ -37,19 +37,20 @@ _OWN = "record:key"
 _COLUMN = re.compile(r"c\d+|\[\d+\]")
 """A column without a name."""
 _CERTAIN = 100
-"""Score of a member that is surely the key, and varies."""
+"""Score of a member that is certainly the key, and varies."""
 SURE, _SURER = 60, 85
-"""Score of a name from which a member is the key: where the records have no key or one and the same, and otherwise."""
+"""Least score of a member that is the key: if the records' own keys are absent or all the same, and otherwise."""
 
 
 class KeyChoice(NamedTuple):
-    """What makes the key."""
+    """The members that form the key."""
 
     paths: tuple[str, ...] = ()
-    """Empty: the record's own key."""
+    """Paths of the members; empty: the record's own key."""
     keys: Sequence[str] = ()
-    """By row."""
+    """Key by row."""
     words: str = ""
+    """Number of keys and examples, for a comment."""
     doubts: tuple[str, ...] = ()
 
 
@@ -61,7 +62,7 @@ def find_key(
     times: Sequence[int | None],
     label: Sequence[object] = (),
 ) -> KeyChoice:
-    """Return what makes the key: the best named member, the record's own key, or members that make times unique.
+    """Return the key: the member with the best name or the record's own key, and members that make times unique.
 
     Args:
         columns: The members by path.
@@ -112,7 +113,7 @@ def find_key(
 
 
 def _words(keys: Sequence[str], *, own: bool) -> str:
-    """Return what the keys are, for a comment."""
+    """Return the number of keys and up to three examples, for a comment; empty without keys."""
     shown = list(dict.fromkeys(keys))
     words = f"{len(shown):,} key{'s' * (len(shown) != 1)}, such as {', '.join(_short(key) for key in shown[:3])}"
     if not shown:
@@ -121,7 +122,7 @@ def _words(keys: Sequence[str], *, own: bool) -> str:
 
 
 def _varying(paths: Sequence[str], candidates: Sequence[tuple[str, float]], columns: Mapping[str, Column]) -> list[str]:
-    """Return another member that is usually a key, where the one that was chosen is the same everywhere."""
+    """Return another member that is usually a key if the chosen one is the same in all rows; else none."""
     if len(paths) != 1 or paths[0] not in columns or len(set(columns[paths[0]].present)) > 1:
         return []
     return [
@@ -134,11 +135,11 @@ def _varying(paths: Sequence[str], candidates: Sequence[tuple[str, float]], colu
 
 
 _USUAL = 70
-"""Score of a name that is usually that of a key."""
+"""Least score of a name that is usually that of a key."""
 
 
 def _tag_paths(tags: str, rows: Sequence[ObservationRow]) -> list[str]:
-    """Return the path of all tags, or of the only one."""
+    """Return the path of all tags, or of the only tag; none if there are no tags."""
     found = [_member(row, tags) for row in rows if type(row.part) is dict] if tags else []
     names = {name for each in found for name in _tags_of(each) or ()}
     if len(names) == 1 and all(type(each) is dict for each in found):
@@ -152,7 +153,7 @@ _MEASUREMENTS = ("metric", "metric_name", "metricname", "measurename", "measure_
 def _measured(
     paths: Sequence[str], columns: Mapping[str, Column], rows: Sequence[ObservationRow], used: Sequence[str]
 ) -> list[str]:
-    """Return the member that says what has been measured, beside one that says where, also if it never varies."""
+    """Return the member that names the measured quantity, in addition to a key that names the device; or none."""
     names = {last_step(path).lower() for path in paths} & {*_MEASUREMENTS}
     if not paths or names or _OWN in paths:
         return []
@@ -167,7 +168,7 @@ def _measured(
 
 
 def _splitting(paths: Sequence[str], columns: Mapping[str, Column], used: Sequence[str]) -> list[str]:
-    """Return the member that says what has been measured, where one key has several of them in turn."""
+    """Return the member that names the measured quantity if a key has several of them in turn; or none."""
     if len(paths) != 1 or paths[0] not in columns:
         return []
     keys = columns[paths[0]].values
@@ -183,12 +184,12 @@ def _splitting(paths: Sequence[str], columns: Mapping[str, Column], used: Sequen
 
 
 def _says_little(column: Column) -> bool:
-    """Return whether a column is 0 or 1 throughout, and so numbers a part of what the record's key names."""
+    """Return whether a column is 0 or 1 in all rows, and so numbers a part of the device in the record's key."""
     return len(set(column.present)) == 1 and str(column.present[0]) in ("0", "1")
 
 
 def _counts_records(values: Sequence[Any], rows: Sequence[ObservationRow], times: Sequence[int | None]) -> bool:
-    """Return whether whole numbers rise by one with every record, or with every row of a table."""
+    """Return whether values are whole numbers that rise by one with every record, or with every row of a table."""
     one_each = len({id(row.record) for row in rows}) == len(rows) or len(set(times)) > 1
     if not one_each or not all(str(value).isdigit() for value in values):
         return False
@@ -196,13 +197,13 @@ def _counts_records(values: Sequence[Any], rows: Sequence[ObservationRow], times
 
 
 def _is_of_part(path: str, columns: Mapping[str, Column]) -> bool:
-    """Return whether a member names one of several parts of what is measured, such as `DS18B20-1.Id`."""
+    """Return whether a member identifies one of several parts of a device, such as `DS18B20-1.Id`."""
     above, _, name = path.rpartition(".")
     if not above or key_score(above):
         return False
-    place = above.rpartition(".")[0]
+    device = above.rpartition(".")[0]
     others = {each.rpartition(".")[0] for each in columns if last_step(each) == name} - {above}
-    return any(each.rpartition(".")[0] == place and not key_score(each) for each in others)
+    return any(each.rpartition(".")[0] == device and not key_score(each) for each in others)
 
 
 def _score(column: Column, rows: Sequence[ObservationRow], times: Sequence[int | None]) -> float:
@@ -230,7 +231,7 @@ def _score(column: Column, rows: Sequence[ObservationRow], times: Sequence[int |
 
 
 def _numbers_something(column: Column, rows: Sequence[ObservationRow], times: Sequence[int | None]) -> bool:
-    """Return whether a column has durations, measures, times or numbers of records."""
+    """Return whether a column has durations, measured values, times or record numbers."""
     values = column.present
     if is_duration(column.path) or are_measures(values) or are_near([number_in(v) for v in column.values], times):
         return True
@@ -239,7 +240,7 @@ def _numbers_something(column: Column, rows: Sequence[ObservationRow], times: Se
 
 
 _DOUBTED, _UNKNOWN = 40, 15
-"""Scores of an identifier, and of one of something unknown, of which a few records have one each: maybe their own."""
+"""Largest scores of an `id`, and of the id of something unknown, if each of a few records has another one."""
 
 
 def _differ(column: Column, rows: Sequence[ObservationRow]) -> bool:
@@ -256,7 +257,7 @@ def _names_records(column: Column, rows: Sequence[ObservationRow]) -> bool:
 
 
 def _tags(rows: Sequence[ObservationRow]) -> str:
-    """Return the name of an object of at least two texts, such as `tags`, that names the series; empty if none."""
+    """Return the name of an object of texts that identifies the series, such as `tags`; empty if there is none."""
     for name in (*TAGS, *(each.title() for each in TAGS)):
         found = [_tags_of(_member(row, name)) for row in rows[:200] if type(row.part) is dict]
         objects = [each for each in found if type(each) is dict and each]
@@ -269,14 +270,14 @@ def _tags(rows: Sequence[ObservationRow]) -> str:
 
 
 def _member(row: ObservationRow, name: str) -> Any:
-    """Return a member of an observation, or of the innermost object around it that has one."""
+    """Return a member of an observation, or of the innermost surrounding object that has it; None if none has."""
     around = row.around.documents if row.around else ()
     holders = [each for each in (row.part, *around) if type(each) is dict and name in each]
     return holders[0][name] if holders else None
 
 
 def _tags_of(value: Any) -> Any:
-    """Return tags as an object, also where they are a list of names with values."""
+    """Return tags as an object, converted if they are a list of names with values; any other value unchanged."""
     pairs = [named_pair(each) for each in value] if type(value) is list else [None]
     return value if None in pairs else dict(filter(None, pairs))
 
@@ -286,7 +287,7 @@ def _is_within(path: str, parent: str) -> bool:
 
 
 def _own_keys(rows: Sequence[ObservationRow]) -> list[str]:
-    """Return the records' own keys as text; empty if one has none that is usable."""
+    """Return the records' own keys as text; empty if one is unusable, or if each record has another key."""
     keys = []
     for row in rows:
         key = row.record.key
@@ -301,12 +302,12 @@ def _own_keys(rows: Sequence[ObservationRow]) -> list[str]:
 
 
 def _are_unique(keys: Sequence[str]) -> bool:
-    """Return whether keys name messages, not what they are about."""
+    """Return whether keys identify messages rather than devices: more than five, all different."""
     return len(keys) > 5 and len(set(keys)) == len(keys)
 
 
 def _member_of_key(rows: Sequence[ObservationRow]) -> str:
-    """Return the path of the only member of keys that are JSON objects; empty if they are not."""
+    """Return the path of the only member of keys that are JSON objects; empty if keys are anything else."""
     found: set[str] = set()
     for row in rows[:200]:
         try:
@@ -339,8 +340,3 @@ def _keys(
 
 def _short(key: str) -> str:
     return key if len(key) <= 32 else f"{key[:29]}..."
-
-
-def rises(values: Sequence[float]) -> bool:
-    """Return whether numbers never fall."""
-    return all(a <= b for a, b in pairwise(values))

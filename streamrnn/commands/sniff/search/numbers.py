@@ -1,4 +1,4 @@
-"""How numbers are written: decimal marks, units, and what stands for a missing value."""
+"""Detection of how numbers are written: decimal marks, units and missing values."""
 
 import re
 from collections.abc import Collection, Mapping, Sequence
@@ -56,17 +56,17 @@ SENTINELS = (
 )
 """Numbers that sensors and archives write for a missing value."""
 _HEX = re.compile("[0-9A-F]{2,}|[0-9a-f]{2,}")
-"""What follows the digits of a hexadecimal number that begins with some."""
+"""The end of a hexadecimal number that begins with decimal digits."""
 _CODED = re.compile(r"[+-]0\d{3},\d", re.ASCII)
-"""A value with a code of its quality, as in NOAA's integrated surface data, which is no decimal number."""
+"""A value with its quality code, as in NOAA's integrated surface data; not a decimal number."""
 _ENOUGH = 5
-"""Texts from which it tells something that they are all the same."""
+"""Fewest texts from which it is evidence that they are all the same."""
 _FAR = 5
-"""Ranges of the other values that a sentinel is away from them."""
+"""Least distance of a sentinel from the other values, in units of their range."""
 
 
 class NumberForm(NamedTuple):
-    """How numbers are written in text."""
+    """Notation of numbers, as section `input.numbers` configures it."""
 
     decimal: str = "."
     units: bool | Literal["scaled"] = False
@@ -75,13 +75,13 @@ class NumberForm(NamedTuple):
     missing_texts: tuple[str, ...] = MISSING_TEXTS
 
     def with_missing(self, numbers: Collection[float], texts: Collection[str]) -> "NumberForm":
-        """Return the same form with further values that are missing."""
+        """Return the same form with these numbers and further texts as missing values."""
         more = sorted(set(texts) - {*MISSING_TEXTS})
         return self._replace(missing_numbers=tuple(sorted(numbers)), missing_texts=(*MISSING_TEXTS, *more))
 
 
 def find_form(columns: Sequence[Column]) -> NumberForm:
-    """Return how numbers in text are written."""
+    """Return the notation of the numbers in text columns: decimal mark and units."""
     comma, units, scales, coded = False, False, list[set[UnitScale]](), False
     for column in columns:
         texts = [value.strip() for value in column.present if type(value) is str and len(value) <= 64][:300]
@@ -113,39 +113,36 @@ def find_form(columns: Sequence[Column]) -> NumberForm:
 _GROUPS = re.compile(r"[. '\u00a0\u2009\u202f\u2019]")
 """Marks between thousands."""
 _THREE_DIGITS = re.compile(r",\d{3}$")
-"""What may be thousands."""
+"""A comma that may separate thousands."""
 
 
 def _with_point(text: str) -> str:
-    """Return a number with a decimal comma and a unit as one with a point, any other text as it is."""
+    """Return a number with a decimal comma and a unit rewritten with a point; any other text unchanged."""
     match = COMMA_UNIT_NUMBER.fullmatch(text)
     return text if match is None else _GROUPS.sub("", match[1]).replace(",", ".") + match[2]
 
 
 def _varies(scales: set[UnitScale]) -> bool:
-    """Return whether units differ in their prefix alone, or are such as differ from one value to the next.
-
-    Those are bytes, and the quantities of Kubernetes.
-    """
+    """Return whether units with one base have several prefixes, or usually vary: bytes and Kubernetes quantities."""
     sizes = any(each.base in ("B", "byte", "bytes") and each.factor > 1 for each in scales)
     quantities = any(not each.base and (each.factor % 1024 == 0 or each.divisor >= 10**6) for each in scales)
     return len(scales) > 1 or sizes or quantities
 
 
 def unit_of(text: str) -> str:
-    """Return what stands behind the number that a text begins with."""
+    """Return the text after the number that a text begins with; the whole text if it begins with none."""
     match = NUMBER.match(text)
     return text[match.end() :].strip() if match else text
 
 
 def is_label(texts: Sequence[str]) -> bool:
-    """Return whether texts are one and the same, which begins with a number but has no unit that is known: `200 OK`."""
+    """Return whether all texts are the same number followed by an unknown unit, such as `200 OK`."""
     labelled = len(texts) >= _ENOUGH and len(set(texts)) == 1 and UNIT_NUMBER.fullmatch(texts[0]) is not None
     return labelled and not _is_known(unit_of(texts[0]))
 
 
 def has_measure(text: str) -> bool:
-    """Return whether a text is a decimal number, or a number with a unit that is known: `0.5`, `20 %`, `64Mi`."""
+    """Return whether a text is a decimal number, or a number with a known unit: `0.5`, `20 %`, `64Mi`."""
     if NUMBER.fullmatch(text):
         return "." in text
     return UNIT_NUMBER.fullmatch(text) is not None and (
@@ -154,22 +151,22 @@ def has_measure(text: str) -> bool:
 
 
 def _is_known(unit: str) -> bool:
-    """Return whether a unit is known, other than a letter that is a prefix, as in `11n`."""
+    """Return whether a unit is known; a lone prefix, as in `11n`, is not."""
     scale = unit_scale(unit)
     return (scale is not None and (bool(scale.base) or scale.factor % 1024 == 0)) or unit[:1] in ("%", "\u00b0")
 
 
 def _one_unit(texts: Sequence[str]) -> bool:
-    """Return whether texts have one unit, or very few; other texts that begin with a digit have many endings."""
+    """Return whether texts have few distinct short units; other texts that begin with a digit have many endings."""
     endings = set(map(unit_of, texts))
     short = all(len(ending) <= 12 and len(ending.split()) <= 2 and not _HEX.fullmatch(ending) for ending in endings)
     return short and len(endings) <= max(1, len(texts) // 3)
 
 
 def sentinels_in(values: Mapping[str, Sequence[float]]) -> set[float]:
-    """Return the numbers that stand for a missing value, given the numbers of each field.
+    """Return the numbers that represent a missing value, given the numbers of each field.
 
-    Such a number is far from all others of its field, and in no other field an ordinary value.
+    Such a number is far from all others of its field, and is not an ordinary value of any field.
     """
     found: set[float] = set()
     for known in values.values():
@@ -183,7 +180,7 @@ def _is_far(sentinel: float, others: Sequence[float]) -> bool:
     low, high = min(others), max(others)
     spread = max(high - low, 0.05 * max(abs(low), abs(high)), 1e-9)
     beyond = low - sentinel if sentinel < low else sentinel - high if sentinel > high else 0.0
-    # a value below zero of what is never negative is far whatever the range
+    # a negative number in a field that is otherwise never negative needs less distance
     return beyond > _FAR * spread or (sentinel < 0 <= low and beyond > spread and sentinel <= -99)
 
 

@@ -31,17 +31,17 @@ from streamrnn.mapping.paths import Step, named_pair
 from streamrnn.mapping.times import TimeReader, TimeRule
 
 _ENOUGH = 5
-"""Documents from which a number that is always the same tells something."""
+"""Fewest documents from which it is evidence that a number is always the same."""
 _FEWEST_RECORDS = 3
-"""Records whose lists are alike from which the place in a list means something."""
+"""Fewest records with lists of the same length for which the index in the list can be part of the key."""
 _TIME_NAME = 65
-"""Score of the name of a column that has the times of a table."""
+"""Least score of the name of a table's time column."""
 _TIME = re.compile(r"\d{10}|\d{13}|\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}.*)?")
 _COUNTS = frozenset(("count", "total", "size", "length", "n", "interval", "code", "status", "rc"))
 
 
 def find_observations(documents: Sequence[object]) -> str:
-    """Return the path of the parts that make one observation each; empty if that is the whole document."""
+    """Return the path of the parts that are one observation each; empty if each document is one observation."""
     documents = documents[:300]
     if documents and all(_names_its_lists(document) for document in documents):
         return "*[*]"
@@ -49,7 +49,7 @@ def find_observations(documents: Sequence[object]) -> str:
 
 
 def _most(documents: Sequence[object], search: Any, ending: str) -> str:
-    """Return the path of what most documents have, by a function that yields steps and content."""
+    """Return the path, with `ending`, that `search` yields for most documents; empty if for less than half of them."""
     counts: dict[tuple[Step, ...], int] = defaultdict(int)
     for document in documents:
         for steps, _ in search(document):
@@ -59,7 +59,7 @@ def _most(documents: Sequence[object], search: Any, ending: str) -> str:
 
 
 def tables_in(document: Any, prefix: tuple[Step, ...] = ()) -> Iterator[tuple[tuple[Step, ...], list[Any]]]:
-    """Yield the path and the rows of each table in a document that has a column of times."""
+    """Yield the path and the rows of each table with a time column in a document."""
     if len(prefix) > MOST_LEVELS:
         return
     if (rows := rows_in(document)) and _has_times(rows):
@@ -70,7 +70,7 @@ def tables_in(document: Any, prefix: tuple[Step, ...] = ()) -> Iterator[tuple[tu
 
 
 def _has_times(rows: Sequence[Any]) -> bool:
-    """Return whether rows have at least two columns, of which one has times by its name and its values."""
+    """Return whether rows have at least two columns, one of which has times, judged by its name and values."""
     first, last = rows[0], rows[-1]
     if type(first) is not dict or type(last) is not dict or len(first) < 2:
         return False
@@ -85,14 +85,14 @@ def _has_times(rows: Sequence[Any]) -> bool:
 
 
 def _find_map(documents: Sequence[object]) -> str:
-    """Return the path of the members of an object that is a map, such as from names of devices to their values."""
+    """Return the path of the members of a map, such as from device names to values; empty if there is none."""
     path = _most(documents, _maps_in, ".*").removeprefix(".")
     inside = path.removesuffix("*")
     return path if path and not _measures(documents, without=inside) else ""
 
 
 def _maps_in(document: Any, prefix: tuple[Step, ...] = ()) -> Iterator[tuple[tuple[Step, ...], Any]]:
-    """Yield the path and content of objects whose members are alike: objects, or values under the names of times."""
+    """Yield the path and content of maps: objects with members of one shape, or with times as names."""
     if type(document) is not dict or len(prefix) > MOST_LEVELS:
         return
     if len(document) > 1 and (_is_by_time(document) or _is_map(document)):
@@ -109,7 +109,7 @@ def _is_by_time(document: dict[str, Any]) -> bool:
 
 
 def _is_map(document: dict[str, Any]) -> bool:
-    """Return whether the members of an object are objects with the same members, of which two are numbers."""
+    """Return whether all members of an object are objects with the same members, at least two of them numbers."""
     values = list(document.values())
     if not all(type(value) is dict for value in values) or len({frozenset(value) for value in values}) > 1:
         return False
@@ -117,12 +117,12 @@ def _is_map(document: dict[str, Any]) -> bool:
 
 
 def names_are_times(rows: Sequence[ObservationRow]) -> bool:
-    """Return whether the names of the members that are observations are times."""
+    """Return whether the observations are members of an object whose names are times."""
     return all(row.around and row.around.name and _TIME.fullmatch(row.around.name) for row in rows)
 
 
 def _find_list(documents: Sequence[object]) -> str:
-    """Return the path of the elements of a list, and of those of lists within them."""
+    """Return the path of the elements of the best list, and of lists within them; empty if there is no list."""
     found: dict[tuple[Step, ...], list[int]] = defaultdict(list)
     for document in documents:
         for steps, elements in lists_in(document):
@@ -145,7 +145,7 @@ def _find_list(documents: Sequence[object]) -> str:
 
 
 def _has_more(documents: Sequence[object], at: tuple[Step, ...]) -> bool:
-    """Return whether the elements of a list, with times or a name in them, measure at least two things."""
+    """Return whether the elements of the list at a path have at least two measured values."""
     elements = [
         each for document in documents[:50] for steps, found in lists_in(document) if steps == at for each in found
     ]
@@ -153,7 +153,7 @@ def _has_more(documents: Sequence[object], at: tuple[Step, ...]) -> bool:
 
 
 def _inner(elements: Sequence[Any]) -> str:
-    """Return the path of a list or a table within the elements of a list, where those have no number but in it."""
+    """Return the path of a list or table within the elements of a list; empty if these have numbers themselves."""
     if _measures(elements):
         return ""
     for element in elements[:5]:
@@ -168,13 +168,13 @@ def _inner(elements: Sequence[Any]) -> str:
 
 
 def _holds_times(elements: Sequence[Any]) -> bool:
-    """Return whether elements of a list have a time, by its name, or lists whose elements have one."""
+    """Return whether the elements of a list, or of a list within them, have a member named like a time."""
     named = any(time_score(path) >= _TIME_NAME for path in columns_of(elements[:1]))
     return named or any(_holds_times(inner) for _, inner in lists_in(elements[0]))
 
 
 def _names_its_lists(document: object) -> bool:
-    """Return whether a document only has lists of objects, alike and under names of what they are about."""
+    """Return whether a document has only lists of objects of one shape, under names that are not usual for lists."""
     if type(document) is not dict or len(document) < 2 or any(name.lower() in LISTS for name in document):
         return False
     if not all(type(each) is list and each and all(type(one) is dict for one in each) for each in document.values()):
@@ -184,12 +184,12 @@ def _names_its_lists(document: object) -> bool:
 
 
 def other_lists(documents: Sequence[object], observations: str, parts: Sequence[object]) -> list[str]:
-    """Return doubts about lists that are not read, beside the one with the observations and within its elements."""
+    """Return doubts about lists that are not read: next to the list of observations, and within its elements."""
     return _beside(documents, observations) + _unread(parts, observations)
 
 
 def _beside(documents: Sequence[object], observations: str) -> list[str]:
-    """Return a doubt about lists beside the one with the observations, whose elements are alike but are not read."""
+    """Return doubts about unread values next to the list of observations: lists of the same shape, and numbers."""
     chosen, shape, others = "", frozenset[str](), {}
     for document in documents:
         for steps, elements in lists_in(document):
@@ -210,7 +210,7 @@ def _beside(documents: Sequence[object], observations: str) -> list[str]:
 
 
 def _unread(parts: Sequence[object], observations: str) -> list[str]:
-    """Return a doubt about lists with numbers within the parts that are one observation each."""
+    """Return a doubt about lists of numbers within the observations."""
     measured: dict[tuple[Step, ...], str] = {}
     for part in parts:
         for steps, elements in lists_in(part):
@@ -230,16 +230,16 @@ def _unread(parts: Sequence[object], observations: str) -> list[str]:
     ]
 
 
-def places(rows: Sequence[ObservationRow]) -> list[int] | None:
-    """Return the place of each row in its record's list, where all records have lists of the same length, else None."""
+def element_indexes(rows: Sequence[ObservationRow]) -> list[int] | None:
+    """Return the index of each row in its record's list; None unless all records have lists of the same length."""
     by_record: dict[int, list[int]] = defaultdict(list)
     for row in rows:
-        if row.around is None or row.around.place is None:
+        if row.around is None or row.around.position is None:
             return None
-        by_record[id(row.record)].append(row.around.place)
+        by_record[id(row.record)].append(row.around.position)
     lists = list(by_record.values())
     alike = len(lists) >= _FEWEST_RECORDS and len(lists[0]) > 1 and all(each == lists[0] for each in lists)
-    return [place for each in lists for place in each] if alike else None
+    return [index for each in lists for index in each] if alike else None
 
 
 def _has_number(element: Any) -> bool:
@@ -255,12 +255,12 @@ def _has_number(element: Any) -> bool:
 
 
 def _measures(documents: Sequence[object], *, without: str = "\n") -> int:
-    """Return how many members of documents measure something, by their names and values, `without` those at a path."""
+    """Return the number of members that are measured values, ignoring paths that begin with `without`."""
     return len(_measured(documents, without=without))
 
 
 def _measured(documents: Sequence[object], *, without: str = "\n") -> list[str]:
-    """Return the paths of members of documents that measure something; see `_measures`."""
+    """Return the paths of members that are measured values, judged by names and values; see `_measures`."""
     return [
         path
         for path, column in columns_of(documents).items()
@@ -275,7 +275,7 @@ def _measured(documents: Sequence[object], *, without: str = "\n") -> list[str]:
 
 
 def _is_fixed(values: Sequence[Any]) -> bool:
-    """Return whether whole numbers are one and the same throughout, such as the address of a device."""
+    """Return whether values are all the same whole number, such as the address of a device."""
     return len(values) >= _ENOUGH and type(values[0]) is int and all(value == values[0] for value in values)
 
 

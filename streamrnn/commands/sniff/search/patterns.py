@@ -76,9 +76,9 @@ _COMPACT_DIGITS = re.compile(r"(?:1[89]|20)\d{2}(?:\d{4}(?:\d{2}){0,3}(?:\d{3})?
 
 
 def find_compact(values: Sequence[object]) -> str:
-    """Return the pattern of whole numbers, or texts of digits, that are dates such as 2024030110; empty if not.
+    """Return the pattern of dates written as digits, such as 2024030110; empty if the values are not such dates.
 
-    Read as seconds, those with an hour would be times after 2030.
+    Read as seconds, dates with an hour would be times after 2030.
     """
     texts = [str(value).strip() for value in values]
     pattern = _COMPACT.get(len(texts[0]), "") if texts else ""
@@ -89,7 +89,7 @@ def find_compact(values: Sequence[object]) -> str:
 
 
 def find_pattern(texts: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return the pattern of strptime that fits texts, and what is in doubt about it; none if there is none."""
+    """Return the `strptime` pattern that fits all texts, and doubts about it; two empty tuples if none fits."""
     texts = [start_of(text).strip() for text in texts]
     matches = [_DAYS.fullmatch(text) for text in texts]
     if all(matches):
@@ -101,7 +101,7 @@ def find_pattern(texts: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]
 
 
 def _day_or_month(matches: Sequence[re.Match[str]], texts: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return the pattern of dates such as 03/04/2023, whose day stands first or second."""
+    """Return the pattern of dates such as 03/04/2023, in which the day is first or second, and doubts about it."""
     mark = matches[0][2]
     first, second = max(int(match[1]) for match in matches), max(int(match[3]) for match in matches)
     days = (f"%d{mark}%m{mark}%Y", f"%m{mark}%d{mark}%Y")
@@ -122,7 +122,7 @@ def _day_or_month(matches: Sequence[re.Match[str]], texts: Sequence[str]) -> tup
 
 
 def _rises_better(one: str, other: str, texts: Sequence[str]) -> bool:
-    """Return whether dates are in order by one pattern, and not by the other."""
+    """Return whether dates read by one pattern are in better order than by the other, or else at more even steps."""
     orders = []
     for day in (one, other):
         clock = next((clock for clock in _CLOCKS if _fits(day + clock, texts)), None)

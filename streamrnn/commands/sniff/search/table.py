@@ -1,12 +1,11 @@
 """Documents as a table: a row per observation, a column per path."""
 
 import re
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Literal, NamedTuple, TypeGuard
 
 from streamrnn.errors import RecordError
-from streamrnn.formats import NAME_BYTES
+from streamrnn.formats import NAME_BYTES, Format
 from streamrnn.mapping.numbers import NumberReader, NumberRule
 from streamrnn.mapping.parts import find_parts
 from streamrnn.mapping.paths import ALL, ROWS, Step, Surroundings, json_in, parse_path
@@ -14,14 +13,14 @@ from streamrnn.mapping.times import SECONDS_NAMES
 from streamrnn.records import Record
 
 MOST_ROWS = 20_000
-"""Observations that are looked at."""
+"""Observations to examine at most."""
 MOST_COLUMNS = 2_000
 DEEPEST = 8
-"""Levels of nested objects that are looked at."""
+"""Levels of nested objects to examine at most."""
 MOST_TIME_PARTS = 2
-"""Members of an object that is a time: seconds and a fraction."""
+"""Most members of an object that is a time: seconds and a fraction."""
 MOST_LEVELS = 4
-"""Levels of nested objects in which lists are looked for."""
+"""Levels of nested objects in which to search for lists."""
 
 NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
 COMMA_NUMBER = re.compile(r"[+-]?\d{1,3}(?:[. '\u00a0\u2009\u202f\u2019]\d{3})*,\d+|[+-]?\d+,\d+", re.ASCII)
@@ -31,11 +30,11 @@ _PLAIN_STEP = re.compile(r"[^.\[\]\"'\s][^.\[\]\"']*")
 
 
 class ObservationRow(NamedTuple):
-    """What one observation is read from."""
+    """The part of a document that is one observation."""
 
     part: Any
     around: Surroundings | None
-    """What surrounds the part; None: it is the document."""
+    """The documents that surround the part; None: the part is the document."""
     record: Record
 
 
@@ -43,15 +42,27 @@ class Column(NamedTuple):
     """The values at one path, None where it is absent or null."""
 
     path: str
-    """As it is configured, such as `tags.host`."""
+    """Path as configured, such as `tags.host`."""
     name: str
-    """As fields are named: member names joined by dots."""
+    """Name of the field at that path: member names joined by dots."""
     values: list[Any]
 
     @property
     def present(self) -> list[Any]:
         """The values that are not None."""
         return [value for value in self.values if value is not None]
+
+
+def read_documents(source: Format, records: Sequence[Record]) -> list[tuple[object, Record]]:
+    """Return the documents that can be read from records, each with its record; unusable ones are skipped."""
+    documents: list[tuple[object, Record]] = []
+    for record in records:
+        try:
+            found = source.read(record) if record.value is not None else ()
+        except RecordError:
+            continue
+        documents += [(each, record) for each in found if not isinstance(each, RecordError)]
+    return documents
 
 
 def rows_of(documents: Sequence[tuple[object, Record]], observations: str) -> list[ObservationRow]:
@@ -75,7 +86,7 @@ def rows_of(documents: Sequence[tuple[object, Record]], observations: str) -> li
 def columns_of(documents: Sequence[object]) -> dict[str, Column]:
     """Return a column per path to a value that is neither an object nor a list, by path, in order of appearance.
 
-    The elements of a document that is a list are columns, too: `[0]`, `[1]` and so on, and what is in them.
+    The elements of a document that is a list are columns, too, as `[0]`, `[1]` and so on, with the values in them.
     """
     columns: dict[str, Column] = {}
     for index, document in enumerate(documents):
@@ -94,7 +105,7 @@ def columns_of(documents: Sequence[object]) -> dict[str, Column]:
 
 
 def _can_be_configured(path: str, name: str, steps: Sequence[Step]) -> bool:
-    """Return whether a path leads to the member, and its name can be that of a field."""
+    """Return whether a path is parsed to these steps, and its name can be that of a field."""
     try:
         found = parse_path(path)
         return ALL not in steps and ROWS not in steps and found == steps and 0 < len(name.encode()) <= NAME_BYTES
@@ -130,16 +141,16 @@ def _leaves(document: Any, prefix: tuple[Step, ...]) -> Iterator[tuple[tuple[Ste
 
 
 def _is_name(value: Any) -> bool:
-    """Return whether an element of a list is an object of texts that names something, such as `{"name": "h1", ...}`."""
+    """Return whether a list element is an object of texts that identifies something, such as `{"name": "h1", ...}`."""
     return type(value) is dict and bool(value) and value.keys() <= _NAMING and set(map(type, value.values())) == {str}
 
 
 _NAMING = frozenset(("code", "display", "id", "name", "system", "type"))
-"""Members of objects that name something and do not measure."""
+"""Members of objects that identify something and have no measured values."""
 
 
 def _is_scalar(value: dict[str, Any]) -> bool:
-    """Return whether an object stands for one number or one time, such as {"$date": ...} or {seconds, nanos}."""
+    """Return whether an object represents one number or one time, such as {"$date": ...} or {seconds, nanos}."""
     names = set(value)
     extended = len(names) == 1 and next(iter(names)).startswith(("$date", "$number"))
     return extended or bool(names & SECONDS_NAMES and len(names) <= MOST_TIME_PARTS)
@@ -158,7 +169,7 @@ _READERS = {
 
 
 def number_in(value: Any, decimal: str = ".", *, units: bool | Literal["scaled"] = False) -> float | None:
-    """Return the number in a value, as the mapping reads it; None if there is none."""
+    """Return the number in a value, as the decoder reads it; None if there is none."""
     try:
         return _READERS[decimal, units].read("", value, named=False)
     except RecordError:
@@ -192,8 +203,3 @@ def members_of(document: Any) -> Iterable[tuple[Step, Any]]:
     if type(document) is dict:
         return document.items()
     return enumerate(document[:MOST_COLUMNS]) if is_tuple(document) else ()
-
-
-def common(values: Sequence[Any]) -> list[tuple[Any, int]]:
-    """Return the distinct values with their counts, the most frequent first."""
-    return Counter(map(str, values)).most_common()

@@ -1,4 +1,4 @@
-"""What is in doubt about the event time."""
+"""Points in doubt about the event time."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -9,26 +9,17 @@ from streamrnn.commands.sniff.search.table import NUMBER, Column, number_in
 from streamrnn.commands.sniff.search.words import is_day_number, last_step, time_score
 
 DAY = 86_400_000
-
-
+"""Milliseconds of a day."""
 _LONG_AGO = 3 * 365.25
 """Days before the records' own timestamps from which a time is doubted."""
-
-
 _TIME_LIKE = 75
-"""Score of a name from which text that is no time is worth a word."""
-
-
+"""Least score of a name for which values that are no time raise a doubt."""
 MOST_TRIED = 300
-"""Values of a column that are tried."""
-
-
+"""Values of a column to try at most."""
 CLOCK = re.compile(r"\d{1,2}[:.]\d{2}(?:[:.]\d{2}(?:[.,]\d+)?)?(?: ?[AaPp][Mm])?")
-
-
+"""A time of day."""
 _OFFSET = re.compile(r"(?:Z|\d{12}[SW]|[+-]\d{2}:?\d{2}|\b(?:GMT|UTC)(?: m=\S+)?|\])\s*$")
-
-
+"""The end of a text that says its offset or zone."""
 _TWO_DIGITS = re.compile(
     r"(?<![\d./-])\d{1,2}[./-]\d{1,2}[./-]\d{2}(?!\d)|(?<![\d./-])\d{2}[./-]\d{1,2}[./-]\d{1,2}(?!\d)"
 )
@@ -72,7 +63,7 @@ def no_time(columns: Mapping[str, Column], *, have_own: bool) -> list[str]:
 
 
 def _unknown_number(column: Column) -> list[str]:
-    """Return a doubt about numbers that are times by their name, but none that is understood."""
+    """Return a doubt about numbers that are times by their name, but of an unknown kind; empty if they are not."""
     values = [value for value in column.present if type(value) in (int, float)]
     value = values[0] if values else 0
     if not (type(value) is int and value >= _LARGE) and not (time_score(column.path) == 100 and rise_steadily(values)):
@@ -92,11 +83,11 @@ _COUNTS = {
     (12 * 10**16, 2 * 10**17): "a FILETIME of Windows, 100 ns since 1601",
     (6 * 10**17, 10**18): "ticks of .NET, 100 ns since the year 1",
 }
-"""Ranges of numbers that count from another day, and what they are."""
+"""Ranges of numbers that count time from another epoch, each with its meaning."""
 
 
 def have_form(column: Column, pattern: re.Pattern[str], glued: re.Pattern[str]) -> bool:
-    """Return whether texts have a form; digits alone do by the name of their column, too."""
+    """Return whether all texts match `pattern`; under the name of a time, texts of digits may match `glued` instead."""
     texts = [value.strip() if type(value) is str else "" for value in column.present[:MOST_TRIED]]
     if all(map(pattern.fullmatch, texts)):
         # 40.77 may be a number
@@ -105,7 +96,7 @@ def have_form(column: Column, pattern: re.Pattern[str], glued: re.Pattern[str]) 
 
 
 def far_apart(best: TimeCandidate, own: Sequence[int | None]) -> list[str]:
-    """Return a doubt about times that the records' own timestamps make unlikely, such as those since another year."""
+    """Return a doubt about times far from the records' own timestamps, such as those counted from another year."""
     apart = sorted(a - b for a, b in zip(best.times, own, strict=True) if a is not None and b is not None)
     days = apart[len(apart) // 2] / DAY if apart else 0.0
     if -_LONG_AGO <= days <= 1:
@@ -118,9 +109,9 @@ def far_apart(best: TimeCandidate, own: Sequence[int | None]) -> list[str]:
 
 
 def clock_apart(best: TimeCandidate, columns: Mapping[str, Column]) -> list[str]:
-    """Return a doubt where the date and the time of day stand in two members."""
+    """Return a doubt if the date and the time of day are in two members."""
     value = best.column.present[0]
-    if type(value) is not str or best.unit or any(_spread(time) for time in best.times):
+    if type(value) is not str or best.unit or any(_has_time_of_day(time) for time in best.times):
         return []
     clocks = [each.path for each in columns.values() if each.present and have_form(each, CLOCK, CLOCK)]
     return [
@@ -130,12 +121,12 @@ def clock_apart(best: TimeCandidate, columns: Mapping[str, Column]) -> list[str]
     ]
 
 
-def _spread(time: int | None) -> bool:
+def _has_time_of_day(time: int | None) -> bool:
     return time is not None and time % DAY != 0
 
 
 def other_times(best: TimeCandidate, others: Sequence[TimeCandidate], used: Sequence[str]) -> list[str]:
-    """Return a doubt that names other times, where the name of the chosen one is no better."""
+    """Return a doubt that lists other members that may be the event time, if their scores are close to the best."""
     near = [each.column.path for each in others if each.score > best.score - 12 and each.column.path not in used]
     if not near:
         return []
@@ -143,7 +134,7 @@ def other_times(best: TimeCandidate, others: Sequence[TimeCandidate], used: Sequ
 
 
 def without_offset(best: TimeCandidate, own: Sequence[int | None]) -> list[str]:
-    """Return a doubt about text without an offset, with what the records' own timestamps tell about its zone."""
+    """Return a doubt about times without an offset, with the offset that the records' own timestamps suggest."""
     texts = [value for value in best.column.present if type(value) is str][:MOST_TRIED]
     if best.unit or not texts or any(_OFFSET.search(text) for text in texts[:5]) or "utc" in best.column.path.lower():
         return []

@@ -1,4 +1,4 @@
-"""The search for the event time: which path, which unit, which pattern, and what is in doubt about it."""
+"""The search for the event time: its path, unit and pattern, and the points in doubt."""
 
 import re
 from collections import Counter
@@ -30,7 +30,7 @@ RECORD_TIME = "record:timestamp"
 _FIRST, _LAST = parse_iso("2000-01-01"), parse_iso("2101-01-01")
 _NEAR_DAYS = 2
 _UNNAMED = 25
-"""Score of text that is a date and a time of day, whatever its name is."""
+"""Score of text with a date and a time of day, under any name."""
 _FEW = 8
 _DAY_ALONE = re.compile(r"\d{1,2}[./-]\d{1,2}[./-]\d{4}|\d{4}[./-]\d{1,2}[./-]\d{1,2}")
 _GLUED_CLOCK, _GLUED_DAY = re.compile(r"[0-2]\d[0-5]\d[0-5]\d"), re.compile(r"(?:19|20)\d{6}")
@@ -42,26 +42,27 @@ _NUMERIC = re.compile(r"[+-]?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?")
 
 
 class TimeChoice(NamedTuple):
-    """Where the event time is, and how it is written."""
+    """The event time, as section `input.time` configures it."""
 
     paths: tuple[str, ...] = ()
-    """Empty: the record's own timestamp."""
+    """Paths of the members; empty: the record's own timestamp."""
     unit: str = ""
-    """Of numbers; empty for text."""
+    """Unit of numbers; empty for text."""
     formats: tuple[str, ...] = ()
+    """Patterns of text; empty for ISO 8601 and the like."""
     words: str = ""
-    """What stands there, for a comment."""
+    """Kind of the times and an example, for a comment."""
     doubts: tuple[str, ...] = ()
     times: Sequence[int | None] = ()
-    """Milliseconds by row; None where there is none."""
+    """Event time by row, ms; None for a row without one."""
     columns: tuple[str, ...] = ()
-    """Of a table: the columns whose texts, joined by spaces, are the time; then `paths` is empty."""
+    """Columns of a table whose texts, joined by spaces, are the time; `paths` is then empty."""
 
 
 def find_time(
     columns: Mapping[str, Column], rows: Sequence[ObservationRow], *, prefer: Sequence[str] = (), table: bool = False
 ) -> TimeChoice:
-    """Return where the event time is; the record's own timestamp where no member is a time.
+    """Return the event time: the best member, or the record's own timestamp if no member is a time.
 
     Args:
         columns: The members of the observations' documents by path.
@@ -93,7 +94,7 @@ def find_time(
         same = alike and (other is None or time_score(other.column.path) > _UNNAMED)
         if same and any(values[index] is not None for index in absent):
             paths.append(RECORD_TIME if other is None else other.column.path)
-            times = [_first(times[index], values[index]) for index in range(len(rows))]
+            times = [other_time if time is None else time for time, other_time in zip(times, values, strict=True)]
     doubts += other_times(best, found[1:], paths)
     doubts += without_offset(best, own)
     doubts += far_apart(best, own)
@@ -101,7 +102,7 @@ def find_time(
 
 
 def _finest(found: Sequence[TimeCandidate]) -> TimeCandidate:
-    """Return the best candidate, or another one with the same times but finer: milliseconds, or the time of day."""
+    """Return the best candidate, or another with the same times in more detail: milliseconds, or the time of day."""
     best = found[0]
     for other in found[1:]:
         score = time_score(other.column.path)
@@ -119,16 +120,12 @@ def _is_finer(other: TimeCandidate, best: TimeCandidate, step: int) -> bool:
 
 
 _NAMED, _CERTAIN = 65, 100
-"""Scores of names from which finer times are taken, and those of finer ones than days."""
+"""Least scores of names of times to prefer: with milliseconds instead of seconds, and with times of day."""
 
 
 def _values(columns: Mapping[str, Column], paths: Sequence[str]) -> list[Any]:
     lists = [columns[path].values for path in paths if path in columns]
     return [next((value for value in values if value is not None), None) for values in zip(*lists, strict=True)]
-
-
-def _first(one: int | None, other: int | None) -> int | None:
-    return other if one is None else one
 
 
 def _candidate(column: Column, rows: Sequence[ObservationRow], *, preferred: bool) -> TimeCandidate | None:
@@ -146,7 +143,7 @@ def _candidate(column: Column, rows: Sequence[ObservationRow], *, preferred: boo
     compact = find_compact(values) if numeric and name else ""
     numeric = numeric and not compact
     known = next((pattern for mark, pattern in _BY_PRODUCT.items() if mark in column.path), "")
-    formats, doubts, times = _texts(values, compact or known) if not numeric else ((), (), [])
+    formats, doubts, times = _read_texts(values, compact or known) if not numeric else ((), (), [])
     reader = TimeReader(TimeRule(format=formats))
     times = times or [_read(reader, value) for value in values]
     least = 0.9 if name < 100 else 0.3
@@ -165,11 +162,11 @@ def _candidate(column: Column, rows: Sequence[ObservationRow], *, preferred: boo
 
 
 _BY_PRODUCT = {"(PDH-CSV 4.0)": "%m/%d/%Y %H:%M:%S.%f"}
-"""Patterns of times that a product always writes, by what its column is called: the performance monitor of Windows."""
+"""Time patterns of products, by a part of the column's name: Windows' performance monitor."""
 
 
-def _texts(values: Sequence[Any], compact: str) -> tuple[tuple[str, ...], tuple[str, ...], list[int | None]]:
-    """Return the patterns of times that are text, or digits of a pattern that is known, with doubts and the times."""
+def _read_texts(values: Sequence[Any], compact: str) -> tuple[tuple[str, ...], tuple[str, ...], list[int | None]]:
+    """Return the patterns, the doubts and the times (ms) of text; `compact` is the pattern if it is known already."""
     usual = TimeReader(TimeRule())
     times = [_read(usual, value) for value in values]
     texts = all(type(value) is str for value in values)
@@ -184,7 +181,7 @@ def _texts(values: Sequence[Any], compact: str) -> tuple[tuple[str, ...], tuple[
 
 _MOST = 0.9
 _UNDERSTOOD = (len("%Y%m%d"), len("%Y%m%d%H%M%S"))
-"""Lengths of patterns of digits that are dates without a pattern, too."""
+"""Lengths of patterns of digits that are read as dates without a pattern, too."""
 
 
 def _read(reader: TimeReader, value: Any) -> int | None:
@@ -212,7 +209,7 @@ def _is_constant(times: Sequence[int | None]) -> bool:
 
 
 def _nearness(column: Column, times: Sequence[int | None], records: Sequence[Any]) -> int:
-    """Return the score of numbers whose name says nothing: of finer units, or close to the records."""
+    """Return the score of numbers without a telling name: 50 if close to the records' times, 30 if plausible, or 0."""
     known = [time for time in times if time is not None]
     apart = [
         abs(time - record.timestamp)
@@ -227,18 +224,18 @@ def _nearness(column: Column, times: Sequence[int | None], records: Sequence[Any
 
 
 def _is_steady(times: Sequence[int]) -> bool:
-    """Return whether times follow each other at one interval, as no identifiers do that are as large as seconds."""
+    """Return whether times (ms) follow each other at one interval, unlike ids that are as large as seconds."""
     steps = Counter(b - a for a, b in pairwise(times))
     step, count = steps.most_common(1)[0] if steps else (0, 0)
     return len(times) >= _FEW and step >= 1000 * _FEW and count >= 0.9 * len(times)
 
 
 _CALENDAR = (("year", "%Y"), ("month", "%m"), ("day", "%d"), ("hour", "%H"), ("minute", "%M"), ("second", "%S"))
-"""Columns of tables, from the year on, each with its pattern."""
+"""Names of columns from the year on, each with its pattern."""
 
 
 def _calendar_columns(columns: Mapping[str, Column]) -> TimeChoice | None:
-    """Return the time that stands in columns called year, month, day and so on; None if there are no such columns."""
+    """Return the time in columns called year, month, day and so on; None if there are no such columns."""
     named = {path.lower(): each for path, each in columns.items()}
     parts = [(named[name], pattern) for name, pattern in _CALENDAR if name in named]
     if [pattern for _, pattern in parts] != [pattern for _, pattern in _CALENDAR[: len(parts)]] or len(parts) < 3:
@@ -258,7 +255,7 @@ _HOURS = frozenset(("heure", "hour", "hora", "hr", "stunde"))
 
 
 def _date_and_hour(columns: Mapping[str, Column], rows: Sequence[ObservationRow]) -> TimeChoice | None:
-    """Return the time that stands in a column of days and one of hours from 0 to 23; None if there are none such."""
+    """Return the time in a column of days and one of hours from 0 to 23; None if there are no such columns."""
     hours = [each for path, each in columns.items() if path.lower() in _HOURS and each.present
              and all(str(value).isdigit() and int(value) < 24 for value in each.present)]  # fmt: skip
     days = [each for each in columns.values() if each.present and have_form(each, _DAY_ALONE, _GLUED_DAY)]
@@ -278,7 +275,7 @@ def _date_and_hour(columns: Mapping[str, Column], rows: Sequence[ObservationRow]
 
 
 def _date_and_clock(columns: Mapping[str, Column], rows: Sequence[ObservationRow]) -> TimeChoice | None:
-    """Return the time that stands in two columns of a table, None if there are no such columns."""
+    """Return the time that is split over several columns of a table; None if there are no such columns."""
     if (parts := _calendar_columns(columns) or _date_and_hour(columns, rows)) is not None:
         return parts
     clocks = [each for each in columns.values() if each.present and have_form(each, CLOCK, _GLUED_CLOCK)]
@@ -299,7 +296,7 @@ _UNITS = {"s": "seconds", "ms": "milliseconds", "us": "microseconds", "ns": "nan
 
 
 def _words(best: TimeCandidate) -> str:
-    """Return what stands at the chosen path, such as `epoch seconds as text, such as "1709287200"`."""
+    """Return the kind of the times and an example: `epoch seconds as text, such as 1709287200`."""
     value = best.column.present[0]
     shown = str(value) if len(str(value)) <= 40 else str(value)[:37] + "..."
     if best.unit:

@@ -1,4 +1,4 @@
-"""What names of members usually mean: times, keys, identifiers, payloads. The names themselves are in words.toml."""
+"""Usual meanings of member names: times, keys, identifiers, payloads. The names themselves are in words.toml."""
 
 import re
 import tomllib
@@ -15,7 +15,7 @@ def _scores(table: str) -> dict[str, int]:
 
 
 TIMES, KEYS = _scores("time"), _scores("key")
-"""How likely a name, in lower case and without separators, is that of the event time, and of the key: of 100."""
+"""Score from 0 to 100 of a name, in lower case without separators, as the event time, and as the key."""
 TIME_WORDS = frozenset[str](_LISTED["time_words"])
 _NO_EVENT = frozenset[str](_LISTED["no_event_words"])
 _PREDICTED = frozenset[str](_LISTED["predicted_words"])
@@ -60,16 +60,14 @@ def last_step(path: str) -> str:
 
 _OBIS_TIME = re.compile(r"(?:\d-\d:)?0?1\.0\.0(?:\*255)?|0-0:1\.0\.0(?:\.255)?")
 _OBIS_ID = re.compile(r"(?:\d-\d:)?(?:96\.1\.\d{1,3}|0\.0\.0|42\.0\.0)(?:[.*]255)?")
-"""Names of a smart meter's clock and of its own identification, by the codes of OBIS."""
+"""OBIS codes of a smart meter's clock and of its identification."""
 _EXCHANGE_TIMES = {"E": 45, "T": 90}
-"""Members of the messages of exchanges: when a message was sent, and when there was a trade."""
-
-
+"""Scores of the times in messages of exchanges: when the message was sent, and when the trade happened."""
 _ENDS = frozenset(("end", "finish", "stop"))
 
 
 def time_score(path: str) -> int:
-    """Return how likely a path is that of the event time, by its name: 0 to 100."""
+    """Return a score from 0 to 100 of a path as the event time, by its name."""
     name = last_step(path)
     if name in _EXCHANGE_TIMES:
         return _EXCHANGE_TIMES[name]
@@ -89,7 +87,7 @@ def time_score(path: str) -> int:
 
 
 def key_score(path: str) -> int:
-    """Return how likely a path is that of the key, by its name: 0 to 100."""
+    """Return a score from 0 to 100 of a path as the key, by its name."""
     name = last_step(path)
     score = 100 if _OBIS_ID.fullmatch(name) else KEYS.get(joined(name), 0)
     parents = path.split(".")[:-1]
@@ -114,17 +112,17 @@ def key_score(path: str) -> int:
 
 _TRADED = ("symbol", "ticker", "pair")
 SOME_ID = 62
-"""Score of an identifier of something that is not known."""
+"""Score of the id of something unknown."""
 
 
 def is_duration(path: str) -> bool:
-    """Return whether a name is that of a duration, whose text has a unit but is no measured value."""
+    """Return whether a name is that of a duration, whose text has a unit but is not a measured value."""
     last = last_step(path)
     return last == "i" or bool(_DURATIONS.intersection(words_of(last)))
 
 
 def is_identifier(name: str) -> bool:
-    """Return whether a name is that of numbers that measure nothing, such as ids, sequence numbers and coordinates."""
+    """Return whether a name is that of numbers without measured values: ids, sequence numbers, coordinates."""
     last = last_step(name)
     if last.lower() in _ID_NAMES or _OBIS_ID.fullmatch(last):
         return True
@@ -137,26 +135,26 @@ def is_identifier(name: str) -> bool:
 
 
 def is_message_id(name: str) -> bool:
-    """Return whether a name is that of what identifies a message or an event."""
+    """Return whether a name is that of the id of a message or an event."""
     return joined(last_step(name)) in _MESSAGE_IDS
 
 
 def is_numbered(name: str) -> bool:
-    """Return whether a name is that of things that whole numbers only number, such as stores and routes."""
+    """Return whether a name is that of numbered things, such as stores and routes."""
     return joined(last_step(name)) in _NUMBERED
 
 
 def is_day_number(path: str, numbers: Sequence[float]) -> bool:
-    """Return whether numbers are days since 1900, as spreadsheets count them, or since 1970, by their name."""
+    """Return whether numbers are days since 1900, as in spreadsheets, or since 1970, judged by name and range."""
     dated = "date" in words_of(last_step(path)) or last_step(path).lower() in ("day", "days")
     return dated and bool(numbers) and all(14_000 < each < 73_000 for each in numbers)
 
 
 def is_described(path: str) -> bool:
-    """Return whether a path leads into an object that describes a message."""
+    """Return whether a path leads into an object that describes the message."""
     return any(map(wraps_messages, path.split(".")[:-1]))
 
 
 def wraps_messages(name: str) -> bool:
-    """Return whether a name is that of an object that describes a message, whose numbers measure nothing."""
+    """Return whether a name is that of an object that describes the message; its numbers are not fields."""
     return name.lower() in _ENVELOPES

@@ -1,4 +1,4 @@
-"""What a configuration means, in words, and what it makes of the latest records of a topic: for `streamrnn check`."""
+"""Descriptions of a configuration, and of the observations it reads from a topic's latest records, for `check`."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -8,9 +8,8 @@ from streamrnn import app
 from streamrnn.commands.sniff.profile import Profile, count_of, duration, profile_of
 from streamrnn.commands.sniff.sample import read_topic
 from streamrnn.commands.sniff.search.fields import find_fields
-from streamrnn.commands.sniff.search.table import Column, columns_of, rows_of
+from streamrnn.commands.sniff.search.table import Column, columns_of, read_documents, rows_of
 from streamrnn.core.config import AnomalyRule, BoundRule, RecordZones
-from streamrnn.errors import RecordError
 from streamrnn.formats import Layout
 from streamrnn.formats.catalogue import make_format
 from streamrnn.log import Log
@@ -23,14 +22,14 @@ from streamrnn.settings.units import format_duration
 from streamrnn.timestamps import format_iso
 
 SAMPLE = 100
-"""Records of a topic that are read."""
+"""Number of records of a topic to read."""
 _LONGEST = 240
-"""Characters of an example."""
+"""Characters of an example at most."""
 _RECORD_TIME = "record:timestamp"
 
 
 def describe_mapping(settings: Settings) -> list[str]:
-    """Return in words what makes an observation: the key, the time and the fields."""
+    """Return lines that describe how records become observations: format, conditions, key, time and fields."""
     read = settings.input
     layout = app.mapping_layout(settings)
     lines = [f"format     {read.format}"]
@@ -59,7 +58,7 @@ def _event_time(settings: Settings) -> Iterator[str]:
 
 
 def describe_series(settings: Settings) -> list[str]:
-    """Return in words when series end, and by which clock they are: for each key that is not its default."""
+    """Return lines that describe the end of series and their clock, for settings that differ from the default."""
     read, series, forecast = settings.input, settings.series, settings.forecast
     lines = []
     if read.max_ahead is not None:
@@ -91,7 +90,7 @@ def _clock(forecast: ForecastSettings) -> Iterator[str]:
 
 
 def describe_limits(settings: Settings) -> list[str]:
-    """Return in words the bounds, the thresholds and the anomaly rules that are configured, one a line."""
+    """Return a line for each configured bound, threshold and anomaly rule."""
     forecast, anomaly = settings.forecast, settings.anomaly
     lines = [f"bounds     {_fields_of(pattern)}: {_bound(rule)}" for pattern, rule in forecast.bounds]
     if forecast.bounds and forecast.bounds[-1][0] != "*":
@@ -159,7 +158,7 @@ def _fields(settings: Settings, layout: Layout) -> str:
 
 
 def describe_sample(settings: Settings, log: Log, topic: str) -> list[str]:
-    """Read the latest records of a topic, which exists, and return in words what the configuration makes of them.
+    """Read the latest records of an existing topic, and return lines that describe their observations.
 
     Raises:
         LogError: the log is unavailable, or denies access.
@@ -208,20 +207,13 @@ def _warnings(settings: Settings, records: Sequence[Record], profile: Profile) -
 
 
 def _columns(settings: Settings, layout: Layout, records: Sequence[Record]) -> dict[str, Column]:
-    """Return the members of the records' documents."""
+    """Return the columns of the records' documents by path."""
     source = make_format(settings.input.format, app.format_options(settings))
-    documents: list[tuple[object, Record]] = []
-    for record in records:
-        try:
-            found = source.read(record) if record.value is not None else ()
-        except RecordError:
-            continue
-        documents += [(each, record) for each in found if not isinstance(each, RecordError)]
-    return columns_of([row.part for row in rows_of(documents, layout.observations)])
+    return columns_of([row.part for row in rows_of(read_documents(source, records), layout.observations)])
 
 
 def _never_seen(layout: Layout, profile: Profile, names: Sequence[str]) -> Iterator[str]:
-    """Yield the configured fields that no record has, each with a name that is near."""
+    """Yield a warning for each configured field that no record has, with similar names."""
     for name in layout.fields.only or ():
         if is_pattern(name) or field_name(name) in profile.fields:
             continue
@@ -237,7 +229,7 @@ def _never_seen(layout: Layout, profile: Profile, names: Sequence[str]) -> Itera
 
 
 def _odd(columns: Mapping[str, Column], layout: Layout, rows: int) -> Mapping[str, str]:
-    """Return why numbers are probably no fields, by path."""
+    """Return the reasons why numbers are probably not fields, by path."""
     count = len(next(iter(columns.values())).values) if columns else rows
     used = [*layout.key, *layout.time]
     return find_fields(columns, used=used, times=[None] * count, keys=[""] * count, rows=count).left_out
