@@ -84,27 +84,30 @@ def _events() -> Iterator[str]:
 def _keys() -> Iterator[str]:
     """Yield one table per section of config/streamrnn.yaml: key, default and comment of every key."""
     yield "## Top level\n"
-    top, sections = [], []
+    top: list[str] = []
+    sections: dict[str, list[str]] = {}
     for key, default, comment in _annotated():
         section, _, name = key.rpartition(".")
         row = f"| `{name}` | `{default}` | {comment.replace('|', chr(92) + '|')} |"
         if not default:
-            sections.append([f"## {name}\n", fill(f"{comment[:1].upper()}{comment[1:]}.", 100) + "\n", *TABLE_OF_KEYS])
+            about = fill(f"{comment[:1].upper()}{comment[1:]}.", 100)
+            sections[key] = [f"## {key}\n", f"{about}\n", *TABLE_OF_KEYS]
         else:
-            (sections[-1] if section else top).append(row)
-    for table in ([*TABLE_OF_KEYS, *top], *sections):
+            (sections[section] if section else top).append(row)
+    for table in ([*TABLE_OF_KEYS, *top], *sections.values()):
         yield from table
         yield ""
 
 
 def _annotated() -> Iterator[tuple[str, str, str]]:
-    """Yield `section.key`, default (empty for a section) and comment of every key of config/streamrnn.yaml."""
+    """Yield path, default (empty for a section) and comment of every key of config/streamrnn.yaml."""
     text = (REPOSITORY / "config/streamrnn.yaml").read_text(encoding="utf-8")
     joined = re.sub(r"\n {8,}# ", " ", text)  # comments that continue on the next line
-    section = ""
+    parents: list[str] = []
     for indent, key, default, comment in re.findall(r"^( *)(\w+):(.*?)(?: +# (.*))?$", joined, re.MULTILINE):
-        section = section if indent else key
-        yield f"{section}.{key}" if indent else key, default.strip(), comment
+        del parents[len(indent) // 2 :]
+        yield ".".join([*parents, key]), default.strip(), comment
+        parents.append(key)
 
 
 def _exposed_name(metric: Metric) -> str:
