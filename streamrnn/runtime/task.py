@@ -306,10 +306,11 @@ class Task(SavedTask):
         """Remove series before record `index`."""
         if len(rows):
             self._end_wave(feed)
+            removed = [self._forecaster.names[row] for row in rows.tolist()]
             self._ends.remove(feed, index, rows, why)
             self._encode.forget_names()
             if self._plans is not None:
-                self._plans.follow(self._forecaster.names)
+                self._plans.follow(removed, self._forecaster.names)
 
     def _report_silence(self, feed: OpenFeed, point: SweepPoint) -> None:
         """Publish the forecasts of the series that are stale behind the record of a sweep point."""
