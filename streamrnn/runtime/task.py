@@ -169,6 +169,7 @@ class Task(SavedTask):
         if count:
             left = range(count) if scanned is None else np.flatnonzero(scanned.content.known == ABSENT).tolist()
             decoded = dict(zip(left, self._decoder.decode([records[index] for index in left]), strict=True))
+            self._update_mapping()
         if self._plans is not None:
             decoded = self._plans.take(decoded)
         points = self._ends.check(records, None if scanned is None else scanned.content, decoded)

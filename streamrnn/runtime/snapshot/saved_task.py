@@ -88,6 +88,11 @@ class SavedTask:
         """Let observations have planned values as covariates; to be called before `load` and `feed`."""
         self._plans, self._mapping = plans, None
 
+    def _update_mapping(self) -> None:
+        """Scan times by their unit, which the first number decides."""
+        if self._mapping is not None and (mapping := self._decoder.mapping) != self._mapping:
+            self._mapping = mapping
+
     def forget_saved(self) -> None:
         """Save everything the next time, since what was saved before is gone."""
         self._snapshot.forget_saved()
@@ -128,6 +133,7 @@ class SavedTask:
         self.saved_layout, self.last_offset = saved.layout, saved.offset - 1
         try:
             self._decoder.restore(saved.decoder)
+            self._update_mapping()
             self._ends.restore(saved.decoder)
         except UNREADABLE as error:
             raise damaged("the decoder's part", str(error)) from error
