@@ -98,7 +98,7 @@ class FieldReader:
         """Whether fields are members of the document."""
 
     def read(self, document: Any, around: Surroundings | None, record: Record) -> Selected:
-        """Return the fields of an observation's document, there may be none."""
+        """Return the fields of an observation's document; there may be none."""
         if self._plain and type(document) is dict:
             return self._by_name(document) if self._listed is not None else self._all(document)
         if self._label and self._value is not None:

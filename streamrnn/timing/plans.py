@@ -1,4 +1,4 @@
-"""Planned values: fields whose values are known before they are so, such as a price or a weather forecast.
+"""Planned values: fields whose values are known in advance, such as a price or a weather forecast.
 
 A value of such a field is planned for the event time of its record, which may lie ahead of the stream, and holds until
 the time of the next one. A later record with the same time corrects it. Each observation of the key gets covariates:

@@ -157,7 +157,7 @@ class InputSettings(Section):
     covariates: Annotated[tuple[str, ...], BeforeValidator(validators.parse_names)] = ()
     """Fields that serve as inputs for the other fields of their key, as with `model.joint`, and are not forecast."""
     planned: Annotated[tuple[str, ...], BeforeValidator(validators.parse_names)] = ()
-    """Fields whose values are known before they are so: each is planned for the event time of its record, which may lie
+    """Fields whose values are known in advance: each is planned for the event time of its record, which may lie
     ahead, and serves as a covariate of the forecasts for that time."""
     max_ahead: Annotated[float | None, optional_seconds("1s", "3650d"), AS_OPTIONAL_DURATION] = None
     """Furthest that an event time may lie ahead of its record's timestamp, and where that is absent or as far ahead
