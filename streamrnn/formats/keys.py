@@ -74,8 +74,15 @@ def read_key(record: Record, schemas: Format | None) -> object:
     framed = len(record.key) > NUMBER_FRAME and record.key[0] == 0 and any(record.key[1:NUMBER_FRAME])
     if header is None and not framed:
         return decode_key(record.key)
-    headers = () if header is None else ((VALUE_HEADER, header),)
-    return next(iter(schemas.read(record._replace(value=record.key, headers=headers))), None)
+    framed_key = record._replace(value=record.key, headers=() if header is None else ((VALUE_HEADER, header),))
+    try:
+        documents = schemas.read(framed_key)
+    except RecordError:
+        inner = without_window(record.key)  # only now, as a schema's number and some bytes may look like a window
+        if inner == record.key:
+            raise
+        documents = schemas.read(framed_key._replace(value=inner))
+    return next(iter(documents), None)
 
 
 def key_text(content: Any) -> str | None:

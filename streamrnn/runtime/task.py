@@ -169,6 +169,7 @@ class Task(SavedTask):
         if count:
             left = range(count) if scanned is None else np.flatnonzero(scanned.content.known == ABSENT).tolist()
             decoded = dict(zip(left, self._decoder.decode([records[index] for index in left]), strict=True))
+            self._update_mapping()
         if self._plans is not None:
             decoded = self._plans.take(decoded)
         points = self._ends.check(records, None if scanned is None else scanned.content, decoded)
@@ -307,10 +308,11 @@ class Task(SavedTask):
         """Remove series before record `index`."""
         if len(rows):
             self._end_wave(feed)
+            removed = [self._forecaster.names[row] for row in rows.tolist()]
             self._ends.remove(feed, index, rows, why)
             self._encode.forget_names()
             if self._plans is not None:
-                self._plans.follow(self._forecaster.names)
+                self._plans.follow(removed, self._forecaster.names)
 
     def _report_silence(self, feed: OpenFeed, point: SweepPoint) -> None:
         """Publish the forecasts of the series that are stale after the record of a sweep point."""

@@ -1,6 +1,7 @@
 """Planned values of a task: removed from decoded records, and added to observations as covariates."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import compress
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -77,10 +78,18 @@ class PlannedInputs:
     def join(
         self, observation: Observation, record: Sources, forecaster: SeriesForecasts
     ) -> tuple[Observation, Sources]:
-        """Return an observation with the values planned for the times of its forecasts, and the records of all."""
-        if not self.values.has(observation.key):
+        """Return an observation with the values planned for the times of its forecasts, and the records of all.
+
+        Where a key has several observations of one time, the first one gets them, as they would be late in the others.
+        """
+        key, time, fields, _ = observation
+        if not self.values.has(key):
             return observation, record
-        joined = self.values.join(observation, self._ahead(observation, forecaster))
+        joined, own = self.values.join(observation, self._ahead(observation, forecaster)), len(fields)
+        late = [self._is_late(f"{key}/{field}", time, forecaster) for field, _ in joined.fields]
+        if not all(late):
+            chosen = [is_late == all(late[-own:]) for is_late in late[:-own]]
+            joined = observation._replace(fields=(*compress(joined.fields, chosen), *fields))
         if not isinstance(record, int):
             first = next(iter(record.values()))
             record = {field: record.get(field, first) for field, _ in joined.fields}
@@ -98,11 +107,15 @@ class PlannedInputs:
                 return [time - forecaster.last_time(row) for time in times]
         return self._unknown
 
-    def follow(self, names: Sequence[str]) -> None:
-        """Update the rows after a forecaster has removed series; `names` are those left. Drop plans of removed keys."""
-        before = {name.rpartition("/")[0] for name in self._rows}
+    def _is_late(self, name: str, time: int, forecaster: SeriesForecasts) -> bool:
+        """Return whether a series has an observation of a time, ms, or a later one."""
+        row = self._rows.get(name, -1)
+        return row >= 0 and time <= forecaster.last_time(row)
+
+    def follow(self, removed: Iterable[str], names: Sequence[str]) -> None:
+        """Update the rows after a forecaster has `removed` series; `names` are those left. Drop plans of removed keys."""
         self._rows = {name: row for row, name in enumerate(names)}
-        self.values.forget(before - {name.rpartition("/")[0] for name in names})
+        self.values.forget(_keys_of(removed) - _keys_of(names))
 
     def save(self) -> "dict[str, NDArray[Any]]":
         """Return the state as arrays; none if there are no planned values."""
@@ -110,4 +123,9 @@ class PlannedInputs:
 
     def restore(self, arrays: "Mapping[str, NDArray[Any]]") -> None:
         """Continue from a saved state; raises ValueError if the arrays are not one."""
+        self._rows = {}
         self.values.restore(arrays)
+
+
+def _keys_of(names: Iterable[str]) -> set[str]:
+    return {name.rpartition("/")[0] for name in names}

@@ -93,6 +93,38 @@ def test_every_record_with_plans_ends_once() -> None:
     ]
 
 
+def document(offset: int, key: int, time: int, **fields: float) -> Record:
+    """Return a record of a key at a time, seconds after T."""
+    value = json.dumps({"series": f"p/{key}", "time": T + 1000 * time, **fields})
+    return Record("sensors", 0, offset, T + offset, None, value.encode())
+
+
+def test_plans_of_removed_keys_are_forgotten_after_a_restart() -> None:
+    """Also where no observation that uses a plan lies between the restart and the end of the series."""
+    first = [(0, 0, {"a": 1.0}), (0, 0, {"plan": 2.0}), (0, 1, {"a": 2.0})]
+    others = [(1, second, {"a": float(second)}) for second in range(2, 40)]
+    back = [(0, 40, {"a": 3.0}), (0, 41, {"a": 4.0})]
+    records = [document(i, key, time, **fields) for i, (key, time, fields) in enumerate([*first, *others, *back])]
+    whole, begun, loaded = (task_of("ttl") for _ in range(3))
+    run(begun, [records[:5]])
+    loaded.load({key: piece for key, piece in begun.save(5) if piece is not None})
+    expected = run(whole, [records])[-2:]
+    assert run(loaded, [records[5:]])[-2:] == expected
+    assert whole.feed([])[1].series == loaded.feed([])[1].series == 2  # no covariates: the plan is gone
+
+
+@pytest.mark.parametrize("kind", ["fake", "joint"])
+def test_fields_in_records_of_their_own_are_forecast(kind: str) -> None:
+    """A covariate that has the time of another field of its key already is no reason for a dead letter or a drop."""
+    records = [document(0, 0, 0, plan=2.0)]
+    for time in range(1, 9):
+        records += [document(len(records), 0, 2 * time, a=1.5), document(len(records) + 1, 0, 2 * time, b=2.5)]
+        records.append(document(len(records), 0, 2 * time - 1, c=3.5))
+    outputs, report = task_of(kind).feed(records)
+    assert (report.dead_letters.total(), dict(report.drops)) == (0, {"planned": 1})
+    assert [output.topic for output in outputs] == ["sensors.forecasts"] * 24
+
+
 def test_what_is_planned_afterwards_changes_nothing_before() -> None:
     """Changing a plan changes no output of the records before it, and some behind it."""
     records, changed = planning(8), planning(8)

@@ -245,6 +245,12 @@ def test_keys(registry: RegistryStandIn) -> None:
     assert read_key(record(b"", key=b"\0\0\0\0\x09" + encoded), source) == {"id": 107}
     headers = (("__key_schema_id", b"\0\0\0\0\x09"), ("__value_schema_id", b"\0\0\0\0\x07"))
     assert read_key(record(b"", headers, key=encoded), source) == {"id": 107}
+    window = (1_709_287_200_000).to_bytes(8)
+    for windows in (window, 2 * window):
+        assert read_key(record(b"", key=b"\0\0\0\0\x09" + encoded + windows), source) == {"id": 107}
+    registry.add(300, {"type": "string"})
+    looks_like_a_window = b"\0\0\0\x01\x2c" + encode({"type": "string"}, "abc")
+    assert read_key(record(b"", key=looks_like_a_window), source) == "abc"
     for plain, content in ((b"pump-7", "pump-7"), (b'{"id": 7}', {"id": 7}), ((5).to_bytes(8), 5), (None, None)):
         assert read_key(record(b"", key=plain), source) == content
 

@@ -224,12 +224,14 @@ def test_what_is_no_request(value: bytes) -> None:
 
 
 def test_requests_behind_their_sizes() -> None:
-    """Metric streams of AWS write several requests into one record; a damaged one is an error as before."""
+    """Metric streams of AWS write several requests into one record; a damaged one is an error, and so are too many."""
     request = 5 * protobuf(REQUESTS[0][0])  # of five resources
     assert len(request) > 127  # so that two bytes are its size
     sized = bytes([len(request) & 0x7F | 0x80, len(request) >> 7]) + request
     assert rows(OtlpFormat(), sized * 2)[0] == 2 * rows(OtlpFormat(), request)[0] != []
     assert rows(OtlpFormat(), sized * 2 + b"\x05")[1] == ["invalid_otlp"]
+    empty = protobuf({"resourceMetrics": [{"scopeMetrics": [{}]}]})
+    assert rows(OtlpFormat(), (bytes([len(empty)]) + empty) * 10_001) == ([], ["too_large"])
 
 
 @pytest.mark.parametrize(("member", "held"), [("resourceSpans", "traces"), ("resourceLogs", "logs")])

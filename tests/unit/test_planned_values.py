@@ -124,10 +124,9 @@ def test_damaged_state_is_refused(name: str, array: "np.ndarray[tuple[int], np.d
 def test_plans_go_with_the_series_of_their_key() -> None:
     """Not while one of them is left, and not those of keys that have had none yet."""
     plans = PlannedInputs(["p"], (1, 12), max_held=10)
-    plans.follow(["k/a", "k/b", "x/y/a"])
     for key in ("k", "x/y", "new"):
         plans.values.add([Observation(key, HOUR, (("p", 1.0),))])
-    plans.follow(["k/b", "x/y/a"])
+    plans.follow(["k/a"], ["k/b", "x/y/a"])
     assert plans.values.held == 3
-    plans.follow(["k/b"])
+    plans.follow(["x/y/a"], ["k/b"])
     assert [plans.values.has(key) for key in ("k", "x/y", "new")] == [True, False, True]

@@ -1,13 +1,16 @@
 """A task's outputs: order, waves, dead letters, drops and the report."""
 
 import json
+from collections.abc import Sequence
 from contextlib import contextmanager
 
 import pytest
 from support.fakes import HORIZONS, INPUT, QUANTILES, TOPICS, FakeForecaster, decoder, make_task, record
 from support.inputs import T
 
-from streamrnn.records import Record, StepReport, TopicPartition
+from streamrnn.mapping.decoder import RecordDecoder
+from streamrnn.mapping.times import TimeRule
+from streamrnn.records import Decoded, Record, StepReport, TopicPartition
 from streamrnn.wire import OutputEncoder
 
 
@@ -176,6 +179,25 @@ def test_report() -> None:
     assert report.last_dead_letter is not None
     assert report.last_dead_letter[:2] == (3, "invalid_json")
     assert report.last_dead_letter.text.startswith("the value is not JSON")
+
+
+def test_times_whose_unit_is_found_are_scanned(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once a number has decided the unit, no record of known series is decoded by itself, also after a restart."""
+    decoded: list[int] = []
+    read = RecordDecoder.decode
+
+    def counted(self: RecordDecoder, records: Sequence[Record]) -> list[Decoded]:
+        decoded.append(len(records))
+        return read(self, records)
+
+    monkeypatch.setattr(RecordDecoder, "decode", counted)
+    task, loaded = (make_task(decode=decoder(times=TimeRule(unit="auto"))) for _ in range(2))
+    task.feed([observation(0, "p", T, a=1), observation(1, "q", T, a=2)])
+    assert decoded == [2]
+    task.feed([observation(2, "p", T + 1, a=1), observation(3, "q", T + 1, a=2)])
+    loaded.load({key: piece for key, piece in task.save(4) if piece is not None})
+    loaded.feed([observation(4, "p", T + 2, a=1), observation(5, "q", T + 2, a=2)])
+    assert decoded == [2]
 
 
 def test_empty_feed() -> None:

@@ -86,6 +86,8 @@ class ProtobufReader:
             parts = sized_parts(value)
             if not parts:
                 raise
+            if len(parts) > MOST_DOCUMENTS:
+                raise too_many_documents(len(parts)) from None
             requests = [self._request(part) for part in parts]
         for request in requests:
             yield from self._read(request)

@@ -94,6 +94,11 @@ class SavedTask:
         """Add planned values to observations as covariates; call this before `load` and `feed`."""
         self._plans, self._mapping = plans, None
 
+    def _update_mapping(self) -> None:
+        """Scan times by their unit, which the first number decides."""
+        if self._mapping is not None and (mapping := self._decoder.mapping) != self._mapping:
+            self._mapping = mapping
+
     def forget_saved(self) -> None:
         """Make the next save write everything, since the saved state is lost."""
         self._snapshot.forget_saved()
@@ -134,6 +139,7 @@ class SavedTask:
         self.saved_layout, self.last_offset = saved.layout, saved.offset - 1
         try:
             self._decoder.restore(saved.decoder)
+            self._update_mapping()
             self._ends.restore(saved.decoder)
         except UNREADABLE as error:
             raise damaged("the decoder's part", str(error)) from error
