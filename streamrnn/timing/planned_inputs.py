@@ -113,7 +113,7 @@ class PlannedInputs:
         return row >= 0 and time <= forecaster.last_time(row)
 
     def follow(self, removed: Iterable[str], names: Sequence[str]) -> None:
-        """Update the rows after a forecaster has `removed` series; `names` are those left. Drop plans of removed keys."""
+        """Update the rows after a forecaster has `removed` series; `names` are left. Drop plans of removed keys."""
         self._rows = {name: row for row, name in enumerate(names)}
         self.values.forget(_keys_of(removed) - _keys_of(names))
 
