@@ -30,10 +30,10 @@ class Reach(NamedTuple):
 
 
 def parse_reach(horizon: Sequence[str] | None, steps: int | None) -> Reach | list[int] | None:
-    """Return how far the path goes that is asked for, or else the steps ahead; None: all that are configured.
+    """Return how far the requested path goes, or the requested steps ahead; None: all that are configured.
 
     Raises:
-        HTTPException: 404, the parameters are no such thing.
+        HTTPException: 404, the parameters are invalid or contradict each other.
     """
     if horizon and all(each.isascii() and each.isdigit() for each in horizon) and steps is None:
         return [int(each[:9]) for each in horizon]
@@ -51,7 +51,7 @@ def parse_reach(horizon: Sequence[str] | None, steps: int | None) -> Reach | lis
 
 
 async def current_path(store: Store, slot: int, reach: Reach) -> ForecastPath:
-    """Return the path of the series in a slot, which its worker forecasts now. 404 if it cannot, 503 without answer."""
+    """Have its worker forecast the path of the series in a slot; answers 404 if it cannot, 503 if it does not answer."""
     series = store.history.slots.series_at(slot)
     request = Request(series.partition, series.name, *reach)
     found = await store.paths.fresh(request, store.workers.owner(series.partition))
