@@ -51,7 +51,7 @@ def parse_reach(horizon: Sequence[str] | None, steps: int | None) -> Reach | lis
 
 
 async def current_path(store: Store, slot: int, reach: Reach) -> ForecastPath:
-    """Have its worker forecast the path of the series in a slot; answers 404 if it cannot, 503 if it does not answer."""
+    """Have its worker forecast the path of the series in a slot; answers 404 if it cannot, 503 if it is silent."""
     series = store.history.slots.series_at(slot)
     request = Request(series.partition, series.name, *reach)
     found = await store.paths.fresh(request, store.workers.owner(series.partition))
