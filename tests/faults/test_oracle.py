@@ -74,6 +74,7 @@ STATE_FORGOTTEN = """
 from streamrnn.runtime.partition import OwnedPartition
 def restore(owned, _resume):
     owned._used, owned._task = owned.source, owned.source.make(owned.partition)
+    owned.heartbeats.read(owned._task, owned._topic_id)
     committed = owned._log.committed(owned.partition)
     if committed is not None:
         owned.position = owned._committed = committed.offset
