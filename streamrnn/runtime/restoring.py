@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+COMPACTED = "the input topic is compacted, which removes records that were processed"
+
 
 class Replay(NamedTuple):
     """A replay of committed records, whose outputs are published already."""
@@ -111,7 +113,8 @@ def restore_partition(
     manifest = found.manifest
     earlier = "" if manifest.decoding == DECODING else "an earlier version decoded some records otherwise"
     snapshot = manifest.snapshot if report_restored(task, committed, found) else NOTHING
-    replay = Replay(manifest.snapshot, committed.offset, manifest.chain, task.numerics_difference or earlier)
+    difference = task.numerics_difference or earlier or (COMPACTED if log.limits(partition.topic).keyed else "")
+    replay = Replay(manifest.snapshot, committed.offset, manifest.chain, difference)
     return RestoredTask(
         task, source, recorded, found.position, manifest.began, manifest.commit, snapshot, committed.offset,
         found.missing, replay,

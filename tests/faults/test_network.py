@@ -141,6 +141,38 @@ def test_a_commit_into_silence(relayed: Relayed, fleet: FleetFactory, row: Row) 
         row.survive(one.finish(), 0)
 
 
+class Blocked:
+    """A rule of the relay: no request of an API arrives until the transaction is ended, or a new writer is opened."""
+
+    def __init__(self, api: int) -> None:
+        self._api = api
+        self._ends = {INIT_PRODUCER_ID} if api == END_TXN else {INIT_PRODUCER_ID, END_TXN}
+        self.begun = self.over = False
+
+    def __call__(self, request: Request) -> Fate:
+        """Return what happens to a request."""
+        self.over |= self.begun and request.api in self._ends
+        if request.api != self._api or self.over:
+            return PASSED
+        self.begun = True
+        return Fate(bytes=0)
+
+
+@pytest.mark.faults
+def test_a_request_that_never_arrives(relayed: Relayed, fleet: FleetFactory, row: Row) -> None:
+    """Records, the offset or the end of a transaction are given up: no transaction takes place without one of them."""
+    _, proxy = relayed
+    with crew(relayed, fleet, overrides=IMPATIENT, partitions=1) as one:
+        one.start()
+        for api in (PRODUCE, TXN_OFFSET_COMMIT, END_TXN) * 2:
+            one.progress(patience=90.0)
+            rule = proxy.rule = Blocked(api)
+            one.wait(lambda rule=rule: rule.over, f"{TRANSACTIONAL[api]} given up")
+            one.progress(patience=90.0)
+            row.survive(one.judge_part())
+        row.survive(one.finish(), 0)
+
+
 class Late:
     """Holds back a request of one API, and lets it arrive where it could do harm; nothing arrives behind it."""
 

@@ -289,6 +289,7 @@ class Broker:
             "broker.session.timeout.ms": 3000,
             "broker.heartbeat.interval.ms": 500,
             "log.cleaner.dedupe.buffer.size": 16 * 1024 * 1024,
+            "log.cleaner.backoff.ms": 500,
         }
 
     def _java(self, main: str, *arguments: str) -> list[str]:

@@ -75,7 +75,8 @@ class ConfluentLog(BaseKafkaLog[bytes]):
     def partitions(self, topic: str) -> int:
         """See `Log.partitions`."""
         with self._explained(f"cannot describe topic {topic}"):
-            found = self._consumer.list_topics(topic, self.request_timeout).topics[topic]
+            # not over a connection of the consumer, on which brokers answer late where they limit its rate
+            found = self._admin.list_topics(topic, self.request_timeout).topics[topic]
             if found.error is None:
                 return len(found.partitions)
             if found.error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
