@@ -89,7 +89,8 @@ class OwnedPartition:
         self._transaction: Transaction
         self._began, self._commits = NOTHING, 0
         self._learned = False  # whether a whole network has learned since the last snapshot was begun
-        self._committed: int | None = None
+        self.committed: int | None = None
+        """Committed offset of the next record; None if there is none."""
         self._uncommitted: list[Output] = []  # outputs since the last commit
         self.heartbeats = OwnedHeartbeats(log, partition, topics.heartbeat)
         self._suspended = False
@@ -119,7 +120,7 @@ class OwnedPartition:
     @property
     def pending(self) -> bool:
         """Whether there are uncommitted outputs or offsets."""
-        return self.is_open and (self.position != self._committed or self.heartbeats.written) and not self.replaying
+        return self.is_open and (self.position != self.committed or self.heartbeats.written) and not self.replaying
 
     @property
     def saving(self) -> bool:
@@ -190,9 +191,9 @@ class OwnedPartition:
         if committed is not None:
             found = (read_manifest(self.partition, committed).commit, committed.offset)
         if found == (self._commits + 1, self.position):  # the last commit had succeeded, though it raised
-            self._commits, self._committed = found
+            self._commits, self.committed = found
             self._uncommitted.clear()
-        if found != (self._commits, self._committed) or len(self._uncommitted) > MOST_RETAINED:
+        if found != (self._commits, self.committed) or len(self._uncommitted) > MOST_RETAINED:
             return False
         self._send(self._uncommitted)
         self.forget_saved()
@@ -211,7 +212,7 @@ class OwnedPartition:
             resume=resume,
         )  # fmt: skip
         self._task, self._used, self.position, self.snapshot = found.task, found.source, found.position, found.snapshot
-        self._began, self._commits, self._committed = found.began, found.commits, found.committed
+        self._began, self._commits, self.committed = found.began, found.commits, found.committed
         self._replay, self.awaited = found.replay, True
         self._missing += found.missing
         self.heartbeats.read(self._task, self._topic_id)
@@ -322,8 +323,8 @@ class OwnedPartition:
         numbers = self.snapshot, self._commits + 1, output_hash, self._began
         manifest = Manifest(SCHEMA, layout, *numbers, self._topic_id, self.topics.forecasts, DECODING)
         self._transaction.commit(self.position, manifest.text())
-        self.awaited &= self.position == self._committed  # readers do not wait for a snapshot alone
-        self._committed = self.position
+        self.awaited &= self.position == self.committed  # readers do not wait for a snapshot alone
+        self.committed = self.position
         self._commits += 1
         self.heartbeats.written = False
         self._uncommitted.clear()

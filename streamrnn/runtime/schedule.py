@@ -36,7 +36,8 @@ def feeding_turns(
     """Return the first few new records of the partitions whose readers are waiting, and all others.
 
     The former begin with the records to replay. The partition with the fewest of them comes first: it is also the least
-    likely to reach a learning step of a whole network, for which torch must be loaded.
+    likely to reach a learning step of a whole network, for which torch must be loaded. After a failure all records of a
+    partition are among them, as many more each time as before: one commit of them all may be too much for a slow line.
     """
     first: list[tuple[int, TopicPartition, Sequence[Record]]] = []
     others: Turns = []
@@ -45,10 +46,13 @@ def feeding_turns(
         if each is None or not each.is_open:
             continue  # they are read again from the restored position
         few = 0
-        if each.awaited:
+        if each.awaited or each.backoff is not None:
             replayed = each.count_replayed(records)
             few = replayed + FIRST_RECORDS
             first.append((replayed, partition, records[:few]))
+            while each.backoff is not None and few < len(records):
+                before, few = few, 2 * few - replayed
+                first.append((replayed, partition, records[before:few]))
         if few < len(records):
             others.append((partition, records[few:]))
     first.sort(key=lambda turn: turn[0])

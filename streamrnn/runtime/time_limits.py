@@ -57,6 +57,8 @@ class Backoff:
         self.limit = limit
         self.offset = 0
         """Offset to be passed before the failure counts as resolved."""
+        self.committed = -1
+        """Offset that was committed at the latest failure."""
         self._give_up = now + limit
         self._delay = FIRST_RETRY
 
@@ -68,8 +70,13 @@ class Backoff:
         self._delay = min(2 * self._delay, LAST_RETRY)
 
 
-def continued(before: Backoff | None, now: float, limit: float, offset: int) -> Backoff:
-    """Return the retries of a partition that failed at an offset: `before` continued if it has the same limit."""
-    backoff = before if before is not None and before.limit == limit else Backoff(now, limit)
-    backoff.offset = max(backoff.offset, offset)
+def continued(before: Backoff | None, now: float, limit: float, offset: int, committed: int) -> Backoff:
+    """Return the retries of a partition that failed at an offset, after the commit of another one.
+
+    They are those `before`, with their time limit, unless more was committed in between, or another limit applies.
+    """
+    stuck = before is not None and before.limit == limit and committed <= before.committed
+    backoff = before if before is not None and stuck else Backoff(now, limit)
+    backoff.offset = max(backoff.offset, offset, before.offset if before is not None else 0)
+    backoff.committed = max(backoff.committed, committed)
     return backoff

@@ -260,7 +260,8 @@ class Worker:
             return
         now, limits = self._now(), self._limits
         limit = limits.refused_after if refused else limits.unavailable_after
-        backoff = continued(owned.backoff, now, limit, owned.position)
+        done = -1 if owned.committed is None else owned.committed
+        backoff = continued(owned.backoff, now, limit, owned.position, done)
         backoff.failed(error, now, may_give_up=refused or not any(each.is_open for each in self._owned.values()))
         if kept:
             owned.suspend()
@@ -269,9 +270,11 @@ class Worker:
         owned.backoff = backoff
 
     def _feed_first(self, records: Sequence[Record], owned: OwnedPartition) -> None:
-        """Feed the first records after a restore, and commit them at once."""
+        """Feed the first records after a restore, or some after a failure, and commit them at once."""
         self._feed(records, owned)
         if owned.pending:
+            if owned.backoff is not None:
+                owned.next_commit = self._now()
             self._schedule.commit_if_due(owned, len(self._owned))
 
     def _feed(self, records: Sequence[Record], owned: OwnedPartition) -> None:

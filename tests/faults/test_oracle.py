@@ -77,7 +77,7 @@ def restore(owned, _resume):
     owned.heartbeats.read(owned._task, owned._topic_id)
     committed = owned._log.committed(owned.partition)
     if committed is not None:
-        owned.position = owned._committed = committed.offset
+        owned.position = owned.committed = committed.offset
 OwnedPartition._restore = restore
 """
 WEIGHTS_FORGOTTEN = """

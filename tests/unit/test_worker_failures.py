@@ -103,6 +103,29 @@ def test_each_success_resets_the_time_limit() -> None:
     assert bench.observer.restarts[INPUT] == 40
 
 
+def test_what_is_too_much_for_a_slow_line_is_committed_in_parts() -> None:
+    """Commits of more than 100 outputs time out: others follow, and the time limit is that of no progress at all."""
+    bench = Bench(mixed(4000, seed=1))
+    written = 0
+
+    def fault(name: str) -> None:
+        nonlocal written
+        if name == "commit" and len(bench.logs[-1].sent) - written > 100:
+            bench.clock.sleep(15)
+            written = len(bench.logs[-1].sent)
+            raise log_error("timed out")
+        if name == "commit done":
+            written = len(bench.logs[-1].sent)
+
+    bench.fault = fault
+    begun = bench.clock.now
+    finish(bench.worker, bench.store)
+    assert 300 < bench.clock.now - begun < 2000
+    whole = Bench(mixed(4000, seed=1))
+    finish(whole.worker, whole.store)
+    assert published(bench.store) == published(whole.store)
+
+
 def test_a_fenced_task_is_discarded() -> None:
     """After Fenced nothing is written for a partition until it is assigned again."""
     bench = Bench(mixed(50, seed=1))
