@@ -25,6 +25,10 @@ stale epoch of a member."""
 CREDENTIALS = "check kafka.sasl_username and kafka.sasl_password"
 CERTIFICATES = "check kafka.security_protocol and the kafka.ssl_* files"
 TIMED_OUT = "the brokers did not answer in time"
+SLOW = (
+    "if this recurs, the line to the brokers, or one of their quotas, is too slow for what one commit writes: raise "
+    "kafka.transaction_timeout, or the quota"
+)
 UNREACHABLE = "check kafka.bootstrap_servers, that a broker runs there, and that kafka.security_protocol fits"
 TOO_LARGE, BATCH_TOO_LARGE, TIME_REFUSED, RECORD_REFUSED = 10, 18, 32, 87
 REFUSED = {

@@ -21,6 +21,7 @@ Options = dict[str, Any]
 Batches = dict[TopicPartition, list[Record]]
 Reader = Callable[..., Iterator[Record]]
 
+SLOW_COMMIT = 5.0  # seconds after which the failure of a commit may be due to a slow line
 REASSIGN_DELAY = 2.0  # seconds from fencing to assigning again: several heartbeats, which reveal a lost membership
 
 
@@ -224,15 +225,22 @@ class BaseKafkaTransaction(checks.FailClosedWriter, ABC, Generic[Membership]):
         """See `Transaction.commit`."""
         self._renew_if_late()
         begun = time.monotonic()
-        deadline = begun + self._timeout
-        with self._attempt(f"cannot commit {self._name} at offset {offset}"):
-            checks.check_metadata(self._partition, metadata)
-            group = self._membership()
-            self._begin()
-            self._prepare(offset, metadata, group, deadline)
-            self._end(deadline)
-            self._open = False
-            self._late = time.monotonic() - begun >= self._log.request_timeout
+        try:
+            with self._attempt(f"cannot commit {self._name} at offset {offset}"):
+                checks.check_metadata(self._partition, metadata)
+                self._commit(offset, metadata, begun + self._timeout)
+        except LogError as error:
+            if time.monotonic() - begun >= min(SLOW_COMMIT, self._log.request_timeout):
+                error.args = (f"{error}; {errors.SLOW}",)
+            raise
+        self._late = time.monotonic() - begun >= self._log.request_timeout
+
+    def _commit(self, offset: int, metadata: str, deadline: float) -> None:
+        group = self._membership()
+        self._begin()
+        self._prepare(offset, metadata, group, deadline)
+        self._end(deadline)
+        self._open = False
 
     def close(self) -> None:
         """See `Transaction.close`."""
