@@ -96,7 +96,7 @@ def test_a_hanging_call_fails_the_commit(
 ) -> None:
     """The commit fails within its time limit, which is named, and another writer can commit."""
     monkeypatch.setattr("streamrnn.log.kafka_common.log.SLOW_COMMIT", 0.4)
-    monkeypatch.setattr("streamrnn.log.confluent.writer.OFFSET_TIMEOUT", 0.2)
+    monkeypatch.setattr("streamrnn.log.confluent.writer.OFFSET_SHARE", 0.2 / log.transaction_timeout)
     partition = TopicPartition(name, 0)
     transaction._producer = hanging = Hanging(transaction._producer)
     begun = time.monotonic()

@@ -130,6 +130,8 @@ class ConfluentLog(BaseKafkaLog[bytes]):
             if not self._await_topic(topic, 1):
                 raise missing_topic(topic, self.servers)
         with self._explained(f"cannot subscribe to {', '.join(topics)}"):
+            for topic in topics:  # else the consumer may report a new topic as unknown
+                self._consumer.list_topics(topic, self.request_timeout)
             self._consumer.subscribe(list(topics), on_assign=self._group.on_assign, on_revoke=self._group.on_revoke)
 
     def _fetch(self, timeout: float, limit: int) -> Batches:

@@ -15,7 +15,7 @@ from streamrnn.log.kafka_common.errors import REFUSED, missing_partition
 from streamrnn.log.kafka_common.log import BaseKafkaLog, BaseKafkaTransaction
 from streamrnn.records import Output, TopicPartition
 
-OFFSET_TIMEOUT = 5.0  # seconds for adding an offset to a transaction: later successes were never observed
+OFFSET_SHARE = 1 / 3  # of the time limit, for adding an offset: only where brokers throttle, it succeeds that late
 CHECK_INTERVAL = 10.0  # seconds between checks of a partition: each blocks the loop for up to 20 ms
 ERROR_TIMEOUT = 1.0  # seconds to wait for the error of a record: later ones were never observed
 EPOCH_START = 1  # milliseconds: the library treats a timestamp of 0 as absent, and would write the current time
@@ -104,7 +104,7 @@ class ConfluentTransaction(BaseKafkaTransaction[bytes]):
             raise LogError(f"{waiting} records were not acknowledged within {self._timeout:g} s")
         group = self._log.renewed(group)
         following = [KafkaPartition(*self._partition, offset, metadata)]
-        limit = min(_seconds_until(deadline), OFFSET_TIMEOUT)
+        limit = min(_seconds_until(deadline), OFFSET_SHARE * self._timeout)
         call_bounded(self._producer.send_offsets_to_transaction, following, group, limit=limit)
         self._require_delivered()
 
