@@ -21,10 +21,12 @@ CLIENTS = ("kafka-python", pytest.param("confluent", marks=pytest.mark.faults))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let no fault test fail for what is left of its connections, nor for that of the one before."""
+    """Let no fault test fail for what is left of its connections, nor for that of the one before, nor for a load."""
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.filterwarnings(PEERLESS))
+            if item.get_closest_marker("timeout") is None:
+                item.add_marker(pytest.mark.timeout(900))
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from support.fork_server import ForkServer
 from support.kafka_probe import admin, create_topics
 from support.log_backends import CONSUMER, KafkaWorld
 from support.oracle import Found, Verdict, judge, judge_part, sorted_out, topics, undisturbed
-from support.process import Daemon, until
+from support.process import PATIENCE, Daemon, until
 
 from streamrnn import app
 from streamrnn.records import Heartbeat, Record, TopicPartition
@@ -188,13 +188,13 @@ class Fleet:
         """Return True if all daemons run; fail the test otherwise."""
         return all(daemon.alive() for daemon in list(self.daemons))
 
-    def progress(self, more: int = 1, patience: float = 60.0) -> None:
+    def progress(self, more: int = 1, patience: float = PATIENCE) -> None:
         """Wait until every partition has committed `more` records."""
         before = self.offsets
         goals = {number: before.get(number, 0) + more for number in range(self._partitions)}
         self.wait(lambda: all(self.offsets.get(n, 0) >= goal for n, goal in goals.items()), "progress", patience)
 
-    def wait(self, satisfied: Callable[[], bool], what: str, patience: float = 60.0) -> None:
+    def wait(self, satisfied: Callable[[], bool], what: str, patience: float = PATIENCE) -> None:
         """Wait until a condition is true; fail if a daemon ends meanwhile."""
         deadline = time.monotonic() + patience
         while not satisfied():
@@ -222,12 +222,12 @@ class Fleet:
         found = [event for daemon in self._started for event in daemon.events(name)]
         return sorted(found, key=lambda event: event["timestamp"])
 
-    def finish(self, patience: float = 90.0) -> Verdict:
+    def finish(self, patience: float = PATIENCE) -> Verdict:
         """Wait until everything is committed and saved, stop the daemons by SIGTERM, and compare."""
         self.settle(patience)
         return self.judge()
 
-    def settle(self, patience: float = 90.0) -> None:
+    def settle(self, patience: float = PATIENCE) -> None:
         """Wait until everything is committed and saved, and stop the daemons by SIGTERM."""
         self._feeder.pause()
         ends = self.ends()
