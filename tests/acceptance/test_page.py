@@ -218,6 +218,16 @@ def test_a_link_leads_to_its_series(shown: Shown, chromium: Browser) -> None:
         expect(page.get_by_text("No series <b>none")).to_be_visible()
 
 
+def test_a_search_without_a_result_says_what_was_searched(shown: Shown, chromium: Browser) -> None:
+    """Lists by skill have scored series only: a series that is missing there may exist."""
+    with visit(chromium, f"{shown.url}/") as page:
+        drawn(page)
+        page.get_by_label("Search series").fill("pump-7")
+        expect(page.get_by_text("No series has this text in its name.")).to_be_visible()
+        page.get_by_role("button", name="Worst").click()
+        expect(page.get_by_text("No scored series has this text in its name.")).to_be_visible()
+
+
 def test_keyboard_use(shown: Shown, chromium: Browser) -> None:
     """The slash focuses the search; results and horizons are chosen by keys."""
     with visit(chromium, f"{shown.url}/") as page:
