@@ -203,6 +203,8 @@ def _add_demo(commands: Any) -> None:
 
 
 def _demo(arguments: argparse.Namespace) -> int:
+    # at once: the first imports after an installation take seconds
+    sys.stderr.write(f"preparing the bundled streams in {arguments.output}\n")
     from streamrnn.commands.demo import demo  # noqa: PLC0415 -- see the module docstring
 
     return demo(

@@ -1,6 +1,6 @@
 """`streamrnn check`: validate the configuration, and with `--connect` also the log.
 
-The numerical libraries are not loaded, except to try river's experts and drift detectors.
+The numerical libraries are not loaded, except to try a time zone, a calendar, river's experts and drift detectors.
 """
 
 import argparse
@@ -43,6 +43,7 @@ def _check(arguments: argparse.Namespace) -> int:
         app.try_river(settings)
     if settings.output.format == "avro":
         app.try_avro(settings)
+    app.try_calendar(settings)
     lines += describe_log(settings) if arguments.connect else []
     sys.stdout.write("\n".join(lines) + "\n")
     return 0

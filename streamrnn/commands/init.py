@@ -11,10 +11,10 @@ from typing import Any
 from streamrnn.commands.sniff.command import add_source_arguments, proposed_yaml
 from streamrnn.errors import ConfigError, OutputError
 from streamrnn.files import written_atomically
+from streamrnn.settings import DEFAULT_FILE
 
 EXAMPLES = Path(__file__).with_name("examples")
 _EDITOR = "yaml-language-server:"
-DEFAULT_OUTPUT = Path("streamrnn.yaml")
 
 
 def add_init_command(commands: Any, configured: argparse.ArgumentParser) -> None:
@@ -25,7 +25,7 @@ def add_init_command(commands: Any, configured: argparse.ArgumentParser) -> None
         "--example", nargs="?", const="", metavar="NAME", help="an example instead; without a name: list the examples"
     )
     init.add_argument(
-        "-o", "--output", type=Path, default=DEFAULT_OUTPUT, metavar="FILE", help="file to write; default: %(default)s"
+        "-o", "--output", type=Path, default=DEFAULT_FILE, metavar="FILE", help="file to write; default: %(default)s"
     )
     init.add_argument("--force", action="store_true", help="replace the file if it exists")
     init.set_defaults(command=_init, usage=init.error)
@@ -45,8 +45,15 @@ def _init(arguments: argparse.Namespace) -> int:
         file.write(text.encode())
     doubts = sum(line.startswith("# - ") for line in text.splitlines()) if arguments.example is None else 0
     hint = f"; it has {doubts} point{'s' * (doubts != 1)} in doubt, see its comments" if doubts else ""
-    sys.stdout.write(f"{path} is written{hint}\nnext: streamrnn check -c {path} --connect\n")
+    sys.stdout.write(f"{path} is written{hint}\nnext: {_next_command(arguments.source, path)}\n")
     return 0
+
+
+def _next_command(source: str | None, path: Path) -> str:
+    """Return what to try a new configuration with: a file needs no log."""
+    if source is not None and Path(source).is_file():
+        return f"streamrnn backtest -c {path} --input {source} --output forecasts.jsonl"
+    return f"streamrnn check -c {path} --connect"
 
 
 def example_titles() -> dict[str, str]:

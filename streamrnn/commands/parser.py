@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NoReturn
 
 SHELLS = ("bash", "zsh")
-ALIKE = 0.73
+ALIKE = 0.66
 """Least similarity, from 0 to 1, of a known word to propose for an unknown one."""
 
 
@@ -84,8 +84,9 @@ class Parser(argparse.ArgumentParser):
 
 
 def _meant(word: str, known: Iterable[str]) -> str:
-    near = difflib.get_close_matches(word, known, n=1, cutoff=ALIKE)
-    return f", did you mean {near[0]}?" if near else "."
+    names = {each.lstrip("-"): each for each in known}  # dashes would make all options alike
+    near = difflib.get_close_matches(word.lstrip("-"), names, n=1, cutoff=ALIKE)
+    return f", did you mean {names[near[0]]}?" if near else "."
 
 
 def add_completion_command(commands: Any, parser: argparse.ArgumentParser) -> None:

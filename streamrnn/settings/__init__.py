@@ -21,7 +21,10 @@ from streamrnn.settings.sections.mapping import SHORT
 from streamrnn.settings.sources import SourceValue, dump_yaml, environment_name, read_sources
 from streamrnn.settings.synonyms import meant_key
 
-__all__ = ["Settings", "connection_of", "from_sections", "load", "to_yaml"]
+__all__ = ["DEFAULT_FILE", "Settings", "connection_of", "from_sections", "load", "to_yaml"]
+
+DEFAULT_FILE = Path("streamrnn.yaml")
+"""The file that `streamrnn init` writes; it is read only if -c names it, as the working folder of a service varies."""
 
 LONGEST_VALUE = 200
 """Characters of a value in a message at most."""
@@ -34,7 +37,14 @@ def load(path: Path | None, overrides: Sequence[str] = (), *, topics_required: b
         ConfigError: one line per problem with the key, its value, its source and what is allowed. Values of secrets
             are masked.
     """
-    return _build(read_sources(path, overrides, os.environ, _groups(Settings)), topics_required=topics_required)
+    missing = ""
+    if topics_required:
+        file = f"; {DEFAULT_FILE} in this folder is read with -c {DEFAULT_FILE}"
+        missing = (
+            "input.topics: is missing; name the topics to read in a file (-c), by --set input.topics=NAME "
+            f"or in {environment_name('input.topics')}{file * (path is None and DEFAULT_FILE.is_file())}"
+        )
+    return _build(read_sources(path, overrides, os.environ, _groups(Settings)), missing_topics=missing)
 
 
 def from_sections(sections: Mapping[str, object]) -> Settings:
@@ -50,7 +60,7 @@ def from_sections(sections: Mapping[str, object]) -> Settings:
             if isinstance(section, Mapping)
             else {name: section}
         )
-    return _build([{key: SourceValue(value, "argument") for key, value in flat.items()}], topics_required=False)
+    return _build([{key: SourceValue(value, "argument") for key, value in flat.items()}])
 
 
 def connection_of(settings: Settings) -> dict[str, Any]:
@@ -70,18 +80,16 @@ def to_yaml(settings: Settings) -> str:
     return dump_yaml(settings.model_dump(mode="json"))
 
 
-def _build(sources: Sequence[dict[str, SourceValue]], *, topics_required: bool) -> Settings:
+def _build(sources: Sequence[dict[str, SourceValue]], *, missing_topics: str = "") -> Settings:
+    """Return the settings; `missing_topics` is the problem if no topic is named, empty: topics are not required."""
     known, groups = _known(), _groups(Settings)
     chain = ChainMap(*map(_expanded, sources))
     values = {key: value for key, value in chain.items() if value.value is not None or key not in groups}
     problems = [_unknown(key, values[key], known) for key in values if key not in known]
     settings, invalid = _validate(values, known)
     problems.extend(invalid)
-    if settings is not None and topics_required and not settings.input.topics:
-        problems.append(
-            "input.topics: is missing; name the topics to read in a file (-c), by --set input.topics=NAME "
-            f"or in {environment_name('input.topics')}"
-        )
+    if settings is not None and missing_topics and not settings.input.topics:
+        problems.append(missing_topics)
     if settings is None or problems:
         raise ConfigError("\n".join(problems))
     return settings

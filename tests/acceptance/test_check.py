@@ -45,6 +45,13 @@ def test_an_example_is_ok(streamrnn: Command, name: str, tmp_path: Path) -> None
     assert done.stdout.startswith("ok\n")
 
 
+def test_a_calendar_that_the_daemon_would_refuse_is_refused(streamrnn: Command, tmp_path: Path) -> None:
+    """What would end the daemon at its start is found before: a supervisor runs `check` first."""
+    done = streamrnn("check", "--set", "input.topics=sensors", "--set", "forecast.calendar=DEE", secrets=tmp_path)
+    assert (done.returncode, done.stdout) == (78, "")
+    assert done.stderr.startswith("streamrnn: forecast.calendar = DEE: ")
+
+
 def test_a_password_from_a_secrets_file_completes_the_secure_example(streamrnn: Command, tmp_path: Path) -> None:
     """Without the file the password is missing; with it the example is ok, and the password is never printed."""
     before = streamrnn("check", "-c", "config/secure.yaml", secrets=tmp_path)

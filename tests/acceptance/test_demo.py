@@ -99,6 +99,7 @@ def ratios(printed: str) -> dict[str, list[float]]:
 def test_the_demo_ends_with_a_table_and_a_picture(tmp_path: Path) -> None:
     """It has exit code 0, metrics while it runs, a row of scores per stream, and beats persistence overall."""
     with started(tmp_path / "out", "--rows", "300") as running:
+        assert running.wait_for(r"(.+)")[1].startswith("preparing the bundled streams in ")
         assert running.wait_for(r"^([\d,]+) records of 5 real streams")[1] == "1,500"
         url = running.wait_for(r"metrics at (http://127\.0\.0\.1:\d+/metrics)")[1]
         assert 0 < scrape(running, url, more_than=0) <= 1500

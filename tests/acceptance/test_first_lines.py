@@ -86,6 +86,7 @@ def events_of_run(folder: Path, overrides: list[str], last: str) -> list[dict[st
     [
         ("--verison", "streamrnn ", "--verison: there is no such option, did you mean --version?"),
         ("chekc", "streamrnn ", "chekc: there is no such command, did you mean check?"),
+        ("rnu", "streamrnn ", "rnu: there is no such command, did you mean run?"),
         ("check --conect", "streamrnn check ", "--conect: there is no such option, did you mean --connect?"),
         ("check --conf=x.yaml", "streamrnn check ", "--conf: there is no such option, did you mean --config?"),
         ("state shwo", "streamrnn state ", "shwo: there is no such command, did you mean show?"),

@@ -26,7 +26,7 @@ from support.log_backends import KafkaWorld
 from support.pages import HORIZONS, LEVELS, MINUTE, TASK, page_config, report, wave
 from support.prefix import prefixed
 from support.process import Daemon, until
-from support.shown_page import ODD, PATIENCE, Shown, drawn, visit
+from support.shown_page import ODD, PATIENCE, START, Shown, drawn, options, visit
 
 from streamrnn.errors import ConfigError
 from streamrnn.log import Topic
@@ -175,6 +175,36 @@ def test_a_gap_has_no_tooltip(chromium: Browser) -> None:
                 expect(tooltip(page)).to_be_visible(visible=visible)
 
 
+def test_the_tooltip_follows_the_data_that_move_under_the_mouse(chromium: Browser) -> None:
+    """After new data the pointer's line is at the time of the tooltip, and in a gap there is no tooltip."""
+    with closing(Shown(history=60)) as moving:
+        moving.serves()
+        moving.send(30)
+        moving.step += 60
+        moving.send(30)
+        with visit(chromium, f"{moving.url}/?series=pump-0%2Frpm") as page:
+            expect(page.locator("h1 + div")).to_contain_text(time_after(moving.step), timeout=PATIENCE * 1000)
+            drawn(page)
+            for share, visible in ((0.4, False), (0.8, True)):
+                point(page, share)
+                expect(tooltip(page)).to_be_visible(visible=visible)
+                moving.send(3)
+                expect(page.locator("h1 + div")).to_contain_text(time_after(moving.step))
+                expect(tooltip(page)).to_be_visible(visible=visible)
+            until(lambda: tooltip(page).inner_text().startswith(pointed_time(page)), "one time", PATIENCE)
+
+
+def time_after(step: int) -> str:
+    """Return the time of an observation of a made series."""
+    return f"{datetime.fromtimestamp((START + step * MINUTE) / 1000, UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def pointed_time(page: Page) -> str:
+    """Return the time at the line of the chart's pointer."""
+    value = options(page)["xAxis"][0]["axisPointer"]["value"]
+    return f"{datetime.fromtimestamp(value / 1000, UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
 def test_a_link_leads_to_its_series(shown: Shown, chromium: Browser) -> None:
     """Series and horizon of the address are shown; a name is never parsed as HTML."""
     with visit(
@@ -186,6 +216,16 @@ def test_a_link_leads_to_its_series(shown: Shown, chromium: Browser) -> None:
         drawn(page)
     with visit(chromium, f"{shown.url}/?series=%3Cb%3Enone&horizon=x&partition=-1&topic=%22") as page:
         expect(page.get_by_text("No series <b>none")).to_be_visible()
+
+
+def test_a_search_without_a_result_says_what_was_searched(shown: Shown, chromium: Browser) -> None:
+    """Lists by skill have scored series only: a series that is missing there may exist."""
+    with visit(chromium, f"{shown.url}/") as page:
+        drawn(page)
+        page.get_by_label("Search series").fill("pump-7")
+        expect(page.get_by_text("No series has this text in its name.")).to_be_visible()
+        page.get_by_role("button", name="Worst").click()
+        expect(page.get_by_text("No scored series has this text in its name.")).to_be_visible()
 
 
 def test_keyboard_use(shown: Shown, chromium: Browser) -> None:

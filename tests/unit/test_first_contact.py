@@ -132,6 +132,32 @@ def test_init_writes_a_proposal_that_loads_and_never_replaces_a_file(
     assert "Proposed by" in Path("mine.yaml").read_text()
 
 
+def test_init_of_a_file_names_a_command_that_needs_no_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The command that it names next runs as it is."""
+    monkeypatch.chdir(tmp_path)
+    rows = [f'{{"id": "p1", "time": {T + 60_000 * n}, "temp": {20 + n % 7}}}' for n in range(40)]
+    Path("pumps.jsonl").write_text("\n".join(rows))
+    _, following = lines_of(capsys, "init", "pumps.jsonl")
+    assert following == "next: streamrnn backtest -c streamrnn.yaml --input pumps.jsonl --output forecasts.jsonl"
+    assert cli.main(following.split()[2:]) == 0
+    assert len(Path("forecasts.jsonl").read_text().splitlines()) == 40
+
+
+def test_a_file_that_is_not_read_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The file that init wrote is read with -c only: a command without it says so, where the file exists."""
+    monkeypatch.chdir(tmp_path)
+    hint = "streamrnn.yaml in this folder is read with -c streamrnn.yaml"
+    assert cli.main(["check"]) == 78
+    assert hint not in capsys.readouterr().err
+    lines_of(capsys, "init", "--example", "sqlite")
+    assert cli.main(["check"]) == 78
+    assert hint in capsys.readouterr().err
+
+
 def test_examples_are_listed_and_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

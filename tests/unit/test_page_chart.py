@@ -72,6 +72,7 @@ def test_numbers_are_short(value: float, reference: float, text: str) -> None:
 def test_counts_shares_and_times_as_text() -> None:
     """Nouns are singular or plural; an unknown share is a dash; times are in UTC."""
     assert [formatting.quantified(1, "step"), formatting.quantified(12_000, "step")] == ["1 step", "12,000 steps"]
+    assert [formatting.percent(-0.004), formatting.percent(-0.006)] == ["0%", "-1%"]
     assert [formatting.percent(0.123), formatting.percent(None), formatting.percent(float("nan"))] == ["12%"] + [
         formatting.NOTHING
     ] * 2

@@ -61,6 +61,24 @@ TOOLTIP = """(points) => {
 }"""
 
 
+# After new data ECharts leaves the line of the pointer at its time, and the tooltip at its row's number. As the data
+# move to the left under the mouse, the two would part, and in a gap the tooltip of another row would appear.
+FOLLOW = """() => {{
+  const chart = getElement({id}).chart;
+  if (chart.follows) return;
+  chart.follows = true;
+  const draw = chart.setOption.bind(chart);
+  let x, y;
+  chart.getZr().on('mousemove', (event) => ([x, y] = [event.offsetX, event.offsetY]));
+  chart.setOption = (...given) => {{
+    draw(...given);
+    if (x === undefined || chart.getOption().xAxis[0].axisPointer?.status !== 'show') return;
+    chart.dispatchAction({{type: 'updateAxisPointer', currTrigger: 'mousemove', x, y}});
+  }};
+}}"""
+"""Shows the pointer and the tooltip of what is under the mouse after each update, too."""
+
+
 def bands(levels: Sequence[float]) -> list[tuple[int, int, str]]:
     """Return the symmetric intervals, widest first: indices of both quantiles, and the percentage."""
     middle, count = list(levels).index(0.5), len(levels)

@@ -41,7 +41,7 @@ class StateLine:
             state = "compiling"
             notice = "The daemon compiles its loops: a minute or two at the first start on a machine."
         elif unready:
-            state, notice = "not ready", f"The daemon processes no or not all records: {unready}."
+            state, notice = "not ready", f"Not all records are processed: {unready}."
         elif traffic.rate() > 0:
             state = "live"
         elif idle is not None and idle > IDLE_SECONDS:

@@ -20,7 +20,7 @@ def quantity(value: float, reference: float = 0.0) -> str:
 
 def percent(share: float | None) -> str:
     """Return a share as a whole percentage."""
-    return NOTHING if share is None or not math.isfinite(share) else f"{100 * share:.0f}%"
+    return NOTHING if share is None or not math.isfinite(share) else f"{round(100 * share)}%"
 
 
 def moment(milliseconds: int) -> str:

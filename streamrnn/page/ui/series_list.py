@@ -135,8 +135,9 @@ class SeriesList:
     def _note_on(self, total: int) -> str:
         if total:
             return NOTES.get(self._sort, "Skill: how much smaller the error is than that of persistence.")
+        unscored = self._sort in {"name", "anomaly", "silence"}  # lists of all series
         if self._search:
-            return "No series name contains this text."
-        if self._sort in {"name", "anomaly", "silence"}:
+            return f"No {'series' if unscored else 'scored series'} has this text in its name."
+        if unscored:
             return "No series yet."
         return "No series has been scored yet; scoring needs about thirty matured forecasts."

@@ -43,6 +43,7 @@ class SeriesPanel:
         self._build_choices()
         self._build_legend()
         self._chart = ui.echart({}).classes("chart").props("role=img")
+        self._chart.on("chart:rendered", js_handler=chart.FOLLOW.format(id=self._chart.id))
         with container(classes="choices"):
             with container(classes="choices").props('role=group aria-label="Zoom"'):
                 for label, name, factor in (("+", "Zoom in", 0.5), ("−", "Zoom out", 2), ("All", "Show all", 1000)):  # noqa: RUF001
