@@ -137,7 +137,7 @@ class Admission:
     ) -> tuple[int, list[RecordError]]:
         """Admit the usable values of one observation to the open wave.
 
-        `record` is the index of its record in the feed, or of one record per field; `stream_time` is in ms.
+        `record` is the index of its record in the feed, or one index per field; `stream_time` is that at it, ms.
 
         Returns a reason and the errors of unusable values (late, too_many_series). The reason is REPEATED if the
         observation needs another wave, and nothing was done; DUE if a learning point is reached; else NOTHING.

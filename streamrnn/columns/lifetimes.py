@@ -1,8 +1,8 @@
 """The lifetimes of series: correction of wrong latest times, removal of series, and stable numbers for observers.
 
 The removal of a series depends only on the log, never on a clock: at a sweep point of the stream time, if its latest
-observation is older than `ttl`; or, with `evict`, when a new series arrives and the task has its largest number. Later
-rows move up, so that memory and saved state contain only live series.
+observation is older than `ttl`; or, with `evict`, when a new series arrives and the task is full. Later rows move up,
+so that memory and saved state contain only live series.
 """
 
 from collections.abc import Iterable, Mapping
@@ -92,9 +92,9 @@ class LateVotes:
 
 
 def longest_silent(latest: Integers, *, count: int, before: int, spared: Iterable[int]) -> Integers:
-    """Return the rows, ascending, of the `count` series that are silent for longest, all since before `before`, ms.
+    """Return the rows, ascending, of the `count` longest silent series, of those without observations since `before`.
 
-    `latest` (S,) are the times of the latest observations, ms; the rows `spared` are excluded.
+    `latest` (S,) are the times of the latest observations, ms, as is `before`; the rows `spared` are excluded.
     """
     allowed = latest < before
     allowed[list(spared)] = False

@@ -47,9 +47,10 @@ def read_word(text: Bytes, at: int, end: int) -> np.uint64:
 
 @compiled
 def extend(state: NDArray[np.uint64], text: Bytes, frames: Integers) -> None:
-    """Extend the hash `state` (2,) by N outputs with keys, values and headers `text`, and numbers `frames` (4 N,).
+    """Extend the hash `state` (2,) by N outputs; `text` has their keys, values and headers.
 
-    The numbers of an output are its timestamp, the lengths of key and value (ABSENT: missing), and that of the headers.
+    `frames` (4 N,) has for each output its timestamp, the lengths of key and value (ABSENT: missing), and the length of
+    the headers.
     """
     a, b, at = state[0], state[1], 0
     for n in range(0, len(frames), 4):

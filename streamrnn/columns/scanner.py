@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from streamrnn.columns.index import ABSENT, Bytes, NameArrays, NameIndex, PairArrays, PairIndex, find_name, find_pair
-from streamrnn.columns.numbers import UNREAD, MINUS, PLUS, POINT, is_digit, read_iso, read_number
+from streamrnn.columns.numbers import MINUS, PLUS, POINT, UNREAD, is_digit, read_iso, read_number
 from streamrnn.core.handle import Handle, contents
 from streamrnn.core.jit import Floats, Integers, compiled
 from streamrnn.records import Mapping
@@ -132,7 +132,7 @@ def read_text_member(
 def read_number_member(
     text: Bytes, at: int, member: int, tables: Tables, rules: Rules, scanned: Scanned, r: int, end: int
 ) -> int:
-    """Use the number at `at` as the value of a member; return the position behind it, or UNREAD."""
+    """Use the number at `at` as the value of a member; return the position after it, or UNREAD."""
     behind, value, integer = read_number(text, at, end, tables.scratch)
     if behind == UNREAD:
         return UNREAD
@@ -170,7 +170,7 @@ def mark_member(tables: Tables, member: int, r: int) -> bool:
 def read_value(
     text: Bytes, at: int, member: int, tables: Tables, rules: Rules, scanned: Scanned, r: int, end: int
 ) -> int:
-    """Use the value at `at` as that of a member; return the position behind it, or UNREAD."""
+    """Use the value at `at` as the value of a member; return the position after it, or UNREAD."""
     if at >= end:
         return UNREAD
     if text[at] == QUOTE:
@@ -187,7 +187,7 @@ def read_value(
 
 @compiled
 def read_members(text: Bytes, at: int, end: int, tables: Tables, rules: Rules, scanned: Scanned, r: int) -> int:
-    """Read names and values up to the bracket that closes the object; return the position behind it, or UNREAD."""
+    """Read names and values up to the closing brace of the object; return the position after it, or UNREAD."""
     while True:
         at = skip_space(text, at, end)
         if at >= end or text[at] != QUOTE:

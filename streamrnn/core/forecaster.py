@@ -20,7 +20,7 @@ from streamrnn.core.ensemble.publish import PublishedForecasts
 from streamrnn.core.experts.cross_series import CrossSeriesExpert
 from streamrnn.core.experts.drift import DISCOUNT, Drift
 from streamrnn.core.experts.level_shifts import LevelShifts
-from streamrnn.core.experts.river_experts import Scalar, RiverExperts
+from streamrnn.core.experts.river_experts import RiverExperts, Scalar
 from streamrnn.core.fingerprint import numeric_fingerprint
 from streamrnn.core.jit import Booleans, Floats, Integers, Singles
 from streamrnn.core.learning.ensemble_trainer import EnsembleTrainer
@@ -148,7 +148,7 @@ class CoreForecaster:
         return row
 
     def keep(self, rows: Integers) -> None:
-        """Remove all series except those of `rows`, ascending; the rows that follow a removed one move up."""
+        """Remove all series except those of `rows`, ascending; later rows move up."""
         parts = self._bank, self._networks, self._direction, self._drift, self._river, self._shifts, self._alerts
         for part in parts:
             if part is not None:
@@ -186,10 +186,9 @@ class CoreForecaster:
         return self._networks.until_due
 
     def step(self, rows: Integers, values: Floats, times: Integers) -> tuple[Forecasts, Floats]:
-        """Process one wave: `rows` (B,) distinct, `values` (B,) finite, `times` (B,) ms, later than the latest.
+        """Process one wave: `rows` (B,) distinct, `values` (B,) finite, `times` (B,) ms, increasing in each row.
 
-        Returns forecasts, and the scores (8, H) of the forecasts whose labels arrived; for their rows see
-        `forecast_scores`.
+        Returns forecasts, and the scores (8, H) of the earlier forecasts whose labels arrived, see `forecast_scores`.
         """
         self._follow_shifts(rows, values, times)
         bank = self._bank
@@ -261,7 +260,7 @@ class CoreForecaster:
         return Counts(*(a - b for a, b in zip(now, before, strict=True)))
 
     def learn(self) -> LearningResult | None:
-        """Take optimizer steps if a learning point is reached; None if not, if learning is off, or without data yet."""
+        """Learn if a learning point is reached; None if not, if learning is off, or if there is no data yet."""
         return self._networks.learn(self._bank.observations(slice(len(self.names))))
 
     def describe_migration(self, layout: Mapping[str, object]) -> str:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 FEW = 64
-"""Most rows of a small wave. The arrays of small waves are cached by number of rows; of larger ones, only the last."""
+"""Most rows of a wave whose arrays are cached by number of rows."""
 LARGEST = 16 * 1024  # largest tuple, bytes as numba stores it: over 200 arrays
 
 
@@ -52,7 +52,7 @@ class Handle(Generic[T]):
 class HandlePool(Generic[T]):
     """Reusable handles of the arrays of a wave, by number of rows.
 
-    The arrays for up to FEW rows are reused by the next wave of this size; larger ones only by the very next wave.
+    The arrays for up to FEW rows are cached by number of rows; of larger arrays, only those of the last large wave.
     """
 
     def __init__(self, allocate: "Callable[[int], T]") -> None:

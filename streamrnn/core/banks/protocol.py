@@ -96,7 +96,7 @@ class SeriesBank(ABC):
     def advance(self, rows: Integers, values: Floats, times: Integers) -> Handle[WaveUpdate]:
         """Score the forecasts due at a wave, then update the series by it; the next call overwrites the result.
 
-        `rows` (B,) distinct, `values` (B,) finite, `times` (B,) ms, later than the latest of each row.
+        `rows` (B,) distinct, `values` (B,) finite, `times` (B,) ms, increasing in each row.
         """
         wave = self._waves.take(len(rows))
         if len(self._row_plans.plans) == 1:

@@ -40,7 +40,7 @@ def rescale_series(series: AnyState, plan: Plan, row: int, change: Change) -> in
     ring[filled % len(ring)] = np.interp(filled, numbers, known)
     first = int(numbers[-after:][0])
     series.center[row] = change.center
-    clipped = 1 + (SCALE_CLIP - 1) * max(SCALE_RATE, 1 / count)  # factor by which each value since has grown a scale
+    clipped = 1 + (SCALE_CLIP - 1) * max(SCALE_RATE, 1 / count)  # by which each value since has increased a scale
     series.scale[row] *= change.factor / clipped**after
     known = ring_values(ring, count)
     for i, rate in enumerate(MEAN_RATES):

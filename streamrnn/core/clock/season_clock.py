@@ -19,7 +19,7 @@ TIE = 1.0
 """Breaks ties, ms: where the local clock changes by half a slot, 08:30 belongs to the slot of 8, not of 9."""
 WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 USUAL = "usual"
-"""Entered for an event in place of a weekday: the day is an ordinary day, although it is a holiday."""
+"""In place of the weekday that an event is `like`: the day is an ordinary day, although it is a holiday."""
 
 
 class SeasonClock(NamedTuple):
@@ -135,7 +135,7 @@ def describe_clock(timezone: Zones | RecordZones, calendar: str | None) -> dict[
     """Return the entry of the numeric fingerprint: names, and a digest of the tables from libraries.
 
     The digest changes only if one of these zones or this calendar changes, not with every version of the libraries. If
-    records name zones, any zone may occur, so that the entry contains the version of the time zone database instead.
+    records name zones, any zone may occur, so that the entry also contains the version of the time zone database.
     """
     version = []
     if isinstance(timezone, RecordZones):

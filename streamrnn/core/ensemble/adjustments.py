@@ -1,4 +1,4 @@
-"""Adjustments of the quantiles of the mixture before calibration: error feedback and the lattice of values."""
+"""Adjustments of the quantiles of the mixture before calibration: feedback of errors and the lattice of values."""
 
 from typing import NamedTuple
 

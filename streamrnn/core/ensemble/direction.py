@@ -209,7 +209,7 @@ class DirectionClassifier:
         return self.latest(rows, seen)
 
     def latest(self, rows: Integers, seen: Integers) -> Directions:
-        """Return the latest forecast of each row (B,), with `seen` (B,) steps before its origin, unchanged."""
+        """Return the latest forecast of each row (B,), whose origin has `seen` (B,) steps before it."""
         probabilities = np.empty((len(rows), len(self._horizons), CLASSES))
         read_directions(self._state, self._horizons, rows, seen, probabilities)
         sides = _rounded(probabilities[..., [0, 2]])

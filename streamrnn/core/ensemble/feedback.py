@@ -1,4 +1,4 @@
-"""Error feedback: a regression per series of the mixture's one-step error on its earlier errors.
+"""Feedback of errors: a regression per series of the mixture's one-step error on its earlier errors.
 
 Errors that are autocorrelated or seasonal can be forecast. Recursive least squares forecast the next error from the
 last three errors, the errors at the same phase in earlier seasons, their mean, and the distances of some members from

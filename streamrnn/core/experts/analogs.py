@@ -24,8 +24,8 @@ STRETCH = 12  # steps before the last step of a stretch that are compared, by th
 FADE = np.float32(0.9)  # weight of a step relative to the next one: later steps are more informative
 NEAREST = 16  # number of stretches that are used, N
 FOLLOWERS = REFERENCE_STEPS[-1]
-"""Steps after a stretch that must be known for it to be selected, at most; at longer horizons, selected stretches whose
-follower is not known yet are left out."""
+"""Horizon up to which all selected stretches have a known follower. At longer horizons, selected stretches without a
+known follower are left out."""
 FEWEST_FOLLOWERS = 8  # fewest selected stretches with a known follower
 FEWEST = 3  # FEWEST * NEAREST stretches must be known before there is a forecast
 NONE = -1

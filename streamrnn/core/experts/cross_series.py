@@ -106,7 +106,7 @@ class CrossSeriesExpert:
     """The regressions of all series, and the other fields that each of them reads."""
 
     layout = True
-    """Entry of the layout that saved state must match."""
+    """Entry of the layout, which saved state must match."""
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan

@@ -22,7 +22,7 @@ UNIT = 0.6  # least |log10| of the ratio of two scales that indicates a change o
 LEVEL = 3.0  # least level by which a change of the unit can be recognized, multiples of the one-step scale
 CALM = 30.0  # least ratio of the one-step scale to the mean change after a division of the unit
 SMALLER = -2  # largest power of ten of a division that is recognized by smaller changes
-SEEN = 0.02  # largest share of earlier values in the range of the recent values; larger if a machine is often off
+SEEN = 0.02  # largest share of earlier values in the range of recent values: more have a machine that is often off
 MOST_WRONG, EXACT = 0.5, 0.01
 """Largest relative distance of a ratio of levels from a power of ten, if the ratio of spreads agrees, and if not."""
 PREFIX = "shifts_"  # prefix of the names of saved arrays
@@ -49,7 +49,7 @@ class LevelShifts:
     """Detector of changes of level or unit, for all series."""
 
     layout = True
-    """Entry of the layout."""
+    """Entry of the layout, which saved state must match."""
 
     def __init__(self) -> None:
         blank = Recent(np.zeros((1, RECENT)), np.zeros((1, RECENT), np.int64), np.zeros(1, np.int64))
@@ -143,7 +143,7 @@ def earlier_values(series: AnyState, row: int) -> Floats:
 
 
 def change_of(before: Floats, recent: Floats, times: Integers, scale: float, center: float) -> Change | None:
-    """Return the change between the values before and the recent values of a series with this one-step scale, if any.
+    """Return the change between the values before and the recent values, compared to the one-step scale; None: none.
 
     A unit changes by a power of ten. Otherwise the level shifts by the largest change between consecutive values.
     """

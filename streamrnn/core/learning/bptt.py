@@ -63,7 +63,7 @@ class BpttLearner:
         return LearningResult(loss, skipped=skipped, gradient_norm=float(norm), weight_norm=self._weight_norm())
 
     def save(self) -> dict[str, NDArray[np.generic]]:
-        """Return the arrays by name: weights, average, moments, and the numbers of steps, total and of the optimizer."""
+        """Return the arrays by name: weights, average, moments, and the numbers of steps, total and Adam's."""
         names = "weights", "average", "first_moment", "second_moment"
         arrays = dict(zip(names, (self._weights, self.average, *self._moments), strict=True))
         saved: dict[str, NDArray[np.generic]] = {name: array.cpu().numpy() for name, array in arrays.items()}

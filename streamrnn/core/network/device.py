@@ -26,7 +26,7 @@ def resolve_device(name: str, *, units: int = GPU_UNITS) -> str:
 
 
 def torch_installed() -> bool:
-    """Return whether torch, which whole networks need to learn, and GPUs to run, is installed; does not import it."""
+    """Return whether torch is installed, without importing it: whole networks learn with it, and GPUs need it."""
     return find_spec("torch") is not None
 
 

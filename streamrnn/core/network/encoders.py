@@ -1,4 +1,4 @@
-"""Encoders in torch. The encoding is the input of the head:
+"""Encoders in torch, which compute the encoding, an input of the head.
 
     recurrent      the output of the top layer
     bidirectional  the same, and the last output of a second network that reads the last W observations backwards

@@ -15,11 +15,11 @@ from streamrnn.core.series.state import COMMON, EXPERTS, HALF_LIVES, TERMS, Full
 
 INPUTS_VERSION = 1
 """Incremented when the meaning of an input changes: pretrained weights depend on it, and shapes do not reveal it."""
-TERM_CLIP = 10.0  # largest regressor, units
+TERM_CLIP = 10.0  # largest |regressor|, units
 ALIGNMENTS = (0, 1, 12, 24)  # steps ahead at which seasonal values are inputs
 TWELVE, LONG_MEAN, LAST_MEAN = HALF_LIVES.index(12.0), HALF_LIVES.index(200.0), len(HALF_LIVES) - 1
 FURTHER_MEANS = (HALF_LIVES.index(2.0), HALF_LIVES.index(5.0), HALF_LIVES.index(40.0))
-LOG_CLIP = 3.0  # largest log of a ratio among the inputs
+LOG_CLIP = 3.0  # largest |log| of a ratio among the inputs
 
 
 @compiled

@@ -2,8 +2,8 @@
 
 A new horizon starts from the state of the longest old horizon below it, with forecasts of persistence pending. A new
 quantile is interpolated between its neighbours, on the scale of normal quantiles. A change of the horizons or of the
-window discards the training windows. A change of the horizons, or switching it on, resets the direction classifier. A
-change of the horizons or of the levels resets the calibration of thresholds.
+window discards the training windows. A change of the horizons resets the direction classifier, as does switching it on.
+A change of the horizons or of the thresholds resets the calibration of thresholds.
 """
 
 from collections.abc import Iterable, Mapping

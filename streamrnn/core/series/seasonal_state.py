@@ -227,10 +227,10 @@ def read_seasons(
 
 @compiled
 def profile_change(series: FullState, plan: Plan, row: int, time: float, cadence: float, ahead: int) -> float:
-    """Return the effect of a clock change within `ahead` steps after `time` on the value at their end, by the profile.
+    """Return by how much a clock change within `ahead` steps after `time` changes the value at their end.
 
-    Forecasts are made as if the clock did not change, and this difference (field's unit) is added to them, so that
-    forecasters need not have learned from an earlier change.
+    The difference, in the field's unit, is that of the profile. Forecasts are made as if the clock did not change, and
+    the difference is added to them, so that forecasters need not have learned from an earlier change.
     """
     first, then = float(series.first[row]), time + ahead * cadence
     if clock_change(plan.clock, time, then) == 0.0:

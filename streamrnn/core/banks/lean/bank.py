@@ -146,7 +146,7 @@ class LeanBank(SeriesBank):
 
     @property
     def feedback(self) -> LeanFeedback:
-        """Error feedback of the series, unused rows included."""
+        """State of the feedback of errors, unused rows included."""
         rows: LeanFeedback = self._tables["feedback"].rows
         return rows
 

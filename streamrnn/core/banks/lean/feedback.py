@@ -1,4 +1,4 @@
-"""Error feedback of the lean variant: a small regression per series that forecasts the mixture's one-step error.
+"""Feedback of errors in the lean variant: a small regression per series that forecasts the mixture's one-step error.
 
 It works as in `ensemble.feedback`, with four regressors: the latest error, the distance of persistence from the
 mixture, the latest change, and the change 24 steps before the target. The weight of the forecast error depends on the
