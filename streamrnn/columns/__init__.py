@@ -1,1 +1,1 @@
-"""A feed as columns, in compiled loops: scanning of JSON records, admission to waves, writing of JSON, output hash."""
+"""Compiled loops over the records of a feed: scanning of JSON, admission to waves, writing of JSON, output hash."""

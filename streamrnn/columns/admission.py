@@ -1,4 +1,4 @@
-"""The keys and series of a task, and the open wave that their records join."""
+"""Admission of records to the open wave of a task, and the index of its keys and series."""
 
 from collections.abc import Mapping, Sequence
 from operator import is_
@@ -15,7 +15,7 @@ from streamrnn.columns.waves import (
     NEVER,
     NOTHING,
     REPEATED,
-    Admitted,
+    AdmissionState,
     OpenWave,
     SeriesTimes,
     admit,
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 NO_WAVE = -1
 ESCAPED = b"\0"
-"""Begins the names of fields that were escaped, which no member of a record has; see `mapping.names`."""
+"""Prefix of escaped names of fields, which no member of a record has; see `mapping.names`."""
 
 
 class Members(NamedTuple):
@@ -42,15 +42,15 @@ class Members(NamedTuple):
     values: NDArray[np.float64]
     times: NDArray[np.int64]
     records: NDArray[np.int64]
-    """Index of each one's record in its feed."""
+    """Index in the feed of the record of each observation."""
     published: NDArray[np.bool_] | None
-    """Whether its forecast is published; None: all are."""
+    """Whether the forecast of each observation is published; None: all are."""
 
 
 class Admission:
-    """Admits observations to the open wave, in which each series occurs once; with `whole_keys`, each key.
+    """Admits observations to the open wave, in which each series, or with `whole_keys` each key, occurs only once.
 
-    With a `mapping`, records are scanned as columns, and only the others are decoded one by one.
+    With a `mapping`, records are scanned in one compiled loop; only records that it cannot read are decoded one by one.
     """
 
     def __init__(
@@ -68,28 +68,28 @@ class Admission:
         self._covariates = sorted(covariates)
         self._hidden = np.array(self._numbers(self._covariates), np.int64)
         self.votes: LateVotes | None = None
-        """On series whose clock was wrong, if that is looked for."""
+        """Votes on series whose latest time is wrong; None if they are not checked."""
         self._times = SeriesTimes(np.empty(0, np.int64), np.empty(0, np.int64))
         self._key_waves = np.empty(0, np.int64)
         self._whole_keys = whole_keys
         self._wave = open_wave(0)
         self._size = 0
         self._number = 0
-        self._admitted: Handle[Admitted] | None = None
+        self._admission: Handle[AdmissionState] | None = None
 
     @property
     def accepted(self) -> int:
-        """Observations accepted so far."""
+        """Number of observations accepted so far."""
         return int(self._counts[0])
 
     @accepted.setter
     def accepted(self, count: int) -> None:
-        """Continue from a number of them."""
+        """Set the number of accepted observations, when state is loaded."""
         self._counts[0] = count
 
     @property
     def duplicates(self) -> int:
-        """Observations so far with a value that was dropped as a duplicate."""
+        """Number of observations so far with a value that was dropped as a duplicate."""
         return int(self._counts[1])
 
     @property
@@ -101,21 +101,21 @@ class Admission:
         self, keys: Sequence[bytes | None], values: Sequence[bytes | None], times: Sequence[int],
         mapping: FieldMapping | None,
     ) -> tuple[Handle[Scanned] | None, int]:  # fmt: skip
-        """Return the records with these keys, values and timestamps as columns, and how many of them are left.
+        """Return records with these keys, values and timestamps as columns, and the number that was not scanned.
 
         The columns are valid until the next call; None without a mapping.
         """
         if self._scanner is None or mapping is None:
             return None, len(values)
-        scanned, left = self._scanner.scan(keys, values, times, mapping)
+        scanned, unscanned = self._scanner.scan(keys, values, times, mapping)
         self._reserve(int(scanned.content.starts[-1]))
-        return scanned, left
+        return scanned, unscanned
 
     def admit_scanned(self, scanned: Handle[Scanned], first: int, end: int) -> tuple[int, int]:
-        """Admit scanned records from `first` to before `end`; return the next one and why it stopped, see `waves`."""
-        current, known = (self._times, self._key_waves, self._wave), self._admitted
+        """Admit scanned records `first` to `end` - 1; return the next record and why the loop stopped, see `waves`."""
+        current, known = (self._times, self._key_waves, self._wave), self._admission
         if known is None or not all(map(is_, current, known.content)):
-            known = self._admitted = Handle(Admitted(*current, self._counts), known)
+            known = self._admission = Handle(AdmissionState(*current, self._counts), known)
         limit = self._forecaster.until_due
         following, self._size, reason = admit(scanned, first, end, known, self._size, self._number, limit)
         return following, reason
@@ -129,18 +129,18 @@ class Admission:
         return Observation(key, int(scanned.times[record]), tuple(values))
 
     def key_of(self, number: int) -> str:
-        """Return the key of a number in scanned records."""
+        """Return the key with a number, as in scanned records."""
         return self._keys.name(number).decode()
 
     def admit_one(
         self, observation: Observation, record: int | Mapping[str, int], *, stream_time: int = NEVER
     ) -> tuple[int, list[RecordError]]:
-        """Admit the usable values of one observation, of a record in the feed, or of one for each field.
+        """Admit the usable values of one observation to the open wave.
 
-        `stream_time` is that at its record.
+        `record` is the index of its record in the feed, or one index per field; `stream_time` is that at it, ms.
 
-        Returns REPEATED before one that must begin another wave, with no other effect, or else DUE at a learning point,
-        or NOTHING; and what is wrong with other values: late, too_many_series.
+        Returns a reason and the errors of unusable values (late, too_many_series). The reason is REPEATED if the
+        observation needs another wave, and nothing was done; DUE if a learning point is reached; else NOTHING.
         """
         name, time, fields, _ = observation
         key = self._keys.find(name.encode())
@@ -176,7 +176,7 @@ class Admission:
         return (DUE if usable and self._size >= self._forecaster.until_due else NOTHING), errors
 
     def _sets_back(self, row: int, time: int, stream_time: int, votes: dict[int, tuple[int, int]]) -> bool:
-        """Return whether an observation that is late sets the time of its series back; else add its vote to `votes`."""
+        """Return whether a late observation sets the time of its series back; if not, add its vote to `votes`."""
         if self.votes is None:
             return False
         vote = self.votes.vote(row, time, latest=int(self._times.latest[row]), stream_time=stream_time)
@@ -220,7 +220,7 @@ class Admission:
             self._forecaster.set_zone(rows, zone)
 
     def take_wave(self) -> Members:
-        """Return the open wave, and begin the next one."""
+        """Return the observations of the open wave, and begin the next wave."""
         count, self._size = self._size, 0
         self._number += 1
         rows, values, times, records, members = self._wave
@@ -234,7 +234,7 @@ class Admission:
         return np.flatnonzero(self._times.latest[: len(self._forecaster.names)] < before)
 
     def longest_silent(self, observation: Observation) -> NDArray[np.int64]:
-        """Return the rows of the series to remove so that there is room for the new ones of an observation."""
+        """Return the rows of the series that must be removed before the new series of an observation can be added."""
         name, time, fields, _ = observation
         key, count = self._keys.find(name.encode()), len(self._forecaster.names)
         rows = [self._find_row(key, field) for field in dict(fields)]
@@ -244,7 +244,7 @@ class Admission:
         return longest_silent(self._times.latest[:count], count=most, before=time, spared=own)
 
     def keep(self, rows: NDArray[np.int64]) -> None:
-        """Follow a forecaster that keeps these of its rows only, ascending; the open wave must be empty."""
+        """Follow a removal of all rows of the forecaster except these, ascending; the open wave must be empty."""
         if self._scanner is not None:
             self._scanner.forget()
         scanner = self._scanner
@@ -259,7 +259,7 @@ class Admission:
         self.load(self._forecaster.names)
 
     def load(self, names: Sequence[str]) -> None:
-        """Add the series of a loaded forecaster, which must be the first ones."""
+        """Add the series of a loaded forecaster to an empty index."""
         split = [name.rpartition("/") for name in names]  # a field has no slash, a key may have
         keys = {key: number for number, key in enumerate(dict.fromkeys(key for key, _, _ in split))}
         self._keys.extend([key.encode() for key in keys])
@@ -271,7 +271,7 @@ class Admission:
         self._times.latest[: len(names)] = [self._forecaster.last_time(row) for row in range(len(names))]
 
     def _numbers(self, fields: Sequence[str]) -> list[int]:
-        """Return the numbers of fields, new ones added."""
+        """Return the numbers of fields; fields that are not in the index yet are added."""
         found = []
         for field in fields:
             member = _member(field)
@@ -319,7 +319,7 @@ class Admission:
         self._counts[0] += 1
 
     def _reserve(self, more: int) -> None:
-        """Make space for `more` observations in the open wave."""
+        """Enlarge the arrays of the open wave for `more` observations, if necessary."""
         count = self._size + more
         if count > len(self._wave.rows):
             rows, values, times, records, members = self._wave
@@ -328,7 +328,7 @@ class Admission:
 
 
 def _late(observation: Observation, past: Mapping[str, int]) -> RecordError:
-    """Return the error of an observation with values that are earlier than the latest ones of their series."""
+    """Return the error of an observation with values earlier than the latest times `past` of their series."""
     latest = max(past.values())
     whole = len(past) == len(observation.fields) and {*past.values()} == {latest}
     names = ", ".join(repr(f"{observation.key}/{field}") for field in list(past)[:MOST_QUOTED])
@@ -344,5 +344,5 @@ def _too_many(key: str, known: int, most: int) -> RecordError:
 
 
 def _member(field: str) -> bytes:
-    """Return the name of a field's member in records; of one whose name was escaped, a name that none has."""
+    """Return the name of a field's member in records; for an escaped field, a name that no member has."""
     return field.encode() if is_literal(field) else ESCAPED + field.encode()

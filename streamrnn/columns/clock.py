@@ -1,24 +1,24 @@
-"""The stream time of a task: how far its partition has come in event time, and which event times are wrong.
+"""The stream time of a task, which is the progress of its partition in event time, and detection of wrong event times.
 
-A task has no clock, so that only the log can reveal a wrong event time: the record's own timestamp, and
-the times of other records. With the limit `max_ahead`:
+A task has no clock, so that only the log can reveal a wrong event time: by the timestamp of its record, and by the
+times of other records. With the limit `max_ahead`:
 
-1. An event time further ahead than that of its record's timestamp is wrong.
-2. Otherwise the timestamp vouches for the event time, unless it is absent, or as far ahead of the timestamps before it
-   itself: then the event time is compared with the stream time. A step of at most the limit is believed.
-3. A longer step is a jump, of which one record cannot say whether a wrong clock or a silence has caused it: both look
-   the same, but what comes next differs. After a wrong clock the other records go on at the stream time; after a
-   silence all records go on at the new time. So the first record of a jump is refused, and the jump is believed as soon
-   as the next usable record confirms it: one of another key within the limit of it, or the third in a row of the same
-   key. Any record that is believed in between ends the jump.
+1. An event time that is further ahead of its record's timestamp than the limit is rejected.
+2. Otherwise, the event time is accepted if the timestamp is at most the limit ahead of earlier timestamps.
+3. Without such a timestamp, the event time is accepted if it is at most the limit ahead of the stream time.
+4. An event time further ahead is a jump. A single record cannot reveal whether a wrong clock or a silence caused the
+   jump, but later records can: after a wrong clock they continue at the stream time, after a silence at the new time.
+   The first record of a jump is therefore rejected, and the jump is accepted as soon as it is confirmed: by a record of
+   another key within the limit of it, or by the third record in a row of the same key. Any record that is accepted in
+   between ends the jump.
 
-A silence longer than the limit costs one or two dead letters per partition, and one record dated 2100 costs one. To
-believe the first record of a jump, and to correct that later, would cost nothing after a silence; but after a wrong
-clock, it would cost all records that are late until the correction.
+A silence longer than the limit costs one or two dead letters per partition, and one record dated 2100 costs one.
+Accepting the first record of a jump, and correcting that later, would cost nothing after a silence; but after a wrong
+clock, all records would be late until the correction.
 
-The stream time itself may be wrong, if the first record of all was. It is set back after RETURN records in a row that
-lie further behind it than the limit, without a timestamp that agrees with it: late records of one device between those
-of others do not set it back.
+The stream time itself is wrong if the first record of all was. It is set back after RETURN records in a row that lie
+further behind it than the limit, without a timestamp that agrees with it: late records of one device among records of
+others do not set it back.
 """
 
 from collections.abc import Callable, Mapping
@@ -36,60 +36,64 @@ from streamrnn.records import Decoded
 Times = NDArray[np.int64]
 
 NONE = -(2**62)
-"""Time of a record without usable observations."""
+"""In place of the event time of a record without usable observations."""
 CONFIRMED = 3
-"""Records of one key in a row that confirm a jump."""
+"""Number of records of one key in a row that confirm a jump."""
 RETURN = 100
-"""Records in a row that set a wrong stream time back."""
+"""Number of records in a row that set a wrong stream time back."""
 UNITS = (("days", 86_400_000), ("hours", 3_600_000), ("minutes", 60_000), ("seconds", 1_000))
 
 
 class Jump(NamedTuple):
-    """Records in a row ahead of the stream time that are not believed yet."""
+    """Records in a row that are ahead of the stream time and not accepted yet."""
 
     time: int
-    """Event time of the last one, ms."""
+    """Event time of the last record, ms."""
     key: str
+    """Key of the last record."""
     number: int
+    """Number of records in a row of this key."""
 
 
 class SweepPoint(NamedTuple):
-    """A point of the log at which silent series are removed: before the record of this index in its feed."""
+    """A point of the log at which silent series are removed."""
 
     record: int
+    """Index in the feed of the record before which they are removed."""
     stream_time: int
-    """With that record, ms."""
+    """Stream time at this record, ms."""
 
 
 class StreamClock:
-    """Checks event times, which at most lie `max_ahead` ms ahead, and finds the points `every` ms of stream time."""
+    """Checks event times, with the limit `max_ahead` ms, and finds sweep points, at intervals of `every` ms."""
 
     def __init__(self, *, max_ahead: int, every: int | None = None) -> None:
         self.max_ahead = max_ahead
         self.time: int | None = None
-        """Latest event time that was believed, ms; None: not known yet."""
+        """Stream time: the latest accepted event time, ms; None: not known yet."""
         self.reached = np.empty(0, np.int64)
-        """Stream time at each record of the feed."""
+        """Stream time at each record of the feed, ms."""
         self.votes = LateVotes(max_ahead=max_ahead)
         """Late observations of series whose latest time is wrong."""
         self._every = every
         self._stamp: int | None = None
-        """Latest timestamp of a record that was believed, ms."""
+        """Latest timestamp of an accepted record, ms."""
         self._jump: Jump | None = None
         self._behind = 0
+        """Number of records in a row that lie further behind the stream time than the limit."""
         self._next: int | None = None
         """Stream time of the next sweep."""
 
     @property
     def state(self) -> dict[str, Any]:
-        """What earlier records have decided, as JSON."""
+        """State that depends on earlier records, for JSON."""
         return {
             "time": self.time, "stamp": self._stamp, "jump": self._jump and list(self._jump), "behind": self._behind,
             "next": self._next, "votes": self.votes.state,
         }  # fmt: skip
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Continue from a state; raises TypeError or ValueError if it is damaged."""
+        """Continue from a saved state; raise TypeError or ValueError if it is damaged."""
         self.time, self._stamp, self._next = (_whole(state.get(name)) for name in ("time", "stamp", "next"))
         self.votes.restore(state.get("votes", ()))
         self._behind, jump = int(state.get("behind", 0)), state.get("jump")
@@ -101,19 +105,19 @@ class StreamClock:
     def check(
         self, stamps: Times, scanned: Scanned | None, decoded: dict[int, Decoded], key_of: Callable[[int], str]
     ) -> list[SweepPoint]:
-        """Take wrong observations out of a feed, and return its sweep points.
+        """Remove observations with wrong event times from a feed, and return its sweep points.
 
         Args:
-            stamps: The records' timestamps, ms; -1: none.
-            scanned: The records as columns; those refused are marked as not scanned.
-            decoded: The other records by index; those refused are added or replaced.
+            stamps: Timestamps of the records, ms; -1: none.
+            scanned: The records as columns; rejected records are marked as not scanned.
+            decoded: The other records by index; rejected records are added or replaced.
             key_of: Returns the key of a number in `scanned`.
         """
         times = np.full(len(stamps), NONE) if scanned is None else scanned.times.copy()
         for index, read in decoded.items():
             times[index] = max((observation.time for observation in read.observations), default=NONE)
         points: list[SweepPoint] = []
-        if self._believes_all(times, stamps):
+        if self._accepts_all(times, stamps):
             self.reached = np.maximum.accumulate(np.maximum(times, NONE if self.time is None else self.time))
             stamped = (stamps >= 0) & (times != NONE)
             if len(times):
@@ -138,9 +142,9 @@ class StreamClock:
         return points
 
     def advance(self, time: int) -> list[SweepPoint]:
-        """Let the stream time reach that of a heartbeat, between two records; return the sweep point that it reaches.
+        """Advance the stream time to that of a heartbeat between two records; return the sweep point that it reaches.
 
-        Timestamps of records are expected to advance by as much.
+        The latest timestamp is advanced by the same time.
         """
         points: list[SweepPoint] = []
         if self.time is not None:
@@ -151,8 +155,8 @@ class StreamClock:
         self.reached = np.array([NONE if self.time is None else self.time])
         return points
 
-    def _believes_all(self, times: Times, stamps: Times) -> bool:
-        """Return whether all records of a feed are believed at once, and none is far behind, as in nearly all feeds."""
+    def _accepts_all(self, times: Times, stamps: Times) -> bool:
+        """Return whether all records of a feed can be accepted at once, as in nearly all feeds."""
         if self.time is None or self._jump is not None or self._behind:
             return not len(times)
         known, most = times != NONE, self.max_ahead
@@ -165,27 +169,27 @@ class StreamClock:
             return False
         latest = np.maximum.accumulate(np.concatenate([[self._stamp], np.where(stamped, stamps, NONE)[:-1]]))
         current = stamped & (np.abs(stamps - latest) <= most)
-        believed = (times - stamps <= most) & current
-        return bool((believed | (steady & ~stamped)).all())
+        accepted = (times - stamps <= most) & current
+        return bool((accepted | (steady & ~stamped)).all())
 
     def _judge(self, key: str, times: list[int], stamp: int) -> dict[int, str]:
-        """Return what is wrong with the event times of one record, by time; and advance by the others."""
+        """Return the errors of the wrong event times of one record, by time; advance the stream time by the others."""
         most = self.max_ahead
         wrong = {time: self._ahead_of_stamp(time, stamp) for time in times if stamp >= 0 and time - stamp > most}
         left = [time for time in times if time not in wrong]
         if not left:
             return wrong
-        vouched = stamp >= 0 and (self._stamp is None or stamp - self._stamp <= most)
-        ahead = [] if self.time is None or vouched else [time for time in left if time - self.time > most]
+        trusted = stamp >= 0 and (self._stamp is None or stamp - self._stamp <= most)
+        ahead = [] if self.time is None or trusted else [time for time in left if time - self.time > most]
         if ahead and len(ahead) == len(left) and self._confirms(key, ahead):
-            ahead, vouched = [], stamp >= 0
+            ahead, trusted = [], stamp >= 0
         wrong |= {time: self._ahead_of_stream(time) for time in ahead}
-        if believed := [time for time in left if time not in wrong]:
-            self._advance(max(believed), stamp, vouched=vouched)
+        if accepted := [time for time in left if time not in wrong]:
+            self._advance(max(accepted), stamp, trusted=trusted)
         return wrong
 
     def _confirms(self, key: str, ahead: list[int]) -> bool:
-        """Return whether a record of a jump confirms it; else note it."""
+        """Return whether a record confirms the jump; if not, store it as the last record of the jump."""
         jump, first, last = self._jump, min(ahead), max(ahead)
         number = 1
         if jump is not None and key != jump.key:
@@ -196,8 +200,8 @@ class StreamClock:
         self._jump = Jump(last, key, number)
         return number >= CONFIRMED
 
-    def _advance(self, time: int, stamp: int, *, vouched: bool) -> None:
-        """Advance the stream time by a record that is believed, or set it back."""
+    def _advance(self, time: int, stamp: int, *, trusted: bool) -> None:
+        """Advance the stream time by an accepted record, or set it back."""
         self._jump = None
         agrees = stamp >= 0 and self._stamp is not None and self._stamp - stamp <= self.max_ahead
         if self.time is not None and self.time - time > self.max_ahead and not agrees:
@@ -209,11 +213,11 @@ class StreamClock:
             return
         self._behind = 0
         self.time = time if self.time is None else max(self.time, time)
-        if vouched:
+        if trusted:
             self._stamp = stamp if self._stamp is None else max(self._stamp, stamp)
 
     def _find_points(self, points: list[SweepPoint]) -> None:
-        """Append the sweep points of a feed whose stream time never falls."""
+        """Append the sweep points of a feed in which the stream time never decreases."""
         index = 0
         while self._every is not None and index < len(self.reached):
             if self._next is not None:
@@ -222,7 +226,7 @@ class StreamClock:
                 self._sweep_at(index, int(self.reached[index]), points)
 
     def _sweep_at(self, index: int, time: int, points: list[SweepPoint]) -> None:
-        """Append a point if the next one is reached."""
+        """Append a sweep point if the stream time has reached the next one."""
         if self._every is None:
             return
         if self._next is None:
@@ -247,7 +251,7 @@ class StreamClock:
 
 
 def _without(decoded: Decoded, wrong: Mapping[int, str]) -> Decoded:
-    """Return a record without the observations at these times, whose error names them."""
+    """Return a record without the observations at these times, with their errors added to its error."""
     errors = [] if decoded.error is None else [decoded.error]
     errors += [RecordError("ahead", wrong[each.time]) for each in decoded.observations if each.time in wrong]
     left = [each for each in decoded.observations if each.time not in wrong]
@@ -263,7 +267,7 @@ def _span(milliseconds: int) -> str:
 
 
 def _whole(value: object) -> int | None:
-    """Return a number of a state; raises TypeError."""
+    """Return a time of a saved state; raise TypeError if it is not an integer."""
     if value is not None and type(value) is not int:
         raise TypeError(f"{value!r} is no time")
     return value

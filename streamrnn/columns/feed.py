@@ -1,4 +1,4 @@
-"""A feed in progress: its records, what they were read as, and the outputs so far."""
+"""A feed in progress: its records, their decoded form, and the outputs so far."""
 
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -23,30 +23,30 @@ class OpenFeed(NamedTuple):
     records: "Sequence[Record]"
     offsets: "NDArray[np.int64]"
     scanned: "Handle[Scanned] | None"
-    """The records as columns, as far as they could be scanned; valid until the next feed."""
+    """The records that could be scanned, as columns; valid until the next feed."""
     decoded: dict[int, Decoded]
     """The other records, by index."""
     report: StepReport
     outputs: list[Output]
-    """In the order in which they were made."""
+    """Outputs in the order in which they were made."""
     sources: list[int]
-    """The record of each output, by index; of an observation that waited, the record that released it."""
+    """Index of the record of each output; for an observation that waited, of the record that released it."""
     points: list[SweepPoint]
-    """Where silent series are removed."""
+    """Points at which silent series are removed."""
     released: list[tuple[int, int]]
-    """Offset and `sources` of each value in the open wave that waited in the event order; empty without one."""
+    """Offset and source of each value in the open wave that was released from waiting; empty if values do not wait."""
 
     def origins(self, indices: "NDArray[np.int64]") -> "tuple[NDArray[np.int64], list[int]]":
-        """Return the offsets and the `sources` of the members of a wave."""
+        """Return the offsets and the sources of the observations of a wave."""
         if not self.released:
             return self.offsets[indices], indices.tolist()
         offsets, sources = zip(*[self.released[index] for index in indices.tolist()], strict=True)
         return np.array(offsets, np.int64), list(sources)
 
     def in_order(self) -> list[Output]:
-        """Return the outputs in the order of their records, the dead letter of each at its end.
+        """Return the outputs in the order of their records, the dead letter of a record after its forecasts.
 
-        A dead letter may have been made before the wave of its record, or an earlier one, ended.
+        They must be sorted, because a dead letter may be made before the wave of its record, or an earlier wave, ends.
         """
         if not self.report.dead_letters:
             return self.outputs

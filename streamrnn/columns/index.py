@@ -1,4 +1,4 @@
-"""Hash tables in arrays, which compiled loops read: numbers of names, and rows of pairs of numbers."""
+"""Hash tables in arrays for compiled loops: from names to numbers, and from pairs of numbers to rows."""
 
 from collections.abc import Sequence
 from typing import NamedTuple, TypeVar
@@ -13,22 +13,22 @@ Bytes = NDArray[np.uint8]
 Slots = NDArray[np.int32]
 
 ABSENT = -1
-FIRST_SLOTS = 16  # of a table; at least twice the entries, so that searches end soon
+FIRST_SLOTS = 16  # initial slots; there are at least two slots per entry, so that searches are short
 
 
 class NameArrays(NamedTuple):
-    """Names in first-added order, and a table with open addressing."""
+    """Names in first-added order, and a hash table with open addressing."""
 
-    text: Bytes  # (capacity,) of all names, joined, with WORD more bytes behind
+    text: Bytes  # (capacity,) all names, concatenated, followed by at least WORD bytes
     bounds: Integers  # (capacity + 1,) name n is text[bounds[n] : bounds[n + 1]]
-    table: Slots  # (power of two,) number of a name; ABSENT: empty
+    table: Slots  # (power of two,) number of the name in each slot; ABSENT: empty
 
 
 class PairArrays(NamedTuple):
-    """Pairs of numbers below 2^31 in first-added order, and a table with open addressing."""
+    """Pairs of numbers below 2^31 in first-added order, and a hash table with open addressing."""
 
     pairs: Integers  # (capacity,) first * 2^32 + second
-    table: Slots  # (power of two,) number of a pair; ABSENT: empty
+    table: Slots  # (power of two,) number of the pair in each slot; ABSENT: empty
 
 
 @compiled
@@ -98,7 +98,7 @@ def _insert_pairs(rows: PairArrays, first: int, end: int) -> None:
 
 
 class NameIndex:
-    """Numbers of names in first-added order."""
+    """Index from names to numbers, in first-added order."""
 
     def __init__(self, names: Sequence[bytes] = ()) -> None:
         table = np.full(FIRST_SLOTS, ABSENT, np.int32)
@@ -120,7 +120,7 @@ class NameIndex:
         return text[bounds[number] : bounds[number + 1]].tobytes()
 
     def extend(self, names: Sequence[bytes]) -> None:
-        """Add names, none of which was added before."""
+        """Add names, which must be new."""
         if not names:
             return
         text, bounds, table = self.arrays
@@ -136,7 +136,7 @@ class NameIndex:
 
 
 class PairIndex:
-    """Rows of pairs of numbers, in first-added order."""
+    """Index from pairs of numbers to rows, in first-added order."""
 
     def __init__(self) -> None:
         self.arrays = PairArrays(np.empty(0, np.int64), np.full(FIRST_SLOTS, ABSENT, np.int32))
@@ -147,7 +147,7 @@ class PairIndex:
         return int(find_pair(self.arrays, first, second))
 
     def extend(self, pairs: Sequence[tuple[int, int]]) -> None:
-        """Add pairs, none of which was added before."""
+        """Add pairs, which must be new."""
         first, self._count = self._count, self._count + len(pairs)
         codes, (table, rebuilt) = grown(self.arrays.pairs, self._count), _table_for(self.arrays.table, self._count)
         codes[first : self._count] = [first << 32 | second for first, second in pairs]
@@ -156,7 +156,7 @@ class PairIndex:
 
 
 def grown(array: NDArray[Entry], count: int) -> NDArray[Entry]:
-    """Return the array if it has `count` entries, else a copy with a quarter more than that."""
+    """Return the array if it has at least `count` entries, else a copy with a quarter more than `count`."""
     if len(array) >= count:
         return array
     larger = np.empty(count + count // 4 + FIRST_SLOTS, array.dtype)
@@ -165,7 +165,7 @@ def grown(array: NDArray[Entry], count: int) -> NDArray[Entry]:
 
 
 def _table_for(table: Slots, count: int) -> tuple[Slots, bool]:
-    """Return a table for `count` entries, and whether it is a new, empty one."""
+    """Return a table for `count` entries, and whether it is a new, empty table."""
     if 2 * count <= len(table):
         return table, False
     return np.full(1 << (4 * count - 1).bit_length(), ABSENT, np.int32), True

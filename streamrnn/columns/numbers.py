@@ -1,20 +1,23 @@
-"""Numbers and times in JSON text, read as `orjson` and `parse_iso` read them; anything else is left to them."""
+"""Fast parsing of numbers and times in JSON text, with the results of `orjson` and `parse_iso`.
+
+Text that the functions cannot read is passed to the general decoder.
+"""
 
 import numpy as np
 
 from streamrnn.columns.index import Bytes
 from streamrnn.core.jit import Integers, compiled, external
 
-LEFT = -1
-"""Returned in place of the next position: this text is left to the general decoder."""
+UNREAD = -1
+"""Returned in place of the next position if only the general decoder can read the text."""
 MINUS, PLUS, POINT, COLON, ZERO = ord("-"), ord("+"), ord("."), ord(":"), ord("0")
 EXACT_INTEGERS = 2**53
-EXACT_DIGITS = 18  # of a 64-bit integer
-POWERS = 10.0 ** np.arange(23)  # the powers of ten that are doubles
+EXACT_DIGITS = 18  # number of digits that always fit into a 64-bit integer
+POWERS = 10.0 ** np.arange(23)  # the powers of ten that doubles represent exactly
 DAY, HOUR, MINUTE, SECOND = 86_400_000, 3_600_000, 60_000, 1_000
 
 strtod = external("strtod", "float64", "int64", "int64")
-"""The C library's, which rounds correctly; Python never sets the locale of numbers."""
+"""C library function, which rounds correctly; Python never changes its locale for numbers."""
 
 
 @compiled
@@ -25,7 +28,7 @@ def is_digit(c: int) -> bool:
 
 @compiled
 def skip_digits(text: Bytes, at: int, end: int) -> int:
-    """Return the position behind the digits at `at`."""
+    """Return the position after the digits at `at`."""
     while at < end and is_digit(text[at]):
         at += 1
     return at
@@ -33,7 +36,7 @@ def skip_digits(text: Bytes, at: int, end: int) -> int:
 
 @compiled
 def read_integer(text: Bytes, at: int, end: int) -> int:
-    """Return the number of the digits text[at:end], at most 18 of them."""
+    """Return the integer with the digits text[at:end], at most 18."""
     number = 0
     for i in range(at, end):
         number = 10 * number + (int(text[i]) - ZERO)
@@ -42,7 +45,7 @@ def read_integer(text: Bytes, at: int, end: int) -> int:
 
 @compiled
 def read_number(text: Bytes, at: int, end: int, scratch: Integers) -> tuple[int, float, bool]:
-    """Return the position behind the JSON number at `at`, its value, and whether it is written as an integer.
+    """Return the position after the JSON number at `at`, or UNREAD, its value, and whether it is written as an integer.
 
     `scratch` has one entry.
     """
@@ -51,14 +54,14 @@ def read_number(text: Bytes, at: int, end: int, scratch: Integers) -> tuple[int,
     behind = skip_digits(text, first, end)
     whole_digits, decimals, exact, integer = behind - first, 0, True, True
     if whole_digits == 0 or (text[first] == ZERO and whole_digits > 1):
-        return LEFT, 0.0, False
+        return UNREAD, 0.0, False
     mantissa = read_integer(text, first, behind) if whole_digits <= EXACT_DIGITS else 0
     if behind < end and text[behind] == POINT:
         point, integer = behind, False
         behind = skip_digits(text, point + 1, end)
         decimals = behind - point - 1
         if decimals == 0:
-            return LEFT, 0.0, False
+            return UNREAD, 0.0, False
         if whole_digits + decimals <= EXACT_DIGITS:
             mantissa = mantissa * 10**decimals + read_integer(text, point + 1, behind)
     if behind < end and (text[behind] == 69 or text[behind] == 101):  # E, e
@@ -69,29 +72,29 @@ def read_number(text: Bytes, at: int, end: int, scratch: Integers) -> tuple[int,
         digits = behind
         behind = skip_digits(text, digits, end)
         if behind == digits:
-            return LEFT, 0.0, False
-    if behind == end:  # an object cannot end here, and strtod needs another character to stop at
-        return LEFT, 0.0, False
+            return UNREAD, 0.0, False
+    if behind == end:  # no JSON object ends with a number, and strtod needs a character at which it stops
+        return UNREAD, 0.0, False
     if exact and whole_digits + decimals <= EXACT_DIGITS and mantissa <= EXACT_INTEGERS:
         value = mantissa / POWERS[decimals]  # correctly rounded, as both are doubles
         negative = negative and not (integer and mantissa == 0)  # the integer -0 is 0
         return behind, -value if negative else value, integer
     value = strtod(text.ctypes.data + at, scratch.ctypes.data)
     usable = scratch[0] == text.ctypes.data + behind and abs(value) < np.inf
-    return (behind if usable else LEFT), value, integer
+    return (behind if usable else UNREAD), value, integer
 
 
 @compiled
 def read_pair(text: Bytes, at: int) -> int:
-    """Return the number of the two digits at `at`; LEFT if they are none."""
+    """Return the number with the two digits at `at`; UNREAD if they are no digits."""
     tens, units = int(text[at]) - ZERO, int(text[at + 1]) - ZERO
-    return tens * 10 + units if 0 <= tens <= 9 and 0 <= units <= 9 else LEFT
+    return tens * 10 + units if 0 <= tens <= 9 and 0 <= units <= 9 else UNREAD
 
 
 @compiled
 def days_since_1970(year: int, month: int, day: int) -> int:
-    """Return the day's number in the Gregorian calendar: Hinnant, "chrono-compatible low-level date algorithms"."""
-    shifted = year - 1 if month <= 2 else year  # years begin in March
+    """Return the days since 1970, after Hinnant, "chrono-compatible low-level date algorithms"."""
+    shifted = year - 1 if month <= 2 else year  # so that years begin in March
     era = shifted // 400
     of_era = shifted - era * 400
     of_year = (153 * (month - 3 if month > 2 else month + 9) + 2) // 5 + day - 1
@@ -108,9 +111,9 @@ def days_in_month(year: int, month: int) -> int:
 
 @compiled
 def read_iso(text: Bytes, at: int, end: int, time: Integers) -> bool:
-    """Read the ISO 8601 time text[at:end] into time[0], ms since 1970, rounded down; False: left to `parse_iso`.
+    """Parse the ISO 8601 time text[at:end] into time[0], ms since 1970, rounded down; return whether it was read.
 
-    Only YYYY-MM-DDThh:mm:ss, T or a space, with any decimals and without an offset or with Z or +hh:mm.
+    Only YYYY-MM-DDThh:mm:ss is read, with T or a space, any decimals, and no offset, Z or +hh:mm.
     """
     if end - at < 19 or text[at + 4] != MINUS or text[at + 7] != MINUS or (text[at + 10] != 84 and text[at + 10] != 32):
         return False
@@ -143,7 +146,7 @@ def read_iso(text: Bytes, at: int, end: int, time: Integers) -> bool:
 
 @compiled
 def read_offset(text: Bytes, at: int, end: int) -> int:
-    """Return the offset from UTC that text[at:end] states, ms; a whole day if it is none of: nothing, Z, +hh:mm."""
+    """Return the offset from UTC in text[at:end], ms: none, Z or +hh:mm; DAY if it is anything else."""
     if at == end or (at + 1 == end and text[at] == 90):  # Z
         return 0
     if at + 6 != end or (text[at] != MINUS and text[at] != PLUS) or text[at + 3] != COLON:

@@ -1,7 +1,7 @@
 """The running hash over outputs: 128 bits, by multiplication and folding of 64-bit halves.
 
-It detects differences between a replay and what was committed, not attacks. The state after each output is a function
-of the state before and of the output alone, so that it does not depend on how the outputs are divided among calls.
+It detects differences between a replay and the committed outputs, but not attacks. The state after an output depends
+only on the state before and on the output, and therefore not on the division of outputs among calls.
 """
 
 import struct
@@ -18,16 +18,16 @@ from streamrnn.records import Output
 
 FIRST, SECOND = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xC2B2AE3D27D4EB4F)
 LOW, HALF = np.uint64(0xFFFFFFFF), np.uint64(32)
-ABSENT = -1
+ABSENT = -1  # length of a missing key or value
 
 HashFunction = Callable[[bytes, Sequence[Output]], bytes]
-"""Returns the running hash, 16 bytes, after more outputs: timestamp, key, value and headers of each."""
+"""Returns the running hash, 16 bytes, extended by timestamp, key, value and headers of each output."""
 _LENGTHS = struct.Struct("<qqqq")
 
 
 @compiled
 def fold(a: np.uint64, b: np.uint64) -> np.uint64:
-    """Return the exclusive or of the two halves of the 128-bit product."""
+    """Return the exclusive or of the two halves of the 128-bit product of `a` and `b`."""
     a_low, a_high, b_low, b_high = a & LOW, a >> HALF, b & LOW, b >> HALF
     crossed = a_high * b_low + (a_low * b_low >> HALF)
     middle = a_low * b_high + (crossed & LOW)
@@ -36,7 +36,7 @@ def fold(a: np.uint64, b: np.uint64) -> np.uint64:
 
 @compiled
 def read_word(text: Bytes, at: int, end: int) -> np.uint64:
-    """Return up to eight bytes from `at` on as a number, the first byte lowest (on a little-endian machine)."""
+    """Return up to eight bytes from `at` on as a little-endian number (on a little-endian machine)."""
     if at + 8 <= end:
         return load_word(text, at)
     word = np.uint64(0)
@@ -47,9 +47,10 @@ def read_word(text: Bytes, at: int, end: int) -> np.uint64:
 
 @compiled
 def extend(state: NDArray[np.uint64], text: Bytes, frames: Integers) -> None:
-    """Extend `state` (2,) uint64 by outputs: `text` is their bytes, `frames` (4 N,) what is not text, and lengths.
+    """Extend the hash `state` (2,) by N outputs; `text` has their keys, values and headers.
 
-    The four numbers of each are timestamp, lengths of key and value (ABSENT: none), and length of the headers.
+    `frames` (4 N,) has for each output its timestamp, the lengths of key and value (ABSENT: missing), and the length of
+    the headers.
     """
     a, b, at = state[0], state[1], 0
     for n in range(0, len(frames), 4):
@@ -93,7 +94,7 @@ def _encode_headers(headers: Sequence[tuple[str, bytes | None]]) -> bytes:
 
 
 def extend_hash_v1(output_hash: bytes, outputs: Sequence[Output]) -> bytes:
-    """See HashFunction; that of commits with manifests of schema 1."""
+    """Return the hash of commits with manifests of schema 1; see HashFunction."""
     for output in outputs:
         key, value = output.key, output.value
         digest = blake2b(output_hash, digest_size=len(output_hash))

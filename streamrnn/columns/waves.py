@@ -1,4 +1,4 @@
-"""Admission of records to waves: which values may be observed, and where a wave ends."""
+"""Admission of scanned records to waves: which values are usable, and where a wave ends."""
 
 from typing import NamedTuple
 
@@ -10,27 +10,27 @@ from streamrnn.core.handle import Handle, contents
 from streamrnn.core.jit import Floats, Integers, compiled
 
 NEVER = -(2**63)
-"""Event time of the latest observation of a new series."""
-NOTHING, LEFT_RECORD, UNUSUAL, REPEATED, DUE = range(5)
-"""Why `admit` stopped: no more records; before a record that was not scanned; at one with a late value, or with a
-duplicate beside others; before a series, or a key, that the open wave contains; after one that reaches a learning
-point."""
+"""In place of the latest event time of a series without observations."""
+NOTHING, UNSCANNED, UNUSUAL, REPEATED, DUE = range(5)
+"""Why `admit` stopped. NOTHING: no more records. UNSCANNED: the next record was not scanned. UNUSUAL: it has a late
+value, or some duplicate values. REPEATED: the open wave already contains one of its series, or its key. DUE: a learning
+point is reached."""
 
 
 class SeriesTimes(NamedTuple):
-    """What admission knows of each series."""
+    """Latest time and wave of each series."""
 
-    latest: Integers  # event time of its latest observation, ms
-    wave: Integers  # number of the latest wave that contains it
+    latest: Integers  # (S,) event time of the latest observation, ms
+    wave: Integers  # (S,) number of the latest wave with an observation
 
 
 class OpenWave(NamedTuple):
     """The observations of the open wave, up to the capacity of the arrays."""
 
-    rows: Integers  # the forecaster's row
+    rows: Integers  # row of the series
     values: Floats
     times: Integers  # event time, ms
-    records: Integers  # index of the record in its feed
+    records: Integers  # index of the record in the feed
     members: Integers  # number of the field
 
 
@@ -42,7 +42,7 @@ def open_wave(capacity: int) -> OpenWave:
 
 @compiled
 def duplicates_of(scanned: Scanned, r: int, series: SeriesTimes) -> int:
-    """Return how many values of record r have the time of their series' latest one; -1 if one is late."""
+    """Return the number of values of record r with the time of their series' latest observation; -1 if one is late."""
     count = 0
     for i in range(scanned.starts[r], scanned.starts[r + 1]):
         latest = series.latest[scanned.rows[i]]
@@ -61,29 +61,29 @@ def is_repeated(scanned: Scanned, r: int, series: SeriesTimes, number: int) -> b
     return found
 
 
-class Admitted(NamedTuple):
-    """What admission reads and writes."""
+class AdmissionState(NamedTuple):
+    """Arrays that admission reads and writes."""
 
     series: SeriesTimes
-    keys: Integers  # number of each key's latest wave, if a wave may contain a key once only; else empty
+    keys: Integers  # number of the latest wave of each key; empty if a wave may contain a key more than once
     wave: OpenWave
-    counts: Integers  # (2,) records accepted, and dropped as duplicates, so far
+    counts: Integers  # (2,) number of records accepted so far, and of records dropped as duplicates
 
 
 @compiled
 def admit(
-    columns: Handle[Scanned], first: int, end: int, admitted: Handle[Admitted], size: int, number: int, limit: int
+    columns: Handle[Scanned], first: int, end: int, admitted: Handle[AdmissionState], size: int, number: int, limit: int
 ) -> tuple[int, int, int]:
-    """Add scanned records from `first` to before `end` to the open wave, `number`, of `size` observations.
+    """Add scanned records `first` to `end` - 1 to the open wave, which has this `number` and `size` observations.
 
-    The wave ends with the record that reaches `limit`. Returns the next record, the new size and the reason for which
-    it stopped.
+    The wave ends with the record that reaches `limit` observations. Returns the next record, the new size, and why the
+    loop stopped.
     """
     scanned, (series, keys, wave, counts) = contents(columns), contents(admitted)
     for r in range(first, end):
         key, time = scanned.known[r], scanned.times[r]
         if key == ABSENT:
-            return r, size, LEFT_RECORD
+            return r, size, UNSCANNED
         values, repeated = scanned.starts[r + 1] - scanned.starts[r], duplicates_of(scanned, r, series)
         if repeated == values:
             counts[1] += 1

@@ -1,4 +1,4 @@
-"""Writing of many JSON documents of one form: a template, filled with the texts of numbers that orjson has written."""
+"""Writing of many JSON documents of one form, by filling a template with numbers that orjson has formatted."""
 
 from collections.abc import Sequence
 from itertools import accumulate
@@ -12,7 +12,7 @@ from streamrnn.columns.index import Bytes
 from streamrnn.core.handle import Handle, contents
 from streamrnn.core.jit import WORD, Booleans, Floats, Integers, compiled, load_word, store_word
 
-LITERAL, NAME, STATUS, NUMBER, INTEGER = range(5)
+LITERAL, NAME, STATUS, NUMBER, INTEGER = range(5)  # kinds of parts of a template
 OK, DRIFTING, WARMING, STALE = range(4)  # statuses
 COMMA = ord(",")
 CLOSE = ord("]")
@@ -21,24 +21,24 @@ COMMAS, LAST_BYTE = np.uint64(0x2C2C2C2C2C2C2C2C), np.uint64(56)
 
 
 class Texts(NamedTuple):
-    """Texts by number, joined."""
+    """Numbered texts, concatenated."""
 
-    text: Bytes  # with WORD more bytes behind
+    text: Bytes  # followed by WORD bytes
     bounds: Integers  # text n is text[bounds[n] : bounds[n + 1]]
 
 
 class Template(NamedTuple):
-    """Parts of a document in order."""
+    """Parts of a document, in order."""
 
     kinds: Integers  # LITERAL, NAME, STATUS, NUMBER or INTEGER
-    literals: Texts  # one for each part, empty but for a literal
+    literals: Texts  # one for each part, empty unless the part is a literal
 
 
 @compiled
 def copy(text: Bytes, start: int, end: int, out: Bytes, at: int) -> int:
-    """Copy text[start:end] to `out`, position `at`; return the position behind it.
+    """Copy text[start:end] to `out` from position `at` on; return the position after it.
 
-    In words: up to WORD - 1 bytes behind are read, and written to be overwritten.
+    Whole words are copied: up to WORD - 1 further bytes are read, and written where later output overwrites them.
     """
     for i in range(0, end - start, WORD):
         store_word(out, at + i, load_word(text, start + i))
@@ -47,9 +47,9 @@ def copy(text: Bytes, start: int, end: int, out: Bytes, at: int) -> int:
 
 @compiled
 def find_comma(word: np.uint64) -> int:
-    """Return the position of the first comma in eight bytes, of which the first is the lowest; WORD: there is none."""
-    apart = word ^ COMMAS
-    zeros = (apart - ONES) & ~apart & HIGHEST  # the lowest bit that is set belongs to the first comma
+    """Return the position of the first comma in eight bytes, the first of which is the lowest; WORD: there is none."""
+    difference = word ^ COMMAS
+    zeros = (difference - ONES) & ~difference & HIGHEST  # the lowest set bit belongs to the first comma
     if zeros == np.uint64(0):
         return WORD
     return int((((zeros - ONE) & ~zeros & ONES) * ONES) >> LAST_BYTE) - 1
@@ -57,7 +57,7 @@ def find_comma(word: np.uint64) -> int:
 
 @compiled
 def copy_number(text: Bytes, start: int, bracket: int, out: Bytes, at: int) -> tuple[int, int]:
-    """Copy a number that ends before a comma or the bracket; return the positions behind it, in `text` and in `out`."""
+    """Copy a number that ends before a comma or the bracket; return the positions after it in `text` and in `out`."""
     while start + WORD <= bracket:
         word = load_word(text, start)
         store_word(out, at, word)
@@ -79,20 +79,20 @@ def write_documents(
     """Write B documents to `out`.
 
     Args:
-        template: Their form.
-        text: Of the numbers and integers, as `number_texts` returns it.
-        bracket: Position of the bracket behind the numbers.
-        names: Texts of all names, as in `Texts`, with `name_bounds`.
-        name_bounds: See `names`.
+        template: Form of the documents.
+        text: Numbers and integers, as returned by `number_texts`.
+        bracket: Position of the bracket that closes the numbers.
+        names: Text of all names, see `Texts`.
+        name_bounds: Bounds of the names in `names`.
         rows: Number of each document's name, (B,).
-        statuses: As `names`, with `status_bounds`.
-        status_bounds: See `statuses`.
+        statuses: Text of all statuses, see `Texts`.
+        status_bounds: Bounds of the statuses in `statuses`.
         status: Number of each document's status, (B,).
         out: Filled with the documents.
         ends: Filled with the end of each document, (B,).
     """
     kinds, literals = contents(template)
-    at, last, next_number, next_integer = 0, len(text) - 2, 2, bracket + 3  # behind [[ and ],[
+    at, last, next_number, next_integer = 0, len(text) - 2, 2, bracket + 3  # after [[ and ],[
     for b in range(len(rows)):
         for part in range(len(kinds)):
             kind = kinds[part]
@@ -112,13 +112,13 @@ def write_documents(
 
 
 def join_texts(parts: Sequence[bytes]) -> Texts:
-    """Return texts by their position."""
+    """Return texts, numbered by their position in `parts`."""
     bounds = np.array(list(accumulate(map(len, parts), initial=0)), np.int64)
     return Texts(np.frombuffer(b"".join([*parts, bytes(WORD)]), np.uint8), bounds)
 
 
 def make_template(parts: Sequence[bytes | int]) -> Template:
-    """Return a template of literals and kinds of values."""
+    """Return a template from literals and kinds of values."""
     kinds = np.array([LITERAL if isinstance(part, bytes) else part for part in parts], np.int64)
     return Template(kinds, join_texts([part if isinstance(part, bytes) else b"" for part in parts]))
 
@@ -128,21 +128,21 @@ def fill_columns(
     values: Floats, times: Integers, offsets: Integers, targets: Integers, quantiles: Floats, anomaly: Floats,
     skill: Floats, warming: Booleans, drifting: Booleans, numbers: Floats, integers: Integers, status: Integers,
 ) -> bool:  # fmt: skip
-    """Fill the numbers of B documents; return whether those of the forecasts are finite.
+    """Fill the numbers of B documents; return whether all numbers of the forecasts are finite.
 
     Args:
-        values: Of the observations, (B,).
-        times: Of the observations, (B,).
-        offsets: Of the observations, (B,).
-        targets: As in `Forecasts`; so are the next five.
-        quantiles: See `targets`.
-        anomaly: See `targets`.
-        skill: See `targets`.
-        warming: See `targets`.
-        drifting: See `targets`.
-        numbers: Value, quantiles by level and horizon, anomaly score, skill: the first 2 + QH + H columns.
-        integers: Time, target times, offset, (B, 2 + H).
-        status: Number of the status, (B,).
+        values: Values of the observations, (B,).
+        times: Times of the observations, ms, (B,).
+        offsets: Offsets of the records, (B,).
+        targets: Target times, see `Forecasts`, (B, H).
+        quantiles: See `Forecasts`, (B, H, Q).
+        anomaly: See `Forecasts`, (B,).
+        skill: See `Forecasts`, (B, H).
+        warming: See `Forecasts`, (B,).
+        drifting: See `Forecasts`, (B,).
+        numbers: Its first 2 + QH + H columns are filled: value, quantiles by level and horizon, anomaly score, skill.
+        integers: Filled with time, target times and offset, (B, 2 + H).
+        status: Filled with the number of the status, (B,).
     """
     rows, horizons, levels = quantiles.shape
     total = 0.0
@@ -150,7 +150,7 @@ def fill_columns(
         numbers[b, 0], integers[b, 0], integers[b, 1 + horizons] = values[b], times[b], offsets[b]
         behind = 1 + levels * horizons
         numbers[b, behind] = anomaly[b]
-        total += 0.0 * anomaly[b]  # NaN if it is not finite
+        total += 0.0 * anomaly[b]  # NaN if the score is not finite
         for k in range(horizons):
             integers[b, 1 + k] = targets[b, k]
             numbers[b, behind + 1 + k] = skill[b, k]
@@ -163,7 +163,7 @@ def fill_columns(
 
 
 def number_texts(numbers: NDArray[Any], integers: NDArray[Any]) -> tuple[Bytes, int]:
-    """Return the texts of (B, N) and (B, I) numbers, `[[...],[...]]`, and the position of the first closing bracket."""
+    """Return numbers (B, N) and integers (B, I) as text, `[[...],[...]]`, and the position of the first `]`."""
     text = orjson.dumps((numbers.reshape(-1), integers.reshape(-1)), option=orjson.OPT_SERIALIZE_NUMPY)
     return np.frombuffer(text, np.uint8), text.index(b"]")
 
@@ -182,8 +182,8 @@ class Writer:
         """Return B documents.
 
         Args:
-            numbers: Those of the template, (B, N).
-            integers: Those of the template, (B, I).
+            numbers: Numbers of the documents, (B, N).
+            integers: Integers of the documents, (B, I).
             names: All names.
             longest: Bytes of the longest name.
             rows: Number of each document's name, (B,).
@@ -192,7 +192,7 @@ class Writer:
         """
         text, bracket = number_texts(numbers, integers)
         size = len(rows) * (self._literals + longest + len(statuses.text)) + len(text) + WORD
-        out, ends = np.empty(size, np.uint8), np.empty(len(rows), np.int64)  # what is not written takes no memory
+        out, ends = np.empty(size, np.uint8), np.empty(len(rows), np.int64)  # unwritten pages take no memory
         write_documents(self._template, text, bracket, *names, rows, *statuses, status, out, ends)
         limits = ends.tolist()
         written = out[: limits[-1]].tobytes()

@@ -1,7 +1,7 @@
-"""The configuration of a forecaster, with the only definition of each default.
+"""The configuration of a forecaster; the only definition of each default value.
 
-Fields are named as the keys of the configuration, and explained in settings.sections and config/streamrnn.yaml. Free
-of numpy, numba and torch, so that the settings load without them.
+Fields have the names of the configuration keys, which settings.sections and config/streamrnn.yaml explain. The module
+imports neither numpy, numba nor torch, so that the settings load without them.
 """
 
 from collections.abc import Mapping
@@ -14,9 +14,9 @@ CellName = Literal["rnn_tanh", "rnn_relu", "gru", "lstm"]
 EncoderKind = Literal["recurrent", "bidirectional", "attention"]
 DetectorName = Literal["none", "adwin", "page_hinkley", "kswin"]
 Zones = str | tuple[tuple[str, str], ...]
-"""A zone, or pairs of a pattern of keys and a zone, of which the first match holds; the last matches every key."""
+"""A time zone; or pairs of a key pattern and a zone: the first match applies, the last pattern matches every key."""
 BoundRule = Literal["auto"] | tuple[float, float]
-"""Lower and upper bound of the quantiles of a series, infinite: none; `auto`: found in its values."""
+"""Lower and upper bound of the quantiles of a series, infinite: none; `auto`: derived from its values."""
 SideName = Literal["both", "up", "down"]
 
 
@@ -26,22 +26,22 @@ def matches_name(pattern: str, name: str) -> bool:
 
 
 def matches_series(pattern: str, series: str) -> bool:
-    """Return whether a series, `key/field`, matches a pattern: of its field, or with a slash of its whole name."""
+    """Return whether a series, `key/field`, matches: a pattern with a slash its whole name, any other its field."""
     return matches_name(pattern, series if "/" in pattern else series.rpartition("/")[2])
 
 
 class RecordZones(NamedTuple):
-    """Time zones that records name."""
+    """Configuration for time zones that are named in records."""
 
     paths: tuple[str, ...]
-    """Where; of several, the first one that a record has is used."""
+    """Paths to the name of the zone; the first path that a record contains is used."""
     default: Zones = "UTC"
-    """Zone of the series whose records have named none so far."""
+    """Zone of series whose records have not named one yet."""
 
 
 @dataclass(frozen=True)
 class Threshold:
-    """A level of some fields whose crossing is forecast; one of `above` and `below` is given."""
+    """A level whose crossing is forecast for the fields that match a pattern; either `above` or `below` is given."""
 
     field: str
     above: float | None = None
@@ -55,13 +55,13 @@ class Threshold:
 
     @property
     def direction(self) -> Literal["above", "below"]:
-        """The side of the level that counts."""
+        """The side of the level whose probability is forecast."""
         return "below" if self.above is None else "above"
 
 
 @dataclass(frozen=True)
 class AnomalyRule:
-    """Which deviations of some fields count as anomalies."""
+    """Which deviations count as anomalies, for the fields that match a pattern."""
 
     field: str = "*"
     direction: SideName = "both"
@@ -75,14 +75,14 @@ class AnomalyRule:
 
 @dataclass(frozen=True)
 class AlertConfig:
-    """What is reported about a series beside its quantiles; `forecast.thresholds` excepted."""
+    """What is reported about a series in addition to its quantiles, except `forecast.thresholds`."""
 
     anomaly: tuple[AnomalyRule, ...] = ()
-    """The first rule whose pattern a series matches is its own."""
+    """The first rule whose pattern matches a series applies to it."""
     changes: bool = False
-    """Whether beginnings and ends of anomalies, expected crossings, drift and the warm-up are tracked."""
+    """Whether to track the beginnings and ends of anomalies, expected crossings, drift and warm-up."""
     joint: bool = False
-    """Whether the fields of a key that are observed together have a joint anomaly score."""
+    """Whether to compute a joint anomaly score of the fields of a key that are observed together."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ class ForecastConfig:
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """The network and its inputs: section `model` without `base`, which names a file."""
+    """The network and its inputs: section `model`, except `base`, which names a file."""
 
     variant: VariantName = "full"
     cell: CellName = "gru"

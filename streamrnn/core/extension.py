@@ -1,9 +1,9 @@
-"""Forecasts of series that have stopped: the last forecast, read further out.
+"""Forecasts of series that have stopped: the latest forecast, extended to later target times.
 
-Nothing new is known of a series without observations, so that its last forecast still holds, for the time that it was
-made for. The forecast for h steps from now is the one for h steps and those that have passed: between its horizons it
-is interpolated, and beyond the furthest one the distances from the median grow with the square root of the steps, as
-those of a random walk do. The intervals therefore grow with the silence, within the bounds of the series.
+Without a new observation, the latest forecast of a series remains valid for its target times. If p steps have passed
+since the latest observation, the forecast for h steps from now is the latest forecast at h + p steps. Between horizons
+it is interpolated; beyond the furthest horizon, the distances from the median grow with the square root of the steps,
+as for a random walk. The intervals therefore widen with the silence, within the bounds of the series.
 """
 
 from typing import Protocol
@@ -15,20 +15,20 @@ from streamrnn.core.jit import Floats, Integers
 
 
 class LatestForecasts(Protocol):
-    """The part of a forecaster that is read."""
+    """The part of a forecaster that `extended_forecasts` reads."""
 
     def forecast(self, rows: Integers) -> Forecasts:
         """Return the latest forecast of each row (B,)."""
 
     def latest(self, rows: Integers) -> tuple[Integers, Floats]:
-        """Return times (B,), ms, and values (B,) of the latest observations."""
+        """Return the times (B,), ms, and values (B,) of the latest observations."""
 
     def bounds(self, rows: Integers) -> tuple[Floats, Floats]:
         """Return the lower and upper bounds (B,) of quantiles; infinite: none."""
 
 
 def extended_forecasts(forecaster: LatestForecasts, rows: Integers, now: int, horizons: Integers) -> Forecasts:
-    """Return what the latest forecast of each row (B,) says at the time `now`, ms, for the horizons (H,); see above."""
+    """Return the latest forecast of each row (B,), extended to `horizons` (H,) from the time `now`, ms."""
     made, (times, _) = forecaster.forecast(rows), forecaster.latest(rows)
     low, high = forecaster.bounds(rows)
     step = (made.target_times[:, -1] - times) / horizons[-1]  # ms; 0 after the first observation

@@ -11,15 +11,15 @@ import numpy as np
 from streamrnn.core.jit import compiler_description
 
 ARITHMETIC = 9
-"""Version of the arithmetic; increased where a change of the program gives an equal state other bits from then on.
+"""Version of the arithmetic; incremented when a change of the code changes the bits of forecasts from the same state.
 
-State of another version is loaded and continued, and forecasts that were published stay: see `numerics` in the
-configuration. Fingerprints of version 1 do not have it.
+State saved under another version is loaded and continued; published forecasts do not change. See `numerics` in the
+configuration. Fingerprints of version 1 have no such entry.
 """
 
 
 def numeric_fingerprint(device: str) -> dict[str, str]:
-    """Return versions and hardware by name. With equal fingerprints bits are equal; otherwise they may differ."""
+    """Return versions and hardware by name; processes with equal fingerprints compute equal bits."""
     return {
         "arithmetic": str(ARITHMETIC),
         "torch": _torch(),
@@ -31,9 +31,9 @@ def numeric_fingerprint(device: str) -> dict[str, str]:
 
 
 def _torch() -> str:
-    """Return torch's version, without importing torch, and its instruction set; `none` where it is not installed.
+    """Return the version of torch, without importing it, and its instruction set; `none` if it is not installed.
 
-    Without torch whole networks do not learn, so that later forecasts are others.
+    The entry matters because without torch whole networks do not learn, which changes later forecasts.
     """
     spec = find_spec("torch")
     if spec is None or spec.origin is None:

@@ -1,4 +1,4 @@
-"""The forecaster of a task: a bank of series, networks that all series share, and an online aggregation of experts."""
+"""The forecaster of a task: a bank of series, networks shared by all series, and online aggregation of experts."""
 
 import hashlib
 import itertools
@@ -20,7 +20,7 @@ from streamrnn.core.ensemble.publish import PublishedForecasts
 from streamrnn.core.experts.cross_series import CrossSeriesExpert
 from streamrnn.core.experts.drift import DISCOUNT, Drift
 from streamrnn.core.experts.level_shifts import LevelShifts
-from streamrnn.core.experts.river_experts import Plain, RiverExperts
+from streamrnn.core.experts.river_experts import RiverExperts, Scalar
 from streamrnn.core.fingerprint import numeric_fingerprint
 from streamrnn.core.jit import Booleans, Floats, Integers, Singles
 from streamrnn.core.learning.ensemble_trainer import EnsembleTrainer
@@ -30,7 +30,7 @@ from streamrnn.core.series.migration import LayoutChange
 from streamrnn.core.series.plan import Plan, make_plan
 from streamrnn.core.variants import VARIANTS, shape_of
 
-STATE_VERSION = 3  # of the state's layout; for that of the arithmetic see fingerprint
+STATE_VERSION = 3  # version of the layout of saved state; for the version of the arithmetic see fingerprint
 Arrays = dict[str, NDArray[np.generic]]
 
 
@@ -39,10 +39,10 @@ class Forecasts(NamedTuple):
 
     target_times: Integers  # (B, H) ms
     quantiles: Floats  # (B, H, Q) in the field's unit
-    anomaly: Floats  # (B,) score of the observation; 1: at the edge of the 99% interval forecast for it
+    anomaly: Floats  # (B,) score of the observation; 1: it lies at the edge of its 99% forecast interval
     skill: Floats  # (B, H) 1 - recent error / recent error of persistence
-    warming: Booleans  # (B,)
-    drifting: Booleans  # (B,) a drift alarm was raised recently
+    warming: Booleans  # (B,) whether the series is still warming up
+    drifting: Booleans  # (B,) whether a drift alarm was raised recently
     model: str  # version of the networks
     directions: Directions | None = None  # if configured
     thresholds: ThresholdForecasts | None = None  # if configured
@@ -51,26 +51,26 @@ class Forecasts(NamedTuple):
 
 
 class Counts(NamedTuple):
-    """Events since the previous call of `take_counts`."""
+    """Numbers of events since the previous call of `take_counts`."""
 
     drift_alarms: int
     expert_failures: int  # forecasts of `experts` that were replaced by persistence
 
 
 class CoreForecaster:
-    """Online forecaster of any number of series: a pure function of observations and configuration, not of waves."""
+    """Online forecaster of any number of series; results do not depend on how observations are divided into waves."""
 
     def __init__(
         self, forecast: ForecastConfig, model: ModelConfig, learning: LearningConfig, *, base: Singles | None = None,
-        experts: Sequence[Mapping[str, Plain]] = (), device: str = "auto", alerts: AlertConfig | None = None,
+        experts: Sequence[Mapping[str, Scalar]] = (), device: str = "auto", alerts: AlertConfig | None = None,
     ) -> None:  # fmt: skip
         """Create a forecaster without series.
 
-        `base` are pretrained flat weights, None: random ones; `experts` and `device` are as in the configuration.
+        `base` are pretrained flat weights, None: random weights; `experts` and `device` are as in the configuration.
 
         Raises:
-            ConfigError: One of `experts` or `learning.drift` cannot be used, or there is no such device, time zone or
-                calendar.
+            ConfigError: One of `experts` or `learning.drift` cannot be used, or the device, time zone or calendar does
+                not exist.
         """
         horizons, quantiles, shape = forecast.horizons, forecast.quantiles, shape_of(model)
         steps = make_plan(horizons, quantiles).horizons
@@ -90,8 +90,10 @@ class CoreForecaster:
         self._direction: DirectionClassifier | None = None
         if forecast.direction:
             self._direction = DirectionClassifier(flat=forecast.flat, horizons=horizons, levels=quantiles)
-        found = Alerts(alerts or AlertConfig(), thresholds=forecast.thresholds, horizons=horizons, levels=quantiles)
-        self._alerts = None if found.is_empty else found
+        configured = Alerts(
+            alerts or AlertConfig(), thresholds=forecast.thresholds, horizons=horizons, levels=quantiles
+        )
+        self._alerts = None if configured.is_empty else configured
         self._river: RiverExperts | None = None
         if experts:
             self._river = RiverExperts(experts=experts, horizons=steps, published=plan.published, seed=model.seed)
@@ -103,13 +105,13 @@ class CoreForecaster:
             "base": None if base is None else hashlib.blake2b(base.tobytes(), digest_size=8).hexdigest(),
             **shape.options, **self._options(),
         }  # fmt: skip
-        """The configuration that the arrays of a snapshot depend on."""
+        """The part of the configuration that the arrays of a snapshot depend on."""
         clock = describe_clock(forecast.timezone, forecast.calendar)
         self.numerics = {**numeric_fingerprint(resolve_device(device, units=shape.hidden_size)), **clock}
-        """Versions, hardware and tables of libraries that the bits of a forecast depend on."""
+        """Versions, hardware and tables of libraries on which the bits of forecasts depend."""
 
     def _options(self) -> dict[str, object]:
-        """Return the entries of the layout of optional parts that are configured."""
+        """Return the layout entries of the optional parts that are configured."""
         parts = {
             "experts": self._river, "drift": self._drift, "joint": self._cross_series, "direction": self._direction,
             "level_shifts": self._shifts,
@@ -146,7 +148,7 @@ class CoreForecaster:
         return row
 
     def keep(self, rows: Integers) -> None:
-        """Remove all series but those of `rows`, ascending, which move up."""
+        """Remove all series except those of `rows`, ascending; later rows move up."""
         parts = self._bank, self._networks, self._direction, self._drift, self._river, self._shifts, self._alerts
         for part in parts:
             if part is not None:
@@ -155,15 +157,15 @@ class CoreForecaster:
             self._cross_series.keep(rows, self.names)
 
     def plan_of(self, row: int) -> Plan:
-        """Return the constants of a series, with the clock of its time zone."""
+        """Return the plan of a series, which contains the clock of its time zone."""
         return self._bank.plan_of(row)
 
     def set_zone(self, rows: Sequence[int], code: int) -> None:
-        """Let series follow the time zone of a code that a record names, from their next observation on."""
+        """Set the time zone of series, by the code of the zone that a record names, from their next observation on."""
         self._bank.set_zone(rows, code)
 
     def set_back(self, row: int, time: int) -> None:
-        """Set the time of a series' latest observation, which was wrong, to an earlier one, ms; its state stays."""
+        """Replace the wrong time of a series' latest observation by an earlier time, ms; other state is unchanged."""
         self._bank.set_back(row, time)
 
     def last_time(self, row: int) -> int:
@@ -171,7 +173,7 @@ class CoreForecaster:
         return int(self._bank.last_times(row))
 
     def latest(self, rows: Integers) -> tuple[Integers, Floats]:
-        """Return time, ms, and value of the latest observation of each row (B,); -1 and 0 before the first."""
+        """Return the time, ms, and the value of the latest observation of each row (B,); -1 and 0 before the first."""
         return self._bank.last_times(rows), np.array(self._bank.series.value[rows], np.float64)
 
     def bounds(self, rows: Integers) -> tuple[Floats, Floats]:
@@ -180,19 +182,19 @@ class CoreForecaster:
 
     @property
     def until_due(self) -> int:
-        """Number of observations up to the next learning point; 0 or less: it is reached."""
+        """Number of observations until the next learning point; 0 or less if it is reached."""
         return self._networks.until_due
 
     def step(self, rows: Integers, values: Floats, times: Integers) -> tuple[Forecasts, Floats]:
-        """Process one wave: `rows` (B,) distinct, `values` (B,) finite, `times` (B,) ms, later than each row's last.
+        """Process one wave: `rows` (B,) distinct, `values` (B,) finite, `times` (B,) ms, increasing in each row.
 
-        The second result is the scores of the labels that matured, (8, H), with the rows of `forecast_scores`.
+        Returns forecasts, and the scores (8, H) of the earlier forecasts whose labels arrived, see `forecast_scores`.
         """
         self._follow_shifts(rows, values, times)
         bank = self._bank
         expected = None if self._alerts is None else bank.expected(rows)
         wave = bank.advance(rows, values, times)
-        features, seen, missing, truths, anomaly, sums, totals = wave.content
+        features, seen, missing, truths, anomaly, scores, totals = wave.content
         self._networks.track_errors(totals)
         if self._drift is not None:
             alarms = self._drift.step(rows, seen, bank.one_step_errors(rows, truths))
@@ -209,17 +211,17 @@ class CoreForecaster:
             labels = np.ascontiguousarray(truths[:, self._published])
             units = np.ascontiguousarray(features.units[:, self._published])
             directions = self._direction.step(rows, seen, values, labels, units, published.quantiles)
-        scores = sums[:NETWORK].take(self._published, 1)
+        published_scores = scores[:NETWORK].take(self._published, 1)
         forecasts = self._forecasts(rows, published, anomaly.copy(), directions)
         if self._alerts is not None and expected is not None:
             due = ~np.isnan(truths[:, self._published])
-            made = forecasts.anomaly, forecasts.quantiles, forecasts.drifting, forecasts.warming
-            found = self._alerts.step(AlertWave(rows, seen, missing, values, expected, due, *made))
-            forecasts = forecasts._replace(**found._asdict())
-        return forecasts, scores
+            parts = forecasts.anomaly, forecasts.quantiles, forecasts.drifting, forecasts.warming
+            alerts = self._alerts.step(AlertWave(rows, seen, missing, values, expected, due, *parts))
+            forecasts = forecasts._replace(**alerts._asdict())
+        return forecasts, published_scores
 
     def _follow_shifts(self, rows: Integers, values: Floats, times: Integers) -> None:
-        """Convert the state of series whose level or unit has changed before this wave."""
+        """Rescale the state of series whose level or unit has changed, and store the wave for the next search."""
         if self._shifts is not None:
             for row, change in self._shifts.find(self._bank.series, self._bank.plan, rows):
                 self._bank.rescale(row, change)
@@ -227,7 +229,7 @@ class CoreForecaster:
             self._shifts.observe(rows, values, times)
 
     def forecast(self, rows: Integers) -> Forecasts:
-        """Return the latest forecast of each row (B,), with zero anomaly scores; changes nothing."""
+        """Return the latest forecast of each row (B,), with anomaly scores of zero; does not change the state."""
         directions = None
         if self._direction is not None:
             directions = self._direction.latest(rows, self._bank.observations(rows) - 1)
@@ -249,7 +251,7 @@ class CoreForecaster:
         return Forecasts(times, quantiles, anomaly, skill, warming, drifting, self._networks.version, directions)
 
     def take_counts(self) -> Counts:
-        """Return the number of events since the previous call."""
+        """Return the numbers of events since the previous call."""
         if self._drift is None and self._shifts is None and self._river is None:
             return self._counts
         alarms = sum(part.alarms for part in (self._drift, self._shifts) if part is not None)
@@ -258,11 +260,11 @@ class CoreForecaster:
         return Counts(*(a - b for a, b in zip(now, before, strict=True)))
 
     def learn(self) -> LearningResult | None:
-        """Learn, at a learning point only; None where there is nothing to learn from yet, or learning is off."""
+        """Learn if a learning point is reached; None if not, if learning is off, or if there is no data yet."""
         return self._networks.learn(self._bank.observations(slice(len(self.names))))
 
     def describe_migration(self, layout: Mapping[str, object]) -> str:
-        """Return what `load` retains and resets of state of another `layout`; empty where it cannot be loaded."""
+        """Return, in words, what `load` retains and resets of state with another layout; empty if incompatible."""
         return LayoutChange(layout, self.layout).describe()
 
     def save_rows(self, first: int, count: int) -> Arrays:
@@ -271,29 +273,31 @@ class CoreForecaster:
         return {**{name: array[first:end] for name, array in self._arrays()}, **self.save_pickles(first, count)}
 
     def save_pickles(self, first: int, count: int) -> Arrays:
-        """Return the part of `save_rows` that is no array of rows: models of experts and drift detectors, pickled."""
-        parts = {"guests": self._river, "drift": self._drift}
+        """Return the pickled part of `save_rows`: the models of `experts` and the drift detectors."""
+        parts = {"guests": self._river, "drift": self._drift}  # names in saved state
         return {name: part.save(first, count) for name, part in parts.items() if part is not None}
 
     def copy_rows(self, rows: Integers) -> Arrays:
-        """Return a copy of the state of these rows without `save_pickles`, by name."""
+        """Return a copy of the arrays of these rows, by name; without `save_pickles`."""
         return {name: array[rows] for name, array in self._arrays()}
 
     def save_shared(self) -> Arrays:
-        """Return the state that the series share, by name."""
+        """Return the state that all series share, by name."""
         return self._networks.save()
 
     def load(
         self, shared: Arrays, pages: Iterable[Arrays], names: Sequence[str], layout: Mapping[str, object] | None = None
     ) -> None:
-        """Load saved state into a new forecaster: `shared` and, in order of rows, `pages`, of all series `names`.
+        """Load saved state into a new forecaster.
 
-        Each page is copied before the next one is read, so that an iterator needs not store them.
-
-        `layout`: that of the saved state, if another one that `describe_migration` accepts.
+        Args:
+            shared: The result of `save_shared`.
+            pages: Results of `save_rows`, in the order of the rows. Each page is copied before the next one is read.
+            names: The names of all series, by row.
+            layout: The layout of the saved state, if it differs; `describe_migration` must accept it.
 
         Raises:
-            StateError: the models of `experts` or the detectors of `drift` cannot be loaded.
+            StateError: The models of `experts` or the drift detectors cannot be loaded.
         """
         change, pages = LayoutChange(layout or self.layout, self.layout), map(self._bank.upgrade, pages)
         if layout is not None and change.migrates:
@@ -315,7 +319,7 @@ class CoreForecaster:
             self._drift.load(pickles["drift"])
 
     def _extend(self, page: Arrays, names: Sequence[str], change: LayoutChange) -> None:
-        """Add the series of a saved page; `names` are those of all series."""
+        """Add the series of a saved page; `names` are the names of all series."""
         first, count = len(self.names), len(page["series_seen"])
         added = names[first : first + count]
         self._bank.extend(page, added)

@@ -1,4 +1,4 @@
-"""Control of the garbage collector and of freed memory."""
+"""Control of the garbage collector, and return of freed memory to the system."""
 
 import ctypes
 import gc
@@ -6,14 +6,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 THRESHOLDS = (20_000, 50, 1_000)
-"""Of the collector: a task has many long-lived objects, few of which refer to each other."""
+"""Collection thresholds per generation; high, as a task has many long-lived objects and few reference cycles."""
 
 
 def freeze_collector() -> None:
     """Exclude all current objects from garbage collection, and collect less often from now on.
 
-    With Python's defaults the collector would traverse the libraries and the keys of a task every few waves, which
-    takes longer than encoding the forecasts.
+    With Python's defaults, the collector traverses the objects of all libraries and the keys of a task every few waves,
+    which takes longer than encoding the forecasts.
     """
     gc.collect()
     gc.freeze()
@@ -21,17 +21,17 @@ def freeze_collector() -> None:
 
 
 def release_memory() -> None:
-    """Return freed memory to the system: glibc would store it for later allocations."""
+    """Return freed memory to the system, which glibc would retain for later allocations."""
     if trim := getattr(ctypes.CDLL(None), "malloc_trim", None):
         trim(0)
 
 
 @contextmanager
 def collector_paused() -> Iterator[None]:
-    """Disable the garbage collector while importing.
+    """Disable the garbage collector, for the import of a large library.
 
-    A large library creates more than a hundred thousand objects, none of them garbage; traversing them repeatedly takes
-    a quarter of the import time.
+    Such an import creates more than a hundred thousand objects, none of them garbage; traversing them repeatedly takes
+    a quarter of its time.
     """
     enabled = gc.isenabled()
     gc.disable()

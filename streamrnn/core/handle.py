@@ -1,7 +1,7 @@
-"""Tuples of arrays that compiled functions receive by address.
+"""Handles: tuples of arrays that compiled functions receive by address.
 
-At each call numba reads the address, shape and strides of every array of an argument. For the state of a bank that
-takes longer than the work on one row. A handle has them read once, for as long as the arrays stay where they are.
+At each call numba reads the address, shape and strides of every array of an argument. For the state of a bank this
+takes longer than the work on one row. A handle reads them once and is valid until one of the arrays is reallocated.
 """
 
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 FEW = 64
-"""Rows of a wave up to which its arrays are kept for each number of them, and not for the last large one only."""
-LARGEST = 16 * 1024  # bytes of a tuple as numba stores it: over 200 arrays
+"""Most rows of a wave whose arrays are cached by number of rows."""
+LARGEST = 16 * 1024  # largest tuple, bytes as numba stores it: over 200 arrays
 
 
 class HandleType(numba.types.Type):
-    """The type of a handle, which has the type of its tuple."""
+    """The numba type of a handle, parametrized by the type of its tuple."""
 
     def __init__(self, content: Any) -> None:
         self.content = content
@@ -33,14 +33,14 @@ class HandleType(numba.types.Type):
 
 @register_model(HandleType)
 class _HandleModel(models.OpaqueModel):
-    """A handle is a pointer to the tuple."""
+    """The data model of a handle: a pointer to the stored tuple."""
 
 
 class Handle(Generic[T]):
-    """Passes a tuple of arrays, numbers and such tuples to compiled functions, at the price of one argument."""
+    """Passes a nested tuple of arrays and numbers to compiled functions at the cost of one argument."""
 
     def __init__(self, content: T, like: "Handle[T] | None" = None) -> None:
-        """Store the addresses of the arrays; their types are those of `like`, if given, as finding them is slow."""
+        """Store the addresses of the arrays; with `like`, reuse its numba type, because finding the type is slow."""
         self.content = content  # the arrays must live as long as their addresses are used
         self._memory = np.zeros(LARGEST, np.uint8)
         self.address = self._memory.ctypes.data
@@ -50,20 +50,20 @@ class Handle(Generic[T]):
 
 
 class HandlePool(Generic[T]):
-    """Handles of a wave's arrays by its number of rows.
+    """Reusable handles of the arrays of a wave, by number of rows.
 
-    The arrays of up to FEW rows are used again by the next wave with as many, larger ones by one that follows at once.
+    The arrays for up to FEW rows are cached by number of rows; of larger arrays, only those of the last large wave.
     """
 
     def __init__(self, allocate: "Callable[[int], T]") -> None:
-        """`allocate` returns arrays for a number of rows, always of the same types."""
+        """Create an empty pool; `allocate` returns arrays for a number of rows, always of the same types."""
         self._allocate = allocate
         self._handles: dict[int, Handle[T]] = {}
         self._first: Handle[T] | None = None
         self._large: tuple[int, Handle[T] | None] = 0, None
 
     def take(self, rows: int) -> Handle[T]:
-        """Return arrays for a wave of this number of rows, with any contents."""
+        """Return the handle of arrays for a wave of this number of rows; their contents are undefined."""
         handle = self._large[1] if rows == self._large[0] else self._handles.get(rows)
         if handle is None:
             handle = Handle(self._allocate(rows), self._first)
@@ -86,7 +86,7 @@ unbox(HandleType)(_unbox)
 
 
 def _size_of(_: Any, value: Any) -> Any:
-    """Type and emit (value) -> bytes of the value as numba stores it."""
+    """Type and emit (value) -> size of the value in bytes, as numba stores it."""
 
     def emit(context: Any, _: Any, signature: Any, __: Any) -> Any:
         size = context.get_abi_sizeof(context.get_value_type(signature.args[0]))
@@ -96,18 +96,18 @@ def _size_of(_: Any, value: Any) -> Any:
 
 
 def _store_at(_: Any, value: Any, address: Any) -> Any:
-    """Type and emit (value, address) -> None, a store."""
+    """Type and emit (value, address) -> None, which stores the value at the address."""
 
     def emit(context: Any, builder: Any, _: Any, arguments: Any) -> Any:
-        stored, place = arguments
-        builder.store(stored, builder.inttoptr(place, stored.type.as_pointer()), align=8)
+        stored, target = arguments
+        builder.store(stored, builder.inttoptr(target, stored.type.as_pointer()), align=8)
         return context.get_dummy_value()
 
     return numba.types.void(value, address), emit
 
 
 def _load(_: Any, handle: Any) -> Any:
-    """Type and emit (handle) -> its content."""
+    """Type and emit (handle) -> tuple."""
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         pointer = context.get_value_type(signature.return_type).as_pointer()
@@ -123,13 +123,13 @@ contents = cast("Callable[[Handle[T]], T]", intrinsic(_load))
 
 
 def _plain(content: Any) -> Any:
-    """Return tuples without their names, which numba stores equally: `_store` is then the same for all classes."""
+    """Return named tuples as plain tuples, which numba stores alike: `_store` then compiles once for all classes."""
     return tuple(map(_plain, content)) if isinstance(content, tuple) else content
 
 
 @compiled
 def _store(content: Any, address: int) -> int:
-    """Store the content of a handle, if it fits; return its size in bytes."""
+    """Store the content of a handle if it has at most LARGEST bytes; return its size in bytes."""
     size: int = size_of(content)
     if size <= LARGEST:
         store_at(content, address)

@@ -1,7 +1,7 @@
-"""Compilation of the per-series loops with numba.
+"""Compilation of the loops over series with numba.
 
-A compiled loop computes each row by itself, so that its result cannot depend on the other rows of a wave or their
-order. Fast-math and contraction are disabled, because both let the compiler change bits.
+A compiled loop computes each row separately, so that the result of a row cannot depend on the other rows of a wave or
+on their order. Fast-math and contraction are disabled, because both let the compiler change bits.
 """
 
 import hashlib
@@ -46,15 +46,15 @@ R = TypeVar("R")
 logger = logging.getLogger(__name__)
 
 COMPILED = ("columns", "core")
-"""The folders with compiled functions."""
+"""Folders of the package that contain compiled functions."""
 KERNELS = 200
-"""About how many compiled functions a forecaster of the default configuration needs."""
+"""Approximate number of compiled functions that a forecaster of the default configuration needs."""
 
 
 def _cache_folder() -> Path:
-    """Return the folder of the machine code, one for each version of the sources.
+    """Return the cache folder of the machine code; its name contains a digest of the sources.
 
-    Numba's own cache checks only the file of the compiled function, not those of the functions that it calls.
+    Numba's own cache checks only the file of a compiled function, not the files of the functions that it calls.
     """
     here = Path(__file__).parent
     sources = hashlib.blake2b(digest_size=8)
@@ -62,15 +62,15 @@ def _cache_folder() -> Path:
         sources.update(path.read_bytes())
     chosen = os.environ.get("NUMBA_CACHE_DIR")
     roots = [Path(chosen) if chosen else here / "__pycache__"]
-    with suppress(RuntimeError):  # no home
-        # never a folder writable by others, as its contents are executed
+    with suppress(RuntimeError):  # no home directory
+        # never a folder that others can write to, because its contents are executed
         roots.append(Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "streamrnn")
     folders = [root / f"kernels-{sources.hexdigest()}" for root in roots]
     return next((folder for folder in folders if _is_usable(folder)), folders[0])
 
 
 def _is_usable(folder: Path) -> bool:
-    """Return whether a folder has machine code, which may be read-only as in an image, or can be written."""
+    """Return whether a folder contains machine code (it may be read-only, as in a container image) or is writable."""
     with suppress(OSError):
         if any(folder.rglob("*.nbi")):
             return True
@@ -81,13 +81,13 @@ def _is_usable(folder: Path) -> bool:
     return False
 
 
-# numba loads scipy.linalg, a third of a second, to learn whether its own linear algebra can be used: no kernel needs it
-sys.modules["scipy.linalg.cython_blas"] = None  # type: ignore[assignment]  # an import of it fails
+# numba imports scipy.linalg, which takes 0.3 s, to find out whether its linear algebra works; no kernel needs that
+sys.modules["scipy.linalg.cython_blas"] = None  # type: ignore[assignment]  # makes the import fail
 importlib.import_module("numba.np.arraymath")
 del sys.modules["scipy.linalg.cython_blas"]
 
 FOLDER = str(_cache_folder())
-"""Where the machine code is stored."""
+"""Folder in which the machine code is stored."""
 numba.config.CACHE_DIR = FOLDER  # type: ignore[attr-defined]
 
 
@@ -105,15 +105,15 @@ class _Folder(_NamedFolder):  # type: ignore[misc]  # numba has no type hints
         return cls(function, file)
 
     def get_source_stamp(self) -> str:
-        """Return nothing: the folder is named after the sources, and an image changes the times of files."""
+        """Return an empty stamp: the folder is named after the sources, and images change modification times."""
         return ""
 
 
 class _Files(CompileResultCacheImpl):
-    _locator_classes = [_Folder]  # noqa: RUF012 -- as numba has it
+    _locator_classes = [_Folder]  # noqa: RUF012 -- as in numba
 
     def reduce(self, result: Any) -> Any:
-        """Return what is stored of a function; of its code for other functions, which use another form, only names."""
+        """Return what is stored of a function, without its code for compiled callers, which inline another form."""
         (name, kind, (code, _)), *others = super().reduce(result)  # type: ignore[no-untyped-call]
         names = result.fndesc.llvm_func_name, result.fndesc.llvm_cpython_wrapper_name
         named = "".join(f'define void @"{each}"() {{ unreachable }}\n' for each in names)
@@ -121,16 +121,17 @@ class _Files(CompileResultCacheImpl):
 
 
 class _KernelCache(FunctionCache):
-    """Numba's cache on disk; where it cannot be read or written, functions are compiled in each process."""
+    """Numba's cache on disk; where it cannot be read or written, each process compiles its functions."""
 
     _impl_class = _Files
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
-        """Return the machine code for a signature; None if it has to be compiled, which the first time is logged."""
+        """Return the machine code for a signature; None if it must be compiled. The first compilation is logged."""
         global _compiling_since
         loaded = None
-        with suppress(Exception):  # a file cut short by a full disk, for example, cannot be unpickled
-            # without numba's tables of functions, which only a compiler needs: they take longer than all kernels
+        with suppress(Exception):  # for example, a file truncated by a full disk cannot be unpickled
+            # numba would first load its tables of functions, which only a compilation needs, and which take longer
+            # to load than all kernels
             rtsys.initialize(target_context)
             loaded = self._load_overload(sig, target_context)  # type: ignore[no-untyped-call]
         if loaded is None and _compiling_since is None:
@@ -145,7 +146,7 @@ class _KernelCache(FunctionCache):
         _counts["compiled"] += 1
         try:
             super().save_overload(sig, data)  # type: ignore[no-untyped-call]
-        except Exception as error:  # noqa: BLE001 -- see above: the list of a function's files is read first
+        except Exception as error:  # noqa: BLE001 -- it first reads the list of a function's files, possibly damaged
             if not _not_cached:
                 remedy = "delete the folder, or set NUMBA_CACHE_DIR to a private folder with free space"
                 logger.warning("kernels_not_cached", extra={"folder": FOLDER, "error": str(error), "remedy": remedy})
@@ -153,12 +154,12 @@ class _KernelCache(FunctionCache):
 
 
 def compiling() -> tuple[int, int] | None:
-    """Return how many loops have been loaded or compiled so far, and about how many there are; None: none compiles."""
+    """Return the number of functions loaded or compiled so far, and the expected total; None if none is compiled."""
     return None if _compiling_since is None else (sum(_counts.values()), KERNELS)
 
 
 def log_compiled() -> None:
-    """Log that the kernels are compiled, if any had to be."""
+    """Log that compilation has ended, if any kernel had to be compiled."""
     global _compiling_since
     if _compiling_since is not None:
         logger.info("kernels_compiled", extra={"seconds": round(time.monotonic() - _compiling_since, 1)})
@@ -166,21 +167,21 @@ def log_compiled() -> None:
 
 
 def _link(library: Any) -> None:
-    """Link what a function calls into its module, and leave optimization and machine code to the function's caller."""
+    """Link the functions that a function calls into its module; its caller is optimized and translated with it."""
     for each in dict.fromkeys(library._linking_libraries):  # noqa: SLF001
         library._reload_init.update(each._reload_init)  # noqa: SLF001
         library._final_module.link_in(each._get_module_for_linking(), preserve=True)  # noqa: SLF001
     library._finalized = True  # noqa: SLF001
 
 
-_Dispatcher: Any = CPUDispatcher  # whose type hints are incomplete
+_Dispatcher: Any = CPUDispatcher  # Any, because its type hints are incomplete
 
 
 class _Inlined(_Dispatcher):  # type: ignore[misc]
-    """A function as other compiled functions call it: inlined into them, and thus never optimized by itself.
+    """The form of a function that compiled callers use: inlined into them, and never optimized separately.
 
-    Numba optimizes a function for each of its callers, and once more for calls from Python, which few functions have:
-    that was more than half of the time that compilation took.
+    Numba optimizes a function in each of its callers, and once more for calls from Python, which few functions
+    receive. The latter took more than half of the compilation time.
     """
 
     def __init__(self, function: Callable[P, R], options: dict[str, Any]) -> None:
@@ -200,7 +201,7 @@ class _Inlined(_Dispatcher):  # type: ignore[misc]
         _counts["compiled"] += 1
 
     def get_overload(self, sig: Any) -> object:
-        """Return what callers are compiled with for a signature."""
+        """Return the key under which callers find the compiled function of a signature."""
         return self._keys[sigutils.normalize_signature(sig)[0]]
 
 
@@ -210,13 +211,13 @@ def _without_machine_code(flags: Any) -> Any:
 
 
 def _optimize_once(library: Any) -> None:
-    """Optimize a module: numba does all of it twice, the first time only to remove more counts of references."""
+    """Optimize a module once. Numba optimizes twice, the first time only to remove more reference counts."""
     passes, builder = library._codegen._module_pass_manager()  # noqa: SLF001
     passes.run(library._final_module, builder)  # noqa: SLF001
 
 
 class _KernelCompiler(Compiler):
-    """Numba's compiler, with modules that are optimized once, which saves a tenth of the time."""
+    """Numba's compiler with `_optimize_once`, which saves a tenth of the compilation time."""
 
     def __init__(self, typing: Any, target: Any, library: Any, *others: Any) -> None:
         library = target.codegen().create_library("kernel")
@@ -226,7 +227,7 @@ class _KernelCompiler(Compiler):
 
 
 class _Kernel(_Dispatcher):  # type: ignore[misc]
-    """A function as Python calls it; compiled functions call another form of it."""
+    """The form of a function that Python calls; compiled callers use `_Inlined`."""
 
     @cached_property
     def _inlined(self) -> _Inlined:
@@ -237,21 +238,21 @@ class _Kernel(_Dispatcher):  # type: ignore[misc]
         return numba.types.Dispatcher(self._inlined)
 
     def _compilation_chain_init_hook(self) -> None:
-        """Do not look for extensions of numba among all installed packages, unless something has to be compiled."""
+        """Skip numba's search for extensions among all installed packages, which would run at each start."""
 
 
 def compiled(function: Callable[P, R]) -> Callable[P, R]:
     """Compile a function of arrays and numbers that allocates no array; an allocation is a compile error.
 
-    The code is inlined and without reference counting: calls and counts cost more than most of the arithmetic, because
-    numba copies every array of a named tuple at each call.
+    The code is inlined and has no reference counting: both would cost more than most of the arithmetic, because numba
+    copies every array of a named tuple at each call.
     """
     return _compiled(function, _nrt=False)
 
 
 def compiled_allocating(function: Callable[P, R]) -> Callable[P, R]:
     """Compile a function of arrays and numbers that may allocate arrays, at its first call; cached on disk."""
-    return _compiled(function, _nrt=True)  # explicit, because numba otherwise inherits it from the caller
+    return _compiled(function, _nrt=True)  # explicit, because numba otherwise takes the option of the caller
 
 
 def _compiled(function: Callable[P, R], **options: Any) -> Callable[P, R]:
@@ -259,17 +260,17 @@ def _compiled(function: Callable[P, R], **options: Any) -> Callable[P, R]:
     target = {"nopython": True, "boundscheck": None, **options}
     dispatcher = _Kernel(function, targetoptions=target, pipeline_class=_KernelCompiler)
     cache: Any = _KernelCache
-    dispatcher._cache = cache(function)  # noqa: SLF001 -- what cache=True does, with a cache that may fail
+    dispatcher._cache = cache(function)  # noqa: SLF001 -- as cache=True does, with a cache whose failures are tolerated
     return cast("Callable[P, R]", dispatcher)
 
 
 def external(name: str, result: str, *arguments: str) -> Callable[..., Any]:
-    """Return a function of the C library, by the names of its types, for use in compiled functions."""
+    """Return a C library function for use in compiled functions, by the names of its result and argument types."""
     signature = getattr(numba.types, result)(*(getattr(numba.types, each) for each in arguments))
     return cast("Callable[..., Any]", numba.types.ExternalFunction(name, signature))
 
 
-def _load_word(_: Any, text: Any, at: Any) -> Any:  # noqa: ARG001 -- numba reads the names
+def _load_word(_: Any, text: Any, at: Any) -> Any:  # noqa: ARG001 -- numba inspects the argument names
     """Type and emit (text, at) -> uint64."""
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -283,10 +284,10 @@ def _load_word(_: Any, text: Any, at: Any) -> Any:  # noqa: ARG001 -- numba read
 WORD = 8
 """Bytes that `load_word` and `store_word` read and write."""
 load_word = cast("Callable[[NDArray[np.uint8], int], np.uint64]", intrinsic(_load_word))
-"""Returns the eight bytes of a text from a position on, in the machine's order; the caller checks the end."""
+"""Returns eight bytes of a text from a position on, in native byte order; bounds are not checked."""
 
 
-def _store_word(_: Any, text: Any, at: Any, word: Any) -> Any:  # noqa: ARG001 -- numba reads the names
+def _store_word(_: Any, text: Any, at: Any, word: Any) -> Any:  # noqa: ARG001 -- numba inspects the argument names
     """Type and emit (text, at, word) -> None."""
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -299,11 +300,11 @@ def _store_word(_: Any, text: Any, at: Any, word: Any) -> Any:  # noqa: ARG001 -
 
 
 store_word = cast("Callable[[NDArray[np.uint8], int, np.uint64], None]", intrinsic(_store_word))
-"""Stores eight bytes in a text from a position on, in the machine's order; the caller checks the end."""
+"""Stores eight bytes in a text from a position on, in native byte order; bounds are not checked."""
 
 
 def _flattened(_: Any, array: Any) -> Any:
-    """Type and emit (array) -> its numbers in one dimension, without a copy."""
+    """Type and emit (array) -> one-dimensional view."""
     if array.layout != "C":
         return None
     flat = numba.types.Array(array.dtype, 1, "C")
@@ -315,20 +316,20 @@ def _flattened(_: Any, array: Any) -> Any:
             view, data=source.data, shape=[source.nitems], strides=[source.itemsize], itemsize=source.itemsize,
             meminfo=source.meminfo,
         )  # fmt: skip
-        return impl_ret_borrowed(context, builder, flat, view._getvalue())  # noqa: SLF001 -- as numba's own code
+        return impl_ret_borrowed(context, builder, flat, view._getvalue())  # noqa: SLF001 -- as in numba's own code
 
     return flat(array), emit
 
 
 flattened = cast("Callable[[NDArray[Any]], NDArray[Any]]", intrinsic(_flattened))
-"""Returns an array with adjacent numbers in one dimension, without a copy; for use in compiled functions.
+"""Returns a C-contiguous array as a one-dimensional view; for use in compiled functions.
 
-A loop over all of it is computed in whole vectors, and has one short rest instead of one for each row.
+A loop over the view is vectorized with one remainder loop, instead of one remainder per row.
 """
 
 
 def compiler_description() -> str:
-    """Return the compiler's versions and the instruction sets that bits may depend on."""
+    """Return the versions of the compiler and the instruction sets that the bits of results may depend on."""
     features = llvmlite.binding.get_host_cpu_features()
     used = [name for name in ("fma", "avx2", "avx512f", "avx512bw", "avx512dq", "avx512vl") if features.get(name)]
     return " ".join([f"numba {numba.__version__}", f"llvmlite {llvmlite.__version__}", platform.machine(), *used])

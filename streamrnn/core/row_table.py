@@ -1,4 +1,4 @@
-"""Arrays with one row per series that grow without a copy, and whose unused rows occupy no memory."""
+"""Arrays with one row per series, which grow without a copy and whose unused rows occupy no memory."""
 
 import mmap as system
 from collections.abc import Callable, Mapping
@@ -8,21 +8,21 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-FIRST_CAPACITY = 64  # initial rows, and the least number by which a table grows
-GROWTH = 5  # a full table grows by this fraction: one fifth
-BLOCK = 1024  # rows moved at once, for which memory is allocated
+FIRST_CAPACITY = 64  # initial number of rows, and the least number by which a table grows
+GROWTH = 5  # a full table grows by one GROWTH-th of its rows
+BLOCK = 1024  # rows that are moved at once, through a temporary copy
 HUGE_PAGES: int | None = getattr(system, "MADV_HUGEPAGE", None)  # Linux only
 HUGE_BYTES = 16 * 1024 * 1024
-"""Least size of an array in huge pages: with them fewer lookups of addresses miss, but a page may be mostly unused."""
+"""Least bytes of an array in huge pages, which cause fewer TLB misses, but may be mostly unused in a small array."""
 
 Rows = TypeVar("Rows")
 Array = NDArray[Any]
 
 
 class _GrowingArray:
-    """One array in memory of its own, which the kernel provides zeroed when it is first written to.
+    """One array in a memory mapping of its own, whose pages the operating system zeroes at their first use.
 
-    malloc would return freed arrays to its heap instead of to the system, and would need a copy to grow smaller ones.
+    malloc would return freed arrays to its heap instead of the system, and would copy smaller arrays to grow them.
     """
 
     def __init__(self, blank: Array) -> None:
@@ -30,11 +30,11 @@ class _GrowingArray:
         self._memory = _map(max(1, FIRST_CAPACITY * self._row_bytes))
 
     def resize(self, capacity: int) -> None:
-        """Make room for `capacity` rows."""
+        """Resize the mapping to `capacity` rows."""
         size = max(1, capacity * self._row_bytes)
         try:
             self._memory.resize(size)
-        except (BufferError, SystemError):  # a caller still refers to the array; or a system without mremap
+        except (BufferError, SystemError):  # a view of the array still exists, or the system has no mremap
             before, self._memory = self._memory, _map(size)
             common = min(size, len(before))
             self._memory[:common] = before[:common]
@@ -50,17 +50,17 @@ class _GrowingArray:
 
 
 class RowTable(Generic[Rows]):
-    """Arrays with one row per series, `rows`; `count` rows are used.
+    """A tuple of arrays with one row per series, `rows`, of which the first `count` are used.
 
-    Callers must not store `rows` or views of them: `append` and `extend` may move them.
+    Callers must not store `rows` or views of its arrays, because `append` and `extend` may move them in memory.
     """
 
     def __init__(self, blank: Mapping[str, Array], make: Callable[..., Rows]) -> None:
         """Create a table without series.
 
         Args:
-            blank: The initial values of a series by array, each (1, ...).
-            make: Called with the arrays as keyword arguments, for `rows`.
+            blank: Arrays (1, ...) of the initial values of a series, by name.
+            make: Returns `rows` from the arrays as keyword arguments.
         """
         self._blank, self._make = dict(blank), make
         self._filled = [name for name, row in self._blank.items() if row.tobytes().strip(b"\0")]
@@ -79,7 +79,7 @@ class RowTable(Generic[Rows]):
             self.arrays[name][used] = self._blank[name]
 
     def extend(self, rows: Mapping[str, Array]) -> None:
-        """Add series with the given values by array; other arrays get their initial values."""
+        """Add series with the given arrays, by name; arrays that are not given get their initial values."""
         count = len(next(iter(rows.values())))
         used = self._reserve(count)
         for name, array in self.arrays.items():
@@ -91,24 +91,24 @@ class RowTable(Generic[Rows]):
                 array[used] = rows[name]
 
     def keep(self, rows: NDArray[np.int64]) -> None:
-        """Remove all rows but these, ascending, which move up; a table that is half empty returns memory."""
+        """Remove all rows except these, ascending; later rows move up, and a half-empty table releases memory."""
         before, self.count = self.count, len(rows)
-        first = int(np.count_nonzero(rows == np.arange(len(rows))))  # those before it stay where they are
+        first = int(np.count_nonzero(rows == np.arange(len(rows))))  # earlier rows do not move
         for array in self.arrays.values():
             for at in range(first, len(rows), BLOCK):
                 moved = rows[at : at + BLOCK]
                 array[at : at + len(moved)] = array[moved]
-            array[len(rows) : before] = 0  # as the system provides it
+            array[len(rows) : before] = 0  # as in memory that was never used
         if self._capacity > max(FIRST_CAPACITY, 2 * self.count):
             self._resize(max(FIRST_CAPACITY, self.count + self.count // GROWTH))
 
     def reset(self, rows: NDArray[np.int64]) -> None:
-        """Give rows the values of new series."""
+        """Reset rows to the values of new series."""
         for name, array in self.arrays.items():
             array[rows] = self._blank[name]
 
     def _reserve(self, count: int) -> slice:
-        """Count more rows as used, and return them."""
+        """Mark `count` more rows as used, and return their slice."""
         first, self.count = self.count, self.count + count
         if self.count > self._capacity:
             self._resize(max(self.count, self._capacity + max(self._capacity // GROWTH, FIRST_CAPACITY)))
@@ -116,16 +116,16 @@ class RowTable(Generic[Rows]):
 
     def _resize(self, capacity: int) -> None:
         self._capacity = capacity
-        del self.rows, self.arrays  # an array in use could not be moved
+        del self.rows, self.arrays  # a mapping with views cannot be moved
         for memory in self._memory.values():
             memory.resize(capacity)
         self._set_rows()
 
     def _set_rows(self) -> None:
         self.arrays = {name: memory.view(self._capacity) for name, memory in self._memory.items()}
-        """All arrays by name, with rows that are not used yet."""
+        """All arrays by name, unused rows included."""
         self.rows: Rows = self._make(**self.arrays)
-        """The same arrays, as `make` returns them."""
+        """The same arrays in the tuple that `make` returns."""
 
 
 def _map(size: int) -> mmap:

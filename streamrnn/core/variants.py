@@ -1,4 +1,4 @@
-"""The two variants of a forecaster: their banks, and the sizes of their networks."""
+"""The two variants of a forecaster: their banks and the sizes of their networks."""
 
 from typing import NamedTuple
 

@@ -1,13 +1,13 @@
-"""Products of blocks of rows with a matrix, with the sums in registers and one order of summation.
+"""Products of blocks of rows with a matrix, with sums in registers and a fixed order of summation.
 
 `add_products` works on tiles of `out`: the sums of a tile are loaded into vector registers once, all products are added
-to them, and they are stored once. A tile of four rows reads each weight once for the four; a tile of one row is as long
-as four are wide, so that it has as many independent sums. Numba has no vector types, so the loop over k is written in
-LLVM's intermediate representation, from which LLVM makes the machine's own vectors, whatever their length.
+to them, and they are stored once. A tile of four rows reads each weight once for the four; a tile of one row has four
+times the columns, and so as many independent sums. Numba has no vector types, so the loop over k is written in LLVM's
+intermediate representation, which LLVM maps to vectors of the machine's own length.
 
-An element is the same in every tile: `out + x[0] w[0] + x[1] w[1] + ...` in this order, each product and each sum
-rounded to float32. They are never fused, because only the unfused operations round equally on all machines. Hence the
-bits of a row depend neither on the other rows nor on the block that it is computed in.
+Every element is computed alike in every tile: `out + x[0] w[0] + x[1] w[1] + ...` in this order, with each product and
+each sum rounded to float32. Multiplications and additions are never fused, because only unfused operations round alike
+on all machines. The bits of a row therefore depend neither on the other rows nor on its block.
 """
 
 from collections.abc import Callable
@@ -21,8 +21,8 @@ from numba.extending import intrinsic
 
 from streamrnn.core.jit import Singles, compiled, compiler_description
 
-LANES = 16  # `out` and `w` have a multiple of this number of columns; the others are padding
-ROWS = 4  # of a tile
+LANES = 16  # the columns of `out` and `w` are padded to a multiple of this number
+ROWS = 4  # rows of a tile
 WIDE = 2 * LANES if "avx512f" in compiler_description() else LANES  # columns of a tile of ROWS rows: 8 or 16 registers
 LONG = 4 * LANES  # columns of a tile of one row
 
@@ -33,14 +33,14 @@ _INDEX, _FLOAT, _LANE = ir.IntType(64), ir.FloatType(), ir.IntType(32)
 def _tile(rows: int, columns: int) -> Tile:
     """Return an intrinsic (out, r, j, x, w) that adds x[r : r + rows] @ w[:, j : j + columns] to the tile of `out`."""
 
-    def add_tile(_: Any, out: Any, row: Any, column: Any, x: Any, w: Any) -> Any:  # noqa: ARG001 -- numba reads names
+    def add_tile(_: Any, out: Any, row: Any, column: Any, x: Any, w: Any) -> Any:  # noqa: ARG001 -- numba inspects them
         return types.void(out, types.intp, types.intp, x, w), partial(_emit_tile, rows, columns)
 
     return cast("Tile", intrinsic(add_tile))
 
 
 def _emit_tile(rows: int, columns: int, context: Any, builder: Any, signature: Any, args: Any) -> Any:
-    """Emit the code of a tile; the optimizer turns the variables `sums` into registers."""
+    """Emit the code of a tile; the optimizer replaces the stack variables `sums` by registers."""
     vector = ir.VectorType(_FLOAT, columns)
     (out, x, w), (first, column) = [(args[i], signature.args[i]) for i in (0, 3, 4)], args[1:3]
     row = [builder.add(first, _INDEX(r)) for r in range(rows)]
@@ -79,14 +79,14 @@ _add_long, _add_short = _tile(1, LONG), _tile(1, LANES)
 def add_products(out: Singles, x: Singles, w: Singles) -> None:
     """Add x (R, K) @ w (K, M) to out (R, M), each element summed in the order of K.
 
-    M is a multiple of LANES; `out` and `w` have adjacent columns, `x` may have any strides and more than K columns.
+    M is a multiple of LANES. The columns of `out` and `w` are contiguous; `x` may have any strides, and more columns.
     """
     rows, columns = out.shape
     tiled, wide, long = rows // ROWS * ROWS, columns // WIDE * WIDE, columns // LONG * LONG
     for j in range(0, wide, WIDE):
         for r in range(0, tiled, ROWS):
             _add_wide(out, r, j, x, w)
-    if WIDE != LANES:  # a constant: otherwise not compiled
+    if WIDE != LANES:  # a compile-time constant
         for j in range(wide, columns, LANES):
             for r in range(0, tiled, ROWS):
                 _add_narrow(out, r, j, x, w)

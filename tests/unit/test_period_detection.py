@@ -5,7 +5,7 @@ import pytest
 
 from streamrnn.core.banks.full import FullBank
 from streamrnn.core.series.calendar import DAY, HOUR, MINUTE, SECOND, WEEK
-from streamrnn.core.series.period_detection import HISTORY, autocorrelation, detect_period, detrend, place_on_grid
+from streamrnn.core.series.period_detection import HISTORY, autocorrelation, detect_period, detrend, fill_grid
 
 EVEN = np.ones(HISTORY, np.int16)
 CHANCE = np.random.default_rng(1)
@@ -45,7 +45,7 @@ def test_the_autocorrelation_is_that_of_numpy() -> None:
     last -= last.mean()
     expected = [(last[lag:] * last[: HISTORY - lag]).mean() / (last * last).mean() for lag in range(100)]
     values_on_grid, known, found = np.zeros(HISTORY), np.zeros(HISTORY), np.empty(100)
-    assert place_on_grid(ring_of(values), EVEN, len(values), values_on_grid, known) == 0
+    assert fill_grid(ring_of(values), EVEN, len(values), values_on_grid, known) == 0
     detrend(values_on_grid, known)
     autocorrelation(values_on_grid, known, found)
     np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-9)
@@ -106,7 +106,7 @@ def test_sparse_series_have_no_period() -> None:
     gaps = EVEN.copy()
     gaps[899 % HISTORY] = HISTORY
     values, known = np.zeros(HISTORY), np.zeros(HISTORY)
-    assert place_on_grid(ring_of(wave(4)), gaps, 900, values, known) == HISTORY - 1
+    assert fill_grid(ring_of(wave(4)), gaps, 900, values, known) == HISTORY - 1
     assert known.sum() == 1
 
 

@@ -111,7 +111,7 @@ def test_a_spike_is_clipped() -> None:
 def test_nothing_is_learned_before_the_scale_is_known() -> None:
     """The first 30 rows of a series leave the weights at zero, and its forecasts are those of persistence."""
     bank = bank_of()
-    features = observe(bank, np.random.default_rng(0).normal(size=rls.FIRST_ROW))
+    features = observe(bank, np.random.default_rng(0).normal(size=rls.FIRST_STEP))
     assert (bank.series.weights == 0).all()
     assert (features.points[..., -2:] == 0).all()
     assert (observe(bank, np.random.default_rng(1).normal(size=200)).points[-1, :, -2:] != 0).all()

@@ -1,4 +1,4 @@
-"""What is reported about a series beside its quantiles: crossings of levels, anomalies that count, and changes."""
+"""Alerts: threshold forecasts, anomaly rules, joint anomaly scores, and the beginnings and ends of conditions."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -15,31 +15,31 @@ from streamrnn.core.jit import Booleans, Floats, Integers
 
 
 class AlertWave(NamedTuple):
-    """A wave of B rows as the alerts see it; H horizons, Q quantiles."""
+    """The input of the alerts for one wave of B rows; H horizons, Q quantiles."""
 
-    rows: Integers
-    seen: Integers  # (B,) rows before it
-    missing: Integers  # (B,) the last of them that were missing
-    values: Floats  # (B,)
-    expected: Floats  # (B,) median that was forecast for each value one step before
+    rows: Integers  # (B,)
+    seen: Integers  # (B,) steps of each series before the wave, missing ones included
+    missing: Integers  # (B,) how many steps directly before the wave were missing
+    values: Floats  # (B,) field's unit
+    expected: Floats  # (B,) median of the one-step forecast of each value, field's unit
     due: Booleans  # (B, H) whether a forecast was due
-    anomaly: Floats  # (B,) score of each value
-    quantiles: Floats  # (B, H, Q) published
-    drifting: Booleans  # (B,)
-    warming: Booleans  # (B,)
+    anomaly: Floats  # (B,) anomaly score of each value
+    quantiles: Floats  # (B, H, Q) published quantiles, field's unit
+    drifting: Booleans  # (B,) whether the series is drifting
+    warming: Booleans  # (B,) whether the series is warming up
 
 
 class AlertResult(NamedTuple):
-    """What was found in a wave."""
+    """The output of the alerts for one wave; None for parts that are not configured."""
 
-    anomaly: Floats  # (B,) scores of what counts
+    anomaly: Floats  # (B,) anomaly scores, 0 for deviations that do not count
     thresholds: ThresholdForecasts | None
     changes: Changes | None
     joint: JointScores | None
 
 
 class Alerts:
-    """The configured parts, for all series of a task."""
+    """The configured alerts of all series of a task."""
 
     def __init__(
         self, config: AlertConfig, *, thresholds: Sequence[Threshold], horizons: Sequence[int], levels: Sequence[float]
@@ -59,7 +59,7 @@ class Alerts:
 
     @property
     def layout(self) -> dict[str, object]:
-        """Entries of the layout that saved state must match."""
+        """Entries of the layout, which saved state must match."""
         parts = {"thresholds": self._thresholds, "changes": self._tracker, "joint_anomaly": self._joint}
         return {name: part.layout for name, part in parts.items() if part is not None}
 
@@ -75,7 +75,7 @@ class Alerts:
             self._joint.add(name)
 
     def step(self, wave: AlertWave) -> AlertResult:
-        """Learn from a wave, and return what is found in it."""
+        """Update the alerts by a wave, and return its results."""
         anomaly, thresholds, changes = wave.anomaly, None, None
         if self._rules is not None:
             anomaly = self._rules.apply(wave.rows, wave.values - wave.expected, anomaly)
@@ -87,14 +87,14 @@ class Alerts:
             changes = self._tracker.step(wave.rows, wave.seen, wave.missing, holds)
         joint = None if self._joint is None else self._joint.step(wave.rows, anomaly, wave.warming)
         if self._joint is not None and joint is not None and changes is not None:
-            found = np.concatenate([changes.found, self._joint.track(wave.rows, joint)])
-            changes = changes._replace(found=found[np.argsort(found[:, 0], kind="stable")])
+            both = np.concatenate([changes.found, self._joint.track(wave.rows, joint)])
+            changes = changes._replace(found=both[np.argsort(both[:, 0], kind="stable")])
         return AlertResult(anomaly, thresholds, changes, joint)
 
     def latest(self, rows: Integers, seen: Integers) -> tuple[ThresholdForecasts | None, JointScores | None]:
-        """Return the latest threshold forecasts of the rows (B,), made with `seen` (B,) observations before.
+        """Return the latest threshold forecasts of the rows (B,), with `seen` (B,) steps before their origins.
 
-        Joint scores are 0, as those of the series are without an observation.
+        Joint scores are 0, because there is no new observation.
         """
         thresholds = None if self._thresholds is None else self._thresholds.latest(rows, seen)
         return thresholds, None if self._joint is None else JointScores.empty(len(rows))
@@ -110,12 +110,12 @@ class Alerts:
             part.clear()
 
     def keep(self, rows: Integers) -> None:
-        """Remove all series but those of `rows`, ascending, which move up."""
+        """Remove all series except those of `rows`, ascending; later rows move up."""
         for part in self._parts:
             part.keep(rows)
 
     def extend(self, saved: Mapping[str, Any], names: Sequence[str], *, resets: frozenset[str]) -> None:
-        """Add the series `names` with saved arrays, named as by `arrays`; the parts in `resets` as new ones."""
+        """Add the series `names` with saved arrays, named as by `arrays`; parts in `resets` start without state."""
         if self._rules is not None:
             for name in names:
                 self._rules.add(name)

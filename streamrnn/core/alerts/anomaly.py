@@ -1,4 +1,4 @@
-"""Rules of anomalies: which deviations of a field count."""
+"""Anomaly rules: which deviations of a series count as anomalies."""
 
 from collections.abc import Sequence
 
@@ -7,18 +7,18 @@ import numpy as np
 from streamrnn.core.config import AnomalyRule, matches_series
 from streamrnn.core.jit import Floats, Integers
 
-SIDES = {"both": 0.0, "up": 1.0, "down": -1.0}
+SIDES = {"both": 0.0, "up": 1.0, "down": -1.0}  # sign of the deviations that count; 0: both
 
 
 class AnomalyRules:
-    """The rule of each series; that of a series without one counts every deviation."""
+    """The anomaly rule of each series; without a rule, every deviation counts."""
 
     def __init__(self, rules: Sequence[AnomalyRule]) -> None:
         self._rules = [*rules, AnomalyRule()]
         self._side = np.array([SIDES[rule.direction] for rule in self._rules])
         self._least = np.array([rule.min_deviation for rule in self._rules])
         self._rule: list[int] = []
-        """Number of the rule, by row."""
+        """Index of the rule, by row."""
 
     def add(self, name: str) -> None:
         """Add a series."""
@@ -30,11 +30,11 @@ class AnomalyRules:
         self._rule.clear()
 
     def keep(self, rows: Integers) -> None:
-        """Remove all series but those of `rows`, ascending, which move up."""
+        """Remove all series except those of `rows`, ascending; later rows move up."""
         self._rule = [self._rule[row] for row in rows.tolist()]
 
     def apply(self, rows: Integers, deviations: Floats, scores: Floats) -> Floats:
-        """Return anomaly scores (B,): 0 where a deviation (B,), in the field's unit, does not count."""
+        """Return the anomaly scores (B,), 0 where the deviation (B,), field's unit, does not count."""
         rules = [self._rule[row] for row in rows.tolist()]
         side = self._side[rules]
         counts = (side * deviations >= 0) & (np.abs(deviations) >= self._least[rules])

@@ -1,10 +1,11 @@
-"""A joint anomaly score of the fields of a key that are observed together, and the share of each.
+"""Joint anomaly score of the fields of a key that are observed together, and the share of each field in it.
 
-The surprise of a field is -log of the probability of its anomaly score or a higher one: that of a normal distribution
-up to a score of 1, which one observation in a hundred exceeds, and exponential beyond, as errors have heavier tails.
-The surprises are added (Fisher 1925). Of independent fields the sum has a gamma distribution, whose 99% quantile is the
-unit of the joint score. Fields that depend on each other exceed it more often: a factor of the key, tracked as that of
-the 99% interval of each series is, makes one joint observation in a hundred reach a joint score of 1.
+The surprise of a field is -log of the probability of its anomaly score or a higher one. Up to a score of 1, which one
+observation in a hundred exceeds, the probability is that of a normal distribution; beyond, it is exponential, because
+errors have heavier tails. The surprises are added (Fisher 1925, "Statistical methods for research workers"). For
+independent fields the sum has a gamma distribution, whose 99% quantile is the unit of the joint score. Dependent fields
+exceed it more often; a factor per key, tracked like the 99% tail of a series (`ensemble.conformal`), calibrates the
+score, so that one joint observation in a hundred reaches a joint score of 1.
 """
 
 import math
@@ -18,27 +19,27 @@ from streamrnn.core.alerts.changes import CALM, JOINT
 from streamrnn.core.jit import Booleans, Floats, Integers
 from streamrnn.core.row_table import RowTable
 
-FEWEST = 2  # fields of a joint score
-TAIL_SHARE, TAIL_RATE = 0.01, 0.05  # as of the 99% interval behind the anomaly score, see ensemble.conformal
+FEWEST = 2  # fewest fields of a joint score
+TAIL_SHARE, TAIL_RATE = 0.01, 0.05  # the values of ensemble.conformal
 ARRAY, LEFT = "joint_tail", "joint_left"
-"""Names of the saved arrays: by row of each series of a key, the key's factor; and the joint observations without an
-anomaly after which one has ended, 0: it has."""
-NORMAL_EDGE = 2.5758293035489004  # standard deviations that a normal variable exceeds, on both sides, with TAIL_SHARE
-GAMMA_EDGE = 2.3263478740408408  # the same on one side
-RISE, FALL = math.exp(TAIL_RATE * (1 - TAIL_SHARE)), math.exp(-TAIL_RATE * TAIL_SHARE)
-LEAST_TAIL, MOST_TAIL = 1e-3, 1e3
-DIGITS = 1e4  # of a score and a share
+"""Names of the saved arrays, which have the values of a key in the row of each of its series: its factor; the number of
+further joint observations without an anomaly after which an anomaly ends, 0 if it has ended."""
+NORMAL_EDGE = 2.5758293035489004  # standard normal quantile with TAIL_SHARE outside, on both sides together
+GAMMA_EDGE = 2.3263478740408408  # standard normal quantile with TAIL_SHARE above
+RISE, FALL = math.exp(TAIL_RATE * (1 - TAIL_SHARE)), math.exp(-TAIL_RATE * TAIL_SHARE)  # updates of the factor
+LEAST_TAIL, MOST_TAIL = 1e-3, 1e3  # limits of the factor
+DIGITS = 1e4  # scores and shares are rounded to multiples of 1 / DIGITS
 
 
 class JointScores(NamedTuple):
-    """Joint anomaly scores of one wave, in which a key has one observation: B rows."""
+    """Joint anomaly scores of one wave of B rows, in which a key has a single observation."""
 
-    score: Floats  # (B,) of the key; 0: fewer than FEWEST fields are past their warm-up
-    share: Floats  # (B,) of the field in it; the shares of a key sum to 1
-    fields: Integers  # (B,) number of fields in it
+    score: Floats  # (B,) joint score of the key; 0 if fewer than FEWEST fields are past their warm-up
+    share: Floats  # (B,) share of the field in the score; the shares of a key sum to 1
+    fields: Integers  # (B,) number of fields in the score
 
     def take(self, chosen: Integers) -> "JointScores":
-        """Return the scores with these indexes in the wave."""
+        """Return the scores at these indexes of the wave."""
         return JointScores(self.score[chosen], self.share[chosen], self.fields[chosen])
 
     @property
@@ -48,33 +49,33 @@ class JointScores(NamedTuple):
 
     @classmethod
     def empty(cls, count: int) -> "JointScores":
-        """Return scores of 0."""
+        """Return scores of 0 for `count` rows."""
         return cls(np.zeros(count), np.zeros(count), np.zeros(count, np.int64))
 
 
 def surprise(score: float) -> float:
-    """Return -log of the probability of an anomaly score, or a higher one."""
+    """Return -log of the probability of this anomaly score or a higher one."""
     if score > 1:
         return -math.log(TAIL_SHARE) * score
     return max(0.0, -math.log(math.erfc(NORMAL_EDGE * score / math.sqrt(2))))
 
 
 def usual_edge(fields: Integers) -> Floats:
-    """Return the 99% quantile of the sum of this number of independent surprises (Wilson and Hilferty 1931)."""
+    """Return the 99% quantiles of sums of these numbers of independent surprises (Wilson and Hilferty 1931)."""
     ninth = 1 / (9 * fields)
     return np.asarray(fields * (1 - ninth + GAMMA_EDGE * np.sqrt(ninth)) ** 3)
 
 
 class JointAnomaly:
-    """Joint scores of all keys. A key's series come together in a wave, or not at all."""
+    """Joint scores of all keys. All series of a key that are observed together must be in the same wave."""
 
     layout = 1
-    """Entry of the layout that saved state must match."""
+    """Entry of the layout, which saved state must match."""
 
     def __init__(self) -> None:
         self._keys: dict[str, int] = {}
         self._key: list[int] = []
-        """Number of the key, by row."""
+        """Number of the key of each row."""
         self._table: RowTable[dict[str, NDArray[Any]]] = RowTable(
             {ARRAY: np.ones(1), LEFT: np.zeros(1, np.int16)}, dict
         )  # fmt: skip
@@ -85,9 +86,9 @@ class JointAnomaly:
         self._match(name)
 
     def step(self, rows: Integers, scores: Floats, warming: Booleans) -> JointScores:
-        """Return the joint scores of a wave of rows (B,) with these anomaly `scores` (B,), and learn from them.
+        """Return the joint scores of a wave of rows (B,) with anomaly `scores` (B,), and update the keys' factors.
 
-        Series that are `warming` (B,) do not count. The sums run in the order of rows, not in that of the wave.
+        Series that are `warming` (B,) do not count. Sums are in the order of rows, not in that of the wave.
         """
         found, order = JointScores.empty(len(rows)), np.argsort(rows)
         order = order[~warming[order]]
@@ -112,10 +113,10 @@ class JointAnomaly:
         return found
 
     def track(self, rows: Integers, scores: JointScores) -> Integers:
-        """Return the joint anomalies that begin or end in a wave of rows (B,), with these scores, as `Changes.found`.
+        """Return beginnings and ends of joint anomalies in a wave of rows (B,) with these scores, as `Changes.found`.
 
-        There is one change for a key, of the series with the largest share. If a key has not always the same fields,
-        those of this wave say whether it has an anomaly.
+        A key has a single change, at its series with the largest share. Only the fields in this wave determine whether
+        the key has an anomaly, even if the key had other fields before.
         """
         order = np.argsort(rows)
         order = order[scores.fields[order] > 0]
@@ -143,12 +144,12 @@ class JointAnomaly:
         self._key.clear()
 
     def keep(self, rows: Integers) -> None:
-        """Remove all series but those of `rows`, ascending, which move up."""
+        """Remove all series except those of `rows`, ascending; later rows move up."""
         self._table.keep(rows)
         self._key = [self._key[row] for row in rows.tolist()]
 
     def extend(self, saved: Mapping[str, Any], names: Sequence[str]) -> None:
-        """Add the series `names` with saved arrays, named as by `arrays`; without any, new ones."""
+        """Add the series `names` with saved arrays, named as by `arrays`; new series if `saved` is empty."""
         if saved:
             self._table.extend({name: saved[name] for name in (ARRAY, LEFT) if name in saved})
         else:

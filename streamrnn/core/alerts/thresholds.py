@@ -1,13 +1,13 @@
-"""Probabilities that a series lies beyond given levels at each horizon, calibrated online.
+"""Threshold forecasts: probabilities that a series lies beyond given levels at each horizon, calibrated online.
 
-The published quantiles imply a probability: between them the distribution is interpolated linearly in quantiles of the
-normal distribution, and its tails are those of a normal distribution. A logistic regression per series, level and
-horizon calibrates it (Platt 1999). Its inputs are the log odds that are implied and those of the frequency so far; it
-learns from each label once, by the gradient of the log loss with AdaGrad steps (Duchi et al. 2011).
+The published quantiles imply a probability. Between the quantiles, the distribution is interpolated linearly on the
+scale of normal quantiles, and its tails are normal. A logistic regression per series, level and horizon calibrates the
+implied probability (Platt 1999). Its inputs are the log odds of the implied probability and of the frequency so far; it
+learns from each label once, by an AdaGrad step on the log loss (Duchi et al. 2011).
 
-The calibrated probability is mixed with the implied one and with the frequency: rare labels teach a regression little,
-and what they taught it last may be wrong. Weights are exponential in the recent log loss of each (Vovk 1990), as of a
-loss divided by the square root of the horizon, since labels of forecasts that overlap repeat each other.
+The forecast is a weighted mean of the calibrated probability, the implied probability and the frequency, because a
+regression learns little from rare labels. The weights are exponential in the recent log losses (Vovk 1990), divided by
+the square root of the horizon, because labels of overlapping forecasts are not independent.
 """
 
 import math
@@ -24,17 +24,17 @@ from streamrnn.core.row_table import RowTable
 
 TERMS = 3  # inputs: log odds of the implied probability and of the frequency, and a constant
 LEARNING_RATE = 0.07
-FADING = 0.9998  # decay of the sums of squared gradients per label, which keeps the learning rate above zero
+FADING = 0.9998  # decay of the sums of squared gradients per label, so that the learning rate stays above zero
 FIRST_SQUARES = 0.01  # initial sum of squared gradients
-LEAST = 1e-4  # smallest probability that is an input
-MEMBERS = 3  # probabilities that are mixed: calibrated, implied, and the frequency
-MIXING_RATE = 0.15  # of the weights, per unit of log loss at horizon 1
+LEAST = 1e-4  # inputs are the log odds of probabilities from LEAST to 1 - LEAST
+MEMBERS = 3  # members of the mean: calibrated probability, implied probability, frequency
+MIXING_RATE = 0.15  # learning rate of the weights, per unit of log loss at horizon 1
 RECENT = 0.999  # decay of the log losses per label
-FIRST_LOSS = 30.0  # initial log loss of the frequency at horizon 1, which a few labels do not tell yet
-LEAST_LIKELIHOOD = 1e-5  # bounds the log loss of one label
-FARTHEST = 8.0  # largest distance from the median, standard deviations
-STEEPEST = 30.0  # largest log odds
-MOST = 1_000_000.0  # labels after which the counts are halved: single precision counts to some millions only
+FIRST_LOSS = 30.0  # initial log loss of the frequency at horizon 1, because few labels do not determine it
+LEAST_LIKELIHOOD = 1e-5  # smallest likelihood, which limits the log loss of one label
+FARTHEST = 8.0  # largest |normal quantile|
+STEEPEST = 30.0  # largest |log odds|
+MOST = 1_000_000.0  # labels after which the counts are halved: single precision counts only to 16 million
 PREFIX = "threshold_"  # prefix of the names of saved arrays
 NO_CROSSING = -1
 
@@ -42,30 +42,33 @@ NO_CROSSING = -1
 class ThresholdState(NamedTuple):
     """One row per series. T thresholds, H horizons, L pending slots; horizon h has h slots."""
 
-    odds: Singles  # (S, T, L, 2) inputs at the origin of a pending forecast, without the constant; NaN: none
+    odds: Singles  # (S, T, L, 2) inputs of a pending forecast, without the constant; NaN: none is pending
     weights: Singles  # (S, T, H, TERMS)
     squares: Singles  # (S, T, H, TERMS) decayed sums of squared gradients
-    counts: Singles  # (S, T, H, 2) labels that lay beyond the level, plus a half, and labels, plus one
+    counts: Singles  # (S, T, H, 2) number of labels beyond the level, plus 0.5, and of all labels, plus 1
     losses: Singles  # (S, T, H, MEMBERS) decayed sums of log losses
 
 
 class ThresholdForecasts(NamedTuple):
     """Threshold forecasts of one wave: B rows, T thresholds, H horizons."""
 
-    applies: Booleans  # (B, T) whether a threshold is one of this series
+    applies: Booleans  # (B, T) whether the threshold applies to the series
     probabilities: Floats  # (B, T, H) that the value lies beyond the level
-    crossings: Integers  # (B, T) index of the first horizon that is probable enough; NO_CROSSING
+    crossings: Integers  # (B, T) index of the first horizon with at least the threshold's probability; NO_CROSSING
     thresholds: tuple[Threshold, ...]  # (T,)
 
     def take(self, chosen: Integers) -> "ThresholdForecasts":
-        """Return the forecasts with these indexes in the wave."""
+        """Return the forecasts at these indexes of the wave."""
         parts = self.applies[chosen], self.probabilities[chosen], self.crossings[chosen]
         return ThresholdForecasts(*parts, self.thresholds)
 
 
 @compiled
 def normal_score(value: float, quantiles: Floats, normal: Floats, middle: int) -> float:
-    """Return the standard normal quantile that has the probability of less than `value`; `normal` (Q,): of levels."""
+    """Return the standard normal quantile with the probability of less than `value`.
+
+    `normal` (Q,) are the standard normal quantiles of the levels of `quantiles` (Q,); `middle` is the median's index.
+    """
     last = len(quantiles) - 1
     if quantiles[0] <= value < quantiles[last]:
         q = 0
@@ -74,7 +77,7 @@ def normal_score(value: float, quantiles: Floats, normal: Floats, middle: int) -
         share = (value - quantiles[q]) / (quantiles[q + 1] - quantiles[q])
         return normal[q] + (normal[q + 1] - normal[q]) * share
     edge = 0 if value < quantiles[0] else last
-    outer = edge if normal[edge] != 0 else last - edge  # without a quantile on this side of the median
+    outer = edge if normal[edge] != 0 else last - edge  # the other side if this one has only the median
     deviation = (quantiles[outer] - quantiles[middle]) / normal[outer] if normal[outer] != 0 else 0.0
     distance = value - quantiles[edge]
     if deviation <= 0:
@@ -84,26 +87,26 @@ def normal_score(value: float, quantiles: Floats, normal: Floats, middle: int) -
 
 @compiled
 def log_odds(probability: float) -> float:
-    """Return the log odds of a probability, limited to those of LEAST."""
+    """Return the log odds of a probability, which is limited by LEAST."""
     limited = min(max(probability, LEAST), 1.0 - LEAST)
     return math.log(limited / (1.0 - limited))
 
 
 @compiled
 def probability_beyond(level: float, quantiles: Floats, normal: Floats, middle: int) -> float:
-    """Return the probability of more than `level`."""
+    """Return the probability of a value above `level`; other arguments as for `normal_score`."""
     return 0.5 * math.erfc(normal_score(level, quantiles, normal, middle) / math.sqrt(2.0))
 
 
 @compiled
 def probability_of(logit: float) -> float:
-    """Return the probability with these log odds, limited to those of STEEPEST."""
+    """Return the probability with these log odds, which are limited by STEEPEST."""
     return 1.0 / (1.0 + math.exp(-min(max(logit, -STEEPEST), STEEPEST)))
 
 
 @compiled
 def member_probability(member: int, weights: Singles, odds: Singles) -> float:
-    """Return the probability of one of the MEMBERS for inputs `odds` (2,), with `weights` (TERMS,) of the first."""
+    """Return the probability of a member for inputs `odds` (2,); `weights` (TERMS,) are those of the regression."""
     if member > 0:
         return probability_of(float(odds[member - 1]))
     return probability_of(weights[0] * odds[0] + weights[1] * odds[1] + float(weights[2]))
@@ -111,7 +114,7 @@ def member_probability(member: int, weights: Singles, odds: Singles) -> float:
 
 @compiled
 def mixed_probability(weights: Singles, losses: Singles, odds: Singles, horizon: int) -> float:
-    """Return the weighted mean of the members' probabilities, with their `losses` (MEMBERS,)."""
+    """Return the weighted mean of the members' probabilities, weighted by their `losses` (MEMBERS,)."""
     rate, least = MIXING_RATE / math.sqrt(horizon), math.inf
     mean, total = 0.0, 0.0
     for member in range(MEMBERS):
@@ -125,7 +128,7 @@ def mixed_probability(weights: Singles, losses: Singles, odds: Singles, horizon:
 
 @compiled
 def learn_threshold(state: ThresholdState, row: int, t: int, h: int, slot: int, beyond: float) -> None:
-    """Update the members and their losses from the label of the pending forecast: 1 if it lay `beyond`, else 0."""
+    """Update regression, frequency and losses by the label of a pending forecast, `beyond` (1) the level or not (0)."""
     odds, counts = state.odds[row, t, slot], state.counts[row, t, h]
     weights, squares, losses = state.weights[row, t, h], state.squares[row, t, h], state.losses[row, t, h]
     for member in range(MEMBERS):
@@ -152,18 +155,18 @@ def update_thresholds(
     """Learn from a wave, and store the inputs of its forecasts.
 
     Args:
-        state: Of all series.
-        horizons: Steps, (H,).
+        state: State of all series.
+        horizons: Horizons in steps, (H,).
         normal: Standard normal quantiles of the levels of the quantiles, (Q,).
         middle: Index of the median.
-        levels: In the field's unit, (T,).
-        sides: 1 where more than the level is beyond it, else -1, (T,).
-        applies: Whether a threshold is one of a series, (B, T).
-        rows: Of the wave, (B,).
-        seen: Observations before the wave, (B,).
-        values: The observations, (B,).
+        levels: Levels of the thresholds, field's unit, (T,).
+        sides: 1 for thresholds with the direction `above`, else -1, (T,).
+        applies: Whether a threshold applies to a row, (B, T).
+        rows: Rows of the wave, (B,).
+        seen: Steps before the wave, (B,).
+        values: Values of the wave, field's unit, (B,).
         due: Whether a forecast was due, (B, H).
-        quantiles: The published ones, (B, H, Q).
+        quantiles: Published quantiles, field's unit, (B, H, Q).
     """
     last = len(normal) - 1
     mirrored, scratch = -normal[::-1].copy(), np.empty(last + 1)
@@ -193,7 +196,7 @@ def update_thresholds(
 def read_thresholds(
     state: ThresholdState, horizons: Integers, applies: Booleans, rows: Integers, seen: Integers, probabilities: Floats
 ) -> None:
-    """Fill `probabilities` (B, T, H) at the origin with `seen` (B,) observations before it; 0 without a forecast."""
+    """Fill the `probabilities` (B, T, H) of forecasts whose origins have `seen` (B,) steps before; 0 without one."""
     for b in range(len(rows)):
         for t in range(applies.shape[1]):
             first = 0
@@ -220,14 +223,14 @@ class Thresholds:
         self._normal = np.array([NormalDist().inv_cdf(level) for level in levels])
         self._middle = list(levels).index(0.5)
         self._sets: dict[tuple[bool, ...], int] = {}
-        """Number of each combination of thresholds that a series has."""
+        """Number of each combination of thresholds that apply to a series."""
         self._set: list[int] = []
-        """Number of the combination, by row."""
+        """Number of the combination of each row."""
         self._table = RowTable(self._blank()._asdict(), ThresholdState)
 
     @property
     def layout(self) -> list[list[object]]:
-        """Entry of the layout that saved state must match."""
+        """Entry of the layout, which saved state must match."""
         return [[each.field, each.direction, each.level] for each in self._thresholds]
 
     def add(self, name: str) -> None:
@@ -238,9 +241,9 @@ class Thresholds:
     def step(
         self, rows: Integers, seen: Integers, values: Floats, due: Booleans, quantiles: Floats
     ) -> ThresholdForecasts:
-        """Learn from a wave, with `seen` (B,) observations before it, and return its threshold forecasts.
+        """Learn from a wave, with `seen` (B,) steps before it, and return its threshold forecasts.
 
-        In the field's unit: `values` (B,), published `quantiles` (B, H, Q); `due` (B, H): whether there is a label.
+        `values` (B,) and published `quantiles` (B, H, Q) are in the field's unit; `due` (B, H): a forecast was due.
         """
         applies = self._applies(rows)
         update_thresholds(
@@ -250,7 +253,7 @@ class Thresholds:
         return self.latest(rows, seen)
 
     def latest(self, rows: Integers, seen: Integers) -> ThresholdForecasts:
-        """Return the latest forecast of each row (B,), made with `seen` (B,) observations before; changes nothing."""
+        """Return the latest forecast of each row (B,), whose origin has `seen` (B,) steps before it."""
         applies = self._applies(rows)
         probabilities = np.empty((*applies.shape, len(self._horizons)))
         read_thresholds(self._table.rows, self._horizons, applies, rows, seen, probabilities)
@@ -269,12 +272,12 @@ class Thresholds:
         self._set.clear()
 
     def keep(self, rows: Integers) -> None:
-        """Remove all series but those of `rows`, ascending, which move up."""
+        """Remove all series except those of `rows`, ascending; later rows move up."""
         self._table.keep(rows)
         self._set = [self._set[row] for row in rows.tolist()]
 
     def extend(self, saved: Mapping[str, Any], names: Sequence[str]) -> None:
-        """Add series with saved arrays, named as by `arrays`; without any, new ones."""
+        """Add the series `names` with saved arrays, named as by `arrays`; new series if `saved` is empty."""
         if saved:
             found = {name: saved.get(f"{PREFIX}{name}") for name in ThresholdState._fields}
             self._table.extend({name: array for name, array in found.items() if array is not None})
@@ -288,7 +291,7 @@ class Thresholds:
         self._set.append(self._sets.setdefault(found, len(self._sets)))
 
     def _applies(self, rows: Integers) -> Booleans:
-        """Return which thresholds the rows (B,) have, (B, T)."""
+        """Return whether each threshold applies to the rows (B,), (B, T)."""
         return np.array(list(self._sets), np.bool_)[[self._set[row] for row in rows.tolist()]]
 
     def _blank(self) -> ThresholdState:

@@ -1,1 +1,1 @@
-"""Banks of series: state and pending forecasts per series, in two variants behind SeriesBank."""
+"""Banks of series: state and pending forecasts of all series, in two variants with the interface `SeriesBank`."""

@@ -1,4 +1,4 @@
-"""Bank of the full variant: all classical experts, a ledger of every pending forecast, and optional extra experts."""
+"""Bank of the full variant: all classical experts, a ledger of all pending forecasts, and optional extra experts."""
 
 from collections.abc import Mapping
 from functools import cached_property
@@ -49,19 +49,19 @@ from streamrnn.core.series.update import begin_update, finish_update, is_pending
 from streamrnn.core.series.wave import WaveFeatures, WaveUpdate, begin_wave, end_wave
 
 MIXED = ("naive_short", "naive_long", "smooth_fast", "smooth_slow", "holt_winters", "regression", "ridge")
-"""Classical experts that are members of the mixture, beside persistence and the networks."""
+"""Classical experts in the mixture; its other members are persistence, networks, analogs and extra experts."""
 
 
 @compiled
 def update_row(series: FullState, plan: Plan, row: int, observed: float, time: int) -> float:
-    """Update one series, the regressions excepted; return the ms since the previous observation."""
+    """Update the state of one series except its regressions; return the ms since the previous observation."""
     passed, value = begin_update(series, plan, row, observed, time)
     count, cadence = series.seen[row], round_cadence(series.cadence[row])
     for i in range(len(SMOOTHING)):
         series.smooth[row, i] += (SMOOTHING[i] if count else 1.0) * (value - series.smooth[row, i])
     update_seasons(series, plan, row, float(time), cadence, value)
-    after = count > 0 and series.gaps[row, (count - 1) % series.gaps.shape[1]] == MISSING
-    series.gaps[row, count % series.gaps.shape[1]] = 1 if after else steps_between(passed, cadence)
+    after_gap = count > 0 and series.gaps[row, (count - 1) % series.gaps.shape[1]] == MISSING
+    series.gaps[row, count % series.gaps.shape[1]] = 1 if after_gap else steps_between(passed, cadence)
     finish_update(series, row, observed, time, value)
     return passed
 
@@ -70,7 +70,7 @@ def update_row(series: FullState, plan: Plan, row: int, observed: float, time: i
 def observe_wave(
     series: FullState, plan: Plan, rows: Integers, values: Floats, times: Integers, features: WaveFeatures
 ) -> None:
-    """Store one wave, `rows` (B,) distinct, `values` (B,), `times` (B,) ms, and fill its features."""
+    """Update the series by one wave, `rows` (B,) distinct, `values` (B,), `times` (B,) ms, and fill its features."""
     terms, profiles, product = np.empty(TERMS, np.float32), np.empty(8, np.float32), np.empty(TERMS, np.float32)
     aligned, forecasts = np.empty((4, 5)), np.empty((REGRESSIONS, len(plan.horizons)))
     middle = plan.references[1]
@@ -96,23 +96,23 @@ def observe_wave(
 
 
 class FullBankState(NamedTuple):
-    """What the loops over a wave read and write."""
+    """Arrays that the loops over a wave read and write."""
 
     series: FullState
     ledger: Ledger
     parts: EnsembleParts
     bounds: Bounds
     plan: Plan
-    chosen: Integers  # (X,), see FullBank
-    young: Floats  # (M,) log prior of the members, as `mature`
-    mature: Floats
+    chosen: Integers  # (X,) point forecasts in the mixture, see `fill_points`
+    young: Floats  # (M,) log of the members' prior in young series
+    mature: Floats  # (M,) log of the members' prior in mature series
 
 
 @compiled
 def update_full_wave(
     state: Handle[FullBankState], rows: Integers, values: Floats, times: Integers, wave: Handle[WaveUpdate]
 ) -> None:
-    """Score what is due at one wave, then store it, and fill `wave`."""
+    """Score the forecasts due at one wave, update the series by it, and fill `wave`."""
     series, ledger, parts, bounds, plan, chosen, _, _ = contents(state)
     update = contents(wave)
     begin_wave(series, rows, update)
@@ -129,7 +129,7 @@ def forecast_full_wave(
     state: Handle[FullBankState], rows: Integers, networks: Singles, extra: Floats, target_times: Integers,
     quantiles: Floats, skill: Floats, warming: Booleans,
 ) -> None:  # fmt: skip
-    """Forecast one wave, store it in the ledger, and fill the parts of PublishedForecasts."""
+    """Forecast after one wave, store the forecasts in the ledger, and fill the parts of PublishedForecasts."""
     series, ledger, parts, bounds, plan, chosen, young, mature = contents(state)
     publish_wave(series, ledger, parts, bounds, plan, chosen, young, mature, rows, networks, extra)
     read_forecasts(series, ledger, bounds, plan, rows, PublishedForecasts(target_times, quantiles, skill, warming))
@@ -143,7 +143,7 @@ class FullBank(SeriesBank):
         "series": AXES, "ledger": LEDGER_AXES, "feedback": FEEDBACK_AXES, "lattice": LATTICE_AXES,
         "widths": WIDTHS_AXES, "analogs": ANALOGS_AXES,
     }  # fmt: skip
-    prior_persistence = 10.0  # nothing beats it on a series without structure
+    prior_persistence = 10.0  # high, because no forecast is better on a random walk
     versions: ClassVar = {
         "combination": COMBINATION_VERSION, "feedback": FEEDBACK_VERSION, "lattice": LATTICE_VERSION,
         "widths": WIDTHS_VERSION, "analogs": ANALOGS_VERSION, "packed": PACKED_VERSION,
@@ -151,17 +151,17 @@ class FullBank(SeriesBank):
 
     @property
     def series(self) -> FullState:
-        """State of the series, also of rows that are not used yet; the tables below likewise."""
+        """State of the series, unused rows included, as in the tables below."""
         return cast("FullState", self._tables["series"].rows)
 
     @property
     def ledger(self) -> Ledger:
-        """Pending forecasts and the mixture of the series."""
+        """Pending forecasts and aggregation state."""
         return cast("Ledger", self._tables["ledger"].rows)
 
     @property
     def parts(self) -> EnsembleParts:
-        """Parts of the ensemble around the mixture."""
+        """State of the analogs and of the adjustments of the mixture."""
         return EnsembleParts(*(self._tables[name].rows for name in EnsembleParts._fields))
 
     def discount_regret(self, rows: Integers, factor: float) -> None:
@@ -171,7 +171,7 @@ class FullBank(SeriesBank):
         self.parts.lattice.regret[rows] *= factor
 
     def upgrade(self, saved: Mapping[str, Any]) -> dict[str, Any]:
-        """Return saved arrays with the members and the codes of this version; see SeriesBank."""
+        """Return saved arrays with the members and the encodings of this version; see SeriesBank."""
         members = count_members(len(self._chosen), self._networks)
         return upgrade_ledger(upgrade_feedback(saved), members)
 
@@ -186,7 +186,7 @@ class FullBank(SeriesBank):
 
     @property
     def expert_state(self) -> FullState:
-        """State that river and cross-series experts read."""
+        """State that river experts and cross-series experts read."""
         return self.series
 
     def _update(self, rows: Integers, values: Floats, times: Integers, wave: Handle[WaveUpdate]) -> None:
@@ -206,7 +206,7 @@ class FullBank(SeriesBank):
 
     @cached_property
     def _chosen(self) -> Integers:
-        """Point forecasts in the mixture (X,), see fill_points."""
+        """Point forecasts in the mixture (X,), see `fill_points`."""
         extra = range(len(EXPERTS), len(EXPERTS) + self._extra_experts)
         return np.array([-1, *(EXPERTS.index(name) for name in MIXED), *extra], np.int64)
 

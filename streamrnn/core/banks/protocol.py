@@ -26,24 +26,26 @@ from streamrnn.core.series.state import FullState
 from streamrnn.core.series.wave import WaveFeatures, WaveUpdate
 
 PRIOR_POINT, PRIOR_NETWORK, YOUNG_NETWORK = 1.0, 10.0, 300.0
-"""Shares in the mixture's prior, not normalized: a point forecast; a pretrained network, in mature and young series."""
+"""Shares in the prior of the mixture, not normalized: of a point forecast, and of a pretrained network in mature and in
+young series."""
 
 Value = TypeVar("Value")
 Rows = Integers | slice | int
-Tables = dict[str, Any]  # tuples of arrays with one row per series, by the prefix of their saved names
+Tables = dict[str, Any]  # tuples of arrays with one row per series, by the prefix of their names in saved state
 
 
 class SeriesBank(ABC):
     """State and pending forecasts of any number of series.
 
-    K horizons: the configured ones and REFERENCE_STEPS. The mixture's members are point forecasts and N networks.
+    There are K horizons: the configured ones and REFERENCE_STEPS. The members of the mixture are point forecasts and N
+    networks.
     """
 
-    inputs: ClassVar[int]  # of the networks' recurrent layers, F
-    experts: ClassVar[int]  # point forecasts that the networks' heads weight, E
+    inputs: ClassVar[int]  # F, inputs of the recurrent layers of the networks
+    experts: ClassVar[int]  # E, point forecasts that the heads of the networks weight
     axes: ClassVar[Mapping[str, Mapping[str, str]]]  # kinds of axes by table and array, see migration
-    prior_persistence: ClassVar[float] = PRIOR_POINT  # share of persistence in the mixture's prior
-    versions: ClassVar[Mapping[str, int]] = {}  # entries of the layout, by table: one that earlier versions do not have
+    prior_persistence: ClassVar[float] = PRIOR_POINT  # share of persistence in the prior of the mixture
+    versions: ClassVar[Mapping[str, int]] = {}  # versions of parts that earlier releases lack; entries of the layout
     names: list[str]  # names of the series by row, in first-seen order
 
     def __init__(
@@ -54,18 +56,18 @@ class SeriesBank(ABC):
         """Create a bank without series.
 
         Args:
-            horizons: Rows ahead, ascending.
-            quantiles: Levels, ascending, with 0.5.
-            seasons: As for `make_plan`.
+            horizons: Steps ahead, ascending.
+            quantiles: Levels, ascending, 0.5 among them.
+            seasons: See `make_plan`.
             networks: Number of networks, N.
-            trained: Whether they are pretrained.
+            trained: Whether the networks are pretrained.
             extra_experts: Number of extra experts, G; full variant only.
-            bounds: As for `SeriesBounds`.
-            clock: That of all series, or clocks by pattern of key or by zones that records name.
+            bounds: See `SeriesBounds`.
+            clock: One clock for all series, or clocks by key pattern or by the zone that a record names.
         """
         plan_of = partial(make_plan, horizons, quantiles, seasons)
         self._row_plans = RowPlans(clock, plan_of)
-        self.plan = self._row_plans.plans[0]  # but for its clock that of every series
+        self.plan = self._row_plans.plans[0]  # plans of other series differ only in their clock
         self._networks, self._extra_experts, self.names = networks, extra_experts, []
         points = [PRIOR_POINT] * (self._count_points() - 1)
         self._young, self._mature = (
@@ -82,19 +84,19 @@ class SeriesBank(ABC):
         blank = self._allocate(1)
         self._tables = {prefix: RowTable(table._asdict(), type(table)) for prefix, table in blank.items()}
         self._bounds = SeriesBounds(bounds)
-        self._stored: dict[int, Handle[Any]] = {}
-        self._number = 0  # of the plan
+        self._handles: dict[int, Handle[Any]] = {}  # by number of the plan
+        self._plan_number = 0
         self._waves = HandlePool(self._allocate_wave)
 
     @property
     @abstractmethod
     def series(self) -> AnyState:
-        """State of the series, also of rows that are not used yet."""
+        """State of the series, unused rows included."""
 
     def advance(self, rows: Integers, values: Floats, times: Integers) -> Handle[WaveUpdate]:
-        """Score what is due, then store a wave: `rows` (B,) distinct, `values` (B,) finite, `times` (B,) ms, rising.
+        """Score the forecasts due at a wave, then update the series by it; the next call overwrites the result.
 
-        The next wave overwrites the result.
+        `rows` (B,) distinct, `values` (B,) finite, `times` (B,) ms, increasing in each row.
         """
         wave = self._waves.take(len(rows))
         if len(self._row_plans.plans) == 1:
@@ -108,11 +110,14 @@ class SeriesBank(ABC):
         return copy.deepcopy(self.advance(rows, values, times).content)
 
     def observe(self, rows: Integers, values: Floats, times: Integers) -> WaveFeatures:
-        """Return the features of a wave, arguments as for `update`; forecasts need not be published in between."""
+        """Return the features of a wave; arguments as for `update`. Forecasts need not be published between calls."""
         return self.update(rows, values, times).features
 
     def publish(self, rows: Integers, networks: Singles, points: Floats) -> PublishedForecasts:
-        """Forecast after `update`; in units: `networks` (N, B, K, Q), extra experts' `points` (B, K, G)."""
+        """Return forecasts after an update, from quantiles `networks` (N, B, K, Q) and `points` (B, K, G), units.
+
+        `points` are those of the extra experts.
+        """
         published = self._new_forecasts(len(rows))
         if len(self._row_plans.plans) == 1:
             self._publish(rows, networks, points, published)
@@ -124,7 +129,7 @@ class SeriesBank(ABC):
         return published
 
     def latest(self, rows: Integers) -> PublishedForecasts:
-        """Return the latest forecast of each row (B,); changes nothing."""
+        """Return the latest forecast of each row (B,); does not change the state."""
         published = self._new_forecasts(len(rows))
         if len(self._row_plans.plans) == 1:
             self._read(rows, published)
@@ -137,7 +142,7 @@ class SeriesBank(ABC):
 
     @abstractmethod
     def discount_regret(self, rows: Integers, factor: float) -> None:
-        """Multiply what the aggregation weights of these series are computed from by `factor`."""
+        """Multiply the regrets or errors that determine the aggregation weights of these series by `factor`."""
 
     @abstractmethod
     def rescale(self, row: int, change: Change) -> None:
@@ -145,17 +150,17 @@ class SeriesBank(ABC):
 
     @property
     def expert_state(self) -> FullState:
-        """State that river and cross-series experts read; full variant only."""
+        """State that river experts and cross-series experts read; full variant only."""
         raise NotImplementedError("the lean variant has no regressors for river and cross-series experts")
 
     @property
     def layout(self) -> dict[str, object]:
-        """Entries of the layout: parts that earlier versions do not have, and what is found in values and records."""
+        """Entries of the layout: versions of parts, whether bounds are detected, whether records name zones."""
         bounds = {"bounds": self._bounds.layout} if self._bounds.layout else {}
         return {**self.versions, **bounds, **self._row_plans.layout}
 
     def observations(self, rows: Rows) -> Integers:
-        """Return the number of rows of each series so far, missing ones included."""
+        """Return the number of steps of each row so far, missing ones included."""
         return np.asarray(self.series.seen[rows])
 
     def last_times(self, rows: Rows) -> Integers:
@@ -168,7 +173,7 @@ class SeriesBank(ABC):
         return found[:, 0], found[:, 1]
 
     def one_step_errors(self, rows: Integers, truths: Singles) -> Floats:
-        """Return |error| of the published one-step median over the recent one of persistence, (B,); NaN: no label."""
+        """Return |error| of the published one-step medians (B,), as multiples of persistence's; NaN: no label."""
         median, persistence_error = self._one_step(rows)
         error = np.abs(truths[:, 0].astype(np.float64) - median)
         return np.asarray(error / np.maximum(persistence_error, 1e-6))
@@ -176,12 +181,12 @@ class SeriesBank(ABC):
     def expected(self, rows: Integers) -> Floats:
         """Return the median that is forecast for the next observation of each row (B,), in the field's unit."""
         median, _ = self._one_step(rows)
-        series, slot = self.series, self.plan.slots[0]  # horizon 1 has one slot
+        series, slot = self.series, self.plan.slots[0]  # horizon 1 has a single slot
         return np.asarray(series.value[rows] + median.astype(np.float64) * series.unit[rows, slot])
 
     def add(self, name: str) -> int:
         """Add a series and return its row."""
-        self._stored.clear()
+        self._handles.clear()
         for table in self._tables.values():
             table.append()
         self._bounds.add(name)
@@ -196,7 +201,7 @@ class SeriesBank(ABC):
 
     def clear(self) -> None:
         """Remove all series."""
-        self._stored.clear()
+        self._handles.clear()
         for table in self._tables.values():
             table.clear()
         self._bounds.clear()
@@ -204,12 +209,12 @@ class SeriesBank(ABC):
         self.names = []
 
     def upgrade(self, saved: Mapping[str, Any]) -> dict[str, Any]:
-        """Return saved arrays, which may be those of an earlier version, in the form of this one."""
+        """Return saved arrays, possibly of an earlier version, in the form of this version."""
         return dict(saved)
 
     def extend(self, saved: Mapping[str, Any], names: Sequence[str]) -> None:
-        """Add the series `names` with saved arrays, named as by `arrays`; a table of `versions` may be missing."""
-        self._stored.clear()
+        """Add the series `names` with saved arrays, named as by `arrays`; tables of `versions` may be missing."""
+        self._handles.clear()
         for prefix, table in self._tables.items():
             if prefix in self.versions and not any(name.startswith(f"{prefix}_") for name in saved):
                 table.append(len(names))
@@ -220,8 +225,8 @@ class SeriesBank(ABC):
         self.names.extend(names)
 
     def keep(self, rows: Integers) -> None:
-        """Remove all series but those of `rows`, ascending, which move up."""
-        self._stored.clear()
+        """Remove all series except those of `rows`, ascending; later rows move up."""
+        self._handles.clear()
         for table in self._tables.values():
             table.keep(rows)
         self._bounds.keep(rows)
@@ -229,20 +234,20 @@ class SeriesBank(ABC):
         self.names = [self.names[row] for row in rows.tolist()]
 
     def plan_of(self, row: int) -> Plan:
-        """Return the plan of a series, which has its clock."""
+        """Return the plan of a series, which contains its clock."""
         return self._row_plans.of(row)
 
     def set_zone(self, rows: Sequence[int], code: int) -> None:
-        """Let series follow the zone of a code, see `zone_code`, from their next observation on."""
+        """Set the time zone of series, by its code (see `zone_code`), from their next observation on."""
         self._row_plans.set_zone(rows, code)
 
     def set_back(self, row: int, time: int) -> None:
-        """Set the time of a series' latest observation to an earlier one, ms; its state stays."""
+        """Replace the time of a series' latest observation by an earlier time, ms; other state is unchanged."""
         self.series.time[row] = time
         self.series.first[row] = min(int(self.series.first[row]), time)
 
     def migration(self, old: Plan) -> Migration:
-        """Return the conversion of arrays saved under the plan `old`."""
+        """Return the conversion of arrays that were saved under the plan `old`."""
         blank = self._allocate(1)
         self._set_pending(blank)
         arrays = _flat({prefix: table._asdict() for prefix, table in blank.items()})
@@ -257,19 +262,19 @@ class SeriesBank(ABC):
         )  # fmt: skip
 
     def _handle(self) -> Handle[Any]:
-        """Return `_state` for compiled loops; a new one after a series was added, which may move the tables."""
-        if self._number not in self._stored:
-            self._stored[self._number] = Handle(self._state())
-        return self._stored[self._number]
+        """Return the handle of `_state` for the current plan; it is invalidated when tables may have moved."""
+        if self._plan_number not in self._handles:
+            self._handles[self._plan_number] = Handle(self._state())
+        return self._handles[self._plan_number]
 
     def _each_clock(self, rows: Integers) -> Iterator[Integers]:
-        """Yield the positions of the rows of each clock, while `plan` is the one with that clock."""
+        """Yield, for each clock, the positions of its rows in the wave, with `plan` set to the plan of the clock."""
         try:
             for number, at in self._row_plans.split(rows):
-                self.plan, self._number = self._row_plans.plans[number], number
+                self.plan, self._plan_number = self._row_plans.plans[number], number
                 yield at
         finally:
-            self.plan, self._number = self._row_plans.plans[0], 0
+            self.plan, self._plan_number = self._row_plans.plans[0], 0
 
     def _advance_by_clock(self, rows: Integers, values: Floats, times: Integers, wave: Handle[WaveUpdate]) -> None:
         whole = wave.content
@@ -286,7 +291,7 @@ class SeriesBank(ABC):
 
     @abstractmethod
     def _state(self) -> tuple[Any, ...]:
-        """Return what the loops over a wave read and write."""
+        """Return the arrays that the loops over a wave read and write."""
 
     @abstractmethod
     def _update(self, rows: Integers, values: Floats, times: Integers, wave: Handle[WaveUpdate]) -> None: ...
@@ -302,7 +307,7 @@ class SeriesBank(ABC):
         """Return the number of point forecasts in the mixture, persistence included."""
 
     def _further_priors(self) -> list[float]:
-        """Return the shares of the members behind the networks in the mixture's prior."""
+        """Return the shares in the prior of the members that follow the networks."""
         return []
 
     @abstractmethod
@@ -310,22 +315,22 @@ class SeriesBank(ABC):
 
     @abstractmethod
     def _one_step(self, rows: Integers) -> tuple[Singles, Singles]:
-        """Return the published one-step median and the recent mean |error| of persistence (B,), units."""
+        """Return the published one-step medians (B,) and the recent mean |error| of persistence (B,), units."""
 
     @abstractmethod
     def _set_pending(self, blank: Tables) -> None:
-        """Fill the pending forecasts of new series with those of persistence."""
+        """Fill the pending forecasts of new series with forecasts of persistence."""
 
     def _evaluated_slots(self, _old: Plan) -> tuple[Integers, Integers] | None:
-        """Return the evaluated slots (K,) under another plan and this one; None: all are."""
+        """Return the numbers of evaluated slots (K,) under the plan `old` and under this plan; None: all slots."""
         return None
 
 
 def _flat(tables: Mapping[str, Mapping[str, Value]]) -> dict[str, Value]:
-    """Join the entries of several tables, named by table and entry."""
+    """Return the entries of all tables, named by prefix and entry."""
     return {f"{prefix}_{name}": value for prefix, table in tables.items() for name, value in table.items()}
 
 
 def _by_row(wave: WaveUpdate) -> list[NDArray[Any]]:
-    """Return the arrays that have a row per observation."""
+    """Return the arrays with one row per observation."""
     return [*wave.features, wave.seen, wave.missing, wave.truths, wave.anomaly]

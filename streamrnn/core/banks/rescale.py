@@ -1,7 +1,8 @@
-"""Conversion of a series' state after a change of its level or unit, as if all its past had been in the new one.
+"""Conversion of a series' state after a change of its level or unit, as if its past had the new level and unit.
 
-Values are stored as distances from a center, and forecasts in units of a scale. A shift of the level moves the center,
-a change of the unit multiplies what is stored. Only what was learned since the change is undone.
+Values are stored as distances from a center, and forecasts in units of a scale. A shift of the level moves the center;
+a change of the unit multiplies stored values. The effect of observations since the change is removed from running
+means and pending forecasts.
 """
 
 import math
@@ -23,13 +24,13 @@ from streamrnn.core.series.scaling import MEAN_RATES, SCALE_CLIP, SCALE_RATE, en
 from streamrnn.core.series.seasonal_state import HOLT_WINTERS
 from streamrnn.core.series.state import LONG_SLOTS, SHORT_SLOTS, SMOOTHING, FullState
 
-LEAST_SHARE = 0.2  # least share of a running mean that is taken to be from before the change
+LEAST_SHARE = 0.2  # least share of a running mean that is attributed to labels before the change
 
 
 def rescale_series(series: AnyState, plan: Plan, row: int, change: Change) -> int:
-    """Convert what both variants have: ring, scales, means and the units of pending forecasts.
+    """Convert the state that both variants have: ring, scales, means, and the units of pending forecasts.
 
-    Returns the number of rows since the change, those that were missing included.
+    Returns the number of steps since the change, missing ones included.
     """
     count, ring, after = int(series.seen[row]), series.ring[row], len(change.values)
     numbers = observed_rows(series, plan, row)[-after - 1 :]
@@ -39,7 +40,7 @@ def rescale_series(series: AnyState, plan: Plan, row: int, change: Change) -> in
     ring[filled % len(ring)] = np.interp(filled, numbers, known)
     first = int(numbers[-after:][0])
     series.center[row] = change.center
-    clipped = 1 + (SCALE_CLIP - 1) * max(SCALE_RATE, 1 / count)  # growth of a scale by each value since
+    clipped = 1 + (SCALE_CLIP - 1) * max(SCALE_RATE, 1 / count)  # by which each value since has increased a scale
     series.scale[row] *= change.factor / clipped**after
     known = ring_values(ring, count)
     for i, rate in enumerate(MEAN_RATES):
@@ -56,7 +57,7 @@ def rescale_series(series: AnyState, plan: Plan, row: int, change: Change) -> in
 
 
 def rescale_full(series: FullState, ledger: Ledger, plan: Plan, row: int, change: Change) -> None:
-    """Convert the state of the full variant."""
+    """Convert the state of a series in the full variant."""
     since = rescale_series(series, plan, row, change)
     count, after = int(series.seen[row]), len(change.values)
     known = ring_values(series.ring[row], count)
@@ -84,7 +85,7 @@ def rescale_full(series: FullState, ledger: Ledger, plan: Plan, row: int, change
 
 
 def rescale_lean(series: LeanState, plan: Plan, follow_up: FollowUp, row: int, change: Change) -> None:
-    """Convert the state of the lean variant."""
+    """Convert the state of a series in the lean variant."""
     since = rescale_series(series, plan, row, change)
     count, after = int(series.seen[row]), len(change.values)
     cadence, first = round_cadence(series.cadence[row]), float(series.first[row])
@@ -109,12 +110,12 @@ def rescale_lean(series: LeanState, plan: Plan, follow_up: FollowUp, row: int, c
 
 
 def ring_values(ring: Singles, count: int) -> Floats:
-    """Return the values in a ring, the oldest first."""
+    """Return the values in a ring in order, the oldest first."""
     return ring[np.arange(max(count - len(ring), 0), count) % len(ring)].astype(np.float64)
 
 
 def exponential_mean(values: Floats, rate: float) -> float:
-    """Return the exponential mean of values, of which the plain mean is the first."""
+    """Return the exponential mean of values, starting from their plain mean."""
     mean = float(values.mean())
     for value in values.tolist():
         mean += rate * (value - mean)
@@ -122,7 +123,7 @@ def exponential_mean(values: Floats, rate: float) -> float:
 
 
 def new_slots(plan: Plan, count: int, after: int) -> Integers:
-    """Return the slots of the pending forecasts of the last `after` of `count` rows."""
+    """Return the slots of the pending forecasts whose origins are the last `after` of `count` steps."""
     slots = [
         plan.slots[k] + np.arange(max(count - min(after, horizon), 0), count) % horizon
         for k, horizon in enumerate(plan.horizons.tolist())
@@ -131,13 +132,13 @@ def new_slots(plan: Plan, count: int, after: int) -> Integers:
 
 
 def undo_largest(running: Singles, labels: Integers, rate: Floats | float) -> None:
-    """Remove the last `labels` (K,), of the largest error, from exponential means (K,), in place."""
+    """Remove the last `labels` (K,), assumed to have the largest error, from exponential means (K,), in place."""
     share = np.maximum((1 - np.asarray(rate)) ** labels, LEAST_SHARE)
     running[:] = np.maximum(running - ERROR_CLIP * (1 - share), share * running * LEAST_SHARE) / share
 
 
 def _rewrite_tables(series: FullState, plan: Plan, row: int, change: Change) -> float:
-    """Write the values since the change into the tables, and return the Holt-Winters season of the latest."""
+    """Write the values since the change into the seasonal tables; return the Holt-Winters season of the latest."""
     cadence, first, season = round_cadence(series.cadence[row]), float(series.first[row]), 0.0
     tables = (series.short[row], SHORT_SLOTS), (series.long[row], LONG_SLOTS)
     for i, ((table, most), period) in enumerate(zip(tables, series.period[row].tolist(), strict=True)):

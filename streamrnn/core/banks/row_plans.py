@@ -1,4 +1,4 @@
-"""Plans of series that follow different clocks: a wave is processed in one part per clock, which changes no bit."""
+"""Plans of series with different clocks: a wave is processed in one part per clock, which changes no result."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -19,15 +19,15 @@ PREFIX = "zones_"  # prefix of the name of the saved array
 class PlanIndex(NamedTuple):
     """One row per series."""
 
-    number: Integers  # (S,) of the plan
-    code: NDArray[np.uint32]  # (S,) of the zone that records have named, 0: none
+    number: Integers  # (S,) number of the plan
+    code: NDArray[np.uint32]  # (S,) code of the zone that records have named; 0: none
 
 
 class RowPlans:
-    """The plan of each series: by its name, and where records name zones by the zone, which is saved."""
+    """The plan of each series, by its name or by the zone that its records name. Only the zone is saved."""
 
     def __init__(self, clock: ClockRules, plan_with: Callable[[SeasonClock], Plan]) -> None:
-        """Create it without series; `plan_with`: returns the plan with a clock."""
+        """Create an empty index; `plan_with` returns the plan for a clock."""
         self._clock_of: Callable[[str], SeasonClock] | None = clock.of if isinstance(clock, ZoneClocks) else None
         default: Any = clock.default if isinstance(clock, ZoneClocks) else clock
         rules = [("*", default)] if isinstance(default, SeasonClock) else default
@@ -36,10 +36,10 @@ class RowPlans:
         self._plan_with, self._zone_numbers = plan_with, dict[int, int]()
         self._table = RowTable({"number": np.zeros(1, np.int64), "code": np.zeros(1, np.uint32)}, PlanIndex)
         self.layout: dict[str, object] = {} if self._clock_of is None else {"zones": "named"}
-        """Entry of the layout; empty where nothing is saved."""
+        """Entry of the layout; empty if nothing is saved."""
 
     def add(self, names: Sequence[str], saved: Mapping[str, Any] | None = None) -> None:
-        """Add series, with the zones in `saved` arrays, named as by `arrays`."""
+        """Add series, with their zones from `saved` arrays, named as by `arrays`."""
         if self._is_used:
             codes = np.zeros(len(names), np.uint32)
             if self._clock_of is not None and saved is not None:
@@ -48,7 +48,7 @@ class RowPlans:
             self._table.extend({"number": np.array(numbers, np.int64), "code": codes})
 
     def set_zone(self, rows: Sequence[int], code: int) -> None:
-        """Let series follow the zone of a code, see `zone_code`, from now on."""
+        """Set the time zone of series, by its code (see `zone_code`), from now on."""
         if self._clock_of is not None:
             number = self._zone_number(code)
             for row in rows:
@@ -59,7 +59,7 @@ class RowPlans:
         return {f"{PREFIX}code": self._table.arrays["code"]} if self.layout else {}
 
     def keep(self, rows: Integers) -> None:
-        """Remove all series but those of `rows`, ascending, which move up."""
+        """Remove all series except those of `rows`, ascending; later rows move up."""
         if self._is_used:
             self._table.keep(rows)
 
@@ -72,7 +72,7 @@ class RowPlans:
         return self.plans[int(self._table.rows.number[row]) if len(self.plans) > 1 else 0]
 
     def split(self, rows: Integers) -> list[tuple[int, Integers]]:
-        """Return the number of each plan that rows (B,) have, and the positions of these rows."""
+        """Return the number of each plan among the rows (B,), with the positions of its rows."""
         numbers = self._table.rows.number[rows]
         return [(number, np.flatnonzero(numbers == number)) for number in np.unique(numbers).tolist()]
 
@@ -81,7 +81,7 @@ class RowPlans:
         return len(self.plans) > 1 or self._clock_of is not None
 
     def _zone_number(self, code: int, name: str = "") -> int:
-        """Return the number of a zone's plan; of a zone that is unknown, or 0, that of a series of this name."""
+        """Return the number of the plan of a zone; for an unknown code, or 0, that of the series `name`."""
         if code not in self._zone_numbers:
             zone = zone_name(code)
             if zone is None or self._clock_of is None:
@@ -97,6 +97,6 @@ class RowPlans:
 
 
 def put(whole: Sequence[Any], part: Sequence[Any], at: Integers) -> None:
-    """Copy the arrays of a part of a wave to the positions `at` of those of the whole."""
+    """Copy the arrays of a part of a wave to the positions `at` of the arrays of the whole wave."""
     for array, values in zip(whole, part, strict=True):
         array[at] = values

@@ -1,1 +1,1 @@
-"""The clock that seasons follow: local time with its daylight-saving changes, and days that are like other weekdays."""
+"""The clock of seasons: local time with daylight-saving changes, and days that resemble other weekdays."""

@@ -1,4 +1,4 @@
-"""Public holidays of a country or a part of it, from the optional library `holidays`."""
+"""Public holidays of a country or one of its parts, from the optional library `holidays`."""
 
 from datetime import date
 from functools import cache
@@ -12,7 +12,7 @@ SUNDAY = 6
 
 
 class PublicHolidays(NamedTuple):
-    """Public holidays, and the weekday that they are like: the last one of the country's weekend."""
+    """Public holidays, and the weekday that they resemble: the last day of the country's weekend."""
 
     dates: tuple[date, ...]  # ascending
     like: int  # 0: Monday
@@ -23,7 +23,7 @@ def public_holidays(calendar: str) -> PublicHolidays:
     """Return the holidays of a calendar such as `DE` or `DE-BY`.
 
     Raises:
-        ConfigError: the library is not installed, or does not know the calendar.
+        ConfigError: The library is not installed, or does not know the calendar.
     """
     try:
         import holidays  # noqa: PLC0415 -- an extra

@@ -1,4 +1,4 @@
-"""The time by which a season's phases are computed: UTC, or the local clock, on which a holiday is another weekday."""
+"""The clock by which phases of seasons are computed: UTC, or local time with holidays as days of the weekend."""
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
@@ -16,43 +16,46 @@ from streamrnn.timestamps import ZONES_VERSION
 
 HOUR, DAY, WEEK = 3_600_000.0, 86_400_000.0, 604_800_000.0  # ms
 TIE = 1.0
-"""ms; where the local clock changes by half a slot, a time belongs to the earlier one: at 08:30 it is the hour of 8."""
+"""Breaks ties, ms: where the local clock changes by half a slot, 08:30 belongs to the slot of 8, not of 9."""
 WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 USUAL = "usual"
-"""In place of a weekday: the day is like its own weekday, though a holiday."""
+"""In place of the weekday that an event is `like`: the day is an ordinary day, although it is a holiday."""
 
 
 class SeasonClock(NamedTuple):
-    """Offsets (ms) from event time to the clock of seasons; undefined: seasons follow event time."""
+    """Offsets (ms) from event time to the clock of seasons; undefined offsets: phases are computed from event time.
 
-    zone: StepFunction  # of seasons that are a number of days, or of hours that divide a day
-    days: StepFunction  # whole days, in addition, of seasons that are a number of weeks
+    `zone` applies to seasons of whole days or of hours that divide a day, `days` in addition to seasons of whole weeks.
+    """
+
+    zone: StepFunction  # local time minus UTC
+    days: StepFunction  # whole days by which special days are moved
 
 
 class ZoneClocks(NamedTuple):
-    """Clocks of series whose records name their zone."""
+    """Clocks of series whose records name their time zone."""
 
-    default: Any  # ClockRules of the series whose records have named none
+    default: Any  # ClockRules of the series whose records have not named a zone yet
     of: Callable[[str], SeasonClock]  # returns the clock of a zone
 
 
 ClockRules = SeasonClock | Sequence[tuple[str, SeasonClock]] | ZoneClocks
-"""The clock of all series; clocks by pattern of key, of which the first match holds, and the last matches every key; or
-those of zones that records name."""
+"""One clock for all series; clocks by key pattern, of which the first match applies and the last matches every key; or
+clocks of the zones that records name."""
 EVENT_TIME = SeasonClock(UNDEFINED, UNDEFINED)
 
 
 @compiled
 def follows_clock(period: float) -> bool:
-    """Return whether a season of `period` ms is one of the clock; another one is that of a machine."""
+    """Return whether a season of `period` ms follows local time: it is whole days, or hours that divide a day."""
     return period % DAY == 0 or (period % HOUR == 0 and DAY % period == 0)
 
 
 @compiled
 def season_time(clock: SeasonClock, time: float, zone_at: float, period: float) -> float:
-    """Return the time (ms) by which the phase of a season of `period` ms is computed, at event time `time`.
+    """Return the local time (ms) from which the phase of a season of `period` ms is computed at event time `time`.
 
-    The offset of the zone is that at `zone_at`: of a forecast, its origin. See `clock_change`.
+    It uses the offset of the zone at `zone_at`, which for a forecast is the origin; see `clock_change`.
     """
     if len(clock.zone.offsets) == 0 or not follows_clock(period):
         return time
@@ -62,9 +65,9 @@ def season_time(clock: SeasonClock, time: float, zone_at: float, period: float) 
 
 @compiled
 def season_origin(clock: SeasonClock, first: float, period: float) -> float:
-    """Return the time by the same clock at which a season's phase is 0, for a series' first observation.
+    """Return the local time (ms) at which the phase of a season is 0, from the time `first` of the first observation.
 
-    It does not depend on holidays, so that other ones move no phase of a series.
+    It does not depend on holidays, so that a new table of holidays does not shift the phases of a series.
     """
     if len(clock.zone.offsets) == 0 or not follows_clock(period):
         return first
@@ -73,7 +76,7 @@ def season_origin(clock: SeasonClock, first: float, period: float) -> float:
 
 @compiled
 def clock_change(clock: SeasonClock, time: float, then: float) -> float:
-    """Return the change (ms) of the zone's offset from `time` to `then`; 0 without a zone."""
+    """Return the change (ms) of the zone offset between `time` and `then`; 0 without a zone."""
     if len(clock.zone.offsets) == 0:
         return 0.0
     return offset_at(clock.zone, then) - offset_at(clock.zone, time)
@@ -86,11 +89,11 @@ def make_clock(
 
     Args:
         timezone: A zone of the IANA database.
-        calendar: A country, or a part of one, as for `public_holidays`.
-        events: Days by `date` (ISO 8601), each `like` a weekday or USUAL.
+        calendar: A country or a part of one; see `public_holidays`.
+        events: Special days: `date` (ISO 8601), and the weekday that it is `like`, or USUAL.
 
     Raises:
-        ConfigError: there is no such zone or calendar, or no library of holidays.
+        ConfigError: The zone or the calendar does not exist, or the library of holidays is not installed.
     """
     days = special_days(calendar, events)
     if timezone == "UTC" and not days:
@@ -105,7 +108,7 @@ def _clock(timezone: str, days: tuple[tuple[date, int], ...]) -> SeasonClock:
 
 
 def special_days(calendar: str | None, events: Sequence[Mapping[str, str]]) -> dict[date, int]:
-    """Return the weekday (0: Monday) that each holiday and event is like; an event replaces a holiday."""
+    """Return the weekday (0: Monday) that each holiday or event resembles; an event overrides a holiday."""
     days: dict[date, int] = {}
     if calendar is not None:
         found = public_holidays(calendar)
@@ -119,7 +122,7 @@ def special_days(calendar: str | None, events: Sequence[Mapping[str, str]]) -> d
 def make_clocks(
     timezone: Zones | RecordZones = "UTC", calendar: str | None = None, events: Sequence[Mapping[str, str]] = ()
 ) -> ClockRules:
-    """Return the clock of all series, as `make_clock`, or, of zones by pattern of key, clocks by pattern."""
+    """Return the clock of all series, or clocks by key pattern or by the zone that records name; see `make_clock`."""
     if isinstance(timezone, RecordZones):
         default = make_clocks(timezone.default, calendar, events)
         return ZoneClocks(default, partial(make_clock, calendar=calendar, events=events))
@@ -129,10 +132,10 @@ def make_clocks(
 
 
 def describe_clock(timezone: Zones | RecordZones, calendar: str | None) -> dict[str, str]:
-    """Return the entry of the numeric fingerprint: names, and a digest of the tables that libraries provide.
+    """Return the entry of the numeric fingerprint: names, and a digest of the tables from libraries.
 
-    The digest changes where one of these zones or this calendar does, and not with every version of the libraries.
-    Where records name zones, which may be any, the version of the database is part of the entry.
+    The digest changes only if one of these zones or this calendar changes, not with every version of the libraries. If
+    records name zones, any zone may occur, so that the entry also contains the version of the time zone database.
     """
     version = []
     if isinstance(timezone, RecordZones):
@@ -149,7 +152,7 @@ def describe_clock(timezone: Zones | RecordZones, calendar: str | None) -> dict[
 
 
 def _moved_days(zone: StepFunction, days: Mapping[date, int]) -> StepFunction:
-    """Return by how much time moves on days that are like another weekday, from local midnight on."""
+    """Return the whole days (ms) by which days that resemble another weekday are moved, from local midnight on."""
     moves: dict[int, int] = {}
     for day in sorted(days):
         moves[_midnight(zone, day)] = ((days[day] - day.weekday() + 3) % 7 - 3) * int(DAY)

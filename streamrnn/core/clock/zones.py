@@ -1,4 +1,4 @@
-"""Time zones as step functions, from the package `tzdata`: results do not depend on the machine's time zone files."""
+"""Time zones as step functions, from the package `tzdata`, independent of the time zone files of the machine."""
 
 from datetime import UTC, datetime
 from functools import cache
@@ -13,15 +13,15 @@ from streamrnn.errors import ConfigError
 from streamrnn.timestamps import ZONES_PACKAGE, read_zone
 
 FIRST_YEAR, LAST_YEAR = 1970, 2100
-"""Years whose changes are known; before and after them the offset is that of their first and last day."""
+"""Years whose changes are known; earlier and later offsets are those of their first and last day."""
 DAY_SECONDS, SECOND_MS = 86_400, 1_000
 
 
 class StepFunction(NamedTuple):
-    """An offset that depends on the time. C changes; without offsets, it is not defined."""
+    """An offset as a function of time, with C changes; undefined if `offsets` is empty."""
 
     changes: Integers  # (C,) ms, ascending
-    offsets: Integers  # (C + 1,) ms, before the first change and from each change on
+    offsets: Integers  # (C + 1,) ms, before the first change and after each change
 
 
 UNDEFINED = StepFunction(np.empty(0, np.int64), np.empty(0, np.int64))
@@ -29,7 +29,7 @@ UNDEFINED = StepFunction(np.empty(0, np.int64), np.empty(0, np.int64))
 
 @compiled
 def step_at(function: StepFunction, time: float) -> int:
-    """Return the number of changes up to a time (ms), the index of its offset."""
+    """Return the number of changes up to `time` (ms), which is the index of its offset."""
     low, high = 0, len(function.changes)
     while low < high:
         middle = (low + high) // 2
@@ -42,21 +42,21 @@ def step_at(function: StepFunction, time: float) -> int:
 
 @compiled
 def offset_at(function: StepFunction, time: float) -> float:
-    """Return the offset (ms) at a time (ms)."""
+    """Return the offset (ms) at `time` (ms)."""
     return float(function.offsets[step_at(function, time)])
 
 
 def offsets_at(function: StepFunction, times: NDArray[Any]) -> Integers:
-    """Return the offsets (ms) at times (ms), as `offset_at` does."""
+    """Return the offsets (ms) at `times` (ms); see `offset_at`."""
     return function.offsets[np.searchsorted(function.changes, times, "right")]
 
 
 @cache
 def zone_offsets(name: str) -> StepFunction:
-    """Return local time less UTC of a zone of the IANA database, by UTC.
+    """Return local time minus UTC in a zone of the IANA database, as a function of UTC.
 
     Raises:
-        ConfigError: the package tzdata has no such zone.
+        ConfigError: The package tzdata does not contain the zone.
     """
     zone = _read_zone(name)
 
@@ -71,7 +71,7 @@ def zone_offsets(name: str) -> StepFunction:
         after = offset(day + DAY_SECONDS)
         if after == offsets[-1]:
             continue
-        low, high = day, day + DAY_SECONDS  # the offset is the earlier one at `low`, and the later one at `high`
+        low, high = day, day + DAY_SECONDS  # bisection: the offset is still the old one at `low`, and new at `high`
         while high - low > 1:
             middle = (low + high) // 2
             low, high = (middle, high) if offset(middle) == offsets[-1] else (low, middle)

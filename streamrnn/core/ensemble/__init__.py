@@ -1,1 +1,1 @@
-"""Aggregation of forecasts, conformal intervals, and the ledger of pending forecasts."""
+"""Aggregation of forecasts, adjustments, conformal calibration, and the ledger of pending forecasts."""

@@ -1,4 +1,4 @@
-"""Adjustments of the mixture's quantiles before calibration: feedback of errors, a lattice of values, and widths."""
+"""Adjustments of the quantiles of the mixture before calibration: feedback of errors and the lattice of values."""
 
 from typing import NamedTuple
 
@@ -13,9 +13,9 @@ from streamrnn.core.series.state import FullState
 
 
 class EnsembleParts(NamedTuple):
-    """State of the parts of the ensemble around the mixture, each of which begins empty in state of an earlier version.
+    """State of the parts of the ensemble that earlier versions lack; each starts empty in state saved by those.
 
-    Adjustments are the feedback, the lattice and the widths; the analogs are a member of the mixture.
+    Feedback, lattice and widths adjust the mixture; the analogs are one of its members.
     """
 
     analogs: Analogs
@@ -29,9 +29,10 @@ def learn_adjustments(
     series: FullState, parts: EnsembleParts, plan: Plan, row: int, time: int, mixed: Singles, truths: Singles,
     outputs: Floats, product: Singles,
 ) -> None:  # fmt: skip
-    """Learn from the labels `truths` (K,), units, NaN: none, of an observation at `time` (ms), before it is stored.
+    """Update feedback and lattice by the labels `truths` (K,), units, NaN: none, of an observation at `time` (ms).
 
-    `mixed` (L, Q) are the pending quantiles of the mixture, units; `outputs` (2*Q,) and `product` (D,) are scratch.
+    Called before the observation is stored. `mixed` (L, Q) are the pending quantiles of the mixture, units; `outputs`
+    (2*Q,) and `product` (D,) are scratch.
     """
     feedback, lattice = parts.feedback, parts.lattice
     for k in range(len(plan.horizons)):
@@ -47,10 +48,10 @@ def adjust_quantiles(
     series: FullState, parts: EnsembleParts, plan: Plan, row: int, k: int, slot: int, networks: Shorts,
     scale: float, shares: Floats, mixed: Floats,
 ) -> None:  # fmt: skip
-    """Adjust the mixture's quantiles `mixed` (Q,) of horizon k, in place; units.
+    """Apply feedback (at horizon 1 only) and lattice to the quantiles `mixed` (Q,), units, of horizon k in place.
 
-    `networks` (N, Q) are 16-bit codes of the networks' quantiles, `scale` is the running |error| of the published
-    median; `shares` (2, 2*Q) is scratch.
+    `networks` (N, Q) are the quantiles of the networks, 16-bit codes; `scale` is the running |error| of the published
+    median, units; `shares` (2, 2*Q) is scratch.
     """
     feedback, lattice, ring, count = parts.feedback, parts.lattice, series.ring[row], series.seen[row]
     if k == 0:

@@ -1,7 +1,7 @@
-"""Bounds of the published quantiles: as configured, or what the values of a series have never crossed.
+"""Bounds of the published quantiles: configured, or detected as limits that the values of a series have never crossed.
 
-Quantiles are clipped before they are stored in the ledger, so that scores, conformal offsets and anomaly scores are of
-what was published. The mixture that the members' regrets are measured against has no bounds.
+Quantiles are clipped before they are stored in the ledger, so that scores, conformal offsets and anomaly scores are
+computed from the published quantiles. The mixture, to which the members are compared, has no bounds.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,12 +16,12 @@ from streamrnn.core.row_table import RowTable
 from streamrnn.core.series.scaling import centered
 
 EVIDENCE = 100
-"""Observations from which on a bound that was never crossed is one: by the rule of succession, the next observation
-crosses it with a probability of 1%."""
-WHOLE = 100.0  # upper bound of percentages ...
+"""Observations after which a limit that was never crossed becomes a bound: by the rule of succession, the next
+observation crosses it with a probability of 1%."""
+WHOLE = 100.0  # upper bound of percentages
 LOW_SHARE, HIGH_SHARE = 0.1, 0.9
-"""... of a series with values below and above these shares of it; a series whose largest value is just this bound needs
-no small one: values that are cut off at 100 are a percentage, and a walk that passes 100 gives the bound up at once."""
+"""A series counts as percentages if it has values below and above these shares of WHOLE. If its largest value is WHOLE,
+it needs no low value: it is probably cut off at 100, and a random walk that passes 100 loses the bound."""
 PREFIX = "bounds_"  # prefix of the names of saved arrays
 SAVED = ("lowest", "highest", "seen")
 
@@ -31,14 +31,14 @@ class Bounds(NamedTuple):
 
     lowest: Floats  # (S,) smallest value so far, field's unit
     highest: Floats  # (S,) largest value so far, field's unit
-    seen: Integers  # (S,) observations that these are of
-    floor: Floats  # (S,) configured lower bound, -inf: none; NaN: both bounds are found in the values
+    seen: Integers  # (S,) number of observations so far
+    floor: Floats  # (S,) configured lower bound, -inf: none; NaN: both bounds are detected
     ceiling: Floats  # (S,) configured upper bound, inf: none
 
 
 @compiled
 def observe_bounds(bounds: Bounds, row: int, value: float) -> None:
-    """Update the smallest and the largest value."""
+    """Update the smallest and the largest value of a series."""
     if len(bounds.seen) > 0:
         bounds.lowest[row] = min(bounds.lowest[row], value)
         bounds.highest[row] = max(bounds.highest[row], value)
@@ -67,9 +67,9 @@ def current_bounds(bounds: Bounds, row: int) -> tuple[float, float]:
 
 @compiled
 def bounds_in_units(bounds: Bounds, row: int, center: float, value: float, unit: float) -> tuple[float, float]:
-    """Return the bounds as distances from the centered `value` of an origin, in units.
+    """Return the bounds as distances from the centered `value` at an origin, in units.
 
-    The arithmetic is that of labels: one at a bound equals a quantile at it, bit for bit.
+    The arithmetic is the same as for labels, so that a label at a bound equals a quantile at the bound bit for bit.
     """
     low, high = current_bounds(bounds, row)
     return (centered(low, center) - value) / unit, (centered(high, center) - value) / unit
@@ -86,7 +86,7 @@ def clip_quantiles(bounds: Bounds, row: int, center: float, value: float, unit: 
 
 @compiled
 def clip_label(bounds: Bounds, row: int, center: float, value: float, unit: float, truth: float) -> float:
-    """Return a label, units, clipped to the bounds: no quantile can follow it beyond them."""
+    """Return a label, units, clipped to the bounds, because no quantile can lie beyond them."""
     if len(bounds.seen) == 0:
         return truth
     low, high = bounds_in_units(bounds, row, center, value, unit)
@@ -97,7 +97,7 @@ def clip_label(bounds: Bounds, row: int, center: float, value: float, unit: floa
 def restore_bounds(
     bounds: Bounds, row: int, center: float, value: float, unit: float, tolerance: float, quantiles: Floats
 ) -> None:
-    """Move quantiles (Q,) within `tolerance` of a bound to it, in place: their 16-bit codes are not exact; units."""
+    """Set quantiles (Q,), units, within `tolerance` of a bound to it, in place, as their 16-bit codes are not exact."""
     if len(bounds.seen) > 0:
         low, high = bounds_in_units(bounds, row, center, value, unit)
         for q in range(len(quantiles)):
@@ -109,20 +109,20 @@ def restore_bounds(
 
 @compiled
 def within_bounds(value: float, low: float, high: float) -> float:
-    """Return a published value clipped to the bounds, in the field's unit, and without a negative zero."""
+    """Return a published value, in the field's unit, clipped to the bounds; a negative zero becomes zero."""
     return min(max(value, low), high) + 0.0
 
 
 class SeriesBounds:
     """Bounds of all series.
 
-    `rules`: pairs of a pattern and a rule, of which the first one that matches a series holds; see `rule_of`.
+    `rules` are pairs of a pattern and a rule; the first match applies to a series. See `rule_of`.
     """
 
     def __init__(self, rules: Sequence[tuple[str, BoundRule]]) -> None:
         self._rules = rules
         self.layout = "auto" if any(rule == "auto" for _, rule in rules) else ""
-        """Entry of the layout; empty where no state is saved."""
+        """Entry of the layout; empty if no state is saved."""
         infinite, f8 = np.inf, np.float64
         blank = Bounds(
             np.full(1, infinite, f8), np.full(1, -infinite, f8), np.zeros(1, np.int64), np.full(1, -infinite, f8),
@@ -151,12 +151,12 @@ class SeriesBounds:
         self._table.clear()
 
     def keep(self, rows: NDArray[np.int64]) -> None:
-        """Remove all series but those of `rows`, ascending, which move up."""
+        """Remove all series except those of `rows`, ascending; later rows move up."""
         if self._rules:
             self._table.keep(rows)
 
     def extend(self, saved: Mapping[str, Any], names: Sequence[str]) -> None:
-        """Add the series `names` with saved arrays, named as by `arrays`; without them, without evidence."""
+        """Add the series `names` with saved arrays, named as by `arrays`; without these, detection starts again."""
         if not self._rules:
             return
         if self.layout and f"{PREFIX}seen" in saved:
@@ -175,6 +175,6 @@ class SeriesBounds:
 
 
 def rule_of(rules: Sequence[tuple[str, BoundRule]], name: str) -> BoundRule:
-    """Return the rule of a series, that of the first pattern that it matches; without one, no bounds."""
+    """Return the rule of the first pattern that a series matches; no bounds if it matches none."""
     found = (rule for pattern, rule in rules if matches_series(pattern, name))
     return next(found, (-np.inf, np.inf))

@@ -1,8 +1,8 @@
-"""Classifier of direction: probabilities that a series falls, stays or rises over each horizon.
+"""Direction classifier: the probabilities that a series falls, stays or rises over each horizon.
 
-One softmax layer per series and horizon. Its inputs are the class probabilities implied by the published quantiles and
-the class frequencies so far. It learns from each label once, by the gradient of the log loss with AdaGrad steps (Duchi
-et al. 2011).
+It is one softmax layer per series and horizon, whose inputs are the class probabilities implied by the published
+quantiles and the class frequencies so far. It learns from each label once, by an AdaGrad step on the log loss (Duchi et
+al. 2011).
 """
 
 import math
@@ -19,11 +19,11 @@ CLASSES = 3  # number of classes: down, flat, up
 TERMS = 2 * CLASSES + 1  # inputs: logs of the implied probabilities and of the frequencies, and a constant
 FIRST_SHARES = (0.8, 0.2)  # initial weights of the implied probabilities and of the frequencies
 LEARNING_RATE = 0.1
-FADING = 0.9998  # decay of the sums of squared gradients per label, which keeps the learning rate above zero
+FADING = 0.9998  # decay of the sums of squared gradients per label, so that the learning rate stays above zero
 FIRST_SQUARES = 0.01  # initial sum of squared gradients
-LEAST_IMPLIED = 0.001  # probability added to each implied one before normalization
+LEAST_IMPLIED = 0.001  # added to each implied probability before normalization
 LEAST = 0.0005  # smallest probability of a class
-MOST = 1_000_000.0  # labels after which the counts are halved: single precision counts to some millions only
+MOST = 1_000_000.0  # labels after which the counts are halved: single precision counts only to 16 million
 LOSS_RATE = 1 / 200  # rate of the running losses, per label
 PREFIX = "direction_"  # prefix of the names of saved arrays
 
@@ -35,7 +35,7 @@ class DirectionState(NamedTuple):
     weights: Singles  # (S, H, CLASSES, TERMS)
     squares: Singles  # (S, H, CLASSES, TERMS) decayed sums of squared gradients
     counts: Singles  # (S, H, CLASSES) labels so far, plus one
-    band: Floats  # (S, H) at the latest origin; see Directions
+    band: Floats  # (S, H) largest change that counts as flat at the latest origin, field's unit
     loss: Singles  # (S, H) recent mean log loss
     base_loss: Singles  # (S, H) recent mean log loss of the frequencies
 
@@ -45,22 +45,23 @@ class Directions(NamedTuple):
 
     probabilities: Floats  # (B, H, CLASSES) of down, flat and up; they sum to 1
     band: Floats  # (B, H) largest change that counts as flat, in the field's unit
-    log_loss: Floats  # (B, H) recent mean, nats
-    base_log_loss: Floats  # (B, H) recent mean of the class frequencies, nats
+    log_loss: Floats  # (B, H) recent mean log loss, nats
+    base_log_loss: Floats  # (B, H) recent mean log loss of the class frequencies, nats
 
 
 @compiled
 def tail_probability(beyond: float, width: float, outer: float, inner: float) -> float:
-    """Return the probability of a value `beyond` the outermost quantile or further, by an exponential tail.
+    """Return the probability of a value at least `beyond` outside the outermost quantile, by an exponential tail.
 
-    `width` is the distance from that quantile, with probability `outer` outside, to the next one, with `inner`.
+    `outer` is the probability outside the outermost quantile, `inner` that outside the next one, and `width` the
+    distance between the two.
     """
     return outer * math.exp(-beyond * math.log(inner / outer) / max(width, 1e-9))
 
 
 @compiled
 def probability_below(change: float, quantiles: Floats, levels: Floats) -> float:
-    """Return the probability of less than `change`: linear between the quantiles (Q,), exponential outside."""
+    """Return the probability of a value below `change`: linear between the quantiles (Q,), exponential outside."""
     last = len(quantiles) - 1
     if change < quantiles[0]:
         if last == 0:
@@ -79,7 +80,7 @@ def probability_below(change: float, quantiles: Floats, levels: Floats) -> float
 
 @compiled
 def fill_implied(quantiles: Floats, levels: Floats, flat: float, probabilities: Floats) -> None:
-    """Fill `probabilities` (CLASSES,) implied by the quantiles (Q,) of the change, units."""
+    """Fill the `probabilities` (CLASSES,) that the quantiles (Q,) of the change imply; units."""
     probabilities[0] = probability_below(-flat, quantiles, levels)
     probabilities[2] = 1.0 - probability_below(flat, quantiles, levels)
     probabilities[1] = max(1.0 - probabilities[0] - probabilities[2], 0.0)
@@ -120,7 +121,7 @@ def fill_probabilities(weights: Singles, terms: Singles, probabilities: Floats) 
 
 @compiled
 def learn_direction(state: DirectionState, row: int, h: int, slot: int, label: int, scratch: Floats) -> None:
-    """Update weights, counts and losses from the class `label` of the pending forecast; `scratch` (CLASSES,)."""
+    """Update weights, counts and losses by the class `label` of a pending forecast; `scratch` (CLASSES,)."""
     terms, weights = state.terms[row, slot], state.weights[row, h]
     squares, counts = state.squares[row, h], state.counts[row, h]
     fill_probabilities(weights, terms, scratch)
@@ -147,9 +148,9 @@ def update_directions(
     state: DirectionState, horizons: Integers, levels: Floats, flat: float, rows: Integers, seen: Integers,
     truths: Singles, changes: Floats,
 ) -> None:  # fmt: skip
-    """Learn from `truths` (B, H), NaN: none, and store inputs from the quantiles of the change, `changes` (B, H, Q).
+    """Learn from `truths` (B, H), NaN: none, and store the inputs for the wave from the quantiles `changes` (B, H, Q).
 
-    Both in units; `seen` (B,): observations before the wave.
+    Both are changes in units; `seen` (B,) are the steps before the wave.
     """
     scratch = np.empty(CLASSES)
     for b in range(len(rows)):
@@ -168,7 +169,7 @@ def update_directions(
 def read_directions(
     state: DirectionState, horizons: Integers, rows: Integers, seen: Integers, probabilities: Floats
 ) -> None:
-    """Fill `probabilities` (B, H, CLASSES) at the origin with `seen` (B,) observations before it."""
+    """Fill the `probabilities` (B, H, CLASSES) of the forecasts whose origins have `seen` (B,) steps before them."""
     for b in range(len(rows)):
         row, first = rows[b], 0
         for h in range(len(horizons)):
@@ -178,7 +179,7 @@ def read_directions(
 
 
 class DirectionClassifier:
-    """Direction classifiers of all series. `flat`: largest change that counts as flat, units."""
+    """Direction classifiers of all series; `flat` is the largest change that counts as flat, units."""
 
     def __init__(self, *, flat: float, horizons: Sequence[int], levels: Sequence[float]) -> None:
         self._flat = self.layout = flat
@@ -197,10 +198,10 @@ class DirectionClassifier:
     def step(
         self, rows: Integers, seen: Integers, values: Floats, truths: Singles, units: Floats, quantiles: Floats
     ) -> Directions:
-        """Learn from a wave with `seen` (B,) observations before it, and return its direction forecasts.
+        """Learn from a wave with `seen` (B,) steps before it, and return its direction forecasts.
 
-        In the field's unit: `values` (B,), published `quantiles` (B, H, Q), and `units` (B, H), the scales of changes.
-        In units: `truths` (B, H), labels of earlier forecasts, NaN: none.
+        In the field's unit: `values` (B,), published `quantiles` (B, H, Q), and the scales of changes, `units` (B, H).
+        In units: `truths` (B, H), the labels of earlier forecasts, NaN: none.
         """
         changes = (quantiles - values[:, None, None]) / units[:, :, None]
         update_directions(self._state, self._horizons, self._levels, self._flat, rows, seen, truths, changes)
@@ -208,7 +209,7 @@ class DirectionClassifier:
         return self.latest(rows, seen)
 
     def latest(self, rows: Integers, seen: Integers) -> Directions:
-        """Return the latest forecast of each row (B,), made with `seen` (B,) observations before; changes nothing."""
+        """Return the latest forecast of each row (B,), whose origin has `seen` (B,) steps before it."""
         probabilities = np.empty((len(rows), len(self._horizons), CLASSES))
         read_directions(self._state, self._horizons, rows, seen, probabilities)
         sides = _rounded(probabilities[..., [0, 2]])
@@ -230,7 +231,7 @@ class DirectionClassifier:
         self._table.extend({name: saved[f"{PREFIX}{name}"] for name in DirectionState._fields})
 
     def keep(self, rows: Integers) -> None:
-        """Remove all series but those of `rows`, ascending, which move up."""
+        """Remove all series except those of `rows`, ascending; later rows move up."""
         self._table.keep(rows)
 
     def append(self, count: int) -> None:

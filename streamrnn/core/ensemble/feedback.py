@@ -1,10 +1,10 @@
-"""Feedback of errors: a regression of the mixture's error one step ahead on its latest ones, of each series.
+"""Feedback of errors: a regression per series of the mixture's one-step error on its earlier errors.
 
-Errors that follow each other, or return with a season, can be forecast. Recursive least squares forecast the next one
-from the last three, from those of the same phase in earlier seasons, from their mean, and from the distances of some
-members from the mixture. All quantiles are shifted by the forecast, with the weight that it has in an aggregation with
-a shift of 0, so that feedback without use does little harm. Errors are in multiples of the running |error| of the
-published median. Only the forecasts of one step have it: those of twelve and more gained nothing.
+Errors that are autocorrelated or seasonal can be forecast. Recursive least squares forecast the next error from the
+last three errors, the errors at the same phase in earlier seasons, their mean, and the distances of some members from
+the mixture. All quantiles are shifted by this forecast times its weight, which is aggregated online against a shift of
+0, so that a useless forecast does little harm. Errors are multiples of the running |error| of the published median.
+Feedback is applied at horizon 1 only: at horizons of 12 and more it did not reduce the loss.
 """
 
 from collections.abc import Mapping
@@ -22,47 +22,47 @@ from streamrnn.core.series.scaling import CODES, CODES8, clip, decode8, decode16
 from streamrnn.core.series.state import EXPERTS, LONG_SLOTS, NETWORK_CLIP, FullState
 
 FEEDBACK_VERSION = 1
-"""Entry of the layout; incremented when the state changes its meaning."""
+"""Entry of the layout; incremented when the meaning of the state changes."""
 FORGET = 0.9995  # forgetting factor of the regression, per label
-ERROR_CLIP = 1.5  # largest error that updates the weights, multiples of the running |error|
-TERM_CLIP = 4.0  # largest regressor, in the same multiples
-SHIFT_CLIP = 3.0  # largest forecast, in the same multiples
-FIRST_LABEL = 10  # number of the first label that the regression learns from
+ERROR_CLIP = 1.5  # largest |error| that updates the weights, multiples of the running |error|
+TERM_CLIP = 4.0  # largest |regressor|, in the same multiples
+SHIFT_CLIP = 3.0  # largest |shift|, in the same multiples
+FIRST_LABEL = 10  # number of labels before the first one that the regression learns from
 MEAN_RATE = 0.1  # rate of the mean error, per label
-CONSTANT = 0.3  # the constant regressor
-BACK = 3  # latest errors among the regressors
+CONSTANT = 0.3  # value of the constant regressor
+BACK = 3  # number of latest errors among the regressors
 PRIOR_ERRORS, PRIOR_MEMBERS = 1.0, 0.1
-"""Variance of the first weights, of errors and of distances of members; the smaller one is a stronger ridge."""
-SEASONS = 4  # errors of earlier seasons among the regressors: see fill_terms
+"""Prior variance of the weights of errors and of members' distances; the smaller one is a stronger ridge."""
+SEASONS = 4  # number of errors from earlier seasons among the regressors, see `fill_terms`
 MEMBERS = tuple(EXPERTS.index(name) for name in ("ridge", "regression", "holt_winters", "naive_short"))
-FROM_MEMBERS = BACK + SEASONS + 2  # first regressor that is a member's distance; persistence, then MEMBERS, networks
-STEPS_BACK = LONG_SLOTS  # steps that errors are stored for: a week at a cadence of 15 minutes
-FEEDBACK_PRIOR = np.array([0.5, 0.5])  # of no shift and of the whole one
+FROM_MEMBERS = BACK + SEASONS + 2  # index of the first member's distance: persistence, then MEMBERS, then networks
+STEPS_BACK = LONG_SLOTS  # number of steps whose errors are stored: a week of 15-minute steps
+FEEDBACK_PRIOR = np.array([0.5, 0.5])  # prior weights of no shift and of the full shift
 
 
 class Feedback(NamedTuple):
-    """One row per series. D regressors, Q quantiles, R = STEPS_BACK. Errors in multiples of the running |error|."""
+    """One row per series. D regressors, Q quantiles, R = STEPS_BACK. Errors are multiples of the running |error|."""
 
     weights: Singles  # (S, D) of the regression
-    covariance: Singles  # (S, D (D + 1) / 2) lower triangle, row by row
+    covariance: Singles  # (S, D (D + 1) / 2) packed lower triangle
     terms: Singles  # (S, D) regressors of the pending forecast
-    scale: Singles  # (S,) running |error| when the pending forecast was made, units; 0: none is pending
+    scale: Singles  # (S,) running |error| at the origin of the pending forecast, units; 0: none is pending
     shift: Singles  # (S,) pending forecast of the error
     shifted: Singles  # (S, Q) pending quantiles with feedback, units
-    regret: Singles  # (S, Q, 2) of no shift and of the whole one, see aggregation
-    variance: Singles  # (S, Q, 2)
-    bound: Singles  # (S, Q, 2)
+    regret: Singles  # (S, Q, 2) of no shift and of the full shift, see aggregation
+    variance: Singles  # (S, Q, 2) second moment of the regrets
+    bound: Singles  # (S, Q, 2) decayed maximum of their changes
     mean: Singles  # (S,) exponential mean of the errors
     errors: Tinies  # (S, R) errors of the last R steps, 8-bit codes; 0: unknown
     position: Integers  # (S,) steps of the cadence so far
 
 
 FEEDBACK_AXES = {"shifted": "Q", "regret": "N.", "variance": "N.", "bound": "N."}
-"""Meaning of the axes after the first, of the arrays whose shape depends on the plan; see migration."""
+"""Kinds of the axes after the first, for arrays whose shape depends on the plan; see `migration`."""
 
 
 def allocate_feedback(capacity: int, plan: Plan, networks: int) -> Feedback:
-    """Allocate `capacity` new series, with N `networks` in the mixture."""
+    """Allocate the state of `capacity` new series, with N `networks` in the mixture."""
     f4, q, width = np.float32, len(plan.levels), FROM_MEMBERS + 1 + len(MEMBERS) + networks
     prior = np.where(np.arange(width) < FROM_MEMBERS, PRIOR_ERRORS, PRIOR_MEMBERS)
     diagonal = np.cumsum(np.arange(1, width + 1)) - 1
@@ -79,7 +79,7 @@ def allocate_feedback(capacity: int, plan: Plan, networks: int) -> Feedback:
 
 
 def upgrade_feedback(saved: Mapping[str, Any]) -> dict[str, Any]:
-    """Return saved arrays, by prefixed name; earlier versions have 16-bit codes of the errors, or no feedback."""
+    """Return saved arrays, by prefixed name; earlier versions have errors as 16-bit codes, or no feedback."""
     errors = saved.get("feedback_errors")
     if errors is None or errors.dtype == np.int8:
         return dict(saved)
@@ -96,7 +96,7 @@ def past_error(feedback: Feedback, row: int, back: int) -> float:
 
 @compiled
 def store_error(feedback: Feedback, row: int, steps: int, error: float) -> None:
-    """Store the error of the latest step, `steps` after the one before; those in between are unknown."""
+    """Store the error of a step that is `steps` after the latest one; errors of the steps between are unknown."""
     for back in range(min(steps - 1, STEPS_BACK)):
         feedback.errors[row, (feedback.position[row] + steps - 1 - back) % STEPS_BACK] = 0
     feedback.position[row] += steps
@@ -105,7 +105,7 @@ def store_error(feedback: Feedback, row: int, steps: int, error: float) -> None:
 
 @compiled
 def learn_error(terms: Singles, weights: Singles, covariance: Singles, error: float, product: Singles) -> None:
-    """Update a regression, arrays as in Feedback, by the error of the pending forecast; `product` (D,) is scratch."""
+    """Update a regression by the `error` of a pending forecast; arrays as in Feedback; `product` (D,) is scratch."""
     expected = 0.0
     for d in range(len(terms)):
         expected += weights[d] * terms[d]
@@ -122,8 +122,8 @@ def learn_feedback(
 ) -> None:  # fmt: skip
     """Learn from the label of the pending one-step forecast, before the observation at `time` (ms) is stored.
 
-    Called for every observation: `truth`, units, is NaN for one that is no label. `mixed` (Q,) are the mixture's
-    quantiles without feedback, units; `outputs` (2*Q,) and `product` (D,) are scratch.
+    Called for every observation; `truth` is its label, units, NaN if none was pending. `mixed` (Q,) are the quantiles
+    of the mixture without feedback, units; `outputs` (2*Q,) and `product` (D,) are scratch.
     """
     count, scale, error = series.seen[row], feedback.scale[row], 0.0
     if count == 0:
@@ -147,7 +147,7 @@ def learn_feedback(
 
 @compiled
 def fill_terms(series: FullState, feedback: Feedback, plan: Plan, row: int, networks: Shorts, center: float) -> None:
-    """Fill the regressors of the next error; `networks` (N, Q): 16-bit codes, `center`: the mixture's median, units."""
+    """Fill the regressors for the next error, from `networks` (N, Q), 16-bit codes, and the median `center`, units."""
     terms, scale, cadence = feedback.terms[row], feedback.scale[row], round_cadence(series.cadence[row])
     for back in range(BACK):
         terms[back] = past_error(feedback, row, back)
@@ -155,10 +155,10 @@ def fill_terms(series: FullState, feedback: Feedback, plan: Plan, row: int, netw
         terms[BACK + i] = 0.0
     short, long = series.period[row, 0], series.period[row, 1]
     if cadence > 0 and short > 0:
-        rows = slot_count(short, cadence, 1 << 20)
-        terms[BACK] = past_error(feedback, row, rows - 1)  # of the target's phase
-        terms[BACK + 1] = past_error(feedback, row, 2 * rows - 1)
-        terms[BACK + 2] = past_error(feedback, row, rows) if rows >= BACK else 0.0
+        steps = slot_count(short, cadence, 1 << 20)
+        terms[BACK] = past_error(feedback, row, steps - 1)  # at the phase of the target
+        terms[BACK + 1] = past_error(feedback, row, 2 * steps - 1)
+        terms[BACK + 2] = past_error(feedback, row, steps) if steps >= BACK else 0.0
     if cadence > 0 and long > 0:
         terms[BACK + 3] = past_error(feedback, row, slot_count(long, cadence, 1 << 20) - 1)
     terms[FROM_MEMBERS - 2], terms[FROM_MEMBERS - 1] = feedback.mean[row], CONSTANT
@@ -176,10 +176,10 @@ def apply_feedback(
     series: FullState, feedback: Feedback, plan: Plan, row: int, networks: Shorts, scale: float, shares: Floats,
     mixed: Floats,
 ) -> None:  # fmt: skip
-    """Shift the quantiles `mixed` (Q,) of the one-step forecast, in place; units.
+    """Shift the quantiles `mixed` (Q,), units, of the one-step forecast in place.
 
-    `networks` (N, Q) are 16-bit codes of the networks' quantiles, `scale` is the running |error| of the published
-    median; `shares` (2, 2*Q) is scratch.
+    `networks` (N, Q) are the quantiles of the networks, 16-bit codes; `scale` is the running |error| of the published
+    median, units; `shares` (2, 2*Q) is scratch.
     """
     feedback.scale[row], feedback.shift[row] = scale, 0.0
     if scale > 0:
@@ -198,7 +198,7 @@ def apply_feedback(
 
 
 def forget_errors(feedback: Feedback, row: int, steps: int) -> None:
-    """Remove the pending forecast and the errors of the last steps of a series."""
+    """Remove the pending forecast and the errors of the last `steps` of a series."""
     latest = np.arange(feedback.position[row] - min(steps, STEPS_BACK), feedback.position[row]) + 1
     feedback.errors[row, latest % STEPS_BACK] = 0
     feedback.scale[row] = feedback.mean[row] = feedback.shift[row] = 0.0

@@ -1,4 +1,4 @@
-"""Scores of matured forecasts. They are published and guide the rollback of learning; no forecast learns from them."""
+"""Scores of forecasts whose labels have arrived, for metrics and for the rollback of learning."""
 
 import numpy as np
 
@@ -6,18 +6,18 @@ from streamrnn.core.jit import Floats, Singles, compiled
 from streamrnn.core.series.scaling import round_to_grid
 
 ERROR_CLIP = 30.0  # largest error in a running sum, units: the scale of a young series may be far too small
-COUNT, ERROR, NAIVE, COVERED, PINBALL, WIDTH, SEASONAL, BESIDE, NETWORK = range(9)
-"""Rows of a table of sums whose columns are the horizons; errors in units.
+COUNT, ERROR, NAIVE, COVERED, PINBALL, WIDTH, SEASONAL, ERROR_IN_SEASON, NETWORK = range(9)
+"""Rows of a table of sums (8 + N, K) with one column per horizon; errors in units.
 
-Labels; |error| of the median and of persistence; labels inside the outermost interval; pinball loss; width of that
-interval; |error| of the value one season before and of the median for the same labels; from NETWORK on, |error| of each
-network's median.
+COUNT: labels. ERROR, NAIVE: |error| of the median and of persistence. COVERED: labels inside the outermost interval.
+PINBALL: pinball loss. WIDTH: width of the outermost interval. SEASONAL, ERROR_IN_SEASON: |error| of the seasonal naive
+forecast, and of the median for the same labels. From NETWORK on: |error| of each network's median.
 """
 
 
 @compiled
 def add_scores(final: Singles | Floats, levels: Floats, middle: int, truth: float, scores: Floats, k: int) -> None:
-    """Add the scores of one forecast `final` (Q,) to `scores` (8 + N, K); it and `truth` in units."""
+    """Add the scores of one forecast `final` (Q,), units, by its `truth`, units, to column k of `scores` (8 + N, K)."""
     last = len(final) - 1
     loss = 0.0
     for q in range(len(levels)):

@@ -1,7 +1,7 @@
-"""Lattice of recurring values: the median of a quantized series is moved to the nearest of its recent values.
+"""Lattice of recurring values: the median of a quantized series is moved towards the nearest of its recent values.
 
-Where most values have been seen before, the value that a forecast is nearest to is likelier than those in between. The
-moved median is aggregated with the one before, per series and horizon; on other series nothing is computed.
+If most values of a series recur, its next value is more likely one of them than a value between them. The median at the
+nearest recent value is aggregated with the original median, per series and horizon; other series are left unchanged.
 """
 
 from typing import NamedTuple
@@ -13,33 +13,33 @@ from streamrnn.core.jit import Floats, Singles, compiled
 from streamrnn.core.series.plan import Plan
 
 LATTICE_VERSION = 1
-"""Entry of the layout; incremented when the state changes its meaning."""
-RECURRENCE_RATE = 0.01  # rate of the share of observations whose value recurs
-MOSTLY = 0.5  # share from which on a series is quantized
-FIRST_ROW = 30  # observations up to which it is not known
+"""Entry of the layout; incremented when the meaning of the state changes."""
+RECURRENCE_RATE = 0.01  # rate of the share of recurring values, per observation
+MOSTLY = 0.5  # share of recurring values from which on a series counts as quantized
+FEWEST = 30  # observations before a series may count as quantized
 MEDIAN = np.array([0.5])  # level of the quantile that is moved
-LATTICE_PRIOR = np.array([0.9, 0.1])  # of the median before, and of the moved one
+LATTICE_PRIOR = np.array([0.9, 0.1])  # prior weights of the original and of the moved median
 
 
 class Lattice(NamedTuple):
     """One row per series. K horizons, L pending slots."""
 
     recurring: Singles  # (S,) recent share of observations whose value was among the last R
-    moved: Singles  # (S, L) pending medians at the nearest recent value, units; NaN: the series was not quantized
-    blended: Singles  # (S, L) pending medians as aggregated, units
-    regret: Singles  # (S, K, 2) of the median before and of the moved one, see aggregation
-    variance: Singles  # (S, K, 2)
-    bound: Singles  # (S, K, 2)
+    moved: Singles  # (S, L) pending moved medians, units; NaN: the series was not quantized
+    blended: Singles  # (S, L) pending aggregated medians, units
+    regret: Singles  # (S, K, 2) of the original and of the moved median, see aggregation
+    variance: Singles  # (S, K, 2) second moment of the regrets
+    bound: Singles  # (S, K, 2) decayed maximum of their changes
 
 
 LATTICE_AXES = {
     "moved": "L", "blended": "L", "regret": "K.", "variance": "K.", "bound": "K.",
 }  # fmt: skip
-"""Meaning of the axes after the first, of the arrays whose shape depends on the plan; see migration."""
+"""Kinds of the axes after the first, for arrays whose shape depends on the plan; see `migration`."""
 
 
 def allocate_lattice(capacity: int, plan: Plan) -> Lattice:
-    """Allocate `capacity` new series."""
+    """Allocate the state of `capacity` new series."""
     f4, k, slots = np.float32, len(plan.horizons), int(plan.horizons.sum())
     return Lattice(
         recurring=np.zeros(capacity, f4), moved=np.full((capacity, slots), np.nan, f4),
@@ -50,7 +50,7 @@ def allocate_lattice(capacity: int, plan: Plan) -> Lattice:
 
 @compiled
 def track_recurrence(lattice: Lattice, row: int, ring: Singles, count: int) -> None:
-    """Update the share of recurring values; `ring` (R,) has the latest of `count` observations."""
+    """Update the share of recurring values after `count` steps, of which `ring` (R,) has the latest values."""
     latest, same = ring[(count - 1) % len(ring)], 0
     for i in range(min(count, len(ring))):
         same += ring[i] == latest
@@ -60,7 +60,7 @@ def track_recurrence(lattice: Lattice, row: int, ring: Singles, count: int) -> N
 
 @compiled
 def nearest_value(ring: Singles, count: int, value: float) -> float:
-    """Return the one of the last values that is nearest to a centered `value`."""
+    """Return the value of the ring that is nearest to a centered `value`."""
     least, nearest = np.inf, value
     for i in range(min(count, len(ring))):
         distance = abs(ring[i] - value)
@@ -74,9 +74,9 @@ def apply_lattice(
     lattice: Lattice, plan: Plan, row: int, k: int, slot: int, ring: Singles, count: int, unit: float, shares: Floats,
     mixed: Floats,
 ) -> None:  # fmt: skip
-    """Move the median of `mixed` (Q,), units, of a quantized series, in place; `shares` (2, 2) is scratch."""
+    """Move the median of `mixed` (Q,), units, in place if the series is quantized; `shares` (2, 2) is scratch."""
     lattice.moved[row, slot] = np.nan
-    if lattice.recurring[row] > MOSTLY and count > FIRST_ROW:
+    if lattice.recurring[row] > MOSTLY and count > FEWEST:
         latest, median = ring[(count - 1) % len(ring)], mixed[plan.middle]
         moved = (nearest_value(ring, count, latest + median * unit) - latest) / unit
         weight = label_weight(plan.horizons[k])
@@ -92,7 +92,7 @@ def apply_lattice(
 def learn_lattice(
     lattice: Lattice, plan: Plan, row: int, k: int, slot: int, median: float, truth: float, outputs: Floats
 ) -> None:
-    """Learn from the label of a pending forecast, whose `median` was moved, units; `outputs` (2,) is scratch."""
+    """Learn from the label of a pending forecast with this original `median`, units; `outputs` (2,) is scratch."""
     moved = lattice.moved[row, slot]
     if moved == moved:
         outputs[0], outputs[1] = median, moved

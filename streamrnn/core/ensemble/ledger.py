@@ -1,4 +1,4 @@
-"""Pending forecasts: stored until their label arrives, then scored and learned from."""
+"""The ledger of pending forecasts, which are stored until their labels arrive, then scored and learned from."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -19,7 +19,14 @@ from streamrnn.core.ensemble.conformal import (
     track_tail,
     young_steps,
 )
-from streamrnn.core.ensemble.forecast_scores import BESIDE, ERROR_CLIP, NETWORK, SEASONAL, add_scores, clipped_error
+from streamrnn.core.ensemble.forecast_scores import (
+    ERROR_CLIP,
+    ERROR_IN_SEASON,
+    NETWORK,
+    SEASONAL,
+    add_scores,
+    clipped_error,
+)
 from streamrnn.core.ensemble.resolution import is_negligible
 from streamrnn.core.ensemble.widths import learn_widths
 from streamrnn.core.experts.analogs import Analogs, analog_quantile
@@ -32,39 +39,39 @@ from streamrnn.core.series.state import EXPERTS, FIRST_TRUST, NETWORK_CLIP, POIN
 from streamrnn.core.series.update import horizon_passed, is_pending
 
 SKILL_RATE = 1 / 200  # rate of the recent mean errors, per label
-WARM = 32  # observations up to which a series is warming up: its anomaly score is 0
+WARM = 32  # steps up to which a series is warming up, with anomaly scores of 0
 NAIVE_SEASONAL = EXPERTS.index("naive_short")
-ALL_NETWORKS = 3  # the base, the base with an adapted head, and the copy that learns as a whole
+ALL_NETWORKS = 3  # the base, the base with a head that learns, and the copy that learns as a whole
 PRIOR_COMBINATION, PRIOR_ANALOGS = 2.0, 5.0
-"""Shares in the mixture's prior. With 10, the combination costs a series without structure .6%."""
+"""Shares in the prior of the mixture. A share of 10 for the combination increases the loss of random walks by 0.6%."""
 COMBINATION_VERSION = 1
-"""Entry of the layout; earlier versions do not have the combination."""
+"""Entry of the layout; earlier versions lack the combination."""
 PACKED_VERSION = 1
-"""Entry of the layout; earlier versions have more bits of pending quantiles of networks and of past errors."""
+"""Entry of the layout; earlier versions store pending quantiles of networks, and past errors, with more bits."""
 
 
 class Ledger(NamedTuple):
-    """One row per series. L pending slots, K horizons, Q quantiles, G extra experts, M members: X points, N networks.
+    """One row per series. L pending slots, K horizons, Q quantiles, G extra experts, X points, N networks, M members.
 
-    The points are persistence, some of the classical experts, and all extra experts, each with quantiles of its own
-    residuals. The last members are the combination of the networks, see count_members, and the analogs. Quantiles are
-    distances from the value at the origin, in units of its scale.
+    The M members are, in this order: X point forecasts (persistence, some classical experts, and all extra experts),
+    each with quantiles of its own residuals; N networks; with all networks their combination, see `count_members`; and
+    the analogs. All quantiles are in units.
     """
 
-    networks: Shorts  # (S, L, N, Q) pending, of the networks, 16-bit codes
-    guests: Shorts  # (S, L, G) pending, of the extra experts, 16-bit codes
-    mixed: Singles  # (S, L, Q) pending, of the mixture
-    final: Singles  # (S, L, Q) pending, as published
+    networks: Shorts  # (S, L, N, Q) pending quantiles of the networks, 16-bit codes
+    guests: Shorts  # (S, L, G) pending forecasts of the extra experts, 16-bit codes
+    mixed: Singles  # (S, L, Q) pending quantiles of the mixture
+    final: Singles  # (S, L, Q) pending published quantiles
     residual: Singles  # (S, K, Q, X) residual quantiles of the points, in multiples of their running |error|
-    astray: Singles  # (S, K, G) decayed sum of |error| of each extra expert; units
-    regret: Singles  # (S, K, Q, M)
+    astray: Singles  # (S, K, G) decayed sum of |error| of each extra expert, units
+    regret: Singles  # (S, K, Q, M) see aggregation
     variance: Singles  # (S, K, Q, M) second moment of the regrets
     bound: Singles  # (S, K, Q, M) decayed maximum of their changes
     offset: Singles  # (S, K, Q) conformal offsets, see offset_unit
     miss: Singles  # (S, K) running |error| of the published median, units
     wrong: Singles  # (S, K) recent mean |error| of the published median, units
     naive: Singles  # (S, K) recent mean |error| of persistence, units
-    tail: Singles  # (S,) ratio of the 99% interval to the outermost one
+    tail: Singles  # (S,) ratio of the 99% interval to the outermost published interval
 
 
 LEDGER_AXES = {
@@ -72,26 +79,26 @@ LEDGER_AXES = {
     "regret": "KN.", "variance": "KN.", "bound": "KN.", "offset": "KQ", "miss": "K", "wrong": "K", "naive": "K",
     "tail": "O",
 }  # fmt: skip
-"""Meaning of the axes after the first, of the arrays whose shape depends on the plan; see migration."""
+"""Kinds of the axes after the first, for arrays whose shape depends on the plan; see `migration`."""
 
 
 @compiled
 def count_members(points: int, networks: int) -> int:
-    """Return M. The last member are the analogs.
+    """Return M. The last member is the analogs.
 
-    With all networks there is one before them, the combination: the base plus what either copy learned. A weighted mean
-    of three networks has only a part of what each copy has learned, as the weights sum to 1.
+    With all networks, the member before it is the combination: the base plus what each of the two copies has learned. A
+    weighted mean would contain only a part of what each copy has learned, because the weights sum to 1.
     """
     return points + networks + (2 if networks == ALL_NETWORKS else 1)
 
 
 def further_priors(networks: int) -> list[float]:
-    """Return the shares of the members behind N `networks` in the mixture's prior, see count_members."""
+    """Return the shares in the prior of the members that follow N `networks`; see `count_members`."""
     return [*[PRIOR_COMBINATION] * (count_members(0, networks) - networks - 1), PRIOR_ANALOGS]
 
 
 def allocate_ledger(capacity: int, plan: Plan, points: int, networks: int, extra_experts: int = 0) -> Ledger:
-    """Allocate `capacity` new series with X `points` (persistence and extra experts included) and N `networks`."""
+    """Allocate the ledger of `capacity` new series with X `points`, extra experts included, and N `networks`."""
     k, q, slots = len(plan.horizons), len(plan.levels), int(plan.horizons.sum())
     members = count_members(points, networks)
     f4 = np.float32
@@ -110,14 +117,15 @@ def allocate_ledger(capacity: int, plan: Plan, points: int, networks: int, extra
 
 
 def pack_networks(quantiles: Floats | Singles) -> Shorts:
-    """Return 16-bit codes of quantiles of networks, units."""
+    """Return the 16-bit codes of networks' quantiles, units."""
     return np.rint(np.clip(quantiles / NETWORK_CLIP, -1, 1) * CODES).astype(np.int16)
 
 
 def upgrade_ledger(saved: Mapping[str, Any], members: int) -> dict[str, Any]:
-    """Return saved arrays, by prefixed name, with M `members`; the last ones are new in those of an earlier version.
+    """Return saved arrays, by prefixed name, in the form of this version.
 
-    Earlier versions have the quantiles of networks as floating-point numbers.
+    Earlier versions have fewer than M `members`; the missing ones get initial values. They have the quantiles of
+    networks as floating-point numbers.
     """
     complete = dict(saved)
     if saved["ledger_networks"].dtype.kind == "f":
@@ -134,10 +142,10 @@ def upgrade_ledger(saved: Mapping[str, Any], members: int) -> dict[str, Any]:
 def fill_points(
     series: FullState, ledger: Ledger, row: int, k: int, slot: int, chosen: Integers, points: Floats, sizes: Floats
 ) -> None:
-    """Fill pending `points` (X,), units, and `sizes` (X,), their running |error| over persistence's, at most 1.
+    """Fill the pending `points` (X,), units, and `sizes` (X,), their running |error| over persistence's, at most 1.
 
-    A point is NaN where an expert has no forecast. `chosen` (X,): -1 for persistence, below E a classical expert, from
-    E on an extra one.
+    A point is NaN if its expert has no forecast. `chosen` (X,) has -1 for persistence, an index below E for a classical
+    expert, and an index from E on for an extra expert.
     """
     experts = series.points.shape[2]
     persistence = series.error[row, k, experts]
@@ -158,7 +166,7 @@ def fill_points(
 def fill_member_quantiles(
     ledger: Ledger, analogs: Analogs, row: int, k: int, slot: int, points: Floats, sizes: Floats, outputs: Floats
 ) -> None:
-    """Fill `outputs` (Q*M,): the pending quantiles of every member, units; NaN: no forecast."""
+    """Fill `outputs` (Q*M,) with the pending quantiles of every member, units; NaN: no forecast."""
     count, networks = len(points), ledger.networks.shape[2]
     members = count_members(count, networks)
     for q in range(ledger.mixed.shape[2]):
@@ -175,7 +183,7 @@ def fill_member_quantiles(
 
 @compiled
 def track_extra_experts(ledger: Ledger, row: int, k: int, errors: Floats) -> None:
-    """Update the decayed |error| of the extra experts, the last ones of `errors` (X,), units."""
+    """Update the decayed |error| of the extra experts, which are the last of `errors` (X,), units."""
     running = ledger.astray[row, k]
     first = len(errors) - len(running)
     for g in range(len(running)):
@@ -187,7 +195,7 @@ def learn_from_label(
     series: FullState, ledger: Ledger, analogs: Analogs, plan: Plan, chosen: Integers, row: int, k: int, slot: int,
     labels: int, truth: float, scratch: Floats,
 ) -> None:  # fmt: skip
-    """Update regrets and residual quantiles from the truth (units) of a pending forecast; `scratch` (3, Q*M)."""
+    """Update regrets and residual quantiles by the label `truth`, units, of a pending forecast; `scratch` (3, Q*M)."""
     count = len(chosen)
     points, sizes, outputs = scratch[0, :count], scratch[1, :count], scratch[2]
     weight = label_weight(plan.horizons[k])
@@ -211,7 +219,7 @@ def score_pending(
     series: FullState, ledger: Ledger, parts: EnsembleParts, bounds: Bounds, plan: Plan, chosen: Integers, row: int,
     k: int, value: float, time: float, scratch: Floats, scores: Floats,
 ) -> float:  # fmt: skip
-    """Score the pending forecast of horizon k for a centered `value` at `time`, and learn from it; return the truth."""
+    """Score the pending forecast of horizon k by a centered `value` at `time`, and learn from it; return the label."""
     horizon, now, middle = plan.horizons[k], series.seen[row], plan.middle
     slot, labels = plan.slots[k] + now % horizon, now - horizon
     origin, unit = series.ring[row, labels % series.ring.shape[1]], series.unit[row, slot]
@@ -233,10 +241,10 @@ def score_pending(
         scores[NETWORK + n, k] += clipped_error(truth - median)
     season = series.period[row, 0]
     if season > 0 and series.time[row] - series.first[row] >= season + horizon * series.cadence[row]:
-        # the origin lay a season or more after the first observation
+        # at the origin, the series was at least a season old
         seasonal = clip(decode_point(series.points[row, slot, NAIVE_SEASONAL]), POINT_CLIP)
         scores[SEASONAL, k] += clipped_error(truth - seasonal)
-        scores[BESIDE, k] += clipped_error(truth - final[middle])
+        scores[ERROR_IN_SEASON, k] += clipped_error(truth - final[middle])
     return truth
 
 
@@ -244,7 +252,7 @@ def score_pending(
 def score_anomaly(series: FullState, ledger: Ledger, plan: Plan, row: int, value: float, time: int) -> float:
     """Return the anomaly score of a centered `value`, and update the tail; 0 while the series is warming up.
 
-    After a gap the forecast for `time` is that of a longer horizon; without one, the score is 0.
+    After a gap, the forecast for `time` is one of a longer horizon; if there is none, the score is 0.
     """
     now = series.seen[row]
     if now < 1:
@@ -272,9 +280,10 @@ def score_wave(
     series: FullState, ledger: Ledger, parts: EnsembleParts, bounds: Bounds, plan: Plan, chosen: Integers,
     rows: Integers, values: Floats, times: Integers, truths: Singles, anomaly: Floats, scores: Floats,
 ) -> None:  # fmt: skip
-    """Score all pending forecasts of a wave: `rows` (B,) distinct, `values`, `times` (B,); before the state is updated.
+    """Score the forecasts due at a wave, `rows` (B,) distinct, `values` and `times` (B,), before the state is updated.
 
-    Fills `truths` (B, K), units, NaN where no forecast was due, and `anomaly` (B,); adds to `scores` (8 + N, K).
+    Fills the labels `truths` (B, K), units, NaN where no forecast was due, and the scores `anomaly` (B,); adds to
+    `scores` (8 + N, K).
     """
     quantiles = len(plan.levels)
     scratch = np.empty((3, quantiles * count_members(len(chosen), ledger.networks.shape[2])))

@@ -20,20 +20,20 @@ from streamrnn.core.series.scaling import encode16, round_score
 from streamrnn.core.series.seasonal_state import profile_change
 from streamrnn.core.series.state import NETWORK_CLIP, POINT_CLIP, FullState
 
-YOUNG = 10  # observations of a series up to which networks are replaced by persistence: its scale is not yet known
-FIRST_SCALE = 0.25  # scale before any change was observed, as a share of the value; the mean on real streams
-DIGITS = 4  # decimal digits of a forecast below the scale of its series
-MOST_DIGITS = 15  # most digits behind the decimal point, ...
-TINY_UNIT = 1e-12  # ... but for series with a smaller scale than this
+YOUNG = 10  # steps up to which persistence replaces the networks, because the scale is not known yet
+FIRST_SCALE = 0.25  # scale before any change was observed, as a share of the value: the mean over real streams
+DIGITS = 4  # digits of a forecast below the first digit of its unit
+MOST_DIGITS = 15  # most decimal places, ...
+TINY_UNIT = 1e-12  # ... except for series with a unit below this
 
 
 class PublishedForecasts(NamedTuple):
-    """Latest forecasts of B rows at the H configured horizons."""
+    """Forecasts of B rows at the H configured horizons."""
 
     target_times: Integers  # (B, H) ms
     quantiles: Floats  # (B, H, Q) in the field's unit
     skill: Floats  # (B, H) 1 - recent error / recent error of persistence
-    warming: Booleans  # (B,)
+    warming: Booleans  # (B,) whether the series is warming up
 
     @classmethod
     def empty(cls, count: int, horizons: int, quantiles: int) -> "PublishedForecasts":
@@ -44,7 +44,7 @@ class PublishedForecasts(NamedTuple):
 
 @compiled
 def round_to_unit(value: float, unit: float) -> float:
-    """Round to about 1/10,000 of the unit: digits below that carry no information, and cost bytes."""
+    """Return a value rounded to about 1/10,000 of the unit: further digits are uninformative and cost bytes."""
     digits = max(DIGITS - math.floor(math.log10(unit)), 0)
     if unit >= TINY_UNIT:
         digits = min(digits, MOST_DIGITS)
@@ -57,7 +57,10 @@ def round_to_unit(value: float, unit: float) -> float:
 
 @compiled
 def published_unit(unit: float, scale: float, horizon: int, count: int, value: float) -> float:
-    """Return `unit`, or FIRST_SCALE of the size of `value` (1 for 0) while a young series is constant: `scale` 0."""
+    """Return the unit of published quantiles; larger than `unit` while a young series is constant (`scale` is 0).
+
+    It is then FIRST_SCALE times |value| (1 for a value of 0), which decreases with the number of observations.
+    """
     if scale > 0 or count > YOUNG:
         return unit
     size = abs(value) if value != 0 else 1.0
@@ -69,7 +72,7 @@ def mix_members(
     series: FullState, ledger: Ledger, analogs: Analogs, plan: Plan, chosen: Integers, row: int, k: int, slot: int,
     prior: Floats, scratch: Floats, mixed: Floats,
 ) -> None:  # fmt: skip
-    """Fill `mixed` (Q,), units, with the weighted mean of the members' quantiles; `scratch` (5, Q*M)."""
+    """Fill `mixed` (Q,), units, with the weighted means of the members' quantiles; `scratch` (5, Q*M)."""
     points, sizes, members = scratch[0, : len(chosen)], scratch[1, : len(chosen)], len(prior)
     outputs, rates, weights, weight = scratch[2], scratch[3], scratch[4], label_weight(plan.horizons[k])
     fill_points(series, ledger, row, k, slot, chosen, points, sizes)
@@ -93,7 +96,10 @@ def publish_wave(
     series: FullState, ledger: Ledger, parts: EnsembleParts, bounds: Bounds, plan: Plan, chosen: Integers,
     young: Floats, mature: Floats, rows: Integers, networks: Singles, extra: Floats,
 ) -> None:  # fmt: skip
-    """Forecast and store a wave: `networks` (N, B, K, Q), `extra` (B, K, G); units. Log priors `young`, `mature`."""
+    """Compute and store the forecasts of a wave.
+
+    `networks` (N, B, K, Q) and `extra` (B, K, G) are in units; `young` and `mature` (M,) are log priors.
+    """
     quantiles = len(plan.levels)
     scratch, prior = np.empty((5, quantiles * len(mature))), np.empty(len(mature))
     search = new_search(series.ring.shape[1], len(plan.horizons))
@@ -135,7 +141,7 @@ def fill_forecast(
 ) -> None:  # fmt: skip
     """Fill entry (b, i) of `published` from the quantiles `latest` (Q,), units, and the recent mean errors, units.
 
-    `change` is added to the quantiles, field's unit: see profile_change.
+    `change` is added to the quantiles, field's unit; see `profile_change`.
     """
     count, k = series.seen[row], plan.published[i]
     horizon, value = plan.horizons[k], series.value[row]
@@ -158,7 +164,7 @@ def fill_forecast(
 def read_forecasts(
     series: FullState, ledger: Ledger, bounds: Bounds, plan: Plan, rows: Integers, published: PublishedForecasts
 ) -> None:
-    """Fill `published` with the latest forecast of each row (B,), as stored in the ledger."""
+    """Fill `published` with the latest forecast of each row (B,) in the ledger."""
     for b in range(len(rows)):
         row = rows[b]
         time, cadence = float(series.time[row]), round_cadence(series.cadence[row])

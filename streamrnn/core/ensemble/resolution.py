@@ -1,17 +1,17 @@
-"""Resolution of a series: the deviation from a forecast below which an observation means nothing."""
+"""Resolution of a series: the deviation from a forecast below which an observation is no anomaly."""
 
 from streamrnn.core.jit import Singles, compiled
 
 SMALL = 1e-8
-"""Share of a value from which on a deviation always counts. Below it, it must exceed what a double can represent at
-that value, and the smallest change that the series has shown."""
-ROUNDING = 2.0**-51  # share of a value that a double cannot represent: up to two units in the last place
-STEPS = 1.5  # deviations up to this multiple of the smallest change count as one such change
+"""Share of a value from which on a deviation always counts. A smaller deviation must exceed the resolution of a double
+at this value, and the smallest recent change of the series."""
+ROUNDING = 2.0**-51  # resolution of a double as a share of the value: up to two units in the last place
+STEPS = 1.5  # a deviation up to this multiple of the smallest change counts as one such change
 
 
 @compiled
 def smallest_step(ring: Singles, count: int) -> float:
-    """Return the smallest change between the latest of `count` values, of which the ring has some; 0: none."""
+    """Return the smallest change between consecutive values in a ring, of `count` values so far; 0: none."""
     smallest, size = 0.0, len(ring)
     for back in range(1, min(count, size)):
         step = abs(float(ring[(count - back) % size]) - float(ring[(count - back - 1) % size]))
@@ -22,7 +22,7 @@ def smallest_step(ring: Singles, count: int) -> float:
 
 @compiled
 def has_zero(ring: Singles, count: int, center: float) -> bool:
-    """Return whether one of the latest of `count` values, distances from the center, is 0."""
+    """Return whether one of the values in a ring, of `count` so far, is 0 in the field's unit."""
     for back in range(min(count, len(ring))):  # noqa: SIM110 -- a compiled loop
         if center + ring[(count - 1 - back) % len(ring)] == 0:
             return True
@@ -35,8 +35,8 @@ def is_negligible(deviation: float, latest: float, ring: Singles, count: int, ce
 
     Args:
         deviation: Distance of an observation from the median.
-        latest: The value before it. A series with values of 0 counts as one with values of 1.
-        ring: Ring of the values up to `latest`, distances from the center, (R,).
+        latest: The value before the observation. If the series has values of 0, its size is assumed to be at least 1.
+        ring: Ring of the values up to `latest`, centered, (R,).
         count: Number of values up to `latest`.
         center: Center of the values, field's unit.
     """

@@ -1,10 +1,10 @@
-"""Widths of the published intervals: wider where the latest errors, or those of the target's phase, were large.
+"""Widths of the published intervals: wider if recent errors, or earlier errors at the target's phase, were large.
 
-The width that the members forecast is a multiple of a series' usual error. Some series have calm and volatile hours, or
-hours of the day that are hard to forecast. The logs of three running means of |error| over its long mean are the
-features of a log-linear model of each quantile's distance from the median, which stochastic gradient descent on the
-pinball loss of the published quantile learns. Errors are in multiples of what the mixture's width predicted, so that
-nothing is learned where the members knew it already.
+The members forecast widths in proportion to the usual error of a series. But some series have calm and volatile hours,
+or times of day that are hard to forecast. A log-linear model multiplies the distance of each quantile from the median.
+Its features are the logs of three running means of |error| over the long-run mean; its weights are learned by
+stochastic gradient descent on the pinball loss of the published quantile. Errors are multiples of the |error| that the
+width of the mixture predicts, so that the model learns only what the members did not forecast.
 """
 
 import math
@@ -20,38 +20,38 @@ from streamrnn.core.series.scaling import clip, decode16, encode16
 from streamrnn.core.series.state import FullState
 
 WIDTHS_VERSION = 1
-"""Entry of the layout; incremented when the state changes its meaning."""
-FEATURES = 3  # the horizon's latest errors, those of the target's phase, the latest errors one step ahead
-PHASES = 24  # of the short season
-WIDTH_RATE = 0.06  # step of a weight per label of one step
-WIDTH_OVERLAP = 0.5  # steps of horizon h are smaller by this power of h, as labels of a far one overlap
-DECAY = 0.0002  # of the weights, per label
-WEIGHT_LIMIT = 2.0
-FEATURE_CLIP = 1.5  # largest feature, and largest log of the factor of a width
-LATEST_RATE, LONG_RATE = 0.1, 0.002  # of the running means of |error|, per label; the first also of a phase's
-LEAST_ERROR, MOST_ERROR = 0.05, 8.0  # of an |error| that enters them, multiples of what was predicted
-LEAST_PREDICTED = 1e-6  # units
+"""Entry of the layout; incremented when the meaning of the state changes."""
+FEATURES = 3  # latest errors of the horizon, errors at the phase of the target, latest errors at horizon 1
+PHASES = 24  # number of phases of the short season
+WIDTH_RATE = 0.06  # step of a weight per label at horizon 1
+WIDTH_OVERLAP = 0.5  # the step at horizon h is divided by this power of h, as forecasts with long horizons overlap
+DECAY = 0.0002  # decay of the weights per label
+WEIGHT_LIMIT = 2.0  # largest |weight|
+FEATURE_CLIP = 1.5  # largest |feature|, and largest |log| of the factor of a width
+LATEST_RATE, LONG_RATE = 0.1, 0.002  # rates of the running means of |error| per label; LATEST_RATE also by phase
+LEAST_ERROR, MOST_ERROR = 0.05, 8.0  # limits of an |error| that updates the means, multiples of the predicted error
+LEAST_PREDICTED = 1e-6  # smallest predicted |error|, units
 
 
 class Widths(NamedTuple):
     """One row per series. K horizons, Q quantiles, L pending slots, F = FEATURES, P = PHASES."""
 
     weights: Singles  # (S, K, Q, F) of the features in the log of a quantile's distance from the median
-    latest: Singles  # (S, K) running |error| of the latest labels, in multiples of the predicted one
-    long: Singles  # (S, K) the same of many labels
-    profile: Singles  # (S, K, P) the same by phase of the target; 0: no label yet
-    features: Shorts  # (S, L, F) pending, 16-bit codes
-    predicted: Singles  # (S, L) pending, |error| that the mixture's width predicts, units; 0: there is none
+    latest: Singles  # (S, K) running mean of |error| over the latest labels, in multiples of the predicted |error|
+    long: Singles  # (S, K) running mean over many labels
+    profile: Singles  # (S, K, P) running mean by phase of the target; 0: no label yet
+    features: Shorts  # (S, L, F) features of a pending forecast, 16-bit codes
+    predicted: Singles  # (S, L) |error| that the width of the pending mixture predicts, units; 0: none is pending
 
 
 WIDTHS_AXES = {
     "weights": "KN.", "latest": "K", "long": "K", "profile": "K.", "features": "L.", "predicted": "L",
 }  # fmt: skip
-"""Meaning of the axes after the first, of the arrays whose shape depends on the plan; see migration."""
+"""Kinds of the axes after the first, for arrays whose shape depends on the plan; see `migration`."""
 
 
 def allocate_widths(capacity: int, plan: Plan) -> Widths:
-    """Allocate `capacity` new series."""
+    """Allocate the state of `capacity` new series."""
     f4, k, slots = np.float32, len(plan.horizons), int(plan.horizons.sum())
     return Widths(
         weights=np.zeros((capacity, k, len(plan.levels), FEATURES), f4), latest=np.ones((capacity, k), f4),
@@ -62,7 +62,7 @@ def allocate_widths(capacity: int, plan: Plan) -> Widths:
 
 @compiled
 def phase_of(series: FullState, plan: Plan, row: int, time: float) -> int:
-    """Return the phase of `time` (ms) in the short season, below PHASES; -1 without a season."""
+    """Return the phase of `time` (ms) in the short season, 0 to PHASES - 1; -1 without a season."""
     period = series.period[row, 0]
     if period <= 0:
         return -1
@@ -71,7 +71,7 @@ def phase_of(series: FullState, plan: Plan, row: int, time: float) -> int:
 
 @compiled
 def log_ratio(error: float, usual: float) -> float:
-    """Return the clipped log of a running error over the usual one; 0 where it is unknown."""
+    """Return the clipped log of the ratio of a running error to the usual error; 0 if it is unknown."""
     return clip(math.log(error / usual), FEATURE_CLIP) if error > 0 else 0.0
 
 
@@ -80,9 +80,9 @@ def apply_widths(
     series: FullState, widths: Widths, plan: Plan, row: int, k: int, slot: int, predicted: float, target: float,
     mixed: Floats,
 ) -> None:  # fmt: skip
-    """Multiply the distances of `mixed` (Q,), units, from its median, in place, and store what the label will need.
+    """Multiply the distances of `mixed` (Q,), units, from its median in place, and store the features until the label.
 
-    `predicted`: |error| that the distances stand for, units; `target`: time that is forecast, ms.
+    `predicted` is the |error| that the distances imply, units; `target` is the target time, ms.
     """
     at, usual = phase_of(series, plan, row, target), widths.long[row, k]
     features = widths.features[row, slot]
@@ -103,7 +103,7 @@ def learn_widths(
     series: FullState, widths: Widths, plan: Plan, row: int, k: int, slot: int, labels: int, time: float,
     published: Singles, truth: float,
 ) -> None:  # fmt: skip
-    """Learn from the label, the observation at `time` (ms), of the `published` quantiles (Q,); units."""
+    """Learn from the label `truth`, observed at `time` (ms), of the `published` quantiles (Q,); units."""
     predicted = widths.predicted[row, slot]
     if not predicted > 0:
         return
@@ -125,7 +125,7 @@ def learn_widths(
 
 @compiled
 def move_width_weights(weights: Singles, features: Shorts, step: float) -> None:
-    """Move the weights (F,) by `step` along the `features` (F,), and decay them."""
+    """Decay the weights (F,), and add the `features` (F,) times `step`."""
     for f in range(len(weights)):
         moved = weights[f] * (1 - DECAY) + step * decode16(features[f], FEATURE_CLIP)
         weights[f] = min(max(moved, -WEIGHT_LIMIT), WEIGHT_LIMIT)

@@ -1,1 +1,1 @@
-"""Point forecasters other than the networks."""
+"""Point forecasters other than the networks, and detectors of drift and level shifts."""

@@ -1,9 +1,8 @@
-"""Analogs: what followed the stretches of a series' past that were most like its latest rows.
+"""Analog forecasts: what followed the past stretches of a series that are most similar to its latest steps.
 
-Machines repeat themselves without a period: a job runs, a cache fills, a backup starts. The changes after the nearest
-past stretches, weighted by their distance, have quantiles of their own, which are a member of the mixture (analog
-forecasting, Lorenz 1969, "Atmospheric predictability as revealed by naturally occurring analogues"). The search is one
-pass over the stored values.
+Machines repeat patterns without a fixed period: a job runs, a cache fills, a backup starts. The weighted quantiles of
+the changes after the nearest past stretches are a member of the mixture (analog forecasting: Lorenz 1969, "Atmospheric
+predictability as revealed by naturally occurring analogues"). The search is one pass over the stored values.
 """
 
 import math
@@ -20,17 +19,18 @@ from streamrnn.core.series.state import FullState
 from streamrnn.core.vector_math import exponential
 
 ANALOGS_VERSION = 1
-"""Entry of the layout; incremented when the state changes its meaning."""
-STRETCH = 12  # rows before the latest that are compared, each by its distance from the last row of its stretch
-FADE = np.float32(0.9)  # weight of a row of a stretch over that of the next: later ones say more on what follows
-NEAREST = 16
+"""Entry of the layout; incremented when the meaning of the state changes."""
+STRETCH = 12  # steps before the last step of a stretch that are compared, by their difference from the last step
+FADE = np.float32(0.9)  # weight of a step relative to the next one: later steps are more informative
+NEAREST = 16  # number of stretches that are used, N
 FOLLOWERS = REFERENCE_STEPS[-1]
-"""Most rows behind a stretch that must be known. For longer horizons, only those of the nearest count whose are."""
-FEWEST_FOLLOWERS = 8  # of the nearest stretches
-FEWEST = 3  # times as many stretches must be known before there is a forecast
+"""Horizon up to which all selected stretches have a known follower. At longer horizons, selected stretches without a
+known follower are left out."""
+FEWEST_FOLLOWERS = 8  # fewest selected stretches with a known follower
+FEWEST = 3  # FEWEST * NEAREST stretches must be known before there is a forecast
 NONE = -1
-ANALOG_CLIP = 15.0  # largest quantile, units
-FARTHEST = np.float32(1e4)  # largest distance of a value from the latest one, units of one step
+ANALOG_CLIP = 15.0  # largest |quantile|, units
+FARTHEST = np.float32(1e4)  # largest |difference| from the latest value, units of one step
 
 
 class Analogs(NamedTuple):
@@ -40,29 +40,29 @@ class Analogs(NamedTuple):
 
 
 ANALOGS_AXES = {"quantiles": "LN"}
-"""Meaning of the axes after the first, of the arrays whose shape depends on the plan; see migration."""
+"""Kinds of the axes after the first, for arrays whose shape depends on the plan; see `migration`."""
 
 
 class AnalogSearch(NamedTuple):
     """Scratch of a search. R stored values, K horizons, N = NEAREST."""
 
-    values: Singles  # (R,) oldest first, distances from the latest one in units of one step
-    distances: Singles  # (R,) of the stretch that ends at each
-    nearest: Integers  # (K, N) last rows of the nearest stretches, of those whose followers are known
-    weights: Floats  # (K, N)
-    changes: Floats  # (N,) what followed, ascending
-    order: Floats  # (N,) weights in that order
+    values: Singles  # (R,) oldest first, differences from the latest value in units of one step
+    distances: Singles  # (R,) distance of the stretch that ends at each value
+    nearest: Integers  # (K, N) indexes of the last steps of the nearest stretches
+    weights: Floats  # (K, N) distances of the nearest stretches during the search, then their weights
+    changes: Floats  # (N,) changes after the nearest stretches, ascending
+    order: Floats  # (N,) weights in the order of `changes`
 
 
 def allocate_analogs(capacity: int, plan: Plan) -> Analogs:
-    """Allocate `capacity` new series."""
+    """Allocate the state of `capacity` new series."""
     slots = int(plan.horizons.sum())
     return Analogs(quantiles=np.full((capacity, slots, len(plan.levels)), UNKNOWN, np.int16))
 
 
 @compiled_allocating
 def new_search(size: int, horizons: int) -> AnalogSearch:
-    """Allocate the scratch of a search among `size` values for a number of horizons."""
+    """Allocate the scratch of a search among `size` values, for a number of horizons."""
     return AnalogSearch(
         np.empty(size, np.float32), np.empty(size, np.float32), np.empty((horizons, NEAREST), np.int64),
         np.empty((horizons, NEAREST)), np.empty(NEAREST), np.empty(NEAREST),
@@ -71,16 +71,16 @@ def new_search(size: int, horizons: int) -> AnalogSearch:
 
 @compiled
 def fill_values(ring: Singles, latest: np.float32, unit: np.float32, values: Singles) -> None:
-    """Fill `values` (T,): the distances of a part of the ring (T,) from the latest value, in units."""
+    """Fill `values` (T,): the differences of a part of the ring (T,) from the latest value, in units."""
     for s in range(len(values)):
         values[s] = min(max((ring[s] - latest) / unit, -FARTHEST), FARTHEST)
 
 
 @compiled
 def add_squares(latest: np.float32, weight: np.float32, earlier: Singles, ends: Singles, distances: Singles) -> None:
-    """Add to `distances` (T,) the squares of `latest` - (earlier - ends), weighted.
+    """Add `weight` times the squares of `latest` - (earlier - ends) to `distances` (T,).
 
-    Indexes are those of the loop alone: with others, which might be negative, it would not be vectorized.
+    All arrays are indexed by the loop variable only: with offsets, which may be negative, numba would not vectorize it.
     """
     for s in range(len(distances)):
         difference = latest - (earlier[s] - ends[s])
@@ -89,7 +89,7 @@ def add_squares(latest: np.float32, weight: np.float32, earlier: Singles, ends: 
 
 @compiled
 def fill_distances(values: Singles, last: int, distances: Singles) -> None:
-    """Fill `distances`, STRETCH to `last`, of the stretches that end there from the one that ends the `values` (T,)."""
+    """Fill `distances`, from STRETCH to `last`, of the stretches that end there from the latest stretch of `values`."""
     ends, found = values[STRETCH : last + 1], distances[STRETCH : last + 1]
     for s in range(len(found)):
         found[s] = np.float32(0)
@@ -102,7 +102,7 @@ def fill_distances(values: Singles, last: int, distances: Singles) -> None:
 
 @compiled
 def index_of_largest(values: Floats) -> int:
-    """Return the index of the first largest of some values."""
+    """Return the index of the largest value, the first of equal ones."""
     at = 0
     for n in range(1, len(values)):
         if values[n] > values[at]:
@@ -112,14 +112,14 @@ def index_of_largest(values: Floats) -> int:
 
 @compiled
 def last_stretch(plan: Plan, k: int, known: int) -> int:
-    """Return the last row of the latest stretch whose follower counts for horizon k; NONE: there are too few."""
+    """Return the end of the latest stretch with a known follower for horizon k; NONE: too few stretches are known."""
     last = known - 1 - min(plan.horizons[k], FOLLOWERS)
     return last if last - STRETCH >= FEWEST * NEAREST else NONE
 
 
 @compiled
 def select_nearest(distances: Singles, first: int, last: int, nearest: Integers, weights: Floats) -> None:
-    """Replace the farthest of the `nearest` (N,), with the distances `weights` (N,), by nearer ones, first to last."""
+    """Update the `nearest` (N,) stretches, with distances in `weights` (N,), by those from `first` to `last`."""
     farthest = index_of_largest(weights)
     for s in range(first, last + 1):
         if distances[s] < weights[farthest]:
@@ -129,7 +129,7 @@ def select_nearest(distances: Singles, first: int, last: int, nearest: Integers,
 
 @compiled
 def weigh_nearest(weights: Floats) -> None:
-    """Replace distances (N,) by weights: exp(-(distance - least) / (mean - least)) among the nearest."""
+    """Replace the distances (N,) by weights exp(-(distance - least) / (mean - least))."""
     least, mean = weights[0], 0.0
     for n in range(NEAREST):
         least = min(least, weights[n])
@@ -140,9 +140,10 @@ def weigh_nearest(weights: Floats) -> None:
 
 @compiled
 def select_by_horizon(plan: Plan, known: int, search: AnalogSearch) -> None:
-    """Fill `nearest` and `weights` of a search in one pass, since the stretches of a horizon are among a nearer one's.
+    """Fill `nearest` and `weights` of a search in one pass, from the longest horizon to the shortest.
 
-    Horizons beyond FOLLOWERS have those of it, which are at the first of them.
+    One pass suffices because the stretches of a horizon are also stretches of every shorter horizon. Horizons from
+    FOLLOWERS on share the entry of the first of them.
     """
     before = NONE
     for k in range(len(plan.horizons) - 1, -1, -1):
@@ -166,9 +167,9 @@ def select_by_horizon(plan: Plan, known: int, search: AnalogSearch) -> None:
 
 @compiled
 def sort_changes(search: AnalogSearch, k: int, known: int, horizon: int, factor: float) -> int:
-    """Fill `changes` over `horizon` after the nearest stretches at k, times `factor`, ascending, and their `order`.
+    """Fill `changes` over `horizon` steps after the nearest stretches of entry k, times `factor`, and `order`.
 
-    Returns the number of those whose follower is among the `known` values.
+    Returns the number of stretches whose follower is among the `known` values; others are left out.
     """
     filled = 0
     for n in range(NEAREST):
@@ -187,7 +188,7 @@ def sort_changes(search: AnalogSearch, k: int, known: int, horizon: int, factor:
 
 @compiled
 def weighted_quantile(changes: Floats, weights: Floats, level: float) -> float:
-    """Return a quantile of ascending `changes` (N,), interpolated between the middles of their `weights` (N,)."""
+    """Return a quantile of ascending `changes` (N,) with `weights` (N,), interpolated between midpoints of weights."""
     total, below, middle = 0.0, 0.0, 0.0
     for n in range(len(weights)):
         total += weights[n]
@@ -204,7 +205,7 @@ def weighted_quantile(changes: Floats, weights: Floats, level: float) -> float:
 
 @compiled
 def compare_stretches(series: FullState, plan: Plan, row: int, search: AnalogSearch) -> None:
-    """Search the past of a series for the stretches that are nearest to its latest rows, for each horizon."""
+    """Find the past stretches of a series that are nearest to its latest steps, for each horizon."""
     ring, count = series.ring[row], series.seen[row]
     size = len(ring)
     known = min(count, HISTORY)
@@ -212,7 +213,7 @@ def compare_stretches(series: FullState, plan: Plan, row: int, search: AnalogSea
         return
     latest, unit = ring[(count - 1) % size], np.float32(series.unit[row, (count - 1) % plan.horizons[0]])
     first = (count - known) % size
-    end = min(first + known, size)  # what is left is at the beginning of the ring
+    end = min(first + known, size)  # the rest is at the beginning of the ring
     fill_values(ring[first:end], latest, unit, search.values[: end - first])
     fill_values(ring[: known - (end - first)], latest, unit, search.values[end - first : known])
     fill_distances(search.values[:known], known - 2, search.distances)
@@ -223,11 +224,11 @@ def compare_stretches(series: FullState, plan: Plan, row: int, search: AnalogSea
 def store_analogs(
     series: FullState, analogs: Analogs, plan: Plan, row: int, k: int, slot: int, search: AnalogSearch
 ) -> None:
-    """Store the quantiles of horizon k after `compare_stretches`, units."""
+    """Store the pending quantiles of horizon k, after `compare_stretches`."""
     codes, horizon = analogs.quantiles[row, slot], plan.horizons[k]
     one, known, filled = series.unit[row, (series.seen[row] - 1) % plan.horizons[0]], min(series.seen[row], HISTORY), 0
     if last_stretch(plan, k, known) != NONE:
-        at = k  # of the first horizon with the same stretches
+        at = k  # entry of the first horizon with the same stretches
         while at > 0 and plan.horizons[at - 1] >= FOLLOWERS:
             at -= 1
         filled = sort_changes(search, at, known, horizon, one / series.unit[row, slot])
@@ -240,5 +241,5 @@ def store_analogs(
 
 @compiled
 def analog_quantile(code: int) -> float:
-    """Return a stored quantile, units; NaN: no forecast."""
+    """Return the quantile of a code, units; NaN: no forecast."""
     return decode16(code, ANALOG_CLIP) if code != UNKNOWN else math.nan

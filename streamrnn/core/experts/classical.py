@@ -1,4 +1,4 @@
-"""Classical point forecasts, such as seasonal naive and Holt-Winters, and their running errors."""
+"""Classical point forecasts, such as seasonal naive and Holt-Winters (Holt 1957, Winters 1960), and their errors."""
 
 import math
 
@@ -12,29 +12,29 @@ from streamrnn.core.series.seasonal_state import DAMPING, label_change, read_sea
 from streamrnn.core.series.state import EXPERTS, HALF_LIVES, POINT_CLIP, REGRESSIONS, FullState
 
 TRUST_RATE = 0.5 ** (1 / 120)  # decay of the errors per label: a half-life of 120
-FIRST_ORIGIN = 8  # number of the first row whose forecasts count: the scale is not known before
-TRUST_CLIP = 5.0  # largest log of a ratio of errors
-TRUTH_CLIP = 8.0  # largest label that experts are scored by, units: a spike beyond it cannot be forecast
-UNKNOWN = -32768  # code of a forecast that an expert does not have, such as one of a season that is not over
+FIRST_ORIGIN = 8  # first step whose forecasts are scored: earlier scales are unreliable
+TRUST_CLIP = 5.0  # largest |log| of a ratio of errors
+TRUTH_CLIP = 8.0  # largest |label| by which experts are scored, units: larger spikes cannot be forecast
+UNKNOWN = -32768  # code of a missing forecast, such as a seasonal one during the first season
 LONG_MEAN = HALF_LIVES.index(200.0)
 SIMPLE = len(EXPERTS) - REGRESSIONS
 
 
 @compiled
 def encode_point(forecast: float) -> int:
-    """Encode an expert's forecast, units, in 16 bits; NaN: it has none."""
+    """Return the 16-bit code of an expert's forecast, units; UNKNOWN for NaN, a missing forecast."""
     return encode16(forecast, POINT_CLIP) if forecast == forecast else UNKNOWN
 
 
 @compiled
 def decode_point(coded: int) -> float:
-    """Decode the result of `encode_point`."""
+    """Return the forecast of an `encode_point` code, units; NaN for UNKNOWN."""
     return decode16(coded, POINT_CLIP) if coded != UNKNOWN else math.nan
 
 
 @compiled
 def score_experts(series: FullState, plan: Plan, row: int, k: int, value: float, time: float) -> None:
-    """Update the experts' errors and the regressions by the label of horizon k; `value` at `time` is centered."""
+    """Update the errors of the experts and the regressions by the label of horizon k, a centered `value` at `time`."""
     now, horizon = series.seen[row], plan.horizons[k]
     origin, slot = now - horizon, plan.slots[k] + now % horizon
     value = centered(value, label_change(series, plan, row, time, horizon))
@@ -53,7 +53,7 @@ def score_experts(series: FullState, plan: Plan, row: int, k: int, value: float,
 
 @compiled
 def fill_trust(error: Singles, trust: Singles) -> None:
-    """Fill `trust` (E,): log of each decayed |error| over persistence's, the last of `error` (E + 1,)."""
+    """Fill `trust` (E,): the log of each decayed |error| over that of persistence, the last of `error` (E + 1,)."""
     persistence = max(error[len(trust)], 1e-2)
     for e in range(len(trust)):
         trust[e] = min(max(math.log(max(error[e], 1e-2) / persistence), -TRUST_CLIP), TRUST_CLIP)
@@ -61,7 +61,7 @@ def fill_trust(error: Singles, trust: Singles) -> None:
 
 @compiled
 def damping_sum(horizon: int) -> float:
-    """Return the sum of the powers of the damping up to the horizon, by which the trend is multiplied."""
+    """Return the factor of a damped trend over a horizon: the sum of the powers 1 to `horizon` of DAMPING."""
     return DAMPING * (1 - DAMPING**horizon) / (1 - DAMPING)
 
 
@@ -70,11 +70,10 @@ def forecast_experts(
     series: FullState, plan: Plan, row: int, cadence: float, now: Floats, forecasts: Floats, points: Singles,
     trust: Singles,
 ) -> None:  # fmt: skip
-    """Fill `points` (K, E), units, and `trust` (K, E), and store the points until their labels arrive.
+    """Fill `points` (K, E), units, and `trust` (K, E), and store the points as pending forecasts.
 
-    An unknown forecast is that of persistence in `points`, and stored as unknown.
-
-    `now` (5,): the seasons at the latest row, see read_seasons; `forecasts` (R, K): of the regressions, units.
+    A missing forecast is stored as UNKNOWN; in `points` it is replaced by persistence, 0. `now` (5,) are the seasonal
+    values at the latest step, see `read_seasons`; `forecasts` (R, K) are those of the regressions, units.
     """
     count, time = series.seen[row], float(series.time[row])
     value = series.value[row] - series.center[row]

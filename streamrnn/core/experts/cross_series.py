@@ -1,8 +1,8 @@
-"""Regression of each series on its own terms and on the last values of the other fields of its key.
+"""Cross-series expert: a regression of each series on its own regressors and on the other fields of its key.
 
-The regressors of a series are those of its own regressions and, for each of the first OTHERS other fields of its key,
-the distances of its last values from its latest one, and of that from its mean. The regression is recursive least
-squares as in rls; its forecast is one more expert in the mixture.
+Its own regressors are those of the classical regressions. Each of the first OTHERS other fields of the key adds the
+differences of lagged values from its latest value, and of its latest value from its mean. The regression is recursive
+least squares, see `rls`; its forecast is one more expert in the mixture.
 """
 
 import math
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamrnn.core.experts.classical import TRUTH_CLIP
-from streamrnn.core.experts.rls import FIRST_ROW, FORECAST_CLIP, reset_covariance, update_covariance, update_weights
+from streamrnn.core.experts.rls import FIRST_STEP, FORECAST_CLIP, reset_covariance, update_covariance, update_weights
 from streamrnn.core.jit import Floats, Integers, Shorts, Singles, compiled, compiled_allocating
 from streamrnn.core.row_table import RowTable
 from streamrnn.core.series.features import LAST_MEAN, TERM_CLIP, reference_scales
@@ -21,22 +21,22 @@ from streamrnn.core.series.plan import Plan
 from streamrnn.core.series.scaling import clip, decode16, encode16
 from streamrnn.core.series.state import TERMS, FullState
 
-OTHERS = 6  # most other fields of a key that a series' regression reads
-LAGS = (1, 2, 3, 4, 5, 6, 8, 12)  # rows
+OTHERS = 6  # most other fields of a key that a regression reads
+LAGS = (1, 2, 3, 4, 5, 6, 8, 12)  # steps
 EACH = len(LAGS) + 1  # regressors per other field
 WIDTH = TERMS + OTHERS * EACH  # number of regressors, D
 FORGET, PRIOR, ERROR_CLIP = 0.9998, 0.05, 1.5
-"""Forgetting factor, variance of the first weights, and clipping of errors, as in rls."""
+"""Forgetting factor, prior variance of the weights, and clipping of errors, as in rls."""
 FIRST_RESIDUAL = 1.0  # initial running |error|, units
-NONE = -1  # row of a missing field
+NONE = -1  # in place of the row of another field, if there are fewer than OTHERS
 
 
 class Regressions(NamedTuple):
-    """One row per series. R = longest horizon + 1 latest rows, K horizons, D regressors."""
+    """One row per series. R = longest horizon + 1 latest steps, K horizons, D regressors."""
 
     terms: Shorts  # (S, R, D) 16-bit codes
     gain: Shorts  # (S, R, D) 16-bit codes in `gain_unit`
-    gain_unit: Singles  # (S, R) 0: the row is not learned from
+    gain_unit: Singles  # (S, R) largest |gain|; 0: the step is not learned from
     covariance: Singles  # (S, D (D + 1) / 2) packed lower triangle
     weights: Singles  # (S, K, D)
     residual: Singles  # (S, K) running |error|, units
@@ -44,7 +44,7 @@ class Regressions(NamedTuple):
 
 @compiled
 def fill_other_fields(series: FullState, plan: Plan, others: Integers, terms: Singles) -> None:
-    """Fill `terms` (D,) from TERMS on from the rows `others` (OTHERS,); 0 for a missing one."""
+    """Fill `terms` (D,), from index TERMS on, from the series in the rows `others` (OTHERS,); 0 for a missing field."""
     terms[TERMS:] = 0.0
     for m in range(len(others)):
         row, at = others[m], TERMS + m * EACH
@@ -61,7 +61,7 @@ def fill_other_fields(series: FullState, plan: Plan, others: Integers, terms: Si
 
 @compiled
 def learn_cross_series(state: Regressions, row: int, count: int, horizons: Integers, truths: Singles) -> None:
-    """Update the weights by the labels `truths` (K,), units, NaN: none, of a series with `count` observations."""
+    """Update the weights by the labels `truths` (K,), units, NaN: none, of a series with `count` steps."""
     size = state.terms.shape[1]
     for k in range(len(horizons)):
         before = (count - 1 - horizons[k]) % size
@@ -78,14 +78,14 @@ def learn_cross_series(state: Regressions, row: int, count: int, horizons: Integ
 def step_cross_series(
     series: FullState, plan: Plan, state: Regressions, others: Integers, rows: Integers, truths: Singles, points: Floats
 ) -> None:
-    """Learn from the labels `truths` (B, K) of a wave that the bank has stored, and fill `points` (B, K); units."""
+    """Learn from the labels `truths` (B, K) of a wave that is already in `series`, and fill `points` (B, K); units."""
     terms, product = np.zeros(WIDTH, np.float32), np.zeros(WIDTH, np.float32)
     for b in range(len(rows)):
         row, count = rows[b], series.seen[rows[b]]
         at = (count - 1) % state.terms.shape[1]
         learn_cross_series(state, row, count, plan.horizons, truths[b])
         state.gain_unit[row, at], points[b] = 0.0, 0.0
-        if count <= FIRST_ROW:
+        if count <= FIRST_STEP:
             continue
         for d in range(TERMS):
             terms[d] = decode16(series.terms[row, (count - 1) % series.terms.shape[1], d], TERM_CLIP)
@@ -103,16 +103,16 @@ def step_cross_series(
 
 
 class CrossSeriesExpert:
-    """The regressions of all series, and the fields that each of them reads."""
+    """The regressions of all series, and the other fields that each of them reads."""
 
     layout = True
-    """Entry of the layout that saved state must match."""
+    """Entry of the layout, which saved state must match."""
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
         self._table = RowTable(self._blank()._asdict(), Regressions)
         self._fields: RowTable[dict[str, Any]] = RowTable({"others": np.full((1, OTHERS), NONE, np.int64)}, dict)
-        self._rows: dict[str, list[int]] = {}  # by key, in first-seen order
+        self._rows: dict[str, list[int]] = {}  # rows of the fields of each key, in first-seen order
 
     def add(self, name: str) -> None:
         """Add a series, `name` = `<key>/<field>`."""
@@ -123,15 +123,15 @@ class CrossSeriesExpert:
         row = self._fields.count
         self._fields.append()
         others = self._fields.arrays["others"]
-        mates = self._rows.setdefault(name.rpartition("/")[0], [])
-        others[row, : len(mates[:OTHERS])] = mates[:OTHERS]
-        for mate in mates:
-            free = np.flatnonzero(others[mate] == NONE)[:1]
-            others[mate, free] = row
-        mates.append(row)
+        siblings = self._rows.setdefault(name.rpartition("/")[0], [])
+        others[row, : len(siblings[:OTHERS])] = siblings[:OTHERS]
+        for sibling in siblings:
+            free = np.flatnonzero(others[sibling] == NONE)[:1]
+            others[sibling, free] = row
+        siblings.append(row)
 
     def step(self, series: FullState, rows: Integers, truths: Singles) -> Floats:
-        """Learn from a wave that the bank has stored, `truths` (B, K), NaN: none; return points (B, K, 1). In units."""
+        """Learn from labels `truths` (B, K), NaN: none, of a wave already in `series`; return points (B, K, 1)."""
         points = np.empty(truths.shape)
         step_cross_series(series, self._plan, self._table.rows, self._fields.arrays["others"], rows, truths, points)
         return points[:, :, None]
@@ -153,12 +153,13 @@ class CrossSeriesExpert:
             self._add_field(name)
 
     def keep(self, rows: Integers, names: Sequence[str]) -> None:
-        """Remove all series but those of `rows`, ascending, which move up; `names` are theirs.
+        """Remove all series except those of `rows`, ascending, with these `names`; later rows move up.
 
-        A series that reads other fields than before starts its regression again, since its terms have moved.
+        The regression of a series that reads other fields than before is reset, because the meaning of its terms has
+        changed.
         """
         before = self._fields.arrays["others"][rows]
-        moved = np.full(self._fields.count + 1, NONE, np.int64)  # the last one for a missing field
+        moved = np.full(self._fields.count + 1, NONE, np.int64)  # the last entry is for a missing field, index NONE
         moved[rows] = np.arange(len(rows))
         self._table.keep(rows)
         self._fields.clear()

@@ -1,4 +1,4 @@
-"""Detection of changes of level or unit: the latest values all lie far from those before, by scales of the series."""
+"""Detection of changes of level or unit: the latest values lie far from earlier ones, compared to the series' scale."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -12,44 +12,44 @@ from streamrnn.core.row_table import RowTable
 from streamrnn.core.series.lean_state import AnyState
 from streamrnn.core.series.plan import Plan
 
-RECENT = 8  # latest values, of which all but one must be far
-BEFORE = 16  # values before them, with which they are compared, ...
-FEWEST_BEFORE = 8  # ... or as few, where rows are missing among the last
-FIRST = 64  # observations of a series before a change is looked for
-FAR = 30.0  # least distance of a far value from the median before, in scales of the change over one step
-NEAR = 15.0  # largest distance of the values before from their median, in the same scales
-UNIT = 0.6  # least log10 of the ratio of two scales that a change of the unit explains
-LEVEL = 3.0  # least level of a series whose unit shows in it, in the same scales
-CALM = 30.0  # least ratio of the scale to the mean change since a division of the unit
-SMALLER = -2  # largest power of ten by which such a division is recognised by the changes
-SEEN = 0.02  # largest share of earlier values among those since, as of a machine that is off now and then
+RECENT = 8  # number of latest values, of which all but one must be far
+BEFORE = 16  # number of values before them with which they are compared, ...
+FEWEST_BEFORE = 8  # ... or fewer, down to this number, if steps are missing
+FIRST = 64  # steps of a series before the detection starts
+FAR = 30.0  # least distance of a far value from the median of the values before, multiples of the one-step scale
+NEAR = 15.0  # largest distance of the values before from their median, multiples of the one-step scale
+UNIT = 0.6  # least |log10| of the ratio of two scales that indicates a change of the unit
+LEVEL = 3.0  # least level by which a change of the unit can be recognized, multiples of the one-step scale
+CALM = 30.0  # least ratio of the one-step scale to the mean change after a division of the unit
+SMALLER = -2  # largest power of ten of a division that is recognized by smaller changes
+SEEN = 0.02  # largest share of earlier values in the range of recent values: more have a machine that is often off
 MOST_WRONG, EXACT = 0.5, 0.01
-"""Largest relative distance of a ratio from a power of ten: if the spread agrees with it, and if it shows none."""
+"""Largest relative distance of a ratio of levels from a power of ten, if the ratio of spreads agrees, and if not."""
 PREFIX = "shifts_"  # prefix of the names of saved arrays
 
 
 class Recent(NamedTuple):
     """One row per series."""
 
-    values: Floats  # (S, RECENT) latest values, the last one last
+    values: Floats  # (S, RECENT) latest values, in order of time, field's unit
     times: Integers  # (S, RECENT) ms
-    until: Integers  # (S,) number of the observation up to which the series is drifting
+    until: Integers  # (S,) step up to which the series counts as drifting
 
 
 class Change(NamedTuple):
-    """A change of a series' level or unit: old values are `factor` times as large, around another center."""
+    """A change of a series' level or unit: earlier distances are multiplied by a factor, and the center is replaced."""
 
     center: float  # new center, field's unit
-    factor: float
-    values: Floats  # (P,) observed since, field's unit
+    factor: float  # factor of earlier distances from the center
+    values: Floats  # (P,) values observed since the change, field's unit
     times: Integers  # (P,) ms
 
 
 class LevelShifts:
-    """Detector of changes of level or unit, and which series had one recently."""
+    """Detector of changes of level or unit, for all series."""
 
     layout = True
-    """Entry of the layout."""
+    """Entry of the layout, which saved state must match."""
 
     def __init__(self) -> None:
         blank = Recent(np.zeros((1, RECENT)), np.zeros((1, RECENT), np.int64), np.zeros(1, np.int64))
@@ -61,11 +61,11 @@ class LevelShifts:
         self._table.append()
 
     def find(self, series: AnyState, plan: Plan, rows: Integers) -> list[tuple[int, Change]]:
-        """Return the changes that the observations so far of these rows show, and mark the rows as drifting."""
+        """Return the new changes of these rows, from their observations so far, and mark the rows as drifting."""
         recent = self._table.rows
         seen = series.seen[rows]
         known = (recent.times[rows, 0] != 0) & (seen >= FIRST)
-        known &= seen > recent.until[rows] - LASTING + RECENT + BEFORE  # not the same one again
+        known &= seen > recent.until[rows] - LASTING + RECENT + BEFORE  # do not find the same change again
         values, scale = recent.values[rows], series.scale[rows, 0]
         jump = np.abs(values[:, -1] - values[:, 0])
         earlier = series.ring[rows, (seen - RECENT - 1) % series.ring.shape[1]]
@@ -95,7 +95,7 @@ class LevelShifts:
         recent.times[rows] = np.concatenate([recent.times[rows, 1:], times[:, None]], 1)
 
     def is_drifting(self, rows: Integers, seen: Integers) -> Booleans:
-        """Return which of the rows (B,) had a change recently, after `seen` (B,) observations."""
+        """Return which of the rows (B,) had a change recently, after `seen` (B,) steps."""
         return np.asarray(self._table.rows.until[rows] >= seen)
 
     def arrays(self) -> dict[str, NDArray[np.generic]]:
@@ -111,7 +111,7 @@ class LevelShifts:
         self._table.extend({name: saved[f"{PREFIX}{name}"] for name in Recent._fields})
 
     def keep(self, rows: Integers) -> None:
-        """Remove all series but those of `rows`, ascending, which move up."""
+        """Remove all series except those of `rows`, ascending; later rows move up."""
         self._table.keep(rows)
 
     def append(self, count: int) -> None:
@@ -120,16 +120,16 @@ class LevelShifts:
 
 
 def observed_rows(series: AnyState, plan: Plan, row: int) -> Integers:
-    """Return the numbers of the last rows of a series that were not missing, ascending."""
+    """Return the numbers of the latest steps of a series that were not missing, ascending."""
     longest, count = int(plan.horizons[-1]), int(series.seen[row])
     numbers = np.arange(max(count - longest, 0), count)
     return numbers[series.unit[row, plan.slots[-1] + numbers % longest] > 0]
 
 
 def are_calm(values: Floats, scale: Floats) -> Booleans:
-    """Return which of the latest values (B, RECENT) vary far less than `scale` (B,), but for the first of them.
+    """Return for which rows the latest values (B, RECENT), after a first change, vary far less than `scale` (B,).
 
-    Values that do not vary at all are those of a stuck sensor.
+    Values that do not vary at all do not count, because a stuck sensor is no change of the unit.
     """
     changes = np.abs(np.diff(values, axis=1))
     since = changes[:, 1:].mean(1)
@@ -137,15 +137,15 @@ def are_calm(values: Floats, scale: Floats) -> Booleans:
 
 
 def earlier_values(series: AnyState, row: int) -> Floats:
-    """Return the values in the ring of a series up to the first of the latest ones, missing rows included."""
+    """Return the values in the ring of a series up to the first of the RECENT ones, missing steps included."""
     ring, count = series.ring[row], int(series.seen[row])
     return series.center[row] + ring[np.arange(max(count - len(ring), 0), count - RECENT + 1) % len(ring)]
 
 
 def change_of(before: Floats, recent: Floats, times: Integers, scale: float, center: float) -> Change | None:
-    """Return the change between the values before and the recent ones, of a series with this scale; None: none.
+    """Return the change between the values before and the recent values, compared to the one-step scale; None: none.
 
-    A unit changes by a power of ten. Otherwise the level shifts, by the largest change between two values.
+    A unit changes by a power of ten. Otherwise the level shifts by the largest change between consecutive values.
     """
     middle = float(np.median(before))
     far = np.abs(recent - middle) > FAR * scale
@@ -168,10 +168,11 @@ def change_of(before: Floats, recent: Floats, times: Integers, scale: float, cen
 def division_of(
     before: Floats, earlier: Floats, recent: Floats, times: Integers, scale: float, center: float
 ) -> Change | None:
-    """Return the division of the unit that the recent values show, which are calm but for the first; None: none.
+    """Return the division of the unit that recent values indicate, which are calm except for the first; None: none.
 
-    Both the level and the changes must have become smaller by about this power of ten, and no `earlier` value may have
-    been as small: a machine that is switched off, a sun that sets and the end of a burst are no change of the unit.
+    Both the level and the changes must have decreased by about the same power of ten, and almost no `earlier` value may
+    lie in the range of the recent ones: when a machine is switched off, the sun sets or a burst ends, the unit has not
+    changed.
     """
     after = recent[1:]
     ratio = after[0] / recent[0] if recent[0] != 0 else 0.0
@@ -187,9 +188,9 @@ def division_of(
 
 
 def unit_power(last: float, after: Floats, scale: float) -> tuple[int, bool]:
-    """Return the power of ten by which a unit has changed, 0: none, and whether the level has changed as well.
+    """Return the power of ten by which a unit has changed, 0: none, and whether the level has changed by it as well.
 
-    `last` is the value before the change, `after` are those since, and `scale` is the scale before.
+    `last` is the value before the change, `after` are the values since, and `scale` is the one-step scale before.
     """
     spread = float(np.abs(np.diff(after)).mean()) / scale
     power = round(np.log10(spread)) if spread > 0 and abs(np.log10(spread)) >= UNIT else 0

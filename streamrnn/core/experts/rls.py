@@ -1,8 +1,8 @@
-"""Robust recursive least squares: direct forecasts for every horizon from one gain per row.
+"""Robust recursive least squares (Haykin 2002, "Adaptive filter theory"): direct forecasts of every horizon.
 
-The gain of a row is stored and applied when the labels of its horizons arrive, which is exact, so that one covariance
-serves all horizons. Errors are clipped at a multiple of their running size. The covariance is updated as P - v v',
-which stays symmetric in single precision; P - k (P x)' does not.
+The gain of a step depends only on its regressors, not on labels. It is stored, and applied when the labels of the
+horizons arrive, which is exact; one covariance therefore serves all horizons. Errors are clipped at a multiple of their
+running mean. The covariance is updated as P - v v', which stays symmetric in single precision, unlike P - k (P x)'.
 """
 
 import math
@@ -11,14 +11,14 @@ from streamrnn.core.jit import Floats, Shorts, Singles, compiled
 from streamrnn.core.series.scaling import decode16, encode16
 from streamrnn.core.series.state import PRIOR_COVARIANCE, REGRESSIONS, TERMS, FullState
 
-FORGET = (0.9995, 0.9998)  # forgetting factors of the two regressions, per row
-ERROR_CLIP = (1.5, 1.0)  # largest error that updates the weights of each, multiples of the running |error|
+FORGET = (0.9995, 0.9998)  # forgetting factors of the two regressions, per step
+ERROR_CLIP = (1.5, 1.0)  # largest |error| that updates the weights of each, multiples of the running |error|
 RESIDUAL_RATE = 0.005  # rate of the running |error|, per label
-FIRST_ROW = 30  # number of the first row that is learned from: the scale is not known before
-TERM_CLIP = 10.0  # largest regressor, units
-FORECAST_CLIP = 15.0  # largest forecast, units
+FIRST_STEP = 30  # first step that is learned from: earlier scales are unreliable
+TERM_CLIP = 10.0  # largest |regressor|, units
+FORECAST_CLIP = 15.0  # largest |forecast|, units
 LARGEST = 1e5  # multiple of the prior from which on a covariance has diverged and is reset
-EXCITED = 0.1  # forgetting is suspended for a row with less information than this share of what it would discard
+EXCITED = 0.1  # forgetting is suspended at a step with less information than this share of what it would discard
 
 
 @compiled
@@ -63,14 +63,17 @@ def reset_covariance(covariance: Singles, prior: float, width: int) -> None:
 
 @compiled
 def update_covariance(covariance: Singles, terms: Singles, product: Singles, prior: float, forget: float) -> float:
-    """Update the covariance by the regressors `terms` (D,); fill `product` (D,) with their gain, return its maximum."""
+    """Update the covariance by regressors `terms` (D,); fill `product` (D,) with the gain, return the largest |gain|.
+
+    A covariance that has diverged is reset first.
+    """
     width = len(terms)
-    news = quadratic_form(covariance, terms, product)
-    if not 0.0 <= news < LARGEST * prior * width:
+    information = quadratic_form(covariance, terms, product)
+    if not 0.0 <= information < LARGEST * prior * width:
         reset_covariance(covariance, prior, width)
-        news = quadratic_form(covariance, terms, product)
-    spread = forget + news
-    downdate(covariance, product, spread, forget if news >= EXCITED * width * (1 - forget) else 1.0)
+        information = quadratic_form(covariance, terms, product)
+    spread = forget + information
+    downdate(covariance, product, spread, forget if information >= EXCITED * width * (1 - forget) else 1.0)
     largest = 0.0
     for d in range(width):
         product[d] /= spread
@@ -80,14 +83,14 @@ def update_covariance(covariance: Singles, terms: Singles, product: Singles, pri
 
 @compiled
 def update_regressions(series: FullState, row: int, terms: Singles, product: Singles) -> None:
-    """Update the covariances by the regressors (D,) of the latest row, and store their gains for its labels."""
+    """Update the covariances by the regressors (D,) of the latest step; store regressors and gains until its labels."""
     count, size = series.seen[row], series.terms.shape[1]
     at = (count - 1) % size
     for d in range(TERMS):
         series.terms[row, at, d] = encode16(terms[d], TERM_CLIP)
     for r in range(REGRESSIONS):
         series.gain_unit[row, r, at] = 0.0
-        if count <= FIRST_ROW:
+        if count <= FIRST_STEP:
             continue
         largest = update_covariance(series.covariance[row, r], terms, product, PRIOR_COVARIANCE[r], FORGET[r])
         series.gain_unit[row, r, at] = largest
@@ -100,9 +103,10 @@ def update_regressions(series: FullState, row: int, terms: Singles, product: Sin
 def update_weights(
     weights: Singles, running: float, terms: Shorts, gain: Shorts, unit: float, truth: float, most: float
 ) -> float:
-    """Update `weights` (D,) by a label, `truth` in units, clipped at `most` running errors; return the running |error|.
+    """Update `weights` (D,) by a label `truth`, units, and return the new running |error|.
 
-    `terms` and `gain` (D,) are 16-bit codes in TERM_CLIP and in `unit`.
+    The error is clipped at `most` times the `running` |error|. `terms` and `gain` (D,) are 16-bit codes with the units
+    TERM_CLIP and `unit`.
     """
     forecast = 0.0
     for d in range(len(weights)):
@@ -117,7 +121,7 @@ def update_weights(
 
 @compiled
 def learn_regression(series: FullState, row: int, r: int, k: int, origin: int, truth: float) -> None:
-    """Update regression r by the label of horizon k, `truth` in units, of the row numbered `origin`."""
+    """Update regression r by the label `truth`, units, of horizon k and step `origin`."""
     at = origin % series.terms.shape[1]
     unit = series.gain_unit[row, r, at]
     if unit > 0:
@@ -130,7 +134,7 @@ def learn_regression(series: FullState, row: int, r: int, k: int, origin: int, t
 @compiled
 def predict_regressions(series: FullState, row: int, terms: Singles, forecasts: Floats) -> None:
     """Fill `forecasts` (R, K): changes from the latest value, units."""
-    young = series.seen[row] <= FIRST_ROW
+    young = series.seen[row] <= FIRST_STEP
     for r in range(REGRESSIONS):
         for k in range(forecasts.shape[1]):
             total = 0.0

@@ -1,9 +1,9 @@
-"""Serialization of river models by pickle, with an unpickler restricted to data and classes of river.
+"""Serialization of river models by pickle, with an unpickler that is restricted to data and classes of river.
 
-A pickle can call any function, so that write access to the state topic would allow code execution. The unpickler looks
+A pickle can call any function, so that write access to the state topic would allow code execution. This unpickler looks
 up only classes of river's model packages and a few containers, calls only these, and changes only their instances.
-Numpy's types and functions are replaced by functions of this module, which accept plain numbers only: a crafted dtype
-would make numpy read bytes as pointers.
+Numpy's types and functions are replaced by functions of this module that accept only plain numbers: a crafted dtype
+would make numpy interpret bytes as pointers.
 """
 
 import collections
@@ -28,7 +28,7 @@ PACKAGES = frozenset({
     "_river_rust", "base", "bayes", "compose", "covariance", "drift", "ensemble", "forest", "linear_model", "metrics",
     "neighbors", "optim", "preprocessing", "proba", "rules", "stats", "time_series", "tree", "utils",
 })  # fmt: skip
-"""Packages of river that models use: none that reads files or the network."""
+"""Packages of river that models use; none of them reads files or the network."""
 CONTAINERS = (
     collections.Counter, collections.OrderedDict, collections.defaultdict, collections.deque, random.Random,
     statistics.NormalDist,
@@ -41,9 +41,9 @@ PLAIN = frozenset({
 })  # fmt: skip
 """Other names that may be looked up."""
 DEEPEST = 100
-"""Tuples within tuples: hashing very deep ones would overflow the stack."""
+"""Greatest depth of nested tuples: hashing deeper ones could overflow the stack."""
 
-_PythonUnpickler = pickle._Unpickler  # noqa: SLF001 -- the one in C has no methods for calls and changes of objects
+_PythonUnpickler = pickle._Unpickler  # noqa: SLF001 -- in the C version, REDUCE and BUILD cannot be overridden
 _OPERATIONS: dict[int, Callable[..., None]] = dict(_PythonUnpickler.dispatch)
 _NDARRAY = object()  # stands for numpy.ndarray, which is named in pickles but must not be called
 _ORDERS = ("|", "=", "<" if sys.byteorder == "little" else ">")
@@ -57,7 +57,7 @@ def _dtype(name: object, *_: object) -> "np.dtype[Any]":
 
 
 def _array(buffer: object, dtype: object, shape: object, order: object) -> NDArray[Any]:
-    """Return what numpy's `_frombuffer` does."""
+    """Return the array that numpy's `_frombuffer` returns."""
     if not isinstance(buffer, bytes | bytearray) or not isinstance(dtype, np.dtype) or order not in ("C", "F"):
         raise pickle.UnpicklingError("an array is damaged")
     return np.frombuffer(buffer, dtype).reshape(_shape(shape), order="C" if order == "C" else "F")
@@ -71,7 +71,7 @@ def _scalar(dtype: object, buffer: object) -> np.generic:
 
 
 def _reconstruct(kind: object, *_: object) -> NDArray[Any]:
-    """Return an empty array, which BUILD fills."""
+    """Return an empty array, which the opcode BUILD fills."""
     if kind is not _NDARRAY:
         raise pickle.UnpicklingError("an array is damaged")
     return np.empty(0, np.int8)
@@ -106,7 +106,7 @@ class _Unpickler(_PythonUnpickler):
         """Depth of each tuple, by its id."""
 
     def find_class(self, module: str, name: str) -> object:
-        """Return the class of that name if it is allowed, or what replaces it."""
+        """Return the class of this name, or its replacement; raise UnpicklingError if it is not allowed."""
         full = f"{module}.{name}"
         if full == "numpy.ndarray":
             return _NDARRAY
@@ -117,13 +117,13 @@ class _Unpickler(_PythonUnpickler):
         package, _, rest = module.partition(".")
         if package == "river" and rest.partition(".")[0] in PACKAGES and "." not in name:
             found = super().find_class(module, name)
-            # no functions, and no classes that the module has only imported
+            # neither functions nor classes that the module has imported from elsewhere
             if isinstance(found, type) and found.__module__.startswith("river."):
                 return found
         raise pickle.UnpicklingError(f"{full} is not allowed in a model of river")
 
     def _call(self) -> None:
-        """REDUCE: call a class, or a replacement of one of numpy's functions."""
+        """Opcode REDUCE: call a class, or the replacement of a function of numpy."""
         called = self.stack[-2]
         if not isinstance(called, type) and not any(called is each for each in FUNCTIONS.values()):
             raise pickle.UnpicklingError(f"a call of {called!r} is not allowed in a model of river")
@@ -131,9 +131,9 @@ class _Unpickler(_PythonUnpickler):
         self._limit_depth()
 
     def _build(self) -> None:
-        """BUILD: set the state of an instance."""
+        """Opcode BUILD: set the state of an instance."""
         instance, state = self.stack[-2:]
-        if isinstance(instance, np.dtype):  # its state is that of its name
+        if isinstance(instance, np.dtype):  # its name determines it; only check that the state agrees
             self.stack.pop()
             if not isinstance(state, tuple) or state[1:5] not in [(order, None, None, None) for order in _ORDERS]:
                 raise pickle.UnpicklingError("the type of an array is damaged")
@@ -151,7 +151,7 @@ class _Unpickler(_PythonUnpickler):
             raise pickle.UnpicklingError(f"a change of {instance!r} is not allowed in a model of river")
 
     def _bytearray(self) -> None:
-        """BYTEARRAY8, whose length is checked before its memory is allocated."""
+        """Opcode BYTEARRAY8: check the length before memory is allocated."""
         length = int.from_bytes(self.read(8), "little")
         if length > self._size:
             raise pickle.UnpicklingError("the data ends too early")
@@ -161,7 +161,7 @@ class _Unpickler(_PythonUnpickler):
         found = self.stack[-1]
         if isinstance(found, tuple):
             depth = 1 + max((self._depths.get(id(item), 1) for item in found if isinstance(item, tuple)), default=0)
-            self._depths[id(found)] = depth  # also of a flat one: it may have the id of one that is gone
+            self._depths[id(found)] = depth  # also for flat tuples, whose id may be that of a deleted one
             if depth > DEEPEST:
                 raise pickle.UnpicklingError(f"more than {DEEPEST} nested tuples are not allowed in a model of river")
 
@@ -181,17 +181,17 @@ for _code in (pickle.TUPLE, pickle.TUPLE1, pickle.TUPLE2, pickle.TUPLE3, pickle.
 
 
 def dumped(objects: object) -> Bytes:
-    """Serialize an object."""
+    """Return an object as a pickle."""
     return np.frombuffer(pickle.dumps(objects, PROTOCOL), np.uint8)
 
 
 def loaded(data: Bytes) -> object:
-    """Deserialize the result of `dumped`; raises StateError if it is damaged or refers to names not allowed."""
+    """Return the object of a pickle; raise StateError if it is damaged or refers to names that are not allowed."""
     try:
         return _Unpickler(data.tobytes()).load()
     except (KeyboardInterrupt, SystemExit):
         raise
-    except BaseException as error:  # damaged bytes may raise anything; of Rust, what is no Exception
+    except BaseException as error:  # damaged bytes may raise anything; panics in Rust are no Exception
         raise StateError(
             f"the saved models of river cannot be loaded: {error}; use the version of river that wrote them, or "
             f"{START_OVER}"

@@ -1,1 +1,1 @@
-"""Online learning: learners, replay buffers and rollback."""
+"""Online learning of the networks: learners, replay buffers and rollback."""

@@ -1,4 +1,4 @@
-"""Online learning of the whole network: truncated backpropagation through time over new and replayed windows."""
+"""Online learning of the whole network by truncated backpropagation through time over new and replayed windows."""
 
 import math
 
@@ -16,13 +16,13 @@ from streamrnn.core.network.shapes import Shape
 from streamrnn.core.network.torch_network import initial_weights, split_weights, unroll
 from streamrnn.core.network.workspace import Workspace
 
-EPSILON = 1e-8  # of Adam; torch's default
+EPSILON = 1e-8  # of Adam, as torch's default
 
 
 def apply_adam(weights: Tensor, gradient: Tensor, moments: tuple[Tensor, Tensor], step: int, rate: float) -> None:
-    """Update weights and moments in place: step number `step`, from 1, of Adam (Kingma & Ba 2015).
+    """Update weights and moments in place by step number `step`, from 1, of Adam (Kingma & Ba 2015).
 
-    The bits are those of torch.optim.Adam, whose checks take longer than the arithmetic.
+    The result equals that of torch.optim.Adam bit for bit, whose checks would take longer than the arithmetic.
     """
     first, second = moments
     first.lerp_(gradient, 1 - BETAS[0])
@@ -32,7 +32,7 @@ def apply_adam(weights: Tensor, gradient: Tensor, moments: tuple[Tensor, Tensor]
 
 
 class BpttLearner:
-    """The weights, their optimizer (Adam, Kingma & Ba 2015), and their running average, which makes the forecasts."""
+    """The weights, their optimizer (Adam), and their running average, which makes the forecasts."""
 
     def __init__(
         self, shape: Shape, learning: LearningConfig, *, start: Singles | None, seed: int, device: str
@@ -47,12 +47,12 @@ class BpttLearner:
         self._leaves = list(self._parts.values())
         self.average = self._weights.clone()
         self._moments = torch.zeros_like(self.average), torch.zeros_like(self.average)
-        self._adam_steps = 0  # since the moments were zero
+        self._adam_steps = 0  # since the last reset of the optimizer
         self._workspace = Workspace()
         self.steps = 0
 
     def learn(self, windows: Windows) -> LearningResult:
-        """Take one optimizer step on B windows. Gradients end at their first row; the weights stay finite."""
+        """Take one optimizer step on B windows; skip it if loss, gradient or weights are not finite."""
         if np.isnan(windows.labels).all():
             return LearningResult(math.nan, skipped=False)
         loss, gradient = self._gradient(windows)
@@ -63,7 +63,7 @@ class BpttLearner:
         return LearningResult(loss, skipped=skipped, gradient_norm=float(norm), weight_norm=self._weight_norm())
 
     def save(self) -> dict[str, NDArray[np.generic]]:
-        """Return the arrays by name: weights, average, moments, and the numbers of steps, ours and Adam's."""
+        """Return the arrays by name: weights, average, moments, and the numbers of steps, total and Adam's."""
         names = "weights", "average", "first_moment", "second_moment"
         arrays = dict(zip(names, (self._weights, self.average, *self._moments), strict=True))
         saved: dict[str, NDArray[np.generic]] = {name: array.cpu().numpy() for name, array in arrays.items()}
@@ -85,7 +85,7 @@ class BpttLearner:
         self._reset_optimizer()
 
     def _gradient(self, windows: Windows) -> tuple[float, Tensor]:
-        """Return the loss, and its gradient with respect to the weights."""
+        """Return the loss and its gradient with respect to the weights, truncated at the first step."""
         self._workspace.reset()
         inputs, points, trust, lead, labels, hidden = (torch.from_numpy(array).to(self._device) for array in windows)
         top, _ = unroll(self._parts, self._shape, inputs.transpose(0, 1), hidden, self._workspace)
@@ -96,17 +96,17 @@ class BpttLearner:
         return float(loss), torch.cat([gradient.reshape(-1) for gradient in (*encoder, *own)])
 
     def _advance(self, gradient: Tensor) -> bool:
-        """Update weights and running average; undo it and return False if the weights are not finite."""
+        """Update weights and running average; if the weights are not finite, undo the update and return False."""
         before = self._weights.clone()
         rate = self._learning.learning_rate * min(1.0, (self.steps + 1) / max(self._learning.warm_up, 1))
         self._adam_steps += 1
         apply_adam(self._weights, gradient, self._moments, self._adam_steps, rate)
         if self._base is not None:
             self._weights.lerp_(self._base, ANCHOR)
-        # a norm that is finite is that of finite weights, and takes a tenth of the time of looking at each
+        # a finite norm implies finite weights, and takes a tenth of the time of testing each weight
         if not math.isfinite(self._weight_norm()) and not bool(torch.isfinite(self._weights).all()):
             self._weights.copy_(before)
-            self._reset_optimizer()  # the moments caused it
+            self._reset_optimizer()  # its moments are the cause
             return False
         self.steps += 1
         decay = min(self._learning.averaging, 1 - 1 / (self.steps / 5 + 1))

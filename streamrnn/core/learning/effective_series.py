@@ -1,4 +1,4 @@
-"""The effective number of series of a task: learning points count observations per live series."""
+"""The effective number of series of a task, by which the intervals between learning points are scaled."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -6,13 +6,13 @@ from numpy.typing import NDArray
 from streamrnn.core.jit import Integers, compiled
 
 PERIOD, MIN_SERIES = 4, 16
-"""A period has at least PERIOD observations per live series, of which at least MIN_SERIES are assumed."""
-LIVE, ROWS, SQUARES, NUMBER = range(4)
+"""A counting period has at least PERIOD observations per live series, with at least MIN_SERIES series assumed."""
+LIVE, ROWS, SQUARES, NUMBER = range(4)  # indexes of `EffectiveSeries._numbers`
 
 
 @compiled
 def count_rows(marks: Integers, rows: Integers, numbers: Integers) -> None:
-    """Add one wave to `numbers` (4,) and `marks` (S, 2)."""
+    """Count one wave of `rows` (B,) in `numbers` (4,) and `marks` (S, 2); see EffectiveSeries."""
     for row in rows:
         own = marks[row, 1] if marks[row, 0] == numbers[NUMBER] else 0
         numbers[ROWS] += 1
@@ -21,16 +21,16 @@ def count_rows(marks: Integers, rows: Integers, numbers: Integers) -> None:
 
 
 class EffectiveSeries:
-    """Counts the observations of each series in a period and derives the number of live series from the last one.
+    """Counts the observations of each series in a period, and derives the number of live series from the last period.
 
-    That is the squared sum of the counts over the sum of their squares (the inverse of Simpson's index, 1949): the
-    number of equally frequent series with the same concentration. A series with rare observations hardly counts. A
-    period ends at a learning point, so that the cut into waves has no effect.
+    The number is the squared sum of the counts over the sum of their squares (the inverse of Simpson's index, 1949):
+    the number of equally frequent series with the same concentration. A rarely observed series hardly counts. Periods
+    end at learning points, so that the division into waves has no effect.
     """
 
     def __init__(self) -> None:
         self._numbers = np.array([1, 0, 0, 0], np.int64)
-        """Live series; observations of this period; sum of the squared counts per series; number of the period."""
+        """Live series; observations of this period; sum of the squared counts of its series; number of the period."""
 
     @property
     def live(self) -> int:
@@ -38,11 +38,11 @@ class EffectiveSeries:
         return int(self._numbers[LIVE])
 
     def add(self, marks: Integers, rows: Integers) -> None:
-        """Count one wave of distinct `rows` (B,); `marks` (S, 2): each series' latest period and its count."""
+        """Count one wave of distinct `rows` (B,); `marks` (S, 2) are each series' latest period and its count in it."""
         count_rows(marks, rows, self._numbers)
 
     def end_period(self) -> None:
-        """Begin a new period if this one was long enough; to be called at a learning point."""
+        """Begin a new period if this one is long enough; called at learning points."""
         live, rows, squares, number = (int(n) for n in self._numbers)
         if rows >= PERIOD * max(live, MIN_SERIES):
             self._numbers[:] = max((rows * rows + squares // 2) // squares, 1), 0, 0, number + 1

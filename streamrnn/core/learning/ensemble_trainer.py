@@ -1,7 +1,8 @@
-"""The networks of a task, which learn at three speeds, and the data that they learn from.
+"""The networks of a task, their learners, and the replay buffers.
 
-With a base there are three: the base as it was trained, the base with a head that learns often, and a copy that learns
-as a whole, by truncated backpropagation through time. Without a base there is only the last, with random first weights.
+With base weights there are three networks: the base, which does not learn; the base with a head that learns often; and
+a copy that learns as a whole, by truncated backpropagation through time. Without base weights there is only the last,
+with random initial weights.
 """
 
 import hashlib
@@ -31,16 +32,16 @@ from streamrnn.core.network.shapes import KNOTS, Shape
 from streamrnn.core.row_table import RowTable
 from streamrnn.core.series.wave import WaveUpdate
 
-HEAD, WHOLE = 0, 1  # the learners, in the order of their learning points
-NEVER = 2**62  # observations up to the learning point of a learner that is off
+HEAD, WHOLE = 0, 1  # indexes of the learners, in the order of their learning points
+NEVER = 2**62  # observations until the learning point of a learner that is off
 EARLY_POINTS = 128
-"""Learning points of the head at every observation; then as many at every second, and so on up to `head_every`."""
+"""Number of learning points of the head after 1 observation per series, then after 2 and so on, up to `head_every`."""
 LOW_WORD = 2**32 - 1
 UNSEEN = -1  # mark of a series without observations
 
 
 def make_generator(seed: int, *numbers: int) -> np.random.Generator:
-    """Return `np.random.default_rng([seed, *numbers])` in two thirds of the time; numbers are below 2^32."""
+    """Return `np.random.default_rng([seed, *numbers])`, in two thirds of its time; `numbers` are below 2^32."""
     words = [seed & LOW_WORD, seed >> 32] if seed > LOW_WORD else [seed]
     return np.random.default_rng(np.array([*words, *numbers], np.uint32))
 
@@ -52,7 +53,7 @@ class EnsembleTrainer:
         self, horizons: Integers, quantiles: Sequence[float], shape: Shape, learning: LearningConfig, *, seed: int,
         base: Singles | None, device: str,
     ) -> None:  # fmt: skip
-        """Create the networks, without series; `horizons` (K,) are those of the plan."""
+        """Create the networks without series; `horizons` (K,) are those of the plan."""
         self._seed, self._shape, chosen = seed, shape, resolve_device(device, units=shape.hidden_size)
         self._every, self._most = (learning.head_every, learning.every), (learning.head_most, learning.most)
         self._batch, self._replay = learning.batch, learning.replay
@@ -67,7 +68,7 @@ class EnsembleTrainer:
         if base is None or whole:
             self._learner = LazyLearner(shape, learning, start=base, seed=seed, device=chosen)
         first, second = ([0] if base is not None else []), ([0] if self._head is not None else [])
-        last = [] if self._learner is None else [len(first)]  # an encoder of its own
+        last = [] if self._learner is None else [len(first)]  # it has an encoder of its own
         self._encoder_count, self._trained = len(first) + len(last), base is not None
         self._encoders = make_encoders(shape, chosen, self._encoder_count)
         self._heads = HeadStack(shape, [*first, *second, *last], len(horizons), tuple(quantiles))
@@ -84,8 +85,8 @@ class EnsembleTrainer:
         self._table = RowTable({"kept": RowBuffer.initial_last(1), "marks": marks, **hidden}, dict[str, Any])
         self._series = EffectiveSeries()
         self._since = [np.zeros(0, np.int64)]  # rows of the waves since the last learning point of the whole network
-        self._waiting, self._points = [0, 0], [0, 0]  # per learner: rows since its last learning point, and its points
-        self._due = [0, 0]  # per learner: `_waiting` of its next learning point
+        self._waiting, self._points = [0, 0], [0, 0]  # per learner: observations since its last learning point; points
+        self._due = [0, 0]  # per learner: value of `_waiting` at its next learning point
         self._digests = [b"", b""]
         self.version = ""
         """Version of the weights of all networks."""
@@ -105,15 +106,15 @@ class EnsembleTrainer:
 
     @property
     def until_due(self) -> int:
-        """Number of observations up to the next learning point; 0 or less: it is reached.
+        """Number of observations until the next learning point; 0 or less if it is reached.
 
-        The head has one after `head_every` observations per live series, at first after fewer, at the latest after
-        `head_most` of the task; the whole network after `every`, at the latest after `most`.
+        The head has a learning point after `head_every` observations per live series, at first after fewer, and after
+        `head_most` observations of the task at the latest; the whole network after `every`, and `most` at the latest.
         """
         return min(self._due[HEAD] - self._waiting[HEAD], self._due[WHOLE] - self._waiting[WHOLE])
 
     def step(self, rows: Integers, wave: Handle[WaveUpdate]) -> Singles:
-        """Advance by one wave, of which the bank has made `wave`; return the quantiles (N, B, K, Q) in units."""
+        """Advance by one wave, with the bank's result `wave`; return the quantiles (N, B, K, Q) in units."""
         state, features = self._table.rows, wave.content.features
         hidden = [state[name] for name in self._hidden]
         before = hidden[-1][rows] if self._learns[WHOLE] and self._windows.recording else None
@@ -131,7 +132,7 @@ class EnsembleTrainer:
         return outputs
 
     def track_errors(self, scores: Floats) -> None:
-        """Add the scores (8 + N,) of the labels that matured in a wave to the trials of both learners."""
+        """Add the scores (8 + N,) of the labels that arrived with a wave to the trials of both learners."""
         sums: list[float] = scores.tolist()
         reference = sums[NETWORK] if self._trained else sums[NAIVE]
         for learner, own in ((HEAD, NETWORK + 1), (WHOLE, len(sums) - 1)):
@@ -139,9 +140,9 @@ class EnsembleTrainer:
                 self._rollbacks[learner].add_errors(sums[own], reference, sums[COUNT])
 
     def learn(self, seen: Integers) -> LearningResult | None:
-        """Learn if a learning point is reached; None: not reached, or no data yet.
+        """Let the learners whose learning point is reached learn; return the last result, None if there is none.
 
-        `seen` (S,) are the numbers of observations. A learner whose trial has failed is rolled back instead.
+        `seen` (S,) are the numbers of steps of the series. A learner whose trial has failed is rolled back instead.
         """
         result = None
         for learner, learn in ((HEAD, self._learn_head), (WHOLE, self._learn_whole)):
@@ -169,7 +170,7 @@ class EnsembleTrainer:
         return saved
 
     def load(self, saved: dict[str, NDArray[np.generic]], *, reset_buffers: bool = False) -> None:
-        """Restore what `save` returned, with `reset_buffers` all but the replay buffers."""
+        """Restore what `save` returned; with `reset_buffers`, without the replay buffers."""
         self._waiting, self._points = saved["points"].T.tolist()
         self._since = [np.array(saved["since"], np.int64)]
         self._series.load(saved["activity"])
@@ -196,7 +197,7 @@ class EnsembleTrainer:
         self._table.clear()
 
     def keep(self, rows: Integers) -> None:
-        """Remove all series but those of `rows`, ascending, which move up."""
+        """Remove all series except those of `rows`, ascending; later rows move up."""
         moved = np.full(self._table.count, UNSEEN, np.int64)
         moved[rows] = np.arange(len(rows))
         since = moved[np.concatenate(self._since)]
@@ -210,7 +211,7 @@ class EnsembleTrainer:
         self._table.extend({name: saved[name] for name in names})
 
     def _set_due(self) -> None:
-        """Set the next learning points, which change at learning points only."""
+        """Set the next learning points; they change only at learning points."""
         early = min(self._every[HEAD], 1 + self._points[HEAD] // EARLY_POINTS)
         for learner, every in ((HEAD, early), (WHOLE, self._every[WHOLE])):
             due = min(every * self._series.live, self._most[learner])
@@ -239,7 +240,7 @@ class EnsembleTrainer:
         return result._replace(learner="whole")
 
     def _roll_back(self, learner: int) -> LearningResult | None:
-        """Restore the champion's weights if the learner's trial has ended and failed; else None."""
+        """Restore the champion's weights and return a result if the learner's trial has ended and failed; else None."""
         rollback = self._rollbacks[learner]
         if not rollback.complete or not rollback.end_trial(self._forecasting_weights(learner)):
             return None
@@ -258,10 +259,10 @@ class EnsembleTrainer:
         return np.zeros(0, np.float32)
 
     def _use_learned(self, learner: int) -> None:
-        """Forecast with a learner's current weights, and update the version."""
+        """Copy a learner's current weights to the networks that forecast, and update the version."""
         if learner == HEAD and self._head is not None:
             self._heads.load(1, self._head.head)
-            weights = self._head.head.out_bias  # each step changes all of a head, so that a part identifies it
+            weights = self._head.head.out_bias  # every step changes this part, so that it identifies the head
         else:
             weights = self._forecasting_weights(learner)
             if len(weights):

@@ -1,8 +1,8 @@
-"""Online learning of the head on top of fixed recurrent layers, without backpropagation through time.
+"""Online learning of the head on fixed recurrent layers, without backpropagation through time.
 
-Forward and backward pass are compiled loops, because torch's overhead exceeds the arithmetic of a step on some fifty
-examples. A test compares them with torch's gradients. Sums run in the order of the examples, so that the same steps
-give the same bits.
+The forward and backward passes are compiled loops, because the overhead of torch exceeds the arithmetic of a step on
+about fifty examples. A test compares them with torch's gradients. Sums are in the order of the examples, so that equal
+steps give equal bits.
 """
 
 import math
@@ -33,18 +33,18 @@ from streamrnn.core.network.shapes import LABEL_WEIGHTS
 from streamrnn.core.vector_math import ONE, ZERO, exponential
 from streamrnn.core.vector_products import add_products
 
-LABEL_LIMIT = np.float32(LABEL_CLIP)  # units; larger labels are clipped to it
+LABEL_LIMIT = np.float32(LABEL_CLIP)  # largest |label|, units
 MIN_WEIGHT, MAX_WEIGHT = np.float32(LABEL_WEIGHTS[0]), np.float32(LABEL_WEIGHTS[1])
 ANCHOR_SHARE = np.float32(ANCHOR)
-BLOCK = 32  # examples
-EPSILON = np.float32(1e-8)  # of Adam: keeps the step finite while there was no gradient
+BLOCK = 32  # examples per block
+EPSILON = np.float32(1e-8)  # of Adam: the step is finite even if all gradients were 0
 
-ARRAYS = ("weights", "first_moment", "second_moment")  # saved arrays, in the order of the rows of a learner's state
+ARRAYS = ("weights", "first_moment", "second_moment")  # names of the rows of a learner's state
 
 
 @compiled
 def example_weight(trust: Singles) -> np.float32:
-    """Return the weight of an example; a predictable series weighs more, because the relative error counts."""
+    """Return the weight of an example, which is larger for a predictable series, because the relative error counts."""
     best = trust[0]
     for e in range(1, len(trust)):
         best = min(best, trust[e])
@@ -55,7 +55,7 @@ def example_weight(trust: Singles) -> np.float32:
 def pinball_gradient(
     label: np.float32, weight: np.float32, levels: Singles, example: int, block: HeadBlock, gradient: Singles
 ) -> np.float32:
-    """Return one example's pinball loss, summed over the knots; fill `gradient` (P,) of the outputs with its slope."""
+    """Return an example's pinball loss, summed over knots; fill its `gradient` (P,) with respect to the outputs."""
     experts, loss, slope, center = len(block.points), ZERO, ZERO, ZERO
     target, total = min(max(label, -LABEL_LIMIT), LABEL_LIMIT), block.total[0, example]
     for q in range(len(levels)):
@@ -76,15 +76,15 @@ def pinball_gradient(
 def backpropagate(
     y: Singles, weights: Singles, gradient: Head, block: HeadBlock, slopes: Singles, hidden: Singles
 ) -> None:
-    """Add to `gradient` what follows from the gradients of a block's outputs.
+    """Add the contribution of a block to the gradient of the loss with respect to the head.
 
     Args:
         y: Encodings, (R, U).
         weights: O, padded, (P, V).
-        gradient: Of the head; updated.
-        block: From the forward pass.
-        slopes: Gradients of the outputs, (R, P).
-        hidden: Scratch, (R, V); becomes the gradients of the preactivations.
+        gradient: Gradient with respect to the head; updated.
+        block: Results of the forward pass.
+        slopes: Gradients with respect to the outputs, (R, P).
+        hidden: Scratch, (R, V); filled with the gradients with respect to the preactivations.
     """
     rows, width = len(y), hidden.shape[1]
     for r in range(rows):
@@ -105,11 +105,11 @@ def backpropagate(
 
 
 class LearnerWorkspace(NamedTuple):
-    """The weights of a head, their gradient, and scratch for BLOCK examples."""
+    """The weights of a head, their gradient, and scratch for BLOCK examples. Letters as in `head`."""
 
-    levels: Singles  # of the knots, (L,)
+    levels: Singles  # (L,) of the knots
     head: Head  # weights
-    out: Singles  # O, padded, (P, V)
+    out: Singles  # (P, V) O, padded
     gradient: Head
     block: HeadBlock
     outputs: Singles  # (BLOCK, P)
@@ -120,14 +120,14 @@ class LearnerWorkspace(NamedTuple):
 def loss_gradient(
     y: Singles, points: Singles, trust: Singles, lead: Singles, label: Singles, workspace: Handle[LearnerWorkspace]
 ) -> float:
-    """Return the weighted mean pinball loss over labelled examples; add its gradient.
+    """Return the weighted mean pinball loss over labelled examples, and add its gradient to that of the workspace.
 
     Args:
         y: Encodings, (B, U).
-        points: As in Examples, (B, 1, E).
-        trust: As in Examples, (B, 1, E).
-        lead: As in Examples, (B, 1, 3).
-        label: As in Examples, without NaN, (B,).
+        points: Expert forecasts, (B, 1, E); see Examples.
+        trust: See Examples, (B, 1, E).
+        lead: See Examples, (B, 1, 3).
+        label: Labels, units, none of them NaN, (B,).
         workspace: Weights, gradient and scratch.
     """
     loss, (levels, head, out, gradient, block, outputs, hidden) = np.float64(0), contents(workspace)
@@ -145,7 +145,7 @@ def loss_gradient(
 
 @compiled
 def norm(numbers: Singles) -> float:
-    """Return the Euclidean norm of a vector; in single precision the squares may overflow."""
+    """Return the Euclidean norm of a vector, in double precision, because squares may overflow in single precision."""
     total = 0.0
     for number in numbers:
         total += np.float64(number) * np.float64(number)
@@ -157,44 +157,44 @@ def adam_step(
     state: Singles, start: Singles, gradient: Singles, clip: float, rate: np.float32, root: np.float32,
     betas: Singles, result: Singles,
 ) -> tuple[bool, float]:  # fmt: skip
-    """Take an Adam step, and pull the weights to `start`; return False, without a change, if a result is not finite.
+    """Take an Adam step and pull the weights towards `start`, unless a result is not finite.
 
-    The second result is the norm of the gradient before clipping.
+    Returns whether the step was taken, and the norm of the gradient before clipping.
 
     Args:
         state: Weights, first and second moments, (3, n); updated.
-        start: The first weights, (n,).
-        gradient: Of the loss, (n,).
-        clip: Largest norm of the gradient.
-        rate: Learning rate, corrected for the first moment's start at zero.
-        root: Square root of the same correction for the second moment.
+        start: Weights at the start, (n,).
+        gradient: Gradient of the loss, (n,).
+        clip: Largest norm of the gradient; larger ones are scaled down.
+        rate: Learning rate over the bias correction of the first moment.
+        root: Square root of the bias correction of the second moment.
         betas: Decays of the moments, and one minus each, (2, 2).
         result: Scratch, (3, n).
     """
     size = norm(gradient)
-    scale = np.float32(min(1.0, clip / (size + 1e-6)))  # a gradient that is not finite gives NaN
+    scale = np.float32(min(1.0, clip / (size + 1e-6)))  # NaN if the gradient is not finite
     for i in range(len(gradient)):
         slope = gradient[i] * scale
         first = state[1, i] + betas[1, 0] * (slope - state[1, i])
         second = betas[0, 1] * state[2, i] + betas[1, 1] * slope * slope
         result[0, i] = state[0, i] - rate * (first / (np.sqrt(second) / root + EPSILON))
         result[1, i], result[2, i] = first, second
-    wild = 0
+    infinite = 0  # number of results that are not finite
     for row in range(len(result)):
         for i in range(result.shape[1]):
-            wild += not math.isfinite(result[row, i])
-    if wild == 0:
+            infinite += not math.isfinite(result[row, i])
+    if infinite == 0:
         copy_matrix(result, state)
         for i in range(len(start)):
             state[0, i] += ANCHOR_SHARE * (start[i] - state[0, i])
-    return wild == 0, size
+    return infinite == 0, size
 
 
 class HeadLearner:
     """A copy of a head that learns, and its optimizer (Adam, Kingma & Ba 2015).
 
-    `start` is the flat tail of the network's weights; `hidden`, `experts` and `width` are the U, E and W of the head;
-    `levels` (L,) are those of the knots; `clip_norm` is the largest norm of a gradient.
+    `start` is the head's part of the network's flat weights, the tail. `hidden`, `experts` and `width` are U, E and W
+    of the head, `levels` (L,) those of its knots. `clip_norm` is the largest norm of a gradient.
     """
 
     def __init__(
@@ -207,7 +207,7 @@ class HeadLearner:
         self._state = np.zeros((3, padded_size(*shape)), np.float32)
         self._parts = {name: head_views(row, *shape) for name, row in zip(ARRAYS, self._state, strict=True)}
         self.head = self._parts["weights"]
-        """The trained head; its arrays are changed in place."""
+        """The head that learns; its arrays are updated in place."""
         self.steps = 0
         self._result, self._gradient = np.empty_like(self._state), np.zeros_like(self._state[0])
         self._out = np.zeros((self.head.out.shape[1], self.head.bias.shape[1]), np.float32)
@@ -220,7 +220,7 @@ class HeadLearner:
         self._start = self._state[0].copy()
 
     def learn(self, examples: Examples) -> LearningResult:
-        """Take one optimizer step; if loss, gradient or weights are not finite, skip it and change nothing."""
+        """Take one optimizer step, or skip it without a change if loss, gradient or weights are not finite."""
         unknown = np.isnan(examples.label)
         missing = np.count_nonzero(unknown)
         if missing == len(unknown):
@@ -233,7 +233,7 @@ class HeadLearner:
         return LearningResult(loss, skipped=not moved, gradient_norm=size, weight_norm=norm(self._state[0]))
 
     def save(self) -> dict[str, NDArray[np.generic]]:
-        """Return copies of the arrays by name: weights and moments as flat tails, and the number of steps."""
+        """Return copies of the arrays by name: weights and moments as flat vectors, and the number of steps."""
         saved: dict[str, NDArray[np.generic]] = {name: flatten_head(part) for name, part in self._parts.items()}
         return {**saved, "steps": np.array([self.steps], np.int64)}
 

@@ -1,9 +1,9 @@
-"""The loss of the head's forecasts and its gradient in closed form, in few and large operations.
+"""The loss of the head's forecasts and its gradient in closed form, in few and large torch operations.
 
-Equations: `head_knots` in torch_network for the forecasts; pinball loss (Koenker & Bassett 1978).
+For the equations of the forecasts see `network.head`; the loss is the pinball loss (Koenker & Bassett 1978).
 
-Letters: C rows of all windows times horizons K, E experts, L knots, W units of the head, U size of the encoding. Arrays
-over experts or knots have C as their last axis, so that the part of each is contiguous.
+Letters: C pairs of a step of a window and a horizon, K horizons, E experts, L knots, W units of the head, U size of the
+encoding. Arrays over experts or knots have C as their last axis, so that each expert or knot is contiguous.
 """
 
 from collections.abc import Mapping
@@ -15,12 +15,12 @@ from torch import Tensor
 from streamrnn.core.network.shapes import KNOTS, LABEL_WEIGHTS
 from streamrnn.core.network.workspace import Workspace
 
-MIDDLE = 0.5 - torch.tensor(KNOTS, dtype=torch.float64).unsqueeze(1)
-PARTS = ("head_hidden", "head_advice", "head_bias", "out_weight", "out_bias")
+MIDDLE = 0.5 - torch.tensor(KNOTS, dtype=torch.float64).unsqueeze(1)  # (L, 1)
+PARTS = ("head_hidden", "head_advice", "head_bias", "out_weight", "out_bias")  # weights of the head
 
 
 def pinball_losses(knots: Tensor, labels: Tensor) -> Tensor:
-    """Return the pinball losses (...), mean over KNOTS, of `knots` (..., L); 0 where a label (...) is NaN."""
+    """Return the pinball losses (...) of `knots` (..., L), averaged over KNOTS; 0 where a label (...) is NaN."""
     levels = torch.tensor(KNOTS, dtype=knots.dtype, device=knots.device)
     known = ~labels.isnan()
     error = torch.where(known, labels, 0.0).unsqueeze(-1) - knots
@@ -33,8 +33,9 @@ def head_loss(
 ) -> Tensor:  # fmt: skip
     """Return the weighted mean pinball loss of the head's forecasts over the `labels` (..., K) that are not NaN.
 
-    A label weighs more the better the best expert is than persistence, by `trust` (..., K, E): the relative error
-    counts. `hidden` (..., U), `points` (..., K, E), `lead` (..., K, 3). Only `parts` and `hidden` have gradients.
+    The weight of a label increases with the advantage of the best expert over persistence, by `trust` (..., K, E),
+    because the relative error counts. `hidden` is (..., U), `points` (..., K, E), `lead` (..., K, 3). Only `parts` and
+    `hidden` have gradients.
     """
     weights = [parts[name] for name in PARTS]
     loss: Tensor = HeadLoss.apply(workspace, points, trust, lead, labels, hidden, *weights)
@@ -42,7 +43,7 @@ def head_loss(
 
 
 class HeadLoss(torch.autograd.Function):
-    """The loss; see `head_loss`. Its gradient is computed at the same time."""
+    """The loss as an autograd function; see `head_loss`. The forward pass computes the gradient as well."""
 
     @staticmethod
     def forward(ctx: Any, workspace: Workspace, *tensors: Tensor) -> Tensor:
@@ -57,9 +58,9 @@ class HeadLoss(torch.autograd.Function):
 
 
 def loss_gradients(workspace: Workspace, *tensors: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
-    """Return the loss of (points, trust, lead, labels, hidden) and the weights in the order of PARTS; see `head_loss`.
+    """Return the loss and its gradients; `tensors` are points, trust, lead, labels, hidden, and the weights in PARTS.
 
-    The second result is its gradients with respect to `hidden`, which is in `workspace`, and to the weights.
+    The gradients are those with respect to `hidden`, which is in `workspace`, and to the weights; see `head_loss`.
     """
     *known, hidden, head_hidden, head_advice, head_bias, out_weight, out_bias = tensors
     points, advice, weight, labels = _read(workspace, *known)
@@ -88,9 +89,9 @@ def loss_gradients(workspace: Workspace, *tensors: Tensor) -> tuple[Tensor, tupl
 def _read(
     workspace: Workspace, points: Tensor, trust: Tensor, lead: Tensor, labels: Tensor
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Return points (E + 1, C) with persistence's, the head's inputs (2 E + 4, C) with a one, weights and labels (C,).
+    """Return points (E + 1, C), the head's inputs (2 E + 4, C), and the weights and values (C,) of the labels.
 
-    An unknown label has weight 0.
+    The last point is persistence's, 0, and the last input is 1, for the bias. An unknown label has weight 0.
     """
     experts, leads, flat = points.shape[-1], lead.shape[-1], labels.reshape(-1)
     point = workspace.empty((experts + 1, len(flat)), points)
@@ -107,7 +108,7 @@ def _read(
 
 
 def _replace_by_slopes(outputs: Tensor, points: Tensor, weight: Tensor, labels: Tensor, workspace: Workspace) -> Tensor:
-    """Replace the head's `outputs` (E + 1 + L, C) by the loss's slopes with respect to them; return the loss."""
+    """Replace the head's `outputs` (E + 1 + L, C) by the gradient of the loss with respect to them; return the loss."""
     shares, knots = outputs[: len(points)], outputs[len(points) :]
     rest, error = (workspace.empty(tuple(each.shape), each) for each in (points, knots))
     shares.sub_(shares.amax(0)).exp_()

@@ -1,7 +1,7 @@
 """A BpttLearner that is created at its first learning step.
 
-torch takes over a second to import: a process that takes over from another publishes its first forecasts before that.
-Where it is not installed, the learner keeps its weights, and all else that it would save, until it is.
+torch takes over a second to import. A process that takes over a partition can publish its first forecasts before that.
+If torch is not installed, the learner saves its state unchanged, so that a later process with torch can continue.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
     from streamrnn.core.learning.bptt import BpttLearner
 
 RANDOM_START = "model: a network that starts from random weights, as there is no base for it, has to learn as a whole"
-"""The feature, as the error names it where torch is not installed."""
+"""Name of the feature in the error message if torch is not installed."""
 
 
 class LazyLearner:
-    """Same interface as BpttLearner. Without `start` the learner is created at once, as torch draws its weights.
+    """Has the interface of BpttLearner. Without `start` the learner is created at once, as torch draws its weights.
 
     Raises:
-        ConfigError: without `start` where torch is not installed.
+        ConfigError: There is no `start`, and torch is not installed.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class LazyLearner:
         self._options: dict[str, Any] = {"start": start, "seed": seed, "device": device}
         self._learner: BpttLearner | None = None
         self._arrays = dict[str, NDArray[np.generic]]()
-        """State as in `BpttLearner.save`, until the learner is created."""
+        """State as in `BpttLearner.save`, until the learner is created; then empty."""
         self._can_learn = torch_installed()
         if start is None:
             if not self._can_learn:
@@ -54,13 +54,13 @@ class LazyLearner:
 
     @property
     def average(self) -> Singles:
-        """The weights that forecast."""
+        """The flat weights that are used for forecasts."""
         if self._learner is None:
             return np.asarray(self._arrays["average"], np.float32)
         return np.asarray(self._learner.average.cpu().numpy(), np.float32)
 
     def learn(self, windows: Windows) -> LearningResult | None:
-        """See BpttLearner. None where torch is not installed."""
+        """Take one optimizer step, see BpttLearner; None if torch is not installed."""
         return self._create().learn(windows) if self._can_learn else None
 
     def restart(self, weights: Singles) -> None:
@@ -69,7 +69,7 @@ class LazyLearner:
             self._create().restart(weights)
             return
         zeros, steps = np.zeros_like(weights), np.array(self._arrays["learning_steps"])
-        steps[1] = 0  # Adam's
+        steps[1] = 0  # steps of the optimizer
         new = {"weights": weights, "average": weights, "first_moment": zeros, "second_moment": zeros}
         self._arrays = {**new, "learning_steps": steps}
 

@@ -1,7 +1,7 @@
-"""Replay buffer of single rows, for the head.
+"""Replay buffer of single origins, for the head.
 
-It is of a fixed size per task, however many series it has. It stores what the network read at a row, adds the labels as
-they mature, and overwrites the oldest entries.
+It has a fixed size per task, which the series share. A stored row contains what the head read at one origin of one
+series, and its labels as they arrive; the oldest rows are overwritten.
 """
 
 import math
@@ -16,41 +16,41 @@ from streamrnn.core.network.shapes import Shape
 from streamrnn.core.series.state import LEAD
 from streamrnn.core.series.wave import WaveUpdate
 
-CAPACITY = 1024  # rows stored for the head
-RECENT = 64  # largest number of newly labelled rows, per horizon, in one step of the head
-SPACING = 64  # waves that the stored rows should span, so that their labels can mature
-LABEL_CLIP = 8.0  # units; beyond it a label would only teach the network that spikes exist
+CAPACITY = 1024  # number of stored rows
+RECENT = 64  # largest number of newly labelled rows per horizon in one learning step
+SPACING = 64  # waves that the stored rows should span, so that labels arrive before rows are overwritten
+LABEL_CLIP = 8.0  # largest |label|, units: larger labels would only teach the network that spikes exist
 NONE = -1
 
 
 class Examples(NamedTuple):
-    """B origins, each with one horizon, float32."""
+    """B examples: an origin with one horizon each."""
 
-    y: Singles  # (B, U), encodings
-    points: Singles  # (B, E), the experts' point forecasts in units, relative to the value
-    trust: Singles  # (B, E), log of each expert's running error over persistence's
-    lead: Singles  # (B, 3), description of the horizon
-    label: Singles  # (B,), in units relative to the value; NaN: unknown, the example has no weight
+    y: Singles  # (B, U) encodings
+    points: Singles  # (B, E) expert forecasts, units
+    trust: Singles  # (B, E) log of the ratio of each expert's running |error| to that of persistence
+    lead: Singles  # (B, 3) description of the horizon, see fill_lead
+    label: Singles  # (B,) units; NaN: unknown, the example has no weight
 
 
 class StoredRows(NamedTuple):
-    """A ring of C rows, numbered in the order of storing; row n is at index n % C. The field names are saved."""
+    """A ring of C rows, numbered in the order of storing; row n is at index n % C. The names of fields are saved."""
 
-    top: Singles  # (C, U), encodings
-    points: Singles  # (C, K, E)
+    top: Singles  # (C, U) encodings
+    points: Singles  # (C, K, E) see WaveFeatures, as the next two
     trust: Singles  # (C, K, E)
     lead: Singles  # (C, K, 3)
-    labels: Singles  # (C, K), NaN: not yet matured
-    origin: Integers  # (C,), earlier observations of the row's series
-    previous: Integers  # (C,), number of the series' previous stored row, or NONE
-    recent: Integers  # (K, RECENT), numbers of the rows that were labelled last, a ring per horizon
-    counts: Integers  # (3, K), labels so far: now, at the last draw, at the draw before it
-    taken: Integers  # (1,), rows stored so far
+    labels: Singles  # (C, K) units; NaN: not arrived yet
+    origin: Integers  # (C,) step of the origin in its series
+    previous: Integers  # (C,) number of the previous stored row of the series, or NONE
+    recent: Integers  # (K, RECENT) numbers of the rows that were labelled last, a ring per horizon
+    counts: Integers  # (3, K) number of labels so far: now, at the last draw, at the draw before it
+    taken: Integers  # (1,) number of rows stored so far
 
 
 @compiled
 def label_rows(last: int, stored: StoredRows, seen: int, horizons: Integers, truths: Singles) -> None:
-    """Label the stored rows of a series with `seen` observations; `truths` (K,), `last`: number of its latest row."""
+    """Label the stored rows of a series by `truths` (K,) at step `seen`; `last` is the number of its latest row."""
     number, longest = last, horizons[len(horizons) - 1]
     while number >= 0 and stored.taken[0] - number <= len(stored.labels):
         at = number % len(stored.labels)
@@ -67,7 +67,7 @@ def label_rows(last: int, stored: StoredRows, seen: int, horizons: Integers, tru
 
 @compiled
 def copy_numbers(source: Singles, target: Singles) -> None:
-    """Copy a vector in a loop, which compiles in a tenth of the time of an assignment."""
+    """Copy a vector in a loop, which takes a tenth of the compilation time of a slice assignment."""
     for i in range(len(target)):
         target[i] = source[i]
 
@@ -77,9 +77,9 @@ def store_rows(
     last: Integers, rows: Integers, horizons: Integers, live: int, buffer: Handle[StoredRows], top: Singles,
     wave: Handle[WaveUpdate],
 ) -> None:  # fmt: skip
-    """Add one wave, row by row so that its size has no effect: label stored rows, and store every n-th of a series.
+    """Label stored rows by one wave, and store every n-th step of each series; the size of the wave has no effect.
 
-    n is the smallest number for which SPACING waves of the `live` series fit.
+    n is the smallest number with which SPACING waves of `live` series fit into the buffer.
     """
     stored, update = contents(buffer), contents(wave)
     features, seen, truths = update.features, update.seen, update.truths
@@ -105,7 +105,7 @@ def gather_examples(
     buffer: Handle[StoredRows], fresh: Integers, replay: Integers, y: Singles, points: Singles, trust: Singles,
     lead: Singles, label: Singles,
 ) -> None:  # fmt: skip
-    """Fill Examples: per horizon the `fresh` (K,) rows that were labelled last, then the rows numbered `replay`."""
+    """Fill Examples: per horizon, the `fresh` (K,) rows that were labelled last, then the rows numbered `replay`."""
     stored, drawn = contents(buffer), Examples(y, points, trust, lead, label)
     capacity, out = len(stored.labels), 0
     for k in range(len(fresh)):
@@ -122,7 +122,7 @@ def gather_examples(
 
 
 class RowBuffer:
-    """The last CAPACITY stored rows of all series, with their encodings."""
+    """The latest CAPACITY stored rows of all series."""
 
     def __init__(self, *, horizons: Integers, shape: Shape) -> None:
         k, e, f4, i8 = len(horizons), shape.experts, np.float32, np.int64
@@ -138,18 +138,18 @@ class RowBuffer:
 
     @staticmethod
     def initial_last(capacity: int) -> Integers:
-        """Return the numbers of the last stored rows for `capacity` new series."""
+        """Return the initial numbers of the latest stored rows of `capacity` new series."""
         return np.full(capacity, NONE, np.int64)
 
     def add(self, last: Integers, rows: Integers, wave: Handle[WaveUpdate], top: Singles, live: int) -> None:
-        """Add one wave of B rows, with encodings `top` (B, U).
+        """Add one wave with encodings `top` (B, U); `live` series share the buffer.
 
-        `live` series share the buffer; `last` (S,) are the numbers of the series' last stored rows, and updated.
+        `last` (S,), which is updated, has the number of the latest stored row of each series.
         """
         store_rows(last, rows, self._horizons, live, self._handle, top, wave)
 
     def draw(self, generator: np.random.Generator) -> Examples | None:
-        """Return the rows labelled since the draw before the last, and as many older ones; None if there are none."""
+        """Return the rows labelled since the draw before the last, and as many random rows; None without the former."""
         counts = self._stored.counts
         now, _, earlier = counts.tolist()
         fresh = [min(labels - before, RECENT) for labels, before in zip(now, earlier, strict=True)]

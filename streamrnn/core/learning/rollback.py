@@ -1,9 +1,9 @@
-"""Rollback of learning that made the forecasts worse, by champion and challenger.
+"""Rollback of learning that has made the forecasts worse, by champion and challenger.
 
-The weights that learn are the challenger. Over a trial of TRIAL labels their errors are compared with those of a
-reference that does not learn. If they are worse than the reference, and worse than the champion was in its own trial,
-the champion's weights are restored; otherwise the challenger becomes the champion. Errors are compared with those of
-other forecasts for the same labels, so that a difficult stretch of the stream does not count against the weights.
+The weights that learn are the challenger. Over a trial of TRIAL labels, their errors are compared with those of a
+reference that does not learn. If they are larger than the reference's, and in relation to it larger than the champion's
+in its own trial, the champion's weights are restored; otherwise the challenger becomes the champion. Because challenger
+and reference forecast the same labels, a difficult part of the stream does not count against the challenger.
 """
 
 import numpy as np
@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from streamrnn.core.jit import Singles
 
 TRIAL = 3_000  # labels
-MARGIN = 1.02  # error ratio above which weights are worse
-OWN, REFERENCE, LABELS, RATIO, ROLLBACKS = range(5)
+MARGIN = 1.02  # ratio of errors above which weights are worse
+OWN, REFERENCE, LABELS, RATIO, ROLLBACKS = range(5)  # indexes of `Rollback.numbers`
 
 
 class Rollback:
@@ -22,11 +22,11 @@ class Rollback:
     def __init__(self, weights: Singles) -> None:
         self.champion = weights.copy()
         self.numbers = [0.0, 0.0, 0.0, 1.0, 0.0]
-        """Error sums of the challenger and of the reference in this trial, its labels, the champion's ratio of both
-        errors, and the number of rollbacks."""
+        """Error sums of the challenger and the reference in this trial, number of its labels, ratio of the champion's
+        errors to the reference's in the champion's trial, and number of rollbacks."""
 
     def add_errors(self, own: float, reference: float, labels: float) -> None:
-        """Add error sums of the challenger and of the reference for a number of labels."""
+        """Add the error sums of the challenger and of the reference over a number of labels."""
         self.numbers[OWN] += own
         self.numbers[REFERENCE] += reference
         self.numbers[LABELS] += labels
@@ -37,7 +37,7 @@ class Rollback:
         return self.numbers[LABELS] >= TRIAL
 
     def end_trial(self, weights: Singles) -> bool:
-        """Return whether to restore `champion`; if not, `weights` become the champion. False while incomplete."""
+        """Return whether to restore `champion`; else make `weights` the champion. False if the trial is incomplete."""
         own, reference, _, ratio, _ = self.numbers
         if not self.complete:
             return False

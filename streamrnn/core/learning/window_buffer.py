@@ -1,8 +1,8 @@
-"""Replay buffer of windows of consecutive rows, for the whole network.
+"""Replay buffer of windows of consecutive steps, for the whole network.
 
-It is of a fixed size per task, however many series it has. A window has what the network read at each row, and the
-labels as they mature; rows that are missing are left out, as the network left them out. Windows are saved in half
-precision and rounded to it from the start, so that a restart changes no bit.
+It has a fixed size per task, which the series share. A window contains what the network read at each step of a series,
+and the labels as they arrive. Missing steps are left out, because the network does not read them. Windows are saved in
+half precision, and rounded to it when recorded, so that a restart changes no bit.
 """
 
 from typing import NamedTuple
@@ -19,22 +19,22 @@ from streamrnn.core.series.wave import WaveUpdate
 from streamrnn.core.vector_math import HALF
 
 WINDOW_COUNT = 64
-ABANDONED_AFTER = 1000  # learning points after which a window that waits for its series may be reused
+ABANDONED_AFTER = 1000  # learning points after which an incomplete window may be reused
 
 MAGNITUDE, INFINITY = np.int32(0x7FFFFFFF), np.int32(0x7F800000)  # bits of a float32: all but the sign; infinity
 LEAST_NORMAL, OVERFLOW = np.int32(0x38800000), np.int32(0x477FF000)
-"""Bits of the smallest normal number in half precision, and of the smallest that is rounded to infinity."""
-DROPPED = np.int32(13)  # bits of the mantissa that half precision lacks
+"""Bits of the smallest normal number in half precision, and of the smallest number that is rounded to infinity."""
+DROPPED = np.int32(13)  # number of bits of the mantissa that half precision lacks
 
 
 @compiled
 def round_to_half(x: np.float32) -> np.float32:
-    """Return x rounded to half precision, to even, without branches, so that loops are vectorized."""
+    """Return x rounded to half precision (ties to even), without branches, so that loops are vectorized."""
     bits = np.float32(x).view(np.int32)
     size = bits & MAGNITUDE
     last = np.int32(1) << DROPPED
     normal = (size + (last >> np.int32(1)) - np.int32(1) + ((size >> DROPPED) & np.int32(1))) & -last
-    below = np.float32((abs(x) + HALF) - HALF).view(np.int32)  # in steps of the smallest subnormal number
+    below = np.float32((abs(x) + HALF) - HALF).view(np.int32)  # rounded to multiples of the smallest subnormal number
     rounded = below if size < LEAST_NORMAL else normal
     rounded = max(size, INFINITY) if size >= OVERFLOW else rounded
     return np.int32(rounded | (bits ^ size)).view(np.float32)
@@ -48,14 +48,14 @@ def store_rounded(out: Singles, values: Singles) -> None:
 
 
 class Windows(NamedTuple):
-    """B windows of T consecutive rows of a series each."""
+    """B windows of T consecutive steps of a series each; for the arrays see WaveFeatures."""
 
     inputs: Singles  # (B, T, F)
     points: Singles  # (B, T, K, E)
     trust: Singles  # (B, T, K, E)
     lead: Singles  # (B, T, K, 3)
-    labels: Singles  # (B, T, K) NaN: unknown
-    hidden: Singles  # (B, *states) before the first row
+    labels: Singles  # (B, T, K) units; NaN: unknown
+    hidden: Singles  # (B, *states) hidden state before the first step
 
     @classmethod
     def empty(cls, count: int, length: int, horizons: int, shape: Shape) -> "Windows":
@@ -69,7 +69,7 @@ class Windows(NamedTuple):
 
 @compiled
 def next_index(numbers: Integers, at: int) -> int:
-    """Return the index of the next row of a window with the rows numbered `numbers` (T,), at most `at`."""
+    """Return the index in a window of its next step, at most `at`; `numbers` (T,) are those of the recorded steps."""
     index = min(at, len(numbers))
     while index > 0 and numbers[index - 1] == NONE:
         index -= 1
@@ -78,9 +78,9 @@ def next_index(numbers: Integers, at: int) -> int:
 
 @compiled
 def label_window(labels: Singles, numbers: Integers, seen: int, at: int, horizons: Integers, truths: Singles) -> None:
-    """Label the rows of a window, `labels` (T, K), numbered `numbers` (T,), with the `truths` (K,) of row `seen`.
+    """Fill the `labels` (T, K) of a window with steps `numbers` (T,) from the `truths` (K,) observed at step `seen`.
 
-    Without missing rows, that would be row `at` of the window.
+    `at` is the index of step `seen` in the window, or a number beyond its end.
     """
     for k in range(len(horizons)):
         index = max(at - horizons[k], 0)
@@ -95,10 +95,10 @@ def record_wave(
     series: Integers, start: Integers, numbers: Integers, rows: Integers, lookup: Integers, horizons: Integers,
     hidden: Singles, buffer: Handle[Windows], wave: Handle[WaveUpdate],
 ) -> int:  # fmt: skip
-    """Add one wave to the open windows; return how many are open.
+    """Add one wave to the open windows; return the number of windows that are still open.
 
-    `series` and `start` (C,) and `numbers` (C, T) are as in WindowBuffer. `lookup` (S,) is scratch, NONE everywhere
-    before and after.
+    `series` and `start` (C,) and `numbers` (C, T) are as in WindowBuffer. `lookup` (S,) is scratch, filled with NONE
+    before and after the call.
     """
     windows, update = contents(buffer), contents(wave)
     features, seen, truths = update.features, update.seen, update.truths
@@ -133,28 +133,28 @@ def record_wave(
 
 
 class WindowBuffer:
-    """WINDOW_COUNT windows: open ones that are being recorded, newly completed ones, and older ones for replay."""
+    """WINDOW_COUNT windows: open ones, which are being recorded; newly completed ones; older ones for replay."""
 
     def __init__(self, *, length: int, horizons: Integers, shape: Shape) -> None:
         self._horizons = horizons
         self.windows = Windows.empty(WINDOW_COUNT, length, len(horizons), shape)
         self._handle = Handle(self.windows)
-        self._series = np.full(WINDOW_COUNT, NONE, np.int64)  # >= 0: open; NONE: unused; below: complete
-        self._start = np.zeros(WINDOW_COUNT, np.int64)  # number of the first row, plus missing rows since
-        self._numbers = np.full((WINDOW_COUNT, length), NONE, np.int64)  # numbers of the rows; NONE: not yet recorded
-        self._opened = np.zeros(WINDOW_COUNT, np.int64)  # number of the learning point
-        self._learned = np.ones(WINDOW_COUNT, np.bool_)
+        self._series = np.full(WINDOW_COUNT, NONE, np.int64)  # row of an open window; NONE: unused; below: complete
+        self._start = np.zeros(WINDOW_COUNT, np.int64)  # first step, plus the number of missing steps since
+        self._numbers = np.full((WINDOW_COUNT, length), NONE, np.int64)  # recorded steps; NONE: not recorded yet
+        self._opened = np.zeros(WINDOW_COUNT, np.int64)  # number of the learning point at which it was opened
+        self._learned = np.ones(WINDOW_COUNT, np.bool_)  # whether it was drawn since it was completed
         self._recording = False
-        self._lookup = np.full(0, NONE, np.int64)
+        self._lookup = np.full(0, NONE, np.int64)  # scratch of record_wave
         self._drawn: Windows | None = None
 
     @property
     def recording(self) -> bool:
-        """Whether a window may be open, so that waves are to be recorded."""
+        """Whether a window is open, so that waves must be recorded."""
         return self._recording
 
     def record(self, rows: Integers, wave: Handle[WaveUpdate], hidden: Singles, series: int) -> None:
-        """Add one wave to the open windows; `hidden` (B, *states) is before it; of `series` in all."""
+        """Add one wave to the open windows, with the states `hidden` (B, *states) before it; S is `series`."""
         if len(self._lookup) < series:
             self._lookup = np.full(2 * series, NONE, np.int64)
         marks = self._series, self._start, self._numbers
@@ -162,26 +162,26 @@ class WindowBuffer:
         self._recording = still_open > 0
 
     def open(self, rows: Integers, seen: Integers, point: int) -> None:
-        """Open windows for these series with `seen` (B,) observations, as many as fit, at learning point `point`."""
+        """Open windows for series with `seen` (B,) steps so far, as many as fit, at learning point number `point`."""
         recording = self._series >= 0
         free = np.flatnonzero(~recording | (point - self._opened > ABANDONED_AFTER))
         count = min(len(rows), len(free), WINDOW_COUNT // 2 - int(recording.sum()))
         if count <= 0:
             return
-        chosen = free[np.argsort(self._opened[free], kind="stable")][:count]  # the oldest are overwritten
+        chosen = free[np.argsort(self._opened[free], kind="stable")][:count]  # overwrite the oldest
         self._series[chosen], self._start[chosen] = rows[:count], seen[:count]
         self._opened[chosen], self._learned[chosen] = point, False
         self._numbers[chosen] = NONE
         self._recording = True
 
     def keep(self, moved: Integers) -> None:
-        """Give up the open windows of removed series; `moved` (S,): new row of each, NONE: removed."""
+        """Abandon the open windows of removed series; `moved` (S,) has the new row of each series, NONE: removed."""
         self._series[:] = np.where(self._series >= 0, moved[np.maximum(self._series, 0)], self._series)
 
     def draw(self, batch: int, replay: int, generator: np.random.Generator) -> Windows | None:
-        """Return at most `batch` newly completed windows and `replay` older ones; None if none was completed.
+        """Return at most `batch` newly completed windows and at most `replay` older ones; None without new ones.
 
-        They are valid until the next draw.
+        The result is valid until the next draw.
         """
         complete = self._series < NONE
         fresh = np.flatnonzero(complete & ~self._learned)[:batch]
@@ -211,6 +211,6 @@ class WindowBuffer:
         for name, array in self.windows._asdict().items():
             array[:] = saved[f"tapes_{name}"]
         self._series[:], self._start[:], self._opened[:], self._learned[:] = saved["tapes_marks"]
-        consecutive = self._start[:, None] + np.arange(self._numbers.shape[1])  # as in earlier versions
+        consecutive = self._start[:, None] + np.arange(self._numbers.shape[1])  # earlier versions save no numbers
         self._numbers[:] = saved.get("tapes_numbers", consecutive)
         self._recording = bool((self._series >= 0).any())

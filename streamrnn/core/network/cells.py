@@ -1,4 +1,4 @@
-"""Recurrent cells by name, run over a sequence by torch's own layers, or on the CPU by a faster GRU."""
+"""Recurrent cells by name, run over a sequence by torch, or for a GRU on the CPU by a faster implementation."""
 
 from collections.abc import Sequence
 
@@ -9,7 +9,7 @@ from streamrnn.core.network.gru_sequence import GruSequence
 from streamrnn.core.network.shapes import LAYER
 from streamrnn.core.network.workspace import NO_REUSE, Workspace
 
-torch.set_num_threads(1)  # more threads change the order of sums, and do not pay for matrices of this size
+torch.set_num_threads(1)  # more threads change the order of sums, and are no faster for matrices of this size
 
 TORCH_CELLS = {"rnn_tanh": torch.rnn_tanh, "rnn_relu": torch.rnn_relu, "gru": torch.gru}
 
@@ -17,12 +17,17 @@ TORCH_CELLS = {"rnn_tanh": torch.rnn_tanh, "rnn_relu": torch.rnn_relu, "gru": to
 def run_cell(
     cell: str, inputs: Tensor, state: Sequence[Tensor], weights: Sequence[Tensor], workspace: Workspace = NO_REUSE
 ) -> tuple[Tensor, list[Tensor]]:
-    """Return the outputs (T, B, U) of the top layer and the last state, N of (D, B, U).
+    """Return the outputs (T, B, U) of the top layer and the last state, N tensors (D, B, U).
 
-    `inputs` (T, B, F); `state` N of (D, B, U), for an LSTM hidden state and memory; `weights` in the order of LAYER,
-    layer by layer. Elman (1990); GRU: Cho et al. (2014), with the reset after the product; LSTM: Hochreiter &
-    Schmidhuber (1997), Gers et al. (2000). The equations are those of torch.nn.RNN, GRU and LSTM. The outputs of a GRU
-    may be in `workspace`.
+    The equations are those of torch.nn.RNN (Elman 1990), GRU (Cho et al. 2014, with the reset after the product) and
+    LSTM (Hochreiter & Schmidhuber 1997, Gers et al. 2000).
+
+    Args:
+        cell: Name of the cell.
+        inputs: Inputs, (T, B, F).
+        state: First state, N tensors (D, B, U); those of an LSTM are hidden state and memory.
+        weights: Weights in the order of LAYER, layer by layer.
+        workspace: Memory in which the outputs of a GRU may be.
     """
     if cell == "gru" and len(inputs) > 1 and not inputs.is_cuda:  # on a GPU torch has a kernel for the whole sequence
         return _run_gru(inputs, state[0], weights, workspace)

@@ -1,4 +1,4 @@
-"""The device of the network. torch, which takes over a second to import, is imported only where a driver exists."""
+"""Selection of the device of the networks. It imports torch, which takes over a second, only if a GPU driver exists."""
 
 import ctypes
 import sys
@@ -7,15 +7,15 @@ from importlib.util import find_spec
 from streamrnn.errors import ConfigError, missing_extra
 
 GPU_UNITS = 128
-"""Units of a layer from which a GPU steps waves faster than one core does; see benchmarks/RESULTS.md."""
+"""Units of a layer from which a GPU is faster than one CPU core; see benchmarks/RESULTS.md."""
 DRIVER = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
 
 
 def resolve_device(name: str, *, units: int = GPU_UNITS) -> str:
-    """Return `cpu` or `cuda` for `auto`, `cpu` or `cuda`; `auto` prefers the GPU if a layer has GPU_UNITS or more.
+    """Return the device, `cpu` or `cuda`; `auto` chooses a GPU if there is one and layers have GPU_UNITS or more.
 
     Raises:
-        ConfigError: `cuda` without a usable GPU, or without torch.
+        ConfigError: The name is `cuda`, and torch is not installed or finds no GPU.
     """
     if name == "cuda" and not torch_installed():
         raise missing_extra("device = 'cuda'", "torch", "torch")
@@ -26,7 +26,7 @@ def resolve_device(name: str, *, units: int = GPU_UNITS) -> str:
 
 
 def torch_installed() -> bool:
-    """Return whether torch is installed, without importing it: whole networks learn with it, and it drives GPUs."""
+    """Return whether torch is installed, without importing it: whole networks learn with it, and GPUs need it."""
     return find_spec("torch") is not None
 
 

@@ -1,6 +1,6 @@
-"""The encoders on the CPU, stepped wave by wave in compiled loops.
+"""Encoders on the CPU, which advance by one wave in compiled loops.
 
-The bits of a row do not depend on the wave; laws compare the loops with the encoders in torch that the learner uses.
+The bits of a row do not depend on its wave. Tests compare the loops with the torch encoders, which the learner uses.
 """
 
 import math
@@ -27,13 +27,16 @@ from streamrnn.core.vector_products import LANES
 
 
 class WaveEncoders(Protocol):
-    """Encoders of one shape that advance the hidden states of a wave's rows by one observation."""
+    """Encoders of one shape, which advance the hidden states of the rows of a wave by one observation."""
 
     def load(self, number: int, weights: Singles) -> None:
         """Use these flat weights in encoder `number` from now on."""
 
     def step(self, hidden: Sequence[Singles], rows: Integers, inputs: Singles) -> Singles:
-        """Advance the `rows` of each state (S, *states) in place by `inputs` (B, F); return encodings (n, B, top)."""
+        """Advance `rows` of the state (S, *states) of each encoder in place; return the encodings (n, B, top).
+
+        `inputs` are (B, F).
+        """
 
 
 class WaveEncoder(Protocol):
@@ -43,11 +46,11 @@ class WaveEncoder(Protocol):
         """Use these flat weights from now on."""
 
     def step(self, hidden: Singles, rows: Integers, inputs: Singles) -> Singles:
-        """Advance `hidden[rows]` (S, *states) in place by `inputs` (B, F); return the encoding (B, top)."""
+        """Advance `rows` of `hidden` (S, *states) in place by `inputs` (B, F); return the encodings (B, top)."""
 
 
 class AttentionWeights(NamedTuple):
-    """Matrices (U, U); `query` and `value` are transposed, for products from the left."""
+    """Matrices (U, U) of the attention; `query` and `value` are transposed, for products from the left."""
 
     query: Singles
     key: Singles
@@ -56,7 +59,7 @@ class AttentionWeights(NamedTuple):
 
 @compiled_allocating
 def append_context(context: Singles, entry: Singles) -> None:
-    """Drop the first entry of a `context` (W, C) and append `entry` (C,)."""
+    """Remove the first entry of a `context` (W, C), and append `entry` (C,)."""
     for i in range(len(context) - 1):
         context[i] = context[i + 1]
     context[len(context) - 1] = entry
@@ -68,8 +71,8 @@ def attend(
 ) -> None:
     """Fill `out` (U,) with the attention of `top` (U,) to the last `count` entries of `context` (W, U).
 
-    Keys and values need no products of their own: (Q y) (K e) is (K' Q y) e, and a mean of V e is V of the mean.
-    `scratch` is (3, max(U, W)).
+    Keys and values are not computed per entry e, because (Q y)' (K e) = (K' Q y)' e, and a mean of V e is V times the
+    mean of e. `scratch` is (3, max(U, W)).
     """
     size, first = len(top), len(context) - count
     query, weights, scores = scratch[0, :size], scratch[1, :size], scratch[2]
@@ -100,10 +103,11 @@ def step_rows_with_context(
     cell: int, gap: int, sizes: tuple[int, int, int], hidden: Singles, rows: Integers, inputs: Singles, top: Singles,
     layers: LayerWeights, reverse: LayerWeights, attention: AttentionWeights,
 ) -> None:  # fmt: skip
-    """Step flat states (S, Z) that end in a context and its number of entries, row by row.
+    """Advance flat states (S, Z), which end in a context and its number of entries, row by row.
 
-    The context holds outputs where `attention` has weights, else inputs. The second half of `top` (B, 2U) is the result
-    of the attention, or the output of the `reverse` layers, which read the context from the newest entry backwards.
+    If `attention` has weights, the entries of the context are outputs, else inputs. The second half of `top` (B, 2U) is
+    the result of the attention, or the output of the `reverse` layers, which read the context from the newest entry
+    backwards. `sizes` are D, N and U; `cell` and `gap` are as in `step_encoders`.
     """
     depth, vectors, size = sizes
     recurrent, attends = depth * vectors * size, len(attention.query) > 0
@@ -136,7 +140,7 @@ def step_rows_with_context(
 
 
 def _pack_layers(parts: dict[str, Singles], names: list[str], decay: Singles) -> LayerWeights:
-    """Return the weights of one encoder, of the layers whose parts end in `names`."""
+    """Return the weights of the layers of one encoder whose parts end in `names`."""
     biases = [parts[f"bias_{of}_{name}"] for name in names for of in ("ih", "hh")]
     arrays = (
         np.concatenate([parts[f"weight_ih_{name}"].T for name in names]),
@@ -148,7 +152,7 @@ def _pack_layers(parts: dict[str, Singles], names: list[str], decay: Singles) ->
 
 
 def _pack_encoder(weights: "np.ndarray[Any, Any]", shape: Shape) -> LayerWeights:
-    """Return the weights, or other numbers in their order, of the layers that read forwards; padded with zeros."""
+    """Return the forward layers' part of flat weights, or of other numbers in their order, padded with zeros."""
     encoder, parts = shape.encoder, named_views(weights, shape)
     decay = np.zeros((0, encoder.hidden_size), weights.dtype)
     if encoder.gap >= 0:
@@ -157,11 +161,11 @@ def _pack_encoder(weights: "np.ndarray[Any, Any]", shape: Shape) -> LayerWeights
 
 
 class RecurrentEncoders:
-    """Recurrent encoders, stepped in blocks of rows by one compiled call for all."""
+    """Recurrent encoders, which advance in blocks of rows, all in one compiled call."""
 
     def __init__(self, shape: Shape, count: int) -> None:
         self._shape, self._codes = shape, (CODES[shape.cell], shape.encoder.gap)
-        self._order = _pack_encoder(np.arange(1, shape.size + 1), shape)  # the weight of each entry; 0: padding
+        self._order = _pack_encoder(np.arange(1, shape.size + 1), shape)  # number of the weight, from 1; 0: padding
         empty = _pack_encoder(np.zeros(shape.size, np.float32), shape)
         self._weights = LayerWeights(*(np.repeat(array, count, 0) for array in empty))
         (depth, vectors, size), columns = shape.encoder.recurrent_shape, empty.biases.shape[2]
@@ -172,7 +176,7 @@ class RecurrentEncoders:
         """See WaveEncoders."""
         padded = np.concatenate([np.zeros(1, np.float32), weights])
         for stacked, order in zip(self._weights, self._order, strict=True):
-            np.take(padded, order[0], out=stacked[number], mode="clip")  # without a copy of what is taken
+            np.take(padded, order[0], out=stacked[number], mode="clip")  # without a temporary copy
 
     def step(self, hidden: Sequence[Singles], rows: Integers, inputs: Singles) -> Singles:
         """See WaveEncoders."""
@@ -182,7 +186,7 @@ class RecurrentEncoders:
 
 
 class ContextEncoder:
-    """A bidirectional encoder, or one with attention, stepped row by row in compiled loops."""
+    """A bidirectional encoder or one with attention, which advances row by row in compiled loops."""
 
     def __init__(self, shape: Shape) -> None:
         self._shape, self._encoder = shape, shape.encoder
@@ -209,7 +213,7 @@ class ContextEncoder:
 
 
 class SeparateEncoders:
-    """Encoders that are stepped one after the other."""
+    """Encoders that advance one after the other."""
 
     def __init__(self, encoders: Sequence[WaveEncoder]) -> None:
         self._encoders = encoders
@@ -225,7 +229,7 @@ class SeparateEncoders:
 
 
 def make_encoders(shape: Shape, device: str, count: int) -> WaveEncoders:
-    """Return `count` encoders for a device, `cpu` or `cuda`."""
+    """Return `count` encoders on a device, `cpu` or `cuda`."""
     if device != "cpu":
         from streamrnn.core.network.encoder_gpu import GpuEncoder  # noqa: PLC0415 -- torch takes over a second to load
 

@@ -1,4 +1,4 @@
-"""The encoder on a GPU, stepped wave by wave."""
+"""Encoder on a GPU, which advances by one wave in torch."""
 
 import numpy as np
 import torch
@@ -10,9 +10,9 @@ from streamrnn.core.network.torch_network import split_weights, unroll
 
 
 class GpuEncoder:
-    """A WaveEncoder in torch, in blocks of a fixed size: on a GPU the bits of a row depend on the block's shape."""
+    """A WaveEncoder in torch, with blocks of a fixed size, because on a GPU the bits of a row depend on the shape."""
 
-    BLOCK = 256
+    BLOCK = 256  # rows
 
     def __init__(self, shape: Shape, device: str) -> None:
         self._shape, self._device = shape, device

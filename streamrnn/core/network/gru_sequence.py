@@ -1,11 +1,11 @@
 """A layer of gated recurrent units over a sequence, and its gradient in closed form, in few and large operations.
 
-The equations are those of torch.nn.GRU, with tanh(x) = 2 sigmoid(2 x) - 1, a third of torch's tanh in time. The states
-are therefore computed as u = (h + 1) / 2, and s = (n + 1) / 2 stands for the candidate n: u' = s + z (u - s). A step is
-a product and four operations on its result. Its gradient is a product and two operations, with factors that are
-computed for all steps at once; the gradients of the weights are one product each.
+The equations are those of torch.nn.GRU, with tanh(x) = 2 sigmoid(2 x) - 1, which takes a third of the time of torch's
+tanh. Instead of the state h and the candidate n, the loop therefore computes u = (h + 1) / 2 and s = (n + 1) / 2, with
+u' = s + z (u - s). A step is one matrix product and four operations on its result. Its gradient is one product and two
+operations, with factors that are computed for all steps at once; the gradient of each weight matrix is one product.
 
-Letters: T rows, B series, F inputs, U units.
+Letters: T steps, B series, F inputs, U units, z update gate. A slope is a gradient of the loss.
 """
 
 from typing import Any
@@ -15,16 +15,16 @@ from torch import Tensor
 
 from streamrnn.core.network.workspace import Workspace
 
-ALIGNMENT = 8  # multiple of the inner size of a product; others take up to twice as long
+ALIGNMENT = 8  # the inner size of products is padded to a multiple of it; other sizes take up to twice as long
 
 
 Steps = list[tuple[Tensor, ...]]
 
 
 class GruSequence(torch.autograd.Function):
-    """Outputs (T, B, U) of a layer for `inputs` (T, B, F) and `state` (B, U); weights as in LAYER.
+    """The outputs (T, B, U) of a layer for `inputs` (T, B, F) and the first `state` (B, U); weights as in LAYER.
 
-    The outputs and the memory for the gradient are in `workspace`.
+    The outputs, and intermediate results for the gradient, are in `workspace`.
     """
 
     @staticmethod
@@ -58,7 +58,7 @@ class GruSequence(torch.autograd.Function):
         """Return the gradients of the arguments, from those of the outputs (T, B, U)."""
         (weight_ih, weight_hh), (padded, hidden, gates), workspace = ctx.saved_tensors, ctx.rows, ctx.workspace
         (rows, batch, size), width = outputs[0].shape, weight_ih.shape[1]
-        slopes = workspace.empty((rows + 1, batch, size), hidden)  # of the states before each row, and after the last
+        slopes = workspace.empty((rows + 1, batch, size), hidden)  # of the states before each step and after the last
         slopes[0], slopes[1:] = 0.0, outputs[0]
         factors, unbounded = _factors(gates, hidden, workspace)
         sums = workspace.empty((rows, batch, 3, size), hidden)  # slopes of the gates' sums
@@ -74,10 +74,11 @@ class GruSequence(torch.autograd.Function):
 
 
 def _view_forward(gates: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor, Steps]:
-    """Return views of the gates (T, B, 4 U): the state's part of the candidate (T B, U), the others, and T steps.
+    """Return views of the gates (T, B, 4 U): the first (T B, U), the other three (T B, 3 U), and a tuple for each step.
 
-    The gates are in the order: the state's part of the candidate, reset and update gate, the candidate. A step is what
-    the state has a part of, reset and update gate, the four by themselves, and the `hidden` states before and after it.
+    The gates are the state's part of the candidate, the reset gate, the update gate, and the candidate. The tuple of a
+    step has the first three gates (to which the state contributes), reset and update gate, each of the four gates, and
+    the `hidden` states before and after the step.
     """
     size = hidden.shape[2]
     flat, bounded = gates.view(-1, 4 * size), gates[..., size : 3 * size]
@@ -87,10 +88,10 @@ def _view_forward(gates: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor, Steps]
 
 
 def _view_backward(slopes: Tensor, sums: Tensor, factors: Tensor, gates: Tensor) -> tuple[Tensor, Steps]:
-    """Return views of the slopes of the gates' sums, (T B, 3 U), and of T steps from the last to the first.
+    """Return a view of the slopes of the gates' sums (T B, 3 U), and a tuple of views for each step, the last first.
 
-    A step is the slope of the state after it, twice, its factors, the slopes of its gates' sums, twice, the update
-    gate, and the slope of the state before it.
+    The tuple of a step has the slope of the state after it in two shapes, its factors, the slopes of its gates' sums in
+    two shapes, the update gate, and the slope of the state before it.
     """
     products, (before, after), size = sums.flatten(2), (slopes[:-1], slopes[1:]), slopes.shape[2]
     columns = after, after.unsqueeze(2), factors, sums, products, gates[..., 2 * size : 3 * size], before
@@ -99,7 +100,7 @@ def _view_backward(slopes: Tensor, sums: Tensor, factors: Tensor, gates: Tensor)
 
 
 def _append_one(inputs: Tensor, workspace: Workspace) -> Tensor:
-    """Return the inputs as (T B, F + 1), with a last column of ones, and zeros up to a multiple of ALIGNMENT."""
+    """Return the inputs (T B, F + 1) with a last column of ones, padded with zeros to a multiple of ALIGNMENT."""
     rows, batch, width = inputs.shape
     padded = workspace.empty((rows, batch, -(-(width + 1) // ALIGNMENT) * ALIGNMENT), inputs)
     padded[..., :width], padded[..., width], padded[..., width + 1 :] = inputs, 1.0, 0.0
@@ -109,9 +110,10 @@ def _append_one(inputs: Tensor, workspace: Workspace) -> Tensor:
 def _halved(
     weight_ih: Tensor, weight_hh: Tensor, bias_ih: Tensor, bias_hh: Tensor, width: int
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the weights for u and s: for the inputs (3 U, width), for u (3 U, U), and the bias of the latter (U,).
+    """Return the weights for computing with u and s: of the inputs (3 U, width), of u (3 U, U), and a bias (U,).
 
-    Those for the inputs contain the other biases; those for u are in the order of the gates in GruSequence.
+    The bias is that of the state's part of the candidate; the other biases are a column of the weights of the inputs.
+    The weights of u are in the order of the gates, see `_view_forward`.
     """
     size, inputs = weight_hh.shape[1], weight_ih.shape[1]
     shifted = bias_hh - weight_hh.sum(1)
@@ -124,10 +126,10 @@ def _halved(
 
 
 def _factors(gates: Tensor, hidden: Tensor, workspace: Workspace) -> tuple[Tensor, Tensor]:
-    """Return the slopes of the gates' sums (T, B, 3, U) for a unit slope of the state after the row.
+    """Return the slopes of the gates' sums (T, B, 3, U) if the slope of the state after the step is 1.
 
-    The third is that of the state's part of the candidate; the second result (T, B, U) is that of the inputs' part.
-    `hidden` (T + 1, B, U) are the states before each row, and after the last.
+    The third slope is that of the state's part of the candidate; the second result (T, B, U) is that of the inputs'
+    part. `hidden` (T + 1, B, U) are the states before each step and after the last.
     """
     slope, before, empty = torch.ops.aten.sigmoid_backward.grad_input, hidden[:-1], workspace.empty
     rows, batch, size = before.shape

@@ -1,4 +1,4 @@
-"""The head of the network, the same for every horizon: it gates the experts' forecasts and adds quantile offsets.
+"""The head of a network, shared by all horizons: it gates the experts' forecasts and adds quantile offsets.
 
     hidden = silu(A y + C [signed_log(points), trust, lead] + c)
     o      = O hidden + b
@@ -6,8 +6,8 @@
     center = sum_e gate[e] points[e]
     knots  = center + o[E+1:]
 
-y (U,) is the encoding, E the number of experts, W the units of the head, L the knots, K the horizons. All arithmetic is
-float32, and every element is summed in a fixed order: its bits depend only on the row's own numbers and the weights.
+y (U,) is the encoding; there are E experts, W units of the head, L knots and K horizons. All arithmetic is float32, and
+every element is summed in a fixed order, so that its bits depend only on the weights and the inputs of its row.
 """
 
 import math
@@ -24,7 +24,7 @@ from streamrnn.errors import StateError
 
 
 class Head(NamedTuple):
-    """Weights, float32, with the innermost loop over adjacent numbers; V is W and P is E+1+L, padded with zeros."""
+    """Weights of a head, laid out for contiguous inner loops; V and P are W and E+1+L, padded with zeros to LANES."""
 
     recurrent: Singles  # (U, V), A transposed
     advice: Singles  # (2E+3, V), C transposed
@@ -34,7 +34,7 @@ class Head(NamedTuple):
 
 
 def head_views(flat: Singles, hidden: int, experts: int, width: int, knots: int) -> Head:
-    """Return the parts of a head as views of `flat`, of `padded_size` numbers."""
+    """Return the parts of a head as views of `flat`, which has `padded_size` numbers."""
     sizes = _sizes(hidden, experts, width, knots)
     ends = list(accumulate(math.prod(size) for size in sizes))
     return Head(*(part.reshape(size) for part, size in zip(np.split(flat, ends[:-1]), sizes, strict=True)))
@@ -52,7 +52,7 @@ def _sizes(hidden: int, experts: int, width: int, knots: int) -> tuple[tuple[int
 
 
 def unpack_head(flat: Singles, hidden: int, experts: int, width: int, knots: int) -> Head:
-    """Copy a head from the tail of a network's flat weights: A, C, c, O, b, each C-contiguous.
+    """Return a copy of the head in the tail of a network's flat weights: A, C, c, O, b, each C-contiguous.
 
     Raises:
         StateError: The number of weights does not match this shape.
@@ -63,7 +63,7 @@ def unpack_head(flat: Singles, hidden: int, experts: int, width: int, knots: int
 
 
 def fill_head(head: Head, flat: Singles) -> None:
-    """Overwrite `head` with a flat tail; see `unpack_head`.
+    """Overwrite `head` with the tail of flat weights; see `unpack_head`.
 
     Raises:
         StateError: The number of weights does not match this head.
@@ -83,7 +83,7 @@ def fill_head(head: Head, flat: Singles) -> None:
 
 
 def flatten_head(head: Head) -> Singles:
-    """Return a copy of a head as a flat tail; see `unpack_head`."""
+    """Return a copy of a head as the tail of flat weights; see `unpack_head`."""
     return np.concatenate([part.T.ravel() for part in _unpadded(head)], dtype=np.float32)
 
 
@@ -94,24 +94,21 @@ def _unpadded(head: Head) -> Head:
 
 
 class HeadBlock(NamedTuple):
-    """Scratch of a forward pass over C pairs of a row and a horizon; a backward pass reads it. V and P as in Head.
+    """Scratch of a forward pass over C pairs of a row and a horizon, read by the backward pass; V and P as in Head."""
 
-    Kernels receive it, and a Head, as plain tuples, which are passed in a third of the time.
-    """
-
-    projection: Singles  # (R, V), c + A y of the rows
-    advice: Singles  # (C, 2E+3), inputs besides y
+    projection: Singles  # (R, V) c + A y, by row
+    advice: Singles  # (C, 2E+3) inputs other than y
     points: Singles  # (E, C)
     preactivation: Singles  # (C, V)
-    sigmoid: Singles  # (C, V), logistic function of the preactivation
-    hidden: Singles  # (C, V), silu: their product
-    out: Singles  # (C, P), the gate (E+1) before its softmax, then the offsets (L)
-    columns: Singles  # (P, C), the same transposed, the gate as exponentials of it
-    total: Singles  # (3, C), the sum of the exponentials, the mean of the points under the gate, and a maximum
+    sigmoid: Singles  # (C, V) logistic function of the preactivation
+    hidden: Singles  # (C, V) silu: product of preactivation and sigmoid
+    out: Singles  # (C, P) outputs: logits of the gate (E+1), then offsets (L)
+    columns: Singles  # (P, C) the outputs transposed, with exponentials in place of the logits
+    total: Singles  # (3, C) sum of the exponentials, mean of the points under the gate, largest logit
 
 
 def allocate_block(rows: int, horizons: int, experts: int, width: int, knots: int) -> HeadBlock:
-    """Allocate the scratch for `rows` rows at `horizons` horizons; C is a multiple of LANES."""
+    """Allocate the scratch for numbers of rows and horizons; C is their product, padded to a multiple of LANES."""
     pairs, columns, outputs = (-(-n // LANES) * LANES for n in (rows * horizons, width, experts + 1 + knots))
     sizes = (
         (rows, columns), (pairs, 2 * experts + LEAD), (experts, pairs), (pairs, columns), (pairs, columns),
@@ -122,7 +119,7 @@ def allocate_block(rows: int, horizons: int, experts: int, width: int, knots: in
 
 @compiled
 def fill_advice(points: Singles, trust: Singles, lead: Singles, block: HeadBlock) -> None:
-    """Fill the inputs besides the encoding from `points` and `trust` (R, K, E) and `lead` (R, K, 3)."""
+    """Fill the inputs other than the encoding from `points` and `trust` (R, K, E) and `lead` (R, K, 3)."""
     rows, horizons, experts = points.shape
     for r in range(rows):
         for k in range(horizons):
@@ -171,8 +168,8 @@ def activate(preactivation: Singles, sigmoid: Singles, hidden: Singles) -> None:
 
 @compiled
 def gate_block(pairs: int, block: HeadBlock) -> None:
-    """Turn the first E+1 columns into exponentials and fill block.total: their sum, and the mean of points and 0."""
-    experts, lanes = len(block.points), -(-pairs // LANES) * LANES  # whole vectors: the last pairs are not read
+    """Replace the logits in the first E+1 columns by exponentials, and fill block.total."""
+    experts, lanes = len(block.points), -(-pairs // LANES) * LANES  # whole vectors; results of the padding are unused
     total, center, largest = block.total[0], block.total[1], block.total[2]
     for i in range(lanes):
         largest[i], center[i] = block.columns[experts, i], ZERO

@@ -1,4 +1,4 @@
-"""The heads of all networks of a task: their weights, stacked, and their forecasts of one wave in one compiled call."""
+"""The heads of all networks of a task, with stacked weights; one compiled call computes their forecasts of a wave."""
 
 from collections.abc import Sequence
 from statistics import NormalDist
@@ -20,18 +20,18 @@ from streamrnn.core.network.shapes import KNOTS, Shape
 from streamrnn.core.series.wave import WaveFeatures
 from streamrnn.core.vector_products import LANES
 
-BLOCK = 8  # rows, each with all horizons
+BLOCK = 8  # rows per block, each with all horizons
 
 
 class KnotInterpolation(NamedTuple):
-    """Interpolation of Q quantiles between the knots: linear in the quantiles of the normal distribution."""
+    """Interpolation of Q quantiles between knots, linear on the scale of normal quantiles."""
 
-    lower: Integers  # (Q,) index of the knot below
-    share: Singles  # (Q,) of the distance to the next knot; outside 0 to 1 beyond the outermost knots
+    lower: Integers  # (Q,) index of the lower knot
+    share: Singles  # (Q,) share of the distance to the next knot; below 0 or above 1 beyond the outermost knots
 
 
 def knot_interpolation(quantiles: tuple[float, ...]) -> KnotInterpolation:
-    """Return the interpolation for these levels."""
+    """Return the interpolation for quantiles at these levels."""
     knots, wanted = (np.array([NormalDist().inv_cdf(p) for p in levels]) for levels in (KNOTS, quantiles))
     lower = np.clip(np.searchsorted(knots, wanted + 1e-9) - 1, 0, len(knots) - 2).astype(np.int64)
     share = (wanted - knots[lower]) / (knots[lower + 1] - knots[lower])
@@ -40,7 +40,7 @@ def knot_interpolation(quantiles: tuple[float, ...]) -> KnotInterpolation:
 
 @compiled
 def sort_knots(pairs: int, experts: int, block: HeadBlock, knots: int) -> None:
-    """Turn the offsets of a block's columns into knots in ascending order, by exchanges of neighbours."""
+    """Replace the offsets in a block's columns by sorted knots; odd-even sort, which has no branches."""
     lanes = -(-pairs // LANES) * LANES
     for a in range(experts + 1, experts + 1 + knots):
         for i in range(lanes):
@@ -69,7 +69,7 @@ def interpolate_knots(
 class StackedHeads(NamedTuple):
     """The heads of N networks, and scratch for a block of rows."""
 
-    encoder: Integers  # (N,) of each network
+    encoder: Integers  # (N,) index of the encoder that each network reads
     heads: Head  # each part (N, ...)
     interpolation: KnotInterpolation
     block: HeadBlock
@@ -79,15 +79,15 @@ class StackedHeads(NamedTuple):
 def forecast_heads(
     stack: Handle[StackedHeads], tops: Singles, points: Singles, trust: Singles, lead: Singles, quantiles: Singles
 ) -> None:
-    """Fill the quantiles of all networks for one wave, in units, in blocks of rows.
+    """Fill the quantiles of all networks for one wave, in units; computed in blocks of rows.
 
     Args:
         stack: The heads.
         tops: Encodings, (encoders, B, U).
-        points: Experts' forecasts, (B, K, E).
-        trust: As in WaveFeatures, (B, K, E).
-        lead: As in WaveFeatures, (B, K, 3).
-        quantiles: Outputs, (N, B, K, Q).
+        points: Expert forecasts, (B, K, E); see WaveFeatures.
+        trust: See WaveFeatures, (B, K, E).
+        lead: See WaveFeatures, (B, K, 3).
+        quantiles: Filled, (N, B, K, Q).
     """
     (rows, horizons, experts), (encoder, heads, interpolation, block) = points.shape, contents(stack)
     for first in range(0, rows, BLOCK):
@@ -103,10 +103,10 @@ def forecast_heads(
 
 
 class HeadStack:
-    """Heads of one shape, and the encoder that each of them reads."""
+    """Heads of one shape, and the encoder that each head reads."""
 
     def __init__(self, shape: Shape, encoders: Sequence[int], horizons: int, quantiles: tuple[float, ...]) -> None:
-        """Create heads whose weights are zero; `encoders` are the numbers of their encoders."""
+        """Create heads with weights of zero; `encoders` has the index of the encoder of each head."""
         empty = network_head(np.zeros(shape.size, np.float32), shape)
         self._heads = Head(*(np.stack([part] * len(encoders)) for part in empty))
         self._quantiles = len(quantiles)
@@ -118,7 +118,7 @@ class HeadStack:
         return len(self._heads.bias)
 
     def load(self, number: int, head: Head) -> None:
-        """Copy the weights of a head."""
+        """Set the weights of head `number` to a copy of `head`."""
         for stacked, part in zip(self._heads, head, strict=True):
             stacked[number] = part
 
@@ -130,5 +130,5 @@ class HeadStack:
 
 
 def network_head(weights: Singles, shape: Shape) -> Head:
-    """Copy the head from a network's flat weights."""
+    """Return a copy of the head in a network's flat weights."""
     return unpack_head(weights[-shape.head_size :], shape.encoder.top, shape.experts, shape.width, shape.knots)

@@ -1,7 +1,7 @@
 """One step of the recurrent layers for a block of rows, in compiled loops.
 
-The bits of a row do not depend on its block, see vector_products; on the few rows of a typical wave the loops are ten
-times faster than torch. Laws compare them with the network in torch.
+The bits of a row do not depend on its block; see `vector_products`. For the few rows of a typical wave, the loops are
+ten times faster than torch. Tests compare them with the network in torch.
 """
 
 from typing import NamedTuple
@@ -13,11 +13,11 @@ from streamrnn.core.jit import Integers, Singles, compiled, compiled_allocating
 from streamrnn.core.vector_math import ONE, ZERO, exponential
 from streamrnn.core.vector_products import add_products
 
-HIDDEN_LIMIT = 1e3  # a state beyond it, which only a ReLU network can reach, is reset to zero
+HIDDEN_LIMIT = 1e3  # largest |state|; larger states, which only a ReLU network can reach, are reset to zero
 LIMIT = np.float32(HIDDEN_LIMIT)
-BLOCK = 16  # rows whose states and gates fit into the first cache, with a part of the weights
+BLOCK = 16  # rows per block: their states and gates, and a part of the weights, fit into the L1 cache
 TWO = np.float32(2)
-CODES = {"rnn_tanh": 0, "rnn_relu": 1, "gru": 2, "lstm": 3}
+CODES = {"rnn_tanh": 0, "rnn_relu": 1, "gru": 2, "lstm": 3}  # numbers of the cells
 
 
 @compiled
@@ -28,7 +28,7 @@ def sigmoid(x: np.float32) -> np.float32:
 
 @compiled
 def tanh(x: np.float32) -> np.float32:
-    """Return the hyperbolic tangent of x, within 2e-7."""
+    """Return the hyperbolic tangent of x, within an error of 2e-7."""
     return ONE - TWO / (ONE + exponential(x + x))
 
 
@@ -64,9 +64,11 @@ def step_lstm(state: Singles, into: Singles, within: Singles) -> None:
 
 @compiled
 def step_cell(cell: int, state: Singles, into: Singles, within: Singles) -> None:
-    """Advance `state` (N, U) in place; the gates (G*U,) are sums of `into`, from the inputs, and `within`.
+    """Advance the `state` (N, U) of one row in place.
 
-    Both are overwritten. A loop is vectorized where no array is read at one index and written at another.
+    The sums of the gates (G*U,) are `into` (the contribution of the inputs) plus `within` (that of the state); both are
+    overwritten. The loops are split so that none reads an array at one index and writes it at another, which would
+    prevent vectorization.
     """
     if cell == 0:
         for i in range(state.shape[1]):
@@ -81,15 +83,12 @@ def step_cell(cell: int, state: Singles, into: Singles, within: Singles) -> None
 
 
 class LayerWeights(NamedTuple):
-    """Weights of D recurrent layers of n encoders, with the innermost loop over adjacent numbers.
+    """Weights of D recurrent layers of n encoders, laid out for contiguous inner loops; M is G*U, padded with zeros."""
 
-    M is G*U, padded with zeros.
-    """
-
-    into: Singles  # (n, F + (D-1) U, M)
-    within: Singles  # (n, D*U, M)
-    biases: Singles  # (n, 2D, M) of inputs and state of each layer
-    decay: Singles  # (n, 2D, U) rate of each layer, then start; without rows if there is no decay
+    into: Singles  # (n, F + (D-1) U, M) weights of the inputs of the layers
+    within: Singles  # (n, D*U, M) weights of the states
+    biases: Singles  # (n, 2D, M) biases of inputs and state of each layer
+    decay: Singles  # (n, 2D, U) decay rates of the layers, then decay starts; (n, 0, U) without decay
 
 
 @compiled
@@ -98,7 +97,7 @@ def step_layers(
 ) -> None:
     """Advance the first B rows of a block's `state` (D, R, N, U) in encoder n by `inputs` (B, F).
 
-    `into` and `within`, (R, M), are scratch: the gates' sums of inputs and of states.
+    `into` and `within` (R, M) are scratch: the contributions of inputs and states to the sums of the gates.
     """
     (count, first), size = inputs.shape, state.shape[3]
     for layer in range(len(state)):
@@ -120,7 +119,7 @@ def step_layers(
 
 @compiled
 def decay_state(state: Singles, gap: np.float32, decay: Singles) -> None:
-    """Decay one row's `state` (D, N, U) by the time step `gap`, with `decay` (2D, U); see encoders."""
+    """Decay the `state` (D, N, U) of one row by the time step `gap`, with the weights `decay` (2D, U); see encoders."""
     depth = len(state)
     for layer in range(depth):
         for i in range(state.shape[2]):
@@ -131,7 +130,7 @@ def decay_state(state: Singles, gap: np.float32, decay: Singles) -> None:
 
 @compiled_allocating
 def exceeds_limit(state: Singles) -> bool:
-    """Return whether any number of a state is NaN or beyond HIDDEN_LIMIT."""
+    """Return whether a number of a state is NaN or beyond HIDDEN_LIMIT."""
     for value in state.flat:  # noqa: SIM110 - compiled code has no generators
         if not abs(value) <= LIMIT:
             return True
@@ -140,7 +139,7 @@ def exceeds_limit(state: Singles) -> bool:
 
 @compiled
 def copy_matrix(source: Singles, target: Singles) -> None:
-    """Copy a matrix in loops, which compile in a tenth of the time of an assignment."""
+    """Copy a matrix in loops, which take a tenth of the compilation time of a slice assignment."""
     for i in range(source.shape[0]):
         for j in range(source.shape[1]):
             target[i, j] = source[i, j]
@@ -157,7 +156,7 @@ def read_block(hidden: Singles, rows: Integers, state: Singles) -> None:
 
 @compiled
 def write_block(state: Singles, hidden: Singles, rows: Integers, top: Singles) -> None:
-    """Copy a block's `state` back, rows beyond HIDDEN_LIMIT as zeros; fill `top` (B, U) with the encodings."""
+    """Copy a block's `state` to `hidden[rows]`, zeros for rows beyond HIDDEN_LIMIT; fill the encodings `top` (B, U)."""
     for r in range(len(rows)):
         target, beyond = hidden[rows[r]], 0
         for layer in range(len(target)):
@@ -176,8 +175,8 @@ class EncoderWorkspace(NamedTuple):
 
     layers: LayerWeights
     state: Singles  # (D, R, N, U)
-    into: Singles  # (R, M) the gates' sums of inputs
-    within: Singles  # (R, M) and of states
+    into: Singles  # (R, M) contributions of the inputs to the sums of the gates
+    within: Singles  # (R, M) contributions of the states
 
 
 @compiled
@@ -188,12 +187,12 @@ def step_encoders(
     """Advance all encoders by one wave, in blocks of R rows.
 
     Args:
-        cell: Its number in CODES.
-        gap: As in Encoder.
-        hidden: The state of each encoder, (S, D, N, U), updated at `rows`.
-        rows: Of the wave, (B,).
-        inputs: Of the recurrent layers, (B, F).
-        tops: The encodings, (encoders, B, U).
+        cell: Number of the cell in CODES.
+        gap: Index of the time step among the inputs; negative: no decay.
+        hidden: States of each encoder, (S, D, N, U), updated at `rows`.
+        rows: Rows of the wave, (B,).
+        inputs: Inputs of the recurrent layers, (B, F).
+        tops: Filled with the encodings, (n, B, U).
         workspace: Weights and scratch.
     """
     layers, state, into, within = contents(workspace)

@@ -1,6 +1,6 @@
-"""Sizes and names of all weights of a network, without torch.
+"""Names and shapes of the weights of a network; independent of torch.
 
-The cell determines the number of gates G and of state vectors N: see GATES and STATES.
+The cell determines the number of gates G and the number of state vectors N; see GATES and STATES.
 """
 
 import math
@@ -13,25 +13,25 @@ from streamrnn.core.series.state import EXPERTS, INPUTS, LEAD
 GATES = {"rnn_tanh": 1, "rnn_relu": 1, "gru": 3, "lstm": 4}
 STATES = {"rnn_tanh": 1, "rnn_relu": 1, "gru": 1, "lstm": 2}
 LAYER = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
-"""Weights of a layer, in torch's order: for the inputs (G*U, F) and the state (G*U, U), and a bias (G*U,) for each."""
+"""Weights of a layer, in torch's order: of the inputs (G*U, F) and the state (G*U, U), and a bias (G*U,) of each."""
 REVERSE = tuple(f"{name}_l0_reverse" for name in LAYER)
 """Weights of the network that reads backwards, named as in torch.nn."""
 ATTENTION = ("query", "key", "value")
 KNOTS = (0.01, 0.05, 0.1, 0.5, 0.9, 0.95, 0.99)
-"""Levels of the network's own quantiles; the configured ones are interpolated between them."""
+"""Levels of the quantiles that a network forecasts; the configured quantiles are interpolated between them."""
 LABEL_WEIGHTS = (0.8, 5.0)  # smallest and largest weight of a label in the loss
 
 
 class Encoder(NamedTuple):
     """The recurrent part of a network."""
 
-    cell: str
-    hidden_size: int
-    layers: int
-    inputs: int
-    kind: str = "recurrent"
+    cell: str  # see GATES
+    hidden_size: int  # units per layer, U
+    layers: int  # number of layers, D
+    inputs: int  # number of inputs, F
+    kind: str = "recurrent"  # see encoders
     context: int = 0  # length of the context, W
-    gap: int = -1  # index of the input that the state decays with, the time step; negative: no decay
+    gap: int = -1  # index of the input by which the state decays, the time step; negative: no decay
 
     @property
     def recurrent_shape(self) -> tuple[int, int, int]:
@@ -45,7 +45,7 @@ class Encoder(NamedTuple):
 
     @property
     def states(self) -> tuple[int, ...]:
-        """Shape of a series' state: (D, N, U), or flat, followed by the context and its number of entries."""
+        """Shape of a series' state: (D, N, U), or flat with a context: state, context, and number of entries."""
         if self.kind == "recurrent":
             return self.recurrent_shape
         return (math.prod(self.recurrent_shape) + self.context * self.entry_size + 1,)
@@ -75,7 +75,7 @@ class Encoder(NamedTuple):
 
 
 class Shape(NamedTuple):
-    """The network: encoder and head."""
+    """The shape of a network: encoder and head."""
 
     cell: str
     hidden_size: int
@@ -91,7 +91,7 @@ class Shape(NamedTuple):
     @property
     def encoder(self) -> Encoder:
         """The recurrent part."""
-        gap = self.inputs - 2 * self.experts - 1 if self.decay else -1  # where `fill_age` ends
+        gap = self.inputs - 2 * self.experts - 1 if self.decay else -1  # the last input that `fill_age` fills
         return Encoder(self.cell, self.hidden_size, self.layers, self.inputs, self.kind, self.context, gap)
 
     @property
@@ -116,7 +116,7 @@ class Shape(NamedTuple):
         return parts
 
     def layout(self) -> dict[str, object]:
-        """Description of the flat vector for JSON: two networks with equal layouts can exchange weights."""
+        """Return a description of the flat vector, for JSON; networks with equal layouts can exchange weights."""
         sizes = {key: size for key, size in self._asdict().items() if key not in {"kind", "context", "decay"}}
         return {"inputs_version": INPUTS_VERSION, "shape": sizes | self.options, "knots": list(KNOTS)}
 
@@ -127,7 +127,7 @@ class Shape(NamedTuple):
 
     @property
     def head_size(self) -> int:
-        """Length of the head, which is the tail of the flat vector."""
+        """Length of the head's part, which is the tail of the flat vector."""
         return sum(math.prod(part) for name, part in self.parts().items() if name.startswith(("head", "out")))
 
 

@@ -1,7 +1,6 @@
-"""The network in torch: an encoder, and one head for all horizons.
+"""The network in torch: an encoder, and one head for all horizons; for the equations of the head see `head`.
 
-The head gates the experts' forecasts and adds free quantile offsets. All weights are parts of one flat vector, so that
-optimizer, averaging, checks and snapshots see one array.
+All weights are views of one flat vector, so that optimizer, averaging, checks and snapshots handle a single array.
 """
 
 import math
@@ -15,7 +14,7 @@ from streamrnn.core.network.shapes import Shape
 from streamrnn.core.network.workspace import NO_REUSE, Workspace
 
 INITIAL_OFFSETS = (-2.6, -1.3, -0.9, 0.0, 0.9, 1.3, 2.6)  # quantile offsets of an untrained head, units
-INITIAL_DECAY = 0.1
+INITIAL_DECAY = 0.1  # initial decay rate of the state
 
 
 def split_weights(weights: Tensor, shape: Shape) -> dict[str, Tensor]:
@@ -26,7 +25,7 @@ def split_weights(weights: Tensor, shape: Shape) -> dict[str, Tensor]:
 
 
 def initial_weights(shape: Shape, seed: int) -> Tensor:
-    """Return random first weights, float32: gates that remember, intervals as wide as those of a normal error."""
+    """Return random initial weights, float32, with gates that remember and intervals of a normal error."""
     generator = torch.Generator().manual_seed(seed)
     weights = torch.zeros(shape.size)
     hidden = shape.hidden_size
@@ -38,7 +37,7 @@ def initial_weights(shape: Shape, seed: int) -> Tensor:
         elif name.startswith("bias_ih") and shape.cell in ("gru", "lstm"):
             part[hidden : 2 * hidden] = 1.0  # the update gate of a GRU, the forget gate of an LSTM
         if name.startswith("weight_hh") and shape.cell == "rnn_relu":
-            part.copy_(0.9 * torch.eye(hidden))  # Le et al. 2015: keeps a ReLU network from exploding
+            part.copy_(0.9 * torch.eye(hidden))  # Le et al. 2015: prevents the state of a ReLU network from exploding
         if name.startswith("decay"):
             part.fill_(INITIAL_DECAY if name == "decay_rate" else 0.0)
     parts["out_bias"][-len(INITIAL_OFFSETS) :] = torch.tensor(INITIAL_OFFSETS)
@@ -62,14 +61,13 @@ def head_knots(
 ) -> Tensor:
     """Return the forecasts (..., K, L) at KNOTS in units, unsorted.
 
-    `hidden` (..., top), `points` and `trust` (..., K, E), `lead` (..., K, 3). A softmax over the experts and
-    persistence, whose point is 0, gives the center, to which the head adds L free offsets.
+    `hidden` is (..., top), `points` and `trust` are (..., K, E), `lead` is (..., K, 3).
     """
     advice = torch.cat([signed_log(points), trust, lead], -1)
     projected = linear(hidden, parts["head_hidden"]).unsqueeze(-2)
     preactivation = projected + linear(advice, parts["head_advice"], parts["head_bias"])
     out = linear(silu(preactivation), parts["out_weight"], parts["out_bias"])
     scores = out[..., : shape.experts + 1]
-    shares = (scores - scores.amax(-1, keepdim=True)).exp()  # half the time of softmax on a slice
+    shares = (scores - scores.amax(-1, keepdim=True)).exp()  # takes half the time of softmax on a slice
     center = (shares[..., : shape.experts] * points).sum(-1, keepdim=True) / shares.sum(-1, keepdim=True)
     return center + out[..., shape.experts + 1 :]

@@ -1,4 +1,4 @@
-"""Memory that is reused from one learning step to the next."""
+"""Memory for intermediate results that is reused by later learning steps."""
 
 import math
 from collections.abc import Callable
@@ -9,15 +9,15 @@ from torch import Tensor
 
 Views = TypeVar("Views")
 
-MOST_VIEWS = 1024  # tensors and groups of views to remember
+MOST_VIEWS = 1024  # largest number of cached tensors and groups of views
 
 
 class Workspace:
     """Tensors for the intermediate results of a learning step, valid until `reset`.
 
-    New memory has to be mapped and cleared by the kernel, which can take longer than the arithmetic on it. Requests are
-    matched by their order, so that steps of different sizes share the memory of the largest. A view costs as much as a
-    small operation: equal requests get the same tensor, and what is derived from it is derived once.
+    The operating system maps and clears new memory, which can take longer than the arithmetic on it. The n-th request
+    of each step gets the n-th buffer, so that steps of different sizes share the memory of the largest. Creating a view
+    costs as much as a small operation; equal requests therefore get the same tensor, and views of it are cached.
     """
 
     def __init__(self) -> None:
@@ -52,7 +52,7 @@ class Workspace:
         key = (derive, *map(id, sources))
         found = self._views.get(key)
         if found is None:
-            found = self._views[key] = sources, derive(*sources)  # they live as long as their identities are used
+            found = self._views[key] = sources, derive(*sources)  # the stored sources keep their ids unique
         return found[1]
 
     def _forget(self) -> None:

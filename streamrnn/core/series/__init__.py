@@ -1,1 +1,1 @@
-"""State of single series: scales, calendar, seasons and features."""
+"""State of the individual series: scales, cadence, seasons, and the inputs of the networks."""

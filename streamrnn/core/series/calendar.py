@@ -1,4 +1,4 @@
-"""Cadence and calendar seasons of a series, derived from event time alone."""
+"""Cadence and calendar seasons of a series, derived from event times alone."""
 
 import math
 
@@ -7,24 +7,24 @@ from streamrnn.core.jit import compiled
 SECOND = 1_000.0
 MINUTE, HOUR, DAY, WEEK = 60 * SECOND, 3_600 * SECOND, 86_400 * SECOND, 604_800 * SECOND
 YEAR = 365.2425 * DAY
-PERIODS = (MINUTE, HOUR, DAY, WEEK, YEAR)  # milliseconds
+PERIODS = (MINUTE, HOUR, DAY, WEEK, YEAR)  # ms
 ROUND_CADENCES = (
     *(SECOND * n for n in (1, 2, 5, 10, 15, 20, 30)), *(MINUTE * n for n in (1, 2, 3, 5, 10, 15, 20, 30)),
     *(HOUR * n for n in (1, 2, 3, 4, 6, 8, 12)), DAY, WEEK,
 )  # fmt: skip
 TOLERANCE = 0.015
-"""Largest relative distance at which a cadence is rounded, so that jitter does not move a season by rows."""
-FEWEST_ROWS, MOST_ROWS = 4, 2016  # rows of a short season; the largest is a week at a cadence of five minutes
+"""Largest relative distance at which a cadence is rounded, so that jitter does not shift seasons by several steps."""
+FEWEST_STEPS, MOST_STEPS = 4, 2016  # length of a short season, steps; the largest is a week of five-minute steps
 MOST_VOTES = 255
 JITTER = 0.45
-"""Largest relative distance of an interval from the cadence that is jitter, and no other cadence or a gap."""
+"""Largest relative distance of an interval from the cadence that counts as jitter, not as another cadence or a gap."""
 REGULAR = 16  # votes from which on a series is regular, so that a long interval is a gap
-LEAST_GAP = 1.6  # shortest such interval, in steps: two rows with a jitter of a fifth each can be 1.4 steps apart
+LEAST_GAP = 1.6  # shortest gap, steps: with a jitter of 0.2 steps each, two observations can be 1.4 steps apart
 
 
 @compiled
 def vote_cadence(cadence: float, votes: int, passed: float) -> tuple[float, int]:
-    """Return the cadence (ms) and its votes after an interval of `passed` ms: a running majority vote, averaged."""
+    """Return the cadence (ms) and its votes after an interval of `passed` ms: a running majority vote, with a mean."""
     if votes <= 0:
         return passed, 1
     if abs(passed - cadence) <= JITTER * cadence:
@@ -35,7 +35,7 @@ def vote_cadence(cadence: float, votes: int, passed: float) -> tuple[float, int]
 
 @compiled
 def steps_passed(cadence: float, votes: int, passed: float) -> int:
-    """Return the steps of the cadence in `passed` ms between two observations; 1 for a series that is not regular."""
+    """Return the number of steps in `passed` ms between two observations; 1 if the series is not regular."""
     if votes < REGULAR or cadence <= 0:
         return 1
     steps = passed / round_cadence(cadence)
@@ -44,7 +44,7 @@ def steps_passed(cadence: float, votes: int, passed: float) -> int:
 
 @compiled
 def round_cadence(cadence: float) -> float:
-    """Return the round cadence nearby, or the cadence itself (ms)."""
+    """Return the nearest round cadence (ms) if it is within TOLERANCE, else the cadence itself."""
     for known in ROUND_CADENCES:
         if abs(cadence - known) <= TOLERANCE * known:
             return known
@@ -55,24 +55,25 @@ def round_cadence(cadence: float) -> float:
 def calendar_seasons(cadence: float) -> tuple[float, float]:
     """Return the periods (ms) of the short and the long season at this cadence; 0: none.
 
-    Day and week if a day has FEWEST_ROWS to MOST_ROWS rows; hour or minute for faster series, week and year for daily.
+    They are day and week if a day has FEWEST_STEPS to MOST_STEPS steps. The short season is an hour or a minute for
+    faster series, and a week or a year for slower ones.
     """
     if cadence <= 0:
         return 0.0, 0.0
     for i in (2, 1, 0, 3, 4):
-        if FEWEST_ROWS <= PERIODS[i] / cadence <= MOST_ROWS:
+        if FEWEST_STEPS <= PERIODS[i] / cadence <= MOST_STEPS:
             return PERIODS[i], PERIODS[i + 1] if i < 4 else 0.0
     return 0.0, 0.0
 
 
 @compiled
 def slot_count(period: float, cadence: float, most: int) -> int:
-    """Return the number of phases of a season: one per row, at most `most`."""
+    """Return the number of slots of a season: one per step, at most `most`."""
     return min(max(int(period / cadence + 0.5), 1), most)
 
 
 @compiled
 def phase(time: float, first: float, period: float) -> float:
-    """Return the phase of `time` in a season, 0 to 1; a series' first observation has phase 0."""
-    turns = (time - first) / period  # a floating-point remainder takes ten times as long
+    """Return the phase of `time` in a season, 0 to 1; the first observation of a series has phase 0."""
+    turns = (time - first) / period  # a floating-point remainder would take ten times as long
     return turns - math.floor(turns)

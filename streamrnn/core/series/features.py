@@ -1,4 +1,4 @@
-"""Inputs of the full variant's network: causal, and invariant to level and scale."""
+"""Inputs of the network of the full variant: causal, and invariant to level and scale."""
 
 import math
 
@@ -14,17 +14,17 @@ from streamrnn.core.series.seasonal_state import read_seasons
 from streamrnn.core.series.state import COMMON, EXPERTS, HALF_LIVES, TERMS, FullState
 
 INPUTS_VERSION = 1
-"""Incremented when the meaning of an input changes, which pretrained weights depend on and no shape shows."""
-TERM_CLIP = 10.0  # largest regressor, units
-ALIGNMENTS = (0, 1, 12, 24)  # rows ahead at which the seasons are inputs
+"""Incremented when the meaning of an input changes: pretrained weights depend on it, and shapes do not reveal it."""
+TERM_CLIP = 10.0  # largest |regressor|, units
+ALIGNMENTS = (0, 1, 12, 24)  # steps ahead at which seasonal values are inputs
 TWELVE, LONG_MEAN, LAST_MEAN = HALF_LIVES.index(12.0), HALF_LIVES.index(200.0), len(HALF_LIVES) - 1
 FURTHER_MEANS = (HALF_LIVES.index(2.0), HALF_LIVES.index(5.0), HALF_LIVES.index(40.0))
-LOG_CLIP = 3.0
+LOG_CLIP = 3.0  # largest |log| of a ratio among the inputs
 
 
 @compiled
 def fill_calendar(clock: SeasonClock, terms: Singles, at: int, time: float, short: float, long: float) -> int:
-    """Fill six terms from `at`: two harmonics of the short season's phase, one of the long; return the next index."""
+    """Fill six terms from `at` on, and return the next index: two harmonics of the short season, one of the long."""
     for period, harmonic in ((short, 1), (short, 2), (long, 1)):
         if period > 0:
             angle = 2 * math.pi * harmonic * phase(season_time(clock, time, time, period), 0.0, period)
@@ -39,9 +39,9 @@ def fill_calendar(clock: SeasonClock, terms: Singles, at: int, time: float, shor
 def fill_lags(
     terms: Singles, ring: Singles, now: int, half: int, day: int, value: float, s1: float, s12: float, s24: float
 ) -> int:
-    """Fill the distances of the last twelve values and of the 24th from the latest, in units; return the next index.
+    """Fill the distances of lags 1 to 12 and 24 from the latest value, in units; return the next index.
 
-    `half` and `day`: rows in place of 12 and 24, see `clock_lag`.
+    `half` and `day` are the lags in steps that replace 12 and 24 when the clock has changed; see `clock_lag`.
     """
     unit, size = math.sqrt(s1 * s12), len(ring)
     day = min(day, size - 1)
@@ -53,19 +53,19 @@ def fill_lags(
 
 
 @compiled
-def clock_lag(plan: Plan, time: float, cadence: float, rows: int) -> int:
-    """Return `rows`, or where these are a day or half of one in which the clock has changed, those by the clock."""
-    span = rows * cadence
+def clock_lag(plan: Plan, time: float, cadence: float, steps: int) -> int:
+    """Return a lag of `steps`; if it is a day or half a day, corrected by a change of the local clock within it."""
+    span = steps * cadence
     if len(plan.clock.zone.changes) == 0 or (span != DAY and span != DAY / 2):
-        return rows
-    return rows - int(np.rint(clock_change(plan.clock, time - span, time) / cadence))
+        return steps
+    return steps - int(np.rint(clock_change(plan.clock, time - span, time) / cadence))
 
 
 @compiled
 def fill_regressors(
     series: FullState, plan: Plan, row: int, cadence: float, aligned: Floats, terms: Singles, profiles: Singles
 ) -> None:
-    """Fill the regressors `terms` (D,), `profiles` (8,), and `aligned` (4, 5), the seasons at ALIGNMENTS."""
+    """Fill the regressors `terms` (D,), `profiles` (8,), and `aligned` (4, 5), the seasonal values at ALIGNMENTS."""
     count, time = series.seen[row], float(series.time[row])
     value = series.value[row] - series.center[row]
     s1, s12, s24 = reference_scales(series, plan, row)
@@ -86,19 +86,19 @@ def fill_regressors(
 
 @compiled
 def reference_scales(series: AnyState, plan: Plan, row: int) -> tuple[float, float, float]:
-    """Return the scales of the changes over REFERENCE_STEPS."""
-    scale, steps, references = series.scale[row], plan.horizons, plan.references
+    """Return the scales of the change over each of REFERENCE_STEPS, field's unit."""
+    scale, horizons, references = series.scale[row], plan.horizons, plan.references
     count, value = series.seen[row], series.value[row]
     return (
-        current_scale(scale, steps, references[0], count, value),
-        current_scale(scale, steps, references[1], count, value),
-        current_scale(scale, steps, references[2], count, value),
+        current_scale(scale, horizons, references[0], count, value),
+        current_scale(scale, horizons, references[1], count, value),
+        current_scale(scale, horizons, references[2], count, value),
     )
 
 
 @compiled
 def fill_age(series: AnyState, row: int, cadence: float, passed: float, inputs: Singles, at: int) -> int:
-    """Fill seven inputs from `at`: age of the seasons and of the series, and the time step; return the next index."""
+    """Fill seven inputs from `at` on, and return the next index: age of seasons and series, and the time step."""
     short, long = series.period[row, 0], series.period[row, 1]
     elapsed, count = float(series.time[row] - series.first[row]), series.seen[row]
     inputs[at] = math.log(short / cadence) / 4 if short > 0 else 0.0
@@ -115,7 +115,7 @@ def fill_age(series: AnyState, row: int, cadence: float, passed: float, inputs: 
 def fill_spread(
     series: AnyState, row: int, value: float, s1: float, s12: float, s24: float, inputs: Singles, at: int
 ) -> None:
-    """Fill four inputs from `at`: distance of the centered `value` from its mean, and ratios of scales."""
+    """Fill four inputs from `at` on: the distance of the centered `value` from its mean, and ratios of scales."""
     spread = math.sqrt(series.variance[row]) + min(1e-9 * abs(series.value[row]) + 1e-12, s1)
     inputs[at] = signed_log1p(clip((value - series.means[row, LAST_MEAN]) / spread, 5.0))
     inputs[at + 1] = clip(math.log(max(spread / s1, 1e-3)) / 2, LOG_CLIP)
@@ -128,7 +128,7 @@ def fill_common_inputs(
     series: FullState, plan: Plan, row: int, cadence: float, passed: float, terms: Singles, profiles: Singles,
     inputs: Singles,
 ) -> None:  # fmt: skip
-    """Fill the first COMMON of `inputs` (F,); `passed`: ms since the previous observation."""
+    """Fill the first COMMON of `inputs` (F,); `passed` are the ms since the previous observation."""
     value = series.value[row] - series.center[row]
     s1, s12, s24 = reference_scales(series, plan, row)
     at = TERMS - 1
@@ -146,7 +146,7 @@ def fill_common_inputs(
 
 @compiled
 def fill_expert_inputs(points: Singles, trust: Singles, inputs: Singles) -> None:
-    """Fill the rest of `inputs` (F,) with the experts' forecasts and trust (E,) at the middle reference horizon."""
+    """Fill the remaining `inputs` (F,): the experts' forecasts and trust (E,) at the middle reference horizon."""
     for e in range(len(EXPERTS)):
         inputs[COMMON + e] = signed_log1p(points[e])
         inputs[COMMON + len(EXPERTS) + e] = trust[e]

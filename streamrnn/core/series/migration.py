@@ -1,9 +1,9 @@
-"""Migration of saved state to other horizons, quantiles or windows.
+"""Migration of saved state to other horizons, quantiles, training windows or optional parts.
 
-A new horizon starts from the state of the longest old one below it, with forecasts of persistence pending; a new
-quantile is interpolated between its neighbours, in quantiles of the normal distribution. Other horizons or windows
-discard the training windows; other horizons, or switching it on, reset the direction classifier, and other horizons or
-levels the calibration of thresholds.
+A new horizon starts from the state of the longest old horizon below it, with forecasts of persistence pending. A new
+quantile is interpolated between its neighbours, on the scale of normal quantiles. A change of the horizons or of the
+window discards the training windows. A change of the horizons resets the direction classifier, as does switching it on.
+A change of the horizons or of the thresholds resets the calibration of thresholds.
 """
 
 from collections.abc import Iterable, Mapping
@@ -36,36 +36,37 @@ KEYS = frozenset(
         "window",
         "zones",
     }
-)  # keys of the layout that may change
+)  # keys of the layout whose change can be migrated
 NEW_PARTS = {
     "analogs": "the forecasts by analogs",
     "combination": "the combination of the networks",
     "feedback": "the feedback of errors",
     "lattice": "the lattice of recurring values",
-    "widths": "what the latest errors say on the widths of intervals",
+    "widths": "the widths of intervals as learned from the latest errors",
 }
-"""Keys of the layout that no configuration changes: of parts that earlier versions do not have."""
+"""Parts that earlier versions do not have, by their key of the layout, as messages name them."""
 OF_VERSIONS = {*NEW_PARTS, "packed"}
-"""Keys that only a change of version changes; `packed` concerns the bits of saved arrays."""
+"""Keys that change with the version, not with the configuration; `packed` is the encoding of saved arrays."""
 HORIZON, LEVEL, NEAREST, PENDING, FOLLOWED, RECENT, HOLD, OUTERMOST = "K", "Q", "N", "L", "P", "R", "H", "O"
-"""Kinds of axes: horizons; quantiles, interpolated or copied from the nearest; pending slots, all or evaluated ones;
-latest rows, filled up with blanks or the oldest value; none, of an array that belongs to the outermost quantile."""
+"""Kinds of axes: horizons; quantiles, interpolated or copied from the nearest level; pending slots, all or the
+evaluated ones; a ring of the latest steps, extended by blanks or by the oldest value. OUTERMOST is no axis: it marks an
+array that depends on the outermost quantile."""
 
-ENOUGH = 16  # fewest changes over a new horizon from which its scale is the mean change
+ENOUGH = 16  # fewest changes over a new horizon from which its scale is their mean
 CONSTANT = 1e-12  # scale of a constant series
 
 Saved = dict[str, NDArray[Any]]
 
 
 class LayoutChange:
-    """Difference between the layout of saved state and the present layout, and what a migration resets."""
+    """Difference between the layout of saved state and the present layout, and the parts that a migration resets."""
 
     def __init__(self, saved: Mapping[str, object], present: Mapping[str, object]) -> None:
         self._saved, self._present = saved, present
         self._keys = {key for key in {*saved, *present} if saved.get(key) != present.get(key)}
         fixed = "horizons" in self._keys and not saved.keys().isdisjoint({"experts", "joint"})
         self.migrates = bool(self._keys) and self._keys <= KEYS and not fixed
-        """Whether the layouts differ, in a way that can be migrated."""
+        """Whether the layouts differ in a way that can be migrated."""
         self.resets_windows = bool(self._keys & {"horizons", "window"})
         self.resets_shifts = "level_shifts" in self._keys
         self.resets_directions = bool(self._keys & {"direction", "horizons"})
@@ -74,10 +75,10 @@ class LayoutChange:
             "joint_anomaly": {"joint_anomaly"},
         }  # fmt: skip
         self.resets_alerts = frozenset(part for part, keys in sources.items() if self._keys & keys)
-        """Those of `thresholds`, `changes` and `joint_anomaly` that begin without state."""
+        """Which of `thresholds`, `changes` and `joint_anomaly` start without saved state."""
 
     def describe(self) -> str:
-        """Return what a migration retains and resets, in words; empty where there is none."""
+        """Return, in words, what a migration retains and resets; empty if there is none."""
         if not self.migrates:
             return ""
         saved, present = self._saved, self._present
@@ -104,10 +105,10 @@ class LayoutChange:
 
 
 class Migration:
-    """Conversion of saved arrays from one plan to another: K, Q, L, P count the old plan's axes, K', ... the new one's.
+    """Conversion of saved arrays from an old plan with sizes K, Q, L, P to a new plan with K', Q', L', P'.
 
-    `axes`: kinds of the axes after the first, of arrays whose shape depends on the plan; `blank`: arrays of one new
-    series; `followed`: evaluated slots of each horizon under either plan, if not all.
+    `axes` are the kinds of the axes after the first, by array; `blank` are the arrays of one new series; `followed` are
+    the numbers of evaluated slots per horizon under the old and the new plan, None if all slots are evaluated.
     """
 
     def __init__(
@@ -123,10 +124,10 @@ class Migration:
         self._nearest = self._shares.argmax(1)
 
     def convert(self, saved: Saved) -> Saved:
-        """Return the state of S series, by name, for the new plan."""
+        """Return the saved state of S series, arrays by name, converted to the new plan."""
         converted = dict(saved)
         for name, kinds in self._axes.items():
-            if name not in saved:  # of a part that the version before does not have
+            if name not in saved:  # a part that the version that saved the state does not have
                 continue
             array, blank = saved[name], self._blank[name]
             for axis, kind in reversed(list(enumerate(kinds, start=1))):  # slots last: they are filled from `blank`
@@ -146,7 +147,7 @@ class Migration:
         return {**converted, **self._scales(converted, saved["series_ring"])}
 
     def _levels(self, array: NDArray[Any], axis: int) -> NDArray[Any]:
-        """Interpolate between quantiles; levels in common are copied."""
+        """Interpolate along the axis of quantiles; levels in common are copied."""
         common = self._shares.max(1) == 1.0
         exact = array.take(self._nearest, axis)
         if common.all():
@@ -169,7 +170,7 @@ class Migration:
         return np.concatenate(parts, 1)
 
     def _scales(self, converted: Saved, ring: Singles) -> Saved:
-        """Return the scales, of new horizons by the mean change in `ring` (S, R), or by the square-root law."""
+        """Return the scales; of a new horizon the mean change in `ring` (S, R), or by the square-root law."""
         scale, unit, at = converted["series_scale"].copy(), converted["series_unit"].copy(), 0
         seen, (_, size) = converted["series_seen"], ring.shape
         for k, horizon in enumerate(self._new.horizons.tolist()):
@@ -186,7 +187,7 @@ class Migration:
 
 
 def _interpolation(old: Floats, new: Floats) -> Floats:
-    """Return the shares (Q', Q) of old levels in each new one; beyond the outermost, its distance is extrapolated."""
+    """Return the shares (Q', Q) of old levels in each new level; beyond the outermost, its distance is extrapolated."""
     inverse = NormalDist().inv_cdf
     known = np.array([inverse(level) for level in old])
     shares, middle = np.zeros((len(new), len(old))), int(np.abs(known).argmin())
@@ -208,7 +209,7 @@ def _interpolation(old: Floats, new: Floats) -> Floats:
 
 
 def _resize_ring(array: NDArray[Any], axis: int, seen: Integers, blank: NDArray[Any], *, hold: bool) -> NDArray[Any]:
-    """Copy a ring of the latest rows to another size; the rest is `blank`, or with `hold` its oldest row."""
+    """Copy a ring of the latest steps to another size; the rest is `blank`, or with `hold` the oldest step."""
     ring, rows = np.moveaxis(array, axis, 1), np.arange(len(array))[:, None]
     before, size = ring.shape[1], blank.shape[axis]
     if before == size:

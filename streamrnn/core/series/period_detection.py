@@ -1,29 +1,29 @@
-"""Detection of a season that the calendar does not have, such as the cycle of a machine or a scheduler.
+"""Detection of a season that is not one of the calendar, such as the cycle of a machine or a scheduler.
 
-The period is a lag whose autocorrelation over the last values is a high peak behind a valley, and still high at twice
-the lag, where that of a random walk has decayed.
+The period is a lag at which the autocorrelation of the latest values has a high peak after a valley. It must be high
+at twice the lag as well, where the autocorrelation of a random walk has decayed.
 """
 
 import numpy as np
 
 from streamrnn.core.jit import Floats, Shorts, Singles, compiled, compiled_allocating
 
-HISTORY = 512  # steps of the cadence that are searched
-DENSE = 0.5  # least share of them with an observation
-FIRST_LOOKS = (128, 256)  # observations after which the first searches run; later ones run every HISTORY
+HISTORY = 512  # number of the latest steps that are searched
+DENSE = 0.5  # least share of these steps that were observed
+FIRST_SEARCHES = (128, 256)  # steps after which the first searches run; later searches run every HISTORY steps
 SHORTEST = 4  # shortest period, steps
 VALLEY = 0.2  # least height of a peak above the lowest autocorrelation before it
 PEAK, RETAIN = 0.5, 0.3  # least autocorrelation at which a period is accepted, and at which it is retained later
-NEARLY = 0.9  # share of the highest peak from which on the first peak is the period, instead of a multiple of it
+NEARLY = 0.9  # the first peak with this share of the highest is the period, so that no multiple of it is chosen
 ECHO = 0.7  # least autocorrelation at twice the lag, as a share of the peak
-AHEAD = 0.15  # least advantage over the autocorrelation at the calendar's season
-MISSING = -1  # steps between a row that was missing, and is filled in, and the one before: one, as a matter of fact
+ADVANTAGE = 0.15  # least difference from the autocorrelation at the calendar's season
+MISSING = -1  # entry of `gaps` for a missing step that was filled in; its distance from the previous step is 1
 SPIKE_CLIP = 4.0  # largest distance from the trend, as a multiple of the mean distance
 
 
 @compiled
-def place_on_grid(ring: Singles, gaps: Shorts, count: int, values: Floats, known: Floats) -> int:
-    """Fill `values`, one per step of the cadence, and `known`, 1: observed, (HISTORY,); return the first index used."""
+def fill_grid(ring: Singles, gaps: Shorts, count: int, values: Floats, known: Floats) -> int:
+    """Fill `values` and `known`, 1: observed, (HISTORY,), with one entry per step; return the first index used."""
     step, last = HISTORY - 1, count - 1
     for back in range(min(count, len(ring))):
         at = (last - back) % len(ring)
@@ -37,7 +37,7 @@ def place_on_grid(ring: Singles, gaps: Shorts, count: int, values: Floats, known
 
 @compiled_allocating
 def detrend(values: Floats, known: Floats) -> None:
-    """Subtract a straight line in place, clip outliers, and center; missing values become 0."""
+    """Subtract a straight line from `values`, clip outliers, and center, in place; missing values become 0."""
     number, middle = known.sum(), (len(values) - 1) / 2
     mean, slope, weight = (values * known).sum() / number, 0.0, 1e-9
     for i in range(len(values)):
@@ -57,8 +57,8 @@ def detrend(values: Floats, known: Floats) -> None:
 def sum_products(values: Floats, sums: Floats) -> None:
     """Fill `sums` (L,) with the sum of values[i] * values[i - lag] at each lag, added in the order of i.
 
-    The loops over lags are vectorized: one over i would wait for each addition. Four values at a time keep the sums in
-    registers; the zeros behind the values stand for those before the first.
+    The inner loops run over lags, because these are vectorized; a loop over i would wait for each addition. Four values
+    at a time let the sums stay in registers. The zeros at the end replace the values before the first one.
     """
     size, lags = len(values), len(sums)
     backwards = np.zeros(size + 3)
@@ -80,7 +80,7 @@ def sum_products(values: Floats, sums: Floats) -> None:
 
 @compiled_allocating
 def autocorrelation(values: Floats, known: Floats, found: Floats) -> None:
-    """Fill `found` (L,) with the autocorrelation at lags 0 to L - 1, over the pairs of known values."""
+    """Fill `found` (L,) with the autocorrelation at lags 0 to L - 1, over pairs of known values."""
     power, number = (values * values).sum() / known.sum(), known.sum()
     pairs = np.empty(len(found))
     sum_products(values, found)
@@ -121,7 +121,7 @@ def first_peak(found: Floats) -> int:
 
 @compiled
 def refine_period(found: Floats, lag: int) -> float:
-    """Return the period in steps, from its furthest multiple; rounded to a whole number where that agrees."""
+    """Return the period in steps, computed from the peak at its furthest multiple; a whole number where that agrees."""
     period, times = float(lag), 1
     while (times + 1) * period + 1 < len(found):
         times += 1
@@ -132,20 +132,20 @@ def refine_period(found: Floats, lag: int) -> float:
 
 @compiled
 def is_multiple(period: float, of: float) -> bool:
-    """Return whether a period is about a whole multiple of another one."""
+    """Return whether a period is approximately a whole multiple of another one."""
     times = round(period / of)
     return times >= 1 and abs(period - times * of) <= max(1.0, 0.04 * period)
 
 
 @compiled_allocating
 def detect_period(ring: Singles, gaps: Shorts, count: int, calendar: float, before: float) -> float:
-    """Return the period in steps of the cadence; 0: none beside the calendar's, which is `calendar` steps.
+    """Return the detected period in steps; 0: none other than the calendar's, which has `calendar` steps.
 
-    `ring` and `gaps` (R,) are the last values and the steps between each and the one before it; `before` is the
-    previous result.
+    `ring` and `gaps` (R,) are the latest values and the steps between each and its predecessor; `before` is the result
+    of the previous search.
     """
     values, known = np.zeros(HISTORY), np.zeros(HISTORY)
-    first = place_on_grid(ring, gaps, count, values, known)
+    first = fill_grid(ring, gaps, count, values, known)
     values, known = values[first:], known[first:]
     if known.sum() < DENSE * len(known):
         return 0.0
@@ -160,18 +160,18 @@ def detect_period(ring: Singles, gaps: Shorts, count: int, calendar: float, befo
     if calendar > 0 and is_multiple(float(lag), calendar):
         return 0.0
     steps = round(calendar)
-    if 0 < steps < len(found) and found[lag] < found[steps] + AHEAD:
+    if 0 < steps < len(found) and found[lag] < found[steps] + ADVANTAGE:
         return 0.0
     return refine_period(found, lag)
 
 
 @compiled
 def steps_between(passed: float, cadence: float) -> int:
-    """Return the steps of the cadence (ms) in `passed` ms between two observations, 1 to HISTORY."""
+    """Return the number of steps of `cadence` ms in `passed` ms between two observations, 1 to HISTORY."""
     return int(min(max(round(passed / cadence), 1), HISTORY)) if cadence > 0 else 1
 
 
 @compiled
 def detection_due(count: int) -> bool:
-    """Return whether to search after `count` observations."""
-    return count in FIRST_LOOKS or (count > 0 and count % HISTORY == 0)
+    """Return whether a search is due after `count` steps."""
+    return count in FIRST_SEARCHES or (count > 0 and count % HISTORY == 0)

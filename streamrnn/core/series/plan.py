@@ -13,22 +13,22 @@ from streamrnn.core.clock.zones import UNDEFINED, StepFunction
 from streamrnn.core.jit import Floats, Integers
 
 USUAL_CHANGES = usual_changes()
-REFERENCE_STEPS = (1, 12, 24)  # horizons that are always evaluated: the network's inputs are in units of their scales
+REFERENCE_STEPS = (1, 12, 24)  # horizons that are always forecast: the inputs of the networks are in their units
 
 
 class Plan(NamedTuple):
     """Constants of all series. K horizons: the configured ones and REFERENCE_STEPS."""
 
-    horizons: Integers  # (K,) rows ahead, ascending; the first is 1
+    horizons: Integers  # (K,) steps ahead, ascending; the first is 1
     references: Integers  # (3,) indexes into `horizons` of REFERENCE_STEPS
     published: Integers  # (H,) indexes into `horizons` of the configured ones
     slots: Integers  # (K,) first slot of each horizon among the pending forecasts; horizon h has h slots
     levels: Floats  # (Q,) quantile levels, ascending, 0.5 among them
     middle: int  # index of 0.5 in `levels`
     normal: Floats  # (Q,) quantiles of a normal error of mean absolute value 1
-    seasons: Floats  # (2,) ms, periods of the short and the long season, 0: none; below 0: to be detected
-    tail: float  # initial ratio of the 99% interval to the outermost forecast interval
-    clock: SeasonClock  # by which the phases of seasons are computed
+    seasons: Floats  # (2,) periods of the short and the long season, ms; 0: none; below 0: to be detected
+    tail: float  # initial ratio of the 99% interval to the outermost published interval
+    clock: SeasonClock  # the clock by which the phases of seasons are computed
     usual: StepFunction  # when profiles may shift, see usual_changes; undefined with a zone, whose changes are known
 
 
@@ -36,7 +36,7 @@ def make_plan(
     horizons: Sequence[int], quantiles: Sequence[float], seasons: Sequence[float] | None = None,
     clock: SeasonClock = EVENT_TIME,
 ) -> Plan:  # fmt: skip
-    """Derive the constants; `seasons`: up to two periods in seconds, ascending, or None to detect them."""
+    """Return the plan; `seasons` are up to two periods in seconds, ascending, or None to detect them."""
     steps, normal = sorted({*REFERENCE_STEPS, *horizons}), NormalDist()
     periods = [-1.0, -1.0] if seasons is None else [*(1000.0 * period for period in seasons), 0.0, 0.0][:2]
     return Plan(

@@ -1,8 +1,9 @@
-"""Recognition of a daily profile that is suddenly earlier or later, as after a daylight-saving change.
+"""Detection of a daily profile that is suddenly earlier or later, as after a daylight-saving change.
 
-The values of the last day are compared with the profiles before it. Where they fit far better at another time of day,
-and explain nearly all of the profile's variation there, the phases of the series are moved: by a change of `first`,
-from which phases count. The thresholds are such that a series whose profile merely changes is left alone.
+The values of the last day are compared with the profile as it was before them. If they fit the profile far better at
+another time of day, and explain nearly all of its variation there, the phases of the series are shifted by a change of
+`first`, the time at which phases begin. The thresholds are strict, so that a profile that only changes its form does
+not cause a shift.
 """
 
 import math
@@ -16,50 +17,50 @@ from streamrnn.core.series.calendar import DAY, HOUR, WEEK, phase, slot_count
 from streamrnn.core.series.plan import Plan
 from streamrnn.core.series.state import FullState
 
-LOOKS = 8  # per day
+SEARCHES = 8  # searches per day
 LONGEST_SHIFT = 3 * HOUR
 FEWEST_SEASONS = 3  # least age of a series, in seasons of the table that is searched
 FIT = 0.35
-"""Largest distance of the last day from the moved profile, as a share of that from the profile as it was. On 33 real
-series with daily seasons, without a change of clock, the share was never below 0.48."""
-NOISE = 0.2  # largest such distance, as a share of the profile's own variation
-EDGE = 0.2  # least difference that a shift makes to the profile in a slot that counts, as a share of its variation
+"""Largest distance of the last day from the shifted profile, as a share of its distance from the unshifted profile. On
+33 real series with daily seasons and without a clock change, the share was never below 0.48."""
+NOISE = 0.2  # largest distance of the last day from the shifted profile, as a share of the profile's variation
+EDGE = 0.2  # least change of the profile by the shift in a slot that counts, as a share of the profile's variation
 EVIDENCE = 1.0
-"""After a usual change of clocks: least gain in distance, as a multiple of the profile's variation within the shift."""
-KNOWN = 0.9  # least share of the slots with observations that have a value and a profile
-FEWEST_KNOWN = 0.5  # least share of a day's slots with observations: a shop may be closed at night
+"""After a usual clock change: least reduction of the distance, in units of the profile's variation."""
+KNOWN = 0.9  # least share of the observed slots that have a latest value and a profile
+FEWEST_KNOWN = 0.5  # least share of a day's slots that were ever observed: a shop may be closed at night
 
 
 @compiled
 def slot_of(clock: SeasonClock, time: float, zone_at: float, first: float, period: float, slots: int) -> int:
-    """Return the slot of the phase of `time`, by the zone's offset at `zone_at`."""
+    """Return the slot of `time` (ms) in a season, by the offset of the time zone at `zone_at` (ms)."""
     then, origin = season_time(clock, time, zone_at, period), season_origin(clock, first, period)
     return int(phase(then, origin, period) * slots + 0.5) % slots
 
 
 @compiled
-def look_due(before: float, time: float, first: float) -> bool:
-    """Return whether an observation at `time`, after one at `before`, is the first in its part of a day."""
-    part = DAY / LOOKS
+def search_due(before: float, time: float, first: float) -> bool:
+    """Return whether the observation at `time`, after one at `before`, is the first in its part of a day."""
+    part = DAY / SEARCHES
     return math.floor((time - first) / part) != math.floor((before - first) / part)
 
 
 @compiled
 def profile_before(latest: Singles, profile: Singles, rate: float, slot: int) -> float:
-    """Return the profile at a slot before its latest value; NaN: unknown."""
+    """Return the profile at a slot as it was before its latest value; NaN: unknown."""
     return (float(profile[slot]) - rate * float(latest[slot])) / (1 - rate)
 
 
 @compiled
 def day_distance(latest: Singles, profile: Singles, rate: float, slot: int, day: int, shift: int, most: float) -> float:
-    """Return the sum of distances of the last `day` slots up to `slot` from the profile `shift` slots before.
+    """Return the sum of distances of the last `day` slots up to `slot` from the profile `shift` slots earlier.
 
-    Infinite if it exceeds `most`, or if too many are unknown.
+    The result is infinite if the sum exceeds `most`, or if too many distances are unknown.
     """
     total, known, valued, slots = 0.0, 0, 0, len(latest)
     for back in range(day):
         at = (slot - back) % slots
-        if profile[at] != profile[at]:  # nothing was ever observed there; the latest value is one that was filled in
+        if profile[at] != profile[at]:  # the slot was never observed; its latest value, if any, was filled in
             continue
         valued += 1
         distance = abs(float(latest[at]) - profile_before(latest, profile, rate, (at - shift) % slots))
@@ -73,7 +74,7 @@ def day_distance(latest: Singles, profile: Singles, rate: float, slot: int, day:
 
 @compiled
 def day_variation(latest: Singles, profile: Singles, rate: float, slot: int, day: int) -> float:
-    """Return the sum of distances of the profile from its mean, over the last `day` slots up to `slot`."""
+    """Return the sum of distances of the profile from its mean over the last `day` slots up to `slot`."""
     mean, known, slots, total = 0.0, 0, len(latest), 0.0
     for back in range(day):
         value = profile_before(latest, profile, rate, (slot - back) % slots)
@@ -89,9 +90,9 @@ def day_variation(latest: Singles, profile: Singles, rate: float, slot: int, day
 
 @compiled
 def find_shift(latest: Singles, profile: Singles, rate: float, slot: int, day: int, reach: int) -> int:
-    """Return the slots, at most `reach`, by which the last day is later than the profile; 0: none, or not clearly.
+    """Return the number of slots, at most `reach`, by which the last day is later than the profile; 0: not clearly so.
 
-    Beyond an hour, half hours are looked for alone: a smooth profile fits shifts nearby about as well.
+    Beyond an hour, only multiples of half an hour are tried: a smooth profile fits neighbouring shifts about as well.
     """
     unmoved = day_distance(latest, profile, rate, slot, day, 0, math.inf)
     least = min(FIT * unmoved, NOISE * day_variation(latest, profile, rate, slot, day))
@@ -110,10 +111,10 @@ def find_shift(latest: Singles, profile: Singles, rate: float, slot: int, day: i
 
 @compiled
 def shift_since(latest: Singles, profile: Singles, rate: float, slot: int, since: int, shift: int) -> bool:
-    """Return whether the last `since` slots are later than the profile by `shift` slots, clearly.
+    """Return whether the last `since` slots are clearly later than the profile by `shift` slots.
 
-    It must be better where it makes a difference, and fit everywhere. The latest value alone must fit better with it,
-    so that most rows cost little.
+    The shifted profile must fit better in slots where the shift makes a difference, and well in all slots. The latest
+    value is tested first, which spares most observations the other tests.
     """
     slots = len(latest)
     here = abs(float(latest[slot]) - profile_before(latest, profile, rate, slot))
@@ -135,9 +136,9 @@ def shift_since(latest: Singles, profile: Singles, rate: float, slot: int, since
 
 @compiled_allocating
 def move_latest(table: Singles, rate: float, slots: int, slot: int, since: int, shift: int) -> float:
-    """Move the latest values of `since` slots up to `slot` by `shift` slots back, with their share in the profile.
+    """Move the latest values of `since` slots up to `slot` back by `shift` slots, with their part of the profile.
 
-    Returns the value before in the slot to which the latest one moves.
+    Returns the previous value of the slot to which the latest value moves.
     """
     latest, before = table[0, :slots].copy(), table[1, :slots].copy()
     for back in range(since):
@@ -157,26 +158,26 @@ def move_latest(table: Singles, rate: float, slots: int, slot: int, since: int, 
 def find_move(
     series: FullState, plan: Plan, row: int, time: float, cadence: float, rates: tuple[float, float]
 ) -> tuple[float, float]:
-    """Return by how much (ms) the profile is later, 0: not at all, and since when."""
+    """Return by how much (ms) the values are later than the profile, 0: no shift found, and since when (ms)."""
     first = float(series.first[row])
     step = step_at(plan.usual, time) if len(plan.usual.offsets) > 0 else 0
     usual = float(plan.usual.offsets[step]) if step > 0 else 0.0
-    look = look_due(float(series.time[row]), time, first)
+    due = search_due(float(series.time[row]), time, first)
     for i in (1, 0):
         period = series.period[row, i]
-        if period not in (DAY, WEEK) or time - first < FEWEST_SEASONS * period or not (look or usual != 0):
+        if period not in (DAY, WEEK) or time - first < FEWEST_SEASONS * period or not (due or usual != 0):
             continue
         table = series.short[row] if i == 0 else series.long[row]
         slots = slot_count(period, cadence, len(table[0]))
         width, slot = period / slots, slot_of(plan.clock, time, time, first, period, slots)
         latest, profile, day = table[0, :slots], table[1, :slots], int(DAY / width + 0.5)
-        if usual != 0 and time - first >= FEWEST_SEASONS * WEEK:  # a Saturday is no shift of a working day
+        if usual != 0 and time - first >= FEWEST_SEASONS * WEEK:  # else a Saturday may look like a shifted working day
             begin = float(plan.usual.changes[step - 1])
             since, shift = int((time - begin) / width) + 1, int(np.rint(usual / width))
             if since <= slots and shift_since(latest, profile, rates[i], slot, since, shift):
                 return usual, begin
         reach = int(LONGEST_SHIFT / width + 0.5)
-        found = find_shift(latest, profile, rates[i], slot, day, reach) if look else 0
+        found = find_shift(latest, profile, rates[i], slot, day, reach) if due else 0
         if found != 0:
             return width * found, time - DAY + width / 2
     return 0.0, time
@@ -186,9 +187,10 @@ def find_move(
 def follow_shift(
     series: FullState, plan: Plan, row: int, time: float, cadence: float, rates: tuple[float, float]
 ) -> bool:
-    """Move the phases of a series whose latest values were earlier or later than its profile; return whether they were.
+    """Shift the phases of a series if its latest values are earlier or later than its profile; return whether so.
 
-    `rates` are those of the profiles, per season. The observation at `time` is in the tables, and not yet in the state.
+    `rates` are the rates of the profiles per season. The observation at `time` is already in the tables, but not yet in
+    the other state.
     """
     if series.period[row, 0] != DAY or cadence > HOUR:
         return False

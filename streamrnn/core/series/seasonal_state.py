@@ -1,4 +1,7 @@
-"""Values of a series by phase of its seasons, and Holt-Winters smoothing. Phases follow event time: gaps shift none."""
+"""Values of a series by phase of its seasons, and Holt-Winters smoothing.
+
+Phases are computed from event time, so that gaps do not shift them.
+"""
 
 import math
 
@@ -11,17 +14,17 @@ from streamrnn.core.series.profile_shift import follow_shift, slot_of
 from streamrnn.core.series.state import EXPERTS, SHORT_SLOTS, SMOOTHING, FullState
 from streamrnn.core.series.update import bend, fill_missing, smooth_missing, trusted_shape
 
-LATEST, PROFILE, HOLT_WINTERS = 0, 1, 2  # rows of the tables `short` and `long` of a series
+LATEST, PROFILE, HOLT_WINTERS = 0, 1, 2  # contents of the tables `short` and `long` of a series, by index
 SHAPE_SHORT, SHAPE_LONG = EXPERTS.index("shape_short"), EXPERTS.index("shape_long")
-PROFILE_RATES = (0.2, 0.35)  # rates per season, of the short and the long one
+PROFILE_RATES = (0.2, 0.35)  # rates of the short and the long profile, per season
 SMOOTH_FROM = 144  # number of slots from which on a profile is averaged over neighbouring slots
 LEVEL, TREND, SEASON, DAMPING = 0.3, 0.01, 0.1, 0.98
-"""Holt-Winters: rates of level, trend and season per row, and damping of the trend per row."""
+"""Holt-Winters: rates of level, trend and season per step, and damping of the trend per step."""
 
 
 @compiled
 def read_profile(table: Singles, slots: int, slot: int) -> float:
-    """Return the profile at a phase, averaged over neighbouring slots where these are narrow; NaN: unknown."""
+    """Return the profile in a slot, averaged over neighbours if the season has many slots; NaN: unknown."""
     if slots < SMOOTH_FROM:
         return float(table[PROFILE, slot])
     total, known = 0.0, 0
@@ -45,7 +48,7 @@ def write_slot(table: Singles, slot: int, value: float, rate: float) -> float:
 
 @compiled
 def reset_seasons(series: FullState, row: int, short: float, long: float) -> None:
-    """Clear the seasonal state: the periods have changed to `short` and `long` (ms)."""
+    """Reset the seasonal state for new periods `short` and `long` (ms)."""
     series.period[row, 0], series.period[row, 1] = short, long
     series.short[row, LATEST], series.short[row, PROFILE] = math.nan, math.nan
     series.short[row, HOLT_WINTERS] = 0.0
@@ -55,9 +58,9 @@ def reset_seasons(series: FullState, row: int, short: float, long: float) -> Non
 
 @compiled
 def update_holt_winters(
-    series: FullState, row: int, slot: int, slots: int, rows: float, value: float, young: bool  # noqa: FBT001
+    series: FullState, row: int, slot: int, slots: int, steps: float, value: float, young: bool  # noqa: FBT001
 ) -> None:  # fmt: skip
-    """Update level, trend and a season of `rows` rows in `slots` slots; `young` (first season): a slow level only."""
+    """Update level, trend, and a season of `steps` in `slots` slots; `young`: in the first season, without trend."""
     level, trend, count = series.level[row], series.trend[row], series.seen[row]
     expected = level + DAMPING * trend
     season = float(series.short[row, HOLT_WINTERS, slot]) if slots > 0 else 0.0
@@ -68,7 +71,7 @@ def update_holt_winters(
     else:
         moved = expected + LEVEL * (value - season - expected)
         series.trend[row] = TREND * (moved - level) + (1 - TREND) * DAMPING * trend
-        rate = 1 - (1 - SEASON) ** (slots / rows) if rows > slots else SEASON
+        rate = 1 - (1 - SEASON) ** (slots / steps) if steps > slots else SEASON
         season += rate * (value - moved - season)
     series.level[row] = moved
     if slots > 0:
@@ -82,7 +85,7 @@ def update_season(series: FullState, plan: Plan, row: int, i: int, time: float, 
     first, period = float(series.first[row]), series.period[row, i]
     slots = slot_count(period, cadence, len(table[0]))
     slot = slot_of(plan.clock, time, time, first, period, slots)
-    shared = slots * cadence / period  # below 1 where several rows share a slot
+    shared = slots * cadence / period  # below 1 if several steps share a slot
     rate = PROFILE_RATES[i] if shared > 0.99 else 1 - (1 - PROFILE_RATES[i]) ** shared
     latest = float(series.time[row])
     entered = slot_of(plan.clock, latest, latest, first, period, slots) != slot
@@ -102,7 +105,7 @@ def read_shape(series: FullState, plan: Plan, row: int, i: int, time: float) -> 
 
 @compiled
 def bend_missing(series: FullState, plan: Plan, row: int, i: int, missing: int, time: float) -> None:
-    """Bend the last `missing` rows, before `time`, as the profile of the short (0) or long (1) season."""
+    """Bend the interpolation of the last `missing` steps before `time` by the short (0) or long (1) profile."""
     cadence, first = round_cadence(series.cadence[row]), series.seen[row] - missing
     if series.period[row, i] <= 0:
         return
@@ -115,7 +118,7 @@ def bend_missing(series: FullState, plan: Plan, row: int, i: int, missing: int, 
 
 @compiled
 def write_missing(series: FullState, plan: Plan, row: int, missing: int, time: float) -> None:
-    """Write the last `missing` rows, before `time`, into the tables as the latest values, but not into the profiles."""
+    """Write the last `missing` steps, before `time`, into the tables as latest values, but not into the profiles."""
     cadence, ring = round_cadence(series.cadence[row]), series.ring[row]
     first, origin = series.seen[row] - missing, float(series.first[row])
     for i in range(2):
@@ -129,9 +132,9 @@ def write_missing(series: FullState, plan: Plan, row: int, missing: int, time: f
 
 @compiled
 def fill_missing_full(series: FullState, plan: Plan, row: int, value: float, time: int) -> None:
-    """Fill in the rows that are missing before a centered `value` at `time`, once.
+    """Fill in the steps that are missing before a centered `value` at `time`, unless done before.
 
-    Smoothing goes through them, and they are the latest values at their phases; profiles do without.
+    The filled values update the smoothed values and the latest values by phase, but not the profiles.
     """
     first = series.seen[row]
     missing = fill_missing(series, plan, row, value, time)
@@ -153,7 +156,7 @@ def fill_missing_full(series: FullState, plan: Plan, row: int, value: float, tim
 
 @compiled
 def detection_is_due(series: FullState, row: int) -> bool:
-    """Return whether to search for a period at the next row, or should have been at a row that was missing."""
+    """Return whether a search for a period is due at the next step, or was due at a missing step just before it."""
     number, size = series.seen[row], series.gaps.shape[1]
     due = detection_due(number)
     while number > 0 and series.gaps[row, (number - 1) % size] == MISSING and series.seen[row] - number < size:
@@ -164,7 +167,7 @@ def detection_is_due(series: FullState, row: int) -> bool:
 
 @compiled
 def season_periods(series: FullState, plan: Plan, row: int, cadence: float) -> tuple[float, float]:
-    """Return the periods (ms) of both seasons, 0: none: as configured, or the calendar's and a detected one."""
+    """Return the periods (ms) of both seasons, as configured, or from the calendar and the detection; 0: none."""
     if cadence <= 0:
         return 0.0, 0.0
     if plan.seasons[0] >= 0:
@@ -182,17 +185,17 @@ def season_periods(series: FullState, plan: Plan, row: int, cadence: float) -> t
 
 @compiled
 def update_seasons(series: FullState, plan: Plan, row: int, time: float, cadence: float, value: float) -> None:
-    """Update the seasonal state, before `series.time` is updated; `value` is centered."""
+    """Update the seasonal state with a centered `value` at `time`, before `series.time` is updated."""
     short, long = season_periods(series, plan, row, cadence)
     if short != series.period[row, 0] or long != series.period[row, 1]:
         reset_seasons(series, row, short, long)
-    slots, slot, rows = 0, 0, 0.0
+    slots, slot, steps = 0, 0, 0.0
     if short > 0:
-        slots, rows = slot_count(short, cadence, SHORT_SLOTS), short / cadence
+        slots, steps = slot_count(short, cadence, SHORT_SLOTS), short / cadence
         slot = update_season(series, plan, row, 0, time, cadence, value)
     if long > 0:
         update_season(series, plan, row, 1, time, cadence, value)
-    update_holt_winters(series, row, slot, slots, rows, value, time - series.first[row] < max(short, 20 * cadence))
+    update_holt_winters(series, row, slot, slots, steps, value, time - series.first[row] < max(short, 20 * cadence))
     follow_shift(series, plan, row, time, cadence, PROFILE_RATES)
 
 
@@ -200,10 +203,11 @@ def update_seasons(series: FullState, plan: Plan, row: int, time: float, cadence
 def read_seasons(
     series: FullState, plan: Plan, row: int, time: float, cadence: float, ahead: int, found: Floats
 ) -> None:
-    """Fill `found` (5,): latest short and long, profile short and long, Holt-Winters season, `ahead` rows from `time`.
+    """Fill `found` (5,) with the seasonal values `ahead` steps after `time`.
 
-    All centered, NaN: unknown. With `ahead` 0 the first two are the values one season ago. A change of the clock in
-    between is left out: see `profile_change`.
+    They are the latest value in the short and the long season, the short and the long profile, and the Holt-Winters
+    season; centered, NaN: unknown. With `ahead` 0 the first two are the values one season ago. A clock change within
+    `ahead` is ignored here; see `profile_change`.
     """
     first, then = float(series.first[row]), time + ahead * cadence
     found[:] = math.nan
@@ -223,9 +227,10 @@ def read_seasons(
 
 @compiled
 def profile_change(series: FullState, plan: Plan, row: int, time: float, cadence: float, ahead: int) -> float:
-    """Return by how much a change of the clock within `ahead` rows after `time` moves the value then, by the profile.
+    """Return by how much a clock change within `ahead` steps after `time` changes the value at their end.
 
-    Forecasts are as without a change, and this is added, so that they need not have met one before.
+    The difference, in the field's unit, is that of the profile. Forecasts are made as if the clock did not change, and
+    the difference is added to them, so that forecasters need not have learned from an earlier change.
     """
     first, then = float(series.first[row]), time + ahead * cadence
     if clock_change(plan.clock, time, then) == 0.0:

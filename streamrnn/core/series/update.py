@@ -1,11 +1,11 @@
-"""Update of one series by one observation, as far as both variants share it.
+"""Update of one series by one observation: the part that both variants share.
 
-Rows of a regular series are numbered by its cadence, so that a row that is missing has a number, too: lags, pending
-forecasts and labels of `h` rows are those of `h` steps in event time. When an observation arrives after a gap, the
-missing rows are filled in by interpolation, as values that later rows have as lags: in a straight line, or bent as the
-profile of a season that forecasts the series better than persistence. No forecast was made at them, which a `unit` of
-0 in its slot says, and nothing is learned from them. After a gap longer than the ring no row before it matters, so
-that the work is bounded.
+The steps of a regular series are numbered by its cadence, missing steps included, so that lags and horizons of `h`
+steps have the same length in event time. When an observation arrives after a gap, the missing steps are filled in by
+interpolation, because later steps read them as lags: along a straight line, bent by the profile of a season that
+forecasts the series better than persistence. Missing steps have no pending forecasts (their `unit` is 0), and nothing
+is learned from them. After a gap longer than the ring, only the steps that fit into the ring are filled in, which
+bounds the work.
 """
 
 import math
@@ -19,7 +19,7 @@ from streamrnn.core.series.scaling import centered, current_scale, update_means,
 
 @compiled
 def begin_update(series: AnyState, plan: Plan, row: int, observed: float, time: int) -> tuple[float, float]:
-    """Update cadence, scales and means; return the ms since the previous observation, and the centered value."""
+    """Update cadence, scales and means; return the ms since the previous observation and the centered value."""
     count, passed = series.seen[row], 0.0
     if count == 0:
         series.center[row], series.first[row], series.time[row] = observed, time, time
@@ -37,16 +37,19 @@ def begin_update(series: AnyState, plan: Plan, row: int, observed: float, time: 
 
 @compiled
 def is_pending(series: AnyState, plan: Plan, row: int, k: int) -> bool:
-    """Return whether the next row is the label of a forecast with horizon k."""
+    """Return whether the next step is the label of a pending forecast with horizon k."""
     horizon, now = plan.horizons[k], series.seen[row]
     return now >= horizon and series.unit[row, plan.slots[k] + now % horizon] > 0
 
 
 @compiled
 def fill_missing(series: AnyState, plan: Plan, row: int, value: float, time: int) -> int:
-    """Fill in the rows that are missing before a centered `value` at `time` in a line, once; return their number."""
+    """Fill in the steps missing before a centered `value` at `time` along a straight line; return their number.
+
+    A second call for the same observation returns 0.
+    """
     if not is_pending(series, plan, row, 0):
-        return 0  # the first observation, or done before
+        return 0  # the first observation, or a second call
     passed = float(time - series.time[row])
     missing = steps_passed(series.cadence[row], series.votes[row], passed) - 1
     if missing == 0:
@@ -66,9 +69,10 @@ def fill_missing(series: AnyState, plan: Plan, row: int, value: float, time: int
 
 @compiled
 def trusted_shape(error: Singles, short: int, long: int) -> int:
-    """Return the season, short (0) or long (1), whose shape forecasts the next row best; -1: none as persistence does.
+    """Return the season, short (0) or long (1), whose shape forecasts one step best; -1: persistence is better.
 
-    `error` (E + 1,): decayed |error| of the experts, among which the shapes are `short` and `long`, and of persistence.
+    `error` (E + 1,) is the decayed |error| of the experts and, last, of persistence; `short` and `long` are the indexes
+    of the experts that forecast by the shape of a season.
     """
     if min(error[short], error[long]) >= error[len(error) - 1]:
         return -1
@@ -77,7 +81,11 @@ def trusted_shape(error: Singles, short: int, long: int) -> int:
 
 @compiled
 def bend(ring: Singles, number: int, share: float, begin: float, then: float, end: float) -> None:
-    """Bend a filled row, at a `share` of a gap, as a profile does: `begin` and `end` are around the gap. NaN: not."""
+    """Add the curvature of a profile to the filled value of a step, at a `share` of its gap.
+
+    `begin`, `then` and `end` are the profile before the gap, at the step and after the gap; nothing is added if one is
+    NaN.
+    """
     curve = then - begin - share * (end - begin)
     if curve == curve:
         ring[number % len(ring)] += curve
@@ -85,7 +93,7 @@ def bend(ring: Singles, number: int, share: float, begin: float, then: float, en
 
 @compiled
 def smooth_missing(series: AnyState, row: int, missing: int) -> None:
-    """Update the means by the last `missing` rows, which were filled in."""
+    """Update the means by the last `missing` steps, which were filled in."""
     for number in range(series.seen[row] - missing, series.seen[row]):
         filled = float(series.ring[row, number % series.ring.shape[1]])
         update_means(series.means[row], series.variance[row], number, filled, math.inf)
@@ -93,7 +101,7 @@ def smooth_missing(series: AnyState, row: int, missing: int) -> None:
 
 @compiled
 def horizon_passed(series: AnyState, plan: Plan, row: int, time: int) -> int:
-    """Return the index of the horizon that has passed from the latest observation to `time`; -1: none."""
+    """Return the index of the horizon whose steps have passed between the latest observation and `time`; -1: none."""
     steps = steps_passed(series.cadence[row], series.votes[row], float(time - series.time[row]))
     for k in range(len(plan.horizons)):
         if plan.horizons[k] == steps:
@@ -103,7 +111,7 @@ def horizon_passed(series: AnyState, plan: Plan, row: int, time: int) -> int:
 
 @compiled
 def finish_update(series: AnyState, row: int, observed: float, time: int, value: float) -> None:
-    """Store the observation: `observed` in the field's unit, `value` centered."""
+    """Store an observation, `observed` in the field's unit and `value` centered."""
     count = series.seen[row]
     series.ring[row, count % series.ring.shape[1]] = value
     series.time[row], series.value[row], series.seen[row] = time, observed, count + 1

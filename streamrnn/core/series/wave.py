@@ -1,4 +1,4 @@
-"""Features of one wave of observations, one row per series."""
+"""Results of an update by a wave of observations: inputs of the networks, labels and scores."""
 
 from typing import NamedTuple
 
@@ -10,13 +10,13 @@ from streamrnn.core.series.state import EXPERTS, INPUTS, LEAD
 
 
 class WaveFeatures(NamedTuple):
-    """Inputs of the networks for B observations at K horizons."""
+    """Inputs of the networks for B observations and K horizons."""
 
-    inputs: Singles  # (B, F) of the recurrent layers
+    inputs: Singles  # (B, F) inputs of the recurrent layers
     points: Singles  # (B, K, E) expert forecasts, (forecast - value) / unit
-    trust: Singles  # (B, K, E) log of each expert's running |error| over persistence's
+    trust: Singles  # (B, K, E) log of the ratio of each expert's running |error| to that of persistence
     lead: Singles  # (B, K, 3) description of the horizon, see fill_lead
-    units: Floats  # (B, K) scale of the change over each horizon
+    units: Floats  # (B, K) scale of the change over each horizon, field's unit
 
     @classmethod
     def empty(cls, count: int, horizons: int, inputs: int = INPUTS, experts: int = len(EXPERTS)) -> "WaveFeatures":
@@ -29,20 +29,20 @@ class WaveFeatures(NamedTuple):
 
 
 class WaveUpdate(NamedTuple):
-    """Result of an update by B observations: inputs of the networks, and labels of earlier forecasts."""
+    """Result of an update by B observations."""
 
     features: WaveFeatures
-    seen: Integers  # (B,) rows of each series before this one, missing ones included
-    missing: Integers  # (B,) the last of them that were missing
-    truths: Singles  # (B, K) labels, units; NaN: no forecast was due
-    anomaly: Floats  # (B,)
-    scores: Floats  # (8 + N, K), see forecast_scores
-    sums: Floats  # (8 + N,) of the scores, over the horizons
+    seen: Integers  # (B,) steps of each series before its observation, missing ones included
+    missing: Integers  # (B,) how many steps directly before the observation were missing
+    truths: Singles  # (B, K) labels of earlier forecasts, units; NaN: no forecast was due
+    anomaly: Floats  # (B,) anomaly scores
+    scores: Floats  # (8 + N, K) sums over the wave, see forecast_scores
+    sums: Floats  # (8 + N,) the scores summed over the horizons
 
 
 @compiled
 def begin_wave(series: AnyState, rows: Integers, wave: WaveUpdate) -> None:
-    """Note the number of rows of each series, and begin the scores."""
+    """Store the number of steps of each series in `missing`, and reset the scores."""
     for b in range(len(rows)):
         wave.missing[b] = series.seen[rows[b]]
     for i in range(len(wave.scores)):
@@ -52,7 +52,7 @@ def begin_wave(series: AnyState, rows: Integers, wave: WaveUpdate) -> None:
 
 @compiled
 def end_wave(series: AnyState, rows: Integers, wave: WaveUpdate) -> None:
-    """Count the rows of each series, of which the last is the wave's, and add up the scores."""
+    """Fill `seen` and `missing`, and sum the scores over the horizons."""
     for b in range(len(rows)):
         wave.seen[b] = series.seen[rows[b]] - 1
         wave.missing[b] = wave.seen[b] - wave.missing[b]

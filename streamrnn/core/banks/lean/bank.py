@@ -1,4 +1,4 @@
-"""Bank of the lean variant: fewer experts, binned profiles, and a sample of the pending forecasts."""
+"""Bank of the lean variant: fewer experts, binned profiles, and a sample of the forecasts in the ledger."""
 
 from functools import cached_property
 from typing import ClassVar, NamedTuple
@@ -42,7 +42,7 @@ from streamrnn.core.series.wave import WaveFeatures, WaveUpdate, begin_wave, end
 
 @compiled
 def update_lean_row(series: LeanState, plan: Plan, row: int, observed: float, time: int) -> float:
-    """Update one series; return the ms since the previous observation."""
+    """Update the state of one series; return the ms since the previous observation."""
     passed, value = begin_update(series, plan, row, observed, time)
     cadence, first = round_cadence(series.cadence[row]), float(series.first[row])
     configured = plan.seasons[0] >= 0 and cadence > 0
@@ -65,7 +65,7 @@ def describe_lean_row(
     series: LeanState, plan: Plan, follow_up: FollowUp, row: int, passed: float, features: WaveFeatures, b: int,
     found: Floats,
 ) -> None:  # fmt: skip
-    """Fill row `b` of `features`, and store the experts' forecasts; `found` (1 + K, 2) is scratch."""
+    """Fill row `b` of `features`, and store the pending forecasts of the experts; `found` (1 + K, 2) is scratch."""
     cadence = round_cadence(series.cadence[row])
     points, trust, units = features.points[b], features.trust[b], features.units[b]
     fill_profiles(series, plan, row, cadence, found)
@@ -85,22 +85,22 @@ def describe_lean_row(
 
 
 class LeanBankState(NamedTuple):
-    """What the loops over a wave read and write."""
+    """Arrays that the loops over a wave read and write."""
 
     series: LeanState
     feedback: LeanFeedback
     bounds: Bounds
     plan: Plan
     follow_up: FollowUp
-    young: Floats  # (M,) log prior of the members, as `mature`
-    mature: Floats
+    young: Floats  # (M,) log of the members' prior in young series
+    mature: Floats  # (M,) log of the members' prior in mature series
 
 
 @compiled_allocating
 def update_lean_wave(
     state: Handle[LeanBankState], rows: Integers, values: Floats, times: Integers, wave: Handle[WaveUpdate]
 ) -> None:
-    """Score what is due at one wave, store it, and fill `wave`."""
+    """Score the forecasts due at one wave, update the series by it, and fill `wave`."""
     series, feedback, bounds, plan, follow_up, _, _ = contents(state)
     update = contents(wave)
     begin_wave(series, rows, update)
@@ -125,14 +125,14 @@ def forecast_lean_wave(
     state: Handle[LeanBankState], rows: Integers, networks: Singles, target_times: Integers, quantiles: Floats,
     skill: Floats, warming: Booleans,
 ) -> None:  # fmt: skip
-    """Forecast one wave, store it, and fill the parts of PublishedForecasts."""
+    """Forecast after one wave, store the forecasts, and fill the parts of PublishedForecasts."""
     series, feedback, bounds, plan, follow_up, young, mature = contents(state)
     publish_lean_wave(series, feedback, bounds, plan, follow_up, young, mature, rows, networks)
     read_lean_forecasts(series, bounds, plan, rows, PublishedForecasts(target_times, quantiles, skill, warming))
 
 
 class LeanBank(SeriesBank):
-    """Bank of the lean variant; seasons that are not configured are the calendar's."""
+    """Bank of the lean variant. Without configured seasons it has those of the calendar; it detects none."""
 
     inputs, experts = LEAN_INPUTS, len(LEAN_EXPERTS)
     axes: ClassVar = {"series": LEAN_AXES}
@@ -140,13 +140,13 @@ class LeanBank(SeriesBank):
 
     @property
     def series(self) -> LeanState:
-        """State of the series, also of rows that are not used yet."""
+        """State of the series, unused rows included."""
         rows: LeanState = self._tables["series"].rows
         return rows
 
     @property
     def feedback(self) -> LeanFeedback:
-        """Feedback of the errors of the series, as `series`."""
+        """State of the feedback of errors, unused rows included."""
         rows: LeanFeedback = self._tables["feedback"].rows
         return rows
 

@@ -1,4 +1,4 @@
-"""Point forecasts of the lean variant, and inputs of its network: causal, and invariant to level and scale."""
+"""Point forecasts of the lean variant, and the inputs of its network: causal, and invariant to level and scale."""
 
 import math
 
@@ -23,7 +23,7 @@ FAST, LONG_MEAN = HALF_LIVES.index(5.0), HALF_LIVES.index(200.0)
 
 @compiled
 def fill_profiles(series: LeanState, plan: Plan, row: int, cadence: float, found: Floats) -> None:
-    """Fill `found` (1 + K, 2): the profiles of both seasons, now and at each horizon, centered; NaN: unknown."""
+    """Fill `found` (1 + K, 2): the short and the long profile, now and at each horizon, centered; NaN: unknown."""
     time, first = float(series.time[row]), float(series.first[row])
     for i in range(2):
         period = series.period[row, i]
@@ -40,7 +40,7 @@ def fill_profiles(series: LeanState, plan: Plan, row: int, cadence: float, found
 
 @compiled
 def fill_missing_lean(series: LeanState, plan: Plan, row: int, value: float, time: int) -> None:
-    """Fill in the rows that are missing before a centered `value` at `time`; smoothing goes through them."""
+    """Fill in the steps missing before a centered `value` at `time`, and update the means by them."""
     first = series.seen[row]
     missing = fill_missing(series, plan, row, value, time)
     if missing == 0:
@@ -63,7 +63,7 @@ def fill_missing_lean(series: LeanState, plan: Plan, row: int, value: float, tim
 
 @compiled
 def lean_profile_change(series: LeanState, plan: Plan, row: int, time: float, cadence: float, ahead: int) -> float:
-    """Return by how much a change of the clock moves the value `ahead` rows after `time`; see `profile_change`."""
+    """Return the effect of a clock change on the value `ahead` steps after `time`; see `profile_change`."""
     first, then = float(series.first[row]), time + ahead * cadence
     if clock_change(plan.clock, time, then) == 0.0:
         return 0.0
@@ -82,7 +82,7 @@ def lean_profile_change(series: LeanState, plan: Plan, row: int, time: float, ca
 def forecast_lean_experts(
     series: LeanState, row: int, units: Floats, found: Floats, points: Singles, trust: Singles
 ) -> None:
-    """Fill `points` (K, E), in `units` (K,), and `trust` (K, E); `found` (1 + K, 2): from fill_profiles."""
+    """Fill `points` (K, E), in `units` (K,), and `trust` (K, E); `found` (1 + K, 2) is from `fill_profiles`."""
     value, now = series.value[row] - series.center[row], found[0]
     for k in range(len(units)):
         then, unit = found[1 + k], units[k]
@@ -99,7 +99,7 @@ def fill_lean_inputs(
     series: LeanState, plan: Plan, row: int, cadence: float, passed: float, found: Floats, points: Singles,
     trust: Singles, inputs: Singles,
 ) -> None:  # fmt: skip
-    """Fill `inputs` (F,), with `found` (1 + K, 2) from fill_profiles, `points` and `trust` (E,) at 12 rows."""
+    """Fill `inputs` (F,) from the profiles `found` (1 + K, 2), and `points` and `trust` (E,) at horizon 12."""
     value = series.value[row] - series.center[row]
     s1, s12, s24 = features.reference_scales(series, plan, row)
     time = float(series.time[row])

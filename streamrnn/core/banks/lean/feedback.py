@@ -1,8 +1,8 @@
-"""Feedback of errors of the lean variant: a small regression of the mixture's error one step ahead, of each series.
+"""Feedback of errors in the lean variant: a small regression per series that forecasts the mixture's one-step error.
 
-As in ensemble.feedback, with four regressors: the latest error, persistence's distance from the mixture, and the latest
-change and that of a day of hours before the target. The networks of this variant see no lags, so that even these have
-something to add. The median's decayed errors with and without the shift give it its weight.
+It works as in `ensemble.feedback`, with four regressors: the latest error, the distance of persistence from the
+mixture, the latest change, and the change 24 steps before the target. The weight of the forecast error depends on the
+decayed errors of the median with and without it.
 """
 
 from typing import NamedTuple
@@ -25,28 +25,28 @@ from streamrnn.core.series.plan import REFERENCE_STEPS
 from streamrnn.core.series.scaling import clip
 
 LEAN_FEEDBACK_VERSION = 1
-"""Entry of the layout; incremented when the state changes its meaning."""
-LAG = REFERENCE_STEPS[-1]  # steps between the target and the earlier change; the ring has one value more
+"""Entry of the layout; incremented when the meaning of the state changes."""
+LAG = REFERENCE_STEPS[-1]  # steps from the earlier change to the target; the ring has at least one value more
 LEAN_TERMS = 4
-STEEPNESS = 20.0  # exponent of the ratio of errors in the weight, as of the mixture's members
+STEEPNESS = 20.0  # exponent of the ratio of errors in the weight, as in the weights of the mixture
 LEAST_LOSS = 1e-6  # smallest decayed error
 
 
 class LeanFeedback(NamedTuple):
-    """One row per series. D regressors. Errors in multiples of the running |error| of the published median."""
+    """One row per series. D regressors. Errors are multiples of the running |error| of the published median."""
 
     weights: Singles  # (S, D) of the regression
-    covariance: Singles  # (S, D (D + 1) / 2) lower triangle, row by row
+    covariance: Singles  # (S, D (D + 1) / 2) packed lower triangle
     terms: Singles  # (S, D) regressors of the pending forecast
-    scale: Singles  # (S,) running |error| when the pending forecast was made, units; 0: none is pending
+    scale: Singles  # (S,) running |error| at the origin of the pending forecast, units; 0: none is pending
     shift: Singles  # (S,) pending forecast of the error
-    center: Singles  # (S,) pending median of the mixture, units
+    center: Singles  # (S,) pending median of the mixture without feedback, units
     error: Singles  # (S,) error of the latest step; 0: unknown
-    loss: Singles  # (S, 2) decayed sum of |error| of the median before and of the shifted one
+    loss: Singles  # (S, 2) decayed sum of |error| of the median without and with the shift
 
 
 def allocate_lean_feedback(capacity: int) -> LeanFeedback:
-    """Allocate `capacity` new series."""
+    """Allocate the state of `capacity` new series."""
     f4, d = np.float32, LEAN_TERMS
     new = LeanFeedback(
         weights=np.zeros((capacity, d), f4), covariance=np.zeros((capacity, d * (d + 1) // 2), f4),
@@ -61,7 +61,7 @@ def allocate_lean_feedback(capacity: int) -> LeanFeedback:
 def learn_lean_feedback(feedback: LeanFeedback, row: int, count: int, truth: float, product: Singles) -> None:
     """Learn from the label of the pending one-step forecast, after `count` observations.
 
-    Called for every observation: `truth`, units, is NaN for one that is no label. `product` (D,) is scratch.
+    Called for every observation; `truth` is its label, units, NaN if none was pending. `product` (D,) is scratch.
     """
     scale, error = feedback.scale[row], 0.0
     if truth == truth and scale > 0:
@@ -77,7 +77,7 @@ def learn_lean_feedback(feedback: LeanFeedback, row: int, count: int, truth: flo
 
 @compiled
 def value_back(series: LeanState, row: int, back: int) -> float:
-    """Return the value `back` rows before the latest."""
+    """Return the centered value `back` steps before the latest."""
     ring = series.ring[row]
     return float(ring[(series.seen[row] - 1 - back) % len(ring)])
 
@@ -86,10 +86,10 @@ def value_back(series: LeanState, row: int, back: int) -> float:
 def apply_lean_feedback(
     series: LeanState, feedback: LeanFeedback, row: int, middle: int, unit: float, mixed: Floats
 ) -> None:
-    """Shift the mixture's quantiles `mixed` (Q,), units, of the one-step forecast, in place; `middle`: the median.
+    """Shift the one-step quantiles `mixed` (Q,), units, of the mixture in place; `middle` is the index of the median.
 
-    Their distances from the median shrink as the errors have, with the same weight: the mixture's width is that of its
-    errors before.
+    If the shift has reduced the errors, the distances from the median are reduced in proportion, because the width of
+    the mixture corresponds to its errors without the shift.
     """
     scale, center, terms = float(series.wrong[row, 0]), mixed[middle], feedback.terms[row]
     feedback.scale[row], feedback.shift[row], feedback.center[row] = scale, 0.0, center

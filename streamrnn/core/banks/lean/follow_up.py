@@ -1,4 +1,4 @@
-"""Choice of the forecasts that the lean variant stores and evaluates when their label arrives."""
+"""Selection of the forecasts that the lean variant stores until their labels arrive, and evaluates."""
 
 from typing import NamedTuple
 
@@ -9,23 +9,23 @@ from streamrnn.core.jit import Floats, Integers, compiled
 from streamrnn.core.series.plan import Plan
 
 FOLLOWED = 3
-"""Forecasts of one horizon that are pending evaluation at a time, or one more; the others are published only."""
-LOSS_DECAY = 0.998  # decay of the errors of the mixture's members, per row
-NONE = -1  # slot of a forecast that is not evaluated
+"""Number of pending forecasts per horizon that are evaluated, at times one more; the others are only published."""
+LOSS_DECAY = 0.998  # decay of the errors of the mixture's members, per step
+NONE = -1  # in place of the slot of a forecast that is not evaluated
 
 
 class FollowUp(NamedTuple):
-    """Evaluated forecasts. K horizons."""
+    """Rules of the evaluated forecasts, for K horizons."""
 
-    stride: Integers  # (K,) length of a block of rows, of which one origin is evaluated
-    slots: Integers  # (K,) slots of each horizon
+    stride: Integers  # (K,) length of a block of steps, of which one is the origin of an evaluated forecast
+    slots: Integers  # (K,) number of slots of each horizon
     first: Integers  # (K,) first slot of each horizon
-    error_decay: Floats  # (K,) of the experts' errors, per evaluated forecast
-    loss_decay: Floats  # (K,) of the members' errors, per evaluated forecast
+    error_decay: Floats  # (K,) decay of the experts' errors, per evaluated forecast
+    loss_decay: Floats  # (K,) decay of the members' errors, per evaluated forecast
 
 
 def make_follow_up(plan: Plan) -> FollowUp:
-    """Choose about FOLLOWED forecasts of each horizon, or all of a shorter one."""
+    """Return the rules for about FOLLOWED pending forecasts per horizon, or all forecasts of a horizon below that."""
     stride = -(-plan.horizons // FOLLOWED)
     slots = -(-(plan.horizons + stride - 1) // stride)
     first = np.concatenate([[0], np.cumsum(slots)[:-1]]).astype(np.int64)
@@ -43,9 +43,9 @@ def hash32(number: int) -> int:
 
 @compiled
 def follow_up_slot(follow_up: FollowUp, k: int, origin: int) -> int:
-    """Return the slot of the forecast of horizon k made at row `origin`; NONE: it is not evaluated.
+    """Return the slot of the forecast with horizon k and step `origin`; NONE: it is not evaluated.
 
-    The row of a block is pseudorandom: a fixed one would sample an event that recurs every hour always or never.
+    The step within a block is pseudorandom: a fixed one would sample an hourly event always or never.
     """
     block = origin // follow_up.stride[k]
     if origin % follow_up.stride[k] != hash32(block) % follow_up.stride[k]:

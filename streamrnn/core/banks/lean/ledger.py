@@ -1,6 +1,6 @@
 """Mixture and calibration of the lean variant: persistence and the networks, weighted by their decayed errors.
 
-One weight per horizon serves all quantiles. Only the evaluated forecasts are learned from, see follow_up.
+All quantiles of a horizon have the same weights. Only evaluated forecasts are learned from; see `follow_up`.
 """
 
 import numpy as np
@@ -32,11 +32,11 @@ from streamrnn.core.series.scaling import CODES, centered, decode16, encode16, r
 from streamrnn.core.series.state import NETWORK_CLIP, POINT_CLIP
 from streamrnn.core.series.update import horizon_passed, is_pending
 
-EDGE = 20.0  # exponent of the ratio of errors in a weight: a member 5% worse has a third of the weight
+EDGE = 20.0  # exponent of the ratio of errors in a weight: a member with 5% larger errors has a third of the weight
 SMALLEST = 1e-6  # smallest decayed error, units
 LEAN_OFFSET_RATE, LEAN_OVERLAP = 0.04, 0.4
-"""Steps of the offsets: without widths that follow the errors, those of the full variant cost .4% of the loss."""
-FINAL_CLIP = 32.0  # largest quantile in 16-bit codes, units
+"""Steps of the offsets. Those of the full variant, whose widths follow the errors, would increase the loss by 0.4%."""
+FINAL_CLIP = 32.0  # largest |quantile| of the 16-bit codes, units
 
 
 @compiled
@@ -44,7 +44,7 @@ def learn_evaluated(
     series: LeanState, bounds: Bounds, plan: Plan, follow_up: FollowUp, row: int, k: int, slot: int, truth: float,
     final: Floats, scores: Floats,
 ) -> None:  # fmt: skip
-    """Score an evaluated forecast by its `truth`, units, and learn from it; `final` (Q,) is scratch."""
+    """Score an evaluated forecast by its label `truth`, units, and learn from it; `final` (Q,) is scratch."""
     horizon, stride, middle = plan.horizons[k], follow_up.stride[k], plan.middle
     origin = series.seen[row] - horizon
     near = min(max(truth, -TRUTH_CLIP), TRUTH_CLIP)
@@ -104,8 +104,8 @@ def score_lean_row(
 ) -> float:  # fmt: skip
     """Score the forecasts due at a centered `value`, before the state is updated; return its anomaly score.
 
-    Fills `truths` (K,), units, NaN where no forecast was due; adds to `scores` (8 + N, K); `final` (Q,) and `product`
-    (D,) are scratch.
+    Fills the labels `truths` (K,), units, NaN where no forecast was due, and adds to `scores` (8 + N, K). `final` (Q,)
+    and `product` (D,) are scratch.
     """
     now, score = series.seen[row], score_lean_anomaly(series, plan, row, value, time)
     cadence = round_cadence(series.cadence[row])
@@ -128,7 +128,7 @@ def score_lean_row(
 
 @compiled_allocating
 def fill_lean_weights(loss: Singles, prior: Floats, weights: Floats) -> None:
-    """Fill the weights (M,) of the members from their decayed errors `loss` (M,), units."""
+    """Fill the aggregation weights (M,) of the members from their decayed errors `loss` (M,), units."""
     best = max(loss.min(), SMALLEST)
     for m in range(len(loss)):
         weights[m] = prior[m] * (best / max(loss[m], SMALLEST)) ** EDGE
@@ -140,7 +140,7 @@ def publish_lean_wave(
     series: LeanState, feedback: LeanFeedback, bounds: Bounds, plan: Plan, follow_up: FollowUp, young: Floats,
     mature: Floats, rows: Integers, networks: Singles,
 ) -> None:  # fmt: skip
-    """Forecast and store a wave: `networks` (N, B, K, Q), units; `young` and `mature` (M,), log shares of the prior."""
+    """Compute and store the forecasts of a wave from quantiles `networks` (N, B, K, Q), units, and log priors (M,)."""
     prior, weights = np.empty(len(mature)), np.empty(len(mature))
     mixed, published = np.empty(len(plan.levels)), np.empty(len(plan.levels))
     for b in range(len(rows)):
