@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from support.siblings import SIBLINGS
 from support.siblings_more import MORE_SIBLINGS
@@ -140,6 +140,7 @@ DOCUMENTS = st.recursive(
 
 
 @settings(max_examples=150, deadline=None)
+@example([{"a'\"b": [{"x": 1.5}]}])  # a list under a name that no path can have
 @given(st.lists(DOCUMENTS, max_size=6))
 def test_a_proposal_for_anything_loads(documents: list[Any]) -> None:
     """Whatever the records are, there is a proposal: it loads, and its YAML has no line that is not YAML."""

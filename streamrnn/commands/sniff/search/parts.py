@@ -10,6 +10,7 @@ from streamrnn.commands.sniff.search.table import (
     MOST_LEVELS,
     ObservationRow,
     columns_of,
+    is_path,
     lists_in,
     members_of,
     number_in,
@@ -53,7 +54,7 @@ def _most(documents: Sequence[object], search: Any, ending: str) -> str:
     counts: dict[tuple[Step, ...], int] = defaultdict(int)
     for document in documents:
         for steps, _ in search(document):
-            counts[steps] += "" not in steps  # a member without a name has no path
+            counts[steps] += is_path(steps)
     best = max(counts, key=counts.__getitem__, default=None)
     return write_path(best) + ending if best is not None and counts[best] >= 0.5 * len(documents) else ""
 
@@ -131,7 +132,7 @@ def _find_list(documents: Sequence[object]) -> str:
     outside = _measures(documents)
     best, most = "", -math.inf
     for steps, counts in found.items():
-        if "" in steps or any(wraps_messages(str(step)) for step in steps) or len(counts) < 0.5 * len(documents):
+        if not is_path(steps) or any(wraps_messages(str(step)) for step in steps) or len(counts) < 0.5 * len(documents):
             continue
         is_usual = str(steps[-1]).lower() in LISTS
         if outside and not (outside <= 1 and (is_usual or _has_more(documents, steps))):
@@ -157,10 +158,13 @@ def _inner(elements: Sequence[Any]) -> str:
     if _measures(elements):
         return ""
     for element in elements[:5]:
-        for steps, _ in tables_in(element):
+        for steps in (each for each, _ in tables_in(element) if is_path(each)):
             return f".{write_path(steps)}[#]" if steps else "[#]"
-        lists = [(steps, inner) for steps, inner in lists_in(element)
-                 if not wraps_messages(str(steps[-1])) and any(_has_number(each) for each in inner)]  # fmt: skip
+        lists = [
+            (steps, inner)
+            for steps, inner in lists_in(element)
+            if is_path(steps) and not wraps_messages(str(steps[-1])) and any(_has_number(each) for each in inner)
+        ]
         if lists:
             steps, inner = max(lists, key=lambda each: _holds_times(each[1]))
             return f".{write_path(steps)}[*]{_inner(inner)}"
@@ -215,7 +219,7 @@ def _unread(parts: Sequence[object], observations: str) -> list[str]:
     for part in parts:
         for steps, elements in lists_in(part):
             names = _measured(elements) if steps not in measured and not is_described(f"{write_path(steps)}.x") else []
-            if names and "" not in steps:
+            if names and is_path(steps):
                 measured[steps] = names[0]
     if not measured:
         return []
