@@ -10,6 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from support.siblings import SIBLINGS
 from support.siblings_more import MORE_SIBLINGS
+from support.siblings_of_exporters import SIBLINGS_OF_EXPORTERS
 from support.siblings_of_platforms import SIBLINGS_OF_PLATFORMS
 from support.siblings_of_products import SIBLINGS_OF_PRODUCTS
 from support.siblings_of_services import SIBLINGS_OF_SERVICES
@@ -105,7 +106,8 @@ def test_a_sample_is_read_by_its_proposal(name: str, tmp_path: Path) -> None:
     require(read_with(text, records, tmp_path), expected)
 
 
-KNOWN = SIBLINGS | MORE_SIBLINGS | SIBLINGS_OF_PRODUCTS | SIBLINGS_OF_PLATFORMS | SIBLINGS_OF_SERVICES
+KNOWN = SIBLINGS | MORE_SIBLINGS | SIBLINGS_OF_PRODUCTS | SIBLINGS_OF_PLATFORMS
+KNOWN |= SIBLINGS_OF_SERVICES | SIBLINGS_OF_EXPORTERS
 
 
 @pytest.mark.parametrize("name", KNOWN)

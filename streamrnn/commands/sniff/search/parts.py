@@ -18,6 +18,7 @@ from streamrnn.commands.sniff.search.table import (
 )
 from streamrnn.commands.sniff.search.words import (
     LISTS,
+    NAMES,
     VALUES,
     is_described,
     is_identifier,
@@ -38,6 +39,7 @@ _FEWEST_RECORDS = 3
 _TIME_NAME = 65
 """Least score of the name of a table's time column."""
 _TIME = re.compile(r"\d{10}|\d{13}|\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}.*)?")
+_MOMENT = re.compile(r"\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}")
 _COUNTS = frozenset(("count", "total", "size", "length", "n", "interval", "code", "status", "rc"))
 
 
@@ -135,7 +137,11 @@ def _find_list(documents: Sequence[object]) -> str:
         if not is_path(steps) or any(wraps_messages(str(step)) for step in steps) or len(counts) < 0.5 * len(documents):
             continue
         is_usual = str(steps[-1]).lower() in LISTS
-        if outside and not (outside <= 1 and (is_usual or _has_more(documents, steps))):
+        if (
+            outside
+            and not (outside <= 1 and (is_usual or _has_more(documents, steps)))
+            and not (_is_series(documents, steps))
+        ):
             continue
         score = sum(counts) + 1000 * is_usual - len(steps)
         if score > most:
@@ -151,6 +157,28 @@ def _has_more(documents: Sequence[object], at: tuple[Step, ...]) -> bool:
         each for document in documents[:50] for steps, found in lists_in(document) if steps == at for each in found
     ]
     return _measures(elements) > 1
+
+
+def _is_series(documents: Sequence[object], at: tuple[Step, ...]) -> bool:
+    """Return whether the elements of the list at a path have names and values, or times that nothing outside has."""
+    found = [each for document in documents[:50] for steps, each in lists_in(document) if steps == at]
+    elements = [each for elements in found for each in elements]
+    if all(type(each) is dict and {*map(str.lower, each)} & VALUES and _label(each) for each in elements):
+        return True
+    timed = all(_has_time(each) for each in elements)
+    return timed and not any(time_score(path) >= _TIME_NAME for path in columns_of(documents[:50]))
+
+
+def _label(element: dict[str, Any]) -> bool:
+    return any(name.lower() in NAMES and type(value) is str for name, value in element.items())
+
+
+def _has_time(element: Any) -> bool:
+    """Return whether an element has a member named like a time, or the text of one."""
+    return any(
+        time_score(path) >= _TIME_NAME or (type(column.values[0]) is str and _MOMENT.match(column.values[0]))
+        for path, column in columns_of([element]).items()
+    )
 
 
 def _inner(elements: Sequence[Any]) -> str:

@@ -159,7 +159,7 @@ _NAMING = frozenset(("code", "display", "id", "name", "system", "type"))
 def _is_scalar(value: dict[str, Any]) -> bool:
     """Return whether an object represents one number or one time, such as {"$date": ...} or {seconds, nanos}."""
     names = set(value)
-    extended = len(names) == 1 and next(iter(names)).startswith(("$date", "$number"))
+    extended = len(names) == 1 and next(iter(names)).startswith(("$date", "$number", "$timestamp"))
     return extended or bool(names & SECONDS_NAMES and len(names) <= MOST_TIME_PARTS)
 
 
