@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-
 from support.fakes import FakeForecaster
 
 from streamrnn.records import Decoded, Observation
