@@ -194,7 +194,9 @@ class Task(SavedTask):
                 return position
             decoded = Decoded([self._admission.observation(feed.scanned.content, position)])
         if self._plans is not None and decoded is not None:
-            decoded = self._plans.read(position, decoded)
+            if self._plans.is_due(position):
+                self._end_wave(feed)
+            decoded = self._plans.read(position, decoded, self._forecaster)
         if decoded is not None and self.event_order is not None:
             self._order(feed, position, decoded, self.event_order)
         elif decoded is not None:
@@ -248,7 +250,7 @@ class Task(SavedTask):
             self._end_wave(feed)
             reason, wrong = self._admission.admit_one(observation, record, stream_time=time)
         if self._plans is not None:
-            self._plans.admitted(observation.key)
+            self._plans.admitted(observation, refused=bool(wrong))
         if reason == DUE:
             self._end_wave(feed, learn=True)
         return wrong

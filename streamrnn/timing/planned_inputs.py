@@ -8,7 +8,7 @@ import numpy as np
 
 from streamrnn.errors import join_errors
 from streamrnn.records import Decoded, Observation
-from streamrnn.timing.plans import PlannedValues
+from streamrnn.timing.plans import ENDED, PLANNED, PlannedValues
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -56,20 +56,35 @@ class PlannedInputs:
         self._feed = {index: planned for index, (_, planned) in taken.items() if planned}
         return {index: each for index, (each, _) in taken.items()}
 
-    def read(self, index: int, decoded: Decoded) -> Decoded:
-        """Add the planned values of a record of the feed; return the record with their errors, if any."""
-        wrong = self.values.add(self._feed.get(index, ()))
-        if wrong is None:
-            return decoded
-        return decoded._replace(error=wrong if decoded.error is None else join_errors([decoded.error, wrong]))
+    def is_due(self, index: int) -> bool:
+        """Return whether plans may have ended before a record of the feed: the open wave must end before `read`."""
+        return index in self._feed and self.values.is_due
+
+    def read(self, index: int, decoded: Decoded, forecaster: SeriesForecasts) -> Decoded:
+        """Add the planned values of a record of the feed; return the record with their errors and drops, if any.
+
+        Before that, the plans that have ended are removed; their values are drops.
+        """
+        planned, drops = self._feed.get(index, ()), dict(decoded.drops)
+        if planned and self.values.is_due and (ended := self.values.end(_keys_of(forecaster.names))):
+            drops[ENDED] = drops.get(ENDED, 0) + ended
+        refused, wrong = self.values.add(planned)
+        if wrong is not None:
+            others = {(each.key, each.time) for each in decoded.observations}
+            alone = sum((each.key, each.time) not in others for each in refused)
+            drops = {name: left for name, count in drops.items() if (left := count - alone * (name == PLANNED))}
+            wrong = wrong if decoded.error is None else join_errors([decoded.error, wrong])
+        return Decoded(decoded.observations, wrong or decoded.error, drops)
 
     def ends_wave(self, key: str) -> bool:
         """Return whether the open wave has a key: it must end before the key's next observation."""
         return key in self._open
 
-    def admitted(self, key: str) -> None:
-        """Count a key as one of the open wave."""
-        self._open.add(key)
+    def admitted(self, observation: Observation, *, refused: bool) -> None:
+        """Count the key of an observation as one of the open wave, and its time unless a part of it was refused."""
+        self._open.add(observation.key)
+        if not refused:
+            self.values.pass_time(observation.time)
 
     def end_wave(self) -> None:
         """Begin another wave."""

@@ -24,9 +24,14 @@ MOST_PLANNED = 1000
 """Largest number of values of one key and field: as many as the largest horizon, in steps."""
 PLANNED = "planned"
 """Reason of the drop of an observation that has only planned values."""
+ENDED = "plan_ended"
+"""Reason of the drop of planned values that no observation has used."""
+PLAN_END = 86_400_000
+"""Milliseconds of event time after its last value at which the plan of a key without series ends."""
 PREFIX = "planned_"
 """Prefix of the names of the saved arrays."""
-_NAMES, _TIMES, _VALUES = f"{PREFIX}names", f"{PREFIX}times", f"{PREFIX}values"
+_NAMES, _TIMES, _VALUES, _CLOCK = f"{PREFIX}names", f"{PREFIX}times", f"{PREFIX}values", f"{PREFIX}clock"
+_NEVER, _ALWAYS = np.iinfo(np.int64).min, np.iinfo(np.int64).max
 
 
 class FieldPlan(NamedTuple):
@@ -65,6 +70,29 @@ class PlannedValues:
         self._leads = {field: [(index, f"{field}+{horizons[index]}") for index in leads] for field in fields}
         self._plans: dict[str, dict[str, FieldPlan]] = {}
         """Plans by key and field."""
+        self._time = int(_NEVER)
+        """Latest event time of an observation, ms."""
+        self._first_end = int(_ALWAYS)
+        """Time before which the plan of no key without series ends, ms."""
+
+    def pass_time(self, time: int) -> None:
+        """Count the time of an observation, ms."""
+        self._time = max(self._time, time)
+
+    @property
+    def is_due(self) -> bool:
+        """Whether the plan of a key may have ended."""
+        return self._time >= self._first_end
+
+    def end(self, keys: Collection[str]) -> int:
+        """Remove the plans that have ended, but for those of `keys`, which have series; return the number of values."""
+        before, ends = self.held, dict[str, int]()
+        for key, fields in self._plans.items():
+            if key not in keys:
+                ends[key] = max(plan.times[-1] for plan in fields.values()) + PLAN_END
+        self.forget([key for key, end in ends.items() if end <= self._time])
+        self._first_end = min((end for end in ends.values() if end > self._time), default=int(_ALWAYS))
+        return before - self.held
 
     def take(self, decoded: Decoded) -> tuple[Decoded, Sequence[Observation]]:
         """Return a decoded record without its planned values, and observations of only these."""
@@ -81,25 +109,36 @@ class PlannedValues:
                 drops[PLANNED] = drops.get(PLANNED, 0) + 1
         return (Decoded(left, decoded.error, drops), planned) if planned else (decoded, ())
 
-    def add(self, planned: Iterable[Observation]) -> RecordError | None:
-        """Add the planned values of a record; return the error of those that do not fit, or None."""
+    def add(self, planned: Iterable[Observation]) -> tuple[list[Observation], RecordError | None]:
+        """Add the planned values of a record; return the observations that do not fit at all, and the error or None."""
+        errors, refused = list[RecordError](), list[Observation]()
+        for observation in planned:
+            wrong = self._add(observation)
+            errors += wrong
+            if len(wrong) == len(observation.fields):
+                refused.append(observation)
+        return refused, join_errors(errors) if errors else None
+
+    def _add(self, observation: Observation) -> list[RecordError]:
+        """Add planned values of one time; return an error for each that does not fit."""
         errors = []
-        for key, time, fields, _ in planned:
-            for field, value in fields:
-                plan = self._plans.get(key, {}).get(field) or FieldPlan([], [])
-                index = bisect_left(plan.times, time)
-                if index < len(plan.times) and plan.times[index] == time:
-                    plan.values[index] = value
-                elif len(plan.times) >= MOST_PLANNED:
-                    errors.append(_full(f"{key}/{field} has {MOST_PLANNED:,} planned values", "earlier ones"))
-                elif self.held >= self._max_held:
-                    errors.append(_full(f"{self.held:,} planned values are held (input.max_held)", "those of each key"))
-                else:
-                    plan.times.insert(index, time)
-                    plan.values.insert(index, value)
-                    self.held += 1
-                    self._plans.setdefault(key, {})[field] = plan
-        return join_errors(errors) if errors else None
+        key, time, fields, _ = observation
+        for field, value in fields:
+            plan = self._plans.get(key, {}).get(field) or FieldPlan([], [])
+            index = bisect_left(plan.times, time)
+            if index < len(plan.times) and plan.times[index] == time:
+                plan.values[index] = value
+            elif len(plan.times) >= MOST_PLANNED:
+                errors.append(_full(f"{key}/{field} has {MOST_PLANNED:,} planned values", "earlier ones"))
+            elif self.held >= self._max_held:
+                errors.append(_full(f"{self.held:,} planned values are held (input.max_held)", "those of each key"))
+            else:
+                plan.times.insert(index, time)
+                plan.values.insert(index, value)
+                self.held += 1
+                self._plans.setdefault(key, {})[field] = plan
+        self._first_end = min(self._first_end, time + PLAN_END)
+        return errors
 
     def has(self, key: str) -> bool:
         """Return whether values of a key are stored."""
@@ -130,13 +169,15 @@ class PlannedValues:
     def save(self) -> "dict[str, NDArray[Any]]":
         """Return the state as arrays; none if there are no values."""
         plans = [(key, field, plan) for key, fields in self._plans.items() for field, plan in fields.items()]
+        clock = {} if self._time == _NEVER else {_CLOCK: np.array([self._time], np.int64)}
         if not plans:
-            return {}
+            return clock
         names = [[key, field, len(plan.times)] for key, field, plan in plans]
         return {
             _NAMES: np.frombuffer(orjson.dumps(names), np.uint8),
             _TIMES: np.array([time for *_, plan in plans for time in plan.times], np.int64),
             _VALUES: np.array([value for *_, plan in plans for value in plan.values], np.float64),
+            **clock,
         }
 
     def restore(self, arrays: "Mapping[str, NDArray[Any]]") -> None:
@@ -146,7 +187,8 @@ class PlannedValues:
             ValueError: the arrays are not a saved state.
         """
         self._plans, self.held, first = {}, 0, 0
-        if not arrays:
+        self._time, self._first_end = int(arrays.get(_CLOCK, [_NEVER])[0]), int(_NEVER)
+        if _NAMES not in arrays:
             return
         times, values = arrays[_TIMES], arrays[_VALUES]
         columns = times.dtype == np.int64 and values.dtype == np.float64 and times.shape == values.shape

@@ -93,6 +93,22 @@ def test_every_record_with_plans_ends_once() -> None:
     ]
 
 
+def test_plans_of_unknown_keys_end_by_event_time() -> None:
+    """Wherever the log is cut: their values are counted, and the keys' later forecasts are made without them."""
+    plans = [(key, 0, {"plan": 2.0}) for key in range(1, 9)]
+    passed = [(0, second, {"a": 1.0}) for second in (1, 86_399, 86_400, 86_401)]
+    later = [(1, 86_402, {"a": 1.0}), (0, 86_403, {"plan": 2.0}), (2, 86_404, {"a": 1.0}), (2, 86_405, {"a": 2.0})]
+    records = [document(i, *each[:2], **each[2]) for i, each in enumerate([*plans, *passed, *later])]
+    whole, task = task_of("fake"), task_of("fake")
+    outputs, report = whole.feed(records)
+    assert (report.drops["planned"], report.drops["plan_ended"]) == (9, 7)  # the first key had a series in time
+    expected = run(task, [[each] for each in records[:9]])
+    loaded = task_of("fake")
+    loaded.load({key: piece for key, piece in task.save(9) if piece is not None})
+    assert expected + run(loaded, [[each] for each in records[9:]]) == outputs
+    assert loaded.output_hash == whole.output_hash
+
+
 def document(offset: int, key: int, time: int, **fields: float) -> Record:
     """Return a record of a key at a time, seconds after T."""
     value = json.dumps({"series": f"p/{key}", "time": T + 1000 * time, **fields})

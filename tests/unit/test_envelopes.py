@@ -387,8 +387,9 @@ def test_any_json_is_read_or_refused(value: Any, key: Any) -> None:
 
 
 @pytest.mark.long
+@pytest.mark.timeout(0)  # a timeout while values are drawn looks to Hypothesis like an inconsistent strategy
 @given(value=trees | st.binary(max_size=50), key=trees | st.binary(max_size=10))
-@settings(max_examples=100_000, deadline=None)
+@settings(max_examples=30_000, deadline=None)
 def test_any_json_is_read_or_refused_always(value: Any, key: Any) -> None:
     """The same, for long."""
     check_any_json(value, key)

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from support.fakes import FakeForecaster
 
 from streamrnn.records import Decoded, Observation
 from streamrnn.timing.planned_inputs import PlannedInputs
@@ -14,7 +15,7 @@ def plan(values: dict[int, float], *, max_held: int = 100_000, key: str = "k") -
     """Return planned values of the field `p` by hour, with forecasts of 1 and 12 steps."""
     plans = PlannedValues(["p"], (1, 12), max_held=max_held)
     for hour, value in values.items():
-        assert plans.add([Observation(key, hour * HOUR, (("p", value),))]) is None
+        assert plans.add([Observation(key, hour * HOUR, (("p", value),))]) == ([], None)
     return plans
 
 
@@ -73,13 +74,14 @@ def test_what_is_held_is_bounded(most: int, max_held: int) -> None:
     """Further values are refused, until observations have passed earlier ones; corrections are not."""
     plans = plan({hour: float(hour) for hour in range(most)}, max_held=max_held)
     further = [Observation("k", most * HOUR, (("p", 1.0),))]
-    error = plans.add(further)
+    refused, error = plans.add(further)
+    assert refused == further
     assert error is not None
     assert (error.reason, plans.held) == ("plan_full", most)
-    assert plans.add([Observation("k", HOUR, (("p", 1.0),))]) is None
+    assert plans.add([Observation("k", HOUR, (("p", 1.0),))]) == ([], None)
     joined(plans, 10)
     assert plans.held == most - 10
-    assert plans.add(further) is None
+    assert plans.add(further) == ([], None)
 
 
 def test_values_of_removed_keys_are_forgotten() -> None:
@@ -119,6 +121,37 @@ def test_damaged_state_is_refused(name: str, array: "np.ndarray[tuple[int], np.d
     """Times that are out of order, columns that do not fit, values that are no numbers."""
     with pytest.raises(ValueError, match="its array"):
         plan({}).restore({**plan({1: 1.0, 2: 2.0, 3: 3.0}).save(), name: array})
+
+
+DAY = 24
+
+
+def test_plans_of_keys_without_series_end() -> None:
+    """A day of event time after their last value, also after a restart; those of keys with series do not."""
+    plans = plan({5: 1.0})
+    plans.add([Observation("k", 5 * HOUR, (("p", 2.0),))])
+    plans.add([Observation("other", 5 * HOUR, (("p", 1.0),)), Observation("later", 6 * HOUR, (("p", 1.0),))])
+    for hour, due in ((0, False), (DAY + 5, True)):
+        plans.pass_time(hour * HOUR - 1)
+        assert not plans.is_due
+        plans.pass_time(hour * HOUR)
+        assert plans.is_due == due
+    restored = plan({})
+    restored.restore(plans.save())
+    for each in (plans, restored):
+        assert (each.end({"other"}), each.held, each.is_due) == (1, 2, False)
+        assert [each.has(key) for key in ("k", "other", "later")] == [False, True, True]
+    assert plan({}).save() == {}
+
+
+def test_a_refused_plan_is_counted_once() -> None:
+    """As a dead letter: only what is stored is a drop as well."""
+    plans = PlannedInputs(["p", "q"], (1, 12), max_held=1)
+    alone = [Observation("k", hour, (("p", 1.0),)) for hour in (1, 2)]
+    decoded = plans.take({0: Decoded(alone), 1: Decoded([Observation("k", 3, (("a", 1.0), ("q", 2.0)))])})
+    found = [plans.read(index, each, FakeForecaster()) for index, each in decoded.items()]
+    assert [each.drops for each in found] == [{"planned": 1}, {}]
+    assert [each.error and each.error.reason for each in found] == ["plan_full", "plan_full"]
 
 
 def test_plans_go_with_the_series_of_their_key() -> None:

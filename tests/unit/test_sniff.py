@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from support.siblings import SIBLINGS
 from support.siblings_more import MORE_SIBLINGS
+from support.siblings_of_exporters import SIBLINGS_OF_EXPORTERS
 from support.siblings_of_platforms import SIBLINGS_OF_PLATFORMS
 from support.siblings_of_products import SIBLINGS_OF_PRODUCTS
 from support.siblings_of_services import SIBLINGS_OF_SERVICES
@@ -105,7 +106,8 @@ def test_a_sample_is_read_by_its_proposal(name: str, tmp_path: Path) -> None:
     require(read_with(text, records, tmp_path), expected)
 
 
-KNOWN = SIBLINGS | MORE_SIBLINGS | SIBLINGS_OF_PRODUCTS | SIBLINGS_OF_PLATFORMS | SIBLINGS_OF_SERVICES
+KNOWN = SIBLINGS | MORE_SIBLINGS | SIBLINGS_OF_PRODUCTS | SIBLINGS_OF_PLATFORMS
+KNOWN |= SIBLINGS_OF_SERVICES | SIBLINGS_OF_EXPORTERS
 
 
 @pytest.mark.parametrize("name", KNOWN)
@@ -140,6 +142,7 @@ DOCUMENTS = st.recursive(
 
 
 @settings(max_examples=150, deadline=None)
+@example([{"a'\"b": [{"x": 1.5}]}])  # a list under a name that no path can have
 @given(st.lists(DOCUMENTS, max_size=6))
 def test_a_proposal_for_anything_loads(documents: list[Any]) -> None:
     """Whatever the records are, there is a proposal: it loads, and its YAML has no line that is not YAML."""

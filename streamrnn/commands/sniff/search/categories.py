@@ -1,6 +1,6 @@
 """Members that split observations into series if the key alone does not."""
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -225,10 +225,12 @@ def _numbers_elements(values: Sequence[Any], rows: Sequence[ObservationRow]) -> 
 
 
 def _clashes(keys: Sequence[str], times: Sequence[str | None], rows: Sequence[ObservationRow]) -> int:
-    """Return the number of rows with the key, the time and the member names of an earlier row."""
-    seen = Counter(
-        (key, time, tuple(sorted(row.part)) if type(row.part) is dict else ())
-        for key, time, row in zip(keys, times, rows, strict=True)
-        if time is not None
-    )
-    return sum(count - 1 for count in seen.values())
+    """Return the number of rows with the key and the time of an earlier row, and no other members than one of both."""
+    seen: dict[tuple[str, str], set[frozenset[str]]] = defaultdict(set)
+    clashes = 0
+    for key, time, row in zip(keys, times, rows, strict=True):
+        if time is not None:
+            names, others = frozenset(row.part if type(row.part) is dict else ()), seen[key, time]
+            clashes += any(names <= other or names >= other for other in others)
+            others.add(names)
+    return clashes

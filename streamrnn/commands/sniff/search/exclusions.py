@@ -7,10 +7,11 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 from streamrnn.commands.sniff.search.numbers import is_label
-from streamrnn.commands.sniff.search.table import Column
+from streamrnn.commands.sniff.search.table import NUMBER, Column
 from streamrnn.commands.sniff.search.words import (
     COUNTED,
     FIX_CODES,
+    RATES,
     is_day_number,
     is_described,
     is_duration,
@@ -24,8 +25,11 @@ from streamrnn.commands.sniff.search.words import (
 DESCRIBES = "describes the message"
 _FEW = 8
 """Fewest values for a conclusion from how they change."""
-_SURELY_TIME, _USUALLY_TIME = 100, 75
-"""Least scores of names that are certainly, and usually, those of times."""
+_SURELY_TIME, _USUALLY_TIME, _PERHAPS_TIME = 100, 75, 60
+"""Least scores of names that are certainly, usually, and perhaps those of times."""
+_FEWEST = 3
+_SET_DURATIONS = frozenset(("interval", "period", "resolution", "timeout"))
+"""Words of names of durations that are set rather than measured: fewer equal values are evidence that they are."""
 _LEAST_SECONDS = 1e8
 """Larger whole numbers may be seconds since 1970, from 1973 on."""
 _LEAST_ID, _LONE_ID = 1e7, 1e8
@@ -46,6 +50,10 @@ _LOG_LEVELS, _LOG_TEXTS = frozenset(("level", "severity")), frozenset(("logger",
 """Member names of a log line: those of its level, and those of its texts."""
 _FORMER = re.compile(r"(?:[oO]ld|[pP]rev|[pP]revious)(?:[_-]|(?=[A-Z]))(.+)", re.DOTALL)
 """Name of a previous value, such as `oldValue`."""
+_SHARES = ("us", "sy", "wa")
+"""Names of shares of a processor's time beside `id`."""
+_PLAIN = frozenset(("new", "old", "v", "val", "value"))
+"""Names of members whose meaning is that of the object around them."""
 _FIX = frozenset(("35", "52", "55"))
 """Tags by which a FIX message is recognised: type, time and symbol."""
 
@@ -101,6 +109,11 @@ def why_no_field(
     )
 
 
+def is_idle_share(path: str, paths: Collection[str]) -> bool:
+    """Return whether a member called `id` is the share of time in which a processor was idle, given all paths."""
+    return last_step(path) == "id" and all(_has_sibling(path, each, paths) for each in _SHARES)
+
+
 def _has_sibling(path: str, name: str, paths: Collection[str]) -> bool:
     """Return whether the object of the member at `path` has a member `name`, in any case."""
     parent = path.rpartition(".")[0]
@@ -111,6 +124,8 @@ def _why_odd(candidate: _Candidate, *, exchange: bool) -> str:
     """Return why numbers are a time that is not understood, an exchange's id, a label, or part of an envelope."""
     known = candidate.known
     surely = time_score(candidate.path) == _SURELY_TIME
+    if words_of(last_step(candidate.path))[-1:] == ["timestamp"] and candidate.whole and max(known) < _LEAST_SECONDS:
+        return "a time that is not understood"
     odd = surely and (min(known) > _LEAST_SECONDS if candidate.are_text else rise_steadily(known))
     if odd or is_day_number(candidate.path, known):
         return "a time that is not understood"
@@ -126,7 +141,8 @@ def _why_time(candidate: _Candidate, times: Sequence[int | None]) -> str:
     words = set(words_of(last_step(candidate.path)))
     large = candidate.whole and are_epochs(candidate.by_row) and not COUNTED.intersection(words)
     timely = time_score(candidate.path) >= _USUALLY_TIME or bool(_TIME_STAMPS.intersection(words))
-    seconds = timely and candidate.whole and min(candidate.known) > _LEAST_SECONDS
+    named = timely or (time_score(candidate.path) >= _PERHAPS_TIME and not COUNTED.intersection(words))
+    seconds = named and candidate.whole and min(candidate.known) > _LEAST_SECONDS
     if (
         are_near(candidate.by_row, times)
         or large
@@ -134,24 +150,32 @@ def _why_time(candidate: _Candidate, times: Sequence[int | None]) -> str:
         or (timely and candidate.whole and _are_dates(candidate.known))
     ):
         return "a time"
-    steady = candidate.whole and len(candidate.known) >= _FEW and len(set(candidate.known)) == 1
+    least = _FEWEST if words & _SET_DURATIONS else _FEW
+    steady = candidate.whole and len(candidate.known) >= least and len(set(candidate.known)) == 1
     return "an interval, always the same" if steady and is_duration(candidate.path) else ""
 
 
 def _why_code(candidate: _Candidate, paths: Collection[str]) -> str:
     """Return why numbers are ids or codes, judged by their names and those of the other members."""
     name = last_step(candidate.path).lower()
+    if is_idle_share(candidate.path, paths):
+        return ""
     tag = last_step(candidate.path) in FIX_CODES and not _FIX.isdisjoint(map(last_step, paths))
     if tag or is_identifier(candidate.path) or (candidate.whole and is_numbered(candidate.path)):
         return "an id, a number of the message or a place"
     former = _FORMER.match(last_step(candidate.path))
     if former is not None and _has_sibling(candidate.path, former[1], paths):
         return "the value before, which is there, too"
+    parent, _, step = candidate.path.rpartition(".")
+    if parent and step.lower() in _PLAIN and is_identifier(parent):
+        return "an id, a number of the message or a place"  # elevation.value, revision.new
     if not candidate.whole:
         return ""
     low, high = _HTTP
     if words_of(last_step(candidate.path))[-1:] == ["status"] and all(low <= each < high for each in candidate.known):
         return "a code of HTTP"
+    if words_of(last_step(candidate.path))[-1:] == ["status"] and not {0.0, 1.0}.issuperset(candidate.known):
+        return "the code of a status"
     if name == "quality" and any(_has_sibling(candidate.path, value, paths) for value in ("value", "v")):
         return "the quality of the value"
     quality = _QUALITY.fullmatch(candidate.path)
@@ -174,6 +198,26 @@ def _why_numbered(candidate: _Candidate) -> str:
 def _why_constant(candidate: _Candidate, keys: Sequence[str]) -> str:
     """Return why numbers are ids, judged by the keys."""
     return "an id: constant per key" if candidate.whole and _identify_keys(candidate.by_row, keys) else ""
+
+
+def are_copies(texts: Column, numbers: Column) -> bool:
+    """Return whether texts are the numbers of another column, rounded or with a unit."""
+    pairs = [(a, b) for a, b in zip(texts.values, numbers.values, strict=True) if a is not None and b is not None]
+    return bool(pairs) and all(type(a) is str and type(b) in (int, float) and _is_rounded(a, b) for a, b in pairs)
+
+
+def _is_rounded(text: str, number: float) -> bool:
+    match = NUMBER.match(text.strip())
+    if match is None:
+        return False
+    digits = len(match[0].rpartition(".")[2]) if "." in match[0] else 0
+    return abs(float(match[0]) - number) <= 0.51 * 10.0**-digits
+
+
+def are_numbered(numbers: Sequence[float | None]) -> bool:
+    """Return whether a few numbers rise by 1 each, which may be by chance."""
+    known = [each for each in numbers if each is not None]
+    return _FEWEST <= len(known) < _FEW and all(b - a == 1 for a, b in pairwise(known))
 
 
 def are_epochs(numbers: Sequence[float | None]) -> bool:
@@ -212,7 +256,11 @@ def are_near(numbers: Sequence[float | None], times: Sequence[int | None]) -> bo
 
 def _is_large_id(path: str, known: Sequence[float]) -> bool:
     """Return whether whole numbers are distinct, large and close to each other, as ids are."""
-    if COUNTED.intersection(words_of(last_step(path))) or len(set(known)) < len(known) or min(known) < _LEAST_ID:
+    if (
+        (COUNTED | RATES).intersection(words_of(last_step(path)))
+        or len(set(known)) < len(known)
+        or min(known) < _LEAST_ID
+    ):
         return False
     return max(known) - min(known) < _CLOSE * max(known) and (len(known) > 1 or min(known) > _LONE_ID)
 

@@ -5,7 +5,13 @@ from collections.abc import Mapping, Sequence
 from glob import escape
 from typing import Any, NamedTuple
 
-from streamrnn.commands.sniff.search.exclusions import DESCRIBES, are_epochs, why_no_field
+from streamrnn.commands.sniff.search.exclusions import (
+    DESCRIBES,
+    are_copies,
+    are_epochs,
+    are_numbered,
+    why_no_field,
+)
 from streamrnn.commands.sniff.search.numbers import NumberForm, find_form, sentinels_in
 from streamrnn.commands.sniff.search.table import Column, number_in
 from streamrnn.commands.sniff.search.words import (
@@ -82,6 +88,7 @@ def find_fields(
         for path, values in numeric.items()
         if (reason := why_no_field(columns[path], values, times=times, keys=keys, exchange=exchange, paths=columns))
     }
+    left_out |= _copies(columns, [path for path in numeric if path not in left_out])
     chosen = [path for path in numeric if path not in left_out]
     if not chosen:  # the members that describe the message are then its content
         chosen = [path for path, reason in left_out.items() if reason == DESCRIBES and not is_identifier(path)]
@@ -98,7 +105,25 @@ def find_fields(
         text for path in chosen for text in _texts(columns[path], form) if _flag(text) is None or not form.booleans
     }
     form = form.with_missing(sentinels, texts)
-    return _selection(under, chosen, left_out, columns, form, rows)
+    selection = _selection(under, chosen, left_out, columns, form, rows)
+    return selection._replace(
+        doubts=tuple(
+            f"`{path}` rises by 1 with each of a few records: if it only numbers them, leave it out (input.fields)"
+            for path in chosen
+            if are_numbered(numeric[path])
+        )
+    )
+
+
+def _copies(columns: Mapping[str, Column], paths: Sequence[str]) -> dict[str, str]:
+    """Return why texts are no fields that repeat the number in a value beside them, such as `20.5 °C`."""
+    values = [path for path in paths if last_step(path).lower() in VALUES]
+    return {
+        path: f"the text of {value}"
+        for value in values
+        for path in paths
+        if path not in values and parent_of(path) == parent_of(value) and are_copies(columns[path], columns[value])
+    }
 
 
 def _flag(value: Any) -> float | None:

@@ -15,14 +15,16 @@ from streamrnn.commands.sniff.search.categories import (
     recurring_elements,
     uncounted_times,
 )
-from streamrnn.commands.sniff.search.exclusions import are_near
+from streamrnn.commands.sniff.search.exclusions import are_near, is_idle_share
 from streamrnn.commands.sniff.search.table import Column, ObservationRow, number_in, write_path
 from streamrnn.commands.sniff.search.words import (
     SOME_ID,
     SPLITTING,
     STATES,
     TAGS,
+    is_described,
     is_duration,
+    is_identifier,
     joined,
     key_score,
     last_step,
@@ -78,6 +80,7 @@ def find_key(
         if path not in used
         and not _is_within(path, tags)
         and not _is_of_part(path, columns)
+        and not is_idle_share(path, columns)
         and (score := _score(column, rows, times)) > 0
     ]
     candidates.sort(key=lambda each: -each[1])
@@ -203,7 +206,8 @@ def _is_of_part(path: str, columns: Mapping[str, Column]) -> bool:
         return False
     device = above.rpartition(".")[0]
     others = {each.rpartition(".")[0] for each in columns if last_step(each) == name} - {above}
-    return any(each.rpartition(".")[0] == device and not key_score(each) for each in others)
+    alike = (each for each in others if each.rpartition(".")[0] == device and not is_described(f"{each}.x"))
+    return any(not key_score(each) for each in alike)
 
 
 def _score(column: Column, rows: Sequence[ObservationRow], times: Sequence[int | None]) -> float:
@@ -235,10 +239,14 @@ def _numbers_something(column: Column, rows: Sequence[ObservationRow], times: Se
     values = column.present
     if is_duration(column.path) or are_measures(values) or are_near([number_in(v) for v in column.values], times):
         return True
+    if type(values[0]) is int and not _MEASURED.isdisjoint(column.path.split(".")[:-1]):
+        return not is_identifier(column.path)  # such as the speed of a fan
     started = joined(last_step(column.path)) == "instanceid" and type(values[0]) is int  # of an agent of MTConnect
     return started or (len(values) > 3 and _counts_records(values, rows, times))
 
 
+_MEASURED = frozenset(("decoded", "decoded_payload", "object", "payload_fields", "reported"))
+"""Names of objects of measured values."""
 _DOUBTED, _UNKNOWN = 40, 15
 """Largest scores of an `id`, and of the id of something unknown, if each of a few records has another one."""
 

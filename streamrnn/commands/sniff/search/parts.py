@@ -10,6 +10,7 @@ from streamrnn.commands.sniff.search.table import (
     MOST_LEVELS,
     ObservationRow,
     columns_of,
+    is_path,
     lists_in,
     members_of,
     number_in,
@@ -17,6 +18,7 @@ from streamrnn.commands.sniff.search.table import (
 )
 from streamrnn.commands.sniff.search.words import (
     LISTS,
+    NAMES,
     VALUES,
     is_described,
     is_identifier,
@@ -37,6 +39,7 @@ _FEWEST_RECORDS = 3
 _TIME_NAME = 65
 """Least score of the name of a table's time column."""
 _TIME = re.compile(r"\d{10}|\d{13}|\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}.*)?")
+_MOMENT = re.compile(r"\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}")
 _COUNTS = frozenset(("count", "total", "size", "length", "n", "interval", "code", "status", "rc"))
 
 
@@ -53,7 +56,7 @@ def _most(documents: Sequence[object], search: Any, ending: str) -> str:
     counts: dict[tuple[Step, ...], int] = defaultdict(int)
     for document in documents:
         for steps, _ in search(document):
-            counts[steps] += "" not in steps  # a member without a name has no path
+            counts[steps] += is_path(steps)
     best = max(counts, key=counts.__getitem__, default=None)
     return write_path(best) + ending if best is not None and counts[best] >= 0.5 * len(documents) else ""
 
@@ -131,10 +134,14 @@ def _find_list(documents: Sequence[object]) -> str:
     outside = _measures(documents)
     best, most = "", -math.inf
     for steps, counts in found.items():
-        if "" in steps or any(wraps_messages(str(step)) for step in steps) or len(counts) < 0.5 * len(documents):
+        if not is_path(steps) or any(wraps_messages(str(step)) for step in steps) or len(counts) < 0.5 * len(documents):
             continue
         is_usual = str(steps[-1]).lower() in LISTS
-        if outside and not (outside <= 1 and (is_usual or _has_more(documents, steps))):
+        if (
+            outside
+            and not (outside <= 1 and (is_usual or _has_more(documents, steps)))
+            and not (_is_series(documents, steps))
+        ):
             continue
         score = sum(counts) + 1000 * is_usual - len(steps)
         if score > most:
@@ -152,15 +159,40 @@ def _has_more(documents: Sequence[object], at: tuple[Step, ...]) -> bool:
     return _measures(elements) > 1
 
 
+def _is_series(documents: Sequence[object], at: tuple[Step, ...]) -> bool:
+    """Return whether the elements of the list at a path have names and values, or times that nothing outside has."""
+    found = [each for document in documents[:50] for steps, each in lists_in(document) if steps == at]
+    elements = [each for elements in found for each in elements]
+    if all(type(each) is dict and {*map(str.lower, each)} & VALUES and _label(each) for each in elements):
+        return True
+    timed = all(_has_time(each) for each in elements)
+    return timed and not any(time_score(path) >= _TIME_NAME for path in columns_of(documents[:50]))
+
+
+def _label(element: dict[str, Any]) -> bool:
+    return any(name.lower() in NAMES and type(value) is str for name, value in element.items())
+
+
+def _has_time(element: Any) -> bool:
+    """Return whether an element has a member named like a time, or the text of one."""
+    return any(
+        time_score(path) >= _TIME_NAME or (type(column.values[0]) is str and _MOMENT.match(column.values[0]))
+        for path, column in columns_of([element]).items()
+    )
+
+
 def _inner(elements: Sequence[Any]) -> str:
     """Return the path of a list or table within the elements of a list; empty if these have numbers themselves."""
     if _measures(elements):
         return ""
     for element in elements[:5]:
-        for steps, _ in tables_in(element):
+        for steps in (each for each, _ in tables_in(element) if is_path(each)):
             return f".{write_path(steps)}[#]" if steps else "[#]"
-        lists = [(steps, inner) for steps, inner in lists_in(element)
-                 if not wraps_messages(str(steps[-1])) and any(_has_number(each) for each in inner)]  # fmt: skip
+        lists = [
+            (steps, inner)
+            for steps, inner in lists_in(element)
+            if is_path(steps) and not wraps_messages(str(steps[-1])) and any(_has_number(each) for each in inner)
+        ]
         if lists:
             steps, inner = max(lists, key=lambda each: _holds_times(each[1]))
             return f".{write_path(steps)}[*]{_inner(inner)}"
@@ -215,7 +247,7 @@ def _unread(parts: Sequence[object], observations: str) -> list[str]:
     for part in parts:
         for steps, elements in lists_in(part):
             names = _measured(elements) if steps not in measured and not is_described(f"{write_path(steps)}.x") else []
-            if names and "" not in steps:
+            if names and is_path(steps):
                 measured[steps] = names[0]
     if not measured:
         return []

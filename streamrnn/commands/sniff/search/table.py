@@ -97,19 +97,26 @@ def columns_of(documents: Sequence[object]) -> dict[str, Column]:
             column = columns.get(path)
             if column is None:
                 name = path if any(type(step) is int for step in steps) else ".".join(map(str, steps))
-                if len(columns) >= MOST_COLUMNS or not _can_be_configured(path, name, steps):
+                if len(columns) >= MOST_COLUMNS or not _can_be_configured(name, steps):
                     continue
                 column = columns[path] = Column(path, name, [None] * len(documents))
             column.values[index] = value
     return columns
 
 
-def _can_be_configured(path: str, name: str, steps: Sequence[Step]) -> bool:
-    """Return whether a path is parsed to these steps, and its name can be that of a field."""
+def _can_be_configured(name: str, steps: Sequence[Step]) -> bool:
+    """Return whether steps can be written as a path, and their name can be that of a field."""
     try:
-        found = parse_path(path)
-        return ALL not in steps and ROWS not in steps and found == steps and 0 < len(name.encode()) <= NAME_BYTES
-    except (ValueError, UnicodeEncodeError):
+        return is_path(steps) and 0 < len(name.encode()) <= NAME_BYTES
+    except UnicodeEncodeError:
+        return False
+
+
+def is_path(steps: Sequence[Step]) -> bool:
+    """Return whether members and elements can be written as a path: no name is empty, or has both kinds of quotes."""
+    try:
+        return not steps or (ALL not in steps and ROWS not in steps and parse_path(write_path(steps)) == tuple(steps))
+    except ValueError:
         return False
 
 
@@ -152,7 +159,7 @@ _NAMING = frozenset(("code", "display", "id", "name", "system", "type"))
 def _is_scalar(value: dict[str, Any]) -> bool:
     """Return whether an object represents one number or one time, such as {"$date": ...} or {seconds, nanos}."""
     names = set(value)
-    extended = len(names) == 1 and next(iter(names)).startswith(("$date", "$number"))
+    extended = len(names) == 1 and next(iter(names)).startswith(("$date", "$number", "$timestamp"))
     return extended or bool(names & SECONDS_NAMES and len(names) <= MOST_TIME_PARTS)
 
 

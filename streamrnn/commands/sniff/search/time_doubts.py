@@ -8,6 +8,9 @@ from streamrnn.commands.sniff.search.exclusions import rise_steadily
 from streamrnn.commands.sniff.search.table import NUMBER, Column, number_in
 from streamrnn.commands.sniff.search.words import is_day_number, last_step, time_score
 
+_DATE_NAME = re.compile(r"\d{1,2}[./-]\d{1,2}[./-]\d{2,4}|\d{4}[./-]\d{1,2}(?:[./-]\d{1,2})?")
+_MANY_DATES = 3
+"""Fewest columns with dates as names of a table that has a column per date."""
 DAY = 86_400_000
 """Milliseconds of a day."""
 _LONG_AGO = 3 * 365.25
@@ -42,6 +45,12 @@ def no_time(columns: Mapping[str, Column], *, have_own: bool) -> list[str]:
     parts = {last_step(path).lower() for path in columns}
     if {"year", "month", "day"} <= parts:
         doubts.append("year, month and day stand in members of their own: they must be written as one time")
+    dates = [path for path in columns if _DATE_NAME.fullmatch(path.strip("[]\"'"))]
+    if len(dates) >= _MANY_DATES:
+        doubts.append(
+            f"the columns are named by dates, such as `{dates[0]}`: they must be written as rows with a date and a "
+            "value, as pandas does with melt"
+        )
     for column in columns.values():
         if is_day_number(column.path, [n for v in column.present if (n := number_in(v)) is not None]):
             doubts.append(f"`{column.path}` counts days, such as {column.present[0]!r}, which cannot be read as a time")

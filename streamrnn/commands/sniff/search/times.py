@@ -106,14 +106,15 @@ def _finest(found: Sequence[TimeCandidate]) -> TimeCandidate:
     best = found[0]
     for other in found[1:]:
         score = time_score(other.column.path)
-        if (score >= _NAMED and _is_finer(other, best, 1000)) or (score == _CERTAIN and _is_finer(other, best, DAY)):
+        finer = score >= _NAMED and other.unit and _is_finer(other, best, 1000)
+        if finer or (score == _CERTAIN and _is_finer(other, best, DAY)):
             return other
     return best
 
 
 def _is_finer(other: TimeCandidate, best: TimeCandidate, step: int) -> bool:
-    """Return whether numbers are the times of another candidate in a finer unit than its steps."""
-    if other.doubts or None in other.times or None in best.times or best.unit not in ("s", "") or not other.unit:
+    """Return whether times are those of another candidate, in milliseconds or with the time of day."""
+    if other.doubts or None in other.times or None in best.times or best.unit not in ("s", ""):
         return False
     pairs = [(a, b) for a, b in zip(other.times, best.times, strict=True) if a is not None and b is not None]
     return any(a % step for a, _ in pairs) and all(a - a % step == b for a, b in pairs)
@@ -154,9 +155,8 @@ def _candidate(column: Column, rows: Sequence[ObservationRow], *, preferred: boo
         name = name or _nearness(column, times, [rows[index].record for index in tried])
     if _share(times) < least or not name:
         return None
-    score = (
-        name - 4 * column.path.count(".") + 10 * len(present) / len(rows) - 30 * _is_constant(times) - 40 * bool(doubts)
-    )
+    score = name - 4 * column.path.count(".") + 10 * len(present) / len(rows) - _constancy(times) - 40 * bool(doubts)
+    score -= 50 * (numeric and _is_ahead(times, [rows[index].record for index in tried]))
     every: list[int | None] = [None if value is None else _read(reader, value) for value in column.values]
     return TimeCandidate(column, score, reader.unit or "" if numeric else "", formats, every, doubts)
 
@@ -204,8 +204,21 @@ def _is_dated(value: Any) -> bool:
     return isinstance(value, datetime) or (type(value) is str and _DATED.match(value) is not None)
 
 
-def _is_constant(times: Sequence[int | None]) -> bool:
-    return len(times) > 4 and len(set(times)) == 1
+def _constancy(times: Sequence[int | None]) -> int:
+    """Return what to subtract from the score of times that are all the same: little if they are few."""
+    if len(times) < 2 or len(set(times)) > 1:
+        return 0
+    return 30 if len(times) > 4 else 10
+
+
+def _is_ahead(times: Sequence[int | None], records: Sequence[Any]) -> bool:
+    """Return whether most times are later than their records, and so still to come."""
+    pairs = [(a, b.timestamp) for a, b in zip(times, records, strict=True) if a is not None and b.timestamp > 0]
+    return bool(pairs) and sum(time - own > _AHEAD for time, own in pairs) > len(pairs) / 2
+
+
+_AHEAD = 600_000
+"""Milliseconds by which the clocks of an event's writer and of the log may differ at most."""
 
 
 def _nearness(column: Column, times: Sequence[int | None], records: Sequence[Any]) -> int:

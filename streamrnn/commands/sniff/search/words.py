@@ -21,10 +21,13 @@ _NO_EVENT = frozenset[str](_LISTED["no_event_words"])
 _PREDICTED = frozenset[str](_LISTED["predicted_words"])
 _DURATIONS = frozenset[str](_LISTED["duration_words"])
 _IDS = frozenset[str](_LISTED["id_words"])
+_CODES = frozenset[str](_LISTED["code_words"])
+_NO_IDS = frozenset[str](_LISTED["words_in_id"])
 _ID_NAMES = frozenset[str](_LISTED["id_names"])
 FIX_CODES = frozenset[str](_LISTED["fix_codes"])
 _NUMBERED = frozenset[str](_LISTED["numbered_names"])
 _MESSAGE_IDS = frozenset[str](_LISTED["message_ids"])
+RATES = frozenset[str](_LISTED["rate_words"])
 COUNTED = frozenset[str](_LISTED["counted_words"])
 STATES = frozenset[str](_LISTED["state_words"])
 SPLITTING = frozenset[str](_LISTED["splitting_names"])
@@ -79,7 +82,7 @@ def time_score(path: str) -> int:
     score = TIMES.get(joined(name), 0)
     if not score and words & TIME_WORDS:
         score = 45 if words & _ENDS else 60
-    if not _PREDICTED.isdisjoint([*words, *path.lower().split(".")[:-1]]):
+    if "first" in words or not _PREDICTED.isdisjoint([*words, *path.lower().split(".")[:-1]]):
         score = min(score, 45)
     return (
         min(score, 20) if is_described(path) and joined(name) not in ("enqueuedtime", "iothubenqueuedtime") else score
@@ -95,6 +98,8 @@ def key_score(path: str) -> int:
         return min(score, 20)  # of Elastic's common schema: what has measured, not where
     if score == KEYS["id"] and name.lower() in ("id", "name") and parents and key_score(parents[-1]) == 100:
         return 100  # device.id
+    if _is_visitor(name, parents):
+        return 20
     if name.lower() == "reference" and parents:
         return key_score(parents[-1])  # subject.reference, of FHIR
     words = words_of(name)
@@ -110,6 +115,13 @@ def key_score(path: str) -> int:
     return score
 
 
+def _is_visitor(name: str, parents: Sequence[str]) -> bool:
+    """Return whether a name is that of the address of somebody who sends requests, not of what is measured."""
+    words = [word for part in (*parents[-1:], name) for word in words_of(part)]
+    return not _VISITORS.isdisjoint(words[:-1]) and words[-1] in ("addr", "address", "host", "hostname", "ip")
+
+
+_VISITORS = frozenset(("client", "context", "remote", "user", "visitor"))
 _TRADED = ("symbol", "ticker", "pair")
 SOME_ID = 62
 """Score of the id of something unknown."""
@@ -124,14 +136,17 @@ def is_duration(path: str) -> bool:
 def is_identifier(name: str) -> bool:
     """Return whether a name is that of numbers without measured values: ids, sequence numbers, coordinates."""
     last = last_step(name)
-    if last.lower() in _ID_NAMES or _OBIS_ID.fullmatch(last):
+    if last.rpartition(".")[2].lower() in _ID_NAMES or _OBIS_ID.fullmatch(last):
         return True
     words = words_of(last)
     if len(words) == 2 and words[1] in ("index", "nbr", "no", "nr", "num", "number") and KEYS.get(words[0]) == 100:
         return True  # sensor_index
-    if words[-1:] in (["code"], ["port"], ["ref"]) or (last.lower().endswith("id") and joined(last) in KEYS):
-        return True  # elb_status_code, remote_port, deviceid
-    return bool(_IDS.intersection(words)) or last.lower() in ("fcnt", "fport")
+    ending = words[-1] if words else ""
+    if ending in _CODES or (len(words) > 1 and ending == "as"):
+        return True  # elb_status_code, remote_port, src_as
+    if ending.endswith("id") and ending not in _NO_IDS:
+        return True  # deviceid, datid
+    return bool(_IDS.intersection(words)) or last.lower().startswith(("fcnt", "fport"))
 
 
 def is_message_id(name: str) -> bool:
