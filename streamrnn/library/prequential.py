@@ -76,7 +76,7 @@ class PrequentialForecaster:
         quantiles = self._started().forecast([NAME]).quantiles[0]
         steps = np.minimum(np.arange(horizon) + self._missing, self._horizon - 1)
         levels = [self._levels.index(level) for level in quantile_levels]
-        found: Floats = quantiles[np.ix_(steps, levels)]
+        found: Floats = quantiles[steps][:, levels]
         return found
 
     def ingest(self, new_obs: ArrayLike, new_covariates: Any = None) -> None:  # noqa: ARG002
