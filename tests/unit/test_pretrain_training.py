@@ -40,9 +40,7 @@ def trained(
     sizes = BatchSizes(window=16, lanes=8, horizons=2, lengths=(256,), shard=2048, pool=2, first=1, reuse=40)
     scored = [build_examples(daily_series(rows=320, seed=1000), STEPS)]
     return list(
-        train_network(
-            shape, make_shard, scored, Schedule(steps, 3, rate), seed=seed, device=CPU, start=start, sizes=sizes
-        )
+        train_network(shape, make_shard, scored, Schedule(steps, 3, rate, start), seed=seed, device=CPU, sizes=sizes)
     )
 
 

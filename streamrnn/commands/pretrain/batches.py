@@ -31,6 +31,7 @@ class BatchSizes(NamedTuple):
     pool: int = 12  # shards to draw series from; a new one replaces the oldest
     first: int = 4  # shards before the first batch
     reuse: int = 8  # mean number of times that a row is read
+    validation: tuple[tuple[int, int], ...] = ((96, 1280), (64, 2560), (24, 5120))  # series and rows of those shards
 
     @property
     def lifetime(self) -> int:

@@ -25,7 +25,6 @@ from streamrnn.errors import OutputError
 from streamrnn.weights.card import Card, read_base, write_base
 
 REPORTS = 20  # largest number of validations of a training, and smallest number of steps between them
-VALIDATION = ((96, 1280), (64, 2560), (24, 5120))  # series and rows of the validation shards
 VALIDATION_HORIZONS = (1, 6, 12, 24, 48)
 TRAINING_SEED, VALIDATION_SEED = 1, 2  # first number of a seed: no validation series is ever trained on
 
@@ -33,7 +32,6 @@ TRAINING_SEED, VALIDATION_SEED = 1, 2  # first number of a seed: no validation s
 def make_base_network(
     output: Path, model: ModelConfig, *, steps: int, device: str, history: Sequence[InputFile], date: str,
     start: Path | None = None, sizes: BatchSizes = BatchSizes(),  # noqa: B008 -- immutable
-    validation: Sequence[tuple[int, int]] = VALIDATION,
 ) -> None:  # fmt: skip
     """Train a base network and write the weights with the best validation score to `output`.
 
@@ -45,8 +43,7 @@ def make_base_network(
         history: Files to train on in addition to drawn series.
         date: Day that the weights' card names, ISO 8601.
         start: Base network whose weights are the first ones; None: random ones.
-        sizes: Sizes of the batches.
-        validation: Series and rows of each validation shard.
+        sizes: Sizes of the batches and of the validation.
 
     Raises:
         ConfigError: There is no such device.
@@ -63,12 +60,12 @@ def make_base_network(
     make_shard = shard_maker(model.seed, histories, seen, sizes, bank)
     first = None if start is None else read_base(start, shape)
     rate = LEARNING_RATE if first is None else FURTHER_RATE
-    schedule, best = Schedule(steps, max(1, min(REPORTS, steps // REPORTS)), rate), math.inf
+    schedule, best = Schedule(steps, max(1, min(REPORTS, steps // REPORTS)), rate, first), math.inf
     with console.progress(steps, "steps") as advance:
         advance("drawing series", 0)
-        shards = [validation_shard(number, *size, bank) for number, size in enumerate(validation)]
+        shards = [validation_shard(number, *size, bank) for number, size in enumerate(sizes.validation)]
         for report in train_network(
-            shape, make_shard, shards, schedule, seed=model.seed, device=target, start=first, sizes=sizes,
+            shape, make_shard, shards, schedule, seed=model.seed, device=target, sizes=sizes,
             advance=partial(advance, "training", 1),
         ):  # fmt: skip
             _print_report(report)

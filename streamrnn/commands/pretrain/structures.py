@@ -4,13 +4,14 @@ Each function draws one course (T,) of any level and size.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from streamrnn.commands.pretrain.signals import Generator, autoregress, standardize
 from streamrnn.core.jit import Booleans, Floats, Integers, compiled_allocating
 
-CURVES: tuple[Callable[[Floats], Floats], ...] = (
+CURVES: tuple[Callable[[Floats], Any], ...] = (
     np.tanh, np.abs, np.sin, lambda x: np.maximum(x, 0.0), lambda x: np.sign(x) * x**2, lambda x: (x > 0) * 1.0,
 )  # fmt: skip
 WAVES = 48  # random Fourier features of a Gaussian process
@@ -45,7 +46,8 @@ def draw_renewals(generator: Generator, rows: int, mean: float) -> Integers:
         spread = generator.uniform(0.3, 1.3)
         intervals = mean * np.exp(spread * generator.normal(size=count) - spread**2 / 2)
     starts = np.cumsum(np.maximum(intervals, 1.0)) - generator.random() * mean
-    return np.searchsorted(starts, np.arange(rows), side="right")
+    number: Integers = np.searchsorted(starts, np.arange(rows), side="right")
+    return number
 
 
 def draw_kernels(generator: Generator, rows: int) -> Floats:
@@ -69,11 +71,13 @@ def _draw_spectrum(generator: Generator, kernel: str, rows: int) -> Floats:
     """Draw frequencies (WAVES,), per row, from the spectrum of a kernel."""
     if kernel == "periodic":
         period, harmonics = 10 ** generator.uniform(0.6, np.log10(rows) - 0.3), 10 ** generator.uniform(0, 0.7)
-        return np.round(generator.normal(size=WAVES) * harmonics) / period
+        multiples: Floats = np.round(generator.normal(size=WAVES) * harmonics) / period
+        return multiples
     width = 10 ** generator.uniform(-np.log10(rows) + 0.3, -1)
     if kernel == "smooth":
-        return generator.normal(size=WAVES) * width
-    return np.clip(generator.standard_t(generator.uniform(1, 3), WAVES) * width, -0.5, 0.5)
+        return np.array(generator.normal(size=WAVES) * width)
+    drawn: Floats = np.clip(generator.standard_t(generator.uniform(1, 3), WAVES) * width, -0.5, 0.5)
+    return drawn
 
 
 def draw_switching(generator: Generator, rows: int) -> Floats:
@@ -99,7 +103,8 @@ def draw_relaxation(generator: Generator, rows: int) -> Floats:
         begin = np.maximum.accumulate(np.where(np.diff(number, prepend=-1) > 0, np.arange(rows), 0))
         age = (np.arange(rows) - begin) / rows
         slopes = np.exp(generator.normal(size=number[-1] + 1) * generator.choice([0.0, 0.3]))
-        return slopes[number] * age ** generator.choice([1.0, 0.5, 2.0]) / max(age.max(), 1e-9) + noise
+        ramps: Floats = slopes[number] * age ** generator.choice([1.0, 0.5, 2.0]) / max(age.max(), 1e-9) + noise
+        return ramps
     points = generator.normal(size=number[-1] + 1)
     if generator.random() < 0.5:  # between two levels
         points = np.arange(number[-1] + 1) % 2 + points * generator.choice([0.0, 0.1])
@@ -119,7 +124,8 @@ def draw_bursts(generator: Generator, rows: int) -> Floats:
         np.array([generator.uniform(0, 0.9)]), generator.normal(size=rows)
     )
     quiet = generator.choice([0.0, 10 ** generator.uniform(-2.5, -0.7)]) * generator.normal(size=rows)
-    return np.where(on, heights[number] * inside, quiet)
+    drawn: Floats = np.where(on, heights[number] * inside, quiet)
+    return drawn
 
 
 def draw_effect(generator: Generator, causes: list[Floats]) -> Floats:

@@ -53,11 +53,12 @@ class TrainingReport(NamedTuple):
 
 
 class Schedule(NamedTuple):
-    """Length of a training."""
+    """Length and beginning of a training."""
 
     steps: int  # optimizer steps
     reports: int  # validations, evenly spaced, the last one after the last step
     peak: float = LEARNING_RATE  # largest learning rate
+    start: Singles | None = None  # first weights; None: random ones
 
     def learning_rate(self, step: int) -> float:
         """Return the learning rate of a step, counted from 0: a linear warm-up, then half a cosine."""
@@ -67,7 +68,7 @@ class Schedule(NamedTuple):
 
 def train_network(
     shape: Shape, make_shard: Callable[[int], SeriesExamples], validation: Sequence[SeriesExamples],
-    schedule: Schedule, *, seed: int, device: torch.device, start: Singles | None = None,
+    schedule: Schedule, *, seed: int, device: torch.device,
     sizes: BatchSizes = BatchSizes(), advance: Callable[[], object] = lambda: None,  # noqa: B008 -- immutable
 ) -> Iterator[TrainingReport]:  # fmt: skip
     """Train a network, and yield a report after each validation.
@@ -78,14 +79,13 @@ def train_network(
         shape: Shape of the network.
         make_shard: Returns the examples of a shard by its number, from 0.
         validation: Examples that are scored and not trained on.
-        schedule: Number of steps and of validations.
+        schedule: Number of steps and of validations, and the first weights.
         seed: Of the initial weights and of the order of the examples.
         device: Where the network is trained.
-        start: First weights; None: random ones.
         sizes: Sizes of the batches.
         advance: Is called after each step.
     """
-    first = initial_weights(shape, seed) if start is None else torch.from_numpy(start.copy())
+    first = initial_weights(shape, seed) if schedule.start is None else torch.from_numpy(schedule.start.copy())
     weights = first.to(device).requires_grad_()
     average = weights.detach().clone()
     optimizer = torch.optim.Adam([weights], lr=schedule.peak, betas=BETAS, foreach=False)
