@@ -31,6 +31,7 @@ class Card(NamedTuple):
     history: list[str]  # further files that were trained on
     validation: dict[str, float]  # scores on synthetic series that were not trained on
     date: str
+    start: str | None = None  # name of the file that the training started from; None: from random weights
 
 
 def write_base(path: Path, weights: Singles, shape: "Shape", card: Card) -> None:

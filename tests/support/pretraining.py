@@ -15,7 +15,9 @@ STEPS = (1, 5, 12, 24)
 """Horizons, REFERENCE_STEPS among them."""
 CPU = torch.device("cpu")
 SMALL = Shape("gru", 8, 1, 16)
-TINY = BatchSizes(window=16, lanes=8, horizons=2, lengths=(128, 256), shard=1024, pool=3, first=2, reuse=4)
+TINY = BatchSizes(
+    window=16, lanes=8, horizons=2, lengths=(128, 256), youth=48, shard=1024, pool=3, first=2, reuse=4
+)  # fmt: skip
 CARD = Card(
     seed=3, steps=90, planned=100, rows=1000, series=50, ingredients={"trend": 0.25}, history=[],
     validation={"error": 0.7, "cold": 0.8, "pinball": 0.1, "expert": 0.75}, date="2026-11-21",

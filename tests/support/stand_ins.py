@@ -109,7 +109,7 @@ def streamrnn(*arguments: str) -> int:
 
         from streamrnn.commands.pretrain import pipeline
 
-        pipeline.make_base_network = partial(pipeline.make_base_network, sizes=TINY, validation=((4, 320),))
+        pipeline.make_base_network = partial(pipeline.make_base_network, sizes=TINY._replace(validation=((4, 320),)))
         arguments = (*arguments, "--steps", "3")
     if arguments[0] == "bench":
         arguments = (*arguments, "--series", "20", "--seconds", "0.1")

@@ -16,14 +16,15 @@ from streamrnn.commands.pretrain.prior import SyntheticSeries, draw_series
 from streamrnn.commands.pretrain.train import TrainingReport, ValidationScores
 from streamrnn.core.config import ModelConfig
 from streamrnn.core.network.shapes import Shape
-from streamrnn.errors import OutputError
+from streamrnn.errors import ConfigError, OutputError
 from streamrnn.weights.card import read_base, read_card
 
 
 def made(path: Path, *, seed: int = 3, **changes: object) -> Path:
     """Make a base network in a second or two."""
     given: dict[str, object] = {
-        "steps": 24, "device": "cpu", "history": [], "date": "2026-11-21", "sizes": TINY, "validation": ((4, 320),),
+        "steps": 24, "device": "cpu", "history": [], "date": "2026-11-21",
+        "sizes": TINY._replace(validation=((4, 320),)),
     }  # fmt: skip
     model = ModelConfig(hidden_size=8, seed=seed)
     pipeline.make_base_network(path, model, **{**given, **changes})  # type: ignore[arg-type]
@@ -48,6 +49,29 @@ def test_a_base_network_is_made(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert [line.split(":")[0] for line in printed.err.splitlines()] == ["pretrain", "step 24", "pretrain"]
     assert made(tmp_path / "two").read_bytes() == path.read_bytes()
     assert made(tmp_path / "three", seed=4).read_bytes() != path.read_bytes()
+
+
+def test_a_training_starts_from_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first weights and the rate are those of a further training; the card has the file's name; it has to fit."""
+    first, given = made(tmp_path / "first"), []
+    train = pipeline.train_network
+
+    def watched(*arguments: object, **keywords: object) -> object:
+        given.append(arguments[3])
+        return train(*arguments, **keywords)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(pipeline, "train_network", watched)
+    card = read_card(made(tmp_path / "second", start=first, seed=4))
+    made(tmp_path / "third")
+    assert (card["start"], read_card(first)["start"]) == ("first", None)
+    further, fresh = given
+    np.testing.assert_array_equal(further.start, read_base(first, Shape("gru", 8, 1)))
+    assert fresh.start is None
+    assert (further.peak, fresh.peak) == (pipeline.FURTHER_RATE, pipeline.LEARNING_RATE)
+    with pytest.raises(ConfigError, match="does not fit"):
+        pipeline.make_base_network(
+            tmp_path / "other", ModelConfig(hidden_size=9), steps=1, device="cpu", history=[], date="", start=first
+        )  # fmt: skip
 
 
 def test_the_best_weights_are_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -115,7 +139,20 @@ def test_the_command_passes_its_options_on(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(pipeline, "make_base_network", lambda *args, **given: calls.append((*args, given)))
     (tmp_path / "c.yaml").write_text("model: {cell: lstm, hidden_size: 24, layers: 2}\n")
     output, own = tmp_path / "b", write_csv(tmp_path / "o.csv", 2)
-    options = ["--steps", "5", "--seed", "9", "--device", "auto", "--history", str(own), "--date", "2026-01-02"]
+    options = [
+        "--steps",
+        "5",
+        "--seed",
+        "9",
+        "--device",
+        "auto",
+        "--history",
+        str(own),
+        "--date",
+        "2026-01-02",
+        "--start",
+        "s",
+    ]
     assert main(["pretrain", "--output", str(output), "-c", str(tmp_path / "c.yaml"), *options]) == 0
     assert main(["pretrain", "--output", str(output)]) == 0
     (first, model, given), (_, default, defaults) = calls
@@ -123,8 +160,9 @@ def test_the_command_passes_its_options_on(tmp_path: Path, monkeypatch: pytest.M
     assert model == ModelConfig(cell="lstm", hidden_size=24, layers=2, seed=9)
     (history,) = given.pop("history")  # type: ignore[misc]
     assert (history.path, history.records) == (own, 2)
-    assert given == {"steps": 5, "device": "auto", "date": "2026-01-02"}
+    assert given == {"steps": 5, "device": "auto", "date": "2026-01-02", "start": Path("s")}
     assert (default, defaults["steps"], defaults["history"]) == (ModelConfig(), command.STEPS, [])
+    assert defaults["start"] is None
 
 
 @pytest.mark.usefixtures("bare_environment")

@@ -22,12 +22,15 @@ from streamrnn.commands.pretrain.train import (
     train_network,
     validate_weights,
 )
+from streamrnn.core.jit import Singles
 from streamrnn.core.network.shapes import KNOTS, Shape
 from streamrnn.core.network.torch_network import initial_weights, unroll
 from streamrnn.core.series.state import EXPERTS
 
 
-def trained(seed: int = 0, steps: int = 150, shape: Shape = SMALL) -> list[TrainingReport]:
+def trained(
+    seed: int = 0, steps: int = 150, shape: Shape = SMALL, start: Singles | None = None, rate: float = LEARNING_RATE
+) -> list[TrainingReport]:
     """Train for a second."""
     torch.set_num_threads(1)
 
@@ -36,7 +39,9 @@ def trained(seed: int = 0, steps: int = 150, shape: Shape = SMALL) -> list[Train
 
     sizes = BatchSizes(window=16, lanes=8, horizons=2, lengths=(256,), shard=2048, pool=2, first=1, reuse=40)
     scored = [build_examples(daily_series(rows=320, seed=1000), STEPS)]
-    return list(train_network(shape, make_shard, scored, Schedule(steps, 3), seed=seed, device=CPU, sizes=sizes))
+    return list(
+        train_network(shape, make_shard, scored, Schedule(steps, 3, rate, start), seed=seed, device=CPU, sizes=sizes)
+    )
 
 
 def test_a_training_learns() -> None:
@@ -50,16 +55,30 @@ def test_a_training_learns() -> None:
     assert last.last.pinball != last.average.pinball == pytest.approx(last.last.pinball, rel=0.2)
 
 
-def test_a_report_has_the_better_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_report_has_the_better_weights() -> None:
     """A report has the weights or their running average, whichever has the smaller pinball loss, with its scores."""
     scored = [build_examples(daily_series(rows=320, seed=1000), STEPS)]
     calm = trained(steps=30)
-    monkeypatch.setattr("streamrnn.commands.pretrain.train.LEARNING_RATE", 0.1)  # too high: only the average is useful
-    wild = trained(steps=60)
+    wild = trained(steps=60, rate=0.1)  # too high: only the average is useful
     for report in (*calm, *wild):
         assert report.best.pinball == min(report.last.pinball, report.average.pinball)
         assert validate_weights(torch.from_numpy(report.weights), SMALL, scored, 16, CPU) == report.best
     assert {report.best == report.last for report in (*calm, *wild)} == {True, False}
+
+
+def test_a_training_goes_on_from_trained_weights() -> None:
+    """Its first report is near the last one of the training before, not of one from random weights; nothing is changed.
+
+    At a rate of almost 0 the weights stay as they were.
+    """
+    before = trained()[-1]
+    kept = before.weights.copy()
+    first, *_ = trained(seed=1, steps=15, start=before.weights)
+    fresh, *_ = trained(seed=1, steps=15)
+    assert first.best.pinball < 1.1 * before.best.pinball < 0.9 * fresh.best.pinball
+    np.testing.assert_array_equal(before.weights, kept)
+    still = trained(seed=1, steps=3, start=before.weights, rate=1e-12)[-1]
+    np.testing.assert_allclose(still.weights, kept, atol=1e-6)
 
 
 @pytest.mark.parametrize("cell", ["gru", "lstm"])

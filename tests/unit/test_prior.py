@@ -7,14 +7,28 @@ import pytest
 
 from streamrnn.commands.pretrain import prior
 from streamrnn.commands.pretrain.prior import (
+    CAUSES,
     FEWEST_PRESENT,
     MARKETS,
+    MIXED,
     ODD_CADENCE,
     SEASONAL,
+    SECOND_PERIOD,
     SyntheticSeries,
     draw_series,
 )
-from streamrnn.commands.pretrain.signals import PROCESSES, autoregress, draw_process, draw_season
+from streamrnn.commands.pretrain.processes import PROCESSES, draw_process
+from streamrnn.commands.pretrain.signals import autoregress, draw_season
+from streamrnn.commands.pretrain.structures import (
+    STRUCTURES,
+    approach,
+    draw_bursts,
+    draw_effect,
+    draw_kernels,
+    draw_renewals,
+    draw_switching,
+    run_thermostat,
+)
 from streamrnn.core.jit import Floats
 from streamrnn.core.series.calendar import DAY, HOUR, WEEK
 
@@ -28,7 +42,9 @@ SHARES = {
     "noise": MADE * 0.35, "trend": MADE * 0.25,
     "level shifts": MADE * 0.3, "spikes": MADE * 0.25, "regimes": MADE * 0.12, "wild values": MADE * 0.05,
     "lognormal": MADE * 0.14, "clipped": MADE * 0.06, "counts": MADE * 0.14, "logistic": MADE * 0.07,
-    "log counts": MADE * 0.07, "rounded": 0.2, "stuck": 0.08, "held": 0.05, "upside down": 0.2,
+    "log counts": MADE * 0.07, "rounded": 0.2, "stuck": 0.08, "held": 0.05, "upside down": 0.35, "censored": 0.06,
+    "second period": MADE * SECOND_PERIOD, "causes": MADE * CAUSES, "mixed": MADE * MIXED,
+    "reversed": MADE * 0.1, "averaged": MADE * 0.07, "swelling": MADE * 0.06,
 }  # fmt: skip
 OCCURRING = (
     "calendar", "own period", "weekends", "days alike", "long season", "working days", "heavy tails", "volatility",
@@ -64,9 +80,10 @@ def test_each_ingredient_has_its_share(many: SyntheticSeries, part: str) -> None
 
 @pytest.mark.parametrize("kind", PROCESSES)
 def test_each_process_has_its_share(many: SyntheticSeries, kind: str) -> None:
-    """A series that is a sum has one, two or three processes of independent kinds."""
+    """A series that is a sum has one, two or three processes of independent kinds, and one more as a cause."""
     without = 1 - PROCESSES[kind]
-    share = MADE * (1 - 0.45 * without - 0.4 * without**2 - 0.15 * without**3) + MARKETS * (kind == "walk")
+    none = (0.45 * without + 0.4 * without**2 + 0.15 * without**3) * (1 - CAUSES + CAUSES * without)
+    share = MADE * (1 - none) + MARKETS * (kind == "walk")
     found = sum(kind in each for each in many.ingredients) / COUNT
     assert found == pytest.approx(share, abs=3.5 * math.sqrt(share * (1 - share) / COUNT))
 
@@ -158,6 +175,78 @@ def test_processes_are_standardized(kind: str) -> None:
         assert values.mean() == pytest.approx(0, abs=1e-6)
         assert values.std() == pytest.approx(1, abs=1e-4)
         assert np.isfinite(values).all()
+
+
+@pytest.mark.parametrize("kind", STRUCTURES)
+def test_structures_differ_from_seed_to_seed(kind: str) -> None:
+    """Courses of a kind are finite and not constant, and no two are alike."""
+    courses = np.stack([STRUCTURES[kind](np.random.default_rng(seed), 300) for seed in range(40)])
+    assert np.isfinite(courses).all()
+    assert (courses.std(1) > 0).mean() > 0.9
+    standard = without_level(courses[courses.std(1) > 0].T)
+    alike = np.abs(standard.T @ standard / 300)
+    np.fill_diagonal(alike, 0)
+    assert (alike > 0.999).mean() < 0.02  # two ramps without a reset are
+
+
+def test_a_course_approaches_its_goal() -> None:
+    """A share of the distance to the goal is closed per row, and shocks are added."""
+    goals = np.array([1.0, 1.0, 3.0, 3.0])
+    found = approach(goals, np.full(4, 0.5), np.array([9.0, 0.0, 0.0, 0.25]))
+    np.testing.assert_allclose(found, [1.0, 1.0, 2.0, 2.75], rtol=1e-12)
+
+
+def test_a_thermostat_turns_at_both_limits() -> None:
+    """Without noise the course stays about within its band, and reaches both limits again and again."""
+    course = run_thermostat(0.05, 0.02, 0.5, np.zeros(2000))
+    assert -0.55 < course[100:].min() < -0.48
+    assert 0.48 < course[100:].max() < 0.55
+    turns = np.diff(np.sign(np.diff(course[100:]))) != 0
+    assert turns.sum() > 20
+    rising = np.diff(course[100:]) > 0
+    assert 0.2 < rising.mean() < 0.4  # it heats 2.5 times as fast as it cools
+
+
+def test_renewals_have_their_mean_interval() -> None:
+    """Events follow each other after the mean length on average, and their number rises by whole numbers."""
+    counts = []
+    for seed in range(100):
+        number = draw_renewals(np.random.default_rng(seed), 2000, 20.0)
+        assert np.diff(number).min() >= 0
+        counts.append(number[-1])
+    assert np.mean(counts) == pytest.approx(100, rel=0.1)
+
+
+def test_gaussian_processes_are_smooth_or_rough() -> None:
+    """Changes from row to row are small beside the spread for some kernels and not for others."""
+    roughness = []
+    for seed in range(80):
+        values = draw_kernels(np.random.default_rng(seed), 600)
+        roughness.append(np.diff(values).std() / values.std())
+    assert min(roughness) < 0.05
+    assert max(roughness) > 0.5
+
+
+def test_bursts_rest_and_regimes_last() -> None:
+    """Activity is a small part of many rows, and a switching process stays near its present level."""
+    busy = [(np.abs(draw_bursts(np.random.default_rng(seed), 1000)) > 0.3).mean() for seed in range(60)]
+    assert min(busy) < 0.2
+    assert max(busy) > 0.6
+    memory = []
+    for seed in range(60):
+        values = without_level(draw_switching(np.random.default_rng(seed), 2000)[:, None])[:, 0]
+        memory.append((values[10:] * values[:-10]).mean())
+    assert np.median(memory) > 0.2
+
+
+def test_an_effect_depends_on_each_cause() -> None:
+    """Other values of one of them change it, and it is standardized."""
+    for seed in range(20):
+        causes = list(np.random.default_rng(1000 + seed).normal(size=(2, 400)))
+        effect = draw_effect(np.random.default_rng(seed), causes)
+        assert effect.std() == pytest.approx(1, abs=1e-4)
+        for other in ([causes[0], causes[1] ** 2], [causes[0] ** 2, causes[1]]):
+            assert not np.allclose(draw_effect(np.random.default_rng(seed), other), effect)
 
 
 def test_walks_are_more_persistent_than_autoregressions() -> None:

@@ -32,6 +32,20 @@ def add_disturbances(generator: Generator, values: Floats, ingredients: list[str
     return values
 
 
+def reshape_course(generator: Generator, values: Floats, ingredients: list[str]) -> Floats:
+    """Reverse time, average over a few rows, or let the size swell, or (mostly) none of them."""
+    if happens(generator, 0.1, "reversed", ingredients):
+        values = values[::-1]
+    if happens(generator, 0.07, "averaged", ingredients):
+        width = int(generator.integers(2, 13))
+        sums = np.cumsum(np.concatenate([np.full(width, values[0]), values]))
+        values = (sums[width:] - sums[:-width]) / width
+    if happens(generator, 0.06, "swelling", ingredients):
+        corners = np.linspace(0, len(values), int(generator.integers(2, 7)))
+        values = values * np.exp(np.interp(np.arange(len(values)), corners, generator.normal(size=len(corners)) * 0.7))
+    return values
+
+
 def apply_measurement(generator: Generator, values: Floats, ingredients: list[str]) -> Floats:
     """Transform to the range of a measurement: any number, positive numbers, counts, or a share."""
     kind, signal = generator.random(), standardize(values)
@@ -62,6 +76,9 @@ def apply_recording(generator: Generator, values: Floats, ingredients: list[str]
     """Round, freeze, repeat or negate values at random, then scale and shift the series."""
     rows, size = len(values), values.std() + LEAST
     values = values.copy()
+    if happens(generator, 0.06, "censored", ingredients):
+        least, most = np.quantile(values, [generator.choice([0, generator.uniform(0, 0.4)]), generator.uniform(0.6, 1)])
+        values = np.clip(values, least, most)
     if happens(generator, 0.2, "rounded", ingredients):
         step = size * 10 ** generator.uniform(-2, -0.3)
         values = np.round(values / step) * step
@@ -72,7 +89,7 @@ def apply_recording(generator: Generator, values: Floats, ingredients: list[str]
         sent = generator.random(rows) > generator.uniform(0, 0.4)
         sent[0] = True
         values = values[np.maximum.accumulate(np.where(sent, np.arange(rows), 0))]
-    if happens(generator, 0.2, "upside down", ingredients):
+    if happens(generator, 0.35, "upside down", ingredients):
         values = -values
     values = values * 10 ** generator.uniform(-2, 3)
     if generator.random() < 0.5:

@@ -1,6 +1,7 @@
 """Batches of windows to train on, in lanes that each run through one series after another.
 
-Lanes begin their series at different times, so that every batch has young series and old ones.
+Lanes begin their series at different times, so that every batch has young series and old ones. Half of the readings
+end early: every series is young once, and most of them in use are.
 """
 
 from collections import deque
@@ -23,11 +24,14 @@ class BatchSizes(NamedTuple):
     window: int = 64  # rows of a window of truncated backpropagation
     lanes: int = 128
     horizons: int = 3  # horizons of a batch, out of those of the examples
-    lengths: tuple[int, ...] = (1280, 2560, 5120, 2560)  # rows per series of successive shards; multiples of `window`
+    lengths: tuple[int, ...] = (640, 2560, 1280, 5120)  # rows per series of successive shards; multiples of `window`
+    young: float = 0.5  # share of the readings that end after the first rows of a series
+    youth: int = 320  # number of those rows; a multiple of `window`
     shard: int = 245_760  # rows of a shard, over all its series
     pool: int = 12  # shards to draw series from; a new one replaces the oldest
     first: int = 4  # shards before the first batch
     reuse: int = 8  # mean number of times that a row is read
+    validation: tuple[tuple[int, int], ...] = ((96, 1280), (64, 2560), (24, 5120))  # series and rows of those shards
 
     @property
     def lifetime(self) -> int:
@@ -51,6 +55,7 @@ class Lane(NamedTuple):
     examples: SeriesExamples
     series: int
     row: int
+    end: int  # rows to read
 
 
 def iterate_batches(
@@ -69,9 +74,11 @@ def iterate_batches(
     for number in count(1):
         begins = np.zeros(sizes.lanes, np.bool_)
         for b, lane in enumerate(lanes):
-            if lane is None or lane.row + sizes.window > lane.examples.inputs.shape[1]:
+            if lane is None or lane.row + sizes.window > lane.end:
                 examples = pool[generator.integers(len(pool))]
-                lanes[b], begins[b] = Lane(examples, int(generator.integers(len(examples.inputs))), 0), True
+                rows = examples.inputs.shape[1]
+                end = min(sizes.youth, rows) if generator.random() < sizes.young else rows
+                lanes[b], begins[b] = Lane(examples, int(generator.integers(len(examples.inputs))), 0, end), True
         current = [lane for lane in lanes if lane is not None]
         chosen = np.sort(generator.permutation(current[0].examples.labels.shape[2])[: sizes.horizons])
         yield _gather(current, sizes.window, chosen.tolist(), device), begins

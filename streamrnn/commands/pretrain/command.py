@@ -32,6 +32,7 @@ def add_pretrain_command(commands: Any) -> argparse.ArgumentParser:
         "--history", action="extend", type=Path, nargs="+", default=[], metavar="FILE",
         help="also train on these files; may be repeated",
     )  # fmt: skip
+    parser.add_argument("--start", type=Path, metavar="FILE", help="base network to train further; default: none")
     today = datetime.now(UTC).date().isoformat()
     parser.add_argument("--date", type=_date, default=today, metavar="YYYY-MM-DD", help="on the card; default: today")
     return parser
@@ -42,7 +43,7 @@ def run_pretrain(arguments: argparse.Namespace) -> int:
 
     Raises:
         ConfigError: The configuration is invalid, there is no such device, or torch is not installed.
-        InputError: A history cannot be used.
+        InputError: A history or the base network to start from cannot be used.
         OutputError: The output cannot be written.
     """
     if not torch_installed():
@@ -51,7 +52,7 @@ def run_pretrain(arguments: argparse.Namespace) -> int:
     from streamrnn.commands.inputs import open_input  # noqa: PLC0415 -- see the docstring of cli
     from streamrnn.commands.pretrain.pipeline import make_base_network  # noqa: PLC0415
 
-    options = {name: getattr(arguments, name) for name in ("steps", "device", "date")}
+    options = {name: getattr(arguments, name) for name in ("steps", "device", "date", "start")}
     options["history"] = [open_input(settings, path, number) for number, path in enumerate(arguments.history)]
     make_base_network(arguments.output, replace(settings.model.config, seed=arguments.seed), **options)
     return 0

@@ -15,24 +15,23 @@ from streamrnn.commands.pretrain.batches import BatchSizes
 from streamrnn.commands.pretrain.examples import SeriesExamples, build_examples, draw_horizons
 from streamrnn.commands.pretrain.history import HistorySeries, mix_history, read_history
 from streamrnn.commands.pretrain.prior import draw_series
-from streamrnn.commands.pretrain.train import Schedule, TrainingReport, train_network
+from streamrnn.commands.pretrain.train import FURTHER_RATE, LEARNING_RATE, Schedule, TrainingReport, train_network
 from streamrnn.core.banks.full import FullBank
 from streamrnn.core.banks.protocol import SeriesBank
 from streamrnn.core.config import ModelConfig
 from streamrnn.core.network.device import resolve_device
 from streamrnn.core.variants import VARIANTS, shape_of
 from streamrnn.errors import OutputError
-from streamrnn.weights.card import Card, write_base
+from streamrnn.weights.card import Card, read_base, write_base
 
 REPORTS = 20  # largest number of validations of a training, and smallest number of steps between them
-VALIDATION = ((96, 1280), (64, 2560), (24, 5120))  # series and rows of the validation shards
 VALIDATION_HORIZONS = (1, 6, 12, 24, 48)
 TRAINING_SEED, VALIDATION_SEED = 1, 2  # first number of a seed: no validation series is ever trained on
 
 
 def make_base_network(
     output: Path, model: ModelConfig, *, steps: int, device: str, history: Sequence[InputFile], date: str,
-    sizes: BatchSizes = BatchSizes(), validation: Sequence[tuple[int, int]] = VALIDATION,  # noqa: B008 -- immutable
+    start: Path | None = None, sizes: BatchSizes = BatchSizes(),  # noqa: B008 -- immutable
 ) -> None:  # fmt: skip
     """Train a base network and write the weights with the best validation score to `output`.
 
@@ -43,12 +42,12 @@ def make_base_network(
         device: Name of the device to train on, as `model.device`.
         history: Files to train on in addition to drawn series.
         date: Day that the weights' card names, ISO 8601.
-        sizes: Sizes of the batches.
-        validation: Series and rows of each validation shard.
+        start: Base network whose weights are the first ones; None: random ones.
+        sizes: Sizes of the batches and of the validation.
 
     Raises:
         ConfigError: There is no such device.
-        InputError: A history cannot be used.
+        InputError: A history or `start` cannot be used.
         OutputError: The output cannot be written.
     """
     if output.is_dir() or not output.parent.is_dir():
@@ -59,10 +58,12 @@ def make_base_network(
     console.say(f"pretrain: {shape.size:,} weights, {steps:,} steps on {target.type}")
     seen: Counter[str] = Counter()
     make_shard = shard_maker(model.seed, histories, seen, sizes, bank)
-    schedule, best = Schedule(steps, max(1, min(REPORTS, steps // REPORTS))), math.inf
+    first = None if start is None else read_base(start, shape)
+    rate = LEARNING_RATE if first is None else FURTHER_RATE
+    schedule, best = Schedule(steps, max(1, min(REPORTS, steps // REPORTS)), rate, first), math.inf
     with console.progress(steps, "steps") as advance:
         advance("drawing series", 0)
-        shards = [validation_shard(number, *size, bank) for number, size in enumerate(validation)]
+        shards = [validation_shard(number, *size, bank) for number, size in enumerate(sizes.validation)]
         for report in train_network(
             shape, make_shard, shards, schedule, seed=model.seed, device=target, sizes=sizes,
             advance=partial(advance, "training", 1),
@@ -74,6 +75,7 @@ def make_base_network(
                     seed=model.seed, steps=report.step, planned=steps, rows=report.rows, series=seen["series"],
                     ingredients=_shares(seen), history=[file.path.name for file in history],
                     validation=report.best._asdict(), date=date,
+                    start=None if start is None else start.name,
                 )  # fmt: skip
                 write_base(output, report.weights, shape, card)
     console.say(f"pretrain: {output} holds the best of {schedule.reports} validations")

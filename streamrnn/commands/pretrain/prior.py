@@ -7,8 +7,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from streamrnn.commands.pretrain.augmentation import add_disturbances, apply_measurement, apply_recording
-from streamrnn.commands.pretrain.signals import Generator, draw_process, draw_season, draw_shocks, happens
+from streamrnn.commands.pretrain.augmentation import (
+    add_disturbances,
+    apply_measurement,
+    apply_recording,
+    reshape_course,
+)
+from streamrnn.commands.pretrain.processes import draw_process
+from streamrnn.commands.pretrain.signals import Generator, draw_season, draw_shocks, happens, standardize
+from streamrnn.commands.pretrain.structures import draw_effect
 from streamrnn.core.jit import Booleans, Floats, Integers
 from streamrnn.core.series.calendar import DAY, HOUR, MINUTE, SECOND, WEEK, YEAR, calendar_seasons
 
@@ -20,9 +27,12 @@ CADENCES = {
 """Milliseconds between rows, with weights: most streams have a row per hour or per five minutes."""
 ODD_CADENCE = 0.08  # share of series with a cadence that is not round
 EARLIEST, LATEST = 35 * YEAR, 65 * YEAR  # range of the first time of a series, 2005 to 2035, ms since the epoch
-MARKETS = 0.04  # share of series that are the exponential of a random walk, as prices are
+MARKETS = 0.05  # share of series that are a random walk, most of them its exponential, as prices are
 SEASONAL = 0.7  # share of the others that have a season
 OWN_PERIOD = 0.12  # share of those with a period that is not the calendar's
+SECOND_PERIOD = 0.08  # share of the series that are sums with a season of another period on top
+CAUSES = 0.12  # share of the series that are sums that other processes drive, late and not linearly
+MIXED = 0.08  # share of the series that are the mean of two others
 FEWEST_PRESENT = 100  # first rows of a series, which are never missing
 
 
@@ -76,26 +86,43 @@ def _times(generator: Generator, rows: int, cadence: float, ingredients: list[st
 
 
 def _values(generator: Generator, times: Integers, cadence: float, ingredients: list[str]) -> Floats:
-    """Draw values (T,): the sum of a season, processes, noise and a trend, disturbed, measured and recorded."""
-    rows = len(times)
+    """Draw values (T,): a walk, a sum of components, or the mean of two such sums; recorded."""
     if happens(generator, MARKETS, "market", ingredients):
-        walk = draw_process(generator, rows, None, ingredients, "walk")
-        return apply_recording(generator, np.exp(walk * 10 ** generator.uniform(-2, -0.3)), ingredients)
+        walk = draw_process(generator, len(times), None, ingredients, "walk")
+        if generator.random() < 0.75:
+            walk = np.exp(walk * 10 ** generator.uniform(-2, -0.3))
+        return apply_recording(generator, walk, ingredients)
+    values = _measured(generator, times, cadence, ingredients)
+    if happens(generator, MIXED, "mixed", ingredients):
+        share = generator.uniform(0.2, 0.8)
+        other = _measured(generator, times, cadence, [])
+        values = share * standardize(values) + (1 - share) * standardize(other)
+    return apply_recording(generator, values, ingredients)
+
+
+def _measured(generator: Generator, times: Integers, cadence: float, ingredients: list[str]) -> Floats:
+    """Draw the sum (T,) of seasons, processes, noise and a trend, disturbed and measured."""
+    rows = len(times)
     season, values = None, np.zeros(rows)
     if generator.random() < SEASONAL:
         season = draw_season(generator, times, _periods(generator, cadence, ingredients), ingredients)
         values += season * np.exp(generator.normal() * 0.8 + 0.3)
     else:
         ingredients.append("no season")
+    if happens(generator, SECOND_PERIOD, "second period", ingredients):
+        period = cadence * 10 ** generator.uniform(0.6, 2.2)
+        values += draw_season(generator, times, (period, 0.0), []) * np.exp(generator.normal() * 0.8 - 0.3)
     for _ in range(generator.choice([1, 2, 3], p=[0.45, 0.4, 0.15])):
         values += draw_process(generator, rows, season, ingredients) * np.exp(generator.normal() * 0.9 - 0.2)
+    if happens(generator, CAUSES, "causes", ingredients):
+        values = draw_effect(generator, [values, draw_process(generator, rows, season, ingredients)])
     if happens(generator, 0.35, "noise", ingredients):
         values += draw_shocks(generator, rows, season, ingredients) * np.exp(generator.normal() - 1.5)
     if happens(generator, 0.25, "trend", ingredients):
         corners, heights = np.sort(generator.choice(rows, 6, replace=False)), np.cumsum(generator.normal(size=6))
         values += np.interp(np.arange(rows), corners, heights) * np.exp(generator.normal() * 0.7)
-    disturbed = add_disturbances(generator, values, ingredients)
-    return apply_recording(generator, apply_measurement(generator, disturbed, ingredients), ingredients)
+    reshaped = reshape_course(generator, values, ingredients)
+    return apply_measurement(generator, add_disturbances(generator, reshaped, ingredients), ingredients)
 
 
 def _periods(generator: Generator, cadence: float, ingredients: list[str]) -> tuple[float, float]:

@@ -8,9 +8,6 @@ import numpy as np
 from streamrnn.core.jit import Floats, Integers, compiled_allocating
 
 GRID = 512  # points of a profile, interpolated linearly
-BURN_IN = 200  # discarded first rows of a process, so that it does not start from rest
-PROCESSES = {"ar1": 0.34, "walk": 0.2, "cycle": 0.12, "smooth": 0.12, "ar": 0.12, "arma": 0.1}
-"""Probabilities of the kinds of process."""
 WEEKDAYS = 7
 
 Generator = np.random.Generator
@@ -144,7 +141,7 @@ def draw_shocks(generator: Generator, rows: int, season: Floats | None, ingredie
         ingredients.append("heavy tails")
         drawn = generator.standard_t(generator.uniform(2.3, 7), size=rows)
     if happens(generator, 0.45, "volatility", ingredients):
-        drawn *= np.exp(generator.uniform(0.2, 1.2) * draw_ar1(generator, _memory(generator, 2.7, 0.5), rows))
+        drawn *= np.exp(generator.uniform(0.2, 1.2) * draw_ar1(generator, draw_memory(generator, 2.7, 0.5), rows))
     if season is not None and happens(generator, 0.35, "seasonal volatility", ingredients):
         phase = np.zeros(rows)
         phase[-len(season) :] = np.clip(standardize(season), -3, 3)
@@ -152,38 +149,6 @@ def draw_shocks(generator: Generator, rows: int, season: Floats | None, ingredie
     return drawn
 
 
-def draw_process(
-    generator: Generator, rows: int, season: Floats | None, ingredients: list[str], kind: str | None = None
-) -> Floats:
-    """Draw a process (T,) of a random kind, or of the given one."""
-    kind = kind or str(generator.choice(list(PROCESSES), p=list(PROCESSES.values())))
-    ingredients.append(kind)
-    past, echo = _coefficients(generator, kind)
-    drawn = draw_shocks(generator, rows + BURN_IN, season, ingredients)
-    drawn[1:] -= echo * drawn[:-1]
-    return standardize(autoregress(past, drawn)[BURN_IN:])
-
-
-def _memory(generator: Generator, most: float, least: float) -> float:
+def draw_memory(generator: Generator, most: float, least: float) -> float:
     """Draw a coefficient between 1 - 10**-least and 1 - 10**-most."""
     return float(1 - 10 ** generator.uniform(-most, -least))
-
-
-def _coefficients(generator: Generator, kind: str) -> tuple[Floats, float]:
-    """Return the coefficients of the past values, and of the previous shock (moving average, negated)."""
-    if kind == "ar1":
-        return np.array([_memory(generator, 2.7, 0.1)]), 0.0
-    if kind == "walk":
-        return np.ones(1), 0.0
-    if kind == "cycle":
-        size, turn = generator.uniform(0.8, 0.997), 2 * np.pi / generator.uniform(4, 300)
-        return np.array([2 * size * np.cos(turn), -(size**2)]), 0.0
-    if kind == "smooth":
-        memory = _memory(generator, 2, 0.3)
-        return np.array([2 * memory, -(memory**2)]), 0.0
-    if kind == "ar":
-        pairs = int(generator.integers(1, 4))
-        upper = generator.uniform(0.3, 0.98, pairs) * np.exp(1j * generator.uniform(0, np.pi, pairs))
-        roots = np.concatenate([upper, upper.conj(), [generator.uniform(0.5, 0.999)]])
-        return -np.real(np.poly(roots))[1:], 0.0
-    return np.array([_memory(generator, 3.5, 1)]), float(generator.uniform(0.2, 0.95))

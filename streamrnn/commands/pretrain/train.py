@@ -17,6 +17,7 @@ from streamrnn.core.network.torch_network import head_knots, initial_weights, sp
 from streamrnn.core.network.workspace import Workspace
 
 LEARNING_RATE, FINAL_SHARE = 2e-3, 0.03  # largest learning rate, and the share of it at the end
+FURTHER_RATE = 1e-3  # largest learning rate of a training that starts from trained weights
 BETAS = (0.9, 0.98)
 WARM_UP = 100  # steps over which the learning rate rises
 CLIP_NORM = 1.0
@@ -52,15 +53,17 @@ class TrainingReport(NamedTuple):
 
 
 class Schedule(NamedTuple):
-    """Length of a training."""
+    """Length and beginning of a training."""
 
     steps: int  # optimizer steps
     reports: int  # validations, evenly spaced, the last one after the last step
+    peak: float = LEARNING_RATE  # largest learning rate
+    start: Singles | None = None  # first weights; None: random ones
 
     def learning_rate(self, step: int) -> float:
         """Return the learning rate of a step, counted from 0: a linear warm-up, then half a cosine."""
         fall = FINAL_SHARE + (1 - FINAL_SHARE) * 0.5 * (1 + math.cos(math.pi * step / self.steps))
-        return LEARNING_RATE * min(1.0, (step + 1) / WARM_UP) * fall
+        return self.peak * min(1.0, (step + 1) / WARM_UP) * fall
 
 
 def train_network(
@@ -76,15 +79,16 @@ def train_network(
         shape: Shape of the network.
         make_shard: Returns the examples of a shard by its number, from 0.
         validation: Examples that are scored and not trained on.
-        schedule: Number of steps and of validations.
+        schedule: Number of steps and of validations, and the first weights.
         seed: Of the initial weights and of the order of the examples.
         device: Where the network is trained.
         sizes: Sizes of the batches.
         advance: Is called after each step.
     """
-    weights = initial_weights(shape, seed).to(device).requires_grad_()
+    first = initial_weights(shape, seed) if schedule.start is None else torch.from_numpy(schedule.start.copy())
+    weights = first.to(device).requires_grad_()
     average = weights.detach().clone()
-    optimizer = torch.optim.Adam([weights], lr=LEARNING_RATE, betas=BETAS, foreach=False)
+    optimizer = torch.optim.Adam([weights], lr=schedule.peak, betas=BETAS, foreach=False)
     state = torch.zeros(sizes.lanes, *shape.states, device=device)
     batches = iterate_batches(np.random.default_rng(seed), sizes, make_shard, device)
     since, total, workspace = 0, torch.zeros((), device=device), Workspace()
