@@ -140,7 +140,7 @@ def main() -> None:
     parser.add_argument("files", type=Path, nargs="+")
     parser.add_argument("--methods", nargs="+", choices=[*ONLINE, *FITTED], default=[*ONLINE, *FITTED])
     parser.add_argument("--origins", type=int, default=20, help="origins per file (default: %(default)s)")
-    parser.add_argument("--context", type=int, default=1000, help="rows that models are fitted to (default: %(default)s)")
+    parser.add_argument("--context", type=int, default=1000, help="rows to fit models to (default: %(default)s)")
     parser.add_argument("--rows", type=int, help="first rows of each file (default: all)")
     parser.add_argument("--environment", type=Path, default=Path("build/beside"), help="created if absent")
     given = parser.parse_args()

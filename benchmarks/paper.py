@@ -114,8 +114,10 @@ def main() -> None:
         "--origins", type=int, nargs=2, default=(FIRST, END), help="first and end (default: %(default)s)"
     )
     parser.add_argument("--fev", action="store_true", help="use the protocol of fev-bench")
-    parser.add_argument("--windows", type=int, nargs=2, default=(WINDOWS, WINDOW), help="with --fev: number of windows, and rows of each")
-    parser.add_argument("--set", dest="overrides", action="append", default=[], metavar="KEY=VALUE", help="with --fev")
+    parser.add_argument("--windows", type=int, nargs=2, default=(WINDOWS, WINDOW), help="--fev: number and rows")
+    parser.add_argument(
+        "--set", dest="overrides", action="append", default=[], metavar="KEY=VALUE", help="with --fev: configuration"
+    )
     arguments = parser.parse_args()
     origins = range(*arguments.origins)
     times, values = read(arguments.file)
