@@ -2,14 +2,15 @@
 
     PYTHONPATH=. python -m benchmarks.beside *.csv
 
-Of each file (time, then values) the first column is forecast. The origins are spread evenly over its second half. The
-forecaster and River's Holt-Winters read every row once, in order, and learn online (Holt-Winters with the best of 12
-parameters in hindsight); the others are fitted at each origin to the rows before (Fracast-0 only reads them). They
-receive the rows of a day, or of a week in daily data, as the season where these are at most 48; the forecaster does
-not.
+Each file has a time column and value columns, of which the first is forecast, from origins spread evenly over its
+second half. The forecaster and River's Holt-Winters read every row once, in order, and learn online; Holt-Winters has
+the best of 12 parameter sets in hindsight. The other models are fitted at each origin to the rows up to it, except
+Fracast-0, which is pretrained. Every model but the forecaster and Fracast-0 receives the length of the season: the rows
+of a day, or of a week in daily data, if these are at most 48.
 
-A row of the table is the absolute error of the median at steps 1, 12 and 24 relative to that of persistence on the same
-origins, geometric means over files, and the pinball loss at the levels .1, .5 and .9 relative to the same.
+A row of the table has, for a method, the absolute error of the median at steps 1, 12 and 24, and the mean pinball loss
+at the levels .1, .5 and .9, both divided by the absolute error of persistence on the same origins; geometric means over
+files.
 """
 
 import argparse
@@ -39,7 +40,7 @@ ONLINE = ("streamrnn", "River HoltWinters")
 
 
 class Stream(NamedTuple):
-    """One series, and where it is forecast."""
+    """One series, and the rows of its forecast origins."""
 
     name: str
     times: np.ndarray  # (T,) ms since the epoch
@@ -48,7 +49,7 @@ class Stream(NamedTuple):
 
     @property
     def season(self) -> int:
-        """Rows of a day, or of a week in daily data; 1: more than the others can use."""
+        """Rows of a day, or of a week in daily data; 1 if these are more than LONGEST_SEASON."""
         step = int(np.median(np.diff(self.times)))
         rows = 7 if step == DAY else round(DAY / step)
         return rows if 1 < rows <= LONGEST_SEASON else 1
@@ -72,7 +73,7 @@ def _milliseconds(text: str) -> int:
 
 
 def ours(stream: Stream) -> Iterator[np.ndarray]:
-    """Yield the quantiles (Q, K) at each origin; learns online from the first row."""
+    """Yield the quantiles (Q, K) at each origin; the forecaster learns online from the first row on."""
     forecaster = Forecaster(forecast={"horizons": list(STEPS), "quantiles": list(LEVELS)}, device="cpu")
     for row, (moment, value) in enumerate(zip(stream.times, stream.values, strict=True)):
         found = forecaster.step(["y"], moment, [value])
@@ -81,7 +82,7 @@ def ours(stream: Stream) -> Iterator[np.ndarray]:
 
 
 def holt_winters(stream: Stream) -> Iterator[np.ndarray]:
-    """Yield River's forecast of the best of 12 parameters in hindsight; it is the same for every level."""
+    """Yield River's point forecast, as every quantile, with the best of 12 parameter sets in hindsight."""
     grid = itertools.product((0.1, 0.3, 0.6), (0.001, 0.01), (0.1, 0.3))
     candidates = [list(_holt_winters(stream, *each)) for each in grid]
     yield from min(candidates, key=lambda found: float(errors(stream, found)[0].mean()))
@@ -99,7 +100,7 @@ def _holt_winters(stream: Stream, alpha: float, beta: float, gamma: float) -> It
 
 
 def fitted(python: Path, method: str, context: int) -> Callable[[Stream], Iterator[np.ndarray]]:
-    """Return what yields the quantiles of a model that is fitted to the last `context` rows before each origin."""
+    """Return a function that yields the quantiles of a model fitted to the last `context` rows up to each origin."""
 
     def forecast(stream: Stream) -> Iterator[np.ndarray]:
         program = Path(__file__).parent / "peers" / "batch.py"
@@ -134,12 +135,12 @@ def errors(stream: Stream, quantiles: Iterable[np.ndarray]) -> np.ndarray:
 
 
 def main() -> None:
-    """Print a row per method."""
+    """Print the table, one row per method."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("files", type=Path, nargs="+")
     parser.add_argument("--methods", nargs="+", choices=[*ONLINE, *FITTED], default=[*ONLINE, *FITTED])
-    parser.add_argument("--origins", type=int, default=20, help="per file (default: %(default)s)")
-    parser.add_argument("--context", type=int, default=1000, help="rows of the fitted models (default: %(default)s)")
+    parser.add_argument("--origins", type=int, default=20, help="origins per file (default: %(default)s)")
+    parser.add_argument("--context", type=int, default=1000, help="rows to fit models to (default: %(default)s)")
     parser.add_argument("--rows", type=int, help="first rows of each file (default: all)")
     parser.add_argument("--environment", type=Path, default=Path("build/beside"), help="created if absent")
     given = parser.parse_args()

@@ -1,4 +1,4 @@
-"""Measure the error on ETTh1 as papers do: on the split of Informer, or by the protocol of fev-bench.
+"""Measure the error on ETTh1 by a published protocol: the split of Informer, or fev-bench.
 
     PYTHONPATH=. python -m benchmarks.paper ETTh1.csv --steps 24
     PYTHONPATH=. python -m benchmarks.paper ETTh1.csv --fev
@@ -10,10 +10,10 @@ Informer's split: values are z-scored by the rows 0 to 2879, and scored at the o
 error of the median over channels, origins and steps. The baseline is the last value plus the mean change of the last
 seven days.
 
-fev-bench (Shchur et al. 2025, arXiv:2509.26468), task ETT_1H: the last 3,360 rows are 20 windows of 168; MASE and the
-scaled quantile loss at the levels .1 to .9, both relative to the mean change within 24 hours in all rows before the
-window, are means over channels, steps and windows. The published task also has ETTh2. The baseline is the value of the
-same hour of the last day, at every level.
+fev-bench (Shchur et al. 2025, arXiv:2509.26468), task ETT_1H: the last 3,360 rows are 20 windows of 168. The scores
+are MASE and the scaled quantile loss at the levels .1 to .9, both divided by the mean |change| over 24 hours in all
+rows before the window; means over channels, steps and windows. The published task also contains ETTh2, so that its
+scores are not comparable with these. The baseline is the value of the same hour of the last day, at every level.
 """
 
 import argparse
@@ -113,9 +113,11 @@ def main() -> None:
     parser.add_argument(
         "--origins", type=int, nargs=2, default=(FIRST, END), help="first and end (default: %(default)s)"
     )
-    parser.add_argument("--fev", action="store_true", help="the protocol of fev-bench")
-    parser.add_argument("--windows", type=int, nargs=2, default=(WINDOWS, WINDOW), help="of fev: number and rows")
-    parser.add_argument("--set", dest="overrides", action="append", default=[], metavar="KEY=VALUE", help="of fev")
+    parser.add_argument("--fev", action="store_true", help="use the protocol of fev-bench")
+    parser.add_argument("--windows", type=int, nargs=2, default=(WINDOWS, WINDOW), help="--fev: number and rows")
+    parser.add_argument(
+        "--set", dest="overrides", action="append", default=[], metavar="KEY=VALUE", help="with --fev: configuration"
+    )
     arguments = parser.parse_args()
     origins = range(*arguments.origins)
     times, values = read(arguments.file)

@@ -1,9 +1,9 @@
-"""Forecasts of a model that is fitted at each origin: contexts in, quantiles out, as JSON lines.
+"""Read contexts and write quantile forecasts, as JSON lines, of a model that is fitted to each context.
 
     python batch.py METHOD
 
-A line of standard input is {"context": [...], "season": rows, "steps": n, "levels": [.1, .5, .9]}; the answer has one
-list per level, with n numbers each.
+A line of standard input is {"context": [...], "season": rows, "steps": n, "levels": [.1, .5, .9]}. For each, standard
+output has a line with one list of n numbers per level.
 """
 
 import json
@@ -19,7 +19,7 @@ Model = Callable[[np.ndarray, int, int, Levels], np.ndarray]
 
 
 def statsforecast(name: str) -> Model:
-    """Return a model of statsforecast; its intervals are those of a normal distribution."""
+    """Return a model of statsforecast, whose quantiles are those of a normal distribution."""
     from statsforecast import models
 
     def forecast(context: np.ndarray, season: int, steps: int, levels: Levels) -> np.ndarray:
@@ -32,7 +32,7 @@ def statsforecast(name: str) -> Model:
 
 
 def fracast(name: str) -> Model:
-    """Return Fracast-0 with the weights of its wheel; it is not fitted."""
+    """Return Fracast-0 with the pretrained weights in its wheel; it is not fitted, and ignores the season."""
     from fracast import FracastModel
 
     model: Any = FracastModel.from_pretrained()
@@ -50,7 +50,7 @@ METHODS: dict[str, Callable[[str], Model]] = {
 
 
 def main(method: str) -> None:
-    """Answer every line."""
+    """Write the quantiles for each line of standard input."""
     model = METHODS[method](method)
     for line in sys.stdin:
         given = json.loads(line)

@@ -1,4 +1,4 @@
-"""The forecaster under the protocol of preqts (PyPI), whose harness calls `predict`, scores, then calls `ingest`."""
+"""The forecaster for preqts (PyPI), whose harness calls `predict`, scores the result, then calls `ingest`."""
 
 import math
 from collections.abc import Sequence
@@ -32,10 +32,10 @@ class PrequentialForecaster:
         Args:
             horizon: Largest number of steps ahead.
             quantile_levels: Levels of the forecasts, ascending.
-            times: Of all observations of the stream, milliseconds since 1970 or numpy's datetime64. None: they are a
-                millisecond apart, which has no calendar season.
-            season: Observations in a season if there are no times; None: seasons are detected.
-            sections: Of the configuration, as for `streamrnn.Forecaster`.
+            times: Times of all observations of the stream, milliseconds since 1970 or numpy's datetime64. None: one
+                millisecond apart, so that no calendar season applies.
+            season: Number of observations in a season, used only without `times`; None: seasons are detected.
+            sections: Sections of the configuration, as for `streamrnn.Forecaster`.
         """
         self._horizon, self._levels = horizon, tuple(quantile_levels)
         self._times = None if times is None else np.asarray(times)
@@ -49,7 +49,7 @@ class PrequentialForecaster:
         self._revealed, self._missing = 0, 0
 
     def start(self, context: ArrayLike, past_covariates: Any = None, future_covariates: Any = None) -> None:  # noqa: ARG002
-        """Begin with a new state, and learn from the first observations.
+        """Reset the state, and learn from the first observations.
 
         Raises:
             ConfigError: With one line per problem.
@@ -64,7 +64,7 @@ class PrequentialForecaster:
     def predict(self, horizon: int, quantile_levels: Sequence[float]) -> Floats:
         """Return quantiles (horizon, Q) of the next observations; nothing is learned.
 
-        After missing observations, the steps count from the last one that was there, up to the largest.
+        After missing observations, the steps are those from the last known observation on, at most the largest.
 
         Raises:
             ValueError: The horizon or a level is not one that the forecaster was created with, or it has not started.

@@ -36,8 +36,9 @@ def feeding_turns(
     """Return the first few new records of the partitions whose readers are waiting, and all others.
 
     The former begin with the records to replay. The partition with the fewest of them comes first: it is also the least
-    likely to reach a learning step of a whole network, for which torch must be loaded. After a failure all records of a
-    partition are among them, as many more each time as before: one commit of them all may be too much for a slow line.
+    likely to reach a learning step of a whole network, for which torch must be loaded. After a failure, the
+    former are all records of the partition, in parts that double in size: one commit of them all may be too much for a
+    slow network.
     """
     first: list[tuple[int, TopicPartition, Sequence[Record]]] = []
     others: Turns = []

@@ -71,9 +71,9 @@ class Backoff:
 
 
 def continued(before: Backoff | None, now: float, limit: float, offset: int, committed: int) -> Backoff:
-    """Return the retries of a partition that failed at an offset, after the commit of another one.
+    """Return the retries of a partition that failed at `offset`, with the offset `committed` last.
 
-    They are those `before`, with their time limit, unless more was committed in between, or another limit applies.
+    The retries `before` continue, with their time limit, unless a commit has succeeded since or the limit has changed.
     """
     stuck = before is not None and before.limit == limit and committed <= before.committed
     backoff = before if before is not None and stuck else Backoff(now, limit)

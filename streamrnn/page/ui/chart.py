@@ -61,8 +61,8 @@ TOOLTIP = """(points) => {
 }"""
 
 
-# After new data ECharts leaves the line of the pointer at its time, and the tooltip at its row's number. As the data
-# move to the left under the mouse, the two would part, and in a gap the tooltip of another row would appear.
+# After new data, ECharts leaves the pointer's line at its time and the tooltip at its row number. As the data move to
+# the left, the line and the tooltip would separate, and in a gap the tooltip of another row would appear.
 FOLLOW = """() => {{
   const chart = getElement({id}).chart;
   if (chart.follows) return;
@@ -76,7 +76,7 @@ FOLLOW = """() => {{
     chart.dispatchAction({{type: 'updateAxisPointer', currTrigger: 'mousemove', x, y}});
   }};
 }}"""
-"""Shows the pointer and the tooltip of what is under the mouse after each update, too."""
+"""Script that moves the pointer and the tooltip to the data under the mouse after each update."""
 
 
 def bands(levels: Sequence[float]) -> list[tuple[int, int, str]]:

@@ -225,7 +225,7 @@ def _numbers_elements(values: Sequence[Any], rows: Sequence[ObservationRow]) -> 
 
 
 def _clashes(keys: Sequence[str], times: Sequence[str | None], rows: Sequence[ObservationRow]) -> int:
-    """Return the number of rows with the key and the time of an earlier row, and no other members than one of both."""
+    """Return the number of rows with the key and time of an earlier row, one of which has all members of the other."""
     seen: dict[tuple[str, str], set[frozenset[str]]] = defaultdict(set)
     clashes = 0
     for key, time, row in zip(keys, times, rows, strict=True):
