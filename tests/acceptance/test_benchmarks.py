@@ -16,7 +16,7 @@ WITHOUT_FIGURES = {"__init__", "workload", "over_kafka", "in_process", "pass_thr
 RUN = "import runpy, sys; runpy.run_module(sys.argv.pop(1), run_name='__main__', alter_sys=True)"
 ARGUMENTS: dict[str, list[str]] = {
     "ablate": ["--only", "nothing,learning", "--rows", "60"],
-    "beside": ["{folder}/small.csv", "--origins=2", "--methods", "streamrnn", "River HoltWinters"],
+    "same_origins": ["{folder}/small.csv", "--origins=2", "--methods", "streamrnn", "River HoltWinters"],
     "bench": [
         "--series=20", "--records=4000", "--variants=lean", "--clients=confluent", "--interval=0.05", "--seconds=1",
         "--latency-seconds=0", "--alone", "--no-decoding", "--output", "{folder}",
@@ -40,7 +40,7 @@ MORE_OF_BENCH = ["--alone=1", "--latency-series=20", "--latency-seconds=0.3", "-
 """Arguments of `bench` that the long run adds: latencies, and the task without a log."""
 FIGURES = {
     "ablate": r"\| nothing \| [0-9.]+ \|",
-    "beside": r"\| River HoltWinters \| [0-9.]+, [0-9.]+, [0-9.]+ \|",
+    "same_origins": r"\| River HoltWinters \| [0-9.]+, [0-9.]+, [0-9.]+ \|",
     "bench": r"\| lean/confluent/20 \| ratio to the pass-through \| [0-9.]+",
     "decoding": r"avro: [0-9,]+ values/s",
     "directions": r"\| small \| [0-9.]+ \|",

@@ -1,6 +1,6 @@
 """Compare the forecaster with others on the same origins of the same files.
 
-    PYTHONPATH=. python -m benchmarks.beside *.csv
+    PYTHONPATH=. python -m benchmarks.same_origins *.csv
 
 Each file has a time column and value columns, of which the first is forecast, from origins spread evenly over its
 second half. The forecaster and River's Holt-Winters read every row once, in order, and learn online; Holt-Winters has
@@ -142,7 +142,7 @@ def main() -> None:
     parser.add_argument("--origins", type=int, default=20, help="origins per file (default: %(default)s)")
     parser.add_argument("--context", type=int, default=1000, help="rows to fit models to (default: %(default)s)")
     parser.add_argument("--rows", type=int, help="first rows of each file (default: all)")
-    parser.add_argument("--environment", type=Path, default=Path("build/beside"), help="created if absent")
+    parser.add_argument("--environment", type=Path, default=Path("build/same-origins"), help="created if absent")
     given = parser.parse_args()
     online = dict(zip(ONLINE, (ours, holt_winters), strict=True))
     streams = [read(path, given.origins, given.rows) for path in given.files]
