@@ -20,8 +20,11 @@ logger = logging.getLogger(__name__)
 
 SCHEMA = 2
 """Version of the manifest. Manifests of version 1 have another output hash, and are read but not written."""
-DECODING = 2
-"""Version of the decoding of records to observations and dead letters; increased with every change for some records."""
+DECODING = 3
+"""Version of what records become before they are forecast: observations with their planned values, and dead letters.
+
+It is increased with every change for some records.
+"""
 Resume = Literal["committed", "saved", "earliest", "latest"]
 """Position from which to continue with a saved state that does not fit the committed offset."""
 RESUME = (

@@ -27,10 +27,10 @@ PLANNED = "planned"
 ENDED = "plan_ended"
 """Reason of the drop of planned values that no observation has used."""
 PLAN_END = 86_400_000
-"""Milliseconds of event time after its last value at which the plan of a key without series ends."""
+"""Milliseconds of event time after its last value, and after its last record, at which a plan without series ends."""
 PREFIX = "planned_"
 """Prefix of the names of the saved arrays."""
-_NAMES, _TIMES, _VALUES, _CLOCK = f"{PREFIX}names", f"{PREFIX}times", f"{PREFIX}values", f"{PREFIX}clock"
+_NAMES, _TIMES, _VALUES, _CLOCK, _ADDED = (f"{PREFIX}{each}" for each in ("names", "times", "values", "clock", "added"))
 _NEVER, _ALWAYS = np.iinfo(np.int64).min, np.iinfo(np.int64).max
 
 
@@ -72,6 +72,8 @@ class PlannedValues:
         """Plans by key and field."""
         self._time = int(_NEVER)
         """Latest event time of an observation, ms."""
+        self._added: dict[str, int] = {}
+        """This time when the latest value of a key was added: a key's history may follow the present of others."""
         self._first_end = int(_ALWAYS)
         """Time before which the plan of no key without series ends, ms."""
 
@@ -89,7 +91,7 @@ class PlannedValues:
         before, ends = self.held, dict[str, int]()
         for key, fields in self._plans.items():
             if key not in keys:
-                ends[key] = max(plan.times[-1] for plan in fields.values()) + PLAN_END
+                ends[key] = max(self._added[key], *(plan.times[-1] for plan in fields.values())) + PLAN_END
         self.forget([key for key, end in ends.items() if end <= self._time])
         self._first_end = min((end for end in ends.values() if end > self._time), default=int(_ALWAYS))
         return before - self.held
@@ -137,7 +139,9 @@ class PlannedValues:
                 plan.values.insert(index, value)
                 self.held += 1
                 self._plans.setdefault(key, {})[field] = plan
-        self._first_end = min(self._first_end, time + PLAN_END)
+        if len(errors) < len(fields):
+            self._added[key] = self._time
+            self._first_end = min(self._first_end, max(time, self._time) + PLAN_END)
         return errors
 
     def has(self, key: str) -> bool:
@@ -165,6 +169,7 @@ class PlannedValues:
         """Remove the values of keys whose series are removed."""
         for key in keys:
             self.held -= sum(len(plan.times) for plan in self._plans.pop(key, {}).values())
+            self._added.pop(key, None)
 
     def save(self) -> "dict[str, NDArray[Any]]":
         """Return the state as arrays; none if there are no values."""
@@ -177,6 +182,7 @@ class PlannedValues:
             _NAMES: np.frombuffer(orjson.dumps(names), np.uint8),
             _TIMES: np.array([time for *_, plan in plans for time in plan.times], np.int64),
             _VALUES: np.array([value for *_, plan in plans for value in plan.values], np.float64),
+            _ADDED: np.array([self._added[key] for key, *_ in plans], np.int64),
             **clock,
         }
 
@@ -186,8 +192,11 @@ class PlannedValues:
         Raises:
             ValueError: the arrays are not a saved state.
         """
-        self._plans, self.held, first = {}, 0, 0
-        self._time, self._first_end = int(arrays.get(_CLOCK, [_NEVER])[0]), int(_NEVER)
+        self._plans, self._added, self.held, first = {}, {}, 0, 0
+        clock = arrays.get(_CLOCK, np.array([_NEVER]))
+        if clock.dtype != np.int64 or clock.shape != (1,):
+            raise ValueError(f"its array {_CLOCK!r} is not one time")
+        self._time, self._first_end = int(clock[0]), int(_NEVER)  # the next record with plans looks for ended ones
         if _NAMES not in arrays:
             return
         times, values = arrays[_TIMES], arrays[_VALUES]
@@ -196,7 +205,11 @@ class PlannedValues:
             raise ValueError(f"its arrays {PREFIX}… are no columns of times and values")
         if not np.isfinite(values).all():
             raise ValueError(f"its array {_VALUES!r} has values that are not finite")
-        for key, field, count in orjson.loads(arrays[_NAMES].tobytes()):
+        names = orjson.loads(arrays[_NAMES].tobytes())
+        added = arrays.get(_ADDED, np.full(len(names), _NEVER))  # earlier versions saved none
+        if added.dtype != np.int64 or added.shape != (len(names),):
+            raise ValueError(f"its array {_ADDED!r} does not fit the names")
+        for (key, field, count), since in zip(names, added.tolist(), strict=True):
             part = slice(first, first + count)
             plan = FieldPlan(times[part].tolist(), values[part].tolist())
             first += count
@@ -204,6 +217,7 @@ class PlannedValues:
                 raise ValueError(f"its array {_NAMES!r} does not fit the times")
             if field in self._fields:
                 self._plans.setdefault(key, {})[field] = plan
+                self._added[key] = since
                 self.held += count
         if first != len(times):
             raise ValueError(f"its array {_NAMES!r} does not fit the times")

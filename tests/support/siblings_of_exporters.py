@@ -147,6 +147,40 @@ SIBLINGS_OF_EXPORTERS: dict[str, Sibling] = {
         [("s", T, "Duration", 20.5)],
         key=None,
     ),
+    "measured values whose names end like ids and codes": Sibling(
+        each(
+            lambda n: (
+                {"host": "i1", "time": S + n, "pgrid": 966 + 7 * n % 31, "vgrid": 230.5 + n % 3}
+                | {
+                    "bestbid": 100.5 + n % 7,
+                    "unpaid": 3 + n * n % 7,
+                    "requests_by_type": 20 + n % 7,
+                    "exposure_mAs": 2.5 + n % 5,
+                }
+                | {"sampling_flow": 16.5 + n % 3, "wind_type": 3 + n % 2, "radio": 37.5 + n % 4, "second": 0.5 + n % 5}
+                | {"position": {"value": 40.5 + n % 6}, "cpu_time": 220_000_000 + n * n * 3331}
+            )
+        ),
+        [
+            ("i1", T, "pgrid", 966.0),
+            ("i1", T, "vgrid", 230.5),
+            ("i1", T, "bestbid", 100.5),
+            ("i1", T, "unpaid", 3.0),
+            ("i1", T, "requests_by_type", 20.0),
+            ("i1", T, "exposure_mAs", 2.5),
+            ("i1", T, "sampling_flow", 16.5),
+            ("i1", T, "radio", 37.5),
+            ("i1", T, "second", 0.5),
+            ("i1", T, "position.value", 40.5),
+            ("i1", T, "cpu_time", 220_000_000.0),
+        ],
+        absent=("wind_type",),
+        key=None,
+    ),
+    "a text that is 0 beside a value that is 0": Sibling(
+        each(lambda n: {"host": "h", "time": iso(n), "value": 0, "errors": "0", "x": 20.5 + n}),
+        [("h", T, "value", 0.0), ("h", T, "errors", 0.0), ("h", T, "x", 20.5)],
+    ),
     "a few numbers in a row": Sibling(
         each(lambda n: {"host": "h", "time": iso(n), "RequestCount": 7 + n, "x": 20.5}, 3),
         [("h", T, "x", 20.5)],

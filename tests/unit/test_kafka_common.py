@@ -2,14 +2,19 @@
 
 from collections.abc import Callable
 from importlib.machinery import ModuleSpec
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
 from streamrnn import app, cli
-from streamrnn.errors import ConfigError, InstanceInUse
-from streamrnn.log import kafka_common
+from streamrnn.errors import ConfigError, Fenced, InstanceInUse, LogError, OutputRefused
+from streamrnn.log import Topic, kafka_common
 from streamrnn.log.kafka_common import choose_client
 from streamrnn.log.kafka_common.errors import group_refused
+from streamrnn.log.kafka_common.log import BaseKafkaTransaction
+from streamrnn.log.kafka_common.topics import KafkaTopics
+from streamrnn.records import TopicPartition
 from streamrnn.settings import load
 
 
@@ -59,3 +64,38 @@ def test_a_group_refuses_a_member() -> None:
     assert [type(each) for each in found] == [ConfigError, ConfigError, InstanceInUse, ConfigError]
     assert ["use classic" in str(each) for each in found] == [True, True, False, False]
     assert "kafka.instance" in str(found[3])
+
+
+@pytest.mark.parametrize(("error", "hint"), [(LogError, True), (Fenced, False), (OutputRefused, False)])
+def test_only_a_commit_that_times_out_is_explained_by_a_slow_line(
+    monkeypatch: pytest.MonkeyPatch, error: type[LogError], *, hint: bool
+) -> None:
+    """More time helps neither against another owner nor a topic that refuses a record, however long they took."""
+    monkeypatch.setattr("streamrnn.log.kafka_common.log.SLOW_COMMIT", 0.0)
+
+    class Failing(BaseKafkaTransaction[bytes]):
+        def _membership(self) -> bytes:
+            raise error("failed")
+
+    monkeypatch.setattr(Failing, "__abstractmethods__", frozenset())
+    log = SimpleNamespace(
+        app="app", transaction_timeout=1.0, request_timeout=1.0, translate=None, reassign_later=lambda _: None
+    )
+    transaction = Failing(cast("Any", log), TopicPartition("in", 0), b"")
+    with pytest.raises(error, match="failed") as caught:
+        transaction.commit(1, "")
+    assert ("raise kafka.transaction_timeout" in str(caught.value)) == hint
+
+
+def test_the_limits_of_an_input_are_not_those_of_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A topic that is only read may accept records too small for any output."""
+    monkeypatch.setattr(KafkaTopics, "__abstractmethods__", frozenset())
+    sizes = {"in": "1000", "out": "100000"}
+    monkeypatch.setattr(KafkaTopics, "partitions", lambda *_: 1)
+    monkeypatch.setattr(
+        KafkaTopics, "_configurations", lambda _, names: {each: {"max.message.bytes": sizes[each]} for each in names}
+    )
+    topics = KafkaTopics("broker:9092", 1.0)  # type: ignore[abstract]
+    topics.create([Topic("out", 1)])
+    assert topics.limits("in").max_bytes == 1000
+    assert topics.batch_bytes == topics.limits("out").largest > 90_000

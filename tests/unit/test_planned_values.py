@@ -115,6 +115,9 @@ def test_a_saved_plan_is_restored() -> None:
         ("planned_names", np.frombuffer(b'[["k", "p", 2]]', np.uint8)),
         ("planned_names", np.frombuffer(b'[["k", "p", 4]]', np.uint8)),
         ("planned_names", np.frombuffer(b'[[1, "p", 3]]', np.uint8)),
+        ("planned_added", np.array([1, 2])),
+        ("planned_clock", np.array([], np.int64)),
+        ("planned_clock", np.array([1.5])),
     ],
 )
 def test_damaged_state_is_refused(name: str, array: "np.ndarray[tuple[int], np.dtype[np.generic]]") -> None:
@@ -142,6 +145,23 @@ def test_plans_of_keys_without_series_end() -> None:
         assert (each.end({"other"}), each.held, each.is_due) == (1, 2, False)
         assert [each.has(key) for key in ("k", "other", "later")] == [False, True, True]
     assert plan({}).save() == {}
+
+
+def test_plans_of_a_history_behind_the_present_of_others_do_not_end_at_once() -> None:
+    """A file may have one key after another: a plan ends a day of event time after its record at the earliest."""
+    plans = plan({5: 1.0})
+    plans.pass_time(1000 * HOUR)
+    for hour in (6, 7):
+        plans.add([Observation("past", hour * HOUR, (("p", 1.0),))])
+    restored = plan({})
+    restored.restore(plans.save())
+    earlier = plan({})
+    earlier.restore({name: each for name, each in plans.save().items() if name != "planned_added"})
+    assert (earlier.end(()), earlier.held) == (3, 0)
+    for each in (plans, restored):
+        assert (each.end(()), each.held, each.is_due) == (1, 2, False)
+        each.pass_time((1000 + DAY) * HOUR)
+        assert (each.end(()), each.held) == (2, 0)
 
 
 def test_a_refused_plan_is_counted_once() -> None:

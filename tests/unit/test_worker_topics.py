@@ -14,6 +14,7 @@ from streamrnn.errors import LogError, OutputRefused, StateError
 from streamrnn.log import Committed, Topic
 from streamrnn.log.limits import TopicLimits
 from streamrnn.records import Record, TopicPartition
+from streamrnn.runtime.manifest import DECODING
 from streamrnn.runtime.options import StartPolicy
 from streamrnn.runtime.topics import INPUT_SECONDS, OUTPUT_SECONDS
 from streamrnn.runtime.worker import Worker
@@ -237,7 +238,7 @@ def test_a_clean_stop_after_a_replay_alone_saves_the_state() -> None:
     assert without_source(published(bench.store)[0]) == without_source(expected(ONE, TWO)[0])
 
 
-@pytest.mark.parametrize("version", [1, 2])
+@pytest.mark.parametrize("version", [1, DECODING - 1, DECODING])
 def test_a_replay_over_what_an_earlier_version_decoded_otherwise(
     version: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -247,10 +248,10 @@ def test_a_replay_over_what_an_earlier_version_decoded_otherwise(
     finish(bench.worker, bench.store)
     published_before = published(bench.store)
     bench.logs[-1].close()  # killed
-    monkeypatch.setattr("streamrnn.runtime.partition.DECODING", 2)
+    monkeypatch.setattr("streamrnn.runtime.partition.DECODING", DECODING)
     monkeypatch.setattr("streamrnn.dead_letters.PREFIX", "__other.errors.")
     bench.worker = bench.another(snapshot_interval=1e9)
-    if version == 2:
+    if version == DECODING:
         with pytest.raises(StateError, match="produced different outputs"):
             until_ready(bench.worker)
         return

@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from threading import Lock
 from typing import Any, Generic, TypeVar
 
-from streamrnn.errors import Fenced, LogError
+from streamrnn.errors import Fenced, LogError, OutputRefused
 from streamrnn.log import Log, Poll, checks
 from streamrnn.log.kafka_common import Connection, errors
 from streamrnn.log.kafka_common.topics import KafkaTopics
@@ -229,6 +229,8 @@ class BaseKafkaTransaction(checks.FailClosedWriter, ABC, Generic[Membership]):
             with self._attempt(f"cannot commit {self._name} at offset {offset}"):
                 checks.check_metadata(self._partition, metadata)
                 self._commit(offset, metadata, begun + self._timeout)
+        except (Fenced, OutputRefused):  # have causes of their own, however long they took
+            raise
         except LogError as error:
             if time.monotonic() - begun >= min(SLOW_COMMIT, self._log.request_timeout):
                 error.args = (f"{error}; {errors.SLOW}",)

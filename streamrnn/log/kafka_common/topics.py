@@ -71,9 +71,9 @@ class KafkaTopics(ABC):
 
     def limits(self, topic: str) -> TopicLimits:
         """See `Log.limits`."""
-        if topic not in self._limits:
-            self._limits[topic] = limits_of(self._configurations([topic]).get(topic, {}))
-        return self._limits[topic]
+        if topic in self._limits:
+            return self._limits[topic]
+        return limits_of(self._configurations([topic]).get(topic, {}))  # not stored: an input limits no batches
 
     def refused(self, failure: str, topic: str, code: int) -> OutputRefused:
         """Return the error for a record that a topic does not accept, without a request to a broker."""

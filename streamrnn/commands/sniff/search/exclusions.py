@@ -32,6 +32,8 @@ _SET_DURATIONS = frozenset(("interval", "period", "resolution", "timeout"))
 """Words of names of durations that are set rather than measured: fewer equal values are evidence that they are."""
 _LEAST_SECONDS = 1e8
 """Larger whole numbers may be seconds since 1970, from 1973 on."""
+_THIS_CENTURY, _2100 = 946_684_800, 4_102_444_800
+"""Seconds since 1970 of the beginnings of 2000 and 2100."""
 _LEAST_ID, _LONE_ID = 1e7, 1e8
 """Smallest whole numbers that may be ids: several close to each other, and a single one."""
 _CLOSE = 1e-3
@@ -141,12 +143,13 @@ def _why_time(candidate: _Candidate, times: Sequence[int | None]) -> str:
     words = set(words_of(last_step(candidate.path)))
     large = candidate.whole and are_epochs(candidate.by_row) and not COUNTED.intersection(words)
     timely = time_score(candidate.path) >= _USUALLY_TIME or bool(_TIME_STAMPS.intersection(words))
-    named = timely or (time_score(candidate.path) >= _PERHAPS_TIME and not COUNTED.intersection(words))
-    seconds = named and candidate.whole and min(candidate.known) > _LEAST_SECONDS
+    named = time_score(candidate.path) >= _PERHAPS_TIME and not COUNTED.intersection(words)
+    low, high = min(candidate.known), max(candidate.known)
+    seconds = (timely and low > _LEAST_SECONDS) or (named and _THIS_CENTURY <= low <= high < _2100)
     if (
         are_near(candidate.by_row, times)
         or large
-        or seconds
+        or (candidate.whole and seconds)
         or (timely and candidate.whole and _are_dates(candidate.known))
     ):
         return "a time"
@@ -167,7 +170,8 @@ def _why_code(candidate: _Candidate, paths: Collection[str]) -> str:
     if former is not None and _has_sibling(candidate.path, former[1], paths):
         return "the value before, which is there, too"
     parent, _, step = candidate.path.rpartition(".")
-    if parent and step.lower() in _PLAIN and is_identifier(parent):
+    moved = last_step(parent) == "position" and not candidate.whole  # of a valve, not in a list
+    if parent and step.lower() in _PLAIN and is_identifier(parent) and not moved:
         return "an id, a number of the message or a place"  # elevation.value, revision.new
     if not candidate.whole:
         return ""
@@ -203,7 +207,10 @@ def _why_constant(candidate: _Candidate, keys: Sequence[str]) -> str:
 def are_copies(texts: Column, numbers: Column) -> bool:
     """Return whether texts are the numbers of another column, rounded or with a unit."""
     pairs = [(a, b) for a, b in zip(texts.values, numbers.values, strict=True) if a is not None and b is not None]
-    return bool(pairs) and all(type(a) is str and type(b) in (int, float) and _is_rounded(a, b) for a, b in pairs)
+    if not all(type(a) is str and type(b) in (int, float) and _is_rounded(a, b) for a, b in pairs):
+        return False
+    # one number without a unit, such as 0, may be equal by chance
+    return len({b for _, b in pairs}) > 1 or any(NUMBER.fullmatch(a.strip()) is None for a, _ in pairs)
 
 
 def _is_rounded(text: str, number: float) -> bool:

@@ -22,6 +22,7 @@ from streamrnn.commands.sniff.search.words import (
     VALUES,
     is_described,
     is_identifier,
+    is_numbered,
     last_step,
     time_score,
     words_of,
@@ -302,7 +303,7 @@ def _measured(documents: Sequence[object], *, without: str = "\n") -> list[str]:
         and words_of(last_step(path))[-1:] != ["interval"]
         and words_of(last_step(path))[:2] != ["number", "of"]
         and all(_is_measure(value) for value in column.present[:50])
-        and not _is_fixed(column.present)
+        and not (_is_fixed(column.present) or (is_numbered(path) and all(type(each) is int for each in column.present)))
     ]
 
 

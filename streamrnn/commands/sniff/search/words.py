@@ -22,7 +22,7 @@ _PREDICTED = frozenset[str](_LISTED["predicted_words"])
 _DURATIONS = frozenset[str](_LISTED["duration_words"])
 _IDS = frozenset[str](_LISTED["id_words"])
 _CODES = frozenset[str](_LISTED["code_words"])
-_NO_IDS = frozenset[str](_LISTED["words_in_id"])
+_NO_IDS, _NO_ID_ENDINGS = frozenset[str](_LISTED["words_in_id"]), tuple[str, ...](_LISTED["endings_in_id"])
 _ID_NAMES = frozenset[str](_LISTED["id_names"])
 FIX_CODES = frozenset[str](_LISTED["fix_codes"])
 _NUMBERED = frozenset[str](_LISTED["numbered_names"])
@@ -141,12 +141,16 @@ def is_identifier(name: str) -> bool:
     words = words_of(last)
     if len(words) == 2 and words[1] in ("index", "nbr", "no", "nr", "num", "number") and KEYS.get(words[0]) == 100:
         return True  # sensor_index
-    ending = words[-1] if words else ""
-    if ending in _CODES or (len(words) > 1 and ending == "as"):
-        return True  # elb_status_code, remote_port, src_as
-    if ending.endswith("id") and ending not in _NO_IDS:
-        return True  # deviceid, datid
+    if words[-1:] in (["code"], ["port"], ["ref"]) and not _is_counted_by(words):
+        return True  # elb_status_code, remote_port
+    if last.lower().endswith("id") and joined(last) in KEYS:
+        return True  # deviceid
     return bool(_IDS.intersection(words)) or last.lower().startswith(("fcnt", "fport"))
+
+
+def _is_counted_by(words: Sequence[str]) -> bool:
+    """Return whether the last word is what is counted by, such as that of errors_by_code."""
+    return words[-2:-1] in (["by"], ["per"])
 
 
 def is_message_id(name: str) -> bool:
@@ -155,8 +159,14 @@ def is_message_id(name: str) -> bool:
 
 
 def is_numbered(name: str) -> bool:
-    """Return whether a name is that of numbered things, such as stores and routes."""
-    return joined(last_step(name)) in _NUMBERED
+    """Return whether a name is that of whole numbers that measure nothing: of stores and routes, codes and ids."""
+    last = last_step(name)
+    words = words_of(last)
+    if joined(last) in _NUMBERED or (len(words) > 1 and words[-1] == "as"):
+        return True  # src_as
+    ending = words[-1] if words and not _is_counted_by(words) else ""
+    is_id = ending.endswith("id") and ending not in _NO_IDS and not ending.endswith(_NO_ID_ENDINGS)
+    return is_id or ending in _CODES  # datid, ip_tos
 
 
 def is_day_number(path: str, numbers: Sequence[float]) -> bool:
