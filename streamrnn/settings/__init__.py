@@ -39,7 +39,7 @@ def load(path: Path | None, overrides: Sequence[str] = (), *, topics_required: b
     """
     missing = ""
     if topics_required:
-        file = f"; {DEFAULT_FILE} in this folder is read with -c {DEFAULT_FILE}"
+        file = f"; {DEFAULT_FILE} in this folder is read only with -c {DEFAULT_FILE}"
         missing = (
             "input.topics: is missing; name the topics to read in a file (-c), by --set input.topics=NAME "
             f"or in {environment_name('input.topics')}{file * (path is None and DEFAULT_FILE.is_file())}"

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from streamrnn.errors import ConfigError
 from streamrnn.settings import Settings, load
 
 CONFIG = Path(__file__).parents[2] / "config"
@@ -62,3 +63,11 @@ def test_the_ranges_in_the_annotated_example_are_those_of_the_settings() -> None
                 load(None, ["input.topics=a", f"{section}.{key}={outside}"])
         checked += 1
     assert checked == 11
+
+
+def test_a_list_under_the_key_of_one_horizon_is_refused_with_the_right_key(tmp_path: Path) -> None:
+    """The key that takes several is named."""
+    file = tmp_path / "streamrnn.yaml"
+    file.write_text("input: {topics: x}\nforecast:\n  horizon: [1, 12]\n")
+    with pytest.raises(ConfigError, match=r"line 3\): .* such as 168 or 24h; several are forecast.horizons"):
+        load(file)

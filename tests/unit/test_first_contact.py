@@ -150,7 +150,7 @@ def test_a_file_that_is_not_read_is_named(
 ) -> None:
     """The file that init wrote is read with -c only: a command without it says so, where the file exists."""
     monkeypatch.chdir(tmp_path)
-    hint = "streamrnn.yaml in this folder is read with -c streamrnn.yaml"
+    hint = "streamrnn.yaml in this folder is read only with -c streamrnn.yaml"
     assert cli.main(["check"]) == 78
     assert hint not in capsys.readouterr().err
     lines_of(capsys, "init", "--example", "sqlite")

@@ -215,7 +215,7 @@ class ModelSettings(Section):
     """The recurrent network that all series of a partition share."""
 
     variant: VariantName = ModelConfig.variant
-    """`lean` needs a twentieth of the memory and a third of the time, for very many series; it is less accurate."""
+    """`lean` needs a twentieth of the memory and less than half the time, for very many series; it is less accurate."""
     cell: CellName = ModelConfig.cell
     """Kind of the recurrent cells."""
     hidden_size: int = Field(default=ModelConfig.hidden_size, ge=1, le=1024)

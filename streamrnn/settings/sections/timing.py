@@ -117,7 +117,8 @@ Horizons = Annotated[
 def _refuse_horizon(value: object) -> None:
     """Refuse a horizon that `in_steps` has not replaced."""
     if value is not None:
-        raise ValueError("must be a number of steps or a duration, such as 168 or 24h")
+        several = "; several are forecast.horizons" if isinstance(value, list) else ""
+        raise ValueError(f"must be a number of steps or a duration, such as 168 or 24h{several}")
 
 
 Horizon = Annotated[
