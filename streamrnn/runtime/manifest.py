@@ -21,10 +21,7 @@ logger = logging.getLogger(__name__)
 SCHEMA = 2
 """Version of the manifest. Manifests of version 1 have another output hash, and are read but not written."""
 DECODING = 3
-"""Version of what records become before they are forecast: observations with their planned values, and dead letters.
-
-It is increased with every change for some records.
-"""
+"""Version of the observations, planned values and dead letters of records; increased with every change for some."""
 Resume = Literal["committed", "saved", "earliest", "latest"]
 """Position from which to continue with a saved state that does not fit the committed offset."""
 RESUME = (

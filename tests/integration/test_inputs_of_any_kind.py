@@ -58,7 +58,7 @@ def test_a_compacted_input(settings: Settings, broker: str, name: str, caplog: p
     deadline, end = time.monotonic() + PATIENCE, 31
     while len(left := world.read(name)) == end:  # each record begins a segment, and those before it are compacted
         assert time.monotonic() < deadline, "no record was removed"
-        world.produce(name, [spread[end]._replace(key=b"other")])
+        world.produce(name, [spread[end]._replace(key=b"other-%d" % end)])  # which stay, as no later one has their key
         end += 1
     with closing(kafka_worker(settings)) as worker:
         run_to(worker, settings, end)
