@@ -61,7 +61,7 @@ def forecasts(
     forecaster = app.forecaster(load(None, [
         "input.topics=paper", f"forecast.horizons={horizons}", "device=cpu", *overrides,
     ]))  # fmt: skip
-    rows = np.array([forecaster.add(f"etth1/{channel}") for channel in range(values.shape[1])])
+    rows = forecaster.add([f"etth1/{channel}" for channel in range(values.shape[1])])
     for origin, (time, row) in enumerate(zip(times, values, strict=True)):
         found, _ = forecaster.step(rows, row, np.full(len(rows), time))
         if forecaster.until_due <= 0:

@@ -30,6 +30,8 @@ from streamrnn.records import Observation
 if TYPE_CHECKING:
     from streamrnn.core.forecaster import CoreForecaster
 
+_Usable = tuple[int, str, float]
+"""Row of a series, ABSENT for a new one, field and value."""
 NO_WAVE = -1
 ESCAPED = b"\0"
 """Prefix of escaped names of fields, which no member of a record has; see `mapping.names`."""
@@ -61,21 +63,30 @@ class Admission:
         self._forecaster = forecaster
         self._max_series = max_series
         self._scanner = None if mapping is None else JsonScanner(mapping)
+        self._covariates = sorted(covariates)
+        self._new: list[str] = []
+        """Names of the series that the forecaster gets with the open wave."""
+        self._zones: list[tuple[list[int], int]] = []
+        """Rows in the open wave, and the codes of the time zones that their records name."""
+        self.votes: LateVotes | None = None
+        """Votes on series whose latest time is wrong; None if they are not checked."""
+        self._whole_keys = whole_keys
+        self._wave = open_wave(0)
+        self._size = self._scanned = self._number = 0
+        self._admission: Handle[AdmissionState] | None = None
+        self._begin_index()
+
+    def _begin_index(self) -> None:
+        """Begin with no keys and series."""
         scanner = self._scanner
         self._keys = NameIndex() if scanner is None else scanner.keys
         self._fields = NameIndex() if scanner is None else scanner.members
         self._series = PairIndex() if scanner is None else scanner.series
-        self._covariates = sorted(covariates)
-        self._hidden = np.array(self._numbers(self._covariates), np.int64)
-        self.votes: LateVotes | None = None
-        """Votes on series whose latest time is wrong; None if they are not checked."""
+        self._numbers: dict[str, int] = {}
+        """Numbers of the fields found so far."""
+        self._hidden = np.array([self._field_number(field) for field in self._covariates], np.int64)
         self._times = SeriesTimes(np.empty(0, np.int64), np.empty(0, np.int64))
         self._key_waves = np.empty(0, np.int64)
-        self._whole_keys = whole_keys
-        self._wave = open_wave(0)
-        self._size = 0
-        self._number = 0
-        self._admission: Handle[AdmissionState] | None = None
 
     @property
     def accepted(self) -> int:
@@ -108,7 +119,8 @@ class Admission:
         if self._scanner is None or mapping is None:
             return None, len(values)
         scanned, unscanned = self._scanner.scan(keys, values, times, mapping)
-        self._reserve(int(scanned.content.starts[-1]))
+        self._scanned = int(scanned.content.starts[-1])
+        self._reserve(0)
         return scanned, unscanned
 
     def admit_scanned(self, scanned: Handle[Scanned], first: int, end: int) -> tuple[int, int]:
@@ -144,12 +156,12 @@ class Admission:
         """
         name, time, fields, _ = observation
         key = self._keys.find(name.encode())
-        usable: list[tuple[int, str, float]] = []
+        usable: list[_Usable] = []
         errors: list[RecordError] = []
         past: dict[str, int] = {}  # latest time of each field that is later than this observation's
         votes: dict[int, tuple[int, int]] = {}
         duplicates = new = 0
-        known, most = len(self._forecaster.names), self._max_series
+        known, most = len(self._series), self._max_series
         for field, value in dict(fields).items():
             row = self._find_row(key, field)
             if row == ABSENT:
@@ -190,37 +202,41 @@ class Admission:
             self.votes.add(votes)
 
     def _find_row(self, key: int, field: str) -> int:
-        number = self._fields.find(_member(field))
+        number = self._find_field(field)
         return ABSENT if ABSENT in (key, number) else self._series.find(key, number)
 
     def _admit_usable(
-        self,
-        observation: Observation,
-        key: int,
-        usable: Sequence[tuple[int, str, float]],
-        record: int | Mapping[str, int],
+        self, observation: Observation, key: int, usable: Sequence[_Usable], record: int | Mapping[str, int]
     ) -> None:
-        """Add values of an observation to the open wave, and new series to the forecaster."""
+        """Add values of an observation to the open wave, and its new series to the index."""
         name, time, _, zone = observation
         if key == ABSENT:
             key = self._add_key(name)
         if self.votes is not None:
             self.votes.set_back([row for row, _, _ in usable if row != ABSENT and time <= self._times.latest[row]])
-        numbers = self._numbers([field for _, field, _ in usable])
-        rows = [
-            self._add_series(name, key, field, number) if row == ABSENT else row
-            for (row, field, _), number in zip(usable, numbers, strict=True)
-        ]
-        self._times.latest[rows], self._times.wave[rows] = time, self._number
         if self._whole_keys:
             self._key_waves[key] = self._number
-        records = record if isinstance(record, int) else [record[field] for _, field, _ in usable]
-        self._join(rows, numbers, time, [value for _, _, value in usable], records)
+        rows = [self._add_series(name, key, field) if row == ABSENT else row for row, field, _ in usable]
+        self._reserve(len(rows))
+        times, wave = self._times, self._wave
+        for at, (row, (_, field, value)) in enumerate(zip(rows, usable, strict=True), self._size):
+            times.latest[row], times.wave[row] = time, self._number
+            wave.rows[at], wave.values[at], wave.times[at] = row, value, time
+            wave.records[at] = record if isinstance(record, int) else record[field]
+            wave.members[at] = self._field_number(field)
+        self._size += len(rows)
+        self._counts[0] += 1
         if zone:
-            self._forecaster.set_zone(rows, zone)
+            self._zones.append((rows, zone))
 
     def take_wave(self) -> Members:
-        """Return the observations of the open wave, and begin the next wave."""
+        """Return the observations of the open wave, whose new series join the forecaster, and begin the next wave."""
+        if self._new:
+            self._forecaster.add(self._new)
+            self._new = []
+        for zoned, zone in self._zones:
+            self._forecaster.set_zone(zoned, zone)
+        self._zones.clear()
         count, self._size = self._size, 0
         self._number += 1
         rows, values, times, records, members = self._wave
@@ -231,29 +247,24 @@ class Admission:
 
     def silent(self, before: int) -> NDArray[np.int64]:
         """Return the rows of the series whose latest observation is earlier than `before`, ms."""
-        return np.flatnonzero(self._times.latest[: len(self._forecaster.names)] < before)
+        return np.flatnonzero(self._times.latest[: len(self._series)] < before)
 
     def longest_silent(self, observation: Observation) -> NDArray[np.int64]:
         """Return the rows of the series that must be removed before the new series of an observation can be added."""
         name, time, fields, _ = observation
-        key, count = self._keys.find(name.encode()), len(self._forecaster.names)
+        key, known = self._keys.find(name.encode()), len(self._series)
         rows = [self._find_row(key, field) for field in dict(fields)]
-        needed = count + rows.count(ABSENT) - self._max_series
-        own = [row for row in rows if row != ABSENT]
-        most = max(needed, self._max_series // BATCH) if needed > 0 else 0
-        return longest_silent(self._times.latest[:count], count=most, before=time, spared=own)
+        needed = known + rows.count(ABSENT) - self._max_series
+        if needed <= 0:
+            return np.empty(0, np.int64)
+        own, most = [row for row in rows if row != ABSENT], max(needed, self._max_series // BATCH)
+        return longest_silent(self._times.latest[:known], count=most, before=time, spared=own)
 
     def keep(self, rows: NDArray[np.int64]) -> None:
         """Follow a removal of all rows of the forecaster except these, ascending; the open wave must be empty."""
         if self._scanner is not None:
             self._scanner.forget()
-        scanner = self._scanner
-        self._keys = NameIndex() if scanner is None else scanner.keys
-        self._fields = NameIndex() if scanner is None else scanner.members
-        self._series = PairIndex() if scanner is None else scanner.series
-        self._hidden = np.array(self._numbers(self._covariates), np.int64)
-        self._times = SeriesTimes(np.empty(0, np.int64), np.empty(0, np.int64))
-        self._key_waves = np.empty(0, np.int64)
+        self._begin_index()
         if self.votes is not None:
             self.votes.keep(rows)
         self.load(self._forecaster.names)
@@ -264,63 +275,54 @@ class Admission:
         keys = {key: number for number, key in enumerate(dict.fromkeys(key for key, _, _ in split))}
         self._keys.extend([key.encode() for key in keys])
         self._grow_key_waves(len(keys))
-        fields = dict.fromkeys(field for _, _, field in split)
-        numbers = dict(zip(fields, self._numbers(list(fields)), strict=True))
-        self._series.extend([(keys[key], numbers[field]) for key, _, field in split])
+        self._series.extend([(keys[key], self._field_number(field)) for key, _, field in split])
         self._grow_times(len(names))
-        self._times.latest[: len(names)] = [self._forecaster.last_time(row) for row in range(len(names))]
+        self._times.latest[: len(names)], _ = self._forecaster.latest(np.arange(len(names)))
 
-    def _numbers(self, fields: Sequence[str]) -> list[int]:
-        """Return the numbers of fields; fields that are not in the index yet are added."""
-        found = []
-        for field in fields:
-            member = _member(field)
-            number = self._fields.find(member)
-            if number == ABSENT:
-                number = len(self._fields)
-                self._fields.extend([member])
-            found.append(number)
-        return found
+    def _field_number(self, field: str) -> int:
+        """Return the number of a field, which is added to the index if necessary."""
+        number = self._find_field(field)
+        if number == ABSENT:
+            number = self._numbers[field] = self._fields.add(_member(field))
+        return number
+
+    def _find_field(self, field: str) -> int:
+        """Return the number of a field; ABSENT if it is not in the index."""
+        number = self._numbers.get(field, ABSENT)
+        if number == ABSENT and (number := self._fields.find(_member(field))) != ABSENT:
+            self._numbers[field] = number
+        return number
 
     def _field(self, number: int) -> str:
         return self._fields.name(number).removeprefix(ESCAPED).decode()
 
     def _add_key(self, name: str) -> int:
-        self._keys.extend([name.encode()])
-        self._grow_key_waves(len(self._keys))
-        return len(self._keys) - 1
+        key = self._keys.add(name.encode())
+        self._grow_key_waves(key + 1)
+        return key
 
     def _grow_key_waves(self, count: int) -> None:
-        if self._whole_keys:
-            before = len(self._key_waves)
+        before = len(self._key_waves)
+        if self._whole_keys and count > before:
             self._key_waves = grown(self._key_waves, count)
             self._key_waves[before:] = NO_WAVE
 
     def _grow_times(self, count: int) -> None:
         before = len(self._times.latest)
-        self._times = SeriesTimes(grown(self._times.latest, count), grown(self._times.wave, count))
-        self._times.latest[before:], self._times.wave[before:] = NEVER, NO_WAVE
+        if count > before:
+            self._times = SeriesTimes(grown(self._times.latest, count), grown(self._times.wave, count))
+            self._times.latest[before:], self._times.wave[before:] = NEVER, NO_WAVE
 
-    def _add_series(self, name: str, key: int, field: str, number: int) -> int:
-        row = self._forecaster.add(f"{name}/{field}")
-        self._series.extend([(key, number)])
+    def _add_series(self, name: str, key: int, field: str) -> int:
+        """Add a series to the index, and to the forecaster with the open wave; return its row."""
+        row = self._series.add(key, self._field_number(field))
+        self._new.append(f"{name}/{field}")
         self._grow_times(row + 1)
         return row
 
-    def _join(
-        self, rows: list[int], numbers: list[int], time: int, values: list[float], records: int | list[int]
-    ) -> None:
-        self._reserve(len(rows))
-        end = self._size + len(rows)
-        wave, added = self._wave, slice(self._size, end)
-        wave.rows[added], wave.values[added], wave.members[added] = rows, values, numbers
-        wave.times[added], wave.records[added] = time, records
-        self._size = end
-        self._counts[0] += 1
-
     def _reserve(self, more: int) -> None:
-        """Enlarge the arrays of the open wave for `more` observations, if necessary."""
-        count = self._size + more
+        """Enlarge the arrays of the open wave for all scanned observations and `more`, if necessary."""
+        count = self._size + self._scanned + more
         if count > len(self._wave.rows):
             rows, values, times, records, members = self._wave
             integers = (grown(column, count) for column in (times, records, members))

@@ -102,17 +102,34 @@ class NameIndex:
 
     def __init__(self, names: Sequence[bytes] = ()) -> None:
         table = np.full(FIRST_SLOTS, ABSENT, np.int32)
-        self.arrays = NameArrays(np.empty(0, np.uint8), np.zeros(1, np.int64), table)
+        self._arrays = NameArrays(np.empty(0, np.uint8), np.zeros(1, np.int64), table)
         self._count = 0
+        self._new: dict[bytes, int] = {}
+        """Numbers of the names that are not in the arrays yet."""
         self.extend(names)
 
     def __len__(self) -> int:
         """Return the number of names."""
-        return self._count
+        return self._count + len(self._new)
+
+    @property
+    def arrays(self) -> NameArrays:
+        """The index as arrays; new names enter them together here, because each entry has a fixed price."""
+        if self._new:
+            names, self._new = list(self._new), {}
+            self.extend(names)
+        return self._arrays
 
     def find(self, name: bytes) -> int:
         """Return the number of a name; ABSENT if it was not added."""
-        return int(find_name(self.arrays, np.frombuffer(name, np.uint8), 0, len(name)))
+        if name in self._new:
+            return self._new[name]
+        return int(find_name(self._arrays, np.frombuffer(name, np.uint8), 0, len(name)))
+
+    def add(self, name: bytes) -> int:
+        """Add a name, which must be new, and return its number."""
+        number = self._new[name] = len(self)
+        return number
 
     def name(self, number: int) -> bytes:
         """Return a name by its number."""
@@ -131,28 +148,50 @@ class NameIndex:
         text[before : ends[-1]] = np.frombuffer(b"".join(names), np.uint8)
         bounds[first + 1 : self._count + 1] = ends
         table, rebuilt = _table_for(table, self._count)
-        self.arrays = NameArrays(text, bounds, table)
-        _insert_names(self.arrays, 0 if rebuilt else first, self._count)
+        self._arrays = NameArrays(text, bounds, table)
+        _insert_names(self._arrays, 0 if rebuilt else first, self._count)
 
 
 class PairIndex:
     """Index from pairs of numbers to rows, in first-added order."""
 
     def __init__(self) -> None:
-        self.arrays = PairArrays(np.empty(0, np.int64), np.full(FIRST_SLOTS, ABSENT, np.int32))
+        self._arrays = PairArrays(np.empty(0, np.int64), np.full(FIRST_SLOTS, ABSENT, np.int32))
         self._count = 0
+        self._new: dict[tuple[int, int], int] = {}
+        """Rows of the pairs that are not in the arrays yet."""
+
+    def __len__(self) -> int:
+        """Return the number of pairs."""
+        return self._count + len(self._new)
+
+    @property
+    def arrays(self) -> PairArrays:
+        """The index as arrays, which new pairs enter together here."""
+        if self._new:
+            pairs, self._new = list(self._new), {}
+            self.extend(pairs)
+        return self._arrays
 
     def find(self, first: int, second: int) -> int:
         """Return the row of a pair; ABSENT if it was not added."""
-        return int(find_pair(self.arrays, first, second))
+        if (first, second) in self._new:
+            return self._new[first, second]
+        return int(find_pair(self._arrays, first, second))
+
+    def add(self, first: int, second: int) -> int:
+        """Add a pair, which must be new, and return its row."""
+        row = self._new[first, second] = len(self)
+        return row
 
     def extend(self, pairs: Sequence[tuple[int, int]]) -> None:
         """Add pairs, which must be new."""
-        first, self._count = self._count, self._count + len(pairs)
-        codes, (table, rebuilt) = grown(self.arrays.pairs, self._count), _table_for(self.arrays.table, self._count)
-        codes[first : self._count] = [first << 32 | second for first, second in pairs]
-        self.arrays = PairArrays(codes, table)
-        _insert_pairs(self.arrays, 0 if rebuilt else first, self._count)
+        codes, table = self.arrays
+        before, self._count = self._count, self._count + len(pairs)
+        codes, (table, rebuilt) = grown(codes, self._count), _table_for(table, self._count)
+        codes[before : self._count] = [first << 32 | second for first, second in pairs]
+        self._arrays = PairArrays(codes, table)
+        _insert_pairs(self._arrays, 0 if rebuilt else before, self._count)
 
 
 def grown(array: NDArray[Entry], count: int) -> NDArray[Entry]:

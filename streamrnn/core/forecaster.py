@@ -134,18 +134,16 @@ class CoreForecaster:
         """Bytes of state per series."""
         return sum(array[:1].nbytes for _, array in self._arrays())
 
-    def add(self, name: str) -> int:
-        """Add a series and return its row."""
-        row = self._bank.add(name)
-        self._networks.add()
-        if self._cross_series is not None:
-            self._cross_series.add(name)
-        for part in (self._river, self._direction, self._drift, self._shifts):
+    def add(self, names: Sequence[str]) -> Integers:
+        """Add series, and return their rows."""
+        rows = self._bank.add(names)
+        for named in (self._cross_series, self._alerts):
+            if named is not None:
+                named.add(names)
+        for part in (self._networks, self._river, self._direction, self._drift, self._shifts):
             if part is not None:
-                part.add()
-        if self._alerts is not None:
-            self._alerts.add(name)
-        return row
+                part.add(len(names))
+        return rows
 
     def keep(self, rows: Integers) -> None:
         """Remove all series except those of `rows`, ascending; later rows move up."""
@@ -182,7 +180,10 @@ class CoreForecaster:
 
     @property
     def until_due(self) -> int:
-        """Number of observations until the next learning point; 0 or less if it is reached."""
+        """Number of observations until the next learning point; 0 or less if it is reached.
+
+        It does not depend on `add`.
+        """
         return self._networks.until_due
 
     def step(self, rows: Integers, values: Floats, times: Integers) -> tuple[Forecasts, Floats]:
@@ -327,11 +328,11 @@ class CoreForecaster:
         if self._cross_series is not None:
             self._cross_series.extend(page, added)
         if self._direction is not None and change.resets_directions:
-            self._direction.append(count)
+            self._direction.add(count)
         elif self._direction is not None:
             self._direction.extend(page)
         if self._shifts is not None and change.resets_shifts:
-            self._shifts.append(count)
+            self._shifts.add(count)
         elif self._shifts is not None:
             self._shifts.extend(page)
         if self._alerts is not None:

@@ -21,6 +21,7 @@ T = TypeVar("T")
 FEW = 64
 """Most rows of a wave whose arrays are cached by number of rows."""
 LARGEST = 16 * 1024  # largest tuple, bytes as numba stores it: over 200 arrays
+RELEASED = 0  # address of a handle without arrays
 
 
 class HandleType(numba.types.Type):
@@ -47,6 +48,11 @@ class Handle(Generic[T]):
         self._numba_type_: HandleType = HandleType(numba.typeof(content)) if like is None else like._numba_type_
         if _store(_plain(content), self.address) > LARGEST:
             raise ValueError(f"a handle of {self._numba_type_} needs more than {LARGEST} bytes")
+
+    def release(self) -> None:
+        """Release the arrays, so that they can move in memory; afterwards the handle can only be used as `like`."""
+        del self.content
+        self.address = RELEASED
 
 
 class HandlePool(Generic[T]):

@@ -72,7 +72,7 @@ class RowTable(Generic[Rows]):
         self._memory = {name: _GrowingArray(row) for name, row in self._blank.items()}
         self._set_rows()
 
-    def append(self, count: int = 1) -> None:
+    def append(self, count: int) -> None:
         """Add `count` new series."""
         used = self._reserve(count)
         for name in self._filled:

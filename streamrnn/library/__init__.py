@@ -78,9 +78,8 @@ class Forecaster:
         observed = np.array(np.broadcast_to(np.asarray(values, np.float64), len(names)))
         milliseconds = np.array(np.broadcast_to(_milliseconds(times), len(names)))
         self._require_valid(names, observed, milliseconds)
-        for name in names:
-            if name not in self._rows:
-                self._rows[name] = self._core.add(name)
+        if new := [name for name in names if name not in self._rows]:
+            self._rows.update(zip(new, self._core.add(new).tolist(), strict=True))
         rows, parts, at = np.array([self._rows[name] for name in names], np.int64), list[Forecasts](), 0
         while at < len(rows):  # learning points lie between the same observations as in the daemon
             end = min(at + max(1, self._core.until_due), len(rows))

@@ -229,7 +229,7 @@ def test_state_per_series_is_small(kind: dict[str, Any]) -> None:
     """At most 32 KiB with default settings, pretrained or not; 1.6 KiB with lean ones."""
     most, options = (1664, {"hidden_size": 24, "whole": False}) if kind == LEAN else (32 * 1024, {"hidden_size": 64})
     forecaster = small(horizons=(1, 12, 24), **kind, **options)
-    forecaster.add("one")
+    forecaster.add(["one"])
     saved = sum(array.nbytes for array in forecaster.save_rows(0, 1).values())
     assert saved == forecaster.row_bytes <= most
 
@@ -270,7 +270,7 @@ def test_quantiles_are_finite_and_monotone_for_hostile_values(kind: dict[str, An
 def test_irregular_times(kind: dict[str, Any]) -> None:
     """With steps from a millisecond to months, forecasts are finite, monotone, and dated after their origin."""
     rng, forecaster = np.random.default_rng(6), small(**kind)
-    forecaster.add("one")
+    forecaster.add(["one"])
     time = -2_000_000_000_000
     for _ in range(300):
         time += int(10 ** rng.uniform(0, 10))
@@ -356,7 +356,7 @@ def test_the_model_changes_only_at_learning_points(kind: dict[str, Any]) -> None
     """The networks' version changes at each learning point that learned, and at no other time."""
     forecaster, seen = small(**kind, every=8, head_every=3), []
     values = seasonal(80, 1)
-    forecaster.add("s0")
+    forecaster.add(["s0"])
     for t, row in enumerate(values):
         forecast, _ = forecaster.step(np.array([0]), row, np.array([START + t * HOUR]))
         learned = forecaster.learn() if forecaster.until_due <= 0 else None

@@ -131,8 +131,7 @@ def test_a_series_that_comes_back_ends_its_silence() -> None:
 def test_the_intervals_grow_with_the_silence() -> None:
     """At the last observation it is its forecast, later on the same forecast further out, within the bounds."""
     forecaster = learning_often(bounds=(("*", "auto"),))
-    row = forecaster.add("a/x")
-    chance, rows, horizons = random.Random(1), np.array([row]), np.array(HORIZONS)
+    chance, rows, horizons = random.Random(1), forecaster.add(["a/x"]), np.array(HORIZONS)
     for i in range(300):
         forecaster.step(rows, np.array([abs(chance.gauss(1.0, 0.5))]), np.array([T + i * 1000]))
     (time,), made = forecaster.latest(rows)[0], forecaster.forecast(rows)

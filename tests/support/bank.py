@@ -15,8 +15,7 @@ LEVELS = (0.1, 0.5, 0.9)
 def bank_of(horizons: Sequence[int] = (1, 12, 24), series: int = 1) -> FullBank:
     """Return a bank with `series` new series."""
     bank = FullBank(horizons=horizons, quantiles=LEVELS)
-    for s in range(series):
-        bank.add(f"s{s}")
+    bank.add([f"s{s}" for s in range(series)])
     return bank
 
 

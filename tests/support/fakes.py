@@ -37,7 +37,7 @@ class FakeForecaster:
         self._count: list[int] = []
         self._total: list[float] = []
         self._time: list[int] = []
-        self._since = 0
+        self._since, self._live = 0, 1
         self._seen = 0.0
         self._weight = 1.0
         self._counts = Counts(0, 0)
@@ -48,12 +48,12 @@ class FakeForecaster:
 
     learner = HEAD
 
-    def add(self, name: str) -> int:
-        self.names.append(name)
-        self._count.append(0)
-        self._total.append(0.0)
-        self._time.append(-1)
-        return len(self.names) - 1
+    def add(self, names: Sequence[str]) -> Any:
+        self.names += names
+        self._count += [0] * len(names)
+        self._total += [0.0] * len(names)
+        self._time += [-1] * len(names)
+        return np.arange(len(self.names) - len(names), len(self.names))
 
     def keep(self, rows: Any) -> None:
         kept = rows.tolist()
@@ -83,7 +83,7 @@ class FakeForecaster:
 
     @property
     def until_due(self) -> int:
-        return min(self._every * len(self.names), self._most) - self._since
+        return min(self._every * self._live, self._most) - self._since
 
     def step(self, rows: Any, values: Any, times: Any) -> tuple[Forecasts, Any]:
         assert len(set(rows.tolist())) == len(rows) > 0
@@ -116,7 +116,7 @@ class FakeForecaster:
 
     def learn(self) -> LearningResult | None:
         self._weight = 0.9 * self._weight + 0.01 * self._seen + 0.001 * len(self.names)
-        self._since, self._seen = 0, 0.0
+        self._since, self._live, self._seen = 0, len(self.names), 0.0
         return LearningResult(
             self._weight, skipped=False, gradient_norm=2.0, weight_norm=self._weight, learner=self.learner
         )
@@ -140,7 +140,7 @@ class FakeForecaster:
 
     def save_shared(self) -> dict[str, Any]:
         return {
-            "waiting": np.array([self._since]),
+            "waiting": np.array([self._since, self._live]),
             "weights": np.array([self._seen, self._weight, *[0.0] * self._size]),
         }
 
@@ -162,7 +162,7 @@ class FakeForecaster:
             self._count += page["count"].tolist()
             self._total += page["total"].tolist()
             self._time += page["time"].tolist()
-        self._since = int(shared["waiting"][0])
+        self._since, self._live = shared["waiting"].tolist()
         self._seen, self._weight = shared["weights"][:2].tolist()
 
 

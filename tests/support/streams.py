@@ -78,8 +78,7 @@ def run(
     observations says. Only values that are `present` (T, S) are stepped; nothing is returned for a row without any.
     """
     series = values.shape[1]
-    while len(forecaster.names) < series:
-        forecaster.add(f"s{len(forecaster.names)}")
+    forecaster.add([f"s{number}" for number in range(len(forecaster.names), series)])
     published: list[Forecasts] = []
     for t, row in enumerate(values, start=first):
         waves = [list(range(series))] if cut is None else cut(t)

@@ -93,7 +93,7 @@ def events_of(values: np.ndarray[Any, Any], **options: Any) -> list[dict[str, An
     """Return the events of one series."""
     forecaster = small(enabled=False, alerts=AlertConfig(changes=True), **options)
     encode = OutputEncoder(partition=SOURCE, topics=TOPICS, horizons=HORIZONS, quantiles=QUANTILES)
-    rows, found = np.array([forecaster.add("k/a")]), []
+    rows, found = forecaster.add(["k/a"]), []
     for t, value in enumerate(values):
         times = np.array([START + t * HOUR])
         forecasts, _ = forecaster.step(rows, np.array([value]), times)
@@ -151,7 +151,7 @@ def test_no_events_without_a_topic() -> None:
     encode = OutputEncoder(
         partition=SOURCE, topics=TOPICS._replace(events=None), horizons=HORIZONS, quantiles=QUANTILES
     )
-    rows, times = np.array([forecaster.add("k/a")]), np.array([START])
+    rows, times = forecaster.add(["k/a"]), np.array([START])
     forecasts, _ = forecaster.step(rows, np.array([1.0]), times)
     assert forecasts.changes is None
     done = encode.publish(WaveRecords(["k/a"], rows, np.array([1.0]), times, rows), forecasts)
@@ -165,7 +165,7 @@ def test_joint_anomalies_are_events_of_a_key() -> None:
     """
     forecaster = small(enabled=False, alerts=AlertConfig(changes=True, joint=True))
     encode = OutputEncoder(partition=SOURCE, topics=TOPICS, horizons=HORIZONS, quantiles=QUANTILES)
-    rows, found, counted = np.array([forecaster.add(name) for name in ("k/a", "k/b", "l/a")]), [], 0
+    rows, found, counted = forecaster.add(["k/a", "k/b", "l/a"]), [], 0
     rng = np.random.default_rng(3)
     for t in range(80):
         values = rng.normal(size=3) + (np.array([6.0, 30.0, 0.0]) if t in (50, 52) else 0)

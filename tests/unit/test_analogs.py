@@ -18,7 +18,7 @@ HORIZONS = (1, 12, 24, 30, 48)
 def run(values: Floats, *, off: bool = False) -> tuple[FullBank, Floats]:
     """Feed a series whose network forecasts the latest value; return the one-step medians, too."""
     bank = FullBank(horizons=HORIZONS, quantiles=LEVELS, networks=1, trained=True)
-    row, medians = np.array([bank.add("s")]), []
+    row, medians = bank.add(["s"]), []
     outputs = np.tile(bank.plan.normal.astype(np.float32), (1, 1, len(HORIZONS), 1))
     if off:
         bank._mature[-1] = bank._young[-1] = -1e9

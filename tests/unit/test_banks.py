@@ -11,7 +11,7 @@ def test_series_are_added_after_a_load(variant: str, saved: int) -> None:
     """Added series are forecast as without saving and loading, also if no series was saved."""
 
     def fed(forecaster, first, count):  # type: ignore[no-untyped-def]
-        rows = np.array([forecaster.add(f"s{number}/a") for number in range(first, first + count)], np.int64)
+        rows = forecaster.add([f"s{number}/a" for number in range(first, first + count)])
         return forecaster.step(rows, 5.0 + rows, np.full(count, 60_000))[0].quantiles
 
     one, other = small(variant=variant), small(variant=variant)

@@ -207,8 +207,7 @@ def test_a_value_sees_the_bounds_of_its_time() -> None:
     values = seasonal(120, 2) - np.array([45.0, 0.0])
     together = small(bounds=AUTO, enabled=False)
     apart = run(small(bounds=AUTO, enabled=False), values[:, 1:])
-    for name in ("a", "b"):
-        together.add(name)
+    together.add(["a", "b"])
     for t, row in enumerate(values):
         both = joined([wave(together, np.arange(2), row, START + t * HOUR)])
         assert both.quantiles[1].tobytes() == apart[t].quantiles[0].tobytes()

@@ -16,7 +16,7 @@ LEVELS = (0.1, 0.5, 0.9)
 def bank_of(networks: int) -> FullBank:
     """Return a bank with one series, and with this number of networks."""
     bank = FullBank(horizons=(1, 12, 24), quantiles=LEVELS, networks=networks, trained=True)
-    bank.add("a")
+    bank.add(["a"])
     return bank
 
 

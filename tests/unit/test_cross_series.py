@@ -31,7 +31,7 @@ def leading(rows: int, kind: str) -> NDArray[np.float64]:
 def errors(values: NDArray[np.float64], names: list[str], **options: Any) -> NDArray[np.float64]:
     """Return the errors (S, H) of the medians over those of persistence, in the second half."""
     forecaster = small(horizons=(1, 3), quantiles=(0.1, 0.5, 0.9), **options)
-    rows = np.array([forecaster.add(name) for name in names])
+    rows = forecaster.add(names)
     medians = []
     for t, row in enumerate(values):
         medians.append(forecaster.step(rows, row, np.full(len(rows), START + t * HOUR))[0].quantiles[:, :, 1])
@@ -65,8 +65,7 @@ def test_other_keys_are_not_read() -> None:
 def test_the_first_six_other_fields_of_a_key_are_read() -> None:
     """In first-seen order; a key may contain slashes."""
     expert = CrossSeriesExpert(make_plan((1, 3), (0.1, 0.5, 0.9)))
-    for name in ["a/b/0", "c/0", *(f"a/b/{n}" for n in range(1, 8)), "c/1"]:
-        expert.add(name)
+    expert.add(["a/b/0", "c/0", *(f"a/b/{n}" for n in range(1, 8)), "c/1"])
     others = expert._fields.arrays["others"][:10].tolist()  # what is behind the forecasts
     assert others[0] == [2, 3, 4, 5, 6, 7]
     assert others[8] == [0, 2, 3, 4, 5, 6]
@@ -77,8 +76,7 @@ def test_a_regression_starts_again_only_if_its_fields_have_changed() -> None:
     """Where a field of a key is removed, the terms behind it have moved; all other rows just move up."""
     expert = CrossSeriesExpert(make_plan((1, 3), (0.5,)))
     names = ["j/x", "k/a", "k/b", "j/y", "k/c", "l/z"]
-    for name in names:
-        expert.add(name)
+    expert.add(names)
     blank = {name: array[:1].copy() for name, array in expert.arrays().items()}
     for array in expert.arrays().values():
         array[:6] = np.arange(1, 7).reshape(6, *[1] * (array.ndim - 1))

@@ -72,7 +72,7 @@ def test_the_layer_is_that_of_torch(labels: int) -> None:
     """Softmax and a learning step are those of torch: cross-entropy, and Adagrad at its first step."""
     rng = np.random.default_rng(labels)
     classifier = DirectionClassifier(flat=0.5, horizons=HORIZONS, levels=LEVELS)
-    classifier.add()
+    classifier.add(1)
     state = classifier._state
     state.terms[0, 1] = rng.normal(size=TERMS - 1)
     state.weights[0, 1] = rng.normal(size=(CLASSES, TERMS))
@@ -94,7 +94,7 @@ def forecasts_of(
     forecaster: CoreForecaster, values: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the probabilities (T, H, CLASSES) and bands (T, H) of one series."""
-    row, found = np.array([forecaster.add("s")]), []
+    row, found = forecaster.add(["s"]), []
     for t, value in enumerate(values):
         forecasts, _ = forecaster.step(row, np.array([value]), np.array([START + t * HOUR]))
         assert forecasts.directions is not None
@@ -203,7 +203,7 @@ def test_directions_may_be_switched_on_and_off(variant: str) -> None:
 def test_the_record_has_directions_if_configured() -> None:
     """One list by horizon for each probability, the band and both losses."""
     forecaster = small(horizons=HORIZONS, direction=True, enabled=False)
-    row = np.array([forecaster.add("s")])
+    row = forecaster.add(["s"])
     for t in range(60):
         forecasts, _ = forecaster.step(row, np.array([float(t % 3)]), np.array([START + t * HOUR]))
     topics, quantiles = OutputTopics("f", "d", "s"), (0.05, 0.1, 0.5, 0.9, 0.95)

@@ -31,7 +31,7 @@ def worse(rows: int, at: int, factor: float, seed: int = 0) -> Any:
 def test_a_series_that_becomes_harder_gives_an_alarm(detector: str) -> None:
     """Errors five times as large raise an alarm within 100 observations, and none before."""
     drift = Drift(detector=detector)
-    drift.add()
+    drift.add(1)
     alarms = fed(drift, worse(700, 500, 5.0))
     assert alarms
     assert 500 <= alarms[0] < 600
@@ -42,7 +42,7 @@ def test_a_series_that_becomes_harder_gives_an_alarm(detector: str) -> None:
 def test_a_series_that_becomes_easier_gives_none(detector: str) -> None:
     """Errors a fifth as large raise no alarm."""
     drift = Drift(detector=detector)
-    drift.add()
+    drift.add(1)
     assert fed(drift, worse(900, 500, 0.2)) == []
 
 
@@ -51,7 +51,7 @@ def test_young_series_and_missing_labels_are_not_fed(detector: str) -> None:
     """A detector is not fed before the hundredth observation, nor without a label."""
     drift, other = Drift(detector=detector), Drift(detector=detector)
     for each in (drift, other):
-        each.add()
+        each.add(1)
     assert fed(drift, worse(FIRST, 50, 10.0)) == []
     fed(drift, [np.nan] * 50, first=FIRST)
     assert drift.save(0, 1).tobytes() == other.save(0, 1).tobytes()
@@ -60,8 +60,7 @@ def test_young_series_and_missing_labels_are_not_fed(detector: str) -> None:
 def test_a_series_counts_as_drifting_for_a_hundred_observations() -> None:
     """From the observation with the alarm on; a series without an alarm is never drifting."""
     drift = Drift(detector="adwin")
-    for _ in range(2):
-        drift.add()
+    drift.add(2)
     (alarm,) = fed(drift, worse(560, 500, 5.0))[:1]
     seen = np.arange(alarm + 1, alarm + LASTING + 2)  # after that observation, and on
     assert [bool(drift.is_drifting(ROW, ROW + n)[0]) for n in seen] == [True] * LASTING + [False]

@@ -113,11 +113,10 @@ def test_series_of_a_bank_are_independent() -> None:
     """A series has the same features alone and among others that are added later, when arrays grow."""
     values = seasonal(120, 20)
     alone, together = FullBank(horizons=HORIZONS, quantiles=LEVELS), FullBank(horizons=HORIZONS, quantiles=LEVELS)
-    alone.add("one")
+    alone.add(["one"])
     expected = observe(alone, values[:, 11])
     for t, row in enumerate(values):
-        while len(together.names) < min(20, 12 + t // 2):
-            together.add(f"s{len(together.names)}")
+        together.add([f"s{number}" for number in range(len(together.names), min(20, 12 + t // 2))])
         rows = np.arange(len(together.names))
         given = together.observe(rows, row[rows], np.full(len(rows), START + t * HOUR))
         for a, b in zip(given, expected, strict=True):

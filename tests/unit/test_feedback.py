@@ -27,7 +27,7 @@ def run(values: Floats, *, off: bool = False) -> tuple[FullBank, Floats]:
     With `off` the feedback never learns.
     """
     bank = FullBank(horizons=(1, 12, 24), quantiles=LEVELS, networks=NETWORKS, trained=True)
-    row, medians = np.array([bank.add("s")]), []
+    row, medians = bank.add(["s"]), []
     outputs = np.tile(bank.plan.normal.astype(np.float32), (NETWORKS, 1, 3, 1))
     for i, value in enumerate(values.tolist()):
         bank.update(row, np.array([value]), np.array([START + HOUR * i]))

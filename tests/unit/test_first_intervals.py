@@ -10,7 +10,7 @@ LEAN = {"variant": "lean", "hidden_size": 8}
 def published(values: list[float], **changes: object) -> np.ndarray:
     """Return the quantiles (T, K, Q) published after each value."""
     forecaster = small(**changes)
-    row = np.array([forecaster.add("pump/temperature")])
+    row = forecaster.add(["pump/temperature"])
     steps = enumerate(values)
     return np.stack(
         [forecaster.step(row, np.array([v]), np.array([START + t * HOUR]))[0].quantiles[0] for t, v in steps]

@@ -44,7 +44,7 @@ def test_the_score_after_a_gap_is_of_the_forecast_for_its_time(kind: type, steps
     """A random walk after a gap is scored by the wider interval of a horizon of that length, or not at all."""
     rng = np.random.default_rng(steps)
     bank = kind(horizons=(1, 12, 24), quantiles=LEVELS)
-    rows, time, level, scores, ordinary = np.array([bank.add("s")]), START, 0.0, [], []
+    rows, time, level, scores, ordinary = bank.add(["s"]), START, 0.0, [], []
     for n in range(2500):
         gap = steps if n > 300 and n % 25 == 0 else 1
         time, level = time + gap * HOUR, level + float(rng.normal(0, np.sqrt(gap)))
@@ -75,7 +75,7 @@ class Ran(NamedTuple):
 def run_bank(kind: Any, values: Any, times: Any) -> Ran:
     """Feed one series to a bank without networks."""
     bank = kind(horizons=STEPS, quantiles=LEVELS)
-    rows = np.array([bank.add("s")])
+    rows = bank.add(["s"])
     found = []
     for value, time in zip(values, times, strict=True):
         new = bank.update(rows, np.array([value]), np.array([time]))
@@ -128,10 +128,10 @@ def test_missing_rows_are_between_their_neighbours(kind: Any) -> None:
     values, present = np.random.default_rng(0).normal(size=200).cumsum(), np.random.default_rng(4).random(200) > 0.2
     present[:40], present[-1] = True, True
     bank = kind(horizons=STEPS, quantiles=LEVELS)
-    row, rows = bank.add("s"), np.flatnonzero(present)
+    row, rows = bank.add(["s"]), np.flatnonzero(present)
     for n in rows.tolist():
-        bank.update(np.array([row]), values[n : n + 1], np.array([START + HOUR * n]))
-        bank.publish(np.array([row]), *NOTHING)
+        bank.update(row, values[n : n + 1], np.array([START + HOUR * n]))
+        bank.publish(row, *NOTHING)
     series, expected = bank.series, np.interp(np.arange(200), rows, values[rows])
     assert series.seen[row] == 200
     for back in range(1, 25):

@@ -72,7 +72,7 @@ def test_arrays_of_small_waves_are_used_again() -> None:
 def test_an_update_is_not_overwritten() -> None:
     """The next wave changes what `advance` returned, and not what `update` did."""
     bank = LeanBank(horizons=[1], quantiles=[0.1, 0.5, 0.9])
-    bank.add("a")
+    bank.add(["a"])
     given = [(np.array([0]), np.array([1.0 + i]), np.array([60_000 * i])) for i in range(3)]
     update, wave = bank.update(*given[0]), bank.advance(*given[1])
     assert (update.seen.tolist(), wave.content.seen.tolist()) == ([0], [1])
@@ -83,12 +83,10 @@ def test_an_update_is_not_overwritten() -> None:
 def test_a_bank_that_has_grown_uses_its_new_tables() -> None:
     """Series added between waves, beyond any table's capacity, are as if they had been there from the start."""
     banks = [LeanBank(horizons=[1], quantiles=[0.1, 0.5, 0.9], networks=1) for _ in range(2)]
-    for name in range(3000):
-        banks[0].add(str(name))
+    banks[0].add(list(map(str, range(3000))))
     for wave, count in enumerate((10, 1000, 3000)):
         rows = np.arange(count)
-        for name in range(len(banks[1].names), count):
-            banks[1].add(str(name))
+        banks[1].add(list(map(str, range(len(banks[1].names), count))))
         given = rows, rows + 10.0 * wave, np.full(count, 60_000 * (wave + 1))
         updates = [bank.update(*given) for bank in banks]
         np.testing.assert_array_equal(updates[0].features.inputs, updates[1].features.inputs)

@@ -18,9 +18,7 @@ EDGE = NormalDist().inv_cdf(0.995)
 def joint_of(fields: int, keys: int = 1) -> JointAnomaly:
     """Return the joint scores of some keys; the fields of a key are not next to each other."""
     joint = JointAnomaly()
-    for field in range(fields):
-        for key in range(keys):
-            joint.add(f"site/{key}/f{field}")
+    joint.extend({}, [f"site/{key}/f{field}" for field in range(fields) for key in range(keys)])
     return joint
 
 
@@ -135,7 +133,7 @@ def test_a_forecaster_has_joint_scores() -> None:
     """A peak of all fields of a key is found in the forecast's joint score; nothing else of a forecast changes."""
     rng, values = np.random.default_rng(3), 0.0
     plain, joint = small(enabled=False), small(enabled=False, alerts=AlertConfig(joint=True))
-    rows = np.array([[each.add(name) for name in ("a/x", "a/y", "b/x")] for each in (plain, joint)])[0]
+    rows, _ = (each.add(["a/x", "a/y", "b/x"]) for each in (plain, joint))
     for t in range(60):
         values = rng.normal(size=3) + (np.array([6.0, 6.0, 0.0]) if t == 50 else 0)
         before, after = (each.step(rows, values, np.full(3, START + t * HOUR))[0] for each in (plain, joint))

@@ -14,7 +14,7 @@ LEVELS = (0.1, 0.5, 0.9)
 def run(values: Floats, forecasts: Floats, *, off: bool = False) -> tuple[FullBank, Floats]:
     """Feed a series whose network has these `forecasts` one step ahead; return the one-step medians, too."""
     bank = FullBank(horizons=(1, 12, 24), quantiles=LEVELS, networks=1, trained=True)
-    row, medians = np.array([bank.add("s")]), []
+    row, medians = bank.add(["s"]), []
     for i, (value, forecast) in enumerate(zip(values.tolist(), forecasts.tolist(), strict=True)):
         update = bank.update(row, np.array([value]), np.array([START + HOUR * i]))
         outputs = 0.1 * bank.plan.normal + (forecast - value) / update.features.units[0][:, None]
@@ -30,7 +30,7 @@ def run(values: Floats, forecasts: Floats, *, off: bool = False) -> tuple[FullBa
 def test_recurring_values_are_counted_among_observations(count: int) -> None:
     """The share of observations whose value is among the last ones; parts of the ring not yet filled do not count."""
     bank = FullBank(horizons=(1,), quantiles=LEVELS)
-    row = np.array([bank.add("s")])
+    row = bank.add(["s"])
     state, share, values = bank.parts.lattice, 0.0, [5.0, 7.0, 5.0, 9.0, 5.0, 11.0] * 4
     for i, value in enumerate(values[:count]):
         bank.observe(row, np.array([value]), np.array([START + HOUR * i]))

@@ -100,7 +100,7 @@ def test_labels_and_errors_are_those_of_the_forecasts_made() -> None:
     rng = np.random.default_rng(2)
     values = 5 * np.sin(2 * np.pi * np.arange(300) / 24) + np.cumsum(rng.normal(size=300)) * 0.3
     bank = LeanBank(horizons=HORIZONS, quantiles=LEVELS)
-    rows, networks = np.array([bank.add("a")]), np.zeros((0, 1, 3, 5), np.float32)
+    rows, networks = bank.add(["a"]), np.zeros((0, 1, 3, 5), np.float32)
     rules, units, points = make_follow_up(bank.plan), [], []
     error = np.full((3, len(LEAN_EXPERTS) + 1), FIRST_TRUST)
     for t, value in enumerate(values):

@@ -14,7 +14,7 @@ LEVELS = (0.1, 0.5, 0.9)
 def run(values: np.ndarray, *, off: bool = False) -> tuple[LeanBank, np.ndarray]:
     """Return a bank without networks after hourly `values` (T,), and its one-step medians (T,); `off`: no feedback."""
     bank, medians = LeanBank(horizons=(1, 12, 24), quantiles=LEVELS), []
-    rows, networks = np.array([bank.add("a")]), np.zeros((0, 1, 3, 3), np.float32)
+    rows, networks = bank.add(["a"]), np.zeros((0, 1, 3, 3), np.float32)
     for t, value in enumerate(values):
         bank.update(rows, np.array([value]), np.array([START + t * HOUR]))
         if off:
@@ -53,7 +53,7 @@ def test_the_interval_shrinks_with_the_errors() -> None:
     """A day that only the feedback knows leaves the noise: the 80% interval is that of the noise, not of the day."""
     rng, rows, networks = np.random.default_rng(7), np.array([0]), np.zeros((0, 1, 3, 3), np.float32)
     bank, found = LeanBank(horizons=(1, 12, 24), quantiles=LEVELS), []
-    bank.add("a")
+    bank.add(["a"])
     values = np.tile(rng.normal(size=24) * 5, 40) + rng.normal(size=960) * 0.5
     for t, value in enumerate(values):
         bank.update(rows, np.array([value]), np.array([START + t * HOUR]))

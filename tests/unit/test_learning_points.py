@@ -11,7 +11,7 @@ def test_a_young_head_learns_more_often(monkeypatch: pytest.MonkeyPatch) -> None
     """The first points are an observation apart, as many are two apart, and so on up to `head_every`."""
     monkeypatch.setattr(ensemble_trainer, "EARLY_POINTS", 3)
     forecaster = small(networks=3, head_every=4, head_most=10**6, every=10**4, most=10**6)
-    forecaster.add("s0")
+    forecaster.add(["s0"])
     points = [-1]
     for t, value in enumerate(seasonal(40, 1)[:, 0]):
         forecaster.step(np.array([0]), np.array([value]), np.array([START + t * HOUR]))

@@ -67,7 +67,7 @@ def test_the_weekly_value_is_that_of_the_same_local_time(name: str, start: str, 
     wrong: list[int] = []
     for clock in (make_clock(name), make_clock("Asia/Kathmandu")):
         bank = FullBank(horizons=(1, 12, 24), quantiles=LEVELS, clock=clock)
-        bank.add("load")
+        bank.add(["load"])
         observe(bank, values[:begin], times[:begin])
         errors = []
         for at in range(begin, begin + 32 * step, step):
@@ -87,7 +87,7 @@ def test_a_forecast_across_the_change_is_of_the_local_time(kind: type, ahead: in
     zone, times, values = stream("Europe/Berlin", "2025-03-05", HOUR)
     change = change_of(zone, times)
     bank = kind(horizons=(1, 3, 12, 24), quantiles=LEVELS, clock=make_clock("Europe/Berlin"))
-    bank.add("load")
+    bank.add(["load"])
     for at in range(change + 3):
         bank.observe(np.array([0]), values[at : at + 1], times[at : at + 1])
         if at < change - ahead:
@@ -110,7 +110,7 @@ def test_the_lean_profile_follows_the_local_clock(clock: SeasonClock) -> None:
     """The binned profile of the week is that of local time after the change; by event time it is not."""
     _, times, values = stream("Europe/Berlin", "2025-03-05", HOUR)
     bank = LeanBank(horizons=(1, 12, 24), quantiles=LEVELS, clock=clock)
-    bank.add("load")
+    bank.add(["load"])
     change = int(np.searchsorted(times, datetime(2025, 3, 30, 1, tzinfo=UTC).timestamp() * 1000))
     found, wrong = np.empty((4, 2)), []
     for at in range(change + 72):
@@ -127,7 +127,7 @@ def test_a_holiday_is_read_and_written_as_a_sunday() -> None:
     day = np.array([datetime.fromtimestamp(int(t) / 1000, zone).date().isoformat() for t in times])
     values = np.where(day == "2025-05-01", profile(144 + hours(zone, times) % 24), values)  # a Thursday
     bank = FullBank(horizons=(1, 12, 24), quantiles=LEVELS, clock=make_clock("Europe/Berlin", "DE"))
-    bank.add("load")
+    bank.add(["load"])
     read = np.empty(5)
     for at in range(len(times) - 24):
         observe(bank, values[at : at + 1], times[at : at + 1])
@@ -171,7 +171,7 @@ def test_each_key_has_its_zone(variant: str) -> None:
     made = {}
     for zone in (zones, "Europe/Berlin", "America/New_York", "UTC"):
         forecaster = small(timezone=zone, variant=variant, enabled=False, horizons=(1, 6))
-        rows, found = np.array([forecaster.add(name) for name in names]), []
+        rows, found = forecaster.add(names), []
         for at in range(24 * DAYS):
             hour = (at + np.arange(4)) % 24
             values = 20 + 60.0 * ((hour >= 8) & (hour < 18)) + np.random.default_rng(at).normal(0, 1, 4)

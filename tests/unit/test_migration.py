@@ -182,8 +182,7 @@ def test_parts_that_the_saved_state_does_not_have_begin_empty() -> None:
     assert manifest.NEW_PARTS == OF_VERSIONS
     resumed.load(before.save_shared(), [page], before.names, layout)
     found, blank = resumed.save_rows(0, 5), small(**STILL)
-    for name in before.names:
-        blank.add(name)
+    blank.add(before.names)
     for name, array in blank.save_rows(0, 5).items():
         expected = rows[name] if name in page else array
         np.testing.assert_array_equal(found[name], expected, err_msg=name)

@@ -83,7 +83,7 @@ def test_profiles_are_those_of_the_bank(zone: str, minutes: int) -> None:
     events = ({"date": "2023-10-28", "like": "sunday"},)
     for variant in ("full", "lean"):
         forecaster = small(variant=variant, timezone=zone, events=events, enabled=False)
-        forecaster.add("k/x")
+        forecaster.add(["k/x"])
         first, step = 1_697_500_000_000, 60_000 * minutes  # October 16; the clocks change on the 29th
         times = first + step * np.arange(9 * 1440 // minutes)
         for time in times.tolist():
@@ -167,7 +167,7 @@ def serving(name: str, workers: int = 1) -> Iterator[Served]:
     ends = [socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET) for _ in range(workers)]
     store, closed = Store(page_config(), [end for end, _ in ends]), threading.Event()
     forecaster = small(enabled=False)
-    forecaster.add(name)
+    forecaster.add([name])
     run(forecaster, seasonal(40, 1))
     watching, task = SeriesExplainer(), WatchedTask(forecaster)
     watching.watch(TASK, task)

@@ -28,7 +28,7 @@ def wave(period: float, rows: int = 900, noise: float = 0.3) -> np.ndarray:
 def periods(values: np.ndarray, cadence: float, seasons: list[float] | None = None) -> list[float]:
     """Return the periods (ms) of a bank's short and long season after these values."""
     bank = FullBank(horizons=(1,), quantiles=(0.5,), seasons=seasons)
-    row = np.array([bank.add("s")])
+    row = bank.add(["s"])
     for n, value in enumerate(values):
         bank.observe(row, np.array([value]), np.array([round(1_700_000_000_000 + n * cadence)]))
     return list(bank.series.period[0])
@@ -93,7 +93,7 @@ def test_missing_observations_shift_no_period(missing: float) -> None:
     present = np.flatnonzero(CHANCE.random(1200) > missing)
     for period, expected in ((24, [DAY, WEEK]), (17, [17 * HOUR, DAY])):
         bank = FullBank(horizons=(1,), quantiles=(0.5,))
-        row, values = np.array([bank.add("s")]), wave(period, 1200)
+        row, values = bank.add(["s"]), wave(period, 1200)
         for n in present:
             bank.observe(row, values[[n]], np.array([round(1_700_000_000_000 + n * HOUR)]))
         np.testing.assert_allclose(bank.series.period[0], expected, rtol=0.02)

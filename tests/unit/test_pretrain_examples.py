@@ -34,7 +34,7 @@ def test_examples_equal_the_banks_features_row_by_row() -> None:
     for n in range(made.values.shape[1]):
         rows = np.flatnonzero(made.present[:, n])
         bank = FullBank(horizons=STEPS, quantiles=KNOTS)
-        series = np.array([bank.add("alone")])
+        series = bank.add(["alone"])
         units: list[Floats] = []
         numbers: list[int] = []
         for at, row in enumerate(rows):

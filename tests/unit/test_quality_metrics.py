@@ -36,7 +36,7 @@ class Story:
         self.values = values
         self.forecaster: CoreForecaster = small(seasons=[DAY * 3600.0], enabled=False, **options)
         self.bank = self.forecaster._bank
-        self.rows = np.array([self.forecaster.add(f"s{number}") for number in range(SERIES)])
+        self.rows = self.forecaster.add([f"s{number}" for number in range(SERIES)])
         self.quantiles, self.units, self.scores = [], [], []
         for t, row in enumerate(values):
             forecasts, scores = self.forecaster.step(self.rows, row, np.full(SERIES, START + t * HOUR))

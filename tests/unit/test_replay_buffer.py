@@ -30,7 +30,7 @@ FROZEN = {"learning_rate": 0.0, "head_rate": 0.0}
 def features_of(values: Floats, rows: Integers | None = None) -> WaveFeatures:
     """Return the bank's features of one series from its first row on, of which only `rows` are present."""
     bank = FullBank(horizons=HORIZONS, quantiles=QUANTILES)
-    bank.add("one")
+    bank.add(["one"])
     return observe(bank, values) if rows is None else observe(bank, values[rows], START + HOUR * rows)
 
 
@@ -246,8 +246,7 @@ def test_windows_drawn_are_fresh_ones_and_a_few_older() -> None:
     """Each window is new once; then it may be replayed."""
     values = seasonal(140, 2)
     forecaster = small(batch=3, replay=2, **FROZEN)
-    forecaster.add("s0")
-    forecaster.add("s1")
+    forecaster.add(["s0", "s1"])
     buffer, sizes, fresh_ones = forecaster._networks._windows, [], []
     draw = buffer.draw
 

@@ -56,7 +56,7 @@ def test_a_challenger_is_compared_with_a_champion_worse_than_the_reference() -> 
 def test_a_diverging_head_is_rolled_back() -> None:
     """With a learning rate far too high the head becomes worse than the base; it is rolled back, and reported."""
     forecaster = small(networks=3, whole=False, head_rate=0.5)
-    row, learned = np.array([forecaster.add("k/x")]), []
+    row, learned = forecaster.add(["k/x"]), []
     for hour, value in enumerate(seasonal(TRIAL, 1)[:, 0]):
         forecaster.step(row, np.array([value]), np.array([START + hour * HOUR]))
         if forecaster.until_due <= 0:

@@ -29,7 +29,7 @@ def test_new_rows_have_the_initial_values() -> None:
             assert array[: rows.count].tobytes() == BLANK[name].tobytes() * rows.count
     rows.arrays["zeros"][:] = 1
     rows.clear()
-    rows.append()
+    rows.append(1)
     assert not rows.arrays["zeros"][0].any()
 
 
@@ -38,7 +38,7 @@ def test_rows_survive_growth() -> None:
     for used in (False, True):
         rows, callers = table(), []
         for number in range(5 * FIRST_CAPACITY):
-            rows.append()
+            rows.append(1)
             rows.rows["zeros"][number], rows.rows["mixed"][number] = number, -number
             if used:
                 callers.append(rows.rows["zeros"])
@@ -51,7 +51,7 @@ def test_rows_survive_growth() -> None:
 def test_saved_rows_are_added() -> None:
     """Those that are given are copied, the others have their initial values; another shape is refused."""
     rows = table()
-    rows.append()
+    rows.append(1)
     given = {name: np.full((3, *array.shape[1:]), 7, array.dtype) for name, array in BLANK.items() if name != "filled"}
     rows.extend(given)
     assert rows.count == 4
@@ -66,7 +66,7 @@ def test_unused_rows_occupy_no_memory() -> None:
     rows = RowTable({"wide": np.ones((1, 1 << 14))}, dict[str, Any])  # 128 KiB per row
     before = resident()
     for _ in range(400):
-        rows.append()
+        rows.append(1)
     assert len(rows.arrays["wide"]) > 450
     assert 0.95 < (resident() - before) / (400 << 17) < 1.08
 

@@ -22,8 +22,7 @@ def grown(series: int, *, size: int = WIDE, **changes: Any) -> tuple[FakeForecas
     """Return a forecaster with some series, each observed once, and its snapshot."""
     forecaster = FakeForecaster(size=size, **changes)
     snapshot = Snapshot(forecaster)
-    for number in range(series):
-        forecaster.add(f"p{number}/ä b")
+    forecaster.add([f"p{number}/ä b" for number in range(series)])
     observe(forecaster, snapshot, *range(series))
     return forecaster, snapshot
 
@@ -99,7 +98,7 @@ def test_only_changes_are_written() -> None:
     second = snapshot.pieces(3, HASH, 2)
     assert [key for key, _ in second] == [b"series/1/0", SINCE, WEIGHTS, META]
     assert 16_384 < snapshot.shared_bytes < 17_000
-    observe(forecaster, snapshot, forecaster.add("new/a"))
+    observe(forecaster, snapshot, *forecaster.add(["new/a"]))
     third = snapshot.pieces(4, HASH, 3)
     assert [key for key, _ in third] == [b"series/2/0", SINCE, WEIGHTS, META]
     other = FakeForecaster(size=WIDE)

@@ -155,7 +155,7 @@ def test_the_record_has_thresholds_and_crossings() -> None:
     forecaster = small(
         horizons=HORIZONS, enabled=False, thresholds=(Threshold("b", above=5.0), Threshold("b", below=-9.0))
     )
-    rows = np.array([forecaster.add("a/b"), forecaster.add("a/c")])
+    rows = forecaster.add(["a/b", "a/c"])
     for t in range(60):
         forecasts, _ = forecaster.step(rows, np.array([t / 10, 0.0]), np.array([START + t * HOUR] * 2))
     partition = TopicPartition("sensors", 0)

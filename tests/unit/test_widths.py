@@ -14,7 +14,7 @@ LEVELS = (0.1, 0.5, 0.9)
 def run(values: Floats, *, off: bool = False) -> tuple[FullBank, Floats]:
     """Feed a series whose one network forecasts 0 with the usual width; return the one-step quantiles (T, Q), too."""
     bank = FullBank(horizons=(1, 12, 24), quantiles=LEVELS, networks=1, trained=True)
-    row, published = np.array([bank.add("s")]), []
+    row, published = bank.add(["s"]), []
     for i, value in enumerate(values.tolist()):
         update = bank.update(row, np.array([value]), np.array([START + HOUR * i]))
         outputs = bank.plan.normal - value / update.features.units[0][:, None]

@@ -48,7 +48,7 @@ def build_examples(
     values, times = np.take_along_axis(series.values, order, 0), np.take_along_axis(series.times, order, 0)
     lengths = series.present.sum(0)
     bank = make_bank(horizons=horizons, quantiles=KNOTS)
-    indexes = np.array([bank.add(str(number)) for number in range(len(lengths))])
+    indexes = bank.add([str(number) for number in range(len(lengths))])
     rows, count = values.shape
     none = np.zeros(0, np.int64)
     blank = bank.observe(none, np.zeros(0), none)

@@ -42,10 +42,10 @@ def compile_in_two(settings: Settings) -> None:
     second = ChildProcess(PROGRAM, first_input=settings.model_dump_json().encode() + b"\n")
     with suppress(OSError):  # such as no memory
         second.start(time.monotonic())
-    row = forecaster.add("warm-up")
+    rows = forecaster.add(["warm-up"])
     bank = forecaster._bank  # noqa: SLF001 -- a part of a forecaster's step, which nothing else calls by itself
     with collector_paused():
-        bank.advance(np.array([row]), np.zeros(1), np.array([TIME]))
+        bank.advance(rows, np.zeros(1), np.array([TIME]))
     if second.process is not None:
         second.process.wait()
     second.close_input()

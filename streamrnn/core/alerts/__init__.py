@@ -63,16 +63,9 @@ class Alerts:
         parts = {"thresholds": self._thresholds, "changes": self._tracker, "joint_anomaly": self._joint}
         return {name: part.layout for name, part in parts.items() if part is not None}
 
-    def add(self, name: str) -> None:
-        """Add a series."""
-        if self._rules is not None:
-            self._rules.add(name)
-        if self._thresholds is not None:
-            self._thresholds.add(name)
-        if self._tracker is not None:
-            self._tracker.add()
-        if self._joint is not None:
-            self._joint.add(name)
+    def add(self, names: Sequence[str]) -> None:
+        """Add series."""
+        self.extend({}, names)
 
     def step(self, wave: AlertWave) -> AlertResult:
         """Update the alerts by a wave, and return its results."""
@@ -114,11 +107,13 @@ class Alerts:
         for part in self._parts:
             part.keep(rows)
 
-    def extend(self, saved: Mapping[str, Any], names: Sequence[str], *, resets: frozenset[str]) -> None:
-        """Add the series `names` with saved arrays, named as by `arrays`; parts in `resets` start without state."""
+    def extend(self, saved: Mapping[str, Any], names: Sequence[str], *, resets: frozenset[str] = frozenset()) -> None:
+        """Add the series `names` with saved arrays, named as by `arrays`; parts in `resets` start without state.
+
+        If `saved` is empty, all do.
+        """
         if self._rules is not None:
-            for name in names:
-                self._rules.add(name)
+            self._rules.add(names)
         if self._thresholds is not None:
             self._thresholds.extend({} if "thresholds" in resets else saved, names)
         if self._tracker is not None:

@@ -20,10 +20,11 @@ class AnomalyRules:
         self._rule: list[int] = []
         """Index of the rule, by row."""
 
-    def add(self, name: str) -> None:
-        """Add a series."""
-        found = (n for n, rule in enumerate(self._rules) if matches_series(rule.field, name))
-        self._rule.append(next(found))
+    def add(self, names: Sequence[str]) -> None:
+        """Add series."""
+        for name in names:
+            found = (n for n, rule in enumerate(self._rules) if matches_series(rule.field, name))
+            self._rule.append(next(found))
 
     def clear(self) -> None:
         """Remove all series."""

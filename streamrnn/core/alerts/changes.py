@@ -56,10 +56,6 @@ class ConditionTracker:
             {ARRAY: np.zeros((1, len(self._calm)), np.int16), MISSED: np.zeros(1, np.int64)}, dict
         )
 
-    def add(self) -> None:
-        """Add a series."""
-        self._table.append()
-
     def step(self, rows: Integers, seen: Integers, missing: Integers, holds: Sequence[Booleans]) -> Changes:
         """Update the conditions of a wave by which of them `holds` now, each (B,), in the order of conditions.
 

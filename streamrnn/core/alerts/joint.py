@@ -80,11 +80,6 @@ class JointAnomaly:
             {ARRAY: np.ones(1), LEFT: np.zeros(1, np.int16)}, dict
         )  # fmt: skip
 
-    def add(self, name: str) -> None:
-        """Add a series, `key/field`."""
-        self._table.append()
-        self._match(name)
-
     def step(self, rows: Integers, scores: Floats, warming: Booleans) -> JointScores:
         """Return the joint scores of a wave of rows (B,) with anomaly `scores` (B,), and update the keys' factors.
 
@@ -155,7 +150,4 @@ class JointAnomaly:
         else:
             self._table.append(len(names))
         for name in names:
-            self._match(name)
-
-    def _match(self, name: str) -> None:
-        self._key.append(self._keys.setdefault(name.rpartition("/")[0], len(self._keys)))
+            self._key.append(self._keys.setdefault(name.rpartition("/")[0], len(self._keys)))

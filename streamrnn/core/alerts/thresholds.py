@@ -233,11 +233,6 @@ class Thresholds:
         """Entry of the layout, which saved state must match."""
         return [[each.field, each.direction, each.level] for each in self._thresholds]
 
-    def add(self, name: str) -> None:
-        """Add a series."""
-        self._table.append()
-        self._match(name)
-
     def step(
         self, rows: Integers, seen: Integers, values: Floats, due: Booleans, quantiles: Floats
     ) -> ThresholdForecasts:
@@ -284,11 +279,8 @@ class Thresholds:
         else:
             self._table.append(len(names))
         for name in names:
-            self._match(name)
-
-    def _match(self, name: str) -> None:
-        found = tuple(matches_series(each.field, name) for each in self._thresholds)
-        self._set.append(self._sets.setdefault(found, len(self._sets)))
+            applies = tuple(matches_series(each.field, name) for each in self._thresholds)
+            self._set.append(self._sets.setdefault(applies, len(self._sets)))
 
     def _applies(self, rows: Integers) -> Booleans:
         """Return whether each threshold applies to the rows (B,), (B, T)."""

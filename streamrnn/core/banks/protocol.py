@@ -16,7 +16,7 @@ from streamrnn.core.ensemble.bounds import SeriesBounds, current_bounds
 from streamrnn.core.ensemble.forecast_scores import NETWORK
 from streamrnn.core.ensemble.publish import PublishedForecasts
 from streamrnn.core.experts.level_shifts import Change
-from streamrnn.core.handle import Handle, HandlePool
+from streamrnn.core.handle import RELEASED, Handle, HandlePool
 from streamrnn.core.jit import Floats, Integers, Singles
 from streamrnn.core.row_table import RowTable
 from streamrnn.core.series.lean_state import AnyState
@@ -184,15 +184,15 @@ class SeriesBank(ABC):
         series, slot = self.series, self.plan.slots[0]  # horizon 1 has a single slot
         return np.asarray(series.value[rows] + median.astype(np.float64) * series.unit[rows, slot])
 
-    def add(self, name: str) -> int:
-        """Add a series and return its row."""
-        self._handles.clear()
+    def add(self, names: Sequence[str]) -> Integers:
+        """Add series, and return their rows."""
+        self._release_handles()
         for table in self._tables.values():
-            table.append()
-        self._bounds.add(name)
-        self._row_plans.add([name])
-        self.names.append(name)
-        return len(self.names) - 1
+            table.append(len(names))
+        self._bounds.add(names)
+        self._row_plans.add(names)
+        self.names.extend(names)
+        return np.arange(len(self.names) - len(names), len(self.names))
 
     def arrays(self) -> dict[str, NDArray[np.generic]]:
         """Return the saved arrays by name, one row per series."""
@@ -201,7 +201,7 @@ class SeriesBank(ABC):
 
     def clear(self) -> None:
         """Remove all series."""
-        self._handles.clear()
+        self._release_handles()
         for table in self._tables.values():
             table.clear()
         self._bounds.clear()
@@ -214,7 +214,7 @@ class SeriesBank(ABC):
 
     def extend(self, saved: Mapping[str, Any], names: Sequence[str]) -> None:
         """Add the series `names` with saved arrays, named as by `arrays`; tables of `versions` may be missing."""
-        self._handles.clear()
+        self._release_handles()
         for prefix, table in self._tables.items():
             if prefix in self.versions and not any(name.startswith(f"{prefix}_") for name in saved):
                 table.append(len(names))
@@ -226,7 +226,7 @@ class SeriesBank(ABC):
 
     def keep(self, rows: Integers) -> None:
         """Remove all series except those of `rows`, ascending; later rows move up."""
-        self._handles.clear()
+        self._release_handles()
         for table in self._tables.values():
             table.keep(rows)
         self._bounds.keep(rows)
@@ -262,10 +262,17 @@ class SeriesBank(ABC):
         )  # fmt: skip
 
     def _handle(self) -> Handle[Any]:
-        """Return the handle of `_state` for the current plan; it is invalidated when tables may have moved."""
-        if self._plan_number not in self._handles:
-            self._handles[self._plan_number] = Handle(self._state())
-        return self._handles[self._plan_number]
+        """Return the handle of `_state` for the current plan."""
+        handle = self._handles.get(self._plan_number)
+        if handle is None or handle.address == RELEASED:
+            handle = self._handles[self._plan_number] = Handle(self._state(), handle)
+        return handle
+
+    def _release_handles(self) -> None:
+        """Invalidate the handles, because the tables may move in memory."""
+        for handle in self._handles.values():
+            if handle.address != RELEASED:
+                handle.release()
 
     def _each_clock(self, rows: Integers) -> Iterator[Integers]:
         """Yield, for each clock, the positions of its rows in the wave, with `plan` set to the plan of the clock."""

@@ -136,11 +136,9 @@ class SeriesBounds:
         """Bounds by row, for compiled loops."""
         return self._table.rows if self._rules else self._none
 
-    def add(self, name: str) -> None:
-        """Add a series."""
-        if self._rules:
-            self._table.append()
-            self._configure([name])
+    def add(self, names: Sequence[str]) -> None:
+        """Add series."""
+        self.extend({}, names)
 
     def arrays(self) -> dict[str, NDArray[np.generic]]:
         """Return the saved arrays by name, one row per series."""

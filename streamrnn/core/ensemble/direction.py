@@ -191,9 +191,9 @@ class DirectionClassifier:
     def _state(self) -> DirectionState:
         return self._table.rows
 
-    def add(self) -> None:
-        """Add a series."""
-        self._table.append()
+    def add(self, count: int) -> None:
+        """Add `count` new series."""
+        self._table.append(count)
 
     def step(
         self, rows: Integers, seen: Integers, values: Floats, truths: Singles, units: Floats, quantiles: Floats
@@ -233,10 +233,6 @@ class DirectionClassifier:
     def keep(self, rows: Integers) -> None:
         """Remove all series except those of `rows`, ascending; later rows move up."""
         self._table.keep(rows)
-
-    def append(self, count: int) -> None:
-        """Add `count` new series."""
-        self._table.append(count)
 
     def _blank(self) -> DirectionState:
         """Return the initial state of one series."""

@@ -114,21 +114,22 @@ class CrossSeriesExpert:
         self._fields: RowTable[dict[str, Any]] = RowTable({"others": np.full((1, OTHERS), NONE, np.int64)}, dict)
         self._rows: dict[str, list[int]] = {}  # rows of the fields of each key, in first-seen order
 
-    def add(self, name: str) -> None:
-        """Add a series, `name` = `<key>/<field>`."""
-        self._table.append()
-        self._add_field(name)
+    def add(self, names: Sequence[str]) -> None:
+        """Add series, named `<key>/<field>`."""
+        self._table.append(len(names))
+        self._add_fields(names)
 
-    def _add_field(self, name: str) -> None:
-        row = self._fields.count
-        self._fields.append()
+    def _add_fields(self, names: Sequence[str]) -> None:
+        first = self._fields.count
+        self._fields.append(len(names))
         others = self._fields.arrays["others"]
-        siblings = self._rows.setdefault(name.rpartition("/")[0], [])
-        others[row, : len(siblings[:OTHERS])] = siblings[:OTHERS]
-        for sibling in siblings:
-            free = np.flatnonzero(others[sibling] == NONE)[:1]
-            others[sibling, free] = row
-        siblings.append(row)
+        for row, name in enumerate(names, first):
+            siblings = self._rows.setdefault(name.rpartition("/")[0], [])
+            others[row, : len(siblings[:OTHERS])] = siblings[:OTHERS]
+            for sibling in siblings:
+                free = np.flatnonzero(others[sibling] == NONE)[:1]
+                others[sibling, free] = row
+            siblings.append(row)
 
     def step(self, series: FullState, rows: Integers, truths: Singles) -> Floats:
         """Learn from labels `truths` (B, K), NaN: none, of a wave already in `series`; return points (B, K, 1)."""
@@ -149,8 +150,7 @@ class CrossSeriesExpert:
     def extend(self, saved: Mapping[str, Any], names: Sequence[str]) -> None:
         """Add the series `names` with saved arrays, named as by `arrays`."""
         self._table.extend({name: saved[f"neighbours_{name}"] for name in Regressions._fields})
-        for name in names:
-            self._add_field(name)
+        self._add_fields(names)
 
     def keep(self, rows: Integers, names: Sequence[str]) -> None:
         """Remove all series except those of `rows`, ascending, with these `names`; later rows move up.
@@ -164,8 +164,7 @@ class CrossSeriesExpert:
         self._table.keep(rows)
         self._fields.clear()
         self._rows.clear()
-        for name in names:
-            self._add_field(name)
+        self._add_fields(names)
         changed = (moved[before] != self._fields.arrays["others"][: len(rows)]).any(1)
         self._table.reset(np.flatnonzero(changed))
 

@@ -42,10 +42,10 @@ class Drift:
         """Entry of the layout that saved detectors must match; with river's version, as their state may change."""
         return [version("river"), self._name]
 
-    def add(self) -> None:
-        """Add a detector for a new series."""
-        self._detectors.append(self._new())
-        self._until.append(0)
+    def add(self, count: int) -> None:
+        """Add detectors for `count` new series."""
+        self._detectors += [self._new() for _ in range(count)]
+        self._until += [0] * count
 
     def step(self, rows: Integers, seen: Integers, errors: Floats) -> Integers:
         """Update the detectors by relative `errors` (B,) after `seen` (B,) steps; return the rows with an alarm."""

@@ -56,9 +56,9 @@ class LevelShifts:
         self._table = RowTable(blank._asdict(), Recent)
         self.alarms = 0
 
-    def add(self) -> None:
-        """Add a series."""
-        self._table.append()
+    def add(self, count: int) -> None:
+        """Add `count` new series."""
+        self._table.append(count)
 
     def find(self, series: AnyState, plan: Plan, rows: Integers) -> list[tuple[int, Change]]:
         """Return the new changes of these rows, from their observations so far, and mark the rows as drifting."""
@@ -113,10 +113,6 @@ class LevelShifts:
     def keep(self, rows: Integers) -> None:
         """Remove all series except those of `rows`, ascending; later rows move up."""
         self._table.keep(rows)
-
-    def append(self, count: int) -> None:
-        """Add `count` new series."""
-        self._table.append(count)
 
 
 def observed_rows(series: AnyState, plan: Plan, row: int) -> Integers:

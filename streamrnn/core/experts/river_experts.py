@@ -177,10 +177,11 @@ class RiverExperts:
         """Entry of the layout that saved models must match; it includes river's version, as its pickles may change."""
         return [version("river"), *([spec.name, dict(spec.arguments)] for spec in self._specs)]
 
-    def add(self) -> None:
-        """Add models for a new series."""
-        models = [[spec.model() for _ in range(self._models_of(spec))] for spec in self._specs]
-        self._models.append(models)
+    def add(self, count: int) -> None:
+        """Add models for `count` new series."""
+        self._models += [
+            [[spec.model() for _ in range(self._models_of(spec))] for spec in self._specs] for _ in range(count)
+        ]
 
     def step(
         self, series: FullState, rows: Integers, missing: Integers, values: Floats, truths: Singles, units: Floats

@@ -100,9 +100,9 @@ class EnsembleTrainer:
         """Number of networks, N."""
         return len(self._heads)
 
-    def add(self) -> None:
-        """Add a series."""
-        self._table.append()
+    def add(self, count: int) -> None:
+        """Add `count` new series."""
+        self._table.append(count)
 
     @property
     def until_due(self) -> int:
