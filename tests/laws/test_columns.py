@@ -254,11 +254,17 @@ def test_an_index_finds_what_was_added() -> None:
     names, pairs = NameIndex(), PairIndex()
     added = [f"name {n}".encode() for n in range(2000)]
     for start in range(0, 2000, 37):
-        names.extend(added[start : start + 37])
-        pairs.extend([(n % 50, n // 50) for n in range(start, min(start + 37, 2000))])
+        numbers = range(start, min(start + 37, 2000))
+        assert [names.add(added[n]) for n in numbers[:20]] == list(numbers[:20])
+        assert [pairs.add(n % 50, n // 50) for n in numbers[:20]] == list(numbers[:20])
+        assert [(names.find(added[n]), pairs.find(n % 50, n // 50)) for n in numbers[:20]] == [
+            (n, n) for n in numbers[:20]
+        ]
+        names.extend([added[n] for n in numbers[20:]])
+        pairs.extend([(n % 50, n // 50) for n in numbers[20:]])
     assert [names.find(name) for name in added] == list(range(2000))
     assert [names.name(n) for n in (0, 1999)] == [added[0], added[-1]]
     assert names.find(b"name 2000") == names.find(b"") == ABSENT
     assert all(pairs.find(n % 50, n // 50) == n for n in range(2000))
     assert pairs.find(51, 0) == ABSENT
-    assert len(names) == 2000
+    assert len(names) == len(pairs) == 2000

@@ -22,8 +22,7 @@ def test_conditions_end_after_a_count_of_observations() -> None:
     """As a plain loop over each series and condition says; a wave may have any of the series."""
     rng = np.random.default_rng(0)
     tracker, calm, found, expected = ConditionTracker(2), [1, 1, CALM, CALM, CALM], [], []
-    for _ in range(4):
-        tracker.add()
+    tracker.extend({}, 4)
     since = np.full((4, len(calm)), 1000)
     for t in range(400):
         rows = np.flatnonzero(rng.uniform(size=4) < 0.7)

@@ -80,6 +80,16 @@ def test_an_update_is_not_overwritten() -> None:
     assert (update.seen.tolist(), wave.content.seen.tolist()) == ([0], [2])
 
 
+def test_a_growing_bank_keeps_the_types_of_its_handles() -> None:
+    """Finding a type takes milliseconds. The arrays of an earlier handle are released, so that they can be moved."""
+    bank = LeanBank(horizons=[1], quantiles=[0.1, 0.5, 0.9])
+    bank.add(["a"])
+    first = bank._handle()
+    bank.add(["b"])
+    assert not hasattr(first, "content")
+    assert bank._handle()._numba_type_ is first._numba_type_
+
+
 def test_a_bank_that_has_grown_uses_its_new_tables() -> None:
     """Series added between waves, beyond any table's capacity, are as if they had been there from the start."""
     banks = [LeanBank(horizons=[1], quantiles=[0.1, 0.5, 0.9], networks=1) for _ in range(2)]

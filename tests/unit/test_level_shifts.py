@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from support.streams import HOUR, START, bits, each_alone, run, small, state
+from support.streams import HOUR, START, bits, each_alone, run, small, state, wave
 
 from streamrnn.core.experts.level_shifts import BEFORE, RECENT, are_calm, change_of, division_of
 from streamrnn.library import Forecaster
@@ -64,6 +64,18 @@ def test_forecasts_follow_a_change(variant: str, kind: str) -> None:
         expected = usual[AT + 60 - horizon : -horizon, :, h]
         widths = (final[..., -1] - final[..., 0]) / (expected[..., -1] - expected[..., 0])
         assert (np.median(widths, axis=0) < 2.5 * factor).all()
+
+
+@VARIANTS
+def test_times_around_zero_are_times(variant: str) -> None:
+    """A change is found after the same observations where the first of them has the time 0."""
+    values, found = changed(series()[:, :4], "shifted")[: AT + 2 * RECENT], []
+    for first in (1 - AT, 1 - AT + 4 * 7 * 24):
+        forecaster = small(variant=variant, level_shifts=True, enabled=False)
+        rows = forecaster.add(["a", "b", "c", "d"])
+        found.append([wave(forecaster, rows, row, (first + t) * HOUR).drifting for t, row in enumerate(values)])
+    assert found[0][AT + RECENT - 1].any()
+    np.testing.assert_array_equal(found[0], found[1])
 
 
 @VARIANTS

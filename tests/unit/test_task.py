@@ -117,6 +117,32 @@ def test_a_series_occurs_in_a_wave_once() -> None:
     assert forecaster.waves == [[0, 1, 2]] * 3
 
 
+def test_new_series_join_together_with_their_wave() -> None:
+    """The forecaster gets the new series of a wave at once; until then records can already refer to them."""
+    forecaster, joined = FakeForecaster(every=1000, most=1000), []
+    add, forecaster.add = forecaster.add, lambda names: (joined.append(list(names)), add(names))[1]
+    records = [observation(i, "pqrp"[i], T, **{"aaab"[i]: i}) for i in range(4)]
+    records += [observation(4, "q", T, a=4), observation(5, "q", T - 1, a=5), observation(6, "s", T, c=6, a=6)]
+    task = make_task(forecaster)
+    outputs, report = task.feed([*records, observation(7, "p", T + 1, a=7, d=7)])
+    assert joined == [["p/a", "q/a", "r/a", "p/b", "s/c", "s/a"], ["p/d"]]
+    assert summary(outputs)[:5] == ["p/a@0", "q/a@1", "r/a@2", "p/b@3", "late@5"]
+    assert (report.drops, report.new_series) == ({"duplicate_time": 1}, 7)
+    assert forecaster.waves == [[0, 1, 2, 3, 4, 5], [0, 6]]
+    assert task.feed([observation(8, "p", T + 2, a=8, b=8, d=8)])[1].forecasts == 3
+
+
+def test_a_wave_has_space_for_scanned_and_decoded_records() -> None:
+    """New series between known ones do not use the space of those that are scanned."""
+    keys = [f"known {i}" for i in range(200)]
+    task = make_task(forecaster := FakeForecaster(every=10_000, most=10_000), max_series=2000)
+    task.feed([observation(i, key, T, a=i) for i, key in enumerate(keys)])
+    mixed = [*keys[:100], *(f"new {i}" for i in range(400)), *keys[100:]]
+    outputs, _ = task.feed([observation(200 + i, key, T + 1, a=i) for i, key in enumerate(mixed)])
+    assert [json.loads(output.value)["series"] for output in outputs] == [f"{key}/a" for key in mixed]
+    assert [len(wave) for wave in forecaster.waves] == [200, 600]
+
+
 def test_a_record_with_several_observations() -> None:
     """Each is forecast, also two of one series; one dead letter, behind its record's forecasts, names the others."""
     lines = [

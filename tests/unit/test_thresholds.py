@@ -80,7 +80,7 @@ def outcomes(count: int, seed: int = 0) -> tuple[np.ndarray[Any, Any], np.ndarra
 def forecasts_of(values: Any, quantiles: Any, **threshold: Any) -> np.ndarray[Any, Any]:
     """Return the one-step probabilities that are forecast at each value but the last."""
     thresholds = Thresholds(thresholds=[Threshold("*", **threshold)], horizons=[1], levels=LEVELS)
-    thresholds.add("a/b")
+    thresholds.extend({}, ["a/b"])
     row, found = np.array([0]), []
     for t, made in enumerate(quantiles):
         due = np.array([[t > 0]])
@@ -227,7 +227,7 @@ def test_state_without_losses_goes_on() -> None:
     """That of an earlier version has no log losses: weights begin anew, all else is what it was."""
     values, quantiles = outcomes(300)
     thresholds = Thresholds(thresholds=[Threshold("*", above=8.0)], horizons=[1], levels=LEVELS)
-    thresholds.add("a/b")
+    thresholds.extend({}, ["a/b"])
     for t, made in enumerate(quantiles):
         thresholds.step(np.array([0]), np.array([t]), values[t : t + 1], np.array([[t > 0]]), made[None])
     saved = {name: array[:1].copy() for name, array in thresholds.arrays().items()}

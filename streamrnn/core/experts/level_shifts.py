@@ -64,7 +64,9 @@ class LevelShifts:
         """Return the new changes of these rows, from their observations so far, and mark the rows as drifting."""
         recent = self._table.rows
         seen = series.seen[rows]
-        known = (recent.times[rows, 0] != 0) & (seen >= FIRST)
+        first, second = recent.times[rows, 0], recent.times[rows, 1]
+        filled = (first != 0) | ((second > 0) & (series.first[rows] <= 0))  # a time of 0 may be an observation's, too
+        known = filled & (seen >= FIRST)
         known &= seen > recent.until[rows] - LASTING + RECENT + BEFORE  # do not find the same change again
         values, scale = recent.values[rows], series.scale[rows, 0]
         jump = np.abs(values[:, -1] - values[:, 0])
