@@ -2,6 +2,7 @@
 
 from typing import Any, NamedTuple
 
+import numba
 import numpy as np
 import pytest
 
@@ -80,13 +81,14 @@ def test_an_update_is_not_overwritten() -> None:
     assert (update.seen.tolist(), wave.content.seen.tolist()) == ([0], [2])
 
 
-def test_a_growing_bank_keeps_the_types_of_its_handles() -> None:
+def test_a_growing_bank_keeps_the_types_of_its_handles(monkeypatch: pytest.MonkeyPatch) -> None:
     """Finding a type takes milliseconds. The arrays of an earlier handle are released, so that they can be moved."""
     bank = LeanBank(horizons=[1], quantiles=[0.1, 0.5, 0.9])
     bank.add(["a"])
     first = bank._handle()
     bank.add(["b"])
     assert not hasattr(first, "content")
+    monkeypatch.setattr(numba, "typeof", None)
     assert bank._handle()._numba_type_ is first._numba_type_
 
 

@@ -116,6 +116,17 @@ def test_the_option_can_be_switched() -> None:
     assert marked.row_bytes > plain.row_bytes
 
 
+def test_a_search_that_is_switched_on_waits_for_its_values() -> None:
+    """Until it has as many as it compares, nothing is found, because the missing ones are no values."""
+    values = series()
+    values[200:] += 100
+    plain, marked = small(enabled=False), small(enabled=False, level_shifts=True)
+    run(plain, values[:200])
+    marked.load(plain.save_shared(), [plain.save_rows(0, 5)], plain.names, plain.layout)
+    drifting = [each.drifting.any() for each in run(marked, values[200 : 201 + RECENT], first=200)]
+    assert drifting == [False] * RECENT + [True]
+
+
 NORMAL = np.array([0.5, -1.0, 1.5, -0.5, 0.2, -0.8, 1.1, -0.3])
 
 
