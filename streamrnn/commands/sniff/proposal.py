@@ -11,9 +11,10 @@ from streamrnn.commands.sniff.profile import Profile, profile_of, quoted_names
 from streamrnn.commands.sniff.sample import RecordSample
 from streamrnn.commands.sniff.search import Found, find_mapping
 from streamrnn.commands.sniff.search.fields import FieldChoice
-from streamrnn.commands.sniff.search.keys import KeyChoice
+from streamrnn.commands.sniff.search.keys import SURE, KeyChoice
 from streamrnn.commands.sniff.search.numbers import NumberForm
 from streamrnn.commands.sniff.search.table import columns_of, number_in, read_documents
+from streamrnn.commands.sniff.search.words import key_score
 from streamrnn.errors import ConfigError, LogError
 from streamrnn.formats import Format
 from streamrnn.formats.catalogue import FORMATS, make_format
@@ -169,8 +170,11 @@ def _excluded(under: str, documents: Sequence[tuple[object, Record]]) -> Found:
 
 
 def _inner_key(under: str, key: KeyChoice, keys: Sequence[object]) -> KeyChoice:
-    """Return the key in an envelope's content if the records' own keys are absent or all differ; else no key."""
-    if not keys or not (None in keys or (len(keys) > _MANY and len(set(map(str, keys))) == len(keys))):
+    """Return the key in an envelope's content if the envelope's are absent, all the same or all different."""
+    different = {*map(str, keys)}
+    surely = key.paths and key_score(key.paths[0]) >= SURE
+    varies = surely and len(different) == 1 < len(set(key.keys))  # all from one source
+    if not keys or not (None in keys or varies or (len(keys) > _MANY and len(different) == len(keys))):
         return KeyChoice()
     paths = tuple(path if path.startswith("record:") else f"{under}.{path}" for path in key.paths)
     return key._replace(paths=paths)

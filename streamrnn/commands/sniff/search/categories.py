@@ -84,7 +84,7 @@ def distinguishing(
         clashes = {
             path: _clashes(each, times, rows)
             for path, each in longer.items()
-            if len(set(each)) < 0.9 * len(rows) or _names_few(columns[path], rows)
+            if len(set(each)) < 0.9 * len(rows) or _names_few(columns[path], rows) or _recurs(columns[path], rows)
         }
         enough = next((path for path, count in clashes.items() if count <= before * 0.05), None)
         best = enough or min(clashes, key=lambda path: clashes[path], default="")
@@ -190,8 +190,13 @@ def _is_category(column: Column, rows: Sequence[ObservationRow]) -> bool:
         return False
     named = key_score(column.path) > 0 or is_identifier(column.path) or column.path == MEMBER_INDEX
     named = named or words_of(last_step(column.path))[-1:] == ["index"] or _numbers_periods(column)
-    texts = all(type(value) is str and number_in(value) is None for value in values)
+    texts = all(type(value) is str and (number_in(value) is None or _is_code(value)) for value in values)
     return named or texts or _numbers_elements(values, rows)
+
+
+def _is_code(text: str) -> bool:
+    """Return whether digits begin with a zero, as those of a code do."""
+    return text[:1] == "0" and len(text) > 1 and text.isdecimal()
 
 
 def _names_few(column: Column, rows: Sequence[ObservationRow]) -> bool:
@@ -203,6 +208,12 @@ def _names_few(column: Column, rows: Sequence[ObservationRow]) -> bool:
         and not is_message_id(column.path)
         and all(type(value) is str for value in column.present)
     )
+
+
+def _recurs(column: Column, rows: Sequence[ObservationRow]) -> bool:
+    """Return whether a text of a few observations occurs twice."""
+    texts = all(type(value) is str for value in column.present)
+    return len(rows) <= _FEW_ROWS and texts and len(set(column.present)) < len(column.present)
 
 
 _FEW_ROWS = 5

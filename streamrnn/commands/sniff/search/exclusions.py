@@ -3,6 +3,7 @@
 import re
 from collections.abc import Collection, Sequence
 from datetime import datetime
+from http import HTTPStatus
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -30,6 +31,11 @@ _SURELY_TIME, _USUALLY_TIME, _PERHAPS_TIME = 100, 75, 60
 _FEWEST = 3
 _SET_DURATIONS = frozenset(("interval", "period", "resolution", "timeout"))
 """Words of names of durations that are set rather than measured: fewer equal values are evidence that they are."""
+_SETTINGS = _SET_DURATIONS.union(
+    "collection granularity in interval log logging measuring measurement min minutes ms poll polling publish refresh "
+    "report reporting s sample sampling scan sec secs seconds time update".split()
+)
+"""Words of such names: another one, such as that of waves, says that a period is measured."""
 _LEAST_SECONDS = 1e8
 """Larger whole numbers may be seconds since 1970, from 1973 on."""
 _THIS_CENTURY, _2100 = 946_684_800, 4_102_444_800
@@ -40,8 +46,8 @@ _CLOSE = 1e-3
 """Largest range of ids, relative to the largest id."""
 _EPOCHS = ((1e12, 4.2e12), (1e15, 4.2e15), (1e18, 4.2e18))
 """Milliseconds, microseconds and nanoseconds since 1970, from 2001 to 2103."""
-_HTTP = (100, 600)
-"""Range of HTTP status codes, the end excluded."""
+_HTTP = frozenset((*map(float, HTTPStatus), 499.0, *map(float, range(520, 531))))
+"""HTTP status codes, with those of proxies."""
 _TIME_STAMPS = frozenset(("date", "datetime", "day", "epoch", "timestamp"))
 """Words of names whose large whole numbers are times."""
 _EXCHANGE_IDS = frozenset(("f", "L", "a", "b", "t", "u", "U", "l", "i", "I", "pu", "tradeId", "seqNum"))
@@ -52,6 +58,10 @@ _LOG_LEVELS, _LOG_TEXTS = frozenset(("level", "severity")), frozenset(("logger",
 """Member names of a log line: those of its level, and those of its texts."""
 _FORMER = re.compile(r"(?:[oO]ld|[pP]rev|[pP]revious)(?:[_-]|(?=[A-Z]))(.+)", re.DOTALL)
 """Name of a previous value, such as `oldValue`."""
+_LONGITUDES = ("lon", "lng", "long")
+_LATITUDE = re.compile(r"(.+)lat", re.IGNORECASE | re.DOTALL)
+_LONGITUDE = re.compile(r"(.+)(?:lon|lng|long)", re.IGNORECASE | re.DOTALL)
+"""Names of coordinates that begin alike, such as `start_lat` and `start_lon`."""
 _SHARES = ("us", "sy", "wa")
 """Names of shares of a processor's time beside `id`."""
 _PLAIN = frozenset(("new", "old", "v", "val", "value"))
@@ -153,7 +163,7 @@ def _why_time(candidate: _Candidate, times: Sequence[int | None]) -> str:
         or (timely and candidate.whole and _are_dates(candidate.known))
     ):
         return "a time"
-    least = _FEWEST if words & _SET_DURATIONS else _FEW
+    least = _FEWEST if words <= _SETTINGS and words & _SET_DURATIONS else _FEW
     steady = candidate.whole and len(candidate.known) >= least and len(set(candidate.known)) == 1
     return "an interval, always the same" if steady and is_duration(candidate.path) else ""
 
@@ -166,6 +176,12 @@ def _why_code(candidate: _Candidate, paths: Collection[str]) -> str:
     tag = last_step(candidate.path) in FIX_CODES and not _FIX.isdisjoint(map(last_step, paths))
     if tag or is_identifier(candidate.path) or (candidate.whole and is_numbered(candidate.path)):
         return "an id, a number of the message or a place"
+    place = _LATITUDE.fullmatch(last_step(candidate.path))
+    if place is not None and any(_has_sibling(candidate.path, place[1] + other, paths) for other in _LONGITUDES):
+        return "an id, a number of the message or a place"
+    place = _LONGITUDE.fullmatch(last_step(candidate.path))
+    if place is not None and _has_sibling(candidate.path, f"{place[1]}lat", paths):
+        return "an id, a number of the message or a place"
     former = _FORMER.match(last_step(candidate.path))
     if former is not None and _has_sibling(candidate.path, former[1], paths):
         return "the value before, which is there, too"
@@ -175,11 +191,8 @@ def _why_code(candidate: _Candidate, paths: Collection[str]) -> str:
         return "an id, a number of the message or a place"  # elevation.value, revision.new
     if not candidate.whole:
         return ""
-    low, high = _HTTP
-    if words_of(last_step(candidate.path))[-1:] == ["status"] and all(low <= each < high for each in candidate.known):
-        return "a code of HTTP"
-    if words_of(last_step(candidate.path))[-1:] == ["status"] and not {0.0, 1.0}.issuperset(candidate.known):
-        return "the code of a status"
+    if words_of(last_step(candidate.path))[-1:] == ["status"] and (why := _why_status(candidate)):
+        return why
     if name == "quality" and any(_has_sibling(candidate.path, value, paths) for value in ("value", "v")):
         return "the quality of the value"
     quality = _QUALITY.fullmatch(candidate.path)
@@ -187,6 +200,16 @@ def _why_code(candidate: _Candidate, paths: Collection[str]) -> str:
         return f"the quality of {quality[1]}"
     logged = name in _LOG_LEVELS and not _LOG_TEXTS.isdisjoint(last_step(path).lower() for path in paths)
     return "the level of a log" if logged else ""
+
+
+def _why_status(candidate: _Candidate) -> str:
+    """Return why whole numbers of a status are no field: codes are few, counts by status mostly different."""
+    known = set(candidate.known)
+    if _HTTP.issuperset(known):
+        return "a code of HTTP"
+    if len(known) >= _FEWEST and 2 * len(known) > len(candidate.known) and max(known) >= _FEW:
+        return ""
+    return "" if known == {0.0, 1.0} else "the code of a status"
 
 
 def _why_numbered(candidate: _Candidate) -> str:

@@ -198,10 +198,18 @@ def long_format(
     return name, value, name in used
 
 
+_TYPES = frozenset(
+    "bool boolean decimal double float int integer long number numeric real short string text uint uinteger".split()
+)
+"""Names of data types, which name no fields."""
+
+
 def _names_fields(column: Column, name: str, rows: int) -> bool:
     """Return whether a column can name fields: texts, present in most rows, few, and different if its name is weak."""
     values = column.present
     if len(values) < 0.9 * rows or not all(type(value) is str for value in values):
+        return False
+    if _TYPES.issuperset(value.lower().rstrip("0123456789") for value in values):
         return False
     distinct = len(set(values))
     return distinct <= max(4, len(values) // 2, 1) and (distinct > 1 or name in SURE_NAMES)

@@ -222,7 +222,7 @@ _AHEAD = 600_000
 
 
 def _nearness(column: Column, times: Sequence[int | None], records: Sequence[Any]) -> int:
-    """Return the score of numbers without a telling name: 50 if close to the records' times, 30 if plausible, or 0."""
+    """Return the score of numbers without a telling name: 50 or 40 if close to the records' times, 30 if plausible, or 0."""
     known = [time for time in times if time is not None]
     apart = [
         abs(time - record.timestamp)
@@ -230,7 +230,9 @@ def _nearness(column: Column, times: Sequence[int | None], records: Sequence[Any
         if time is not None and record.timestamp > 0
     ]
     if apart:
-        return 50 if max(apart) < _NEAR_DAYS * DAY else 0
+        if max(apart) < DAY / 24:
+            return 50
+        return 40 if max(apart) < _NEAR_DAYS * DAY else 0
     fine = all(float(value) >= 1e12 for value in column.present[:MOST_TRIED]) or _is_steady(known)
     # identifiers are as large, but rarely all within a few years around now
     return 30 if fine and known and max(known) - min(known) < 366 * DAY and max(known) < _LAST // 2 * 2 else 0

@@ -100,6 +100,8 @@ def key_score(path: str) -> int:
         return 100  # device.id
     if _is_visitor(name, parents):
         return 20
+    if name.lower() == "symbol" and any("unit" in words_of(part) for part in parents):
+        return 0  # of a unit of measurement
     if name.lower() == "reference" and parents:
         return key_score(parents[-1])  # subject.reference, of FHIR
     words = words_of(name)
@@ -107,7 +109,8 @@ def key_score(path: str) -> int:
         return 0
     if not score and len(words) > 1:
         if words[-1] in ("id", "name", "code", "key"):
-            return 95 if key_score(words[0]) == 100 else SOME_ID * (words[-1] == "id")
+            least = SOME_ID * (words[-1] == "id" or (words[-1] != "key" and KEYS.get(words[0], 0) >= KEYS["zone"]))
+            return 95 if key_score(words[0]) == 100 else least
         if words[-1] in ("nbr", "no", "nr", "number") and KEYS.get(words[0], 0) >= KEYS["store"]:
             return 90  # store_nbr
         if words[-1] in ("host", "device", "sensor", "meter", "station", "node", "mac", "serial", "eui", *_TRADED):
@@ -135,13 +138,13 @@ def is_duration(path: str) -> bool:
 
 def is_identifier(name: str) -> bool:
     """Return whether a name is that of numbers without measured values: ids, sequence numbers, coordinates."""
-    last = last_step(name)
+    last = last_step(name).strip("<>")  # of tables with <PER>
     if last.rpartition(".")[2].lower() in _ID_NAMES or _OBIS_ID.fullmatch(last):
         return True
     words = words_of(last)
     if len(words) == 2 and words[1] in ("index", "nbr", "no", "nr", "num", "number") and KEYS.get(words[0]) == 100:
         return True  # sensor_index
-    if words[-1:] in (["code"], ["port"], ["ref"]) and not _is_counted_by(words):
+    if words[-1:] in (["cd"], ["code"], ["port"], ["ref"]) and not _is_counted_by(words):
         return True  # elb_status_code, remote_port
     if last.lower().endswith("id") and joined(last) in KEYS:
         return True  # deviceid
