@@ -37,9 +37,7 @@ _METER = re.compile(r"(\d{12})([SW])", re.ASCII)
 _BEFORE_OFFSET = re.compile(r"(?<=\d) (?=[+-]\d{2}(?::?\d{2})?$)")
 _DIGITS = re.compile(r"(\d{4})(\d{2})(\d{2})(?:(\d{2})(\d{2})(\d{2}))?", re.ASCII)
 """Date and time without separators; none is also a number of seconds or milliseconds from 1980 to 2199."""
-_GENERALIZED = re.compile(
-    r"(\d{8})(\d{4}|\d{6})?(?:[.,](\d{1,12}))?(?: ?(Z|[+-]\d{2}(?::?\d{2})?))?", re.ASCII
-)
+_GENERALIZED = re.compile(r"(\d{8})(\d{4}|\d{6})?(?:[.,](\d{1,12}))?(?: ?(Z|[+-]\d{2}(?::?\d{2})?))?", re.ASCII)
 """Such a date and time with a fraction or an offset, as HL7 and LDAP write it: 20240301100000.5+0100."""
 _PLAIN_LENGTHS = frozenset({9, 10, 11, 12, 13, 15, 16, 18, 19})
 """Lengths of text that is a number, not date and time without separators."""
@@ -174,9 +172,7 @@ class TimeReader:
         if text[4:5] == "-" and text[10:11] != "+":  # the common case, without the patterns below
             with suppress(ValueError):
                 return self._moment(datetime.fromisoformat(text))
-        if match := _DIGITS.fullmatch(text):
-            return self._moment(datetime(*(int(part or 0) for part in match.groups())))  # type: ignore[arg-type]
-        if (match := _GENERALIZED.fullmatch(text)) and (match[4] or (match[3] and len(match[2] or "") > 4)):
+        if (match := _GENERALIZED.fullmatch(text)) and (match[4] or _DIGITS.fullmatch(match[1] + (match[2] or ""))):
             return self._generalized(*match.groups())
         if _NUMBER.fullmatch(text):
             return self._number(int(text) if text.lstrip("+-").isdigit() else Decimal(text))
@@ -210,7 +206,7 @@ class TimeReader:
     def _iso(self, text: str) -> int:
         """Read ISO 8601, also with slashes, a space before the offset, a zone's name in brackets, or the hour 24."""
         if text[:9].isdecimal():
-            raise ValueError(f"{text!r} has more than a date and a time of day")  # any character may separate date and time
+            raise ValueError(f"{text!r} has too many digits")  # any character may separate date and time of day
         text = _ZONE_NAME.sub("", text)
         extra = _ISO_EXTRAS.search(text)
         if extra and extra[0].startswith("[") and "T" in text:

@@ -11,7 +11,8 @@ from streamrnn.commands.sniff.profile import Profile, profile_of, quoted_names
 from streamrnn.commands.sniff.sample import RecordSample
 from streamrnn.commands.sniff.search import Found, find_mapping
 from streamrnn.commands.sniff.search.fields import FieldChoice
-from streamrnn.commands.sniff.search.keys import SURE, KeyChoice
+from streamrnn.commands.sniff.search.key_candidates import SURE
+from streamrnn.commands.sniff.search.keys import KeyChoice
 from streamrnn.commands.sniff.search.numbers import NumberForm
 from streamrnn.commands.sniff.search.table import columns_of, number_in, read_documents
 from streamrnn.commands.sniff.search.words import key_score

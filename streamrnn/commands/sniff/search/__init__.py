@@ -14,6 +14,7 @@ from streamrnn.commands.sniff.search.table import (
     Column,
     ObservationRow,
     columns_of,
+    columns_of_records,
     is_moment,
     is_row,
     is_tuple,
@@ -48,7 +49,7 @@ def find_mapping(documents: Sequence[Document], *, table: bool = False) -> Found
     if not rows or not any(type(row.part) is dict or is_tuple(row.part) for row in rows):
         return Found(observations, doubts=tuple(_no_objects(rows)))
     own = columns_of([row.part for row in rows])
-    columns = own | (_columns_around(rows, own) if observations else {})
+    columns = own | (_columns_around(rows, own) if observations else {}) | columns_of_records(rows)
     members = _member_names(observations, rows)
     if members and names_are_times(rows):
         columns[MEMBER_NAME] = Column(MEMBER_NAME, MEMBER_NAME, members)

@@ -23,7 +23,7 @@ from streamrnn.commands.sniff.search.words import (
     words_of,
 )
 
-DESCRIBES = "describes the message"
+DESCRIBES, STATUS = "describes the message", "the code of a status"
 _FEW = 8
 """Fewest values for a conclusion from how they change."""
 _SURELY_TIME, _USUALLY_TIME, _PERHAPS_TIME = 100, 75, 60
@@ -31,10 +31,11 @@ _SURELY_TIME, _USUALLY_TIME, _PERHAPS_TIME = 100, 75, 60
 _FEWEST = 3
 _SET_DURATIONS = frozenset(("interval", "period", "resolution", "timeout"))
 """Words of names of durations that are set rather than measured: fewer equal values are evidence that they are."""
-_SETTINGS = _SET_DURATIONS.union(
-    "collection granularity in interval log logging measuring measurement min minutes ms poll polling publish refresh "
-    "report reporting s sample sampling scan sec secs seconds time update".split()
-)
+_SETTINGS = _SET_DURATIONS | {
+    *("collection", "granularity", "in", "log", "logging", "measuring", "measurement", "min", "minutes", "ms", "poll"),
+    *("polling", "publish", "refresh", "report", "reporting", "s", "sample", "sampling", "scan", "sec", "secs"),
+    *("seconds", "time", "update"),
+}
 """Words of such names: another one, such as that of waves, says that a period is measured."""
 _LEAST_SECONDS = 1e8
 """Larger whole numbers may be seconds since 1970, from 1973 on."""
@@ -174,13 +175,8 @@ def _why_code(candidate: _Candidate, paths: Collection[str]) -> str:
     if is_idle_share(candidate.path, paths):
         return ""
     tag = last_step(candidate.path) in FIX_CODES and not _FIX.isdisjoint(map(last_step, paths))
-    if tag or is_identifier(candidate.path) or (candidate.whole and is_numbered(candidate.path)):
-        return "an id, a number of the message or a place"
-    place = _LATITUDE.fullmatch(last_step(candidate.path))
-    if place is not None and any(_has_sibling(candidate.path, place[1] + other, paths) for other in _LONGITUDES):
-        return "an id, a number of the message or a place"
-    place = _LONGITUDE.fullmatch(last_step(candidate.path))
-    if place is not None and _has_sibling(candidate.path, f"{place[1]}lat", paths):
+    whole_id = candidate.whole and is_numbered(candidate.path)
+    if tag or whole_id or is_identifier(candidate.path) or _is_coordinate(candidate.path, paths):
         return "an id, a number of the message or a place"
     former = _FORMER.match(last_step(candidate.path))
     if former is not None and _has_sibling(candidate.path, former[1], paths):
@@ -202,14 +198,23 @@ def _why_code(candidate: _Candidate, paths: Collection[str]) -> str:
     return "the level of a log" if logged else ""
 
 
+def _is_coordinate(path: str, paths: Collection[str]) -> bool:
+    """Return whether a name ends like that of a latitude or longitude whose partner is beside it."""
+    latitude, longitude = _LATITUDE.fullmatch(last_step(path)), _LONGITUDE.fullmatch(last_step(path))
+    if latitude is not None and any(_has_sibling(path, latitude[1] + other, paths) for other in _LONGITUDES):
+        return True
+    return longitude is not None and _has_sibling(path, f"{longitude[1]}lat", paths)
+
+
 def _why_status(candidate: _Candidate) -> str:
     """Return why whole numbers of a status are no field: codes are few, counts by status mostly different."""
     known = set(candidate.known)
     if _HTTP.issuperset(known):
         return "a code of HTTP"
-    if len(known) >= _FEWEST and 2 * len(known) > len(candidate.known) and max(known) >= _FEW:
+    mostly_different = len(known) >= _FEWEST and 2 * len(known) > len(candidate.known)
+    if known == {0.0, 1.0} or (max(known) >= _FEW and (mostly_different or len(known) >= _FEW)):
         return ""
-    return "" if known == {0.0, 1.0} else "the code of a status"
+    return STATUS
 
 
 def _why_numbered(candidate: _Candidate) -> str:

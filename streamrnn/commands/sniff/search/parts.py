@@ -305,7 +305,10 @@ def _measured(documents: Sequence[object], *, without: str = "\n") -> list[str]:
         and words_of(last_step(path))[-1:] != ["interval"]
         and words_of(last_step(path))[:2] != ["number", "of"]
         and all(_is_measure(value) for value in column.present[:50])
-        and not (_is_fixed(column.present, _FEWEST_ALIKE if _ELEMENT.fullmatch(path) else _ENOUGH) or (is_numbered(path) and all(type(each) is int for each in column.present)))
+        and not (
+            _is_fixed(column.present, _FEWEST_ALIKE if _ELEMENT.fullmatch(path) else _ENOUGH)
+            or (is_numbered(path) and all(type(each) is int for each in column.present))
+        )
     ]
 
 

@@ -76,6 +76,7 @@ def find_time(
         filter(None, (_candidate(each, rows, preferred=each.path in prefer) for each in columns.values())),
         key=lambda each: -each.score,
     )
+    found = [each for each in found if _of_document(each)] or found
     own = [row.record.timestamp if row.record.timestamp > 0 else None for row in rows]
     if not found:
         words = "the record's own timestamp" if any(own) else ""
@@ -127,6 +128,10 @@ _NAMED, _CERTAIN = 65, 100
 def _values(columns: Mapping[str, Column], paths: Sequence[str]) -> list[Any]:
     lists = [columns[path].values for path in paths if path in columns]
     return [next((value for value in values if value is not None), None) for values in zip(*lists, strict=True)]
+
+
+def _of_document(candidate: TimeCandidate) -> bool:
+    return not candidate.column.path.startswith("header:")
 
 
 def _candidate(column: Column, rows: Sequence[ObservationRow], *, preferred: bool) -> TimeCandidate | None:
@@ -222,7 +227,7 @@ _AHEAD = 600_000
 
 
 def _nearness(column: Column, times: Sequence[int | None], records: Sequence[Any]) -> int:
-    """Return the score of numbers without a telling name: 50 or 40 if close to the records' times, 30 if plausible, or 0."""
+    """Return the score of numbers without a telling name: 40 or 50 if near to records' times, 30 if plausible, or 0."""
     known = [time for time in times if time is not None]
     apart = [
         abs(time - record.timestamp)

@@ -54,7 +54,7 @@ def joined(name: str) -> str:
 
 def last_step(path: str) -> str:
     """Return the last name of a path."""
-    text = path.rstrip("\"]'")
+    text = path.removeprefix("header:").rstrip("\"]'")
     for mark in ('"', "'"):
         if mark in text and path != text:
             return text.rpartition(mark)[2]
@@ -94,14 +94,13 @@ def key_score(path: str) -> int:
     name = last_step(path)
     score = 100 if _OBIS_ID.fullmatch(name) else KEYS.get(joined(name), 0)
     parents = path.split(".")[:-1]
-    if any(part in ("event", "metricset", "service", "ecs", "beat") for part in parents):
+    of_unit = name.lower() == "symbol" and any("unit" in words_of(part) for part in parents)
+    if of_unit or any(part in ("event", "metricset", "service", "ecs", "beat") for part in parents):
         return min(score, 20)  # of Elastic's common schema: what has measured, not where
     if score == KEYS["id"] and name.lower() in ("id", "name") and parents and key_score(parents[-1]) == 100:
         return 100  # device.id
     if _is_visitor(name, parents):
         return 20
-    if name.lower() == "symbol" and any("unit" in words_of(part) for part in parents):
-        return 0  # of a unit of measurement
     if name.lower() == "reference" and parents:
         return key_score(parents[-1])  # subject.reference, of FHIR
     words = words_of(name)
