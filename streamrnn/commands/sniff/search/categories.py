@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 from streamrnn.commands.sniff.search.numbers import has_measure
@@ -93,6 +94,26 @@ def distinguishing(
         chosen.append(best)
         keys, left = longer[best], clashes[best]
     return chosen
+
+
+def polled_together(times: Sequence[int | None]) -> Sequence[int | None]:
+    """Return times with those of a burst replaced by its first if all rows come in bursts of one size, as if polled.
+
+    Only the last burst may be shorter. Within bursts, times are at most a fiftieth of the distance of bursts apart.
+    """
+    known = [time for time in times if time is not None]
+    gaps = [b - a for a, b in pairwise(known)]
+    if len(known) < len(times) or not gaps or min(gaps) < 0:
+        return times
+    starts = [0, *(index for index, gap in enumerate(gaps, 1) if gap > max(gaps) / _BURST)]
+    sizes = [b - a for a, b in pairwise([*starts, len(known)])]
+    if len(sizes) <= _FULL_BURSTS or sizes[0] < 2 or {*sizes[:-1]} != {sizes[0]} or sizes[-1] > sizes[0]:
+        return times
+    return [known[start] for start, size in zip(starts, sizes, strict=True) for _ in range(size)]
+
+
+_BURST, _FULL_BURSTS = 50, 3
+"""Least ratio of the distances of bursts and of the times in them, and fewest bursts that have their full size."""
 
 
 def uncounted_times(more: Sequence[str], columns: Mapping[str, Column]) -> list[str]:

@@ -199,7 +199,7 @@ def _why_code(candidate: _Candidate, paths: Collection[str]) -> str:
 
 
 def _is_coordinate(path: str, paths: Collection[str]) -> bool:
-    """Return whether a name ends like that of a latitude or longitude whose partner is beside it."""
+    """Return whether a name ends like that of a latitude or longitude with the other one in the same object."""
     latitude, longitude = _LATITUDE.fullmatch(last_step(path)), _LONGITUDE.fullmatch(last_step(path))
     if latitude is not None and any(_has_sibling(path, latitude[1] + other, paths) for other in _LONGITUDES):
         return True

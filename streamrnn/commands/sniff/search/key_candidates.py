@@ -80,8 +80,8 @@ def _score(column: Column, rows: Sequence[ObservationRow], times: Sequence[int |
     score = float(key_score(column.path)) - _OF_HEADER * column.path.startswith("header:")
     if _names_records(column, rows) and (score < 100 or last_step(column.path).lower() in ("id", "mrid")):
         return 0  # of a message
-    if (named := last_step(column.path).lower() in ("id", "uuid")) or score == SOME_ID:
-        score = min(score, _DOUBTED if named else _UNKNOWN) if _differ(column, rows) else score
+    if (named := joined(last_step(column.path)) in ("id", "uuid")) or score == SOME_ID:
+        score = min(score, _DOUBTED if named else _UNKNOWN) if all_differ(column, rows) else score
     if not score and time_score(column.path) >= SURE:
         return 0
     if score < SURE and all(number_in(value) is not None for value in values):
@@ -123,7 +123,7 @@ def _counts_records(values: Sequence[Any], rows: Sequence[ObservationRow], times
     return all(int(b) - int(a) == 1 for a, b in pairwise(values))
 
 
-def _differ(column: Column, rows: Sequence[ObservationRow]) -> bool:
+def all_differ(column: Column, rows: Sequence[ObservationRow]) -> bool:
     """Return whether each of a few records has a value of its own."""
     pairs = {(id(row.record), str(value)) for row, value in zip(rows, column.values, strict=True)}
     return len(pairs) > 1 and len(pairs) == len({record for record, _ in pairs}) == len({value for _, value in pairs})

@@ -7,12 +7,14 @@ from typing import Any, NamedTuple
 from streamrnn.commands.sniff.search.categories import (
     distinguishing,
     is_key,
+    polled_together,
     recurring_elements,
     uncounted_times,
 )
 from streamrnn.commands.sniff.search.key_candidates import (
     KEY_MEMBER,
     SURE,
+    all_differ,
     is_within,
     key_candidates,
     members_of_record_key,
@@ -78,14 +80,18 @@ def find_key(
     if not paths:
         best = next((each for each in candidates if not (own and says_little(columns[each[0]]))), None)
         least = _SURER if len(set(own)) > 1 else SURE
-        if best is not None and (best[1] >= least or not own):
+        doubted = best is not None and best[1] < SURE and bool(label) and all_differ(columns[best[0]], rows)
+        if best is not None and (best[1] >= least or not (own or doubted)):
             paths = [best[0]]
     if not paths or paths[0].startswith(KEY_MEMBER):
         paths = members_of_record_key(columns, rows, used, times) or paths
     paths += _varying(paths, candidates, columns)
     taken = {*used, *paths}
     free = {path: column for path, column in columns.items() if path not in taken and not is_within(path, tags)}
-    moments = [None if time is None else f"{time}/{name}" for time, name in zip(times, label or times, strict=True)]
+    together = polled_together(times) if len(set(_keys(paths, columns, rows, own))) == 1 else times
+    moments = [
+        None if time is None else f"{time}/{name}" for time, name in zip(together, label or together, strict=True)
+    ]
     paths += _measured(paths, columns, rows, used) or _splitting(paths, columns, used)
     more = distinguishing(_keys(paths, columns, rows, own), free, rows, moments)
     paths = [*(paths or ([_OWN] if own and more else [])), *more]
