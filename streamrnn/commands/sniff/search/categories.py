@@ -212,7 +212,15 @@ def _is_category(column: Column, rows: Sequence[ObservationRow]) -> bool:
     named = key_score(column.path) > 0 or is_identifier(column.path) or column.path == MEMBER_INDEX
     named = named or words_of(last_step(column.path))[-1:] == ["index"] or _numbers_periods(column)
     texts = all(type(value) is str and (number_in(value) is None or _is_code(value)) for value in values)
-    return named or texts or _numbers_elements(values, rows)
+    return named or texts or _numbers_elements(values, rows) or _recurs_evenly(values)
+
+
+def _recurs_evenly(values: Sequence[Any]) -> bool:
+    """Return whether values are a few whole numbers that follow each other in the same order, as polled devices do."""
+    period = len(set(values))
+    if not all(type(value) is int for value in values) or len(values) < 3 * period:
+        return False
+    return all(value == values[index % period] for index, value in enumerate(values))
 
 
 def _is_code(text: str) -> bool:

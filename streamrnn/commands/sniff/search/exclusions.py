@@ -187,7 +187,8 @@ def _why_code(candidate: _Candidate, paths: Collection[str]) -> str:
         return "an id, a number of the message or a place"  # elevation.value, revision.new
     if not candidate.whole:
         return ""
-    if words_of(last_step(candidate.path))[-1:] == ["status"] and (why := _why_status(candidate)):
+    words = words_of(last_step(candidate.path))
+    if (words[-1:] == ["status"] or words[1:][-1:] == ["state"]) and (why := _why_status(candidate)):
         return why
     if name == "quality" and any(_has_sibling(candidate.path, value, paths) for value in ("value", "v")):
         return "the quality of the value"

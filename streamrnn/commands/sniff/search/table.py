@@ -8,7 +8,7 @@ from streamrnn.commands.sniff.search.words import key_score, time_score
 from streamrnn.errors import RecordError
 from streamrnn.formats import NAME_BYTES, Format
 from streamrnn.formats.keys import decode_key
-from streamrnn.mapping.numbers import NumberReader, NumberRule
+from streamrnn.mapping.numbers import AREA_OR_VOLUME, NumberReader, NumberRule
 from streamrnn.mapping.parts import find_parts
 from streamrnn.mapping.paths import ALL, ROWS, Step, Surroundings, json_in, parse_path
 from streamrnn.mapping.times import SECONDS_NAMES
@@ -26,8 +26,9 @@ MOST_LEVELS = 4
 
 NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
 COMMA_NUMBER = re.compile(r"[+-]?\d{1,3}(?:[. '\u00a0\u2009\u202f\u2019]\d{3})*,\d+|[+-]?\d+,\d+", re.ASCII)
-UNIT_NUMBER = re.compile(rf"(?:{NUMBER.pattern})\s*[^\d\s.,+:/-][^\d:]{{0,15}}", re.ASCII)
-COMMA_UNIT_NUMBER = re.compile(rf"({COMMA_NUMBER.pattern})(\s*[^\d\s.,+:/-][^\d:]{{0,15}})", re.ASCII)
+_UNIT = rf"\s*[^\d\s.,+:/-](?:[^\d:]|{AREA_OR_VOLUME}){{0,15}}"
+UNIT_NUMBER = re.compile(rf"(?:{NUMBER.pattern}){_UNIT}", re.ASCII)
+COMMA_UNIT_NUMBER = re.compile(rf"({COMMA_NUMBER.pattern})({_UNIT})", re.ASCII)
 _PLAIN_STEP = re.compile(r"[^.\[\]\"'\s][^.\[\]\"']*")
 
 

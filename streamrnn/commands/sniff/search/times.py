@@ -149,7 +149,8 @@ def _candidate(column: Column, rows: Sequence[ObservationRow], *, preferred: boo
     compact = find_compact(values) if numeric and name else ""
     numeric = numeric and not compact
     known = next((pattern for mark, pattern in _BY_PRODUCT.items() if mark in column.path), "")
-    formats, doubts, times = _read_texts(values, compact or known) if not numeric else ((), (), [])
+    own = [timestamp if (timestamp := rows[index].record.timestamp) > 0 else None for index in tried]
+    formats, doubts, times = _read_texts(values, compact or known, own) if not numeric else ((), (), [])
     reader = TimeReader(TimeRule(format=formats))
     times = times or [_read(reader, value) for value in values]
     least = 0.9 if name < 100 else 0.3
@@ -170,14 +171,22 @@ _BY_PRODUCT = {"(PDH-CSV 4.0)": "%m/%d/%Y %H:%M:%S.%f"}
 """Time patterns of products, by a part of the column's name: Windows' performance monitor."""
 
 
-def _read_texts(values: Sequence[Any], compact: str) -> tuple[tuple[str, ...], tuple[str, ...], list[int | None]]:
-    """Return the patterns, the doubts and the times (ms) of text; `compact` is the pattern if it is known already."""
+def _read_texts(
+    values: Sequence[Any], compact: str, own: Sequence[int | None]
+) -> tuple[tuple[str, ...], tuple[str, ...], list[int | None]]:
+    """Return the patterns, the doubts and the times (ms) of text.
+
+    Args:
+        values: The texts.
+        compact: The pattern, if it is known already; else empty.
+        own: Timestamps of the records, ms.
+    """
     usual = TimeReader(TimeRule())
     times = [_read(usual, value) for value in values]
     texts = all(type(value) is str for value in values)
     if (not compact or (texts and len(compact) in _UNDERSTOOD)) and _share(times) >= _MOST:
         return (), (), times
-    formats, doubts = ((compact,), ()) if compact else find_pattern([str(value) for value in values])
+    formats, doubts = ((compact,), ()) if compact else find_pattern([str(value) for value in values], own)
     if not formats:
         return (), (), times
     reader = TimeReader(TimeRule(format=formats))

@@ -174,7 +174,14 @@ def is_numbered(name: str) -> bool:
 def is_day_number(path: str, numbers: Sequence[float]) -> bool:
     """Return whether numbers are days since 1900, as in spreadsheets, or since 1970, judged by name and range."""
     dated = "date" in words_of(last_step(path)) or last_step(path).lower() in ("day", "days")
+    if time_score(path) == _SURELY and any(each % 1 for each in numbers):
+        return all(_DAY_2000 <= each < _DAY_2100 for each in numbers)
     return dated and bool(numbers) and all(14_000 < each < 73_000 for each in numbers)
+
+
+_SURELY = 100
+_DAY_2000, _DAY_2100 = 36_526, 73_051
+"""Days of spreadsheets."""
 
 
 def is_described(path: str) -> bool:
