@@ -55,7 +55,8 @@ def find_mapping(documents: Sequence[Document], *, table: bool = False) -> Found
         columns[MEMBER_NAME] = Column(MEMBER_NAME, MEMBER_NAME, members)
     flag, start = _final_flag(columns, rows)
     began = start or _candle_start(columns)
-    time = find_time(columns, rows, prefer=began or tuple({MEMBER_NAME} & columns.keys()), table=table)
+    preferred = began or tuple({MEMBER_NAME} & columns.keys())
+    time = find_time(columns, rows, prefer=preferred, inner=list(own) if observations else (), table=table)
     used = [path for path, each in columns.items() if path in time.paths or each.name in time.columns]
     used += _numbers_of_lists(own, rows)
     state = _entity(columns) if not any(last_step(path) == "state" for path in used) else ""

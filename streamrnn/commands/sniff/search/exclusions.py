@@ -41,6 +41,8 @@ _LEAST_SECONDS = 1e8
 """Larger whole numbers may be seconds since 1970, from 1973 on."""
 _THIS_CENTURY, _2100 = 946_684_800, 4_102_444_800
 """Seconds since 1970 of the beginnings of 2000 and 2100."""
+_INDEX, _COLUMN = "c1", re.compile(r"c\d+")
+"""The first column of a table if it has no name, as an index of pandas has none, and all such columns."""
 _LEAST_ID, _LONE_ID = 1e7, 1e8
 """Smallest whole numbers that may be ids: several close to each other, and a single one."""
 _CLOSE = 1e-3
@@ -59,6 +61,7 @@ _LOG_LEVELS, _LOG_TEXTS = frozenset(("level", "severity")), frozenset(("logger",
 """Member names of a log line: those of its level, and those of its texts."""
 _FORMER = re.compile(r"(?:[oO]ld|[pP]rev|[pP]revious)(?:[_-]|(?=[A-Z]))(.+)", re.DOTALL)
 """Name of a previous value, such as `oldValue`."""
+_NITRIC = ("no2", "nox")
 _LONGITUDES = ("lon", "lng", "long")
 _LATITUDE = re.compile(r"(.+)lat", re.IGNORECASE | re.DOTALL)
 _LONGITUDE = re.compile(r"(.+)(?:lon|lng|long)", re.IGNORECASE | re.DOTALL)
@@ -117,7 +120,7 @@ def why_no_field(
         _why_odd(candidate, exchange=exchange)
         or _why_time(candidate, times)
         or _why_code(candidate, paths)
-        or _why_numbered(candidate)
+        or _why_numbered(candidate, paths)
         or _why_constant(candidate, keys)
     )
 
@@ -175,6 +178,8 @@ def _why_code(candidate: _Candidate, paths: Collection[str]) -> str:
     if is_idle_share(candidate.path, paths):
         return ""
     tag = last_step(candidate.path) in FIX_CODES and not _FIX.isdisjoint(map(last_step, paths))
+    if name == "no" and any(_has_sibling(candidate.path, other, paths) for other in _NITRIC):
+        return ""  # nitric oxide
     whole_id = candidate.whole and is_numbered(candidate.path)
     if tag or whole_id or is_identifier(candidate.path) or _is_coordinate(candidate.path, paths):
         return "an id, a number of the message or a place"
@@ -187,10 +192,11 @@ def _why_code(candidate: _Candidate, paths: Collection[str]) -> str:
         return "an id, a number of the message or a place"  # elevation.value, revision.new
     if not candidate.whole:
         return ""
-    words = words_of(last_step(candidate.path))
-    if (words[-1:] == ["status"] or words[1:][-1:] == ["state"]) and (why := _why_status(candidate)):
+    words = words_of(last_step(candidate.path).removesuffix("_raw"))
+    of_status = words[-1:] == ["status"] or (words[-1:] == ["state"] and not candidate.are_text)
+    if of_status and (why := _why_status(candidate)):
         return why
-    if name == "quality" and any(_has_sibling(candidate.path, value, paths) for value in ("value", "v")):
+    if "quality" in words and any(_has_sibling(candidate.path, value, paths) for value in ("value", "v")):
         return "the quality of the value"
     quality = _QUALITY.fullmatch(candidate.path)
     if quality is not None and quality[1] in paths:
@@ -218,12 +224,13 @@ def _why_status(candidate: _Candidate) -> str:
     return STATUS
 
 
-def _why_numbered(candidate: _Candidate) -> str:
+def _why_numbered(candidate: _Candidate, paths: Collection[str]) -> str:
     """Return why numbers are ids or sequence numbers, judged by their values."""
     if any(type(v) is str and len(v) > 1 and v[0] == "0" and v.isdigit() for v in candidate.written):
         return "an id: text with leading zeros"
     known = candidate.known
-    if candidate.whole and len(known) >= _FEW and all(b - a == 1 for a, b in pairwise(known)):
+    least = _FEWEST if candidate.path == _INDEX and not all(map(_COLUMN.fullmatch, paths)) else _FEW
+    if candidate.whole and len(known) >= least and all(b - a == 1 for a, b in pairwise(known)):
         return "a sequence number: it rises by 1 with every record"
     return "an id: large whole numbers, each once" if candidate.whole and _is_large_id(candidate.path, known) else ""
 

@@ -129,7 +129,7 @@ def _in_long_format(
 
 def _copies(columns: Mapping[str, Column], paths: Sequence[str]) -> dict[str, str]:
     """Return why texts are no fields that repeat the number in a value beside them, such as `20.5 °C`."""
-    values = [path for path in paths if last_step(path).lower() in VALUES]
+    values = [path for path in paths if last_step(path).lower() in VALUES or last_step(path).endswith("_raw")]
     return {
         path: f"the text of {value}"
         for value in values

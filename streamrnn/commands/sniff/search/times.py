@@ -60,7 +60,12 @@ class TimeChoice(NamedTuple):
 
 
 def find_time(
-    columns: Mapping[str, Column], rows: Sequence[ObservationRow], *, prefer: Sequence[str] = (), table: bool = False
+    columns: Mapping[str, Column],
+    rows: Sequence[ObservationRow],
+    *,
+    prefer: Sequence[str] = (),
+    inner: Sequence[str] = (),
+    table: bool = False,
 ) -> TimeChoice:
     """Return the event time: the best member, or the record's own timestamp if no member is a time.
 
@@ -68,14 +73,19 @@ def find_time(
         columns: The members of the observations' documents by path.
         rows: The observations.
         prefer: Paths that are known to be the event time, such as that of a candle's start.
+        inner: Paths within the elements of a list, whose own times go before those around it.
         table: Whether date and time of day may stand in two columns.
     """
     if table and (pair := _date_and_clock(columns, rows)) is not None:
         return pair
-    found = sorted(
-        filter(None, (_candidate(each, rows, preferred=each.path in prefer) for each in columns.values())),
-        key=lambda each: -each.score,
-    )
+    candidates = filter(None, (_candidate(each, rows, preferred=each.path in prefer) for each in columns.values()))
+    found = [
+        each._replace(
+            score=each.score + _INNER * (each.column.path in inner and time_score(each.column.path) >= _NAMED)
+        )
+        for each in candidates
+    ]
+    found.sort(key=lambda each: -each.score)
     found = [each for each in found if _of_document(each)] or found
     own = [row.record.timestamp if row.record.timestamp > 0 else None for row in rows]
     if not found:
@@ -121,6 +131,8 @@ def _is_finer(other: TimeCandidate, best: TimeCandidate, step: int) -> bool:
     return any(a % step for a, _ in pairs) and all(a - a % step == b for a, b in pairs)
 
 
+_INNER = 36
+"""What an own time of an element adds to its score."""
 _NAMED, _CERTAIN = 65, 100
 """Least scores of names of times to prefer: with milliseconds instead of seconds, and with times of day."""
 
