@@ -121,6 +121,7 @@ def _varying(paths: Sequence[str], candidates: Sequence[tuple[str, float]], colu
         path
         for path, _ in candidates
         if path not in paths
+        and not path.startswith("header:")
         and key_score(path) >= _USUAL
         and 1 < len(set(columns[path].present)) <= len(columns[path].present) / 3
     ][:1]
