@@ -132,6 +132,9 @@ def test_a_message_of_a_known_kind_is_read_by_its_proposal(name: str, tmp_path: 
         (lambda n: {"device": f"d{n % 2}", "ts": T_MS + n}, {}, {"x": 1.5}, ("record:key.device", "record:key.ts")),
         (lambda n: {"site": "s", "line": f"d{n % 2}"}, {}, {"ts": T_MS}, ("record:key.site record:key.line", "ts")),
         (lambda n: {"messageId": f"m{n}", "tenant": "t"}, {}, {"pump": "p", "ts": T_MS}, ("pump", "ts")),
+        (lambda n: {"device": f"d{n % 2}", "eventId": f"m{n}"}, {}, {"ts": T_MS}, ("record:key.device", "ts")),
+        (lambda n: {"device": f"d{n % 2}", "time": f"2024-03-01T10:00:{n // 2:02d}Z"}, {}, {"ts": T_MS},
+         ("record:key.device", "ts")),
         (lambda _: None, {"device-id": "d{}", "traceparent": "00-{}"}, {"ts": T_MS}, ("header:device-id", "ts")),
         (lambda _: None, {"device-id": "d{}", "timestamp": str(T_MS)}, {}, ("header:device-id", "header:timestamp")),
         (lambda _: None, {"host": "pod{}", "timestamp": "1"}, {"pump": "p", "ts": T_MS}, ("pump", "ts")),
@@ -155,6 +158,13 @@ def test_keys_and_times_around_the_value_are_found(
     text = to_commented_yaml(proposal, RecordSample(records, "a test", "topic"), connection={})
     found = read_with(text, records, tmp_path)
     assert [dict(each.fields)["temp"] for each in found] == [20.5 + n for n in range(count)]
+
+
+def test_a_member_of_keys_that_differs_in_every_record_is_no_key() -> None:
+    """The key is then the other members, not one series per record."""
+    keys = [json.dumps({"rack": f"r{n % 2}", "ref": f"x{n * n}"}).encode() for n in range(12)]
+    records = [Record("topic", 0, n, T_MS + n, key, b'{"temp": 20.5}') for n, key in enumerate(keys)]
+    assert propose(records).found.key.paths == ("record:key.rack",)
 
 
 ODD_NAMES = ["a.b", "", "*", 'a"b', "a'\"b", "[*]", "$", "$x", "x" * 300, "temp [°C]", "\n", "a,b"]

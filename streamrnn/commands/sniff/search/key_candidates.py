@@ -14,6 +14,7 @@ from streamrnn.commands.sniff.search.words import (
     is_described,
     is_duration,
     is_identifier,
+    is_message_id,
     joined,
     key_score,
     last_step,
@@ -153,6 +154,7 @@ def members_of_record_key(
         and len(column.present) == len(rows)
         and all(map(is_key, column.present))
         and time_score(path) < SURE
+        and not is_message_id(path)
         and not are_near([number_in(value) for value in column.values], times)
         and not _names_records(column, rows)
     ]
