@@ -302,4 +302,35 @@ SIBLINGS_OF_TOPICS: dict[str, Sibling] = {
         [("Temp 0", T, "result", 20.5), ("Temp 1", T, "result", 21.5)],
         key=None,
     ),
+    "sessions in a list, with their starts": Sibling(
+        each(
+            lambda n: (
+                {"timestamp": iso(n)}
+                | {"chargers": [{"id": f"c{i}", "start": "2024-03-01T08:00:00Z", "kwh": 20.5 + n} for i in range(2)]}
+            )
+        ),
+        [("c0", T, "kwh", 20.5), ("c1", T + 10_000, "kwh", 21.5)],
+        key=None,
+    ),
+    "changes of one row": Sibling(
+        each(
+            lambda n: (
+                {"before": None, "after": {"id": 1, "product": ["X", "Y"][n // 6], "temp": 20.5 + n}}
+                | {"source": {"ts_ms": T + n}, "op": "u", "ts_ms": T + n}
+            )
+        ),
+        [("1", T, "temp", 20.5), ("1", T + 6, "temp", 26.5)],
+        key=b'{"id":1}',
+    ),
+    "offsets of clocks, and codes that begin with the word": Sibling(
+        each(
+            lambda n: (
+                {"host": f"h{n % 2}", "ts": S + n // 2 * 64, "offset_ms": n * 7 % 5 - 1.631, "offset": 7000 + n * n}
+                | {"code_area": "1", "valid": 1}
+            )
+        ),
+        [("h0", T, "offset_ms", -1.631), ("h1", T, "offset_ms", 0.369)],
+        absent=("offset", "code_area", "valid"),
+        key=None,
+    ),
 }

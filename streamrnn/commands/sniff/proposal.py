@@ -154,7 +154,8 @@ def _excluded(under: str, documents: Sequence[tuple[object, Record]]) -> Found:
     inner = [(document.get(under), record) for document, record in documents if isinstance(document, dict)]
     inner = [(content, record) for content, record in inner if isinstance(content, dict)]
     found = find_mapping(inner)
-    key = _inner_key(under, found.key, [document.get("key") for document, _ in documents if isinstance(document, dict)])
+    keys = [document.get("key") for document, _ in documents if isinstance(document, dict)]
+    key = _inner_key(under, found.key, keys, trusted=any(record.key is not None for _, record in documents))
     names = [path for path in found.fields.left_out if path not in found.time.paths]
     names += [path for path in (*found.key.paths, *found.time.paths) if not path.startswith("record:")]
     numeric = {column.path for column in columns_of([content for content, _ in inner]).values()
@@ -170,10 +171,13 @@ def _excluded(under: str, documents: Sequence[tuple[object, Record]]) -> Found:
     return Found(key=key, fields=fields, doubts=doubts)
 
 
-def _inner_key(under: str, key: KeyChoice, keys: Sequence[object]) -> KeyChoice:
-    """Return the key in an envelope's content if the envelope's are absent, all the same or all different."""
+def _inner_key(under: str, key: KeyChoice, keys: Sequence[object], *, trusted: bool) -> KeyChoice:
+    """Return the key in an envelope's content if the envelope's are absent, all the same or all different.
+
+    `trusted` says that the envelope's keys are those of the records, which may all be of one device.
+    """
     different = {*map(str, keys)}
-    surely = key.paths and key_score(key.paths[0]) >= SURE
+    surely = not trusted and key.paths and key_score(key.paths[0]) >= SURE
     varies = surely and len(different) == 1 < len(set(key.keys))  # all from one source
     if not keys or not (None in keys or varies or (len(keys) > _MANY and len(different) == len(keys))):
         return KeyChoice()

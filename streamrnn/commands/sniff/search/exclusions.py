@@ -31,12 +31,12 @@ _SURELY_TIME, _USUALLY_TIME, _PERHAPS_TIME = 100, 75, 60
 _FEWEST = 3
 _SET_DURATIONS = frozenset(("interval", "period", "resolution", "timeout"))
 """Words of names of durations that are set rather than measured: fewer equal values are evidence that they are."""
-_SETTINGS = _SET_DURATIONS | {
-    *("collection", "granularity", "in", "log", "logging", "measuring", "measurement", "min", "minutes", "ms", "poll"),
-    *("polling", "publish", "refresh", "report", "reporting", "s", "sample", "sampling", "scan", "sec", "secs"),
-    *("seconds", "time", "update"),
-}
-"""Words of such names: another one, such as that of waves, says that a period is measured."""
+_SET_PERIODS = frozenset((
+    "collection", "heartbeat", "in", "log", "logging", "measuring", "measurement", "min", "minutes", "ms", "period",
+    "poll", "polling", "publish", "refresh", "report", "reporting", "s", "sample", "sampling", "scan", "sec", "secs",
+    "seconds", "send", "time", "update",
+))  # fmt: skip
+"""Words of names of periods that are set: any other one, as that of waves, says that the period is measured."""
 _LEAST_SECONDS = 1e8
 """Larger whole numbers may be seconds since 1970, from 1973 on."""
 _THIS_CENTURY, _2100 = 946_684_800, 4_102_444_800
@@ -167,7 +167,8 @@ def _why_time(candidate: _Candidate, times: Sequence[int | None]) -> str:
         or (timely and candidate.whole and _are_dates(candidate.known))
     ):
         return "a time"
-    least = _FEWEST if words <= _SETTINGS and words & _SET_DURATIONS else _FEW
+    set_once = bool(words & _SET_DURATIONS) and ("period" not in words or words <= _SET_PERIODS)
+    least = _FEWEST if set_once else _FEW
     steady = candidate.whole and len(candidate.known) >= least and len(set(candidate.known)) == 1
     return "an interval, always the same" if steady and is_duration(candidate.path) else ""
 
@@ -175,11 +176,9 @@ def _why_time(candidate: _Candidate, times: Sequence[int | None]) -> str:
 def _why_code(candidate: _Candidate, paths: Collection[str]) -> str:
     """Return why numbers are ids or codes, judged by their names and those of the other members."""
     name = last_step(candidate.path).lower()
-    if is_idle_share(candidate.path, paths):
+    if _only_resembles_id(candidate, paths):
         return ""
     tag = last_step(candidate.path) in FIX_CODES and not _FIX.isdisjoint(map(last_step, paths))
-    if name == "no" and any(_has_sibling(candidate.path, other, paths) for other in _NITRIC):
-        return ""  # nitric oxide
     whole_id = candidate.whole and is_numbered(candidate.path)
     if tag or whole_id or is_identifier(candidate.path) or _is_coordinate(candidate.path, paths):
         return "an id, a number of the message or a place"
@@ -205,6 +204,14 @@ def _why_code(candidate: _Candidate, paths: Collection[str]) -> str:
     return "the level of a log" if logged else ""
 
 
+def _only_resembles_id(candidate: _Candidate, paths: Collection[str]) -> bool:
+    """Return whether a name is like that of an id: an idle share, nitric oxide, or the offset of a clock."""
+    name = last_step(candidate.path).lower()
+    nitric_oxide = name == "no" and any(_has_sibling(candidate.path, other, paths) for other in _NITRIC)
+    of_clock = not candidate.whole and "offset" in words_of(name)
+    return nitric_oxide or of_clock or is_idle_share(candidate.path, paths)
+
+
 def _is_coordinate(path: str, paths: Collection[str]) -> bool:
     """Return whether a name ends like that of a latitude or longitude with the other one in the same object."""
     latitude, longitude = _LATITUDE.fullmatch(last_step(path)), _LONGITUDE.fullmatch(last_step(path))
@@ -219,7 +226,8 @@ def _why_status(candidate: _Candidate) -> str:
     if _HTTP.issuperset(known):
         return "a code of HTTP"
     mostly_different = len(known) >= _FEWEST and 2 * len(known) > len(candidate.known)
-    if known == {0.0, 1.0} or (max(known) >= _FEW and (mostly_different or len(known) >= _FEW)):
+    switch = len(known) == 2 or words_of(last_step(candidate.path))[1:][-1:] == ["state"]
+    if (switch and known <= {0.0, 1.0}) or (max(known) >= _FEW and (mostly_different or len(known) >= _FEW)):
         return ""
     return STATUS
 

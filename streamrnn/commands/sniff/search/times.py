@@ -21,7 +21,7 @@ from streamrnn.commands.sniff.search.time_doubts import (
     other_times,
     without_offset,
 )
-from streamrnn.commands.sniff.search.words import time_score
+from streamrnn.commands.sniff.search.words import last_step, time_score
 from streamrnn.errors import RecordError
 from streamrnn.mapping.times import TimeReader, TimeRule
 from streamrnn.timestamps import parse_iso
@@ -80,9 +80,7 @@ def find_time(
         return pair
     candidates = filter(None, (_candidate(each, rows, preferred=each.path in prefer) for each in columns.values()))
     found = [
-        each._replace(
-            score=each.score + _INNER * (each.column.path in inner and time_score(each.column.path) >= _NAMED)
-        )
+        each._replace(score=each.score + _INNER * (each.column.path in inner and last_step(each.column.path) in _OWN))
         for each in candidates
     ]
     found.sort(key=lambda each: -each.score)
@@ -131,8 +129,8 @@ def _is_finer(other: TimeCandidate, best: TimeCandidate, step: int) -> bool:
     return any(a % step for a, _ in pairs) and all(a - a % step == b for a, b in pairs)
 
 
-_INNER = 36
-"""What an own time of an element adds to its score."""
+_INNER, _OWN = 36, frozenset(("T", "captured", "measured", "observed", "occurred", "recorded", "sampled", "t"))
+"""What an own time of an element adds to its score, and the names of such times."""
 _NAMED, _CERTAIN = 65, 100
 """Least scores of names of times to prefer: with milliseconds instead of seconds, and with times of day."""
 

@@ -164,7 +164,11 @@ def is_numbered(name: str) -> bool:
     """Return whether a name is that of whole numbers that measure nothing: of stores and routes, codes and ids."""
     last = last_step(name)
     words = words_of(last)
-    if joined(last) in _NUMBERED or (len(words) > 1 and words[-1] == "as"):
+    if (
+        joined(last) in _NUMBERED
+        or words[:1] in (["cod"], ["code"], ["codice"], ["codigo"])
+        or (len(words) > 1 and words[-1] == "as")
+    ):
         return True  # src_as
     ending = words[-1] if words and not _is_counted_by(words) else ""
     is_id = ending.endswith("id") and ending not in _NO_IDS and not ending.endswith(_NO_ID_ENDINGS)
