@@ -247,6 +247,13 @@ SIBLINGS_OF_TOPICS: dict[str, Sibling] = {
         doubt="are read as day first",
         key=None,
     ),
+    "dates with the day first beside a clock of twelve hours": Sibling(
+        each(lambda n: {"pump": "p", "Timestamp": clock(n * 7200, "%d/%m/%Y %I:%M:%S %p"), "free": 20 + n * n}),
+        [("p", T, "free", 20.0), ("p", T + 14 * HOUR, "free", 69.0)],
+        doubt="are read as day first",
+        key=None,
+        timestamp=-1,
+    ),
     "days of spreadsheets under the name of a time": Sibling(
         ["Time,Load\n" + "".join(f"{45352 + (10 + n) / 24:.6f},{20.5 + n % 4}\n" for n in range(12))],
         [("topic", T, "Load", 20.5)],

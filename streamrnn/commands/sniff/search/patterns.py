@@ -118,7 +118,8 @@ def _day_or_month(
     month_first = second > 12 or (first <= 12 and any(match[5].upper().endswith("M") for match in matches))
     unsure = first <= 12 and second <= 12
     if unsure and mark != ".":
-        month_first = _rises_better(days[1], days[0], texts) or month_first
+        if _rises_better(days[1], days[0], texts) or _rises_better(days[0], days[1], texts):
+            month_first = _rises_better(days[1], days[0], texts)
         apart = _distance(days[0], texts, near), _distance(days[1], texts, near)
         if min(apart) < _NEAR_DAYS < max(apart):
             month_first = apart[1] < apart[0]
