@@ -14,7 +14,9 @@ MISSING_TEXTS = ("", "-", "--", "?", "n/a", "na", "nan", "nil", "none", "null")
 
 _LONGEST = 64
 _NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
-_WITH_UNIT = re.compile(rf"({_NUMBER.pattern})\s*[^\d\s.,+-][^\d]{{0,15}}", re.ASCII)
+AREA_OR_VOLUME = r"(?<=[mst])[23](?!\w)"
+"""The digit in units such as `m3/h`, `W/m2` and `m/s2`, after its letter."""
+_WITH_UNIT = re.compile(rf"({_NUMBER.pattern})\s*[^\d\s.,+-](?:[^\d]|{AREA_OR_VOLUME}){{0,15}}", re.ASCII)
 THOUSANDS = re.compile(r"[+-]?\d{1,3}(?:(?:,\d{3})+\.\d+|(?:,\d{3}){2,})", re.ASCII)
 """A number whose commas cannot be decimal marks."""
 CURRENCIES = "$€£¥"

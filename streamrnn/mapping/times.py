@@ -37,6 +37,8 @@ _METER = re.compile(r"(\d{12})([SW])", re.ASCII)
 _BEFORE_OFFSET = re.compile(r"(?<=\d) (?=[+-]\d{2}(?::?\d{2})?$)")
 _DIGITS = re.compile(r"(\d{4})(\d{2})(\d{2})(?:(\d{2})(\d{2})(\d{2}))?", re.ASCII)
 """Date and time without separators; none is also a number of seconds or milliseconds from 1980 to 2199."""
+_GENERALIZED = re.compile(r"(\d{8})(\d{4}|\d{6})?(?:[.,](\d{1,12}))?(?: ?(Z|[+-]\d{2}(?::?\d{2})?))?", re.ASCII)
+"""Such a date and time with a fraction or an offset, as HL7 and LDAP write it: 20240301100000.5+0100."""
 _PLAIN_LENGTHS = frozenset({9, 10, 11, 12, 13, 15, 16, 18, 19})
 """Lengths of text that is a number, not date and time without separators."""
 _JSON_DATE = re.compile(r"/Date\((-?\d{1,15})(?:[+-]\d{4})?\)/", re.ASCII)
@@ -104,7 +106,7 @@ class TimeReader:
         """
         number = value
         if type(value) is str and self._usual:
-            if value[4:5] == "-" and len(value) <= _LONGEST:  # without the patterns of `_text`
+            if value[4:5] == "-" and value[10:11] != "+" and len(value) <= _LONGEST:  # without the patterns of `_text`
                 try:
                     time = self._moment(datetime.fromisoformat(value))
                 except (ValueError, OverflowError):
@@ -167,11 +169,11 @@ class TimeReader:
             return None
         if self._rule.format:
             return self._patterned(text)
-        if text[4:5] == "-":  # the common case, without the patterns below
+        if text[4:5] == "-" and text[10:11] != "+":  # the common case, without the patterns below
             with suppress(ValueError):
                 return self._moment(datetime.fromisoformat(text))
-        if match := _DIGITS.fullmatch(text):
-            return self._moment(datetime(*(int(part or 0) for part in match.groups())))  # type: ignore[arg-type]
+        if (match := _GENERALIZED.fullmatch(text)) and (match[4] or _DIGITS.fullmatch(match[1] + (match[2] or ""))):
+            return self._generalized(*match.groups())
         if _NUMBER.fullmatch(text):
             return self._number(int(text) if text.lstrip("+-").isdigit() else Decimal(text))
         if _MAIL.fullmatch(text) or _CTIME.fullmatch(text):
@@ -186,6 +188,13 @@ class TimeReader:
             return self._mail(f"{day.replace('/', ' ')} {rest}")
         return self._iso(text)
 
+    def _generalized(self, day: str, clock: str | None, fraction: str | None, offset: str | None) -> int | None:
+        """Read a date and a time of day in digits; None for fractions of a minute or of a day."""
+        clock = clock or "0000"
+        if fraction and len(clock) < len("HHMMSS"):
+            return None
+        return self._moment(datetime.fromisoformat(f"{day}T{clock:0<6}.{fraction or 0}{offset or ''}"))
+
     def _patterned(self, text: str) -> int | None:
         """Read text by the first pattern that fits; None if none fits, or if the time is out of range."""
         for pattern in self._rule.format:
@@ -196,6 +205,8 @@ class TimeReader:
 
     def _iso(self, text: str) -> int:
         """Read ISO 8601, also with slashes, a space before the offset, a zone's name in brackets, or the hour 24."""
+        if text[:9].isdecimal():
+            raise ValueError(f"{text!r} has too many digits")  # any character may separate date and time of day
         text = _ZONE_NAME.sub("", text)
         extra = _ISO_EXTRAS.search(text)
         if extra and extra[0].startswith("[") and "T" in text:
@@ -206,6 +217,8 @@ class TimeReader:
         text = _BEFORE_OFFSET.sub("", text)
         if text[4:5] == "/" and text[7:8] == "/":
             text = text.replace("/", "-", 2)
+        if text[10:11] == "+":  # a date with an offset, which would be read as a time of day
+            text = f"{text[:10]}T00:00{text[10:]}"
         days = timedelta()
         if text[11:16] == "24:00":
             text, days = f"{text[:11]}00{text[13:]}", timedelta(days=1)

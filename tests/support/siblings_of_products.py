@@ -154,8 +154,7 @@ SIBLINGS_OF_PRODUCTS: dict[str, Sibling] = {
                 "data": [{"T": T + n * 1000 + 65, "s": "BTCUSDT", "p": f"{20.5 + n}", "seq": 178 + n}],
             }
         ),
-        [("BTCUSDT", T + 68, "p", 20.5)],
-        doubt="`T`",
+        [("BTCUSDT", T + 65, "p", 20.5)],
         key=None,
     ),
     "prices of ENTSO-E by position": Sibling(

@@ -14,6 +14,7 @@ from support.siblings_of_exporters import SIBLINGS_OF_EXPORTERS
 from support.siblings_of_platforms import SIBLINGS_OF_PLATFORMS
 from support.siblings_of_products import SIBLINGS_OF_PRODUCTS
 from support.siblings_of_services import SIBLINGS_OF_SERVICES
+from support.siblings_of_topics import SIBLINGS_OF_TOPICS
 
 from streamrnn import app
 from streamrnn.commands.sniff.detection import detect_format
@@ -107,7 +108,7 @@ def test_a_sample_is_read_by_its_proposal(name: str, tmp_path: Path) -> None:
 
 
 KNOWN = SIBLINGS | MORE_SIBLINGS | SIBLINGS_OF_PRODUCTS | SIBLINGS_OF_PLATFORMS
-KNOWN |= SIBLINGS_OF_SERVICES | SIBLINGS_OF_EXPORTERS
+KNOWN |= SIBLINGS_OF_SERVICES | SIBLINGS_OF_EXPORTERS | SIBLINGS_OF_TOPICS
 
 
 @pytest.mark.parametrize("name", KNOWN)
@@ -123,6 +124,47 @@ def test_a_message_of_a_known_kind_is_read_by_its_proposal(name: str, tmp_path: 
     assert keyed <= values, text
     assert not {name for _, _, name, _ in values}.intersection(given.absent), text
     assert given.doubt in " ".join(proposal.doubts)
+
+
+@pytest.mark.parametrize(
+    ("key", "headers", "value", "paths"),
+    [
+        (lambda n: {"device": f"d{n % 2}", "ts": T_MS + n}, {}, {"x": 1.5}, ("record:key.device", "record:key.ts")),
+        (lambda n: {"site": "s", "line": f"d{n % 2}"}, {}, {"ts": T_MS}, ("record:key.site record:key.line", "ts")),
+        (lambda n: {"messageId": f"m{n}", "tenant": "t"}, {}, {"pump": "p", "ts": T_MS}, ("pump", "ts")),
+        (lambda n: {"device": f"d{n % 2}", "eventId": f"m{n}"}, {}, {"ts": T_MS}, ("record:key.device", "ts")),
+        (lambda n: {"device": f"d{n % 2}", "time": f"2024-03-01T10:00:{n // 2:02d}Z"}, {}, {"ts": T_MS},
+         ("record:key.device", "ts")),
+        (lambda _: None, {"device-id": "d{}", "traceparent": "00-{}"}, {"ts": T_MS}, ("header:device-id", "ts")),
+        (lambda _: None, {"device-id": "d{}", "timestamp": str(T_MS)}, {}, ("header:device-id", "header:timestamp")),
+        (lambda _: None, {"host": "pod{}", "timestamp": "1"}, {"pump": "p", "ts": T_MS}, ("pump", "ts")),
+        (lambda n: f"d{n % 2}", {"host": "pod{}"}, {"ts": T_MS}, ("", "ts")),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("count", [3, 12])
+def test_keys_and_times_around_the_value_are_found(
+    key: Any, headers: dict[str, str], value: dict[str, Any], paths: tuple[str, str], count: int, tmp_path: Path
+) -> None:
+    """Members of a record's key and headers are the key and the time if the value has none, and run as proposed."""
+    records = [
+        Record("topic", 0, n, T_MS + n // 2 * 1000 + 500, None if key(n) is None else json.dumps(key(n)).encode(),
+               json.dumps({name: each + n * 1000 if name == "ts" else each for name, each in value.items()}
+                          | {"temp": 20.5 + n}).encode(),
+               tuple((name, text.format(n % 2).encode()) for name, text in headers.items()))
+        for n in range(count)
+    ]  # fmt: skip
+    proposal = propose(records)
+    assert (" ".join(proposal.found.key.paths), " ".join(proposal.found.time.paths)) == paths
+    text = to_commented_yaml(proposal, RecordSample(records, "a test", "topic"), connection={})
+    found = read_with(text, records, tmp_path)
+    assert [dict(each.fields)["temp"] for each in found] == [20.5 + n for n in range(count)]
+
+
+def test_a_member_of_keys_that_differs_in_every_record_is_no_key() -> None:
+    """The key is then the other members, not one series per record."""
+    keys = [json.dumps({"rack": f"r{n % 2}", "ref": f"x{n * n}"}).encode() for n in range(12)]
+    records = [Record("topic", 0, n, T_MS + n, key, b'{"temp": 20.5}') for n, key in enumerate(keys)]
+    assert propose(records).found.key.paths == ("record:key.rack",)
 
 
 ODD_NAMES = ["a.b", "", "*", 'a"b', "a'\"b", "[*]", "$", "$x", "x" * 300, "temp [°C]", "\n", "a,b"]

@@ -11,9 +11,11 @@ from streamrnn.commands.sniff.profile import Profile, profile_of, quoted_names
 from streamrnn.commands.sniff.sample import RecordSample
 from streamrnn.commands.sniff.search import Found, find_mapping
 from streamrnn.commands.sniff.search.fields import FieldChoice
+from streamrnn.commands.sniff.search.key_candidates import SURE
 from streamrnn.commands.sniff.search.keys import KeyChoice
 from streamrnn.commands.sniff.search.numbers import NumberForm
 from streamrnn.commands.sniff.search.table import columns_of, number_in, read_documents
+from streamrnn.commands.sniff.search.words import key_score
 from streamrnn.errors import ConfigError, LogError
 from streamrnn.formats import Format
 from streamrnn.formats.catalogue import FORMATS, make_format
@@ -152,7 +154,8 @@ def _excluded(under: str, documents: Sequence[tuple[object, Record]]) -> Found:
     inner = [(document.get(under), record) for document, record in documents if isinstance(document, dict)]
     inner = [(content, record) for content, record in inner if isinstance(content, dict)]
     found = find_mapping(inner)
-    key = _inner_key(under, found.key, [document.get("key") for document, _ in documents if isinstance(document, dict)])
+    keys = [document.get("key") for document, _ in documents if isinstance(document, dict)]
+    key = _inner_key(under, found.key, keys, trusted=any(record.key is not None for _, record in documents))
     names = [path for path in found.fields.left_out if path not in found.time.paths]
     names += [path for path in (*found.key.paths, *found.time.paths) if not path.startswith("record:")]
     numeric = {column.path for column in columns_of([content for content, _ in inner]).values()
@@ -168,9 +171,15 @@ def _excluded(under: str, documents: Sequence[tuple[object, Record]]) -> Found:
     return Found(key=key, fields=fields, doubts=doubts)
 
 
-def _inner_key(under: str, key: KeyChoice, keys: Sequence[object]) -> KeyChoice:
-    """Return the key in an envelope's content if the records' own keys are absent or all differ; else no key."""
-    if not keys or not (None in keys or (len(keys) > _MANY and len(set(map(str, keys))) == len(keys))):
+def _inner_key(under: str, key: KeyChoice, keys: Sequence[object], *, trusted: bool) -> KeyChoice:
+    """Return the key in an envelope's content if the envelope's are absent, all the same or all different.
+
+    `trusted` says that the envelope's keys are those of the records, which may all be of one device.
+    """
+    different = {*map(str, keys)}
+    surely = not trusted and key.paths and key_score(key.paths[0]) >= SURE
+    varies = surely and len(different) == 1 < len(set(key.keys))  # all from one source
+    if not keys or not (None in keys or varies or (len(keys) > _MANY and len(different) == len(keys))):
         return KeyChoice()
     paths = tuple(path if path.startswith("record:") else f"{under}.{path}" for path in key.paths)
     return key._replace(paths=paths)

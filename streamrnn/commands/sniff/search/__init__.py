@@ -14,6 +14,7 @@ from streamrnn.commands.sniff.search.table import (
     Column,
     ObservationRow,
     columns_of,
+    columns_of_records,
     is_moment,
     is_row,
     is_tuple,
@@ -48,13 +49,14 @@ def find_mapping(documents: Sequence[Document], *, table: bool = False) -> Found
     if not rows or not any(type(row.part) is dict or is_tuple(row.part) for row in rows):
         return Found(observations, doubts=tuple(_no_objects(rows)))
     own = columns_of([row.part for row in rows])
-    columns = own | (_columns_around(rows, own) if observations else {})
+    columns = own | (_columns_around(rows, own) if observations else {}) | columns_of_records(rows)
     members = _member_names(observations, rows)
     if members and names_are_times(rows):
         columns[MEMBER_NAME] = Column(MEMBER_NAME, MEMBER_NAME, members)
     flag, start = _final_flag(columns, rows)
     began = start or _candle_start(columns)
-    time = find_time(columns, rows, prefer=began or tuple({MEMBER_NAME} & columns.keys()), table=table)
+    preferred = began or tuple({MEMBER_NAME} & columns.keys())
+    time = find_time(columns, rows, prefer=preferred, inner=list(own) if observations else (), table=table)
     used = [path for path, each in columns.items() if path in time.paths or each.name in time.columns]
     used += _numbers_of_lists(own, rows)
     state = _entity(columns) if not any(last_step(path) == "state" for path in used) else ""

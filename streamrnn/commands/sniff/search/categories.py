@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 from streamrnn.commands.sniff.search.numbers import has_measure
@@ -84,7 +85,7 @@ def distinguishing(
         clashes = {
             path: _clashes(each, times, rows)
             for path, each in longer.items()
-            if len(set(each)) < 0.9 * len(rows) or _names_few(columns[path], rows)
+            if len(set(each)) < 0.9 * len(rows) or _names_few(columns[path], rows) or _recurs(columns[path], rows)
         }
         enough = next((path for path, count in clashes.items() if count <= before * 0.05), None)
         best = enough or min(clashes, key=lambda path: clashes[path], default="")
@@ -93,6 +94,26 @@ def distinguishing(
         chosen.append(best)
         keys, left = longer[best], clashes[best]
     return chosen
+
+
+def polled_together(times: Sequence[int | None]) -> Sequence[int | None]:
+    """Return times with those of a burst replaced by its first if all rows come in bursts of one size, as if polled.
+
+    Only the last burst may be shorter. Within bursts, times are at most a fiftieth of the distance of bursts apart.
+    """
+    known = [time for time in times if time is not None]
+    gaps = [b - a for a, b in pairwise(known)]
+    if len(known) < len(times) or not gaps or min(gaps) < 0:
+        return times
+    starts = [0, *(index for index, gap in enumerate(gaps, 1) if gap > max(gaps) / _BURST)]
+    sizes = [b - a for a, b in pairwise([*starts, len(known)])]
+    if len(sizes) <= _FULL_BURSTS or sizes[0] < 2 or {*sizes[:-1]} != {sizes[0]} or sizes[-1] > sizes[0]:
+        return times
+    return [known[start] for start, size in zip(starts, sizes, strict=True) for _ in range(size)]
+
+
+_BURST, _FULL_BURSTS = 50, 3
+"""Least ratio of the distances of bursts and of the times in them, and fewest bursts that have their full size."""
 
 
 def uncounted_times(more: Sequence[str], columns: Mapping[str, Column]) -> list[str]:
@@ -190,8 +211,21 @@ def _is_category(column: Column, rows: Sequence[ObservationRow]) -> bool:
         return False
     named = key_score(column.path) > 0 or is_identifier(column.path) or column.path == MEMBER_INDEX
     named = named or words_of(last_step(column.path))[-1:] == ["index"] or _numbers_periods(column)
-    texts = all(type(value) is str and number_in(value) is None for value in values)
-    return named or texts or _numbers_elements(values, rows)
+    texts = all(type(value) is str and (number_in(value) is None or _is_code(value)) for value in values)
+    return named or texts or _numbers_elements(values, rows) or _recurs_evenly(values)
+
+
+def _recurs_evenly(values: Sequence[Any]) -> bool:
+    """Return whether values are a few whole numbers that follow each other in the same order, as polled devices do."""
+    period = len(set(values))
+    if not all(type(value) is int for value in values) or len(values) < 3 * period:
+        return False
+    return all(value == values[index % period] for index, value in enumerate(values))
+
+
+def _is_code(text: str) -> bool:
+    """Return whether digits begin with a zero, as those of a code do."""
+    return text[:1] == "0" and len(text) > 1 and text.isdecimal()
 
 
 def _names_few(column: Column, rows: Sequence[ObservationRow]) -> bool:
@@ -203,6 +237,12 @@ def _names_few(column: Column, rows: Sequence[ObservationRow]) -> bool:
         and not is_message_id(column.path)
         and all(type(value) is str for value in column.present)
     )
+
+
+def _recurs(column: Column, rows: Sequence[ObservationRow]) -> bool:
+    """Return whether a text of a few observations occurs twice."""
+    texts = all(type(value) is str for value in column.present)
+    return len(rows) <= _FEW_ROWS and texts and len(set(column.present)) < len(column.present)
 
 
 _FEW_ROWS = 5

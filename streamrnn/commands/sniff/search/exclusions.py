@@ -3,6 +3,7 @@
 import re
 from collections.abc import Collection, Sequence
 from datetime import datetime
+from http import HTTPStatus
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -22,7 +23,7 @@ from streamrnn.commands.sniff.search.words import (
     words_of,
 )
 
-DESCRIBES = "describes the message"
+DESCRIBES, STATUS = "describes the message", "the code of a status"
 _FEW = 8
 """Fewest values for a conclusion from how they change."""
 _SURELY_TIME, _USUALLY_TIME, _PERHAPS_TIME = 100, 75, 60
@@ -30,18 +31,26 @@ _SURELY_TIME, _USUALLY_TIME, _PERHAPS_TIME = 100, 75, 60
 _FEWEST = 3
 _SET_DURATIONS = frozenset(("interval", "period", "resolution", "timeout"))
 """Words of names of durations that are set rather than measured: fewer equal values are evidence that they are."""
+_SET_PERIODS = frozenset((
+    "collection", "heartbeat", "in", "log", "logging", "measuring", "measurement", "min", "minutes", "ms", "period",
+    "poll", "polling", "publish", "refresh", "report", "reporting", "s", "sample", "sampling", "scan", "sec", "secs",
+    "seconds", "send", "time", "update",
+))  # fmt: skip
+"""Words of names of periods that are set: any other one, as that of waves, says that the period is measured."""
 _LEAST_SECONDS = 1e8
 """Larger whole numbers may be seconds since 1970, from 1973 on."""
 _THIS_CENTURY, _2100 = 946_684_800, 4_102_444_800
 """Seconds since 1970 of the beginnings of 2000 and 2100."""
+_INDEX, _COLUMN = "c1", re.compile(r"c\d+")
+"""The first column of a table if it has no name, as an index of pandas has none, and all such columns."""
 _LEAST_ID, _LONE_ID = 1e7, 1e8
 """Smallest whole numbers that may be ids: several close to each other, and a single one."""
 _CLOSE = 1e-3
 """Largest range of ids, relative to the largest id."""
 _EPOCHS = ((1e12, 4.2e12), (1e15, 4.2e15), (1e18, 4.2e18))
 """Milliseconds, microseconds and nanoseconds since 1970, from 2001 to 2103."""
-_HTTP = (100, 600)
-"""Range of HTTP status codes, the end excluded."""
+_HTTP = frozenset((*map(float, HTTPStatus), 499.0, *map(float, range(520, 531))))
+"""HTTP status codes, with those of proxies."""
 _TIME_STAMPS = frozenset(("date", "datetime", "day", "epoch", "timestamp"))
 """Words of names whose large whole numbers are times."""
 _EXCHANGE_IDS = frozenset(("f", "L", "a", "b", "t", "u", "U", "l", "i", "I", "pu", "tradeId", "seqNum"))
@@ -52,6 +61,11 @@ _LOG_LEVELS, _LOG_TEXTS = frozenset(("level", "severity")), frozenset(("logger",
 """Member names of a log line: those of its level, and those of its texts."""
 _FORMER = re.compile(r"(?:[oO]ld|[pP]rev|[pP]revious)(?:[_-]|(?=[A-Z]))(.+)", re.DOTALL)
 """Name of a previous value, such as `oldValue`."""
+_NITRIC = ("no2", "nox")
+_LONGITUDES = ("lon", "lng", "long")
+_LATITUDE = re.compile(r"(.+)lat", re.IGNORECASE | re.DOTALL)
+_LONGITUDE = re.compile(r"(.+)(?:lon|lng|long)", re.IGNORECASE | re.DOTALL)
+"""Names of coordinates that begin alike, such as `start_lat` and `start_lon`."""
 _SHARES = ("us", "sy", "wa")
 """Names of shares of a processor's time beside `id`."""
 _PLAIN = frozenset(("new", "old", "v", "val", "value"))
@@ -106,7 +120,7 @@ def why_no_field(
         _why_odd(candidate, exchange=exchange)
         or _why_time(candidate, times)
         or _why_code(candidate, paths)
-        or _why_numbered(candidate)
+        or _why_numbered(candidate, paths)
         or _why_constant(candidate, keys)
     )
 
@@ -153,7 +167,8 @@ def _why_time(candidate: _Candidate, times: Sequence[int | None]) -> str:
         or (timely and candidate.whole and _are_dates(candidate.known))
     ):
         return "a time"
-    least = _FEWEST if words & _SET_DURATIONS else _FEW
+    set_once = bool(words & _SET_DURATIONS) and ("period" not in words or words <= _SET_PERIODS)
+    least = _FEWEST if set_once else _FEW
     steady = candidate.whole and len(candidate.known) >= least and len(set(candidate.known)) == 1
     return "an interval, always the same" if steady and is_duration(candidate.path) else ""
 
@@ -161,10 +176,11 @@ def _why_time(candidate: _Candidate, times: Sequence[int | None]) -> str:
 def _why_code(candidate: _Candidate, paths: Collection[str]) -> str:
     """Return why numbers are ids or codes, judged by their names and those of the other members."""
     name = last_step(candidate.path).lower()
-    if is_idle_share(candidate.path, paths):
+    if _only_resembles_id(candidate, paths):
         return ""
     tag = last_step(candidate.path) in FIX_CODES and not _FIX.isdisjoint(map(last_step, paths))
-    if tag or is_identifier(candidate.path) or (candidate.whole and is_numbered(candidate.path)):
+    whole_id = candidate.whole and is_numbered(candidate.path)
+    if tag or whole_id or is_identifier(candidate.path) or _is_coordinate(candidate.path, paths):
         return "an id, a number of the message or a place"
     former = _FORMER.match(last_step(candidate.path))
     if former is not None and _has_sibling(candidate.path, former[1], paths):
@@ -175,12 +191,11 @@ def _why_code(candidate: _Candidate, paths: Collection[str]) -> str:
         return "an id, a number of the message or a place"  # elevation.value, revision.new
     if not candidate.whole:
         return ""
-    low, high = _HTTP
-    if words_of(last_step(candidate.path))[-1:] == ["status"] and all(low <= each < high for each in candidate.known):
-        return "a code of HTTP"
-    if words_of(last_step(candidate.path))[-1:] == ["status"] and not {0.0, 1.0}.issuperset(candidate.known):
-        return "the code of a status"
-    if name == "quality" and any(_has_sibling(candidate.path, value, paths) for value in ("value", "v")):
+    words = words_of(last_step(candidate.path).removesuffix("_raw"))
+    of_status = words[-1:] == ["status"] or (words[-1:] == ["state"] and not candidate.are_text)
+    if of_status and (why := _why_status(candidate)):
+        return why
+    if "quality" in words and any(_has_sibling(candidate.path, value, paths) for value in ("value", "v")):
         return "the quality of the value"
     quality = _QUALITY.fullmatch(candidate.path)
     if quality is not None and quality[1] in paths:
@@ -189,12 +204,41 @@ def _why_code(candidate: _Candidate, paths: Collection[str]) -> str:
     return "the level of a log" if logged else ""
 
 
-def _why_numbered(candidate: _Candidate) -> str:
+def _only_resembles_id(candidate: _Candidate, paths: Collection[str]) -> bool:
+    """Return whether a name is like that of an id: an idle share, nitric oxide, or the offset of a clock."""
+    name = last_step(candidate.path).lower()
+    nitric_oxide = name == "no" and any(_has_sibling(candidate.path, other, paths) for other in _NITRIC)
+    of_clock = not candidate.whole and "offset" in words_of(name)
+    return nitric_oxide or of_clock or is_idle_share(candidate.path, paths)
+
+
+def _is_coordinate(path: str, paths: Collection[str]) -> bool:
+    """Return whether a name ends like that of a latitude or longitude with the other one in the same object."""
+    latitude, longitude = _LATITUDE.fullmatch(last_step(path)), _LONGITUDE.fullmatch(last_step(path))
+    if latitude is not None and any(_has_sibling(path, latitude[1] + other, paths) for other in _LONGITUDES):
+        return True
+    return longitude is not None and _has_sibling(path, f"{longitude[1]}lat", paths)
+
+
+def _why_status(candidate: _Candidate) -> str:
+    """Return why whole numbers of a status are no field: codes are few, counts by status mostly different."""
+    known = set(candidate.known)
+    if _HTTP.issuperset(known):
+        return "a code of HTTP"
+    mostly_different = len(known) >= _FEWEST and 2 * len(known) > len(candidate.known)
+    switch = len(known) == 2 or words_of(last_step(candidate.path))[1:][-1:] == ["state"]
+    if (switch and known <= {0.0, 1.0}) or (max(known) >= _FEW and (mostly_different or len(known) >= _FEW)):
+        return ""
+    return STATUS
+
+
+def _why_numbered(candidate: _Candidate, paths: Collection[str]) -> str:
     """Return why numbers are ids or sequence numbers, judged by their values."""
     if any(type(v) is str and len(v) > 1 and v[0] == "0" and v.isdigit() for v in candidate.written):
         return "an id: text with leading zeros"
     known = candidate.known
-    if candidate.whole and len(known) >= _FEW and all(b - a == 1 for a, b in pairwise(known)):
+    least = _FEWEST if candidate.path == _INDEX and not all(map(_COLUMN.fullmatch, paths)) else _FEW
+    if candidate.whole and len(known) >= least and all(b - a == 1 for a, b in pairwise(known)):
         return "a sequence number: it rises by 1 with every record"
     return "an id: large whole numbers, each once" if candidate.whole and _is_large_id(candidate.path, known) else ""
 

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from streamrnn.commands.sniff.search.exclusions import (
     DESCRIBES,
+    STATUS,
     are_copies,
     are_epochs,
     are_numbered,
@@ -74,14 +75,7 @@ def find_fields(
     }
     long = long_format(columns, used=used, rows=rows, form=form)
     if long is not None:
-        name, value, keyed = long
-        sentinels = sentinels_in({value: [v for v in numeric.get(value, ()) if v is not None]})
-        form = form.with_missing(sentinels, _texts(columns[value], form))
-        if keyed:
-            return FieldChoice(
-                only=(columns[value].name,), form=form, left_out=_reasons(numeric, (value,), "long format")
-            )
-        return FieldChoice(name=name, value=value, form=form, left_out=_reasons(numeric, (value,), "long format"))
+        return _in_long_format(columns, numeric, form, long)
     exchange = any(last_step(path) in ("e", "E", "x") and len(path) <= 6 for path in columns)
     left_out = {
         path: reason
@@ -91,7 +85,9 @@ def find_fields(
     left_out |= _copies(columns, [path for path in numeric if path not in left_out])
     chosen = [path for path in numeric if path not in left_out]
     if not chosen:  # the members that describe the message are then its content
-        chosen = [path for path, reason in left_out.items() if reason == DESCRIBES and not is_identifier(path)]
+        chosen = [
+            path for path, reason in left_out.items() if reason in (DESCRIBES, STATUS) and not is_identifier(path)
+        ]
         left_out = {path: reason for path, reason in left_out.items() if path not in chosen}
     if not chosen:
         chosen = [path for path, each in columns.items() if path not in used and is_switch(each.present)]
@@ -115,9 +111,25 @@ def find_fields(
     )
 
 
+def _in_long_format(
+    columns: Mapping[str, Column],
+    numeric: Mapping[str, Sequence[float | None]],
+    form: NumberForm,
+    long: tuple[str, str, bool],
+) -> FieldChoice:
+    """Return the paths of name and value, or the value as the only field if the name is part of the key."""
+    name, value, keyed = long
+    sentinels = sentinels_in({value: [v for v in numeric.get(value, ()) if v is not None]})
+    form = form.with_missing(sentinels, _texts(columns[value], form))
+    left_out = _reasons(numeric, (value,), "long format")
+    if keyed:
+        return FieldChoice(only=(columns[value].name,), form=form, left_out=left_out)
+    return FieldChoice(name=name, value=value, form=form, left_out=left_out)
+
+
 def _copies(columns: Mapping[str, Column], paths: Sequence[str]) -> dict[str, str]:
     """Return why texts are no fields that repeat the number in a value beside them, such as `20.5 °C`."""
-    values = [path for path in paths if last_step(path).lower() in VALUES]
+    values = [path for path in paths if last_step(path).lower() in VALUES or last_step(path).endswith("_raw")]
     return {
         path: f"the text of {value}"
         for value in values
@@ -198,10 +210,35 @@ def long_format(
     return name, value, name in used
 
 
+_TYPES = frozenset(
+    (
+        "bool",
+        "boolean",
+        "decimal",
+        "double",
+        "float",
+        "int",
+        "integer",
+        "long",
+        "number",
+        "numeric",
+        "real",
+        "short",
+        "string",
+        "text",
+        "uint",
+        "uinteger",
+    )
+)
+"""Names of data types, which name no fields."""
+
+
 def _names_fields(column: Column, name: str, rows: int) -> bool:
     """Return whether a column can name fields: texts, present in most rows, few, and different if its name is weak."""
     values = column.present
     if len(values) < 0.9 * rows or not all(type(value) is str for value in values):
+        return False
+    if _TYPES.issuperset(value.lower().rstrip("0123456789") for value in values):
         return False
     distinct = len(set(values))
     return distinct <= max(4, len(values) // 2, 1) and (distinct > 1 or name in SURE_NAMES)

@@ -1,47 +1,41 @@
 """The search for the key: the members that identify a device, host or instrument."""
 
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
 from typing import Any, NamedTuple
 
-import orjson
-
 from streamrnn.commands.sniff.search.categories import (
-    are_measures,
     distinguishing,
     is_key,
+    polled_together,
     recurring_elements,
     uncounted_times,
 )
-from streamrnn.commands.sniff.search.exclusions import are_near, is_idle_share
+from streamrnn.commands.sniff.search.key_candidates import (
+    KEY_MEMBER,
+    SURE,
+    all_differ,
+    is_within,
+    key_candidates,
+    members_of_record_key,
+    says_little,
+)
 from streamrnn.commands.sniff.search.table import Column, ObservationRow, number_in, write_path
 from streamrnn.commands.sniff.search.words import (
-    SOME_ID,
     SPLITTING,
-    STATES,
     TAGS,
-    is_described,
-    is_duration,
-    is_identifier,
-    joined,
     key_score,
     last_step,
-    time_score,
-    words_of,
 )
 from streamrnn.formats import usable_name
 from streamrnn.formats.keys import without_window
 from streamrnn.mapping.paths import named_pair
 
 _OWN = "record:key"
-_COLUMN = re.compile(r"c\d+|\[\d+\]")
-"""A column without a name."""
 _CERTAIN = 100
 """Score of a member that is certainly the key, and varies."""
-SURE, _SURER = 60, 85
-"""Least score of a member that is the key: if the records' own keys are absent or all the same, and otherwise."""
+_SURER = 85
+"""Least score of a member that is the key if the records' own keys are neither absent nor all the same."""
 
 
 class KeyChoice(NamedTuple):
@@ -74,16 +68,7 @@ def find_key(
         label: In long format, the name of the field by row: different fields may have the same time.
     """
     tags = _tags(rows)
-    candidates = [
-        (path, score)
-        for path, column in columns.items()
-        if path not in used
-        and not _is_within(path, tags)
-        and not _is_of_part(path, columns)
-        and not is_idle_share(path, columns)
-        and (score := _score(column, rows, times)) > 0
-    ]
-    candidates.sort(key=lambda each: -each[1])
+    candidates = key_candidates(columns, rows, used=used, times=times, tags=tags)
     paths = _tag_paths(tags, rows)
     own = _own_keys(rows)
     if paths and candidates and candidates[0][1] > _CERTAIN and len(set(_keys(paths, columns, rows, own))) == 1:
@@ -93,16 +78,20 @@ def find_key(
     if not paths and not (candidates and candidates[0][1] >= SURE):
         paths = recurring_elements(columns, rows, have_own=bool(own))
     if not paths:
-        best = next((each for each in candidates if not (own and _says_little(columns[each[0]]))), None)
+        best = next((each for each in candidates if not (own and says_little(columns[each[0]]))), None)
         least = _SURER if len(set(own)) > 1 else SURE
-        if best is not None and (best[1] >= least or not own):
+        doubted = best is not None and best[1] < SURE and bool(label) and all_differ(columns[best[0]], rows)
+        if best is not None and (best[1] >= least or not (own or doubted)):
             paths = [best[0]]
-    if not paths and own and (inner := _member_of_key(rows)):
-        paths = [inner]
+    if not paths or paths[0].startswith(KEY_MEMBER):
+        paths = members_of_record_key(columns, rows, used, times) or paths
     paths += _varying(paths, candidates, columns)
     taken = {*used, *paths}
-    free = {path: column for path, column in columns.items() if path not in taken and not _is_within(path, tags)}
-    moments = [None if time is None else f"{time}/{name}" for time, name in zip(times, label or times, strict=True)]
+    free = {path: column for path, column in columns.items() if path not in taken and not is_within(path, tags)}
+    together = polled_together(times) if len(set(_keys(paths, columns, rows, own))) == 1 else times
+    moments = [
+        None if time is None else f"{time}/{name}" for time, name in zip(together, label or together, strict=True)
+    ]
     paths += _measured(paths, columns, rows, used) or _splitting(paths, columns, used)
     more = distinguishing(_keys(paths, columns, rows, own), free, rows, moments)
     paths = [*(paths or ([_OWN] if own and more else [])), *more]
@@ -132,6 +121,7 @@ def _varying(paths: Sequence[str], candidates: Sequence[tuple[str, float]], colu
         path
         for path, _ in candidates
         if path not in paths
+        and not path.startswith("header:")
         and key_score(path) >= _USUAL
         and 1 < len(set(columns[path].present)) <= len(columns[path].present) / 3
     ][:1]
@@ -186,84 +176,6 @@ def _splitting(paths: Sequence[str], columns: Mapping[str, Column], used: Sequen
     return []
 
 
-def _says_little(column: Column) -> bool:
-    """Return whether a column is 0 or 1 in all rows, and so numbers a part of the device in the record's key."""
-    return len(set(column.present)) == 1 and str(column.present[0]) in ("0", "1")
-
-
-def _counts_records(values: Sequence[Any], rows: Sequence[ObservationRow], times: Sequence[int | None]) -> bool:
-    """Return whether values are whole numbers that rise by one with every record, or with every row of a table."""
-    one_each = len({id(row.record) for row in rows}) == len(rows) or len(set(times)) > 1
-    if not one_each or not all(str(value).isdigit() for value in values):
-        return False
-    return all(int(b) - int(a) == 1 for a, b in pairwise(values))
-
-
-def _is_of_part(path: str, columns: Mapping[str, Column]) -> bool:
-    """Return whether a member identifies one of several parts of a device, such as `DS18B20-1.Id`."""
-    above, _, name = path.rpartition(".")
-    if not above or key_score(above):
-        return False
-    device = above.rpartition(".")[0]
-    others = {each.rpartition(".")[0] for each in columns if last_step(each) == name} - {above}
-    alike = (each for each in others if each.rpartition(".")[0] == device and not is_described(f"{each}.x"))
-    return any(not key_score(each) for each in alike)
-
-
-def _score(column: Column, rows: Sequence[ObservationRow], times: Sequence[int | None]) -> float:
-    """Return how likely a column is the key; 0 if it cannot be."""
-    values = column.present
-    if not values or len(values) < 0.9 * len(rows) or not all(is_key(value) for value in values):
-        return 0
-    if _numbers_something(column, rows, times):
-        return 0
-    distinct = len(set(map(str, values)))
-    score = float(key_score(column.path))
-    if _names_records(column, rows) and (score < 100 or last_step(column.path).lower() in ("id", "mrid")):
-        return 0  # of a message
-    if (named := last_step(column.path).lower() in ("id", "uuid")) or score == SOME_ID:
-        score = min(score, _DOUBTED if named else _UNKNOWN) if _differ(column, rows) else score
-    if not score and time_score(column.path) >= SURE:
-        return 0
-    if score < SURE and all(number_in(value) is not None for value in values):
-        return 0
-    if not score and distinct == 1 and _COLUMN.fullmatch(column.path):
-        return 5
-    if not score and (distinct == 1 or distinct > len(values) / 2 or STATES.intersection(words_of(column.path))):
-        return 0
-    return (score or 10.0) - 2 * column.path.count(".") - 5 * (type(values[0]) is int) + 8 * (distinct > 1)
-
-
-def _numbers_something(column: Column, rows: Sequence[ObservationRow], times: Sequence[int | None]) -> bool:
-    """Return whether a column has durations, measured values, times or record numbers."""
-    values = column.present
-    if is_duration(column.path) or are_measures(values) or are_near([number_in(v) for v in column.values], times):
-        return True
-    if type(values[0]) is int and not _MEASURED.isdisjoint(column.path.split(".")[:-1]):
-        return not is_identifier(column.path)  # such as the speed of a fan
-    started = joined(last_step(column.path)) == "instanceid" and type(values[0]) is int  # of an agent of MTConnect
-    return started or (len(values) > 3 and _counts_records(values, rows, times))
-
-
-_MEASURED = frozenset(("decoded", "decoded_payload", "object", "payload_fields", "reported"))
-"""Names of objects of measured values."""
-_DOUBTED, _UNKNOWN = 40, 15
-"""Largest scores of an `id`, and of the id of something unknown, if each of a few records has another one."""
-
-
-def _differ(column: Column, rows: Sequence[ObservationRow]) -> bool:
-    """Return whether each of a few records has a value of its own."""
-    pairs = {(id(row.record), str(value)) for row, value in zip(rows, column.values, strict=True)}
-    return len(pairs) > 1 and len(pairs) == len({record for record, _ in pairs}) == len({value for _, value in pairs})
-
-
-def _names_records(column: Column, rows: Sequence[ObservationRow]) -> bool:
-    """Return whether each of several records has a value of its own, in all its rows."""
-    values = [None if value is None else str(value) for value in column.values]
-    pairs = {(id(row.record), value) for row, value in zip(rows, values, strict=True) if value is not None}
-    return len(pairs) > 3 and len(pairs) == len({record for record, _ in pairs}) == len({value for _, value in pairs})
-
-
 def _tags(rows: Sequence[ObservationRow]) -> str:
     """Return the name of an object of texts that identifies the series, such as `tags`; empty if there is none."""
     for name in (*TAGS, *(each.title() for each in TAGS)):
@@ -290,10 +202,6 @@ def _tags_of(value: Any) -> Any:
     return value if None in pairs else dict(filter(None, pairs))
 
 
-def _is_within(path: str, parent: str) -> bool:
-    return bool(parent) and path.startswith(f"{parent}.")
-
-
 def _own_keys(rows: Sequence[ObservationRow]) -> list[str]:
     """Return the records' own keys as text; empty if one is unusable, or if each record has another key."""
     keys = []
@@ -314,25 +222,11 @@ def _are_unique(keys: Sequence[str]) -> bool:
     return len(keys) > 5 and len(set(keys)) == len(keys)
 
 
-def _member_of_key(rows: Sequence[ObservationRow]) -> str:
-    """Return the path of the only member of keys that are JSON objects; empty if keys are anything else."""
-    found: set[str] = set()
-    for row in rows[:200]:
-        try:
-            document = orjson.loads(row.record.key or b"")
-        except orjson.JSONDecodeError:
-            return ""
-        if type(document) is not dict or len(document) != 1:
-            return ""
-        found.update(document)
-    return f"record:key.{found.pop()}" if len(found) == 1 else ""
-
-
 def _keys(
     paths: Sequence[str], columns: Mapping[str, Column], rows: Sequence[ObservationRow], own: Sequence[str]
 ) -> list[str]:
     """Return the keys by row, roughly as the decoder makes them."""
-    if not paths or (paths[0].startswith("record:") and paths[0] != _OWN):
+    if not paths or (paths[0].startswith("record:") and paths[0] not in (_OWN, *columns)):
         return list(own) or [""] * len(rows)
     lists: list[list[str]] = []
     for path in paths:

@@ -57,6 +57,8 @@ SENTINELS = (
 """Numbers that sensors and archives write for a missing value."""
 _HEX = re.compile("[0-9A-F]{2,}|[0-9a-f]{2,}")
 """The end of a hexadecimal number that begins with decimal digits."""
+_NAME = re.compile("[a-z]{2}[A-Z][a-z]{2}")
+"""A part of a name such as `24hrTicker`, which no unit has."""
 _CODED = re.compile(r"[+-]0\d{3},\d", re.ASCII)
 """A value with its quality code, as in NOAA's integrated surface data; not a decimal number."""
 _ENOUGH = 5
@@ -159,7 +161,10 @@ def _is_known(unit: str) -> bool:
 def _one_unit(texts: Sequence[str]) -> bool:
     """Return whether texts have few distinct short units; other texts that begin with a digit have many endings."""
     endings = set(map(unit_of, texts))
-    short = all(len(ending) <= 12 and len(ending.split()) <= 2 and not _HEX.fullmatch(ending) for ending in endings)
+    short = all(
+        len(ending) <= 12 and len(ending.split()) <= 2 and not _HEX.fullmatch(ending) and not _NAME.search(ending)
+        for ending in endings
+    )
     return short and len(endings) <= max(1, len(texts) // 3)
 
 

@@ -35,6 +35,8 @@ from streamrnn.mapping.times import TimeReader, TimeRule
 
 _ENOUGH = 5
 """Fewest documents from which it is evidence that a number is always the same."""
+_FEWEST_ALIKE, _ELEMENT = 2, re.compile(r"\[\d+\]")
+"""Fewest documents that are lists of different things in which an element is always the same, and its path."""
 _FEWEST_RECORDS = 3
 """Fewest records with lists of the same length for which the index in the list can be part of the key."""
 _TIME_NAME = 65
@@ -303,13 +305,16 @@ def _measured(documents: Sequence[object], *, without: str = "\n") -> list[str]:
         and words_of(last_step(path))[-1:] != ["interval"]
         and words_of(last_step(path))[:2] != ["number", "of"]
         and all(_is_measure(value) for value in column.present[:50])
-        and not (_is_fixed(column.present) or (is_numbered(path) and all(type(each) is int for each in column.present)))
+        and not (
+            _is_fixed(column.present, _FEWEST_ALIKE if _ELEMENT.fullmatch(path) else _ENOUGH)
+            or (is_numbered(path) and all(type(each) is int for each in column.present))
+        )
     ]
 
 
-def _is_fixed(values: Sequence[Any]) -> bool:
+def _is_fixed(values: Sequence[Any], least: int = _ENOUGH) -> bool:
     """Return whether values are all the same whole number, such as the address of a device."""
-    return len(values) >= _ENOUGH and type(values[0]) is int and all(value == values[0] for value in values)
+    return len(values) >= least and type(values[0]) is int and all(value == values[0] for value in values)
 
 
 def _is_measure(value: Any) -> bool:

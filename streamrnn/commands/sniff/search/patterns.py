@@ -1,8 +1,9 @@
 """Patterns of `strptime` for dates in other forms than ISO 8601."""
 
+import math
 import re
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from itertools import pairwise
 
 from streamrnn.mapping.times import start_of
@@ -19,6 +20,8 @@ _CLOCKS = (
     "T%H:%M",
     " %I:%M:%S %p",
     " %I:%M %p",
+    " %I:%M:%S%p",
+    " %I:%M%p",
     ", %I:%M:%S %p",
     ", %I:%M %p",
     " %H.%M.%S",
@@ -88,19 +91,26 @@ def find_compact(values: Sequence[object]) -> str:
     return pattern if pattern and same and _fits(pattern, texts) else ""
 
 
-def find_pattern(texts: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return the `strptime` pattern that fits all texts, and doubts about it; two empty tuples if none fits."""
+def find_pattern(texts: Sequence[str], near: Sequence[int | None] = ()) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the `strptime` pattern that fits all texts, and doubts about it; two empty tuples if none fits.
+
+    Args:
+        texts: The texts.
+        near: Timestamps of the records that the texts are from, ms; None for one that is unknown.
+    """
     texts = [start_of(text).strip() for text in texts]
     matches = [_DAYS.fullmatch(text) for text in texts]
     if all(matches):
-        return _day_or_month([match for match in matches if match is not None], texts)
+        return _day_or_month([match for match in matches if match is not None], texts, near)
     for pattern in (*_GLUED, *_OTHERS):
         if _fits(pattern, texts):
             return (pattern,), ()
     return (), ()
 
 
-def _day_or_month(matches: Sequence[re.Match[str]], texts: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def _day_or_month(
+    matches: Sequence[re.Match[str]], texts: Sequence[str], near: Sequence[int | None]
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return the pattern of dates such as 03/04/2023, in which the day is first or second, and doubts about it."""
     mark = matches[0][2]
     first, second = max(int(match[1]) for match in matches), max(int(match[3]) for match in matches)
@@ -108,7 +118,11 @@ def _day_or_month(matches: Sequence[re.Match[str]], texts: Sequence[str]) -> tup
     month_first = second > 12 or (first <= 12 and any(match[5].upper().endswith("M") for match in matches))
     unsure = first <= 12 and second <= 12
     if unsure and mark != ".":
-        month_first = _rises_better(days[1], days[0], texts) or month_first
+        if _rises_better(days[1], days[0], texts) or _rises_better(days[0], days[1], texts):
+            month_first = _rises_better(days[1], days[0], texts)
+        apart = _distance(days[0], texts, near), _distance(days[1], texts, near)
+        if min(apart) < _NEAR_DAYS < max(apart):
+            month_first = apart[1] < apart[0]
     for day in (days[1], days[0]) if month_first else days:
         for clock in _CLOCKS:
             if _fits(day + clock, texts):
@@ -132,6 +146,20 @@ def _rises_better(one: str, other: str, texts: Sequence[str]) -> bool:
         steps = [(b - a).total_seconds() for a, b in pairwise(moments)]
         orders.append((sum(step < 0 for step in steps), len(set(steps))))
     return orders[0] < orders[1]
+
+
+def _distance(day: str, texts: Sequence[str], near: Sequence[int | None]) -> float:
+    """Return the median distance in days of texts, read by a pattern of the day, from the records' own timestamps."""
+    clock = next((clock for clock in _CLOCKS if _fits(day + clock, texts)), None)
+    if clock is None:
+        return math.inf
+    moments = [datetime.strptime(text, day + clock).replace(tzinfo=UTC).timestamp() * 1000 for text in texts]
+    apart = sorted(abs(a - b) for a, b in zip(moments, near, strict=False) if b is not None)
+    return apart[len(apart) // 2] / 86_400_000 if apart else 0.0
+
+
+_NEAR_DAYS = 2
+"""Days within which a date and the timestamp of its record lie at most, if the record was written at once."""
 
 
 def _fits(pattern: str, texts: Sequence[str]) -> bool:

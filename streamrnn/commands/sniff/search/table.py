@@ -4,9 +4,11 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Literal, NamedTuple, TypeGuard
 
+from streamrnn.commands.sniff.search.words import key_score, time_score
 from streamrnn.errors import RecordError
 from streamrnn.formats import NAME_BYTES, Format
-from streamrnn.mapping.numbers import NumberReader, NumberRule
+from streamrnn.formats.keys import decode_key
+from streamrnn.mapping.numbers import AREA_OR_VOLUME, NumberReader, NumberRule
 from streamrnn.mapping.parts import find_parts
 from streamrnn.mapping.paths import ALL, ROWS, Step, Surroundings, json_in, parse_path
 from streamrnn.mapping.times import SECONDS_NAMES
@@ -24,8 +26,9 @@ MOST_LEVELS = 4
 
 NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
 COMMA_NUMBER = re.compile(r"[+-]?\d{1,3}(?:[. '\u00a0\u2009\u202f\u2019]\d{3})*,\d+|[+-]?\d+,\d+", re.ASCII)
-UNIT_NUMBER = re.compile(rf"(?:{NUMBER.pattern})\s*[^\d\s.,+:/-][^\d:]{{0,15}}", re.ASCII)
-COMMA_UNIT_NUMBER = re.compile(rf"({COMMA_NUMBER.pattern})(\s*[^\d\s.,+:/-][^\d:]{{0,15}})", re.ASCII)
+_UNIT = rf"\s*[^\d\s.,+:/-](?:[^\d:]|{AREA_OR_VOLUME}){{0,15}}"
+UNIT_NUMBER = re.compile(rf"(?:{NUMBER.pattern}){_UNIT}", re.ASCII)
+COMMA_UNIT_NUMBER = re.compile(rf"({COMMA_NUMBER.pattern})({_UNIT})", re.ASCII)
 _PLAIN_STEP = re.compile(r"[^.\[\]\"'\s][^.\[\]\"']*")
 
 
@@ -102,6 +105,51 @@ def columns_of(documents: Sequence[object]) -> dict[str, Column]:
                 column = columns[path] = Column(path, name, [None] * len(documents))
             column.values[index] = value
     return columns
+
+
+def columns_of_records(rows: Sequence[ObservationRow]) -> dict[str, Column]:
+    """Return the columns of the records around the rows: the members of keys that are JSON objects, and the headers."""
+    keys: list[object] = []
+    headers: list[dict[str, str]] = []
+    for row in rows:
+        keys.append(_key_of(row.record))
+        headers.append(
+            {name: text for name, value in row.record.headers if _names_key_or_time(name) and (text := _text_of(value))}
+        )
+    found: dict[str, Column] = {}
+    for start, documents in (("record:key.", keys), ("header:", headers)):
+        if not any(documents):
+            continue
+        for path, column in columns_of(documents).items():
+            name = f"{start}{column.name if start == 'header:' else path}"
+            found[name] = column._replace(path=name, name=name)
+    return found
+
+
+def _names_key_or_time(header: str) -> bool:
+    """Return whether a header is surely that of the key or the time, by its name."""
+    return key_score(f"header:{header}") >= _SURE_KEY or time_score(f"header:{header}") == _SURE_TIME
+
+
+_SURE_KEY, _SURE_TIME = 90, 100
+
+
+def _key_of(record: Record) -> object:
+    """Return the content of a record's key if it is an object; else None."""
+    if record.key is None or record.key[:1] != b"{":
+        return None
+    try:
+        return decode_key(record.key)
+    except RecordError:
+        return None
+
+
+def _text_of(value: bytes | None) -> str:
+    """Return the text of a header; empty if it is none."""
+    try:
+        return (value or b"").decode()
+    except UnicodeDecodeError:
+        return ""
 
 
 def _can_be_configured(name: str, steps: Sequence[Step]) -> bool:

@@ -21,7 +21,7 @@ from streamrnn.commands.sniff.search.time_doubts import (
     other_times,
     without_offset,
 )
-from streamrnn.commands.sniff.search.words import time_score
+from streamrnn.commands.sniff.search.words import last_step, time_score
 from streamrnn.errors import RecordError
 from streamrnn.mapping.times import TimeReader, TimeRule
 from streamrnn.timestamps import parse_iso
@@ -60,7 +60,12 @@ class TimeChoice(NamedTuple):
 
 
 def find_time(
-    columns: Mapping[str, Column], rows: Sequence[ObservationRow], *, prefer: Sequence[str] = (), table: bool = False
+    columns: Mapping[str, Column],
+    rows: Sequence[ObservationRow],
+    *,
+    prefer: Sequence[str] = (),
+    inner: Sequence[str] = (),
+    table: bool = False,
 ) -> TimeChoice:
     """Return the event time: the best member, or the record's own timestamp if no member is a time.
 
@@ -68,14 +73,18 @@ def find_time(
         columns: The members of the observations' documents by path.
         rows: The observations.
         prefer: Paths that are known to be the event time, such as that of a candle's start.
+        inner: Paths within the elements of a list, whose own times go before those around it.
         table: Whether date and time of day may stand in two columns.
     """
     if table and (pair := _date_and_clock(columns, rows)) is not None:
         return pair
-    found = sorted(
-        filter(None, (_candidate(each, rows, preferred=each.path in prefer) for each in columns.values())),
-        key=lambda each: -each.score,
-    )
+    candidates = filter(None, (_candidate(each, rows, preferred=each.path in prefer) for each in columns.values()))
+    found = [
+        each._replace(score=each.score + _INNER * (each.column.path in inner and last_step(each.column.path) in _OWN))
+        for each in candidates
+    ]
+    found.sort(key=lambda each: -each.score)
+    found = [each for each in found if _of_document(each)] or found
     own = [row.record.timestamp if row.record.timestamp > 0 else None for row in rows]
     if not found:
         words = "the record's own timestamp" if any(own) else ""
@@ -120,6 +129,8 @@ def _is_finer(other: TimeCandidate, best: TimeCandidate, step: int) -> bool:
     return any(a % step for a, _ in pairs) and all(a - a % step == b for a, b in pairs)
 
 
+_INNER, _OWN = 36, frozenset(("T", "captured", "measured", "observed", "occurred", "recorded", "sampled", "t"))
+"""What an own time of an element adds to its score, and the names of such times."""
 _NAMED, _CERTAIN = 65, 100
 """Least scores of names of times to prefer: with milliseconds instead of seconds, and with times of day."""
 
@@ -127,6 +138,10 @@ _NAMED, _CERTAIN = 65, 100
 def _values(columns: Mapping[str, Column], paths: Sequence[str]) -> list[Any]:
     lists = [columns[path].values for path in paths if path in columns]
     return [next((value for value in values if value is not None), None) for values in zip(*lists, strict=True)]
+
+
+def _of_document(candidate: TimeCandidate) -> bool:
+    return not candidate.column.path.startswith("header:")
 
 
 def _candidate(column: Column, rows: Sequence[ObservationRow], *, preferred: bool) -> TimeCandidate | None:
@@ -144,7 +159,8 @@ def _candidate(column: Column, rows: Sequence[ObservationRow], *, preferred: boo
     compact = find_compact(values) if numeric and name else ""
     numeric = numeric and not compact
     known = next((pattern for mark, pattern in _BY_PRODUCT.items() if mark in column.path), "")
-    formats, doubts, times = _read_texts(values, compact or known) if not numeric else ((), (), [])
+    own = [timestamp if (timestamp := rows[index].record.timestamp) > 0 else None for index in tried]
+    formats, doubts, times = _read_texts(values, compact or known, own) if not numeric else ((), (), [])
     reader = TimeReader(TimeRule(format=formats))
     times = times or [_read(reader, value) for value in values]
     least = 0.9 if name < 100 else 0.3
@@ -165,14 +181,22 @@ _BY_PRODUCT = {"(PDH-CSV 4.0)": "%m/%d/%Y %H:%M:%S.%f"}
 """Time patterns of products, by a part of the column's name: Windows' performance monitor."""
 
 
-def _read_texts(values: Sequence[Any], compact: str) -> tuple[tuple[str, ...], tuple[str, ...], list[int | None]]:
-    """Return the patterns, the doubts and the times (ms) of text; `compact` is the pattern if it is known already."""
+def _read_texts(
+    values: Sequence[Any], compact: str, own: Sequence[int | None]
+) -> tuple[tuple[str, ...], tuple[str, ...], list[int | None]]:
+    """Return the patterns, the doubts and the times (ms) of text.
+
+    Args:
+        values: The texts.
+        compact: The pattern, if it is known already; else empty.
+        own: Timestamps of the records, ms.
+    """
     usual = TimeReader(TimeRule())
     times = [_read(usual, value) for value in values]
     texts = all(type(value) is str for value in values)
     if (not compact or (texts and len(compact) in _UNDERSTOOD)) and _share(times) >= _MOST:
         return (), (), times
-    formats, doubts = ((compact,), ()) if compact else find_pattern([str(value) for value in values])
+    formats, doubts = ((compact,), ()) if compact else find_pattern([str(value) for value in values], own)
     if not formats:
         return (), (), times
     reader = TimeReader(TimeRule(format=formats))
@@ -222,7 +246,7 @@ _AHEAD = 600_000
 
 
 def _nearness(column: Column, times: Sequence[int | None], records: Sequence[Any]) -> int:
-    """Return the score of numbers without a telling name: 50 if close to the records' times, 30 if plausible, or 0."""
+    """Return the score of numbers without a telling name: 40 or 50 if near to records' times, 30 if plausible, or 0."""
     known = [time for time in times if time is not None]
     apart = [
         abs(time - record.timestamp)
@@ -230,7 +254,9 @@ def _nearness(column: Column, times: Sequence[int | None], records: Sequence[Any
         if time is not None and record.timestamp > 0
     ]
     if apart:
-        return 50 if max(apart) < _NEAR_DAYS * DAY else 0
+        if max(apart) < DAY / 24:
+            return 50
+        return 40 if max(apart) < _NEAR_DAYS * DAY else 0
     fine = all(float(value) >= 1e12 for value in column.present[:MOST_TRIED]) or _is_steady(known)
     # identifiers are as large, but rarely all within a few years around now
     return 30 if fine and known and max(known) - min(known) < 366 * DAY and max(known) < _LAST // 2 * 2 else 0

@@ -54,7 +54,7 @@ def joined(name: str) -> str:
 
 def last_step(path: str) -> str:
     """Return the last name of a path."""
-    text = path.rstrip("\"]'")
+    text = path.removeprefix("header:").rstrip("\"]'")
     for mark in ('"', "'"):
         if mark in text and path != text:
             return text.rpartition(mark)[2]
@@ -94,7 +94,8 @@ def key_score(path: str) -> int:
     name = last_step(path)
     score = 100 if _OBIS_ID.fullmatch(name) else KEYS.get(joined(name), 0)
     parents = path.split(".")[:-1]
-    if any(part in ("event", "metricset", "service", "ecs", "beat") for part in parents):
+    of_unit = name.lower() == "symbol" and any("unit" in words_of(part) for part in parents)
+    if of_unit or any(part in ("event", "metricset", "service", "ecs", "beat") for part in parents):
         return min(score, 20)  # of Elastic's common schema: what has measured, not where
     if score == KEYS["id"] and name.lower() in ("id", "name") and parents and key_score(parents[-1]) == 100:
         return 100  # device.id
@@ -107,7 +108,8 @@ def key_score(path: str) -> int:
         return 0
     if not score and len(words) > 1:
         if words[-1] in ("id", "name", "code", "key"):
-            return 95 if key_score(words[0]) == 100 else SOME_ID * (words[-1] == "id")
+            least = SOME_ID * (words[-1] == "id" or (words[-1] != "key" and KEYS.get(words[0], 0) >= KEYS["zone"]))
+            return 95 if key_score(words[0]) == 100 else least
         if words[-1] in ("nbr", "no", "nr", "number") and KEYS.get(words[0], 0) >= KEYS["store"]:
             return 90  # store_nbr
         if words[-1] in ("host", "device", "sensor", "meter", "station", "node", "mac", "serial", "eui", *_TRADED):
@@ -135,13 +137,13 @@ def is_duration(path: str) -> bool:
 
 def is_identifier(name: str) -> bool:
     """Return whether a name is that of numbers without measured values: ids, sequence numbers, coordinates."""
-    last = last_step(name)
+    last = last_step(name).strip("<>")  # of tables with <PER>
     if last.rpartition(".")[2].lower() in _ID_NAMES or _OBIS_ID.fullmatch(last):
         return True
     words = words_of(last)
     if len(words) == 2 and words[1] in ("index", "nbr", "no", "nr", "num", "number") and KEYS.get(words[0]) == 100:
         return True  # sensor_index
-    if words[-1:] in (["code"], ["port"], ["ref"]) and not _is_counted_by(words):
+    if words[-1:] in (["cd"], ["code"], ["port"], ["ref"]) and not _is_counted_by(words):
         return True  # elb_status_code, remote_port
     if last.lower().endswith("id") and joined(last) in KEYS:
         return True  # deviceid
@@ -162,7 +164,11 @@ def is_numbered(name: str) -> bool:
     """Return whether a name is that of whole numbers that measure nothing: of stores and routes, codes and ids."""
     last = last_step(name)
     words = words_of(last)
-    if joined(last) in _NUMBERED or (len(words) > 1 and words[-1] == "as"):
+    if (
+        joined(last) in _NUMBERED
+        or words[:1] in (["cod"], ["code"], ["codice"], ["codigo"])
+        or (len(words) > 1 and words[-1] == "as")
+    ):
         return True  # src_as
     ending = words[-1] if words and not _is_counted_by(words) else ""
     is_id = ending.endswith("id") and ending not in _NO_IDS and not ending.endswith(_NO_ID_ENDINGS)
@@ -172,7 +178,14 @@ def is_numbered(name: str) -> bool:
 def is_day_number(path: str, numbers: Sequence[float]) -> bool:
     """Return whether numbers are days since 1900, as in spreadsheets, or since 1970, judged by name and range."""
     dated = "date" in words_of(last_step(path)) or last_step(path).lower() in ("day", "days")
+    if time_score(path) == _SURELY and any(each % 1 for each in numbers):
+        return all(_DAY_2000 <= each < _DAY_2100 for each in numbers)
     return dated and bool(numbers) and all(14_000 < each < 73_000 for each in numbers)
+
+
+_SURELY = 100
+_DAY_2000, _DAY_2100 = 36_526, 73_051
+"""Days of spreadsheets."""
 
 
 def is_described(path: str) -> bool:

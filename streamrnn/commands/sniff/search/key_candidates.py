@@ -1,0 +1,160 @@
+"""Members that may be the key, each with how likely it is."""
+
+import re
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import Any
+
+from streamrnn.commands.sniff.search.categories import are_measures, is_key
+from streamrnn.commands.sniff.search.exclusions import are_near, is_idle_share
+from streamrnn.commands.sniff.search.table import Column, ObservationRow, number_in
+from streamrnn.commands.sniff.search.words import (
+    SOME_ID,
+    STATES,
+    is_described,
+    is_duration,
+    is_identifier,
+    is_message_id,
+    joined,
+    key_score,
+    last_step,
+    time_score,
+    words_of,
+)
+
+KEY_MEMBER = "record:key."
+"""Start of the paths of members of the records' own keys."""
+SURE = 60
+"""Least score of a member that is the key, if the records' own keys are absent or all the same."""
+_COLUMN = re.compile(r"c\d+|\[\d+\]")
+"""A column without a name."""
+_OF_HEADER = 35
+"""What to subtract from the score of a header, which may describe who wrote the record."""
+_MEASURED = frozenset(("decoded", "decoded_payload", "object", "payload_fields", "reported"))
+"""Names of objects of measured values."""
+_DOUBTED, _UNKNOWN = 40, 15
+"""Largest scores of an `id`, and of the id of something unknown, if each of a few records has another one."""
+
+
+def key_candidates(
+    columns: Mapping[str, Column],
+    rows: Sequence[ObservationRow],
+    *,
+    used: Sequence[str],
+    times: Sequence[int | None],
+    tags: str,
+) -> list[tuple[str, float]]:
+    """Return the paths of members that may be the key, each with a score, the best first.
+
+    Args:
+        columns: The members by path.
+        rows: The observations.
+        used: Paths with another role, such as the time and the name of a field.
+        times: Event time by row.
+        tags: Name of the object of tags, whose members are no candidates; empty if there is none.
+    """
+    candidates = [
+        (path, score)
+        for path, column in columns.items()
+        if path not in used
+        and not is_within(path, tags)
+        and not _is_of_part(path, columns)
+        and not is_idle_share(path, columns)
+        and (score := _score(column, rows, times)) > 0
+    ]
+    return sorted(candidates, key=lambda each: -each[1])
+
+
+def is_within(path: str, parent: str) -> bool:
+    """Return whether a path leads into an object; no path does if `parent` is empty."""
+    return bool(parent) and path.startswith(f"{parent}.")
+
+
+def _score(column: Column, rows: Sequence[ObservationRow], times: Sequence[int | None]) -> float:
+    """Return how likely a column is the key; 0 if it cannot be."""
+    values = column.present
+    if not values or len(values) < 0.9 * len(rows) or not all(is_key(value) for value in values):
+        return 0
+    if _numbers_something(column, rows, times):
+        return 0
+    distinct = len(set(map(str, values)))
+    score = float(key_score(column.path)) - _OF_HEADER * column.path.startswith("header:")
+    if _names_records(column, rows) and (score < 100 or last_step(column.path).lower() in ("id", "mrid")):
+        return 0  # of a message
+    if (named := joined(last_step(column.path)) in ("id", "uuid")) or score == SOME_ID:
+        score = min(score, _DOUBTED if named else _UNKNOWN) if all_differ(column, rows) else score
+    if not score and time_score(column.path) >= SURE:
+        return 0
+    if score < SURE and all(number_in(value) is not None for value in values):
+        return 0
+    if not score and distinct == 1 and _COLUMN.fullmatch(column.path):
+        return 5
+    if not score and (distinct == 1 or distinct > len(values) / 2 or STATES.intersection(words_of(column.path))):
+        return 0
+    return (score or 10.0) - 2 * column.path.count(".") - 5 * (type(values[0]) is int) + 8 * (distinct > 1)
+
+
+def _is_of_part(path: str, columns: Mapping[str, Column]) -> bool:
+    """Return whether a member identifies one of several parts of a device, such as `DS18B20-1.Id`."""
+    above, _, name = path.rpartition(".")
+    if not above or above == "record:key" or key_score(above):
+        return False
+    device = above.rpartition(".")[0]
+    others = {each.rpartition(".")[0] for each in columns if last_step(each) == name} - {above, "record:key"}
+    alike = (each for each in others if each.rpartition(".")[0] == device and not is_described(f"{each}.x"))
+    return any(not key_score(each) for each in alike)
+
+
+def _numbers_something(column: Column, rows: Sequence[ObservationRow], times: Sequence[int | None]) -> bool:
+    """Return whether a column has durations, measured values, times or record numbers."""
+    values = column.present
+    if is_duration(column.path) or are_measures(values) or are_near([number_in(v) for v in column.values], times):
+        return True
+    if type(values[0]) is int and not _MEASURED.isdisjoint(column.path.split(".")[:-1]):
+        return not is_identifier(column.path)  # such as the speed of a fan
+    started = joined(last_step(column.path)) == "instanceid" and type(values[0]) is int  # of an agent of MTConnect
+    return started or (len(values) > 3 and _counts_records(values, rows, times))
+
+
+def _counts_records(values: Sequence[Any], rows: Sequence[ObservationRow], times: Sequence[int | None]) -> bool:
+    """Return whether values are whole numbers that rise by one with every record, or with every row of a table."""
+    one_each = len({id(row.record) for row in rows}) == len(rows) or len(set(times)) > 1
+    if not one_each or not all(str(value).isdigit() for value in values):
+        return False
+    return all(int(b) - int(a) == 1 for a, b in pairwise(values))
+
+
+def all_differ(column: Column, rows: Sequence[ObservationRow]) -> bool:
+    """Return whether each of a few records has a value of its own."""
+    pairs = {(id(row.record), str(value)) for row, value in zip(rows, column.values, strict=True)}
+    return len(pairs) > 1 and len(pairs) == len({record for record, _ in pairs}) == len({value for _, value in pairs})
+
+
+def _names_records(column: Column, rows: Sequence[ObservationRow]) -> bool:
+    """Return whether each of several records has a value of its own, in all its rows."""
+    values = [None if value is None else str(value) for value in column.values]
+    pairs = {(id(row.record), value) for row, value in zip(rows, values, strict=True) if value is not None}
+    return len(pairs) > 3 and len(pairs) == len({record for record, _ in pairs}) == len({value for _, value in pairs})
+
+
+def says_little(column: Column) -> bool:
+    """Return whether a column is 0 or 1 in all rows, and so numbers a part of the device in the record's key."""
+    return len(set(column.present)) == 1 and str(column.present[0]) in ("0", "1")
+
+
+def members_of_record_key(
+    columns: Mapping[str, Column], rows: Sequence[ObservationRow], used: Sequence[str], times: Sequence[int | None]
+) -> list[str]:
+    """Return the paths of the members of keys that are JSON objects, without times and ids of messages."""
+    return [
+        path
+        for path, column in columns.items()
+        if path.startswith(KEY_MEMBER)
+        and path not in used
+        and len(column.present) == len(rows)
+        and all(map(is_key, column.present))
+        and time_score(path) < SURE
+        and not is_message_id(path)
+        and not are_near([number_in(value) for value in column.values], times)
+        and not _names_records(column, rows)
+    ]
