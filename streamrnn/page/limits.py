@@ -11,6 +11,8 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
+BACKLOG = 128
+"""Connections that may wait to be accepted."""
 GUESSES, GUESS_SECONDS = 5, 60.0
 """Wrong tokens that an address may send within these seconds."""
 MAX_ADDRESSES = 1000

@@ -16,14 +16,13 @@ from importlib.util import find_spec
 
 from streamrnn.errors import missing_extra
 from streamrnn.observe.network import open_listener
+from streamrnn.page.limits import BACKLOG
 from streamrnn.runtime.processes import ChildProcess
 
 logger = logging.getLogger(__name__)
 
 CHECK_SECONDS = 0.1
 """Seconds between two checks of the process."""
-BACKLOG = 128
-"""Connections that wait to be accepted."""
 STOP_SECONDS = 2.0
 """Time limit for the process to end before it is killed."""
 

@@ -10,18 +10,17 @@ import os
 import socket
 import sys
 from functools import partial
-from typing import Any
 
 import uvicorn
-from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
 from streamrnn.observe import logging as logs
 from streamrnn.page.access import Access
 from streamrnn.page.api import create_api
 from streamrnn.page.assets import CompressedAssets
+from streamrnn.page.connections import BoundedProtocol, BoundedServer
 from streamrnn.page.data.messages import HELLO, decode_message
 from streamrnn.page.data.store import PageConfig, Store
-from streamrnn.page.limits import ViewLimit
+from streamrnn.page.limits import BACKLOG, ViewLimit
 from streamrnn.page.ui.live import may_build_view, mount_page
 from streamrnn.page.ui.preload import ASSETS
 
@@ -33,52 +32,6 @@ BATCH = 20
 """Messages received before other events of the loop are handled."""
 SHUTDOWN_SECONDS = 1
 """Time limit for pending answers when the process ends."""
-
-
-MAX_CONNECTIONS = 1000
-"""Connections at a time; more are closed."""
-REQUEST_SECONDS = 10.0
-"""Seconds in which a request has to arrive."""
-
-_Protocol: Any = AutoHTTPProtocol
-
-
-class BoundedProtocol(_Protocol):  # type: ignore[misc]  # one of two classes
-    """The server's HTTP protocol, which by itself waits for the rest of a request without end."""
-
-    _deadline: asyncio.TimerHandle | None = None
-
-    def connection_made(self, transport: asyncio.Transport) -> None:
-        """See asyncio.Protocol."""
-        super().connection_made(transport)
-        if len(self.connections) > MAX_CONNECTIONS:
-            transport.abort()
-        else:
-            self._limit()
-
-    def data_received(self, data: bytes) -> None:
-        """See asyncio.Protocol."""
-        super().data_received(data)
-        self._limit()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """See asyncio.Protocol."""
-        self._cancel()
-        super().connection_lost(exc)
-
-    def _limit(self) -> None:
-        """Start the time limit if a request is incomplete; end it if not, or if the connection is a WebSocket now."""
-        cycle = self.cycle
-        incomplete = cycle is None or cycle.response_complete or cycle.more_body
-        if not incomplete or self.transport.is_closing() or self.transport.get_protocol() is not self:
-            self._cancel()
-        elif self._deadline is None:
-            self._deadline = self.loop.call_later(REQUEST_SECONDS, self.transport.abort)
-
-    def _cancel(self) -> None:
-        if self._deadline is not None:
-            self._deadline.cancel()
-            self._deadline = None
 
 
 async def serve(page: PageConfig, listener: socket.socket, channels: list[socket.socket]) -> None:
@@ -95,7 +48,7 @@ async def serve(page: PageConfig, listener: socket.socket, channels: list[socket
         server_header=False,
         timeout_graceful_shutdown=SHUTDOWN_SECONDS,
     )
-    server = uvicorn.Server(config)
+    server = BoundedServer(config, BACKLOG)
     loop = asyncio.get_running_loop()
     for number, channel in enumerate(channels):
         loop.add_reader(channel, partial(_receive, store, channel, number))
@@ -136,7 +89,8 @@ def run_page_server() -> None:
     os.nice(NICENESS)
     page = PageConfig(**json.loads(_read_first_line()))
     logs.configure(**page.logging)
-    logging.getLogger("nicegui").setLevel(logging.ERROR)  # it warns of every unknown address
+    for name in ("nicegui", "uvicorn"):
+        logging.getLogger(name).setLevel(logging.ERROR)  # they warn of every unknown address and invalid request
     listener, *channels = (socket.socket(fileno=int(number)) for number in sys.argv[1:])
     asyncio.run(serve(page, listener, channels))
 

@@ -146,10 +146,10 @@ class OwnedPartition:
             LogError: the log is unavailable.
         """
         self._limits = {topic: self._log.limits(topic) for topic in self.topics.names}
-        self._topic_id = self._log.topic_id(self.partition.topic)
+        before, self._topic_id = self._topic_id, self._log.topic_id(self.partition.topic)
         self._transaction = self._log.transaction(self.partition)
         try:
-            if not (self._suspended and self._rejoin()):
+            if not (self._suspended and before == self._topic_id and self._rejoin()):
                 self._restore(resume)
             self._suspended = False
             self._start_task()

@@ -36,6 +36,7 @@ class TopicWatch:
     def create(self, log: Log, now: float) -> None:
         """Create the topics that the worker writes to, and start to watch them. Raises as `Log.create` does."""
         for topic in self._outputs:
+            self._ids.pop(topic, None)
             self._create(log, topic)
         self._next_input, self._next_output, self._sharing_known = now + INPUT_SECONDS, now + OUTPUT_SECONDS, False
 
@@ -50,7 +51,8 @@ class TopicWatch:
         for name in names.names:
             if warning := log.limit_warning(name):
                 logger.warning("topic_limits", extra={"warning": warning})
-        self._ids |= {name: log.topic_id(name) for name in (topic, *names.names)}
+        self._ids |= {name: log.topic_id(name) for name in names.names}
+        self._ids[topic] = self._ids.get(topic) or log.topic_id(topic)  # the input's must be the first one known
 
     def prepare(self, log: Log, partition: TopicPartition) -> None:
         """Add partitions to the output topics of an input topic that has more partitions than before."""

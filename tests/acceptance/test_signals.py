@@ -7,8 +7,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, closing, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -59,24 +59,55 @@ def test_a_stop_in_the_first_moments(tmp_path: Path, number: signal.Signals) -> 
         assert seconds < 5
 
 
-def test_process_1_of_a_container_is_stopped_at_once(tmp_path: Path) -> None:
-    """Process 1 gets only the signals that it handles: those of the first moments, too."""
+@contextmanager
+def process_1(folder: Path, program: Sequence[str]) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
+    """Run a program of the daemon as process 1 of a namespace; yield the process that waits for it, and its id here."""
     apart = [shutil.which("unshare") or "unshare", "--user", "--map-root-user", "--pid", "--fork", "--kill-child"]
+    apart += ["--mount-proc"]
     try:
         subprocess.run([*apart, "true"], check=True, capture_output=True)
     except (OSError, subprocess.CalledProcessError):
         pytest.skip("no right to create a namespace of processes")
-    given = [part for each in over_sqlite(tmp_path) for part in ("--set", each)]
-    with subprocess.Popen([*apart, *RUN, *given, "--set", "metrics.port=0"], env=own_environment()) as process:
-        tasks = Path(f"/proc/{process.pid}/task/{process.pid}/children")
-        until(lambda: bool(tasks.read_text()), "a child", 30)
-        child = int(tasks.read_text())
-        until(lambda: handles(child, signal.SIGHUP), "handlers", 30)
-        os.kill(child, signal.SIGTERM)
+    given = [part for each in over_sqlite(folder) for part in ("--set", each)]
+    with subprocess.Popen([*apart, *program, *given, "--set", "metrics.port=0"], env=own_environment()) as process:
         try:
-            assert process.wait(10) == 0
+            until(lambda: bool(children(process.pid)), "a child", 30)
+            (child,) = children(process.pid)
+            until(lambda: handles(child, signal.SIGHUP), "handlers", 30)
+            yield process, child
         finally:
             process.kill()
+
+
+def children(pid: int) -> list[int]:
+    """Return the children of a process, ended ones included."""
+    return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def test_process_1_of_a_container_is_stopped_at_once(tmp_path: Path) -> None:
+    """Process 1 gets only the signals that it handles: those of the first moments, too."""
+    with process_1(tmp_path, RUN) as (process, child):
+        os.kill(child, signal.SIGTERM)
+        assert process.wait(10) == 0
+
+
+ORPHANS = """
+import os, subprocess, sys
+from streamrnn.runtime import orphans
+orphans.SECONDS = 0.1
+for _ in range(5):
+    subprocess.run(["sh", "-c", "sleep 0.1 &"], check=True)
+from streamrnn.cli import main
+sys.exit(main())
+"""
+
+
+def test_process_1_of_a_container_waits_for_orphans(tmp_path: Path) -> None:
+    """Processes whose parents have ended leave nothing behind when they end."""
+    with process_1(tmp_path, [sys.executable, "-c", ORPHANS, "run"]) as (process, child):
+        until(lambda: not children(child), "the orphans", 30)
+        os.kill(child, signal.SIGTERM)
+        assert process.wait(10) == 0
 
 
 @pytest.fixture

@@ -187,7 +187,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
         "page.rows",
         "page.ui.live",
     ),
-    "uvicorn": ("page.server",),
+    "uvicorn": ("page.connections", "page.server"),
     "nicegui": ("page.ui",),
     "mcp": ("commands.mcp_server.tools",),
     "jinja2": ("evaluation.report",),

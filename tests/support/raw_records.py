@@ -54,12 +54,12 @@ def _compressed(body: bytes, codec: str) -> bytes:
     if codec == "snappy":
         return bytes(snappy_encode(body))  # in the framing of Java clients
     if codec == "lz4":
-        return bytes(lz4.frame.compress(body))
+        return bytes(lz4.frame.compress(body, block_linked=False))  # Java reads independent blocks only
     return zstandard.compress(body) if codec == "zstd" else body
 
 
 def _record(record: RawRecord, number: int, first: int) -> bytes:
-    head = struct.pack(">B", record.attributes) + varint(record.timestamp - first) + varint(number)
+    head = struct.pack(">B", record.attributes) + varint(wrapped(record.timestamp - first)) + varint(number)
     tail = record.tail
     if tail is None:
         named = b"".join(_sized(name) + _sized(value) for name, value in record.headers)
@@ -70,6 +70,11 @@ def _record(record: RawRecord, number: int, first: int) -> bytes:
 
 def _sized(part: bytes | None) -> bytes:
     return varint(-1) if part is None else varint(len(part)) + part
+
+
+def wrapped(number: int) -> int:
+    """Return a number as Java computes it, in 64 bits."""
+    return (number + 2**63) % 2**64 - 2**63
 
 
 def varint(number: int) -> bytes:

@@ -132,6 +132,8 @@ def test_resets_leave_no_trace(server: HealthServer, capfd: pytest.CaptureFixtur
         (b"GET / HTTP/1.1\r\n" + b"A: b\r\n" * 200 + b"\r\n", b"431"),
         (b"POST /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n", b"501"),
         (b"GET /healthz HTTP/1.0\n\n", b"200"),
+        (b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n" * 50, b"200"),
+        (b"GET /healthz HTTP/1.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n", b"200"),
         (b"HEAD /metrics HTTP/1.0\r\n\r\n", b"200"),
     ],
 )

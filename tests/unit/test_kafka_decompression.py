@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from kafka.errors import CorruptRecordError
 from kafka.record.default_records import DefaultRecordBatch
-from support.raw_records import RawBatch, RawRecord
+from support.raw_records import RawBatch, RawRecord, varint
 
 from streamrnn.log.kafka import decompression
 from streamrnn.log.kafka.decompression import LONGEST, WHOLE
-from streamrnn.log.kafka.records import replace_reader
+from streamrnn.log.kafka.records import MOST_HEADERS, replace_reader
 
 replace_reader()
 LARGE = ("gzip", "lz4", "zstd")
@@ -68,6 +68,16 @@ def test_headers_of_any_size_are_cut(codec: str) -> None:
     many = [(b"h", bytes(WHOLE // 8)) for _ in range(10)]
     (found,) = read(RawBatch([RawRecord(b"k", b"v", many)], codec))
     assert sum(len(value) for _, value in found.headers) <= LONGEST
+
+
+@pytest.mark.parametrize("whole", [WHOLE, 0])
+def test_too_many_headers_are_not_read(whole: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A record with more headers, of two bytes each, is read without them, and the next one after it."""
+    monkeypatch.setattr(decompression, "WHOLE", whole)
+    most = RawRecord(b"k", b"v", [(b"", None)] * MOST_HEADERS)
+    many = RawRecord(b"k", b"v", tail=varint(300_000) + b"\0\1" * 300_000)
+    found = [len(each.headers) for each in read(RawBatch([most, many, RawRecord(b"k", b"v", [(b"", None)])], "gzip"))]
+    assert found == [MOST_HEADERS, 0, 1]
 
 
 @pytest.mark.parametrize("codec", LARGE)

@@ -174,6 +174,63 @@ def test_accepting_a_new_topic_keeps_the_state() -> None:
     assert without_source(forecasts) == without_source(whole[0])
 
 
+@pytest.mark.parametrize("at_once", [True, False])
+def test_all_topics_are_deleted_and_the_input_is_created_again(at_once: bool) -> None:
+    """That the output topics are created again does not hide that the input is another one."""
+    bench = running()
+    before = bench.store.committed[APP, INPUT]
+    bench.worker._topics._next_input = bench.clock.now + 5.0  # all happens between two checks
+
+    def created() -> None:
+        bench.store.create(Topic("sensors", 1))
+        bench.store.append("sensors", mixed(600, seed=5))
+
+    for topic in ("sensors", *TOPICS.names):
+        bench.store.delete(topic)
+    bench.clock.sleep(1.0)
+    with pytest.raises(StateError, match="topic sensors was deleted and created again"):  # noqa: PT012
+        if not at_once:
+            bench.iterate(2)
+        created()
+        for _ in range(30):
+            bench.iterate(1)
+            bench.clock.sleep(1.0)
+    assert bench.store.committed[APP, INPUT] == before
+
+
+def test_a_new_topic_is_accepted_after_a_reconnection() -> None:
+    """With the flag the worker goes on with the first record of a topic that was created again meanwhile."""
+    bench = Bench(ONE, start=StartPolicy(accept_new_topic=True))
+    finish(bench.worker, bench.store)
+    bench.store.delete("sensors")
+    bench.store.create(Topic("sensors", 1))
+    bench.store.append("sensors", [*TWO, *THREE])
+    bench.fail("poll")
+    bench.worker._topics._next_input = bench.clock.now + 5.0
+    for _ in range(30):
+        bench.iterate(1)
+        bench.clock.sleep(1.0)
+    assert bench.store.committed[APP, INPUT].offset == len([*TWO, *THREE])
+
+
+def test_no_partition_goes_on_in_a_topic_that_another_one_has_accepted() -> None:
+    """A partition without a failure is still at its offset of the topic before: all must begin again."""
+    bench = Bench([each._replace(partition=n) for n in (0, 1) for each in ONE], partitions=2)
+    bench.worker = bench.another(start=StartPolicy(accept_new_topic=True))
+    finish(bench.worker, bench.store)
+    bench.store.append("sensors", TWO)
+    bench.iterate(1)
+    bench.worker._topics._next_input = bench.clock.now + 5.0
+    for topic in ("sensors", TOPICS.forecasts):
+        bench.store.delete(topic)
+    bench.store.create(Topic("sensors", 2))
+    bench.store.append("sensors", [each._replace(partition=n) for n in (0, 1) for each in mixed(600, seed=5)])
+    with pytest.raises(StateError, match="topic sensors was deleted and created again"):  # noqa: PT012
+        for _ in range(30):
+            bench.iterate(1)
+            bench.clock.sleep(1.0)
+
+
 def content(record: Record) -> dict[str, Any]:
     """Return a forecast's document."""
     found: dict[str, Any] = json.loads(record.value or b"")

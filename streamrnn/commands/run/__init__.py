@@ -12,6 +12,7 @@ from streamrnn.commands.run.reload import Reloader, reload_workers
 from streamrnn.commands.run.watching import FileWatch
 from streamrnn.errors import ConfigError
 from streamrnn.runtime.options import StartPolicy
+from streamrnn.runtime.orphans import reap_orphans
 from streamrnn.runtime.processes import raise_descriptor_limit, stop_with_parent, worker_processes
 from streamrnn.settings import Settings, load
 
@@ -38,6 +39,7 @@ def add_run_command(commands: Any, configured: argparse.ArgumentParser) -> None:
 
 def _run(arguments: argparse.Namespace) -> int:
     raise_descriptor_limit()
+    reap_orphans()
     with _watching(arguments):
         return _run_configured(arguments)
 
