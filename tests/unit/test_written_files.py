@@ -45,6 +45,6 @@ def test_a_read_only_file_system_is_reported(tmp_path: Path, monkeypatch: pytest
 
     monkeypatch.setattr(Path, "open", refuse)
     monkeypatch.setattr(Path, "unlink", refuse)
-    with pytest.raises(OutputError, match=r"out\.jsonl cannot be written: Read-only file system"):
-        with written_atomically(tmp_path / "out.jsonl"):
-            pass
+    words = r"out\.jsonl cannot be written: Read-only file system"
+    with pytest.raises(OutputError, match=words), written_atomically(tmp_path / "out.jsonl"):
+        pass
