@@ -104,16 +104,13 @@ def test_a_plan_says_where_its_time_is_from(
     options: list[str], word: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A time that was given is not called measured; one process and one machine are in the singular."""
-    numbers = [
-        "cores",
-        "memory_mib",
-        "memory_limit_mib",
-        "state_bytes",
-        "saved_bytes",
-        "output_bytes_per_day",
-        "partitions",
-    ]
-    document = dict.fromkeys(numbers, 1) | {"microseconds": 98.5, "log": 38.5, "workers": 1, "workers_per_machine": 1}
+    sizes = ["memory_mib", "memory_limit_mib", "state_bytes", "saved_bytes", "output_bytes_per_day"]
+    document = dict.fromkeys(["cores", "partitions", *sizes], 1) | {
+        "microseconds": 98.5,
+        "log": 38.5,
+        "workers": 1,
+        "workers_per_machine": 1,
+    }
     monkeypatch.setattr("streamrnn.commands.capacity.command._proposal", lambda *_: document)
     assert cli.main(["plan", "--series", "10", "--rate", "1", *options]) == 0
     printed = capsys.readouterr().out
