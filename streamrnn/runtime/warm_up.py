@@ -31,15 +31,12 @@ def load_kernels(task: "Task") -> None:
 
     Its records are flat JSON with their own keys and timestamps.
     """
-    from streamrnn.core.series.calendar import round_cadence  # noqa: PLC0415 -- the numerical libraries
-
     half = OBSERVATIONS // 2
     for first in (0, half):  # the series is new in the first feed, and known to the scanner in the second
         task.feed([_record(number) for number in range(first, first + half)])
     rows = np.arange(1)  # for the loops that run between records
     task.forecaster.forecast(rows)
     task.forecaster.bounds(rows)
-    round_cadence(float(INTERVAL))  # the only loop that explanations call, hours after the start
 
 
 def _record(number: int) -> Record:
