@@ -178,9 +178,11 @@ def warm_up(settings: Settings) -> None:
     from streamrnn.core.jit import log_compiled  # noqa: PLC0415
 
     with collector_paused():
+        from streamrnn.core.series.calendar import round_cadence  # noqa: PLC0415
         from streamrnn.runtime.warm_up import load_kernels  # noqa: PLC0415
 
         load_kernels(warm_up_task(settings))
+        round_cadence(0.0)  # the only loop that explanations call, and no task
     log_compiled()
     freeze_collector()
 

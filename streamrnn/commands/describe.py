@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
 
 from streamrnn import app
-from streamrnn.commands.sniff.profile import Profile, count_of, duration, profile_of
+from streamrnn.commands.sniff.profile import Profile, count_of, duration, profile_of, scattered_warning
 from streamrnn.commands.sniff.sample import read_topic
 from streamrnn.commands.sniff.search.fields import find_fields
 from streamrnn.commands.sniff.search.table import Column, columns_of, read_documents, rows_of
@@ -202,6 +202,8 @@ def _warnings(settings: Settings, records: Sequence[Record], profile: Profile) -
             yield f"every number is a field, also what looks like ids or times ({shown}): see input.fields.except"
     if profile.observations > 10 and len(profile.keys) == profile.observations:
         yield f"each observation has a key of its own, such as {profile.keys[0]}: input.key should name a device"
+    if scattered := scattered_warning(profile):
+        yield scattered
     if profile.duplicates:
         yield f"{count_of(profile.duplicates, 'value')} with the series and the time of an earlier one"
 

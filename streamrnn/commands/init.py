@@ -38,12 +38,13 @@ def _init(arguments: argparse.Namespace) -> int:
         sys.stdout.write("".join(f"{name:<16}{title}\n" for name, title in example_titles().items()))
         return 0
     path: Path = arguments.output
+    example = None if arguments.example is None else read_example(arguments.example)
     if path.exists() and not arguments.force:
         raise OutputError(f"{path} exists: choose another name with -o, or replace it with --force")
-    text = proposed_yaml(arguments) if arguments.example is None else read_example(arguments.example)
+    text = proposed_yaml(arguments) if example is None else example
     with written_atomically(path) as file:
         file.write(text.encode())
-    doubts = sum(line.startswith("# - ") for line in text.splitlines()) if arguments.example is None else 0
+    doubts = sum(line.startswith("# - ") for line in text.splitlines()) if example is None else 0
     hint = f"; it has {doubts} point{'s' * (doubts != 1)} in doubt, see its comments" if doubts else ""
     sys.stdout.write(f"{path} is written{hint}\nnext: {_next_command(arguments.source, path)}\n")
     return 0

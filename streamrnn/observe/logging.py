@@ -20,6 +20,7 @@ from streamrnn.observe.standard_error import make_handler
 from streamrnn.records import DeadLetter, Observer, StepReport, TopicPartition
 
 RATE_LIMITED = frozenset(name for name, event in EVENTS.items() if event.rate_limited)
+_LIMITED_LIBRARIES = ("opentelemetry", "librdkafka")
 PAUSE = 10.0
 """Seconds between two log lines of a rate-limited event, per partition."""
 
@@ -29,7 +30,8 @@ logger = logging.getLogger(__name__)
 class RateLimit(logging.Filter):
     """Passes each rate-limited event once per pause and partition; `suppressed` counts those omitted since.
 
-    The messages of opentelemetry are limited too: without a collector it logs one for every batch.
+    The messages of opentelemetry are limited too: without a collector it logs one for every batch. So are those of
+    librdkafka, by their first word, such as FAIL: without a broker each of its clients logs one for every attempt.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -40,9 +42,10 @@ class RateLimit(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Return whether to log the event."""
-        if record.msg not in RATE_LIMITED and not record.name.startswith("opentelemetry"):
+        if record.msg not in RATE_LIMITED and not record.name.startswith(_LIMITED_LIBRARIES):
             return True
-        key = (record.msg, getattr(record, "topic", None), getattr(record, "partition", None))
+        kind = record.getMessage().partition(" ")[0] if record.name == "librdkafka" else record.msg
+        key = (kind, getattr(record, "topic", None), getattr(record, "partition", None))
         now = self._clock()
         last, suppressed = self._logged.get(key, (-PAUSE, 0))
         if key in self._logged and now - last < PAUSE:

@@ -28,6 +28,7 @@ from streamrnn.settings.sections.forecast import ForecastSettings
 from streamrnn.settings.sections.metrics import MetricsSettings
 from streamrnn.settings.sections.series import SeriesSettings, conflicts_of_series
 from streamrnn.settings.sections.timing import WindowSettings, in_steps
+from streamrnn.settings.sources import environment_name
 from streamrnn.timing.rules import FILLED, MOST_FIELDS
 
 _MOST_NUMBERS = 45_000
@@ -149,7 +150,8 @@ def _credentials(kafka: KafkaSettings, given: set[str], protocol: str) -> Iterat
         required += ["sasl_username", "sasl_password"]
     for name in required:
         if name not in given:
-            yield f"kafka.{name}", f"is missing: {protocol}"
+            secret = f"; set it in a secrets file or in {environment_name(f'kafka.{name}')}" * (name == "sasl_password")
+            yield f"kafka.{name}", f"is missing: {protocol}{secret}"
     if tokens and len({"sasl_token_url", "sasl_token_provider"} & given) != 1:
         yield "kafka.sasl_token_url", "is needed for OAUTHBEARER, or else kafka.sasl_token_provider, and not both"
     for name in ("sasl_token_url", "sasl_scope", "sasl_token_provider"):

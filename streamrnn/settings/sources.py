@@ -26,6 +26,8 @@ LARGEST_FILE = 1024 * 1024
 """Largest size of a configuration or secrets file, in bytes."""
 PIPE_SECONDS = 10.0
 """Longest wait for a file that is a pipe, as `-c <(command)` makes one."""
+_VARIABLE = re.compile(r"\$\{(\w+)(?::?[-?+=][^}]*)?\}")
+"""A variable as shells, Compose and many programs replace it."""
 DEEPEST = 20
 """Deepest nesting of lists and mappings in YAML."""
 # Kubernetes sets these variables for every Service, including one named streamrnn.
@@ -186,8 +188,23 @@ def _from_nodes(path: Path, loader: _TextLoader, groups: Collection[str]) -> dic
     for key, node, line in _leaves(loader, root, groups):
         if key in values:
             raise ConfigError(f"{key} ({path}, line {line}): is written twice; it is also in {values[key].origin}")
-        values[key] = SourceValue(loader.construct_object(node, deep=True), f"{path}, line {line}")
+        value = loader.construct_object(node, deep=True)
+        if found := next(filter(None, map(_VARIABLE.search, _texts(value))), None):
+            raise ConfigError(
+                f"{key} ({path}, line {line}): ${{{found[1]}}} is not replaced: a file has no variables; delete the "
+                f"key here, and set the environment variable {environment_name(key)}"
+            )
+        values[key] = SourceValue(value, f"{path}, line {line}")
     return values
+
+
+def _texts(value: object) -> Iterator[str]:
+    """Yield the texts in a value."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping | list):
+        for each in value.values() if isinstance(value, Mapping) else value:
+            yield from _texts(each)
 
 
 def _leaves(
@@ -208,6 +225,8 @@ def _where(error: yaml.MarkedYAMLError) -> str:
 
 
 def _problem(error: yaml.MarkedYAMLError) -> str:
+    if "found character '\\t'" in str(error.problem):
+        return "a tab; indent with spaces"
     # other kinds of errors quote the value, which may be a secret
     if isinstance(error, yaml.scanner.ScannerError | yaml.parser.ParserError | _RefusedError):
         return str(error.problem)

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from support.process import Daemon, until
 
+from streamrnn import cli
 from streamrnn.commands.capacity import sizing
 from streamrnn.commands.capacity.workload import observations
 from streamrnn.log import Topic
@@ -96,6 +97,26 @@ def test_bench_measures_each_number_of_series() -> None:
         assert rate == pytest.approx(1e6 / microseconds, rel=0.02, abs=0.51)  # both are rounded
         assert cost == pytest.approx(36 * microseconds / 3600, rel=0.02)
     assert time.monotonic() - begun < 60
+
+
+@pytest.mark.parametrize(("options", "word"), [([], "measured"), (["--microseconds", "60"], "given")])
+def test_a_plan_says_where_its_time_is_from(
+    options: list[str], word: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A time that was given is not called measured; one process and one machine are in the singular."""
+    sizes = ["memory_mib", "memory_limit_mib", "state_bytes", "saved_bytes", "output_bytes_per_day"]
+    document = dict.fromkeys(["cores", "partitions", *sizes], 1) | {
+        "microseconds": 98.5,
+        "log": 38.5,
+        "workers": 1,
+        "workers_per_machine": 1,
+    }
+    monkeypatch.setattr("streamrnn.commands.capacity.command._proposal", lambda *_: document)
+    assert cli.main(["plan", "--series", "10", "--rate", "1", *options]) == 0
+    printed = capsys.readouterr().out
+    assert f"98.5 µs per observation: 60.0 {word}, 38.5 computed for the log" in printed
+    assert "1 process at 70%" in printed
+    assert "on each of 1 machine (workers: 1)" in printed
 
 
 @pytest.mark.parametrize(

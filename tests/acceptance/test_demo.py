@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -14,12 +15,15 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 from queue import Queue
+from types import SimpleNamespace
 from urllib.request import urlopen
 
 import pytest
 
 from streamrnn.commands import demo
 from streamrnn.commands.demo import progress, streams
+from streamrnn.commands.demo.daemon import Daemon
+from streamrnn.errors import OutputError
 
 PATIENCE = 120.0  # seconds
 NAMES = ["nyc_taxi", "machine_temp", "cpu_asg", "aws_cpu_a", "tweets_a"]
@@ -225,3 +229,12 @@ def test_every_stream_is_forecast_better_than_by_persistence(tmp_path: Path) -> 
         code, printed = running.end()
     assert code == 0
     assert max(first for first, *_ in ratios(printed).values()) < 1
+
+
+def test_a_full_disk_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A daemon that could not even write its log has an end with a cause, and the exit code of an output."""
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    daemon = Daemon(tmp_path / "streamrnn.yaml", tmp_path / "daemon.log")
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=0))
+    with pytest.raises(OutputError, match=rf"--output: {tmp_path} is on a full disk; free some space"):
+        daemon.stop()

@@ -62,6 +62,23 @@ def test_a_proposal_for_a_topic_names_the_log(options: list[str], capsys: pytest
     assert any("1 of 200 records are refused as invalid_time" in line for line in printed)
 
 
+def test_keys_in_several_partitions_are_found(options: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """Each partition would forecast a part of the series; times that rise within each partition are not late."""
+    values = [b'{"id": "%c", "t": %d, "load": %d}' % (b"ab"[n % 2], T + n * 1000, 20 + n % 5) for n in range(80)]
+    with closing(SqliteLog(path=Path("log.db"), app="producer")) as log:
+        log.create([Topic("spread", 2)])
+        log.append("spread", [Record("spread", n // 2 % 2, 0, T, None, value) for n, value in enumerate(values)])
+    said = "2 of 2 keys, such as a, are in several partitions"
+    printed = " ".join(lines_of(capsys, "sniff", "spread", *options)).replace("#  ", "")
+    assert said in printed
+    assert "older than" not in printed
+    rules = sets("input.topics=spread", "input.key=id", "input.time.from=t", "input.time.unit=ms")
+    (line,) = [
+        line for line in lines_of(capsys, "check", "--connect", *options, *rules) if "several partitions" in line
+    ]
+    assert line.startswith(f"warning    spread: {said}")
+
+
 def test_nothing_is_written_to_the_log(options: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     """Sniffing and checking create no topics and commit no offsets."""
     lines_of(capsys, "sniff", "sensors", *options)
@@ -167,8 +184,9 @@ def test_examples_are_listed_and_written(
     lines_of(capsys, "init", "--example", "sqlite")
     assert load(Path("streamrnn.yaml"), []) == load(EXAMPLES / "sqlite.yaml", [])
     assert "../" not in Path("streamrnn.yaml").read_text()
-    assert cli.main(["init", "--example", "sqlit", "-o", "other.yaml"]) == 78
-    assert "kafka-minimal" in capsys.readouterr().err
+    for output in ("other.yaml", "streamrnn.yaml"):  # the wrong name counts more than an existing file
+        assert cli.main(["init", "--example", "sqlit", "-o", output]) == 78
+        assert "kafka-minimal" in capsys.readouterr().err
     assert not Path("other.yaml").exists()
     with pytest.raises(SystemExit):
         cli.main(["init"])

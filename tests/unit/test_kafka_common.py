@@ -66,6 +66,20 @@ def test_a_group_refuses_a_member() -> None:
     assert "kafka.instance" in str(found[3])
 
 
+def test_a_host_without_an_address_and_a_missing_permission_come_with_a_remedy() -> None:
+    """The first is usually a name that only the brokers' own network knows; rights are listed in an example."""
+    confluent_kafka = pytest.importorskip("confluent_kafka")
+    from streamrnn.log.confluent.client import confluent_error
+
+    codes = confluent_kafka.KafkaError
+    for code, words in (
+        (codes._RESOLVE, "check kafka.bootstrap_servers, and that this machine can resolve the names of the brokers"),
+        (codes.TOPIC_AUTHORIZATION_FAILED, "those needed are in the comments of `streamrnn init --example secure`"),
+    ):
+        error = confluent_error("cannot connect", confluent_kafka.KafkaException(codes(code)))
+        assert str(error).endswith(words)
+
+
 @pytest.mark.parametrize(("error", "hint"), [(LogError, True), (Fenced, False), (OutputRefused, False)])
 def test_only_a_commit_that_times_out_is_explained_by_a_slow_line(
     monkeypatch: pytest.MonkeyPatch, error: type[LogError], *, hint: bool

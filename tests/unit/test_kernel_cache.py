@@ -57,6 +57,9 @@ print("waited for", flush=True)
 both = loaded()
 load_kernels(app.warm_up_task(settings))
 print(*sorted(name for name, _ in both - others), len(loaded() - both), any("record_wave" in each for each in others))
+app.warm_up(settings)
+from streamrnn.core.series.calendar import round_cadence
+print(*map(str, round_cadence.overloads))
 print("torch" in sys.modules)
 """
 """Loads the kernels in the two parts of two processes, and then as a daemon does."""
@@ -197,7 +200,7 @@ def test_machine_code_is_made_only_for_what_python_calls(tmp_path: Path) -> None
 def test_two_processes_compile_everything(lean: bool) -> None:
     """The one loop that a daemon compiles, and those of the process beside it, are all that it needs, without torch.
 
-    The process beside it receives the settings, and is waited for.
+    The process beside it receives the settings, and is waited for. The warm-up also loads the loop of explanations.
     """
     options = ["model.variant=lean", "model.hidden_size=24"] if lean else []
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(part for part in sys.path if part)}
@@ -205,7 +208,7 @@ def test_two_processes_compile_everything(lean: bool) -> None:
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     one = "update_lean_wave" if lean else "update_full_wave"
-    assert done.stdout.splitlines() == ["True", "waited for", f"{one} 0 True", "False"]
+    assert done.stdout.splitlines() == ["True", "waited for", f"{one} 0 True", "(float64,)", "False"]
 
 
 def test_the_second_compiler_ends() -> None:

@@ -236,6 +236,7 @@ def test_rate_limit() -> None:
 
     def logged_with(event: str, partition: int = 0) -> int | None:
         name = event.partition(".")[0] if "." in event else "streamrnn.runtime.worker"
+        name = "librdkafka" if "rdkafka#" in event else name
         record = logging.makeLogRecord({"name": name, "msg": event, "topic": "sensors", "partition": partition})
         return getattr(record, "suppressed", 0) if limit.filter(record) else None
 
@@ -243,6 +244,11 @@ def test_rate_limit() -> None:
     assert logged_with("lag_unknown", 1) == 0
     assert [logged_with("task_failed") for _ in range(2)] == [0, 0]
     assert [logged_with("opentelemetry. Failed to export") for _ in range(2)] == [0, None]
+    assert [logged_with(f"FAIL [rdkafka#producer-{number}] refused (after {number}ms)") for number in (1, 2)] == [
+        0,
+        None,
+    ]
+    assert logged_with("GETPID [rdkafka#producer-1] not coordinator") == 0
     now[0] = logs.PAUSE - 0.1
     assert logged_with("lag_unknown") is None
     now[0] = logs.PAUSE

@@ -8,6 +8,8 @@ from contextlib import closing
 import numpy as np
 import pytest
 
+from streamrnn.commands.run import daemon
+from streamrnn.core import jit
 from streamrnn.observe import progress
 from streamrnn.observe.events import EVENTS
 from streamrnn.observe.progress import ProgressLogger
@@ -134,3 +136,15 @@ def test_the_status_counts_one_minute(site: Site) -> None:
     site.logger.released(OTHER)
     nothing = {"records": 0, "records_per_second": 0.0, "skill": None, "dead_letters": 0}
     assert site.last() == {**nothing, "lag": 7, "series": 3, "not_ready": ""}
+
+
+@pytest.mark.parametrize(("cores", "about"), [({0}, 300), ({0, 1}, 156)])
+def test_the_loops_announced_are_those_of_this_process(
+    cores: set[int], about: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On several cores a second process compiles the others, which this one only loads."""
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: cores)
+    monkeypatch.setattr(jit, "compiling", lambda: (7, 200))
+    assert daemon._compiling("full") == (7, about)
+    monkeypatch.setattr(jit, "compiling", lambda: None)
+    assert daemon._compiling("full") is None

@@ -214,7 +214,11 @@ OAUTH = ["kafka.security_protocol=SASL_SSL", "kafka.sasl_mechanism=OAUTHBEARER",
     ("overrides", "words"),
     [
         (["kafka.sasl_username=me"], "kafka.sasl_username = 'me' (--set): has no effect"),
-        (["kafka.security_protocol=SASL_SSL"], "kafka.sasl_password: is missing"),
+        (
+            ["kafka.security_protocol=SASL_SSL"],
+            "kafka.sasl_password: is missing: kafka.security_protocol is SASL_SSL; set it in a secrets file or in "
+            "STREAMRNN_KAFKA__SASL_PASSWORD",
+        ),
         ([*OAUTH, "kafka.sasl_password=s"], "kafka.sasl_token_url: is needed for OAUTHBEARER"),
         ([*OAUTH, "kafka.sasl_token_url=https://x/token"], "kafka.sasl_password: is missing"),
         (

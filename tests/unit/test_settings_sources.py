@@ -224,7 +224,7 @@ def test_two_secrets_files_for_one_key_are_refused(sources: Sources) -> None:
         (b"experts: " + b"[" * 30, "line 1, column 29: is not valid YAML: more than 20 nested lists or mappings"),
         (b"experts: " + b"[" * 100_000 + b"]" * 100_000, "more than 20 nested lists or mappings"),
         (b"experts:\n- river: a.B\n  river: c.D", "line 3, column 3: is not valid YAML: a key is written twice"),
-        (b"input:\n\ttopics: a", "line 2, column 1: is not valid YAML: found character '\\t'"),
+        (b"input:\n\ttopics: a", "line 2, column 1: is not valid YAML: a tab; indent with spaces"),
         (b"#" * 1024 * 1024 + b"#", "is larger than 1,048,576 bytes"),
     ],
 )
@@ -234,6 +234,24 @@ def test_a_file_that_is_not_yaml_is_named(sources: Sources, content: bytes, word
     message = sources.problem()
     assert message.startswith(str(sources.file))
     assert words in message
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (
+            'kafka: {bootstrap_servers: "${BROKERS}"}',
+            "kafka.bootstrap_servers (FILE, line 1): ${BROKERS} is not replaced",
+        ),
+        ('kafka:\n  sasl_password: "${PASSWORD:-s3cret}"', "(FILE, line 2): ${PASSWORD} is not replaced"),
+        ("input: {topics: [a, 'b-${STAGE}']}", "set the environment variable STREAMRNN_INPUT__TOPICS"),
+    ],
+)
+def test_variables_in_the_file_are_refused(sources: Sources, content: str, words: str) -> None:
+    """What looks like a variable of Compose or a shell is not a value; the message names what to set instead."""
+    sources.file.write_text(content)
+    assert words.replace("FILE", str(sources.file)) in sources.problem()
+    assert "s3cret" not in sources.problem()
 
 
 def test_few_aliases_cannot_stand_for_many_values(sources: Sources) -> None:

@@ -101,13 +101,15 @@ def _plan(arguments: argparse.Namespace) -> int:
     if arguments.json:
         sys.stdout.write(json.dumps(document, indent=1) + "\n")
         return 0
+    own, workers = document["microseconds"] - document["log"], document["workers"]
     lines = [
         f"{arguments.series:,} series, {arguments.rate:,g} observations a second",
-        f"measured   {document['microseconds']:,.1f} µs per observation, of which the log {document['log']:g}; "
-        f"{_size(document['state_bytes'])} of state per series",
-        f"processor  {document['cores']:,.2f} cores busy; {document['workers']} processes at 70%",
-        f"workers    {document['workers_per_machine']} on each of {arguments.machines} machines (workers: "
-        f"{document['workers_per_machine']})",
+        f"time       {document['microseconds']:,.1f} µs per observation: {own:,.1f} "
+        f"{'measured' if arguments.microseconds is None else 'given'}, {document['log']:g} computed for the log",
+        f"state      {_size(document['state_bytes'])} per series, measured",
+        f"processor  {document['cores']:,.2f} cores busy; {workers} process{'es' * (workers != 1)} at 70%",
+        f"workers    {document['workers_per_machine']} on each of {arguments.machines} machine"
+        f"{'s' * (arguments.machines != 1)} (workers: {document['workers_per_machine']})",
         f"partitions {document['partitions']} of the input topics, together",
         f"memory     {document['memory_mib']:,} MiB per machine, at most {document['memory_limit_mib']:,}",
         f"disk       {_size(document['output_bytes_per_day'])} of forecasts a day before compression; "

@@ -1,6 +1,7 @@
 """The daemon as a separate process, started by `streamrnn run`."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import orjson
 
-from streamrnn.errors import StreamrnnError
+from streamrnn.errors import OutputError, StreamrnnError
 from streamrnn.observe.logging import sentence
 
 STOP_TIMEOUT = 15.0  # seconds until a stopping daemon is killed; it should take less than ten
@@ -75,6 +76,10 @@ class Daemon:
 
     def _ended(self, code: int) -> StreamrnnError:
         lines = self._log.read_text(encoding="utf-8", errors="replace").splitlines()
+        if not lines and not shutil.disk_usage(self._log.parent).free:
+            return OutputError(
+                f"--output: {self._log.parent} is on a full disk; free some space, or choose another folder"
+            )
         last = lines[-1] if lines else "it printed nothing"
         return StreamrnnError(f"the daemon has ended with exit code {code}: {last} (see {self._log})")
 

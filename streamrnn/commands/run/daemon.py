@@ -2,6 +2,7 @@
 
 import gc
 import logging
+import os
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import closing, nullcontext, suppress
@@ -44,6 +45,9 @@ STOP_SECONDS = 9.5
 CONNECT_SECONDS = 2.0
 """Seconds after the first signal in which a process that is still connecting exits: it has nothing to commit."""
 
+_LOOPS = {"full": (300, 156), "lean": (210, 91)}
+"""Loops that a process compiles, about, on one core and on more, where a second process compiles the others."""
+
 
 class _Watchers(NamedTuple):
     """The observers of the tasks of the process."""
@@ -78,7 +82,7 @@ def run_daemon(
         from streamrnn import app  # noqa: PLC0415 -- the formats
 
     app.prepare(settings)
-    with closing(ProgressLogger(_compiling)) as progress:
+    with closing(ProgressLogger(partial(_compiling, settings.model.variant))) as progress:
         worker = _run_worker(settings, signals, channel, start, read, progress)
     if worker.loading.running:  # a library is loading or compiling, and the interpreter cannot end meanwhile
         exit_stopped()
@@ -176,11 +180,14 @@ def _apply(
     worker.reload(_change(settings, watchers.make_task, start))
 
 
-def _compiling() -> tuple[int, int] | None:
-    """Return the result of `core.jit.compiling`; None before that module is loaded."""
+def _compiling(variant: str) -> tuple[int, int] | None:
+    """Return the number of loops that this process has compiled, and about how many it will; None if it compiles none.
+
+    None also before the compiler is loaded.
+    """
     jit = sys.modules.get("streamrnn.core.jit")
     found: tuple[int, int] | None = jit.compiling() if jit is not None and hasattr(jit, "compiling") else None
-    return found
+    return found and (found[0], _LOOPS[variant][len(os.sched_getaffinity(0)) > 1])
 
 
 def _open_log(settings: Settings) -> "Log":

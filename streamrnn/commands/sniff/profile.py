@@ -73,6 +73,8 @@ class Profile(NamedTuple):
     """Names of the seasons that suit the cadence."""
     counters: tuple[str, ...] = ()
     """Names of the series (key/field) that are counters."""
+    scattered: tuple[str, ...] = ()
+    """Keys with observations in several partitions, each of which forecasts them without those of the others."""
 
 
 def profile_of(decoder: Decoder, records: Sequence[Record]) -> Profile:
@@ -86,11 +88,17 @@ def profile_of(decoder: Decoder, records: Sequence[Record]) -> Profile:
         if one.error is not None:
             _count_refusal(refusals, one.error)
     series: dict[tuple[str, str], list[tuple[int, float]]] = defaultdict(list)
-    for observation in observations:
-        for name, value in observation.fields:
-            series[observation.key, name].append((observation.time, value))
+    parts: dict[tuple[int, str, str], list[int]] = defaultdict(list)
+    by_partition: dict[int, list[int]] = defaultdict(list)
+    for record, one in zip(records, decoded, strict=True):
+        by_partition[record.partition] += [each.time for each in one.observations]
+        for observation in one.observations:
+            for name, value in observation.fields:
+                series[observation.key, name].append((observation.time, value))
+                parts[record.partition, observation.key, name].append(observation.time)
     times = [each.time for each in observations]
-    steps = [step for each in series.values() for step in _steps(each)]
+    places = Counter(key for _, key in dict.fromkeys((partition, key) for partition, key, _ in parts))
+    steps = [step for each in parts.values() for step in _steps(each)]
     cadence = median(steps) / 1000 if steps else None
     return Profile(
         records=len(records),
@@ -103,15 +111,20 @@ def profile_of(decoder: Decoder, records: Sequence[Record]) -> Profile:
         last=max(times, default=None),
         cadence=cadence,
         steady=_share_near(steps, cadence) >= _STEADY,
-        duplicates=sum(len(each) - len({time for time, _ in each}) for each in series.values()),
-        backwards=sum(b[0] < a[0] for each in series.values() for a, b in pairwise(each)),
-        lateness=max((latest - time for time, latest in zip(times, accumulate(times, max), strict=True)), default=0)
-        / 1000,
+        duplicates=sum(len(each) - len(set(each)) for each in parts.values()),
+        backwards=sum(b < a for each in parts.values() for a, b in pairwise(each)),
+        lateness=max(map(_lateness, by_partition.values()), default=0) / 1000,
         refusals=refusals,
         drops=dict(drops),
         seasons=tuple(name for seconds, name in _SEASONS if _fits(seconds, cadence)),
         counters=tuple(f"{key}/{name}" for (key, name), values in series.items() if _only_rises(key, name, values)),
+        scattered=tuple(key for key, partitions in places.items() if partitions > 1),
     )
+
+
+def _lateness(times: Sequence[int]) -> int:
+    """Return the most milliseconds by which a time is before the latest one so far."""
+    return max((latest - time for time, latest in zip(times, accumulate(times, max), strict=True)), default=0)
 
 
 def _count_refusal(refusals: dict[str, Refusal], error: RecordError) -> None:
@@ -119,10 +132,9 @@ def _count_refusal(refusals: dict[str, Refusal], error: RecordError) -> None:
     refusals[error.reason] = Refusal(1, str(error)) if known is None else known._replace(records=known.records + 1)
 
 
-def _steps(values: Sequence[tuple[int, float]]) -> list[int]:
+def _steps(times: Sequence[int]) -> list[int]:
     """Return the milliseconds between the distinct times of a series."""
-    times = sorted({time for time, _ in values})
-    return [b - a for a, b in pairwise(times)]
+    return [b - a for a, b in pairwise(sorted(set(times)))]
 
 
 def _share_near(steps: Sequence[int], cadence: float | None) -> float:
@@ -177,6 +189,18 @@ def count_of(count: int, noun: str) -> str:
     """Return a number with its noun, such as `1 key` and `1,000 records`."""
     plural = noun if noun == "series" else f"{noun}s"
     return f"{count:,} {noun if count == 1 else plural}"
+
+
+def scattered_warning(profile: Profile) -> str:
+    """Return a sentence about keys in several partitions; empty if there are none."""
+    if not profile.scattered:
+        return ""
+    count, are = len(profile.scattered), "is" if len(profile.scattered) == 1 else "are"
+    return (
+        f"{count:,} of {count_of(len(profile.keys), 'key')}, such as {profile.scattered[0]}, {are} in several "
+        "partitions, and each partition forecasts only its own part of a series: producers should set the records' "
+        "Kafka key to it"
+    )
 
 
 def quoted_names(names: Sequence[str]) -> str:

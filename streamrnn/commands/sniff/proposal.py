@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from streamrnn import app
 from streamrnn.commands.sniff.detection import GRAPHITE, UNKNOWN, detect_format, uncompressed
 from streamrnn.commands.sniff.detection.lines import known_notation
-from streamrnn.commands.sniff.profile import Profile, profile_of, quoted_names
+from streamrnn.commands.sniff.profile import Profile, profile_of, quoted_names, scattered_warning
 from streamrnn.commands.sniff.sample import RecordSample
 from streamrnn.commands.sniff.search import Found, find_mapping
 from streamrnn.commands.sniff.search.fields import FieldChoice
@@ -246,6 +246,8 @@ def _doubts(profile: Profile) -> list[str]:
     ]
     if not profile.observations:
         return [*doubts, "the sample has no observation that can be used"]
+    if scattered := scattered_warning(profile):
+        doubts.append(scattered)
     if profile.duplicates:
         doubts.append(
             f"{profile.duplicates:,} of {profile.values:,} values have the series and the time of an earlier one, as "

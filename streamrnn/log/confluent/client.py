@@ -22,6 +22,7 @@ logger.addHandler(logging.NullHandler())  # as in any library: print nothing if 
 LOCAL_REMEDIES = {
     KafkaError._AUTHENTICATION: errors.CREDENTIALS,  # noqa: SLF001  # the library's names of its own errors
     KafkaError._SSL: errors.CERTIFICATES,  # noqa: SLF001
+    KafkaError._RESOLVE: errors.UNKNOWN_HOST,  # noqa: SLF001
     KafkaError._TRANSPORT: errors.UNREACHABLE,  # noqa: SLF001
     KafkaError._ALL_BROKERS_DOWN: errors.UNREACHABLE,  # noqa: SLF001
     KafkaError._TIMED_OUT: errors.TIMED_OUT,  # noqa: SLF001

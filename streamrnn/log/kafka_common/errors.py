@@ -30,6 +30,7 @@ SLOW = (
     "kafka.transaction_timeout, or the quota"
 )
 UNREACHABLE = "check kafka.bootstrap_servers, that a broker runs there, and that kafka.security_protocol fits"
+UNKNOWN_HOST = "check kafka.bootstrap_servers, and that this machine can resolve the names of the brokers"
 TOO_LARGE, BATCH_TOO_LARGE, TIME_REFUSED, RECORD_REFUSED = 10, 18, 32, 87
 REFUSED = {
     TOO_LARGE: ("a record is larger than the topic allows", {MAX_BYTES: str(DEFAULT_BYTES)}),
@@ -52,7 +53,11 @@ REMEDIES = {
     "another app",
     33: "check kafka.sasl_mechanism",
     58: CREDENTIALS,
-    **dict.fromkeys((29, 30, 31, 53), "this user lacks a permission: check the brokers' access control lists"),
+    **dict.fromkeys(
+        (29, 30, 31, 53),
+        "this user lacks a permission: check the brokers' access control lists; those needed are in the comments of "
+        "`streamrnn init --example secure`",
+    ),
 }
 """Cause or remedy by error code."""
 BROKER_LIMITS = {

@@ -19,7 +19,10 @@ def outermost(store: Store, template: str, default: str) -> str:
 
 
 class StateLine:
-    """Whether the daemon works, in a few words, and where it does not, a notice that says why."""
+    """Whether the daemon works, in a few words, and where it does not, a notice that says why.
+
+    Without any series the notice is hidden: `what_is_missing` says the same in place of the chart.
+    """
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -50,7 +53,7 @@ class StateLine:
             state = "waiting for records"
         set_text(self._state, state)
         set_text(self._notice, notice)
-        set_visible(self._notice, visible=bool(notice))
+        set_visible(self._notice, visible=bool(notice and self._store.history.slots.occupied))
         set_class(self._state, "live", on=state == "live")
         set_class(self._state, "wrong", on=bool(silent))
 

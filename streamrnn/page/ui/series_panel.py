@@ -4,10 +4,12 @@ from collections.abc import Callable
 from functools import partial
 from urllib.parse import quote, urlencode
 
+import numpy as np
 from nicegui import ui
 from nicegui.elements.mixins.text_element import TextElement
 
 from streamrnn.page.data.occurrences import ANOMALY
+from streamrnn.page.data.scores import ENOUGH
 from streamrnn.page.data.store import Store
 from streamrnn.page.ui import chart, formatting
 from streamrnn.page.ui.chart import Mark, View
@@ -19,6 +21,7 @@ from streamrnn.page.ui.elements import (
     set_property,
     set_skill,
     set_text,
+    set_visible,
     text_element,
 )
 from streamrnn.page.ui.occurrence_list import kind_name
@@ -51,6 +54,8 @@ class SeriesPanel:
                     button(label, script=script).props(f'aria-label="{name}"')
             self._download = text_element("a", "button", "Download CSV").props("download")
         self._cells = self._build_table()
+        note = f"The skill is known once {ENOUGH:.0f} forecasts can be compared with the values that followed."
+        self._unscored = text_element("div", "quiet small hidden unscored", note)
 
     def _build_choices(self) -> None:
         with container(classes="choices"):
@@ -128,6 +133,7 @@ class SeriesPanel:
     def _fill_table(self, slot: int) -> None:
         history = self._store.history
         present, skill, coverage = history.present(slot), history.scores.skill(slot), history.scores.coverage(slot)
+        set_visible(self._unscored, visible=bool(np.isnan(skill).all()))
         for k, (median, interval, skill_cell, coverage_cell) in enumerate(self._cells):
             set_text(median, formatting.quantity(float(present.quantiles[k, history.median])))
             low, high = present.quantiles[k, [0, -1]].tolist()
