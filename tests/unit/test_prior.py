@@ -1,13 +1,27 @@
 """The synthetic series have the declared ingredients, with the declared shares, and no others."""
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 
 from streamrnn.commands.pretrain import prior
+from streamrnn.commands.pretrain.everyday import (
+    MIDSUMMER,
+    MIDWINTER,
+    PEOPLE,
+    draw_everyday,
+    draw_sunny_day,
+    draw_waking_day,
+    draw_weekday_levels,
+    draw_year,
+    weekdays,
+)
 from streamrnn.commands.pretrain.prior import (
     CAUSES,
+    CLEAN,
+    EVERYDAY,
     FEWEST_PRESENT,
     MARKETS,
     MIXED,
@@ -18,7 +32,7 @@ from streamrnn.commands.pretrain.prior import (
     draw_series,
 )
 from streamrnn.commands.pretrain.processes import PROCESSES, draw_process
-from streamrnn.commands.pretrain.signals import autoregress, draw_season
+from streamrnn.commands.pretrain.signals import GRID, autoregress, draw_season
 from streamrnn.commands.pretrain.structures import (
     STRUCTURES,
     approach,
@@ -30,22 +44,26 @@ from streamrnn.commands.pretrain.structures import (
     run_thermostat,
 )
 from streamrnn.core.jit import Floats
-from streamrnn.core.series.calendar import DAY, HOUR, WEEK
+from streamrnn.core.series.calendar import DAY, HOUR, WEEK, YEAR, calendar_seasons
 
 MADE = 1 - MARKETS
 """Share of the series that are sums of components; the others are random walks of a market."""
 SHARES = {
     "odd cadence": ODD_CADENCE, "jitter": 0.07, "irregular": 0.03, "missing": 0.15,
     "market": MARKETS, "no season": MADE * (1 - SEASONAL),
-    "harmonics": MADE * SEASONAL * 0.45, "bumps": MADE * SEASONAL * 0.33, "plateaus": MADE * SEASONAL * 0.14,
-    "steps": MADE * SEASONAL * 0.08, "shape drifts": MADE * SEASONAL * 0.5, "size varies": MADE * SEASONAL * 0.6,
+    "shape drifts": MADE * SEASONAL * 0.5, "size varies": MADE * SEASONAL * 0.6, "clean": MADE * SEASONAL * CLEAN,
     "noise": MADE * 0.35, "trend": MADE * 0.25,
     "level shifts": MADE * 0.3, "spikes": MADE * 0.25, "regimes": MADE * 0.12, "wild values": MADE * 0.05,
     "lognormal": MADE * 0.14, "clipped": MADE * 0.06, "counts": MADE * 0.14, "logistic": MADE * 0.07,
-    "log counts": MADE * 0.07, "rounded": 0.2, "stuck": 0.08, "held": 0.05, "upside down": 0.35, "censored": 0.06,
+    "log counts": MADE * 0.07, "rounded": 0.2, "stuck": 0.08, "held": 0.05, "censored": 0.06,
     "second period": MADE * SECOND_PERIOD, "causes": MADE * CAUSES, "mixed": MADE * MIXED,
     "reversed": MADE * 0.1, "averaged": MADE * 0.07, "swelling": MADE * 0.06,
 }  # fmt: skip
+PARTS = {
+    "harmonics": 0.45, "bumps": 0.33, "plateaus": 0.14, "steps": 0.08, "people": PEOPLE, "upside down": 0.35,
+    "everyday": EVERYDAY,
+}  # fmt: skip
+"""Shares among the series that can have the ingredient; see `can_have`."""
 OCCURRING = (
     "calendar", "own period", "weekends", "days alike", "long season", "working days", "heavy tails", "volatility",
     "seasonal volatility",
@@ -88,9 +106,30 @@ def test_each_process_has_its_share(many: SyntheticSeries, kind: str) -> None:
     assert found == pytest.approx(share, abs=3.5 * math.sqrt(share * (1 - share) / COUNT))
 
 
+def can_have(part: str, cadence: float, ingredients: tuple[str, ...]) -> bool:
+    """Return whether a series can have an ingredient of PARTS."""
+    everyday, seasonal = "everyday" in ingredients, {"calendar", "own period"} & set(ingredients)
+    if part == "people":
+        return everyday
+    if part == "everyday":
+        return "calendar" in ingredients and calendar_seasons(cadence)[0] in (DAY, WEEK, YEAR)
+    return not everyday and (part == "upside down" or bool(seasonal))
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_each_ingredient_has_its_share_where_it_can_occur(many: SyntheticSeries, part: str) -> None:
+    """Of the series that can have an ingredient the declared share has it, within 3.5 standard deviations."""
+    cadences = np.median(np.diff(many.times, axis=0), axis=0)
+    pairs = zip(cadences.tolist(), many.ingredients, strict=True)
+    able, share = [each for cadence, each in pairs if can_have(part, cadence, each)], PARTS[part]
+    assert len(able) > 500
+    found = sum(part in each for each in able) / len(able)
+    assert found == pytest.approx(share, abs=3.5 * math.sqrt(share * (1 - share) / len(able)))
+
+
 def test_nothing_else_occurs(many: SyntheticSeries) -> None:
     """The ingredients are the declared ones, and each of them occurs."""
-    assert {part for each in many.ingredients for part in each} == {*SHARES, *OCCURRING, *PROCESSES}
+    assert {part for each in many.ingredients for part in each} == {*SHARES, *PARTS, *OCCURRING, *PROCESSES}
 
 
 def test_everything_is_finite(many: SyntheticSeries) -> None:
@@ -156,6 +195,53 @@ def test_a_season_repeats() -> None:
         assert repeats == (set(ingredients) <= plain), ingredients
         found[repeats] += 1
     assert min(found.values()) > 3
+
+
+def mean_course(draw: Callable[[np.random.Generator], Floats]) -> Floats:
+    """Return the mean of 300 profiles at the 24 hours, or at 24 parts of a year."""
+    courses = np.stack([draw(np.random.default_rng(seed)) for seed in range(300)])
+    np.testing.assert_allclose(courses.mean(1), 0, atol=1e-6)
+    every: Floats = courses.mean(0)[GRID // 48 :: GRID // 24][:24]
+    return every
+
+
+def test_days_of_people_and_of_the_sun_have_their_hours() -> None:
+    """People rest at four at night and are busy by day; the sun is highest in the afternoon and absent at night."""
+    people, sun = mean_course(draw_waking_day), mean_course(draw_sunny_day)
+    assert int(np.argmin(people)) in (2, 3, 4)
+    assert people[9:20].min() > 0.3
+    assert 12 <= int(np.argmax(sun)) <= 16
+    assert sun[[22, 23, 0, 1, 2, 3, 4]].max() < -0.5
+
+
+def test_years_are_warm_in_july_or_cold() -> None:
+    """Two thirds of the years are highest in summer, and others in winter."""
+    highest = np.array([np.argmax(draw_year(np.random.default_rng(seed))) / GRID for seed in range(400)])
+    assert (np.abs(highest - MIDSUMMER) < 0.12).mean() == pytest.approx(0.65, abs=0.09)
+    assert (np.abs((highest - MIDWINTER + 0.5) % 1 - 0.5) < 0.12).mean() == pytest.approx(0.35, abs=0.09)
+
+
+def test_weekdays_are_those_of_the_calendar() -> None:
+    """1970-01-01 was a Thursday, 2026-11-29 a Sunday."""
+    times = np.array(["1970-01-01", "2026-11-29", "2026-11-30T23:59"], "datetime64[ms]").astype(np.int64)
+    assert weekdays(times).tolist() == [3, 6, 0]
+
+
+def test_weekends_are_quiet_mostly() -> None:
+    """Saturday and Sunday have the lowest levels in most series, and Sunday is lower than Saturday."""
+    levels = np.stack([draw_weekday_levels(np.random.default_rng(seed)) for seed in range(400)])
+    assert ((levels[:, 6] < levels[:, :4].mean(1)) & (levels[:, 5] < levels[:, :4].mean(1))).mean() > 0.55
+    assert levels[:, 6].mean() < levels[:, 5].mean() < levels[:, :4].mean() - 0.2
+
+
+@pytest.mark.parametrize(("cadence", "periods"), [(HOUR, (DAY, WEEK)), (DAY, (WEEK, YEAR)), (30 * DAY, (YEAR, 0.0))])
+def test_everyday_seasons_are_in_phase_with_the_calendar(cadence: float, periods: tuple[float, float]) -> None:
+    """Half of them have the times of the local clock: the mean over many depends on the phase, that of others not."""
+    times = np.arange(0, int(3 * max(periods)), int(cadence)) + 1_704_067_200_000  # from a Monday on, 2024-01-01
+    for draw, follows in ((draw_everyday, True), (draw_season, False)):
+        seasons = [without_level(draw(np.random.default_rng(seed), times, periods, [])[:, None]) for seed in range(300)]
+        mean = np.concatenate(seasons, 1).mean(1)
+        assert (np.ptp(mean) > 0.8) == follows
 
 
 def test_the_recursion_is_its_formula() -> None:

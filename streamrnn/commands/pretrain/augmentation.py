@@ -89,7 +89,7 @@ def apply_recording(generator: Generator, values: Floats, ingredients: list[str]
         sent = generator.random(rows) > generator.uniform(0, 0.4)
         sent[0] = True
         values = values[np.maximum.accumulate(np.where(sent, np.arange(rows), 0))]
-    if happens(generator, 0.35, "upside down", ingredients):
+    if happens(generator, 0.1 if "everyday" in ingredients else 0.35, "upside down", ingredients):
         values = -values
     values = values * 10 ** generator.uniform(-2, 3)
     if generator.random() < 0.5:

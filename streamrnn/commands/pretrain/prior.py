@@ -13,6 +13,7 @@ from streamrnn.commands.pretrain.augmentation import (
     apply_recording,
     reshape_course,
 )
+from streamrnn.commands.pretrain.everyday import draw_everyday
 from streamrnn.commands.pretrain.processes import draw_process
 from streamrnn.commands.pretrain.signals import Generator, draw_season, draw_shocks, happens, standardize
 from streamrnn.commands.pretrain.structures import draw_effect
@@ -30,6 +31,8 @@ EARLIEST, LATEST = 35 * YEAR, 65 * YEAR  # range of the first time of a series, 
 MARKETS = 0.05  # share of series that are a random walk, most of them its exponential, as prices are
 SEASONAL = 0.7  # share of the others that have a season
 OWN_PERIOD = 0.12  # share of those with a period that is not the calendar's
+EVERYDAY = 0.6  # share of the seasons of a day, a week or a year that follow the clock and the calendar
+CLEAN = 0.35  # share of those with a season whose other components are faint, as those of a load or a tide
 SECOND_PERIOD = 0.08  # share of the series that are sums with a season of another period on top
 CAUSES = 0.12  # share of the series that are sums that other processes drive, late and not linearly
 MIXED = 0.08  # share of the series that are the mean of two others
@@ -102,27 +105,37 @@ def _values(generator: Generator, times: Integers, cadence: float, ingredients: 
 
 def _measured(generator: Generator, times: Integers, cadence: float, ingredients: list[str]) -> Floats:
     """Draw the sum (T,) of seasons, processes, noise and a trend, disturbed and measured."""
-    rows = len(times)
+    rows, faint = len(times), 1.0
     season, values = None, np.zeros(rows)
     if generator.random() < SEASONAL:
-        season = draw_season(generator, times, _periods(generator, cadence, ingredients), ingredients)
+        season = _season(generator, times, _periods(generator, cadence, ingredients), ingredients)
         values += season * np.exp(generator.normal() * 0.8 + 0.3)
+        if happens(generator, CLEAN, "clean", ingredients):
+            faint = 10 ** generator.uniform(-1.5, -0.5)
     else:
         ingredients.append("no season")
     if happens(generator, SECOND_PERIOD, "second period", ingredients):
         period = cadence * 10 ** generator.uniform(0.6, 2.2)
         values += draw_season(generator, times, (period, 0.0), []) * np.exp(generator.normal() * 0.8 - 0.3)
     for _ in range(generator.choice([1, 2, 3], p=[0.45, 0.4, 0.15])):
-        values += draw_process(generator, rows, season, ingredients) * np.exp(generator.normal() * 0.9 - 0.2)
+        size = faint * np.exp(generator.normal() * 0.9 - 0.2)
+        values += size * draw_process(generator, rows, season, ingredients)
     if happens(generator, CAUSES, "causes", ingredients):
         values = draw_effect(generator, [values, draw_process(generator, rows, season, ingredients)])
     if happens(generator, 0.35, "noise", ingredients):
-        values += draw_shocks(generator, rows, season, ingredients) * np.exp(generator.normal() - 1.5)
+        size = faint * np.exp(generator.normal() - 1.5)
+        values += size * draw_shocks(generator, rows, season, ingredients)
     if happens(generator, 0.25, "trend", ingredients):
         corners, heights = np.sort(generator.choice(rows, 6, replace=False)), np.cumsum(generator.normal(size=6))
         values += np.interp(np.arange(rows), corners, heights) * np.exp(generator.normal() * 0.7)
     reshaped = reshape_course(generator, values, ingredients)
     return apply_measurement(generator, add_disturbances(generator, reshaped, ingredients), ingredients)
+
+
+def _season(generator: Generator, times: Integers, periods: tuple[float, float], ingredients: list[str]) -> Floats:
+    if periods[0] in (DAY, WEEK, YEAR) and happens(generator, EVERYDAY, "everyday", ingredients):
+        return draw_everyday(generator, times, periods, ingredients)
+    return draw_season(generator, times, periods, ingredients)
 
 
 def _periods(generator: Generator, cadence: float, ingredients: list[str]) -> tuple[float, float]:

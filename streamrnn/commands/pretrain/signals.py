@@ -75,7 +75,7 @@ def sample_profile(cycle: Floats, phase: Floats) -> Floats:
 
 
 def draw_season(generator: Generator, times: Integers, periods: tuple[float, float], ingredients: list[str]) -> Floats:
-    """Draw a season (T,) at `times` (T,) with a short and a long period (0: none); all in ms."""
+    """Draw a season (T,) of random phases at `times` (T,) with a short and a long period (0: none); all in ms."""
     short, long = periods
     cycles = times / short
     number = np.floor(cycles).astype(np.int64)
@@ -88,12 +88,20 @@ def draw_season(generator: Generator, times: Integers, periods: tuple[float, flo
         pattern = sample_profile(cycle, phase)
         if long > 0:
             pattern = _slow_season(generator, pattern, times / long, ingredients)
+    return vary_season(generator, pattern, cycles, ingredients)
+
+
+def vary_season(generator: Generator, pattern: Floats, cycles: Floats, ingredients: list[str]) -> Floats:
+    """Let the shape of a season (T,) drift, and its size vary from cycle to cycle, or not; `cycles` (T,) are times."""
+    number = np.floor(cycles).astype(np.int64)
+    phase = cycles - number
+    number -= number[0]
     if happens(generator, 0.5, "shape drifts", ingredients):
-        path = np.cumsum(generator.normal(size=len(times))) / np.sqrt(len(times)) * generator.uniform(0.1, 1)
+        path = np.cumsum(generator.normal(size=len(cycles))) / np.sqrt(len(cycles)) * generator.uniform(0.1, 1)
         pattern = pattern + np.clip(path, -1, 1) * sample_profile(draw_profile(generator, []), phase)
     if happens(generator, 0.6, "size varies", ingredients):
         sizes = draw_ar1(generator, generator.uniform(0, 0.98), number[-1] + 2)
-        pattern *= np.exp(generator.uniform(0.02, 0.5) * sizes[number])
+        pattern = pattern * np.exp(generator.uniform(0.02, 0.5) * sizes[number])
     return pattern
 
 
