@@ -1,4 +1,4 @@
-"""Child processes: restarted after a crash, and the worker processes of one configuration."""
+"""Child processes: restarted after a crash, the worker processes of one configuration, and inherited orphans."""
 
 import logging
 import os
@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from pathlib import Path
 
 from streamrnn.errors import StreamrnnError
 
@@ -29,6 +30,8 @@ MOST_DESCRIPTORS = 65_536
 """Largest limit of open files to request."""
 STOP_SECONDS = 10.0
 """Time limit of the workers' stop in seconds; each of them exits by itself shortly before."""
+ORPHAN_SECONDS = 10.0
+"""Seconds between two looks at the ended children of process 1; the daemon waits for its own ones sooner."""
 
 
 class ChildProcess:
@@ -189,3 +192,33 @@ def stop_with_parent() -> None:
         os.kill(os.getpid(), signal.SIGTERM)
 
     threading.Thread(target=watch, name="parent", daemon=True).start()
+
+
+def reap_orphans() -> None:
+    """Start a thread that waits for inherited processes which have ended, if this process is process 1 of a container.
+
+    Otherwise each leaves an entry in the table of processes, and after enough of them no process can be started.
+    """
+    if os.getpid() == 1:
+        threading.Thread(target=_wait_for_orphans, name="orphans", daemon=True).start()
+
+
+def _wait_for_orphans() -> None:
+    before: set[int] = set()
+    while True:
+        time.sleep(ORPHAN_SECONDS)
+        ended = _ended_children()
+        for each in ended & before:
+            with suppress(OSError):  # waited for meanwhile
+                os.waitpid(each, os.WNOHANG)
+        before = ended
+
+
+def _ended_children() -> set[int]:
+    found = set()
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):  # it is gone
+            state, parent, *_ = path.read_text(errors="replace").rpartition(")")[2].split()
+            if state == "Z" and int(parent) == os.getpid():
+                found.add(int(path.parent.name))
+    return found

@@ -93,8 +93,8 @@ def test_process_1_of_a_container_is_stopped_at_once(tmp_path: Path) -> None:
 
 ORPHANS = """
 import os, subprocess, sys
-from streamrnn.runtime import orphans
-orphans.SECONDS = 0.1
+from streamrnn.runtime import processes
+processes.ORPHAN_SECONDS = 0.1
 for _ in range(5):
     subprocess.run(["sh", "-c", "sleep 0.1 &"], check=True)
 from streamrnn.cli import main

@@ -12,8 +12,7 @@ from streamrnn.commands.run.reload import Reloader, reload_workers
 from streamrnn.commands.run.watching import FileWatch
 from streamrnn.errors import ConfigError
 from streamrnn.runtime.options import StartPolicy
-from streamrnn.runtime.orphans import reap_orphans
-from streamrnn.runtime.processes import raise_descriptor_limit, stop_with_parent, worker_processes
+from streamrnn.runtime.processes import raise_descriptor_limit, reap_orphans, stop_with_parent, worker_processes
 from streamrnn.settings import Settings, load
 
 __all__ = ["STOP_SECONDS", "add_run_command", "make_metrics", "make_traces", "run_daemon"]
