@@ -76,12 +76,12 @@ def find_mapping(documents: Sequence[Document], *, table: bool = False) -> Found
         key = key if key.paths == (label,) else KeyChoice((label,), [str(each) for each in columns[label].values])
     elif label and any(path.endswith(".*") for path in key.paths):
         key = find_key(columns, rows, used=used, times=time.times)
-    used += [path for path in own if any(path.startswith(each[:-1]) for each in key.paths if each.endswith(".*"))]
-    fields = find_fields(
-        own, used=[*used, *key.paths], times=time.times, keys=key.keys or [""] * len(rows), rows=len(rows)
-    )
-    if not fields.only and any(each.endswith(".*") for each in key.paths):
-        fields = fields._replace(excluded=(*fields.excluded, *(each for each in key.paths if each.endswith(".*"))))
+    objects = [path for path in key.paths if path.endswith(".*")]
+    used += [path for path in own if path.startswith(tuple(each[:-1] for each in objects))]
+    keys = key.keys or [""] * len(rows)
+    fields = find_fields(own, used=[*used, *key.paths], times=time.times, keys=keys, rows=len(rows))
+    if not fields.only:
+        fields = fields._replace(excluded=(*fields.excluded, *objects))
     if state:
         fields = _of_entity(fields, state, columns[state])
     if pair := _side_by_side(rows):
