@@ -313,7 +313,11 @@ SIBLINGS_OF_TOPICS: dict[str, Sibling] = {
         each(
             lambda n: (
                 {"timestamp": iso(n)}
-                | {"chargers": [{"id": f"c{i}", "start": f"2024-03-01T0{8 - i}:00:00Z", "kwh": 20.5 + n} for i in range(2)]}
+                | {
+                    "chargers": [
+                        {"id": f"c{i}", "start": f"2024-03-01T0{8 - i}:00:00Z", "kwh": 20.5 + n} for i in range(2)
+                    ]
+                }
             )
         ),
         [("c0", T, "kwh", 20.5), ("c1", T + 10_000, "kwh", 21.5)],

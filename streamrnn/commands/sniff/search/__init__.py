@@ -62,10 +62,9 @@ def find_mapping(documents: Sequence[Document], *, table: bool = False) -> Found
     state = _entity(columns) if not any(last_step(path) == "state" for path in used) else ""
     form = find_form([each for each in own.values() if each.path not in used])
     names = long_format(own, used=used, rows=len(rows), form=form)
-    label = names[0] if names else ""
+    label, labels = (names[0], columns[names[0]].values) if names else ("", ())
     times = time.times if not began else [None] * len(rows)  # updates of one candle share its time
     numbered = {MEMBER_INDEX: Column(MEMBER_INDEX, MEMBER_INDEX, found)} if (found := element_indexes(rows)) else {}
-    labels = columns[label].values if label else ()
     key = find_key(columns | numbered, rows, used=[*used, label], times=times, label=labels)
     if members and MEMBER_NAME not in time.paths:
         key = _with_members(key, members, root=observations.startswith("*"))
