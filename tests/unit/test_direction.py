@@ -197,7 +197,7 @@ def test_directions_may_be_switched_on_and_off(variant: str) -> None:
         found = run(second, values[150:], first=150)[-1]
         indexes = [second.layout["horizons"].index(h) for h in (1, 3, 6)]  # type: ignore[attr-defined]
         assert np.array_equal(found.quantiles[:, indexes], expected.quantiles)
-        second.add("another")
+        second.add(["another"])
 
 
 def test_the_record_has_directions_if_configured() -> None:

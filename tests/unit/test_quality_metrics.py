@@ -100,7 +100,7 @@ def test_without_a_season_there_is_no_seasonal_error() -> None:
     lean = Story(seasonal(ROWS, SERIES), variant="lean")
     assert not np.sum([scores.seasonal_error for scores in lean.scores])
     none = small(seasons=[], enabled=False)
-    row = np.array([none.add("s")])
+    row = none.add(["s"])
     scores: list[Scores] = [
         Scores(*none.step(row, np.array([float(t % 7)]), np.array([START + t * HOUR]))[1]) for t in range(ROWS)
     ]
