@@ -315,7 +315,7 @@ class Admission:
 
     def _add_series(self, name: str, key: int, field: str) -> int:
         """Add a series to the index, and to the forecaster with the open wave; return its row."""
-        row = self._series.add(key, self._field_number(field))
+        row = self._series.add((key, self._field_number(field)))
         self._new.append(f"{name}/{field}")
         self._grow_times(row + 1)
         return row

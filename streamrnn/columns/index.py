@@ -1,7 +1,8 @@
 """Hash tables in arrays for compiled loops: from names to numbers, and from pairs of numbers to rows."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import NamedTuple, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,6 +10,8 @@ from numpy.typing import NDArray
 from streamrnn.core.jit import WORD, Integers, compiled
 
 Entry = TypeVar("Entry", bound=np.generic)
+Key = TypeVar("Key")
+Arrays = TypeVar("Arrays")
 Bytes = NDArray[np.uint8]
 Slots = NDArray[np.int32]
 
@@ -97,28 +100,47 @@ def _insert_pairs(rows: PairArrays, first: int, end: int) -> None:
         rows.table[np.int64(slot)] = number
 
 
-class NameIndex:
+class _Index(ABC, Generic[Key, Arrays]):
+    """Index from entries to numbers, in first-added order.
+
+    New entries can be found at once. They enter the arrays together when these are next used, because each call costs.
+    """
+
+    def __init__(self, arrays: Arrays) -> None:
+        self._arrays = arrays
+        self._count = 0
+        self._new: dict[Key, int] = {}
+        """Numbers of the entries that are not in the arrays yet."""
+
+    def __len__(self) -> int:
+        """Return the number of entries."""
+        return self._count + len(self._new)
+
+    @property
+    def arrays(self) -> Arrays:
+        """The index as arrays."""
+        if self._new:
+            entries, self._new = list(self._new), {}
+            self.extend(entries)
+        return self._arrays
+
+    def add(self, entry: Key) -> int:
+        """Add an entry, which must be new, and return its number."""
+        number = self._new[entry] = len(self)
+        return number
+
+    @abstractmethod
+    def extend(self, entries: Sequence[Key]) -> None:
+        """Add entries, which must be new."""
+
+
+class NameIndex(_Index[bytes, NameArrays]):
     """Index from names to numbers, in first-added order."""
 
     def __init__(self, names: Sequence[bytes] = ()) -> None:
         table = np.full(FIRST_SLOTS, ABSENT, np.int32)
-        self._arrays = NameArrays(np.empty(0, np.uint8), np.zeros(1, np.int64), table)
-        self._count = 0
-        self._new: dict[bytes, int] = {}
-        """Numbers of the names that are not in the arrays yet."""
+        super().__init__(NameArrays(np.empty(0, np.uint8), np.zeros(1, np.int64), table))
         self.extend(names)
-
-    def __len__(self) -> int:
-        """Return the number of names."""
-        return self._count + len(self._new)
-
-    @property
-    def arrays(self) -> NameArrays:
-        """The index as arrays; new names enter them together here, because each entry has a fixed price."""
-        if self._new:
-            names, self._new = list(self._new), {}
-            self.extend(names)
-        return self._arrays
 
     def find(self, name: bytes) -> int:
         """Return the number of a name; ABSENT if it was not added."""
@@ -126,52 +148,32 @@ class NameIndex:
             return self._new[name]
         return int(find_name(self._arrays, np.frombuffer(name, np.uint8), 0, len(name)))
 
-    def add(self, name: bytes) -> int:
-        """Add a name, which must be new, and return its number."""
-        number = self._new[name] = len(self)
-        return number
-
     def name(self, number: int) -> bytes:
         """Return a name by its number."""
         text, bounds, _ = self.arrays
         return text[bounds[number] : bounds[number + 1]].tobytes()
 
-    def extend(self, names: Sequence[bytes]) -> None:
+    def extend(self, entries: Sequence[bytes]) -> None:
         """Add names, which must be new."""
-        if not names:
+        if not entries:
             return
         text, bounds, table = self.arrays
         before, first = int(bounds[self._count]), self._count
-        self._count += len(names)
-        ends = before + np.cumsum([len(name) for name in names])
+        self._count += len(entries)
+        ends = before + np.cumsum([len(name) for name in entries])
         text, bounds = grown(text, int(ends[-1]) + WORD), grown(bounds, self._count + 1)
-        text[before : ends[-1]] = np.frombuffer(b"".join(names), np.uint8)
+        text[before : ends[-1]] = np.frombuffer(b"".join(entries), np.uint8)
         bounds[first + 1 : self._count + 1] = ends
         table, rebuilt = _table_for(table, self._count)
         self._arrays = NameArrays(text, bounds, table)
         _insert_names(self._arrays, 0 if rebuilt else first, self._count)
 
 
-class PairIndex:
+class PairIndex(_Index[tuple[int, int], PairArrays]):
     """Index from pairs of numbers to rows, in first-added order."""
 
     def __init__(self) -> None:
-        self._arrays = PairArrays(np.empty(0, np.int64), np.full(FIRST_SLOTS, ABSENT, np.int32))
-        self._count = 0
-        self._new: dict[tuple[int, int], int] = {}
-        """Rows of the pairs that are not in the arrays yet."""
-
-    def __len__(self) -> int:
-        """Return the number of pairs."""
-        return self._count + len(self._new)
-
-    @property
-    def arrays(self) -> PairArrays:
-        """The index as arrays, which new pairs enter together here."""
-        if self._new:
-            pairs, self._new = list(self._new), {}
-            self.extend(pairs)
-        return self._arrays
+        super().__init__(PairArrays(np.empty(0, np.int64), np.full(FIRST_SLOTS, ABSENT, np.int32)))
 
     def find(self, first: int, second: int) -> int:
         """Return the row of a pair; ABSENT if it was not added."""
@@ -179,17 +181,12 @@ class PairIndex:
             return self._new[first, second]
         return int(find_pair(self._arrays, first, second))
 
-    def add(self, first: int, second: int) -> int:
-        """Add a pair, which must be new, and return its row."""
-        row = self._new[first, second] = len(self)
-        return row
-
-    def extend(self, pairs: Sequence[tuple[int, int]]) -> None:
+    def extend(self, entries: Sequence[tuple[int, int]]) -> None:
         """Add pairs, which must be new."""
         codes, table = self.arrays
-        before, self._count = self._count, self._count + len(pairs)
+        before, self._count = self._count, self._count + len(entries)
         codes, (table, rebuilt) = grown(codes, self._count), _table_for(table, self._count)
-        codes[before : self._count] = [first << 32 | second for first, second in pairs]
+        codes[before : self._count] = [first << 32 | second for first, second in entries]
         self._arrays = PairArrays(codes, table)
         _insert_pairs(self._arrays, 0 if rebuilt else before, self._count)
 

@@ -256,7 +256,7 @@ def test_an_index_finds_what_was_added() -> None:
     for start in range(0, 2000, 37):
         numbers = range(start, min(start + 37, 2000))
         assert [names.add(added[n]) for n in numbers[:20]] == list(numbers[:20])
-        assert [pairs.add(n % 50, n // 50) for n in numbers[:20]] == list(numbers[:20])
+        assert [pairs.add((n % 50, n // 50)) for n in numbers[:20]] == list(numbers[:20])
         assert [(names.find(added[n]), pairs.find(n % 50, n // 50)) for n in numbers[:20]] == [
             (n, n) for n in numbers[:20]
         ]

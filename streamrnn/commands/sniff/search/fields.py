@@ -210,26 +210,10 @@ def long_format(
     return name, value, name in used
 
 
-_TYPES = frozenset(
-    (
-        "bool",
-        "boolean",
-        "decimal",
-        "double",
-        "float",
-        "int",
-        "integer",
-        "long",
-        "number",
-        "numeric",
-        "real",
-        "short",
-        "string",
-        "text",
-        "uint",
-        "uinteger",
-    )
-)
+_TYPES = frozenset((
+    "bool", "boolean", "decimal", "double", "float", "int", "integer", "long", "number", "numeric", "real", "short",
+    "string", "text", "uint", "uinteger",
+))  # fmt: skip
 """Names of data types, which name no fields."""
 
 
