@@ -47,8 +47,6 @@ logger = logging.getLogger(__name__)
 
 COMPILED = ("columns", "core")
 """Folders of the package that contain compiled functions."""
-KERNELS = 200
-"""Approximate number of compiled functions that a forecaster of the default configuration needs."""
 
 
 def _cache_folder() -> Path:
@@ -153,9 +151,9 @@ class _KernelCache(FunctionCache):
             _not_cached = True
 
 
-def compiling() -> tuple[int, int] | None:
-    """Return the number of functions loaded or compiled so far, and the expected total; None if none is compiled."""
-    return None if _compiling_since is None else (sum(_counts.values()), KERNELS)
+def compiling() -> int | None:
+    """Return the number of functions loaded or compiled so far; None if none is compiled."""
+    return None if _compiling_since is None else sum(_counts.values())
 
 
 def log_compiled() -> None:

@@ -144,7 +144,7 @@ def test_the_loops_announced_are_those_of_this_process(
 ) -> None:
     """On several cores a second process compiles the others, which this one only loads."""
     monkeypatch.setattr("os.sched_getaffinity", lambda _: cores)
-    monkeypatch.setattr(jit, "compiling", lambda: (7, 200))
+    monkeypatch.setattr(jit, "compiling", lambda: 7)
     assert daemon._compiling("full") == (7, about)
     monkeypatch.setattr(jit, "compiling", lambda: None)
     assert daemon._compiling("full") is None

@@ -186,8 +186,8 @@ def _compiling(variant: str) -> tuple[int, int] | None:
     None also before the compiler is loaded.
     """
     jit = sys.modules.get("streamrnn.core.jit")
-    found: tuple[int, int] | None = jit.compiling() if jit is not None and hasattr(jit, "compiling") else None
-    return found and (found[0], _LOOPS[variant][len(os.sched_getaffinity(0)) > 1])
+    done: int | None = jit.compiling() if jit is not None and hasattr(jit, "compiling") else None
+    return None if done is None else (done, _LOOPS[variant][len(os.sched_getaffinity(0)) > 1])
 
 
 def _open_log(settings: Settings) -> "Log":
