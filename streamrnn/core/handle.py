@@ -92,7 +92,7 @@ unbox(HandleType)(_unbox)
 
 
 def _size_of(_: Any, value: Any) -> Any:
-    """Type and emit (value) -> size of the value in bytes, as numba stores it."""
+    """Return signature and code generator of `size_of(value)`: its size in bytes, as numba stores it."""
 
     def emit(context: Any, _: Any, signature: Any, __: Any) -> Any:
         size = context.get_abi_sizeof(context.get_value_type(signature.args[0]))
@@ -102,7 +102,7 @@ def _size_of(_: Any, value: Any) -> Any:
 
 
 def _store_at(_: Any, value: Any, address: Any) -> Any:
-    """Type and emit (value, address) -> None, which stores the value at the address."""
+    """Return signature and code generator of `store_at(value, address)`, which stores the value there."""
 
     def emit(context: Any, builder: Any, _: Any, arguments: Any) -> Any:
         stored, target = arguments
@@ -113,7 +113,7 @@ def _store_at(_: Any, value: Any, address: Any) -> Any:
 
 
 def _load(_: Any, handle: Any) -> Any:
-    """Type and emit (handle) -> tuple."""
+    """Return signature and code generator of `contents(handle)`: the stored tuple."""
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         pointer = context.get_value_type(signature.return_type).as_pointer()

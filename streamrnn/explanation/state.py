@@ -30,9 +30,9 @@ Row = Mapping[str, NDArray[Any]]
 """The state of one series, by the names of a snapshot, without the axis of the series."""
 
 VOLATILE = 1.5
-"""Ratio of the latest changes to the usual ones from which on they are named as a cause."""
+"""Least ratio of the latest changes to the usual ones that is named as a cause."""
 CORRECTED = 1.05
-"""Ratio of a calibrated interval to that of the mixture from which on the calibration is named as a cause."""
+"""Least ratio of a calibrated interval to that of the mixture for which the calibration is named as a cause."""
 TINY_SPAN = 1e-9
 """Smallest divisor: a forecast of a single level has no width."""
 LATEST = 24

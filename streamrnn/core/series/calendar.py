@@ -18,7 +18,7 @@ FEWEST_STEPS, MOST_STEPS = 4, 2016  # length of a short season, steps; the large
 MOST_VOTES = 255
 JITTER = 0.45
 """Largest relative distance of an interval from the cadence that counts as jitter, not as another cadence or a gap."""
-REGULAR = 16  # votes from which on a series is regular, so that a long interval is a gap
+REGULAR = 16  # votes that make a series regular, so that a long interval is a gap
 LEAST_GAP = 1.6  # shortest gap, steps: with a jitter of 0.2 steps each, two observations can be 1.4 steps apart
 
 

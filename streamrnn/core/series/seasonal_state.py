@@ -17,7 +17,7 @@ from streamrnn.core.series.update import bend, fill_missing, smooth_missing, tru
 LATEST, PROFILE, HOLT_WINTERS = 0, 1, 2  # contents of the tables `short` and `long` of a series, by index
 SHAPE_SHORT, SHAPE_LONG = EXPERTS.index("shape_short"), EXPERTS.index("shape_long")
 PROFILE_RATES = (0.2, 0.35)  # rates of the short and the long profile, per season
-SMOOTH_FROM = 144  # number of slots from which on a profile is averaged over neighbouring slots
+SMOOTH_FROM = 144  # least number of slots of a profile that is averaged over neighbouring slots
 LEVEL, TREND, SEASON, DAMPING = 0.3, 0.01, 0.1, 0.98
 """Holt-Winters: rates of level, trend and season per step, and damping of the trend per step."""
 

@@ -7,7 +7,7 @@ from streamrnn.page.ui import chart, formatting
 from streamrnn.page.ui.elements import container, set_class, set_text, set_visible, text_element
 
 IDLE_SECONDS = 15.0
-"""Seconds without a record from which on the state says since when."""
+"""Seconds without a record after which the state says since when."""
 REASONS = 6
 """Reasons of dead letters that are shown, the most frequent ones."""
 
