@@ -35,7 +35,7 @@ from streamrnn.records import Decoded
 
 Times = NDArray[np.int64]
 
-NONE = -(2**62)
+NO_TIME = -(2**62)
 """In place of the event time of a record without usable observations."""
 CONFIRMED = 3
 """Number of records of one key in a row that confirm a jump."""
@@ -113,23 +113,23 @@ class StreamClock:
             decoded: The other records by index; rejected records are added or replaced.
             key_of: Returns the key of a number in `scanned`.
         """
-        times = np.full(len(stamps), NONE) if scanned is None else scanned.times.copy()
+        times = np.full(len(stamps), NO_TIME) if scanned is None else scanned.times.copy()
         for index, read in decoded.items():
-            times[index] = max((observation.time for observation in read.observations), default=NONE)
+            times[index] = max((observation.time for observation in read.observations), default=NO_TIME)
         points: list[SweepPoint] = []
         if self._accepts_all(times, stamps):
-            self.reached = np.maximum.accumulate(np.maximum(times, NONE if self.time is None else self.time))
-            stamped = (stamps >= 0) & (times != NONE)
+            self.reached = np.maximum.accumulate(np.maximum(times, NO_TIME if self.time is None else self.time))
+            stamped = (stamps >= 0) & (times != NO_TIME)
             if len(times):
                 self.time = int(self.reached[-1])
             if stamped.any() and self._stamp is not None:
                 self._stamp = max(self._stamp, int(stamps[stamped].max()))
             self._find_points(points)
             return points
-        self.reached = np.full(len(times), NONE)
+        self.reached = np.full(len(times), NO_TIME)
         for index, (time, stamp) in enumerate(zip(times.tolist(), stamps.tolist(), strict=True)):
             each = decoded.get(index)
-            if each is not None and time != NONE:
+            if each is not None and time != NO_TIME:
                 key, observed = each.observations[0].key, [observation.time for observation in each.observations]
                 if wrong := self._judge(key, observed, stamp):
                     decoded[index] = _without(each, wrong)
@@ -152,14 +152,14 @@ class StreamClock:
             self.time += passed
             self._stamp = None if self._stamp is None else self._stamp + passed
             self._sweep_at(0, self.time, points)
-        self.reached = np.array([NONE if self.time is None else self.time])
+        self.reached = np.array([NO_TIME if self.time is None else self.time])
         return points
 
     def _accepts_all(self, times: Times, stamps: Times) -> bool:
         """Return whether all records of a feed can be accepted at once, as in nearly all feeds."""
         if self.time is None or self._jump is not None or self._behind:
             return not len(times)
-        known, most = times != NONE, self.max_ahead
+        known, most = times != NO_TIME, self.max_ahead
         stamped = known & (stamps >= 0)
         before = np.maximum.accumulate(np.concatenate([[self.time], times[:-1]]))[: len(times)]
         steady = ~known | (np.abs(times - before) <= most)
@@ -167,7 +167,7 @@ class StreamClock:
             return bool(steady.all())
         if self._stamp is None:
             return False
-        latest = np.maximum.accumulate(np.concatenate([[self._stamp], np.where(stamped, stamps, NONE)[:-1]]))
+        latest = np.maximum.accumulate(np.concatenate([[self._stamp], np.where(stamped, stamps, NO_TIME)[:-1]]))
         current = stamped & (np.abs(stamps - latest) <= most)
         accepted = (times - stamps <= most) & current
         return bool((accepted | (steady & ~stamped)).all())
@@ -242,7 +242,7 @@ class StreamClock:
         )
 
     def _ahead_of_stream(self, time: int) -> str:
-        latest = NONE if self.time is None else self.time
+        latest = NO_TIME if self.time is None else self.time
         return (
             f"its time {time} lies {_span(time - latest)} ahead of {latest}, the latest of the partition, and "
             f"{_span(self.max_ahead)} are allowed (input.max_ahead) unless the next records confirm it; set it above "

@@ -41,7 +41,7 @@ from streamrnn.whole_learning import REMEDY, torch_is_missing
 MAX_KEYS = 20
 """Keys of a file that have a row of their own in the table."""
 
-MOSTLY = 0.5
+HINT_SHARE = 0.5
 """Share of the records above which a hint explains the reason."""
 
 
@@ -255,12 +255,12 @@ def _print_refusals(results: Sequence[FileResult]) -> None:
             console.say(f"{name}: {count:,} records left out, {reason}")
         if result.held:
             console.say(f"{name}: {result.held:,} values at the end wait for later records (input.grace, input.window)")
-        if run.dead_letters["late"] > MOSTLY * run.records:
+        if run.dead_letters["late"] > HINT_SHARE * run.records:
             console.say(
                 f"{name}: most records are earlier than the ones before them: --sort puts them in order of time, as "
                 "input.grace does in the daemon"
             )
-        if run.drops["duplicate_time"] > MOSTLY * (run.forecasts + run.drops["duplicate_time"]):
+        if run.drops["duplicate_time"] > HINT_SHARE * (run.forecasts + run.drops["duplicate_time"]):
             console.say(
                 f"{name}: most values have the key, the field and the time of an earlier one: set input.key to what "
                 "tells their series apart, or input.fields.name and input.fields.value where a record names its field"

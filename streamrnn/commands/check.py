@@ -21,7 +21,7 @@ from streamrnn.settings.units import format_duration
 from streamrnn.weights import base_path
 from streamrnn.whole_learning import REMEDY, torch_is_missing
 
-_FEW = 5
+_MAX_LISTED = 5
 """Number of horizons up to which each is listed."""
 
 
@@ -127,7 +127,7 @@ def _summary(settings: Settings, client: str) -> list[str]:
 def _horizons(settings: Settings) -> str:
     """Return the horizons as text, with the duration of the last one if the length of a step is known."""
     steps, step = settings.forecast.horizons, settings.input.window.every or settings.forecast.step
-    every = len(steps) > _FEW and steps == tuple(range(1, len(steps) + 1))
+    every = len(steps) > _MAX_LISTED and steps == tuple(range(1, len(steps) + 1))
     text = f"1 to {steps[-1]}" if every else ", ".join(map(str, steps))
     return text if step is None else f"{text} (the last is {format_duration(step * steps[-1])})"
 

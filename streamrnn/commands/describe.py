@@ -23,7 +23,7 @@ from streamrnn.timestamps import format_iso
 
 SAMPLE = 100
 """Number of records of a topic to read."""
-_LONGEST = 240
+_MAX_LENGTH = 240
 """Characters of an example at most."""
 _RECORD_TIME = "record:timestamp"
 
@@ -186,7 +186,7 @@ def _about(profile: Profile) -> str:
 
 
 def _short(text: str) -> str:
-    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."
+    return text if len(text) <= _MAX_LENGTH else f"{text[: _MAX_LENGTH - 3]}..."
 
 
 def _warnings(settings: Settings, records: Sequence[Record], profile: Profile) -> Iterator[str]:

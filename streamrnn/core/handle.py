@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 T = TypeVar("T")
-FEW = 64
+MAX_CACHED_ROWS = 64
 """Most rows of a wave whose arrays are cached by number of rows."""
-LARGEST = 16 * 1024  # largest tuple, bytes as numba stores it: over 200 arrays
+MAX_BYTES = 16 * 1024  # largest tuple, bytes as numba stores it: over 200 arrays
 RELEASED = 0  # address of a handle without arrays
 
 
@@ -43,11 +43,11 @@ class Handle(Generic[T]):
     def __init__(self, content: T, like: "Handle[T] | None" = None) -> None:
         """Store the addresses of the arrays; with `like`, reuse its numba type, because finding the type is slow."""
         self.content = content  # the arrays must live as long as their addresses are used
-        self._memory = np.zeros(LARGEST, np.uint8)
+        self._memory = np.zeros(MAX_BYTES, np.uint8)
         self.address = self._memory.ctypes.data
         self._numba_type_: HandleType = HandleType(numba.typeof(content)) if like is None else like._numba_type_
-        if _store(_plain(content), self.address) > LARGEST:
-            raise ValueError(f"a handle of {self._numba_type_} needs more than {LARGEST} bytes")
+        if _store(_plain(content), self.address) > MAX_BYTES:
+            raise ValueError(f"a handle of {self._numba_type_} needs more than {MAX_BYTES} bytes")
 
     def release(self) -> None:
         """Release the arrays, so that they can move in memory; afterwards the handle can only be used as `like`."""
@@ -58,7 +58,8 @@ class Handle(Generic[T]):
 class HandlePool(Generic[T]):
     """Reusable handles of the arrays of a wave, by number of rows.
 
-    The arrays for up to FEW rows are cached by number of rows; of larger arrays, only those of the last large wave.
+    The arrays for up to MAX_CACHED_ROWS rows are cached by number of rows; of larger arrays, only those of the last
+    large wave.
     """
 
     def __init__(self, allocate: "Callable[[int], T]") -> None:
@@ -74,7 +75,7 @@ class HandlePool(Generic[T]):
         if handle is None:
             handle = Handle(self._allocate(rows), self._first)
             self._first = self._first or handle
-            if rows <= FEW:
+            if rows <= MAX_CACHED_ROWS:
                 self._handles[rows] = handle
             else:
                 self._large = rows, handle
@@ -135,8 +136,8 @@ def _plain(content: Any) -> Any:
 
 @compiled
 def _store(content: Any, address: int) -> int:
-    """Store the content of a handle if it has at most LARGEST bytes; return its size in bytes."""
+    """Store the content of a handle if it has at most MAX_BYTES bytes; return its size in bytes."""
     size: int = size_of(content)
-    if size <= LARGEST:
+    if size <= MAX_BYTES:
         store_at(content, address)
     return size

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 FIRST_CAPACITY = 64  # initial number of rows, and the least number by which a table grows
 GROWTH = 5  # a full table grows by one GROWTH-th of its rows
-BLOCK = 1024  # rows that are moved at once, through a temporary copy
+BLOCK_ROWS = 1024  # rows that are moved at once, through a temporary copy
 HUGE_PAGES: int | None = getattr(system, "MADV_HUGEPAGE", None)  # Linux only
 HUGE_BYTES = 16 * 1024 * 1024
 """Least bytes of an array in huge pages, which cause fewer TLB misses, but may be mostly unused in a small array."""
@@ -95,8 +95,8 @@ class RowTable(Generic[Rows]):
         before, self.count = self.count, len(rows)
         first = int(np.count_nonzero(rows == np.arange(len(rows))))  # earlier rows do not move
         for array in self.arrays.values():
-            for at in range(first, len(rows), BLOCK):
-                moved = rows[at : at + BLOCK]
+            for at in range(first, len(rows), BLOCK_ROWS):
+                moved = rows[at : at + BLOCK_ROWS]
                 array[at : at + len(moved)] = array[moved]
             array[len(rows) : before] = 0  # as in memory that was never used
         if self._capacity > max(FIRST_CAPACITY, 2 * self.count):

@@ -22,9 +22,11 @@ from numba.extending import intrinsic
 from streamrnn.core.jit import Singles, compiled, compiler_description
 
 LANES = 16  # the columns of `out` and `w` are padded to a multiple of this number
-ROWS = 4  # rows of a tile
-WIDE = 2 * LANES if "avx512f" in compiler_description() else LANES  # columns of a tile of ROWS rows: 8 or 16 registers
-LONG = 4 * LANES  # columns of a tile of one row
+TILE_ROWS = 4  # rows of a tile
+TILE_COLUMNS = (
+    2 * LANES if "avx512f" in compiler_description() else LANES
+)  # columns of a tile of TILE_ROWS rows: 8 or 16 registers
+ROW_COLUMNS = 4 * LANES  # columns of a tile of one row
 
 Tile = Callable[[Singles, int, int, Singles, Singles], None]
 _INDEX, _FLOAT, _LANE = ir.IntType(64), ir.FloatType(), ir.IntType(32)
@@ -71,8 +73,8 @@ def _broadcast(builder: Any, number: Any, vector: Any) -> Any:
     return builder.shuffle_vector(builder.insert_element(empty, number, _LANE(0)), empty, everywhere)
 
 
-_add_wide, _add_narrow = _tile(ROWS, WIDE), _tile(ROWS, LANES)
-_add_long, _add_short = _tile(1, LONG), _tile(1, LANES)
+_add_wide, _add_narrow = _tile(TILE_ROWS, TILE_COLUMNS), _tile(TILE_ROWS, LANES)
+_add_long, _add_short = _tile(1, ROW_COLUMNS), _tile(1, LANES)
 
 
 @compiled
@@ -82,16 +84,20 @@ def add_products(out: Singles, x: Singles, w: Singles) -> None:
     M is a multiple of LANES. The columns of `out` and `w` are contiguous; `x` may have any strides, and more columns.
     """
     rows, columns = out.shape
-    tiled, wide, long = rows // ROWS * ROWS, columns // WIDE * WIDE, columns // LONG * LONG
-    for j in range(0, wide, WIDE):
-        for r in range(0, tiled, ROWS):
+    tiled, wide, long = (
+        rows // TILE_ROWS * TILE_ROWS,
+        columns // TILE_COLUMNS * TILE_COLUMNS,
+        columns // ROW_COLUMNS * ROW_COLUMNS,
+    )
+    for j in range(0, wide, TILE_COLUMNS):
+        for r in range(0, tiled, TILE_ROWS):
             _add_wide(out, r, j, x, w)
-    if WIDE != LANES:  # a compile-time constant
+    if TILE_COLUMNS != LANES:  # a compile-time constant
         for j in range(wide, columns, LANES):
-            for r in range(0, tiled, ROWS):
+            for r in range(0, tiled, TILE_ROWS):
                 _add_narrow(out, r, j, x, w)
     for r in range(tiled, rows):
-        for j in range(0, long, LONG):
+        for j in range(0, long, ROW_COLUMNS):
             _add_long(out, r, j, x, w)
         for j in range(long, columns, LANES):
             _add_short(out, r, j, x, w)

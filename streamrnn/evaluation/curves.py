@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
-LATEST = 800
+LATEST_ROWS = 800
 """Number of latest rows of a series that are all drawn."""
 OLDER = 800
 """Approximate number of earlier rows drawn: the lowest and the highest value of each of OLDER / 2 stretches."""
@@ -65,7 +65,7 @@ class _CurveBuilder:
         self._horizons = horizons
         self._absent = np.full((len(horizons), levels), np.nan)
         self._pending: deque[list[list[float]]] = deque(maxlen=horizons[-1] + 1)
-        self._older = max(rows - LATEST, 0)
+        self._older = max(rows - LATEST_ROWS, 0)
         self._stretch = max(-(-2 * self._older // OLDER), 2)
         """Number of rows of a stretch, of which two are drawn."""
         self._row = 0

@@ -35,7 +35,7 @@ CORRECTED = 1.05
 """Least ratio of a calibrated interval to that of the mixture for which the calibration is named as a cause."""
 TINY_SPAN = 1e-9
 """Smallest divisor: a forecast of a single level has no width."""
-LATEST = 24
+LATEST_CHANGES = 24
 """Latest changes that are compared with the usual ones."""
 
 
@@ -187,7 +187,7 @@ def _causes(state: Row, plan: Plan, seen: int, calibration: float, drift: int | 
     if seen < WARM:
         found.append(IntervalCause("young", seen))
     usual, ring = float(state["series_scale"][0]), state["series_ring"]
-    count = min(seen, len(ring), LATEST + 1)
+    count = min(seen, len(ring), LATEST_CHANGES + 1)
     values = ring[np.arange(seen - count, seen) % len(ring)].astype(np.float64)
     if count > 2 and usual > 0 and (ratio := float(np.abs(np.diff(values)).mean()) / usual) >= VOLATILE:
         found.append(IntervalCause("volatile", round(ratio, 2)))

@@ -113,7 +113,7 @@ class Format(ABC):
 
 _BRIEF = reprlib.Repr()
 NAME_BYTES = 256
-LARGEST = 1e37
+MAX_VALUE = 1e37
 """Largest absolute value, close to the end of the single precision in which the network computes."""
 FIRST_TIME, LAST_TIME = parse_iso("1900-01-01"), parse_iso("2200-01-01") - 1
 

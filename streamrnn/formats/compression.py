@@ -12,7 +12,7 @@ import zstandard
 
 from streamrnn.errors import RecordError
 
-LARGEST = 8 * 1024 * 1024
+MAX_BYTES = 8 * 1024 * 1024
 """Default of the largest size of a decompressed value, in bytes."""
 WINDOW = 8 * 1024 * 1024
 """Largest window of zstd in bytes, which its decoder allocates at once; every decoder must support this size."""
@@ -32,7 +32,7 @@ class _TooLarge(Exception):  # noqa: N818 -- never leaves this module
     """The value is larger than allowed."""
 
 
-def decompress(value: bytes, *, largest: int = LARGEST) -> bytes:
+def decompress(value: bytes, *, largest: int = MAX_BYTES) -> bytes:
     """Return a value decompressed, or unchanged if it is not compressed.
 
     The first bytes of a zlib stream are ambiguous: a value is one only if its checksum is right.

@@ -10,7 +10,7 @@ from streamrnn.errors import RecordError
 from streamrnn.formats import shorten
 from streamrnn.formats.schemas import MOST_VALUES
 
-DEEPEST = 64
+MAX_DEPTH = 64
 LONGEST_DECIMAL = 88
 """Characters of a decimal's digits in base64: 64 bytes."""
 LARGEST_SCALE = 1_000
@@ -60,8 +60,8 @@ class _Types:
         """Return a function that decodes values of a schema; None if they need no decoding."""
         if type(schema) is not dict:
             return None
-        if depth > DEEPEST:
-            raise RecordError("too_large", f"the schema is nested more than {DEEPEST} deep")
+        if depth > MAX_DEPTH:
+            raise RecordError("too_large", f"the schema is nested more than {MAX_DEPTH} deep")
         name = schema.get("name")
         found: Convert | None = None
         if name == "org.apache.kafka.connect.data.Decimal":

@@ -23,7 +23,7 @@ _WRITES, _OTHERS = ("c", "u", "r"), ("d", "t", "m")
 _TRANSACTION = {"status", "id", "ts_ms", "event_count", "data_collections"}
 _SCHEMA_CHANGE = ("ddl", "tableChanges")
 _HEADERS = ("ce_", "ce-")
-DEEPEST = 32
+MAX_DEPTH = 32
 """Levels of MongoDB's extended JSON to read at most."""
 
 
@@ -175,7 +175,7 @@ def _maybe_json(value: Any) -> Any:
 
 def _plain(value: Any, depth: int) -> Any:
     """Return a value with MongoDB's typed numbers and ids replaced by their texts."""
-    if depth > DEEPEST:
+    if depth > MAX_DEPTH:
         return value
     if type(value) is list:
         return [_plain(each, depth + 1) for each in value]

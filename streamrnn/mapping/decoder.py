@@ -9,8 +9,8 @@ from typing import Any
 from streamrnn.errors import LogError, RecordError, join_errors
 from streamrnn.formats import (
     FIRST_TIME,
-    LARGEST,
     LAST_TIME,
+    MAX_VALUE,
     Format,
     Layout,
     parse_key,
@@ -112,7 +112,7 @@ class RecordDecoder:
         numbers = (self._time.first, self._time.last) if self._time.unit != "ns" else (1, 0)
         return Mapping(
             next(iter(key), None), next(iter(time), None), fields.only, self._rules.max_record,
-            (FIRST_TIME, LAST_TIME), LARGEST, numbers, self._time.scale,
+            (FIRST_TIME, LAST_TIME), MAX_VALUE, numbers, self._time.scale,
         )  # fmt: skip
 
     @property

@@ -6,7 +6,7 @@ from re import compile as compile_pattern
 from typing import Any
 
 from streamrnn.errors import RecordError
-from streamrnn.formats import LARGEST, FieldRule, shorten
+from streamrnn.formats import MAX_VALUE, FieldRule, shorten
 from streamrnn.mapping.names import field_name
 from streamrnn.mapping.numbers import NumberReader
 from streamrnn.mapping.paths import (
@@ -30,7 +30,7 @@ Selected = tuple[list[tuple[str, float]], list[RecordError], bool]
 
 MOST_MEMBERS = 10_000
 """Largest number of members of an observation's document, including those of nested objects."""
-DEEPEST = 32
+MAX_DEPTH = 32
 """Levels of nested objects in which to search for fields."""
 _WILDCARDS = frozenset("*?[")
 _NO_MEMBER = '"*"'
@@ -166,7 +166,7 @@ class FieldReader:
         missing, plain = False, self._numbers.plain
         for name, field in self._listed or ():
             value = document.get(name)
-            if plain and (type(value) is float or type(value) is int) and -LARGEST <= value <= LARGEST:
+            if plain and (type(value) is float or type(value) is int) and -MAX_VALUE <= value <= MAX_VALUE:
                 usable.append((field, float(value)))
                 continue
             if value is None:
@@ -183,7 +183,7 @@ class FieldReader:
         errors: list[RecordError] = []
         self._left = MOST_MEMBERS
         try:
-            missing = self._walk(document, self._members, DEEPEST, usable, errors)
+            missing = self._walk(document, self._members, MAX_DEPTH, usable, errors)
         except _TooManyMembers:
             text = f"an observation has more than {MOST_MEMBERS:,} members, those of nested objects included"
             return [], [RecordError("too_large", text)], False
@@ -216,7 +216,7 @@ class FieldReader:
                 errors.append(member.error)
             elif (field := member.field) is None:
                 continue
-            elif plain and (kind is float or kind is int) and -LARGEST <= value <= LARGEST:
+            elif plain and (kind is float or kind is int) and -MAX_VALUE <= value <= MAX_VALUE:
                 usable.append((field, float(value)))
             else:
                 missing |= self._add(member.path, field, value, usable, errors, named=False)

@@ -6,13 +6,13 @@ from decimal import Decimal
 from typing import Any, Literal, NamedTuple
 
 from streamrnn.errors import RecordError
-from streamrnn.formats import LARGEST, shorten
+from streamrnn.formats import MAX_VALUE, shorten
 from streamrnn.mapping.units import unit_scale
 
 MISSING_TEXTS = ("", "-", "--", "?", "n/a", "na", "nan", "nil", "none", "null")
 """Texts, in lower case, that represent a missing value unless others are configured."""
 
-_LONGEST = 64
+_MAX_LENGTH = 64
 _NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
 AREA_OR_VOLUME = r"(?<=[mst])[23](?!\w)"
 """The digit in units such as `m3/h`, `W/m2` and `m/s2`, after its letter."""
@@ -75,7 +75,7 @@ class NumberReader:
                         "not_a_number", lambda: f"the field {name!r} must be a number, not {shorten(value)}"
                     )
                 return None
-        if not -LARGEST <= number <= LARGEST:
+        if not -MAX_VALUE <= number <= MAX_VALUE:
             if math.isnan(number):  # of a binary format: a missing value
                 return None
             raise RecordError("out_of_range", f"the field {name!r} must be from -1e37 to 1e37, not {shorten(value)}")
@@ -87,7 +87,7 @@ class NumberReader:
         """Return the number in a value of another type; None if there is none."""
         kind = type(value)
         if kind is str:
-            quick = self._quick and len(value) <= _LONGEST and _NUMBER.fullmatch(value)
+            quick = self._quick and len(value) <= _MAX_LENGTH and _NUMBER.fullmatch(value)
             return float(value) if quick else self._text(value)
         if kind is bool:
             return float(value) if self._rule.booleans else None
@@ -100,7 +100,7 @@ class NumberReader:
     def _text(self, text: str) -> float | None:
         """Return the number in a text; None if there is none, or it is missing."""
         rule = self._rule
-        if not rule.text or len(text) > _LONGEST:
+        if not rule.text or len(text) > _MAX_LENGTH:
             return None
         stripped = text.strip()
         if stripped.lower() in self._missing_texts:

@@ -45,7 +45,7 @@ _JSON_DATE = re.compile(r"/Date\((-?\d{1,15})(?:[+-]\d{4})?\)/", re.ASCII)
 """Milliseconds, as JSON serialisers of .NET write them."""
 _DATE = r"(?:\d{4}[-/]|.{2,6}[./-]\d{4})"
 _INTERVAL = re.compile(rf"({_DATE}.{{4,36}}?)(?: [-\u2013] |/)(?:{_DATE}.{{1,36}}|P\w+)", re.ASCII)
-_LONGEST = 80
+_MAX_LENGTH = 80
 _DAY = 86_400_000
 _LIST_LENGTHS = range(3, 8)
 SECONDS_NAMES = {"seconds", "_seconds", "epochSecond", "epoch_second", "secs", "timeInSeconds", "sec"}
@@ -56,7 +56,7 @@ _NANOS_NAMES = ("nanos", "_nanoseconds", "nanoseconds", "nano", "nsecs", "offset
 
 def start_of(text: str) -> str:
     """Return the first of the two times of an interval, such as `2024-03-01 10:00 - 2024-03-01 11:00`, or the text."""
-    match = _INTERVAL.fullmatch(text.strip()) if len(text) <= _LONGEST else None
+    match = _INTERVAL.fullmatch(text.strip()) if len(text) <= _MAX_LENGTH else None
     return text if match is None else match[1]
 
 
@@ -106,7 +106,9 @@ class TimeReader:
         """
         number = value
         if type(value) is str and self._usual:
-            if value[4:5] == "-" and value[10:11] != "+" and len(value) <= _LONGEST:  # without the patterns of `_text`
+            if (
+                value[4:5] == "-" and value[10:11] != "+" and len(value) <= _MAX_LENGTH
+            ):  # without the patterns of `_text`
                 try:
                     time = self._moment(datetime.fromisoformat(value))
                 except (ValueError, OverflowError):
@@ -165,7 +167,7 @@ class TimeReader:
         )
 
     def _text(self, text: str) -> int | None:
-        if len(text) > _LONGEST:
+        if len(text) > _MAX_LENGTH:
             return None
         if self._rule.format:
             return self._patterned(text)

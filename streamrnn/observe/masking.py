@@ -3,9 +3,9 @@
 import json
 
 MASK = "…"
-LONGEST = 500
+MAX_LENGTH = 500
 """Characters of an example at most."""
-DEEPEST, MOST = 6, 40
+DEEPEST, MAX_ENTRIES = 6, 40
 """Levels of a JSON value, and members of each object, that an example shows at most."""
 
 
@@ -24,16 +24,16 @@ def mask_value(value: bytes | None) -> str:
     try:
         masked = json.dumps(_masked(json.loads(text), 1), ensure_ascii=False)
     except (ValueError, RecursionError):
-        masked = "".join(map(_mask_character, text[: LONGEST + 1]))
-    return masked if len(masked) <= LONGEST else masked[: LONGEST - 1] + MASK
+        masked = "".join(map(_mask_character, text[: MAX_LENGTH + 1]))
+    return masked if len(masked) <= MAX_LENGTH else masked[: MAX_LENGTH - 1] + MASK
 
 
 def _masked(value: object, level: int) -> object:
     if isinstance(value, dict):
         if level > DEEPEST:
             return MASK
-        shown = {name[:LONGEST]: _masked(each, level + 1) for name, each in list(value.items())[:MOST]}
-        return shown | ({MASK: f"{len(value) - MOST:,} more"} if len(value) > MOST else {})
+        shown = {name[:MAX_LENGTH]: _masked(each, level + 1) for name, each in list(value.items())[:MAX_ENTRIES]}
+        return shown | ({MASK: f"{len(value) - MAX_ENTRIES:,} more"} if len(value) > MAX_ENTRIES else {})
     if isinstance(value, list):
         if level > DEEPEST:
             return MASK

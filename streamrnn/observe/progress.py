@@ -11,7 +11,7 @@ from streamrnn.records import QUALITY, Observer, StepReport, TopicPartition
 
 START_SECONDS = 2.5
 """Seconds between two lines until the first forecasts are committed."""
-PATIENCE = 30.0
+PATIENCE_SECONDS = 30.0
 """Seconds of waiting for records or missing topics after which there is only one line a minute."""
 STATUS_SECONDS = 60.0
 
@@ -120,7 +120,7 @@ class ProgressLogger(Observer):
         reason = "the first commit" if ready else self.reason() or records
         if reason != self._waiting[0]:
             self._waiting = (reason, now)
-        if not (ready or "restored" in reason) and now - self._waiting[1] > PATIENCE:
+        if not (ready or "restored" in reason) and now - self._waiting[1] > PATIENCE_SECONDS:
             return False  # somebody else must act
         logger.info("not_forecasting", extra={"reason": reason, "seconds": round(now - self._begun, 1)})
         return True

@@ -5,7 +5,7 @@ import os
 import select
 import sys
 
-PATIENCE = 1.0
+WAIT_SECONDS = 1.0
 """Seconds to wait for a full pipe; afterwards lines are dropped until it is writable again."""
 PART_BYTES = select.PIPE_BUF  # a writable pipe accepts this without blocking
 
@@ -44,7 +44,7 @@ class StandardErrorHandler(logging.Handler):
 
     def _written(self, data: bytes) -> bool:
         while data:
-            if not self._poll.poll(0 if self._dropped else 1000 * PATIENCE):
+            if not self._poll.poll(0 if self._dropped else 1000 * WAIT_SECONDS):
                 return False
             data = data[os.write(self._descriptor, data[:PART_BYTES]) :]
             self._cut = bool(data)

@@ -28,7 +28,7 @@ NICENESS = 10
 """Lowers the priority of this process below that of the workers."""
 MAX_MESSAGE = 512 * 1024
 """Bytes; more than a socket buffers."""
-BATCH = 20
+BATCH_REPORTS = 20
 """Messages received before other events of the loop are handled."""
 SHUTDOWN_SECONDS = 1
 """Time limit for pending answers when the process ends."""
@@ -63,7 +63,7 @@ def _end(server: uvicorn.Server) -> None:
 
 def _receive(store: Store, channel: socket.socket, worker: int) -> None:
     """Store the messages waiting on the channel of a worker."""
-    for _ in range(BATCH):
+    for _ in range(BATCH_REPORTS):
         try:
             data = channel.recv(MAX_MESSAGE, socket.MSG_DONTWAIT)
         except BlockingIOError:

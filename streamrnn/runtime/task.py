@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from streamrnn.columns.admission import Admission
-from streamrnn.columns.clock import NONE, SweepPoint
+from streamrnn.columns.clock import NO_TIME, SweepPoint
 from streamrnn.columns.feed import OpenFeed
 from streamrnn.columns.index import ABSENT
 from streamrnn.columns.lifetimes import Eviction, SeriesRules
@@ -320,7 +320,7 @@ class Task(SavedTask):
         """Publish the forecasts of the series that are stale after the record of a sweep point."""
         self._end_wave(feed)
         now = point.stream_time if self.event_order is None else self.event_order.until
-        found = self._ends.look(now) if now > NONE else None
+        found = self._ends.look(now) if now > NO_TIME else None
         names = self._forecaster.names
         chosen = [] if found is None else [
             i for i, row in enumerate(found.rows.tolist()) if names[row].rpartition("/")[2] not in self._covariates

@@ -57,7 +57,7 @@ _REMEDIES: dict[Effect, str] = {
     "other app": "the learned state belongs to the old value: run the new one under another app (streamrnn replay "
     "--with compares them first)",
 }
-_LONGEST = 120
+_MAX_LENGTH = 120
 """Characters of a value in a message at most."""
 
 
@@ -105,7 +105,7 @@ def _changes(before: Section, after: Section, prefix: str) -> Iterator[SettingCh
 
 def _short(value: object) -> str:
     text = "not set" if value is None else str(value)
-    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
+    return text if len(text) <= _MAX_LENGTH else f"{text[:_MAX_LENGTH]}..."
 
 
 def problems_of(changes: Sequence[SettingChange]) -> list[str]:

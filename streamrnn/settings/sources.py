@@ -28,7 +28,7 @@ PIPE_SECONDS = 10.0
 """Longest wait for a file that is a pipe, as `-c <(command)` makes one."""
 _VARIABLE = re.compile(r"\$\{(\w+)(?::?[-?+=][^}]*)?\}")
 """A variable as shells, Compose and many programs replace it."""
-DEEPEST = 20
+MAX_DEPTH = 20
 """Deepest nesting of lists and mappings in YAML."""
 # Kubernetes sets these variables for every Service, including one named streamrnn.
 _SERVICE_LINK = re.compile(
@@ -139,8 +139,9 @@ class _TextLoader(yaml.SafeLoader):
         tag = getattr(event, "tag", None)
         if isinstance(event, yaml.AliasEvent) or event.anchor is not None or tag not in (None, "!"):
             raise yaml.composer.ComposerError(None, None, "alias, anchor or tag", event.start_mark)
-        if self._depth >= DEEPEST:
-            raise _RefusedError(problem=f"more than {DEEPEST} nested lists or mappings", problem_mark=event.start_mark)
+        if self._depth >= MAX_DEPTH:
+            problem = f"more than {MAX_DEPTH} nested lists or mappings"
+            raise _RefusedError(problem=problem, problem_mark=event.start_mark)
         self._depth += 1
         try:
             return super().compose_node(parent, index)

@@ -57,7 +57,7 @@ _NAMES: dict[str, str] = {
     "workers": "processes threads num_workers",
 }
 """Names that other programs use, by key."""
-_LEAST = 0.8
+_MIN_SIMILARITY = 0.8
 """Least similarity, from 0 to 1, of a misspelt key and the key that was meant."""
 _LEAST_IN_SECTION = 0.75
 """Least similarity of the last parts of two keys of one section."""
@@ -81,7 +81,7 @@ def meant_key(key: str, known: Collection[str]) -> str:
     ends = [name for name in known if name.endswith(f".{key}")]
     if len(ends) == 1:
         return ends[0]
-    near = difflib.get_close_matches(_plain(key), plain, n=1, cutoff=_LEAST)
+    near = difflib.get_close_matches(_plain(key), plain, n=1, cutoff=_MIN_SIMILARITY)
     section, _, last = key.rpartition(".")
     for name in (_plain(key), _plain(key.partition(".")[2]), _plain(last)):
         found = _BY_NAME.get(name, "")

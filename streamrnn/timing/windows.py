@@ -4,7 +4,7 @@ from collections.abc import Container, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import NamedTuple
 
-from streamrnn.formats import LARGEST
+from streamrnn.formats import MAX_VALUE
 from streamrnn.records import Observation
 from streamrnn.timing.aggregation import TimedValue, aggregate
 from streamrnn.timing.rules import FILLED, ZONE, Aggregation, WindowRule
@@ -109,7 +109,7 @@ class EventWindows:
     def _observations(self, end: int, made: Mapping[str, list[tuple[str, float, int]]]) -> Iterator[Released]:
         """Yield the observations of the window before `end`, in order of keys and fields."""
         for key in sorted(made):
-            usable = sorted(each for each in made[key] if abs(each[1]) <= LARGEST)
+            usable = sorted(each for each in made[key] if abs(each[1]) <= MAX_VALUE)
             self.unusable += len(made[key]) - len(usable)
             found = released(key, end, usable)
             if found.offsets:

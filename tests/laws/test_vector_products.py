@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from streamrnn.core.jit import Singles, compiled
-from streamrnn.core.vector_products import LANES, LONG, ROWS, _tile, add_products
+from streamrnn.core.vector_products import LANES, ROW_COLUMNS, TILE_ROWS, _tile, add_products
 
-TILES = [(ROWS, LANES), (ROWS, 2 * LANES), (ROWS, LONG), (1, LANES), (1, LONG)]
+TILES = [(TILE_ROWS, LANES), (TILE_ROWS, 2 * LANES), (TILE_ROWS, ROW_COLUMNS), (1, LANES), (1, ROW_COLUMNS)]
 
 
 def numbers(*size: int) -> Singles:
@@ -26,7 +26,7 @@ def in_order(out: Singles, x: Singles, w: Singles) -> Singles:
 def test_products_are_summed_in_order(depth: int) -> None:
     """Every element has the bits of the plain loop, for any number of rows and any strides of x."""
     for rows in (*range(1, 10), depth or 1):
-        for columns in (LANES, 3 * LANES, 2 * LONG + LANES):
+        for columns in (LANES, 3 * LANES, 2 * ROW_COLUMNS + LANES):
             out, x, w = numbers(rows, columns), numbers(rows, depth + 1), numbers(depth, columns)
             expected = in_order(out, x, w)
             for strided in (x, np.asfortranarray(x), np.repeat(x, 2, 0)[::2]):

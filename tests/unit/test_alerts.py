@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from support.streams import HORIZONS, HOUR, QUANTILES, START, run, seasonal, small
 
-from streamrnn.core.alerts.changes import ANOMALY, CALM, CROSSING, DRIFT, WARM_UP, ConditionTracker
+from streamrnn.core.alerts.changes import ANOMALY, CALM_OBSERVATIONS, CROSSING, DRIFT, WARM_UP, ConditionTracker
 from streamrnn.core.config import AlertConfig, AnomalyRule, Threshold
 from streamrnn.records import OutputTopics, TopicPartition
 from streamrnn.wire import OutputEncoder
@@ -21,7 +21,12 @@ SOURCE = TopicPartition("sensors", 3)
 def test_conditions_end_after_a_count_of_observations() -> None:
     """As a plain loop over each series and condition says; a wave may have any of the series."""
     rng = np.random.default_rng(0)
-    tracker, calm, found, expected = ConditionTracker(2), [1, 1, CALM, CALM, CALM], [], []
+    tracker, calm, found, expected = (
+        ConditionTracker(2),
+        [1, 1, CALM_OBSERVATIONS, CALM_OBSERVATIONS, CALM_OBSERVATIONS],
+        [],
+        [],
+    )
     tracker.extend({}, 4)
     since = np.full((4, len(calm)), 1000)
     for t in range(400):
@@ -125,7 +130,7 @@ def test_events_are_the_changes_of_a_series() -> None:
     ]
     assert kinds[:3] == [(31, "warm_up_ends"), (60, "anomaly_begins"), (60, "crossing_expected")]
     (cleared,) = [offset for offset, kind in kinds if kind == "crossing_cleared"]
-    assert 100 + CALM - 2 <= cleared <= 100 + CALM + 10
+    assert 100 + CALM_OBSERVATIONS - 2 <= cleared <= 100 + CALM_OBSERVATIONS + 10
     assert found[2]["crossing"] | {"probability": 1.0} == {
         "level": 5.0, "direction": "above", "horizon": 1, "target_time": START + 61 * HOUR, "probability": 1.0,
     }  # fmt: skip

@@ -67,7 +67,7 @@ def test_the_nearest_stretches_are_those_of_numpy(count: int) -> None:
 
 def test_without_enough_stretches_there_is_no_forecast() -> None:
     """A young series has none, and the mixture is then the same as without the member."""
-    values = np.random.default_rng(2).normal(size=analogs.STRETCH + analogs.FEWEST * analogs.NEAREST + 1)
+    values = np.random.default_rng(2).normal(size=analogs.STRETCH + analogs.MIN_STRETCHES * analogs.NEAREST + 1)
     (bank, medians), (_, without) = run(values), run(values, off=True)
     assert (bank.parts.analogs.quantiles[0] == UNKNOWN).all()
     np.testing.assert_allclose(medians, without, atol=2e-4)  # but for its share of the prior

@@ -11,7 +11,7 @@ from support.documents import ROOT
 from support.streams import HOUR, START, small
 
 from streamrnn import app
-from streamrnn.core.experts.cross_series import NONE, OTHERS, CrossSeriesExpert
+from streamrnn.core.experts.cross_series import NO_ROW, OTHERS, CrossSeriesExpert
 from streamrnn.core.series.plan import make_plan
 from streamrnn.records import Record, TopicPartition
 from streamrnn.settings import Settings
@@ -69,7 +69,7 @@ def test_the_first_six_other_fields_of_a_key_are_read() -> None:
     others = expert._fields.arrays["others"][:10].tolist()  # what is behind the forecasts
     assert others[0] == [2, 3, 4, 5, 6, 7]
     assert others[8] == [0, 2, 3, 4, 5, 6]
-    assert others[1] == [9, *[NONE] * (OTHERS - 1)]
+    assert others[1] == [9, *[NO_ROW] * (OTHERS - 1)]
 
 
 def test_a_regression_starts_again_only_if_its_fields_have_changed() -> None:
@@ -83,7 +83,7 @@ def test_a_regression_starts_again_only_if_its_fields_have_changed() -> None:
     kept = np.array([0, 1, 3, 4])
     expert.keep(kept, [names[row] for row in kept])
     others = expert._fields.arrays["others"]
-    assert [row[row != NONE].tolist() for row in others[:4]] == [[2], [3], [0], [1]]
+    assert [row[row != NO_ROW].tolist() for row in others[:4]] == [[2], [3], [0], [1]]
     for name, array in expert.arrays().items():
         assert (array[0] == 1).all()
         assert (array[2] == 4).all()

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from support.forecasts import MINUTE, forecast_record
 
-from streamrnn.evaluation.curves import LATEST, OLDER, Curve, read_curves
+from streamrnn.evaluation.curves import LATEST_ROWS, OLDER, Curve, read_curves
 
 HORIZONS, LEVELS = (1, 4, 9), (0.1, 0.5, 0.9)
 NAME = 'pump "7",\\"time":1/ä\u2028<x>'
@@ -41,19 +41,19 @@ def test_a_forecast_appears_at_the_row_it_was_made_for() -> None:
 
 
 def test_short_series_are_not_thinned() -> None:
-    """Up to LATEST + OLDER rows, every row is drawn."""
-    assert (np.diff(drawn(LATEST + OLDER).times) == MINUTE).all()
+    """Up to LATEST_ROWS + OLDER rows, every row is drawn."""
+    assert (np.diff(drawn(LATEST_ROWS + OLDER).times) == MINUTE).all()
 
 
-@pytest.mark.parametrize("rows", [LATEST + OLDER + 1, 5000])
+@pytest.mark.parametrize("rows", [LATEST_ROWS + OLDER + 1, 5000])
 def test_thinning_leaves_the_peaks(rows: int) -> None:
     """All of the latest rows are drawn, and of older ones the lowest and the highest of each stretch."""
-    peaks = {7: 99.0, 350: -99.0, 351: 98.0, rows - LATEST - 1: 97.0}
+    peaks = {7: 99.0, 350: -99.0, 351: 98.0, rows - LATEST_ROWS - 1: 97.0}
     curve = drawn(rows, peaks)
     drawn_rows = (curve.times // MINUTE).tolist()
-    assert len(drawn_rows) <= LATEST + OLDER + 2
+    assert len(drawn_rows) <= LATEST_ROWS + OLDER + 2
     assert drawn_rows == sorted(set(drawn_rows))
-    assert drawn_rows[-LATEST:] == list(range(rows - LATEST, rows))
+    assert drawn_rows[-LATEST_ROWS:] == list(range(rows - LATEST_ROWS, rows))
     for row, value in peaks.items():
         index = drawn_rows.index(row)
         assert curve.values[index] == value

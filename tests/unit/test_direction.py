@@ -14,7 +14,7 @@ from streamrnn.core.ensemble.direction import (
     CLASSES,
     FIRST_SQUARES,
     LEARNING_RATE,
-    LEAST,
+    MIN_PROBABILITY,
     TERMS,
     DirectionClassifier,
     fill_implied,
@@ -80,7 +80,7 @@ def test_the_layer_is_that_of_torch(labels: int) -> None:
     terms = torch.tensor(np.append(state.terms[0, 1], 1.0), dtype=torch.float64)
     logits, scratch = weights @ terms, np.empty(CLASSES)
     fill_probabilities(state.weights[0, 1], state.terms[0, 1], scratch)
-    expected = LEAST + (1 - CLASSES * LEAST) * torch.softmax(logits, 0).detach().numpy()
+    expected = MIN_PROBABILITY + (1 - CLASSES * MIN_PROBABILITY) * torch.softmax(logits, 0).detach().numpy()
     assert scratch == pytest.approx(expected, abs=1e-6)
     torch.nn.functional.cross_entropy(logits[None], torch.tensor([labels])).backward()
     optimizer = torch.optim.Adagrad([weights], lr=LEARNING_RATE, initial_accumulator_value=FIRST_SQUARES, eps=0)

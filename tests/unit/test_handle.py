@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from streamrnn.core.banks.lean.bank import LeanBank
-from streamrnn.core.handle import FEW, LARGEST, Handle, HandlePool, contents
+from streamrnn.core.handle import MAX_BYTES, MAX_CACHED_ROWS, Handle, HandlePool, contents
 from streamrnn.core.jit import Floats, Integers, compiled
 
 
@@ -50,24 +50,24 @@ def test_a_compiled_function_reads_and_writes_the_arrays() -> None:
 
 def test_a_tuple_that_is_too_large() -> None:
     """A tuple that does not fit is an error, and nothing is overwritten."""
-    many: Any = tuple(np.zeros((1,) * 32) for _ in range(LARGEST // 512))  # with the shapes and strides of 32 axes
-    with pytest.raises(ValueError, match=f"needs more than {LARGEST} bytes"):
+    many: Any = tuple(np.zeros((1,) * 32) for _ in range(MAX_BYTES // 512))  # with the shapes and strides of 32 axes
+    with pytest.raises(ValueError, match=f"needs more than {MAX_BYTES} bytes"):
         Handle(many)
 
 
 def test_arrays_of_small_waves_are_used_again() -> None:
     """A wave of few rows gets the arrays of the last one of its size, a large one those of the one right before it."""
     pool = HandlePool(lambda rows: Outer(np.zeros(rows, np.int64), Inner(np.zeros((rows, 3)), 0.5), 1))
-    one, two, many = (pool.take(rows) for rows in (1, 2, FEW + 1))
+    one, two, many = (pool.take(rows) for rows in (1, 2, MAX_CACHED_ROWS + 1))
     assert pool.take(1) is one
     assert pool.take(2) is two
-    assert pool.take(FEW + 1) is many
-    larger = pool.take(FEW + 2)
-    assert larger.content.inner.matrix.shape == (FEW + 2, 3)
-    assert pool.take(FEW + 1) is not many
+    assert pool.take(MAX_CACHED_ROWS + 1) is many
+    larger = pool.take(MAX_CACHED_ROWS + 2)
+    assert larger.content.inner.matrix.shape == (MAX_CACHED_ROWS + 2, 3)
+    assert pool.take(MAX_CACHED_ROWS + 1) is not many
     two.content.counts[:] = 4, 8
     assert add_counts(two, np.array([1])) == 3 * (0.5 * 8 + 1)
-    assert many.content.inner.matrix.shape == (FEW + 1, 3)
+    assert many.content.inner.matrix.shape == (MAX_CACHED_ROWS + 1, 3)
 
 
 def test_an_update_is_not_overwritten() -> None:

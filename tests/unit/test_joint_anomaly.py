@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from support.streams import HOUR, START, small
 
-from streamrnn.core.alerts.changes import CALM, JOINT
+from streamrnn.core.alerts.changes import CALM_OBSERVATIONS, JOINT
 from streamrnn.core.alerts.joint import LEFT, JointAnomaly, JointScores, surprise, usual_edge
 from streamrnn.core.config import AlertConfig
 from streamrnn.core.jit import Booleans, Floats, Integers
@@ -157,13 +157,13 @@ def tracked(joint: JointAnomaly, rows: Integers, score: float, shares: Floats) -
 
 
 def test_a_joint_anomaly_begins_and_ends_once() -> None:
-    """At the first score of 1, and after CALM without, in the series with the largest share, whatever its key lacks."""
+    """At the first score of 1, and after CALM_OBSERVATIONS without, in the series with the largest share."""
     joint, rows = joint_of(3), np.array([2, 0, 1])
     assert tracked(joint, rows, 0.9, np.full(3, 1 / 3)) == []
     assert tracked(joint, rows, 1.0, np.array([0.2, 0.5, 0.3])) == [[1, JOINT, 1]]
     assert tracked(joint, rows, 3.0, np.full(3, 1 / 3)) == []
     assert tracked(joint, rows[:2], 2.0, np.full(2, 0.5)) == []  # two of its fields
-    for _ in range(CALM - 1):
+    for _ in range(CALM_OBSERVATIONS - 1):
         assert tracked(joint, rows, 0.0, np.zeros(3)) == []
     assert joint.track(rows, JointScores.empty(3)).tolist() == []  # all are warming up
     assert tracked(joint, rows, 0.0, np.zeros(3)) == [[1, JOINT, 0]]  # equal shares: the first row

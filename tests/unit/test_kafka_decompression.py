@@ -10,7 +10,7 @@ from kafka.record.default_records import DefaultRecordBatch
 from support.raw_records import RawBatch, RawRecord, varint
 
 from streamrnn.log.kafka import decompression
-from streamrnn.log.kafka.decompression import LONGEST, WHOLE
+from streamrnn.log.kafka.decompression import MAX_STORED_BYTES, WHOLE
 from streamrnn.log.kafka.records import MOST_HEADERS, replace_reader
 
 replace_reader()
@@ -46,7 +46,7 @@ def test_a_batch_of_zeros_takes_little_memory(codec: str) -> None:
     assert first == (0, 1_700_000_000_000, b"k", b"v", headers)
     assert third == (2, 1_700_000_000_000, b"k", b"v", headers)
     assert last[2:] == (None, None, ())
-    assert (cut[0], cut[2], cut[3]) == (1, b"k", bytes(LONGEST))
+    assert (cut[0], cut[2], cut[3]) == (1, b"k", bytes(MAX_STORED_BYTES))
     assert peak < MOST
 
 
@@ -67,7 +67,7 @@ def test_headers_of_any_size_are_cut(codec: str) -> None:
     """Of the headers of a record no more is kept than of its value."""
     many = [(b"h", bytes(WHOLE // 8)) for _ in range(10)]
     (found,) = read(RawBatch([RawRecord(b"k", b"v", many)], codec))
-    assert sum(len(value) for _, value in found.headers) <= LONGEST
+    assert sum(len(value) for _, value in found.headers) <= MAX_STORED_BYTES
 
 
 @pytest.mark.parametrize("whole", [WHOLE, 0])

@@ -56,7 +56,7 @@ def test_medians_of_a_quantized_series_are_its_values() -> None:
         _, before = run(values, forecasts, off=True)
         bank, after = run(values, forecasts)
         errors = [np.abs(values[301:] - medians[300:-1]).mean() for medians in (before, after)]
-        assert (bank.parts.lattice.recurring[0] > lattice.MOSTLY) == quantized
+        assert (bank.parts.lattice.recurring[0] > lattice.MIN_RECURRING_SHARE) == quantized
         if quantized:
             assert errors[1] < 0.75 * errors[0]
         else:

@@ -9,7 +9,7 @@ from support.streams import HOUR, START, run, small
 from streamrnn import app
 from streamrnn.core.banks.lean import ledger, profiles
 from streamrnn.core.banks.lean.bank import LeanBank
-from streamrnn.core.banks.lean.follow_up import FOLLOWED, NONE, follow_up_slot, make_follow_up
+from streamrnn.core.banks.lean.follow_up import FOLLOWED, NO_SLOT, follow_up_slot, make_follow_up
 from streamrnn.core.ensemble import aggregation
 from streamrnn.core.experts.classical import FIRST_ORIGIN, TRUST_RATE, TRUTH_CLIP
 from streamrnn.core.series.lean_state import LEAN_EXPERTS, SHORT_BINS
@@ -73,12 +73,12 @@ def test_no_evaluated_forecast_is_overwritten_before_its_label(horizons: set[int
         last: dict[int, int] = {}
         for origin in range(600):
             slot = follow_up_slot(rules, k, origin)
-            if slot == NONE:
+            if slot == NO_SLOT:
                 continue
             assert rules.first[k] <= slot < rules.first[k] + rules.slots[k]
             assert origin - last.get(slot, -(10**6)) >= horizon
             last[slot] = origin
-    blocks = np.array([[follow_up_slot(rules, k, o) != NONE for o in range(600)] for k in range(len(plan.horizons))])
+    blocks = np.array([[follow_up_slot(rules, k, o) != NO_SLOT for o in range(600)] for k in range(len(plan.horizons))])
     for k, stride in enumerate(rules.stride):
         assert (blocks[k, : 600 // stride * stride].reshape(-1, stride).sum(1) == 1).all()
     assert (rules.slots <= FOLLOWED + 1).all()
@@ -89,7 +89,7 @@ def test_evaluated_origins_cover_all_phases_of_a_season(period: int) -> None:
     """An event of any period is sampled at about its frequency."""
     rules = make_follow_up(make_plan(HORIZONS, LEVELS))
     for k in (1, 2):
-        origins = [origin for origin in range(100 * period) if follow_up_slot(rules, k, origin) != NONE]
+        origins = [origin for origin in range(100 * period) if follow_up_slot(rules, k, origin) != NO_SLOT]
         counts = np.bincount(np.array(origins) % period, minlength=period)
         assert counts.min() > 0
         assert counts.max() < 3 * counts.mean()
@@ -115,12 +115,12 @@ def test_labels_and_errors_are_those_of_the_forecasts_made() -> None:
                 continue
             truth = (value - values[origin]) / units[origin][k]
             assert update.truths[0, k] == pytest.approx(truth, rel=1e-4, abs=1e-4)
-            if origin >= FIRST_ORIGIN and follow_up_slot(rules, k, origin) != NONE:
+            if origin >= FIRST_ORIGIN and follow_up_slot(rules, k, origin) != NO_SLOT:
                 stride, truth = rules.stride[k], np.clip(truth, -TRUTH_CLIP, TRUTH_CLIP)
                 forecasts = np.append(np.clip(points[origin][k], -TRUTH_CLIP, TRUTH_CLIP), 0.0)
                 error[k] = TRUST_RATE**stride * error[k] + stride * np.abs(truth - forecasts)
     np.testing.assert_allclose(bank.series.error[0], error, rtol=2e-3)
-    slot = follow_up_slot(rules, 2, 299) if follow_up_slot(rules, 2, 299) != NONE else follow_up_slot(rules, 0, 299)
+    slot = follow_up_slot(rules, 2, 299) if follow_up_slot(rules, 2, 299) != NO_SLOT else follow_up_slot(rules, 0, 299)
     assert decode16(float(bank.series.points[0, slot, 4]), POINT_CLIP) == pytest.approx(points[299][0, 4], abs=1e-3)
 
 

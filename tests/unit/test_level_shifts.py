@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 from support.streams import HOUR, START, bits, each_alone, run, small, state, wave
 
-from streamrnn.core.experts.level_shifts import BEFORE, RECENT, are_calm, change_of, division_of
+from streamrnn.core.experts.level_shifts import BEFORE, RECENT_VALUES, are_calm, change_of, division_of
 from streamrnn.library import Forecaster
 
 Values = NDArray[np.float64]
@@ -54,8 +54,8 @@ def test_forecasts_follow_a_change(variant: str, kind: str) -> None:
     plain = series()[:, :4]
     values, factor = changed(plain, kind), 1.0 if kind == "shifted" else float(kind)
     (quantiles, drifting), (usual, _) = followed(values, variant), followed(plain, variant)
-    assert not drifting[: AT + RECENT - 2].any()
-    assert drifting[AT + RECENT : AT + 100].all()
+    assert not drifting[: AT + RECENT_VALUES - 2].any()
+    assert drifting[AT + RECENT_VALUES : AT + 100].all()
     assert not drifting[AT + 120 :].any()
     for h, horizon in enumerate((1, 3, 6)):
         truth, final = values[AT + 60 :], quantiles[AT + 60 - horizon : -horizon, :, h]
@@ -69,12 +69,12 @@ def test_forecasts_follow_a_change(variant: str, kind: str) -> None:
 @VARIANTS
 def test_times_around_zero_are_times(variant: str) -> None:
     """A change is found after the same observations where the first of them has the time 0."""
-    values, found = changed(series()[:, :4], "shifted")[: AT + 2 * RECENT], []
+    values, found = changed(series()[:, :4], "shifted")[: AT + 2 * RECENT_VALUES], []
     for first in (1 - AT, 1 - AT + 4 * 7 * 24):
         forecaster = small(variant=variant, level_shifts=True, enabled=False)
         rows = forecaster.add(["a", "b", "c", "d"])
         found.append([wave(forecaster, rows, row, (first + t) * HOUR).drifting for t, row in enumerate(values)])
-    assert found[0][AT + RECENT - 1].any()
+    assert found[0][AT + RECENT_VALUES - 1].any()
     np.testing.assert_array_equal(found[0], found[1])
 
 
@@ -90,7 +90,7 @@ def test_what_is_no_change_is_left_alone(variant: str) -> None:
 
 
 @VARIANTS
-@pytest.mark.parametrize("rows", [AT + 3, AT + RECENT + 1])
+@pytest.mark.parametrize("rows", [AT + 3, AT + RECENT_VALUES + 1])
 def test_a_change_survives_a_restart_and_any_waves(variant: str, rows: int) -> None:
     """Saved between a change and its detection, or after: the same forecasts and state, bit for bit."""
     values = changed(series()[:, :3], "1000")
@@ -123,8 +123,8 @@ def test_a_search_that_is_switched_on_waits_for_its_values() -> None:
     plain, marked = small(enabled=False), small(enabled=False, level_shifts=True)
     run(plain, values[:200])
     marked.load(plain.save_shared(), [plain.save_rows(0, 5)], plain.names, plain.layout)
-    drifting = [each.drifting.any() for each in run(marked, values[200 : 201 + RECENT], first=200)]
-    assert drifting == [False] * RECENT + [True]
+    drifting = [each.drifting.any() for each in run(marked, values[200 : 201 + RECENT_VALUES], first=200)]
+    assert drifting == [False] * RECENT_VALUES + [True]
 
 
 NORMAL = np.array([0.5, -1.0, 1.5, -0.5, 0.2, -0.8, 1.1, -0.3])

@@ -357,7 +357,7 @@ def test_a_masked_object_of_many_members_is_short() -> None:
 
 def test_a_full_pipe_blocks_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """Lines that nobody reads are left out, and their number is the first that is read afterwards."""
-    monkeypatch.setattr(standard_error, "PATIENCE", 0.01)
+    monkeypatch.setattr(standard_error, "WAIT_SECONDS", 0.01)
     reader, writer = os.pipe()
     size = fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 2 * PART_BYTES)  # two lines
     handler, root, found = StandardErrorHandler(writer), logging.getLogger(), b""

@@ -9,7 +9,7 @@ from support.pages import HORIZONS, LEVELS, MINUTE, TASK, feed, page_config, wav
 from streamrnn.page.data import scores
 from streamrnn.page.data.history import SeriesHistory
 from streamrnn.page.data.messages import SentNames, decode_message, split_into_messages
-from streamrnn.page.data.slots import PATIENCE, SeriesId, Slots
+from streamrnn.page.data.slots import MIN_OTHERS, SeriesId, Slots
 from streamrnn.page.data.store import Store
 from streamrnn.records import TopicPartition, Wave
 
@@ -141,7 +141,7 @@ def test_memory_is_bounded_and_silent_series_are_evicted() -> None:
     while slots.find("pump-3/rpm") is None:
         step = next(steps)
         feed(store, names, wave([0, 1, 3], step))
-    assert PATIENCE <= step - 40 <= 2 * PATIENCE
+    assert MIN_OTHERS <= step - 40 <= 2 * MIN_OTHERS
     assert (slots.find("pump-2/rpm"), slots.excluded, slots.evicted, slots.occupied) == (None, 1, 1, 3)
     newcomer = slot_of(store, "pump-3/rpm")
     assert store.history.past(newcomer, 20).times.tolist() == [step * MINUTE]

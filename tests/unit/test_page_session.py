@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from support.pages import MINUTE, TASK, feed, page_config, wave
 
 from streamrnn.page.data.messages import SentNames, empty_message
-from streamrnn.page.data.occurrences import AT_ONCE, CALM, MOST
+from streamrnn.page.data.occurrences import AT_ONCE, CALM_OBSERVATIONS, MAX_OCCURRENCES
 from streamrnn.page.data.session import STRETCHES, SessionHistory, Stretches
 from streamrnn.page.data.slots import SeriesId
 from streamrnn.page.data.store import Store
@@ -53,19 +53,23 @@ def store_of(series: int, steps: int, **changes: Any) -> tuple[Store, SentNames]
 def silences(store: Store) -> list[tuple[str, int]]:
     """Return series and number of the silences, the last one first."""
     store.occurrences.add_silences(store.history)
-    return [(each.series, each.count) for each in store.occurrences.latest(MOST) if each.kind == "silence"]
+    return [(each.series, each.count) for each in store.occurrences.latest(MAX_OCCURRENCES) if each.kind == "silence"]
 
 
 def test_anomalies_in_a_row_are_one_occurrence() -> None:
-    """A further anomaly is another occurrence after CALM observations without one."""
+    """A further anomaly is another occurrence after CALM_OBSERVATIONS observations without one."""
     store, names = Store(page_config()), SentNames()
-    waves = [wave([0], step) for step in range(CALM + 8)]
-    for step in (2, 3, 4 + CALM - 1, 5 + 2 * CALM - 8):
+    waves = [wave([0], step) for step in range(CALM_OBSERVATIONS + 8)]
+    for step in (2, 3, 4 + CALM_OBSERVATIONS - 1, 5 + 2 * CALM_OBSERVATIONS - 8):
         waves[min(step, len(waves) - 1)].anomaly[:] = 1.2
     first = [step for step, each in enumerate(waves) if each.anomaly[0] >= 1]
     feed(store, names, *waves)
-    expected = [step for before, step in zip([-CALM - 1, *first], first, strict=False) if step - before > CALM]
-    assert [each.time // MINUTE for each in store.occurrences.latest(MOST)][::-1] == expected
+    expected = [
+        step
+        for before, step in zip([-CALM_OBSERVATIONS - 1, *first], first, strict=False)
+        if step - before > CALM_OBSERVATIONS
+    ]
+    assert [each.time // MINUTE for each in store.occurrences.latest(MAX_OCCURRENCES)][::-1] == expected
     assert len(expected) < len(first)
 
 
@@ -87,7 +91,7 @@ def test_a_silence_with_an_event_is_listed_once(first: str) -> None:
 
     def kinds() -> list[str]:
         store.occurrences.add_silences(store.history)
-        return [each.kind for each in store.occurrences.latest(MOST, SeriesId("pump-0/rpm", TASK))]
+        return [each.kind for each in store.occurrences.latest(MAX_OCCURRENCES, SeriesId("pump-0/rpm", TASK))]
 
     def begins(step: int) -> None:
         store.occurrences.add_event(TASK, {"event": "silence_begins", "series": "pump-0/rpm", "time": step * MINUTE})
@@ -112,7 +116,7 @@ def test_joint_anomalies_are_listed_with_their_score() -> None:
     store, joint = Store(page_config()), {"score": 1.31, "share": 0.62, "fields": 4}
     event = {"event": "joint_anomaly_begins", "series": "pump-0/rpm", "key": "pump-0", "time": MINUTE, "value": 3.0}
     store.occurrences.add_event(TASK, event | {"joint_anomaly": joint})
-    (found,) = store.occurrences.latest(MOST, SeriesId("pump-0/rpm", TASK))
+    (found,) = store.occurrences.latest(MAX_OCCURRENCES, SeriesId("pump-0/rpm", TASK))
     assert (found.kind, found.joint_anomaly) == ("joint_anomaly_begins", joint)
     assert describe_occurrence(found) == "score 1.31 of 4 fields"
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from support.streams import HORIZONS, HOUR, QUANTILES, START, seasonal, small
 
-from streamrnn.core.banks.lean.follow_up import NONE, follow_up_slot
+from streamrnn.core.banks.lean.follow_up import NO_SLOT, follow_up_slot
 from streamrnn.core.ensemble.forecast_scores import ERROR_CLIP
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class Story:
     def evaluated(self, k: int, origin: int) -> bool:
         """Return whether the forecast of the k-th horizon made at row `origin` is evaluated."""
         follow_up = getattr(self.bank, "_follow_up", None)
-        return follow_up is None or follow_up_slot(follow_up, int(self.bank.plan.published[k]), origin) != NONE
+        return follow_up is None or follow_up_slot(follow_up, int(self.bank.plan.published[k]), origin) != NO_SLOT
 
 
 @pytest.mark.parametrize("variant", ["full", "lean"])

@@ -12,7 +12,7 @@ from streamrnn.core.jit import Floats, Integers, Singles
 from streamrnn.core.learning.replay_buffer import (
     CAPACITY,
     LABEL_CLIP,
-    RECENT,
+    MAX_NEW_ROWS,
     Examples,
     RowBuffer,
 )
@@ -210,7 +210,7 @@ def test_at_most_the_latest_labels_are_drawn() -> None:
     feeder.feed(3 * CAPACITY)
     drawn = feeder.draw()
     assert drawn is not None
-    assert len(drawn.label) == 2 * (RECENT + RECENT)
+    assert len(drawn.label) == 2 * (MAX_NEW_ROWS + MAX_NEW_ROWS)
     assert drawn.y.min() >= 2 * CAPACITY
     known = ~np.isnan(drawn.label)
     np.testing.assert_allclose(drawn.label[known], np.minimum(drawn.y[known, 0] / 1000, LABEL_CLIP), rtol=1e-6)

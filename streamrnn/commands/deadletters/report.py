@@ -18,7 +18,7 @@ from streamrnn.records import TopicPartition
 from streamrnn.settings import Settings
 from streamrnn.timestamps import format_iso
 
-LONGEST = 300
+MAX_LENGTH = 300
 """Characters of a key, a value or a message in a sample."""
 
 
@@ -143,10 +143,10 @@ def _sample(letter: Letter) -> dict[str, object]:
 
 
 def _shown(content: bytes | None) -> str:
-    return "null" if content is None else _shortened(content[: 4 * LONGEST].decode("utf-8", "backslashreplace"))
+    return "null" if content is None else _shortened(content[: 4 * MAX_LENGTH].decode("utf-8", "backslashreplace"))
 
 
 def _shortened(text: str) -> str:
     """Return a text without characters that a terminal would act on, shortened."""
-    plain = "".join(each if each.isprintable() else repr(each)[1:-1] for each in text[: LONGEST + 1])
-    return plain if len(plain) <= LONGEST else f"{plain[: LONGEST - 1]}…"
+    plain = "".join(each if each.isprintable() else repr(each)[1:-1] for each in text[: MAX_LENGTH + 1])
+    return plain if len(plain) <= MAX_LENGTH else f"{plain[: MAX_LENGTH - 1]}…"

@@ -27,7 +27,7 @@ from streamrnn.settings import Settings, to_yaml
 APP, TOPIC = "demo", "demo"
 METRICS_PORT, PAGE_PORT = 9108, 8080
 ROW_INTERVAL = 0.1  # seconds between two rows of a stream with --serve
-BATCH = 5000  # records read at once
+BATCH_RECORDS = 5000  # records read at once
 
 
 def demo(*, serve: bool, output: Path, metrics_port: int | None, rows: int | None = None) -> int:
@@ -129,11 +129,11 @@ def _read_forecasts(settings: Settings) -> list[list[bytes]]:
     topic = settings.output.forecasts.format(topic=TOPIC, app=APP)
     with closing(SqliteLog(path=settings.sqlite.path, app="demo-reader")) as log:
         log.subscribe([topic])
-        partitions = log.poll(0.0, BATCH).assigned
+        partitions = log.poll(0.0, BATCH_RECORDS).assigned
         for partition in partitions:
             log.seek(partition, 0)
         found: list[list[bytes]] = [[] for _ in partitions]
-        while polled := log.poll(0.0, BATCH).records:
+        while polled := log.poll(0.0, BATCH_RECORDS).records:
             for partition, batch in polled.items():
                 found[partition.partition].extend(record.value or b"" for record in batch)
     return found

@@ -15,7 +15,7 @@ from streamrnn.core.network.shapes import KNOTS
 from streamrnn.core.series.plan import REFERENCE_STEPS
 
 HORIZONS = 5  # horizons of a shard of examples: REFERENCE_STEPS, and random ones
-FARTHEST = 96  # largest random horizon
+MAX_HORIZON = 96  # largest random horizon
 UNLABELLED = 10  # first rows of a series without labels: the features are not yet informative
 
 
@@ -30,10 +30,10 @@ class SeriesExamples(NamedTuple):
 
 
 def draw_horizons(generator: Generator) -> tuple[int, ...]:
-    """Draw HORIZONS different horizons: REFERENCE_STEPS, and others that are log-uniform from 2 to FARTHEST."""
+    """Draw HORIZONS different horizons: REFERENCE_STEPS, and others that are log-uniform from 2 to MAX_HORIZON."""
     chosen = set(REFERENCE_STEPS)
     while len(chosen) < HORIZONS:
-        chosen.add(round(float(np.exp(generator.uniform(np.log(2), np.log(FARTHEST))))))
+        chosen.add(round(float(np.exp(generator.uniform(np.log(2), np.log(MAX_HORIZON))))))
     return tuple(sorted(chosen))
 
 

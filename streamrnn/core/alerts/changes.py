@@ -11,7 +11,7 @@ from streamrnn.core.row_table import RowTable
 
 JOINT, WARM_UP, DRIFT, ANOMALY, CROSSING = range(-1, 4)
 """Conditions. From CROSSING on, there is one crossing per threshold; JOINT, the joint anomaly, concerns a whole key."""
-CALM = 10
+CALM_OBSERVATIONS = 10
 """Number of observations in a row without an anomaly, or an expected crossing, after which it ends."""
 ARRAY = "changes_left"
 MISSED = "changes_missed"
@@ -51,7 +51,7 @@ class ConditionTracker:
     def __init__(self, thresholds: int) -> None:
         self.layout = CROSSING + thresholds
         """Entry of the layout, which saved state must match."""
-        self._calm = np.array([1, 1, *[CALM] * (1 + thresholds)], np.int64)
+        self._calm = np.array([1, 1, *[CALM_OBSERVATIONS] * (1 + thresholds)], np.int64)
         self._table: RowTable[dict[str, NDArray[Any]]] = RowTable(
             {ARRAY: np.zeros((1, len(self._calm)), np.int16), MISSED: np.zeros(1, np.int64)}, dict
         )

@@ -15,11 +15,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from streamrnn.core.alerts.changes import CALM, JOINT
+from streamrnn.core.alerts.changes import CALM_OBSERVATIONS, JOINT
 from streamrnn.core.jit import Booleans, Floats, Integers
 from streamrnn.core.row_table import RowTable
 
-FEWEST = 2  # fewest fields of a joint score
+MIN_FIELDS = 2  # fewest fields of a joint score
 TAIL_SHARE, TAIL_RATE = 0.01, 0.05  # the values of ensemble.conformal
 ARRAY, LEFT = "joint_tail", "joint_left"
 """Names of the saved arrays, which have the values of a key in the row of each of its series: its factor; the number of
@@ -34,7 +34,7 @@ DIGITS = 1e4  # scores and shares are rounded to multiples of 1 / DIGITS
 class JointScores(NamedTuple):
     """Joint anomaly scores of one wave of B rows, in which a key has a single observation."""
 
-    score: Floats  # (B,) joint score of the key; 0 if fewer than FEWEST fields are past their warm-up
+    score: Floats  # (B,) joint score of the key; 0 if fewer than MIN_FIELDS fields are past their warm-up
     share: Floats  # (B,) share of the field in the score; the shares of a key sum to 1
     fields: Integers  # (B,) number of fields in the score
 
@@ -91,7 +91,7 @@ class JointAnomaly:
             np.array([self._key[row] for row in rows[order].tolist()], np.int64),
             return_inverse=True, return_counts=True,
         )  # fmt: skip
-        chosen = counts[keys] >= FEWEST
+        chosen = counts[keys] >= MIN_FIELDS
         order, keys = order[chosen], keys[chosen]
         if not len(order):
             return found
@@ -122,7 +122,7 @@ class JointAnomaly:
         np.maximum.at(before, keys, left[rows[order]])
         holds = np.zeros(len(before), np.bool_)
         holds[keys] = scores.score[order] >= 1
-        after = np.where(holds, CALM, np.maximum(before - 1, 0))
+        after = np.where(holds, CALM_OBSERVATIONS, np.maximum(before - 1, 0))
         left[rows[order]] = after[keys]
         changed = np.flatnonzero((before > 0) != (after > 0))
         ranked = np.lexsort((-scores.share[order], keys))  # equal shares in order of rows

@@ -26,15 +26,15 @@ TERMS = 3  # inputs: log odds of the implied probability and of the frequency, a
 LEARNING_RATE = 0.07
 FADING = 0.9998  # decay of the sums of squared gradients per label, so that the learning rate stays above zero
 FIRST_SQUARES = 0.01  # initial sum of squared gradients
-LEAST = 1e-4  # inputs are the log odds of probabilities from LEAST to 1 - LEAST
+MIN_PROBABILITY = 1e-4  # inputs are the log odds of probabilities from MIN_PROBABILITY to 1 - MIN_PROBABILITY
 MEMBERS = 3  # members of the mean: calibrated probability, implied probability, frequency
 MIXING_RATE = 0.15  # learning rate of the weights, per unit of log loss at horizon 1
-RECENT = 0.999  # decay of the log losses per label
+LOSS_DECAY = 0.999  # decay of the log losses per label
 FIRST_LOSS = 30.0  # initial log loss of the frequency at horizon 1, because few labels do not determine it
-LEAST_LIKELIHOOD = 1e-5  # smallest likelihood, which limits the log loss of one label
-FARTHEST = 8.0  # largest |normal quantile|
+MIN_LIKELIHOOD = 1e-5  # smallest likelihood, which limits the log loss of one label
+MAX_NORMAL_QUANTILE = 8.0  # largest |normal quantile|
 STEEPEST = 30.0  # largest |log odds|
-MOST = 1_000_000.0  # labels after which the counts are halved: single precision counts only to 16 million
+MAX_LABELS = 1_000_000.0  # labels after which the counts are halved: single precision counts only to 16 million
 PREFIX = "threshold_"  # prefix of the names of saved arrays
 NO_CROSSING = -1
 
@@ -81,14 +81,14 @@ def normal_score(value: float, quantiles: Floats, normal: Floats, middle: int) -
     deviation = (quantiles[outer] - quantiles[middle]) / normal[outer] if normal[outer] != 0 else 0.0
     distance = value - quantiles[edge]
     if deviation <= 0:
-        return math.copysign(FARTHEST, distance) if distance != 0 else normal[edge]
-    return min(max(normal[edge] + distance / deviation, -FARTHEST), FARTHEST)
+        return math.copysign(MAX_NORMAL_QUANTILE, distance) if distance != 0 else normal[edge]
+    return min(max(normal[edge] + distance / deviation, -MAX_NORMAL_QUANTILE), MAX_NORMAL_QUANTILE)
 
 
 @compiled
 def log_odds(probability: float) -> float:
-    """Return the log odds of a probability, which is limited by LEAST."""
-    limited = min(max(probability, LEAST), 1.0 - LEAST)
+    """Return the log odds of a probability, which is limited by MIN_PROBABILITY."""
+    limited = min(max(probability, MIN_PROBABILITY), 1.0 - MIN_PROBABILITY)
     return math.log(limited / (1.0 - limited))
 
 
@@ -134,7 +134,7 @@ def learn_threshold(state: ThresholdState, row: int, t: int, h: int, slot: int, 
     for member in range(MEMBERS):
         probability = member_probability(member, weights, odds)
         likelihood = probability if beyond > 0 else 1.0 - probability
-        losses[member] = RECENT * losses[member] - math.log(max(likelihood, LEAST_LIKELIHOOD))
+        losses[member] = LOSS_DECAY * losses[member] - math.log(max(likelihood, MIN_LIKELIHOOD))
     error = member_probability(0, weights, odds) - beyond
     for d in range(TERMS):
         slope = error * (odds[d] if d < TERMS - 1 else 1.0)
@@ -142,7 +142,7 @@ def learn_threshold(state: ThresholdState, row: int, t: int, h: int, slot: int, 
         weights[d] -= LEARNING_RATE * slope / math.sqrt(squares[d])
     counts[0] += beyond
     counts[1] += 1.0
-    if counts[1] >= MOST:
+    if counts[1] >= MAX_LABELS:
         counts[0] /= 2
         counts[1] /= 2
 

@@ -22,8 +22,8 @@ LEARNING_RATE = 0.1
 FADING = 0.9998  # decay of the sums of squared gradients per label, so that the learning rate stays above zero
 FIRST_SQUARES = 0.01  # initial sum of squared gradients
 LEAST_IMPLIED = 0.001  # added to each implied probability before normalization
-LEAST = 0.0005  # smallest probability of a class
-MOST = 1_000_000.0  # labels after which the counts are halved: single precision counts only to 16 million
+MIN_PROBABILITY = 0.0005  # smallest probability of a class
+MAX_LABELS = 1_000_000.0  # labels after which the counts are halved: single precision counts only to 16 million
 LOSS_RATE = 1 / 200  # rate of the running losses, per label
 PREFIX = "direction_"  # prefix of the names of saved arrays
 
@@ -116,7 +116,7 @@ def fill_probabilities(weights: Singles, terms: Singles, probabilities: Floats) 
         probabilities[c] = math.exp(probabilities[c] - highest)
         total += probabilities[c]
     for c in range(CLASSES):
-        probabilities[c] = LEAST + (1.0 - CLASSES * LEAST) * probabilities[c] / total
+        probabilities[c] = MIN_PROBABILITY + (1.0 - CLASSES * MIN_PROBABILITY) * probabilities[c] / total
 
 
 @compiled
@@ -138,7 +138,7 @@ def learn_direction(state: DirectionState, row: int, h: int, slot: int, label: i
             squares[c, d] = FADING * squares[c, d] + slope * slope
             weights[c, d] -= LEARNING_RATE * slope / math.sqrt(squares[c, d])
     counts[label] += 1.0
-    if total >= MOST:
+    if total >= MAX_LABELS:
         for c in range(CLASSES):
             counts[c] /= 2
 

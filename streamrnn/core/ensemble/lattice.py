@@ -15,8 +15,8 @@ from streamrnn.core.series.plan import Plan
 LATTICE_VERSION = 1
 """Entry of the layout; incremented when the meaning of the state changes."""
 RECURRENCE_RATE = 0.01  # rate of the share of recurring values, per observation
-MOSTLY = 0.5  # share of recurring values from which on a series counts as quantized
-FEWEST = 30  # observations before a series may count as quantized
+MIN_RECURRING_SHARE = 0.5  # share of recurring values from which on a series counts as quantized
+MIN_OBSERVATIONS = 30  # observations before a series may count as quantized
 MEDIAN = np.array([0.5])  # level of the quantile that is moved
 LATTICE_PRIOR = np.array([0.9, 0.1])  # prior weights of the original and of the moved median
 
@@ -76,7 +76,7 @@ def apply_lattice(
 ) -> None:  # fmt: skip
     """Move the median of `mixed` (Q,), units, in place if the series is quantized; `shares` (2, 2) is scratch."""
     lattice.moved[row, slot] = np.nan
-    if lattice.recurring[row] > MOSTLY and count > FEWEST:
+    if lattice.recurring[row] > MIN_RECURRING_SHARE and count > MIN_OBSERVATIONS:
         latest, median = ring[(count - 1) % len(ring)], mixed[plan.middle]
         moved = (nearest_value(ring, count, latest + median * unit) - latest) / unit
         weight = label_weight(plan.horizons[k])

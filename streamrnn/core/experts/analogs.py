@@ -27,10 +27,10 @@ FOLLOWERS = REFERENCE_STEPS[-1]
 """Horizon up to which all selected stretches have a known follower. At longer horizons, selected stretches without a
 known follower are left out."""
 FEWEST_FOLLOWERS = 8  # fewest selected stretches with a known follower
-FEWEST = 3  # FEWEST * NEAREST stretches must be known before there is a forecast
+MIN_STRETCHES = 3  # MIN_STRETCHES * NEAREST stretches must be known before there is a forecast
 NONE = -1
 ANALOG_CLIP = 15.0  # largest |quantile|, units
-FARTHEST = np.float32(1e4)  # largest |difference| from the latest value, units of one step
+MAX_DIFFERENCE = np.float32(1e4)  # largest |difference| from the latest value, units of one step
 
 
 class Analogs(NamedTuple):
@@ -73,7 +73,7 @@ def new_search(size: int, horizons: int) -> AnalogSearch:
 def fill_values(ring: Singles, latest: np.float32, unit: np.float32, values: Singles) -> None:
     """Fill `values` (T,): the differences of a part of the ring (T,) from the latest value, in units."""
     for s in range(len(values)):
-        values[s] = min(max((ring[s] - latest) / unit, -FARTHEST), FARTHEST)
+        values[s] = min(max((ring[s] - latest) / unit, -MAX_DIFFERENCE), MAX_DIFFERENCE)
 
 
 @compiled
@@ -114,7 +114,7 @@ def index_of_largest(values: Floats) -> int:
 def last_stretch(plan: Plan, k: int, known: int) -> int:
     """Return the end of the latest stretch with a known follower for horizon k; NONE: too few stretches are known."""
     last = known - 1 - min(plan.horizons[k], FOLLOWERS)
-    return last if last - STRETCH >= FEWEST * NEAREST else NONE
+    return last if last - STRETCH >= MIN_STRETCHES * NEAREST else NONE
 
 
 @compiled

@@ -28,7 +28,7 @@ WIDTH = TERMS + OTHERS * EACH  # number of regressors, D
 FORGET, PRIOR, ERROR_CLIP = 0.9998, 0.05, 1.5
 """Forgetting factor, prior variance of the weights, and clipping of errors, as in rls."""
 FIRST_RESIDUAL = 1.0  # initial running |error|, units
-NONE = -1  # in place of the row of another field, if there are fewer than OTHERS
+NO_ROW = -1  # in place of the row of another field, if there are fewer than OTHERS
 
 
 class Regressions(NamedTuple):
@@ -111,7 +111,7 @@ class CrossSeriesExpert:
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
         self._table = RowTable(self._blank()._asdict(), Regressions)
-        self._fields: RowTable[dict[str, Any]] = RowTable({"others": np.full((1, OTHERS), NONE, np.int64)}, dict)
+        self._fields: RowTable[dict[str, Any]] = RowTable({"others": np.full((1, OTHERS), NO_ROW, np.int64)}, dict)
         self._rows: dict[str, list[int]] = {}  # rows of the fields of each key, in first-seen order
 
     def add(self, names: Sequence[str]) -> None:
@@ -127,7 +127,7 @@ class CrossSeriesExpert:
             siblings = self._rows.setdefault(name.rpartition("/")[0], [])
             others[row, : len(siblings[:OTHERS])] = siblings[:OTHERS]
             for sibling in siblings:
-                free = np.flatnonzero(others[sibling] == NONE)[:1]
+                free = np.flatnonzero(others[sibling] == NO_ROW)[:1]
                 others[sibling, free] = row
             siblings.append(row)
 
@@ -159,7 +159,7 @@ class CrossSeriesExpert:
         changed.
         """
         before = self._fields.arrays["others"][rows]
-        moved = np.full(self._fields.count + 1, NONE, np.int64)  # the last entry is for a missing field, index NONE
+        moved = np.full(self._fields.count + 1, NO_ROW, np.int64)  # the last entry is for a missing field, index NO_ROW
         moved[rows] = np.arange(len(rows))
         self._table.keep(rows)
         self._fields.clear()

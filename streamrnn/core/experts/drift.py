@@ -16,7 +16,7 @@ from streamrnn.core.jit import Booleans, Floats, Integers
 from streamrnn.errors import START_OVER, StateError, missing_extra
 
 FIRST = 100  # steps of a series before its detector is used: early errors have other causes
-LARGEST = 10.0  # largest relative error; larger ones are clipped, because detectors compare means
+MAX_ERROR = 10.0  # largest relative error; larger ones are clipped, because detectors compare means
 DISCOUNT = 0.2  # factor of the regrets of the members after an alarm
 LASTING = 100  # steps after an alarm during which a series counts as drifting
 SIGNIFICANCE = 0.0005
@@ -55,7 +55,7 @@ class Drift:
                 continue
             detector = self._detectors[row]
             before = getattr(detector, "estimation", 0.0)
-            detector.update(min(error, LARGEST))
+            detector.update(min(error, MAX_ERROR))
             # ADWIN also alarms on falling errors, after which no discount is needed
             if detector.drift_detected and (self._name != "adwin" or detector.estimation > before):
                 self._until[row] = count + LASTING

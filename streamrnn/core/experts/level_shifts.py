@@ -12,7 +12,7 @@ from streamrnn.core.row_table import RowTable
 from streamrnn.core.series.lean_state import AnyState
 from streamrnn.core.series.plan import Plan
 
-RECENT = 8  # number of latest values, of which all but one must be far
+RECENT_VALUES = 8  # number of latest values, of which all but one must be far
 BEFORE = 16  # number of values before them with which they are compared, ...
 FEWEST_BEFORE = 8  # ... or fewer, down to this number, if steps are missing
 FIRST = 64  # steps of a series before the detection starts
@@ -20,9 +20,11 @@ FAR = 30.0  # least distance of a far value from the median of the values before
 NEAR = 15.0  # largest distance of the values before from their median, multiples of the one-step scale
 UNIT = 0.6  # least |log10| of the ratio of two scales that indicates a change of the unit
 LEVEL = 3.0  # least level by which a change of the unit can be recognized, multiples of the one-step scale
-CALM = 30.0  # least ratio of the one-step scale to the mean change after a division of the unit
+MIN_CALM_RATIO = 30.0  # least ratio of the one-step scale to the mean change after a division of the unit
 SMALLER = -2  # largest power of ten of a division that is recognized by smaller changes
-SEEN = 0.02  # largest share of earlier values in the range of recent values: more have a machine that is often off
+MAX_SEEN_SHARE = (
+    0.02  # largest share of earlier values in the range of recent values: more have a machine that is often off
+)
 MOST_WRONG, EXACT = 0.5, 0.01
 """Largest relative distance of a ratio of levels from a power of ten, if the ratio of spreads agrees, and if not."""
 PREFIX = "shifts_"  # prefix of the names of saved arrays
@@ -31,8 +33,8 @@ PREFIX = "shifts_"  # prefix of the names of saved arrays
 class Recent(NamedTuple):
     """One row per series."""
 
-    values: Floats  # (S, RECENT) latest values, in order of time, field's unit
-    times: Integers  # (S, RECENT) ms
+    values: Floats  # (S, RECENT_VALUES) latest values, in order of time, field's unit
+    times: Integers  # (S, RECENT_VALUES) ms
     until: Integers  # (S,) step up to which the series counts as drifting
 
 
@@ -52,7 +54,7 @@ class LevelShifts:
     """Entry of the layout, which saved state must match."""
 
     def __init__(self) -> None:
-        blank = Recent(np.zeros((1, RECENT)), np.zeros((1, RECENT), np.int64), np.zeros(1, np.int64))
+        blank = Recent(np.zeros((1, RECENT_VALUES)), np.zeros((1, RECENT_VALUES), np.int64), np.zeros(1, np.int64))
         self._table = RowTable(blank._asdict(), Recent)
         self.alarms = 0
 
@@ -67,16 +69,16 @@ class LevelShifts:
         first, second = recent.times[rows, 0], recent.times[rows, 1]
         filled = (first != 0) | ((second > 0) & (series.first[rows] <= 0))  # a time of 0 may be an observation's, too
         known = filled & (seen >= FIRST)
-        known &= seen > recent.until[rows] - LASTING + RECENT + BEFORE  # do not find the same change again
+        known &= seen > recent.until[rows] - LASTING + RECENT_VALUES + BEFORE  # do not find the same change again
         values, scale = recent.values[rows], series.scale[rows, 0]
         jump = np.abs(values[:, -1] - values[:, 0])
-        earlier = series.ring[rows, (seen - RECENT - 1) % series.ring.shape[1]]
+        earlier = series.ring[rows, (seen - RECENT_VALUES - 1) % series.ring.shape[1]]
         reach = np.abs(values[:, -1] - (series.center[rows] + earlier))
         calm = are_calm(values, scale)
         found = []
         for at in np.flatnonzero(known & (calm | (np.maximum(jump, reach) > NEAR * scale))).tolist():
             row = int(rows[at])
-            numbers = observed_rows(series, plan, row)[-RECENT - BEFORE : -RECENT]
+            numbers = observed_rows(series, plan, row)[-RECENT_VALUES - BEFORE : -RECENT_VALUES]
             if len(numbers) < FEWEST_BEFORE:
                 continue
             before = series.center[row] + series.ring[row, numbers % series.ring.shape[1]]
@@ -125,19 +127,19 @@ def observed_rows(series: AnyState, plan: Plan, row: int) -> Integers:
 
 
 def are_calm(values: Floats, scale: Floats) -> Booleans:
-    """Return for which rows the latest values (B, RECENT), after a first change, vary far less than `scale` (B,).
+    """Return for which rows the values (B, RECENT_VALUES), after a first change, vary far less than `scale` (B,).
 
     Values that do not vary at all do not count, because a stuck sensor is no change of the unit.
     """
     changes = np.abs(np.diff(values, axis=1))
     since = changes[:, 1:].mean(1)
-    return np.asarray((changes[:, 0] > LEVEL * scale) & (since > 0) & (CALM * since < scale))
+    return np.asarray((changes[:, 0] > LEVEL * scale) & (since > 0) & (MIN_CALM_RATIO * since < scale))
 
 
 def earlier_values(series: AnyState, row: int) -> Floats:
-    """Return the values in the ring of a series up to the first of the RECENT ones, missing steps included."""
+    """Return the values in the ring of a series up to the first of the RECENT_VALUES ones, missing steps included."""
     ring, count = series.ring[row], int(series.seen[row])
-    return series.center[row] + ring[np.arange(max(count - len(ring), 0), count - RECENT + 1) % len(ring)]
+    return series.center[row] + ring[np.arange(max(count - len(ring), 0), count - RECENT_VALUES + 1) % len(ring)]
 
 
 def change_of(before: Floats, recent: Floats, times: Integers, scale: float, center: float) -> Change | None:
@@ -147,7 +149,7 @@ def change_of(before: Floats, recent: Floats, times: Integers, scale: float, cen
     """
     middle = float(np.median(before))
     far = np.abs(recent - middle) > FAR * scale
-    if far.sum() < RECENT - 1 or np.abs(before - middle).max() >= NEAR * scale:
+    if far.sum() < RECENT_VALUES - 1 or np.abs(before - middle).max() >= NEAR * scale:
         return None
     first = int(far.argmax())
     joined, after = np.concatenate([before[-1:], recent]), recent[first:]
@@ -180,7 +182,7 @@ def division_of(
     wrong, margin = abs(ratio / 10.0**power - 1), float(np.ptp(after))
     if power > SMALLER or abs(spread - power) > 1 or wrong > min(LEVEL * scale / abs(recent[0]), MOST_WRONG):
         return None
-    if ((earlier >= after.min() - margin) & (earlier <= after.max() + margin)).mean() > SEEN:
+    if ((earlier >= after.min() - margin) & (earlier <= after.max() + margin)).mean() > MAX_SEEN_SHARE:
         return None
     return Change(10.0**power * center, 10.0**power, after.copy(), times[1:].copy())
 

@@ -17,7 +17,7 @@ RESIDUAL_RATE = 0.005  # rate of the running |error|, per label
 FIRST_STEP = 30  # first step that is learned from: earlier scales are unreliable
 TERM_CLIP = 10.0  # largest |regressor|, units
 FORECAST_CLIP = 15.0  # largest |forecast|, units
-LARGEST = 1e5  # multiple of the prior from which on a covariance has diverged and is reset
+MAX_COVARIANCE = 1e5  # multiple of the prior from which on a covariance has diverged and is reset
 EXCITED = 0.1  # forgetting is suspended at a step with less information than this share of what it would discard
 
 
@@ -69,7 +69,7 @@ def update_covariance(covariance: Singles, terms: Singles, product: Singles, pri
     """
     width = len(terms)
     information = quadratic_form(covariance, terms, product)
-    if not 0.0 <= information < LARGEST * prior * width:
+    if not 0.0 <= information < MAX_COVARIANCE * prior * width:
         reset_covariance(covariance, prior, width)
         information = quadratic_form(covariance, terms, product)
     spread = forget + information

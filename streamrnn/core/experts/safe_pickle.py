@@ -40,7 +40,7 @@ PLAIN = frozenset({
     "river.tree.splitter.ebst_splitter.EBSTNode._update_estimator_univariate",
 })  # fmt: skip
 """Other names that may be looked up."""
-DEEPEST = 100
+MAX_DEPTH = 100
 """Greatest depth of nested tuples: hashing deeper ones could overflow the stack."""
 
 _PythonUnpickler = pickle._Unpickler  # noqa: SLF001 -- in the C version, REDUCE and BUILD cannot be overridden
@@ -162,8 +162,8 @@ class _Unpickler(_PythonUnpickler):
         if isinstance(found, tuple):
             depth = 1 + max((self._depths.get(id(item), 1) for item in found if isinstance(item, tuple)), default=0)
             self._depths[id(found)] = depth  # also for flat tuples, whose id may be that of a deleted one
-            if depth > DEEPEST:
-                raise pickle.UnpicklingError(f"more than {DEEPEST} nested tuples are not allowed in a model of river")
+            if depth > MAX_DEPTH:
+                raise pickle.UnpicklingError(f"more than {MAX_DEPTH} nested tuples are not allowed in a model of river")
 
     dispatch |= {pickle.REDUCE[0]: _call, pickle.BUILD[0]: _build, pickle.BYTEARRAY8[0]: _bytearray}
 

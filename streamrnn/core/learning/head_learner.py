@@ -36,7 +36,7 @@ from streamrnn.core.vector_products import add_products
 LABEL_LIMIT = np.float32(LABEL_CLIP)  # largest |label|, units
 MIN_WEIGHT, MAX_WEIGHT = np.float32(LABEL_WEIGHTS[0]), np.float32(LABEL_WEIGHTS[1])
 ANCHOR_SHARE = np.float32(ANCHOR)
-BLOCK = 32  # examples per block
+BLOCK_ROWS = 32  # examples per block
 EPSILON = np.float32(1e-8)  # of Adam: the step is finite even if all gradients were 0
 
 ARRAYS = ("weights", "first_moment", "second_moment")  # names of the rows of a learner's state
@@ -105,15 +105,15 @@ def backpropagate(
 
 
 class LearnerWorkspace(NamedTuple):
-    """The weights of a head, their gradient, and scratch for BLOCK examples. Letters as in `head`."""
+    """The weights of a head, their gradient, and scratch for BLOCK_ROWS examples. Letters as in `head`."""
 
     levels: Singles  # (L,) of the knots
     head: Head  # weights
     out: Singles  # (P, V) O, padded
     gradient: Head
     block: HeadBlock
-    outputs: Singles  # (BLOCK, P)
-    hidden: Singles  # (BLOCK, V)
+    outputs: Singles  # (BLOCK_ROWS, P)
+    hidden: Singles  # (BLOCK_ROWS, V)
 
 
 @compiled
@@ -131,8 +131,8 @@ def loss_gradient(
         workspace: Weights, gradient and scratch.
     """
     loss, (levels, head, out, gradient, block, outputs, hidden) = np.float64(0), contents(workspace)
-    for first in range(0, len(label), BLOCK):
-        end = min(first + BLOCK, len(label))
+    for first in range(0, len(label), BLOCK_ROWS):
+        end = min(first + BLOCK_ROWS, len(label))
         fill_advice(points[first:end], trust[first:end], lead[first:end], block)
         forward_block(y[first:end], 1, head, block)
         for b in range(first, end):
@@ -213,7 +213,8 @@ class HeadLearner:
         self._out = np.zeros((self.head.out.shape[1], self.head.bias.shape[1]), np.float32)
         workspace = LearnerWorkspace(
             np.array(levels, np.float32), self.head, self._out, head_views(self._gradient, *shape),
-            allocate_block(BLOCK, 1, *shape[1:]), *(np.zeros((BLOCK, size), np.float32) for size in self._out.shape),
+            allocate_block(BLOCK_ROWS, 1, *shape[1:]),
+            *(np.zeros((BLOCK_ROWS, size), np.float32) for size in self._out.shape),
         )  # fmt: skip
         self._workspace = Handle(workspace)
         fill_head(self.head, start)

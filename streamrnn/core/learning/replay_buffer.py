@@ -17,7 +17,7 @@ from streamrnn.core.series.state import LEAD
 from streamrnn.core.series.wave import WaveUpdate
 
 CAPACITY = 1024  # number of stored rows
-RECENT = 64  # largest number of newly labelled rows per horizon in one learning step
+MAX_NEW_ROWS = 64  # largest number of newly labelled rows per horizon in one learning step
 SPACING = 64  # waves that the stored rows should span, so that labels arrive before rows are overwritten
 LABEL_CLIP = 8.0  # largest |label|, units: larger labels would only teach the network that spikes exist
 NONE = -1
@@ -43,7 +43,7 @@ class StoredRows(NamedTuple):
     labels: Singles  # (C, K) units; NaN: not arrived yet
     origin: Integers  # (C,) step of the origin in its series
     previous: Integers  # (C,) number of the previous stored row of the series, or NONE
-    recent: Integers  # (K, RECENT) numbers of the rows that were labelled last, a ring per horizon
+    recent: Integers  # (K, MAX_NEW_ROWS) numbers of the rows that were labelled last, a ring per horizon
     counts: Integers  # (3, K) number of labels so far: now, at the last draw, at the draw before it
     taken: Integers  # (1,) number of rows stored so far
 
@@ -130,7 +130,7 @@ class RowBuffer:
         self._stored = StoredRows(
             np.zeros((CAPACITY, shape.encoder.top), f4), np.zeros((CAPACITY, k, e), f4),
             np.zeros((CAPACITY, k, e), f4), np.zeros((CAPACITY, k, LEAD), f4), np.full((CAPACITY, k), np.nan, f4),
-            np.zeros(CAPACITY, i8), np.full(CAPACITY, NONE, i8), np.zeros((k, RECENT), i8), np.zeros((3, k), i8),
+            np.zeros(CAPACITY, i8), np.full(CAPACITY, NONE, i8), np.zeros((k, MAX_NEW_ROWS), i8), np.zeros((3, k), i8),
             np.zeros(1, i8),
         )  # fmt: skip
         self._handle = Handle(self._stored)
@@ -152,7 +152,7 @@ class RowBuffer:
         """Return the rows labelled since the draw before the last, and as many random rows; None without the former."""
         counts = self._stored.counts
         now, _, earlier = counts.tolist()
-        fresh = [min(labels - before, RECENT) for labels, before in zip(now, earlier, strict=True)]
+        fresh = [min(labels - before, MAX_NEW_ROWS) for labels, before in zip(now, earlier, strict=True)]
         counts[2], counts[1] = counts[1], counts[0]
         if not any(fresh):
             return None

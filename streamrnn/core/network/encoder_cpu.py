@@ -12,7 +12,7 @@ import numpy as np
 from streamrnn.core.handle import Handle
 from streamrnn.core.jit import Integers, Singles, compiled, compiled_allocating
 from streamrnn.core.network.kernels import (
-    BLOCK,
+    BLOCK_ROWS,
     CODES,
     EncoderWorkspace,
     LayerWeights,
@@ -169,7 +169,7 @@ class RecurrentEncoders:
         empty = _pack_encoder(np.zeros(shape.size, np.float32), shape)
         self._weights = LayerWeights(*(np.repeat(array, count, 0) for array in empty))
         (depth, vectors, size), columns = shape.encoder.recurrent_shape, empty.biases.shape[2]
-        sizes = (depth, BLOCK, vectors, size), (BLOCK, columns), (BLOCK, columns)
+        sizes = (depth, BLOCK_ROWS, vectors, size), (BLOCK_ROWS, columns), (BLOCK_ROWS, columns)
         self._workspace = Handle(EncoderWorkspace(self._weights, *(np.zeros(each, np.float32) for each in sizes)))
 
     def load(self, number: int, weights: Singles) -> None:

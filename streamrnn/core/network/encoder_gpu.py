@@ -12,7 +12,7 @@ from streamrnn.core.network.torch_network import split_weights, unroll
 class GpuEncoder:
     """A WaveEncoder in torch, with blocks of a fixed size, because on a GPU the bits of a row depend on the shape."""
 
-    BLOCK = 256  # rows
+    BLOCK_ROWS = 256  # rows
 
     def __init__(self, shape: Shape, device: str) -> None:
         self._shape, self._device = shape, device
@@ -23,8 +23,8 @@ class GpuEncoder:
 
     def step(self, hidden: Singles, rows: Integers, inputs: Singles) -> Singles:
         """See WaveEncoder."""
-        blocks = range(0, len(rows), self.BLOCK)
-        return np.concatenate([self._step_block(hidden, rows[i : i + self.BLOCK], inputs[i:]) for i in blocks])
+        blocks = range(0, len(rows), self.BLOCK_ROWS)
+        return np.concatenate([self._step_block(hidden, rows[i : i + self.BLOCK_ROWS], inputs[i:]) for i in blocks])
 
     @torch.inference_mode()
     def _step_block(self, hidden: Singles, rows: Integers, inputs: Singles) -> Singles:
@@ -37,6 +37,6 @@ class GpuEncoder:
         return np.asarray(top[0, :count].cpu().numpy())
 
     def _pad(self, array: Singles) -> torch.Tensor:
-        block = torch.zeros((self.BLOCK, *array.shape[1:]), device=self._device)
+        block = torch.zeros((self.BLOCK_ROWS, *array.shape[1:]), device=self._device)
         block[: len(array)] = torch.from_numpy(np.ascontiguousarray(array)).to(self._device)
         return block

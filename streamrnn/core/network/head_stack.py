@@ -20,7 +20,7 @@ from streamrnn.core.network.shapes import KNOTS, Shape
 from streamrnn.core.series.wave import WaveFeatures
 from streamrnn.core.vector_products import LANES
 
-BLOCK = 8  # rows per block, each with all horizons
+BLOCK_ROWS = 8  # rows per block, each with all horizons
 
 
 class KnotInterpolation(NamedTuple):
@@ -90,8 +90,8 @@ def forecast_heads(
         quantiles: Filled, (N, B, K, Q).
     """
     (rows, horizons, experts), (encoder, heads, interpolation, block) = points.shape, contents(stack)
-    for first in range(0, rows, BLOCK):
-        end = min(first + BLOCK, rows)
+    for first in range(0, rows, BLOCK_ROWS):
+        end = min(first + BLOCK_ROWS, rows)
         fill_advice(points[first:end], trust[first:end], lead[first:end], block)
         for n in range(len(encoder)):
             head = Head(heads.recurrent[n], heads.advice[n], heads.bias[n], heads.out[n], heads.out_bias[n])
@@ -110,7 +110,7 @@ class HeadStack:
         empty = network_head(np.zeros(shape.size, np.float32), shape)
         self._heads = Head(*(np.stack([part] * len(encoders)) for part in empty))
         self._quantiles = len(quantiles)
-        block = allocate_block(BLOCK, horizons, shape.experts, shape.width, shape.knots)
+        block = allocate_block(BLOCK_ROWS, horizons, shape.experts, shape.width, shape.knots)
         own = np.array(encoders, np.int64)
         self._stack = Handle(StackedHeads(own, self._heads, knot_interpolation(quantiles), block))
 

@@ -15,7 +15,7 @@ from streamrnn.core.vector_products import add_products
 
 HIDDEN_LIMIT = 1e3  # largest |state|; larger states, which only a ReLU network can reach, are reset to zero
 LIMIT = np.float32(HIDDEN_LIMIT)
-BLOCK = 16  # rows per block: their states and gates, and a part of the weights, fit into the L1 cache
+BLOCK_ROWS = 16  # rows per block: their states and gates, and a part of the weights, fit into the L1 cache
 TWO = np.float32(2)
 CODES = {"rnn_tanh": 0, "rnn_relu": 1, "gru": 2, "lstm": 3}  # numbers of the cells
 

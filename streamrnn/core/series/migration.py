@@ -52,7 +52,7 @@ HORIZON, LEVEL, NEAREST, PENDING, FOLLOWED, RECENT, HOLD, OUTERMOST = "K", "Q", 
 evaluated ones; a ring of the latest steps, extended by blanks or by the oldest value. OUTERMOST is no axis: it marks an
 array that depends on the outermost quantile."""
 
-ENOUGH = 16  # fewest changes over a new horizon from which its scale is their mean
+MIN_CHANGES = 16  # fewest changes over a new horizon from which its scale is their mean
 CONSTANT = 1e-12  # scale of a constant series
 
 Saved = dict[str, NDArray[Any]]
@@ -176,7 +176,7 @@ class Migration:
         for k, horizon in enumerate(self._new.horizons.tolist()):
             if not self._common[k]:
                 scale[:, k] *= np.sqrt(horizon / self._old.horizons[self._donors[k]])
-                for row in np.flatnonzero(np.minimum(seen, size) >= horizon + ENOUGH):
+                for row in np.flatnonzero(np.minimum(seen, size) >= horizon + MIN_CHANGES):
                     latest = ring[row, np.arange(max(seen[row] - size, 0), seen[row]) % size].astype(np.float64)
                     scale[row, k] = np.abs(latest[horizon:] - latest[:-horizon]).mean()
                 unit[:, at : at + horizon] = np.where(

@@ -19,7 +19,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from numpy.typing import NDArray
 from plotly.offline import get_plotlyjs
 
-from streamrnn.evaluation.curves import LATEST, OLDER, Curve, read_curves
+from streamrnn.evaluation.curves import LATEST_ROWS, OLDER, Curve, read_curves
 from streamrnn.evaluation.figures import EDGES, PARTS, Figures
 from streamrnn.evaluation.report import FileRun
 from streamrnn.evaluation.tally import FORECASTERS, Sums, selected_horizons
@@ -64,7 +64,7 @@ def render_report(
     levels = [quantiles[bound] for interval in drawn for bound in interval] + [0.5]
     curves = _curves(runs, records, [*best, *worst], horizons, selected, levels)
     data = {
-        "latest": LATEST,
+        "latest": LATEST_ROWS,
         "horizons": [horizons[k] for k in selected],
         "intervals": _labels(quantiles, drawn),
         "forecasters": FORECASTERS,
@@ -85,7 +85,7 @@ def render_report(
         drift=drift,
         versions={"streamrnn": VERSION, "Python": sys.version.split()[0], **versions},
         now=datetime.now(UTC),
-        latest=LATEST,
+        latest=LATEST_ROWS,
         older=OLDER,
         data=data,
         embedded=_embedded(data),

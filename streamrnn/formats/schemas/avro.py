@@ -10,7 +10,7 @@ import orjson
 
 from streamrnn.errors import ConfigError, RecordError, missing_extra
 from streamrnn.formats import Format, Layout
-from streamrnn.formats.compression import LARGEST
+from streamrnn.formats.compression import MAX_BYTES
 from streamrnn.formats.schemas import Schema, SchemaId, SchemaSource, remember
 from streamrnn.formats.schemas.avro_check import AvroCheck
 from streamrnn.formats.schemas.avro_container import CONTAINER, blocks, open_container
@@ -120,7 +120,7 @@ class Avro(Format):
             schema = Schema("the container's schema", "AVRO", container.schema.decode(errors="replace"))
             reader = remember(self._embedded, container.schema, _Reader(schema), MOST_EMBEDDED_SCHEMAS)
         documents: list[object] = []
-        for count, block in blocks(container, LARGEST):
+        for count, block in blocks(container, MAX_BYTES):
             documents += reader.read_block(block, count, before=len(documents))
         return documents
 

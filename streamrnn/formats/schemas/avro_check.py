@@ -10,7 +10,7 @@ from typing import Any
 from streamrnn.errors import RecordError
 from streamrnn.formats.schemas import MOST_VALUES
 
-DEEPEST = 64
+MAX_DEPTH = 64
 """Largest nesting of named types, which only a schema that refers to itself can exceed."""
 LOGICAL_WEIGHT = 5
 """Number of values that a decimal or a timestamp counts as: decoding it takes as long."""
@@ -96,8 +96,8 @@ class AvroCheck:
         weight = _weight(self._named[name])
 
         def step(data: bytes, at: int) -> int:
-            if self._depth >= DEEPEST:
-                raise RecordError("too_large", f"the record is nested more than {DEEPEST} deep")
+            if self._depth >= MAX_DEPTH:
+                raise RecordError("too_large", f"the record is nested more than {MAX_DEPTH} deep")
             if name not in self._steps:
                 self._steps[name] = self._compile(self._named[name])
             self._depth += 1

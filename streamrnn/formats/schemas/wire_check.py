@@ -11,7 +11,7 @@ from streamrnn.formats.schemas import MOST_VALUES
 
 SMALL = 4 * 1024
 """Size in bytes up to which a message is not checked, as it cannot contain much."""
-DEEPEST = 100
+MAX_DEPTH = 100
 """Largest nesting of messages, as in the decoder."""
 
 ABSENT_FIELDS = 8
@@ -48,8 +48,8 @@ class WireCheck:
             self._fields(data, 0, len(data), self._types[self._name], 0)
 
     def _fields(self, data: bytes, at: int, end: int, types: dict[int, str], depth: int) -> None:
-        if depth > DEEPEST:
-            raise RecordError("too_large", f"the message is nested more than {DEEPEST} deep")
+        if depth > MAX_DEPTH:
+            raise RecordError("too_large", f"the message is nested more than {MAX_DEPTH} deep")
         while at < end:
             self._left -= 1
             if self._left < 0:

@@ -16,7 +16,7 @@ from kafka.record.default_records import DefaultRecordBatch
 
 WHOLE = 16 * 1024 * 1024
 """Decompressed size in bytes up to which a batch is decompressed at once."""
-LONGEST = 1024 * 1024 + 1
+MAX_STORED_BYTES = 1024 * 1024 + 1
 """Bytes to store at most of a key, of a value, and of all headers of a record in a larger batch: a longer value becomes
 a dead letter by `input.max_record`, which is at most 1 MiB, and the dead letter is cut to less."""
 STEP = 256 * 1024
@@ -38,7 +38,7 @@ class DecompressedStream:
         self._fill()
         return len(self._chunk) - self._at
 
-    def read(self, size: int, most: int = LONGEST) -> bytes:
+    def read(self, size: int, most: int = MAX_STORED_BYTES) -> bytes:
         """Read this many bytes, and return the first `most` of them."""
         found, left = bytearray(), size
         while left:
@@ -63,7 +63,7 @@ class DecompressedStream:
             if shift > 63:
                 raise ValueError("a number has more than ten bytes")
 
-    def read_sized(self, most: int = LONGEST) -> bytes | None:
+    def read_sized(self, most: int = MAX_STORED_BYTES) -> bytes | None:
         """Read a length and that many bytes, and return the first `most` of them; None for a negative length."""
         size = self.read_varint()
         return None if size < 0 else self.read(size, most)

@@ -11,7 +11,7 @@ from kafka.record.default_records import ControlRecord, DefaultRecord, DefaultRe
 from kafka.record.legacy_records import LegacyRecordBatch
 from kafka.record.util import decode_varint
 
-from streamrnn.log.kafka.decompression import LONGEST, DecompressedStream, decompress_batch
+from streamrnn.log.kafka.decompression import MAX_STORED_BYTES, DecompressedStream, decompress_batch
 
 MOST_HEADERS = 100_000
 """Most headers of a record, which take two bytes each and compress to nothing; one with more is read without headers,
@@ -46,13 +46,13 @@ def read_record(batch: Any) -> Any:
 
 
 def _read_from_stream(batch: Any, stream: DecompressedStream) -> Any:
-    """Return the next record of a very large batch; parts longer than `LONGEST` are cut."""
+    """Return the next record of a very large batch; parts longer than `MAX_STORED_BYTES` are cut."""
     length = stream.read_varint()
     start = stream.position
     stream.read(1)  # the attributes
     delta, number = stream.read_varint(), stream.read_varint()
     key, value = stream.read_sized(), stream.read_sized()
-    count, left = stream.read_varint(), LONGEST
+    count, left = stream.read_varint(), MAX_STORED_BYTES
     if count > MOST_HEADERS:
         count = 0
         stream.read(start + length - stream.position, most=0)

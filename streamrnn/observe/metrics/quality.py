@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 HALF_LIFE = 1000.0
 """Number of matured forecasts after which a forecast's weight in the recent skill and coverage has halved."""
-RECENT = 4
+RECENT_ROWS = 4
 """Number of first rows of QUALITY that are also summed with this fading weight."""
 
 
@@ -40,7 +40,7 @@ class Quality:
         self._sums: dict[TopicPartition, NDArray[np.float64]] = {}
         """Sums by task, shape (8, K), with the rows of QUALITY."""
         self._recent: dict[TopicPartition, NDArray[np.float64]] = {}
-        """Fading sums by task, shape (RECENT, K)."""
+        """Fading sums by task, shape (RECENT_ROWS, K)."""
 
     def assigned(self, partition: TopicPartition) -> None:
         """Start the counters of a task at 0, so that Prometheus sees their first increase."""
@@ -54,7 +54,7 @@ class Quality:
         self.assigned(report.partition)
         self._sums[report.partition] += scores
         recent = self._recent.get(report.partition, 0.0)
-        self._recent[report.partition] = recent * 0.5 ** (scores[0] / HALF_LIFE) + scores[:RECENT]
+        self._recent[report.partition] = recent * 0.5 ** (scores[0] / HALF_LIFE) + scores[:RECENT_ROWS]
 
     def released(self, partition: TopicPartition) -> None:
         """Drop the recent scores of a task; its counters stay."""

@@ -13,7 +13,7 @@ from streamrnn.explanation.answer import Explanation, ForecastPath, IntervalCaus
 from streamrnn.page.data.messages import Request
 from streamrnn.page.data.slots import SeriesId
 
-MOST = 200
+MAX_ANSWERS = 200
 """Largest number of cached answers."""
 ANSWER_SECONDS = 3.0
 """Longest wait for a worker's answer, in seconds."""
@@ -41,7 +41,7 @@ class Answers(Generic[Answer]):
         """Store a worker's answer."""
         self._known[request] = self._clock(), found
         self._known.move_to_end(request)
-        if len(self._known) > MOST:
+        if len(self._known) > MAX_ANSWERS:
             self._known.popitem(last=False)
 
     def latest(self, request: Request) -> Answer | None:
@@ -56,7 +56,7 @@ class Answers(Generic[Answer]):
             return
         self._asked[request] = now
         self._asked.move_to_end(request)
-        if len(self._asked) > MOST:
+        if len(self._asked) > MAX_ANSWERS:
             self._asked.popitem(last=False)
         if worker < len(self._channels):
             try:
@@ -106,7 +106,7 @@ class Paths(Answers[ForecastPath | str]):
             return
         if fields["horizon"][0] == 1:
             self._pieces[request] = []
-            if len(self._pieces) > MOST:
+            if len(self._pieces) > MAX_ANSWERS:
                 self._pieces.popitem(last=False)
         self._pieces.setdefault(request, []).append(fields)
         if piece["further"] == 0:

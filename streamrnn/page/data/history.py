@@ -17,7 +17,7 @@ from streamrnn.page.data.slots import Slots
 NEVER = np.iinfo(np.int64).min
 STALE_STEPS = 20
 """Number of steps without an observation, while others of its task have some, after which a series is stale."""
-RECENT = 12
+RECENT_OBSERVATIONS = 12
 """Number of latest observations in a series' recent anomaly score, which is their highest one."""
 
 
@@ -166,9 +166,9 @@ class SeriesHistory:
         return np.asarray((steps > 0) & (self.silence() >= STALE_STEPS * steps))
 
     def recent_anomaly(self) -> NDArray[np.float64]:
-        """Return by slot the highest anomaly score of the RECENT last observations, (S,)."""
+        """Return by slot the highest anomaly score of the RECENT_OBSERVATIONS last observations, (S,)."""
         count, length = len(self.slots), self._times.shape[1]
-        numbers = self.count[:count, None] - 1 - np.arange(min(RECENT, length))
+        numbers = self.count[:count, None] - 1 - np.arange(min(RECENT_OBSERVATIONS, length))
         scores = self._anomaly[np.arange(count)[:, None], numbers % length]
         return np.asarray(np.where(numbers >= 0, scores, 0.0).max(1, initial=0.0))
 

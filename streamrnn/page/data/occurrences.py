@@ -14,9 +14,9 @@ from streamrnn.records import TopicPartition
 if TYPE_CHECKING:
     from streamrnn.page.data.history import Anomalies, SeriesHistory
 
-MOST = 500
+MAX_OCCURRENCES = 500
 """Largest number of stored occurrences."""
-CALM = 10
+CALM_OBSERVATIONS = 10
 """Number of successive observations without an anomaly after which the next anomaly is another occurrence."""
 AT_ONCE = 20
 """Number of series falling silent at the same time above which they are one occurrence."""
@@ -50,11 +50,11 @@ class Occurrence:
 
 
 class OccurrenceLog:
-    """The latest MOST occurrences. `capacity`: slots of series."""
+    """The latest MAX_OCCURRENCES occurrences. `capacity`: slots of series."""
 
     def __init__(self, capacity: int) -> None:
-        self._latest: deque[Occurrence] = deque(maxlen=MOST)
-        self._last_anomaly = np.full(capacity, -CALM - 1, np.int64)
+        self._latest: deque[Occurrence] = deque(maxlen=MAX_OCCURRENCES)
+        self._last_anomaly = np.full(capacity, -CALM_OBSERVATIONS - 1, np.int64)
         """(S,) number of the observation that was the last anomaly."""
         self._silent = np.zeros(capacity, np.bool_)
         """(S,) whether a silence was reported."""
@@ -63,7 +63,7 @@ class OccurrenceLog:
 
     def clear(self, slot: int) -> None:
         """Reset a slot for another series."""
-        self._last_anomaly[slot], self._silent[slot] = -CALM - 1, False
+        self._last_anomaly[slot], self._silent[slot] = -CALM_OBSERVATIONS - 1, False
 
     def latest(self, limit: int, series: SeriesId | None = None) -> list[Occurrence]:
         """Return the latest occurrences of all series or of one, the last one first."""
@@ -73,7 +73,7 @@ class OccurrenceLog:
     def add_anomalies(self, history: "SeriesHistory", found: "Anomalies") -> None:
         """Add anomalies, in order of their number within each series."""
         for slot, number, time, value, score in zip(*(column.tolist() for column in found), strict=True):
-            begins = number - int(self._last_anomaly[slot]) > CALM
+            begins = number - int(self._last_anomaly[slot]) > CALM_OBSERVATIONS
             self._last_anomaly[slot] = number
             if begins:
                 name, task = history.slots.series_at(slot)

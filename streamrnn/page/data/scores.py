@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 HALF_LIFE = 200.0
 """Number of observations of a series after which a score's weight has halved."""
-ENOUGH = 30.0
+MIN_WEIGHT = 30.0
 """Least total weight of matured forecasts for a score."""
 _SUMS = 4
 
@@ -45,23 +45,23 @@ class FadingScores:
         """Return 1 - error / error of persistence, shape (K,); NaN with too few forecasts or a divisor of 0."""
         matured, error, naive, _ = self._sums[:, slot]
         with np.errstate(divide="ignore", invalid="ignore"):
-            return np.where((matured >= ENOUGH) & (naive > 0), 1 - error / naive, np.nan)
+            return np.where((matured >= MIN_WEIGHT) & (naive > 0), 1 - error / naive, np.nan)
 
     def coverage(self, slot: int) -> NDArray[np.float64]:
         """Return the share of labels inside the outermost interval, shape (K,); NaN with too few forecasts."""
         matured, _, _, covered = self._sums[:, slot]
         with np.errstate(divide="ignore", invalid="ignore"):
-            return np.where(matured >= ENOUGH, covered / matured, np.nan)
+            return np.where(matured >= MIN_WEIGHT, covered / matured, np.nan)
 
     def persistence_error(self, slots: slice) -> NDArray[np.float64]:
         """Return the mean |error| of persistence at the last horizon, (S,); NaN with too few forecasts."""
         matured, _, naive, _ = self._sums[:, slots, -1]
         with np.errstate(divide="ignore", invalid="ignore"):
-            return np.where(matured >= ENOUGH, naive / matured, np.nan)
+            return np.where(matured >= MIN_WEIGHT, naive / matured, np.nan)
 
     def overall(self, slots: int | slice) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return skill and coverage over the horizons with enough forecasts, (S,), or () for one slot; else NaN."""
         sums = self._sums[:, slots]
-        matured, error, naive, covered = np.where(sums[0] >= ENOUGH, sums, 0.0).sum(-1)
+        matured, error, naive, covered = np.where(sums[0] >= MIN_WEIGHT, sums, 0.0).sum(-1)
         with np.errstate(divide="ignore", invalid="ignore"):
             return 1 - error / naive, covered / matured

@@ -10,7 +10,7 @@ from streamrnn.records import TopicPartition
 
 UNKNOWN, EXCLUDED = -1, -2
 """Instead of a slot: a row without a known name, and a series without a slot."""
-PATIENCE = 3
+MIN_OTHERS = 3
 """Number of observations that all others must have on average before a silent series may be evicted."""
 
 
@@ -138,7 +138,7 @@ class Slots:
         else:
             slot = int(np.argmin(self._latest))
             silent = self._count - int(self._latest[slot])
-            if self.series[slot] is not None and silent <= PATIENCE * (self.capacity + self.excluded):
+            if self.series[slot] is not None and silent <= MIN_OTHERS * (self.capacity + self.excluded):
                 return None
             self._free(slot)
             self.evicted += 1

@@ -21,7 +21,7 @@ from streamrnn.page.ui.elements import (
     text_element,
 )
 
-ROWS = 6
+ROWS_PER_PAGE = 6
 """OccurrenceLog in the list."""
 NAMES = {ANOMALY: "Anomaly", SILENCE: "Silent"}
 """Names of kinds that are not those of their events."""
@@ -95,7 +95,7 @@ class OccurrenceList:
         if drawn == self._drawn:
             return
         self._drawn = drawn
-        latest = self._store.occurrences.latest(ROWS, series)
+        latest = self._store.occurrences.latest(ROWS_PER_PAGE, series)
         find = self._store.history.slots.find
         self._slots = [find(each.series, each.topic, each.partition) for each in latest]
         set_pressed(self._scopes, int(self._only_shown))

@@ -21,7 +21,7 @@ from streamrnn.page.ui.elements import (
     text_element,
 )
 
-ROWS = 12
+ROWS_PER_PAGE = 12
 """Series in the list at a time."""
 SORTS: dict[Sort, str] = {
     "name": "All", "worst": "Worst", "best": "Best", "anomaly": "Anomalous", "silence": "Silent", "width": "Widest",
@@ -53,9 +53,9 @@ class SeriesList:
             self._rows: list[tuple[ui.element, TextElement, TextElement]] = []
             self._pages = container(classes="choices")
             with self._pages:
-                self._back = button("Previous", partial(self._turn, -ROWS))
+                self._back = button("Previous", partial(self._turn, -ROWS_PER_PAGE))
                 self._position = text_element("span", "quiet")
-                self._next = button("Next", partial(self._turn, ROWS))
+                self._next = button("Next", partial(self._turn, ROWS_PER_PAGE))
             self._note = text_element("div", "foot")
 
     def _build_row(self, number: int) -> tuple[ui.element, TextElement, TextElement]:
@@ -106,7 +106,7 @@ class SeriesList:
         self._show_position()
 
     def _find(self) -> FoundSeries:
-        query = self._search, self._sort, ROWS, self._first
+        query = self._search, self._sort, ROWS_PER_PAGE, self._first
         return self._store.cache.get(query, lambda: self._store.search(*query))
 
     def _show_measure(self, element: TextElement, slot: int) -> None:
@@ -124,12 +124,12 @@ class SeriesList:
         set_color(element, "bad" if self._sort == "anomaly" and value >= 1 else "none")
 
     def _show_position(self) -> None:
-        paged = self._total > ROWS
+        paged = self._total > ROWS_PER_PAGE
         set_visible(self._pages, visible=paged)
         if paged:
             set_text(self._position, f"{self._first + 1:,}–{self._first + len(self._slots):,} of {self._total:,}")  # noqa: RUF001
             set_property(self._back, "disabled", self._first == 0)
-            set_property(self._next, "disabled", self._first + ROWS >= self._total)
+            set_property(self._next, "disabled", self._first + ROWS_PER_PAGE >= self._total)
         set_text(self._note, self._note_on(self._total))
 
     def _note_on(self, total: int) -> str:

@@ -9,8 +9,8 @@ from nicegui import ui
 from nicegui.elements.mixins.text_element import TextElement
 
 from streamrnn.page.data.occurrences import ANOMALY
-from streamrnn.page.data.scores import ENOUGH
 from streamrnn.page.data.store import Store
+from streamrnn.page.data.scores import MIN_WEIGHT
 from streamrnn.page.ui import chart, formatting
 from streamrnn.page.ui.chart import Mark, View
 from streamrnn.page.ui.daemon import outermost
@@ -54,7 +54,7 @@ class SeriesPanel:
                     button(label, script=script).props(f'aria-label="{name}"')
             self._download = text_element("a", "button", "Download CSV").props("download")
         self._cells = self._build_table()
-        note = f"The skill is known once {ENOUGH:.0f} forecasts can be compared with the values that followed."
+        note = f"The skill is known once {MIN_WEIGHT:.0f} forecasts can be compared with the values that followed."
         self._unscored = text_element("div", "quiet small hidden unscored", note)
 
     def _build_choices(self) -> None:

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 SEARCHED = 1_000
 """Number of heartbeats up to which all are read; among more, the first one to read is found by bisection."""
-LATEST = ("partition", "held", "series", "state_bytes", "last_dead_letter")
+LATEST_ENTRIES = ("partition", "held", "series", "state_bytes", "last_dead_letter")
 """Entries of a joined report that are those of the last batch."""
 
 _offset = attrgetter("offset")
@@ -95,7 +95,7 @@ def join_reports(reports: Sequence[StepReport]) -> StepReport:
     for report in reports[1:]:
         for name in (each.name for each in fields(StepReport)):
             before, found = getattr(joined, name), getattr(report, name)
-            if before is None or name in LATEST:
+            if before is None or name in LATEST_ENTRIES:
                 setattr(joined, name, found if found is not None else before)
             elif name == "event_time":
                 joined.event_time = max(before, found)

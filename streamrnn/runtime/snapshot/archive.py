@@ -25,7 +25,7 @@ from streamrnn.runtime.snapshot.checks import is_count
 
 MAGIC = b"streamrnn state 1\n"
 DIGEST_BYTES = 32
-BLOCK = 1 << 20
+BLOCK_BYTES = 1 << 20
 """Bytes to read at once."""
 
 _LENGTH = struct.Struct("<Q")
@@ -143,7 +143,7 @@ def _check_digest(path: Path, file: BinaryIO) -> None:
         raise InputError(f"{path} is not a file of `streamrnn state export`, or one of another version")
     remaining = os.fstat(file.fileno()).st_size - len(MAGIC) - _LENGTH.size - DIGEST_BYTES
     digest = blake2b(MAGIC, digest_size=DIGEST_BYTES)
-    while remaining > 0 and (block := file.read(min(BLOCK, remaining))):
+    while remaining > 0 and (block := file.read(min(BLOCK_BYTES, remaining))):
         digest.update(block)
         remaining -= len(block)
     if remaining != 0 or file.read() != _LENGTH.pack(0) + digest.digest():

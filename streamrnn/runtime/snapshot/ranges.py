@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-MOST = 2**53
+MAX_COUNT = 2**53
 """Largest number of observations, rows or steps: a sum of a few such numbers does not overflow."""
 SEEN, WINDOWS = "series_seen", "tapes_marks"
 _COUNTS = (SEEN, "points", "learning_steps")
@@ -59,9 +59,9 @@ class RangeCheck:
 
     def _check(self, name: str, arrays: "Mapping[str, NDArray[Any]]") -> None:
         limits = {
-            **dict.fromkeys(_COUNTS, (0, MOST)),
+            **dict.fromkeys(_COUNTS, (0, MAX_COUNT)),
             **dict.fromkeys(_ROWS, (0, self._series - 1)),
-            **dict.fromkeys(_NUMBERS, (-MOST, MOST)),
+            **dict.fromkeys(_NUMBERS, (-MAX_COUNT, MAX_COUNT)),
         }
         for key, (least, most) in limits.items():
             array = arrays.get(key)

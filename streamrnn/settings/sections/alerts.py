@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema
 from streamrnn.core.config import AnomalyRule, Threshold
 from streamrnn.settings.section import Section
 
-MOST = 20
+MAX_RULES = 20
 """Thresholds, and rules; a series has state for each threshold."""
 _ABOUT_THRESHOLDS = "must be a list of mappings such as {field: disk_used, above: 90}"
 _ABOUT_RULES = "must be a list of mappings such as {field: disk_used, direction: up, min_deviation: 2}"
@@ -51,8 +51,8 @@ def _entries(value: object, keys: set[str], allowed: str) -> list[Mapping[str, A
             value = json.loads(value or "[]")
         except (ValueError, RecursionError):
             raise ValueError(f"{allowed}; a text must be JSON") from None
-    if not isinstance(value, list | tuple) or len(value) > MOST:
-        raise ValueError(f"{allowed}, at most {MOST}")
+    if not isinstance(value, list | tuple) or len(value) > MAX_RULES:
+        raise ValueError(f"{allowed}, at most {MAX_RULES}")
     entries = [{name: each for name, each in vars(entry).items() if each is not None}
                if isinstance(entry, Threshold | AnomalyRule) else entry for entry in value]  # fmt: skip
     for entry in entries:
@@ -83,7 +83,7 @@ def _entry_schema(members: dict[str, Any], **more: object) -> WithJsonSchema:
     """Return the JSON Schema of a list of entries with a field."""
     properties = {"field": {"type": "string", "minLength": 1}, **members}
     entry = {"type": "object", "properties": properties, "additionalProperties": False, "minProperties": 2, **more}
-    return WithJsonSchema({"type": "array", "items": entry, "maxItems": MOST})
+    return WithJsonSchema({"type": "array", "items": entry, "maxItems": MAX_RULES})
 
 
 _NUMBER = {"type": "number"}

@@ -15,7 +15,7 @@ from streamrnn.records import Record
 
 UNKNOWN = "unknown"
 _TRIED = 100
-_MOST = 1024 * 1024
+_MAX_BYTES = 1024 * 1024
 _BOM = b"\xef\xbb\xbf"
 _FRAME = 5
 _MOST_SCHEMAS = 10_000_000
@@ -35,7 +35,7 @@ GRAPHITE = re.compile(r"[^\s=,;{\[\"<]+(?:;[^\s=;]+=[^\s;]+)* [-+]?(?:\d+(?:\.\d
 _NUMBER = re.compile(r"\s*[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?\s*")
 _PAIR = re.compile(r"[^\s=:;,|]+(?:=|::)[^\s=]|[A-Za-z][\w.-]*:[\d.+-]+\|")
 """Start of a line of names with values, as in FIX, Nagios and StatsD; such lines are not rows of a table."""
-_LONGEST = 4_000
+_MAX_LENGTH = 4_000
 """Characters of a line that are examined."""
 _DELIMITERS = (";", "\t", ",", "|")
 
@@ -55,7 +55,7 @@ def detect_format(records: Sequence[Record]) -> str:
     if not votes:
         return UNKNOWN
     best = votes.most_common(1)[0][0]
-    texts = [line.decode(errors="replace").strip()[:_LONGEST] for line in lines]
+    texts = [line.decode(errors="replace").strip()[:_MAX_LENGTH] for line in lines]
     if best == UNKNOWN and known_notation(texts) is None and _is_table(texts):
         return "csv"
     if best == UNKNOWN and len(votes) > 1:
@@ -67,7 +67,7 @@ def uncompressed(value: bytes) -> bytes:
     """Return the content of a gzip-compressed value, at most 1 MiB of it; any other value unchanged."""
     if value[:2] == b"\x1f\x8b":
         try:
-            return zlib.decompressobj(wbits=31).decompress(value, _MOST)
+            return zlib.decompressobj(wbits=31).decompress(value, _MAX_BYTES)
         except zlib.error:
             return value
     return value
@@ -206,10 +206,10 @@ def _is_sparkplug(document: dict[str, Any], record: Record | None) -> bool:
 
 def _text_kind(text: str) -> str:
     """Return the format of text that is not JSON; `unknown` if it may be a row of a table."""
-    lines = [line.strip("\r")[:_LONGEST] for line in text.split("\n") if line.strip()][:50]
+    lines = [line.strip("\r")[:_MAX_LENGTH] for line in text.split("\n") if line.strip()][:50]
     if not lines:
         return UNKNOWN
-    if len(text) < _LONGEST and _NUMBER.fullmatch(text):
+    if len(text) < _MAX_LENGTH and _NUMBER.fullmatch(text):
         return "json"
     if any(line.startswith(("# HELP ", "# TYPE ")) for line in lines):
         return "prometheus"
@@ -226,7 +226,7 @@ def _text_kind(text: str) -> str:
 
 def _is_influx(line: str) -> bool:
     """Return whether a line, or the beginning of a long one, is in InfluxDB's line protocol."""
-    match = _INFLUX.fullmatch(line) if len(line) < _LONGEST else _INFLUX_START.match(line)
+    match = _INFLUX.fullmatch(line) if len(line) < _MAX_LENGTH else _INFLUX_START.match(line)
     return match is not None
 
 

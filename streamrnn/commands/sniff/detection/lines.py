@@ -39,12 +39,12 @@ _NOTATIONS: tuple[tuple[str, str, str], ...] = (
 )  # fmt: skip
 """Name, pattern of a line, and remedy."""
 _COMPILED = [(name, re.compile(pattern, re.DOTALL), remedy) for name, pattern, remedy in _NOTATIONS]
-_LONGEST = 2_000
+_MAX_LENGTH = 2_000
 
 
 def known_notation(lines: Sequence[str]) -> tuple[str, str] | None:
     """Return the name of the notation of at least half of the lines, and the remedy; None if no notation matches."""
-    lines = [line[:_LONGEST] for line in lines[:100] if line]
+    lines = [line[:_MAX_LENGTH] for line in lines[:100] if line]
     for name, pattern, remedy in _COMPILED:
         if lines and sum(pattern.fullmatch(line) is not None for line in lines) >= 0.5 * len(lines):
             return name, remedy

@@ -10,7 +10,7 @@ from streamrnn.commands.sniff.search.keys import KeyChoice, find_key
 from streamrnn.commands.sniff.search.numbers import find_form
 from streamrnn.commands.sniff.search.parts import element_indexes, find_observations, names_are_times, other_lists
 from streamrnn.commands.sniff.search.table import (
-    DEEPEST,
+    MAX_DEPTH,
     Column,
     ObservationRow,
     columns_of,
@@ -301,7 +301,7 @@ def _numbers_of_lists(own: Mapping[str, Column], rows: Sequence[ObservationRow])
 
 def _lists_of_numbers(document: Any, prefix: str) -> Iterator[str]:
     """Yield the paths of lists of numbers, or of lists of such lists, in a document."""
-    if type(document) is not dict or prefix.count(".") > DEEPEST:
+    if type(document) is not dict or prefix.count(".") > MAX_DEPTH:
         return
     for name, value in document.items():
         if type(value) is dict:

@@ -196,10 +196,10 @@ def _roughness(keys: Sequence[str], values: Sequence[Any]) -> float:
             total += abs(value - last[key])
             count += 1
         last[key] = value
-    return total / count if count >= _ENOUGH else 0.0
+    return total / count if count >= _MIN_RECORDS else 0.0
 
 
-_ENOUGH = 8
+_MIN_RECORDS = 8
 """Fewest differences for a mean."""
 
 

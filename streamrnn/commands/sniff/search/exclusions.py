@@ -24,7 +24,7 @@ from streamrnn.commands.sniff.search.words import (
 )
 
 DESCRIBES, STATUS = "describes the message", "the code of a status"
-_FEW = 8
+_FEW_VALUES = 8
 """Fewest values for a conclusion from how they change."""
 _SURELY_TIME, _USUALLY_TIME, _PERHAPS_TIME = 100, 75, 60
 """Least scores of names that are certainly, usually, and perhaps those of times."""
@@ -168,7 +168,7 @@ def _why_time(candidate: _Candidate, times: Sequence[int | None]) -> str:
     ):
         return "a time"
     set_once = bool(words & _SET_DURATIONS) and ("period" not in words or words <= _SET_PERIODS)
-    least = _FEWEST if set_once else _FEW
+    least = _FEWEST if set_once else _FEW_VALUES
     steady = candidate.whole and len(candidate.known) >= least and len(set(candidate.known)) == 1
     return "an interval, always the same" if steady and is_duration(candidate.path) else ""
 
@@ -227,7 +227,9 @@ def _why_status(candidate: _Candidate) -> str:
         return "a code of HTTP"
     mostly_different = len(known) >= _FEWEST and 2 * len(known) > len(candidate.known)
     switch = len(known) == 2 or words_of(last_step(candidate.path))[1:][-1:] == ["state"]
-    if (switch and known <= {0.0, 1.0}) or (max(known) >= _FEW and (mostly_different or len(known) >= _FEW)):
+    if (switch and known <= {0.0, 1.0}) or (
+        max(known) >= _FEW_VALUES and (mostly_different or len(known) >= _FEW_VALUES)
+    ):
         return ""
     return STATUS
 
@@ -237,7 +239,7 @@ def _why_numbered(candidate: _Candidate, paths: Collection[str]) -> str:
     if any(type(v) is str and len(v) > 1 and v[0] == "0" and v.isdigit() for v in candidate.written):
         return "an id: text with leading zeros"
     known = candidate.known
-    least = _FEWEST if candidate.path == _INDEX and not all(map(_COLUMN.fullmatch, paths)) else _FEW
+    least = _FEWEST if candidate.path == _INDEX and not all(map(_COLUMN.fullmatch, paths)) else _FEW_VALUES
     if candidate.whole and len(known) >= least and all(b - a == 1 for a, b in pairwise(known)):
         return "a sequence number: it rises by 1 with every record"
     return "an id: large whole numbers, each once" if candidate.whole and _is_large_id(candidate.path, known) else ""
@@ -268,7 +270,7 @@ def _is_rounded(text: str, number: float) -> bool:
 def are_numbered(numbers: Sequence[float | None]) -> bool:
     """Return whether a few numbers rise by 1 each, which may be by chance."""
     known = [each for each in numbers if each is not None]
-    return _FEWEST <= len(known) < _FEW and all(b - a == 1 for a, b in pairwise(known))
+    return _FEWEST <= len(known) < _FEW_VALUES and all(b - a == 1 for a, b in pairwise(known))
 
 
 def are_epochs(numbers: Sequence[float | None]) -> bool:
@@ -293,7 +295,7 @@ def _is_date(digits: str) -> bool:
 def rise_steadily(numbers: Sequence[float]) -> bool:
     """Return whether numbers never fall, as times do not, and enough of them are different."""
     different = len(set(numbers)) > len(numbers) / 4 + 1
-    return len(numbers) >= _FEW and different and all(a <= b for a, b in pairwise(numbers))
+    return len(numbers) >= _FEW_VALUES and different and all(a <= b for a, b in pairwise(numbers))
 
 
 def are_near(numbers: Sequence[float | None], times: Sequence[int | None]) -> bool:
@@ -317,12 +319,12 @@ def _is_large_id(path: str, known: Sequence[float]) -> bool:
 
 
 def _identify_keys(numbers: Sequence[float | None], keys: Sequence[str]) -> bool:
-    """Return whether each of several keys has one number of its own, in at least 4 * _FEW records each."""
+    """Return whether each of several keys has one number of its own, in at least 4 * _FEW_VALUES records each."""
     by_key: dict[str, set[float]] = {}
     counts: dict[str, int] = {}
     for key, number in zip(keys, numbers, strict=True):
         if number is not None:
             by_key.setdefault(key, set()).add(number)
             counts[key] = counts.get(key, 0) + 1
-    single = all(len(each) == 1 for each in by_key.values()) and min(counts.values(), default=0) >= 4 * _FEW
+    single = all(len(each) == 1 for each in by_key.values()) and min(counts.values(), default=0) >= 4 * _FEW_VALUES
     return single and len(by_key) > 1 and len({min(each) for each in by_key.values()}) == len(by_key)

@@ -61,7 +61,7 @@ _NAME = re.compile("[a-z]{2}[A-Z][a-z]{2}")
 """A part of a name such as `24hrTicker`, which no unit has."""
 _CODED = re.compile(r"[+-]0\d{3},\d", re.ASCII)
 """A value with its quality code, as in NOAA's integrated surface data; not a decimal number."""
-_ENOUGH = 5
+_MIN_VALUES = 5
 """Fewest texts from which it is evidence that they are all the same."""
 _FAR = 5
 """Least distance of a sentinel from the other values, in units of their range."""
@@ -139,7 +139,7 @@ def unit_of(text: str) -> str:
 
 def is_label(texts: Sequence[str]) -> bool:
     """Return whether all texts are the same number followed by an unknown unit, such as `200 OK`."""
-    labelled = len(texts) >= _ENOUGH and len(set(texts)) == 1 and UNIT_NUMBER.fullmatch(texts[0]) is not None
+    labelled = len(texts) >= _MIN_VALUES and len(set(texts)) == 1 and UNIT_NUMBER.fullmatch(texts[0]) is not None
     return labelled and not _is_known(unit_of(texts[0]))
 
 

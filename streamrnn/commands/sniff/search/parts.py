@@ -33,7 +33,7 @@ from streamrnn.mapping.parts import rows_in
 from streamrnn.mapping.paths import Step, named_pair
 from streamrnn.mapping.times import TimeReader, TimeRule
 
-_ENOUGH = 5
+_MIN_VALUES = 5
 """Fewest documents from which it is evidence that a number is always the same."""
 _FEWEST_ALIKE, _ELEMENT = 2, re.compile(r"\[\d+\]")
 """Fewest documents that are lists of different things in which an element is always the same, and its path."""
@@ -306,13 +306,13 @@ def _measured(documents: Sequence[object], *, without: str = "\n") -> list[str]:
         and words_of(last_step(path))[:2] != ["number", "of"]
         and all(_is_measure(value) for value in column.present[:50])
         and not (
-            _is_fixed(column.present, _FEWEST_ALIKE if _ELEMENT.fullmatch(path) else _ENOUGH)
+            _is_fixed(column.present, _FEWEST_ALIKE if _ELEMENT.fullmatch(path) else _MIN_VALUES)
             or (is_numbered(path) and all(type(each) is int for each in column.present))
         )
     ]
 
 
-def _is_fixed(values: Sequence[Any], least: int = _ENOUGH) -> bool:
+def _is_fixed(values: Sequence[Any], least: int = _MIN_VALUES) -> bool:
     """Return whether values are all the same whole number, such as the address of a device."""
     return len(values) >= least and type(values[0]) is int and all(value == values[0] for value in values)
 

@@ -17,7 +17,7 @@ from streamrnn.records import Record
 MOST_ROWS = 20_000
 """Observations to examine at most."""
 MOST_COLUMNS = 2_000
-DEEPEST = 8
+MAX_DEPTH = 8
 """Levels of nested objects to examine at most."""
 MOST_TIME_PARTS = 2
 """Most members of an object that is a time: seconds and a fraction."""
@@ -187,7 +187,7 @@ def _leaves(document: Any, prefix: tuple[Step, ...]) -> Iterator[tuple[tuple[Ste
         nested = type(value) is dict and not _is_scalar(value)
         of_list = type(document) is list or (prefix and type(prefix[0]) is int)
         if nested or (of_list and is_row(value)):
-            if len(steps) < DEEPEST:
+            if len(steps) < MAX_DEPTH:
                 yield from _leaves(value, steps)
         elif type(value) is not list or is_moment(value):
             yield steps, value

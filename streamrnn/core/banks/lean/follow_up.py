@@ -11,7 +11,7 @@ from streamrnn.core.series.plan import Plan
 FOLLOWED = 3
 """Number of pending forecasts per horizon that are evaluated, at times one more; the others are only published."""
 LOSS_DECAY = 0.998  # decay of the errors of the mixture's members, per step
-NONE = -1  # in place of the slot of a forecast that is not evaluated
+NO_SLOT = -1  # in place of the slot of a forecast that is not evaluated
 
 
 class FollowUp(NamedTuple):
@@ -43,11 +43,11 @@ def hash32(number: int) -> int:
 
 @compiled
 def follow_up_slot(follow_up: FollowUp, k: int, origin: int) -> int:
-    """Return the slot of the forecast with horizon k and step `origin`; NONE: it is not evaluated.
+    """Return the slot of the forecast with horizon k and step `origin`; NO_SLOT: it is not evaluated.
 
     The step within a block is pseudorandom: a fixed one would sample an hourly event always or never.
     """
     block = origin // follow_up.stride[k]
     if origin % follow_up.stride[k] != hash32(block) % follow_up.stride[k]:
-        return NONE
+        return NO_SLOT
     return int(follow_up.first[k] + block % follow_up.slots[k])
