@@ -9,8 +9,8 @@ from nicegui import ui
 from nicegui.elements.mixins.text_element import TextElement
 
 from streamrnn.page.data.occurrences import ANOMALY
-from streamrnn.page.data.store import Store
 from streamrnn.page.data.scores import MIN_WEIGHT
+from streamrnn.page.data.store import Store
 from streamrnn.page.ui import chart, formatting
 from streamrnn.page.ui.chart import Mark, View
 from streamrnn.page.ui.daemon import outermost
