@@ -22,6 +22,7 @@ from streamrnn.commands.sniff.search.words import (
     SURE_NAMES,
     VALUES,
     is_described,
+    is_duration,
     is_identifier,
     last_step,
     time_score,
@@ -191,6 +192,7 @@ def long_format(
         if path not in (*used, value)
         and (numbers := _numbers(each, form))
         and not (is_identifier(path) or is_described(path) or time_score(path) or are_epochs(numbers))
+        and not (is_duration(path) and last_step(path).lower() in VALUES)
     ]
     if others:
         return None

@@ -166,7 +166,8 @@ def _splitting(paths: Sequence[str], columns: Mapping[str, Column], used: Sequen
         return []
     keys = columns[paths[0]].values
     for path, column in columns.items():
-        named = path not in (*used, *paths) and last_step(path).lower() in SPLITTING
+        subject = path.rpartition(".")[0] if last_step(path).lower() in ("id", "code") else path  # diagnostic.id
+        named = path not in (*used, *paths) and last_step(subject).lower() in SPLITTING
         if not named or not all(type(value) is str and number_in(value, units=True) is None for value in column.values):
             continue
         counts = Counter(map(str, column.values))

@@ -21,7 +21,7 @@ MOST_TRIED = 300
 """Values of a column to try at most."""
 CLOCK = re.compile(r"\d{1,2}[:.]\d{2}(?:[:.]\d{2}(?:[.,]\d+)?)?(?: ?[AaPp][Mm])?")
 """A time of day."""
-_OFFSET = re.compile(r"(?:Z|\d{12}[SW]|[+-]\d{2}:?\d{2}|\b(?:GMT|UTC)(?: m=\S+)?|\])\s*$")
+_OFFSET = re.compile(r"(?:Z|:\d{2}(?:\.\d+)? ?[+-]\d{2}|\d{12}[SW]|[+-]\d{2}:?\d{2}|\b(?:GMT|UTC)(?: m=\S+)?|\])\s*$")
 """The end of a text that says its offset or zone."""
 _TWO_DIGITS = re.compile(
     r"(?<![\d./-])\d{1,2}[./-]\d{1,2}[./-]\d{2}(?!\d)|(?<![\d./-])\d{2}[./-]\d{1,2}[./-]\d{1,2}(?!\d)"
