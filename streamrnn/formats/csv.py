@@ -98,6 +98,10 @@ class Csv(Format):
             return fitting[0]
         return next((each for each in fitting if len(split_line(next_line, each, self._quote)) == most), fitting[0])
 
+    def cells_of(self, line: str) -> list[str]:
+        """Return the cells of one line."""
+        return split_line(line, self._delimiter(line, ""), self._quote)
+
     def _is_header(self, row: Sequence[str]) -> bool:
         if self._header is not None:
             return self._header

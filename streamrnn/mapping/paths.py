@@ -291,6 +291,7 @@ def _header(record: Record, name: str) -> str | None:
 def _straight(value: Any, steps: Sequence[Step]) -> Any:
     for step in steps:
         if type(step) is int:
+            value = json_in(value) if type(value) is str else value
             if type(value) is not list or not -len(value) <= step < len(value):
                 return None
             value = value[step]

@@ -98,6 +98,7 @@ def restore_partition(
         logger.warning("topic_accepted", extra=partition._asdict())
         resume = "earliest"
     recorded = recorded_settings(pieces)
+    source.check_covariates(recorded)
     if resume is None and needs_replay(partition, committed, pieces):
         source = source.for_replay(recorded)
     task = source.make(partition)

@@ -2,16 +2,25 @@
 
 import json
 import random
+from contextlib import closing
 from typing import Any
 
 import pytest
+from support.applications import SMALL, Application
+from support.changes import change
 from support.fakes import HORIZONS, FakeForecaster, decoder, make_task
 from support.inputs import T, cut
+from support.log_backends import MemoryWorld
 from support.streams import learning_often
+from support.worker_harness import RecordingObserver
 
 from streamrnn.core.experts.cross_series import OTHERS
+from streamrnn.errors import StateError
 from streamrnn.records import Output, Record
+from streamrnn.runtime.options import Hooks
 from streamrnn.runtime.task import Task
+from streamrnn.runtime.worker import Worker
+from streamrnn.settings import Settings, load
 from streamrnn.timing.order import EventOrder
 from streamrnn.timing.planned_inputs import PlannedInputs
 from streamrnn.timing.rules import MOST_FIELDS, TimingRule, planned_names
@@ -154,6 +163,47 @@ def test_what_is_planned_afterwards_changes_nothing_before() -> None:
     before = len(run(task_of("fake"), [records[:at]]))
     assert differ
     assert min(differ) >= before
+
+
+@pytest.mark.parametrize(
+    ("changed", "difference"),
+    [
+        ({"forecast.horizons": "1,6"}, "horizons was \\[1, 3\\] when the state was saved and is \\[1, 6\\] now"),
+        ({"input.planned": "price"}, r"input.planned was \['plan', 'price'\] when .* and is \['price'\] now"),
+        ({"input.planned": "plan,price,b"}, "input.planned was .* and is \\['b', 'plan', 'price'\\] now"),
+        ({"input.covariates": "b"}, r"input.covariates was \[\] when the state was saved and is \['b'\] now"),
+        ({"input.planned": "price,plan", "output.every": "2"}, None),
+    ],
+)
+def test_other_covariates_do_not_fit_the_state(changed: dict[str, str], difference: str | None) -> None:
+    """Those of the old horizons or fields would be published, as nothing says that they were covariates."""
+    settings = {"input.planned": "plan,price"}
+    application = Application(MemoryWorld(), 1)
+    application.produce(planning(9))
+
+    def run_worker(given: dict[str, str]) -> None:
+        present = load(None, ["app=one", *SMALL, *(f"{key}={value}" for key, value in given.items())])
+        with closing(start_worker(application, present)) as worker:
+            for _ in range(30):
+                worker.run_once()
+            worker.stop()
+            worker.run()
+
+    run_worker(settings)
+    if difference is None:
+        run_worker(settings | changed)
+    else:
+        with pytest.raises(StateError, match=difference):
+            run_worker(settings | changed)
+
+
+def start_worker(application: Application, settings: Settings) -> Worker:
+    """Return a worker of these settings, as `streamrnn run` makes it."""
+    first = change(settings)
+    return Worker(
+        connect=lambda: application.open(settings), make_task=first.source, outputs=first.outputs, start=first.start,
+        commits=first.commits, hooks=Hooks(observer=RecordingObserver()),
+    )  # fmt: skip
 
 
 def test_covariates_fit_the_fields_that_are_read() -> None:

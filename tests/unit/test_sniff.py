@@ -15,6 +15,7 @@ from support.siblings_of_platforms import SIBLINGS_OF_PLATFORMS
 from support.siblings_of_products import SIBLINGS_OF_PRODUCTS
 from support.siblings_of_services import SIBLINGS_OF_SERVICES
 from support.siblings_of_topics import SIBLINGS_OF_TOPICS
+from support.siblings_of_vendors import SIBLINGS_OF_VENDORS
 
 from streamrnn import app
 from streamrnn.commands.sniff.detection import detect_format
@@ -108,7 +109,7 @@ def test_a_sample_is_read_by_its_proposal(name: str, tmp_path: Path) -> None:
 
 
 KNOWN = SIBLINGS | MORE_SIBLINGS | SIBLINGS_OF_PRODUCTS | SIBLINGS_OF_PLATFORMS
-KNOWN |= SIBLINGS_OF_SERVICES | SIBLINGS_OF_EXPORTERS | SIBLINGS_OF_TOPICS
+KNOWN |= SIBLINGS_OF_SERVICES | SIBLINGS_OF_EXPORTERS | SIBLINGS_OF_TOPICS | SIBLINGS_OF_VENDORS
 
 
 @pytest.mark.parametrize("name", KNOWN)
@@ -232,6 +233,7 @@ def test_bounds_are_proposed_for_what_is_never_negative(sign: int, proposed: dic
         ({"arg": {"instId": "B"}, "data": [["1709287200000", "3.721", "1"]]}, "fields are numbered by their place"),
         ({"values": [1.5], "host": "h", "time": 1709287200.5}, "`values`: lists of numbers are no fields"),
         ({"device": "a", "ts": "01/02/24 10:00", "x": 1.5}, "years of two digits"),
+        ({"device": "a", "ts": "01-Mar-24 10:00:00", "x": 1.5}, "years of two digits"),
         ({"device": "a", "ts": "yesterday at 10", "x": 1.5}, "set input.time.format"),
         ({"device": "a", "ts": T_MS, "text": "open"}, "no observation that can be used"),
     ],
@@ -240,6 +242,14 @@ def test_what_cannot_be_read_is_told(document: Any, doubt: str) -> None:
     """Where a human must decide, or the writer must change, the doubt says what."""
     records = [Record("t", 0, n, -1, b"k", json.dumps(document).encode()) for n in range(3)]
     assert doubt in " ".join(propose(records).doubts)
+
+
+@pytest.mark.parametrize("end", ["+00", ".25+01", "-0500", "Z"])
+def test_an_offset_is_not_doubted(end: str) -> None:
+    """However short it is written."""
+    document = {"device": "a", "ts": f"2024-03-01 10:00:00{end}", "x": 1.5}
+    records = [Record("t", 0, n, -1, b"k", json.dumps(document).encode()) for n in range(3)]
+    assert "no offset" not in " ".join(propose(records).doubts)
 
 
 def test_late_and_irregular_samples_are_told_their_keys() -> None:

@@ -19,6 +19,7 @@ from streamrnn.commands.sniff.search.words import key_score
 from streamrnn.errors import ConfigError, LogError
 from streamrnn.formats import Format
 from streamrnn.formats.catalogue import FORMATS, make_format
+from streamrnn.formats.csv import Csv, looks_numeric
 from streamrnn.records import Record
 from streamrnn.settings import Settings, from_sections
 from streamrnn.settings.units import parse_duration
@@ -67,8 +68,8 @@ def propose(records: Sequence[Record], given: Settings | None = None) -> Proposa
         settings = _settings({"format": name, **options}, given)
         source = make_format(name, app.format_options(settings))
         documents = read_documents(source, records)
-        if name == "csv" and not documents:  # rows without a line that names their columns
-            options = {"csv": {"header": False}}
+        if name == "csv" and not documents:  # rows without a line that names their columns, or each by its own name
+            options = {"csv": _columns_of_rows(source, first)}
             source = make_format(name, app.format_options(_settings({"format": name, **options}, given)))
             documents = read_documents(source, records)
     except (ConfigError, LogError) as error:
@@ -89,6 +90,15 @@ def propose(records: Sequence[Record], given: Settings | None = None) -> Proposa
     if profile.duplicates and any("no offset" in doubt for doubt in time_doubts):
         doubts.append("a local time that occurs twice may be in the hour that is repeated when summer time ends")
     return Proposal(name, section, found, profile, tuple(dict.fromkeys(doubts)))
+
+
+def _columns_of_rows(source: Format, line: str) -> dict[str, Any]:
+    """Return the options of CSV for a first line that is no header, or that gives a name to several columns."""
+    cells = [cell.strip() for cell in source.cells_of(line)] if isinstance(source, Csv) else []
+    if not any(cells) or any(map(looks_numeric, cells)):
+        return {"header": False}
+    names = [f"{cell}_{count}" if (count := cells[: n + 1].count(cell)) > 1 else cell for n, cell in enumerate(cells)]
+    return {"header": True, "columns": [name or f"c{n}" for n, name in enumerate(names, 1)]}
 
 
 def _notation(name: str, records: Sequence[Record]) -> str:

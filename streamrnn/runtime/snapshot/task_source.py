@@ -11,13 +11,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 
-from streamrnn.errors import StateError
+from streamrnn.errors import START_OVER, StateError
+from streamrnn.runtime.snapshot.layout import describe_differences
 from streamrnn.runtime.snapshot.pieces import read_meta
 
 if TYPE_CHECKING:
     from streamrnn.records import TopicPartition
     from streamrnn.runtime.task import Task
 
+COVARIATES = ("covariates", "planned")
+"""Keys of the section `input` that name covariates: under others the series of the old ones would be published."""
 UNCHANGED = -1
 """In place of the offset of the last change: no change is known."""
 
@@ -81,6 +84,17 @@ class TaskSource:
             return self
         return self._recorded(found.values)
 
+    def check_covariates(self, found: RecordedSettings | None) -> None:
+        """Require that a saved state has the covariates of this source. Raises StateError."""
+        if found is None or self.values is None:
+            return
+        saved, current = _covariates(found.values), _covariates(self.values)
+        if saved != current:
+            raise StateError(
+                f"the saved state does not fit the configuration: {describe_differences(saved, current)}; restore the "
+                f"old value, or {START_OVER}"
+            )
+
     def is_new(self, found: RecordedSettings | None) -> bool:
         """Return whether this source has settings to record that differ from the recorded ones."""
         return self.values is not None and (found is None or not self.equals(found))
@@ -92,3 +106,10 @@ class TaskSource:
         if found is None:
             return RecordedSettings(self.values)
         return RecordedSettings(self.values, found.since if self.equals(found) else offset)
+
+
+def _covariates(values: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Return the names of the covariates in recorded settings, which other versions may have written, by key."""
+    section = values.get("input")
+    names = {key: section.get(key) if isinstance(section, dict) else None for key in COVARIATES}
+    return {f"input.{key}": sorted(map(str, each)) if isinstance(each, list) else [] for key, each in names.items()}

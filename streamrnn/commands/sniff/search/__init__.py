@@ -1,5 +1,6 @@
 """The search for the mapping: the paths of observations, time, key and fields in documents."""
 
+import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -24,7 +25,7 @@ from streamrnn.commands.sniff.search.table import (
 )
 from streamrnn.commands.sniff.search.times import TimeChoice, find_time
 from streamrnn.commands.sniff.search.words import FINAL_FLAGS, SURE_NAMES, last_step, words_of
-from streamrnn.mapping.paths import MEMBER_INDEX, MEMBER_NAME
+from streamrnn.mapping.paths import MEMBER_INDEX, MEMBER_NAME, json_in
 from streamrnn.records import Record
 
 Document = tuple[object, Record]
@@ -87,7 +88,7 @@ def find_mapping(documents: Sequence[Document], *, table: bool = False) -> Found
         fields = FieldChoice(name=pair[0], value=pair[1])
     doubts = (
         *_mixed(columns, rows, key, used, fields),
-        *(() if pair else _columnar(rows)),
+        *(() if pair else (*_columnar(rows), *_numbers_in_texts(rows))),
         *_named_texts(own, fields, [*key.paths, fields.name]),
         *_unnamed(rows),
         *other_lists([document for document, _ in documents[:50]], observations, [row.part for row in rows[:50]]),
@@ -241,6 +242,29 @@ def _columnar(rows: Sequence[ObservationRow]) -> list[str]:
     ]
 
 
+def _numbers_in_texts(rows: Sequence[ObservationRow]) -> list[str]:
+    """Return a doubt about a list of texts that hold numbers, such as the performance data of a check."""
+    for column in columns_of([_texts_in(row.part, "") for row in rows[:50]]).values():
+        if column.present and all(_NAMED_NUMBER.match(text) for text in column.present):
+            shown = f"`{column.name}` has texts with numbers, such as {column.present[0]!r}"
+            return [f"{shown}, that are not read: they must be written as members with names"]
+    return []
+
+
+_NAMED_NUMBER = re.compile(r"[^\s=]{1,100}=[+-]?\d")
+
+
+def _texts_in(document: Any, prefix: str) -> dict[str, str]:
+    """Return the first element of each list of texts in a document, by the path of the list."""
+    found: dict[str, str] = {}
+    for name, value in document.items() if type(document) is dict and prefix.count(".") <= DEEPEST else ():
+        if type(value) is dict:
+            found |= _texts_in(value, f"{prefix}{name}.")
+        elif type(value) is list and value and all(type(each) is str for each in value):
+            found[f"{prefix}{name}"] = value[0]
+    return found
+
+
 def _named_texts(own: Mapping[str, Column], fields: FieldChoice, names: Sequence[str]) -> list[str]:
     """Return a doubt about a name in long format whose values are only texts: they may say what was measured."""
     value = own.get(fields.value)
@@ -306,6 +330,8 @@ def _lists_of_numbers(document: Any, prefix: str) -> Iterator[str]:
     for name, value in document.items():
         if type(value) is dict:
             yield from _lists_of_numbers(value, f"{prefix}{name}.")
+        elif type(value) is str and (content := json_in(value)) is not None:
+            yield from _lists_of_numbers({name: content}, prefix)
         elif type(value) is list and value and not is_moment(value):
             inner = value[0] if type(value[0]) is list else value
             if inner and all(number_in(each) is not None for each in inner):

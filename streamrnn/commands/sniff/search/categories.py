@@ -116,12 +116,24 @@ _BURST, _FULL_BURSTS = 50, 3
 """Least ratio of the distances of bursts and of the times in them, and fewest bursts that have their full size."""
 
 
-def uncounted_times(more: Sequence[str], columns: Mapping[str, Column]) -> list[str]:
+def unused_numbers(
+    columns: Mapping[str, Column], rows: Sequence[ObservationRow], times: Sequence[str | None], keys: Sequence[str]
+) -> list[str]:
+    """Return the path of numbers of list elements, in at most a few records, that share a key and a time; or none."""
+    if not _clashes(keys, times, rows):
+        return []
+    numbers = [each for path, each in columns.items() if last_step(path).lower() in _INDEX_NAMES]
+    records = [id(row.record) for row in rows]
+    return [each.path for each in numbers if len({*zip(records, map(str, each.values), strict=True)}) == len(rows)][:1]
+
+
+def uncounted_times(more: Sequence[str], columns: Mapping[str, Column], unused: Sequence[str]) -> list[str]:
     """Return a doubt about numbered periods of a day, or about numbered elements of a list that share a time.
 
     Args:
         more: Paths that were added to the key to make times unique.
         columns: The columns that have no other role, by path.
+        unused: Paths of numbers that would have made times unique.
     """
     periods = [path for path in more if path in columns and _numbers_periods(columns[path])]
     if periods:
@@ -129,12 +141,14 @@ def uncounted_times(more: Sequence[str], columns: Mapping[str, Column]) -> list[
             f"`{periods[0]}` numbers the periods of a day, each as a series of its own: if these are one series, their "
             "times must be written before streamrnn reads them"
         ]
-    numbered = next((path for path in more if last_step(path).lower() in _INDEX_NAMES or path == MEMBER_INDEX), None)
+    numbers = [path for path in more if last_step(path).lower() in _INDEX_NAMES or path == MEMBER_INDEX]
+    numbered = next(iter(numbers or unused), None)
     steps = [path for path in columns if is_duration(path)]
     if numbered is None or not steps:
         return []
+    own = ", each as a series of its own" if numbers else ""
     return [
-        f"the elements with one time differ by `{numbered}`, each as a series of its own: if they follow each "
+        f"the elements with one time differ by `{numbered}`{own}: if they follow each "
         f"other by `{steps[0]}`, as those of a load profile do, their times must be written before streamrnn reads them"
     ]
 

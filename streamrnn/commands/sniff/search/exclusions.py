@@ -13,6 +13,7 @@ from streamrnn.commands.sniff.search.words import (
     COUNTED,
     FIX_CODES,
     RATES,
+    VALUES,
     is_day_number,
     is_described,
     is_duration,
@@ -53,6 +54,8 @@ _HTTP = frozenset((*map(float, HTTPStatus), 499.0, *map(float, range(520, 531)))
 """HTTP status codes, with those of proxies."""
 _TIME_STAMPS = frozenset(("date", "datetime", "day", "epoch", "timestamp"))
 """Words of names whose large whole numbers are times."""
+_MOMENTS = frozenset(("changed", "created", "modified", "seen", "updated"))
+"""Further words of names of times."""
 _EXCHANGE_IDS = frozenset(("f", "L", "a", "b", "t", "u", "U", "l", "i", "I", "pu", "tradeId", "seqNum"))
 """Members of the messages of exchanges whose whole numbers are ids of trades, orders and updates."""
 _QUALITY = re.compile(r"(.+?)[_.-]?(?:qc|qf|qa|cd|quality|qualifier|flag|status)", re.IGNORECASE | re.DOTALL)
@@ -157,7 +160,8 @@ def _why_time(candidate: _Candidate, times: Sequence[int | None]) -> str:
     words = set(words_of(last_step(candidate.path)))
     large = candidate.whole and are_epochs(candidate.by_row) and not COUNTED.intersection(words)
     timely = time_score(candidate.path) >= _USUALLY_TIME or bool(_TIME_STAMPS.intersection(words))
-    named = time_score(candidate.path) >= _PERHAPS_TIME and not COUNTED.intersection(words)
+    perhaps = time_score(candidate.path) >= _PERHAPS_TIME or not _MOMENTS.isdisjoint(words)
+    named = perhaps and not COUNTED.intersection(words)
     low, high = min(candidate.known), max(candidate.known)
     seconds = (timely and low > _LEAST_SECONDS) or (named and _THIS_CENTURY <= low <= high < _2100)
     if (
@@ -186,7 +190,7 @@ def _why_code(candidate: _Candidate, paths: Collection[str]) -> str:
     if former is not None and _has_sibling(candidate.path, former[1], paths):
         return "the value before, which is there, too"
     parent, _, step = candidate.path.rpartition(".")
-    moved = last_step(parent) == "position" and not candidate.whole  # of a valve, not in a list
+    moved = last_step(parent).lower() == "position" and not candidate.whole  # of a valve, not in a list
     if parent and step.lower() in _PLAIN and is_identifier(parent) and not moved:
         return "an id, a number of the message or a place"  # elevation.value, revision.new
     if not candidate.whole:
@@ -240,7 +244,8 @@ def _why_numbered(candidate: _Candidate, paths: Collection[str]) -> str:
         return "an id: text with leading zeros"
     known = candidate.known
     least = _FEWEST if candidate.path == _INDEX and not all(map(_COLUMN.fullmatch, paths)) else _FEW_VALUES
-    if candidate.whole and len(known) >= least and all(b - a == 1 for a, b in pairwise(known)):
+    counts = last_step(candidate.path).lower() not in VALUES
+    if counts and candidate.whole and len(known) >= least and all(b - a == 1 for a, b in pairwise(known)):
         return "a sequence number: it rises by 1 with every record"
     return "an id: large whole numbers, each once" if candidate.whole and _is_large_id(candidate.path, known) else ""
 

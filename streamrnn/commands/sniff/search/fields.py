@@ -22,10 +22,12 @@ from streamrnn.commands.sniff.search.words import (
     SURE_NAMES,
     VALUES,
     is_described,
+    is_duration,
     is_identifier,
     last_step,
     time_score,
 )
+from streamrnn.formats import shorten
 from streamrnn.mapping.fields import is_pattern
 from streamrnn.mapping.numbers import NumberReader, NumberRule
 from streamrnn.mapping.paths import parse_path
@@ -102,13 +104,25 @@ def find_fields(
     }
     form = form.with_missing(sentinels, texts)
     selection = _selection(under, chosen, left_out, columns, form, rows)
-    return selection._replace(
-        doubts=tuple(
-            f"`{path}` rises by 1 with each of a few records: if it only numbers them, leave it out (input.fields)"
-            for path in chosen
-            if are_numbered(numeric[path])
-        )
-    )
+    numbered = [
+        f"`{path}` rises by 1 with each of a few records: if it only numbers them, leave it out (input.fields)"
+        for path in chosen
+        if are_numbered(numeric[path])
+    ]
+    return selection._replace(doubts=(*numbered, *_unread_texts(chosen, columns, form)))
+
+
+def _unread_texts(chosen: Sequence[str], columns: Mapping[str, Column], form: NumberForm) -> list[str]:
+    """Return a doubt about each field with texts among its numbers that are no numbers, and that no rule expects."""
+    doubts = []
+    for path in chosen:
+        texts = [value for value in columns[path].present if _is_unread(value, form)]
+        if texts:
+            doubts.append(
+                f"{len(texts):,} of {len(columns[path].present):,} values of `{path}` are no numbers, such as "
+                f"{shorten(texts[0])}: they are left out"
+            )
+    return doubts
 
 
 def _in_long_format(
@@ -191,6 +205,7 @@ def long_format(
         if path not in (*used, value)
         and (numbers := _numbers(each, form))
         and not (is_identifier(path) or is_described(path) or time_score(path) or are_epochs(numbers))
+        and not (is_duration(path) and last_step(path).lower() in VALUES)
     ]
     if others:
         return None
@@ -274,12 +289,16 @@ def _selection(
 
 def _texts_kept(column: Column, form: NumberForm) -> bool:
     """Return whether a column has text among its numbers that does not count as missing."""
-    return any(
+    return any(_is_unread(value, form) for value in column.present)
+
+
+def _is_unread(value: Any, form: NumberForm) -> bool:
+    """Return whether a value is a text that is neither a number nor missing."""
+    return (
         type(value) is str
         and number_in(value, form.decimal, units=form.units) is None
         and value.strip().lower() not in form.missing_texts
         and not (form.booleans and _flag(value) is not None)
-        for value in column.present
     )
 
 

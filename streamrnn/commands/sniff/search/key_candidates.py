@@ -85,6 +85,8 @@ def _score(column: Column, rows: Sequence[ObservationRow], times: Sequence[int |
         score = min(score, _DOUBTED if named else _UNKNOWN) if all_differ(column, rows) else score
     if not score and time_score(column.path) >= SURE:
         return 0
+    if len(last_step(column.path)) == 1 and type(values[0]) is int:
+        return 0  # of an exchange: `s` is a size, if not a symbol
     if score < SURE and all(number_in(value) is not None for value in values):
         return 0
     if not score and distinct == 1 and _COLUMN.fullmatch(column.path):

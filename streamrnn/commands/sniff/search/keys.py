@@ -10,6 +10,7 @@ from streamrnn.commands.sniff.search.categories import (
     polled_together,
     recurring_elements,
     uncounted_times,
+    unused_numbers,
 )
 from streamrnn.commands.sniff.search.key_candidates import (
     KEY_MEMBER,
@@ -96,7 +97,7 @@ def find_key(
     more = distinguishing(_keys(paths, columns, rows, own), free, rows, moments)
     paths = [*(paths or ([_OWN] if own and more else [])), *more]
     keys = _keys(paths, columns, rows, own)
-    doubts = uncounted_times(more, columns)
+    doubts = uncounted_times(more, columns, [] if more else unused_numbers(free, rows, moments, keys))
     if not paths and not own:
         doubts.append("no member names a device or the like, and the records have no key: all share the topic's name")
         paths = ["record:topic"]
@@ -166,7 +167,8 @@ def _splitting(paths: Sequence[str], columns: Mapping[str, Column], used: Sequen
         return []
     keys = columns[paths[0]].values
     for path, column in columns.items():
-        named = path not in (*used, *paths) and last_step(path).lower() in SPLITTING
+        subject = path.rpartition(".")[0] if last_step(path).lower() in ("id", "code") else path  # diagnostic.id
+        named = path not in (*used, *paths) and last_step(subject).lower() in SPLITTING
         if not named or not all(type(value) is str and number_in(value, units=True) is None for value in column.values):
             continue
         counts = Counter(map(str, column.values))

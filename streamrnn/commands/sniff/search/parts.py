@@ -19,6 +19,7 @@ from streamrnn.commands.sniff.search.table import (
 from streamrnn.commands.sniff.search.words import (
     LISTS,
     NAMES,
+    TAGS,
     VALUES,
     is_described,
     is_identifier,
@@ -137,9 +138,12 @@ def _find_list(documents: Sequence[object]) -> str:
     outside = _measures(documents)
     best, most = "", -math.inf
     for steps, counts in found.items():
-        if not is_path(steps) or any(wraps_messages(str(step)) for step in steps) or len(counts) < 0.5 * len(documents):
+        passed_over = any(wraps_messages(str(step)) for step in steps) or _is_side(steps[-1])
+        if not is_path(steps) or passed_over or len(counts) < 0.5 * len(documents):
             continue
         is_usual = str(steps[-1]).lower() in LISTS
+        if outside and _are_labels(documents, steps):
+            continue
         if (
             outside
             and not (outside <= 1 and (is_usual or _has_more(documents, steps)))
@@ -152,6 +156,18 @@ def _find_list(documents: Sequence[object]) -> str:
             inner = next((inner for elements in lists if (inner := _inner(elements))), "")
             best, most = write_path(steps) + "[*]" + inner, score
     return best
+
+
+def _is_side(name: Step) -> bool:
+    """Return whether a list is a side of an order book, whose levels only their place distinguishes."""
+    return not {"ask", "asks", "bid", "bids"}.isdisjoint(words_of(str(name)))
+
+
+def _are_labels(documents: Sequence[object], at: tuple[Step, ...]) -> bool:
+    """Return whether the list at a path has labels, such as {"key": "code", "type": "int64", "value": 200}."""
+    lists = [found for document in documents[:50] for steps, found in lists_in(document) if steps == at]
+    named = str(at[-1]).lower() in TAGS
+    return named and all({"key", "value"} <= each.keys() for found in lists for each in found if type(each) is dict)
 
 
 def _has_more(documents: Sequence[object], at: tuple[Step, ...]) -> bool:
@@ -194,7 +210,9 @@ def _inner(elements: Sequence[Any]) -> str:
         lists = [
             (steps, inner)
             for steps, inner in lists_in(element)
-            if is_path(steps) and not wraps_messages(str(steps[-1])) and any(_has_number(each) for each in inner)
+            if is_path(steps)
+            and not (wraps_messages(str(steps[-1])) or _is_side(steps[-1]))
+            and any(_has_number(each) for each in inner)
         ]
         if lists:
             steps, inner = max(lists, key=lambda each: _holds_times(each[1]))
@@ -250,6 +268,10 @@ def _unread(parts: Sequence[object], observations: str) -> list[str]:
     for part in parts:
         for steps, elements in lists_in(part):
             names = _measured(elements) if steps not in measured and not is_described(f"{write_path(steps)}.x") else []
+            if not names and _is_side(steps[-1]):  # its prices may be text
+                names = [
+                    path for path, each in columns_of(elements[:1]).items() if number_in(each.values[0]) is not None
+                ]
             if names and is_path(steps):
                 measured[steps] = names[0]
     if not measured:

@@ -48,6 +48,7 @@ _OTHERS = tuple(
         "%Y/%m/%d",
         "%Y_%m_%d",
         "%d.%b.%Y",
+        "%Y年%m月%d日",
     )
     for clock in _CLOCKS
 )

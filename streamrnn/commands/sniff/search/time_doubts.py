@@ -21,10 +21,11 @@ MOST_TRIED = 300
 """Values of a column to try at most."""
 CLOCK = re.compile(r"\d{1,2}[:.]\d{2}(?:[:.]\d{2}(?:[.,]\d+)?)?(?: ?[AaPp][Mm])?")
 """A time of day."""
-_OFFSET = re.compile(r"(?:Z|\d{12}[SW]|[+-]\d{2}:?\d{2}|\b(?:GMT|UTC)(?: m=\S+)?|\])\s*$")
+_OFFSET = re.compile(r"(?:Z|:\d{2}(?:\.\d+)? ?[+-]\d{2}|\d{12}[SW]|[+-]\d{2}:?\d{2}|\b(?:GMT|UTC)(?: m=\S+)?|\])\s*$")
 """The end of a text that says its offset or zone."""
 _TWO_DIGITS = re.compile(
     r"(?<![\d./-])\d{1,2}[./-]\d{1,2}[./-]\d{2}(?!\d)|(?<![\d./-])\d{2}[./-]\d{1,2}[./-]\d{1,2}(?!\d)"
+    r"|(?<!\d)\d{1,2}[ ./-][A-Za-z]{3}[ ./-]\d{2}(?!\d)"
 )
 
 
@@ -37,6 +38,21 @@ class TimeCandidate(NamedTuple):
     formats: tuple[str, ...]
     times: list[int | None]
     doubts: tuple[str, ...]
+
+
+def a_column_per_month(columns: Mapping[str, Column]) -> list[str]:
+    """Return a doubt about a table with a column per month of a year; empty if it is none."""
+    months = [path for path in columns if path.strip(" .").lower()[:3] in _MONTHS and len(path) <= _LONGEST_MONTH]
+    if len(months) < len(_MONTHS):
+        return []
+    return [
+        f"the columns are named by months, such as `{months[0]}`, each a series of its own: if the months follow each "
+        "other, they must be written as rows with a date and a value, as pandas does with melt"
+    ]
+
+
+_MONTHS = frozenset(("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"))
+_LONGEST_MONTH = len("September")
 
 
 def no_time(columns: Mapping[str, Column], *, have_own: bool) -> list[str]:
@@ -60,7 +76,7 @@ def no_time(columns: Mapping[str, Column], *, have_own: bool) -> list[str]:
         if time_score(column.path) and texts and _TWO_DIGITS.search(texts[0]):
             doubts.append(
                 f"`{column.path}` has years of two digits, such as {texts[0]!r}, which cannot be read safely: have it "
-                "written with four, or set input.time.format, such as '%d.%m.%y %H:%M'"
+                "written with four"
             )
         elif time_score(column.path) >= _TIME_LIKE and texts and any(each.isdigit() for each in texts[0]):
             doubts.append(

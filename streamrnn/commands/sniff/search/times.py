@@ -14,6 +14,7 @@ from streamrnn.commands.sniff.search.time_doubts import (
     DAY,
     MOST_TRIED,
     TimeCandidate,
+    a_column_per_month,
     clock_apart,
     far_apart,
     have_form,
@@ -36,7 +37,7 @@ _DAY_ALONE = re.compile(r"\d{1,2}[./-]\d{1,2}[./-]\d{4}|\d{4}[./-]\d{1,2}[./-]\d
 _GLUED_CLOCK, _GLUED_DAY = re.compile(r"[0-2]\d[0-5]\d[0-5]\d"), re.compile(r"(?:19|20)\d{6}")
 _DATED = re.compile(
     r"\s*(?:20\d{6}-\d{2}:\d{2}:|"
-    r"(?:\d{4}-\d{2}-\d{2}|\d{4}/\d{2}/\d{2}|\d{1,2}([./])\d{1,2}\1\d{4})[T ,]+\d{1,2}:\d{2})"
+    r"(?:\d{4}-\d{2}-\d{2}|\d{4}/\d{2}/\d{2}|\d{1,2}([./])\d{1,2}\1\d{4})[T ,]+\d{1,2}[:.]\d{2})"
 )
 _NUMERIC = re.compile(r"[+-]?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?")
 
@@ -106,7 +107,7 @@ def find_time(
             times = [other_time if time is None else time for time, other_time in zip(times, values, strict=True)]
     doubts += other_times(best, found[1:], paths)
     doubts += without_offset(best, own)
-    doubts += far_apart(best, own)
+    doubts += [*far_apart(best, own), *a_column_per_month(columns)]
     return TimeChoice(tuple(paths), best.unit, best.formats, _words(best), tuple(doubts), times)
 
 
@@ -277,7 +278,9 @@ def _calendar_columns(columns: Mapping[str, Column]) -> TimeChoice | None:
     """Return the time in columns called year, month, day and so on; None if there are no such columns."""
     named = {path.lower(): each for path, each in columns.items()}
     parts = [(named[name], pattern) for name, pattern in _CALENDAR if name in named]
-    if [pattern for _, pattern in parts] != [pattern for _, pattern in _CALENDAR[: len(parts)]] or len(parts) < 3:
+    if [pattern for _, pattern in parts] != [pattern for _, pattern in _CALENDAR[: len(parts)]] or len(parts) < 2:
+        return None
+    if len(parts) == len(("year", "month")) and any(time_score(path) > 75 for path in columns):
         return None
     texts = [" ".join(map(str, cells)) for cells in zip(*(column.values for column, _ in parts), strict=True)]
     pattern = " ".join(pattern for _, pattern in parts)

@@ -131,7 +131,9 @@ SOME_ID = 62
 
 def is_duration(path: str) -> bool:
     """Return whether a name is that of a duration, whose text has a unit but is not a measured value."""
-    last = last_step(path)
+    last, parent = last_step(path), path.rpartition(".")[0]
+    if last.lower() in ("amount", "v", "val", "value") and parent:
+        last = last_step(parent)  # averagingPeriod.value
     return last == "i" or bool(_DURATIONS.intersection(words_of(last)))
 
 
@@ -139,6 +141,8 @@ def is_identifier(name: str) -> bool:
     """Return whether a name is that of numbers without measured values: ids, sequence numbers, coordinates."""
     last = last_step(name).strip("<>")  # of tables with <PER>
     if last.rpartition(".")[2].lower() in _ID_NAMES or _OBIS_ID.fullmatch(last):
+        return True
+    if last == "$oid" or "_id" in name.split("."):  # of documents of MongoDB
         return True
     words = words_of(last)
     if len(words) == 2 and words[1] in ("index", "nbr", "no", "nr", "num", "number") and KEYS.get(words[0]) == 100:
