@@ -60,16 +60,18 @@ def feeding_turns(
     return [turn[1:] for turn in first], others
 
 
-def why_unready(owned: "Collection[OwnedPartition]", fenced: Collection[TopicPartition]) -> tuple[str, int]:
+def why_unready(
+    owned: "Collection[OwnedPartition]", fenced: Collection[TopicPartition], unanswered: str
+) -> tuple[str, int]:
     """Return why records are not being processed, empty if they are, and the number of closed or replaying partitions.
 
-    `fenced` are partitions that another process writes to.
+    `fenced` are partitions that another process writes to, `unanswered` is why the log does not answer.
     """
     restoring = [str(each.partition) for each in owned if not each.is_open or each.replaying]
     lag_error = next((each.lag_error for each in owned if each.lag_error), "")
     taken = f"another process writes to {', '.join(map(str, sorted(fenced)))}" if fenced else ""
     reason = (f"not restored yet: {', '.join(restoring)}" if restoring else "") or taken or lag_error
-    return (reason if owned or taken else "no partition is assigned"), len(restoring)
+    return (reason if owned or taken else unanswered or "no partition is assigned"), len(restoring)
 
 
 class CommitSchedule:

@@ -1,6 +1,7 @@
 """The topics of a worker: creates its output topics, and detects topics that were created again."""
 
 import logging
+import math
 from collections.abc import Mapping
 from contextlib import suppress
 
@@ -8,6 +9,7 @@ from streamrnn.errors import LogError, StateError
 from streamrnn.log import Log, Topic
 from streamrnn.records import OutputTopics, TopicPartition
 from streamrnn.runtime.manifest import new_topic, read_manifest
+from streamrnn.runtime.time_limits import Backoff
 
 logger = logging.getLogger(__name__)
 
@@ -18,10 +20,20 @@ OUTPUT_SECONDS = 10.0
 
 
 class TopicWatch:
-    """Creates and watches the topics of one worker; `outputs` maps input topics to output topics."""
+    """Creates and watches the topics of one worker.
 
-    def __init__(self, outputs: Mapping[str, OutputTopics]) -> None:
+    Args:
+        outputs: Output topics by input topic.
+        unavailable_after: Seconds without an answer of the log after which `check` raises, while there are no
+            partitions whose commits would fail.
+    """
+
+    def __init__(self, outputs: Mapping[str, OutputTopics], unavailable_after: float = math.inf) -> None:
         self._outputs = outputs
+        self.unanswered = ""
+        """Why the log does not answer, while there are no partitions."""
+        self._unavailable_after = unavailable_after
+        self._backoff: Backoff | None = None
         self.counts: dict[str, int] = {}
         """Partitions of each input topic."""
         self._ids: dict[str, str] = {}
@@ -60,16 +72,21 @@ class TopicWatch:
             self.counts[partition.topic] = log.partitions(partition.topic)
             self._create(log, partition.topic)
 
-    def check(self, log: Log, now: float) -> set[str]:
+    def check(self, log: Log, now: float, *, idle: bool = False) -> set[str]:
         """Check the ids that are due; return the input topics whose state topic was created again.
+
+        `idle`: this process has no partitions.
 
         Raises:
             StateError: an input topic has been created again.
+            LogError: the log has not answered for `unavailable_after` seconds, in which this process was idle.
         """
+        if not idle:
+            self._answered()
         if now >= self._next_input:
             self._next_input = now + INPUT_SECONDS
             for topic in self._outputs:
-                self._check_input(log, topic, now)
+                self._check_input(log, topic, now, idle=idle)
         if now < self._next_output:
             return set()
         self._next_output = now + OUTPUT_SECONDS
@@ -85,14 +102,27 @@ class TopicWatch:
                 for app in sharing_apps(log, TopicPartition(topic, 0), names.forecasts):
                     logger.warning("topic_shared", extra={"topics": [topic, names.forecasts], "app": app})
 
-    def _check_input(self, log: Log, topic: str, now: float) -> None:
+    def _check_input(self, log: Log, topic: str, now: float, *, idle: bool) -> None:
         try:
             before, found = self._ids.get(topic, ""), log.topic_id(topic)
-        except LogError:  # commits fail as well, which is reported
+        except LogError as error:
             self._next_input = now + OUTPUT_SECONDS
+            if idle:  # else commits fail as well, which is reported
+                self._report(error, now)
         else:
+            self._answered()
             if before and found and before != found:
                 raise new_topic(topic, before, found)
+
+    def _report(self, error: LogError, now: float) -> None:
+        """Report that the log does not answer; some clients wait for it without an error. Raises it after the limit."""
+        self.unanswered = str(error)
+        self._backoff = self._backoff or Backoff(now, self._unavailable_after)
+        self._backoff.failed(error, now)
+        logger.warning("log_unavailable", extra={"error": self.unanswered})
+
+    def _answered(self) -> None:
+        self.unanswered, self._backoff = "", None
 
     def restore(self, log: Log, topic: str, now: float, *, changed: bool = False) -> bool:
         """Create the missing output topics of an input topic; return whether its state topic is a new one.

@@ -58,7 +58,7 @@ class Worker:
         self._connect = connect
         self._source = make_task if isinstance(make_task, TaskSource) else TaskSource(make_task)
         self._outputs = outputs
-        self._topics = TopicWatch(outputs)
+        self._topics = TopicWatch(outputs, limits.unavailable_after)
         self._start = start
         self._schedule = CommitSchedule(commits, hooks, clock.monotonic)
         self._silence = SilenceWatch(after=limits.heartbeat_after, now=clock.monotonic)
@@ -165,7 +165,8 @@ class Worker:
         if change.outputs != self._outputs or not self.joined:
             self._schedule.commit_all(self._owned.values())
             self.close()
-            self._outputs, self._topics = change.outputs, TopicWatch(change.outputs)
+            self._outputs = change.outputs
+            self._topics = TopicWatch(change.outputs, self._limits.unavailable_after)
 
     def _renew(self, owned: OwnedPartition) -> None:
         """Replace a task whose settings have changed, after a commit with its state: nothing is processed twice."""
@@ -192,7 +193,7 @@ class Worker:
         self._assign(log, polled.assigned)
         if self.warming_up:  # a stop has come first
             return
-        self._forget_saved(self._topics.check(log, begun))
+        self._forget_saved(self._topics.check(log, begun, idle=not self._owned))
         first, others = feeding_turns(self._owned, polled.records)
         for partition, records in first:
             self._try(log, partition, partial(self._feed_first, records))
@@ -201,7 +202,7 @@ class Worker:
         for partition in list(self._owned):
             self._try(log, partition, partial(self._commit_and_check_lag, log))
         self._open_due(log)
-        self.not_ready_reason, restoring = why_unready(self._owned.values(), self._fenced)
+        self.not_ready_reason, restoring = why_unready(self._owned.values(), self._fenced, self._topics.unanswered)
         self._observer.iterated(self._now() - begun, restoring)
 
     def _assign(self, log: Log, partitions: Sequence[TopicPartition]) -> None:

@@ -13,6 +13,7 @@ from support.worker_harness import (
 )
 
 from streamrnn.errors import Fenced, InstanceInUse, LogError
+from streamrnn.log import Poll
 from streamrnn.records import TopicPartition
 
 
@@ -230,3 +231,34 @@ def test_an_unavailable_log_without_records() -> None:
     bench.clock.sleep(6)
     bench.iterate(1)
     assert bench.worker.not_ready_reason == ""
+
+
+def test_an_unavailable_log_without_partitions(caplog: pytest.LogCaptureFixture) -> None:
+    """Some clients wait for brokers without an error, and have lost their partitions: the reason is named, then given.
+
+    No commit fails meanwhile. An answer ends the time limit.
+    """
+    bench = Bench(mixed(50, seed=1))
+    finish(bench.worker, bench.store)
+    log, lost = bench.logs[-1], [Poll({}, [], [INPUT])]
+    log.poll = lambda timeout, _limit: (bench.clock.sleep(timeout), lost.pop() if lost else Poll({}, [], []))[1]
+    bench.iterate(1)
+    assert bench.worker.not_ready_reason == "no partition is assigned"
+    answer = log.topic_id
+
+    def refuse(_topic: str) -> str:
+        raise log_error("no answer")
+
+    def run_for(seconds: float) -> None:
+        end = bench.clock.now + seconds
+        while bench.clock.now < end:
+            bench.iterate(1)
+
+    begun = bench.clock.now
+    for log.topic_id, seconds in [(refuse, 200.0), (answer, 20.0), (refuse, 250.0)]:
+        run_for(seconds)
+        assert bench.worker.not_ready_reason == ("no partition is assigned" if log.topic_id is answer else "no answer")
+    assert 30 < caplog.messages.count("log_unavailable") < 60
+    with pytest.raises(LogError, match="no answer"):
+        run_for(1000.0)
+    assert 520 < bench.clock.now - begun < 550

@@ -1,6 +1,7 @@
 """Shared parts of the confluent-kafka clients: options, security, connecting, time limits, and translated errors."""
 
 import logging
+import time
 from collections.abc import Callable
 from concurrent.futures import Future, wait
 from threading import Thread
@@ -30,6 +31,9 @@ LOCAL_REMEDIES = {
 }
 NO_ANSWER = {KafkaError._TRANSPORT, KafkaError._TIMED_OUT, KafkaError._ALL_BROKERS_DOWN}  # noqa: SLF001
 """Errors without a cause; the client's error callback receives the cause."""
+REFUSALS = {KafkaError._AUTHENTICATION, KafkaError._SSL}  # noqa: SLF001
+REFUSAL_SECONDS = 60.0
+"""Seconds for which a refusal explains errors without a cause; the library reports the same one every 30 s."""
 
 
 def confluent_options(connection: Connection) -> Options:
@@ -61,15 +65,31 @@ def confluent_options(connection: Connection) -> Options:
 
 
 class ConnectionErrors:
-    """The error callback of a client: the library reports the cause of a failed connection here while it retries."""
+    """The error callback of a client: the library reports the cause of a failed connection here while it retries.
 
-    def __init__(self) -> None:
+    Args:
+        onward: Another callback that gets the errors, too.
+    """
+
+    def __init__(self, onward: Callable[[KafkaError], None] | None = None) -> None:
         self.last: KafkaError | None = None
+        self._onward = onward
+        self._refusal: KafkaError | None = None
+        self._refused_until = 0.0
 
     def __call__(self, error: KafkaError) -> None:
         """Store an error, unless it is less specific than the previous one."""
         if self.last is None or error.code() != KafkaError._ALL_BROKERS_DOWN:  # noqa: SLF001
             self.last = error
+        if error.code() in REFUSALS:
+            self._refusal, self._refused_until = error, time.monotonic() + REFUSAL_SECONDS
+        if self._onward is not None:
+            self._onward(error)
+
+    @property
+    def refusal(self) -> KafkaError | None:
+        """The error with which brokers have refused a connection, or their certificate was refused, of late."""
+        return self._refusal if time.monotonic() < self._refused_until else None
 
 
 def open_confluent(kind: Callable[..., Client], wanted: Options) -> Client:
@@ -78,7 +98,7 @@ def open_confluent(kind: Callable[..., Client], wanted: Options) -> Client:
     The library connects in the background without reporting failures, so this requests the metadata of one topic, which
     need not exist: the answer is small, however many topics the brokers have. Raises LogError if no broker accepts it.
     """
-    reported = ConnectionErrors()
+    reported = ConnectionErrors(wanted.get("error_cb"))
     given = {name: value for name, value in wanted.items() if value is not None}
     with errors.explained(f"cannot connect to Kafka at {wanted['bootstrap.servers']}", confluent_error):
         client = kind({**given, "error_cb": reported}, logger=logger)
@@ -144,11 +164,13 @@ def library_error(raised: BaseException | None) -> KafkaError | None:
     return None
 
 
-def confluent_error(failure: str, raised: Exception) -> StreamrnnError:
-    """Return the error for an exception raised by the library."""
+def confluent_error(failure: str, raised: Exception, reported: ConnectionErrors | None = None) -> StreamrnnError:
+    """Return the error for an exception raised by the library; `reported` may have the cause of a missing answer."""
     error = library_error(raised)
     if error is None:  # BufferError, ValueError, TypeError
         return LogError(f"{failure}: {type(raised).__name__}: {raised}")
+    if reported is not None and error.code() in NO_ANSWER:
+        error = reported.refusal or error
     code = error.code()
     remedy = LOCAL_REMEDIES.get(code)
     if code == KafkaError._FENCED:  # noqa: SLF001

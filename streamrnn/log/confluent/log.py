@@ -21,7 +21,7 @@ from confluent_kafka.admin import AdminClient, ConfigResource, NewPartitions, Ne
 
 from streamrnn.log import MOST_OTHERS, Committed, Topic
 from streamrnn.log.checks import out_of_range
-from streamrnn.log.confluent.client import confluent_error, confluent_options, open_confluent
+from streamrnn.log.confluent.client import ConnectionErrors, confluent_error, confluent_options, open_confluent
 from streamrnn.log.confluent.group import ConsumerGroup, group_options, make_group
 from streamrnn.log.confluent.pending_writers import PendingWriters
 from streamrnn.log.confluent.reader import confluent_reader_options, consume_range, records_of
@@ -58,7 +58,9 @@ class ConfluentLog(BaseKafkaLog[bytes]):
     _group: ConsumerGroup
 
     def __init__(self, connection: Connection) -> None:
-        super().__init__(connection, confluent_options(connection), confluent_error, consume_range)
+        reported = ConnectionErrors()  # to all clients of the log
+        options = {**confluent_options(connection), "error_cb": reported}
+        super().__init__(connection, options, partial(confluent_error, reported=reported), consume_range)
         self._admin = open_confluent(AdminClient, self.options)
         try:
             self._consumer = open_confluent(

@@ -6,6 +6,7 @@ while its records are read, and of parts longer than any usable record only the 
 
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from io import BytesIO
 from itertools import chain
 from typing import Any
@@ -120,6 +121,20 @@ def _zstd(data: bytes) -> Iterator[bytes]:
     with zstandard.ZstdDecompressor().stream_reader(BytesIO(data), read_across_frames=True) as reader:
         while chunk := reader.read(STEP):
             yield chunk
+
+
+def decompress_old_lz4(data: bytes) -> bytes:
+    """Decompress the content of a message of Kafka 0.9, whose frame has a wrong checksum of its header.
+
+    The library calculates the right one with a package of its own; here the one that LZ4 accepts is found.
+    """
+    position = 14 if data[4] & 8 else 6  # a flag says whether the size of the content precedes the checksum
+    for checksum in range(256):
+        frame = data[:position] + bytes([checksum]) + data[position + 1 :]
+        with suppress(RuntimeError):
+            lz4.frame.get_frame_info(frame[: position + 1])
+            return bytes(lz4.frame.decompress(frame))
+    raise ValueError("the compressed message has no valid LZ4 header")
 
 
 _decompress_whole = DefaultRecordBatch._maybe_uncompress  # noqa: SLF001

@@ -7,11 +7,17 @@ far apart get more than 64 bits. A message of Kafka 0.9, which brokers still ser
 
 from typing import Any
 
+from kafka.record import legacy_records
 from kafka.record.default_records import ControlRecord, DefaultRecord, DefaultRecordBatch
 from kafka.record.legacy_records import LegacyRecordBatch
 from kafka.record.util import decode_varint
 
-from streamrnn.log.kafka.decompression import MAX_STORED_BYTES, DecompressedStream, decompress_batch
+from streamrnn.log.kafka.decompression import (
+    MAX_STORED_BYTES,
+    DecompressedStream,
+    decompress_batch,
+    decompress_old_lz4,
+)
 
 MOST_HEADERS = 100_000
 """Most headers of a record, which take two bytes each and compress to nothing; one with more is read without headers,
@@ -97,3 +103,4 @@ def replace_reader() -> None:
     LegacyRecordBatch._read_header = _read_old_header  # noqa: SLF001
     DefaultRecordBatch._read_msg = read_record  # noqa: SLF001
     DefaultRecordBatch._maybe_uncompress = decompress_batch  # noqa: SLF001
+    legacy_records.lz4_decode_old_kafka = decompress_old_lz4
