@@ -5,7 +5,7 @@ import json
 MASK = "…"
 MAX_LENGTH = 500
 """Characters of an example at most."""
-DEEPEST, MAX_ENTRIES = 6, 40
+MAX_DEPTH, MAX_ENTRIES = 6, 40
 """Levels of a JSON value, and members of each object, that an example shows at most."""
 
 
@@ -30,12 +30,12 @@ def mask_value(value: bytes | None) -> str:
 
 def _masked(value: object, level: int) -> object:
     if isinstance(value, dict):
-        if level > DEEPEST:
+        if level > MAX_DEPTH:
             return MASK
         shown = {name[:MAX_LENGTH]: _masked(each, level + 1) for name, each in list(value.items())[:MAX_ENTRIES]}
         return shown | ({MASK: f"{len(value) - MAX_ENTRIES:,} more"} if len(value) > MAX_ENTRIES else {})
     if isinstance(value, list):
-        if level > DEEPEST:
+        if level > MAX_DEPTH:
             return MASK
         return [_masked(each, level + 1) for each in value[:1]] + [MASK] * (len(value) > 1)
     return None if value is None else MASK

@@ -257,7 +257,7 @@ _NAMED_NUMBER = re.compile(r"[^\s=]{1,100}=[+-]?\d")
 def _texts_in(document: Any, prefix: str) -> dict[str, str]:
     """Return the first element of each list of texts in a document, by the path of the list."""
     found: dict[str, str] = {}
-    for name, value in document.items() if type(document) is dict and prefix.count(".") <= DEEPEST else ():
+    for name, value in document.items() if type(document) is dict and prefix.count(".") <= MAX_DEPTH else ():
         if type(value) is dict:
             found |= _texts_in(value, f"{prefix}{name}.")
         elif type(value) is list and value and all(type(each) is str for each in value):
