@@ -8,11 +8,12 @@ from functools import partial
 import pytest
 from support.broker import Broker
 from support.cluster import Cluster
-from support.daemons import FleetFactory
+from support.daemons import PARTITIONS, FleetFactory
 from support.process import until
 from support.proxy import END_TXN, LOST, PASSED, TXN_OFFSET_COMMIT, Fate, Proxy, Request
 from support.table import Row
 
+from streamrnn import app
 from streamrnn.log.kafka_common import transactional_id
 from streamrnn.records import TopicPartition
 
@@ -126,3 +127,43 @@ def test_the_coordinator_is_lost_in_a_commit(
         one.progress(20)
         row.survive(one.finish(120.0), len(MOMENTS))
     row.remark = f"all partitions went on within {max(waits):.1f} s"
+
+
+def test_partitions_move_to_other_nodes(cluster: Cluster, fleet: FleetFactory, row: Row) -> None:
+    """Each moves to one other node after another, as when nodes are added or retired; where it was it is deleted."""
+    with fleet(cluster, overrides=SWIFT, batch=4) as one:
+        one.start()
+        one.start()
+        names = (one.name, *app.output_topics(one.settings, one.name).names)
+        partitions = [TopicPartition(name, number) for name in names for number in range(PARTITIONS)]
+        for move in range(len(cluster.nodes)):
+            one.progress(20)
+            cluster.place({each: [(each.partition + move) % len(cluster.nodes) + 1] for each in partitions})
+            one.progress(20, patience=120.0)
+            row.survive(one.judge_part())
+        row.survive(one.finish(120.0), 0)
+
+
+def test_a_node_is_unreachable_for_the_daemon(
+    cluster: Cluster, relays: list[Proxy], fleet: FleetFactory, row: Row
+) -> None:
+    """Its records expire in the client, while the coordinator of the transaction would commit it without them."""
+    given = ["kafka.request_timeout=2s", "kafka.transaction_timeout=30s"]
+    with fleet(cluster, bootstrap=cluster.relayed, overrides=given, partitions=1, batch=4) as one:
+        forecasts = TopicPartition(app.output_topics(one.settings, one.name).forecasts, 0)
+        one.start()
+        one.progress(20)
+        coordinators = {
+            cluster.coordinator(group=one.name).number,
+            cluster.coordinator(transactions=transactional_id(one.name, TopicPartition(one.name, 0))).number,
+        }
+        (victim,) = [n for n in range(len(cluster.nodes)) if n + 1 not in coordinators][:1]
+        cluster.place({forecasts: [victim + 1], TopicPartition(one.name, 0): [min(coordinators)]})
+        for _ in range(3):
+            one.progress(20, patience=120.0)
+            relays[victim].cut_off()
+            time.sleep(8.0)  # two delivery timeouts of records, less than a transaction may take
+            relays[victim].thaw()
+            one.progress(20, patience=120.0)
+            row.survive(one.judge_part())
+        row.survive(one.finish(120.0), 0)

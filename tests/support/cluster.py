@@ -5,10 +5,12 @@ with Cluster() as cluster:
     node.kill(); node.start(); cluster.heal()
 """
 
+from collections.abc import Mapping, Sequence
 from contextlib import closing, suppress
 from types import TracebackType
 from typing import Any
 
+from kafka import TopicPartition as KafkaPartition
 from kafka.errors import KafkaError
 from kafka.protocol.metadata import CoordinatorType
 from support.broker import PORTS, READY_WITHIN, Broker, free_ports, new_name
@@ -72,6 +74,14 @@ class Cluster:
         kind = CoordinatorType.GROUP if group else CoordinatorType.TRANSACTION
         with closing(admin(self.bootstrap)) as client:
             return self._node(client._manager.run(client._find_coordinator_id, group or transactions, kind))
+
+    def place(self, wanted: Mapping[TopicPartition, Sequence[int]]) -> None:
+        """Move the replicas of partitions to nodes, of which the first leads, and wait until that is done."""
+        given = {KafkaPartition(*each): list(nodes) for each, nodes in wanted.items()}
+        with closing(admin(self.bootstrap)) as client:
+            until(lambda: not any(client.alter_partition_reassignments(given).values()), "the reassignment")
+            until(lambda: not client.list_partition_reassignments(list(given)), "the move", READY_WITHIN)
+        until(lambda: all(self.leader(each).number == wanted[each][0] for each in wanted), "leaders", READY_WITHIN)
 
     def heal(self, *topics: str) -> None:
         """Wait until all replicas of these topics and of the internal ones are in sync."""

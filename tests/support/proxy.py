@@ -103,6 +103,15 @@ class Proxy:
         """Stop relaying without closing connections, so that both ends regard them as open."""
         self._flowing.clear()
 
+    def cut_off(self) -> None:
+        """Close all connections, and let new ones neither through nor fail, until `thaw`."""
+        self._flowing.clear()
+        self._loop.call_soon_threadsafe(self._cancel)
+
+    def _cancel(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+
     def thaw(self) -> None:
         """Resume relaying; delayed requests and answers arrive late."""
         self._flowing.set()
