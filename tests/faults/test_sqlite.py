@@ -4,12 +4,13 @@ import random
 import resource
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
-from support.daemons import WAITING
+from support.daemons import WAITING, WHOLE
 from support.embedded import NAMED, Embedded
 from support.fork_server import ForkServer
 from support.process import Daemon, until
@@ -18,10 +19,28 @@ from support.table import Row
 pytestmark = pytest.mark.timeout(300)
 
 
-def killed(tmp_path: Path, fork_server: ForkServer, times: int, row: Row, *overrides: str) -> None:
+FEATURES: dict[str, tuple[Sequence[str], dict[str, Any]]] = {
+    "plans, thresholds, events": (
+        (
+            "model.variant=full", *WHOLE, "learning.whole=true", "input.planned=speed", "output.events={topic}.events",
+            'forecast.thresholds=[{"field":"load","above":60}]', "anomaly.direction=up", "output.every=2",
+        ),
+        {"fields": ("load", "speed")},
+    ),
+    "series that end or are stale": (
+        (
+            "input.max_ahead=1d", "series.ttl=90m", "series.stale=10m", "input.max_series=12",
+            "series.evict=longest_silent", "output.events={topic}.events",
+        ),
+        {"lifetime": 120},
+    ),
+}  # fmt: skip
+
+
+def killed(tmp_path: Path, fork_server: ForkServer, times: int, row: Row, *overrides: str, **streamed: Any) -> None:
     """Kill at a random instant while records come in, so many times."""
     chance = random.Random(2)
-    with closing(Embedded(tmp_path, tmp_path / "log.db", fork_server, *overrides)) as one:
+    with closing(Embedded(tmp_path, tmp_path / "log.db", fork_server, *overrides, **streamed)) as one:
         for _ in range(times):
             with one.life() as daemon:
                 if chance.random() < 0.7:
@@ -42,6 +61,13 @@ def test_kills_over_sqlite(tmp_path: Path, fork_server: ForkServer, row: Row) ->
 def test_kills_over_sqlite_while_observations_wait(tmp_path: Path, fork_server: ForkServer, row: Row) -> None:
     """The same with a grace and windows, and with time zones that the records name."""
     killed(tmp_path, fork_server, 4, row, *WAITING, NAMED)
+
+
+@pytest.mark.parametrize("feature", FEATURES)
+def test_kills_over_sqlite_with(tmp_path: Path, fork_server: ForkServer, row: Row, feature: str) -> None:
+    """The same with planned values, with outputs on request, and with series that come and go."""
+    overrides, streamed = FEATURES[feature]
+    killed(tmp_path, fork_server, 3, row, *overrides, **streamed)
 
 
 @pytest.mark.faults

@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 from support.fakes import FakeForecaster, decoder, make_task, record
 from support.inputs import T, cut, mixed
-from support.resampled import EVERY, ROWS, STREAMS, events_of, results
+from support.resampled import EVERY, ROWS, STREAMS, counter_of, events_of, results
 from support.streams import learning_often
 
 from streamrnn.records import Output, Record
 from streamrnn.runtime.task import Task
 from streamrnn.timing.order import EventOrder
-from streamrnn.timing.rules import TimingRule, WindowRule
+from streamrnn.timing.rules import Aggregation, TimingRule, WindowRule
 
 GRACE = 6_000
 RULES = {
@@ -123,27 +123,67 @@ def test_shuffled_within_the_grace_is_as_good_as_ordered(kind: str) -> None:
     assert len(expected) > COUNT
 
 
-@pytest.mark.parametrize("shuffled", [False, True])
-def test_forecasts_of_windows_are_those_of_the_resampled_stream(shuffled: bool) -> None:
+@pytest.mark.parametrize(("grace", "late"), [(60_000, False), (30_000, True)])
+def test_a_minute_of_jitter_needs_a_minute_of_grace(grace: int, late: bool) -> None:
+    """Of 1,500 observations, one each 5 s, that arrive up to a minute later, none is late and all are forecast."""
+    chance, count = random.Random(1), 1500
+    times = sorted((T + 5000 * i for i in range(count)), key=lambda time: time + chance.uniform(0, 60_000))
+    last = T + 5000 * count + grace
+    records = [
+        record(i, json.dumps({"series": "p", "time": time, "a": time % 7}).encode())
+        for i, time in enumerate([*times, last])
+    ]
+    outputs, report = waiting(TimingRule(grace=grace)).feed(records)
+    assert bool(report.dead_letters["late"]) == late
+    assert report.forecasts == count - report.dead_letters.total()
+    made = [each["time"] for each in without_source(outputs)]
+    assert made == sorted(made)
+
+
+@pytest.mark.parametrize(
+    ("how", "shuffled"),
+    [("mean", False), ("mean", True), ("rate", True), ("ohlc", True), ("sum", False), ("count", True)],
+)
+def test_forecasts_of_windows_are_those_of_the_resampled_stream(how: Aggregation, shuffled: bool) -> None:
     """Events through windows give the forecasts of the regular stream that pandas makes of them."""
-    events = sorted((time, key, value) for key in STREAMS for time, value in events_of(key))
+    made = counter_of if how == "rate" else events_of
+    events = sorted((time, key, value) for key in STREAMS for time, value in made(key))
     end = [(T + (ROWS + 2) * EVERY, STREAMS[0], 1.0)]
     if shuffled:
         chance = random.Random(1)
         events.sort(key=lambda each: each[0] + chance.uniform(0, GRACE))
-    regular = sorted((int(time), key, value) for key in STREAMS for time, value in results()[key]["mean"]["a"].items())
-    made = []
-    for task, rows in (
-        (waiting(TimingRule(grace=GRACE, window=WindowRule(every=EVERY)), "one network"), [*events, *end]),
-        (make_task(forecaster("one network")), regular),
-    ):
-        records = [
-            record(i, json.dumps({"series": key, "time": time, "a": value}).encode())
-            for i, (time, key, value) in enumerate(rows)
-        ]
-        made.append(without_source(run(task, [records])))
-    assert made[0] == made[1]
-    assert len(made[0]) > 200
+    regular: dict[tuple[int, str], dict[str, float]] = {}
+    for key in STREAMS:
+        for field, column in results()[key][how].items():
+            for at, value in column.items():
+                regular.setdefault((int(at), key), {})[field] = value
+    rule = WindowRule(every=EVERY, how=(("*", how),))
+    found, expected = (
+        without_source(run(task, [[record(i, json.dumps(each).encode()) for i, each in enumerate(documents)]]))
+        for task, documents in (
+            (
+                waiting(TimingRule(grace=GRACE, duplicates="all", window=rule), "one network"),
+                [{"series": key, "time": time, "a": value} for time, key, value in [*events, *end]],
+            ),
+            (
+                make_task(forecaster("one network")),
+                [
+                    {"series": key, "time": time, **dict(sorted(regular[time, key].items()))}
+                    for time, key in sorted(regular)
+                ],
+            ),
+        )
+    )
+    assert len(found) > 200
+    if how == "rate":  # sums of differences, rounded otherwise
+        assert [flat(each) for each in found] == [pytest.approx(flat(each), rel=1e-3, abs=1e-3) for each in expected]
+    else:
+        assert found == expected
+
+
+def flat(forecast: dict[str, Any]) -> list[Any]:
+    """Return the time, the value and the quantiles of a forecast."""
+    return [forecast["time"], forecast["value"], *(each for level in forecast["quantiles"].values() for each in level)]
 
 
 def test_what_waited_goes_on_when_waiting_is_switched_off() -> None:

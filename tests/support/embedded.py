@@ -2,7 +2,7 @@
 
 import itertools
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,10 @@ ZONES = (b"Europe/Berlin", b"", b"Asia/Tokyo", b"Europe/Bonn")
 class Embedded:
     """One application over one file, and its daemon."""
 
-    def __init__(self, folder: Path, file: Path, fork_server: ForkServer, *overrides: str) -> None:
+    def __init__(
+        self, folder: Path, file: Path, fork_server: ForkServer, *overrides: str,
+        fields: Sequence[str] = ("load",), lifetime: int = 0,
+    ) -> None:  # fmt: skip
         self._folder, self._server = folder, fork_server
         self.config: Path | None = None
         """The configuration file of its daemons, for what `overrides` do not set."""
@@ -41,7 +44,7 @@ class Embedded:
         ]  # fmt: skip
         self.settings = load(None, self.overrides)
         self._file = file
-        self._records, self._zones = stream(random.Random(7), PARTITIONS), itertools.cycle(ZONES)
+        self._records, self._zones = stream(random.Random(7), PARTITIONS, fields, lifetime), itertools.cycle(ZONES)
         self.log = SqliteLog(path=file, app="fault")  # it never subscribes, and so takes nothing from the daemon
         self.log.create([Topic(TOPIC, PARTITIONS)])
         self._partitions = [TopicPartition(TOPIC, number) for number in range(PARTITIONS)]

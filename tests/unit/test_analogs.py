@@ -5,11 +5,13 @@ import pytest
 from support.streams import HOUR, START
 
 from streamrnn.core.banks.full import FullBank
+from streamrnn.core.clock.season_clock import make_clock
 from streamrnn.core.experts import analogs
 from streamrnn.core.experts.classical import UNKNOWN
 from streamrnn.core.jit import Floats
 
 LEVELS = (0.1, 0.5, 0.9)
+CHANGE = 1_743_296_400_000  # 2025-03-30, 01:00 UTC
 
 
 HORIZONS = (1, 12, 24, 30, 48)
@@ -73,6 +75,28 @@ def test_without_enough_stretches_there_is_no_forecast() -> None:
     np.testing.assert_allclose(medians, without, atol=2e-4)  # but for its share of the prior
     bank, _ = run(np.append(values, 0.0))
     assert (bank.parts.analogs.quantiles[0] != UNKNOWN).any()
+
+
+@pytest.mark.parametrize(
+    ("zone", "daily", "without"), [("Europe/Berlin", True, 12), ("Europe/Berlin", False, 0), ("UTC", True, 0)]
+)
+def test_after_a_change_of_the_clock_there_are_none(zone: str, daily: bool, without: int) -> None:
+    """As long as a stretch contains it: those of another hour would be the nearest. Other series have theirs."""
+    rng, rows = np.random.default_rng(5), 22 * 24
+    first = CHANGE - 20 * 24 * HOUR
+    times = first + HOUR * np.arange(rows)
+    hours = (np.arange(rows) + (times >= CHANGE)) % 24
+    values = np.where((hours >= 8) & (hours < 18), 80.0, 20.0) if daily else rng.normal(0, 1, rows).cumsum()
+    bank = FullBank(horizons=(1, 12), quantiles=LEVELS, networks=1, trained=True, clock=make_clock(zone))
+    row, outputs, found = bank.add(["s"]), np.tile(bank.plan.normal.astype(np.float32), (1, 1, 2, 1)), []
+    for i, value in enumerate((values + rng.normal(0, 2, rows)).tolist()):
+        bank.update(row, np.array([value]), times[i : i + 1])
+        bank.publish(row, outputs, np.zeros((1, 2, 0)))
+        slots = bank.plan.slots + i % bank.plan.horizons
+        found.append((bank.parts.analogs.quantiles[0, slots] == UNKNOWN).all(axis=1))
+    missing = np.flatnonzero(np.array(found)[100:].any(axis=1)) + 100
+    assert missing.tolist() == list(range(20 * 24, 20 * 24 + without))
+    assert (np.array(found)[missing]).all()
 
 
 def test_what_repeats_itself_without_a_period_is_forecast() -> None:
