@@ -2,17 +2,19 @@
 
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing
 
 import pytest
 from support.broker import Broker
 from support.daemons import Fleet, FleetFactory, by_membership
-from support.kafka_probe import memory
+from support.kafka_probe import admin, memory
 from support.process import until
 from support.table import Row
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(900)]
 
+FEATURES = ("metadata.version", "transaction.version", "group.version")
 MOST_GROWTH = 64 * 1024 * 1024  # bytes that a daemon may hold more after an outage than before
 
 
@@ -76,3 +78,30 @@ def test_the_broker_is_away(own_broker: Broker, fleet: FleetFactory, row: Row, s
         one.progress(patience=120.0)
         row.survive(one.finish(120.0))
         row.remark = f"not ready meanwhile; at most {growth / 2**20:.1f} MiB more memory"
+
+
+@pytest.fixture
+def earlier(java: None) -> Iterator[Broker]:
+    """Yield a broker whose programs are new, and whose metadata and features are still those of Kafka 3.9."""
+    made = Broker()
+    made.release = "3.9-IV0"
+    with made:
+        yield made
+
+
+@pytest.mark.faults
+def test_the_features_of_the_brokers_are_upgraded(earlier: Broker, fleet: FleetFactory, row: Row) -> None:
+    """As the last step of an upgrade of the brokers (`kafka-features.sh upgrade`), amid transactions."""
+    with fleet(earlier) as one, closing(admin(earlier.bootstrap)) as brokers:
+        one.start()
+        one.start()
+        one.progress(20)
+        known = brokers.describe_features()
+        wanted = {name: known[name]["supported"][1] for name in FEATURES}
+        assert all(known[name].get("finalized", (0, 0))[1] < wanted[name] for name in FEATURES)
+        assert set(brokers.update_features(wanted).values()) == {"OK"}
+        one.progress(60)
+        one.kill(one.daemons[0])
+        one.start()
+        one.progress(20)
+        row.survive(one.finish())

@@ -237,13 +237,15 @@ OF_COORDINATORS = (14, 15, 16, 51)
 """Loading, not available, not the coordinator, another transaction is being ended: all pass."""
 FENCING = (47, 48, 49, 90, 120)
 """Epoch, state or producer id that the broker does not accept, fenced, to be aborted."""
+UNKNOWN = 9999
+"""A code that no client knows, as of a broker of years to come."""
 CODES = {
-    PRODUCE: (-1, 2, 3, 5, 6, 7, 19, 20, 45, DUPLICATE, 56, 59, *FENCING),
-    INIT_PRODUCER_ID: (-1, 7, *OF_COORDINATORS, *FENCING),
-    ADD_PARTITIONS: (-1, 3, 7, *OF_COORDINATORS, *FENCING),
-    ADD_OFFSETS: (-1, 7, *OF_COORDINATORS, *FENCING),
-    TXN_OFFSET_COMMIT: (-1, 3, 7, 22, 25, 27, *OF_COORDINATORS, *FENCING),
-    END_TXN: (-1, 7, *OF_COORDINATORS, *FENCING),
+    PRODUCE: (-1, 2, 3, 5, 6, 7, 19, 20, 45, DUPLICATE, 56, 59, *FENCING, UNKNOWN),
+    INIT_PRODUCER_ID: (-1, 7, *OF_COORDINATORS, *FENCING, UNKNOWN),
+    ADD_PARTITIONS: (-1, 3, 7, *OF_COORDINATORS, *FENCING, UNKNOWN),
+    ADD_OFFSETS: (-1, 7, *OF_COORDINATORS, *FENCING, UNKNOWN),
+    TXN_OFFSET_COMMIT: (-1, 3, 7, 22, 25, 27, *OF_COORDINATORS, *FENCING, UNKNOWN),
+    END_TXN: (-1, 7, *OF_COORDINATORS, *FENCING, UNKNOWN),
 }
 """Error codes that a broker may answer a request with, and after which the daemon goes on by itself."""
 WRITING = (PRODUCE, TXN_OFFSET_COMMIT, END_TXN)

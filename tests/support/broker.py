@@ -143,6 +143,8 @@ class Broker:
         self._process: subprocess.Popen[bytes] | None = None
         self.settings: dict[str, object] = self._open_settings() | {"log.dirs": data or self._directory / "data"}
         """The server properties, read by `format`."""
+        self.release = ""
+        """Version whose metadata and features the node begins with; by default its own."""
         if secured:
             self._secure(certificate)
 
@@ -161,7 +163,8 @@ class Broker:
     def format(self, cluster: str) -> None:
         """Make the node an empty member of a cluster."""
         self._properties.write_text("".join(f"{key}={value}\n" for key, value in self.settings.items()))
-        tool = self._java("kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(self._properties))
+        release = ["--release-version", self.release] if self.release else []
+        tool = self._java("kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(self._properties), *release)
         subprocess.run(tool, check=True, capture_output=True)
 
     def start(self) -> None:
