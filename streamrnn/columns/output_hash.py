@@ -8,6 +8,7 @@ import struct
 from collections.abc import Callable, Sequence
 from hashlib import blake2b
 from itertools import chain, repeat
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,14 @@ from streamrnn.records import Output
 FIRST, SECOND = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xC2B2AE3D27D4EB4F)
 LOW, HALF = np.uint64(0xFFFFFFFF), np.uint64(32)
 ABSENT = -1  # length of a missing key or value
+
+
+class HashedText(NamedTuple):
+    """Outputs without headers, as the hash reads them."""
+
+    text: Bytes  # keys and values, in turn
+    frames: Integers  # (N, 4) timestamps, lengths of keys and values, zeros
+
 
 HashFunction = Callable[[bytes, Sequence[Output]], bytes]
 """Returns the running hash, 16 bytes, extended by timestamp, key, value and headers of each output."""
@@ -80,9 +89,14 @@ def extend_hash(output_hash: bytes, outputs: Sequence[Output]) -> bytes:
     else:
         frames = zip(timestamps, map(len, keys), map(len, values), repeat(0), strict=False)
         parts = list(chain.from_iterable(zip(keys, values, strict=True)))
-    numbers = np.fromiter(chain.from_iterable(frames), np.int64, 4 * len(outputs))
+    numbers = np.fromiter(chain.from_iterable(frames), np.int64, 4 * len(outputs)).reshape(-1, 4)
+    return extend_by_text(output_hash, HashedText(np.frombuffer(b"".join(parts), np.uint8), numbers))
+
+
+def extend_by_text(output_hash: bytes, outputs: HashedText) -> bytes:
+    """Return what `extend_hash` does, from outputs that are one text already."""
     state = bytearray(output_hash)
-    extend(np.frombuffer(state, np.uint64), np.frombuffer(b"".join(parts), np.uint8), numbers)
+    extend(np.frombuffer(state, np.uint64), outputs.text, outputs.frames.reshape(-1))
     return bytes(state)
 
 

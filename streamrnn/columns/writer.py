@@ -1,4 +1,7 @@
-"""Writing of many JSON documents of one form, by filling a template with numbers that orjson has formatted."""
+"""Writing of many JSON documents of one form, by filling a template with numbers that orjson has formatted.
+
+The key of each document is written before it, so that the output hash reads keys and documents as one text.
+"""
 
 from collections.abc import Sequence
 from itertools import accumulate
@@ -9,6 +12,7 @@ import orjson
 from numpy.typing import NDArray
 
 from streamrnn.columns.index import Bytes
+from streamrnn.columns.output_hash import HashedText
 from streamrnn.core.handle import Handle, contents
 from streamrnn.core.jit import WORD, Booleans, Floats, Integers, compiled, load_word, store_word
 
@@ -74,32 +78,35 @@ def copy_number(text: Bytes, start: int, bracket: int, out: Bytes, at: int) -> t
 @compiled
 def write_documents(
     template: Handle[Template], text: Bytes, bracket: int, names: Bytes, name_bounds: Integers, rows: Integers,
-    statuses: Bytes, status_bounds: Integers, status: Integers, out: Bytes, ends: Integers,
+    statuses: Bytes, status_bounds: Integers, status: Integers, out: Bytes, frames: Integers,
 ) -> None:  # fmt: skip
-    """Write B documents to `out`.
+    """Write B documents to `out`, the key of each before it.
 
     Args:
         template: Form of the documents.
         text: Numbers and integers, as returned by `number_texts`.
         bracket: Position of the bracket that closes the numbers.
-        names: Text of all names, see `Texts`.
-        name_bounds: Bounds of the names in `names`.
+        names: Text of all names, see `Texts`: of each its JSON text, then the key.
+        name_bounds: Bounds of the texts in `names`.
         rows: Number of each document's name, (B,).
         statuses: Text of all statuses, see `Texts`.
         status_bounds: Bounds of the statuses in `statuses`.
         status: Number of each document's status, (B,).
-        out: Filled with the documents.
-        ends: Filled with the end of each document, (B,).
+        out: Filled with the keys and documents.
+        frames: Columns 1 and 2 are filled with the lengths of keys and documents, (B, 4); see `output_hash`.
     """
     kinds, literals = contents(template)
     at, last, next_number, next_integer = 0, len(text) - 2, 2, bracket + 3  # after [[ and ],[
     for b in range(len(rows)):
+        name = 2 * rows[b]
+        start = copy(names, name_bounds[name + 1], name_bounds[name + 2], out, at)
+        frames[b, 1], at = start - at, start
         for part in range(len(kinds)):
             kind = kinds[part]
             if kind == LITERAL:
                 at = copy(literals.text, literals.bounds[part], literals.bounds[part + 1], out, at)
             elif kind == NAME:
-                at = copy(names, name_bounds[rows[b]], name_bounds[rows[b] + 1], out, at)
+                at = copy(names, name_bounds[name], name_bounds[name + 1], out, at)
             elif kind == STATUS:
                 at = copy(statuses, status_bounds[status[b]], status_bounds[status[b] + 1], out, at)
             elif kind == NUMBER:
@@ -108,7 +115,7 @@ def write_documents(
             else:
                 end, at = copy_number(text, next_integer, last, out, at)
                 next_integer = end + 1
-        ends[b] = at
+        frames[b, 2] = at - start
 
 
 def join_texts(parts: Sequence[bytes]) -> Texts:
@@ -178,22 +185,23 @@ class Writer:
     def write(
         self, numbers: Floats, integers: Integers, *, names: Texts, longest: int, rows: Integers, statuses: Texts,
         status: Integers,
-    ) -> list[bytes]:  # fmt: skip
-        """Return B documents.
+    ) -> tuple[list[bytes], HashedText]:  # fmt: skip
+        """Return B documents, and the text with their keys, whose timestamps are 0.
 
         Args:
             numbers: Numbers of the documents, (B, N).
             integers: Integers of the documents, (B, I).
-            names: All names.
-            longest: Bytes of the longest name.
+            names: All names: of each its JSON text, then the key.
+            longest: Most bytes of a name's JSON text and key.
             rows: Number of each document's name, (B,).
             statuses: All statuses.
             status: Number of each document's status, (B,).
         """
         text, bracket = number_texts(numbers, integers)
         size = len(rows) * (self._literals + longest + len(statuses.text)) + len(text) + WORD
-        out, ends = np.empty(size, np.uint8), np.empty(len(rows), np.int64)  # unwritten pages take no memory
-        write_documents(self._template, text, bracket, *names, rows, *statuses, status, out, ends)
-        limits = ends.tolist()
-        written = out[: limits[-1]].tobytes()
-        return [written[start:end] for start, end in zip([0, *limits], limits, strict=False)]
+        out, frames = np.empty(size, np.uint8), np.zeros((len(rows), 4), np.int64)  # unwritten pages take no memory
+        write_documents(self._template, text, bracket, *names, rows, *statuses, status, out, frames)
+        ends = np.cumsum(frames[:, 1] + frames[:, 2])
+        written, starts = out[: ends[-1]].tobytes(), (ends - frames[:, 2]).tolist()
+        documents = [written[start:end] for start, end in zip(starts, ends.tolist(), strict=True)]
+        return documents, HashedText(np.frombuffer(written, np.uint8), frames)

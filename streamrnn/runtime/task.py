@@ -146,7 +146,7 @@ class Task(SavedTask):
         self._advance_to(feed, position, len(records))
         self._end_wave(feed)
         outputs, report = feed.in_order(), feed.report
-        self.output_hash = self.hash_function(self.output_hash, outputs)
+        self.output_hash = feed.extend_hash(self.hash_function, self.output_hash, outputs)
         if duplicates := self._admission.duplicates - dropped:
             report.drops["duplicate_time"] += duplicates
         if self.event_order is not None:
@@ -175,7 +175,7 @@ class Task(SavedTask):
         points = self._ends.check(records, None if scanned is None else scanned.content, decoded)
         report = StepReport(self.partition, records=len(records))
         self.last_offset = records[-1].offset if records else self.last_offset
-        return OpenFeed(records, np.array(offsets, np.int64), scanned, decoded, report, [], [], points, [])
+        return OpenFeed(records, np.array(offsets, np.int64), scanned, decoded, report, [], [], points, [], [])
 
     def _advance_to(self, feed: OpenFeed, position: int, end: int) -> int:
         """Admit the records from `position` to `end`; return `end`."""
@@ -284,9 +284,9 @@ class Task(SavedTask):
         offsets, sources = feed.origins(indices)
         done = self._encode.publish(WaveRecords(names, rows, values, times, offsets), forecasts, published, back)
         feed.outputs.extend(done.outputs)
+        feed.texts.extend(done.texts)
         feed.sources.extend(sources if done.members is None else [sources[member] for member in done.members])
-        series = list(map(names.__getitem__, rows.tolist()))
-        numbers = self._ends.numbers(rows)
+        numbers, series = self._ends.numbers(rows), list(map(names.__getitem__, rows.tolist()))
         wave = Wave(numbers, series, times, values, made.anomaly, made.target_times, made.quantiles, made.skill)
         report.waves.append(wave)
         report.forecasts += done.forecasts

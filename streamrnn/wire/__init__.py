@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
-from itertools import repeat
+from itertools import chain, repeat
 from operator import itemgetter
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,7 @@ import orjson
 from numpy.typing import NDArray
 
 from streamrnn.columns.index import NameIndex
+from streamrnn.columns.output_hash import HashedText
 from streamrnn.columns.writer import (
     INTEGER,
     NAME,
@@ -80,9 +81,9 @@ class OutputEncoder:
         self._keys: list[bytes] = []
         """Key of the forecasts of each row: the series' name."""
         self._names = NameIndex()
-        """The same names as JSON texts."""
+        """Of each row the name as JSON text, then the key."""
         self._longest = 0
-        """Length of the longest JSON text of a name, in bytes."""
+        """Most bytes of a name's JSON text and key."""
         self._avro = AvroForecasts(schema_id) if format == "avro" else None
         self._envelope = format == "connect"
         self._every, self._on_change = every, on_change
@@ -108,8 +109,8 @@ class OutputEncoder:
             thinned = int(np.count_nonzero(~kept if shown is None else shown & ~kept))
             chosen = np.flatnonzero(kept if shown is None else shown & kept)
         elif shown is None and events is None:
-            outputs = self.forecasts(*wave, forecasts)
-            return PublishedWave(outputs, None, len(outputs))
+            outputs, texts = self._write(wave, forecasts)
+            return PublishedWave(outputs, None, len(outputs), texts=texts)
         else:
             chosen = np.arange(len(wave.rows)) if shown is None else np.flatnonzero(shown)
         outputs = self.forecasts(*wave.take(chosen), take_forecasts(forecasts, chosen)) if len(chosen) else []
@@ -164,6 +165,13 @@ class OutputEncoder:
             LogError: the schema registry is unavailable.
             StreamrnnError: a number is not finite, which no input can cause.
         """
+        return self._write(WaveRecords(names, rows, values, times, offsets), forecasts, stale=stale)[0]
+
+    def _write(
+        self, wave: WaveRecords, forecasts: "Forecasts", *, stale: bool = False
+    ) -> tuple[list[Output], list[HashedText]]:
+        """Return the records of a wave, see `forecasts`, and their text unless they were changed after writing it."""
+        names, rows, values, times, offsets = wave
         self._learn_names(names)
         if self._model != forecasts.model:
             self._model = forecasts.model
@@ -183,7 +191,7 @@ class OutputEncoder:
             parts = [directions.probabilities.transpose(0, 2, 1), *directions[1:]]
             numbers[:, width:] = np.concatenate([part.reshape(count, -1) for part in parts], 1)
         optional = (directions is not None, forecasts.thresholds is not None, forecasts.joint is not None)
-        documents = self._writer(optional).write(
+        documents, text = self._writer(optional).write(
             numbers, integers, names=Texts(*self._names.arrays[:2]), longest=self._longest, rows=rows,
             statuses=self._statuses, status=status,
         )  # fmt: skip
@@ -193,11 +201,12 @@ class OutputEncoder:
             documents = with_joint(documents, forecasts.joint)
         if self._avro is not None:
             documents = self._avro.encode(documents)
-        keys, timestamps = map(self._keys.__getitem__, rows.tolist()), times.tolist()
-        if min(timestamps, default=0) < 0:
-            timestamps = np.maximum(times, 0).tolist()
+        np.maximum(times, 0, out=text.frames[:, 0])
+        keys, timestamps = map(self._keys.__getitem__, rows.tolist()), text.frames[:, 0].tolist()
         topic, partition = repeat(self._topics.forecasts), repeat(self.partition.partition)
-        return list(map(_output, zip(topic, partition, keys, documents, timestamps, repeat(()), strict=False)))
+        outputs = list(map(_output, zip(topic, partition, keys, documents, timestamps, repeat(()), strict=False)))
+        changed = self._avro is not None or forecasts.thresholds is not None or forecasts.joint is not None
+        return outputs, [] if changed else [text]
 
     def forget_names(self) -> None:
         """Forget the names of all rows; the next call of `forecasts` passes them again."""
@@ -207,10 +216,11 @@ class OutputEncoder:
         """Encode and store the names of new series, those after the ones already known."""
         new = names[len(self._keys) :]
         if new:
-            self._keys += [name.encode() for name in new]
+            keys = [name.encode() for name in new]
             texts = [orjson.dumps(name) for name in new]
-            self._longest = max(self._longest, *map(len, texts))
-            self._names.extend(texts)
+            self._keys += keys
+            self._longest = max(self._longest, *(len(key) + len(text) for key, text in zip(keys, texts, strict=True)))
+            self._names.extend(list(chain.from_iterable(zip(texts, keys, strict=True))))
 
     def _writer(self, optional: tuple[bool, ...]) -> Writer:
         """Return the writer for forecasts; `optional` tells whether they have `directions`, `thresholds`, `joint`."""

@@ -1,10 +1,12 @@
 """Selection of the forecasts of a wave to publish: by their number within the series, and by changed conditions."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from streamrnn.columns.output_hash import HashedText
 from streamrnn.records import Output
 
 if TYPE_CHECKING:
@@ -25,6 +27,8 @@ class PublishedWave(NamedTuple):
     """Number of forecasts that thinning has left out."""
     events: "Counter[str] | None" = None
     """Events among them, by kind."""
+    texts: Sequence[HashedText] = ()
+    """All outputs as the output hash reads them; empty: it reads the outputs."""
 
 
 def thin(forecasts: "Forecasts", *, every: int, on_change: bool) -> NDArray[np.bool_]:

@@ -11,13 +11,15 @@ from support.fakes import FakeForecaster, decoder, make_task, observe, record
 from support.inputs import ALL_FIELDS, BAD, T, cut, mixed
 
 from streamrnn.columns.index import ABSENT, NameIndex, PairIndex
+from streamrnn.columns.output_hash import extend_by_text, extend_hash
 from streamrnn.columns.scanner import JsonScanner
 from streamrnn.core.forecaster import Forecasts
 from streamrnn.errors import RecordError
 from streamrnn.mapping.decoder import RecordDecoder
-from streamrnn.records import Observation, OutputTopics, Record, TopicPartition
+from streamrnn.records import NO_OUTPUTS, Observation, OutputTopics, Record, TopicPartition
 from streamrnn.timestamps import parse_iso
 from streamrnn.wire import OutputEncoder
+from streamrnn.wire.alerts import WaveRecords
 
 KEYS = ["p", "q7", "42", "-3", "pump 7/x", "k"]
 FIELDS = ["a", "b", "temperature"]
@@ -207,6 +209,7 @@ def test_a_task_without_the_scanner_has_the_same_outputs(name: str, seed: int) -
     fast, general = ([o for feed in cut(records, chance, 50) for o in task.feed(feed)[0]] for task in tasks)
     assert fast == general
     assert (tasks[0].output_hash, tasks[0].accepted) == (tasks[1].output_hash, tasks[1].accepted)
+    assert tasks[0].output_hash == extend_hash(NO_OUTPUTS, fast)
     assert tasks[0].save(9) == tasks[1].save(9)
 
 
@@ -224,7 +227,10 @@ def document(name: str, row: int, observed: tuple[float, int, int], made: Foreca
 
 
 def test_written_forecasts_equal_those_of_orjson() -> None:
-    """The documents of a wave are what orjson writes, byte for byte, for names and numbers of any kind."""
+    """The documents of a wave are what orjson writes, byte for byte, for names and numbers of any kind.
+
+    The text in which they are written has the output hash of the records.
+    """
     chance, count = np.random.default_rng(3), 500
     names = [f'k{n}/fïeld "{n}"\\' for n in range(40)]
     topics = OutputTopics("f", "d", "s")
@@ -241,7 +247,9 @@ def test_written_forecasts_equal_those_of_orjson() -> None:
         rows, values = chance.integers(0, 40, count), np.round(chance.normal(size=count), 3)
         values[:3] = 0.0, -0.0, 30.0
         times, offsets = chance.integers(-(10**12), 10**13, count), chance.integers(0, 10**9, count)
-        outputs = encoder.forecasts(names, rows, values, times, offsets, made)
+        (text,) = (published := encoder.publish(WaveRecords(names, rows, values, times, offsets), made)).texts
+        outputs = published.outputs
+        assert extend_by_text(NO_OUTPUTS, text) == extend_hash(NO_OUTPUTS, outputs)
         for b, output in enumerate(outputs):
             name, observed = names[rows[b]], (float(values[b]), int(times[b]), int(offsets[b]))
             assert output.value == document(name, b, observed, made)

@@ -18,6 +18,7 @@ from support.connect import converted
 from support.inputs import mixed
 
 from streamrnn import app
+from streamrnn.columns.output_hash import extend_by_text, extend_hash
 from streamrnn.commands.backtest import backtest
 from streamrnn.commands.replay.audit import audit
 from streamrnn.commands.replay.compare import compare_configurations
@@ -28,9 +29,10 @@ from streamrnn.core.config import Threshold
 from streamrnn.core.ensemble.direction import Directions
 from streamrnn.core.forecaster import Forecasts
 from streamrnn.errors import ConfigError, LogError
-from streamrnn.records import Output, OutputTopics, TopicPartition
+from streamrnn.records import NO_OUTPUTS, Output, OutputTopics, TopicPartition
 from streamrnn.settings import Settings, load
 from streamrnn.wire import OutputEncoder
+from streamrnn.wire.alerts import WaveRecords
 from streamrnn.wire.reading import read_forecast
 from streamrnn.wire.schemas import DIRECTION, FORECAST, OutputFormat, avro_schema, members_without
 
@@ -70,7 +72,11 @@ def encoded(format: OutputFormat, *, directions: bool = False, **more: bool) -> 
         quantiles=[0.1, 0.5, 0.95], format=format, schema_id=lambda: 42,
     )  # fmt: skip
     columns = np.array([0, 1]), np.array([71.3, -7.0]), np.array([T, -5]), np.array([81231, 2**40])
-    return encoder.forecasts(['pump-7/"é"', "p/a"], *columns, forecasts(directions=directions, **more))
+    wave = WaveRecords(['pump-7/"é"', "p/a"], *columns)
+    made = encoder.publish(wave, forecasts(directions=directions, **more))
+    for text in made.texts:  # of members that are inserted later it has none
+        assert extend_by_text(NO_OUTPUTS, text) == extend_hash(NO_OUTPUTS, made.outputs)
+    return made.outputs
 
 
 @CASES

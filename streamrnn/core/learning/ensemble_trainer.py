@@ -226,7 +226,9 @@ class EnsembleTrainer:
         return result
 
     def _learn_whole(self, generator: np.random.Generator, seen: Integers) -> LearningResult | None:
-        rows, self._since = np.unique(np.concatenate(self._since)), [np.zeros(0, np.int64)]
+        observed = np.zeros(len(seen), np.bool_)
+        observed[np.concatenate(self._since)] = True
+        rows, self._since = np.flatnonzero(observed), [np.zeros(0, np.int64)]
         if len(rows) > self._batch:
             rows = np.sort(generator.choice(rows, self._batch, replace=False))
         windows = self._windows.draw(self._batch, self._replay, generator)
