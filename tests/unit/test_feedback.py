@@ -5,6 +5,7 @@ import pytest
 from support.streams import HOUR, START
 
 from streamrnn.core.banks.full import FullBank
+from streamrnn.core.clock.season_clock import make_clock
 from streamrnn.core.ensemble import feedback
 from streamrnn.core.ensemble.feedback import Feedback, allocate_feedback
 from streamrnn.core.jit import Floats
@@ -91,3 +92,25 @@ def test_errors_that_can_be_forecast_fall() -> None:
             errors.append(np.abs(values[31:] - medians[30:-1]).mean())
             assert (bank.parts.feedback.weights[0] != 0).any() != off
         assert errors[0] < most * errors[1]
+
+
+@pytest.mark.parametrize(
+    ("zone", "period", "seasons", "expected"),
+    [
+        ("Europe/Berlin", 24, 1, [24, 24, 23, 23, 24, 24]),
+        ("Europe/Berlin", 24, 2, [48, 48, 47, 47, 47, 48]),
+        ("Europe/Berlin", 7, 1, [7] * 6),
+        ("UTC", 24, 1, [24] * 6),
+    ],
+)
+def test_errors_of_the_same_phase_are_by_the_local_clock(
+    zone: str, period: int, seasons: int, expected: list[int]
+) -> None:
+    """For a day after a change of the clock, the error at the same time of the day before is a row nearer."""
+    plan = make_plan((1,), LEVELS)._replace(clock=make_clock(zone))
+    change = 1_743_296_400_000  # 2025-03-30, 01:00 UTC
+    found = [
+        feedback.phase_distance(plan, float(change + hours * HOUR), float(HOUR), float(period * HOUR), seasons)
+        for hours in (-30, -2, -1, 22, 23, 60)
+    ]
+    assert found == expected

@@ -8,6 +8,7 @@ import pytest
 from support.bank import LEVELS, observe
 from support.streams import HOUR, small
 
+from streamrnn import app
 from streamrnn.core.banks.full import FullBank
 from streamrnn.core.banks.lean.bank import LeanBank
 from streamrnn.core.banks.lean.features import fill_profiles, lean_profile_change
@@ -17,6 +18,7 @@ from streamrnn.core.series.features import clock_lag, fill_lags
 from streamrnn.core.series.plan import make_plan
 from streamrnn.core.series.profile_shift import slot_of
 from streamrnn.core.series.seasonal_state import profile_change, read_seasons
+from streamrnn.settings import load as load_settings
 
 MINUTE = HOUR // 60
 CHANGES = {  # the last weeks before and the first days after a change
@@ -161,6 +163,27 @@ def test_a_time_between_two_slots_is_of_the_earlier_one() -> None:
         for hour in range(24):
             at = datetime.fromisoformat(date).replace(hour=hour, minute=minute, tzinfo=zone).timestamp() * 1000
             assert slot_of(clock, at, at, first, day, 24) == hour
+
+
+@pytest.mark.parametrize(("name", "start"), [("Europe/Berlin", "2025-02-13"), ("America/New_York", "2025-09-18")])
+def test_the_day_after_a_change_is_forecast_like_the_week_before(name: str, start: str) -> None:
+    """The mean error over some offices; that of forecasts which know the load is up to 1.05 times the week before's."""
+    zone, offices, cut = ZoneInfo(name), 10, 48 * 24
+    first = int(datetime.fromisoformat(start).replace(tzinfo=zone).timestamp()) * 1000
+    times = first + HOUR * np.arange(cut)
+    hour = hours(zone, times) % 24
+    load = 20 + 60.0 * ((hour >= 8) & (hour < 18)) + 15 * np.isin(hour, (9, 10, 14, 15))
+    values = load[:, None] + np.random.default_rng(1).normal(0, 2, (cut, offices))
+    settings = ["input.topics=t", "device=cpu", "learning.enabled=false", f"forecast.timezone={name}"]
+    forecaster = app.forecaster(load_settings(None, [*settings, "forecast.horizons=1,12,24"]))
+    errors = np.zeros((3, cut))
+    rows = forecaster.add([f"office-{n}/load" for n in range(offices)])
+    for at in range(cut - 24):
+        forecasts, _ = forecaster.step(rows, values[at], np.full(offices, times[at]))
+        for k, ahead in enumerate((1, 12, 24)):
+            errors[k, at + ahead] = np.abs(forecasts.quantiles[:, k, 2] - values[at + ahead]).mean()
+    change = change_of(zone, times)
+    assert (errors[:, change : change + 24].mean(1) <= 1.25 * errors[:, change - 168 : change].mean(1)).all()
 
 
 @pytest.mark.parametrize("variant", ["full", "lean"])

@@ -10,8 +10,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from streamrnn.core.clock.season_clock import clock_change, follows_clock
 from streamrnn.core.experts.classical import UNKNOWN
 from streamrnn.core.jit import Floats, Integers, Shorts, Singles, compiled, compiled_allocating
+from streamrnn.core.series.calendar import round_cadence
 from streamrnn.core.series.period_detection import HISTORY
 from streamrnn.core.series.plan import REFERENCE_STEPS, Plan
 from streamrnn.core.series.scaling import decode16, encode16
@@ -204,6 +206,20 @@ def weighted_quantile(changes: Floats, weights: Floats, level: float) -> float:
 
 
 @compiled
+def crosses_change(series: FullState, plan: Plan, row: int) -> bool:
+    """Return whether the local clock has changed within the latest stretch of a series with a season that follows it.
+
+    The past stretches that are similar then ended at another time of the day.
+    """
+    if len(plan.clock.zone.changes) == 0:
+        return False
+    time, short, long = float(series.time[row]), series.period[row, 0], series.period[row, 1]
+    if not ((short > 0 and follows_clock(short)) or (long > 0 and follows_clock(long))):
+        return False
+    return clock_change(plan.clock, time - STRETCH * round_cadence(series.cadence[row]), time) != 0.0
+
+
+@compiled
 def compare_stretches(series: FullState, plan: Plan, row: int, search: AnalogSearch) -> None:
     """Find the past stretches of a series that are nearest to its latest steps, for each horizon."""
     ring, count = series.ring[row], series.seen[row]
@@ -227,7 +243,7 @@ def store_analogs(
     """Store the pending quantiles of horizon k, after `compare_stretches`."""
     codes, horizon = analogs.quantiles[row, slot], plan.horizons[k]
     one, known, filled = series.unit[row, (series.seen[row] - 1) % plan.horizons[0]], min(series.seen[row], HISTORY), 0
-    if last_stretch(plan, k, known) != NONE:
+    if last_stretch(plan, k, known) != NONE and not crosses_change(series, plan, row):
         at = k  # entry of the first horizon with the same stretches
         while at > 0 and plan.horizons[at - 1] >= FOLLOWERS:
             at -= 1
