@@ -87,3 +87,12 @@ def test_an_input_of_aborted_transactions_has_no_lag(settings: Settings, broker:
         KafkaWorld(broker).produce(name, observations(0, 5))
         run_to(worker, settings, 11)
     assert forecasts(settings) == 5
+
+
+def test_requests_that_a_quota_withholds_are_waited_for(settings: Settings, broker: str, name: str) -> None:
+    """The brokers answer late, and the client sends nothing meanwhile: that is not an error."""
+    make_topic(broker, name)
+    with limited(broker, name, "request_percentage", 0.1), closing(app.open_log(settings)) as log:
+        for _ in range(10):
+            assert log.partitions(name) == 1
+            assert log.topic_id(name)

@@ -2,6 +2,7 @@
 
 import socket
 import ssl
+import time
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
@@ -16,6 +17,7 @@ from streamrnn.log.kafka_common.oauth import TokenSource, make_token_source
 
 Client = TypeVar("Client")
 Options = Mapping[str, Any]
+THROTTLED_INTERVAL = 0.05  # seconds between two tries of a request that is withheld
 
 
 def kafka_python_options(connection: Connection) -> dict[str, Any]:
@@ -78,6 +80,28 @@ def open_kafka_python(kind: Callable[..., Client], common: Options, **particular
         for each in networks:
             each.close()
         raise
+
+
+def wait_while_throttled(admin: Any, seconds: float) -> None:
+    """Make an admin client's requests wait while a quota of the brokers withholds its connection.
+
+    Version 3.0.12 raises NodeNotReadyError at once if every connection is paused.
+    """
+    manager = admin._manager  # noqa: SLF001  # there is no public way
+    run = manager.run
+
+    def run_patiently(*arguments: Any) -> Any:
+        end = time.monotonic() + seconds
+        while True:
+            try:
+                return run(*arguments)
+            except errors.NodeNotReadyError:
+                connected = any(each.connected for each in list(manager._conns.values()))  # noqa: SLF001
+                if not connected or time.monotonic() > end:
+                    raise
+            time.sleep(THROTTLED_INTERVAL)
+
+    manager.run = run_patiently
 
 
 def finish_joins(consumer: Any) -> None:
