@@ -15,7 +15,7 @@ r"""Paths into documents and records, such as `tags.host`, `data[*]`, `readings[
 | `record:timestamp`, `record:topic`, `record:partition` | the record's own timestamp (ms), topic and partition |
 | `header:name` | the last header of that name, as text |
 
-A value that is absent, or null, is None. A path continues into text that is a JSON object, also in base64: at
+A value that is absent, or null, is None. A path continues into text that is a JSON object or list, also in base64: at
 `payload.temp`, `{"payload": "{\"temp\": 21.5}"}` has 21.5.
 """
 
