@@ -13,8 +13,8 @@ from streamrnn.core.config import AnomalyRule, BoundRule, RecordZones
 from streamrnn.formats import Layout
 from streamrnn.formats.catalogue import make_format
 from streamrnn.log import Log
-from streamrnn.mapping.fields import is_pattern
 from streamrnn.mapping.names import field_name
+from streamrnn.mapping.patterns import is_pattern
 from streamrnn.records import Record
 from streamrnn.settings import Settings
 from streamrnn.settings.sections.forecast import ForecastSettings

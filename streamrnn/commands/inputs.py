@@ -15,8 +15,8 @@ from streamrnn.log.files.dialect import CsvOptions
 from streamrnn.log.files.json import JsonFile
 from streamrnn.log.files.table import ARROW, TABLES, TableFile, stem
 from streamrnn.mapping.conditions import parse_condition
-from streamrnn.mapping.fields import is_pattern
 from streamrnn.mapping.paths import HEADER, RECORD, getter
+from streamrnn.mapping.patterns import is_pattern
 from streamrnn.records import Record, TopicPartition
 from streamrnn.settings import Settings
 from streamrnn.settings.sections import InputSettings

@@ -1,7 +1,7 @@
 """Decoding of records: a format reads documents, and the mapping finds observations in them."""
 
+from collections.abc import Callable, Sequence
 from collections.abc import Mapping as MappingOf
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -20,7 +20,7 @@ from streamrnn.formats import (
 from streamrnn.formats.compression import decompress
 from streamrnn.formats.keys import read_key, record_key
 from streamrnn.mapping.conditions import condition
-from streamrnn.mapping.fields import FieldReader, is_pattern
+from streamrnn.mapping.fields import FieldReader
 from streamrnn.mapping.names import key_part
 from streamrnn.mapping.numbers import NumberReader, NumberRule
 from streamrnn.mapping.parts import find_parts
@@ -32,10 +32,11 @@ from streamrnn.mapping.paths import (
     find,
     getter,
     is_plain,
-    members,
     parse_path,
     present,
 )
+from streamrnn.mapping.patterns import is_pattern
+from streamrnn.mapping.tags import TagReader
 from streamrnn.mapping.times import UNITS, TimeReader, TimeRule
 from streamrnn.records import Decoded, Mapping, Observation, Record
 from streamrnn.timestamps import zone_code
@@ -53,6 +54,7 @@ NO_OBSERVATION = "no_observation"
 FILTERED = "filtered"
 
 _Part = tuple[Any, Surroundings | None]
+_tuple: Callable[[type[Observation], tuple[object, ...]], Observation] = tuple.__new__
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,6 +93,7 @@ class RecordDecoder:
         self._known_keys: set[str] = set()
         """Cache of valid keys, which need not be checked again."""
         self._keys = [(path, None if path.endswith("*") else getter(path, own)) for path in layout.key]
+        self._tags = {path: TagReader(path) for path in layout.key if path.endswith("*")}
         self._only_key = self._keys[0][1] if len(self._keys) == 1 else None
         self._zones = [(path, getter(path, own)) for path in rules.zone]
         used = (*layout.key, *layout.time, *rules.zone)
@@ -258,7 +261,7 @@ class RecordDecoder:
         if not fields:
             return None
         zone = self._zone(part, around, record, errors) if self._zones else 0
-        return Observation(key, time, tuple(fields), zone)
+        return _tuple(Observation, (key, time, tuple(fields), zone))  # without Python's own call
 
     def _key(self, part: Any, around: Surroundings | None, record: Record) -> str:
         if not self._keys:
@@ -266,13 +269,14 @@ class RecordDecoder:
         texts = []
         for path, get in self._keys:
             if get is None:
-                named = next((found for each in _with(around, part) if (found := [*members(path, each)])), ())
-                tags = sorted((name, parse_key(value)) for name, value in named if value is not None)
-                texts.append(",".join(f"{name}={value}" for name, value in tags))
+                texts.append(self._tags[path].read(part, around))
             else:
                 value = get(part, around, record)
-                texts.append(key_part(parse_key(value)) if value is not None else self._no_key(path, part))
-        return parse_key("/".join(filter(None, texts)))
+                known = type(value) is str and value in self._known_keys
+                text = value if known else self._new_key(value) if value is not None else self._no_key(path, part)
+                texts.append(key_part(text))
+        key = "/".join(filter(None, texts))
+        return key if key in self._known_keys else self._new_key(key)
 
     def _new_key(self, value: Any) -> str:
         """Return a key after checking it, and add it to the known keys."""
@@ -307,11 +311,6 @@ class RecordDecoder:
                 return record_time(record) if path == "record:timestamp" else self._time.read(value)
         path = self._times[0][0]
         raise RecordError("missing_time", lambda: f"no time at `{path}` (input.time); {present(part, path)}")
-
-
-def _with(around: Surroundings | None, part: Any) -> Sequence[Any]:
-    """Return a part and the documents that surround it, the innermost first."""
-    return (part, *around.documents) if around is not None else (part,)
 
 
 def _check_count(observations: int) -> None:

@@ -1,8 +1,6 @@
 """Selection of fields: by names, by patterns, all numeric values, or one named by a value (long format)."""
 
-from collections.abc import Callable, Sequence
-from fnmatch import translate
-from re import compile as compile_pattern
+from collections.abc import Sequence
 from typing import Any
 
 from streamrnn.errors import RecordError
@@ -22,6 +20,7 @@ from streamrnn.mapping.paths import (
     parse_path,
     present,
 )
+from streamrnn.mapping.patterns import is_pattern, matcher, start_of_pattern
 from streamrnn.records import Record
 
 Fields = tuple[tuple[str, float], ...]
@@ -32,17 +31,11 @@ MOST_MEMBERS = 10_000
 """Largest number of members of an observation's document, including those of nested objects."""
 MAX_DEPTH = 32
 """Levels of nested objects in which to search for fields."""
-_WILDCARDS = frozenset("*?[")
 _NO_MEMBER = '"*"'
 """Path of a member that no record has."""
 _MONGO_TIME = "$date"
 """Suffix of the name of a number that is a MongoDB time."""
 _MOST_KNOWN = 20_000
-
-
-def is_pattern(name: str) -> bool:
-    """Return whether a configured field is a pattern."""
-    return not _WILDCARDS.isdisjoint(name)
 
 
 class _TooManyMembers(Exception):  # noqa: N818 -- never leaves this module
@@ -77,6 +70,8 @@ class FieldReader:
         self._rule = rule
         self._numbers = numbers
         self._under = parse_path(rule.under) if rule.under else ()
+        self._holder = self._under[0] if len(self._under) == 1 else None
+        """Name of the member with the fields, if they are in one."""
         self._used = frozenset(name for path in used if (name := _name_under(path, self._under)))
         self._names: dict[str, str | None] = {}
         """Names of fields by their names in long format; None: not a field."""
@@ -85,11 +80,12 @@ class FieldReader:
         self._left = 0
         """Number of further members that the current document may have."""
         only = rule.only
-        self._matches = _matcher(only) if only is not None and any(map(is_pattern, only)) else None
-        self._heads = [_head(name) for name in only or ()] if self._matches else [""]
-        self._excludes = _matcher(rule.excluded)
-        self._listed = None if only is None or self._matches else [(name, field_name(name)) for name in only]
-        self._paths = {name: steps for name, _ in self._listed or () if (steps := _path_in(name))}
+        self._matches = matcher(only) if only is not None and any(map(is_pattern, only)) else None
+        self._heads = [start_of_pattern(name) for name in only or ()] if self._matches else [""]
+        self._excludes = matcher(rule.excluded)
+        self._listed = None
+        if only is not None and not self._matches:
+            self._listed = [(name, field_name(name), _path_in(name)) for name in only]
         self._elements = {name: steps for name in only or () if int in map(type, steps := _path_in(name))}
         """Fields that are elements of lists, such as `[1]` or `prices[0]`."""
         self._label = [getter(path, read_key) for path in rule.name]
@@ -103,7 +99,10 @@ class FieldReader:
             return self._by_name(document) if self._listed is not None else self._all(document)
         if self._label and self._value is not None:
             return self._long(document, around, record)
-        inner = find(document, self._under) if self._under else document
+        inner = document
+        if self._under:
+            inner = document.get(self._holder) if self._holder and type(document) is dict else None
+            inner = find(document, self._under) if inner is None else inner
         if type(inner) is str:
             inner = json_in(inner)
         if self._elements and type(inner) in (dict, list):
@@ -164,16 +163,19 @@ class FieldReader:
         usable: list[tuple[str, float]] = []
         errors: list[RecordError] = []
         missing, plain = False, self._numbers.plain
-        for name, field in self._listed or ():
+        for name, field, steps in self._listed or ():
             value = document.get(name)
+            if value is None and steps:  # the common case of a path, without calls
+                value = document
+                for step in steps:
+                    value = value.get(step) if type(value) is dict else None
             if plain and (type(value) is float or type(value) is int) and -MAX_VALUE <= value <= MAX_VALUE:
                 usable.append((field, float(value)))
                 continue
             if value is None:
-                steps = self._paths.get(name, (name,))
-                value = find(document, steps)
+                value = find(document, steps) if steps else None
                 if value is None:
-                    missing = missing or name in document or _is_null(document, steps)
+                    missing = missing or name in document or (bool(steps) and _is_null(document, steps))
                     continue
             missing |= self._add(name, field, value, usable, errors)
         return usable, errors, missing
@@ -260,9 +262,12 @@ class FieldReader:
 
     def _long(self, document: Any, around: Surroundings | None, record: Record) -> Selected:
         """Return the field that a document names, or the fields of parallel lists of names and values."""
-        parts = [get(document, around, record) for get in self._label]
+        labels = self._label
+        first = labels[0](document, around, record)
+        parts = [first] if len(labels) == 1 else [get(document, around, record) for get in labels]
         value = self._value(document, around, record) if self._value else None
-        usable, errors = list[tuple[str, float]](), list[RecordError]()
+        usable: list[tuple[str, float]] = []
+        errors: list[RecordError] = []
         if len(parts) == 1 and type(parts[0]) is str:  # the common case
             return usable, errors, self._read_named(parts[0], value, usable, errors)
         lists = type(parts[0]) is type(value) is list and len(parts) == 1
@@ -282,6 +287,11 @@ class FieldReader:
 
     def _read_named(self, name: str, value: Any, usable: list[tuple[str, float]], errors: list[RecordError]) -> bool:
         """Append the field that a document names, or its error; return whether it is missing or not a field."""
+        if self._numbers.plain and (type(value) is float or type(value) is int) and -MAX_VALUE <= value <= MAX_VALUE:
+            known = self._names.get(name)
+            if known is not None:  # the common case, without calls
+                usable.append((known, float(value)))
+                return False
         try:
             field = self._names[name] if name in self._names else self._learn(name)
             number = None if field is None else self._numbers.read(name, value, named=True)
@@ -322,20 +332,6 @@ def _is_null(document: Any, steps: tuple[Step, ...]) -> bool:
     if type(holder) is list and type(last) is int:
         return -len(holder) <= last < len(holder)
     return type(holder) is dict and last in holder
-
-
-def _head(pattern: str) -> str:
-    """Return the text before a pattern's first wildcard, with which all matching names begin."""
-    return pattern[: next((i for i, character in enumerate(pattern) if character in _WILDCARDS), len(pattern))]
-
-
-def _matcher(patterns: tuple[str, ...]) -> Callable[[str], bool]:
-    """Return a function that returns whether a name equals or matches one of some patterns."""
-    exact = frozenset(patterns)  # a pattern such as `temp [°C]` is also a name
-    found = [compile_pattern(translate(each)).match for each in patterns if is_pattern(each)]
-    if not found:
-        return exact.__contains__
-    return lambda name: name in exact or any(match(name) is not None for match in found)
 
 
 def _name_under(path: str, under: tuple[Step, ...]) -> str:

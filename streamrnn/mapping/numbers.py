@@ -66,6 +66,8 @@ class NumberReader:
         kind = type(value)
         if kind is float or kind is int:
             number = value
+        elif kind is str and self._quick and len(value) <= _MAX_LENGTH and _NUMBER.fullmatch(value):
+            number = float(value)
         else:
             number = self._other(value)
             if number is None:
@@ -87,8 +89,7 @@ class NumberReader:
         """Return the number in a value of another type; None if there is none."""
         kind = type(value)
         if kind is str:
-            quick = self._quick and len(value) <= _MAX_LENGTH and _NUMBER.fullmatch(value)
-            return float(value) if quick else self._text(value)
+            return self._text(value)
         if kind is bool:
             return float(value) if self._rule.booleans else None
         if kind is Decimal:

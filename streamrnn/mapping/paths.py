@@ -15,13 +15,13 @@ r"""Paths into documents and records, such as `tags.host`, `data[*]`, `readings[
 | `record:timestamp`, `record:topic`, `record:partition` | the record's own timestamp (ms), topic and partition |
 | `header:name` | the last header of that name, as text |
 
-A value that is absent, or null, is None. A path continues into text that is a JSON object, also in base64: at
+A value that is absent, or null, is None. A path continues into text that is a JSON object or list, also in base64: at
 `payload.temp`, `{"payload": "{\"temp\": 21.5}"}` has 21.5.
 """
 
 import binascii
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -166,23 +166,13 @@ def json_in(text: str) -> Any:
     return _parsed(text)
 
 
-def members(path: str, document: Any) -> Iterator[tuple[str, Any]]:
-    """Yield the name and value of each member that a path ending in `*` selects; nothing unless in a list or an object.
-
-    A list of objects of a name and a value is read as an object: `[{"Name": "host", "Value": "a"}]` as `{"host": "a"}`.
-    """
-    *parent, _last = parse_path(path)
-    value = find(document, parent) if parent else document
-    if type(value) is dict:
-        yield from value.items()
-    elif type(value) is list:
-        yield from (named_pair(each) or (str(index), each) for index, each in enumerate(value))
-
-
 def named_pair(element: Any) -> tuple[str, Any] | None:
     """Return the name and value of an object with only these, such as `{"key": "host", "value": "a"}`; else None."""
     if type(element) is not dict or len(element) != 2:
         return None
+    if type(label := element.get("key")) is str and "value" in element:  # the common case
+        value = element["value"]
+        return (label, next(iter(value.values()))) if type(value) is dict and len(value) == 1 else (label, value)
     by_name = {name.lower(): each for name, each in element.items()}
     label = next((by_name[name] for name in _PAIR_NAMES if name in by_name), None)
     value = by_name.get("value")
@@ -241,6 +231,14 @@ def _path_getter(steps: tuple[Step, ...]) -> Getter:
     """Names of which a part must have one for the path to lead into it."""
 
     def found(part: Any, around: Surroundings | None, _record: Record) -> Any:
+        value = part  # the common case, without calls: each step is a member of an object
+        for step in steps:
+            if type(value) is not dict:
+                break
+            value = value.get(step)
+        else:
+            if value is not None:
+                return value
         if around is None:
             return find(part, steps)
         if type(part) is not dict or not heads or any([head in part for head in heads]):  # noqa: C419 -- faster

@@ -7,7 +7,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from streamrnn.formats.catalogue import ENVELOPES
-from streamrnn.mapping.fields import is_pattern
+from streamrnn.mapping.patterns import is_pattern
 from streamrnn.settings import units, validators
 from streamrnn.settings.section import Section
 from streamrnn.settings.sections import (

@@ -569,3 +569,44 @@ def test_only_the_errors_that_a_dead_letter_quotes_are_written() -> None:
     error = join_errors([RecordError("missing_key", message) for _ in range(10_000)])
     assert str(error) == "no key; missing_key: no key; missing_key: no key; and 9,997 more"
     assert len(written) == 3
+
+
+def test_tags_are_not_taken_for_others_that_are_equal() -> None:
+    """Python's 1 equals true, but no key is true: the cache of texts only has tags whose values are texts."""
+    layout = Layout("", ("tags.*",), ("t",))
+    for tags, text in (({"a": 1}, "a=1"), ({"a": "1"}, "a=1"), ({"b": "2", "a": "1"}, "a=1,b=2")):
+        for _ in range(2):
+            assert keys_of({"tags": tags, "t": T, "x": 1}, layout) == [text]
+    decoder = RecordDecoder(Json(), MappingRules(layout=layout))
+    values: list[object] = ["1", 1, True, 1.0, "1"]
+    documents = [{"tags": {"a": value}, "t": T, "x": 1} for value in values]
+    errors = [decoder.decode_one(record_of(json.dumps(each).encode())).error for each in documents]
+    assert [None if error is None else error.reason for error in errors] == [
+        None, None, "invalid_key", "invalid_key", None
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("path", ["a.b", "a.b.c", "a[0]", "a[0].b", '"a.b".c', "a.*.b"])
+def test_a_path_that_is_prepared_finds_what_is_there(path: str) -> None:
+    """Members with dots in their names, text that is JSON, lists, null and what is absent, as by a plain search."""
+    leaves: list[Any] = [
+        None,
+        1.5,
+        "x",
+        {"c": 2.5},
+        {"c": None},
+        [3.5, {"b": 1}],
+        '{"c": 4.5, "b": 1}',
+        '[7, {"b": 8}]',
+    ]
+    documents = [{"a": {"b": leaf}} for leaf in leaves] + [{"a.b": leaf} for leaf in leaves]
+    documents += [{"a": leaf, "a.b": other} for leaf in leaves for other in leaves]
+    for document in documents:
+        assert getter(path)(document, None, record_of(b"")) == find(document, parse_path(path))
+
+
+def test_a_path_continues_into_a_list_in_a_text() -> None:
+    """As into an object."""
+    assert find({"data": '[7, {"b": 8}]'}, parse_path("data[0]")) == 7
+    assert find({"data": '[7, {"b": 8}]'}, parse_path("data[1].b")) == 8
+    assert find({"data": "[7"}, parse_path("data[0]")) is None

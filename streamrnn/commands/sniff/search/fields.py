@@ -28,9 +28,9 @@ from streamrnn.commands.sniff.search.words import (
     time_score,
 )
 from streamrnn.formats import shorten
-from streamrnn.mapping.fields import is_pattern
 from streamrnn.mapping.numbers import NumberReader, NumberRule
 from streamrnn.mapping.paths import parse_path
+from streamrnn.mapping.patterns import is_pattern
 
 _MOST_LISTED = 30
 """Largest number of fields to list by name; more are selected by `*`."""
