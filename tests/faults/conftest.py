@@ -46,11 +46,18 @@ def relayed(own_broker: Broker) -> Iterator[tuple[Broker, Proxy]]:
         yield own_broker, proxy
 
 
-@pytest.fixture
-def cluster(java: None) -> Iterator[Cluster]:
-    """Yield three nodes of the test's own."""
+@pytest.fixture(scope="module")
+def nodes(java: None) -> Iterator[Cluster]:
+    """Yield three nodes, which take half a minute to start."""
     with Cluster() as started:
         yield started
+
+
+@pytest.fixture
+def cluster(nodes: Cluster) -> Iterator[Cluster]:
+    """Yield three nodes that only this test uses meanwhile."""
+    yield nodes
+    nodes.repair()
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 import json
 import shlex
 import shutil
-import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing
 from itertools import pairwise
@@ -14,6 +13,7 @@ import pytest
 from kafka import KafkaAdminClient
 from kafka.admin import ACL, ACLOperation, ACLPermissionType, ACLResourcePatternType, ResourcePattern, ResourceType
 from support.broker import PASSWORDS, Broker, missing
+from support.certificates import certificate
 from support.kafka_probe import Offsets
 from support.kafka_workers import kafka_worker, make_topic, observations, run_until, settings_of
 from support.log_backends import KAFKA_CLIENTS, KafkaWorld, gather, join
@@ -39,15 +39,6 @@ def secured() -> Iterator[Broker]:
         pytest.skip(reason)
     with Broker(secured=True) as started:
         yield started
-
-
-def certificate(folder: Path, name: str) -> Path:
-    """Make a self-signed certificate for this machine; return its file, which contains the key too."""
-    made = folder / f"{name}.pem"
-    names = ["-subj", f"/CN={name}", "-addext", "subjectAltName=IP:127.0.0.1"]
-    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", *names, "-keyout", "-"]
-    made.write_bytes(subprocess.run(command, check=True, capture_output=True).stdout)
-    return made
 
 
 @pytest.fixture(scope="module")

@@ -1,21 +1,24 @@
 """Credentials that are changed while the daemon runs, on a real broker."""
 
-from collections.abc import Iterator
+import shutil
+from collections.abc import Callable, Iterator
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 from kafka import KafkaAdminClient
 from kafka.admin import ScramMechanism, UserScramCredentialUpsertion
-from support.broker import Broker
+from support.broker import PASSWORDS, Broker
+from support.certificates import certificate
 from support.kafka_probe import Offsets
 from support.kafka_workers import kafka_worker, make_topic, observations, run_until, settings_of
-from support.log_backends import KafkaWorld, kafka_log
+from support.log_backends import PATIENCE, KafkaWorld, kafka_log
 
 from streamrnn.errors import LogError
 from streamrnn.records import TopicPartition
 from streamrnn.settings import Settings
 
-pytestmark = [pytest.mark.kafka, pytest.mark.timeout(120), pytest.mark.usefixtures("bare_environment")]
+pytestmark = [pytest.mark.kafka, pytest.mark.timeout(300), pytest.mark.usefixtures("bare_environment")]
 
 USER = "rotated"
 
@@ -58,24 +61,51 @@ def settings_with(broker: Broker, client: str, name: str, password: str) -> Sett
 def test_a_password_is_changed(scram: Broker, client: str, name: str, caplog: pytest.LogCaptureFixture) -> None:
     """Once connections are new, the refusal is named and the loop ends; with the new password it continues."""
     set_password(scram, "first")
-    make_topic(scram.bootstrap, name)
-    source, world = TopicPartition(name, 0), KafkaWorld(scram.bootstrap)
+    before, after = (settings_with(scram, client, name, password) for password in ("first", "second"))
+    require_restart(
+        scram, before, after, lambda: set_password(scram, "second"), r"kafka\.sasl_username and kafka\.sasl_p"
+    )
+    assert {"log_unavailable", "task_failed"} & set(caplog.messages)
+
+
+def test_the_certificate_of_the_brokers_is_replaced(java: None, client: str, name: str, tmp_path: Path) -> None:
+    """The same where the authority is another one, whose file has been replaced, too."""
+    if shutil.which("openssl") is None:
+        pytest.skip("no openssl")
+    current, following = (certificate(tmp_path, each) for each in ("current", "following"))
+    made = Broker(secured=True, certificate=current)
+    made.settings["super.users"] = "User:ANONYMOUS;User:daemon"
+    given = {"security_protocol": "SASL_SSL", "sasl_mechanism": "PLAIN", "sasl_username": "daemon"}
+    given |= {
+        "sasl_password": PASSWORDS["daemon"],
+        "ssl_cafile": str(current),
+        "session_timeout": "6s",
+        "transaction_timeout": "6s",
+    }
+    with made:
+        settings = settings_of(made.guarded, client, name, *(f"kafka.{key}={value}" for key, value in given.items()))
+        require_restart(made, settings, settings, lambda: following.replace(current), r"kafka\.ssl_\* files")
+
+
+def require_restart(
+    broker: Broker, before: Settings, after: Settings, change: Callable[[], object], words: str
+) -> None:
+    """Run a worker, change what it presents or trusts, restart the broker, and run another worker."""
+    name = before.app
+    make_topic(broker.bootstrap, name)
+    source, world = TopicPartition(name, 0), KafkaWorld(broker.bootstrap)
     with (
-        closing(kafka_worker(settings_with(scram, client, name, "first"), unavailable_after=5.0)) as worker,
-        closing(Offsets(scram.bootstrap, name)) as offsets,
+        closing(kafka_worker(before, unavailable_after=5.0)) as worker,
+        closing(Offsets(broker.bootstrap, name)) as committed,
     ):
         world.produce(name, observations(0, 20))
-        run_until(worker, lambda: offsets.committed(source) == 20, "offset 20")
-        set_password(scram, "second")
-        scram.kill()
-        scram.start()
+        run_until(worker, lambda: committed.committed(source) == 20, "offset 20")
+        change()
+        broker.kill()
+        broker.start()
         world.produce(name, observations(20, 40))
-        with pytest.raises(LogError, match=r"kafka\.sasl_username and kafka\.sasl_password"):
-            run_until(worker, lambda: False)
-    assert {"log_unavailable", "task_failed"} & set(caplog.messages)
-    with (
-        closing(kafka_worker(settings_with(scram, client, name, "second"))) as worker,
-        closing(Offsets(scram.bootstrap, name)) as offsets,
-    ):
-        run_until(worker, lambda: offsets.committed(source) == 40, "offset 40")
+        with pytest.raises(LogError, match=words):
+            run_until(worker, lambda: False, "the refusal", 4 * PATIENCE)
+    with closing(kafka_worker(after)) as worker, closing(Offsets(broker.bootstrap, name)) as committed:
+        run_until(worker, lambda: committed.committed(source) == 40, "offset 40")
     assert len(world.read(f"{name}.forecasts")) == 40

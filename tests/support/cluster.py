@@ -65,6 +65,17 @@ class Cluster:
         for node in self.nodes:
             node.stop()
 
+    def repair(self) -> None:
+        """Make all nodes run and answer again, and wait until their own topics are in sync."""
+        for node in self.nodes:
+            if node.alive:
+                node.resume()
+            else:
+                node.launch()
+        for node in self.nodes:
+            node.wait()
+        self.heal()
+
     def leader(self, partition: TopicPartition) -> Broker:
         """Return the leader of a partition."""
         return self._node(self._partitions(partition.topic)[partition.partition]["leader_id"])

@@ -51,9 +51,9 @@ def kafka_worker(
     )
 
 
-def run_until(worker: Worker, satisfied: Callable[[], bool], what: str = "") -> None:
+def run_until(worker: Worker, satisfied: Callable[[], bool], what: str = "", patience: float = PATIENCE) -> None:
     """Run the loop until a condition is true."""
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + patience
     while not satisfied():
         worker.run_once()
         assert time.monotonic() < deadline, f"{what}: {worker.not_ready_reason}"

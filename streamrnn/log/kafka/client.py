@@ -18,6 +18,8 @@ from streamrnn.log.kafka_common.oauth import TokenSource, make_token_source
 Client = TypeVar("Client")
 Options = Mapping[str, Any]
 THROTTLED_INTERVAL = 0.05  # seconds between two tries of a request that is withheld
+TLS_FAILURE = "[SSL"
+"""Part of the library's errors that are due to a certificate or its key."""
 
 
 def kafka_python_options(connection: Connection) -> dict[str, Any]:
@@ -82,23 +84,33 @@ def open_kafka_python(kind: Callable[..., Client], common: Options, **particular
         raise
 
 
-def wait_while_throttled(admin: Any, seconds: float) -> None:
-    """Make an admin client's requests wait while a quota of the brokers withholds its connection.
+def mend_requests(admin: Any, seconds: float) -> None:
+    """Make an admin client's requests wait while a quota withholds its connection, and name a refused certificate.
 
-    Version 3.0.12 raises NodeNotReadyError at once if every connection is paused.
+    Version 3.0.12 raises NodeNotReadyError at once if every connection is paused, and also after a failed connection,
+    without its cause, until it may try again.
     """
     manager = admin._manager  # noqa: SLF001  # there is no public way
     run = manager.run
+    refused: list[Exception] = []
 
     def run_patiently(*arguments: Any) -> Any:
         end = time.monotonic() + seconds
         while True:
             try:
-                return run(*arguments)
+                found = run(*arguments)
             except errors.NodeNotReadyError:
                 connected = any(each.connected for each in list(manager._conns.values()))  # noqa: SLF001
                 if not connected or time.monotonic() > end:
+                    if refused:
+                        raise refused[-1] from None
                     raise
+            except errors.KafkaConnectionError as error:
+                refused[:] = [error] if TLS_FAILURE in str(error) else []
+                raise
+            else:
+                refused.clear()
+                return found
             time.sleep(THROTTLED_INTERVAL)
 
     manager.run = run_patiently
@@ -140,6 +152,8 @@ def kafka_python_error(failure: str, error: Exception) -> StreamrnnError:
     elif isinstance(error, errors.KafkaTimeoutError):
         remedy = common_errors.TIMED_OUT
     elif isinstance(error, errors.KafkaConnectionError):
+        remedy = common_errors.CERTIFICATES if TLS_FAILURE in str(error) else common_errors.UNREACHABLE
+    elif isinstance(error, errors.NodeNotReadyError):
         remedy = common_errors.UNREACHABLE
     text = str(error) if isinstance(error, errors.KafkaError) else f"{type(error).__name__}: {error}"
     if code is None:  # the producer reports errors as text
