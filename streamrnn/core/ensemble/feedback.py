@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from streamrnn.core.clock.season_clock import clock_change, follows_clock
 from streamrnn.core.ensemble.aggregation import FIRST_BOUND, FIRST_VARIANCE, fill_weights, update_regrets
 from streamrnn.core.experts.classical import decode_point
 from streamrnn.core.experts.rls import update_covariance
@@ -95,6 +96,16 @@ def past_error(feedback: Feedback, row: int, back: int) -> float:
 
 
 @compiled
+def phase_distance(plan: Plan, time: float, cadence: float, period: float, seasons: int) -> int:
+    """Return the number of steps from the same phase `seasons` earlier to the step after `time`, by the local clock."""
+    steps = seasons * slot_count(period, cadence, 1 << 20)
+    if len(plan.clock.zone.changes) == 0 or not follows_clock(period):
+        return steps
+    target = time + cadence
+    return steps - int(np.rint(clock_change(plan.clock, target - seasons * period, target) / cadence))
+
+
+@compiled
 def store_error(feedback: Feedback, row: int, steps: int, error: float) -> None:
     """Store the error of a step that is `steps` after the latest one; errors of the steps between are unknown."""
     for back in range(min(steps - 1, STEPS_BACK)):
@@ -153,14 +164,14 @@ def fill_terms(series: FullState, feedback: Feedback, plan: Plan, row: int, netw
         terms[back] = past_error(feedback, row, back)
     for i in range(SEASONS):
         terms[BACK + i] = 0.0
-    short, long = series.period[row, 0], series.period[row, 1]
+    time, short, long = float(series.time[row]), series.period[row, 0], series.period[row, 1]
     if cadence > 0 and short > 0:
-        steps = slot_count(short, cadence, 1 << 20)
+        steps = phase_distance(plan, time, cadence, short, 1)
         terms[BACK] = past_error(feedback, row, steps - 1)  # at the phase of the target
-        terms[BACK + 1] = past_error(feedback, row, 2 * steps - 1)
+        terms[BACK + 1] = past_error(feedback, row, phase_distance(plan, time, cadence, short, 2) - 1)
         terms[BACK + 2] = past_error(feedback, row, steps) if steps >= BACK else 0.0
     if cadence > 0 and long > 0:
-        terms[BACK + 3] = past_error(feedback, row, slot_count(long, cadence, 1 << 20) - 1)
+        terms[BACK + 3] = past_error(feedback, row, phase_distance(plan, time, cadence, long, 1) - 1)
     terms[FROM_MEMBERS - 2], terms[FROM_MEMBERS - 1] = feedback.mean[row], CONSTANT
     terms[FROM_MEMBERS] = clip(-center / scale, TERM_CLIP)
     at = FROM_MEMBERS + 1
