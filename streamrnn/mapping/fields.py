@@ -145,7 +145,7 @@ class FieldReader:
         """Return a text that says why a document has no field."""
         rule = self._rule
         if rule.only is None:
-            return "no numeric value but key and time"
+            return f"no numeric value but key and time; {present(document, _NO_MEMBER)}"
         shown = ", ".join(f"`{name}`" for name in rule.only[:5])
         inner = find(document, self._under) if self._under else document
         first = rule.only[0]

@@ -605,6 +605,12 @@ def test_a_path_that_is_prepared_finds_what_is_there(path: str) -> None:
         assert getter(path)(document, None, record_of(b"")) == find(document, parse_path(path))
 
 
+def test_the_error_of_a_record_without_numbers_names_its_members() -> None:
+    """Names, not values: which of them was meant as a number can be seen."""
+    found = reason({"k": "a", "t": T, "profit": "(100.50)"}, Layout("", ("k",), ("t",)))
+    assert found == ("no_fields", "no numeric value but key and time; the record has k, t, profit")
+
+
 def test_a_path_continues_into_a_list_in_a_text() -> None:
     """As into an object."""
     assert find({"data": '[7, {"b": 8}]'}, parse_path("data[0]")) == 7
