@@ -52,9 +52,10 @@ FLOORS: dict[str, tuple[str, ...]] = {
     "core.fingerprint": ("core.jit",),
     "core.clock": ("core.jit", "core.config", "timestamps", "errors"),
     "core.series": ("core.clock", "core.jit", "errors"),
-    "core.experts": ("core.series", "core.vector_math", "core.row_table", "core.jit", "errors"),
+    "core.experts": ("core.series", "core.clock", "core.vector_math", "core.row_table", "core.jit", "errors"),
     "core.ensemble": (
         "core.experts",
+        "core.clock",
         "core.series",
         "core.vector_math",
         "core.row_table",
