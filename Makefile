@@ -1,5 +1,5 @@
 # make venv      create .venv with everything in requirements.lock; needs Python 3.11 or newer
-# make demo      run the daemon on an embedded log and a bundled stream
+# make demo      run the daemon on an embedded log and a bundled stream, without torch if make venv has not run
 # make set-up    install Java, Maven, Prometheus and Chromium for the tests, by apt-get where that is permitted
 # make test      run all tests but the long ones; without the tools of set-up some are skipped
 # make long      run the long tests; SOAK_MINUTES=30 is how long one of them loads a daemon, 6 by default
@@ -21,6 +21,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+SMALL := build/demo
 
 # The tests start hundreds of processes, each of which would compile the sources anew.
 unexport PYTHONDONTWRITEBYTECODE
@@ -32,18 +33,30 @@ help:
 
 venv: $(STAMP)
 
-$(STAMP): requirements.lock pyproject.toml
+# $(call create_venv,FOLDER)
+define create_venv
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
 		{ echo "streamrnn needs Python 3.11 or newer, and '$(PYTHON)' is older: choose another, such as make PYTHON=python3.11 venv" >&2; exit 1; }
 	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || \
 		{ echo "'$(PYTHON)' lacks the modules venv and ensurepip: install them; on Debian, apt-get install python3-venv" >&2; exit 1; }
-	$(PYTHON) -m venv $(VENV)
+	$(PYTHON) -m venv $(1)
+endef
+
+$(STAMP): requirements.lock pyproject.toml
+	$(call create_venv,$(VENV))
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet --require-hashes -r requirements.lock
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation -e .
 	@touch $(STAMP)
 
-demo: venv
-	$(BIN)/streamrnn demo
+# On a fresh machine all of requirements.lock would take minutes, and torch 5 GB: the demo needs a tenth of it.
+demo: $(if $(wildcard $(STAMP)),venv,$(SMALL)/.installed)
+	$(if $(wildcard $(STAMP)),$(BIN),$(SMALL)/bin)/streamrnn demo
+
+$(SMALL)/.installed: requirements.lock pyproject.toml
+	$(call create_venv,$(SMALL))
+	sed -n 's/^\([a-z0-9].*[^ ]\) *\\$$/\1/p' requirements.lock > $(SMALL)/versions.txt
+	$(SMALL)/bin/python -m pip install --disable-pip-version-check --quiet -c $(SMALL)/versions.txt -e '.[report]'
+	@touch $@
 
 set-up:
 	@PYTHON=$(PYTHON) tests/set_up.sh

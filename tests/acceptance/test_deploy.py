@@ -324,6 +324,22 @@ def test_every_target_is_explained_and_runs(target: str) -> None:
     subprocess.run(["make", "--dry-run", target], cwd=REPOSITORY, capture_output=True, check=True)
 
 
+def test_the_demo_of_a_new_machine_has_the_locked_versions(tmp_path: Path) -> None:
+    """Without .venv, `make demo` installs what the demo needs, without torch, in the versions of the lock."""
+    for name in ("Makefile", "pyproject.toml", "requirements.lock"):
+        shutil.copy(REPOSITORY / name, tmp_path)
+    dry_run = ["make", "--dry-run", "demo"]
+    commands = subprocess.run(dry_run, cwd=tmp_path, capture_output=True, text=True, check=True).stdout.splitlines()
+    (write,) = [each for each in commands if each.startswith("sed ")]
+    (tmp_path / "build" / "demo").mkdir(parents=True)
+    subprocess.run(write, cwd=tmp_path, shell=True, check=True)
+    versions = (tmp_path / "build" / "demo" / "versions.txt").read_text()
+    lock = (tmp_path / "requirements.lock").read_text()
+    assert versions.splitlines() == [line.removesuffix(" \\") for line in lock.splitlines() if "==" in line]
+    assert [each for each in commands if "pip install" in each and not each.endswith("-e '.[report]'")] == []
+    assert commands[-1] == "build/demo/bin/streamrnn demo"
+
+
 @pytest.mark.parametrize(
     ("refused", "words"),
     [("version_info", "needs Python 3.11 or newer"), ("ensurepip", "apt-get install python3-venv")],
