@@ -89,8 +89,10 @@ def aged(java: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Yield the address of a broker with topics that contain these batches."""
     data = tmp_path_factory.mktemp("aged")
     with Broker(data=data) as broker:
+        world = KafkaWorld(broker.bootstrap)
         for name in NAMES.values():
             make_topic(broker.bootstrap, name)
+            world.produce(name, observations(0, 1))  # only then the broker stores the topic's id in the folder
         broker.kill()
         for name in NAMES.values():
             write_segment(data / f"{name}-0")
