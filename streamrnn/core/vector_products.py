@@ -23,9 +23,8 @@ from streamrnn.core.jit import Singles, compiled, compiler_description
 
 LANES = 16  # the columns of `out` and `w` are padded to a multiple of this number
 TILE_ROWS = 4  # rows of a tile
-TILE_COLUMNS = (
-    2 * LANES if "avx512f" in compiler_description() else LANES
-)  # columns of a tile of TILE_ROWS rows: 8 or 16 registers
+# of a tile of TILE_ROWS rows, which then takes 8 or 16 registers
+TILE_COLUMNS = 2 * LANES if "avx512f" in compiler_description() else LANES
 ROW_COLUMNS = 4 * LANES  # columns of a tile of one row
 
 Tile = Callable[[Singles, int, int, Singles, Singles], None]
@@ -84,11 +83,8 @@ def add_products(out: Singles, x: Singles, w: Singles) -> None:
     M is a multiple of LANES. The columns of `out` and `w` are contiguous; `x` may have any strides, and more columns.
     """
     rows, columns = out.shape
-    tiled, wide, long = (
-        rows // TILE_ROWS * TILE_ROWS,
-        columns // TILE_COLUMNS * TILE_COLUMNS,
-        columns // ROW_COLUMNS * ROW_COLUMNS,
-    )
+    tiled, wide = rows // TILE_ROWS * TILE_ROWS, columns // TILE_COLUMNS * TILE_COLUMNS
+    long = columns // ROW_COLUMNS * ROW_COLUMNS
     for j in range(0, wide, TILE_COLUMNS):
         for r in range(0, tiled, TILE_ROWS):
             _add_wide(out, r, j, x, w)

@@ -106,9 +106,8 @@ class TimeReader:
         """
         number = value
         if type(value) is str and self._usual:
-            if (
-                value[4:5] == "-" and value[10:11] != "+" and len(value) <= _MAX_LENGTH
-            ):  # without the patterns of `_text`
+            # the common case, without the patterns of `_text`
+            if value[4:5] == "-" and value[10:11] != "+" and len(value) <= _MAX_LENGTH:
                 try:
                     time = self._moment(datetime.fromisoformat(value))
                 except (ValueError, OverflowError):

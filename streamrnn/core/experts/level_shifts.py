@@ -22,9 +22,7 @@ UNIT = 0.6  # least |log10| of the ratio of two scales that indicates a change o
 LEVEL = 3.0  # least level by which a change of the unit can be recognized, multiples of the one-step scale
 MIN_CALM_RATIO = 30.0  # least ratio of the one-step scale to the mean change after a division of the unit
 SMALLER = -2  # largest power of ten of a division that is recognized by smaller changes
-MAX_SEEN_SHARE = (
-    0.02  # largest share of earlier values in the range of recent values: more have a machine that is often off
-)
+MAX_SEEN_SHARE = 0.02  # of earlier values in the range of the recent ones: more have a machine that is often off
 MOST_WRONG, EXACT = 0.5, 0.01
 """Largest relative distance of a ratio of levels from a power of ten, if the ratio of spreads agrees, and if not."""
 PREFIX = "shifts_"  # prefix of the names of saved arrays

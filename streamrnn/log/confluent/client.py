@@ -68,7 +68,7 @@ class ConnectionErrors:
     """The error callback of a client: the library reports the cause of a failed connection here while it retries.
 
     Args:
-        onward: Another callback that gets the errors, too.
+        onward: Another callback, which receives every error as well.
     """
 
     def __init__(self, onward: Callable[[KafkaError], None] | None = None) -> None:
@@ -88,7 +88,7 @@ class ConnectionErrors:
 
     @property
     def refusal(self) -> KafkaError | None:
-        """The error with which brokers have refused a connection, or their certificate was refused, of late."""
+        """The latest refusal of a connection or of the brokers' certificate, if it is at most REFUSAL_SECONDS old."""
         return self._refusal if time.monotonic() < self._refused_until else None
 
 
