@@ -328,7 +328,7 @@ def test_the_demo_of_a_new_machine_has_the_locked_versions(tmp_path: Path) -> No
     """Without .venv, `make demo` installs what the demo needs, without torch, in the versions of the lock."""
     for name in ("Makefile", "pyproject.toml", "requirements.lock"):
         shutil.copy(REPOSITORY / name, tmp_path)
-    dry_run = ["make", "--dry-run", "demo"]
+    dry_run = ["make", "--dry-run", "--no-print-directory", "demo"]  # the tests may be run by make
     commands = subprocess.run(dry_run, cwd=tmp_path, capture_output=True, text=True, check=True).stdout.splitlines()
     (write,) = [each for each in commands if each.startswith("sed ")]
     (tmp_path / "build" / "demo").mkdir(parents=True)
