@@ -6,6 +6,7 @@ the offset of the next record to read atomically: nothing is visible before `com
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from typing import NamedTuple, Protocol
 
 from streamrnn.log.limits import TopicLimits
@@ -61,6 +62,13 @@ class Transaction(Protocol):
             Fenced: another process owns the partition; nothing was written.
             ConfigError: another process has joined the group under this one's instance name.
             LogError: the commit failed, or its outcome is unknown.
+        """
+
+    def begin_commit(self, offset: int, metadata: str) -> Future[float]:
+        """Begin a commit, and return its duration in seconds, at once if the log can commit in the background.
+
+        The errors are those of `commit`, raised here or by the future. Before it is done call nothing but `close`,
+        which waits for it shortly.
         """
 
     def close(self) -> None:

@@ -1,6 +1,9 @@
 """Checks and helpers shared by all logs."""
 
+import time
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future
 from contextlib import contextmanager
 
 from streamrnn.errors import LogError, RecordsDeleted
@@ -9,7 +12,7 @@ from streamrnn.records import Output, Record, TopicPartition
 MAX_METADATA_BYTES = 4000  # brokers accept 4,096 by default, and more is a fatal error for a producer
 
 
-class FailClosedWriter:
+class FailClosedWriter(ABC):
     """Refuses every call after an exception, so that no record of a failed transaction is committed later."""
 
     def __init__(self, name: str) -> None:
@@ -23,6 +26,22 @@ class FailClosedWriter:
         self._usable = False
         yield
         self._usable = True
+
+    @abstractmethod
+    def commit(self, offset: int, metadata: str) -> None:
+        """See `Transaction.commit`."""
+
+    def begin_commit(self, offset: int, metadata: str) -> Future[float]:
+        """See `Transaction.begin_commit`; this one has ended when it returns."""
+        done: Future[float] = Future()
+        done.set_result(self._time_commit(offset, metadata))
+        return done
+
+    def _time_commit(self, offset: int, metadata: str) -> float:
+        """Commit, and return the duration in seconds."""
+        begun = time.monotonic()
+        self.commit(offset, metadata)
+        return time.monotonic() - begun
 
 
 def check_metadata(partition: TopicPartition, metadata: str) -> None:

@@ -1,6 +1,6 @@
 """Shared parts of the logs without a broker (`memory` and `sqlite`): read positions and buffered transactions."""
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable, Sequence
 
 from streamrnn.errors import LogError
@@ -81,7 +81,7 @@ class ReadPositions:
         return batches
 
 
-class BufferedTransaction(FailClosedWriter, ABC):
+class BufferedTransaction(FailClosedWriter):
     """The writer of one input partition, implementing `Transaction`.
 
     Outputs are buffered in memory until `commit`, so that writers of several partitions do not block each other.

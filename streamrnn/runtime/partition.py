@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from streamrnn.columns.output_hash import extend_hash
 from streamrnn.dead_letters import first_values
 from streamrnn.log import Log, Transaction
-from streamrnn.log.limits import TopicLimits, fit
+from streamrnn.log.outbox import Outbox
 from streamrnn.records import MOST_EVENTS, WHOLE, Heartbeat, Output, OutputTopics, Record, StepReport, TopicPartition
 from streamrnn.runtime.manifest import DECODING, NOTHING, SCHEMA, Manifest, Resume, read_manifest
 from streamrnn.runtime.options import StartPolicy
@@ -29,13 +29,11 @@ from streamrnn.runtime.snapshot.policy import Unsaved
 from streamrnn.runtime.snapshot.task_source import RecordedSettings, TaskSource
 
 if TYPE_CHECKING:
+    from streamrnn.log.limits import TopicLimits
     from streamrnn.runtime.task import Task
     from streamrnn.runtime.time_limits import Backoff
 
 logger = logging.getLogger(__name__)
-
-MOST_RETAINED = 200_000
-"""Largest number of outputs since the last commit to store, about 200 MB."""
 
 _offset = attrgetter("offset")
 
@@ -64,8 +62,8 @@ class OwnedPartition:
         """Offset of the last complete snapshot; -1 if there is none."""
         self.begun = NOTHING
         """Offset of the latest snapshot, which may be incomplete."""
-        self.saved_bytes = 0
-        """Number of bytes of state written so far."""
+        self.saved_bytes = self.reported_bytes = 0
+        """Number of bytes of state written so far, and reported so far."""
         self.only_in_memory = False
         """Whether the log has lost the state, so that the one in memory must not be discarded."""
         self.awaited = False
@@ -86,12 +84,12 @@ class OwnedPartition:
         self._task: Task
         self._used: TaskSource | None = None  # the source of its task
         self._record: RecordedSettings | None = None  # the settings that are saved with the state
-        self._transaction: Transaction
+        self._outbox: Outbox
         self._began, self._commits = NOTHING, 0
         self._learned = False  # whether a whole network has learned since the last snapshot was begun
         self.committed: int | None = None
         """Committed offset of the next record; None if there is none."""
-        self._uncommitted: list[Output] = []  # outputs since the last commit
+        self._under_way: tuple[int, int] | None = None  # number and offset of a commit that has begun
         self.heartbeats = OwnedHeartbeats(log, partition, topics.heartbeat)
         self._suspended = False
         self._missing = 0  # records that retention had deleted, to report with the next feed
@@ -147,14 +145,15 @@ class OwnedPartition:
         """
         self._limits = {topic: self._log.limits(topic) for topic in self.topics.names}
         before, self._topic_id = self._topic_id, self._log.topic_id(self.partition.topic)
-        self._transaction = self._log.transaction(self.partition)
+        transaction = self._log.transaction(self.partition)
         try:
-            if not (self._suspended and before == self._topic_id and self._rejoin()):
+            if not (self._suspended and before == self._topic_id and self._rejoin(transaction)):
+                self._outbox = Outbox(transaction, self._limits)
                 self._restore(resume)
-            self._suspended = False
+            self._suspended, self._under_way = False, None
             self._start_task()
         except BaseException:
-            self._transaction.close()
+            transaction.close()
             raise
         self.is_open = True
 
@@ -170,11 +169,13 @@ class OwnedPartition:
         self._restore(None)
         self._start_task()
 
-    def close(self) -> None:
-        """Roll back uncommitted work, and release the transaction. Never raises."""
-        if self.is_open:
-            self._transaction.close()
+    def close(self) -> bool:
+        """Roll back uncommitted work, and release the transaction; return whether there was any. Never raises."""
+        rolled_back = self.pending
+        if self.is_open and self._outbox.close() and self._under_way is not None:
+            rolled_back &= self._under_way[1] != self.position
         self.is_open = False
+        return rolled_back
 
     def suspend(self) -> None:
         """Close it, but retain its task and uncommitted outputs in memory; `open` writes them and the whole state.
@@ -184,18 +185,19 @@ class OwnedPartition:
         self.close()
         self._suspended = True
 
-    def _rejoin(self) -> bool:
+    def _rejoin(self, transaction: Transaction) -> bool:
         """Continue with the task in memory; return False if another process, or a failed commit, changed the log."""
         committed = self._log.committed(self.partition)
         found: tuple[int, int | None] = (0, None)
         if committed is not None:
             found = (read_manifest(self.partition, committed).commit, committed.offset)
-        if found == (self._commits + 1, self.position):  # the last commit had succeeded, though it raised
+        if found == self._under_way:  # the last commit had succeeded, though it raised
             self._commits, self.committed = found
-            self._uncommitted.clear()
-        if found != (self._commits, self.committed) or len(self._uncommitted) > MOST_RETAINED:
+            self._outbox.drop_committed()
+        retained = self._outbox.retained
+        if found != (self._commits, self.committed) or retained is None:
             return False
-        self._send(self._uncommitted)
+        self._outbox = Outbox(transaction, self._limits, retained)
         self.forget_saved()
         return True
 
@@ -206,7 +208,6 @@ class OwnedPartition:
         self._task.forget_saved()
 
     def _restore(self, resume: Resume | None) -> None:
-        self._uncommitted.clear()
         found = restore_partition(
             self._log, self.partition, self.source, state=self._state, topic_id=self._topic_id, start=self._start,
             resume=resume,
@@ -265,23 +266,13 @@ class OwnedPartition:
     def _write(self, outputs: Sequence[Output], report: StepReport) -> StepReport:
         """Write outputs, and return their report, completed."""
         if outputs:
-            if len(self._uncommitted) <= MOST_RETAINED:
-                self._uncommitted += outputs
-            report.moved_timestamps, report.cut_dead_letters = self._send(outputs)
+            report.moved_timestamps, report.cut_dead_letters = self._outbox.write(outputs)
         if report.dead_letters:
             report.rejected = first_values(outputs)
         if report.events:
             events = [each.value or b"" for each in outputs if each.topic == self.topics.events]
             report.written_events = events[-MOST_EVENTS:]
         return report
-
-    def _send(self, outputs: Sequence[Output]) -> tuple[int, int]:
-        """Write outputs; return the numbers of moved timestamps and of cut dead letters, to fit the topics' limits."""
-        now = time.time_ns() // 1_000_000  # for the topics' limits only, never in an output's value
-        fitted, moved, cut = fit(outputs, self._limits, now)
-        if fitted:
-            self._transaction.send(fitted)
-        return moved, cut
 
     def _advance(self, records: Sequence[Record]) -> tuple[list[Output], StepReport]:
         outputs, report = self.heartbeats.feed(records, self.position)
@@ -300,36 +291,46 @@ class OwnedPartition:
             self._task.hash_function = extend_hash
             self.snapshot = NOTHING  # a replay from the stored state would need both: the first commit replaces it
 
-    def commit(self, *, snapshot: bool, part: int | None = None) -> bool:
-        """Commit the outputs and the position; return whether anything was committed.
+    def begin_commit(self, *, snapshot: bool, part: int | None = None) -> None:
+        """Begin a commit of the outputs and the position; `end_commit` must follow.
 
-        The very first commit always has the state. Nothing is committed during a replay, or without changes.
+        The very first commit always has the state. Nothing is committed during a replay, or without changes. Records
+        may be fed before the commit has ended: their outputs belong to the next one.
 
         Args:
             snapshot: Whether to save the state.
             part: Bytes of a large state to write now; the next commits write the rest. None: all at once.
 
         Raises:
-            LogError: the commit failed, or its outcome is unknown.
-            Fenced: another process owns the partition.
+            LogError: the state cannot be written.
         """
         first = self.snapshot < 0
         snapshot = (snapshot or first) and (self.snapshot != self.position or self.heartbeats.unsaved)
         if self.replaying or not (snapshot or self.saving or self.pending):
-            return False
+            return
         if snapshot or self.saving:
             self._send_state(None if first else part)
         layout, output_hash = layout_hash(self._task.layout), self._task.output_hash.hex()
+        self._under_way = self._commits + 1, self.position
         numbers = self.snapshot, self._commits + 1, output_hash, self._began
         manifest = Manifest(SCHEMA, layout, *numbers, self._topic_id, self.topics.forecasts, DECODING)
-        self._transaction.commit(self.position, manifest.text())
-        self.awaited &= self.position == self.committed  # readers do not wait for a snapshot alone
-        self.committed = self.position
-        self._commits += 1
         self.heartbeats.written = False
-        self._uncommitted.clear()
+        self._outbox.begin_commit(self.position, manifest.text())
+
+    def end_commit(self, *, wait: bool = True) -> float | None:
+        """Return the duration in seconds of the commit that has begun; None if there is none, or not yet.
+
+        Raises:
+            LogError: the commit failed, or its outcome is unknown.
+            Fenced: another process owns the partition.
+        """
+        if self._under_way is None or (seconds := self._outbox.end_commit(wait=wait)) is None:
+            return None
+        (self._commits, position), self._under_way = self._under_way, None
+        self.awaited &= position == self.committed  # readers do not wait for a snapshot alone
+        self.committed = position
         self.only_in_memory &= self.snapshot < 0
-        return True
+        return seconds
 
     def _send_state(self, part: int | None) -> None:
         """Send the next part of the state, of a new snapshot if none has begun; `part` as for `commit`."""
@@ -343,7 +344,7 @@ class OwnedPartition:
                 self._task.begin_save(self.position)
             pieces = self._task.next_pieces(part)
         now = time.time_ns() // 1_000_000  # for compaction and retention only
-        self._transaction.send([Output(*self._state, key, value, now) for key, value in pieces])
+        self._outbox.write_state([Output(*self._state, key, value, now) for key, value in pieces])
         self.saved_bytes += sum(len(key) + len(value or b"") for key, value in pieces)
         if not self.saving:
             self.snapshot = self.begun

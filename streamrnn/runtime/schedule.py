@@ -86,6 +86,7 @@ class CommitSchedule:
 
     def commit_if_due(self, owned: "OwnedPartition", tasks: int) -> None:
         """Commit a partition if it is due; `tasks` is the number of partitions of the process."""
+        self._end_commit(owned, wait=False)
         now = self._now()
         if now < owned.next_commit or owned.replaying:
             return
@@ -94,26 +95,43 @@ class CommitSchedule:
         due = owned.only_in_memory or snapshot_due(interval, owned.unsaved, elapsed=elapsed, tasks=tasks)
         snapshot = due and not hurried and not owned.saving
         if snapshot or owned.pending or owned.saving:
-            self.commit(owned, snapshot=snapshot, part=part_bytes(now - owned.last_commit, owned.state_bytes))
+            part = part_bytes(now - owned.last_commit, owned.state_bytes)
+            wait = owned.awaited or owned.only_in_memory or owned.backoff is not None or owned.snapshot < 0
+            self.commit(owned, snapshot=snapshot, part=part, wait=wait)
         if owned.backoff and owned.position >= owned.backoff.offset:
             owned.backoff = None
 
-    def commit(self, owned: "OwnedPartition", *, snapshot: bool, part: int | None = None) -> None:
-        """Commit a partition, report it, and schedule the next commit; `snapshot` and `part` as its own `commit`."""
-        begun = self._now()
-        before, saved, awaited = owned.begun, owned.saved_bytes, owned.awaited
+    def commit(self, owned: "OwnedPartition", *, snapshot: bool, part: int | None = None, wait: bool = True) -> None:
+        """Commit a partition, report it, and schedule the next commit; `snapshot` and `part` as its `begin_commit`.
+
+        Unless told to `wait`, this may return while the commit is under way; then `commit_if_due` reports it, or the
+        next `commit`, which waits for it.
+        """
         with self._hooks.limit_commit(f"commit of {owned.partition}"), self._hooks.span("commit", owned.partition):
-            committed = owned.commit(snapshot=snapshot, part=part)
-        now = owned.last_commit = self._now()
-        interval = min(self.policy.interval, PART_SECONDS) if owned.saving else self.policy.interval
-        owned.next_commit = now if awaited else now + interval
-        if committed:
-            seconds, written = now - begun, owned.saved_bytes - saved
-            self._hooks.observer.committed(owned.partition, seconds, written)
-            details = {"offset": owned.position, "seconds": round(seconds, 3), "state_bytes": written}
-            logger.debug("committed", extra={**owned.partition._asdict(), **details})
+            self._end_commit(owned, wait=True)
+            before, awaited = owned.begun, owned.awaited
+            owned.begin_commit(snapshot=snapshot, part=part)
+            self._schedule_next(owned)
+            self._end_commit(owned, wait=wait)
         if owned.begun != before:
-            owned.last_snapshot = now
+            owned.last_snapshot = owned.last_commit
+        if awaited:
+            owned.next_commit = owned.last_commit
+
+    def _end_commit(self, owned: "OwnedPartition", *, wait: bool) -> None:
+        """Report a commit that has begun, once it has ended, and schedule the next one."""
+        if (seconds := owned.end_commit(wait=wait)) is None:
+            return
+        self._schedule_next(owned)
+        written, owned.reported_bytes = owned.saved_bytes - owned.reported_bytes, owned.saved_bytes
+        self._hooks.observer.committed(owned.partition, seconds, written)
+        details = {"offset": owned.committed, "seconds": round(seconds, 3), "state_bytes": written}
+        logger.debug("committed", extra={**owned.partition._asdict(), **details})
+
+    def _schedule_next(self, owned: "OwnedPartition") -> None:
+        owned.last_commit = self._now()
+        interval = min(self.policy.interval, PART_SECONDS) if owned.saving else self.policy.interval
+        owned.next_commit = owned.last_commit + interval
 
     def commit_all(self, partitions: "Iterable[OwnedPartition]") -> None:
         """Commit every partition with its state, within the time limit; the next start replays the rest."""

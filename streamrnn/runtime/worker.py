@@ -343,8 +343,6 @@ class Worker:
             self._observer.released(partition)
 
     def _close_partition(self, owned: OwnedPartition) -> None:
-        if owned.is_open:
-            if owned.pending:
-                self._observer.aborted(owned.partition)
-            owned.close()
+        if owned.close():
+            self._observer.aborted(owned.partition)
             self.heartbeat = self._now()  # closing takes a while if a broker does not answer

@@ -107,13 +107,14 @@ class Shop(RuleBasedStateMachine):
         poll=st.sampled_from([1, 3, 17, 1000]),
         interval=st.sampled_from([0.001, 0.02, 0.5]),
         often=st.sampled_from([1, 4, 100]),
+        delay=st.sampled_from([0.0, 0.005, 0.05, 1.0]),
     )
-    def join(self, poll: int, interval: float, often: int) -> None:
+    def join(self, poll: int, interval: float, often: int, delay: float) -> None:
         """One more worker; with its first turn the partitions are dealt out anew."""
         logs: list[FaultyLog] = []
 
         def connect() -> FaultyLog:
-            logs.append(FaultyLog(self.store, self.clock, self.fault))
+            logs.append(FaultyLog(self.store, self.clock, self.fault, lambda: delay))
             return logs[-1]
 
         intervals = {"interval": interval, "snapshot_interval": interval * often}
@@ -124,7 +125,7 @@ class Shop(RuleBasedStateMachine):
     def freeze(self, data: Any, after: int, turns: int) -> None:
         """A worker stops in the middle of something; another joins and works meanwhile; then the first goes on."""
         worker, _ = data.draw(st.sampled_from(self.crew))
-        self.join(poll=17, interval=0.001, often=4)
+        self.join(poll=17, interval=0.001, often=4, delay=0.0)
         newcomer, _ = self.crew[-1]
 
         def meanwhile() -> None:

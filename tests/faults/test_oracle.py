@@ -64,7 +64,7 @@ from streamrnn.runtime.partition import OwnedPartition
 def feed(owned, records):
     outputs, report = owned._advance(records)
     if outputs:
-        owned._transaction.send(outputs)
+        owned._outbox.write(outputs)
     owned._end_replay()
     return report
 OwnedPartition.feed = feed
@@ -102,7 +102,8 @@ def unfenced(kind, common, **particular):
 def commit_and_close(worker, owned):
     if owned.pending:
         try:
-            owned.commit(snapshot=False)
+            owned.begin_commit(snapshot=False)
+            owned.end_commit()
         except Exception:
             pass
     close(worker, owned)

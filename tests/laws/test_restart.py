@@ -70,6 +70,11 @@ def uninterrupted(given: list[Record], task: Any) -> tuple[list[Record], list[Re
     return forecasts, letters
 
 
+def delays(chance: random.Random) -> Callable[[], float]:
+    """Return a function that returns random durations of commits."""
+    return lambda: chance.choice([0.0, 0.005, 0.05, 1.0])
+
+
 def varied(chance: random.Random) -> dict[str, Any]:
     """Return random poll sizes and intervals."""
     interval = chance.choice([0.001, 0.02, 0.5])
@@ -102,7 +107,7 @@ class Crashing:
         logs: list[FaultyLog] = []
 
         def connect() -> FaultyLog:
-            logs.append(FaultyLog(self._store, self._clock, self._fault))
+            logs.append(FaultyLog(self._store, self._clock, self._fault, delays(self._chance)))
             return logs[-1]
 
         worker = make_worker(
@@ -176,9 +181,8 @@ def test_failures_of_the_log(seed: int) -> None:
             raise log_error(name)
 
     patient = {"reachable_after": 10**6, "unavailable_after": 10**6}
-    worker = make_worker(
-        lambda: FaultyLog(store, clock, fault), clock, **(patient | varied(chance) | {"poll_records": 9})
-    )
+    options = patient | varied(chance) | {"poll_records": 9}
+    worker = make_worker(lambda: FaultyLog(store, clock, fault, delays(chance)), clock, **options)
     finish(worker, store, iterations=20_000)
     assert published(store) == uninterrupted(given, fake)
     assert faults
@@ -195,7 +199,7 @@ def test_rebalances(seed: int) -> None:
         logs: list[FaultyLog] = []
 
         def connect() -> FaultyLog:
-            logs.append(FaultyLog(store, clock))
+            logs.append(FaultyLog(store, clock, delay=delays(chance)))
             return logs[-1]
 
         crew[make_worker(connect, clock, **varied(chance))] = logs

@@ -5,6 +5,7 @@ import dataclasses
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from typing import Any
 
 from support.fakes import INPUT, TOPICS, FakeForecaster, make_task
@@ -90,18 +91,23 @@ class FaultyLog:
     """A log in memory whose operations take time and can fail.
 
     `fault` is called before and after each operation, with "commit" and "commit done" for example, and may raise.
+    `delay` is called for each commit and returns the seconds until it happens, unless the worker waits for it.
     """
 
-    def __init__(self, store: MemoryStore, clock: Clock, fault: Callable[[str], None] = lambda _: None) -> None:
+    def __init__(
+        self, store: MemoryStore, clock: Clock, fault: Callable[[str], None] = lambda _: None,
+        delay: Callable[[], float] = lambda: 0.0,
+    ) -> None:  # fmt: skip
+        self.delay = delay
         self.memory = MemoryLog(store=store, app=APP)
         self.sent: list[Output] = []
-        self._clock = clock
-        self._fault = fault
+        self.clock = clock
+        self.fault = fault
 
     def _do(self, name: str, *arguments: Any) -> Any:
-        self._fault(name)
+        self.fault(name)
         result = getattr(self.memory, name)(*arguments)
-        self._fault(f"{name} done")
+        self.fault(f"{name} done")
         return result
 
     def partitions(self, topic: str) -> int:
@@ -131,7 +137,7 @@ class FaultyLog:
 
     def poll(self, timeout: float, limit: int) -> Poll:
         poll: Poll = self._do("poll", timeout, limit)
-        self._clock.sleep(0.01 if poll.records else max(timeout, 0.001))
+        self.clock.sleep(0.01 if poll.records else max(timeout, 0.001))
         return poll
 
     def seek(self, partition: TopicPartition, offset: int) -> None:
@@ -150,7 +156,7 @@ class FaultyLog:
         return position
 
     def transaction(self, partition: TopicPartition) -> Transaction:
-        return FaultyTransaction(self._do("transaction", partition), self.sent, self._fault)
+        return FaultyTransaction(self._do("transaction", partition), self)
 
     def read(self, partition: TopicPartition, start: int, end: int) -> Iterator[Record]:
         records: Iterator[Record] = self._do("read", partition, start, end)
@@ -164,27 +170,68 @@ class FaultyLog:
         self.memory.close()
 
 
+class DelayedCommit(Future[float]):
+    """A commit in the background: it happens at a later time, or once its result is needed."""
+
+    def __init__(self, commit: Callable[[], None], at: float, clock: Clock) -> None:
+        super().__init__()
+        self._commit, self._at, self._clock = commit, at, clock
+
+    def done(self) -> bool:
+        if self._clock.now >= self._at:
+            self.happen()
+        return super().done()
+
+    def result(self, timeout: float | None = None) -> float:
+        self.happen()
+        return super().result(timeout)
+
+    def happen(self) -> None:
+        if super().done():
+            return
+        try:
+            self._commit()
+        except BaseException as error:
+            self.set_exception(error)
+            if not isinstance(error, Exception):  # the process is killed
+                raise
+        else:
+            self.set_result(0.0)
+
+
 class FaultyTransaction:
     """The transaction of a faulty log."""
 
-    def __init__(self, inner: Transaction, sent: list[Output], fault: Callable[[str], None]) -> None:
+    def __init__(self, inner: Transaction, log: FaultyLog) -> None:
         self._inner = inner
-        self._sent = sent
-        self._fault = fault
+        self._log = log
+        self._under_way: DelayedCommit | None = None
 
     def send(self, outputs: Sequence[Output]) -> None:
-        self._fault("send")
+        self._require_idle()
+        self._log.fault("send")
         self._inner.send(outputs)
-        self._sent.extend(outputs)
-        self._fault("send done")
+        self._log.sent.extend(outputs)
+        self._log.fault("send done")
 
     def commit(self, offset: int, metadata: str) -> None:
-        self._fault("commit")
+        self._log.fault("commit")
         self._inner.commit(offset, metadata)
-        self._fault("commit done")
+        self._log.fault("commit done")
+
+    def begin_commit(self, offset: int, metadata: str) -> Future[float]:
+        self._require_idle()
+        at = self._log.clock.now + self._log.delay()
+        self._under_way = DelayedCommit(lambda: self.commit(offset, metadata), at, self._log.clock)
+        return self._under_way
 
     def close(self) -> None:
+        if self._under_way is not None:
+            self._under_way.done()  # one that is due soon succeeds, others are rolled back
         self._inner.close()
+
+    def _require_idle(self) -> None:
+        assert self._under_way is None or self._under_way.done(), "a commit is under way"
 
 
 def make_store(records: Sequence[Record], partitions: int = 1) -> MemoryStore:
@@ -259,6 +306,8 @@ class Bench:
         self.clock = Clock()
         self.observer = RecordingObserver()
         self.fault: Callable[[str], None] = lambda _: None
+        self.delay = 0.0
+        """Seconds until a commit happens, unless the worker waits for it."""
         self.logs: list[FaultyLog] = []
         self.worker = self.another(observer=self.observer, **changes)
 
@@ -267,7 +316,8 @@ class Bench:
 
         def connect() -> FaultyLog:
             self.fault("connect")
-            self.logs.append(FaultyLog(self.store, self.clock, lambda name: self.fault(name)))  # noqa: PLW0108 -- it changes
+            fault = lambda name: self.fault(name)  # noqa: E731, PLW0108 -- it changes
+            self.logs.append(FaultyLog(self.store, self.clock, fault, lambda: self.delay))
             return self.logs[-1]
 
         return make_worker(connect, self.clock, **changes)

@@ -115,6 +115,58 @@ def test_learning_steps_of_a_whole_network_are_saved_soon() -> None:
     assert 20 <= len(saved_at(bench, seconds=100)) <= 40
 
 
+def fed(batches: int) -> Bench:
+    """Return an undisturbed run over the first batches."""
+    bench = Bench([each for number in range(1, batches + 1) for each in mixed(30, seed=number)])
+    finish(bench.worker, bench.store)
+    return bench
+
+
+def test_records_are_fed_while_a_commit_is_under_way() -> None:
+    """Their outputs belong to the next commit, which begins once this one has ended."""
+    bench, offsets = fed(1), set()
+    bench.delay = 0.3
+    for number in range(2, 22):
+        bench.store.append("sensors", mixed(30, seed=number))
+        bench.iterate(1)
+        assert sum(report.records for report in bench.observer.reports) == 30 * number
+        offsets.add(bench.store.committed[APP, INPUT].offset)
+        sources = [json.loads(each.value or b"")["source"]["offset"] for each in published(bench.store)[0]]
+        assert max(sources) < max(offsets) < 30 * number
+        bench.clock.sleep(0.2)
+    assert len(offsets) > 3
+    bench.stop()
+    assert published(bench.store) == published(fed(21).store)
+
+
+@pytest.mark.parametrize(("seconds", "lost"), [(0.3, 0), (9.0, 1)])
+def test_a_release_waits_shortly_for_a_commit(seconds: float, lost: int) -> None:
+    """Only a commit that does not end soon counts as rolled back."""
+    bench = fed(1)
+    bench.delay = seconds
+    bench.clock.sleep(1.0)
+    bench.store.append("sensors", mixed(30, seed=2))
+    bench.iterate(1)
+    assert bench.store.committed[APP, INPUT].offset == 30
+    bench.clock.sleep(0.4)
+    bench.worker.close()
+    assert (bench.store.committed[APP, INPUT].offset, bench.observer.aborts[INPUT]) == (60 - 30 * lost, lost)
+
+
+def test_a_commit_fails_after_more_was_fed() -> None:
+    """What was fed meanwhile is computed again after the restore."""
+    bench = fed(1)
+    bench.delay = 10.0
+    for number in range(2, 5):
+        bench.clock.sleep(0.2)
+        bench.store.append("sensors", mixed(30, seed=number))
+        bench.iterate(1)
+    bench.fail("commit")
+    finish(bench.worker, bench.store)
+    assert bench.observer.restarts[INPUT] == 1
+    assert published(bench.store) == published(fed(4).store)
+
+
 def test_idle_commits_write_nothing() -> None:
     """Without new records nothing is committed, except for one snapshot of an unsaved state."""
     bench = Bench(mixed(50, seed=1), snapshot_interval=5.0)

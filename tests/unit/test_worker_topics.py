@@ -32,11 +32,21 @@ def expected(*batches: list[Record]) -> tuple[list[Record], list[Record]]:
     return published(bench.store)
 
 
-def running() -> Bench:
-    """Return a bench whose worker has committed the first batch, and has fed the second one without a commit."""
+def running(busy: bool = False) -> Bench:
+    """Return a bench whose worker has committed the first batch, and has fed the second one without a commit.
+
+    If it is `busy`, the commit of a part of the second batch is under way.
+    """
     bench = Bench(ONE)
     finish(bench.worker, bench.store)
-    bench.store.append("sensors", TWO)
+    bench.store.append("sensors", TWO[:30])
+    bench.iterate(1)
+    if busy:
+        bench.delay = 10.0
+        bench.clock.sleep(1.0)
+        bench.iterate(1)
+        bench.delay = 0.0
+    bench.store.append("sensors", TWO[30:])
     bench.iterate(1)
     assert bench.store.committed[APP, INPUT].offset == len(ONE)
     return bench
@@ -51,10 +61,11 @@ def restarted(bench: Bench) -> None:
     finish(bench.worker, bench.store)
 
 
+@pytest.mark.parametrize("busy", [False, True])
 @pytest.mark.parametrize("topics", [[TOPICS.state], [TOPICS.forecasts, TOPICS.state], TOPICS.names])
-def test_output_topics_deleted_under_a_worker(topics: list[str]) -> None:
+def test_output_topics_deleted_under_a_worker(topics: list[str], busy: bool) -> None:
     """They are created again; outputs that were not committed are written, and the state in memory is saved."""
-    bench = running()
+    bench = running(busy)
     kept = {topic: bench.store.read(topic) for topic in TOPICS[:2]}
     for topic in topics:
         bench.store.delete(topic)
@@ -116,9 +127,10 @@ def test_every_partition_is_saved_again() -> None:
     assert bench.worker.not_ready_reason == ""
 
 
-def test_a_commit_that_succeeded_though_it_raised_is_not_written_twice() -> None:
+@pytest.mark.parametrize("busy", [False, True])
+def test_a_commit_that_succeeded_though_it_raised_is_not_written_twice(busy: bool) -> None:
     """With the state in memory, a transaction whose answer was lost is recognised by its number."""
-    bench = running()
+    bench = running(busy)
     bench.store.delete(TOPICS.state)
 
     def fault(name: str) -> None:

@@ -155,8 +155,13 @@ def _confirmed(confirm: Callable[[], bool]) -> bool:
 def _migrate(log: Log, settings: Settings, partition: TopicPartition) -> None:
     with closing(_owned(log, settings, partition)) as owned:
         owned.open()
-        owned.commit(snapshot=True)
+        _commit(owned)
         sys.stdout.write(f"{partition}: migrated at offset {owned.position}\n")
+
+
+def _commit(owned: OwnedPartition) -> None:
+    owned.begin_commit(snapshot=True)
+    owned.end_commit()
 
 
 def _owned(log: Log, settings: Settings, partition: TopicPartition) -> OwnedPartition:
@@ -200,7 +205,7 @@ def resume_state(settings: Settings, names: Sequence[str], start: Resume, confir
             for partition in partitions:
                 with closing(_owned(log, settings, partition)) as owned:
                     owned.open(start)
-                    owned.commit(snapshot=True)
+                    _commit(owned)
                     sys.stdout.write(f"{partition}: continues from offset {owned.position}\n")
     return 0
 

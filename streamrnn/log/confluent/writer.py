@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from concurrent.futures import Future, wait
 from contextlib import suppress
 from operator import itemgetter
 
@@ -9,7 +10,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from confluent_kafka import TopicPartition as KafkaPartition
 
 from streamrnn.errors import LogError, OutputRefused
-from streamrnn.log.confluent.client import Options, call_bounded, call_serving, open_confluent
+from streamrnn.log.confluent.client import Options, call_bounded, call_serving, open_confluent, run_in_thread
 from streamrnn.log.kafka_common import CLOSE_TIMEOUT, transactional_id
 from streamrnn.log.kafka_common.errors import REFUSED, missing_partition
 from streamrnn.log.kafka_common.log import BaseKafkaLog, BaseKafkaTransaction
@@ -30,7 +31,19 @@ class ConfluentTransaction(BaseKafkaTransaction[bytes]):
         self._refused: OutputRefused | None = None
         self._checks: dict[tuple[str, int], float] = {}
         """Time of the next check that a partition exists, on the monotonic clock."""
+        self._under_way: Future[float] | None = None
         self._open_producer()
+
+    def begin_commit(self, offset: int, metadata: str) -> Future[float]:
+        """See `Transaction.begin_commit`: in a thread, as the library waits without the interpreter's lock."""
+        self._under_way = run_in_thread(self._time_commit, offset, metadata)
+        return self._under_way
+
+    def close(self) -> None:
+        """See `Transaction.close`."""
+        if self._under_way is not None:
+            wait([self._under_way], CLOSE_TIMEOUT)
+        super().close()
 
     def _open_producer(self) -> None:
         self._producer = open_confluent(Producer, {**self._log.options, **self._options()})

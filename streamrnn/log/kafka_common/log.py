@@ -4,7 +4,7 @@ The base classes contain everything that does not depend on the client library.
 """
 
 import time
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from threading import Lock
@@ -109,7 +109,7 @@ class BaseKafkaLog(KafkaTopics, Log, Generic[Membership]):
     def _reassign(self) -> tuple[list[TopicPartition], list[TopicPartition]]:
         """Apply the changes since the last poll; return the partitions gained and lost."""
         membership = self._membership()
-        for partition, when in list(self._reassign_at.items()):
+        for partition, when in dict(self._reassign_at).items():  # a writer may add one in its thread
             if time.monotonic() >= when:
                 del self._reassign_at[partition]
                 if self.membership_of(partition) is not None:
@@ -173,7 +173,7 @@ class BaseKafkaLog(KafkaTopics, Log, Generic[Membership]):
         """Open the writer of an input partition."""
 
 
-class BaseKafkaTransaction(checks.FailClosedWriter, ABC, Generic[Membership]):
+class BaseKafkaTransaction(checks.FailClosedWriter, Generic[Membership]):
     """The writer of one input partition.
 
     Every record is acknowledged before the commit, every wait has a time limit, and the offset is committed only under
