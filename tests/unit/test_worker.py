@@ -135,7 +135,8 @@ def test_records_are_fed_while_a_commit_is_under_way() -> None:
         assert max(sources) < max(offsets) < 30 * number
         bench.clock.sleep(0.2)
     assert len(offsets) > 3
-    bench.stop()
+    bench.iterate(10)  # two seconds without records
+    assert all_committed(bench.store)
     assert published(bench.store) == published(fed(21).store)
 
 
