@@ -150,6 +150,24 @@ def test_close_rolls_back(world: World, stack: ExitStack, name: str) -> None:
     assert log.read_state(TopicPartition(f"{name}.state", 0)) == {}
 
 
+def test_a_commit_may_go_on_in_the_background(world: World, stack: ExitStack, name: str) -> None:
+    """Its result is its duration, and closing waits for it; a failed one raises."""
+    log = prepared(world, stack, name)
+    (partition,) = join(log, name)
+    with closing(log.transaction(partition)) as transaction:
+        for number in (1, 2, 3):
+            transaction.send([output(f"{name}.out", b"%d" % number)])
+            under_way = transaction.begin_commit(number, "")
+            if number < 3:
+                assert 0 <= under_way.result(30) < 30
+                committed = log.committed(partition)
+                assert committed is not None
+                assert committed.offset == number
+    assert values(world.read(f"{name}.out")) == [b"1", b"2", b"3"]
+    with closing(log.transaction(partition)) as transaction, pytest.raises(LogError, match="metadata"):
+        transaction.begin_commit(4, "x" * 4001).result(30)
+
+
 def test_a_later_writer_fences_an_earlier_one(world: World, stack: ExitStack, name: str) -> None:
     """Once a later writer of the partition is open, the earlier one's commit raises Fenced and writes nothing."""
     log = prepared(world, stack, name)
