@@ -107,8 +107,10 @@ class CommitSchedule:
         Unless told to `wait`, this may return while the commit is under way; then `commit_if_due` reports it, or the
         next `commit`, which waits for it.
         """
-        with self._hooks.limit_commit(f"commit of {owned.partition}"), self._hooks.span("commit", owned.partition):
+        limit_commit, operation = self._hooks.limit_commit, f"commit of {owned.partition}"
+        with limit_commit(operation):  # each has the time limit of one
             self._end_commit(owned, wait=True)
+        with limit_commit(operation), self._hooks.span("commit", owned.partition):
             before, awaited = owned.begun, owned.awaited
             owned.begin_commit(snapshot=snapshot, part=part)
             self._schedule_next(owned)

@@ -61,6 +61,22 @@ def test_a_late_end_does_not_commit_the_next_transaction(broker: str, client: st
     assert values(world, f"{name}.out") == [b"first", b"second"]
 
 
+def test_a_commit_in_the_background_opens_no_producer(broker: str, name: str) -> None:
+    """The new producer is open when the thread starts: one that opens after a release would fence the next writer."""
+    kafka_log("confluent")
+    world, partition = KafkaWorld(broker, "confluent"), TopicPartition(name, 0)
+    with closing(world.open(name, request_timeout=2.0)) as log:
+        log.create([Topic(name, 1)])
+        join(log, name)
+        with closing(log.transaction(partition)) as transaction:
+            slow(transaction)
+            transaction.commit(1, "")
+            before = transaction._producer
+            under_way = transaction.begin_commit(2, "")
+            assert transaction._producer is not before
+            under_way.result(30)
+
+
 def slow(transaction: Any) -> None:
     """Make the next end of a transaction take longer than a request may."""
     end = transaction._end

@@ -2,6 +2,8 @@
 
 import itertools
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -152,6 +154,29 @@ def test_a_release_waits_shortly_for_a_commit(seconds: float, lost: int) -> None
     bench.clock.sleep(0.4)
     bench.worker.close()
     assert (bench.store.committed[APP, INPUT].offset, bench.observer.aborts[INPUT]) == (60 - 30 * lost, lost)
+
+
+def test_each_commit_has_a_time_limit_of_its_own() -> None:
+    """A commit that waits for the one before, which is slow as well, is not taken for one that hangs."""
+    limited: list[float] = []
+
+    @contextmanager
+    def limit(_: str) -> Iterator[None]:
+        begun = bench.clock.now
+        yield
+        limited.append(bench.clock.now - begun)
+
+    bench = Bench(mixed(30, seed=1), limit_commit=limit)
+    finish(bench.worker, bench.store)
+    bench.delay = 100.0
+    bench.fault = lambda operation: bench.clock.sleep(10.0 * (operation == "commit"))
+    bench.clock.sleep(1.0)
+    for number in (2, 3):
+        bench.store.append("sensors", mixed(30, seed=number))
+        bench.iterate(1)
+    limited.clear()
+    bench.stop()
+    assert limited == [10.0, 10.0]
 
 
 def test_a_commit_fails_after_more_was_fed() -> None:

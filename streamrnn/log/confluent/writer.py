@@ -36,6 +36,7 @@ class ConfluentTransaction(BaseKafkaTransaction[bytes]):
 
     def begin_commit(self, offset: int, metadata: str) -> Future[float]:
         """See `Transaction.begin_commit`: in a thread, as the library waits without the interpreter's lock."""
+        self._renew_if_late()  # not in the thread: a producer opened after `close` would fence the next writer's
         self._under_way = run_in_thread(self._time_commit, offset, metadata)
         return self._under_way
 
