@@ -26,10 +26,17 @@ class TopicWatch:
         outputs: Output topics by input topic.
         unavailable_after: Seconds without an answer of the log after which `check` raises, while there are no
             partitions whose commits would fail.
+        accept_new_topic: Whether an input topic may have been created again between two connections.
     """
 
-    def __init__(self, outputs: Mapping[str, OutputTopics], unavailable_after: float = math.inf) -> None:
-        self._outputs = outputs
+    def __init__(
+        self,
+        outputs: Mapping[str, OutputTopics],
+        unavailable_after: float = math.inf,
+        *,
+        accept_new_topic: bool = False,
+    ) -> None:
+        self._outputs, self._accept_new_topic = outputs, accept_new_topic
         self.unanswered = ""
         """Why the log does not answer, while there are no partitions."""
         self._unavailable_after = unavailable_after
@@ -46,9 +53,16 @@ class TopicWatch:
         return [topic for topic, count in self.counts.items() if count == 0]
 
     def create(self, log: Log, now: float) -> None:
-        """Create the topics that the worker writes to, and start to watch them. Raises as `Log.create` does."""
+        """Create the topics that the worker writes to, and start to watch them.
+
+        Raises:
+            StateError: an input topic has been created again since the last connection.
+            LogError: as `Log.create` does.
+        """
         for topic in self._outputs:
-            self._ids.pop(topic, None)
+            before = self._ids.pop(topic, "")
+            if before and not self._accept_new_topic:  # nothing else may know it: Kafka deletes offsets with the topic
+                _require_same(topic, before, log.topic_id(topic))
             self._create(log, topic)
         self._next_input, self._next_output, self._sharing_known = now + INPUT_SECONDS, now + OUTPUT_SECONDS, False
 
@@ -111,8 +125,7 @@ class TopicWatch:
                 self._report(error, now)
         else:
             self._answered()
-            if before and found and before != found:
-                raise new_topic(topic, before, found)
+            _require_same(topic, before, found)
 
     def _report(self, error: LogError, now: float) -> None:
         """Report that the log does not answer; some clients wait for it without an error. Raises it after the limit."""
@@ -147,6 +160,12 @@ class TopicWatch:
         elif changed or found != {name: before[name] for name in names.names}:  # by someone else: they may accept less
             self._create(log, topic)
         return self._ids[names.state] != before[names.state]
+
+
+def _require_same(topic: str, before: str, found: str) -> None:
+    """Raise StateError if the id of an input topic has changed; an empty one is unknown."""
+    if before and found and before != found:
+        raise new_topic(topic, before, found)
 
 
 def sharing_apps(log: Log, partition: TopicPartition, forecasts: str) -> list[str]:

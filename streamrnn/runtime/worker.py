@@ -58,7 +58,7 @@ class Worker:
         self._connect = connect
         self._source = make_task if isinstance(make_task, TaskSource) else TaskSource(make_task)
         self._outputs = outputs
-        self._topics = TopicWatch(outputs, limits.unavailable_after)
+        self._topics = TopicWatch(outputs, limits.unavailable_after, accept_new_topic=start.accept_new_topic)
         self._start = start
         self._schedule = CommitSchedule(commits, hooks, clock.monotonic)
         self._silence = SilenceWatch(after=limits.heartbeat_after, now=clock.monotonic)
@@ -166,7 +166,8 @@ class Worker:
             self._schedule.commit_all(self._owned.values())
             self.close()
             self._outputs = change.outputs
-            self._topics = TopicWatch(change.outputs, self._limits.unavailable_after)
+            accepted = change.start.accept_new_topic
+            self._topics = TopicWatch(change.outputs, self._limits.unavailable_after, accept_new_topic=accepted)
 
     def _renew(self, owned: OwnedPartition) -> None:
         """Replace a task whose settings have changed, after a commit with its state: nothing is processed twice."""

@@ -210,6 +210,22 @@ def test_all_topics_are_deleted_and_the_input_is_created_again(at_once: bool) ->
     assert bench.store.committed[APP, INPUT] == before
 
 
+def test_the_input_is_created_again_and_nothing_but_the_worker_knows() -> None:
+    """Kafka deletes a topic's committed offsets with it, and a connection may fail before the next check."""
+    bench = running()
+    for topic in ("sensors", *TOPICS.names):
+        bench.store.delete(topic)
+    del bench.store.committed[APP, INPUT]
+    bench.store.create(Topic("sensors", 1))
+    bench.store.append("sensors", mixed(600, seed=5))
+    bench.worker._topics._next_input = bench.clock.now + 5.0
+    bench.fail("poll")
+    with pytest.raises(StateError, match="topic sensors was deleted and created again"):  # noqa: PT012
+        for _ in range(30):
+            bench.iterate(1)
+            bench.clock.sleep(1.0)
+
+
 def test_a_new_topic_is_accepted_after_a_reconnection() -> None:
     """With the flag the worker goes on with the first record of a topic that was created again meanwhile."""
     bench = Bench(ONE, start=StartPolicy(accept_new_topic=True))

@@ -1,0 +1,60 @@
+"""The offsets of the group, or all topics of an application, disappear while the daemon runs."""
+
+from contextlib import closing
+
+import pytest
+from support.broker import Broker
+from support.kafka_workers import (
+    delete_topic,
+    kafka_worker,
+    make_topic,
+    observations,
+    run_to,
+    run_until,
+    settings_of,
+)
+from support.log_backends import KafkaWorld
+
+from streamrnn import app
+from streamrnn.errors import StateError
+
+pytestmark = [
+    pytest.mark.kafka,
+    pytest.mark.faults,
+    pytest.mark.timeout(180),
+    pytest.mark.usefixtures("bare_environment"),
+]
+
+
+def test_the_offsets_of_the_group_are_lost(own_broker: Broker, client: str, name: str) -> None:
+    """With the brokers' own topic they are all gone: 78 and the command that goes on with the saved state."""
+    broker = own_broker.bootstrap
+    settings, world = settings_of(broker, client, name), KafkaWorld(broker)
+    make_topic(broker, name)
+    with closing(kafka_worker(settings)) as worker:
+        world.produce(name, observations(0, 20))
+        run_to(worker, settings, 20)
+        delete_topic(broker, "__consumer_offsets")
+        world.produce(name, observations(20, 40))
+        with pytest.raises(
+            StateError, match=f"{name}/0 has saved state in .*, but no committed offset .* state resume"
+        ):
+            run_until(worker, lambda: False)
+
+
+def test_all_topics_of_the_application_are_lost(own_broker: Broker, client: str, name: str) -> None:
+    """Kafka deletes the committed offsets with the input: only the running daemon can notice that it is another one."""
+    broker = own_broker.bootstrap
+    settings, world = settings_of(broker, client, name), KafkaWorld(broker)
+    make_topic(broker, name)
+    with closing(kafka_worker(settings)) as worker:
+        world.produce(name, observations(0, 20))
+        run_to(worker, settings, 20)
+        for each in (name, *app.output_topics(settings, name).names):
+            delete_topic(broker, each)
+        make_topic(broker, name)
+        world.produce(name, observations(100, 140))
+        with pytest.raises(StateError, match=f"topic {name} was deleted and created again"):
+            run_until(worker, lambda: False)
+    with closing(kafka_worker(settings)) as worker:
+        run_to(worker, settings, 40)
