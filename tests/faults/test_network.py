@@ -7,7 +7,7 @@ import threading
 from contextlib import closing
 
 import pytest
-from support.answers import refusal
+from support.answers import Answered
 from support.broker import Broker
 from support.daemons import Fleet, FleetFactory
 from support.log_backends import KafkaWorld, gather, join
@@ -252,22 +252,6 @@ WRITING = (PRODUCE, TXN_OFFSET_COMMIT, END_TXN)
 """Requests of which each code is given both where the broker has done them and where it has not."""
 ALTERNATELY = (True, False) * 20
 """Whether it has done one of the others."""
-
-
-class Answered:
-    """A rule of the relay: the next request of a kind is answered with an error code, whether it is done or not."""
-
-    def __init__(self, proxy: Proxy, api: int, code: int, *, done: bool) -> None:
-        self._proxy, self._api = proxy, api
-        self._fate = Fate(answer=lambda frame: refusal(frame, code), done=done)
-        self.given = False
-
-    def __call__(self, request: Request) -> Fate:
-        """Return what happens to a request."""
-        if request.api != self._api or self.given:
-            return PASSED
-        self.given = True
-        return self._fate
 
 
 @pytest.mark.faults

@@ -1,8 +1,10 @@
-"""The answers with which a broker refuses the requests of a transactional writer."""
+"""The answers with which a broker refuses the requests of a transactional writer, and those of readers."""
 
 import struct
 from typing import Any
 
+from kafka.protocol.consumer import FetchRequest, FetchResponse
+from kafka.protocol.metadata import MetadataRequest, MetadataResponse
 from kafka.protocol.producer import (
     AddOffsetsToTxnRequest,
     AddOffsetsToTxnResponse,
@@ -17,22 +19,54 @@ from kafka.protocol.producer import (
     TxnOffsetCommitRequest,
     TxnOffsetCommitResponse,
 )
-from support.proxy import ADD_OFFSETS, ADD_PARTITIONS, END_TXN, INIT_PRODUCER_ID, PRODUCE, TXN_OFFSET_COMMIT
+from support.proxy import (
+    ADD_OFFSETS,
+    ADD_PARTITIONS,
+    END_TXN,
+    FETCH,
+    INIT_PRODUCER_ID,
+    METADATA,
+    PASSED,
+    PRODUCE,
+    TXN_OFFSET_COMMIT,
+    Fate,
+    Proxy,
+    Request,
+)
 
 REQUESTS: dict[int, Any] = {
     each.API_KEY: each
     for each in (
         ProduceRequest, InitProducerIdRequest, AddPartitionsToTxnRequest, AddOffsetsToTxnRequest, EndTxnRequest,
-        TxnOffsetCommitRequest,
+        TxnOffsetCommitRequest, FetchRequest, MetadataRequest,
     )
 }  # fmt: skip
 
 
-def refusal(frame: bytes, code: int) -> bytes:
-    """Return the answer to a request, both with their length field, that has an error code wherever it can have one."""
+class Answered:
+    """A rule of the relay: the next request of a kind is answered with an error code, whether it is done or not."""
+
+    def __init__(self, proxy: Proxy, api: int, code: int, *, done: bool) -> None:
+        self._proxy, self._api = proxy, api
+        self._fate = Fate(answer=lambda frame: refusal(frame, code, proxy.port), done=done)
+        self.given = False
+
+    def __call__(self, request: Request) -> Fate:
+        """Return what happens to a request."""
+        if request.api != self._api or self.given:
+            return PASSED
+        self.given = True
+        return self._fate
+
+
+def refusal(frame: bytes, code: int, port: int) -> bytes:
+    """Return the answer to a request, both with their length field, that has an error code wherever it can have one.
+
+    `port` is that of the only broker.
+    """
     _, api, version = struct.unpack_from(">ihh", frame)
     request = REQUESTS[api].decode(frame, version=version, header=True, framed=True)
-    answer = _ANSWERS[api](request, version, code)
+    answer = _described(request, version, code, port) if api == METADATA else _ANSWERS[api](request, version, code)
     answer.with_header(request.header.correlation_id)
     return bytes(answer.encode(header=True, framed=True))
 
@@ -83,7 +117,39 @@ def _offsets(request: Any, version: int, code: int) -> Any:
     return TxnOffsetCommitResponse(version=version, topics=topics)
 
 
+def _fetched(request: Any, version: int, code: int) -> Any:
+    topic = FetchResponse.FetchableTopicResponse
+    partition = topic.PartitionData
+    responses = [
+        topic(
+            version=version,
+            topic=each.topic,
+            topic_id=each.topic_id,
+            partitions=[
+                partition(
+                    version=version, partition_index=one.partition, error_code=code, high_watermark=-1, records=b""
+                )
+                for one in each.partitions
+            ],
+        )
+        for each in request.topics
+    ]
+    # the error of the whole answer is one of the session, which only some clients have
+    return FetchResponse(version=version, error_code=0 if responses else code, responses=responses)
+
+
+def _described(request: Any, version: int, code: int, port: int) -> Any:
+    topic, broker = MetadataResponse.MetadataResponseTopic, MetadataResponse.MetadataResponseBroker
+    topics = [
+        topic(version=version, error_code=code, name=each.name, topic_id=each.topic_id, partitions=[])
+        for each in request.topics or ()
+    ]
+    brokers = [broker(version=version, node_id=1, host="127.0.0.1", port=port)]
+    return MetadataResponse(version=version, brokers=brokers, controller_id=1, topics=topics)
+
+
 _ANSWERS: dict[int, Any] = {
+    FETCH: _fetched,
     PRODUCE: _produced,
     INIT_PRODUCER_ID: lambda _, version, code: InitProducerIdResponse(
         version=version, error_code=code, producer_id=-1, producer_epoch=-1

@@ -17,6 +17,7 @@ from types import TracebackType
 from typing import NamedTuple
 
 PRODUCE, INIT_PRODUCER_ID, ADD_PARTITIONS, ADD_OFFSETS, END_TXN, TXN_OFFSET_COMMIT = 0, 22, 24, 25, 26, 28
+FETCH, METADATA = 1, 3
 TRANSACTIONAL = {
     PRODUCE: "Produce",
     INIT_PRODUCER_ID: "InitProducerId",
@@ -82,7 +83,9 @@ class Proxy:
         """Requests that have not arrived yet."""
         self.late_answers = 0
         """Answers of the broker to requests that arrived late."""
-        self._port, self._target = port, target
+        self.port = port
+        """The relay's own."""
+        self._target = target
         self._flowing = threading.Event()
         self._flowing.set()
         self._loop = asyncio.new_event_loop()
@@ -139,7 +142,7 @@ class Proxy:
 
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)
-        server = self._loop.run_until_complete(asyncio.start_server(self._accepted, "127.0.0.1", self._port))
+        server = self._loop.run_until_complete(asyncio.start_server(self._accepted, "127.0.0.1", self.port))
         self._started.set()
         self._loop.run_forever()
         server.close()
