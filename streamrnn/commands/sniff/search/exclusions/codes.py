@@ -115,9 +115,9 @@ def _protocol(path: str, paths: Collection[str]) -> str:
 
 
 def _is_coordinate(candidate: Candidate, paths: Collection[str]) -> bool:
-    """Return whether a name is that of a place: like that of a latitude or longitude with the other one beside it.
+    """Return whether a name is that of a place: like that of a latitude or longitude with the other one in the same object.
 
-    A height beside them is that of a place if it is always the same.
+    A height in that object is that of a place if it is always the same.
     """
     path, name = candidate.path, last_step(candidate.path)
     if name.lower() in _HEIGHTS and len(candidate.known) >= _FEWEST and len(set(candidate.known)) == 1:
