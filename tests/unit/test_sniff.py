@@ -10,6 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from support.siblings import SIBLINGS
 from support.siblings_more import MORE_SIBLINGS
+from support.siblings_of_codes import SIBLINGS_OF_CODES
 from support.siblings_of_exporters import SIBLINGS_OF_EXPORTERS
 from support.siblings_of_platforms import SIBLINGS_OF_PLATFORMS
 from support.siblings_of_products import SIBLINGS_OF_PRODUCTS
@@ -109,7 +110,7 @@ def test_a_sample_is_read_by_its_proposal(name: str, tmp_path: Path) -> None:
 
 
 KNOWN = SIBLINGS | MORE_SIBLINGS | SIBLINGS_OF_PRODUCTS | SIBLINGS_OF_PLATFORMS
-KNOWN |= SIBLINGS_OF_SERVICES | SIBLINGS_OF_EXPORTERS | SIBLINGS_OF_TOPICS | SIBLINGS_OF_VENDORS
+KNOWN |= SIBLINGS_OF_SERVICES | SIBLINGS_OF_EXPORTERS | SIBLINGS_OF_TOPICS | SIBLINGS_OF_VENDORS | SIBLINGS_OF_CODES
 
 
 @pytest.mark.parametrize("name", KNOWN)

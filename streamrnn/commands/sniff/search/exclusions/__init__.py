@@ -55,6 +55,7 @@ _EXCHANGE_IDS = frozenset(("f", "L", "a", "b", "t", "u", "U", "l", "i", "I", "pu
 _CYCLES = frozenset((15, 16, 32, 64, 128, 256, 1_024, 4_096, 65_536))
 """Numbers of values after which rolling counters of messages begin again."""
 
+
 def why_no_field(
     column: Column,
     numbers: Sequence[float | None],

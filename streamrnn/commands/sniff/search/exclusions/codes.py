@@ -68,7 +68,6 @@ def _has_sibling(path: str, name: str, paths: Collection[str]) -> bool:
 
 def why_code(candidate: Candidate, paths: Collection[str]) -> str:
     """Return why numbers are ids or codes, judged by their names and those of the other members."""
-    name = last_step(candidate.path).lower()
     if _only_resembles_id(candidate, paths):
         return ""
     if candidate.whole and (protocol := _protocol(candidate.path, paths)):
@@ -87,10 +86,15 @@ def why_code(candidate: Candidate, paths: Collection[str]) -> str:
     of_status = words[-1:] == ["status"] or (words[-1:] == ["state"] and not candidate.are_text)
     if of_status and all(each.is_integer() for each in candidate.known) and (why := _why_status(candidate)):
         return why
-    if not candidate.whole:
-        return ""
+    return _why_quality(candidate, paths) if candidate.whole else ""
+
+
+def _why_quality(candidate: Candidate, paths: Collection[str]) -> str:
+    """Return why whole numbers are the code of an answer, of a quality or of a level."""
+    name = last_step(candidate.path).lower()
     if name in _ANSWERS and _HTTP.issuperset(candidate.known):
         return "a code of HTTP"
+    words = words_of(last_step(candidate.path).removesuffix("_raw"))
     if "quality" in words and any(_has_sibling(candidate.path, value, paths) for value in ("value", "v")):
         return "the quality of the value"
     quality = _QUALITY.fullmatch(candidate.path)
@@ -115,9 +119,9 @@ def _protocol(path: str, paths: Collection[str]) -> str:
 
 
 def _is_coordinate(candidate: Candidate, paths: Collection[str]) -> bool:
-    """Return whether a name is that of a place: like that of a latitude or longitude with the other one in the same object.
+    """Return whether a name is that of a place: a latitude or longitude with the other one in the same object.
 
-    A height in that object is that of a place if it is always the same.
+    So is a height beside a latitude if it is always the same.
     """
     path, name = candidate.path, last_step(candidate.path)
     if name.lower() in _HEIGHTS and len(candidate.known) >= _FEWEST and len(set(candidate.known)) == 1:

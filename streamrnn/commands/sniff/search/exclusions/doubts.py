@@ -1,6 +1,7 @@
 """Fields whose numbers may be codes or settings, which a sample alone does not tell."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from streamrnn.commands.sniff.search.exclusions import by_keys
 from streamrnn.commands.sniff.search.table import Column
@@ -33,7 +34,9 @@ def perhaps_codes(
         path
         for path in chosen
         if not _is_quantity(path)
-        and all(type(value) is int or (type(value) is str and value.strip().isdigit()) for value in columns[path].present)
+        and all(
+            type(value) is int or (type(value) is str and value.strip().isdigit()) for value in columns[path].present
+        )
         and _are_like_codes(path, by_keys(numeric[path], keys))
     ]
     if not found or len(found) == len(chosen) == 1:
@@ -44,6 +47,10 @@ def perhaps_codes(
         f"{shown}: whole numbers that are always the same, or a few that recur: if these are codes, addresses or "
         "settings, leave them out (input.fields)"
     ]
+
+
+def _is_whole(value: Any) -> bool:
+    return type(value) is int or (type(value) is str and value.strip().isdigit())
 
 
 def _is_quantity(path: str) -> bool:
