@@ -228,8 +228,4 @@ SIBLINGS_OF_CODES: dict[str, Sibling] = {
         [],
         doubt=f"`tmax`: {DOUBT}",
     ),
-    "quantities that stay the same are not doubted": Sibling(
-        each(lambda n: {"line": "L", "ts": T + n * 1000, "temperature": 21, "errors": 3, "rpm": 1480, "vib": 20.5 + n}),
-        [("L", T, "temperature", 21.0), ("L", T, "errors", 3.0)],
-    ),
 }
