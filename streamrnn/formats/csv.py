@@ -19,6 +19,8 @@ MOST_ROWS = 10_000
 _MOST_LINE_ENDS = 10 * MOST_ROWS
 MOST_COLUMNS = 10_000
 """Largest number of columns."""
+_BLANK = re.compile(r"[^\S\r\n]|[\x1c-\x1f]")
+"""A blank, which `str.strip` would remove from the ends of a cell."""
 _NUMBER = re.compile(r"[+\-\u2212]?(?:\d[\d.,'\u00a0\u202f ]*|[.,]\d+)(?:[eE][+-]?\d+)?", re.ASCII)
 
 
@@ -67,7 +69,16 @@ class Csv(Format):
             columns = numbered_columns(len(rows[0])) if rows else ()
         if len(columns) > MOST_COLUMNS:
             raise RecordError("too_large", f"the header has {len(columns):,} columns; {MOST_COLUMNS:,} are allowed")
-        return [self._document(columns, row) for row in rows]
+        if self._times or _BLANK.search(text):
+            return [self._document(columns, row) for row in rows]
+        # the common case: no cell begins or ends with a blank
+        full, whole = len(columns), dict[str, object]
+        return [
+            whole(zip(columns, row, strict=True))
+            if len(row) == full and "" not in row
+            else self._document(columns, row)
+            for row in rows
+        ]
 
     def _rows(self, text: str) -> list[list[str]]:
         """Return the rows that have content."""

@@ -10,6 +10,7 @@ import orjson
 from streamrnn.errors import RecordError
 from streamrnn.formats import FieldRule, Format, Layout
 from streamrnn.formats.connect_json import describe, is_envelope, unwrap, with_decimals
+from streamrnn.formats.json import documents_of
 from streamrnn.formats.keys import key_text, read_key
 from streamrnn.formats.schemas.json_schema import JsonSchema
 from streamrnn.records import Record
@@ -56,6 +57,8 @@ class _Envelope(Format):
 class Connect(_Envelope):
     """Kafka Connect's JSON with schemas: documents are the payloads, with decimals and times decoded.
 
+    A payload that is a text with JSON, as sources of files write it, is read as JSON.
+
     Args:
         layout: Paths of key, time and fields in the documents.
     """
@@ -74,6 +77,8 @@ class Connect(_Envelope):
                     "invalid_connect", f"the value must have schema and payload, not be {describe(document)}"
                 )
             payload = unwrap(document)
+            if type(payload) is str and payload.lstrip()[:1] in ("{", "["):  # of a source that reads lines of JSON
+                payload = list(documents_of(payload.encode(errors="surrogatepass")))
             found += payload if type(payload) is list else [] if payload is None else [payload]
         return found
 

@@ -249,7 +249,7 @@ class RecordDecoder:
         else:
             key = self._only_key(part, around, record)
             if type(key) is not str or key not in self._known_keys:
-                key = self._new_key(key) if key is not None else self._no_key(self._keys[0][0], part)
+                key = self._new_key(key) if key is not None else self._no_key(self._keys[0][0], part, around)
         moment = self._first_time(part, around, record) if self._first_time is not None else None
         time = self._time.read(moment) if moment is not None else self._event_time(part, around, record)
         fields, wrong, missing = self._fields.read(part, around, record)
@@ -272,9 +272,10 @@ class RecordDecoder:
                 texts.append(self._tags[path].read(part, around))
             else:
                 value = get(part, around, record)
+                if value is None:
+                    self._no_key(path, part, around)
                 known = type(value) is str and value in self._known_keys
-                text = value if known else self._new_key(value) if value is not None else self._no_key(path, part)
-                texts.append(key_part(text))
+                texts.append(key_part(value if known else self._new_key(value)))
         key = "/".join(filter(None, texts))
         return key if key in self._known_keys else self._new_key(key)
 
@@ -286,8 +287,8 @@ class RecordDecoder:
         self._known_keys.add(key)
         return key
 
-    def _no_key(self, path: str, part: Any) -> str:
-        raise RecordError("missing_key", lambda: f"no key at `{path}` (input.key); {present(part, path)}")
+    def _no_key(self, path: str, part: Any, around: Surroundings | None) -> str:
+        raise RecordError("missing_key", lambda: f"no key at `{path}` (input.key); {present(part, path, around)}")
 
     def _zone(self, part: Any, around: Surroundings | None, record: Record, errors: list[RecordError]) -> int:
         """Return the number of an observation's time zone, 0 without one; append an error for an invalid zone."""
@@ -310,7 +311,7 @@ class RecordDecoder:
             if value is not None:
                 return record_time(record) if path == "record:timestamp" else self._time.read(value)
         path = self._times[0][0]
-        raise RecordError("missing_time", lambda: f"no time at `{path}` (input.time); {present(part, path)}")
+        raise RecordError("missing_time", lambda: f"no time at `{path}` (input.time); {present(part, path, around)}")
 
 
 def _check_count(observations: int) -> None:

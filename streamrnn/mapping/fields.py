@@ -162,7 +162,7 @@ class FieldReader:
     def _by_name(self, document: dict[str, Any]) -> Selected:
         usable: list[tuple[str, float]] = []
         errors: list[RecordError] = []
-        missing, plain = False, self._numbers.plain
+        missing, plain, plain_text = False, self._numbers.plain, self._numbers.plain_text
         for name, field, steps in self._listed or ():
             value = document.get(name)
             if value is None and steps:  # the common case of a path, without calls
@@ -171,6 +171,9 @@ class FieldReader:
                     value = value.get(step) if type(value) is dict else None
             if plain and (type(value) is float or type(value) is int) and -MAX_VALUE <= value <= MAX_VALUE:
                 usable.append((field, float(value)))
+                continue
+            if plain and type(value) is str and (number := plain_text(value)) is not None:
+                usable.append((field, number))
                 continue
             if value is None:
                 value = find(document, steps) if steps else None

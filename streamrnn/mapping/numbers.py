@@ -85,6 +85,13 @@ class NumberReader:
             return None
         return float(number)
 
+    def plain_text(self, text: str) -> float | None:
+        """Return the number in a text in the usual notation; None for other text, which `read` can read or refuse."""
+        if self._quick and len(text) <= _MAX_LENGTH and _NUMBER.fullmatch(text):
+            number = float(text)
+            return number if -MAX_VALUE <= number <= MAX_VALUE else None
+        return None
+
     def _other(self, value: Any) -> float | None:
         """Return the number in a value of another type; None if there is none."""
         kind = type(value)

@@ -181,19 +181,26 @@ def named_pair(element: Any) -> tuple[str, Any] | None:
     return (label, value) if type(label) is str and "value" in by_name else None
 
 
-def present(document: Any, path: str) -> str:
-    """Return a text about the content of a document at a path without a value, for messages."""
+def present(document: Any, path: str, around: Surroundings | None = None) -> str:
+    """Return a text about the content of a document at a path without a value, for messages.
+
+    If it has no member of that name, but one of the documents `around` has, the text is about that one.
+    """
     if path.startswith(HEADER):
         return "the record has no such header"
     if path.startswith(RECORD):
         return "the record's key has no such member, or the record has no key"
-    steps, parent = parse_path(path), ""
+    steps, parent, complete = parse_path(path), "", True
+    others = (document, *around.documents) if around is not None else (document,)
+    others = others[-1:] if path.startswith(ROOT) else others
+    document = next((each for each in others if type(each) is dict and steps[0] in each), others[0])
     for step in steps[:-1]:
         value = find(document, [step])
         if value is None:
+            complete = False
             break
         document, parent = value, f"{parent}{f'[{step}]' if type(step) is int else f'.{step}' if parent else step}"
-    if type(document) is dict and steps[-1] in document:
+    if complete and type(document) is dict and steps[-1] in document:
         return f"{parent}.{steps[-1]} is null" if parent else f"{steps[-1]} is null"
     if type(document) is not dict:
         kind = "a list" if type(document) is list else "text" if type(document) is str else type(document).__name__

@@ -801,9 +801,9 @@ SIBLINGS: dict[str, Sibling] = {
             ]
         ),
         [
-            ("leeloo/octets/sda", T + 123, "read", 197.0),
-            ("leeloo/ops/sda", T + 123, "write", 175.0),
-            ("leeloo/octets/sdb", T + 123, "read", 198.0),
+            ("leeloo/sda/octets", T + 123, "read", 197.0),
+            ("leeloo/sda/ops", T + 123, "write", 175.0),
+            ("leeloo/sdb/octets", T + 123, "read", 198.0),
         ],
     ),
     "measures of Timestream": Sibling(

@@ -369,6 +369,17 @@ def test_errors_name_the_path_and_what_stands_there() -> None:
     assert reason(many, layout)[1].endswith("the record has m0, m1, m2, m3, m4, m5, m6, m7 and 12 more")
 
 
+def test_a_dead_letter_describes_the_object_that_lacks_the_path() -> None:
+    """A member that only resembles the end of a path is not null, and what is null around a part is named."""
+    other = reason({"hello": 1, "id": 7, "t": T}, Layout(key=("agent.id",), time=("t",)))
+    assert other == ("missing_key", "no key at `agent.id` (input.key); the record has hello, id, t")
+    parts = Layout(key=("dev",), time=("es",), observations="data[*]")
+    assert reason({"dev": "d", "es": None, "data": [{"v": 1}]}, parts)[1].endswith("(input.time); es is null")
+    assert reason({"dev": None, "es": T, "data": [{"v": 1}]}, parts)[1].endswith("(input.key); dev is null")
+    root = parts._replace(key=("$.dev",))
+    assert reason({"es": T, "data": [{"v": 1}]}, root)[1].endswith("(input.key); the record has es, data")
+
+
 @pytest.mark.parametrize(
     ("text", "hint"),
     [

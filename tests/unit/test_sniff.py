@@ -10,6 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from support.siblings import SIBLINGS
 from support.siblings_more import MORE_SIBLINGS
+from support.siblings_of_codes import SIBLINGS_OF_CODES
 from support.siblings_of_exporters import SIBLINGS_OF_EXPORTERS
 from support.siblings_of_platforms import SIBLINGS_OF_PLATFORMS
 from support.siblings_of_products import SIBLINGS_OF_PRODUCTS
@@ -109,7 +110,7 @@ def test_a_sample_is_read_by_its_proposal(name: str, tmp_path: Path) -> None:
 
 
 KNOWN = SIBLINGS | MORE_SIBLINGS | SIBLINGS_OF_PRODUCTS | SIBLINGS_OF_PLATFORMS
-KNOWN |= SIBLINGS_OF_SERVICES | SIBLINGS_OF_EXPORTERS | SIBLINGS_OF_TOPICS | SIBLINGS_OF_VENDORS
+KNOWN |= SIBLINGS_OF_SERVICES | SIBLINGS_OF_EXPORTERS | SIBLINGS_OF_TOPICS | SIBLINGS_OF_VENDORS | SIBLINGS_OF_CODES
 
 
 @pytest.mark.parametrize("name", KNOWN)
@@ -263,3 +264,12 @@ def test_late_and_irregular_samples_are_told_their_keys() -> None:
     doubts = " ".join(propose(records).doubts)
     assert "unless input.grace, such as 5m, lets" in doubts
     assert "unless input.window, such as 5m, makes" in doubts
+
+
+def test_quantities_that_stay_the_same_are_not_doubted() -> None:
+    """A temperature, a number of errors in the plural and a speed are no codes, whereas `mode_x` may be one."""
+    constant = {"temperature": 21, "errors": 3, "rpm": 1480, "mode_x": 4}
+    values = [json.dumps({"line": "L", "ts": T_MS + n, "vib": 0.5 + n, **constant}).encode() for n in range(12)]
+    doubts = propose([Record("t", 0, n, -1, b"k", value) for n, value in enumerate(values)]).doubts
+    (doubt,) = [each for each in doubts if "always the same" in each]
+    assert doubt.startswith("`mode_x`: whole numbers")

@@ -17,7 +17,7 @@ from streamrnn.errors import RecordError
 from streamrnn.formats import FieldRule, Format, Layout
 from streamrnn.formats.metrics.limits import MOST_DOCUMENTS, json_documents, too_many_documents
 from streamrnn.formats.metrics.otlp_points import OtlpMetric, OtlpPoint, Point, ProtobufReader, json_points
-from streamrnn.formats.metrics.series import labelled
+from streamrnn.formats.metrics.series import pairs_of, with_pairs
 from streamrnn.records import Record
 
 _SCOPE = "otel.scope.name"
@@ -45,12 +45,12 @@ class OtlpFormat(Format):
             RecordError: invalid_otlp, invalid_json, too_large.
         """
         documents: list[object] = []
-        known: _Known = {}
+        known, pairs = _Known(), _Pairs()
         for count, found in enumerate(self._points(record.value or b"")):
             if isinstance(found, RecordError):
                 documents.append(found)
             else:
-                documents += _documents(*found, known)
+                documents += _documents(*found, known, pairs)
             if count >= MOST_DOCUMENTS:
                 raise too_many_documents(count + 1)
         return documents
@@ -71,41 +71,61 @@ class OtlpFormat(Format):
                 yield from json_points(entry)
 
 
-_Known = dict[tuple[object, ...], tuple[OtlpMetric, str]]
-"""Series names of a record by the metric's id and the point's attributes; storing the metric keeps its id valid."""
+_Known = dict[tuple[object, ...], tuple[OtlpMetric, dict[str, object]]]
+"""Documents of a record without values, by the metric's id and the point's attributes.
+
+Each is there with its metric, so that no other metric gets its id.
+"""
+_Pairs = dict[tuple[object, ...], str]
+"""Labels of series as text, by the id of the resource's attributes, the scope and the point's attributes.
+
+Many metrics have points with the same attributes; the metrics in `_Known` keep the ids valid.
+"""
 
 
-def _documents(metric: OtlpMetric, point: OtlpPoint, known: _Known) -> list[object]:
+def _documents(metric: OtlpMetric, point: OtlpPoint, known: _Known, pairs: _Pairs) -> list[object]:
     """Return the document of a data point, if it has a value, and an error if a value is infinite."""
-    fields, infinite = dict(point.fields), []
-    if not all(map(isfinite, fields.values())) or len(fields) != len(point.fields):
-        fields = {name: value for name, value in point.fields if isfinite(value)}
-        infinite = [name for name, value in point.fields if isinf(value)]
+    attributes, time, _, values = point
+    fields, infinite = dict(values), []
+    if not all(map(isfinite, fields.values())) or len(fields) != len(values):
+        fields = {name: value for name, value in values if isfinite(value)}
+        infinite = [name for name, value in values if isinf(value)]
     if not fields and not infinite:
         return []
-    identity = (id(metric), *point.attributes.items())
-    if identity not in known:
-        known[identity] = (metric, _series(metric, point.attributes))
-    series = known[identity][1]
+    own = tuple(attributes.items())
+    identity = (id(metric), own)
+    found = known.get(identity)
+    if found is None:
+        labels = (id(metric.identity), metric.scope, own)
+        if labels not in pairs:
+            pairs[labels] = pairs_of(_labels(metric, attributes))
+        found = known[identity] = (metric, _common(metric, attributes, with_pairs(metric.name, pairs[labels])))
     documents: list[object] = []
     if fields:
-        document: dict[str, object] = {
-            "name": metric.name, "unit": metric.unit, "kind": metric.kind, "temporality": metric.temporality,
-            "monotonic": metric.monotonic, "attributes": point.attributes, "resource": metric.resource,
-            "scope": metric.scope, "fields": fields, "series": series,
-        }  # fmt: skip
-        if point.time:
-            document["timestamp"] = point.time
+        document = found[1].copy()
+        document["fields"] = fields
+        if time:
+            document["timestamp"] = time
         documents.append(document)
     if infinite:
+        series = found[1]["series"]
         documents.append(RecordError("out_of_range", f"{', '.join(infinite[:5])} of {series} is infinite"))
     return documents
 
 
-def _series(metric: OtlpMetric, attributes: Mapping[str, str]) -> str:
-    """Return the name of a series: the point's attributes, then the resource's, then the scope."""
+def _common(metric: OtlpMetric, attributes: Mapping[str, str], series: str) -> dict[str, object]:
+    """Return what the documents of a series have in common."""
+    return {
+        "name": metric.name, "unit": metric.unit, "kind": metric.kind, "temporality": metric.temporality,
+        "monotonic": metric.monotonic, "attributes": attributes, "resource": metric.resource,
+        "scope": metric.scope, "fields": None, "series": series,
+    }  # fmt: skip
+
+
+def _labels(metric: OtlpMetric, attributes: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Return the labels of a series: the point's attributes, then the resource's, then the scope."""
     labels = sorted(attributes.items())
     labels += [(name if name not in attributes else f"resource.{name}", text) for name, text in metric.identity]
     if metric.scope:
         labels.append((_SCOPE, metric.scope))
-    return labelled(metric.name, labels)
+    return labels

@@ -57,6 +57,8 @@ _TEMPORALITIES = {
     "AGGREGATION_TEMPORALITY_DELTA": "delta", "AGGREGATION_TEMPORALITY_CUMULATIVE": "cumulative",
 }  # fmt: skip
 _NO_RECORDED_VALUE = 1
+_USUAL_TIME = 20
+"""Digits of a time in nanoseconds at most."""
 
 
 class ProtobufReader:
@@ -248,7 +250,10 @@ def _json_metric(
     )
     for point in _objects(data, "dataPoints"):
         try:
-            flags, time = _number(point.get("flags", 0)), _number(point.get("timeUnixNano", 0))
+            flags = _number(point["flags"]) if "flags" in point else 0
+            time = point.get("timeUnixNano", 0)
+            if type(time) is not str or len(time) > _USUAL_TIME or not (time.isascii() and time.isdigit()):
+                time = _number(time)
             recorded = not int(flags) & _NO_RECORDED_VALUE
             fields = _json_fields(kind, point) if recorded else []
             yield described, OtlpPoint(_json_attributes(point), int(time), recorded, fields)
@@ -257,8 +262,10 @@ def _json_metric(
 
 
 def _json_fields(kind: str, point: dict[str, Any]) -> list[tuple[str, float]]:
-    if kind in ("gauge", "sum"):
+    if kind == "gauge" or kind == "sum":
         value = point.get("asDouble", point.get("asInt"))
+        if type(value) is float:  # the common case, without a call
+            return [("value", value)]
         return [] if value is None else [("value", _number(value))]
     return list(_json_statistics(kind, point))
 
@@ -273,11 +280,16 @@ def _json_statistics(kind: str, point: dict[str, Any]) -> Iterator[tuple[str, fl
 
 
 def _json_attributes(parent: dict[str, Any]) -> dict[str, str]:
-    pairs = _objects(parent, "attributes")
+    pairs = parent.get("attributes")
+    if type(pairs) is not list:
+        pairs = _objects(parent, "attributes")
     if len(pairs) > MOST_ATTRIBUTES:
+        _objects(parent, "attributes")
         raise RecordError("too_large", f"{len(pairs):,} attributes; {MOST_ATTRIBUTES:,} are allowed")
     found = {}
     for pair in pairs:
+        if type(pair) is not dict:
+            _objects(parent, "attributes")  # which says what is wrong
         key, value = pair.get("key", ""), pair.get("value")
         if type(key) is str and type(value) is dict:
             if len(value) == 1 and type(text := value.get("stringValue")) is str:

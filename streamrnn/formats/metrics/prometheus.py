@@ -24,6 +24,8 @@ _BINARY = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f]")
 """Bytes that occur in every remote write request, and never in text."""
 _KNOWN_SERIES, _LONGEST_KNOWN_LINE = 4_000, 500
 """Largest number of series whose labels are cached, and largest length of their lines."""
+_USUAL_LENGTH = 32
+"""Characters of a number in text that need no pattern, at most."""
 LONGEST_LINE = 65_536
 """Characters of a line of text at most."""
 _NUMBER = re.compile(
@@ -144,9 +146,14 @@ def _document(series: _Series, time: Any, value: Any) -> dict[str, object] | Rec
 def _number(value: Any) -> float | None:
     if type(value) is float or type(value) is int:
         return float(value)
-    if type(value) is str and _NUMBER.fullmatch(value):
-        return float(value)
-    return None
+    if type(value) is not str:
+        return None
+    if len(value) <= _USUAL_LENGTH and value.isascii() and "_" not in value and value.strip() == value:
+        try:
+            return float(value)  # which accepts what the pattern does
+        except ValueError:
+            return None
+    return float(value) if _NUMBER.fullmatch(value) else None
 
 
 def _json_samples(entry: Any) -> list[_Sample | RecordError]:
@@ -196,17 +203,31 @@ def _text_samples(value: bytes) -> Iterator[_Sample | RecordError]:
     lines = text.split("\n", MOST_DOCUMENTS)
     if len(lines) > MOST_DOCUMENTS:
         raise RecordError("too_large", f"the value has more than {MOST_DOCUMENTS:,} lines")
+    known: dict[str, Mapping[str, str]] = {}
     for number, line in enumerate(lines, 1):
         stripped = line.strip()
         if not stripped or stripped[0] == "#":
             continue
-        sample = _text_sample(stripped) if len(stripped) <= LONGEST_LINE else None
+        sample = _known_sample(stripped, known)
+        if sample is None and len(stripped) <= LONGEST_LINE:
+            sample = _text_sample(stripped, known)
         yield sample or RecordError(
             "invalid_prometheus", f'line {number} is no sample `name{{label="text"}} value`: {shorten(line[:80])}'
         )
 
 
-def _text_sample(line: str) -> _Sample | None:
+def _known_sample(line: str, known: Mapping[str, Mapping[str, str]]) -> _Sample | None:
+    """Return the sample of a line whose labels are those of an earlier one; None for another line."""
+    end = line.rfind("}") + 1
+    labels = known.get(line[:end]) if end else None
+    parts = line[end:].split() if labels is not None else ()
+    if len(parts) != 2 or (number := _number(parts[0])) is None or not (parts[1].isascii() and parts[1].isdigit()):
+        return None
+    return labels, _time(parts[1]), number  # type: ignore[return-value]
+
+
+def _text_sample(line: str, known: dict[str, Mapping[str, str]]) -> _Sample | None:
+    """Return the sample of a line, and add its labels to the known ones by their text; None if it is malformed."""
     parts = _LINE.fullmatch(line)
     if parts is None:
         return None
@@ -215,6 +236,8 @@ def _text_sample(line: str) -> _Sample | None:
     labels = _known_labels(name, body) if short else _labels(name, body)
     if labels is None or (number := _number(value)) is None:
         return None
+    if short and line[: (end := parts.start(3))].endswith(("}", "} ")):
+        known[line[:end].rstrip()] = labels
     return labels, None if time is None else _time(time), number
 
 

@@ -19,6 +19,9 @@ _RELATIVE = 2**28
 """Seconds; smaller times are relative to the time of the message."""
 _NUMBERS = ("bv", "bs", "bt", "v", "s", "t", "bver")
 _TEXTS = ("bn", "n", "bu", "u")
+_BASES = tuple((name, f"b{name}") for name in ("n", "u", "t", "v", "s"))
+_KINDS: dict[str, tuple[type, ...]] = dict.fromkeys(_NUMBERS, (int, float)) | dict.fromkeys(_TEXTS, (str,))
+_KINDS["bver"] = ()
 
 
 class SenmlFormat(Format):
@@ -40,17 +43,27 @@ class SenmlFormat(Format):
         for entry in json_documents(record.value or b""):
             if entry == []:  # a pack without records
                 continue
-            wrong = _problem(entry)
-            if wrong is not None:
+            if not _is_usual(entry) and (wrong := _problem(entry)) is not None:
                 documents.append(wrong)
                 continue
-            for name in ("n", "u", "t", "v", "s"):
-                if entry.get(f"b{name}") is not None:
-                    base[name] = entry[f"b{name}"]
+            for name, of_base in _BASES:
+                if (value := entry.get(of_base)) is not None:
+                    base[name] = value
             document = _document(entry, base, record)
             if document is not None:
                 documents.append(document)
         return documents
+
+
+def _is_usual(entry: Any) -> bool:
+    """Return whether a record is valid, judged without its version or extensions: the common case."""
+    if type(entry) is not dict:
+        return False
+    for name, value in entry.items():
+        kinds = _KINDS.get(name)
+        if (kinds is None and name[-1:] == "_") or (kinds is not None and type(value) not in kinds):
+            return False
+    return True
 
 
 def _problem(entry: Any) -> RecordError | None:

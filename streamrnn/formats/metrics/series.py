@@ -45,10 +45,20 @@ def labelled(name: str, labels: Iterable[tuple[str, str]]) -> str:
     Backslashes and quotation marks inside of a value are escaped by a backslash, and line ends are `\n`. Names that
     could be mistaken for more than a name are in quotation marks, too.
     """
+    return with_pairs(name, pairs_of(labels))
+
+
+def pairs_of(labels: Iterable[tuple[str, str]]) -> str:
+    """Return the part of a series' name between its braces; see `labelled`."""
     labels = list(labels)
     pairs = ",".join([f'{label}="{value}"' for label, value in labels])
     if pairs.count('"') != 2 * len(labels) or pairs.count("=") != len(labels) or _ODD.search(pairs):
         pairs = ",".join([f'{_name(label)}="{_quote(value)}"' for label, value in labels])
+    return pairs
+
+
+def with_pairs(name: str, pairs: str) -> str:
+    """Return the name of a series whose labels are written already; see `labelled`."""
     name = _name(name) if "{" in name else name
     return series_name(f"{name}{{{pairs}}}" if pairs else name)
 
@@ -71,7 +81,10 @@ def _quote(text: str) -> str:
 
 def has_number(fields: Mapping[str, object]) -> bool:
     """Return whether any field is a number, a boolean, or text that is a number."""
-    return any(type(value) is not str or _is_number(value) for value in fields.values())
+    for value in fields.values():  # noqa: SIM110 -- half of the time of `any` with a generator
+        if type(value) is not str or _is_number(value):
+            return True
+    return False
 
 
 def _is_number(text: str) -> bool:

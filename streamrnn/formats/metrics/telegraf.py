@@ -22,16 +22,22 @@ class TelegrafFormat(Format):
             RecordError: invalid_json, too_large.
         """
         documents: list[object] = []
+        known: _Known = {}
         for found in json_documents(record.value or b""):
             batch = found.get("metrics") if type(found) is dict else None
             metrics = batch if type(batch) is list else [found]
             if len(documents) + len(metrics) > MOST_DOCUMENTS:
                 raise too_many_documents(len(documents) + len(metrics))
-            documents += filter(None, map(_document, metrics))
+            documents += [each for metric in metrics if (each := _document(metric, known)) is not None]
         return documents
 
 
-def _document(metric: Any) -> dict[str, object] | RecordError | None:
+_ONLY_TEXT = frozenset({str})
+_Known = dict[tuple[object, ...], str]
+"""Series of a record by name and tags, if these are all texts."""
+
+
+def _document(metric: Any, known: _Known) -> dict[str, object] | RecordError | None:
     """Return the document of a metric, its error, or None if it has no number."""
     if isinstance(metric, RecordError):
         return metric
@@ -45,5 +51,14 @@ def _document(metric: Any) -> dict[str, object] | RecordError | None:
         )
     if not has_number(fields):
         return None
-    metric["series"] = tagged(name, {tag: str(value) for tag, value in tags.items()})
+    try:
+        identity = (name, *tags.items())
+        series = known.get(identity)
+    except TypeError:  # a tag is a list or an object
+        identity, series = (), None
+    if series is None:
+        series = tagged(name, {tag: str(value) for tag, value in tags.items()})
+        if identity and _ONLY_TEXT.issuperset(map(type, tags.values())):  # 1 and True are equal, but not as text
+            known[identity] = series
+    metric["series"] = series
     return metric  # type: ignore[no-any-return]

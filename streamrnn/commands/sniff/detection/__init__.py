@@ -80,12 +80,16 @@ def _format_of(record: Record, value: bytes) -> str:
         return found
     text = value.removeprefix(_BOM)
     first = text.lstrip()[:1]
-    if first in (b"{", b"[") or (first == b'"' and _is_json(text)):
+    if (first in (b"{", b"[") and not _LOGGED.match(text)) or (first == b'"' and _is_json(text)):
         return _json_kind(record, text)
     try:
         return _text_kind(text.decode())
     except UnicodeDecodeError:
         return _binary_kind(value)
+
+
+_LOGGED = re.compile(rb"\s*\[[A-Za-z]{3,}")
+"""Start of a line with something in brackets, such as [SERVICEPERFDATA], which is no list."""
 
 
 def _by_magic(value: bytes) -> str | None:

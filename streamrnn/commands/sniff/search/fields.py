@@ -7,12 +7,13 @@ from typing import Any, NamedTuple
 
 from streamrnn.commands.sniff.search.exclusions import (
     DESCRIBES,
-    STATUS,
     are_copies,
     are_epochs,
     are_numbered,
     why_no_field,
 )
+from streamrnn.commands.sniff.search.exclusions.codes import STATUS
+from streamrnn.commands.sniff.search.exclusions.doubts import perhaps_codes
 from streamrnn.commands.sniff.search.numbers import NumberForm, find_form, sentinels_in
 from streamrnn.commands.sniff.search.table import Column, number_in
 from streamrnn.commands.sniff.search.words import (
@@ -24,6 +25,7 @@ from streamrnn.commands.sniff.search.words import (
     is_described,
     is_duration,
     is_identifier,
+    is_numbered,
     last_step,
     time_score,
 )
@@ -86,6 +88,7 @@ def find_fields(
     }
     left_out |= _copies(columns, [path for path in numeric if path not in left_out])
     chosen = [path for path in numeric if path not in left_out]
+    statuses = [] if chosen else [path for path, reason in left_out.items() if reason == STATUS]
     if not chosen:  # the members that describe the message are then its content
         chosen = [
             path for path, reason in left_out.items() if reason in (DESCRIBES, STATUS) and not is_identifier(path)
@@ -109,7 +112,9 @@ def find_fields(
         for path in chosen
         if are_numbered(numeric[path])
     ]
-    return selection._replace(doubts=(*numbered, *_unread_texts(chosen, columns, form)))
+    numbered += [f"`{path}` is the code of a status, but no other number is a field" for path in statuses]
+    perhaps = [] if form.booleans else perhaps_codes(chosen, columns, numeric, keys)
+    return selection._replace(doubts=(*numbered, *perhaps, *_unread_texts(chosen, columns, form)))
 
 
 def _unread_texts(chosen: Sequence[str], columns: Mapping[str, Column], form: NumberForm) -> list[str]:
@@ -205,6 +210,7 @@ def long_format(
         if path not in (*used, value)
         and (numbers := _numbers(each, form))
         and not (is_identifier(path) or is_described(path) or time_score(path) or are_epochs(numbers))
+        and not (is_numbered(path) and all(number is None or number.is_integer() for number in numbers))
         and not (is_duration(path) and last_step(path).lower() in VALUES)
     ]
     if others:

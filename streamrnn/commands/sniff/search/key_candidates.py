@@ -6,9 +6,11 @@ from itertools import pairwise
 from typing import Any
 
 from streamrnn.commands.sniff.search.categories import are_measures, is_key
-from streamrnn.commands.sniff.search.exclusions import are_near, is_idle_share
+from streamrnn.commands.sniff.search.exclusions import are_near
+from streamrnn.commands.sniff.search.exclusions.codes import is_idle_share
 from streamrnn.commands.sniff.search.table import Column, ObservationRow, number_in
 from streamrnn.commands.sniff.search.words import (
+    ALSO_MEASURED,
     SOME_ID,
     STATES,
     is_described,
@@ -30,7 +32,10 @@ _COLUMN = re.compile(r"c\d+|\[\d+\]")
 """A column without a name."""
 _OF_HEADER = 35
 """What to subtract from the score of a header, which may describe who wrote the record."""
-_MEASURED = frozenset(("decoded", "decoded_payload", "object", "payload_fields", "reported"))
+_MEASURED = frozenset((
+    "counters", "decoded", "decoded_payload", "gauges", "histograms", "meters", "object", "payload_fields", "reported",
+    "timers",
+))  # fmt: skip
 """Names of objects of measured values."""
 _DOUBTED, _UNKNOWN = 40, 15
 """Largest scores of an `id`, and of the id of something unknown, if each of a few records has another one."""
@@ -114,6 +119,8 @@ def _numbers_something(column: Column, rows: Sequence[ObservationRow], times: Se
         return True
     if type(values[0]) is int and not _MEASURED.isdisjoint(column.path.split(".")[:-1]):
         return not is_identifier(column.path)  # such as the speed of a fan
+    if joined(last_step(column.path)) in ALSO_MEASURED and all(number_in(value) is not None for value in values):
+        return not _numbers_things(values, times)  # the load of a processor, not its number
     started = joined(last_step(column.path)) == "instanceid" and type(values[0]) is int  # of an agent of MTConnect
     return started or (len(values) > 3 and _counts_records(values, rows, times))
 
@@ -124,6 +131,15 @@ def _counts_records(values: Sequence[Any], rows: Sequence[ObservationRow], times
     if not one_each or not all(str(value).isdigit() for value in values):
         return False
     return all(int(b) - int(a) == 1 for a, b in pairwise(values))
+
+
+def _numbers_things(values: Sequence[Any], times: Sequence[int | None]) -> bool:
+    """Return whether values are 0, 1 and so on, or from 1 on, each once per time or in the same order again."""
+    different = sorted({number_in(value) or 0.0 for value in values})
+    counted = len(different) > 1 and different[0] in (0, 1) and different[-1] - different[0] + 1 == len(different)
+    period = len(different)
+    recur = len(values) >= 3 * period and all(value == values[n % period] for n, value in enumerate(values))
+    return counted and (recur or len({*times}) <= len(times) / 2)
 
 
 def all_differ(column: Column, rows: Sequence[ObservationRow]) -> bool:

@@ -1,5 +1,6 @@
 """The search for the key: the members that identify a device, host or instrument."""
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -168,7 +169,9 @@ def _splitting(paths: Sequence[str], columns: Mapping[str, Column], used: Sequen
     keys = columns[paths[0]].values
     for path, column in columns.items():
         subject = path.rpartition(".")[0] if last_step(path).lower() in ("id", "code") else path  # diagnostic.id
-        named = path not in (*used, *paths) and last_step(subject).lower() in SPLITTING
+        name = last_step(subject).lower()
+        name = re.sub("_?id$", "", name) if subject == path else name  # propertyId
+        named = path not in (*used, *paths) and name in SPLITTING
         if not named or not all(type(value) is str and number_in(value, units=True) is None for value in column.values):
             continue
         counts = Counter(map(str, column.values))

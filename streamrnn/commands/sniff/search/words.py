@@ -24,10 +24,16 @@ _IDS = frozenset[str](_LISTED["id_words"])
 _CODES = frozenset[str](_LISTED["code_words"])
 _NO_IDS, _NO_ID_ENDINGS = frozenset[str](_LISTED["words_in_id"]), tuple[str, ...](_LISTED["endings_in_id"])
 _ID_NAMES = frozenset[str](_LISTED["id_names"])
-FIX_CODES = frozenset[str](_LISTED["fix_codes"])
+CODES_OF = [
+    (each["of"], frozenset({mark}) if mark else frozenset(each["beside"]), frozenset(each["names"]))
+    for each in _LISTED["codes"]
+    for mark in each.get("any", [""])
+]
+"""Name of a protocol or product, members that all its messages have, and members that are codes there."""
 _NUMBERED = frozenset[str](_LISTED["numbered_names"])
 _MESSAGE_IDS = frozenset[str](_LISTED["message_ids"])
-RATES = frozenset[str](_LISTED["rate_words"])
+RATES, MEASURED = frozenset[str](_LISTED["rate_words"]), frozenset[str](_LISTED["measured_words"])
+ALSO_MEASURED = frozenset[str](_LISTED["also_measured"])
 COUNTED = frozenset[str](_LISTED["counted_words"])
 STATES = frozenset[str](_LISTED["state_words"])
 SPLITTING = frozenset[str](_LISTED["splitting_names"])
@@ -62,8 +68,8 @@ def last_step(path: str) -> str:
 
 
 _OBIS_TIME = re.compile(r"(?:\d-\d:)?0?1\.0\.0(?:\*255)?|0-0:1\.0\.0(?:\.255)?")
-_OBIS_ID = re.compile(r"(?:\d-\d:)?(?:96\.1\.\d{1,3}|0\.0\.0|42\.0\.0)(?:[.*]255)?")
-"""OBIS codes of a smart meter's clock and of its identification."""
+_OBIS_ID = re.compile(r"(?:\d-\d:)?(?:96\.1\.\d{1,3}|96\.14\.0|0\.0\.0|42\.0\.0)(?:[.*]255)?")
+"""OBIS codes of a smart meter's clock, and of its identification and tariff."""
 _EXCHANGE_TIMES = {"E": 45, "T": 90}
 """Scores of the times in messages of exchanges: when the message was sent, and when the trade happened."""
 _ENDS = frozenset(("end", "finish", "stop"))
@@ -95,8 +101,8 @@ def key_score(path: str) -> int:
     score = 100 if _OBIS_ID.fullmatch(name) else KEYS.get(joined(name), 0)
     parents = path.split(".")[:-1]
     of_unit = name.lower() == "symbol" and any("unit" in words_of(part) for part in parents)
-    if of_unit or any(part in ("event", "metricset", "service", "ecs", "beat") for part in parents):
-        return min(score, 20)  # of Elastic's common schema: what has measured, not where
+    if of_unit or any(part in ("event", "metricset", "service", "ecs", "beat", "library", "sdk") for part in parents):
+        return min(score, 20)  # of Elastic's common schema: what has measured, not where; of a client
     if score == KEYS["id"] and name.lower() in ("id", "name") and parents and key_score(parents[-1]) == 100:
         return 100  # device.id
     if _is_visitor(name, parents):
@@ -172,11 +178,12 @@ def is_numbered(name: str) -> bool:
         joined(last) in _NUMBERED
         or words[:1] in (["cod"], ["code"], ["codice"], ["codigo"])
         or (len(words) > 1 and words[-1] == "as")
+        or words[:1] == ["qn"]
     ):
-        return True  # src_as
+        return True  # src_as; QN_9, of the German weather service
     ending = words[-1] if words and not _is_counted_by(words) else ""
     is_id = ending.endswith("id") and ending not in _NO_IDS and not ending.endswith(_NO_ID_ENDINGS)
-    return is_id or ending in _CODES  # datid, ip_tos
+    return is_id or ending in _CODES or (ending.endswith("idx") and len(ending) > 3)  # datid, ip_tos, sessionidx
 
 
 def is_day_number(path: str, numbers: Sequence[float]) -> bool:
