@@ -255,7 +255,7 @@ def compiled_allocating(function: Callable[P, R]) -> Callable[P, R]:
 
 def _compiled(function: Callable[P, R], **options: Any) -> Callable[P, R]:
     options |= {"error_model": "numpy", "fastmath": False, "forceinline": True}
-    target = {"nopython": True, "boundscheck": None, **options}
+    target = {"nopython": True, "boundscheck": None, "no_cfunc_wrapper": True, **options}  # nothing calls it from C
     dispatcher = _Kernel(function, targetoptions=target, pipeline_class=_KernelCompiler)
     cache: Any = _KernelCache
     dispatcher._cache = cache(function)  # noqa: SLF001 -- as cache=True does, with a cache whose failures are tolerated

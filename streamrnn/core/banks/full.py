@@ -43,7 +43,7 @@ from streamrnn.core.series.features import fill_common_inputs, fill_expert_input
 from streamrnn.core.series.period_detection import MISSING, steps_between
 from streamrnn.core.series.plan import Plan
 from streamrnn.core.series.scaling import centered, current_scale
-from streamrnn.core.series.seasonal_state import fill_missing_full, update_seasons
+from streamrnn.core.series.seasonal_state import update_seasons
 from streamrnn.core.series.state import AXES, EXPERTS, INPUTS, REGRESSIONS, SMOOTHING, TERMS, FullState, allocate_full
 from streamrnn.core.series.update import begin_update, finish_update, is_pending
 from streamrnn.core.series.wave import WaveFeatures, WaveUpdate, begin_wave, end_wave
@@ -70,7 +70,10 @@ def update_row(series: FullState, plan: Plan, row: int, observed: float, time: i
 def observe_wave(
     series: FullState, plan: Plan, rows: Integers, values: Floats, times: Integers, features: WaveFeatures
 ) -> None:
-    """Update the series by one wave, `rows` (B,) distinct, `values` (B,), `times` (B,) ms, and fill its features."""
+    """Update the series by one wave, `rows` (B,) distinct, `values` (B,), `times` (B,) ms, and fill its features.
+
+    `score_wave` has filled in the steps missing before it.
+    """
     terms, profiles, product = np.empty(TERMS, np.float32), np.empty(8, np.float32), np.empty(TERMS, np.float32)
     aligned, forecasts = np.empty((4, 5)), np.empty((REGRESSIONS, len(plan.horizons)))
     middle = plan.references[1]
@@ -78,7 +81,6 @@ def observe_wave(
         row = rows[b]
         points, trust, units, inputs = features.points[b], features.trust[b], features.units[b], features.inputs[b]
         value = centered(values[b], series.center[row])
-        fill_missing_full(series, plan, row, value, times[b])
         for k in range(len(plan.horizons)):
             if is_pending(series, plan, row, k):
                 score_experts(series, plan, row, k, value, float(times[b]))

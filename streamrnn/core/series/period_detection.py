@@ -38,17 +38,24 @@ def fill_grid(ring: Singles, gaps: Shorts, count: int, values: Floats, known: Fl
 @compiled_allocating
 def detrend(values: Floats, known: Floats) -> None:
     """Subtract a straight line from `values`, clip outliers, and center, in place; missing values become 0."""
-    number, middle = known.sum(), (len(values) - 1) / 2
-    mean, slope, weight = (values * known).sum() / number, 0.0, 1e-9
+    middle, number, total = (len(values) - 1) / 2, 0.0, 0.0
+    for i in range(len(values)):
+        number += known[i]
+        total += values[i] * known[i]
+    mean, slope, weight = total / number, 0.0, 1e-9
     for i in range(len(values)):
         slope += (i - middle) * (values[i] - mean) * known[i]
         weight += (i - middle) ** 2 * known[i]
     for i in range(len(values)):
         values[i] = (values[i] - mean - slope / weight * (i - middle)) * known[i]
-    limit = SPIKE_CLIP * np.abs(values).sum() / number
+    total = 0.0
+    for i in range(len(values)):
+        total += abs(values[i])
+    limit, total = SPIKE_CLIP * total / number, 0.0
     for i in range(len(values)):
         values[i] = min(max(values[i], -limit), limit)
-    mean = values.sum() / number
+        total += values[i]
+    mean = total / number
     for i in range(len(values)):
         values[i] = (values[i] - mean) * known[i]
 
@@ -62,7 +69,8 @@ def sum_products(values: Floats, sums: Floats) -> None:
     """
     size, lags = len(values), len(sums)
     backwards = np.zeros(size + 3)
-    backwards[:size] = values[::-1]
+    for i in range(size):
+        backwards[i] = values[size - 1 - i]
     sums[:] = 0.0
     for i in range(0, size - 3, 4):
         count, start = min(i + 4, lags), size - 1 - i
@@ -81,7 +89,11 @@ def sum_products(values: Floats, sums: Floats) -> None:
 @compiled_allocating
 def autocorrelation(values: Floats, known: Floats, found: Floats) -> None:
     """Fill `found` (L,) with the autocorrelation at lags 0 to L - 1, over pairs of known values."""
-    power, number = (values * values).sum() / known.sum(), known.sum()
+    power, number = 0.0, 0.0
+    for i in range(len(values)):
+        power += values[i] * values[i]
+        number += known[i]
+    power /= number
     pairs = np.empty(len(found))
     sum_products(values, found)
     if number == len(known):

@@ -145,7 +145,8 @@ def move_latest(table: Singles, rate: float, slots: int, slot: int, since: int, 
         at = (slot - back) % slots
         value = profile_before(latest, table[1, :slots], rate, at)
         before[at] = value if value == value else before[at]
-    table[1, :slots] = before
+    for at in range(slots):
+        table[1, at] = before[at]
     for back in range(since):
         at, to = (slot - back) % slots, (slot - back - shift) % slots
         if latest[at] == latest[at] and before[to] == before[to]:
