@@ -220,10 +220,12 @@ def _known_sample(line: str, known: Mapping[str, Mapping[str, str]]) -> _Sample 
     """Return the sample of a line whose labels are those of an earlier one; None for another line."""
     end = line.rfind("}") + 1
     labels = known.get(line[:end]) if end else None
-    parts = line[end:].split() if labels is not None else ()
+    if labels is None:
+        return None
+    parts = line[end:].split()
     if len(parts) != 2 or (number := _number(parts[0])) is None or not (parts[1].isascii() and parts[1].isdigit()):
         return None
-    return labels, _time(parts[1]), number  # type: ignore[return-value]
+    return labels, _time(parts[1]), number
 
 
 def _text_sample(line: str, known: dict[str, Mapping[str, str]]) -> _Sample | None:

@@ -51,8 +51,8 @@ def _document(metric: Any, known: _Known) -> dict[str, object] | RecordError | N
         )
     if not has_number(fields):
         return None
+    identity: tuple[object, ...] = (name, *tags.items())
     try:
-        identity = (name, *tags.items())
         series = known.get(identity)
     except TypeError:  # a tag is a list or an object
         identity, series = (), None
