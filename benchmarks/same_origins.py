@@ -32,7 +32,7 @@ from streamrnn import Forecaster
 
 STEPS = (1, 12, 24)
 LEVELS = (0.1, 0.5, 0.9)
-LONGEST_SEASON = 48
+MAX_SEASON = 48
 DAY = 86_400_000
 REQUIREMENTS = ("statsforecast>=2,<3", "fracast==0.1.0")
 FITTED = ("AutoETS", "AutoTheta", "Fracast-0", "AutoARIMA")
@@ -49,10 +49,10 @@ class Stream(NamedTuple):
 
     @property
     def season(self) -> int:
-        """Rows of a day, or of a week in daily data; 1 if these are more than LONGEST_SEASON."""
+        """Rows of a day, or of a week in daily data; 1 if these are more than MAX_SEASON."""
         step = int(np.median(np.diff(self.times)))
         rows = 7 if step == DAY else round(DAY / step)
-        return rows if 1 < rows <= LONGEST_SEASON else 1
+        return rows if 1 < rows <= MAX_SEASON else 1
 
 
 def read(path: Path, origins: int, rows: int | None) -> Stream:

@@ -96,7 +96,7 @@ class RecordError(StreamrnnError):
         return self._message if isinstance(self._message, str) else self._message()
 
 
-MOST_QUOTED = 3
+MAX_QUOTED = 3
 """Errors of one record that its dead letter quotes."""
 
 
@@ -105,8 +105,8 @@ def join_errors(errors: Sequence[RecordError]) -> RecordError:
     first, *others = errors
     if not others:
         return first
-    texts = [str(first), *(f"{error.reason}: {error}" for error in others[: MOST_QUOTED - 1])]
-    more = len(errors) - MOST_QUOTED
+    texts = [str(first), *(f"{error.reason}: {error}" for error in others[: MAX_QUOTED - 1])]
+    more = len(errors) - MAX_QUOTED
     return RecordError(first.reason, "; ".join(texts) + (f"; and {more:,} more" if more > 0 else ""))
 
 

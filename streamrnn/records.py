@@ -180,7 +180,7 @@ error of the value one season before where one is known, and absolute error of t
 """
 
 
-MOST_EVENTS = 100
+MAX_EVENTS = 100
 """Most events of a batch in its StepReport."""
 
 _counter: "partial[Counter[str]]" = partial(Counter.__new__, Counter)
@@ -207,7 +207,7 @@ class StepReport:
     events: Counter[str] = field(default_factory=_counter)
     """Events written, by kind."""
     written_events: list[bytes] = field(default_factory=list, compare=False)
-    """The last MOST_EVENTS events written, as JSON documents."""
+    """The last MAX_EVENTS events written, as JSON documents."""
     stale_forecasts: int = 0
     """Forecasts of series that have stopped (series.stale)."""
     heartbeats: int = 0

@@ -22,7 +22,7 @@ from streamrnn.columns.waves import (
     open_wave,
 )
 from streamrnn.core.handle import Handle
-from streamrnn.errors import MOST_QUOTED, RecordError
+from streamrnn.errors import MAX_QUOTED, RecordError
 from streamrnn.mapping.names import is_literal
 from streamrnn.records import Mapping as FieldMapping
 from streamrnn.records import Observation
@@ -333,7 +333,7 @@ def _late(observation: Observation, past: Mapping[str, int]) -> RecordError:
     """Return the error of an observation with values earlier than the latest times `past` of their series."""
     latest = max(past.values())
     whole = len(past) == len(observation.fields) and {*past.values()} == {latest}
-    names = ", ".join(repr(f"{observation.key}/{field}") for field in list(past)[:MOST_QUOTED])
+    names = ", ".join(repr(f"{observation.key}/{field}") for field in list(past)[:MAX_QUOTED])
     of = f"the key {observation.key!r}" if whole else f"the series {names}"
     return RecordError("late", f"its time {observation.time} lies before {latest}, the latest of {of}")
 

@@ -20,8 +20,8 @@ from streamrnn.records import Mapping
 QUOTE, COMMA, OPEN, CLOSE, COLON, BACKSLASH = (ord(c) for c in '",{}:\\')
 EXPONENT = (ord("e"), ord("E"))
 LITERALS = tuple(np.frombuffer(text, np.uint8) for text in (b"true", b"false", b"null"))
-SHORTEST_MEMBER = len('"":1,')  # bytes
-LONGEST_INTEGER = 18  # most digits of a key that is an integer
+MIN_MEMBER_BYTES = len('"":1,')  # bytes
+MAX_INTEGER_DIGITS = 18  # most digits of a key that is an integer
 
 
 class Rules(NamedTuple):
@@ -139,7 +139,7 @@ def read_number_member(
     if member == ABSENT:
         return behind if rules.fields != ABSENT else UNREAD  # a new field
     if member == rules.key:
-        if not integer or behind - at > LONGEST_INTEGER or (value == 0 and text[at] == MINUS):
+        if not integer or behind - at > MAX_INTEGER_DIGITS or (value == 0 and text[at] == MINUS):
             return UNREAD
         scanned.known[r] = find_name(tables.keys, text, at, behind)
         return behind if scanned.known[r] != ABSENT else UNREAD
@@ -311,7 +311,7 @@ class JsonScanner:
         if None in parts:
             parts = [part or b"" for part in parts]
         text = np.frombuffer(b"".join(parts), np.uint8)  # type: ignore[arg-type]  # none is None
-        columns = self._allocate(count, max(len(text) // SHORTEST_MEMBER + 1, count * max(self._rules.fields, 1)))
+        columns = self._allocate(count, max(len(text) // MIN_MEMBER_BYTES + 1, count * max(self._rules.fields, 1)))
         if not self.usable:
             scanned = columns.content
             scanned.times[:], scanned.known[:], scanned.starts[:] = times, ABSENT, 0

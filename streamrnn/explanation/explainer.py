@@ -10,9 +10,9 @@ from streamrnn.explanation.path import Path, forecast_path, step_length
 from streamrnn.explanation.state import explain_series
 from streamrnn.records import TopicPartition
 
-MOST_ROWS = 600
+MAX_ROWS = 600
 """Rows of series that are remembered."""
-MOST_STEPS = 1000
+MAX_STEPS = 1000
 """Steps of a path."""
 PIECE_NUMBERS = 5000
 """Quantiles of a path that are sent at once: about 100 KB."""
@@ -79,7 +79,7 @@ class SeriesExplainer:
                 row = names.index(name)
             except ValueError:
                 return None
-            if len(self._rows) > MOST_ROWS:
+            if len(self._rows) > MAX_ROWS:
                 self._rows.clear()
             self._rows[partition, name] = row
         return task, row
@@ -89,9 +89,9 @@ def _refuse(length: float, count: int, milliseconds: int) -> str:
     """Return why there is no path of `count` steps of this length, ms; empty if there is one."""
     if length <= 0:
         return "the series has one observation, and the time between two is not known yet: try again later"
-    if count > MOST_STEPS:
-        longest = length * MOST_STEPS / 1000
-        return f"that is {count} steps of {length / 1000:g} s: at most {MOST_STEPS} are forecast, to {longest:.0f} s"
+    if count > MAX_STEPS:
+        longest = length * MAX_STEPS / 1000
+        return f"that is {count} steps of {length / 1000:g} s: at most {MAX_STEPS} are forecast, to {longest:.0f} s"
     if count < 1:
         return f"{milliseconds}ms is shorter than a step of the series, which takes {length / 1000:g}s"
     return ""

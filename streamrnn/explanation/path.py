@@ -26,7 +26,7 @@ from streamrnn.core.series.state import EXPERTS
 
 SHARPNESS = 4.0
 """Exponent of the ratio of errors in the weight of a profile."""
-LEAST_GROWTH, MOST_GROWTH = 0.15, 0.5
+LEAST_GROWTH, MAX_GROWTH = 0.15, 0.5
 """Smallest and largest exponent with which the intervals grow with the steps; the largest is that of a random walk."""
 DIGITS = 4  # decimal digits below the width of the interval
 
@@ -133,9 +133,9 @@ def _growth(state: Mapping[str, NDArray[Any]], horizons: Integers) -> float:
     """Return the exponent with which the changes of a series grow between its last two horizons, within limits."""
     before, last = (float(each) for each in state["series_scale"][-2:])
     if before <= 0 or last <= 0:
-        return MOST_GROWTH
+        return MAX_GROWTH
     found = math.log(last / before) / math.log(int(horizons[-1]) / int(horizons[-2]))
-    return min(max(found, LEAST_GROWTH), MOST_GROWTH)
+    return min(max(found, LEAST_GROWTH), MAX_GROWTH)
 
 
 def _rounded(quantiles: Floats) -> Floats:

@@ -23,8 +23,8 @@ _SNAPPY_JAVA_HEADER = 16
 _ZLIB = (b"\x78\x01", b"\x78\x5e", b"\x78\x9c", b"\x78\xda")
 _CHECKSUM = 4
 _STEP = 256
-_MOST_CHUNKS = 10_000
-MOST_PARTS = 100
+_MAX_CHUNKS = 10_000
+MAX_PARTS = 100
 """Largest number of successive streams or frames in one value."""
 
 
@@ -83,7 +83,7 @@ def _too_large(name: str, largest: int) -> RecordError:
 def _inflated(value: bytes, largest: int, window: int) -> bytes:
     """Decompress one stream of zlib, gzip or raw deflate, or several of gzip."""
     found, rest = bytearray(), value
-    for _ in range(MOST_PARTS):
+    for _ in range(MAX_PARTS):
         stream = zlib.decompressobj(window)
         found += stream.decompress(rest, largest + 1 - len(found))
         if len(found) > largest:
@@ -111,7 +111,7 @@ def _zstd(value: bytes, largest: int) -> bytes:
         while rest:
             if stream is None:
                 frames += 1
-                if frames > MOST_PARTS:
+                if frames > MAX_PARTS:
                     raise _TooLarge
                 stream = decoder.decompressobj()
             found += stream.decompress(rest)
@@ -126,7 +126,7 @@ def _zstd(value: bytes, largest: int) -> bytes:
 
 def _lz4(value: bytes, largest: int) -> bytes:
     found, rest = bytearray(), value
-    for _ in range(MOST_PARTS):
+    for _ in range(MAX_PARTS):
         stream = lz4.frame.LZ4FrameDecompressor()
         found += stream.decompress(rest, max_length=largest + 1 - len(found))
         if len(found) > largest:
@@ -189,7 +189,7 @@ def _chunks(value: bytes) -> Iterator[tuple[bytes, bool]]:
 def _joined(blocks: Iterator[tuple[bytes, bool]], largest: int) -> bytes:
     found = bytearray()
     for number, (block, compressed) in enumerate(blocks):
-        if number >= _MOST_CHUNKS:
+        if number >= _MAX_CHUNKS:
             raise _TooLarge
         found += _snappy_block(block, largest - len(found)) if compressed else block
         if len(found) > largest:

@@ -8,12 +8,12 @@ from typing import Any
 
 from streamrnn.errors import RecordError
 from streamrnn.formats import shorten
-from streamrnn.formats.schemas import MOST_VALUES
+from streamrnn.formats.schemas import MAX_VALUES
 
 MAX_DEPTH = 64
-LONGEST_DECIMAL = 88
+MAX_DECIMAL_BYTES = 88
 """Characters of a decimal's digits in base64: 64 bytes."""
-LARGEST_SCALE = 1_000
+MAX_DECIMAL_SCALE = 1_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 Convert = Callable[[Any], object]
@@ -54,7 +54,7 @@ class _Types:
     """Makes the functions that decode one document's types that JSON lacks, and limits the number of its values."""
 
     def __init__(self) -> None:
-        self._left = MOST_VALUES
+        self._left = MAX_VALUES
 
     def converter(self, schema: Any, depth: int) -> Convert | None:
         """Return a function that decodes values of a schema; None if they need no decoding."""
@@ -81,7 +81,7 @@ class _Types:
     def _count(self, values: int) -> None:
         self._left -= values
         if self._left < 0:
-            raise RecordError("too_large", f"the payload has more than {MOST_VALUES:,} values")
+            raise RecordError("too_large", f"the payload has more than {MAX_VALUES:,} values")
 
     def _struct(self, fields: Any, depth: int) -> Convert | None:
         if type(fields) is not list:
@@ -162,7 +162,7 @@ def _decoded(value: dict[str, Any]) -> object:
 
 
 def _unscaled(text: str, scale: int) -> Decimal:
-    if len(text) > LONGEST_DECIMAL or abs(scale) > LARGEST_SCALE:
+    if len(text) > MAX_DECIMAL_BYTES or abs(scale) > MAX_DECIMAL_SCALE:
         raise ValueError(f"the decimal {shorten(text)} is too long")
     try:
         return Decimal(int.from_bytes(binascii.a2b_base64(text, strict_mode=True), signed=True)).scaleb(-scale)

@@ -14,10 +14,10 @@ from streamrnn.records import Record
 DELIMITERS = ("\t", ";", "|", ",")
 """Delimiters that `auto` chooses from; of two that fit equally well, the first."""
 _WORDS = {"tab": "\t", "space": " ", "pipe": "|", "semicolon": ";", "comma": ","}
-MOST_ROWS = 10_000
+MAX_ROWS = 10_000
 """Largest number of rows of one record."""
-_MOST_LINE_ENDS = 10 * MOST_ROWS
-MOST_COLUMNS = 10_000
+_MAX_LINE_ENDS = 10 * MAX_ROWS
+MAX_COLUMNS = 10_000
 """Largest number of columns."""
 _BLANK = re.compile(r"[^\S\r\n]|[\x1c-\x1f]")
 """A blank, which `str.strip` would remove from the ends of a cell."""
@@ -67,8 +67,8 @@ class Csv(Format):
                     "input.csv.columns to the names of the columns"
                 )  # fmt: skip
             columns = numbered_columns(len(rows[0])) if rows else ()
-        if len(columns) > MOST_COLUMNS:
-            raise RecordError("too_large", f"the header has {len(columns):,} columns; {MOST_COLUMNS:,} are allowed")
+        if len(columns) > MAX_COLUMNS:
+            raise RecordError("too_large", f"the header has {len(columns):,} columns; {MAX_COLUMNS:,} are allowed")
         if self._times or _BLANK.search(text):
             return [self._document(columns, row) for row in rows]
         # the common case: no cell begins or ends with a blank
@@ -82,8 +82,8 @@ class Csv(Format):
 
     def _rows(self, text: str) -> list[list[str]]:
         """Return the rows that have content."""
-        if text.count("\n") + text.count("\r") > _MOST_LINE_ENDS:
-            raise RecordError("too_large", f"the record has more than {MOST_ROWS:,} rows")
+        if text.count("\n") + text.count("\r") > _MAX_LINE_ENDS:
+            raise RecordError("too_large", f"the record has more than {MAX_ROWS:,} rows")
         first, _, rest = text.lstrip("\r\n").partition("\n")
         rows = []
         try:
@@ -91,8 +91,8 @@ class Csv(Format):
             for row in split_rows(StringIO(text, newline=""), delimiter, self._quote):
                 if any(row):
                     rows.append(row)
-                if len(rows) > MOST_ROWS + 1:
-                    raise RecordError("too_large", f"the record has more than {MOST_ROWS:,} rows")
+                if len(rows) > MAX_ROWS + 1:
+                    raise RecordError("too_large", f"the record has more than {MAX_ROWS:,} rows")
         except csv.Error as error:
             raise RecordError("invalid_csv", f"the value is not CSV: {error}") from None
         return rows

@@ -15,7 +15,7 @@ _NOT_FINITE = re.compile(rb"\b(?:NaN|Infinity)\b")
 _INFLUX = re.compile(r"[^\s{\[\"<,=]+(?:,[^\s=]+=[^\s,]+)* [^\s=]+=[^\s,]+")
 _FRAME_BYTES = 5
 _NUMBER = re.compile(r"\s*[+-]?(?:\d{1,40}(?:\.\d{0,40})?|\.\d{1,40})(?:[eE][+-]?\d{1,3})?\s*", re.ASCII)
-MOST_LINES = 10_000
+MAX_LINES = 10_000
 """Largest number of lines of one value."""
 
 
@@ -83,8 +83,8 @@ def parse_json(value: bytes) -> object:
 def _unusual(value: bytes, error: orjson.JSONDecodeError) -> Sequence[object]:
     """Return the documents in a value that is not plain JSON: with a byte-order mark, NaN or several lines."""
     value = value.removeprefix(BYTE_ORDER_MARK)
-    if value.count(b"\n") > MOST_LINES:
-        raise RecordError("too_large", f"the value has more than {MOST_LINES:,} lines")
+    if value.count(b"\n") > MAX_LINES:
+        raise RecordError("too_large", f"the value has more than {MAX_LINES:,} lines")
     lines = [line for line in value.split(b"\n") if line and not line.isspace()]
     if len(lines) <= 1:
         document = parse_json(value) if lines else None

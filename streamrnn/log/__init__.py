@@ -22,7 +22,7 @@ class Committed(NamedTuple):
     """Text committed with the offset, at most 4,000 bytes of UTF-8."""
 
 
-MOST_OTHERS = 500
+MAX_OTHERS = 500
 """Largest number of other applications that `Log.other_commits` reads."""
 
 
@@ -112,7 +112,7 @@ class Log(Protocol):
         """
 
     def other_commits(self, partition: TopicPartition) -> dict[str, Committed]:
-        """Return the positions that other applications have committed in a partition, of at most MOST_OTHERS."""
+        """Return the positions that other applications have committed in a partition, of at most MAX_OTHERS."""
 
     def bounds(self, partition: TopicPartition) -> tuple[int, int]:
         """Return the offset of the first available record and the offset of the next record to be written."""

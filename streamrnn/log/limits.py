@@ -16,7 +16,7 @@ TIGHT_BYTES = 512 * 1024
 """Limit from which a topic accepts every output."""
 OVERHEAD_BYTES = 2048
 """Bytes of a batch and of a record in addition to key, value and headers, with some reserve."""
-LONGEST_MARGIN = 60_000
+MAX_MARGIN = 60_000
 """Largest distance in ms from the limit of a topic's times at which a time is written, as clocks differ."""
 
 MAX_BYTES, POLICY = "max.message.bytes", "cleanup.policy"
@@ -116,6 +116,6 @@ def nearest_time(time: int, limits: TopicLimits, now: int) -> int:
     """Return the time nearest to `time` that a topic accepts; -1, which means no time, is always accepted."""
     if time == -1:
         return time
-    first = now - limits.before + min(limits.before // 10, LONGEST_MARGIN)
-    last = now + limits.after - min(limits.after // 10, LONGEST_MARGIN)
+    first = now - limits.before + min(limits.before // 10, MAX_MARGIN)
+    last = now + limits.after - min(limits.after // 10, MAX_MARGIN)
     return min(max(time, first), last)

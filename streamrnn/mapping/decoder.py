@@ -45,11 +45,11 @@ COMPRESSED = frozenset({b"\x1f", b"\x28", b"\x04", b"\x82", b"\xff", b"\x78"})
 """First bytes of compressed values, and of few others; see `formats.compression`."""
 EXPANSION = 16
 """Largest size of a decompressed value, in multiples of `max_record`."""
-LARGEST_EXPANDED = 2 * 1024 * 1024
+MAX_EXPANDED_BYTES = 2 * 1024 * 1024
 """Largest size of a decompressed value in bytes; parsing a larger one takes too long."""
-MOST_OBSERVATIONS = 10_000
+MAX_OBSERVATIONS = 10_000
 """Largest number of observations of one record."""
-_MOST_KEYS = 10_000
+_MAX_KEYS = 10_000
 NO_OBSERVATION = "no_observation"
 FILTERED = "filtered"
 
@@ -200,7 +200,7 @@ class RecordDecoder:
                 "too_large", f"the value has {len(value):,} bytes; {most:,} are allowed (input.max_record)"
             )
         elif value[:1] in COMPRESSED and not self._format.reads_raw:
-            record = record._replace(value=decompress(value, largest=min(EXPANSION * most, LARGEST_EXPANDED)))
+            record = record._replace(value=decompress(value, largest=min(EXPANSION * most, MAX_EXPANDED_BYTES)))
         try:
             return self._format.read(record)
         except (RecordError, LogError):
@@ -282,7 +282,7 @@ class RecordDecoder:
     def _new_key(self, value: Any) -> str:
         """Return a key after checking it, and add it to the known keys."""
         key = parse_key(value)
-        if len(self._known_keys) >= _MOST_KEYS:
+        if len(self._known_keys) >= _MAX_KEYS:
             self._known_keys.clear()
         self._known_keys.add(key)
         return key
@@ -315,9 +315,9 @@ class RecordDecoder:
 
 
 def _check_count(observations: int) -> None:
-    if observations > MOST_OBSERVATIONS:
+    if observations > MAX_OBSERVATIONS:
         raise RecordError(
-            "too_large", f"the record has {observations:,} observations; {MOST_OBSERVATIONS:,} are allowed"
+            "too_large", f"the record has {observations:,} observations; {MAX_OBSERVATIONS:,} are allowed"
         )
 
 

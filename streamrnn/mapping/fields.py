@@ -27,7 +27,7 @@ Fields = tuple[tuple[str, float], ...]
 Selected = tuple[list[tuple[str, float]], list[RecordError], bool]
 """Usable fields, the errors of others, and whether configured fields have missing values."""
 
-MOST_MEMBERS = 10_000
+MAX_MEMBERS = 10_000
 """Largest number of members of an observation's document, including those of nested objects."""
 MAX_DEPTH = 32
 """Levels of nested objects in which to search for fields."""
@@ -35,7 +35,7 @@ _NO_MEMBER = '"*"'
 """Path of a member that no record has."""
 _MONGO_TIME = "$date"
 """Suffix of the name of a number that is a MongoDB time."""
-_MOST_KNOWN = 20_000
+_MAX_KNOWN = 20_000
 
 
 class _TooManyMembers(Exception):  # noqa: N818 -- never leaves this module
@@ -186,11 +186,11 @@ class FieldReader:
     def _all(self, document: dict[str, Any]) -> Selected:
         usable: list[tuple[str, float]] = []
         errors: list[RecordError] = []
-        self._left = MOST_MEMBERS
+        self._left = MAX_MEMBERS
         try:
             missing = self._walk(document, self._members, MAX_DEPTH, usable, errors)
         except _TooManyMembers:
-            text = f"an observation has more than {MOST_MEMBERS:,} members, those of nested objects included"
+            text = f"an observation has more than {MAX_MEMBERS:,} members, those of nested objects included"
             return [], [RecordError("too_large", text)], False
         return usable, errors, missing
 
@@ -229,7 +229,7 @@ class FieldReader:
 
     def _meet(self, holder: _Member, name: str) -> _Member:
         """Return a new member, and add it to those of its holder."""
-        if self._met >= _MOST_KNOWN:
+        if self._met >= _MAX_KNOWN:
             self._members.inner.clear()
             self._met = 0
         self._met += 1
@@ -245,7 +245,7 @@ class FieldReader:
     def _learn(self, name: str) -> str | None:
         """Return the field's name for a name in long format, or None if it is not a field; cache the result."""
         found = self._named(name)
-        if len(self._names) >= _MOST_KNOWN:
+        if len(self._names) >= _MAX_KNOWN:
             self._names.clear()
         self._names[name] = found
         return found

@@ -14,7 +14,7 @@ from streamrnn.mapping.paths import ALL, ROWS, Step, Surroundings, find, json_in
 
 _NAMES = frozenset({"columns", "column_names", "columnnames", "column_meta", "fields", "header", "headers", "names"})
 """Members, in lower case, that name the columns of a list of rows."""
-MOST_ROWS = 10_001
+MAX_ROWS = 10_001
 """Rows of a table to read at most: one more than the number of observations that a record may have."""
 _NAME_OF = ("name", "text", "columnname", "field", "label")
 """Member of an object, in lower case, that names a column."""
@@ -61,14 +61,14 @@ def rows_in(table: Any) -> list[Any]:
         names = _names_in(lists.pop(named))
         rows = next((value for value in lists.values() if all(type(each) is list for each in value)), None)
         if rows is not None:
-            return [_row(names, cells) for cells in rows[:MOST_ROWS]]
+            return [_row(names, cells) for cells in rows[:MAX_ROWS]]
     columns = {name: value for name, value in lists.items() if not any(type(each) in (dict, list) for each in value)}
     lengths = Counter(map(len, columns.values()))
     if not lengths:
         return []
     length = lengths.most_common(1)[0][0]
     columns = {name: value for name, value in columns.items() if len(value) == length}
-    return [dict(zip(columns, cells, strict=True)) for cells in islice(zip(*columns.values(), strict=True), MOST_ROWS)]
+    return [dict(zip(columns, cells, strict=True)) for cells in islice(zip(*columns.values(), strict=True), MAX_ROWS)]
 
 
 def _names_in(columns: list[Any]) -> list[str]:

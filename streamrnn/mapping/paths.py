@@ -58,12 +58,12 @@ RECORD, HEADER, ROOT, MEMBER_NAME, MEMBER_INDEX = "record:", "header:", "$", "me
 _RECORD_PARTS = ("key", "timestamp", "topic", "partition")
 _STEP = re.compile(r"""\.?(?:"([^"]+)"|([^.\[\]"'\s][^.\[\]"']*))|\.?\[(?:(-?\d{1,6})|([*#])|'([^']+)'|"([^"]+)")\]""")
 _KNOWN_PATHS = 1000
-LONGEST_TEXT = 64 * 1024
+MAX_TEXT_LENGTH = 64 * 1024
 """Largest length of a text in which a path can continue."""
 _JSON_STARTS = ("{", "[", "ey", "ew", "W3", "Wy", "Ww")
 """First characters of JSON objects and lists of them, plain and in base64."""
 _PAIR_NAMES = ("name", "key", "tag")
-MOST_STEPS = 32
+MAX_STEPS = 32
 """Largest number of steps of a path."""
 
 
@@ -98,8 +98,8 @@ def parse_path(text: str) -> tuple[Step, ...]:
         spread = ROWS if every == "#" else ALL if every or plain == "*" else None
         steps.append(spread or (int(index) if index is not None else str(name)))
         position = match.end()
-    if not steps or len(steps) > MOST_STEPS:
-        raise ValueError(f"{text!r} is not a path of 1 to {MOST_STEPS} steps")
+    if not steps or len(steps) > MAX_STEPS:
+        raise ValueError(f"{text!r} is not a path of 1 to {MAX_STEPS} steps")
     return tuple(steps)
 
 
@@ -161,7 +161,7 @@ def find(document: Any, steps: Sequence[Step]) -> Any:
 
 def json_in(text: str) -> Any:
     """Return the JSON object or list in a text, also in base64; None if there is none."""
-    if not text.startswith(_JSON_STARTS) or len(text) > LONGEST_TEXT:
+    if not text.startswith(_JSON_STARTS) or len(text) > MAX_TEXT_LENGTH:
         return None
     return _parsed(text)
 

@@ -6,7 +6,7 @@ from streamrnn.formats import NAME_BYTES, parse_key
 from streamrnn.mapping.paths import Surroundings, find, named_pair, parse_path
 
 _Tags = tuple[tuple[str, Any], ...]
-_MOST_KNOWN = 10_000
+_MAX_KNOWN = 10_000
 
 
 class TagReader:
@@ -33,7 +33,7 @@ class TagReader:
         ordered = sorted((name, parse_key(value)) for name, value in tags if value is not None)
         text = ",".join([f"{name}={value}" for name, value in ordered])
         if plain and len(text) <= NAME_BYTES:
-            if len(self._known) >= _MOST_KNOWN:
+            if len(self._known) >= _MAX_KNOWN:
                 self._known.clear()
             self._known[tags] = text
         return text

@@ -19,7 +19,7 @@ from streamrnn.columns.output_hash import extend_hash
 from streamrnn.dead_letters import first_values
 from streamrnn.log import Log, Transaction
 from streamrnn.log.outbox import Outbox
-from streamrnn.records import MOST_EVENTS, WHOLE, Heartbeat, Output, OutputTopics, Record, StepReport, TopicPartition
+from streamrnn.records import MAX_EVENTS, WHOLE, Heartbeat, Output, OutputTopics, Record, StepReport, TopicPartition
 from streamrnn.runtime.manifest import DECODING, NOTHING, SCHEMA, Manifest, Resume, read_manifest
 from streamrnn.runtime.options import StartPolicy
 from streamrnn.runtime.restoring import Replay, restore_partition
@@ -271,7 +271,7 @@ class OwnedPartition:
             report.rejected = first_values(outputs)
         if report.events:
             events = [each.value or b"" for each in outputs if each.topic == self.topics.events]
-            report.written_events = events[-MOST_EVENTS:]
+            report.written_events = events[-MAX_EVENTS:]
         return report
 
     def _advance(self, records: Sequence[Record]) -> tuple[list[Output], StepReport]:

@@ -26,7 +26,7 @@ FINAL_CODES = (2, 69, 78)
 """Exit codes that a restart would not change: they end all workers and become the exit code of this process."""
 CHECK_SECONDS = 0.1
 """Seconds between two checks of the workers."""
-MOST_DESCRIPTORS = 65_536
+MAX_DESCRIPTORS = 65_536
 """Largest limit of open files to request."""
 STOP_SECONDS = 10.0
 """Time limit of the workers' stop in seconds; each of them exits by itself shortly before."""
@@ -176,10 +176,10 @@ def worker_processes(
 
 
 def raise_descriptor_limit() -> None:
-    """Raise the limit of open files of this process and its children, up to the hard limit and MOST_DESCRIPTORS."""
+    """Raise the limit of open files of this process and its children, up to the hard limit and MAX_DESCRIPTORS."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != resource.RLIM_INFINITY:
-        wanted = MOST_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, MOST_DESCRIPTORS)
+        wanted = MAX_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, MAX_DESCRIPTORS)
         resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))
 
 

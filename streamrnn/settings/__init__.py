@@ -26,7 +26,7 @@ __all__ = ["DEFAULT_FILE", "Settings", "connection_of", "from_sections", "load",
 DEFAULT_FILE = Path("streamrnn.yaml")
 """The file that `streamrnn init` writes; it is read only if -c names it, as the working folder of a service varies."""
 
-LONGEST_VALUE = 200
+MAX_VALUE_LENGTH = 200
 """Characters of a value in a message at most."""
 
 
@@ -155,7 +155,7 @@ def _assignment(key: str, values: Mapping[str, SourceValue], known: Mapping[str,
     if value is None or field is None:
         return key
     shown = "**********" if "SecretStr" in str(field.annotation) else repr(value.value)
-    return f"{key} = {shown if len(shown) <= LONGEST_VALUE else shown[:LONGEST_VALUE] + '…'} ({value.origin})"
+    return f"{key} = {shown if len(shown) <= MAX_VALUE_LENGTH else shown[:MAX_VALUE_LENGTH] + '…'} ({value.origin})"
 
 
 def _problems(details: ErrorDetails, known: Mapping[str, FieldInfo]) -> Iterator[tuple[str, str]]:

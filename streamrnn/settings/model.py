@@ -29,9 +29,9 @@ from streamrnn.settings.sections.metrics import MetricsSettings
 from streamrnn.settings.sections.series import SeriesSettings, conflicts_of_series
 from streamrnn.settings.sections.timing import WindowSettings, in_steps
 from streamrnn.settings.sources import environment_name
-from streamrnn.timing.rules import FILLED, MOST_FIELDS
+from streamrnn.timing.rules import FILLED, MAX_FIELDS
 
-_MOST_NUMBERS = 45_000
+_MAX_NUMBERS = 45_000
 """Numbers in a forecast record, each of up to 20 bytes: brokers refuse records over 1 MiB."""
 
 
@@ -250,10 +250,10 @@ def _mapping(read: InputSettings) -> Iterator[tuple[str, str]]:
         yield "input.planned", f"must not name {name!r}, which {keys} names"
     if patterns := [name for name in read.planned if is_pattern(name)]:
         yield "input.planned", f"must name fields, and {patterns[0]!r} is a pattern"
-    if len(read.planned) > MOST_FIELDS:
+    if len(read.planned) > MAX_FIELDS:
         yield (
             "input.planned",
-            f"must be at most {MOST_FIELDS} fields: a field is forecast from {MOST_FIELDS} others at most",
+            f"must be at most {MAX_FIELDS} fields: a field is forecast from {MAX_FIELDS} others at most",
         )
     if bool(fields.name) != (fields.value is not None):
         yield "input.fields", "needs both name and value, where the records name their field (long format)"
@@ -276,6 +276,6 @@ def _timing(read: InputSettings, forecast: ForecastSettings) -> Iterator[tuple[s
     if window.every is not None and forecast.step not in (None, window.every):
         yield "forecast.step", "has no effect: a step is input.window.every"
     lists = len(forecast.quantiles) + 2 + 6 * forecast.direction
-    if len(forecast.horizons) * lists > _MOST_NUMBERS:
-        most = _MOST_NUMBERS // lists
+    if len(forecast.horizons) * lists > _MAX_NUMBERS:
+        most = _MAX_NUMBERS // lists
         yield "forecast.horizons", f"has {len(forecast.horizons)} horizons; {most} fit a record with these quantiles"

@@ -22,7 +22,7 @@ from streamrnn.errors import ConfigError
 PREFIX = "STREAMRNN_"
 SECRETS_DIRECTORY = "STREAMRNN_SECRETS_DIR"
 _DEFAULT_SECRETS = Path("/run/secrets")
-LARGEST_FILE = 1024 * 1024
+MAX_FILE_BYTES = 1024 * 1024
 """Largest size of a configuration or secrets file, in bytes."""
 PIPE_SECONDS = 10.0
 """Longest wait for a file that is a pipe, as `-c <(command)` makes one."""
@@ -252,8 +252,8 @@ def _read(path: Path) -> str:
         raise ConfigError(f"{path}: does not exist; `streamrnn init` writes a configuration") from None
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror or error}") from None
-    if len(content) > LARGEST_FILE:
-        raise ConfigError(f"{path}: is larger than {LARGEST_FILE:,} bytes, the most that is allowed")
+    if len(content) > MAX_FILE_BYTES:
+        raise ConfigError(f"{path}: is larger than {MAX_FILE_BYTES:,} bytes, the most that is allowed")
     try:
         return content.decode()
     except UnicodeDecodeError as error:
@@ -261,16 +261,16 @@ def _read(path: Path) -> str:
 
 
 def _read_bytes(path: Path) -> bytes:
-    """Return the content of a file, at most one byte more than LARGEST_FILE. Raises OSError, for a slow pipe too."""
+    """Return the content of a file, at most one byte more than MAX_FILE_BYTES. Raises OSError, for a slow pipe too."""
     deadline, content = time.monotonic() + PIPE_SECONDS, b""
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         ready = select.poll()
         ready.register(descriptor, select.POLLIN)
-        while len(content) <= LARGEST_FILE:
+        while len(content) <= MAX_FILE_BYTES:
             if not ready.poll(1000 * max(0.0, deadline - time.monotonic())):
                 raise TimeoutError(f"it is a pipe whose writer has not ended within {PIPE_SECONDS:g} s")
-            part = os.read(descriptor, LARGEST_FILE + 1 - len(content))
+            part = os.read(descriptor, MAX_FILE_BYTES + 1 - len(content))
             if not part:
                 break
             content += part

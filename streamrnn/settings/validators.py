@@ -33,10 +33,10 @@ MISSING = MISSING_TEXTS
 FIRST_YEAR, LAST_YEAR = 1900, 2199
 _LAST_PORT = 65535
 _APP_LENGTH, _TOPIC_LENGTH = 100, 249
-FURTHEST_HORIZON, MOST_HORIZONS = 1000, 1000
+FURTHEST_HORIZON, MAX_HORIZONS = 1000, 1000
 _MEDIAN = 0.5
-_MOST_QUANTILES = 50
-_MOST_SEASONS = 2
+_MAX_QUANTILES = 50
+_MAX_SEASONS = 2
 
 
 def parse_list(value: object) -> list[str]:
@@ -228,13 +228,13 @@ def check_day(value: str) -> str:
 
 def parse_quantiles(value: object) -> tuple[float, ...]:
     """Return probabilities in rising order, including the median."""
-    allowed = f"must be 1 to {_MOST_QUANTILES} numbers between 0 and 1 in rising order, including 0.5"
+    allowed = f"must be 1 to {_MAX_QUANTILES} numbers between 0 and 1 in rising order, including 0.5"
     try:
         levels = tuple(float(item) for item in parse_list(value))
     except ValueError:
         raise ValueError(allowed) from None
     rising = all(low < high for low, high in pairwise((0.0, *levels, 1.0)))
-    if not rising or _MEDIAN not in levels or len(levels) > _MOST_QUANTILES:
+    if not rising or _MEDIAN not in levels or len(levels) > _MAX_QUANTILES:
         raise ValueError(allowed)
     return levels
 
@@ -247,7 +247,7 @@ def parse_seasons(value: object) -> tuple[float, ...] | None:
         return ()
     periods = tuple(units.parse_duration(item) for item in parse_list(value))
     rising = all(low < high for low, high in pairwise((0.0, *periods)))
-    if not rising or not 1 <= len(periods) <= _MOST_SEASONS:
+    if not rising or not 1 <= len(periods) <= _MAX_SEASONS:
         raise ValueError("must be auto, none, or one or two durations, the shorter first, such as 24h, 7d")
     return periods
 

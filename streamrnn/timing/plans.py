@@ -20,7 +20,7 @@ from streamrnn.timing.rules import lead_indexes
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-MOST_PLANNED = 1000
+MAX_PLANNED = 1000
 """Largest number of values of one key and field: as many as the largest horizon, in steps."""
 PLANNED = "planned"
 """Reason of the drop of an observation that has only planned values."""
@@ -130,8 +130,8 @@ class PlannedValues:
             index = bisect_left(plan.times, time)
             if index < len(plan.times) and plan.times[index] == time:
                 plan.values[index] = value
-            elif len(plan.times) >= MOST_PLANNED:
-                errors.append(_full(f"{key}/{field} has {MOST_PLANNED:,} planned values", "earlier ones"))
+            elif len(plan.times) >= MAX_PLANNED:
+                errors.append(_full(f"{key}/{field} has {MAX_PLANNED:,} planned values", "earlier ones"))
             elif self.held >= self._max_held:
                 errors.append(_full(f"{self.held:,} planned values are held (input.max_held)", "those of each key"))
             else:

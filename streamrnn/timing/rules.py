@@ -12,11 +12,11 @@ ZONE = ""
 """Name of the pseudo-field with the number of an observation's time zone; no field has an empty name."""
 FILLED: tuple[Aggregation, ...] = ("count", "sum")
 """Aggregations whose value without events is 0."""
-MOST_HELD = 250_000
+MAX_HELD = 250_000
 """Default of the largest number of waiting values."""
-MOST_FIELDS = 6
+MAX_FIELDS = 6
 """Largest number of other fields of its key that a field uses; see core.experts.cross_series."""
-MOST_LEADS = 3
+MAX_LEADS = 3
 """Largest number of horizons at which a planned field is read."""
 
 
@@ -40,14 +40,14 @@ class TimingRule:
     """Milliseconds that an observation may be late."""
     duplicates: Duplicates = "first"
     """The value to use of several waiting ones of the same series and time."""
-    max_held: int = MOST_HELD
+    max_held: int = MAX_HELD
     """Largest number of waiting values; beyond it the oldest ones are released early."""
     window: WindowRule | None = None
 
 
 def lead_indexes(fields: int, horizons: int) -> list[int]:
     """Return the indexes of the horizons at which each of several planned fields is read."""
-    count, last = min(horizons, MOST_LEADS, MOST_FIELDS // fields), horizons - 1
+    count, last = min(horizons, MAX_LEADS, MAX_FIELDS // fields), horizons - 1
     return [last] if count <= 1 else [round(index * last / (count - 1)) for index in range(count)]
 
 

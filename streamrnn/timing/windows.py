@@ -11,9 +11,9 @@ from streamrnn.timing.rules import FILLED, ZONE, Aggregation, WindowRule
 
 Series = tuple[str, str]
 """Key and field."""
-MOST_EMPTY = 1000
+MAX_EMPTY = 1000
 """Number of successive windows without an event after which a series is no longer filled and its last event dropped."""
-MOST_FILLED = 100_000
+MAX_FILLED = 100_000
 """Largest number of zeros that one record may cause: a longer jump of time is a gap, as if `empty` were `missing`."""
 
 
@@ -76,7 +76,7 @@ class EventWindows:
             if self._is_filled(field) or self.how(field) == "rate":
                 self.last[key, field] = each[-1]
         self.following = start + self.rule.every
-        forgotten = start - MOST_EMPTY * self.rule.every
+        forgotten = start - MAX_EMPTY * self.rule.every
         for series in [series for series, last in self.last.items() if last.time < forgotten]:
             del self.last[series]
         yield from self._observations(self.following, made)
@@ -86,10 +86,10 @@ class EventWindows:
         if self.following is None or self.following >= until:
             return
         first, every = self.start(self.following), self.rule.every
-        count = min((until - first) // every, MOST_EMPTY)
+        count = min((until - first) // every, MAX_EMPTY)
         filled = sum(self._is_filled(field) for _, field in self.last)
         self.following = until
-        if not filled or count * filled > max(MOST_FILLED, filled):
+        if not filled or count * filled > max(MAX_FILLED, filled):
             return
         for start in range(first, first + count * every, every):
             made: dict[str, list[tuple[str, float, int]]] = {}
@@ -101,7 +101,7 @@ class EventWindows:
 
     def _fill(self, start: int, made: dict[str, list[tuple[str, float, int]]], events: Container[Series]) -> None:
         """Add the zeros of the series without an event in the window at `start`."""
-        earliest = start - MOST_EMPTY * self.rule.every
+        earliest = start - MAX_EMPTY * self.rule.every
         for (key, field), last in self.last.items():
             if last.time >= earliest and (key, field) not in events and self._is_filled(field):
                 made.setdefault(key, []).append((field, 0.0, last.offset))

@@ -183,7 +183,7 @@ SMALL = (
 """A learning step every eight records, commits between any two of them, a snapshot now and then."""
 
 
-MOST_LAG = 100  # records: the daemon never has less to do for long, nor runs through all in one go
+MAX_LAG = 100  # records: the daemon never has less to do for long, nor runs through all in one go
 
 
 class Victim:
@@ -226,7 +226,7 @@ class Victim:
 
     def _send_some(self) -> None:
         """Send some more, unless the daemon has enough to do."""
-        if self.input.sent - self.committed() < MOST_LAG:
+        if self.input.sent - self.committed() < MAX_LAG:
             self.input.send(5)
         else:
             time.sleep(0.01)

@@ -87,7 +87,7 @@ def test_the_service_starts_and_stops_as_the_daemon_does() -> None:
     final = {int(code) for code in SERVICE["RestartPreventExitStatus"][0].split()}
     assert final == {2, ConfigError.exit_code}
     assert int(SERVICE["TimeoutStopSec"][0]) > max(STOP_SECONDS, processes.STOP_SECONDS)
-    assert int(SERVICE["LimitNOFILE"][0]) == processes.MOST_DESCRIPTORS
+    assert int(SERVICE["LimitNOFILE"][0]) == processes.MAX_DESCRIPTORS
     assert SERVICE["KillMode"] == ["mixed"]
 
 

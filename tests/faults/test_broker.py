@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.kafka, pytest.mark.timeout(900)]
 FEATURES = ("metadata.version", "transaction.version", "group.version")
 AWAY = 60.0
 """Seconds of an outage."""
-MOST_GROWTH = 64 * 1024 * 1024  # bytes that a daemon may hold more after an outage than before
+MAX_GROWTH = 64 * 1024 * 1024  # bytes that a daemon may hold more after an outage than before
 
 
 def restarted(fleet: Fleet, broker: Broker, end: Callable[[], None], times: int, row: Row) -> None:
@@ -68,7 +68,7 @@ def test_the_broker_is_away(own_broker: Broker, fleet: FleetFactory, row: Row) -
             assert one.alive()
             growth = max(growth, *(memory(d.process) - held for d, held in zip(one.daemons, before, strict=True)))
             time.sleep(0.5)
-        assert growth < MOST_GROWTH
+        assert growth < MAX_GROWTH
         own_broker.start()
         one.progress(patience=120.0)
         row.survive(one.finish(120.0))

@@ -14,7 +14,7 @@ from support.table import Row
 pytestmark = [pytest.mark.kafka, pytest.mark.faults, pytest.mark.timeout(600)]
 
 DISK = "64m"
-MOST_GROWTH = 64 * 1024 * 1024  # bytes that a daemon may hold more while the broker is away than before
+MAX_GROWTH = 64 * 1024 * 1024  # bytes that a daemon may hold more while the broker is away than before
 
 
 @pytest.fixture
@@ -57,5 +57,5 @@ def test_the_disk_of_the_broker_is_full(java: None, small: Path, fleet: FleetFac
         broker.start()
         one.progress(20, patience=120.0)
         row.survive(one.finish(120.0))
-        assert growth < MOST_GROWTH
+        assert growth < MAX_GROWTH
         row.remark = f"not ready meanwhile; at most {growth / 2**20:.1f} MiB more memory"

@@ -137,8 +137,8 @@ def test_a_hanging_transaction_and_an_idle_reader(broker: str, fleet: FleetFacto
         row.survive(one.finish())
 
 
-MOST_SERIES, KEYS = 2_000, 1_000_000
-MOST_GROWTH = 64 * 1024 * 1024
+MAX_SERIES, KEYS = 2_000, 1_000_000
+MAX_GROWTH = 64 * 1024 * 1024
 
 
 @pytest.mark.faults
@@ -146,7 +146,7 @@ MOST_GROWTH = 64 * 1024 * 1024
 def test_a_million_keys(row: Row) -> None:
     """Of a million keys those up to the limit are series; each other is a dead letter, and memory stays."""
     overrides = ["input.topics=a", "device=cpu", "input.key=series", "input.time=time", *LEAN]
-    task = app.task(load(None, [*overrides, f"input.max_series={MOST_SERIES}"]), TopicPartition("a", 0))
+    task = app.task(load(None, [*overrides, f"input.max_series={MAX_SERIES}"]), TopicPartition("a", 0))
     begun, letters, forecasts, before = time.monotonic(), 0, 0, 0
     for start in range(0, KEYS, 1000):
         records = [
@@ -158,10 +158,10 @@ def test_a_million_keys(row: Row) -> None:
         report = task.feed(records)[1]
         letters += sum(report.dead_letters.values())
         forecasts += report.forecasts
-        if start == 10 * MOST_SERIES:
+        if start == 10 * MAX_SERIES:
             before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     growth = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before
     row.injected = row.survived = KEYS
     row.remark = f"{growth / 2**20:.1f} MiB more memory, {KEYS / (time.monotonic() - begun):,.0f} records/s"
-    assert (forecasts, letters, task.series) == (MOST_SERIES, KEYS - MOST_SERIES, MOST_SERIES)
-    assert growth < MOST_GROWTH
+    assert (forecasts, letters, task.series) == (MAX_SERIES, KEYS - MAX_SERIES, MAX_SERIES)
+    assert growth < MAX_GROWTH

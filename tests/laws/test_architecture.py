@@ -230,10 +230,10 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     ),
 }
 
-LONGEST_MODULE = 350
-LONGEST_FUNCTION = 50
-MOST_PARAMETERS, MOST_KERNEL_PARAMETERS = 8, 12
-MOST_MODULES = 12
+MAX_MODULE_LINES = 350
+MAX_FUNCTION_LINES = 50
+MAX_PARAMETERS, MAX_KERNEL_PARAMETERS = 8, 12
+MAX_MODULES = 12
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -372,7 +372,7 @@ def test_each_library_has_its_place_in_use() -> None:
 def test_no_module_is_too_long() -> None:
     """A module that has grown over 350 lines holds two ideas."""
     lengths = {module: len(path_of(module).read_text(encoding="utf-8").splitlines()) for module in modules()}
-    assert {module: length for module, length in lengths.items() if length > LONGEST_MODULE} == {}
+    assert {module: length for module, length in lengths.items() if length > MAX_MODULE_LINES} == {}
 
 
 def test_no_function_is_too_long() -> None:
@@ -380,7 +380,7 @@ def test_no_function_is_too_long() -> None:
     long = {}
     for module, tree in modules().items():
         for node in ast.walk(tree):
-            if isinstance(node, Function) and _length(node) > LONGEST_FUNCTION:
+            if isinstance(node, Function) and _length(node) > MAX_FUNCTION_LINES:
                 long[f"{module}.{node.name}"] = _length(node)
     assert long == {}
 
@@ -401,7 +401,7 @@ def test_no_function_has_too_many_parameters() -> None:
             if isinstance(node, Function):
                 arguments = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
                 count = sum(argument.arg not in {"self", "cls"} for argument in arguments)
-                if count > (MOST_KERNEL_PARAMETERS if _is_kernel(node) else MOST_PARAMETERS):
+                if count > (MAX_KERNEL_PARAMETERS if _is_kernel(node) else MAX_PARAMETERS):
                     wide[f"{module}.{node.name}"] = count
     assert wide == {}
 
@@ -417,7 +417,7 @@ def test_no_folder_is_too_full() -> None:
         if path.name != "__init__.py":
             folder = str(path.parent.relative_to(ROOT))
             counts[folder] = counts.get(folder, 0) + 1
-    assert {folder: count for folder, count in counts.items() if count > MOST_MODULES} == {}
+    assert {folder: count for folder, count in counts.items() if count > MAX_MODULES} == {}
 
 
 def test_public_names_are_unique() -> None:

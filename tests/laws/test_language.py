@@ -17,7 +17,7 @@ DEAD = re.compile(
     re.IGNORECASE,
 )
 """Phrases that a reader of Kafka's documentation would stop at."""
-LONGEST_LINE = 120
+MAX_LINE_LENGTH = 120
 """Characters of a line of prose in Markdown; tables, links and code are exempt."""
 
 
@@ -57,7 +57,7 @@ def test_documents_are_plain_and_wrapped(path: Path) -> None:
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
         fenced ^= line.startswith("```")
         found += [f"{number}: {match[0]}" for match in DEAD.finditer(line) if not fenced]
-        if not fenced and len(line) > LONGEST_LINE and not line.lstrip().startswith(("|", "[", "!", "<")):
+        if not fenced and len(line) > MAX_LINE_LENGTH and not line.lstrip().startswith(("|", "[", "!", "<")):
             found.append(f"{number}: {len(line)} characters")
     assert found == []
 

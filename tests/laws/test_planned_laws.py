@@ -23,7 +23,7 @@ from streamrnn.runtime.worker import Worker
 from streamrnn.settings import Settings, load
 from streamrnn.timing.order import EventOrder
 from streamrnn.timing.planned_inputs import PlannedInputs
-from streamrnn.timing.rules import MOST_FIELDS, TimingRule, planned_names
+from streamrnn.timing.rules import MAX_FIELDS, TimingRule, planned_names
 
 COUNT = 300
 PLANNED = ("plan", "price")
@@ -208,7 +208,7 @@ def start_worker(application: Application, settings: Settings) -> Worker:
 
 def test_covariates_fit_the_fields_that_are_read() -> None:
     """As many as a field reads of the others of its key."""
-    assert MOST_FIELDS == OTHERS
+    assert MAX_FIELDS == OTHERS
     assert planned_names(["a"], (1, 3, 6, 12, 24)) == ["a+1", "a+6", "a+24"]
     assert planned_names(["a", "b"], (1, 24)) == ["a+1", "a+24", "b+1", "b+24"]
     for fields in range(1, 7):

@@ -57,7 +57,7 @@ def test_the_nearest_stretches_are_those_of_numpy(count: int) -> None:
         expected = np.exp((nearest.min() - nearest) / (nearest.mean() - nearest.min()))
         np.testing.assert_allclose(search.weights[at], expected, rtol=1e-3)
         lasts, expected = lasts[lasts + horizon < len(known)], expected[lasts + horizon < len(known)]
-        if len(lasts) < analogs.FEWEST_FOLLOWERS:
+        if len(lasts) < analogs.MIN_FOLLOWERS:
             assert (stored == UNKNOWN).all()
             continue
         changes = (known[lasts + horizon] - known[lasts]) / bank.series.unit[0, slot]

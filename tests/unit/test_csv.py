@@ -9,7 +9,7 @@ from support.fakes import record
 
 from streamrnn import app
 from streamrnn.errors import ConfigError, RecordError
-from streamrnn.formats.csv import MOST_ROWS, Csv
+from streamrnn.formats.csv import MAX_ROWS, Csv
 from streamrnn.records import Decoded
 from streamrnn.settings import from_sections
 
@@ -92,7 +92,7 @@ def test_one_unusable_row_does_not_cost_the_others() -> None:
         (b"a,\xff", {}, "invalid_utf8", "not UTF-8: invalid start byte at byte 2"),
         (b"a,a\n1,2", {}, "invalid_csv", "names the column 'a' twice"),
         (b"1,2,3", {"columns": ["a", "b"]}, "invalid_csv", "has 3 cells, but there are 2 columns"),
-        (b"\n" + b"1\n" * (MOST_ROWS + 2), {"columns": ["a"]}, "too_large", "more than 10,000 rows"),
+        (b"\n" + b"1\n" * (MAX_ROWS + 2), {"columns": ["a"]}, "too_large", "more than 10,000 rows"),
     ],
 )
 def test_an_unusable_record(value: bytes, csv: dict[str, object], reason: str, words: str) -> None:

@@ -11,7 +11,7 @@ from support.raw_records import RawBatch, RawRecord, varint
 
 from streamrnn.log.kafka import decompression
 from streamrnn.log.kafka.decompression import MAX_STORED_BYTES, WHOLE
-from streamrnn.log.kafka.records import MOST_HEADERS, replace_reader
+from streamrnn.log.kafka.records import MAX_HEADERS, replace_reader
 
 replace_reader()
 LARGE = ("gzip", "lz4", "zstd")
@@ -74,10 +74,10 @@ def test_headers_of_any_size_are_cut(codec: str) -> None:
 def test_too_many_headers_are_not_read(whole: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """A record with more headers, of two bytes each, is read without them, and the next one after it."""
     monkeypatch.setattr(decompression, "WHOLE", whole)
-    most = RawRecord(b"k", b"v", [(b"", None)] * MOST_HEADERS)
+    most = RawRecord(b"k", b"v", [(b"", None)] * MAX_HEADERS)
     many = RawRecord(b"k", b"v", tail=varint(300_000) + b"\0\1" * 300_000)
     found = [len(each.headers) for each in read(RawBatch([most, many, RawRecord(b"k", b"v", [(b"", None)])], "gzip"))]
-    assert found == [MOST_HEADERS, 0, 1]
+    assert found == [MAX_HEADERS, 0, 1]
 
 
 @pytest.mark.parametrize("codec", LARGE)

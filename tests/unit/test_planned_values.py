@@ -6,7 +6,7 @@ from support.fakes import FakeForecaster
 
 from streamrnn.records import Decoded, Observation
 from streamrnn.timing.planned_inputs import PlannedInputs
-from streamrnn.timing.plans import MOST_PLANNED, PlannedValues
+from streamrnn.timing.plans import MAX_PLANNED, PlannedValues
 
 HOUR = 3_600_000
 
@@ -69,7 +69,7 @@ def test_planned_fields_are_taken_out() -> None:
     assert plans.take(plain) == (plain, ())
 
 
-@pytest.mark.parametrize(("most", "max_held"), [(MOST_PLANNED, 100_000), (50, 50)])
+@pytest.mark.parametrize(("most", "max_held"), [(MAX_PLANNED, 100_000), (50, 50)])
 def test_what_is_held_is_bounded(most: int, max_held: int) -> None:
     """Further values are refused, until observations have passed earlier ones; corrections are not."""
     plans = plan({hour: float(hour) for hour in range(most)}, max_held=max_held)

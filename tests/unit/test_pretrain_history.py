@@ -8,7 +8,7 @@ import pytest
 from support.pretraining import HOUR, START, write_csv
 from support.tables import opened_file
 
-from streamrnn.commands.pretrain.history import FEWEST_ROWS, SHARE, HistorySeries, mix_history, read_history
+from streamrnn.commands.pretrain.history import MIN_ROWS, SHARE, HistorySeries, mix_history, read_history
 from streamrnn.commands.pretrain.prior import draw_series
 from streamrnn.errors import InputError
 
@@ -33,9 +33,9 @@ def test_all_series_of_a_file_are_read(tmp_path: Path) -> None:
 
 def test_an_unusable_history_is_refused(tmp_path: Path) -> None:
     """A file that is too short or absent is named, with exit code 66."""
-    good, short = write_csv(tmp_path / "good.csv", FEWEST_ROWS), write_csv(tmp_path / "short.csv", FEWEST_ROWS - 1)
+    good, short = write_csv(tmp_path / "good.csv", MIN_ROWS), write_csv(tmp_path / "short.csv", MIN_ROWS - 1)
     assert len(read_history([opened_file(good)])) == 1
-    with pytest.raises(InputError, match=rf"--history: .*short\.csv.* {FEWEST_ROWS} rows"):
+    with pytest.raises(InputError, match=rf"--history: .*short\.csv.* {MIN_ROWS} rows"):
         read_history([opened_file(good), opened_file(short)])
     with pytest.raises(InputError, match=r"absent\.csv"):
         opened_file(tmp_path / "absent.csv")

@@ -22,8 +22,8 @@ from streamrnn.commands.pretrain.prior import (
     CAUSES,
     CLEAN,
     EVERYDAY,
-    FEWEST_PRESENT,
     MARKETS,
+    MIN_PRESENT,
     MIXED,
     ODD_CADENCE,
     SEASONAL,
@@ -160,7 +160,7 @@ def test_only_declared_rows_are_missing(many: SyntheticSeries) -> None:
     """The first rows are never missing, and others only in series with missing rows."""
     gaps = ~many.present.all(0)
     declared = np.array([bool({"missing", "working days"} & set(parts)) for parts in many.ingredients])
-    assert many.present[:FEWEST_PRESENT].all()
+    assert many.present[:MIN_PRESENT].all()
     assert not (gaps & ~declared).any()
     assert gaps[declared].mean() > 0.5
 

@@ -13,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from support.observed import NOW, documents, nasty, record, rows, survives
 
 from streamrnn.formats.metrics.prometheus import PrometheusFormat
-from streamrnn.formats.metrics.remote_write import LARGEST_REQUEST, _classes
+from streamrnn.formats.metrics.remote_write import MAX_REQUEST_BYTES, _classes
 
 T = 1_395_066_363_000
 
@@ -326,7 +326,7 @@ def test_bytes_of_both_versions() -> None:
 
 def test_a_bomb_is_not_decompressed(monkeypatch: pytest.MonkeyPatch) -> None:
     """What would be too large is not even tried."""
-    bomb = snappy.compress(b"\x0a\x00" * LARGEST_REQUEST)
+    bomb = snappy.compress(b"\x0a\x00" * MAX_REQUEST_BYTES)
     monkeypatch.setattr(snappy, "uncompress", lambda _: pytest.fail("decompressed"))
     assert rows(PrometheusFormat(), bomb) == ([], ["invalid_prometheus"])
 
@@ -377,7 +377,7 @@ def test_fuzz_long(data: st.DataObject, written: list[Any]) -> None:
 
 BOMBS = [
     snappy.compress(b"\x0a\x00" * 10**7),
-    snappy.compress(b"\x0a\x00" * (LARGEST_REQUEST // 2)),
+    snappy.compress(b"\x0a\x00" * (MAX_REQUEST_BYTES // 2)),
     b"\x0a\x00" * 500_000,
     request([(("a", {"b": "x" * 50_000}), [(1.0, T)] * 9000)]),
     request([(("a", {}), [(float("nan"), T)] * 60_000)]),

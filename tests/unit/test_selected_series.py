@@ -93,12 +93,12 @@ def is_selected(name: str) -> bool:
     return field != "hidden" and any(fnmatchcase(each, pattern) for pattern in PATTERNS for each in (name, key))
 
 
-@pytest.mark.parametrize(("accept", "pending"), [("", selected.MOST_PENDING), (OPENMETRICS, 20_000), ("", 0)])
+@pytest.mark.parametrize(("accept", "pending"), [("", selected.MAX_PENDING), (OPENMETRICS, 20_000), ("", 0)])
 def test_the_latest_of_each_selected_series_is_exposed(
     accept: str, pending: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """After random waves, removals and releases of two tasks, exactly the selected series are exposed."""
-    monkeypatch.setattr(selected, "MOST_PENDING", pending)
+    monkeypatch.setattr(selected, "MAX_PENDING", pending)
     random = np.random.default_rng(3)
     fields, keys = (
         ("rpm", "load", "hidden"),

@@ -2,7 +2,7 @@
 
 import pytest
 
-from streamrnn.runtime.snapshot.policy import LONGEST_INTERVAL, WORTHWHILE_RECORDS, Unsaved, snapshot_due
+from streamrnn.runtime.snapshot.policy import MAX_INTERVAL, WORTHWHILE_RECORDS, Unsaved, snapshot_due
 
 SHARED = 2_500_000
 """Bytes."""
@@ -39,7 +39,7 @@ def test_a_short_replay_is_preferred_to_a_snapshot() -> None:
     """Fewer than a thousand records wait for the longest interval."""
     assert not snapshot_due(None, Unsaved(WORTHWHILE_RECORDS - 1, 1, SHARED, learned=False), elapsed=100.0, tasks=1)
     assert snapshot_due(None, Unsaved(WORTHWHILE_RECORDS, 1, SHARED, learned=False), elapsed=100.0, tasks=1)
-    assert snapshot_due(None, Unsaved(1, 1, SHARED, learned=False), elapsed=LONGEST_INTERVAL, tasks=1)
+    assert snapshot_due(None, Unsaved(1, 1, SHARED, learned=False), elapsed=MAX_INTERVAL, tasks=1)
 
 
 def test_a_learning_step_is_saved_soon() -> None:

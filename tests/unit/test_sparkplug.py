@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from support.observed import NOW, documents, nasty, record, rows, survives
 
 from streamrnn.errors import RecordError
-from streamrnn.formats.metrics.sparkplug import MOST_ALIASES, SparkplugFormat
+from streamrnn.formats.metrics.sparkplug import MAX_ALIASES, SparkplugFormat
 
 SAMPLES = {
     "dbirth": bytes.fromhex("08eaf2f5a8a02b12200a0a444154412f5370656564100218eaf2f5a8a02b200a6900000000000028401801"),
@@ -261,7 +261,7 @@ def test_infinity_is_an_error() -> None:
 def test_state_is_bounded() -> None:
     """Beyond the limit a birth is read, but not remembered, and an error says that."""
     source = SparkplugFormat()
-    half = [{"name": f"metric {number}", "alias": number, "int_value": 1} for number in range(MOST_ALIASES // 2)]
+    half = [{"name": f"metric {number}", "alias": number, "int_value": 1} for number in range(MAX_ALIASES // 2)]
     assert rows(source, record(payload(*half), key=BIRTH))[1] == []
     assert rows(source, record(payload(*half), key=b"spBv1.0/Plant/DBIRTH/edge1/b"))[1] == []
     before = source.state

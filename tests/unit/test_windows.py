@@ -10,7 +10,7 @@ from support.resampled import EVERY, ROWS, STREAMS, Events, counter_of, events_o
 from streamrnn.records import Observation
 from streamrnn.timing.order import EventOrder
 from streamrnn.timing.rules import Aggregation, TimingRule, WindowRule
-from streamrnn.timing.windows import MOST_EMPTY, MOST_FILLED, EventWindows, Released
+from streamrnn.timing.windows import MAX_EMPTY, MAX_FILLED, EventWindows, Released
 
 START = T - T % EVERY
 """Start of the window that contains T."""
@@ -107,12 +107,12 @@ def test_empty_windows(how: Aggregation, filled: float | None) -> None:
 def test_zeros_are_bounded() -> None:
     """A series that stopped is filled for so many windows, and a long jump of many series is a gap."""
     rule = WindowRule(every=EVERY, how=(("*", "count"),), empty="zero")
-    events = [("p", START, 1.0), *(("q", START + i * EVERY, 1.0) for i in range(MOST_EMPTY + 50))]
+    events = [("p", START, 1.0), *(("q", START + i * EVERY, 1.0) for i in range(MAX_EMPTY + 50))]
     found, order = run(rule, events)
-    assert len(values(found)) == MOST_EMPTY + 1
+    assert len(values(found)) == MAX_EMPTY + 1
     assert order._windows is not None
     assert list(order._windows.last) == [("q", "a")]
-    many = MOST_FILLED // MOST_EMPTY + 1
+    many = MAX_FILLED // MAX_EMPTY + 1
     jump = [*((f"p{i}", START, 1.0) for i in range(many)), ("p0", START + 10**6 * EVERY, 1.0)]
     assert len(run(rule, jump)[0]) == many
     shorter = [*jump[:-1], ("p0", START + 100 * EVERY, 1.0)]

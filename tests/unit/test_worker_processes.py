@@ -249,7 +249,7 @@ def test_the_limit_of_open_files_is_raised() -> None:
         processes.raise_descriptor_limit()
         raised, same = resource.getrlimit(resource.RLIMIT_NOFILE)
         assert (raised, same) == (
-            min(hard if hard >= 0 else processes.MOST_DESCRIPTORS, processes.MOST_DESCRIPTORS),
+            min(hard if hard >= 0 else processes.MAX_DESCRIPTORS, processes.MAX_DESCRIPTORS),
             hard,
         )
     finally:

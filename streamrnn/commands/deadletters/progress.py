@@ -13,7 +13,7 @@ from streamrnn.errors import StateError
 from streamrnn.log import Log
 from streamrnn.records import Output, TopicPartition
 
-MOST_RETRIES = 3
+MAX_RETRIES = 3
 """Largest number of retries of one record, unless forced."""
 EVERY = "*"
 """Key of the position that applies to all reasons."""
@@ -29,13 +29,13 @@ class Progress(NamedTuple):
     topic_id: str = ""
     """Id of the topic of the dead letters; empty if the log has none."""
     usual: dict[str, int] = {}  # noqa: RUF012 -- never changed
-    """Offsets for the records that have been retried less than MOST_RETRIES times."""
+    """Offsets for the records that have been retried less than MAX_RETRIES times."""
     forced: dict[str, int] = {}  # noqa: RUF012 -- never changed
     """Offsets for all other records."""
 
     def covers(self, letter: Letter) -> bool:
         """Return whether a dead letter has been retried, or skipped because it cannot be retried."""
-        positions = self.forced if letter.retries >= MOST_RETRIES else self.usual
+        positions = self.forced if letter.retries >= MAX_RETRIES else self.usual
         return letter.record.offset < max(positions.get(EVERY, 0), positions.get(letter.reason, 0))
 
     def advanced(self, reason: str, offset: int, *, force: bool) -> "Progress":

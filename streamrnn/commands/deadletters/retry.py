@@ -16,7 +16,7 @@ import orjson
 from streamrnn import app
 from streamrnn.commands import console
 from streamrnn.commands.deadletters.letters import Letter, letter_partitions, read_letter
-from streamrnn.commands.deadletters.progress import EVERY, GROUP, MOST_RETRIES, TOPIC, Progress, read_progress
+from streamrnn.commands.deadletters.progress import EVERY, GROUP, MAX_RETRIES, TOPIC, Progress, read_progress
 from streamrnn.commands.membership import joined_alone
 from streamrnn.commands.slices import in_slices
 from streamrnn.errors import LogError
@@ -24,7 +24,7 @@ from streamrnn.log import Log, Topic, Transaction
 from streamrnn.records import Output, Record, TopicPartition
 from streamrnn.settings import Settings
 
-MOST_NAMED = 100
+MAX_NAMED = 100
 """Largest number of dead letters to list that are not retried."""
 
 
@@ -33,7 +33,7 @@ class _Choice(NamedTuple):
 
     reason: str = EVERY
     force: bool = False
-    """Whether to retry records again that have been retried MOST_RETRIES times."""
+    """Whether to retry records again that have been retried MAX_RETRIES times."""
 
 
 class _Outcome:
@@ -45,12 +45,12 @@ class _Outcome:
         self.skipped: Counter[str] = Counter()
         """Number of dead letters that were not retried, by cause."""
         self.named: list[dict[str, object]] = []
-        """The first MOST_NAMED dead letters that were not retried."""
+        """The first MAX_NAMED dead letters that were not retried."""
 
     def skip(self, letter: Letter, cause: str) -> None:
         """Count a dead letter that is not retried, and list it unless there are many."""
         self.skipped[cause] += 1
-        if len(self.named) < MOST_NAMED:
+        if len(self.named) < MAX_NAMED:
             where = {"partition": str(letter.partition), "offset": letter.record.offset}
             source = {"input": str(letter.source), "input_offset": letter.offset}
             self.named.append({**where, **source, "reason": letter.reason, "cause": cause})
@@ -61,7 +61,7 @@ def retry_letters(
 ) -> int:
     """Write the records of all dead letters, or of those with a reason, to their input again; return the exit code.
 
-    Records that were retried before are skipped. Records that failed MOST_RETRIES times again need `force`.
+    Records that were retried before are skipped. Records that failed MAX_RETRIES times again need `force`.
 
     Raises:
         ConfigError: a name is not a partition of an input topic.
@@ -143,7 +143,7 @@ class _Retry:
             return f"it came from another topic than {self._topic}"
         if not 0 <= letter.source.partition < self._inputs:
             return f"{self._topic} has no such partition now"
-        if letter.retries >= MOST_RETRIES and not self._choice.force:
+        if letter.retries >= MAX_RETRIES and not self._choice.force:
             return f"it has failed {letter.retries} times again; --force retries it"
         return ""
 

@@ -14,7 +14,7 @@ from streamrnn.errors import InputError
 from streamrnn.records import Observation
 
 SHARE = 0.3  # share of the user's own series, where there are any
-FEWEST_ROWS = 300  # smallest number of rows of a series to learn from
+MIN_ROWS = 300  # smallest number of rows of a series to learn from
 
 
 class HistorySeries(NamedTuple):
@@ -28,13 +28,13 @@ def read_history(files: Sequence[InputFile]) -> list[HistorySeries]:
     """Read all series of files as `backtest` does, without the rows that it would reject.
 
     Raises:
-        InputError: A file cannot be read, or has no series of FEWEST_ROWS rows.
+        InputError: A file cannot be read, or has no series of MIN_ROWS rows.
     """
     histories = []
     for file in files:
-        usable = [series for series in _read_series(file) if len(series.values) >= FEWEST_ROWS]
+        usable = [series for series in _read_series(file) if len(series.values) >= MIN_ROWS]
         if not usable:
-            raise InputError(f"--history: {file.path} has no series of at least {FEWEST_ROWS} rows to learn from")
+            raise InputError(f"--history: {file.path} has no series of at least {MIN_ROWS} rows to learn from")
         histories.extend(usable)
     return histories
 

@@ -36,7 +36,7 @@ CLEAN = 0.35  # share of those with a season whose other components are faint, a
 SECOND_PERIOD = 0.08  # share of the series that are sums with a season of another period on top
 CAUSES = 0.12  # share of the series that are sums that other processes drive, late and not linearly
 MIXED = 0.08  # share of the series that are the mean of two others
-FEWEST_PRESENT = 100  # first rows of a series, which are never missing
+MIN_PRESENT = 100  # first rows of a series, which are never missing
 
 
 class SyntheticSeries(NamedTuple):
@@ -161,5 +161,5 @@ def _present(generator: Generator, times: Integers, cadence: float, ingredients:
         if kind > 0.4:
             for start in generator.integers(0, rows, 1 + generator.poisson(3)):
                 present[start : start + int(10 ** generator.uniform(0.3, 2.3))] = False
-    present[:FEWEST_PRESENT] = True
+    present[:MIN_PRESENT] = True
     return present

@@ -18,7 +18,7 @@ from streamrnn.records import Record, TopicPartition
 from streamrnn.runtime.silence.heartbeats import feed_between
 from streamrnn.settings import Settings
 
-MOST_KEYS = 20
+MAX_KEYS = 20
 """Largest number of keys of a partition for which each has a row in the table."""
 
 
@@ -120,7 +120,7 @@ def _rows(
     measures = [side.measures(horizons) for side in sides]
     keys = list(dict.fromkeys(key for each in measures for key in each))
     rows = []
-    for key in [*(keys if len(keys) <= MOST_KEYS else ()), *([None] if len(keys) > 1 else ())]:
+    for key in [*(keys if len(keys) <= MAX_KEYS else ()), *([None] if len(keys) > 1 else ())]:
         for label, side, by_key in zip(labels, sides, measures, strict=True):
             selected = list(by_key.values()) if key is None else [by_key[key]] if key in by_key else []
             if selected:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from streamrnn.settings import Settings
 
 DEFAULT_RECORDS = 1000
-MOST_RECORDS = 1_000_000
+MAX_RECORDS = 1_000_000
 
 
 def add_sniff_command(commands: Any, configured: argparse.ArgumentParser) -> None:
@@ -40,8 +40,8 @@ def add_source_arguments(parser: argparse.ArgumentParser, *, nargs: str | None) 
 
 
 def _count(text: str) -> int:
-    if not text.isdecimal() or not 1 <= int(text) <= MOST_RECORDS:
-        raise argparse.ArgumentTypeError(f"{text}: must be a whole number from 1 to {MOST_RECORDS}")
+    if not text.isdecimal() or not 1 <= int(text) <= MAX_RECORDS:
+        raise argparse.ArgumentTypeError(f"{text}: must be a whole number from 1 to {MAX_RECORDS}")
     return int(text)
 
 

@@ -11,7 +11,7 @@ from streamrnn.errors import RecordError
 from streamrnn.records import Decoded, Record
 
 _SEASONS = ((3_600, "1h"), (86_400, "24h"), (604_800, "7d"))
-_FEWEST_STEPS, _MOST_STEPS = 4, 5_000
+_MIN_STEPS, _MAX_STEPS = 4, 5_000
 """Fewest and most observations per season for which a season is proposed."""
 _FEW, _MANY = 8, 20
 """Fewest values of a series for which a field can be a counter: if its name suggests one, and otherwise."""
@@ -144,7 +144,7 @@ def _share_near(steps: Sequence[int], cadence: float | None) -> float:
 
 
 def _fits(season: int, cadence: float | None) -> bool:
-    return cadence is not None and cadence > 0 and _FEWEST_STEPS <= season / cadence <= _MOST_STEPS
+    return cadence is not None and cadence > 0 and _MIN_STEPS <= season / cadence <= _MAX_STEPS
 
 
 def _profile_fields(series: dict[tuple[str, str], list[tuple[int, float]]]) -> dict[str, FieldProfile]:

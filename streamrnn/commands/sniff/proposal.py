@@ -30,7 +30,7 @@ _MANY = 5
 """Fewest values from which it is evidence that all are different."""
 _BASE64 = re.compile(r"(?=.*[A-Z])(?:[A-Za-z0-9+/]{4}){0,3}(?:[A-Za-z0-9+/]{4}|[A-Za-z0-9+/]{3}=|[A-Za-z0-9+/]{2}==)")
 _USUAL = ("1s", "5s", "10s", "30s", "1m", "5m", "10m", "30m", "1h", "6h", "1d")
-_DEFAULT_RECORD, _LARGEST_RECORD = 64 * 1024, 1024 * 1024
+_DEFAULT_RECORD, _MAX_RECORD_BYTES = 64 * 1024, 1024 * 1024
 
 
 class Proposal(NamedTuple):
@@ -227,7 +227,7 @@ def _section(found: Found, records: Sequence[Record]) -> dict[str, Any]:
         section["where"] = list(found.where)
     longest = max(len(uncompressed(record.value or b"")) for record in records)
     if longest > _DEFAULT_RECORD:
-        section["max_record"] = "1MiB" if longest > _LARGEST_RECORD // 2 else "512KiB"
+        section["max_record"] = "1MiB" if longest > _MAX_RECORD_BYTES // 2 else "512KiB"
     return {name: value for name, value in section.items() if value}
 
 

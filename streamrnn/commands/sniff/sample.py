@@ -18,11 +18,11 @@ from streamrnn.log.files.table import ARROW, TABLES
 from streamrnn.mapping.times import TimeRule
 from streamrnn.records import Record, TopicPartition
 
-LARGEST_FILE = 64 * 1024 * 1024
+MAX_FILE_BYTES = 64 * 1024 * 1024
 """Bytes to read from a file at most."""
 MIN_COLUMNS = 2
 """Fewest columns for which a text file is a table."""
-LARGEST_TABLE = 512 * 1024
+MAX_TABLE_BYTES = 512 * 1024
 """Bytes to read from a table at most."""
 LINES = (".jsonl", ".ndjson", ".log", ".txt", ".lp", ".influx", ".line")
 
@@ -79,7 +79,7 @@ def read_path(path: Path, count: int) -> RecordSample:
         return _read_arrow(path, count)
     try:
         with path.open("rb") as file:
-            content = file.read(LARGEST_FILE)
+            content = file.read(MAX_FILE_BYTES)
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}") from None
     if content[:2] == b"\x1f\x8b" and suffix_of(path):
@@ -136,7 +136,7 @@ def _rows_of(path: Path, count: int) -> bytes:
     names = [] if layout.columns == numbered_columns(len(layout.columns)) else [layout.columns]
     for row in chain(names, layout.sample[:count]):
         writer.writerow(row)
-        if lines.tell() > LARGEST_TABLE:
+        if lines.tell() > MAX_TABLE_BYTES:
             break
     return lines.getvalue().encode(errors="replace")
 
@@ -171,6 +171,6 @@ def _elements(content: bytes) -> Iterable[bytes]:
 
 def _unzipped(path: Path, content: bytes) -> bytes:
     try:
-        return zlib.decompressobj(wbits=31).decompress(content, LARGEST_FILE)
+        return zlib.decompressobj(wbits=31).decompress(content, MAX_FILE_BYTES)
     except zlib.error as error:
         raise InputError(f"{path} is not gzip: {error}") from None

@@ -27,7 +27,7 @@ further joint observations without an anomaly after which an anomaly ends, 0 if 
 NORMAL_EDGE = 2.5758293035489004  # standard normal quantile with TAIL_SHARE outside, on both sides together
 GAMMA_EDGE = 2.3263478740408408  # standard normal quantile with TAIL_SHARE above
 RISE, FALL = math.exp(TAIL_RATE * (1 - TAIL_SHARE)), math.exp(-TAIL_RATE * TAIL_SHARE)  # updates of the factor
-LEAST_TAIL, MOST_TAIL = 1e-3, 1e3  # limits of the factor
+LEAST_TAIL, MAX_TAIL = 1e-3, 1e3  # limits of the factor
 DIGITS = 1e4  # scores and shares are rounded to multiples of 1 / DIGITS
 
 
@@ -104,7 +104,7 @@ class JointAnomaly:
         found.score[order] = np.rint(ratio / edge * DIGITS) / DIGITS
         found.share[order] = np.rint(own / np.where(total[keys] > 0, total[keys], 1) * DIGITS) / DIGITS
         found.fields[order] = counts[keys]
-        tail[rows[order]] = np.clip(edge * np.where(ratio > edge, RISE, FALL), LEAST_TAIL, MOST_TAIL)
+        tail[rows[order]] = np.clip(edge * np.where(ratio > edge, RISE, FALL), LEAST_TAIL, MAX_TAIL)
         return found
 
     def track(self, rows: Integers, scores: JointScores) -> Integers:

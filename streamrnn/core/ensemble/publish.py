@@ -23,7 +23,7 @@ from streamrnn.core.series.state import NETWORK_CLIP, POINT_CLIP, FullState
 YOUNG = 10  # steps up to which persistence replaces the networks, because the scale is not known yet
 FIRST_SCALE = 0.25  # scale before any change was observed, as a share of the value: the mean over real streams
 DIGITS = 4  # digits of a forecast below the first digit of its unit
-MOST_DIGITS = 15  # most decimal places, ...
+MAX_DIGITS = 15  # most decimal places, ...
 TINY_UNIT = 1e-12  # ... except for series with a unit below this
 
 
@@ -47,7 +47,7 @@ def round_to_unit(value: float, unit: float) -> float:
     """Return a value rounded to about 1/10,000 of the unit: further digits are uninformative and cost bytes."""
     digits = max(DIGITS - math.floor(math.log10(unit)), 0)
     if unit >= TINY_UNIT:
-        digits = min(digits, MOST_DIGITS)
+        digits = min(digits, MAX_DIGITS)
     power = 10.0**digits
     scaled = value * power
     if abs(scaled) >= 2.0**52:

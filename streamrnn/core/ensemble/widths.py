@@ -29,7 +29,7 @@ DECAY = 0.0002  # decay of the weights per label
 WEIGHT_LIMIT = 2.0  # largest |weight|
 FEATURE_CLIP = 1.5  # largest |feature|, and largest |log| of the factor of a width
 LATEST_RATE, LONG_RATE = 0.1, 0.002  # rates of the running means of |error| per label; LATEST_RATE also by phase
-LEAST_ERROR, MOST_ERROR = 0.05, 8.0  # limits of an |error| that updates the means, multiples of the predicted error
+LEAST_ERROR, MAX_ERROR = 0.05, 8.0  # limits of an |error| that updates the means, multiples of the predicted error
 LEAST_PREDICTED = 1e-6  # smallest predicted |error|, units
 
 
@@ -113,7 +113,7 @@ def learn_widths(
             above = plan.levels[q] - below_indicator(truth, published[q], plan.levels[q])
             outside = above if q > plan.middle else -above
             move_width_weights(widths.weights[row, k, q], widths.features[row, slot], step * outside)
-    error = min(max(abs(truth - published[plan.middle]) / predicted, LEAST_ERROR), MOST_ERROR)
+    error = min(max(abs(truth - published[plan.middle]) / predicted, LEAST_ERROR), MAX_ERROR)
     rate = 1.0 / (labels + 1.0)
     widths.latest[row, k] += max(LATEST_RATE, rate) * (error - widths.latest[row, k])
     widths.long[row, k] += max(LONG_RATE, rate) * (error - widths.long[row, k])

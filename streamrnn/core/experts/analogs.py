@@ -28,7 +28,7 @@ NEAREST = 16  # number of stretches that are used, N
 FOLLOWERS = REFERENCE_STEPS[-1]
 """Horizon up to which all selected stretches have a known follower. At longer horizons, selected stretches without a
 known follower are left out."""
-FEWEST_FOLLOWERS = 8  # fewest selected stretches with a known follower
+MIN_FOLLOWERS = 8  # fewest selected stretches with a known follower
 MIN_STRETCHES = 3  # MIN_STRETCHES * NEAREST stretches must be known before there is a forecast
 NONE = -1
 ANALOG_CLIP = 15.0  # largest |quantile|, units
@@ -250,7 +250,7 @@ def store_analogs(
         filled = sort_changes(search, at, known, horizon, one / series.unit[row, slot])
     for q in range(len(codes)):
         codes[q] = UNKNOWN
-        if filled >= FEWEST_FOLLOWERS:
+        if filled >= MIN_FOLLOWERS:
             quantile = weighted_quantile(search.changes[:filled], search.order[:filled], plan.levels[q])
             codes[q] = encode16(quantile, ANALOG_CLIP)
 

@@ -14,7 +14,7 @@ from streamrnn.core.series.plan import Plan
 
 RECENT_VALUES = 8  # number of latest values, of which all but one must be far
 BEFORE = 16  # number of values before them with which they are compared, ...
-FEWEST_BEFORE = 8  # ... or fewer, down to this number, if steps are missing
+MIN_BEFORE = 8  # ... or fewer, down to this number, if steps are missing
 FIRST = 64  # steps of a series before the detection starts
 FAR = 30.0  # least distance of a far value from the median of the values before, multiples of the one-step scale
 NEAR = 15.0  # largest distance of the values before from their median, multiples of the one-step scale
@@ -23,7 +23,7 @@ LEVEL = 3.0  # least level by which a change of the unit can be recognized, mult
 MIN_CALM_RATIO = 30.0  # least ratio of the one-step scale to the mean change after a division of the unit
 SMALLER = -2  # largest power of ten of a division that is recognized by smaller changes
 MAX_SEEN_SHARE = 0.02  # of earlier values in the range of the recent ones: more have a machine that is often off
-MOST_WRONG, EXACT = 0.5, 0.01
+MAX_WRONG, EXACT = 0.5, 0.01
 """Largest relative distance of a ratio of levels from a power of ten, if the ratio of spreads agrees, and if not."""
 PREFIX = "shifts_"  # prefix of the names of saved arrays
 
@@ -77,7 +77,7 @@ class LevelShifts:
         for at in np.flatnonzero(known & (calm | (np.maximum(jump, reach) > NEAR * scale))).tolist():
             row = int(rows[at])
             numbers = observed_rows(series, plan, row)[-RECENT_VALUES - BEFORE : -RECENT_VALUES]
-            if len(numbers) < FEWEST_BEFORE:
+            if len(numbers) < MIN_BEFORE:
                 continue
             before = series.center[row] + series.ring[row, numbers % series.ring.shape[1]]
             state = recent.times[row], float(scale[at]), float(series.center[row])
@@ -178,7 +178,7 @@ def division_of(
         return None
     power, spread = round(np.log10(ratio)), round(np.log10(np.abs(np.diff(after)).mean() / scale))
     wrong, margin = abs(ratio / 10.0**power - 1), float(np.ptp(after))
-    if power > SMALLER or abs(spread - power) > 1 or wrong > min(LEVEL * scale / abs(recent[0]), MOST_WRONG):
+    if power > SMALLER or abs(spread - power) > 1 or wrong > min(LEVEL * scale / abs(recent[0]), MAX_WRONG):
         return None
     if ((earlier >= after.min() - margin) & (earlier <= after.max() + margin)).mean() > MAX_SEEN_SHARE:
         return None
@@ -197,7 +197,7 @@ def unit_power(last: float, after: Floats, scale: float) -> tuple[int, bool]:
     ratio = after[0] / last
     nearest = round(np.log10(ratio)) if ratio > 0 else 0
     wrong = abs(ratio / 10.0**nearest - 1)
-    agreed = power != 0 and abs(power - nearest) <= 1 and wrong <= min(LEVEL * scale / abs(last), MOST_WRONG)
+    agreed = power != 0 and abs(power - nearest) <= 1 and wrong <= min(LEVEL * scale / abs(last), MAX_WRONG)
     if nearest and (agreed or (abs(nearest) > 1 and wrong <= EXACT)):
         return nearest, True
     return power, False

@@ -9,7 +9,7 @@ from torch import Tensor
 
 Views = TypeVar("Views")
 
-MOST_VIEWS = 1024  # largest number of cached tensors and groups of views
+MAX_VIEWS = 1024  # largest number of cached tensors and groups of views
 
 
 class Workspace:
@@ -42,7 +42,7 @@ class Workspace:
             elif len(self._buffers[index]) < count:
                 self._buffers[index] = like.new_empty(count)
                 self._forget()
-            elif len(self._tensors) + len(self._views) >= MOST_VIEWS:
+            elif len(self._tensors) + len(self._views) >= MAX_VIEWS:
                 self._forget()
             found = self._tensors[index, sizes] = self._buffers[index][:count].view(sizes)
         return found

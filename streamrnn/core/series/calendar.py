@@ -14,8 +14,8 @@ ROUND_CADENCES = (
 )  # fmt: skip
 TOLERANCE = 0.015
 """Largest relative distance at which a cadence is rounded, so that jitter does not shift seasons by several steps."""
-FEWEST_STEPS, MOST_STEPS = 4, 2016  # length of a short season, steps; the largest is a week of five-minute steps
-MOST_VOTES = 255
+MIN_STEPS, MAX_STEPS = 4, 2016  # length of a short season, steps; the largest is a week of five-minute steps
+MAX_VOTES = 255
 JITTER = 0.45
 """Largest relative distance of an interval from the cadence that counts as jitter, not as another cadence or a gap."""
 REGULAR = 16  # votes that make a series regular, so that a long interval is a gap
@@ -28,7 +28,7 @@ def vote_cadence(cadence: float, votes: int, passed: float) -> tuple[float, int]
     if votes <= 0:
         return passed, 1
     if abs(passed - cadence) <= JITTER * cadence:
-        votes = min(votes + 1, MOST_VOTES)
+        votes = min(votes + 1, MAX_VOTES)
         return cadence + (passed - cadence) / votes, votes
     return cadence, votes - 1
 
@@ -55,13 +55,13 @@ def round_cadence(cadence: float) -> float:
 def calendar_seasons(cadence: float) -> tuple[float, float]:
     """Return the periods (ms) of the short and the long season at this cadence; 0: none.
 
-    They are day and week if a day has FEWEST_STEPS to MOST_STEPS steps. The short season is an hour or a minute for
+    They are day and week if a day has MIN_STEPS to MAX_STEPS steps. The short season is an hour or a minute for
     faster series, and a week or a year for slower ones.
     """
     if cadence <= 0:
         return 0.0, 0.0
     for i in (2, 1, 0, 3, 4):
-        if FEWEST_STEPS <= PERIODS[i] / cadence <= MOST_STEPS:
+        if MIN_STEPS <= PERIODS[i] / cadence <= MAX_STEPS:
             return PERIODS[i], PERIODS[i + 1] if i < 4 else 0.0
     return 0.0, 0.0
 

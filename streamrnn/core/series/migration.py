@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from streamrnn.core.jit import Floats, Integers, Singles
 from streamrnn.core.series.plan import Plan
-from streamrnn.core.series.scaling import SMALLEST_SCALE
+from streamrnn.core.series.scaling import MIN_SCALE
 
 KEYS = frozenset(
     {
@@ -180,7 +180,7 @@ class Migration:
                     latest = ring[row, np.arange(max(seen[row] - size, 0), seen[row]) % size].astype(np.float64)
                     scale[row, k] = np.abs(latest[horizon:] - latest[:-horizon]).mean()
                 unit[:, at : at + horizon] = np.where(
-                    scale[:, k : k + 1] > 0, np.maximum(scale[:, k : k + 1], SMALLEST_SCALE), CONSTANT
+                    scale[:, k : k + 1] > 0, np.maximum(scale[:, k : k + 1], MIN_SCALE), CONSTANT
                 )
             at += horizon
         return {"series_scale": scale, "series_unit": unit}

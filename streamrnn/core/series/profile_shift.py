@@ -18,8 +18,8 @@ from streamrnn.core.series.plan import Plan
 from streamrnn.core.series.state import FullState
 
 SEARCHES = 8  # searches per day
-LONGEST_SHIFT = 3 * HOUR
-FEWEST_SEASONS = 3  # least age of a series, in seasons of the table that is searched
+MAX_SHIFT = 3 * HOUR
+MIN_SEASONS = 3  # least age of a series, in seasons of the table that is searched
 FIT = 0.35
 """Largest distance of the last day from the shifted profile, as a share of its distance from the unshifted profile. On
 33 real series with daily seasons and without a clock change, the share was never below 0.48."""
@@ -28,7 +28,7 @@ EDGE = 0.2  # least change of the profile by the shift in a slot that counts, as
 EVIDENCE = 1.0
 """After a usual clock change: least reduction of the distance, in units of the profile's variation."""
 KNOWN = 0.9  # least share of the observed slots that have a latest value and a profile
-FEWEST_KNOWN = 0.5  # least share of a day's slots that were ever observed: a shop may be closed at night
+MIN_KNOWN = 0.5  # least share of a day's slots that were ever observed: a shop may be closed at night
 
 
 @compiled
@@ -69,7 +69,7 @@ def day_distance(latest: Singles, profile: Singles, rate: float, slot: int, day:
             known += 1
         if total > most:
             return math.inf
-    return total if known >= KNOWN * max(float(valued), FEWEST_KNOWN * day) else math.inf
+    return total if known >= KNOWN * max(float(valued), MIN_KNOWN * day) else math.inf
 
 
 @compiled
@@ -99,7 +99,7 @@ def find_shift(latest: Singles, profile: Singles, rate: float, slot: int, day: i
     found = 0
     if not unmoved < math.inf:
         return found
-    hour, half = int(reach * HOUR / LONGEST_SHIFT + 0.5), max(int(reach * HOUR / LONGEST_SHIFT / 2), 1)
+    hour, half = int(reach * HOUR / MAX_SHIFT + 0.5), max(int(reach * HOUR / MAX_SHIFT / 2), 1)
     for shift in range(-reach, reach + 1):
         if abs(shift) > hour and shift % half != 0:
             continue
@@ -166,18 +166,18 @@ def find_move(
     due = search_due(float(series.time[row]), time, first)
     for i in (1, 0):
         period = series.period[row, i]
-        if period not in (DAY, WEEK) or time - first < FEWEST_SEASONS * period or not (due or usual != 0):
+        if period not in (DAY, WEEK) or time - first < MIN_SEASONS * period or not (due or usual != 0):
             continue
         table = series.short[row] if i == 0 else series.long[row]
         slots = slot_count(period, cadence, len(table[0]))
         width, slot = period / slots, slot_of(plan.clock, time, time, first, period, slots)
         latest, profile, day = table[0, :slots], table[1, :slots], int(DAY / width + 0.5)
-        if usual != 0 and time - first >= FEWEST_SEASONS * WEEK:  # else a Saturday may look like a shifted working day
+        if usual != 0 and time - first >= MIN_SEASONS * WEEK:  # else a Saturday may look like a shifted working day
             begin = float(plan.usual.changes[step - 1])
             since, shift = int((time - begin) / width) + 1, int(np.rint(usual / width))
             if since <= slots and shift_since(latest, profile, rates[i], slot, since, shift):
                 return usual, begin
-        reach = int(LONGEST_SHIFT / width + 0.5)
+        reach = int(MAX_SHIFT / width + 0.5)
         found = find_shift(latest, profile, rates[i], slot, day, reach) if due else 0
         if found != 0:
             return width * found, time - DAY + width / 2

@@ -16,7 +16,7 @@ SCALE_TRUST = 50  # ... after this many observations
 MEAN_CLIP = 50.0  # largest change that updates an exponential mean, units: it limits the effect of a single value
 MEAN_RATES = tuple(1 - 0.5 ** (1 / half_life) for half_life in HALF_LIVES)
 ROUNDING = 2.0**-54  # smallest scale as a share of the value: the resolution of a double
-SMALLEST_SCALE = 1e-33
+MIN_SCALE = 1e-33
 """Smallest scale: changes of this size are still normal numbers in single precision, and so is a label of 100,000
 units. A larger label is infinite, and clipped before it is learned from."""
 TINY = 1e-9  # values below it are tiny: their scale is smaller than the first scale of other series
@@ -66,8 +66,8 @@ def current_scale(scale: Floats, horizons: Integers, k: int, count: int, value: 
 def small_scale(known: float, value: float, least: float) -> float:
     """Return a scale below `least`: of small changes at a high level, of tiny values, or (`known` 0) of a constant."""
     if known > 0:
-        return max(known, ROUNDING * abs(value), SMALLEST_SCALE)
-    return max(1e-8 * abs(value), SMALLEST_SCALE) if 0 < abs(value) < TINY else least
+        return max(known, ROUNDING * abs(value), MIN_SCALE)
+    return max(1e-8 * abs(value), MIN_SCALE) if 0 < abs(value) < TINY else least
 
 
 @compiled

@@ -48,9 +48,9 @@ def sized_parts(value: bytes) -> list[bytes]:
     Return no parts if the value does not have this form.
     """
     parts, at = list[bytes](), 0
-    while at < len(value) and len(parts) <= _MOST_PARTS:
+    while at < len(value) and len(parts) <= _MAX_PARTS:
         size = shift = 0
-        while at < len(value) and shift <= _LARGEST_SHIFT:
+        while at < len(value) and shift <= _MAX_SHIFT:
             byte = value[at]
             size, shift, at = size | (byte & 0x7F) << shift, shift + 7, at + 1
             if byte < 0x80:  # the last byte of the size
@@ -62,6 +62,6 @@ def sized_parts(value: bytes) -> list[bytes]:
     return parts
 
 
-_LARGEST_SHIFT = 28
+_MAX_SHIFT = 28
 """Bits below the last byte of a size of 32 bits."""
-_MOST_PARTS = 10_000
+_MAX_PARTS = 10_000

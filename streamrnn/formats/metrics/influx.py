@@ -15,13 +15,13 @@ from streamrnn.formats import FieldRule, Format, Layout, shorten
 from streamrnn.formats.metrics.series import has_number, tagged
 from streamrnn.records import Record
 
-MOST_LINES = 10_000
+MAX_LINES = 10_000
 """Largest number of lines of one record, blank ones and comments included."""
-MOST_FIELDS = 10_000
+MAX_FIELDS = 10_000
 """Largest number of fields, and of tags, of one line."""
 _KNOWN_HEADS = 4096
-_LONGEST_KNOWN_HEAD = 512
-_LONGEST_PLAIN = 32_768
+_MAX_KNOWN_HEAD_LENGTH = 512
+_MAX_PLAIN_LENGTH = 32_768
 
 # In names, a backslash escapes a comma, an equals sign or a space that follows it, even if another backslash precedes
 # it, as in InfluxDB.
@@ -62,8 +62,8 @@ class InfluxFormat(Format):
         text = _decode(record.value or b"", documents)
         at, number, size = 0, 1, len(text)
         while at < size:
-            if number > MOST_LINES:
-                raise RecordError("too_large", f"the value has more than {MOST_LINES:,} lines")
+            if number > MAX_LINES:
+                raise RecordError("too_large", f"the value has more than {MAX_LINES:,} lines")
             plain = _PLAIN.match(text, at)
             document = _plain_document(plain) if plain is not None else None
             if plain is not None and document is not None:
@@ -82,7 +82,7 @@ def _decode(value: bytes, documents: list[object]) -> str:
     try:
         return value.decode().removeprefix("\ufeff")
     except UnicodeDecodeError:
-        lines = value.decode(errors="surrogateescape").removeprefix("\ufeff").split("\n", MOST_LINES)
+        lines = value.decode(errors="surrogateescape").removeprefix("\ufeff").split("\n", MAX_LINES)
     for number, line in enumerate(lines, 1):
         if _DAMAGED.search(line):
             documents.append(RecordError("invalid_utf8", f"line {number} is not UTF-8: {shorten(line)}"))
@@ -93,7 +93,7 @@ def _decode(value: bytes, documents: list[object]) -> str:
 def _plain_document(plain: re.Match[str]) -> dict[str, object] | None:
     """Return the document of a line of the common form; None if it is not of this form on closer examination."""
     head, fields, time = plain.groups()
-    if len(fields) > _LONGEST_PLAIN:
+    if len(fields) > _MAX_PLAIN_LENGTH:
         return None
     try:
         name, tags, series = _head(head)
@@ -138,7 +138,7 @@ def _document(text: str, start: int) -> tuple[dict[str, object], int]:
     name, tags, series = _head(text[start : gap.start()])
     fields: dict[str, object] = {}
     at = gap.end()
-    for _ in range(MOST_FIELDS):
+    for _ in range(MAX_FIELDS):
         field = _FIELD.match(text, at)
         if field is None:
             raise ValueError(f"a field name=value is expected at {shorten(text[at : at + 40])}")
@@ -148,7 +148,7 @@ def _document(text: str, start: int) -> tuple[dict[str, object], int]:
             break
         at += 1
     else:
-        raise ValueError(f"it has more than {MOST_FIELDS:,} fields")
+        raise ValueError(f"it has more than {MAX_FIELDS:,} fields")
     rest = _END.match(text, at)
     if rest is None:
         raise ValueError(f"a timestamp or the end is expected at {shorten(text[at : at + 40])}")
@@ -160,7 +160,7 @@ def _document(text: str, start: int) -> tuple[dict[str, object], int]:
 
 def _head(head: str) -> tuple[str, dict[str, str], str]:
     """Return measurement, tags and series, cached as most lines repeat those of earlier ones."""
-    return _known_head(head) if len(head) <= _LONGEST_KNOWN_HEAD else _parse_head(head)
+    return _known_head(head) if len(head) <= _MAX_KNOWN_HEAD_LENGTH else _parse_head(head)
 
 
 def _parse_head(head: str) -> tuple[str, dict[str, str], str]:
@@ -172,8 +172,8 @@ def _parse_head(head: str) -> tuple[str, dict[str, str], str]:
     name, *pairs = _COMMA.split(head) if "\\" in head else head.split(",")
     if not name:
         raise ValueError("it has no measurement")
-    if len(pairs) > MOST_FIELDS:
-        raise ValueError(f"it has {len(pairs):,} tags; {MOST_FIELDS:,} are allowed")
+    if len(pairs) > MAX_FIELDS:
+        raise ValueError(f"it has {len(pairs):,} tags; {MAX_FIELDS:,} are allowed")
     tags: dict[str, str] = {}
     for pair in pairs:
         key, *values = _EQUALS.split(pair, 1) if "\\" in pair else pair.split("=", 1)

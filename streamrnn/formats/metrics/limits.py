@@ -8,7 +8,7 @@ import orjson
 from streamrnn.errors import RecordError
 from streamrnn.formats.json import BYTE_ORDER_MARK, documents_of
 
-MOST_DOCUMENTS = 10_000
+MAX_DOCUMENTS = 10_000
 """Largest number of documents of one record."""
 
 
@@ -19,10 +19,10 @@ def json_documents(value: bytes) -> Sequence[Any]:
         RecordError: invalid_json, invalid_utf8, too_large.
     """
     value = value.removeprefix(BYTE_ORDER_MARK)
-    if value.count(b"\n") >= MOST_DOCUMENTS and not _is_json(value):
+    if value.count(b"\n") >= MAX_DOCUMENTS and not _is_json(value):
         raise too_many_documents(value.count(b"\n") + 1)
     documents = documents_of(value)
-    if len(documents) > MOST_DOCUMENTS:
+    if len(documents) > MAX_DOCUMENTS:
         raise too_many_documents(len(documents))
     return documents
 
@@ -37,5 +37,5 @@ def _is_json(value: bytes) -> bool:
 
 
 def too_many_documents(count: int) -> RecordError:
-    """Return the error for a record with more documents than MOST_DOCUMENTS."""
-    return RecordError("too_large", f"the record has {count:,} documents; {MOST_DOCUMENTS:,} are allowed")
+    """Return the error for a record with more documents than MAX_DOCUMENTS."""
+    return RecordError("too_large", f"the record has {count:,} documents; {MAX_DOCUMENTS:,} are allowed")

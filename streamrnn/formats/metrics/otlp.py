@@ -15,7 +15,7 @@ from math import isfinite, isinf
 
 from streamrnn.errors import RecordError
 from streamrnn.formats import FieldRule, Format, Layout
-from streamrnn.formats.metrics.limits import MOST_DOCUMENTS, json_documents, too_many_documents
+from streamrnn.formats.metrics.limits import MAX_DOCUMENTS, json_documents, too_many_documents
 from streamrnn.formats.metrics.otlp_points import OtlpMetric, OtlpPoint, Point, ProtobufReader, json_points
 from streamrnn.formats.metrics.series import pairs_of, with_pairs
 from streamrnn.records import Record
@@ -51,7 +51,7 @@ class OtlpFormat(Format):
                 documents.append(found)
             else:
                 documents += _documents(*found, known, pairs)
-            if count >= MOST_DOCUMENTS:
+            if count >= MAX_DOCUMENTS:
                 raise too_many_documents(count + 1)
         return documents
 

@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 from streamrnn.errors import RecordError, missing_extra
 from streamrnn.formats import shorten
 from streamrnn.formats.metrics.descriptors import sized_parts
-from streamrnn.formats.metrics.limits import MOST_DOCUMENTS, too_many_documents
+from streamrnn.formats.metrics.limits import MAX_DOCUMENTS, too_many_documents
 from streamrnn.formats.metrics.series import labelled
 
-MOST_ATTRIBUTES = 1000
+MAX_ATTRIBUTES = 1000
 """Largest number of attributes of one resource or data point."""
 
 
@@ -50,7 +50,7 @@ _DESCRIPTIVE = (
     "cloud.platform", "k8s.pod.ip", "k8s.pod.start_time", "k8s.deployment.uid", "k8s.replicaset.uid", "webengine.",
 )  # fmt: skip
 """Prefixes of the resource attributes that are not part of a series' name."""
-_LONGEST_IDENTITY = 4096
+_MAX_IDENTITY_LENGTH = 4096
 Point = tuple[OtlpMetric, OtlpPoint]
 _TEMPORALITIES = {
     1: "delta", 2: "cumulative",
@@ -88,7 +88,7 @@ class ProtobufReader:
             parts = sized_parts(value)
             if not parts:
                 raise
-            if len(parts) > MOST_DOCUMENTS:
+            if len(parts) > MAX_DOCUMENTS:
                 raise too_many_documents(len(parts)) from None
             requests = [self._request(part) for part in parts]
         for request in requests:
@@ -154,7 +154,7 @@ def _identity(resource: Mapping[str, str]) -> list[tuple[str, str]]:
     """Return the attributes that identify a resource, sorted; a hash of them if they are long."""
     process = ("process.pid",) if "service.instance.id" in resource else ()
     found = sorted(pair for pair in resource.items() if not pair[0].startswith((*_DESCRIPTIVE, *process)))
-    if sum(len(name) + len(text) for name, text in found) > _LONGEST_IDENTITY:
+    if sum(len(name) + len(text) for name, text in found) > _MAX_IDENTITY_LENGTH:
         return [("resource", labelled("", found))]
     return found
 
@@ -165,7 +165,7 @@ def _limited(name: str) -> str:
     Raises:
         RecordError: too_large.
     """
-    if len(name) > _LONGEST_IDENTITY:
+    if len(name) > _MAX_IDENTITY_LENGTH:
         raise RecordError("too_large", f"the name {shorten(name[:80])} has {len(name):,} characters")
     return name
 
@@ -176,14 +176,14 @@ def _bounded(parts: Any) -> Any:
     Raises:
         RecordError: too_large.
     """
-    if len(parts) > MOST_DOCUMENTS:
+    if len(parts) > MAX_DOCUMENTS:
         raise too_many_documents(len(parts))
     return parts
 
 
 def _attributes(pairs: Any) -> dict[str, str]:
-    if len(pairs) > MOST_ATTRIBUTES:
-        raise RecordError("too_large", f"{len(pairs):,} attributes; {MOST_ATTRIBUTES:,} are allowed")
+    if len(pairs) > MAX_ATTRIBUTES:
+        raise RecordError("too_large", f"{len(pairs):,} attributes; {MAX_ATTRIBUTES:,} are allowed")
     found = {}
     for pair in pairs:
         kind = pair.value.WhichOneof("value")
@@ -283,9 +283,9 @@ def _json_attributes(parent: dict[str, Any]) -> dict[str, str]:
     pairs = parent.get("attributes")
     if type(pairs) is not list:
         pairs = _objects(parent, "attributes")
-    if len(pairs) > MOST_ATTRIBUTES:
+    if len(pairs) > MAX_ATTRIBUTES:
         _objects(parent, "attributes")
-        raise RecordError("too_large", f"{len(pairs):,} attributes; {MOST_ATTRIBUTES:,} are allowed")
+        raise RecordError("too_large", f"{len(pairs):,} attributes; {MAX_ATTRIBUTES:,} are allowed")
     found = {}
     for pair in pairs:
         if type(pair) is not dict:

@@ -15,18 +15,18 @@ from typing import Any, NamedTuple
 from streamrnn.errors import RecordError
 from streamrnn.formats import FieldRule, Format, Layout, shorten
 from streamrnn.formats.json import BYTE_ORDER_MARK
-from streamrnn.formats.metrics.limits import MOST_DOCUMENTS, json_documents, too_many_documents
-from streamrnn.formats.metrics.remote_write import MOST_LABELS, read_request
+from streamrnn.formats.metrics.limits import MAX_DOCUMENTS, json_documents, too_many_documents
+from streamrnn.formats.metrics.remote_write import MAX_LABELS, read_request
 from streamrnn.formats.metrics.series import labelled
 from streamrnn.records import Record
 
 _BINARY = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f]")
 """Bytes that occur in every remote write request, and never in text."""
-_KNOWN_SERIES, _LONGEST_KNOWN_LINE = 4_000, 500
+_KNOWN_SERIES, _MAX_KNOWN_LINE_LENGTH = 4_000, 500
 """Largest number of series whose labels are cached, and largest length of their lines."""
 _USUAL_LENGTH = 32
 """Characters of a number in text that need no pattern, at most."""
-LONGEST_LINE = 65_536
+MAX_LINE_LENGTH = 65_536
 """Characters of a line of text at most."""
 _NUMBER = re.compile(
     r"[+-]?(?:(?:[0-9]{1,400}\.?[0-9]{0,400}|\.[0-9]{1,400})(?:[eE][+-]?[0-9]{1,5})?|nan|inf(?:inity)?)", re.IGNORECASE
@@ -58,7 +58,7 @@ class PrometheusFormat(Format):
         documents: list[object] = []
         known: dict[int, tuple[Mapping[str, str], _Series]] = {}  # with the labels, so that no other ones get their id
         for count, sample in enumerate(_samples(value)):
-            if count >= MOST_DOCUMENTS:
+            if count >= MAX_DOCUMENTS:
                 raise too_many_documents(count + 1)
             if isinstance(sample, RecordError):
                 documents.append(sample)
@@ -119,8 +119,8 @@ def _known_series(labels: Mapping[str, str]) -> _Series:
     series = _SERIES.get(identity)
     if series is None:
         series = _series(labels)
-        if sum(map(len, labels)) + sum(map(len, labels.values())) <= _LONGEST_KNOWN_LINE:
-            if len(_SERIES) >= MOST_DOCUMENTS:
+        if sum(map(len, labels)) + sum(map(len, labels.values())) <= _MAX_KNOWN_LINE_LENGTH:
+            if len(_SERIES) >= MAX_DOCUMENTS:
                 _SERIES.clear()
             _SERIES[identity] = series
     return series
@@ -129,7 +129,7 @@ def _known_series(labels: Mapping[str, str]) -> _Series:
 def _document(series: _Series, time: Any, value: Any) -> dict[str, object] | RecordError | None:
     """Return the document of a sample, its error, or None if its value is NaN."""
     number = _number(value) if value is not None else nan
-    if number is not None and isfinite(number) and len(series.labels) <= MOST_LABELS:
+    if number is not None and isfinite(number) and len(series.labels) <= MAX_LABELS:
         document = {"name": series.name, "labels": series.labels, "value": number, "series": series.text}
         if time is not None:
             document["timestamp"] = time
@@ -140,7 +140,7 @@ def _document(series: _Series, time: Any, value: Any) -> dict[str, object] | Rec
         return None
     if isinf(number):
         return RecordError("out_of_range", f"the value of {series.text} is {number}")
-    return RecordError("too_large", f"a series has {len(series.labels):,} labels; {MOST_LABELS:,} are allowed")
+    return RecordError("too_large", f"a series has {len(series.labels):,} labels; {MAX_LABELS:,} are allowed")
 
 
 def _number(value: Any) -> float | None:
@@ -164,7 +164,7 @@ def _json_samples(entry: Any) -> list[_Sample | RecordError]:
     labels: Any = None
     if type(entry) is dict:
         if type(entry.get("data")) is dict and type(entry["data"].get("result")) is list:
-            results = entry["data"]["result"][: MOST_DOCUMENTS + 1]
+            results = entry["data"]["result"][: MAX_DOCUMENTS + 1]
             series = [each if type(each) is dict and "metric" in each else None for each in results]
             return [sample for each in series for sample in _json_samples(each)]
         if "metric" in entry:
@@ -180,7 +180,7 @@ def _json_samples(entry: Any) -> list[_Sample | RecordError]:
             f"this is {shorten(entry)}"
         )
         return [RecordError("invalid_prometheus", text)]
-    return [(labels, time, value) for time, value in found[: MOST_DOCUMENTS + 1]]
+    return [(labels, time, value) for time, value in found[: MAX_DOCUMENTS + 1]]
 
 
 def _pairs(entry: dict[str, Any]) -> list[tuple[Any, Any]]:
@@ -200,16 +200,16 @@ def _text_samples(value: bytes) -> Iterator[_Sample | RecordError]:
         text = value.removeprefix(BYTE_ORDER_MARK).decode()
     except UnicodeDecodeError as error:
         raise RecordError("invalid_utf8", f"the value is not UTF-8: {error.reason} at byte {error.start}") from None
-    lines = text.split("\n", MOST_DOCUMENTS)
-    if len(lines) > MOST_DOCUMENTS:
-        raise RecordError("too_large", f"the value has more than {MOST_DOCUMENTS:,} lines")
+    lines = text.split("\n", MAX_DOCUMENTS)
+    if len(lines) > MAX_DOCUMENTS:
+        raise RecordError("too_large", f"the value has more than {MAX_DOCUMENTS:,} lines")
     known: dict[str, Mapping[str, str]] = {}
     for number, line in enumerate(lines, 1):
         stripped = line.strip()
         if not stripped or stripped[0] == "#":
             continue
         sample = _known_sample(stripped, known)
-        if sample is None and len(stripped) <= LONGEST_LINE:
+        if sample is None and len(stripped) <= MAX_LINE_LENGTH:
             sample = _text_sample(stripped, known)
         yield sample or RecordError(
             "invalid_prometheus", f'line {number} is no sample `name{{label="text"}} value`: {shorten(line[:80])}'
@@ -234,7 +234,7 @@ def _text_sample(line: str, known: dict[str, Mapping[str, str]]) -> _Sample | No
     if parts is None:
         return None
     name, body, value, time = parts.groups()
-    short = len(line) <= _LONGEST_KNOWN_LINE
+    short = len(line) <= _MAX_KNOWN_LINE_LENGTH
     labels = _known_labels(name, body) if short else _labels(name, body)
     if labels is None or (number := _number(value)) is None:
         return None

@@ -8,14 +8,14 @@ import snappy
 
 from streamrnn.errors import ConfigError, RecordError
 from streamrnn.formats.metrics.descriptors import message_classes
-from streamrnn.formats.metrics.limits import MOST_DOCUMENTS, too_many_documents
+from streamrnn.formats.metrics.limits import MAX_DOCUMENTS, too_many_documents
 
-MOST_LABELS = 1000
+MAX_LABELS = 1000
 """Largest number of labels of one series."""
 Sample = tuple[dict[str, str], int, float]
 """Labels with `__name__`, milliseconds since the epoch, and value."""
 
-LARGEST_REQUEST = 2 * 1024 * 1024
+MAX_REQUEST_BYTES = 2 * 1024 * 1024
 """Largest size of a decompressed request in bytes."""
 _SAMPLE = {"value": (1, "double"), "timestamp": (2, "int64")}
 _HISTOGRAM = {
@@ -54,15 +54,15 @@ def read_request(value: bytes) -> Iterator[Sample]:
     try:
         request.ParseFromString(_decompress(value))
         for part in (request.timeseries, request.timeseries2, request.symbols):
-            if len(part) > MOST_DOCUMENTS:
+            if len(part) > MAX_DOCUMENTS:
                 raise too_many_documents(len(part))
         for series in request.timeseries:
-            if len(series.labels) > MOST_LABELS:
+            if len(series.labels) > MAX_LABELS:
                 raise RecordError("too_large", f"a series has {len(series.labels):,} labels")
             yield from _samples({label.name: label.value for label in series.labels}, series)
         symbols = list(request.symbols)
         for series in request.timeseries2:
-            if len(series.labels_refs) > 2 * MOST_LABELS:
+            if len(series.labels_refs) > 2 * MAX_LABELS:
                 raise RecordError("too_large", f"a series has {len(series.labels_refs) // 2:,} labels")
             refs = iter([symbols[ref] for ref in series.labels_refs])
             yield from _samples(dict(zip(refs, refs, strict=True)), series)
@@ -97,6 +97,6 @@ def _decompress(value: bytes) -> bytes:
         if byte < 0x80:  # the last byte of the size
             break
     try:
-        return bytes(snappy.uncompress(value)) if size <= LARGEST_REQUEST else value
+        return bytes(snappy.uncompress(value)) if size <= MAX_REQUEST_BYTES else value
     except snappy.UncompressError:  # not compressed
         return value

@@ -12,7 +12,7 @@ from streamrnn.formats.metrics.limits import json_documents
 from streamrnn.formats.metrics.series import series_name
 from streamrnn.records import Record
 
-LONGEST_NAME = 4096
+MAX_NAME_LENGTH = 4096
 """Characters of a name at most, including its base name."""
 _VERSION = 10
 _RELATIVE = 2**28
@@ -97,10 +97,10 @@ def _document(entry: dict[str, Any], base: Mapping[str, Any], record: Record) ->
     number, total, flag = entry.get("v"), entry.get("s"), entry.get("vb")
     if number is None and total is None and flag is None:
         return None
-    name = base["n"][: LONGEST_NAME + 1] + (entry.get("n") or "")
+    name = base["n"][: MAX_NAME_LENGTH + 1] + (entry.get("n") or "")
     if not name:
         return RecordError("invalid_senml", f"a record without a name (bn, n): {shorten(entry)}")
-    if len(name) > LONGEST_NAME:
+    if len(name) > MAX_NAME_LENGTH:
         return RecordError("too_large", f"the name {shorten(name[:80])} has {len(name):,} characters")
     seconds = base["t"] + (entry.get("t") or 0)
     if not -1e12 < seconds < 1e12:

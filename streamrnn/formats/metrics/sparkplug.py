@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from streamrnn.errors import RecordError
 from streamrnn.formats import FieldRule, Format, Layout, shorten
-from streamrnn.formats.metrics.limits import MOST_DOCUMENTS, too_many_documents
+from streamrnn.formats.metrics.limits import MAX_DOCUMENTS, too_many_documents
 from streamrnn.formats.metrics.series import series_name
 from streamrnn.formats.metrics.sparkplug_payload import (
     SIGNED_BITS,
@@ -24,21 +24,21 @@ from streamrnn.formats.metrics.sparkplug_payload import (
 )
 from streamrnn.records import Record
 
-MOST_ALIASES = 10_000
+MAX_ALIASES = 10_000
 """Largest number of metrics to store for all devices of one partition together."""
-MOST_NAME_BYTES = 1024 * 1024
+MAX_NAME_BYTES = 1024 * 1024
 """Largest total size of the names of these metrics and devices, in bytes."""
-LONGEST_NAME = 4096
+MAX_NAME_LENGTH = 4096
 """Characters of a metric's name at most."""
 _TOPIC = re.compile(
     r"spBv1\.0([./_-])([^\s\"']+?)\1(NBIRTH|NDATA|NDEATH|NCMD|DBIRTH|DDATA|DDEATH|DCMD)\1([^\s\"']+)"
     r"|(?:\A\"?|spBv1\.0[./_-])(STATE)[./_-]"
 )
-_LONGEST_TOPIC = 1000
+_MAX_TOPIC_LENGTH = 1000
 _UNREAD = ("NDEATH", "DDEATH", "NCMD", "DCMD", "STATE")
 _SESSION = "bdSeq"
 _CONTROL = ("Node Control/", "Device Control/")
-_MOST_NAMED = 10
+_MAX_NAMED = 10
 _BY_NAME = "="
 """Prefix of a name in place of an alias."""
 
@@ -85,7 +85,7 @@ class SparkplugFormat(Format):
                 self._births.pop(source.device, None)
             if source.kind not in _UNREAD:
                 documents += self._documents(payload, source)
-            if len(documents) > MOST_DOCUMENTS:
+            if len(documents) > MAX_DOCUMENTS:
                 raise too_many_documents(len(documents))
         return documents
 
@@ -147,11 +147,11 @@ class SparkplugFormat(Format):
             return None
         births = self._births | {source.device: merged}
         count = sum(map(len, births.values()))
-        if count > MOST_ALIASES or sum(_size(device, each) for device, each in births.items()) > MOST_NAME_BYTES:
+        if count > MAX_ALIASES or sum(_size(device, each) for device, each in births.items()) > MAX_NAME_BYTES:
             return RecordError(
                 "too_large",
                 f"the metrics of a birth of {source.device or 'the device'} are not kept, as there would be {count:,}: "
-                f"{MOST_ALIASES:,} with {MOST_NAME_BYTES:,} bytes of names are allowed for one partition",
+                f"{MAX_ALIASES:,} with {MAX_NAME_BYTES:,} bytes of names are allowed for one partition",
             )
         self._births = births
         return None
@@ -161,7 +161,7 @@ def _defined(payload: SparkplugPayload, known: Births) -> Births:
     """Return the metrics that a payload defines; a data type that it omits is taken from `known`."""
     defined: Births = {}
     for metric in payload.metrics:
-        if isinstance(metric, RecordError) or not metric.name or len(metric.name) > LONGEST_NAME:
+        if isinstance(metric, RecordError) or not metric.name or len(metric.name) > MAX_NAME_LENGTH:
             continue
         if metric.alias is not None:
             name, datatype = known.get(metric.alias, ("", 0))
@@ -180,9 +180,13 @@ def _source(payload: SparkplugPayload, record: Record) -> _Source:
     """Return the origin of a payload."""
     key = record.key or b""
     values = [value for _, value in record.headers if value]
-    texts = [payload.topic, *(text[:_LONGEST_TOPIC].decode(errors="replace") for text in (key, *values)), record.topic]
+    texts = [
+        payload.topic,
+        *(text[:_MAX_TOPIC_LENGTH].decode(errors="replace") for text in (key, *values)),
+        record.topic,
+    ]
     for text in texts:
-        found = _TOPIC.search(text[:_LONGEST_TOPIC])
+        found = _TOPIC.search(text[:_MAX_TOPIC_LENGTH])
         if found:
             separator, group, kind, rest, state = found.groups()
             if state:
@@ -198,7 +202,7 @@ def _document(
     number = number_of(metric.value, datatype)
     if number is None or name == _SESSION or name.startswith(_CONTROL) or isnan(number):
         return None
-    if len(name) > LONGEST_NAME:
+    if len(name) > MAX_NAME_LENGTH:
         return RecordError("too_large", f"the name {shorten(name[:80])} has {len(name):,} characters")
     series = series_name(f"{device}/{name}" if device else name)
     if isinf(number):
@@ -220,7 +224,7 @@ def _no_name(unknown: Sequence[int | None], source: _Source) -> RecordError:
     aliases = [alias for alias in unknown if alias is not None]
     if not aliases:
         return RecordError("invalid_sparkplug", f"{len(unknown):,} metrics have neither a name nor an alias")
-    shown = ", ".join(map(str, aliases[:_MOST_NAMED])) + (" and more" if len(aliases) > _MOST_NAMED else "")
+    shown = ", ".join(map(str, aliases[:_MAX_NAMED])) + (" and more" if len(aliases) > _MAX_NAMED else "")
     return RecordError(
         "unknown_alias",
         f"no birth of {source.device or 'the device'} has named its aliases {shown}: ask it for one by "

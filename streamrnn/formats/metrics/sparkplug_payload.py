@@ -8,7 +8,7 @@ from streamrnn.errors import RecordError
 from streamrnn.formats import shorten
 from streamrnn.formats.json import BYTE_ORDER_MARK
 from streamrnn.formats.metrics.descriptors import message_classes
-from streamrnn.formats.metrics.limits import MOST_DOCUMENTS, json_documents, too_many_documents
+from streamrnn.formats.metrics.limits import MAX_DOCUMENTS, json_documents, too_many_documents
 
 _NUMBERS = ("int_value", "long_value", "float_value", "double_value", "boolean_value")
 _DEFINITIONS = {
@@ -82,7 +82,7 @@ class PayloadReader:
             payload.ParseFromString(value)
             if value and not (payload.metrics or payload.HasField("timestamp") or payload.HasField("seq")):
                 raise RecordError("invalid_sparkplug", f"the value is no payload of Sparkplug B: {shorten(value[:40])}")
-            if len(payload.metrics) > MOST_DOCUMENTS:
+            if len(payload.metrics) > MAX_DOCUMENTS:
                 raise too_many_documents(len(payload.metrics))
             metrics: list[SparkplugMetric | RecordError] = [_metric(metric) for metric in payload.metrics]
         except (self._broken, UnicodeDecodeError) as error:
@@ -131,7 +131,7 @@ def _json_payload(document: Any) -> SparkplugPayload:
         metrics = []
     if type(metrics) is not list:
         raise RecordError("invalid_sparkplug", f"a payload has a list `metrics`; this is {shorten(document)}")
-    if len(metrics) > MOST_DOCUMENTS:
+    if len(metrics) > MAX_DOCUMENTS:
         raise too_many_documents(len(metrics))
     return SparkplugPayload(_whole(payload.get("timestamp")), [_json_metric(metric) for metric in metrics], topic)
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from streamrnn.errors import RecordError
 from streamrnn.formats import FieldRule, Format, Layout, shorten
-from streamrnn.formats.metrics.limits import MOST_DOCUMENTS, json_documents, too_many_documents
+from streamrnn.formats.metrics.limits import MAX_DOCUMENTS, json_documents, too_many_documents
 from streamrnn.formats.metrics.series import has_number, tagged
 from streamrnn.records import Record
 
@@ -26,7 +26,7 @@ class TelegrafFormat(Format):
         for found in json_documents(record.value or b""):
             batch = found.get("metrics") if type(found) is dict else None
             metrics = batch if type(batch) is list else [found]
-            if len(documents) + len(metrics) > MOST_DOCUMENTS:
+            if len(documents) + len(metrics) > MAX_DOCUMENTS:
                 raise too_many_documents(len(documents) + len(metrics))
             documents += [each for metric in metrics if (each := _document(metric, known)) is not None]
         return documents

@@ -13,9 +13,9 @@ SchemaId = int | str
 Key = TypeVar("Key", bound=Hashable)
 Value = TypeVar("Value")
 
-MOST_SCHEMAS = 1_000
+MAX_SCHEMAS = 1_000
 """Largest number of schemas in a cache."""
-MOST_VALUES = 20_000
+MAX_VALUES = 20_000
 """Largest number of values of one record, including objects and lists: decoding them takes less than 50 ms."""
 
 
@@ -45,7 +45,7 @@ class SchemaSource(Protocol):
         """Return all schemas if they can be listed; none otherwise."""
 
 
-def remember(cache: MutableMapping[Key, Value], key: Key, value: Value, most: int = MOST_SCHEMAS) -> Value:
+def remember(cache: MutableMapping[Key, Value], key: Key, value: Value, most: int = MAX_SCHEMAS) -> Value:
     """Store a value in a cache, dropping the oldest one if the cache is full, and return the value."""
     if len(cache) >= most:
         del cache[next(iter(cache))]

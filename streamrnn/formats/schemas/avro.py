@@ -20,9 +20,9 @@ from streamrnn.records import Record
 
 SINGLE_OBJECT = b"\xc3\x01"
 FINGERPRINT_END = 10
-LONGEST_EMBEDDED_SCHEMA = 64 * 1024
+MAX_EMBEDDED_SCHEMA_BYTES = 64 * 1024
 """Largest size in bytes of a container's schema, which, unlike the others, comes with the record."""
-MOST_EMBEDDED_SCHEMAS = 50
+MAX_EMBEDDED_SCHEMAS = 50
 _VALUE = "value"
 
 
@@ -113,12 +113,12 @@ class Avro(Format):
         container = open_container(value)
         reader = self._embedded.get(container.schema)
         if reader is None:
-            if len(container.schema) > LONGEST_EMBEDDED_SCHEMA:
+            if len(container.schema) > MAX_EMBEDDED_SCHEMA_BYTES:
                 raise RecordError(
-                    "too_large", f"a schema inside of a container may have {LONGEST_EMBEDDED_SCHEMA:,} bytes"
+                    "too_large", f"a schema inside of a container may have {MAX_EMBEDDED_SCHEMA_BYTES:,} bytes"
                 )
             schema = Schema("the container's schema", "AVRO", container.schema.decode(errors="replace"))
-            reader = remember(self._embedded, container.schema, _Reader(schema), MOST_EMBEDDED_SCHEMAS)
+            reader = remember(self._embedded, container.schema, _Reader(schema), MAX_EMBEDDED_SCHEMAS)
         documents: list[object] = []
         for count, block in blocks(container, MAX_BYTES):
             documents += reader.read_block(block, count, before=len(documents))

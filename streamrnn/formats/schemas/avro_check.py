@@ -8,13 +8,13 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from streamrnn.errors import RecordError
-from streamrnn.formats.schemas import MOST_VALUES
+from streamrnn.formats.schemas import MAX_VALUES
 
 MAX_DEPTH = 64
 """Largest nesting of named types, which only a schema that refers to itself can exceed."""
 LOGICAL_WEIGHT = 5
 """Number of values that a decimal or a timestamp counts as: decoding it takes as long."""
-LONGEST_DECIMAL = 64
+MAX_DECIMAL_BYTES = 64
 """Largest size of a decimal in bytes, which is 154 digits."""
 
 Step = Callable[[bytes, int], int]
@@ -43,8 +43,8 @@ class AvroCheck:
         self._step = self._compile(schema)
 
     def start(self, values: int = 0) -> None:
-        """Begin a record with a number of values of the schema, which may have MOST_VALUES values in all."""
-        self._left, self._depth = MOST_VALUES, 0
+        """Begin a record with a number of values of the schema, which may have MAX_VALUES values in all."""
+        self._left, self._depth = MAX_VALUES, 0
         self._count(values * self._weight)
 
     def end(self, data: bytes, at: int = 0) -> int:
@@ -66,7 +66,7 @@ class AvroCheck:
     def _count(self, values: int) -> None:
         self._left -= values
         if self._left < 0:
-            raise RecordError("too_large", f"the record has more than {MOST_VALUES:,} values")
+            raise RecordError("too_large", f"the record has more than {MAX_VALUES:,} values")
 
     def _compile(self, schema: Any) -> Step:
         if isinstance(schema, list):
@@ -86,7 +86,7 @@ class AvroCheck:
         if simple is not None:
             return _decimal if decimal and kind == "bytes" else simple
         if kind == "fixed":
-            return _fixed(schema["size"], LONGEST_DECIMAL if decimal else None)
+            return _fixed(schema["size"], MAX_DECIMAL_BYTES if decimal else None)
         if kind == "enum":
             return _index(len(schema["symbols"]), "symbol")
         return self._reference(kind)
@@ -241,8 +241,8 @@ def _text(data: bytes, at: int) -> int:
 
 def _decimal(data: bytes, at: int) -> int:
     size, at = _long(data, at)
-    if not 0 < size <= LONGEST_DECIMAL:
-        raise _Damaged(f"a decimal at byte {at:,} has {size:,} bytes; 1 to {LONGEST_DECIMAL} are allowed")
+    if not 0 < size <= MAX_DECIMAL_BYTES:
+        raise _Damaged(f"a decimal at byte {at:,} has {size:,} bytes; 1 to {MAX_DECIMAL_BYTES} are allowed")
     return at + size
 
 

@@ -11,8 +11,8 @@ from streamrnn.formats.schemas.avro_check import read_long
 CONTAINER = b"Obj\x01"
 SYNC = 16
 """Size in bytes of the sync marker after the header and each block."""
-MOST_ENTRIES = 1_000
-MOST_BLOCKS = 1_000
+MAX_ENTRIES = 1_000
+MAX_BLOCKS = 1_000
 CODECS = ("null", "deflate", "snappy", "zstandard")
 _CHECKSUM = 4
 
@@ -43,8 +43,8 @@ def open_container(data: bytes) -> Container:
         if count < 0:
             count = -count
             _, at = read_long(data, at)
-        if count > MOST_ENTRIES:
-            raise RecordError("invalid_avro", f"the container's header has more than {MOST_ENTRIES:,} entries")
+        if count > MAX_ENTRIES:
+            raise RecordError("invalid_avro", f"the container's header has more than {MAX_ENTRIES:,} entries")
         for _ in range(count):
             name, at = _bytes(data, at)
             entries[name], at = _bytes(data, at)
@@ -66,8 +66,8 @@ def blocks(container: Container, largest: int) -> Iterator[tuple[int, bytes]]:
     for number in itertools.count():
         if at == len(data):
             return
-        if number == MOST_BLOCKS:
-            raise RecordError("too_large", f"the container has more than {MOST_BLOCKS:,} blocks")
+        if number == MAX_BLOCKS:
+            raise RecordError("too_large", f"the container has more than {MAX_BLOCKS:,} blocks")
         count, at = read_long(data, at)
         block, at = _bytes(data, at)
         if _take(data, at, SYNC) != container.mark:

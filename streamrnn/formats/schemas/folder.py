@@ -8,8 +8,8 @@ from streamrnn.errors import ConfigError, LogError, RecordError
 from streamrnn.formats.schemas import Schema, SchemaId, SchemaKind
 
 SUFFIXES: dict[str, SchemaKind] = {".avsc": "AVRO", ".proto": "PROTOBUF", ".json": "JSON"}
-MOST_FILES = 10_000
-LARGEST_FILE = 4 * 1024 * 1024
+MAX_FILES = 10_000
+MAX_FILE_BYTES = 4 * 1024 * 1024
 _NUMBER = re.compile(r"(?:^|.*[-_.])(\d{1,10})")
 
 
@@ -68,8 +68,8 @@ class SchemaFolder:
             files = sorted(path for path in self._folder.iterdir() if path.suffix in SUFFIXES)
         except OSError as error:
             raise ConfigError(f"schema_registry.folder: {self._folder} cannot be read: {error.strerror}") from error
-        if len(files) > MOST_FILES:
-            raise ConfigError(f"schema_registry.folder: {self._folder} has more than {MOST_FILES:,} schemas")
+        if len(files) > MAX_FILES:
+            raise ConfigError(f"schema_registry.folder: {self._folder} has more than {MAX_FILES:,} schemas")
         return files
 
     def _scan(self) -> None:
@@ -109,8 +109,8 @@ def read_schema(path: Path, *, root: Path | None = None) -> Schema:
 
 def _schema_of(path: Path, kind: SchemaKind, root: Path, used: dict[str, Schema]) -> Schema:
     try:
-        if path.stat().st_size > LARGEST_FILE:
-            raise ConfigError(f"{path}: a schema may have {LARGEST_FILE:,} bytes")
+        if path.stat().st_size > MAX_FILE_BYTES:
+            raise ConfigError(f"{path}: a schema may have {MAX_FILE_BYTES:,} bytes")
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} cannot be read: {error}") from error

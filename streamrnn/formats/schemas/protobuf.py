@@ -10,15 +10,15 @@ from typing import Any
 
 from streamrnn.errors import ConfigError, RecordError, missing_extra
 from streamrnn.formats import Format, Layout
-from streamrnn.formats.schemas import MOST_VALUES, SchemaId, SchemaSource, remember
+from streamrnn.formats.schemas import MAX_VALUES, SchemaId, SchemaSource, remember
 from streamrnn.formats.schemas.folder import read_schema
 from streamrnn.formats.schemas.framing import frame_hint, split_frame
 from streamrnn.formats.schemas.proto_files import DESCRIPTOR_SETS, ProtoFile, compile_schema, read_descriptors
 from streamrnn.formats.schemas.wire_check import ABSENT_FIELDS, WireCheck, read_varint
 from streamrnn.records import Record
 
-MOST_INDEXES = 32
-LARGEST_DECIMAL = 64
+MAX_INDEXES = 32
+MAX_DECIMAL_BYTES = 64
 """Largest size of a decimal in bytes."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -104,7 +104,7 @@ def _split_indexes(data: bytes) -> tuple[tuple[int, ...], bytes]:
     count, at = read_varint(data, 0, signed=True)
     if count == 0:
         return (0,), data[at:]
-    if not 0 < count <= MOST_INDEXES:
+    if not 0 < count <= MAX_INDEXES:
         raise RecordError("invalid_protobuf", f"the frame names {count} indexes of a message")
     indexes = []
     for _ in range(count):
@@ -131,7 +131,7 @@ class _MessageReader:
     def read(self, data: bytes) -> object:
         """Return the document of the message in data."""
         self._check.check(data)
-        self._left = MOST_VALUES
+        self._left = MAX_VALUES
         try:
             return self._convert(self._class.FromString(data))
         except self._error:
@@ -141,7 +141,7 @@ class _MessageReader:
     def _count(self, values: int) -> None:
         self._left -= values
         if self._left < 0:
-            raise RecordError("too_large", f"the record has more than {MOST_VALUES:,} values")
+            raise RecordError("too_large", f"the record has more than {MAX_VALUES:,} values")
 
     def _message(self, descriptor: Any) -> Convert:
         """Return a function that converts messages of a type, which may contain messages of the same type."""
@@ -234,7 +234,7 @@ def _duration(message: Any) -> object:
 
 
 def _decimal(message: Any) -> object:
-    if len(message.value) > LARGEST_DECIMAL:
+    if len(message.value) > MAX_DECIMAL_BYTES:
         raise RecordError("invalid_protobuf", f"a decimal has {len(message.value):,} bytes")
     return Decimal(int.from_bytes(message.value, signed=True)).scaleb(-max(min(message.scale, 1000), -1000))
 

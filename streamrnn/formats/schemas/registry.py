@@ -18,8 +18,8 @@ from streamrnn.formats import shorten
 from streamrnn.formats.schemas import Schema, SchemaId, SchemaKind, remember
 
 MEDIA_TYPE = "application/vnd.schemaregistry.v1+json"
-LARGEST_ANSWER = 4 * 1024 * 1024
-MOST_REFERENCES = 100
+MAX_ANSWER_BYTES = 4 * 1024 * 1024
+MAX_REFERENCES = 100
 """Schemas that one schema may use, directly or indirectly."""
 KINDS: tuple[SchemaKind, ...] = ("AVRO", "PROTOBUF", "JSON")
 _UNKNOWN = 404
@@ -125,8 +125,8 @@ class SchemaRegistry:
         """Return a version of a subject, which the schema `user` uses, with the schemas that it uses itself."""
         subject, version = subject_version
         name = f"version {version} of {subject} of {self.url}"
-        if len(used) >= MOST_REFERENCES:
-            raise RecordError("unknown_schema", f"{user} uses more than {MOST_REFERENCES} other schemas")
+        if len(used) >= MAX_REFERENCES:
+            raise RecordError("unknown_schema", f"{user} uses more than {MAX_REFERENCES} other schemas")
         used[subject_version] = Schema(name, "AVRO", "")  # in case it refers to itself, which no registry accepts
         answer = self._ask(f"/subjects/{quote(subject, safe='')}/versions/{version}")
         if answer is None:
@@ -162,8 +162,8 @@ class SchemaRegistry:
         content, end = bytearray(), time.monotonic() + self._timeout
         while chunk := response.read1(_CHUNK):
             content += chunk
-            if len(content) > LARGEST_ANSWER:
-                raise LogError(f"the schema registry {self.url} answered with more than {LARGEST_ANSWER:,} bytes")
+            if len(content) > MAX_ANSWER_BYTES:
+                raise LogError(f"the schema registry {self.url} answered with more than {MAX_ANSWER_BYTES:,} bytes")
             if time.monotonic() > end:
                 raise TimeoutError(f"the answer took longer than {self._timeout:g} s")
         return bytes(content)

@@ -7,7 +7,7 @@ bytes can take kilobytes of memory.
 from typing import Any
 
 from streamrnn.errors import RecordError
-from streamrnn.formats.schemas import MOST_VALUES
+from streamrnn.formats.schemas import MAX_VALUES
 
 SMALL = 4 * 1024
 """Size in bytes up to which a message is not checked, as it cannot contain much."""
@@ -44,7 +44,7 @@ class WireCheck:
             RecordError: too_large, invalid_protobuf.
         """
         if len(data) > SMALL:
-            self._left = MOST_VALUES
+            self._left = MAX_VALUES
             self._fields(data, 0, len(data), self._types[self._name], 0)
 
     def _fields(self, data: bytes, at: int, end: int, types: dict[int, str], depth: int) -> None:
@@ -53,7 +53,7 @@ class WireCheck:
         while at < end:
             self._left -= 1
             if self._left < 0:
-                raise RecordError("too_large", f"the record has more than {MOST_VALUES:,} values")
+                raise RecordError("too_large", f"the record has more than {MAX_VALUES:,} values")
             tag, at = data[at], at + 1
             if tag >= 0x80:  # two bytes are read here, as a call would take several times as long
                 tag, at = (

@@ -19,7 +19,7 @@ from confluent_kafka import (
 from confluent_kafka import TopicPartition as KafkaPartition
 from confluent_kafka.admin import AdminClient, ConfigResource, NewPartitions, NewTopic, OffsetSpec
 
-from streamrnn.log import MOST_OTHERS, Committed, Topic
+from streamrnn.log import MAX_OTHERS, Committed, Topic
 from streamrnn.log.checks import out_of_range
 from streamrnn.log.confluent.client import ConnectionErrors, confluent_error, confluent_options, open_confluent
 from streamrnn.log.confluent.group import ConsumerGroup, group_options, make_group
@@ -193,7 +193,7 @@ class ConfluentLog(BaseKafkaLog[bytes]):
         with self._explained(f"cannot list the groups that read {partition}"):
             listed = self._admin.list_consumer_groups(request_timeout=self.request_timeout)
             groups = [each.group_id for each in listed.result(2 * self.request_timeout).valid]
-            others = [each for each in groups if each != self.app][:MOST_OTHERS]
+            others = [each for each in groups if each != self.app][:MAX_OTHERS]
             requested = [  # concurrently, as the library accepts only one group per request
                 self._admin.list_consumer_group_offsets(
                     [ConsumerGroupTopicPartitions(group, [KafkaPartition(*partition)])]

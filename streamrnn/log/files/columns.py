@@ -24,9 +24,9 @@ from streamrnn.log.files.time_forms import (
 )
 from streamrnn.mapping.times import TimeRule
 
-_MOST_NAMED = 30
+_MAX_NAMED = 30
 _WITH_UNIT = re.compile(r"[+-]?\d+(?:[.,]\d+)*\s*[^\d\s.,:+-][^\d:-]{0,15}")
-_FEWEST_INDEXED = 2
+_MIN_INDEXED = 2
 _INDEX_NAMES = frozenset({"", "#", "id", "index", "idx", "level_0", "no", "nr", "row", "rownum", "unnamed: 0"})
 
 
@@ -165,7 +165,7 @@ class _Finder:
         if not cells or not all(cell.isdecimal() for cell in cells) or readable(cells[0], self._mapping.times):
             return False
         steps = {later - earlier for earlier, later in pairwise(map(int, cells))}
-        counts = steps == {1} and int(cells[0]) in (0, 1) and len(cells) >= _FEWEST_INDEXED
+        counts = steps == {1} and int(cells[0]) in (0, 1) and len(cells) >= _MIN_INDEXED
         return counts or index in self._layout.unnamed or name in _INDEX_NAMES
 
     def _may_be_times(self, index: int) -> bool:
@@ -267,5 +267,5 @@ def _paths(name: str) -> set[str]:
 
 def list_columns(columns: Sequence[str]) -> str:
     """Return the names of columns for a message."""
-    shown = ", ".join(columns[:_MOST_NAMED])
-    return f"{shown} and {len(columns) - _MOST_NAMED} more" if len(columns) > _MOST_NAMED else shown
+    shown = ", ".join(columns[:_MAX_NAMED])
+    return f"{shown} and {len(columns) - _MAX_NAMED} more" if len(columns) > _MAX_NAMED else shown

@@ -26,7 +26,7 @@ SAMPLE = 20_000
 """Largest number of rows to examine to detect the notation of a file."""
 SAMPLE_CELLS = 300_000
 _LINES = 200
-_MOST_HEADER_ROWS = 8
+_MAX_HEADER_ROWS = 8
 _MISSING = frozenset({"", "-", "--", "?", "n/a", "na", "nan", "nil", "none", "null", "inf", "-inf"})
 _SEPARATOR = re.compile(r"(?i)sep=([^\w\s\"']|\t)")
 """A first line in which a spreadsheet names the delimiter."""
@@ -246,7 +246,7 @@ def _stripped(rows: Sequence[Sequence[str]]) -> list[list[str]]:
 def _header_rows(rows: Sequence[Sequence[str]]) -> int:
     """Return the number of header rows: several if the next rows are as wide, and have neither numbers nor times."""
     count = 1
-    while count < min(len(rows), _MOST_HEADER_ROWS) and len(rows[count]) == len(rows[0]):
+    while count < min(len(rows), _MAX_HEADER_ROWS) and len(rows[count]) == len(rows[0]):
         if any(looks_numeric(cell.strip()) or looks_like_date(cell.strip()) for cell in rows[count]):
             return count if is_data(rows[count]) or count == 1 else 1
         count += 1

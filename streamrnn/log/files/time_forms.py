@@ -28,7 +28,7 @@ _PATTERNS = (
     *(f"{day}{gap}{clock}" for day, clock, gap in product(_DAYS, _CLOCKS, _BETWEEN)),
 )
 _EXAMPLE = datetime(2004, 3, 10, 18, 5, 6, tzinfo=UTC)
-_MOST_TRIED = 2_000
+_MAX_TRIED = 2_000
 _DATE = re.compile(
     r"(?:\d{4}([-/. ])\d{1,2}\1\d{1,2}|\d{1,2}([-/. ])\d{1,2}\2\d{4}|\d{1,2}\.?[- ][A-Za-z]{3,9}[- ]\d{4}"
     r"|[A-Za-z]{3,9} \d{1,2},? \d{4})(?=$|[T ,-])"
@@ -88,7 +88,7 @@ def find_rule(sample: Sequence[str], rule: TimeRule, whole: Callable[[], Iterabl
         UnclearTimesError: all cells can be read in two ways.
     """
     cells = [start_of(cell) for cell in sample if cell]
-    tried = cells[:: max(1, len(cells) // _MOST_TRIED)]
+    tried = cells[:: max(1, len(cells) // _MAX_TRIED)]
     if cells and not rule.format and rule.unit == "auto" and all(map(_COMPACT_DIGITS.fullmatch, tried)):
         compact = _COMPACT[len(tried[0])]
         if all(len(cell) == len(tried[0]) and _fits(cell, compact) for cell in tried):

@@ -11,7 +11,7 @@ from kafka import TopicPartition as KafkaPartition
 from kafka.admin import ConfigResource, ConfigResourceType
 from kafka.coordinator.assignors.range import RangePartitionAssignor
 
-from streamrnn.log import MOST_OTHERS, Committed, Topic
+from streamrnn.log import MAX_OTHERS, Committed, Topic
 from streamrnn.log.checks import out_of_range
 from streamrnn.log.kafka.client import (
     finish_joins,
@@ -174,7 +174,7 @@ class KafkaLog(BaseKafkaLog[Membership]):
         with self._explained(f"cannot list the groups that read {partition}"):
             groups = [each["group_id"] for each in self._admin.list_groups()]
             wanted = {group: [name] for group in groups if group != self.app}
-            wanted = dict(list(wanted.items())[:MOST_OTHERS])
+            wanted = dict(list(wanted.items())[:MAX_OTHERS])
             found = self._admin.list_group_offsets(wanted) if wanted else {}
             return {
                 group: Committed(each[name].offset, each[name].metadata.partition(END_OF_METADATA)[0])

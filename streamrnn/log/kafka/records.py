@@ -19,7 +19,7 @@ from streamrnn.log.kafka.decompression import (
     decompress_old_lz4,
 )
 
-MOST_HEADERS = 100_000
+MAX_HEADERS = 100_000
 """Most headers of a record, which take two bytes each and compress to nothing; one with more is read without headers,
 as librdkafka does."""
 
@@ -39,7 +39,7 @@ def read_record(batch: Any) -> Any:
     value, position = _sized(buffer, position)
     count, position = decode_varint(buffer, position)
     headers = []
-    if count > MOST_HEADERS:
+    if count > MAX_HEADERS:
         count, position = 0, start + length
     for _ in range(count):
         name, position = _sized(buffer, position)
@@ -59,7 +59,7 @@ def _read_from_stream(batch: Any, stream: DecompressedStream) -> Any:
     delta, number = stream.read_varint(), stream.read_varint()
     key, value = stream.read_sized(), stream.read_sized()
     count, left = stream.read_varint(), MAX_STORED_BYTES
-    if count > MOST_HEADERS:
+    if count > MAX_HEADERS:
         count = 0
         stream.read(start + length - stream.position, most=0)
     headers = []

@@ -12,7 +12,7 @@ CLOSE_TIMEOUT = 2.0  # seconds to wait for an abort, for unsent records, and for
 MAX_POLL_INTERVAL = 300.0  # seconds after which a member that does not poll leaves the group
 SLOWEST_LINE = 50_000
 """Assumed least bandwidth of the connection to a broker, in bytes per second."""
-LEAST_FETCH, MOST_FETCH = 64 * 1024, 8 * 1024 * 1024
+LEAST_FETCH, MAX_FETCH = 64 * 1024, 8 * 1024 * 1024
 END_OF_METADATA = "\0"
 """Terminates offset metadata: without it, librdkafka reads beyond the end of the text (librdkafka, issue 4649)."""
 
@@ -77,7 +77,7 @@ def fetch_bytes(request_timeout: float) -> int:
 
     Clients give up an answer that takes longer, and request the same again, without ever making progress.
     """
-    return max(LEAST_FETCH, min(MOST_FETCH, round(SLOWEST_LINE * request_timeout)))
+    return max(LEAST_FETCH, min(MAX_FETCH, round(SLOWEST_LINE * request_timeout)))
 
 
 def transactional_id(app: str, partition: TopicPartition) -> str:

@@ -17,7 +17,7 @@ REUSED = 0.8
 """Share of a token's lifetime after which it is fetched again."""
 DEFAULT_LIFETIME = 300.0
 """Lifetime in seconds of a token whose answer does not state it (RFC 6749, section 5.1)."""
-LARGEST_ANSWER = 1 << 20
+MAX_ANSWER_BYTES = 1 << 20
 
 Fetch = Callable[[], tuple[str, float]]
 """Returns a token and the time of its expiry, seconds since the epoch."""
@@ -90,7 +90,7 @@ def fetch_token(connection: Connection) -> tuple[str, float]:
     request = urllib.request.Request(url, urllib.parse.urlencode(fields).encode(), headers)  # noqa: S310 -- checked
     try:
         with urllib.request.urlopen(request, timeout=connection.request_timeout) as answer:  # noqa: S310
-            document = json.loads(answer.read(LARGEST_ANSWER))
+            document = json.loads(answer.read(MAX_ANSWER_BYTES))
         return str(document["access_token"]), time.time() + float(document.get("expires_in", DEFAULT_LIFETIME))
     except urllib.error.HTTPError as error:
         with error:

@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from streamrnn.errors import Fenced, LogError, StateError
-from streamrnn.log import MOST_OTHERS, Committed, Poll, Topic
+from streamrnn.log import MAX_OTHERS, Committed, Poll, Topic
 from streamrnn.log.checks import check_range
 from streamrnn.log.local import BufferedTransaction, ReadPositions, WithoutLimits
 from streamrnn.log.sqlite.file import LogFile, LogTables
@@ -126,7 +126,7 @@ class SqliteLog(WithoutLimits):
         with self._file.reading() as tables:
             rows = tables.execute(
                 "SELECT app, committed, metadata FROM offsets WHERE topic = ? AND partition = ? AND app != ? LIMIT ?",
-                (*partition, self._app, MOST_OTHERS),
+                (*partition, self._app, MAX_OTHERS),
             ).fetchall()
         return {app: Committed(offset, metadata) for app, offset, metadata in rows}
 

@@ -19,7 +19,7 @@ from streamrnn.records import StepReport, TopicPartition, Wave
 
 UNKNOWN, EXCLUDED, UNMATCHED = -1, -2, -3
 """In place of a slot: the name was not checked yet, no slot was free, no pattern matches."""
-MOST_PENDING, WAVE_BYTES = 4 * 2**20, 4096
+MAX_PENDING, WAVE_BYTES = 4 * 2**20, 4096
 """Size in bytes of pending waves above which they are processed, and least size that a wave counts as."""
 
 logger = logging.getLogger(__name__)
@@ -70,7 +70,7 @@ class SelectedSeries:
             with self._lock:
                 self._pending.setdefault(report.partition, []).extend(report.waves)
                 self._pending_bytes += sum(WAVE_BYTES + wave.quantiles.nbytes for wave in report.waves)
-                if self._pending_bytes > MOST_PENDING:
+                if self._pending_bytes > MAX_PENDING:
                     self._store()
 
     def removed(self, partition: TopicPartition, rows: Sequence[int]) -> None:

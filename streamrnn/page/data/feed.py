@@ -32,7 +32,7 @@ QUEUE_LIMIT = 20_000
 """Largest number of observations in the queue, about 4 MB; further ones are lost."""
 POLL_SECONDS = 0.2
 """Seconds between two checks of the waiting thread whether to end."""
-MOST_REQUESTS = 100
+MAX_REQUESTS = 100
 """Largest number of waiting requests; further ones are ignored."""
 TURN_SECONDS = 0.01
 """Seconds in an iteration of the loop after which no further request is answered."""
@@ -211,7 +211,7 @@ class PageFeed(Observer):
                 if received == HELLO:
                     self._names.clear()
                     self._masked.clear()
-                elif len(self._requests) < MOST_REQUESTS:
+                elif len(self._requests) < MAX_REQUESTS:
                     self._requests.append(Request.of(orjson.loads(received)))
         except BlockingIOError:
             pass

@@ -14,7 +14,7 @@ SPAN = 10.0
 """Seconds over which the rate is averaged."""
 EXPIRY = 30.0
 """Seconds after which a lag that was not reported again is dropped; workers report it every five seconds."""
-MOST_REASONS = 50
+MAX_REASONS = 50
 """Largest number of reasons of dead letters with an example."""
 
 
@@ -85,7 +85,7 @@ class Traffic:
     def _add_dead_letters(self, message: "Message") -> None:
         self.dead_letters.update(message.dead_letters)
         for reason in message.dead_letters:
-            if reason not in self.letters and len(self.letters) >= MOST_REASONS:
+            if reason not in self.letters and len(self.letters) >= MAX_REASONS:
                 continue
             known = self.letters.get(reason)
             example = message.examples.get(reason) or (known.example if known else "")

@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 UNREADABLE = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 """Exceptions of a forecaster's parts for state that they cannot use."""
 DECODER = "decoder"
-LONGEST_VALUE = 200
+MAX_VALUE_LENGTH = 200
 """Characters of a saved value in a message at most."""
 ADDED = frozenset({"changes_missed", "tapes_numbers", "threshold_losses"})
 """Arrays that are missing in state of earlier versions."""
 EARLIER_TYPES = {"feedback_errors": np.int16, "ledger_networks": np.float32}
 """Types of arrays in state of earlier versions, which the bank upgrades."""
-FURTHEST, MOST_HORIZONS, MOST_QUANTILES = 1000, 1000, 50
+FURTHEST, MAX_HORIZONS, MAX_QUANTILES = 1000, 1000, 50
 """Limits of a layout that is migrated, as for the configuration."""
 
 
@@ -42,7 +42,7 @@ def damaged(what: str, problem: str) -> StateError:
 def quote_value(value: object) -> str:
     """Return a saved value for a message."""
     text = repr(value)
-    return text if len(text) <= LONGEST_VALUE else f"{text[:LONGEST_VALUE]}…"
+    return text if len(text) <= MAX_VALUE_LENGTH else f"{text[:MAX_VALUE_LENGTH]}…"
 
 
 def is_count(value: object) -> bool:
@@ -101,8 +101,8 @@ def check_layout(layout: Mapping[str, Any], current: Mapping[str, Any]) -> None:
         )
     horizons, quantiles = layout.get("horizons", [1]), layout.get("quantiles", [0.5])
     limits: dict[str, tuple[Any, int, type, Callable[[Any], bool]]] = {
-        "horizons": (horizons, MOST_HORIZONS, int, lambda each: 1 <= each <= FURTHEST),
-        "quantiles": (quantiles, MOST_QUANTILES, float, lambda each: 0 < each < 1),
+        "horizons": (horizons, MAX_HORIZONS, int, lambda each: 1 <= each <= FURTHEST),
+        "quantiles": (quantiles, MAX_QUANTILES, float, lambda each: 0 < each < 1),
     }
     for key, (values, most, kind, fits) in limits.items():
         listed = isinstance(values, list) and 0 < len(values) <= most

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 Integers = NDArray[np.int64]
 
-MOST_TOUCHED = 64
+MAX_TOUCHED = 64
 """Number of `touch` calls whose pages are marked together."""
 
 
@@ -23,7 +23,7 @@ class DirtyPages:
     def touch(self, rows: Integers) -> None:
         """Mark the pages of these rows; the array must not be changed afterwards."""
         self._touched.append(rows)
-        if len(self._touched) >= MOST_TOUCHED:
+        if len(self._touched) >= MAX_TOUCHED:
             self._mark()
 
     @property

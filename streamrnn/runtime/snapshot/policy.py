@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-LONGEST_INTERVAL = 300.0
+MAX_INTERVAL = 300.0
 """Seconds between snapshots of a changed state, if no interval is configured."""
 WORTHWHILE_RECORDS = 1_000
 """Number of records below which a replay takes less than a tenth of a second."""
@@ -16,7 +16,7 @@ PART_SECONDS = 0.5
 """Longest time between two commits while a snapshot is written in parts."""
 PART_BYTES_PER_SECOND = 8e6
 """Write rate of these parts."""
-LONGEST_SAVE = 60.0
+MAX_SAVE_SECONDS = 60.0
 """Longest time in seconds to write a large state: the input since its beginning is replayed after a crash."""
 
 
@@ -38,7 +38,7 @@ def part_bytes(elapsed: float, state: int) -> int:
 
     `state` is the size of the task's state in bytes. A part is limited so that no commit takes long.
     """
-    return int(min(elapsed, PART_SECONDS) * max(PART_BYTES_PER_SECOND, state / LONGEST_SAVE))
+    return int(min(elapsed, PART_SECONDS) * max(PART_BYTES_PER_SECOND, state / MAX_SAVE_SECONDS))
 
 
 def snapshot_due(interval: float | None, unsaved: Unsaved, *, elapsed: float, tasks: int) -> bool:
@@ -55,4 +55,4 @@ def snapshot_due(interval: float | None, unsaved: Unsaved, *, elapsed: float, ta
     wait = tasks * (unsaved.shared / SHARED_BYTES_PER_SECOND + SECONDS_PER_SERIES * unsaved.series)
     if unsaved.learned:
         wait *= LEARNED_SHARE
-    return elapsed >= LONGEST_INTERVAL or (worthwhile and elapsed >= wait)
+    return elapsed >= MAX_INTERVAL or (worthwhile and elapsed >= wait)

@@ -20,7 +20,7 @@ from streamrnn.settings.durations import AS_OPTIONAL_DURATION, optional_seconds
 from streamrnn.settings.section import Section
 from streamrnn.settings.sections.mapping import CsvSettings, FieldSettings, NumberSettings, Paths, TimeSettings
 from streamrnn.settings.sections.timing import WindowSettings
-from streamrnn.timing.rules import MOST_HELD
+from streamrnn.timing.rules import MAX_HELD
 
 FormatName = Literal[
     "json", "csv", "influx", "telegraf", "prometheus", "otlp", "senml", "sparkplug", "json_schema", "avro", "protobuf",
@@ -168,7 +168,7 @@ class InputSettings(Section):
     duplicates: Literal["first", "last", "error", "all"] = "first"
     """Which of several waiting values of one series and time counts: `first`, `last` (a correction), none but the
     first, and a dead letter (`error`), or each as an event of its own (`all`, only with `window`)."""
-    max_held: int = Field(default=MOST_HELD, ge=1, le=10_000_000)
+    max_held: int = Field(default=MAX_HELD, ge=1, le=10_000_000)
     """Largest number of waiting values of a partition; beyond it the oldest ones are released early. The same number of
     planned values is stored; further ones are dead letters."""
     window: Annotated[WindowSettings, _short_for("every")] = WindowSettings()

@@ -12,7 +12,7 @@ from pydantic import AfterValidator
 from streamrnn.settings import validators
 from streamrnn.settings.section import Section
 
-MOST_EVENTS = 10_000
+MAX_EVENTS = 10_000
 _CALENDAR = re.compile(r"[A-Z]{2,3}(-[A-Z0-9]{1,3})?")
 
 
@@ -48,8 +48,8 @@ def parse_events(value: object) -> object:
 
 def check_events(value: tuple[EventSettings, ...]) -> tuple[EventSettings, ...]:
     """Check that each day occurs once."""
-    if len(value) > MOST_EVENTS:
-        raise ValueError(f"must be at most {MOST_EVENTS:,} days")
+    if len(value) > MAX_EVENTS:
+        raise ValueError(f"must be at most {MAX_EVENTS:,} days")
     times = Counter(event.date for event in value)
     if repeated := sorted(day for day, count in times.items() if count > 1):
         raise ValueError(f"must not name a day twice: {', '.join(repeated[:3])}")

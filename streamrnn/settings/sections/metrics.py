@@ -7,14 +7,14 @@ from pydantic import BeforeValidator, Field
 from streamrnn.settings.section import Section
 from streamrnn.settings.validators import parse_list
 
-_PATTERN_BYTES, _MOST_PATTERNS = 1024, 100
+_PATTERN_BYTES, _MAX_PATTERNS = 1024, 100
 
 
 def _parse_patterns(value: object) -> tuple[str, ...]:
     """Return distinct patterns of series; an empty text is none."""
     patterns = () if value == "" else tuple(parse_list(value))
-    if len(set(patterns)) < len(patterns) or len(patterns) > _MOST_PATTERNS:
-        raise ValueError(f"must be distinct patterns, at most {_MOST_PATTERNS}")
+    if len(set(patterns)) < len(patterns) or len(patterns) > _MAX_PATTERNS:
+        raise ValueError(f"must be distinct patterns, at most {_MAX_PATTERNS}")
     if any(not 0 < len(pattern.encode()) <= _PATTERN_BYTES for pattern in patterns):
         raise ValueError(f"must be patterns such as pump-* or */disk_used, of 1 to {_PATTERN_BYTES} bytes")
     return patterns

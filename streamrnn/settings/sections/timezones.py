@@ -9,7 +9,7 @@ from streamrnn.core.config import RecordZones, Zones
 from streamrnn.settings.validators import check_zone, parse_object, parse_paths
 
 ALL = "*"
-MOST_PATTERNS = 1000
+MAX_PATTERNS = 1000
 SOURCE, DEFAULT = "from", "default"
 
 
@@ -33,8 +33,8 @@ def parse_zones(value: object) -> Zones | RecordZones:
             "must be a time zone, or such by pattern of key, such as {'berlin-*': Europe/Berlin}, or where records "
             "name theirs, such as {from: site.zone, default: UTC}"
         )
-    if len(value) > MOST_PATTERNS:
-        raise ValueError(f"must have at most {MOST_PATTERNS:,} patterns")
+    if len(value) > MAX_PATTERNS:
+        raise ValueError(f"must have at most {MAX_PATTERNS:,} patterns")
     rules = tuple((pattern, check_zone(str(zone))) for pattern, zone in value.items())
     return rules if rules[-1][0] == ALL else (*rules, (ALL, "UTC"))
 

@@ -15,7 +15,7 @@ from streamrnn.timing.rules import Aggregation
 _AGGREGATIONS: tuple[str, ...] = get_args(Aggregation)
 _SHORTEST, _LONGEST = "100ms", "1d"
 """Windows: longer ones would not begin at midnight or on a Monday."""
-_LONGEST_STEP = "366d"
+_MAX_STEP = "366d"
 
 
 def _parse_every(value: object) -> float | None:
@@ -25,7 +25,7 @@ def _parse_every(value: object) -> float | None:
 
 def _parse_step(value: object) -> float | None:
     """Return the seconds between two observations."""
-    return _parse_milliseconds(value, "1ms", _LONGEST_STEP)
+    return _parse_milliseconds(value, "1ms", _MAX_STEP)
 
 
 def _parse_milliseconds(value: object, least: str, most: str) -> float | None:
@@ -86,7 +86,7 @@ class WindowSettings(Section):
 
 def parse_horizons(value: object) -> tuple[int, ...]:
     """Return steps ahead in rising order."""
-    furthest, most = validators.FURTHEST_HORIZON, validators.MOST_HORIZONS
+    furthest, most = validators.FURTHEST_HORIZON, validators.MAX_HORIZONS
     allowed = (
         f"must be 1 to {most} whole numbers of steps from 1 to {furthest} in rising order, or durations such as 15m, 1h"
     )

@@ -18,7 +18,7 @@ _TRIED = 100
 _MAX_BYTES = 1024 * 1024
 _BOM = b"\xef\xbb\xbf"
 _FRAME = 5
-_MOST_SCHEMAS = 10_000_000
+_MAX_SCHEMAS = 10_000_000
 """Largest id that a schema registry is likely to have."""
 _SENML = {"bn", "bt", "bu", "bv", "bs", "bver", "n", "u", "v", "vs", "vb", "vd", "s", "t", "ut"}
 _SENML_VALUES = {"v", "vs", "vb", "vd", "s"}
@@ -101,7 +101,7 @@ def _by_magic(value: bytes) -> str | None:
         return "arrow"
     if value.startswith((b"\xff\xfe", b"\xfe\xff")):
         return "csv"  # UTF-16
-    if value[:1] == b"\x00" and len(value) > _FRAME and int.from_bytes(value[1:_FRAME], "big") <= _MOST_SCHEMAS:
+    if value[:1] == b"\x00" and len(value) > _FRAME and int.from_bytes(value[1:_FRAME], "big") <= _MAX_SCHEMAS:
         body = value[_FRAME:]
         if body[:1] in (b"{", b"["):
             return "json_schema"

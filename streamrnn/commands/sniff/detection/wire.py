@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-_MOST_FIELDS = 10_000
+_MAX_FIELDS = 10_000
 _VARINT, _EIGHT, _BYTES, _FOUR = 0, 1, 2, 5
 _FIRST_MS, _LAST_MS = 946_684_800_000, 4_102_444_800_000  # the years 2000 to 2100
 
@@ -25,7 +25,7 @@ def _fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:
         tag, at = _varint(data, at)
         number, kind = tag >> 3, tag & 7
         count += 1
-        if not 0 < number < 2**29 or count > _MOST_FIELDS:
+        if not 0 < number < 2**29 or count > _MAX_FIELDS:
             raise _InvalidMessageError
         if kind == _VARINT:
             value, at = _varint(data, at)

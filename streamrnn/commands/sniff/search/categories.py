@@ -20,7 +20,7 @@ from streamrnn.commands.sniff.search.words import (
 from streamrnn.formats import usable_name
 from streamrnn.mapping.paths import MEMBER_INDEX
 
-_MOST_FURTHER = 4
+_MAX_FURTHER = 4
 """Largest number of members added to a key that does not tell all series apart."""
 
 
@@ -76,7 +76,7 @@ def distinguishing(
     categories.sort(key=lambda each: -key_score(each.path))
     chosen: list[str] = []
     left = before
-    while left > before * 0.05 and len(chosen) < _MOST_FURTHER:
+    while left > before * 0.05 and len(chosen) < _MAX_FURTHER:
         longer = {
             column.path: [f"{key}/{value}" for key, value in zip(keys, column.values, strict=True)]
             for column in categories

@@ -34,7 +34,7 @@ from streamrnn.mapping.numbers import NumberReader, NumberRule
 from streamrnn.mapping.paths import parse_path
 from streamrnn.mapping.patterns import is_pattern
 
-_MOST_LISTED = 30
+_MAX_LISTED = 30
 """Largest number of fields to list by name; more are selected by `*`."""
 _NUMERIC_SHARE = 0.5
 _PLACE = re.compile(r"\[\d+\].*", re.DOTALL)
@@ -287,7 +287,7 @@ def _selection(
     steady = all(len(columns[path].present) >= 0.9 * rows for path in chosen)
     odd = any(_texts_kept(columns[path], form) for path in chosen)
     inside = [columns[path].name.removeprefix(prefix) for path in left_out if path.startswith(prefix)]
-    listed = (steady and len(names) <= _MOST_LISTED) or form.units or len(inside) > 2 * _MOST_LISTED
+    listed = (steady and len(names) <= _MAX_LISTED) or form.units or len(inside) > 2 * _MAX_LISTED
     if names and listed and not odd:
         return FieldChoice(under=under, only=tuple(_written(names)), form=form, left_out=left_out)
     return FieldChoice(under=under, excluded=tuple(_written(inside)), form=form, left_out=left_out)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from streamrnn.commands.sniff.search.table import (
-    MOST_LEVELS,
+    MAX_LEVELS,
     ObservationRow,
     columns_of,
     is_path,
@@ -36,9 +36,9 @@ from streamrnn.mapping.times import TimeReader, TimeRule
 
 _MIN_VALUES = 5
 """Fewest documents from which it is evidence that a number is always the same."""
-_FEWEST_ALIKE, _ELEMENT = 2, re.compile(r"\[\d+\]")
+_MIN_ALIKE, _ELEMENT = 2, re.compile(r"\[\d+\]")
 """Fewest documents that are lists of different things in which an element is always the same, and its path."""
-_FEWEST_RECORDS = 3
+_MIN_RECORDS = 3
 """Fewest records with lists of the same length for which the index in the list can be part of the key."""
 _TIME_NAME = 65
 """Least score of the name of a table's time column."""
@@ -67,7 +67,7 @@ def _most(documents: Sequence[object], search: Any, ending: str) -> str:
 
 def tables_in(document: Any, prefix: tuple[Step, ...] = ()) -> Iterator[tuple[tuple[Step, ...], list[Any]]]:
     """Yield the path and the rows of each table with a time column in a document."""
-    if len(prefix) > MOST_LEVELS:
+    if len(prefix) > MAX_LEVELS:
         return
     if (rows := rows_in(document)) and _has_times(rows):
         yield prefix, rows
@@ -100,7 +100,7 @@ def _find_map(documents: Sequence[object]) -> str:
 
 def _maps_in(document: Any, prefix: tuple[Step, ...] = ()) -> Iterator[tuple[tuple[Step, ...], Any]]:
     """Yield the path and content of maps: objects with members of one shape, or with times as names."""
-    if type(document) is not dict or len(prefix) > MOST_LEVELS:
+    if type(document) is not dict or len(prefix) > MAX_LEVELS:
         return
     if len(document) > 1 and (_is_by_time(document) or _is_map(document)):
         yield prefix, document
@@ -295,7 +295,7 @@ def element_indexes(rows: Sequence[ObservationRow]) -> list[int] | None:
             return None
         by_record[id(row.record)].append(row.around.position)
     lists = list(by_record.values())
-    alike = len(lists) >= _FEWEST_RECORDS and len(lists[0]) > 1 and all(each == lists[0] for each in lists)
+    alike = len(lists) >= _MIN_RECORDS and len(lists[0]) > 1 and all(each == lists[0] for each in lists)
     return [index for each in lists for index in each] if alike else None
 
 
@@ -328,7 +328,7 @@ def _measured(documents: Sequence[object], *, without: str = "\n") -> list[str]:
         and words_of(last_step(path))[:2] != ["number", "of"]
         and all(_is_measure(value) for value in column.present[:50])
         and not (
-            _is_fixed(column.present, _FEWEST_ALIKE if _ELEMENT.fullmatch(path) else _MIN_VALUES)
+            _is_fixed(column.present, _MIN_ALIKE if _ELEMENT.fullmatch(path) else _MIN_VALUES)
             or (is_numbered(path) and all(type(each) is int for each in column.present))
         )
     ]

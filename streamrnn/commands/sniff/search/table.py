@@ -14,14 +14,14 @@ from streamrnn.mapping.paths import ALL, ROWS, Step, Surroundings, json_in, pars
 from streamrnn.mapping.times import SECONDS_NAMES
 from streamrnn.records import Record
 
-MOST_ROWS = 20_000
+MAX_ROWS = 20_000
 """Observations to examine at most."""
-MOST_COLUMNS = 2_000
+MAX_COLUMNS = 2_000
 MAX_DEPTH = 8
 """Levels of nested objects to examine at most."""
-MOST_TIME_PARTS = 2
+MAX_TIME_PARTS = 2
 """Most members of an object that is a time: seconds and a fraction."""
-MOST_LEVELS = 4
+MAX_LEVELS = 4
 """Levels of nested objects in which to search for lists."""
 
 NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
@@ -81,9 +81,9 @@ def rows_of(documents: Sequence[tuple[object, Record]], observations: str) -> li
             for part, around in parts
             if not isinstance(part, RecordError)
         ]
-        if len(rows) >= MOST_ROWS:
+        if len(rows) >= MAX_ROWS:
             break
-    return rows[:MOST_ROWS]
+    return rows[:MAX_ROWS]
 
 
 def columns_of(documents: Sequence[object]) -> dict[str, Column]:
@@ -100,7 +100,7 @@ def columns_of(documents: Sequence[object]) -> dict[str, Column]:
             column = columns.get(path)
             if column is None:
                 name = path if any(type(step) is int for step in steps) else ".".join(map(str, steps))
-                if len(columns) >= MOST_COLUMNS or not _can_be_configured(name, steps):
+                if len(columns) >= MAX_COLUMNS or not _can_be_configured(name, steps):
                     continue
                 column = columns[path] = Column(path, name, [None] * len(documents))
             column.values[index] = value
@@ -180,7 +180,7 @@ def _quoted(step: str) -> str:
 
 
 def _leaves(document: Any, prefix: tuple[Step, ...]) -> Iterator[tuple[tuple[Step, ...], Any]]:
-    members: Any = enumerate(document[:MOST_COLUMNS]) if type(document) is list else document.items()
+    members: Any = enumerate(document[:MAX_COLUMNS]) if type(document) is list else document.items()
     for name, text in members:
         steps = (*prefix, name)
         value = inner if type(text) is str and type(inner := json_in(text)) is dict else text
@@ -208,7 +208,7 @@ def _is_scalar(value: dict[str, Any]) -> bool:
     """Return whether an object represents one number or one time, such as {"$date": ...} or {seconds, nanos}."""
     names = set(value)
     extended = len(names) == 1 and next(iter(names)).startswith(("$date", "$number", "$timestamp"))
-    return extended or bool(names & SECONDS_NAMES and len(names) <= MOST_TIME_PARTS)
+    return extended or bool(names & SECONDS_NAMES and len(names) <= MAX_TIME_PARTS)
 
 
 def is_moment(value: list[Any]) -> bool:
@@ -243,7 +243,7 @@ def is_tuple(value: Any) -> TypeGuard[list[Any]]:
 
 def lists_in(document: Any, prefix: tuple[Step, ...] = ()) -> Iterator[tuple[tuple[Step, ...], list[Any]]]:
     """Yield the path and content of every list of objects or rows, at any depth but not within each other."""
-    if len(prefix) > MOST_LEVELS:
+    if len(prefix) > MAX_LEVELS:
         return
     for name, content in members_of(document):
         value = json_in(content) if type(content) is str else content
@@ -257,4 +257,4 @@ def members_of(document: Any) -> Iterable[tuple[Step, Any]]:
     """Return the members of an object, and the elements of a list of different things."""
     if type(document) is dict:
         return document.items()
-    return enumerate(document[:MOST_COLUMNS]) if is_tuple(document) else ()
+    return enumerate(document[:MAX_COLUMNS]) if is_tuple(document) else ()

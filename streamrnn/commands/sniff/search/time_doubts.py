@@ -17,7 +17,7 @@ _LONG_AGO = 3 * 365.25
 """Days before the records' own timestamps from which a time is doubted."""
 _TIME_LIKE = 75
 """Least score of a name for which values that are no time raise a doubt."""
-MOST_TRIED = 300
+MAX_TRIED = 300
 """Values of a column to try at most."""
 CLOCK = re.compile(r"\d{1,2}[:.]\d{2}(?:[:.]\d{2}(?:[.,]\d+)?)?(?: ?[AaPp][Mm])?")
 """A time of day."""
@@ -42,7 +42,7 @@ class TimeCandidate(NamedTuple):
 
 def a_column_per_month(columns: Mapping[str, Column]) -> list[str]:
     """Return a doubt about a table with a column per month of a year; empty if it is none."""
-    months = [path for path in columns if path.strip(" .").lower()[:3] in _MONTHS and len(path) <= _LONGEST_MONTH]
+    months = [path for path in columns if path.strip(" .").lower()[:3] in _MONTHS and len(path) <= _MAX_MONTH]
     if len(months) < len(_MONTHS):
         return []
     return [
@@ -52,7 +52,7 @@ def a_column_per_month(columns: Mapping[str, Column]) -> list[str]:
 
 
 _MONTHS = frozenset(("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"))
-_LONGEST_MONTH = len("September")
+_MAX_MONTH = len("September")
 
 
 def no_time(columns: Mapping[str, Column], *, have_own: bool) -> list[str]:
@@ -113,7 +113,7 @@ _COUNTS = {
 
 def have_form(column: Column, pattern: re.Pattern[str], glued: re.Pattern[str]) -> bool:
     """Return whether all texts match `pattern`; under the name of a time, texts of digits may match `glued` instead."""
-    texts = [value.strip() if type(value) is str else "" for value in column.present[:MOST_TRIED]]
+    texts = [value.strip() if type(value) is str else "" for value in column.present[:MAX_TRIED]]
     if all(map(pattern.fullmatch, texts)):
         # 40.77 may be a number
         return bool(time_score(column.path.strip("<>"))) or not all(map(NUMBER.fullmatch, texts))
@@ -160,7 +160,7 @@ def other_times(best: TimeCandidate, others: Sequence[TimeCandidate], used: Sequ
 
 def without_offset(best: TimeCandidate, own: Sequence[int | None]) -> list[str]:
     """Return a doubt about times without an offset, with the offset that the records' own timestamps suggest."""
-    texts = [value for value in best.column.present if type(value) is str][:MOST_TRIED]
+    texts = [value for value in best.column.present if type(value) is str][:MAX_TRIED]
     if best.unit or not texts or any(_OFFSET.search(text) for text in texts[:5]) or "utc" in best.column.path.lower():
         return []
     if all("%z" in pattern for pattern in best.formats) and best.formats:

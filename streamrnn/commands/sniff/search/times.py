@@ -12,7 +12,7 @@ from streamrnn.commands.sniff.search.table import Column, ObservationRow
 from streamrnn.commands.sniff.search.time_doubts import (
     CLOCK,
     DAY,
-    MOST_TRIED,
+    MAX_TRIED,
     TimeCandidate,
     a_column_per_month,
     clock_apart,
@@ -147,7 +147,7 @@ def _of_document(candidate: TimeCandidate) -> bool:
 
 def _candidate(column: Column, rows: Sequence[ObservationRow], *, preferred: bool) -> TimeCandidate | None:
     present = [index for index, value in enumerate(column.values) if value is not None]
-    tried = present[:MOST_TRIED]
+    tried = present[:MAX_TRIED]
     if not tried:
         return None
     name = 120 if preferred else time_score(column.path)
@@ -258,7 +258,7 @@ def _nearness(column: Column, times: Sequence[int | None], records: Sequence[Any
         if max(apart) < DAY / 24:
             return 50
         return 40 if max(apart) < _NEAR_DAYS * DAY else 0
-    fine = all(float(value) >= 1e12 for value in column.present[:MOST_TRIED]) or _is_steady(known)
+    fine = all(float(value) >= 1e12 for value in column.present[:MAX_TRIED]) or _is_steady(known)
     # identifiers are as large, but rarely all within a few years around now
     return 30 if fine and known and max(known) - min(known) < 366 * DAY and max(known) < _LAST // 2 * 2 else 0
 

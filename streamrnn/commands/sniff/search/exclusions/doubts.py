@@ -11,7 +11,7 @@ _FEWEST, _MANY = 3, 16
 """Fewest numbers for a doubt about one that is always the same, and about a few that recur."""
 _SHORT = 3
 """Most letters of a name that says nothing."""
-_MOST_CODES = 8
+_MAX_CODES = 8
 _UNCLEAR = frozenset("qv")
 """Letters that stand for an amount, and as often for something else."""
 
@@ -68,7 +68,7 @@ def _are_like_codes(path: str, by_key: Mapping[str, Sequence[float]]) -> bool:
     different = {number for each in by_key.values() for number in each}
     if all(len({*each}) == 1 for each in by_key.values()):
         return count >= max(_FEWEST, 2 * len(by_key)) and different != {0.0}
-    if count < _MANY or not 2 < len(different) <= min(_MOST_CODES, count // 4):
+    if count < _MANY or not 2 < len(different) <= min(_MAX_CODES, count // 4):
         return False
     apart = max(different) - min(different) + 1 > 2 * len(different)
     return apart or len(last_step(path)) <= _SHORT
