@@ -7,7 +7,7 @@ from functools import partial
 
 import pytest
 from support.broker import Broker
-from support.cluster import Cluster
+from support.cluster import OWN, Cluster
 from support.daemons import PARTITIONS, FleetFactory
 from support.process import until
 from support.proxy import END_TXN, LOST, PASSED, TXN_OFFSET_COMMIT, Fate, Proxy, Request
@@ -167,3 +167,19 @@ def test_a_node_is_unreachable_for_the_daemon(
             one.progress(20, patience=120.0)
             row.survive(one.judge_part())
         row.survive(one.finish(120.0), 0)
+
+
+@pytest.mark.usefixtures("java")
+def test_the_offsets_of_all_groups_have_no_leader(fleet: FleetFactory, row: Row) -> None:
+    """The only node that has them stands still: the daemon is not ready, says why, and goes on once the node does."""
+    with Cluster() as cluster, fleet(cluster, overrides=SWIFT, batch=4) as one:
+        node, daemon = cluster.nodes[-1], one.start()
+        one.progress(20)
+        cluster.place({each: [node.number] for each in cluster.partitions(OWN[0])})
+        one.progress(20, patience=120.0)
+        node.pause()
+        one.wait(lambda: daemon.get("/readyz")[0] == 503, "not ready", 120.0)
+        one.wait(lambda: bool(daemon.events("task_failed") + daemon.events("log_unavailable")), "words", 120.0)
+        node.resume()
+        one.progress(20, patience=120.0)
+        row.survive(one.finish(120.0), 1)

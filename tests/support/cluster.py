@@ -80,6 +80,10 @@ class Cluster:
         """Return the leader of a partition."""
         return self._node(self._partitions(partition.topic)[partition.partition]["leader_id"])
 
+    def partitions(self, topic: str) -> list[TopicPartition]:
+        """Return the partitions of a topic."""
+        return [TopicPartition(topic, number) for number in range(len(self._partitions(topic)))]
+
     def coordinator(self, *, group: str = "", transactions: str = "") -> Broker:
         """Return the coordinator of a group or of a transactional id."""
         kind = CoordinatorType.GROUP if group else CoordinatorType.TRANSACTION
