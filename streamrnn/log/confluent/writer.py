@@ -42,8 +42,8 @@ class ConfluentTransaction(BaseKafkaTransaction[bytes]):
 
     def close(self) -> None:
         """See `Transaction.close`."""
-        if self._under_way is not None:
-            wait([self._under_way], CLOSE_TIMEOUT)
+        if self._under_way is not None and wait([self._under_way], CLOSE_TIMEOUT).not_done:
+            self._open = False  # the library refuses to abort what it commits
         super().close()
 
     def _open_producer(self) -> None:
