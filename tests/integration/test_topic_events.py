@@ -212,7 +212,7 @@ def test_a_topic_that_refuses_for_good(settings: Settings, broker: str, monkeypa
     make_topic(broker, topic)
     names = app.output_topics(settings, topic)
     make_topic(broker, names.forecasts, message_timestamp_before_max_ms=3_600_000)
-    monkeypatch.setattr("streamrnn.runtime.partition.time", Clock(-5 * 3600))
+    monkeypatch.setattr("streamrnn.log.outbox.time", Clock(-5 * 3600))
     produce(settings, numbers(5))
     words = rf"{names.forecasts} has refused it: .*kafka-configs.sh .* --entity-name {names.forecasts} --add-config "
     with (
