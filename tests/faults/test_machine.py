@@ -206,7 +206,7 @@ def test_scenes_of_any_order(row: Row) -> None:
 @pytest.mark.timeout(600)
 def test_many_scenes_of_any_order(row: Row) -> None:
     """The same, more often and longer."""
-    drive(200, 40, row)
+    drive(100, 40, row)
 
 
 def varied(seed: int) -> Verdict:
