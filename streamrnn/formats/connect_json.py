@@ -11,7 +11,7 @@ from streamrnn.formats import shorten
 from streamrnn.formats.schemas import MAX_VALUES
 
 MAX_DEPTH = 64
-MAX_DECIMAL_BYTES = 88
+MAX_DECIMAL_LENGTH = 88
 """Characters of a decimal's digits in base64: 64 bytes."""
 MAX_DECIMAL_SCALE = 1_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -162,7 +162,7 @@ def _decoded(value: dict[str, Any]) -> object:
 
 
 def _unscaled(text: str, scale: int) -> Decimal:
-    if len(text) > MAX_DECIMAL_BYTES or abs(scale) > MAX_DECIMAL_SCALE:
+    if len(text) > MAX_DECIMAL_LENGTH or abs(scale) > MAX_DECIMAL_SCALE:
         raise ValueError(f"the decimal {shorten(text)} is too long")
     try:
         return Decimal(int.from_bytes(binascii.a2b_base64(text, strict_mode=True), signed=True)).scaleb(-scale)

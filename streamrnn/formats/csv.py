@@ -69,13 +69,13 @@ class Csv(Format):
             columns = numbered_columns(len(rows[0])) if rows else ()
         if len(columns) > MAX_COLUMNS:
             raise RecordError("too_large", f"the header has {len(columns):,} columns; {MAX_COLUMNS:,} are allowed")
-        if self._times or _BLANK.search(text):
+        if self._times or _BLANK.search(text) or (self._quote and self._quote in text):
             return [self._document(columns, row) for row in rows]
-        # the common case: no cell begins or ends with a blank
-        full, whole = len(columns), dict[str, object]
+        # most records need none of the steps of `_document`: no cell is empty, or begins or ends with a blank
+        width = len(columns)
         return [
-            whole(zip(columns, row, strict=True))
-            if len(row) == full and "" not in row
+            dict(zip(columns, row, strict=True))
+            if len(row) == width and "" not in row
             else self._document(columns, row)
             for row in rows
         ]

@@ -57,7 +57,7 @@ class _Envelope(Format):
 class Connect(_Envelope):
     """Kafka Connect's JSON with schemas: documents are the payloads, with decimals and times decoded.
 
-    A payload that is a text with JSON, as sources of files write it, is read as JSON.
+    A string payload that contains JSON, as file source connectors write it, is read as JSON.
 
     Args:
         layout: Paths of key, time and fields in the documents.
@@ -78,9 +78,17 @@ class Connect(_Envelope):
                 )
             payload = unwrap(document)
             if type(payload) is str and payload.lstrip()[:1] in ("{", "["):  # of a source that reads lines of JSON
-                payload = list(documents_of(payload.encode(errors="surrogatepass")))
+                payload = _documents_in(payload)
             found += payload if type(payload) is list else [] if payload is None else [payload]
         return found
+
+
+def _documents_in(text: str) -> list[object]:
+    """Return the documents in a payload; an error in place of one that is not JSON, so that others are used."""
+    try:
+        return list(documents_of(text.encode(errors="surrogatepass")))
+    except RecordError as error:
+        return [error]
 
 
 class Debezium(_Envelope):

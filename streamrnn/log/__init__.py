@@ -65,7 +65,7 @@ class Transaction(Protocol):
         """
 
     def begin_commit(self, offset: int, metadata: str) -> Future[float]:
-        """Begin a commit, and return its duration in seconds, at once if the log can commit in the background.
+        """Begin a commit; return a future of the seconds for which it goes on in the background.
 
         The errors are those of `commit`, raised here or by the future. Before it is done call nothing but `close`,
         which waits for it shortly.

@@ -12,14 +12,14 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
 MAX_RETAINED = 200_000
-"""Largest number of outputs of a transaction to store, about 200 MB."""
+"""Largest number of outputs of a transaction to store, about 200 MB; two may be under way."""
 
 
 class Outbox:
     """Writes the outputs of an input partition, and retains them until they are committed.
 
-    A commit over a network takes about a tenth of a second. Outputs computed meanwhile are held, and belong to the next
-    transaction: what a commit contains was decided when it began.
+    A commit over a network takes about a tenth of a second. Outputs computed meanwhile are buffered, and belong to
+    the next transaction: what a commit contains was decided when it began.
 
     Args:
         transaction: The writer of the partition.
@@ -34,7 +34,7 @@ class Outbox:
         self._commit: Future[float] | None = None  # under way
         self._committing: list[Output] | None = []  # what it contains; None if that is too much to store
         self._uncommitted: list[Output] | None = list(retained)
-        self._held: list[Output] = []  # fitted, to be written after the commit under way
+        self._buffered: list[Output] = []  # fitted, to be written after the commit under way
         self._send(retained)
 
     @property
@@ -56,7 +56,7 @@ class Outbox:
         now = time.time_ns() // 1_000_000  # for the topics' limits only, never in an output's value
         fitted, moved, cut = fit(outputs, self._limits, now)
         if self._commit is not None:
-            self._held += fitted
+            self._buffered += fitted
         elif fitted:
             self._transaction.send(fitted)
         return moved, cut
@@ -71,18 +71,19 @@ class Outbox:
         self._commit = self._transaction.begin_commit(offset, metadata)
 
     def end_commit(self, *, wait: bool) -> float | None:
-        """Write the outputs held during a commit, once it has ended, and return its duration in seconds.
+        """Write the outputs that were buffered during a commit, once it has ended.
 
-        Return None if there is no commit, or it has not ended and there is not to `wait`. Raises as
+        Return the seconds for which it went on in the background.
+        Return None if there is no commit, or if it has not ended and `wait` is false. Raises as
         `Transaction.commit` does.
         """
         if self._commit is None or not (wait or self._commit.done()):
             return None
         seconds = self._commit.result()
         self._commit, self._committing = None, []
-        held, self._held = self._held, []
-        if held:
-            self._transaction.send(held)
+        buffered, self._buffered = self._buffered, []
+        if buffered:
+            self._transaction.send(buffered)
         return seconds
 
     def drop_committed(self) -> None:

@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 
 SCHEMA = 2
 """Version of the manifest. Manifests of version 1 have another output hash, and are read but not written."""
-DECODING = 3
+DECODING = 4
 """Version of the observations, planned values and dead letters of records; increased with every change for some."""
 Resume = Literal["committed", "saved", "earliest", "latest"]
 """Position from which to continue with a saved state that does not fit the committed offset."""

@@ -70,7 +70,7 @@ class OwnedPartition:
         """Whether no new outputs were committed since the restore, so that readers are waiting for them."""
         # The worker's schedule, in seconds of its clock
         self.next_commit = self.last_commit = self.last_snapshot = 0.0
-        self.next_lag_check = self.next_blocked_check = 0.0
+        self.next_lag_check = self.next_blocked_check = self.begin_seconds = 0.0
         self.backoff: Backoff | None = None
         """The retries since a failure; None after a commit."""
         self.lag_error = ""
@@ -163,7 +163,7 @@ class OwnedPartition:
         return self.is_open and self._used is not self.source and not self.replaying
 
     def renew(self) -> None:
-        """Restore the state that `commit` has just saved into a task of the current settings. Raises as `open` does."""
+        """Restore the state that a commit has just saved into a task of the current settings. Raises as `open` does."""
         del self._task  # so that two states are never in memory
         gc.collect()  # a task has reference cycles, which the collector would only find after many reloads
         self._restore(None)
@@ -301,8 +301,7 @@ class OwnedPartition:
             snapshot: Whether to save the state.
             part: Bytes of a large state to write now; the next commits write the rest. None: all at once.
 
-        Raises:
-            LogError: the state cannot be written.
+        Raises as `end_commit` does.
         """
         first = self.snapshot < 0
         snapshot = (snapshot or first) and (self.snapshot != self.position or self.heartbeats.unsaved)
@@ -318,7 +317,7 @@ class OwnedPartition:
         self._outbox.begin_commit(self.position, manifest.text())
 
     def end_commit(self, *, wait: bool = True) -> float | None:
-        """Return the duration in seconds of the commit that has begun; None if there is none, or not yet.
+        """Return the seconds in the background of the commit that has begun; None if there is none, or not yet.
 
         Raises:
             LogError: the commit failed, or its outcome is unknown.
@@ -333,7 +332,7 @@ class OwnedPartition:
         return seconds
 
     def _send_state(self, part: int | None) -> None:
-        """Send the next part of the state, of a new snapshot if none has begun; `part` as for `commit`."""
+        """Send the next part of the state, of a new snapshot if none has begun; `part` as for `begin_commit`."""
         if part is None or not self.saving:
             self.begun, self._learned = self.position, False
             self.heartbeats.set_saved()

@@ -86,7 +86,6 @@ class CommitSchedule:
 
     def commit_if_due(self, owned: "OwnedPartition", tasks: int) -> None:
         """Commit a partition if it is due; `tasks` is the number of partitions of the process."""
-        self._end_commit(owned, wait=False)
         now = self._now()
         if now < owned.next_commit or owned.replaying:
             return
@@ -104,26 +103,28 @@ class CommitSchedule:
     def commit(self, owned: "OwnedPartition", *, snapshot: bool, part: int | None = None, wait: bool = True) -> None:
         """Commit a partition, report it, and schedule the next commit; `snapshot` and `part` as its `begin_commit`.
 
-        Unless told to `wait`, this may return while the commit is under way; then `commit_if_due` reports it, or the
-        next `commit`, which waits for it.
+        Without `wait`, this may return while the commit is under way. Then `end_commit` reports it, or the next
+        `commit`, which waits for it.
         """
         limit_commit, operation = self._hooks.limit_commit, f"commit of {owned.partition}"
         with limit_commit(operation):  # each has the time limit of one
-            self._end_commit(owned, wait=True)
+            self.end_commit(owned, wait=True)
         with limit_commit(operation), self._hooks.span("commit", owned.partition):
-            before, awaited = owned.begun, owned.awaited
+            before, awaited, begun = owned.begun, owned.awaited, self._now()
             owned.begin_commit(snapshot=snapshot, part=part)
             self._schedule_next(owned)
-            self._end_commit(owned, wait=wait)
+            owned.begin_seconds = owned.last_commit - begun
+            self.end_commit(owned, wait=wait)
         if owned.begun != before:
             owned.last_snapshot = owned.last_commit
         if awaited:
             owned.next_commit = owned.last_commit
 
-    def _end_commit(self, owned: "OwnedPartition", *, wait: bool) -> None:
+    def end_commit(self, owned: "OwnedPartition", *, wait: bool) -> None:
         """Report a commit that has begun, once it has ended, and schedule the next one."""
-        if (seconds := owned.end_commit(wait=wait)) is None:
+        if (background := owned.end_commit(wait=wait)) is None:
             return
+        seconds = owned.begin_seconds + background
         self._schedule_next(owned)
         written, owned.reported_bytes = owned.saved_bytes - owned.reported_bytes, owned.saved_bytes
         self._hooks.observer.committed(owned.partition, seconds, written)

@@ -61,7 +61,7 @@ class TopicWatch:
         """
         for topic in self._outputs:
             before = self._ids.pop(topic, "")
-            if before and not self._accept_new_topic:  # nothing else may know it: Kafka deletes offsets with the topic
+            if before and not self._accept_new_topic:  # the committed offset, which has it, is deleted with the topic
                 _require_same(topic, before, log.topic_id(topic))
             self._create(log, topic)
         self._next_input, self._next_output, self._sharing_known = now + INPUT_SECONDS, now + OUTPUT_SECONDS, False

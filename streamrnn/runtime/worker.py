@@ -289,6 +289,7 @@ class Worker:
     def _commit_and_check_lag(self, log: Log, owned: OwnedPartition) -> None:
         if not owned.is_open:
             return
+        self._schedule.end_commit(owned, wait=False)
         if (report := self._silence.beat_if_due(owned)) is not None:
             self._observer.stepped(report)
         self._schedule.commit_if_due(owned, len(self._owned))

@@ -199,7 +199,7 @@ from streamrnn.commands import run
 from streamrnn.runtime.partition import OwnedPartition
 
 run.STOP_SECONDS = 1.0
-OwnedPartition.commit = lambda *_, **__: time.sleep(60)
+OwnedPartition.begin_commit = lambda *_, **__: time.sleep(60)
 """
 """Makes the commits of a daemon hang."""
 

@@ -84,7 +84,7 @@ class Proxy:
         self.late_answers = 0
         """Answers of the broker to requests that arrived late."""
         self.port = port
-        """The relay's own."""
+        """Port of the relay."""
         self._target = target
         self._flowing = threading.Event()
         self._flowing.set()

@@ -43,6 +43,7 @@ class RecordingObserver(Observer):
     def __init__(self) -> None:
         self.reports: list[StepReport] = []
         self.commits: Counter[TopicPartition] = Counter()
+        self.commit_seconds: list[float] = []
         self.lags: dict[TopicPartition, int] = {}
         self.waits: dict[TopicPartition, float] = {}
         self.restarts: Counter[TopicPartition] = Counter()
@@ -65,6 +66,7 @@ class RecordingObserver(Observer):
 
     def committed(self, partition: TopicPartition, seconds: float, saved: int) -> None:
         self.commits[partition] += 1
+        self.commit_seconds.append(seconds)
         self.saved[partition] += saved
 
     def aborted(self, partition: TopicPartition) -> None:

@@ -46,6 +46,12 @@ def test_several_rows_and_a_header_in_the_record() -> None:
     assert seen(value, **read) == [("p7", T, (("x;1", 1.5),)), ("p8", T + 60_000, (("x;1", 2),))]
 
 
+def test_blanks_within_quotes_are_no_part_of_a_cell() -> None:
+    """Line ends in a quoted cell are removed as other blanks are, whichever rows stand beside it."""
+    value = b'pump,at,x\n"p7\n",1700000000,1\np7,1700000060,2\n'
+    assert seen(value, key="pump", time="at") == [("p7", T, (("x", 1),)), ("p7", T + 60_000, (("x", 2),))]
+
+
 def test_the_delimiter_fits_the_second_line_too() -> None:
     """Of two delimiters by which the header has as many cells, the one that separates the rows is taken."""
     value = b"at,load - BZN|DE,wind - BZN|DE\n1700000000,1,2\n"

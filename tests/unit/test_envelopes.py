@@ -208,6 +208,17 @@ def test_connect_without_payload() -> None:
         assert refusal(Connect(), record(value))[0] == "invalid_connect"
 
 
+def test_a_payload_that_is_no_json_does_not_cost_the_others() -> None:
+    """Of several documents in a value, one with a string that only begins like JSON becomes an error."""
+    value = b"\n".join(
+        json.dumps({"schema": None, "payload": text}).encode() for text in ('{"a":1}', "[INFO] up", '[{"b":2}]')
+    )
+    first, wrong, last = Connect().read(Record("t", 0, 0, 0, None, value))
+    assert (first, last) == ({"a": 1}, {"b": 2})
+    assert isinstance(wrong, RecordError)
+    assert wrong.reason == "invalid_json"
+
+
 @pytest.mark.parametrize(
     ("field", "value"),
     [("price", "***"), ("price", "A" * 1000), ("any", 5), ("any", {"scale": "x", "value": "AA=="}), ("any", {})],

@@ -44,7 +44,7 @@ def out(*values: str) -> list[Output]:
     return [Output("t", 0, b"k", value.encode(), 0) for value in values]
 
 
-def test_outputs_are_held_during_a_commit() -> None:
+def test_outputs_are_buffered_during_a_commit() -> None:
     """They are written in order once it has ended, whoever asks, and belong to the next one."""
     slow = SlowTransaction()
     box = Outbox(slow, {})

@@ -77,6 +77,8 @@ WRONG = [
     (sample("-Inf"), "out_of_range"),
     (sample("abc"), "not_a_number"),
     (sample("1_0"), "not_a_number"),
+    (sample("1e1000000"), "not_a_number"),
+    (sample("1e-1000000"), "not_a_number"),
     (sample(" 1"), "not_a_number"),
     (sample([]), "not_a_number"),
     ({}, "invalid_prometheus"),

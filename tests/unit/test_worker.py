@@ -142,6 +142,14 @@ def test_records_are_fed_while_a_commit_is_under_way() -> None:
     assert published(bench.store) == published(fed(21).store)
 
 
+def test_the_duration_of_a_commit_includes_the_state() -> None:
+    """Writing it takes longer than all else where the state is large."""
+    bench = Bench(mixed(30, seed=1))
+    bench.fault = lambda name: bench.clock.sleep(0.25) if name == "send" else None
+    finish(bench.worker, bench.store)
+    assert max(bench.observer.commit_seconds) >= 0.25
+
+
 @pytest.mark.parametrize(("seconds", "lost"), [(0.3, 0), (9.0, 1)])
 def test_a_release_waits_shortly_for_a_commit(seconds: float, lost: int) -> None:
     """Only a commit that does not end soon counts as rolled back."""

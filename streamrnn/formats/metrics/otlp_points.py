@@ -57,8 +57,7 @@ _TEMPORALITIES = {
     "AGGREGATION_TEMPORALITY_DELTA": "delta", "AGGREGATION_TEMPORALITY_CUMULATIVE": "cumulative",
 }  # fmt: skip
 _NO_RECORDED_VALUE = 1
-_USUAL_TIME = 20
-"""Digits of a time in nanoseconds at most."""
+_MAX_TIME_DIGITS = 20  # of a time in nanoseconds
 
 
 class ProtobufReader:
@@ -252,7 +251,7 @@ def _json_metric(
         try:
             flags = _number(point["flags"]) if "flags" in point else 0
             time = point.get("timeUnixNano", 0)
-            if type(time) is not str or len(time) > _USUAL_TIME or not (time.isascii() and time.isdigit()):
+            if type(time) is not str or len(time) > _MAX_TIME_DIGITS or not (time.isascii() and time.isdigit()):
                 time = _number(time)
             recorded = not int(flags) & _NO_RECORDED_VALUE
             fields = _json_fields(kind, point) if recorded else []

@@ -26,6 +26,8 @@ _KNOWN_SERIES, _MAX_KNOWN_LINE_LENGTH = 4_000, 500
 """Largest number of series whose labels are cached, and largest length of their lines."""
 _USUAL_LENGTH = 32
 """Characters of a number in text that need no pattern, at most."""
+_PATTERN_ONLY = frozenset("_eE")
+"""Characters of numbers for which the pattern decides: it does not allow `_`, and limits exponents."""
 MAX_LINE_LENGTH = 65_536
 """Characters of a line of text at most."""
 _NUMBER = re.compile(
@@ -148,9 +150,9 @@ def _number(value: Any) -> float | None:
         return float(value)
     if type(value) is not str:
         return None
-    if len(value) <= _USUAL_LENGTH and value.isascii() and "_" not in value and value.strip() == value:
+    if len(value) <= _USUAL_LENGTH and value.isascii() and _PATTERN_ONLY.isdisjoint(value) and value.strip() == value:
         try:
-            return float(value)  # which accepts what the pattern does
+            return float(value)  # which otherwise accepts what the pattern does
         except ValueError:
             return None
     return float(value) if _NUMBER.fullmatch(value) else None

@@ -37,13 +37,18 @@ class ConfluentTransaction(BaseKafkaTransaction[bytes]):
     def begin_commit(self, offset: int, metadata: str) -> Future[float]:
         """See `Transaction.begin_commit`: in a thread, as the library waits without the interpreter's lock."""
         self._renew_if_late()  # not in the thread: a producer opened after `close` would fence the next writer's
-        self._under_way = run_in_thread(self._time_commit, offset, metadata)
+        self._under_way = run_in_thread(self._timed_commit, offset, metadata)
         return self._under_way
+
+    def _timed_commit(self, offset: int, metadata: str) -> float:
+        begun = time.monotonic()
+        self.commit(offset, metadata)
+        return time.monotonic() - begun
 
     def close(self) -> None:
         """See `Transaction.close`."""
-        if self._under_way is not None and wait([self._under_way], CLOSE_TIMEOUT).not_done:
-            self._open = False  # the library refuses to abort what it commits
+        if self._under_way is not None:
+            wait([self._under_way], CLOSE_TIMEOUT)
         super().close()
 
     def _open_producer(self) -> None:
@@ -116,6 +121,8 @@ class ConfluentTransaction(BaseKafkaTransaction[bytes]):
             self._require_delivered()  # else a fatal error discarded the records, and the next call raises it
         if waiting:
             raise LogError(f"{waiting} records were not acknowledged within {self._timeout:g} s")
+        if self._closed:  # by the main thread, with the consumer, which must not be used
+            raise LogError(f"the writer of {self._name} was closed during a commit")
         group = self._log.renewed(group)
         following = [KafkaPartition(*self._partition, offset, metadata)]
         limit = min(_seconds_until(deadline), OFFSET_SHARE * self._timeout)

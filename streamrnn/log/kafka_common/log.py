@@ -189,7 +189,7 @@ class BaseKafkaTransaction(checks.FailClosedWriter, Generic[Membership]):
         self._partition = partition
         self._joined = joined
         self._timeout = log.transaction_timeout
-        self._open = False
+        self._open = self._closed = False
         self._late = False
         """Whether a request of the last commit may have timed out, been repeated, and still arrive."""
 
@@ -246,7 +246,7 @@ class BaseKafkaTransaction(checks.FailClosedWriter, Generic[Membership]):
 
     def close(self) -> None:
         """See `Transaction.close`."""
-        self._usable = False
+        self._usable, self._closed = False, True
         if self._open:
             # an open transaction would block readers of committed records until it times out
             with suppress(Exception):
@@ -273,7 +273,8 @@ class BaseKafkaTransaction(checks.FailClosedWriter, Generic[Membership]):
             with self._fail_closed(), errors.explained(failure, self._log.translate):
                 yield
         except Fenced:
-            self._log.reassign_later(self._partition)
+            if not self._closed:  # else the next writer has fenced a commit that outlasted `close`
+                self._log.reassign_later(self._partition)
             raise
 
     @abstractmethod

@@ -42,7 +42,7 @@ class TimeCandidate(NamedTuple):
 
 def a_column_per_month(columns: Mapping[str, Column]) -> list[str]:
     """Return a doubt about a table with a column per month of a year; empty if it is none."""
-    months = [path for path in columns if path.strip(" .").lower()[:3] in _MONTHS and len(path) <= _MAX_MONTH]
+    months = [path for path in columns if path.strip(" .").lower()[:3] in _MONTHS and len(path) <= _MAX_MONTH_LENGTH]
     if len(months) < len(_MONTHS):
         return []
     return [
@@ -52,7 +52,7 @@ def a_column_per_month(columns: Mapping[str, Column]) -> list[str]:
 
 
 _MONTHS = frozenset(("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"))
-_MAX_MONTH = len("September")
+_MAX_MONTH_LENGTH = len("September")
 
 
 def no_time(columns: Mapping[str, Column], *, have_own: bool) -> list[str]:
