@@ -45,7 +45,7 @@ def tools() -> None:
 class _Time:
     """A clock of real seconds for FaultyLog."""
 
-    def __call__(self) -> float:
+    def monotonic(self) -> float:
         return time.monotonic()
 
     def sleep(self, seconds: float) -> None:

@@ -180,7 +180,7 @@ class DelayedCommit(Future[float]):
         self._commit, self._at, self._clock = commit, at, clock
 
     def done(self) -> bool:
-        if self._clock.now >= self._at:
+        if self._clock.monotonic() >= self._at:
             self.happen()
         return super().done()
 
@@ -223,7 +223,7 @@ class FaultyTransaction:
 
     def begin_commit(self, offset: int, metadata: str) -> Future[float]:
         self._require_idle()
-        at = self._log.clock.now + self._log.delay()
+        at = self._log.clock.monotonic() + self._log.delay()
         self._under_way = DelayedCommit(lambda: self.commit(offset, metadata), at, self._log.clock)
         return self._under_way
 
