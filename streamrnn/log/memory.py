@@ -7,7 +7,6 @@ from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import count
 from operator import attrgetter
 
 from streamrnn.errors import Fenced, LogError
@@ -41,7 +40,7 @@ class MemoryStore:
         self._topics: dict[str, list[_Partition]] = {}
         self.ids: dict[str, str] = {}
         """Id of each topic by name."""
-        self._count = count()
+        self._created = 0
         self.committed: dict[tuple[str, TopicPartition], Committed] = {}
         self.epochs: defaultdict[tuple[str, TopicPartition], int] = defaultdict(int)
         """Number of writers opened so far; only the latest may commit."""
@@ -63,7 +62,8 @@ class MemoryStore:
         """Create a topic if it does not exist, and add the partitions that it lacks."""
         found = self._topics.setdefault(topic.name, [])
         if not found:
-            self.ids[topic.name] = f"{topic.name}-{next(self._count)}"
+            self.ids[topic.name] = f"{topic.name}-{self._created}"
+            self._created += 1
         found += [_Partition(topic.compacted) for _ in range(topic.partitions - len(found))]
 
     def delete(self, topic: str) -> None:

@@ -157,6 +157,8 @@ def test_computing_begins_at_the_saved_state_where_it_can(keep: Application, mon
     assert audit(configured(), ["sensors/0"], Position(snapshot), None) == 0
     assert audit(configured(), ["sensors/0"], Position(snapshot - 1), None) == 0
     assert offsets == [snapshot, 0]
+    monkeypatch.undo()
+    log.close()
 
 
 def _other_value(record: Record) -> Record:

@@ -264,7 +264,8 @@ def test_reset_deletes_the_state(keep: Application, to: transfer.Start, capsys: 
     assert transfer.reset_state(settings, ["sensors/0"], to, yes) == 0
     assert "sensors/0: committed at offset 150, " in capsys.readouterr().out
     left = everything(keep, settings)
-    (topic_id,) = {keep.open(settings).topic_id("sensors")}
+    with closing(keep.open(settings)) as log:
+        topic_id = log.topic_id("sensors")
     assert left["committed"][0] == Committed(offset, initial_manifest(offset, topic_id).text())  # type: ignore[index]
     assert left["state"][0] == {}  # type: ignore[index]
     assert left["committed"][1].offset == 150  # type: ignore[index]
