@@ -68,4 +68,32 @@ SIBLINGS_OF_QUANTITIES: dict[str, Sibling] = {
         each(lambda n: {"ts": T + n * 1000, "device": "d", "fan": out_of(0, 1, 2, n), "temp": 20.5 + wave(n)}, 40),
         [("d", T, "fan", 2.0), ("d", T, "temp", 40.5)],
     ),
+    "people in rooms": Sibling(
+        each(lambda n: {"ts": T + n * 1000, "room": "abc"[n % 3], "people": (1, 3, 2)[n % 3], "temp": 20.5 + wave(n)}),
+        [("a", T, "people", 1.0), ("b", T + 1000, "people", 3.0)],
+    ),
+    "errors and cores of hosts": Sibling(
+        each(
+            lambda n: {
+                "ts": T + n * 1000,
+                "host": "abc"[n % 3],
+                "errors": (0, 2, 1)[n % 3],
+                "queue_depth": (1, 3, 2)[n % 3],
+                "cores": n % 3,
+                "load": 0.5 + wave(n),
+            },
+            120,
+        ),
+        [("a", T, "errors", 0.0), ("b", T + 1000, "queue_depth", 3.0), ("c", T + 2000, "cores", 2.0)],
+    ),
+    "a few numbers of each key": Sibling(
+        each(lambda n: {"ts": T + n * 1000, "host": "abc"[n % 3], "ordinal": n % 3, "load": 0.5 + wave(n)}),
+        [("a", T, "load", 20.5), ("b", T + 1000, "ordinal", 1.0)],
+        doubt="`ordinal`: whole numbers that are always the same",
+    ),
+    "many numbers of each key": Sibling(
+        each(lambda n: {"ts": T + n * 1000, "host": "abc"[n % 3], "ordinal": n % 3, "load": 0.5 + wave(n)}, 120),
+        [("a", T, "load", 20.5)],
+        absent=("ordinal",),
+    ),
 }

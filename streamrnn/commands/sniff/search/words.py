@@ -186,6 +186,19 @@ def is_numbered(name: str) -> bool:
     return is_id or ending in _CODES or (ending.endswith("idx") and len(ending) > 3)  # datid, ip_tos, sessionidx
 
 
+def is_quantity(path: str) -> bool:
+    """Return whether a name is that of a measured quantity or, in the plural, of counted things."""
+    name = last_step(path)
+    words = words_of(name)
+    last = words[-1] if words else ""
+    plural = len(last) > 3 and last.endswith("s") and not last.endswith(("ss", "us", "is"))
+    return plural or not ((MEASURED | COUNTED | RATES) - _UNCLEAR).isdisjoint(words)
+
+
+_UNCLEAR = frozenset("qv")
+"""Letters that stand for an amount, and as often for something else."""
+
+
 def is_day_number(path: str, numbers: Sequence[float]) -> bool:
     """Return whether numbers are days since 1900, as in spreadsheets, or since 1970, judged by name and range."""
     dated = "date" in words_of(last_step(path)) or last_step(path).lower() in ("day", "days")
