@@ -35,14 +35,12 @@ SIBLINGS_OF_QUANTITIES: dict[str, Sibling] = {
     ),
     "pumps in turn, with a record missing": Sibling(
         each(
-            lambda n: {
-                "ts": T + n * 1000, "site": "north", "pump": (n + (n > 7)) % 3 + 1, "pressure": 3.5 + wave(n)
-            },
+            lambda n: {"ts": T + n * 1000, "site": "north", "pump": (n + (n > 7)) % 3 + 1, "pressure": 3.5 + wave(n)},
             30,
         ),
         [("1", T, "pressure", 23.5), ("2", T + 1000, "pressure", 30.5)],
         absent=("pump",),
-    ),  # fmt: skip
+    ),
     "buses with speed and fuel": Sibling(
         each(
             lambda n: {"ts": T + n * 1000, "bus": out_of(104, 117, 231, n), "speed": 30 + wave(n), "fuel": 60.5 - n / 9}
@@ -95,5 +93,88 @@ SIBLINGS_OF_QUANTITIES: dict[str, Sibling] = {
         each(lambda n: {"ts": T + n * 1000, "host": "abc"[n % 3], "ordinal": n % 3, "load": 0.5 + wave(n)}, 120),
         [("a", T, "load", 20.5)],
         absent=("ordinal",),
+    ),
+    "quantities of fulfilment centres": Sibling(
+        each(lambda n: {"ts": T + n * 1000, "fc": "LEJ1", "sku": "AB"[n % 2], "quantity": 100 + wave(n)}),
+        [("A", T, "quantity", 120.0)],
+    ),
+    "milliseconds of a response": Sibling(
+        each(lambda n: {"ts": T + n * 1000, "service": "api", "response": 200 + n % 5, "load": 0.5 + wave(n)}),
+        [("api", T, "response", 200.0)],
+    ),
+    "results of a probe": Sibling(
+        each(lambda n: {"ts": T + n * 1000, "probe": "p", "result": 100, "url": "/", "rtt": 0.5 + wave(n)}),
+        [("p", T, "result", 100.0)],
+    ),
+    "results of a request": Sibling(
+        each(lambda n: {"ts": T + n * 1000, "probe": "p", "result": 200 + n % 2 * 4, "url": "/", "rtt": 0.5 + wave(n)}),
+        [("p", T, "rtt", 20.5)],
+        absent=("result",),
+    ),
+    "glucose of patients": Sibling(
+        each(lambda n: {"ts": T + n * 1000, "patient": "p", "result": 100 + n % 4, "dose": 0.5 + wave(n)}),
+        [("p", T, "result", 100.0)],
+    ),
+    "a tariff that is a price": Sibling(
+        each(lambda n: {"ts": T + n * 1000, "zone": "DE", "tariff": 23 + n % 3, "power": 0.5 + wave(n)}),
+        [("DE", T, "tariff", 23.0)],
+        doubt="`tariff`: whole numbers that may only number things",
+    ),
+    "attempts that are counted": Sibling(
+        each(lambda n: {"ts": T + n * 1000, "host": "h", "login_attempt": wave(n), "load": 0.5 + wave(n)}),
+        [("h", T, "login_attempt", 20.0)],
+        doubt="`login_attempt`: whole numbers that may only number things",
+    ),
+    "a quantity that begins with qn": Sibling(
+        each(lambda n: {"ts": T + n * 1000, "host": "h", "qn_depth": wave(n), "load": 0.5 + wave(n)}),
+        [("h", T, "qn_depth", 20.0)],
+    ),
+    "aggregates of an exchange": Sibling(
+        each(
+            lambda n: {
+                "ev": "AM",
+                "sym": "AB"[n % 2],
+                "v": 4000 + wave(n),
+                "op": 114 + n % 2,
+                "o": 114.5,
+                "c": 110 + wave(n),
+                "h": 150.5,
+                "l": 101.5,
+                "z": 60 + wave(n),
+                "s": T + n * 60_000,
+                "e": T + n * 60_000 + 60_000,
+            }
+        ),
+        [("A", T, "c", 130.0), ("A", T, "z", 80.0), ("B", T + 60_000, "op", 115.0)],
+    ),
+    "quotes of an exchange": Sibling(
+        each(
+            lambda n: {
+                "ev": "Q",
+                "sym": "A",
+                "bx": 4,
+                "bp": 114.5 + n,
+                "bs": wave(n),
+                "ax": 7,
+                "ap": 114.75 + n,
+                "as": wave(n),
+                "c": 0,
+                "t": T + n,
+                "q": 50_385_480 + 7 * n,
+                "z": 3,
+            }
+        ),
+        [("A", T, "bp", 114.5)],
+        absent=("bx", "ax", "c", "q", "z"),
+    ),
+    "orders and shifts that are counted": Sibling(
+        each(lambda n: {"ts": T + n * 1000, "host": "s", "order": wave(n), "batch": 40 + wave(n), "x": 0.5 + n}),
+        [("s", T, "order", 20.0), ("s", T, "batch", 60.0)],
+        doubt="`order`, `batch`: whole numbers that may only number things",
+    ),
+    "reliability as a percentage": Sibling(
+        each(lambda n: {"ts": T + n * 1000, "device": "d", "present_value": 0.5 + wave(n), "reliability": 97 + n % 3}),
+        [("d", T, "reliability", 97.0)],
+        doubt="`reliability`: whole numbers that may only number things",
     ),
 }

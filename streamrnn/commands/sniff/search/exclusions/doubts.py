@@ -5,7 +5,7 @@ from typing import Any
 
 from streamrnn.commands.sniff.search.exclusions import by_keys
 from streamrnn.commands.sniff.search.table import Column
-from streamrnn.commands.sniff.search.words import is_quantity, last_step
+from streamrnn.commands.sniff.search.words import is_quantity, last_step, perhaps_numbers
 
 _FEWEST, _MANY = 3, 16
 """Fewest numbers for a doubt about one that is always the same, and about a few that recur."""
@@ -20,7 +20,7 @@ def perhaps_codes(
     numeric: Mapping[str, Sequence[float | None]],
     keys: Sequence[str],
 ) -> list[str]:
-    """Return a doubt about fields that may be codes or settings: whole numbers that do not change, or recur.
+    """Return doubts about fields that may be codes or settings: by their names, or as they do not change, or recur.
 
     Args:
         chosen: Paths of the fields.
@@ -28,21 +28,35 @@ def perhaps_codes(
         numeric: The numbers of each field by row.
         keys: Key by row.
     """
+    whole = [path for path in chosen if all(map(_is_whole, columns[path].present))]
+    named = [path for path in whole if perhaps_numbers(path) and len(chosen) > 1]
+    doubts = []
+    if named:
+        doubts.append(
+            f"{_shown(named)}: whole numbers that may only number things: if they measure nothing, leave them out "
+            "(input.fields)"
+        )
     found = [
         path
-        for path in chosen
-        if not is_quantity(path)
-        and all(map(_is_whole, columns[path].present))
-        and _are_like_codes(path, by_keys(numeric[path], keys))
+        for path in whole
+        if path not in named and not is_quantity(path) and _are_like_codes(path, by_keys(numeric[path], keys))
     ]
     if not found or len(found) == len(chosen) == 1:
-        return []
-    found += [path for path in chosen if path not in found and not is_quantity(path) and not any(numeric[path])]
-    shown = ", ".join(f"`{path}`" for path in found[:8]) + (f" and {len(found) - 8} more" if len(found) > 8 else "")
-    return [
-        f"{shown}: whole numbers that are always the same, or a few that recur: if these are codes, addresses or "
-        "settings, leave them out (input.fields)"
+        return doubts
+    found += [
+        path for path in chosen if path not in (*found, *named) and not is_quantity(path) and not any(numeric[path])
     ]
+    return [
+        *doubts,
+        f"{_shown(found)}: whole numbers that are always the same, or a few that recur: if these are codes, addresses "
+        "or settings, leave them out (input.fields)",
+    ]
+
+
+def _shown(paths: Sequence[str]) -> str:
+    """Return up to eight paths in words, and the number of the others."""
+    more = f" and {len(paths) - 8} more" if len(paths) > 8 else ""
+    return ", ".join(f"`{path}`" for path in paths[:8]) + more
 
 
 def _is_whole(value: Any) -> bool:
