@@ -25,9 +25,9 @@ _CODES = frozenset[str](_LISTED["code_words"])
 _NO_IDS, _NO_ID_ENDINGS = frozenset[str](_LISTED["words_in_id"]), tuple[str, ...](_LISTED["endings_in_id"])
 _ID_NAMES = frozenset[str](_LISTED["id_names"])
 PROTOCOL_CODES = [
-    (each["of"], frozenset((*each.get("beside", ()), *mark)), frozenset(each["names"]))
+    (each["of"], frozenset(each.get("beside", [])) | mark, frozenset(each["names"]))
     for each in _LISTED["codes"]
-    for mark in [(one,) for one in each.get("any", ())] or [()]
+    for mark in [frozenset({one}) for one in each.get("any", [])] or [frozenset[str]()]
 ]
 """Name of a protocol or product, members that all its messages have, and members that are codes there."""
 _NUMBERED = frozenset[str](_LISTED["numbered_names"])
