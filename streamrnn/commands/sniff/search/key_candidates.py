@@ -173,6 +173,7 @@ def perhaps_things(paths: Sequence[str], columns: Mapping[str, Column], times: S
         path
         for path, column in columns.items()
         if _may_be_load(column)
+        and key_score(path) > 0
         and _recur(column.present, _MOST_DOUBTED)
         and not _numbers_things(column.present, times)
         and not _is_beside_load(column, columns)
