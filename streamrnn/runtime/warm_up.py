@@ -39,6 +39,12 @@ def load_kernels(task: "Task") -> None:
     task.forecaster.bounds(rows)
 
 
+def load_scanner(task: "Task") -> None:
+    """Load the kernel that scans records, and no other."""
+    record, admission, mapping = _record(0), task._admission, task._mapping  # noqa: SLF001 -- a part of a feed
+    admission.scan([record.key], [record.value], [record.timestamp], mapping)
+
+
 def _record(number: int) -> Record:
     value = orjson.dumps({"warm-up": float(number)})
     return Record("warm-up", 0, number, INTERVAL * (1 + number), b"warm-up", value)

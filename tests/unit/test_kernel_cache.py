@@ -200,7 +200,7 @@ def test_machine_code_is_made_only_for_what_python_calls(tmp_path: Path) -> None
 
 @pytest.mark.parametrize("lean", [False, True])
 def test_two_processes_compile_everything(lean: bool) -> None:
-    """The one loop that a daemon compiles, and those of the process beside it, are all that it needs, without torch.
+    """The loops that a daemon compiles, and those of the process beside it, are almost all of them, without torch.
 
     The process beside it receives the settings, and is waited for. The warm-up also loads the loop of explanations.
     """
@@ -210,7 +210,8 @@ def test_two_processes_compile_everything(lean: bool) -> None:
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     one = "update_lean_wave" if lean else "update_full_wave"
-    assert done.stdout.splitlines() == ["True", "waited for", f"{one} 0 True", "(float64,)", "False"]
+    lines = ["True", "waited for", f"_store scan_feed {one} 3 True", "(float64,)", "False"]
+    assert done.stdout.splitlines() == lines
 
 
 def test_the_second_compiler_ends() -> None:

@@ -14,6 +14,7 @@ from support.siblings_of_codes import SIBLINGS_OF_CODES
 from support.siblings_of_exporters import SIBLINGS_OF_EXPORTERS
 from support.siblings_of_platforms import SIBLINGS_OF_PLATFORMS
 from support.siblings_of_products import SIBLINGS_OF_PRODUCTS
+from support.siblings_of_quantities import SIBLINGS_OF_QUANTITIES
 from support.siblings_of_services import SIBLINGS_OF_SERVICES
 from support.siblings_of_topics import SIBLINGS_OF_TOPICS
 from support.siblings_of_vendors import SIBLINGS_OF_VENDORS
@@ -111,6 +112,7 @@ def test_a_sample_is_read_by_its_proposal(name: str, tmp_path: Path) -> None:
 
 KNOWN = SIBLINGS | MORE_SIBLINGS | SIBLINGS_OF_PRODUCTS | SIBLINGS_OF_PLATFORMS
 KNOWN |= SIBLINGS_OF_SERVICES | SIBLINGS_OF_EXPORTERS | SIBLINGS_OF_TOPICS | SIBLINGS_OF_VENDORS | SIBLINGS_OF_CODES
+KNOWN |= SIBLINGS_OF_QUANTITIES
 
 
 @pytest.mark.parametrize("name", KNOWN)

@@ -1,8 +1,9 @@
 """Compilation by two processes if no compiled loops are cached: numba compiles in one thread.
 
-The daemon compiles the loop over a wave's update, which is half of the work. This module, run as a program, compiles
-all other loops and exits. It reads the settings as a line of JSON from standard input, and also exits when standard
-input ends, as it does with the daemon. The daemon later compiles any loop that is still missing.
+The daemon compiles the loop over a wave's update and the one that scans records, which are half of the work. This
+module, run as a program, compiles almost all other loops and exits. It reads the settings as a line of JSON from
+standard input, and also exits when standard input ends, as it does with the daemon. The daemon later compiles any loop
+that is still missing.
 """
 
 import os
@@ -17,7 +18,7 @@ from streamrnn import app
 from streamrnn.core.garbage import collector_paused
 from streamrnn.core.jit import Floats, Integers, Singles, compiling
 from streamrnn.runtime.processes import ChildProcess, stop_with_parent
-from streamrnn.runtime.warm_up import load_kernels
+from streamrnn.runtime.warm_up import load_kernels, load_scanner
 from streamrnn.settings import Settings
 
 if TYPE_CHECKING:
@@ -46,17 +47,21 @@ def compile_in_two(settings: Settings) -> None:
     bank = forecaster._bank  # noqa: SLF001 -- a part of a forecaster's step, which nothing else calls by itself
     with collector_paused():
         bank.advance(rows, np.zeros(1), np.array([TIME]))
+        load_scanner(app.warm_up_task(settings))
     if second.process is not None:
         second.process.wait()
     second.close_input()
 
 
 def load_others(task: "Task") -> None:
-    """Load the loops of `load_kernels`, except for the one that `compile_in_two` compiles itself.
+    """Load the loops of `load_kernels`, except for those that `compile_in_two` compiles itself.
 
-    That loop is replaced by one that returns zeros, except for the number of observations; the forecasts, which would
-    not be finite, are zeros, too.
+    The update is replaced by one that returns zeros, except for the number of observations; the forecasts, which would
+    not be finite, are zeros, too. Records are decoded and not scanned.
     """
+    scanner = task._admission._scanner  # noqa: SLF001 -- as below
+    if scanner is not None:
+        scanner.usable = False
     bank: Any = task.forecaster._bank  # noqa: SLF001 -- as above
     publish, seen = bank._publish, 0  # noqa: SLF001
 

@@ -88,7 +88,7 @@ def _format_of(record: Record, value: bytes) -> str:
         return _binary_kind(value)
 
 
-_LOGGED = re.compile(rb"\s*\[[A-Za-z]{3,}")
+_LOGGED = re.compile(rb"\s*\[(?!(?:true|false|null|NaN|Infinity)\b)[A-Za-z]{3,}")
 """Start of a line with something in brackets, such as [SERVICEPERFDATA], which is no list."""
 
 

@@ -37,6 +37,12 @@ _MEASURED = frozenset((
     "timers",
 ))  # fmt: skip
 """Names of objects of measured values."""
+_LOADS = frozenset(("cpu", "disk", "fan", "gpu", "mem", "memory", "ram", "swap"))
+"""Names of loads of a computer."""
+_THING = 100
+"""Score of a name that is certainly that of a thing."""
+_MOST_THINGS, _MOST_DOUBTED = 8, 32
+"""Most different numbers that are taken for those of things, and that may be."""
 _DOUBTED, _UNKNOWN = 40, 15
 """Largest scores of an `id`, and of the id of something unknown, if each of a few records has another one."""
 
@@ -65,6 +71,7 @@ def key_candidates(
         and not is_within(path, tags)
         and not _is_of_part(path, columns)
         and not is_idle_share(path, columns)
+        and not _is_load(column, columns, times)
         and (score := _score(column, rows, times)) > 0
     ]
     return sorted(candidates, key=lambda each: -each[1])
@@ -119,8 +126,6 @@ def _numbers_something(column: Column, rows: Sequence[ObservationRow], times: Se
         return True
     if type(values[0]) is int and not _MEASURED.isdisjoint(column.path.split(".")[:-1]):
         return not is_identifier(column.path)  # such as the speed of a fan
-    if joined(last_step(column.path)) in ALSO_MEASURED and all(number_in(value) is not None for value in values):
-        return not _numbers_things(values, times)  # the load of a processor, not its number
     started = joined(last_step(column.path)) == "instanceid" and type(values[0]) is int  # of an agent of MTConnect
     return started or (len(values) > 3 and _counts_records(values, rows, times))
 
@@ -140,6 +145,70 @@ def _numbers_things(values: Sequence[Any], times: Sequence[int | None]) -> bool:
     period = len(different)
     recur = len(values) >= 3 * period and all(value == values[n % period] for n, value in enumerate(values))
     return counted and (recur or len({*times}) <= len(times) / 2)
+
+
+def _is_load(column: Column, columns: Mapping[str, Column], times: Sequence[int | None]) -> bool:
+    """Return whether a column has what is measured of a processor, a pump and the like, not which one it is.
+
+    A load is one of several of a computer, or does not consist of a few numbers that recur.
+    """
+    if not _may_be_load(column) or _numbers_things(column.present, times):
+        return False
+    if _is_beside_load(column, columns):
+        return True
+    if len(set(map(number_in, column.present))) == 1:
+        return key_score(column.path) < _THING or not number_in(column.present[0])
+    return not _recur(column.present, _MOST_THINGS)
+
+
+def perhaps_things(paths: Sequence[str], columns: Mapping[str, Column], times: Sequence[int | None]) -> list[str]:
+    """Return doubts about recurring numbers of which it is unclear whether they identify things or measure them.
+
+    Args:
+        paths: The paths of the key.
+        columns: The members by path that have no other role than that of a key or a field.
+        times: Event time by row.
+    """
+    unclear = [
+        path
+        for path, column in columns.items()
+        if _may_be_load(column)
+        and key_score(path) > 0
+        and _recur(column.present, _MOST_DOUBTED)
+        and not _numbers_things(column.present, times)
+        and not _is_beside_load(column, columns)
+    ]
+    return [
+        f"`{path}` is taken for the number of a thing: if it is measured, take it out of input.key"
+        if path in paths
+        else f"`{path}` may be the key: if its numbers identify things, set input.key"
+        for path in unclear
+    ]
+
+
+def _may_be_load(column: Column) -> bool:
+    """Return whether a column has numbers and a name that both things and what is measured of them have."""
+    named = joined(last_step(column.path)) in ALSO_MEASURED
+    return named and bool(column.present) and all(number_in(value) is not None for value in column.present)
+
+
+def _is_beside_load(column: Column, columns: Mapping[str, Column]) -> bool:
+    """Return whether a column is one of several loads of a computer in the same object."""
+    parent, _, name = column.path.rpartition(".")
+    loads = {
+        last_step(path).lower()
+        for path, each in columns.items()
+        if path.rpartition(".")[0] == parent and each.present and number_in(each.present[0]) is not None
+    } & _LOADS
+    return name.lower() in loads and len(loads) > 1
+
+
+def _recur(values: Sequence[Any], most: int) -> bool:
+    """Return whether values are a few positive whole numbers that return after other ones; at most `most` of them."""
+    different = set(map(str, values))
+    returned = 1 + sum(a != b for a, b in pairwise(map(str, values))) > len(different)
+    few = 1 < len(different) <= min(most, len(values) // 2)
+    return few and returned and all(each.isdigit() and int(each) for each in different)
 
 
 def all_differ(column: Column, rows: Sequence[ObservationRow]) -> bool:

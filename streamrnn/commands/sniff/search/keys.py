@@ -20,6 +20,7 @@ from streamrnn.commands.sniff.search.key_candidates import (
     is_within,
     key_candidates,
     members_of_record_key,
+    perhaps_things,
     says_little,
 )
 from streamrnn.commands.sniff.search.table import Column, ObservationRow, number_in, write_path
@@ -99,6 +100,7 @@ def find_key(
     paths = [*(paths or ([_OWN] if own and more else [])), *more]
     keys = _keys(paths, columns, rows, own)
     doubts = uncounted_times(more, columns, [] if more else unused_numbers(free, rows, moments, keys))
+    doubts += perhaps_things(paths, {path: each for path, each in columns.items() if path not in used}, times)
     if not paths and not own:
         doubts.append("no member names a device or the like, and the records have no key: all share the topic's name")
         paths = ["record:topic"]

@@ -24,13 +24,14 @@ _IDS = frozenset[str](_LISTED["id_words"])
 _CODES = frozenset[str](_LISTED["code_words"])
 _NO_IDS, _NO_ID_ENDINGS = frozenset[str](_LISTED["words_in_id"]), tuple[str, ...](_LISTED["endings_in_id"])
 _ID_NAMES = frozenset[str](_LISTED["id_names"])
-CODES_OF = [
-    (each["of"], frozenset({mark}) if mark else frozenset(each["beside"]), frozenset(each["names"]))
+PROTOCOL_CODES = [
+    (each["of"], frozenset(each.get("beside", [])) | mark, frozenset(each["names"]))
     for each in _LISTED["codes"]
-    for mark in each.get("any", [""])
+    for mark in [frozenset({one}) for one in each.get("any", [])] or [frozenset[str]()]
 ]
 """Name of a protocol or product, members that all its messages have, and members that are codes there."""
 _NUMBERED = frozenset[str](_LISTED["numbered_names"])
+_DOUBTED = frozenset[str](_LISTED["doubted_words"])
 _MESSAGE_IDS = frozenset[str](_LISTED["message_ids"])
 RATES, MEASURED = frozenset[str](_LISTED["rate_words"]), frozenset[str](_LISTED["measured_words"])
 ALSO_MEASURED = frozenset[str](_LISTED["also_measured"])
@@ -178,12 +179,30 @@ def is_numbered(name: str) -> bool:
         joined(last) in _NUMBERED
         or words[:1] in (["cod"], ["code"], ["codice"], ["codigo"])
         or (len(words) > 1 and words[-1] == "as")
-        or words[:1] == ["qn"]
+        or (len(words) > 1 and words[0] == "qn" and all(map(str.isdigit, words[1:])))
     ):
         return True  # src_as; QN_9, of the German weather service
     ending = words[-1] if words and not _is_counted_by(words) else ""
     is_id = ending.endswith("id") and ending not in _NO_IDS and not ending.endswith(_NO_ID_ENDINGS)
     return is_id or ending in _CODES or (ending.endswith("idx") and len(ending) > 3)  # datid, ip_tos, sessionidx
+
+
+def perhaps_numbers(path: str) -> bool:
+    """Return whether a name is as often that of a quantity as of whole numbers that only number things."""
+    return not _DOUBTED.isdisjoint(words_of(last_step(path))[-1:])
+
+
+def is_quantity(path: str) -> bool:
+    """Return whether a name is that of a measured quantity or, in the plural, of counted things."""
+    name = last_step(path)
+    words = words_of(name)
+    last = words[-1] if words else ""
+    plural = len(last) > 3 and last.endswith("s") and not last.endswith(("ss", "us", "is"))
+    return plural or not ((MEASURED | COUNTED | RATES) - _UNCLEAR).isdisjoint(words)
+
+
+_UNCLEAR = frozenset("qv")
+"""Letters that stand for an amount, and as often for something else."""
 
 
 def is_day_number(path: str, numbers: Sequence[float]) -> bool:

@@ -15,6 +15,7 @@ from streamrnn.commands.sniff.search.words import (
     is_day_number,
     is_described,
     is_duration,
+    is_quantity,
     last_step,
     time_score,
     words_of,
@@ -146,12 +147,14 @@ def _why_numbered(candidate: Candidate, paths: Collection[str]) -> str:
 
 def _why_constant(candidate: Candidate, keys: Sequence[str]) -> str:
     """Return why numbers are ids, judged by the keys."""
-    if not candidate.whole:
+    if not candidate.whole or is_quantity(candidate.path):
         return ""
     by_key = by_keys(candidate.by_row, keys)
-    if _identify_keys(by_key):
-        return "an id: constant per key"
-    return "a number of each key" if _number_keys(by_key) else ""
+    if _repeat_keys(by_key):
+        return "a part of the key"
+    if not _identify_keys(by_key):
+        return ""
+    return "a number of each key" if _number_keys(by_key) else "an id: constant per key"
 
 
 def _rolls(known: Sequence[float]) -> bool:
@@ -171,12 +174,16 @@ def by_keys(numbers: Sequence[float | None], keys: Sequence[str]) -> dict[str, l
 
 
 def _number_keys(by_key: Mapping[str, Sequence[float]]) -> bool:
-    """Return whether numbers number at least three keys: 0, 1, 2 and so on, or from 1 on."""
+    """Return whether the numbers enumerate the keys, at least three: 0, 1, 2 and so on, or from 1 on."""
+    numbers = sorted(each[0] for each in by_key.values())
+    return len(numbers) >= _FEWEST and numbers[0] in (0, 1) and all(b - a == 1 for a, b in pairwise(numbers))
+
+
+def _repeat_keys(by_key: Mapping[str, Sequence[float]]) -> bool:
+    """Return whether each of at least three keys has its number as a part, in at least three records."""
     if len(by_key) < _FEWEST or min(map(len, by_key.values())) < _FEWEST:
         return False
-    single = all(len({*each}) == 1 for each in by_key.values())
-    numbers = sorted(each[0] for each in by_key.values())
-    return single and numbers[0] in (0, 1) and all(b - a == 1 for a, b in pairwise(numbers))
+    return all({f"{each:.0f}" for each in numbers} <= {*key.split("/")} for key, numbers in by_key.items())
 
 
 def are_copies(texts: Column, numbers: Column) -> bool:

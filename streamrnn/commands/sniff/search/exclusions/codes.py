@@ -6,7 +6,7 @@ from http import HTTPStatus
 from typing import Any, NamedTuple
 
 from streamrnn.commands.sniff.search.words import (
-    CODES_OF,
+    PROTOCOL_CODES,
     is_identifier,
     is_numbered,
     last_step,
@@ -36,6 +36,8 @@ _PLAIN = frozenset(("new", "old", "v", "val", "value"))
 """Names of members whose meaning is that of the object around them."""
 _ANSWERS = frozenset(("response", "result"))
 """Names of members of log lines that may have the status of an answer."""
+_REQUESTS = frozenset(("method", "path", "request", "uri", "url", "verb"))
+"""Words of names of members that describe a request."""
 _HEIGHTS = frozenset(("alt", "altitude", "elevation", "height"))
 _LATITUDES = ("lat", "latitude")
 
@@ -72,9 +74,12 @@ def why_code(candidate: Candidate, paths: Collection[str]) -> str:
         return ""
     if candidate.whole and (protocol := _protocol(candidate.path, paths)):
         return f"a code of {protocol}"
-    whole_id = candidate.whole and is_numbered(candidate.path)
-    if whole_id or is_identifier(candidate.path) or _is_coordinate(candidate, paths):
+    if is_identifier(candidate.path):
         return "an id, a number of the message or a place"
+    if candidate.whole and is_numbered(candidate.path):
+        return "a code, or the number of a thing"
+    if _is_coordinate(candidate, paths):
+        return "a place"
     former = _FORMER.match(last_step(candidate.path))
     if former is not None and _has_sibling(candidate.path, former[1], paths):
         return "the value before, which is there, too"
@@ -92,8 +97,11 @@ def why_code(candidate: Candidate, paths: Collection[str]) -> str:
 def _why_quality(candidate: Candidate, paths: Collection[str]) -> str:
     """Return why whole numbers are the code of an answer, of a quality or of a level."""
     name = last_step(candidate.path).lower()
-    if name in _ANSWERS and _HTTP.issuperset(candidate.known):
-        return "a code of HTTP"
+    if name in _ANSWERS and _HTTP.issuperset(candidate.known) and min(candidate.known) >= HTTPStatus.OK:
+        parent = candidate.path.rpartition(".")[0]
+        beside = {word for path in paths if path.rpartition(".")[0] == parent for word in words_of(last_step(path))}
+        if beside & _REQUESTS:
+            return "a code of HTTP"
     words = words_of(last_step(candidate.path).removesuffix("_raw"))
     if "quality" in words and any(_has_sibling(candidate.path, value, paths) for value in ("value", "v")):
         return "the quality of the value"
@@ -113,9 +121,9 @@ def _only_resembles_id(candidate: Candidate, paths: Collection[str]) -> bool:
 
 
 def _protocol(path: str, paths: Collection[str]) -> str:
-    """Return the name of what has a code of this name beside the other members; empty if nothing has."""
+    """Return the protocol in whose messages a member of this name is a code; empty if there is none."""
     name, beside = last_step(path).lower(), {last_step(each).lower() for each in paths}
-    return next((of for of, marks, names in CODES_OF if name in names and marks <= beside), "")
+    return next((of for of, marks, names in PROTOCOL_CODES if name in names and marks <= beside), "")
 
 
 def _is_coordinate(candidate: Candidate, paths: Collection[str]) -> bool:

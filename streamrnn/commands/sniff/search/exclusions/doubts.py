@@ -5,15 +5,13 @@ from typing import Any
 
 from streamrnn.commands.sniff.search.exclusions import by_keys
 from streamrnn.commands.sniff.search.table import Column
-from streamrnn.commands.sniff.search.words import COUNTED, MEASURED, RATES, last_step, words_of
+from streamrnn.commands.sniff.search.words import is_quantity, last_step, perhaps_numbers
 
 _FEWEST, _MANY = 3, 16
 """Fewest numbers for a doubt about one that is always the same, and about a few that recur."""
 _SHORT = 3
-"""Most letters of a name that says nothing."""
+"""Largest length of an uninformative name."""
 _MAX_CODES = 8
-_UNCLEAR = frozenset("qv")
-"""Letters that stand for an amount, and as often for something else."""
 
 
 def perhaps_codes(
@@ -22,7 +20,7 @@ def perhaps_codes(
     numeric: Mapping[str, Sequence[float | None]],
     keys: Sequence[str],
 ) -> list[str]:
-    """Return a doubt about fields that may be codes or settings: whole numbers that do not change, or recur.
+    """Return doubts about fields that may be codes or settings: by their names, or as they do not change, or recur.
 
     Args:
         chosen: Paths of the fields.
@@ -30,36 +28,39 @@ def perhaps_codes(
         numeric: The numbers of each field by row.
         keys: Key by row.
     """
+    whole = [path for path in chosen if all(map(_is_whole, columns[path].present))]
+    named = [path for path in whole if perhaps_numbers(path) and len(chosen) > 1]
+    doubts = []
+    if named:
+        doubts.append(
+            f"{_shown(named)}: whole numbers that may only number things: if they measure nothing, leave them out "
+            "(input.fields)"
+        )
     found = [
         path
-        for path in chosen
-        if not _is_quantity(path)
-        and all(
-            type(value) is int or (type(value) is str and value.strip().isdigit()) for value in columns[path].present
-        )
-        and _are_like_codes(path, by_keys(numeric[path], keys))
+        for path in whole
+        if path not in named and not is_quantity(path) and _are_like_codes(path, by_keys(numeric[path], keys))
     ]
     if not found or len(found) == len(chosen) == 1:
-        return []
-    found += [path for path in chosen if path not in found and not _is_quantity(path) and not any(numeric[path])]
-    shown = ", ".join(f"`{path}`" for path in found[:8]) + (f" and {len(found) - 8} more" if len(found) > 8 else "")
-    return [
-        f"{shown}: whole numbers that are always the same, or a few that recur: if these are codes, addresses or "
-        "settings, leave them out (input.fields)"
+        return doubts
+    found += [
+        path for path in chosen if path not in (*found, *named) and not is_quantity(path) and not any(numeric[path])
     ]
+    return [
+        *doubts,
+        f"{_shown(found)}: whole numbers that are always the same, or a few that recur: if these are codes, addresses "
+        "or settings, leave them out (input.fields)",
+    ]
+
+
+def _shown(paths: Sequence[str]) -> str:
+    """Return up to eight paths in words, and the number of the others."""
+    more = f" and {len(paths) - 8} more" if len(paths) > 8 else ""
+    return ", ".join(f"`{path}`" for path in paths[:8]) + more
 
 
 def _is_whole(value: Any) -> bool:
     return type(value) is int or (type(value) is str and value.strip().isdigit())
-
-
-def _is_quantity(path: str) -> bool:
-    """Return whether a name is that of a measured quantity or, in the plural, of counted things."""
-    name = last_step(path)
-    words = words_of(name)
-    last = words[-1] if words else ""
-    plural = len(last) > _SHORT and last.endswith("s") and not last.endswith(("ss", "us", "is"))
-    return plural or not ((MEASURED | COUNTED | RATES) - _UNCLEAR).isdisjoint(words)
 
 
 def _are_like_codes(path: str, by_key: Mapping[str, Sequence[float]]) -> bool:
