@@ -83,7 +83,7 @@ def run(
     for t, row in enumerate(values, start=first):
         waves = [list(range(series))] if cut is None else cut(t)
         if present is not None:
-            waves = [part for wave in waves if (part := [s for s in wave if present[t - first, s]])]
+            waves = [part for each in waves if (part := [s for s in each if present[t - first, s]])]
             if not waves:
                 continue
         published.append(joined([wave(forecaster, np.array(part), row, START + t * HOUR) for part in waves]))
