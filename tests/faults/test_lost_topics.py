@@ -1,6 +1,7 @@
 """The offsets of the group, or all topics of an application, disappear while the daemon runs."""
 
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 
 import pytest
 from support.broker import Broker
@@ -17,6 +18,8 @@ from support.log_backends import KafkaWorld
 
 from streamrnn import app
 from streamrnn.errors import StateError
+from streamrnn.runtime.worker import Worker
+from streamrnn.settings import Settings
 
 pytestmark = [
     pytest.mark.kafka,
@@ -26,14 +29,21 @@ pytestmark = [
 ]
 
 
-def test_the_offsets_of_the_group_are_lost(own_broker: Broker, client: str, name: str) -> None:
-    """With the brokers' own topic they are all gone: 78 and the command that goes on with the saved state."""
-    broker = own_broker.bootstrap
-    settings, world = settings_of(broker, client, name), KafkaWorld(broker)
+@contextmanager
+def working(broker: str, settings: Settings, name: str) -> Iterator[tuple[Worker, KafkaWorld]]:
+    """Run a worker that has committed 20 records of the topic `name`, which this creates."""
+    world = KafkaWorld(broker)
     make_topic(broker, name)
     with closing(kafka_worker(settings)) as worker:
         world.produce(name, observations(0, 20))
         run_to(worker, settings, 20)
+        yield worker, world
+
+
+def test_the_offsets_of_the_group_are_lost(own_broker: Broker, client: str, name: str) -> None:
+    """With the brokers' own topic they are all gone: 78 and the command that goes on with the saved state."""
+    broker, settings = own_broker.bootstrap, settings_of(own_broker.bootstrap, client, name)
+    with working(broker, settings, name) as (worker, world):
         delete_topic(broker, "__consumer_offsets")
         world.produce(name, observations(20, 40))
         with pytest.raises(
@@ -44,12 +54,8 @@ def test_the_offsets_of_the_group_are_lost(own_broker: Broker, client: str, name
 
 def test_all_topics_of_the_application_are_lost(own_broker: Broker, client: str, name: str) -> None:
     """Kafka deletes the committed offsets with the input: only the running daemon can notice that it is another one."""
-    broker = own_broker.bootstrap
-    settings, world = settings_of(broker, client, name), KafkaWorld(broker)
-    make_topic(broker, name)
-    with closing(kafka_worker(settings)) as worker:
-        world.produce(name, observations(0, 20))
-        run_to(worker, settings, 20)
+    broker, settings = own_broker.bootstrap, settings_of(own_broker.bootstrap, client, name)
+    with working(broker, settings, name) as (worker, world):
         for each in (name, *app.output_topics(settings, name).names):
             delete_topic(broker, each)
         make_topic(broker, name)
