@@ -35,6 +35,10 @@ VARIANTS: dict[str, list[str]] = {"lean": ["model.variant=lean", "model.hidden_s
 CLIENTS = ("confluent", "kafka-python")
 FEWER, MANY = 1_000, 50_000
 """Series that a larger number is compared with; series from which on only the lean variant is measured."""
+ALONE_RECORDS = 40_000
+"""Records of a task without a log, at least 10 per series."""
+WARM_RECORDS = 200_000
+"""Records before the measurement of a rate, at most a third of all."""
 
 
 class Cell(NamedTuple):
@@ -79,7 +83,7 @@ class Bench:
                 self._add(f"decoding/{name}", "values/s", rate)
 
     def _total(self, series: int) -> int:
-        """Return the number of records that a process reads, the first third of them before the measurement."""
+        """Return the number of records that a process can read."""
         records = self.given.records if series > 1 else self.given.records_single
         return max(records, 6 * series)
 
@@ -103,7 +107,7 @@ class Bench:
 
     def _rate(self, measured: over_kafka.Measured, total: int) -> Rate:
         pause = min(0.04, self.given.interval / 5)
-        return over_kafka.measure_rate(measured, total // 3, total, self.given.seconds, pause)
+        return over_kafka.measure_rate(measured, min(total // 3, WARM_RECORDS), total, self.given.seconds, pause)
 
     def _throughput(self, cell: Cell, topic: str, total: int) -> None:
         """Measure the daemon, then the pass-through with the daemon's forecasts."""
@@ -198,7 +202,7 @@ class Bench:
 
     def _alone(self, variant: str, series: int) -> None:
         """Measure the task without a log, in a process of its own."""
-        rounds = max(10, self.given.records // (10 * series))
+        rounds = max(10, ALONE_RECORDS // series)
         with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
             found = pool.submit(core, VARIANTS[variant], series, max(rounds // 4, WARM), rounds).result()
         self._add(f"{variant}/no log/{series}", "processor µs per record", found.microseconds)
@@ -217,7 +221,7 @@ def parser() -> argparse.ArgumentParser:
     add("--series", type=int, nargs="+", default=[1, 1000, 100_000], help="default: 1 1000 100000")
     add("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS))
     add("--clients", nargs="+", choices=CLIENTS, default=list(CLIENTS))
-    add("--records", type=int, default=400_000, help="records of a cell, or 6 per series (default: %(default)s)")
+    add("--records", type=int, default=1_600_000, help="records of a cell, or 6 per series (default: %(default)s)")
     add("--records-single", type=int, default=40_000, help="the same for one series (default: %(default)s)")
     add("--seconds", type=float, default=20, help="most seconds of one measurement (default: %(default)s)")
     add("--repeat", type=int, default=1, help="measurements of each cell (default: %(default)s)")

@@ -110,9 +110,10 @@ def pass_through(client: str, forecasts: Path, interval: float) -> Callable[[str
 
 
 def measure_rate(measured: Measured, warm: int, total: int, seconds: float, pause: float) -> Rate:
-    """Return the rate from the first commit of at least `warm` records to that of `total`, or until `seconds` later.
+    """Return the rate from the first commit of at least `warm` records to the last one before `total`.
 
-    Committed offsets are read every `pause` seconds.
+    It ends after `seconds`, too. The commit of `total` does not count: a process that has read all records waits for
+    the time of its next commit. Committed offsets are read every `pause` seconds.
     """
     points: list[tuple[float, int, float]] = [(0.0, 0, 0.0)]
     deadline = time.monotonic() + PATIENCE + seconds
@@ -131,6 +132,8 @@ def measure_rate(measured: Measured, warm: int, total: int, seconds: float, paus
                 break
             time.sleep(pause)
         resident = memory(measured.process)
+    if inside[-1][1] == total:
+        inside.pop()
     assert len(inside) > 1, f"one commit was seen from record {warm} to {total}: measure more records"
     (t0, o0, c0), (t1, o1, c1) = inside[0], inside[-1]
     return Rate(o1 - o0, t1 - t0, c1 - c0, resident)

@@ -9,7 +9,7 @@ import pytest
 from kafka import KafkaAdminClient
 from kafka.admin import ScramMechanism, UserScramCredentialUpsertion
 from support.broker import PASSWORDS, Broker
-from support.certificates import certificate
+from support.certificates import authority_of, certificate
 from support.kafka_probe import Offsets
 from support.kafka_workers import kafka_worker, make_topic, observations, run_until, settings_of
 from support.log_backends import PATIENCE, KafkaWorld, kafka_log
@@ -70,8 +70,6 @@ def test_a_password_is_changed(scram: Broker, client: str, name: str, caplog: py
 
 def test_the_certificate_of_the_brokers_is_replaced(java: None, client: str, name: str, tmp_path: Path) -> None:
     """The same where the authority is another one, whose file has been replaced, too."""
-    if shutil.which("openssl") is None:
-        pytest.skip("no openssl")
     current, following = (certificate(tmp_path, each) for each in ("current", "following"))
     made = Broker(secured=True, certificate=current)
     made.settings["super.users"] = "User:ANONYMOUS;User:daemon"
@@ -85,6 +83,33 @@ def test_the_certificate_of_the_brokers_is_replaced(java: None, client: str, nam
     with made:
         settings = settings_of(made.guarded, client, name, *(f"kafka.{key}={value}" for key, value in given.items()))
         require_restart(made, settings, settings, lambda: following.replace(current), r"kafka\.ssl_\* files")
+
+
+@pytest.mark.long
+def test_the_certificate_of_a_client_is_replaced(java: None, client: str, name: str, tmp_path: Path) -> None:
+    """The same where the brokers no longer trust the client's certificate."""
+    current, following = (certificate(tmp_path, each) for each in ("current", "following"))
+    trusted, broker = tmp_path / "trusted.crt", certificate(tmp_path, "broker")
+    shutil.copy(authority_of(current), trusted)
+    made = Broker(secured=True, certificate=broker, clients=trusted)
+    made.settings["super.users"] = "User:ANONYMOUS;User:CN=current;User:CN=following"
+    keys = [
+        "security_protocol=SSL",
+        f"ssl_cafile={authority_of(broker)}",
+        "session_timeout=6s",
+        "transaction_timeout=6s",
+    ]
+    given = [f"kafka.{key}" for key in keys]
+
+    def change() -> None:
+        shutil.copy(authority_of(following), trusted)
+
+    with made:
+        before, after = (
+            settings_of(made.guarded, client, name, *given, f"kafka.ssl_certfile={each}")
+            for each in (current, following)
+        )
+        require_restart(made, before, after, change, r"kafka\.ssl_certfile names one")
 
 
 def require_restart(

@@ -112,6 +112,7 @@ class Broker:
     Args:
         secured: Also listen at `guarded`, with authentication by PASSWORDS and access control lists.
         certificate: A PEM file with a key, to use TLS at `guarded`.
+        clients: A PEM file of the clients' certificates, which authenticate them at `guarded` in place of PASSWORDS.
         number: The node's id.
         ports: Five ports to use; by default free ones.
         heap: Memory of the Java heap in MiB.
@@ -126,6 +127,7 @@ class Broker:
         *,
         secured: bool = False,
         certificate: Path | None = None,
+        clients: Path | None = None,
         number: int = 1,
         ports: Sequence[int] = (),
         heap: int = 512,
@@ -146,7 +148,7 @@ class Broker:
         self.release = ""
         """Version whose metadata and features the node begins with; by default its own."""
         if secured:
-            self._secure(certificate)
+            self._secure(certificate, clients)
 
     def __enter__(self) -> "Broker":
         try:
@@ -246,11 +248,11 @@ class Broker:
             return any(each["broker_id"] == self.number and not each.get("is_fenced") for each in known)
         return False
 
-    def _secure(self, certificate: Path | None) -> None:
+    def _secure(self, certificate: Path | None, clients: Path | None) -> None:
         users = " ".join(f'user_{name}="{password}"' for name, password in PASSWORDS.items())
         for key in ("listeners", "advertised.listeners"):
             self.settings[key] = f"{self.settings[key]},GUARDED://{self.guarded}"
-        protocol = "SASL_PLAINTEXT" if certificate is None else "SASL_SSL"
+        protocol = "SSL" if clients else "SASL_SSL" if certificate else "SASL_PLAINTEXT"
         self.settings["listener.security.protocol.map"] = f"{PROTOCOLS},GUARDED:{protocol}"
         self.settings |= {
             "sasl.enabled.mechanisms": "PLAIN,OAUTHBEARER",
@@ -264,6 +266,10 @@ class Broker:
         }  # fmt: skip
         if certificate is not None:
             self.settings |= {"ssl.keystore.type": "PEM", "ssl.keystore.location": certificate}
+        if clients is not None:
+            self.settings |= {
+                "ssl.truststore.type": "PEM", "ssl.truststore.location": clients, "ssl.client.auth": "required",
+            }  # fmt: skip
 
     def _open_settings(self) -> dict[str, object]:
         return {

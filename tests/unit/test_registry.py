@@ -1,12 +1,11 @@
 """Schemas from a registry over real HTTP, and from a folder."""
 
-import shutil
-import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support.certificates import authority_of, certificate
 from support.schema_registry import RegistryStandIn
 
 from streamrnn.errors import ConfigError, LogError, RecordError
@@ -148,31 +147,10 @@ def test_basic_authentication() -> None:
 
 def test_tls_with_a_ca_file(tmp_path: Path) -> None:
     """A certificate is checked with the configured file, and a registry without a trusted one is not used."""
-    if shutil.which("openssl") is None:
-        pytest.skip("no openssl")
-    pem = tmp_path / "registry.pem"
-    names = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
-    make = [
-        "openssl",
-        "req",
-        "-x509",
-        "-newkey",
-        "rsa:2048",
-        "-nodes",
-        "-days",
-        "2",
-        *names,
-        "-keyout",
-        pem,
-        "-out",
-        "-",
-    ]
-    certificate = subprocess.run(make, check=True, capture_output=True).stdout
-    (tmp_path / "ca.pem").write_bytes(certificate)
-    pem.write_bytes(pem.read_bytes() + certificate)
+    pem = certificate(tmp_path, "registry")
     with RegistryStandIn(certificate=pem) as registry:
         registry.add(1, SENSOR)
-        assert SchemaRegistry(url=registry.url, ca_file=tmp_path / "ca.pem").find(1).kind == "AVRO"
+        assert SchemaRegistry(url=registry.url, ca_file=authority_of(pem)).find(1).kind == "AVRO"
         with pytest.raises(LogError, match="certificate verify failed"):
             SchemaRegistry(url=registry.url).find(1)
 

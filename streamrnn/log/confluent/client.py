@@ -81,7 +81,7 @@ class ConnectionErrors:
         """Store an error, unless it is less specific than the previous one."""
         if self.last is None or error.code() != KafkaError._ALL_BROKERS_DOWN:  # noqa: SLF001
             self.last = error
-        if error.code() in REFUSALS:
+        if error.code() in REFUSALS or errors.tls_remedy(error.str()):
             self._refusal, self._refused_until = error, time.monotonic() + REFUSAL_SECONDS
         if self._onward is not None:
             self._onward(error)

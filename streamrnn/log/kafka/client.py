@@ -18,8 +18,7 @@ from streamrnn.log.kafka_common.oauth import TokenSource, make_token_source
 Client = TypeVar("Client")
 Options = Mapping[str, Any]
 THROTTLED_INTERVAL = 0.05  # seconds between two tries of a request that is withheld
-TLS_FAILURE = "[SSL"
-"""Part of the library's errors that are due to a certificate or its key."""
+ALERT_SECONDS = 1.0  # to wait for the refusal of a certificate: with TLS 1.3 it follows the handshake
 
 
 def kafka_python_options(connection: Connection) -> dict[str, Any]:
@@ -73,7 +72,7 @@ def open_kafka_python(kind: Callable[..., Client], common: Options, **particular
                 return kind(**{**common, **particular}, kafka_client=network)
             except errors.KafkaTimeoutError as error:
                 if (refusal := _tls_refusal(common)) is not None:
-                    raise LogError(f"{failure}: {refusal}; {common_errors.CERTIFICATES}") from error
+                    raise LogError(f"{failure}: {refusal}; {common_errors.tls_remedy(str(refusal))}") from error
                 if not str(common["security_protocol"]).startswith("SASL"):
                     raise LogError(f"{failure}: no answer; {common_errors.UNREACHABLE}") from error
                 cause = f"{common_errors.TIMED_OUT}, or rejected this user; {common_errors.CREDENTIALS}"
@@ -106,7 +105,7 @@ def mend_requests(admin: Any, seconds: float) -> None:
                         raise refused[-1] from None
                     raise
             except errors.KafkaConnectionError as error:
-                refused[:] = [error] if TLS_FAILURE in str(error) else []
+                refused[:] = [error] if common_errors.tls_remedy(str(error)) else []
                 raise
             else:
                 refused.clear()
@@ -129,14 +128,21 @@ def finish_joins(consumer: Any) -> None:
 
 
 def _tls_refusal(common: Options) -> ssl.SSLError | None:
-    """Return the error if the first broker's certificate is rejected, which the library does not report; else None."""
+    """Return the error if this process or the first broker rejects the other's certificate; else None.
+
+    The library does not report it.
+    """
     if "ssl_context" not in common:
         return None
     host, _, port = common["bootstrap_servers"][0].rpartition(":")
     name = host.strip("[]")
     try:
-        with socket.create_connection((name, int(port)), common["request_timeout_ms"] / 1000) as plain:
-            common["ssl_context"].wrap_socket(plain, server_hostname=name).close()
+        with (
+            socket.create_connection((name, int(port)), common["request_timeout_ms"] / 1000) as plain,
+            common["ssl_context"].wrap_socket(plain, server_hostname=name) as secured,
+        ):
+            secured.settimeout(ALERT_SECONDS)
+            secured.recv(1)
     except ssl.SSLError as error:
         return error
     except OSError:
@@ -151,9 +157,7 @@ def kafka_python_error(failure: str, error: Exception) -> StreamrnnError:
         code = common_errors.ILLEGAL_GENERATION
     elif isinstance(error, errors.KafkaTimeoutError):
         remedy = common_errors.TIMED_OUT
-    elif isinstance(error, errors.KafkaConnectionError):
-        remedy = common_errors.CERTIFICATES if TLS_FAILURE in str(error) else common_errors.UNREACHABLE
-    elif isinstance(error, errors.NodeNotReadyError):
+    elif isinstance(error, (errors.KafkaConnectionError, errors.NodeNotReadyError)):
         remedy = common_errors.UNREACHABLE
     text = str(error) if isinstance(error, errors.KafkaError) else f"{type(error).__name__}: {error}"
     if code is None:  # the producer reports errors as text

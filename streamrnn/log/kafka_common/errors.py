@@ -1,11 +1,15 @@
 """Errors of brokers and client libraries as messages that name the failure, its cause and a remedy."""
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 from streamrnn.errors import ConfigError, Fenced, InstanceInUse, LogError, OutputRefused, StreamrnnError
 from streamrnn.log.limits import AFTER, BEFORE, DEFAULT_BYTES, MAX_BYTES, POLICY, UNLIMITED, TopicLimits
 from streamrnn.records import TopicPartition
+
+_TLS_FAILURE = re.compile(r"\[SSL|SSL routines")  # as the libraries print errors of OpenSSL
+_CERTIFICATE_REFUSED = re.compile(r"alert.*(certificate|unknown.ca|handshake.failure)", re.IGNORECASE)
 
 Translate = Callable[[str, Exception], StreamrnnError]
 """Returns the error for a failed action, in words, and the client library's exception."""
@@ -24,6 +28,10 @@ stale epoch of a member."""
 
 CREDENTIALS = "check kafka.sasl_username and kafka.sasl_password"
 CERTIFICATES = "check kafka.security_protocol and the kafka.ssl_* files"
+CLIENT_CERTIFICATE = (
+    "the brokers require a certificate that they trust: check that kafka.ssl_certfile names one, and that it has not "
+    "expired"
+)
 TIMED_OUT = "the brokers did not answer in time"
 SLOW = (
     "if this recurs, the line to the brokers, or one of their quotas, is too slow for what one commit writes: raise "
@@ -95,8 +103,15 @@ def kafka_error(failure: str, text: str, code: int | None, remedy: str | None = 
         return ConfigError(f"{failure}: {BROKER_LIMITS[code]} ({text})")
     if code in FENCING:
         return Fenced(f"{failure}: another process has taken over, or a time limit was exceeded ({text})")
-    remedy = REMEDIES.get(code or 0, remedy)
+    remedy = REMEDIES.get(code or 0) or tls_remedy(text) or remedy
     return BrokerError(f"{failure}: {text}" if remedy is None else f"{failure}: {text}; {remedy}", code)
+
+
+def tls_remedy(text: str) -> str:
+    """Return what to check after a failed TLS handshake, by the text of the error; empty if it is another error."""
+    if _TLS_FAILURE.search(text) is None:
+        return ""
+    return CERTIFICATES if _CERTIFICATE_REFUSED.search(text) is None else CLIENT_CERTIFICATE
 
 
 def output_refused(failure: str, topic: str, code: int, servers: str, limits: TopicLimits) -> OutputRefused:
