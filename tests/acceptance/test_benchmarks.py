@@ -36,6 +36,8 @@ ARGUMENTS: dict[str, list[str]] = {
     "restarts": ["--times=1", "--partitions=1", "--between=1"],
     "restore": ["--times=1", "--series=20", "--again=50"],
 }  # fmt: skip
+SLOW = {"page", "pictures"}
+"""Those that take longer than ten seconds even so; the long run has them."""
 MORE_OF_BENCH = ["--alone=1", "--latency-series=20", "--latency-seconds=0.3", "--latency-rounds=2"]
 """Arguments of `bench` that the long run adds: latencies, and the task without a log."""
 FIGURES = {
@@ -63,7 +65,7 @@ def test_every_benchmark_is_tested() -> None:
 @pytest.mark.parametrize(
     ("name", "added"),
     [
-        *((each, []) for each in ARGUMENTS),
+        *(pytest.param(each, [], marks=[pytest.mark.long] * (each in SLOW)) for each in ARGUMENTS),
         ("paper", ["--fev", "--windows", "2", "10"]),
         pytest.param("bench", MORE_OF_BENCH, marks=pytest.mark.long),
     ],

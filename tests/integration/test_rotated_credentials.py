@@ -68,6 +68,7 @@ def test_a_password_is_changed(scram: Broker, client: str, name: str, caplog: py
     assert {"log_unavailable", "task_failed"} & set(caplog.messages)
 
 
+@pytest.mark.long
 def test_the_certificate_of_the_brokers_is_replaced(java: None, client: str, name: str, tmp_path: Path) -> None:
     """The same where the authority is another one, whose file has been replaced, too."""
     current, following = (certificate(tmp_path, each) for each in ("current", "following"))
