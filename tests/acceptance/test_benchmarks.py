@@ -18,7 +18,7 @@ ARGUMENTS: dict[str, list[str]] = {
     "ablate": ["--only", "nothing,learning", "--rows", "60"],
     "same_origins": ["{folder}/small.csv", "--origins=2", "--methods", "streamrnn", "River HoltWinters"],
     "bench": [
-        "--series=20", "--records=4000", "--variants=lean", "--clients=confluent", "--interval=0.05", "--seconds=1",
+        "--series=20", "--records=60000", "--variants=lean", "--clients=confluent", "--interval=0.02", "--seconds=1",
         "--latency-seconds=0", "--alone", "--no-decoding", "--output", "{folder}",
     ],
     "decoding": ["--records=2000"],
