@@ -120,7 +120,7 @@ def _require_distinct(option: str, path: Path, others: Sequence[Path]) -> None:
         path.resolve() == other.resolve() or (path.exists() and other.exists() and path.samefile(other))
         for other in others
     ):
-        raise ConfigError(f"{option}: {path} is one of the inputs or the output; choose another name")
+        raise ConfigError(f"{option}: {path} is also an input or another output; choose another name")
 
 
 def _require_report_libraries() -> None:

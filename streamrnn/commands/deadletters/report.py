@@ -14,6 +14,7 @@ from streamrnn.commands import console
 from streamrnn.commands.deadletters.letters import Letter, letter_partitions, read_letter
 from streamrnn.commands.deadletters.progress import TOPIC, read_progress
 from streamrnn.commands.deadletters.retry import as_retrying
+from streamrnn.commands.sniff.profile import count_of
 from streamrnn.records import TopicPartition
 from streamrnn.settings import Settings
 from streamrnn.timestamps import format_iso
@@ -110,21 +111,23 @@ def _lines(partitions: Sequence[TopicPartition], groups: dict[str, _Group], othe
     count = sum(group.partitions.total() for group in groups.values())
     waiting = sum(group.waiting for group in groups.values())
     topics = ", ".join(sorted({each.topic for each in partitions}))
-    yield f"{topics}: {count:,} dead letters in {len(partitions)} partitions, {waiting:,} not retried"
+    letters, places = count_of(count, "dead letter"), count_of(len(partitions), "partition")
+    yield f"{topics}: {letters} in {places}, {waiting:,} not retried"
     for reason, group in groups.items():
         where = ", ".join(f"{name}: {number:,}" for name, number in sorted(group.partitions.items()))
         cut = f", {group.cut:,} cut" if group.cut else ""
-        yield f"\n{reason:<16}{group.partitions.total():,} letters, {group.waiting:,} not retried{cut} ({where})"
+        letters = count_of(group.partitions.total(), "dead letter")
+        yield f"\n{reason:<16}{letters}, {group.waiting:,} not retried{cut} ({where})"
         if group.first is not None and group.last is not None:
             yield f"{'':<16}records of {format_iso(group.first)} to {format_iso(group.last)}"
         for letter in group.samples:
-            retries = f", retried {letter.retries} times" if letter.retries else ""
+            retries = f", retried {count_of(letter.retries, 'time')}" if letter.retries else ""
             offset = letter.record.offset
             yield f"    {letter.partition} offset {offset}, from {letter.source} offset {letter.offset}{retries}"
             sample = _sample(letter)
             yield from (f"        {name:<8}{sample[name]}" for name in ("message", "key", "value"))
     for name, number in others.items():
-        yield f"\n{name} also has {number:,} records that are not dead letters of streamrnn"
+        yield f"\n{name}: {count_of(number, 'record')} by another program left out"
 
 
 def _sample(letter: Letter) -> dict[str, object]:

@@ -19,6 +19,7 @@ from streamrnn.commands.deadletters.letters import Letter, letter_partitions, re
 from streamrnn.commands.deadletters.progress import EVERY, GROUP, MAX_RETRIES, TOPIC, Progress, read_progress
 from streamrnn.commands.membership import joined_alone
 from streamrnn.commands.slices import in_slices
+from streamrnn.commands.sniff.profile import count_of
 from streamrnn.errors import LogError
 from streamrnn.log import Log, Topic, Transaction
 from streamrnn.records import Output, Record, TopicPartition
@@ -154,7 +155,9 @@ def _report(outcome: _Outcome, *, as_json: bool) -> None:
         summary = {"retried": dict(outcome.retried), "not_retried": dict(outcome.skipped), "named": outcome.named}
         sys.stdout.write(orjson.dumps(summary, option=orjson.OPT_INDENT_2).decode() + "\n")
         return
-    lines = [f"{reason}: {count:,} records written to their input again" for reason, count in outcome.retried.items()]
+    lines = [
+        f"{reason}: {count_of(count, 'record')} written to the input again" for reason, count in outcome.retried.items()
+    ]
     for each in outcome.named:
         where = "{partition} offset {offset} (from {input} offset {input_offset}, {reason})".format(**each)
         lines.append(f"not retried: {where}: {each['cause']}")

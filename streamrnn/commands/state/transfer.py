@@ -1,4 +1,4 @@
-"""`streamrnn state export`, `import`, `migrate` and `reset`.
+"""`streamrnn state export`, `import`, `migrate`, `resume` and `reset`.
 
 The actions that write join the consumer group and require to be its only member: the log then fences earlier writers.
 """
