@@ -79,7 +79,7 @@ def test_show(application: Application, capsys: pytest.CaptureFixture[str]) -> N
     assert text.startswith("sensors/0   committed at offset 150, commit ")
     assert f"state saved at offset {shown['snapshot']}, {150 - shown['snapshot']} offsets to replay" in text
     assert "hidden_size 4" in text
-    assert f"weights {shown['model']}, chain {shown['chain']}" in text
+    assert f"weights {shown['model']}, output hash {shown['chain']}" in text
 
 
 def test_reading_changes_nothing(application: Application, tmp_path: Path) -> None:

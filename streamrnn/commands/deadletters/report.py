@@ -73,6 +73,12 @@ class _Group:
 def report_letters(settings: Settings, selection: Selection, *, samples: int, as_json: bool) -> int:
     """Write the number of dead letters by reason to standard output, with samples of each; return the exit code.
 
+    Args:
+        settings: Configuration of the application.
+        selection: The dead letters to count.
+        samples: Number of samples of each reason.
+        as_json: Whether to report in JSON.
+
     Raises:
         ConfigError: a name is not a partition of an input topic.
         LogError: the log cannot be reached, or has no topic of dead letters.

@@ -60,9 +60,14 @@ class _Outcome:
 def retry_letters(
     settings: Settings, names: Sequence[str], reason: str | None = None, *, force: bool = False, as_json: bool = False
 ) -> int:
-    """Write the records of all dead letters, or of those with a reason, to their input again; return the exit code.
+    """Write the records of dead letters to their input again, each once; return the exit code.
 
-    Records that were retried before are skipped. Records that failed MAX_RETRIES times again need `force`.
+    Args:
+        settings: Configuration of the application.
+        names: Input partitions, such as `sensors/0`; none: all.
+        reason: Reason of the dead letters to retry; None: all.
+        force: Whether to retry records, too, that have failed MAX_RETRIES times again.
+        as_json: Whether to report in JSON.
 
     Raises:
         ConfigError: a name is not a partition of an input topic.

@@ -20,9 +20,6 @@ from streamrnn.records import Record, TopicPartition
 from streamrnn.runtime.silence.heartbeats import feed_between
 from streamrnn.settings import Settings
 
-MAX_KEYS = 20
-"""Largest number of keys of a partition for which each has a row in the table."""
-
 
 class Side:
     """One configuration on one partition, whose forecasts are scored from the range's start on."""
@@ -133,7 +130,7 @@ def _rows(
     measures = [side.measures(horizons) for side in sides]
     keys = list(dict.fromkeys(key for each in measures for key in each))
     rows = []
-    for key in [*(keys if len(keys) <= MAX_KEYS else ()), *([None] if len(keys) > 1 else ())]:
+    for key in [*(keys if len(keys) <= console.MAX_KEYS else ()), *([None] if len(keys) > 1 else ())]:
         for label, side, by_key in zip(labels, sides, measures, strict=True):
             selected = list(by_key.values()) if key is None else [by_key[key]] if key in by_key else []
             if selected:
