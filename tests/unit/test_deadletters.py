@@ -104,6 +104,16 @@ def test_the_report_for_people(world: Worlds, capsys: pytest.CaptureFixture[str]
     assert f"{'v' * 299}…" in text
 
 
+def test_a_misspelt_reason_is_named(world: Worlds, capsys: pytest.CaptureFixture[str]) -> None:
+    """Instead of a count of none alone, the report lists the reasons that there are."""
+    write_letters(world, several(10))
+    assert run("--reason", "invalid_tim") == 0
+    text = capsys.readouterr().out
+    assert "none has the reason invalid_tim; there are invalid_time, late\n" in text
+    assert run("--reason", "late", "--since", "2030-01-01") == 0
+    assert "none has" not in capsys.readouterr().out
+
+
 def test_a_retry_writes_the_record_with_its_provenance(world: Worlds) -> None:
     """Key, value, headers, timestamp and partition are those of the record; new headers say where it comes from."""
     record = bad_record(81, 1, timestamp=1_600_000_000_000)

@@ -85,6 +85,7 @@ def report_letters(settings: Settings, selection: Selection, *, samples: int, as
     """
     groups: dict[str, _Group] = {}
     others: Counter[str] = Counter()
+    reasons: set[str] = set()
     with closing(app.open_log(as_retrying(settings))) as log:
         bounds = {each: log.bounds(each) for each in letter_partitions(log, settings, list(selection.partitions))}
         with console.progress(sum(end - first for first, end in bounds.values())) as advance:
@@ -95,7 +96,9 @@ def report_letters(settings: Settings, selection: Selection, *, samples: int, as
                     advance(str(partition), 1)
                     if letter is None:
                         others[str(partition)] += 1
-                    elif _selected(letter, selection):
+                        continue
+                    reasons.add(letter.reason)
+                    if _selected(letter, selection):
                         group = groups.setdefault(letter.reason, _Group())
                         group.add(letter, waiting=not progress.covers(letter), samples=samples)
     ordered = dict(sorted(groups.items(), key=lambda each: -each[1].partitions.total()))
@@ -104,6 +107,8 @@ def report_letters(settings: Settings, selection: Selection, *, samples: int, as
         sys.stdout.write(orjson.dumps(document, option=orjson.OPT_INDENT_2).decode() + "\n")
     else:
         sys.stdout.write("\n".join(_lines(list(bounds), ordered, others)) + "\n")
+        if selection.reason is not None and reasons and selection.reason not in reasons:
+            sys.stdout.write(f"none has the reason {selection.reason}; there are {', '.join(sorted(reasons))}\n")
     return 0
 
 
