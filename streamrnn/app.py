@@ -18,7 +18,7 @@ from streamrnn.log import Log
 from streamrnn.log.kafka_common import Connection, choose_client
 from streamrnn.mapping.decoder import MappingRules, RecordDecoder
 from streamrnn.mapping.names import field_name
-from streamrnn.mapping.numbers import NumberRule
+from streamrnn.mapping.numbers import NumberRule, parse_missing
 from streamrnn.observe import logging as logs
 from streamrnn.records import OutputTopics, Timed, TopicPartition
 from streamrnn.settings import Settings
@@ -217,7 +217,7 @@ def decoder(settings: Settings) -> RecordDecoder:
     read = settings.input
     source = make_format(read.format, format_options(settings))
     numbers = read.numbers.model_dump()
-    numbers["missing"] = tuple(_number_or_text(each) for each in read.numbers.missing)
+    numbers["missing"] = parse_missing(read.numbers.missing)
     rules = MappingRules(
         layout=_layout(read, source.layout),
         times=read.time.rule(),
@@ -266,13 +266,6 @@ def _layout(read: InputSettings, layout: Layout) -> Layout:
         time=read.time.source or layout.time,
         fields=fields,
     )
-
-
-def _number_or_text(text: str) -> float | str:
-    try:
-        return float(text) if text.strip()[:1] in "+-.0123456789" else text
-    except ValueError:
-        return text
 
 
 def task(settings: Settings, partition: TopicPartition, *, timed: Timed = nullcontext) -> "Task":

@@ -19,7 +19,7 @@ from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
-from streamrnn.commands.parser import Parser, add_completion_command, count
+from streamrnn.commands.parser import Parser, add_completion_command, count, port
 from streamrnn.core.garbage import collector_paused
 from streamrnn.errors import ConfigError, OutputError, StreamrnnError
 from streamrnn.runtime.signals import StopSignals
@@ -197,7 +197,7 @@ def _add_demo(commands: Any) -> None:
     demo.add_argument("--serve", action="store_true", help="then continue at a slow pace, until SIGINT or SIGTERM")
     folder: dict[str, Any] = {"type": Path, "default": Path("demo-output"), "metavar": "FOLDER"}
     demo.add_argument("--output", help="folder of log, forecasts and picture; default: %(default)s", **folder)
-    demo.add_argument("--metrics-port", type=_port, metavar="PORT", help="port of metrics and health; 0: any free port")
+    demo.add_argument("--metrics-port", type=port, metavar="PORT", help="port of metrics and health; 0: any free port")
     demo.add_argument("--rows", type=count, metavar="N", help="only the last N rows of each stream")
     demo.set_defaults(command=_demo)
 
@@ -239,12 +239,6 @@ def _schema(_arguments: argparse.Namespace) -> int:
 
     sys.stdout.write(json.dumps(configuration_schema(), indent=2, ensure_ascii=False) + "\n")
     return 0
-
-
-def _port(text: str) -> int:
-    if not text.isdecimal() or int(text) > 65535:
-        raise argparse.ArgumentTypeError(f"{text}: must be a port from 0 to 65535")
-    return int(text)
 
 
 def _print_error(line: str) -> None:

@@ -16,9 +16,8 @@ StreamrnnError                  exit code 70  an internal error
 from collections.abc import Callable, Sequence
 
 START_OVER = (
-    "start over under another name (app), which leaves this state as it is; or at an offset of your choice, which "
-    "deletes what was learned (save a copy first by streamrnn state export, if it can still be read): streamrnn state "
-    "reset"
+    "start over under another name (app), which leaves this state as it is, or by streamrnn state reset, which deletes "
+    "what was learned (streamrnn state export first saves a copy, if the state can still be read)"
 )
 """The remedy for saved state that cannot be used."""
 

@@ -38,9 +38,6 @@ from streamrnn.runtime.warm_up import announce_compilation
 from streamrnn.settings import Settings, to_yaml
 from streamrnn.whole_learning import REMEDY, torch_is_missing
 
-MAX_KEYS = 20
-"""Keys of a file that have a row of their own in the table."""
-
 HINT_SHARE = 0.5
 """Share of the records above which a hint explains the reason."""
 
@@ -70,12 +67,19 @@ def backtest(
     events: Path | None = None,
     sort: bool = False,
 ) -> int:
-    """Forecast files, `jobs` at a time, and write one JSON record per line into `output`, file after file.
+    """Forecast files, write one JSON record per line, file after file, and return the exit code, 0.
 
     All inputs are read once beforehand and the outputs are opened, so that most errors appear before the work begins.
-    With `events` the events are written too, to that file, as with `output.events`. With `sort` the records of each
-    file are put in order of time, for which it is read into memory. The files appear under their names when complete. A
-    table of scores goes to standard output. Returns the exit code, 0.
+    The outputs appear under their names when complete. A table of scores goes to standard output.
+
+    Args:
+        settings: The configuration.
+        inputs: Files to forecast.
+        output: File of the forecasts.
+        jobs: Files to forecast at a time.
+        report: HTML file of the report; None: none.
+        events: File of the events, as with `output.events`; None: none.
+        sort: Whether to put the records of each file in order of time, for which it is read into memory.
 
     Raises:
         ConfigError: one file has two roles, or a library that the report needs is not installed.
@@ -120,7 +124,7 @@ def _require_distinct(option: str, path: Path, others: Sequence[Path]) -> None:
         path.resolve() == other.resolve() or (path.exists() and other.exists() and path.samefile(other))
         for other in others
     ):
-        raise ConfigError(f"{option}: {path} is one of the inputs or the output; choose another name")
+        raise ConfigError(f"{option}: {path} is also an input or another output; choose another name")
 
 
 def _require_report_libraries() -> None:
@@ -280,6 +284,6 @@ def _require_forecasts(results: Sequence[FileResult]) -> None:
 def _table_rows(result: FileResult) -> list[tuple[str, Floats, float]]:
     """Return the table rows (name, measures, records per second) of one file: one per key, or one for many keys."""
     run, measures = result.run, result.measures
-    if len(measures) > MAX_KEYS:
+    if len(measures) > console.MAX_KEYS:
         measures = {f"{run.name}, {len(measures):,} keys": mean_measures(measures.values())}
     return [(name, each, run.records / run.seconds) for name, each in measures.items()]

@@ -10,6 +10,7 @@ from typing import Any
 
 from streamrnn import app
 from streamrnn.commands.describe import describe_limits, describe_mapping, describe_sample, describe_series
+from streamrnn.commands.sniff.profile import count_of
 from streamrnn.errors import LogError
 from streamrnn.log import Log
 from streamrnn.log.kafka_common import choose_client
@@ -91,7 +92,7 @@ def _shared_lines(log: Log, partition: TopicPartition, forecasts: str) -> list[s
 
 
 def _partitions(count: int, otherwise: str) -> str:
-    return f"{count} partition{'s' * (count != 1)}" if count else f"does not exist yet, {otherwise}"
+    return count_of(count, "partition") if count else f"does not exist yet, {otherwise}"
 
 
 def _summary(settings: Settings, client: str) -> list[str]:

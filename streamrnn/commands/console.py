@@ -17,6 +17,9 @@ from streamrnn.evaluation.tally import selected_horizons
 MAX_WIDTH = 1000
 """Characters in a line of a table; a narrower terminal wraps the line, so that no name or number is cut."""
 
+MAX_KEYS = 20
+"""Largest number of keys of a file or partition for which each has a row in a table."""
+
 _LONG = 100_000.0
 
 Advance = Callable[[str, int], None]

@@ -14,6 +14,7 @@ from streamrnn.formats import Layout
 from streamrnn.formats.catalogue import make_format
 from streamrnn.log import Log
 from streamrnn.mapping.names import field_name
+from streamrnn.mapping.paths import RECORD_TIME
 from streamrnn.mapping.patterns import is_pattern
 from streamrnn.records import Record
 from streamrnn.settings import Settings
@@ -25,7 +26,6 @@ SAMPLE = 100
 """Number of records of a topic to read."""
 _MAX_LENGTH = 240
 """Characters of an example at most."""
-_RECORD_TIME = "record:timestamp"
 
 
 def describe_mapping(settings: Settings) -> list[str]:
@@ -133,7 +133,7 @@ def _key(layout: Layout) -> str:
 def _time(settings: Settings, layout: Layout) -> str:
     read = settings.input.time
     own = "the record's own timestamp"
-    names = [own if path == _RECORD_TIME else path for path in layout.time]
+    names = [own if path == RECORD_TIME else path for path in layout.time]
     if not names or names == [own]:
         return own
     unit = "found from the first one" if read.unit == "auto" else read.unit

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from streamrnn.commands.sniff.command import add_source_arguments, proposed_yaml
+from streamrnn.commands.sniff.profile import count_of
 from streamrnn.errors import ConfigError, OutputError
 from streamrnn.files import written_atomically
 from streamrnn.settings import DEFAULT_FILE
@@ -45,7 +46,7 @@ def _init(arguments: argparse.Namespace) -> int:
     with written_atomically(path) as file:
         file.write(text.encode())
     doubts = sum(line.startswith("# - ") for line in text.splitlines()) if example is None else 0
-    hint = f"; it has {doubts} point{'s' * (doubts != 1)} in doubt, see its comments" if doubts else ""
+    hint = f"; it has {count_of(doubts, 'point')} in doubt, see its comments" if doubts else ""
     sys.stdout.write(f"{path} is written{hint}\nnext: {_next_command(arguments.source, path)}\n")
     return 0
 

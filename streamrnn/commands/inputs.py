@@ -15,15 +15,15 @@ from streamrnn.log.files.dialect import CsvOptions
 from streamrnn.log.files.json import JsonFile
 from streamrnn.log.files.table import ARROW, TABLES, TableFile, stem
 from streamrnn.mapping.conditions import parse_condition
-from streamrnn.mapping.paths import HEADER, RECORD, getter
+from streamrnn.mapping.numbers import parse_missing
+from streamrnn.mapping.paths import HEADER, RECORD, RECORD_TIME, getter
 from streamrnn.mapping.patterns import is_pattern
 from streamrnn.records import Record, TopicPartition
 from streamrnn.settings import Settings
 from streamrnn.settings.sections import InputSettings
 
 LINES = (".jsonl", ".ndjson", ".lp")
-_TIME = "record:timestamp"
-_OTHERS = {
+_UNSUPPORTED = {
     **dict.fromkeys((".xlsx", ".xls", ".xlsm", ".ods"), "is a workbook: save its sheet as CSV"),
     ".arff": f"is an ARFF file, which is not read: {ARFF_REMEDY}",
     ".tsf": f"is a file of Monash's archive, which is not read: {TSF_REMEDY}",
@@ -83,8 +83,8 @@ def open_input(settings: Settings, path: Path, number: int, *, sort: bool = Fals
         settings = _for_table(settings, table)
         source = table.with_repeated_hours(_SeriesNames(settings))
     else:
-        if kind in _OTHERS:
-            raise InputError(f"{path} {_OTHERS[kind]}")
+        if kind in _UNSUPPORTED:
+            raise InputError(f"{path} {_UNSUPPORTED[kind]}")
         allowed = ", ".join((*TABLES, *LINES, ".json", *ARROW))
         raise InputError(f"{path} is of an unknown kind; allowed are {allowed}, and text with .gz behind it")
     topic = read.topics[0] if read.topics else stem(path)
@@ -98,7 +98,7 @@ def _csv(path: Path, read: InputSettings) -> TableFile:
         time=read.time.source,
         times=read.time.rule(),
         decimal=numbers.decimal if "decimal" in numbers.model_fields_set else "",
-        missing=tuple(float(each) for each in numbers.missing if _is_number(each)),
+        missing=tuple(each for each in parse_missing(numbers.missing) if isinstance(each, float)),
         labels=frozenset((*read.key, *read.fields.name)),
         value=read.fields.value or "",
         units=bool(numbers.units),
@@ -110,16 +110,8 @@ def _csv(path: Path, read: InputSettings) -> TableFile:
 def _arrow(path: Path, read: InputSettings) -> TableFile:
     from streamrnn.log.files.arrow import find_arrow  # noqa: PLC0415 -- an extra
 
-    times = [each.strip("\"'[]$.") for each in read.time.source if each != _TIME]
+    times = [each.strip("\"'[]$.") for each in read.time.source if each != RECORD_TIME]
     return find_arrow(path, read.csv.time_columns or tuple(times[:1]), read.time.rule())
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return text.strip()[:1] in "+-.0123456789"
 
 
 def _for_table(settings: Settings, table: TableFile) -> Settings:
@@ -131,7 +123,7 @@ def _for_table(settings: Settings, table: TableFile) -> Settings:
     else:
         joined = joined_name(read.csv.time_columns)
         paths = (column_path(joined),) if joined else read.time.source
-        source = (_TIME, *(path for path in paths if path != _TIME))
+        source = (RECORD_TIME, *(path for path in paths if path != RECORD_TIME))
         update["time"] = read.time.model_copy(update={"source": source, "format": table.times.format})
         excluded = (*read.fields.excluded, *table.time_columns, *filter(None, (joined,)))
         update["fields"] = read.fields.model_copy(update={"excluded": excluded})

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NoReturn
 
 SHELLS = ("bash", "zsh")
+LAST_PORT = 65535
 ALIKE = 0.66
 """Least similarity, from 0 to 1, of a known word to propose for an unknown one."""
 
@@ -19,6 +20,17 @@ def count(text: str) -> int:
     """
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text}: must be a whole number from 1")
+    return int(text)
+
+
+def port(text: str) -> int:
+    """Return the port in an argument; 0 is for any free one.
+
+    Raises:
+        argparse.ArgumentTypeError: it is none.
+    """
+    if not text.isdecimal() or int(text) > LAST_PORT:
+        raise argparse.ArgumentTypeError(f"{text}: must be a port from 0 to {LAST_PORT}")
     return int(text)
 
 

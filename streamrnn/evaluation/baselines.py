@@ -172,8 +172,13 @@ def choose_season(
 ) -> int:
     """Return the season, in rows, whose naive forecasts have the smallest errors on `values`; 0 if there is none.
 
-    Candidates are the `configured` durations in seconds; None: minute, hour, day and week. If all candidates are too
-    long to be tried on `values`, the shortest is returned.
+    If all candidates are too long to be tried on `values`, the shortest is returned.
+
+    Args:
+        times: Event times of the rows, ms.
+        values: Values of the rows.
+        horizons: Steps ahead of the forecasts.
+        configured: Durations of the candidates in seconds; None: minute, hour, day and week.
     """
     cadence = median(later - earlier for earlier, later in pairwise(times))
     periods = [MINUTE, HOUR, DAY, WEEK] if configured is None else [1000 * duration for duration in configured]

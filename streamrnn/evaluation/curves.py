@@ -42,8 +42,12 @@ def read_curves(
 ) -> dict[str, Curve]:
     """Return the curves of the series in `rows`, from all records in order.
 
-    `rows` maps the name of each series to its number of rows; `selected` (S,) are indexes into `horizons`, `levels`
-    (L,) the levels of the quantiles.
+    Args:
+        records: Forecast records (JSON).
+        rows: Number of rows of each series to draw, by its name.
+        horizons: Steps ahead of the forecasts.
+        selected: Indexes of the horizons to draw, (S,).
+        levels: Levels of the quantiles to draw, (L,).
     """
     names = [repr(float(level)) for level in levels]
     builders = {

@@ -120,11 +120,11 @@ def _full_weights(
     weights[:, :, -1] *= state["analogs_quantiles"][slots] != UNKNOWN
     weights /= weights.sum(2, keepdims=True)
     extra = points - 1 - len(MIXED)
-    guests = [f"expert_{number + 1}" for number in range(extra)]
-    if layout.get("joint") and guests:
-        guests[-1] = "cross_series"
+    river = [f"expert_{number + 1}" for number in range(extra)]
+    if layout.get("joint") and river:
+        river[-1] = "cross_series"
     behind = ["combination", "analogs"][-len(further) :]
-    names = ["persistence", *MIXED, *guests, *_network_names(networks), *behind]
+    names = ["persistence", *MIXED, *river, *_network_names(networks), *behind]
     return dict(zip(names, weights.mean(1).T, strict=True))
 
 

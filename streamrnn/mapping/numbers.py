@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any, Literal, NamedTuple
 
@@ -43,6 +44,18 @@ class NumberRule(NamedTuple):
     """Decimal mark of numbers in text, `.` or `,`; the other one separates thousands, as apostrophes do."""
     missing: tuple[str | float, ...] = MISSING_TEXTS
     """Texts, in lower case, and numbers that represent a missing value."""
+
+
+def parse_missing(texts: Sequence[str]) -> tuple[str | float, ...]:
+    """Return texts that represent a missing value as `NumberRule.missing` has them: a number where a text is one."""
+    return tuple(map(_number_or_text, texts))
+
+
+def _number_or_text(text: str) -> str | float:
+    try:
+        return float(text) if text.strip()[:1] in "+-.0123456789" else text
+    except ValueError:
+        return text
 
 
 class NumberReader:

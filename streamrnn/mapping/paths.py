@@ -55,6 +55,7 @@ KeyReader = Callable[[Record], Any]
 
 ALL, ROWS = "[*]", "[#]"
 RECORD, HEADER, ROOT, MEMBER_NAME, MEMBER_INDEX = "record:", "header:", "$", "member:name", "member:index"
+RECORD_TIME = f"{RECORD}timestamp"
 _RECORD_PARTS = ("key", "timestamp", "topic", "partition")
 _STEP = re.compile(r"""\.?(?:"([^"]+)"|([^.\[\]"'\s][^.\[\]"']*))|\.?\[(?:(-?\d{1,6})|([*#])|'([^']+)'|"([^"]+)")\]""")
 _KNOWN_PATHS = 1000

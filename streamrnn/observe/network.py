@@ -27,10 +27,15 @@ def open_listener(host: str, port: int, *, section: str, backlog: int) -> socket
     try:
         return socket.create_server((host, port), family=family, backlog=backlog, dualstack_ipv6=dual)
     except (OSError, UnicodeError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
         raise ConfigError(
-            f"{section}.port: cannot listen on {host}:{port}: {reason}; choose another port or {section}.host"
+            f"{section}.port: cannot listen on {host}:{port}: {listen_failure(error)}; choose another port or "
+            f"{section}.host"
         ) from error
+
+
+def listen_failure(error: OSError | UnicodeError) -> str:
+    """Return why an address cannot be listened on, without the address, which `socket.create_server` repeats."""
+    return (getattr(error, "strerror", None) or str(error)).partition(" (while attempting")[0]
 
 
 def is_loopback(listener: socket.socket) -> bool:

@@ -44,9 +44,15 @@ button{{background:#2563eb;border-color:#2563eb;color:#fff;cursor:pointer}} [rol
 class Access:
     """An ASGI application that guards another one.
 
-    Without a token, requests are answered only under an IP address, `localhost` or `host`, the address listened on: any
-    other name could be one that a foreign site resolves to this server (DNS rebinding). `port` distinguishes the
-    cookies of several daemons on one machine. A client that sends wrong tokens has to wait before it may send another.
+    Without a token, requests are answered only under an IP address, `localhost` or `host`: any other name could be one
+    that a foreign site resolves to this server (DNS rebinding). A client that sends wrong tokens has to wait before it
+    may send another.
+
+    Args:
+        app: The guarded application.
+        host: Address listened on.
+        port: Port listened on; it distinguishes the cookies of several daemons on one machine.
+        token: Token that requests need; None: none.
     """
 
     def __init__(self, app: Application, *, host: str, port: int, token: str | None) -> None:

@@ -53,7 +53,11 @@ def read_sources(
 ) -> list[dict[str, SourceValue]]:
     """Read all sources, in order of precedence: --set, environment, secrets files, YAML.
 
-    `groups` are the groups of keys within a section, such as `input.time`, whose keys have lines of their own in YAML.
+    Args:
+        path: The YAML file; None: none.
+        overrides: Texts of the form `section.key=value`.
+        environment: The environment variables.
+        groups: Groups of keys within a section, such as `input.time`, whose keys have lines of their own in YAML.
 
     Raises:
         ConfigError: a file cannot be read or is not YAML, a source has a key twice, or an override is not of the form

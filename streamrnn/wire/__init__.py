@@ -99,8 +99,13 @@ class OutputEncoder:
     ) -> PublishedWave:  # fmt: skip
         """Return the outputs of a wave: its forecasts and events, as far as they are published.
 
-        `shown` (B,): which observations have outputs at all; None: all. `back` (B,): which series were stale until
-        this observation. Raises as `forecasts` does.
+        Args:
+            wave: The observations.
+            forecasts: Their forecasts.
+            shown: Which observations have outputs at all, (B,); None: all.
+            back: Which series were stale until this observation, (B,); None: none.
+
+        Raises as `forecasts` does.
         """
         events, thinned = self._topics.events, 0
         if self._every > 1 or self._on_change:

@@ -76,7 +76,7 @@ def test_a_wrong_configuration_is_mended_and_its_records_are_retried(tmp_path: P
     assert found["samples"][0]["value"] == json.dumps(values[0])
 
     with Daemon(tmp_path, [*given, RIGHT], fork_server=fork_server) as daemon:
-        assert deadletters("--retry") == f"missing_key: {COUNT:,} records written to their input again\n"
+        assert deadletters("--retry") == f"missing_key: {COUNT:,} records written to the input again\n"
         assert deadletters("--retry") == "nothing to retry\n"
         until(lambda: daemon.alive() and committed(path, 2 * COUNT), "all records read again")
         assert daemon.stop()[0] == 0

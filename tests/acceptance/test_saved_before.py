@@ -70,22 +70,22 @@ def require_stored(found: list[list[object]], kind: str) -> None:
 @pytest.mark.parametrize("kind", OVERRIDES)
 def test_an_exported_state_continues(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A state file is imported, and the next forecasts are those of the earlier version."""
-    keep = make_application("memory", tmp_path, monkeypatch)
-    keep.produce(saved_input(0, COMMITTED))
+    application = make_application("memory", tmp_path, monkeypatch)
+    application.produce(saved_input(0, COMMITTED))
     assert import_state(settings(kind), [], unpacked(f"{kind}.state", tmp_path / "state")) == 0
     assert verify_state(settings(kind), [], replay=False) == 0
-    keep.produce(saved_input(COMMITTED, END))
-    keep.run(settings(kind))
-    require_stored(outputs(keep.world, dict.fromkeys(TOPICS, 0)), kind)
+    application.produce(saved_input(COMMITTED, END))
+    application.run(settings(kind))
+    require_stored(outputs(application.world, dict.fromkeys(TOPICS, 0)), kind)
 
 
 def test_a_sqlite_log_continues(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The log of a killed daemon is restored, and the next forecasts are those of the earlier version."""
     unpacked("lean.db", tmp_path / "log.db")
-    keep = make_application("sqlite", tmp_path, monkeypatch)
-    sizes = {topic: len(keep.world.read(topic)) for topic in TOPICS}
+    application = make_application("sqlite", tmp_path, monkeypatch)
+    sizes = {topic: len(application.world.read(topic)) for topic in TOPICS}
     assert sum(sizes.values()) == COMMITTED
     assert verify_state(settings("lean"), [], replay=False) == 0
-    keep.produce(saved_input(COMMITTED, END))
-    keep.run(settings("lean"))
-    require_stored(outputs(keep.world, sizes), "lean")
+    application.produce(saved_input(COMMITTED, END))
+    application.run(settings("lean"))
+    require_stored(outputs(application.world, sizes), "lean")

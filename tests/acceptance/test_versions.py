@@ -106,16 +106,16 @@ def test_state_of_a_later_version_is_refused(
     upgrade: Callable[[MemoryStore], None], words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The message says what to do, and nothing is written."""
-    keep = make_application("memory", tmp_path, monkeypatch)
-    assert isinstance(keep.world, MemoryWorld)
-    store = keep.world.store
-    keep.produce(mixed(40, seed=1))
-    keep.run(configured())
+    application = make_application("memory", tmp_path, monkeypatch)
+    assert isinstance(application.world, MemoryWorld)
+    store = application.world.store
+    application.produce(mixed(40, seed=1))
+    application.run(configured())
     upgrade(store)
-    keep.produce(mixed(20, seed=2))
+    application.produce(mixed(20, seed=2))
     before = contents(store)
     with pytest.raises(StateError, match=re.escape(words)) as caught:
-        keep.run(configured())
+        application.run(configured())
     assert caught.value.exit_code == 78
     assert contents(store) == before
 

@@ -180,7 +180,7 @@ def test_unusable_files_are_refused(tmp_path: Path) -> None:
         backtest(settings(), [tmp_path / "one.xlsx"], tmp_path / "out.jsonl")
     with pytest.raises(InputError, match=r"none\.csv cannot be read: No such file"):
         backtest(settings(), [tmp_path / "none.csv"], tmp_path / "out.jsonl")
-    with pytest.raises(ConfigError, match=r"one\.csv is one of the inputs"):
+    with pytest.raises(ConfigError, match=r"one\.csv is also an input"):
         backtest(settings(), [file], file)
     with pytest.raises(OutputError, match=r"out\.jsonl cannot be written: No such file or directory"):
         backtest(settings(), [file], tmp_path / "nowhere" / "out.jsonl")
@@ -237,8 +237,8 @@ def test_an_impossible_report_is_found_before_any_forecast(tmp_path: Path, monke
     for report, error, words in (
         (tmp_path / "nowhere" / "r.html", OutputError, r"r\.html cannot be written: No such file or directory"),
         (tmp_path, OutputError, r"--report: .* is a directory; name a file in it"),
-        (file, ConfigError, r"--report: .*one\.csv is one of the inputs or the output"),
-        (output, ConfigError, r"--report: .*out\.jsonl is one of the inputs or the output"),
+        (file, ConfigError, r"--report: .*one\.csv is also an input or another output"),
+        (output, ConfigError, r"--report: .*out\.jsonl is also an input or another output"),
     ):
         with pytest.raises(error, match=words):
             backtest(settings(), [file], output, report=report)

@@ -241,6 +241,7 @@ def test_each_problem_of_a_configuration_has_a_line(capsys: pytest.CaptureFixtur
         ["state", "export"],
         ["state", "show", "--js"],
         ["replay", "--from", "yesterday"],
+        ["mcp", "--port", "70000"],
     ],
 )
 def test_arguments_that_cannot_be_understood_end_with_code_2(

@@ -1,6 +1,7 @@
 """`streamrnn deadletters`: counts, samples, and retries of which each writes a record once."""
 
 import json
+import re
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -94,12 +95,23 @@ def test_the_report_for_people(world: Worlds, capsys: pytest.CaptureFixture[str]
     write_letters(world, [letter_of(odd, words="it is\nso")])
     assert run() == 0
     text = capsys.readouterr().out
-    assert "sensors.dead-letters: 1 dead letters in 2 partitions, 1 not retried" in text
+    assert "sensors.dead-letters: 1 dead letter in 2 partitions, 1 not retried" in text
+    assert re.search(r"^invalid_time +1 dead letter, 1 not retried \(", text, re.MULTILINE)
     assert "sensors.dead-letters/0 offset 0, from sensors/0 offset 7" in text
     assert "\x1b" not in text
     assert r"\x1b[2J\xff" in text
     assert r"it is\nso" in text
     assert f"{'v' * 299}…" in text
+
+
+def test_a_misspelt_reason_is_named(world: Worlds, capsys: pytest.CaptureFixture[str]) -> None:
+    """Instead of a count of none alone, the report lists the reasons that there are."""
+    write_letters(world, several(10))
+    assert run("--reason", "invalid_tim") == 0
+    text = capsys.readouterr().out
+    assert "none has the reason invalid_tim; there are invalid_time, late\n" in text
+    assert run("--reason", "late", "--since", "2030-01-01") == 0
+    assert "none has" not in capsys.readouterr().out
 
 
 def test_a_retry_writes_the_record_with_its_provenance(world: Worlds) -> None:
@@ -191,7 +203,7 @@ def test_what_cannot_be_retried_is_named(world: Worlds, capsys: pytest.CaptureFi
     assert run("--retry") == 0
     assert retried(world) == [(0, 2)]
     assert capsys.readouterr().out.splitlines() == [
-        "invalid_time: 1 records written to their input again",
+        "invalid_time: 1 record written to the input again",
         "not retried: sensors.dead-letters/0 offset 0 (from sensors/0 offset 0, too_large): a part of it was cut",
         "not retried: sensors.dead-letters/0 offset 1 (from sensors/0 offset 1, invalid_time): a part of it was cut",
         "not retried: sensors.dead-letters/0 offset 3 (from other/0 offset 3, invalid_time): it came from another "

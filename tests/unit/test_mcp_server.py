@@ -20,6 +20,7 @@ from support.broker import free_ports
 from support.pages import HORIZONS, MINUTE, feed, page_config, wave
 from support.process import until
 
+from streamrnn import cli
 from streamrnn.commands.mcp_server.http_api import PageApi
 from streamrnn.commands.mcp_server.tools import make_server
 from streamrnn.page.access import Access
@@ -209,6 +210,15 @@ def test_the_command_speaks_over_http(page: str) -> None:
             assert answer.status_code == 421
         finally:
             process.terminate()
+
+
+def test_a_port_in_use_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    """With the exit code of a configuration that does not fit, and what to do."""
+    with closing(socket.create_server(("127.0.0.1", 0))) as other:
+        port = other.getsockname()[1]
+        assert cli.main(["mcp", "--port", str(port)]) == 78
+    message = f"streamrnn: --port {port}: cannot listen on 127.0.0.1:{port}: Address already in use; choose another"
+    assert capsys.readouterr().err.startswith(message)
 
 
 def listens(port: int) -> bool:

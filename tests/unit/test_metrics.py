@@ -441,7 +441,9 @@ def test_port_in_use(served: tuple[Loop, str]) -> None:
     """A port in use is a configuration error that names the key and the port."""
     _, address = served
     port = int(address.rsplit(":", 1)[1])
-    with pytest.raises(ConfigError, match=rf"metrics\.port: cannot listen on 127\.0\.0\.1:{port}"):
+    with pytest.raises(
+        ConfigError, match=rf"metrics\.port: cannot listen on 127\.0\.0\.1:{port}: Address already in use; choose"
+    ):
         HealthServer(
             host="127.0.0.1",
             port=port,

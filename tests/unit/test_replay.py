@@ -1,5 +1,6 @@
 """`streamrnn replay`: audits of the published outputs, and comparisons of two configurations."""
 
+import re
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -30,7 +31,7 @@ LATER = T + 1_000_000
 
 
 @pytest.fixture(params=[pytest.param("memory", marks=pytest.mark.long), "sqlite"])
-def keep(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Application:
+def application(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Application:
     """Return a log with two input partitions, committed by a run that ended uncleanly."""
     made = make_application(request.param, tmp_path, monkeypatch, partitions=2)
     made.produce([*mixed(150, seed=1), *mixed(150, seed=2, partition=1)])
@@ -54,24 +55,24 @@ def counts(text: str) -> list[tuple[int, ...]]:
     return [tuple(int(part.split()[0].replace(",", "")) for part in line.split(", ")) for line in lines]
 
 
-def test_an_audit_of_a_daemon_finds_no_difference(keep: Application, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_audit_of_a_daemon_finds_no_difference(application: Application, capsys: pytest.CaptureFixture[str]) -> None:
     """All published forecasts and dead letters are equal, and the audit changes nothing."""
     topics = ("sensors.forecasts", "sensors.dead-letters", "sensors")
-    before = [keep.world.read(topic) for topic in topics]
+    before = [application.world.read(topic) for topic in topics]
     assert audit(configured(), [], None, None) == 0
     expected = [
         (len([r for r in found if r.partition == number]), 0, 0, 0) for number in range(2) for found in before[:2]
     ]
     assert counts(capsys.readouterr().out) == expected
     assert min(min(each[:1]) for each in expected) > 3
-    assert [keep.world.read(topic) for topic in topics] == before
+    assert [application.world.read(topic) for topic in topics] == before
 
 
-def test_an_audit_beside_a_running_daemon(keep: Application) -> None:
+def test_an_audit_beside_a_running_daemon(application: Application) -> None:
     """The daemon keeps its partitions and continues."""
-    with keep.running(configured()) as worker:
+    with application.running(configured()) as worker:
         assert audit(configured(), [], None, None) == 0
-        keep.produce(mixed(50, seed=3, start=LATER))
+        application.produce(mixed(50, seed=3, start=LATER))
         worker.stop()
         worker.run()
     assert audit(configured(), ["sensors/0"], None, None) == 0
@@ -79,13 +80,13 @@ def test_an_audit_beside_a_running_daemon(keep: Application) -> None:
 
 @pytest.mark.parametrize(("start", "end"), [(0, 150), (40, 70), (149, 150), (120, 999), (0, 1)])
 def test_an_audit_compares_the_given_range(
-    keep: Application, start: int, end: int, capsys: pytest.CaptureFixture[str]
+    application: Application, start: int, end: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Only the outputs of records in the range are compared; its end is exclusive."""
     assert audit(configured(), ["sensors/0"], Position(start), Position(end)) == 0
     sources = [
         orjson.loads(r.value or b"")["source"]["offset"]
-        for r in keep.world.read("sensors.forecasts")
+        for r in application.world.read("sensors.forecasts")
         if r.partition == 0
     ]
     assert counts(capsys.readouterr().out)[0] == (len([s for s in sources if start <= s < end]), 0, 0, 0)
@@ -118,7 +119,7 @@ def test_an_audit_where_observations_wait(
     assert (equal + different, missing, surplus) == (published - 1, 1, 0)
 
 
-def test_times_are_those_of_the_log(keep: Application, capsys: pytest.CaptureFixture[str]) -> None:
+def test_times_are_those_of_the_log(application: Application, capsys: pytest.CaptureFixture[str]) -> None:
     """A time selects the first record whose timestamp is not before it."""
     assert audit(configured(), ["sensors/1"], Position(None, T + 20), Position(None, T + 90)) == 0
     assert "offsets 20 to 90," in capsys.readouterr().out
@@ -136,9 +137,11 @@ def test_positions_are_offsets_or_times() -> None:
             parse_position(text)
 
 
-def test_computing_begins_at_the_saved_state_where_it_can(keep: Application, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_computing_begins_at_the_saved_state_where_it_can(
+    application: Application, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A range after the snapshot is computed from it; an earlier range is computed from the beginning."""
-    log = keep.open(configured())
+    log = application.open(configured())
     offsets: list[int] = []
     read = log.read
 
@@ -225,32 +228,32 @@ def _all_but(record: Record, decode: Callable[[RecordDecoder, Record], Decoded])
     return less
 
 
-def test_an_audit_finds_another_configuration(keep: Application) -> None:
+def test_an_audit_finds_another_configuration(application: Application) -> None:
     """An audit under a changed configuration finds differences in each partition."""
     with pytest.raises(StateError, match=r"sensors/0.*\n.*sensors/"):
         audit(configured("input.fields=a"), [], Position(0), None)
 
 
 @pytest.mark.parametrize("to", ["earliest", "latest", "committed"])
-def test_a_task_that_was_reset_is_audited_from_its_new_beginning(keep: Application, to: str) -> None:
+def test_a_task_that_was_reset_is_audited_from_its_new_beginning(application: Application, to: str) -> None:
     """Outputs before the reset are not compared."""
-    keep.produce(mixed(60, seed=3, start=LATER))
+    application.produce(mixed(60, seed=3, start=LATER))
     reset_state(configured(), [], to, yes)  # type: ignore[arg-type]
-    keep.produce(mixed(60, seed=5, start=2 * LATER - T))
-    keep.run(configured(), clean=False)
+    application.produce(mixed(60, seed=5, start=2 * LATER - T))
+    application.run(configured(), clean=False)
     assert audit(configured(), [], None, None) == 0
     if to != "earliest":
         with pytest.raises(ConfigError, match="--from 3: sensors/0 can be computed from offset"):
             audit(configured(), [], Position(3), None)
 
 
-def test_an_audit_after_retention(keep: Application) -> None:
+def test_an_audit_after_retention(application: Application) -> None:
     """If retention has deleted the first records, the error names the offset from which an audit is possible."""
-    with closing(keep.open(configured())) as log:
+    with closing(application.open(configured())) as log:
         committed = log.committed(FIRST)
         assert committed is not None
         snapshot = orjson.loads(committed.metadata)["snapshot"]
-        truncate = keep.world.store.truncate if isinstance(log, MemoryLog) else log.truncate  # type: ignore[attr-defined,union-attr]
+        truncate = application.world.store.truncate if isinstance(log, MemoryLog) else log.truncate  # type: ignore[attr-defined,union-attr]
         truncate(FIRST, 5)
     with pytest.raises(StateError, match=rf"its task began at 0: .* use --from {snapshot}"):
         audit(configured(), ["sensors/0"], None, None)
@@ -259,17 +262,17 @@ def test_an_audit_after_retention(keep: Application) -> None:
 
 def test_without_a_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """Without a commit there is nothing to audit, but two configurations can be compared."""
-    keep = make_application("memory", tmp_path, monkeypatch)
+    application = make_application("memory", tmp_path, monkeypatch)
     assert audit(configured(), [], None, None) == 0
     assert capsys.readouterr().out == "sensors/0: nothing is committed in this range\n"
     with pytest.raises(StateError, match="nothing to compare"):
         compare_configurations(configured(), configured(), ("a", "b"), [], None, None)
-    keep.produce(mixed(150, seed=1))
+    application.produce(mixed(150, seed=1))
     assert compare_configurations(configured(), configured(), ("a", "b"), [], None, None) == 0
 
 
 def test_both_sides_are_scored_alike(
-    keep: Application, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    application: Application, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The scores are those of the published records, and equal configurations have equal scores."""
     tables: list[tuple[str, list[int], list[tuple[str, Floats, float]]]] = []
@@ -278,7 +281,7 @@ def test_both_sides_are_scored_alike(
     assert compare_configurations(configured(), configured(), ("one", "two"), ["sensors/0"], Position(60), None) == 0
     assert compare_configurations(configured(), other, ("one", "two"), ["sensors/0"], Position(60), None) == 0
     tally = Tally(horizons=[1, 3], quantiles=configured().forecast.quantiles, first=60)
-    for record in keep.world.read("sensors.forecasts"):
+    for record in application.world.read("sensors.forecasts"):
         if record.partition == 0:
             tally.add(record.value or b"")
     expected = {key: measures.tolist() for key, measures in measures_by_key(tally.sums()).items()}
@@ -299,12 +302,27 @@ def test_both_sides_are_scored_alike(
         compare_configurations(configured(), configured("forecast.horizons=7"), ("one", "two"), [], None, None)
 
 
+def test_a_comparison_counts_what_a_side_cannot_use(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A configuration that does not fit the records has no rows in the table; the reason is on standard error."""
+    application = make_application("memory", tmp_path, monkeypatch)
+    application.produce(mixed(150, seed=1))
+    other = configured("input.key=device")
+    assert compare_configurations(configured(), other, ("one", "two"), [], None, None) == 0
+    captured = capsys.readouterr()
+    found = re.search(r"^sensors/0: (\d+) records not usable under two, missing_key$", captured.err, re.MULTILINE)
+    assert found
+    assert int(found[1]) > 140
+    assert " two " not in captured.out
+
+
 def test_a_repeated_output_marks_a_reset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """If a task publishes the same output again after a reset, the second one is audited."""
-    keep = make_application("memory", tmp_path, monkeypatch)
-    keep.produce([Record("sensors", 0, 0, T, None, b"no JSON")])
-    keep.run(configured())
+    application = make_application("memory", tmp_path, monkeypatch)
+    application.produce([Record("sensors", 0, 0, T, None, b"no JSON")])
+    application.run(configured())
     reset_state(configured(), [], "earliest", yes)
-    keep.run(configured())
-    assert len(keep.world.read("sensors.dead-letters")) == 2
+    application.run(configured())
+    assert len(application.world.read("sensors.dead-letters")) == 2
     assert audit(configured(), [], None, None) == 0

@@ -14,6 +14,7 @@ from streamrnn.commands import console
 from streamrnn.commands.deadletters.letters import Letter, letter_partitions, read_letter
 from streamrnn.commands.deadletters.progress import TOPIC, read_progress
 from streamrnn.commands.deadletters.retry import as_retrying
+from streamrnn.commands.sniff.profile import count_of
 from streamrnn.records import TopicPartition
 from streamrnn.settings import Settings
 from streamrnn.timestamps import format_iso
@@ -72,12 +73,19 @@ class _Group:
 def report_letters(settings: Settings, selection: Selection, *, samples: int, as_json: bool) -> int:
     """Write the number of dead letters by reason to standard output, with samples of each; return the exit code.
 
+    Args:
+        settings: Configuration of the application.
+        selection: The dead letters to count.
+        samples: Number of samples of each reason.
+        as_json: Whether to report in JSON.
+
     Raises:
         ConfigError: a name is not a partition of an input topic.
         LogError: the log cannot be reached, or has no topic of dead letters.
     """
     groups: dict[str, _Group] = {}
     others: Counter[str] = Counter()
+    reasons: set[str] = set()
     with closing(app.open_log(as_retrying(settings))) as log:
         bounds = {each: log.bounds(each) for each in letter_partitions(log, settings, list(selection.partitions))}
         with console.progress(sum(end - first for first, end in bounds.values())) as advance:
@@ -88,7 +96,9 @@ def report_letters(settings: Settings, selection: Selection, *, samples: int, as
                     advance(str(partition), 1)
                     if letter is None:
                         others[str(partition)] += 1
-                    elif _selected(letter, selection):
+                        continue
+                    reasons.add(letter.reason)
+                    if _selected(letter, selection):
                         group = groups.setdefault(letter.reason, _Group())
                         group.add(letter, waiting=not progress.covers(letter), samples=samples)
     ordered = dict(sorted(groups.items(), key=lambda each: -each[1].partitions.total()))
@@ -97,6 +107,8 @@ def report_letters(settings: Settings, selection: Selection, *, samples: int, as
         sys.stdout.write(orjson.dumps(document, option=orjson.OPT_INDENT_2).decode() + "\n")
     else:
         sys.stdout.write("\n".join(_lines(list(bounds), ordered, others)) + "\n")
+        if selection.reason is not None and reasons and selection.reason not in reasons:
+            sys.stdout.write(f"none has the reason {selection.reason}; there are {', '.join(sorted(reasons))}\n")
     return 0
 
 
@@ -110,21 +122,23 @@ def _lines(partitions: Sequence[TopicPartition], groups: dict[str, _Group], othe
     count = sum(group.partitions.total() for group in groups.values())
     waiting = sum(group.waiting for group in groups.values())
     topics = ", ".join(sorted({each.topic for each in partitions}))
-    yield f"{topics}: {count:,} dead letters in {len(partitions)} partitions, {waiting:,} not retried"
+    letters, places = count_of(count, "dead letter"), count_of(len(partitions), "partition")
+    yield f"{topics}: {letters} in {places}, {waiting:,} not retried"
     for reason, group in groups.items():
         where = ", ".join(f"{name}: {number:,}" for name, number in sorted(group.partitions.items()))
         cut = f", {group.cut:,} cut" if group.cut else ""
-        yield f"\n{reason:<16}{group.partitions.total():,} letters, {group.waiting:,} not retried{cut} ({where})"
+        letters = count_of(group.partitions.total(), "dead letter")
+        yield f"\n{reason:<16}{letters}, {group.waiting:,} not retried{cut} ({where})"
         if group.first is not None and group.last is not None:
             yield f"{'':<16}records of {format_iso(group.first)} to {format_iso(group.last)}"
         for letter in group.samples:
-            retries = f", retried {letter.retries} times" if letter.retries else ""
+            retries = f", retried {count_of(letter.retries, 'time')}" if letter.retries else ""
             offset = letter.record.offset
             yield f"    {letter.partition} offset {offset}, from {letter.source} offset {letter.offset}{retries}"
             sample = _sample(letter)
             yield from (f"        {name:<8}{sample[name]}" for name in ("message", "key", "value"))
     for name, number in others.items():
-        yield f"\n{name} also has {number:,} records that are not dead letters of streamrnn"
+        yield f"\n{name}: {count_of(number, 'record')} by another program left out"
 
 
 def _sample(letter: Letter) -> dict[str, object]:

@@ -19,6 +19,7 @@ from streamrnn.commands.deadletters.letters import Letter, letter_partitions, re
 from streamrnn.commands.deadletters.progress import EVERY, GROUP, MAX_RETRIES, TOPIC, Progress, read_progress
 from streamrnn.commands.membership import joined_alone
 from streamrnn.commands.slices import in_slices
+from streamrnn.commands.sniff.profile import count_of
 from streamrnn.errors import LogError
 from streamrnn.log import Log, Topic, Transaction
 from streamrnn.records import Output, Record, TopicPartition
@@ -59,9 +60,14 @@ class _Outcome:
 def retry_letters(
     settings: Settings, names: Sequence[str], reason: str | None = None, *, force: bool = False, as_json: bool = False
 ) -> int:
-    """Write the records of all dead letters, or of those with a reason, to their input again; return the exit code.
+    """Write the records of dead letters to their input again, each once; return the exit code.
 
-    Records that were retried before are skipped. Records that failed MAX_RETRIES times again need `force`.
+    Args:
+        settings: Configuration of the application.
+        names: Input partitions, such as `sensors/0`; none: all.
+        reason: Reason of the dead letters to retry; None: all.
+        force: Whether to retry records, too, that have failed MAX_RETRIES times again.
+        as_json: Whether to report in JSON.
 
     Raises:
         ConfigError: a name is not a partition of an input topic.
@@ -154,7 +160,9 @@ def _report(outcome: _Outcome, *, as_json: bool) -> None:
         summary = {"retried": dict(outcome.retried), "not_retried": dict(outcome.skipped), "named": outcome.named}
         sys.stdout.write(orjson.dumps(summary, option=orjson.OPT_INDENT_2).decode() + "\n")
         return
-    lines = [f"{reason}: {count:,} records written to their input again" for reason, count in outcome.retried.items()]
+    lines = [
+        f"{reason}: {count_of(count, 'record')} written to the input again" for reason, count in outcome.retried.items()
+    ]
     for each in outcome.named:
         where = "{partition} offset {offset} (from {input} offset {input_offset}, {reason})".format(**each)
         lines.append(f"not retried: {where}: {each['cause']}")

@@ -21,8 +21,15 @@ def wait_until_committed(
 ) -> list[float]:
     """Wait until all input is committed, showing progress; return the records per second of each partition.
 
-    `port` is that of the daemon's metrics; `names` and `counts` (records) are by partition. The daemon feeds one
-    partition after the other, so the time in which a partition's count rises is spent on it.
+    The daemon feeds one partition after the other, so the time in which a partition's count rises is spent on it.
+
+    Args:
+        daemon: The daemon.
+        port: Port of its metrics.
+        log: Its log.
+        topic: Its input topic.
+        names: Name of each partition, for messages.
+        counts: Number of records of each partition.
 
     Raises:
         StreamrnnError: the daemon has ended.

@@ -2,10 +2,13 @@
 
 import argparse
 import os
+import socket
 from typing import Any
 from urllib.parse import urlsplit
 
-from streamrnn.errors import missing_extra
+from streamrnn.commands.parser import port
+from streamrnn.errors import ConfigError, missing_extra
+from streamrnn.observe.network import listen_failure
 
 TOKEN = "STREAMRNN_PAGE__TOKEN"  # noqa: S105 -- the name of the variable
 LOOPBACK = "127.0.0.1"
@@ -19,7 +22,7 @@ def add_mcp_command(commands: Any) -> None:
         help=f"address of the live page; default: %(default)s; its token is read from {TOKEN}",
     )  # fmt: skip
     mcp.add_argument(
-        "--port", type=int, metavar="PORT",
+        "--port", type=port, metavar="PORT",
         help=f"serve streamable HTTP at http://{LOOPBACK}:PORT/mcp, instead of standard input and output",
     )  # fmt: skip
     mcp.set_defaults(command=_mcp)
@@ -36,8 +39,19 @@ def _mcp(arguments: argparse.Namespace) -> int:
     if arguments.port is None:
         server.run("stdio")
     else:
+        _require_free(arguments.port)
         server.run("streamable-http", host=LOOPBACK, port=arguments.port)
     return 0
+
+
+def _require_free(number: int) -> None:
+    """Raise ConfigError if a port cannot be listened on; the server would end with an exit code of its own."""
+    try:
+        socket.create_server((LOOPBACK, number)).close()
+    except OSError as error:
+        raise ConfigError(
+            f"--port {number}: cannot listen on {LOOPBACK}:{number}: {listen_failure(error)}; choose another port"
+        ) from None
 
 
 def _url(text: str) -> str:

@@ -1,6 +1,7 @@
 """`streamrnn replay --with`: score the forecasts of two configurations on the same records."""
 
 import time
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import closing
 
@@ -9,6 +10,7 @@ from streamrnn.commands import console
 from streamrnn.commands.replay.offset_range import OffsetRange, find_range
 from streamrnn.commands.replay.position import Position
 from streamrnn.commands.slices import in_slices
+from streamrnn.commands.sniff.profile import count_of
 from streamrnn.commands.state.stored import pending_heartbeats, select_partitions
 from streamrnn.errors import ConfigError, StateError
 from streamrnn.evaluation.figures import Floats, mean_measures, measures_by_key
@@ -18,9 +20,6 @@ from streamrnn.records import Record, TopicPartition
 from streamrnn.runtime.silence.heartbeats import feed_between
 from streamrnn.settings import Settings
 
-MAX_KEYS = 20
-"""Largest number of keys of a partition for which each has a row in the table."""
-
 
 class Side:
     """One configuration on one partition, whose forecasts are scored from the range's start on."""
@@ -28,6 +27,8 @@ class Side:
     def __init__(self, log: Log, settings: Settings, partition: TopicPartition, offsets: OffsetRange) -> None:
         self.seconds = 0.0
         self.records = 0
+        self.dead_letters: Counter[str] = Counter()
+        """Number of unusable records by reason."""
         self._task = app.task(settings, partition)
         self._heartbeats = pending_heartbeats(log, settings, self._task, offsets.end)
         self._forecasts = app.output_topics(settings, partition.topic).forecasts
@@ -40,9 +41,10 @@ class Side:
     def feed(self, batch: Sequence[Record]) -> None:
         """Forecast from records and score earlier forecasts against them."""
         begun = time.monotonic()
-        outputs, _ = feed_between(self._task, self._heartbeats, batch, batch[0].offset)
+        outputs, report = feed_between(self._task, self._heartbeats, batch, batch[0].offset)
         self.seconds += time.monotonic() - begun
         self.records += len(batch)
+        self.dead_letters.update(report.dead_letters)
         for output in outputs:
             if output.topic == self._forecasts:
                 self._tally.add(output.value or b"")
@@ -98,6 +100,7 @@ def compare_configurations(
             compared = [app.with_json_forecasts(each) for each in (settings, other)]
             sides = [Side(log, each, partition, offsets) for each in compared]
             _feed(log, partition, offsets, sides)
+            _print_refusals(partition, labels, sides)
             rows += _rows(str(partition), labels, sides, horizons)
     if not rows:
         raise StateError("there is nothing to compare: no partition has a forecast in this range")
@@ -113,6 +116,13 @@ def _feed(log: Log, partition: TopicPartition, offsets: OffsetRange, sides: Sequ
             advance(str(partition), len(batch))
 
 
+def _print_refusals(partition: TopicPartition, labels: Sequence[str], sides: Sequence[Side]) -> None:
+    """Write the number of records that a configuration cannot use to standard error, by reason."""
+    for label, side in zip(labels, sides, strict=True):
+        for reason, count in sorted(side.dead_letters.items()):
+            console.say(f"{partition}: {count_of(count, 'record')} not usable under {label}, {reason}")
+
+
 def _rows(
     name: str, labels: tuple[str, str], sides: Sequence[Side], horizons: Sequence[int]
 ) -> list[tuple[str, Floats, float]]:
@@ -120,7 +130,7 @@ def _rows(
     measures = [side.measures(horizons) for side in sides]
     keys = list(dict.fromkeys(key for each in measures for key in each))
     rows = []
-    for key in [*(keys if len(keys) <= MAX_KEYS else ()), *([None] if len(keys) > 1 else ())]:
+    for key in [*(keys if len(keys) <= console.MAX_KEYS else ()), *([None] if len(keys) > 1 else ())]:
         for label, side, by_key in zip(labels, sides, measures, strict=True):
             selected = list(by_key.values()) if key is None else [by_key[key]] if key in by_key else []
             if selected:

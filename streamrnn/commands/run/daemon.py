@@ -70,10 +70,14 @@ class _Watchers(NamedTuple):
 def run_daemon(
     settings: Settings, signals: StopSignals, channel: int | None, *, start: StartPolicy, read: Callable[[], Settings]
 ) -> int:
-    """Run the daemon until one of `signals`. Returns the exit code 0.
+    """Run the daemon until a signal ends it, and return the exit code, 0.
 
-    `channel` is the file descriptor that leads to the shared page, if this is one of several workers; `read` reads the
-    settings again, see `Reloader`.
+    Args:
+        settings: The configuration.
+        signals: The signals that stop or reload the daemon.
+        channel: File descriptor that leads to the shared page, if this is one of several workers.
+        start: Where partitions without a committed offset start, and whether a recreated topic is accepted.
+        read: Reads the settings again, see `Reloader`.
 
     Raises:
         StreamrnnError: as `Worker.run` does, or the port of metrics or page is in use.

@@ -27,16 +27,18 @@ def add_state_command(commands: Any, configured: argparse.ArgumentParser) -> Non
         parser.set_defaults(command=run_state)
         return parser
 
-    add("show", "offsets, sizes and layout").add_argument("--json", action="store_true", help="machine-readable output")
-    add("verify", "check whether the daemon could continue from it").add_argument(
+    add("show", "print offsets, sizes and layout").add_argument(
+        "--json", action="store_true", help="machine-readable output"
+    )
+    add("verify", "check whether the daemon could continue from the state").add_argument(
         "--replay", action="store_true", help="also replay up to the committed offset, and compare"
     )
-    add("export", "write it to a file").add_argument("file", type=Path, metavar="FILE")
-    add("import", "read it from a file, where there is none yet").add_argument("file", type=Path, metavar="FILE")
-    migrate = add("migrate", "convert it to a changed configuration, as the next start would")
-    reset = add("reset", "delete it, and start again at a given position")
+    add("export", "write the state to a file").add_argument("file", type=Path, metavar="FILE")
+    add("import", "read the state from a file, where there is none yet").add_argument("file", type=Path, metavar="FILE")
+    migrate = add("migrate", "convert the state to a changed configuration, as the next start would")
+    reset = add("reset", "delete the state, and start again at a given position")
     reset.add_argument("--to", choices=("earliest", "latest", "committed"), required=True, help="where to start")
-    resume = add("resume", "continue with it where it does not fit the committed offset or the input")
+    resume = add("resume", "continue with the state where it does not fit the committed offset or the input")
     resume.add_argument(
         "--from", dest="start", choices=("committed", "saved", "earliest", "latest"), required=True,
         help="the group's offset, where the state was saved, the first record that was not committed, or the next one",

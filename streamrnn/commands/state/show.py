@@ -89,7 +89,7 @@ def _lines(summary: dict[str, Any]) -> list[str]:
         f"state saved at offset {snapshot:,}, {committed - snapshot:,} offsets to replay",
         f"{summary.get('accepted', 0):,} records accepted, {summary.get('series', 0):,} series, "
         f"{summary['bytes']:,} bytes in {summary['pieces']:,} pieces",
-        f"weights {summary.get('model')}, chain {summary['chain']}",
+        f"weights {summary.get('model')}, output hash {summary['chain']}",
         "layout " + ", ".join(layout),
         *_recorded_lines(summary["settings"]),
     ]
@@ -176,9 +176,14 @@ def load_stored(
     """Return the offset of the snapshot and a task restored from it; None if there is no state.
 
     If records after the snapshot were committed, the task has the settings that are recorded with it, under which the
-    daemon replays them; with `configured`, those of the configuration in any case.
-    `bounds` are the offsets of the input partition that the task will read, and `topic_id` is the id of its topic;
-    without them, state and committed offset are checked alone.
+    daemon replays them.
+
+    Args:
+        settings: Configuration of the application.
+        stored: Committed offset and state of a partition.
+        bounds: Offsets of the input partition that the task will read; by default any.
+        topic_id: Id of the input topic; empty: not checked.
+        configured: Whether the task has the settings of the configuration in any case.
 
     Raises:
         StateError: a piece is missing or damaged, or state, committed offset, configuration and input do not match.

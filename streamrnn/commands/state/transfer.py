@@ -1,4 +1,4 @@
-"""`streamrnn state export`, `import`, `migrate` and `reset`.
+"""`streamrnn state export`, `import`, `migrate`, `resume` and `reset`.
 
 The actions that write join the consumer group and require to be its only member: the log then fences earlier writers.
 """
@@ -177,7 +177,13 @@ def _owned(log: Log, settings: Settings, partition: TopicPartition) -> OwnedPart
 def resume_state(settings: Settings, names: Sequence[str], start: Resume, confirm: Callable[[], bool]) -> int:
     """Let the partitions continue with their saved state from `start`, where it does not fit the committed offset.
 
-    Returns the exit code: 2 if `confirm`, which is called after the changes are listed, declines.
+    Returns the exit code: 2 if `confirm` declines.
+
+    Args:
+        settings: Configuration of the application.
+        names: Partitions, such as `sensors/0`; none: all.
+        start: Where they continue: at the committed offset, the saved state, or an end of the input.
+        confirm: Called after the changes are listed; returns whether to make them.
 
     Raises:
         StateError: there is no saved state, or there is no record at `start`.
@@ -213,7 +219,13 @@ def resume_state(settings: Settings, names: Sequence[str], start: Resume, confir
 def reset_state(settings: Settings, names: Sequence[str], start: Start, confirm: Callable[[], bool]) -> int:
     """Delete the state of the partitions, so that they start without state at `start`.
 
-    Returns the exit code: 2 if `confirm`, which is called after the changes are listed, declines.
+    Returns the exit code: 2 if `confirm` declines.
+
+    Args:
+        settings: Configuration of the application.
+        names: Partitions, such as `sensors/0`; none: all.
+        start: Where they start.
+        confirm: Called after the changes are listed; returns whether to make them.
 
     Raises:
         StateError: there is no committed offset to start at.

@@ -83,36 +83,51 @@ def open_kafka_python(kind: Callable[..., Client], common: Options, **particular
         raise
 
 
-def mend_requests(admin: Any, seconds: float) -> None:
-    """Make an admin client's requests wait while a quota withholds its connection, and name a refused certificate.
+def wait_for_quotas(admin: Any, seconds: float) -> None:
+    """Make an admin client's requests wait, for up to `seconds`, while a quota withholds its connections.
 
-    Version 3.0.12 raises NodeNotReadyError at once if every connection is paused, and also after a failed connection,
-    without its cause, until it may try again.
+    Version 3.0.12 raises NodeNotReadyError at once if every connection is paused.
     """
     manager = admin._manager  # noqa: SLF001  # there is no public way
     run = manager.run
-    refused: list[Exception] = []
 
     def run_patiently(*arguments: Any) -> Any:
         end = time.monotonic() + seconds
         while True:
             try:
-                found = run(*arguments)
+                return run(*arguments)
             except errors.NodeNotReadyError:
                 connected = any(each.connected for each in list(manager._conns.values()))  # noqa: SLF001
                 if not connected or time.monotonic() > end:
-                    if refused:
-                        raise refused[-1] from None
                     raise
-            except errors.KafkaConnectionError as error:
-                refused[:] = [error] if common_errors.tls_remedy(str(error)) else []
-                raise
-            else:
-                refused.clear()
-                return found
             time.sleep(THROTTLED_INTERVAL)
 
     manager.run = run_patiently
+
+
+def name_refused_certificates(admin: Any) -> None:
+    """Make an admin client's requests fail with the certificate error of the latest connection, if it failed by one.
+
+    After a failed connection version 3.0.12 raises NodeNotReadyError, without the cause, until it may try again.
+    """
+    manager = admin._manager  # noqa: SLF001  # there is no public way
+    run = manager.run
+    refused: list[Exception] = []
+
+    def run_with_cause(*arguments: Any) -> Any:
+        try:
+            found = run(*arguments)
+        except errors.NodeNotReadyError:
+            if refused:
+                raise refused[-1] from None
+            raise
+        except errors.KafkaConnectionError as error:
+            refused[:] = [error] if common_errors.tls_remedy(str(error)) else []
+            raise
+        refused.clear()
+        return found
+
+    manager.run = run_with_cause
 
 
 def finish_joins(consumer: Any) -> None:

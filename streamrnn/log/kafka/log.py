@@ -17,8 +17,9 @@ from streamrnn.log.kafka.client import (
     finish_joins,
     kafka_python_error,
     kafka_python_options,
-    mend_requests,
+    name_refused_certificates,
     open_kafka_python,
+    wait_for_quotas,
 )
 from streamrnn.log.kafka.reader import kafka_python_reader_options, poll_range
 from streamrnn.log.kafka.writer import KafkaTransaction, Membership
@@ -64,7 +65,8 @@ class KafkaLog(BaseKafkaLog[Membership]):
     def __init__(self, connection: Connection) -> None:
         super().__init__(connection, kafka_python_options(connection), kafka_python_error, poll_range)
         self._admin = open_kafka_python(KafkaAdminClient, self.options)
-        mend_requests(self._admin, self.request_timeout)
+        wait_for_quotas(self._admin, self.request_timeout)
+        name_refused_certificates(self._admin)
         group = {
             "group_id": self.app,
             "group_instance_id": connection.instance,

@@ -39,7 +39,7 @@ TURN_SECONDS = 0.01
 
 Explain = Callable[[TopicPartition, str], dict[str, Any] | None]
 """Returns the explanation of a series of a task; None if this process has no such series."""
-Forecast = Callable[[TopicPartition, str, int, int], list[dict[str, Any]]]
+ComputePath = Callable[[TopicPartition, str, int, int], list[dict[str, Any]]]
 """Returns the pieces of the path of a series of a task, up to a step or a time; empty without such a series."""
 
 
@@ -61,15 +61,18 @@ class _Update(NamedTuple):
 
 
 class PageFeed(Observer):
-    """Sends updates over `channel`, one datagram per message, from a thread of its own. Never raises.
+    """Sends updates, one datagram per message, from a thread of its own. Never raises.
 
-    Series of the `hidden` fields are not sent. `explain` and `path` are called in the worker's thread, when the page
-    asks.
+    Args:
+        channel: Socket to the page's process.
+        hidden: Fields whose series are not sent.
+        explain: Called in the worker's thread when the page asks for an explanation.
+        path: Called in the worker's thread when the page asks for every step up to a horizon.
     """
 
     def __init__(
         self, channel: socket.socket, *, hidden: Sequence[str] = (), explain: Explain = lambda *_: None,
-        path: Forecast = lambda *_: [],
+        path: ComputePath = lambda *_: [],
     ) -> None:  # fmt: skip
         self._channel = channel
         self._explain, self._path = explain, path

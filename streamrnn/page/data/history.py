@@ -59,9 +59,13 @@ class Anomalies(NamedTuple):
 
 
 class SeriesHistory:
-    """Ring buffers of the last `history` observations of as many series as fit into `memory` bytes.
+    """Ring buffers of the latest observations of as many series as fit into memory, which is allocated as it is filled.
 
-    `horizons` are in steps; `quantiles` are levels, ascending. Memory is allocated as it is filled.
+    Args:
+        horizons: Steps ahead of the forecasts.
+        quantiles: Levels of the forecasts, ascending.
+        history: Observations of a series.
+        memory: Bytes for all series.
     """
 
     def __init__(self, *, horizons: Sequence[int], quantiles: Sequence[float], history: int, memory: int) -> None:

@@ -43,9 +43,9 @@ class FadingScores:
 
     def skill(self, slot: int) -> NDArray[np.float64]:
         """Return 1 - error / error of persistence, shape (K,); NaN with too few forecasts or a divisor of 0."""
-        matured, error, naive, _ = self._sums[:, slot]
+        matured, error, persistence, _ = self._sums[:, slot]
         with np.errstate(divide="ignore", invalid="ignore"):
-            return np.where((matured >= MIN_WEIGHT) & (naive > 0), 1 - error / naive, np.nan)
+            return np.where((matured >= MIN_WEIGHT) & (persistence > 0), 1 - error / persistence, np.nan)
 
     def coverage(self, slot: int) -> NDArray[np.float64]:
         """Return the share of labels inside the outermost interval, shape (K,); NaN with too few forecasts."""
@@ -55,13 +55,13 @@ class FadingScores:
 
     def persistence_error(self, slots: slice) -> NDArray[np.float64]:
         """Return the mean |error| of persistence at the last horizon, (S,); NaN with too few forecasts."""
-        matured, _, naive, _ = self._sums[:, slots, -1]
+        matured, _, persistence, _ = self._sums[:, slots, -1]
         with np.errstate(divide="ignore", invalid="ignore"):
-            return np.where(matured >= MIN_WEIGHT, naive / matured, np.nan)
+            return np.where(matured >= MIN_WEIGHT, persistence / matured, np.nan)
 
     def overall(self, slots: int | slice) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return skill and coverage over the horizons with enough forecasts, (S,), or () for one slot; else NaN."""
         sums = self._sums[:, slots]
-        matured, error, naive, covered = np.where(sums[0] >= MIN_WEIGHT, sums, 0.0).sum(-1)
+        matured, error, persistence, covered = np.where(sums[0] >= MIN_WEIGHT, sums, 0.0).sum(-1)
         with np.errstate(divide="ignore", invalid="ignore"):
-            return 1 - error / naive, covered / matured
+            return 1 - error / persistence, covered / matured
