@@ -1,5 +1,6 @@
 """Members that split observations into series if the key alone does not."""
 
+import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
@@ -153,13 +154,17 @@ def uncounted_times(more: Sequence[str], columns: Mapping[str, Column], unused: 
     ]
 
 
-_PERIODS = frozenset(("hour", "interval", "period", "slot"))
+_PERIODS, _PERIOD = (
+    frozenset(("hour", "hours", "interval", "period", "slot")),
+    re.compile(r"\d+(?:\s*[-\u2013]\s*\d+)?"),
+)
+"""Words of names of periods of a day, and how these are written: `7`, or `06 - 07`."""
 
 
 def _numbers_periods(column: Column) -> bool:
     """Return whether a column has the numbers of periods, judged by its name and values."""
     named = not _PERIODS.isdisjoint(words_of(last_step(column.path)))
-    return named and all(str(value).isdigit() for value in column.present)
+    return named and all(_PERIOD.fullmatch(str(value)) for value in column.present)
 
 
 _INDEX_NAMES = frozenset(("position", "index", "idx", "pos", "nr", "no", "number"))
@@ -184,13 +189,18 @@ def undecided(
         longer = [f"{key}/{value}" for key, value in zip(keys, column.values, strict=True)]
         if len(set(longer)) == len(set(keys)):
             continue
-        ratios = [_roughness(longer, each) / whole for each in fields if (whole := _roughness(keys, each))]
-        if ratios and sorted(ratios)[len(ratios) // 2] < _SMOOTHER:
+        if are_smoother(longer, keys, fields):
             return [
                 f"the values of one key differ by `{path}`, such as {column.present[0]!r}: if it names what is "
                 "measured, add it to input.key"
             ]
     return []
+
+
+def are_smoother(longer: Sequence[str], keys: Sequence[str], fields: Sequence[Sequence[Any]]) -> bool:
+    """Return whether the numbers of most fields, each by row, differ much less within longer keys than within keys."""
+    ratios = [_roughness(longer, each) / whole for each in fields if (whole := _roughness(keys, each))]
+    return bool(ratios) and sorted(ratios)[len(ratios) // 2] < _SMOOTHER
 
 
 _SMOOTHER = 0.4

@@ -13,6 +13,7 @@ from streamrnn.commands.sniff.search.exclusions import (
     why_no_field,
 )
 from streamrnn.commands.sniff.search.exclusions.codes import STATUS
+from streamrnn.commands.sniff.search.exclusions.constants import constants_beside
 from streamrnn.commands.sniff.search.exclusions.doubts import perhaps_codes
 from streamrnn.commands.sniff.search.numbers import NumberForm, find_form, sentinels_in
 from streamrnn.commands.sniff.search.table import Column, number_in
@@ -87,6 +88,7 @@ def find_fields(
         if (reason := why_no_field(columns[path], values, times=times, keys=keys, exchange=exchange, paths=columns))
     }
     left_out |= _copies(columns, [path for path in numeric if path not in left_out])
+    left_out |= constants_beside([path for path in numeric if path not in left_out], columns, numeric, keys)
     chosen = [path for path in numeric if path not in left_out]
     statuses = [] if chosen else [path for path, reason in left_out.items() if reason == STATUS]
     if not chosen:  # the members that describe the message are then its content
@@ -147,9 +149,14 @@ def _in_long_format(
 
 
 def _copies(columns: Mapping[str, Column], paths: Sequence[str]) -> dict[str, str]:
-    """Return why texts are no fields that repeat the number in a value beside them, such as `20.5 °C`."""
+    """Return why members are no fields that repeat a value, such as its text `20.5 °C`, or replace it in some records."""
+    instead = {
+        path: f"in place of {parent}"
+        for path in paths
+        if (parent := parent_of(path)) in paths and len(columns[path].present) < len(columns[parent].present)
+    }
     values = [path for path in paths if last_step(path).lower() in VALUES or last_step(path).endswith("_raw")]
-    return {
+    return instead | {
         path: f"the text of {value}"
         for value in values
         for path in paths

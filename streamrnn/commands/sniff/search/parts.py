@@ -30,7 +30,7 @@ from streamrnn.commands.sniff.search.words import (
     wraps_messages,
 )
 from streamrnn.errors import RecordError
-from streamrnn.mapping.parts import rows_in
+from streamrnn.mapping.parts import INDEX, rows_in
 from streamrnn.mapping.paths import Step, named_pair
 from streamrnn.mapping.times import TimeReader, TimeRule
 
@@ -84,7 +84,8 @@ def _has_times(rows: Sequence[Any]) -> bool:
     reader = TimeReader(TimeRule())
     try:
         return any(
-            time_score(write_path((name,))) >= _TIME_NAME and reader.read(value) <= reader.read(last[name])
+            (time_score(write_path((name,))) >= _TIME_NAME or name == INDEX)
+            and reader.read(value) <= reader.read(last[name])
             for name, value in first.items()
         )
     except RecordError:
@@ -120,6 +121,8 @@ def _is_map(document: dict[str, Any]) -> bool:
     values = list(document.values())
     if not all(type(value) is dict for value in values) or len({frozenset(value) for value in values}) > 1:
         return False
+    if all(map(_is_by_time, values)):
+        return False  # a column each
     return all(sum(number_in(each) is not None for each in value.values()) > 1 for value in values)
 
 
@@ -147,7 +150,7 @@ def _find_list(documents: Sequence[object]) -> str:
         if (
             outside
             and not (outside <= 1 and (is_usual or _has_more(documents, steps)))
-            and not (_is_series(documents, steps))
+            and not ((is_usual or max(counts) > 1) and _is_series(documents, steps))
         ):
             continue
         score = sum(counts) + 1000 * is_usual - len(steps)

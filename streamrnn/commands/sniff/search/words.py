@@ -184,7 +184,7 @@ def is_numbered(name: str) -> bool:
         return True  # src_as; QN_9, of the German weather service
     ending = words[-1] if words and not _is_counted_by(words) else ""
     is_id = ending.endswith("id") and ending not in _NO_IDS and not ending.endswith(_NO_ID_ENDINGS)
-    return is_id or ending in _CODES or (ending.endswith("idx") and len(ending) > 3)  # datid, ip_tos, sessionidx
+    return is_id or ending in _CODES or (ending.endswith(("code", "idx")) and len(ending) > 3)  # datid, ip_tos, idcode
 
 
 def perhaps_numbers(path: str) -> bool:

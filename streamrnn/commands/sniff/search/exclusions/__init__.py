@@ -120,6 +120,7 @@ def _why_time(candidate: Candidate, times: Sequence[int | None]) -> str:
     seconds = (timely and low > _LEAST_SECONDS) or (named and _THIS_CENTURY <= low <= high < _2100)
     if (
         are_near(candidate.by_row, times)
+        or _are_fractions(candidate.by_row, times)
         or large
         or (candidate.whole and seconds)
         or (timely and candidate.whole and _are_dates(candidate.known))
@@ -240,6 +241,14 @@ def are_near(numbers: Sequence[float | None], times: Sequence[int | None]) -> bo
     return any(
         bool(pairs) and all(abs(number / scale - time / 1000) < 86_400 for number, time in pairs)
         for scale in (1, 1e3, 1e6, 1e9)
+    )
+
+
+def _are_fractions(numbers: Sequence[float | None], times: Sequence[int | None]) -> bool:
+    """Return whether numbers are the fractions of a second of the event times (ms), in ms, µs or ns."""
+    pairs = [(number, time % 1000) for number, time in zip(numbers, times, strict=True) if number is not None and time]
+    return len({fraction for _, fraction in pairs}) >= _FEWEST and any(
+        all(number // scale == fraction for number, fraction in pairs) for scale in (1, 1e3, 1e6)
     )
 
 

@@ -88,7 +88,7 @@ def why_code(candidate: Candidate, paths: Collection[str]) -> str:
     if parent and step.lower() in _PLAIN and is_identifier(parent) and not moved:
         return "an id, a number of the message or a place"  # elevation.value, revision.new
     words = words_of(last_step(candidate.path).removesuffix("_raw"))
-    of_status = words[-1:] == ["status"] or (words[-1:] == ["state"] and not candidate.are_text)
+    of_status = words[-1:] in (["stat"], ["status"]) or (words[-1:] == ["state"] and not candidate.are_text)
     if of_status and all(each.is_integer() for each in candidate.known) and (why := _why_status(candidate)):
         return why
     return _why_quality(candidate, paths) if candidate.whole else ""
