@@ -149,7 +149,7 @@ def _in_long_format(
 
 
 def _copies(columns: Mapping[str, Column], paths: Sequence[str]) -> dict[str, str]:
-    """Return why members are no fields that repeat a value, such as its text `20.5 °C`, or replace it in some records."""
+    """Return why members are no fields that repeat a value, such as its text `20.5 °C`, or replace it at times."""
     instead = {
         path: f"in place of {parent}"
         for path in paths
