@@ -12,6 +12,7 @@ from support.siblings import SIBLINGS
 from support.siblings_more import MORE_SIBLINGS
 from support.siblings_of_codes import SIBLINGS_OF_CODES
 from support.siblings_of_exporters import SIBLINGS_OF_EXPORTERS
+from support.siblings_of_labels import SIBLINGS_OF_LABELS
 from support.siblings_of_platforms import SIBLINGS_OF_PLATFORMS
 from support.siblings_of_products import SIBLINGS_OF_PRODUCTS
 from support.siblings_of_quantities import SIBLINGS_OF_QUANTITIES
@@ -112,7 +113,7 @@ def test_a_sample_is_read_by_its_proposal(name: str, tmp_path: Path) -> None:
 
 KNOWN = SIBLINGS | MORE_SIBLINGS | SIBLINGS_OF_PRODUCTS | SIBLINGS_OF_PLATFORMS
 KNOWN |= SIBLINGS_OF_SERVICES | SIBLINGS_OF_EXPORTERS | SIBLINGS_OF_TOPICS | SIBLINGS_OF_VENDORS | SIBLINGS_OF_CODES
-KNOWN |= SIBLINGS_OF_QUANTITIES
+KNOWN |= SIBLINGS_OF_QUANTITIES | SIBLINGS_OF_LABELS
 
 
 @pytest.mark.parametrize("name", KNOWN)

@@ -7,9 +7,11 @@ from typing import Any, NamedTuple
 
 from streamrnn.commands.sniff.search.exclusions import (
     DESCRIBES,
+    LARGE,
     are_copies,
     are_epochs,
     are_numbered,
+    rise_steadily,
     why_no_field,
 )
 from streamrnn.commands.sniff.search.exclusions.codes import STATUS
@@ -113,6 +115,11 @@ def find_fields(
         f"`{path}` rises by 1 with each of a few records: if it only numbers them, leave it out (input.fields)"
         for path in chosen
         if are_numbered(numeric[path])
+    ]
+    numbered += [
+        f"`{path}` is taken for ids, as its large numbers only rise: if it is a counter, add it to input.fields"
+        for path, reason in left_out.items()
+        if reason == LARGE and rise_steadily([each for each in numeric[path] if each is not None])
     ]
     numbered += [f"`{path}` is the code of a status, but no other number is a field" for path in statuses]
     perhaps = [] if form.booleans else perhaps_codes(chosen, columns, numeric, keys)

@@ -73,7 +73,8 @@ _OBIS_ID = re.compile(r"(?:\d-\d:)?(?:96\.1\.\d{1,3}|96\.14\.0|0\.0\.0|42\.0\.0)
 """OBIS codes of a smart meter's clock, and of its identification and tariff."""
 _EXCHANGE_TIMES = {"E": 45, "T": 90}
 """Scores of the times in messages of exchanges: when the message was sent, and when the trade happened."""
-_ENDS = frozenset(("end", "finish", "stop"))
+_LATER = frozenset(("created", "end", "finish", "inserted", "loaded", "processed", "stop", "updated"))
+"""Words of names of times after that of the event."""
 
 
 def time_score(path: str) -> int:
@@ -88,7 +89,7 @@ def time_score(path: str) -> int:
         return 0
     score = TIMES.get(joined(name), 0)
     if not score and words & TIME_WORDS:
-        score = 45 if words & _ENDS else 60
+        score = 45 if words & _LATER else 60
     if "first" in words or not _PREDICTED.isdisjoint([*words, *path.lower().split(".")[:-1]]):
         score = min(score, 45)
     return (

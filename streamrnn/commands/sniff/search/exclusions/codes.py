@@ -80,6 +80,9 @@ def why_code(candidate: Candidate, paths: Collection[str]) -> str:
         return "a code, or the number of a thing"
     if _is_coordinate(candidate, paths):
         return "a place"
+    raw = words_of(last_step(candidate.path)) in (["raw"], ["raw", "value"])
+    if raw and _has_sibling(candidate.path, "value", paths):
+        return "the value before it was scaled"
     former = _FORMER.match(last_step(candidate.path))
     if former is not None and _has_sibling(candidate.path, former[1], paths):
         return "the value before, which is there, too"

@@ -1,15 +1,27 @@
 """Numbers that are always the same and only describe the values beside them: labels, settings and flags."""
 
+import re
 from collections.abc import Mapping, Sequence
 
 from streamrnn.commands.sniff.search.exclusions import by_keys
 from streamrnn.commands.sniff.search.table import Column
-from streamrnn.commands.sniff.search.words import PAYLOADS, VALUES, is_quantity, last_step, words_of
+from streamrnn.commands.sniff.search.words import (
+    PAYLOADS,
+    VALUES,
+    is_quantity,
+    last_step,
+    time_score,
+    words_of,
+)
 
 _FEWEST = 3
 """Fewest numbers from which it is evidence that they are always the same."""
 _FLAGS = (["can"], ["has"], ["is"])
 """First words of names of flags."""
+_STATES = frozenset(("mode", "quality", "severity", "state", "status"))
+"""Words of names of states."""
+_ELEMENT = re.compile(r"\[\d+\](?=[.\[])")
+"""An element of a document that is a list, with members of its own."""
 _ERRORS = frozenset(("alarm", "alarms", "error", "errors", "fault", "faults"))
 """Names of objects of codes of errors."""
 
@@ -55,10 +67,14 @@ def _why(column: Column, numbers: set[float], varying: Sequence[str], columns: M
         return "the code of an error, always the same"
     if is_quantity(path):
         return ""
+    if whole and time_score(path):
+        return "a time, always the same"
+    if whole and not _STATES.isdisjoint(words_of(last_step(path))):
+        return "a state, always the same"
     if len(varying) == 1 and last_step(varying[0]).lower() in VALUES:
         return f"describes {varying[0]}: always the same"
     texts = all(type(value) is str for value in column.present)
-    if whole and texts and any(type(columns[each].present[0]) is not str for each in varying):
+    if texts and any(type(columns[each].present[0]) is not str for each in varying):
         return "text, always the same, beside numbers"
     payload = _payload_of(varying)
     return f"outside of {payload}, and always the same" if whole and payload and not path.startswith(payload) else ""
@@ -67,5 +83,8 @@ def _why(column: Column, numbers: set[float], varying: Sequence[str], columns: M
 def _payload_of(paths: Sequence[str]) -> str:
     """Return the start of paths that all lead into one object of measured values; empty if they do not."""
     steps = paths[0].split(".")
+    element = _ELEMENT.match(paths[0])
+    if element is not None and all(path.startswith(element[0]) for path in paths):
+        return element[0]
     starts = (".".join(steps[:end]) + "." for end in range(1, len(steps)) if steps[end - 1] in PAYLOADS)
     return next((start for start in starts if all(path.startswith(start) for path in paths)), "")
