@@ -243,4 +243,47 @@ SIBLINGS_OF_LABELS: dict[str, Sibling] = {
         [("p", T, "flow", 20.5)],
         absent=("shift_start", "Quality"),
     ),
+    "numbers of jobs and tools, and sides of trades": Sibling(
+        each(
+            lambda n: {"machine": "m", "time": iso(n), "load": 0.5 + n, "toolNo": (1, 2, 5)[n % 3], "Side": n % 2 + 1}
+        ),
+        [("m", T, "load", 0.5)],
+        absent=("toolNo", "Side"),
+    ),
+    "nitric oxide beside its dioxide, with a word before them": Sibling(
+        each(lambda n: {"station": "s", "time": iso(n), "avg_no": wave(n), "avg_no2": 2 * wave(n)}),
+        [("s", T, "avg_no", 20.0)],
+    ),
+    "two interfaces under a name that is not known": Sibling(
+        each(
+            lambda n: {
+                "time": iso(n // 4),
+                "direction": ("in", "out")[n % 2],
+                "ifx": 101 + n // 2 % 2,
+                "bytes": 20.5 + n,
+            }
+        ),
+        [("in/101", T, "bytes", 20.5), ("out/102", T, "bytes", 23.5)],
+        absent=("ifx",),
+        key=None,
+    ),
+    "milliseconds in a member of their own": Sibling(
+        each(lambda n: {"device": "d", "time": iso(n // 4, step=1), "ms": n % 4 * 250, "force": 20.5 + n}),
+        [("d", T, "force", 20.5)],
+        doubt="`ms` may be the milliseconds of `time`",
+    ),
+    "years and months called yyyy and mm": Sibling(
+        ["yyyy,mm,tmean\n" + "".join(f"{2024 + n // 12},{n % 12 + 1},{wave(n)}.5\n" for n in range(24))],
+        [("own", 1_704_067_200_000, "tmean", 20.5)],
+    ),
+    "a version among the fields of InfluxDB": Sibling(
+        [f'web,region=r{n % 2} latency={wave(n)}.5,ver="1.2" {(T + n) * 10**6}' for n in range(12)],
+        [("web,region=r0", T, "latency", 20.5)],
+        absent=("ver",),
+    ),
+    "the elevation of a place with its unit": Sibling(
+        each(lambda n: {"station": "s", "time": iso(n), "lat": 52.5, "lon": 13.5, "elevation_m": 46, "temp": 0.5 + n}),
+        [("s", T, "temp", 0.5)],
+        absent=("elevation_m",),
+    ),
 }

@@ -269,6 +269,22 @@ def test_late_and_irregular_samples_are_told_their_keys() -> None:
     assert "unless input.window, such as 5m, makes" in doubts
 
 
+def test_nines_are_missing_where_another_field_is() -> None:
+    """Archives of buoys write 99.0 and 999.0 in the same rows; elsewhere 99.0 is a value."""
+
+    def missing(wave: float, **more: float) -> list[str]:
+        documents = [
+            {"buoy": "b", "ts": T_MS + n, "wave": wave if n == 6 else 1.5 + n % 3, "temp": 999.0 if n == 6 else 12.5}
+            | more
+            for n in range(12)
+        ]
+        records = [Record("t", 0, n, -1, None, json.dumps(each).encode()) for n, each in enumerate(documents)]
+        return propose(records).input.get("numbers", {}).get("missing", [])[:2]
+
+    assert missing(99.0) == ["99", "999"]
+    assert missing(99.0, humidity=99.0) == ["999", ""]
+
+
 def test_quantities_that_stay_the_same_are_not_doubted() -> None:
     """A temperature, a number of errors in the plural and a speed are no codes, whereas `mode_x` may be one."""
     constant = {"temperature": 21, "errors": 3, "rpm": 1480, "mode_x": 4}

@@ -11,6 +11,7 @@ from streamrnn.commands.sniff.search.table import Column, ObservationRow, is_row
 from streamrnn.commands.sniff.search.words import (
     STATES,
     is_duration,
+    is_fraction,
     is_identifier,
     is_message_id,
     key_score,
@@ -73,7 +74,11 @@ def distinguishing(
         times: Event time and field name by row; None if unknown.
     """
     before = _clashes(keys, times, rows)
-    categories = [column for column in columns.values() if _is_category(column, rows)]
+    categories = [
+        column
+        for path, column in columns.items()
+        if not is_fraction(path) and (_is_category(column, rows) or _number_members(column, keys, times))
+    ]
     categories.sort(key=lambda each: -key_score(each.path))
     chosen: list[str] = []
     left = before
@@ -286,6 +291,22 @@ def _numbers_elements(values: Sequence[Any], rows: Sequence[ObservationRow]) -> 
         lists.setdefault(id(row.record), []).append(value)
     first = next(iter(lists.values()))
     return len(lists) > 2 and len(set(first)) == len(first) > 1 and all(each == first for each in lists.values())
+
+
+def _number_members(column: Column, keys: Sequence[str], times: Sequence[str | None]) -> bool:
+    """Return whether the rows of one key and time have the same whole numbers each time, each once."""
+    if not all(type(value) is int for value in column.values):
+        return False
+    groups: dict[tuple[str, str | None], list[int]] = defaultdict(list)
+    for key, time, value in zip(keys, times, column.values, strict=True):
+        groups[key, time].append(value)
+    first = sorted(next(iter(groups.values())))
+    alike = all(sorted(each) == first for each in groups.values())
+    return alike and len(groups) >= _MIN_GROUPS and len({*first}) == len(first) > 1
+
+
+_MIN_GROUPS = 3
+"""Fewest times from which it is evidence that the numbers are the same each time."""
 
 
 def _clashes(keys: Sequence[str], times: Sequence[str | None], rows: Sequence[ObservationRow]) -> int:

@@ -17,7 +17,7 @@ from streamrnn.commands.sniff.search.exclusions import (
 from streamrnn.commands.sniff.search.exclusions.codes import STATUS
 from streamrnn.commands.sniff.search.exclusions.constants import constants_beside
 from streamrnn.commands.sniff.search.exclusions.doubts import perhaps_codes
-from streamrnn.commands.sniff.search.numbers import NumberForm, find_form, sentinels_in
+from streamrnn.commands.sniff.search.numbers import NumberForm, find_form, more_sentinels, sentinels_in
 from streamrnn.commands.sniff.search.table import Column, number_in
 from streamrnn.commands.sniff.search.words import (
     NAMES,
@@ -106,6 +106,7 @@ def find_fields(
     left_out |= dict.fromkeys(outside, f"outside of {under}")
     # a value is missing in every column that is a field, or in none
     sentinels = sentinels_in({path: [v for v in numeric[path] if v is not None] for path in chosen})
+    sentinels = more_sentinels({path: numeric[path] for path in chosen}, sentinels) if sentinels else sentinels
     texts = {
         text for path in chosen for text in _texts(columns[path], form) if _flag(text) is None or not form.booleans
     }
@@ -303,8 +304,8 @@ def _selection(
     inside = [columns[path].name.removeprefix(prefix) for path in left_out if path.startswith(prefix)]
     listed = (steady and len(names) <= _MAX_LISTED) or form.units or len(inside) > 2 * _MAX_LISTED
     if names and listed and not odd:
-        return FieldChoice(under=under, only=tuple(_written(names)), form=form, left_out=left_out)
-    return FieldChoice(under=under, excluded=tuple(_written(inside)), form=form, left_out=left_out)
+        return FieldChoice(under=under, only=tuple(configured_names(names)), form=form, left_out=left_out)
+    return FieldChoice(under=under, excluded=tuple(configured_names(inside)), form=form, left_out=left_out)
 
 
 def _texts_kept(column: Column, form: NumberForm) -> bool:
@@ -322,7 +323,7 @@ def _is_unread(value: Any, form: NumberForm) -> bool:
     )
 
 
-def _written(names: Sequence[str]) -> list[str]:
+def configured_names(names: Sequence[str]) -> list[str]:
     """Return names as configured: wildcard characters escaped, and dots too where a name cannot be a path."""
     written = [name if _PLACE.fullmatch(name) else escape(name) for name in names]
     if not any(map(is_pattern, written)):

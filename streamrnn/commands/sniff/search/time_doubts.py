@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from streamrnn.commands.sniff.search.exclusions import rise_steadily
 from streamrnn.commands.sniff.search.table import NUMBER, Column, number_in
-from streamrnn.commands.sniff.search.words import is_day_number, last_step, time_score
+from streamrnn.commands.sniff.search.words import is_day_number, is_fraction, last_step, time_score
 
 _DATE_NAME = re.compile(
     r"\d{1,2}[./-]\d{1,2}[./-]\d{2,4}|\d{4}[./-]\d{1,2}(?:[./-]\d{1,2}(?:[T ]\d{2}:\d{2}.*)?)?|\d{10}|\d{13}"
@@ -159,6 +159,18 @@ def clock_apart(best: TimeCandidate, columns: Mapping[str, Column]) -> list[str]
         "streamrnn can read them"
         for path in clocks[:1]
     ]
+
+
+def fraction_beside(best: TimeCandidate, columns: Mapping[str, Column]) -> list[str]:
+    """Return a doubt about milliseconds in a member of their own; empty if there are none."""
+    if any(time % 1000 for time in best.times if time is not None):
+        return []
+    return [
+        f"`{path}` may be the milliseconds of `{best.column.path}`: if so, they must be written as one time"
+        for path, column in columns.items()
+        if is_fraction(path)
+        and all((n := number_in(value)) is not None and n.is_integer() and 0 <= n < 1000 for value in column.present)
+    ][:1]
 
 
 def _has_time_of_day(time: int | None) -> bool:

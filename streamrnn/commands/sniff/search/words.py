@@ -145,6 +145,14 @@ def is_duration(path: str) -> bool:
     return last == "i" or bool(_DURATIONS.intersection(words_of(last)))
 
 
+def is_fraction(path: str) -> bool:
+    """Return whether a name is that of the milliseconds of a time that is in another member."""
+    return last_step(path).lower() in _FRACTIONS
+
+
+_FRACTIONS = frozenset(("millis", "millisecond", "milliseconds", "ms", "msec"))
+
+
 def is_identifier(name: str) -> bool:
     """Return whether a name is that of numbers without measured values: ids, sequence numbers, coordinates."""
     last = last_step(name).strip("<>")  # of tables with <PER>
@@ -179,10 +187,10 @@ def is_numbered(name: str) -> bool:
     if (
         joined(last) in _NUMBERED
         or words[:1] in (["cod"], ["code"], ["codice"], ["codigo"])
-        or (len(words) > 1 and words[-1] == "as")
+        or (len(words) > 1 and words[-1] in ("as", "nbr", "no", "nr"))
         or (len(words) > 1 and words[0] == "qn" and all(map(str.isdigit, words[1:])))
     ):
-        return True  # src_as; QN_9, of the German weather service
+        return True  # src_as, toolNo; QN_9, of the German weather service
     ending = words[-1] if words and not _is_counted_by(words) else ""
     is_id = ending.endswith("id") and ending not in _NO_IDS and not ending.endswith(_NO_ID_ENDINGS)
     return is_id or ending in _CODES or (ending.endswith(("code", "idx")) and len(ending) > 3)  # datid, ip_tos, idcode

@@ -118,7 +118,7 @@ def _why_quality(candidate: Candidate, paths: Collection[str]) -> str:
 def _only_resembles_id(candidate: Candidate, paths: Collection[str]) -> bool:
     """Return whether a name is like that of an id: an idle share, nitric oxide, or the offset of a clock."""
     name = last_step(candidate.path).lower()
-    nitric_oxide = name == "no" and any(_has_sibling(candidate.path, other, paths) for other in _NITRIC)
+    nitric_oxide = words_of(name)[-1:] == ["no"] and any(last_step(path).lower().endswith(_NITRIC) for path in paths)
     of_clock = not candidate.whole and "offset" in words_of(name)
     return nitric_oxide or of_clock or is_idle_share(candidate.path, paths)
 
@@ -135,7 +135,7 @@ def _is_coordinate(candidate: Candidate, paths: Collection[str]) -> bool:
     So is a height beside a latitude if it is always the same.
     """
     path, name = candidate.path, last_step(candidate.path)
-    if name.lower() in _HEIGHTS and len(candidate.known) >= _FEWEST and len(set(candidate.known)) == 1:
+    if not _HEIGHTS.isdisjoint(words_of(name)) and len(candidate.known) >= _FEWEST and len(set(candidate.known)) == 1:
         return any(_has_sibling(path, other, paths) for other in _LATITUDES)
     latitude, longitude = _LATITUDE.fullmatch(name), _LONGITUDE.fullmatch(name)
     if latitude is not None and any(_has_sibling(path, latitude[1] + other, paths) for other in _LONGITUDES):
