@@ -16,6 +16,9 @@ _NAMES = frozenset({"columns", "column_names", "columnnames", "column_meta", "fi
 """Members, in lower case, that name the columns of a list of rows."""
 MAX_ROWS = 10_001
 """Rows of a table to read at most: one more than the number of observations that a record may have."""
+INDEX = "index"
+"""Member with the labels of rows, as pandas writes them."""
+_LEAST_TIME = 10**9
 _NAME_OF = ("name", "text", "columnname", "field", "label")
 """Member of an object, in lower case, that names a column."""
 
@@ -61,6 +64,8 @@ def rows_in(table: Any) -> list[Any]:
         names = _names_in(lists.pop(named))
         rows = next((value for value in lists.values() if all(type(each) is list for each in value)), None)
         if rows is not None:
+            if _are_times(index := lists.get(INDEX, []), rows):
+                names, rows = [*names, INDEX], [[*cells, time] for cells, time in zip(rows, index, strict=True)]
             return [_row(names, cells) for cells in rows[:MAX_ROWS]]
     columns = {name: value for name, value in lists.items() if not any(type(each) in (dict, list) for each in value)}
     lengths = Counter(map(len, columns.values()))
@@ -69,6 +74,13 @@ def rows_in(table: Any) -> list[Any]:
     length = lengths.most_common(1)[0][0]
     columns = {name: value for name, value in columns.items() if len(value) == length}
     return [dict(zip(columns, cells, strict=True)) for cells in islice(zip(*columns.values(), strict=True), MAX_ROWS)]
+
+
+def _are_times(index: list[Any], rows: list[Any]) -> bool:
+    """Return whether there is a time for each row: text, or a large number."""
+    return len(index) == len(rows) and all(
+        type(each) is str or (type(each) in (int, float) and each >= _LEAST_TIME) for each in index
+    )
 
 
 def _names_in(columns: list[Any]) -> list[str]:

@@ -225,7 +225,7 @@ SIBLINGS_OF_CODES: dict[str, Sibling] = {
         each(
             lambda n: {"cluster": "c", "host": f"n{n % 2}", "metric": "load", "tmax": 70, "val": wave(n), "ts": S + n}
         ),
-        [],
-        doubt=f"`tmax`: {DOUBT}",
+        [("n0/load", T, "val", 20.0)],
+        absent=("tmax",),
     ),
 }

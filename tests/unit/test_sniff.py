@@ -12,6 +12,7 @@ from support.siblings import SIBLINGS
 from support.siblings_more import MORE_SIBLINGS
 from support.siblings_of_codes import SIBLINGS_OF_CODES
 from support.siblings_of_exporters import SIBLINGS_OF_EXPORTERS
+from support.siblings_of_labels import SIBLINGS_OF_LABELS
 from support.siblings_of_platforms import SIBLINGS_OF_PLATFORMS
 from support.siblings_of_products import SIBLINGS_OF_PRODUCTS
 from support.siblings_of_quantities import SIBLINGS_OF_QUANTITIES
@@ -112,7 +113,7 @@ def test_a_sample_is_read_by_its_proposal(name: str, tmp_path: Path) -> None:
 
 KNOWN = SIBLINGS | MORE_SIBLINGS | SIBLINGS_OF_PRODUCTS | SIBLINGS_OF_PLATFORMS
 KNOWN |= SIBLINGS_OF_SERVICES | SIBLINGS_OF_EXPORTERS | SIBLINGS_OF_TOPICS | SIBLINGS_OF_VENDORS | SIBLINGS_OF_CODES
-KNOWN |= SIBLINGS_OF_QUANTITIES
+KNOWN |= SIBLINGS_OF_QUANTITIES | SIBLINGS_OF_LABELS
 
 
 @pytest.mark.parametrize("name", KNOWN)
@@ -266,6 +267,22 @@ def test_late_and_irregular_samples_are_told_their_keys() -> None:
     doubts = " ".join(propose(records).doubts)
     assert "unless input.grace, such as 5m, lets" in doubts
     assert "unless input.window, such as 5m, makes" in doubts
+
+
+def test_nines_are_missing_where_another_field_is() -> None:
+    """Archives of buoys write 99.0 and 999.0 in the same rows; elsewhere 99.0 is a value."""
+
+    def missing(wave: float, **more: float) -> list[str]:
+        documents = [
+            {"buoy": "b", "ts": T_MS + n, "wave": wave if n == 6 else 1.5 + n % 3, "temp": 999.0 if n == 6 else 12.5}
+            | more
+            for n in range(12)
+        ]
+        records = [Record("t", 0, n, -1, None, json.dumps(each).encode()) for n, each in enumerate(documents)]
+        return propose(records).input.get("numbers", {}).get("missing", [])[:2]
+
+    assert missing(99.0) == ["99", "999"]
+    assert missing(99.0, humidity=99.0) == ["999", ""]
 
 
 def test_quantities_that_stay_the_same_are_not_doubted() -> None:

@@ -10,7 +10,8 @@ from streamrnn.commands.sniff.detection.lines import known_notation
 from streamrnn.commands.sniff.profile import Profile, profile_of, quoted_names, scattered_warning
 from streamrnn.commands.sniff.sample import RecordSample
 from streamrnn.commands.sniff.search import Found, find_mapping
-from streamrnn.commands.sniff.search.fields import FieldChoice
+from streamrnn.commands.sniff.search.exclusions.constants import constants_beside
+from streamrnn.commands.sniff.search.fields import FieldChoice, configured_names
 from streamrnn.commands.sniff.search.key_candidates import SURE
 from streamrnn.commands.sniff.search.keys import KeyChoice
 from streamrnn.commands.sniff.search.numbers import NumberForm
@@ -154,9 +155,21 @@ def _mapping(source: Format, documents: Sequence[tuple[object, Record]], *, tabl
     """
     layout = source.layout
     if layout.key and layout.time:
-        return _excluded(layout.fields.under, documents) if layout.fields.under in _CONTENTS else Found()
+        under = layout.fields.under
+        return _excluded(under, documents) if under in _CONTENTS else _labels_in_metrics(documents)
     found = find_mapping(documents, table=table)
     return found if not layout.time else found._replace(time=found.time._replace(paths=(), unit="", formats=()))
+
+
+def _labels_in_metrics(documents: Sequence[tuple[object, Record]]) -> Found:
+    """Return the mapping of metrics with series and time, of whose fields those that never change may be labels."""
+    metrics = [each for each, _ in documents if isinstance(each, dict) and isinstance(each.get("fields"), dict)]
+    columns = columns_of([each["fields"] for each in metrics])
+    numeric = {path: [number_in(value) for value in column.values] for path, column in columns.items()}
+    chosen = [path for path, numbers in numeric.items() if any(each is not None for each in numbers)]
+    labels = constants_beside(chosen, columns, numeric, [str(each.get("series")) for each in metrics])
+    excluded = configured_names([columns[path].name for path in labels])
+    return Found(fields=FieldChoice(excluded=tuple(excluded), left_out=labels))
 
 
 def _excluded(under: str, documents: Sequence[tuple[object, Record]]) -> Found:

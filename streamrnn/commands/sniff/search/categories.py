@@ -1,5 +1,6 @@
 """Members that split observations into series if the key alone does not."""
 
+import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
@@ -10,6 +11,7 @@ from streamrnn.commands.sniff.search.table import Column, ObservationRow, is_row
 from streamrnn.commands.sniff.search.words import (
     STATES,
     is_duration,
+    is_fraction,
     is_identifier,
     is_message_id,
     key_score,
@@ -72,7 +74,11 @@ def distinguishing(
         times: Event time and field name by row; None if unknown.
     """
     before = _clashes(keys, times, rows)
-    categories = [column for column in columns.values() if _is_category(column, rows)]
+    categories = [
+        column
+        for path, column in columns.items()
+        if not is_fraction(path) and (_is_category(column, rows) or _number_members(column, keys, times))
+    ]
     categories.sort(key=lambda each: -key_score(each.path))
     chosen: list[str] = []
     left = before
@@ -153,13 +159,17 @@ def uncounted_times(more: Sequence[str], columns: Mapping[str, Column], unused: 
     ]
 
 
-_PERIODS = frozenset(("hour", "interval", "period", "slot"))
+_PERIODS, _PERIOD = (
+    frozenset(("hour", "hours", "interval", "period", "slot")),
+    re.compile(r"\d+(?:\s*[-\u2013]\s*\d+)?"),
+)
+"""Words of names of periods of a day, and how these are written: `7`, or `06 - 07`."""
 
 
 def _numbers_periods(column: Column) -> bool:
     """Return whether a column has the numbers of periods, judged by its name and values."""
     named = not _PERIODS.isdisjoint(words_of(last_step(column.path)))
-    return named and all(str(value).isdigit() for value in column.present)
+    return named and all(_PERIOD.fullmatch(str(value)) for value in column.present)
 
 
 _INDEX_NAMES = frozenset(("position", "index", "idx", "pos", "nr", "no", "number"))
@@ -184,13 +194,18 @@ def undecided(
         longer = [f"{key}/{value}" for key, value in zip(keys, column.values, strict=True)]
         if len(set(longer)) == len(set(keys)):
             continue
-        ratios = [_roughness(longer, each) / whole for each in fields if (whole := _roughness(keys, each))]
-        if ratios and sorted(ratios)[len(ratios) // 2] < _SMOOTHER:
+        if are_smoother(longer, keys, fields):
             return [
                 f"the values of one key differ by `{path}`, such as {column.present[0]!r}: if it names what is "
                 "measured, add it to input.key"
             ]
     return []
+
+
+def are_smoother(longer: Sequence[str], keys: Sequence[str], fields: Sequence[Sequence[Any]]) -> bool:
+    """Return whether the numbers of most fields, each by row, differ much less within longer keys than within keys."""
+    ratios = [_roughness(longer, each) / whole for each in fields if (whole := _roughness(keys, each))]
+    return bool(ratios) and sorted(ratios)[len(ratios) // 2] < _SMOOTHER
 
 
 _SMOOTHER = 0.4
@@ -276,6 +291,22 @@ def _numbers_elements(values: Sequence[Any], rows: Sequence[ObservationRow]) -> 
         lists.setdefault(id(row.record), []).append(value)
     first = next(iter(lists.values()))
     return len(lists) > 2 and len(set(first)) == len(first) > 1 and all(each == first for each in lists.values())
+
+
+def _number_members(column: Column, keys: Sequence[str], times: Sequence[str | None]) -> bool:
+    """Return whether the rows of one key and time have the same whole numbers each time, each once."""
+    if not all(type(value) is int for value in column.values):
+        return False
+    groups: dict[tuple[str, str | None], list[int]] = defaultdict(list)
+    for key, time, value in zip(keys, times, column.values, strict=True):
+        groups[key, time].append(value)
+    first = sorted(next(iter(groups.values())))
+    alike = all(sorted(each) == first for each in groups.values())
+    return alike and len(groups) >= _MIN_GROUPS and len({*first}) == len(first) > 1
+
+
+_MIN_GROUPS = 3
+"""Fewest times from which it is evidence that the numbers are the same each time."""
 
 
 def _clashes(keys: Sequence[str], times: Sequence[str | None], rows: Sequence[ObservationRow]) -> int:

@@ -7,14 +7,17 @@ from typing import Any, NamedTuple
 
 from streamrnn.commands.sniff.search.exclusions import (
     DESCRIBES,
+    LARGE,
     are_copies,
     are_epochs,
     are_numbered,
+    rise_steadily,
     why_no_field,
 )
 from streamrnn.commands.sniff.search.exclusions.codes import STATUS
+from streamrnn.commands.sniff.search.exclusions.constants import constants_beside
 from streamrnn.commands.sniff.search.exclusions.doubts import perhaps_codes
-from streamrnn.commands.sniff.search.numbers import NumberForm, find_form, sentinels_in
+from streamrnn.commands.sniff.search.numbers import NumberForm, find_form, more_sentinels, sentinels_in
 from streamrnn.commands.sniff.search.table import Column, number_in
 from streamrnn.commands.sniff.search.words import (
     NAMES,
@@ -87,6 +90,7 @@ def find_fields(
         if (reason := why_no_field(columns[path], values, times=times, keys=keys, exchange=exchange, paths=columns))
     }
     left_out |= _copies(columns, [path for path in numeric if path not in left_out])
+    left_out |= constants_beside([path for path in numeric if path not in left_out], columns, numeric, keys)
     chosen = [path for path in numeric if path not in left_out]
     statuses = [] if chosen else [path for path, reason in left_out.items() if reason == STATUS]
     if not chosen:  # the members that describe the message are then its content
@@ -102,6 +106,7 @@ def find_fields(
     left_out |= dict.fromkeys(outside, f"outside of {under}")
     # a value is missing in every column that is a field, or in none
     sentinels = sentinels_in({path: [v for v in numeric[path] if v is not None] for path in chosen})
+    sentinels = more_sentinels({path: numeric[path] for path in chosen}, sentinels) if sentinels else sentinels
     texts = {
         text for path in chosen for text in _texts(columns[path], form) if _flag(text) is None or not form.booleans
     }
@@ -111,6 +116,11 @@ def find_fields(
         f"`{path}` rises by 1 with each of a few records: if it only numbers them, leave it out (input.fields)"
         for path in chosen
         if are_numbered(numeric[path])
+    ]
+    numbered += [
+        f"`{path}` is taken for ids, as its large numbers only rise: if it is a counter, add it to input.fields"
+        for path, reason in left_out.items()
+        if reason == LARGE and rise_steadily([each for each in numeric[path] if each is not None])
     ]
     numbered += [f"`{path}` is the code of a status, but no other number is a field" for path in statuses]
     perhaps = [] if form.booleans else perhaps_codes(chosen, columns, numeric, keys)
@@ -147,9 +157,14 @@ def _in_long_format(
 
 
 def _copies(columns: Mapping[str, Column], paths: Sequence[str]) -> dict[str, str]:
-    """Return why texts are no fields that repeat the number in a value beside them, such as `20.5 °C`."""
+    """Return why members are no fields that repeat a value, such as its text `20.5 °C`, or replace it at times."""
+    instead = {
+        path: f"in place of {parent}"
+        for path in paths
+        if (parent := parent_of(path)) in paths and len(columns[path].present) < len(columns[parent].present)
+    }
     values = [path for path in paths if last_step(path).lower() in VALUES or last_step(path).endswith("_raw")]
-    return {
+    return instead | {
         path: f"the text of {value}"
         for value in values
         for path in paths
@@ -289,8 +304,8 @@ def _selection(
     inside = [columns[path].name.removeprefix(prefix) for path in left_out if path.startswith(prefix)]
     listed = (steady and len(names) <= _MAX_LISTED) or form.units or len(inside) > 2 * _MAX_LISTED
     if names and listed and not odd:
-        return FieldChoice(under=under, only=tuple(_written(names)), form=form, left_out=left_out)
-    return FieldChoice(under=under, excluded=tuple(_written(inside)), form=form, left_out=left_out)
+        return FieldChoice(under=under, only=tuple(configured_names(names)), form=form, left_out=left_out)
+    return FieldChoice(under=under, excluded=tuple(configured_names(inside)), form=form, left_out=left_out)
 
 
 def _texts_kept(column: Column, form: NumberForm) -> bool:
@@ -308,7 +323,7 @@ def _is_unread(value: Any, form: NumberForm) -> bool:
     )
 
 
-def _written(names: Sequence[str]) -> list[str]:
+def configured_names(names: Sequence[str]) -> list[str]:
     """Return names as configured: wildcard characters escaped, and dots too where a name cannot be a path."""
     written = [name if _PLACE.fullmatch(name) else escape(name) for name in names]
     if not any(map(is_pattern, written)):

@@ -3,9 +3,10 @@
 import re
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
+from statistics import correlation, mean
 from typing import Any
 
-from streamrnn.commands.sniff.search.categories import are_measures, is_key
+from streamrnn.commands.sniff.search.categories import are_measures, are_smoother, is_key
 from streamrnn.commands.sniff.search.exclusions import are_near
 from streamrnn.commands.sniff.search.exclusions.codes import is_idle_share
 from streamrnn.commands.sniff.search.table import Column, ObservationRow, number_in
@@ -158,7 +159,7 @@ def _is_load(column: Column, columns: Mapping[str, Column], times: Sequence[int 
         return True
     if len(set(map(number_in, column.present))) == 1:
         return key_score(column.path) < _THING or not number_in(column.present[0])
-    return not _recur(column.present, _MOST_THINGS)
+    return not (_recur(column.present, _MOST_THINGS) or _tell_apart(column, columns))
 
 
 def perhaps_things(paths: Sequence[str], columns: Mapping[str, Column], times: Sequence[int | None]) -> list[str]:
@@ -174,7 +175,7 @@ def perhaps_things(paths: Sequence[str], columns: Mapping[str, Column], times: S
         for path, column in columns.items()
         if _may_be_load(column)
         and key_score(path) > 0
-        and _recur(column.present, _MOST_DOUBTED)
+        and (_recur(column.present, _MOST_DOUBTED) or _jump(column.present))
         and not _numbers_things(column.present, times)
         and not _is_beside_load(column, columns)
     ]
@@ -209,6 +210,47 @@ def _recur(values: Sequence[Any], most: int) -> bool:
     returned = 1 + sum(a != b for a, b in pairwise(map(str, values))) > len(different)
     few = 1 < len(different) <= min(most, len(values) // 2)
     return few and returned and all(each.isdigit() and int(each) for each in different)
+
+
+def _jump(values: Sequence[Any]) -> bool:
+    """Return whether whole numbers that recur follow each other in no order, unlike those of a quantity."""
+    if not _recur(values, len(values)):
+        return False
+    numbers = [float(value) for value in values]
+    steps = mean(abs(b - a) for a, b in pairwise(numbers))
+    # the mean difference of any two of them
+    apart = sum(number * (2 * place + 1 - len(numbers)) for place, number in enumerate(sorted(numbers)))
+    return steps >= _UNORDERED * 2 * apart / len(numbers) ** 2
+
+
+_SQUARED = 1e100
+"""Numbers above this are too large to be squared and added."""
+_UNORDERED, _DRIVEN = 0.7, 0.8
+"""Least ratio of steps to other differences of numbers in no order, and least correlation of related quantities."""
+
+
+def _tell_apart(column: Column, columns: Mapping[str, Column]) -> bool:
+    """Return whether numbers in no order are those of things: what else is measured differs less for each of them.
+
+    It does not rise or fall with the numbers, as it may if these are measured themselves.
+    """
+    if len(column.present) < len(column.values) or not _jump(column.present):
+        return False
+    numbers = [float(value) for value in column.values]
+    others = [
+        found
+        for path, each in columns.items()
+        if _may_be_measured(path)
+        and len(found := [number for value in each.values if (number := number_in(value)) is not None]) == len(numbers)
+        and len(set(found)) > 1
+        and max(map(abs, found)) < _SQUARED
+    ]
+    driven = any(abs(correlation(numbers, each)) > _DRIVEN for each in others)
+    return not driven and are_smoother([str(each) for each in numbers], [""] * len(numbers), others)
+
+
+def _may_be_measured(path: str) -> bool:
+    return not (time_score(path) or key_score(path) or is_identifier(path) or is_described(path))
 
 
 def all_differ(column: Column, rows: Sequence[ObservationRow]) -> bool:

@@ -181,6 +181,29 @@ def sentinels_in(values: Mapping[str, Sequence[float]]) -> set[float]:
     return {each for each in found if not any(_is_ordinary(each, known) for known in values.values())}
 
 
+def more_sentinels(values: Mapping[str, Sequence[float | None]], sentinels: Collection[float]) -> set[float]:
+    """Return the sentinels, and numbers of nines, such as 99.0, that only occur where another field has a sentinel.
+
+    Args:
+        values: The numbers of each field by row.
+        sentinels: The numbers that represent a missing value.
+    """
+    absent = [any(value in sentinels for value in row) for row in zip(*values.values(), strict=True)]
+    found = {
+        nines
+        for known in values.values()
+        for nines in _NINES.intersection(known)
+        if all(without for value, without in zip(known, absent, strict=True) if value == nines)
+        and _is_far(nines, [value for value in known if value is not None and value != nines] or [nines])
+    }
+    usual = {value for known in values.values() for value, without in zip(known, absent, strict=True) if not without}
+    return {*sentinels, *(found - usual)}
+
+
+_NINES = frozenset((9.9, 99.0, 99.9, 99.99))
+"""Numbers that represent a missing value in archives, and are as often measured."""
+
+
 def _is_far(sentinel: float, others: Sequence[float]) -> bool:
     low, high = min(others), max(others)
     spread = max(high - low, 0.05 * max(abs(low), abs(high)), 1e-9)

@@ -30,7 +30,7 @@ from streamrnn.commands.sniff.search.words import (
     wraps_messages,
 )
 from streamrnn.errors import RecordError
-from streamrnn.mapping.parts import rows_in
+from streamrnn.mapping.parts import INDEX, rows_in
 from streamrnn.mapping.paths import Step, named_pair
 from streamrnn.mapping.times import TimeReader, TimeRule
 
@@ -84,7 +84,8 @@ def _has_times(rows: Sequence[Any]) -> bool:
     reader = TimeReader(TimeRule())
     try:
         return any(
-            time_score(write_path((name,))) >= _TIME_NAME and reader.read(value) <= reader.read(last[name])
+            (time_score(write_path((name,))) >= _TIME_NAME or name == INDEX)
+            and reader.read(value) <= reader.read(last[name])
             for name, value in first.items()
         )
     except RecordError:
@@ -120,6 +121,8 @@ def _is_map(document: dict[str, Any]) -> bool:
     values = list(document.values())
     if not all(type(value) is dict for value in values) or len({frozenset(value) for value in values}) > 1:
         return False
+    if all(map(_is_by_time, values)):
+        return False  # a column each
     return all(sum(number_in(each) is not None for each in value.values()) > 1 for value in values)
 
 
@@ -135,7 +138,7 @@ def _find_list(documents: Sequence[object]) -> str:
         for steps, elements in lists_in(document):
             if any(_has_number(each) for each in elements[:5]):
                 found[steps].append(len(elements))
-    outside = _measures(documents)
+    outside, timed = _measures(documents), any(map(_has_time, documents[:5]))
     best, most = "", -math.inf
     for steps, counts in found.items():
         passed_over = any(wraps_messages(str(step)) for step in steps) or _is_side(steps[-1])
@@ -147,14 +150,12 @@ def _find_list(documents: Sequence[object]) -> str:
         if (
             outside
             and not (outside <= 1 and (is_usual or _has_more(documents, steps)))
-            and not (_is_series(documents, steps))
+            and not ((is_usual or max(counts) > 1) and _is_series(documents, steps))
         ):
             continue
         score = sum(counts) + 1000 * is_usual - len(steps)
         if score > most:
-            lists = (elements for document in documents[:50] for at, elements in lists_in(document) if at == steps)
-            inner = next((inner for elements in lists if (inner := _inner(elements))), "")
-            best, most = write_path(steps) + "[*]" + inner, score
+            best, most = f"{write_path(steps)}[*]{_inner(_elements_at(documents, steps), timed=timed)}", score
     return best
 
 
@@ -165,23 +166,22 @@ def _is_side(name: Step) -> bool:
 
 def _are_labels(documents: Sequence[object], at: tuple[Step, ...]) -> bool:
     """Return whether the list at a path has labels, such as {"key": "code", "type": "int64", "value": 200}."""
-    lists = [found for document in documents[:50] for steps, found in lists_in(document) if steps == at]
     named = str(at[-1]).lower() in TAGS
-    return named and all({"key", "value"} <= each.keys() for found in lists for each in found if type(each) is dict)
+    return named and all({"key", "value"} <= each.keys() for each in _elements_at(documents, at) if type(each) is dict)
+
+
+def _elements_at(documents: Sequence[object], at: tuple[Step, ...]) -> list[Any]:
+    return [each for document in documents[:50] for steps, found in lists_in(document) if steps == at for each in found]
 
 
 def _has_more(documents: Sequence[object], at: tuple[Step, ...]) -> bool:
     """Return whether the elements of the list at a path have at least two measured values."""
-    elements = [
-        each for document in documents[:50] for steps, found in lists_in(document) if steps == at for each in found
-    ]
-    return _measures(elements) > 1
+    return _measures(_elements_at(documents, at)) > 1
 
 
 def _is_series(documents: Sequence[object], at: tuple[Step, ...]) -> bool:
     """Return whether the elements of the list at a path have names and values, or times that nothing outside has."""
-    found = [each for document in documents[:50] for steps, each in lists_in(document) if steps == at]
-    elements = [each for elements in found for each in elements]
+    elements = _elements_at(documents, at)
     if all(type(each) is dict and {*map(str.lower, each)} & VALUES and _label(each) for each in elements):
         return True
     timed = all(_has_time(each) for each in elements)
@@ -200,9 +200,13 @@ def _has_time(element: Any) -> bool:
     )
 
 
-def _inner(elements: Sequence[Any]) -> str:
-    """Return the path of a list or table within the elements of a list; empty if these have numbers themselves."""
-    if _measures(elements):
+def _inner(elements: Sequence[Any], *, timed: bool) -> str:
+    """Return the path of a list or table within the elements of a list; empty if these have numbers themselves.
+
+    `timed` says that there is a time around the list; where there is none, times in an inner list decide for that.
+    """
+    timed = timed or _has_time(elements[0])
+    if _measures(elements) and (timed or not _holds_times(elements)):
         return ""
     for element in elements[:5]:
         for steps in (each for each, _ in tables_in(element) if is_path(each)):
@@ -216,14 +220,15 @@ def _inner(elements: Sequence[Any]) -> str:
         ]
         if lists:
             steps, inner = max(lists, key=lambda each: _holds_times(each[1]))
-            return f".{write_path(steps)}[*]{_inner(inner)}"
+            return f".{write_path(steps)}[*]{_inner(inner, timed=timed)}"
     return ""
 
 
 def _holds_times(elements: Sequence[Any]) -> bool:
     """Return whether the elements of a list, or of a list within them, have a member named like a time."""
     named = any(time_score(path) >= _TIME_NAME for path in columns_of(elements[:1]))
-    return named or any(_holds_times(inner) for _, inner in lists_in(elements[0]))
+    tables = any(True for _ in tables_in(elements[0]))
+    return named or tables or any(_holds_times(inner) for _, inner in lists_in(elements[0]))
 
 
 def _names_its_lists(document: object) -> bool:

@@ -95,10 +95,16 @@ def find_compact(values: Sequence[object]) -> str:
 def find_pattern(texts: Sequence[str], near: Sequence[int | None] = ()) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return the `strptime` pattern that fits all texts, and doubts about it; two empty tuples if none fits.
 
+    A few texts without a digit, such as `Total`, are ignored.
+
     Args:
         texts: The texts.
         near: Timestamps of the records that the texts are from, ms; None for one that is unknown.
     """
+    dated = [index for index, text in enumerate(texts) if any(map(str.isdigit, text))]
+    if len(dated) >= _MOST * len(texts):
+        near = [near[index] for index in dated] if near else near
+        texts = [texts[index] for index in dated]
     texts = [start_of(text).strip() for text in texts]
     matches = [_DAYS.fullmatch(text) for text in texts]
     if all(matches):
@@ -159,6 +165,8 @@ def _distance(day: str, texts: Sequence[str], near: Sequence[int | None]) -> flo
     return apart[len(apart) // 2] / 86_400_000 if apart else 0.0
 
 
+_MOST = 0.9
+"""Least share of texts with a digit for which the others are ignored."""
 _NEAR_DAYS = 2
 """Days within which a date and the timestamp of its record lie at most, if the record was written at once."""
 

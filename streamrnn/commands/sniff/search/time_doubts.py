@@ -6,9 +6,12 @@ from typing import NamedTuple
 
 from streamrnn.commands.sniff.search.exclusions import rise_steadily
 from streamrnn.commands.sniff.search.table import NUMBER, Column, number_in
-from streamrnn.commands.sniff.search.words import is_day_number, last_step, time_score
+from streamrnn.commands.sniff.search.words import is_day_number, is_fraction, last_step, time_score
 
-_DATE_NAME = re.compile(r"\d{1,2}[./-]\d{1,2}[./-]\d{2,4}|\d{4}[./-]\d{1,2}(?:[./-]\d{1,2})?")
+_DATE_NAME = re.compile(
+    r"\d{1,2}[./-]\d{1,2}[./-]\d{2,4}|\d{4}[./-]\d{1,2}(?:[./-]\d{1,2}(?:[T ]\d{2}:\d{2}.*)?)?|\d{10}|\d{13}"
+)
+_DATED = re.compile(r"\d{1,2}([./-])\d{1,2}\1\d{2,4}\b|\d{4}([./-])\d{1,2}\2\d{1,2}\b")
 _MANY_DATES = 3
 """Fewest columns with dates as names of a table that has a column per date."""
 DAY = 86_400_000
@@ -61,7 +64,7 @@ def no_time(columns: Mapping[str, Column], *, have_own: bool) -> list[str]:
     parts = {last_step(path).lower() for path in columns}
     if {"year", "month", "day"} <= parts:
         doubts.append("year, month and day stand in members of their own: they must be written as one time")
-    dates = [path for path in columns if _DATE_NAME.fullmatch(path.strip("[]\"'"))]
+    dates = [path for path in columns if _DATE_NAME.fullmatch(last_step(path.strip("[]")))]
     if len(dates) >= _MANY_DATES:
         doubts.append(
             f"the columns are named by dates, such as `{dates[0]}`: they must be written as rows with a date and a "
@@ -82,6 +85,13 @@ def no_time(columns: Mapping[str, Column], *, have_own: bool) -> list[str]:
             doubts.append(
                 f"`{column.path}`, such as {texts[0]!r}, is no time that is understood: set input.time.format"
             )
+    if not doubts:
+        doubts += [
+            f"`{path}` has dates, such as {column.present[0]!r}, that are not understood: set input.time.from and "
+            "input.time.format"
+            for path, column in columns.items()
+            if column.present and type(column.present[0]) is str and _DATED.match(column.present[0])
+        ][:1]
     if not doubts and not have_own:
         doubts.append("no member is a time, and the records have no timestamp of their own: set input.time")
     return doubts
@@ -114,10 +124,15 @@ _COUNTS = {
 def have_form(column: Column, pattern: re.Pattern[str], glued: re.Pattern[str]) -> bool:
     """Return whether all texts match `pattern`; under the name of a time, texts of digits may match `glued` instead."""
     texts = [value.strip() if type(value) is str else "" for value in column.present[:MAX_TRIED]]
-    if all(map(pattern.fullmatch, texts)):
+    others = sum(pattern.fullmatch(text) is None for text in texts)
+    if others <= max(1, len(texts) // _OTHERS) and others < len(texts) / 2:  # a row of totals
         # 40.77 may be a number
         return bool(time_score(column.path.strip("<>"))) or not all(map(NUMBER.fullmatch, texts))
     return bool(time_score(column.path.strip("<>"))) and all(map(glued.fullmatch, texts))
+
+
+_OTHERS = 20
+"""Fewest texts of one form per text of another form, such as `Total`."""
 
 
 def far_apart(best: TimeCandidate, own: Sequence[int | None]) -> list[str]:
@@ -144,6 +159,18 @@ def clock_apart(best: TimeCandidate, columns: Mapping[str, Column]) -> list[str]
         "streamrnn can read them"
         for path in clocks[:1]
     ]
+
+
+def fraction_beside(best: TimeCandidate, columns: Mapping[str, Column]) -> list[str]:
+    """Return a doubt about milliseconds in a member of their own; empty if there are none."""
+    if any(time % 1000 for time in best.times if time is not None):
+        return []
+    return [
+        f"`{path}` may be the milliseconds of `{best.column.path}`: if so, they must be written as one time"
+        for path, column in columns.items()
+        if is_fraction(path)
+        and all((n := number_in(value)) is not None and n.is_integer() and 0 <= n < 1000 for value in column.present)
+    ][:1]
 
 
 def _has_time_of_day(time: int | None) -> bool:

@@ -17,6 +17,7 @@ from streamrnn.commands.sniff.search.time_doubts import (
     a_column_per_month,
     clock_apart,
     far_apart,
+    fraction_beside,
     have_form,
     no_time,
     other_times,
@@ -107,7 +108,7 @@ def find_time(
             times = [other_time if time is None else time for time, other_time in zip(times, values, strict=True)]
     doubts += other_times(best, found[1:], paths)
     doubts += without_offset(best, own)
-    doubts += [*far_apart(best, own), *a_column_per_month(columns)]
+    doubts += [*far_apart(best, own), *fraction_beside(best, columns), *a_column_per_month(columns)]
     return TimeChoice(tuple(paths), best.unit, best.formats, _words(best), tuple(doubts), times)
 
 
@@ -277,6 +278,7 @@ _CALENDAR = (("year", "%Y"), ("month", "%m"), ("day", "%d"), ("hour", "%H"), ("m
 def _calendar_columns(columns: Mapping[str, Column]) -> TimeChoice | None:
     """Return the time in columns called year, month, day and so on; None if there are no such columns."""
     named = {path.lower(): each for path, each in columns.items()}
+    named |= {_SHORT[name]: each for name, each in named.items() if "yyyy" in named and name in _SHORT}
     parts = [(named[name], pattern) for name, pattern in _CALENDAR if name in named]
     if [pattern for _, pattern in parts] != [pattern for _, pattern in _CALENDAR[: len(parts)]] or len(parts) < 2:
         return None
@@ -293,6 +295,7 @@ def _calendar_columns(columns: Mapping[str, Column]) -> TimeChoice | None:
     return TimeChoice((), "", (pattern,), f"such as {texts[0]}", (doubt,), times, names)
 
 
+_SHORT = {"yyyy": "year", "mm": "month", "dd": "day", "hh": "hour"}
 _HOURS = frozenset(("heure", "hour", "hora", "hr", "stunde"))
 
 

@@ -73,7 +73,8 @@ _OBIS_ID = re.compile(r"(?:\d-\d:)?(?:96\.1\.\d{1,3}|96\.14\.0|0\.0\.0|42\.0\.0)
 """OBIS codes of a smart meter's clock, and of its identification and tariff."""
 _EXCHANGE_TIMES = {"E": 45, "T": 90}
 """Scores of the times in messages of exchanges: when the message was sent, and when the trade happened."""
-_ENDS = frozenset(("end", "finish", "stop"))
+_LATER = frozenset(("created", "end", "finish", "inserted", "loaded", "processed", "stop", "updated"))
+"""Words of names of times after that of the event."""
 
 
 def time_score(path: str) -> int:
@@ -88,7 +89,7 @@ def time_score(path: str) -> int:
         return 0
     score = TIMES.get(joined(name), 0)
     if not score and words & TIME_WORDS:
-        score = 45 if words & _ENDS else 60
+        score = 45 if words & _LATER else 60
     if "first" in words or not _PREDICTED.isdisjoint([*words, *path.lower().split(".")[:-1]]):
         score = min(score, 45)
     return (
@@ -144,6 +145,14 @@ def is_duration(path: str) -> bool:
     return last == "i" or bool(_DURATIONS.intersection(words_of(last)))
 
 
+def is_fraction(path: str) -> bool:
+    """Return whether a name is that of the milliseconds of a time that is in another member."""
+    return last_step(path).lower() in _FRACTIONS
+
+
+_FRACTIONS = frozenset(("millis", "millisecond", "milliseconds", "ms", "msec"))
+
+
 def is_identifier(name: str) -> bool:
     """Return whether a name is that of numbers without measured values: ids, sequence numbers, coordinates."""
     last = last_step(name).strip("<>")  # of tables with <PER>
@@ -178,13 +187,13 @@ def is_numbered(name: str) -> bool:
     if (
         joined(last) in _NUMBERED
         or words[:1] in (["cod"], ["code"], ["codice"], ["codigo"])
-        or (len(words) > 1 and words[-1] == "as")
+        or (len(words) > 1 and words[-1] in ("as", "nbr", "no", "nr"))
         or (len(words) > 1 and words[0] == "qn" and all(map(str.isdigit, words[1:])))
     ):
-        return True  # src_as; QN_9, of the German weather service
+        return True  # src_as, toolNo; QN_9, of the German weather service
     ending = words[-1] if words and not _is_counted_by(words) else ""
     is_id = ending.endswith("id") and ending not in _NO_IDS and not ending.endswith(_NO_ID_ENDINGS)
-    return is_id or ending in _CODES or (ending.endswith("idx") and len(ending) > 3)  # datid, ip_tos, sessionidx
+    return is_id or ending in _CODES or (ending.endswith(("code", "idx")) and len(ending) > 3)  # datid, ip_tos, idcode
 
 
 def perhaps_numbers(path: str) -> bool:

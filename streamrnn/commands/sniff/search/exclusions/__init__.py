@@ -21,7 +21,7 @@ from streamrnn.commands.sniff.search.words import (
     words_of,
 )
 
-DESCRIBES = "describes the message"
+DESCRIBES, LARGE = "describes the message", "an id: large whole numbers, each once"
 _FEW_VALUES = 8
 """Fewest values for a conclusion from how they change."""
 _SURELY_TIME, _USUALLY_TIME, _PERHAPS_TIME = 100, 75, 60
@@ -120,6 +120,7 @@ def _why_time(candidate: Candidate, times: Sequence[int | None]) -> str:
     seconds = (timely and low > _LEAST_SECONDS) or (named and _THIS_CENTURY <= low <= high < _2100)
     if (
         are_near(candidate.by_row, times)
+        or _are_fractions(candidate.by_row, times)
         or large
         or (candidate.whole and seconds)
         or (timely and candidate.whole and _are_dates(candidate.known))
@@ -133,16 +134,30 @@ def _why_time(candidate: Candidate, times: Sequence[int | None]) -> str:
 
 def _why_numbered(candidate: Candidate, paths: Collection[str]) -> str:
     """Return why numbers are ids or sequence numbers, judged by their values."""
-    if any(type(v) is str and len(v) > 1 and v[0] == "0" and v.isdigit() for v in candidate.written):
+    padded = any(type(v) is str and len(v) > 1 and v[0] == "0" and v.isdigit() for v in candidate.written)
+    if padded and not _are_padded(candidate):
         return "an id: text with leading zeros"
     known = candidate.known
     least = _FEWEST if candidate.path == _INDEX and not all(map(_COLUMN.fullmatch, paths)) else _FEW_VALUES
     counts = last_step(candidate.path).lower() not in VALUES
-    if counts and candidate.whole and len(known) >= least and all(b - a == 1 for a, b in pairwise(known)):
+    if counts and candidate.whole and len(known) >= least and _count_records(known):
         return "a sequence number: it rises by 1 with every record"
     if candidate.whole and _rolls(known):
         return "a sequence number: it rises by 1 with every record, and begins again"
-    return "an id: large whole numbers, each once" if candidate.whole and _is_large_id(candidate.path, known) else ""
+    return LARGE if candidate.whole and _is_large_id(candidate.path, known) else ""
+
+
+def _are_padded(candidate: Candidate) -> bool:
+    """Return whether texts of one length are numbers with zeros before them: they differ, and change by little."""
+    known = candidate.known
+    if len({*map(len, candidate.written)}) > 1 or len(known) < _FEW_VALUES or len({*known}) <= len(known) / 2:
+        return False
+    steps = [abs(b - a) for a, b in pairwise(known)]
+    return sum(steps) / len(steps) < _SMOOTH * (max(known) - min(known))
+
+
+_SMOOTH = 0.25
+"""Largest mean step of a quantity, relative to its range; that of random numbers is a third."""
 
 
 def _why_constant(candidate: Candidate, keys: Sequence[str]) -> str:
@@ -150,11 +165,17 @@ def _why_constant(candidate: Candidate, keys: Sequence[str]) -> str:
     if not candidate.whole or is_quantity(candidate.path):
         return ""
     by_key = by_keys(candidate.by_row, keys)
+    if len(by_key) > 1 and all(len(each) >= _FEW_VALUES and _count_records(each) for each in by_key.values()):
+        return "a sequence number: it rises by 1 with every record of a key"
     if _repeat_keys(by_key):
         return "a part of the key"
     if not _identify_keys(by_key):
         return ""
     return "a number of each key" if _number_keys(by_key) else "an id: constant per key"
+
+
+def _count_records(known: Sequence[float]) -> bool:
+    return all(b - a == 1 for a, b in pairwise(known))
 
 
 def _rolls(known: Sequence[float]) -> bool:
@@ -206,7 +227,7 @@ def _is_rounded(text: str, number: float) -> bool:
 def are_numbered(numbers: Sequence[float | None]) -> bool:
     """Return whether a few numbers rise by 1 each, which may be by chance."""
     known = [each for each in numbers if each is not None]
-    return _FEWEST <= len(known) < _FEW_VALUES and all(b - a == 1 for a, b in pairwise(known))
+    return _FEWEST <= len(known) < _FEW_VALUES and _count_records(known)
 
 
 def are_epochs(numbers: Sequence[float | None]) -> bool:
@@ -240,6 +261,14 @@ def are_near(numbers: Sequence[float | None], times: Sequence[int | None]) -> bo
     return any(
         bool(pairs) and all(abs(number / scale - time / 1000) < 86_400 for number, time in pairs)
         for scale in (1, 1e3, 1e6, 1e9)
+    )
+
+
+def _are_fractions(numbers: Sequence[float | None], times: Sequence[int | None]) -> bool:
+    """Return whether numbers are the fractions of a second of the event times (ms), in ms, µs or ns."""
+    pairs = [(number, time % 1000) for number, time in zip(numbers, times, strict=True) if number is not None and time]
+    return len({fraction for _, fraction in pairs}) >= _FEWEST and any(
+        all(number // scale == fraction for number, fraction in pairs) for scale in (1, 1e3, 1e6)
     )
 
 

@@ -80,6 +80,9 @@ def why_code(candidate: Candidate, paths: Collection[str]) -> str:
         return "a code, or the number of a thing"
     if _is_coordinate(candidate, paths):
         return "a place"
+    raw = words_of(last_step(candidate.path)) in (["raw"], ["raw", "value"])
+    if raw and _has_sibling(candidate.path, "value", paths):
+        return "the value before it was scaled"
     former = _FORMER.match(last_step(candidate.path))
     if former is not None and _has_sibling(candidate.path, former[1], paths):
         return "the value before, which is there, too"
@@ -88,7 +91,7 @@ def why_code(candidate: Candidate, paths: Collection[str]) -> str:
     if parent and step.lower() in _PLAIN and is_identifier(parent) and not moved:
         return "an id, a number of the message or a place"  # elevation.value, revision.new
     words = words_of(last_step(candidate.path).removesuffix("_raw"))
-    of_status = words[-1:] == ["status"] or (words[-1:] == ["state"] and not candidate.are_text)
+    of_status = words[-1:] in (["stat"], ["status"]) or (words[-1:] == ["state"] and not candidate.are_text)
     if of_status and all(each.is_integer() for each in candidate.known) and (why := _why_status(candidate)):
         return why
     return _why_quality(candidate, paths) if candidate.whole else ""
@@ -115,7 +118,7 @@ def _why_quality(candidate: Candidate, paths: Collection[str]) -> str:
 def _only_resembles_id(candidate: Candidate, paths: Collection[str]) -> bool:
     """Return whether a name is like that of an id: an idle share, nitric oxide, or the offset of a clock."""
     name = last_step(candidate.path).lower()
-    nitric_oxide = name == "no" and any(_has_sibling(candidate.path, other, paths) for other in _NITRIC)
+    nitric_oxide = words_of(name)[-1:] == ["no"] and any(last_step(path).lower().endswith(_NITRIC) for path in paths)
     of_clock = not candidate.whole and "offset" in words_of(name)
     return nitric_oxide or of_clock or is_idle_share(candidate.path, paths)
 
@@ -132,7 +135,7 @@ def _is_coordinate(candidate: Candidate, paths: Collection[str]) -> bool:
     So is a height beside a latitude if it is always the same.
     """
     path, name = candidate.path, last_step(candidate.path)
-    if name.lower() in _HEIGHTS and len(candidate.known) >= _FEWEST and len(set(candidate.known)) == 1:
+    if not _HEIGHTS.isdisjoint(words_of(name)) and len(candidate.known) >= _FEWEST and len(set(candidate.known)) == 1:
         return any(_has_sibling(path, other, paths) for other in _LATITUDES)
     latitude, longitude = _LATITUDE.fullmatch(name), _LONGITUDE.fullmatch(name)
     if latitude is not None and any(_has_sibling(path, latitude[1] + other, paths) for other in _LONGITUDES):
