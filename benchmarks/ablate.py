@@ -74,15 +74,19 @@ def _no_youth(forecaster: Any) -> None:
 
 
 def _no_feedback(forecaster: Any) -> None:
-    forecaster._bank.feedback.weights[:] = 0.0
+    forecaster._bank.parts.feedback.weights[:] = 0.0
 
 
 def _no_lattice(forecaster: Any) -> None:
-    forecaster._bank.lattice.recurring[:] = 0.0
+    forecaster._bank.parts.lattice.recurring[:] = 0.0
 
 
 def _no_widths(forecaster: Any) -> None:
-    forecaster._bank.widths.weights[:] = 0.0
+    forecaster._bank.parts.widths.weights[:] = 0.0
+
+
+def _no_outliers(forecaster: Any) -> None:
+    forecaster._bank.parts.outliers.regret[..., 0] = -NOTHING
 
 
 PARTS = (
@@ -99,6 +103,7 @@ PARTS = (
     Part("calibration", (), _no_calibration),
     Part("feedback", (), _no_feedback),
     Part("lattice", (), _no_lattice),
+    Part("outliers", (), _no_outliers),
     Part("widths", (), _no_widths),
     Part("analogs", (), _no_analogs),
 )

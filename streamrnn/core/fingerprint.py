@@ -10,7 +10,7 @@ import numpy as np
 
 from streamrnn.core.jit import compiler_description
 
-ARITHMETIC = 10
+ARITHMETIC = 11
 """Version of the arithmetic; incremented when a change of the code changes the bits of forecasts from the same state.
 
 State saved under another version is loaded and continued; published forecasts do not change. See `numerics` in the

@@ -28,7 +28,7 @@ RESUME = (
     "to continue with the saved state: streamrnn state resume --from earliest (or latest); a copy of it is written by "
     "streamrnn state export"
 )
-NEW_PARTS = frozenset({"analogs", "combination", "feedback", "lattice", "packed", "widths"})
+NEW_PARTS = frozenset({"analogs", "combination", "feedback", "lattice", "outliers", "packed", "widths"})
 """Entries of the layout for parts and packing that earlier versions lack; no configuration changes them."""
 NOTHING = -1
 """Offset of a snapshot that does not exist; first offset of a task if it is unknown."""

@@ -31,7 +31,7 @@ CONFIGURATIONS: dict[str, tuple[int, dict[str, object]]] = {
         400,
         {"model": {"variant": "lean", "hidden_size": 24}, "learning": {"head_rate": 0.004, "whole": False}},
     ),
-    "accurate": (400, {"learning": {"every": 16, "most": 1024}}),
+    "accurate": (400, {"model": {"joint": True}, "learning": {"every": 16, "most": 1024}}),
     "all": (
         400,
         {

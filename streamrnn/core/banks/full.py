@@ -8,7 +8,7 @@ import numpy as np
 
 from streamrnn.core.banks.protocol import SeriesBank, Tables
 from streamrnn.core.banks.rescale import rescale_full
-from streamrnn.core.ensemble.adjustments import EnsembleParts
+from streamrnn.core.ensemble.adjustments import OUTLIERS_AXES, OUTLIERS_VERSION, EnsembleParts, allocate_outliers
 from streamrnn.core.ensemble.bounds import Bounds
 from streamrnn.core.ensemble.feedback import (
     FEEDBACK_AXES,
@@ -143,12 +143,12 @@ class FullBank(SeriesBank):
     inputs, experts = INPUTS, len(EXPERTS)
     axes: ClassVar = {
         "series": AXES, "ledger": LEDGER_AXES, "feedback": FEEDBACK_AXES, "lattice": LATTICE_AXES,
-        "widths": WIDTHS_AXES, "analogs": ANALOGS_AXES,
+        "outliers": OUTLIERS_AXES, "widths": WIDTHS_AXES, "analogs": ANALOGS_AXES,
     }  # fmt: skip
     prior_persistence = 10.0  # high, because no forecast is better on a random walk
     versions: ClassVar = {
         "combination": COMBINATION_VERSION, "feedback": FEEDBACK_VERSION, "lattice": LATTICE_VERSION,
-        "widths": WIDTHS_VERSION, "analogs": ANALOGS_VERSION, "packed": PACKED_VERSION,
+        "outliers": OUTLIERS_VERSION, "widths": WIDTHS_VERSION, "analogs": ANALOGS_VERSION, "packed": PACKED_VERSION,
     }  # fmt: skip
 
     @property
@@ -171,6 +171,7 @@ class FullBank(SeriesBank):
         self.ledger.regret[rows] *= factor
         self.parts.feedback.regret[rows] *= factor
         self.parts.lattice.regret[rows] *= factor
+        self.parts.outliers.regret[rows] *= factor
 
     def upgrade(self, saved: Mapping[str, Any]) -> dict[str, Any]:
         """Return saved arrays with the members and the encodings of this version; see SeriesBank."""
@@ -183,6 +184,7 @@ class FullBank(SeriesBank):
         parts = self.parts
         forget_errors(parts.feedback, row, len(change.values))
         parts.lattice.moved[row] = np.nan
+        parts.outliers.present[row] = parts.outliers.earlier[row] = 0.0
         parts.widths.predicted[row] = 0.0
         parts.analogs.quantiles[row] = UNKNOWN
 
@@ -223,8 +225,8 @@ class FullBank(SeriesBank):
         return {
             "series": allocate_full(capacity, self.plan), "ledger": ledger,
             "feedback": allocate_feedback(capacity, self.plan, self._networks),
-            "lattice": allocate_lattice(capacity, self.plan), "widths": allocate_widths(capacity, self.plan),
-            "analogs": allocate_analogs(capacity, self.plan),
+            "lattice": allocate_lattice(capacity, self.plan), "outliers": allocate_outliers(capacity, self.plan),
+            "widths": allocate_widths(capacity, self.plan), "analogs": allocate_analogs(capacity, self.plan),
         }  # fmt: skip
 
     def _one_step(self, rows: Integers) -> tuple[Singles, Singles]:

@@ -300,4 +300,6 @@ def score_wave(
                 truths[b, k] = score_pending(
                     series, ledger, parts, bounds, plan, chosen, row, k, value, time, scratch, scores
                 )  # fmt: skip
-        learn_adjustments(series, parts, plan, row, times[b], ledger.mixed[row], truths[b], outputs, product)
+        learn_adjustments(
+            series, parts, plan, row, times[b], ledger.mixed[row], ledger.final[row], truths[b], outputs, product
+        )

@@ -123,8 +123,9 @@ def publish_wave(
             mix_members(series, ledger, parts.analogs, plan, chosen, row, k, slot, prior, scratch, mixed)
             ledger.mixed[row, slot] = mixed
             adjust_quantiles(
-                series, parts, plan, row, k, slot, ledger.networks[row, slot], ledger.miss[row, k], shares, mixed
-            )
+                series, parts, plan, row, k, slot, ledger.networks[row, slot], ledger.final[row], ledger.miss[row, k],
+                shares, mixed,
+            )  # fmt: skip
             step = offset_unit(mixed, plan.normal, ledger.miss[row, k])
             predicted = predicted_error(mixed, plan.normal, ledger.miss[row, k])
             target = float(series.time[row]) + horizon * round_cadence(series.cadence[row])

@@ -29,6 +29,7 @@ KEYS = frozenset(
         "joint_anomaly",
         "lattice",
         "level_shifts",
+        "outliers",
         "packed",
         "quantiles",
         "thresholds",
@@ -42,6 +43,7 @@ NEW_PARTS = {
     "combination": "the combination of the networks",
     "feedback": "the feedback of errors",
     "lattice": "the lattice of recurring values",
+    "outliers": "the weights of forecasts before outliers",
     "widths": "the widths of intervals as learned from the latest errors",
 }
 """Parts that earlier versions do not have, by their key of the layout, as messages name them."""
