@@ -286,4 +286,31 @@ SIBLINGS_OF_LABELS: dict[str, Sibling] = {
         [("s", T, "temp", 0.5)],
         absent=("elevation_m",),
     ),
+    "an update that has the same number for two pairs": Sibling(
+        each(
+            lambda n: {
+                "ch": f"market.p{n % 2}.detail",
+                "ts": T + n // 2 * 1000,
+                "tick": {"id": 272_156_789 + n // 2 * 3, "close": 0.5 + wave(n)},
+            },
+            24,
+        ),
+        [("market.p0.detail", T, "tick.close", 20.5)],
+        key=None,
+    ),
+    "a creation after the start": Sibling(
+        each(
+            lambda n: {
+                "type": f"t{n % 2}",
+                "creationDate": f"2024-03-01 10:00:{n // 2 + 5:02d} +0000",
+                "startDate": f"2024-03-01 10:00:{n // 2:02d} +0000",
+                "value": wave(n),
+            }
+        ),
+        [("t0", T, "value", 20.0)],
+    ),
+    "rain that is 0.00 in": Sibling(
+        each(lambda n: {"station": "s", "time": iso(n), "Temp": f"{50.5 + n} °F", "Rain": "0.00 in"}),
+        [("s", T, "Rain", 0.0)],
+    ),
 }

@@ -73,7 +73,7 @@ _OBIS_ID = re.compile(r"(?:\d-\d:)?(?:96\.1\.\d{1,3}|96\.14\.0|0\.0\.0|42\.0\.0)
 """OBIS codes of a smart meter's clock, and of its identification and tariff."""
 _EXCHANGE_TIMES = {"E": 45, "T": 90}
 """Scores of the times in messages of exchanges: when the message was sent, and when the trade happened."""
-_LATER = frozenset(("created", "end", "finish", "inserted", "loaded", "processed", "stop", "updated"))
+_LATER = frozenset(("created", "creation", "end", "finish", "inserted", "loaded", "processed", "stop", "updated"))
 """Words of names of times after that of the event."""
 
 
