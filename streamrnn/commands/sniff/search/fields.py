@@ -16,7 +16,7 @@ from streamrnn.commands.sniff.search.exclusions import (
 )
 from streamrnn.commands.sniff.search.exclusions.codes import STATUS
 from streamrnn.commands.sniff.search.exclusions.constants import constants_beside
-from streamrnn.commands.sniff.search.exclusions.doubts import perhaps_codes
+from streamrnn.commands.sniff.search.exclusions.doubts import perhaps_codes, unclear_commas
 from streamrnn.commands.sniff.search.numbers import NumberForm, find_form, sentinels_in
 from streamrnn.commands.sniff.search.table import Column, number_in
 from streamrnn.commands.sniff.search.words import (
@@ -113,6 +113,7 @@ def find_fields(
     selection = _selection(under, chosen, left_out, columns, form, rows)
     doubts = _perhaps_ids(chosen, left_out, numeric)
     doubts += [f"`{path}` is the code of a status, but no other number is a field" for path in statuses]
+    doubts += unclear_commas(columns, form.decimal)
     perhaps = [] if form.booleans else perhaps_codes(chosen, columns, numeric, keys)
     return selection._replace(doubts=(*doubts, *perhaps, *_unread_texts(chosen, columns, form)))
 

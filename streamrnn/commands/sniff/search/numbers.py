@@ -87,6 +87,7 @@ class NumberForm(NamedTuple):
 def find_form(columns: Sequence[Column]) -> NumberForm:
     """Return the notation of the numbers in text columns: decimal mark and units."""
     comma, units, scales, coded = False, False, list[set[UnitScale]](), False
+    unclear = points = False
     for column in columns:
         texts = [value.strip() for value in column.present if type(value) is str and len(value) <= 64][:300]
         if not texts:
@@ -99,7 +100,9 @@ def find_form(columns: Sequence[Column]) -> NumberForm:
         plain = sum(NUMBER.fullmatch(text) is not None for text in texts)
         commas = sum(COMMA_NUMBER.fullmatch(text) is not None for text in texts)
         if commas and plain + commas >= 0.5 * len(texts):
-            comma = True
+            clear = any(COMMA_NUMBER.fullmatch(text) and not UNCLEAR.fullmatch(text) for text in texts)
+            comma, unclear = comma or clear, unclear or not clear
+        points = points or sum("." in text and NUMBER.fullmatch(text) is not None for text in texts) >= 0.5 * len(texts)
         if is_described(column.path) or is_identifier(column.path) or is_duration(column.path):
             continue  # of the message
         priced = [text for text in texts if text[:1] in CURRENCIES and number_in(text, units=True) is not None]
@@ -110,10 +113,13 @@ def find_form(columns: Sequence[Column]) -> NumberForm:
             scales.append({*filter(None, found.values())} | ({UnitScale("", 1, 1)} if plain else set()))
         measured = len(with_unit) >= 0.5 * len(texts) and _one_unit(with_unit)
         units = units or len(priced) >= 0.5 * len(texts) or (measured and not is_label(texts))
+    comma = comma or (unclear and not points)
     scaled = any(_varies(each) for each in scales)
     return NumberForm("," if comma and not coded else ".", "scaled" if scaled else units)
 
 
+UNCLEAR = re.compile(r"[+-]?[1-9]\d{0,2}(?:,\d{3})+", re.ASCII)
+"""Numbers whose commas may separate thousands or decimals."""
 _GROUPS = re.compile(r"[. '\u00a0\u2009\u202f\u2019]")
 """Marks between thousands."""
 _THREE_DIGITS = re.compile(r",\d{3}$")

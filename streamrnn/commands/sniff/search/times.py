@@ -7,6 +7,7 @@ from datetime import datetime
 from itertools import pairwise
 from typing import Any, NamedTuple
 
+from streamrnn.commands.sniff.search.exclusions import return_often
 from streamrnn.commands.sniff.search.patterns import find_compact, find_pattern
 from streamrnn.commands.sniff.search.table import Column, ObservationRow
 from streamrnn.commands.sniff.search.time_doubts import (
@@ -86,7 +87,7 @@ def find_time(
         for each in candidates
     ]
     found.sort(key=lambda each: -each.score)
-    found = [each for each in found if _of_document(each)] or found
+    found = [each for each in found if not each.column.path.startswith("header:")] or found
     own = [row.record.timestamp if row.record.timestamp > 0 else None for row in rows]
     if not found:
         words = "the record's own timestamp" if any(own) else ""
@@ -142,10 +143,6 @@ def _values(columns: Mapping[str, Column], paths: Sequence[str]) -> list[Any]:
     return [next((value for value in values if value is not None), None) for values in zip(*lists, strict=True)]
 
 
-def _of_document(candidate: TimeCandidate) -> bool:
-    return not candidate.column.path.startswith("header:")
-
-
 def _candidate(column: Column, rows: Sequence[ObservationRow], *, preferred: bool) -> TimeCandidate | None:
     present = [index for index, value in enumerate(column.values) if value is not None]
     tried = present[:MAX_TRIED]
@@ -154,7 +151,7 @@ def _candidate(column: Column, rows: Sequence[ObservationRow], *, preferred: boo
     name = 120 if preferred else time_score(column.path)
     numeric = all(type(column.values[i]) in (int, float) or _is_number(column.values[i]) for i in tried)
     if not name and not numeric:
-        if not all(_is_dated(column.values[index]) for index in tried):
+        if sum(_is_dated(column.values[index]) for index in tried) < _MOST * len(tried):
             return None
         name = _UNNAMED
     values = [column.values[index] for index in tried]
@@ -231,7 +228,9 @@ def _is_dated(value: Any) -> bool:
 
 
 def _constancy(times: Sequence[int | None]) -> int:
-    """Return what to subtract from the score of times that are all the same: little if they are few."""
+    """Return what to subtract from the score of times that are all the same, or return: little if they are few."""
+    if return_often(times):
+        return 60  # the start of each of several devices
     if len(times) < 2 or len(set(times)) > 1:
         return 0
     return 30 if len(times) > 4 else 10

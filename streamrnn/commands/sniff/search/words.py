@@ -118,7 +118,7 @@ def key_score(path: str) -> int:
         if words[-1] in ("id", "name", "code", "key"):
             least = SOME_ID * (words[-1] == "id" or (words[-1] != "key" and KEYS.get(words[0], 0) >= KEYS["zone"]))
             return 95 if key_score(words[0]) == 100 else least
-        if words[-1] in ("nbr", "no", "nr", "number") and KEYS.get(words[0], 0) >= KEYS["store"]:
+        if words[-1] in ("instance", "nbr", "no", "nr", "number") and KEYS.get(words[0], 0) >= KEYS["store"]:
             return 90  # store_nbr
         if words[-1] in ("host", "device", "sensor", "meter", "station", "node", "mac", "serial", "eui", *_TRADED):
             return 90
