@@ -313,4 +313,46 @@ SIBLINGS_OF_LABELS: dict[str, Sibling] = {
         each(lambda n: {"station": "s", "time": iso(n), "Temp": f"{50.5 + n} °F", "Rain": "0.00 in"}),
         [("s", T, "Rain", 0.0)],
     ),
+    "starts of two servers beside the time of each message": Sibling(
+        each(
+            lambda n: {
+                "server_name": f"s{n % 2}",
+                "start": f"2024-02-27T0{n % 2}:00:00Z",
+                "now": iso(n // 2),
+                "cpu": 0.5 + wave(n),
+            },
+            24,
+        ),
+        [("s0", T, "cpu", 20.5), ("s1", T + 10_000, "cpu", 30.5)],
+    ),
+    "rows below a row of names": Sibling(
+        [[["time_tag", "density"], *([f"2024-03-01 10:{n:02d}:00.000", f"{wave(n)}.5"] for n in range(20))]],
+        [("own", T, "[1]", 20.5)],
+        doubt="the time 'time_tag'",
+    ),
+    "thousands beside decimals": Sibling(
+        ["Start,Line,Units,OEE\n" + "".join(f'{iso(n)},A,"12,{500 + n}",{wave(n)}.5\n' for n in range(12))],
+        [("A", T, "OEE", 20.5)],
+        doubt="`Units` has numbers such as '12,500', which are not read",
+    ),
+    "commas that separate thousands or decimals": Sibling(
+        each(lambda n: {"line": "A", "time": iso(n), "units": f"12,{500 + n}"}),
+        [("A", T, "units", 12.5)],
+        doubt="`units` has numbers such as '12,500', which are read with a decimal comma",
+    ),
+    "two objects of a device": Sibling(
+        each(
+            lambda n: {
+                "deviceInstance": 2001 + n % 2,
+                "objectInstance": n // 2 % 2 + 1,
+                "propertyId": 85,
+                "presentValue": 0.5 + wave(n) + n // 2 % 2 * 500,
+                "ts": T + n * 97,
+            },
+            40,
+        ),
+        [("2001", T, "presentValue", 20.5)],
+        doubt="the values of one key differ by `objectInstance`",
+        key=None,
+    ),
 }

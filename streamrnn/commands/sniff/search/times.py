@@ -7,7 +7,6 @@ from datetime import datetime
 from itertools import pairwise
 from typing import Any, NamedTuple
 
-from streamrnn.commands.sniff.search.exclusions import return_often
 from streamrnn.commands.sniff.search.patterns import find_compact, find_pattern
 from streamrnn.commands.sniff.search.table import Column, ObservationRow
 from streamrnn.commands.sniff.search.time_doubts import (
@@ -22,6 +21,7 @@ from streamrnn.commands.sniff.search.time_doubts import (
     have_form,
     no_time,
     other_times,
+    staleness,
     without_offset,
 )
 from streamrnn.commands.sniff.search.words import last_step, time_score
@@ -86,7 +86,7 @@ def find_time(
         each._replace(score=each.score + _INNER * (each.column.path in inner and last_step(each.column.path) in _OWN))
         for each in candidates
     ]
-    found.sort(key=lambda each: -each.score)
+    found = sorted((each for each in found if each.score > 0), key=lambda each: -each.score)
     found = [each for each in found if not each.column.path.startswith("header:")] or found
     own = [row.record.timestamp if row.record.timestamp > 0 else None for row in rows]
     if not found:
@@ -170,7 +170,9 @@ def _candidate(column: Column, rows: Sequence[ObservationRow], *, preferred: boo
         name = name or _nearness(column, times, [rows[index].record for index in tried])
     if _share(times) < least or not name:
         return None
-    score = name - 4 * column.path.count(".") + 10 * len(present) / len(rows) - _constancy(times) - 40 * bool(doubts)
+    score = (
+        name - 4 * column.path.count(".") + 10 * len(present) / len(rows) - staleness(times, own) - 40 * bool(doubts)
+    )
     score -= 50 * (numeric and _is_ahead(times, [rows[index].record for index in tried]))
     every: list[int | None] = [None if value is None else _read(reader, value) for value in column.values]
     return TimeCandidate(column, score, reader.unit or "" if numeric else "", formats, every, doubts)
@@ -225,15 +227,6 @@ def _is_number(value: Any) -> bool:
 def _is_dated(value: Any) -> bool:
     """Return whether a text begins like a date, or a value is a time of a binary format."""
     return isinstance(value, datetime) or (type(value) is str and _DATED.match(value) is not None)
-
-
-def _constancy(times: Sequence[int | None]) -> int:
-    """Return what to subtract from the score of times that are all the same, or return: little if they are few."""
-    if return_often(times):
-        return 60  # the start of each of several devices
-    if len(times) < 2 or len(set(times)) > 1:
-        return 0
-    return 30 if len(times) > 4 else 10
 
 
 def _is_ahead(times: Sequence[int | None], records: Sequence[Any]) -> bool:

@@ -175,6 +175,14 @@ def _is_counted_by(words: Sequence[str]) -> bool:
     return words[-2:-1] in (["by"], ["per"])
 
 
+def numbers_parts(path: str) -> bool:
+    """Return whether a name is that of numbers of a device's parts, which may belong to its key."""
+    return not _PARTS_OF_DEVICES.isdisjoint(words_of(last_step(path))[-1:])
+
+
+_PARTS_OF_DEVICES = frozenset(("channel", "index", "instance", "port", "register"))
+
+
 def is_message_id(name: str) -> bool:
     """Return whether a name is that of the id of a message or an event."""
     return joined(last_step(name)) in _MESSAGE_IDS
