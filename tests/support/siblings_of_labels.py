@@ -286,4 +286,73 @@ SIBLINGS_OF_LABELS: dict[str, Sibling] = {
         [("s", T, "temp", 0.5)],
         absent=("elevation_m",),
     ),
+    "an update that has the same number for two pairs": Sibling(
+        each(
+            lambda n: {
+                "ch": f"market.p{n % 2}.detail",
+                "ts": T + n // 2 * 1000,
+                "tick": {"id": 272_156_789 + n // 2 * 3, "close": 0.5 + wave(n)},
+            },
+            24,
+        ),
+        [("market.p0.detail", T, "tick.close", 20.5)],
+        key=None,
+    ),
+    "a creation after the start": Sibling(
+        each(
+            lambda n: {
+                "type": f"t{n % 2}",
+                "creationDate": f"2024-03-01 10:00:{n // 2 + 5:02d} +0000",
+                "startDate": f"2024-03-01 10:00:{n // 2:02d} +0000",
+                "value": wave(n),
+            }
+        ),
+        [("t0", T, "value", 20.0)],
+    ),
+    "rain that is 0.00 in": Sibling(
+        each(lambda n: {"station": "s", "time": iso(n), "Temp": f"{50.5 + n} °F", "Rain": "0.00 in"}),
+        [("s", T, "Rain", 0.0)],
+    ),
+    "starts of two servers beside the time of each message": Sibling(
+        each(
+            lambda n: {
+                "server_name": f"s{n % 2}",
+                "start": f"2024-02-27T0{n % 2}:00:00Z",
+                "now": iso(n // 2),
+                "cpu": 0.5 + wave(n),
+            },
+            24,
+        ),
+        [("s0", T, "cpu", 20.5), ("s1", T + 10_000, "cpu", 30.5)],
+    ),
+    "rows below a row of names": Sibling(
+        [[["time_tag", "density"], *([f"2024-03-01 10:{n:02d}:00.000", f"{wave(n)}.5"] for n in range(20))]],
+        [("own", T, "[1]", 20.5)],
+        doubt="the time 'time_tag'",
+    ),
+    "thousands beside decimals": Sibling(
+        ["Start,Line,Units,OEE\n" + "".join(f'{iso(n)},A,"12,{500 + n}",{wave(n)}.5\n' for n in range(12))],
+        [("A", T, "OEE", 20.5)],
+        doubt="`Units` has numbers such as '12,500', which are not read",
+    ),
+    "commas that separate thousands or decimals": Sibling(
+        each(lambda n: {"line": "A", "time": iso(n), "units": f"12,{500 + n}"}),
+        [("A", T, "units", 12.5)],
+        doubt="`units` has numbers such as '12,500', which are read with a decimal comma",
+    ),
+    "two objects of a device": Sibling(
+        each(
+            lambda n: {
+                "deviceInstance": 2001 + n % 2,
+                "objectInstance": n // 2 % 2 + 1,
+                "propertyId": 85,
+                "presentValue": 0.5 + wave(n) + n // 2 % 2 * 500,
+                "ts": T + n * 97,
+            },
+            40,
+        ),
+        [("2001", T, "presentValue", 20.5)],
+        doubt="the values of one key differ by `objectInstance`",
+        key=None,
+    ),
 }

@@ -24,7 +24,7 @@ from streamrnn.commands.sniff.search.table import (
     write_path,
 )
 from streamrnn.commands.sniff.search.times import TimeChoice, find_time
-from streamrnn.commands.sniff.search.words import FINAL_FLAGS, SURE_NAMES, last_step, words_of
+from streamrnn.commands.sniff.search.words import FINAL_FLAGS, SURE_NAMES, last_step, numbers_parts, words_of
 from streamrnn.mapping.paths import MEMBER_INDEX, MEMBER_NAME, json_in
 from streamrnn.records import Record
 
@@ -112,7 +112,8 @@ def _mixed(
         for column in columns.values()
         if column.name.removeprefix(prefix) in fields.only
     ]
-    free = {path: each for path, each in columns.items() if path not in (*used, *key.paths, *fields.left_out)}
+    other = [*used, *key.paths, *(path for path in fields.left_out if not numbers_parts(path))]
+    free = {path: each for path, each in columns.items() if path not in other}
     return undecided(free, rows, key.keys, numbers)
 
 

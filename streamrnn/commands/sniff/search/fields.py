@@ -16,8 +16,8 @@ from streamrnn.commands.sniff.search.exclusions import (
 )
 from streamrnn.commands.sniff.search.exclusions.codes import STATUS
 from streamrnn.commands.sniff.search.exclusions.constants import constants_beside
-from streamrnn.commands.sniff.search.exclusions.doubts import perhaps_codes
-from streamrnn.commands.sniff.search.numbers import NumberForm, find_form, more_sentinels, sentinels_in
+from streamrnn.commands.sniff.search.exclusions.doubts import perhaps_codes, unclear_commas
+from streamrnn.commands.sniff.search.numbers import NumberForm, find_form, sentinels_in
 from streamrnn.commands.sniff.search.table import Column, number_in
 from streamrnn.commands.sniff.search.words import (
     NAMES,
@@ -105,26 +105,32 @@ def find_fields(
     under, chosen, outside = _payload(chosen)
     left_out |= dict.fromkeys(outside, f"outside of {under}")
     # a value is missing in every column that is a field, or in none
-    sentinels = sentinels_in({path: [v for v in numeric[path] if v is not None] for path in chosen})
-    sentinels = more_sentinels({path: numeric[path] for path in chosen}, sentinels) if sentinels else sentinels
+    sentinels = sentinels_in({path: numeric[path] for path in chosen})
     texts = {
         text for path in chosen for text in _texts(columns[path], form) if _flag(text) is None or not form.booleans
     }
     form = form.with_missing(sentinels, texts)
     selection = _selection(under, chosen, left_out, columns, form, rows)
-    numbered = [
+    doubts = _perhaps_ids(chosen, left_out, numeric)
+    doubts += [f"`{path}` is the code of a status, but no other number is a field" for path in statuses]
+    doubts += unclear_commas(columns, form.decimal)
+    perhaps = [] if form.booleans else perhaps_codes(chosen, columns, numeric, keys)
+    return selection._replace(doubts=(*doubts, *perhaps, *_unread_texts(chosen, columns, form)))
+
+
+def _perhaps_ids(
+    chosen: Sequence[str], left_out: Mapping[str, str], numeric: Mapping[str, Sequence[float | None]]
+) -> list[str]:
+    """Return doubts about fields that may only number the records, and about ids that may be counters."""
+    return [
         f"`{path}` rises by 1 with each of a few records: if it only numbers them, leave it out (input.fields)"
         for path in chosen
         if are_numbered(numeric[path])
-    ]
-    numbered += [
+    ] + [
         f"`{path}` is taken for ids, as its large numbers only rise: if it is a counter, add it to input.fields"
         for path, reason in left_out.items()
         if reason == LARGE and rise_steadily([each for each in numeric[path] if each is not None])
     ]
-    numbered += [f"`{path}` is the code of a status, but no other number is a field" for path in statuses]
-    perhaps = [] if form.booleans else perhaps_codes(chosen, columns, numeric, keys)
-    return selection._replace(doubts=(*numbered, *perhaps, *_unread_texts(chosen, columns, form)))
 
 
 def _unread_texts(chosen: Sequence[str], columns: Mapping[str, Column], form: NumberForm) -> list[str]:
@@ -148,7 +154,7 @@ def _in_long_format(
 ) -> FieldChoice:
     """Return the paths of name and value, or the value as the only field if the name is part of the key."""
     name, value, keyed = long
-    sentinels = sentinels_in({value: [v for v in numeric.get(value, ()) if v is not None]})
+    sentinels = sentinels_in({value: numeric.get(value, ())})
     form = form.with_missing(sentinels, _texts(columns[value], form))
     left_out = _reasons(numeric, (value,), "long format")
     if keyed:

@@ -7,7 +7,7 @@ from statistics import correlation, mean
 from typing import Any
 
 from streamrnn.commands.sniff.search.categories import are_measures, are_smoother, is_key
-from streamrnn.commands.sniff.search.exclusions import are_near
+from streamrnn.commands.sniff.search.exclusions import are_near, rise_steadily
 from streamrnn.commands.sniff.search.exclusions.codes import is_idle_share
 from streamrnn.commands.sniff.search.table import Column, ObservationRow, number_in
 from streamrnn.commands.sniff.search.words import (
@@ -92,8 +92,8 @@ def _score(column: Column, rows: Sequence[ObservationRow], times: Sequence[int |
         return 0
     distinct = len(set(map(str, values)))
     score = float(key_score(column.path)) - _OF_HEADER * column.path.startswith("header:")
-    if _names_records(column, rows) and (score < 100 or last_step(column.path).lower() in ("id", "mrid")):
-        return 0  # of a message
+    if _identifies_messages(column, rows, sure=score >= _THING):
+        return 0
     if (named := joined(last_step(column.path)) in ("id", "uuid")) or score == SOME_ID:
         score = min(score, _DOUBTED if named else _UNKNOWN) if all_differ(column, rows) else score
     if not score and time_score(column.path) >= SURE:
@@ -107,6 +107,18 @@ def _score(column: Column, rows: Sequence[ObservationRow], times: Sequence[int |
     if not score and (distinct == 1 or distinct > len(values) / 2 or STATES.intersection(words_of(column.path))):
         return 0
     return (score or 10.0) - 2 * column.path.count(".") - 5 * (type(values[0]) is int) + 8 * (distinct > 1)
+
+
+def _identifies_messages(column: Column, rows: Sequence[ObservationRow], *, sure: bool) -> bool:
+    """Return whether values are ids of messages: each record has another one, or they are numbers that only rise.
+
+    `sure` says that the name is surely that of a thing; only an `id` may be that of a message nevertheless.
+    """
+    if sure:
+        return last_step(column.path).lower() in ("id", "mrid") and _names_records(column, rows)
+    numbers = [number for value in column.present if (number := number_in(value)) is not None]
+    rise = len(numbers) == len(column.present) and rise_steadily(numbers)
+    return rise or _names_records(column, rows)
 
 
 def _is_of_part(path: str, columns: Mapping[str, Column]) -> bool:

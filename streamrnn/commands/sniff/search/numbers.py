@@ -63,6 +63,8 @@ _CODED = re.compile(r"[+-]0\d{3},\d", re.ASCII)
 """A value with its quality code, as in NOAA's integrated surface data; not a decimal number."""
 _MIN_VALUES = 5
 """Fewest texts from which it is evidence that they are all the same."""
+_SHORT_UNIT = 3
+"""Most letters of a unit behind a decimal number that need not be known."""
 _FAR = 5
 """Least distance of a sentinel from the other values, in units of their range."""
 
@@ -85,6 +87,7 @@ class NumberForm(NamedTuple):
 def find_form(columns: Sequence[Column]) -> NumberForm:
     """Return the notation of the numbers in text columns: decimal mark and units."""
     comma, units, scales, coded = False, False, list[set[UnitScale]](), False
+    unclear = points = False
     for column in columns:
         texts = [value.strip() for value in column.present if type(value) is str and len(value) <= 64][:300]
         if not texts:
@@ -97,7 +100,9 @@ def find_form(columns: Sequence[Column]) -> NumberForm:
         plain = sum(NUMBER.fullmatch(text) is not None for text in texts)
         commas = sum(COMMA_NUMBER.fullmatch(text) is not None for text in texts)
         if commas and plain + commas >= 0.5 * len(texts):
-            comma = True
+            clear = any(COMMA_NUMBER.fullmatch(text) and not UNCLEAR.fullmatch(text) for text in texts)
+            comma, unclear = comma or clear, unclear or not clear
+        points = points or sum("." in text and NUMBER.fullmatch(text) is not None for text in texts) >= 0.5 * len(texts)
         if is_described(column.path) or is_identifier(column.path) or is_duration(column.path):
             continue  # of the message
         priced = [text for text in texts if text[:1] in CURRENCIES and number_in(text, units=True) is not None]
@@ -108,10 +113,13 @@ def find_form(columns: Sequence[Column]) -> NumberForm:
             scales.append({*filter(None, found.values())} | ({UnitScale("", 1, 1)} if plain else set()))
         measured = len(with_unit) >= 0.5 * len(texts) and _one_unit(with_unit)
         units = units or len(priced) >= 0.5 * len(texts) or (measured and not is_label(texts))
+    comma = comma or (unclear and not points)
     scaled = any(_varies(each) for each in scales)
     return NumberForm("," if comma and not coded else ".", "scaled" if scaled else units)
 
 
+UNCLEAR = re.compile(r"[+-]?[1-9]\d{0,2}(?:,\d{3})+", re.ASCII)
+"""Numbers whose commas may separate thousands or decimals."""
 _GROUPS = re.compile(r"[. '\u00a0\u2009\u202f\u2019]")
 """Marks between thousands."""
 _THREE_DIGITS = re.compile(r",\d{3}$")
@@ -140,7 +148,9 @@ def unit_of(text: str) -> str:
 def is_label(texts: Sequence[str]) -> bool:
     """Return whether all texts are the same number followed by an unknown unit, such as `200 OK`."""
     labelled = len(texts) >= _MIN_VALUES and len(set(texts)) == 1 and UNIT_NUMBER.fullmatch(texts[0]) is not None
-    return labelled and not _is_known(unit_of(texts[0]))
+    unit = unit_of(texts[0]) if labelled else ""
+    measured = "." in texts[0] and len(unit) <= _SHORT_UNIT  # 0.00 in
+    return labelled and not (measured or _is_known(unit))
 
 
 def has_measure(text: str) -> bool:
@@ -168,36 +178,34 @@ def _one_unit(texts: Sequence[str]) -> bool:
     return short and len(endings) <= max(1, len(texts) // 3)
 
 
-def sentinels_in(values: Mapping[str, Sequence[float]]) -> set[float]:
-    """Return the numbers that represent a missing value, given the numbers of each field.
+def sentinels_in(values: Mapping[str, Sequence[float | None]]) -> set[float]:
+    """Return the numbers that represent a missing value, given the numbers of each field by row.
 
-    Such a number is far from all others of its field, and is not an ordinary value of any field.
+    Such a number is far from all others of its field, and is not an ordinary value of any field. Numbers of nines,
+    such as 99.0, must besides only be in rows in which another field has such a number.
     """
+    present = {path: [value for value in known if value is not None] for path, known in values.items()}
+    certain = _certain_sentinels(present)
+    if not certain:
+        return set()
+    absent = [any(value in certain for value in row) for row in zip(*values.values(), strict=True)]
+    usual = {value for known in values.values() for value, without in zip(known, absent, strict=True) if not without}
+    nines = {
+        nines
+        for known in present.values()
+        for nines in _NINES.intersection(known) - usual
+        if _is_far(nines, [value for value in known if value != nines] or [nines])
+    }
+    return certain | nines
+
+
+def _certain_sentinels(values: Mapping[str, Sequence[float]]) -> set[float]:
     found: set[float] = set()
     for known in values.values():
         present = {each for each in SENTINELS if each in known}
         others = [each for each in known if each not in present] if present else []
         found |= {sentinel for sentinel in present if others and _is_far(sentinel, others)}
     return {each for each in found if not any(_is_ordinary(each, known) for known in values.values())}
-
-
-def more_sentinels(values: Mapping[str, Sequence[float | None]], sentinels: Collection[float]) -> set[float]:
-    """Return the sentinels, and numbers of nines, such as 99.0, that only occur where another field has a sentinel.
-
-    Args:
-        values: The numbers of each field by row.
-        sentinels: The numbers that represent a missing value.
-    """
-    absent = [any(value in sentinels for value in row) for row in zip(*values.values(), strict=True)]
-    found = {
-        nines
-        for known in values.values()
-        for nines in _NINES.intersection(known)
-        if all(without for value, without in zip(known, absent, strict=True) if value == nines)
-        and _is_far(nines, [value for value in known if value is not None and value != nines] or [nines])
-    }
-    usual = {value for known in values.values() for value, without in zip(known, absent, strict=True) if not without}
-    return {*sentinels, *(found - usual)}
 
 
 _NINES = frozenset((9.9, 99.0, 99.9, 99.99))

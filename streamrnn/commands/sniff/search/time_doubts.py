@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from streamrnn.commands.sniff.search.exclusions import rise_steadily
+from streamrnn.commands.sniff.search.exclusions import return_often, rise_steadily
 from streamrnn.commands.sniff.search.table import NUMBER, Column, number_in
 from streamrnn.commands.sniff.search.words import is_day_number, is_fraction, last_step, time_score
 
@@ -41,6 +41,27 @@ class TimeCandidate(NamedTuple):
     formats: tuple[str, ...]
     times: list[int | None]
     doubts: tuple[str, ...]
+
+
+def staleness(times: Sequence[int | None], own: Sequence[int | None]) -> int:
+    """Return what to subtract from the score of times that are all the same, or return: little if they are few.
+
+    Args:
+        times: The times, ms.
+        own: The records' own timestamps, ms; None for one that is unknown.
+    """
+    if return_often(times):
+        return 60  # the start of each of several devices
+    if len(times) < _FEW_TIMES[0] or len(set(times)) > 1:
+        return 0
+    known = [each for each in own if each is not None]
+    if len(times) >= _FEW_TIMES[2] and known and max(known) - min(known) > _LONG:
+        return 100
+    return 30 if len(times) >= _FEW_TIMES[1] else 10
+
+
+_FEW_TIMES, _LONG = (2, 5, 16), 60_000
+"""Fewest equal times that are little, some, and much evidence, the latter in records over more than these ms."""
 
 
 def a_column_per_month(columns: Mapping[str, Column]) -> list[str]:

@@ -21,6 +21,7 @@ from streamrnn.commands.sniff.search.time_doubts import (
     have_form,
     no_time,
     other_times,
+    staleness,
     without_offset,
 )
 from streamrnn.commands.sniff.search.words import last_step, time_score
@@ -85,8 +86,8 @@ def find_time(
         each._replace(score=each.score + _INNER * (each.column.path in inner and last_step(each.column.path) in _OWN))
         for each in candidates
     ]
-    found.sort(key=lambda each: -each.score)
-    found = [each for each in found if _of_document(each)] or found
+    found = sorted((each for each in found if each.score > 0), key=lambda each: -each.score)
+    found = [each for each in found if not each.column.path.startswith("header:")] or found
     own = [row.record.timestamp if row.record.timestamp > 0 else None for row in rows]
     if not found:
         words = "the record's own timestamp" if any(own) else ""
@@ -142,10 +143,6 @@ def _values(columns: Mapping[str, Column], paths: Sequence[str]) -> list[Any]:
     return [next((value for value in values if value is not None), None) for values in zip(*lists, strict=True)]
 
 
-def _of_document(candidate: TimeCandidate) -> bool:
-    return not candidate.column.path.startswith("header:")
-
-
 def _candidate(column: Column, rows: Sequence[ObservationRow], *, preferred: bool) -> TimeCandidate | None:
     present = [index for index, value in enumerate(column.values) if value is not None]
     tried = present[:MAX_TRIED]
@@ -154,7 +151,7 @@ def _candidate(column: Column, rows: Sequence[ObservationRow], *, preferred: boo
     name = 120 if preferred else time_score(column.path)
     numeric = all(type(column.values[i]) in (int, float) or _is_number(column.values[i]) for i in tried)
     if not name and not numeric:
-        if not all(_is_dated(column.values[index]) for index in tried):
+        if sum(_is_dated(column.values[index]) for index in tried) < _MOST * len(tried):
             return None
         name = _UNNAMED
     values = [column.values[index] for index in tried]
@@ -173,7 +170,9 @@ def _candidate(column: Column, rows: Sequence[ObservationRow], *, preferred: boo
         name = name or _nearness(column, times, [rows[index].record for index in tried])
     if _share(times) < least or not name:
         return None
-    score = name - 4 * column.path.count(".") + 10 * len(present) / len(rows) - _constancy(times) - 40 * bool(doubts)
+    score = (
+        name - 4 * column.path.count(".") + 10 * len(present) / len(rows) - staleness(times, own) - 40 * bool(doubts)
+    )
     score -= 50 * (numeric and _is_ahead(times, [rows[index].record for index in tried]))
     every: list[int | None] = [None if value is None else _read(reader, value) for value in column.values]
     return TimeCandidate(column, score, reader.unit or "" if numeric else "", formats, every, doubts)
@@ -228,13 +227,6 @@ def _is_number(value: Any) -> bool:
 def _is_dated(value: Any) -> bool:
     """Return whether a text begins like a date, or a value is a time of a binary format."""
     return isinstance(value, datetime) or (type(value) is str and _DATED.match(value) is not None)
-
-
-def _constancy(times: Sequence[int | None]) -> int:
-    """Return what to subtract from the score of times that are all the same: little if they are few."""
-    if len(times) < 2 or len(set(times)) > 1:
-        return 0
-    return 30 if len(times) > 4 else 10
 
 
 def _is_ahead(times: Sequence[int | None], records: Sequence[Any]) -> bool:

@@ -73,7 +73,7 @@ _OBIS_ID = re.compile(r"(?:\d-\d:)?(?:96\.1\.\d{1,3}|96\.14\.0|0\.0\.0|42\.0\.0)
 """OBIS codes of a smart meter's clock, and of its identification and tariff."""
 _EXCHANGE_TIMES = {"E": 45, "T": 90}
 """Scores of the times in messages of exchanges: when the message was sent, and when the trade happened."""
-_LATER = frozenset(("created", "end", "finish", "inserted", "loaded", "processed", "stop", "updated"))
+_LATER = frozenset(("created", "creation", "end", "finish", "inserted", "loaded", "processed", "stop", "updated"))
 """Words of names of times after that of the event."""
 
 
@@ -118,7 +118,7 @@ def key_score(path: str) -> int:
         if words[-1] in ("id", "name", "code", "key"):
             least = SOME_ID * (words[-1] == "id" or (words[-1] != "key" and KEYS.get(words[0], 0) >= KEYS["zone"]))
             return 95 if key_score(words[0]) == 100 else least
-        if words[-1] in ("nbr", "no", "nr", "number") and KEYS.get(words[0], 0) >= KEYS["store"]:
+        if words[-1] in ("instance", "nbr", "no", "nr", "number") and KEYS.get(words[0], 0) >= KEYS["store"]:
             return 90  # store_nbr
         if words[-1] in ("host", "device", "sensor", "meter", "station", "node", "mac", "serial", "eui", *_TRADED):
             return 90
@@ -173,6 +173,14 @@ def is_identifier(name: str) -> bool:
 def _is_counted_by(words: Sequence[str]) -> bool:
     """Return whether the last word is what is counted by, such as that of errors_by_code."""
     return words[-2:-1] in (["by"], ["per"])
+
+
+def numbers_parts(path: str) -> bool:
+    """Return whether a name is that of numbers of a device's parts, which may belong to its key."""
+    return not _PARTS_OF_DEVICES.isdisjoint(words_of(last_step(path))[-1:])
+
+
+_PARTS_OF_DEVICES = frozenset(("channel", "index", "instance", "port", "register"))
 
 
 def is_message_id(name: str) -> bool:

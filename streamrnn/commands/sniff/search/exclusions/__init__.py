@@ -128,7 +128,7 @@ def _why_time(candidate: Candidate, times: Sequence[int | None]) -> str:
         return "a time"
     set_once = bool(words & _SET_DURATIONS) and ("period" not in words or words <= _SET_PERIODS)
     least = _FEWEST if set_once else _FEW_VALUES
-    steady = candidate.whole and len(candidate.known) >= least and len(set(candidate.known)) == 1
+    steady = len(candidate.known) >= least and len(set(candidate.known)) == 1 and candidate.known[0].is_integer()
     return "an interval, always the same" if steady and is_duration(candidate.path) else ""
 
 
@@ -253,6 +253,12 @@ def rise_steadily(numbers: Sequence[float]) -> bool:
     """Return whether numbers never fall, as times do not, and enough of them are different."""
     different = len(set(numbers)) > len(numbers) / 4 + 1
     return len(numbers) >= _FEW_VALUES and different and all(a <= b for a, b in pairwise(numbers))
+
+
+def return_often(numbers: Sequence[float | None]) -> bool:
+    """Return whether a few numbers return after other ones, as those of devices that take turns do."""
+    different = len(set(numbers))
+    return different > 1 and sum(a != b for a, b in pairwise(numbers)) >= _FEWEST * different
 
 
 def are_near(numbers: Sequence[float | None], times: Sequence[int | None]) -> bool:

@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from streamrnn.commands.sniff.search.exclusions import by_keys
-from streamrnn.commands.sniff.search.table import Column
+from streamrnn.commands.sniff.search.numbers import UNCLEAR
+from streamrnn.commands.sniff.search.table import COMMA_NUMBER, Column
 from streamrnn.commands.sniff.search.words import is_quantity, last_step, perhaps_numbers
 
 _FEWEST, _MANY = 3, 16
@@ -51,6 +52,26 @@ def perhaps_codes(
         f"{_shown(found)}: whole numbers that are always the same, or a few that recur: if these are codes, addresses "
         "or settings, leave them out (input.fields)",
     ]
+
+
+def unclear_commas(columns: Mapping[str, Column], decimal: str) -> list[str]:
+    """Return a doubt about a column of numbers whose commas may separate thousands or decimals.
+
+    Args:
+        columns: The members by path.
+        decimal: The decimal mark by which numbers in text are read.
+    """
+    found = {path: [v.strip() for v in each.present if type(v) is str and "," in v] for path, each in columns.items()}
+    unclear = UNCLEAR.fullmatch
+    if decimal == "," and any(COMMA_NUMBER.fullmatch(v) and not unclear(v) for texts in found.values() for v in texts):
+        return []
+    read = "read with a decimal comma" if decimal == "," else "not read"
+    return [
+        f"`{path}` has numbers such as {texts[0]!r}, which are {read}: if the comma separates thousands, have them "
+        "written without it"
+        for path, texts in found.items()
+        if texts and all(map(unclear, texts))
+    ][:1]
 
 
 def _shown(paths: Sequence[str]) -> str:
