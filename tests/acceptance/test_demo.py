@@ -83,7 +83,7 @@ def processed_records(url: str) -> int:
 
 
 def scrape(running: Running, url: str, more_than: int) -> int:
-    """Look at the metrics until more than so many records were taken in, while the demo runs."""
+    """Read the metrics until more than this number of records were processed, while the demo runs."""
     while running.process.poll() is None:
         try:
             if (count := processed_records(url)) > more_than:

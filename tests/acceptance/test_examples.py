@@ -124,7 +124,7 @@ def test_trades_become_bars(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("bare_environment")
 def test_metrics_of_pods_are_rates_and_means_and_the_leak_is_announced(tmp_path: Path) -> None:
-    """The counter becomes a rate between 0 and 1 core, the gauge a mean; before memory passes the level, it is said."""
+    """The counter becomes a rate between 0 and 1 core, the gauge a mean; memory is forecast to pass the level."""
     found = forecasts("kubernetes-metrics", tmp_path, records=24 * 960, only='"search-0-c"')
     cpu, memory = found["shop/search-0-c/container_cpu_usage_seconds_total"], found[MEMORY]
     assert all(0 < each["value"] < 1 for each in cpu)

@@ -239,7 +239,7 @@ class Victim:
             assert daemon.process.returncode == -signal.SIGKILL, daemon.stderr
 
     def killed(self, more: int) -> None:
-        """Live on until so many more records are committed; die whatever is going on."""
+        """Run until `more` further records are committed, then kill the process."""
         with self.life(fork_server=self._fork_server) as daemon:
             goal = self.committed() + more
             while daemon.alive() and self.committed() < goal:

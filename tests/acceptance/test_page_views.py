@@ -225,7 +225,7 @@ def test_honest_states(chromium: Browser) -> None:
             expect(page.locator(".notice")).to_have_text("Not all records are processed: not restored yet: sensors/1.")
             made.state = WorkerState()
             made.send(60, names=("pump-0/rpm",))
-            # by the element, not by its place: the list may be sorted anew before the mouse is there
+            # by the element, not by its place: the list may be sorted again before the mouse is there
             page.get_by_role("link", name="pump-1/rpm", exact=True).first.evaluate("link => link.click()")
             expect(page.locator(".stale")).to_have_text(re.compile(r"Stale: no observation for 1 h of event time"))
             expect(page.locator(".events li").first).to_contain_text("Silent")

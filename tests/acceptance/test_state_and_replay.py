@@ -79,7 +79,7 @@ def desk(request: pytest.FixtureRequest, tmp_path: Path, name: str) -> Iterator[
 
 
 def test_a_life_with_state(desk: Desk) -> None:
-    """Looked at beside the daemon, moved to another application, reset, and started anew: exit codes and words."""
+    """State is read beside the daemon, moved to another application and reset: exit codes and messages."""
     records = [*mixed(COUNT, seed=1), *mixed(COUNT, seed=2, partition=1)]
     more = [r for p in range(2) for r in mixed(100, seed=3 + p, partition=p, start=T + 10_000_000)]
     desk.world.produce(desk.name, [r._replace(key=b"k") for r in records])

@@ -129,7 +129,7 @@ def test_the_parts_that_a_small_installation_needs_exclude_torch(built: Path) ->
 
 
 def test_a_release_is_prepared(tmp_path: Path) -> None:
-    """The version is in its two places, what was unreleased has a heading with the date, and nothing is said twice."""
+    """The version is in its two places, what was unreleased has a heading with the date, and no entry is repeated."""
     (tmp_path / "streamrnn").mkdir()
     (tmp_path / "pyproject.toml").write_text('[project]\nversion = "0.1.0"\ndependencies = ["x"]\n')
     (tmp_path / "streamrnn/version.py").write_text('VERSION = "0.1.0"\n')

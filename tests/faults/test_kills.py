@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.kafka, pytest.mark.timeout(1500)]
 
 
 def killed_again_and_again(fleet: Fleet, times: int, chance: random.Random) -> tuple[Verdict, list[float]]:
-    """Two daemons, one of which is killed and started again, so many times; how long each time nothing was committed.
+    """Kill one of two daemons and start it again, `times` times; return how long nothing was committed each time.
 
     Half of the kills come up to a second after all partitions have gone on, half whatever is going on: in the middle of
     a rebalance, a restore or a start.

@@ -41,7 +41,7 @@ def working(broker: str, settings: Settings, name: str) -> Iterator[tuple[Worker
 
 
 def test_the_offsets_of_the_group_are_lost(own_broker: Broker, client: str, name: str) -> None:
-    """With the brokers' own topic they are all gone: 78 and the command that goes on with the saved state."""
+    """Without the brokers' own topic all offsets are lost: 78, and the command that continues with the saved state."""
     broker, settings = own_broker.bootstrap, settings_of(own_broker.bootstrap, client, name)
     with working(broker, settings, name) as (worker, world):
         delete_topic(broker, "__consumer_offsets")

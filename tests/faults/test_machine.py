@@ -92,7 +92,7 @@ class Shop(RuleBasedStateMachine):
             self.then()
 
     def die(self) -> None:
-        """The end of the worker at hand."""
+        """Kill the current worker."""
         raise Killed
 
     @rule(partition=st.integers(0, PARTITIONS - 1), count=st.integers(1, 40))
@@ -110,7 +110,7 @@ class Shop(RuleBasedStateMachine):
         delay=st.sampled_from([0.0, 0.005, 0.05, 1.0]),
     )
     def join(self, poll: int, interval: float, often: int, delay: float) -> None:
-        """One more worker; with its first turn the partitions are dealt out anew."""
+        """Start another worker, at whose first iteration the partitions are assigned again."""
         logs: list[FaultyLog] = []
 
         def connect() -> FaultyLog:
@@ -188,7 +188,7 @@ class Shop(RuleBasedStateMachine):
 
 
 def drive(examples: int, steps: int, row: Row) -> None:
-    """Run so many scenes of so many steps."""
+    """Run `examples` scenes of up to `steps` steps each."""
     slow = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
     run_state_machine_as_test(
         Shop,

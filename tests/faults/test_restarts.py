@@ -16,7 +16,7 @@ DEFAULTS = ("commit.interval=500ms", "commit.snapshot_interval=auto", "kafka.ses
 
 
 def killed_and_started(fleet: Fleet, times: int) -> list[float]:
-    """Kill a process under load and start it again, so many times; seconds from each kill to the next forecast."""
+    """Kill a process under load and start it again, `times` times; return the seconds to the next forecast."""
     chance, waits = random.Random(4), []
     fleet.start()
     fleet.progress()

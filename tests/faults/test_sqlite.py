@@ -38,7 +38,7 @@ FEATURES: dict[str, tuple[Sequence[str], dict[str, Any]]] = {
 
 
 def killed(tmp_path: Path, fork_server: ForkServer, times: int, row: Row, *overrides: str, **streamed: Any) -> None:
-    """Kill at a random instant while records come in, so many times."""
+    """Kill at a random instant while records are written, `times` times."""
     chance = random.Random(2)
     with closing(Embedded(tmp_path, tmp_path / "log.db", fork_server, *overrides, **streamed)) as one:
         for _ in range(times):

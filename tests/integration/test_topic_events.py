@@ -127,7 +127,7 @@ def test_partitions_are_added_to_the_input(settings: Settings, broker: str, monk
 
 
 def outputs_have(settings: Settings, count: int) -> bool:
-    """Return whether all output topics have so many partitions."""
+    """Return whether all output topics have `count` partitions."""
     names = app.output_topics(settings, settings.input.topics[0])
     with closing(admin(settings.kafka.bootstrap_servers)) as client:
         return all(len(found["partitions"]) == count for found in client.describe_topics(names.names))

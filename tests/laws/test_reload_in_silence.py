@@ -73,7 +73,7 @@ class Silence:
 
 
 def expected(one: Silence, settings: list[Settings], offset: int, beaten: int) -> list[Output]:
-    """Return the outputs of a task that goes on with other settings at an offset, behind `beaten` heartbeats."""
+    """Return the outputs of a task that continues with other settings at an offset, after `beaten` heartbeats."""
     records, beats = one.world.read("sensors"), one.heartbeats()
     task = app.task(settings[0], HERE)
     outputs, _ = feed_between(task, deque(beats[:beaten]), records[:offset], 0)

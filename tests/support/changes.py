@@ -15,7 +15,7 @@ from streamrnn.settings.changes import task_values
 
 
 class Switch(NamedTuple):
-    """A partition goes on with other settings from an offset on."""
+    """The settings with which a partition continues from an offset on."""
 
     offset: int
     settings: Settings

@@ -33,7 +33,7 @@ PARTITION, STATE = TopicPartition("t", 0), TopicPartition("t.state", 0)
 
 
 def stream(keys: int, per_second: int) -> Iterator[Record]:
-    """Yield the records of `keys` keys, so many new ones in each second, then one key a year later, three times."""
+    """Yield the records of `keys` keys, `per_second` new ones a second, then one key a year later, three times."""
     offset = 0
     for second in range(keys // per_second + BETWEEN):
         first, again = second * per_second, (second - BETWEEN) * per_second

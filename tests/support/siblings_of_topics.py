@@ -8,7 +8,7 @@ HOUR = 3_600_000
 
 
 def clock(seconds: int, pattern: str) -> str:
-    """Return a time so many seconds after `T` in a pattern of `strftime`."""
+    """Return the time `seconds` after `S` in a pattern of `strftime`."""
     return datetime.fromtimestamp(S + seconds, UTC).strftime(pattern)
 
 
@@ -293,7 +293,7 @@ SIBLINGS_OF_TOPICS: dict[str, Sibling] = {
         absent=("c1",),
         key=None,
     ),
-    "a number that has a text with its unit beside it": Sibling(
+    "a number and a text that repeats it with its unit": Sibling(
         each(lambda n: {"device": f"d{n % 2}", "ts": iso(n // 2), "last": f"{20.5 + n} kbit/s", "last_raw": 20.5 + n}),
         [("d0", T, "last_raw", 20.5), ("d1", T, "last_raw", 21.5)],
         absent=("last",),

@@ -99,7 +99,7 @@ def test_sets_do_not_affect_each_other() -> None:
 
 
 def rng_shares(members: int) -> Floats:
-    """Return a prior of so many members."""
+    """Return the prior of an ensemble of `members`."""
     shares = np.random.default_rng(members).uniform(size=members)
     return np.asarray(shares / shares.sum())
 

@@ -308,7 +308,7 @@ def deflate(data: bytes) -> bytes:
 
 
 def wide(count: int) -> bytes:
-    """Make the schema of a record with so many fields."""
+    """Return the schema of a record with `count` fields."""
     fields = [{"name": f"f{index}", "type": "null"} for index in range(count)]
     return json.dumps({"type": "record", "name": "R", "fields": fields}).encode()
 

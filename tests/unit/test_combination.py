@@ -51,7 +51,7 @@ def test_what_both_copies_learned_adds_up() -> None:
 
 
 def test_state_of_earlier_versions_goes_on() -> None:
-    """It lacks the analogs, or the combination, too: they begin anew. Forecasts and errors get fewer bits."""
+    """It lacks the analogs, or also the combination, which begin empty. Forecasts and errors get fewer bits."""
     bank = bank_of(3)
     bank.ledger.regret[:] = 1.5
     saved = {name: array[:1].copy() for name, array in bank.arrays().items()}

@@ -47,7 +47,7 @@ def test_several_rows_and_a_header_in_the_record() -> None:
 
 
 def test_blanks_within_quotes_are_no_part_of_a_cell() -> None:
-    """Line ends in a quoted cell are removed as other blanks are, whichever rows stand beside it."""
+    """Line ends in a quoted cell are removed as other blanks are, whatever the other rows are."""
     value = b'pump,at,x\n"p7\n",1700000000,1\np7,1700000060,2\n'
     assert seen(value, key="pump", time="at") == [("p7", T, (("x", 1),)), ("p7", T + 60_000, (("x", 2),))]
 

@@ -265,7 +265,7 @@ def test_a_key_that_is_the_time_is_refused(capsys: pytest.CaptureFixture[str]) -
 def test_check_reads_the_latest_records(
     options: list[str], capsys: pytest.CaptureFixture[str], given: tuple[str, ...], line: str
 ) -> None:
-    """With --connect, what the configuration makes of the topic is told in words."""
+    """With --connect, the output describes what the configuration makes of the topic."""
     overrides = sets("input.topics=sensors", "input.time=ts", *given)
     assert line in lines_of(capsys, "check", "--connect", *options, *overrides)
 

@@ -200,9 +200,9 @@ def test_machine_code_is_made_only_for_what_python_calls(tmp_path: Path) -> None
 
 @pytest.mark.parametrize("lean", [False, True])
 def test_two_processes_compile_everything(lean: bool) -> None:
-    """The loops that a daemon compiles, and those of the process beside it, are almost all of them, without torch.
+    """A daemon and its second process compile almost all loops that are needed, without torch.
 
-    The process beside it receives the settings, and is waited for. The warm-up also loads the loop of explanations.
+    The second process receives the settings, and is waited for. The warm-up also loads the loop of explanations.
     """
     options = ["model.variant=lean", "model.hidden_size=24"] if lean else []
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(part for part in sys.path if part)}

@@ -104,7 +104,7 @@ def test_forecasts_are_those_of_the_page(page: str) -> None:
 
 
 def test_refusals_say_what_to_do(page: str) -> None:
-    """A wrong name, a wrong token, a daemon without a page and one without explanations are told in words."""
+    """A wrong name, a wrong token, a daemon without a page and one without explanations have a message each."""
     server = make_server(PageApi(page, TOKEN))
     failed, text = call(server, "forecast", series="nothing")
     assert (failed, text.rpartition(": ")[2]) == (

@@ -151,7 +151,7 @@ def test_requests(document: dict[str, Any], expected: list[tuple[str, str, float
 
 
 def test_documents_tell_how_to_read_them() -> None:
-    """Temporality, kind, unit and attributes are at hand for conditions."""
+    """Conditions may refer to temporality, kind, unit and attributes."""
     metrics = [
         total({"asInt": "5"}, aggregationTemporality=1, isMonotonic=True) | {"unit": "By"},
         gauge({"asInt": "1"}),
@@ -164,7 +164,7 @@ def test_documents_tell_how_to_read_them() -> None:
 
 
 def test_long_resources_have_different_series() -> None:
-    """Long sets of attributes are told apart by a hash, and names have at most 256 bytes."""
+    """A hash distinguishes long sets of attributes, and names have at most 256 bytes."""
     found = [
         key
         for number in (1, 2)

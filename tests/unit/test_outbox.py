@@ -45,7 +45,7 @@ def out(*values: str) -> list[Output]:
 
 
 def test_outputs_are_buffered_during_a_commit() -> None:
-    """They are written in order once it has ended, whoever asks, and belong to the next one."""
+    """They are written in order once it has ended, and belong to the next transaction."""
     slow = SlowTransaction()
     box = Outbox(slow, {})
     assert box.end_commit(wait=True) is None

@@ -112,7 +112,7 @@ def test_a_silence_with_an_event_is_listed_once(first: str) -> None:
 
 
 def test_joint_anomalies_are_listed_with_their_score() -> None:
-    """The event of a key is one of the series with the largest share, and is told by score and number of fields."""
+    """The event of a key is one of the series with the largest share; score and number of fields describe it."""
     store, joint = Store(page_config()), {"score": 1.31, "share": 0.62, "fields": 4}
     event = {"event": "joint_anomaly_begins", "series": "pump-0/rpm", "key": "pump-0", "time": MINUTE, "value": 3.0}
     store.occurrences.add_event(TASK, event | {"joint_anomaly": joint})

@@ -225,7 +225,7 @@ def test_the_api_answers_with_the_path(name: str, workers: int, monkeypatch: pyt
 
 
 def test_refusals_are_words() -> None:
-    """Too far, too short, another form, both forms, an unknown series and a silent worker are told apart."""
+    """Too far, too short, another form, both forms, an unknown series and a silent worker have a message each."""
     with serving("pump-7/rpm") as served:
         for query, status, words in (
             ("horizon=60d", 404, "at most 1000"), ("horizon=1s", 404, "shorter than a step"),

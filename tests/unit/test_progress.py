@@ -19,7 +19,7 @@ HERE, OTHER = TopicPartition("sensors", 0), TopicPartition("sensors", 1)
 
 
 class Site:
-    """A logger with a clock, a reason and compiled loops of the test's own; its thread never comes round."""
+    """A logger with a clock, a reason and compiled loops of the test's own; its thread never logs."""
 
     def __init__(self, caplog: pytest.LogCaptureFixture) -> None:
         self.now, self.reason, self.loops = 0.0, "", None

@@ -1,4 +1,4 @@
-"""Metrics of selected series: what is exposed equals a table kept beside it, whatever the series are called."""
+"""Metrics of selected series: what is exposed equals a plain table, for any names of series."""
 
 import logging
 from collections.abc import Iterator, Sequence

@@ -37,7 +37,7 @@ def test_samples() -> None:
 
 
 def test_data_without_a_birth() -> None:
-    """An unknown alias is an error that says what to do; named metrics beside it are read."""
+    """An unknown alias is an error that says what to do; named metrics of the same payload are read."""
     value = payload({"alias": 7, "int_value": 1}, {"name": "a", "double_value": 2.5}, {"alias": 8, "int_value": 1})
     assert rows(SparkplugFormat(), record(value, key=DATA)) == (
         [("Plant/edge1/press/a", T, "value", 2.5)],
@@ -178,7 +178,7 @@ def test_deaths_commands_and_states_have_no_observation(key: bytes) -> None:
 
 
 def test_the_envelope_is_no_observation() -> None:
-    """Session numbers and controls are left out; a boolean is at hand as `flag`."""
+    """Session numbers and controls are left out; a boolean is the member `flag`."""
     value = payload(
         {"name": "bdSeq", "long_value": 3, "datatype": 8},
         {"name": "Node Control/Rebirth", "boolean_value": False},

@@ -104,7 +104,7 @@ def test_state_and_offset_are_of_one_commit(application: Application, monkeypatc
     settings = configured()
     application.run(settings, clean=False)
     old = everything(application, settings)
-    application.run(settings)  # saves its state anew
+    application.run(settings)  # saves its state again
     with closing(application.open(settings)) as log:
         answers = [old["committed"][0], *[log.committed(FIRST)] * 9]  # type: ignore[index]
         monkeypatch.setattr(log, "committed", lambda _: answers.pop(0))

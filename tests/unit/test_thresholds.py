@@ -132,7 +132,7 @@ def test_forecasts_have_thresholds_and_are_the_same_without() -> None:
 
 @pytest.mark.parametrize("variant", ["full", "lean"])
 def test_thresholds_may_be_changed(variant: str) -> None:
-    """They begin anew, and all other state is retained; the same ones go on as if nothing had happened."""
+    """Changed ones begin empty, and all other state is retained; unchanged ones continue."""
     values, first = seasonal(200, 3), (Threshold("*", above=55.0),)
     options: dict[str, Any] = {"variant": variant, "enabled": False}
     before = small(**options, thresholds=first)
@@ -224,7 +224,7 @@ def test_rare_labels_do_not_spoil_right_probabilities() -> None:
 
 
 def test_state_without_losses_goes_on() -> None:
-    """That of an earlier version has no log losses: weights begin anew, all else is what it was."""
+    """That of an earlier version has no log losses: weights begin at their prior, all else is retained."""
     values, quantiles = outcomes(300)
     thresholds = Thresholds(thresholds=[Threshold("*", above=8.0)], horizons=[1], levels=LEVELS)
     thresholds.extend({}, ["a/b"])

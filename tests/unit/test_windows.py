@@ -105,7 +105,7 @@ def test_empty_windows(how: Aggregation, filled: float | None) -> None:
 
 
 def test_zeros_are_bounded() -> None:
-    """A series that stopped is filled for so many windows, and a long jump of many series is a gap."""
+    """A series that stopped is filled for a bounded number of windows; a long jump of many series is a gap."""
     rule = WindowRule(every=EVERY, how=(("*", "count"),), empty="zero")
     events = [("p", START, 1.0), *(("q", START + i * EVERY, 1.0) for i in range(MAX_EMPTY + 50))]
     found, order = run(rule, events)

@@ -227,7 +227,7 @@ def test_the_input_is_created_again_and_nothing_but_the_worker_knows() -> None:
 
 
 def test_a_new_topic_is_accepted_after_a_reconnection() -> None:
-    """With the flag the worker goes on with the first record of a topic that was created again meanwhile."""
+    """With the flag the worker continues with the first record of a topic that was created again meanwhile."""
     bench = Bench(ONE, start=StartPolicy(accept_new_topic=True))
     finish(bench.worker, bench.store)
     bench.store.delete("sensors")
