@@ -87,6 +87,8 @@ def why_code(candidate: Candidate, paths: Collection[str]) -> str:
     if former is not None and _has_sibling(candidate.path, former[1], paths):
         return "the value before, which is there, too"
     parent, _, step = candidate.path.rpartition(".")
+    if words_of(last_step(parent))[-1:] == ["ids"] and candidate.whole:
+        return "an id, a number of the message or a place"  # source_ids.sunshine
     moved = last_step(parent).lower() == "position" and not candidate.whole  # of a valve, not in a list
     if parent and step.lower() in _PLAIN and is_identifier(parent) and not moved:
         return "an id, a number of the message or a place"  # elevation.value, revision.new
