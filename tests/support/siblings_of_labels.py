@@ -355,4 +355,9 @@ SIBLINGS_OF_LABELS: dict[str, Sibling] = {
         doubt="the values of one key differ by `objectInstance`",
         key=None,
     ),
+    "an object of ids": Sibling(
+        each(lambda n: {"station": "s", "time": iso(n), "temp": 0.5 + wave(n), "fallback_ids": {"sun": 7001}}),
+        [("s", T, "temp", 20.5)],
+        absent=("fallback_ids.sun",),
+    ),
 }

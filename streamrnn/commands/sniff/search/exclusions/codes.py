@@ -86,15 +86,22 @@ def why_code(candidate: Candidate, paths: Collection[str]) -> str:
     former = _FORMER.match(last_step(candidate.path))
     if former is not None and _has_sibling(candidate.path, former[1], paths):
         return "the value before, which is there, too"
-    parent, _, step = candidate.path.rpartition(".")
-    moved = last_step(parent).lower() == "position" and not candidate.whole  # of a valve, not in a list
-    if parent and step.lower() in _PLAIN and is_identifier(parent) and not moved:
-        return "an id, a number of the message or a place"  # elevation.value, revision.new
+    if _is_within_id(candidate):
+        return "an id, a number of the message or a place"
     words = words_of(last_step(candidate.path).removesuffix("_raw"))
     of_status = words[-1:] in (["stat"], ["status"]) or (words[-1:] == ["state"] and not candidate.are_text)
     if of_status and all(each.is_integer() for each in candidate.known) and (why := _why_status(candidate)):
         return why
     return _why_quality(candidate, paths) if candidate.whole else ""
+
+
+def _is_within_id(candidate: Candidate) -> bool:
+    """Return whether numbers are in an object with the name of ids, such as revision.new and source_ids.sun."""
+    parent, _, step = candidate.path.rpartition(".")
+    if words_of(last_step(parent))[-1:] == ["ids"] and candidate.whole:
+        return True
+    moved = last_step(parent).lower() == "position" and not candidate.whole  # of a valve, not in a list
+    return bool(parent) and step.lower() in _PLAIN and is_identifier(parent) and not moved
 
 
 def _why_quality(candidate: Candidate, paths: Collection[str]) -> str:
